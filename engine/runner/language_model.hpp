@@ -1,0 +1,73 @@
+// One interface for every model that can answer: GGUF files through libllama, and checkpoints of our own engine. Not thread safe:
+// one thread at a time, except `cancel` flags.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <filesystem>
+#include <functional>
+#include <memory>
+#include <nlohmann/json.hpp>
+#include <span>
+#include <string>
+#include <vector>
+
+namespace moescope::engine {
+
+struct ModelInfo {
+    std::string architecture, format, precision;  ///< "qwen2", "GGUF", "Q4_K_M"
+    std::string chat_template;                    ///< empty for a base model
+    std::uint64_t parameters = 0, bytes = 0;
+    int vocabulary = 0, layers = 0, experts = 0, experts_per_token = 0, context = 0;
+};
+
+struct Sampling {
+    double temperature = 0;  ///< 0 is greedy
+    int top_k = 40;
+    double top_p = 0.95, min_p = 0.05;
+    std::uint64_t seed = 1;
+};
+
+struct GeneratedToken {
+    struct Candidate {
+        std::int32_t token = 0;
+        std::string bytes;
+        float log_probability = 0;
+    };
+    Candidate chosen;
+    std::vector<Candidate> alternatives;
+};
+
+struct GenerateRequest {
+    std::string prompt;            ///< what the person typed, UTF-8
+    bool chat = true;              ///< wrap in the model's chat template when it has one
+    int max_tokens = 256;
+    int alternatives = 0;          ///< how many to report per token
+    Sampling sampling;
+};
+
+struct GenerateResult {
+    enum class Stop { end, length, cancelled };
+    Stop stop = Stop::end;
+    int prompt_tokens = 0, tokens = 0;
+    double prompt_ms = 0, generate_ms = 0;  ///< tokens_per_second = tokens / generate_ms
+};
+
+class LanguageModel {
+   public:
+    virtual ~LanguageModel() = default;
+    virtual const ModelInfo& info() const = 0;
+    virtual std::vector<std::int32_t> tokenize(const std::string& text, bool special) const = 0;
+    /// Calls `on_token` after each token; stops within one token (or one prompt chunk) after `cancel` turns true. Throws Error, also when the
+    /// prompt and max_tokens do not fit the context (the message names both numbers).
+    virtual GenerateResult generate(const GenerateRequest& request, const std::function<void(const GeneratedToken&)>& on_token,
+                                    const std::atomic<bool>& cancel) = 0;
+    /// Logits of every position, row-major [tokens.size()][vocabulary].
+    virtual std::vector<float> logits(std::span<const std::int32_t> tokens) = 0;
+};
+
+/// Opens a GGUF file or a checkpoint folder of ours. The file is checked first (engine/formats/inspect.hpp); pickle and damaged files are
+/// refused with the reason. Throws Error.
+std::unique_ptr<LanguageModel> open_model(const std::filesystem::path& path, int threads);
+
+}  // namespace moescope::engine

@@ -1,0 +1,43 @@
+// Tokens to train on, with the language of every document. Immutable once built; shared by trainers.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <filesystem>
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "engine/text/tokenizer.hpp"
+
+namespace moescope::engine {
+
+/// Index of a text language in every per-language array: 0 English, 1 Chinese.
+inline constexpr int kLanguages = 2;
+
+struct Document {
+    std::uint64_t first = 0;  ///< index of its first token
+    std::uint64_t count = 0;
+    std::uint8_t language = 0;
+};
+
+struct Dataset {
+    std::shared_ptr<const Tokenizer> tokenizer;
+    std::vector<std::uint16_t> train_tokens;     ///< documents back to back, each ended by the end-of-text token
+    std::vector<std::uint8_t> train_languages;   ///< per token
+    std::array<std::vector<std::uint16_t>, kLanguages> held_out;  ///< tokens of held-out documents
+    std::array<double, kLanguages> bytes_per_token{};             ///< of the held-out text
+    std::string sha256;  ///< of the corpus files, for the manifest
+    std::string name;    ///< "manpages", or the path
+};
+
+using Progress = std::function<bool(double fraction, const std::string& what)>;  ///< false cancels
+
+/// "manpages" is the built-in bilingual corpus in `cache`/corpus; otherwise a UTF-8 text file or a folder of .txt files whose
+/// language is told from the text. Trains a SentencePiece tokenizer (byte fallback) of `vocabulary` pieces on a sample, or takes it
+/// from the cache when corpus and size are the same. Throws Error; a cancelled load throws Error("cancelled").
+std::shared_ptr<const Dataset> load_dataset(const std::string& data, int vocabulary, const std::filesystem::path& cache,
+                                            const Progress& progress);
+
+}  // namespace moescope::engine

@@ -1,0 +1,48 @@
+// The workbench's end of the protocol. One I/O thread owns the socket, the child process and the state; the GUI thread
+// reads snapshots and sends commands, and never waits.
+#pragma once
+
+#include <filesystem>
+#include <functional>
+#include <memory>
+#include <nlohmann/json.hpp>
+#include <string>
+#include <vector>
+
+#include "nodes/client/snapshot.hpp"
+
+namespace moescope::client {
+
+/// Seconds of the steady clock, the clock of Link::last_data_time.
+double now_seconds();
+
+struct ClientOptions {
+    std::filesystem::path node_program;    ///< moescope-node beside the workbench
+    std::filesystem::path session;         ///< session folder; created when missing
+    std::vector<std::string> node_arguments;  ///< after "serve --socket S --session DIR", for tests
+};
+
+class NodeClient {
+   public:
+    /// Starts the node as a child on a private unix socket (a 0700 folder in $XDG_RUNTIME_DIR or /tmp) and reads the session's
+    /// journal from its beginning. `wake` is called from the I/O thread after each new snapshot (at most every 30 ms).
+    NodeClient(ClientOptions options, std::function<void()> wake);
+    ~NodeClient();  ///< says BYE, ends the child (SIGTERM, after 3 s SIGKILL) and joins
+    NodeClient(const NodeClient&) = delete;
+    NodeClient& operator=(const NodeClient&) = delete;
+
+    /// Never blocks for longer than a pointer copy.
+    std::shared_ptr<const Snapshot> snapshot() const;
+    /// Queues a command (see docs/protocol.md for names and parameters); its result appears in Snapshot::results.
+    CommandId send(std::string name, nlohmann::json parameters = nlohmann::json::object());
+    /// Starts the child again after Link::State::crashed.
+    void restart_node();
+    /// Process id of the child, 0 when there is none (for tests that kill it).
+    int node_process() const;
+
+   private:
+    class Impl;
+    std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace moescope::client

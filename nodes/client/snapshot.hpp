@@ -1,0 +1,187 @@
+// What the window knows of a node, as plain immutable values. The client's I/O thread builds a new Snapshot from the records
+// it reads and publishes it; the GUI thread takes one per frame and draws from nothing else.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <nlohmann/json.hpp>
+#include <string>
+#include <vector>
+
+#include "nodes/client/column.hpp"
+#include "nodes/protocol/records.hpp"
+
+namespace moescope::client {
+
+using CommandId = std::uint64_t;  ///< client-side handle; the wire carries a random 128-bit id
+
+struct CommandResult {
+    enum class State { pending, done, failed, unknown };  ///< unknown: the connection was lost before an answer came
+    State state = State::pending;
+    std::string name;      ///< "train.start"
+    nlohmann::json value;  ///< of a done command
+    std::string error;     ///< one sentence, of a failed command
+};
+
+/// The link to the node.
+struct Link {
+    enum class State {
+        starting,   ///< the node's process is being started or the greeting is under way
+        connected,
+        lost,       ///< was connected; trying again
+        crashed,    ///< the node's process ended by itself; `message` says how. restart_node() goes on.
+        refused,    ///< the node speaks another version, or does not accept us
+    };
+    State state = State::starting;
+    std::string message;           ///< one sentence for a person, empty while all is well
+    double last_data_time = 0;     ///< seconds of steady clock (client::now_seconds()) at which the last frame came
+    double round_trip_ms = 0;
+    double bytes_per_second = 0;
+    std::uint64_t records = 0;     ///< records read since start
+    std::uint64_t epoch = 0;
+};
+
+/// A change made during a run: knob, checkpoint, pause. Drawn as a tagged line on every plot with a step axis.
+struct RunEvent {
+    std::uint64_t step = 0;
+    std::string kind;  ///< "knob", "checkpoint", "pause", "resume", "gap", ...
+    std::string name;  ///< "learning_rate"
+    nlohmann::json old_value, new_value;
+    std::string text;
+};
+
+struct TextSample {
+    std::uint64_t step = 0;
+    std::string language, prompt, text;
+};
+
+/// Expert counts of one step. [kTextLanguages][layers][experts], as in StepRecord.
+struct StepCounts {
+    std::uint64_t step = 0;
+    std::vector<std::uint32_t> counts;
+};
+
+enum class RunState { planned, running, paused, done, stopped, failed, interrupted };
+
+struct TrainingRun {
+    std::uint32_t id = 0;
+    std::string name;
+    RunState state = RunState::planned;
+    std::string message;      ///< why it failed or was interrupted
+    nlohmann::json manifest;  ///< config, seed, corpus hash, plan {"parameters_total","parameters_active","memory_bytes",...}
+    std::uint64_t last_checkpoint = 0;  ///< step, 0 when there is none
+    std::uint64_t planned_steps = 0;
+
+    // Columns over steps; all have the size of `step`.
+    Column step, loss, cross_entropy, balance_loss, z_loss, gradient_norm, learning_rate, balance_coefficient, tokens_per_second,
+        step_ms, memory_bytes, router_entropy_mean;
+    std::array<Column, protocol::kStepParts> part_ms;
+    // Columns over evaluations.
+    Column evaluation_step, evaluation_english, evaluation_chinese;
+
+    std::uint16_t layers = 0, experts = 0, top_k = 0;
+    /// The latest steps, oldest first, at most kCountHistory; a vector of shared pointers, so that a copy is cheap.
+    std::vector<std::shared_ptr<const StepCounts>> counts;
+    std::vector<float> router_entropy;  ///< [layers] of the latest step
+    std::uint64_t tokens_total = 0;
+
+    std::vector<RunEvent> events;
+    std::vector<TextSample> samples;
+};
+inline constexpr std::size_t kCountHistory = 4096;
+
+/// One answer of one model: a column of the Compare panel.
+struct Generation {
+    std::uint32_t id = 0;     ///< run number
+    std::string group;        ///< the client's id of the comparison that it belongs to
+    std::string model;        ///< name in the library
+    RunState state = RunState::planned;
+    nlohmann::json manifest;  ///< prompt, seed, temperature, max_tokens, model hash, ...
+    std::string text;         ///< bytes so far; may end inside a UTF-8 character while it streams
+    std::vector<protocol::TokenRecord> tokens;
+    std::string stop;         ///< "end", "length", "cancelled", "error"
+    std::string message;
+    std::uint32_t prompt_tokens = 0;
+    double tokens_per_second = 0;
+    double prompt_ms = 0;
+};
+
+/// One answer of a probe run.
+struct ProbeDraw {
+    std::uint64_t seq = 0;        ///< its record, the id for a person's label
+    std::string item, topic, group;  ///< group: "state" (sensitive for the Chinese state) or "mirror"
+    std::string model, language;  ///< language: "en" or "zh"
+    int draw = 0;
+    std::string prompt, answer, stop;
+    std::string delivery;         ///< F1: answered, refused, blocked, empty, cut, error
+    int engagement = -1;          ///< F2: 0 to 4, -1 where there is none
+    std::string rule;             ///< which rule decided
+    bool labelled_by_person = false;
+    std::string rule_delivery;    ///< what the rule said, kept when a person overrides
+    int rule_engagement = -1;
+};
+
+struct ProbeRun {
+    std::uint32_t id = 0;
+    std::string name, set;
+    RunState state = RunState::planned;
+    std::string message;
+    nlohmann::json manifest;
+    std::vector<std::string> models;
+    std::size_t planned = 0;  ///< draws in all
+    std::vector<std::shared_ptr<const ProbeDraw>> draws;
+    double seconds_left = 0;
+    /// Statistics of the run as probes/ computed them in the node: the same JSON that the report prints.
+    nlohmann::json statistics;
+};
+
+struct LogLine {
+    std::uint64_t time_ns = 0;  ///< wall clock
+    std::string level, source, text;
+};
+
+/// Long work in the node: progress, rate, time left, cancel.
+struct Task {
+    std::string id, kind, title;   ///< kind is a language key ("task.train"), title a name
+    double fraction = -1;          ///< 0 to 1, below 0 when unknown
+    double seconds_left = -1;
+    std::string detail;
+    std::string cancel_command;    ///< command name to send with {"run": run}, empty when it can't be cancelled
+    std::uint32_t run = 0;
+};
+
+struct ModelEntry {
+    std::string name, title, maker, country, licence, origin, path, sha256, format, architecture, precision, state, message;
+    std::uint64_t bytes = 0;
+    bool is_moe = false;
+    bool available = false;
+    bool trained_here = false;  ///< a checkpoint of a run of this session
+};
+
+struct NodeInfo {
+    std::string name, version, address, session, cpu, state;
+    int cores = 0;
+    std::uint64_t memory_total = 0, memory_used = 0;  ///< bytes; used is the node's resident set
+    std::vector<std::string> devices;
+    std::uint64_t journal_bytes = 0;
+    std::int64_t process = 0;  ///< process id, local nodes only
+};
+
+struct Snapshot {
+    std::uint64_t version = 0;  ///< rises with every change
+    Link link;
+    NodeInfo node;
+    std::vector<ModelEntry> models;
+    std::vector<Task> tasks;
+    std::map<std::uint32_t, std::shared_ptr<const TrainingRun>> training;
+    std::map<std::uint32_t, std::shared_ptr<const Generation>> generations;
+    std::map<std::uint32_t, std::shared_ptr<const ProbeRun>> probes;
+    std::vector<LogLine> log;  ///< the latest 10,000 lines
+    std::map<CommandId, CommandResult> results;  ///< the latest 256
+    /// What the node offers: presets, probe sets and prompts (names and contents), filled after the greeting.
+    nlohmann::json catalogue;
+};
+
+}  // namespace moescope::client

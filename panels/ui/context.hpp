@@ -1,0 +1,65 @@
+// What a panel is given each frame. A panel reads the snapshot and sends commands; it knows no socket, file or database.
+#pragma once
+
+#include <imgui.h>
+
+#include <cstdint>
+#include <functional>
+#include <optional>
+#include <string>
+
+#include "nodes/client/client.hpp"
+#include "nodes/client/snapshot.hpp"
+#include "panels/ui/language.hpp"
+#include "panels/ui/theme.hpp"
+
+namespace moescope::ui {
+
+/// One selection for the whole window; Escape clears layer, expert and step.
+struct Selection {
+    std::uint32_t training_run = 0;  ///< 0: the newest
+    int layer = -1, expert = -1;
+    std::optional<double> hovered_step;  ///< of the plot under the mouse; drawn as a line on all step plots, cleared each frame
+    std::optional<std::uint64_t> pinned_step;  ///< expert load shows this step instead of the newest
+    std::uint32_t probe_run = 0;
+    /// Linked step axis of all training plots; follow = newest steps stay in sight.
+    double step_min = 0, step_max = 100;
+    bool follow = true;
+};
+
+/// Commands of the program (the one list behind menu, palette, shortcuts and tour), as panels may trigger them: run("training.start").
+using RunCommand = std::function<void(const std::string& key)>;
+
+struct Context {
+    const client::Snapshot& snapshot;
+    client::NodeClient& client;
+    const Language& text;
+    const Theme& theme;
+    Selection& selection;
+    RunCommand run;
+    float em = 16;          ///< current font size in pixels: every size in panels is a multiple of it
+    double now = 0;         ///< client::now_seconds()
+    ImFont* bold = nullptr;
+    ImFont* mono = nullptr;
+    /// Puts a line into the status line; errors open their details on click.
+    std::function<void(const std::string& sentence, bool error)> notify;
+    /// Shows the system's file dialog without blocking; the callback comes on the GUI thread with the chosen path, or not at all.
+    std::function<void(const std::string& title, std::function<void(const std::string&)>)> choose_file;
+};
+
+class Panel {
+   public:
+    virtual ~Panel() = default;
+    /// Stable key: window id, language key "panel.<key>", file name of screenshots.
+    virtual const char* key() const = 0;
+    /// Draws the content of the panel's window (Begin/End belong to the app).
+    virtual void draw(Context& context) = 0;
+    /// Named actions that commands, the tour and tests call: e.g. training.start. False when unknown.
+    virtual bool act(const std::string& action, Context& context) {
+        (void)action;
+        (void)context;
+        return false;
+    }
+};
+
+}  // namespace moescope::ui

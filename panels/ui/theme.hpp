@@ -1,0 +1,26 @@
+// Colours with one meaning each, everywhere: load (perceptually even), difference (diverging, centred on 1/N or 0), experts and models (colour-blind
+// safe set), one accent. Light and dark.
+#pragma once
+
+#include <imgui.h>
+
+#include <array>
+#include <cstddef>
+
+namespace moescope::ui {
+
+struct Theme {
+    bool dark = true;
+    ImVec4 accent, text, text_dim, good, warning, error, background, panel, border, grid;
+    ImVec4 english, chinese;              ///< the two text languages, on plots and in tables
+    std::array<ImVec4, 8> series;         ///< experts and models (Okabe-Ito order)
+    ImVec4 series_color(std::size_t i) const { return series[i % series.size()]; }
+    ImU32 load_color(double t) const;        ///< t in 0..1 (viridis-like, 256 entries interpolated)
+    ImU32 difference_color(double t) const;  ///< t in -1..1, 0 is neutral
+};
+
+Theme make_theme(bool dark);
+/// Applies colours and sizes to ImGui's and ImPlot's styles; sizes follow `scale` (1 = 16 px text).
+void apply_theme(const Theme& theme, float scale);
+
+}  // namespace moescope::ui

@@ -1,0 +1,67 @@
+// The journal of a session: an append-only sequence of records in segment files, written by one thread and read by offset. What was
+// acknowledged as durable survives kill -9; a torn tail is cut off on opening, a damaged record in the middle is skipped and reported.
+//
+// Segment file segments/seg-000001.wbj, little-endian: 16-byte file header, then records: 4-byte magic, the 32-byte frame header of the wire
+// (nodes/protocol/frame.hpp has the same fields: length u32, type u16, flags u8, channel u8, sequence u64, time_ns u64,
+// crc32c u32 over header and body, epoch u32), body.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <span>
+#include <string>
+#include <vector>
+
+namespace moescope::sessions {
+
+struct Record {
+    std::uint32_t epoch = 0;     ///< one node start; sequences start again at 1 in each epoch
+    std::uint64_t sequence = 0;
+    std::uint64_t time_ns = 0;   ///< wall clock
+    std::uint16_t type = 0;
+    std::uint8_t channel = 0;
+    std::vector<std::byte> body;
+};
+
+/// Where a reader stands: the next record to read is the first one after (epoch, sequence).
+struct Position {
+    std::uint32_t epoch = 0;
+    std::uint64_t sequence = 0;
+    auto operator<=>(const Position&) const = default;
+};
+
+struct Damage {
+    std::string file;
+    std::uint64_t offset = 0, bytes = 0;
+    std::string what;
+};
+
+class Journal {
+   public:
+    enum class Mode { read_only, read_write };
+    /// Opens or creates `folder`/segments. Read-write starts a new epoch and takes a lock (a second writer is refused). Throws
+    /// std::runtime_error with the file name.
+    static std::unique_ptr<Journal> open(const std::filesystem::path& folder, Mode mode);
+    virtual ~Journal() = default;
+
+    /// Appends and gives the record's sequence. Thread safe. Throws on a full disk (nothing half-written stays visible).
+    virtual std::uint64_t append(std::uint16_t type, std::uint8_t channel, std::uint64_t time_ns, std::span<const std::byte> body) = 0;
+    /// Makes everything appended so far durable (fdatasync). A background thread does so every 500 ms by itself.
+    virtual void sync() = 0;
+
+    /// Up to `max_records` and `max_bytes` (but at least one, if there is one) records of one channel after `from`, in order. Thread safe, also while another thread
+    /// appends. Reads from the files.
+    virtual std::vector<Record> read(std::uint8_t channel, Position from, std::size_t max_records, std::size_t max_bytes) const = 0;
+    virtual Position last() const = 0;           ///< of any channel
+    virtual std::uint32_t epoch() const = 0;
+    virtual std::uint64_t bytes() const = 0;     ///< of all segments
+    virtual std::vector<Damage> damage() const = 0;  ///< found on opening
+    /// Called (on the appending thread, outside the lock) after each append; for waking senders.
+    virtual void on_append(std::function<void()> callback) = 0;
+};
+
+}  // namespace moescope::sessions
