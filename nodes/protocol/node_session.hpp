@@ -1,0 +1,64 @@
+// The node's side of one connection, as a pure state machine: greeting, subscriptions with credits, requests, heartbeat.
+#pragma once
+
+#include <array>
+#include <optional>
+#include <set>
+
+#include "nodes/protocol/session.hpp"
+
+namespace moescope::protocol {
+
+class NodeSession {
+   public:
+    /// `last` is where the journal ends now; a subscription beyond it is answered with a GAP.
+    NodeSession(Hello ours, StreamPosition last) : ours_(std::move(ours)), last_(last) {}
+
+    Actions start(double now);  ///< our HELLO
+    Actions on_frame(Frame frame, double now);
+    Actions on_time(double now);  ///< call at least once a second
+    Actions respond(const std::string& id, const nlohmann::json& answer);  ///< {"state","value","error"}; dropped when the id is not pending
+    Actions bye(const std::string& reason);
+    Actions refuse(RefuseCode code, const std::string& text);
+    /// Limit for the FrameReader, after each frame.
+    std::size_t body_limit() const { return greeted_ ? kControlBodyLimit : kGreetingBodyLimit; }
+    bool greeted() const { return greeted_ && !closed_; }
+    bool closed() const { return closed_; }
+
+    // Sending from the journal: ask next_read(), read that channel after `after`, give the frames to on_records().
+    struct Read {
+        std::uint8_t channel = 0;
+        StreamPosition after;
+        std::size_t max_bytes = 0;
+    };
+    /// The most urgent channel that may be sent now; nothing when all have caught up or have no credit.
+    std::optional<Read> next_read() const;
+    /// Records of that channel in order (types without 0x8000). None: the channel has caught up until on_journal_grew().
+    /// What goes beyond the credit is not sent and will be asked for again.
+    Actions on_records(std::uint8_t channel, std::vector<Frame> records);
+    void on_journal_grew();
+    std::int64_t credit(std::uint8_t channel) const;  ///< 0 when not subscribed
+
+   private:
+    struct Subscription {
+        bool active = false, caught_up = false;
+        StreamPosition after;
+        std::int64_t credit = 0;
+    };
+    Actions close(Close::Why why, const std::string& reason);
+    Actions on_hello(const Frame& frame);
+    Actions on_request(const Frame& frame);
+    Actions on_subscribe(const Frame& frame);
+    Actions on_unsubscribe(const Frame& frame);
+    Actions on_credit(const Frame& frame);
+
+    Hello ours_;
+    StreamPosition last_;
+    bool greeted_ = false, closed_ = false;
+    double started_ = 0;
+    Heartbeat heartbeat_;
+    std::array<Subscription, kChannels> subscriptions_;
+    std::set<std::string> pending_;
+};
+
+}  // namespace moescope::protocol

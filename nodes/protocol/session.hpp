@@ -1,0 +1,111 @@
+// What the two sides of a connection share: timing, limits and the actions their state machines ask for.
+//
+// The state machines are pure. Give them frames and the time, and carry out the actions they return, in order. `now` is seconds of any clock
+// that never goes back. After a Close action the machine is finished: every later call returns nothing.
+#pragma once
+
+#include <cstdint>
+#include <nlohmann/json.hpp>
+#include <string>
+#include <variant>
+#include <vector>
+
+#include "nodes/protocol/frame.hpp"
+#include "nodes/protocol/hello.hpp"
+
+namespace moescope::protocol {
+
+inline constexpr double kGreetingSeconds = 5;   ///< for the whole greeting
+inline constexpr double kPingSeconds = 5;
+inline constexpr double kDeadSeconds = 20;      ///< silent for this long: the peer is gone
+inline constexpr std::int64_t kInitialCredit = 4 * 1024 * 1024;
+inline constexpr std::int64_t kMaximumCredit = 64 * 1024 * 1024;
+inline constexpr std::size_t kMaximumRequests = 64;  ///< without an answer, per connection
+
+/// A place in the journal; the same fields as sessions::Position, which this folder does not know.
+struct StreamPosition {
+    std::uint32_t epoch = 0;
+    std::uint64_t sequence = 0;
+    auto operator<=>(const StreamPosition&) const = default;
+};
+
+/// Send this frame.
+struct SendFrame {
+    Frame frame;
+};
+/// Send what was asked for before, then end the connection.
+struct Close {
+    enum class Why { clean, lost, broken_rule, refused };  ///< clean: a BYE; lost: silence; refused: versions or rights
+    Why why = Why::clean;
+    std::string reason;  ///< one sentence
+};
+/// Both sides know each other; limits for bodies rise.
+struct Greeted {
+    Hello peer;
+};
+
+// Of the node's side.
+struct RequestReceived {
+    std::string id, command;
+    nlohmann::json parameters;
+};
+/// A subscription began or got credit: look at NodeSession::next_read().
+struct MoreWanted {};
+
+// Of the viewer's side.
+struct RecordReceived {
+    Frame frame;  ///< type is the record's type, without 0x8000
+};
+struct ResponseReceived {
+    std::string id;
+    bool done = false;
+    nlohmann::json value;
+    std::string error;
+};
+struct GapReceived {
+    std::uint8_t channel = 0;
+    nlohmann::json gap;  ///< {"from","to","count","reason"}
+};
+struct StateReceived {
+    nlohmann::json state;
+};
+struct RoundTrip {
+    double seconds = 0;
+};
+
+using Action = std::variant<SendFrame, Close, Greeted, RequestReceived, MoreWanted, RecordReceived, ResponseReceived, GapReceived,
+                            StateReceived, RoundTrip>;
+using Actions = std::vector<Action>;
+
+bool is_command_id(std::string_view id);  ///< 32 lower-case hex digits
+
+// Bodies of the small binary frames.
+struct SubscribeBody {
+    std::uint8_t channel = 0;
+    StreamPosition after;
+};
+struct CreditBody {
+    std::uint8_t channel = 0;
+    std::uint32_t bytes = 0;
+};
+std::vector<std::byte> encode_subscribe(const SubscribeBody& body);
+std::optional<SubscribeBody> decode_subscribe(std::span<const std::byte> body);
+std::vector<std::byte> encode_credit(const CreditBody& body);
+std::optional<CreditBody> decode_credit(std::span<const std::byte> body);
+
+/// PING every kPingSeconds, dead after kDeadSeconds of silence; both sides do the same.
+class Heartbeat {
+   public:
+    void start(double now) { heard_ = sent_ = now; }
+    void heard(double now) { heard_ = now; }
+    bool dead(double now) const { return now - heard_ > kDeadSeconds; }
+    /// A PING carrying `now`, when one is due.
+    std::optional<Frame> due(double now);
+    /// Seconds since the PING that this PONG answers; nothing when it is none of ours.
+    static std::optional<double> round_trip(const Frame& pong, double now);
+
+   private:
+    double heard_ = 0, sent_ = 0;
+};
+
+}  // namespace moescope::protocol

@@ -1,0 +1,46 @@
+// The viewer's side of one connection, as a pure state machine. It checks that records come in order and within the credit that was given.
+#pragma once
+
+#include <array>
+
+#include "nodes/protocol/session.hpp"
+
+namespace moescope::protocol {
+
+class ViewerSession {
+   public:
+    explicit ViewerSession(Hello ours) : ours_(std::move(ours)) {}
+
+    Actions start(double now);  ///< our HELLO
+    Actions on_frame(Frame frame, double now);
+    Actions on_time(double now);  ///< call at least once a second
+    /// After Greeted: this channel's records after that position, then live.
+    Actions subscribe(std::uint8_t channel, StreamPosition after);
+    Actions unsubscribe(std::uint8_t channel);
+    Actions request(const std::string& id, const std::string& command, const nlohmann::json& parameters);
+    Actions bye(const std::string& reason);
+    std::size_t body_limit() const { return phase_ == Phase::ready ? kDataBodyLimit : kGreetingBodyLimit; }
+    bool ready() const { return phase_ == Phase::ready; }
+    bool closed() const { return phase_ == Phase::closed; }
+
+   private:
+    enum class Phase { new_, hello_sent, hello_received, ready, closed };
+    struct Subscription {
+        bool active = false;
+        StreamPosition last;
+        std::int64_t credit = 0;    ///< what the node may still send
+        std::int64_t consumed = 0;  ///< not given back yet
+    };
+    Actions close(Close::Why why, const std::string& reason);
+    Actions on_greeting(const Frame& frame, double now);
+    Actions on_data(Frame frame);
+    Actions on_response(const Frame& frame);
+
+    Hello ours_, theirs_;
+    Phase phase_ = Phase::new_;
+    double started_ = 0;
+    Heartbeat heartbeat_;
+    std::array<Subscription, kChannels> subscriptions_;
+};
+
+}  // namespace moescope::protocol
