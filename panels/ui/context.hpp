@@ -1,10 +1,10 @@
-// What a panel is given each frame. A panel reads the snapshot and sends commands; it knows no socket, file or database.
+// What a panel is given each frame. A panel reads the snapshot and sends commands; it knows no socket, file or
+// database.
 #pragma once
-
-#include <imgui.h>
 
 #include <cstdint>
 #include <functional>
+#include <imgui.h>
 #include <optional>
 #include <string>
 
@@ -19,7 +19,8 @@ namespace moescope::ui {
 struct Selection {
     std::uint32_t training_run = 0;  ///< 0: the newest
     int layer = -1, expert = -1;
-    std::optional<double> hovered_step;  ///< of the plot under the mouse; drawn as a line on all step plots, cleared each frame
+    std::optional<double>
+        hovered_step;  ///< of the plot under the mouse; drawn as a line on all step plots, cleared each frame
     std::optional<std::uint64_t> pinned_step;  ///< expert load shows this step instead of the newest
     std::uint32_t probe_run = 0;
     /// Linked step axis of all training plots; follow = newest steps stay in sight.
@@ -27,7 +28,8 @@ struct Selection {
     bool follow = true;
 };
 
-/// Commands of the program (the one list behind menu, palette, shortcuts and tour), as panels may trigger them: run("training.start").
+/// Commands of the program (the one list behind menu, palette, shortcuts and tour), as panels may trigger them:
+/// run("training.start").
 using RunCommand = std::function<void(const std::string& key)>;
 
 struct Context {
@@ -37,18 +39,27 @@ struct Context {
     const Theme& theme;
     Selection& selection;
     RunCommand run;
-    float em = 16;          ///< current font size in pixels: every size in panels is a multiple of it
-    double now = 0;         ///< client::now_seconds()
+    float em = 16;   ///< current font size in pixels: every size in panels is a multiple of it
+    double now = 0;  ///< client::now_seconds()
     ImFont* bold = nullptr;
     ImFont* mono = nullptr;
     /// Puts a line into the status line; errors open their details on click.
     std::function<void(const std::string& sentence, bool error)> notify;
-    /// Shows the system's file dialog without blocking; the callback comes on the GUI thread with the chosen path, or not at all.
+    /// Shows the system's file dialog without blocking; the callback comes on the GUI thread with the chosen path, or
+    /// not at all.
     std::function<void(const std::string& title, std::function<void(const std::string&)>)> choose_file;
+    /// The same for a file to be written: `name` is what the dialog proposes ("loss.csv").
+    std::function<void(const std::string& title, const std::string& name, std::function<void(const std::string&)>)>
+        choose_save;
+    /// Writes a whole file in the background (temporary file, then rename) and reports the outcome in the status line.
+    std::function<void(const std::string& path, std::string bytes)> save_file;
+    /// Saves a part of the window (pixels of the next finished frame) as PNG in the background.
+    std::function<void(ImVec2 min, ImVec2 max, const std::string& path)> save_image;
 };
 
+/// Made by one function per panel (panels/panels.hpp), owned by the app.
 class Panel {
-   public:
+ public:
     virtual ~Panel() = default;
     /// Stable key: window id, language key "panel.<key>", file name of screenshots.
     virtual const char* key() const = 0;

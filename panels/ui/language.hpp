@@ -1,4 +1,4 @@
-// Texts of the user interface. Every visible text is a key in assets/languages/{en,zh}.json.
+// Texts of the user interface. Every visible text is a key in the files of assets/languages/{en,zh}/.
 #pragma once
 
 #include <cstdint>
@@ -14,23 +14,28 @@ namespace moescope::ui {
 
 /// A JSON object of flat keys ("training.start": "Start"). Owned by the app, read by panels on the GUI thread.
 class Language {
-   public:
-    /// Throws std::runtime_error naming the file.
-    static Language load(const std::filesystem::path& file, std::string code);
+ public:
+    /// `folder` holds one JSON file per part of the window (assets/languages/en/app.json, ...); all are merged. A key
+    /// that stands in two files is an error. Throws std::runtime_error naming the file.
+    static Language load(const std::filesystem::path& folder, std::string code);
 
     const std::string& code() const { return code_; }  ///< "en" or "zh"
-    /// The text of a key; the key itself in angle quotes when it is missing, so that a test and a person see it. The pointer stays valid until the language changes.
+    /// The text of a key; the key itself in angle quotes when it is missing, so that a test and a person see it. The
+    /// pointer stays valid until the language changes.
     const char* operator()(std::string_view key) const;
     /// Text with {name} placeholders replaced.
-    std::string format(std::string_view key, std::initializer_list<std::pair<std::string_view, std::string>> values) const;
-    /// "Translated###key": the ImGui label whose id stays the same in every language. Pointer valid until the next language change.
+    std::string format(std::string_view key,
+                       std::initializer_list<std::pair<std::string_view, std::string>> values) const;
+    bool has(std::string_view key) const;
+    /// "Translated###key": the ImGui label whose id stays the same in every language. Pointer valid until the next
+    /// language change.
     const char* label(std::string_view key) const;
     /// An integer with the language's grouping ("2,000"); a real number with at most `digits` significant digits.
     std::string number(std::uint64_t value) const;
     std::string number(double value, int digits = 4) const;
     const std::unordered_map<std::string, std::string>& texts() const { return texts_; }
 
-   private:
+ private:
     std::string code_;
     std::unordered_map<std::string, std::string> texts_;
     mutable std::unordered_map<std::string, std::string> labels_, missing_;

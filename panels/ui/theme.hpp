@@ -1,22 +1,23 @@
-// Colours with one meaning each, everywhere: load (perceptually even), difference (diverging, centred on 1/N or 0), experts and models (colour-blind
-// safe set), one accent. Light and dark.
+// Colours with one meaning each, everywhere: load (perceptually even), difference (diverging, centred on 1/N or 0),
+// experts and models (colour-blind safe set), one accent. Light and dark.
 #pragma once
-
-#include <imgui.h>
 
 #include <array>
 #include <cstddef>
+#include <imgui.h>
 
 namespace moescope::ui {
 
 struct Theme {
     bool dark = true;
     ImVec4 accent, text, text_dim, good, warning, error, background, panel, border, grid;
-    ImVec4 english, chinese;              ///< the two text languages, on plots and in tables
-    std::array<ImVec4, 8> series;         ///< experts and models (Okabe-Ito order)
+    ImVec4 english, chinese;       ///< the two text languages, on plots and in tables
+    std::array<ImVec4, 8> series;  ///< experts and models (Okabe-Ito order)
     ImVec4 series_color(std::size_t i) const { return series[i % series.size()]; }
-    ImU32 load_color(double t) const;        ///< t in 0..1 (viridis-like, 256 entries interpolated)
-    ImU32 difference_color(double t) const;  ///< t in -1..1, 0 is neutral
+    ImU32 load_color(double t) const;  ///< t in 0..1 (viridis-like, 256 entries interpolated)
+    /// t in -1..1, 0 is neutral; -1 is the blue of English, +1 the orange of Chinese, so a difference "English minus
+    /// Chinese" is drawn with its sign turned round.
+    ImU32 difference_color(double t) const;
 };
 
 Theme make_theme(bool dark);

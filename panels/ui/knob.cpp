@@ -1,0 +1,84 @@
+// A number that lives in the node.
+#include <algorithm>
+#include <cerrno>
+#include <cmath>
+#include <cstdio>
+#include <cstdlib>
+#include <imgui.h>
+#include <imgui_stdlib.h>
+
+#include "panels/ui/widgets.hpp"
+
+namespace moescope::ui {
+namespace {
+
+constexpr double kConfirmSeconds = 10;  ///< after this long without the node's agreement the wish is dropped
+
+std::string formatted(const char* format, double value) {
+    char buffer[64];
+    std::snprintf(buffer, sizeof buffer, format, value);
+    return buffer;
+}
+
+bool same(double a, double b) {
+    return std::fabs(a - b) <= 1e-6 * std::max({1e-12, std::fabs(a), std::fabs(b)});
+}
+
+std::optional<double> parse(const std::string& field) {
+    const char* start = field.c_str();
+    char* end = nullptr;
+    errno = 0;
+    const double value = std::strtod(start, &end);
+    while (end != nullptr && *end == ' ')
+        ++end;
+    if (end == start || *end != '\0' || errno == ERANGE || !std::isfinite(value))
+        return {};
+    return value;
+}
+
+/// Takes what was typed; gives the value when it is a number in range, else leaves a sentence.
+std::optional<double> accept(const Context& ctx, KnobState& state, double confirmed, const KnobRange& range) {
+    const std::optional<double> value = parse(state.field);
+    if (!value || *value < range.min || *value > range.max) {
+        state.error = ctx.text.format(
+            "knob.out_of_range",
+            {{"value", state.field}, {"min", ctx.text.number(range.min)}, {"max", ctx.text.number(range.max)}});
+        return {};
+    }
+    state.error.clear();
+    if (same(*value, confirmed) || (state.wanted && same(*value, *state.wanted)))
+        return {};
+    state.wanted = *value;
+    state.sent_at = ctx.now;
+    return value;
+}
+
+}  // namespace
+
+std::optional<double> knob(const Context& ctx, const char* label, KnobState& state, double confirmed,
+                           const KnobRange& range, bool enabled) {
+    if (state.wanted && (same(*state.wanted, confirmed) || ctx.now - state.sent_at > kConfirmSeconds))
+        state.wanted.reset();
+    if (!state.editing)
+        state.field = formatted(range.format, confirmed);
+    ImGui::BeginDisabled(!enabled);
+    const bool entered = ImGui::InputText(
+        label, &state.field,
+        ImGuiInputTextFlags_EnterReturnsTrue | ImGuiInputTextFlags_CharsScientific | ImGuiInputTextFlags_AutoSelectAll);
+    state.editing = ImGui::IsItemActive();
+    const bool left = ImGui::IsItemDeactivatedAfterEdit();
+    ImGui::EndDisabled();
+    std::optional<double> result;
+    if (entered || left)
+        result = accept(ctx, state, confirmed, range);
+    if (state.editing)
+        state.error.clear();
+    if (!state.error.empty())
+        text_wrapped(state.error, ctx.theme.error);
+    if (state.wanted)
+        text_dim(ctx, ctx.text.format("knob.waiting", {{"old", formatted(range.format, confirmed)},
+                                                       {"new", formatted(range.format, *state.wanted)}}));
+    return result;
+}
+
+}  // namespace moescope::ui

@@ -1,0 +1,93 @@
+// What all plots with a step axis share: the tagged lines of changes and the line of the hovered step.
+#include <algorithm>
+#include <implot.h>
+
+#include "panels/ui/widgets.hpp"
+
+namespace moescope::ui {
+namespace {
+
+std::string value_text(const Language& text, const nlohmann::json& value) {
+    if (value.is_number())
+        return text.number(value.get<double>());
+    return value.is_string() ? value.get<std::string>() : value.is_null() ? "" : value.dump();
+}
+
+const char* event_icon(const std::string& kind) {
+    if (kind == "knob")
+        return icon::gear;
+    if (kind == "checkpoint")
+        return icon::save;
+    if (kind == "pause")
+        return icon::pause;
+    if (kind == "resume" || kind == "continue")
+        return icon::play;
+    return icon::info;
+}
+
+std::string event_text(const Context& ctx, const client::RunEvent& event) {
+    const std::string kind_key = "event." + event.kind;
+    std::string result = ctx.text.format("event.at_step", {{"step", ctx.text.number(event.step)}}) + ": ";
+    result += ctx.text.has(kind_key) ? ctx.text(kind_key) : event.kind.c_str();
+    if (!event.name.empty()) {
+        const std::string name_key = "knob." + event.name;
+        result += std::string(" ") + (ctx.text.has(name_key) ? ctx.text(name_key) : event.name.c_str());
+        result += " " + value_text(ctx.text, event.old_value) + " \u2192 " + value_text(ctx.text, event.new_value);
+    }
+    return result;
+}
+
+}  // namespace
+
+void draw_run_events(const Context& ctx, const client::TrainingRun& run) {
+    const ImVec2 origin = ImPlot::GetPlotPos(), size = ImPlot::GetPlotSize();
+    const ImPlotRect limits = ImPlot::GetPlotLimits();
+    const ImVec2 mouse = ImGui::GetMousePos();
+    const bool hovered = ImPlot::IsPlotHovered();
+    std::string hint;
+    float free_x = -1e30f;  // an icon is left out where it would cover the one before
+    ImPlot::PushPlotClipRect();
+    ImDrawList* draw = ImPlot::GetPlotDrawList();
+    for (const client::RunEvent& event : run.events) {
+        const double step = static_cast<double>(event.step);
+        if (step < limits.X.Min || step > limits.X.Max)
+            continue;
+        const float x = ImPlot::PlotToPixels(step, limits.Y.Min).x;
+        ImVec4 color = event.kind == "knob" ? ctx.theme.accent : ctx.theme.text_dim;
+        color.w = 0.75f;
+        const ImU32 ink = ImGui::GetColorU32(color);
+        for (float y = origin.y + ctx.em; y < origin.y + size.y; y += ctx.em * 0.5f)
+            draw->AddLine({x, y}, {x, std::min(y + ctx.em * 0.25f, origin.y + size.y)}, ink);
+        const float half = ImGui::CalcTextSize(event_icon(event.kind)).x * 0.35f;
+        if (x - half > free_x) {
+            draw->AddText(ImGui::GetFont(), ctx.em * 0.7f, {x - half, origin.y + ctx.em * 0.15f}, ink,
+                          event_icon(event.kind));
+            free_x = x + half;
+        }
+        if (hovered && std::abs(mouse.x - x) < ctx.em * 0.3f)
+            hint += (hint.empty() ? "" : "\n") + event_text(ctx, event);
+    }
+    ImPlot::PopPlotClipRect();
+    if (!hint.empty() && ImGui::BeginTooltip()) {
+        ImGui::TextUnformatted(hint.c_str());
+        ImGui::EndTooltip();
+    }
+}
+
+void draw_step_cursor(const Context& ctx) {
+    if (ImPlot::IsPlotHovered())
+        ctx.selection.hovered_step = ImPlot::GetPlotMousePos().x;
+    if (!ctx.selection.hovered_step)
+        return;
+    const ImPlotRect limits = ImPlot::GetPlotLimits();
+    const double step = *ctx.selection.hovered_step;
+    if (step < limits.X.Min || step > limits.X.Max)
+        return;
+    const float x = ImPlot::PlotToPixels(step, limits.Y.Min).x;
+    const ImVec2 origin = ImPlot::GetPlotPos(), size = ImPlot::GetPlotSize();
+    ImVec4 color = ctx.theme.text;
+    color.w = 0.4f;
+    ImPlot::GetPlotDrawList()->AddLine({x, origin.y}, {x, origin.y + size.y}, ImGui::GetColorU32(color));
+}
+
+}  // namespace moescope::ui

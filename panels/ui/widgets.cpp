@@ -1,0 +1,283 @@
+// Layout, signals and simple controls. Text is in text_layout.cpp, numbers that live in the node in knob.cpp.
+#include "panels/ui/widgets.hpp"
+
+#include <algorithm>
+#include <cmath>
+#include <imgui_internal.h>
+
+namespace moescope::ui {
+namespace {
+
+ImVec4 tinted(const ImVec4& color, float alpha) {
+    return {color.x, color.y, color.z, alpha};
+}
+
+}  // namespace
+
+void section(const Context& ctx, std::string_view title, std::string_view trailing) {
+    if (ImGui::GetCursorPosY() > ImGui::GetCursorStartPos().y + 1)
+        ImGui::Dummy({0, ctx.em * 0.2f});
+    ImGui::PushFont(ctx.bold, 0.0f);
+    ImGui::TextUnformatted(title.data(), title.data() + title.size());
+    ImGui::PopFont();
+    if (trailing.empty())
+        return;
+    align_right(ImGui::CalcTextSize(trailing.data(), trailing.data() + trailing.size()).x);
+    text_dim(ctx, trailing);
+}
+
+bool empty_state(const Context& ctx, const char* icon_text, const char* sentence_key, const char* button_key,
+                 const char* command) {
+    const ImVec2 room = ImGui::GetContentRegionAvail();
+    const float width = std::min(room.x - ctx.em, ctx.em * 24);
+    const std::vector<std::string_view> lines = wrap_lines(ctx.text(sentence_key), width);
+    const float line_height = ImGui::GetTextLineHeightWithSpacing();
+    const float height =
+        ctx.em * 2.6f + static_cast<float>(lines.size()) * line_height + (button_key ? ctx.em * 2.4f : 0);
+    const float left = ImGui::GetCursorPosX();
+    const auto centre = [&](float item) { ImGui::SetCursorPosX(left + std::max(0.0f, (room.x - item) / 2)); };
+    if (room.y > height)
+        ImGui::SetCursorPosY(ImGui::GetCursorPosY() + (room.y - height) * 0.42f);
+    ImGui::PushFont(nullptr, ImGui::GetStyle().FontSizeBase * 1.7f);
+    centre(ImGui::CalcTextSize(icon_text).x);
+    text_colored(tinted(ctx.theme.text_dim, 0.55f), icon_text);
+    ImGui::PopFont();
+    for (const std::string_view line : lines) {
+        centre(ImGui::CalcTextSize(line.data(), line.data() + line.size()).x);
+        text_dim(ctx, line);
+    }
+    if (button_key == nullptr)
+        return false;
+    ImGui::Dummy({0, ctx.em * 0.15f});
+    centre(button_width(ctx.text.label(button_key)));
+    const bool clicked = primary_button(ctx, ctx.text.label(button_key));
+    if (clicked && command != nullptr)
+        ctx.run(command);
+    return clicked;
+}
+
+bool begin_properties(const char* id, float name_width) {
+    if (!ImGui::BeginTable(id, 2, ImGuiTableFlags_SizingFixedFit))
+        return false;
+    ImGui::TableSetupColumn("name", ImGuiTableColumnFlags_WidthFixed, name_width);
+    ImGui::TableSetupColumn("value", ImGuiTableColumnFlags_WidthStretch);
+    return true;
+}
+
+void property(const Context& ctx, std::string_view name, std::string_view value, std::string_view tip) {
+    ImGui::TableNextRow();
+    ImGui::TableNextColumn();
+    text_dim(ctx, name);
+    if (!tip.empty())
+        tooltip(tip);
+    ImGui::TableNextColumn();
+    text_wrapped(value);
+    if (!tip.empty())
+        tooltip(tip);
+}
+
+void end_properties() {
+    ImGui::EndTable();
+}
+
+bool begin_table(const Context& ctx, const char* id, std::initializer_list<const char*> column_keys,
+                 ImGuiTableFlags flags, ImVec2 size) {
+    const ImGuiTableFlags house = ImGuiTableFlags_RowBg | ImGuiTableFlags_Resizable | ImGuiTableFlags_BordersInnerH |
+                                  ImGuiTableFlags_ScrollY | ImGuiTableFlags_NoSavedSettings;
+    if (!ImGui::BeginTable(id, static_cast<int>(column_keys.size()), house | flags, size))
+        return false;
+    for (const char* key : column_keys)
+        ImGui::TableSetupColumn(ctx.text.label(key));
+    ImGui::TableSetupScrollFreeze(0, 1);
+    ImGui::TableHeadersRow();
+    return true;
+}
+
+void align_right(float width) {
+    ImGui::SameLine();
+    const float room = ImGui::GetContentRegionAvail().x;
+    if (room > width)
+        ImGui::SetCursorPosX(ImGui::GetCursorPosX() + room - width);
+}
+
+float button_width(const char* label) {
+    return ImGui::CalcTextSize(label, nullptr, true).x + 2 * ImGui::GetStyle().FramePadding.x;
+}
+
+ImVec4 tone_color(const Theme& theme, Tone tone) {
+    switch (tone) {
+        case Tone::accent:
+            return theme.accent;
+        case Tone::good:
+            return theme.good;
+        case Tone::warning:
+            return theme.warning;
+        case Tone::error:
+            return theme.error;
+        case Tone::neutral:
+            break;
+    }
+    return theme.text_dim;
+}
+
+void badge(const Context& ctx, const char* icon_text, std::string_view word, Tone tone) {
+    const ImVec4 color = tone_color(ctx.theme, tone);
+    std::string label = icon_text;
+    if (!label.empty() && !word.empty())
+        label += ' ';
+    label += word;
+    const ImVec2 text_size = ImGui::CalcTextSize(label.c_str());
+    const ImVec2 padding = {ctx.em * 0.4f, ctx.em * 0.06f};
+    const ImVec2 at = ImGui::GetCursorScreenPos();
+    const ImVec2 size = {text_size.x + 2 * padding.x, text_size.y + 2 * padding.y};
+    ImDrawList* draw = ImGui::GetWindowDrawList();
+    draw->AddRectFilled(at, {at.x + size.x, at.y + size.y}, ImGui::GetColorU32(tinted(color, 0.14f)), size.y / 2);
+    draw->AddText({at.x + padding.x, at.y + padding.y}, ImGui::GetColorU32(color), label.c_str());
+    ImGui::Dummy(size);
+}
+
+const char* state_key(client::RunState state) {
+    switch (state) {
+        case client::RunState::planned:
+            return "state.planned";
+        case client::RunState::running:
+            return "state.running";
+        case client::RunState::paused:
+            return "state.paused";
+        case client::RunState::done:
+            return "state.done";
+        case client::RunState::stopped:
+            return "state.stopped";
+        case client::RunState::failed:
+            return "state.failed";
+        case client::RunState::interrupted:
+            return "state.interrupted";
+    }
+    return "state.planned";
+}
+
+void state_badge(const Context& ctx, client::RunState state) {
+    struct Look {
+        const char* icon_text;
+        Tone tone;
+    };
+    constexpr Look looks[] = {{icon::hourglass, Tone::neutral}, {icon::play, Tone::accent},
+                              {icon::pause, Tone::warning},     {icon::check, Tone::good},
+                              {icon::stop, Tone::neutral},      {icon::error, Tone::error},
+                              {icon::warning, Tone::warning}};
+    const Look& look = looks[static_cast<std::size_t>(state)];
+    badge(ctx, look.icon_text, ctx.text(state_key(state)), look.tone);
+}
+
+void tooltip(std::string_view text) {
+    if (text.empty() || !ImGui::IsItemHovered(ImGuiHoveredFlags_ForTooltip | ImGuiHoveredFlags_AllowWhenDisabled) ||
+        !ImGui::BeginTooltip())
+        return;
+    // As wide as the text needs, at most 28 em.
+    float width = 0;
+    for (std::size_t start = 0; start <= text.size();) {
+        const std::size_t end = std::min(text.find('\n', start), text.size());
+        width = std::max(width, ImGui::CalcTextSize(text.data() + start, text.data() + end).x);
+        start = end + 1;
+    }
+    text_wrapped(text, {}, std::min(width + 1, ImGui::GetFontSize() * 28));
+    ImGui::EndTooltip();
+}
+
+void help_mark(const Context& ctx, const char* key) {
+    ImGui::SameLine(0, ctx.em * 0.35f);
+    text_colored(tinted(ctx.theme.text_dim, 0.7f), icon::question);
+    tooltip(ctx.text(key));
+}
+
+bool banner(const Context& ctx, Tone tone, std::string_view sentence, const char* button_label) {
+    const ImVec4 color = tone_color(ctx.theme, tone);
+    const ImVec2 padding = {ctx.em * 0.6f, ctx.em * 0.4f};
+    const float full = ImGui::GetContentRegionAvail().x;
+    const float right = button_label ? button_width(button_label) + ctx.em * 0.6f : 0;
+    const char* icon_text = tone == Tone::error ? icon::error : tone == Tone::warning ? icon::warning : icon::info;
+    const float icon_width = ctx.em * 1.5f;
+    const std::vector<std::string_view> lines = wrap_lines(sentence, full - 2 * padding.x - icon_width - right);
+    const float line_height = ImGui::GetTextLineHeight() * 1.2f;
+    const float text_height = static_cast<float>(lines.size()) * line_height;
+    const float content = std::max(text_height, button_label ? ImGui::GetFrameHeight() : 0.0f);
+    const ImVec2 at = ImGui::GetCursorScreenPos();
+    const ImVec2 end = {at.x + full, at.y + content + 2 * padding.y};
+    ImDrawList* draw = ImGui::GetWindowDrawList();
+    draw->AddRectFilled(at, end, ImGui::GetColorU32(tinted(color, 0.13f)), ctx.em * 0.3f);
+    draw->AddRectFilled(at, {at.x + ctx.em * 0.18f, end.y}, ImGui::GetColorU32(color), ctx.em * 0.3f,
+                        ImDrawFlags_RoundCornersLeft);
+    float y = at.y + padding.y + (content - text_height) / 2;
+    draw->AddText({at.x + padding.x, y}, ImGui::GetColorU32(color), icon_text);
+    for (const std::string_view line : lines) {
+        draw->AddText({at.x + padding.x + icon_width, y}, ImGui::GetColorU32(ctx.theme.text), line.data(),
+                      line.data() + line.size());
+        y += line_height;
+    }
+    bool clicked = false;
+    if (button_label != nullptr) {
+        ImGui::SetCursorScreenPos({end.x - padding.x - button_width(button_label),
+                                   at.y + padding.y + (content - ImGui::GetFrameHeight()) / 2});
+        clicked = ImGui::Button(button_label);
+    }
+    ImGui::SetCursorScreenPos(at);
+    ImGui::Dummy({full, end.y - at.y});
+    return clicked;
+}
+
+bool primary_button(const Context& ctx, const char* label, ImVec2 size) {
+    const ImVec4& accent = ctx.theme.accent;
+    const auto shade = [&](float to_text) {
+        return ImVec4(accent.x + (ctx.theme.text.x - accent.x) * to_text,
+                      accent.y + (ctx.theme.text.y - accent.y) * to_text,
+                      accent.z + (ctx.theme.text.z - accent.z) * to_text, 1);
+    };
+    ImGui::PushStyleColor(ImGuiCol_Button, accent);
+    ImGui::PushStyleColor(ImGuiCol_ButtonHovered, shade(0.25f));
+    ImGui::PushStyleColor(ImGuiCol_ButtonActive, shade(0.4f));
+    ImGui::PushStyleColor(ImGuiCol_Text, ctx.theme.dark ? ImVec4(0.07f, 0.07f, 0.10f, 1) : ImVec4(1, 1, 1, 1));
+    const bool clicked = ImGui::Button(label, size);
+    ImGui::PopStyleColor(4);
+    return clicked;
+}
+
+bool button(const char* label, bool enabled, std::string_view why_not) {
+    ImGui::BeginDisabled(!enabled);
+    const bool clicked = ImGui::Button(label);
+    ImGui::EndDisabled();
+    if (!enabled)
+        tooltip(why_not);
+    return clicked && enabled;
+}
+
+bool segmented(const Context& ctx, const char* id, const std::vector<const char*>& labels, int& current) {
+    bool changed = false;
+    ImGui::PushID(id);
+    ImGui::BeginGroup();
+    for (std::size_t i = 0; i < labels.size(); ++i) {
+        if (i > 0)
+            ImGui::SameLine(0, ctx.em * 0.1f);
+        const bool chosen = current == static_cast<int>(i);
+        if (chosen) {
+            ImGui::PushStyleColor(ImGuiCol_Button, ImGui::GetStyleColorVec4(ImGuiCol_Header));
+            ImGui::PushStyleColor(ImGuiCol_ButtonHovered, ImGui::GetStyleColorVec4(ImGuiCol_HeaderActive));
+        }
+        if (ImGui::Button(labels[i]) && !chosen) {
+            current = static_cast<int>(i);
+            changed = true;
+        }
+        if (chosen) {
+            ImGui::PopStyleColor(2);
+            // The underline repeats what the colour says.
+            const ImVec2 low = ImGui::GetItemRectMin(), high = ImGui::GetItemRectMax();
+            ImGui::GetWindowDrawList()->AddRectFilled({low.x + ctx.em * 0.3f, high.y - 2},
+                                                      {high.x - ctx.em * 0.3f, high.y},
+                                                      ImGui::GetColorU32(ctx.theme.accent));
+        }
+    }
+    ImGui::EndGroup();
+    ImGui::PopID();
+    return changed;
+}
+
+}  // namespace moescope::ui
