@@ -1,0 +1,261 @@
+#include "engine/text/corpus.hpp"
+
+#include <algorithm>
+#include <array>
+#include <fstream>
+#include <nlohmann/json.hpp>
+#include <unordered_set>
+
+#include "engine/error.hpp"
+#include "engine/text/dataset.hpp"
+#include "engine/text/sha256.hpp"
+#include "engine/text/utf8.hpp"
+
+namespace moescope::engine {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr std::uintmax_t kMaxTextBytes = 1U << 30;  // a larger text needs a data set that is not kept in memory
+constexpr std::size_t kPlainDocumentBytes = 4096;  // a text without form feeds is cut into documents of about this size
+constexpr std::size_t kPartBytes = 16384;  // longer documents come in parts, so that no language disappears for long
+constexpr std::uint64_t kHeldOutOf = 20;
+constexpr double kChineseShare = 0.1;
+
+std::string read_file(const fs::path& path, std::uintmax_t limit) {
+    std::error_code error;
+    const std::uintmax_t size = fs::file_size(path, error);
+    if (error) {
+        throw Error(path.string() + " cannot be read: " + error.message());
+    }
+    if (size > limit) {
+        throw Error(path.string() + " has " + std::to_string(size) + " bytes; up to " + std::to_string(limit) +
+                    " bytes of text can be used at once, so take a part of it");
+    }
+    std::string text(static_cast<std::size_t>(size), '\0');
+    std::ifstream file(path, std::ios::binary);
+    file.read(text.data(), static_cast<std::streamsize>(text.size()));
+    if (!file || static_cast<std::uintmax_t>(file.gcount()) != size) {
+        throw Error(path.string() + " cannot be read to its end; check the file and its permissions");
+    }
+    return text;
+}
+
+void require_utf8(const std::string& text, const fs::path& path) {
+    const std::size_t bad = first_invalid_utf8(text);
+    if (bad != text.size()) {
+        throw Error(path.string() + " is not UTF-8 at byte " + std::to_string(bad) +
+                    "; convert it first, for example with iconv -t UTF-8");
+    }
+}
+
+std::uint64_t hash_of(std::string_view text) {  // FNV-1a, 64 bits: the same on every machine
+    std::uint64_t hash = 0xcbf29ce484222325U;
+    for (const char c : text) {
+        hash = (hash ^ static_cast<std::uint8_t>(c)) * 0x100000001b3U;
+    }
+    return hash ^ (hash >> 29);
+}
+
+struct Cut {
+    std::size_t end = 0, next = 0;  ///< where the first part ends, and where the next one starts
+};
+
+// Cuts off a first part of about `size` bytes: at the end of a paragraph, else of a line, else between two characters.
+Cut cut_part(std::string_view text, std::size_t size) {
+    if (text.size() <= size) {
+        return {text.size(), text.size()};
+    }
+    for (const std::string_view mark : {"\n\n", "\n"}) {
+        const std::size_t end = text.find(mark, size);
+        if (end != std::string_view::npos && end < 2 * size) {
+            return {end, end + mark.size()};
+        }
+    }
+    const std::size_t end = character_boundary(text, size);
+    return {end, end};
+}
+
+Cut cut_document(std::string_view text, bool form_feeds) {
+    if (!form_feeds) {
+        return cut_part(text, kPlainDocumentBytes);
+    }
+    const std::size_t end = text.find('\f');
+    return end == std::string_view::npos ? Cut{text.size(), text.size()} : Cut{end, end + 1};
+}
+
+std::string_view trimmed(std::string_view text) {
+    const std::size_t first = text.find_first_not_of(" \t\r\n\f");
+    if (first == std::string_view::npos) {
+        return {};
+    }
+    return text.substr(first, text.find_last_not_of(" \t\r\n\f") - first + 1);
+}
+
+// `language` < 0: told from each document's text.
+void append_documents(std::string_view text, int language, std::vector<TextDocument>& documents) {
+    const bool form_feeds = text.find('\f') != std::string_view::npos;
+    while (!text.empty()) {
+        const auto [end, next] = cut_document(text, form_feeds);
+        const std::string_view body = trimmed(text.substr(0, end));
+        text.remove_prefix(next);
+        if (!body.empty()) {
+            const int own = language >= 0 ? language : (han_share(body) >= kChineseShare ? 1 : 0);
+            documents.push_back({body, static_cast<std::uint8_t>(own), false});
+        }
+    }
+}
+
+std::vector<fs::path> text_files(const fs::path& path) {
+    std::error_code error;
+    if (!fs::exists(path, error)) {
+        throw Error("the text " + path.string() +
+                    " does not exist; name a UTF-8 text file, a folder of .txt files, or manpages");
+    }
+    if (!fs::is_directory(path, error)) {
+        return {path};
+    }
+    std::vector<fs::path> files;
+    for (const auto& entry : fs::directory_iterator(path, error)) {
+        if (entry.path().extension() == ".txt" && entry.is_regular_file(error)) {
+            files.push_back(entry.path());
+        }
+    }
+    if (error || files.empty()) {
+        throw Error("the folder " + path.string() + " holds no .txt files" + (error ? ": " + error.message() : ""));
+    }
+    std::sort(files.begin(), files.end());
+    return files;
+}
+
+// Reads the files and fills everything but the order of the documents. `languages` names the language of each file, or
+// is empty.
+Corpus read_files(const std::vector<fs::path>& files, const std::vector<int>& languages, std::string name) {
+    Corpus corpus;
+    corpus.name = std::move(name);
+    Sha256 hash;
+    std::uintmax_t room = kMaxTextBytes;
+    for (const fs::path& path : files) {
+        corpus.files.push_back(read_file(path, room));
+        const std::string& text = corpus.files.back();
+        room -= text.size();
+        require_utf8(text, path);
+        hash.add(path.filename().string() + ' ' + std::to_string(text.size()) + '\n');
+        hash.add(text);
+    }
+    corpus.sha256 = hash.finish();
+    for (std::size_t i = 0; i < corpus.files.size(); ++i) {
+        append_documents(corpus.files[i], languages.empty() ? -1 : languages[i], corpus.documents);
+    }
+    return corpus;
+}
+
+// The built-in corpus is checked against the description that was written with it: a damaged file is found here, not as
+// a strange loss.
+Corpus read_manpages(const fs::path& folder) {
+    std::error_code error;
+    const fs::path description = folder / "corpus.json";
+    if (!fs::exists(description, error) || !fs::exists(folder / "en.txt", error) ||
+        !fs::exists(folder / "zh.txt", error)) {
+        throw Error("the built-in text is missing in " + folder.string() + "; start ./run once, which builds it");
+    }
+    Corpus corpus = read_files({folder / "en.txt", folder / "zh.txt"}, {0, 1}, "manpages");
+    const auto json = nlohmann::json::parse(read_file(description, 1U << 20), nullptr, false);
+    for (std::size_t i = 0; i < corpus.files.size(); ++i) {
+        const char* name = i == 0 ? "en.txt" : "zh.txt";
+        const auto pointer = nlohmann::json::json_pointer(std::string("/files/") + name + "/sha256");
+        const bool known = !json.is_discarded() && json.contains(pointer) && json.at(pointer).is_string();
+        if (!known || json.at(pointer).get<std::string>() != sha256(corpus.files[i])) {
+            throw Error((folder / name).string() + " is not what " + description.string() +
+                        " describes; delete the folder and start ./run, which builds it again");
+        }
+    }
+    return corpus;
+}
+
+// Marks the held-out documents of one language and gives the order of its documents, long ones in parts.
+std::vector<TextDocument> arrange_language(const std::vector<TextDocument>& all, std::uint8_t language) {
+    std::vector<std::pair<std::uint64_t, TextDocument>> hashed;
+    std::unordered_set<std::uint64_t> seen;
+    for (const TextDocument& document : all) {
+        const std::uint64_t hash = hash_of(document.text);
+        if (document.language == language &&
+            seen.insert(hash).second) {  // a copy would leak held-out text into training
+            hashed.emplace_back(hash, document);
+        }
+    }
+    std::sort(hashed.begin(), hashed.end(), [](const auto& a, const auto& b) {
+        return a.first != b.first ? a.first < b.first : a.second.text < b.second.text;
+    });
+    bool any = false;
+    for (auto& [hash, document] : hashed) {
+        document.held_out = (hash >> 32) % kHeldOutOf == 0;
+        any = any || document.held_out;
+    }
+    const bool all_out = std::all_of(hashed.begin(), hashed.end(), [](const auto& d) { return d.second.held_out; });
+    if (hashed.size() > 1 &&
+        (!any || all_out)) {  // a small text still gets one held-out document and something to train on
+        for (auto& [hash, document] : hashed) {
+            document.held_out = false;
+        }
+        hashed.front().second.held_out = true;
+    } else if (hashed.size() == 1) {
+        hashed.front().second.held_out = false;
+    }
+    std::vector<TextDocument> result;
+    for (const auto& [hash, document] : hashed) {
+        std::string_view rest = document.text;
+        while (!rest.empty()) {
+            const auto [end, next] = cut_part(rest, kPartBytes);
+            const std::string_view part = trimmed(rest.substr(0, end));
+            if (!part.empty()) {
+                result.push_back({part, language, document.held_out});
+            }
+            rest.remove_prefix(next);
+        }
+    }
+    return result;
+}
+
+// Merges the languages so that each has used up the same share of its own text at every point.
+std::vector<TextDocument> interleave(const std::array<std::vector<TextDocument>, kLanguages>& languages) {
+    struct Placed {
+        double at;  // middle of the document as a share of its language's text
+        TextDocument document;
+    };
+    std::vector<Placed> placed;
+    for (const auto& documents : languages) {
+        double total = 0, before = 0;
+        for (const TextDocument& document : documents) {
+            total += static_cast<double>(document.text.size());
+        }
+        for (const TextDocument& document : documents) {
+            const double size = static_cast<double>(document.text.size());
+            placed.push_back({(before + size / 2) / total, document});
+            before += size;
+        }
+    }
+    std::stable_sort(placed.begin(), placed.end(), [](const Placed& a, const Placed& b) { return a.at < b.at; });
+    std::vector<TextDocument> result;
+    for (const Placed& p : placed) {
+        result.push_back(p.document);
+    }
+    return result;
+}
+
+}  // namespace
+
+Corpus read_corpus(const std::string& data, const fs::path& cache) {
+    Corpus corpus = data == "manpages" ? read_manpages(cache / "corpus") : read_files(text_files(data), {}, data);
+    if (corpus.documents.empty()) {
+        throw Error("the text " + data + " is empty; there is nothing to train on");
+    }
+    std::array<std::vector<TextDocument>, kLanguages> languages;
+    for (std::uint8_t language = 0; language < kLanguages; ++language) {
+        languages[language] = arrange_language(corpus.documents, language);
+    }
+    corpus.documents = interleave(languages);
+    return corpus;
+}
+
+}  // namespace moescope::engine

@@ -1,0 +1,35 @@
+// The text behind a dataset, before tokens: documents, each with its language, and the hash of the files they came
+// from.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace moescope::engine {
+
+struct TextDocument {
+    std::string_view text;      ///< into Corpus::files
+    std::uint8_t language = 0;  ///< 0 English, 1 Chinese
+    bool held_out = false;      ///< about one in twenty of each language, chosen by the hash of the text
+};
+
+struct Corpus {
+    std::vector<std::string> files;  ///< contents; the documents point into them, so it never changes after reading
+    std::vector<TextDocument> documents;
+    std::string sha256;  ///< of names and contents
+    std::string name;    ///< "manpages" or the path
+
+    Corpus() = default;
+    Corpus(Corpus&&) = default;
+    Corpus& operator=(Corpus&&) = default;
+};
+
+/// `data` as in load_dataset. The documents come in the order in which they are trained on: each language shuffled by
+/// hash, and both languages spread evenly from the first document to the last; a long document comes in parts. Throws
+/// Error: missing, empty, or not UTF-8 (with file and offset).
+Corpus read_corpus(const std::string& data, const std::filesystem::path& cache);
+
+}  // namespace moescope::engine

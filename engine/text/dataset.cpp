@@ -1,0 +1,154 @@
+#include "engine/text/dataset.hpp"
+
+#include <algorithm>
+#include <atomic>
+#include <exception>
+#include <future>
+
+#include "engine/error.hpp"
+#include "engine/text/corpus.hpp"
+#include "engine/text/sha256.hpp"
+#include "engine/text/token_cache.hpp"
+
+namespace moescope::engine {
+namespace {
+
+namespace fs = std::filesystem;
+
+// Enough to learn pieces from, small enough to train in seconds.
+constexpr std::size_t kSampleBytesPerLanguage = 1'250'000;
+constexpr const char* kTokenizerVersion =
+    "1";  // raise when the sample or the training changes: old files are then not used
+constexpr int kEncodeThreads = 2;
+
+void report(const Progress& progress, double fraction, const std::string& what) {
+    if (progress && !progress(fraction, what)) {
+        throw Error("cancelled");
+    }
+}
+
+// The first documents in training order, held-out ones left out, up to the same number of bytes of each language.
+std::vector<std::string> tokenizer_sample(const Corpus& corpus) {
+    std::array<std::size_t, kLanguages> bytes{};
+    std::vector<std::string> sample;
+    for (const TextDocument& document : corpus.documents) {
+        if (!document.held_out && bytes[document.language] < kSampleBytesPerLanguage) {
+            bytes[document.language] += document.text.size();
+            sample.emplace_back(document.text);
+        }
+    }
+    return sample;
+}
+
+std::shared_ptr<const Tokenizer> load_tokenizer(const Corpus& corpus, int vocabulary, const fs::path& cache) {
+    const fs::path path =
+        cache / "tokenizers" / (corpus.sha256 + "-" + std::to_string(vocabulary) + "-" + kTokenizerVersion + ".model");
+    if (auto bytes = read_cached(path)) {
+        try {
+            auto tokenizer = Tokenizer::from_bytes(std::move(*bytes));
+            if (tokenizer->size() == vocabulary) {
+                return tokenizer;
+            }
+        } catch (const Error&) {
+            // Damaged: trained again below, and written over.
+        }
+    }
+    auto tokenizer = Tokenizer::train(tokenizer_sample(corpus), vocabulary);
+    write_cached(path, tokenizer->model_bytes());
+    return tokenizer;
+}
+
+// Encodes every document; threads take the next one that is left. The result does not depend on who took which.
+std::vector<std::vector<std::uint16_t>> encode_documents(const Corpus& corpus, const Tokenizer& tokenizer,
+                                                         const Progress& progress) {
+    std::vector<std::vector<std::uint16_t>> tokens(corpus.documents.size());
+    std::atomic<std::size_t> next = 0;
+    std::atomic<bool> stop = false;
+    const auto work = [&](bool reports) {
+        for (std::size_t i = next++; i < tokens.size() && !stop; i = next++) {
+            const std::vector<std::int32_t> ids = tokenizer.encode(corpus.documents[i].text);
+            tokens[i].assign(ids.begin(), ids.end());
+            tokens[i].push_back(static_cast<std::uint16_t>(tokenizer.end_token()));
+            if (reports && i % 64 == 0) {
+                report(progress, 0.6 + 0.4 * static_cast<double>(i) / static_cast<double>(tokens.size()),
+                       "Encoding the text");
+            }
+        }
+    };
+    std::vector<std::future<void>> others;
+    for (int i = 1; i < kEncodeThreads; ++i) {
+        others.push_back(std::async(std::launch::async, work, false));
+    }
+    std::exception_ptr failure;
+    try {
+        work(true);
+    } catch (...) {
+        failure = std::current_exception();
+        stop = true;
+    }
+    for (auto& other : others) {
+        try {
+            other.get();
+        } catch (...) {
+            failure = failure ? failure : std::current_exception();
+        }
+    }
+    if (failure) {
+        std::rethrow_exception(failure);
+    }
+    return tokens;
+}
+
+void fill_tokens(const Corpus& corpus, const Progress& progress, Dataset& dataset) {
+    const auto tokens = encode_documents(corpus, *dataset.tokenizer, progress);
+    std::array<std::uint64_t, kLanguages> held_out_bytes{};
+    for (std::size_t i = 0; i < tokens.size(); ++i) {
+        const TextDocument& document = corpus.documents[i];
+        auto& target = document.held_out ? dataset.held_out[document.language] : dataset.train_tokens;
+        target.insert(target.end(), tokens[i].begin(), tokens[i].end());
+        if (document.held_out) {
+            held_out_bytes[document.language] += document.text.size();
+        } else {
+            dataset.train_languages.insert(dataset.train_languages.end(), tokens[i].size(), document.language);
+        }
+    }
+    for (std::size_t language = 0; language < kLanguages; ++language) {
+        const auto count = static_cast<double>(dataset.held_out[language].size());
+        dataset.bytes_per_token[language] = count > 0 ? static_cast<double>(held_out_bytes[language]) / count : 0;
+    }
+}
+
+}  // namespace
+
+std::shared_ptr<const Dataset> load_dataset(const std::string& data, int vocabulary, const fs::path& cache,
+                                            const Progress& progress) {
+    report(progress, 0.0, "Reading the text");
+    const Corpus corpus = read_corpus(data, cache);
+    auto dataset = std::make_shared<Dataset>();
+    dataset->name = corpus.name;
+    dataset->sha256 = corpus.sha256;
+    report(progress, 0.05, "Preparing the tokenizer");
+    dataset->tokenizer = load_tokenizer(corpus, vocabulary, cache);
+    report(progress, 0.6, "Encoding the text");
+
+    const std::string key = corpus.sha256.substr(0, 32) + "-" + sha256(dataset->tokenizer->model_bytes()).substr(0, 32);
+    const fs::path path = cache / "tokens" / (key + ".tokens");
+    const auto bytes = read_cached(path);
+    Dataset cached;
+    if (bytes && tokens_from_bytes(*bytes, vocabulary, cached)) {
+        cached.tokenizer = dataset->tokenizer;
+        cached.name = dataset->name;
+        cached.sha256 = dataset->sha256;
+        *dataset = std::move(cached);
+    } else {
+        fill_tokens(corpus, progress, *dataset);
+        write_cached(path, tokens_to_bytes(*dataset));
+    }
+    if (dataset->train_tokens.empty()) {
+        throw Error("the text " + data + " leaves nothing to train on; give more text");
+    }
+    report(progress, 1.0, "The text is ready");
+    return dataset;
+}
+
+}  // namespace moescope::engine

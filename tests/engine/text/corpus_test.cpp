@@ -1,0 +1,198 @@
+#include "engine/text/corpus.hpp"
+
+#include <algorithm>
+#include <fstream>
+#include <gtest/gtest.h>
+#include <map>
+#include <set>
+
+#include "engine/error.hpp"
+#include "engine/text/utf8.hpp"
+#include "tests/engine/text/temporary_folder.hpp"
+
+namespace moescope::engine {
+namespace {
+
+std::string english(int i) {
+    return "Document " + std::to_string(i) + " says something in English.\nIt has two lines.";
+}
+std::string chinese(int i) {
+    return "第" + std::to_string(i) + "篇文档是用中文写的。\n它也有两行文字。";
+}
+
+std::string joined(int count, const std::function<std::string(int)>& make) {
+    std::string text;
+    for (int i = 0; i < count; ++i) {
+        text += make(i) + "\n\f\n";
+    }
+    return text;
+}
+
+std::string message(const std::function<void()>& action) {
+    try {
+        action();
+    } catch (const Error& error) {
+        return error.what();
+    }
+    return "no error";
+}
+
+TEST(Corpus, KeepsEveryDocumentOnceWithItsLanguage) {
+    const TemporaryFolder folder;
+    folder.write("en.txt", joined(300, english));
+    folder.write("zh.txt", joined(200, chinese));
+    folder.write("ignored.md", "not text");
+    const Corpus corpus = read_corpus(folder.path().string(), {});
+    std::multiset<std::string> got, expected;
+    for (const TextDocument& document : corpus.documents) {
+        got.insert(std::string(document.text) + std::to_string(document.language));
+    }
+    for (int i = 0; i < 300; ++i) {
+        expected.insert(english(i) + "0");
+    }
+    for (int i = 0; i < 200; ++i) {
+        expected.insert(chinese(i) + "1");
+    }
+    EXPECT_EQ(got, expected);
+}
+
+TEST(Corpus, SpreadsBothLanguagesAndHoldsOutAboutOneInTwenty) {
+    const TemporaryFolder folder;
+    folder.write("a.txt", joined(2000, english));
+    folder.write("b.txt", joined(1000, chinese));
+    const Corpus corpus = read_corpus(folder.path().string(), {});
+    ASSERT_EQ(corpus.documents.size(), 3000u);
+    for (std::size_t start = 0; start + 30 <= 3000; start += 30) {
+        int count = 0;
+        for (std::size_t i = start; i < start + 30; ++i) {
+            count += corpus.documents[i].language;
+        }
+        EXPECT_NEAR(count, 10, 2) << "window at " << start;
+    }
+    int held[2] = {};
+    for (const TextDocument& document : corpus.documents) {
+        held[document.language] += document.held_out;
+    }
+    EXPECT_NEAR(held[0], 100, 40);
+    EXPECT_NEAR(held[1], 50, 28);
+}
+
+TEST(Corpus, TheSplitOfADocumentDoesNotDependOnItsNeighbours) {
+    const TemporaryFolder small, large;
+    small.write("a.txt", joined(400, english));
+    large.write("a.txt", joined(800, english));
+    const auto held = [](const Corpus& corpus) {
+        std::set<std::string> texts;
+        for (const TextDocument& document : corpus.documents) {
+            if (document.held_out) {
+                texts.emplace(document.text);
+            }
+        }
+        return texts;
+    };
+    const Corpus few = read_corpus(small.path().string(), {});
+    const Corpus many = read_corpus(large.path().string(), {});
+    const auto some = held(few), all = held(many);
+    EXPECT_FALSE(some.empty());
+    EXPECT_TRUE(std::includes(all.begin(), all.end(), some.begin(), some.end()));
+}
+
+TEST(Corpus, CopiesAreDroppedSoThatNothingHeldOutIsTrainedOn) {
+    const TemporaryFolder folder;
+    folder.write("a.txt", joined(100, english) + joined(100, english));
+    EXPECT_EQ(read_corpus(folder.path().string(), {}).documents.size(), 100u);
+}
+
+TEST(Corpus, PlainTextIsCutIntoDocumentsWithoutLoss) {
+    const TemporaryFolder folder;
+    std::string text;
+    for (int i = 0; text.size() < 100000; ++i) {
+        text +=
+            "Line number " + std::to_string(i) + " of a plain text without form feeds.\n" + (i % 7 == 0 ? "\n" : "");
+    }
+    for (int i = 0; i < 4000; ++i) {
+        text += std::to_string(i) + "文";  // no line break to cut at, and no two parts alike
+    }
+    folder.write("plain.txt", text);
+    const Corpus corpus = read_corpus((folder.path() / "plain.txt").string(), {});
+    EXPECT_GT(corpus.documents.size(), 20u);
+    std::size_t letters = 0;
+    const auto count = [](std::string_view part) {
+        return part.size() - static_cast<std::size_t>(std::count(part.begin(), part.end(), '\n'));
+    };
+    for (const TextDocument& document : corpus.documents) {
+        letters += count(document.text);
+        EXPECT_LE(document.text.size(), 8192u);
+        EXPECT_EQ(first_invalid_utf8(document.text), document.text.size()) << "no character is cut in two";
+    }
+    EXPECT_EQ(letters, count(text));
+    EXPECT_TRUE(
+        std::any_of(corpus.documents.begin(), corpus.documents.end(), [](const auto& d) { return d.held_out; }));
+}
+
+TEST(Corpus, LongDocumentsComeInPartsOnTheSameSideOfTheSplit) {
+    const TemporaryFolder folder;
+    std::string text;
+    for (int d = 0; d < 60; ++d) {
+        for (int i = 0; i < 2000; ++i) {
+            text += "document " + std::to_string(d) + " line " + std::to_string(i) + "\n" + (i % 9 == 0 ? "\n" : "");
+        }
+        text += "\f";
+    }
+    folder.write("long.txt", text);
+    const Corpus corpus = read_corpus(folder.path().string(), {});
+    std::map<std::string, std::set<bool>> sides;
+    for (const TextDocument& document : corpus.documents) {
+        EXPECT_LE(document.text.size(), 40000u);
+        const std::string_view name = document.text.substr(0, document.text.find(" line"));
+        sides[std::string(name)].insert(document.held_out);
+    }
+    EXPECT_EQ(sides.size(), 60u);
+    EXPECT_GT(corpus.documents.size(), 100u);
+    for (const auto& [name, both] : sides) {
+        EXPECT_EQ(both.size(), 1u) << name;
+    }
+}
+
+TEST(Corpus, ErrorsNameTheFileAndWhatToDo) {
+    const TemporaryFolder folder;
+    const auto read = [&](const std::string& name) {
+        return message([&] { read_corpus((folder.path() / name).string(), {}); });
+    };
+    EXPECT_NE(read("missing.txt").find("missing.txt does not exist"), std::string::npos);
+    folder.write("empty.txt", "");
+    EXPECT_NE(read("empty.txt").find("is empty"), std::string::npos);
+    folder.write("blank.txt", " \n\f\n \n");
+    EXPECT_NE(read("blank.txt").find("is empty"), std::string::npos);
+    folder.write("latin.txt", "good\nbad \xe9t\xe9\n");
+    EXPECT_NE(read("latin.txt").find("latin.txt is not UTF-8 at byte 9"), std::string::npos) << read("latin.txt");
+    const TemporaryFolder bare;
+    const auto manpages = message([&] { read_corpus("manpages", bare.path()); });
+    EXPECT_NE(manpages.find("./run"), std::string::npos) << manpages;
+    EXPECT_NE(message([&] { read_corpus(bare.path().string(), {}); }).find("no .txt files"), std::string::npos);
+}
+
+TEST(Corpus, ADamagedBuiltInCorpusIsFound) {
+    const TemporaryFolder cache;
+    cache.write("corpus/en.txt", joined(50, english));
+    cache.write("corpus/zh.txt", joined(50, chinese));
+    cache.write("corpus/corpus.json", R"({"files": {"en.txt": {"sha256": "00"}}})");
+    EXPECT_NE(message([&] { read_corpus("manpages", cache.path()); }).find("en.txt is not what"), std::string::npos);
+    cache.write("corpus/corpus.json", "{{{");
+    EXPECT_NE(message([&] { read_corpus("manpages", cache.path()); }).find("en.txt is not what"), std::string::npos);
+}
+
+TEST(Corpus, TheHashCoversNamesAndContents) {
+    const TemporaryFolder a, b, c;
+    a.write("a.txt", joined(30, english));
+    b.write("b.txt", joined(30, english));
+    c.write("a.txt", joined(31, english));
+    std::set<std::string> hashes;
+    for (const TemporaryFolder* folder : {&a, &b, &c}) {
+        hashes.insert(read_corpus(folder->path().string(), {}).sha256);
+    }
+    EXPECT_EQ(hashes.size(), 3u);
+}
+
+}  // namespace
+}  // namespace moescope::engine
