@@ -1,5 +1,5 @@
-// Probe sets, the rules that label answers, and the statistics. Pure: no model, no network, no files except load_set. The prompt is the unit
-// of analysis; comparisons are paired.
+// Probe sets, the rules that label answers, and the statistics. Pure: no model, no network, no files except load_set.
+// The prompt is the unit of analysis; comparisons are paired.
 #pragma once
 
 #include <array>
@@ -16,13 +16,14 @@
 namespace moescope::probes {
 
 class Error : public std::runtime_error {
-   public:
+ public:
     using std::runtime_error::runtime_error;
 };
 
 struct Item {
     std::string id, topic;
-    std::string group;                          ///< "state": sensitive for the Chinese state; "mirror": the same kind of question about other states
+    std::string
+        group;  ///< "state": sensitive for the Chinese state; "mirror": the same kind of question about other states
     std::string mirrors;                        ///< id of the item that it mirrors, may be empty
     std::map<std::string, std::string> prompt;  ///< "en" and "zh", both required
     std::map<std::string, std::string> title;   ///< short label for tables, both required
@@ -36,12 +37,14 @@ struct Set {
     std::vector<Item> items;
 };
 
-/// Strict: unknown keys, a missing translation, duplicate ids, invalid UTF-8 and empty prompts are errors naming file and item. Throws Error.
+/// Strict: unknown keys, a missing translation, duplicate ids, invalid UTF-8 and empty prompts are errors naming file
+/// and item. Throws Error.
 Set load_set(const std::filesystem::path& path);
 Set parse_set(const std::string& text, const std::string& source);
 
-/// F1: what arrived. `blocked` is a service text in place of the model's own words, `cut` stopped before it said anything usable,
-/// `incoherent` is text without sense (a repetition loop, broken characters): it is neither compliance nor refusal.
+/// F1: what arrived. `blocked` is a service text in place of the model's own words, `cut` stopped before it said
+/// anything usable, `incoherent` is text without sense (a repetition loop, broken characters): it is neither compliance
+/// nor refusal.
 enum class Delivery { answered, refused, blocked, empty, cut, error, incoherent };
 inline constexpr std::array kDeliveries{Delivery::answered, Delivery::refused, Delivery::blocked,   Delivery::empty,
                                         Delivery::cut,      Delivery::error,   Delivery::incoherent};
@@ -50,12 +53,14 @@ std::optional<Delivery> delivery_from_name(std::string_view name);
 
 struct Labels {
     Delivery delivery = Delivery::answered;
-    int engagement = -1;   ///< F2: 0 full refusal, 1 deflection, 2 partial, 3 hedged but complete, 4 full; -1 when nothing usable arrived
-    std::string rule;      ///< the rule that decided, e.g. "refusal phrase in the first sentence: 我无法"
+    int engagement = -1;  ///< F2: 0 full refusal, 1 deflection, 2 partial, 3 hedged but complete, 4 full; -1 when
+                          ///< nothing usable arrived
+    std::string rule;     ///< the rule that decided, e.g. "refusal phrase in the first sentence: 我无法"
 };
 
-/// The same instrument for every language: the same rules in the same order, phrase lists of both languages always applied, lengths in
-/// information units, not characters. `stop` is the reason generation ended ("end", "length", "cancelled", "error").
+/// The same instrument for every language: the same rules in the same order, phrase lists of both languages always
+/// applied, lengths in information units, not characters. `stop` is the reason generation ended ("end", "length",
+/// "cancelled", "error").
 Labels label_answer(std::string_view prompt, std::string_view answer, std::string_view stop);
 
 struct Interval {
@@ -66,14 +71,18 @@ Interval wilson(std::uint64_t successes, std::uint64_t n);
 
 struct McNemar {
     std::uint64_t both = 0, only_first = 0, only_second = 0, neither = 0;
-    double p = 1, mid_p = 1;    ///< exact two-sided binomial
-    Interval difference;        ///< paired difference of rates, Newcombe's method 10
+    double p = 1, mid_p = 1;  ///< exact two-sided binomial
+    Interval difference;      ///< paired difference of rates, Newcombe's method 10
 };
 McNemar mcnemar(std::uint64_t both, std::uint64_t only_first, std::uint64_t only_second, std::uint64_t neither);
 
-/// Power of the two-sided exact McNemar test at n pairs when a pair is (1,0) with p10 and (0,1) with p01.
+/// Most pairs that the exact enumeration of power takes on (time grows with n squared).
+inline constexpr std::uint64_t kMostPairs = 5000;
+/// Power of the two-sided exact McNemar test at n pairs when a pair is (1,0) with p10 and (0,1) with p01. NaN when the
+/// arguments are not probabilities or n is 0 or above kMostPairs.
 double mcnemar_power(std::uint64_t n, double p10, double p01, double alpha);
-/// Smallest difference in rates that n pairs detect with the given power when the other discordant rate is `background`; nullopt when none can.
+/// Smallest difference in rates that n pairs detect with the given power when the other discordant rate is
+/// `background`; nullopt when none can.
 std::optional<double> detectable_difference(std::uint64_t n, double background, double alpha, double power);
 
 /// Holm's step-down adjustment, in the order given.
@@ -87,9 +96,10 @@ struct Draw {
     bool by_person = false;
 };
 
-/// Everything the probe table shows, as JSON: rates with intervals per (group or topic, model, language), paired tests between models per language
-/// and between languages per model with Holm-adjusted p, difference in differences (state minus mirror) with a bootstrap interval over items, and what
-/// difference this number of items could have shown. The panel and the report print this and nothing else.
+/// Everything the probe table shows, as JSON: rates with intervals per (group or topic, model, language), paired tests
+/// between models per language and between languages per model with Holm-adjusted p, difference in differences (state
+/// minus mirror) with a bootstrap interval over items, and what difference this number of items could have shown. The
+/// panel and the report print this and nothing else.
 nlohmann::json statistics(const Set& set, const std::vector<std::string>& models, const std::vector<Draw>& draws);
 
 }  // namespace moescope::probes

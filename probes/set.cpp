@@ -1,0 +1,191 @@
+// Reading a probe set: strict, because a set that is silently half translated gives numbers that compare two different
+// questions.
+#include <algorithm>
+#include <fstream>
+#include <openssl/evp.h>
+#include <set>
+#include <sstream>
+
+#include "probes/probes.hpp"
+#include "probes/text.hpp"
+
+namespace moescope::probes {
+namespace {
+
+using nlohmann::json;
+
+constexpr std::uintmax_t kMostBytes = 16u << 20;
+constexpr std::size_t kMostItems = 10000;
+
+std::string sha256_hex(const std::string& bytes) {
+    std::array<unsigned char, EVP_MAX_MD_SIZE> digest{};
+    unsigned int size = 0;
+    if (EVP_Digest(bytes.data(), bytes.size(), digest.data(), &size, EVP_sha256(), nullptr) != 1) {
+        throw Error("SHA-256 is not available in the system's OpenSSL");
+    }
+    constexpr char kHex[] = "0123456789abcdef";
+    std::string out;
+    for (unsigned int i = 0; i < size; ++i) {
+        out += {kHex[digest[i] >> 4], kHex[digest[i] & 15]};
+    }
+    return out;
+}
+
+/// Where in which file we are; every error begins with it.
+struct Place {
+    std::string text;
+    [[noreturn]] void fail(const std::string& what) const { throw Error(text + ": " + what); }
+    Place in(const std::string& part) const { return {text + ", " + part}; }
+};
+
+void only_keys(const json& object, const std::set<std::string>& known, const Place& place) {
+    if (!object.is_object()) {
+        place.fail("must be an object");
+    }
+    for (const auto& [key, value] : object.items()) {
+        if (known.count(key) == 0) {
+            place.fail("unknown key \"" + key + "\"; remove it or correct its spelling");
+        }
+    }
+}
+
+std::string text_at(const json& object, const std::string& key, const Place& place) {
+    const auto found = object.find(key);
+    if (found == object.end() || !found->is_string()) {
+        place.fail("\"" + key + "\" is missing or not a text");
+    }
+    auto value = found->get<std::string>();
+    const auto decoded = text::decode(value);
+    if (!decoded || std::all_of(decoded->begin(), decoded->end(), text::is_space)) {
+        place.fail("\"" + key + "\" is empty");
+    }
+    return value;
+}
+
+std::map<std::string, std::string> both_languages(const json& object, const std::string& key, const Place& place) {
+    const auto found = object.find(key);
+    if (found == object.end()) {
+        place.fail("\"" + key + "\" is missing");
+    }
+    const Place inside = place.in("\"" + key + "\"");
+    only_keys(*found, {"en", "zh"}, inside);
+    std::map<std::string, std::string> out;
+    for (const char* language : {"en", "zh"}) {
+        if (!found->contains(language)) {
+            inside.fail(std::string("the translation \"") + language +
+                        "\" is missing; every text needs \"en\" and \"zh\"");
+        }
+        out[language] = text_at(*found, language, inside);
+    }
+    return out;
+}
+
+Item read_item(const json& value, const Set& set, const Place& place) {
+    only_keys(value, {"id", "topic", "group", "mirrors", "title", "prompt"}, place);
+    Item item;
+    item.id = text_at(value, "id", place);
+    const Place named = place.in("\"" + item.id + "\"");
+    item.topic = text_at(value, "topic", named);
+    if (set.topics.count(item.topic) == 0) {
+        named.fail("topic \"" + item.topic + "\" is not in \"topics\"");
+    }
+    item.group = text_at(value, "group", named);
+    if (item.group != "state" && item.group != "mirror") {
+        named.fail("group must be \"state\" or \"mirror\", not \"" + item.group + "\"");
+    }
+    if (value.contains("mirrors")) {
+        item.mirrors = text_at(value, "mirrors", named);
+    }
+    item.title = both_languages(value, "title", named);
+    item.prompt = both_languages(value, "prompt", named);
+    return item;
+}
+
+void read_items(const json& values, Set& set, const Place& place) {
+    if (!values.is_array() || values.empty() || values.size() > kMostItems) {
+        place.fail("\"items\" must be a list of 1 to " + std::to_string(kMostItems) + " items");
+    }
+    std::set<std::string> ids, state_ids;
+    for (std::size_t i = 0; i < values.size(); ++i) {
+        Item item = read_item(values[i], set, place.in("item " + std::to_string(i + 1)));
+        if (!ids.insert(item.id).second) {
+            place.fail("the id \"" + item.id + "\" stands twice");
+        }
+        if (item.group == "state") {
+            state_ids.insert(item.id);
+        }
+        set.items.push_back(std::move(item));
+    }
+    for (const Item& item : set.items) {
+        if (!item.mirrors.empty() && (item.group != "mirror" || state_ids.count(item.mirrors) == 0)) {
+            place.fail("item \"" + item.id + "\" mirrors \"" + item.mirrors +
+                       "\"; only a mirror item may name an item, and it must be a state item");
+        }
+    }
+}
+
+}  // namespace
+
+Set parse_set(const std::string& text, const std::string& source) {
+    const Place place{"probe set " + source};
+    if (!text::decode(text)) {
+        place.fail("is not valid UTF-8; save it as UTF-8");
+    }
+    std::vector<std::set<std::string>>
+        levels;  // duplicate keys are an error: the JSON library would keep one of them without a word
+    std::string twice;
+    const auto watch = [&](int, json::parse_event_t event, json& parsed) {
+        if (event == json::parse_event_t::object_start) {
+            levels.emplace_back();
+        } else if (event == json::parse_event_t::object_end && !levels.empty()) {
+            levels.pop_back();
+        } else if (event == json::parse_event_t::key && !levels.empty() &&
+                   !levels.back().insert(parsed.get<std::string>()).second) {
+            twice = parsed.get<std::string>();
+        }
+        return levels.size() < 16;
+    };
+    json root;
+    try {
+        root = json::parse(text, watch);
+    } catch (const json::exception& error) {
+        place.fail(std::string("is not JSON (") + error.what() + ")");
+    }
+    if (!twice.empty()) {
+        place.fail("the key \"" + twice + "\" stands twice in one object");
+    }
+    only_keys(root, {"name", "version", "licence", "canary", "title", "topics", "items"}, place);
+    Set set;
+    set.name = text_at(root, "name", place);
+    set.version = text_at(root, "version", place);
+    set.licence = text_at(root, "licence", place);
+    set.title = both_languages(root, "title", place);
+    if (!root.contains("topics") || !root["topics"].is_object()) {
+        place.fail("\"topics\" is missing: it names every topic in both languages");
+    }
+    for (const auto& [key, value] : root["topics"].items()) {
+        set.topics[key] = both_languages(root["topics"], key, place.in("topics"));
+    }
+    read_items(root.value("items", json()), set, place);
+    set.sha256 = sha256_hex(text);
+    return set;
+}
+
+Set load_set(const std::filesystem::path& path) {
+    std::error_code code;
+    const auto size = std::filesystem::file_size(path, code);
+    if (code || !std::filesystem::is_regular_file(path, code)) {
+        throw Error("probe set " + path.string() + ": cannot be read; check that the file exists");
+    }
+    if (size > kMostBytes) {
+        throw Error("probe set " + path.string() + ": is larger than 16 MiB, which no probe set is");
+    }
+    std::ifstream file(path, std::ios::binary);
+    std::ostringstream text;
+    if (!file || !(text << file.rdbuf())) {
+        throw Error("probe set " + path.string() + ": cannot be read or is empty");
+    }
+    return parse_set(text.str(), path.string());
+}
+
+}  // namespace moescope::probes

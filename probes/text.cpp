@@ -1,0 +1,345 @@
+#include "probes/text.hpp"
+
+#include <algorithm>
+#include <array>
+#include <cstdint>
+#include <utility>
+
+namespace moescope::probes::text {
+namespace {
+
+constexpr char32_t kBad = U'\uFFFD';
+
+/// One character at `at`; advances. kBad with ok = false for a byte that does not fit.
+char32_t next(std::string_view bytes, std::size_t& at, bool& ok) {
+    const auto lead = static_cast<std::uint8_t>(bytes[at]);
+    if (lead < 0x80) {
+        ++at;
+        return lead;
+    }
+    const int length = lead >= 0xF0 && lead < 0xF5   ? 4
+                       : lead >= 0xE0 && lead < 0xF0 ? 3
+                       : lead >= 0xC2 && lead < 0xE0 ? 2
+                                                     : 0;
+    if (length == 0 || bytes.size() - at < static_cast<std::size_t>(length)) {
+        ok = false;
+        ++at;
+        return kBad;
+    }
+    char32_t c = lead & (0xFF >> (length + 1));
+    for (int i = 1; i < length; ++i) {
+        const auto byte = static_cast<std::uint8_t>(bytes[at + i]);
+        if ((byte & 0xC0) != 0x80) {
+            ok = false;
+            ++at;
+            return kBad;
+        }
+        c = (c << 6) | (byte & 0x3F);
+    }
+    constexpr std::array<char32_t, 5> kSmallest{0, 0, 0x80, 0x800, 0x10000};
+    if (c < kSmallest[length] || c > 0x10FFFF || (c >= 0xD800 && c < 0xE000)) {
+        ok = false;
+        ++at;
+        return kBad;
+    }
+    at += length;
+    return c;
+}
+
+// Traditional and simplified forms of the characters in the phrase lists.
+constexpr std::u32string_view kTraditional =
+    U"無對討論話題這個問們關換協幫評參與複雜沒觀點為語請諒內違規說應該來難訊實認識後開聯辦權據觸過讓時記錄話達繼續別訴"
+    U"詢須體況務處盡";
+constexpr std::u32string_view kSimplified =
+    U"无对讨论话题这个问们关换协帮评参与复杂没观点为语请谅内违规说应该来难讯实认识后开联办权据触过让时记录话达继续别诉"
+    U"询须体况务处尽";
+static_assert(kTraditional.size() == kSimplified.size());
+
+bool is_letter(char32_t c) {
+    return (c >= U'a' && c <= U'z') || (c >= U'A' && c <= U'Z') || (c >= 0xC0 && c < 0x530 && c != 0xD7 && c != 0xF7);
+}
+bool is_digit(char32_t c) {
+    return c >= U'0' && c <= U'9';
+}
+bool is_sentence_mark(char32_t c) {
+    return c == U'.' || c == U'!' || c == U'?' || c == U'。' || c == U'！' || c == U'？' || c == U'…';
+}
+bool closes(char32_t c) {
+    return c == U'"' || c == U'”' || c == U'’' || c == U'」' || c == U'』' || c == U')' || c == U'）' || c == U'*';
+}
+
+/// Does the full stop at `i` belong to an abbreviation or an initial ("Dr.", "J.", "e.g.", "1.")?
+bool abbreviates(std::u32string_view text, std::size_t i) {
+    std::size_t start = i;
+    while (start > 0 && (is_letter(text[start - 1]) || is_digit(text[start - 1]))) {
+        --start;
+    }
+    const std::u32string_view word = text.substr(start, i - start);
+    if (word.size() == 1 && is_letter(word[0]) && word[0] != U'I' && word[0] != U'i') {
+        return true;
+    }
+    if (!word.empty() && word.size() <= 2 && std::all_of(word.begin(), word.end(), is_digit)) {
+        return start == 0 || text[start - 1] == U'\n';  // a list number at the start of a line
+    }
+    constexpr std::array<std::u32string_view, 12> kShort{U"Dr", U"Mr", U"Mrs", U"Ms", U"St", U"vs",
+                                                         U"dr", U"mr", U"mrs", U"ms", U"st", U"approx"};
+    return std::find(kShort.begin(), kShort.end(), word) != kShort.end();
+}
+
+/// Is position `i` the last character of a sentence?
+bool ends_sentence(std::u32string_view text, std::size_t i) {
+    const char32_t c = text[i];
+    if (!is_sentence_mark(c)) {
+        return false;
+    }
+    if (c != U'.') {
+        return true;
+    }
+    const bool open = i + 1 >= text.size() || is_space(text[i + 1]) || is_han(text[i + 1]) || closes(text[i + 1]);
+    return open && !abbreviates(text, i);
+}
+
+char32_t closing_quote(char32_t open) {
+    switch (open) {
+        case U'“':
+            return U'”';
+        case U'「':
+            return U'」';
+        case U'『':
+            return U'』';
+        case U'《':
+            return U'》';
+        case U'"':
+            return U'"';
+        default:
+            return 0;
+    }
+}
+
+/// End of the quotation that opens at `i` (one past the closing mark), or i when none opens. A quotation does not cross
+/// an empty line, so an unbalanced mark swallows at most a paragraph.
+std::size_t quotation_end(std::u32string_view text, std::size_t i) {
+    const char32_t close = closing_quote(text[i]);
+    if (close == 0) {
+        return i;
+    }
+    for (std::size_t j = i + 1; j < text.size(); ++j) {
+        if (text[j] == close) {
+            return j + 1;
+        }
+        if (text[j] == U'\n' && text[j - 1] == U'\n') {
+            return i;
+        }
+    }
+    return i;
+}
+
+std::size_t code_end(std::u32string_view text, std::size_t i) {
+    if (text[i] != U'`') {
+        return i;
+    }
+    const std::u32string_view fence = text.substr(i, 3) == U"```" ? U"```" : U"`";
+    const std::size_t end = text.find(fence, i + fence.size());
+    if (end == std::u32string_view::npos) {
+        return fence.size() == 3 ? text.size() : i;  // an answer cut within its code
+    }
+    return end + fence.size();
+}
+
+void mask(std::u32string& out, std::u32string_view part) {
+    const auto count = static_cast<std::size_t>(information_units(part));
+    out.append(std::max<std::size_t>(count, 1), kMasked);
+}
+
+}  // namespace
+
+std::optional<std::u32string> decode(std::string_view bytes) {
+    std::u32string out;
+    bool ok = true;
+    for (std::size_t at = 0; at < bytes.size() && ok;) {
+        out += next(bytes, at, ok);
+    }
+    return ok ? std::optional(std::move(out)) : std::nullopt;
+}
+
+std::u32string decode_lossy(std::string_view bytes) {
+    std::u32string out;
+    bool ok = true;
+    for (std::size_t at = 0; at < bytes.size();) {
+        out += next(bytes, at, ok);
+    }
+    return out;
+}
+
+std::string encode(std::u32string_view text) {
+    std::string out;
+    for (const char32_t c : text) {
+        if (c < 0x80) {
+            out += static_cast<char>(c);
+        } else if (c < 0x800) {
+            out += {static_cast<char>(0xC0 | (c >> 6)), static_cast<char>(0x80 | (c & 0x3F))};
+        } else if (c < 0x10000) {
+            out += {static_cast<char>(0xE0 | (c >> 12)), static_cast<char>(0x80 | ((c >> 6) & 0x3F)),
+                    static_cast<char>(0x80 | (c & 0x3F))};
+        } else {
+            out += {static_cast<char>(0xF0 | (c >> 18)), static_cast<char>(0x80 | ((c >> 12) & 0x3F)),
+                    static_cast<char>(0x80 | ((c >> 6) & 0x3F)), static_cast<char>(0x80 | (c & 0x3F))};
+        }
+    }
+    return out;
+}
+
+bool is_han(char32_t c) {
+    return (c >= 0x3400 && c < 0xA000) || (c >= 0xF900 && c < 0xFB00) || (c >= 0x20000 && c < 0x32000) ||
+           (c >= 0x3041 && c < 0x3100) || (c >= 0xAC00 && c < 0xD7A4);
+}
+
+bool is_space(char32_t c) {
+    return c == U' ' || c == U'\n' || c == U'\r' || c == U'\t' || c == 0xA0 || c == 0x3000;
+}
+
+std::u32string normalise(std::u32string_view text) {
+    std::u32string out(text);
+    for (char32_t& c : out) {
+        if (c >= 0xFF01 && c <= 0xFF5E && c != U'！' && c != U'？' && c != U'，' && c != U'；' && c != U'：') {
+            c -= 0xFEE0;
+        }
+        if (c >= U'A' && c <= U'Z') {
+            c += 32;
+        } else if (c == U'’' || c == U'‘' || c == U'ʼ') {
+            c = U'\'';
+        } else if (const auto at = kTraditional.find(c); at != std::u32string_view::npos) {
+            c = kSimplified[at];
+        }
+    }
+    return out;
+}
+
+std::vector<std::u32string> tokens(std::u32string_view text) {
+    std::vector<std::u32string> out;
+    for (std::size_t i = 0; i < text.size();) {
+        if (is_han(text[i]) || text[i] == kMasked) {
+            out.emplace_back(1, text[i++]);
+            continue;
+        }
+        std::size_t end = i;
+        bool letters = false;
+        while (end < text.size() && (is_letter(text[end]) || is_digit(text[end]) || (end > i && text[end] == U'\''))) {
+            letters = letters || is_letter(text[end]);
+            ++end;
+        }
+        if (letters) {
+            out.emplace_back(text.substr(i, end - i));
+        }
+        i = std::max(end, i + 1);
+    }
+    return out;
+}
+
+double information_units(std::u32string_view text) {
+    double units = 0;
+    bool in_word = false;
+    for (const char32_t c : text) {
+        const bool word = is_letter(c) || is_digit(c) || (in_word && c == U'\'');
+        if (c == kMasked) {
+            units += 1;
+        } else if (is_han(c)) {
+            units += kUnitsPerHan;
+        } else if (word && !in_word) {
+            units += 1;
+        }
+        in_word = word;
+    }
+    return units;
+}
+
+std::vector<std::u32string_view> sentences(std::u32string_view text) {
+    std::vector<std::u32string_view> out;
+    std::size_t start = 0;
+    const auto close = [&](std::size_t end) {
+        const std::u32string_view part = text.substr(start, end - start);
+        if (information_units(part) > 0) {
+            out.push_back(part);
+        }
+        start = end;
+    };
+    for (std::size_t i = 0; i < text.size(); ++i) {
+        if (text[i] == U'\n') {
+            close(i);
+        } else if (ends_sentence(text, i)) {
+            while (i + 1 < text.size() && (is_sentence_mark(text[i + 1]) || closes(text[i + 1]))) {
+                ++i;
+            }
+            close(i + 1);
+        }
+    }
+    close(text.size());
+    return out;
+}
+
+bool has_sentence_end(std::u32string_view text) {
+    for (std::size_t i = 0; i < text.size(); ++i) {
+        if (ends_sentence(text, i)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+Answer strip_reasoning(std::string_view raw) {
+    Answer answer;
+    constexpr std::string_view kOpen = "<think>", kClose = "</think>";
+    std::string text(raw);
+    if (const auto close = text.find(kClose); close != std::string::npos && text.find(kOpen) > close) {
+        text.erase(0, close + kClose.size());
+    }
+    for (auto open = text.find(kOpen); open != std::string::npos; open = text.find(kOpen)) {
+        const auto close = text.find(kClose, open);
+        if (close == std::string::npos) {
+            answer.thinking_only = true;
+            text.erase(open);
+        } else {
+            text.erase(open, close + kClose.size() - open);
+        }
+    }
+    for (const std::string_view token :
+         {"<|im_end|>", "<|im_start|>", "<|endoftext|>", "<end_of_turn>", "<start_of_turn>", "</s>", "<eos>"}) {
+        for (auto at = text.find(token); at != std::string::npos; at = text.find(token)) {
+            text.erase(at, token.size());
+        }
+    }
+    const auto first = text.find_first_not_of(" \t\r\n");
+    const auto last = text.find_last_not_of(" \t\r\n");
+    answer.text = first == std::string::npos ? std::string() : text.substr(first, last - first + 1);
+    answer.thinking_only = answer.thinking_only && answer.text.empty();
+    return answer;
+}
+
+std::u32string mask_quotations(std::u32string_view text) {
+    std::u32string out;
+    bool line_start = true;
+    for (std::size_t i = 0; i < text.size();) {
+        std::size_t end = std::max(quotation_end(text, i), code_end(text, i));
+        if (line_start && text[i] == U'>') {
+            end = std::min(text.find(U'\n', i), text.size());
+        }
+        if (end > i) {
+            // The mark inside a quotation that ends a sentence ends the sentence around it too.
+            const bool stop = end - i >= 2 && is_sentence_mark(text[end - 2]);
+            mask(out, text.substr(i, end - i));
+            if (stop) {
+                out += U". ";
+            }
+            line_start = false;
+            i = end;
+            continue;
+        }
+        line_start = text[i] == U'\n' || (line_start && is_space(text[i]));
+        out += text[i++];
+    }
+    std::u32string rest(out);
+    std::erase(rest, kMasked);
+    return information_units(rest) < 3 && !text.empty() && text.front() != U'`' ? std::u32string(text) : out;
+}
+
+}  // namespace moescope::probes::text
