@@ -1,0 +1,98 @@
+#include "nodes/protocol/frame.hpp"
+
+#include <algorithm>
+#include <cstring>
+
+#include "nodes/protocol/little_endian.hpp"
+#include "sessions/crc32c.hpp"
+
+namespace moescope::protocol {
+
+namespace {
+
+constexpr std::size_t kCrcOffset = 24;
+
+std::uint32_t checksum(std::span<const std::byte> header, std::span<const std::byte> body) {
+    constexpr std::byte zero[4]{};
+    std::uint32_t crc = sessions::crc32c(header.first(kCrcOffset));
+    crc = sessions::crc32c(zero, crc);
+    crc = sessions::crc32c(header.subspan(kCrcOffset + 4, kHeaderBytes - kCrcOffset - 4), crc);
+    return sessions::crc32c(body, crc);
+}
+
+}  // namespace
+
+Frame make_frame(FrameType type, std::vector<std::byte> body) {
+    Frame frame;
+    frame.type = static_cast<std::uint16_t>(type);
+    frame.body = std::move(body);
+    return frame;
+}
+
+std::vector<std::byte> bytes_of(std::string_view text) {
+    const auto* data = reinterpret_cast<const std::byte*>(text.data());
+    return {data, data + text.size()};
+}
+
+std::string text_of(std::span<const std::byte> body) {
+    return {reinterpret_cast<const char*>(body.data()), body.size()};
+}
+
+void append_frame(std::vector<std::byte>& out, const Frame& frame) {
+    const std::size_t start = out.size();
+    out.reserve(start + frame_bytes(frame));
+    Writer writer(out);
+    writer.put(static_cast<std::uint32_t>(frame.body.size()));
+    writer.put(frame.type);
+    writer.put(frame.flags);
+    writer.put(frame.channel);
+    writer.put(frame.sequence);
+    writer.put(frame.time_ns);
+    writer.put(std::uint32_t{0});
+    writer.put(frame.epoch);
+    const std::uint32_t crc = checksum(std::span(out).subspan(start, kHeaderBytes), frame.body);
+    std::memcpy(out.data() + start + kCrcOffset, &crc, sizeof crc);
+    writer.put_bytes(frame.body.data(), frame.body.size());
+}
+
+void FrameReader::feed(std::span<const std::byte> bytes) {
+    if (!error_.empty())
+        return;
+    // Only here, so that a burst of small frames costs one move and not one per frame.
+    buffer_.erase(buffer_.begin(), buffer_.begin() + static_cast<std::ptrdiff_t>(start_));
+    start_ = 0;
+    buffer_.insert(buffer_.end(), bytes.begin(), bytes.end());
+}
+
+std::optional<Frame> FrameReader::next() {
+    const auto bytes = std::span<const std::byte>(buffer_).subspan(start_);
+    if (!error_.empty() || bytes.size() < kHeaderBytes)
+        return std::nullopt;
+    Reader reader(bytes);
+    const auto length = reader.get<std::uint32_t>();
+    if (length > limit_) {
+        error_ = "a frame announces a body of " + std::to_string(length) + " bytes where at most " +
+                 std::to_string(limit_) + " are allowed";
+        return std::nullopt;
+    }
+    if (bytes.size() < kHeaderBytes + length)
+        return std::nullopt;
+    Frame frame;
+    frame.type = reader.get<std::uint16_t>();
+    frame.flags = reader.get<std::uint8_t>();
+    frame.channel = reader.get<std::uint8_t>();
+    frame.sequence = reader.get<std::uint64_t>();
+    frame.time_ns = reader.get<std::uint64_t>();
+    const auto crc = reader.get<std::uint32_t>();
+    frame.epoch = reader.get<std::uint32_t>();
+    const auto body = bytes.subspan(kHeaderBytes, length);
+    if (crc != checksum(bytes.first(kHeaderBytes), body)) {
+        error_ = "a frame of type " + std::to_string(frame.type) + " has a wrong checksum; the connection is damaged";
+        return std::nullopt;
+    }
+    frame.body.assign(body.begin(), body.end());
+    start_ += kHeaderBytes + length;
+    return frame;
+}
+
+}  // namespace moescope::protocol

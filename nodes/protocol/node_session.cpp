@@ -1,0 +1,241 @@
+#include "nodes/protocol/node_session.hpp"
+
+#include <algorithm>
+
+#include "nodes/protocol/json_guard.hpp"
+
+namespace moescope::protocol {
+
+namespace {
+
+// Most urgent first. Events are few and say what the rest means.
+constexpr std::array kUrgency = {Channel::events, Channel::metrics, Channel::text, Channel::bulk};
+constexpr std::size_t kReadBytes = 256 * 1024;  // what one turn of one channel sends at most, so that others get theirs
+
+bool is_data_channel(std::uint8_t channel) {
+    return channel >= 1 && channel < kChannels;
+}
+
+}  // namespace
+
+Actions NodeSession::close(Close::Why why, const std::string& reason) {
+    if (closed_)
+        return {};
+    closed_ = true;
+    Actions actions;
+    if (why != Close::Why::lost)
+        actions.push_back(SendFrame{make_frame(FrameType::bye, bytes_of(reason))});
+    actions.push_back(Close{why, reason});
+    return actions;
+}
+
+Actions NodeSession::start(double now) {
+    started_ = now;
+    heartbeat_.start(now);
+    return {SendFrame{make_frame(FrameType::hello, encode_hello(ours_))}};
+}
+
+Actions NodeSession::refuse(RefuseCode code, const std::string& text) {
+    if (closed_)
+        return {};
+    closed_ = true;
+    return {SendFrame{make_frame(FrameType::refuse, encode_refuse({code, ours_.major, ours_.minor, text}))},
+            Close{Close::Why::refused, text}};
+}
+
+Actions NodeSession::bye(const std::string& reason) {
+    return close(Close::Why::clean, reason);
+}
+
+Actions NodeSession::on_frame(Frame frame, double now) {
+    if (closed_)
+        return {};
+    heartbeat_.heard(now);
+    const auto type = static_cast<FrameType>(frame.type);
+    if (!greeted_) {
+        if (type == FrameType::hello)
+            return on_hello(frame);
+        if (type == FrameType::bye || type == FrameType::refuse) {
+            closed_ = true;
+            return {Close{Close::Why::clean, "the viewer left before the greeting was done"}};
+        }
+        return close(Close::Why::broken_rule, "the viewer sent a frame before its greeting");
+    }
+    switch (type) {
+        case FrameType::request:
+            return on_request(frame);
+        case FrameType::subscribe:
+            return on_subscribe(frame);
+        case FrameType::unsubscribe:
+            return on_unsubscribe(frame);
+        case FrameType::credit:
+            return on_credit(frame);
+        case FrameType::ping:
+            if (frame.body.size() != 8)
+                return close(Close::Why::broken_rule, "a PING must carry 8 bytes");
+            return {SendFrame{make_frame(FrameType::pong, std::move(frame.body))}};
+        case FrameType::pong:
+            if (const auto seconds = Heartbeat::round_trip(frame, now))
+                return {RoundTrip{*seconds}};
+            return {};
+        case FrameType::bye:
+            closed_ = true;
+            return {Close{Close::Why::clean, "the viewer said goodbye"}};
+        default:
+            if (frame.flags & kFlagSkippable)
+                return {};
+            return close(Close::Why::broken_rule,
+                         "the node does not expect frames of type " + std::to_string(frame.type) + " from a viewer");
+    }
+}
+
+Actions NodeSession::on_hello(const Frame& frame) {
+    const auto hello = decode_hello(frame.body);
+    if (!hello)
+        return refuse(RefuseCode::bad_greeting, "this is a Moescope node and the other side is not a Moescope workbench");
+    if (!compatible(ours_, *hello))
+        return refuse(RefuseCode::version, version_problem(ours_, *hello));
+    if (hello->role != Role::viewer)
+        return refuse(RefuseCode::bad_greeting, "a node can only be viewed by a workbench, not by another node");
+    greeted_ = true;
+    return {SendFrame{make_frame(FrameType::auth_ok)}, Greeted{*hello}};
+}
+
+Actions NodeSession::on_request(const Frame& frame) {
+    auto body = parse_json(frame.body, kControlBodyLimit);
+    if (!body || !body->is_object())
+        return close(Close::Why::broken_rule, "a request must be a JSON object of at most 64 KiB and 16 levels");
+    const auto id = body->find("id");
+    if (id == body->end() || !id->is_string() || !is_command_id(id->get_ref<const std::string&>()))
+        return close(Close::Why::broken_rule, "a request needs an id of 32 hexadecimal digits");
+    RequestReceived request;
+    request.id = id->get<std::string>();
+    if (pending_.contains(request.id))
+        return {};  // its answer is under way
+    pending_.insert(request.id);
+    if (pending_.size() > kMaximumRequests)
+        return respond(request.id, {{"state", "failed"},
+                                    {"error", "more than " + std::to_string(kMaximumRequests) +
+                                                  " commands wait for an answer; send it again when some are done"}});
+    const auto command = body->find("command");
+    const auto parameters = body->find("parameters");
+    if (command == body->end() || !command->is_string() || (parameters != body->end() && !parameters->is_object()))
+        return respond(request.id, {{"state", "failed"},
+                                    {"error", "a request needs a command name and, if any, parameters as an object"}});
+    request.command = command->get<std::string>();
+    request.parameters = parameters == body->end() ? nlohmann::json::object() : std::move(*parameters);
+    return {std::move(request)};
+}
+
+Actions NodeSession::respond(const std::string& id, const nlohmann::json& answer) {
+    if (closed_ || pending_.erase(id) == 0)
+        return {};
+    nlohmann::json body = answer.is_object() ? answer : nlohmann::json::object();
+    const auto state = body.find("state");
+    if (state == body.end() || (*state != "done" && *state != "failed"))
+        body = {{"state", "failed"}, {"error", "the node gave no proper answer to this command"}};
+    body["id"] = id;
+    auto bytes = bytes_of(dump_json(body));
+    if (bytes.size() > kDataBodyLimit)
+        bytes = bytes_of(dump_json({{"id", id}, {"state", "failed"}, {"error", "the answer is longer than 1 MiB"}}));
+    return {SendFrame{make_frame(FrameType::response, std::move(bytes))}};
+}
+
+Actions NodeSession::on_subscribe(const Frame& frame) {
+    const auto body = decode_subscribe(frame.body);
+    if (!body || !is_data_channel(body->channel))
+        return close(Close::Why::broken_rule, "a subscription must name a channel from 1 to 4 and a position");
+    Subscription& subscription = subscriptions_[body->channel];
+    subscription = {true, false, body->after, kInitialCredit};
+    Actions actions;
+    if (body->after.epoch > last_.epoch) {
+        // Records of a start that this journal does not know: the viewer must be told, never left with a silent hole.
+        const nlohmann::json gap = {{"from", body->after.sequence}, {"to", last_.sequence}, {"count", 0},
+                                    {"reason", "the node's journal ends before the viewer's position"}};
+        Frame reply = make_frame(FrameType::gap, bytes_of(dump_json(gap)));
+        reply.channel = body->channel;
+        actions.push_back(SendFrame{std::move(reply)});
+    }
+    actions.push_back(MoreWanted{});
+    return actions;
+}
+
+Actions NodeSession::on_unsubscribe(const Frame& frame) {
+    if (frame.body.size() != 1 || !is_data_channel(static_cast<std::uint8_t>(frame.body[0])))
+        return close(Close::Why::broken_rule, "UNSUB must name a channel from 1 to 4");
+    subscriptions_[static_cast<std::uint8_t>(frame.body[0])] = {};
+    return {};
+}
+
+Actions NodeSession::on_credit(const Frame& frame) {
+    const auto body = decode_credit(frame.body);
+    if (!body || !is_data_channel(body->channel))
+        return close(Close::Why::broken_rule, "CREDIT must name a channel from 1 to 4 and a number of bytes");
+    Subscription& subscription = subscriptions_[body->channel];
+    if (!subscription.active)
+        return {};  // crossed with an UNSUB
+    subscription.credit += body->bytes;
+    if (subscription.credit > kMaximumCredit)
+        return close(Close::Why::broken_rule, "the viewer gave more credit than the node may use");
+    return {MoreWanted{}};
+}
+
+Actions NodeSession::on_time(double now) {
+    if (closed_)
+        return {};
+    if (!greeted_) {
+        if (now - started_ > kGreetingSeconds)
+            return refuse(RefuseCode::bad_greeting, "the greeting took longer than 5 seconds");
+        return {};
+    }
+    if (heartbeat_.dead(now))
+        return close(Close::Why::lost, "nothing was heard from the viewer for 20 seconds");
+    if (auto ping = heartbeat_.due(now))
+        return {SendFrame{std::move(*ping)}};
+    return {};
+}
+
+std::optional<NodeSession::Read> NodeSession::next_read() const {
+    if (!greeted())
+        return std::nullopt;
+    for (const Channel channel : kUrgency) {
+        const auto& subscription = subscriptions_[static_cast<std::size_t>(channel)];
+        if (subscription.active && !subscription.caught_up && subscription.credit > 0)
+            return Read{static_cast<std::uint8_t>(channel), subscription.after,
+                        std::min(kReadBytes, static_cast<std::size_t>(subscription.credit))};
+    }
+    return std::nullopt;
+}
+
+Actions NodeSession::on_records(std::uint8_t channel, std::vector<Frame> records) {
+    if (closed_ || !is_data_channel(channel) || !subscriptions_[channel].active)
+        return {};
+    Subscription& subscription = subscriptions_[channel];
+    if (records.empty()) {
+        subscription.caught_up = true;
+        return {};
+    }
+    Actions actions;
+    for (Frame& record : records) {
+        // A record may overdraw the credit once, otherwise a small credit could never let a large record through.
+        if (subscription.credit <= 0)
+            break;
+        subscription.credit -= static_cast<std::int64_t>(frame_bytes(record));
+        subscription.after = {record.epoch, record.sequence};
+        record.type |= kDataTypeBase;
+        record.channel = channel;
+        actions.push_back(SendFrame{std::move(record)});
+    }
+    return actions;
+}
+
+void NodeSession::on_journal_grew() {
+    for (Subscription& subscription : subscriptions_)
+        subscription.caught_up = false;
+}
+
+std::int64_t NodeSession::credit(std::uint8_t channel) const {
+    return channel < kChannels ? subscriptions_[channel].credit : 0;
+}
+
+}  // namespace moescope::protocol

@@ -1,0 +1,77 @@
+#include "nodes/protocol/session.hpp"
+
+#include <algorithm>
+#include <bit>
+
+#include "nodes/protocol/little_endian.hpp"
+
+namespace moescope::protocol {
+
+bool is_command_id(std::string_view id) {
+    return id.size() == 32 && std::all_of(id.begin(), id.end(), [](char c) {
+               return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'f');
+           });
+}
+
+std::vector<std::byte> encode_subscribe(const SubscribeBody& body) {
+    std::vector<std::byte> bytes;
+    Writer writer(bytes);
+    writer.put(body.channel);
+    const std::byte reserved[3]{};
+    writer.put_bytes(reserved, sizeof reserved);
+    writer.put(body.after.epoch);
+    writer.put(body.after.sequence);
+    return bytes;
+}
+
+std::optional<SubscribeBody> decode_subscribe(std::span<const std::byte> body) {
+    Reader reader(body);
+    SubscribeBody result;
+    result.channel = reader.get<std::uint8_t>();
+    reader.skip(3);
+    result.after.epoch = reader.get<std::uint32_t>();
+    result.after.sequence = reader.get<std::uint64_t>();
+    if (!reader.good() || reader.left() != 0)
+        return std::nullopt;
+    return result;
+}
+
+std::vector<std::byte> encode_credit(const CreditBody& body) {
+    std::vector<std::byte> bytes;
+    Writer writer(bytes);
+    writer.put(body.channel);
+    const std::byte reserved[3]{};
+    writer.put_bytes(reserved, sizeof reserved);
+    writer.put(body.bytes);
+    return bytes;
+}
+
+std::optional<CreditBody> decode_credit(std::span<const std::byte> body) {
+    Reader reader(body);
+    CreditBody result;
+    result.channel = reader.get<std::uint8_t>();
+    reader.skip(3);
+    result.bytes = reader.get<std::uint32_t>();
+    if (!reader.good() || reader.left() != 0)
+        return std::nullopt;
+    return result;
+}
+
+std::optional<Frame> Heartbeat::due(double now) {
+    if (now - sent_ < kPingSeconds)
+        return std::nullopt;
+    sent_ = now;
+    std::vector<std::byte> body;
+    Writer(body).put(std::bit_cast<std::uint64_t>(now));
+    return make_frame(FrameType::ping, std::move(body));
+}
+
+std::optional<double> Heartbeat::round_trip(const Frame& pong, double now) {
+    Reader reader(pong.body);
+    const auto sent = std::bit_cast<double>(reader.get<std::uint64_t>());
+    if (!reader.good() || reader.left() != 0 || !(sent <= now) || !(now - sent < 2 * kDeadSeconds))
+        return std::nullopt;
+    return now - sent;
+}
+
+}  // namespace moescope::protocol

@@ -1,0 +1,202 @@
+#include "nodes/protocol/viewer_session.hpp"
+
+#include "nodes/protocol/json_guard.hpp"
+
+namespace moescope::protocol {
+
+namespace {
+
+// Credit goes back in pieces of this size: few frames, and the node never runs dry.
+constexpr std::int64_t kCreditPiece = kInitialCredit / 4;
+
+bool is_data_channel(std::uint8_t channel) {
+    return channel >= 1 && channel < kChannels;
+}
+
+}  // namespace
+
+Actions ViewerSession::close(Close::Why why, const std::string& reason) {
+    if (phase_ == Phase::closed)
+        return {};
+    const bool say_bye = why != Close::Why::lost && phase_ != Phase::new_;
+    phase_ = Phase::closed;
+    Actions actions;
+    if (say_bye)
+        actions.push_back(SendFrame{make_frame(FrameType::bye, bytes_of(reason))});
+    actions.push_back(Close{why, reason});
+    return actions;
+}
+
+Actions ViewerSession::start(double now) {
+    phase_ = Phase::hello_sent;
+    started_ = now;
+    heartbeat_.start(now);
+    return {SendFrame{make_frame(FrameType::hello, encode_hello(ours_))}};
+}
+
+Actions ViewerSession::bye(const std::string& reason) {
+    return close(Close::Why::clean, reason);
+}
+
+Actions ViewerSession::on_frame(Frame frame, double now) {
+    if (phase_ == Phase::closed || phase_ == Phase::new_)
+        return {};
+    heartbeat_.heard(now);
+    if (phase_ != Phase::ready)
+        return on_greeting(frame, now);
+    if (is_data(frame))
+        return on_data(std::move(frame));
+    switch (static_cast<FrameType>(frame.type)) {
+        case FrameType::response:
+            return on_response(frame);
+        case FrameType::state: {
+            auto state = parse_json(frame.body, kDataBodyLimit);
+            if (!state || !state->is_object())
+                return close(Close::Why::broken_rule, "the node sent a state that is no JSON object");
+            return {StateReceived{std::move(*state)}};
+        }
+        case FrameType::gap: {
+            auto gap = parse_json(frame.body, kDataBodyLimit);
+            if (!gap || !gap->is_object() || !is_data_channel(frame.channel))
+                return close(Close::Why::broken_rule, "the node sent a gap that can't be read");
+            return {GapReceived{frame.channel, std::move(*gap)}};
+        }
+        case FrameType::ping:
+            if (frame.body.size() != 8)
+                return close(Close::Why::broken_rule, "a PING must carry 8 bytes");
+            return {SendFrame{make_frame(FrameType::pong, std::move(frame.body))}};
+        case FrameType::pong:
+            if (const auto seconds = Heartbeat::round_trip(frame, now))
+                return {RoundTrip{*seconds}};
+            return {};
+        case FrameType::bye:
+            phase_ = Phase::closed;
+            return {Close{Close::Why::clean, "the node said goodbye: " + text_of(frame.body)}};
+        default:
+            if (frame.flags & kFlagSkippable)
+                return {};
+            return close(Close::Why::broken_rule, "the node sent a frame of the unknown type " + std::to_string(frame.type) +
+                                                      "; it may be newer than this program");
+    }
+}
+
+Actions ViewerSession::on_greeting(const Frame& frame, double now) {
+    const auto type = static_cast<FrameType>(frame.type);
+    if (type == FrameType::refuse) {
+        const auto refuse = decode_refuse(frame.body);
+        phase_ = Phase::closed;
+        return {Close{Close::Why::refused, refuse ? refuse->text : "the node refused the connection"}};
+    }
+    if (type == FrameType::bye) {
+        phase_ = Phase::closed;
+        return {Close{Close::Why::clean, "the node said goodbye: " + text_of(frame.body)}};
+    }
+    if (phase_ == Phase::hello_sent && type == FrameType::hello) {
+        const auto hello = decode_hello(frame.body);
+        if (!hello || hello->role != Role::node)
+            return close(Close::Why::refused, "the other side is not a Moescope node");
+        if (!compatible(ours_, *hello)) {
+            const std::string text = version_problem(ours_, *hello);
+            phase_ = Phase::closed;
+            return {SendFrame{make_frame(FrameType::refuse, encode_refuse({RefuseCode::version, ours_.major, ours_.minor, text}))},
+                    Close{Close::Why::refused, text}};
+        }
+        theirs_ = *hello;
+        phase_ = Phase::hello_received;
+        return {};
+    }
+    if (phase_ == Phase::hello_received && type == FrameType::auth_ok) {
+        phase_ = Phase::ready;
+        // The first round trip is wanted at once, not after five seconds.
+        heartbeat_.start(now - kPingSeconds);
+        Actions actions{Greeted{theirs_}};
+        if (auto ping = heartbeat_.due(now))
+            actions.push_back(SendFrame{std::move(*ping)});
+        heartbeat_.heard(now);
+        return actions;
+    }
+    return close(Close::Why::broken_rule, "the node broke the order of the greeting");
+}
+
+Actions ViewerSession::on_data(Frame frame) {
+    const std::uint8_t channel = frame.channel;
+    if (!is_data_channel(channel))
+        return close(Close::Why::broken_rule, "the node sent a record on a channel that carries none");
+    Subscription& subscription = subscriptions_[channel];
+    if (!subscription.active)
+        return {};  // crossed with our UNSUB
+    const StreamPosition position{frame.epoch, frame.sequence};
+    if (position <= subscription.last)
+        return close(Close::Why::broken_rule, "the node sent records out of order");
+    if (subscription.credit <= 0)
+        return close(Close::Why::broken_rule, "the node sent more than it had credit for");
+    subscription.last = position;
+    const auto bytes = static_cast<std::int64_t>(frame_bytes(frame));
+    subscription.credit -= bytes;
+    subscription.consumed += bytes;
+    frame.type &= static_cast<std::uint16_t>(~kDataTypeBase);
+    Actions actions{RecordReceived{std::move(frame)}};
+    if (subscription.consumed >= kCreditPiece) {
+        const auto back = static_cast<std::uint32_t>(subscription.consumed);
+        subscription.credit += subscription.consumed;
+        subscription.consumed = 0;
+        actions.push_back(SendFrame{make_frame(FrameType::credit, encode_credit({channel, back}))});
+    }
+    return actions;
+}
+
+Actions ViewerSession::on_response(const Frame& frame) {
+    auto body = parse_json(frame.body, kDataBodyLimit);
+    if (!body || !body->is_object() || !body->contains("id") || !(*body)["id"].is_string())
+        return close(Close::Why::broken_rule, "the node sent an answer that can't be read");
+    ResponseReceived response;
+    response.id = (*body)["id"].get<std::string>();
+    response.done = body->value("state", nlohmann::json()) == "done";
+    if (body->contains("value"))
+        response.value = std::move((*body)["value"]);
+    if (body->contains("error") && (*body)["error"].is_string())
+        response.error = (*body)["error"].get<std::string>();
+    if (!response.done && response.error.empty())
+        response.error = "the node did not say why the command failed";
+    return {std::move(response)};
+}
+
+Actions ViewerSession::on_time(double now) {
+    if (phase_ == Phase::closed || phase_ == Phase::new_)
+        return {};
+    if (phase_ != Phase::ready) {
+        if (now - started_ > kGreetingSeconds)
+            return close(Close::Why::lost, "the node did not answer the greeting within 5 seconds");
+        return {};
+    }
+    if (heartbeat_.dead(now))
+        return close(Close::Why::lost, "nothing was heard from the node for 20 seconds");
+    if (auto ping = heartbeat_.due(now))
+        return {SendFrame{std::move(*ping)}};
+    return {};
+}
+
+Actions ViewerSession::subscribe(std::uint8_t channel, StreamPosition after) {
+    if (!ready() || !is_data_channel(channel))
+        return {};
+    subscriptions_[channel] = {true, after, kInitialCredit, 0};
+    return {SendFrame{make_frame(FrameType::subscribe, encode_subscribe({channel, after}))}};
+}
+
+Actions ViewerSession::unsubscribe(std::uint8_t channel) {
+    if (!ready() || !is_data_channel(channel))
+        return {};
+    subscriptions_[channel] = {};
+    return {SendFrame{make_frame(FrameType::unsubscribe, {std::byte{channel}})}};
+}
+
+Actions ViewerSession::request(const std::string& id, const std::string& command, const nlohmann::json& parameters) {
+    if (!ready())
+        return {};
+    auto body = bytes_of(dump_json({{"id", id}, {"command", command}, {"parameters", parameters}}));
+    if (body.size() > kControlBodyLimit)
+        return {ResponseReceived{id, false, {}, "the command " + command + " is longer than 64 KiB; shorten its parameters"}};
+    return {SendFrame{make_frame(FrameType::request, std::move(body))}};
+}
+
+}  // namespace moescope::protocol

@@ -1,0 +1,168 @@
+#include "sessions/checkpoints.hpp"
+
+#include <algorithm>
+#include <charconv>
+#include <cinttypes>
+#include <cstdio>
+#include <set>
+#include <stdexcept>
+#include <vector>
+
+#include "sessions/file_io.hpp"
+#include "sessions/sha256.hpp"
+#include "sessions/small_json.hpp"
+
+namespace moescope::sessions {
+
+namespace fs = std::filesystem;
+
+namespace {
+
+constexpr std::size_t kDoneLimit = 4 * 1024 * 1024;
+
+/// Number after `prefix` in `name`, when there is nothing else.
+template <class T>
+std::optional<T> number_after(std::string_view name, std::string_view prefix) {
+    if (!name.starts_with(prefix))
+        return std::nullopt;
+    name.remove_prefix(prefix.size());
+    T value = 0;
+    const auto [end, error] = std::from_chars(name.data(), name.data() + name.size(), value);
+    if (name.empty() || error != std::errc() || end != name.data() + name.size())
+        return std::nullopt;
+    return value;
+}
+
+std::optional<std::string> read_small_file(const fs::path& path, std::size_t limit) {
+    std::error_code error;
+    const auto size = fs::file_size(path, error);
+    if (error || size > limit)
+        return std::nullopt;
+    std::string text(size, '\0');
+    const Descriptor file = open_for_reading(path);
+    if (!file || !read_exactly(file.get(), std::as_writable_bytes(std::span(text)), 0))
+        return std::nullopt;
+    return text;
+}
+
+/// A name within the folder: relative, no "..", not the folder itself.
+bool is_inside(const fs::path& name) {
+    if (name.empty() || name.is_absolute())
+        return false;
+    return std::none_of(name.begin(), name.end(), [](const fs::path& part) { return part == ".." || part == "."; });
+}
+
+/// Empty when the entry of DONE fits the file.
+std::string check_file(const fs::path& folder, const nlohmann::json& entry, bool verify_hash, std::set<std::string>& names) {
+    if (!entry.is_object() || !entry.contains("name") || !entry["name"].is_string() || !entry.contains("bytes") ||
+        !entry["bytes"].is_number_unsigned() || !entry.contains("sha256") || !entry["sha256"].is_string())
+        return "DONE has an entry that can't be read";
+    const std::string name = entry["name"];
+    if (!is_inside(name) || !names.insert(name).second)
+        return "DONE names the file '" + name + "' that can't be part of a checkpoint";
+    std::error_code error;
+    if (!fs::is_regular_file(fs::symlink_status(folder / name, error)))
+        return "the file " + name + " is missing";
+    if (fs::file_size(folder / name, error) != entry["bytes"].get<std::uint64_t>() || error)
+        return "the file " + name + " has another size than when it was saved";
+    if (verify_hash && sha256_of_file(folder / name) != entry["sha256"].get_ref<const std::string&>())
+        return "the content of " + name + " has changed since it was saved";
+    return {};
+}
+
+std::string check_done(const fs::path& folder, bool verify_hashes) {
+    const auto text = read_small_file(folder / "DONE", kDoneLimit);
+    if (!text)
+        return "the file DONE is missing: the checkpoint was never finished";
+    const auto done = parse_object(*text, kDoneLimit);
+    if (!done || !done->contains("files") || !(*done)["files"].is_array())
+        return "the file DONE can't be read";
+    std::set<std::string> names;
+    for (const auto& entry : (*done)["files"])
+        if (std::string problem = check_file(folder, entry, verify_hashes, names); !problem.empty())
+            return problem;
+    return {};
+}
+
+std::uint64_t folder_bytes(const fs::path& folder) {
+    std::uint64_t total = 0;
+    std::error_code error;
+    for (fs::recursive_directory_iterator it(folder, error), end; !error && it != end; it.increment(error)) {
+        std::error_code ignored;
+        if (it->is_regular_file(ignored) && !it->is_symlink(ignored))
+            total += it->file_size(ignored);
+    }
+    return total;
+}
+
+}  // namespace
+
+fs::path checkpoint_folder(const fs::path& session, std::uint32_t run, std::uint64_t step) {
+    char name[40];
+    std::snprintf(name, sizeof name, "step-%08" PRIu64, step);
+    return session / "checkpoints" / ("run-" + std::to_string(run)) / name;
+}
+
+std::vector<CheckpointInfo> list_checkpoints(const fs::path& session, std::uint32_t run, bool verify_hashes) {
+    std::vector<CheckpointInfo> found;
+    const fs::path folder = session / "checkpoints" / ("run-" + std::to_string(run));
+    std::error_code error;
+    for (fs::directory_iterator it(folder, error), end; !error && it != end; it.increment(error)) {
+        std::error_code ignored;
+        const auto step = number_after<std::uint64_t>(it->path().filename().string(), "step-");
+        if (!step || it->is_symlink(ignored) || !it->is_directory(ignored))
+            continue;
+        CheckpointInfo info{run, *step, it->path(), folder_bytes(it->path()), false, {}};
+        try {
+            info.problem = check_done(info.path, verify_hashes);
+        } catch (const std::exception& failure) {
+            info.problem = failure.what();
+        }
+        info.complete = info.problem.empty();
+        found.push_back(std::move(info));
+    }
+    std::sort(found.begin(), found.end(), [](const auto& a, const auto& b) { return a.step < b.step; });
+    return found;
+}
+
+void remove_checkpoint_folder(const fs::path& session, const CheckpointInfo& checkpoint) {
+    // The path is made anew from the numbers: what a caller holds in `path` may come from anywhere.
+    const fs::path folder = checkpoint_folder(session, checkpoint.run, checkpoint.step);
+    const fs::path trash = folder.parent_path() / ("." + folder.filename().string() + ".tmp-trash");
+    std::error_code error;
+    fs::remove_all(trash, error);
+    fs::rename(folder, trash, error);
+    if (error)
+        throw std::runtime_error("the checkpoint " + folder.string() + " can't be removed: " + error.message());
+    if (const int failure = FileIo::system().sync_folder(folder.parent_path()); failure != 0)
+        throw std::runtime_error("the removal of " + folder.string() + " could not be made durable: " + errno_text(failure));
+    fs::remove_all(trash, error);
+    if (error)
+        throw std::runtime_error("the removed checkpoint " + trash.string() + " still takes space: " + error.message());
+}
+
+void remove_leftovers(const fs::path& session) {
+    std::vector<fs::path> leftovers;
+    std::error_code error;
+    for (fs::directory_iterator run(session / "checkpoints", error), end; !error && run != end; run.increment(error)) {
+        std::error_code inner;
+        for (fs::directory_iterator it(run->path(), inner), last; !inner && it != last; it.increment(inner)) {
+            const std::string name = it->path().filename().string();
+            if (name.starts_with(".") && name.find(".tmp-") != std::string::npos)
+                leftovers.push_back(it->path());
+        }
+    }
+    for (const fs::path& path : leftovers)
+        fs::remove_all(path, error);
+}
+
+std::uint32_t highest_run_folder(const fs::path& session) {
+    std::uint32_t highest = 0;
+    std::error_code error;
+    for (fs::directory_iterator it(session / "checkpoints", error), end; !error && it != end; it.increment(error))
+        if (const auto number = number_after<std::uint32_t>(it->path().filename().string(), "run-"))
+            highest = std::max(highest, *number);
+    return highest;
+}
+
+}  // namespace moescope::sessions

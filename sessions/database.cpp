@@ -1,0 +1,267 @@
+#include "sessions/database.hpp"
+
+#include <limits>
+#include <mutex>
+#include <sqlite3.h>
+#include <string_view>
+
+namespace moescope::sessions {
+
+namespace {
+
+constexpr int kApplicationId = 0x4D4F4553;  // "MOES"
+constexpr int kSchemaVersion = 1;
+
+constexpr const char* kSchema = R"(
+CREATE TABLE runs(run INTEGER PRIMARY KEY, kind TEXT NOT NULL, name TEXT NOT NULL, time_ns INTEGER NOT NULL);
+CREATE TABLE labels(run INTEGER NOT NULL, draw TEXT NOT NULL, field TEXT NOT NULL, value TEXT NOT NULL, coder TEXT NOT NULL,
+    time_ns INTEGER NOT NULL, PRIMARY KEY(run, draw, field)) WITHOUT ROWID;
+CREATE TABLE commands(id TEXT PRIMARY KEY, answer TEXT NOT NULL) WITHOUT ROWID;
+CREATE TABLE settings(key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
+)";
+
+bool means_damage(int code) {
+    switch (code & 0xFF) {
+        case SQLITE_CORRUPT:
+        case SQLITE_NOTADB:
+        case SQLITE_ERROR:  // a schema that is not ours: missing tables, views in their place
+        case SQLITE_FORMAT:
+        case SQLITE_TOOBIG:
+        case SQLITE_MISMATCH:
+            return true;
+        default:
+            return false;
+    }
+}
+
+}  // namespace
+
+class Database::Impl {
+   public:
+    Impl(const std::filesystem::path& file, Access access, bool network_folder) : file_(file.string()) {
+        open(access);
+        harden();
+        if (access == Access::memory || is_empty())
+            create(access, network_folder);
+        else
+            check();
+        if (access == Access::read_write) {
+            run(network_folder ? "PRAGMA journal_mode=DELETE" : "PRAGMA journal_mode=WAL");
+            run("PRAGMA synchronous=FULL");
+        }
+    }
+
+    [[noreturn]] void fail(int code, const std::string& what) const {
+        const std::string text = "the database " + file_ + " " + what + ": " + (db_ ? sqlite3_errmsg(db_.get()) : sqlite3_errstr(code));
+        if (means_damage(code))
+            throw DamagedDatabase(text);
+        throw std::runtime_error(text);
+    }
+
+    void run(const char* sql) const {
+        if (const int code = sqlite3_exec(db_.get(), sql, nullptr, nullptr, nullptr); code != SQLITE_OK)
+            fail(code, "can't be used");
+    }
+
+    /// A prepared statement with its values bound; throws like fail().
+    class Statement {
+       public:
+        Statement(const Impl& impl, const char* sql) : impl_(impl) {
+            sqlite3_stmt* statement = nullptr;
+            const int code = sqlite3_prepare_v2(impl.db_.get(), sql, -1, &statement, nullptr);
+            statement_.reset(statement);
+            if (code != SQLITE_OK)
+                impl.fail(code, "can't be used");
+        }
+        Statement& bind(std::string_view text) {
+            return checked(sqlite3_bind_text(statement_.get(), ++bound_, text.data(), static_cast<int>(text.size()), SQLITE_TRANSIENT));
+        }
+        Statement& bind(std::uint64_t number) {
+            return checked(sqlite3_bind_int64(statement_.get(), ++bound_, static_cast<sqlite3_int64>(number)));
+        }
+        bool step() {
+            const int code = sqlite3_step(statement_.get());
+            if (code != SQLITE_ROW && code != SQLITE_DONE)
+                impl_.fail(code, "can't be read or written");
+            return code == SQLITE_ROW;
+        }
+        std::string text(int column) const {
+            const auto* data = reinterpret_cast<const char*>(sqlite3_column_text(statement_.get(), column));
+            return data ? std::string(data, static_cast<std::size_t>(sqlite3_column_bytes(statement_.get(), column))) : std::string();
+        }
+        std::uint64_t number(int column) const {
+            return static_cast<std::uint64_t>(sqlite3_column_int64(statement_.get(), column));
+        }
+
+       private:
+        Statement& checked(int code) {
+            if (code != SQLITE_OK)
+                impl_.fail(code, "does not take a value");
+            return *this;
+        }
+        const Impl& impl_;
+        std::unique_ptr<sqlite3_stmt, decltype(&sqlite3_finalize)> statement_{nullptr, &sqlite3_finalize};
+        int bound_ = 0;
+    };
+
+    mutable std::mutex mutex;
+
+   private:
+    void open(Access access) {
+        int flags = SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_EXRESCODE | SQLITE_OPEN_NOFOLLOW;
+        flags |= access == Access::read_only ? SQLITE_OPEN_READONLY : SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE;
+        if (access == Access::memory)
+            flags |= SQLITE_OPEN_MEMORY;
+        sqlite3* db = nullptr;
+        const int code = sqlite3_open_v2(access == Access::memory ? ":memory:" : file_.c_str(), &db, flags, nullptr);
+        db_.reset(db);
+        if (code != SQLITE_OK)
+            fail(code, "can't be opened");
+    }
+
+    void harden() const {
+        sqlite3* db = db_.get();
+        sqlite3_busy_timeout(db, 2000);
+        sqlite3_limit(db, SQLITE_LIMIT_LENGTH, 8'000'000);
+        sqlite3_limit(db, SQLITE_LIMIT_SQL_LENGTH, 100'000);
+        sqlite3_limit(db, SQLITE_LIMIT_ATTACHED, 0);
+        sqlite3_limit(db, SQLITE_LIMIT_VDBE_OP, 25'000);
+        sqlite3_limit(db, SQLITE_LIMIT_TRIGGER_DEPTH, 1);
+        sqlite3_db_config(db, SQLITE_DBCONFIG_DEFENSIVE, 1, nullptr);
+        sqlite3_db_config(db, SQLITE_DBCONFIG_TRUSTED_SCHEMA, 0, nullptr);
+        sqlite3_db_config(db, SQLITE_DBCONFIG_ENABLE_TRIGGER, 0, nullptr);
+        sqlite3_db_config(db, SQLITE_DBCONFIG_ENABLE_VIEW, 0, nullptr);
+        run("PRAGMA cell_size_check=ON");
+        run("PRAGMA mmap_size=0");
+    }
+
+    bool is_empty() const {
+        Statement count(*this, "SELECT count(*) FROM sqlite_schema");
+        return count.step() && count.number(0) == 0;
+    }
+
+    void create(Access access, bool network_folder) const {
+        if (access == Access::read_only)
+            throw DamagedDatabase("the database " + file_ + " is empty");
+        if (access == Access::read_write && !network_folder)
+            run("PRAGMA journal_mode=WAL");  // before the tables, so that they are never half there
+        run("BEGIN IMMEDIATE");
+        run(kSchema);
+        run(("PRAGMA application_id=" + std::to_string(kApplicationId)).c_str());
+        run(("PRAGMA user_version=" + std::to_string(kSchemaVersion)).c_str());
+        run("COMMIT");
+    }
+
+    std::uint64_t pragma(const char* sql) const {
+        Statement statement(*this, sql);
+        return statement.step() ? statement.number(0) : 0;
+    }
+
+    void check() const {
+        if (pragma("PRAGMA application_id") != kApplicationId)
+            throw DamagedDatabase("the database " + file_ + " does not belong to a Moescope session");
+        if (pragma("PRAGMA user_version") > kSchemaVersion)
+            throw std::runtime_error("the database " + file_ + " was written by a newer Moescope; update this one");
+        Statement quick_check(*this, "PRAGMA quick_check(1)");
+        if (!quick_check.step() || quick_check.text(0) != "ok")
+            throw DamagedDatabase("the database " + file_ + " is damaged");
+        // Everything that is asked later must be askable: another schema counts as damage now, not in the middle of work.
+        for (const char* sql : {"SELECT run, kind, name, time_ns FROM runs", "SELECT run, draw, field, value, coder, time_ns FROM labels",
+                                "SELECT id, answer FROM commands", "SELECT key, value FROM settings"})
+            Statement(*this, sql);
+    }
+
+    std::string file_;
+    std::unique_ptr<sqlite3, decltype(&sqlite3_close)> db_{nullptr, &sqlite3_close};
+};
+
+Database::Database(const std::filesystem::path& file, Access access, bool network_folder)
+    : impl_(std::make_unique<Impl>(file, access, network_folder)) {}
+Database::~Database() = default;
+
+std::uint32_t Database::new_run(const std::string& kind, const std::string& name, std::uint64_t time_ns) {
+    const std::lock_guard lock(impl_->mutex);
+    Impl::Statement insert(*impl_, "INSERT INTO runs(run, kind, name, time_ns) SELECT coalesce(max(run), 0) + 1, ?, ?, ? FROM runs RETURNING run");
+    insert.bind(kind).bind(name).bind(time_ns).step();
+    const std::uint64_t run = insert.number(0);
+    insert.step();  // to its end: only then is it committed
+    if (run == 0 || run > std::numeric_limits<std::uint32_t>::max())
+        throw std::runtime_error("the session has no run number left");
+    return static_cast<std::uint32_t>(run);
+}
+
+void Database::reserve_runs(std::uint32_t highest) {
+    const std::lock_guard lock(impl_->mutex);
+    if (highest == 0)
+        return;
+    Impl::Statement insert(*impl_, "INSERT OR IGNORE INTO runs(run, kind, name, time_ns) VALUES(?, '', '', 0)");
+    insert.bind(std::uint64_t{highest}).step();
+}
+
+void Database::put_label(const Label& label) {
+    put_labels({label});
+}
+
+void Database::put_labels(const std::vector<Label>& labels) {
+    const std::lock_guard lock(impl_->mutex);
+    impl_->run("BEGIN IMMEDIATE");
+    try {
+        for (const Label& label : labels) {
+            if (label.value.empty()) {
+                Impl::Statement remove(*impl_, "DELETE FROM labels WHERE run=? AND draw=? AND field=?");
+                remove.bind(std::uint64_t{label.run}).bind(label.draw).bind(label.field).step();
+                continue;
+            }
+            Impl::Statement insert(*impl_, "INSERT OR REPLACE INTO labels(run, draw, field, value, coder, time_ns) VALUES(?, ?, ?, ?, ?, ?)");
+            insert.bind(std::uint64_t{label.run}).bind(label.draw).bind(label.field).bind(label.value).bind(label.coder);
+            insert.bind(label.time_ns).step();
+        }
+        impl_->run("COMMIT");
+    } catch (...) {
+        try {
+            impl_->run("ROLLBACK");
+        } catch (const std::exception&) {  // the first error is the one to tell
+        }
+        throw;
+    }
+}
+
+std::vector<Label> Database::labels(std::uint32_t run) const {
+    const std::lock_guard lock(impl_->mutex);
+    Impl::Statement select(*impl_, "SELECT draw, field, value, coder, time_ns FROM labels WHERE run=? ORDER BY draw, field");
+    select.bind(std::uint64_t{run});
+    std::vector<Label> labels;
+    while (select.step())
+        labels.push_back({run, select.text(0), select.text(1), select.text(2), select.text(3), select.number(4)});
+    return labels;
+}
+
+std::optional<std::string> Database::finished_command(const std::string& id) const {
+    const std::lock_guard lock(impl_->mutex);
+    Impl::Statement select(*impl_, "SELECT answer FROM commands WHERE id=?");
+    if (select.bind(id).step())
+        return select.text(0);
+    return std::nullopt;
+}
+
+void Database::put_finished_command(const std::string& id, const std::string& answer) {
+    const std::lock_guard lock(impl_->mutex);
+    Impl::Statement insert(*impl_, "INSERT OR REPLACE INTO commands(id, answer) VALUES(?, ?)");
+    insert.bind(id).bind(answer).step();
+}
+
+void Database::set_value(const std::string& key, const std::string& value) {
+    const std::lock_guard lock(impl_->mutex);
+    Impl::Statement insert(*impl_, "INSERT OR REPLACE INTO settings(key, value) VALUES(?, ?)");
+    insert.bind(key).bind(value).step();
+}
+
+std::optional<std::string> Database::value(const std::string& key) const {
+    const std::lock_guard lock(impl_->mutex);
+    Impl::Statement select(*impl_, "SELECT value FROM settings WHERE key=?");
+    if (select.bind(key).step())
+        return select.text(0);
+    return std::nullopt;
+}
+
+}  // namespace moescope::sessions

@@ -1,0 +1,168 @@
+#include "sessions/segment.hpp"
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+#include <stdexcept>
+#include <sys/stat.h>
+
+#include "sessions/crc32c.hpp"
+#include "sessions/file_io.hpp"
+
+namespace moescope::sessions {
+
+namespace {
+
+constexpr unsigned char kSegmentMagic[8] = {'M', 'O', 'E', 'S', 'W', 'B', 'J', 1};
+// Bytes that no UTF-8 text holds, so that a body of text is never taken for the start of a record.
+constexpr unsigned char kRecordMagic[4] = {0xF5, 0x4D, 0xFE, 0xC1};
+constexpr std::size_t kCrcOffset = 24;  // within the record header
+// Segments end soon after their nominal size; a file far beyond that was not written by us and is not read whole.
+constexpr std::uint64_t kLargestSegment = 256ull * 1024 * 1024;
+
+template <class T>
+void put(std::byte* at, T value) {
+    std::memcpy(at, &value, sizeof value);
+}
+template <class T>
+T get(const std::byte* at) {
+    T value;
+    std::memcpy(&value, at, sizeof value);
+    return value;
+}
+
+std::uint32_t record_checksum(std::span<const std::byte> header, std::span<const std::byte> body) {
+    constexpr std::byte zero[4]{};
+    std::uint32_t crc = crc32c(header.first(kCrcOffset));
+    crc = crc32c(zero, crc);
+    crc = crc32c(header.subspan(kCrcOffset + 4, kRecordHeaderBytes - kCrcOffset - 4), crc);
+    return crc32c(body, crc);
+}
+
+/// Place of the record at `bytes`, when it is whole and undamaged.
+std::optional<RecordPlace> check_record(std::span<const std::byte> bytes) {
+    if (bytes.size() < kRecordOverhead || std::memcmp(bytes.data(), kRecordMagic, sizeof kRecordMagic) != 0)
+        return std::nullopt;
+    const auto header = bytes.subspan(kRecordMagicBytes, kRecordHeaderBytes);
+    RecordPlace place;
+    place.length = get<std::uint32_t>(header.data());
+    if (place.length > kRecordLimit || place.length > bytes.size() - kRecordOverhead)
+        return std::nullopt;
+    if (get<std::uint32_t>(header.data() + kCrcOffset) != record_checksum(header, bytes.subspan(kRecordOverhead, place.length)))
+        return std::nullopt;
+    place.type = get<std::uint16_t>(header.data() + 4);
+    place.channel = get<std::uint8_t>(header.data() + 7);
+    place.position = {get<std::uint32_t>(header.data() + 28), get<std::uint64_t>(header.data() + 8)};
+    return place;
+}
+
+std::size_t find_magic(std::span<const std::byte> bytes, std::size_t from) {
+    const auto* magic = reinterpret_cast<const std::byte*>(kRecordMagic);
+    const auto found = std::search(bytes.begin() + static_cast<std::ptrdiff_t>(from), bytes.end(), magic, magic + sizeof kRecordMagic);
+    return static_cast<std::size_t>(found - bytes.begin());
+}
+
+std::vector<std::byte> read_segment(const std::filesystem::path& file, std::uint64_t& size) {
+    const Descriptor descriptor = open_for_reading(file);
+    struct stat status {};
+    if (!descriptor || ::fstat(descriptor.get(), &status) != 0)
+        throw std::runtime_error("the journal file " + file.string() + " can't be read: " + errno_text(errno));
+    if (!S_ISREG(status.st_mode))
+        throw std::runtime_error(file.string() + " is no ordinary file; the session can't be opened");
+    size = static_cast<std::uint64_t>(status.st_size);
+    std::vector<std::byte> bytes(std::min(size, kLargestSegment));
+    if (!read_exactly(descriptor.get(), bytes, 0))
+        throw std::runtime_error("the journal file " + file.string() + " can't be read to its end");
+    return bytes;
+}
+
+}  // namespace
+
+std::vector<std::byte> encode_segment_header(std::uint32_t epoch) {
+    std::vector<std::byte> header(kSegmentHeaderBytes);
+    std::memcpy(header.data(), kSegmentMagic, sizeof kSegmentMagic);
+    put(header.data() + 8, epoch);
+    put(header.data() + 12, crc32c(std::span(header).first(12)));
+    return header;
+}
+
+std::vector<std::byte> encode_record(Position position, std::uint64_t time_ns, std::uint16_t type, std::uint8_t channel,
+                                     std::span<const std::byte> body) {
+    std::vector<std::byte> bytes(kRecordOverhead + body.size());
+    std::memcpy(bytes.data(), kRecordMagic, sizeof kRecordMagic);
+    std::byte* header = bytes.data() + kRecordMagicBytes;
+    put(header, static_cast<std::uint32_t>(body.size()));
+    put(header + 4, type);
+    put(header + 6, std::uint8_t{0});
+    put(header + 7, channel);
+    put(header + 8, position.sequence);
+    put(header + 16, time_ns);
+    put(header + 28, position.epoch);
+    put(header + kCrcOffset, record_checksum({header, kRecordHeaderBytes}, body));
+    if (!body.empty())
+        std::memcpy(bytes.data() + kRecordOverhead, body.data(), body.size());
+    return bytes;
+}
+
+std::optional<Record> decode_record(std::span<const std::byte> bytes) {
+    const auto place = check_record(bytes);
+    if (!place)
+        return std::nullopt;
+    Record record;
+    record.epoch = place->position.epoch;
+    record.sequence = place->position.sequence;
+    record.time_ns = get<std::uint64_t>(bytes.data() + kRecordMagicBytes + 16);
+    record.type = place->type;
+    record.channel = place->channel;
+    const auto body = bytes.subspan(kRecordOverhead, place->length);
+    record.body.assign(body.begin(), body.end());
+    return record;
+}
+
+SegmentScan scan_segment(const std::filesystem::path& file) {
+    SegmentScan scan;
+    const std::vector<std::byte> bytes = read_segment(file, scan.size);
+    const auto report = [&](std::uint64_t offset, std::uint64_t count, std::string what) {
+        scan.damage.push_back({file.string(), offset, count, std::move(what)});
+    };
+    std::size_t at = kSegmentHeaderBytes;
+    if (bytes.size() < kSegmentHeaderBytes) {
+        // Made just before a crash: nothing was in it yet.
+        if (!bytes.empty())
+            report(0, bytes.size(), "the file ends within its header");
+        scan.usable = true;
+        return scan;
+    }
+    if (std::memcmp(bytes.data(), kSegmentMagic, 7) == 0 && bytes[7] != std::byte{kSegmentMagic[7]}) {
+        report(0, scan.size, "the file was written by another version of the journal");
+        return scan;
+    }
+    scan.usable = true;
+    scan.end = kSegmentHeaderBytes;
+    if (std::memcmp(bytes.data(), kSegmentMagic, sizeof kSegmentMagic) == 0 &&
+        get<std::uint32_t>(bytes.data() + 12) == crc32c(std::span(bytes).first(12)))
+        scan.epoch = get<std::uint32_t>(bytes.data() + 8);
+    else
+        report(0, kSegmentHeaderBytes, "the header of the file is damaged; its records are read all the same");
+
+    while (at < bytes.size()) {
+        if (auto place = check_record(std::span(bytes).subspan(at))) {
+            place->offset = at;
+            at += kRecordOverhead + place->length;
+            scan.end = at;
+            scan.records.push_back(*place);
+            continue;
+        }
+        // Damaged or torn: go on at the next place that holds a whole record.
+        std::size_t next = find_magic(bytes, at + 1);
+        while (next < bytes.size() && !check_record(std::span(bytes).subspan(next)))
+            next = find_magic(bytes, next + 1);
+        report(at, next - at, next < bytes.size() ? "a damaged part was skipped" : "the last record is incomplete or damaged");
+        at = next;
+    }
+    if (scan.size > bytes.size())
+        report(bytes.size(), scan.size - bytes.size(), "the file is larger than a journal file can be; the rest was not read");
+    return scan;
+}
+
+}  // namespace moescope::sessions

@@ -1,0 +1,284 @@
+#include "sessions/session.hpp"
+
+#include <algorithm>
+#include <chrono>
+#include <mutex>
+#include <random>
+#include <stdexcept>
+#include <sys/vfs.h>
+
+#include "sessions/checkpoints.hpp"
+#include "sessions/database.hpp"
+#include "sessions/file_io.hpp"
+#include "sessions/small_json.hpp"
+
+namespace moescope::sessions {
+
+namespace fs = std::filesystem;
+
+namespace {
+
+constexpr int kFormat = 1;
+constexpr std::size_t kManifestLimit = 64 * 1024;
+
+// What the node writes to the journal, as far as the database can be made anew from it. Values of the file format.
+constexpr std::uint8_t kEventsChannel = 1;
+constexpr std::uint16_t kRunStarted = 1;
+constexpr std::uint16_t kProbeLabel = 31;
+
+std::uint64_t wall_clock_ns() {
+    return static_cast<std::uint64_t>(
+        std::chrono::duration_cast<std::chrono::nanoseconds>(std::chrono::system_clock::now().time_since_epoch()).count());
+}
+
+/// SQLite's write-ahead log needs shared memory, which these file systems don't have.
+bool is_network_folder(const fs::path& folder) {
+    struct statfs status {};
+    if (::statfs(folder.c_str(), &status) != 0)
+        return false;
+    switch (static_cast<std::uint32_t>(status.f_type)) {
+        case 0x6969:      // NFS
+        case 0x0BD00BD0:  // Lustre
+        case 0xFF534D42:  // CIFS
+        case 0xFE534D42:  // SMB 2
+            return true;
+        default:
+            return false;
+    }
+}
+
+std::optional<std::string> read_manifest(const fs::path& folder) {
+    std::error_code error;
+    const fs::path path = folder / "manifest.json";
+    const auto size = fs::file_size(path, error);
+    if (error || size > kManifestLimit)
+        return std::nullopt;
+    std::string text(size, '\0');
+    const Descriptor file = open_for_reading(path);
+    if (!file || !read_exactly(file.get(), std::as_writable_bytes(std::span(text)), 0))
+        return std::nullopt;
+    return text;
+}
+
+/// May a session be made here? Yes when there is nothing but what an interrupted first start leaves.
+bool is_free(const fs::path& folder) {
+    constexpr std::string_view ours[] = {"node.log", "journal.lock", "segments", "checkpoints"};
+    std::error_code error;
+    for (fs::directory_iterator it(folder, error), end; !error && it != end; it.increment(error)) {
+        const std::string name = it->path().filename().string();
+        if (std::find(std::begin(ours), std::end(ours), name) == std::end(ours) && !name.starts_with("session.db") &&
+            !name.starts_with(".manifest.json.tmp-"))
+            return false;
+    }
+    return !error;
+}
+
+std::string new_manifest() {
+    std::random_device device;
+    std::string id;
+    for (int i = 0; i < 32; ++i)
+        id += "0123456789abcdef"[device() & 15];
+    return nlohmann::json{{"program", "moescope"}, {"format", kFormat}, {"id", id}, {"created_ns", wall_clock_ns()}}.dump(1) + "\n";
+}
+
+/// A label as it stands in a journal record.
+std::optional<Label> label_of(const Record& record) {
+    const auto body = parse_object({reinterpret_cast<const char*>(record.body.data()), record.body.size()}, kRecordLimit);
+    if (!body)
+        return std::nullopt;
+    const auto text = [&](const char* key) {
+        const auto it = body->find(key);
+        if (it == body->end())
+            return std::string();
+        return it->is_string() ? it->get<std::string>() : it->is_number_integer() ? it->dump() : std::string();
+    };
+    const auto run = body->find("run");
+    if (run == body->end() || !run->is_number_unsigned() || text("field").empty())
+        return std::nullopt;
+    return Label{run->get<std::uint32_t>(), text("item") + "/" + text("model") + "/" + text("language") + "/" + text("draw"),
+                 text("field"), text("value"), text("coder"), record.time_ns};
+}
+
+std::optional<std::uint32_t> started_run(const Record& record) {
+    const auto body = parse_object({reinterpret_cast<const char*>(record.body.data()), record.body.size()}, kRecordLimit);
+    if (!body || !body->contains("run") || !(*body)["run"].is_number_unsigned())
+        return std::nullopt;
+    return (*body)["run"].get<std::uint32_t>();
+}
+
+class FolderSession final : public Session {
+   public:
+    FolderSession(const fs::path& folder, Journal::Mode mode) : folder_(fs::absolute(folder)), mode_(mode) {
+        const bool is_new = check_folder();
+        journal_ = Journal::open(folder_, mode_);
+        for (const Damage& damage : journal_->damage())
+            problems_.push_back(damage.file + ": " + damage.what + " (" + std::to_string(damage.bytes) + " bytes at " +
+                                std::to_string(damage.offset) + ")");
+        if (is_new)
+            write_file_atomically(folder_ / "manifest.json", new_manifest());
+        open_database();
+        if (mode_ == Journal::Mode::read_write)
+            remove_leftovers(folder_);
+    }
+
+    const fs::path& folder() const override { return folder_; }
+    Journal& journal() override { return *journal_; }
+    std::vector<std::string> problems() const override { return problems_; }
+
+    std::uint32_t new_run(const std::string& kind, const std::string& name) override {
+        writable();
+        return database_->new_run(kind, name, wall_clock_ns());
+    }
+    fs::path checkpoint_path(std::uint32_t run, std::uint64_t step) const override { return checkpoint_folder(folder_, run, step); }
+    std::vector<CheckpointInfo> checkpoints(std::uint32_t run, bool verify_hashes) const override {
+        return list_checkpoints(folder_, run, verify_hashes);
+    }
+    void remove_checkpoint(const CheckpointInfo& checkpoint) override {
+        writable();
+        remove_checkpoint_folder(folder_, checkpoint);
+    }
+    void put_label(const Label& label) override {
+        writable();
+        database_->put_label(label);
+    }
+    std::vector<Label> labels(std::uint32_t run) const override { return database_->labels(run); }
+    std::optional<std::string> finished_command(const std::string& id) const override { return database_->finished_command(id); }
+    void put_finished_command(const std::string& id, const std::string& answer) override {
+        writable();
+        database_->put_finished_command(id, answer);
+    }
+    void set_value(const std::string& key, const std::string& value) override {
+        writable();
+        database_->set_value(key, value);
+    }
+    std::optional<std::string> value(const std::string& key) const override { return database_->value(key); }
+
+   private:
+    void writable() const {
+        if (mode_ == Journal::Mode::read_only)
+            throw std::runtime_error("the session " + folder_.string() + " was opened for reading only");
+    }
+    bool check_folder();
+    void check_manifest(const std::string& text);
+    void open_database();
+    std::unique_ptr<Database> rebuilt_database(Database::Access access, bool network_folder);
+    void move_database_aside(const std::string& why);
+
+    fs::path folder_;
+    Journal::Mode mode_;
+    std::vector<std::string> problems_;
+    std::unique_ptr<Journal> journal_;
+    std::unique_ptr<Database> database_;
+};
+
+/// True when a new session is to be made here.
+bool FolderSession::check_folder() {
+    std::error_code error;
+    const bool exists = fs::exists(folder_, error);
+    if (exists && !fs::is_directory(folder_, error))
+        throw std::runtime_error(folder_.string() + " is a file; a session is a folder");
+    if (!exists) {
+        if (mode_ == Journal::Mode::read_only)
+            throw std::runtime_error("there is no session at " + folder_.string());
+        if (!fs::create_directories(folder_, error) || error)
+            throw std::runtime_error("the folder " + folder_.string() + " can't be made: " + error.message());
+        return true;
+    }
+    if (const auto text = read_manifest(folder_)) {
+        check_manifest(*text);
+        return false;
+    }
+    if (mode_ == Journal::Mode::read_write && !fs::exists(folder_ / "manifest.json", error) && is_free(folder_))
+        return true;
+    throw std::runtime_error(folder_.string() +
+                             " is not a Moescope session (it has no readable manifest.json); choose a session or an empty folder");
+}
+
+void FolderSession::check_manifest(const std::string& text) {
+    const auto manifest = parse_object(text, kManifestLimit);
+    std::error_code error;
+    if (!manifest || manifest->value("program", nlohmann::json()) != "moescope") {
+        if (!fs::is_directory(folder_ / "segments", error))
+            throw std::runtime_error(folder_.string() + " is not a Moescope session: its manifest.json can't be read");
+        problems_.push_back(folder_.string() + "/manifest.json is damaged; the session was opened by its journal");
+        return;
+    }
+    const auto format = manifest->find("format");
+    if (format == manifest->end() || !format->is_number_unsigned() || format->get<std::uint64_t>() > kFormat)
+        throw std::runtime_error("the session " + folder_.string() + " was written by a newer Moescope; update this one to open it");
+}
+
+void FolderSession::open_database() {
+    const bool network = is_network_folder(folder_);
+    if (network && mode_ == Journal::Mode::read_write)
+        problems_.push_back("the session " + folder_.string() + " lies on a network file system: changes are slower, and only one program may use it");
+    const fs::path file = folder_ / "session.db";
+    std::error_code error;
+    const bool missing = !fs::exists(file, error);
+    const bool writes = mode_ == Journal::Mode::read_write;
+    const auto access = writes ? Database::Access::read_write : Database::Access::read_only;
+    if (missing) {
+        const bool has_records = journal_->last() > Position{};
+        database_ = rebuilt_database(writes ? access : Database::Access::memory, network);
+        if (has_records)
+            problems_.push_back(file.string() + " is missing; labels and run numbers were read from the journal, notes and settings are lost");
+        return;
+    }
+    try {
+        database_ = std::make_unique<Database>(file, access, network);
+    } catch (const DamagedDatabase& damage) {
+        if (writes)
+            move_database_aside(damage.what());
+        else
+            problems_.push_back(std::string(damage.what()) + "; labels were read from the journal instead");
+        database_ = rebuilt_database(writes ? access : Database::Access::memory, network);
+    }
+}
+
+void FolderSession::move_database_aside(const std::string& why) {
+    const fs::path file = folder_ / "session.db";
+    int number = 1;
+    std::error_code error;
+    while (fs::exists(fs::symlink_status(file.string() + ".damaged-" + std::to_string(number), error)))
+        ++number;
+    const std::string aside = file.string() + ".damaged-" + std::to_string(number);
+    fs::rename(file, aside, error);
+    if (error)
+        throw std::runtime_error(why + "; it can't be moved aside: " + error.message());
+    for (const char* suffix : {"-wal", "-shm", "-journal"})
+        if (fs::exists(fs::symlink_status(file.string() + suffix, error)))
+            fs::rename(file.string() + suffix, aside + suffix, error);
+    problems_.push_back(why + "; it was moved to " + aside + ", labels and run numbers were read from the journal, notes and settings are lost");
+}
+
+std::unique_ptr<Database> FolderSession::rebuilt_database(Database::Access access, bool network_folder) {
+    auto database = std::make_unique<Database>(folder_ / "session.db", access, network_folder);
+    std::uint32_t highest = highest_run_folder(folder_);
+    Position at;
+    for (;;) {
+        const auto records = journal_->read(kEventsChannel, at, 4096, 4 * 1024 * 1024);
+        if (records.empty())
+            break;
+        at = {records.back().epoch, records.back().sequence};
+        std::vector<Label> labels;
+        for (const Record& record : records) {
+            if (record.type == kRunStarted)
+                highest = std::max(highest, started_run(record).value_or(0));
+            if (record.type == kProbeLabel)
+                if (auto label = label_of(record))
+                    labels.push_back(std::move(*label));
+        }
+        if (!labels.empty())
+            database->put_labels(labels);
+    }
+    database->reserve_runs(highest);
+    return database;
+}
+
+}  // namespace
+
+std::unique_ptr<Session> Session::open(const fs::path& folder, Journal::Mode mode) {
+    return std::make_unique<FolderSession>(folder, mode);
+}
+
+}  // namespace moescope::sessions
