@@ -1,0 +1,30 @@
+// The library: every model file with its maker, licence, hash and state; add by path, remove.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "panels/ui/context.hpp"
+
+namespace moescope::panels {
+
+class ModelsPanel : public ui::Panel {
+   public:
+    const char* key() const override { return "models"; }
+    void draw(ui::Context& context) override;
+    /// models.add: adds the path in the field, or asks for a file when the field is empty.
+    bool act(const std::string& action, ui::Context& context) override;
+
+   private:
+    void add(ui::Context& ctx);
+    void draw_add(ui::Context& ctx);
+    void draw_table(ui::Context& ctx, float height);
+    void draw_row(ui::Context& ctx, const client::ModelEntry& model);
+    void draw_details(ui::Context& ctx);
+    std::vector<std::size_t> sorted(const ui::Context& ctx) const;
+
+    std::string path_, selected_, problem_;
+    client::CommandId adding_ = 0;
+};
+
+}  // namespace moescope::panels

@@ -1,0 +1,404 @@
+#include "panels/probe.hpp"
+
+#include <imgui_stdlib.h>
+
+#include <algorithm>
+#include <set>
+
+#include "panels/panels.hpp"
+#include "panels/ui/widgets.hpp"
+
+namespace moescope::panels {
+namespace {
+
+using client::RunState;
+using nlohmann::json;
+
+/// The pair that a first run compares: a Chinese and a Western model.
+constexpr std::array<const char*, 2> kDefaultModels = {"qwen2.5-coder-0.5b", "smollm2-135m"};
+constexpr std::array<const char*, 2> kGroups = {"state", "mirror"};
+
+std::string text_of(const json& object, const char* key) {
+    if (!object.is_object() || !object.contains(key) || !object[key].is_string())
+        return {};
+    return object[key].get<std::string>();
+}
+std::string localized(const json& object, const char* key, const std::string& language) {
+    if (!object.is_object() || !object.contains(key))
+        return {};
+    const json& value = object[key];
+    return value.is_string() ? value.get<std::string>() : text_of(value, language.c_str());
+}
+
+const json* probe_sets(const client::Snapshot& snapshot) {
+    if (!snapshot.catalogue.is_object() || !snapshot.catalogue.contains("probe_sets"))
+        return nullptr;
+    const json& sets = snapshot.catalogue["probe_sets"];
+    return sets.is_array() ? &sets : nullptr;
+}
+
+const client::ModelEntry* find_model(const client::Snapshot& snapshot, const std::string& name) {
+    for (const client::ModelEntry& model : snapshot.models)
+        if (model.name == name)
+            return &model;
+    return nullptr;
+}
+
+}  // namespace
+
+bool ProbePanel::act(const std::string& action, ui::Context& ctx) {
+    refresh(ctx);
+    if (action == "probes.start")
+        start(ctx);
+    else if (action == "probes.pause")
+        toggle_pause(ctx);
+    else if (action == "probes.cancel")
+        cancel(ctx);
+    else
+        return false;
+    return true;
+}
+
+void ProbePanel::refresh(ui::Context& ctx) {
+    if (seen_version_ == ctx.snapshot.version && seen_language_ == ctx.text.code())
+        return;
+    seen_version_ = ctx.snapshot.version;
+    seen_language_ = ctx.text.code();
+    choose_defaults(ctx);
+    auto run = ctx.snapshot.probes.find(ctx.selection.probe_run);
+    if (run == ctx.snapshot.probes.end() && !ctx.snapshot.probes.empty())
+        run = std::prev(ctx.snapshot.probes.end());
+    const std::shared_ptr<const client::ProbeRun> now = run == ctx.snapshot.probes.end() ? nullptr : run->second;
+    if (now != run_) {
+        run_ = now;
+        statistics_ = run_ ? read_statistics(run_->statistics) : ProbeStatistics();
+    }
+    collect_items(ctx);
+    if (run_ && !filter_chosen_) {
+        filter_ = {"state", "", "", run_->models.empty() ? "" : run_->models.front(), "zh"};
+        filter_chosen_ = !run_->models.empty();
+    }
+    collect_answers();
+    const auto started = ctx.snapshot.results.find(starting_);
+    if (starting_ != 0 && started != ctx.snapshot.results.end() && started->second.state != client::CommandResult::State::pending) {
+        if (started->second.state == client::CommandResult::State::done) {
+            const json& value = started->second.value;
+            if (value.is_object() && value.contains("run") && value["run"].is_number_unsigned())
+                ctx.selection.probe_run = value["run"].get<std::uint32_t>();
+        } else {
+            problem_ = started->second.error.empty() ? ctx.text("probe.start_unknown") : started->second.error;
+        }
+        starting_ = 0;
+    }
+}
+
+void ProbePanel::choose_defaults(ui::Context& ctx) {
+    if (set_.empty())
+        if (const json* sets = probe_sets(ctx.snapshot); sets && !sets->empty())
+            set_ = text_of(sets->front(), "name");
+    for (std::size_t i = 0; i < models_.size(); ++i) {
+        if (!models_[i].empty())
+            continue;
+        if (find_model(ctx.snapshot, kDefaultModels[i])) {
+            models_[i] = kDefaultModels[i];
+            continue;
+        }
+        for (const client::ModelEntry& model : ctx.snapshot.models)
+            if (model.available && model.name != models_[1 - i] && models_[i].empty())
+                models_[i] = model.name;
+    }
+}
+
+const json* ProbePanel::find_set(const ui::Context& ctx) const {
+    const std::string& name = run_ ? run_->set : set_;
+    if (const json* sets = probe_sets(ctx.snapshot))
+        for (const json& set : *sets)
+            if (text_of(set, "name") == name)
+                return &set;
+    return nullptr;
+}
+
+std::size_t ProbePanel::items_in_set(const ui::Context& ctx) const {
+    const json* sets = probe_sets(ctx.snapshot);
+    for (std::size_t i = 0; sets && i < sets->size(); ++i) {
+        const json& set = (*sets)[i];
+        if (text_of(set, "name") != set_ || !set.contains("items"))
+            continue;
+        return set["items"].is_array() ? set["items"].size() : set["items"].is_number_unsigned() ? set["items"].get<std::size_t>() : 0;
+    }
+    return 0;
+}
+
+/// The set's items from the catalogue; where it names none, those that the run has asked.
+void ProbePanel::collect_items(ui::Context& ctx) {
+    items_.clear();
+    if (const json* set = find_set(ctx); set && set->contains("items") && (*set)["items"].is_array())
+        for (const json& item : (*set)["items"])
+            if (item.is_object())
+                items_.push_back({text_of(item, "id"), text_of(item, "group"), text_of(item, "topic"),
+                                  localized(item, "title", ctx.text.code()), text_of(item, "mirrors")});
+    if (!items_.empty() || !run_)
+        return;
+    std::set<std::string> seen;
+    for (const auto& draw : run_->draws)
+        if (seen.insert(draw->item).second)
+            items_.push_back({draw->item, draw->group, draw->topic, draw->item, {}});
+}
+
+bool ProbePanel::active() const {
+    return run_ && (run_->state == RunState::running || run_->state == RunState::paused || run_->state == RunState::planned);
+}
+
+void ProbePanel::start(ui::Context& ctx) {
+    problem_.clear();
+    if (active() || starting_ != 0)
+        return;
+    if (set_.empty() || models_[0].empty() || models_[1].empty()) {
+        problem_ = ctx.text("probe.not_ready");
+        return;
+    }
+    if (models_[0] == models_[1]) {
+        problem_ = ctx.text("probe.same_model");
+        return;
+    }
+    // One draw per prompt is greedy; several need sampling, or all would be the same.
+    json parameters{{"set", set_}, {"models", {models_[0], models_[1]}}, {"draws", draws_}, {"max_tokens", max_tokens_}};
+    if (draws_ > 1)
+        parameters["temperature"] = 0.7;
+    starting_ = ctx.client.send("probe.start", std::move(parameters));
+    filter_chosen_ = false;
+}
+
+void ProbePanel::toggle_pause(ui::Context& ctx) {
+    if (run_ && run_->state == RunState::running)
+        ctx.client.send("probe.pause", {{"run", run_->id}});
+    else if (run_ && (run_->state == RunState::paused || run_->state == RunState::interrupted))
+        ctx.client.send("probe.resume", {{"run", run_->id}});
+}
+
+void ProbePanel::cancel(ui::Context& ctx) {
+    if (active())
+        ctx.client.send("probe.cancel", {{"run", run_->id}});
+}
+
+std::string ProbePanel::topic_title(const ui::Context& ctx, const std::string& topic) const {
+    if (const auto found = statistics_.topics.find(topic); found != statistics_.topics.end())
+        if (const auto title = found->second.find(ctx.text.code()); title != found->second.end() && !title->second.empty())
+            return title->second;
+    if (const json* set = find_set(ctx); set && set->contains("topics"))
+        if (const std::string title = localized((*set)["topics"], topic.c_str(), ctx.text.code()); !title.empty())
+            return title;
+    return topic;
+}
+
+std::string ProbePanel::model_title(const ui::Context& ctx, const std::string& name) const {
+    const client::ModelEntry* model = find_model(ctx.snapshot, name);
+    return model && !model->title.empty() ? model->title : name;
+}
+
+std::string ProbePanel::side_title(const ui::Context& ctx, const ProbeSide& side) const {
+    return model_title(ctx, side.model) + " (" + ctx.text("probe.language." + side.language) + ")";
+}
+
+void ProbePanel::draw(ui::Context& ctx) {
+    refresh(ctx);
+    draw_settings(ctx);
+    if (!problem_.empty() && ui::banner(ctx, ui::Tone::error, problem_, ctx.text.label("probe.dismiss")))
+        problem_.clear();
+    draw_plan_line(ctx);
+    if (!run_) {
+        if (ui::empty_state(ctx, ui::icon::scales, "probe.empty", "probe.start"))
+            start(ctx);
+        return;
+    }
+    draw_run_bar(ctx);
+    const float width = ImGui::GetContentRegionAvail().x;
+    const bool tree = width > 66 * ctx.em;
+    const float answers = std::clamp(width * 0.36f, 18 * ctx.em, 34 * ctx.em);
+    if (tree) {
+        if (ImGui::BeginChild("###probe.tree", {13 * ctx.em, 0}, ImGuiChildFlags_Borders))
+            draw_tree(ctx);
+        ImGui::EndChild();
+        ImGui::SameLine();
+    }
+    const float middle = ImGui::GetContentRegionAvail().x - answers - ImGui::GetStyle().ItemSpacing.x;
+    if (ImGui::BeginChild("###probe.middle", {middle, 0}))
+        draw_middle(ctx);
+    ImGui::EndChild();
+    ImGui::SameLine();
+    if (ImGui::BeginChild("###probe.answers", {0, 0}, ImGuiChildFlags_Borders))
+        draw_answers(ctx);
+    ImGui::EndChild();
+}
+
+void ProbePanel::draw_settings(ui::Context& ctx) {
+    const float combo = 13 * ctx.em, field = 4 * ctx.em;
+    const json* sets = probe_sets(ctx.snapshot);
+    const auto title_of = [&](const json& set) {
+        const std::string title = localized(set, "title", ctx.text.code());
+        return title.empty() ? text_of(set, "name") : title;
+    };
+    ImGui::BeginDisabled(active());
+    ImGui::SetNextItemWidth(combo);
+    if (ImGui::BeginCombo("###probe.set", set_.empty() ? ctx.text("probe.no_set") : set_.c_str())) {
+        for (std::size_t i = 0; sets && i < sets->size(); ++i)
+            if (ImGui::Selectable((title_of((*sets)[i]) + "###set" + std::to_string(i)).c_str(), text_of((*sets)[i], "name") == set_))
+                set_ = text_of((*sets)[i], "name");
+        ImGui::EndCombo();
+    }
+    ui::tooltip(ctx.text("probe.set_help"));
+    for (std::size_t side = 0; side < models_.size(); ++side) {
+        ImGui::PushID(static_cast<int>(side));
+        flow(combo);
+        ImGui::SetNextItemWidth(combo);
+        if (ImGui::BeginCombo("###probe.model", models_[side].empty() ? ctx.text("probe.no_model") : model_title(ctx, models_[side]).c_str())) {
+            for (const client::ModelEntry& model : ctx.snapshot.models)
+                if (ImGui::Selectable((model_title(ctx, model.name) + "###" + model.name).c_str(), model.name == models_[side],
+                                      model.available ? 0 : ImGuiSelectableFlags_Disabled))
+                    models_[side] = model.name;
+            ImGui::EndCombo();
+        }
+        ImGui::PopID();
+    }
+    const auto number = [&](const char* key, int& value, int low, int high) {
+        flow(field + ImGui::CalcTextSize(ctx.text(key)).x + ImGui::GetStyle().ItemInnerSpacing.x);
+        ImGui::SetNextItemWidth(field);
+        ImGui::InputInt(ctx.text.label(key), &value, 0);
+        value = std::clamp(value, low, high);
+    };
+    number("probe.draws", draws_, 1, 20);
+    ui::tooltip(ctx.text("probe.draws_help"));
+    number("probe.max_tokens", max_tokens_, 8, 4096);
+    ImGui::EndDisabled();
+    const char* label = ctx.text.label("probe.start");
+    flow(ui::button_width(label));
+    ImGui::BeginDisabled(active() || starting_ != 0);
+    if (ui::primary_button(ctx, label))
+        start(ctx);
+    ImGui::EndDisabled();
+    ask_plan(ctx);
+}
+
+/// Asks the node once per plan what difference it could show; asked before a run, so that nobody learns it too late.
+void ProbePanel::ask_plan(ui::Context& ctx) {
+    const std::size_t items = items_in_set(ctx);
+    if (items == 0 || ctx.snapshot.link.state != client::Link::State::connected)
+        return;
+    const std::string plan = std::to_string(items) + " " + std::to_string(draws_) + " " + models_[0] + " " + models_[1];
+    if (plan == planned_for_)
+        return;
+    planned_for_ = plan;
+    // Half of the prompts are about the state, half are mirrors; a test has one half.
+    planning_ = ctx.client.send("probe.plan", {{"items", (items + 1) / 2}, {"draws", draws_}, {"models", {models_[0], models_[1]}}});
+}
+
+void ProbePanel::draw_plan_line(ui::Context& ctx) {
+    std::string line;
+    const auto points = [&](double difference) { return ctx.text.number(100 * difference, 2); };
+    if (run_ && !statistics_.detectable.empty()) {
+        const auto& [group, known] = *std::max_element(statistics_.detectable.begin(), statistics_.detectable.end(),
+                                                       [](const auto& a, const auto& b) { return a.second.first < b.second.first; });
+        line = known.second ? ctx.text.format("probe.detectable", {{"n", std::to_string(known.first)}, {"points", points(*known.second)},
+                                                                   {"power", ui::percent_text(ctx.text, statistics_.power)},
+                                                                   {"alpha", ctx.text.number(statistics_.alpha, 2)}})
+                            : ctx.text.format("probe.not_detectable", {{"n", std::to_string(known.first)}});
+    } else if (const auto plan = ctx.snapshot.results.find(planning_);
+               planning_ != 0 && plan != ctx.snapshot.results.end() && plan->second.value.is_object()) {
+        const json& value = plan->second.value;
+        const auto n = std::to_string((items_in_set(ctx) + 1) / 2);
+        const bool shown = value.contains("detectable_difference") && value["detectable_difference"].is_number();
+        line = shown ? ctx.text.format("probe.plan", {{"n", n}, {"points", points(value["detectable_difference"].get<double>())}})
+                     : ctx.text.format("probe.not_detectable", {{"n", n}});
+        if (value.contains("seconds") && value["seconds"].is_number())
+            line += " " + ctx.text.format("probe.plan_time", {{"time", ui::duration_text(ctx.text, value["seconds"].get<double>())}});
+    }
+    if (!line.empty())
+        ui::text_wrapped(std::string(ui::icon::info) + "  " + line, ctx.theme.text_dim);
+}
+
+void ProbePanel::draw_run_bar(ui::Context& ctx) {
+    if (ctx.snapshot.probes.size() > 1) {
+        ImGui::SetNextItemWidth(12 * ctx.em);
+        if (ImGui::BeginCombo("###probe.run", run_->name.c_str())) {
+            for (const auto& [id, run] : ctx.snapshot.probes)
+                if (ImGui::Selectable((run->name + "###run" + std::to_string(id)).c_str(), id == run_->id)) {
+                    ctx.selection.probe_run = id;
+                    seen_version_ = ~std::uint64_t{0};
+                    filter_chosen_ = false;
+                }
+            ImGui::EndCombo();
+        }
+        ImGui::SameLine();
+    }
+    ui::state_badge(ctx, run_->state);
+    ImGui::SameLine();
+    const bool running = run_->state == RunState::running;
+    const bool can_pause = running || run_->state == RunState::paused || run_->state == RunState::interrupted;
+    const char* pause = ctx.text.label(running || !can_pause ? "probe.pause" : "probe.resume");
+    const char* stop = ctx.text.label("probe.cancel");
+    const float buttons = can_pause ? ui::button_width(pause) + ui::button_width(stop) + 2 * ImGui::GetStyle().ItemSpacing.x : 0;
+    const std::size_t done = run_->draws.size();
+    const float fraction = run_->planned > 0 ? static_cast<float>(done) / static_cast<float>(run_->planned) : 0;
+    std::string progress = ctx.text.format("probe.progress", {{"done", ctx.text.number(static_cast<std::uint64_t>(done))},
+                                                              {"planned", ctx.text.number(static_cast<std::uint64_t>(run_->planned))}});
+    if (running && run_->seconds_left > 0)
+        progress += " · " + ctx.text.format("probe.time_left", {{"time", ui::duration_text(ctx.text, run_->seconds_left)}});
+    ImGui::ProgressBar(std::clamp(fraction, 0.0f, 1.0f), {std::max(6 * ctx.em, ImGui::GetContentRegionAvail().x - buttons), 0}, progress.c_str());
+    if (can_pause) {
+        ImGui::SameLine();
+        if (ui::button(pause))
+            toggle_pause(ctx);
+        ImGui::SameLine();
+        if (ui::button(stop, active()))
+            cancel(ctx);
+    }
+    if (!run_->message.empty())
+        ui::banner(ctx, run_->state == RunState::failed ? ui::Tone::error : ui::Tone::warning, run_->message);
+}
+
+void ProbePanel::draw_tree(ui::Context& ctx) {
+    for (const char* group : kGroups) {
+        ImGui::PushID(group);
+        ImGui::SetNextItemOpen(true, ImGuiCond_Once);
+        const std::string key = std::string("probe.group.") + group;
+        if (ImGui::TreeNodeEx(ctx.text.label(key), ImGuiTreeNodeFlags_SpanAvailWidth)) {
+            std::vector<std::string> topics;
+            for (const Item& item : items_)
+                if (item.group == group && std::find(topics.begin(), topics.end(), item.topic) == topics.end())
+                    topics.push_back(item.topic);
+            for (const std::string& topic : topics)
+                draw_topic(ctx, group, topic);
+            ImGui::TreePop();
+        }
+        ui::tooltip(ctx.text(key + ".help"));
+        ImGui::PopID();
+    }
+}
+
+void ProbePanel::draw_topic(ui::Context& ctx, const std::string& group, const std::string& topic) {
+    const std::string title = topic_title(ctx, topic);
+    const bool open = ImGui::TreeNodeEx((title + "###" + topic).c_str(), ImGuiTreeNodeFlags_SpanAvailWidth);
+    ui::tooltip(title);
+    if (!open)
+        return;
+    for (const Item& item : items_) {
+        if (item.group != group || item.topic != topic)
+            continue;
+        const std::string name = item.title.empty() ? item.id : item.title;
+        const bool chosen = filter_.item == item.id;
+        if (ImGui::Selectable((name + "###" + item.id).c_str(), chosen)) {
+            filter_ = {item.group, item.topic, item.id, "", ""};
+            filter_chosen_ = true;
+            collect_answers();
+        }
+        const auto mirrored = std::find_if(items_.begin(), items_.end(), [&](const Item& other) {
+            return (!item.mirrors.empty() && other.id == item.mirrors) || other.mirrors == item.id;
+        });
+        ui::tooltip(mirrored == items_.end() ? name : name + "\n" + ctx.text.format("probe.mirror_of", {{"name", mirrored->title}}));
+    }
+    ImGui::TreePop();
+}
+
+std::unique_ptr<ui::Panel> make_probe() { return std::make_unique<ProbePanel>(); }
+
+}  // namespace moescope::panels

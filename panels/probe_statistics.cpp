@@ -1,0 +1,147 @@
+#include "panels/probe_statistics.hpp"
+
+#include <algorithm>
+
+namespace moescope::panels {
+namespace {
+
+using nlohmann::json;
+
+const json& member(const json& object, const char* key) {
+    static const json kNothing;
+    if (!object.is_object())
+        return kNothing;
+    const auto found = object.find(key);
+    return found == object.end() ? kNothing : *found;
+}
+std::string text(const json& object, const char* key) {
+    const json& value = member(object, key);
+    return value.is_string() ? value.get<std::string>() : std::string();
+}
+std::optional<double> real(const json& object, const char* key) {
+    const json& value = member(object, key);
+    return value.is_number() ? std::optional(value.get<double>()) : std::nullopt;
+}
+std::uint64_t whole(const json& value) {
+    return value.is_number_unsigned() || (value.is_number_integer() && value.get<std::int64_t>() >= 0) ? value.get<std::uint64_t>() : 0;
+}
+std::uint64_t count(const json& object, const char* key) { return whole(member(object, key)); }
+bool flag(const json& object, const char* key) {
+    const json& value = member(object, key);
+    return value.is_boolean() && value.get<bool>();
+}
+std::vector<std::string> texts(const json& object, const char* key) {
+    std::vector<std::string> out;
+    if (const json& list = member(object, key); list.is_array())
+        for (const json& value : list)
+            if (value.is_string())
+                out.push_back(value.get<std::string>());
+    return out;
+}
+ProbeSide side(const json& object, const char* key) {
+    const json& value = member(object, key);
+    return {text(value, "model"), text(value, "language")};
+}
+
+ProbeCell read_cell(const json& value, const std::vector<std::string>& measures) {
+    ProbeCell cell;
+    cell.group = text(value, "group");
+    cell.topic = text(value, "topic");
+    cell.model = text(value, "model");
+    cell.language = text(value, "language");
+    cell.items = count(value, "items");
+    cell.n = count(value, "n");
+    cell.missing = count(value, "missing");
+    cell.pending = count(value, "pending");
+    cell.descriptive_only = flag(value, "descriptive_only");
+    for (const std::string& measure : measures) {
+        const json& rate = member(value, measure.c_str());
+        cell.rates[measure] = {real(rate, "estimate"), real(rate, "low").value_or(0), real(rate, "high").value_or(1), count(rate, "count"),
+                               text(rate, "method") == "bootstrap", real(rate, "worst"), real(rate, "best")};
+    }
+    if (const json& deliveries = member(value, "deliveries"); deliveries.is_object())
+        for (const auto& [name, number] : deliveries.items())
+            cell.deliveries[name] = whole(number);
+    if (const json& engagement = member(value, "engagement"); engagement.is_array())
+        for (std::size_t i = 0; i < std::min(engagement.size(), cell.engagement.size()); ++i)
+            cell.engagement[i] = whole(engagement[i]);
+    return cell;
+}
+
+ProbeTest read_test(const json& value) {
+    ProbeTest test;
+    test.kind = text(value, "kind");
+    test.measure = text(value, "measure");
+    test.group = text(value, "group");
+    test.method = text(value, "method");
+    test.first = side(value, "first");
+    test.second = side(value, "second");
+    test.n = count(value, "n");
+    test.missing = count(value, "missing");
+    test.only_first = count(value, "only_first");
+    test.only_second = count(value, "only_second");
+    const json& difference = member(value, "difference");
+    test.difference = real(difference, "estimate");
+    test.low = real(difference, "low").value_or(-1);
+    test.high = real(difference, "high").value_or(1);
+    test.p = real(value, "p");
+    test.p_holm = real(value, "p_holm");
+    test.detectable = real(value, "detectable");
+    test.can_reach = flag(value, "can_reach_05");
+    test.descriptive_only = flag(value, "descriptive_only");
+    return test;
+}
+
+ProbeContrast read_contrast(const json& value) {
+    ProbeContrast contrast;
+    contrast.kind = text(value, "kind");
+    contrast.first = side(value, "first");
+    contrast.second = side(value, "second");
+    contrast.estimate = real(value, "estimate");
+    contrast.low = real(value, "low").value_or(-1);
+    contrast.high = real(value, "high").value_or(1);
+    contrast.n_state = count(value, "n_state");
+    contrast.n_mirror = count(value, "n_mirror");
+    contrast.descriptive_only = flag(value, "descriptive_only");
+    return contrast;
+}
+
+}  // namespace
+
+const ProbeCell* ProbeStatistics::find(const std::string& group, const std::string& topic, const std::string& model,
+                                       const std::string& language) const {
+    const auto found = std::find_if(cells.begin(), cells.end(), [&](const ProbeCell& cell) {
+        return cell.group == group && cell.topic == topic && cell.model == model && cell.language == language;
+    });
+    return found == cells.end() ? nullptr : &*found;
+}
+
+ProbeStatistics read_statistics(const json& value) {
+    ProbeStatistics out;
+    out.models = texts(value, "models");
+    out.languages = texts(value, "languages");
+    out.measures = texts(value, "measures");
+    if (const json& topics = member(member(value, "set"), "topics"); topics.is_object())
+        for (const auto& [topic, titles] : topics.items())
+            for (const char* language : {"en", "zh"})
+                out.topics[topic][language] = text(titles, language);
+    if (const json& cells = member(value, "cells"); cells.is_array())
+        for (const json& cell : cells)
+            out.cells.push_back(read_cell(cell, out.measures));
+    if (const json& tests = member(value, "tests"); tests.is_array())
+        for (const json& test : tests)
+            out.tests.push_back(read_test(test));
+    if (const json& contrasts = member(value, "difference_in_differences"); contrasts.is_array())
+        for (const json& contrast : contrasts)
+            out.contrasts.push_back(read_contrast(contrast));
+    const json& detectable = member(value, "detectable");
+    out.alpha = real(detectable, "alpha").value_or(0.05);
+    out.power = real(detectable, "power").value_or(0.8);
+    if (const json& groups = member(detectable, "groups"); groups.is_array())
+        for (const json& group : groups)
+            out.detectable[text(group, "group")] = {count(group, "n"), real(group, "difference")};
+    out.by_person = count(member(value, "draws"), "by_person");
+    return out;
+}
+
+}  // namespace moescope::panels
