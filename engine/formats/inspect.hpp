@@ -1,5 +1,5 @@
-// What a model file is, and whether it is safe to open, without loading it: GGUF, safetensors, our checkpoint folders, NumPy, and
-// formats that are refused (pickle in .bin/.pt/.pth/.pkl, zip archives with pickles).
+// What a model file is, and whether it is safe to open, without loading it: GGUF, safetensors, our checkpoint folders,
+// NumPy, and formats that are refused (pickle in .bin/.pt/.pth/.pkl, zip archives with pickles).
 #pragma once
 
 #include <filesystem>
@@ -9,10 +9,10 @@
 namespace moescope::engine {
 
 struct FileReport {
-    std::string format;        ///< "GGUF", "safetensors", "checkpoint", "pickle", "npy", "unknown"
-    bool safe = false;         ///< every offset and size was checked against the file
-    std::string problem;       ///< one sentence with what to do, when not safe
-    nlohmann::json details;    ///< architecture, tensors, parameters, quantisation, experts, licence, ...
+    std::string format;      ///< "GGUF", "safetensors", "checkpoint", "pickle", "npy", "unknown"
+    bool safe = false;       ///< every offset and size was checked against the file
+    std::string problem;     ///< one sentence with what to do, when not safe
+    nlohmann::json details;  ///< architecture, tensors, parameters, quantisation, experts, licence, ...
 };
 
 /// Never throws on bad content; a file that cannot be read is a report with a problem.

@@ -11,7 +11,7 @@
 namespace moescope::engine {
 
 class Tokenizer {
-   public:
+ public:
     /// From the bytes of a SentencePiece model file. Throws Error.
     static std::shared_ptr<const Tokenizer> from_bytes(std::string bytes);
     /// Trains on sentences; deterministic for the same input. Throws Error.
@@ -27,7 +27,7 @@ class Tokenizer {
     std::int32_t end_token() const;
     const std::string& model_bytes() const;  ///< to save beside a checkpoint
 
-   private:
+ private:
     Tokenizer();
     struct Impl;
     std::unique_ptr<Impl> impl_;

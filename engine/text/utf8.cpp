@@ -1,5 +1,7 @@
 #include "engine/text/utf8.hpp"
 
+#include <algorithm>
+
 namespace moescope::engine {
 
 CodePoint code_point_at(std::string_view text, std::size_t offset) {
@@ -37,6 +39,19 @@ std::size_t first_invalid_utf8(std::string_view text) {
         offset += length;
     }
     return offset;
+}
+
+std::string to_valid_utf8(std::string_view text) {
+    std::string result;
+    while (!text.empty()) {
+        const std::size_t valid = first_invalid_utf8(text);
+        result += text.substr(0, valid);
+        if (valid < text.size()) {
+            result += "\xef\xbf\xbd";
+        }
+        text.remove_prefix(std::min(text.size(), valid + 1));
+    }
+    return result;
 }
 
 std::size_t character_boundary(std::string_view text, std::size_t limit) {

@@ -3,6 +3,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <string>
 #include <string_view>
 
 namespace moescope::engine {
@@ -18,6 +19,9 @@ CodePoint code_point_at(std::string_view text, std::size_t offset);
 
 /// Offset of the first byte that is not valid UTF-8, or text.size().
 std::size_t first_invalid_utf8(std::string_view text);
+
+/// The text with U+FFFD for every byte that is no valid UTF-8, as JSON needs it.
+std::string to_valid_utf8(std::string_view text);
 
 /// The largest offset <= `limit` at which no character is cut in two (for valid UTF-8).
 std::size_t character_boundary(std::string_view text, std::size_t limit);

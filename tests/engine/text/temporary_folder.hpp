@@ -13,7 +13,9 @@ class TemporaryFolder {
  public:
     TemporaryFolder() {
         static std::atomic<int> next = 0;
-        path_ = std::filesystem::temp_directory_path() /
+        // In memory where there is such a place: the tests with random damage write tens of thousands of files.
+        const std::filesystem::path memory = "/dev/shm";
+        path_ = (::access(memory.c_str(), W_OK) == 0 ? memory : std::filesystem::temp_directory_path()) /
                 ("moescope-test-" + std::to_string(::getpid()) + "-" + std::to_string(next++));
         std::filesystem::create_directories(path_);
     }

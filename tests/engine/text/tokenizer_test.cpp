@@ -134,7 +134,7 @@ TEST(Tokenizer, PiecesShortenTheTextAndNewlineIsOneToken) {
     for (const std::string& line : sample_text()) {
         text += line;
     }
-    EXPECT_LT(small_tokenizer().encode(text).size() * 2, text.size());
+    EXPECT_LT(small_tokenizer().encode(text).size() * 3, text.size() * 2);
     EXPECT_TRUE(small_tokenizer().encode("").empty());
 }
 

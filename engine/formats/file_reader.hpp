@@ -1,0 +1,48 @@
+// Sequential reading of an untrusted file in small pieces: every length is compared with what is left in the file
+// before anything is allocated, so a damaged length can cost an error but never memory. No mmap: a file that shrinks
+// meanwhile must not kill us.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <fstream>
+#include <string>
+#include <type_traits>
+#include <vector>
+
+namespace moescope::engine {
+
+class FileReader {
+ public:
+    /// Throws Error when the file cannot be opened or is no regular file.
+    explicit FileReader(const std::filesystem::path& path);
+
+    std::uint64_t size() const { return size_; }
+    std::uint64_t position() const { return position_; }
+    std::uint64_t left() const { return size_ - position_; }
+
+    /// `what` names the thing for the message. Throws Error when fewer than `count` bytes are left.
+    void read(void* target, std::uint64_t count, const char* what);
+    void skip(std::uint64_t count, const char* what);
+    std::string text(std::uint64_t count, const char* what);
+
+    /// A little-endian number; the machines we build for are little-endian.
+    template <class T>
+    T number(const char* what) {
+        static_assert(std::is_arithmetic_v<T>);
+        T value{};
+        read(&value, sizeof value, what);
+        return value;
+    }
+
+ private:
+    void require(std::uint64_t count, const char* what) const;
+    void refill();
+
+    std::ifstream file_;
+    std::uint64_t size_ = 0, position_ = 0;
+    std::vector<char> buffer_;
+    std::size_t next_ = 0;  ///< in buffer_
+};
+
+}  // namespace moescope::engine

@@ -1,0 +1,38 @@
+// Strict reader of the header of a GGUF file (versions 2 and 3): key-value pairs and tensor descriptions, not the
+// weights. The file is untrusted: every count, length, type, dimension and offset is checked against the size of the
+// file. Libllama aborts on some damaged files, so this check comes first.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <map>
+#include <nlohmann/json.hpp>
+#include <string>
+#include <vector>
+
+namespace moescope::engine {
+
+struct GgufTensor {
+    std::string name;
+    std::string type;                  ///< "F32", "Q4_K", ...
+    std::vector<std::uint64_t> shape;  ///< as stored: the fastest dimension first
+    std::uint64_t offset = 0;          ///< bytes from the start of the file
+    std::uint64_t bytes = 0;
+    std::uint64_t elements = 0;
+};
+
+struct GgufHeader {
+    std::uint32_t version = 0;
+    std::map<std::string, nlohmann::json> values;  ///< scalars and strings; strings are valid UTF-8
+    std::map<std::string, std::uint64_t> arrays;   ///< key -> number of elements; the elements are checked and skipped
+    std::vector<GgufTensor> tensors;
+    std::uint64_t data_offset = 0;  ///< bytes from the start of the file
+};
+
+/// Throws Error: what is wrong at which place, without the name of the file.
+GgufHeader read_gguf(const std::filesystem::path& path);
+
+/// Name of the value of the key general.file_type, for example "Q4_K_M"; "" when unknown.
+std::string gguf_file_type_name(std::uint64_t file_type);
+
+}  // namespace moescope::engine
