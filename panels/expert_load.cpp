@@ -1,0 +1,755 @@
+#include "panels/expert_load.hpp"
+
+#include <algorithm>
+#include <bit>
+#include <cmath>
+
+#include "panels/panels.hpp"
+#include "panels/plot_tools.hpp"
+#include "panels/step_plot.hpp"
+#include "panels/ui/widgets.hpp"
+
+namespace moescope::panels {
+
+namespace {
+
+using client::StepCounts;
+using client::TrainingRun;
+using protocol::kTextLanguages;
+using ui::Context;
+namespace icon = ui::icon;
+
+constexpr std::array<std::size_t, 4> kWindows = {1, 16, 64, 256};
+constexpr std::size_t kMostCells = 8000;    ///< of the history: what is drawn in well under a millisecond
+constexpr std::size_t kMostHatched = 2000;  ///< cells that get a stroke or a number each
+constexpr double kLadder[] = {1.5, 2, 3, 4, 6, 8, 12, 16, 24, 32, 64, 128, 256, 1024};
+constexpr double kDifferenceLadder[] = {0.25, 0.5, 1, 1.5, 2, 3, 4, 8, 16, 64, 256, 1024};
+
+template <std::size_t N>
+double rung(const double (&ladder)[N], double value) {
+    const double* found = std::lower_bound(ladder, ladder + N, value);
+    return found == ladder + N ? ladder[N - 1] : *found;
+}
+
+bool fits(const StepCounts& step, const TrainingRun& run) {
+    return step.counts.size() == std::size_t{kTextLanguages} * run.layers * run.experts;
+}
+
+/// Index of the newest kept step that is not after `step`; 0 when all are.
+std::size_t index_of(const TrainingRun& run, std::uint64_t step) {
+    const auto after = std::upper_bound(run.counts.begin(), run.counts.end(), step,
+                                        [](std::uint64_t s, const auto& counts) { return s < counts->step; });
+    return after == run.counts.begin() ? 0 : static_cast<std::size_t>(after - run.counts.begin()) - 1;
+}
+
+ImU32 faded(ImU32 color, float alpha) {
+    const auto a = static_cast<ImU32>(static_cast<float>(color >> IM_COL32_A_SHIFT) * alpha);
+    return (color & ~IM_COL32_A_MASK) | (a << IM_COL32_A_SHIFT);
+}
+
+/// Black or white, whichever is read better on `color`.
+ImU32 ink_on(ImU32 color) {
+    const ImVec4 c = ImGui::ColorConvertU32ToFloat4(color);
+    return 0.299f * c.x + 0.587f * c.y + 0.114f * c.z > 0.55f ? IM_COL32(0, 0, 0, 220) : IM_COL32(255, 255, 255, 230);
+}
+
+/// "3/N", "1/N", "0.5/N"
+std::string of_even(const Context& ctx, double ratio) {
+    return ratio == 0 ? "0" : ctx.text.number(ratio, 3) + "/N";
+}
+
+void caption(const Context& ctx, const char* title, const std::string& unit) {
+    ImGui::PushFont(ctx.bold, 0);
+    ImGui::TextUnformatted(title);
+    ImGui::PopFont();
+    ImGui::SameLine(0, 0.4f * ctx.em);
+    ui::text_elided(unit, std::max(2 * ctx.em, ImGui::GetContentRegionAvail().x));
+}
+
+}  // namespace
+
+// --- Data ---------------------------------------------------------------------------------------------------------------
+
+void ExpertLoadPanel::load(const TrainingRun& run, const ui::Selection& selection) {
+    const std::size_t last = selection.pinned_step ? index_of(run, *selection.pinned_step) : run.counts.size() - 1;
+    const std::uint64_t key[4] = {run.id, run.counts[last]->step, run.counts.size(), static_cast<std::uint64_t>(window_)};
+    if (std::equal(key, key + 4, loaded_key_))
+        return;
+    std::copy(key, key + 4, loaded_key_);
+    const std::size_t cells = std::size_t{run.layers} * run.experts;
+    loads_ = {};
+    loads_.layers = run.layers;
+    loads_.experts = run.experts;
+    for (auto& counts : loads_.counts)
+        counts.assign(cells, 0.0);
+    for (auto& totals : loads_.totals)
+        totals.assign(run.layers, 0.0);
+    const std::size_t window = kWindows[static_cast<std::size_t>(window_)];
+    const std::size_t first = last + 1 >= window ? last + 1 - window : 0;
+    loads_.first_step = run.counts[first]->step;
+    loads_.last_step = run.counts[last]->step;
+    for (std::size_t i = first; i <= last; ++i) {
+        if (!fits(*run.counts[i], run))
+            continue;
+        for (std::size_t language = 0; language < loads_.counts.size(); ++language)
+            for (std::size_t cell = 0; cell < cells; ++cell)
+                loads_.counts[language][cell] += run.counts[i]->counts[language * cells + cell];
+    }
+    for (std::size_t language = 0; language < loads_.counts.size(); ++language)
+        for (std::size_t cell = 0; cell < cells; ++cell)
+            loads_.totals[language][cell / run.experts] += loads_.counts[language][cell];
+}
+
+std::vector<double> ExpertLoadPanel::layer_load(std::size_t at, int mode) const {
+    std::vector<double> result(loads_.experts, 0.0);
+    for (std::size_t expert = 0; expert < loads_.experts; ++expert) {
+        if (mode != kChinese)
+            result[expert] += loads_.counts[0][at * loads_.experts + expert];
+        if (mode != kEnglish)
+            result[expert] += loads_.counts[1][at * loads_.experts + expert];
+    }
+    return result;
+}
+
+double ExpertLoadPanel::share(std::size_t at, std::size_t expert) const {
+    const std::size_t cell = at * loads_.experts + expert;
+    double count = 0, total = 0;
+    if (mode_ != kChinese) {
+        count += loads_.counts[0][cell];
+        total += loads_.totals[0][at];
+    }
+    if (mode_ != kEnglish) {
+        count += loads_.counts[1][cell];
+        total += loads_.totals[1][at];
+    }
+    return total > 0 ? count / total : 0;
+}
+
+metrics::ShareDifference ExpertLoadPanel::difference(std::size_t at, std::size_t expert) const {
+    const std::size_t cell = at * loads_.experts + expert;
+    return metrics::share_difference(loads_.counts[0][cell], loads_.totals[0][at], loads_.counts[1][cell], loads_.totals[1][at]);
+}
+
+/// The scales rise at once when a value would not fit and fall only when far too large, so that colours keep their meaning
+/// from step to step.
+void ExpertLoadPanel::update_scale() {
+    const double even = 1.0 / static_cast<double>(loads_.experts);
+    double highest = 0;
+    for (std::size_t l = 0; l < loads_.layers; ++l)
+        for (std::size_t e = 0; e < loads_.experts; ++e)
+            highest = std::max(highest, mode_ == kDifference ? std::abs(difference(l, e).difference) : share(l, e));
+    if (!std::isfinite(highest))
+        return;
+    const double ratio = highest / even;
+    if (mode_ == kDifference) {
+        if (ratio > difference_ || ratio < 0.35 * difference_)
+            difference_ = rung(kDifferenceLadder, ratio);
+    } else if (ratio > scale_ || ratio < 0.35 * scale_) {
+        scale_ = rung(kLadder, ratio);
+    }
+}
+
+ImU32 ExpertLoadPanel::color(const Context& ctx, double value) const {
+    const double ratio = value * static_cast<double>(loads_.experts);
+    // -1 of the diverging colours is English: English minus Chinese is drawn with its sign turned round.
+    return mode_ == kDifference ? ctx.theme.difference_color(std::clamp(-ratio / difference_, -1.0, 1.0))
+                                : ctx.theme.load_color(std::clamp(ratio / scale_, 0.0, 1.0));
+}
+
+std::size_t ExpertLoadPanel::layer(const Context& ctx) const {
+    return std::min(static_cast<std::size_t>(std::max(0, ctx.selection.layer)), loads_.layers - 1);
+}
+
+void ExpertLoadPanel::select(Context& ctx, std::size_t at, std::size_t expert) const {
+    const bool again = ctx.selection.layer == static_cast<int>(at) && ctx.selection.expert == static_cast<int>(expert);
+    ctx.selection.layer = static_cast<int>(at);
+    ctx.selection.expert = again ? -1 : static_cast<int>(expert);
+}
+
+// --- Toolbar ------------------------------------------------------------------------------------------------------------
+
+void ExpertLoadPanel::draw_step(Context& ctx) {
+    const ui::Language& text = ctx.text;
+    ImGui::AlignTextToFramePadding();
+    const std::string step = text.number(loads_.last_step);
+    if (ctx.selection.pinned_step) {
+        ui::text_colored(ctx.theme.accent, std::string(icon::pin) + " " + text.format("load.step.pinned", {{"step", step}}));
+        ui::tooltip(text("load.step.pinned.help"));
+        ImGui::SameLine();
+        if (ImGui::Button(text.label("load.live")))
+            ctx.selection.pinned_step.reset();
+        ui::tooltip(text("load.live.help"));
+    } else {
+        ui::text_dim(ctx, text.format("load.step.live", {{"step", step}}));
+        ui::tooltip(text("load.step.live.help"));
+    }
+}
+
+void ExpertLoadPanel::draw_toolbar(Context& ctx) {
+    const ui::Language& text = ctx.text;
+    const float right = ImGui::GetCursorScreenPos().x + ImGui::GetContentRegionAvail().x;
+    const auto flow = [&](float width) {
+        if (ImGui::GetItemRectMax().x + ctx.em + width < right)
+            ImGui::SameLine(0, ctx.em);
+    };
+    ui::segmented(ctx, "mode", {text.label("load.mode.all"), text.label("load.mode.english"), text.label("load.mode.chinese"), text.label("load.mode.difference")}, mode_);
+    ui::tooltip(text("load.mode.help"));
+    const float small = 4.2f * ctx.em;
+    flow(ImGui::CalcTextSize(text("load.layer")).x + small + 0.4f * ctx.em);
+    ImGui::AlignTextToFramePadding();
+    ImGui::TextUnformatted(text("load.layer"));
+    ImGui::SameLine(0, 0.4f * ctx.em);
+    ImGui::SetNextItemWidth(small);
+    const std::size_t chosen = layer(ctx);
+    if (ImGui::BeginCombo("###load.layer", std::to_string(chosen).c_str())) {
+        for (std::size_t l = 0; l < loads_.layers; ++l) {
+            if (ImGui::Selectable(std::to_string(l).c_str(), l == chosen))
+                ctx.selection.layer = static_cast<int>(l);
+            if (l == chosen)
+                ImGui::SetItemDefaultFocus();
+        }
+        ImGui::EndCombo();
+    }
+    const float medium = 7.5f * ctx.em;
+    flow(medium);
+    ImGui::SetNextItemWidth(medium);
+    const auto name = [&](std::size_t i) {
+        return i == 0 ? std::string(text("load.window.one")) : text.format("load.window.many", {{"steps", text.number(std::uint64_t{kWindows[i]})}});
+    };
+    if (ImGui::BeginCombo("###load.window", name(static_cast<std::size_t>(window_)).c_str())) {
+        for (std::size_t i = 0; i < kWindows.size(); ++i)
+            if (ImGui::Selectable(name(i).c_str(), static_cast<int>(i) == window_))
+                window_ = static_cast<int>(i);
+        ImGui::EndCombo();
+    }
+    ui::tooltip(text("load.window.help"));
+    flow(ImGui::CalcTextSize(text("load.step.live")).x + 4 * ctx.em);
+    draw_step(ctx);
+}
+
+// --- Map ----------------------------------------------------------------------------------------------------------------
+
+void ExpertLoadPanel::cell_tooltip(const Context& ctx, std::size_t at, std::size_t expert) const {
+    if (!ImGui::BeginTooltip())
+        return;
+    const ui::Language& text = ctx.text;
+    const std::size_t cell = at * loads_.experts + expert;
+    const double even = 1.0 / static_cast<double>(loads_.experts);
+    ImGui::TextUnformatted(text.format("load.cell", {{"layer", std::to_string(at)}, {"expert", std::to_string(expert)}}).c_str());
+    const bool window = loads_.first_step != loads_.last_step;
+    ui::text_dim(ctx, window ? text.format("load.cell.steps", {{"first", text.number(loads_.first_step)}, {"last", text.number(loads_.last_step)}})
+                             : text.format("load.cell.step", {{"step", text.number(loads_.last_step)}}));
+    if (ui::begin_properties("cell")) {
+        const auto percent = [&](double value) { return text.number(100 * value, 4) + " %"; };
+        if (mode_ == kDifference) {
+            const metrics::ShareDifference d = difference(at, expert);
+            for (const int language : {0, 1}) {
+                const auto l = static_cast<std::size_t>(language);
+                const double total = loads_.totals[l][at];
+                ui::property(ctx, text(language == 0 ? "load.mode.english" : "load.mode.chinese"),
+                             percent(total > 0 ? loads_.counts[l][cell] / total : 0) + "  (" +
+                                 text.number(static_cast<std::uint64_t>(loads_.counts[l][cell])) + ")");
+            }
+            ui::property(ctx, text("load.cell.difference"), std::isnan(d.difference) ? "-" : percent(d.difference));
+            ui::property(ctx, text("load.cell.noise"), std::isnan(d.sigma) ? "-" : "\u00b1 " + percent(2 * d.sigma));
+        } else {
+            const double part = share(at, expert);
+            ui::property(ctx, text("load.cell.count"), text.number(static_cast<std::uint64_t>(layer_load(at, mode_)[expert])));
+            ui::property(ctx, text("load.cell.share"), percent(part));
+            ui::property(ctx, text("load.cell.even"), percent(even));
+            ui::property(ctx, text("load.cell.ratio"), text.number(part / even, 3) + " \u00d7");
+        }
+        ui::end_properties();
+    }
+    if (mode_ == kDifference)
+        ui::text_wrapped(text(difference(at, expert).beyond_chance ? "load.cell.beyond" : "load.cell.within"), ctx.theme.text_dim, 20 * ctx.em);
+    ImGui::EndTooltip();
+}
+
+void ExpertLoadPanel::draw_expert_ids(const Context& ctx, const Area& area) const {
+    const float cell = area.width() / static_cast<float>(loads_.experts);
+    const float widest = ImGui::CalcTextSize(std::to_string(loads_.experts - 1).c_str()).x + 0.4f * ctx.em;
+    std::size_t stride = 1;
+    while (cell * static_cast<float>(stride) < widest && stride < loads_.experts)
+        stride *= 2;
+    const ImU32 ink = ImGui::GetColorU32(ctx.theme.text_dim);
+    for (std::size_t e = 0; e < loads_.experts; e += stride) {
+        const std::string id = std::to_string(e);
+        const float width = ImGui::CalcTextSize(id.c_str()).x;
+        ImGui::GetWindowDrawList()->AddText({area.min.x + (static_cast<float>(e) + 0.5f) * cell - width / 2, area.max.y + 0.1f * ctx.em}, ink, id.c_str());
+    }
+}
+
+void ExpertLoadPanel::draw_cells(Context& ctx, const Area& area) {
+    ImDrawList& draw = *ImGui::GetWindowDrawList();
+    const float w = area.width() / static_cast<float>(loads_.experts), h = area.height() / static_cast<float>(loads_.layers);
+    const float gap = w > 6 && h > 6 ? 1.0f : 0.0f;
+    const bool roomy = loads_.layers * loads_.experts <= kMostHatched;
+    const bool numbers = roomy && w > 2.6f * ctx.em && h > 1.3f * ctx.em;
+    for (std::size_t l = 0; l < loads_.layers; ++l) {
+        for (std::size_t e = 0; e < loads_.experts; ++e) {
+            const ImVec2 low{area.min.x + static_cast<float>(e) * w, area.min.y + static_cast<float>(l) * h};
+            const ImVec2 high{low.x + w - gap, low.y + h - gap};
+            const metrics::ShareDifference d = mode_ == kDifference ? difference(l, e) : metrics::ShareDifference{};
+            const double value = mode_ == kDifference ? d.difference : share(l, e);
+            const bool chance = mode_ == kDifference && !d.beyond_chance;
+            const ImU32 fill = std::isnan(value) ? ImGui::GetColorU32(ctx.theme.grid) : color(ctx, value);
+            draw.AddRectFilled(low, high, chance ? faded(fill, 0.3f) : fill);
+            if (chance && roomy && w > 5)
+                draw.AddLine({low.x, high.y}, {high.x, low.y}, faded(ImGui::GetColorU32(ctx.theme.text_dim), 0.35f));
+            if (numbers && !std::isnan(value)) {
+                const std::string shown = ctx.text.number(100 * value, 2);
+                const ImVec2 size = ImGui::CalcTextSize(shown.c_str());
+                draw.AddText({(low.x + high.x - size.x) / 2, (low.y + high.y - size.y) / 2},
+                             chance ? ImGui::GetColorU32(ctx.theme.text_dim) : ink_on(fill), shown.c_str());
+            }
+        }
+    }
+    const std::size_t row = layer(ctx);
+    const ImU32 accent = ImGui::GetColorU32(ctx.theme.text);
+    const float top = area.min.y + static_cast<float>(row) * h;
+    draw.AddRect({area.min.x - 1, top - 1}, {area.max.x + 1 - gap, top + h + 1 - gap}, faded(accent, 0.8f), 0, 1.0f);
+    if (ctx.selection.expert >= 0 && ctx.selection.expert < static_cast<int>(loads_.experts) && ctx.selection.layer >= 0) {
+        const float left = area.min.x + static_cast<float>(ctx.selection.expert) * w;
+        draw.AddRect({left - 1, top - 1}, {left + w + 1 - gap, top + h + 1 - gap}, ImGui::GetColorU32(ctx.theme.accent), 0, 2.5f);
+    }
+}
+
+/// The colour bar at the right of the map, with 1/N or 0 marked.
+void ExpertLoadPanel::draw_scale(const Context& ctx, const Area& area) const {
+    ImDrawList& draw = *ImGui::GetWindowDrawList();
+    const bool diff = mode_ == kDifference;
+    const double top = diff ? difference_ : scale_, bottom = diff ? -difference_ : 0;
+    const double even = 1.0 / static_cast<double>(loads_.experts);
+    constexpr int kSlices = 48;
+    const float slice = area.height() / kSlices;
+    for (int i = 0; i < kSlices; ++i) {
+        const double ratio = top + (bottom - top) * (i + 0.5) / kSlices;
+        draw.AddRectFilled({area.min.x, area.min.y + static_cast<float>(i) * slice}, {area.max.x, area.min.y + static_cast<float>(i + 1) * slice + 0.5f}, color(ctx, ratio * even));
+    }
+    const ImU32 ink = ImGui::GetColorU32(ctx.theme.text_dim);
+    const float line = ImGui::GetTextLineHeight();
+    for (const double ratio : {top, diff ? 0.0 : 1.0, bottom}) {
+        const float y = area.min.y + static_cast<float>((top - ratio) / (top - bottom)) * area.height();
+        draw.AddLine({area.min.x, y}, {area.max.x + 0.25f * ctx.em, y}, ink);
+        const float at = std::clamp(y - line / 2, area.min.y - 0.3f * line, area.max.y - 0.7f * line);
+        draw.AddText({area.max.x + 0.35f * ctx.em, at}, ink, of_even(ctx, ratio).c_str());
+    }
+}
+
+void ExpertLoadPanel::draw_map(Context& ctx, ImVec2 size) {
+    ImGui::BeginChild("map", size, 0, ImGuiWindowFlags_NoScrollbar | ImGuiWindowFlags_NoScrollWithMouse);
+    caption(ctx, ctx.text("load.map"), ctx.text(mode_ == kDifference ? "load.map.difference" : "load.map.unit"));
+    const float line = ImGui::GetTextLineHeight();
+    const ImVec2 corner = ImGui::GetCursorScreenPos(), room = ImGui::GetContentRegionAvail();
+    const float left = ImGui::CalcTextSize("00").x + 0.5f * ctx.em, right = 3.9f * ctx.em;
+    const Area area{{corner.x + left, corner.y}, {corner.x + room.x - right, corner.y + room.y - line - 0.2f * ctx.em}};
+    if (area.width() < ctx.em || area.height() < ctx.em) {
+        ImGui::EndChild();
+        return;
+    }
+    ImGui::SetCursorScreenPos(area.min);
+    ImGui::InvisibleButton("###load.cells", {area.width(), area.height()});
+    const bool hovered = ImGui::IsItemHovered(), clicked = ImGui::IsItemClicked();
+    draw_cells(ctx, area);
+    const float h = area.height() / static_cast<float>(loads_.layers);
+    std::size_t stride = 1;
+    while (h * static_cast<float>(stride) < line && stride < loads_.layers)
+        stride *= 2;
+    for (std::size_t l = 0; l < loads_.layers; l += stride) {
+        const std::string id = std::to_string(l);
+        ImGui::GetWindowDrawList()->AddText({area.min.x - ImGui::CalcTextSize(id.c_str()).x - 0.4f * ctx.em, area.min.y + (static_cast<float>(l) + 0.5f) * h - line / 2},
+                                            ImGui::GetColorU32(l == layer(ctx) ? ctx.theme.text : ctx.theme.text_dim), id.c_str());
+    }
+    draw_expert_ids(ctx, area);
+    draw_scale(ctx, {{area.max.x + 0.6f * ctx.em, area.min.y}, {area.max.x + 1.2f * ctx.em, area.max.y}});
+    if (hovered) {
+        const ImVec2 mouse = ImGui::GetMousePos();
+        const auto index = [](float at, float low, float extent, std::size_t n) {
+            return std::min(n - 1, static_cast<std::size_t>(std::max(0.0f, (at - low) / extent * static_cast<float>(n))));
+        };
+        const std::size_t e = index(mouse.x, area.min.x, area.width(), loads_.experts);
+        const std::size_t l = index(mouse.y, area.min.y, area.height(), loads_.layers);
+        cell_tooltip(ctx, l, e);
+        if (clicked)
+            select(ctx, l, e);
+    }
+    ImGui::EndChild();
+}
+
+// --- History ------------------------------------------------------------------------------------------------------------
+
+void ExpertLoadPanel::refresh_rows(const Context& ctx, const TrainingRun& run, const RowsKey& key) {
+    if (key == rows_key_)
+        return;
+    rows_key_ = key;
+    rows_.clear();
+    const std::size_t first = index_of(run, static_cast<std::uint64_t>(std::max(0.0, std::ceil(key.from))));
+    const std::size_t last = index_of(run, static_cast<std::uint64_t>(std::max(0.0, key.to))) + 1;
+    // Rows are cut at multiples of a power of two of the step number, so that a growing run keeps its picture.
+    const std::uint64_t stride = std::bit_ceil(std::max<std::uint64_t>(1, (last - first + key.limit - 1) / key.limit));
+    const std::size_t cells = std::size_t{run.layers} * run.experts, offset = key.layer * run.experts;
+    std::array<std::vector<double>, kTextLanguages> sums;
+    for (std::size_t i = first; i < last;) {
+        Row row{run.counts[i]->step, run.counts[i]->step, {}};
+        for (auto& sum : sums)
+            sum.assign(run.experts, 0.0);
+        const std::uint64_t group = row.first / stride;
+        for (; i < last && run.counts[i]->step / stride == group; ++i) {
+            row.last = run.counts[i]->step;
+            if (!fits(*run.counts[i], run))
+                continue;
+            for (std::size_t language = 0; language < sums.size(); ++language)
+                for (std::size_t e = 0; e < run.experts; ++e)
+                    sums[language][e] += run.counts[i]->counts[language * cells + offset + e];
+        }
+        double total[kTextLanguages] = {};
+        for (std::size_t language = 0; language < sums.size(); ++language)
+            for (const double count : sums[language])
+                total[language] += count;
+        row.colors.reserve(run.experts);
+        for (std::size_t e = 0; e < run.experts; ++e) {
+            double value = 0;
+            if (mode_ == kDifference) {
+                const metrics::ShareDifference d = metrics::share_difference(sums[0][e], total[0], sums[1][e], total[1]);
+                row.colors.push_back(std::isnan(d.difference) ? 0 : d.beyond_chance ? color(ctx, d.difference) : faded(color(ctx, d.difference), 0.3f));
+                continue;
+            }
+            const double all = (mode_ != kChinese ? total[0] : 0) + (mode_ != kEnglish ? total[1] : 0);
+            value = (mode_ != kChinese ? sums[0][e] : 0) + (mode_ != kEnglish ? sums[1][e] : 0);
+            row.colors.push_back(all > 0 ? color(ctx, value / all) : 0);
+        }
+        rows_.push_back(std::move(row));
+    }
+}
+
+void ExpertLoadPanel::draw_rows(Context& ctx, const Area& area) {
+    ImDrawList& draw = *ImGui::GetWindowDrawList();
+    const double from = rows_key_.from, range = rows_key_.to - rows_key_.from;
+    const auto y_of = [&](double step) { return area.min.y + static_cast<float>(std::clamp((step - from) / range, 0.0, 1.0)) * area.height(); };
+    const float w = area.width() / static_cast<float>(loads_.experts);
+    int quads = 0;
+    for (const Row& row : rows_)
+        quads += static_cast<int>(row.colors.size());
+    draw.PrimReserve(6 * quads, 4 * quads);
+    for (const Row& row : rows_) {
+        const float top = y_of(static_cast<double>(row.first)), bottom = std::max(y_of(static_cast<double>(row.last + 1)), top + 1);
+        for (std::size_t e = 0; e < row.colors.size(); ++e) {
+            const float left = area.min.x + static_cast<float>(e) * w;
+            draw.PrimRect({left, top}, {left + w, bottom}, row.colors[e]);
+        }
+    }
+    const double tick = nice_step(range, std::max(2, static_cast<int>(area.height() / (3 * ctx.em))));
+    const float line = ImGui::GetTextLineHeight();
+    const ImU32 ink = ImGui::GetColorU32(ctx.theme.text_dim);
+    for (int i = 0; i < 50; ++i) {
+        const double step = (std::ceil(from / tick) + i) * tick;
+        if (step > rows_key_.to)
+            break;
+        const std::string name = ctx.text.number(static_cast<std::uint64_t>(std::max(0.0, step)));
+        const float y = y_of(step);
+        draw.AddLine({area.min.x - 0.25f * ctx.em, y}, {area.min.x, y}, ink);
+        draw.AddText({area.min.x - 0.35f * ctx.em - ImGui::CalcTextSize(name.c_str()).x, std::clamp(y - line / 2, area.min.y - 0.2f * line, area.max.y - 0.8f * line)}, ink, name.c_str());
+    }
+    const auto mark = [&](double step, const ImVec4& tint) {
+        if (step >= from && step <= rows_key_.to)
+            draw.AddLine({area.min.x, y_of(step)}, {area.max.x, y_of(step)}, ImGui::GetColorU32(tint), 1.5f);
+    };
+    if (ctx.selection.pinned_step)
+        mark(static_cast<double>(*ctx.selection.pinned_step) + 0.5, ctx.theme.accent);
+    if (ctx.selection.hovered_step)
+        mark(*ctx.selection.hovered_step, ctx.theme.text);
+    draw.AddRect(area.min, area.max, ImGui::GetColorU32(ctx.theme.border));
+    if (ctx.selection.expert >= 0 && ctx.selection.expert < static_cast<int>(loads_.experts)) {
+        const float left = area.min.x + static_cast<float>(ctx.selection.expert) * w;
+        draw.AddRect({left - 1, area.min.y}, {left + w + 1, area.max.y}, ImGui::GetColorU32(ctx.theme.accent), 0, 1.5f);
+    }
+}
+
+void ExpertLoadPanel::hover_rows(Context& ctx, const TrainingRun& run, const Area& area) {
+    const ImVec2 mouse = ImGui::GetMousePos();
+    const double step = rows_key_.from + (mouse.y - area.min.y) / area.height() * (rows_key_.to - rows_key_.from);
+    ctx.selection.hovered_step = step;
+    ctx.selection.hovered_frame = ImGui::GetFrameCount();
+    const auto after = std::upper_bound(rows_.begin(), rows_.end(), step, [](double s, const Row& row) { return s < static_cast<double>(row.first); });
+    if (after == rows_.begin())
+        return;
+    const Row& row = *(after - 1);
+    const auto expert = std::min(loads_.experts - 1, static_cast<std::size_t>(std::max(0.0f, (mouse.x - area.min.x) / area.width() * static_cast<float>(loads_.experts))));
+    if (ImGui::IsItemClicked())
+        ctx.selection.pinned_step = row.last;
+    if (ImGui::IsMouseDoubleClicked(ImGuiMouseButton_Left)) {
+        ctx.selection.pinned_step.reset();
+        fit_steps(ctx.selection, run);
+    }
+    if (!ImGui::BeginTooltip())
+        return;
+    const StepCounts& counts = *run.counts[index_of(run, row.last)];
+    ImGui::TextUnformatted(row.first == row.last ? ctx.text.format("load.cell.step", {{"step", ctx.text.number(row.last)}}).c_str()
+                                                 : ctx.text.format("load.cell.steps", {{"first", ctx.text.number(row.first)}, {"last", ctx.text.number(row.last)}}).c_str());
+    if (fits(counts, run) && static_cast<double>(row.last) + 1.0 >= step) {
+        const std::size_t cell = layer(ctx) * loads_.experts + expert, half = loads_.layers * loads_.experts;
+        ui::text_dim(ctx, ctx.text.format("load.history.cell", {{"expert", std::to_string(expert)}, {"step", ctx.text.number(row.last)},
+                                                                {"english", ctx.text.number(std::uint64_t{counts.counts[cell]})},
+                                                                {"chinese", ctx.text.number(std::uint64_t{counts.counts[half + cell]})}}));
+    } else {
+        ui::text_dim(ctx, ctx.text("load.history.hole"));
+    }
+    ui::text_dim(ctx, ctx.text("load.history.help"));
+    ImGui::EndTooltip();
+}
+
+void ExpertLoadPanel::draw_history(Context& ctx, const TrainingRun& run, ImVec2 size) {
+    ImGui::BeginChild("history", size, 0, ImGuiWindowFlags_NoScrollbar | ImGuiWindowFlags_NoScrollWithMouse);
+    caption(ctx, ctx.text("load.history"), ctx.text.format("load.history.unit", {{"layer", std::to_string(layer(ctx))}}));
+    const float line = ImGui::GetTextLineHeight();
+    const ImVec2 corner = ImGui::GetCursorScreenPos(), room = ImGui::GetContentRegionAvail();
+    const float left = ImGui::CalcTextSize(ctx.text.number(std::uint64_t{run.counts.back()->step}).c_str()).x + 0.6f * ctx.em;
+    const Area area{{corner.x + left, corner.y}, {corner.x + room.x - 0.2f * ctx.em, corner.y + room.y - line - 0.2f * ctx.em}};
+    if (area.width() >= ctx.em && area.height() >= ctx.em) {
+        // The time range of the plots, as far as counts are kept.
+        const double oldest = static_cast<double>(run.counts.front()->step), newest = static_cast<double>(run.counts.back()->step) + 1;
+        double from = std::max(ctx.selection.step_min, oldest), to = std::min(ctx.selection.step_max, newest);
+        if (to - from < kWindows[0]) {
+            from = oldest;
+            to = newest;
+        }
+        const std::size_t limit = std::max<std::size_t>(1, std::min(static_cast<std::size_t>(area.height() / 2), kMostCells / loads_.experts));
+        refresh_rows(ctx, run, {run.id, run.counts.back()->step, run.counts.size(), layer(ctx), limit, from, to,
+                                mode_ == kDifference ? difference_ : scale_, mode_, ctx.theme.dark});
+        ImGui::SetCursorScreenPos(area.min);
+        ImGui::InvisibleButton("###load.rows", {area.width(), area.height()});
+        draw_rows(ctx, area);
+        draw_expert_ids(ctx, area);
+        if (ImGui::IsItemHovered())
+            hover_rows(ctx, run, area);
+    }
+    ImGui::EndChild();
+}
+
+// --- Bars and numbers -----------------------------------------------------------------------------------------------------
+
+void ExpertLoadPanel::draw_bar_axis(const Context& ctx, const Area& area) const {
+    ImDrawList& draw = *ImGui::GetWindowDrawList();
+    const bool diff = mode_ == kDifference;
+    const double even = 100.0 / static_cast<double>(loads_.experts);
+    const double top = (diff ? difference_ : scale_) * even, bottom = diff ? -top : 0;
+    const double tick = nice_step(top - bottom, std::max(2, static_cast<int>(area.height() / (2.2f * ctx.em))));
+    const ImU32 grid = ImGui::GetColorU32(ctx.theme.grid), ink = ImGui::GetColorU32(ctx.theme.text_dim);
+    const float line = ImGui::GetTextLineHeight();
+    for (int i = 0; i < 20; ++i) {
+        const double value = (std::ceil(bottom / tick) + i) * tick;
+        if (value > top)
+            break;
+        const float y = area.max.y - static_cast<float>((value - bottom) / (top - bottom)) * area.height();
+        draw.AddLine({area.min.x, y}, {area.max.x, y}, grid);
+        const std::string name = ctx.text.number(std::abs(value) < tick * 1e-9 ? 0.0 : value, 3) + " %";
+        draw.AddText({area.min.x - 0.35f * ctx.em - ImGui::CalcTextSize(name.c_str()).x, std::clamp(y - line / 2, area.min.y - 0.2f * line, area.max.y - 0.8f * line)}, ink, name.c_str());
+    }
+}
+
+void ExpertLoadPanel::draw_bars(Context& ctx, ImVec2 size) {
+    ImGui::BeginChild("bars", size, 0, ImGuiWindowFlags_NoScrollbar | ImGuiWindowFlags_NoScrollWithMouse);
+    const bool diff = mode_ == kDifference;
+    const std::size_t at = layer(ctx);
+    caption(ctx, ctx.text.format("load.bars", {{"layer", std::to_string(at)}}).c_str(), ctx.text(diff ? "load.bars.difference" : "load.bars.unit"));
+    const float line = ImGui::GetTextLineHeight();
+    const ImVec2 corner = ImGui::GetCursorScreenPos(), room = ImGui::GetContentRegionAvail();
+    const Area area{{corner.x + 3.2f * ctx.em, corner.y}, {corner.x + room.x - 2 * ctx.em, corner.y + room.y - line - 0.2f * ctx.em}};
+    if (area.width() < ctx.em || area.height() < ctx.em) {
+        ImGui::EndChild();
+        return;
+    }
+    ImGui::SetCursorScreenPos(area.min);
+    ImGui::InvisibleButton("###load.bars", {area.width(), area.height()});
+    const bool hovered = ImGui::IsItemHovered(), clicked = ImGui::IsItemClicked();
+    draw_bar_axis(ctx, area);
+    ImDrawList& draw = *ImGui::GetWindowDrawList();
+    const double even = 1.0 / static_cast<double>(loads_.experts);
+    const double top = (diff ? difference_ : scale_) * even, bottom = diff ? -top : 0;
+    const auto y_of = [&](double value) { return area.max.y - static_cast<float>((std::clamp(value, bottom, top) - bottom) / (top - bottom)) * area.height(); };
+    const float w = area.width() / static_cast<float>(loads_.experts);
+    const ImVec4 plain = mode_ == kEnglish ? ctx.theme.english : mode_ == kChinese ? ctx.theme.chinese : ctx.theme.series_color(4);
+    for (std::size_t e = 0; e < loads_.experts; ++e) {
+        const metrics::ShareDifference d = diff ? difference(at, e) : metrics::ShareDifference{};
+        const double value = diff ? d.difference : share(at, e);
+        if (std::isnan(value))
+            continue;
+        const float middle = area.min.x + (static_cast<float>(e) + 0.5f) * w, half = std::max(0.5f, 0.36f * w);
+        const float a = y_of(std::max(0.0, value)), b = y_of(std::min(0.0, value));
+        ImU32 fill = ImGui::GetColorU32(diff ? (value > 0 ? ctx.theme.english : ctx.theme.chinese) : plain);
+        if (diff && !d.beyond_chance)
+            fill = faded(fill, 0.35f);
+        draw.AddRectFilled({middle - half, a}, {middle + half, std::max(b, a + 1)}, fill);
+        if (diff) {
+            // What shuffled labels give: a bracket of two standard deviations around zero.
+            const float high = y_of(2 * d.sigma), low = y_of(-2 * d.sigma);
+            draw.AddRectFilled({middle - half, high}, {middle + half, low}, faded(ImGui::GetColorU32(ctx.theme.text_dim), 0.22f));
+        }
+        if (ctx.selection.expert == static_cast<int>(e))
+            draw.AddRect({middle - w / 2, area.min.y}, {middle + w / 2, area.max.y}, ImGui::GetColorU32(ctx.theme.accent), 0, 1.5f);
+    }
+    const float level = y_of(diff ? 0 : even);
+    draw.AddLine({area.min.x, level}, {area.max.x, level}, ImGui::GetColorU32(ctx.theme.text), 1.5f);
+    draw.AddText({area.max.x + 0.25f * ctx.em, level - line / 2}, ImGui::GetColorU32(ctx.theme.text), diff ? "0" : "1/N");
+    draw_expert_ids(ctx, area);
+    if (hovered) {
+        const auto e = std::min(loads_.experts - 1, static_cast<std::size_t>(std::max(0.0f, (ImGui::GetMousePos().x - area.min.x) / w)));
+        cell_tooltip(ctx, at, e);
+        if (clicked)
+            select(ctx, at, e);
+    }
+    ImGui::EndChild();
+}
+
+void ExpertLoadPanel::draw_chance(Context& ctx) const {
+    std::size_t beyond = 0;
+    for (std::size_t l = 0; l < loads_.layers; ++l)
+        for (std::size_t e = 0; e < loads_.experts; ++e)
+            beyond += difference(l, e).beyond_chance ? 1 : 0;
+    const std::size_t cells = loads_.layers * loads_.experts;
+    // Two standard deviations of a normal distribution leave out 4.55 %.
+    const double expected = 0.0455 * static_cast<double>(cells);
+    ui::text_wrapped(ctx.text.format("load.chance", {{"beyond", ctx.text.number(std::uint64_t{beyond})}, {"cells", ctx.text.number(std::uint64_t{cells})},
+                                                     {"expected", ctx.text.number(expected, 2)}}),
+                     static_cast<double>(beyond) > 2 * expected + 1 ? ctx.theme.text_dim : ctx.theme.warning);
+    ui::tooltip(ctx.text("load.chance.help"));
+}
+
+void ExpertLoadPanel::draw_numbers(Context& ctx, const TrainingRun& run, bool compact) {
+    struct Number {
+        const char* key;
+        std::string here, mean;
+    };
+    const ui::Language& text = ctx.text;
+    const bool diff = mode_ == kDifference;
+    const std::size_t at = layer(ctx);
+    const auto shown = [&](double value) { return std::isnan(value) ? std::string("-") : text.number(value, 3); };
+    const metrics::LoadMetrics here = metrics::load_metrics(layer_load(at, diff ? static_cast<int>(kEnglish) : mode_));
+    metrics::LoadMetrics other;
+    double entropy_here = std::nan(""), entropy_mean = std::nan("");
+    if (diff) {
+        other = metrics::load_metrics(layer_load(at, kChinese));
+    } else {
+        const auto n = static_cast<double>(loads_.layers);
+        for (std::size_t l = 0; l < loads_.layers; ++l) {
+            const metrics::LoadMetrics m = metrics::load_metrics(layer_load(l, mode_));
+            other.max_violation += m.max_violation / n;
+            other.variation += m.variation / n;
+            other.entropy += m.entropy / n;
+            other.gini += m.gini / n;
+            other.dead += m.dead;
+        }
+    }
+    // The router's entropy is kept for the newest step only.
+    if (!ctx.selection.pinned_step && run.router_entropy.size() == loads_.layers && !run.router_entropy_mean.empty()) {
+        entropy_here = run.router_entropy[at];
+        entropy_mean = run.router_entropy_mean.back();
+    }
+    const std::vector<Number> numbers = {{"metric.max_violation", shown(here.max_violation), shown(other.max_violation)},
+                                         {"metric.variation", shown(here.variation), shown(other.variation)},
+                                         {"metric.entropy", shown(here.entropy), shown(other.entropy)},
+                                         {"metric.gini", shown(here.gini), shown(other.gini)},
+                                         {"metric.dead", text.number(std::uint64_t{here.dead}), text.number(std::uint64_t{other.dead})},
+                                         {"metric.router_entropy", diff ? "-" : shown(entropy_here), diff ? "-" : shown(entropy_mean)}};
+    const int groups = compact ? 2 : 1;
+    if (!ImGui::BeginTable("numbers", 3 * groups, ImGuiTableFlags_SizingStretchProp | ImGuiTableFlags_NoPadOuterX))
+        return;
+    for (int g = 0; g < groups; ++g) {
+        ImGui::TableSetupColumn("name", 0, 2.4f);
+        ImGui::TableSetupColumn("here", 0, 1.0f);
+        ImGui::TableSetupColumn("other", 0, 1.0f);
+    }
+    ImGui::TableNextRow();
+    for (int g = 0; g < groups; ++g) {
+        ImGui::TableNextColumn();
+        ImGui::TableNextColumn();
+        ui::text_dim(ctx, diff ? text("load.mode.english") : text.format("load.numbers.here", {{"layer", std::to_string(at)}}).c_str());
+        ImGui::TableNextColumn();
+        ui::text_dim(ctx, diff ? text("load.mode.chinese") : text("load.numbers.mean"));
+        if (!diff)
+            ui::tooltip(text("load.numbers.mean.help"));
+    }
+    for (std::size_t i = 0; i < numbers.size(); ++i) {
+        if (i % static_cast<std::size_t>(groups) == 0)
+            ImGui::TableNextRow();
+        const Number& n = numbers[i];
+        const std::string help = std::string(n.key) + ".help";
+        ImGui::TableNextColumn();
+        ui::text_dim(ctx, text(n.key));
+        ui::tooltip(text(help));
+        ImGui::TableNextColumn();
+        ImGui::TextUnformatted(n.here.c_str());
+        ui::tooltip(text(help));
+        ImGui::TableNextColumn();
+        ui::text_dim(ctx, n.mean);
+    }
+    ImGui::EndTable();
+}
+
+// --- The panel ------------------------------------------------------------------------------------------------------------
+
+void ExpertLoadPanel::draw(Context& ctx) {
+    const TrainingRun* run = selected_run(ctx);
+    if (run == nullptr || run->counts.empty() || run->layers == 0 || run->experts == 0) {
+        const bool can_start = run == nullptr && ctx.snapshot.link.state == client::Link::State::connected;
+        ui::empty_state(ctx, icon::table, run == nullptr ? "load.empty" : "load.waiting", can_start ? "training.run.start" : nullptr, "run.start");
+        return;
+    }
+    follow_steps(ctx.selection, *run);
+    load(*run, ctx.selection);
+    update_scale();
+    draw_toolbar(ctx);
+    load(*run, ctx.selection);
+    const ImVec2 room = ImGui::GetContentRegionAvail();
+    if (room.x < 12 * ctx.em || room.y < 5 * ctx.em)
+        return;
+    const float space = ctx.em;
+    const bool three = room.x >= 50 * ctx.em;
+    // A narrow panel keeps the map and the layer; the history needs width.
+    const float map = (three ? 0.36f : 0.52f) * room.x, history = three ? 0.28f * room.x : 0;
+    draw_map(ctx, {map, room.y});
+    ImGui::SameLine(0, space);
+    if (three) {
+        draw_history(ctx, *run, {history, room.y});
+        ImGui::SameLine(0, space);
+    }
+    ImGui::BeginChild("layer", {0, room.y}, 0, ImGuiWindowFlags_NoScrollbar | ImGuiWindowFlags_NoScrollWithMouse);
+    const float width = ImGui::GetContentRegionAvail().x;
+    const float row = ImGui::GetTextLineHeight() + 2 * ImGui::GetStyle().CellPadding.y;
+    const bool compact = room.y < 18 * ctx.em && width > 20 * ctx.em;
+    const float numbers = row * (compact ? 4 : 7) + 0.4f * ctx.em;
+    const float chance = mode_ == kDifference ? (width > 26 * ctx.em ? 2 : 3) * ImGui::GetTextLineHeightWithSpacing() : 0;
+    const float bars = room.y - numbers - chance;
+    if (bars > 5 * ctx.em)
+        draw_bars(ctx, {width, bars});
+    if (mode_ == kDifference)
+        draw_chance(ctx);
+    draw_numbers(ctx, *run, compact);
+    ImGui::EndChild();
+}
+
+bool ExpertLoadPanel::act(const std::string& action, Context& ctx) {
+    static constexpr std::array<const char*, 4> kModes = {"load.all", "load.english", "load.chinese", "load.difference"};
+    const auto mode = std::find(kModes.begin(), kModes.end(), action);
+    if (mode != kModes.end()) {
+        mode_ = static_cast<int>(mode - kModes.begin());
+        return true;
+    }
+    if (action == "load.live") {
+        ctx.selection.pinned_step.reset();
+        return true;
+    }
+    const int turn = action == "load.layer_next" ? 1 : action == "load.layer_previous" ? -1 : 0;
+    const TrainingRun* run = selected_run(ctx);
+    if (turn == 0 || run == nullptr || run->layers == 0)
+        return turn != 0;
+    ctx.selection.layer = std::clamp(std::max(0, ctx.selection.layer) + turn, 0, run->layers - 1);
+    return true;
+}
+
+std::unique_ptr<ui::Panel> make_expert_load() {
+    return std::make_unique<ExpertLoadPanel>();
+}
+
+}  // namespace moescope::panels

@@ -1,0 +1,99 @@
+#include "panels/knobs.hpp"
+
+#include <cmath>
+
+#include "panels/panels.hpp"
+
+namespace moescope::panels {
+
+namespace {
+
+using client::TrainingRun;
+using ui::Context;
+namespace icon = ui::icon;
+
+struct Description {
+    const char* name;  ///< parameter of train.set
+    const char* key;   ///< language key
+    ui::KnobRange range;
+};
+constexpr Description kDescriptions[] = {
+    {"learning_rate", "knobs.learning_rate", {0, 1}},
+    {"balance_coefficient", "knobs.balance_coefficient", {0, 10}},
+    {"z_coefficient", "knobs.z_coefficient", {0, 10}},
+};
+
+}  // namespace
+
+void KnobsPanel::draw_knob(Context& ctx, const TrainingRun& run, std::size_t which) {
+    const Description& description = kDescriptions[which];
+    Knob& knob = knobs_[which];
+    const std::optional<double> confirmed = knob_value(run, description.name);
+    const auto result = ctx.snapshot.results.find(knob.sent);
+    if (knob.sent != 0 && result != ctx.snapshot.results.end() && result->second.state != client::CommandResult::State::pending) {
+        if (result->second.state != client::CommandResult::State::done) {
+            knob.error = result->second.error.empty() ? ctx.text("knobs.unknown") : result->second.error;
+            knob.state.wanted.reset();
+        }
+        knob.sent = 0;
+    }
+    ImGui::TextUnformatted(ctx.text(description.key));
+    ui::help_mark(ctx, (std::string(description.key) + ".help").c_str());
+    if (which == 0 && !run.learning_rate.empty()) {
+        // The schedule (warm-up, decay) multiplies the knob: both numbers are shown.
+        const std::string now = ctx.text.format("knobs.now", {{"value", ctx.text.number(run.learning_rate.back())}});
+        ui::align_right(ImGui::CalcTextSize(now.c_str()).x);
+        ui::text_dim(ctx, now);
+        ui::tooltip(ctx.text("knobs.now.help"));
+    }
+    ImGui::SetNextItemWidth(-1);
+    const bool enabled = alive(run) && confirmed && ctx.snapshot.link.state == client::Link::State::connected;
+    const std::string label = std::string("###knobs.") + description.name;
+    const std::optional<double> wanted = ui::knob(ctx, label.c_str(), knob.state, confirmed.value_or(0), description.range, enabled);
+    if (!enabled)
+        ui::tooltip(ctx.text("knobs.ended"));
+    if (wanted) {
+        knob.error.clear();
+        knob.sent = ctx.client.send("train.set", {{"run", run.id}, {description.name, *wanted}});
+    }
+    if (!knob.error.empty())
+        ui::text_wrapped(knob.error, ctx.theme.error);
+}
+
+void KnobsPanel::draw_rhythm(Context& ctx, const TrainingRun& run) {
+    std::string line;
+    for (const auto& [name, key] : {std::pair{"evaluate_every", "knobs.evaluate_every"}, std::pair{"sample_every", "knobs.sample_every"},
+                                    std::pair{"checkpoint_every", "knobs.checkpoint_every"}}) {
+        const std::optional<double> value = config_number(run.manifest, "train", name);
+        if (!value || !(*value >= 0))
+            continue;
+        line += (line.empty() ? "" : ctx.text("knobs.separator"));
+        line += ctx.text.format(key, {{"steps", ctx.text.number(static_cast<std::uint64_t>(*value))}});
+    }
+    if (line.empty())
+        return;
+    ui::text_wrapped(line, ctx.theme.text_dim);
+    ui::tooltip(ctx.text("knobs.rhythm.help"));
+}
+
+void KnobsPanel::draw(Context& ctx) {
+    const TrainingRun* run = selected_run(ctx);
+    if (run == nullptr) {
+        ui::empty_state(ctx, icon::gear, "knobs.empty");
+        return;
+    }
+    if (run_ != run->id)
+        knobs_ = {};
+    run_ = run->id;
+    for (std::size_t which = 0; which < kKnobs; ++which)
+        draw_knob(ctx, *run, which);
+    draw_rhythm(ctx, *run);
+    ui::section(ctx, ctx.text("samples.title"));
+    samples_.draw(ctx, *run);
+}
+
+std::unique_ptr<ui::Panel> make_knobs() {
+    return std::make_unique<KnobsPanel>();
+}
+
+}  // namespace moescope::panels

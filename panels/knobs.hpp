@@ -1,0 +1,35 @@
+// What can be turned while a run trains: learning rate, balance coefficient, z coefficient; below, what the run writes. A knob shows
+// the node's value until the node has confirmed a new one.
+#pragma once
+
+#include <array>
+#include <cstdint>
+
+#include "panels/samples.hpp"
+#include "panels/ui/context.hpp"
+#include "panels/ui/widgets.hpp"
+
+namespace moescope::panels {
+
+class KnobsPanel final : public ui::Panel {
+   public:
+    const char* key() const override { return "knobs"; }
+    void draw(ui::Context& ctx) override;
+
+   private:
+    static constexpr std::size_t kKnobs = 3;
+    struct Knob {
+        ui::KnobState state;
+        client::CommandId sent = 0;
+        std::string error;  ///< the node's sentence
+    };
+
+    void draw_knob(ui::Context& ctx, const client::TrainingRun& run, std::size_t which);
+    void draw_rhythm(ui::Context& ctx, const client::TrainingRun& run);
+
+    std::array<Knob, kKnobs> knobs_;
+    std::uint32_t run_ = 0;
+    SampleList samples_;
+};
+
+}  // namespace moescope::panels

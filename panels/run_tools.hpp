@@ -1,0 +1,57 @@
+// What the panels about training share: which run is meant, what may be done with it, commands under way, the value of a knob.
+#pragma once
+
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "panels/ui/context.hpp"
+
+namespace moescope::panels {
+
+/// The run of the selection, or the newest one; null when the session has none. Valid as long as the snapshot.
+const client::TrainingRun* selected_run(const ui::Context& ctx);
+
+/// Not ended: running or paused.
+bool alive(const client::TrainingRun& run);
+
+/// Plan of a preset in the catalogue, or null JSON when the node offers none of that name.
+const nlohmann::json& preset(const client::Snapshot& snapshot, std::string_view name);
+
+/// "42.1 M"; powers of 1000 with at most three digits.
+std::string short_number(const ui::Language& text, double value);
+
+/// The value a knob stands at ("learning_rate"): of its latest event, else of the run's configuration.
+std::optional<double> knob_value(const client::TrainingRun& run, const std::string& name);
+
+/// A number of the run's configuration ("train", "evaluate_every"), wherever the manifest keeps it.
+std::optional<double> config_number(const nlohmann::json& manifest, const char* section, const char* name);
+
+/// The presets' and manifests' configuration may be flat or in sections "model" and "train": the value of `name`, or null.
+const nlohmann::json* config_value(const nlohmann::json& config, const char* section, const char* name);
+
+/// Commands that were sent and not yet answered.
+class Pending {
+   public:
+    void add(client::CommandId id) { ids_.push_back(id); }
+    bool empty() const { return ids_.empty(); }
+    /// Calls f(const CommandResult&) for each that has been answered, and forgets it.
+    template <class F>
+    void collect(const client::Snapshot& snapshot, F f) {
+        for (std::size_t i = 0; i < ids_.size();) {
+            const auto found = snapshot.results.find(ids_[i]);
+            if (found == snapshot.results.end() || found->second.state == client::CommandResult::State::pending) {
+                ++i;
+                continue;
+            }
+            ids_.erase(ids_.begin() + static_cast<std::ptrdiff_t>(i));
+            f(found->second);
+        }
+    }
+
+   private:
+    std::vector<client::CommandId> ids_;
+};
+
+}  // namespace moescope::panels

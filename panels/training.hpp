@@ -1,0 +1,49 @@
+// The training panel: state and buttons of the selected run, and its plots over steps.
+#pragma once
+
+#include <array>
+#include <string>
+#include <string_view>
+
+#include "panels/run_tools.hpp"
+#include "panels/step_plot.hpp"
+#include "panels/ui/context.hpp"
+
+namespace moescope::panels {
+
+class TrainingPanel final : public ui::Panel {
+   public:
+    const char* key() const override { return "training"; }
+    void draw(ui::Context& ctx) override;
+    /// Whether the command (run.start, run.pause, run.step, run.stop, run.checkpoint, run.continue) would do something now.
+    static bool applies(std::string_view action, const ui::Context& ctx);
+
+   private:
+    enum Plot { kLoss, kParts, kSpeed, kTime, kGradient, kMemory, kPlots };
+    /// Sums of the columns that are drawn as means.
+    struct Sums {
+        RunningSum loss, tokens_per_second;
+        std::array<RunningSum, protocol::kStepParts> part_ms;
+    };
+
+    void draw_header(ui::Context& ctx, const client::TrainingRun& run);
+    void draw_buttons(ui::Context& ctx, const client::TrainingRun& run);
+    void draw_message(ui::Context& ctx, const client::TrainingRun& run);
+    void draw_empty(ui::Context& ctx);
+    void draw_plots(ui::Context& ctx, const client::TrainingRun& run);
+    void draw_grid(ui::Context& ctx, const client::TrainingRun& run, ImVec2 room);
+    void draw_beside(ui::Context& ctx, const client::TrainingRun& run, ImVec2 room);
+    void draw_narrow(ui::Context& ctx, const client::TrainingRun& run, ImVec2 room);
+    void draw_plot(ui::Context& ctx, const client::TrainingRun& run, Plot plot, ImVec2 size);
+    void update_sums(const client::TrainingRun& run);
+    StepPlotSpec spec(const ui::Context& ctx, const client::TrainingRun& run, Plot plot) const;
+
+    std::array<StepPlot, kPlots> plots_;
+    Sums sums_;
+    std::uint32_t sums_run_ = 0;
+    std::size_t window_ = 20;  ///< steps in the running mean
+    int tab_ = 0;
+    int page_ = 0;
+};
+
+}  // namespace moescope::panels
