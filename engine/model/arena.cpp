@@ -1,0 +1,47 @@
+#include "engine/model/arena.hpp"
+
+#include <cstdlib>
+#include <cstring>
+#include <string>
+
+#include "engine/error.hpp"
+
+namespace moescope::engine {
+namespace {
+constexpr std::uint64_t kLimit = std::uint64_t{1} << 62;
+constexpr std::uint64_t kAlign = 64;
+}  // namespace
+
+std::uint64_t checked_product(std::uint64_t a, std::uint64_t b, const char* what) {
+    if (a != 0 && b > kLimit / a) {
+        throw Error(std::string("The size of ") + what + " overflows (" + std::to_string(a) + " x " + std::to_string(b) +
+                    "): choose smaller sizes.");
+    }
+    return a * b;
+}
+
+std::uint64_t checked_sum(std::uint64_t a, std::uint64_t b, const char* what) {
+    if (a > kLimit || b > kLimit - a) {
+        throw Error(std::string("The size of ") + what + " overflows (" + std::to_string(a) + " + " + std::to_string(b) +
+                    "): choose smaller sizes.");
+    }
+    return a + b;
+}
+
+void Block::Free::operator()(std::byte* p) const { std::free(p); }
+
+Block::Block(std::uint64_t bytes) : size_(checked_sum(bytes, kAlign, "memory") / kAlign * kAlign) {
+    data_.reset(static_cast<std::byte*>(std::aligned_alloc(kAlign, size_)));
+    if (data_ == nullptr) {
+        throw Error("Not enough memory: " + std::to_string(size_) + " bytes were asked for; choose a smaller model, batch or context.");
+    }
+    std::memset(data_.get(), 0, size_);
+}
+
+std::uint64_t Arena::advance(std::uint64_t bytes) {
+    const std::uint64_t at = used_;
+    used_ = checked_sum(used_, checked_sum(bytes, kAlign - 1, "the run") / kAlign * kAlign, "the run");
+    return at;
+}
+
+}  // namespace moescope::engine
