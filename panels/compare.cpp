@@ -169,8 +169,11 @@ void ComparePanel::choose_defaults(ui::Context& ctx) {
     }
     if (const json* prompts = prompt_library(ctx.snapshot); prompts && !prompt_touched_ && prompt_.empty() && !prompts->empty())
         prompt_ = localized(prompts->front(), "text", ctx.text.code());
-    if (group_.empty() && !groups_.empty())
+    if (group_.empty() && !groups_.empty()) {
         group_ = groups_.back().id;
+        if (!prompt_touched_)
+            prompt_ = groups_.back().prompt;
+    }
 }
 
 /// Brings the columns on show up to date with the session's answers.
@@ -645,6 +648,8 @@ void ComparePanel::draw_answer(ui::Context& ctx, std::size_t index) {
                          ctx.theme.error);
     if (view.text.empty() && !ended(answer))
         ui::text_wrapped(std::string(ui::icon::hourglass) + " " + ctx.text("compare.reading_prompt"), ctx.theme.text_dim);
+    if (ended(answer) && answer.state != RunState::failed && answer.text.find_first_not_of(" \t\r\n") == std::string::npos)
+        ui::text_wrapped(ctx.text("compare.empty_answer"), ctx.theme.text_dim);
     const auto styles = answer_styles(ctx.theme);
     const TextView::Result shown = view.text.draw(ctx, ImGui::GetContentRegionAvail().x, styles);
     if (mode_ == Mode::probability && shown.hovered) {

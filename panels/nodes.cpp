@@ -38,7 +38,6 @@ void NodesPanel::draw(ui::Context& ctx) {
     const Link& link = ctx.snapshot.link;
     const LinkLook look = look_of(link.state);
     ImGui::PushFont(ctx.bold, 0);
-    ImGui::AlignTextToFramePadding();
     const std::string& name = ctx.snapshot.node.name;
     ImGui::TextUnformatted(name.empty() ? ctx.text("nodes.local") : name.c_str());
     ImGui::PopFont();
@@ -89,10 +88,8 @@ void NodesPanel::draw_machine(ui::Context& ctx) {
     }
     if (node.memory_total > 0) {
         const double share = static_cast<double>(node.memory_used) / static_cast<double>(node.memory_total);
-        ui::text_dim(ctx, ctx.text("nodes.memory"));
-        ImGui::ProgressBar(static_cast<float>(std::clamp(share, 0.0, 1.0)), {-1, 0},
-                           ctx.text.format("nodes.memory_value", {{"used", ui::bytes_text(ctx.text, node.memory_used)},
-                                                                  {"total", ui::bytes_text(ctx.text, node.memory_total)}}).c_str());
+        meter(ctx, share, ctx.text.format("nodes.memory_value", {{"used", ui::bytes_text(ctx.text, node.memory_used)},
+                                                                 {"total", ui::bytes_text(ctx.text, node.memory_total)}}));
     }
 }
 
@@ -133,7 +130,7 @@ void NodesPanel::draw_tasks(ui::Context& ctx) {
         const std::string shown = task.fraction < 0 ? task.detail
                                                     : ui::percent_text(ctx.text, task.fraction) +
                                                           (task.detail.empty() ? "" : "  " + task.detail);
-        ImGui::ProgressBar(static_cast<float>(std::clamp(task.fraction, 0.0, 1.0)), {-1, 0}, shown.c_str());
+        meter(ctx, task.fraction, shown);
         ui::tooltip(shown);
         ImGui::TableNextColumn();
         ImGui::AlignTextToFramePadding();

@@ -37,6 +37,15 @@ const json* probe_sets(const client::Snapshot& snapshot) {
     return sets.is_array() ? &sets : nullptr;
 }
 
+/// A tree node whose text is cut with an ellipsis instead of at the edge.
+bool tree_node(const std::string& title, const std::string& id) {
+    const float start = ImGui::GetCursorPosX();
+    const bool open = ImGui::TreeNodeEx(("###" + id).c_str(), ImGuiTreeNodeFlags_SpanAvailWidth | ImGuiTreeNodeFlags_AllowOverlap);
+    ImGui::SameLine(start + ImGui::GetTreeNodeToLabelSpacing());
+    ui::text_elided(title, ImGui::GetContentRegionAvail().x);
+    return open;
+}
+
 const client::ModelEntry* find_model(const client::Snapshot& snapshot, const std::string& name) {
     for (const client::ModelEntry& model : snapshot.models)
         if (model.name == name)
@@ -216,7 +225,7 @@ void ProbePanel::draw(ui::Context& ctx) {
     const bool tree = width > 66 * ctx.em;
     const float answers = std::clamp(width * 0.36f, 18 * ctx.em, 34 * ctx.em);
     if (tree) {
-        if (ImGui::BeginChild("###probe.tree", {13 * ctx.em, 0}, ImGuiChildFlags_Borders))
+        if (ImGui::BeginChild("###probe.tree", {14 * ctx.em, 0}, ImGuiChildFlags_Borders))
             draw_tree(ctx);
         ImGui::EndChild();
         ImGui::SameLine();
@@ -343,7 +352,7 @@ void ProbePanel::draw_run_bar(ui::Context& ctx) {
                                                               {"planned", ctx.text.number(static_cast<std::uint64_t>(run_->planned))}});
     if (running && run_->seconds_left > 0)
         progress += " · " + ctx.text.format("probe.time_left", {{"time", ui::duration_text(ctx.text, run_->seconds_left)}});
-    ImGui::ProgressBar(std::clamp(fraction, 0.0f, 1.0f), {std::max(6 * ctx.em, ImGui::GetContentRegionAvail().x - buttons), 0}, progress.c_str());
+    meter(ctx, fraction, progress, std::max(6 * ctx.em, ImGui::GetContentRegionAvail().x - buttons));
     if (can_pause) {
         ImGui::SameLine();
         if (ui::button(pause))
@@ -360,8 +369,8 @@ void ProbePanel::draw_tree(ui::Context& ctx) {
     for (const char* group : kGroups) {
         ImGui::PushID(group);
         ImGui::SetNextItemOpen(true, ImGuiCond_Once);
-        const std::string key = std::string("probe.group.") + group;
-        if (ImGui::TreeNodeEx(ctx.text.label(key), ImGuiTreeNodeFlags_SpanAvailWidth)) {
+        const std::string key = std::string("probe.group_tree.") + group;
+        if (tree_node(ctx.text(key), group)) {
             std::vector<std::string> topics;
             for (const Item& item : items_)
                 if (item.group == group && std::find(topics.begin(), topics.end(), item.topic) == topics.end())
@@ -370,23 +379,24 @@ void ProbePanel::draw_tree(ui::Context& ctx) {
                 draw_topic(ctx, group, topic);
             ImGui::TreePop();
         }
-        ui::tooltip(ctx.text(key + ".help"));
         ImGui::PopID();
     }
 }
 
 void ProbePanel::draw_topic(ui::Context& ctx, const std::string& group, const std::string& topic) {
     const std::string title = topic_title(ctx, topic);
-    const bool open = ImGui::TreeNodeEx((title + "###" + topic).c_str(), ImGuiTreeNodeFlags_SpanAvailWidth);
-    ui::tooltip(title);
-    if (!open)
+    if (!tree_node(title, topic))
         return;
     for (const Item& item : items_) {
         if (item.group != group || item.topic != topic)
             continue;
         const std::string name = item.title.empty() ? item.id : item.title;
         const bool chosen = filter_.item == item.id;
-        if (ImGui::Selectable((name + "###" + item.id).c_str(), chosen)) {
+        const bool picked = ImGui::Selectable(("###" + item.id).c_str(), chosen, ImGuiSelectableFlags_AllowOverlap);
+        const bool hovered = ImGui::IsItemHovered(ImGuiHoveredFlags_DelayShort);
+        ImGui::SameLine(0, 0);
+        ui::text_elided(name, ImGui::GetContentRegionAvail().x);
+        if (picked) {
             filter_ = {item.group, item.topic, item.id, "", ""};
             filter_chosen_ = true;
             collect_answers();
@@ -394,7 +404,8 @@ void ProbePanel::draw_topic(ui::Context& ctx, const std::string& group, const st
         const auto mirrored = std::find_if(items_.begin(), items_.end(), [&](const Item& other) {
             return (!item.mirrors.empty() && other.id == item.mirrors) || other.mirrors == item.id;
         });
-        ui::tooltip(mirrored == items_.end() ? name : name + "\n" + ctx.text.format("probe.mirror_of", {{"name", mirrored->title}}));
+        if (hovered && mirrored != items_.end())
+            ImGui::SetTooltip("%s\n%s", name.c_str(), ctx.text.format("probe.mirror_of", {{"name", mirrored->title}}).c_str());
     }
     ImGui::TreePop();
 }

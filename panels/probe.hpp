@@ -89,6 +89,7 @@ class ProbePanel : public ui::Panel {
     std::uint64_t viewed_ = 0;  ///< seq whose texts are in the views
     TextView prompt_view_, answer_view_;
     std::string coder_ = "A";
+    float labels_height_ = 0;
 };
 
 }  // namespace moescope::panels

@@ -102,8 +102,8 @@ void ProbePanel::draw_answer(ui::Context& ctx, const ProbeDraw& draw) {
         answer_view_.set(displayable(draw.answer));
     }
     take_keys(ctx, draw);
-    const float labels = 8.6f * ImGui::GetFrameHeightWithSpacing();
-    const float body = std::max(6 * ctx.em, ImGui::GetContentRegionAvail().y - labels);
+    // The labels stay at the bottom; how high they are depends on how their buttons wrap, which the last frame knows.
+    const float body = std::max(6 * ctx.em, ImGui::GetContentRegionAvail().y - (labels_height_ > 0 ? labels_height_ : 14 * ctx.em));
     if (ImGui::BeginChild("###probe.body", {0, body})) {
         ui::text_dim(ctx, ctx.text("probe.prompt"));
         const std::array<TextStyle, 1> plain{};
@@ -116,8 +116,10 @@ void ProbePanel::draw_answer(ui::Context& ctx, const ProbeDraw& draw) {
             answer_view_.draw(ctx, ImGui::GetContentRegionAvail().x, plain);
     }
     ImGui::EndChild();
+    const float top = ImGui::GetCursorPosY();
     ImGui::Separator();
     draw_labels(ctx, draw);
+    labels_height_ = ImGui::GetCursorPosY() - top + ImGui::GetStyle().ItemSpacing.y;
 }
 
 void ProbePanel::draw_labels(ui::Context& ctx, const ProbeDraw& draw) {

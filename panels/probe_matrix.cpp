@@ -80,7 +80,7 @@ void ProbePanel::draw_matrix_row(ui::Context& ctx, const std::string& group, con
     ImGui::TableNextRow();
     ImGui::TableNextColumn();
     const bool total = topic.empty();
-    const float height = ImGui::GetTextLineHeight() + 0.75f * ctx.em;
+    const float height = ImGui::GetTextLineHeight() + 0.5f * ctx.em;
     ImGui::SetCursorPosY(ImGui::GetCursorPosY() + (height - ImGui::GetTextLineHeight()) / 2);
     if (total) {
         ImGui::PushFont(ctx.bold, 0);
@@ -105,7 +105,7 @@ void ProbePanel::draw_matrix_row(ui::Context& ctx, const std::string& group, con
 
 void ProbePanel::draw_cell(ui::Context& ctx, const ProbeCell* cell, bool total) {
     const ImVec2 at = ImGui::GetCursorScreenPos();
-    const ImVec2 size{std::max(1.0f, ImGui::GetContentRegionAvail().x), ImGui::GetTextLineHeight() + 0.75f * ctx.em};
+    const ImVec2 size{std::max(1.0f, ImGui::GetContentRegionAvail().x), ImGui::GetTextLineHeight() + 0.5f * ctx.em};
     const bool clicked = ImGui::InvisibleButton("###cell", size, ImGuiButtonFlags_EnableNav);
     if (!cell || statistics_.measures.empty())
         return;
@@ -126,10 +126,10 @@ void ProbePanel::draw_cell(ui::Context& ctx, const ProbeCell* cell, bool total) 
     const std::string text = cell->n == 0 ? "-" : std::to_string(rate.count) + "/" + std::to_string(cell->n);
     ImFont* font = total ? ctx.bold : ImGui::GetFont();
     const ImVec2 extent = font->CalcTextSizeA(ImGui::GetFontSize(), FLT_MAX, 0, text.c_str());
-    list->AddText(font, ImGui::GetFontSize(), {at.x + (size.x - extent.x) / 2, at.y + 0.15f * ctx.em},
+    list->AddText(font, ImGui::GetFontSize(), {at.x + (size.x - extent.x) / 2, at.y + 0.02f * ctx.em},
                   color(cell->n == 0 ? ctx.theme.text_dim : ctx.theme.text, 1), text.c_str());
     if (cell->n > 0 && rate.estimate) {
-        const float left = at.x + 0.4f * ctx.em, width = size.x - 0.8f * ctx.em, y = end.y - 0.28f * ctx.em;
+        const float left = at.x + 0.4f * ctx.em, width = size.x - 0.8f * ctx.em, y = end.y - 0.25f * ctx.em;
         const auto x = [&](double value) { return left + width * static_cast<float>(std::clamp(value, 0.0, 1.0)); };
         list->AddLine({left, y}, {left + width, y}, color(ctx.theme.text_dim, 0.35f), 1);
         list->AddLine({x(rate.low), y}, {x(rate.high), y}, color(ctx.theme.text, 0.9f), 0.16f * ctx.em);

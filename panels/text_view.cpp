@@ -115,6 +115,25 @@ TextStyle chip_style(const ui::Theme& theme) {
     return style;
 }
 
+void meter(const ui::Context& ctx, double fraction, std::string_view text, float width) {
+    const float all = width > 0 ? width : ImGui::GetContentRegionAvail().x;
+    const float gap = 0.6f * ctx.em, height = ImGui::GetFrameHeight(), thick = 0.4f * ctx.em;
+    const float text_width = std::min(ImGui::CalcTextSize(text.data(), text.data() + text.size()).x, 0.75f * all);
+    const ImVec2 at = ImGui::GetCursorScreenPos();
+    const float bar_x = at.x + text_width + gap, bar_end = at.x + all, y = at.y + (height - thick) / 2;
+    ImDrawList* list = ImGui::GetWindowDrawList();
+    list->PushClipRect(at, {at.x + text_width + 1, at.y + height}, true);
+    list->AddText({at.x, at.y + (height - ImGui::GetTextLineHeight()) / 2}, ImGui::GetColorU32(ImGuiCol_Text), text.data(), text.data() + text.size());
+    list->PopClipRect();
+    if (bar_end > bar_x) {
+        list->AddRectFilled({bar_x, y}, {bar_end, y + thick}, ImGui::GetColorU32(ImGuiCol_FrameBg), thick / 2);
+        const float filled = (bar_end - bar_x) * static_cast<float>(std::clamp(fraction, 0.0, 1.0));
+        if (filled > 1)
+            list->AddRectFilled({bar_x, y}, {bar_x + filled, y + thick}, ImGui::ColorConvertFloat4ToU32(ctx.theme.accent), thick / 2);
+    }
+    ImGui::Dummy({all, height});
+}
+
 void flow(float width) {
     const float right = ImGui::GetCursorScreenPos().x + ImGui::GetContentRegionAvail().x;
     const float next = ImGui::GetItemRectMax().x + ImGui::GetStyle().ItemSpacing.x + width;

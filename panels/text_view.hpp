@@ -65,6 +65,9 @@ class TextView {
 /// Styles of one view: a row of TextStyle made from the theme.
 TextStyle chip_style(const ui::Theme& theme);
 
+/// A bar with its text beside it, so that the text keeps its contrast however full the bar is. Fills `width`, or the rest of the row at 0.
+void meter(const ui::Context& ctx, double fraction, std::string_view text, float width = 0);
+
 /// Goes on in the same row when an item of `width` pixels still fits, else in the next one. Call before the item, not before the first of a row.
 void flow(float width);
 
