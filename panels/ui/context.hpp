@@ -23,6 +23,7 @@ struct Selection {
         hovered_step;  ///< of the plot under the mouse; drawn as a line on all step plots, cleared each frame
     std::optional<std::uint64_t> pinned_step;  ///< expert load shows this step instead of the newest
     std::uint32_t probe_run = 0;
+    int hovered_frame = -1;  ///< ImGui frame in which hovered_step was set; the app clears it when that is over
     /// Linked step axis of all training plots; follow = newest steps stay in sight.
     double step_min = 0, step_max = 100;
     bool follow = true;

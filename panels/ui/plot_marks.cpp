@@ -75,8 +75,10 @@ void draw_run_events(const Context& ctx, const client::TrainingRun& run) {
 }
 
 void draw_step_cursor(const Context& ctx) {
-    if (ImPlot::IsPlotHovered())
+    if (ImPlot::IsPlotHovered()) {
         ctx.selection.hovered_step = ImPlot::GetPlotMousePos().x;
+        ctx.selection.hovered_frame = ImGui::GetFrameCount();
+    }
     if (!ctx.selection.hovered_step)
         return;
     const ImPlotRect limits = ImPlot::GetPlotLimits();

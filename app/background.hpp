@@ -1,0 +1,45 @@
+// Work that must not happen on the GUI thread: reading and writing files. One worker thread, jobs in order; what a job returns is run
+// on the GUI thread by finish().
+#pragma once
+
+#include <condition_variable>
+#include <deque>
+#include <filesystem>
+#include <functional>
+#include <mutex>
+#include <string>
+#include <thread>
+#include <vector>
+
+namespace moescope::app {
+
+class Background {
+   public:
+    using Completion = std::function<void()>;
+    using Job = std::function<Completion()>;  ///< runs on the worker; its result may be empty; must not throw
+
+    explicit Background(std::function<void()> wake);  ///< wake: called on the worker when a completion is ready
+    ~Background();                                    ///< finishes the queued jobs, drops their completions
+    Background(const Background&) = delete;
+    Background& operator=(const Background&) = delete;
+
+    void post(Job job);
+    void finish();  ///< GUI thread: runs the completions that are ready
+
+   private:
+    void work();
+
+    std::function<void()> wake_;
+    std::mutex mutex_;  ///< guards what follows
+    std::condition_variable condition_;
+    std::deque<Job> jobs_;
+    std::vector<Completion> ready_;
+    bool stop_ = false;
+    std::thread thread_;
+};
+
+/// Writes `bytes` to a temporary file beside `path` and renames it, so a crash leaves the old file or the new one. Creates
+/// missing folders. Gives a sentence when it failed, else "".
+std::string write_file(const std::filesystem::path& path, const std::string& bytes);
+
+}  // namespace moescope::app

@@ -1,0 +1,49 @@
+// The one list of commands. Menu, palette, shortcuts, tour and tests all read it, so a command is named and behaves the same everywhere.
+#pragma once
+
+#include <imgui.h>
+
+#include <functional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "panels/ui/language.hpp"
+
+namespace moescope::app {
+
+struct Command {
+    std::string key;             ///< "run.pause"; its text is the language key "command.<key>"
+    ImGuiKeyChord shortcut = 0;  ///< 0: none
+    std::function<void()> action;
+    std::function<bool()> enabled;  ///< empty: always
+    std::function<bool()> checked;  ///< empty: not a switch
+    bool available() const { return !enabled || enabled(); }
+};
+
+/// A menu of the menu bar: its language key and the keys of its commands; "-" is a line.
+struct Menu {
+    const char* title_key;
+    std::vector<std::string> commands;
+};
+
+class Commands {
+   public:
+    void add(Command command);
+    const std::vector<Command>& all() const { return commands_; }
+    const Command* find(std::string_view key) const;
+    /// False when the key is unknown or the command is not available now.
+    bool run(std::string_view key) const;
+    /// Runs the command whose shortcut was pressed in this frame.
+    void handle_shortcuts() const;
+
+   private:
+    std::vector<Command> commands_;
+};
+
+/// "Ctrl+P"; empty for 0.
+std::string shortcut_text(ImGuiKeyChord chord);
+/// The command's name in the language.
+const char* command_text(const ui::Language& text, const Command& command);
+
+}  // namespace moescope::app

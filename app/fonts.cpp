@@ -1,0 +1,98 @@
+#include "app/fonts.hpp"
+
+#include <fontconfig/fontconfig.h>
+
+#include <cstdio>
+#include <fstream>
+#include <memory>
+#include <stdexcept>
+
+namespace moescope::app {
+namespace {
+
+std::vector<char> read_font(const std::filesystem::path& file) {
+    std::ifstream in(file, std::ios::binary | std::ios::ate);
+    if (!in)
+        throw std::runtime_error("the font " + file.string() + " is missing; build again or reinstall");
+    std::vector<char> bytes(static_cast<std::size_t>(in.tellg()));
+    in.seekg(0);
+    in.read(bytes.data(), static_cast<std::streamsize>(bytes.size()));
+    return bytes;
+}
+
+struct FontFile {
+    std::string file;
+    int index = 0;  ///< within a collection
+};
+
+/// The system's best font that has Simplified Chinese; file empty when there is none.
+FontFile find_chinese() {
+    using Pattern = std::unique_ptr<FcPattern, decltype(&FcPatternDestroy)>;
+    const Pattern wanted(FcPatternCreate(), FcPatternDestroy);
+    for (const char* family : {"Noto Sans CJK SC", "Source Han Sans SC", "WenQuanYi Micro Hei", "WenQuanYi Zen Hei", "Droid Sans Fallback"})
+        FcPatternAddString(wanted.get(), FC_FAMILY, reinterpret_cast<const FcChar8*>(family));
+    FcPatternAddString(wanted.get(), FC_LANG, reinterpret_cast<const FcChar8*>("zh-cn"));
+    FcConfigSubstitute(nullptr, wanted.get(), FcMatchPattern);
+    FcDefaultSubstitute(wanted.get());
+    FcResult result = FcResultNoMatch;
+    const Pattern found(FcFontMatch(nullptr, wanted.get(), &result), FcPatternDestroy);
+    FcCharSet* characters = nullptr;
+    FcChar8* file = nullptr;
+    FontFile font;
+    if (!found || FcPatternGetCharSet(found.get(), FC_CHARSET, 0, &characters) != FcResultMatch ||
+        FcPatternGetString(found.get(), FC_FILE, 0, &file) != FcResultMatch)
+        return font;
+    for (const FcChar32 c : {0x4e2d, 0x95e8, 0x8fd9})  // 中 门 这: the last two exist only in Simplified Chinese
+        if (!FcCharSetHasChar(characters, c))
+            return font;
+    font.file = reinterpret_cast<const char*>(file);
+    FcPatternGetInteger(found.get(), FC_INDEX, 0, &font.index);
+    font.index &= 0xffff;  // the upper half names an instance of a variable font
+    return font;
+}
+
+}  // namespace
+
+void Fonts::load(const std::filesystem::path& folder) {
+    regular_bytes_ = read_font(folder / "Roboto-Regular.ttf");
+    bold_bytes_ = read_font(folder / "Roboto-Bold.ttf");
+    mono_bytes_ = read_font(folder / "Inconsolata-Medium.ttf");
+    icon_bytes_ = read_font(folder / "Font_Awesome_6_Free-Solid-900.otf");
+    const FontFile chinese = find_chinese();
+    if (chinese.file.empty())
+        return;
+    chinese_bytes_ = read_font(chinese.file);
+    chinese_file_ = chinese.file;
+    chinese_index_ = chinese.index;
+}
+
+void Fonts::add_to_atlas() {
+    regular = add(regular_bytes_, "regular");
+    bold = add(bold_bytes_, "bold");
+    mono = add(mono_bytes_, "mono");
+}
+
+ImFont* Fonts::add(Bytes& text, const char* name) {
+    constexpr float kSize = 16;
+    ImFontAtlas* atlas = ImGui::GetIO().Fonts;
+    const auto config = [&](bool merge) {
+        ImFontConfig c;
+        c.FontDataOwnedByAtlas = false;
+        c.MergeMode = merge;
+        std::snprintf(c.Name, sizeof c.Name, "%s", name);
+        return c;
+    };
+    ImFontConfig base = config(false);
+    ImFont* font = atlas->AddFontFromMemoryTTF(text.data(), static_cast<int>(text.size()), kSize, &base);
+    if (!chinese_bytes_.empty()) {
+        ImFontConfig chinese = config(true);
+        chinese.FontNo = static_cast<ImU32>(chinese_index_);
+        atlas->AddFontFromMemoryTTF(chinese_bytes_.data(), static_cast<int>(chinese_bytes_.size()), kSize, &chinese);
+    }
+    ImFontConfig icons = config(true);
+    icons.GlyphOffset = {0, 1};
+    atlas->AddFontFromMemoryTTF(icon_bytes_.data(), static_cast<int>(icon_bytes_.size()), kSize * 0.85f, &icons);
+    return font;
+}
+
+}  // namespace moescope::app

@@ -1,0 +1,59 @@
+#include "app/layouts.hpp"
+
+#include <imgui_internal.h>
+
+namespace moescope::app {
+namespace {
+
+void dock(std::initializer_list<const char*> panels, ImGuiID node) {
+    for (const char* panel : panels)
+        ImGui::DockBuilderDockWindow(panel_window_id(panel).c_str(), node);
+}
+
+/// Left: runs above knobs. Middle: training above expert load, with what is needed less often as tabs behind.
+void build_training(ImGuiID root) {
+    ImGuiID left = 0, middle = 0, top = 0, bottom = 0, upper_left = 0, lower_left = 0;
+    ImGui::DockBuilderSplitNode(root, ImGuiDir_Left, 0.225f, &left, &middle);
+    ImGui::DockBuilderSplitNode(left, ImGuiDir_Up, 0.27f, &upper_left, &lower_left);
+    ImGui::DockBuilderSplitNode(middle, ImGuiDir_Up, 0.5f, &top, &bottom);
+    dock({"runs", "models"}, upper_left);
+    dock({"knobs"}, lower_left);
+    dock({"training", "compare", "probe", "manual"}, top);
+    dock({"expert_load", "log", "nodes"}, bottom);
+}
+
+/// One large panel; the library, the log and the manual behind it as tabs below.
+void build_wide(ImGuiID root, const char* main_panel) {
+    ImGuiID top = 0, bottom = 0;
+    ImGui::DockBuilderSplitNode(root, ImGuiDir_Down, 0.24f, &bottom, &top);
+    dock({"training", "expert_load", "compare", "probe", "manual"}, top);
+    dock({main_panel}, top);
+    dock({"models", "log", "nodes", "runs", "knobs"}, bottom);
+}
+
+}  // namespace
+
+std::string panel_window_id(const std::string& key) {
+    return "###panel." + key;
+}
+
+std::vector<std::string> default_panels(const std::string& layout) {
+    if (layout == "compare")
+        return {"compare", "models", "log"};
+    if (layout == "probe")
+        return {"probe", "models", "log"};
+    return {"runs", "knobs", "training", "expert_load", "models", "nodes", "log"};
+}
+
+void build_layout(const std::string& layout, ImGuiID dockspace, ImVec2 size) {
+    ImGui::DockBuilderRemoveNode(dockspace);
+    ImGui::DockBuilderAddNode(dockspace, ImGuiDockNodeFlags_DockSpace);
+    ImGui::DockBuilderSetNodeSize(dockspace, size);
+    if (layout == "training")
+        build_training(dockspace);
+    else
+        build_wide(dockspace, layout.c_str());
+    ImGui::DockBuilderFinish(dockspace);
+}
+
+}  // namespace moescope::app

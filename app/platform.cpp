@@ -1,0 +1,199 @@
+#include "app/platform.hpp"
+
+#include <GLFW/glfw3.h>
+#include <imgui_impl_glfw.h>
+#include <imgui_impl_opengl3.h>
+#include <implot.h>
+
+#include <algorithm>
+#include <chrono>
+#include <cstring>
+#include <stdexcept>
+#include <utility>
+
+
+namespace moescope::app {
+namespace {
+
+std::string glfw_reason() {
+    const char* text = nullptr;
+    glfwGetError(&text);
+    return text != nullptr ? text : "no reason given";
+}
+
+}  // namespace
+
+Platform::Platform(const PlatformOptions& options) : options_(options) {
+    // X11 also on Wayland desktops: GLFW has no text input protocol for Wayland, so Chinese could not be typed there.
+    glfwInitHint(GLFW_PLATFORM, options_.headless ? GLFW_PLATFORM_NULL : GLFW_PLATFORM_X11);
+    if (!glfwInit())
+        throw std::runtime_error("cannot open the display (" + glfw_reason() + "); set DISPLAY, or use --tour DIR, which needs none");
+    try {
+        create_window();
+    } catch (...) {
+        glfwTerminate();
+        throw;
+    }
+    ImGui::CreateContext();
+    ImPlot::CreateContext();
+    ImGuiIO& io = ImGui::GetIO();
+    io.IniFilename = nullptr;  // layouts are kept in our settings
+    io.ConfigFlags |= ImGuiConfigFlags_DockingEnable | ImGuiConfigFlags_NavEnableKeyboard;
+    io.ConfigDockingAlwaysTabBar = true;
+    io.ConfigInputTextCursorBlink = false;  // a blinking caret would need frames
+    io.ConfigWindowsMoveFromTitleBarOnly = true;
+    io.ConfigErrorRecoveryEnableAssert = false;
+    install_callbacks();
+    ImGui_ImplGlfw_InitForOpenGL(window_, true);
+    ImGui_ImplOpenGL3_Init("#version 330 core");
+}
+
+Platform::~Platform() {
+    ImGui_ImplOpenGL3_Shutdown();
+    ImGui_ImplGlfw_Shutdown();
+    ImPlot::DestroyContext();
+    ImGui::DestroyContext();
+    glfwDestroyWindow(window_);
+    glfwTerminate();
+}
+
+void Platform::create_window() {
+    glfwWindowHint(GLFW_CONTEXT_VERSION_MAJOR, 3);
+    glfwWindowHint(GLFW_CONTEXT_VERSION_MINOR, 3);
+    glfwWindowHint(GLFW_OPENGL_PROFILE, GLFW_OPENGL_CORE_PROFILE);
+    if (options_.headless)
+        glfwWindowHint(GLFW_CONTEXT_CREATION_API, GLFW_EGL_CONTEXT_API);
+    glfwWindowHintString(GLFW_X11_CLASS_NAME, "moescope");
+    glfwWindowHintString(GLFW_X11_INSTANCE_NAME, "moescope");
+    window_ = glfwCreateWindow(options_.width, options_.height, options_.title.c_str(), nullptr, nullptr);
+    if (window_ == nullptr)
+        throw std::runtime_error("cannot create a window with OpenGL 3.3 (" + glfw_reason() +
+                                 "); install the driver of your graphics card or the package libgl1-mesa-dri");
+    glfwSetWindowSizeLimits(window_, 800, 500, GLFW_DONT_CARE, GLFW_DONT_CARE);
+    glfwMakeContextCurrent(window_);
+    glfwSwapInterval(options_.headless ? 0 : 1);
+}
+
+Platform& Platform::of(GLFWwindow* window) {
+    return *static_cast<Platform*>(glfwGetWindowUserPointer(window));
+}
+
+void Platform::install_callbacks() {
+    // ImGui's back end calls these first and then does its own work.
+    glfwSetWindowUserPointer(window_, this);
+    glfwSetKeyCallback(window_, [](GLFWwindow* w, int, int, int, int) { of(w).input_ = true; });
+    glfwSetCharCallback(window_, [](GLFWwindow* w, unsigned) { of(w).input_ = true; });
+    glfwSetMouseButtonCallback(window_, [](GLFWwindow* w, int, int, int) { of(w).input_ = true; });
+    glfwSetCursorPosCallback(window_, [](GLFWwindow* w, double, double) { of(w).input_ = true; });
+    glfwSetScrollCallback(window_, [](GLFWwindow* w, double, double) { of(w).input_ = true; });
+    glfwSetCursorEnterCallback(window_, [](GLFWwindow* w, int) { of(w).input_ = true; });
+    glfwSetWindowFocusCallback(window_, [](GLFWwindow* w, int) { of(w).input_ = true; });
+    glfwSetWindowCloseCallback(window_, [](GLFWwindow* w) { of(w).input_ = true; });
+    glfwSetWindowRefreshCallback(window_, [](GLFWwindow* w) { of(w).input_ = true; });
+    glfwSetFramebufferSizeCallback(window_, [](GLFWwindow* w, int, int) { of(w).input_ = true; });
+    glfwSetDropCallback(window_, [](GLFWwindow* w, int count, const char** paths) {
+        of(w).input_ = true;
+        of(w).dropped_.insert(of(w).dropped_.end(), paths, paths + count);
+    });
+}
+
+void Platform::begin_frame() {
+    ImGui_ImplOpenGL3_NewFrame();
+    ImGui_ImplGlfw_NewFrame();
+}
+
+void Platform::end_frame() {
+    ImGui::Render();
+}
+
+void Platform::present() {
+    int width = 0, height = 0;
+    glfwGetFramebufferSize(window_, &width, &height);
+    glViewport(0, 0, width, height);
+    const ImVec4 color = ImGui::GetStyleColorVec4(ImGuiCol_DockingEmptyBg);
+    glClearColor(color.x, color.y, color.z, 1);
+    glClear(GL_COLOR_BUFFER_BIT);
+    ImGui_ImplOpenGL3_RenderDrawData(ImGui::GetDrawData());
+    if (options_.headless)
+        glFinish();  // nothing is swapped: the pixels stay in the off-screen buffer
+    else
+        glfwSwapBuffers(window_);
+}
+
+Image Platform::read_pixels() const {
+    Image image;
+    glfwGetFramebufferSize(window_, &image.width, &image.height);
+    const std::size_t row = static_cast<std::size_t>(image.width) * 4;
+    image.rgba.resize(row * static_cast<std::size_t>(image.height));
+    // After a swap the frame is in the front buffer.
+    glReadBuffer(options_.headless ? GL_BACK : GL_FRONT);
+    glPixelStorei(GL_PACK_ALIGNMENT, 1);
+    glReadPixels(0, 0, image.width, image.height, GL_RGBA, GL_UNSIGNED_BYTE, image.rgba.data());
+    glReadBuffer(GL_BACK);
+    for (int y = 0; y < image.height / 2; ++y)  // OpenGL's first row is the lowest
+        std::swap_ranges(image.rgba.begin() + static_cast<std::ptrdiff_t>(row) * y, image.rgba.begin() + static_cast<std::ptrdiff_t>(row) * (y + 1),
+                         image.rgba.begin() + static_cast<std::ptrdiff_t>(row) * (image.height - 1 - y));
+    return image;
+}
+
+void Platform::wait(double timeout_seconds) {
+    if (!options_.headless) {
+        if (timeout_seconds < 0)
+            glfwWaitEvents();
+        else
+            glfwWaitEventsTimeout(std::max(timeout_seconds, 0.0005));
+        return;
+    }
+    glfwPollEvents();  // GLFW's null platform cannot wait
+    std::unique_lock lock(mutex_);
+    const auto woken = [this] { return woken_; };
+    if (timeout_seconds < 0)
+        condition_.wait(lock, woken);
+    else
+        condition_.wait_for(lock, std::chrono::duration<double>(timeout_seconds), woken);
+    woken_ = false;
+}
+
+void Platform::wake() {
+    if (!options_.headless) {
+        glfwPostEmptyEvent();
+        return;
+    }
+    const std::lock_guard lock(mutex_);
+    woken_ = true;
+    condition_.notify_one();
+}
+
+bool Platform::take_input() {
+    return std::exchange(input_, false);
+}
+
+std::vector<std::string> Platform::take_dropped() {
+    return std::exchange(dropped_, {});
+}
+
+bool Platform::should_close() const {
+    return glfwWindowShouldClose(window_) != 0;
+}
+
+void Platform::set_should_close(bool close) {
+    glfwSetWindowShouldClose(window_, close ? 1 : 0);
+}
+
+void Platform::set_size(int width, int height) {
+    glfwSetWindowSize(window_, width, height);
+    input_ = true;
+}
+
+void Platform::size(int& width, int& height) const {
+    glfwGetWindowSize(window_, &width, &height);
+}
+
+float Platform::content_scale() const {
+    float x = 1, y = 1;
+    if (!options_.headless)
+        glfwGetWindowContentScale(window_, &x, &y);
+    return std::clamp(x, 0.5f, 4.0f);
+}
+
+}  // namespace moescope::app

@@ -1,0 +1,39 @@
+// What the window remembers between starts: language, theme, text size, window size, layouts.
+#pragma once
+
+#include <filesystem>
+#include <map>
+#include <string>
+#include <vector>
+
+namespace moescope::app {
+
+/// A named arrangement as the person left it.
+struct SavedLayout {
+    std::string ini;                  ///< Dear ImGui's own text: window places and dock nodes
+    std::vector<std::string> panels;  ///< keys of the visible panels
+};
+
+struct Settings {
+    std::string language;  ///< "en", "zh"; empty: that of the system
+    bool dark = true;
+    float text_scale = 1;  ///< 0.6 to 2.5
+    int width = 1600, height = 900;
+    bool welcome_done = false;
+    std::string layout = "training";
+    std::map<std::string, SavedLayout> layouts;
+};
+
+/// $XDG_CONFIG_HOME/moescope (or ~/.config/moescope).
+std::filesystem::path settings_folder();
+/// $XDG_DATA_HOME/moescope/sessions (or ~/.local/share/...).
+std::filesystem::path sessions_folder();
+/// A missing or damaged file gives the defaults; values out of range are ignored one by one.
+Settings load_settings(const std::filesystem::path& file);
+std::string settings_text(const Settings& settings);
+/// "en" or "zh" by LC_ALL, LC_MESSAGES, LANG.
+std::string system_language();
+/// A folder for a new session: sessions_folder()/<date-time>, or the newest one there when nothing happened in it yet.
+std::filesystem::path new_session_folder();
+
+}  // namespace moescope::app

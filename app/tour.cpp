@@ -1,0 +1,449 @@
+#include "app/tour.hpp"
+
+#include <algorithm>
+#include <array>
+#include <cmath>
+#include <cstdio>
+#include <fstream>
+#include <functional>
+#include <nlohmann/json.hpp>
+#include <stdexcept>
+
+#include "app/background.hpp"
+#include "app/platform.hpp"
+#include "app/workbench.hpp"
+
+namespace moescope::app {
+namespace {
+
+namespace fs = std::filesystem;
+using client::RunState;
+
+class Tour {
+   public:
+    Tour(Workbench& workbench, Platform& platform, const TourOptions& options, fs::path folder)
+        : workbench_(workbench), platform_(platform), options_(options), folder_(std::move(folder)) {}
+    int run();
+
+   private:
+    struct Step {
+        const char* name;
+        void (Tour::*body)();
+    };
+
+    // What the steps are made of.
+    void frames(int count);
+    void wait(double seconds, const std::string& what, const std::function<bool()>& condition);
+    void check(bool condition, const std::string& what) const;
+    void command(const std::string& key);
+    void picture(const std::string& name);
+    client::CommandResult result(client::CommandId id, double seconds);
+    const client::TrainingRun& training() const;
+    double newest_step() const;
+    std::vector<const client::Generation*> answers(const std::string& group) const;
+    void compare(const char* picture_name);
+    void write_timing();
+
+    // The steps, in order.
+    void greet();
+    void start_training();
+    void learn();
+    void turn_knobs();
+    void pause_and_step();
+    void save_checkpoint();
+    void look_at_experts();
+    void stop_training();
+    void compare_english();
+    void compare_chinese();
+    void cancel_comparison();
+    void run_probe();
+    void override_label();
+    void show_library();
+    void refuse_pickle();
+    void speak_chinese();
+    void large_window();
+    void write_report();
+
+    Workbench& workbench_;
+    Platform& platform_;
+    TourOptions options_;
+    fs::path folder_;
+    int picture_ = 0;
+    nlohmann::json seconds_ = nlohmann::json::object();
+};
+
+void Tour::frames(int count) {
+    for (int i = 0; i < count; ++i) {
+        platform_.wait(0.01);
+        workbench_.frame();
+    }
+}
+
+/// Draws four frames a second until the condition holds: the machine's cores belong to the node meanwhile.
+void Tour::wait(double seconds, const std::string& what, const std::function<bool()>& condition) {
+    const double end = client::now_seconds() + seconds;
+    double next = 0;
+    while (!condition()) {
+        if (client::now_seconds() > end) {
+            std::string problem = "after " + std::to_string(static_cast<int>(seconds)) + " s there is still not: " + what;
+            for (const Notice& notice : workbench_.notices().list())
+                if (notice.error)
+                    problem += "\n  the window said: " + notice.text;
+            throw std::runtime_error(problem);
+        }
+        platform_.wait(0.05);
+        if (client::now_seconds() >= next) {
+            workbench_.frame();
+            next = client::now_seconds() + 0.25;
+        }
+    }
+    frames(3);
+}
+
+void Tour::check(bool condition, const std::string& what) const {
+    if (!condition)
+        throw std::runtime_error("not true: " + what);
+}
+
+void Tour::command(const std::string& key) {
+    check(workbench_.command(key), "the command " + key + " is available");
+    frames(2);
+}
+
+void Tour::picture(const std::string& name) {
+    frames(4);
+    int width = 0, height = 0;
+    platform_.size(width, height);
+    ++picture_;
+    const fs::path file = folder_ / ((picture_ < 10 ? "0" : "") + std::to_string(picture_) + "-" + name + "-" + workbench_.text().code() + "-" + std::to_string(width) + "x" +
+                                     std::to_string(height) + ".png");
+    workbench_.save_screenshot(file);
+    workbench_.flush_background();
+    std::error_code error;
+    check(fs::file_size(file, error) > 10'000 && !error, "the picture " + file.string() + " was written");
+}
+
+client::CommandResult Tour::result(client::CommandId id, double seconds) {
+    wait(seconds, "an answer of the node to a command", [&] {
+        const auto found = workbench_.snapshot().results.find(id);
+        return found != workbench_.snapshot().results.end() && found->second.state != client::CommandResult::State::pending;
+    });
+    return workbench_.snapshot().results.at(id);
+}
+
+const client::TrainingRun& Tour::training() const {
+    check(!workbench_.snapshot().training.empty(), "there is a training run");
+    return *workbench_.snapshot().training.rbegin()->second;
+}
+
+double Tour::newest_step() const {
+    return training().step.empty() ? 0 : training().step.back();
+}
+
+void Tour::greet() {
+    wait(30, "a connection to the node",
+         [this] { return workbench_.snapshot().link.state == client::Link::State::connected && !workbench_.snapshot().models.empty(); });
+    check(workbench_.welcome_visible(), "a first start shows the welcome page");
+    picture("welcome");
+    command("help.welcome");
+    command("view.layout_training");
+    picture("training-empty");
+}
+
+void Tour::start_training() {
+    command("run.start");
+    wait(90, "a running training run with its first step",
+         [this] { return !workbench_.snapshot().training.empty() && training().state == RunState::running && newest_step() >= 1; });
+}
+
+void Tour::learn() {
+    wait(330, std::to_string(options_.steps) + " steps, an evaluation in both languages and a sample in each", [this] {
+        const client::TrainingRun& run = training();
+        const auto has = [&](const char* language) {
+            return std::any_of(run.samples.begin(), run.samples.end(), [&](const auto& s) { return s.language == language && !s.text.empty(); });
+        };
+        return newest_step() >= options_.steps && !run.evaluation_english.empty() && !run.evaluation_chinese.empty() && has("en") && has("zh");
+    });
+    const client::TrainingRun& run = training();
+    const auto mean = [&](std::size_t first, std::size_t last) {
+        double sum = 0;
+        for (std::size_t i = first; i < last; ++i)
+            sum += run.cross_entropy[i];
+        return sum / static_cast<double>(last - first);
+    };
+    const std::size_t n = run.cross_entropy.size();
+    check(mean(n - 10, n) < 0.9 * mean(0, 10), "the loss fell by more than a tenth");
+    picture("training");
+}
+
+void Tour::turn_knobs() {
+    const client::TrainingRun& run = training();
+    const double rate = run.learning_rate.back() * 0.5;
+    const double balance = run.balance_coefficient.back() * 2 + 0.001;
+    const std::uint32_t id = run.id;
+    for (const auto& [name, value] : {std::pair{"learning_rate", rate}, std::pair{"balance_coefficient", balance}})
+        check(result(workbench_.client().send("train.set", {{"run", id}, {name, value}}), 20).state == client::CommandResult::State::done,
+              std::string("the node took ") + name);
+    wait(60, "both changes as events and in the steps", [&] {
+        std::size_t changes = 0;
+        for (const client::RunEvent& event : training().events)
+            changes += event.kind == "knob" ? 1 : 0;
+        return changes >= 2 && std::fabs(training().balance_coefficient.back() - balance) < 1e-9;
+    });
+    const double here = newest_step();
+    wait(60, "ten more steps", [&] { return newest_step() >= here + 10; });
+    picture("training-knobs");
+}
+
+void Tour::pause_and_step() {
+    command("run.pause");
+    wait(30, "a paused run", [this] { return training().state == RunState::paused; });
+    frames(2);
+    const double before = newest_step();
+    command("run.step");
+    wait(30, "exactly one more step", [&] { return newest_step() >= before + 1; });
+    check(newest_step() == before + 1 && training().state == RunState::paused, "a single step is one step, and the run stays paused");
+    picture("training-paused");
+    command("run.pause");
+    wait(30, "a run that goes on", [&] { return training().state == RunState::running && newest_step() > before + 1; });
+}
+
+void Tour::save_checkpoint() {
+    const std::uint64_t before = training().last_checkpoint;
+    command("run.checkpoint");
+    wait(60, "a new checkpoint", [&] { return training().last_checkpoint > before; });
+}
+
+void Tour::look_at_experts() {
+    workbench_.selection().layer = std::max(0, training().layers / 2);
+    workbench_.selection().expert = 0;
+    for (const char* mode : {"load.english", "load.chinese", "load.difference"}) {
+        command(mode);
+        frames(2);
+        if (std::string_view(mode) == "load.difference")
+            picture("expert-load-difference");
+    }
+    command("load.all");
+    picture("expert-load");
+}
+
+void Tour::stop_training() {
+    command("run.stop");
+    wait(60, "a stopped run", [this] { return training().state == RunState::stopped; });
+}
+
+/// Generations of one comparison.
+std::vector<const client::Generation*> Tour::answers(const std::string& group) const {
+    std::vector<const client::Generation*> found;
+    for (const auto& [id, answer] : workbench_.snapshot().generations)
+        if (answer->group == group)
+            found.push_back(answer.get());
+    return found;
+}
+
+void Tour::compare(const char* picture_name) {
+    const std::size_t before = workbench_.snapshot().generations.size();
+    command("compare.run");
+    wait(60, "two answers that have begun", [&] { return workbench_.snapshot().generations.size() >= before + 2; });
+    const std::string group = workbench_.snapshot().generations.rbegin()->second->group;
+    wait(150, "two finished answers", [&] {
+        const auto both = answers(group);
+        return both.size() >= 2 && std::all_of(both.begin(), both.end(), [](const auto* a) { return a->state == RunState::done; });
+    });
+    for (const client::Generation* answer : answers(group))
+        check(!answer->text.empty() && !answer->tokens.empty() && !answer->stop.empty(), answer->model + " answered with text, tokens and a stop reason");
+    picture(picture_name);
+}
+
+void Tour::compare_english() {
+    command("view.layout_compare");
+    frames(3);
+    compare("compare-english-prompt");
+}
+
+void Tour::compare_chinese() {
+    command("compare.swap_language");
+    compare("compare-chinese-prompt");
+}
+
+void Tour::cancel_comparison() {
+    const std::size_t before = workbench_.snapshot().generations.size();
+    command("compare.run");
+    wait(60, "a first token", [&] {
+        const auto& all = workbench_.snapshot().generations;
+        return all.size() >= before + 1 &&
+               std::any_of(all.begin(), all.end(), [](const auto& g) { return g.second->state == RunState::running && !g.second->tokens.empty(); });
+    });
+    command("compare.cancel");
+    wait(20, "no answer that still runs", [&] {
+        const auto& all = workbench_.snapshot().generations;
+        return std::none_of(all.begin(), all.end(), [](const auto& g) {
+            return g.second->state == RunState::running || g.second->state == RunState::planned;
+        });
+    });
+    check(workbench_.snapshot().generations.rbegin()->second->stop == "cancelled" ||
+              std::prev(workbench_.snapshot().generations.end(), 2)->second->stop == "cancelled",
+          "a cancelled answer says so");
+    command("compare.swap_language");
+}
+
+/// The whole starter set over the two default models; answers are cut at 48 tokens to keep the tour short.
+void Tour::run_probe() {
+    command("view.layout_probe");
+    picture("probe-empty");
+    const auto started = result(
+        workbench_.client().send("probe.start", {{"set", "starter"}, {"models", {"qwen2.5-coder-0.5b", "smollm2-135m"}}, {"draws", 1}, {"max_tokens", 48}}), 30);
+    check(started.state == client::CommandResult::State::done, "the probe run starts: " + started.error);
+    const auto run = [this]() -> const client::ProbeRun& { return *workbench_.snapshot().probes.rbegin()->second; };
+    wait(60, "first probe answers", [&] { return !workbench_.snapshot().probes.empty() && run().draws.size() >= 4; });
+    command("probes.pause");
+    wait(30, "a paused probe run", [&] { return run().state == RunState::paused; });
+    picture("probe-paused");
+    command("probes.pause");
+    wait(420, "all probe answers", [&] { return run().state == RunState::done && run().draws.size() >= run().planned && run().planned >= 96; });
+    wait(30, "statistics", [&] { return run().statistics.is_object() && !run().statistics.empty(); });
+    picture("probe");
+}
+
+void Tour::override_label() {
+    const auto run = [this]() -> const client::ProbeRun& { return *workbench_.snapshot().probes.rbegin()->second; };
+    const client::ProbeDraw draw = *run().draws.front();
+    const std::string value = draw.delivery == "refused" ? "answered" : "refused";
+    const auto answer = result(workbench_.client().send("probe.label", {{"run", run().id}, {"item", draw.item}, {"model", draw.model}, {"language", draw.language},
+                                                                       {"draw", draw.draw}, {"field", "delivery"}, {"value", value}, {"coder", "tour"}}), 20);
+    check(answer.state == client::CommandResult::State::done, "the label is taken: " + answer.error);
+    wait(20, "the label of a person", [&] { return run().draws.front()->labelled_by_person && run().draws.front()->delivery == value; });
+    picture("probe-label");
+}
+
+void Tour::show_library() {
+    std::size_t available = 0;
+    for (const client::ModelEntry& model : workbench_.snapshot().models)
+        available += model.available && !model.sha256.empty() ? 1 : 0;
+    check(available >= 2, "two models with their hashes are in the library");
+    command("view.layout_training");
+    for (const char* panel : {"models", "nodes", "log", "manual"}) {
+        workbench_.show_panel(panel);
+        picture(std::string("panel-") + panel);
+    }
+    workbench_.show_panel("manual", false);
+    for (const char* panel : {"runs", "training", "expert_load"}) {
+        workbench_.show_panel(panel);
+        frames(3);
+    }
+}
+
+void Tour::refuse_pickle() {
+    const fs::path file = folder_ / "hostile.pt";
+    write_file(file, "\x80\x02" "ccollections\nOrderedDict\n.");
+    const std::uint64_t before = workbench_.notices().count();
+    workbench_.drop({file.string()});
+    wait(20, "a refusal of the dropped pickle file", [&] { return workbench_.notices().count() > before && workbench_.notices().list().back().error; });
+    check(workbench_.notices().list().back().text.find("pickle") != std::string::npos, "the refusal names pickle: " + workbench_.notices().list().back().text);
+    picture("pickle-refused");
+    std::error_code error;
+    fs::remove(file, error);
+}
+
+void Tour::speak_chinese() {
+    if (workbench_.text().code() != "zh")
+        command("view.language");
+    check(workbench_.text().code() == "zh", "the window speaks Chinese");
+    check(!workbench_.chinese_font().empty(), "there is a font with Chinese characters");
+    for (const char* layout : {"view.layout_training", "view.layout_compare", "view.layout_probe"}) {
+        command(layout);
+        picture(std::string(layout).substr(std::string("view.layout_").size()));
+    }
+    command("help.palette");
+    picture("palette");
+    ImGui::GetIO().AddKeyEvent(ImGuiKey_Escape, true);
+    ImGui::GetIO().AddKeyEvent(ImGuiKey_Escape, false);
+    frames(3);
+    command("help.welcome");
+    picture("welcome");
+    command("help.welcome");
+}
+
+void Tour::large_window() {
+    platform_.set_size(1920, 1080);
+    for (int pass = 0; pass < 2; ++pass) {
+        for (const char* layout : {"view.layout_training", "view.layout_compare", "view.layout_probe"}) {
+            command(layout);
+            frames(3);
+            picture(std::string(layout).substr(std::string("view.layout_").size()));
+        }
+        command("view.language");
+    }
+}
+
+void Tour::write_report() {
+    const fs::path file = folder_ / "report.html";
+    const auto written = result(workbench_.client().send("report.write", {{"path", file.string()}}), 60);
+    check(written.state == client::CommandResult::State::done, "the report is written: " + written.error);
+    std::ifstream in(file, std::ios::binary);
+    const std::string html((std::istreambuf_iterator<char>(in)), std::istreambuf_iterator<char>());
+    check(html.find("<svg") != std::string::npos && html.find("<table") != std::string::npos, "the report holds plots and tables");
+}
+
+void Tour::write_timing() {
+    const FrameTimes::Summary times = workbench_.frame_times().summary();
+    const nlohmann::json json = {{"frame_build_ms", {{"mean", times.mean}, {"p95", times.p95}, {"max", times.max}, {"frames", times.frames}}},
+                                 {"frames_total", workbench_.frame_times().frames()},
+                                 {"step_seconds", seconds_}};
+    const std::string problem = write_file(folder_ / "timing.json", json.dump(2) + "\n");
+    if (!problem.empty())
+        std::fprintf(stderr, "moescope: %s\n", problem.c_str());
+}
+
+int Tour::run() {
+    constexpr std::array steps = {Step{"connect and greet", &Tour::greet},
+                                  Step{"start training", &Tour::start_training},
+                                  Step{"learn", &Tour::learn},
+                                  Step{"turn knobs", &Tour::turn_knobs},
+                                  Step{"pause and single step", &Tour::pause_and_step},
+                                  Step{"checkpoint", &Tour::save_checkpoint},
+                                  Step{"expert load", &Tour::look_at_experts},
+                                  Step{"stop training", &Tour::stop_training},
+                                  Step{"compare, English prompt", &Tour::compare_english},
+                                  Step{"compare, Chinese prompt", &Tour::compare_chinese},
+                                  Step{"cancel a comparison", &Tour::cancel_comparison},
+                                  Step{"probe", &Tour::run_probe},
+                                  Step{"override a label", &Tour::override_label},
+                                  Step{"models, nodes, log, manual", &Tour::show_library},
+                                  Step{"refuse a pickle file", &Tour::refuse_pickle},
+                                  Step{"Chinese window", &Tour::speak_chinese},
+                                  Step{"large window", &Tour::large_window},
+                                  Step{"report", &Tour::write_report}};
+    std::error_code error;
+    fs::create_directories(folder_, error);
+    for (const Step& step : steps) {
+        const double start = client::now_seconds();
+        std::printf("tour: %s ...", step.name);
+        std::fflush(stdout);
+        try {
+            (this->*step.body)();
+        } catch (const std::exception& problem) {
+            std::printf(" FAILED\n");
+            std::fprintf(stderr, "moescope: tour step \"%s\": %s\n", step.name, problem.what());
+            workbench_.save_screenshot(folder_ / "failed.png");
+            workbench_.flush_background();
+            write_timing();
+            return 1;
+        }
+        seconds_[step.name] = client::now_seconds() - start;
+        std::printf(" %.1f s\n", client::now_seconds() - start);
+    }
+    write_timing();
+    const FrameTimes::Summary times = workbench_.frame_times().summary();
+    std::printf("tour: done, %d pictures and report.html in %s; frames built in %.2f ms (95th percentile %.2f ms)\n", picture_, folder_.c_str(), times.mean,
+                times.p95);
+    return 0;
+}
+
+}  // namespace
+
+int run_tour(Workbench& workbench, Platform& platform, const TourOptions& options, const fs::path& folder) {
+    return Tour(workbench, platform, options, folder).run();
+}
+
+}  // namespace moescope::app

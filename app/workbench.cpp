@@ -1,0 +1,417 @@
+// Life of the workbench: start, frames on demand, snapshots, settings, files. Commands and drawing are in the two files beside.
+#include "app/workbench.hpp"
+
+#include <imgui_internal.h>
+
+#include <algorithm>
+#include <chrono>
+#include <fstream>
+#include <sstream>
+#include <utility>
+
+#include "app/layouts.hpp"
+#include "panels/manual.hpp"
+#include "panels/panels.hpp"
+#include "panels/ui/widgets.hpp"
+
+namespace moescope::app {
+namespace {
+
+constexpr double kSettle = 0.6;          ///< seconds after input in which a few more frames come: tooltips appear with a delay
+constexpr double kStreamInterval = 1.0 / 30;  ///< shortest time between frames that only new data asks for
+constexpr double kSaveDelay = 1.5;
+
+std::string read_text(const std::filesystem::path& file) {
+    std::ifstream in(file, std::ios::binary);
+    std::ostringstream text;
+    text << in.rdbuf();
+    return text.str();
+}
+
+std::filesystem::path settings_file(const std::filesystem::path& folder) {
+    return folder / "settings.json";
+}
+
+}  // namespace
+
+Workbench::Workbench(Platform& platform, WorkbenchOptions options)
+    : platform_(platform),
+      options_(std::move(options)),
+      settings_(options_.settings_folder.empty() ? Settings{} : load_settings(settings_file(options_.settings_folder))),
+      background_([&platform] { platform.wake(); }),
+      dialogs_(options_.native_dialogs) {
+    if (!options_.language.empty())
+        settings_.language = options_.language;
+    if (settings_.language.empty())
+        settings_.language = system_language();
+    if (options_.scale > 0)
+        settings_.text_scale = std::clamp(options_.scale, 0.6f, 2.5f);
+    english_ = ui::Language::load(options_.assets / "languages" / "en", "en");
+    chinese_ = ui::Language::load(options_.assets / "languages" / "zh", "zh");
+    set_language(settings_.language);
+    theme_ = ui::make_theme(settings_.dark);
+    fonts_.load(options_.assets / "fonts");
+    fonts_.add_to_atlas();
+    for (auto& panel : panels::make_all())
+        slots_.push_back({std::move(panel), false, false});
+    welcome_ = !settings_.welcome_done;
+    add_commands();
+    load_manual();
+    start_client();
+    if (fonts_.chinese_file().empty())
+        notify((*text_)("notice.no_chinese_font"), true);
+}
+
+Workbench::~Workbench() {
+    remember_layout();
+    save_settings_if_due(true);
+    client_.reset();
+    for (std::thread& thread : retiring_)
+        thread.join();
+}
+
+void Workbench::start_client() {
+    client::ClientOptions client_options;
+    client_options.node_program = options_.node_program;
+    client_options.session = options_.session;
+    client_options.node_arguments = options_.node_arguments;
+    client_ = std::make_unique<client::NodeClient>(std::move(client_options), [&platform = platform_] { platform.wake(); });
+    snapshot_ = client_->snapshot();
+    seen_results_.clear();
+    selection_ = {};
+    recovery_ = {};
+}
+
+/// Ending a client may take seconds (the node writes a checkpoint): a thread of its own waits for it.
+void Workbench::retire_client() {
+    std::shared_ptr<client::NodeClient> old = std::move(client_);
+    retiring_.emplace_back([old = std::move(old)]() mutable { old.reset(); });
+}
+
+void Workbench::load_manual() {
+    background_.post([this, docs = options_.assets / "docs"]() -> Background::Completion {
+        return [this, en = read_text(docs / "manual-en.md"), zh = read_text(docs / "manual-zh.md")] {
+            if (Slot* manual = slot("manual"))
+                panels::set_manual(*manual->panel, en, zh);
+        };
+    });
+}
+
+void Workbench::open_session(const std::filesystem::path& folder) {
+    background_.post([this, folder]() -> Background::Completion {
+        std::error_code error;
+        const bool good = std::filesystem::is_regular_file(folder / "manifest.json", error) ||
+                          std::filesystem::is_regular_file(folder / "session.db", error);
+        return [this, folder, good] {
+            if (!good) {
+                notify(text_->format("notice.not_a_session", {{"path", folder.string()}}), true);
+                return;
+            }
+            retire_client();
+            options_.session = folder;
+            start_client();
+            notify(text_->format("notice.session_opened", {{"path", folder.string()}}), false);
+        };
+    });
+}
+
+void Workbench::drop(const std::vector<std::string>& paths) {
+    for (const std::string& path : paths)
+        background_.post([this, path]() -> Background::Completion {
+            std::error_code error;
+            const bool session = std::filesystem::is_directory(path, error) &&
+                                 (std::filesystem::exists(std::filesystem::path(path) / "session.db", error) ||
+                                  std::filesystem::exists(std::filesystem::path(path) / "segments", error));
+            return [this, path, session] {
+                if (session) {
+                    open_session(path);
+                    return;
+                }
+                client_->send("models.add", {{"path", path}});
+                show_panel("models");
+            };
+        });
+}
+
+void Workbench::run() {
+    while (!quit_ && !platform_.should_close()) {
+        platform_.wait(wait_time(client::now_seconds()));
+        background_.finish();
+        const double now = client::now_seconds();
+        if (platform_.take_input()) {
+            last_input_ = now;
+            wanted_frames_ = 3;
+        }
+        if (wait_time(now) <= 0)
+            frame();
+        save_settings_if_due(false);
+    }
+}
+
+/// Seconds until the next frame is due; 0: now, below 0: when something happens.
+double Workbench::wait_time(double now) const {
+    if (wanted_frames_ > 0)
+        return 0;
+    double wait = -1;
+    const auto at_most = [&](double seconds) {
+        seconds = std::max(seconds, 0.0);
+        wait = wait < 0 ? seconds : std::min(wait, seconds);
+    };
+    const double since = now - last_frame_;
+    if (client_->snapshot()->version != drawn_version_)
+        at_most(kStreamInterval - since);
+    if (now - last_input_ < kSettle)
+        at_most(0.1 - since);
+    if (dialogs_.open())
+        at_most(0.2 - since);
+    if (snapshot_->link.state != client::Link::State::connected && snapshot_->link.state != client::Link::State::refused)
+        at_most(0.5 - since);  // the age of the data grows
+    if (settings_due_ > 0 && wait < 0)
+        wait = std::max(0.01, settings_due_ - now);
+    return wait;
+}
+
+void Workbench::frame() {
+    take_snapshot();
+    background_.finish();
+    drop(platform_.take_dropped());
+    if (style_due_)
+        apply_style();
+    platform_.begin_frame();
+    const auto start = std::chrono::steady_clock::now();
+    if (layout_due_)
+        apply_layout();
+    ImGui::NewFrame();
+    ui::Context ctx = context();
+    draw(ctx);
+    platform_.end_frame();
+    frame_times_.add(std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - start).count());
+    platform_.present();
+    save_images();
+    last_frame_ = client::now_seconds();
+    wanted_frames_ = std::max(0, wanted_frames_ - 1);
+    if (ImGui::GetIO().WantSaveIniSettings) {
+        ImGui::GetIO().WantSaveIniSettings = false;
+        save_settings_soon();
+    }
+}
+
+void Workbench::take_snapshot() {
+    snapshot_ = client_->snapshot();
+    drawn_version_ = snapshot_->version;
+    report_results();
+    when_connected_.erase(std::remove_if(when_connected_.begin(), when_connected_.end(),
+                                         [this](const std::string& key) { return commands_.run(key); }),
+                          when_connected_.end());
+    if (const std::uint32_t run = recovery_.due(*snapshot_))
+        client_->send("train.continue", {{"run", run}});
+    if (selection_.hovered_frame < ImGui::GetFrameCount() - 1)
+        selection_.hovered_step.reset();
+}
+
+/// Every failed command is told once; of those that succeed only the ones whose effect cannot be seen.
+void Workbench::report_results() {
+    for (const auto& [id, result] : snapshot_->results) {
+        auto& seen = seen_results_[id];
+        if (seen == result.state)
+            continue;
+        seen = result.state;
+        if (result.state == client::CommandResult::State::failed)
+            notify(result.error, true);
+        else if (result.state == client::CommandResult::State::unknown)
+            notify(text_->format("notice.unknown_result", {{"command", result.name}}), true);
+        else if (result.state == client::CommandResult::State::done && result.name == "report.write")
+            notify(text_->format("notice.report_saved", {{"path", result.value.value("path", std::string())}}), false);
+        else if (result.state == client::CommandResult::State::done && result.name == "models.add")
+            notify(text_->format("notice.model_added", {{"name", result.value.value("name", std::string())}}), false);
+    }
+    for (auto it = seen_results_.begin(); it != seen_results_.end();)
+        it = snapshot_->results.count(it->first) != 0 ? std::next(it) : seen_results_.erase(it);
+}
+
+ui::Context Workbench::context() {
+    ui::Context ctx{*snapshot_, *client_, *text_, theme_, selection_, {}, {}, {}, {}, {}, {}, {}, {}, {}, {}};
+    ctx.run = [this](const std::string& key) { command(key); };
+    ctx.em = ImGui::GetFontSize();
+    ctx.now = client::now_seconds();
+    ctx.bold = fonts_.bold;
+    ctx.mono = fonts_.mono;
+    ctx.notify = [this](const std::string& sentence, bool error) { notify(sentence, error); };
+    ctx.choose_file = [this](const std::string& title, std::function<void(const std::string&)> done) {
+        dialogs_.ask(PathKind::open_file, title, "", std::move(done));
+    };
+    ctx.choose_save = [this](const std::string& title, const std::string& name, std::function<void(const std::string&)> done) {
+        dialogs_.ask(PathKind::save_file, title, name, std::move(done));
+    };
+    ctx.save_file = [this](const std::string& path, std::string bytes) {
+        background_.post([this, path, bytes = std::move(bytes)]() -> Background::Completion {
+            const std::string problem = write_file(path, bytes);
+            return [this, path, problem] {
+                notify(problem.empty() ? text_->format("notice.file_saved", {{"path", path}}) : problem, !problem.empty());
+            };
+        });
+    };
+    ctx.save_image = [this](ImVec2 min, ImVec2 max, const std::string& path) {
+        images_.push_back({min, max, path});
+        wanted_frames_ = std::max(wanted_frames_, 2);
+    };
+    return ctx;
+}
+
+bool Workbench::command(const std::string& key) {
+    wanted_frames_ = std::max(wanted_frames_, 3);
+    if (commands_.find(key) != nullptr)
+        return commands_.run(key);
+    ui::Context ctx = context();
+    for (Slot& s : slots_)
+        if (s.panel->act(key, ctx))
+            return true;
+    return false;
+}
+
+Workbench::Slot* Workbench::slot(const std::string& key) {
+    for (Slot& s : slots_)
+        if (key == s.panel->key())
+            return &s;
+    return nullptr;
+}
+
+const client::TrainingRun* Workbench::training_run() const {
+    const auto& runs = snapshot_->training;
+    const auto chosen = runs.find(selection_.training_run);
+    if (chosen != runs.end())
+        return chosen->second.get();
+    return runs.empty() ? nullptr : runs.rbegin()->second.get();
+}
+
+bool Workbench::panel_visible(const std::string& key) const {
+    for (const Slot& s : slots_)
+        if (key == s.panel->key())
+            return s.visible;
+    return false;
+}
+
+void Workbench::show_panel(const std::string& key, bool visible) {
+    if (Slot* s = slot(key)) {
+        s->visible = s->focus = visible;
+        save_settings_soon();
+        wanted_frames_ = std::max(wanted_frames_, 3);
+    }
+}
+
+void Workbench::set_language(const std::string& code) {
+    text_ = code == "zh" ? &chinese_ : &english_;
+    settings_.language = text_->code();
+    save_settings_soon();
+}
+
+void Workbench::set_text_scale(float scale) {
+    settings_.text_scale = std::clamp(scale, 0.6f, 2.5f);
+    style_due_ = true;
+    save_settings_soon();
+}
+
+void Workbench::apply_style() {
+    style_due_ = false;
+    theme_ = ui::make_theme(settings_.dark);
+    ui::apply_theme(theme_, settings_.text_scale * platform_.content_scale());
+}
+
+void Workbench::set_layout(const std::string& layout) {
+    remember_layout();
+    settings_.layout = layout;
+    layout_due_ = true;
+    wanted_frames_ = std::max(wanted_frames_, 3);
+    save_settings_soon();
+}
+
+/// Before a frame begins: the saved arrangement of the layout, or the default one.
+void Workbench::apply_layout() {
+    const auto saved = settings_.layouts.find(settings_.layout);
+    const bool use_saved = saved != settings_.layouts.end() && !saved->second.panels.empty() && !saved->second.ini.empty();
+    const std::vector<std::string> panels = use_saved ? saved->second.panels : default_panels(settings_.layout);
+    for (Slot& s : slots_)
+        s.visible = std::find(panels.begin(), panels.end(), s.panel->key()) != panels.end();
+    if (use_saved) {
+        ImGui::LoadIniSettingsFromMemory(saved->second.ini.c_str(), saved->second.ini.size());
+        layout_due_ = false;
+    }  // else draw_panels() builds it, inside the frame, where the size of the dock space is known
+}
+
+void Workbench::remember_layout() {
+    if (layout_due_)
+        return;  // not shown yet: nothing of it to remember
+    SavedLayout& layout = settings_.layouts[settings_.layout];
+    layout.ini = ImGui::SaveIniSettingsToMemory();
+    layout.panels.clear();
+    for (const Slot& s : slots_)
+        if (s.visible)
+            layout.panels.emplace_back(s.panel->key());
+}
+
+void Workbench::save_settings_soon() {
+    if (settings_due_ <= 0)
+        settings_due_ = client::now_seconds() + kSaveDelay;
+}
+
+void Workbench::save_settings_if_due(bool now) {
+    if (options_.settings_folder.empty() || (!now && (settings_due_ <= 0 || client::now_seconds() < settings_due_)))
+        return;
+    settings_due_ = 0;
+    remember_layout();
+    if (!platform_.headless())
+        platform_.size(settings_.width, settings_.height);
+    background_.post([file = settings_file(options_.settings_folder), text = settings_text(settings_)]() -> Background::Completion {
+        write_file(file, text);
+        return {};
+    });
+}
+
+void Workbench::notify(std::string sentence, bool error) {
+    notices_.add(std::move(sentence), error, client::now_seconds());
+    wanted_frames_ = std::max(wanted_frames_, 2);
+}
+
+void Workbench::save_images() {
+    if (images_.empty())
+        return;
+    const auto whole = std::make_shared<const Image>(platform_.read_pixels());
+    const ImVec2 factor = ImGui::GetIO().DisplayFramebufferScale;
+    for (const ImageRequest& request : std::exchange(images_, {})) {
+        const auto pixel = [](float at, float scale, int limit) { return std::clamp(static_cast<int>(at * scale), 0, limit); };
+        const int x0 = pixel(request.min.x, factor.x, whole->width), x1 = pixel(request.max.x, factor.x, whole->width);
+        const int y0 = pixel(request.min.y, factor.y, whole->height), y1 = pixel(request.max.y, factor.y, whole->height);
+        background_.post([this, whole, x0, x1, y0, y1, file = request.file]() -> Background::Completion {
+            std::vector<unsigned char> part;
+            for (int y = y0; y < y1; ++y) {
+                const auto row = whole->rgba.begin() + (static_cast<std::ptrdiff_t>(y) * whole->width) * 4;
+                part.insert(part.end(), row + static_cast<std::ptrdiff_t>(x0) * 4, row + static_cast<std::ptrdiff_t>(x1) * 4);
+            }
+            const std::string problem = write_file(file, ui::encode_png(part.data(), x1 - x0, y1 - y0));
+            return [this, file, problem] {
+                notify(problem.empty() ? text_->format("notice.file_saved", {{"path", file.string()}}) : problem, !problem.empty());
+            };
+        });
+    }
+}
+
+void Workbench::save_screenshot(const std::filesystem::path& file) {
+    const auto image = std::make_shared<const Image>(platform_.read_pixels());
+    background_.post([this, image, file]() -> Background::Completion {
+        const std::string problem = write_file(file, ui::encode_png(image->rgba.data(), image->width, image->height));
+        if (problem.empty())
+            return {};
+        return [this, problem] { notify(problem, true); };
+    });
+}
+
+void Workbench::flush_background() {
+    bool done = false;
+    background_.post([&done]() -> Background::Completion { return [&done] { done = true; }; });
+    while (!done) {
+        platform_.wait(0.05);
+        background_.finish();
+    }
+}
+
+}  // namespace moescope::app

@@ -1,0 +1,163 @@
+// The workbench: what stands between the window of the system and the panels. It owns the client, the panels, the settings and the
+// list of commands, and builds one frame when asked. GUI thread only.
+#pragma once
+
+#include <filesystem>
+#include <map>
+#include <memory>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "app/background.hpp"
+#include "app/commands.hpp"
+#include "app/dialogs.hpp"
+#include "app/fonts.hpp"
+#include "app/frame_times.hpp"
+#include "app/notices.hpp"
+#include "app/palette.hpp"
+#include "app/platform.hpp"
+#include "app/recovery.hpp"
+#include "app/settings.hpp"
+#include "panels/ui/context.hpp"
+
+namespace moescope::app {
+
+struct WorkbenchOptions {
+    std::filesystem::path session;
+    std::filesystem::path node_program;
+    std::vector<std::string> node_arguments;
+    std::filesystem::path assets;           ///< folder with languages/, fonts/, docs/
+    std::filesystem::path settings_folder;  ///< empty: nothing is read or saved
+    std::string language;                   ///< "en", "zh"; empty: as saved, else the system's
+    float scale = 0;                        ///< text scale; 0: as saved
+    bool native_dialogs = true;
+};
+
+class Workbench {
+   public:
+    /// Starts the node. Throws std::runtime_error when the assets are incomplete.
+    Workbench(Platform& platform, WorkbenchOptions options);
+    ~Workbench();
+    Workbench(const Workbench&) = delete;
+    Workbench& operator=(const Workbench&) = delete;
+
+    /// Frames on demand until the window is closed.
+    void run();
+    /// Builds, draws and shows one frame, whatever happened.
+    void frame();
+
+    /// True when the command exists and is available. Keys that are no command go to the panels' own actions.
+    bool command(const std::string& key);
+    const Commands& commands() const { return commands_; }
+    const std::vector<Menu>& menus() const { return menus_; }
+    const client::Snapshot& snapshot() const { return *snapshot_; }
+    client::NodeClient& client() { return *client_; }
+    ui::Selection& selection() { return selection_; }
+    const ui::Language& text() const { return *text_; }
+    const Settings& settings() const { return settings_; }
+    const Notices& notices() const { return notices_; }
+    FrameTimes& frame_times() { return frame_times_; }
+    const std::string& chinese_font() const { return fonts_.chinese_file(); }
+    const std::filesystem::path& session() const { return options_.session; }
+    bool welcome_visible() const { return welcome_; }
+
+    bool panel_visible(const std::string& key) const;
+    void show_panel(const std::string& key, bool visible = true);
+    void set_language(const std::string& code);
+    void set_text_scale(float scale);
+    void set_layout(const std::string& layout);
+    void open_session(const std::filesystem::path& folder);
+    /// What dropping files on the window does: model files are added, a session folder is opened.
+    void drop(const std::vector<std::string>& paths);
+    void notify(std::string sentence, bool error);
+    /// Saves the frame on show as PNG in the background.
+    void save_screenshot(const std::filesystem::path& file);
+    /// Waits for the background work that was posted so far.
+    void flush_background();
+
+   private:
+    struct Slot {
+        std::unique_ptr<ui::Panel> panel;
+        bool visible = false;
+        bool focus = false;  ///< bring its tab to the front in the next frame
+    };
+
+    ui::Context context();
+    Slot* slot(const std::string& key);
+    const client::TrainingRun* training_run() const;
+    void load_manual();
+    void start_client();
+    void retire_client();
+    void take_snapshot();
+    void report_results();
+    void apply_style();
+    void apply_layout();
+    void remember_layout();
+    void save_settings_soon();
+    void save_settings_if_due(bool now);
+    void save_images();
+
+    // workbench_commands.cpp
+    void add_commands();
+    void add_run_commands();
+    void add_view_commands();
+    void add_file_commands();
+    void add_help_commands();
+    void panel_action(const std::string& panel, const std::string& action);
+
+    // workbench_draw.cpp
+    void draw(ui::Context& ctx);
+    void draw_menu_bar(ui::Context& ctx);
+    void draw_menu(ui::Context& ctx, const Menu& menu);
+    void draw_node_status(ui::Context& ctx);
+    void draw_recovery(ui::Context& ctx);
+    void draw_status_line(ui::Context& ctx);
+    float draw_tasks(ui::Context& ctx);
+    void draw_numbers(ui::Context& ctx);
+    void draw_notices(ui::Context& ctx);
+    void draw_panels(ui::Context& ctx);
+    void draw_welcome(ui::Context& ctx);
+    void draw_diagnostics(ui::Context& ctx);
+    void choose_welcome(const std::string& choice);
+
+    double wait_time(double now) const;
+
+    Platform& platform_;
+    WorkbenchOptions options_;
+    Settings settings_;
+    Background background_;
+    Fonts fonts_;
+    ui::Language english_, chinese_;
+    const ui::Language* text_ = &english_;  ///< the one on show
+    ui::Theme theme_;
+    std::unique_ptr<client::NodeClient> client_;
+    std::shared_ptr<const client::Snapshot> snapshot_;
+    std::vector<std::thread> retiring_;  ///< clients of sessions that were left, on their way out
+    std::vector<Slot> slots_;
+    Commands commands_;
+    std::vector<Menu> menus_;
+    ui::Selection selection_;
+    Notices notices_;
+    Palette palette_;
+    Dialogs dialogs_;
+    Recovery recovery_;
+    FrameTimes frame_times_;
+
+    struct ImageRequest {
+        ImVec2 min, max;
+        std::filesystem::path file;
+    };
+    std::vector<ImageRequest> images_;  ///< to be cut out of the next finished frame
+    std::map<client::CommandId, client::CommandResult::State> seen_results_;
+    std::vector<std::string> when_connected_;  ///< commands that wait until they are available
+    bool layout_due_ = true, style_due_ = true;
+    bool welcome_ = false, diagnostics_ = false, notices_open_ = false;
+    bool quit_ = false;
+    double settings_due_ = 0;  ///< client::now_seconds() at which the settings are saved; 0: nothing to save
+    double last_frame_ = 0, last_input_ = 0;
+    int wanted_frames_ = 3;
+    std::uint64_t drawn_version_ = 0;
+};
+
+}  // namespace moescope::app

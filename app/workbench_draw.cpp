@@ -1,0 +1,452 @@
+// One frame, from the menu bar to the status line. What panels show is in panels/.
+#include <imgui.h>
+#include <imgui_internal.h>
+
+#include <algorithm>
+#include <cmath>
+
+#include "app/layouts.hpp"
+#include "app/workbench.hpp"
+#include "panels/ui/widgets.hpp"
+
+namespace moescope::app {
+namespace {
+
+using client::Link;
+
+constexpr double kStaleSeconds = 6;     ///< a living node sends something at least every 5 s
+constexpr double kNoticeSeconds = 30;   ///< how long a plain notice stands before the log's newest line takes its place
+
+struct LinkLook {
+    const char* key;
+    const char* icon_text;
+    ui::Tone tone;
+};
+
+LinkLook link_look(const Link& link, double age) {
+    switch (link.state) {
+        case Link::State::starting:
+            return {"link.starting", ui::icon::hourglass, ui::Tone::neutral};
+        case Link::State::connected:
+            return age > kStaleSeconds ? LinkLook{"link.silent", ui::icon::warning, ui::Tone::warning}
+                                       : LinkLook{"link.up", ui::icon::circle, ui::Tone::good};
+        case Link::State::lost:
+            return {"link.lost", ui::icon::warning, ui::Tone::warning};
+        case Link::State::crashed:
+            return {"link.crashed", ui::icon::error, ui::Tone::error};
+        case Link::State::refused:
+            return {"link.refused", ui::icon::error, ui::Tone::error};
+    }
+    return {"link.starting", ui::icon::hourglass, ui::Tone::neutral};
+}
+
+/// A bar along an edge of the window, without decoration; End() is always due.
+bool begin_bar(const char* name, ImGuiDir side, float height) {
+    return ImGui::BeginViewportSideBar(name, ImGui::GetMainViewport(), side, height,
+                                       ImGuiWindowFlags_NoDecoration | ImGuiWindowFlags_NoSavedSettings | ImGuiWindowFlags_NoDocking |
+                                           ImGuiWindowFlags_NoNavFocus | ImGuiWindowFlags_NoFocusOnAppearing);
+}
+
+/// A large choice: icon, title and a sentence on one button.
+bool card(const ui::Context& ctx, const char* id, const char* icon_text, const char* title, const char* sentence, ImVec2 size) {
+    const ImVec2 at = ImGui::GetCursorScreenPos();
+    const bool clicked = ImGui::Button(id, size);
+    ImDrawList* draw = ImGui::GetWindowDrawList();
+    const float left = at.x + ctx.em * 4.0f;
+    if (ImGui::IsItemHovered() || ImGui::IsItemFocused())
+        draw->AddRect(at, {at.x + size.x, at.y + size.y}, ImGui::GetColorU32(ctx.theme.accent), ImGui::GetStyle().FrameRounding, 1.5f);
+    const float icon_size = ctx.em * 1.7f;
+    ImGui::PushFont(nullptr, ImGui::GetStyle().FontSizeBase * 1.7f);
+    const float icon_width = ImGui::CalcTextSize(icon_text).x;
+    draw->AddText({at.x + ctx.em * 2.1f - icon_width / 2, at.y + (size.y - icon_size) / 2}, ImGui::GetColorU32(ctx.theme.accent), icon_text);
+    ImGui::PopFont();
+    const std::vector<std::string_view> lines = ui::wrap_lines(sentence, at.x + size.x - ctx.em - left);
+    const float line_height = ctx.em * 1.3f;
+    float y = at.y + (size.y - ctx.em * 1.75f - static_cast<float>(lines.size()) * line_height) / 2;
+    ImGui::PushFont(ctx.bold, ImGui::GetStyle().FontSizeBase * 1.15f);
+    draw->AddText({left, y}, ImGui::GetColorU32(ctx.theme.text), title);
+    ImGui::PopFont();
+    y += ctx.em * 1.75f;
+    for (const std::string_view line : lines) {
+        draw->AddText({left, y}, ImGui::GetColorU32(ctx.theme.text_dim), line.data(), line.data() + line.size());
+        y += line_height;
+    }
+    return clicked;
+}
+
+}  // namespace
+
+void Workbench::draw(ui::Context& ctx) {
+    commands_.handle_shortcuts();
+    draw_menu_bar(ctx);
+    draw_recovery(ctx);
+    draw_status_line(ctx);
+    draw_panels(ctx);
+    if (welcome_)
+        draw_welcome(ctx);
+    if (diagnostics_)
+        draw_diagnostics(ctx);
+    if (notices_open_)
+        draw_notices(ctx);
+    dialogs_.draw(ctx);
+    palette_.draw(ctx, commands_);
+}
+
+void Workbench::draw_menu_bar(ui::Context& ctx) {
+    ImGui::PushStyleVarY(ImGuiStyleVar_FramePadding, ctx.em * 0.45f);
+    const bool open = ImGui::BeginMainMenuBar();
+    ImGui::PopStyleVar();
+    if (!open)
+        return;
+    for (const Menu& menu : menus_)
+        draw_menu(ctx, menu);
+    draw_node_status(ctx);
+    ImGui::EndMainMenuBar();
+}
+
+void Workbench::draw_menu(ui::Context& ctx, const Menu& menu) {
+    if (!ImGui::BeginMenu(ctx.text.label(menu.title_key)))
+        return;
+    for (const std::string& key : menu.commands) {
+        const Command* command = commands_.find(key);
+        if (command == nullptr) {
+            ImGui::Separator();
+            continue;
+        }
+        const std::string label = std::string(command_text(ctx.text, *command)) + "###" + key;
+        const bool checked = command->checked && command->checked();
+        if (ImGui::MenuItem(label.c_str(), shortcut_text(command->shortcut).c_str(), checked, command->available()))
+            command->action();
+    }
+    ImGui::EndMenu();
+}
+
+void Workbench::draw_node_status(ui::Context& ctx) {
+    const Link& link = ctx.snapshot.link;
+    const double age = std::max(0.0, ctx.now - link.last_data_time);
+    const LinkLook look = link_look(link, age);
+    std::string words = ctx.text(look.key);
+    if (link.state == Link::State::connected && ctx.snapshot.node.cores > 0)
+        words += " \u00b7 " + ctx.text.format("node.cores", {{"n", ctx.text.number(static_cast<std::uint64_t>(ctx.snapshot.node.cores))}});
+    if (link.last_data_time > 0 && (link.state == Link::State::lost || age > kStaleSeconds))
+        words += " \u00b7 " + ctx.text.format("node.age", {{"age", ui::duration_text(ctx.text, age)}});
+    const float dot = ImGui::CalcTextSize(look.icon_text).x + ctx.em * 0.4f;
+    const float width = dot + ImGui::CalcTextSize(words.c_str()).x + ctx.em * 0.9f;
+    ImGui::SetCursorPosX(std::max(ImGui::GetCursorPosX(), ImGui::GetWindowWidth() - width));
+    const ImVec2 at = ImGui::GetCursorScreenPos();
+    if (ImGui::InvisibleButton("###node.status", {width - ctx.em * 0.5f, ImGui::GetFrameHeight()}))
+        show_panel("nodes");
+    std::string tip = ctx.text.format("node.tip", {{"age", ui::duration_text(ctx.text, age)},
+                                                  {"rtt", ctx.text.number(link.round_trip_ms, 2)},
+                                                  {"rate", ui::bytes_text(ctx.text, static_cast<std::uint64_t>(std::max(0.0, link.bytes_per_second)))}});
+    ui::tooltip(link.message.empty() ? tip : link.message + "\n" + tip);
+    ImDrawList* draw = ImGui::GetWindowDrawList();
+    const float y = at.y + (ImGui::GetWindowHeight() - ImGui::GetTextLineHeight()) / 2;
+    draw->AddText({at.x, y}, ImGui::GetColorU32(ui::tone_color(ctx.theme, look.tone)), look.icon_text);
+    draw->AddText({at.x + dot, y}, ImGui::GetColorU32(ctx.theme.text), words.c_str());
+}
+
+void Workbench::draw_recovery(ui::Context& ctx) {
+    const auto offer = recovery_.offer(ctx.snapshot);
+    if (!offer)
+        return;
+    std::string sentence = offer->crashed ? ctx.snapshot.link.message : "";
+    if (offer->crashed && sentence.empty())
+        sentence = ctx.text("recovery.crashed");
+    if (offer->run != 0)
+        sentence += (sentence.empty() ? "" : " ") +
+                    ctx.text.format("recovery.interrupted", {{"run", offer->run_name}, {"step", ctx.text.number(offer->step)}});
+    if (begin_bar("###recovery", ImGuiDir_Up, ImGui::GetFrameHeight() + ctx.em * 1.3f)) {
+        const bool go_on = offer->run != 0 && offer->checkpoint > 0;
+        const std::string go_on_label =
+            ctx.text.format("recovery.go_on", {{"step", ctx.text.number(offer->checkpoint)}}) + "###recovery.go_on";
+        const char* other = ctx.text.label(offer->crashed ? "recovery.restart" : "recovery.dismiss");
+        const float spacing = ImGui::GetStyle().ItemSpacing.x;
+        const float buttons = ui::button_width(other) + (go_on ? ui::button_width(go_on_label.c_str()) + spacing : 0);
+        const ui::Tone tone = offer->crashed ? ui::Tone::error : ui::Tone::warning;
+        const ImVec4 color = ui::tone_color(ctx.theme, tone);
+        const ImVec2 low = ImGui::GetWindowPos();
+        ImGui::GetWindowDrawList()->AddRectFilled(low, {low.x + ImGui::GetWindowWidth(), low.y + ImGui::GetWindowHeight()},
+                                                  ImGui::GetColorU32(ImVec4(color.x, color.y, color.z, 0.15f)));
+        ImGui::AlignTextToFramePadding();
+        ui::text_colored(color, offer->crashed ? ui::icon::error : ui::icon::warning);
+        ImGui::SameLine();
+        ui::text_elided(sentence, ImGui::GetContentRegionAvail().x - buttons - ctx.em * 2);
+        ui::align_right(buttons);
+        if (go_on && ui::primary_button(ctx, go_on_label.c_str())) {
+            if (offer->crashed) {
+                recovery_.go_on_later(offer->run);
+                client_->restart_node();
+            } else {
+                recovery_.dismiss(*offer);
+                client_->send("train.continue", {{"run", offer->run}});
+            }
+        }
+        if (go_on)
+            ImGui::SameLine();
+        if (ImGui::Button(other)) {
+            if (offer->crashed)
+                client_->restart_node();
+            else
+                recovery_.dismiss(*offer);
+        }
+    }
+    ImGui::End();
+}
+
+void Workbench::draw_status_line(ui::Context& ctx) {
+    ImGui::PushStyleVar(ImGuiStyleVar_WindowPadding, {ctx.em * 0.75f, ctx.em * 0.3f});
+    ImGui::PushStyleVar(ImGuiStyleVar_FramePadding, {ctx.em * 0.4f, ctx.em * 0.1f});
+    if (begin_bar("###status", ImGuiDir_Down, ImGui::GetFrameHeight() + ctx.em * 0.6f)) {
+        const float before = draw_tasks(ctx);
+        (void)before;
+        draw_numbers(ctx);
+    }
+    ImGui::End();
+    ImGui::PopStyleVar(2);
+}
+
+/// Running work, at most three tasks; gives the width used.
+float Workbench::draw_tasks(ui::Context& ctx) {
+    constexpr std::size_t kShown = 3;
+    const float start = ImGui::GetCursorPosX();
+    ImGui::AlignTextToFramePadding();
+    for (std::size_t i = 0; i < std::min(kShown, ctx.snapshot.tasks.size()); ++i) {
+        const client::Task& task = ctx.snapshot.tasks[i];
+        ImGui::PushID(task.id.c_str());
+        ImGui::BeginGroup();
+        ui::text_elided((ctx.text.has(task.kind) ? std::string(ctx.text(task.kind)) + " " : std::string()) + task.title, ctx.em * 13);
+        ImGui::SameLine();
+        const float height = ImGui::GetTextLineHeight() * 0.45f;
+        const ImVec2 at = ImGui::GetCursorScreenPos();
+        const ImVec2 low = {at.x, at.y + (ImGui::GetFrameHeight() - height) / 2}, high = {at.x + ctx.em * 5, low.y + height};
+        const float fraction = static_cast<float>(std::clamp(task.fraction, 0.0, 1.0));
+        ImDrawList* draw = ImGui::GetWindowDrawList();
+        draw->AddRectFilled(low, high, ImGui::GetColorU32(ImGuiCol_FrameBgHovered), height / 2);
+        if (fraction > 0)
+            draw->AddRectFilled(low, {low.x + std::max(height, (high.x - low.x) * fraction), high.y}, ImGui::GetColorU32(ctx.theme.accent), height / 2);
+        ImGui::Dummy({high.x - low.x, ImGui::GetFrameHeight()});
+        ImGui::SameLine();
+        std::string words = task.fraction >= 0 ? ui::percent_text(ctx.text, std::floor(task.fraction * 100) / 100) : std::string();
+        if (task.seconds_left >= 0)
+            words += (words.empty() ? "" : ", ") + ctx.text.format("task.left", {{"time", ui::duration_text(ctx.text, task.seconds_left)}});
+        ui::text_dim(ctx, words);
+        ImGui::EndGroup();
+        ui::tooltip(task.detail);
+        if (!task.cancel_command.empty()) {
+            ImGui::SameLine();
+            const std::string label = std::string(ui::icon::cross) + "###cancel";
+            if (ImGui::Button(label.c_str()))
+                client_->send(task.cancel_command, {{"run", task.run}});
+            ui::tooltip(ctx.text("common.cancel"));
+        }
+        ImGui::SameLine(0, ctx.em * 1.5f);
+        ImGui::PopID();
+    }
+    if (ctx.snapshot.tasks.size() > kShown) {
+        ui::text_dim(ctx, ctx.text.format("task.more", {{"n", ctx.text.number(static_cast<std::uint64_t>(ctx.snapshot.tasks.size() - kShown))}}));
+        ImGui::SameLine(0, ctx.em * 1.5f);
+    }
+    return ImGui::GetCursorPosX() - start;
+}
+
+/// Right: speed and memory; between the tasks and them the newest notice or log line.
+void Workbench::draw_numbers(ui::Context& ctx) {
+    std::string numbers;
+    const client::TrainingRun* run = training_run();
+    if (run != nullptr && run->state == client::RunState::running && !run->tokens_per_second.empty())
+        numbers = ctx.text.format("status.tokens_per_second", {{"n", ctx.text.number(std::round(run->tokens_per_second.back()))}});
+    if (ctx.snapshot.node.memory_used > 0)
+        numbers += (numbers.empty() ? "" : "    ") + ui::bytes_text(ctx.text, ctx.snapshot.node.memory_used);
+    const float numbers_width = ImGui::CalcTextSize(numbers.c_str()).x;
+
+    const bool fresh = !notices_.list().empty() && (notices_.list().back().error || ctx.now - notices_.list().back().time < kNoticeSeconds);
+    std::string line;
+    bool error = false;
+    if (fresh) {
+        line = notices_.list().back().text;
+        error = notices_.list().back().error;
+    } else if (!ctx.snapshot.log.empty()) {
+        line = ctx.snapshot.log.back().text;
+        error = ctx.snapshot.log.back().level == "error";
+    }
+    const float room = ImGui::GetContentRegionAvail().x - numbers_width - ctx.em * 2;
+    if (!line.empty() && room > ctx.em * 4) {
+        const float y = ImGui::GetCursorPosY();
+        const float x = ImGui::GetCursorPosX();
+        if (ImGui::InvisibleButton("###status.notice", {room, ImGui::GetFrameHeight()})) {
+            if (fresh)
+                notices_open_ = true;
+            else
+                show_panel("log");
+        }
+        ui::tooltip(line);
+        ImGui::SetCursorPos({x, y + ImGui::GetStyle().FramePadding.y});
+        ui::text_colored(error ? ctx.theme.error : ctx.theme.text_dim, error ? ui::icon::error : ui::icon::info);
+        ImGui::SameLine();
+        ImGui::PushStyleColor(ImGuiCol_Text, error ? ctx.theme.error : ctx.theme.text_dim);
+        ui::text_elided(line, room - ctx.em * 1.8f);
+        ImGui::PopStyleColor();
+    } else {
+        ImGui::Dummy({1, ImGui::GetFrameHeight()});
+    }
+    if (!numbers.empty()) {
+        ui::align_right(numbers_width);
+        ImGui::TextUnformatted(numbers.c_str());
+    }
+}
+
+void Workbench::draw_notices(ui::Context& ctx) {
+    const ImGuiViewport* viewport = ImGui::GetMainViewport();
+    ImGui::SetNextWindowSize({ctx.em * 40, ctx.em * 16}, ImGuiCond_Appearing);
+    ImGui::SetNextWindowPos({viewport->GetCenter().x, viewport->WorkPos.y + viewport->WorkSize.y - ctx.em * 0.5f}, ImGuiCond_Appearing, {0.5f, 1});
+    if (ImGui::Begin(ctx.text.label("window.notices"), &notices_open_,
+                     ImGuiWindowFlags_NoDocking | ImGuiWindowFlags_NoSavedSettings | ImGuiWindowFlags_NoCollapse)) {
+        int id = 0;
+        for (auto notice = notices_.list().rbegin(); notice != notices_.list().rend(); ++notice) {
+            ImGui::PushID(id++);
+            ui::text_colored(notice->error ? ctx.theme.error : ctx.theme.text_dim, notice->error ? ui::icon::error : ui::icon::info);
+            ImGui::SameLine(ctx.em * 2);
+            ui::text_selectable(ctx, "###text", notice->text, ImGui::GetContentRegionAvail().x);
+            ImGui::PopID();
+        }
+    }
+    ImGui::End();
+}
+
+void Workbench::draw_panels(ui::Context& ctx) {
+    const ImGuiID dockspace = ImGui::GetID("moescope");
+    if (layout_due_) {
+        layout_due_ = false;
+        build_layout(settings_.layout, dockspace, ImGui::GetMainViewport()->WorkSize);
+        for (Slot& s : slots_)
+            s.focus = s.visible && default_panels(settings_.layout).front() == s.panel->key();
+        if (settings_.layout == "training")
+            for (const char* front : {"training", "expert_load"})
+                slot(front)->focus = true;
+    }
+    ImGui::DockSpaceOverViewport(dockspace, ImGui::GetMainViewport(), ImGuiDockNodeFlags_NoWindowMenuButton);
+    if (welcome_)
+        return;
+    for (Slot& s : slots_) {
+        if (!s.visible)
+            continue;
+        const std::string title_key = std::string("panel.") + s.panel->key();
+        if (std::exchange(s.focus, false))
+            ImGui::SetNextWindowFocus();
+        ImGui::SetNextWindowSize({ctx.em * 45, ctx.em * 30}, ImGuiCond_FirstUseEver);
+        bool keep = true;
+        if (ImGui::Begin(ctx.text.label(title_key), &keep, ImGuiWindowFlags_NoCollapse))
+            s.panel->draw(ctx);
+        ImGui::End();
+        if (!keep) {
+            s.visible = false;
+            save_settings_soon();
+        }
+    }
+}
+
+void Workbench::draw_welcome(ui::Context& ctx) {
+    struct Choice {
+        const char* key;
+        const char* icon_text;
+        const char* title;
+        const char* sentence;
+    };
+    constexpr Choice choices[] = {{"train", ui::icon::chart, "welcome.train", "welcome.train.what"},
+                                  {"compare", ui::icon::scales, "welcome.compare", "welcome.compare.what"},
+                                  {"probe", ui::icon::flask, "welcome.probe", "welcome.probe.what"},
+                                  {"open", ui::icon::folder, "welcome.open", "welcome.open.what"}};
+    const ImGuiViewport* viewport = ImGui::GetMainViewport();
+    ImGui::SetNextWindowPos(viewport->WorkPos);
+    ImGui::SetNextWindowSize(viewport->WorkSize);
+    ImGui::PushStyleColor(ImGuiCol_WindowBg, ctx.theme.background);
+    ImGui::PushStyleVar(ImGuiStyleVar_WindowRounding, 0);
+    ImGui::PushStyleVar(ImGuiStyleVar_WindowBorderSize, 0);
+    std::string chosen;
+    if (ImGui::Begin(ctx.text.label("window.welcome"), nullptr,
+                     ImGuiWindowFlags_NoDecoration | ImGuiWindowFlags_NoMove | ImGuiWindowFlags_NoDocking | ImGuiWindowFlags_NoSavedSettings |
+                         ImGuiWindowFlags_NoBringToFrontOnFocus)) {
+        const float gap = ctx.em * 0.9f;
+        const float width = std::min(ctx.em * 26, (viewport->WorkSize.x - 3 * gap) / 2), height = ctx.em * 7.5f;
+        const float left = (viewport->WorkSize.x - 2 * width - gap) / 2;
+        float y = std::max(ctx.em * 2, (viewport->WorkSize.y - 2 * height - ctx.em * 11) * 0.45f);
+        ImGui::SetCursorPos({left, y});
+        ImGui::PushFont(ctx.bold, ImGui::GetStyle().FontSizeBase * 2.0f);
+        ImGui::TextUnformatted("Moescope");
+        ImGui::PopFont();
+        ImGui::SetCursorPosX(left);
+        ui::text_dim(ctx, ctx.text("welcome.subtitle"));
+        const char* other = ctx.text.code() == "en" ? "\u4e2d\u6587###welcome.language" : "English###welcome.language";
+        ImGui::SetCursorPos({left + 2 * width + gap - ui::button_width(other), y + ctx.em * 0.4f});
+        if (ImGui::Button(other))
+            command("view.language");
+        y += ctx.em * 5;
+        for (int i = 0; i < 4; ++i) {
+            const Choice& choice = choices[i];
+            ImGui::SetCursorPos({left + static_cast<float>(i % 2) * (width + gap), y + static_cast<float>(i / 2) * (height + gap)});
+            const std::string id = std::string("###welcome.") + choice.key;
+            if (card(ctx, id.c_str(), choice.icon_text, ctx.text(choice.title), ctx.text(choice.sentence), {width, height}))
+                chosen = choice.key;
+        }
+        y += 2 * (height + gap) + ctx.em * 0.5f;
+        const char* skip = ctx.text.label("welcome.skip");
+        ImGui::SetCursorPos({left, y});
+        ui::text_dim(ctx, ctx.text.format("welcome.session", {{"path", options_.session.string()}}));
+        ImGui::SetCursorPos({left + 2 * width + gap - ui::button_width(skip), y - ImGui::GetStyle().FramePadding.y});
+        if (ImGui::Button(skip) || ImGui::IsKeyPressed(ImGuiKey_Escape))
+            chosen = "skip";
+    }
+    ImGui::End();
+    ImGui::PopStyleVar(2);
+    ImGui::PopStyleColor();
+    if (!chosen.empty())
+        choose_welcome(chosen);
+}
+
+void Workbench::choose_welcome(const std::string& choice) {
+    welcome_ = false;
+    settings_.welcome_done = true;
+    save_settings_soon();
+    if (choice == "train") {
+        set_layout("training");
+        when_connected_.emplace_back("run.start");
+    } else if (choice == "compare") {
+        set_layout("compare");
+        when_connected_.emplace_back("compare.run");
+    } else if (choice == "probe") {
+        set_layout("probe");
+        when_connected_.emplace_back("probes.start");
+    } else if (choice == "open") {
+        command("file.open_session");
+    }
+}
+
+void Workbench::draw_diagnostics(ui::Context& ctx) {
+    ImGui::SetNextWindowSize({ctx.em * 28, 0}, ImGuiCond_Appearing);
+    const ImGuiViewport* viewport = ImGui::GetMainViewport();
+    ImGui::SetNextWindowPos({viewport->WorkPos.x + viewport->WorkSize.x - ctx.em, viewport->WorkPos.y + ctx.em * 3}, ImGuiCond_Appearing, {1, 0});
+    if (ImGui::Begin(ctx.text.label("window.diagnostics"), &diagnostics_,
+                     ImGuiWindowFlags_NoDocking | ImGuiWindowFlags_NoSavedSettings | ImGuiWindowFlags_NoCollapse)) {
+        const FrameTimes::Summary times = frame_times_.summary();
+        const Link& link = ctx.snapshot.link;
+        const auto milliseconds = [&](double value) { return ctx.text.number(value, 3) + " ms"; };
+        if (ui::begin_properties("###diagnostics.list", ctx.em * 12)) {
+            ui::property(ctx, ctx.text("diagnostics.frame_mean"), milliseconds(times.mean), ctx.text("diagnostics.frame_help"));
+            ui::property(ctx, ctx.text("diagnostics.frame_p95"), milliseconds(times.p95));
+            ui::property(ctx, ctx.text("diagnostics.frame_max"), milliseconds(times.max));
+            ui::property(ctx, ctx.text("diagnostics.frames"), ctx.text.number(frame_times_.frames()));
+            ui::property(ctx, ctx.text("diagnostics.records"), ctx.text.number(link.records));
+            ui::property(ctx, ctx.text("diagnostics.rate"),
+                         ui::bytes_text(ctx.text, static_cast<std::uint64_t>(std::max(0.0, link.bytes_per_second))) + "/s");
+            ui::property(ctx, ctx.text("diagnostics.round_trip"), milliseconds(link.round_trip_ms));
+            ui::property(ctx, ctx.text("diagnostics.session"), options_.session.string());
+            ui::property(ctx, ctx.text("diagnostics.font"), fonts_.chinese_file().empty() ? ctx.text("diagnostics.none") : fonts_.chinese_file());
+            ui::property(ctx, ctx.text("diagnostics.version"), MOESCOPE_VERSION);
+            ui::end_properties();
+        }
+    }
+    ImGui::End();
+}
+
+}  // namespace moescope::app
