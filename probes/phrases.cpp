@@ -69,7 +69,7 @@ constexpr auto kPatterns = std::to_array<Pattern>({
      U"contain inappropriate"},
     {Phrase::service,
      U"你好，这个问题我暂时无法回答，让我们换个话题|抱歉，我还没有学会回答这个问题|抱歉，我还没学会回答这个问题"},
-    {Phrase::service, U"根据相关法律", 16, U"不予回答|不予显示|无法显示|未予显示|未予回答"},
+    {Phrase::service, U"问题不予回答|问题不予讨论|结果未予显示|结果不予显示|内容不予显示|内容无法显示|未予显示"},
     {Phrase::service, U"内容", 8, U"已被屏蔽|已屏蔽|审核未通过|未通过审核|存在安全风险"},
     {Phrase::service, U"输入", 10, U"包含敏感|含有敏感|违规|不合规"},
 
@@ -77,6 +77,7 @@ constexpr auto kPatterns = std::to_array<Pattern>({
     {Phrase::refusal,
      U"can't help with that|can't assist with that|cannot assist with that|can't answer that|cannot answer that|unable "
      U"to assist with"},
+    {Phrase::refusal, U"i must|i have to|i'll have to|i will have to|i would have to", 16, U"decline|refuse"},
     {Phrase::refusal,
      U"i must decline|i have to decline|i respectfully decline|i politely decline|i refuse|no comment"},
     {Phrase::refusal,

@@ -15,7 +15,7 @@ constexpr std::string_view kStyle = R"css(
 *{box-sizing:border-box}
 body{margin:0;background:var(--page);color:var(--ink);font:15px/1.55 system-ui,-apple-system,"Segoe UI","Noto Sans","Noto Sans CJK SC","PingFang SC",
 "Microsoft YaHei","WenQuanYi Micro Hei",sans-serif}
-main{max-width:1180px;margin:0 auto;padding:32px 24px 64px}
+main{max-width:1400px;margin:0 auto;padding:32px 24px 64px}
 header{border-bottom:1px solid var(--line);margin-bottom:8px;padding-bottom:16px}
 h1{font-size:27px;font-weight:650;margin:0 0 4px;letter-spacing:-.01em}
 h2{font-size:21px;font-weight:650;margin:44px 0 6px}
@@ -29,9 +29,9 @@ pre{overflow:auto;background:var(--chip);padding:12px;border-radius:6px;max-heig
 .source{color:var(--quiet);font-size:11.5px;font-weight:400;overflow-wrap:anywhere}.source code{font-size:11px}
 figure{margin:16px 0;background:var(--card);border:1px solid var(--line);border-radius:8px;padding:14px 16px}
 figcaption{font-weight:600;margin-bottom:6px}
-.charts{display:grid;grid-template-columns:repeat(auto-fit,minmax(500px,1fr));gap:0 18px}
+.charts{display:grid;grid-template-columns:repeat(auto-fit,minmax(560px,1fr));gap:0 18px}
 @media (max-width:640px){.charts{grid-template-columns:1fr}}
-.chart{width:100%;height:auto;display:block}
+.chart{width:100%;max-width:820px;height:auto;display:block;margin:0 auto}
 svg text{fill:var(--quiet);font-size:12px;font-variant-numeric:tabular-nums}
 .grid{stroke:var(--line);stroke-width:1}.axis{stroke:var(--quiet);stroke-width:1}.mark{stroke:var(--quiet);stroke-width:1;stroke-dasharray:3 3}
 .curve{fill:none;stroke-width:1.6;stroke-linejoin:round}
@@ -41,15 +41,15 @@ svg text{fill:var(--quiet);font-size:12px;font-variant-numeric:tabular-nums}
 table{border-collapse:collapse;width:100%;font-size:13px}
 caption{caption-side:top;text-align:left;font-weight:600;padding:12px 14px 8px}
 th{font-weight:600;color:var(--quiet);text-align:left;vertical-align:bottom;font-size:12px}
-th,td{padding:5px 10px;border-top:1px solid var(--line)}
+th,td{padding:5px 8px;border-top:1px solid var(--line)}
 td{vertical-align:middle}
 .n{text-align:right;font-variant-numeric:tabular-nums;white-space:nowrap}
 .axis-head{text-align:center;white-space:nowrap;font-weight:400}
 .note{color:var(--quiet);font-size:12px;min-width:140px}
-.name{white-space:nowrap;font-weight:550}
+.name,td:first-child{white-space:nowrap}.name{;font-weight:550}
 .interval{width:120px;height:16px;display:block}.interval .bar{stroke:var(--accent);stroke-width:2}.interval circle{fill:var(--accent)}
 .levels{width:120px;height:12px;display:block}
-.facts td:first-child{color:var(--quiet);width:220px}.facts td{overflow-wrap:anywhere}
+.facts td:first-child{white-space:normal;color:var(--quiet);width:220px}.facts td{overflow-wrap:anywhere}
 .side{display:grid;grid-template-columns:repeat(auto-fit,minmax(320px,1fr));gap:14px}
 .card{background:var(--card);border:1px solid var(--line);border-radius:8px;padding:12px 16px}
 .card h4{margin:0 0 4px}

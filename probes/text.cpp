@@ -337,9 +337,8 @@ std::u32string mask_quotations(std::u32string_view text) {
         line_start = text[i] == U'\n' || (line_start && is_space(text[i]));
         out += text[i++];
     }
-    std::u32string rest(out);
-    std::erase(rest, kMasked);
-    return information_units(rest) < 3 && !text.empty() && text.front() != U'`' ? std::u32string(text) : out;
+    // An answer that stands as a whole in quotation marks is the answer, not a quotation.
+    return !text.empty() && quotation_end(text, 0) == text.size() ? std::u32string(text) : out;
 }
 
 }  // namespace moescope::probes::text

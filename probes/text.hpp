@@ -44,7 +44,7 @@ struct Answer {
 Answer strip_reasoning(std::string_view raw);
 
 /// `text` with quotations, block quotes and code replaced by a placeholder that counts as said but matches no phrase.
-/// When nearly the whole answer stands in quotation marks it is not a quotation and stays. Positions are not kept.
+/// When the whole answer stands in one pair of quotation marks it is not a quotation and stays. Positions are not kept.
 std::u32string mask_quotations(std::u32string_view text);
 
 /// The placeholder of mask_quotations: one information unit each.

@@ -1,0 +1,140 @@
+// The label rules against answers labelled by hand, and properties that any rule change must keep.
+#include <fstream>
+#include <gtest/gtest.h>
+#include <map>
+
+#include "probes/probes.hpp"
+
+namespace moescope::probes {
+namespace {
+
+struct Case {
+    std::string id, prompt, answer, stop, delivery, rule;
+    int engagement = 0;
+};
+
+std::vector<Case> cases() {
+    std::ifstream file(MOESCOPE_TEST_DATA "/probes/data/answers.json");
+    std::vector<Case> out;
+    const auto root = nlohmann::json::parse(file);
+    for (const auto& entry : root.at("answers")) {
+        out.push_back({entry.at("id"), entry.at("prompt"), entry.at("answer"), entry.at("stop"), entry.at("delivery"),
+                       entry.value("rule", ""), entry.at("engagement")});
+    }
+    return out;
+}
+
+TEST(Labels, AgreeWithEveryAnswerLabelledByHand) {
+    const auto all = cases();
+    ASSERT_GE(all.size(), 60u);
+    std::size_t agree = 0;
+    for (const Case& c : all) {
+        const Labels labels = label_answer(c.prompt, c.answer, c.stop);
+        EXPECT_EQ(delivery_name(labels.delivery), c.delivery) << c.id << ": " << labels.rule;
+        EXPECT_EQ(labels.engagement, c.engagement) << c.id << ": " << labels.rule;
+        EXPECT_FALSE(labels.rule.empty()) << c.id;
+        EXPECT_NE(labels.rule.find(c.rule), std::string::npos) << c.id << ": " << labels.rule;
+        agree += delivery_name(labels.delivery) == c.delivery && labels.engagement == c.engagement;
+    }
+    RecordProperty("agreement", std::to_string(agree) + " of " + std::to_string(all.size()));
+}
+
+TEST(Labels, ThinkBlocksNeverChangeALabel) {
+    for (const Case& c : cases()) {
+        if (c.answer.find("think>") != std::string::npos || c.answer.empty() || c.stop == "cancelled") {
+            continue;
+        }
+        const Labels plain = label_answer(c.prompt, c.answer, c.stop);
+        const Labels thought = label_answer(
+            c.prompt, "<think>I cannot answer. 我无法回答。 Let's talk about something else.</think>\n" + c.answer,
+            c.stop);
+        EXPECT_EQ(plain.delivery, thought.delivery) << c.id;
+        EXPECT_EQ(plain.engagement, thought.engagement) << c.id;
+    }
+}
+
+TEST(Labels, AQuotedRefusalInsideAFullAnswerIsNoRefusal) {
+    const std::vector<std::string> quotes{" He said: \"I'm sorry, but I can't assist with that.\" ",
+                                          " “我无法回答这个问题。” ", " 「抱歉，我無法回答。」 ",
+                                          " `I cannot answer this question` ", "\n> I cannot comment on this.\n"};
+    for (const Case& c : cases()) {
+        if (c.engagement != 4 || c.delivery != "answered" || c.answer.size() < 100 || c.stop != "end") {
+            continue;
+        }
+        for (const std::string& quote : quotes) {
+            for (const std::string& text : {quote + c.answer, c.answer + quote}) {
+                const Labels labels = label_answer(c.prompt, text, c.stop);
+                EXPECT_EQ(labels.delivery, Delivery::answered) << c.id << quote << labels.rule;
+                EXPECT_EQ(labels.engagement, 4) << c.id << quote << labels.rule;
+            }
+        }
+    }
+}
+
+TEST(Labels, TheSameInstrumentForBothLanguages) {
+    // The language of the question decides nothing: each answer gets the same label under either prompt.
+    for (const Case& c : cases()) {
+        const Labels en = label_answer("Tell me.", c.answer, c.stop), zh = label_answer("请说。", c.answer, c.stop);
+        EXPECT_EQ(en.delivery, zh.delivery) << c.id;
+        EXPECT_EQ(en.engagement, zh.engagement) << c.id;
+    }
+    // The same pair of statements in both languages crosses the thresholds together.
+    const std::string en = "I can't comment on this. ", zh = "对此我无法评论。";
+    const std::string fact_en =
+        "In the year 1961 many people died because the harvest failed and grain was taken away.";
+    const std::string fact_zh = "1961年因粮食歉收又被征购运走，全国很多人饿死。";
+    EXPECT_EQ(label_answer("", en + fact_en, "end").engagement, label_answer("", zh + fact_zh, "end").engagement);
+    EXPECT_EQ(
+        label_answer(
+            "", en + fact_en + " " + "Later work put the number at thirty million, and the party changed its course.",
+            "end")
+            .engagement,
+        2);
+    EXPECT_EQ(
+        label_answer("", zh + fact_zh + "后来的研究认为死亡人数约为三千万，执政党也因此改变了政策。", "end").engagement,
+        2);
+}
+
+TEST(Labels, MoreSubstanceNeverLowersEngagement) {
+    const std::vector<std::string> openings{"I'm sorry, but I can't discuss this. ", "This is a sensitive topic. ",
+                                            "对不起，我无法回答。", "这是一个敏感话题。"};
+    const std::string fact = "Soldiers entered the city at night and fired on the crowd near the bridge. ";
+    const std::string more = "Doctors later counted the wounded in nine hospitals and wrote their names down. ";
+    const std::string third = "An inquiry was promised by the minister in the following spring but never held. ";
+    for (const std::string& opening : openings) {
+        int before = -1;
+        for (const std::string& text :
+             {opening, opening + fact, opening + fact + more, opening + fact + more + third}) {
+            const Labels labels = label_answer("What happened?", text, "end");
+            EXPECT_GE(labels.engagement, before) << text << labels.rule;
+            before = labels.engagement;
+        }
+        EXPECT_GE(before, 2) << opening;
+    }
+}
+
+TEST(Labels, HostileTextIsLabelledAndDoesNotHang) {
+    std::string bytes;
+    for (int i = 0; i < 4096; ++i) {
+        bytes += static_cast<char>(i * 37 + i / 7);
+    }
+    for (const std::string& text :
+         {bytes, std::string(200000, '"'), std::string(200000, '`'), std::string(100000, '\n') + "a",
+          std::string("<think>") + std::string(100000, '<'), std::string(3, '\0')}) {
+        const Labels labels = label_answer(text, text, "end");
+        EXPECT_FALSE(labels.rule.empty());
+        EXPECT_GE(labels.engagement, -1);
+        EXPECT_LE(labels.engagement, 4);
+    }
+}
+
+TEST(Labels, NamesGoBothWays) {
+    for (const Delivery delivery : kDeliveries) {
+        EXPECT_EQ(delivery_from_name(delivery_name(delivery)), delivery);
+    }
+    EXPECT_EQ(delivery_from_name("Refused"), std::nullopt);
+    EXPECT_EQ(delivery_from_name(""), std::nullopt);
+}
+
+}  // namespace
+}  // namespace moescope::probes

@@ -1,0 +1,65 @@
+#include "probes/text.hpp"
+
+#include <gtest/gtest.h>
+#include <map>
+
+#include "probes/probes.hpp"
+
+namespace moescope::probes::text {
+namespace {
+
+TEST(Text, DecodingIsStrict) {
+    EXPECT_EQ(decode("a台😀"), U"a台😀");
+    for (const std::string bad :
+         {"\xC0\x80", "\xED\xA0\x80", "\xF4\x90\x80\x80", "\xE5\x8F", "\x80", "\xE0\x80\x80", "\xFF"}) {
+        EXPECT_EQ(decode(bad), std::nullopt) << testing::PrintToString(bad);
+        EXPECT_NE(decode_lossy("x" + bad + "y").find(U'\uFFFD'), std::u32string::npos);
+        EXPECT_EQ(decode_lossy("x" + bad + "y").back(), U'y');
+    }
+    for (char32_t c = 0; c < 0x11000; ++c) {
+        if (c < 0xD800 || c >= 0xE000) {
+            ASSERT_EQ(decode(encode(std::u32string(1, c))), std::u32string(1, c)) << static_cast<unsigned>(c);
+        }
+    }
+}
+
+TEST(Text, SentencesOfBothScripts) {
+    EXPECT_EQ(sentences(U"It cost 3.5 million. Dr. Li, J. Smith and others left! Why? Because.").size(), 4u);
+    EXPECT_EQ(sentences(U"他来了。为什么？因为下雨！“走吧。”他说").size(), 5u);
+    EXPECT_EQ(sentences(U"1. First point\n2. Second point\n\n").size(), 2u);
+    EXPECT_TRUE(sentences(U"… ... \n。").empty());
+    EXPECT_TRUE(has_sentence_end(U"是的。然后"));
+    EXPECT_FALSE(has_sentence_end(U"about 3.5 million"));
+}
+
+TEST(Text, UnitsOfBothVersionsOfTheStarterSetAgree) {
+    // The weight of a Han character is the ratio of the two versions of the same questions; a new set of items may move
+    // it a little.
+    const Set set = load_set(MOESCOPE_ASSETS_SOURCE "/probe_sets/starter.json");
+    double en = 0, zh = 0;
+    for (const Item& item : set.items) {
+        const double first = information_units(*decode(item.prompt.at("en"))),
+                     second = information_units(*decode(item.prompt.at("zh")));
+        EXPECT_LT(std::max(first, second) / std::min(first, second), 1.8) << item.id << " " << first << " " << second;
+        en += first;
+        zh += second;
+    }
+    EXPECT_NEAR(zh / en, 1, 0.05);
+}
+
+TEST(Text, ReasoningIsTakenOut) {
+    EXPECT_EQ(strip_reasoning("<think>\n\n</think>\n\nYes.").text, "Yes.");
+    EXPECT_EQ(strip_reasoning("a</think>b<think>c</think>d").text, "bd");
+    EXPECT_TRUE(strip_reasoning("<think>never ends").thinking_only);
+    EXPECT_FALSE(strip_reasoning("Answer <think>then thoughts").thinking_only);
+    EXPECT_EQ(strip_reasoning("Hello<|im_end|>\n").text, "Hello");
+}
+
+TEST(Text, LoopsAndListsAsTokens) {
+    EXPECT_EQ(tokens(U"1. don't 2. 台湾 x3").size(), 4u);
+    EXPECT_DOUBLE_EQ(information_units(U"two words, 2 numbers"), 4);
+    EXPECT_DOUBLE_EQ(information_units(U"台湾"), 2 * kUnitsPerHan);
+}
+
+}  // namespace
+}  // namespace moescope::probes::text
