@@ -42,7 +42,7 @@ table{border-collapse:collapse;width:100%;font-size:13px}
 caption{caption-side:top;text-align:left;font-weight:600;padding:12px 14px 8px}
 th{font-weight:600;color:var(--quiet);text-align:left;vertical-align:bottom;font-size:12px}
 th,td{padding:5px 8px;border-top:1px solid var(--line)}
-td{vertical-align:middle}
+td{vertical-align:middle}th.n{white-space:normal}.sub td{border-top:0;padding-top:0}
 .n{text-align:right;font-variant-numeric:tabular-nums;white-space:nowrap}
 .axis-head{text-align:center;white-space:nowrap;font-weight:400}
 .note{color:var(--quiet);font-size:12px;min-width:140px}

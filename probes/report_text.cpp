@@ -104,7 +104,7 @@ constexpr auto kWords = std::to_array<Word>({
     {"p", "p", "p"},
     {"mid_p", "mid-p", "mid-p"},
     {"p_holm", "p, Holm", "p（Holm）"},
-    {"could_see", "could have shown, points", "可检出差值（百分点）"},
+    {"could_see", "detectable, points", "可检出（百分点）"},
     {"none_detectable", "none", "无"},
     {"note", "Note", "备注"},
     {"never_05", "fewer than 6 discordant pairs: can never reach p < .05", "不一致对少于6个：永远无法达到 p < .05"},
