@@ -20,6 +20,7 @@ struct ClientOptions {
     std::filesystem::path node_program;    ///< moescope-node beside the workbench
     std::filesystem::path session;         ///< session folder; created when missing
     std::vector<std::string> node_arguments;  ///< after "serve --socket S --session DIR", for tests
+    std::filesystem::path socket;             ///< not empty: view the node that listens here instead of starting one
 };
 
 class NodeClient {

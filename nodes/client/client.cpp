@@ -1,0 +1,626 @@
+#include "nodes/client/client.hpp"
+
+#include <algorithm>
+#include <atomic>
+#include <boost/asio/io_context.hpp>
+#include <boost/asio/local/stream_protocol.hpp>
+#include <boost/asio/post.hpp>
+#include <cerrno>
+#include <csignal>
+#include <cstdlib>
+#include <mutex>
+#include <random>
+#include <system_error>
+#include <thread>
+#include <unistd.h>
+
+#include "nodes/client/child_process.hpp"
+#include "nodes/client/model_state.hpp"
+#include "nodes/protocol/viewer_session.hpp"
+#include "nodes/transport/connection.hpp"
+
+namespace moescope::client {
+
+namespace {
+
+namespace asio = boost::asio;
+namespace fs = std::filesystem;
+using Socket = asio::local::stream_protocol::socket;
+using Actions = protocol::Actions;
+using transport::steady_seconds;
+
+constexpr double kPublishSeconds = 0.030;
+constexpr double kPatienceSeconds = 5;       ///< then the person is told that the start takes long
+constexpr double kFirstRetrySeconds = 0.02, kLastRetrySeconds = 2;
+constexpr double kEndSeconds = 3;            ///< for the child, between SIGTERM and SIGKILL
+constexpr std::size_t kResultsKept = 256;
+constexpr std::size_t kCommandsUnderWay = protocol::kMaximumRequests - 4;
+constexpr auto kNoThrow = asio::as_tuple(asio::use_awaitable);
+
+std::string random_id() {
+    std::random_device device;
+    std::string id;
+    for (int i = 0; i < 4; ++i) {
+        auto word = device();
+        for (int digit = 0; digit < 8; ++digit, word >>= 4)
+            id += "0123456789abcdef"[word & 15];
+    }
+    return id;
+}
+
+/// A private folder for the socket, gone with the client.
+class RuntimeFolder {
+   public:
+    RuntimeFolder() {
+        const char* runtime = std::getenv("XDG_RUNTIME_DIR");
+        for (const std::string& base : {std::string(runtime ? runtime : ""), std::string("/tmp")}) {
+            std::string name = base + "/moescope-XXXXXX";
+            if (base.empty() || base.size() > 60 || ::mkdtemp(name.data()) == nullptr)
+                continue;
+            path_ = name;
+            return;
+        }
+    }
+    ~RuntimeFolder() {
+        std::error_code ignored;
+        if (!path_.empty())
+            fs::remove_all(path_, ignored);
+    }
+    RuntimeFolder(const RuntimeFolder&) = delete;
+    RuntimeFolder& operator=(const RuntimeFolder&) = delete;
+    const fs::path& path() const { return path_; }
+
+   private:
+    fs::path path_;
+};
+
+struct Command {
+    CommandId id = 0;  ///< 0: the client's own, without a result to show
+    std::string wire_id, name;
+    nlohmann::json parameters;
+    bool sent = false;       ///< on the connection that exists now
+    bool ever_sent = false;  ///< the node may have carried it out
+};
+
+}  // namespace
+
+double now_seconds() {
+    return steady_seconds();
+}
+
+class NodeClient::Impl {
+   public:
+    Impl(ClientOptions options, std::function<void()> wake)
+        : options_(std::move(options)), wake_(std::move(wake)), published_(std::make_shared<Snapshot>()) {
+        thread_ = std::thread(&Impl::run, this);
+    }
+
+    ~Impl() {
+        asio::post(io_, [this] {
+            stopping_ = true;
+            happened();
+        });
+        thread_.join();
+    }
+
+    std::shared_ptr<const Snapshot> snapshot() const {
+        const std::lock_guard lock(mutex_);
+        return published_;
+    }
+
+    CommandId send(std::string name, nlohmann::json parameters) {
+        Command command{++last_id_, {}, std::move(name), std::move(parameters), false, false};
+        const CommandId id = command.id;
+        {
+            const std::lock_guard lock(mutex_);
+            incoming_.push_back(std::move(command));
+        }
+        asio::post(io_, [this] { take_commands(); });
+        return id;
+    }
+
+    void restart_node() {
+        asio::post(io_, [this] {
+            restart_wanted_ = true;
+            happened();
+        });
+    }
+
+    int node_process() const { return process_; }
+
+   private:
+    class ServerPeer;
+
+    void run();
+    static asio::awaitable<void> supervise(Impl* self);
+    static asio::awaitable<void> watch_child(Impl* self, int watch);
+    static asio::awaitable<void> publish_later(Impl* self, double seconds);
+    static asio::awaitable<bool> connect_once(Impl* self);
+    static asio::awaitable<void> stay_connected(Impl* self);
+    static asio::awaitable<void> end_child(Impl* self);
+    static asio::awaitable<void> wait_for_event(Impl* self, double seconds);
+
+    fs::path socket_path() const { return options_.socket.empty() ? folder_.path() / "node.sock" : options_.socket; }
+    bool owns_node() const { return options_.socket.empty(); }
+    void start_child();
+    bool child_ended();
+    void node_crashed(const std::string& how);
+    void happened() { event_.cancel(); }
+    void set_link(Link::State state, std::string message);
+    void take_commands();
+    void send_commands();
+    void greeted(const protocol::Hello& peer);
+    void answered(protocol::ResponseReceived response);
+    void closed(const protocol::Close& close);
+    void set_result(CommandId id, CommandResult result);
+    void give_up_commands(const std::string& how);
+    void changed();
+    void publish();
+    void count_bytes(std::size_t bytes);
+
+    const ClientOptions options_;
+    const std::function<void()> wake_;
+    std::atomic<CommandId> last_id_{0};
+    std::atomic<int> process_{0};
+
+    mutable std::mutex mutex_;  ///< of these two; held for a pointer's copy only
+    std::shared_ptr<const Snapshot> published_;
+    std::vector<Command> incoming_;
+
+    // Of the I/O thread.
+    RuntimeFolder folder_;
+    asio::io_context io_{1};
+    asio::steady_timer event_{io_};  ///< cancelled when something happened that supervise() may wait for
+    asio::steady_timer publish_timer_{io_};
+    ChildProcess child_;
+    fs::path log_file_;
+    std::uint64_t log_start_ = 0;  ///< where the lines of the child that runs now begin
+    std::string child_end_;
+    bool stopping_ = false, restart_wanted_ = false;
+
+    std::shared_ptr<ServerPeer> peer_;  ///< of the connection that exists now
+    bool ever_connected_ = false;
+    bool refused_ = false;
+    std::string closed_reason_;
+
+    ModelState model_;
+    Link link_;
+    std::map<CommandId, CommandResult> results_;
+    std::vector<Command> commands_;  ///< without an answer, oldest first
+    std::array<protocol::StreamPosition, protocol::kChannels> positions_;
+    std::uint64_t version_ = 0;
+    double published_at_ = 0;
+    bool publish_planned_ = false;
+    double rate_since_ = 0;
+    std::size_t rate_bytes_ = 0;
+
+    std::thread thread_;
+};
+
+/// The connection's peer: feeds frames to the session and carries out its actions on the client.
+class NodeClient::Impl::ServerPeer final : public transport::Peer, public std::enable_shared_from_this<ServerPeer> {
+   public:
+    explicit ServerPeer(Impl& client) : client_(client), session_(our_hello()) {}
+
+    void start(Socket socket) {
+        connection_ = std::make_shared<transport::Connection<Socket>>(std::move(socket), shared_from_this());
+        perform(session_.start(steady_seconds()));
+        connection_->start();
+    }
+    bool ready() const { return session_.ready(); }
+    bool open() const { return connection_ != nullptr; }
+    void perform(Actions actions);
+    protocol::ViewerSession& session() { return session_; }
+    void close(const std::string& why) {
+        if (const auto connection = connection_)
+            connection->close(why);
+    }
+
+    void on_bytes(std::span<const std::byte> bytes) override {
+        client_.count_bytes(bytes.size());
+        reader_.feed(bytes);
+        while (!session_.closed()) {
+            auto frame = reader_.next();
+            if (!frame)
+                break;
+            perform(session_.on_frame(std::move(*frame), steady_seconds()));
+            reader_.set_body_limit(session_.body_limit());
+        }
+        if (!reader_.error().empty() && !session_.closed())
+            perform(session_.bye(reader_.error()));
+    }
+    bool fill(std::vector<std::byte>& out) override {
+        out.swap(out_);
+        return !out.empty();
+    }
+    void on_tick() override {
+        client_.count_bytes(0);
+        perform(session_.on_time(steady_seconds()));
+    }
+    void on_closed(const std::string& why) override {
+        connection_.reset();
+        if (client_.closed_reason_.empty())
+            client_.closed_reason_ = why;
+        client_.happened();
+    }
+
+   private:
+    static protocol::Hello our_hello() {
+        protocol::Hello hello;
+        hello.role = protocol::Role::viewer;
+        hello.build = MOESCOPE_VERSION;
+        return hello;
+    }
+
+    Impl& client_;
+    protocol::ViewerSession session_;
+    protocol::FrameReader reader_;
+    std::shared_ptr<transport::AnyConnection> connection_;
+    std::vector<std::byte> out_;
+};
+
+void NodeClient::Impl::ServerPeer::perform(Actions actions) {
+    for (protocol::Action& action : actions) {
+        if (auto* send = std::get_if<protocol::SendFrame>(&action)) {
+            protocol::append_frame(out_, send->frame);
+            if (connection_)
+                connection_->notify_output();
+        } else if (auto* record = std::get_if<protocol::RecordReceived>(&action)) {
+            client_.positions_[record->frame.channel] = {record->frame.epoch, record->frame.sequence};
+            ++client_.link_.records;
+            client_.model_.apply(record->frame);
+        } else if (auto* state = std::get_if<protocol::StateReceived>(&action)) {
+            client_.model_.apply_state(state->state);
+        } else if (auto* response = std::get_if<protocol::ResponseReceived>(&action)) {
+            client_.answered(std::move(*response));
+        } else if (auto* gap = std::get_if<protocol::GapReceived>(&action)) {
+            client_.model_.apply_gap(gap->gap, 0);
+        } else if (auto* trip = std::get_if<protocol::RoundTrip>(&action)) {
+            client_.link_.round_trip_ms = trip->seconds * 1000;
+        } else if (auto* greeting = std::get_if<protocol::Greeted>(&action)) {
+            client_.greeted(greeting->peer);
+        } else if (auto* end = std::get_if<protocol::Close>(&action)) {
+            client_.closed(*end);
+            if (connection_)
+                connection_->finish();
+        }
+    }
+    if (!actions.empty())
+        client_.changed();
+}
+
+// ---- thread and supervision
+
+void NodeClient::Impl::run() {
+    sigset_t pipe;
+    sigemptyset(&pipe);
+    sigaddset(&pipe, SIGPIPE);
+    pthread_sigmask(SIG_BLOCK, &pipe, nullptr);
+    asio::co_spawn(io_, supervise(this), asio::detached);
+    io_.run();
+}
+
+asio::awaitable<void> NodeClient::Impl::wait_for_event(Impl* self, double seconds) {
+    self->event_.expires_after(std::chrono::microseconds(static_cast<std::int64_t>(seconds * 1e6)));
+    co_await self->event_.async_wait(kNoThrow);
+}
+
+asio::awaitable<void> NodeClient::Impl::supervise(Impl* self) {
+    double retry = kFirstRetrySeconds, trying_since = steady_seconds();
+    while (!self->stopping_) {
+        const bool down = self->link_.state == Link::State::crashed || self->link_.state == Link::State::refused;
+        if (down && !self->restart_wanted_) {
+            co_await wait_for_event(self, 3600);
+            continue;
+        }
+        if (down || trying_since == 0) {
+            retry = kFirstRetrySeconds;
+            trying_since = steady_seconds();
+        }
+        if (down)
+            self->set_link(Link::State::starting, {});
+        self->restart_wanted_ = false;
+        if (self->owns_node() && !self->child_.running()) {
+            self->start_child();
+            continue;  // which may have failed
+        }
+        const bool connected = co_await connect_once(self);
+        if (connected) {
+            co_await stay_connected(self);
+            retry = kFirstRetrySeconds;
+            trying_since = steady_seconds();
+            continue;
+        }
+        if (self->child_ended())
+            continue;
+        if (steady_seconds() - trying_since > kPatienceSeconds && self->link_.message.empty())
+            self->set_link(self->link_.state, self->owns_node() ? "the node has been starting for 5 seconds and does not answer yet"
+                                                                : "no node answers at " + self->socket_path().string());
+        co_await wait_for_event(self, retry);
+        retry = std::min(retry * 1.5, self->ever_connected_ || !self->owns_node() ? kLastRetrySeconds : 0.2);
+    }
+    co_await end_child(self);
+    self->io_.stop();
+}
+
+asio::awaitable<bool> NodeClient::Impl::connect_once(Impl* self) {
+    Socket socket(self->io_);
+    const auto [error] = co_await socket.async_connect(asio::local::stream_protocol::endpoint(self->socket_path().string()), kNoThrow);
+    if (error || self->stopping_)
+        co_return false;
+    self->closed_reason_.clear();
+    self->refused_ = false;
+    self->peer_ = std::make_shared<ServerPeer>(*self);
+    self->peer_->start(std::move(socket));
+    co_return true;
+}
+
+asio::awaitable<void> NodeClient::Impl::stay_connected(Impl* self) {
+    const auto peer = self->peer_;
+    while (peer->open() && !self->stopping_ && self->child_end_.empty())
+        co_await wait_for_event(self, 3600);
+    if (self->stopping_) {
+        peer->perform(peer->session().bye("the workbench leaves"));
+        const double until = steady_seconds() + 1;
+        while (peer->open() && steady_seconds() < until)
+            co_await wait_for_event(self, 0.1);
+        peer->close("the workbench leaves");
+        self->peer_.reset();
+        co_return;
+    }
+    // A child that ended: what it sent last is still read. A connection that ended: perhaps because the child is about to.
+    const double until = steady_seconds() + (self->refused_ ? 0 : 0.5);
+    while (!self->stopping_ && steady_seconds() < until && (peer->open() || (self->child_.running() && self->child_end_.empty()))) {
+        co_await wait_for_event(self, 0.02);
+        if (self->owns_node() && self->child_end_.empty())
+            if (auto end = self->child_.poll_end())
+                self->child_end_ = *end;
+    }
+    peer->close("the node ended");
+    self->peer_.reset();
+    for (Command& command : self->commands_)
+        command.sent = false;
+    if (self->child_ended())
+        co_return;
+    if (self->refused_)
+        self->set_link(Link::State::refused, self->closed_reason_);
+    else
+        self->set_link(self->ever_connected_ ? Link::State::lost : Link::State::starting, self->closed_reason_);
+}
+
+/// Notices the end of the child, and what it means for everything else.
+bool NodeClient::Impl::child_ended() {
+    if (child_end_.empty())
+        if (auto end = child_.poll_end())
+            child_end_ = *end;
+    if (child_end_.empty())
+        return false;
+    process_ = 0;
+    node_crashed(std::exchange(child_end_, {}));
+    return true;
+}
+
+void NodeClient::Impl::node_crashed(const std::string& how) {
+    std::string message = how;
+    if (!how.ends_with("told to"))
+        if (const std::string words = last_line(log_file_, log_start_); !words.empty())
+            message += "; its last words were: " + words;
+    model_.node_went(how);
+    give_up_commands(how);
+    set_link(Link::State::crashed, message);
+}
+
+asio::awaitable<void> NodeClient::Impl::watch_child(Impl* self, int watch) {
+    asio::posix::stream_descriptor descriptor(self->io_, watch);
+    co_await descriptor.async_wait(asio::posix::stream_descriptor::wait_read, kNoThrow);
+    if (auto end = self->child_.poll_end())
+        self->child_end_ = *end;
+    self->happened();
+}
+
+void NodeClient::Impl::start_child() {
+    try {
+        if (folder_.path().empty())
+            throw std::runtime_error("no private folder for the node's socket can be made in $XDG_RUNTIME_DIR or /tmp");
+        std::error_code error;
+        fs::create_directories(options_.session, error);
+        // Nothing is written into a folder that is no session: the node will refuse it.
+        const bool ours = !error && (fs::exists(options_.session / "manifest.json", error) || fs::is_empty(options_.session, error));
+        log_file_ = (ours ? options_.session : folder_.path()) / "node.log";
+        std::vector<std::string> arguments{"serve", "--socket", socket_path().string(), "--session", options_.session.string()};
+        arguments.insert(arguments.end(), options_.node_arguments.begin(), options_.node_arguments.end());
+        const auto log_size = fs::file_size(log_file_, error);
+        log_start_ = error ? 0 : log_size;
+        child_end_.clear();
+        child_.start(options_.node_program, arguments, log_file_);
+        process_ = child_.process();
+        if (const int watch = child_.open_watch(); watch >= 0)
+            asio::co_spawn(io_, watch_child(this, watch), asio::detached);
+    } catch (const std::exception& failure) {
+        node_crashed(failure.what());
+    }
+}
+
+asio::awaitable<void> NodeClient::Impl::end_child(Impl* self) {
+    if (!self->child_.running())
+        co_return;
+    self->child_.send_signal(SIGTERM);
+    double until = steady_seconds() + kEndSeconds;
+    while (self->child_.running() && !self->child_.poll_end()) {
+        if (steady_seconds() > until) {
+            self->child_.send_signal(SIGKILL);
+            until = steady_seconds() + 3600;
+        }
+        co_await wait_for_event(self, 0.02);
+    }
+    self->process_ = 0;
+}
+
+// ---- the connection's events
+
+void NodeClient::Impl::greeted(const protocol::Hello& peer) {
+    ever_connected_ = true;
+    link_.epoch = peer.epoch;
+    model_.node_came(static_cast<std::uint32_t>(peer.epoch));
+    set_link(Link::State::connected, {});
+    for (std::uint8_t channel = 1; channel < protocol::kChannels; ++channel)
+        peer_->perform(peer_->session().subscribe(channel, positions_[channel]));
+    // Each start of a node may offer other things.
+    std::erase_if(commands_, [](const Command& command) { return command.id == 0; });
+    commands_.insert(commands_.begin(), Command{0, random_id(), "catalogue", nlohmann::json::object(), false, false});
+    send_commands();
+}
+
+void NodeClient::Impl::closed(const protocol::Close& close) {
+    closed_reason_ = close.reason;
+    refused_ = close.why == protocol::Close::Why::refused;
+}
+
+void NodeClient::Impl::take_commands() {
+    std::vector<Command> incoming;
+    {
+        const std::lock_guard lock(mutex_);
+        incoming.swap(incoming_);
+    }
+    for (Command& command : incoming) {
+        if (link_.state == Link::State::crashed || link_.state == Link::State::refused) {
+            set_result(command.id, {CommandResult::State::failed, command.name, {}, "the node is not running; start it again"});
+            continue;
+        }
+        set_result(command.id, {CommandResult::State::pending, command.name, {}, {}});
+        command.wire_id = random_id();
+        commands_.push_back(std::move(command));
+    }
+    if (!incoming.empty())
+        changed();
+    send_commands();
+}
+
+void NodeClient::Impl::send_commands() {
+    if (!peer_ || !peer_->ready())
+        return;
+    auto under_way = static_cast<std::size_t>(
+        std::count_if(commands_.begin(), commands_.end(), [](const Command& command) { return command.sent; }));
+    // By index and copied: an answer (a command that is too long fails at once) changes the list.
+    std::vector<Command> ready;
+    for (Command& command : commands_) {
+        if (command.sent || under_way >= kCommandsUnderWay)
+            continue;
+        command.sent = command.ever_sent = true;
+        ++under_way;
+        ready.push_back(command);
+    }
+    for (const Command& command : ready)
+        peer_->perform(peer_->session().request(command.wire_id, command.name, command.parameters));
+}
+
+void NodeClient::Impl::answered(protocol::ResponseReceived response) {
+    const auto found = std::find_if(commands_.begin(), commands_.end(), [&](const Command& c) { return c.wire_id == response.id; });
+    if (found == commands_.end())
+        return;
+    const Command command = std::move(*found);
+    commands_.erase(found);
+    if (command.id == 0) {
+        if (response.done)
+            model_.set_catalogue(std::move(response.value));
+    } else {
+        const auto state = response.done ? CommandResult::State::done : CommandResult::State::failed;
+        set_result(command.id, {state, command.name, std::move(response.value), std::move(response.error)});
+    }
+    send_commands();
+}
+
+void NodeClient::Impl::give_up_commands(const std::string& how) {
+    for (const Command& command : std::exchange(commands_, {})) {
+        if (command.id == 0)
+            continue;
+        const auto state = command.ever_sent ? CommandResult::State::unknown : CommandResult::State::failed;
+        set_result(command.id, {state, command.name, {},
+                                how + (command.ever_sent ? " before it answered; whether the command was carried out is not known"
+                                                         : " before the command was sent")});
+    }
+}
+
+void NodeClient::Impl::set_result(CommandId id, CommandResult result) {
+    results_[id] = std::move(result);
+    while (results_.size() > kResultsKept)
+        results_.erase(results_.begin());
+    changed();
+}
+
+void NodeClient::Impl::set_link(Link::State state, std::string message) {
+    link_.state = state;
+    link_.message = std::move(message);
+    changed();
+}
+
+void NodeClient::Impl::count_bytes(std::size_t bytes) {
+    const double now = steady_seconds();
+    rate_bytes_ += bytes;
+    if (bytes > 0)
+        link_.last_data_time = now;
+    if (rate_since_ == 0)
+        rate_since_ = now;
+    if (now - rate_since_ < 1)
+        return;
+    const double rate = static_cast<double>(rate_bytes_) / (now - rate_since_);
+    rate_since_ = now;
+    rate_bytes_ = 0;
+    if (rate != link_.bytes_per_second)
+        changed();  // once more when it falls to zero, then never: an idle node wakes nobody
+    link_.bytes_per_second = rate;
+}
+
+// ---- snapshots
+
+void NodeClient::Impl::changed() {
+    if (publish_planned_)
+        return;
+    publish_planned_ = true;
+    asio::co_spawn(io_, publish_later(this, std::max(0.0, published_at_ + kPublishSeconds - steady_seconds())), asio::detached);
+}
+
+asio::awaitable<void> NodeClient::Impl::publish_later(Impl* self, double seconds) {
+    self->publish_timer_.expires_after(std::chrono::microseconds(static_cast<std::int64_t>(seconds * 1e6)));
+    co_await self->publish_timer_.async_wait(kNoThrow);
+    self->publish_planned_ = false;
+    self->publish();
+}
+
+void NodeClient::Impl::publish() {
+    auto snapshot = model_.snapshot();
+    snapshot->version = ++version_;
+    snapshot->link = link_;
+    snapshot->results = results_;
+    published_at_ = steady_seconds();
+    std::shared_ptr<const Snapshot> other = std::move(snapshot);
+    {
+        const std::lock_guard lock(mutex_);
+        published_.swap(other);  // the old one is let go of outside the lock
+    }
+    other.reset();
+    if (wake_)
+        wake_();
+}
+
+NodeClient::NodeClient(ClientOptions options, std::function<void()> wake)
+    : impl_(std::make_unique<Impl>(std::move(options), std::move(wake))) {}
+NodeClient::~NodeClient() = default;
+
+std::shared_ptr<const Snapshot> NodeClient::snapshot() const {
+    return impl_->snapshot();
+}
+
+CommandId NodeClient::send(std::string name, nlohmann::json parameters) {
+    return impl_->send(std::move(name), std::move(parameters));
+}
+
+void NodeClient::restart_node() {
+    impl_->restart_node();
+}
+
+int NodeClient::node_process() const {
+    return impl_->node_process();
+}
+
+}  // namespace moescope::client

@@ -1,0 +1,423 @@
+#include "nodes/transport/node_server.hpp"
+
+#include <atomic>
+#include <boost/asio/io_context.hpp>
+#include <boost/asio/local/stream_protocol.hpp>
+#include <boost/asio/post.hpp>
+#include <csignal>
+#include <map>
+#include <random>
+#include <set>
+#include <stdexcept>
+#include <sys/stat.h>
+#include <thread>
+#include <unistd.h>
+
+#include "nodes/protocol/json_guard.hpp"
+#include "nodes/protocol/node_session.hpp"
+#include "nodes/transport/connection.hpp"
+#include "nodes/transport/unix_socket.hpp"
+
+namespace moescope::transport {
+
+namespace {
+
+using Socket = asio::local::stream_protocol::socket;
+using Bytes = std::vector<std::byte>;
+
+constexpr std::size_t kPieceBytes = 256 * 1024;                ///< of one write
+constexpr std::size_t kControlQueueBytes = 64 * 1024 * 1024;   ///< a viewer that lets more wait is cut off
+constexpr std::size_t kRecordsAtOnce = 4096;
+
+protocol::Frame frame_of(sessions::Record record) {
+    protocol::Frame frame;
+    frame.type = record.type;
+    frame.channel = record.channel;
+    frame.sequence = record.sequence;
+    frame.time_ns = record.time_ns;
+    frame.epoch = record.epoch;
+    frame.body = std::move(record.body);
+    return frame;
+}
+
+/// One key of the state, as the STATE frame that tells it. The version says who has seen it.
+struct StateKey {
+    std::uint64_t version = 0;
+    Bytes frame;
+};
+
+void block_broken_pipes() {
+    sigset_t set;
+    sigemptyset(&set);
+    sigaddset(&set, SIGPIPE);
+    pthread_sigmask(SIG_BLOCK, &set, nullptr);
+}
+
+}  // namespace
+
+class NodeServer::Impl : public std::enable_shared_from_this<NodeServer::Impl> {
+   public:
+    Impl(NodeServerOptions options, sessions::Journal& journal, RequestHandler& handler)
+        : options_(std::move(options)), journal_(journal), handler_(handler), acceptor_(io_), last_goodbye_(io_) {
+        if (options_.node_id == decltype(options_.node_id){}) {
+            std::random_device random;
+            for (auto& byte : options_.node_id)
+                byte = static_cast<std::uint8_t>(random());
+        }
+        if (!options_.socket.empty())
+            listen();
+    }
+
+    void start() {
+        thread_ = std::thread(&Impl::run, this);
+        journal_.on_append([this] { wake(); });
+    }
+
+    void stop() {
+        journal_.on_append({});
+        asio::post(io_, [self = shared_from_this()] { self->say_goodbye(); });
+        thread_.join();
+        if (!options_.socket.empty())
+            ::unlink(options_.socket.c_str());
+    }
+
+    void wake() {
+        // Many appends, one look at the journal.
+        if (!wake_pending_.exchange(true))
+            asio::post(io_, [this] { on_wake(); });
+    }
+
+    bool publish_state(nlohmann::json state);
+    std::size_t viewers() const { return greeted_; }
+    const NodeServerOptions& options() const { return options_; }
+
+   private:
+    class Viewer;
+
+    void listen();
+    void run();
+    void on_wake();
+    void say_goodbye();
+    static asio::awaitable<void> accept_loop(std::shared_ptr<Impl> self);
+    void accept(Socket socket);
+    void speak_stdio();
+    void viewer_greeted(int change);
+    void viewer_closed(const std::shared_ptr<Viewer>& viewer);
+    void request(std::weak_ptr<Viewer> viewer, protocol::RequestReceived request);
+    void answer(const std::string& id, const nlohmann::json& response);
+    protocol::Hello hello() const;
+
+    NodeServerOptions options_;
+    sessions::Journal& journal_;
+    RequestHandler& handler_;
+    asio::io_context io_{1};
+    asio::local::stream_protocol::acceptor acceptor_;
+    asio::steady_timer last_goodbye_;
+    std::thread thread_;
+    std::atomic<bool> wake_pending_{false};
+    std::atomic<std::size_t> greeted_{0};
+    bool leaving_ = false;
+
+    // Of the I/O thread.
+    std::set<std::shared_ptr<Viewer>> viewers_;
+    std::map<std::string, StateKey> state_;
+    std::uint64_t state_version_ = 0;
+    std::map<std::string, std::vector<std::weak_ptr<Viewer>>> waiting_;  ///< by command id
+};
+
+/// One viewer: carries out what its session asks for.
+class NodeServer::Impl::Viewer final : public Peer, public std::enable_shared_from_this<Viewer> {
+   public:
+    explicit Viewer(Impl& server)
+        : server_(server), session_(server.hello(), {server.journal_.last().epoch, server.journal_.last().sequence}) {}
+
+    template <class Stream>
+    void start(Stream stream) {
+        connection_ = std::make_shared<Connection<Stream>>(std::move(stream), shared_from_this());
+        perform(session_.start(steady_seconds()), control_);
+        if (server_.viewers_.size() > server_.options_.max_viewers)
+            perform(session_.refuse(protocol::RefuseCode::busy, "the node has as many viewers as it can take; close one of them"), control_);
+        connection_->start();
+    }
+
+    void journal_grew() {
+        session_.on_journal_grew();
+        notify();
+    }
+    void notify() {
+        if (connection_)
+            connection_->notify_output();
+    }
+    void respond(const std::string& id, const nlohmann::json& response) { perform(session_.respond(id, response), control_); }
+    void bye() { perform(session_.bye("the node ends"), control_); }
+    void close(const std::string& why) {
+        if (const auto connection = connection_)
+            connection->close(why);
+    }
+
+    void on_bytes(std::span<const std::byte> bytes) override {
+        reader_.feed(bytes);
+        while (!session_.closed()) {
+            auto frame = reader_.next();
+            if (!frame)
+                break;
+            perform(session_.on_frame(std::move(*frame), steady_seconds()), control_);
+            reader_.set_body_limit(session_.body_limit());
+        }
+        if (!reader_.error().empty() && !session_.closed())
+            perform(session_.bye(reader_.error()), control_);
+    }
+
+    bool fill(Bytes& out) override {
+        if (!control_.empty()) {
+            out.swap(control_);
+            return true;
+        }
+        if (!session_.greeted())
+            return false;
+        for (const auto& [key, entry] : server_.state_) {
+            std::uint64_t& seen = seen_[key];
+            if (seen < entry.version) {
+                out.insert(out.end(), entry.frame.begin(), entry.frame.end());
+                seen = entry.version;
+            }
+        }
+        if (out.empty())
+            fill_from_journal(out);
+        return !out.empty();
+    }
+
+    void on_tick() override { perform(session_.on_time(steady_seconds()), control_); }
+
+    void on_closed(const std::string&) override {
+        const auto self = shared_from_this();
+        connection_.reset();
+        if (counted_)
+            server_.viewer_greeted(-1);
+        server_.viewer_closed(self);
+    }
+
+   private:
+    void fill_from_journal(Bytes& out) {
+        while (out.size() < kPieceBytes) {
+            const auto read = session_.next_read();
+            if (!read)
+                break;
+            auto records = server_.journal_.read(read->channel, {read->after.epoch, read->after.sequence}, kRecordsAtOnce, read->max_bytes);
+            std::vector<protocol::Frame> frames;
+            frames.reserve(records.size());
+            for (auto& record : records)
+                frames.push_back(frame_of(std::move(record)));
+            perform(session_.on_records(read->channel, std::move(frames)), out);
+        }
+    }
+
+    void perform(protocol::Actions actions, Bytes& out) {
+        for (protocol::Action& action : actions) {
+            if (auto* send = std::get_if<protocol::SendFrame>(&action)) {
+                protocol::append_frame(out, send->frame);
+            } else if (std::get_if<protocol::Close>(&action)) {
+                if (connection_)
+                    connection_->finish();
+            } else if (std::get_if<protocol::Greeted>(&action)) {
+                counted_ = true;
+                server_.viewer_greeted(+1);
+            } else if (auto* request = std::get_if<protocol::RequestReceived>(&action)) {
+                server_.request(weak_from_this(), std::move(*request));
+            }
+        }
+        if (!actions.empty())
+            notify();
+        if (control_.size() > kControlQueueBytes)
+            close("the viewer does not read its answers");
+    }
+
+    Impl& server_;
+    protocol::NodeSession session_;
+    protocol::FrameReader reader_;
+    std::shared_ptr<AnyConnection> connection_;
+    Bytes control_;  ///< answers and other small frames; always before records
+    std::map<std::string, std::uint64_t> seen_;
+    bool counted_ = false;
+};
+
+protocol::Hello NodeServer::Impl::hello() const {
+    protocol::Hello hello;
+    hello.role = protocol::Role::node;
+    hello.node_id = options_.node_id;
+    hello.epoch = journal_.epoch();
+    hello.build = options_.build;
+    hello.features = options_.features;
+    return hello;
+}
+
+void NodeServer::Impl::listen() {
+    prepare_socket_path(options_.socket);
+    try {
+        const asio::local::stream_protocol::endpoint endpoint(options_.socket.string());
+        acceptor_.open(endpoint.protocol());
+        acceptor_.bind(endpoint);
+        ::chmod(options_.socket.c_str(), 0600);
+        acceptor_.listen(8);
+    } catch (const boost::system::system_error& error) {
+        throw std::runtime_error("can't listen at " + options_.socket.string() + ": " + error.code().message());
+    }
+}
+
+void NodeServer::Impl::run() {
+    block_broken_pipes();
+    const auto keep_running = asio::make_work_guard(io_);
+    if (options_.socket.empty())
+        speak_stdio();
+    else
+        asio::co_spawn(io_, accept_loop(shared_from_this()), asio::detached);
+    io_.run();
+    // Coroutines that are still suspended hold viewers, which hold connections: take that knot apart here.
+    const auto left = std::exchange(viewers_, {});
+    for (const auto& viewer : left)
+        viewer->close("the node ends");
+    io_.restart();
+    io_.poll();  // the cancelled waits end their coroutines, and with them what these own
+}
+
+asio::awaitable<void> NodeServer::Impl::accept_loop(std::shared_ptr<Impl> self) {
+    while (!self->leaving_) {
+        auto [error, socket] = co_await self->acceptor_.async_accept(asio::as_tuple(asio::use_awaitable));
+        if (!error) {
+            self->accept(std::move(socket));
+        } else if (!self->leaving_) {
+            // Out of descriptors, for example: wait a little instead of spinning.
+            asio::steady_timer pause(self->io_, std::chrono::milliseconds(100));
+            co_await pause.async_wait(asio::as_tuple(asio::use_awaitable));
+        }
+    }
+}
+
+void NodeServer::Impl::accept(Socket socket) {
+    if (!is_same_user(socket.native_handle()) || viewers_.size() >= 2 * options_.max_viewers + 8)
+        return;  // closes it; a stranger gets no answer
+    const auto viewer = std::make_shared<Viewer>(*this);
+    viewers_.insert(viewer);
+    viewer->start(std::move(socket));
+}
+
+void NodeServer::Impl::speak_stdio() {
+    const int in = ::dup(STDIN_FILENO), out = ::dup(STDOUT_FILENO);
+    const auto viewer = std::make_shared<Viewer>(*this);
+    viewers_.insert(viewer);
+    viewer->start(StdioStream(io_.get_executor(), in, out));
+}
+
+void NodeServer::Impl::on_wake() {
+    wake_pending_ = false;
+    for (const auto& viewer : viewers_)
+        viewer->journal_grew();
+}
+
+void NodeServer::Impl::say_goodbye() {
+    leaving_ = true;
+    boost::system::error_code ignored;
+    acceptor_.close(ignored);
+    if (viewers_.empty()) {
+        io_.stop();
+        return;
+    }
+    const auto viewers = viewers_;
+    for (const auto& viewer : viewers)
+        viewer->bye();
+    last_goodbye_.expires_after(std::chrono::seconds(1));
+    last_goodbye_.async_wait([this](boost::system::error_code) { io_.stop(); });
+}
+
+void NodeServer::Impl::viewer_greeted(int change) {
+    greeted_ += static_cast<std::size_t>(change);
+    handler_.on_viewers(greeted_);
+}
+
+void NodeServer::Impl::viewer_closed(const std::shared_ptr<Viewer>& viewer) {
+    viewers_.erase(viewer);
+    if (leaving_ && viewers_.empty())
+        io_.stop();
+}
+
+void NodeServer::Impl::request(std::weak_ptr<Viewer> viewer, protocol::RequestReceived request) {
+    auto& waiting = waiting_[request.id];
+    waiting.push_back(std::move(viewer));
+    if (waiting.size() > 1)
+        return;  // runs already; both get the answer
+    const std::string id = request.id;
+    auto reply = [weak = weak_from_this(), id](nlohmann::json response) {
+        if (const auto self = weak.lock())
+            asio::post(self->io_, [weak, id, response = std::move(response)] {
+                if (const auto alive = weak.lock())
+                    alive->answer(id, response);
+            });
+    };
+    try {
+        handler_.on_request(id, std::move(request.command), std::move(request.parameters), reply);
+    } catch (const std::exception& error) {
+        reply({{"state", "failed"}, {"error", error.what()}});
+    }
+}
+
+void NodeServer::Impl::answer(const std::string& id, const nlohmann::json& response) {
+    const auto found = waiting_.find(id);
+    if (found == waiting_.end())
+        return;
+    const auto viewers = std::move(found->second);
+    waiting_.erase(found);
+    for (const auto& weak : viewers)
+        if (const auto viewer = weak.lock())
+            viewer->respond(id, response);
+}
+
+bool NodeServer::Impl::publish_state(nlohmann::json state) {
+    if (!state.is_object())
+        return false;
+    std::map<std::string, Bytes> frames;
+    for (auto& [key, value] : state.items()) {
+        auto frame = protocol::make_frame(protocol::FrameType::state, protocol::bytes_of(protocol::dump_json({{key, value}})));
+        if (frame.body.size() > protocol::kDataBodyLimit)
+            return false;
+        protocol::append_frame(frames[key], frame);
+    }
+    asio::post(io_, [this, frames = std::move(frames)]() mutable {
+        for (auto& [key, frame] : frames)
+            state_[key] = {++state_version_, std::move(frame)};
+        for (const auto& viewer : viewers_)
+            viewer->notify();
+    });
+    return true;
+}
+
+NodeServer::NodeServer(NodeServerOptions options, sessions::Journal& journal, RequestHandler& handler)
+    : impl_(std::make_shared<Impl>(std::move(options), journal, handler)) {
+    impl_->start();
+}
+
+NodeServer::~NodeServer() {
+    impl_->stop();
+}
+
+bool NodeServer::publish_state(nlohmann::json state) {
+    return impl_->publish_state(std::move(state));
+}
+
+void NodeServer::wake() {
+    impl_->wake();
+}
+
+std::size_t NodeServer::viewers() const {
+    return impl_->viewers();
+}
+
+std::string NodeServer::node_id() const {
+    std::string text;
+    for (const auto byte : impl_->options().node_id) {
+        text += "0123456789abcdef"[byte >> 4];
+        text += "0123456789abcdef"[byte & 15];
+    }
+    return text;
+}
+
+}  // namespace moescope::transport
