@@ -483,9 +483,9 @@ void ComparePanel::draw_columns(ui::Context& ctx) {
         ImGui::PushID(static_cast<int>(i));
         if (i > 0)
             ImGui::SameLine();
-        if (ImGui::BeginChild("###column", {width, inner}, ImGuiChildFlags_Borders, ImGuiWindowFlags_NoScrollbar))
+        if (begin_frame(ctx, "###column", {width, inner}, ImGuiWindowFlags_NoScrollbar))
             draw_column(ctx, i);
-        ImGui::EndChild();
+        end_frame();
         ImGui::PopID();
     }
     ImGui::EndChild();
@@ -493,7 +493,7 @@ void ComparePanel::draw_columns(ui::Context& ctx) {
 
 void ComparePanel::draw_column(ui::Context& ctx, std::size_t index) {
     draw_column_head(ctx, index);
-    const float foot = ImGui::GetFrameHeightWithSpacing() + 2 * ImGui::GetTextLineHeightWithSpacing();
+    const float foot = ImGui::GetFrameHeightWithSpacing() + ImGui::GetTextLineHeightWithSpacing() + 2 * ImGui::GetStyle().ItemSpacing.y;
     const float body = std::max(4 * ctx.em, ImGui::GetContentRegionAvail().y - foot);
     if (ImGui::BeginChild("###answer", {0, body}, ImGuiChildFlags_None))
         draw_answer(ctx, index);
@@ -685,13 +685,15 @@ void ComparePanel::draw_foot(ui::Context& ctx, std::size_t index) {
     if (answer.manifest.is_object() && answer.manifest.contains("seed") && answer.manifest["seed"].is_number())
         seed = answer.manifest["seed"].get<std::uint64_t>();
     ImGui::PushStyleColor(ImGuiCol_Text, ctx.theme.text_dim);
-    ui::text_elided(ctx.text.format("compare.counts", {{"tokens", ctx.text.number(static_cast<std::uint64_t>(answer.tokens.size()))},
-                                                       {"prompt", ctx.text.number(static_cast<std::uint64_t>(answer.prompt_tokens))},
-                                                       {"seed", std::to_string(seed)}}),
-                    ImGui::GetContentRegionAvail().x);
+    std::string counts = ctx.text.format("compare.counts", {{"tokens", ctx.text.number(static_cast<std::uint64_t>(answer.tokens.size()))},
+                                                            {"prompt", ctx.text.number(static_cast<std::uint64_t>(answer.prompt_tokens))},
+                                                            {"seed", std::to_string(seed)}});
+    if (mode_ == Mode::difference && views_[index].same >= 0)
+        counts = ctx.text.format("compare.same_words", {{"share", ui::percent_text(ctx.text, views_[index].same)}}) + " · " + counts;
+    ui::text_elided(counts, ImGui::GetContentRegionAvail().x);
     ImGui::PopStyleColor();
     if (!ended(answer)) {
-        ui::badge(ctx, ui::icon::play, ctx.text("compare.streaming"), ui::Tone::accent);
+        row_badge(ctx, ui::icon::play, ctx.text("compare.streaming"), ui::Tone::accent);
     } else {
         const std::string stop_key = "compare.stop." + (answer.stop.empty() ? std::string("unknown") : answer.stop);
         // The label comes from the same rules as in the probe panel.
@@ -699,7 +701,7 @@ void ComparePanel::draw_foot(ui::Context& ctx, std::size_t index) {
         const bool odd = labels.delivery != probes::Delivery::answered && labels.delivery != probes::Delivery::cut;
         if (odd) {
             const std::string delivery_key = std::string("probe.delivery.") + probes::delivery_name(labels.delivery);
-            ui::badge(ctx, ui::icon::warning, ctx.text(delivery_key), ui::Tone::warning);
+            row_badge(ctx, ui::icon::warning, ctx.text(delivery_key), ui::Tone::warning);
             ui::tooltip(ctx.text.format("compare.label_tip", {{"rule", labels.rule}}));
             ImGui::SameLine();
         }
@@ -721,8 +723,6 @@ void ComparePanel::draw_foot(ui::Context& ctx, std::size_t index) {
     }
     if (ui::button(copy))
         ImGui::SetClipboardText(displayable(answer.text).c_str());
-    if (mode_ == Mode::difference && views_[index].same >= 0)
-        ui::text_dim(ctx, ctx.text.format("compare.same_words", {{"share", ui::percent_text(ctx.text, views_[index].same)}}));
 }
 
 void ComparePanel::draw_alternatives(ui::Context& ctx) {
@@ -744,7 +744,9 @@ void ComparePanel::draw_alternatives(ui::Context& ctx) {
             if (token.alternatives.empty())
                 ui::text_dim(ctx, ctx.text("compare.no_alternatives"));
             else if (ui::begin_table(ctx, "alternatives", {"compare.alternative", "compare.token_id", "compare.chance"},
-                                     ImGuiTableFlags_SizingStretchProp)) {
+                                     ImGuiTableFlags_SizingStretchSame,
+                                     {0, (static_cast<float>(token.alternatives.size()) + 1.3f) *
+                                             (ImGui::GetTextLineHeight() + 2 * ImGui::GetStyle().CellPadding.y)})) {
                 for (const protocol::TokenCandidate& candidate : token.alternatives) {
                     const float p = std::exp(candidate.log_probability);
                     ImGui::TableNextRow();
@@ -754,8 +756,7 @@ void ComparePanel::draw_alternatives(ui::Context& ctx) {
                     ImGui::TableNextColumn();
                     ImGui::Text("%d", candidate.token);
                     ImGui::TableNextColumn();
-                    ImGui::ProgressBar(std::clamp(p, 0.0f, 1.0f), {-1, ImGui::GetTextLineHeight()},
-                                       (ctx.text.number(100.0 * p, 3) + " %").c_str());
+                    ImGui::TextUnformatted((ctx.text.number(100.0 * p, 3) + " %").c_str());
                 }
                 ImGui::EndTable();
             }

@@ -205,8 +205,21 @@ std::string ProbePanel::model_title(const ui::Context& ctx, const std::string& n
     return model && !model->title.empty() ? model->title : name;
 }
 
+/// The first word of the title, where that tells the run's models apart: table columns are narrow.
+std::string ProbePanel::short_title(const ui::Context& ctx, const std::string& name) const {
+    const auto first_word = [&](const std::string& model) {
+        const std::string title = model_title(ctx, model);
+        return title.substr(0, title.find(' '));
+    };
+    const std::string word = first_word(name);
+    for (const std::string& other : statistics_.models)
+        if (other != name && first_word(other) == word)
+            return model_title(ctx, name);
+    return word;
+}
+
 std::string ProbePanel::side_title(const ui::Context& ctx, const ProbeSide& side) const {
-    return model_title(ctx, side.model) + " (" + ctx.text("probe.language." + side.language) + ")";
+    return short_title(ctx, side.model) + " (" + ctx.text("probe.language." + side.language) + ")";
 }
 
 void ProbePanel::draw(ui::Context& ctx) {
@@ -225,9 +238,9 @@ void ProbePanel::draw(ui::Context& ctx) {
     const bool tree = width > 66 * ctx.em;
     const float answers = std::clamp(width * 0.36f, 18 * ctx.em, 34 * ctx.em);
     if (tree) {
-        if (ImGui::BeginChild("###probe.tree", {14 * ctx.em, 0}, ImGuiChildFlags_Borders))
+        if (begin_frame(ctx, "###probe.tree", {14 * ctx.em, 0}))
             draw_tree(ctx);
-        ImGui::EndChild();
+        end_frame();
         ImGui::SameLine();
     }
     const float middle = ImGui::GetContentRegionAvail().x - answers - ImGui::GetStyle().ItemSpacing.x;
@@ -235,13 +248,13 @@ void ProbePanel::draw(ui::Context& ctx) {
         draw_middle(ctx);
     ImGui::EndChild();
     ImGui::SameLine();
-    if (ImGui::BeginChild("###probe.answers", {0, 0}, ImGuiChildFlags_Borders))
+    if (begin_frame(ctx, "###probe.answers", {0, 0}))
         draw_answers(ctx);
-    ImGui::EndChild();
+    end_frame();
 }
 
 void ProbePanel::draw_settings(ui::Context& ctx) {
-    const float combo = 13 * ctx.em, field = 4 * ctx.em;
+    const float combo = 14 * ctx.em, field = 4 * ctx.em;
     const json* sets = probe_sets(ctx.snapshot);
     const auto title_of = [&](const json& set) {
         const std::string title = localized(set, "title", ctx.text.code());
@@ -339,7 +352,10 @@ void ProbePanel::draw_run_bar(ui::Context& ctx) {
         }
         ImGui::SameLine();
     }
+    ImGui::BeginGroup();
+    ImGui::SetCursorPosY(ImGui::GetCursorPosY() + (ImGui::GetFrameHeight() - ImGui::GetTextLineHeight()) / 2);
     ui::state_badge(ctx, run_->state);
+    ImGui::EndGroup();
     ImGui::SameLine();
     const bool running = run_->state == RunState::running;
     const bool can_pause = running || run_->state == RunState::paused || run_->state == RunState::interrupted;

@@ -48,6 +48,7 @@ class ProbePanel : public ui::Panel {
     void draw_topic(ui::Context& ctx, const std::string& group, const std::string& topic);
     std::string topic_title(const ui::Context& ctx, const std::string& topic) const;
     std::string model_title(const ui::Context& ctx, const std::string& name) const;
+    std::string short_title(const ui::Context& ctx, const std::string& name) const;
     std::string side_title(const ui::Context& ctx, const ProbeSide& side) const;
 
     // probe_matrix.cpp: the table of rates and the tests below it

@@ -22,6 +22,30 @@ std::string p_text(const ui::Context& ctx, const std::optional<double>& p) {
     return *p < 0.0001 ? "< 0.0001" : ctx.text.number(*p, 3);
 }
 
+struct ColumnSetup {
+    const char* key;  ///< language key; key + ".help", where there is one, is the tooltip of the header
+    float weight;
+};
+
+/// A table as high as its rows (it scrolls with the pane around it).
+bool begin_columns(const ui::Context& ctx, const char* id, std::initializer_list<ColumnSetup> columns) {
+    if (!ImGui::BeginTable(id, static_cast<int>(columns.size()),
+                           ImGuiTableFlags_RowBg | ImGuiTableFlags_BordersInnerH | ImGuiTableFlags_Resizable |
+                               ImGuiTableFlags_NoSavedSettings | ImGuiTableFlags_SizingStretchProp))
+        return false;
+    for (const ColumnSetup& column : columns)
+        ImGui::TableSetupColumn(ctx.text.label(column.key), ImGuiTableColumnFlags_WidthStretch, column.weight);
+    ImGui::TableNextRow(ImGuiTableRowFlags_Headers);
+    for (const ColumnSetup& column : columns) {
+        ImGui::TableNextColumn();
+        ImGui::TableHeader(ctx.text.label(column.key));
+        const std::string help = std::string(column.key) + ".help";
+        if (ctx.text.has(help))
+            ui::tooltip(ctx.text(help));
+    }
+    return true;
+}
+
 }  // namespace
 
 void ProbePanel::draw_middle(ui::Context& ctx) {
@@ -48,7 +72,7 @@ void ProbePanel::draw_matrix(ui::Context& ctx) {
     if (columns < 2 || columns > 60 ||
         !ImGui::BeginTable("###probe.matrix", columns, ImGuiTableFlags_BordersInnerV | ImGuiTableFlags_SizingStretchSame))
         return;
-    ImGui::TableSetupColumn("", ImGuiTableColumnFlags_WidthStretch, 1.7f);
+    ImGui::TableSetupColumn("", ImGuiTableColumnFlags_WidthStretch, 2.0f);
     for (int i = 1; i < columns; ++i)
         ImGui::TableSetupColumn("", ImGuiTableColumnFlags_WidthStretch, 1.0f);
     draw_matrix_head(ctx);
@@ -69,7 +93,7 @@ void ProbePanel::draw_matrix_head(ui::Context& ctx) {
     for (const std::string& model : statistics_.models) {
         for (const std::string& language : statistics_.languages) {
             ImGui::TableNextColumn();
-            ui::text_elided(model_title(ctx, model), ImGui::GetContentRegionAvail().x);
+            ui::text_elided(short_title(ctx, model), ImGui::GetContentRegionAvail().x);
             ui::text_colored(language == "zh" ? ctx.theme.chinese : ctx.theme.english, ctx.text("probe.language." + language));
         }
     }
@@ -184,9 +208,8 @@ void ProbePanel::draw_tests(ui::Context& ctx) {
     if (std::none_of(statistics_.tests.begin(), statistics_.tests.end(), [&](const ProbeTest& t) { return t.measure == measure && t.n > 0; }))
         return;
     ui::section(ctx, ctx.text("probe.tests"), ctx.text("probe.tests_note"));
-    if (!ui::begin_table(ctx, "probe.tests", {"probe.comparison", "probe.group", "probe.pairs", "probe.only_first", "probe.only_second",
-                                              "probe.difference", "probe.p", "probe.p_holm"},
-                         ImGuiTableFlags_SizingStretchProp))
+    if (!begin_columns(ctx, "###probe.tests", {{"probe.comparison", 3.4f}, {"probe.group", 1.0f}, {"probe.pairs", 0.7f}, {"probe.only_first", 0.6f},
+                                               {"probe.only_second", 0.6f}, {"probe.difference", 2.2f}, {"probe.p", 1.1f}, {"probe.p_holm", 1.2f}}))
         return;
     for (const ProbeTest& test : statistics_.tests) {
         if (test.measure != measure || test.n == 0)
@@ -195,9 +218,9 @@ void ProbePanel::draw_tests(ui::Context& ctx) {
         ImGui::TableNextColumn();
         const std::string title =
             test.kind == "models"
-                ? ctx.text.format("probe.models_in", {{"first", model_title(ctx, test.first.model)}, {"second", model_title(ctx, test.second.model)},
+                ? ctx.text.format("probe.models_in", {{"first", short_title(ctx, test.first.model)}, {"second", short_title(ctx, test.second.model)},
                                                       {"language", ctx.text("probe.language." + test.first.language)}})
-                : ctx.text.format("probe.languages_of", {{"model", model_title(ctx, test.first.model)},
+                : ctx.text.format("probe.languages_of", {{"model", short_title(ctx, test.first.model)},
                                                          {"first", ctx.text("probe.language." + test.first.language)},
                                                          {"second", ctx.text("probe.language." + test.second.language)}});
         ui::text_elided(title, ImGui::GetContentRegionAvail().x);
@@ -233,8 +256,7 @@ void ProbePanel::draw_contrasts(ui::Context& ctx) {
         return;
     ui::section(ctx, ctx.text("probe.contrasts"));
     ui::text_wrapped(ctx.text("probe.contrasts_note"), ctx.theme.text_dim);
-    if (!ui::begin_table(ctx, "probe.contrasts", {"probe.comparison", "probe.contrast", "probe.interval", "probe.prompts"},
-                         ImGuiTableFlags_SizingStretchProp))
+    if (!begin_columns(ctx, "###probe.contrasts", {{"probe.comparison", 4.0f}, {"probe.contrast", 1.0f}, {"probe.interval", 1.8f}, {"probe.prompts", 1.0f}}))
         return;
     for (const ProbeContrast& contrast : statistics_.contrasts) {
         if (!contrast.estimate)

@@ -134,6 +134,27 @@ void meter(const ui::Context& ctx, double fraction, std::string_view text, float
     ImGui::Dummy({all, height});
 }
 
+bool begin_frame(const ui::Context& ctx, const char* id, ImVec2 size, ImGuiWindowFlags flags) {
+    ImGui::PushStyleVar(ImGuiStyleVar_ChildBorderSize, 1.0f);
+    ImGui::PushStyleVar(ImGuiStyleVar_ChildRounding, 0.3f * ctx.em);
+    ImGui::PushStyleVar(ImGuiStyleVar_WindowPadding, ImVec2(0.6f * ctx.em, 0.45f * ctx.em));
+    ImGui::PushStyleColor(ImGuiCol_Border, ctx.theme.border);
+    const bool visible = ImGui::BeginChild(id, size, ImGuiChildFlags_Borders, flags);
+    ImGui::PopStyleColor();
+    ImGui::PopStyleVar(3);
+    return visible;
+}
+
+void end_frame() { ImGui::EndChild(); }
+
+void row_badge(const ui::Context& ctx, const char* icon_text, std::string_view word, ui::Tone tone) {
+    // Inside the group only the badge is lowered; the row keeps its own height.
+    ImGui::BeginGroup();
+    ImGui::SetCursorPosY(ImGui::GetCursorPosY() + (ImGui::GetFrameHeight() - ImGui::GetTextLineHeight()) / 2 - 0.06f * ctx.em);
+    ui::badge(ctx, icon_text, word, tone);
+    ImGui::EndGroup();
+}
+
 void flow(float width) {
     const float right = ImGui::GetCursorScreenPos().x + ImGui::GetContentRegionAvail().x;
     const float next = ImGui::GetItemRectMax().x + ImGui::GetStyle().ItemSpacing.x + width;
