@@ -1,0 +1,98 @@
+#include "nodes/service/board.hpp"
+
+namespace moescope::node {
+
+namespace {
+
+nlohmann::json to_json(const TaskState& task) {
+    return {{"id", task.id},
+            {"kind", task.kind},
+            {"title", task.title},
+            {"fraction", task.fraction},
+            {"seconds_left", task.seconds_left},
+            {"detail", task.detail},
+            {"cancel_command", task.cancel_command},
+            {"run", task.run}};
+}
+
+nlohmann::json to_json(const RunGauge& run) {
+    nlohmann::json value = {{"run", run.run},
+                            {"kind", run.kind},
+                            {"name", run.name},
+                            {"state", run.state},
+                            {"message", run.message},
+                            {"last_checkpoint", run.last_checkpoint},
+                            {"planned_steps", run.planned_steps}};
+    if (!run.statistics.is_null())
+        value["statistics"] = run.statistics;
+    return value;
+}
+
+}  // namespace
+
+void Board::set_task(const TaskState& task) {
+    const std::lock_guard lock(mutex_);
+    tasks_[task.id] = task;
+    ++version_;
+}
+
+void Board::remove_task(const std::string& id) {
+    const std::lock_guard lock(mutex_);
+    if (tasks_.erase(id) > 0)
+        ++version_;
+}
+
+void Board::set_run(const RunGauge& run) {
+    const std::lock_guard lock(mutex_);
+    runs_[run.run] = run;
+    ++version_;
+}
+
+void Board::change_run(std::uint32_t run, const std::function<void(RunGauge&)>& change) {
+    const std::lock_guard lock(mutex_);
+    if (const auto found = runs_.find(run); found != runs_.end()) {
+        change(found->second);
+        ++version_;
+    }
+}
+
+void Board::remove_run(std::uint32_t run) {
+    const std::lock_guard lock(mutex_);
+    if (runs_.erase(run) > 0)
+        ++version_;
+}
+
+nlohmann::json Board::tasks() const {
+    const std::lock_guard lock(mutex_);
+    auto list = nlohmann::json::array();
+    for (const auto& [id, task] : tasks_)
+        list.push_back(to_json(task));
+    return list;
+}
+
+nlohmann::json Board::runs() const {
+    const std::lock_guard lock(mutex_);
+    auto list = nlohmann::json::array();
+    for (const auto& [id, run] : runs_)
+        list.push_back(to_json(run));
+    return list;
+}
+
+nlohmann::json Board::run(std::uint32_t run) const {
+    const std::lock_guard lock(mutex_);
+    const auto found = runs_.find(run);
+    return found == runs_.end() ? nlohmann::json() : to_json(found->second);
+}
+
+std::string Board::run_state(std::uint32_t run) const {
+    const std::lock_guard lock(mutex_);
+    const auto found = runs_.find(run);
+    return found == runs_.end() ? std::string() : found->second.state;
+}
+
+std::uint64_t Board::version() const {
+    const std::lock_guard lock(mutex_);
+    return version_;
+}
+
+}  // namespace moescope::node

@@ -1,0 +1,413 @@
+#include "nodes/service/command_line.hpp"
+
+#include <fmt/format.h>
+#include <signal.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <atomic>
+#include <cmath>
+#include <cstdio>
+#include <ctime>
+#include <thread>
+
+#include "engine/formats/inspect.hpp"
+#include "engine/formats/npy.hpp"
+#include "nodes/protocol/json_guard.hpp"
+#include "nodes/service/generation.hpp"
+#include "nodes/service/machine.hpp"
+#include "nodes/service/report.hpp"
+#include "nodes/service/service.hpp"
+
+namespace moescope::node {
+namespace fs = std::filesystem;
+using nlohmann::json;
+
+namespace {
+
+/// One line of JSON Lines; invalid UTF-8 is replaced.
+void print_json(const json& value) {
+    const std::string line = protocol::dump_json(value) + "\n";
+    std::fwrite(line.data(), 1, line.size(), stdout);
+    std::fflush(stdout);
+}
+
+json number_or_null(double value) { return std::isfinite(value) ? json(value) : json(); }
+
+/// A sink that also hands every record to the command line.
+class PrintingSink final : public RecordSink {
+   public:
+    using Print = std::function<void(protocol::RecordType, const std::vector<std::byte>&)>;
+    PrintingSink(RecordSink& inner, Print print) : inner_(inner), print_(std::move(print)) {}
+    void write(protocol::RecordType type, std::vector<std::byte> body) override {
+        print_(type, body);
+        inner_.write(type, std::move(body));
+    }
+    std::string problem() const override { return inner_.problem(); }
+
+   private:
+    RecordSink& inner_;
+    const Print print_;
+};
+
+/// A session and what jobs need, without a server: the command line writes the same journal as a node does.
+struct LocalNode {
+    LocalNode(const Places& places, const fs::path& folder, PrintingSink::Print print)
+        : session(sessions::Session::open(folder, sessions::Journal::Mode::read_write)),
+          journal(session->journal()),
+          sink(journal, std::move(print)),
+          datasets(places.cache),
+          models(places, ModelLibrary::Hashing::off),
+          workers(places.program),
+          parts{places, *session, sink, board, datasets, models, workers, threads} {}
+
+    std::unique_ptr<sessions::Session> session;
+    JournalWriter journal;
+    PrintingSink sink;
+    Board board;
+    DatasetStore datasets;
+    ModelLibrary models;
+    WorkerPool workers;
+    ThreadShare threads;
+    NodeParts parts;
+};
+
+/// Waits for a job; a signal asks it to stop.
+void wait_for(Job& job, HeldSignals& signals) {
+    bool asked = false;
+    while (!job.finished()) {
+        if (signals.taken(20) && !asked) {
+            job.request_stop();
+            asked = true;
+        }
+        if (asked)
+            std::this_thread::sleep_for(std::chrono::milliseconds(5));
+    }
+    job.wait();
+}
+
+void print_step(const protocol::StepRecord& step, bool as_json, int planned) {
+    if (as_json) {
+        print_json({{"step", step.step},
+                    {"loss", number_or_null(step.loss)},
+                    {"tokens_per_second", step.tokens_per_second},
+                    {"cross_entropy", number_or_null(step.cross_entropy)},
+                    {"balance_loss", number_or_null(step.balance_loss)},
+                    {"z_loss", number_or_null(step.z_loss)},
+                    {"gradient_norm", number_or_null(step.gradient_norm)},
+                    {"learning_rate", step.learning_rate},
+                    {"step_ms", step.step_ms},
+                    {"tokens_total", step.tokens_total}});
+    } else if (step.step % 10 == 0 || step.step == 1 || step.step == static_cast<std::uint64_t>(planned)) {
+        fmt::print("step {:>6} / {}   loss {:.4f}   {:.0f} tok/s   {:.0f} ms\n", step.step, planned, step.loss,
+                   step.tokens_per_second, step.step_ms);
+        std::fflush(stdout);
+    }
+}
+
+engine::RunConfig config_from(const TrainOptions& options, const Places& places) {
+    auto config = options.config.empty() ? find_preset(options.preset, places) : read_run_config(options.config);
+    if (options.steps)
+        config.train.steps = *options.steps;
+    if (options.seed)
+        config.train.seed = *options.seed;
+    if (options.threads)
+        config.train.threads = *options.threads;
+    if (config.train.threads == 0)
+        config.train.threads = cores();
+    // The options are held to the same ranges as the file.
+    return engine::parse_run_config(engine::to_json(config),
+                                    options.config.empty() ? "preset " + options.preset : options.config);
+}
+
+/// The run that --resume goes on with: the latest training run of the session.
+std::optional<KnownRun> latest_training(const sessions::Journal& journal) {
+    std::optional<KnownRun> latest;
+    for (const auto& [number, run] : read_runs(journal))
+        if (run.kind == "train")
+            latest = run;
+    return latest;
+}
+
+/// --resume must mean the same run: other settings are refused instead of being ignored.
+void check_same_run(const TrainOptions& options, const engine::RunConfig& wanted, const TrainingOrder& order) {
+    if (engine::to_json(wanted) != engine::to_json(order.config))
+        throw CommandError(fmt::format("the run in {} was started with other settings (steps {}, seed {}, threads {}); give "
+                                       "the same ones to resume it, or another folder with --out to start anew",
+                                       options.out, order.config.train.steps, order.config.train.seed,
+                                       order.config.train.threads));
+    if (options.data != order.data)
+        throw CommandError(fmt::format("the run in {} was trained on {}, not {}; give the same --data to resume it",
+                                       options.out, order.data, options.data));
+}
+
+/// What a finished run printed last, read from its journal.
+json final_line(const TrainingResult& result) {
+    json line = {{"done", result.state == "done"},
+                 {"state", result.state},
+                 {"steps", result.steps},
+                 {"loss", number_or_null(result.loss)},
+                 {"parameters_sha256", result.parameters_sha256},
+                 {"checkpoint", result.checkpoint.string()},
+                 {"seconds", result.seconds}};
+    if (result.held_out)
+        line["held_out_loss"] = {{"en", number_or_null(result.held_out->loss[0])},
+                                 {"zh", number_or_null(result.held_out->loss[1])}};
+    return line;
+}
+
+TrainingOrder order_from(const TrainOptions& options, const Places& places, LocalNode& node) {
+    TrainingOrder order;
+    order.config = config_from(options, places);
+    const auto known = options.resume ? latest_training(node.session->journal()) : std::nullopt;
+    if (known) {
+        auto earlier = order_to_continue(*node.session, *known);
+        check_same_run(options, order.config, earlier);
+        return earlier;
+    }
+    order.data = options.data;
+    engine::plan_run(order.config);
+    order.run = node.session->new_run("train", order.config.name);
+    order.name = fmt::format("{}-{}", order.config.name.empty() ? "run" : order.config.name, order.run);
+    return order;
+}
+
+}  // namespace
+
+HeldSignals::HeldSignals() {
+    sigset_t set;
+    sigemptyset(&set);
+    sigaddset(&set, SIGINT);
+    sigaddset(&set, SIGTERM);
+    pthread_sigmask(SIG_BLOCK, &set, nullptr);
+}
+
+bool HeldSignals::taken(int milliseconds) {
+    sigset_t set;
+    sigemptyset(&set);
+    sigaddset(&set, SIGINT);
+    sigaddset(&set, SIGTERM);
+    const timespec wait{milliseconds / 1000, static_cast<long>(milliseconds % 1000) * 1000000L};
+    if (sigtimedwait(&set, nullptr, &wait) > 0)
+        seen_ = true;
+    return seen_;
+}
+
+int serve_command(const Places& places, const std::string& socket, const std::string& session) {
+    HeldSignals signals;
+    Service service(places, {socket, session});
+    service.run([&] { return signals.taken(100); });
+    return 0;
+}
+
+int train_command(const Places& places, const TrainOptions& options) {
+    HeldSignals signals;
+    config_from(options, places);  // a bad configuration is found before a session folder is made
+    int planned = 0;
+    LocalNode node(places, options.out, [&](protocol::RecordType type, const std::vector<std::byte>& body) {
+        if (type == protocol::RecordType::step)
+            if (const auto step = protocol::decode_step(body))
+                print_step(*step, options.json, planned);
+    });
+    auto order = order_from(options, places, node);
+    order.faults_end_the_run = true;
+    planned = order.config.train.steps;
+    TrainingResult result;
+    {
+        TrainingJob job(node.parts, std::move(order));
+        wait_for(job, signals);
+        result = job.result();
+    }
+    node.journal.flush();
+    if (const auto problem = node.journal.problem(); !problem.empty())
+        throw std::runtime_error(problem);
+    node.session->journal().sync();
+    if (result.state == "failed")
+        throw std::runtime_error(result.message);
+    if (options.json)
+        print_json(final_line(result));
+    else
+        fmt::print("{} after {} steps; parameters {}\n", result.state, result.steps, result.parameters_sha256);
+    return 0;
+}
+
+int generate_command(const Places& places, const GenerateOptions& options) {
+    HeldSignals signals;
+    const ModelLibrary models(places, ModelLibrary::Hashing::off);
+    GenerationOrder order = parse_generation({{"model", options.model},
+                                              {"prompt", options.prompt},
+                                              {"max_tokens", options.max_tokens},
+                                              {"seed", options.seed},
+                                              {"temperature", options.temperature},
+                                              {"threads", options.threads}});
+    order.path = models.resolve(options.model);
+    WorkerPool workers(places.program);
+    std::atomic<bool> cancel{false}, finished{false};
+    GenerationResult result;
+    std::exception_ptr failure;
+    std::thread worker([&] {
+        try {
+            auto lease = workers.acquire(order.path, order.threads > 0 ? order.threads : cores(), cancel);
+            result = generate_with(*lease, order, [](std::span<const std::byte>) {}, cancel);
+        } catch (...) {
+            failure = std::current_exception();
+        }
+        finished = true;
+    });
+    while (!finished)
+        if (signals.taken(10))
+            cancel = true;
+    worker.join();
+    if (failure)
+        std::rethrow_exception(failure);
+    if (result.state == "failed")
+        throw std::runtime_error(result.message);
+    if (options.json)
+        print_json({{"text", result.text},
+                    {"tokens", result.tokens},
+                    {"tokens_per_second", result.tokens_per_second},
+                    {"stop", result.stop},
+                    {"prompt_tokens", result.prompt_tokens},
+                    {"prompt_ms", result.prompt_ms},
+                    {"model", options.model},
+                    {"seed", options.seed},
+                    {"temperature", options.temperature}});
+    else
+        fmt::print("{}\n", result.text);
+    return 0;
+}
+
+int logits_command(const Places& places, const std::string& model, const std::string& tokens, const std::string& out) {
+    const ModelLibrary models(places, ModelLibrary::Hashing::off);
+    const fs::path path = models.resolve(model);
+    engine::read_npy_tokens(tokens);  // a bad file is named before a model is loaded
+    WorkerPool workers(places.program);
+    const std::atomic<bool> never{false};
+    auto lease = workers.acquire(path, cores(), never);
+    lease->ask({{"op", "logits"}, {"tokens", fs::absolute(tokens).string()}, {"out", fs::absolute(out).string()}},
+               fmt::format("computing logits with {}", model), [](std::span<const std::byte>) {}, never);
+    return 0;
+}
+
+namespace {
+
+void print_draw(const json& draw, bool as_json, std::size_t number) {
+    if (as_json) {
+        print_json(draw);
+        return;
+    }
+    const double left = draw.value("seconds_left", 0.0);
+    fmt::print("{:>4} / {}  {}  {}  {}: {} {}  ({:.0f} s left)\n", number, draw.value("planned", 0), draw.value("model", ""),
+               draw.value("language", ""), draw.value("item", ""), draw.value("delivery", ""), draw.value("engagement", -1),
+               std::max(0.0, left));
+    std::fflush(stdout);
+}
+
+/// The rates of the two groups, as the panel and the report show them.
+void print_rates(const json& statistics) {
+    fmt::print("\n{:<24} {:<8} {:<4} {:>22} {:>22}\n", "model", "group", "lang", "answered fully", "refused");
+    const auto rate = [](const json& value) {
+        if (!value["estimate"].is_number())
+            return std::string("no answers");
+        return fmt::format("{:.0f} % [{:.0f}, {:.0f}]", 100 * value["estimate"].get<double>(),
+                           100 * value["low"].get<double>(), 100 * value["high"].get<double>());
+    };
+    for (const auto& cell : statistics.at("cells"))
+        if (cell.at("scope") == "group")
+            fmt::print("{:<24} {:<8} {:<4} {:>22} {:>22}\n", cell["model"].get<std::string>(),
+                       cell["group"].get<std::string>(), cell["language"].get<std::string>(), rate(cell["engaged"]),
+                       rate(cell["refused"]));
+}
+
+}  // namespace
+
+int probe_command(const Places& places, const ProbeOptions& options) {
+    HeldSignals signals;
+    json request = {{"set", options.set}, {"models", options.models}, {"max_tokens", options.max_tokens}};
+    if (options.limit)
+        request["limit"] = *options.limit;
+    auto order = parse_probe(request, places);  // a bad set is found before a session folder is made
+    {
+        const ModelLibrary models(places, ModelLibrary::Hashing::off);
+        for (auto& model : order.models) {
+            model.path = models.resolve(model.name);
+            model.sha256 = models.known_sha256(model.path);
+        }
+    }
+    std::size_t number = 0;
+    LocalNode node(places, options.out, [&](protocol::RecordType type, const std::vector<std::byte>& body) {
+        if (type == protocol::RecordType::probe_draw)
+            if (const auto draw = protocol::decode_json(body))
+                print_draw(*draw, options.json, ++number);
+    });
+    order.run = node.session->new_run("probe", order.set.name);
+    order.name = fmt::format("{}-{}", order.set.name, order.run);
+    ProbeResult result;
+    {
+        ProbeJob job(node.parts, std::move(order));
+        wait_for(job, signals);
+        result = job.result();
+    }
+    node.journal.flush();
+    if (const auto problem = node.journal.problem(); !problem.empty())
+        throw std::runtime_error(problem);
+    node.session->journal().sync();
+    if (result.state == "failed")
+        throw std::runtime_error(result.message);
+    if (options.json)
+        print_json({{"done", result.state == "done"},
+                    {"state", result.state},
+                    {"answers", result.answers},
+                    {"statistics", result.statistics}});
+    else
+        print_rates(result.statistics);
+    return 0;
+}
+
+int report_command(const std::string& session, const std::string& out, const std::string& language) {
+    const auto opened = sessions::Session::open(session, sessions::Journal::Mode::read_only);
+    write_report(*opened, fs::absolute(out), language);
+    return 0;
+}
+
+int inspect_command(const std::string& file, bool as_json) {
+    const auto report = engine::inspect_file(file);
+    if (as_json)
+        print_json({{"file", file},
+                    {"format", report.format},
+                    {"safe", report.safe},
+                    {"problem", report.problem},
+                    {"details", report.details}});
+    else if (report.safe)
+        fmt::print("{}: {}, safe to open\n{}\n", file, report.format,
+                   report.details.dump(2, ' ', false, json::error_handler_t::replace));
+    if (!report.safe)
+        throw std::runtime_error(report.problem.empty() ? fmt::format("{} is not safe to open", file) : report.problem);
+    return 0;
+}
+
+int models_list_command(const Places& places, bool as_json) {
+    const ModelLibrary library(places, ModelLibrary::Hashing::off);
+    for (const auto& model : library.models()) {
+        if (as_json)
+            print_json(to_json(model));
+        else
+            fmt::print("{:<22} {:>9.1f} MB  {:<8}  {}, {}; {}{}\n", model.name, static_cast<double>(model.bytes) / 1e6,
+                       model.state, model.maker.empty() ? model.title : model.maker,
+                       model.country.empty() ? model.origin : model.country, model.licence,
+                       model.message.empty() ? "" : "\n    " + model.message);
+    }
+    return 0;
+}
+
+int models_add_command(const Places& places, const std::string& file, bool as_json) {
+    ModelLibrary library(places, ModelLibrary::Hashing::off);
+    const std::string name = library.add(file);
+    if (as_json)
+        print_json({{"name", name}});
+    else
+        fmt::print("{}\n", name);
+    return 0;
+}
+
+}  // namespace moescope::node

@@ -1,0 +1,59 @@
+// What `moescope-node` does from a shell: each function is one subcommand and gives its exit status. They throw to fail; main prints the one
+// sentence.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "nodes/service/places.hpp"
+
+namespace moescope::node {
+
+struct TrainOptions {
+    std::string preset, config, data = "manpages", out;
+    std::optional<int> steps, threads;
+    std::optional<std::uint64_t> seed;
+    bool resume = false, json = false;
+};
+
+struct GenerateOptions {
+    std::string model, prompt;
+    int max_tokens = 256, threads = 0;
+    std::uint64_t seed = 1;
+    double temperature = 0;
+    bool json = false;
+};
+
+struct ProbeOptions {
+    std::string set, out;
+    std::vector<std::string> models;
+    std::optional<std::size_t> limit;
+    int max_tokens = 160;
+    bool json = false;
+};
+
+int serve_command(const Places& places, const std::string& socket, const std::string& session);
+int train_command(const Places& places, const TrainOptions& options);
+int generate_command(const Places& places, const GenerateOptions& options);
+int logits_command(const Places& places, const std::string& model, const std::string& tokens, const std::string& out);
+int probe_command(const Places& places, const ProbeOptions& options);
+int report_command(const std::string& session, const std::string& out, const std::string& language);
+int inspect_command(const std::string& file, bool json);
+int models_list_command(const Places& places, bool json);
+int models_add_command(const Places& places, const std::string& file, bool json);
+
+/// SIGINT and SIGTERM are held back from all threads started later and taken with `taken`.
+class HeldSignals {
+   public:
+    HeldSignals();
+    /// Waits at most `milliseconds`; true when one of the two came, now or earlier.
+    bool taken(int milliseconds);
+
+   private:
+    bool seen_ = false;
+};
+
+}  // namespace moescope::node

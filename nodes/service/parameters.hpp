@@ -1,0 +1,34 @@
+// Reading command parameters: outside data, so every value is checked for type and range, and errors name the key and the value.
+#pragma once
+
+#include <cstdint>
+#include <initializer_list>
+#include <limits>
+#include <nlohmann/json.hpp>
+#include <string>
+#include <vector>
+
+namespace moescope::node {
+
+class Parameters {
+   public:
+    /// `value` must outlive this. Throws CommandError when it is not an object, or has a key that is not in `known`.
+    Parameters(const nlohmann::json& value, std::initializer_list<const char*> known);
+
+    bool has(const char* key) const;
+    const nlohmann::json& at(const char* key) const;
+    std::string text(const char* key) const;                                ///< required
+    std::string text(const char* key, const std::string& otherwise) const;  ///< optional
+    std::int64_t integer(const char* key, std::int64_t least, std::int64_t most) const;
+    std::int64_t integer(const char* key, std::int64_t otherwise, std::int64_t least, std::int64_t most) const;
+    double number(const char* key, double otherwise, double least, double most) const;
+    bool flag(const char* key, bool otherwise) const;
+    std::vector<std::string> texts(const char* key) const;  ///< a list of strings; empty when the key is missing
+    std::uint32_t run() const { return static_cast<std::uint32_t>(integer("run", 1, std::numeric_limits<std::uint32_t>::max())); }
+    std::uint64_t seed(std::uint64_t otherwise) const;
+
+   private:
+    const nlohmann::json& value_;
+};
+
+}  // namespace moescope::node

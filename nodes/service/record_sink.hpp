@@ -1,0 +1,84 @@
+// From the jobs to the journal without waiting: jobs hand records over in memory, one thread appends them to the journal.
+// A full ring never stops a trainer: what does not fit is counted and becomes a gap record, drawn as a hole.
+#pragma once
+
+#include <array>
+#include <condition_variable>
+#include <cstdint>
+#include <deque>
+#include <functional>
+#include <mutex>
+#include <nlohmann/json.hpp>
+#include <span>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "nodes/protocol/records.hpp"
+#include "sessions/journal.hpp"
+
+namespace moescope::node {
+
+/// Where jobs write records. Thread safe; never waits for a disk or a viewer.
+class RecordSink {
+   public:
+    virtual ~RecordSink() = default;
+    virtual void write(protocol::RecordType type, std::vector<std::byte> body) = 0;
+    /// A JSON record. Start, end, events, labels and probe answers are never dropped.
+    void write_json(protocol::RecordType type, const nlohmann::json& value);
+    /// Empty, or why records cannot be stored at the moment ("the disk is full ...").
+    virtual std::string problem() const = 0;
+};
+
+/// The sink of a session: a bounded ring and the thread that empties it into the journal.
+class JournalWriter final : public RecordSink {
+   public:
+    struct Limits {
+        std::size_t records = 8192;
+        std::size_t bytes = std::size_t{64} << 20;
+    };
+    /// `journal` must outlive the writer.
+    explicit JournalWriter(sessions::Journal& journal) : JournalWriter(journal, Limits{}) {}
+    JournalWriter(sessions::Journal& journal, Limits limits);
+    ~JournalWriter() override;  ///< appends what is left (unless the disk refuses), then joins
+    JournalWriter(const JournalWriter&) = delete;
+    JournalWriter& operator=(const JournalWriter&) = delete;
+
+    void write(protocol::RecordType type, std::vector<std::byte> body) override;
+    std::string problem() const override;
+    /// Waits until everything written before the call is in the journal, or the disk refuses. Not for the trainer's thread.
+    void flush();
+    std::uint64_t dropped() const;
+
+   private:
+    struct Pending {
+        protocol::RecordType type;
+        std::uint64_t time_ns;
+        std::vector<std::byte> body;
+    };
+    struct Hole {
+        std::uint64_t count = 0;
+        std::uint64_t after = 0;  ///< sequence of the last record in the journal when the hole began
+    };
+
+    void run();
+    bool append(const Pending& record);
+    void close_holes();  ///< with the lock held: turns counted drops into gap records
+
+    sessions::Journal& journal_;
+    const Limits limits_;
+    mutable std::mutex mutex_;
+    std::condition_variable wake_, drained_;
+    std::deque<Pending> ring_;
+    std::size_t ring_bytes_ = 0;
+    std::uint64_t written_ = 0, appended_ = 0, dropped_ = 0, last_sequence_ = 0;
+    std::array<Hole, protocol::kChannels> holes_{};
+    std::string problem_;
+    bool stopping_ = false;
+    std::thread thread_;
+};
+
+/// Wall clock in nanoseconds, as in record headers.
+std::uint64_t wall_clock_ns();
+
+}  // namespace moescope::node

@@ -1,0 +1,301 @@
+#include "nodes/service/report.hpp"
+
+#include <fmt/format.h>
+
+#include <cmath>
+#include <ctime>
+#include <limits>
+#include <map>
+
+#include "engine/text/sha256.hpp"
+#include "nodes/service/job.hpp"
+#include "nodes/service/probe_job.hpp"
+#include "nodes/service/run_history.hpp"
+
+namespace moescope::node {
+using nlohmann::json;
+using protocol::Channel;
+using protocol::RecordType;
+
+namespace {
+
+std::string text_of(const json& value, const char* key) {
+    const auto found = value.find(key);
+    return found != value.end() && found->is_string() ? found->get<std::string>() : std::string();
+}
+
+double number_of(const json& value, const char* key) {
+    const auto found = value.find(key);
+    return found != value.end() && found->is_number() ? found->get<double>() : std::numeric_limits<double>::quiet_NaN();
+}
+
+std::uint64_t count_of(const json& value, const char* key) {
+    const auto found = value.find(key);
+    return found != value.end() && found->is_number_unsigned() ? found->get<std::uint64_t>() : 0;
+}
+
+/// Everything the journal holds about one run, besides its steps.
+struct RunRecords {
+    std::vector<json> events, samples, evaluations;
+    json ending;  ///< of a generation
+    engine::Sha256 sha;
+};
+
+/// Drops what lies after a step: a run that went on from a checkpoint repeats it, and the later records count.
+void rewind(std::vector<json>& records, std::uint64_t step) {
+    std::erase_if(records, [&](const json& record) { return count_of(record, "step") > step; });
+}
+
+/// The run a record belongs to, with its body as JSON where it is JSON.
+std::uint32_t run_of(const sessions::Record& record, json& body) {
+    const auto type = static_cast<RecordType>(record.type);
+    if (type == RecordType::step) {
+        const auto step = protocol::decode_step(record.body);
+        return step ? step->run : 0;
+    }
+    if (type == RecordType::tokens) {
+        const auto batch = protocol::decode_tokens(record.body);
+        return batch ? batch->run : 0;
+    }
+    auto value = protocol::decode_json(record.body);
+    if (!value)
+        return 0;
+    body = std::move(*value);
+    return static_cast<std::uint32_t>(count_of(body, "run"));
+}
+
+void take_record(RunRecords& run, RecordType type, const json& body) {
+    switch (type) {
+        case RecordType::event:
+            run.events.push_back(body);
+            break;
+        case RecordType::sample:
+            // Of one step there are two samples, one per language.
+            rewind(run.samples, count_of(body, "step"));
+            std::erase_if(run.samples, [&](const json& record) {
+                return count_of(record, "step") == count_of(body, "step") &&
+                       text_of(record, "language") == text_of(body, "language");
+            });
+            run.samples.push_back(body);
+            break;
+        case RecordType::evaluation:
+            rewind(run.evaluations, count_of(body, "step") - 1);
+            run.evaluations.push_back(body);
+            break;
+        case RecordType::generation_ended:
+            run.ending = body;
+            break;
+        default:
+            break;
+    }
+}
+
+std::map<std::uint32_t, RunRecords> collect(const sessions::Journal& journal) {
+    std::map<std::uint32_t, RunRecords> runs;
+    for (const Channel channel : {Channel::events, Channel::metrics, Channel::text})
+        for_each_record(journal, channel, {}, [&](const sessions::Record& record) {
+            json body;
+            const std::uint32_t number = run_of(record, body);
+            if (number == 0)
+                return true;
+            RunRecords& run = runs[number];
+            run.sha.add(std::string_view(reinterpret_cast<const char*>(record.body.data()), record.body.size()));
+            take_record(run, static_cast<RecordType>(record.type), body);
+            return true;
+        });
+    return runs;
+}
+
+probes::ReportRun report_run(const KnownRun& run, RunRecords& records) {
+    json manifest = run.manifest;
+    manifest.erase("set_text");  // the set itself is printed, its hash stays
+    if (!run.message.empty())
+        manifest["message"] = run.message;
+    return {run.name, run.state, records.sha.finish(), std::move(manifest)};
+}
+
+std::string value_text(const json& value) { return value.is_string() ? value.get<std::string>() : value.dump(); }
+
+std::vector<probes::ReportMark> marks_of(const RunRecords& records) {
+    std::vector<probes::ReportMark> marks;
+    for (const auto& event : records.events) {
+        const std::string kind = text_of(event, "kind");
+        const auto step = static_cast<double>(count_of(event, "step"));
+        if (kind == "knob")
+            marks.push_back({step, fmt::format("{} {} -> {}", text_of(event, "name"), value_text(event.value("old", json())),
+                                               value_text(event.value("new", json())))});
+        else if (kind == "rewind" || kind == "fault")
+            marks.push_back({step, text_of(event, "text")});
+    }
+    return marks;
+}
+
+using Steps = std::vector<protocol::StepRecord>;
+
+probes::ReportSeries series(const std::string& name, const Steps& steps, double (*value)(const protocol::StepRecord&)) {
+    probes::ReportSeries result{name, {}};
+    result.points.reserve(steps.size());
+    for (const auto& step : steps)
+        result.points.push_back({static_cast<double>(step.step), value(step)});
+    return result;
+}
+
+probes::ReportSeries evaluation_series(const std::string& name, const std::vector<json>& evaluations, const char* language) {
+    probes::ReportSeries result{name, {}};
+    for (const auto& evaluation : evaluations)
+        if (const auto loss = evaluation.find("loss"); loss != evaluation.end() && loss->is_object())
+            result.points.push_back({static_cast<double>(count_of(evaluation, "step")), number_of(*loss, language)});
+    return result;
+}
+
+double mean_entropy(const protocol::StepRecord& step) {
+    double sum = 0;
+    for (const float value : step.router_entropy)
+        sum += static_cast<double>(value);
+    return step.router_entropy.empty() ? std::numeric_limits<double>::quiet_NaN()
+                                       : sum / static_cast<double>(step.router_entropy.size());
+}
+
+std::vector<probes::ReportChart> charts_of(const Steps& steps, const RunRecords& records) {
+    using Step = protocol::StepRecord;
+    const auto marks = marks_of(records);
+    std::vector<probes::ReportChart> charts;
+    charts.push_back({"loss",
+                      "step",
+                      "",
+                      "loss",
+                      "nats/token",
+                      {series("train_loss", steps, [](const Step& s) { return s.loss; }),
+                       series("cross_entropy", steps, [](const Step& s) { return s.cross_entropy; }),
+                       evaluation_series("heldout_en", records.evaluations, "en"),
+                       evaluation_series("heldout_zh", records.evaluations, "zh")},
+                      marks});
+    const auto single = [&](const char* name, const char* unit, double (*value)(const Step&)) {
+        charts.push_back({name, "step", "", name, unit, {series(name, steps, value)}, marks});
+    };
+    single("balance_loss", "", [](const Step& s) { return s.balance_loss; });
+    single("tokens_per_second", "tok/s", [](const Step& s) { return s.tokens_per_second; });
+    single("step_time", "ms", [](const Step& s) { return s.step_ms; });
+    single("gradient_norm", "", [](const Step& s) { return s.gradient_norm; });
+    single("learning_rate", "", [](const Step& s) { return s.learning_rate; });
+    single("router_entropy", "", mean_entropy);
+    return charts;
+}
+
+/// Share of each expert over the last hundred steps.
+std::optional<probes::ReportLoad> load_of(const Steps& steps) {
+    if (steps.empty() || steps.back().layers == 0 || steps.back().experts == 0)
+        return std::nullopt;
+    const std::size_t layers = steps.back().layers, experts = steps.back().experts, cells = layers * experts;
+    std::vector<double> sums(cells, 0.0);
+    for (std::size_t i = steps.size() > 100 ? steps.size() - 100 : 0; i < steps.size(); ++i) {
+        const auto& counts = steps[i].counts;
+        if (counts.size() != cells * protocol::kTextLanguages)
+            continue;
+        for (std::size_t j = 0; j < counts.size(); ++j)
+            sums[j % cells] += counts[j];
+    }
+    for (std::size_t layer = 0; layer < layers; ++layer) {
+        double total = 0;
+        for (std::size_t expert = 0; expert < experts; ++expert)
+            total += sums[layer * experts + expert];
+        for (std::size_t expert = 0; expert < experts && total > 0; ++expert)
+            sums[layer * experts + expert] /= total;
+    }
+    return probes::ReportLoad{"expert_load", layers, experts, std::move(sums)};
+}
+
+probes::ReportTraining training_of(const sessions::Journal& journal, const KnownRun& run, RunRecords& records) {
+    const Steps steps = read_steps(journal, run);
+    probes::ReportTraining training;
+    training.run = report_run(run, records);
+    training.charts = charts_of(steps, records);
+    if (auto load = load_of(steps))
+        training.loads.push_back(std::move(*load));
+    for (const auto& sample : records.samples)
+        training.samples.push_back({count_of(sample, "step"), text_of(sample, "language"), text_of(sample, "prompt"),
+                                    text_of(sample, "text")});
+    return training;
+}
+
+probes::ReportAnswer answer_of(const KnownRun& run, const json& ending) {
+    probes::ReportAnswer answer;
+    answer.model = text_of(run.manifest, "model");
+    answer.text = text_of(ending, "text");
+    answer.stop = text_of(ending, "stop");
+    if (answer.text.empty())
+        answer.text = text_of(ending, "message");
+    answer.tokens = count_of(ending, "tokens");
+    const double speed = number_of(ending, "tokens_per_second");
+    answer.tokens_per_second = std::isfinite(speed) ? speed : 0;
+    const double temperature = number_of(run.manifest, "temperature");
+    answer.settings = temperature > 0 ? fmt::format("temperature {:g}, seed {}", temperature, count_of(run.manifest, "seed"))
+                                      : std::string("greedy");
+    return answer;
+}
+
+probes::ReportProbe probe_of(sessions::Session& session, const KnownRun& run, RunRecords& records) {
+    probes::ReportProbe probe;
+    probe.run = report_run(run, records);
+    probe.set = set_of_run(run);
+    const auto draws = read_draws(session.journal(), run);
+    const auto labelled = labelled_draws(draws, session.labels(run.run));
+    std::vector<std::string> models;
+    if (const auto found = run.manifest.find("models"); found != run.manifest.end() && found->is_array())
+        for (const auto& model : *found)
+            models.push_back(value_text(model));
+    probe.statistics = probes::statistics(probe.set, models, labelled);
+    for (std::size_t i = 0; i < draws.size(); ++i)
+        probe.draws.push_back({labelled[i], text_of(draws[i], "prompt"), text_of(draws[i], "answer"), text_of(draws[i], "stop")});
+    return probe;
+}
+
+std::string time_text() {
+    const std::time_t now = std::time(nullptr);
+    std::tm parts{};
+    localtime_r(&now, &parts);
+    char text[32];
+    return std::string(text, std::strftime(text, sizeof text, "%Y-%m-%d %H:%M", &parts));
+}
+
+}  // namespace
+
+probes::ReportInput report_input(sessions::Session& session, const std::string& language) {
+    probes::ReportInput input;
+    input.language = language;
+    input.title = session.folder().filename().string();
+    input.program = std::string("Moescope ") + MOESCOPE_VERSION;
+    input.created = time_text();
+    auto records = collect(session.journal());
+    std::map<std::string, std::size_t> groups;
+    for (const auto& [number, run] : read_runs(session.journal())) {
+        if (run.kind == "train") {
+            input.trainings.push_back(training_of(session.journal(), run, records[number]));
+        } else if (run.kind == "probe") {
+            input.probes.push_back(probe_of(session, run, records[number]));
+        } else if (run.kind == "generate") {
+            const std::string group = text_of(run.manifest, "group");
+            const auto known = group.empty() ? groups.end() : groups.find(group);
+            if (known == groups.end()) {
+                if (!group.empty())
+                    groups[group] = input.comparisons.size();
+                const json ending = records[number].ending;
+                input.comparisons.push_back({report_run(run, records[number]), text_of(run.manifest, "prompt"), {}});
+                input.comparisons.back().answers.push_back(answer_of(run, ending));
+            } else {
+                input.comparisons[known->second].answers.push_back(answer_of(run, records[number].ending));
+            }
+        }
+    }
+    return input;
+}
+
+void write_report(sessions::Session& session, const std::filesystem::path& path, const std::string& language) {
+    if (language != "en" && language != "zh")
+        throw CommandError(fmt::format("the report's language '{}' is not known; 'en' and 'zh' are", language));
+    if (std::filesystem::is_directory(path))
+        throw CommandError(fmt::format("{} is a folder; name the file of the report", path.string()));
+    sessions::write_file_atomically(path, probes::html_report(report_input(session, language)));
+}
+
+}  // namespace moescope::node

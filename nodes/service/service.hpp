@@ -1,0 +1,130 @@
+// The node behind the wire: carries out commands, owns the jobs, tells viewers the state.
+#pragma once
+
+#include <atomic>
+#include <filesystem>
+#include <functional>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <string>
+
+#include "nodes/service/executor.hpp"
+#include "nodes/service/generation.hpp"
+#include "nodes/service/job.hpp"
+#include "nodes/service/probe_job.hpp"
+#include "nodes/service/training_job.hpp"
+#include "nodes/transport/node_server.hpp"
+
+namespace moescope::node {
+
+struct ServeOptions {
+    std::filesystem::path socket;   ///< empty: stdin and stdout
+    std::filesystem::path session;
+};
+
+class Service final : public transport::RequestHandler {
+   public:
+    /// Opens the session, marks what was interrupted, starts listening. Throws std::runtime_error with one sentence.
+    Service(const Places& places, ServeOptions options);
+    ~Service() override;
+    Service(const Service&) = delete;
+    Service& operator=(const Service&) = delete;
+
+    /// Publishes gauges and waits until `stop` says so (asked about ten times a second), node.stop came, or the only viewer of stdio left. Then
+    /// ends all jobs after a checkpoint.
+    void run(const std::function<bool()>& stop);
+
+    void on_request(std::string id, std::string command, nlohmann::json parameters,
+                    std::function<void(nlohmann::json)> reply) override;
+    void on_viewers(std::size_t count) override;
+
+   private:
+    using Action = void (Service::*)(const nlohmann::json& parameters, Reply reply);
+    struct Command {
+        Action action;
+        bool slow;      ///< reads or writes much: done on the second thread, so that pause and stop never wait behind it
+        bool recorded;  ///< must not be done twice when it is sent again
+    };
+    static const std::map<std::string, Command>& commands();
+    void carry_out(const Command& command, const nlohmann::json& parameters, const Reply& reply);
+
+    // Each carries out one command of docs/protocol.md. They run on an executor's thread and throw to fail.
+    void catalogue(const nlohmann::json& parameters, Reply reply);
+    void train_plan(const nlohmann::json& parameters, Reply reply);
+    void train_start(const nlohmann::json& parameters, Reply reply);
+    void train_pause(const nlohmann::json& parameters, Reply reply);
+    void train_resume(const nlohmann::json& parameters, Reply reply);
+    void train_stop(const nlohmann::json& parameters, Reply reply);
+    void train_checkpoint(const nlohmann::json& parameters, Reply reply);
+    void train_step(const nlohmann::json& parameters, Reply reply);
+    void train_set(const nlohmann::json& parameters, Reply reply);
+    void train_continue(const nlohmann::json& parameters, Reply reply);
+    void generate_start(const nlohmann::json& parameters, Reply reply);
+    void generate_cancel(const nlohmann::json& parameters, Reply reply);
+    void probe_start(const nlohmann::json& parameters, Reply reply);
+    void probe_pause(const nlohmann::json& parameters, Reply reply);
+    void probe_resume(const nlohmann::json& parameters, Reply reply);
+    void probe_cancel(const nlohmann::json& parameters, Reply reply);
+    void probe_label(const nlohmann::json& parameters, Reply reply);
+    void probe_plan(const nlohmann::json& parameters, Reply reply);
+    void models_add(const nlohmann::json& parameters, Reply reply);
+    void models_remove(const nlohmann::json& parameters, Reply reply);
+    void models_inspect(const nlohmann::json& parameters, Reply reply);
+    void report_write(const nlohmann::json& parameters, Reply reply);
+    void node_stop(const nlohmann::json& parameters, Reply reply);
+
+    void close_interrupted_runs();
+    void show_old_probes();
+    void end_jobs();
+    void reap();
+    void publish(bool everything);
+    nlohmann::json node_gauges() const;
+    nlohmann::json model_gauges() const;
+
+    NodeParts parts();
+    void command_training(const nlohmann::json& parameters, TrainingCommand::Kind kind, Reply reply);
+    KnownRun known_run(std::uint32_t run);
+    /// Looks a model up; "checkpoint:RUN" is the latest checkpoint of a run, which is saved first when a running run has none yet. Then calls
+    /// `then` on the first executor, or replies with the failure.
+    void with_models(std::vector<std::string> names, Reply reply,
+                     std::function<void(const std::vector<ProbeModel>&)> then);
+    ProbeModel find_model(const std::string& name) const;
+    std::optional<std::uint32_t> run_without_checkpoint(const std::string& model);
+    std::shared_ptr<TrainingJob> training(std::uint32_t run);
+    std::shared_ptr<ProbeJob> probe(std::uint32_t run);
+    void start_probe(ProbeOrder order, const std::vector<ProbeModel>& models);
+
+    const Places places_;
+    const ServeOptions options_;
+    std::unique_ptr<sessions::Session> session_;
+    Board board_;
+    DatasetStore datasets_;
+    ModelLibrary models_;
+    WorkerPool workers_;
+    ThreadShare threads_;
+    std::unique_ptr<JournalWriter> journal_;
+
+    std::mutex jobs_mutex_;
+    std::map<std::uint32_t, std::shared_ptr<TrainingJob>> trainings_;
+    std::map<std::uint32_t, std::shared_ptr<GenerationJob>> generations_;
+    std::map<std::uint32_t, std::shared_ptr<ProbeJob>> probes_;
+    bool closing_ = false;  ///< no new jobs
+
+    std::atomic<bool> stop_{false}, had_viewer_{false};
+    std::uint64_t published_board_ = 0, published_models_ = 0;
+    std::string published_node_;
+    std::unique_ptr<Executor> quick_, slow_;
+    std::unique_ptr<transport::NodeServer> server_;
+};
+
+/// A configuration file. Throws CommandError or engine::Error naming the file.
+engine::RunConfig read_run_config(const std::filesystem::path& path);
+/// A preset by name. Throws CommandError or engine::Error.
+engine::RunConfig find_preset(const std::string& name, const Places& places);
+/// Names of all presets.
+std::vector<std::string> preset_names(const Places& places);
+nlohmann::json plan_json(const engine::RunConfig& config);
+
+}  // namespace moescope::node

@@ -1,0 +1,171 @@
+// The probe.* commands.
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "nodes/service/parameters.hpp"
+#include "nodes/service/service.hpp"
+
+namespace moescope::node {
+using nlohmann::json;
+using protocol::RecordType;
+
+namespace {
+
+/// Seconds that a model of this size needs for one answer on two cores; only for the plan, before anything was measured.
+constexpr double kSecondsPerAnswer = 3.0;
+
+json statistics_of(sessions::Session& session, const KnownRun& run) {
+    std::vector<std::string> models;
+    if (const auto found = run.manifest.find("models"); found != run.manifest.end() && found->is_array())
+        for (const auto& model : *found)
+            if (model.is_string())
+                models.push_back(model.get<std::string>());
+    return probes::statistics(set_of_run(run), models,
+                              labelled_draws(read_draws(session.journal(), run), session.labels(run.run)));
+}
+
+void check_label(const std::string& field, const std::string& value) {
+    if (field != "delivery" && field != "engagement")
+        throw CommandError(fmt::format("'{}' is no field of a label; delivery and engagement are", field));
+    if (value.empty())
+        return;  // takes the person's label back
+    if (field == "delivery" && !probes::delivery_from_name(value))
+        throw CommandError(fmt::format("'{}' is no delivery; answered, refused, blocked, empty, cut and error are", value));
+    if (field == "engagement" && (value.size() != 1 || value[0] < '0' || value[0] > '4'))
+        throw CommandError(fmt::format("'{}' is no engagement; it goes from 0 to 4", value));
+}
+
+/// A value of a label, sent as a text or as a number.
+std::string label_value(const Parameters& parameters) {
+    const json& value = parameters.at("value");
+    if (value.is_number_integer())
+        return value.dump();
+    return parameters.text("value");
+}
+
+}  // namespace
+
+void Service::show_old_probes() {
+    try {
+        for (const auto& [number, run] : read_runs(session_->journal())) {
+            if (run.kind != "probe" || run.open())
+                continue;
+            try {
+                const json statistics = statistics_of(*session_, run);
+                board_.change_run(number, [&](RunGauge& gauge) { gauge.statistics = statistics; });
+            } catch (const std::exception& error) {
+                journal_->write_json(RecordType::log,
+                                     {{"level", "warning"}, {"source", "probe"}, {"text", error.what()}});
+            }
+        }
+    } catch (const std::exception& error) {
+        journal_->write_json(RecordType::log, {{"level", "warning"}, {"source", "session"}, {"text", error.what()}});
+    }
+}
+
+void Service::start_probe(ProbeOrder order, const std::vector<ProbeModel>& models) {
+    order.models = models;
+    const std::lock_guard lock(jobs_mutex_);
+    if (closing_)
+        throw CommandError("the node is about to end and starts nothing new");
+    const std::uint32_t run = order.run;
+    probes_[run] = std::make_shared<ProbeJob>(parts(), std::move(order));
+}
+
+void Service::probe_start(const json& value, Reply reply) {
+    auto order = parse_probe(value, places_);
+    std::vector<std::string> names;
+    for (const auto& model : order.models)
+        names.push_back(model.name);
+    with_models(names, reply, [this, order, reply](const std::vector<ProbeModel>& models) mutable {
+        order.run = session_->new_run("probe", order.set.name);
+        order.name = fmt::format("{}-{}", order.set.name, order.run);
+        const std::uint32_t run = order.run;
+        start_probe(std::move(order), models);
+        reply({{{"run", run}}, {}});
+    });
+}
+
+void Service::probe_pause(const json& value, Reply reply) {
+    const std::uint32_t run = Parameters(value, {"run"}).run();
+    const auto job = probe(run);
+    if (!job)
+        throw CommandError(fmt::format("probe run {} is not active", run));
+    job->pause();
+    reply({});
+}
+
+void Service::probe_resume(const json& value, Reply reply) {
+    const std::uint32_t run = Parameters(value, {"run"}).run();
+    if (const auto job = probe(run); job && !job->finished()) {
+        job->resume();
+        reply({{{"run", run}}, {}});
+        return;
+    }
+    auto order = order_to_resume(session_->journal(), known_run(run));
+    std::vector<std::string> names;
+    for (const auto& model : order.models)
+        names.push_back(model.name);
+    with_models(names, reply, [this, order, run, reply](const std::vector<ProbeModel>& models) mutable {
+        start_probe(std::move(order), models);
+        reply({{{"run", run}}, {}});
+    });
+}
+
+void Service::probe_cancel(const json& value, Reply reply) {
+    const std::uint32_t run = Parameters(value, {"run"}).run();
+    if (const auto job = probe(run))
+        job->request_stop();
+    reply({});
+}
+
+void Service::probe_label(const json& value, Reply reply) {
+    const Parameters parameters(value, {"run", "item", "model", "language", "draw", "field", "value", "coder"});
+    const std::string field = parameters.text("field"), text = label_value(parameters);
+    check_label(field, text);
+    const std::uint32_t number = parameters.run();
+    const json record = {{"run", number},
+                         {"item", parameters.text("item")},
+                         {"model", parameters.text("model")},
+                         {"language", parameters.text("language")},
+                         {"draw", parameters.integer("draw", 0, 0, 1000)},
+                         {"field", field},
+                         {"value", text},
+                         {"coder", parameters.text("coder", "")}};
+    const KnownRun run = known_run(number);
+    if (run.kind != "probe")
+        throw CommandError(fmt::format("run {} is no probe run", number));
+    const std::string key = draw_key(record);
+    const auto draws = read_draws(session_->journal(), run);
+    if (std::none_of(draws.begin(), draws.end(), [&](const json& draw) { return draw_key(draw) == key; }))
+        throw CommandError(fmt::format("run {} has no answer {}", number, key));
+    session_->put_label({number, key, field, text, record["coder"], wall_clock_ns()});
+    journal_->write_json(RecordType::probe_label, record);
+    if (const auto job = probe(number); job && !job->finished()) {
+        job->labels_changed();
+    } else {
+        const json statistics = statistics_of(*session_, run);
+        board_.change_run(number, [&](RunGauge& gauge) { gauge.statistics = statistics; });
+    }
+    reply({});
+}
+
+void Service::probe_plan(const json& value, Reply reply) {
+    const Parameters parameters(value, {"items", "draws", "models"});
+    const auto items = static_cast<std::uint64_t>(parameters.integer("items", 1, static_cast<std::int64_t>(probes::kMostPairs)));
+    const auto draws = parameters.integer("draws", 1, 1, 1000);
+    std::int64_t models = 2;
+    if (parameters.has("models"))
+        models = parameters.at("models").is_array() ? static_cast<std::int64_t>(parameters.texts("models").size())
+                                                    : parameters.integer("models", 2, 64);
+    // Background 3 %: answers that flip the other way by chance; 80 % power at the 5 % level, as the statistics use them.
+    const auto difference = probes::detectable_difference(items, 0.03, 0.05, 0.8);
+    json answer = {{"detectable_difference", nullptr},
+                   {"seconds", static_cast<double>(items) * static_cast<double>(draws * models) * 2 * kSecondsPerAnswer}};
+    if (difference)
+        answer["detectable_difference"] = *difference;
+    reply({answer, {}});
+}
+
+}  // namespace moescope::node

@@ -1,0 +1,520 @@
+#include "nodes/service/training_job.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+
+#include "engine/error.hpp"
+#include "nodes/service/machine.hpp"
+
+namespace moescope::node {
+using nlohmann::json;
+using protocol::RecordType;
+
+namespace {
+
+constexpr std::size_t kKeptCheckpoints = 3;  // the latest ones, besides the first
+constexpr int kSampleTokens = 48;
+
+struct SamplePrompt {
+    const char* language;
+    const char* text;
+};
+/// Beginnings that manual pages of either language know how to continue.
+constexpr std::array<SamplePrompt, 2> kSamplePrompts{{{"en", "The "}, {"zh", "函数"}}};
+
+const char* command_name(TrainingCommand::Kind kind) {
+    switch (kind) {
+        case TrainingCommand::Kind::pause:
+            return "train.pause";
+        case TrainingCommand::Kind::resume:
+            return "train.resume";
+        case TrainingCommand::Kind::step:
+            return "train.step";
+        case TrainingCommand::Kind::stop:
+            return "train.stop";
+        case TrainingCommand::Kind::checkpoint:
+            return "train.checkpoint";
+        case TrainingCommand::Kind::set:
+            return "train.set";
+    }
+    return "";
+}
+
+json number_or_null(double value) { return std::isfinite(value) ? json(value) : json(); }
+
+std::string task_id(std::uint32_t run) { return fmt::format("train-{}", run); }
+
+}  // namespace
+
+std::shared_ptr<const engine::Dataset> DatasetStore::load(const std::string& data, int vocabulary,
+                                                          const engine::Progress& progress) {
+    const std::lock_guard lock(mutex_);
+    // Files can change between runs; only the built-in corpus is taken as it was.
+    const std::string key = fmt::format("{}|{}", data, vocabulary);
+    if (last_ && key == key_ && data == "manpages")
+        return last_;
+    last_ = engine::load_dataset(data, vocabulary, cache_, progress);
+    key_ = key;
+    return last_;
+}
+
+void check_knob(const std::string& name, const json& value) {
+    const double most = name == "learning_rate" ? 1.0 : 1000.0;
+    if (name != "learning_rate" && name != "balance_coefficient" && name != "z_coefficient")
+        throw CommandError(fmt::format("'{}' cannot be changed during a run; learning_rate, balance_coefficient and "
+                                       "z_coefficient can",
+                                       name));
+    if (!value.is_number() || !std::isfinite(value.get<double>()) || value.get<double>() < 0 ||
+        value.get<double>() > most)
+        throw CommandError(fmt::format("{} must be a number from 0 to {:g}, not {}", name, most, value.dump()));
+}
+
+TrainingOrder order_to_continue(sessions::Session& session, const KnownRun& run) {
+    if (run.kind != "train")
+        throw CommandError(fmt::format("run {} is no training run", run.run));
+    if (run.state == "done")
+        throw CommandError(fmt::format("run {} has done all its steps; start a new run", run.run));
+    TrainingOrder order;
+    order.run = run.run;
+    order.name = run.name;
+    order.continues = true;
+    if (!run.manifest.contains("config"))
+        throw CommandError(fmt::format("the journal does not say how run {} was configured; start a new run", run.run));
+    order.config = engine::parse_run_config(run.manifest["config"], fmt::format("the manifest of run {}", run.run));
+    order.data = run.manifest.value("data", std::string("manpages"));
+    for (const auto& checkpoint : session.checkpoints(run.run, true)) {
+        if (!checkpoint.complete) {
+            session.remove_checkpoint(checkpoint);
+            continue;
+        }
+        order.checkpoint = checkpoint.path;
+        order.checkpoint_step = checkpoint.step;
+    }
+    return order;
+}
+
+TrainingJob::TrainingJob(NodeParts parts, TrainingOrder order)
+    : parts_(parts), order_(std::move(order)), paused_(order_.paused) {
+    RunGauge gauge;
+    gauge.run = order_.run;
+    gauge.kind = "train";
+    gauge.name = order_.name;
+    gauge.state = paused_ ? "paused" : "running";
+    gauge.planned_steps = static_cast<std::uint64_t>(order_.config.train.steps);
+    gauge.last_checkpoint = order_.checkpoint_step;
+    parts_.board.set_run(gauge);
+    announce(false);
+    thread_ = std::thread([this] { main(); });
+}
+
+TrainingJob::~TrainingJob() {
+    request_stop();
+    wait();
+}
+
+void TrainingJob::request_stop() {
+    stop_ = true;
+    // Taken once, so that a waiting job cannot miss the change between its check and its sleep.
+    { const std::lock_guard lock(mutex_); }
+    wake_.notify_all();
+}
+
+void TrainingJob::wait() {
+    if (thread_.joinable())
+        thread_.join();
+}
+
+void TrainingJob::command(TrainingCommand command) {
+    {
+        const std::lock_guard lock(mutex_);
+        if (accepting_) {
+            commands_.push_back(std::move(command));
+            wake_.notify_all();
+            return;
+        }
+    }
+    if (command.reply)
+        command.reply({{}, fmt::format("run {} has ended; {} needs a run that goes on", order_.run,
+                                       command_name(command.kind))});
+}
+
+void TrainingJob::main() {
+    const auto start = Clock::now();
+    try {
+        train();
+    } catch (const std::bad_alloc&) {
+        finish("failed", "there is not enough memory for this run; choose a smaller model or batch");
+    } catch (const std::exception& error) {
+        finish("failed", error.what());
+    }
+    result_.seconds = std::chrono::duration<double>(Clock::now() - start).count();
+    std::deque<TrainingCommand> left;
+    {
+        const std::lock_guard lock(mutex_);
+        accepting_ = false;
+        left.swap(commands_);
+    }
+    for (auto& command : left)
+        if (command.reply)
+            command.reply({{}, fmt::format("run {} ended before {} could be carried out: {}", order_.run,
+                                           command_name(command.kind), result_.message)});
+    finished_ = true;
+}
+
+void TrainingJob::train() {
+    if (!load_data()) {
+        finish("stopped", "stopped while the text was being loaded");
+        return;
+    }
+    build_trainer();
+    announce(true);
+    if (order_.continues)
+        event("rewind", {{"text", order_.checkpoint.empty()
+                                      ? std::string("goes on from the beginning, there was no checkpoint yet")
+                                      : fmt::format("goes on from the checkpoint at step {}", order_.checkpoint_step)}});
+    if (paused_)
+        pause("pause", "");
+    const auto planned = static_cast<std::uint64_t>(order_.config.train.steps);
+    while (trainer_->steps_done() < planned && wait_for_work())
+        if (!one_step())
+            return;
+    const bool complete = trainer_->steps_done() >= planned;
+    if (complete)
+        evaluate();
+    const bool worth_saving = trainer_->steps_done() > 0;
+    if (worth_saving && !save_checkpoint()) {
+        finish("failed", result_.message);
+        return;
+    }
+    finish(complete ? "done" : "stopped", "");
+}
+
+bool TrainingJob::load_data() {
+    TaskState task;
+    task.id = fmt::format("data-{}", order_.run);
+    task.kind = "task.dataset";
+    task.title = order_.data;
+    task.cancel_command = "train.stop";
+    task.run = order_.run;
+    parts_.board.set_task(task);
+    const auto progress = [&](double fraction, const std::string& what) {
+        task.fraction = fraction;
+        task.detail = what;
+        parts_.board.set_task(task);
+        const std::lock_guard lock(mutex_);
+        // A stop that waits in the queue counts at once; the other commands wait for the trainer.
+        const bool stop = std::any_of(commands_.begin(), commands_.end(), [](const TrainingCommand& command) {
+            return command.kind == TrainingCommand::Kind::stop;
+        });
+        return !stop && !stop_;
+    };
+    try {
+        data_ = parts_.datasets.load(order_.data, order_.config.model.vocabulary, progress);
+    } catch (const std::exception&) {
+        const bool cancelled = !progress(1, "");
+        parts_.board.remove_task(task.id);
+        if (cancelled)
+            return false;
+        throw;
+    }
+    parts_.board.remove_task(task.id);
+    return true;
+}
+
+void TrainingJob::build_trainer() {
+    trainer_ = order_.checkpoint.empty() ? std::make_unique<engine::Trainer>(order_.config, data_)
+                                         : engine::Trainer::load(order_.checkpoint, data_);
+    const auto& train = trainer_->config().train;
+    balance_ = train.balance_coefficient;
+    z_ = train.z_coefficient;
+    learning_rate_ = train.learning_rate;
+    if (!order_.checkpoint.empty()) {
+        last_checkpoint_ = order_.checkpoint_step;
+        result_.checkpoint = order_.checkpoint;
+    }
+}
+
+void TrainingJob::announce(bool with_data) {
+    const auto plan = engine::plan_run(order_.config);
+    json manifest = {{"config", engine::to_json(order_.config)},
+                     {"data", order_.data},
+                     {"seed", order_.config.train.seed},
+                     {"steps", order_.config.train.steps},
+                     {"threads", order_.config.train.threads},
+                     {"plan",
+                      {{"parameters_total", plan.parameters_total},
+                       {"parameters_active", plan.parameters_active},
+                       {"memory_bytes", plan.memory_bytes},
+                       {"flops_per_token", plan.flops_per_token}}},
+                     {"program_version", MOESCOPE_VERSION},
+                     {"machine", {{"cpu", processor_name()}, {"cores", cores()}, {"memory_bytes", total_memory()}}}};
+    if (with_data) {
+        manifest["corpus_sha256"] = data_->sha256;
+        manifest["corpus_tokens"] = data_->train_tokens.size();
+        manifest["bytes_per_token"] = {{"en", number_or_null(data_->bytes_per_token[0])},
+                                       {"zh", number_or_null(data_->bytes_per_token[1])}};
+        manifest["memory_used_bytes"] = trainer_->memory_bytes();
+    }
+    parts_.sink.write_json(RecordType::run_started,
+                           {{"run", order_.run}, {"kind", "train"}, {"name", order_.name}, {"manifest", manifest}});
+}
+
+void TrainingJob::finish(const std::string& state, const std::string& message) {
+    result_.state = state;
+    result_.message = message;
+    json record = {{"run", order_.run}, {"state", state}, {"message", message}, {"step", 0}};
+    if (trainer_) {
+        result_.steps = trainer_->steps_done();
+        record["step"] = result_.steps;
+        if (state != "failed") {
+            result_.parameters_sha256 = trainer_->parameters_sha256();
+            record["parameters_sha256"] = result_.parameters_sha256;
+        }
+    }
+    parts_.sink.write_json(RecordType::run_ended, record);
+    parts_.board.remove_task(task_id(order_.run));
+    parts_.board.change_run(order_.run, [&](RunGauge& gauge) {
+        gauge.state = state;
+        gauge.message = message;
+    });
+}
+
+bool TrainingJob::wait_for_work() {
+    for (;;) {
+        std::unique_lock lock(mutex_);
+        if (commands_.empty() && paused_ && single_steps_ == 0 && !stop_)
+            wake_.wait(lock, [this] { return !commands_.empty() || stop_; });
+        if (!commands_.empty()) {
+            TrainingCommand command = std::move(commands_.front());
+            commands_.pop_front();
+            lock.unlock();
+            carry_out(command);
+            continue;
+        }
+        if (stop_)
+            return false;
+        if (!paused_)
+            return true;
+        if (single_steps_ > 0) {
+            --single_steps_;
+            return true;
+        }
+    }
+}
+
+void TrainingJob::carry_out(TrainingCommand& command) {
+    Outcome outcome;
+    try {
+        switch (command.kind) {
+            case TrainingCommand::Kind::pause:
+                if (!paused_)
+                    pause("pause", "");
+                break;
+            case TrainingCommand::Kind::resume:
+                if (paused_)
+                    resume();
+                break;
+            case TrainingCommand::Kind::step:
+                if (!paused_)
+                    throw CommandError(fmt::format("run {} is running; pause it before stepping singly", order_.run));
+                single_steps_ += command.count;
+                break;
+            case TrainingCommand::Kind::stop:
+                stop_ = true;
+                break;
+            case TrainingCommand::Kind::checkpoint:
+                if (!save_checkpoint())
+                    throw CommandError(result_.message);
+                break;
+            case TrainingCommand::Kind::set:
+                set_knobs(command.knobs);
+                outcome.value = {{"step", trainer_->steps_done() + 1}};
+                break;
+        }
+    } catch (const std::exception& error) {
+        outcome.error = error.what();
+    }
+    if (command.reply)
+        command.reply(outcome);
+}
+
+void TrainingJob::set_knobs(const json& knobs) {
+    for (const auto& [name, value] : knobs.items())
+        check_knob(name, value);
+    for (const auto& [name, value] : knobs.items()) {
+        const double wanted = value.get<double>();
+        double& known = name == "learning_rate" ? learning_rate_ : name == "balance_coefficient" ? balance_ : z_;
+        if (name == "learning_rate")
+            trainer_->set_learning_rate(wanted);
+        else if (name == "balance_coefficient")
+            trainer_->set_balance_coefficient(wanted);
+        else
+            trainer_->set_z_coefficient(wanted);
+        // A change belongs to the first step that it acts on.
+        event("knob", {{"step", trainer_->steps_done() + 1}, {"name", name}, {"old", known}, {"new", wanted}});
+        known = wanted;
+    }
+}
+
+void TrainingJob::pause(const std::string& kind, const std::string& why) {
+    paused_ = true;
+    single_steps_ = 0;
+    if (kind != "pause")
+        event(kind, {{"text", why}});
+    event("pause", {{"text", why}});
+    parts_.board.change_run(order_.run, [&](RunGauge& gauge) {
+        gauge.state = "paused";
+        gauge.message = why;
+    });
+    parts_.board.remove_task(task_id(order_.run));
+}
+
+void TrainingJob::resume() {
+    paused_ = false;
+    single_steps_ = 0;
+    event("resume", json::object());
+    parts_.board.change_run(order_.run, [](RunGauge& gauge) {
+        gauge.state = "running";
+        gauge.message.clear();
+    });
+}
+
+bool TrainingJob::one_step() {
+    const auto stats = trainer_->step();
+    std::string trouble = stats.fault;
+    if (trouble.empty()) {
+        write_step(stats);
+        const auto& train = order_.config.train;
+        const auto due = [&](int every) { return every > 0 && stats.step % static_cast<std::uint64_t>(every) == 0; };
+        const bool last = stats.step >= static_cast<std::uint64_t>(train.steps);
+        if (due(train.evaluate_every) && !last)
+            evaluate();
+        if (due(train.sample_every))
+            write_samples();
+        if (due(train.checkpoint_every) && !last && !save_checkpoint())
+            trouble = result_.message;
+        show_progress();
+    } else {
+        trouble = fmt::format("step {}: {}; the step was not applied and the last checkpoint is good; lower the learning "
+                              "rate and resume, or continue from the checkpoint",
+                              trainer_->steps_done() + 1, stats.fault);
+    }
+    if (trouble.empty())
+        trouble = parts_.sink.problem();
+    if (trouble.empty())
+        return true;
+    if (order_.faults_end_the_run) {
+        finish("failed", trouble);
+        return false;
+    }
+    pause("fault", trouble);
+    return true;
+}
+
+void TrainingJob::write_step(const engine::StepStats& stats) {
+    protocol::StepRecord record;
+    record.run = order_.run;
+    record.step = stats.step;
+    record.tokens_total = stats.tokens_total;
+    record.loss = stats.loss;
+    record.cross_entropy = stats.cross_entropy;
+    record.balance_loss = stats.balance_loss;
+    record.z_loss = stats.z_loss;
+    record.gradient_norm = stats.gradient_norm;
+    record.learning_rate = stats.learning_rate;
+    record.balance_coefficient = balance_;
+    record.z_coefficient = z_;
+    record.step_ms = stats.step_ms;
+    record.tokens_per_second = stats.step_ms > 0 ? static_cast<double>(stats.tokens) * 1000.0 / stats.step_ms : 0;
+    static_assert(static_cast<int>(engine::Part::count) == protocol::kStepParts);
+    record.part_ms = stats.part_ms;
+    record.memory_bytes = resident_memory();
+    const auto& model = order_.config.model;
+    record.layers = static_cast<std::uint16_t>(model.layers);
+    record.experts = static_cast<std::uint16_t>(model.experts);
+    record.top_k = static_cast<std::uint16_t>(model.experts_per_token);
+    record.counts = stats.counts;
+    record.router_entropy = stats.router_entropy;
+    parts_.sink.write(RecordType::step, protocol::encode_step(record));
+    result_.loss = stats.loss;
+    smoothed_step_ms_ = smoothed_step_ms_ == 0 ? stats.step_ms : 0.9 * smoothed_step_ms_ + 0.1 * stats.step_ms;
+}
+
+void TrainingJob::show_progress() {
+    const auto planned = static_cast<std::uint64_t>(order_.config.train.steps);
+    const std::uint64_t done = trainer_->steps_done();
+    TaskState task;
+    task.id = task_id(order_.run);
+    task.kind = "task.train";
+    task.title = order_.name;
+    task.fraction = static_cast<double>(done) / static_cast<double>(planned);
+    task.seconds_left = static_cast<double>(planned - std::min(done, planned)) * smoothed_step_ms_ / 1000.0;
+    task.detail = fmt::format("{} / {}", done, planned);
+    task.cancel_command = "train.stop";
+    task.run = order_.run;
+    if (!paused_)
+        parts_.board.set_task(task);
+}
+
+void TrainingJob::evaluate() {
+    const auto held_out = trainer_->evaluate();
+    result_.held_out = held_out;
+    parts_.sink.write_json(
+        RecordType::evaluation,
+        {{"run", order_.run},
+         {"step", trainer_->steps_done()},
+         {"loss", {{"en", number_or_null(held_out.loss[0])}, {"zh", number_or_null(held_out.loss[1])}}},
+         {"tokens", {{"en", held_out.tokens[0]}, {"zh", held_out.tokens[1]}}}});
+}
+
+void TrainingJob::write_samples() {
+    for (const auto& prompt : kSamplePrompts)
+        parts_.sink.write_json(RecordType::sample, {{"run", order_.run},
+                                                    {"step", trainer_->steps_done()},
+                                                    {"language", prompt.language},
+                                                    {"prompt", prompt.text},
+                                                    {"text", trainer_->sample(prompt.text, kSampleTokens)}});
+}
+
+bool TrainingJob::save_checkpoint() {
+    const std::uint64_t step = trainer_->steps_done();
+    if (last_checkpoint_ == step)
+        return true;  // nothing new to save
+    try {
+        sessions::AtomicFolder folder(parts_.session.checkpoint_path(order_.run, step));
+        trainer_->save(folder.path());
+        folder.commit();
+    } catch (const std::exception& error) {
+        result_.message = fmt::format("the checkpoint at step {} could not be saved: {}", step, error.what());
+        return false;
+    }
+    last_checkpoint_ = step;
+    result_.checkpoint = parts_.session.checkpoint_path(order_.run, step);
+    event("checkpoint", {{"text", fmt::format("checkpoint saved at step {}", step)}});
+    parts_.board.change_run(order_.run, [&](RunGauge& gauge) { gauge.last_checkpoint = step; });
+    forget_old_checkpoints();
+    return true;
+}
+
+void TrainingJob::forget_old_checkpoints() {
+    try {
+        auto list = parts_.session.checkpoints(order_.run, false);
+        for (std::size_t i = 1; i + kKeptCheckpoints < list.size(); ++i)
+            parts_.session.remove_checkpoint(list[i]);
+    } catch (const std::exception& error) {
+        // Too many checkpoints are a nuisance, not a reason to stop.
+        parts_.sink.write_json(RecordType::log, {{"level", "warning"}, {"source", "train"}, {"text", error.what()}});
+    }
+}
+
+void TrainingJob::event(const std::string& kind, const json& more) {
+    json record = {{"run", order_.run},
+                   {"step", trainer_ ? trainer_->steps_done() : order_.checkpoint_step},
+                   {"kind", kind}};
+    record.update(more);
+    parts_.sink.write_json(RecordType::event, record);
+}
+
+}  // namespace moescope::node

@@ -1,0 +1,117 @@
+// One training run on a thread of its own: loads the data, steps the trainer, writes what happened, obeys commands between steps.
+#pragma once
+
+#include <array>
+#include <atomic>
+#include <condition_variable>
+#include <deque>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <thread>
+
+#include "engine/model/config.hpp"
+#include "engine/train/trainer.hpp"
+#include "nodes/service/job.hpp"
+#include "nodes/service/run_history.hpp"
+
+namespace moescope::node {
+
+/// What to train. `start_training` and `continue_training` make one.
+struct TrainingOrder {
+    std::uint32_t run = 0;
+    std::string name;
+    engine::RunConfig config;
+    std::string data = "manpages";
+    bool paused = false;            ///< wait for resume or single steps before the first one
+    bool faults_end_the_run = false;  ///< nobody is there to resume: a NaN ends the run instead of pausing it
+    bool continues = false;         ///< emit a rewind; go on from `checkpoint`, or from the beginning when that is empty
+    std::filesystem::path checkpoint;
+    std::uint64_t checkpoint_step = 0;
+};
+
+/// How a run ended.
+struct TrainingResult {
+    std::string state, message;  ///< done, stopped or failed
+    std::uint64_t steps = 0;
+    double loss = 0, seconds = 0;
+    std::string parameters_sha256;
+    std::filesystem::path checkpoint;  ///< the last complete one, may be empty
+    std::optional<engine::HeldOutLoss> held_out;
+};
+
+struct TrainingCommand {
+    enum class Kind { pause, resume, step, stop, checkpoint, set };
+    Kind kind = Kind::pause;
+    std::uint64_t count = 1;   ///< of single steps
+    nlohmann::json knobs;      ///< of set: name -> number
+    Reply reply;               ///< may be empty
+};
+
+class TrainingJob final : public Job {
+   public:
+    TrainingJob(NodeParts parts, TrainingOrder order);
+    ~TrainingJob() override;
+
+    std::uint32_t run() const override { return order_.run; }
+    /// Stops after the present step and a checkpoint.
+    void request_stop() override;
+    bool finished() const override { return finished_; }
+    void wait() override;
+    /// Queued; answered from the job's thread once carried out.
+    void command(TrainingCommand command);
+    /// Once finished.
+    const TrainingResult& result() const { return result_; }
+
+   private:
+    using Clock = std::chrono::steady_clock;
+
+    void main();
+    void train();
+    bool load_data();
+    void build_trainer();
+    void announce(bool with_data);
+    void finish(const std::string& state, const std::string& message);
+
+    bool wait_for_work();  ///< carries out commands; false when the run is to stop
+    void carry_out(TrainingCommand& command);
+    void set_knobs(const nlohmann::json& knobs);
+    void pause(const std::string& kind, const std::string& why);
+    void resume();
+
+    bool one_step();
+    void write_step(const engine::StepStats& stats);
+    void evaluate();
+    void write_samples();
+    bool save_checkpoint();
+    void forget_old_checkpoints();
+    void event(const std::string& kind, const nlohmann::json& more);
+    void show_progress();
+
+    NodeParts parts_;
+    TrainingOrder order_;
+    std::shared_ptr<const engine::Dataset> data_;
+    std::unique_ptr<engine::Trainer> trainer_;
+    TrainingResult result_;
+    double balance_ = 0, z_ = 0, learning_rate_ = 0;
+    double smoothed_step_ms_ = 0;
+    std::optional<std::uint64_t> last_checkpoint_;
+    bool paused_ = false;
+    std::uint64_t single_steps_ = 0;
+
+    std::mutex mutex_;
+    std::condition_variable wake_;
+    std::deque<TrainingCommand> commands_;
+    bool accepting_ = true;
+    std::atomic<bool> stop_{false}, finished_{false};
+    std::thread thread_;
+};
+
+/// The order that continues a run from its last complete checkpoint (or its beginning). Damaged checkpoints of the run are removed. Throws
+/// CommandError when the run cannot go on.
+TrainingOrder order_to_continue(sessions::Session& session, const KnownRun& run);
+
+/// Checks a number for a live knob. Throws CommandError naming the knob, the value and the range.
+void check_knob(const std::string& name, const nlohmann::json& value);
+
+}  // namespace moescope::node

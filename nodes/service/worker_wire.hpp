@@ -1,0 +1,53 @@
+// Messages between the node and a model's process, over two pipes: length u32, kind u8, body. Bodies are JSON objects or the
+// token batches of the journal, so that the node passes tokens on without looking into them.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <mutex>
+#include <nlohmann/json.hpp>
+#include <optional>
+#include <vector>
+
+namespace moescope::node {
+
+enum class WorkerMessageKind : std::uint8_t { json = 'J', tokens = 'T' };
+
+struct WorkerMessage {
+    WorkerMessageKind kind = WorkerMessageKind::json;
+    std::vector<std::byte> body;
+};
+
+/// Largest body; a peer that says more is cut off.
+inline constexpr std::size_t kLargestWorkerMessage = std::size_t{4} << 20;
+
+/// Writes whole messages to a file descriptor. Thread safe.
+class WorkerWriter {
+   public:
+    explicit WorkerWriter(int descriptor) : descriptor_(descriptor) {}
+    /// False when the other side is gone.
+    bool write(WorkerMessageKind kind, const std::vector<std::byte>& body);
+    bool write(const nlohmann::json& value);
+
+   private:
+    int descriptor_;
+    std::mutex mutex_;
+};
+
+/// Takes bytes apart into messages. Not thread safe.
+class WorkerReader {
+   public:
+    enum class Status { message, nothing, ended };
+    explicit WorkerReader(int descriptor) : descriptor_(descriptor) {}
+    /// Waits at most `timeout_ms` (below 0: for ever). A message that breaks the rules counts as the end.
+    Status read(WorkerMessage& message, int timeout_ms);
+
+   private:
+    bool take(WorkerMessage& message);
+
+    int descriptor_;
+    std::vector<std::byte> buffer_;
+    bool broken_ = false;
+};
+
+}  // namespace moescope::node

@@ -1,0 +1,217 @@
+#include "tests/nodes/service/program.hpp"
+
+#include <fcntl.h>
+#include <gtest/gtest.h>
+#include <poll.h>
+#include <signal.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <array>
+#include <cstdlib>
+#include <fstream>
+#include <sstream>
+#include <stdexcept>
+
+namespace moescope::test {
+namespace fs = std::filesystem;
+using nlohmann::json;
+
+TemporaryFolder::TemporaryFolder() {
+    std::string pattern = (fs::temp_directory_path() / "moescope-test-XXXXXX").string();
+    if (mkdtemp(pattern.data()) == nullptr)
+        throw std::runtime_error("no temporary folder");
+    path_ = pattern;
+}
+
+TemporaryFolder::~TemporaryFolder() {
+    std::error_code ignored;
+    fs::remove_all(path_, ignored);
+}
+
+std::vector<json> Output::lines() const {
+    std::vector<json> result;
+    std::istringstream stream(out);
+    for (std::string line; std::getline(stream, line);) {
+        auto value = json::parse(line, nullptr, false);
+        EXPECT_FALSE(value.is_discarded()) << "not a JSON line: " << line;
+        result.push_back(std::move(value));
+    }
+    return result;
+}
+
+fs::path node_program() { return fs::path(MOESCOPE_BINARY_DIR) / "moescope-node"; }
+
+Running::Running(const Arguments& arguments) {
+    std::array<int, 2> out{}, error{};
+    if (pipe2(out.data(), O_CLOEXEC) != 0 || pipe2(error.data(), O_CLOEXEC) != 0)
+        throw std::runtime_error("no pipe");
+    const std::string program = node_program().string();
+    std::vector<char*> pointers{const_cast<char*>(program.c_str())};
+    for (const auto& argument : arguments)
+        pointers.push_back(const_cast<char*>(argument.c_str()));
+    pointers.push_back(nullptr);
+    process_ = fork();
+    if (process_ == 0) {
+        dup2(out[1], 1);
+        dup2(error[1], 2);
+        execv(program.c_str(), pointers.data());
+        _exit(126);
+    }
+    close(out[1]);
+    close(error[1]);
+    out_ = out[0];
+    error_ = error[0];
+}
+
+Running::~Running() {
+    if (process_ > 0) {
+        kill(process_, SIGKILL);
+        waitpid(process_, nullptr, 0);
+    }
+    close(out_);
+    close(error_);
+}
+
+void Running::signal(int number) const { kill(process_, number); }
+
+std::optional<std::string> Running::line() {
+    for (;;) {
+        if (const auto end = buffer_.find('\n'); end != std::string::npos) {
+            std::string line = buffer_.substr(0, end);
+            buffer_.erase(0, end + 1);
+            return line;
+        }
+        std::array<char, 4096> chunk{};
+        const ssize_t got = read(out_, chunk.data(), chunk.size());
+        if (got <= 0)
+            return std::nullopt;
+        buffer_.append(chunk.data(), static_cast<std::size_t>(got));
+    }
+}
+
+Output Running::finish() {
+    Output result;
+    result.out = std::move(buffer_);
+    std::array<pollfd, 2> open{{{out_, POLLIN, 0}, {error_, POLLIN, 0}}};
+    while (open[0].fd >= 0 || open[1].fd >= 0) {
+        poll(open.data(), open.size(), -1);
+        for (std::size_t i = 0; i < open.size(); ++i) {
+            if (open[i].fd < 0 || open[i].revents == 0)
+                continue;
+            std::array<char, 65536> chunk{};
+            const ssize_t got = read(open[i].fd, chunk.data(), chunk.size());
+            if (got <= 0)
+                open[i].fd = -1;
+            else
+                (i == 0 ? result.out : result.error).append(chunk.data(), static_cast<std::size_t>(got));
+        }
+    }
+    int status = 0;
+    waitpid(process_, &status, 0);
+    process_ = -1;
+    result.status = WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
+    return result;
+}
+
+Output run_node(const Arguments& arguments) { return Running(arguments).finish(); }
+
+namespace {
+
+/// Set once, before any test runs; the folders live as long as the program.
+class PrivateFolders final : public testing::Environment {
+   public:
+    void SetUp() override {
+        if (const char* cache = std::getenv("MOESCOPE_CACHE"))
+            model_cache_ = cache;
+        folder_ = std::make_unique<TemporaryFolder>();
+        setenv("MOESCOPE_CACHE", (folder_->path() / "cache").c_str(), 1);
+        setenv("XDG_DATA_HOME", (folder_->path() / "data").c_str(), 1);
+        setenv("MOESCOPE_ASSETS", MOESCOPE_ASSETS_SOURCE, 1);
+    }
+    void TearDown() override { folder_.reset(); }
+    static fs::path model_cache_;
+
+   private:
+    std::unique_ptr<TemporaryFolder> folder_;
+};
+fs::path PrivateFolders::model_cache_;
+
+const auto* const environment = testing::AddGlobalTestEnvironment(new PrivateFolders);
+
+}  // namespace
+
+fs::path model_cache() { return PrivateFolders::model_cache_; }
+
+void write_text(const fs::path& path, const std::string& content) {
+    std::ofstream file(path, std::ios::binary);
+    file << content;
+}
+
+std::string read_text(const fs::path& path) {
+    std::ifstream file(path, std::ios::binary);
+    std::ostringstream content;
+    content << file.rdbuf();
+    return content.str();
+}
+
+fs::path write_corpus(const TemporaryFolder& folder) {
+    const fs::path corpus = folder / "corpus";
+    fs::create_directories(corpus);
+    const std::array<const char*, 6> who{"The router", "An expert", "The reader", "A token", "The program", "This file"};
+    const std::array<const char*, 5> does{"sends", "returns", "reads", "writes", "opens"};
+    const std::array<const char*, 5> what{"the value", "a line", "one number", "every page", "the buffer"};
+    const std::array<const char*, 5> zh_who{"函数", "程序", "文件", "进程", "用户"};
+    const std::array<const char*, 4> zh_does{"返回", "读取", "写入", "打开"};
+    const std::array<const char*, 4> zh_what{"一个值", "文件名", "缓冲区", "目录"};
+    unsigned state = 1;
+    const auto next = [&](std::size_t n) {
+        state = state * 1664525u + 1013904223u;
+        return (state >> 16) % n;
+    };
+    for (int file = 0; file < 24; ++file) {
+        const bool chinese = file % 2 == 1;
+        std::string text;
+        for (int sentence = 0; sentence < 60; ++sentence) {
+            if (chinese)
+                text += std::string(zh_who[next(5)]) + zh_does[next(4)] + zh_what[next(4)] + "。";
+            else
+                text += std::string(who[next(6)]) + " " + does[next(5)] + " " + what[next(5)] + ". ";
+            if (sentence % 8 == 7)
+                text += "\n";
+        }
+        write_text(corpus / ((chinese ? "zh-" : "en-") + std::to_string(file) + ".txt"), text + "\n");
+    }
+    return corpus;
+}
+
+json tiny_config(int steps, int checkpoint_every) {
+    return {{"name", "tiny"},
+            {"model",
+             {{"vocabulary", 320},
+              {"width", 16},
+              {"layers", 2},
+              {"heads", 2},
+              {"kv_heads", 1},
+              {"head_width", 8},
+              {"experts", 4},
+              {"experts_per_token", 2},
+              {"expert_width", 16},
+              {"context", 32}}},
+            {"train",
+             {{"batch", 2},
+              {"steps", steps},
+              {"warmup_steps", 5},
+              {"evaluate_every", 100},
+              {"sample_every", 100},
+              {"checkpoint_every", checkpoint_every},
+              {"threads", 1}}}};
+}
+
+fs::path write_config(const TemporaryFolder& folder, const json& config) {
+    const fs::path path = folder / "config.json";
+    write_text(path, config.dump(2));
+    return path;
+}
+
+}  // namespace moescope::test

@@ -1,0 +1,72 @@
+// Runs moescope-node as a shell would, and makes the small things that the tests train on.
+#pragma once
+
+#include <sys/types.h>
+
+#include <filesystem>
+#include <nlohmann/json.hpp>
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace moescope::test {
+
+/// A folder that is gone after the test.
+class TemporaryFolder {
+   public:
+    TemporaryFolder();
+    ~TemporaryFolder();
+    TemporaryFolder(const TemporaryFolder&) = delete;
+    TemporaryFolder& operator=(const TemporaryFolder&) = delete;
+    const std::filesystem::path& path() const { return path_; }
+    std::filesystem::path operator/(const std::string& name) const { return path_ / name; }
+
+   private:
+    std::filesystem::path path_;
+};
+
+struct Output {
+    int status = -1;  ///< exit status, or 128 + signal
+    std::string out, error;
+    std::vector<nlohmann::json> lines() const;  ///< of JSON Lines; fails the test on a line that is none
+};
+
+using Arguments = std::vector<std::string>;
+
+/// The program under test.
+std::filesystem::path node_program();
+
+/// Runs it to its end.
+Output run_node(const Arguments& arguments);
+
+/// A running program whose standard output is read line by line.
+class Running {
+   public:
+    explicit Running(const Arguments& arguments);
+    ~Running();  ///< SIGKILL, when it still runs
+    Running(const Running&) = delete;
+    Running& operator=(const Running&) = delete;
+    pid_t process() const { return process_; }
+    /// The next line without its end; nothing at the end of output.
+    std::optional<std::string> line();
+    void signal(int number) const;
+    /// Reads the rest and waits.
+    Output finish();
+
+   private:
+    pid_t process_ = -1;
+    int out_ = -1, error_ = -1;
+    std::string buffer_;
+};
+
+/// The cache with the real models, or empty when the build was told none.
+std::filesystem::path model_cache();
+
+void write_text(const std::filesystem::path& path, const std::string& content);
+std::string read_text(const std::filesystem::path& path);
+/// A folder of short English and Chinese texts.
+std::filesystem::path write_corpus(const TemporaryFolder& folder);
+nlohmann::json tiny_config(int steps, int checkpoint_every);
+std::filesystem::path write_config(const TemporaryFolder& folder, const nlohmann::json& config);
+
+}  // namespace moescope::test

@@ -1,0 +1,122 @@
+// The ring between jobs and journal: nothing waits, what is lost is counted, what matters is never lost.
+#include <gtest/gtest.h>
+
+#include <condition_variable>
+#include <mutex>
+
+#include "nodes/service/record_sink.hpp"
+
+namespace moescope::test {
+namespace {
+
+using protocol::RecordType;
+
+/// A journal in memory whose disk can be held up or full.
+class MemoryJournal final : public sessions::Journal {
+   public:
+    std::uint64_t append(std::uint16_t type, std::uint8_t channel, std::uint64_t time_ns,
+                         std::span<const std::byte> body) override {
+        std::unique_lock lock(mutex_);
+        wake_.wait(lock, [this] { return !held_; });
+        if (full_)
+            throw std::runtime_error("the disk is full");
+        records.push_back({1, records.size() + 1, time_ns, type, channel, {body.begin(), body.end()}});
+        return records.size();
+    }
+    void hold(bool held) {
+        {
+            const std::lock_guard lock(mutex_);
+            held_ = held;
+        }
+        wake_.notify_all();
+    }
+    void set_full(bool full) {
+        const std::lock_guard lock(mutex_);
+        full_ = full;
+    }
+    void sync() override {}
+    std::vector<sessions::Record> read(std::uint8_t, sessions::Position, std::size_t, std::size_t) const override {
+        return {};
+    }
+    sessions::Position last() const override { return {1, 0}; }
+    std::uint32_t epoch() const override { return 1; }
+    std::uint64_t bytes() const override { return 0; }
+    std::vector<sessions::Damage> damage() const override { return {}; }
+    void on_append(std::function<void()>) override {}
+
+    std::vector<sessions::Record> records;
+
+   private:
+    std::mutex mutex_;
+    std::condition_variable wake_;
+    bool held_ = false, full_ = false;
+};
+
+std::size_t count(const MemoryJournal& journal, RecordType type) {
+    std::size_t n = 0;
+    for (const auto& record : journal.records)
+        n += record.type == static_cast<std::uint16_t>(type) ? 1 : 0;
+    return n;
+}
+
+TEST(JournalWriter, AFullRingDropsStepsAndSaysSo) {
+    MemoryJournal journal;
+    std::uint64_t dropped = 0;
+    {
+        node::JournalWriter writer(journal, {16, std::size_t{1} << 20});
+        journal.hold(true);
+        for (std::uint64_t i = 1; i <= 100; ++i) {
+            protocol::StepRecord step;
+            step.run = 1;
+            step.step = i;
+            writer.write(RecordType::step, protocol::encode_step(step));
+        }
+        writer.write_json(RecordType::event, {{"run", 1}, {"kind", "knob"}});
+        dropped = writer.dropped();
+        EXPECT_GE(dropped, 100 - 16 - 2);
+        journal.hold(false);
+        writer.flush();
+        writer.write_json(RecordType::event, {{"run", 1}, {"kind", "knob"}});
+        writer.flush();
+    }
+    EXPECT_EQ(count(journal, RecordType::step), 100 - dropped);
+    EXPECT_EQ(count(journal, RecordType::event), 2u);
+    ASSERT_EQ(count(journal, RecordType::gap), 1u);
+    for (const auto& record : journal.records)
+        if (record.type == static_cast<std::uint16_t>(RecordType::gap)) {
+            EXPECT_EQ(record.channel, static_cast<std::uint8_t>(protocol::Channel::metrics));
+            EXPECT_EQ(protocol::decode_json(record.body)->at("count"), dropped);
+        }
+}
+
+TEST(JournalWriter, AGapAtTheVeryEndIsWrittenToo) {
+    MemoryJournal journal;
+    std::uint64_t dropped = 0;
+    {
+        node::JournalWriter writer(journal, {4, std::size_t{1} << 20});
+        journal.hold(true);
+        for (std::uint64_t i = 1; i <= 20; ++i)
+            writer.write(RecordType::step, protocol::encode_step({}));
+        dropped = writer.dropped();
+        journal.hold(false);
+    }
+    EXPECT_GT(dropped, 0u);
+    ASSERT_EQ(count(journal, RecordType::gap), 1u);
+    EXPECT_EQ(count(journal, RecordType::step), 20 - dropped);
+}
+
+TEST(JournalWriter, AFullDiskIsSaidAndNothingImportantIsLost) {
+    MemoryJournal journal;
+    journal.set_full(true);
+    node::JournalWriter writer(journal, {16, std::size_t{1} << 20});
+    writer.write_json(RecordType::run_ended, {{"run", 1}, {"state", "done"}});
+    writer.flush();
+    EXPECT_EQ(writer.problem(), "the disk is full");
+    journal.set_full(false);
+    while (!writer.problem().empty())
+        std::this_thread::yield();
+    EXPECT_EQ(count(journal, RecordType::run_ended), 1u);
+}
+
+}  // namespace
+}  // namespace moescope::test

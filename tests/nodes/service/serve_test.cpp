@@ -1,0 +1,275 @@
+// The node as a workbench uses it: over its socket, with the client that the window uses.
+#include <gtest/gtest.h>
+#include <signal.h>
+
+#include <chrono>
+#include <condition_variable>
+#include <fstream>
+#include <functional>
+#include <mutex>
+#include <sstream>
+
+#include "nodes/client/client.hpp"
+#include "tests/nodes/service/program.hpp"
+
+namespace moescope::test {
+namespace {
+
+using client::CommandResult;
+using client::RunState;
+using client::Snapshot;
+using nlohmann::json;
+
+class Workbench {
+   public:
+    explicit Workbench(const std::filesystem::path& session)
+        : client_({node_program(), session, {}, {}}, [this] {
+              {
+                  const std::lock_guard lock(mutex_);
+                  ++changes_;
+              }
+              wake_.notify_all();
+          }) {}
+
+    client::NodeClient& client() { return client_; }
+
+    /// Waits for a snapshot that fits; fails the test after half a minute.
+    std::shared_ptr<const Snapshot> wait(const char* what, const std::function<bool(const Snapshot&)>& fits) {
+        const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(30);
+        for (;;) {
+            std::unique_lock lock(mutex_);
+            const std::uint64_t seen = changes_;
+            lock.unlock();
+            auto snapshot = client_.snapshot();
+            if (fits(*snapshot))
+                return snapshot;
+            lock.lock();
+            if (!wake_.wait_until(lock, deadline, [&] { return changes_ != seen; })) {
+                ADD_FAILURE() << "waited in vain for: " << what << "; link: " << snapshot->link.message;
+                return snapshot;
+            }
+        }
+    }
+
+    /// Sends a command and waits for its end.
+    CommandResult ask(const std::string& name, const json& parameters) {
+        const auto id = client_.send(name, parameters);
+        const auto snapshot = wait(name.c_str(), [&](const Snapshot& now) {
+            const auto found = now.results.find(id);
+            return found != now.results.end() && found->second.state != CommandResult::State::pending;
+        });
+        const auto found = snapshot->results.find(id);
+        return found == snapshot->results.end() ? CommandResult{} : found->second;
+    }
+    json done(const std::string& name, const json& parameters) {
+        const auto result = ask(name, parameters);
+        EXPECT_EQ(result.state, CommandResult::State::done) << name << ": " << result.error;
+        return result.value;
+    }
+    std::string failed(const std::string& name, const json& parameters) {
+        const auto result = ask(name, parameters);
+        EXPECT_EQ(result.state, CommandResult::State::failed) << name;
+        return result.error;
+    }
+
+   private:
+    std::mutex mutex_;
+    std::condition_variable wake_;
+    std::uint64_t changes_ = 0;
+    client::NodeClient client_;
+};
+
+const client::TrainingRun* training(const Snapshot& snapshot, std::uint32_t run) {
+    const auto found = snapshot.training.find(run);
+    return found == snapshot.training.end() ? nullptr : found->second.get();
+}
+
+std::function<bool(const Snapshot&)> in_state(std::uint32_t run, RunState state) {
+    return [=](const Snapshot& snapshot) {
+        const auto* found = training(snapshot, run);
+        return found != nullptr && found->state == state;
+    };
+}
+
+bool has_event(const client::TrainingRun& run, const std::string& kind) {
+    for (const auto& event : run.events)
+        if (event.kind == kind)
+            return true;
+    return false;
+}
+
+class Serve : public testing::Test {
+   protected:
+    std::uint32_t start(Workbench& bench, int steps, bool paused) {
+        const auto value = bench.done("train.start", {{"config", tiny_config(steps, 200)},
+                                                      {"data", corpus.string()},
+                                                      {"seed", 3},
+                                                      {"name", "first"},
+                                                      {"paused", paused}});
+        return value.value("run", 0u);
+    }
+    TemporaryFolder folder;
+    std::filesystem::path corpus = write_corpus(folder), session = folder / "session";
+};
+
+TEST_F(Serve, TrainsObeysAndReopens) {
+    std::uint64_t steps = 0;
+    std::uint32_t run = 0;
+    {
+        Workbench bench(session);
+        run = start(bench, 1'000'000, true);
+        ASSERT_GT(run, 0u);
+        bench.wait("paused", in_state(run, RunState::paused));
+        bench.done("train.step", {{"run", run}, {"count", 2}});
+        auto now = bench.wait("two steps", [&](const Snapshot& s) { return training(s, run)->step.size() == 2; });
+        EXPECT_EQ(training(*now, run)->experts, 4);
+        bench.done("train.resume", {{"run", run}});
+        bench.wait("ten steps", [&](const Snapshot& s) { return training(s, run)->step.size() >= 10; });
+        const auto set = bench.done("train.set", {{"run", run}, {"learning_rate", 0.002}});
+        EXPECT_GT(set.value("step", 0), 2);
+        bench.wait("knob", [&](const Snapshot& s) { return has_event(*training(s, run), "knob"); });
+        bench.done("train.checkpoint", {{"run", run}});
+        bench.wait("checkpoint", [&](const Snapshot& s) { return training(s, run)->last_checkpoint > 0; });
+        bench.done("train.pause", {{"run", run}});
+        bench.wait("paused again", in_state(run, RunState::paused));
+        EXPECT_NE(bench.failed("train.set", {{"run", run}, {"learning_rate", -1}}).find("learning_rate"), std::string::npos);
+        EXPECT_NE(bench.failed("train.pause", {{"run", 99}}).find("99"), std::string::npos);
+        EXPECT_NE(bench.failed("no.such", json::object()).find("no.such"), std::string::npos);
+        EXPECT_NE(bench.failed("train.start", {{"config", {{"nme", 1}}}}).find("nme"), std::string::npos);
+
+        // The run is a model too.
+        const auto answer = bench.done("generate.start", {{"model", "checkpoint:" + std::to_string(run)},
+                                                          {"prompt", "The "},
+                                                          {"group", "a"},
+                                                          {"max_tokens", 6}});
+        const std::uint32_t generation = answer.value("run", 0u);
+        now = bench.wait("an answer", [&](const Snapshot& s) {
+            const auto found = s.generations.find(generation);
+            return found != s.generations.end() && !found->second->stop.empty();
+        });
+        EXPECT_EQ(now->generations.at(generation)->state, RunState::done);
+        EXPECT_EQ(now->generations.at(generation)->tokens.size(), 6u);
+
+        bench.done("train.stop", {{"run", run}});
+        now = bench.wait("stopped", in_state(run, RunState::stopped));
+        steps = training(*now, run)->step.size();
+        const std::string page = (folder / "report.html").string();
+        bench.done("report.write", {{"path", page}});
+        EXPECT_NE(read_text(page).find("first"), std::string::npos);
+    }
+    Workbench again(session);
+    const auto now = again.wait("the same curves", [&](const Snapshot& s) {
+        const auto* found = training(s, run);
+        return found != nullptr && found->step.size() == steps && found->state == RunState::stopped;
+    });
+    EXPECT_TRUE(has_event(*training(*now, run), "knob"));
+    EXPECT_EQ(now->generations.size(), 1u);
+}
+
+TEST_F(Serve, AKilledNodeGoesOnFromTheCheckpoint) {
+    Workbench bench(session);
+    const std::uint32_t run = start(bench, 1200, false);
+    bench.wait("a checkpoint", [&](const Snapshot& s) {
+        const auto* found = training(s, run);
+        return found != nullptr && found->last_checkpoint >= 200;
+    });
+    kill(bench.client().node_process(), SIGKILL);
+    bench.wait("the crash", [](const Snapshot& s) { return s.link.state == client::Link::State::crashed; });
+    bench.client().restart_node();
+    bench.wait("interrupted", [&](const Snapshot& s) {
+        return s.link.state == client::Link::State::connected && in_state(run, RunState::interrupted)(s);
+    });
+    EXPECT_EQ(bench.done("train.continue", {{"run", run}}).value("run", 0u), run);
+    const auto now = bench.wait("the end", in_state(run, RunState::done));
+    const auto* found = training(*now, run);
+    EXPECT_TRUE(has_event(*found, "rewind"));
+    ASSERT_EQ(found->step.size(), 1200u);
+    for (std::size_t i = 0; i < found->step.size(); ++i)
+        ASSERT_EQ(found->step[i], static_cast<double>(i + 1));
+
+    // What a run with no break ends with.
+    const auto config = write_config(folder, tiny_config(1200, 200));
+    const Output whole = run_node({"train", "--config", config.string(), "--data", corpus.string(), "--out",
+                                   (folder / "whole").string(), "--seed", "3", "--json"});
+    ASSERT_EQ(whole.status, 0) << whole.error;
+    EXPECT_EQ(found->loss[1199], whole.lines()[1199]["loss"].get<double>());
+}
+
+TEST_F(Serve, CatalogueAndGauges) {
+    Workbench bench(session);
+    const auto now = bench.wait("catalogue and models", [](const Snapshot& s) {
+        return s.catalogue.is_object() && s.models.size() >= 3 && s.node.cores > 0;
+    });
+    for (const auto& set : now->catalogue["probe_sets"])
+        EXPECT_GE(set["items"].size(), 24u);
+    EXPECT_FALSE(now->catalogue["prompts"].empty());
+    EXPECT_FALSE(now->node.version.empty());
+    for (const auto& preset : now->catalogue["presets"])
+        EXPECT_GT(preset["plan"]["parameters_total"], 0);
+    const auto plan = bench.done("probe.plan", {{"items", 16}, {"draws", 1}, {"models", {"a", "b"}}});
+    EXPECT_GT(plan["detectable_difference"].get<double>(), 0.1);
+    EXPECT_GT(bench.done("train.plan", {{"config", tiny_config(10, 5)}})["memory_bytes"], 0);
+}
+
+/// The model process of a node.
+pid_t worker_of(pid_t node) {
+    for (const auto& entry : std::filesystem::directory_iterator("/proc")) {
+        std::ifstream status(entry.path() / "stat");
+        std::string text((std::istreambuf_iterator<char>(status)), {});
+        const auto name_end = text.rfind(')');
+        if (name_end == std::string::npos)
+            continue;
+        std::istringstream fields(text.substr(name_end + 1));
+        char state = 0;
+        pid_t parent = 0;
+        if (fields >> state >> parent && parent == node && state != 'Z')
+            return static_cast<pid_t>(std::stol(entry.path().filename().string()));
+    }
+    return 0;
+}
+
+TEST_F(Serve, AKilledModelProcessLeavesTrainingAlone) {
+    const auto model = model_cache() / "models" / "smollm2-135m-instruct-q4_1.gguf";
+    if (model_cache().empty() || !std::filesystem::exists(model))
+        GTEST_SKIP() << "needs the model smollm2-135m; ./run fetches it";
+    Workbench bench(session);
+    const std::uint32_t run = start(bench, 1'000'000, false);
+    const json question = {{"model", model.string()}, {"prompt", "Tell me a long story about a river."},
+                           {"max_tokens", 1500}, {"temperature", 1.0}, {"threads", 1}};
+    const std::uint32_t generation = bench.done("generate.start", question).value("run", 0u);
+    const auto answering = [&](std::uint32_t which) {
+        return [which](const Snapshot& s) {
+            const auto found = s.generations.find(which);
+            return found != s.generations.end() && !found->second->tokens.empty();
+        };
+    };
+    const auto ended = [&](std::uint32_t which) {
+        return [which](const Snapshot& s) {
+            const auto found = s.generations.find(which);
+            return found != s.generations.end() && !found->second->stop.empty();
+        };
+    };
+    bench.wait("tokens", answering(generation));
+    const pid_t worker = worker_of(bench.client().node_process());
+    ASSERT_GT(worker, 0);
+    kill(worker, SIGSEGV);
+    auto now = bench.wait("the failure", ended(generation));
+    EXPECT_EQ(now->generations.at(generation)->state, RunState::failed);
+    EXPECT_NE(now->generations.at(generation)->message.find("signal 11"), std::string::npos)
+        << now->generations.at(generation)->message;
+    const std::size_t steps = training(*now, run)->step.size();
+    bench.wait("more steps", [&](const Snapshot& s) { return training(s, run)->step.size() > steps + 5; });
+
+    // The next one gets a new process, and cancel ends it.
+    const std::uint32_t second = bench.done("generate.start", question).value("run", 0u);
+    bench.wait("tokens of the second", answering(second));
+    bench.done("generate.cancel", {{"run", second}});
+    now = bench.wait("the cancel", ended(second));
+    EXPECT_EQ(now->generations.at(second)->stop, "cancelled");
+    EXPECT_LT(now->generations.at(second)->tokens.size(), 1500u);
+    bench.done("train.stop", {{"run", run}});
+    bench.wait("stopped", in_state(run, RunState::stopped));
+}
+
+}  // namespace
+}  // namespace moescope::test

@@ -1,0 +1,169 @@
+// `moescope-node train`: the same seed gives the same bytes, also across a kill; the journal holds what was printed.
+#include <gtest/gtest.h>
+#include <signal.h>
+
+#include "nodes/service/run_history.hpp"
+#include "sessions/session.hpp"
+#include "tests/nodes/service/program.hpp"
+
+namespace moescope::test {
+namespace {
+
+using nlohmann::json;
+
+struct Training {
+    explicit Training(int steps, int checkpoint_every)
+        : corpus(write_corpus(folder)), config(write_config(folder, tiny_config(steps, checkpoint_every))) {}
+    Arguments arguments(const std::string& out, const Arguments& more = {}) const {
+        Arguments list{"train", "--config", config.string(), "--data", corpus.string(),
+                       "--out", (folder / out).string(), "--seed", "7", "--json"};
+        list.insert(list.end(), more.begin(), more.end());
+        return list;
+    }
+    TemporaryFolder folder;
+    std::filesystem::path corpus, config;
+};
+
+TEST(Train, SameSeedSameBytes) {
+    const Training training(30, 10);
+    std::string hash;
+    for (const char* out : {"one", "two"}) {
+        const Output output = run_node(training.arguments(out));
+        ASSERT_EQ(output.status, 0) << output.error;
+        const auto lines = output.lines();
+        ASSERT_EQ(lines.size(), 31u);
+        for (std::size_t i = 0; i < 30; ++i) {
+            EXPECT_EQ(lines[i]["step"], i + 1);
+            EXPECT_TRUE(lines[i]["loss"].is_number());
+            EXPECT_GT(lines[i]["tokens_per_second"], 0);
+        }
+        EXPECT_EQ(lines.back()["done"], true);
+        const std::string now = lines.back()["parameters_sha256"];
+        EXPECT_EQ(now.size(), 64u);
+        if (!hash.empty())
+            EXPECT_EQ(now, hash);
+        hash = now;
+    }
+    auto other = training.arguments("three");
+    *(std::find(other.begin(), other.end(), "--seed") + 1) = "8";
+    const Output output = run_node(other);
+    ASSERT_EQ(output.status, 0) << output.error;
+    EXPECT_NE(output.lines().back()["parameters_sha256"], hash);
+}
+
+TEST(Train, JournalHoldsWhatWasPrinted) {
+    const Training training(30, 10);
+    const Output output = run_node(training.arguments("session"));
+    ASSERT_EQ(output.status, 0) << output.error;
+    const auto session = sessions::Session::open(training.folder / "session", sessions::Journal::Mode::read_only);
+    const auto runs = node::read_runs(session->journal());
+    ASSERT_EQ(runs.size(), 1u);
+    const auto& run = runs.begin()->second;
+    EXPECT_EQ(run.kind, "train");
+    EXPECT_EQ(run.state, "done");
+    EXPECT_EQ(run.manifest["seed"], 7);
+    EXPECT_EQ(run.manifest["corpus_sha256"].get<std::string>().size(), 64u);
+    EXPECT_GT(run.manifest["plan"]["parameters_total"], 0);
+    const auto steps = node::read_steps(session->journal(), run);
+    ASSERT_EQ(steps.size(), 30u);
+    const auto lines = output.lines();
+    for (std::size_t i = 0; i < steps.size(); ++i)
+        EXPECT_EQ(steps[i].loss, lines[i]["loss"].get<double>());
+    // The first and the last three checkpoints stay; here that is every one.
+    std::vector<std::uint64_t> kept;
+    for (const auto& checkpoint : session->checkpoints(run.run, true)) {
+        EXPECT_TRUE(checkpoint.complete) << checkpoint.problem;
+        kept.push_back(checkpoint.step);
+    }
+    EXPECT_EQ(kept, (std::vector<std::uint64_t>{10, 20, 30}));
+}
+
+TEST(Train, OldCheckpointsGoFirstAndLastThreeStay) {
+    const Training training(60, 10);
+    ASSERT_EQ(run_node(training.arguments("session")).status, 0);
+    const auto session = sessions::Session::open(training.folder / "session", sessions::Journal::Mode::read_only);
+    std::vector<std::uint64_t> kept;
+    for (const auto& checkpoint : session->checkpoints(1, false))
+        kept.push_back(checkpoint.step);
+    EXPECT_EQ(kept, (std::vector<std::uint64_t>{10, 40, 50, 60}));
+}
+
+/// Kills training after it printed `step`, goes on, and gives the final hash.
+std::string hash_after_kill(const Training& training, const std::string& out, std::uint64_t step) {
+    {
+        Running running(training.arguments(out));
+        for (;;) {
+            const auto line = running.line();
+            if (!line) {
+                ADD_FAILURE() << "training ended early: " << running.finish().error;
+                return {};
+            }
+            if (json::parse(*line)["step"] == step)
+                break;
+        }
+        running.signal(SIGKILL);
+        EXPECT_EQ(running.finish().status, 128 + SIGKILL);
+    }
+    const Output output = run_node(training.arguments(out, {"--resume"}));
+    EXPECT_EQ(output.status, 0) << output.error;
+    if (output.status != 0)
+        return {};
+    const auto lines = output.lines();
+    // Went on from a checkpoint (or the beginning) at or before what was printed last before the kill.
+    EXPECT_GT(lines.front()["step"], 0);
+    return lines.back()["parameters_sha256"];
+}
+
+TEST(Train, KilledAndResumedGivesTheSameBytes) {
+    // More steps than lines fit a pipe, so that training cannot be over before it is killed.
+    const Training training(600, 50);
+    const Output whole = run_node(training.arguments("whole"));
+    ASSERT_EQ(whole.status, 0) << whole.error;
+    const std::string hash = whole.lines().back()["parameters_sha256"];
+    EXPECT_EQ(hash_after_kill(training, "killed", 60), hash);
+    EXPECT_EQ(hash_after_kill(training, "killed-early", 3), hash);
+
+    const auto session = sessions::Session::open(training.folder / "killed", sessions::Journal::Mode::read_only);
+    const auto runs = node::read_runs(session->journal());
+    ASSERT_EQ(runs.size(), 1u);
+    EXPECT_EQ(runs.begin()->second.state, "done");
+    const auto steps = node::read_steps(session->journal(), runs.begin()->second);
+    ASSERT_EQ(steps.size(), 600u);
+    for (std::size_t i = 0; i < steps.size(); ++i)
+        EXPECT_EQ(steps[i].step, i + 1);
+}
+
+TEST(Train, SignalStopsAfterACheckpoint) {
+    const Training training(100000, 50000);
+    Running running(training.arguments("session"));
+    for (int i = 0; i < 5; ++i)
+        ASSERT_TRUE(running.line());
+    running.signal(SIGTERM);
+    const Output output = running.finish();
+    ASSERT_EQ(output.status, 0) << output.error;
+    const json last = output.lines().back();
+    EXPECT_EQ(last["done"], false);
+    EXPECT_EQ(last["state"], "stopped");
+    const std::uint64_t steps = last["steps"];
+    const auto session = sessions::Session::open(training.folder / "session", sessions::Journal::Mode::read_only);
+    const auto checkpoints = session->checkpoints(1, true);
+    ASSERT_EQ(checkpoints.size(), 1u);
+    EXPECT_EQ(checkpoints.front().step, steps);
+    EXPECT_TRUE(checkpoints.front().complete);
+    // The checkpoint is a model like any other.
+    const Output answer = run_node({"generate", "--model", (training.folder / "session").string(), "--prompt", "The ",
+                                    "--max-tokens", "8", "--json"});
+    ASSERT_EQ(answer.status, 0) << answer.error;
+    EXPECT_EQ(answer.lines().front()["tokens"], 8);
+}
+
+TEST(Train, ResumeRefusesOtherSettings) {
+    const Training training(10, 5);
+    ASSERT_EQ(run_node(training.arguments("session")).status, 0);
+    const Output done = run_node(training.arguments("session", {"--resume"}));
+    EXPECT_EQ(done.status, 1);
+    EXPECT_NE(done.error.find("all its steps"), std::string::npos) << done.error;
+}
+
+}  // namespace
+}  // namespace moescope::test
