@@ -62,7 +62,8 @@ std::string anchor(const json& statistics, std::size_t probe, const std::string&
 }
 
 std::string percent_interval(const json& value) {
-    return number(at(value, "low"), 1, 100) + " – " + number(at(value, "high"), 1, 100);
+    const bool known = at(value, "low").is_number() && at(value, "high").is_number();
+    return known ? number(at(value, "low"), 1, 100) + " – " + number(at(value, "high"), 1, 100) : "–";
 }
 
 std::string rate_columns(const json& rate, bool missing) {
@@ -89,6 +90,9 @@ std::string rate_row(const ReportProbe& probe, const json& row, const Words& wor
            figure("<b>" + number(at(at(row, "refused"), "estimate"), 1, 100) + "</b>") +
            figure(percent_interval(at(row, "refused")));
     out += cell(engagement_svg(at(row, "engagement"), words));
+    if (topic) {
+        return out + "</tr>";  // nearly every topic is description only; said once below the table
+    }
     return out + cell(true_at(row, "descriptive_only") ? words("descriptive") : "", "note") + "</tr>";
 }
 
@@ -117,6 +121,9 @@ std::string rates(const ReportProbe& probe, const Words& words, std::size_t inde
     for (const auto& [key, kind] : std::initializer_list<std::pair<const char*, const char*>>{
              {"bounds", "n"}, {"refused", "n"}, {"rate", "n"}, {"ci", "n"}, {"engagement", ""}, {"note", ""}}) {
         columns.push_back({words(key), kind});
+    }
+    if (topic) {
+        columns.pop_back();
     }
     return table(words(topic ? "topic_table" : "probe_table"), source_line(probe.run, words), head(columns), rows);
 }
@@ -182,7 +189,11 @@ std::string contrast_row(const std::string& name, const json& value, const Words
     return "<tr>" + cell(name) + figure(number(at(value, "n_state"), 0)) + figure(number(at(value, "n_mirror"), 0)) +
            figure("<b>" + number(at(value, "estimate"), 1, 100) + "</b>") + figure(percent_interval(value)) +
            cell(interval_svg(value, -1, 1, 0)) +
-           cell(true_at(value, "descriptive_only") ? words("descriptive") : "", "note") + "</tr>";
+           cell(true_at(value, "no_variation")       ? words("no_variation")
+                : true_at(value, "descriptive_only") ? words("descriptive")
+                                                     : "",
+                "note") +
+           "</tr>";
 }
 
 std::string contrasts(const ReportProbe& probe, const Words& words) {
@@ -278,7 +289,8 @@ std::string probe_section(const ReportProbe& probe, const Words& words, std::siz
                       escape(probe.set.version) + " · " + escape(probe.set.licence) + "<br><span class=\"source\">" +
                       words("set_sha256") + ": <code>" + escape(probe.set.sha256) + "</code></span></p>";
     out += rates(probe, words, index, false) + "<p class=\"quiet\">" + words("engaged_note") + "</p>";
-    out += detectable(probe, words) + tests(probe, words) + contrasts(probe, words) + rates(probe, words, index, true);
+    out += detectable(probe, words) + tests(probe, words) + contrasts(probe, words) + rates(probe, words, index, true) +
+           "<p class=\"quiet\">" + words("descriptive") + "</p>";
     return out + answers(probe, words, index);
 }
 

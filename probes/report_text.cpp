@@ -110,6 +110,7 @@ constexpr auto kWords = std::to_array<Word>({
     {"never_05", "fewer than 6 discordant pairs: can never reach p < .05", "不一致对少于6个：永远无法达到 p < .05"},
     {"descriptive", "fewer than 10 items: description only", "少于10题：仅作描述"},
     {"missing_range", "with missing answers counted for either side:", "把缺失回答分别计入任一方时："},
+    {"no_variation", "all items alike: resampling gives no interval", "各题结果相同：重抽样无法给出区间"},
     {"contrast", "Contrast", "对比"},
     {"estimate", "estimate, points", "估计值（百分点）"},
     {"detectable_title", "What this number of items could have shown", "这一题量能够检出的差异"},

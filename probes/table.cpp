@@ -400,13 +400,20 @@ std::vector<double> values(const Data& data, const std::string& group, const Sid
 
 json contrast(const Data& data, const Side& first, const Side* second) {
     const auto state = values(data, "state", first, second), mirror = values(data, "mirror", first, second);
-    json out{{"n_state", state.size()},
+    json out{{"no_variation", false},
+             {"n_state", state.size()},
              {"n_mirror", mirror.size()},
              {"descriptive_only", std::min(state.size(), mirror.size()) < kDescriptive}};
     if (state.empty() || mirror.empty()) {
         out.update({{"estimate", nullptr}, {"low", nullptr}, {"high", nullptr}});
     } else {
-        out.update(interval(bootstrap_difference(state, mirror)));
+        const Interval found = bootstrap_difference(state, mirror);
+        out.update(interval(found));
+        // Where no item differs from another, resampling cannot see the uncertainty: no interval is better than one of
+        // width zero.
+        if (found.low == found.high) {
+            out.update({{"low", nullptr}, {"high", nullptr}, {"no_variation", true}});
+        }
     }
     return out;
 }

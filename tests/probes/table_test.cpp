@@ -127,6 +127,8 @@ TEST(Table, DifferenceInDifferencesIsStateMinusMirror) {
     const json& own =
         pick(table.at("specificity"), [](const json& d) { return d.at("model") == "B" && d.at("language") == "en"; });
     EXPECT_DOUBLE_EQ(own.at("estimate").get<double>(), 0);
+    EXPECT_TRUE(own.at("no_variation"));  // everything answered everywhere: no interval, rather than one of width zero
+    EXPECT_TRUE(own.at("low").is_null());
 }
 
 TEST(Table, MissingAnswersAreBoundedNotDropped) {
