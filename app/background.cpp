@@ -1,8 +1,7 @@
 #include "app/background.hpp"
 
-#include <unistd.h>
-
 #include <fstream>
+#include <unistd.h>
 #include <utility>
 
 namespace moescope::app {

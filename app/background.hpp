@@ -1,5 +1,5 @@
-// Work that must not happen on the GUI thread: reading and writing files. One worker thread, jobs in order; what a job returns is run
-// on the GUI thread by finish().
+// Work that must not happen on the GUI thread: reading and writing files. One worker thread, jobs in order; what a job
+// returns is run on the GUI thread by finish().
 #pragma once
 
 #include <condition_variable>
@@ -14,7 +14,7 @@
 namespace moescope::app {
 
 class Background {
-   public:
+ public:
     using Completion = std::function<void()>;
     using Job = std::function<Completion()>;  ///< runs on the worker; its result may be empty; must not throw
 
@@ -26,7 +26,7 @@ class Background {
     void post(Job job);
     void finish();  ///< GUI thread: runs the completions that are ready
 
-   private:
+ private:
     void work();
 
     std::function<void()> wake_;
@@ -38,8 +38,8 @@ class Background {
     std::thread thread_;
 };
 
-/// Writes `bytes` to a temporary file beside `path` and renames it, so a crash leaves the old file or the new one. Creates
-/// missing folders. Gives a sentence when it failed, else "".
+/// Writes `bytes` to a temporary file beside `path` and renames it, so a crash leaves the old file or the new one.
+/// Creates missing folders. Gives a sentence when it failed, else "".
 std::string write_file(const std::filesystem::path& path, const std::string& bytes);
 
 }  // namespace moescope::app

@@ -25,7 +25,8 @@ bool Commands::run(std::string_view key) const {
 
 void Commands::handle_shortcuts() const {
     for (const Command& command : commands_)
-        if (command.shortcut != 0 && ImGui::Shortcut(command.shortcut, ImGuiInputFlags_RouteGlobal) && command.available()) {
+        if (command.shortcut != 0 && ImGui::Shortcut(command.shortcut, ImGuiInputFlags_RouteGlobal) &&
+            command.available()) {
             command.action();
             return;
         }

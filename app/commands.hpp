@@ -1,9 +1,9 @@
-// The one list of commands. Menu, palette, shortcuts, tour and tests all read it, so a command is named and behaves the same everywhere.
+// The one list of commands. Menu, palette, shortcuts, tour and tests all read it, so a command is named and behaves the
+// same everywhere.
 #pragma once
 
-#include <imgui.h>
-
 #include <functional>
+#include <imgui.h>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -28,7 +28,7 @@ struct Menu {
 };
 
 class Commands {
-   public:
+ public:
     void add(Command command);
     const std::vector<Command>& all() const { return commands_; }
     const Command* find(std::string_view key) const;
@@ -37,7 +37,7 @@ class Commands {
     /// Runs the command whose shortcut was pressed in this frame.
     void handle_shortcuts() const;
 
-   private:
+ private:
     std::vector<Command> commands_;
 };
 

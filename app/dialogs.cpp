@@ -3,7 +3,6 @@
 #include <imgui.h>
 #include <imgui_stdlib.h>
 #include <portable_file_dialogs.h>
-
 #include <utility>
 
 #include "panels/ui/widgets.hpp"
@@ -12,7 +11,7 @@ namespace moescope::app {
 
 /// One running dialog of the desktop (a child process), asked once per frame.
 class Dialogs::Native {
-   public:
+ public:
     Native(PathKind kind, const std::string& title, const std::string& proposal) {
         if (kind == PathKind::open_file)
             open_ = std::make_unique<pfd::open_file>(title, proposal);
@@ -21,9 +20,7 @@ class Dialogs::Native {
         else
             save_ = std::make_unique<pfd::save_file>(title, proposal);
     }
-    bool ready() const {
-        return open_ ? open_->ready(0) : folder_ ? folder_->ready(0) : save_->ready(0);
-    }
+    bool ready() const { return open_ ? open_->ready(0) : folder_ ? folder_->ready(0) : save_->ready(0); }
     std::string result() const {
         if (open_) {
             const auto files = open_->result();
@@ -32,7 +29,7 @@ class Dialogs::Native {
         return folder_ ? folder_->result() : save_->result();
     }
 
-   private:
+ private:
     std::unique_ptr<pfd::open_file> open_;
     std::unique_ptr<pfd::select_folder> folder_;
     std::unique_ptr<pfd::save_file> save_;
@@ -41,7 +38,8 @@ class Dialogs::Native {
 Dialogs::Dialogs(bool native) : native_(native && pfd::settings::available()) {}
 Dialogs::~Dialogs() = default;
 
-void Dialogs::ask(PathKind kind, std::string title, std::string proposal, std::function<void(const std::string&)> done) {
+void Dialogs::ask(PathKind kind, std::string title, std::string proposal,
+                  std::function<void(const std::string&)> done) {
     title_ = std::move(title);
     field_ = std::move(proposal);
     done_ = std::move(done);
@@ -69,7 +67,8 @@ void Dialogs::draw(const ui::Context& ctx) {
             ImGui::SetNextWindowFocus();
         const std::string name = title_ + "###path";
         bool keep = true;
-        if (ImGui::Begin(name.c_str(), &keep, ImGuiWindowFlags_NoDocking | ImGuiWindowFlags_NoSavedSettings | ImGuiWindowFlags_NoCollapse)) {
+        if (ImGui::Begin(name.c_str(), &keep,
+                         ImGuiWindowFlags_NoDocking | ImGuiWindowFlags_NoSavedSettings | ImGuiWindowFlags_NoCollapse)) {
             ui::text_dim(ctx, ctx.text("path.hint"));
             ImGui::SetNextItemWidth(-1);
             if (fresh)

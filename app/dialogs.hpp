@@ -1,4 +1,5 @@
-// Asking for a path without stopping the window: the desktop's own dialog where there is one, else a field inside the window.
+// Asking for a path without stopping the window: the desktop's own dialog where there is one, else a field inside the
+// window.
 #pragma once
 
 #include <functional>
@@ -12,7 +13,7 @@ namespace moescope::app {
 enum class PathKind { open_file, open_folder, save_file };
 
 class Dialogs {
-   public:
+ public:
     /// native: false never starts a desktop dialog (tests, tour, no display).
     explicit Dialogs(bool native);
     ~Dialogs();
@@ -22,7 +23,7 @@ class Dialogs {
     void draw(const ui::Context& ctx);
     bool open() const { return open_; }
 
-   private:
+ private:
     class Native;
     std::unique_ptr<Native> native_dialog_;
     bool native_ = false, open_ = false, appear_ = false;

@@ -1,8 +1,7 @@
 #include "app/fonts.hpp"
 
-#include <fontconfig/fontconfig.h>
-
 #include <cstdio>
+#include <fontconfig/fontconfig.h>
 #include <fstream>
 #include <memory>
 #include <stdexcept>
@@ -29,7 +28,8 @@ struct FontFile {
 FontFile find_chinese() {
     using Pattern = std::unique_ptr<FcPattern, decltype(&FcPatternDestroy)>;
     const Pattern wanted(FcPatternCreate(), FcPatternDestroy);
-    for (const char* family : {"Noto Sans CJK SC", "Source Han Sans SC", "WenQuanYi Micro Hei", "WenQuanYi Zen Hei", "Droid Sans Fallback"})
+    for (const char* family :
+         {"Noto Sans CJK SC", "Source Han Sans SC", "WenQuanYi Micro Hei", "WenQuanYi Zen Hei", "Droid Sans Fallback"})
         FcPatternAddString(wanted.get(), FC_FAMILY, reinterpret_cast<const FcChar8*>(family));
     FcPatternAddString(wanted.get(), FC_LANG, reinterpret_cast<const FcChar8*>("zh-cn"));
     FcConfigSubstitute(nullptr, wanted.get(), FcMatchPattern);

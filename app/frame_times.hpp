@@ -1,4 +1,5 @@
-// How long the program needs to build a frame (CPU time between begin and end of ImGui's frame), over the latest frames.
+// How long the program needs to build a frame (CPU time between begin and end of ImGui's frame), over the latest
+// frames.
 #pragma once
 
 #include <algorithm>
@@ -10,7 +11,7 @@
 namespace moescope::app {
 
 class FrameTimes {
-   public:
+ public:
     static constexpr std::size_t kKept = 600;
     void add(double milliseconds) { values_[count_++ % kKept] = milliseconds; }
     std::uint64_t frames() const { return count_; }
@@ -21,7 +22,8 @@ class FrameTimes {
         std::size_t frames = 0;             ///< over which
     };
     Summary summary() const {
-        std::vector<double> v(values_.begin(), values_.begin() + static_cast<std::ptrdiff_t>(std::min<std::uint64_t>(count_, kKept)));
+        std::vector<double> v(values_.begin(),
+                              values_.begin() + static_cast<std::ptrdiff_t>(std::min<std::uint64_t>(count_, kKept)));
         Summary s;
         s.frames = v.size();
         if (v.empty())
@@ -34,7 +36,7 @@ class FrameTimes {
         return s;
     }
 
-   private:
+ private:
     std::array<double, kKept> values_{};
     std::uint64_t count_ = 0;
 };

@@ -1,5 +1,5 @@
-// Dear ImGui is built with hooks for its test engine. The program does not link that engine; these take its place and do nothing.
-// The GUI tests leave this file out.
+// Dear ImGui is built with hooks for its test engine. The program does not link that engine; these take its place and
+// do nothing. The GUI tests leave this file out.
 #include <imgui.h>
 #include <imgui_internal.h>
 

@@ -1,9 +1,8 @@
 // The named arrangements of panels and how each looks before a person changes it.
 #pragma once
 
-#include <imgui.h>
-
 #include <array>
+#include <imgui.h>
 #include <string>
 #include <vector>
 

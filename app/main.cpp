@@ -18,6 +18,7 @@ using namespace moescope::app;
 
 struct Arguments {
     std::string session, node_program, language, tour, size, screenshot;
+    std::vector<std::string> commands;
     float scale = 0;
     bool headless = false;
     TourOptions tour_options;
@@ -37,14 +38,16 @@ bool has_display() {
 /// "1280x720"; throws on anything else.
 void parse_size(const std::string& text, int& width, int& height) {
     int used = 0;
-    if (std::sscanf(text.c_str(), "%dx%d%n", &width, &height, &used) != 2 || static_cast<std::size_t>(used) != text.size() || width < 640 ||
-        height < 400 || width > 8192 || height > 8192)
-        throw std::runtime_error("--size wants WIDTHxHEIGHT in pixels between 640x400 and 8192x8192, not \"" + text + "\"");
+    if (std::sscanf(text.c_str(), "%dx%d%n", &width, &height, &used) != 2 ||
+        static_cast<std::size_t>(used) != text.size() || width < 640 || height < 400 || width > 8192 || height > 8192)
+        throw std::runtime_error("--size wants WIDTHxHEIGHT in pixels between 640x400 and 8192x8192, not \"" + text +
+                                 "\"");
 }
 
 WorkbenchOptions workbench_options(const Arguments& arguments) {
     WorkbenchOptions options;
-    options.node_program = arguments.node_program.empty() ? program_folder() / "moescope-node" : fs::path(arguments.node_program);
+    options.node_program =
+        arguments.node_program.empty() ? program_folder() / "moescope-node" : fs::path(arguments.node_program);
     options.assets = program_folder() / "assets";
     options.language = arguments.language;
     options.scale = arguments.scale;
@@ -58,8 +61,9 @@ WorkbenchOptions workbench_options(const Arguments& arguments) {
     return options;
 }
 
-/// Frames until the node is there (at most 20 s), then one picture.
-int take_screenshot(Workbench& workbench, Platform& platform, const fs::path& file) {
+/// Frames until the node is there (at most 20 s), the commands one after the other, then one picture.
+int take_screenshot(Workbench& workbench, Platform& platform, const std::vector<std::string>& commands,
+                    const fs::path& file) {
     const double start = moescope::client::now_seconds();
     const auto frames = [&](int n) {
         for (int i = 0; i < n; ++i) {
@@ -67,9 +71,16 @@ int take_screenshot(Workbench& workbench, Platform& platform, const fs::path& fi
             workbench.frame();
         }
     };
-    while (workbench.snapshot().link.state != moescope::client::Link::State::connected && moescope::client::now_seconds() - start < 20)
+    while (workbench.snapshot().link.state != moescope::client::Link::State::connected &&
+           moescope::client::now_seconds() - start < 20)
         frames(1);
-    frames(30);
+    frames(5);
+    for (const std::string& key : commands) {
+        if (!workbench.command(key))
+            throw std::runtime_error("there is no command \"" + key + "\", or it is not available now");
+        frames(5);
+    }
+    frames(20);
     workbench.save_screenshot(file);
     workbench.flush_background();
     return fs::exists(file) ? 0 : 1;
@@ -77,7 +88,8 @@ int take_screenshot(Workbench& workbench, Platform& platform, const fs::path& fi
 
 int run(const Arguments& arguments) {
     const WorkbenchOptions options = workbench_options(arguments);
-    const Settings saved = options.settings_folder.empty() ? Settings{} : load_settings(options.settings_folder / "settings.json");
+    const Settings saved =
+        options.settings_folder.empty() ? Settings{} : load_settings(options.settings_folder / "settings.json");
     PlatformOptions window;
     window.headless = arguments.headless || (!arguments.tour.empty() && !has_display());
     window.width = saved.width;
@@ -89,7 +101,9 @@ int run(const Arguments& arguments) {
     if (!arguments.size.empty())
         parse_size(arguments.size, window.width, window.height);
     if (!window.headless && !has_display())
-        throw std::runtime_error("there is no display (DISPLAY is not set); start moescope on a desktop, or use --tour DIR, which needs none");
+        throw std::runtime_error(
+            "there is no display (DISPLAY is not set); start moescope on a desktop, or use --tour DIR, which needs "
+            "none");
     if (window.headless)
         std::fprintf(stderr, "moescope: no display, drawing off screen\n");
     Platform platform(window);
@@ -97,7 +111,7 @@ int run(const Arguments& arguments) {
     if (!arguments.tour.empty())
         return run_tour(workbench, platform, arguments.tour_options, fs::absolute(arguments.tour));
     if (!arguments.screenshot.empty())
-        return take_screenshot(workbench, platform, arguments.screenshot);
+        return take_screenshot(workbench, platform, arguments.commands, arguments.screenshot);
     workbench.run();
     return 0;
 }
@@ -110,12 +124,18 @@ int main(int argc, char** argv) {
     CLI::App cli{"Moescope: watch and steer Mixture-of-Experts models", "moescope"};
     cli.add_option("session", arguments.session, "session folder to open; a new one when left out");
     cli.add_option("--node-program", arguments.node_program, "moescope-node to start (beside this program)");
-    cli.add_option("--language", arguments.language, "en or zh (that of the system)")->check(CLI::IsMember({"en", "zh"}));
-    cli.add_option("--tour", arguments.tour, "go through the whole program by itself; screenshots and a report go into this folder");
-    cli.add_option("--tour-steps", arguments.tour_options.steps, "training steps the tour waits for")->check(CLI::Range(20, 100000));
+    cli.add_option("--language", arguments.language, "en or zh (that of the system)")
+        ->check(CLI::IsMember({"en", "zh"}));
+    cli.add_option("--tour", arguments.tour,
+                   "go through the whole program by itself; screenshots and a report go into this folder");
+    cli.add_option("--tour-steps", arguments.tour_options.steps, "training steps the tour waits for")
+        ->check(CLI::Range(20, 100000));
     cli.add_option("--size", arguments.size, "window size, WIDTHxHEIGHT in pixels");
     cli.add_option("--scale", arguments.scale, "text size, 1 is 16 pixels")->check(CLI::Range(0.6, 2.5));
     cli.add_option("--screenshot", arguments.screenshot, "save one picture of the window as PNG and leave");
+    cli.add_option("--command", arguments.commands,
+                   "with --screenshot: commands to run before, by their keys (view.layout_compare)")
+        ->allow_extra_args(false);
     cli.add_flag("--headless", arguments.headless, "draw off screen, without a display");
     cli.set_version_flag("--version", MOESCOPE_VERSION);
     try {

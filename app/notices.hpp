@@ -14,7 +14,7 @@ struct Notice {
 };
 
 class Notices {
-   public:
+ public:
     static constexpr std::size_t kKept = 200;
     void add(std::string text, bool error, double now) {
         if (list_.size() == kKept)
@@ -25,7 +25,7 @@ class Notices {
     const std::deque<Notice>& list() const { return list_; }
     std::uint64_t count() const { return count_; }  ///< of all times
 
-   private:
+ private:
     std::deque<Notice> list_;
     std::uint64_t count_ = 0;
 };

@@ -1,10 +1,9 @@
 #include "app/palette.hpp"
 
+#include <algorithm>
 #include <imcmd_fuzzy_search.h>
 #include <imgui.h>
 #include <imgui_stdlib.h>
-
-#include <algorithm>
 #include <utility>
 
 #include "panels/ui/widgets.hpp"
@@ -52,13 +51,15 @@ void Palette::draw(const ui::Context& ctx, const Commands& commands) {
         ImGui::SetNextWindowFocus();
     const Command* run = nullptr;
     if (ImGui::Begin("###palette", nullptr,
-                     ImGuiWindowFlags_NoDecoration | ImGuiWindowFlags_NoDocking | ImGuiWindowFlags_NoMove | ImGuiWindowFlags_NoSavedSettings)) {
+                     ImGuiWindowFlags_NoDecoration | ImGuiWindowFlags_NoDocking | ImGuiWindowFlags_NoMove |
+                         ImGuiWindowFlags_NoSavedSettings)) {
         if (!fresh && !ImGui::IsWindowFocused(ImGuiFocusedFlags_RootAndChildWindows))
             open_ = false;
         if (fresh)
             ImGui::SetKeyboardFocusHere();
         ImGui::SetNextItemWidth(-1);
-        const bool entered = ImGui::InputTextWithHint("###palette.query", ctx.text("palette.hint"), &query_, ImGuiInputTextFlags_EnterReturnsTrue);
+        const bool entered = ImGui::InputTextWithHint("###palette.query", ctx.text("palette.hint"), &query_,
+                                                      ImGuiInputTextFlags_EnterReturnsTrue);
         if (query_ != searched_)
             search(ctx, commands);
         if (ImGui::IsKeyPressed(ImGuiKey_DownArrow) && chosen_ + 1 < found_.size())

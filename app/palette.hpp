@@ -10,12 +10,12 @@
 namespace moescope::app {
 
 class Palette {
-   public:
+ public:
     void open();
     bool is_open() const { return open_; }
     void draw(const ui::Context& ctx, const Commands& commands);
 
-   private:
+ private:
     void search(const ui::Context& ctx, const Commands& commands);
 
     bool open_ = false, appear_ = false;

@@ -1,16 +1,14 @@
 #include "app/platform.hpp"
 
 #include <GLFW/glfw3.h>
-#include <imgui_impl_glfw.h>
-#include <imgui_impl_opengl3.h>
-#include <implot.h>
-
 #include <algorithm>
 #include <chrono>
 #include <cstring>
+#include <imgui_impl_glfw.h>
+#include <imgui_impl_opengl3.h>
+#include <implot.h>
 #include <stdexcept>
 #include <utility>
-
 
 namespace moescope::app {
 namespace {
@@ -27,7 +25,8 @@ Platform::Platform(const PlatformOptions& options) : options_(options) {
     // X11 also on Wayland desktops: GLFW has no text input protocol for Wayland, so Chinese could not be typed there.
     glfwInitHint(GLFW_PLATFORM, options_.headless ? GLFW_PLATFORM_NULL : GLFW_PLATFORM_X11);
     if (!glfwInit())
-        throw std::runtime_error("cannot open the display (" + glfw_reason() + "); set DISPLAY, or use --tour DIR, which needs none");
+        throw std::runtime_error("cannot open the display (" + glfw_reason() +
+                                 "); set DISPLAY, or use --tour DIR, which needs none");
     try {
         create_window();
     } catch (...) {
@@ -69,7 +68,8 @@ void Platform::create_window() {
     if (window_ == nullptr)
         throw std::runtime_error("cannot create a window with OpenGL 3.3 (" + glfw_reason() +
                                  "); install the driver of your graphics card or the package libgl1-mesa-dri");
-    glfwSetWindowSizeLimits(window_, 800, 500, GLFW_DONT_CARE, GLFW_DONT_CARE);
+    if (!options_.headless)
+        glfwSetWindowSizeLimits(window_, 800, 500, GLFW_DONT_CARE, GLFW_DONT_CARE);
     glfwMakeContextCurrent(window_);
     glfwSwapInterval(options_.headless ? 0 : 1);
 }
@@ -131,7 +131,8 @@ Image Platform::read_pixels() const {
     glReadPixels(0, 0, image.width, image.height, GL_RGBA, GL_UNSIGNED_BYTE, image.rgba.data());
     glReadBuffer(GL_BACK);
     for (int y = 0; y < image.height / 2; ++y)  // OpenGL's first row is the lowest
-        std::swap_ranges(image.rgba.begin() + static_cast<std::ptrdiff_t>(row) * y, image.rgba.begin() + static_cast<std::ptrdiff_t>(row) * (y + 1),
+        std::swap_ranges(image.rgba.begin() + static_cast<std::ptrdiff_t>(row) * y,
+                         image.rgba.begin() + static_cast<std::ptrdiff_t>(row) * (y + 1),
                          image.rgba.begin() + static_cast<std::ptrdiff_t>(row) * (image.height - 1 - y));
     return image;
 }

@@ -1,11 +1,10 @@
-// The window of the operating system: GLFW, OpenGL 3.3 and Dear ImGui's two back ends. Frames happen only when somebody asks for
-// one, so an idle window costs nothing. Without a display it draws into an off-screen buffer (EGL surfaceless).
-// All members belong to the GUI thread except wake().
+// The window of the operating system: GLFW, OpenGL 3.3 and Dear ImGui's two back ends. Frames happen only when somebody
+// asks for one, so an idle window costs nothing. Without a display it draws into an off-screen buffer (EGL
+// surfaceless). All members belong to the GUI thread except wake().
 #pragma once
 
-#include <imgui.h>
-
 #include <condition_variable>
+#include <imgui.h>
 #include <memory>
 #include <mutex>
 #include <string>
@@ -28,8 +27,9 @@ struct PlatformOptions {
 };
 
 class Platform {
-   public:
-    /// Opens the window and creates the contexts of ImGui and ImPlot. Throws std::runtime_error with a sentence for a person.
+ public:
+    /// Opens the window and creates the contexts of ImGui and ImPlot. Throws std::runtime_error with a sentence for a
+    /// person.
     explicit Platform(const PlatformOptions& options);
     ~Platform();
     Platform(const Platform&) = delete;
@@ -56,7 +56,7 @@ class Platform {
     float content_scale() const;  ///< of the monitor; 1 for 96 dpi
     bool headless() const { return options_.headless; }
 
-   private:
+ private:
     static Platform& of(GLFWwindow* window);
     void create_window();
     void install_callbacks();

@@ -30,7 +30,8 @@ std::optional<Recovery::Offer> Recovery::offer(const client::Snapshot& snapshot)
     }
     if (offer.crashed)
         return offer;
-    if (snapshot.link.state != Link::State::connected || offer.run == 0 || offer.run == waiting_ || dismissed_.count(offer.run) != 0)
+    if (snapshot.link.state != Link::State::connected || offer.run == 0 || offer.run == waiting_ ||
+        dismissed_.count(offer.run) != 0)
         return {};
     return offer;
 }

@@ -12,13 +12,13 @@
 namespace moescope::app {
 
 class Recovery {
-   public:
+ public:
     struct Offer {
-        bool crashed = false;               ///< the node's process is gone
-        std::uint32_t run = 0;              ///< run that can go on; 0: none
+        bool crashed = false;   ///< the node's process is gone
+        std::uint32_t run = 0;  ///< run that can go on; 0: none
         std::string run_name;
-        std::uint64_t checkpoint = 0;       ///< step of its last checkpoint, 0: it has none
-        std::uint64_t step = 0;             ///< last step that was seen
+        std::uint64_t checkpoint = 0;  ///< step of its last checkpoint, 0: it has none
+        std::uint64_t step = 0;        ///< last step that was seen
     };
     /// What to show now; nothing when all is well or the person waved it away.
     std::optional<Offer> offer(const client::Snapshot& snapshot) const;
@@ -29,7 +29,7 @@ class Recovery {
     /// The run to continue now (once), 0 when there is nothing to do yet.
     std::uint32_t due(const client::Snapshot& snapshot);
 
-   private:
+ private:
     std::set<std::uint32_t> dismissed_;
     std::uint32_t waiting_ = 0;
 };

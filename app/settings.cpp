@@ -97,8 +97,14 @@ Settings load_settings(const fs::path& file) {
 }
 
 std::string settings_text(const Settings& s) {
-    nlohmann::json json = {{"language", s.language}, {"dark", s.dark},     {"text_scale", s.text_scale},     {"width", s.width},
-                           {"height", s.height},     {"layout", s.layout}, {"welcome_done", s.welcome_done}, {"layouts", nlohmann::json::object()}};
+    nlohmann::json json = {{"language", s.language},
+                           {"dark", s.dark},
+                           {"text_scale", s.text_scale},
+                           {"width", s.width},
+                           {"height", s.height},
+                           {"layout", s.layout},
+                           {"welcome_done", s.welcome_done},
+                           {"layouts", nlohmann::json::object()}};
     for (const auto& [name, layout] : s.layouts)
         json["layouts"][name] = {{"ini", layout.ini}, {"panels", layout.panels}};
     return json.dump(2, ' ', false, nlohmann::json::error_handler_t::replace) + "\n";

@@ -20,12 +20,12 @@ namespace fs = std::filesystem;
 using client::RunState;
 
 class Tour {
-   public:
+ public:
     Tour(Workbench& workbench, Platform& platform, const TourOptions& options, fs::path folder)
         : workbench_(workbench), platform_(platform), options_(options), folder_(std::move(folder)) {}
     int run();
 
-   private:
+ private:
     struct Step {
         const char* name;
         void (Tour::*body)();
@@ -85,7 +85,8 @@ void Tour::wait(double seconds, const std::string& what, const std::function<boo
     double next = 0;
     while (!condition()) {
         if (client::now_seconds() > end) {
-            std::string problem = "after " + std::to_string(static_cast<int>(seconds)) + " s there is still not: " + what;
+            std::string problem =
+                "after " + std::to_string(static_cast<int>(seconds)) + " s there is still not: " + what;
             for (const Notice& notice : workbench_.notices().list())
                 if (notice.error)
                     problem += "\n  the window said: " + notice.text;
@@ -115,8 +116,9 @@ void Tour::picture(const std::string& name) {
     int width = 0, height = 0;
     platform_.size(width, height);
     ++picture_;
-    const fs::path file = folder_ / ((picture_ < 10 ? "0" : "") + std::to_string(picture_) + "-" + name + "-" + workbench_.text().code() + "-" + std::to_string(width) + "x" +
-                                     std::to_string(height) + ".png");
+    const fs::path file =
+        folder_ / ((picture_ < 10 ? "0" : "") + std::to_string(picture_) + "-" + name + "-" + workbench_.text().code() +
+                   "-" + std::to_string(width) + "x" + std::to_string(height) + ".png");
     workbench_.save_screenshot(file);
     workbench_.flush_background();
     std::error_code error;
@@ -126,7 +128,8 @@ void Tour::picture(const std::string& name) {
 client::CommandResult Tour::result(client::CommandId id, double seconds) {
     wait(seconds, "an answer of the node to a command", [&] {
         const auto found = workbench_.snapshot().results.find(id);
-        return found != workbench_.snapshot().results.end() && found->second.state != client::CommandResult::State::pending;
+        return found != workbench_.snapshot().results.end() &&
+               found->second.state != client::CommandResult::State::pending;
     });
     return workbench_.snapshot().results.at(id);
 }
@@ -141,8 +144,10 @@ double Tour::newest_step() const {
 }
 
 void Tour::greet() {
-    wait(30, "a connection to the node",
-         [this] { return workbench_.snapshot().link.state == client::Link::State::connected && !workbench_.snapshot().models.empty(); });
+    wait(30, "a connection to the node", [this] {
+        return workbench_.snapshot().link.state == client::Link::State::connected &&
+               !workbench_.snapshot().models.empty();
+    });
     check(workbench_.welcome_visible(), "a first start shows the welcome page");
     picture("welcome");
     command("help.welcome");
@@ -152,17 +157,20 @@ void Tour::greet() {
 
 void Tour::start_training() {
     command("run.start");
-    wait(90, "a running training run with its first step",
-         [this] { return !workbench_.snapshot().training.empty() && training().state == RunState::running && newest_step() >= 1; });
+    wait(90, "a running training run with its first step", [this] {
+        return !workbench_.snapshot().training.empty() && training().state == RunState::running && newest_step() >= 1;
+    });
 }
 
 void Tour::learn() {
     wait(330, std::to_string(options_.steps) + " steps, an evaluation in both languages and a sample in each", [this] {
         const client::TrainingRun& run = training();
         const auto has = [&](const char* language) {
-            return std::any_of(run.samples.begin(), run.samples.end(), [&](const auto& s) { return s.language == language && !s.text.empty(); });
+            return std::any_of(run.samples.begin(), run.samples.end(),
+                               [&](const auto& s) { return s.language == language && !s.text.empty(); });
         };
-        return newest_step() >= options_.steps && !run.evaluation_english.empty() && !run.evaluation_chinese.empty() && has("en") && has("zh");
+        return newest_step() >= options_.steps && !run.evaluation_english.empty() && !run.evaluation_chinese.empty() &&
+               has("en") && has("zh");
     });
     const client::TrainingRun& run = training();
     const auto mean = [&](std::size_t first, std::size_t last) {
@@ -182,7 +190,8 @@ void Tour::turn_knobs() {
     const double balance = run.balance_coefficient.back() * 2 + 0.001;
     const std::uint32_t id = run.id;
     for (const auto& [name, value] : {std::pair{"learning_rate", rate}, std::pair{"balance_coefficient", balance}})
-        check(result(workbench_.client().send("train.set", {{"run", id}, {name, value}}), 20).state == client::CommandResult::State::done,
+        check(result(workbench_.client().send("train.set", {{"run", id}, {name, value}}), 20).state ==
+                  client::CommandResult::State::done,
               std::string("the node took ") + name);
     wait(60, "both changes as events and in the steps", [&] {
         std::size_t changes = 0;
@@ -202,7 +211,8 @@ void Tour::pause_and_step() {
     const double before = newest_step();
     command("run.step");
     wait(30, "exactly one more step", [&] { return newest_step() >= before + 1; });
-    check(newest_step() == before + 1 && training().state == RunState::paused, "a single step is one step, and the run stays paused");
+    check(newest_step() == before + 1 && training().state == RunState::paused,
+          "a single step is one step, and the run stays paused");
     picture("training-paused");
     command("run.pause");
     wait(30, "a run that goes on", [&] { return training().state == RunState::running && newest_step() > before + 1; });
@@ -248,10 +258,12 @@ void Tour::compare(const char* picture_name) {
     const std::string group = workbench_.snapshot().generations.rbegin()->second->group;
     wait(150, "two finished answers", [&] {
         const auto both = answers(group);
-        return both.size() >= 2 && std::all_of(both.begin(), both.end(), [](const auto* a) { return a->state == RunState::done; });
+        return both.size() >= 2 &&
+               std::all_of(both.begin(), both.end(), [](const auto* a) { return a->state == RunState::done; });
     });
     for (const client::Generation* answer : answers(group))
-        check(!answer->text.empty() && !answer->tokens.empty() && !answer->stop.empty(), answer->model + " answered with text, tokens and a stop reason");
+        check(!answer->text.empty() && !answer->tokens.empty() && !answer->stop.empty(),
+              answer->model + " answered with text, tokens and a stop reason");
     picture(picture_name);
 }
 
@@ -271,8 +283,9 @@ void Tour::cancel_comparison() {
     command("compare.run");
     wait(60, "a first token", [&] {
         const auto& all = workbench_.snapshot().generations;
-        return all.size() >= before + 1 &&
-               std::any_of(all.begin(), all.end(), [](const auto& g) { return g.second->state == RunState::running && !g.second->tokens.empty(); });
+        return all.size() >= before + 1 && std::any_of(all.begin(), all.end(), [](const auto& g) {
+                   return g.second->state == RunState::running && !g.second->tokens.empty();
+               });
     });
     command("compare.cancel");
     wait(20, "no answer that still runs", [&] {
@@ -292,7 +305,10 @@ void Tour::run_probe() {
     command("view.layout_probe");
     picture("probe-empty");
     const auto started = result(
-        workbench_.client().send("probe.start", {{"set", "starter"}, {"models", {"qwen2.5-coder-0.5b", "smollm2-135m"}}, {"draws", 1}, {"max_tokens", 48}}), 30);
+        workbench_.client().send(
+            "probe.start",
+            {{"set", "starter"}, {"models", {"qwen2.5-coder-0.5b", "smollm2-135m"}}, {"draws", 1}, {"max_tokens", 48}}),
+        30);
     check(started.state == client::CommandResult::State::done, "the probe run starts: " + started.error);
     const auto run = [this]() -> const client::ProbeRun& { return *workbench_.snapshot().probes.rbegin()->second; };
     wait(60, "first probe answers", [&] { return !workbench_.snapshot().probes.empty() && run().draws.size() >= 4; });
@@ -300,7 +316,8 @@ void Tour::run_probe() {
     wait(30, "a paused probe run", [&] { return run().state == RunState::paused; });
     picture("probe-paused");
     command("probes.pause");
-    wait(420, "all probe answers", [&] { return run().state == RunState::done && run().draws.size() >= run().planned && run().planned >= 96; });
+    wait(420, "all probe answers",
+         [&] { return run().state == RunState::done && run().draws.size() >= run().planned && run().planned >= 96; });
     wait(30, "statistics", [&] { return run().statistics.is_object() && !run().statistics.empty(); });
     picture("probe");
 }
@@ -309,10 +326,18 @@ void Tour::override_label() {
     const auto run = [this]() -> const client::ProbeRun& { return *workbench_.snapshot().probes.rbegin()->second; };
     const client::ProbeDraw draw = *run().draws.front();
     const std::string value = draw.delivery == "refused" ? "answered" : "refused";
-    const auto answer = result(workbench_.client().send("probe.label", {{"run", run().id}, {"item", draw.item}, {"model", draw.model}, {"language", draw.language},
-                                                                       {"draw", draw.draw}, {"field", "delivery"}, {"value", value}, {"coder", "tour"}}), 20);
+    const auto answer = result(workbench_.client().send("probe.label", {{"run", run().id},
+                                                                        {"item", draw.item},
+                                                                        {"model", draw.model},
+                                                                        {"language", draw.language},
+                                                                        {"draw", draw.draw},
+                                                                        {"field", "delivery"},
+                                                                        {"value", value},
+                                                                        {"coder", "tour"}}),
+                               20);
     check(answer.state == client::CommandResult::State::done, "the label is taken: " + answer.error);
-    wait(20, "the label of a person", [&] { return run().draws.front()->labelled_by_person && run().draws.front()->delivery == value; });
+    wait(20, "the label of a person",
+         [&] { return run().draws.front()->labelled_by_person && run().draws.front()->delivery == value; });
     picture("probe-label");
 }
 
@@ -335,11 +360,15 @@ void Tour::show_library() {
 
 void Tour::refuse_pickle() {
     const fs::path file = folder_ / "hostile.pt";
-    write_file(file, "\x80\x02" "ccollections\nOrderedDict\n.");
+    write_file(file,
+               "\x80\x02"
+               "ccollections\nOrderedDict\n.");
     const std::uint64_t before = workbench_.notices().count();
     workbench_.drop({file.string()});
-    wait(20, "a refusal of the dropped pickle file", [&] { return workbench_.notices().count() > before && workbench_.notices().list().back().error; });
-    check(workbench_.notices().list().back().text.find("pickle") != std::string::npos, "the refusal names pickle: " + workbench_.notices().list().back().text);
+    wait(20, "a refusal of the dropped pickle file",
+         [&] { return workbench_.notices().count() > before && workbench_.notices().list().back().error; });
+    check(workbench_.notices().list().back().text.find("pickle") != std::string::npos,
+          "the refusal names pickle: " + workbench_.notices().list().back().text);
     picture("pickle-refused");
     std::error_code error;
     fs::remove(file, error);
@@ -382,14 +411,16 @@ void Tour::write_report() {
     check(written.state == client::CommandResult::State::done, "the report is written: " + written.error);
     std::ifstream in(file, std::ios::binary);
     const std::string html((std::istreambuf_iterator<char>(in)), std::istreambuf_iterator<char>());
-    check(html.find("<svg") != std::string::npos && html.find("<table") != std::string::npos, "the report holds plots and tables");
+    check(html.find("<svg") != std::string::npos && html.find("<table") != std::string::npos,
+          "the report holds plots and tables");
 }
 
 void Tour::write_timing() {
     const FrameTimes::Summary times = workbench_.frame_times().summary();
-    const nlohmann::json json = {{"frame_build_ms", {{"mean", times.mean}, {"p95", times.p95}, {"max", times.max}, {"frames", times.frames}}},
-                                 {"frames_total", workbench_.frame_times().frames()},
-                                 {"step_seconds", seconds_}};
+    const nlohmann::json json = {
+        {"frame_build_ms", {{"mean", times.mean}, {"p95", times.p95}, {"max", times.max}, {"frames", times.frames}}},
+        {"frames_total", workbench_.frame_times().frames()},
+        {"step_seconds", seconds_}};
     const std::string problem = write_file(folder_ / "timing.json", json.dump(2) + "\n");
     if (!problem.empty())
         std::fprintf(stderr, "moescope: %s\n", problem.c_str());
@@ -435,8 +466,8 @@ int Tour::run() {
     }
     write_timing();
     const FrameTimes::Summary times = workbench_.frame_times().summary();
-    std::printf("tour: done, %d pictures and report.html in %s; frames built in %.2f ms (95th percentile %.2f ms)\n", picture_, folder_.c_str(), times.mean,
-                times.p95);
+    std::printf("tour: done, %d pictures and report.html in %s; frames built in %.2f ms (95th percentile %.2f ms)\n",
+                picture_, folder_.c_str(), times.mean, times.p95);
     return 0;
 }
 

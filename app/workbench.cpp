@@ -1,11 +1,11 @@
-// Life of the workbench: start, frames on demand, snapshots, settings, files. Commands and drawing are in the two files beside.
+// Life of the workbench: start, frames on demand, snapshots, settings, files. Commands and drawing are in the two files
+// beside.
 #include "app/workbench.hpp"
-
-#include <imgui_internal.h>
 
 #include <algorithm>
 #include <chrono>
 #include <fstream>
+#include <imgui_internal.h>
 #include <sstream>
 #include <utility>
 
@@ -17,7 +17,7 @@
 namespace moescope::app {
 namespace {
 
-constexpr double kSettle = 0.6;          ///< seconds after input in which a few more frames come: tooltips appear with a delay
+constexpr double kSettle = 0.6;  ///< seconds after input in which a few more frames come: tooltips appear with a delay
 constexpr double kStreamInterval = 1.0 / 30;  ///< shortest time between frames that only new data asks for
 constexpr double kSaveDelay = 1.5;
 
@@ -53,7 +53,7 @@ Workbench::Workbench(Platform& platform, WorkbenchOptions options)
     fonts_.load(options_.assets / "fonts");
     fonts_.add_to_atlas();
     for (auto& panel : panels::make_all())
-        slots_.push_back({std::move(panel), false, false});
+        slots_.push_back({std::move(panel), false, 0});
     welcome_ = !settings_.welcome_done;
     add_commands();
     load_manual();
@@ -66,6 +66,7 @@ Workbench::~Workbench() {
     remember_layout();
     save_settings_if_due(true);
     client_.reset();
+    ImGui::GetIO().Fonts->Clear();  // it reads fonts_' bytes
     for (std::thread& thread : retiring_)
         thread.join();
 }
@@ -75,7 +76,8 @@ void Workbench::start_client() {
     client_options.node_program = options_.node_program;
     client_options.session = options_.session;
     client_options.node_arguments = options_.node_arguments;
-    client_ = std::make_unique<client::NodeClient>(std::move(client_options), [&platform = platform_] { platform.wake(); });
+    client_ =
+        std::make_unique<client::NodeClient>(std::move(client_options), [&platform = platform_] { platform.wake(); });
     snapshot_ = client_->snapshot();
     seen_results_.clear();
     selection_ = {};
@@ -164,7 +166,8 @@ double Workbench::wait_time(double now) const {
         at_most(0.1 - since);
     if (dialogs_.open())
         at_most(0.2 - since);
-    if (snapshot_->link.state != client::Link::State::connected && snapshot_->link.state != client::Link::State::refused)
+    if (snapshot_->link.state != client::Link::State::connected &&
+        snapshot_->link.state != client::Link::State::refused)
         at_most(0.5 - since);  // the age of the data grows
     if (settings_due_ > 0 && wait < 0)
         wait = std::max(0.01, settings_due_ - now);
@@ -240,14 +243,16 @@ ui::Context Workbench::context() {
     ctx.choose_file = [this](const std::string& title, std::function<void(const std::string&)> done) {
         dialogs_.ask(PathKind::open_file, title, "", std::move(done));
     };
-    ctx.choose_save = [this](const std::string& title, const std::string& name, std::function<void(const std::string&)> done) {
+    ctx.choose_save = [this](const std::string& title, const std::string& name,
+                             std::function<void(const std::string&)> done) {
         dialogs_.ask(PathKind::save_file, title, name, std::move(done));
     };
     ctx.save_file = [this](const std::string& path, std::string bytes) {
         background_.post([this, path, bytes = std::move(bytes)]() -> Background::Completion {
             const std::string problem = write_file(path, bytes);
             return [this, path, problem] {
-                notify(problem.empty() ? text_->format("notice.file_saved", {{"path", path}}) : problem, !problem.empty());
+                notify(problem.empty() ? text_->format("notice.file_saved", {{"path", path}}) : problem,
+                       !problem.empty());
             };
         });
     };
@@ -293,7 +298,8 @@ bool Workbench::panel_visible(const std::string& key) const {
 
 void Workbench::show_panel(const std::string& key, bool visible) {
     if (Slot* s = slot(key)) {
-        s->visible = s->focus = visible;
+        s->visible = visible;
+        s->focus = visible ? 2 : 0;
         save_settings_soon();
         wanted_frames_ = std::max(wanted_frames_, 3);
     }
@@ -328,7 +334,8 @@ void Workbench::set_layout(const std::string& layout) {
 /// Before a frame begins: the saved arrangement of the layout, or the default one.
 void Workbench::apply_layout() {
     const auto saved = settings_.layouts.find(settings_.layout);
-    const bool use_saved = saved != settings_.layouts.end() && !saved->second.panels.empty() && !saved->second.ini.empty();
+    const bool use_saved =
+        saved != settings_.layouts.end() && !saved->second.panels.empty() && !saved->second.ini.empty();
     const std::vector<std::string> panels = use_saved ? saved->second.panels : default_panels(settings_.layout);
     for (Slot& s : slots_)
         s.visible = std::find(panels.begin(), panels.end(), s.panel->key()) != panels.end();
@@ -361,10 +368,11 @@ void Workbench::save_settings_if_due(bool now) {
     remember_layout();
     if (!platform_.headless())
         platform_.size(settings_.width, settings_.height);
-    background_.post([file = settings_file(options_.settings_folder), text = settings_text(settings_)]() -> Background::Completion {
-        write_file(file, text);
-        return {};
-    });
+    background_.post(
+        [file = settings_file(options_.settings_folder), text = settings_text(settings_)]() -> Background::Completion {
+            write_file(file, text);
+            return {};
+        });
 }
 
 void Workbench::notify(std::string sentence, bool error) {
@@ -378,18 +386,23 @@ void Workbench::save_images() {
     const auto whole = std::make_shared<const Image>(platform_.read_pixels());
     const ImVec2 factor = ImGui::GetIO().DisplayFramebufferScale;
     for (const ImageRequest& request : std::exchange(images_, {})) {
-        const auto pixel = [](float at, float scale, int limit) { return std::clamp(static_cast<int>(at * scale), 0, limit); };
+        const auto pixel = [](float at, float scale, int limit) {
+            return std::clamp(static_cast<int>(at * scale), 0, limit);
+        };
         const int x0 = pixel(request.min.x, factor.x, whole->width), x1 = pixel(request.max.x, factor.x, whole->width);
-        const int y0 = pixel(request.min.y, factor.y, whole->height), y1 = pixel(request.max.y, factor.y, whole->height);
+        const int y0 = pixel(request.min.y, factor.y, whole->height),
+                  y1 = pixel(request.max.y, factor.y, whole->height);
         background_.post([this, whole, x0, x1, y0, y1, file = request.file]() -> Background::Completion {
             std::vector<unsigned char> part;
             for (int y = y0; y < y1; ++y) {
                 const auto row = whole->rgba.begin() + (static_cast<std::ptrdiff_t>(y) * whole->width) * 4;
-                part.insert(part.end(), row + static_cast<std::ptrdiff_t>(x0) * 4, row + static_cast<std::ptrdiff_t>(x1) * 4);
+                part.insert(part.end(), row + static_cast<std::ptrdiff_t>(x0) * 4,
+                            row + static_cast<std::ptrdiff_t>(x1) * 4);
             }
             const std::string problem = write_file(file, ui::encode_png(part.data(), x1 - x0, y1 - y0));
             return [this, file, problem] {
-                notify(problem.empty() ? text_->format("notice.file_saved", {{"path", file.string()}}) : problem, !problem.empty());
+                notify(problem.empty() ? text_->format("notice.file_saved", {{"path", file.string()}}) : problem,
+                       !problem.empty());
             };
         });
     }

@@ -1,5 +1,5 @@
-// The workbench: what stands between the window of the system and the panels. It owns the client, the panels, the settings and the
-// list of commands, and builds one frame when asked. GUI thread only.
+// The workbench: what stands between the window of the system and the panels. It owns the client, the panels, the
+// settings and the list of commands, and builds one frame when asked. GUI thread only.
 #pragma once
 
 #include <filesystem>
@@ -35,7 +35,7 @@ struct WorkbenchOptions {
 };
 
 class Workbench {
-   public:
+ public:
     /// Starts the node. Throws std::runtime_error when the assets are incomplete.
     Workbench(Platform& platform, WorkbenchOptions options);
     ~Workbench();
@@ -76,11 +76,12 @@ class Workbench {
     /// Waits for the background work that was posted so far.
     void flush_background();
 
-   private:
+ private:
     struct Slot {
         std::unique_ptr<ui::Panel> panel;
         bool visible = false;
-        bool focus = false;  ///< bring its tab to the front in the next frame
+        int focus =
+            0;  ///< in so many frames its tab is brought to the front: a dock node chooses its own tab in the first
     };
 
     ui::Context context();

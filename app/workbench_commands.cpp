@@ -15,7 +15,8 @@ bool is_live(const client::TrainingRun* run) {
 
 template <typename Runs>
 bool any_running(const Runs& runs) {
-    return std::any_of(runs.begin(), runs.end(), [](const auto& entry) { return entry.second->state == RunState::running; });
+    return std::any_of(runs.begin(), runs.end(),
+                       [](const auto& entry) { return entry.second->state == RunState::running; });
 }
 
 }  // namespace
@@ -27,16 +28,19 @@ void Workbench::add_commands() {
     add_help_commands();
     menus_ = {
         {"menu.file", {"file.new_session", "file.open_session", "-", "file.report", "-", "file.quit"}},
-        {"menu.run", {"run.start", "run.pause", "run.step", "run.stop", "run.checkpoint", "run.continue", "-", "node.restart"}},
+        {"menu.run",
+         {"run.start", "run.pause", "run.step", "run.stop", "run.checkpoint", "run.continue", "-", "node.restart"}},
         {"menu.models", {"models.add", "-", "compare.run", "compare.cancel"}},
         {"menu.probes", {"probes.start", "probes.pause", "probes.cancel"}},
         {"menu.view", {"view.layout_training", "view.layout_compare", "view.layout_probe", "view.layout_reset", "-"}},
         {"menu.help", {"help.manual", "help.welcome", "help.palette", "-", "help.diagnostics"}},
     };
-    Menu& view = *std::find_if(menus_.begin(), menus_.end(), [](const Menu& m) { return std::string_view(m.title_key) == "menu.view"; });
+    Menu& view = *std::find_if(menus_.begin(), menus_.end(),
+                               [](const Menu& m) { return std::string_view(m.title_key) == "menu.view"; });
     for (const Slot& s : slots_)
         view.commands.push_back(std::string("view.panel.") + s.panel->key());
-    for (const char* key : {"-", "view.clear_selection", "view.text_larger", "view.text_smaller", "view.text_reset", "view.language", "view.theme"})
+    for (const char* key : {"-", "view.clear_selection", "view.text_larger", "view.text_smaller", "view.text_reset",
+                            "view.language", "view.theme"})
         view.commands.emplace_back(key);
 }
 
@@ -54,90 +58,141 @@ void Workbench::add_run_commands() {
         if (const client::TrainingRun* run = training_run())
             client_->send(name, {{"run", run->id}});
     };
-    commands_.add({"run.start", ImGuiMod_Ctrl | ImGuiKey_R,
+    commands_.add({"run.start",
+                   ImGuiMod_Ctrl | ImGuiKey_R,
                    [this] {
                        selection_.training_run = 0;
                        selection_.follow = true;
                        client_->send("train.start", {{"preset", "workshop"}});
                    },
-                   [this, connected] { return connected() && !any_running(snapshot_->training); }, {}});
-    commands_.add({"run.pause", ImGuiKey_F6,
-                   [this, send] { send(training_run()->state == RunState::running ? "train.pause" : "train.resume"); }, live, {}});
-    commands_.add({"run.step", ImGuiKey_F10, [send] { send("train.step"); },
-                   [this, live] { return live() && training_run()->state == RunState::paused; }, {}});
+                   [this, connected] { return connected() && !any_running(snapshot_->training); },
+                   {}});
+    commands_.add({"run.pause",
+                   ImGuiKey_F6,
+                   [this, send] { send(training_run()->state == RunState::running ? "train.pause" : "train.resume"); },
+                   live,
+                   {}});
+    commands_.add({"run.step",
+                   ImGuiKey_F10,
+                   [send] { send("train.step"); },
+                   [this, live] { return live() && training_run()->state == RunState::paused; },
+                   {}});
     commands_.add({"run.stop", 0, [send] { send("train.stop"); }, live, {}});
     commands_.add({"run.checkpoint", ImGuiMod_Ctrl | ImGuiKey_S, [send] { send("train.checkpoint"); }, live, {}});
-    commands_.add({"run.continue", 0, [send] { send("train.continue"); },
+    commands_.add({"run.continue",
+                   0,
+                   [send] { send("train.continue"); },
                    [this, connected] {
                        const client::TrainingRun* run = training_run();
                        return connected() && run != nullptr && run->last_checkpoint > 0 &&
-                              (run->state == RunState::interrupted || run->state == RunState::stopped || run->state == RunState::failed);
+                              (run->state == RunState::interrupted || run->state == RunState::stopped ||
+                               run->state == RunState::failed);
                    },
                    {}});
-    commands_.add({"node.restart", 0, [this] { client_->restart_node(); },
-                   [this] { return snapshot_->link.state == client::Link::State::crashed; }, {}});
-    commands_.add({"compare.run", 0,
+    commands_.add({"node.restart",
+                   0,
+                   [this] { client_->restart_node(); },
+                   [this] { return snapshot_->link.state == client::Link::State::crashed; },
+                   {}});
+    commands_.add({"compare.run",
+                   0,
                    [this] {
                        show_panel("compare");
                        panel_action("compare", "compare.run");
                    },
-                   connected, {}});
-    commands_.add({"compare.cancel", 0, [this] { panel_action("compare", "compare.cancel"); },
-                   [this, connected] { return connected() && any_running(snapshot_->generations); }, {}});
-    commands_.add({"probes.start", 0,
+                   connected,
+                   {}});
+    commands_.add({"compare.cancel",
+                   0,
+                   [this] { panel_action("compare", "compare.cancel"); },
+                   [this, connected] { return connected() && any_running(snapshot_->generations); },
+                   {}});
+    commands_.add({"probes.start",
+                   0,
                    [this] {
                        show_panel("probe");
                        panel_action("probe", "probes.start");
                    },
-                   [this, connected] { return connected() && !any_running(snapshot_->probes); }, {}});
-    commands_.add({"probes.pause", 0, [this] { panel_action("probe", "probes.pause"); },
-                   [this, connected] { return connected() && !snapshot_->probes.empty(); }, {}});
-    commands_.add({"probes.cancel", 0, [this] { panel_action("probe", "probes.cancel"); },
-                   [this, connected] { return connected() && !snapshot_->probes.empty(); }, {}});
+                   [this, connected] { return connected() && !any_running(snapshot_->probes); },
+                   {}});
+    commands_.add({"probes.pause",
+                   0,
+                   [this] { panel_action("probe", "probes.pause"); },
+                   [this, connected] { return connected() && !snapshot_->probes.empty(); },
+                   {}});
+    commands_.add({"probes.cancel",
+                   0,
+                   [this] { panel_action("probe", "probes.cancel"); },
+                   [this, connected] { return connected() && !snapshot_->probes.empty(); },
+                   {}});
 }
 
 void Workbench::add_view_commands() {
     int number = 0;
     for (const char* layout : kLayouts) {
         const auto key = static_cast<ImGuiKey>(ImGuiKey_1 + number++);
-        commands_.add({std::string("view.layout_") + layout, ImGuiMod_Ctrl | key, [this, layout] { set_layout(layout); }, {},
+        commands_.add({std::string("view.layout_") + layout,
+                       ImGuiMod_Ctrl | key,
+                       [this, layout] { set_layout(layout); },
+                       {},
                        [this, layout] { return settings_.layout == layout; }});
     }
-    commands_.add({"view.layout_reset", 0,
+    commands_.add({"view.layout_reset",
+                   0,
                    [this] {
                        settings_.layouts.erase(settings_.layout);
                        layout_due_ = true;
                        wanted_frames_ = 3;
                    },
-                   {}, {}});
+                   {},
+                   {}});
     for (const Slot& s : slots_) {
         const std::string panel = s.panel->key();
-        commands_.add({"view.panel." + panel, 0, [this, panel] { show_panel(panel, !panel_visible(panel)); }, {},
+        commands_.add({"view.panel." + panel,
+                       0,
+                       [this, panel] { show_panel(panel, !panel_visible(panel)); },
+                       {},
                        [this, panel] { return panel_visible(panel); }});
     }
-    commands_.add({"view.clear_selection", ImGuiKey_Escape,
-                   [this] {
-                       selection_.layer = selection_.expert = -1;
-                       selection_.pinned_step.reset();
-                   },
-                   [this] { return selection_.layer >= 0 || selection_.expert >= 0 || selection_.pinned_step.has_value(); }, {}});
-    commands_.add({"view.text_larger", ImGuiMod_Ctrl | ImGuiKey_Equal, [this] { set_text_scale(settings_.text_scale * 1.1f); },
-                   [this] { return settings_.text_scale < 2.4f; }, {}});
-    commands_.add({"view.text_smaller", ImGuiMod_Ctrl | ImGuiKey_Minus, [this] { set_text_scale(settings_.text_scale / 1.1f); },
-                   [this] { return settings_.text_scale > 0.65f; }, {}});
+    commands_.add(
+        {"view.clear_selection",
+         ImGuiKey_Escape,
+         [this] {
+             selection_.layer = selection_.expert = -1;
+             selection_.pinned_step.reset();
+         },
+         [this] { return selection_.layer >= 0 || selection_.expert >= 0 || selection_.pinned_step.has_value(); },
+         {}});
+    commands_.add({"view.text_larger",
+                   ImGuiMod_Ctrl | ImGuiKey_Equal,
+                   [this] { set_text_scale(settings_.text_scale * 1.1f); },
+                   [this] { return settings_.text_scale < 2.4f; },
+                   {}});
+    commands_.add({"view.text_smaller",
+                   ImGuiMod_Ctrl | ImGuiKey_Minus,
+                   [this] { set_text_scale(settings_.text_scale / 1.1f); },
+                   [this] { return settings_.text_scale > 0.65f; },
+                   {}});
     commands_.add({"view.text_reset", ImGuiMod_Ctrl | ImGuiKey_0, [this] { set_text_scale(1); }, {}, {}});
-    commands_.add({"view.language", ImGuiMod_Ctrl | ImGuiKey_L, [this] { set_language(text_->code() == "en" ? "zh" : "en"); }, {}, {}});
-    commands_.add({"view.theme", 0,
+    commands_.add({"view.language",
+                   ImGuiMod_Ctrl | ImGuiKey_L,
+                   [this] { set_language(text_->code() == "en" ? "zh" : "en"); },
+                   {},
+                   {}});
+    commands_.add({"view.theme",
+                   0,
                    [this] {
                        settings_.dark = !settings_.dark;
                        style_due_ = true;
                        save_settings_soon();
                    },
-                   {}, [this] { return settings_.dark; }});
+                   {},
+                   [this] { return settings_.dark; }});
 }
 
 void Workbench::add_file_commands() {
-    commands_.add({"file.new_session", ImGuiMod_Ctrl | ImGuiKey_N,
+    commands_.add({"file.new_session",
+                   ImGuiMod_Ctrl | ImGuiKey_N,
                    [this] {
                        background_.post([this]() -> Background::Completion {
                            return [this, folder = new_session_folder()] {
@@ -151,34 +206,47 @@ void Workbench::add_file_commands() {
                            };
                        });
                    },
-                   {}, {}});
-    commands_.add({"file.open_session", ImGuiMod_Ctrl | ImGuiKey_O,
+                   {},
+                   {}});
+    commands_.add({"file.open_session",
+                   ImGuiMod_Ctrl | ImGuiKey_O,
                    [this] {
-                       dialogs_.ask(PathKind::open_folder, (*text_)("command.file.open_session"), sessions_folder().string(),
+                       dialogs_.ask(PathKind::open_folder, (*text_)("command.file.open_session"),
+                                    sessions_folder().string(),
                                     [this](const std::string& path) { open_session(path); });
                    },
-                   {}, {}});
-    commands_.add({"file.report", 0,
+                   {},
+                   {}});
+    commands_.add({"file.report",
+                   0,
                    [this] {
-                       dialogs_.ask(PathKind::save_file, (*text_)("command.file.report"), (options_.session / "report.html").string(),
-                                    [this](const std::string& path) { client_->send("report.write", {{"path", path}}); });
+                       dialogs_.ask(PathKind::save_file, (*text_)("command.file.report"),
+                                    (options_.session / "report.html").string(), [this](const std::string& path) {
+                                        client_->send("report.write", {{"path", path}});
+                                    });
                    },
-                   [this] { return snapshot_->link.state == client::Link::State::connected; }, {}});
+                   [this] { return snapshot_->link.state == client::Link::State::connected; },
+                   {}});
     commands_.add({"file.quit", ImGuiMod_Ctrl | ImGuiKey_Q, [this] { quit_ = true; }, {}, {}});
-    commands_.add({"models.add", 0,
+    commands_.add({"models.add",
+                   0,
                    [this] {
                        show_panel("models");
                        dialogs_.ask(PathKind::open_file, (*text_)("command.models.add"), "",
-                                    [this](const std::string& path) { client_->send("models.add", {{"path", path}}); });
+                                    [this](const std::string& path) {
+                                        client_->send("models.add", {{"path", path}});
+                                    });
                    },
-                   [this] { return snapshot_->link.state == client::Link::State::connected; }, {}});
+                   [this] { return snapshot_->link.state == client::Link::State::connected; },
+                   {}});
 }
 
 void Workbench::add_help_commands() {
     commands_.add({"help.manual", ImGuiKey_F1, [this] { show_panel("manual"); }, {}, {}});
     commands_.add({"help.welcome", 0, [this] { welcome_ = !welcome_; }, {}, [this] { return welcome_; }});
     commands_.add({"help.palette", ImGuiMod_Ctrl | ImGuiKey_P, [this] { palette_.open(); }, {}, {}});
-    commands_.add({"help.diagnostics", 0, [this] { diagnostics_ = !diagnostics_; }, {}, [this] { return diagnostics_; }});
+    commands_.add(
+        {"help.diagnostics", 0, [this] { diagnostics_ = !diagnostics_; }, {}, [this] { return diagnostics_; }});
 }
 
 }  // namespace moescope::app

@@ -1,9 +1,8 @@
 // One frame, from the menu bar to the status line. What panels show is in panels/.
-#include <imgui.h>
-#include <imgui_internal.h>
-
 #include <algorithm>
 #include <cmath>
+#include <imgui.h>
+#include <imgui_internal.h>
 
 #include "app/layouts.hpp"
 #include "app/workbench.hpp"
@@ -14,8 +13,8 @@ namespace {
 
 using client::Link;
 
-constexpr double kStaleSeconds = 6;     ///< a living node sends something at least every 5 s
-constexpr double kNoticeSeconds = 30;   ///< how long a plain notice stands before the log's newest line takes its place
+constexpr double kStaleSeconds = 6;    ///< a living node sends something at least every 5 s
+constexpr double kNoticeSeconds = 30;  ///< how long a plain notice stands before the log's newest line takes its place
 
 struct LinkLook {
     const char* key;
@@ -43,22 +42,26 @@ LinkLook link_look(const Link& link, double age) {
 /// A bar along an edge of the window, without decoration; End() is always due.
 bool begin_bar(const char* name, ImGuiDir side, float height) {
     return ImGui::BeginViewportSideBar(name, ImGui::GetMainViewport(), side, height,
-                                       ImGuiWindowFlags_NoDecoration | ImGuiWindowFlags_NoSavedSettings | ImGuiWindowFlags_NoDocking |
-                                           ImGuiWindowFlags_NoNavFocus | ImGuiWindowFlags_NoFocusOnAppearing);
+                                       ImGuiWindowFlags_NoDecoration | ImGuiWindowFlags_NoSavedSettings |
+                                           ImGuiWindowFlags_NoDocking | ImGuiWindowFlags_NoNavFocus |
+                                           ImGuiWindowFlags_NoFocusOnAppearing);
 }
 
 /// A large choice: icon, title and a sentence on one button.
-bool card(const ui::Context& ctx, const char* id, const char* icon_text, const char* title, const char* sentence, ImVec2 size) {
+bool card(const ui::Context& ctx, const char* id, const char* icon_text, const char* title, const char* sentence,
+          ImVec2 size) {
     const ImVec2 at = ImGui::GetCursorScreenPos();
     const bool clicked = ImGui::Button(id, size);
     ImDrawList* draw = ImGui::GetWindowDrawList();
     const float left = at.x + ctx.em * 4.0f;
     if (ImGui::IsItemHovered() || ImGui::IsItemFocused())
-        draw->AddRect(at, {at.x + size.x, at.y + size.y}, ImGui::GetColorU32(ctx.theme.accent), ImGui::GetStyle().FrameRounding, 1.5f);
+        draw->AddRect(at, {at.x + size.x, at.y + size.y}, ImGui::GetColorU32(ctx.theme.accent),
+                      ImGui::GetStyle().FrameRounding, 1.5f);
     const float icon_size = ctx.em * 1.7f;
     ImGui::PushFont(nullptr, ImGui::GetStyle().FontSizeBase * 1.7f);
     const float icon_width = ImGui::CalcTextSize(icon_text).x;
-    draw->AddText({at.x + ctx.em * 2.1f - icon_width / 2, at.y + (size.y - icon_size) / 2}, ImGui::GetColorU32(ctx.theme.accent), icon_text);
+    draw->AddText({at.x + ctx.em * 2.1f - icon_width / 2, at.y + (size.y - icon_size) / 2},
+                  ImGui::GetColorU32(ctx.theme.accent), icon_text);
     ImGui::PopFont();
     const std::vector<std::string_view> lines = ui::wrap_lines(sentence, at.x + size.x - ctx.em - left);
     const float line_height = ctx.em * 1.3f;
@@ -127,7 +130,9 @@ void Workbench::draw_node_status(ui::Context& ctx) {
     const LinkLook look = link_look(link, age);
     std::string words = ctx.text(look.key);
     if (link.state == Link::State::connected && ctx.snapshot.node.cores > 0)
-        words += " \u00b7 " + ctx.text.format("node.cores", {{"n", ctx.text.number(static_cast<std::uint64_t>(ctx.snapshot.node.cores))}});
+        words +=
+            " \u00b7 " + ctx.text.format("node.cores",
+                                         {{"n", ctx.text.number(static_cast<std::uint64_t>(ctx.snapshot.node.cores))}});
     if (link.last_data_time > 0 && (link.state == Link::State::lost || age > kStaleSeconds))
         words += " \u00b7 " + ctx.text.format("node.age", {{"age", ui::duration_text(ctx.text, age)}});
     const float dot = ImGui::CalcTextSize(look.icon_text).x + ctx.em * 0.4f;
@@ -136,9 +141,11 @@ void Workbench::draw_node_status(ui::Context& ctx) {
     const ImVec2 at = ImGui::GetCursorScreenPos();
     if (ImGui::InvisibleButton("###node.status", {width - ctx.em * 0.5f, ImGui::GetFrameHeight()}))
         show_panel("nodes");
-    std::string tip = ctx.text.format("node.tip", {{"age", ui::duration_text(ctx.text, age)},
-                                                  {"rtt", ctx.text.number(link.round_trip_ms, 2)},
-                                                  {"rate", ui::bytes_text(ctx.text, static_cast<std::uint64_t>(std::max(0.0, link.bytes_per_second)))}});
+    std::string tip = ctx.text.format(
+        "node.tip",
+        {{"age", ui::duration_text(ctx.text, age)},
+         {"rtt", ctx.text.number(link.round_trip_ms, 2)},
+         {"rate", ui::bytes_text(ctx.text, static_cast<std::uint64_t>(std::max(0.0, link.bytes_per_second)))}});
     ui::tooltip(link.message.empty() ? tip : link.message + "\n" + tip);
     ImDrawList* draw = ImGui::GetWindowDrawList();
     const float y = at.y + (ImGui::GetWindowHeight() - ImGui::GetTextLineHeight()) / 2;
@@ -154,8 +161,9 @@ void Workbench::draw_recovery(ui::Context& ctx) {
     if (offer->crashed && sentence.empty())
         sentence = ctx.text("recovery.crashed");
     if (offer->run != 0)
-        sentence += (sentence.empty() ? "" : " ") +
-                    ctx.text.format("recovery.interrupted", {{"run", offer->run_name}, {"step", ctx.text.number(offer->step)}});
+        sentence +=
+            (sentence.empty() ? "" : " ") +
+            ctx.text.format("recovery.interrupted", {{"run", offer->run_name}, {"step", ctx.text.number(offer->step)}});
     if (begin_bar("###recovery", ImGuiDir_Up, ImGui::GetFrameHeight() + ctx.em * 1.3f)) {
         const bool go_on = offer->run != 0 && offer->checkpoint > 0;
         const std::string go_on_label =
@@ -166,7 +174,8 @@ void Workbench::draw_recovery(ui::Context& ctx) {
         const ui::Tone tone = offer->crashed ? ui::Tone::error : ui::Tone::warning;
         const ImVec4 color = ui::tone_color(ctx.theme, tone);
         const ImVec2 low = ImGui::GetWindowPos();
-        ImGui::GetWindowDrawList()->AddRectFilled(low, {low.x + ImGui::GetWindowWidth(), low.y + ImGui::GetWindowHeight()},
+        ImGui::GetWindowDrawList()->AddRectFilled(low,
+                                                  {low.x + ImGui::GetWindowWidth(), low.y + ImGui::GetWindowHeight()},
                                                   ImGui::GetColorU32(ImVec4(color.x, color.y, color.z, 0.15f)));
         ImGui::AlignTextToFramePadding();
         ui::text_colored(color, offer->crashed ? ui::icon::error : ui::icon::warning);
@@ -215,21 +224,26 @@ float Workbench::draw_tasks(ui::Context& ctx) {
         const client::Task& task = ctx.snapshot.tasks[i];
         ImGui::PushID(task.id.c_str());
         ImGui::BeginGroup();
-        ui::text_elided((ctx.text.has(task.kind) ? std::string(ctx.text(task.kind)) + " " : std::string()) + task.title, ctx.em * 13);
+        ui::text_elided((ctx.text.has(task.kind) ? std::string(ctx.text(task.kind)) + " " : std::string()) + task.title,
+                        ctx.em * 13);
         ImGui::SameLine();
         const float height = ImGui::GetTextLineHeight() * 0.45f;
         const ImVec2 at = ImGui::GetCursorScreenPos();
-        const ImVec2 low = {at.x, at.y + (ImGui::GetFrameHeight() - height) / 2}, high = {at.x + ctx.em * 5, low.y + height};
+        const ImVec2 low = {at.x, at.y + (ImGui::GetFrameHeight() - height) / 2},
+                     high = {at.x + ctx.em * 5, low.y + height};
         const float fraction = static_cast<float>(std::clamp(task.fraction, 0.0, 1.0));
         ImDrawList* draw = ImGui::GetWindowDrawList();
         draw->AddRectFilled(low, high, ImGui::GetColorU32(ImGuiCol_FrameBgHovered), height / 2);
         if (fraction > 0)
-            draw->AddRectFilled(low, {low.x + std::max(height, (high.x - low.x) * fraction), high.y}, ImGui::GetColorU32(ctx.theme.accent), height / 2);
+            draw->AddRectFilled(low, {low.x + std::max(height, (high.x - low.x) * fraction), high.y},
+                                ImGui::GetColorU32(ctx.theme.accent), height / 2);
         ImGui::Dummy({high.x - low.x, ImGui::GetFrameHeight()});
         ImGui::SameLine();
-        std::string words = task.fraction >= 0 ? ui::percent_text(ctx.text, std::floor(task.fraction * 100) / 100) : std::string();
+        std::string words =
+            task.fraction >= 0 ? ui::percent_text(ctx.text, std::floor(task.fraction * 100) / 100) : std::string();
         if (task.seconds_left >= 0)
-            words += (words.empty() ? "" : ", ") + ctx.text.format("task.left", {{"time", ui::duration_text(ctx.text, task.seconds_left)}});
+            words += (words.empty() ? "" : ", ") +
+                     ctx.text.format("task.left", {{"time", ui::duration_text(ctx.text, task.seconds_left)}});
         ui::text_dim(ctx, words);
         ImGui::EndGroup();
         ui::tooltip(task.detail);
@@ -244,7 +258,8 @@ float Workbench::draw_tasks(ui::Context& ctx) {
         ImGui::PopID();
     }
     if (ctx.snapshot.tasks.size() > kShown) {
-        ui::text_dim(ctx, ctx.text.format("task.more", {{"n", ctx.text.number(static_cast<std::uint64_t>(ctx.snapshot.tasks.size() - kShown))}}));
+        ui::text_dim(ctx, ctx.text.format("task.more", {{"n", ctx.text.number(static_cast<std::uint64_t>(
+                                                                  ctx.snapshot.tasks.size() - kShown))}}));
         ImGui::SameLine(0, ctx.em * 1.5f);
     }
     return ImGui::GetCursorPosX() - start;
@@ -255,12 +270,14 @@ void Workbench::draw_numbers(ui::Context& ctx) {
     std::string numbers;
     const client::TrainingRun* run = training_run();
     if (run != nullptr && run->state == client::RunState::running && !run->tokens_per_second.empty())
-        numbers = ctx.text.format("status.tokens_per_second", {{"n", ctx.text.number(std::round(run->tokens_per_second.back()))}});
+        numbers = ctx.text.format("status.tokens_per_second",
+                                  {{"n", ctx.text.number(std::round(run->tokens_per_second.back()))}});
     if (ctx.snapshot.node.memory_used > 0)
         numbers += (numbers.empty() ? "" : "    ") + ui::bytes_text(ctx.text, ctx.snapshot.node.memory_used);
     const float numbers_width = ImGui::CalcTextSize(numbers.c_str()).x;
 
-    const bool fresh = !notices_.list().empty() && (notices_.list().back().error || ctx.now - notices_.list().back().time < kNoticeSeconds);
+    const bool fresh = !notices_.list().empty() &&
+                       (notices_.list().back().error || ctx.now - notices_.list().back().time < kNoticeSeconds);
     std::string line;
     bool error = false;
     if (fresh) {
@@ -299,13 +316,15 @@ void Workbench::draw_numbers(ui::Context& ctx) {
 void Workbench::draw_notices(ui::Context& ctx) {
     const ImGuiViewport* viewport = ImGui::GetMainViewport();
     ImGui::SetNextWindowSize({ctx.em * 40, ctx.em * 16}, ImGuiCond_Appearing);
-    ImGui::SetNextWindowPos({viewport->GetCenter().x, viewport->WorkPos.y + viewport->WorkSize.y - ctx.em * 0.5f}, ImGuiCond_Appearing, {0.5f, 1});
+    ImGui::SetNextWindowPos({viewport->GetCenter().x, viewport->WorkPos.y + viewport->WorkSize.y - ctx.em * 0.5f},
+                            ImGuiCond_Appearing, {0.5f, 1});
     if (ImGui::Begin(ctx.text.label("window.notices"), &notices_open_,
                      ImGuiWindowFlags_NoDocking | ImGuiWindowFlags_NoSavedSettings | ImGuiWindowFlags_NoCollapse)) {
         int id = 0;
         for (auto notice = notices_.list().rbegin(); notice != notices_.list().rend(); ++notice) {
             ImGui::PushID(id++);
-            ui::text_colored(notice->error ? ctx.theme.error : ctx.theme.text_dim, notice->error ? ui::icon::error : ui::icon::info);
+            ui::text_colored(notice->error ? ctx.theme.error : ctx.theme.text_dim,
+                             notice->error ? ui::icon::error : ui::icon::info);
             ImGui::SameLine(ctx.em * 2);
             ui::text_selectable(ctx, "###text", notice->text, ImGui::GetContentRegionAvail().x);
             ImGui::PopID();
@@ -319,21 +338,24 @@ void Workbench::draw_panels(ui::Context& ctx) {
     if (layout_due_) {
         layout_due_ = false;
         build_layout(settings_.layout, dockspace, ImGui::GetMainViewport()->WorkSize);
-        for (Slot& s : slots_)
-            s.focus = s.visible && default_panels(settings_.layout).front() == s.panel->key();
-        if (settings_.layout == "training")
-            for (const char* front : {"training", "expert_load"})
-                slot(front)->focus = true;
+        for (const char* front : {"runs", "training", "expert_load"})
+            if (settings_.layout == "training")
+                slot(front)->focus = 3;
+        if (Slot* main_panel = slot(settings_.layout))
+            main_panel->focus = 3;
     }
-    ImGui::DockSpaceOverViewport(dockspace, ImGui::GetMainViewport(), ImGuiDockNodeFlags_NoWindowMenuButton);
+    ImGui::DockSpaceOverViewport(dockspace, ImGui::GetMainViewport(),
+                                 ImGuiDockNodeFlags_NoWindowMenuButton | ImGuiDockNodeFlags_NoCloseButton);
     if (welcome_)
         return;
     for (Slot& s : slots_) {
         if (!s.visible)
             continue;
         const std::string title_key = std::string("panel.") + s.panel->key();
-        if (std::exchange(s.focus, false))
+        if (s.focus > 0) {
+            --s.focus;
             ImGui::SetNextWindowFocus();
+        }
         ImGui::SetNextWindowSize({ctx.em * 45, ctx.em * 30}, ImGuiCond_FirstUseEver);
         bool keep = true;
         if (ImGui::Begin(ctx.text.label(title_key), &keep, ImGuiWindowFlags_NoCollapse))
@@ -365,8 +387,8 @@ void Workbench::draw_welcome(ui::Context& ctx) {
     ImGui::PushStyleVar(ImGuiStyleVar_WindowBorderSize, 0);
     std::string chosen;
     if (ImGui::Begin(ctx.text.label("window.welcome"), nullptr,
-                     ImGuiWindowFlags_NoDecoration | ImGuiWindowFlags_NoMove | ImGuiWindowFlags_NoDocking | ImGuiWindowFlags_NoSavedSettings |
-                         ImGuiWindowFlags_NoBringToFrontOnFocus)) {
+                     ImGuiWindowFlags_NoDecoration | ImGuiWindowFlags_NoMove | ImGuiWindowFlags_NoDocking |
+                         ImGuiWindowFlags_NoSavedSettings)) {
         const float gap = ctx.em * 0.9f;
         const float width = std::min(ctx.em * 26, (viewport->WorkSize.x - 3 * gap) / 2), height = ctx.em * 7.5f;
         const float left = (viewport->WorkSize.x - 2 * width - gap) / 2;
@@ -384,9 +406,11 @@ void Workbench::draw_welcome(ui::Context& ctx) {
         y += ctx.em * 5;
         for (int i = 0; i < 4; ++i) {
             const Choice& choice = choices[i];
-            ImGui::SetCursorPos({left + static_cast<float>(i % 2) * (width + gap), y + static_cast<float>(i / 2) * (height + gap)});
+            ImGui::SetCursorPos(
+                {left + static_cast<float>(i % 2) * (width + gap), y + static_cast<float>(i / 2) * (height + gap)});
             const std::string id = std::string("###welcome.") + choice.key;
-            if (card(ctx, id.c_str(), choice.icon_text, ctx.text(choice.title), ctx.text(choice.sentence), {width, height}))
+            if (card(ctx, id.c_str(), choice.icon_text, ctx.text(choice.title), ctx.text(choice.sentence),
+                     {width, height}))
                 chosen = choice.key;
         }
         y += 2 * (height + gap) + ctx.em * 0.5f;
@@ -425,23 +449,27 @@ void Workbench::choose_welcome(const std::string& choice) {
 void Workbench::draw_diagnostics(ui::Context& ctx) {
     ImGui::SetNextWindowSize({ctx.em * 28, 0}, ImGuiCond_Appearing);
     const ImGuiViewport* viewport = ImGui::GetMainViewport();
-    ImGui::SetNextWindowPos({viewport->WorkPos.x + viewport->WorkSize.x - ctx.em, viewport->WorkPos.y + ctx.em * 3}, ImGuiCond_Appearing, {1, 0});
+    ImGui::SetNextWindowPos({viewport->WorkPos.x + viewport->WorkSize.x - ctx.em, viewport->WorkPos.y + ctx.em * 3},
+                            ImGuiCond_Appearing, {1, 0});
     if (ImGui::Begin(ctx.text.label("window.diagnostics"), &diagnostics_,
                      ImGuiWindowFlags_NoDocking | ImGuiWindowFlags_NoSavedSettings | ImGuiWindowFlags_NoCollapse)) {
         const FrameTimes::Summary times = frame_times_.summary();
         const Link& link = ctx.snapshot.link;
         const auto milliseconds = [&](double value) { return ctx.text.number(value, 3) + " ms"; };
         if (ui::begin_properties("###diagnostics.list", ctx.em * 12)) {
-            ui::property(ctx, ctx.text("diagnostics.frame_mean"), milliseconds(times.mean), ctx.text("diagnostics.frame_help"));
+            ui::property(ctx, ctx.text("diagnostics.frame_mean"), milliseconds(times.mean),
+                         ctx.text("diagnostics.frame_help"));
             ui::property(ctx, ctx.text("diagnostics.frame_p95"), milliseconds(times.p95));
             ui::property(ctx, ctx.text("diagnostics.frame_max"), milliseconds(times.max));
             ui::property(ctx, ctx.text("diagnostics.frames"), ctx.text.number(frame_times_.frames()));
             ui::property(ctx, ctx.text("diagnostics.records"), ctx.text.number(link.records));
-            ui::property(ctx, ctx.text("diagnostics.rate"),
-                         ui::bytes_text(ctx.text, static_cast<std::uint64_t>(std::max(0.0, link.bytes_per_second))) + "/s");
+            ui::property(
+                ctx, ctx.text("diagnostics.rate"),
+                ui::bytes_text(ctx.text, static_cast<std::uint64_t>(std::max(0.0, link.bytes_per_second))) + "/s");
             ui::property(ctx, ctx.text("diagnostics.round_trip"), milliseconds(link.round_trip_ms));
             ui::property(ctx, ctx.text("diagnostics.session"), options_.session.string());
-            ui::property(ctx, ctx.text("diagnostics.font"), fonts_.chinese_file().empty() ? ctx.text("diagnostics.none") : fonts_.chinese_file());
+            ui::property(ctx, ctx.text("diagnostics.font"),
+                         fonts_.chinese_file().empty() ? ctx.text("diagnostics.none") : fonts_.chinese_file());
             ui::property(ctx, ctx.text("diagnostics.version"), MOESCOPE_VERSION);
             ui::end_properties();
         }

@@ -1,0 +1,148 @@
+#include "tests/gui/harness.hpp"
+
+#include <cstdio>
+#include <cstdlib>
+
+namespace moescope::gui_test {
+
+// The table of test files.
+void register_shell(Harness& harness);
+void register_panels(Harness& harness);
+void register_crash(Harness& harness);  // last: it kills the node
+
+namespace {
+
+using client::RunState;
+
+app::WorkbenchOptions options(const std::filesystem::path& folder) {
+    app::WorkbenchOptions o;
+    o.session = folder / "session";
+    o.node_program = std::filesystem::path(MOESCOPE_BINARY_DIR) / "moescope-node";
+    o.assets = std::filesystem::path(MOESCOPE_BINARY_DIR) / "assets";
+    o.settings_folder = folder / "settings";
+    o.language = "en";
+    o.native_dialogs = false;
+    return o;
+}
+
+}  // namespace
+
+Harness::Harness(std::filesystem::path folder) : folder_(std::move(folder)) {
+    app::PlatformOptions window;
+    window.headless = true;
+    window.width = 1280;
+    window.height = 720;
+    platform_ = std::make_unique<app::Platform>(window);
+    workbench_ = std::make_unique<app::Workbench>(*platform_, options(folder_));
+    engine_ = ImGuiTestEngine_CreateContext();
+    ImGuiTestEngineIO& io = ImGuiTestEngine_GetIO(engine_);
+    io.ConfigRunSpeed = ImGuiTestRunSpeed_Fast;
+    io.ConfigNoThrottle = true;
+    io.ConfigVerboseLevel = ImGuiTestVerboseLevel_Warning;
+    io.ConfigVerboseLevelOnError = ImGuiTestVerboseLevel_Info;
+    io.ConfigLogToTTY = true;
+    io.ConfigWatchdogWarning = 200;
+    io.ConfigWatchdogKillTest = 280;
+    ImGuiTestEngine_Start(engine_, ImGui::GetCurrentContext());
+    register_shell(*this);
+    register_panels(*this);
+    register_crash(*this);
+}
+
+Harness::~Harness() {
+    ImGuiTestEngine_Stop(engine_);
+    workbench_.reset();
+    platform_.reset();  // ImGui's context must go before the engine
+    ImGuiTestEngine_DestroyContext(engine_);
+}
+
+int Harness::run(const char* filter) {
+    ImGuiTestEngine_QueueTests(engine_, ImGuiTestGroup_Tests, filter);
+    while (!ImGuiTestEngine_IsTestQueueEmpty(engine_)) {
+        platform_->wait(0.002);
+        workbench_->frame();
+        ImGuiTestEngine_PostSwap(engine_);
+    }
+    ImGuiTestEngineResultSummary summary;
+    ImGuiTestEngine_GetResultSummary(engine_, &summary);
+    ImVector<ImGuiTest*> tests;
+    ImGuiTestEngine_GetTestList(engine_, &tests);
+    for (const ImGuiTest* test : tests)
+        if (test->Output.Status == ImGuiTestStatus_Error)
+            std::printf("FAILED: %s/%s\n", test->Category, test->Name);
+    std::printf("%d of %d GUI tests passed\n", summary.CountSuccess, summary.CountTested);
+    return summary.CountTested == 0 ? 1 : summary.CountTested - summary.CountSuccess;
+}
+
+void Harness::add(const char* category, const char* name, std::function<void(ImGuiTestContext*)> body) {
+    ImGuiTest* test = ImGuiTestEngine_RegisterTest(engine_, category, name);
+    test->TestFunc = std::move(body);
+}
+
+bool Harness::wait(ImGuiTestContext* ctx, double seconds, const std::function<bool()>& condition) {
+    const double end = client::now_seconds() + seconds;
+    while (!condition()) {
+        if (ctx->IsError())
+            return false;
+        if (client::now_seconds() > end) {
+            ctx->LogError("after %.0f s the condition does not hold", seconds);
+            for (const app::Notice& notice : workbench_->notices().list())
+                ctx->LogError("the window said: %s", notice.text.c_str());
+            return false;
+        }
+        ctx->Yield();
+    }
+    ctx->Yield(2);
+    return true;
+}
+
+void Harness::settle(ImGuiTestContext* ctx) {
+    wait(ctx, 40, [this] { return snapshot().link.state == client::Link::State::connected; });
+    if (workbench_->welcome_visible())
+        workbench_->command("help.welcome");
+    workbench_->set_language("en");
+    if (workbench_->settings().layout != "training")
+        workbench_->set_layout("training");
+    ctx->Yield(4);
+}
+
+const client::TrainingRun& Harness::ensure_training(ImGuiTestContext* ctx) {
+    settle(ctx);
+    const auto running = [this] {
+        return !snapshot().training.empty() && training().state == RunState::running && !training().step.empty();
+    };
+    if (snapshot().training.empty() || (training().state != RunState::running && training().state != RunState::paused))
+        workbench_->command("run.start");
+    else if (training().state == RunState::paused)
+        workbench_->command("run.pause");
+    wait(ctx, 120, running);
+    return training();
+}
+
+bool Harness::has_models() const {
+    int found = 0;
+    for (const client::ModelEntry& model : snapshot().models)
+        if (model.available && (model.name == "qwen2.5-coder-0.5b" || model.name == "smollm2-135m"))
+            ++found;
+    return found == 2;
+}
+
+}  // namespace moescope::gui_test
+
+int main(int argc, char** argv) {
+    char folder[] = "/tmp/moescope-gui-XXXXXX";
+    if (mkdtemp(folder) == nullptr) {
+        std::fprintf(stderr, "cannot create a folder in /tmp\n");
+        return 1;
+    }
+    int failed = 1;
+    try {
+        moescope::gui_test::Harness harness(folder);
+        failed = harness.run(argc > 1 ? argv[1] : nullptr);
+    } catch (const std::exception& error) {
+        std::fprintf(stderr, "gui_tests: %s\n", error.what());
+    }
+    std::error_code ignored;
+    std::filesystem::remove_all(folder, ignored);
+    return failed == 0 ? 0 : 1;
+}

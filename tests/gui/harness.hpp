@@ -1,0 +1,52 @@
+// Runs GUI tests on the real program: the real Workbench without a display, the real node, Dear ImGui's test engine
+// clicking and typing. A file of tests defines `void register_<name>(Harness&)` and adds one line to harness.cpp's
+// table.
+#pragma once
+
+#include <filesystem>
+#include <functional>
+#include <imgui.h>
+#include <imgui_te_context.h>
+#include <imgui_te_engine.h>
+#include <memory>
+#include <string>
+
+#include "app/platform.hpp"
+#include "app/workbench.hpp"
+
+namespace moescope::gui_test {
+
+class Harness {
+ public:
+    explicit Harness(std::filesystem::path folder);  ///< a scratch folder: session and settings
+    ~Harness();
+    /// Runs all tests whose name contains `filter`; the number that failed.
+    int run(const char* filter);
+
+    app::Workbench& workbench() { return *workbench_; }
+    app::Platform& platform() { return *platform_; }
+    ImGuiTestEngine* engine() { return engine_; }
+    const std::filesystem::path& folder() const { return folder_; }
+    const client::Snapshot& snapshot() const { return workbench_->snapshot(); }
+
+    /// Adds a test. The name says what a person does and sees.
+    void add(const char* category, const char* name, std::function<void(ImGuiTestContext*)> body);
+    /// Inside a test: lets frames pass until the condition holds; after `seconds` of real time the test fails.
+    bool wait(ImGuiTestContext* ctx, double seconds, const std::function<bool()>& condition);
+    /// Connected, welcome page closed, English, training layout.
+    void settle(ImGuiTestContext* ctx);
+    /// A training run in the state "running" with at least one step, started through the program's command when there
+    /// is none.
+    const client::TrainingRun& ensure_training(ImGuiTestContext* ctx);
+    const client::TrainingRun& training() const { return *snapshot().training.rbegin()->second; }
+    /// Whether the library has the two models of the default comparison (they may be left out with --no-models).
+    bool has_models() const;
+
+ private:
+    std::filesystem::path folder_;
+    std::unique_ptr<app::Platform> platform_;
+    ImGuiTestEngine* engine_ = nullptr;
+    std::unique_ptr<app::Workbench> workbench_;
+};
+
+}  // namespace moescope::gui_test

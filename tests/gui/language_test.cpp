@@ -1,0 +1,117 @@
+// The two languages: the same keys, the same placeholders, nothing missing in the sources, nothing unused.
+#include "panels/ui/language.hpp"
+
+#include <cmath>
+#include <filesystem>
+#include <fstream>
+#include <gtest/gtest.h>
+#include <regex>
+#include <set>
+#include <sstream>
+#include <unistd.h>
+
+namespace {
+
+using moescope::ui::Language;
+namespace fs = std::filesystem;
+
+/// Keys that are put together at run time. Every key that begins like this counts as used.
+constexpr const char* kDynamicPrefixes[] = {"command.", "panel.", "state.",     "event.",
+                                            "knob.",    "task.",  "log.level.", "unit."};
+
+const fs::path kAssets = MOESCOPE_ASSETS_SOURCE;
+
+std::set<std::string> placeholders(const std::string& text) {
+    static const std::regex pattern(R"(\{([a-z_0-9]+)\})");
+    std::set<std::string> found;
+    for (std::sregex_iterator it(text.begin(), text.end(), pattern), end; it != end; ++it)
+        found.insert((*it)[1]);
+    return found;
+}
+
+std::string sources() {
+    std::ostringstream all;
+    for (const char* folder : {"app", "panels", "panels/ui"})
+        for (const auto& entry : fs::directory_iterator(kAssets.parent_path() / folder))
+            if (entry.path().extension() == ".cpp" || entry.path().extension() == ".hpp")
+                all << std::ifstream(entry.path()).rdbuf() << '\n';
+    return all.str();
+}
+
+TEST(Languages, SameKeysAndPlaceholders) {
+    const Language en = Language::load(kAssets / "languages" / "en", "en"),
+                   zh = Language::load(kAssets / "languages" / "zh", "zh");
+    ASSERT_GT(en.texts().size(), 100u);
+    for (const auto& [key, text] : en.texts()) {
+        ASSERT_TRUE(zh.has(key)) << key << " is missing in Chinese";
+        EXPECT_EQ(placeholders(text), placeholders(zh.texts().at(key))) << key;
+        EXPECT_FALSE(text.empty()) << key;
+    }
+    for (const auto& [key, text] : zh.texts()) {
+        EXPECT_TRUE(en.has(key)) << key << " is missing in English";
+        EXPECT_FALSE(text.empty()) << key;
+    }
+}
+
+TEST(Languages, EveryKeyInTheSourcesExists) {
+    const Language en = Language::load(kAssets / "languages" / "en", "en");
+    const std::string code = sources();
+    static const std::regex use(R"re((?:text|text\)|label|format|text_)\(\s*"([a-z_0-9]+(?:\.[a-z_0-9]+)+)"\s*[,)])re");
+    std::size_t found = 0;
+    for (std::sregex_iterator it(code.begin(), code.end(), use), end; it != end; ++it, ++found)
+        EXPECT_TRUE(en.has((*it)[1].str())) << (*it)[1];
+    EXPECT_GT(found, 100u);
+}
+
+TEST(Languages, EveryKeyIsUsed) {
+    const Language en = Language::load(kAssets / "languages" / "en", "en");
+    const std::string code = sources();
+    for (const auto& [key, text] : en.texts()) {
+        bool used = code.find('"' + key + '"') != std::string::npos;
+        for (const char* prefix : kDynamicPrefixes)
+            used = used || key.rfind(prefix, 0) == 0;
+        // "name.help" beside a used "name" is looked up by appending.
+        const std::size_t dot = key.rfind('.');
+        for (const char* suffix : {".help", ".hint", ".what"})
+            used =
+                used || (key.substr(dot) == suffix && code.find('"' + key.substr(0, dot) + '"') != std::string::npos);
+        EXPECT_TRUE(used) << key << " is used nowhere; delete it or name its prefix in kDynamicPrefixes";
+    }
+}
+
+TEST(Languages, FormatAndNumbers) {
+    const Language en = Language::load(kAssets / "languages" / "en", "en");
+    EXPECT_EQ(en.number(std::uint64_t{1234567}), "1,234,567");
+    EXPECT_EQ(en.number(std::uint64_t{999}), "999");
+    EXPECT_EQ(en.number(0.123456), "0.1235");
+    EXPECT_EQ(en.number(12345.6), "12,346");
+    EXPECT_EQ(en.number(-1234.0, 4), "-1,234");
+    EXPECT_EQ(en.number(std::nan("")), "\u2013");
+    EXPECT_EQ(std::string(en("no.such.key")), "\u2039no.such.key\u203a");
+    EXPECT_EQ(en.format("event.at_step", {{"step", "7"}}), "Step 7");
+    EXPECT_EQ(std::string(en.label("common.cancel")), "Cancel###common.cancel");
+}
+
+TEST(Languages, DamagedFilesAreNamed) {
+    const fs::path folder = fs::temp_directory_path() / ("moescope-language-" + std::to_string(::getpid()));
+    fs::create_directories(folder);
+    std::ofstream(folder / "a.json") << R"({"x.y": "1"})";
+    std::ofstream(folder / "b.json") << R"({"x.y": "2"})";
+    const auto message = [&] {
+        try {
+            Language::load(folder, "en");
+        } catch (const std::runtime_error& error) {
+            return std::string(error.what());
+        }
+        return std::string();
+    };
+    EXPECT_NE(message().find("b.json"), std::string::npos);
+    std::ofstream(folder / "b.json") << "{";
+    EXPECT_NE(message().find("b.json"), std::string::npos);
+    std::ofstream(folder / "b.json") << R"({"z": 3})";
+    EXPECT_NE(message().find("\"z\""), std::string::npos);
+    fs::remove_all(folder);
+    EXPECT_NE(message().find(folder.string()), std::string::npos);
+}
+
+}  // namespace

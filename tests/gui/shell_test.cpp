@@ -1,0 +1,145 @@
+// The window itself: welcome page, menus, palette, language, text size, layouts, dropping files.
+#include <cmath>
+#include <fstream>
+
+#include "app/layouts.hpp"
+#include "tests/gui/harness.hpp"
+
+namespace moescope::gui_test {
+namespace {
+
+void welcome(Harness& h, ImGuiTestContext* ctx) {
+    IM_CHECK(h.workbench().welcome_visible());
+    h.wait(ctx, 40, [&] { return h.snapshot().link.state == client::Link::State::connected; });
+    ctx->SetRef("//###window.welcome");
+    for (const char* choice : {"###welcome.train", "###welcome.compare", "###welcome.probe", "###welcome.open"})
+        IM_CHECK(ctx->ItemExists(choice));
+    ctx->ItemClick("###welcome.train");
+    IM_CHECK(!h.workbench().welcome_visible());
+    IM_CHECK_EQ(h.workbench().settings().layout, std::string("training"));
+    IM_CHECK(h.workbench().settings().welcome_done);
+    IM_CHECK(h.wait(ctx, 120, [&] { return !h.snapshot().training.empty() && !h.training().step.empty(); }));
+    IM_CHECK(ctx->WindowInfo("//###panel.training", ImGuiTestOpFlags_NoError).Window != nullptr);
+}
+
+void every_command_is_in_a_menu(Harness& h, ImGuiTestContext* ctx) {
+    for (const app::Command& command : h.workbench().commands().all()) {
+        bool found = false;
+        for (const app::Menu& menu : h.workbench().menus())
+            for (const std::string& key : menu.commands)
+                found = found || key == command.key;
+        if (!found)
+            ctx->LogError("%s is in no menu", command.key.c_str());
+        IM_CHECK(h.workbench().text().has("command." + command.key));
+    }
+}
+
+void palette(Harness& h, ImGuiTestContext* ctx) {
+    h.settle(ctx);
+    ctx->KeyPress(ImGuiMod_Ctrl | ImGuiKey_P);
+    ctx->Yield(2);
+    ctx->SetRef("//###palette");
+    IM_CHECK(ctx->ItemExists("###palette.query"));
+    ctx->KeyChars("diagn");
+    ctx->Yield(2);
+    ctx->KeyPress(ImGuiKey_Enter);
+    ctx->Yield(2);
+    IM_CHECK(ctx->WindowInfo("//###window.diagnostics", ImGuiTestOpFlags_NoError).Window != nullptr);
+    const ImGuiWindow* window = ctx->GetWindowByRef("//###window.diagnostics");
+    IM_CHECK(window != nullptr && window->Active);
+    ctx->SetRef("");
+    ctx->KeyPress(ImGuiMod_Ctrl | ImGuiKey_P);
+    ctx->Yield(2);
+    ctx->KeyChars("diagn");
+    ctx->KeyPress(ImGuiKey_Enter);
+    ctx->Yield(2);
+    IM_CHECK(!ctx->GetWindowByRef("//###window.diagnostics")->Active);
+}
+
+void language(Harness& h, ImGuiTestContext* ctx) {
+    h.settle(ctx);
+    const ImGuiID before = ctx->GetWindowByRef("//###panel.training")->ID;
+    const ImGuiID node = ctx->GetWindowByRef("//###panel.training")->DockId;
+    ctx->KeyPress(ImGuiMod_Ctrl | ImGuiKey_L);
+    ctx->Yield(3);
+    IM_CHECK_EQ(h.workbench().text().code(), std::string("zh"));
+    const ImGuiWindow* window = ctx->GetWindowByRef("//###panel.training");
+    IM_CHECK_EQ(window->ID, before);
+    IM_CHECK_EQ(window->DockId, node);  // the layout stays
+    IM_CHECK(std::string(window->Name).rfind("\u8bad\u7ec3", 0) == 0);
+    ctx->MenuClick("//##MainMenuBar/###menu.view/###view.language");  // the same ids in Chinese
+    ctx->Yield(2);
+    IM_CHECK_EQ(h.workbench().text().code(), std::string("en"));
+}
+
+void text_size(Harness& h, ImGuiTestContext* ctx) {
+    h.settle(ctx);
+    const float normal = ImGui::GetFontSize();
+    ctx->KeyPress(ImGuiMod_Ctrl | ImGuiKey_Equal);
+    ctx->KeyPress(ImGuiMod_Ctrl | ImGuiKey_Equal);
+    ctx->Yield(2);
+    IM_CHECK_GT(ImGui::GetFontSize(), normal * 1.15f);
+    ctx->KeyPress(ImGuiMod_Ctrl | ImGuiKey_0);
+    ctx->Yield(2);
+    IM_CHECK_LT(std::fabs(ImGui::GetFontSize() - normal), 0.5f);
+}
+
+void layouts(Harness& h, ImGuiTestContext* ctx) {
+    h.settle(ctx);
+    h.workbench().command("view.layout_reset");
+    ctx->Yield(4);
+    IM_CHECK(h.workbench().panel_visible("log"));
+    ctx->MenuClick("//##MainMenuBar/###menu.view/###view.panel.log");
+    ctx->Yield(2);
+    IM_CHECK(!h.workbench().panel_visible("log"));
+    ctx->KeyPress(ImGuiMod_Ctrl | ImGuiKey_2);
+    ctx->Yield(4);
+    IM_CHECK_EQ(h.workbench().settings().layout, std::string("compare"));
+    IM_CHECK(h.workbench().panel_visible("compare"));
+    IM_CHECK(!h.workbench().panel_visible("training"));
+    ctx->KeyPress(ImGuiMod_Ctrl | ImGuiKey_1);
+    ctx->Yield(4);
+    IM_CHECK(h.workbench().panel_visible("training"));
+    IM_CHECK(!h.workbench().panel_visible("log"));  // as it was left
+    // What is written reads back as the same.
+    const auto file = h.folder() / "layout-check.json";
+    std::ofstream(file) << app::settings_text(h.workbench().settings());
+    const app::Settings again = app::load_settings(file);
+    IM_CHECK(again.layouts.at("training").panels == h.workbench().settings().layouts.at("training").panels);
+    IM_CHECK(again.layouts.at("training").ini == h.workbench().settings().layouts.at("training").ini);
+    IM_CHECK(again.layouts.at("training").ini.find("Docking") != std::string::npos);
+    h.workbench().command("view.layout_reset");
+    ctx->Yield(4);
+    IM_CHECK(h.workbench().panel_visible("log"));
+}
+
+void drop_pickle(Harness& h, ImGuiTestContext* ctx) {
+    h.settle(ctx);
+    const auto file = h.folder() / "weights.pt";
+    std::ofstream(file, std::ios::binary) << "\x80\x02"
+                                             "cos\nsystem\n.";
+    const std::uint64_t before = h.workbench().notices().count();
+    h.workbench().drop({file.string()});
+    IM_CHECK(h.wait(ctx, 20, [&] { return h.workbench().notices().count() > before; }));
+    const app::Notice& notice = h.workbench().notices().list().back();
+    IM_CHECK(notice.error);
+    IM_CHECK(notice.text.find("pickle") != std::string::npos);
+    IM_CHECK(notice.text.find("weights.pt") != std::string::npos);
+}
+
+}  // namespace
+
+void register_shell(Harness& harness) {
+    const auto add = [&](const char* name, void (*body)(Harness&, ImGuiTestContext*)) {
+        harness.add("shell", name, [&harness, body](ImGuiTestContext* ctx) { body(harness, ctx); });
+    };
+    add("welcome starts training with one click", welcome);
+    add("every command is in a menu and has a name", every_command_is_in_a_menu);
+    add("palette runs a typed command", palette);
+    add("language switches and layout stays", language);
+    add("text size follows the keys", text_size);
+    add("layouts are kept", layouts);
+    add("a dropped pickle is refused", drop_pickle);
+}
+
+}  // namespace moescope::gui_test
