@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <bit>
 #include <cmath>
+#include <fmt/format.h>
 
 #include "panels/panels.hpp"
 #include "panels/plot_tools.hpp"
@@ -58,6 +59,11 @@ std::string of_even(const Context& ctx, double ratio) {
     return ratio == 0 ? "0" : ctx.text.number(ratio, 3) + "/N";
 }
 
+/// Takes back one pushed style variable at the end of the scope.
+struct ScopedStyle {
+    ~ScopedStyle() { ImGui::PopStyleVar(); }
+};
+
 void caption(const Context& ctx, const char* title, const std::string& unit) {
     ImGui::PushFont(ctx.bold, 0);
     ImGui::TextUnformatted(title);
@@ -68,11 +74,13 @@ void caption(const Context& ctx, const char* title, const std::string& unit) {
 
 }  // namespace
 
-// --- Data ---------------------------------------------------------------------------------------------------------------
+// --- Data
+// ---------------------------------------------------------------------------------------------------------------
 
 void ExpertLoadPanel::load(const TrainingRun& run, const ui::Selection& selection) {
     const std::size_t last = selection.pinned_step ? index_of(run, *selection.pinned_step) : run.counts.size() - 1;
-    const std::uint64_t key[4] = {run.id, run.counts[last]->step, run.counts.size(), static_cast<std::uint64_t>(window_)};
+    const std::uint64_t key[4] = {run.id, run.counts[last]->step, run.counts.size(),
+                                  static_cast<std::uint64_t>(window_)};
     if (std::equal(key, key + 4, loaded_key_))
         return;
     std::copy(key, key + 4, loaded_key_);
@@ -127,11 +135,12 @@ double ExpertLoadPanel::share(std::size_t at, std::size_t expert) const {
 
 metrics::ShareDifference ExpertLoadPanel::difference(std::size_t at, std::size_t expert) const {
     const std::size_t cell = at * loads_.experts + expert;
-    return metrics::share_difference(loads_.counts[0][cell], loads_.totals[0][at], loads_.counts[1][cell], loads_.totals[1][at]);
+    return metrics::share_difference(loads_.counts[0][cell], loads_.totals[0][at], loads_.counts[1][cell],
+                                     loads_.totals[1][at]);
 }
 
-/// The scales rise at once when a value would not fit and fall only when far too large, so that colours keep their meaning
-/// from step to step.
+/// The scales rise at once when a value would not fit and fall only when far too large, so that colours keep their
+/// meaning from step to step.
 void ExpertLoadPanel::update_scale() {
     const double even = 1.0 / static_cast<double>(loads_.experts);
     double highest = 0;
@@ -166,14 +175,16 @@ void ExpertLoadPanel::select(Context& ctx, std::size_t at, std::size_t expert) c
     ctx.selection.expert = again ? -1 : static_cast<int>(expert);
 }
 
-// --- Toolbar ------------------------------------------------------------------------------------------------------------
+// --- Toolbar
+// ------------------------------------------------------------------------------------------------------------
 
 void ExpertLoadPanel::draw_step(Context& ctx) {
     const ui::Language& text = ctx.text;
     ImGui::AlignTextToFramePadding();
     const std::string step = text.number(loads_.last_step);
     if (ctx.selection.pinned_step) {
-        ui::text_colored(ctx.theme.accent, std::string(icon::pin) + " " + text.format("load.step.pinned", {{"step", step}}));
+        ui::text_colored(ctx.theme.accent,
+                         std::string(icon::pin) + " " + text.format("load.step.pinned", {{"step", step}}));
         ui::tooltip(text("load.step.pinned.help"));
         ImGui::SameLine();
         if (ImGui::Button(text.label("load.live")))
@@ -192,7 +203,10 @@ void ExpertLoadPanel::draw_toolbar(Context& ctx) {
         if (ImGui::GetItemRectMax().x + ctx.em + width < right)
             ImGui::SameLine(0, ctx.em);
     };
-    ui::segmented(ctx, "mode", {text.label("load.mode.all"), text.label("load.mode.english"), text.label("load.mode.chinese"), text.label("load.mode.difference")}, mode_);
+    ui::segmented(ctx, "mode",
+                  {text.label("load.mode.all"), text.label("load.mode.english"), text.label("load.mode.chinese"),
+                   text.label("load.mode.difference")},
+                  mode_);
     ui::tooltip(text("load.mode.help"));
     const float small = 4.2f * ctx.em;
     flow(ImGui::CalcTextSize(text("load.layer")).x + small + 0.4f * ctx.em);
@@ -214,7 +228,8 @@ void ExpertLoadPanel::draw_toolbar(Context& ctx) {
     flow(medium);
     ImGui::SetNextItemWidth(medium);
     const auto name = [&](std::size_t i) {
-        return i == 0 ? std::string(text("load.window.one")) : text.format("load.window.many", {{"steps", text.number(std::uint64_t{kWindows[i]})}});
+        return i == 0 ? std::string(text("load.window.one"))
+                      : text.format("load.window.many", {{"steps", text.number(std::uint64_t{kWindows[i]})}});
     };
     if (ImGui::BeginCombo("###load.window", name(static_cast<std::size_t>(window_)).c_str())) {
         for (std::size_t i = 0; i < kWindows.size(); ++i)
@@ -227,7 +242,8 @@ void ExpertLoadPanel::draw_toolbar(Context& ctx) {
     draw_step(ctx);
 }
 
-// --- Map ----------------------------------------------------------------------------------------------------------------
+// --- Map
+// ----------------------------------------------------------------------------------------------------------------
 
 void ExpertLoadPanel::cell_tooltip(const Context& ctx, std::size_t at, std::size_t expert) const {
     if (!ImGui::BeginTooltip())
@@ -235,34 +251,44 @@ void ExpertLoadPanel::cell_tooltip(const Context& ctx, std::size_t at, std::size
     const ui::Language& text = ctx.text;
     const std::size_t cell = at * loads_.experts + expert;
     const double even = 1.0 / static_cast<double>(loads_.experts);
-    ImGui::TextUnformatted(text.format("load.cell", {{"layer", std::to_string(at)}, {"expert", std::to_string(expert)}}).c_str());
+    ImGui::TextUnformatted(
+        text.format("load.cell", {{"layer", std::to_string(at)}, {"expert", std::to_string(expert)}}).c_str());
     const bool window = loads_.first_step != loads_.last_step;
-    ui::text_dim(ctx, window ? text.format("load.cell.steps", {{"first", text.number(loads_.first_step)}, {"last", text.number(loads_.last_step)}})
+    ui::text_dim(ctx, window ? text.format("load.cell.steps", {{"first", text.number(loads_.first_step)},
+                                                               {"last", text.number(loads_.last_step)}})
                              : text.format("load.cell.step", {{"step", text.number(loads_.last_step)}}));
-    if (ui::begin_properties("cell")) {
+    const auto property = [&](const char* name, const std::string& value) {
+        ImGui::TableNextRow();
+        ImGui::TableNextColumn();
+        ui::text_dim(ctx, name);
+        ImGui::TableNextColumn();
+        ImGui::TextUnformatted(value.c_str());
+    };
+    if (ImGui::BeginTable("cell", 2, ImGuiTableFlags_SizingFixedFit)) {
         const auto percent = [&](double value) { return text.number(100 * value, 4) + " %"; };
         if (mode_ == kDifference) {
             const metrics::ShareDifference d = difference(at, expert);
             for (const int language : {0, 1}) {
                 const auto l = static_cast<std::size_t>(language);
                 const double total = loads_.totals[l][at];
-                ui::property(ctx, text(language == 0 ? "load.mode.english" : "load.mode.chinese"),
-                             percent(total > 0 ? loads_.counts[l][cell] / total : 0) + "  (" +
-                                 text.number(static_cast<std::uint64_t>(loads_.counts[l][cell])) + ")");
+                property(text(language == 0 ? "load.mode.english" : "load.mode.chinese"),
+                         percent(total > 0 ? loads_.counts[l][cell] / total : 0) + "  (" +
+                             text.number(static_cast<std::uint64_t>(loads_.counts[l][cell])) + ")");
             }
-            ui::property(ctx, text("load.cell.difference"), std::isnan(d.difference) ? "-" : percent(d.difference));
-            ui::property(ctx, text("load.cell.noise"), std::isnan(d.sigma) ? "-" : "\u00b1 " + percent(2 * d.sigma));
+            property(text("load.cell.difference"), std::isnan(d.difference) ? "-" : percent(d.difference));
+            property(text("load.cell.noise"), std::isnan(d.sigma) ? "-" : "\u00b1 " + percent(2 * d.sigma));
         } else {
             const double part = share(at, expert);
-            ui::property(ctx, text("load.cell.count"), text.number(static_cast<std::uint64_t>(layer_load(at, mode_)[expert])));
-            ui::property(ctx, text("load.cell.share"), percent(part));
-            ui::property(ctx, text("load.cell.even"), percent(even));
-            ui::property(ctx, text("load.cell.ratio"), text.number(part / even, 3) + " \u00d7");
+            property(text("load.cell.count"), text.number(static_cast<std::uint64_t>(layer_load(at, mode_)[expert])));
+            property(text("load.cell.share"), percent(part));
+            property(text("load.cell.even"), percent(even));
+            property(text("load.cell.ratio"), text.number(part / even, 3) + " \u00d7");
         }
-        ui::end_properties();
+        ImGui::EndTable();
     }
     if (mode_ == kDifference)
-        ui::text_wrapped(text(difference(at, expert).beyond_chance ? "load.cell.beyond" : "load.cell.within"), ctx.theme.text_dim, 20 * ctx.em);
+        ui::text_wrapped(text(difference(at, expert).beyond_chance ? "load.cell.beyond" : "load.cell.within"),
+                         ctx.theme.text_dim, 20 * ctx.em);
     ImGui::EndTooltip();
 }
 
@@ -276,13 +302,16 @@ void ExpertLoadPanel::draw_expert_ids(const Context& ctx, const Area& area) cons
     for (std::size_t e = 0; e < loads_.experts; e += stride) {
         const std::string id = std::to_string(e);
         const float width = ImGui::CalcTextSize(id.c_str()).x;
-        ImGui::GetWindowDrawList()->AddText({area.min.x + (static_cast<float>(e) + 0.5f) * cell - width / 2, area.max.y + 0.1f * ctx.em}, ink, id.c_str());
+        ImGui::GetWindowDrawList()->AddText(
+            {area.min.x + (static_cast<float>(e) + 0.5f) * cell - width / 2, area.max.y + 0.1f * ctx.em}, ink,
+            id.c_str());
     }
 }
 
 void ExpertLoadPanel::draw_cells(Context& ctx, const Area& area) {
     ImDrawList& draw = *ImGui::GetWindowDrawList();
-    const float w = area.width() / static_cast<float>(loads_.experts), h = area.height() / static_cast<float>(loads_.layers);
+    const float w = area.width() / static_cast<float>(loads_.experts),
+                h = area.height() / static_cast<float>(loads_.layers);
     const float gap = w > 6 && h > 6 ? 1.0f : 0.0f;
     const bool roomy = loads_.layers * loads_.experts <= kMostHatched;
     const bool numbers = roomy && w > 2.6f * ctx.em && h > 1.3f * ctx.em;
@@ -309,9 +338,11 @@ void ExpertLoadPanel::draw_cells(Context& ctx, const Area& area) {
     const ImU32 accent = ImGui::GetColorU32(ctx.theme.text);
     const float top = area.min.y + static_cast<float>(row) * h;
     draw.AddRect({area.min.x - 1, top - 1}, {area.max.x + 1 - gap, top + h + 1 - gap}, faded(accent, 0.8f), 0, 1.0f);
-    if (ctx.selection.expert >= 0 && ctx.selection.expert < static_cast<int>(loads_.experts) && ctx.selection.layer >= 0) {
+    if (ctx.selection.expert >= 0 && ctx.selection.expert < static_cast<int>(loads_.experts) &&
+        ctx.selection.layer >= 0) {
         const float left = area.min.x + static_cast<float>(ctx.selection.expert) * w;
-        draw.AddRect({left - 1, top - 1}, {left + w + 1 - gap, top + h + 1 - gap}, ImGui::GetColorU32(ctx.theme.accent), 0, 2.5f);
+        draw.AddRect({left - 1, top - 1}, {left + w + 1 - gap, top + h + 1 - gap}, ImGui::GetColorU32(ctx.theme.accent),
+                     0, 2.5f);
     }
 }
 
@@ -325,7 +356,9 @@ void ExpertLoadPanel::draw_scale(const Context& ctx, const Area& area) const {
     const float slice = area.height() / kSlices;
     for (int i = 0; i < kSlices; ++i) {
         const double ratio = top + (bottom - top) * (i + 0.5) / kSlices;
-        draw.AddRectFilled({area.min.x, area.min.y + static_cast<float>(i) * slice}, {area.max.x, area.min.y + static_cast<float>(i + 1) * slice + 0.5f}, color(ctx, ratio * even));
+        draw.AddRectFilled({area.min.x, area.min.y + static_cast<float>(i) * slice},
+                           {area.max.x, area.min.y + static_cast<float>(i + 1) * slice + 0.5f},
+                           color(ctx, ratio * even));
     }
     const ImU32 ink = ImGui::GetColorU32(ctx.theme.text_dim);
     const float line = ImGui::GetTextLineHeight();
@@ -358,15 +391,18 @@ void ExpertLoadPanel::draw_map(Context& ctx, ImVec2 size) {
         stride *= 2;
     for (std::size_t l = 0; l < loads_.layers; l += stride) {
         const std::string id = std::to_string(l);
-        ImGui::GetWindowDrawList()->AddText({area.min.x - ImGui::CalcTextSize(id.c_str()).x - 0.4f * ctx.em, area.min.y + (static_cast<float>(l) + 0.5f) * h - line / 2},
-                                            ImGui::GetColorU32(l == layer(ctx) ? ctx.theme.text : ctx.theme.text_dim), id.c_str());
+        ImGui::GetWindowDrawList()->AddText({area.min.x - ImGui::CalcTextSize(id.c_str()).x - 0.4f * ctx.em,
+                                             area.min.y + (static_cast<float>(l) + 0.5f) * h - line / 2},
+                                            ImGui::GetColorU32(l == layer(ctx) ? ctx.theme.text : ctx.theme.text_dim),
+                                            id.c_str());
     }
     draw_expert_ids(ctx, area);
     draw_scale(ctx, {{area.max.x + 0.6f * ctx.em, area.min.y}, {area.max.x + 1.2f * ctx.em, area.max.y}});
     if (hovered) {
         const ImVec2 mouse = ImGui::GetMousePos();
         const auto index = [](float at, float low, float extent, std::size_t n) {
-            return std::min(n - 1, static_cast<std::size_t>(std::max(0.0f, (at - low) / extent * static_cast<float>(n))));
+            return std::min(n - 1,
+                            static_cast<std::size_t>(std::max(0.0f, (at - low) / extent * static_cast<float>(n))));
         };
         const std::size_t e = index(mouse.x, area.min.x, area.width(), loads_.experts);
         const std::size_t l = index(mouse.y, area.min.y, area.height(), loads_.layers);
@@ -377,7 +413,8 @@ void ExpertLoadPanel::draw_map(Context& ctx, ImVec2 size) {
     ImGui::EndChild();
 }
 
-// --- History ------------------------------------------------------------------------------------------------------------
+// --- History
+// ------------------------------------------------------------------------------------------------------------
 
 void ExpertLoadPanel::refresh_rows(const Context& ctx, const TrainingRun& run, const RowsKey& key) {
     if (key == rows_key_)
@@ -411,8 +448,11 @@ void ExpertLoadPanel::refresh_rows(const Context& ctx, const TrainingRun& run, c
         for (std::size_t e = 0; e < run.experts; ++e) {
             double value = 0;
             if (mode_ == kDifference) {
-                const metrics::ShareDifference d = metrics::share_difference(sums[0][e], total[0], sums[1][e], total[1]);
-                row.colors.push_back(std::isnan(d.difference) ? 0 : d.beyond_chance ? color(ctx, d.difference) : faded(color(ctx, d.difference), 0.3f));
+                const metrics::ShareDifference d =
+                    metrics::share_difference(sums[0][e], total[0], sums[1][e], total[1]);
+                row.colors.push_back(std::isnan(d.difference) ? 0
+                                     : d.beyond_chance        ? color(ctx, d.difference)
+                                                              : faded(color(ctx, d.difference), 0.3f));
                 continue;
             }
             const double all = (mode_ != kChinese ? total[0] : 0) + (mode_ != kEnglish ? total[1] : 0);
@@ -426,14 +466,17 @@ void ExpertLoadPanel::refresh_rows(const Context& ctx, const TrainingRun& run, c
 void ExpertLoadPanel::draw_rows(Context& ctx, const Area& area) {
     ImDrawList& draw = *ImGui::GetWindowDrawList();
     const double from = rows_key_.from, range = rows_key_.to - rows_key_.from;
-    const auto y_of = [&](double step) { return area.min.y + static_cast<float>(std::clamp((step - from) / range, 0.0, 1.0)) * area.height(); };
+    const auto y_of = [&](double step) {
+        return area.min.y + static_cast<float>(std::clamp((step - from) / range, 0.0, 1.0)) * area.height();
+    };
     const float w = area.width() / static_cast<float>(loads_.experts);
     int quads = 0;
     for (const Row& row : rows_)
         quads += static_cast<int>(row.colors.size());
     draw.PrimReserve(6 * quads, 4 * quads);
     for (const Row& row : rows_) {
-        const float top = y_of(static_cast<double>(row.first)), bottom = std::max(y_of(static_cast<double>(row.last + 1)), top + 1);
+        const float top = y_of(static_cast<double>(row.first)),
+                    bottom = std::max(y_of(static_cast<double>(row.last + 1)), top + 1);
         for (std::size_t e = 0; e < row.colors.size(); ++e) {
             const float left = area.min.x + static_cast<float>(e) * w;
             draw.PrimRect({left, top}, {left + w, bottom}, row.colors[e]);
@@ -449,7 +492,9 @@ void ExpertLoadPanel::draw_rows(Context& ctx, const Area& area) {
         const std::string name = ctx.text.number(static_cast<std::uint64_t>(std::max(0.0, step)));
         const float y = y_of(step);
         draw.AddLine({area.min.x - 0.25f * ctx.em, y}, {area.min.x, y}, ink);
-        draw.AddText({area.min.x - 0.35f * ctx.em - ImGui::CalcTextSize(name.c_str()).x, std::clamp(y - line / 2, area.min.y - 0.2f * line, area.max.y - 0.8f * line)}, ink, name.c_str());
+        draw.AddText({area.min.x - 0.35f * ctx.em - ImGui::CalcTextSize(name.c_str()).x,
+                      std::clamp(y - line / 2, area.min.y - 0.2f * line, area.max.y - 0.8f * line)},
+                     ink, name.c_str());
     }
     const auto mark = [&](double step, const ImVec4& tint) {
         if (step >= from && step <= rows_key_.to)
@@ -471,11 +516,14 @@ void ExpertLoadPanel::hover_rows(Context& ctx, const TrainingRun& run, const Are
     const double step = rows_key_.from + (mouse.y - area.min.y) / area.height() * (rows_key_.to - rows_key_.from);
     ctx.selection.hovered_step = step;
     ctx.selection.hovered_frame = ImGui::GetFrameCount();
-    const auto after = std::upper_bound(rows_.begin(), rows_.end(), step, [](double s, const Row& row) { return s < static_cast<double>(row.first); });
+    const auto after = std::upper_bound(rows_.begin(), rows_.end(), step,
+                                        [](double s, const Row& row) { return s < static_cast<double>(row.first); });
     if (after == rows_.begin())
         return;
     const Row& row = *(after - 1);
-    const auto expert = std::min(loads_.experts - 1, static_cast<std::size_t>(std::max(0.0f, (mouse.x - area.min.x) / area.width() * static_cast<float>(loads_.experts))));
+    const auto expert =
+        std::min(loads_.experts - 1, static_cast<std::size_t>(std::max(0.0f, (mouse.x - area.min.x) / area.width() *
+                                                                                 static_cast<float>(loads_.experts))));
     if (ImGui::IsItemClicked())
         ctx.selection.pinned_step = row.last;
     if (ImGui::IsMouseDoubleClicked(ImGuiMouseButton_Left)) {
@@ -485,13 +533,19 @@ void ExpertLoadPanel::hover_rows(Context& ctx, const TrainingRun& run, const Are
     if (!ImGui::BeginTooltip())
         return;
     const StepCounts& counts = *run.counts[index_of(run, row.last)];
-    ImGui::TextUnformatted(row.first == row.last ? ctx.text.format("load.cell.step", {{"step", ctx.text.number(row.last)}}).c_str()
-                                                 : ctx.text.format("load.cell.steps", {{"first", ctx.text.number(row.first)}, {"last", ctx.text.number(row.last)}}).c_str());
+    ImGui::TextUnformatted(row.first == row.last
+                               ? ctx.text.format("load.cell.step", {{"step", ctx.text.number(row.last)}}).c_str()
+                               : ctx.text
+                                     .format("load.cell.steps", {{"first", ctx.text.number(row.first)},
+                                                                 {"last", ctx.text.number(row.last)}})
+                                     .c_str());
     if (fits(counts, run) && static_cast<double>(row.last) + 1.0 >= step) {
         const std::size_t cell = layer(ctx) * loads_.experts + expert, half = loads_.layers * loads_.experts;
-        ui::text_dim(ctx, ctx.text.format("load.history.cell", {{"expert", std::to_string(expert)}, {"step", ctx.text.number(row.last)},
-                                                                {"english", ctx.text.number(std::uint64_t{counts.counts[cell]})},
-                                                                {"chinese", ctx.text.number(std::uint64_t{counts.counts[half + cell]})}}));
+        ui::text_dim(ctx, ctx.text.format("load.history.cell",
+                                          {{"expert", std::to_string(expert)},
+                                           {"step", ctx.text.number(row.last)},
+                                           {"english", ctx.text.number(std::uint64_t{counts.counts[cell]})},
+                                           {"chinese", ctx.text.number(std::uint64_t{counts.counts[half + cell]})}}));
     } else {
         ui::text_dim(ctx, ctx.text("load.history.hole"));
     }
@@ -501,22 +555,28 @@ void ExpertLoadPanel::hover_rows(Context& ctx, const TrainingRun& run, const Are
 
 void ExpertLoadPanel::draw_history(Context& ctx, const TrainingRun& run, ImVec2 size) {
     ImGui::BeginChild("history", size, 0, ImGuiWindowFlags_NoScrollbar | ImGuiWindowFlags_NoScrollWithMouse);
-    caption(ctx, ctx.text("load.history"), ctx.text.format("load.history.unit", {{"layer", std::to_string(layer(ctx))}}));
+    caption(ctx, ctx.text("load.history"),
+            ctx.text.format("load.history.unit", {{"layer", std::to_string(layer(ctx))}}));
     const float line = ImGui::GetTextLineHeight();
     const ImVec2 corner = ImGui::GetCursorScreenPos(), room = ImGui::GetContentRegionAvail();
-    const float left = ImGui::CalcTextSize(ctx.text.number(std::uint64_t{run.counts.back()->step}).c_str()).x + 0.6f * ctx.em;
-    const Area area{{corner.x + left, corner.y}, {corner.x + room.x - 0.2f * ctx.em, corner.y + room.y - line - 0.2f * ctx.em}};
+    const float left =
+        ImGui::CalcTextSize(ctx.text.number(std::uint64_t{run.counts.back()->step}).c_str()).x + 0.6f * ctx.em;
+    const Area area{{corner.x + left, corner.y},
+                    {corner.x + room.x - 0.2f * ctx.em, corner.y + room.y - line - 0.2f * ctx.em}};
     if (area.width() >= ctx.em && area.height() >= ctx.em) {
         // The time range of the plots, as far as counts are kept.
-        const double oldest = static_cast<double>(run.counts.front()->step), newest = static_cast<double>(run.counts.back()->step) + 1;
+        const double oldest = static_cast<double>(run.counts.front()->step),
+                     newest = static_cast<double>(run.counts.back()->step) + 1;
         double from = std::max(ctx.selection.step_min, oldest), to = std::min(ctx.selection.step_max, newest);
         if (to - from < kWindows[0]) {
             from = oldest;
             to = newest;
         }
-        const std::size_t limit = std::max<std::size_t>(1, std::min(static_cast<std::size_t>(area.height() / 2), kMostCells / loads_.experts));
-        refresh_rows(ctx, run, {run.id, run.counts.back()->step, run.counts.size(), layer(ctx), limit, from, to,
-                                mode_ == kDifference ? difference_ : scale_, mode_, ctx.theme.dark});
+        const std::size_t limit = std::max<std::size_t>(
+            1, std::min(static_cast<std::size_t>(area.height() / 2), kMostCells / loads_.experts));
+        refresh_rows(ctx, run,
+                     {run.id, run.counts.back()->step, run.counts.size(), layer(ctx), limit, from, to,
+                      mode_ == kDifference ? difference_ : scale_, mode_, ctx.theme.dark});
         ImGui::SetCursorScreenPos(area.min);
         ImGui::InvisibleButton("###load.rows", {area.width(), area.height()});
         draw_rows(ctx, area);
@@ -527,7 +587,8 @@ void ExpertLoadPanel::draw_history(Context& ctx, const TrainingRun& run, ImVec2 
     ImGui::EndChild();
 }
 
-// --- Bars and numbers -----------------------------------------------------------------------------------------------------
+// --- Bars and numbers
+// -----------------------------------------------------------------------------------------------------
 
 void ExpertLoadPanel::draw_bar_axis(const Context& ctx, const Area& area) const {
     ImDrawList& draw = *ImGui::GetWindowDrawList();
@@ -544,7 +605,9 @@ void ExpertLoadPanel::draw_bar_axis(const Context& ctx, const Area& area) const 
         const float y = area.max.y - static_cast<float>((value - bottom) / (top - bottom)) * area.height();
         draw.AddLine({area.min.x, y}, {area.max.x, y}, grid);
         const std::string name = ctx.text.number(std::abs(value) < tick * 1e-9 ? 0.0 : value, 3) + " %";
-        draw.AddText({area.min.x - 0.35f * ctx.em - ImGui::CalcTextSize(name.c_str()).x, std::clamp(y - line / 2, area.min.y - 0.2f * line, area.max.y - 0.8f * line)}, ink, name.c_str());
+        draw.AddText({area.min.x - 0.35f * ctx.em - ImGui::CalcTextSize(name.c_str()).x,
+                      std::clamp(y - line / 2, area.min.y - 0.2f * line, area.max.y - 0.8f * line)},
+                     ink, name.c_str());
     }
 }
 
@@ -552,10 +615,12 @@ void ExpertLoadPanel::draw_bars(Context& ctx, ImVec2 size) {
     ImGui::BeginChild("bars", size, 0, ImGuiWindowFlags_NoScrollbar | ImGuiWindowFlags_NoScrollWithMouse);
     const bool diff = mode_ == kDifference;
     const std::size_t at = layer(ctx);
-    caption(ctx, ctx.text.format("load.bars", {{"layer", std::to_string(at)}}).c_str(), ctx.text(diff ? "load.bars.difference" : "load.bars.unit"));
+    caption(ctx, ctx.text.format("load.bars", {{"layer", std::to_string(at)}}).c_str(),
+            ctx.text(diff ? "load.bars.difference" : "load.bars.unit"));
     const float line = ImGui::GetTextLineHeight();
     const ImVec2 corner = ImGui::GetCursorScreenPos(), room = ImGui::GetContentRegionAvail();
-    const Area area{{corner.x + 3.2f * ctx.em, corner.y}, {corner.x + room.x - 2 * ctx.em, corner.y + room.y - line - 0.2f * ctx.em}};
+    const Area area{{corner.x + 3.2f * ctx.em, corner.y},
+                    {corner.x + room.x - 2 * ctx.em, corner.y + room.y - line - 0.2f * ctx.em}};
     if (area.width() < ctx.em || area.height() < ctx.em) {
         ImGui::EndChild();
         return;
@@ -567,9 +632,14 @@ void ExpertLoadPanel::draw_bars(Context& ctx, ImVec2 size) {
     ImDrawList& draw = *ImGui::GetWindowDrawList();
     const double even = 1.0 / static_cast<double>(loads_.experts);
     const double top = (diff ? difference_ : scale_) * even, bottom = diff ? -top : 0;
-    const auto y_of = [&](double value) { return area.max.y - static_cast<float>((std::clamp(value, bottom, top) - bottom) / (top - bottom)) * area.height(); };
+    const auto y_of = [&](double value) {
+        return area.max.y -
+               static_cast<float>((std::clamp(value, bottom, top) - bottom) / (top - bottom)) * area.height();
+    };
     const float w = area.width() / static_cast<float>(loads_.experts);
-    const ImVec4 plain = mode_ == kEnglish ? ctx.theme.english : mode_ == kChinese ? ctx.theme.chinese : ctx.theme.series_color(4);
+    const ImVec4 plain = mode_ == kEnglish   ? ctx.theme.english
+                         : mode_ == kChinese ? ctx.theme.chinese
+                                             : ctx.theme.series_color(4);
     for (std::size_t e = 0; e < loads_.experts; ++e) {
         const metrics::ShareDifference d = diff ? difference(at, e) : metrics::ShareDifference{};
         const double value = diff ? d.difference : share(at, e);
@@ -584,17 +654,21 @@ void ExpertLoadPanel::draw_bars(Context& ctx, ImVec2 size) {
         if (diff) {
             // What shuffled labels give: a bracket of two standard deviations around zero.
             const float high = y_of(2 * d.sigma), low = y_of(-2 * d.sigma);
-            draw.AddRectFilled({middle - half, high}, {middle + half, low}, faded(ImGui::GetColorU32(ctx.theme.text_dim), 0.22f));
+            draw.AddRectFilled({middle - half, high}, {middle + half, low},
+                               faded(ImGui::GetColorU32(ctx.theme.text_dim), 0.22f));
         }
         if (ctx.selection.expert == static_cast<int>(e))
-            draw.AddRect({middle - w / 2, area.min.y}, {middle + w / 2, area.max.y}, ImGui::GetColorU32(ctx.theme.accent), 0, 1.5f);
+            draw.AddRect({middle - w / 2, area.min.y}, {middle + w / 2, area.max.y},
+                         ImGui::GetColorU32(ctx.theme.accent), 0, 1.5f);
     }
     const float level = y_of(diff ? 0 : even);
     draw.AddLine({area.min.x, level}, {area.max.x, level}, ImGui::GetColorU32(ctx.theme.text), 1.5f);
-    draw.AddText({area.max.x + 0.25f * ctx.em, level - line / 2}, ImGui::GetColorU32(ctx.theme.text), diff ? "0" : "1/N");
+    draw.AddText({area.max.x + 0.25f * ctx.em, level - line / 2}, ImGui::GetColorU32(ctx.theme.text),
+                 diff ? "0" : "1/N");
     draw_expert_ids(ctx, area);
     if (hovered) {
-        const auto e = std::min(loads_.experts - 1, static_cast<std::size_t>(std::max(0.0f, (ImGui::GetMousePos().x - area.min.x) / w)));
+        const auto e = std::min(loads_.experts - 1,
+                                static_cast<std::size_t>(std::max(0.0f, (ImGui::GetMousePos().x - area.min.x) / w)));
         cell_tooltip(ctx, at, e);
         if (clicked)
             select(ctx, at, e);
@@ -610,7 +684,8 @@ void ExpertLoadPanel::draw_chance(Context& ctx) const {
     const std::size_t cells = loads_.layers * loads_.experts;
     // Two standard deviations of a normal distribution leave out 4.55 %.
     const double expected = 0.0455 * static_cast<double>(cells);
-    ui::text_wrapped(ctx.text.format("load.chance", {{"beyond", ctx.text.number(std::uint64_t{beyond})}, {"cells", ctx.text.number(std::uint64_t{cells})},
+    ui::text_wrapped(ctx.text.format("load.chance", {{"beyond", ctx.text.number(std::uint64_t{beyond})},
+                                                     {"cells", ctx.text.number(std::uint64_t{cells})},
                                                      {"expected", ctx.text.number(expected, 2)}}),
                      static_cast<double>(beyond) > 2 * expected + 1 ? ctx.theme.text_dim : ctx.theme.warning);
     ui::tooltip(ctx.text("load.chance.help"));
@@ -646,54 +721,87 @@ void ExpertLoadPanel::draw_numbers(Context& ctx, const TrainingRun& run, bool co
         entropy_here = run.router_entropy[at];
         entropy_mean = run.router_entropy_mean.back();
     }
-    const std::vector<Number> numbers = {{"metric.max_violation", shown(here.max_violation), shown(other.max_violation)},
-                                         {"metric.variation", shown(here.variation), shown(other.variation)},
-                                         {"metric.entropy", shown(here.entropy), shown(other.entropy)},
-                                         {"metric.gini", shown(here.gini), shown(other.gini)},
-                                         {"metric.dead", text.number(std::uint64_t{here.dead}), text.number(std::uint64_t{other.dead})},
-                                         {"metric.router_entropy", diff ? "-" : shown(entropy_here), diff ? "-" : shown(entropy_mean)}};
-    const int groups = compact ? 2 : 1;
-    if (!ImGui::BeginTable("numbers", 3 * groups, ImGuiTableFlags_SizingStretchProp | ImGuiTableFlags_NoPadOuterX))
+    const std::vector<Number> numbers = {
+        {"metric.max_violation", shown(here.max_violation), shown(other.max_violation)},
+        {"metric.variation", shown(here.variation), shown(other.variation)},
+        {"metric.entropy", shown(here.entropy), shown(other.entropy)},
+        {"metric.gini", shown(here.gini), shown(other.gini)},
+        {"metric.dead", text.number(std::uint64_t{here.dead}), text.number(std::uint64_t{other.dead})},
+        {"metric.router_entropy", diff ? "-" : shown(entropy_here), diff ? "-" : shown(entropy_mean)}};
+    // Where height is short the numbers stand in two columns and the second value moves into the tooltip.
+    ImGui::PushStyleVar(ImGuiStyleVar_CellPadding, {0.3f * ctx.em, ImGui::GetStyle().CellPadding.y});
+    const ScopedStyle pop;
+    if (!ImGui::BeginTable("numbers", compact ? 4 : 3, ImGuiTableFlags_SizingStretchProp))
         return;
-    for (int g = 0; g < groups; ++g) {
-        ImGui::TableSetupColumn("name", 0, 2.4f);
-        ImGui::TableSetupColumn("here", 0, 1.0f);
-        ImGui::TableSetupColumn("other", 0, 1.0f);
-    }
-    ImGui::TableNextRow();
-    for (int g = 0; g < groups; ++g) {
-        ImGui::TableNextColumn();
-        ImGui::TableNextColumn();
-        ui::text_dim(ctx, diff ? text("load.mode.english") : text.format("load.numbers.here", {{"layer", std::to_string(at)}}).c_str());
+    if (!compact) {
+        ImGui::TableNextRow();
+        ImGui::TableSetColumnIndex(1);
+        ui::text_dim(ctx, diff ? text("load.mode.english")
+                               : text.format("load.numbers.here", {{"layer", std::to_string(at)}}).c_str());
         ImGui::TableNextColumn();
         ui::text_dim(ctx, diff ? text("load.mode.chinese") : text("load.numbers.mean"));
         if (!diff)
             ui::tooltip(text("load.numbers.mean.help"));
     }
     for (std::size_t i = 0; i < numbers.size(); ++i) {
-        if (i % static_cast<std::size_t>(groups) == 0)
+        if (!compact || i % 2 == 0)
             ImGui::TableNextRow();
         const Number& n = numbers[i];
-        const std::string help = std::string(n.key) + ".help";
+        std::string help = text(std::string(n.key) + ".help");
+        if (compact)
+            help += "\n" + text.format("load.numbers.all", {{"value", n.mean}});
         ImGui::TableNextColumn();
         ui::text_dim(ctx, text(n.key));
-        ui::tooltip(text(help));
+        ui::tooltip(help);
         ImGui::TableNextColumn();
         ImGui::TextUnformatted(n.here.c_str());
-        ui::tooltip(text(help));
+        ui::tooltip(help);
+        if (compact)
+            continue;
         ImGui::TableNextColumn();
         ui::text_dim(ctx, n.mean);
     }
     ImGui::EndTable();
 }
 
-// --- The panel ------------------------------------------------------------------------------------------------------------
+// --- The panel
+// ------------------------------------------------------------------------------------------------------------
+
+std::string ExpertLoadPanel::csv() const {
+    std::string result = "first_step,last_step,layer,expert,english,chinese\r\n";
+    for (std::size_t l = 0; l < loads_.layers; ++l)
+        for (std::size_t e = 0; e < loads_.experts; ++e)
+            result += fmt::format("{},{},{},{},{},{}\r\n", loads_.first_step, loads_.last_step, l, e,
+                                  loads_.counts[0][l * loads_.experts + e], loads_.counts[1][l * loads_.experts + e]);
+    return result;
+}
+
+void ExpertLoadPanel::draw_menu(Context& ctx, const TrainingRun& run) {
+    if (ImGui::IsWindowHovered(ImGuiHoveredFlags_ChildWindows) && ImGui::IsMouseReleased(ImGuiMouseButton_Right))
+        ImGui::OpenPopup("menu");
+    const ImVec2 low = ImGui::GetWindowPos(), size = ImGui::GetWindowSize();
+    if (!ImGui::BeginPopup("menu"))
+        return;
+    const std::string name = run.name + "-load-" + std::to_string(loads_.last_step);
+    if (ImGui::MenuItem(ctx.text.label("load.menu.csv")) && ctx.choose_save && ctx.save_file)
+        ctx.choose_save(ctx.text("training.menu.save"), name + ".csv",
+                        [save = ctx.save_file, bytes = csv()](const std::string& path) { save(path, bytes); });
+    if (ImGui::MenuItem(ctx.text.label("training.menu.png")) && ctx.choose_save && ctx.save_image)
+        ctx.choose_save(ctx.text("training.menu.save"), name + ".png",
+                        [save = ctx.save_image, low, size](const std::string& path) {
+                            save(low, {low.x + size.x, low.y + size.y}, path);
+                        });
+    if (ImGui::MenuItem(ctx.text.label("load.menu.copy")))
+        ImGui::SetClipboardText(csv().c_str());
+    ImGui::EndPopup();
+}
 
 void ExpertLoadPanel::draw(Context& ctx) {
     const TrainingRun* run = selected_run(ctx);
     if (run == nullptr || run->counts.empty() || run->layers == 0 || run->experts == 0) {
         const bool can_start = run == nullptr && ctx.snapshot.link.state == client::Link::State::connected;
-        ui::empty_state(ctx, icon::table, run == nullptr ? "load.empty" : "load.waiting", can_start ? "training.run.start" : nullptr, "run.start");
+        ui::empty_state(ctx, icon::table, run == nullptr ? "load.empty" : "load.waiting",
+                        can_start ? "training.run.start" : nullptr, "run.start");
         return;
     }
     follow_steps(ctx.selection, *run);
@@ -717,20 +825,26 @@ void ExpertLoadPanel::draw(Context& ctx) {
     ImGui::BeginChild("layer", {0, room.y}, 0, ImGuiWindowFlags_NoScrollbar | ImGuiWindowFlags_NoScrollWithMouse);
     const float width = ImGui::GetContentRegionAvail().x;
     const float row = ImGui::GetTextLineHeight() + 2 * ImGui::GetStyle().CellPadding.y;
-    const bool compact = room.y < 18 * ctx.em && width > 20 * ctx.em;
-    const float numbers = row * (compact ? 4 : 7) + 0.4f * ctx.em;
-    const float chance = mode_ == kDifference ? (width > 26 * ctx.em ? 2 : 3) * ImGui::GetTextLineHeightWithSpacing() : 0;
+    const bool compact = room.y < 18 * ctx.em && width > 17 * ctx.em;
+    // With little height the difference keeps its bars; the balance of each language is one click away.
+    const bool with_numbers = !(compact && mode_ == kDifference);
+    const float numbers = with_numbers ? row * (compact ? 3 : 7) + 0.4f * ctx.em : 0;
+    const float chance =
+        mode_ == kDifference ? (width > 26 * ctx.em ? 2 : 3) * ImGui::GetTextLineHeightWithSpacing() : 0;
     const float bars = room.y - numbers - chance;
     if (bars > 5 * ctx.em)
         draw_bars(ctx, {width, bars});
     if (mode_ == kDifference)
         draw_chance(ctx);
-    draw_numbers(ctx, *run, compact);
+    if (with_numbers)
+        draw_numbers(ctx, *run, compact);
     ImGui::EndChild();
+    draw_menu(ctx, *run);
 }
 
 bool ExpertLoadPanel::act(const std::string& action, Context& ctx) {
-    static constexpr std::array<const char*, 4> kModes = {"load.all", "load.english", "load.chinese", "load.difference"};
+    static constexpr std::array<const char*, 4> kModes = {"load.all", "load.english", "load.chinese",
+                                                          "load.difference"};
     const auto mode = std::find(kModes.begin(), kModes.end(), action);
     if (mode != kModes.end()) {
         mode_ = static_cast<int>(mode - kModes.begin());

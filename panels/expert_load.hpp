@@ -1,5 +1,5 @@
-// The expert load panel: which expert got how many tokens. A layer x expert map of one step, the history of one layer over steps, the
-// bars and balance numbers of that layer; for all text, English, Chinese, or the difference of the two.
+// The expert load panel: which expert got how many tokens. A layer x expert map of one step, the history of one layer
+// over steps, the bars and balance numbers of that layer; for all text, English, Chinese, or the difference of the two.
 #pragma once
 
 #include <array>
@@ -22,13 +22,13 @@ struct Loads {
 };
 
 class ExpertLoadPanel final : public ui::Panel {
-   public:
+ public:
     const char* key() const override { return "expert_load"; }
     void draw(ui::Context& ctx) override;
     /// load.all, load.english, load.chinese, load.difference, load.live, load.layer_next, load.layer_previous.
     bool act(const std::string& action, ui::Context& ctx) override;
 
-   private:
+ private:
     enum Mode { kAll, kEnglish, kChinese, kDifference };
     /// One row of the history: a step, or several next to each other.
     struct Row {
@@ -70,6 +70,8 @@ class ExpertLoadPanel final : public ui::Panel {
     void draw_bar_axis(const ui::Context& ctx, const Area& area) const;
     void draw_numbers(ui::Context& ctx, const client::TrainingRun& run, bool compact);
     void draw_chance(ui::Context& ctx) const;
+    void draw_menu(ui::Context& ctx, const client::TrainingRun& run);
+    std::string csv() const;
     void draw_expert_ids(const ui::Context& ctx, const Area& area) const;
     void select(ui::Context& ctx, std::size_t layer, std::size_t expert) const;
     void cell_tooltip(const ui::Context& ctx, std::size_t layer, std::size_t expert) const;

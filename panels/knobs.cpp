@@ -30,7 +30,8 @@ void KnobsPanel::draw_knob(Context& ctx, const TrainingRun& run, std::size_t whi
     Knob& knob = knobs_[which];
     const std::optional<double> confirmed = knob_value(run, description.name);
     const auto result = ctx.snapshot.results.find(knob.sent);
-    if (knob.sent != 0 && result != ctx.snapshot.results.end() && result->second.state != client::CommandResult::State::pending) {
+    if (knob.sent != 0 && result != ctx.snapshot.results.end() &&
+        result->second.state != client::CommandResult::State::pending) {
         if (result->second.state != client::CommandResult::State::done) {
             knob.error = result->second.error.empty() ? ctx.text("knobs.unknown") : result->second.error;
             knob.state.wanted.reset();
@@ -41,7 +42,7 @@ void KnobsPanel::draw_knob(Context& ctx, const TrainingRun& run, std::size_t whi
     ui::help_mark(ctx, (std::string(description.key) + ".help").c_str());
     if (which == 0 && !run.learning_rate.empty()) {
         // The schedule (warm-up, decay) multiplies the knob: both numbers are shown.
-        const std::string now = ctx.text.format("knobs.now", {{"value", ctx.text.number(run.learning_rate.back())}});
+        const std::string now = ctx.text.format("knobs.now", {{"value", ctx.text.number(run.learning_rate.back(), 3)}});
         ui::align_right(ImGui::CalcTextSize(now.c_str()).x);
         ui::text_dim(ctx, now);
         ui::tooltip(ctx.text("knobs.now.help"));
@@ -49,7 +50,8 @@ void KnobsPanel::draw_knob(Context& ctx, const TrainingRun& run, std::size_t whi
     ImGui::SetNextItemWidth(-1);
     const bool enabled = alive(run) && confirmed && ctx.snapshot.link.state == client::Link::State::connected;
     const std::string label = std::string("###knobs.") + description.name;
-    const std::optional<double> wanted = ui::knob(ctx, label.c_str(), knob.state, confirmed.value_or(0), description.range, enabled);
+    const std::optional<double> wanted =
+        ui::knob(ctx, label.c_str(), knob.state, confirmed.value_or(0), description.range, enabled);
     if (!enabled)
         ui::tooltip(ctx.text("knobs.ended"));
     if (wanted) {
@@ -62,8 +64,9 @@ void KnobsPanel::draw_knob(Context& ctx, const TrainingRun& run, std::size_t whi
 
 void KnobsPanel::draw_rhythm(Context& ctx, const TrainingRun& run) {
     std::string line;
-    for (const auto& [name, key] : {std::pair{"evaluate_every", "knobs.evaluate_every"}, std::pair{"sample_every", "knobs.sample_every"},
-                                    std::pair{"checkpoint_every", "knobs.checkpoint_every"}}) {
+    for (const auto& [name, key] :
+         {std::pair{"evaluate_every", "knobs.evaluate_every"}, std::pair{"sample_every", "knobs.sample_every"},
+          std::pair{"checkpoint_every", "knobs.checkpoint_every"}}) {
         const std::optional<double> value = config_number(run.manifest, "train", name);
         if (!value || !(*value >= 0))
             continue;

@@ -1,5 +1,5 @@
-// What can be turned while a run trains: learning rate, balance coefficient, z coefficient; below, what the run writes. A knob shows
-// the node's value until the node has confirmed a new one.
+// What can be turned while a run trains: learning rate, balance coefficient, z coefficient; below, what the run writes.
+// A knob shows the node's value until the node has confirmed a new one.
 #pragma once
 
 #include <array>
@@ -12,11 +12,11 @@
 namespace moescope::panels {
 
 class KnobsPanel final : public ui::Panel {
-   public:
+ public:
     const char* key() const override { return "knobs"; }
     void draw(ui::Context& ctx) override;
 
-   private:
+ private:
     static constexpr std::size_t kKnobs = 3;
     struct Knob {
         ui::KnobState state;

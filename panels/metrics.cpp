@@ -54,7 +54,8 @@ double gini(std::span<const double> load) {
     const double total = sum(load);
     if (!(total > 0))
         return kNone;
-    // With the loads sorted, each x_i stands above i others and below n - 1 - i: the double sum is 2 sum (2i - n + 1) x_i.
+    // With the loads sorted, each x_i stands above i others and below n - 1 - i: the double sum is 2 sum (2i - n + 1)
+    // x_i.
     std::vector<double> sorted(load.begin(), load.end());
     std::sort(sorted.begin(), sorted.end());
     const double n = static_cast<double>(sorted.size());

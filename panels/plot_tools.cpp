@@ -1,10 +1,9 @@
 #include "panels/plot_tools.hpp"
 
-#include <fmt/format.h>
-
 #include <algorithm>
 #include <bit>
 #include <cmath>
+#include <fmt/format.h>
 #include <limits>
 
 namespace moescope::panels {
@@ -125,7 +124,9 @@ void RunningSum::reset() {
 }
 
 void RunningSum::update(const client::Column& column) {
-    if (column.size() + 1 < sum_.size())
+    const std::size_t taken = sum_.size() - 1;
+    if (column.size() < taken ||
+        (taken > 0 && std::bit_cast<std::uint64_t>(column[taken - 1]) != std::bit_cast<std::uint64_t>(last_)))
         reset();
     for (std::size_t i = sum_.size() - 1; i < column.size(); ++i) {
         const double value = column[i];
@@ -133,6 +134,8 @@ void RunningSum::update(const client::Column& column) {
         sum_.push_back(sum_.back() + (number ? value : 0.0));
         count_.push_back(count_.back() + (number ? 1 : 0));
     }
+    if (!column.empty())
+        last_ = column.back();
 }
 
 double RunningSum::mean(std::size_t first, std::size_t last) const {
@@ -178,7 +181,8 @@ double nice_step(double range, int count) {
     return 10 * power;
 }
 
-// --- Files ------------------------------------------------------------------------------------------------------------
+// --- Files
+// ------------------------------------------------------------------------------------------------------------
 
 namespace {
 
@@ -266,14 +270,16 @@ void svg_grid(std::string& svg, const Frame& f) {
     for (int i = 0; i < 20; ++i) {
         const double v = (std::ceil(d.x_min / dx) + i) * dx;
         if (v <= d.x_max)
-            svg += fmt::format("<path d='M{0:.1f} 60V370' class='g'/><text x='{0:.1f}' y='388' text-anchor='middle'>{1:g}</text>\n",
-                               f.x(v), v);
+            svg += fmt::format(
+                "<path d='M{0:.1f} 60V370' class='g'/><text x='{0:.1f}' y='388' text-anchor='middle'>{1:g}</text>\n",
+                f.x(v), v);
     }
     for (int i = 0; i < 20; ++i) {
         const double v = (std::ceil(d.y_min / dy) + i) * dy;
         if (v <= d.y_max)
-            svg += fmt::format("<path d='M70 {0:.1f}H880' class='g'/><text x='64' y='{2:.1f}' text-anchor='end'>{1:.6g}</text>\n",
-                               f.y(v), std::abs(v) < dy * 1e-9 ? 0.0 : v, f.y(v) + 4);
+            svg += fmt::format(
+                "<path d='M70 {0:.1f}H880' class='g'/><text x='64' y='{2:.1f}' text-anchor='end'>{1:.6g}</text>\n",
+                f.y(v), std::abs(v) < dy * 1e-9 ? 0.0 : v, f.y(v) + 4);
     }
 }
 
@@ -284,16 +290,19 @@ std::string to_svg(const Drawing& drawing) {
         return {};
     const Frame frame{drawing};
     std::string svg =
-        "<svg xmlns='http://www.w3.org/2000/svg' width='900' height='420' viewBox='0 0 900 420' font-family='sans-serif' "
+        "<svg xmlns='http://www.w3.org/2000/svg' width='900' height='420' viewBox='0 0 900 420' "
+        "font-family='sans-serif' "
         "font-size='12'>\n<style>.g{stroke:#ddd;fill:none}.l{fill:none;stroke-width:1.6}</style>\n"
-        "<rect width='900' height='420' fill='white'/>\n<clipPath id='c'><rect x='70' y='60' width='810' height='310'/></clipPath>\n";
+        "<rect width='900' height='420' fill='white'/>\n<clipPath id='c'><rect x='70' y='60' width='810' "
+        "height='310'/></clipPath>\n";
     svg += fmt::format("<text x='70' y='24' font-size='15' font-weight='bold'>{}</text>\n", escaped(drawing.title));
     svg_grid(svg, frame);
     svg += fmt::format("<text x='880' y='408' text-anchor='end'>{}</text>\n", escaped(drawing.x_name));
     double legend = 70;
     for (const Drawing::Line& line : drawing.lines) {
-        svg += fmt::format("<rect x='{:.0f}' y='38' width='10' height='10' fill='{}'/><text x='{:.0f}' y='47'>{}</text>\n", legend,
-                           line.color, legend + 14, escaped(line.name));
+        svg +=
+            fmt::format("<rect x='{:.0f}' y='38' width='10' height='10' fill='{}'/><text x='{:.0f}' y='47'>{}</text>\n",
+                        legend, line.color, legend + 14, escaped(line.name));
         // Han characters are three bytes and about twice as wide as Latin ones: bytes are a fair guess for both.
         legend += 30 + 6.5 * static_cast<double>(line.name.size());
         for_each_part(line.points.y, [&](std::size_t first, std::size_t count) {

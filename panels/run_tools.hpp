@@ -1,4 +1,5 @@
-// What the panels about training share: which run is meant, what may be done with it, commands under way, the value of a knob.
+// What the panels about training share: which run is meant, what may be done with it, commands under way, the value of
+// a knob.
 #pragma once
 
 #include <optional>
@@ -28,12 +29,13 @@ std::optional<double> knob_value(const client::TrainingRun& run, const std::stri
 /// A number of the run's configuration ("train", "evaluate_every"), wherever the manifest keeps it.
 std::optional<double> config_number(const nlohmann::json& manifest, const char* section, const char* name);
 
-/// The presets' and manifests' configuration may be flat or in sections "model" and "train": the value of `name`, or null.
+/// The presets' and manifests' configuration may be flat or in sections "model" and "train": the value of `name`, or
+/// null.
 const nlohmann::json* config_value(const nlohmann::json& config, const char* section, const char* name);
 
 /// Commands that were sent and not yet answered.
 class Pending {
-   public:
+ public:
     void add(client::CommandId id) { ids_.push_back(id); }
     bool empty() const { return ids_.empty(); }
     /// Calls f(const CommandResult&) for each that has been answered, and forgets it.
@@ -50,7 +52,7 @@ class Pending {
         }
     }
 
-   private:
+ private:
     std::vector<client::CommandId> ids_;
 };
 

@@ -1,9 +1,8 @@
 #include "panels/runs.hpp"
 
-#include <imgui_stdlib.h>
-
 #include <algorithm>
 #include <cmath>
+#include <imgui_stdlib.h>
 
 #include "panels/panels.hpp"
 #include "panels/ui/widgets.hpp"
@@ -26,10 +25,14 @@ struct Field {
     double low, high;
 };
 constexpr Field kFields[] = {
-    {"train", "steps", true, 1, 10'000'000},        {"train", "seed", true, 0, 4'294'967'295.0},
-    {"train", "learning_rate", false, 0, 1},        {"train", "batch", true, 1, 4096},
-    {"train", "balance_coefficient", false, 0, 10}, {"train", "z_coefficient", false, 0, 10},
-    {"model", "layers", true, 1, 128},              {"model", "experts", true, 1, 1024},
+    {"train", "steps", true, 1, 10'000'000},
+    {"train", "seed", true, 0, 4'294'967'295.0},
+    {"train", "learning_rate", false, 0, 1},
+    {"train", "batch", true, 1, 4096},
+    {"train", "balance_coefficient", false, 0, 10},
+    {"train", "z_coefficient", false, 0, 10},
+    {"model", "layers", true, 1, 128},
+    {"model", "experts", true, 1, 1024},
     {"model", "experts_per_token", true, 1, 64},
 };
 
@@ -75,26 +78,27 @@ json* find(json& config, const Field& field) {
 }
 
 /// One line of a list: state, name, and at the right end a dim number. True when clicked.
-bool row(const Context& ctx, const char* id, RunState state, const std::string& name, const std::string& right, bool chosen) {
+bool row(const Context& ctx, const char* id, RunState state, const std::string& name, const std::string& right,
+         bool chosen) {
     const ImVec2 start = ImGui::GetCursorScreenPos();
     const float width = ImGui::GetContentRegionAvail().x, height = ImGui::GetTextLineHeight() + 0.3f * ctx.em;
     const bool clicked = ImGui::Selectable(id, chosen, ImGuiSelectableFlags_AllowOverlap, {width, height});
-    const ImVec2 next = ImGui::GetCursorScreenPos();
     ImDrawList& draw = *ImGui::GetWindowDrawList();
     const float y = start.y + 0.15f * ctx.em, text_x = start.x + 1.5f * ctx.em;
-    const float right_width = ImGui::CalcTextSize(right.c_str()).x, right_x = start.x + width - right_width - 0.2f * ctx.em;
+    const float right_width = ImGui::CalcTextSize(right.c_str()).x,
+                right_x = start.x + width - right_width - 0.2f * ctx.em;
     draw.AddText({start.x + 0.2f * ctx.em, y}, ImGui::GetColorU32(state_color(ctx.theme, state)), state_icon(state));
     draw.PushClipRect({text_x, start.y}, {right_x - 0.4f * ctx.em, start.y + height}, true);
     draw.AddText({text_x, y}, ImGui::GetColorU32(ctx.theme.text), name.c_str());
     draw.PopClipRect();
     draw.AddText({right_x, y}, ImGui::GetColorU32(ctx.theme.text_dim), right.c_str());
-    ImGui::SetCursorScreenPos(next);
     return clicked;
 }
 
 }  // namespace
 
-// --- Lists ----------------------------------------------------------------------------------------------------------------
+// --- Lists
+// ----------------------------------------------------------------------------------------------------------------
 
 void RunsPanel::draw_training_menu(Context& ctx, const TrainingRun& run) {
     if (!ImGui::BeginPopupContextItem("menu"))
@@ -111,7 +115,8 @@ void RunsPanel::draw_training_menu(Context& ctx, const TrainingRun& run) {
     item("training.run.stop", "train.stop", alive(run));
     item("training.run.checkpoint", "train.checkpoint", alive(run));
     item("training.run.continue", "train.continue",
-         run.last_checkpoint > 0 && (run.state == RunState::interrupted || run.state == RunState::stopped || run.state == RunState::failed));
+         run.last_checkpoint > 0 &&
+             (run.state == RunState::interrupted || run.state == RunState::stopped || run.state == RunState::failed));
     ImGui::Separator();
     if (ImGui::MenuItem(ctx.text.label("runs.copy_manifest")))
         ImGui::SetClipboardText(run.manifest.dump(2, ' ', false, json::error_handler_t::replace).c_str());
@@ -121,7 +126,8 @@ void RunsPanel::draw_training_menu(Context& ctx, const TrainingRun& run) {
 void RunsPanel::draw_training_row(Context& ctx, const TrainingRun& run, bool chosen) {
     std::string right;
     if (!run.step.empty())
-        right = ctx.text.format("runs.row", {{"step", ctx.text.number(static_cast<std::uint64_t>(run.step.back()))}, {"loss", ctx.text.number(run.loss.back(), 3)}});
+        right = ctx.text.format("runs.row", {{"step", ctx.text.number(static_cast<std::uint64_t>(run.step.back()))},
+                                             {"loss", ctx.text.number(run.loss.back(), 3)}});
     ImGui::PushID(static_cast<int>(run.id));
     const std::string id = "###run" + std::to_string(run.id);
     if (row(ctx, id.c_str(), run.state, run.name, right, chosen)) {
@@ -130,9 +136,13 @@ void RunsPanel::draw_training_row(Context& ctx, const TrainingRun& run, bool cho
         ctx.selection.follow = true;
         ctx.selection.step_min = 0;
     }
-    std::string hint = run.name + "\n" + ctx.text(ui::state_key(run.state)) + "\n" +
-                       ctx.text.format("training.progress", {{"step", ctx.text.number(static_cast<std::uint64_t>(run.step.empty() ? 0 : run.step.back()))},
-                                                             {"planned", ctx.text.number(run.planned_steps)}});
+    std::string hint =
+        run.name + "\n" + ctx.text(ui::state_key(run.state)) + "\n" +
+        ctx.text.format("training.progress",
+                        {{"step", ctx.text.number(static_cast<std::uint64_t>(run.step.empty() ? 0 : run.step.back()))},
+                         {"planned", ctx.text.number(run.planned_steps)}});
+    if (!run.loss.empty())
+        hint += "\n" + ctx.text.format("runs.loss", {{"loss", ctx.text.number(run.loss.back(), 5)}});
     if (!run.message.empty())
         hint += "\n" + run.message;
     ui::tooltip(hint);
@@ -156,12 +166,16 @@ void RunsPanel::draw_others(Context& ctx) {
         for (auto entry = probes.rbegin(); entry != probes.rend(); ++entry) {
             const client::ProbeRun& run = *entry->second;
             const std::string id = "###probe" + std::to_string(run.id);
-            const std::string right = ctx.text.format("runs.draws", {{"done", ctx.text.number(std::uint64_t{run.draws.size()})}, {"planned", ctx.text.number(std::uint64_t{run.planned})}});
-            if (row(ctx, id.c_str(), run.state, run.name.empty() ? run.set : run.name, right, ctx.selection.probe_run == run.id)) {
+            const std::string right =
+                ctx.text.format("runs.draws", {{"done", ctx.text.number(std::uint64_t{run.draws.size()})},
+                                               {"planned", ctx.text.number(std::uint64_t{run.planned})}});
+            if (row(ctx, id.c_str(), run.state, run.name.empty() ? run.set : run.name, right,
+                    ctx.selection.probe_run == run.id)) {
                 ctx.selection.probe_run = run.id;
                 ctx.run("view.layout_probe");
             }
-            ui::tooltip(std::string(ctx.text(ui::state_key(run.state))) + (run.message.empty() ? "" : "\n" + run.message));
+            ui::tooltip(std::string(ctx.text(ui::state_key(run.state))) +
+                        (run.message.empty() ? "" : "\n" + run.message));
         }
     }
     if (answers.empty())
@@ -177,14 +191,18 @@ void RunsPanel::draw_others(Context& ctx) {
         for (int i = clipper.DisplayStart; i < clipper.DisplayEnd; ++i) {
             const client::Generation& answer = *newest[static_cast<std::size_t>(i)];
             const std::string id = "###answer" + std::to_string(answer.id);
-            if (row(ctx, id.c_str(), answer.state, answer.model, ctx.text.format("runs.tokens", {{"tokens", ctx.text.number(std::uint64_t{answer.tokens.size()})}}), false))
+            if (row(ctx, id.c_str(), answer.state, answer.model,
+                    ctx.text.format("runs.tokens", {{"tokens", ctx.text.number(std::uint64_t{answer.tokens.size()})}}),
+                    false))
                 ctx.run("view.layout_compare");
-            ui::tooltip(std::string(ctx.text(ui::state_key(answer.state))) + (answer.message.empty() ? "" : "\n" + answer.message));
+            ui::tooltip(std::string(ctx.text(ui::state_key(answer.state))) +
+                        (answer.message.empty() ? "" : "\n" + answer.message));
         }
     }
 }
 
-// --- The form -------------------------------------------------------------------------------------------------------------
+// --- The form
+// -------------------------------------------------------------------------------------------------------------
 
 void RunsPanel::choose_preset(Context& ctx, const std::string& name) {
     const json& chosen = preset(ctx.snapshot, name);
@@ -198,13 +216,16 @@ void RunsPanel::choose_preset(Context& ctx, const std::string& name) {
 void RunsPanel::draw_presets(Context& ctx) {
     const json none = json::array();
     const json& catalogue = ctx.snapshot.catalogue;
-    const json& presets = catalogue.is_object() && catalogue.contains("presets") && catalogue["presets"].is_array() ? catalogue["presets"] : none;
+    const json& presets = catalogue.is_object() && catalogue.contains("presets") && catalogue["presets"].is_array()
+                              ? catalogue["presets"]
+                              : none;
     if (form_.preset.empty() && !presets.empty() && presets[0].is_object())
         choose_preset(ctx, preset(ctx.snapshot, "workshop").is_object() ? "workshop" : presets[0].value("name", ""));
     if (!ImGui::BeginCombo(ctx.text.label("runs.preset"), form_.preset.c_str()))
         return;
     for (const json& one : presets) {
-        const std::string name = one.is_object() && one.contains("name") && one["name"].is_string() ? one["name"].get<std::string>() : "";
+        const std::string name =
+            one.is_object() && one.contains("name") && one["name"].is_string() ? one["name"].get<std::string>() : "";
         if (!name.empty() && ImGui::Selectable(name.c_str(), name == form_.preset))
             choose_preset(ctx, name);
     }
@@ -230,7 +251,8 @@ bool RunsPanel::draw_fields(Context& ctx) {
         }
         changed |= ImGui::IsItemDeactivatedAfterEdit();
         ui::tooltip(ctx.text(key + ".help") + std::string("\n") +
-                    ctx.text.format("runs.range", {{"low", ctx.text.number(field.low)}, {"high", ctx.text.number(field.high, 7)}}));
+                    ctx.text.format("runs.range",
+                                    {{"low", ctx.text.number(field.low)}, {"high", ctx.text.number(field.high, 7)}}));
     }
     return changed;
 }
@@ -244,17 +266,23 @@ void RunsPanel::draw_plan(Context& ctx) {
         const auto found = form_.plan.find(key);
         return found != form_.plan.end() && found->is_number() ? found->get<double>() : 0.0;
     };
-    ui::property(ctx, ctx.text("runs.plan.total"), short_number(ctx.text, number("parameters_total")), ctx.text("runs.plan.total.help"));
-    ui::property(ctx, ctx.text("runs.plan.active"), short_number(ctx.text, number("parameters_active")), ctx.text("runs.plan.active.help"));
-    ui::property(ctx, ctx.text("runs.plan.memory"), ui::bytes_text(ctx.text, static_cast<std::uint64_t>(std::max(0.0, number("memory_bytes")))), ctx.text("runs.plan.memory.help"));
-    ui::property(ctx, ctx.text("runs.plan.flops"), short_number(ctx.text, number("flops_per_token")), ctx.text("runs.plan.flops.help"));
+    ui::property(ctx, ctx.text("runs.plan.total"), short_number(ctx.text, number("parameters_total")),
+                 ctx.text("runs.plan.total.help"));
+    ui::property(ctx, ctx.text("runs.plan.active"), short_number(ctx.text, number("parameters_active")),
+                 ctx.text("runs.plan.active.help"));
+    ui::property(ctx, ctx.text("runs.plan.memory"),
+                 ui::bytes_text(ctx.text, static_cast<std::uint64_t>(std::max(0.0, number("memory_bytes")))),
+                 ctx.text("runs.plan.memory.help"));
+    ui::property(ctx, ctx.text("runs.plan.flops"), short_number(ctx.text, number("flops_per_token")),
+                 ctx.text("runs.plan.flops.help"));
     ui::end_properties();
 }
 
 void RunsPanel::collect(Context& ctx) {
     const auto answered = [&](client::CommandId& id) -> const client::CommandResult* {
         const auto found = ctx.snapshot.results.find(id);
-        if (id == 0 || found == ctx.snapshot.results.end() || found->second.state == client::CommandResult::State::pending)
+        if (id == 0 || found == ctx.snapshot.results.end() ||
+            found->second.state == client::CommandResult::State::pending)
             return nullptr;
         id = 0;
         return &found->second;
@@ -295,7 +323,8 @@ void RunsPanel::draw_form(Context& ctx) {
         return;
     const ImVec2 centre = ImGui::GetMainViewport()->GetCenter();
     ImGui::SetNextWindowPos(centre, ImGuiCond_Appearing, {0.5f, 0.5f});
-    constexpr ImGuiWindowFlags flags = ImGuiWindowFlags_AlwaysAutoResize | ImGuiWindowFlags_NoDocking | ImGuiWindowFlags_NoSavedSettings | ImGuiWindowFlags_NoCollapse;
+    constexpr ImGuiWindowFlags flags = ImGuiWindowFlags_AlwaysAutoResize | ImGuiWindowFlags_NoDocking |
+                                       ImGuiWindowFlags_NoSavedSettings | ImGuiWindowFlags_NoCollapse;
     if (ImGui::Begin(ctx.text.label("runs.form"), &form_.open, flags)) {
         ui::text_wrapped(ctx.text("runs.form.about"), ctx.theme.text_dim, 26 * ctx.em);
         ImGui::PushItemWidth(11 * ctx.em);
@@ -322,7 +351,8 @@ void RunsPanel::draw_form(Context& ctx) {
     ImGui::End();
 }
 
-// --- The panel ------------------------------------------------------------------------------------------------------------
+// --- The panel
+// ------------------------------------------------------------------------------------------------------------
 
 bool RunsPanel::act(const std::string& action, Context&) {
     if (action != "runs.new")

@@ -11,19 +11,19 @@
 namespace moescope::panels {
 
 class RunsPanel final : public ui::Panel {
-   public:
+ public:
     const char* key() const override { return "runs"; }
     void draw(ui::Context& ctx) override;
     /// runs.new opens the form.
     bool act(const std::string& action, ui::Context& ctx) override;
 
-   private:
+ private:
     /// What a person has filled in; `config` is the preset's configuration with the changed fields.
     struct Form {
         bool open = false;
         std::string preset, name, error;
         nlohmann::json config;
-        nlohmann::json plan;          ///< of `config`, as the node computed it
+        nlohmann::json plan;  ///< of `config`, as the node computed it
         client::CommandId planning = 0, starting = 0;
     };
 

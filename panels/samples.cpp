@@ -13,7 +13,8 @@ constexpr std::size_t kPage = 20;
 
 void draw_sample(const Context& ctx, const client::TextSample& sample) {
     const bool chinese = sample.language == "zh";
-    ui::text_colored(chinese ? ctx.theme.chinese : ctx.theme.english, ctx.text(chinese ? "load.mode.chinese" : "load.mode.english"));
+    ui::text_colored(chinese ? ctx.theme.chinese : ctx.theme.english,
+                     ctx.text(chinese ? "load.mode.chinese" : "load.mode.english"));
     ImGui::SameLine(0, 0.6f * ctx.em);
     ui::text_dim(ctx, ctx.text.format("training.step", {{"step", ctx.text.number(sample.step)}}));
     if (!sample.prompt.empty())
@@ -41,12 +42,16 @@ void SampleList::draw(Context& ctx, const client::TrainingRun& run) {
     run_ = run.id;
     if (run.samples.empty()) {
         const std::optional<double> every = config_number(run.manifest, "train", "sample_every");
-        ui::text_wrapped(every ? ctx.text.format("samples.waiting", {{"steps", ctx.text.number(static_cast<std::uint64_t>(*every))}})
-                               : std::string(ctx.text("samples.empty")),
-                         ctx.theme.text_dim);
+        ui::text_wrapped(
+            every ? ctx.text.format("samples.waiting", {{"steps", ctx.text.number(static_cast<std::uint64_t>(*every))}})
+                  : std::string(ctx.text("samples.empty")),
+            ctx.theme.text_dim);
         return;
     }
-    ui::segmented(ctx, "samples.filter", {ctx.text.label("samples.both"), ctx.text.label("load.mode.english"), ctx.text.label("load.mode.chinese")}, filter_);
+    ui::segmented(
+        ctx, "samples.filter",
+        {ctx.text.label("samples.both"), ctx.text.label("load.mode.english"), ctx.text.label("load.mode.chinese")},
+        filter_);
     std::size_t drawn = 0;
     for (std::size_t i = run.samples.size(); i > 0 && drawn < shown_; --i) {
         const client::TextSample& sample = run.samples[i - 1];

@@ -12,10 +12,10 @@ namespace moescope::panels {
 
 /// The list itself, as a part of a panel.
 class SampleList {
-   public:
+ public:
     void draw(ui::Context& ctx, const client::TrainingRun& run);
 
-   private:
+ private:
     enum Filter { kBoth, kEnglish, kChinese };
     std::uint32_t run_ = 0;
     std::size_t shown_ = 0;  ///< samples drawn; the rest behind a button
@@ -23,11 +23,11 @@ class SampleList {
 };
 
 class SamplesPanel final : public ui::Panel {
-   public:
+ public:
     const char* key() const override { return "samples"; }
     void draw(ui::Context& ctx) override;
 
-   private:
+ private:
     SampleList list_;
 };
 

@@ -1,9 +1,8 @@
 #include "panels/step_plot.hpp"
 
-#include <implot.h>
-
 #include <algorithm>
 #include <cmath>
+#include <implot.h>
 #include <limits>
 
 #include "panels/ui/widgets.hpp"
@@ -37,6 +36,18 @@ int format_tick(double value, char* buffer, int size, void* user) {
 ImVec4 with_alpha(ImVec4 color, float alpha) {
     color.w *= alpha;
     return color;
+}
+
+/// The unit of the step axis, inside the plot's lower left corner, where curves that fall or start at zero leave room,
+/// on a ground that keeps it readable over the others.
+void draw_axis_name(const Context& ctx, ImVec2 corner, ImVec2 extent) {
+    const char* name = ctx.text("training.axis.step");
+    const ImVec2 size = ImGui::CalcTextSize(name);
+    const ImVec2 at{corner.x + 0.3f * ctx.em, corner.y + extent.y - size.y - 0.1f * ctx.em};
+    ImDrawList& draw = *ImGui::GetWindowDrawList();
+    draw.AddRectFilled({at.x - 0.2f * ctx.em, at.y}, {at.x + size.x + 0.2f * ctx.em, at.y + size.y},
+                       ImGui::GetColorU32(with_alpha(ctx.theme.panel, 0.7f)), 0.2f * ctx.em);
+    draw.AddText(at, ImGui::GetColorU32(ctx.theme.text_dim), name);
 }
 
 /// "#rrggbb"
@@ -76,7 +87,8 @@ void follow_steps(ui::Selection& selection, const TrainingRun& run) {
     selection.step_min = selection.step_max - width;
 }
 
-// --- Title and legend -------------------------------------------------------------------------------------------------
+// --- Title and legend
+// -------------------------------------------------------------------------------------------------
 
 float StepPlot::draw_title(const Context& ctx, const StepPlotSpec& spec, float width) {
     const ImVec2 start = ImGui::GetCursorScreenPos();
@@ -117,14 +129,19 @@ float StepPlot::draw_title(const Context& ctx, const StepPlotSpec& spec, float w
             draw.AddRect(corner, {corner.x + box, corner.y + box}, color, 2);
         else
             draw.AddRectFilled(corner, {corner.x + box, corner.y + box}, color, 2);
-        draw.AddText({x + box + 0.3f * ctx.em, y}, ImGui::GetColorU32(off ? with_alpha(ctx.theme.text_dim, 0.6f) : hovered ? ctx.theme.text : ctx.theme.text_dim), name);
+        draw.AddText({x + box + 0.3f * ctx.em, y},
+                     ImGui::GetColorU32(off       ? with_alpha(ctx.theme.text_dim, 0.6f)
+                                        : hovered ? ctx.theme.text
+                                                  : ctx.theme.text_dim),
+                     name);
         x += needed + space;
     }
     ImGui::SetCursorScreenPos({start.x, y + line});
     return y + line - start.y;
 }
 
-// --- Data -> shapes ---------------------------------------------------------------------------------------------------
+// --- Data -> shapes
+// ---------------------------------------------------------------------------------------------------
 
 void StepPlot::refresh(const StepPlotSpec& spec, const Key& key) {
     if (key == key_ && shapes_.size() == spec.curves.size())
@@ -151,7 +168,11 @@ void StepPlot::refresh(const StepPlotSpec& spec, const Key& key) {
         }
         switch (curve.style) {
             case Curve::Style::smoothed:
-                shape.band = band(buckets, *curve.x, *curve.y, curve.scale);
+                // Where each step has its own pixel the single values are a line; else a band of their extremes.
+                if (buckets.size() * 3 > 2 * (buckets.empty() ? 0 : buckets.back().last - buckets.front().first))
+                    shape.low = extremes(buckets, *curve.x, *curve.y, curve.scale);
+                else
+                    shape.band = band(buckets, *curve.x, *curve.y, curve.scale);
                 shape.points = means(buckets, *curve.x, *curve.sum, key.window, curve.scale);
                 break;
             case Curve::Style::stacked:
@@ -177,7 +198,8 @@ StepPlot::Range StepPlot::range_of(const StepPlotSpec& spec, bool right) const {
     for (std::size_t i = 0; i < spec.curves.size(); ++i) {
         if (spec.curves[i].right != right)
             continue;
-        for (const auto* values : {&shapes_[i].points.y, &shapes_[i].band.low, &shapes_[i].band.high})
+        for (const auto* values :
+             {&shapes_[i].points.y, &shapes_[i].low.y, &shapes_[i].band.low, &shapes_[i].band.high})
             for (const double value : *values)
                 all.add(value);
     }
@@ -191,7 +213,8 @@ StepPlot::Range StepPlot::range_of(const StepPlotSpec& spec, bool right) const {
     return {spec.from_zero ? 0 : all.min - room, all.max + room};
 }
 
-// --- Drawing ----------------------------------------------------------------------------------------------------------
+// --- Drawing
+// ----------------------------------------------------------------------------------------------------------
 
 void StepPlot::draw_curve(const Context& ctx, const Curve& curve, const Shape& shape) const {
     using Style = Curve::Style;
@@ -201,14 +224,21 @@ void StepPlot::draw_curve(const Context& ctx, const Curve& curve, const Shape& s
     fill.FillColor = with_alpha(curve.color, curve.style == Style::stacked ? 0.75f : 0.25f);
     fill.LineColor = fill.FillColor;
     const auto count = [](std::size_t n) { return static_cast<int>(n); };
-    if (curve.style == Style::smoothed)
+    if (curve.style == Style::smoothed) {
         for_each_part(shape.band.low, [&](std::size_t first, std::size_t n) {
             const Band& b = shape.band;
             ImPlot::PlotShaded("##band", &b.x[first], &b.low[first], &b.high[first], count(n), fill);
         });
+        ImPlotSpec single;
+        single.LineColor = with_alpha(curve.color, 0.4f);
+        single.LineWeight = std::max(1.0f, ctx.em / 16);
+        if (!shape.low.x.empty())
+            ImPlot::PlotLine("##single", shape.low.x.data(), shape.low.y.data(), count(shape.low.x.size()), single);
+    }
     if (curve.style == Style::stacked) {
         for_each_part(shape.points.y, [&](std::size_t first, std::size_t n) {
-            ImPlot::PlotShaded("##part", &shape.points.x[first], &shape.low.y[first], &shape.points.y[first], count(n), fill);
+            ImPlot::PlotShaded("##part", &shape.points.x[first], &shape.low.y[first], &shape.points.y[first], count(n),
+                               fill);
         });
     } else {
         ImPlotSpec line;
@@ -228,7 +258,11 @@ void StepPlot::draw_curve(const Context& ctx, const Curve& curve, const Shape& s
 void StepPlot::draw_tooltip(const Context& ctx, const StepPlotSpec& spec, double step) const {
     if (!ImGui::BeginTooltip())
         return;
-    ImGui::TextUnformatted(ctx.text.format("training.step", {{"step", ctx.text.number(static_cast<std::uint64_t>(std::max(0.0, std::round(step))))}}).c_str());
+    ImGui::TextUnformatted(
+        ctx.text
+            .format("training.step",
+                    {{"step", ctx.text.number(static_cast<std::uint64_t>(std::max(0.0, std::round(step))))}})
+            .c_str());
     if (ImGui::BeginTable("values", 3, ImGuiTableFlags_SizingFixedFit)) {
         for (const Curve& curve : spec.curves) {
             if (hidden(curve) || (curve.y != nullptr && curve.y->empty()))
@@ -248,7 +282,9 @@ void StepPlot::draw_tooltip(const Context& ctx, const StepPlotSpec& spec, double
             std::string unit = curve.unit_key == nullptr ? "" : ctx.text(curve.unit_key);
             // A value that was measured at another step says at which.
             if (curve.style == Curve::Style::points)
-                unit += " " + ctx.text.format("training.at_step", {{"step", ctx.text.number(static_cast<std::uint64_t>(std::max(0.0, at)))}});
+                unit +=
+                    " " + ctx.text.format("training.at_step",
+                                          {{"step", ctx.text.number(static_cast<std::uint64_t>(std::max(0.0, at)))}});
             ui::text_dim(ctx, unit);
         }
         ImGui::EndTable();
@@ -293,17 +329,19 @@ void StepPlot::draw(Context& ctx, const TrainingRun& run, const StepPlotSpec& sp
     ImPlotInputMap& input = ImPlot::GetInputMap();
     const ImGuiMouseButton fit = input.Fit;
     input.Fit = ImGuiMouseButton_COUNT - 1;
-    ImPlot::PushStyleVar(ImPlotStyleVar_PlotPadding, ImVec2(0.15f * ctx.em, 0.25f * ctx.em));
+    ImPlot::PushStyleVar(ImPlotStyleVar_PlotPadding, ImVec2(0.5f * ctx.em, 0.25f * ctx.em));
     ImPlot::PushStyleVar(ImPlotStyleVar_PlotMinSize, ImVec2(4 * ctx.em, 2 * ctx.em));
-    constexpr ImPlotFlags flags = ImPlotFlags_NoTitle | ImPlotFlags_NoLegend | ImPlotFlags_NoMenus | ImPlotFlags_NoBoxSelect |
-                                  ImPlotFlags_NoMouseText;
+    constexpr ImPlotFlags flags = ImPlotFlags_NoTitle | ImPlotFlags_NoLegend | ImPlotFlags_NoMenus |
+                                  ImPlotFlags_NoBoxSelect | ImPlotFlags_NoMouseText;
     if (ImPlot::BeginPlot("##plot", size, flags)) {
-        constexpr ImPlotAxisFlags axis = ImPlotAxisFlags_NoMenus | ImPlotAxisFlags_NoSideSwitch | ImPlotAxisFlags_NoHighlight;
+        constexpr ImPlotAxisFlags axis =
+            ImPlotAxisFlags_NoMenus | ImPlotAxisFlags_NoSideSwitch | ImPlotAxisFlags_NoHighlight;
         const double before_min = selection.step_min, before_max = selection.step_max;
         auto* language = const_cast<ui::Language*>(&ctx.text);
         ImPlot::SetupAxis(ImAxis_X1, nullptr, axis);
         ImPlot::SetupAxisLinks(ImAxis_X1, &selection.step_min, &selection.step_max);
-        ImPlot::SetupAxisLimitsConstraints(ImAxis_X1, 0, std::max({100.0, newest_step(run) * 1.5, static_cast<double>(run.planned_steps)}));
+        ImPlot::SetupAxisLimitsConstraints(
+            ImAxis_X1, 0, std::max({100.0, newest_step(run) * 1.5, static_cast<double>(run.planned_steps)}));
         ImPlot::SetupAxisZoomConstraints(ImAxis_X1, kFewestSteps, kInfinity);
         ImPlot::SetupAxisFormat(ImAxis_X1, format_tick, language);
         ImPlot::SetupAxis(ImAxis_Y1, nullptr, axis);
@@ -320,16 +358,14 @@ void StepPlot::draw(Context& ctx, const TrainingRun& run, const StepPlotSpec& sp
         draw_inside(ctx, run, spec);
         const bool hovered = ImPlot::IsPlotHovered();
         const ImVec2 low = ImPlot::GetPlotPos(), extent = ImPlot::GetPlotSize();
-        const char* axis_name = ctx.text("training.axis.step");
-        const ImVec2 name_size = ImGui::CalcTextSize(axis_name);
-        ImGui::GetWindowDrawList()->AddText({low.x + extent.x - name_size.x - 0.3f * ctx.em, low.y + extent.y - name_size.y - 0.1f * ctx.em},
-                                            ImGui::GetColorU32(ctx.theme.text_dim), axis_name);
+        draw_axis_name(ctx, low, extent);
         ImPlot::EndPlot();
         if (selection.step_min != before_min || selection.step_max != before_max)
             selection.follow = selection.step_max >= newest_step(run);
         if (hovered && ImGui::IsMouseDoubleClicked(ImGuiMouseButton_Left))
             fit_steps(selection, run);
-        if (hovered && ImGui::IsMouseReleased(ImGuiMouseButton_Right) && ImGui::GetMouseDragDelta(ImGuiMouseButton_Right).x == 0)
+        if (hovered && ImGui::IsMouseReleased(ImGuiMouseButton_Right) &&
+            ImGui::GetMouseDragDelta(ImGuiMouseButton_Right).x == 0)
             ImGui::OpenPopup("menu");
     }
     ImPlot::PopStyleVar(2);
@@ -338,9 +374,11 @@ void StepPlot::draw(Context& ctx, const TrainingRun& run, const StepPlotSpec& sp
     ImGui::PopID();
 }
 
-// --- Context menu and files -------------------------------------------------------------------------------------------
+// --- Context menu and files
+// -------------------------------------------------------------------------------------------
 
-void StepPlot::draw_menu(Context& ctx, const TrainingRun& run, const StepPlotSpec& spec, std::size_t& window, ImVec2 min, ImVec2 max) {
+void StepPlot::draw_menu(Context& ctx, const TrainingRun& run, const StepPlotSpec& spec, std::size_t& window,
+                         ImVec2 min, ImVec2 max) {
     if (!ImGui::BeginPopup("menu"))
         return;
     if (ImGui::MenuItem(ctx.text.label("training.menu.fit")))
@@ -350,7 +388,9 @@ void StepPlot::draw_menu(Context& ctx, const TrainingRun& run, const StepPlotSpe
     if (std::any_of(spec.curves.begin(), spec.curves.end(), [](const Curve& curve) { return curve.sum != nullptr; })) {
         ImGui::Separator();
         for (const std::size_t steps : {std::size_t{1}, std::size_t{20}, std::size_t{100}, std::size_t{500}}) {
-            const std::string label = steps == 1 ? std::string(ctx.text("training.window.one")) : ctx.text.format("training.window", {{"steps", ctx.text.number(std::uint64_t{steps})}});
+            const std::string label =
+                steps == 1 ? std::string(ctx.text("training.window.one"))
+                           : ctx.text.format("training.window", {{"steps", ctx.text.number(std::uint64_t{steps})}});
             if (ImGui::MenuItem(label.c_str(), nullptr, window == steps))
                 window = steps;
             ui::tooltip(ctx.text("training.window.help"));
@@ -360,8 +400,9 @@ void StepPlot::draw_menu(Context& ctx, const TrainingRun& run, const StepPlotSpe
     const std::string name = run.name + "-" + file_part(spec.key);
     const auto save_text = [&](const char* ending, std::string bytes) {
         if (ctx.choose_save && ctx.save_file)
-            ctx.choose_save(ctx.text("training.menu.save"), name + ending,
-                            [save = ctx.save_file, bytes = std::move(bytes)](const std::string& path) { save(path, bytes); });
+            ctx.choose_save(
+                ctx.text("training.menu.save"), name + ending,
+                [save = ctx.save_file, bytes = std::move(bytes)](const std::string& path) { save(path, bytes); });
     };
     if (ImGui::MenuItem(ctx.text.label("training.menu.csv")))
         save_text(".csv", csv(ctx, spec));

@@ -1,9 +1,9 @@
-// One plot over training steps: title with unit and legend above, curves reduced to what its pixels can show, the marks of knobs and
-// checkpoints, the step line shared by all plots, exact values on hover, and a context menu that saves CSV, SVG and PNG.
+// One plot over training steps: title with unit and legend above, curves reduced to what its pixels can show, the marks
+// of knobs and checkpoints, the step line shared by all plots, exact values on hover, and a context menu that saves
+// CSV, SVG and PNG.
 #pragma once
 
 #include <imgui.h>
-
 #include <set>
 #include <string>
 #include <vector>
@@ -31,7 +31,7 @@ struct Curve {
     const char* unit_key = nullptr;   ///< language key, null for a number without a unit
     double scale = 1;                 ///< from the column's unit to the unit shown
     double level = 0;
-    bool right = false;               ///< on the right axis
+    bool right = false;  ///< on the right axis
 };
 
 struct StepPlotSpec {
@@ -50,16 +50,17 @@ void fit_steps(ui::Selection& selection, const client::TrainingRun& run);
 inline constexpr double kStepGap = 1;
 
 class StepPlot {
-   public:
+ public:
     /// `window`: steps in the running mean, chosen in the context menu. GUI thread, inside a window.
-    void draw(ui::Context& ctx, const client::TrainingRun& run, const StepPlotSpec& spec, std::size_t& window, ImVec2 size);
+    void draw(ui::Context& ctx, const client::TrainingRun& run, const StepPlotSpec& spec, std::size_t& window,
+              ImVec2 size);
 
-   private:
+ private:
     /// What is drawn of one curve; kept until its data, the range or the width changes.
     struct Shape {
         Band band;
         Points points;
-        Points low;  ///< stacked: lower edge
+        Points low;  ///< stacked: lower edge; smoothed: the single values where they have a pixel each
     };
     struct Key {
         std::uint32_t run = 0;
@@ -78,7 +79,8 @@ class StepPlot {
     void draw_curve(const ui::Context& ctx, const Curve& curve, const Shape& shape) const;
     void draw_inside(ui::Context& ctx, const client::TrainingRun& run, const StepPlotSpec& spec);
     void draw_tooltip(const ui::Context& ctx, const StepPlotSpec& spec, double step) const;
-    void draw_menu(ui::Context& ctx, const client::TrainingRun& run, const StepPlotSpec& spec, std::size_t& window, ImVec2 min, ImVec2 max);
+    void draw_menu(ui::Context& ctx, const client::TrainingRun& run, const StepPlotSpec& spec, std::size_t& window,
+                   ImVec2 min, ImVec2 max);
     std::string csv(const ui::Context& ctx, const StepPlotSpec& spec) const;
     std::string svg(const ui::Context& ctx, const client::TrainingRun& run, const StepPlotSpec& spec) const;
     bool hidden(const Curve& curve) const { return hidden_.count(curve.key) > 0; }

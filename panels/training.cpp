@@ -45,7 +45,8 @@ bool can_go_on(const TrainingRun& run) {
 
 }  // namespace
 
-// --- Actions ------------------------------------------------------------------------------------------------------------
+// --- Actions
+// ------------------------------------------------------------------------------------------------------------
 
 bool TrainingPanel::applies(std::string_view action, const Context& ctx) {
     if (!connected(ctx))
@@ -62,18 +63,21 @@ bool TrainingPanel::applies(std::string_view action, const Context& ctx) {
     return action == "run.continue" && can_go_on(*run) && !any_running(ctx);
 }
 
-// --- Header -------------------------------------------------------------------------------------------------------------
+// --- Header
+// -------------------------------------------------------------------------------------------------------------
 
 void TrainingPanel::draw_buttons(Context& ctx, const TrainingRun& run) {
     const bool paused = run.state == RunState::paused;
     std::vector<Button> buttons;
     if (alive(run))
-        buttons = {{"run.pause", paused ? "training.run.resume" : "training.run.pause", paused ? icon::play : icon::pause},
-                   {"run.step", "training.run.step", icon::step},
-                   {"run.stop", "training.run.stop", icon::stop},
-                   {"run.checkpoint", "training.run.checkpoint", icon::save}};
+        buttons = {
+            {"run.pause", paused ? "training.run.resume" : "training.run.pause", paused ? icon::play : icon::pause},
+            {"run.step", "training.run.step", icon::step},
+            {"run.stop", "training.run.stop", icon::stop},
+            {"run.checkpoint", "training.run.checkpoint", icon::save}};
     else
-        buttons = {{"run.start", "training.run.start", icon::play}, {"run.continue", "training.run.continue", icon::refresh}};
+        buttons = {{"run.start", "training.run.start", icon::play},
+                   {"run.continue", "training.run.continue", icon::refresh}};
     float width = -ImGui::GetStyle().ItemSpacing.x;
     std::vector<std::string> labels;
     for (const Button& button : buttons) {
@@ -104,9 +108,13 @@ void TrainingPanel::draw_header(Context& ctx, const TrainingRun& run) {
     ImGui::PopFont();
     ImGui::SameLine(0, ctx.em);
     const auto step = static_cast<std::uint64_t>(run.step.empty() ? 0 : run.step.back());
-    ImGui::TextUnformatted(ctx.text.format("training.progress", {{"step", ctx.text.number(step)}, {"planned", ctx.text.number(run.planned_steps)}}).c_str());
-    ui::tooltip(ctx.text.format("training.progress.help", {{"tokens", short_number(ctx.text, static_cast<double>(run.tokens_total))},
-                                                           {"checkpoint", ctx.text.number(run.last_checkpoint)}}));
+    ImGui::TextUnformatted(ctx.text
+                               .format("training.progress", {{"step", ctx.text.number(step)},
+                                                             {"planned", ctx.text.number(run.planned_steps)}})
+                               .c_str());
+    ui::tooltip(ctx.text.format("training.progress.help",
+                                {{"tokens", short_number(ctx.text, static_cast<double>(run.tokens_total))},
+                                 {"checkpoint", ctx.text.number(run.last_checkpoint)}}));
     ImGui::SameLine(0, ctx.em);
     ImGui::SetCursorPosY(ImGui::GetCursorPosY() + ImGui::GetStyle().FramePadding.y * 0.7f);
     ui::state_badge(ctx, run.state);
@@ -126,32 +134,33 @@ void TrainingPanel::draw_message(Context& ctx, const TrainingRun& run) {
     const std::string sentence = run.message.empty() ? ctx.text("training.interrupted") : run.message;
     const bool offer = applies("run.continue", ctx);
     const std::string repair = with_icon(ctx, icon::refresh, "training.repair");
-    if (ui::banner(ctx, run.state == RunState::failed ? ui::Tone::error : ui::Tone::warning, sentence, offer ? repair.c_str() : nullptr))
+    if (ui::banner(ctx, run.state == RunState::failed ? ui::Tone::error : ui::Tone::warning, sentence,
+                   offer ? repair.c_str() : nullptr))
         ctx.run("run.continue");
 }
 
 void TrainingPanel::draw_empty(Context& ctx) {
-    ImGui::BeginChild("empty", {0, ImGui::GetContentRegionAvail().y - 4 * ctx.em});
     if (connected(ctx))
         ui::empty_state(ctx, icon::chart, "training.empty", "training.run.start", "run.start");
     else
         ui::empty_state(ctx, icon::chart, "training.empty.offline");
-    ImGui::EndChild();
     const nlohmann::json& offered = preset(ctx.snapshot, kPreset);
     const auto plan = offered.is_object() ? offered.find("plan") : offered.end();
     if (!offered.is_object() || plan == offered.end() || !plan->is_object())
         return;
     const auto number = [&](const char* key) { return plan->value(key, 0.0); };
-    const std::string line = ctx.text.format(
-        "training.empty.plan", {{"total", short_number(ctx.text, number("parameters_total"))},
-                                {"active", short_number(ctx.text, number("parameters_active"))},
-                                {"memory", ui::bytes_text(ctx.text, static_cast<std::uint64_t>(number("memory_bytes")))}});
+    const std::string line =
+        ctx.text.format("training.empty.plan",
+                        {{"total", short_number(ctx.text, number("parameters_total"))},
+                         {"active", short_number(ctx.text, number("parameters_active"))},
+                         {"memory", ui::bytes_text(ctx.text, static_cast<std::uint64_t>(number("memory_bytes")))}});
     const float width = std::min(ImGui::CalcTextSize(line.c_str()).x, ImGui::GetContentRegionAvail().x);
     ImGui::SetCursorPosX(ImGui::GetCursorPosX() + (ImGui::GetContentRegionAvail().x - width) / 2);
     ui::text_wrapped(line, ctx.theme.text_dim, width + 1);
 }
 
-// --- Plots --------------------------------------------------------------------------------------------------------------
+// --- Plots
+// --------------------------------------------------------------------------------------------------------------
 
 void TrainingPanel::update_sums(const TrainingRun& run) {
     if (sums_run_ != run.id)
@@ -169,38 +178,66 @@ StepPlotSpec TrainingPanel::spec(const Context& ctx, const TrainingRun& run, Plo
     const auto color = [&](std::size_t i) { return theme.series_color(i); };
     switch (plot) {
         case kLoss:
-            return {"training.loss", "training.unit.nats", false, false,
-                    {{"training.curve.train", Style::smoothed, theme.accent, &run.step, &run.loss, &sums_.loss, "training.unit.nats"},
-                     {"training.curve.english", Style::points, theme.english, &run.evaluation_step, &run.evaluation_english, nullptr, "training.unit.nats"},
-                     {"training.curve.chinese", Style::points, theme.chinese, &run.evaluation_step, &run.evaluation_chinese, nullptr, "training.unit.nats"}}};
+            return {"training.loss",
+                    "training.unit.nats",
+                    false,
+                    false,
+                    {{"training.curve.train", Style::smoothed, theme.accent, &run.step, &run.loss, &sums_.loss,
+                      "training.unit.nats"},
+                     {"training.curve.english", Style::points, theme.english, &run.evaluation_step,
+                      &run.evaluation_english, nullptr, "training.unit.nats"},
+                     {"training.curve.chinese", Style::points, theme.chinese, &run.evaluation_step,
+                      &run.evaluation_chinese, nullptr, "training.unit.nats"}}};
         case kParts:
-            return {"training.parts", "training.unit.parts", false, true,
-                    {{"training.curve.cross_entropy", Style::line, color(4), &run.step, &run.cross_entropy, nullptr, "training.unit.nats"},
-                     {"training.curve.balance", Style::line, color(2), &run.step, &run.balance_loss, nullptr, nullptr, 1, 0, true},
-                     {"training.curve.z", Style::line, color(6), &run.step, &run.z_loss, nullptr, nullptr, 1, 0, true}}};
+            return {
+                "training.parts",
+                "training.unit.parts",
+                false,
+                true,
+                {{"training.curve.cross_entropy", Style::line, color(4), &run.step, &run.cross_entropy, nullptr,
+                  "training.unit.nats"},
+                 {"training.curve.balance", Style::line, color(2), &run.step, &run.balance_loss, nullptr, nullptr, 1, 0,
+                  true},
+                 {"training.curve.z", Style::line, color(6), &run.step, &run.z_loss, nullptr, nullptr, 1, 0, true}}};
         case kSpeed:
-            return {"training.speed", "training.unit.tokens_per_second", true, false,
-                    {{"training.curve.tokens_per_second", Style::smoothed, color(2), &run.step, &run.tokens_per_second, &sums_.tokens_per_second, "training.unit.tokens_per_second"}}};
+            return {"training.speed",
+                    "training.unit.tokens_per_second",
+                    true,
+                    false,
+                    {{"training.curve.tokens_per_second", Style::smoothed, color(2), &run.step, &run.tokens_per_second,
+                      &sums_.tokens_per_second, "training.unit.tokens_per_second"}}};
         case kTime: {
             StepPlotSpec result{"training.time", "training.unit.ms", true, false, {}};
             static constexpr std::array<const char*, protocol::kStepParts> kNames = {
-                "training.part.data", "training.part.embedding", "training.part.attention", "training.part.router",
-                "training.part.experts", "training.part.head", "training.part.optimizer", "training.part.other"};
+                "training.part.data",    "training.part.embedding", "training.part.attention", "training.part.router",
+                "training.part.experts", "training.part.head",      "training.part.optimizer", "training.part.other"};
             for (std::size_t part = 0; part < kNames.size(); ++part)
-                result.curves.push_back({kNames[part], Style::stacked, color(part), &run.step, &run.part_ms[part], &sums_.part_ms[part], "training.unit.ms"});
+                result.curves.push_back({kNames[part], Style::stacked, color(part), &run.step, &run.part_ms[part],
+                                         &sums_.part_ms[part], "training.unit.ms"});
             return result;
         }
         case kGradient:
-            return {"training.gradient", "training.unit.gradient", true, true,
-                    {{"training.curve.gradient_norm", Style::line, color(1), &run.step, &run.gradient_norm, nullptr, nullptr},
-                     {"training.curve.learning_rate", Style::line, color(0), &run.step, &run.learning_rate, nullptr, nullptr, 1, 0, true}}};
+            return {"training.gradient",
+                    "training.unit.gradient",
+                    true,
+                    true,
+                    {{"training.curve.gradient_norm", Style::line, color(1), &run.step, &run.gradient_norm, nullptr,
+                      nullptr},
+                     {"training.curve.learning_rate", Style::line, color(0), &run.step, &run.learning_rate, nullptr,
+                      nullptr, 1, 0, true}}};
         default: {
-            StepPlotSpec result{"training.memory", "training.unit.mib", true, false,
-                    {{"training.curve.memory_used", Style::line, color(4), &run.step, &run.memory_bytes, nullptr, "training.unit.mib", 1 / kMebibyte}}};
+            StepPlotSpec result{"training.memory",
+                                "training.unit.mib",
+                                true,
+                                false,
+                                {{"training.curve.memory_used", Style::line, color(4), &run.step, &run.memory_bytes,
+                                  nullptr, "training.unit.mib", 1 / kMebibyte}}};
             const auto plan = run.manifest.is_object() ? run.manifest.find("plan") : run.manifest.end();
-            if (run.manifest.is_object() && plan != run.manifest.end() && plan->is_object() && plan->value("memory_bytes", 0.0) > 0)
-                result.curves.push_back({"training.curve.memory_planned", Style::level, theme.warning, &run.step, nullptr, nullptr,
-                                         "training.unit.mib", 1 / kMebibyte, plan->value("memory_bytes", 0.0)});
+            if (run.manifest.is_object() && plan != run.manifest.end() && plan->is_object() &&
+                plan->value("memory_bytes", 0.0) > 0)
+                result.curves.push_back({"training.curve.memory_planned", Style::level, theme.warning, &run.step,
+                                         nullptr, nullptr, "training.unit.mib", 1 / kMebibyte,
+                                         plan->value("memory_bytes", 0.0)});
             return result;
         }
     }
@@ -238,10 +275,14 @@ void TrainingPanel::draw_beside(Context& ctx, const TrainingRun& run, ImVec2 roo
     // Two plots of a page above one another when there is the height, else one.
     const bool two = room.y > 21 * ctx.em;
     if (two) {
-        ui::segmented(ctx, "page", {ctx.text.label("training.tab.speed"), ctx.text.label("training.tab.optimizer"), ctx.text.label("training.tab.memory")}, page_);
+        ui::segmented(ctx, "page",
+                      {ctx.text.label("training.tab.speed"), ctx.text.label("training.tab.optimizer"),
+                       ctx.text.label("training.tab.memory")},
+                      page_);
         ImGui::SetCursorPosX(corner.x + wide + space);
         const float left = corner.y + room.y - ImGui::GetCursorPosY(), gap = 0.4f * ctx.em;
-        static constexpr std::array<std::array<Plot, 2>, 3> kPages = {{{kSpeed, kTime}, {kParts, kGradient}, {kMemory, kPlots}}};
+        static constexpr std::array<std::array<Plot, 2>, 3> kPages = {
+            {{kSpeed, kTime}, {kParts, kGradient}, {kMemory, kPlots}}};
         const auto& page = kPages[static_cast<std::size_t>(std::clamp(page_, 0, 2))];
         const bool single = page[1] == kPlots;
         const float height = single ? left : (left - gap) / 2;
@@ -255,10 +296,13 @@ void TrainingPanel::draw_beside(Context& ctx, const TrainingRun& run, ImVec2 roo
         static constexpr std::array<Plot, 5> kTabs = {kSpeed, kTime, kParts, kGradient, kMemory};
         const int before = tab_ = std::clamp(tab_, 0, 4);
         ui::segmented(ctx, "tab",
-                      {ctx.text.label("training.tab.tokens"), ctx.text.label("training.tab.time"), ctx.text.label("training.tab.parts"),
-                       ctx.text.label("training.tab.gradient"), ctx.text.label("training.tab.memory")}, tab_);
+                      {ctx.text.label("training.tab.tokens"), ctx.text.label("training.tab.time"),
+                       ctx.text.label("training.tab.parts"), ctx.text.label("training.tab.gradient"),
+                       ctx.text.label("training.tab.memory")},
+                      tab_);
         ImGui::SetCursorPosX(corner.x + wide + space);
-        draw_plot(ctx, run, kTabs[static_cast<std::size_t>(before)], {side, corner.y + room.y - ImGui::GetCursorPosY()});
+        draw_plot(ctx, run, kTabs[static_cast<std::size_t>(before)],
+                  {side, corner.y + room.y - ImGui::GetCursorPosY()});
     }
     ImGui::EndGroup();
 }
@@ -281,7 +325,8 @@ void TrainingPanel::draw_narrow(Context& ctx, const TrainingRun& run, ImVec2 roo
     tab_ = std::clamp(tab_, 0, static_cast<int>(labels.size()) - 1);
     const int shown = tab_ - (tall ? 0 : 1);
     ui::segmented(ctx, tall ? "tab" : "tab_all", labels, tab_);
-    draw_plot(ctx, run, shown < 0 ? kLoss : kTabs[static_cast<std::size_t>(shown)], {room.x, corner.y + room.y - ImGui::GetCursorPosY()});
+    draw_plot(ctx, run, shown < 0 ? kLoss : kTabs[static_cast<std::size_t>(shown)],
+              {room.x, corner.y + room.y - ImGui::GetCursorPosY()});
 }
 
 void TrainingPanel::draw_plots(Context& ctx, const TrainingRun& run) {

@@ -12,13 +12,14 @@
 namespace moescope::panels {
 
 class TrainingPanel final : public ui::Panel {
-   public:
+ public:
     const char* key() const override { return "training"; }
     void draw(ui::Context& ctx) override;
-    /// Whether the command (run.start, run.pause, run.step, run.stop, run.checkpoint, run.continue) would do something now.
+    /// Whether the command (run.start, run.pause, run.step, run.stop, run.checkpoint, run.continue) would do something
+    /// now.
     static bool applies(std::string_view action, const ui::Context& ctx);
 
-   private:
+ private:
     enum Plot { kLoss, kParts, kSpeed, kTime, kGradient, kMemory, kPlots };
     /// Sums of the columns that are drawn as means.
     struct Sums {

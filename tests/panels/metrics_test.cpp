@@ -1,10 +1,10 @@
-// The load metrics against their definitions written out, against known extremes, and against what must not change them.
+// The load metrics against their definitions written out, against known extremes, and against what must not change
+// them.
 #include "panels/metrics.hpp"
-
-#include <gtest/gtest.h>
 
 #include <algorithm>
 #include <cmath>
+#include <gtest/gtest.h>
 #include <random>
 #include <vector>
 
@@ -45,7 +45,8 @@ TEST(Metrics, EverythingOnOneExpert) {
 TEST(Metrics, NothingRoutedGivesNoNumber) {
     for (const std::vector<double>& load : {std::vector<double>{}, std::vector<double>(4, 0.0)}) {
         const LoadMetrics m = load_metrics(load);
-        EXPECT_TRUE(std::isnan(m.max_violation) && std::isnan(m.variation) && std::isnan(m.entropy) && std::isnan(m.gini));
+        EXPECT_TRUE(std::isnan(m.max_violation) && std::isnan(m.variation) && std::isnan(m.entropy) &&
+                    std::isnan(m.gini));
         EXPECT_EQ(m.dead, load.size());
     }
 }
@@ -100,7 +101,8 @@ TEST(Metrics, MovingATokenToTheEmptierExpertMakesTheLoadMoreEven) {
     }
 }
 
-// Both languages drawn from one distribution: the stated sigma must be the real spread, and about 4.6 % lie beyond two of them.
+// Both languages drawn from one distribution: the stated sigma must be the real spread, and about 4.6 % lie beyond two
+// of them.
 TEST(Metrics, NoiseOfADifferenceIsThatOfShuffledLabels) {
     std::mt19937 random(4);
     const double p = 0.08;

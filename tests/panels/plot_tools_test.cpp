@@ -1,9 +1,8 @@
 // Decimation against brute force, holes, files.
 #include "panels/plot_tools.hpp"
 
-#include <gtest/gtest.h>
-
 #include <cmath>
+#include <gtest/gtest.h>
 #include <limits>
 #include <random>
 
@@ -56,7 +55,8 @@ TEST(PlotTools, BucketsCoverTheRangeOnceInOrder) {
     for (int round = 0; round < 200; ++round) {
         const Data data = walk(random, 1 + random() % 5000, round % 2 == 1);
         const double end = data.x.back();
-        const double a = end * static_cast<double>(random() % 100) / 100, b = a + 1 + end * static_cast<double>(random() % 100) / 100;
+        const double a = end * static_cast<double>(random() % 100) / 100,
+                     b = a + 1 + end * static_cast<double>(random() % 100) / 100;
         const std::vector<Bucket> buckets = split(data.x, a, b, 1 + static_cast<int>(random() % 300), 1);
         for (std::size_t i = 1; i < buckets.size(); ++i)
             ASSERT_EQ(buckets[i].first, buckets[i - 1].last);
@@ -140,7 +140,8 @@ TEST(PlotTools, MissingStepsInsideOneWideBucketSplitIt) {
     int parts = 0;
     for_each_part(points.y, [&](std::size_t, std::size_t) { ++parts; });
     EXPECT_EQ(parts, 2);
-    const Points evaluations = extremes(split(data.x, 0, 100200, 100, std::numeric_limits<double>::infinity()), data.x, data.y);
+    const Points evaluations =
+        extremes(split(data.x, 0, 100200, 100, std::numeric_limits<double>::infinity()), data.x, data.y);
     EXPECT_EQ(finite(evaluations), evaluations.y.size()) << "a column without a step of its own has no holes";
 }
 
@@ -187,6 +188,11 @@ TEST(PlotTools, RunningMeansAreMeans) {
     other.push_back(4);
     sum.update(other);
     EXPECT_EQ(sum.mean(0, 1), 4) << "a shorter column is another column";
+    client::Column again;
+    again.push_back(5);
+    again.push_back(7);
+    sum.update(again);
+    EXPECT_EQ(sum.mean(0, 2), 6) << "a longer column with another past is another column";
 }
 
 TEST(PlotTools, CsvJoinsSeriesByStep) {
@@ -199,8 +205,9 @@ TEST(PlotTools, CsvJoinsSeriesByStep) {
     held.push_back(6.25);
     at.push_back(5);
     held.push_back(6);
-    EXPECT_EQ(to_csv("step", {{"loss (nats/token)", &steps, &loss}, {"held-out, \"English\"", &at, &held}}),
-              "step,loss (nats/token),\"held-out, \"\"English\"\"\"\r\n1,7.5,\r\n2,6.5,6.25\r\n3,,\r\n4,4.5,\r\n5,,6\r\n");
+    EXPECT_EQ(
+        to_csv("step", {{"loss (nats/token)", &steps, &loss}, {"held-out, \"English\"", &at, &held}}),
+        "step,loss (nats/token),\"held-out, \"\"English\"\"\"\r\n1,7.5,\r\n2,6.5,6.25\r\n3,,\r\n4,4.5,\r\n5,,6\r\n");
 }
 
 TEST(PlotTools, SvgHoldsTheLinesAndEscapesNames) {
