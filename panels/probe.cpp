@@ -236,9 +236,9 @@ void ProbePanel::draw(ui::Context& ctx) {
     draw_run_bar(ctx);
     const float width = ImGui::GetContentRegionAvail().x;
     const bool tree = width > 66 * ctx.em;
-    const float answers = std::clamp(width * 0.36f, 18 * ctx.em, 34 * ctx.em);
+    const float answers = std::clamp(width * 0.33f, 18 * ctx.em, 34 * ctx.em);
     if (tree) {
-        if (begin_frame(ctx, "###probe.tree", {14 * ctx.em, 0}))
+        if (begin_frame(ctx, "###probe.tree", {12.5f * ctx.em, 0}))
             draw_tree(ctx);
         end_frame();
         ImGui::SameLine();

@@ -19,7 +19,7 @@ std::string points(const ui::Context& ctx, double difference) {
 std::string p_text(const ui::Context& ctx, const std::optional<double>& p) {
     if (!p)
         return "-";
-    return *p < 0.0001 ? "< 0.0001" : ctx.text.number(*p, 3);
+    return *p < 0.0001 ? "< 0.0001" : ctx.text.number(*p, 2);
 }
 
 struct ColumnSetup {
