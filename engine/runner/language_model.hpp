@@ -1,5 +1,5 @@
-// One interface for every model that can answer: GGUF files through libllama, and checkpoints of our own engine. Not thread safe:
-// one thread at a time, except `cancel` flags.
+// One interface for every model that can answer: GGUF files through libllama, and checkpoints of our own engine. Not
+// thread safe: one thread at a time, except `cancel` flags.
 #pragma once
 
 #include <atomic>
@@ -18,7 +18,8 @@ struct ModelInfo {
     std::string architecture, format, precision;  ///< "qwen2", "GGUF", "Q4_K_M"
     std::string chat_template;                    ///< empty for a base model
     std::uint64_t parameters = 0, bytes = 0;
-    int vocabulary = 0, layers = 0, experts = 0, experts_per_token = 0, context = 0;
+    int vocabulary = 0, layers = 0, experts = 0, experts_per_token = 0;
+    int context = 0;  ///< tokens that prompt and answer may have together, as opened (GGUF: at most 4096)
 };
 
 struct Sampling {
@@ -32,17 +33,17 @@ struct GeneratedToken {
     struct Candidate {
         std::int32_t token = 0;
         std::string bytes;
-        float log_probability = 0;
+        float log_probability = 0;  ///< natural logarithm of the model's own probability, before temperature and cuts
     };
     Candidate chosen;
     std::vector<Candidate> alternatives;
 };
 
 struct GenerateRequest {
-    std::string prompt;            ///< what the person typed, UTF-8
-    bool chat = true;              ///< wrap in the model's chat template when it has one
-    int max_tokens = 256;
-    int alternatives = 0;          ///< how many to report per token
+    std::string prompt;    ///< what the person typed, UTF-8
+    bool chat = true;      ///< wrap in the model's chat template when it has one
+    int max_tokens = 256;  ///< fewer when the context is full before; the answer then stops with `length`
+    int alternatives = 0;  ///< how many to report per token
     Sampling sampling;
 };
 
@@ -54,20 +55,22 @@ struct GenerateResult {
 };
 
 class LanguageModel {
-   public:
+ public:
     virtual ~LanguageModel() = default;
     virtual const ModelInfo& info() const = 0;
     virtual std::vector<std::int32_t> tokenize(const std::string& text, bool special) const = 0;
-    /// Calls `on_token` after each token; stops within one token (or one prompt chunk) after `cancel` turns true. Throws Error, also when the
-    /// prompt and max_tokens do not fit the context (the message names both numbers).
-    virtual GenerateResult generate(const GenerateRequest& request, const std::function<void(const GeneratedToken&)>& on_token,
+    /// Calls `on_token` after each token; stops within one token after `cancel` turns true, also while it reads a long
+    /// prompt. Throws Error, also when the prompt does not fit the context (the message names both numbers) or is no
+    /// valid UTF-8.
+    virtual GenerateResult generate(const GenerateRequest& request,
+                                    const std::function<void(const GeneratedToken&)>& on_token,
                                     const std::atomic<bool>& cancel) = 0;
     /// Logits of every position, row-major [tokens.size()][vocabulary].
     virtual std::vector<float> logits(std::span<const std::int32_t> tokens) = 0;
 };
 
-/// Opens a GGUF file or a checkpoint folder of ours. The file is checked first (engine/formats/inspect.hpp); pickle and damaged files are
-/// refused with the reason. Throws Error.
+/// Opens a GGUF file or a checkpoint folder of ours. The file is checked first (engine/formats/inspect.hpp); pickle and
+/// damaged files are refused with the reason. Throws Error.
 std::unique_ptr<LanguageModel> open_model(const std::filesystem::path& path, int threads);
 
 }  // namespace moescope::engine

@@ -1,0 +1,339 @@
+#include "engine/runner/llama_model.hpp"
+
+#include <algorithm>
+#include <limits>
+#include <llama.h>
+#include <mutex>
+#include <string_view>
+#include <thread>
+
+#include "engine/error.hpp"
+#include "engine/runner/generation.hpp"
+#include "engine/text/utf8.hpp"
+
+namespace moescope::engine {
+namespace {
+
+constexpr int kMaxContext = 4096;         // tokens; the cache of keys and values grows with it
+constexpr int kBatch = 512;               // prompt tokens per pass
+constexpr std::size_t kLogitsChunk = 64;  // positions whose logits libllama holds at once
+
+// libllama has one log callback for the whole process. While a thread opens a model its errors are collected here;
+// everything else it has to say is dropped.
+thread_local std::string* log_of_this_thread = nullptr;
+
+void collect_log(ggml_log_level level, const char* text, void* /*user_data*/) {
+    if (log_of_this_thread != nullptr && level == GGML_LOG_LEVEL_ERROR && log_of_this_thread->size() < 2000) {
+        *log_of_this_thread += text;
+    }
+}
+
+class LogCapture {
+ public:
+    LogCapture() { log_of_this_thread = &text_; }
+    ~LogCapture() { log_of_this_thread = nullptr; }
+    LogCapture(const LogCapture&) = delete;
+    LogCapture& operator=(const LogCapture&) = delete;
+
+    /// The first line, which names the cause; the lines after it only pass it on.
+    std::string reason() const {
+        const std::string line = to_valid_utf8(text_.substr(0, text_.find('\n')));
+        return line.empty() ? "libllama gave no reason" : line;
+    }
+
+ private:
+    std::string text_;
+};
+
+void start_libllama() {
+    static std::once_flag once;
+    std::call_once(once, [] {
+        llama_log_set(collect_log, nullptr);
+        llama_backend_init();
+    });
+}
+
+bool should_abort(void* cancel) {
+    const auto* flag = static_cast<const std::atomic<bool>* const*>(cancel);
+    return *flag != nullptr && (*flag)->load(std::memory_order_relaxed);
+}
+
+class LlamaModel final : public LanguageModel, private TokenModel {
+ public:
+    LlamaModel(const std::filesystem::path& path, const FileReport& report, int threads);
+
+    const ModelInfo& info() const override { return info_; }
+    std::vector<std::int32_t> tokenize(const std::string& text, bool special) const override {
+        return tokens_of(text, special, special);
+    }
+    GenerateResult generate(const GenerateRequest& request, const std::function<void(const GeneratedToken&)>& on_token,
+                            const std::atomic<bool>& cancel) override;
+    std::vector<float> logits(std::span<const std::int32_t> tokens) override;
+
+ private:
+    void open_model(const std::filesystem::path& path);
+    void open_context(const std::filesystem::path& path, int threads);
+    void fill_info(const FileReport& report);
+    std::vector<std::int32_t> tokens_of(std::string_view text, bool add_special, bool parse_special) const;
+    std::vector<std::int32_t> prompt_tokens(const GenerateRequest& request) const;
+    std::string in_template(const std::string& message) const;
+    bool decode(llama_batch batch);
+
+    int context_length() const override { return info_.context; }
+    void restart() override { llama_memory_clear(llama_get_memory(context_.get()), false); }
+    std::span<const float> feed(std::span<const std::int32_t> tokens, const std::atomic<bool>& cancel) override;
+    bool ends_text(std::int32_t token) const override { return llama_vocab_is_eog(vocab_, token); }
+    std::string token_bytes(std::int32_t token) const override;
+
+    std::unique_ptr<llama_model, decltype(&llama_model_free)> model_{nullptr, llama_model_free};
+    std::unique_ptr<llama_context, decltype(&llama_free)> context_{nullptr, llama_free};
+    const llama_vocab* vocab_ = nullptr;
+    const std::atomic<bool>* cancel_ = nullptr;  ///< of the call in progress; libllama asks for it between operations
+    ModelInfo info_;
+};
+
+LlamaModel::LlamaModel(const std::filesystem::path& path, const FileReport& report, int threads) {
+    start_libllama();
+    open_model(path);
+    fill_info(report);
+    open_context(path, threads);
+}
+
+void LlamaModel::open_model(const std::filesystem::path& path) {
+    const LogCapture log;
+    llama_model_params params = llama_model_default_params();
+    params.n_gpu_layers = 0;
+    params.load_mode = LLAMA_LOAD_MODE_MMAP;
+    model_.reset(llama_model_load_from_file(path.c_str(), params));
+    if (!model_) {
+        throw Error(path.string() + " cannot be opened as a model: " + log.reason());
+    }
+    vocab_ = llama_model_get_vocab(model_.get());
+    if (llama_model_has_encoder(model_.get()) || !llama_model_has_decoder(model_.get())) {
+        throw Error(path.string() + " is no model that writes text from left to right; use a decoder-only model");
+    }
+    if (llama_vocab_n_tokens(vocab_) < 1) {
+        throw Error(path.string() + " has no vocabulary; get a version with its tokenizer");
+    }
+}
+
+void LlamaModel::open_context(const std::filesystem::path& path, int threads) {
+    const LogCapture log;
+    const int count = threads > 0 ? threads : static_cast<int>(std::max(1U, std::thread::hardware_concurrency()));
+    llama_context_params params = llama_context_default_params();
+    params.n_ctx = static_cast<std::uint32_t>(info_.context);
+    params.n_batch = static_cast<std::uint32_t>(std::min(kBatch, info_.context));
+    params.n_ubatch = params.n_batch;
+    params.n_threads = count;
+    params.n_threads_batch = count;
+    params.no_perf = true;
+    params.abort_callback = should_abort;
+    params.abort_callback_data = &cancel_;
+    context_.reset(llama_init_from_model(model_.get(), params));
+    if (!context_) {
+        throw Error(path.string() + " was loaded but cannot be run: " + log.reason());
+    }
+    // libllama may round the length up for its own use; what we promise is the smaller number.
+    info_.context = std::min(info_.context, static_cast<int>(llama_n_ctx(context_.get())));
+}
+
+void LlamaModel::fill_info(const FileReport& report) {
+    const nlohmann::json& d = report.details;
+    info_.format = "GGUF";
+    info_.architecture = d.value("architecture", "");
+    info_.precision = d.value("quantisation", "");
+    info_.bytes = d.value("bytes", std::uint64_t{0});
+    info_.experts = d.value("experts", 0);
+    info_.experts_per_token = d.value("experts_per_token", 0);
+    info_.parameters = llama_model_n_params(model_.get());
+    info_.vocabulary = llama_vocab_n_tokens(vocab_);
+    info_.layers = llama_model_n_layer(model_.get());
+    const int trained = llama_model_n_ctx_train(model_.get());
+    info_.context = trained > 0 ? std::min(trained, kMaxContext) : kMaxContext;
+    const char* chat_template = llama_model_chat_template(model_.get(), nullptr);
+    info_.chat_template = chat_template == nullptr ? "" : to_valid_utf8(chat_template);
+}
+
+std::vector<std::int32_t> LlamaModel::tokens_of(std::string_view text, bool add_special, bool parse_special) const {
+    if (text.size() > static_cast<std::size_t>(std::numeric_limits<std::int32_t>::max()) / 2) {
+        throw Error("a text of " + std::to_string(text.size()) + " bytes is too long for a model; shorten it");
+    }
+    const auto length = static_cast<std::int32_t>(text.size());
+    std::vector<std::int32_t> tokens(text.size() + 2);  // never more tokens than bytes, plus begin and end
+    std::int32_t count = llama_tokenize(vocab_, text.data(), length, tokens.data(),
+                                        static_cast<std::int32_t>(tokens.size()), add_special, parse_special);
+    if (count < 0) {  // more after all: the answer is the number needed
+        tokens.resize(static_cast<std::size_t>(-static_cast<std::int64_t>(count)));
+        count = llama_tokenize(vocab_, text.data(), length, tokens.data(), static_cast<std::int32_t>(tokens.size()),
+                               add_special, parse_special);
+    }
+    if (count < 0) {
+        throw Error("the text could not be split into tokens");
+    }
+    tokens.resize(static_cast<std::size_t>(count));
+    return tokens;
+}
+
+std::string LlamaModel::in_template(const std::string& message) const {
+    const llama_chat_message chat{"user", message.c_str()};
+    std::string text(message.size() * 2 + 1024, '\0');
+    for (int attempt = 0; attempt < 2; ++attempt) {
+        const std::int32_t length = llama_chat_apply_template(info_.chat_template.c_str(), &chat, 1, true, text.data(),
+                                                              static_cast<std::int32_t>(text.size()));
+        if (length < 0) {
+            throw Error(
+                "the chat template of this model is not one that libllama knows; switch the template off to send plain "
+                "text");
+        }
+        const bool fits = static_cast<std::size_t>(length) <= text.size();
+        text.resize(static_cast<std::size_t>(length));
+        if (fits) {
+            return text;
+        }
+    }
+    throw Error("the chat template of this model could not be applied");
+}
+
+std::vector<std::int32_t> LlamaModel::prompt_tokens(const GenerateRequest& request) const {
+    // A zero byte would end the text inside libllama's template; it means nothing to a model.
+    if (request.prompt.find('\0') != std::string::npos) {
+        throw Error("the prompt contains a zero byte; remove it");
+    }
+    const std::size_t bad = first_invalid_utf8(request.prompt);
+    if (bad != request.prompt.size()) {
+        throw Error("the prompt is not valid UTF-8 at byte " + std::to_string(bad) + "; convert it first");
+    }
+    if (request.prompt.size() / 64 >
+        static_cast<std::size_t>(info_.context)) {  // tokens of 64 bytes: cannot fit, and saves the work
+        throw Error("the prompt has " + std::to_string(request.prompt.size()) +
+                    " bytes, but the context of this model holds " + std::to_string(info_.context) +
+                    " tokens; shorten the prompt");
+    }
+    if (!request.chat || info_.chat_template.empty()) {
+        return tokens_of(request.prompt, true, false);
+    }
+    const std::vector<std::int32_t> plain = tokens_of(request.prompt, false, true);
+    const bool has_control =
+        std::any_of(plain.begin(), plain.end(), [&](std::int32_t t) { return llama_vocab_is_control(vocab_, t); });
+    if (!has_control) {
+        return tokens_of(in_template(request.prompt), true, true);
+    }
+    // What a person typed must not end their own turn: text that spells control tokens stays text, only the template's
+    // own count.
+    const std::string mark = "MOESCOPE-MESSAGE";
+    const std::string around = in_template(mark);
+    const std::size_t at = around.find(mark);
+    if (at == std::string::npos) {
+        throw Error(
+            "the chat template of this model leaves the message out; switch the template off to send plain text");
+    }
+    std::vector<std::int32_t> tokens = tokens_of(around.substr(0, at), true, true);
+    const std::vector<std::int32_t> message = tokens_of(request.prompt, false, false);
+    std::vector<std::int32_t> rest = tokens_of(around.substr(at + mark.size()), false, true);
+    tokens.insert(tokens.end(), message.begin(), message.end());
+    tokens.insert(tokens.end(), rest.begin(), rest.end());
+    return tokens;
+}
+
+// False when the callback asked to stop.
+bool LlamaModel::decode(llama_batch batch) {
+    const std::int32_t code = llama_decode(context_.get(), batch);
+    if (code == 2) {
+        return false;
+    }
+    if (code != 0) {
+        throw Error("libllama could not process " + std::to_string(batch.n_tokens) + " tokens (code " +
+                    std::to_string(code) + "); the machine may be out of memory");
+    }
+    return true;
+}
+
+std::span<const float> LlamaModel::feed(std::span<const std::int32_t> tokens, const std::atomic<bool>& cancel) {
+    cancel_ = &cancel;
+    bool going = true;
+    const std::size_t step = llama_n_batch(context_.get());
+    for (std::size_t start = 0; start < tokens.size() && going; start += step) {
+        const auto part = tokens.subspan(start, std::min(step, tokens.size() - start));
+        // llama_batch_get_one takes a pointer to non-const but only reads.
+        going = !cancel && decode(llama_batch_get_one(const_cast<llama_token*>(part.data()),
+                                                      static_cast<std::int32_t>(part.size())));
+    }
+    cancel_ = nullptr;
+    if (!going) {
+        return {};
+    }
+    const float* logits = llama_get_logits_ith(context_.get(), -1);
+    if (logits == nullptr) {
+        throw Error("libllama gave no logits");
+    }
+    return {logits, static_cast<std::size_t>(info_.vocabulary)};
+}
+
+std::string LlamaModel::token_bytes(std::int32_t token) const {
+    std::string bytes(64, '\0');
+    std::int32_t length =
+        llama_token_to_piece(vocab_, token, bytes.data(), static_cast<std::int32_t>(bytes.size()), 0, false);
+    if (length < 0) {
+        bytes.resize(static_cast<std::size_t>(-length));
+        length = llama_token_to_piece(vocab_, token, bytes.data(), static_cast<std::int32_t>(bytes.size()), 0, false);
+    }
+    bytes.resize(static_cast<std::size_t>(std::max(0, length)));
+    return bytes;
+}
+
+GenerateResult LlamaModel::generate(const GenerateRequest& request,
+                                    const std::function<void(const GeneratedToken&)>& on_token,
+                                    const std::atomic<bool>& cancel) {
+    return run_generation(*this, prompt_tokens(request), request, on_token, cancel);
+}
+
+std::vector<float> LlamaModel::logits(std::span<const std::int32_t> tokens) {
+    if (tokens.empty() || tokens.size() > static_cast<std::size_t>(info_.context)) {
+        throw Error(std::to_string(tokens.size()) + " tokens were given, but this model takes 1 to " +
+                    std::to_string(info_.context));
+    }
+    for (const std::int32_t token : tokens) {
+        if (token < 0 || token >= info_.vocabulary) {
+            throw Error("the token " + std::to_string(token) + " is not in this model's vocabulary of " +
+                        std::to_string(info_.vocabulary));
+        }
+    }
+    const auto width = static_cast<std::size_t>(info_.vocabulary);
+    std::vector<float> result(tokens.size() * width);
+    restart();
+    const std::size_t step = std::min<std::size_t>(kLogitsChunk, llama_n_batch(context_.get()));
+    const std::unique_ptr<llama_batch, void (*)(llama_batch*)> batch(
+        new llama_batch(llama_batch_init(static_cast<std::int32_t>(step), 0, 1)), [](llama_batch* b) {
+            llama_batch_free(*b);
+            delete b;
+        });
+    for (std::size_t start = 0; start < tokens.size(); start += step) {
+        const std::size_t count = std::min(step, tokens.size() - start);
+        batch->n_tokens = static_cast<std::int32_t>(count);
+        for (std::size_t i = 0; i < count; ++i) {
+            batch->token[i] = tokens[start + i];
+            batch->pos[i] = static_cast<llama_pos>(start + i);
+            batch->n_seq_id[i] = 1;
+            batch->seq_id[i][0] = 0;
+            batch->logits[i] = 1;
+        }
+        decode(*batch);
+        for (std::size_t i = 0; i < count; ++i) {
+            const float* row = llama_get_logits_ith(context_.get(), static_cast<std::int32_t>(i));
+            if (row == nullptr) {
+                throw Error("libllama gave no logits");
+            }
+            std::copy_n(row, width, result.begin() + static_cast<std::ptrdiff_t>((start + i) * width));
+        }
+    }
+    return result;
+}
+
+}  // namespace
+
+std::unique_ptr<LanguageModel> open_llama_model(const std::filesystem::path& path, const FileReport& report,
+                                                int threads) {
+    return std::make_unique<LlamaModel>(path, report, threads);
+}
+
+}  // namespace moescope::engine

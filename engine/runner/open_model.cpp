@@ -1,0 +1,38 @@
+#include "engine/error.hpp"
+#include "engine/formats/inspect.hpp"
+#include "engine/runner/language_model.hpp"
+#include "engine/runner/own_model.hpp"
+#ifdef MOESCOPE_HAVE_LLAMA
+#include "engine/runner/llama_model.hpp"
+#endif
+
+namespace moescope::engine {
+
+std::unique_ptr<LanguageModel> open_model(const std::filesystem::path& path, int threads) {
+    const FileReport report = inspect_file(path);
+    if (!report.safe) {
+        throw Error(report.problem);
+    }
+    if (report.format == "checkpoint") {
+        return open_own_model(path, threads);
+    }
+    if (report.format == "safetensors" && path.filename() == "model.safetensors" &&
+        inspect_file(path.parent_path()).safe) {
+        return open_own_model(path.parent_path(), threads);
+    }
+    if (report.format != "GGUF") {
+        throw Error(path.string() + " is a " + report.format +
+                    " file and cannot be run by itself; give a GGUF file or a checkpoint folder");
+    }
+    if (report.details.contains("split")) {
+        throw Error(path.string() +
+                    " is one part of a model in several files; join them first with llama-gguf-split --merge");
+    }
+#ifdef MOESCOPE_HAVE_LLAMA
+    return open_llama_model(path, report, threads);
+#else
+    throw Error(path.string() + " needs libllama, which this build was made without; start ./run, which builds it");
+#endif
+}
+
+}  // namespace moescope::engine
