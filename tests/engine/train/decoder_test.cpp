@@ -1,0 +1,71 @@
+#include "engine/generate/decoder.hpp"
+
+#include <cmath>
+
+#include "engine/generate/forward_logits.hpp"
+#include "engine/generate/loaded_model.hpp"
+#include "fixtures.hpp"
+
+namespace moescope::engine::test {
+namespace {
+
+std::shared_ptr<const LoadedModel> trained_model(const RunConfig& config) {
+    const TemporaryFolder folder;
+    Trainer trainer(config, byte_dataset());
+    for (int i = 0; i < 5; ++i) {
+        trainer.step();
+    }
+    trainer.save(folder.path());
+    return load_model(folder.path());
+}
+
+TEST(Decoder, TokenByTokenIsTheFullForward) {
+    for (const bool tied : {true, false}) {
+        RunConfig config = tiny_config();
+        config.model.tied_head = tied;
+        const auto model = trained_model(config);
+        EXPECT_EQ(model->step, 5u);
+        EXPECT_EQ(model->tokenizer, nullptr);
+        OwnedDecoder decoder(model);
+        const std::vector<std::int32_t> tokens = {84, 104, 101, 32, 114, 111, 117, 116, 101, 114, 32, 228, 184, 128, 1, 0, 255, 9, 7};
+        for (int round = 0; round < 2; ++round) {  // the second after reset
+            ForwardRouting routing;
+            const auto plain = forward_logits(*model, tokens, 2);
+            const auto logits = forward_logits(*model, tokens, 1, &routing);
+            EXPECT_EQ(plain, logits);
+            for (std::size_t t = 0; t < tokens.size(); ++t) {
+                const auto next = decoder->decode(tokens[t]);
+                ASSERT_EQ(next.size(), 256u);
+                for (std::size_t v = 0; v < 256; ++v) {
+                    EXPECT_NEAR(next[v], logits[t * 256 + v], 2e-5 * (1 + std::abs(next[v]))) << t << " " << v;
+                }
+                const auto ids = decoder->expert_ids();
+                for (std::size_t layer = 0; layer < 2; ++layer) {
+                    for (std::size_t k = 0; k < 2; ++k) {
+                        EXPECT_EQ(ids[layer * 2 + k], routing.ids[(layer * tokens.size() + t) * 2 + k]);
+                        EXPECT_NEAR(decoder->expert_weights()[layer * 2 + k], routing.weights[(layer * tokens.size() + t) * 2 + k], 1e-5);
+                    }
+                }
+            }
+            EXPECT_NE(error_of([&] { decoder->decode(1); }).find("context of 19"), std::string::npos);
+            decoder->reset();
+        }
+        EXPECT_NE(error_of([&] { decoder->decode(256); }).find("Token 256"), std::string::npos);
+        EXPECT_NE(error_of([&] { forward_logits(*model, std::vector<std::int32_t>{-1}, 1); }).find("Token -1"), std::string::npos);
+        EXPECT_NE(error_of([&] { forward_logits(*model, std::vector<std::int32_t>(20, 1), 1); }).find("20 tokens"), std::string::npos);
+        EXPECT_NE(error_of([&] { forward_logits(*model, {}, 1); }).find("no tokens"), std::string::npos);
+    }
+}
+
+TEST(Draw, FollowsTheProbabilities) {
+    const std::vector<float> logits = {0.0f, std::log(3.0f), -100.0f, std::log(3.0f)};
+    EXPECT_EQ(draw_token(logits, 0, 0.99), 1);
+    EXPECT_EQ(draw_token(logits, 1, 0.01), 0);
+    EXPECT_EQ(draw_token(logits, 1, 0.15), 1);
+    EXPECT_EQ(draw_token(logits, 1, 0.56), 1);
+    EXPECT_EQ(draw_token(logits, 1, 0.58), 3);
+    EXPECT_EQ(draw_token(logits, 1, 0.9999999), 3);
+}
+
+}  // namespace
+}  // namespace moescope::engine::test

@@ -1,0 +1,172 @@
+// Gradients of the whole model against differences of the loss, for every parameter tensor.
+#include <algorithm>
+#include <cmath>
+#include <optional>
+
+#include "engine/model/plan.hpp"
+#include "engine/model/random.hpp"
+#include "engine/model/transformer.hpp"
+#include "fixtures.hpp"
+#include "kernels/cpu/parallel.hpp"
+
+namespace moescope::engine::test {
+namespace {
+
+class WholeModel {
+   public:
+    explicit WholeModel(const RunConfig& run) : config(run), layout(make_layout(config.model)) {
+        kernels::set_workers(threads_of(config));
+        memory = Block(plan_run(config).memory_bytes);
+        Arena arena(memory.data());
+        buffers = RunBuffers::place(arena, config, layout);
+        // Larger than a real start, so that every path carries a gradient that single precision can see.
+        for (std::uint64_t i = 0; i < layout.floats; ++i) {
+            buffers.parameters[i] = static_cast<float>(0.25 * random_normal(5, 9, i));
+        }
+        for (const TensorSpec& tensor : layout.tensors) {
+            for (std::uint64_t i = 0; i < tensor.count && !tensor.decay; ++i) {
+                buffers.parameters[tensor.offset + i] += 1.0f;
+            }
+        }
+        for (std::uint64_t t = 0; t < tokens(); ++t) {
+            buffers.tokens_T[t] = static_cast<std::int32_t>(random_bits(1, 1, t) % static_cast<std::uint64_t>(config.model.vocabulary));
+            buffers.targets_T[t] = static_cast<std::int32_t>(random_bits(1, 2, t) % static_cast<std::uint64_t>(config.model.vocabulary));
+        }
+        transformer.emplace(config.model, layout, buffers.state);
+        router.resize(buffers.state.layers.size());
+    }
+    std::uint64_t tokens() const { return static_cast<std::uint64_t>(config.train.batch * config.model.context); }
+    double scale(double coefficient) const { return coefficient / config.model.layers; }
+
+    double backward() {
+        transformer->forward(buffers.parameters, buffers.tokens_T, config.train.batch, config.model.context, router, none);
+        return transformer->backward(buffers.parameters, buffers.gradients, buffers.tokens_T, buffers.targets_T, config.train.batch,
+                                     config.model.context, scale(kBalance), scale(kZ), none);
+    }
+    /// What is minimised. Counts the evaluations whose routing differs from the first: there the loss jumps.
+    double loss() {
+        transformer->forward(buffers.parameters, buffers.tokens_T, config.train.batch, config.model.context, router, none);
+        double sum = transformer->loss(buffers.parameters, buffers.targets_T, static_cast<int>(tokens()));
+        std::vector<std::int32_t> now;
+        for (std::size_t layer = 0; layer < router.size(); ++layer) {
+            sum += scale(kBalance) * router[layer].balance + scale(kZ) * router[layer].z;
+            const std::int32_t* ids = buffers.state.layers[layer].ids_TK;
+            now.insert(now.end(), ids, ids + tokens() * static_cast<std::uint64_t>(config.model.experts_per_token));
+        }
+        if (routing.empty()) {
+            routing = now;
+        }
+        jumped = jumped || now != routing;
+        return sum;
+    }
+
+    static constexpr double kBalance = 0.5, kZ = 0.05;
+    RunConfig config;
+    ParameterLayout layout;
+    Block memory;
+    RunBuffers buffers;
+    std::optional<Transformer> transformer;
+    std::vector<kernels::RouterLosses> router;
+    std::vector<std::int32_t> routing;
+    bool jumped = false;
+    PartClock none = [](Part) {};
+};
+
+/// Slope of the loss along `direction` in one tensor: central differences at h and h / 2, combined so that the h^2 term falls out.
+/// Nothing when the routing changed on the way.
+std::optional<double> slope(WholeModel& model, const TensorSpec& tensor, const std::vector<float>& direction, double h) {
+    float* p = model.buffers.parameters + tensor.offset;
+    const std::vector<float> before(p, p + tensor.count);
+    const auto at = [&](double amount) {
+        for (std::uint64_t i = 0; i < tensor.count; ++i) {
+            p[i] = static_cast<float>(before[i] + amount * direction[i]);
+        }
+        return model.loss();
+    };
+    model.jumped = false;
+    const double wide = (at(h) - at(-h)) / (2 * h), narrow = (at(h / 2) - at(-h / 2)) / h;
+    std::copy(before.begin(), before.end(), p);
+    return model.jumped ? std::nullopt : std::optional((4 * narrow - wide) / 3);
+}
+
+void check_all_tensors(const RunConfig& config) {
+    WholeModel model(config);
+    model.loss();
+    model.backward();
+    const std::vector<float> gradients(model.buffers.gradients, model.buffers.gradients + model.layout.floats);
+    for (std::size_t index = 0; index < model.layout.tensors.size(); ++index) {
+        const TensorSpec& tensor = model.layout.tensors[index];
+        const float* g = gradients.data() + tensor.offset;
+        double norm = 0;
+        for (std::uint64_t i = 0; i < tensor.count; ++i) {
+            norm += static_cast<double>(g[i]) * g[i];
+        }
+        norm = std::sqrt(norm);
+        ASSERT_GT(norm, 1e-5) << "tensor " << index;
+        int checked = 0;
+        for (std::uint64_t attempt = 0; attempt < 3; ++attempt) {  // along the gradient, then tilted by noise of the same length
+            std::vector<float> direction(tensor.count);
+            double expected = 0;
+            for (std::uint64_t i = 0; i < tensor.count; ++i) {
+                const double noise = random_normal(7, index + 1000 * attempt, i) / std::sqrt(static_cast<double>(tensor.count));
+                direction[i] = static_cast<float>(g[i] / norm + (attempt == 0 ? 0.0 : noise));
+                expected += static_cast<double>(direction[i]) * g[i];
+            }
+            std::optional<double> numeric;
+            for (double h = 0.04; h > 0.002 && !numeric; h /= 2) {
+                numeric = slope(model, tensor, direction, h);
+            }
+            if (numeric) {
+                ++checked;
+                EXPECT_NEAR(*numeric / expected, 1.0, 3e-3) << "tensor " << index << " (layer " << tensor.layer << " "
+                                                            << tensor_part_name(tensor.part) << "), direction " << attempt;
+            }
+        }
+        EXPECT_GE(checked, 1) << "tensor " << index << ": routing changed in every direction";
+    }
+}
+
+RunConfig small(bool tied, bool normalise) {
+    RunConfig config = tiny_config();
+    config.model.vocabulary = 37;
+    config.model.context = 7;
+    config.train.batch = 2;
+    config.model.tied_head = tied;
+    config.model.normalise_weights = normalise;
+    return config;
+}
+
+TEST(WholeModel, GradientsOfAllTensorsMatchDifferences) { check_all_tensors(small(true, true)); }
+TEST(WholeModel, AlsoWithAnOwnHeadAndPlainWeights) { check_all_tensors(small(false, false)); }
+TEST(WholeModel, AlsoWithOneExpertOneTokenOneHead) {
+    RunConfig config = small(true, false);
+    config.model.heads = config.model.kv_heads = 1;
+    config.model.layers = 1;
+    config.model.context = 2;
+    config.train.batch = 1;
+    config.model.experts = 2;
+    config.model.experts_per_token = 1;
+    WholeModel model(config);
+    model.loss();
+    EXPECT_TRUE(std::isfinite(model.backward()));
+}
+
+TEST(Parameters, EveryFloatHasExactlyOneName) {
+    for (const bool tied : {true, false}) {
+        const RunConfig config = small(tied, true);
+        const ParameterLayout layout = make_layout(config.model);
+        std::vector<int> named(layout.floats, 0);
+        std::uint64_t total = 0;
+        for (const NamedTensor& tensor : name_tensors(config.model, layout)) {
+            total += tensor.count;
+            for (std::uint64_t i = 0; i < tensor.count; ++i) {
+                ++named[tensor.offset + i];
+            }
+        }
+        EXPECT_EQ(total, layout.parameters);
+        EXPECT_LE(*std::max_element(named.begin(), named.end()), 1);
+    }
+}
+
+}  // namespace
+}  // namespace moescope::engine::test

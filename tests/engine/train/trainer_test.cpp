@@ -1,0 +1,251 @@
+#include <algorithm>
+#include <cmath>
+#include <cstdio>
+#include <cstring>
+#include <functional>
+#include <limits>
+#include <nlohmann/json.hpp>
+#include <numeric>
+
+#include "engine/model/plan.hpp"
+#include "engine/train/batches.hpp"
+#include "fixtures.hpp"
+#include "kernels/cpu/parallel.hpp"
+
+namespace moescope::engine::test {
+namespace {
+
+std::vector<double> losses_of(Trainer& trainer, int steps) {
+    std::vector<double> losses;
+    for (int i = 0; i < steps; ++i) {
+        const StepStats stats = trainer.step();
+        EXPECT_EQ(stats.fault, "");
+        losses.push_back(stats.loss);
+    }
+    return losses;
+}
+
+TEST(Trainer, FollowsTheStoredLossCurve) {
+    Trainer trainer(tiny_config(), byte_dataset());
+    const auto losses = losses_of(trainer, 20);
+    const auto path = std::filesystem::path(MOESCOPE_TEST_DATA) / "engine/train/data/loss_curve.json";
+    const auto stored = nlohmann::json::parse(file_bytes(path)).get<std::vector<double>>();
+    ASSERT_EQ(stored.size(), losses.size());
+    for (std::size_t i = 0; i < losses.size(); ++i) {
+        EXPECT_NEAR(losses[i], stored[i], 1e-4 * stored[i]) << "step " << i + 1;
+    }
+    if (HasFailure()) {
+        std::printf("the curve now: %s\n", nlohmann::json(losses).dump().c_str());
+    }
+    EXPECT_LT(losses.back(), losses.front() - 1.0);
+}
+
+TEST(Trainer, SameSeedSameBytesWithAnyNumberOfThreads) {
+    std::vector<std::string> hashes;
+    for (const int threads : {2, 2, 1, 3}) {
+        RunConfig config = tiny_config();
+        config.train.threads = threads;
+        Trainer trainer(config, byte_dataset());
+        losses_of(trainer, 6);
+        hashes.push_back(trainer.parameters_sha256());
+    }
+    EXPECT_EQ(hashes[0], hashes[1]);
+    EXPECT_EQ(hashes[0], hashes[2]);
+    EXPECT_EQ(hashes[0], hashes[3]);
+    RunConfig other = tiny_config();
+    other.train.seed = 12;
+    Trainer trainer(other, byte_dataset());
+    losses_of(trainer, 6);
+    EXPECT_NE(hashes[0], trainer.parameters_sha256());
+}
+
+TEST(Trainer, StatisticsAddUp) {
+    const RunConfig config = tiny_config();
+    Trainer trainer(config, byte_dataset());
+    losses_of(trainer, 2);
+    const StepStats stats = trainer.step();
+    const auto tokens = static_cast<std::uint64_t>(config.train.batch * config.model.context);
+    EXPECT_EQ(stats.step, 3u);
+    EXPECT_EQ(stats.tokens, tokens);
+    EXPECT_EQ(stats.tokens_total, 3 * tokens);
+    const auto L = static_cast<std::size_t>(config.model.layers), E = static_cast<std::size_t>(config.model.experts);
+    ASSERT_EQ(stats.counts.size(), kLanguages * L * E);
+    ASSERT_EQ(stats.router_entropy.size(), L);
+    for (std::size_t layer = 0; layer < L; ++layer) {
+        std::uint64_t sum = 0;
+        for (std::size_t language = 0; language < kLanguages; ++language) {
+            const auto* row = stats.counts.data() + (language * L + layer) * E;
+            sum += std::accumulate(row, row + E, std::uint64_t{0});
+        }
+        EXPECT_EQ(sum, tokens * static_cast<std::uint64_t>(config.model.experts_per_token));
+        EXPECT_GT(stats.router_entropy[layer], 0.9f);  // a new router is nearly indifferent
+        EXPECT_LE(stats.router_entropy[layer], 1.00001f);
+    }
+    EXPECT_NEAR(stats.loss, stats.cross_entropy + 0.01 * stats.balance_loss + 0.001 * stats.z_loss, 1e-12);
+    EXPECT_GE(stats.balance_loss, 0.9);
+    const double parts = std::accumulate(stats.part_ms.begin(), stats.part_ms.end(), 0.0);
+    EXPECT_NEAR(parts, stats.step_ms, 1e-6 + 1e-9 * parts);
+    for (const Part part : {Part::data, Part::embedding, Part::attention, Part::router, Part::experts, Part::head, Part::optimizer}) {
+        EXPECT_GT(stats.part_ms[static_cast<std::size_t>(part)], 0.0) << static_cast<int>(part);
+    }
+}
+
+TEST(Trainer, EvaluationDoesNotDisturbTheRun) {
+    Trainer quiet(tiny_config(), byte_dataset()), watched(tiny_config(), byte_dataset());
+    const HeldOutLoss before = watched.evaluate();
+    losses_of(quiet, 5);
+    losses_of(watched, 5);
+    const HeldOutLoss after = watched.evaluate();
+    EXPECT_EQ(watched.sample("any", 5), "");  // no tokenizer in this data set
+    EXPECT_EQ(quiet.parameters_sha256(), watched.parameters_sha256());
+    EXPECT_EQ(losses_of(quiet, 1), losses_of(watched, 1));
+    for (std::size_t language = 0; language < kLanguages; ++language) {
+        EXPECT_EQ(before.tokens[language], byte_dataset()->held_out[language].size() - 1);
+        EXPECT_NEAR(before.loss[language], std::log(256.0), 0.1);
+        EXPECT_LT(after.loss[language], before.loss[language]);
+    }
+}
+
+TEST(Trainer, EvaluationWithoutTextIsNaN) {
+    auto data = byte_dataset();
+    data->held_out[1].clear();
+    Trainer trainer(tiny_config(), data);
+    const HeldOutLoss result = trainer.evaluate();
+    EXPECT_TRUE(std::isfinite(result.loss[0]));
+    EXPECT_TRUE(std::isnan(result.loss[1]));
+    EXPECT_EQ(result.tokens[1], 0u);
+}
+
+TEST(Trainer, PlannedMemoryIsHeldMemory) {
+    RunConfig config = tiny_config();
+    config.model.width = 256;
+    config.model.experts = 32;
+    config.model.expert_width = 128;
+    const auto resident = [] {
+        std::ifstream file("/proc/self/statm");
+        std::uint64_t total = 0, pages = 0;
+        file >> total >> pages;
+        return pages * 4096;
+    };
+    const std::uint64_t before = resident();
+    Trainer trainer(config, byte_dataset());
+    losses_of(trainer, 2);
+    const auto planned = static_cast<double>(plan_run(config).memory_bytes);
+    EXPECT_NEAR(static_cast<double>(trainer.memory_bytes()), planned, 64);
+#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
+    EXPECT_NEAR(static_cast<double>(resident() - before), planned, 0.1 * planned);
+#endif
+}
+
+TEST(Trainer, AStepWithNaNIsReportedAndNotApplied) {
+    const TemporaryFolder folder;
+    Trainer(tiny_config(), byte_dataset()).save(folder.path());
+    // Break one value of layer 1's experts in the saved file: the float stands where the header says.
+    std::string bytes = file_bytes(folder.path() / "model.safetensors");
+    std::uint64_t header = 0;
+    std::memcpy(&header, bytes.data(), 8);
+    const auto json = nlohmann::json::parse(bytes.substr(8, header));
+    const std::uint64_t at = json["model.layers.1.mlp.experts.3.down_proj.weight"]["data_offsets"][0];
+    const float nan = std::numeric_limits<float>::quiet_NaN();
+    std::memcpy(bytes.data() + 8 + header + at, &nan, sizeof(nan));
+    write_bytes(folder.path() / "model.safetensors", bytes);
+    const auto trainer = Trainer::load(folder.path(), byte_dataset());
+    const std::string before = trainer->parameters_sha256();
+    const StepStats stats = trainer->step();
+    EXPECT_EQ(stats.fault, "loss is NaN");
+    EXPECT_EQ(trainer->parameters_sha256(), before);
+    EXPECT_EQ(trainer->steps_done(), 1u);
+}
+
+TEST(Trainer, ABrokenGradientNamesItsPlace) {
+    const TemporaryFolder folder;
+    RunConfig config = tiny_config();
+    config.model.tied_head = false;
+    Trainer(config, byte_dataset()).save(folder.path());
+    std::string bytes = file_bytes(folder.path() / "model.safetensors");
+    std::uint64_t header = 0;
+    std::memcpy(&header, bytes.data(), 8);
+    const auto json = nlohmann::json::parse(bytes.substr(8, header));
+    const auto set = [&](const std::string& part, float value) {
+        for (const auto& [name, tensor] : json.items()) {
+            if (name.find(part) == std::string::npos) {
+                continue;
+            }
+            const std::uint64_t begin = tensor["data_offsets"][0], end = tensor["data_offsets"][1];
+            for (std::uint64_t at = begin; at < end; at += sizeof(value)) {
+                std::memcpy(bytes.data() + 8 + header + at, &value, sizeof(value));
+            }
+        }
+    };
+    // The hidden values of the experts are 1e38, but their down projections 0: the loss is finite, the projections' gradient is not.
+    set("embed_tokens", 1e-10f);
+    set("o_proj", 0.0f);
+    set("post_attention_layernorm", 1e7f);
+    set("gate_proj", 1e19f / 24);
+    set("up_proj", 1e19f / 24);
+    set("down_proj", 0.0f);
+    set("model.norm", 1e4f);
+    write_bytes(folder.path() / "model.safetensors", bytes);
+    const auto trainer = Trainer::load(folder.path(), byte_dataset());
+    const std::string before = trainer->parameters_sha256();
+    const StepStats stats = trainer->step();
+    EXPECT_TRUE(std::isfinite(stats.loss));
+    EXPECT_TRUE(stats.fault == "gradient norm is NaN in layer 0 experts" || stats.fault == "gradient norm is infinite in layer 0 experts")
+        << stats.fault;
+    EXPECT_EQ(trainer->parameters_sha256(), before);
+}
+
+TEST(Trainer, KnobsActAndRefuseNonsense) {
+    RunConfig config = tiny_config();
+    config.train.warmup_steps = 0;
+    Trainer trainer(config, byte_dataset());
+    EXPECT_NEAR(trainer.step().learning_rate, config.train.learning_rate, 1e-12);
+    trainer.set_learning_rate(0.0);
+    trainer.set_balance_coefficient(0.5);
+    trainer.set_z_coefficient(0.0);
+    const std::string before = trainer.parameters_sha256();
+    const StepStats stats = trainer.step();
+    EXPECT_EQ(stats.learning_rate, 0.0);
+    EXPECT_EQ(trainer.parameters_sha256(), before);
+    EXPECT_NEAR(stats.loss, stats.cross_entropy + 0.5 * stats.balance_loss, 1e-12);
+    for (const double value : {std::nan(""), -0.1, 1e9, std::numeric_limits<double>::infinity()}) {
+        EXPECT_NE(error_of([&] { trainer.set_learning_rate(value); }).find("learning rate"), std::string::npos);
+        EXPECT_NE(error_of([&] { trainer.set_balance_coefficient(value); }).find("balance"), std::string::npos);
+        EXPECT_NE(error_of([&] { trainer.set_z_coefficient(value); }).find("z-loss"), std::string::npos);
+    }
+}
+
+TEST(Trainer, RefusesDataThatDoNotFit) {
+    const auto message = [](const std::function<void(Dataset&)>& change) {
+        auto data = byte_dataset();
+        change(*data);
+        return error_of([&] { Trainer trainer(tiny_config(), data); });
+    };
+    EXPECT_NE(message([](Dataset& d) { d.train_tokens.resize(19), d.train_languages.resize(19); }).find("19 training tokens"), std::string::npos);
+    EXPECT_NE(message([](Dataset& d) { d.train_tokens[7] = 256; }).find("token 256"), std::string::npos);
+    EXPECT_NE(message([](Dataset& d) { d.held_out[1][3] = 999; }).find("token 999"), std::string::npos);
+    EXPECT_NE(message([](Dataset& d) { d.train_languages[5] = 2; }).find("language"), std::string::npos);
+    EXPECT_NE(message([](Dataset& d) { d.train_languages.pop_back(); }).find("languages"), std::string::npos);
+    EXPECT_NE(error_of([] { Trainer trainer(tiny_config(), nullptr); }).find("no data"), std::string::npos);
+}
+
+TEST(BatchOrder, VisitsEveryWindowOncePerEpochAndStaysInside) {
+    for (const std::uint64_t tokens : {11u, 12u, 21u, 22u, 35u, 1000u, 4096u}) {
+        const std::uint64_t context = 10, windows = std::max<std::uint64_t>(1, (tokens - 1) / context - ((tokens - 1) / context > 1 ? 1 : 0));
+        const BatchOrder order(tokens, context, 3);
+        for (std::uint64_t epoch = 0; epoch < 3; ++epoch) {
+            std::vector<std::uint64_t> firsts;
+            for (std::uint64_t i = 0; i < windows; ++i) {
+                firsts.push_back(order.first_token(epoch * windows + i));
+                EXPECT_LT(firsts.back() + context, tokens);
+            }
+            std::sort(firsts.begin(), firsts.end());
+            for (std::uint64_t i = 1; i < windows; ++i) {
+                EXPECT_EQ(firsts[i] - firsts[i - 1], context);
+            }
+        }
+    }
+}
+
+}  // namespace
+}  // namespace moescope::engine::test

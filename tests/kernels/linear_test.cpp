@@ -1,0 +1,93 @@
+#include <array>
+
+#include "harness.hpp"
+#include "kernels/cpu/gemm.hpp"
+#include "kernels/cpu/lanes.hpp"
+#include "kernels/cpu/linear.hpp"
+#include "kernels/cpu/parallel.hpp"
+
+namespace moescope::kernels::test {
+namespace {
+
+TEST(Gemm, MatchesReferenceInEveryTransposition) {
+    for (const auto [m, n, k] : {std::array{1, 1, 1}, std::array{5, 7, 3}, std::array{33, 17, 65}, std::array{3, 4, 0}}) {
+        for (const Transpose op_a : {Transpose::no, Transpose::yes}) {
+            for (const Transpose op_b : {Transpose::no, Transpose::yes}) {
+                for (const float beta : {0.0f, 1.0f}) {
+                    const auto a = random_floats(m * k + 1, 1), b = random_floats(k * n + 1, 2);
+                    auto c = random_floats(m * n, 3), expected = c;
+                    const int lda = op_a == Transpose::no ? std::max(k, 1) : m, ldb = op_b == Transpose::no ? n : std::max(k, 1);
+                    gemm(op_a, op_b, m, n, k, a.data(), lda, b.data(), ldb, beta, c.data(), n);
+                    reference::gemm(op_a, op_b, m, n, k, a.data(), lda, b.data(), ldb, beta, expected.data(), n);
+                    expect_close(c, expected, 1e-5, 1e-5, "gemm");
+                }
+            }
+        }
+    }
+}
+
+TEST(Gemm, BetaZeroNeverReadsTheOldValues) {
+    std::vector<float> c(4, std::nanf("")), a(4, 1.0f);
+    gemm(Transpose::no, Transpose::no, 2, 2, 2, a.data(), 2, a.data(), 2, 0.0f, c.data(), 2);
+    expect_close(c, std::vector<float>(4, 2.0f), 0, 0, "c");
+}
+
+class Linear : public testing::TestWithParam<std::array<std::int64_t, 3>> {};
+
+TEST_P(Linear, ForwardMatchesReferenceAndGradientsMatchDifferences) {
+    const auto [T, I, O] = GetParam();
+    auto x = random_floats(T * I, 1), w = random_floats(O * I, 2, 0.3f);
+    const auto dy = random_floats(T * O, 3);
+    std::vector<float> y(static_cast<std::size_t>(T * O)), expected = y;
+    linear_forward(y.data(), x.data(), w.data(), T, I, O, Write::assign);
+    reference::linear_forward(expected.data(), x.data(), w.data(), T, I, O, Write::assign);
+    expect_close(y, expected, 1e-5, 1e-5, "y");
+    linear_forward(y.data(), x.data(), w.data(), T, I, O, Write::add);
+    reference::linear_forward(expected.data(), x.data(), w.data(), T, I, O, Write::add);
+    expect_close(y, expected, 1e-5, 1e-5, "y added");
+    std::vector<float> dx(x.size()), dw(w.size());
+    linear_backward_input(dx.data(), dy.data(), w.data(), T, I, O, Write::assign);
+    linear_backward_weight(dw.data(), dy.data(), x.data(), T, I, O, Write::assign);
+    const auto loss = [&, T = T, I = I, O = O] {
+        linear_forward(y.data(), x.data(), w.data(), T, I, O, Write::assign);
+        return weighted_sum(y, dy);
+    };
+    expect_gradient(loss, x, dx, "dx");
+    expect_gradient(loss, w, dw, "dw");
+    auto twice = dw;
+    linear_backward_weight(twice.data(), dy.data(), x.data(), T, I, O, Write::add);
+    for (float& value : dw) {
+        value *= 2;
+    }
+    expect_close(twice, dw, 1e-5, 1e-5, "dw added");
+}
+INSTANTIATE_TEST_SUITE_P(Sizes, Linear, testing::Values(std::array<std::int64_t, 3>{1, 1, 1}, std::array<std::int64_t, 3>{1, 33, 17},
+                                                        std::array<std::int64_t, 3>{5, 7, 3}, std::array<std::int64_t, 3>{131, 19, 67}));
+
+TEST(Lanes, ExponentialIsAccurateAndKeepsNaN) {
+    for (double x = -87.0; x < 88.0; x += 0.0137) {
+        const float in = static_cast<float>(x);
+        EXPECT_NEAR(lanes::exponential(in) / std::exp(static_cast<double>(in)), 1.0, 4e-7) << x;
+    }
+    EXPECT_TRUE(std::isnan(lanes::exponential(std::nanf(""))));
+    EXPECT_LT(lanes::exponential(-1000.0f), 1e-37f);
+    EXPECT_EQ(lanes::exponential(0.0f), 1.0f);
+}
+
+TEST(Parallel, EveryIndexOnceWithAnyNumberOfThreads) {
+    for (const int threads : {1, 2, 5}) {
+        set_workers(threads);
+        std::vector<int> seen(1000, 0);
+        parallel_blocks(1000, 7, [&](std::int64_t begin, std::int64_t end, int worker) {
+            EXPECT_LT(worker, workers());
+            for (std::int64_t i = begin; i < end; ++i) {
+                ++seen[static_cast<std::size_t>(i)];
+            }
+        });
+        EXPECT_EQ(std::count(seen.begin(), seen.end(), 1), 1000);
+    }
+    set_workers(hardware_workers());
+}
+
+}  // namespace
+}  // namespace moescope::kernels::test
