@@ -21,7 +21,7 @@ target_include_directories(moescope_options INTERFACE ${PROJECT_SOURCE_DIR})
 target_compile_options(moescope_options INTERFACE -Wall -Wextra -Wshadow -Wnon-virtual-dtor -Woverloaded-virtual -Werror
     # GCC 12 reports false positives of these inside the standard library at -O2 and above.
     -Wno-error=maybe-uninitialized -Wno-error=stringop-overflow -Wno-error=array-bounds -Wno-error=restrict
-    -Wno-error=stringop-overread -Wno-error=free-nonheap-object -Wno-error=dangling-reference)
+    -Wno-error=stringop-overread -Wno-error=free-nonheap-object)
 target_compile_definitions(moescope_options INTERFACE MOESCOPE_VERSION="${PROJECT_VERSION}")
 target_link_libraries(moescope_options INTERFACE Threads::Threads)
 if(MOESCOPE_SANITIZE STREQUAL "address")
