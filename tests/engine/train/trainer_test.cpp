@@ -30,8 +30,8 @@ TEST(Trainer, FollowsTheStoredLossCurve) {
     const auto losses = losses_of(trainer, 20);
     const auto path = std::filesystem::path(MOESCOPE_TEST_DATA) / "engine/train/data/loss_curve.json";
     const auto stored = nlohmann::json::parse(file_bytes(path)).get<std::vector<double>>();
-    ASSERT_EQ(stored.size(), losses.size());
-    for (std::size_t i = 0; i < losses.size(); ++i) {
+    EXPECT_EQ(stored.size(), losses.size());
+    for (std::size_t i = 0; i < std::min(stored.size(), losses.size()); ++i) {
         EXPECT_NEAR(losses[i], stored[i], 1e-4 * stored[i]) << "step " << i + 1;
     }
     if (HasFailure()) {
