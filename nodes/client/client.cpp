@@ -179,7 +179,7 @@ class NodeClient::Impl {
     bool stopping_ = false, restart_wanted_ = false;
 
     std::shared_ptr<ServerPeer> peer_;  ///< of the connection that exists now
-    bool ever_connected_ = false;
+    bool ever_connected_ = false, greeted_this_time_ = false;
     bool refused_ = false;
     std::string closed_reason_;
 
@@ -320,6 +320,8 @@ asio::awaitable<void> NodeClient::Impl::supervise(Impl* self) {
         if (down)
             self->set_link(Link::State::starting, {});
         self->restart_wanted_ = false;
+        if (self->child_ended())
+            continue;  // noticed by watch_child() while this waited
         if (self->owns_node() && !self->child_.running()) {
             self->start_child();
             continue;  // which may have failed
@@ -327,12 +329,12 @@ asio::awaitable<void> NodeClient::Impl::supervise(Impl* self) {
         const bool connected = co_await connect_once(self);
         if (connected) {
             co_await stay_connected(self);
+            // A node that hangs up again and again must not keep this thread busy.
+            co_await wait_for_event(self, self->greeted_this_time_ ? 0.001 : 0.010);
             retry = kFirstRetrySeconds;
             trying_since = steady_seconds();
             continue;
         }
-        if (self->child_ended())
-            continue;
         if (steady_seconds() - trying_since > kPatienceSeconds && self->link_.message.empty())
             self->set_link(self->link_.state, self->owns_node() ? "the node has been starting for 5 seconds and does not answer yet"
                                                                 : "no node answers at " + self->socket_path().string());
@@ -349,7 +351,7 @@ asio::awaitable<bool> NodeClient::Impl::connect_once(Impl* self) {
     if (error || self->stopping_)
         co_return false;
     self->closed_reason_.clear();
-    self->refused_ = false;
+    self->refused_ = self->greeted_this_time_ = false;
     self->peer_ = std::make_shared<ServerPeer>(*self);
     self->peer_->start(std::move(socket));
     co_return true;
@@ -459,7 +461,7 @@ asio::awaitable<void> NodeClient::Impl::end_child(Impl* self) {
 // ---- the connection's events
 
 void NodeClient::Impl::greeted(const protocol::Hello& peer) {
-    ever_connected_ = true;
+    ever_connected_ = greeted_this_time_ = true;
     link_.epoch = peer.epoch;
     model_.node_came(static_cast<std::uint32_t>(peer.epoch));
     set_link(Link::State::connected, {});

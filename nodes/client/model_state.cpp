@@ -71,6 +71,25 @@ std::optional<RunState> state_named(const std::string& name) {
     return it == names.end() ? std::nullopt : std::optional(it->second);
 }
 
+bool is_known(RecordType type) {
+    switch (type) {
+        case RecordType::run_started:
+        case RecordType::run_ended:
+        case RecordType::event:
+        case RecordType::sample:
+        case RecordType::step:
+        case RecordType::evaluation:
+        case RecordType::tokens:
+        case RecordType::generation_ended:
+        case RecordType::probe_draw:
+        case RecordType::probe_label:
+        case RecordType::log:
+        case RecordType::gap:
+            return true;
+    }
+    return false;
+}
+
 protocol::StreamPosition position_of(const protocol::Frame& record) {
     return {record.epoch, record.sequence};
 }
@@ -268,6 +287,8 @@ void ModelState::apply(const protocol::Frame& record) {
     } else if (type == RecordType::tokens) {
         if (auto decoded = protocol::decode_tokens(record.body))
             return tokens(record, std::move(*decoded));
+    } else if (!is_known(type)) {
+        return;  // of a later version
     } else if (const auto body = protocol::decode_json(record.body)) {
         switch (type) {
             case RecordType::run_started:
@@ -291,7 +312,7 @@ void ModelState::apply(const protocol::Frame& record) {
             case RecordType::gap:
                 return apply_gap(*body, record.time_ns);
             default:
-                return;  // a record type of a later version
+                return;
         }
     }
     add_log({record.time_ns, "warning", "workbench",

@@ -286,22 +286,34 @@ TEST(Client, CutAtEveryByteEndsLikeNoCut) {
         whole = proxy.passed;
     }
     ASSERT_GT(whole, 1000u);
-    // One client per stretch of cut points, so that the reconnects continue from ever other positions.
-    constexpr std::size_t kPerClient = 10;
-    for (std::size_t first = 1; first < whole; first += kPerClient) {
-        std::vector<std::size_t> cuts;
-        for (std::size_t cut = first; cut < std::min(first + kPerClient, whole); ++cut)
-            cuts.push_back(cut);
-        const auto path = folder / ("p" + std::to_string(first));
-        const CuttingProxy proxy(path, folder / "s", cuts);
-        Watched viewer(view(path));
-        const auto id = viewer.client.send("count", {{"number", first}});
-        const auto result = viewer.result_of(id);
-        ASSERT_EQ(result.state, CommandResult::State::done) << result.error;
-        const auto snapshot = viewer.wait([](const Snapshot& s) {
-            return s.link.state == Link::State::connected && s.training.contains(1) && s.training.at(1)->step.size() >= 4 && !s.catalogue.is_null();
-        });
-        expect_steps(*snapshot->training.at(1), 4);
+    // One client per stretch of cut points, so that the reconnects continue from ever other positions; some at a time, as most
+    // of it is waiting.
+    constexpr std::size_t kPerClient = 10, kAtATime = 8;
+    struct Cutting {
+        Cutting(const std::filesystem::path& path, const std::filesystem::path& socket, std::vector<std::size_t> cuts)
+            : proxy(path, socket, std::move(cuts)), viewer(view(path)) {}
+        CuttingProxy proxy;
+        Watched viewer;
+        CommandId command = 0;
+    };
+    for (std::size_t first = 1; first < whole;) {
+        std::vector<std::unique_ptr<Cutting>> group;
+        for (; first < whole && group.size() < kAtATime; first += kPerClient) {
+            std::vector<std::size_t> cuts;
+            for (std::size_t cut = first; cut < std::min(first + kPerClient, whole); ++cut)
+                cuts.push_back(cut);
+            group.push_back(std::make_unique<Cutting>(folder / ("p" + std::to_string(first)), folder / "s", cuts));
+            group.back()->command = group.back()->viewer.client.send("count", {{"number", first}});
+        }
+        for (const auto& one : group) {
+            const auto result = one->viewer.result_of(one->command);
+            ASSERT_EQ(result.state, CommandResult::State::done) << result.error;
+            const auto snapshot = one->viewer.wait([](const Snapshot& s) {
+                return s.link.state == Link::State::connected && s.training.contains(1) && s.training.at(1)->step.size() >= 4 &&
+                       !s.catalogue.is_null();
+            });
+            expect_steps(*snapshot->training.at(1), 4);
+        }
     }
     // Each command was carried out exactly once, however often it was sent.
     Watched viewer(view(folder / "s"));
