@@ -1,10 +1,9 @@
 #include "panels/compare.hpp"
 
-#include <imgui_stdlib.h>
-
 #include <algorithm>
 #include <array>
 #include <cmath>
+#include <imgui_stdlib.h>
 #include <random>
 
 #include "panels/panels.hpp"
@@ -162,12 +161,14 @@ void ComparePanel::choose_defaults(ui::Context& ctx) {
             if (find_model(ctx.snapshot, name))
                 models_.emplace_back(name);
         for (const client::ModelEntry& model : ctx.snapshot.models)
-            if (models_.size() < 2 && model.available && std::find(models_.begin(), models_.end(), model.name) == models_.end())
+            if (models_.size() < 2 && model.available &&
+                std::find(models_.begin(), models_.end(), model.name) == models_.end())
                 models_.push_back(model.name);
         if (models_.size() == 1)
             models_.push_back(models_.front());
     }
-    if (const json* prompts = prompt_library(ctx.snapshot); prompts && !prompt_touched_ && prompt_.empty() && !prompts->empty())
+    if (const json* prompts = prompt_library(ctx.snapshot);
+        prompts && !prompt_touched_ && prompt_.empty() && !prompts->empty())
         prompt_ = localized(prompts->front(), "text", ctx.text.code());
     if (group_.empty() && !groups_.empty()) {
         group_ = groups_.back().id;
@@ -222,9 +223,12 @@ void ComparePanel::start(ui::Context& ctx) {
     mode_ = Mode::plain;
     base_ = 0;
     for (const std::string& model : models_) {
-        json parameters{{"model", model},           {"prompt", prompt_},
-                        {"group", group_},          {"max_tokens", settings_.max_tokens},
-                        {"seed", settings_.seed},   {"temperature", settings_.sampled ? settings_.temperature : 0.0},
+        json parameters{{"model", model},
+                        {"prompt", prompt_},
+                        {"group", group_},
+                        {"max_tokens", settings_.max_tokens},
+                        {"seed", settings_.seed},
+                        {"temperature", settings_.sampled ? settings_.temperature : 0.0},
                         {"alternatives", settings_.alternatives}};
         if (settings_.sampled) {
             parameters["top_k"] = settings_.top_k;
@@ -329,7 +333,8 @@ void ComparePanel::draw_library(ui::Context& ctx) {
                 ImGui::PushID(row++);
                 const std::string title = localized(item, "title", ctx.text.code());
                 const std::string text = localized(item, "text", ctx.text.code());
-                if (ImGui::Selectable((title + "###prompt").c_str(), !text.empty() && prompt_ == text) && !text.empty()) {
+                if (ImGui::Selectable((title + "###prompt").c_str(), !text.empty() && prompt_ == text) &&
+                    !text.empty()) {
                     prompt_ = text;
                     prompt_touched_ = true;
                 }
@@ -427,7 +432,9 @@ void ComparePanel::draw_settings(ui::Context& ctx) {
         ImGui::InputInt(place("compare.top_k"), &settings_.top_k, 0);
         ImGui::InputDouble(place("compare.top_p"), &settings_.top_p, 0, 0, "%.2f");
         ImGui::InputDouble(place("compare.min_p"), &settings_.min_p, 0, 0, "%.2f");
-        const auto within = [](double v, double low, double high) { return std::isfinite(v) ? std::clamp(v, low, high) : low; };
+        const auto within = [](double v, double low, double high) {
+            return std::isfinite(v) ? std::clamp(v, low, high) : low;
+        };
         settings_.temperature = within(settings_.temperature, 0.01, 5);
         settings_.top_p = within(settings_.top_p, 0, 1);
         settings_.min_p = within(settings_.min_p, 0, 1);
@@ -443,8 +450,8 @@ void ComparePanel::draw_settings(ui::Context& ctx) {
 }
 
 void ComparePanel::draw_view_bar(ui::Context& ctx) {
-    const bool all_ended = std::all_of(columns_.begin(), columns_.end(),
-                                       [](const Column& c) { return c.answer && ended(*c.answer); });
+    const bool all_ended =
+        std::all_of(columns_.begin(), columns_.end(), [](const Column& c) { return c.answer && ended(*c.answer); });
     const bool tokens = std::any_of(columns_.begin(), columns_.end(),
                                     [](const Column& c) { return c.answer && !c.answer->tokens.empty(); });
     if (!all_ended && mode_ == Mode::difference)
@@ -493,7 +500,8 @@ void ComparePanel::draw_columns(ui::Context& ctx) {
 
 void ComparePanel::draw_column(ui::Context& ctx, std::size_t index) {
     draw_column_head(ctx, index);
-    const float foot = ImGui::GetFrameHeightWithSpacing() + ImGui::GetTextLineHeightWithSpacing() + 2 * ImGui::GetStyle().ItemSpacing.y;
+    const float foot = ImGui::GetFrameHeightWithSpacing() + ImGui::GetTextLineHeightWithSpacing() +
+                       2 * ImGui::GetStyle().ItemSpacing.y;
     const float body = std::max(4 * ctx.em, ImGui::GetContentRegionAvail().y - foot);
     if (ImGui::BeginChild("###answer", {0, body}, ImGuiChildFlags_None))
         draw_answer(ctx, index);
@@ -544,9 +552,9 @@ void ComparePanel::build_plain(View& view, const Generation& answer) {
     const std::vector<ByteRange>& chips = view.display.chips();
     while (view.shown < text.size()) {
         const bool chip = view.chips < chips.size() && chips[view.chips].begin == view.shown;
-        const std::size_t end = chip                               ? chips[view.chips++].end
+        const std::size_t end = chip                        ? chips[view.chips++].end
                                 : view.chips < chips.size() ? chips[view.chips].begin
-                                                                   : text.size();
+                                                            : text.size();
         view.text.append(std::string_view(text).substr(view.shown, end - view.shown), chip ? kChip : kPlain);
         view.shown = end;
     }
@@ -554,7 +562,8 @@ void ComparePanel::build_plain(View& view, const Generation& answer) {
 
 void ComparePanel::build_difference(View& view, std::size_t index) {
     const std::string own = displayable(columns_[index].answer->text);
-    // Two columns: each shows its own text. More: the others show what was removed as well, because the base can't show it for each.
+    // Two columns: each shows its own text. More: the others show what was removed as well, because the base can't show
+    // it for each.
     const bool is_base = index == base_, pair = columns_.size() == 2;
     const std::size_t other = is_base ? (base_ == 0 ? 1 : 0) : base_;
     if (is_base && !pair) {
@@ -632,7 +641,8 @@ void ComparePanel::draw_answer(ui::Context& ctx, std::size_t index) {
     const Column& column = columns_[index];
     if (!column.answer) {
         const auto result = ctx.snapshot.results.find(column.command);
-        const bool failed = result != ctx.snapshot.results.end() && result->second.state == client::CommandResult::State::failed;
+        const bool failed =
+            result != ctx.snapshot.results.end() && result->second.state == client::CommandResult::State::failed;
         if (failed)
             ui::text_wrapped(std::string(ui::icon::error) + " " + result->second.error, ctx.theme.error);
         else
@@ -647,8 +657,10 @@ void ComparePanel::draw_answer(ui::Context& ctx, std::size_t index) {
                              (answer.message.empty() ? ctx.text("compare.failed") : answer.message.c_str()),
                          ctx.theme.error);
     if (view.text.empty() && !ended(answer))
-        ui::text_wrapped(std::string(ui::icon::hourglass) + " " + ctx.text("compare.reading_prompt"), ctx.theme.text_dim);
-    if (ended(answer) && answer.state != RunState::failed && answer.text.find_first_not_of(" \t\r\n") == std::string::npos)
+        ui::text_wrapped(std::string(ui::icon::hourglass) + " " + ctx.text("compare.reading_prompt"),
+                         ctx.theme.text_dim);
+    if (ended(answer) && answer.state != RunState::failed &&
+        answer.text.find_first_not_of(" \t\r\n") == std::string::npos)
         ui::text_wrapped(ctx.text("compare.empty_answer"), ctx.theme.text_dim);
     const auto styles = answer_styles(ctx.theme);
     const TextView::Result shown = view.text.draw(ctx, ImGui::GetContentRegionAvail().x, styles);
@@ -659,8 +671,11 @@ void ComparePanel::draw_answer(ui::Context& ctx, std::size_t index) {
             double log_probability = 0;
             for (std::uint32_t i = view.groups[group].first; i < view.groups[group].last; ++i)
                 log_probability += answer.tokens[i].chosen.log_probability;
-            ImGui::SetTooltip("%s", ctx.text.format("compare.token_tip", {{"p", ctx.text.number(100 * std::exp(log_probability), 3)},
-                                                                         {"log", ctx.text.number(log_probability, 3)}}).c_str());
+            ImGui::SetTooltip(
+                "%s", ctx.text
+                          .format("compare.token_tip", {{"p", ctx.text.number(100 * std::exp(log_probability), 3)},
+                                                        {"log", ctx.text.number(log_probability, 3)}})
+                          .c_str());
             if (ImGui::IsMouseClicked(ImGuiMouseButton_Left)) {
                 popup_column_ = index;
                 popup_group_ = group;
@@ -685,11 +700,13 @@ void ComparePanel::draw_foot(ui::Context& ctx, std::size_t index) {
     if (answer.manifest.is_object() && answer.manifest.contains("seed") && answer.manifest["seed"].is_number())
         seed = answer.manifest["seed"].get<std::uint64_t>();
     ImGui::PushStyleColor(ImGuiCol_Text, ctx.theme.text_dim);
-    std::string counts = ctx.text.format("compare.counts", {{"tokens", ctx.text.number(static_cast<std::uint64_t>(answer.tokens.size()))},
-                                                            {"prompt", ctx.text.number(static_cast<std::uint64_t>(answer.prompt_tokens))},
-                                                            {"seed", std::to_string(seed)}});
+    std::string counts = ctx.text.format("compare.counts",
+                                         {{"tokens", ctx.text.number(static_cast<std::uint64_t>(answer.tokens.size()))},
+                                          {"prompt", ctx.text.number(static_cast<std::uint64_t>(answer.prompt_tokens))},
+                                          {"seed", std::to_string(seed)}});
     if (mode_ == Mode::difference && views_[index].same >= 0)
-        counts = ctx.text.format("compare.same_words", {{"share", ui::percent_text(ctx.text, views_[index].same)}}) + " · " + counts;
+        counts = ctx.text.format("compare.same_words", {{"share", ui::percent_text(ctx.text, views_[index].same)}}) +
+                 " · " + counts;
     ui::text_elided(counts, ImGui::GetContentRegionAvail().x);
     ImGui::PopStyleColor();
     if (!ended(answer)) {
@@ -697,7 +714,8 @@ void ComparePanel::draw_foot(ui::Context& ctx, std::size_t index) {
     } else {
         const std::string stop_key = "compare.stop." + (answer.stop.empty() ? std::string("unknown") : answer.stop);
         // The label comes from the same rules as in the probe panel.
-        const probes::Labels labels = probes::label_answer(text_of(answer.manifest, "prompt"), answer.text, answer.stop);
+        const probes::Labels labels =
+            probes::label_answer(text_of(answer.manifest, "prompt"), answer.text, answer.stop);
         const bool odd = labels.delivery != probes::Delivery::answered && labels.delivery != probes::Delivery::cut;
         if (odd) {
             const std::string delivery_key = std::string("probe.delivery.") + probes::delivery_name(labels.delivery);
@@ -733,7 +751,8 @@ void ComparePanel::draw_alternatives(ui::Context& ctx) {
     ImGui::SetNextWindowSize({24 * ctx.em, 0});
     if (!ImGui::BeginPopup("###compare.alternatives_of"))
         return;
-    if (popup_column_ < columns_.size() && columns_[popup_column_].answer && popup_group_ < views_[popup_column_].groups.size()) {
+    if (popup_column_ < columns_.size() && columns_[popup_column_].answer &&
+        popup_group_ < views_[popup_column_].groups.size()) {
         const Generation& answer = *columns_[popup_column_].answer;
         const TokenGroup group = views_[popup_column_].groups[popup_group_];
         for (std::uint32_t i = group.first; i < group.last && i < answer.tokens.size(); ++i) {
@@ -752,7 +771,8 @@ void ComparePanel::draw_alternatives(ui::Context& ctx) {
                     ImGui::TableNextRow();
                     ImGui::TableNextColumn();
                     const bool chosen = candidate.token == token.chosen.token;
-                    ImGui::TextUnformatted(((chosen ? std::string(ui::icon::check) + " " : "") + visible_piece(candidate.bytes)).c_str());
+                    ImGui::TextUnformatted(
+                        ((chosen ? std::string(ui::icon::check) + " " : "") + visible_piece(candidate.bytes)).c_str());
                     ImGui::TableNextColumn();
                     ImGui::Text("%d", candidate.token);
                     ImGui::TableNextColumn();
@@ -766,6 +786,8 @@ void ComparePanel::draw_alternatives(ui::Context& ctx) {
     ImGui::EndPopup();
 }
 
-std::unique_ptr<ui::Panel> make_compare() { return std::make_unique<ComparePanel>(); }
+std::unique_ptr<ui::Panel> make_compare() {
+    return std::make_unique<ComparePanel>();
+}
 
 }  // namespace moescope::panels

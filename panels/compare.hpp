@@ -13,13 +13,13 @@
 namespace moescope::panels {
 
 class ComparePanel : public ui::Panel {
-   public:
+ public:
     const char* key() const override { return "compare"; }
     void draw(ui::Context& context) override;
     /// compare.run, compare.cancel, compare.swap_language.
     bool act(const std::string& action, ui::Context& context) override;
 
-   private:
+ private:
     enum class Mode { plain, difference, probability };
     struct Settings {
         int max_tokens = 200;
@@ -85,7 +85,7 @@ class ComparePanel : public ui::Panel {
     bool prompt_touched_ = false;
     std::vector<std::string> history_;  ///< own prompts, oldest first
     std::size_t history_at_ = 0;
-    std::vector<std::string> models_;   ///< picked, one per column
+    std::vector<std::string> models_;  ///< picked, one per column
     Settings settings_;
     std::string group_;  ///< comparison on show
     std::vector<Column> columns_;

@@ -1,9 +1,8 @@
 #include "panels/log.hpp"
 
-#include <imgui_stdlib.h>
-
 #include <algorithm>
 #include <cctype>
+#include <imgui_stdlib.h>
 
 #include "panels/panels.hpp"
 #include "panels/text_tools.hpp"
@@ -13,7 +12,9 @@
 namespace moescope::panels {
 namespace {
 
-int severity(const std::string& level) { return level == "error" ? 2 : level == "warning" ? 1 : 0; }
+int severity(const std::string& level) {
+    return level == "error" ? 2 : level == "warning" ? 1 : 0;
+}
 
 std::string lower(std::string text) {
     std::transform(text.begin(), text.end(), text.begin(),
@@ -34,7 +35,8 @@ void LogPanel::draw(ui::Context& ctx) {
 }
 
 void LogPanel::draw_bar(ui::Context& ctx) {
-    const std::vector<const char*> levels = {ctx.text.label("log.all"), ctx.text.label("log.warnings"), ctx.text.label("log.errors")};
+    const std::vector<const char*> levels = {ctx.text.label("log.all"), ctx.text.label("log.warnings"),
+                                             ctx.text.label("log.errors")};
     ui::segmented(ctx, "log.level", levels, level_);
     flow(12 * ctx.em);
     ImGui::SetNextItemWidth(12 * ctx.em);
@@ -49,7 +51,8 @@ void LogPanel::draw_bar(ui::Context& ctx) {
             if (i < ctx.snapshot.log.size())
                 all += line_text(ctx.snapshot.log[i]) + "\n";
         ImGui::SetClipboardText(all.c_str());
-        ctx.notify(ctx.text.format("log.copied", {{"n", ctx.text.number(static_cast<std::uint64_t>(shown_.size()))}}), false);
+        ctx.notify(ctx.text.format("log.copied", {{"n", ctx.text.number(static_cast<std::uint64_t>(shown_.size()))}}),
+                   false);
     }
     ui::tooltip(ctx.text("log.copy_help"));
 }
@@ -78,7 +81,8 @@ void LogPanel::filter(const ui::Context& ctx) {
 
 void LogPanel::draw_lines(ui::Context& ctx) {
     if (!ImGui::BeginTable("###log.lines", 4,
-                           ImGuiTableFlags_ScrollY | ImGuiTableFlags_RowBg | ImGuiTableFlags_SizingFixedFit | ImGuiTableFlags_Resizable))
+                           ImGuiTableFlags_ScrollY | ImGuiTableFlags_RowBg | ImGuiTableFlags_SizingFixedFit |
+                               ImGuiTableFlags_Resizable))
         return;
     ImGui::TableSetupScrollFreeze(0, 1);
     ImGui::TableSetupColumn(ctx.text("log.time"), 0, 5 * ctx.em);
@@ -102,7 +106,9 @@ void LogPanel::draw_lines(ui::Context& ctx) {
             ImGui::TableNextColumn();
             const char* mark = severe == 2 ? ui::icon::error : severe == 1 ? ui::icon::warning : ui::icon::info;
             const std::string level_key = "log.level." + line.level;
-            ui::text_colored(severe == 2 ? ctx.theme.error : severe == 1 ? ctx.theme.warning : ctx.theme.text_dim,
+            ui::text_colored(severe == 2   ? ctx.theme.error
+                             : severe == 1 ? ctx.theme.warning
+                                           : ctx.theme.text_dim,
                              std::string(mark) + " " + (ctx.text.has(level_key) ? ctx.text(level_key) : line.level));
             ImGui::TableNextColumn();
             ui::text_elided(line.source, ImGui::GetContentRegionAvail().x);
@@ -125,6 +131,8 @@ void LogPanel::draw_lines(ui::Context& ctx) {
     ImGui::EndTable();
 }
 
-std::unique_ptr<ui::Panel> make_log() { return std::make_unique<LogPanel>(); }
+std::unique_ptr<ui::Panel> make_log() {
+    return std::make_unique<LogPanel>();
+}
 
 }  // namespace moescope::panels

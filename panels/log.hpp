@@ -10,11 +10,11 @@
 namespace moescope::panels {
 
 class LogPanel : public ui::Panel {
-   public:
+ public:
     const char* key() const override { return "log"; }
     void draw(ui::Context& context) override;
 
-   private:
+ private:
     void draw_bar(ui::Context& ctx);
     void filter(const ui::Context& ctx);
     void draw_lines(ui::Context& ctx);

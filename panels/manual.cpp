@@ -16,7 +16,7 @@ ImU32 color_of(ImVec4 color, float alpha) {
 }
 
 class ManualPanel : public ui::Panel {
-   public:
+ public:
     const char* key() const override { return "manual"; }
     void draw(ui::Context& ctx) override;
     void set_texts(std::string english, std::string chinese) {
@@ -25,7 +25,7 @@ class ManualPanel : public ui::Panel {
         language_.clear();
     }
 
-   private:
+ private:
     struct Drawn {
         TextView text;
         std::vector<TextView> cells;
@@ -105,7 +105,9 @@ void ManualPanel::draw_contents(ui::Context& ctx) {
         const float indent = block.level > 1 ? 0.8f * ctx.em : 0;
         if (indent > 0)
             ImGui::Indent(indent);
-        ImGui::PushStyleColor(ImGuiCol_Text, block.anchor == current_ ? ctx.theme.accent : block.level == 1 ? ctx.theme.text : ctx.theme.text_dim);
+        ImGui::PushStyleColor(ImGuiCol_Text, block.anchor == current_ ? ctx.theme.accent
+                                             : block.level == 1       ? ctx.theme.text
+                                                                      : ctx.theme.text_dim);
         if (ImGui::Selectable("###heading", block.anchor == current_))
             wanted_ = block.anchor;
         ImGui::SameLine(0, 0);
@@ -183,8 +185,9 @@ void ManualPanel::draw_block(ui::Context& ctx, std::size_t index, const Styles& 
             const float indent = (static_cast<float>(block.level) - 0.2f) * 1.3f * ctx.em;
             const ImVec2 at = ImGui::GetCursorScreenPos();
             const float line_height = ImGui::GetTextLineHeight() * 1.25f;
-            ImGui::GetWindowDrawList()->AddText({at.x + indent - 1.0f * ctx.em, at.y + (line_height - ImGui::GetTextLineHeight()) / 2},
-                                                ImGui::GetColorU32(ImGuiCol_Text), block.marker.c_str());
+            ImGui::GetWindowDrawList()->AddText(
+                {at.x + indent - 1.0f * ctx.em, at.y + (line_height - ImGui::GetTextLineHeight()) / 2},
+                ImGui::GetColorU32(ImGuiCol_Text), block.marker.c_str());
             ImGui::Indent(indent + 0.4f * ctx.em);
             follow_link(ctx, block.content, drawn.text.draw(ctx, width - indent, styles));
             ImGui::Unindent(indent + 0.4f * ctx.em);
@@ -222,7 +225,8 @@ void ManualPanel::draw_table(ui::Context& ctx, std::size_t index, const Styles& 
         weight = std::min(30.0f, std::max(weight, ImGui::CalcTextSize(block.cells[i].text.c_str()).x / ctx.em));
     }
     const float width = std::min(ImGui::GetContentRegionAvail().x - ctx.em, 60 * ctx.em);
-    if (!ImGui::BeginTable("###table", block.columns, ImGuiTableFlags_Borders | ImGuiTableFlags_RowBg | ImGuiTableFlags_SizingStretchProp,
+    if (!ImGui::BeginTable("###table", block.columns,
+                           ImGuiTableFlags_Borders | ImGuiTableFlags_RowBg | ImGuiTableFlags_SizingStretchProp,
                            {width, 0}))
         return;
     for (int column = 0; column < block.columns; ++column)
@@ -249,6 +253,8 @@ void set_manual(ui::Panel& panel, std::string english, std::string chinese) {
         manual->set_texts(std::move(english), std::move(chinese));
 }
 
-std::unique_ptr<ui::Panel> make_manual() { return std::make_unique<ManualPanel>(); }
+std::unique_ptr<ui::Panel> make_manual() {
+    return std::make_unique<ManualPanel>();
+}
 
 }  // namespace moescope::panels

@@ -1,5 +1,5 @@
-// The manual inside the program: Markdown of docs/manual-{en,zh}.md as headings, paragraphs, lists, tables and code, with a table of
-// contents.
+// The manual inside the program: Markdown of docs/manual-{en,zh}.md as headings, paragraphs, lists, tables and code,
+// with a table of contents.
 #pragma once
 
 #include <cstdint>
@@ -27,12 +27,12 @@ struct ManualBlock {
         bool head = false;
     };
     Kind kind = Kind::paragraph;
-    int level = 0;         ///< of a heading 1 to 6; of an item its depth from 1
-    std::string marker;    ///< of an item: "•" or "3."
-    Cell content;          ///< everything but tables
-    int columns = 0;       ///< of a table
+    int level = 0;            ///< of a heading 1 to 6; of an item its depth from 1
+    std::string marker;       ///< of an item: "•" or "3."
+    Cell content;             ///< everything but tables
+    int columns = 0;          ///< of a table
     std::vector<Cell> cells;  ///< of a table, row by row
-    std::string anchor;    ///< of a heading
+    std::string anchor;       ///< of a heading
 };
 struct ManualDocument {
     std::vector<ManualBlock> blocks;
@@ -43,7 +43,8 @@ ManualDocument parse_manual(std::string_view markdown);
 /// Anchor of a heading: lower case letters, digits and other alphabets kept, spaces as '-', the rest dropped.
 std::string anchor_of(std::string_view heading);
 
-/// Gives the panel made by make_manual() its texts (Markdown, read by the app from docs/). Does nothing for other panels. GUI thread.
+/// Gives the panel made by make_manual() its texts (Markdown, read by the app from docs/). Does nothing for other
+/// panels. GUI thread.
 void set_manual(ui::Panel& panel, std::string english, std::string chinese);
 
 }  // namespace moescope::panels

@@ -1,7 +1,6 @@
 // Markdown to blocks, through md4c's callbacks.
-#include <md4c.h>
-
 #include <algorithm>
+#include <md4c.h>
 
 #include "panels/manual.hpp"
 #include "panels/text_tools.hpp"
@@ -18,9 +17,9 @@ struct Reader {
     std::vector<List> lists;
     std::vector<ManualBlock::Style> styles{ManualBlock::plain};
     std::uint16_t link = 0;
-    bool open = false;       ///< the last block takes text
+    bool open = false;  ///< the last block takes text
     bool in_table = false;
-    bool fresh_item = false; ///< the last block is an item whose first paragraph has not begun
+    bool fresh_item = false;  ///< the last block is an item whose first paragraph has not begun
 
     ManualBlock& begin(ManualBlock::Kind kind) {
         document.blocks.emplace_back().kind = kind;
@@ -71,7 +70,8 @@ int enter_block(MD_BLOCKTYPE type, void* detail, void* user) {
             break;
         }
         case MD_BLOCK_H:
-            r.begin(ManualBlock::Kind::heading).level = static_cast<int>(static_cast<MD_BLOCK_H_DETAIL*>(detail)->level);
+            r.begin(ManualBlock::Kind::heading).level =
+                static_cast<int>(static_cast<MD_BLOCK_H_DETAIL*>(detail)->level);
             break;
         case MD_BLOCK_P:
             if (r.fresh_item)
@@ -88,7 +88,8 @@ int enter_block(MD_BLOCKTYPE type, void* detail, void* user) {
             r.open = false;
             break;
         case MD_BLOCK_TABLE:
-            r.begin(ManualBlock::Kind::table).columns = static_cast<int>(static_cast<MD_BLOCK_TABLE_DETAIL*>(detail)->col_count);
+            r.begin(ManualBlock::Kind::table).columns =
+                static_cast<int>(static_cast<MD_BLOCK_TABLE_DETAIL*>(detail)->col_count);
             break;
         case MD_BLOCK_TH:
         case MD_BLOCK_TD:

@@ -1,8 +1,7 @@
 #include "panels/models.hpp"
 
-#include <imgui_stdlib.h>
-
 #include <algorithm>
+#include <imgui_stdlib.h>
 #include <numeric>
 
 #include "panels/panels.hpp"
@@ -41,7 +40,9 @@ void state_badge(const ui::Context& ctx, const ModelEntry& model) {
     const bool refused = model.state == "refused" || model.state == "failed";
     const char* mark = model.available ? ui::icon::check : refused ? ui::icon::error : ui::icon::warning;
     ui::badge(ctx, mark, state_text(ctx, model),
-              model.available ? ui::Tone::good : refused ? ui::Tone::error : ui::Tone::warning);
+              model.available ? ui::Tone::good
+              : refused       ? ui::Tone::error
+                              : ui::Tone::warning);
     if (!model.message.empty())
         ui::tooltip(model.message);
 }
@@ -167,7 +168,8 @@ void ModelsPanel::draw_row(ui::Context& ctx, const ModelEntry& model) {
     ImGui::TableNextRow();
     ImGui::TableNextColumn();
     const bool is_selected = model.name == selected_;
-    if (ImGui::Selectable("###row", is_selected, ImGuiSelectableFlags_SpanAllColumns | ImGuiSelectableFlags_AllowOverlap))
+    if (ImGui::Selectable("###row", is_selected,
+                          ImGuiSelectableFlags_SpanAllColumns | ImGuiSelectableFlags_AllowOverlap))
         selected_ = is_selected ? std::string() : model.name;
     ImGui::SameLine(0, 0);
     const auto cell = [](std::string_view text) {
@@ -178,7 +180,8 @@ void ModelsPanel::draw_row(ui::Context& ctx, const ModelEntry& model) {
     cell(maker_text(ctx, model));
     cell(model.architecture);
     const std::string size = ui::bytes_text(ctx.text, model.bytes);
-    ImGui::SetCursorPosX(ImGui::GetCursorPosX() + std::max(0.0f, ImGui::GetContentRegionAvail().x - ImGui::CalcTextSize(size.c_str()).x));
+    ImGui::SetCursorPosX(ImGui::GetCursorPosX() +
+                         std::max(0.0f, ImGui::GetContentRegionAvail().x - ImGui::CalcTextSize(size.c_str()).x));
     ImGui::TextUnformatted(size.c_str());
     ImGui::TableNextColumn();
     cell(model.precision);
@@ -241,6 +244,8 @@ void ModelsPanel::draw_details(ui::Context& ctx) {
     ImGui::EndChild();
 }
 
-std::unique_ptr<ui::Panel> make_models() { return std::make_unique<ModelsPanel>(); }
+std::unique_ptr<ui::Panel> make_models() {
+    return std::make_unique<ModelsPanel>();
+}
 
 }  // namespace moescope::panels

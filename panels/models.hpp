@@ -9,13 +9,13 @@
 namespace moescope::panels {
 
 class ModelsPanel : public ui::Panel {
-   public:
+ public:
     const char* key() const override { return "models"; }
     void draw(ui::Context& context) override;
     /// models.add: adds the path in the field, or asks for a file when the field is empty.
     bool act(const std::string& action, ui::Context& context) override;
 
-   private:
+ private:
     void add(ui::Context& ctx);
     void draw_add(ui::Context& ctx);
     void draw_table(ui::Context& ctx, float height);

@@ -52,7 +52,8 @@ void NodesPanel::draw(ui::Context& ctx) {
     if (!link.message.empty())
         ui::banner(ctx, look.tone, link.message);
 
-    if (ImGui::GetContentRegionAvail().x > 52 * ctx.em && ImGui::BeginTable("###nodes.halves", 2, ImGuiTableFlags_SizingStretchSame)) {
+    if (ImGui::GetContentRegionAvail().x > 52 * ctx.em &&
+        ImGui::BeginTable("###nodes.halves", 2, ImGuiTableFlags_SizingStretchSame)) {
         ImGui::TableNextColumn();
         draw_machine(ctx);
         ImGui::TableNextColumn();
@@ -88,8 +89,9 @@ void NodesPanel::draw_machine(ui::Context& ctx) {
     }
     if (node.memory_total > 0) {
         const double share = static_cast<double>(node.memory_used) / static_cast<double>(node.memory_total);
-        meter(ctx, share, ctx.text.format("nodes.memory_value", {{"used", ui::bytes_text(ctx.text, node.memory_used)},
-                                                                 {"total", ui::bytes_text(ctx.text, node.memory_total)}}));
+        meter(ctx, share,
+              ctx.text.format("nodes.memory_value", {{"used", ui::bytes_text(ctx.text, node.memory_used)},
+                                                     {"total", ui::bytes_text(ctx.text, node.memory_total)}}));
     }
 }
 
@@ -103,7 +105,8 @@ void NodesPanel::draw_link(ui::Context& ctx) {
     };
     row("nodes.address", ctx.snapshot.node.address);
     row("nodes.round_trip", link.round_trip_ms > 0 ? ctx.text.number(link.round_trip_ms, 3) + " ms" : std::string());
-    row("nodes.rate", ui::bytes_text(ctx.text, static_cast<std::uint64_t>(std::max(0.0, link.bytes_per_second))) + "/s");
+    row("nodes.rate",
+        ui::bytes_text(ctx.text, static_cast<std::uint64_t>(std::max(0.0, link.bytes_per_second))) + "/s");
     row("nodes.records", ctx.text.number(link.records));
     row("nodes.epoch", ctx.text.number(link.epoch));
     const double age = link.last_data_time > 0 ? std::max(0.0, ctx.now - link.last_data_time) : -1;
@@ -117,7 +120,8 @@ void NodesPanel::draw_tasks(ui::Context& ctx) {
         ui::text_dim(ctx, ctx.text("nodes.no_tasks"));
         return;
     }
-    if (!ui::begin_table(ctx, "tasks", {"nodes.task", "nodes.progress", "nodes.left", "nodes.action"}, ImGuiTableFlags_SizingStretchProp))
+    if (!ui::begin_table(ctx, "tasks", {"nodes.task", "nodes.progress", "nodes.left", "nodes.action"},
+                         ImGuiTableFlags_SizingStretchProp))
         return;
     for (const client::Task& task : ctx.snapshot.tasks) {
         ImGui::PushID(task.id.c_str());
@@ -143,6 +147,8 @@ void NodesPanel::draw_tasks(ui::Context& ctx) {
     ImGui::EndTable();
 }
 
-std::unique_ptr<ui::Panel> make_nodes() { return std::make_unique<NodesPanel>(); }
+std::unique_ptr<ui::Panel> make_nodes() {
+    return std::make_unique<NodesPanel>();
+}
 
 }  // namespace moescope::panels

@@ -8,11 +8,11 @@
 namespace moescope::panels {
 
 class NodesPanel : public ui::Panel {
-   public:
+ public:
     const char* key() const override { return "nodes"; }
     void draw(ui::Context& context) override;
 
-   private:
+ private:
     void draw_link(ui::Context& ctx);
     void draw_machine(ui::Context& ctx);
     void draw_tasks(ui::Context& ctx);

@@ -1,8 +1,7 @@
 #include "panels/probe.hpp"
 
-#include <imgui_stdlib.h>
-
 #include <algorithm>
+#include <imgui_stdlib.h>
 #include <set>
 
 #include "panels/panels.hpp"
@@ -40,7 +39,8 @@ const json* probe_sets(const client::Snapshot& snapshot) {
 /// A tree node whose text is cut with an ellipsis instead of at the edge.
 bool tree_node(const std::string& title, const std::string& id) {
     const float start = ImGui::GetCursorPosX();
-    const bool open = ImGui::TreeNodeEx(("###" + id).c_str(), ImGuiTreeNodeFlags_SpanAvailWidth | ImGuiTreeNodeFlags_AllowOverlap);
+    const bool open =
+        ImGui::TreeNodeEx(("###" + id).c_str(), ImGuiTreeNodeFlags_SpanAvailWidth | ImGuiTreeNodeFlags_AllowOverlap);
     ImGui::SameLine(start + ImGui::GetTreeNodeToLabelSpacing());
     ui::text_elided(title, ImGui::GetContentRegionAvail().x);
     return open;
@@ -89,7 +89,8 @@ void ProbePanel::refresh(ui::Context& ctx) {
     }
     collect_answers();
     const auto started = ctx.snapshot.results.find(starting_);
-    if (starting_ != 0 && started != ctx.snapshot.results.end() && started->second.state != client::CommandResult::State::pending) {
+    if (starting_ != 0 && started != ctx.snapshot.results.end() &&
+        started->second.state != client::CommandResult::State::pending) {
         if (started->second.state == client::CommandResult::State::done) {
             const json& value = started->second.value;
             if (value.is_object() && value.contains("run") && value["run"].is_number_unsigned())
@@ -133,7 +134,9 @@ std::size_t ProbePanel::items_in_set(const ui::Context& ctx) const {
         const json& set = (*sets)[i];
         if (text_of(set, "name") != set_ || !set.contains("items"))
             continue;
-        return set["items"].is_array() ? set["items"].size() : set["items"].is_number_unsigned() ? set["items"].get<std::size_t>() : 0;
+        return set["items"].is_array()             ? set["items"].size()
+               : set["items"].is_number_unsigned() ? set["items"].get<std::size_t>()
+                                                   : 0;
     }
     return 0;
 }
@@ -155,7 +158,8 @@ void ProbePanel::collect_items(ui::Context& ctx) {
 }
 
 bool ProbePanel::active() const {
-    return run_ && (run_->state == RunState::running || run_->state == RunState::paused || run_->state == RunState::planned);
+    return run_ &&
+           (run_->state == RunState::running || run_->state == RunState::paused || run_->state == RunState::planned);
 }
 
 void ProbePanel::start(ui::Context& ctx) {
@@ -171,7 +175,8 @@ void ProbePanel::start(ui::Context& ctx) {
         return;
     }
     // One draw per prompt is greedy; several need sampling, or all would be the same.
-    json parameters{{"set", set_}, {"models", {models_[0], models_[1]}}, {"draws", draws_}, {"max_tokens", max_tokens_}};
+    json parameters{
+        {"set", set_}, {"models", {models_[0], models_[1]}}, {"draws", draws_}, {"max_tokens", max_tokens_}};
     if (draws_ > 1)
         parameters["temperature"] = 0.7;
     starting_ = ctx.client.send("probe.start", std::move(parameters));
@@ -192,7 +197,8 @@ void ProbePanel::cancel(ui::Context& ctx) {
 
 std::string ProbePanel::topic_title(const ui::Context& ctx, const std::string& topic) const {
     if (const auto found = statistics_.topics.find(topic); found != statistics_.topics.end())
-        if (const auto title = found->second.find(ctx.text.code()); title != found->second.end() && !title->second.empty())
+        if (const auto title = found->second.find(ctx.text.code());
+            title != found->second.end() && !title->second.empty())
             return title->second;
     if (const json* set = find_set(ctx); set && set->contains("topics"))
         if (const std::string title = localized((*set)["topics"], topic.c_str(), ctx.text.code()); !title.empty())
@@ -264,7 +270,8 @@ void ProbePanel::draw_settings(ui::Context& ctx) {
     ImGui::SetNextItemWidth(combo);
     if (ImGui::BeginCombo("###probe.set", set_.empty() ? ctx.text("probe.no_set") : set_.c_str())) {
         for (std::size_t i = 0; sets && i < sets->size(); ++i)
-            if (ImGui::Selectable((title_of((*sets)[i]) + "###set" + std::to_string(i)).c_str(), text_of((*sets)[i], "name") == set_))
+            if (ImGui::Selectable((title_of((*sets)[i]) + "###set" + std::to_string(i)).c_str(),
+                                  text_of((*sets)[i], "name") == set_))
                 set_ = text_of((*sets)[i], "name");
         ImGui::EndCombo();
     }
@@ -273,10 +280,11 @@ void ProbePanel::draw_settings(ui::Context& ctx) {
         ImGui::PushID(static_cast<int>(side));
         flow(combo);
         ImGui::SetNextItemWidth(combo);
-        if (ImGui::BeginCombo("###probe.model", models_[side].empty() ? ctx.text("probe.no_model") : model_title(ctx, models_[side]).c_str())) {
+        if (ImGui::BeginCombo("###probe.model", models_[side].empty() ? ctx.text("probe.no_model")
+                                                                      : model_title(ctx, models_[side]).c_str())) {
             for (const client::ModelEntry& model : ctx.snapshot.models)
-                if (ImGui::Selectable((model_title(ctx, model.name) + "###" + model.name).c_str(), model.name == models_[side],
-                                      model.available ? 0 : ImGuiSelectableFlags_Disabled))
+                if (ImGui::Selectable((model_title(ctx, model.name) + "###" + model.name).c_str(),
+                                      model.name == models_[side], model.available ? 0 : ImGuiSelectableFlags_Disabled))
                     models_[side] = model.name;
             ImGui::EndCombo();
         }
@@ -311,28 +319,35 @@ void ProbePanel::ask_plan(ui::Context& ctx) {
         return;
     planned_for_ = plan;
     // Half of the prompts are about the state, half are mirrors; a test has one half.
-    planning_ = ctx.client.send("probe.plan", {{"items", (items + 1) / 2}, {"draws", draws_}, {"models", {models_[0], models_[1]}}});
+    planning_ = ctx.client.send("probe.plan",
+                                {{"items", (items + 1) / 2}, {"draws", draws_}, {"models", {models_[0], models_[1]}}});
 }
 
 void ProbePanel::draw_plan_line(ui::Context& ctx) {
     std::string line;
     const auto points = [&](double difference) { return ctx.text.number(100 * difference, 2); };
     if (run_ && !statistics_.detectable.empty()) {
-        const auto& [group, known] = *std::max_element(statistics_.detectable.begin(), statistics_.detectable.end(),
-                                                       [](const auto& a, const auto& b) { return a.second.first < b.second.first; });
-        line = known.second ? ctx.text.format("probe.detectable", {{"n", std::to_string(known.first)}, {"points", points(*known.second)},
-                                                                   {"power", ui::percent_text(ctx.text, statistics_.power)},
-                                                                   {"alpha", ctx.text.number(statistics_.alpha, 2)}})
-                            : ctx.text.format("probe.not_detectable", {{"n", std::to_string(known.first)}});
+        const auto& [group, known] =
+            *std::max_element(statistics_.detectable.begin(), statistics_.detectable.end(),
+                              [](const auto& a, const auto& b) { return a.second.first < b.second.first; });
+        line = known.second
+                   ? ctx.text.format("probe.detectable", {{"n", std::to_string(known.first)},
+                                                          {"points", points(*known.second)},
+                                                          {"power", ui::percent_text(ctx.text, statistics_.power)},
+                                                          {"alpha", ctx.text.number(statistics_.alpha, 2)}})
+                   : ctx.text.format("probe.not_detectable", {{"n", std::to_string(known.first)}});
     } else if (const auto plan = ctx.snapshot.results.find(planning_);
                planning_ != 0 && plan != ctx.snapshot.results.end() && plan->second.value.is_object()) {
         const json& value = plan->second.value;
         const auto n = std::to_string((items_in_set(ctx) + 1) / 2);
         const bool shown = value.contains("detectable_difference") && value["detectable_difference"].is_number();
-        line = shown ? ctx.text.format("probe.plan", {{"n", n}, {"points", points(value["detectable_difference"].get<double>())}})
+        line = shown ? ctx.text.format("probe.plan",
+                                       {{"n", n}, {"points", points(value["detectable_difference"].get<double>())}})
                      : ctx.text.format("probe.not_detectable", {{"n", n}});
+        // The node's time is for the prompts of one group; the run asks both.
         if (value.contains("seconds") && value["seconds"].is_number())
-            line += " " + ctx.text.format("probe.plan_time", {{"time", ui::duration_text(ctx.text, value["seconds"].get<double>())}});
+            line += " " + ctx.text.format("probe.plan_time",
+                                          {{"time", ui::duration_text(ctx.text, 2 * value["seconds"].get<double>())}});
     }
     if (!line.empty())
         ui::text_wrapped(std::string(ui::icon::info) + "  " + line, ctx.theme.text_dim);
@@ -361,13 +376,16 @@ void ProbePanel::draw_run_bar(ui::Context& ctx) {
     const bool can_pause = running || run_->state == RunState::paused || run_->state == RunState::interrupted;
     const char* pause = ctx.text.label(running || !can_pause ? "probe.pause" : "probe.resume");
     const char* stop = ctx.text.label("probe.cancel");
-    const float buttons = can_pause ? ui::button_width(pause) + ui::button_width(stop) + 2 * ImGui::GetStyle().ItemSpacing.x : 0;
+    const float buttons =
+        can_pause ? ui::button_width(pause) + ui::button_width(stop) + 2 * ImGui::GetStyle().ItemSpacing.x : 0;
     const std::size_t done = run_->draws.size();
     const float fraction = run_->planned > 0 ? static_cast<float>(done) / static_cast<float>(run_->planned) : 0;
-    std::string progress = ctx.text.format("probe.progress", {{"done", ctx.text.number(static_cast<std::uint64_t>(done))},
-                                                              {"planned", ctx.text.number(static_cast<std::uint64_t>(run_->planned))}});
+    std::string progress =
+        ctx.text.format("probe.progress", {{"done", ctx.text.number(static_cast<std::uint64_t>(done))},
+                                           {"planned", ctx.text.number(static_cast<std::uint64_t>(run_->planned))}});
     if (running && run_->seconds_left > 0)
-        progress += " · " + ctx.text.format("probe.time_left", {{"time", ui::duration_text(ctx.text, run_->seconds_left)}});
+        progress +=
+            " · " + ctx.text.format("probe.time_left", {{"time", ui::duration_text(ctx.text, run_->seconds_left)}});
     meter(ctx, fraction, progress, std::max(6 * ctx.em, ImGui::GetContentRegionAvail().x - buttons));
     if (can_pause) {
         ImGui::SameLine();
@@ -421,11 +439,14 @@ void ProbePanel::draw_topic(ui::Context& ctx, const std::string& group, const st
             return (!item.mirrors.empty() && other.id == item.mirrors) || other.mirrors == item.id;
         });
         if (hovered && mirrored != items_.end())
-            ImGui::SetTooltip("%s\n%s", name.c_str(), ctx.text.format("probe.mirror_of", {{"name", mirrored->title}}).c_str());
+            ImGui::SetTooltip("%s\n%s", name.c_str(),
+                              ctx.text.format("probe.mirror_of", {{"name", mirrored->title}}).c_str());
     }
     ImGui::TreePop();
 }
 
-std::unique_ptr<ui::Panel> make_probe() { return std::make_unique<ProbePanel>(); }
+std::unique_ptr<ui::Panel> make_probe() {
+    return std::make_unique<ProbePanel>();
+}
 
 }  // namespace moescope::panels

@@ -1,4 +1,5 @@
-// Probe sets over models: a table of rates with intervals, the paired tests, and the answers behind every cell with their labels.
+// Probe sets over models: a table of rates with intervals, the paired tests, and the answers behind every cell with
+// their labels.
 #pragma once
 
 #include <array>
@@ -15,13 +16,13 @@
 namespace moescope::panels {
 
 class ProbePanel : public ui::Panel {
-   public:
+ public:
     const char* key() const override { return "probe"; }
     void draw(ui::Context& context) override;
     /// probes.start, probes.pause (pauses or resumes), probes.cancel.
     bool act(const std::string& action, ui::Context& context) override;
 
-   private:
+ private:
     /// What the answers pane shows. Empty strings do not restrict.
     struct Filter {
         std::string group, topic, item, model, language;
@@ -86,8 +87,8 @@ class ProbePanel : public ui::Panel {
     Filter filter_{"state", "", "", "", ""};
     bool filter_chosen_ = false;
     std::vector<std::shared_ptr<const client::ProbeDraw>> answers_;  ///< those that fit the filter
-    std::uint64_t answer_ = 0;  ///< seq of the answer on show
-    std::uint64_t viewed_ = 0;  ///< seq whose texts are in the views
+    std::uint64_t answer_ = 0;                                       ///< seq of the answer on show
+    std::uint64_t viewed_ = 0;                                       ///< seq whose texts are in the views
     TextView prompt_view_, answer_view_;
     std::string coder_ = "A";
     float labels_height_ = 0;

@@ -1,9 +1,8 @@
 // The right side of the probe panel: the answers behind a cell and the labels that a person gives them.
-#include <imgui.h>
-#include <imgui_stdlib.h>
-
 #include <algorithm>
 #include <array>
+#include <imgui.h>
+#include <imgui_stdlib.h>
 
 #include "panels/probe.hpp"
 #include "panels/ui/widgets.hpp"
@@ -26,7 +25,9 @@ ui::Tone tone_of(const std::string& delivery) {
     return ui::Tone::warning;
 }
 
-bool fits(const std::string& wanted, const std::string& value) { return wanted.empty() || wanted == value; }
+bool fits(const std::string& wanted, const std::string& value) {
+    return wanted.empty() || wanted == value;
+}
 
 }  // namespace
 
@@ -43,19 +44,22 @@ void ProbePanel::collect_answers() {
 }
 
 void ProbePanel::draw_answers(ui::Context& ctx) {
-    std::string what = filter_.topic.empty() ? ctx.text("probe.group." + filter_.group) : topic_title(ctx, filter_.topic);
+    std::string what =
+        filter_.topic.empty() ? ctx.text("probe.group." + filter_.group) : topic_title(ctx, filter_.topic);
     if (!filter_.model.empty())
         what += " · " + side_title(ctx, {filter_.model, filter_.language});
     ImGui::PushFont(ctx.bold, 0);
     ui::text_elided(what, ImGui::GetContentRegionAvail().x);
     ImGui::PopFont();
-    const auto current = std::find_if(answers_.begin(), answers_.end(), [&](const auto& draw) { return draw->seq == answer_; });
+    const auto current =
+        std::find_if(answers_.begin(), answers_.end(), [&](const auto& draw) { return draw->seq == answer_; });
     if (current == answers_.end()) {
         ui::text_wrapped(ctx.text("probe.no_answers"), ctx.theme.text_dim);
         return;
     }
     draw_answer_list(ctx);
-    const auto shown = std::find_if(answers_.begin(), answers_.end(), [&](const auto& draw) { return draw->seq == answer_; });
+    const auto shown =
+        std::find_if(answers_.begin(), answers_.end(), [&](const auto& draw) { return draw->seq == answer_; });
     if (shown != answers_.end())
         draw_answer(ctx, **shown);
 }
@@ -67,10 +71,12 @@ void ProbePanel::draw_answer_list(ui::Context& ctx) {
         ImGui::EndChild();
         return;
     }
-    const bool repeated = std::any_of(answers_.begin(), answers_.end(), [](const auto& draw) { return draw->draw > 0; });
+    const bool repeated =
+        std::any_of(answers_.begin(), answers_.end(), [](const auto& draw) { return draw->draw > 0; });
     for (const auto& draw : answers_) {
         ImGui::PushID(static_cast<int>(draw->seq));
-        if (ImGui::Selectable("###answer", draw->seq == answer_, ImGuiSelectableFlags_AllowOverlap, {0, ImGui::GetTextLineHeight()}))
+        if (ImGui::Selectable("###answer", draw->seq == answer_, ImGuiSelectableFlags_AllowOverlap,
+                              {0, ImGui::GetTextLineHeight()}))
             answer_ = draw->seq;
         ImGui::SameLine(0, 0);
         const auto item = std::find_if(items_.begin(), items_.end(), [&](const Item& i) { return i.id == draw->item; });
@@ -103,7 +109,8 @@ void ProbePanel::draw_answer(ui::Context& ctx, const ProbeDraw& draw) {
     }
     take_keys(ctx, draw);
     // The labels stay at the bottom; how high they are depends on how their buttons wrap, which the last frame knows.
-    const float body = std::max(6 * ctx.em, ImGui::GetContentRegionAvail().y - (labels_height_ > 0 ? labels_height_ : 14 * ctx.em));
+    const float body =
+        std::max(6 * ctx.em, ImGui::GetContentRegionAvail().y - (labels_height_ > 0 ? labels_height_ : 14 * ctx.em));
     if (ImGui::BeginChild("###probe.body", {0, body})) {
         ui::text_dim(ctx, ctx.text("probe.prompt"));
         const std::array<TextStyle, 1> plain{};
@@ -150,7 +157,8 @@ void ProbePanel::draw_labels(ui::Context& ctx, const ProbeDraw& draw) {
     row(
         kLevels, "probe.f2",
         [&](int i) {
-            return std::to_string(kDeliveryKeys + 1 + i) + " " + ctx.text("probe.engagement." + std::to_string(i)) + "###f2." + std::to_string(i);
+            return std::to_string(kDeliveryKeys + 1 + i) + " " + ctx.text("probe.engagement." + std::to_string(i)) +
+                   "###f2." + std::to_string(i);
         },
         [&](int i) { return draw.engagement == i; }, [&](int i) { label(ctx, draw, "engagement", std::to_string(i)); });
     if (draw.labelled_by_person) {
@@ -164,7 +172,8 @@ void ProbePanel::draw_labels(ui::Context& ctx, const ProbeDraw& draw) {
         }
         flow(12 * ctx.em);
         ImGui::AlignTextToFramePadding();
-        ui::text_elided(std::string(ui::icon::user) + " " + ctx.text.format("probe.by_person", {{"rule", rule}}), ImGui::GetContentRegionAvail().x);
+        ui::text_elided(std::string(ui::icon::user) + " " + ctx.text.format("probe.by_person", {{"rule", rule}}),
+                        ImGui::GetContentRegionAvail().x);
     } else {
         ui::text_elided(ctx.text.format("probe.by_rule", {{"rule", draw.rule}}), ImGui::GetContentRegionAvail().x);
     }
@@ -174,7 +183,8 @@ void ProbePanel::draw_labels(ui::Context& ctx, const ProbeDraw& draw) {
 }
 
 void ProbePanel::take_keys(ui::Context& ctx, const ProbeDraw& draw) {
-    if (!ImGui::IsWindowFocused(ImGuiFocusedFlags_RootAndChildWindows | ImGuiFocusedFlags_DockHierarchy) || ImGui::GetIO().WantTextInput)
+    if (!ImGui::IsWindowFocused(ImGuiFocusedFlags_RootAndChildWindows | ImGuiFocusedFlags_DockHierarchy) ||
+        ImGui::GetIO().WantTextInput)
         return;
     for (int i = 0; i < kDeliveryKeys + kLevels; ++i) {
         const bool pressed = ImGui::IsKeyPressed(static_cast<ImGuiKey>(ImGuiKey_1 + i), false) ||
@@ -192,8 +202,14 @@ void ProbePanel::take_keys(ui::Context& ctx, const ProbeDraw& draw) {
 }
 
 void ProbePanel::label(ui::Context& ctx, const ProbeDraw& draw, const char* field, const std::string& value) {
-    ctx.client.send("probe.label", {{"run", run_->id}, {"item", draw.item}, {"model", draw.model}, {"language", draw.language},
-                                    {"draw", draw.draw}, {"field", field}, {"value", value}, {"coder", coder_}});
+    ctx.client.send("probe.label", {{"run", run_->id},
+                                    {"item", draw.item},
+                                    {"model", draw.model},
+                                    {"language", draw.language},
+                                    {"draw", draw.draw},
+                                    {"field", field},
+                                    {"value", value},
+                                    {"coder", coder_}});
 }
 
 }  // namespace moescope::panels

@@ -8,7 +8,9 @@
 namespace moescope::panels {
 namespace {
 
-std::string percent(const ui::Context& ctx, double fraction) { return ctx.text.number(100 * fraction, 2) + " %"; }
+std::string percent(const ui::Context& ctx, double fraction) {
+    return ctx.text.number(100 * fraction, 2) + " %";
+}
 
 /// A difference of rates in percentage points with its sign.
 std::string points(const ui::Context& ctx, double difference) {
@@ -70,7 +72,8 @@ void ProbePanel::draw_middle(ui::Context& ctx) {
 void ProbePanel::draw_matrix(ui::Context& ctx) {
     const int columns = 1 + static_cast<int>(statistics_.models.size() * statistics_.languages.size());
     if (columns < 2 || columns > 60 ||
-        !ImGui::BeginTable("###probe.matrix", columns, ImGuiTableFlags_BordersInnerV | ImGuiTableFlags_SizingStretchSame))
+        !ImGui::BeginTable("###probe.matrix", columns,
+                           ImGuiTableFlags_BordersInnerV | ImGuiTableFlags_SizingStretchSame))
         return;
     ImGui::TableSetupColumn("", ImGuiTableColumnFlags_WidthStretch, 2.0f);
     for (int i = 1; i < columns; ++i)
@@ -94,7 +97,8 @@ void ProbePanel::draw_matrix_head(ui::Context& ctx) {
         for (const std::string& language : statistics_.languages) {
             ImGui::TableNextColumn();
             ui::text_elided(short_title(ctx, model), ImGui::GetContentRegionAvail().x);
-            ui::text_colored(language == "zh" ? ctx.theme.chinese : ctx.theme.english, ctx.text("probe.language." + language));
+            ui::text_colored(language == "zh" ? ctx.theme.chinese : ctx.theme.english,
+                             ctx.text("probe.language." + language));
         }
     }
 }
@@ -146,7 +150,9 @@ void ProbePanel::draw_cell(ui::Context& ctx, const ProbeCell* cell, bool total) 
     };
     // The ground is weak enough to leave the text its contrast at every rate, in both themes.
     if (cell->n > 0 && rate.estimate)
-        list->AddRectFilled(at, end, color(ctx.theme.accent, 0.05f + 0.37f * static_cast<float>(std::clamp(*rate.estimate, 0.0, 1.0))), 3);
+        list->AddRectFilled(
+            at, end, color(ctx.theme.accent, 0.05f + 0.37f * static_cast<float>(std::clamp(*rate.estimate, 0.0, 1.0))),
+            3);
     const std::string text = cell->n == 0 ? "-" : std::to_string(rate.count) + "/" + std::to_string(cell->n);
     ImFont* font = total ? ctx.bold : ImGui::GetFont();
     const ImVec2 extent = font->CalcTextSizeA(ImGui::GetFontSize(), FLT_MAX, 0, text.c_str());
@@ -179,23 +185,32 @@ void ProbePanel::cell_tooltip(ui::Context& ctx, const ProbeCell& cell) {
     if (!ImGui::BeginTooltip())
         return;
     ImGui::PushTextWrapPos(26 * ctx.em);
-    const std::string row = cell.topic.empty() ? ctx.text("probe.group." + cell.group)
-                                               : topic_title(ctx, cell.topic) + " · " + ctx.text("probe.group." + cell.group);
+    const std::string row = cell.topic.empty()
+                                ? ctx.text("probe.group." + cell.group)
+                                : topic_title(ctx, cell.topic) + " · " + ctx.text("probe.group." + cell.group);
     ImGui::TextUnformatted(row.c_str());
     ui::text_dim(ctx, side_title(ctx, {cell.model, cell.language}));
     ImGui::Separator();
     if (rate.estimate)
-        ImGui::TextUnformatted(ctx.text.format(rate.bootstrap ? "probe.rate_bootstrap" : "probe.rate_wilson",
-                                               {{"measure", ctx.text("probe.measure." + measure)}, {"rate", percent(ctx, *rate.estimate)},
-                                                {"low", percent(ctx, rate.low)}, {"high", percent(ctx, rate.high)}}).c_str());
+        ImGui::TextUnformatted(ctx.text
+                                   .format(rate.bootstrap ? "probe.rate_bootstrap" : "probe.rate_wilson",
+                                           {{"measure", ctx.text("probe.measure." + measure)},
+                                            {"rate", percent(ctx, *rate.estimate)},
+                                            {"low", percent(ctx, rate.low)},
+                                            {"high", percent(ctx, rate.high)}})
+                                   .c_str());
     if (cell.missing > 0 && rate.worst && rate.best)
-        ImGui::TextUnformatted(ctx.text.format("probe.bounds", {{"n", std::to_string(cell.missing)}, {"worst", percent(ctx, *rate.worst)},
-                                                                {"best", percent(ctx, *rate.best)}}).c_str());
+        ImGui::TextUnformatted(ctx.text
+                                   .format("probe.bounds", {{"n", std::to_string(cell.missing)},
+                                                            {"worst", percent(ctx, *rate.worst)},
+                                                            {"best", percent(ctx, *rate.best)}})
+                                   .c_str());
     if (cell.pending > 0)
         ImGui::TextUnformatted(ctx.text.format("probe.pending", {{"n", std::to_string(cell.pending)}}).c_str());
     for (const auto& [name, number] : cell.deliveries)
         if (number > 0)
-            ImGui::TextUnformatted((std::string(ctx.text("probe.delivery." + name)) + ": " + std::to_string(number)).c_str());
+            ImGui::TextUnformatted(
+                (std::string(ctx.text("probe.delivery." + name)) + ": " + std::to_string(number)).c_str());
     if (cell.descriptive_only)
         ui::text_dim(ctx, ctx.text("probe.descriptive"));
     ui::text_dim(ctx, ctx.text("probe.click_cell"));
@@ -204,12 +219,21 @@ void ProbePanel::cell_tooltip(ui::Context& ctx, const ProbeCell& cell) {
 }
 
 void ProbePanel::draw_tests(ui::Context& ctx) {
-    const std::string measure = statistics_.measures.empty() ? "" : statistics_.measures[static_cast<std::size_t>(measure_)];
-    if (std::none_of(statistics_.tests.begin(), statistics_.tests.end(), [&](const ProbeTest& t) { return t.measure == measure && t.n > 0; }))
+    const std::string measure =
+        statistics_.measures.empty() ? "" : statistics_.measures[static_cast<std::size_t>(measure_)];
+    if (std::none_of(statistics_.tests.begin(), statistics_.tests.end(),
+                     [&](const ProbeTest& t) { return t.measure == measure && t.n > 0; }))
         return;
     ui::section(ctx, ctx.text("probe.tests"), ctx.text("probe.tests_note"));
-    if (!begin_columns(ctx, "###probe.tests", {{"probe.comparison", 3.4f}, {"probe.group", 1.0f}, {"probe.pairs", 0.7f}, {"probe.only_first", 0.6f},
-                                               {"probe.only_second", 0.6f}, {"probe.difference", 2.2f}, {"probe.p", 1.1f}, {"probe.p_holm", 1.2f}}))
+    if (!begin_columns(ctx, "###probe.tests",
+                       {{"probe.comparison", 3.4f},
+                        {"probe.group", 1.0f},
+                        {"probe.pairs", 0.7f},
+                        {"probe.only_first", 0.6f},
+                        {"probe.only_second", 0.6f},
+                        {"probe.difference", 2.2f},
+                        {"probe.p", 1.1f},
+                        {"probe.p_holm", 1.2f}}))
         return;
     for (const ProbeTest& test : statistics_.tests) {
         if (test.measure != measure || test.n == 0)
@@ -218,11 +242,13 @@ void ProbePanel::draw_tests(ui::Context& ctx) {
         ImGui::TableNextColumn();
         const std::string title =
             test.kind == "models"
-                ? ctx.text.format("probe.models_in", {{"first", short_title(ctx, test.first.model)}, {"second", short_title(ctx, test.second.model)},
+                ? ctx.text.format("probe.models_in", {{"first", short_title(ctx, test.first.model)},
+                                                      {"second", short_title(ctx, test.second.model)},
                                                       {"language", ctx.text("probe.language." + test.first.language)}})
-                : ctx.text.format("probe.languages_of", {{"model", short_title(ctx, test.first.model)},
-                                                         {"first", ctx.text("probe.language." + test.first.language)},
-                                                         {"second", ctx.text("probe.language." + test.second.language)}});
+                : ctx.text.format("probe.languages_of",
+                                  {{"model", short_title(ctx, test.first.model)},
+                                   {"first", ctx.text("probe.language." + test.first.language)},
+                                   {"second", ctx.text("probe.language." + test.second.language)}});
         ui::text_elided(title, ImGui::GetContentRegionAvail().x);
         ImGui::TableNextColumn();
         ui::text_elided(ctx.text("probe.group_short." + test.group), ImGui::GetContentRegionAvail().x);
@@ -231,7 +257,9 @@ void ProbePanel::draw_tests(ui::Context& ctx) {
             ImGui::TextUnformatted(std::to_string(value).c_str());
         }
         ImGui::TableNextColumn();
-        ui::text_elided(test.difference ? points(ctx, *test.difference) + " [" + points(ctx, test.low) + ", " + points(ctx, test.high) + "]" : "-",
+        ui::text_elided(test.difference ? points(ctx, *test.difference) + " [" + points(ctx, test.low) + ", " +
+                                              points(ctx, test.high) + "]"
+                                        : "-",
                         ImGui::GetContentRegionAvail().x);
         ImGui::TableNextColumn();
         ImGui::TextUnformatted(p_text(ctx, test.p).c_str());
@@ -252,18 +280,22 @@ void ProbePanel::draw_tests(ui::Context& ctx) {
 }
 
 void ProbePanel::draw_contrasts(ui::Context& ctx) {
-    if (std::none_of(statistics_.contrasts.begin(), statistics_.contrasts.end(), [](const ProbeContrast& c) { return c.estimate.has_value(); }))
+    if (std::none_of(statistics_.contrasts.begin(), statistics_.contrasts.end(),
+                     [](const ProbeContrast& c) { return c.estimate.has_value(); }))
         return;
     ui::section(ctx, ctx.text("probe.contrasts"));
     ui::text_wrapped(ctx.text("probe.contrasts_note"), ctx.theme.text_dim);
-    if (!begin_columns(ctx, "###probe.contrasts", {{"probe.comparison", 4.0f}, {"probe.contrast", 1.0f}, {"probe.interval", 1.8f}, {"probe.prompts", 1.0f}}))
+    if (!begin_columns(
+            ctx, "###probe.contrasts",
+            {{"probe.comparison", 4.0f}, {"probe.contrast", 1.0f}, {"probe.interval", 1.8f}, {"probe.prompts", 1.0f}}))
         return;
     for (const ProbeContrast& contrast : statistics_.contrasts) {
         if (!contrast.estimate)
             continue;
         ImGui::TableNextRow();
         ImGui::TableNextColumn();
-        ui::text_elided(side_title(ctx, contrast.first) + " - " + side_title(ctx, contrast.second), ImGui::GetContentRegionAvail().x);
+        ui::text_elided(side_title(ctx, contrast.first) + " - " + side_title(ctx, contrast.second),
+                        ImGui::GetContentRegionAvail().x);
         ImGui::TableNextColumn();
         ImGui::TextUnformatted(points(ctx, *contrast.estimate).c_str());
         ImGui::TableNextColumn();

@@ -23,9 +23,13 @@ std::optional<double> real(const json& object, const char* key) {
     return value.is_number() ? std::optional(value.get<double>()) : std::nullopt;
 }
 std::uint64_t whole(const json& value) {
-    return value.is_number_unsigned() || (value.is_number_integer() && value.get<std::int64_t>() >= 0) ? value.get<std::uint64_t>() : 0;
+    return value.is_number_unsigned() || (value.is_number_integer() && value.get<std::int64_t>() >= 0)
+               ? value.get<std::uint64_t>()
+               : 0;
 }
-std::uint64_t count(const json& object, const char* key) { return whole(member(object, key)); }
+std::uint64_t count(const json& object, const char* key) {
+    return whole(member(object, key));
+}
 bool flag(const json& object, const char* key) {
     const json& value = member(object, key);
     return value.is_boolean() && value.get<bool>();
@@ -56,8 +60,10 @@ ProbeCell read_cell(const json& value, const std::vector<std::string>& measures)
     cell.descriptive_only = flag(value, "descriptive_only");
     for (const std::string& measure : measures) {
         const json& rate = member(value, measure.c_str());
-        cell.rates[measure] = {real(rate, "estimate"), real(rate, "low").value_or(0), real(rate, "high").value_or(1), count(rate, "count"),
-                               text(rate, "method") == "bootstrap", real(rate, "worst"), real(rate, "best")};
+        cell.rates[measure] = {
+            real(rate, "estimate"), real(rate, "low").value_or(0),       real(rate, "high").value_or(1),
+            count(rate, "count"),   text(rate, "method") == "bootstrap", real(rate, "worst"),
+            real(rate, "best")};
     }
     if (const json& deliveries = member(value, "deliveries"); deliveries.is_object())
         for (const auto& [name, number] : deliveries.items())

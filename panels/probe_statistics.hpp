@@ -1,5 +1,5 @@
-// The statistics of a probe run as plain values, read once from the JSON that probes/ computed in the node. The panel shows these numbers
-// and computes none of its own, so that screen and report agree.
+// The statistics of a probe run as plain values, read once from the JSON that probes/ computed in the node. The panel
+// shows these numbers and computes none of its own, so that screen and report agree.
 #pragma once
 
 #include <array>
@@ -16,7 +16,7 @@ struct ProbeRate {
     std::optional<double> estimate;  ///< none when nothing was usable
     double low = 0, high = 1;        ///< 95 % interval
     std::uint64_t count = 0;
-    bool bootstrap = false;          ///< of several draws per prompt; otherwise Wilson
+    bool bootstrap = false;             ///< of several draws per prompt; otherwise Wilson
     std::optional<double> worst, best;  ///< with every missing answer counted against and for
 };
 struct ProbeCell {
@@ -57,7 +57,8 @@ struct ProbeStatistics {
     std::map<std::string, std::pair<std::uint64_t, std::optional<double>>> detectable;
     std::uint64_t by_person = 0;
 
-    const ProbeCell* find(const std::string& group, const std::string& topic, const std::string& model, const std::string& language) const;
+    const ProbeCell* find(const std::string& group, const std::string& topic, const std::string& model,
+                          const std::string& language) const;
 };
 /// Missing or odd values become empty ones; never throws.
 ProbeStatistics read_statistics(const nlohmann::json& json);

@@ -9,7 +9,9 @@ namespace {
 
 constexpr std::size_t kMaxDiffCells = 16'000'000;  // 2 bytes each
 
-std::uint8_t byte_at(std::string_view bytes, std::size_t i) { return static_cast<std::uint8_t>(bytes[i]); }
+std::uint8_t byte_at(std::string_view bytes, std::size_t i) {
+    return static_cast<std::uint8_t>(bytes[i]);
+}
 
 /// Length that a lead byte announces, 0 when it is none.
 std::uint32_t announced_length(std::uint8_t lead) {
@@ -55,8 +57,12 @@ std::uint32_t fitting_length(std::string_view bytes, std::size_t at) {
     return n;
 }
 
-bool is_space(char32_t c) { return c == ' ' || c == '\t' || c == 0x3000; }
-bool is_control(char32_t c) { return (c < 0x20 && c != '\n' && c != '\t') || c == 0x7F || (c >= 0x80 && c < 0xA0); }
+bool is_space(char32_t c) {
+    return c == ' ' || c == '\t' || c == 0x3000;
+}
+bool is_control(char32_t c) {
+    return (c < 0x20 && c != '\n' && c != '\t') || c == 0x7F || (c >= 0x80 && c < 0xA0);
+}
 
 bool is_letter(char32_t c) {
     if (c < 0x80)
@@ -71,9 +77,9 @@ bool one_of(char32_t c, const std::array<char32_t, N>& set) {
 
 /// Marks that must not begin a line, and those that must not end one.
 bool must_not_begin(char32_t c) {
-    static constexpr std::array<char32_t, 30> kMarks = {U'、', U'。', U'，', U'．', U'：', U'；', U'？', U'！', U'）', U'】',
-                                                        U'》', U'〉', U'」', U'』', U'”', U'’', U'…', U'—', U'·', U'％',
-                                                        U',',  U'.',  U':',  U';',  U'?',  U'!',  U')',  U']',  U'}', U'›'};
+    static constexpr std::array<char32_t, 30> kMarks = {
+        U'、', U'。', U'，', U'．', U'：', U'；', U'？', U'！', U'）', U'】', U'》', U'〉', U'」', U'』', U'”',
+        U'’',  U'…',  U'—',  U'·',  U'％', U',',  U'.',  U':',  U';',  U'?',  U'!',  U')',  U']',  U'}',  U'›'};
     return one_of(c, kMarks);
 }
 bool must_not_end(char32_t c) {
@@ -211,7 +217,9 @@ std::vector<ByteRange> split_words(std::string_view text) {
 
 namespace {
 
-std::string_view bytes_of(std::string_view text, ByteRange r) { return text.substr(r.begin, r.end - r.begin); }
+std::string_view bytes_of(std::string_view text, ByteRange r) {
+    return text.substr(r.begin, r.end - r.begin);
+}
 
 std::string_view without_space(std::string_view word) {
     std::size_t n = word.size();
@@ -240,8 +248,8 @@ std::vector<std::pair<std::size_t, std::size_t>> common_subsequence(std::span<co
     const auto at = [&](std::size_t i, std::size_t j) -> std::uint16_t& { return length[i * (m + 1) + j]; };
     for (std::size_t i = n; i-- > 0;)
         for (std::size_t j = m; j-- > 0;)
-            at(i, j) = a[i] == b[j] ? static_cast<std::uint16_t>(at(i + 1, j + 1) + 1)
-                                    : std::max(at(i + 1, j), at(i, j + 1));
+            at(i, j) =
+                a[i] == b[j] ? static_cast<std::uint16_t>(at(i + 1, j + 1) + 1) : std::max(at(i + 1, j), at(i, j + 1));
     for (std::size_t i = 0, j = 0; i < n && j < m;) {
         if (a[i] == b[j])
             matches.emplace_back(i++, j++);
@@ -265,8 +273,9 @@ WordPairs match_words(std::string_view a, std::string_view b) {
         Ids ids;
         ids.reserve(words.size());
         for (const ByteRange& word : words)
-            ids.push_back(known.try_emplace(without_space(bytes_of(text, word)), static_cast<std::uint32_t>(known.size()))
-                              .first->second);
+            ids.push_back(
+                known.try_emplace(without_space(bytes_of(text, word)), static_cast<std::uint32_t>(known.size()))
+                    .first->second);
         return ids;
     };
     const Ids ia = ids_of(a, result.a), ib = ids_of(b, result.b);

@@ -1,5 +1,5 @@
-// Text as models produce it: bytes that may end inside a character or be no UTF-8 at all. Pure functions (no ImGui), so that tests
-// drive them directly: what may be shown yet, hex chips, word differences, line wrapping with a cache.
+// Text as models produce it: bytes that may end inside a character or be no UTF-8 at all. Pure functions (no ImGui), so
+// that tests drive them directly: what may be shown yet, hex chips, word differences, line wrapping with a cache.
 #pragma once
 
 #include <cstddef>
@@ -12,7 +12,8 @@
 
 namespace moescope::panels {
 
-/// One character read from bytes. An invalid byte gives valid = false, code = the byte, length = 1. At the end: length = 0.
+/// One character read from bytes. An invalid byte gives valid = false, code = the byte, length = 1. At the end: length
+/// = 0.
 struct Character {
     char32_t code = 0;
     std::uint32_t length = 0;
@@ -21,7 +22,8 @@ struct Character {
 Character read_character(std::string_view bytes, std::size_t at);
 void append_utf8(std::string& out, char32_t code);
 
-/// Bytes of `bytes` that do not belong to a character which has begun but not ended at the end of the text. Invalid bytes count as complete.
+/// Bytes of `bytes` that do not belong to a character which has begun but not ended at the end of the text. Invalid
+/// bytes count as complete.
 std::size_t complete_prefix(std::string_view bytes);
 
 /// Chinese characters and the marks that are set like them (no spaces between words).
@@ -34,26 +36,27 @@ struct ByteRange {
     friend bool operator==(const ByteRange&, const ByteRange&) = default;
 };
 
-/// Bytes of an answer turned into text that a font can draw: valid characters stay, every invalid byte and control character becomes a
-/// chip like ‹E4›. Grows with the answer: feeding the same bytes in any pieces gives the same text.
+/// Bytes of an answer turned into text that a font can draw: valid characters stay, every invalid byte and control
+/// character becomes a chip like ‹E4›. Grows with the answer: feeding the same bytes in any pieces gives the same text.
 class DisplayText {
-   public:
-    /// `bytes` is the whole answer so far and must begin with what was given before (else call clear()). An unfinished character at the end
-    /// is withheld until it is complete, or, with `finished`, shown as chips.
+ public:
+    /// `bytes` is the whole answer so far and must begin with what was given before (else call clear()). An unfinished
+    /// character at the end is withheld until it is complete, or, with `finished`, shown as chips.
     void update(std::string_view bytes, bool finished);
     void clear();
     const std::string& text() const { return text_; }
     const std::vector<ByteRange>& chips() const { return chips_; }  ///< ranges of text(), ascending
     std::size_t consumed() const { return consumed_; }              ///< bytes of the answer that text() shows
 
-   private:
+ private:
     std::string text_;
     std::vector<ByteRange> chips_;
     std::size_t consumed_ = 0;
 };
 std::string displayable(std::string_view bytes);
 
-/// Words (with the white space behind them), Han characters and punctuation marks, in order; together they are the whole text.
+/// Words (with the white space behind them), Han characters and punctuation marks, in order; together they are the
+/// whole text.
 std::vector<ByteRange> split_words(std::string_view text);
 
 struct DiffPiece {
@@ -61,8 +64,9 @@ struct DiffPiece {
     Kind kind = Kind::same;
     ByteRange a, b;  ///< bytes of the first and of the second text; removed has an empty b, added an empty a
 };
-/// Longest common subsequence of words. The pieces cover both texts in order: same + removed give a, same + added give b. Words that differ
-/// only in the white space behind them are the same. Beyond 16 million word pairs what lies between the common head and tail counts as replaced.
+/// Longest common subsequence of words. The pieces cover both texts in order: same + removed give a, same + added give
+/// b. Words that differ only in the white space behind them are the same. Beyond 16 million word pairs what lies
+/// between the common head and tail counts as replaced.
 std::vector<DiffPiece> word_diff(std::string_view a, std::string_view b);
 /// Share of words that are the same, 2 same / (words of a + words of b); 1 for two empty texts.
 double similarity(std::string_view a, std::string_view b);
@@ -76,17 +80,18 @@ std::vector<TokenGroup> group_tokens(std::span<const std::string_view> pieces);
 
 /// Lines of a text at one width. Keeps its result; only what was appended is laid out again.
 class WrappedText {
-   public:
+ public:
     /// Width of the character at a byte offset, in pixels.
     using Advance = std::function<float(std::uint32_t offset, char32_t code)>;
 
-    /// True when lines changed. `identity` stands for the text's content: the same identity with a longer text means that it was appended to.
+    /// True when lines changed. `identity` stands for the text's content: the same identity with a longer text means
+    /// that it was appended to.
     bool update(std::uint64_t identity, std::string_view text, float width, float font_size, const Advance& advance);
     const std::vector<ByteRange>& lines() const { return lines_; }  ///< without trailing spaces and line ends
     /// How many characters were measured so far (tests watch it to see that the cache works).
     std::uint64_t measured() const { return measured_; }
 
-   private:
+ private:
     void lay_out(std::string_view text, std::uint32_t from, const Advance& advance);
     std::vector<ByteRange> lines_;
     std::uint64_t identity_ = 0, measured_ = 0;

@@ -123,13 +123,15 @@ void meter(const ui::Context& ctx, double fraction, std::string_view text, float
     const float bar_x = at.x + text_width + gap, bar_end = at.x + all, y = at.y + (height - thick) / 2;
     ImDrawList* list = ImGui::GetWindowDrawList();
     list->PushClipRect(at, {at.x + text_width + 1, at.y + height}, true);
-    list->AddText({at.x, at.y + (height - ImGui::GetTextLineHeight()) / 2}, ImGui::GetColorU32(ImGuiCol_Text), text.data(), text.data() + text.size());
+    list->AddText({at.x, at.y + (height - ImGui::GetTextLineHeight()) / 2}, ImGui::GetColorU32(ImGuiCol_Text),
+                  text.data(), text.data() + text.size());
     list->PopClipRect();
     if (bar_end > bar_x) {
         list->AddRectFilled({bar_x, y}, {bar_end, y + thick}, ImGui::GetColorU32(ImGuiCol_FrameBg), thick / 2);
         const float filled = (bar_end - bar_x) * static_cast<float>(std::clamp(fraction, 0.0, 1.0));
         if (filled > 1)
-            list->AddRectFilled({bar_x, y}, {bar_x + filled, y + thick}, ImGui::ColorConvertFloat4ToU32(ctx.theme.accent), thick / 2);
+            list->AddRectFilled({bar_x, y}, {bar_x + filled, y + thick},
+                                ImGui::ColorConvertFloat4ToU32(ctx.theme.accent), thick / 2);
     }
     ImGui::Dummy({all, height});
 }
@@ -145,12 +147,15 @@ bool begin_frame(const ui::Context& ctx, const char* id, ImVec2 size, ImGuiWindo
     return visible;
 }
 
-void end_frame() { ImGui::EndChild(); }
+void end_frame() {
+    ImGui::EndChild();
+}
 
 void row_badge(const ui::Context& ctx, const char* icon_text, std::string_view word, ui::Tone tone) {
     // Inside the group only the badge is lowered; the row keeps its own height.
     ImGui::BeginGroup();
-    ImGui::SetCursorPosY(ImGui::GetCursorPosY() + (ImGui::GetFrameHeight() - ImGui::GetTextLineHeight()) / 2 - 0.06f * ctx.em);
+    ImGui::SetCursorPosY(ImGui::GetCursorPosY() + (ImGui::GetFrameHeight() - ImGui::GetTextLineHeight()) / 2 -
+                         0.06f * ctx.em);
     ui::badge(ctx, icon_text, word, tone);
     ImGui::EndGroup();
 }

@@ -2,9 +2,8 @@
 // token tints and the manual.
 #pragma once
 
-#include <imgui.h>
-
 #include <cstdint>
+#include <imgui.h>
 #include <optional>
 #include <span>
 #include <string>
@@ -32,7 +31,7 @@ struct StyleRun {
 };
 
 class TextView {
-   public:
+ public:
     /// Replaces text and runs. Bytes behind the last run have style 0.
     void set(std::string text, std::vector<StyleRun> runs = {});
     /// Appends text in style 0 or in the given style; lines before the last are not laid out again.
@@ -41,13 +40,13 @@ class TextView {
     bool empty() const { return text_.empty(); }
 
     struct Result {
-        float height = 0;                       ///< pixels
-        std::optional<std::uint32_t> hovered;   ///< byte offset of the character under the mouse
+        float height = 0;                      ///< pixels
+        std::optional<std::uint32_t> hovered;  ///< byte offset of the character under the mouse
     };
     /// Draws at the cursor, `width` pixels wide, in the current font size, and moves the cursor below. GUI thread.
     Result draw(const ui::Context& ctx, float width, std::span<const TextStyle> styles);
 
-   private:
+ private:
     struct Faces {
         ImFont* font[3];
         ImFontBaked* baked[3];
@@ -66,7 +65,8 @@ class TextView {
 /// Styles of one view: a row of TextStyle made from the theme.
 TextStyle chip_style(const ui::Theme& theme);
 
-/// A bar with its text beside it, so that the text keeps its contrast however full the bar is. Fills `width`, or the rest of the row at 0.
+/// A bar with its text beside it, so that the text keeps its contrast however full the bar is. Fills `width`, or the
+/// rest of the row at 0.
 void meter(const ui::Context& ctx, double fraction, std::string_view text, float width = 0);
 
 /// A framed part of a panel (BeginChild with the theme's border). The caller calls end_frame() always.
@@ -76,7 +76,8 @@ void end_frame();
 /// A badge in the middle of a row of buttons and fields; the row goes on with SameLine().
 void row_badge(const ui::Context& ctx, const char* icon_text, std::string_view word, ui::Tone tone);
 
-/// Goes on in the same row when an item of `width` pixels still fits, else in the next one. Call before the item, not before the first of a row.
+/// Goes on in the same row when an item of `width` pixels still fits, else in the next one. Call before the item, not
+/// before the first of a row.
 void flow(float width);
 
 }  // namespace moescope::panels

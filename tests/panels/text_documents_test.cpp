@@ -1,7 +1,6 @@
 // The manual in both languages, the texts of the panels, and the way from the statistics' JSON to the probe panel.
-#include <gtest/gtest.h>
-
 #include <fstream>
+#include <gtest/gtest.h>
 #include <map>
 #include <nlohmann/json.hpp>
 #include <random>
@@ -45,7 +44,8 @@ TEST(Manual, EveryLinkHasItsHeading) {
 }
 
 TEST(Manual, LanguagesHaveTheSameShape) {
-    const ManualDocument english = parse_manual(read("../docs/manual-en.md")), chinese = parse_manual(read("../docs/manual-zh.md"));
+    const ManualDocument english = parse_manual(read("../docs/manual-en.md")),
+                         chinese = parse_manual(read("../docs/manual-zh.md"));
     ASSERT_EQ(english.blocks.size(), chinese.blocks.size());
     for (std::size_t i = 0; i < english.blocks.size(); ++i) {
         const ManualBlock &a = english.blocks[i], &b = chinese.blocks[i];
@@ -60,7 +60,8 @@ TEST(Manual, LanguagesHaveTheSameShape) {
 }
 
 TEST(Manual, ReadsTheKindsItNeeds) {
-    const ManualDocument manual = parse_manual("# A b\n\ntext **bold** `code` [x](#a-b)\n\n- one\n  1. two\n\n```\nx  y\n```\n\n|h|\n|-|\n|c|\n");
+    const ManualDocument manual =
+        parse_manual("# A b\n\ntext **bold** `code` [x](#a-b)\n\n- one\n  1. two\n\n```\nx  y\n```\n\n|h|\n|-|\n|c|\n");
     ASSERT_EQ(manual.blocks.size(), 6u);
     EXPECT_EQ(manual.blocks[0].anchor, "a-b");
     EXPECT_EQ(manual.blocks[1].content.text, "text bold code x");
@@ -90,7 +91,8 @@ TEST(Manual, AnyBytesAreRead) {
 }
 
 TEST(PanelTexts, BothLanguagesHaveTheSameKeysAndPlaceholders) {
-    const json english = json::parse(read("languages/en/texts.json")), chinese = json::parse(read("languages/zh/texts.json"));
+    const json english = json::parse(read("languages/en/texts.json")),
+               chinese = json::parse(read("languages/zh/texts.json"));
     const std::regex placeholder(R"(\{([a-z_]+)\})");
     const auto placeholders = [&](const std::string& text) {
         std::set<std::string> names;
@@ -122,7 +124,8 @@ TEST(ProbeStatistics, ReadsWhatTheNodeComputes) {
                 draw.model = model;
                 draw.language = language;
                 const bool refused = item.group == "state" && model == "a" && random() % 4 != 0;
-                draw.labels = {refused ? probes::Delivery::refused : probes::Delivery::answered, refused ? 0 : 4, "test"};
+                draw.labels = {refused ? probes::Delivery::refused : probes::Delivery::answered, refused ? 0 : 4,
+                               "test"};
                 draws.push_back(draw);
             }
     const ProbeStatistics statistics = read_statistics(probes::statistics(set, models, draws));

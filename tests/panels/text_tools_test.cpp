@@ -1,9 +1,8 @@
 // Text of models: what may be shown while it streams, word differences, token groups and the line cache.
 #include "panels/text_tools.hpp"
 
-#include <gtest/gtest.h>
-
 #include <algorithm>
+#include <gtest/gtest.h>
 #include <map>
 #include <optional>
 #include <random>
@@ -15,7 +14,8 @@ namespace {
 using namespace moescope::panels;
 using Random = std::mt19937;
 
-/// UTF-8 by the table of the Unicode standard (3-7), written down apart from the code under test: length of a valid character at the start, 0 if none.
+/// UTF-8 by the table of the Unicode standard (3-7), written down apart from the code under test: length of a valid
+/// character at the start, 0 if none.
 std::size_t reference_length(std::string_view s) {
     const auto b = [&](std::size_t i) { return i < s.size() ? static_cast<unsigned char>(s[i]) : 0u; };
     const auto in = [](unsigned x, unsigned low, unsigned high) { return x >= low && x <= high; };
@@ -29,7 +29,8 @@ std::size_t reference_length(std::string_view s) {
     if ((b(0) == 0xE0 && in(b(1), 0xA0, 0xBF) && tail(2)) || (in(b(0), 0xE1, 0xEC) && tail(1) && tail(2)) ||
         (b(0) == 0xED && in(b(1), 0x80, 0x9F) && tail(2)) || (in(b(0), 0xEE, 0xEF) && tail(1) && tail(2)))
         return 3;
-    if ((b(0) == 0xF0 && in(b(1), 0x90, 0xBF) && tail(2) && tail(3)) || (in(b(0), 0xF1, 0xF3) && tail(1) && tail(2) && tail(3)) ||
+    if ((b(0) == 0xF0 && in(b(1), 0x90, 0xBF) && tail(2) && tail(3)) ||
+        (in(b(0), 0xF1, 0xF3) && tail(1) && tail(2) && tail(3)) ||
         (b(0) == 0xF4 && in(b(1), 0x80, 0x8F) && tail(2) && tail(3)))
         return 4;
     return 0;
@@ -55,7 +56,8 @@ std::string random_text(Random& random, std::size_t characters) {
 }
 /// Bytes in which leads, tails and stray bytes follow each other in every order.
 std::string random_bytes(Random& random, std::size_t n) {
-    static constexpr unsigned char kBytes[] = {0x41, 0x20, 0x80, 0xBF, 0xC0, 0xC2, 0xE0, 0xA0, 0xE4, 0xBD, 0xED, 0x9F, 0xF0, 0x90, 0xF4, 0x8F, 0xF5, 0xFF};
+    static constexpr unsigned char kBytes[] = {0x41, 0x20, 0x80, 0xBF, 0xC0, 0xC2, 0xE0, 0xA0, 0xE4,
+                                               0xBD, 0xED, 0x9F, 0xF0, 0x90, 0xF4, 0x8F, 0xF5, 0xFF};
     std::string bytes;
     for (std::size_t i = 0; i < n; ++i)
         bytes.push_back(static_cast<char>(kBytes[random() % std::size(kBytes)]));
@@ -126,7 +128,8 @@ TEST(DisplayText, IsTheSameHoweverTheBytesArrive) {
 }
 
 std::string random_words(Random& random, std::size_t n) {
-    static const std::vector<std::string> kWords = {"the ", "sky ", "is", " ", "blue. ", "天", "空", "很", "蓝", "，", "\n", "don't ", "42", "-", "sky\n"};
+    static const std::vector<std::string> kWords = {"the ", "sky ", "is", " ",      "blue. ", "天", "空",   "很",
+                                                    "蓝",   "，",   "\n", "don't ", "42",     "-",  "sky\n"};
     std::string text;
     for (std::size_t i = 0; i < n; ++i)
         text += kWords[random() % kWords.size()];
@@ -164,7 +167,8 @@ std::vector<std::string> bare_words(const std::string& text) {
 /// Longest common subsequence straight from its recursive definition, with a memo.
 std::size_t reference_common(const std::vector<std::string>& a, const std::vector<std::string>& b) {
     std::map<std::pair<std::size_t, std::size_t>, std::size_t> memo;
-    const std::function<std::size_t(std::size_t, std::size_t)> common = [&](std::size_t i, std::size_t j) -> std::size_t {
+    const std::function<std::size_t(std::size_t, std::size_t)> common = [&](std::size_t i,
+                                                                            std::size_t j) -> std::size_t {
         if (i == a.size() || j == b.size())
             return 0;
         if (const auto known = memo.find({i, j}); known != memo.end())
@@ -198,7 +202,8 @@ TEST(WordDiff, GivesBothTextsBackAndIsShortest) {
         ASSERT_EQ(second, b);
         const auto words_a = bare_words(a), words_b = bare_words(b);
         const std::size_t all = words_a.size() + words_b.size();
-        const double expected = all == 0 ? 1 : 2.0 * static_cast<double>(reference_common(words_a, words_b)) / static_cast<double>(all);
+        const double expected =
+            all == 0 ? 1 : 2.0 * static_cast<double>(reference_common(words_a, words_b)) / static_cast<double>(all);
         ASSERT_DOUBLE_EQ(similarity(a, b), expected);
     }
 }
@@ -241,7 +246,9 @@ TEST(TokenGroups, NeverCutACharacter) {
 }
 
 /// Han are twice as wide as the rest.
-float width_of(char32_t c) { return is_wide(c) ? 2.0f : 1.0f; }
+float width_of(char32_t c) {
+    return is_wide(c) ? 2.0f : 1.0f;
+}
 const WrappedText::Advance kAdvance = [](std::uint32_t, char32_t c) { return width_of(c); };
 
 void check_lines(const std::string& text, const WrappedText& layout, float width) {
@@ -314,7 +321,7 @@ TEST(WrappedText, KeepsItsResult) {
     EXPECT_FALSE(layout.update(1, text, 60, 16, kAdvance));
     EXPECT_EQ(layout.measured(), first);
     EXPECT_TRUE(layout.update(1, text + "more", 60, 16, kAdvance));
-    EXPECT_LT(layout.measured() - first, 200u);  // one line, not five thousand words
+    EXPECT_LT(layout.measured() - first, 200u);                      // one line, not five thousand words
     EXPECT_TRUE(layout.update(1, text + "more", 50, 16, kAdvance));  // another width
     EXPECT_TRUE(layout.update(1, text + "more", 50, 17, kAdvance));  // another font size
     EXPECT_TRUE(layout.update(2, text + "MORE", 50, 17, kAdvance));  // another text of the same size
