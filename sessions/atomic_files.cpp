@@ -45,7 +45,7 @@ void sync_folder(const fs::path& folder) {
 }
 
 class Sha256 {
-   public:
+ public:
     Sha256() : context_(EVP_MD_CTX_new(), &EVP_MD_CTX_free) {
         if (!context_ || EVP_DigestInit_ex(context_.get(), EVP_sha256(), nullptr) != 1)
             throw std::runtime_error("SHA-256 is not available");
@@ -63,7 +63,7 @@ class Sha256 {
         return text;
     }
 
-   private:
+ private:
     std::unique_ptr<EVP_MD_CTX, decltype(&EVP_MD_CTX_free)> context_;
 };
 

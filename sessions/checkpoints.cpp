@@ -53,7 +53,8 @@ bool is_inside(const fs::path& name) {
 }
 
 /// Empty when the entry of DONE fits the file.
-std::string check_file(const fs::path& folder, const nlohmann::json& entry, bool verify_hash, std::set<std::string>& names) {
+std::string check_file(const fs::path& folder, const nlohmann::json& entry, bool verify_hash,
+                       std::set<std::string>& names) {
     if (!entry.is_object() || !entry.contains("name") || !entry["name"].is_string() || !entry.contains("bytes") ||
         !entry["bytes"].is_number_unsigned() || !entry.contains("sha256") || !entry["sha256"].is_string())
         return "DONE has an entry that can't be read";
@@ -135,7 +136,8 @@ void remove_checkpoint_folder(const fs::path& session, const CheckpointInfo& che
     if (error)
         throw std::runtime_error("the checkpoint " + folder.string() + " can't be removed: " + error.message());
     if (const int failure = FileIo::system().sync_folder(folder.parent_path()); failure != 0)
-        throw std::runtime_error("the removal of " + folder.string() + " could not be made durable: " + errno_text(failure));
+        throw std::runtime_error("the removal of " + folder.string() +
+                                 " could not be made durable: " + errno_text(failure));
     fs::remove_all(trash, error);
     if (error)
         throw std::runtime_error("the removed checkpoint " + trash.string() + " still takes space: " + error.message());

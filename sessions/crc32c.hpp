@@ -1,5 +1,6 @@
-// CRC-32C (Castagnoli polynomial, reflected 0x82F63B78), the checksum of journal records and of wire frames. With the SSE4.2 instruction
-// where the processor has it, otherwise with a table. Header only, so that the protocol can use it without linking this folder.
+// CRC-32C (Castagnoli polynomial, reflected 0x82F63B78), the checksum of journal records and of wire frames. With the
+// SSE4.2 instruction where the processor has it, otherwise with a table. Header only, so that the protocol can use it
+// without linking this folder.
 #pragma once
 
 #include <array>
@@ -36,7 +37,8 @@ inline std::uint32_t update_table(std::uint32_t state, std::span<const std::byte
 }
 
 #if defined(__x86_64__)
-__attribute__((target("sse4.2"))) inline std::uint32_t update_sse42(std::uint32_t state, std::span<const std::byte> data) {
+__attribute__((target("sse4.2"))) inline std::uint32_t update_sse42(std::uint32_t state,
+                                                                    std::span<const std::byte> data) {
     std::uint64_t wide = state;
     std::size_t i = 0;
     for (; i + 8 <= data.size(); i += 8) {

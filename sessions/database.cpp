@@ -37,7 +37,7 @@ bool means_damage(int code) {
 }  // namespace
 
 class Database::Impl {
-   public:
+ public:
     Impl(const std::filesystem::path& file, Access access, bool network_folder) : file_(file.string()) {
         open(access);
         harden();
@@ -52,7 +52,8 @@ class Database::Impl {
     }
 
     [[noreturn]] void fail(int code, const std::string& what) const {
-        const std::string text = "the database " + file_ + " " + what + ": " + (db_ ? sqlite3_errmsg(db_.get()) : sqlite3_errstr(code));
+        const std::string text =
+            "the database " + file_ + " " + what + ": " + (db_ ? sqlite3_errmsg(db_.get()) : sqlite3_errstr(code));
         if (means_damage(code))
             throw DamagedDatabase(text);
         throw std::runtime_error(text);
@@ -65,7 +66,7 @@ class Database::Impl {
 
     /// A prepared statement with its values bound; throws like fail().
     class Statement {
-       public:
+     public:
         Statement(const Impl& impl, const char* sql) : impl_(impl) {
             sqlite3_stmt* statement = nullptr;
             const int code = sqlite3_prepare_v2(impl.db_.get(), sql, -1, &statement, nullptr);
@@ -74,7 +75,8 @@ class Database::Impl {
                 impl.fail(code, "can't be used");
         }
         Statement& bind(std::string_view text) {
-            return checked(sqlite3_bind_text(statement_.get(), ++bound_, text.data(), static_cast<int>(text.size()), SQLITE_TRANSIENT));
+            return checked(sqlite3_bind_text(statement_.get(), ++bound_, text.data(), static_cast<int>(text.size()),
+                                             SQLITE_TRANSIENT));
         }
         Statement& bind(std::uint64_t number) {
             return checked(sqlite3_bind_int64(statement_.get(), ++bound_, static_cast<sqlite3_int64>(number)));
@@ -87,13 +89,14 @@ class Database::Impl {
         }
         std::string text(int column) const {
             const auto* data = reinterpret_cast<const char*>(sqlite3_column_text(statement_.get(), column));
-            return data ? std::string(data, static_cast<std::size_t>(sqlite3_column_bytes(statement_.get(), column))) : std::string();
+            return data ? std::string(data, static_cast<std::size_t>(sqlite3_column_bytes(statement_.get(), column)))
+                        : std::string();
         }
         std::uint64_t number(int column) const {
             return static_cast<std::uint64_t>(sqlite3_column_int64(statement_.get(), column));
         }
 
-       private:
+     private:
         Statement& checked(int code) {
             if (code != SQLITE_OK)
                 impl_.fail(code, "does not take a value");
@@ -106,7 +109,7 @@ class Database::Impl {
 
     mutable std::mutex mutex;
 
-   private:
+ private:
     void open(Access access) {
         int flags = SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_EXRESCODE | SQLITE_OPEN_NOFOLLOW;
         flags |= access == Access::read_only ? SQLITE_OPEN_READONLY : SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE;
@@ -165,9 +168,11 @@ class Database::Impl {
         Statement quick_check(*this, "PRAGMA quick_check(1)");
         if (!quick_check.step() || quick_check.text(0) != "ok")
             throw DamagedDatabase("the database " + file_ + " is damaged");
-        // Everything that is asked later must be askable: another schema counts as damage now, not in the middle of work.
-        for (const char* sql : {"SELECT run, kind, name, time_ns FROM runs", "SELECT run, draw, field, value, coder, time_ns FROM labels",
-                                "SELECT id, answer FROM commands", "SELECT key, value FROM settings"})
+        // Everything that is asked later must be askable: another schema counts as damage now, not in the middle of
+        // work.
+        for (const char* sql :
+             {"SELECT run, kind, name, time_ns FROM runs", "SELECT run, draw, field, value, coder, time_ns FROM labels",
+              "SELECT id, answer FROM commands", "SELECT key, value FROM settings"})
             Statement(*this, sql);
     }
 
@@ -181,7 +186,9 @@ Database::~Database() = default;
 
 std::uint32_t Database::new_run(const std::string& kind, const std::string& name, std::uint64_t time_ns) {
     const std::lock_guard lock(impl_->mutex);
-    Impl::Statement insert(*impl_, "INSERT INTO runs(run, kind, name, time_ns) SELECT coalesce(max(run), 0) + 1, ?, ?, ? FROM runs RETURNING run");
+    Impl::Statement insert(
+        *impl_,
+        "INSERT INTO runs(run, kind, name, time_ns) SELECT coalesce(max(run), 0) + 1, ?, ?, ? FROM runs RETURNING run");
     insert.bind(kind).bind(name).bind(time_ns).step();
     const std::uint64_t run = insert.number(0);
     insert.step();  // to its end: only then is it committed
@@ -212,8 +219,14 @@ void Database::put_labels(const std::vector<Label>& labels) {
                 remove.bind(std::uint64_t{label.run}).bind(label.draw).bind(label.field).step();
                 continue;
             }
-            Impl::Statement insert(*impl_, "INSERT OR REPLACE INTO labels(run, draw, field, value, coder, time_ns) VALUES(?, ?, ?, ?, ?, ?)");
-            insert.bind(std::uint64_t{label.run}).bind(label.draw).bind(label.field).bind(label.value).bind(label.coder);
+            Impl::Statement insert(
+                *impl_,
+                "INSERT OR REPLACE INTO labels(run, draw, field, value, coder, time_ns) VALUES(?, ?, ?, ?, ?, ?)");
+            insert.bind(std::uint64_t{label.run})
+                .bind(label.draw)
+                .bind(label.field)
+                .bind(label.value)
+                .bind(label.coder);
             insert.bind(label.time_ns).step();
         }
         impl_->run("COMMIT");
@@ -228,7 +241,8 @@ void Database::put_labels(const std::vector<Label>& labels) {
 
 std::vector<Label> Database::labels(std::uint32_t run) const {
     const std::lock_guard lock(impl_->mutex);
-    Impl::Statement select(*impl_, "SELECT draw, field, value, coder, time_ns FROM labels WHERE run=? ORDER BY draw, field");
+    Impl::Statement select(*impl_,
+                           "SELECT draw, field, value, coder, time_ns FROM labels WHERE run=? ORDER BY draw, field");
     select.bind(std::uint64_t{run});
     std::vector<Label> labels;
     while (select.step())

@@ -1,4 +1,5 @@
-// session.db: what a person or a command changed, in SQLite. Any thread; one mutex inside. Internal to this folder; others use Session.
+// session.db: what a person or a command changed, in SQLite. Any thread; one mutex inside. Internal to this folder;
+// others use Session.
 #pragma once
 
 #include <filesystem>
@@ -12,16 +13,18 @@
 
 namespace moescope::sessions {
 
-/// The file is no database of ours or is damaged; moving it aside helps. Anything else that goes wrong is a std::runtime_error.
+/// The file is no database of ours or is damaged; moving it aside helps. Anything else that goes wrong is a
+/// std::runtime_error.
 class DamagedDatabase : public std::runtime_error {
-   public:
+ public:
     using std::runtime_error::runtime_error;
 };
 
 class Database {
-   public:
+ public:
     enum class Access { read_only, read_write, memory };
-    /// Opens or creates the file as one that may come from an enemy: no triggers, views or extensions, low limits, checked whole.
+    /// Opens or creates the file as one that may come from an enemy: no triggers, views or extensions, low limits,
+    /// checked whole.
     Database(const std::filesystem::path& file, Access access, bool network_folder);
     ~Database();
     Database(const Database&) = delete;
@@ -38,7 +41,7 @@ class Database {
     /// Several put_label() calls in one transaction.
     void put_labels(const std::vector<Label>& labels);
 
-   private:
+ private:
     class Impl;
     std::unique_ptr<Impl> impl_;
 };

@@ -1,4 +1,5 @@
-// The system calls that can fail on a full or broken disk, behind one small interface, so that tests can make any of them fail.
+// The system calls that can fail on a full or broken disk, behind one small interface, so that tests can make any of
+// them fail.
 #pragma once
 
 #include <cstddef>
@@ -11,7 +12,7 @@ namespace moescope::sessions {
 
 /// Each function returns 0 (or a count of bytes) or a negative errno, like the system call of its name. Thread safe.
 class FileIo {
-   public:
+ public:
     virtual ~FileIo() = default;
     virtual int open_for_writing(const std::filesystem::path& path);  ///< creates; the descriptor, or a negative errno
     virtual std::int64_t write_at(int file, std::span<const std::byte> data, std::uint64_t offset);  ///< may be short
@@ -25,7 +26,7 @@ class FileIo {
 
 /// A file descriptor that closes itself.
 class Descriptor {
-   public:
+ public:
     Descriptor() = default;
     explicit Descriptor(int file) : file_(file) {}
     Descriptor(Descriptor&& other) noexcept : file_(other.release()) {}
@@ -36,7 +37,7 @@ class Descriptor {
     int release();
     void close();
 
-   private:
+ private:
     int file_ = -1;
 };
 

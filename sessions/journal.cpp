@@ -48,16 +48,20 @@ struct IndexEntry {
 };
 
 class FileJournal final : public Journal {
-   public:
+ public:
     FileJournal(const fs::path& folder, Mode mode, const JournalOptions& options)
-        : folder_(folder / "segments"), mode_(mode), options_(options), io_(options.io ? *options.io : FileIo::system()) {
+        : folder_(folder / "segments"),
+          mode_(mode),
+          options_(options),
+          io_(options.io ? *options.io : FileIo::system()) {
         if (mode_ == Mode::read_write)
             take_lock(folder);
         load_segments();
         if (mode_ == Mode::read_write) {
             newest_epoch_ = std::max(newest_epoch_, last_.epoch);
             if (newest_epoch_ == std::numeric_limits<std::uint32_t>::max())
-                throw std::runtime_error("the journal in " + folder_.string() + " has no epoch left; it was not written by this program");
+                throw std::runtime_error("the journal in " + folder_.string() +
+                                         " has no epoch left; it was not written by this program");
             epoch_ = newest_epoch_ + 1;
             begin_segment();  // holds the epoch, so that it is never given out twice
             if (options_.sync_milliseconds > 0)
@@ -79,11 +83,13 @@ class FileJournal final : public Journal {
             (void)io_.sync_data(segment_.get());
     }
 
-    std::uint64_t append(std::uint16_t type, std::uint8_t channel, std::uint64_t time_ns, std::span<const std::byte> body) override {
+    std::uint64_t append(std::uint16_t type, std::uint8_t channel, std::uint64_t time_ns,
+                         std::span<const std::byte> body) override {
         if (mode_ == Mode::read_only)
             throw std::runtime_error("the journal in " + folder_.string() + " was opened for reading only");
         if (body.size() > kRecordLimit)
-            throw std::runtime_error("a record of " + std::to_string(body.size()) + " bytes is too long for the journal");
+            throw std::runtime_error("a record of " + std::to_string(body.size()) +
+                                     " bytes is too long for the journal");
         std::uint64_t sequence;
         {
             const std::lock_guard lock(mutex_);
@@ -102,7 +108,8 @@ class FileJournal final : public Journal {
             throw std::runtime_error(std::exchange(sync_error_, {}));
     }
 
-    std::vector<Record> read(std::uint8_t channel, Position from, std::size_t max_records, std::size_t max_bytes) const override;
+    std::vector<Record> read(std::uint8_t channel, Position from, std::size_t max_records,
+                             std::size_t max_bytes) const override;
 
     Position last() const override {
         const std::lock_guard lock(mutex_);
@@ -122,14 +129,16 @@ class FileJournal final : public Journal {
         callback_ = std::move(callback);
     }
 
-   private:
+ private:
     void take_lock(const fs::path& folder);
     void load_segments();
     void load_segment(std::uint32_t number, bool is_last);
     void begin_segment();
-    std::uint64_t append_locked(std::uint16_t type, std::uint8_t channel, std::uint64_t time_ns, std::span<const std::byte> body);
+    std::uint64_t append_locked(std::uint16_t type, std::uint8_t channel, std::uint64_t time_ns,
+                                std::span<const std::byte> body);
     void flush();
-    std::vector<IndexEntry> entries_after(std::uint8_t channel, Position from, std::size_t max_records, std::size_t max_bytes) const;
+    std::vector<IndexEntry> entries_after(std::uint8_t channel, Position from, std::size_t max_records,
+                                          std::size_t max_bytes) const;
     std::vector<Record> read_entries(const std::vector<IndexEntry>& entries) const;
     void note_unreadable(const IndexEntry& entry) const;
     void sync_regularly();
@@ -174,7 +183,8 @@ void FileJournal::take_lock(const fs::path& folder) {
         throw std::runtime_error("the file " + path.string() + " can't be opened: " + errno_text(file));
     lock_file_ = Descriptor(file);
     if (::flock(file, LOCK_EX | LOCK_NB) != 0)
-        throw std::runtime_error("the session " + folder.string() + " is in use by another node; end that one or open the session for reading");
+        throw std::runtime_error("the session " + folder.string() +
+                                 " is in use by another node; end that one or open the session for reading");
 }
 
 void FileJournal::load_segments() {
@@ -199,7 +209,8 @@ void FileJournal::load_segment(std::uint32_t number, bool is_last) {
     for (const RecordPlace& place : scan.records) {
         auto& entries = index_[place.channel];
         if (!entries.empty() && place.position <= entries.back().position) {
-            damage_.push_back({path.string(), place.offset, kRecordOverhead + place.length, "a record is out of order and was skipped"});
+            damage_.push_back({path.string(), place.offset, kRecordOverhead + place.length,
+                               "a record is out of order and was skipped"});
             continue;
         }
         entries.push_back({place.position, place.offset, place.length, number});
@@ -258,7 +269,8 @@ std::uint64_t FileJournal::append_locked(std::uint16_t type, std::uint8_t channe
     const Position position{epoch_, last_.epoch == epoch_ ? last_.sequence + 1 : 1};
     const auto bytes = encode_record(position, time_ns, type, channel, body);
     if (const int error = write_fully(io_, segment_.get(), bytes, segment_end_); error != 0) {
-        // Take the part that was written away again. If even that fails, the file is left alone: the half record is skipped on reading.
+        // Take the part that was written away again. If even that fails, the file is left alone: the half record is
+        // skipped on reading.
         if (io_.truncate(segment_.get(), segment_end_) != 0)
             segment_broken_ = true;
         throw std::runtime_error("the journal in " + folder_.string() + " can't be written: " + errno_text(error) +
@@ -310,8 +322,9 @@ std::vector<IndexEntry> FileJournal::entries_after(std::uint8_t channel, Positio
     std::vector<IndexEntry> wanted;
     const std::lock_guard lock(mutex_);
     const auto& entries = index_[channel];
-    auto it = std::upper_bound(entries.begin(), entries.end(), from,
-                               [](const Position& position, const IndexEntry& entry) { return position < entry.position; });
+    auto it =
+        std::upper_bound(entries.begin(), entries.end(), from,
+                         [](const Position& position, const IndexEntry& entry) { return position < entry.position; });
     std::size_t total = 0;
     for (; it != entries.end() && wanted.size() < max_records; ++it) {
         total += it->length + kRecordHeaderBytes;
@@ -355,7 +368,8 @@ void FileJournal::note_unreadable(const IndexEntry& entry) const {
         damage_.push_back({file, entry.offset, kRecordOverhead + entry.length, "a record could not be read back"});
 }
 
-std::vector<Record> FileJournal::read(std::uint8_t channel, Position from, std::size_t max_records, std::size_t max_bytes) const {
+std::vector<Record> FileJournal::read(std::uint8_t channel, Position from, std::size_t max_records,
+                                      std::size_t max_bytes) const {
     for (;;) {
         const auto wanted = entries_after(channel, from, std::max<std::size_t>(max_records, 1), max_bytes);
         auto records = read_entries(wanted);

@@ -1,9 +1,10 @@
-// The journal of a session: an append-only sequence of records in segment files, written by one thread and read by offset. What was
-// acknowledged as durable survives kill -9; a torn tail is cut off on opening, a damaged record in the middle is skipped and reported.
+// The journal of a session: an append-only sequence of records in segment files, written by one thread and read by
+// offset. What was acknowledged as durable survives kill -9; a torn tail is cut off on opening, a damaged record in the
+// middle is skipped and reported.
 //
-// Segment file segments/seg-000001.wbj, little-endian: 16-byte file header, then records: 4-byte magic, the 32-byte frame header of the wire
-// (nodes/protocol/frame.hpp has the same fields: length u32, type u16, flags u8, channel u8, sequence u64, time_ns u64,
-// crc32c u32 over header and body, epoch u32), body.
+// Segment file segments/seg-000001.wbj, little-endian: 16-byte file header, then records: 4-byte magic, the 32-byte
+// frame header of the wire (nodes/protocol/frame.hpp has the same fields: length u32, type u16, flags u8, channel u8,
+// sequence u64, time_ns u64, crc32c u32 over header and body, epoch u32), body.
 #pragma once
 
 #include <cstdint>
@@ -19,9 +20,9 @@
 namespace moescope::sessions {
 
 struct Record {
-    std::uint32_t epoch = 0;     ///< one node start; sequences start again at 1 in each epoch
+    std::uint32_t epoch = 0;  ///< one node start; sequences start again at 1 in each epoch
     std::uint64_t sequence = 0;
-    std::uint64_t time_ns = 0;   ///< wall clock
+    std::uint64_t time_ns = 0;  ///< wall clock
     std::uint16_t type = 0;
     std::uint8_t channel = 0;
     std::vector<std::byte> body;
@@ -47,39 +48,42 @@ inline constexpr std::size_t kRecordLimit = 1024 * 1024;
 
 /// For tests; the defaults are what the program uses.
 struct JournalOptions {
-    FileIo* io = nullptr;                                 ///< nullptr: the system's calls. Must outlive the journal
-    std::uint64_t segment_bytes = 64ull * 1024 * 1024;    ///< a new segment file begins beyond this
-    int sync_milliseconds = 500;                          ///< of the background thread; 0: none
+    FileIo* io = nullptr;                               ///< nullptr: the system's calls. Must outlive the journal
+    std::uint64_t segment_bytes = 64ull * 1024 * 1024;  ///< a new segment file begins beyond this
+    int sync_milliseconds = 500;                        ///< of the background thread; 0: none
 };
 
 class Journal {
-   public:
+ public:
     enum class Mode { read_only, read_write };
-    /// Opens or creates `folder`/segments. Read-write starts a new epoch and takes a lock (a second writer is refused). Throws
-    /// std::runtime_error with the file name.
+    /// Opens or creates `folder`/segments. Read-write starts a new epoch and takes a lock (a second writer is refused).
+    /// Throws std::runtime_error with the file name.
     static std::unique_ptr<Journal> open(const std::filesystem::path& folder, Mode mode);
     static std::unique_ptr<Journal> open(const std::filesystem::path& folder, Mode mode, const JournalOptions& options);
     virtual ~Journal() = default;
 
-    /// Appends and gives the record's sequence. Thread safe. Throws std::runtime_error on a full disk (nothing half-written stays
-    /// visible, the sequence is used again, and a later append may succeed), on a body over kRecordLimit and in read-only mode.
-    virtual std::uint64_t append(std::uint16_t type, std::uint8_t channel, std::uint64_t time_ns, std::span<const std::byte> body) = 0;
+    /// Appends and gives the record's sequence. Thread safe. Throws std::runtime_error on a full disk (nothing
+    /// half-written stays visible, the sequence is used again, and a later append may succeed), on a body over
+    /// kRecordLimit and in read-only mode.
+    virtual std::uint64_t append(std::uint16_t type, std::uint8_t channel, std::uint64_t time_ns,
+                                 std::span<const std::byte> body) = 0;
     /// Makes everything appended so far durable (fdatasync). A background thread does so every 500 ms by itself. Throws
-    /// std::runtime_error when the disk refused, also for a refusal that the background thread met since the last call: what was
-    /// appended in between may be lost on a power cut. The journal then goes on in a new segment file, as an fsync that failed once
-    /// can't be trusted on the same file again.
+    /// std::runtime_error when the disk refused, also for a refusal that the background thread met since the last call:
+    /// what was appended in between may be lost on a power cut. The journal then goes on in a new segment file, as an
+    /// fsync that failed once can't be trusted on the same file again.
     virtual void sync() = 0;
 
-    /// Up to `max_records` and `max_bytes` (but at least one, if there is one) records of one channel after `from`, in order. Thread safe, also while another thread
-    /// appends. Reads from the files.
-    virtual std::vector<Record> read(std::uint8_t channel, Position from, std::size_t max_records, std::size_t max_bytes) const = 0;
-    virtual Position last() const = 0;           ///< of any channel
+    /// Up to `max_records` and `max_bytes` (but at least one, if there is one) records of one channel after `from`, in
+    /// order. Thread safe, also while another thread appends. Reads from the files.
+    virtual std::vector<Record> read(std::uint8_t channel, Position from, std::size_t max_records,
+                                     std::size_t max_bytes) const = 0;
+    virtual Position last() const = 0;  ///< of any channel
     virtual std::uint32_t epoch() const = 0;
-    virtual std::uint64_t bytes() const = 0;     ///< of all segments
+    virtual std::uint64_t bytes() const = 0;  ///< of all segments
     /// Found on opening (a torn tail included), and records that could not be read back later.
     virtual std::vector<Damage> damage() const = 0;
-    /// Called (on the appending thread, outside the journal's lock) after each append; for waking senders. Replaces the earlier
-    /// callback and returns when that one no longer runs; an empty function takes it away.
+    /// Called (on the appending thread, outside the journal's lock) after each append; for waking senders. Replaces the
+    /// earlier callback and returns when that one no longer runs; an empty function takes it away.
     virtual void on_append(std::function<void()> callback) = 0;
 };
 

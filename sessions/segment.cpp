@@ -48,7 +48,8 @@ std::optional<RecordPlace> check_record(std::span<const std::byte> bytes) {
     place.length = get<std::uint32_t>(header.data());
     if (place.length > kRecordLimit || place.length > bytes.size() - kRecordOverhead)
         return std::nullopt;
-    if (get<std::uint32_t>(header.data() + kCrcOffset) != record_checksum(header, bytes.subspan(kRecordOverhead, place.length)))
+    if (get<std::uint32_t>(header.data() + kCrcOffset) !=
+        record_checksum(header, bytes.subspan(kRecordOverhead, place.length)))
         return std::nullopt;
     place.type = get<std::uint16_t>(header.data() + 4);
     place.channel = get<std::uint8_t>(header.data() + 7);
@@ -58,7 +59,8 @@ std::optional<RecordPlace> check_record(std::span<const std::byte> bytes) {
 
 std::size_t find_magic(std::span<const std::byte> bytes, std::size_t from) {
     const auto* magic = reinterpret_cast<const std::byte*>(kRecordMagic);
-    const auto found = std::search(bytes.begin() + static_cast<std::ptrdiff_t>(from), bytes.end(), magic, magic + sizeof kRecordMagic);
+    const auto found =
+        std::search(bytes.begin() + static_cast<std::ptrdiff_t>(from), bytes.end(), magic, magic + sizeof kRecordMagic);
     return static_cast<std::size_t>(found - bytes.begin());
 }
 
@@ -157,11 +159,13 @@ SegmentScan scan_segment(const std::filesystem::path& file) {
         std::size_t next = find_magic(bytes, at + 1);
         while (next < bytes.size() && !check_record(std::span(bytes).subspan(next)))
             next = find_magic(bytes, next + 1);
-        report(at, next - at, next < bytes.size() ? "a damaged part was skipped" : "the last record is incomplete or damaged");
+        report(at, next - at,
+               next < bytes.size() ? "a damaged part was skipped" : "the last record is incomplete or damaged");
         at = next;
     }
     if (scan.size > bytes.size())
-        report(bytes.size(), scan.size - bytes.size(), "the file is larger than a journal file can be; the rest was not read");
+        report(bytes.size(), scan.size - bytes.size(),
+               "the file is larger than a journal file can be; the rest was not read");
     return scan;
 }
 

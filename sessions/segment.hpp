@@ -1,4 +1,5 @@
-// The layout of one segment file and how it is read back when parts of it are damaged. Internal to this folder and its tests.
+// The layout of one segment file and how it is read back when parts of it are damaged. Internal to this folder and its
+// tests.
 #pragma once
 
 #include <cstdint>
@@ -13,7 +14,8 @@
 
 namespace moescope::sessions {
 
-inline constexpr std::size_t kSegmentHeaderBytes = 16;  ///< "MOESWBJ" 0x01, epoch u32, crc32c u32 of the 12 bytes before
+inline constexpr std::size_t kSegmentHeaderBytes =
+    16;  ///< "MOESWBJ" 0x01, epoch u32, crc32c u32 of the 12 bytes before
 inline constexpr std::size_t kRecordMagicBytes = 4;
 inline constexpr std::size_t kRecordHeaderBytes = 32;
 inline constexpr std::size_t kRecordOverhead = kRecordMagicBytes + kRecordHeaderBytes;
@@ -31,18 +33,20 @@ std::vector<std::byte> encode_segment_header(std::uint32_t epoch);
 /// Magic, header with checksum, body.
 std::vector<std::byte> encode_record(Position position, std::uint64_t time_ns, std::uint16_t type, std::uint8_t channel,
                                      std::span<const std::byte> body);
-/// The record that begins exactly at the start of `bytes`, when it is whole and its checksum fits; `body` of the result is filled.
+/// The record that begins exactly at the start of `bytes`, when it is whole and its checksum fits; `body` of the result
+/// is filled.
 std::optional<Record> decode_record(std::span<const std::byte> bytes);
 
 struct SegmentScan {
-    bool usable = false;        ///< a segment of this format
-    std::uint32_t epoch = 0;    ///< from the header; 0 when that is damaged
-    std::uint64_t end = 0;      ///< after the last whole record: where a torn tail begins
-    std::uint64_t size = 0;     ///< of the file
+    bool usable = false;      ///< a segment of this format
+    std::uint32_t epoch = 0;  ///< from the header; 0 when that is damaged
+    std::uint64_t end = 0;    ///< after the last whole record: where a torn tail begins
+    std::uint64_t size = 0;   ///< of the file
     std::vector<RecordPlace> records;
     std::vector<Damage> damage;  ///< the torn tail is the last one, when end < size
 };
-/// Reads a whole segment, skipping what is damaged. Never throws for what the file holds; throws std::runtime_error when it can't be read at all.
+/// Reads a whole segment, skipping what is damaged. Never throws for what the file holds; throws std::runtime_error
+/// when it can't be read at all.
 SegmentScan scan_segment(const std::filesystem::path& file);
 
 }  // namespace moescope::sessions

@@ -28,7 +28,8 @@ constexpr std::uint16_t kProbeLabel = 31;
 
 std::uint64_t wall_clock_ns() {
     return static_cast<std::uint64_t>(
-        std::chrono::duration_cast<std::chrono::nanoseconds>(std::chrono::system_clock::now().time_since_epoch()).count());
+        std::chrono::duration_cast<std::chrono::nanoseconds>(std::chrono::system_clock::now().time_since_epoch())
+            .count());
 }
 
 /// SQLite's write-ahead log needs shared memory, which these file systems don't have.
@@ -78,12 +79,15 @@ std::string new_manifest() {
     std::string id;
     for (int i = 0; i < 32; ++i)
         id += "0123456789abcdef"[device() & 15];
-    return nlohmann::json{{"program", "moescope"}, {"format", kFormat}, {"id", id}, {"created_ns", wall_clock_ns()}}.dump(1) + "\n";
+    return nlohmann::json{{"program", "moescope"}, {"format", kFormat}, {"id", id}, {"created_ns", wall_clock_ns()}}
+               .dump(1) +
+           "\n";
 }
 
 /// A label as it stands in a journal record.
 std::optional<Label> label_of(const Record& record) {
-    const auto body = parse_object({reinterpret_cast<const char*>(record.body.data()), record.body.size()}, kRecordLimit);
+    const auto body =
+        parse_object({reinterpret_cast<const char*>(record.body.data()), record.body.size()}, kRecordLimit);
     if (!body)
         return std::nullopt;
     const auto text = [&](const char* key) {
@@ -95,19 +99,24 @@ std::optional<Label> label_of(const Record& record) {
     const auto run = body->find("run");
     if (run == body->end() || !run->is_number_unsigned() || text("field").empty())
         return std::nullopt;
-    return Label{run->get<std::uint32_t>(), text("item") + "/" + text("model") + "/" + text("language") + "/" + text("draw"),
-                 text("field"), text("value"), text("coder"), record.time_ns};
+    return Label{run->get<std::uint32_t>(),
+                 text("item") + "/" + text("model") + "/" + text("language") + "/" + text("draw"),
+                 text("field"),
+                 text("value"),
+                 text("coder"),
+                 record.time_ns};
 }
 
 std::optional<std::uint32_t> started_run(const Record& record) {
-    const auto body = parse_object({reinterpret_cast<const char*>(record.body.data()), record.body.size()}, kRecordLimit);
+    const auto body =
+        parse_object({reinterpret_cast<const char*>(record.body.data()), record.body.size()}, kRecordLimit);
     if (!body || !body->contains("run") || !(*body)["run"].is_number_unsigned())
         return std::nullopt;
     return (*body)["run"].get<std::uint32_t>();
 }
 
 class FolderSession final : public Session {
-   public:
+ public:
     FolderSession(const fs::path& folder, Journal::Mode mode) : folder_(fs::absolute(folder)), mode_(mode) {
         const bool is_new = check_folder();
         journal_ = Journal::open(folder_, mode_);
@@ -129,7 +138,9 @@ class FolderSession final : public Session {
         writable();
         return database_->new_run(kind, name, wall_clock_ns());
     }
-    fs::path checkpoint_path(std::uint32_t run, std::uint64_t step) const override { return checkpoint_folder(folder_, run, step); }
+    fs::path checkpoint_path(std::uint32_t run, std::uint64_t step) const override {
+        return checkpoint_folder(folder_, run, step);
+    }
     std::vector<CheckpointInfo> checkpoints(std::uint32_t run, bool verify_hashes) const override {
         return list_checkpoints(folder_, run, verify_hashes);
     }
@@ -142,7 +153,9 @@ class FolderSession final : public Session {
         database_->put_label(label);
     }
     std::vector<Label> labels(std::uint32_t run) const override { return database_->labels(run); }
-    std::optional<std::string> finished_command(const std::string& id) const override { return database_->finished_command(id); }
+    std::optional<std::string> finished_command(const std::string& id) const override {
+        return database_->finished_command(id);
+    }
     void put_finished_command(const std::string& id, const std::string& answer) override {
         writable();
         database_->put_finished_command(id, answer);
@@ -153,7 +166,7 @@ class FolderSession final : public Session {
     }
     std::optional<std::string> value(const std::string& key) const override { return database_->value(key); }
 
-   private:
+ private:
     void writable() const {
         if (mode_ == Journal::Mode::read_only)
             throw std::runtime_error("the session " + folder_.string() + " was opened for reading only");
@@ -190,8 +203,9 @@ bool FolderSession::check_folder() {
     }
     if (mode_ == Journal::Mode::read_write && !fs::exists(folder_ / "manifest.json", error) && is_free(folder_))
         return true;
-    throw std::runtime_error(folder_.string() +
-                             " is not a Moescope session (it has no readable manifest.json); choose a session or an empty folder");
+    throw std::runtime_error(
+        folder_.string() +
+        " is not a Moescope session (it has no readable manifest.json); choose a session or an empty folder");
 }
 
 void FolderSession::check_manifest(const std::string& text) {
@@ -205,13 +219,15 @@ void FolderSession::check_manifest(const std::string& text) {
     }
     const auto format = manifest->find("format");
     if (format == manifest->end() || !format->is_number_unsigned() || format->get<std::uint64_t>() > kFormat)
-        throw std::runtime_error("the session " + folder_.string() + " was written by a newer Moescope; update this one to open it");
+        throw std::runtime_error("the session " + folder_.string() +
+                                 " was written by a newer Moescope; update this one to open it");
 }
 
 void FolderSession::open_database() {
     const bool network = is_network_folder(folder_);
     if (network && mode_ == Journal::Mode::read_write)
-        problems_.push_back("the session " + folder_.string() + " lies on a network file system: changes are slower, and only one program may use it");
+        problems_.push_back("the session " + folder_.string() +
+                            " lies on a network file system: changes are slower, and only one program may use it");
     const fs::path file = folder_ / "session.db";
     std::error_code error;
     const bool missing = !fs::exists(file, error);
@@ -221,7 +237,9 @@ void FolderSession::open_database() {
         const bool has_records = journal_->last() > Position{};
         database_ = rebuilt_database(writes ? access : Database::Access::memory, network);
         if (has_records)
-            problems_.push_back(file.string() + " is missing; labels and run numbers were read from the journal, notes and settings are lost");
+            problems_.push_back(
+                file.string() +
+                " is missing; labels and run numbers were read from the journal, notes and settings are lost");
         return;
     }
     try {
@@ -248,7 +266,8 @@ void FolderSession::move_database_aside(const std::string& why) {
     for (const char* suffix : {"-wal", "-shm", "-journal"})
         if (fs::exists(fs::symlink_status(file.string() + suffix, error)))
             fs::rename(file.string() + suffix, aside + suffix, error);
-    problems_.push_back(why + "; it was moved to " + aside + ", labels and run numbers were read from the journal, notes and settings are lost");
+    problems_.push_back(why + "; it was moved to " + aside +
+                        ", labels and run numbers were read from the journal, notes and settings are lost");
 }
 
 std::unique_ptr<Database> FolderSession::rebuilt_database(Database::Access access, bool network_folder) {

@@ -1,5 +1,5 @@
-// A session folder: manifest.json, session.db, segments/, checkpoints/. Opening one is a hostile-input path: every file is checked, and
-// what is damaged is named in a sentence; the rest stays usable.
+// A session folder: manifest.json, session.db, segments/, checkpoints/. Opening one is a hostile-input path: every file
+// is checked, and what is damaged is named in a sentence; the rest stays usable.
 #pragma once
 
 #include <cstdint>
@@ -14,10 +14,10 @@
 
 namespace moescope::sessions {
 
-/// A folder that appears whole or not at all: write into path(), then commit(): files and folder are fsynced, the folder renamed to its final
-/// name, the parent fsynced. Without commit the destructor removes it.
+/// A folder that appears whole or not at all: write into path(), then commit(): files and folder are fsynced, the
+/// folder renamed to its final name, the parent fsynced. Without commit the destructor removes it.
 class AtomicFolder {
-   public:
+ public:
     explicit AtomicFolder(std::filesystem::path final_path);  ///< throws std::runtime_error
     ~AtomicFolder();
     AtomicFolder(const AtomicFolder&) = delete;
@@ -25,12 +25,13 @@ class AtomicFolder {
     const std::filesystem::path& path() const { return temporary_; }
     void commit();  ///< writes DONE (hashes of all files) last; throws, and then the old state stays
 
-   private:
+ private:
     std::filesystem::path final_, temporary_;
     bool committed_ = false;
 };
 
-/// One file that is replaced whole or not at all (temporary + fsync + rename + fsync of the folder). Throws std::runtime_error.
+/// One file that is replaced whole or not at all (temporary + fsync + rename + fsync of the folder). Throws
+/// std::runtime_error.
 void write_file_atomically(const std::filesystem::path& path, std::string_view content);
 
 struct CheckpointInfo {
@@ -38,23 +39,24 @@ struct CheckpointInfo {
     std::uint64_t step = 0;
     std::filesystem::path path;
     std::uint64_t bytes = 0;
-    bool complete = false;   ///< DONE is there and every file has the size and hash in it
+    bool complete = false;  ///< DONE is there and every file has the size and hash in it
     std::string problem;
 };
 
 /// A person's label on a probe answer (a row in session.db, synchronous=FULL).
 struct Label {
     std::uint32_t run = 0;
-    std::string draw;      ///< "item/model/language/draw"
-    std::string field;     ///< "delivery" or "engagement"
+    std::string draw;   ///< "item/model/language/draw"
+    std::string field;  ///< "delivery" or "engagement"
     std::string value, coder;
     std::uint64_t time_ns = 0;
 };
 
 class Session {
-   public:
-    /// Opens or creates the folder. Throws std::runtime_error with one sentence when it cannot be used at all (not a session, newer format, locked by
-    /// another node); a damaged database is moved aside and rebuilt from the journal's records, and said in problems().
+ public:
+    /// Opens or creates the folder. Throws std::runtime_error with one sentence when it cannot be used at all (not a
+    /// session, newer format, locked by another node); a damaged database is moved aside and rebuilt from the journal's
+    /// records, and said in problems().
     static std::unique_ptr<Session> open(const std::filesystem::path& folder, Journal::Mode mode);
     virtual ~Session() = default;
 
@@ -63,13 +65,15 @@ class Session {
     virtual std::vector<std::string> problems() const = 0;
     /// Next run number; unique in the session, durable before it is given out.
     virtual std::uint32_t new_run(const std::string& kind, const std::string& name) = 0;
-    virtual std::filesystem::path checkpoint_path(std::uint32_t run, std::uint64_t step) const = 0;  ///< checkpoints/run-3/step-00000400
+    virtual std::filesystem::path checkpoint_path(std::uint32_t run,
+                                                  std::uint64_t step) const = 0;  ///< checkpoints/run-3/step-00000400
     virtual std::vector<CheckpointInfo> checkpoints(std::uint32_t run, bool verify_hashes) const = 0;  ///< oldest first
     virtual void remove_checkpoint(const CheckpointInfo& checkpoint) = 0;
 
     virtual void put_label(const Label& label) = 0;
     virtual std::vector<Label> labels(std::uint32_t run) const = 0;
-    /// Commands already carried out, by their 128-bit id in hex: the stored answer, so that a resent command is not done twice.
+    /// Commands already carried out, by their 128-bit id in hex: the stored answer, so that a resent command is not
+    /// done twice.
     virtual std::optional<std::string> finished_command(const std::string& id) const = 0;
     virtual void put_finished_command(const std::string& id, const std::string& answer) = 0;
     virtual void set_value(const std::string& key, const std::string& value) = 0;  ///< notes, settings of the session

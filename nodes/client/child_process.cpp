@@ -49,7 +49,8 @@ ChildProcess::~ChildProcess() {
 void ChildProcess::start(const std::filesystem::path& program, const std::vector<std::string>& arguments,
                          const std::filesystem::path& log) {
     if (::access(program.c_str(), X_OK) != 0)
-        throw std::runtime_error("the node program " + program.string() + " can't be started: " + std::generic_category().message(errno));
+        throw std::runtime_error("the node program " + program.string() +
+                                 " can't be started: " + std::generic_category().message(errno));
     // Everything that allocates happens before the fork: other threads may hold the allocator's locks.
     std::string name = program.string();
     std::vector<std::string> copies = arguments;
@@ -89,7 +90,8 @@ std::optional<std::string> ChildProcess::poll_end() {
     if (result < 0)
         return "the node's process is gone";
     if (WIFSIGNALED(status))
-        return "the node ended by signal " + std::to_string(WTERMSIG(status)) + " (" + ::strsignal(WTERMSIG(status)) + ")";
+        return "the node ended by signal " + std::to_string(WTERMSIG(status)) + " (" + ::strsignal(WTERMSIG(status)) +
+               ")";
     if (WEXITSTATUS(status) == 0)
         return "the node ended as it was told to";
     return "the node ended with exit status " + std::to_string(WEXITSTATUS(status));

@@ -1,5 +1,6 @@
-// The node's process as a child: started, watched and ended. Belongs to the thread that starts it: the kernel ends the child when that
-// thread ends (a workbench that is killed leaves no node behind; what the node has written to its journal stays).
+// The node's process as a child: started, watched and ended. Belongs to the thread that starts it: the kernel ends the
+// child when that thread ends (a workbench that is killed leaves no node behind; what the node has written to its
+// journal stays).
 #pragma once
 
 #include <cstdint>
@@ -11,14 +12,15 @@
 namespace moescope::client {
 
 class ChildProcess {
-   public:
+ public:
     ChildProcess() = default;
     ~ChildProcess();  ///< SIGKILL, if it still runs
     ChildProcess(const ChildProcess&) = delete;
     ChildProcess& operator=(const ChildProcess&) = delete;
 
     /// Runs `program` with `arguments`; its stdout and stderr are appended to `log`. Throws std::runtime_error.
-    void start(const std::filesystem::path& program, const std::vector<std::string>& arguments, const std::filesystem::path& log);
+    void start(const std::filesystem::path& program, const std::vector<std::string>& arguments,
+               const std::filesystem::path& log);
     bool running() const { return process_ > 0; }
     int process() const { return process_; }
     /// A descriptor that becomes readable when the child ends, -1 where the kernel has none. The caller closes it.
@@ -27,7 +29,7 @@ class ChildProcess {
     std::optional<std::string> poll_end();
     void send_signal(int signal) const;
 
-   private:
+ private:
     int process_ = 0;
 };
 

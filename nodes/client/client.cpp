@@ -30,9 +30,9 @@ using Actions = protocol::Actions;
 using transport::steady_seconds;
 
 constexpr double kPublishSeconds = 0.030;
-constexpr double kPatienceSeconds = 5;       ///< then the person is told that the start takes long
+constexpr double kPatienceSeconds = 5;  ///< then the person is told that the start takes long
 constexpr double kFirstRetrySeconds = 0.02, kLastRetrySeconds = 2;
-constexpr double kEndSeconds = 3;            ///< for the child, between SIGTERM and SIGKILL
+constexpr double kEndSeconds = 3;  ///< for the child, between SIGTERM and SIGKILL
 constexpr std::size_t kResultsKept = 256;
 constexpr std::size_t kCommandsUnderWay = protocol::kMaximumRequests - 4;
 constexpr auto kNoThrow = asio::as_tuple(asio::use_awaitable);
@@ -50,7 +50,7 @@ std::string random_id() {
 
 /// A private folder for the socket, gone with the client.
 class RuntimeFolder {
-   public:
+ public:
     RuntimeFolder() {
         const char* runtime = std::getenv("XDG_RUNTIME_DIR");
         for (const std::string& base : {std::string(runtime ? runtime : ""), std::string("/tmp")}) {
@@ -70,7 +70,7 @@ class RuntimeFolder {
     RuntimeFolder& operator=(const RuntimeFolder&) = delete;
     const fs::path& path() const { return path_; }
 
-   private:
+ private:
     fs::path path_;
 };
 
@@ -89,7 +89,7 @@ double now_seconds() {
 }
 
 class NodeClient::Impl {
-   public:
+ public:
     Impl(ClientOptions options, std::function<void()> wake)
         : options_(std::move(options)), wake_(std::move(wake)), published_(std::make_shared<Snapshot>()) {
         thread_ = std::thread(&Impl::run, this);
@@ -128,7 +128,7 @@ class NodeClient::Impl {
 
     int node_process() const { return process_; }
 
-   private:
+ private:
     class ServerPeer;
 
     void run();
@@ -199,7 +199,7 @@ class NodeClient::Impl {
 
 /// The connection's peer: feeds frames to the session and carries out its actions on the client.
 class NodeClient::Impl::ServerPeer final : public transport::Peer, public std::enable_shared_from_this<ServerPeer> {
-   public:
+ public:
     explicit ServerPeer(Impl& client) : client_(client), session_(our_hello()) {}
 
     void start(Socket socket) {
@@ -244,7 +244,7 @@ class NodeClient::Impl::ServerPeer final : public transport::Peer, public std::e
         client_.happened();
     }
 
-   private:
+ private:
     static protocol::Hello our_hello() {
         protocol::Hello hello;
         hello.role = protocol::Role::viewer;
@@ -336,8 +336,9 @@ asio::awaitable<void> NodeClient::Impl::supervise(Impl* self) {
             continue;
         }
         if (steady_seconds() - trying_since > kPatienceSeconds && self->link_.message.empty())
-            self->set_link(self->link_.state, self->owns_node() ? "the node has been starting for 5 seconds and does not answer yet"
-                                                                : "no node answers at " + self->socket_path().string());
+            self->set_link(self->link_.state, self->owns_node()
+                                                  ? "the node has been starting for 5 seconds and does not answer yet"
+                                                  : "no node answers at " + self->socket_path().string());
         co_await wait_for_event(self, retry);
         retry = std::min(retry * 1.5, self->ever_connected_ || !self->owns_node() ? kLastRetrySeconds : 0.2);
     }
@@ -347,7 +348,8 @@ asio::awaitable<void> NodeClient::Impl::supervise(Impl* self) {
 
 asio::awaitable<bool> NodeClient::Impl::connect_once(Impl* self) {
     Socket socket(self->io_);
-    const auto [error] = co_await socket.async_connect(asio::local::stream_protocol::endpoint(self->socket_path().string()), kNoThrow);
+    const auto [error] =
+        co_await socket.async_connect(asio::local::stream_protocol::endpoint(self->socket_path().string()), kNoThrow);
     if (error || self->stopping_)
         co_return false;
     self->closed_reason_.clear();
@@ -370,9 +372,11 @@ asio::awaitable<void> NodeClient::Impl::stay_connected(Impl* self) {
         self->peer_.reset();
         co_return;
     }
-    // A child that ended: what it sent last is still read. A connection that ended: perhaps because the child is about to.
+    // A child that ended: what it sent last is still read. A connection that ended: perhaps because the child is about
+    // to.
     const double until = steady_seconds() + (self->refused_ ? 0 : 0.5);
-    while (!self->stopping_ && steady_seconds() < until && (peer->open() || (self->child_.running() && self->child_end_.empty()))) {
+    while (!self->stopping_ && steady_seconds() < until &&
+           (peer->open() || (self->child_.running() && self->child_end_.empty()))) {
         co_await wait_for_event(self, 0.02);
         if (self->owns_node() && self->child_end_.empty())
             if (auto end = self->child_.poll_end())
@@ -386,8 +390,11 @@ asio::awaitable<void> NodeClient::Impl::stay_connected(Impl* self) {
         co_return;
     if (self->refused_)
         self->set_link(Link::State::refused, self->closed_reason_);
+    else if (self->ever_connected_)
+        self->set_link(Link::State::lost,
+                       "the connection to the node was lost (" + self->closed_reason_ + "); trying to connect again");
     else
-        self->set_link(self->ever_connected_ ? Link::State::lost : Link::State::starting, self->closed_reason_);
+        self->set_link(Link::State::starting, self->closed_reason_);
 }
 
 /// Notices the end of the child, and what it means for everything else.
@@ -427,9 +434,11 @@ void NodeClient::Impl::start_child() {
         std::error_code error;
         fs::create_directories(options_.session, error);
         // Nothing is written into a folder that is no session: the node will refuse it.
-        const bool ours = !error && (fs::exists(options_.session / "manifest.json", error) || fs::is_empty(options_.session, error));
+        const bool ours =
+            !error && (fs::exists(options_.session / "manifest.json", error) || fs::is_empty(options_.session, error));
         log_file_ = (ours ? options_.session : folder_.path()) / "node.log";
-        std::vector<std::string> arguments{"serve", "--socket", socket_path().string(), "--session", options_.session.string()};
+        std::vector<std::string> arguments{"serve", "--socket", socket_path().string(), "--session",
+                                           options_.session.string()};
         arguments.insert(arguments.end(), options_.node_arguments.begin(), options_.node_arguments.end());
         const auto log_size = fs::file_size(log_file_, error);
         log_start_ = error ? 0 : log_size;
@@ -486,7 +495,8 @@ void NodeClient::Impl::take_commands() {
     }
     for (Command& command : incoming) {
         if (link_.state == Link::State::crashed || link_.state == Link::State::refused) {
-            set_result(command.id, {CommandResult::State::failed, command.name, {}, "the node is not running; start it again"});
+            set_result(command.id,
+                       {CommandResult::State::failed, command.name, {}, "the node is not running; start it again"});
             continue;
         }
         set_result(command.id, {CommandResult::State::pending, command.name, {}, {}});
@@ -517,7 +527,8 @@ void NodeClient::Impl::send_commands() {
 }
 
 void NodeClient::Impl::answered(protocol::ResponseReceived response) {
-    const auto found = std::find_if(commands_.begin(), commands_.end(), [&](const Command& c) { return c.wire_id == response.id; });
+    const auto found =
+        std::find_if(commands_.begin(), commands_.end(), [&](const Command& c) { return c.wire_id == response.id; });
     if (found == commands_.end())
         return;
     const Command command = std::move(*found);
@@ -537,9 +548,12 @@ void NodeClient::Impl::give_up_commands(const std::string& how) {
         if (command.id == 0)
             continue;
         const auto state = command.ever_sent ? CommandResult::State::unknown : CommandResult::State::failed;
-        set_result(command.id, {state, command.name, {},
-                                how + (command.ever_sent ? " before it answered; whether the command was carried out is not known"
-                                                         : " before the command was sent")});
+        set_result(command.id,
+                   {state,
+                    command.name,
+                    {},
+                    how + (command.ever_sent ? " before it answered; whether the command was carried out is not known"
+                                             : " before the command was sent")});
     }
 }
 
@@ -579,7 +593,8 @@ void NodeClient::Impl::changed() {
     if (publish_planned_)
         return;
     publish_planned_ = true;
-    asio::co_spawn(io_, publish_later(this, std::max(0.0, published_at_ + kPublishSeconds - steady_seconds())), asio::detached);
+    asio::co_spawn(io_, publish_later(this, std::max(0.0, published_at_ + kPublishSeconds - steady_seconds())),
+                   asio::detached);
 }
 
 asio::awaitable<void> NodeClient::Impl::publish_later(Impl* self, double seconds) {

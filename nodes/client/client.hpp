@@ -17,16 +17,17 @@ namespace moescope::client {
 double now_seconds();
 
 struct ClientOptions {
-    std::filesystem::path node_program;    ///< moescope-node beside the workbench
-    std::filesystem::path session;         ///< session folder; created when missing
+    std::filesystem::path node_program;       ///< moescope-node beside the workbench
+    std::filesystem::path session;            ///< session folder; created when missing
     std::vector<std::string> node_arguments;  ///< after "serve --socket S --session DIR", for tests
     std::filesystem::path socket;             ///< not empty: view the node that listens here instead of starting one
 };
 
 class NodeClient {
-   public:
-    /// Starts the node as a child on a private unix socket (a 0700 folder in $XDG_RUNTIME_DIR or /tmp) and reads the session's
-    /// journal from its beginning. `wake` is called from the I/O thread after each new snapshot (at most every 30 ms).
+ public:
+    /// Starts the node as a child on a private unix socket (a 0700 folder in $XDG_RUNTIME_DIR or /tmp) and reads the
+    /// session's journal from its beginning. `wake` is called from the I/O thread after each new snapshot (at most
+    /// every 30 ms).
     NodeClient(ClientOptions options, std::function<void()> wake);
     ~NodeClient();  ///< says BYE, ends the child (SIGTERM, after 3 s SIGKILL) and joins
     NodeClient(const NodeClient&) = delete;
@@ -41,7 +42,7 @@ class NodeClient {
     /// Process id of the child, 0 when there is none (for tests that kill it).
     int node_process() const;
 
-   private:
+ private:
     class Impl;
     std::unique_ptr<Impl> impl_;
 };

@@ -59,13 +59,15 @@ std::uint32_t run_of(const json& body) {
 }
 
 bool ended(RunState state) {
-    return state == RunState::done || state == RunState::stopped || state == RunState::failed || state == RunState::interrupted;
+    return state == RunState::done || state == RunState::stopped || state == RunState::failed ||
+           state == RunState::interrupted;
 }
 
 std::optional<RunState> state_named(const std::string& name) {
     static const std::map<std::string, RunState> names = {
-        {"planned", RunState::planned}, {"running", RunState::running}, {"paused", RunState::paused},
-        {"done", RunState::done},       {"stopped", RunState::stopped}, {"failed", RunState::failed},
+        {"planned", RunState::planned},         {"running", RunState::running},
+        {"paused", RunState::paused},           {"done", RunState::done},
+        {"stopped", RunState::stopped},         {"failed", RunState::failed},
         {"interrupted", RunState::interrupted}, {"cancelled", RunState::stopped}};
     const auto it = names.find(name);
     return it == names.end() ? std::nullopt : std::optional(it->second);
@@ -104,10 +106,18 @@ std::uint64_t planned_steps(const json& manifest) {
 }
 
 std::array<Column TrainingRun::*, 12> step_columns() {
-    return {&TrainingRun::step,          &TrainingRun::loss,          &TrainingRun::cross_entropy,
-            &TrainingRun::balance_loss,  &TrainingRun::z_loss,        &TrainingRun::gradient_norm,
-            &TrainingRun::learning_rate, &TrainingRun::balance_coefficient, &TrainingRun::tokens_per_second,
-            &TrainingRun::step_ms,       &TrainingRun::memory_bytes,  &TrainingRun::router_entropy_mean};
+    return {&TrainingRun::step,
+            &TrainingRun::loss,
+            &TrainingRun::cross_entropy,
+            &TrainingRun::balance_loss,
+            &TrainingRun::z_loss,
+            &TrainingRun::gradient_norm,
+            &TrainingRun::learning_rate,
+            &TrainingRun::balance_coefficient,
+            &TrainingRun::tokens_per_second,
+            &TrainingRun::step_ms,
+            &TrainingRun::memory_bytes,
+            &TrainingRun::router_entropy_mean};
 }
 
 Column first_of(const Column& column, std::size_t count) {
@@ -134,12 +144,14 @@ void forget_from(TrainingRun& run, std::uint64_t step) {
             column = first_of(column, count);
     }
     if (const std::size_t count = count_below(run.evaluation_step, at); count < run.evaluation_step.size())
-        for (auto column : {&TrainingRun::evaluation_step, &TrainingRun::evaluation_english, &TrainingRun::evaluation_chinese})
+        for (auto column :
+             {&TrainingRun::evaluation_step, &TrainingRun::evaluation_english, &TrainingRun::evaluation_chinese})
             run.*column = first_of(run.*column, count);
     std::erase_if(run.counts, [&](const auto& counts) { return counts->step >= step; });
 }
 
-/// Steps that are missing: one row of NaN, which a plot draws as a hole. The step axis itself stays sorted and whole, for searching.
+/// Steps that are missing: one row of NaN, which a plot draws as a hole. The step axis itself stays sorted and whole,
+/// for searching.
 void add_hole(TrainingRun& run, std::uint64_t step) {
     const double nothing = std::numeric_limits<double>::quiet_NaN();
     for (auto column : step_columns())
@@ -149,14 +161,22 @@ void add_hole(TrainingRun& run, std::uint64_t step) {
 }
 
 void add_step(TrainingRun& run, const protocol::StepRecord& step) {
-    const double entropy =
-        step.router_entropy.empty()
-            ? std::numeric_limits<double>::quiet_NaN()
-            : std::accumulate(step.router_entropy.begin(), step.router_entropy.end(), 0.0) / static_cast<double>(step.router_entropy.size());
-    const std::array values = {static_cast<double>(step.step), step.loss,          step.cross_entropy,
-                               step.balance_loss,              step.z_loss,        step.gradient_norm,
-                               step.learning_rate,             step.balance_coefficient, step.tokens_per_second,
-                               step.step_ms,                   static_cast<double>(step.memory_bytes), entropy};
+    const double entropy = step.router_entropy.empty()
+                               ? std::numeric_limits<double>::quiet_NaN()
+                               : std::accumulate(step.router_entropy.begin(), step.router_entropy.end(), 0.0) /
+                                     static_cast<double>(step.router_entropy.size());
+    const std::array values = {static_cast<double>(step.step),
+                               step.loss,
+                               step.cross_entropy,
+                               step.balance_loss,
+                               step.z_loss,
+                               step.gradient_norm,
+                               step.learning_rate,
+                               step.balance_coefficient,
+                               step.tokens_per_second,
+                               step.step_ms,
+                               static_cast<double>(step.memory_bytes),
+                               entropy};
     const auto columns = step_columns();
     static_assert(std::tuple_size_v<decltype(values)> == std::tuple_size_v<decltype(columns)>);
     for (std::size_t i = 0; i < columns.size(); ++i)
@@ -178,10 +198,12 @@ void add_step(TrainingRun& run, const protocol::StepRecord& step) {
 ModelEntry model_entry(const json& entry) {
     ModelEntry model;
     const std::pair<const char*, std::string ModelEntry::*> fields[] = {
-        {"name", &ModelEntry::name},       {"title", &ModelEntry::title},     {"maker", &ModelEntry::maker},
-        {"country", &ModelEntry::country}, {"licence", &ModelEntry::licence}, {"origin", &ModelEntry::origin},
-        {"path", &ModelEntry::path},       {"sha256", &ModelEntry::sha256},   {"format", &ModelEntry::format},
-        {"architecture", &ModelEntry::architecture}, {"precision", &ModelEntry::precision}, {"state", &ModelEntry::state},
+        {"name", &ModelEntry::name},           {"title", &ModelEntry::title},
+        {"maker", &ModelEntry::maker},         {"country", &ModelEntry::country},
+        {"licence", &ModelEntry::licence},     {"origin", &ModelEntry::origin},
+        {"path", &ModelEntry::path},           {"sha256", &ModelEntry::sha256},
+        {"format", &ModelEntry::format},       {"architecture", &ModelEntry::architecture},
+        {"precision", &ModelEntry::precision}, {"state", &ModelEntry::state},
         {"message", &ModelEntry::message}};
     for (const auto& [key, field] : fields)
         model.*field = text(entry, key);
@@ -223,7 +245,8 @@ NodeInfo node_info(const json& entry) {
 }
 
 std::string draw_key(const json& body) {
-    return text(body, "item") + "/" + text(body, "model") + "/" + text(body, "language") + "/" + std::to_string(small(body, "draw", 0));
+    return text(body, "item") + "/" + text(body, "model") + "/" + text(body, "language") + "/" +
+           std::to_string(small(body, "draw", 0));
 }
 
 int engagement_of(const std::string& value) {
@@ -316,7 +339,8 @@ void ModelState::apply(const protocol::Frame& record) {
         }
     }
     add_log({record.time_ns, "warning", "workbench",
-             "record " + std::to_string(record.sequence) + " of type " + std::to_string(record.type) + " can't be read and is left out"});
+             "record " + std::to_string(record.sequence) + " of type " + std::to_string(record.type) +
+                 " can't be read and is left out"});
 }
 
 void ModelState::run_started(const protocol::Frame& record, const json& body) {
@@ -382,14 +406,17 @@ void ModelState::event(const protocol::Frame& record, const json& body) {
         return;
     auto& run = training(id);
     follow(run);
-    RunEvent event{whole(body, "step"), kind, text(body, "name"), member(body, "old"), member(body, "new"), text(body, "text")};
+    RunEvent event{whole(body, "step"), kind, text(body, "name"), member(body, "old"), member(body, "new"),
+                   text(body, "text")};
     if (kind == "checkpoint")
         run.value.last_checkpoint = event.step;
     run.value.events.push_back(std::move(event));
 }
 
 void ModelState::sample(const json& body) {
-    training(run_of(body)).value.samples.push_back({whole(body, "step"), text(body, "language"), text(body, "prompt"), text(body, "text")});
+    training(run_of(body))
+        .value.samples.push_back(
+            {whole(body, "step"), text(body, "language"), text(body, "prompt"), text(body, "text")});
 }
 
 void ModelState::step(const protocol::Frame& record, const protocol::StepRecord& step) {
@@ -415,7 +442,8 @@ void ModelState::evaluation(const json& body) {
     const double nothing = std::numeric_limits<double>::quiet_NaN();
     if (!run.evaluation_step.empty() && !(run.evaluation_step.back() < step)) {
         const std::size_t count = count_below(run.evaluation_step, step);
-        for (auto column : {&TrainingRun::evaluation_step, &TrainingRun::evaluation_english, &TrainingRun::evaluation_chinese})
+        for (auto column :
+             {&TrainingRun::evaluation_step, &TrainingRun::evaluation_english, &TrainingRun::evaluation_chinese})
             run.*column = first_of(run.*column, count);
     }
     run.evaluation_step.push_back(step);
@@ -493,7 +521,9 @@ void ModelState::probe_label(const json& body) {
     const json& value = member(body, "value");
     PersonLabels& labels = run.labels[key];
     (text(body, "field") == "engagement" ? labels.engagement : labels.delivery) =
-        value.is_string() ? value.get<std::string>() : value.is_number_integer() ? value.dump() : "";
+        value.is_string()           ? value.get<std::string>()
+        : value.is_number_integer() ? value.dump()
+                                    : "";
     if (const auto place = run.index.find(key); place != run.index.end()) {
         auto draw = std::make_shared<ProbeDraw>(*run.value.draws[place->second]);
         set_person_labels(*draw, labels);

@@ -1,5 +1,5 @@
-// What the client knows of a node, built from records and states as they come. Pure: no socket, no clock. Owned by the client's I/O thread;
-// only the snapshots it gives out are shared.
+// What the client knows of a node, built from records and states as they come. Pure: no socket, no clock. Owned by the
+// client's I/O thread; only the snapshots it gives out are shared.
 #pragma once
 
 #include <map>
@@ -15,7 +15,7 @@
 namespace moescope::client {
 
 class ModelState {
-   public:
+ public:
     /// A record from the journal (Frame::type without 0x8000). A body that can't be read becomes a line of the log.
     void apply(const protocol::Frame& record);
     /// Records that will not come.
@@ -33,7 +33,7 @@ class ModelState {
     /// A new snapshot without link, results and version; runs that did not change are shared with the one before.
     std::shared_ptr<Snapshot> snapshot();
 
-   private:
+ private:
     template <class T>
     struct Run {
         T value;
@@ -45,8 +45,8 @@ class ModelState {
         std::string delivery, engagement;  ///< empty: the rule's counts
     };
     struct Probe : Run<ProbeRun> {
-        std::map<std::string, std::size_t> index;      ///< "item/model/language/draw" -> draws[i]
-        std::map<std::string, PersonLabels> labels;    ///< may come before their draws: another channel
+        std::map<std::string, std::size_t> index;    ///< "item/model/language/draw" -> draws[i]
+        std::map<std::string, PersonLabels> labels;  ///< may come before their draws: another channel
     };
 
     void run_started(const protocol::Frame& record, const nlohmann::json& body);

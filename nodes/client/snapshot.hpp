@@ -1,5 +1,5 @@
-// What the window knows of a node, as plain immutable values. The client's I/O thread builds a new Snapshot from the records
-// it reads and publishes it; the GUI thread takes one per frame and draws from nothing else.
+// What the window knows of a node, as plain immutable values. The client's I/O thread builds a new Snapshot from the
+// records it reads and publishes it; the GUI thread takes one per frame and draws from nothing else.
 #pragma once
 
 #include <array>
@@ -28,18 +28,18 @@ struct CommandResult {
 /// The link to the node.
 struct Link {
     enum class State {
-        starting,   ///< the node's process is being started or the greeting is under way
+        starting,  ///< the node's process is being started or the greeting is under way
         connected,
-        lost,       ///< was connected; trying again
-        crashed,    ///< the node's process ended by itself; `message` says how. restart_node() goes on.
-        refused,    ///< the node speaks another version, or does not accept us
+        lost,     ///< was connected; trying again
+        crashed,  ///< the node's process ended by itself; `message` says how. restart_node() goes on.
+        refused,  ///< the node speaks another version, or does not accept us
     };
     State state = State::starting;
-    std::string message;           ///< one sentence for a person, empty while all is well
-    double last_data_time = 0;     ///< seconds of steady clock (client::now_seconds()) at which the last frame came
+    std::string message;        ///< one sentence for a person, empty while all is well
+    double last_data_time = 0;  ///< seconds of steady clock (client::now_seconds()) at which the last frame came
     double round_trip_ms = 0;
     double bytes_per_second = 0;
-    std::uint64_t records = 0;     ///< records read since start
+    std::uint64_t records = 0;  ///< records read since start
     std::uint64_t epoch = 0;
 };
 
@@ -69,14 +69,15 @@ struct TrainingRun {
     std::uint32_t id = 0;
     std::string name;
     RunState state = RunState::planned;
-    std::string message;      ///< why it failed or was interrupted
-    nlohmann::json manifest;  ///< config, seed, corpus hash, plan {"parameters_total","parameters_active","memory_bytes",...}
+    std::string message;  ///< why it failed or was interrupted
+    nlohmann::json
+        manifest;  ///< config, seed, corpus hash, plan {"parameters_total","parameters_active","memory_bytes",...}
     std::uint64_t last_checkpoint = 0;  ///< step, 0 when there is none
     std::uint64_t planned_steps = 0;
 
     // Columns over steps; all have the size of `step`.
-    Column step, loss, cross_entropy, balance_loss, z_loss, gradient_norm, learning_rate, balance_coefficient, tokens_per_second,
-        step_ms, memory_bytes, router_entropy_mean;
+    Column step, loss, cross_entropy, balance_loss, z_loss, gradient_norm, learning_rate, balance_coefficient,
+        tokens_per_second, step_ms, memory_bytes, router_entropy_mean;
     std::array<Column, protocol::kStepParts> part_ms;
     // Columns over evaluations.
     Column evaluation_step, evaluation_english, evaluation_chinese;
@@ -94,14 +95,14 @@ inline constexpr std::size_t kCountHistory = 4096;
 
 /// One answer of one model: a column of the Compare panel.
 struct Generation {
-    std::uint32_t id = 0;     ///< run number
-    std::string group;        ///< the client's id of the comparison that it belongs to
-    std::string model;        ///< name in the library
+    std::uint32_t id = 0;  ///< run number
+    std::string group;     ///< the client's id of the comparison that it belongs to
+    std::string model;     ///< name in the library
     RunState state = RunState::planned;
     nlohmann::json manifest;  ///< prompt, seed, temperature, max_tokens, model hash, ...
     std::string text;         ///< bytes so far; may end inside a UTF-8 character while it streams
     std::vector<protocol::TokenRecord> tokens;
-    std::string stop;         ///< "end", "length", "cancelled", "error"
+    std::string stop;  ///< "end", "length", "cancelled", "error"
     std::string message;
     std::uint32_t prompt_tokens = 0;
     double tokens_per_second = 0;
@@ -110,16 +111,16 @@ struct Generation {
 
 /// One answer of a probe run.
 struct ProbeDraw {
-    std::uint64_t seq = 0;        ///< its record, the id for a person's label
+    std::uint64_t seq = 0;           ///< its record, the id for a person's label
     std::string item, topic, group;  ///< group: "state" (sensitive for the Chinese state) or "mirror"
-    std::string model, language;  ///< language: "en" or "zh"
+    std::string model, language;     ///< language: "en" or "zh"
     int draw = 0;
     std::string prompt, answer, stop;
-    std::string delivery;         ///< F1: answered, refused, blocked, empty, cut, error
-    int engagement = -1;          ///< F2: 0 to 4, -1 where there is none
-    std::string rule;             ///< which rule decided
+    std::string delivery;  ///< F1: answered, refused, blocked, empty, cut, error
+    int engagement = -1;   ///< F2: 0 to 4, -1 where there is none
+    std::string rule;      ///< which rule decided
     bool labelled_by_person = false;
-    std::string rule_delivery;    ///< what the rule said, kept when a person overrides
+    std::string rule_delivery;  ///< what the rule said, kept when a person overrides
     int rule_engagement = -1;
 };
 
@@ -144,16 +145,17 @@ struct LogLine {
 
 /// Long work in the node: progress, rate, time left, cancel.
 struct Task {
-    std::string id, kind, title;   ///< kind is a language key ("task.train"), title a name
-    double fraction = -1;          ///< 0 to 1, below 0 when unknown
+    std::string id, kind, title;  ///< kind is a language key ("task.train"), title a name
+    double fraction = -1;         ///< 0 to 1, below 0 when unknown
     double seconds_left = -1;
     std::string detail;
-    std::string cancel_command;    ///< command name to send with {"run": run}, empty when it can't be cancelled
+    std::string cancel_command;  ///< command name to send with {"run": run}, empty when it can't be cancelled
     std::uint32_t run = 0;
 };
 
 struct ModelEntry {
-    std::string name, title, maker, country, licence, origin, path, sha256, format, architecture, precision, state, message;
+    std::string name, title, maker, country, licence, origin, path, sha256, format, architecture, precision, state,
+        message;
     std::uint64_t bytes = 0;
     bool is_moe = false;
     bool available = false;
@@ -178,7 +180,7 @@ struct Snapshot {
     std::map<std::uint32_t, std::shared_ptr<const TrainingRun>> training;
     std::map<std::uint32_t, std::shared_ptr<const Generation>> generations;
     std::map<std::uint32_t, std::shared_ptr<const ProbeRun>> probes;
-    std::vector<LogLine> log;  ///< the latest 10,000 lines
+    std::vector<LogLine> log;                    ///< the latest 10,000 lines
     std::map<CommandId, CommandResult> results;  ///< the latest 256
     /// What the node offers: presets, probe sets and prompts (names and contents), filled after the greeting.
     nlohmann::json catalogue;

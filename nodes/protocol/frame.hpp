@@ -1,7 +1,8 @@
-// Frames of the wire: a 32-byte little-endian header and a body. The codec only; what a frame means stands in the sessions.
+// Frames of the wire: a 32-byte little-endian header and a body. The codec only; what a frame means stands in the
+// sessions.
 //
-// Layout: length u32 (of the body), type u16, flags u8, channel u8, sequence u64, time_ns u64, crc32c u32 (of the header with this field
-// zero, then the body), epoch u32.
+// Layout: length u32 (of the body), type u16, flags u8, channel u8, sequence u64, time_ns u64, crc32c u32 (of the
+// header with this field zero, then the body), epoch u32.
 #pragma once
 
 #include <cstdint>
@@ -15,11 +16,11 @@
 namespace moescope::protocol {
 
 inline constexpr std::size_t kHeaderBytes = 32;
-inline constexpr std::size_t kGreetingBodyLimit = 4 * 1024;        ///< either side, until the greeting is done
-inline constexpr std::size_t kControlBodyLimit = 64 * 1024;        ///< what a node accepts from a viewer
-inline constexpr std::size_t kDataBodyLimit = 1024 * 1024;         ///< what a viewer accepts from a node; the largest record
-inline constexpr std::uint8_t kFlagSkippable = 1;                  ///< an unknown type may be skipped
-inline constexpr std::uint16_t kDataTypeBase = 0x8000;             ///< DATA frames are 0x8000 + record type
+inline constexpr std::size_t kGreetingBodyLimit = 4 * 1024;  ///< either side, until the greeting is done
+inline constexpr std::size_t kControlBodyLimit = 64 * 1024;  ///< what a node accepts from a viewer
+inline constexpr std::size_t kDataBodyLimit = 1024 * 1024;   ///< what a viewer accepts from a node; the largest record
+inline constexpr std::uint8_t kFlagSkippable = 1;            ///< an unknown type may be skipped
+inline constexpr std::uint16_t kDataTypeBase = 0x8000;       ///< DATA frames are 0x8000 + record type
 
 enum class FrameType : std::uint16_t {
     hello = 1,
@@ -50,8 +51,12 @@ struct Frame {
 };
 
 /// Bytes of a frame on the wire; what credits count.
-inline std::size_t frame_bytes(const Frame& frame) { return kHeaderBytes + frame.body.size(); }
-inline bool is_data(const Frame& frame) { return frame.type >= kDataTypeBase; }
+inline std::size_t frame_bytes(const Frame& frame) {
+    return kHeaderBytes + frame.body.size();
+}
+inline bool is_data(const Frame& frame) {
+    return frame.type >= kDataTypeBase;
+}
 
 /// A control frame with this body.
 Frame make_frame(FrameType type, std::vector<std::byte> body = {});
@@ -62,10 +67,10 @@ std::string text_of(std::span<const std::byte> body);
 /// Appends the frame's bytes to `out`.
 void append_frame(std::vector<std::byte>& out, const Frame& frame);
 
-/// Cuts a stream of bytes into frames. Holds at most one incomplete frame beyond what was fed: a length over the limit is an error
-/// before a byte of the body is kept.
+/// Cuts a stream of bytes into frames. Holds at most one incomplete frame beyond what was fed: a length over the limit
+/// is an error before a byte of the body is kept.
 class FrameReader {
-   public:
+ public:
     explicit FrameReader(std::size_t body_limit = kGreetingBodyLimit) : limit_(body_limit) {}
     /// Counts from the next frame on.
     void set_body_limit(std::size_t limit) { limit_ = limit; }
@@ -78,7 +83,7 @@ class FrameReader {
     /// Bytes that wait for the rest of their frame.
     std::size_t pending() const { return buffer_.size() - start_; }
 
-   private:
+ private:
     std::vector<std::byte> buffer_;
     std::size_t start_ = 0;
     std::size_t limit_;

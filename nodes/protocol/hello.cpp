@@ -101,8 +101,9 @@ std::string version_problem(const Hello& ours, const Hello& theirs) {
         return std::string(side.role == Role::node ? "the node" : "the workbench");
     };
     const Hello& older = ours.major < theirs.major ? ours : theirs;
-    return name(ours) + " speaks protocol " + version_text(ours.major, ours.minor) + " and " + name(theirs) + " speaks " +
-           version_text(theirs.major, theirs.minor) + "; update " + name(older) + " so that both have the same major version";
+    return name(ours) + " speaks protocol " + version_text(ours.major, ours.minor) + " and " + name(theirs) +
+           " speaks " + version_text(theirs.major, theirs.minor) + "; update " + name(older) +
+           " so that both have the same major version";
 }
 
 }  // namespace moescope::protocol

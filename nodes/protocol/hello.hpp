@@ -1,4 +1,5 @@
-// HELLO and REFUSE, the two frames whose layout never changes: they are how any version tells any other that they don't fit.
+// HELLO and REFUSE, the two frames whose layout never changes: they are how any version tells any other that they don't
+// fit.
 #pragma once
 
 #include <array>

@@ -12,7 +12,7 @@ using Json = nlohmann::json;
 
 /// Builds the value while it is parsed, so that a level too many ends the parse before it costs anything.
 class GuardedBuilder : public nlohmann::json_sax<Json> {
-   public:
+ public:
     Json take() { return std::move(root_); }
 
     bool null() override { return add(nullptr); }
@@ -32,7 +32,7 @@ class GuardedBuilder : public nlohmann::json_sax<Json> {
     bool end_array() override { return close(); }
     bool parse_error(std::size_t, const std::string&, const nlohmann::detail::exception&) override { return false; }
 
-   private:
+ private:
     Json* place(Json value) {
         if (open_.empty()) {
             root_ = std::move(value);

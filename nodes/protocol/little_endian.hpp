@@ -1,5 +1,5 @@
-// Reading and writing little-endian numbers in byte buffers. A Reader never reads past its end: it turns bad instead, and every later
-// value is zero, so that a decoder checks once at its end.
+// Reading and writing little-endian numbers in byte buffers. A Reader never reads past its end: it turns bad instead,
+// and every later value is zero, so that a decoder checks once at its end.
 #pragma once
 
 #include <bit>
@@ -13,10 +13,11 @@
 
 namespace moescope::protocol {
 
-static_assert(std::endian::native == std::endian::little, "the wire is little-endian and numbers are copied as they are");
+static_assert(std::endian::native == std::endian::little,
+              "the wire is little-endian and numbers are copied as they are");
 
 class Writer {
-   public:
+ public:
     explicit Writer(std::vector<std::byte>& out) : out_(out) {}
 
     template <class T>
@@ -33,12 +34,12 @@ class Writer {
         put_bytes(values.data(), values.size_bytes());
     }
 
-   private:
+ private:
     std::vector<std::byte>& out_;
 };
 
 class Reader {
-   public:
+ public:
     explicit Reader(std::span<const std::byte> data) : data_(data) {}
 
     bool good() const { return good_; }
@@ -70,7 +71,7 @@ class Reader {
     }
     bool skip(std::size_t size) { return take(size); }
 
-   private:
+ private:
     bool take(std::size_t size) {
         if (!good_ || size > data_.size())
             return good_ = false;

@@ -92,7 +92,8 @@ Actions NodeSession::on_frame(Frame frame, double now) {
 Actions NodeSession::on_hello(const Frame& frame) {
     const auto hello = decode_hello(frame.body);
     if (!hello)
-        return refuse(RefuseCode::bad_greeting, "this is a Moescope node and the other side is not a Moescope workbench");
+        return refuse(RefuseCode::bad_greeting,
+                      "this is a Moescope node and the other side is not a Moescope workbench");
     if (!compatible(ours_, *hello))
         return refuse(RefuseCode::version, version_problem(ours_, *hello));
     if (hello->role != Role::viewer)
@@ -150,7 +151,9 @@ Actions NodeSession::on_subscribe(const Frame& frame) {
     Actions actions;
     if (body->after.epoch > last_.epoch) {
         // Records of a start that this journal does not know: the viewer must be told, never left with a silent hole.
-        const nlohmann::json gap = {{"from", body->after.sequence}, {"to", last_.sequence}, {"count", 0},
+        const nlohmann::json gap = {{"from", body->after.sequence},
+                                    {"to", last_.sequence},
+                                    {"count", 0},
                                     {"reason", "the node's journal ends before the viewer's position"}};
         Frame reply = make_frame(FrameType::gap, bytes_of(dump_json(gap)));
         reply.channel = body->channel;

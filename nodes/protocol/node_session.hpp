@@ -1,4 +1,5 @@
-// The node's side of one connection, as a pure state machine: greeting, subscriptions with credits, requests, heartbeat.
+// The node's side of one connection, as a pure state machine: greeting, subscriptions with credits, requests,
+// heartbeat.
 #pragma once
 
 #include <array>
@@ -10,14 +11,15 @@
 namespace moescope::protocol {
 
 class NodeSession {
-   public:
+ public:
     /// `last` is where the journal ends now; a subscription beyond it is answered with a GAP.
     NodeSession(Hello ours, StreamPosition last) : ours_(std::move(ours)), last_(last) {}
 
     Actions start(double now);  ///< our HELLO
     Actions on_frame(Frame frame, double now);
     Actions on_time(double now);  ///< call at least once a second
-    Actions respond(const std::string& id, const nlohmann::json& answer);  ///< {"state","value","error"}; dropped when the id is not pending
+    Actions respond(const std::string& id,
+                    const nlohmann::json& answer);  ///< {"state","value","error"}; dropped when the id is not pending
     Actions bye(const std::string& reason);
     Actions refuse(RefuseCode code, const std::string& text);
     /// Limit for the FrameReader, after each frame.
@@ -33,13 +35,13 @@ class NodeSession {
     };
     /// The most urgent channel that may be sent now; nothing when all have caught up or have no credit.
     std::optional<Read> next_read() const;
-    /// Records of that channel in order (types without 0x8000). None: the channel has caught up until on_journal_grew().
-    /// What goes beyond the credit is not sent and will be asked for again.
+    /// Records of that channel in order (types without 0x8000). None: the channel has caught up until
+    /// on_journal_grew(). What goes beyond the credit is not sent and will be asked for again.
     Actions on_records(std::uint8_t channel, std::vector<Frame> records);
     void on_journal_grew();
     std::int64_t credit(std::uint8_t channel) const;  ///< 0 when not subscribed
 
-   private:
+ private:
     struct Subscription {
         bool active = false, caught_up = false;
         StreamPosition after;

@@ -105,8 +105,8 @@ std::vector<std::byte> encode_step(const StepRecord& record) {
     writer.put(record.step);
     writer.put(record.tokens_total);
     for (double value : {record.loss, record.cross_entropy, record.balance_loss, record.z_loss, record.gradient_norm,
-                         record.learning_rate, record.balance_coefficient, record.z_coefficient, record.tokens_per_second,
-                         record.step_ms})
+                         record.learning_rate, record.balance_coefficient, record.z_coefficient,
+                         record.tokens_per_second, record.step_ms})
         writer.put(value);
     for (double value : record.part_ms)
         writer.put(value);
@@ -131,9 +131,9 @@ std::optional<StepRecord> decode_step(std::span<const std::byte> body) {
     record.run = reader.get<std::uint32_t>();
     record.step = reader.get<std::uint64_t>();
     record.tokens_total = reader.get<std::uint64_t>();
-    for (double* value : {&record.loss, &record.cross_entropy, &record.balance_loss, &record.z_loss, &record.gradient_norm,
-                          &record.learning_rate, &record.balance_coefficient, &record.z_coefficient,
-                          &record.tokens_per_second, &record.step_ms})
+    for (double* value : {&record.loss, &record.cross_entropy, &record.balance_loss, &record.z_loss,
+                          &record.gradient_norm, &record.learning_rate, &record.balance_coefficient,
+                          &record.z_coefficient, &record.tokens_per_second, &record.step_ms})
         *value = reader.get<double>();
     for (double& value : record.part_ms)
         value = reader.get<double>();

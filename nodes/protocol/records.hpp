@@ -21,19 +21,21 @@ inline constexpr int kChannels = 5;
 
 /// What the body of a record is. Values are part of the file format and never change their meaning.
 enum class RecordType : std::uint16_t {
-    run_started = 1,        ///< JSON, channel events: {"run","kind":"train|generate|probe","name","manifest":{...}}
-    run_ended = 2,          ///< JSON, events: {"run","state":"done|stopped|failed|interrupted","message","step"}
-    event = 3,              ///< JSON, events: {"run","step","kind":"knob|checkpoint|pause|resume|...","name","old","new","text"}
-    sample = 4,             ///< JSON, text: {"run","step","language":"en|zh","prompt","text"}
-    step = 10,              ///< binary StepRecord, metrics
-    evaluation = 11,        ///< JSON, metrics: {"run","step","loss":{"en":x,"zh":y},"tokens":{"en":n,"zh":n}} loss in nats/token
-    tokens = 20,            ///< binary TokenBatch, text
-    generation_ended = 21,  ///< JSON, text: {"run","state":"done|cancelled|failed","stop":"end|length|cancelled|error","message",
-                            ///<  "prompt_tokens","tokens","tokens_per_second","prompt_ms","text"}
-    probe_draw = 30,        ///< JSON, text: one answer with its labels, see docs/protocol.md
-    probe_label = 31,       ///< JSON, events: a person's label that overrides the rule's
-    log = 40,               ///< JSON, events: {"level":"info|warning|error","text","source"}
-    gap = 50,               ///< JSON, the channel that lost records: {"from","to","count","reason"}
+    run_started = 1,  ///< JSON, channel events: {"run","kind":"train|generate|probe","name","manifest":{...}}
+    run_ended = 2,    ///< JSON, events: {"run","state":"done|stopped|failed|interrupted","message","step"}
+    event = 3,   ///< JSON, events: {"run","step","kind":"knob|checkpoint|pause|resume|...","name","old","new","text"}
+    sample = 4,  ///< JSON, text: {"run","step","language":"en|zh","prompt","text"}
+    step = 10,   ///< binary StepRecord, metrics
+    evaluation =
+        11,       ///< JSON, metrics: {"run","step","loss":{"en":x,"zh":y},"tokens":{"en":n,"zh":n}} loss in nats/token
+    tokens = 20,  ///< binary TokenBatch, text
+    generation_ended =
+        21,  ///< JSON, text: {"run","state":"done|cancelled|failed","stop":"end|length|cancelled|error","message",
+             ///<  "prompt_tokens","tokens","tokens_per_second","prompt_ms","text"}
+    probe_draw = 30,   ///< JSON, text: one answer with its labels, see docs/protocol.md
+    probe_label = 31,  ///< JSON, events: a person's label that overrides the rule's
+    log = 40,          ///< JSON, events: {"level":"info|warning|error","text","source"}
+    gap = 50,          ///< JSON, the channel that lost records: {"from","to","count","reason"}
 };
 
 /// The channel on which a record type travels. One definition for writer and reader.
@@ -56,21 +58,21 @@ struct StepRecord {
     std::uint64_t tokens_total = 0;  ///< tokens seen by the run so far, this step included
     double loss = 0;                 ///< what is minimised: cross_entropy + weighted balance and z losses
     double cross_entropy = 0;
-    double balance_loss = 0;         ///< Switch loss before its coefficient, mean over layers; 1 is balanced
-    double z_loss = 0;               ///< before its coefficient, mean over layers
-    double gradient_norm = 0;        ///< global L2 norm before clipping
+    double balance_loss = 0;   ///< Switch loss before its coefficient, mean over layers; 1 is balanced
+    double z_loss = 0;         ///< before its coefficient, mean over layers
+    double gradient_norm = 0;  ///< global L2 norm before clipping
     double learning_rate = 0;
     double balance_coefficient = 0;
     double z_coefficient = 0;
-    double tokens_per_second = 0;    ///< tokens of this step over its wall time
+    double tokens_per_second = 0;  ///< tokens of this step over its wall time
     double step_ms = 0;
     std::array<double, kStepParts> part_ms{};
     std::uint64_t memory_bytes = 0;  ///< resident set of the node's process
     std::uint16_t layers = 0;
     std::uint16_t experts = 0;
     std::uint16_t top_k = 0;
-    /// Tokens routed to each expert in this step, [kTextLanguages][layers][experts]. The sum over experts of one layer over
-    /// both languages is tokens of the step x top_k.
+    /// Tokens routed to each expert in this step, [kTextLanguages][layers][experts]. The sum over experts of one layer
+    /// over both languages is tokens of the step x top_k.
     std::vector<std::uint32_t> counts;
     std::vector<float> router_entropy;  ///< [layers], mean over tokens of -sum p log p / log experts
 };
@@ -86,7 +88,8 @@ struct TokenCandidate {
 struct TokenRecord {
     TokenCandidate chosen;
     std::vector<TokenCandidate> alternatives;  ///< most likely first; empty when not asked for
-    std::vector<std::uint16_t> experts;        ///< [layers][top_k] chosen experts, empty when the model is not MoE or not tapped
+    std::vector<std::uint16_t>
+        experts;  ///< [layers][top_k] chosen experts, empty when the model is not MoE or not tapped
 };
 
 /// Some tokens of one generation, in order.
@@ -104,8 +107,8 @@ std::optional<StepRecord> decode_step(std::span<const std::byte> body);
 std::vector<std::byte> encode_tokens(const TokenBatch& batch);
 std::optional<TokenBatch> decode_tokens(std::span<const std::byte> body);
 
-/// JSON bodies are UTF-8 text. Invalid UTF-8 inside strings is replaced on encoding. Decoding refuses more than 16 levels,
-/// bodies over 1 MiB, and anything that is not an object.
+/// JSON bodies are UTF-8 text. Invalid UTF-8 inside strings is replaced on encoding. Decoding refuses more than 16
+/// levels, bodies over 1 MiB, and anything that is not an object.
 std::vector<std::byte> encode_json(const nlohmann::json& value);
 std::optional<nlohmann::json> decode_json(std::span<const std::byte> body);
 

@@ -1,7 +1,8 @@
 // What the two sides of a connection share: timing, limits and the actions their state machines ask for.
 //
-// The state machines are pure. Give them frames and the time, and carry out the actions they return, in order. `now` is seconds of any clock
-// that never goes back. After a Close action the machine is finished: every later call returns nothing.
+// The state machines are pure. Give them frames and the time, and carry out the actions they return, in order. `now` is
+// seconds of any clock that never goes back. After a Close action the machine is finished: every later call returns
+// nothing.
 #pragma once
 
 #include <cstdint>
@@ -15,9 +16,9 @@
 
 namespace moescope::protocol {
 
-inline constexpr double kGreetingSeconds = 5;   ///< for the whole greeting
+inline constexpr double kGreetingSeconds = 5;  ///< for the whole greeting
 inline constexpr double kPingSeconds = 5;
-inline constexpr double kDeadSeconds = 20;      ///< silent for this long: the peer is gone
+inline constexpr double kDeadSeconds = 20;  ///< silent for this long: the peer is gone
 inline constexpr std::int64_t kInitialCredit = 4 * 1024 * 1024;
 inline constexpr std::int64_t kMaximumCredit = 64 * 1024 * 1024;
 inline constexpr std::size_t kMaximumRequests = 64;  ///< without an answer, per connection
@@ -73,8 +74,8 @@ struct RoundTrip {
     double seconds = 0;
 };
 
-using Action = std::variant<SendFrame, Close, Greeted, RequestReceived, MoreWanted, RecordReceived, ResponseReceived, GapReceived,
-                            StateReceived, RoundTrip>;
+using Action = std::variant<SendFrame, Close, Greeted, RequestReceived, MoreWanted, RecordReceived, ResponseReceived,
+                            GapReceived, StateReceived, RoundTrip>;
 using Actions = std::vector<Action>;
 
 bool is_command_id(std::string_view id);  ///< 32 lower-case hex digits
@@ -95,7 +96,7 @@ std::optional<CreditBody> decode_credit(std::span<const std::byte> body);
 
 /// PING every kPingSeconds, dead after kDeadSeconds of silence; both sides do the same.
 class Heartbeat {
-   public:
+ public:
     void start(double now) { heard_ = sent_ = now; }
     void heard(double now) { heard_ = now; }
     bool dead(double now) const { return now - heard_ > kDeadSeconds; }
@@ -104,7 +105,7 @@ class Heartbeat {
     /// Seconds since the PING that this PONG answers; nothing when it is none of ours.
     static std::optional<double> round_trip(const Frame& pong, double now);
 
-   private:
+ private:
     double heard_ = 0, sent_ = 0;
 };
 

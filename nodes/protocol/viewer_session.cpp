@@ -75,7 +75,8 @@ Actions ViewerSession::on_frame(Frame frame, double now) {
         default:
             if (frame.flags & kFlagSkippable)
                 return {};
-            return close(Close::Why::broken_rule, "the node sent a frame of the unknown type " + std::to_string(frame.type) +
+            return close(Close::Why::broken_rule, "the node sent a frame of the unknown type " +
+                                                      std::to_string(frame.type) +
                                                       "; it may be newer than this program");
     }
 }
@@ -98,7 +99,8 @@ Actions ViewerSession::on_greeting(const Frame& frame, double now) {
         if (!compatible(ours_, *hello)) {
             const std::string text = version_problem(ours_, *hello);
             phase_ = Phase::closed;
-            return {SendFrame{make_frame(FrameType::refuse, encode_refuse({RefuseCode::version, ours_.major, ours_.minor, text}))},
+            return {SendFrame{make_frame(FrameType::refuse,
+                                         encode_refuse({RefuseCode::version, ours_.major, ours_.minor, text}))},
                     Close{Close::Why::refused, text}};
         }
         theirs_ = *hello;
@@ -195,7 +197,8 @@ Actions ViewerSession::request(const std::string& id, const std::string& command
         return {};
     auto body = bytes_of(dump_json({{"id", id}, {"command", command}, {"parameters", parameters}}));
     if (body.size() > kControlBodyLimit)
-        return {ResponseReceived{id, false, {}, "the command " + command + " is longer than 64 KiB; shorten its parameters"}};
+        return {ResponseReceived{
+            id, false, {}, "the command " + command + " is longer than 64 KiB; shorten its parameters"}};
     return {SendFrame{make_frame(FrameType::request, std::move(body))}};
 }
 

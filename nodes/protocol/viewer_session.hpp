@@ -1,4 +1,5 @@
-// The viewer's side of one connection, as a pure state machine. It checks that records come in order and within the credit that was given.
+// The viewer's side of one connection, as a pure state machine. It checks that records come in order and within the
+// credit that was given.
 #pragma once
 
 #include <array>
@@ -8,7 +9,7 @@
 namespace moescope::protocol {
 
 class ViewerSession {
-   public:
+ public:
     explicit ViewerSession(Hello ours) : ours_(std::move(ours)) {}
 
     Actions start(double now);  ///< our HELLO
@@ -23,7 +24,7 @@ class ViewerSession {
     bool ready() const { return phase_ == Phase::ready; }
     bool closed() const { return phase_ == Phase::closed; }
 
-   private:
+ private:
     enum class Phase { new_, hello_sent, hello_received, ready, closed };
     struct Subscription {
         bool active = false;

@@ -1,5 +1,5 @@
-// One byte stream with its three coroutines: read loop, write loop, ticker. It knows nothing of frames; the Peer does. Everything runs on the
-// one thread of its io_context. Includes Asio: only for .cpp files of nodes/.
+// One byte stream with its three coroutines: read loop, write loop, ticker. It knows nothing of frames; the Peer does.
+// Everything runs on the one thread of its io_context. Includes Asio: only for .cpp files of nodes/.
 //
 // All coroutines are named functions that take the connection by shared pointer: it lives until the last of them ends.
 #pragma once
@@ -29,20 +29,21 @@ inline double steady_seconds() {
     return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
 }
 
-/// What stands behind a connection. All calls come on the I/O thread. An exception from any of them closes the connection.
+/// What stands behind a connection. All calls come on the I/O thread. An exception from any of them closes the
+/// connection.
 class Peer {
-   public:
+ public:
     virtual ~Peer() = default;
     virtual void on_bytes(std::span<const std::byte> bytes) = 0;
-    /// Appends what is to be sent next, a bounded piece of it; false when there is nothing now. Asked only when the piece before is
-    /// out, so a slow reader on the other side makes nothing pile up here.
+    /// Appends what is to be sent next, a bounded piece of it; false when there is nothing now. Asked only when the
+    /// piece before is out, so a slow reader on the other side makes nothing pile up here.
     virtual bool fill(std::vector<std::byte>& out) = 0;
     virtual void on_tick() = 0;                          ///< five times a second
     virtual void on_closed(const std::string& why) = 0;  ///< exactly once, last
 };
 
 class AnyConnection {
-   public:
+ public:
     virtual ~AnyConnection() = default;
     virtual void start() = 0;
     virtual void notify_output() = 0;  ///< fill() has something again
@@ -53,9 +54,12 @@ class AnyConnection {
 /// Stream: async_read_some, async_write_some, get_executor, close(error_code&).
 template <class Stream>
 class Connection final : public AnyConnection, public std::enable_shared_from_this<Connection<Stream>> {
-   public:
+ public:
     Connection(Stream stream, std::shared_ptr<Peer> peer)
-        : stream_(std::move(stream)), wake_(stream_.get_executor()), ticker_(stream_.get_executor()), peer_(std::move(peer)) {}
+        : stream_(std::move(stream)),
+          wake_(stream_.get_executor()),
+          ticker_(stream_.get_executor()),
+          peer_(std::move(peer)) {}
 
     void start() override {
         const auto executor = stream_.get_executor();
@@ -86,7 +90,7 @@ class Connection final : public AnyConnection, public std::enable_shared_from_th
         peer->on_closed(why);
     }
 
-   private:
+ private:
     using Self = std::shared_ptr<Connection>;
     static constexpr auto kNoThrow = asio::as_tuple(asio::use_awaitable);
 
@@ -136,7 +140,8 @@ class Connection final : public AnyConnection, public std::enable_shared_from_th
             }
             auto [error, count] = co_await asio::async_write(self->stream_, asio::buffer(out), kNoThrow);
             if (error) {
-                // What the other side said last may still wait to be read; the read loop closes when it has come to the end.
+                // What the other side said last may still wait to be read; the read loop closes when it has come to the
+                // end.
                 self->give_up_at_ = steady_seconds() + 1;
                 break;
             }
@@ -170,7 +175,7 @@ class Connection final : public AnyConnection, public std::enable_shared_from_th
 
 /// stdin and stdout as one stream.
 class StdioStream {
-   public:
+ public:
     using executor_type = asio::any_io_executor;
     StdioStream(const executor_type& executor, int in, int out) : in_(executor, in), out_(executor, out) {}
     executor_type get_executor() { return in_.get_executor(); }
@@ -187,7 +192,7 @@ class StdioStream {
         out_.close(error);
     }
 
-   private:
+ private:
     asio::posix::stream_descriptor in_, out_;
 };
 

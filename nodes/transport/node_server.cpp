@@ -25,8 +25,8 @@ namespace {
 using Socket = asio::local::stream_protocol::socket;
 using Bytes = std::vector<std::byte>;
 
-constexpr std::size_t kPieceBytes = 256 * 1024;                ///< of one write
-constexpr std::size_t kControlQueueBytes = 64 * 1024 * 1024;   ///< a viewer that lets more wait is cut off
+constexpr std::size_t kPieceBytes = 256 * 1024;               ///< of one write
+constexpr std::size_t kControlQueueBytes = 64 * 1024 * 1024;  ///< a viewer that lets more wait is cut off
 constexpr std::size_t kRecordsAtOnce = 4096;
 
 protocol::Frame frame_of(sessions::Record record) {
@@ -56,7 +56,7 @@ void block_broken_pipes() {
 }  // namespace
 
 class NodeServer::Impl : public std::enable_shared_from_this<NodeServer::Impl> {
-   public:
+ public:
     Impl(NodeServerOptions options, sessions::Journal& journal, RequestHandler& handler)
         : options_(std::move(options)), journal_(journal), handler_(handler), acceptor_(io_), last_goodbye_(io_) {
         if (options_.node_id == decltype(options_.node_id){}) {
@@ -91,7 +91,7 @@ class NodeServer::Impl : public std::enable_shared_from_this<NodeServer::Impl> {
     std::size_t viewers() const { return greeted_; }
     const NodeServerOptions& options() const { return options_; }
 
-   private:
+ private:
     class Viewer;
 
     void listen();
@@ -127,7 +127,7 @@ class NodeServer::Impl : public std::enable_shared_from_this<NodeServer::Impl> {
 
 /// One viewer: carries out what its session asks for.
 class NodeServer::Impl::Viewer final : public Peer, public std::enable_shared_from_this<Viewer> {
-   public:
+ public:
     explicit Viewer(Impl& server)
         : server_(server), session_(server.hello(), {server.journal_.last().epoch, server.journal_.last().sequence}) {}
 
@@ -136,7 +136,9 @@ class NodeServer::Impl::Viewer final : public Peer, public std::enable_shared_fr
         connection_ = std::make_shared<Connection<Stream>>(std::move(stream), shared_from_this());
         perform(session_.start(steady_seconds()), control_);
         if (server_.viewers_.size() > server_.options_.max_viewers)
-            perform(session_.refuse(protocol::RefuseCode::busy, "the node has as many viewers as it can take; close one of them"), control_);
+            perform(session_.refuse(protocol::RefuseCode::busy,
+                                    "the node has as many viewers as it can take; close one of them"),
+                    control_);
         connection_->start();
     }
 
@@ -148,7 +150,9 @@ class NodeServer::Impl::Viewer final : public Peer, public std::enable_shared_fr
         if (connection_)
             connection_->notify_output();
     }
-    void respond(const std::string& id, const nlohmann::json& response) { perform(session_.respond(id, response), control_); }
+    void respond(const std::string& id, const nlohmann::json& response) {
+        perform(session_.respond(id, response), control_);
+    }
     void bye() { perform(session_.bye("the node ends"), control_); }
     void close(const std::string& why) {
         if (const auto connection = connection_)
@@ -197,13 +201,14 @@ class NodeServer::Impl::Viewer final : public Peer, public std::enable_shared_fr
         server_.viewer_closed(self);
     }
 
-   private:
+ private:
     void fill_from_journal(Bytes& out) {
         while (out.size() < kPieceBytes) {
             const auto read = session_.next_read();
             if (!read)
                 break;
-            auto records = server_.journal_.read(read->channel, {read->after.epoch, read->after.sequence}, kRecordsAtOnce, read->max_bytes);
+            auto records = server_.journal_.read(read->channel, {read->after.epoch, read->after.sequence},
+                                                 kRecordsAtOnce, read->max_bytes);
             std::vector<protocol::Frame> frames;
             frames.reserve(records.size());
             for (auto& record : records)
@@ -376,7 +381,8 @@ bool NodeServer::Impl::publish_state(nlohmann::json state) {
         return false;
     std::map<std::string, Bytes> frames;
     for (auto& [key, value] : state.items()) {
-        auto frame = protocol::make_frame(protocol::FrameType::state, protocol::bytes_of(protocol::dump_json({{key, value}})));
+        auto frame =
+            protocol::make_frame(protocol::FrameType::state, protocol::bytes_of(protocol::dump_json({{key, value}})));
         if (frame.body.size() > protocol::kDataBodyLimit)
             return false;
         protocol::append_frame(frames[key], frame);

@@ -1,5 +1,5 @@
-// The node's end of the wire: listens for viewers, reads records from the journal for them, and hands their commands on.
-// One I/O thread of its own; every public function may be called from any thread. No Asio in this header.
+// The node's end of the wire: listens for viewers, reads records from the journal for them, and hands their commands
+// on. One I/O thread of its own; every public function may be called from any thread. No Asio in this header.
 #pragma once
 
 #include <array>
@@ -16,8 +16,8 @@
 namespace moescope::transport {
 
 struct NodeServerOptions {
-    /// Unix socket to listen on; its folder is created with mode 0700 and refused when others may enter it. Empty: speak over
-    /// stdin and stdout with exactly one viewer (then nothing else may print to stdout).
+    /// Unix socket to listen on; its folder is created with mode 0700 and refused when others may enter it. Empty:
+    /// speak over stdin and stdout with exactly one viewer (then nothing else may print to stdout).
     std::filesystem::path socket;
     std::array<std::uint8_t, 16> node_id{};  ///< all zero: a random one
     std::string build = MOESCOPE_VERSION;    ///< program version, shown to people
@@ -27,15 +27,16 @@ struct NodeServerOptions {
 
 /// What the node does with commands. Both functions are called on the server's I/O thread and must return at once.
 class RequestHandler {
-   public:
+ public:
     virtual ~RequestHandler() = default;
 
-    /// One command, not yet known under this id among the commands that still run; the same id again while it runs is answered
-    /// together with the first. A finished one that is sent again after a reconnect does arrive here: look it up in
-    /// Session::finished_command first. `id` is 32 lower-case hex digits, `parameters` an object (at most 64 KiB, 16 levels; its
-    /// values are unchecked).
+    /// One command, not yet known under this id among the commands that still run; the same id again while it runs is
+    /// answered together with the first. A finished one that is sent again after a reconnect does arrive here: look it
+    /// up in Session::finished_command first. `id` is 32 lower-case hex digits, `parameters` an object (at most 64 KiB,
+    /// 16 levels; its values are unchecked).
     ///
-    /// Call `reply` exactly once, from any thread, now or later, also after the server is gone (then nothing happens), with
+    /// Call `reply` exactly once, from any thread, now or later, also after the server is gone (then nothing happens),
+    /// with
     /// {"state": "done", "value": {...}} or {"state": "failed", "error": "one sentence"}; the id is added here.
     virtual void on_request(std::string id, std::string command, nlohmann::json parameters,
                             std::function<void(nlohmann::json)> reply) = 0;
@@ -45,18 +46,18 @@ class RequestHandler {
 };
 
 class NodeServer {
-   public:
-    /// Starts listening (and, for stdio, greeting) at once. Throws std::runtime_error naming the path. The journal and the handler
-    /// must outlive the server. Sets journal.on_append to wake its viewers; take nothing else from there.
+ public:
+    /// Starts listening (and, for stdio, greeting) at once. Throws std::runtime_error naming the path. The journal and
+    /// the handler must outlive the server. Sets journal.on_append to wake its viewers; take nothing else from there.
     NodeServer(NodeServerOptions options, sessions::Journal& journal, RequestHandler& handler);
     /// Says BYE to every viewer (at most 1 s of waiting for slow ones), joins the thread and removes the socket file.
     ~NodeServer();
     NodeServer(const NodeServer&) = delete;
     NodeServer& operator=(const NodeServer&) = delete;
 
-    /// Latest-wins gauges: an object with any subset of the keys "node", "models", "tasks", "runs". A key's value replaces the
-    /// earlier value of this key. Every viewer gets the keys that changed since it was last sent one; a new viewer gets all. False (and nothing
-    /// changes) when it is no object or one key's value is over 1 MiB as text.
+    /// Latest-wins gauges: an object with any subset of the keys "node", "models", "tasks", "runs". A key's value
+    /// replaces the earlier value of this key. Every viewer gets the keys that changed since it was last sent one; a
+    /// new viewer gets all. False (and nothing changes) when it is no object or one key's value is over 1 MiB as text.
     bool publish_state(nlohmann::json state);
     /// The journal has new records. on_append does this already; for journals that are written elsewhere.
     void wake();
@@ -64,7 +65,7 @@ class NodeServer {
     /// The node id in use, as 32 hex digits.
     std::string node_id() const;
 
-   private:
+ private:
     class Impl;
     std::shared_ptr<Impl> impl_;
 };

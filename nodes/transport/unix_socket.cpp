@@ -35,13 +35,15 @@ void prepare_socket_path(const std::filesystem::path& socket) {
                                  std::to_string(sizeof(sockaddr_un::sun_path) - 1) + " bytes that the system allows");
     const std::filesystem::path folder = socket.has_parent_path() ? socket.parent_path() : ".";
     if (::mkdir(folder.c_str(), 0700) != 0 && errno != EEXIST)
-        throw std::runtime_error("the folder " + folder.string() + " can't be made: " + std::generic_category().message(errno));
+        throw std::runtime_error("the folder " + folder.string() +
+                                 " can't be made: " + std::generic_category().message(errno));
     struct stat status {};
     if (::stat(folder.c_str(), &status) != 0 || !S_ISDIR(status.st_mode))
         throw std::runtime_error(folder.string() + " is no folder");
     if (status.st_uid != ::geteuid() || (status.st_mode & 077) != 0)
-        throw std::runtime_error("the folder " + folder.string() +
-                                 " may be entered by other users; a node listens only in a folder of its own with mode 700");
+        throw std::runtime_error(
+            "the folder " + folder.string() +
+            " may be entered by other users; a node listens only in a folder of its own with mode 700");
     if (::lstat(path.c_str(), &status) != 0)
         return;
     if (!S_ISSOCK(status.st_mode))

@@ -8,7 +8,7 @@
 namespace moescope::test {
 
 class TemporaryFolder {
-   public:
+ public:
     TemporaryFolder() {
         std::string name = (std::filesystem::temp_directory_path() / "moescope-test-XXXXXX").string();
         if (::mkdtemp(name.data()) == nullptr)
@@ -24,7 +24,7 @@ class TemporaryFolder {
     const std::filesystem::path& path() const { return path_; }
     std::filesystem::path operator/(const std::string& name) const { return path_ / name; }
 
-   private:
+ private:
     std::filesystem::path path_;
 };
 

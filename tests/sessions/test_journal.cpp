@@ -64,7 +64,7 @@ void write_bytes(const fs::path& path, const std::string& bytes) {
 
 /// Fails the n-th call of the chosen kinds, once or from then on.
 class FaultyIo final : public FileIo {
-   public:
+ public:
     enum Kind { write = 1, sync = 2, truncate_file = 4 };
     int kinds = write;
     int fail_at = -1;
@@ -86,7 +86,7 @@ class FaultyIo final : public FileIo {
         return (kinds & truncate_file) && fails() ? -EIO : FileIo::truncate(file, size);
     }
 
-   private:
+ private:
     bool fails() {
         const int call = calls++;
         return fail_at >= 0 && (for_ever ? call >= fail_at : call == fail_at);
@@ -111,7 +111,9 @@ TEST(Journal, GivesBackWhatWasAppendedPerChannel) {
     options.segment_bytes = 4000;  // many segments
     const auto journal = Journal::open(folder.path(), Journal::Mode::read_write, options);
     for (std::uint64_t n = 1; n <= 500; ++n)
-        EXPECT_EQ(journal->append(static_cast<std::uint16_t>(n % 60), static_cast<std::uint8_t>(n % 3 + 1), n * 10, body_of(n)), n);
+        EXPECT_EQ(journal->append(static_cast<std::uint16_t>(n % 60), static_cast<std::uint8_t>(n % 3 + 1), n * 10,
+                                  body_of(n)),
+                  n);
     const auto check = [&](const Journal& j) {
         std::set<std::uint64_t> seen;
         for (std::uint8_t channel = 1; channel <= 3; ++channel) {
@@ -193,12 +195,14 @@ TEST(Journal, TruncationAtEveryByteKeepsAllWholeRecords) {
     ASSERT_EQ(whole.size(), ends.back());
     for (std::size_t size = 0; size <= whole.size(); ++size) {
         write_bytes(segment, whole.substr(0, size));
-        const auto kept = static_cast<std::size_t>(std::upper_bound(ends.begin() + 1, ends.end(), size) - ends.begin() - 1);
+        const auto kept =
+            static_cast<std::size_t>(std::upper_bound(ends.begin() + 1, ends.end(), size) - ends.begin() - 1);
         {
             const auto reader = Journal::open(folder.path(), Journal::Mode::read_only);
             ASSERT_EQ(read_all(*reader, 1).size(), kept) << size;
             ASSERT_EQ(fs::file_size(segment), size);  // a reader changes nothing
-            ASSERT_EQ(reader->damage().empty(), size == 0 || std::find(ends.begin(), ends.end(), size) != ends.end()) << size;
+            ASSERT_EQ(reader->damage().empty(), size == 0 || std::find(ends.begin(), ends.end(), size) != ends.end())
+                << size;
         }
         {
             const auto writer = Journal::open(folder.path(), Journal::Mode::read_write);

@@ -49,7 +49,8 @@ void save_checkpoint(const Session& session, std::uint32_t run, std::uint64_t st
 }
 
 TEST(Sha256, KnownValue) {
-    EXPECT_EQ(sha256_hex(std::as_bytes(std::span("abc", 3))), "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
+    EXPECT_EQ(sha256_hex(std::as_bytes(std::span("abc", 3))),
+              "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
 }
 
 TEST(Session, KeepsEverythingOverReopening) {
@@ -138,9 +139,15 @@ TEST_P(DamagedDatabase, IsMovedAsideAndRebuiltFromTheJournal) {
         const auto run = session->new_run("probe", "p");
         append_json(*session, 1, R"({"run":1,"kind":"probe"})");
         append_json(*session, 1, R"({"run":7,"kind":"train"})");
-        append_json(*session, 31, R"({"run":1,"item":"q1","model":"m","language":"en","draw":2,"field":"delivery","value":"refused","coder":"B"})");
-        append_json(*session, 31, R"({"run":1,"item":"q2","model":"m","language":"zh","draw":0,"field":"delivery","value":"blocked","coder":"B"})");
-        append_json(*session, 31, R"({"run":1,"item":"q2","model":"m","language":"zh","draw":0,"field":"delivery","value":"","coder":"B"})");
+        append_json(
+            *session, 31,
+            R"({"run":1,"item":"q1","model":"m","language":"en","draw":2,"field":"delivery","value":"refused","coder":"B"})");
+        append_json(
+            *session, 31,
+            R"({"run":1,"item":"q2","model":"m","language":"zh","draw":0,"field":"delivery","value":"blocked","coder":"B"})");
+        append_json(
+            *session, 31,
+            R"({"run":1,"item":"q2","model":"m","language":"zh","draw":0,"field":"delivery","value":"","coder":"B"})");
         append_json(*session, 31, "not json");
         session->put_label({run, "q1/m/en/2", "delivery", "refused", "B", 5});
         save_checkpoint(*session, 9, 10);
@@ -148,7 +155,8 @@ TEST_P(DamagedDatabase, IsMovedAsideAndRebuiltFromTheJournal) {
     fs::remove(file.string() + "-wal");
     switch (GetParam()) {
         case 0:
-            write_text(file, "this is no database at all, but long enough to be looked at as one, is it not? " + std::string(1000, 'x'));
+            write_text(file, "this is no database at all, but long enough to be looked at as one, is it not? " +
+                                 std::string(1000, 'x'));
             break;
         case 1: {
             std::string bytes = read_text(file);
@@ -164,8 +172,10 @@ TEST_P(DamagedDatabase, IsMovedAsideAndRebuiltFromTheJournal) {
             fs::remove(file);
             sqlite3* db = nullptr;
             ASSERT_EQ(sqlite3_open(file.c_str(), &db), SQLITE_OK);
-            sqlite3_exec(db, "PRAGMA application_id=1297040723; PRAGMA user_version=1; CREATE TABLE x(run);"
-                             "CREATE VIEW runs AS SELECT run, run kind, run name, run time_ns FROM x;", nullptr, nullptr, nullptr);
+            sqlite3_exec(db,
+                         "PRAGMA application_id=1297040723; PRAGMA user_version=1; CREATE TABLE x(run);"
+                         "CREATE VIEW runs AS SELECT run, run kind, run name, run time_ns FROM x;",
+                         nullptr, nullptr, nullptr);
             sqlite3_close(db);
             break;
         }

@@ -13,13 +13,14 @@
 namespace moescope::test {
 
 class SmallNode final : public transport::RequestHandler {
-   public:
+ public:
     SmallNode(const std::filesystem::path& socket, const std::filesystem::path& folder)
         : session_(sessions::Session::open(folder, sessions::Journal::Mode::read_write)) {
         transport::NodeServerOptions options;
         options.socket = socket;
         server_ = std::make_unique<transport::NodeServer>(options, session_->journal(), *this);
-        server_->publish_state({{"node", {{"name", "small"}, {"cores", 2}}}, {"models", nlohmann::json::array({{{"name", "tiny"}}})}});
+        server_->publish_state(
+            {{"node", {{"name", "small"}, {"cores", 2}}}, {"models", nlohmann::json::array({{{"name", "tiny"}}})}});
     }
     ~SmallNode() override { server_.reset(); }
 
@@ -44,7 +45,8 @@ class SmallNode final : public transport::RequestHandler {
     }
     static double loss_of(std::uint64_t step) { return 10.0 / static_cast<double>(step + 1); }
 
-    void on_request(std::string id, std::string command, nlohmann::json parameters, std::function<void(nlohmann::json)> reply) override {
+    void on_request(std::string id, std::string command, nlohmann::json parameters,
+                    std::function<void(nlohmann::json)> reply) override {
         if (const auto answer = session_->finished_command(id))
             return reply(nlohmann::json::parse(*answer));
         nlohmann::json response = {{"state", "done"}, {"value", nlohmann::json::object()}};
@@ -72,9 +74,10 @@ class SmallNode final : public transport::RequestHandler {
         reply(response);
     }
 
-   private:
+ private:
     void put(protocol::RecordType type, const std::vector<std::byte>& body) {
-        session_->journal().append(static_cast<std::uint16_t>(type), static_cast<std::uint8_t>(protocol::channel_of(type)), 1, body);
+        session_->journal().append(static_cast<std::uint16_t>(type),
+                                   static_cast<std::uint8_t>(protocol::channel_of(type)), 1, body);
     }
 
     std::unique_ptr<sessions::Session> session_;

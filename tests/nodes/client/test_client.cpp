@@ -21,16 +21,17 @@
 namespace moescope::client {
 namespace {
 
-using protocol::RecordType;
 using protocol::append_frame;
 using protocol::encode_credit;
 using protocol::encode_subscribe;
+using protocol::RecordType;
 using test::SmallNode;
 using test::TemporaryFolder;
 
-/// A client whose snapshots a test can wait for. Waiting ends with the condition or, far later, with failure: no fixed sleeps.
+/// A client whose snapshots a test can wait for. Waiting ends with the condition or, far later, with failure: no fixed
+/// sleeps.
 class Watched {
-   public:
+ public:
     explicit Watched(ClientOptions options)
         : client(std::move(options), [this] {
               const std::lock_guard lock(mutex_);
@@ -48,7 +49,8 @@ class Watched {
             if (condition(*snapshot))
                 return snapshot;
             if (std::chrono::steady_clock::now() > until) {
-                ADD_FAILURE() << "timed out; link: " << static_cast<int>(snapshot->link.state) << " " << snapshot->link.message;
+                ADD_FAILURE() << "timed out; link: " << static_cast<int>(snapshot->link.state) << " "
+                              << snapshot->link.message;
                 return snapshot;
             }
             lock.lock();
@@ -56,22 +58,25 @@ class Watched {
         }
     }
     std::shared_ptr<const Snapshot> wait_for_steps(std::uint32_t run, std::size_t count) {
-        return wait([=](const Snapshot& s) { return s.training.contains(run) && s.training.at(run)->step.size() >= count; });
+        return wait(
+            [=](const Snapshot& s) { return s.training.contains(run) && s.training.at(run)->step.size() >= count; });
     }
     CommandResult result_of(CommandId id) {
-        return wait([=](const Snapshot& s) { return s.results.contains(id) && s.results.at(id).state != CommandResult::State::pending; })
+        return wait([=](const Snapshot& s) {
+                   return s.results.contains(id) && s.results.at(id).state != CommandResult::State::pending;
+               })
             ->results.at(id);
     }
     std::shared_ptr<const Snapshot> wait_for_link(Link::State state) {
         return wait([=](const Snapshot& s) { return s.link.state == state; });
     }
 
-   private:
+ private:
     std::mutex mutex_;
     std::condition_variable woken_;
     std::uint64_t changes_ = 0;
 
-   public:
+ public:
     NodeClient client;  ///< last: its thread uses what stands above
 };
 
@@ -103,10 +108,12 @@ int connect_to(const std::filesystem::path& path) {
     return file;
 }
 
-/// Between client and node: passes bytes on and cuts each connection after a number of bytes in both directions together.
+/// Between client and node: passes bytes on and cuts each connection after a number of bytes in both directions
+/// together.
 class CuttingProxy {
-   public:
-    CuttingProxy(const std::filesystem::path& listen_at, const std::filesystem::path& node, std::vector<std::size_t> cuts)
+ public:
+    CuttingProxy(const std::filesystem::path& listen_at, const std::filesystem::path& node,
+                 std::vector<std::size_t> cuts)
         : node_(node), cuts_(std::move(cuts)) {
         listener_ = ::socket(AF_UNIX, SOCK_STREAM, 0);
         const sockaddr_un address = address_of(listen_at);
@@ -124,7 +131,7 @@ class CuttingProxy {
     std::atomic<std::size_t> connections{0};
     std::atomic<std::size_t> passed{0};  ///< of the last connection
 
-   private:
+ private:
     void run() {
         for (std::size_t i = 0;; ++i) {
             pollfd wait[] = {{listener_, POLLIN, 0}, {stop_[0], POLLIN, 0}};
@@ -157,7 +164,8 @@ class CuttingProxy {
                     return true;
                 ssize_t sent = 0;
                 while (sent < count) {
-                    const ssize_t now = ::send(wait[1 - side].fd, buffer + sent, static_cast<std::size_t>(count - sent), MSG_NOSIGNAL);
+                    const ssize_t now =
+                        ::send(wait[1 - side].fd, buffer + sent, static_cast<std::size_t>(count - sent), MSG_NOSIGNAL);
                     if (now <= 0)
                         return true;
                     sent += now;
@@ -201,7 +209,8 @@ TEST(Client, ReadsHistoryThenLiveThenStateAndCatalogue) {
     EXPECT_EQ(snapshot->training.at(1)->state, RunState::running);
     EXPECT_EQ(snapshot->link.state, Link::State::connected);
     EXPECT_EQ(snapshot->link.epoch, 1u);
-    const auto known = viewer.wait([](const Snapshot& s) { return !s.catalogue.is_null() && s.node.cores == 2 && s.link.round_trip_ms > 0; });
+    const auto known = viewer.wait(
+        [](const Snapshot& s) { return !s.catalogue.is_null() && s.node.cores == 2 && s.link.round_trip_ms > 0; });
     EXPECT_EQ(known->catalogue["presets"][0]["name"], "tiny");
     EXPECT_EQ(known->models.at(0).name, "tiny");
     node.server().publish_state({{"tasks", nlohmann::json::array({{{"id", "t1"}, {"fraction", 0.5}}})}});
@@ -227,7 +236,8 @@ TEST(Client, CommandsAreAnsweredWithTheirOwnResults) {
     EXPECT_EQ(failed.state, CommandResult::State::failed);
     EXPECT_EQ(failed.error, "there is no command nonsense");
     EXPECT_EQ(viewer.result_of(viewer.client.send("throw")).error, "this command always throws");
-    EXPECT_EQ(viewer.result_of(viewer.client.send("count", {{"a", std::string(100'000, 'x')}})).state, CommandResult::State::failed);
+    EXPECT_EQ(viewer.result_of(viewer.client.send("count", {{"a", std::string(100'000, 'x')}})).state,
+              CommandResult::State::failed);
     EXPECT_EQ(viewer.result_of(viewer.client.send("start", {{"steps", 30}})).value["run"], 1);
     expect_steps(*viewer.wait_for_steps(1, 30)->training.at(1), 30);
 }
@@ -286,8 +296,8 @@ TEST(Client, CutAtEveryByteEndsLikeNoCut) {
         whole = proxy.passed;
     }
     ASSERT_GT(whole, 1000u);
-    // One client per stretch of cut points, so that the reconnects continue from ever other positions; some at a time, as most
-    // of it is waiting.
+    // One client per stretch of cut points, so that the reconnects continue from ever other positions; some at a time,
+    // as most of it is waiting.
     constexpr std::size_t kPerClient = 10, kAtATime = 8;
     struct Cutting {
         Cutting(const std::filesystem::path& path, const std::filesystem::path& socket, std::vector<std::size_t> cuts)
@@ -309,8 +319,8 @@ TEST(Client, CutAtEveryByteEndsLikeNoCut) {
             const auto result = one->viewer.result_of(one->command);
             ASSERT_EQ(result.state, CommandResult::State::done) << result.error;
             const auto snapshot = one->viewer.wait([](const Snapshot& s) {
-                return s.link.state == Link::State::connected && s.training.contains(1) && s.training.at(1)->step.size() >= 4 &&
-                       !s.catalogue.is_null();
+                return s.link.state == Link::State::connected && s.training.contains(1) &&
+                       s.training.at(1)->step.size() >= 4 && !s.catalogue.is_null();
             });
             expect_steps(*snapshot->training.at(1), 4);
         }
@@ -343,9 +353,11 @@ TEST(Client, AViewerThatDoesNotReadHoldsNobodyUp) {
         node.json(RecordType::sample, {{"run", 1}, {"step", n}, {"text", filler}});
     }
     const auto snapshot = viewer.wait([](const Snapshot& s) {
-        return s.training.contains(1) && s.training.at(1)->step.size() >= 200 && s.training.at(1)->samples.size() >= 200;
+        return s.training.contains(1) && s.training.at(1)->step.size() >= 200 &&
+               s.training.at(1)->samples.size() >= 200;
     });
-    EXPECT_EQ(snapshot->training.at(1)->samples.back().text.size(), filler.size()) << "more than a subscription's first credit went through";
+    EXPECT_EQ(snapshot->training.at(1)->samples.back().text.size(), filler.size())
+        << "more than a subscription's first credit went through";
     ::close(frozen);
 }
 
@@ -422,7 +434,8 @@ TEST(Server, RefusesForeignersCrowdsAndOpenFolders) {
     options.socket = folder / std::string(150, 'x');
     EXPECT_THROW(transport::NodeServer(options, session.journal(), node), std::runtime_error);
     options.socket = folder / "s";
-    EXPECT_THROW(transport::NodeServer(options, session.journal(), node), std::runtime_error) << "somebody listens there";
+    EXPECT_THROW(transport::NodeServer(options, session.journal(), node), std::runtime_error)
+        << "somebody listens there";
 }
 
 TEST(Server, RefusesOneViewerTooMany) {
@@ -478,7 +491,8 @@ TEST(Child, KilledNodeIsACrashWithASentenceAndCanBeStartedAgain) {
     EXPECT_EQ(crashed->results.at(pending).state, CommandResult::State::unknown);
     EXPECT_NE(crashed->results.at(pending).error, "");
     EXPECT_EQ(viewer.client.node_process(), 0);
-    EXPECT_EQ(viewer.result_of(viewer.client.send("count")).state, CommandResult::State::failed) << "nothing runs that could do it";
+    EXPECT_EQ(viewer.result_of(viewer.client.send("count")).state, CommandResult::State::failed)
+        << "nothing runs that could do it";
     viewer.client.restart_node();
     const auto back = viewer.wait_for_link(Link::State::connected);
     EXPECT_EQ(back->link.epoch, 2u);
@@ -514,7 +528,8 @@ TEST(Child, EndsByItselfOrCannotStart) {
         std::filesystem::create_directories(folder / "documents");
         std::filesystem::create_directories(folder / "documents/letters");
         Watched viewer(own(folder / "documents"));
-        EXPECT_NE(viewer.wait_for_link(Link::State::crashed)->link.message.find("not a Moescope session"), std::string::npos);
+        EXPECT_NE(viewer.wait_for_link(Link::State::crashed)->link.message.find("not a Moescope session"),
+                  std::string::npos);
         EXPECT_FALSE(std::filesystem::exists(folder / "documents/node.log")) << "a foreign folder stays as it is";
     }
 }

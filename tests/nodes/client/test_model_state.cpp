@@ -12,7 +12,7 @@ using protocol::Frame;
 using protocol::RecordType;
 
 class Feeder {
-   public:
+ public:
     explicit Feeder(ModelState& state) : state_(state) {}
     std::uint32_t epoch = 1;
     std::uint64_t sequence = 0;
@@ -43,7 +43,7 @@ class Feeder {
         state_.apply(frame(RecordType::step, protocol::encode_step(step)));
     }
 
-   private:
+ private:
     ModelState& state_;
 };
 
@@ -55,7 +55,8 @@ TEST(ModelState, TrainingRun) {
     for (std::uint64_t n = 1; n <= 20; ++n)
         feed.step(1, n, 1.0 / static_cast<double>(n));
     feed.json(RecordType::event, {{"run", 1}, {"step", 10}, {"kind", "checkpoint"}});
-    feed.json(RecordType::event, {{"run", 1}, {"step", 12}, {"kind", "knob"}, {"name", "learning_rate"}, {"old", 1}, {"new", 2}});
+    feed.json(RecordType::event,
+              {{"run", 1}, {"step", 12}, {"kind", "knob"}, {"name", "learning_rate"}, {"old", 1}, {"new", 2}});
     feed.json(RecordType::evaluation, {{"run", 1}, {"step", 10}, {"loss", {{"en", 2.5}, {"zh", 3.5}}}});
     feed.json(RecordType::sample, {{"run", 1}, {"step", 10}, {"language", "zh"}, {"prompt", "中"}, {"text", "文"}});
     const auto snapshot = state.snapshot();
@@ -161,16 +162,20 @@ TEST(ModelState, GenerationGathersTokensOnce) {
     EXPECT_EQ(generation->text, "中!?");
     EXPECT_EQ(generation->tokens.size(), 4u);
     EXPECT_EQ(generation->group, "g1");
-    feed.json(RecordType::generation_ended, {{"run", 4}, {"state", "cancelled"}, {"stop", "cancelled"}, {"tokens_per_second", 45.5}});
+    feed.json(RecordType::generation_ended,
+              {{"run", 4}, {"state", "cancelled"}, {"stop", "cancelled"}, {"tokens_per_second", 45.5}});
     generation = state.snapshot()->generations.at(4);
     EXPECT_EQ(generation->state, RunState::stopped);
     EXPECT_EQ(generation->tokens_per_second, 45.5);
 }
 
 TEST(ModelState, PersonLabelsCoverTheRulesInAnyOrder) {
-    const json draw = {{"run", 5}, {"item", "q"}, {"model", "m"}, {"language", "zh"}, {"draw", 1}, {"delivery", "answered"}, {"engagement", 4}, {"planned", 8}};
+    const json draw = {{"run", 5},         {"item", "q"}, {"model", "m"},
+                       {"language", "zh"}, {"draw", 1},   {"delivery", "answered"},
+                       {"engagement", 4},  {"planned", 8}};
     const auto label = [&](const char* field, const char* value) {
-        return json{{"run", 5}, {"item", "q"}, {"model", "m"}, {"language", "zh"}, {"draw", 1}, {"field", field}, {"value", value}};
+        return json{{"run", 5},  {"item", "q"},    {"model", "m"},  {"language", "zh"},
+                    {"draw", 1}, {"field", field}, {"value", value}};
     };
     for (const bool label_first : {false, true}) {
         ModelState state;
@@ -194,7 +199,8 @@ TEST(ModelState, PersonLabelsCoverTheRulesInAnyOrder) {
         EXPECT_EQ(answer->engagement, 4);
         EXPECT_FALSE(answer->labelled_by_person);
         feed.json(RecordType::probe_draw, draw);
-        EXPECT_EQ(state.snapshot()->probes.at(5)->draws.size(), 1u) << "asked again after a restart: the same answer's place";
+        EXPECT_EQ(state.snapshot()->probes.at(5)->draws.size(), 1u)
+            << "asked again after a restart: the same answer's place";
     }
 }
 
@@ -211,11 +217,13 @@ TEST(ModelState, GaugesMayComeBeforeTheirRunAndHoldAnything) {
     EXPECT_EQ(snapshot->training.at(1)->last_checkpoint, 7u);
     EXPECT_EQ(snapshot->node.cores, 8);
     EXPECT_EQ(snapshot->tasks.at(0).fraction, 0.5);
-    for (const char* text : {R"({"runs":5,"node":[],"models":{},"tasks":null})", R"({"runs":[3,null,{"run":"x","state":4}]})",
-                             R"({"node":{"cores":1e300,"devices":[1,{}],"memory_total":-5}})", R"({"models":[{"bytes":"a"}]})"})
+    for (const char* text :
+         {R"({"runs":5,"node":[],"models":{},"tasks":null})", R"({"runs":[3,null,{"run":"x","state":4}]})",
+          R"({"node":{"cores":1e300,"devices":[1,{}],"memory_total":-5}})", R"({"models":[{"bytes":"a"}]})"})
         state.apply_state(json::parse(text));
     state.apply(feed.frame(RecordType::step, {}));
-    state.apply(feed.frame(RecordType::run_started, protocol::encode_json({{"run", {}}, {"manifest", 4}, {"kind", "train"}})));
+    state.apply(
+        feed.frame(RecordType::run_started, protocol::encode_json({{"run", {}}, {"manifest", 4}, {"kind", "train"}})));
     state.apply(feed.frame(static_cast<RecordType>(999), protocol::encode_json({})));
     EXPECT_EQ(state.snapshot()->log.size(), 1u);
 }
@@ -236,7 +244,8 @@ TEST(ModelState, ASnapshotOfAHundredThousandStepsCostsLessThanAMillisecond) {
         const auto start = std::chrono::steady_clock::now();
         auto snapshot = state.snapshot();
         before = std::move(snapshot);
-        best = std::min(best, std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - start).count());
+        best =
+            std::min(best, std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - start).count());
     }
     RecordProperty("milliseconds", std::to_string(best));
     std::printf("snapshot of 100,000 steps: %.3f ms\n", best);

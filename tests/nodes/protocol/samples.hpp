@@ -67,12 +67,16 @@ inline TokenBatch sample_tokens() {
 
 inline std::map<std::string, Frame> sample_frames() {
     const std::string id = "0123456789abcdef0123456789abcdef";
-    const auto json_frame = [](FrameType type, const nlohmann::json& value) { return make_frame(type, bytes_of(dump_json(value))); };
+    const auto json_frame = [](FrameType type, const nlohmann::json& value) {
+        return make_frame(type, bytes_of(dump_json(value)));
+    };
     std::map<std::string, Frame> frames{
         {"hello", make_frame(FrameType::hello, encode_hello(sample_hello()))},
-        {"refuse", make_frame(FrameType::refuse, encode_refuse({RefuseCode::version, 1, 0, "the versions do not fit"}))},
+        {"refuse",
+         make_frame(FrameType::refuse, encode_refuse({RefuseCode::version, 1, 0, "the versions do not fit"}))},
         {"auth_ok", make_frame(FrameType::auth_ok)},
-        {"request", json_frame(FrameType::request, {{"id", id}, {"command", "train.pause"}, {"parameters", {{"run", 3}}}})},
+        {"request",
+         json_frame(FrameType::request, {{"id", id}, {"command", "train.pause"}, {"parameters", {{"run", 3}}}})},
         {"response", json_frame(FrameType::response, {{"id", id}, {"state", "done"}, {"value", {{"step", 12}}}})},
         {"subscribe", make_frame(FrameType::subscribe, encode_subscribe({2, {7, 1000}}))},
         {"unsubscribe", make_frame(FrameType::unsubscribe, {std::byte{2}})},
@@ -94,11 +98,16 @@ inline std::map<std::string, Frame> sample_frames() {
     };
     record("step", RecordType::step, encode_step(sample_step()));
     record("tokens", RecordType::tokens, encode_tokens(sample_tokens()));
-    const std::pair<const char*, RecordType> json_records[] = {
-        {"run_started", RecordType::run_started}, {"run_ended", RecordType::run_ended},     {"event", RecordType::event},
-        {"sample", RecordType::sample},           {"evaluation", RecordType::evaluation},   {"generation_ended", RecordType::generation_ended},
-        {"probe_draw", RecordType::probe_draw},   {"probe_label", RecordType::probe_label}, {"log", RecordType::log},
-        {"gap", RecordType::gap}};
+    const std::pair<const char*, RecordType> json_records[] = {{"run_started", RecordType::run_started},
+                                                               {"run_ended", RecordType::run_ended},
+                                                               {"event", RecordType::event},
+                                                               {"sample", RecordType::sample},
+                                                               {"evaluation", RecordType::evaluation},
+                                                               {"generation_ended", RecordType::generation_ended},
+                                                               {"probe_draw", RecordType::probe_draw},
+                                                               {"probe_label", RecordType::probe_label},
+                                                               {"log", RecordType::log},
+                                                               {"gap", RecordType::gap}};
     for (const auto& [name, type] : json_records)
         record(name, type, encode_json({{"run", 3}, {"name", name}, {"text", "中文 and English"}}));
     return frames;

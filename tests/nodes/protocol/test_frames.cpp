@@ -1,4 +1,5 @@
-// Bytes: golden files, round trips, truncation, mutation. With MOESCOPE_WRITE_GOLDEN=1 the golden files are written instead of compared.
+// Bytes: golden files, round trips, truncation, mutation. With MOESCOPE_WRITE_GOLDEN=1 the golden files are written
+// instead of compared.
 #include <cmath>
 #include <cstdlib>
 #include <fstream>
@@ -26,7 +27,8 @@ TEST(Golden, EveryFrameAndRecordHasTheBytesItAlwaysHad) {
         const auto bytes = wire(frame);
         const std::string file = folder + name + ".bin";
         if (std::getenv("MOESCOPE_WRITE_GOLDEN")) {
-            std::ofstream(file, std::ios::binary).write(reinterpret_cast<const char*>(bytes.data()), static_cast<std::streamsize>(bytes.size()));
+            std::ofstream(file, std::ios::binary)
+                .write(reinterpret_cast<const char*>(bytes.data()), static_cast<std::streamsize>(bytes.size()));
             continue;
         }
         std::ifstream in(file, std::ios::binary);
@@ -207,7 +209,9 @@ TEST(Records, ChannelsAndNames) {
 }
 
 TEST(Json, GuardsDepthSizeAndKind) {
-    const auto nested = [](int depth) { return std::string(static_cast<std::size_t>(depth), '[') + std::string(static_cast<std::size_t>(depth), ']'); };
+    const auto nested = [](int depth) {
+        return std::string(static_cast<std::size_t>(depth), '[') + std::string(static_cast<std::size_t>(depth), ']');
+    };
     EXPECT_TRUE(parse_json(bytes_of(nested(16)), 1000));
     EXPECT_FALSE(parse_json(bytes_of(nested(17)), 1000));
     EXPECT_FALSE(parse_json(bytes_of(std::string(1'000'000, '[')), 1'000'000));
@@ -222,9 +226,13 @@ TEST(Json, GuardsDepthSizeAndKind) {
 }
 
 TEST(Json, InvalidUtf8IsReplaced) {
-    const auto read = decode_json(encode_json({{"text", "a\xFF" "b"}}));
+    const auto read = decode_json(encode_json({{"text",
+                                                "a\xFF"
+                                                "b"}}));
     ASSERT_TRUE(read);
-    EXPECT_EQ((*read)["text"], "a\xEF\xBF\xBD" "b");
+    EXPECT_EQ((*read)["text"],
+              "a\xEF\xBF\xBD"
+              "b");
 }
 
 TEST(Hello, RoundTripTruncationAndGrowth) {
@@ -268,13 +276,15 @@ TEST(Mutation, AHundredThousandDamagedInputsDoNoHarm) {
                     body.resize(random() % (body.size() + 8));
                     break;
                 default:
-                    body.insert(body.begin() + static_cast<std::ptrdiff_t>(random() % (body.size() + 1)), static_cast<std::byte>(random()));
+                    body.insert(body.begin() + static_cast<std::ptrdiff_t>(random() % (body.size() + 1)),
+                                static_cast<std::byte>(random()));
             }
         }
-        // The body goes everywhere where bytes from outside may go; checksums are left out, they would hide the parsers.
+        // The body goes everywhere where bytes from outside may go; checksums are left out, they would hide the
+        // parsers.
         accepted += decode_step(body).has_value() + decode_tokens(body).has_value() + decode_json(body).has_value() +
-                    decode_hello(body).has_value() + decode_refuse(body).has_value() + decode_subscribe(body).has_value() +
-                    decode_credit(body).has_value();
+                    decode_hello(body).has_value() + decode_refuse(body).has_value() +
+                    decode_subscribe(body).has_value() + decode_credit(body).has_value();
         FrameReader reader(kControlBodyLimit);
         reader.feed(body);
         while (reader.next()) {

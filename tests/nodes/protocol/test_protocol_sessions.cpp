@@ -31,7 +31,8 @@ const T* find(const Actions& actions) {
 
 const Frame* sent(const Actions& actions, FrameType type) {
     for (const Action& action : actions)
-        if (const auto* send = std::get_if<SendFrame>(&action); send && send->frame.type == static_cast<std::uint16_t>(type))
+        if (const auto* send = std::get_if<SendFrame>(&action);
+            send && send->frame.type == static_cast<std::uint16_t>(type))
             return &send->frame;
     return nullptr;
 }
@@ -103,8 +104,8 @@ TEST(NodeGreeting, VersionsOutsideTheRangeAreRefusedWithBothNames) {
         std::uint16_t ours, our_oldest, theirs, their_oldest;
         bool fits;
     };
-    for (const Case& c : {Case{1, 1, 1, 1, true}, Case{3, 2, 2, 1, true}, Case{2, 1, 3, 2, true}, Case{3, 3, 2, 1, false},
-                          Case{2, 1, 9, 8, false}}) {
+    for (const Case& c : {Case{1, 1, 1, 1, true}, Case{3, 2, 2, 1, true}, Case{2, 1, 3, 2, true},
+                          Case{3, 3, 2, 1, false}, Case{2, 1, 9, 8, false}}) {
         Hello ours = hello_of(Role::node), theirs = hello_of(Role::viewer);
         ours.major = c.ours;
         ours.oldest_major = c.our_oldest;
@@ -180,12 +181,14 @@ TEST(ViewerGreeting, WrongOrderEndsIt) {
 
 TEST(NodeRequests, AreDeliveredAnsweredAndNotRepeated) {
     auto node = greeted_node();
-    const auto actions = node.on_frame(request_frame({{"id", kId}, {"command", "train.pause"}, {"parameters", {{"run", 3}}}}), 0);
+    const auto actions =
+        node.on_frame(request_frame({{"id", kId}, {"command", "train.pause"}, {"parameters", {{"run", 3}}}}), 0);
     const auto* request = find<RequestReceived>(actions);
     ASSERT_TRUE(request);
     EXPECT_EQ(request->command, "train.pause");
     EXPECT_EQ(request->parameters["run"], 3);
-    EXPECT_TRUE(node.on_frame(request_frame({{"id", kId}, {"command", "train.pause"}}), 0).empty()) << "it runs already";
+    EXPECT_TRUE(node.on_frame(request_frame({{"id", kId}, {"command", "train.pause"}}), 0).empty())
+        << "it runs already";
     const auto answer = node.respond(kId, {{"state", "done"}, {"value", {{"x", 1}}}});
     ASSERT_TRUE(sent(answer, FrameType::response));
     auto viewer = ready_viewer();
@@ -200,7 +203,11 @@ TEST(NodeRequests, AreDeliveredAnsweredAndNotRepeated) {
 
 TEST(NodeRequests, BadOnesEndTheConnectionOrFail) {
     const std::vector<std::vector<std::byte>> broken = {
-        bytes_of("not json"), bytes_of("[]"), bytes_of("{}"), bytes_of(R"({"id":"short","command":"x"})"), bytes_of(R"({"id":5,"command":"x"})"),
+        bytes_of("not json"),
+        bytes_of("[]"),
+        bytes_of("{}"),
+        bytes_of(R"({"id":"short","command":"x"})"),
+        bytes_of(R"({"id":5,"command":"x"})"),
         bytes_of(R"({"id":"0123456789ABCDEF0123456789ABCDEF","command":"x"})"),
         bytes_of(R"({"id":")" + kId + R"(","parameters":)" + std::string(40, '[') + std::string(40, ']') + "}")};
     for (const auto& body : broken) {
@@ -209,7 +216,8 @@ TEST(NodeRequests, BadOnesEndTheConnectionOrFail) {
         ASSERT_TRUE(find<Close>(actions)) << text_of(body);
         EXPECT_EQ(find<Close>(actions)->why, Close::Why::broken_rule);
     }
-    for (const json& body : {json{{"id", kId}}, json{{"id", kId}, {"command", 3}}, json{{"id", kId}, {"command", "x"}, {"parameters", {1}}}}) {
+    for (const json& body : {json{{"id", kId}}, json{{"id", kId}, {"command", 3}},
+                             json{{"id", kId}, {"command", "x"}, {"parameters", {1}}}}) {
         auto node = greeted_node();
         const auto actions = node.on_frame(request_frame(body), 0);
         EXPECT_FALSE(find<Close>(actions));
@@ -302,16 +310,22 @@ TEST(NodeSubscriptions, UnknownEpochIsToldAsAGap) {
     ASSERT_TRUE(find<GapReceived>(received));
     EXPECT_EQ(find<GapReceived>(received)->channel, 1);
     auto known = greeted_node({5, 100});
-    EXPECT_FALSE(sent(known.on_frame(make_frame(FrameType::subscribe, encode_subscribe({1, {5, 3}})), 0), FrameType::gap));
+    EXPECT_FALSE(
+        sent(known.on_frame(make_frame(FrameType::subscribe, encode_subscribe({1, {5, 3}})), 0), FrameType::gap));
 }
 
 TEST(NodeSubscriptions, BrokenRulesEndIt) {
-    const std::vector<Frame> broken = {
-        make_frame(FrameType::subscribe, encode_subscribe({0, {}})), make_frame(FrameType::subscribe, encode_subscribe({5, {}})),
-        make_frame(FrameType::subscribe, bytes_of("short")),         make_frame(FrameType::unsubscribe, {}),
-        make_frame(FrameType::credit, encode_credit({0, 1})),        make_frame(FrameType::credit, bytes_of("x")),
-        make_frame(FrameType::ping, bytes_of("x")),                  make_frame(FrameType::hello, encode_hello(hello_of(Role::viewer))),
-        make_frame(static_cast<FrameType>(999), {}),                 make_frame(FrameType::state, bytes_of("{}")), data(1, 1)};
+    const std::vector<Frame> broken = {make_frame(FrameType::subscribe, encode_subscribe({0, {}})),
+                                       make_frame(FrameType::subscribe, encode_subscribe({5, {}})),
+                                       make_frame(FrameType::subscribe, bytes_of("short")),
+                                       make_frame(FrameType::unsubscribe, {}),
+                                       make_frame(FrameType::credit, encode_credit({0, 1})),
+                                       make_frame(FrameType::credit, bytes_of("x")),
+                                       make_frame(FrameType::ping, bytes_of("x")),
+                                       make_frame(FrameType::hello, encode_hello(hello_of(Role::viewer))),
+                                       make_frame(static_cast<FrameType>(999), {}),
+                                       make_frame(FrameType::state, bytes_of("{}")),
+                                       data(1, 1)};
     for (const Frame& frame : broken) {
         auto node = greeted_node();
         const auto actions = node.on_frame(frame, 0);
@@ -327,7 +341,8 @@ TEST(NodeSubscriptions, BrokenRulesEndIt) {
     auto tolerant = greeted_node();
     EXPECT_TRUE(tolerant.on_frame(skippable, 0).empty());
     EXPECT_TRUE(tolerant.greeted());
-    EXPECT_TRUE(tolerant.on_frame(make_frame(FrameType::credit, encode_credit({3, 5})), 0).empty()) << "crossed with UNSUB";
+    EXPECT_TRUE(tolerant.on_frame(make_frame(FrameType::credit, encode_credit({3, 5})), 0).empty())
+        << "crossed with UNSUB";
 }
 
 TEST(ViewerData, IsDeliveredAndCreditGoesBack) {
@@ -363,9 +378,10 @@ TEST(ViewerData, OutOfOrderUnaskedOrTooMuchEndsIt) {
         auto viewer = ready_viewer();
         EXPECT_TRUE(find<Close>(viewer.on_frame(data(1, 1, 5, channel), 0)));
     }
-    for (const Frame& frame : {make_frame(FrameType::response, bytes_of("x")), make_frame(FrameType::response, bytes_of("{}")),
-                               make_frame(FrameType::state, bytes_of("[]")), make_frame(FrameType::gap, bytes_of("{}")),
-                               make_frame(FrameType::ping, {}), make_frame(static_cast<FrameType>(77))}) {
+    for (const Frame& frame :
+         {make_frame(FrameType::response, bytes_of("x")), make_frame(FrameType::response, bytes_of("{}")),
+          make_frame(FrameType::state, bytes_of("[]")), make_frame(FrameType::gap, bytes_of("{}")),
+          make_frame(FrameType::ping, {}), make_frame(static_cast<FrameType>(77))}) {
         auto viewer = ready_viewer();
         EXPECT_TRUE(find<Close>(viewer.on_frame(frame, 0))) << frame.type;
     }
@@ -394,7 +410,8 @@ TEST(Heartbeat, BothSidesPingAndNoticeSilence) {
     EXPECT_TRUE(find<Close>(viewer.on_time(25.3)));
     EXPECT_TRUE(viewer.on_time(99).empty());
     auto other = ready_viewer();
-    EXPECT_TRUE(other.on_frame(make_frame(FrameType::pong, bytes_of("whatever")), 1).empty()) << "a PONG that is none of ours";
+    EXPECT_TRUE(other.on_frame(make_frame(FrameType::pong, bytes_of("whatever")), 1).empty())
+        << "a PONG that is none of ours";
 }
 
 TEST(Bye, EndsBothSidesCleanly) {
@@ -413,14 +430,16 @@ TEST(Bye, EndsBothSidesCleanly) {
 
 // ---- both together
 
-/// A journal in memory, a node and viewers that come and go: whatever happens, the viewer ends with every record exactly once, in order.
+/// A journal in memory, a node and viewers that come and go: whatever happens, the viewer ends with every record
+/// exactly once, in order.
 TEST(BothTogether, ReconnectsFromAnyPositionLoseAndRepeatNothing) {
     for (unsigned seed = 0; seed < 20; ++seed) {
         std::mt19937 random(seed);
         std::vector<Frame> journal;
         for (std::uint32_t epoch = 1; epoch <= 3; ++epoch)
             for (std::uint64_t sequence = 1; sequence <= 60; ++sequence)
-                journal.push_back(record(epoch, sequence, random() % 60'000, static_cast<std::uint8_t>(1 + random() % 2)));
+                journal.push_back(
+                    record(epoch, sequence, random() % 60'000, static_cast<std::uint8_t>(1 + random() % 2)));
         std::array<StreamPosition, kChannels> at{};
         std::vector<Frame> got;
         int connections = 0;
@@ -460,7 +479,8 @@ TEST(BothTogether, ReconnectsFromAnyPositionLoseAndRepeatNothing) {
                 if (const auto read = node.next_read()) {
                     std::vector<Frame> some;
                     for (const Frame& frame : journal)
-                        if (frame.channel == read->channel && StreamPosition{frame.epoch, frame.sequence} > read->after && some.size() < 3)
+                        if (frame.channel == read->channel &&
+                            StreamPosition{frame.epoch, frame.sequence} > read->after && some.size() < 3)
                             some.push_back(frame);
                     deliver(node.on_records(read->channel, some), to_viewer);
                 }
