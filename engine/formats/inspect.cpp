@@ -88,7 +88,9 @@ FileReport inspect_file(const fs::path& path) {
     } catch (const std::bad_alloc&) {
         report.problem = path.string() + " needs more memory to be checked than there is";
     } catch (const std::exception& error) {
-        report.problem = path.string() + " " + error.what();
+        // The readers of tensors name the file themselves, as they are also used alone.
+        const std::string what = error.what(), name = path.string();
+        report.problem = what.starts_with(name) ? what : name + " " + what;
     }
     return report;
 }

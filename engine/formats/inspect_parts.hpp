@@ -1,9 +1,8 @@
-// One function per format behind inspect_file. Each fills a report; what is wrong with the content is thrown as Error
-// without the file's name, which inspect_file adds.
+// One function per format behind inspect_file. Each fills a report; what is wrong with the content is thrown as Error;
+// where that does not begin with the file's name, inspect_file adds it.
 #pragma once
 
 #include <filesystem>
-#include <optional>
 #include <string>
 
 #include "engine/formats/inspect.hpp"

@@ -48,13 +48,13 @@ TEST(Inspect, KnowsEachKindOfFile) {
         {"pad.safetensors", safetensors(kGoodHeader + std::string(0x280 - kGoodHeader.size(), ' '), 26), "safetensors",
          ""},
         {"text.safetensors", "not at all", "safetensors", "header"},
-        {"short.safetensors", safetensors(kGoodHeader, 25), "safetensors", "incomplete"},
-        {"long.safetensors", safetensors(kGoodHeader, 27), "safetensors", "but holds 27"},
+        {"short.safetensors", safetensors(kGoodHeader, 25), "safetensors", "do not fit its shape and the file"},
+        {"long.safetensors", safetensors(kGoodHeader, 27), "safetensors", "end at byte 26 of 27"},
         {"array.npy", npy + std::string(24, '\0'), "npy", ""},
-        {"cut.npy", npy + std::string(23, '\0'), "npy", "shape (3, 2)"},
+        {"cut.npy", npy + std::string(23, '\0'), "npy", "its shape needs 24"},
         {"object.npy", "\x93NUMPY\x01" + std::string(1, '\0') + GgufBytes::raw<std::uint16_t>(objects.size()) + objects,
          "npy", "Python objects"},
-        {"v9.npy", "\x93NUMPY\x09" + std::string(10, '\0'), "npy", "version 9"},
+        {"v9.npy", "\x93NUMPY\x09" + std::string(10, '\0'), "npy", "version 9 is not 1 or 2"},
     };
     const TemporaryFolder folder;
     for (const Case& c : cases) {
@@ -66,45 +66,6 @@ TEST(Inspect, KnowsEachKindOfFile) {
             EXPECT_NE(report.problem.find(c.name), std::string::npos) << report.problem;
         }
     }
-}
-
-TEST(Inspect, RefusesLyingSafetensors) {
-    const auto problem = [](const std::string& header, std::size_t data) {
-        const TemporaryFolder folder;
-        return inspect_file(folder.write("m.safetensors", safetensors(header, data))).problem;
-    };
-    const auto one = [](const std::string& dtype, const std::string& shape, const std::string& offsets) {
-        return R"({"a":{"dtype":)" + dtype + R"(,"shape":)" + shape + R"(,"data_offsets":)" + offsets + "}}";
-    };
-    EXPECT_EQ(problem(one(R"("F32")", "[2]", "[0,8]"), 8), "");
-    EXPECT_EQ(problem("{}", 0), "");
-    for (
-        const auto& [header, part] : std::vector<std::pair<std::string, std::string>>{
-            {one(R"("F32")", "[3]", "[0,8]"), "do not match"},
-            {one(R"("F32")", "[4294967296,4294967296,4]", "[0,8]"), "do not match"},
-            {one(R"("F4")", "[3]", "[0,1]"), "do not match"},
-            {one(R"("F99")", "[2]", "[0,8]"), "unknown type"},
-            {one("5", "[2]", "[0,8]"), "unknown type"},
-            {one(R"("F32")", "[-2]", "[0,8]"), "'shape'"},
-            {one(R"("F32")", "2", "[0,8]"), "'shape'"},
-            {one(R"("F32")", "[2]", "[8,0]"), "impossible"},
-            {one(R"("F32")", "[2]", "[0,8,9]"), "impossible"},
-            {one(R"("F32")", "[1]", "[4,8]"), "is due"},
-            {R"({"a":{"dtype":"F32","shape":[2],"data_offsets":[0,8]},"a":{"dtype":"F32","shape":[2],"data_offsets":[0,8]}})",
-             "twice"},
-            {R"({"a":{"dtype":"F32","shape":[2],"data_offsets":[0,8]},"b":{"dtype":"F32","shape":[1],"data_offsets":[4,8]}})",
-             "is due"},
-            {"[1,2]", "JSON"},
-            {R"({"a":1})", "'shape'"},
-            {R"({"a":)", "JSON"},
-            {"{\"\xff\":1}", "JSON"},
-        }) {
-        const std::string got = problem(header, 8);
-        EXPECT_NE(got.find(part), std::string::npos) << header << "\n" << got;
-    }
-    std::string deep = R"({"a":)";
-    deep.append(100000, '[');
-    EXPECT_NE(problem(deep, 8), "");
 }
 
 TEST(Inspect, RandomDamageToSafetensorsAndNumpyNeverCrashes) {
@@ -142,7 +103,7 @@ TEST(Inspect, CheckpointFolders) {
     folder.write("config.json", "{{");
     EXPECT_NE(report().problem.find("config.json that is no valid JSON"), std::string::npos) << report().problem;
     folder.write("model.safetensors", safetensors(kGoodHeader, 20));
-    EXPECT_NE(report().problem.find("model.safetensors describes 26"), std::string::npos) << report().problem;
+    EXPECT_NE(report().problem.find("model.safetensors: not a sound"), std::string::npos) << report().problem;
 }
 
 TEST(Inspect, ThingsThatAreNoFiles) {

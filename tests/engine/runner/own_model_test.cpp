@@ -1,0 +1,190 @@
+// A model of our own: trained for a moment, saved, and opened again as a LanguageModel.
+#include <algorithm>
+#include <cmath>
+#include <fstream>
+#include <gtest/gtest.h>
+
+#include "engine/error.hpp"
+#include "engine/runner/language_model.hpp"
+#include "engine/text/dataset.hpp"
+#include "engine/train/trainer.hpp"
+#include "tests/engine/text/temporary_folder.hpp"
+
+namespace moescope::engine {
+namespace {
+
+class OwnModelTest : public testing::Test {
+ protected:
+    static void SetUpTestSuite() {
+        folder_ = new TemporaryFolder();
+        std::string text;
+        for (int i = 0; i < 150; ++i) {
+            text += "Document " + std::to_string(i * 7919 % 1000) + " reads the file. 第" + std::to_string(i) +
+                    "个文件。\n\f";
+        }
+        folder_->write("text/a.txt", text);
+        RunConfig config;
+        config.name = "tiny";
+        config.model = {.vocabulary = 512,
+                        .width = 32,
+                        .layers = 2,
+                        .heads = 4,
+                        .kv_heads = 2,
+                        .head_width = 8,
+                        .experts = 4,
+                        .experts_per_token = 2,
+                        .expert_width = 32,
+                        .context = 48};
+        config.train.batch = 4;
+        config.train.steps = 30;
+        config.train.threads = 1;
+        const auto data = load_dataset((folder_->path() / "text").string(), 512, folder_->path() / "cache", {});
+        Trainer trainer(config, data);
+        for (int i = 0; i < 30; ++i) {
+            trainer.step();
+        }
+        std::filesystem::create_directories(checkpoint());
+        trainer.save(checkpoint());
+        folder_->write("checkpoint/DONE", "{}");
+    }
+    static void TearDownTestSuite() {
+        delete folder_;
+        folder_ = nullptr;
+    }
+    static std::filesystem::path checkpoint() { return folder_->path() / "checkpoint"; }
+
+    static std::string ask(LanguageModel& model, const GenerateRequest& request,
+                           std::vector<GeneratedToken>* tokens = nullptr) {
+        std::string text;
+        const std::atomic<bool> cancel = false;
+        model.generate(
+            request,
+            [&](const GeneratedToken& token) {
+                text += token.chosen.bytes;
+                if (tokens != nullptr) {
+                    tokens->push_back(token);
+                }
+            },
+            cancel);
+        return text;
+    }
+
+    static TemporaryFolder* folder_;
+};
+TemporaryFolder* OwnModelTest::folder_ = nullptr;
+
+TEST_F(OwnModelTest, SaysWhatItIs) {
+    const auto model = open_model(checkpoint(), 1);
+    EXPECT_EQ(model->info().format, "checkpoint");
+    EXPECT_EQ(model->info().vocabulary, 512);
+    EXPECT_EQ(model->info().experts, 4);
+    EXPECT_EQ(model->info().experts_per_token, 2);
+    EXPECT_EQ(model->info().context, 48);
+    EXPECT_TRUE(model->info().chat_template.empty());
+    EXPECT_GT(model->info().parameters, 512u * 32);
+    EXPECT_EQ(open_model(checkpoint() / "model.safetensors", 1)->info().vocabulary, 512)
+        << "the weights name their folder";
+}
+
+// The decoder with its cache and the forward pass over the whole text are two programs for the same numbers.
+TEST_F(OwnModelTest, GreedyAnswersAgreeWithTheLogitsOfTheWholeText) {
+    const auto model = open_model(checkpoint(), 1);
+    GenerateRequest request;
+    request.prompt = "Document 12 reads";
+    request.max_tokens = 16;
+    request.alternatives = 3;
+    std::vector<GeneratedToken> answer;
+    ask(*model, request, &answer);
+    ASSERT_FALSE(answer.empty());
+    std::vector<std::int32_t> tokens = model->tokenize(request.prompt, true);
+    const std::size_t start = tokens.size();
+    for (const GeneratedToken& token : answer) {
+        tokens.push_back(token.chosen.token);
+    }
+    const std::vector<float> logits = model->logits(tokens);
+    ASSERT_EQ(logits.size(), tokens.size() * 512);
+    for (std::size_t i = 0; i < answer.size(); ++i) {
+        const float* row = logits.data() + (start + i - 1) * 512;
+        double sum = 0;
+        for (int v = 0; v < 512; ++v) {
+            sum += std::exp(static_cast<double>(row[v]));
+        }
+        for (const auto& candidate : answer[i].alternatives) {
+            EXPECT_NEAR(candidate.log_probability, row[candidate.token] - std::log(sum), 1e-3) << i;
+        }
+    }
+}
+
+TEST_F(OwnModelTest, GreedyAndSeededAnswersReproduce) {
+    const auto model = open_model(checkpoint(), 1);
+    GenerateRequest request;
+    request.prompt = "第1个";
+    request.max_tokens = 20;
+    const std::string greedy = ask(*model, request);
+    EXPECT_EQ(ask(*model, request), greedy);
+    EXPECT_EQ(ask(*open_model(checkpoint(), 1), request), greedy);
+    request.sampling.temperature = 1;
+    request.sampling.top_p = 1;
+    request.sampling.min_p = 0;
+    request.sampling.seed = 5;
+    const std::string drawn = ask(*model, request);
+    EXPECT_EQ(ask(*model, request), drawn);
+    request.sampling.seed = 6;
+    EXPECT_NE(ask(*model, request), drawn);
+}
+
+TEST_F(OwnModelTest, LengthsAndCancel) {
+    const auto model = open_model(checkpoint(), 1);
+    GenerateRequest request;
+    request.prompt = "Document";
+    request.max_tokens = 1000;
+    request.sampling.temperature = 2;
+    int count = 0;
+    std::atomic<bool> cancel = false;
+    const auto counter = [&](const GeneratedToken&) { cancel = ++count == 2; };
+    const GenerateResult cancelled = model->generate(request, counter, cancel);
+    EXPECT_EQ(cancelled.stop, GenerateResult::Stop::cancelled);
+    EXPECT_EQ(cancelled.tokens, 2);
+    EXPECT_LE(ask(*model, request).size(), 48u * 64) << "the context ends it";
+    request.prompt = std::string(3000, 'x');
+    try {
+        ask(*model, request);
+        FAIL() << "no error";
+    } catch (const Error& error) {
+        EXPECT_NE(std::string(error.what()).find("holds 48"), std::string::npos) << error.what();
+    }
+    EXPECT_THROW(model->logits({}), Error);
+    EXPECT_THROW(model->logits(std::vector<std::int32_t>{512}), Error);
+    EXPECT_THROW(model->logits(std::vector<std::int32_t>(49, 5)), Error);
+}
+
+TEST_F(OwnModelTest, DamagedCheckpointsAreRefusedWithTheFilesName) {
+    const TemporaryFolder copy;
+    const auto damaged = [&](const std::string& name,
+                             const std::function<void(const std::filesystem::path&)>& change) -> std::string {
+        const auto folder = copy.path() / name;
+        std::filesystem::copy(checkpoint(), folder);
+        change(folder);
+        try {
+            open_model(folder, 1);
+        } catch (const Error& error) {
+            return error.what();
+        }
+        return "no error";
+    };
+    namespace fs = std::filesystem;
+    EXPECT_EQ(damaged("same", [](const fs::path&) {}), "no error");
+    EXPECT_NE(damaged("undone", [](const fs::path& f) { fs::remove(f / "DONE"); }).find("not finished"),
+              std::string::npos);
+    EXPECT_NE(damaged("cut", [](const fs::path& f) { fs::resize_file(f / "model.safetensors", 5000); })
+                  .find("model.safetensors"),
+              std::string::npos);
+    EXPECT_NE(
+        damaged("config", [](const fs::path& f) { std::ofstream(f / "config.json") << "{}"; }).find("config.json"),
+        std::string::npos);
+    EXPECT_NE(damaged("words", [](const fs::path& f) { fs::remove(f / "tokenizer.model"); }).find("tokenizer.model"),
+              std::string::npos);
+}
+
+}  // namespace
+}  // namespace moescope::engine
