@@ -1,0 +1,154 @@
+// Settings survive damage, files are written whole, PNG files decode to the same pixels.
+#include "app/settings.hpp"
+
+#include <atomic>
+#include <fstream>
+#include <gtest/gtest.h>
+#include <random>
+#include <sstream>
+#include <unistd.h>
+#include <zlib.h>
+
+#include "app/background.hpp"
+#include "panels/ui/widgets.hpp"
+
+namespace {
+
+using namespace moescope::app;
+namespace fs = std::filesystem;
+
+struct Folder {
+    fs::path path = fs::temp_directory_path() / ("moescope-settings-" + std::to_string(::getpid()));
+    Folder() { fs::create_directories(path); }
+    ~Folder() { fs::remove_all(path); }
+};
+
+Settings sample() {
+    Settings s;
+    s.language = "zh";
+    s.dark = false;
+    s.text_scale = 1.25f;
+    s.width = 1280;
+    s.height = 720;
+    s.welcome_done = true;
+    s.layout = "probe";
+    s.layouts["probe"] = {"[Window][x]\nPos=1,2\n", {"probe", "log"}};
+    return s;
+}
+
+TEST(Settings, RoundTrip) {
+    const Folder folder;
+    const fs::path file = folder.path / "deep" / "settings.json";
+    ASSERT_EQ(write_file(file, settings_text(sample())), "");
+    const Settings again = load_settings(file);
+    EXPECT_EQ(settings_text(again), settings_text(sample()));
+    EXPECT_EQ(again.layouts.at("probe").panels.size(), 2u);
+}
+
+TEST(Settings, DamagedAndStrangeFilesGiveDefaults) {
+    const Folder folder;
+    const fs::path file = folder.path / "settings.json";
+    const std::string good = settings_text(sample());
+    for (std::size_t cut = 0; cut < good.size(); cut += 7) {
+        std::ofstream(file) << good.substr(0, cut);
+        EXPECT_EQ(load_settings(file).width, Settings{}.width);
+    }
+    std::ofstream(file)
+        << R"({"width": "wide", "height": 1e9, "text_scale": 900, "language": "xx", "layouts": {"a": 3}, "dark": 7})";
+    const Settings strange = load_settings(file);
+    EXPECT_EQ(strange.width, Settings{}.width);
+    EXPECT_LE(strange.height, 8000);
+    EXPECT_LE(strange.text_scale, 2.5f);
+    EXPECT_EQ(strange.language, "");
+    EXPECT_TRUE(strange.layouts.empty());
+    EXPECT_TRUE(strange.dark);
+    EXPECT_EQ(load_settings(folder.path / "none.json").width, Settings{}.width);
+}
+
+TEST(WriteFile, SaysWhichFileFailedAndLeavesNothingBehind) {
+    const Folder folder;
+    std::ofstream(folder.path / "file") << "x";
+    const std::string problem = write_file(folder.path / "file" / "below", "y");
+    EXPECT_NE(problem.find("below"), std::string::npos);
+    EXPECT_EQ(std::distance(fs::directory_iterator(folder.path), fs::directory_iterator()), 1);
+}
+
+TEST(Background, JobsInOrderCompletionsOnTheCaller) {
+    std::vector<int> order;
+    std::atomic<int> wakes = 0;
+    Background background([&] { ++wakes; });
+    for (int i = 0; i < 50; ++i)
+        background.post([&order, i]() -> Background::Completion { return [&order, i] { order.push_back(i); }; });
+    while (order.size() < 50) {
+        background.finish();
+        std::this_thread::yield();
+    }
+    for (int i = 0; i < 50; ++i)
+        EXPECT_EQ(order[static_cast<std::size_t>(i)], i);
+    EXPECT_EQ(wakes, 50);
+}
+
+/// Undoes encode_png's framing and filter; checks every chunk's checksum.
+std::string decode_png(const std::string& png, int width, int height) {
+    const auto u32 = [&](std::size_t at) {
+        std::uint32_t v = 0;
+        for (std::size_t i = 0; i < 4; ++i)
+            v = v << 8 | static_cast<unsigned char>(png[at + i]);
+        return v;
+    };
+    std::string data;
+    for (std::size_t at = 8; at + 12 <= png.size();) {
+        const std::uint32_t size = u32(at);
+        EXPECT_EQ(u32(at + 8 + size), crc32(0, reinterpret_cast<const Bytef*>(png.data() + at + 4), size + 4));
+        if (png.compare(at + 4, 4, "IDAT") == 0)
+            data += png.substr(at + 8, size);
+        at += 12 + size;
+    }
+    std::string raw((static_cast<std::size_t>(width) * 3 + 1) * static_cast<std::size_t>(height), '\0');
+    uLongf length = raw.size();
+    EXPECT_EQ(uncompress(reinterpret_cast<Bytef*>(raw.data()), &length, reinterpret_cast<const Bytef*>(data.data()),
+                         data.size()),
+              Z_OK);
+    std::string pixels;
+    for (int y = 0; y < height; ++y) {
+        std::size_t at = static_cast<std::size_t>(y) * (static_cast<std::size_t>(width) * 3 + 1);
+        EXPECT_EQ(raw[at++], 1);
+        for (int i = 0; i < width * 3; ++i, ++at)
+            pixels += static_cast<char>(i < 3 ? raw[at] : raw[at] + pixels[pixels.size() - 3]);
+    }
+    return pixels;
+}
+
+TEST(Png, SamePixels) {
+    std::mt19937 random(7);
+    for (const auto& [width, height] : {std::pair{1, 1}, std::pair{3, 5}, std::pair{64, 33}}) {
+        std::vector<unsigned char> rgba(static_cast<std::size_t>(width * height) * 4);
+        std::string expected;
+        for (std::size_t i = 0; i < rgba.size(); ++i) {
+            rgba[i] = static_cast<unsigned char>(random());
+            if (i % 4 != 3)
+                expected += static_cast<char>(rgba[i]);
+        }
+        EXPECT_EQ(decode_png(moescope::ui::encode_png(rgba.data(), width, height), width, height), expected);
+    }
+    EXPECT_EQ(moescope::ui::encode_png(nullptr, 1, 1), "");
+}
+
+TEST(Displayable, BadBytesAreReplacedUnfinishedOnesWait) {
+    using moescope::ui::displayable;
+    EXPECT_EQ(displayable("abc"), "abc");
+    EXPECT_EQ(displayable("\xe4\xb8\xad"), "\xe4\xb8\xad");
+    EXPECT_EQ(displayable("a\xe4\xb8"), "a");  // the rest of the character is still to come
+    EXPECT_EQ(displayable("\xff"
+                          "b"),
+              "\xef\xbf\xbd"
+              "b");
+    EXPECT_EQ(displayable("\xe4"
+                          "b"),
+              "\xef\xbf\xbd"
+              "b");
+    EXPECT_EQ(displayable("\xc0\x80"), "\xef\xbf\xbd\xef\xbf\xbd");                  // overlong
+    EXPECT_EQ(displayable("\xed\xa0\x80"), "\xef\xbf\xbd\xef\xbf\xbd\xef\xbf\xbd");  // surrogate
+}
+
+}  // namespace
