@@ -175,6 +175,7 @@ class FolderSession final : public Session {
     void check_manifest(const std::string& text);
     void open_database();
     std::unique_ptr<Database> rebuilt_database(Database::Access access, bool network_folder);
+    void fill_from_journal(Database& database);
     void move_database_aside(const std::string& why);
 
     fs::path folder_;
@@ -270,8 +271,32 @@ void FolderSession::move_database_aside(const std::string& why) {
                         ", labels and run numbers were read from the journal, notes and settings are lost");
 }
 
+/// In the file's place only when it is complete: a crash on the way leaves the database missing, and the next opening
+/// begins again.
 std::unique_ptr<Database> FolderSession::rebuilt_database(Database::Access access, bool network_folder) {
-    auto database = std::make_unique<Database>(folder_ / "session.db", access, network_folder);
+    const fs::path file = folder_ / "session.db";
+    const bool nothing_to_read = journal_->last() == Position{} && highest_run_folder(folder_) == 0;
+    if (access == Database::Access::memory || nothing_to_read) {
+        auto database = std::make_unique<Database>(file, access, network_folder);
+        fill_from_journal(*database);
+        return database;
+    }
+    const fs::path unfinished = folder_ / "session.db.unfinished";
+    std::error_code error;
+    for (const char* suffix : {"", "-wal", "-shm", "-journal"})
+        fs::remove(unfinished.string() + suffix, error);
+    {
+        Database database(unfinished, access, network_folder);
+        fill_from_journal(database);
+    }
+    fs::rename(unfinished, file, error);
+    if (error)
+        throw std::runtime_error("the database " + file.string() + " can't be made anew: " + error.message());
+    (void)FileIo::system().sync_folder(folder_);
+    return std::make_unique<Database>(file, access, network_folder);
+}
+
+void FolderSession::fill_from_journal(Database& database) {
     std::uint32_t highest = highest_run_folder(folder_);
     Position at;
     for (;;) {
@@ -288,10 +313,9 @@ std::unique_ptr<Database> FolderSession::rebuilt_database(Database::Access acces
                     labels.push_back(std::move(*label));
         }
         if (!labels.empty())
-            database->put_labels(labels);
+            database.put_labels(labels);
     }
-    database->reserve_runs(highest);
-    return database;
+    database.reserve_runs(highest);
 }
 
 }  // namespace
