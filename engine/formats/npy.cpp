@@ -22,7 +22,7 @@ constexpr std::uint64_t kMaxHeader = 65536;
 
 /// Reads the header's dictionary literal, the exact subset that NumPy writes.
 class DictReader {
-   public:
+ public:
     explicit DictReader(std::string_view text) : text_(text) {}
 
     bool read(NpyHeader& header) {
@@ -51,7 +51,7 @@ class DictReader {
         return at_ == text_.size() && have[0] && have[1] && have[2];
     }
 
-   private:
+ private:
     void skip() {
         while (at_ < text_.size() && (text_[at_] == ' ' || text_[at_] == '\n')) {
             ++at_;
@@ -101,7 +101,8 @@ class DictReader {
             std::uint64_t size = 0;
             const std::size_t first = at_;
             for (; at_ < text_.size() && text_[at_] >= '0' && text_[at_] <= '9'; ++at_) {
-                if (__builtin_mul_overflow(size, 10u, &size) || __builtin_add_overflow(size, static_cast<unsigned>(text_[at_] - '0'), &size)) {
+                if (__builtin_mul_overflow(size, 10u, &size) ||
+                    __builtin_add_overflow(size, static_cast<unsigned>(text_[at_] - '0'), &size)) {
                     return false;
                 }
             }
@@ -121,8 +122,8 @@ class DictReader {
 };
 
 std::uint64_t item_bytes_of(const std::string& dtype) {
-    constexpr std::pair<std::string_view, std::uint64_t> kTypes[] = {{"<i4", 4}, {"<i8", 8}, {"<u2", 2}, {"<u4", 4},
-                                                                     {"|u1", 1}, {"<f4", 4}};
+    constexpr std::pair<std::string_view, std::uint64_t> kTypes[] = {{"<i4", 4}, {"<i8", 8}, {"<u2", 2},
+                                                                     {"<u4", 4}, {"|u1", 1}, {"<f4", 4}};
     for (const auto& [name, bytes] : kTypes) {
         if (dtype == name) {
             return bytes;
@@ -138,7 +139,8 @@ std::vector<std::int32_t> converted(const std::vector<char>& bytes, const std::s
         Stored value;
         std::memcpy(&value, bytes.data() + i * sizeof(Stored), sizeof(Stored));
         if (!std::in_range<std::int32_t>(value)) {
-            throw Error(source + ": value " + std::to_string(value) + " at position " + std::to_string(i) + " is no token.");
+            throw Error(source + ": value " + std::to_string(value) + " at position " + std::to_string(i) +
+                        " is no token.");
         }
         values[i] = static_cast<std::int32_t>(value);
     }
@@ -226,8 +228,8 @@ NpyHeader parse_npy(std::span<const std::byte> prefix, std::uint64_t file_bytes,
         }
     }
     if (bytes != file_bytes - header.data_begin) {
-        damaged(source, "it has " + std::to_string(file_bytes - header.data_begin) + " bytes of data, but its shape needs " +
-                            std::to_string(bytes));
+        damaged(source, "it has " + std::to_string(file_bytes - header.data_begin) +
+                            " bytes of data, but its shape needs " + std::to_string(bytes));
     }
     return header;
 }
@@ -255,11 +257,13 @@ std::vector<std::int32_t> read_npy_tokens(const std::filesystem::path& path) {
     return convert(header.dtype, bytes, path.string());
 }
 
-void write_npy(const std::filesystem::path& path, std::span<const float> values, const std::vector<std::uint64_t>& shape) {
+void write_npy(const std::filesystem::path& path, std::span<const float> values,
+               const std::vector<std::uint64_t>& shape) {
     write_bytes(path, "<f4", values.data(), values.size(), sizeof(float), shape);
 }
 
-void write_npy(const std::filesystem::path& path, std::span<const std::int32_t> values, const std::vector<std::uint64_t>& shape) {
+void write_npy(const std::filesystem::path& path, std::span<const std::int32_t> values,
+               const std::vector<std::uint64_t>& shape) {
     write_bytes(path, "<i4", values.data(), values.size(), sizeof(std::int32_t), shape);
 }
 

@@ -19,10 +19,10 @@ struct Dtype {
     std::uint64_t bits;
 };
 constexpr Dtype kDtypes[] = {
-    {"BOOL", 8},    {"F4", 4},      {"F6_E2M3", 6},     {"F6_E3M2", 6},     {"U8", 8},    {"I8", 8},    {"F8_E5M2", 8},
-    {"F8_E4M3", 8}, {"F8_E8M0", 8}, {"F8_E4M3FNUZ", 8}, {"F8_E5M2FNUZ", 8}, {"I16", 16},  {"U16", 16},  {"F16", 16},
-    {"BF16", 16},   {"I32", 32},    {"U32", 32},        {"F32", 32},        {"C64", 64},  {"F64", 64},  {"I64", 64},
-    {"U64", 64},
+    {"BOOL", 8},    {"F4", 4},      {"F6_E2M3", 6}, {"F6_E3M2", 6},     {"U8", 8},          {"I8", 8},
+    {"F8_E5M2", 8}, {"F8_E4M3", 8}, {"F8_E8M0", 8}, {"F8_E4M3FNUZ", 8}, {"F8_E5M2FNUZ", 8}, {"I16", 16},
+    {"U16", 16},    {"F16", 16},    {"BF16", 16},   {"I32", 32},        {"U32", 32},        {"F32", 32},
+    {"C64", 64},    {"F64", 64},    {"I64", 64},    {"U64", 64},
 };
 
 std::optional<std::uint64_t> bits_of(const std::string& dtype) {
@@ -34,16 +34,19 @@ std::optional<std::uint64_t> bits_of(const std::string& dtype) {
     return std::nullopt;
 }
 
-/// Reads the header by events, so that only the one allowed structure is ever built: no depth, no duplicate keys, no other types.
+/// Reads the header by events, so that only the one allowed structure is ever built: no depth, no duplicate keys, no
+/// other types.
 class HeaderReader : public nlohmann::json_sax<nlohmann::json> {
-   public:
+ public:
     SafetensorsHeader header;
     std::string problem;
 
     bool null() override { return refuse("has a null"); }
     bool boolean(bool) override { return refuse("has a true or false"); }
     bool number_integer(number_integer_t) override { return refuse("has a negative number"); }
-    bool number_float(number_float_t, const string_t&) override { return refuse("has a number that is not a whole one"); }
+    bool number_float(number_float_t, const string_t&) override {
+        return refuse("has a number that is not a whole one");
+    }
     bool binary(binary_t&) override { return refuse("has binary data"); }
     bool number_unsigned(number_unsigned_t value) override {
         if (place_ == Place::shape) {
@@ -119,7 +122,7 @@ class HeaderReader : public nlohmann::json_sax<nlohmann::json> {
         return refuse("is not valid JSON at byte " + std::to_string(position));
     }
 
-   private:
+ private:
     enum class Place { start, top, metadata, tensor, shape, offsets, done };
     static constexpr std::size_t kMaxDimensions = 64;
 
@@ -201,7 +204,8 @@ std::uint64_t header_bytes(std::span<const std::byte> prefix, std::uint64_t file
 
 }  // namespace
 
-SafetensorsHeader parse_safetensors(std::span<const std::byte> prefix, std::uint64_t file_bytes, const std::string& source) {
+SafetensorsHeader parse_safetensors(std::span<const std::byte> prefix, std::uint64_t file_bytes,
+                                    const std::string& source) {
     const std::uint64_t n = header_bytes(prefix, file_bytes, source);
     if (n > prefix.size() - 8) {
         damaged(source, "its header is cut");
@@ -221,7 +225,8 @@ SafetensorsHeader parse_safetensors(std::span<const std::byte> prefix, std::uint
 
 SafetensorsFile::SafetensorsFile(const std::filesystem::path& path) : path_(path), file_(path, std::ios::binary) {
     std::error_code error;
-    const std::uint64_t size = std::filesystem::is_regular_file(path, error) ? std::filesystem::file_size(path, error) : 0;
+    const std::uint64_t size =
+        std::filesystem::is_regular_file(path, error) ? std::filesystem::file_size(path, error) : 0;
     if (!file_ || error || !std::filesystem::is_regular_file(path, error)) {
         throw Error(path.string() + ": cannot be read; check that the file exists and that you may read it.");
     }
@@ -244,8 +249,8 @@ void SafetensorsFile::read_f32(const std::string& name, std::span<float> into) c
     const SafetensorsTensor& tensor = found->second;
     if (tensor.dtype != "F32" || tensor.end - tensor.begin != into.size_bytes()) {
         throw Error(path_.string() + ": tensor \"" + name + "\" is " + tensor.dtype + " of " +
-                    std::to_string(tensor.end - tensor.begin) + " bytes, but F32 of " + std::to_string(into.size_bytes()) +
-                    " bytes is needed; the file belongs to another model.");
+                    std::to_string(tensor.end - tensor.begin) + " bytes, but F32 of " +
+                    std::to_string(into.size_bytes()) + " bytes is needed; the file belongs to another model.");
     }
     file_.clear();
     file_.seekg(static_cast<std::streamoff>(header_.data_begin + tensor.begin));

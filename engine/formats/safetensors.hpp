@@ -1,8 +1,9 @@
-// safetensors, read strictly and written plainly. The file may come from anywhere: every size and offset is checked against the
-// file before anything is allocated for it.
+// safetensors, read strictly and written plainly. The file may come from anywhere: every size and offset is checked
+// against the file before anything is allocated for it.
 //
-// Format: u64 little-endian header length N (at most 100,000,000), N bytes of JSON starting with '{', then the tensors' bytes. Each tensor has
-// dtype, shape and [begin, end) within those bytes; together they cover them exactly, without holes or overlap.
+// Format: u64 little-endian header length N (at most 100,000,000), N bytes of JSON starting with '{', then the tensors'
+// bytes. Each tensor has dtype, shape and [begin, end) within those bytes; together they cover them exactly, without
+// holes or overlap.
 #pragma once
 
 #include <cstdint>
@@ -16,13 +17,13 @@
 namespace moescope::engine {
 
 struct SafetensorsTensor {
-    std::string dtype;                   ///< "F32", "BF16", ...
+    std::string dtype;  ///< "F32", "BF16", ...
     std::vector<std::uint64_t> shape;
-    std::uint64_t begin = 0, end = 0;    ///< bytes, relative to the end of the header
+    std::uint64_t begin = 0, end = 0;  ///< bytes, relative to the end of the header
 };
 
 struct SafetensorsHeader {
-    std::uint64_t data_begin = 0;        ///< of the tensors' bytes in the file
+    std::uint64_t data_begin = 0;  ///< of the tensors' bytes in the file
     std::map<std::string, SafetensorsTensor> tensors;
     std::map<std::string, std::string> metadata;
 };
@@ -30,18 +31,19 @@ struct SafetensorsHeader {
 inline constexpr std::uint64_t kSafetensorsMaxHeader = 100'000'000;
 
 /// `prefix` is the file's beginning, header included; `file_bytes` its whole size. Throws Error naming `source`.
-SafetensorsHeader parse_safetensors(std::span<const std::byte> prefix, std::uint64_t file_bytes, const std::string& source);
+SafetensorsHeader parse_safetensors(std::span<const std::byte> prefix, std::uint64_t file_bytes,
+                                    const std::string& source);
 
 /// An open file whose header was checked.
 class SafetensorsFile {
-   public:
+ public:
     /// Throws Error.
     explicit SafetensorsFile(const std::filesystem::path& path);
     const SafetensorsHeader& header() const { return header_; }
     /// Reads an F32 tensor whose size must be into.size(). Throws Error.
     void read_f32(const std::string& name, std::span<float> into) const;
 
-   private:
+ private:
     std::filesystem::path path_;
     SafetensorsHeader header_;
     mutable std::ifstream file_;
@@ -53,7 +55,8 @@ struct SafetensorsOutput {
     const float* data = nullptr;  ///< product(shape) values
 };
 
-/// Writes F32 tensors, sorted by name, with metadata {"format":"pt"}. The header is padded so that the data begin at a multiple of 8. Throws Error.
+/// Writes F32 tensors, sorted by name, with metadata {"format":"pt"}. The header is padded so that the data begin at a
+/// multiple of 8. Throws Error.
 void write_safetensors(const std::filesystem::path& path, std::vector<SafetensorsOutput> tensors);
 
 }  // namespace moescope::engine

@@ -19,14 +19,18 @@ using namespace kernels;
 
 namespace {
 
-std::uint64_t u(int value) { return static_cast<std::uint64_t>(value); }
+std::uint64_t u(int value) {
+    return static_cast<std::uint64_t>(value);
+}
 
 }  // namespace
 
 DecoderState DecoderState::place(Arena& arena, const ModelConfig& m) {
     DecoderState s;
-    const std::uint64_t D = u(m.width), Q = u(m.heads) * u(m.head_width), KV = u(m.kv_heads) * u(m.head_width), E = u(m.experts);
-    const std::uint64_t cache = checked_product(checked_product(u(m.layers), KV, "the key-value cache"), u(m.context), "the key-value cache");
+    const std::uint64_t D = u(m.width), Q = u(m.heads) * u(m.head_width), KV = u(m.kv_heads) * u(m.head_width),
+                        E = u(m.experts);
+    const std::uint64_t cache =
+        checked_product(checked_product(u(m.layers), KV, "the key-value cache"), u(m.context), "the key-value cache");
     s.keys = arena.take<float>(cache);
     s.values = arena.take<float>(cache);
     s.cos_SP = arena.take<float>(u(m.context) * u(m.head_width / 2));
@@ -43,7 +47,8 @@ DecoderState DecoderState::place(Arena& arena, const ModelConfig& m) {
     s.weights_LK = arena.take<float>(u(m.layers) * u(m.experts_per_token));
     s.ids_LK = arena.take<std::int32_t>(u(m.layers) * u(m.experts_per_token));
     s.counts_E = arena.take<std::uint32_t>(E);
-    s.router_scratch = arena.take<double>(u(static_cast<int>(kernels::router_scratch({1, m.experts, m.experts_per_token, true}))));
+    s.router_scratch =
+        arena.take<double>(u(static_cast<int>(kernels::router_scratch({1, m.experts, m.experts_per_token, true}))));
     s.gu_2F = arena.take<float>(2 * u(m.expert_width));
     s.h_F = arena.take<float>(u(m.expert_width));
     s.y_D = arena.take<float>(D);
@@ -54,7 +59,8 @@ DecoderState DecoderState::place(Arena& arena, const ModelConfig& m) {
     return s;
 }
 
-Decoder::Decoder(const ModelConfig& model, const ParameterLayout& layout, const float* parameters, const DecoderState& state)
+Decoder::Decoder(const ModelConfig& model, const ParameterLayout& layout, const float* parameters,
+                 const DecoderState& state)
     : model_(model), layout_(layout), parameters_(parameters), state_(state) {}
 
 std::span<const std::int32_t> Decoder::expert_ids() const {
@@ -73,8 +79,10 @@ void Decoder::attend(const LayerOffsets& at, std::size_t layer) {
     rms_norm_forward(s.norm_D, rstd, s.x_D, parameters_ + at.input_norm, 1, D, model_.rms_epsilon);
     linear_forward(s.qkv, s.norm_D, parameters_ + at.qkv, 1, D, Q + 2 * KV, Write::assign);
     const float *cosines = s.cos_SP + position_ * (C / 2), *sines = s.sin_SP + position_ * (C / 2);
-    head_norm_forward(s.q, rstd, s.qkv, parameters_ + at.q_norm, cosines, sines, {1, 1, H, C, Q + 2 * KV, model_.rms_epsilon});
-    head_norm_forward(s.k, rstd, s.qkv + Q, parameters_ + at.k_norm, cosines, sines, {1, 1, G, C, Q + 2 * KV, model_.rms_epsilon});
+    head_norm_forward(s.q, rstd, s.qkv, parameters_ + at.q_norm, cosines, sines,
+                      {1, 1, H, C, Q + 2 * KV, model_.rms_epsilon});
+    head_norm_forward(s.k, rstd, s.qkv + Q, parameters_ + at.k_norm, cosines, sines,
+                      {1, 1, G, C, Q + 2 * KV, model_.rms_epsilon});
     const float scale = static_cast<float>(1.0 / std::sqrt(static_cast<double>(C)));
     for (int g = 0; g < G; ++g) {
         float* keys = s.keys + (static_cast<std::int64_t>(layer) * G + g) * S * C;
@@ -112,10 +120,11 @@ void Decoder::mix_experts(const LayerOffsets& at, std::size_t layer) {
     linear_forward(s.z_E, s.norm_D, parameters_ + at.router, 1, D, E, Write::assign);
     router_forward(s.p_E, &lse, ids, weights, s.counts_E, s.z_E, s.router_scratch, {1, E, K, model_.normalise_weights});
     for (std::int64_t k = 0; k < K; ++k) {
-        linear_forward(s.gu_2F, s.norm_D, parameters_ + at.gate_up + static_cast<std::uint64_t>(ids[k] * 2 * F * D), 1, D, 2 * F,
-                       Write::assign);
+        linear_forward(s.gu_2F, s.norm_D, parameters_ + at.gate_up + static_cast<std::uint64_t>(ids[k] * 2 * F * D), 1,
+                       D, 2 * F, Write::assign);
         swiglu_row(s.h_F, s.gu_2F, F);
-        linear_forward(s.y_D, s.h_F, parameters_ + at.down + static_cast<std::uint64_t>(ids[k] * D * F), 1, F, D, Write::assign);
+        linear_forward(s.y_D, s.h_F, parameters_ + at.down + static_cast<std::uint64_t>(ids[k] * D * F), 1, F, D,
+                       Write::assign);
         for (std::int64_t d = 0; d < D; ++d) {
             s.x_D[d] += weights[k] * s.y_D[d];
         }
@@ -124,11 +133,12 @@ void Decoder::mix_experts(const LayerOffsets& at, std::size_t layer) {
 
 std::span<const float> Decoder::decode(std::int32_t token) {
     if (position_ >= model_.context) {
-        throw Error("The context of " + std::to_string(model_.context) + " tokens is full: use a shorter prompt or fewer tokens.");
+        throw Error("The context of " + std::to_string(model_.context) +
+                    " tokens is full: use a shorter prompt or fewer tokens.");
     }
     if (token < 0 || token >= model_.vocabulary) {
-        throw Error("Token " + std::to_string(token) + " is not in the vocabulary of " + std::to_string(model_.vocabulary) +
-                    ": the tokenizer does not belong to this model.");
+        throw Error("Token " + std::to_string(token) + " is not in the vocabulary of " +
+                    std::to_string(model_.vocabulary) + ": the tokenizer does not belong to this model.");
     }
     embedding_forward(state_.x_D, parameters_ + layout_.embedding, &token, 1, model_.width);
     for (std::size_t layer = 0; layer < layout_.layers.size(); ++layer) {
@@ -136,8 +146,10 @@ std::span<const float> Decoder::decode(std::int32_t token) {
         mix_experts(layout_.layers[layer], layer);
     }
     float rstd = 0;
-    rms_norm_forward(state_.norm_D, &rstd, state_.x_D, parameters_ + layout_.final_norm, 1, model_.width, model_.rms_epsilon);
-    linear_forward(state_.logits_V, state_.norm_D, parameters_ + layout_.head, 1, model_.width, model_.vocabulary, Write::assign);
+    rms_norm_forward(state_.norm_D, &rstd, state_.x_D, parameters_ + layout_.final_norm, 1, model_.width,
+                     model_.rms_epsilon);
+    linear_forward(state_.logits_V, state_.norm_D, parameters_ + layout_.head, 1, model_.width, model_.vocabulary,
+                   Write::assign);
     ++position_;
     return {state_.logits_V, u(model_.vocabulary)};
 }

@@ -15,25 +15,27 @@ namespace moescope::engine {
 struct DecoderState {
     static DecoderState place(Arena& arena, const ModelConfig& model);
 
-    float *keys = nullptr, *values = nullptr;        ///< [layers][G][context][C]
-    float *cos_SP = nullptr, *sin_SP = nullptr;      ///< [context][C / 2]
+    float *keys = nullptr, *values = nullptr;    ///< [layers][G][context][C]
+    float *cos_SP = nullptr, *sin_SP = nullptr;  ///< [context][C / 2]
     float *x_D = nullptr, *norm_D = nullptr, *qkv = nullptr, *q = nullptr, *k = nullptr, *attention = nullptr;
-    float *scores = nullptr;                         ///< [context]
+    float* scores = nullptr;  ///< [context]
     float *z_E = nullptr, *p_E = nullptr, *weights_LK = nullptr;
-    std::int32_t* ids_LK = nullptr;                  ///< [layers][K]
+    std::int32_t* ids_LK = nullptr;  ///< [layers][K]
     std::uint32_t* counts_E = nullptr;
     double* router_scratch = nullptr;
     float *gu_2F = nullptr, *h_F = nullptr, *y_D = nullptr;
-    float *logits_V = nullptr;
+    float* logits_V = nullptr;
 };
 
-/// Not thread safe. `parameters`, `layout` and the memory behind `state` are owned by the caller and outlive the decoder.
+/// Not thread safe. `parameters`, `layout` and the memory behind `state` are owned by the caller and outlive the
+/// decoder.
 class Decoder {
-   public:
-    Decoder(const ModelConfig& model, const ParameterLayout& layout, const float* parameters, const DecoderState& state);
+ public:
+    Decoder(const ModelConfig& model, const ParameterLayout& layout, const float* parameters,
+            const DecoderState& state);
 
-    /// Appends a token; gives the logits [V] of the one after it, valid until the next call. Throws Error when the context is full or
-    /// the token is not in the vocabulary.
+    /// Appends a token; gives the logits [V] of the one after it, valid until the next call. Throws Error when the
+    /// context is full or the token is not in the vocabulary.
     std::span<const float> decode(std::int32_t token);
     /// Forgets everything decoded so far.
     void reset() { position_ = 0; }
@@ -45,7 +47,7 @@ class Decoder {
     std::span<const std::int32_t> expert_ids() const;
     std::span<const float> expert_weights() const;
 
-   private:
+ private:
     void attend(const LayerOffsets& at, std::size_t layer);
     void mix_experts(const LayerOffsets& at, std::size_t layer);
 
@@ -56,7 +58,8 @@ class Decoder {
     int position_ = 0;
 };
 
-/// A token drawn from softmax(logits / temperature); temperature 0 takes the largest, a tie the lower id. `unit` is in (0, 1).
+/// A token drawn from softmax(logits / temperature); temperature 0 takes the largest, a tie the lower id. `unit` is in
+/// (0, 1).
 std::int32_t draw_token(std::span<const float> logits, double temperature, double unit);
 
 }  // namespace moescope::engine

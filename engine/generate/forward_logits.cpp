@@ -21,21 +21,23 @@ void check_tokens(const ModelConfig& model, std::span<const std::int32_t> tokens
     }
     for (const std::int32_t token : tokens) {
         if (token < 0 || token >= model.vocabulary) {
-            throw Error("Token " + std::to_string(token) + " is not in the vocabulary of " + std::to_string(model.vocabulary) +
-                        ": the tokens belong to another model.");
+            throw Error("Token " + std::to_string(token) + " is not in the vocabulary of " +
+                        std::to_string(model.vocabulary) + ": the tokens belong to another model.");
         }
     }
 }
 
 }  // namespace
 
-std::vector<float> forward_logits(const LoadedModel& model, std::span<const std::int32_t> tokens, int threads, ForwardRouting* routing) {
+std::vector<float> forward_logits(const LoadedModel& model, std::span<const std::int32_t> tokens, int threads,
+                                  ForwardRouting* routing) {
     const ModelConfig& config = model.config.model;
     check_tokens(config, tokens);
     const int length = static_cast<int>(tokens.size());
     kernels::set_workers(threads > 0 ? threads : kernels::hardware_workers());
     const int workers = kernels::workers();
-    const Mode mode = routing == nullptr ? Mode::inference : Mode::train;  // routing of every layer must still be there at the end
+    const Mode mode =
+        routing == nullptr ? Mode::inference : Mode::train;  // routing of every layer must still be there at the end
     Arena plan;
     ModelState::place(plan, config, 1, length, workers, mode);
     const Block memory(plan.used());
@@ -51,7 +53,8 @@ std::vector<float> forward_logits(const LoadedModel& model, std::span<const std:
             routing->weights.insert(routing->weights.end(), layer.w_TK, layer.w_TK + slots);
         }
     }
-    std::vector<float> logits(checked_product(tokens.size(), static_cast<std::uint64_t>(config.vocabulary), "the logits"));
+    std::vector<float> logits(
+        checked_product(tokens.size(), static_cast<std::uint64_t>(config.vocabulary), "the logits"));
     kernels::linear_forward(logits.data(), state.final_TD, model.parameters + model.layout.head, length, config.width,
                             config.vocabulary, kernels::Write::assign);
     return logits;

@@ -15,8 +15,8 @@ struct ForwardRouting {
     std::vector<float> weights;     ///< [layers][T][K], applied weights
 };
 
-/// Row-major [tokens.size()][V]. `threads` 0: as many as the machine has. `routing` may be null. Throws Error when there are no tokens,
-/// more than the context, or a token is not in the vocabulary.
+/// Row-major [tokens.size()][V]. `threads` 0: as many as the machine has. `routing` may be null. Throws Error when
+/// there are no tokens, more than the context, or a token is not in the vocabulary.
 std::vector<float> forward_logits(const LoadedModel& model, std::span<const std::int32_t> tokens, int threads,
                                   ForwardRouting* routing = nullptr);
 

@@ -9,7 +9,8 @@ std::shared_ptr<const LoadedModel> load_model(const std::filesystem::path& check
     model->config = read_checkpoint_config(checkpoint);
     model->layout = make_layout(model->config.model);
     model->step = read_checkpoint_state(checkpoint).step;
-    // The header is compared with the configuration before memory is asked for: a small file cannot make us allocate much.
+    // The header is compared with the configuration before memory is asked for: a small file cannot make us allocate
+    // much.
     const CheckpointTensors tensors(checkpoint / kModelFile, model->config.model, model->layout, {""});
     model->memory = Block(checked_product(model->layout.floats, sizeof(float), "the parameters"));
     auto* parameters = reinterpret_cast<float*>(model->memory.data());

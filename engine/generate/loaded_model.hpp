@@ -22,18 +22,18 @@ struct LoadedModel {
     std::uint64_t step = 0;                      ///< optimizer steps behind it
 };
 
-/// Reads config.json, model.safetensors, tokenizer.model and state.json of a checkpoint folder (Trainer::save). Every file is checked
-/// before it is used. Throws Error naming the file.
+/// Reads config.json, model.safetensors, tokenizer.model and state.json of a checkpoint folder (Trainer::save). Every
+/// file is checked before it is used. Throws Error naming the file.
 std::shared_ptr<const LoadedModel> load_model(const std::filesystem::path& checkpoint);
 
 /// A decoder with its own memory.
 class OwnedDecoder {
-   public:
+ public:
     explicit OwnedDecoder(std::shared_ptr<const LoadedModel> model);
     Decoder& operator*() { return *decoder_; }
     Decoder* operator->() { return decoder_.get(); }
 
-   private:
+ private:
     std::shared_ptr<const LoadedModel> model_;
     Block memory_;
     std::unique_ptr<Decoder> decoder_;

@@ -14,26 +14,29 @@ constexpr std::uint64_t kAlign = 64;
 
 std::uint64_t checked_product(std::uint64_t a, std::uint64_t b, const char* what) {
     if (a != 0 && b > kLimit / a) {
-        throw Error(std::string("The size of ") + what + " overflows (" + std::to_string(a) + " x " + std::to_string(b) +
-                    "): choose smaller sizes.");
+        throw Error(std::string("The size of ") + what + " overflows (" + std::to_string(a) + " x " +
+                    std::to_string(b) + "): choose smaller sizes.");
     }
     return a * b;
 }
 
 std::uint64_t checked_sum(std::uint64_t a, std::uint64_t b, const char* what) {
     if (a > kLimit || b > kLimit - a) {
-        throw Error(std::string("The size of ") + what + " overflows (" + std::to_string(a) + " + " + std::to_string(b) +
-                    "): choose smaller sizes.");
+        throw Error(std::string("The size of ") + what + " overflows (" + std::to_string(a) + " + " +
+                    std::to_string(b) + "): choose smaller sizes.");
     }
     return a + b;
 }
 
-void Block::Free::operator()(std::byte* p) const { std::free(p); }
+void Block::Free::operator()(std::byte* p) const {
+    std::free(p);
+}
 
 Block::Block(std::uint64_t bytes) : size_(checked_sum(bytes, kAlign, "memory") / kAlign * kAlign) {
     data_.reset(static_cast<std::byte*>(std::aligned_alloc(kAlign, size_)));
     if (data_ == nullptr) {
-        throw Error("Not enough memory: " + std::to_string(size_) + " bytes were asked for; choose a smaller model, batch or context.");
+        throw Error("Not enough memory: " + std::to_string(size_) +
+                    " bytes were asked for; choose a smaller model, batch or context.");
     }
     std::memset(data_.get(), 0, size_);
 }

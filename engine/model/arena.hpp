@@ -1,7 +1,7 @@
 // One block of memory for everything that a run needs, cut up before the run starts.
 //
-// Planning and allocating run the same code: the first pass over a plan only counts (base null), the second hands out addresses.
-// So the number shown before Start is the number that is allocated.
+// Planning and allocating run the same code: the first pass over a plan only counts (base null), the second hands out
+// addresses. So the number shown before Start is the number that is allocated.
 #pragma once
 
 #include <cstdint>
@@ -15,13 +15,13 @@ std::uint64_t checked_sum(std::uint64_t a, std::uint64_t b, const char* what);
 
 /// Zeroed, 64-byte aligned memory. Every page is touched when it is made. Throws Error when there is not enough.
 class Block {
-   public:
+ public:
     Block() = default;
     explicit Block(std::uint64_t bytes);
     std::byte* data() const { return data_.get(); }
     std::uint64_t size() const { return size_; }
 
-   private:
+ private:
     struct Free {
         void operator()(std::byte* p) const;
     };
@@ -30,7 +30,7 @@ class Block {
 };
 
 class Arena {
-   public:
+ public:
     Arena() = default;  ///< counts only: take() gives null pointers
     explicit Arena(std::byte* base) : base_(base) {}
 
@@ -42,7 +42,7 @@ class Arena {
     }
     std::uint64_t used() const { return used_; }
 
-   private:
+ private:
     std::uint64_t advance(std::uint64_t bytes);
     std::byte* base_ = nullptr;
     std::uint64_t used_ = 0;

@@ -17,30 +17,35 @@ using Json = nlohmann::json;
 template <class Owner>
 struct IntField {
     const char* key;
-    int Owner::* member;
+    int Owner::*member;
     int low, high;
 };
 
 template <class Owner>
 struct RealField {
     const char* key;
-    double Owner::* member;
+    double Owner::*member;
     double low, high;
 };
 
 template <class Owner>
 struct BoolField {
     const char* key;
-    bool Owner::* member;
+    bool Owner::*member;
 };
 
 // Kernel limits: vocabulary fits the 16-bit tokens of a Dataset; kMaxHeadWidth, kMaxExperts, kMaxChosen of kernels/cpu.
 constexpr IntField<ModelConfig> kModelInts[] = {
-    {"vocabulary", &ModelConfig::vocabulary, 2, 65536},   {"width", &ModelConfig::width, 1, 16384},
-    {"layers", &ModelConfig::layers, 1, 256},             {"heads", &ModelConfig::heads, 1, 256},
-    {"kv_heads", &ModelConfig::kv_heads, 1, 256},         {"head_width", &ModelConfig::head_width, 2, 512},
-    {"experts", &ModelConfig::experts, 1, 1024},          {"experts_per_token", &ModelConfig::experts_per_token, 1, 64},
-    {"expert_width", &ModelConfig::expert_width, 1, 65536}, {"context", &ModelConfig::context, 1, 32768},
+    {"vocabulary", &ModelConfig::vocabulary, 2, 65536},
+    {"width", &ModelConfig::width, 1, 16384},
+    {"layers", &ModelConfig::layers, 1, 256},
+    {"heads", &ModelConfig::heads, 1, 256},
+    {"kv_heads", &ModelConfig::kv_heads, 1, 256},
+    {"head_width", &ModelConfig::head_width, 2, 512},
+    {"experts", &ModelConfig::experts, 1, 1024},
+    {"experts_per_token", &ModelConfig::experts_per_token, 1, 64},
+    {"expert_width", &ModelConfig::expert_width, 1, 65536},
+    {"context", &ModelConfig::context, 1, 32768},
 };
 constexpr RealField<ModelConfig> kModelReals[] = {
     {"rope_theta", &ModelConfig::rope_theta, 1.0, 1e9},
@@ -94,7 +99,8 @@ std::string shown(const Json& value) {
 
 void read_int(const Json& value, const std::string& where, int low, int high, int& into) {
     if (!value.is_number_integer()) {
-        throw Error(where + " is " + shown(value) + ", but must be a whole number from " + number(low) + " to " + number(high) + ".");
+        throw Error(where + " is " + shown(value) + ", but must be a whole number from " + number(low) + " to " +
+                    number(high) + ".");
     }
     const bool fits = value.is_number_unsigned() ? value.get<std::uint64_t>() <= static_cast<std::uint64_t>(high)
                                                  : value.get<std::int64_t>() <= high;
@@ -112,8 +118,9 @@ void check_real(double value, const std::string& where, double low, double high)
 
 template <class Owner, std::size_t Ints, std::size_t Reals>
 class Section {
-   public:
-    Section(const IntField<Owner> (&ints)[Ints], const RealField<Owner> (&reals)[Reals], std::span<const BoolField<Owner>> bools)
+ public:
+    Section(const IntField<Owner> (&ints)[Ints], const RealField<Owner> (&reals)[Reals],
+            std::span<const BoolField<Owner>> bools)
         : ints_(ints), reals_(reals), bools_(bools) {}
 
     /// True when `key` is one of this section's and was read.
@@ -127,8 +134,8 @@ class Section {
         for (const auto& field : reals_) {
             if (key == field.key) {
                 if (!value.is_number()) {
-                    throw Error(where + " is " + shown(value) + ", but must be a number from " + number(field.low) + " to " +
-                                number(field.high) + ".");
+                    throw Error(where + " is " + shown(value) + ", but must be a number from " + number(field.low) +
+                                " to " + number(field.high) + ".");
                 }
                 into.*field.member = value.get<double>();
                 check_real(into.*field.member, where, field.low, field.high);
@@ -171,14 +178,18 @@ class Section {
         }
     }
 
-   private:
+ private:
     std::span<const IntField<Owner>> ints_;
     std::span<const RealField<Owner>> reals_;
     std::span<const BoolField<Owner>> bools_;
 };
 
-Section<ModelConfig, std::size(kModelInts), std::size(kModelReals)> model_section() { return {kModelInts, kModelReals, kModelBools}; }
-Section<TrainConfig, std::size(kTrainInts), std::size(kTrainReals)> train_section() { return {kTrainInts, kTrainReals, {}}; }
+Section<ModelConfig, std::size(kModelInts), std::size(kModelReals)> model_section() {
+    return {kModelInts, kModelReals, kModelBools};
+}
+Section<TrainConfig, std::size(kTrainInts), std::size(kTrainReals)> train_section() {
+    return {kTrainInts, kTrainReals, {}};
+}
 
 [[noreturn]] void refuse_key(const std::string& where, const std::string& key) {
     throw Error(where + " has the unknown key \"" + key + "\": check the spelling or remove it.");
@@ -206,7 +217,8 @@ void check_together(const RunConfig& config, const std::string& source) {
                     std::to_string(m.kv_heads) + ").");
     }
     if (m.head_width % 2 != 0) {
-        throw Error(source + ": model.head_width (" + std::to_string(m.head_width) + ") must be even, because RoPE turns pairs.");
+        throw Error(source + ": model.head_width (" + std::to_string(m.head_width) +
+                    ") must be even, because RoPE turns pairs.");
     }
     if (m.experts_per_token > m.experts) {
         throw Error(source + ": model.experts_per_token (" + std::to_string(m.experts_per_token) +

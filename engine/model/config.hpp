@@ -1,5 +1,6 @@
-// Configuration of a model and of a run, as people write it in JSON (assets/presets/*.json). Strict: unknown keys, wrong types,
-// impossible sizes, NaN and out-of-range values are refused with a sentence that names the key, the value and the range.
+// Configuration of a model and of a run, as people write it in JSON (assets/presets/*.json). Strict: unknown keys,
+// wrong types, impossible sizes, NaN and out-of-range values are refused with a sentence that names the key, the value
+// and the range.
 #pragma once
 
 #include <cstdint>
@@ -12,15 +13,15 @@ namespace moescope::engine {
 /// normalised weights, SwiGLU experts.
 struct ModelConfig {
     int vocabulary = 4096;
-    int width = 192;           ///< D, model width
+    int width = 192;  ///< D, model width
     int layers = 6;
-    int heads = 6;             ///< query heads
+    int heads = 6;  ///< query heads
     int kv_heads = 2;
     int head_width = 32;
-    int experts = 16;          ///< E
-    int experts_per_token = 2; ///< K
-    int expert_width = 128;    ///< F
-    int context = 128;         ///< longest sequence, tokens
+    int experts = 16;           ///< E
+    int experts_per_token = 2;  ///< K
+    int expert_width = 128;     ///< F
+    int context = 128;          ///< longest sequence, tokens
     double rope_theta = 10000.0;
     double rms_epsilon = 1e-6;
     bool normalise_weights = true;  ///< divide the chosen weights by their sum
@@ -28,9 +29,9 @@ struct ModelConfig {
 };
 
 struct TrainConfig {
-    int batch = 8;             ///< sequences per step
+    int batch = 8;  ///< sequences per step
     int steps = 2000;
-    double learning_rate = 3e-3;      ///< peak
+    double learning_rate = 3e-3;  ///< peak
     double final_learning_rate_ratio = 0.1;
     int warmup_steps = 20;
     double weight_decay = 0.1;
@@ -42,11 +43,11 @@ struct TrainConfig {
     int sample_every = 100;
     int checkpoint_every = 200;
     std::uint64_t seed = 1;
-    int threads = 0;           ///< 0: as many as the machine has
+    int threads = 0;  ///< 0: as many as the machine has
 };
 
 struct RunConfig {
-    std::string name;          ///< of the preset
+    std::string name;  ///< of the preset
     ModelConfig model;
     TrainConfig train;
 };

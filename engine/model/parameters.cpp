@@ -12,7 +12,7 @@ namespace {
 constexpr std::uint64_t kAlignFloats = 16;
 
 class LayoutBuilder {
-   public:
+ public:
     explicit LayoutBuilder(ParameterLayout& layout) : layout_(layout) {}
 
     /// Appends a block of product(shape) floats.
@@ -28,14 +28,18 @@ class LayoutBuilder {
         layout_.parameters = checked_sum(layout_.parameters, count, "the parameters");
         return spec.offset;
     }
-   private:
+
+ private:
     ParameterLayout& layout_;
 };
 
-std::uint64_t size_of(int value) { return static_cast<std::uint64_t>(value); }
+std::uint64_t size_of(int value) {
+    return static_cast<std::uint64_t>(value);
+}
 
 void add_layer(LayoutBuilder& builder, LayerOffsets& at, const ModelConfig& m, int layer) {
-    const std::uint64_t D = size_of(m.width), C = size_of(m.head_width), E = size_of(m.experts), F = size_of(m.expert_width);
+    const std::uint64_t D = size_of(m.width), C = size_of(m.head_width), E = size_of(m.experts),
+                        F = size_of(m.expert_width);
     const std::uint64_t q = size_of(m.heads) * C, kv = size_of(m.kv_heads) * C;
     at.input_norm = builder.block({D}, layer, TensorPart::norm);
     at.qkv = builder.block({q + 2 * kv, D}, layer, TensorPart::attention);
@@ -50,7 +54,7 @@ void add_layer(LayoutBuilder& builder, LayerOffsets& at, const ModelConfig& m, i
 
 /// Collects names; the products are parts of blocks whose sizes were checked.
 class Names {
-   public:
+ public:
     void add(std::string name, std::vector<std::uint64_t> shape, std::uint64_t offset) {
         std::uint64_t count = 1;
         for (const std::uint64_t size : shape) {
@@ -60,13 +64,14 @@ class Names {
     }
     std::vector<NamedTensor> take() { return std::move(list_); }
 
-   private:
+ private:
     std::vector<NamedTensor> list_;
 };
 
 void name_layer(Names& names, const LayerOffsets& at, const ModelConfig& m, int layer) {
     const std::string prefix = "model.layers." + std::to_string(layer) + ".";
-    const std::uint64_t D = size_of(m.width), C = size_of(m.head_width), E = size_of(m.experts), F = size_of(m.expert_width);
+    const std::uint64_t D = size_of(m.width), C = size_of(m.head_width), E = size_of(m.experts),
+                        F = size_of(m.expert_width);
     const std::uint64_t q = size_of(m.heads) * C, kv = size_of(m.kv_heads) * C;
     names.add(prefix + "input_layernorm.weight", {D}, at.input_norm);
     names.add(prefix + "self_attn.q_proj.weight", {q, D}, at.qkv);
@@ -125,7 +130,8 @@ std::vector<NamedTensor> name_tensors(const ModelConfig& model, const ParameterL
     return names.take();
 }
 
-void initialise_parameters(float* parameters, const ParameterLayout& layout, const ModelConfig& model, std::uint64_t seed) {
+void initialise_parameters(float* parameters, const ParameterLayout& layout, const ModelConfig& model,
+                           std::uint64_t seed) {
     constexpr double kDeviation = 0.02;
     const double residual = kDeviation / std::sqrt(2.0 * model.layers);
     for (const TensorSpec& tensor : layout.tensors) {

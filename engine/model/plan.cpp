@@ -24,13 +24,15 @@ RunBuffers RunBuffers::place(Arena& arena, const RunConfig& config, const Parame
     for (const TensorSpec& tensor : layout.tensors) {
         largest = std::max(largest, tensor.count);
     }
-    b.square_sums = arena.take<double>(static_cast<std::uint64_t>(kernels::sum_of_squares_scratch(static_cast<std::int64_t>(largest))));
+    b.square_sums = arena.take<double>(
+        static_cast<std::uint64_t>(kernels::sum_of_squares_scratch(static_cast<std::int64_t>(largest))));
     const std::uint64_t tokens = checked_product(static_cast<std::uint64_t>(config.train.batch),
                                                  static_cast<std::uint64_t>(config.model.context), "the batch");
     b.tokens_T = arena.take<std::int32_t>(tokens);
     b.targets_T = arena.take<std::int32_t>(tokens);
     b.languages_T = arena.take<std::uint8_t>(tokens);
-    b.state = ModelState::place(arena, config.model, config.train.batch, config.model.context, threads_of(config), Mode::train);
+    b.state = ModelState::place(arena, config.model, config.train.batch, config.model.context, threads_of(config),
+                                Mode::train);
     b.decoder = DecoderState::place(arena, config.model);
     return b;
 }
@@ -49,11 +51,13 @@ RunPlan plan_run(const RunConfig& config) {
     RunPlan plan;
     plan.memory_bytes = arena.used();
     plan.parameters_total = layout.parameters;
-    const std::uint64_t per_expert = std::uint64_t{3} * static_cast<std::uint64_t>(m.width) * static_cast<std::uint64_t>(m.expert_width);
-    const std::uint64_t asleep = static_cast<std::uint64_t>(m.layers) * static_cast<std::uint64_t>(m.experts - m.experts_per_token);
+    const std::uint64_t per_expert =
+        std::uint64_t{3} * static_cast<std::uint64_t>(m.width) * static_cast<std::uint64_t>(m.expert_width);
+    const std::uint64_t asleep =
+        static_cast<std::uint64_t>(m.layers) * static_cast<std::uint64_t>(m.experts - m.experts_per_token);
     plan.parameters_active = layout.parameters - asleep * per_expert;
-    // 2 flops per weight forward, 4 backward; reading a row of the embedding is no product. Attention: q k^T and p v over half the
-    // context on average, the backward twice that.
+    // 2 flops per weight forward, 4 backward; reading a row of the embedding is no product. Attention: q k^T and p v
+    // over half the context on average, the backward twice that.
     const double embedding = m.tied_head ? 0.0 : static_cast<double>(m.vocabulary) * m.width;
     const double attention = 6.0 * m.context * m.heads * m.head_width * m.layers;
     plan.flops_per_token = 6.0 * (static_cast<double>(plan.parameters_active) - embedding) + attention;

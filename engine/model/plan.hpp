@@ -14,8 +14,9 @@ namespace moescope::engine {
 struct RunBuffers {
     static RunBuffers place(Arena& arena, const RunConfig& config, const ParameterLayout& layout);
 
-    float *parameters = nullptr, *gradients = nullptr, *first_moment = nullptr, *second_moment = nullptr;  ///< [layout.floats]
-    double* square_sums = nullptr;  ///< scratch of the gradient norm
+    float *parameters = nullptr, *gradients = nullptr, *first_moment = nullptr,
+          *second_moment = nullptr;  ///< [layout.floats]
+    double* square_sums = nullptr;   ///< scratch of the gradient norm
     std::int32_t *tokens_T = nullptr, *targets_T = nullptr;
     std::uint8_t* languages_T = nullptr;
     ModelState state;

@@ -1,5 +1,5 @@
-// Counter-based random numbers: the n-th value of a stream is a pure function of (seed, stream, n), so a run can go on from a
-// checkpoint by remembering two integers.
+// Counter-based random numbers: the n-th value of a stream is a pure function of (seed, stream, n), so a run can go on
+// from a checkpoint by remembering two integers.
 #pragma once
 
 #include <cmath>

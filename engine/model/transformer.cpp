@@ -90,7 +90,8 @@ void place_training(Arena& arena, ModelState& s, const Sizes& n) {
 }  // namespace
 
 ModelState ModelState::place(Arena& arena, const ModelConfig& model, int batch, int length, int threads, Mode mode) {
-    const Sizes n(model, checked_product(static_cast<std::uint64_t>(batch), static_cast<std::uint64_t>(length), "the batch"));
+    const Sizes n(model,
+                  checked_product(static_cast<std::uint64_t>(batch), static_cast<std::uint64_t>(length), "the batch"));
     ModelState s;
     float* x[2] = {nullptr, nullptr};  // in inference the residual stream goes back and forth between two buffers
     LayerState shared;
@@ -109,9 +110,11 @@ ModelState ModelState::place(Arena& arena, const ModelConfig& model, int batch, 
     s.cos_SP = floats(arena, static_cast<std::uint64_t>(length), n.C / 2);
     s.sin_SP = floats(arena, static_cast<std::uint64_t>(length), n.C / 2);
     s.z_TE = floats(arena, n.T, n.E);
-    const RouterShape router{static_cast<std::int64_t>(n.T), static_cast<std::int64_t>(n.E), static_cast<std::int64_t>(n.K), true};
+    const RouterShape router{static_cast<std::int64_t>(n.T), static_cast<std::int64_t>(n.E),
+                             static_cast<std::int64_t>(n.K), true};
     s.router_scratch = arena.take<double>(static_cast<std::uint64_t>(kernels::router_scratch(router)));
-    s.attention_scratch = floats(arena, static_cast<std::uint64_t>(kernels::attention_scratch(length)), static_cast<std::uint64_t>(threads));
+    s.attention_scratch = floats(arena, static_cast<std::uint64_t>(kernels::attention_scratch(length)),
+                                 static_cast<std::uint64_t>(threads));
     if (mode == Mode::train) {
         place_training(arena, s, n);
     }
@@ -125,11 +128,21 @@ Transformer::Transformer(const ModelConfig& model, const ParameterLayout& layout
     : model_(model), layout_(layout), state_(state) {}
 
 HeadShape Transformer::head_shape(int batch, int length, int heads) const {
-    return {batch, length, heads, model_.head_width, (model_.heads + 2 * model_.kv_heads) * model_.head_width, model_.rms_epsilon};
+    return {batch,
+            length,
+            heads,
+            model_.head_width,
+            (model_.heads + 2 * model_.kv_heads) * model_.head_width,
+            model_.rms_epsilon};
 }
 
 AttentionShape Transformer::attention_shape(int batch, int length) const {
-    return {batch, length, model_.heads, model_.kv_heads, model_.head_width, (model_.heads + 2 * model_.kv_heads) * model_.head_width};
+    return {batch,
+            length,
+            model_.heads,
+            model_.kv_heads,
+            model_.head_width,
+            (model_.heads + 2 * model_.kv_heads) * model_.head_width};
 }
 
 RouterShape Transformer::router_shape(std::int64_t T) const {
@@ -138,20 +151,22 @@ RouterShape Transformer::router_shape(std::int64_t T) const {
 
 void Transformer::attention_forward(const float* p, const LayerOffsets& at, LayerState& s, int batch, int length) {
     const Sizes n(model_, static_cast<std::uint64_t>(batch) * static_cast<std::uint64_t>(length));
-    const auto T = static_cast<std::int64_t>(n.T), D = static_cast<std::int64_t>(n.D), Q = static_cast<std::int64_t>(n.Q);
+    const auto T = static_cast<std::int64_t>(n.T), D = static_cast<std::int64_t>(n.D),
+               Q = static_cast<std::int64_t>(n.Q);
     rms_norm_forward(s.norm1_TD, s.rstd1_T, s.x_TD, p + at.input_norm, T, D, model_.rms_epsilon);
     linear_forward(s.qkv_TR, s.norm1_TD, p + at.qkv, T, D, static_cast<std::int64_t>(n.QKV), Write::assign);
     head_norm_forward(s.q_BHSC, s.q_rstd, s.qkv_TR, p + at.q_norm, state_.cos_SP, state_.sin_SP,
                       head_shape(batch, length, model_.heads));
     head_norm_forward(s.k_BGSC, s.k_rstd, s.qkv_TR + n.Q, p + at.k_norm, state_.cos_SP, state_.sin_SP,
                       head_shape(batch, length, model_.kv_heads));
-    kernels::attention_forward(s.attention_THC, s.lse_BHS, s.q_BHSC, s.k_BGSC, s.qkv_TR + n.Q + n.KV, state_.attention_scratch,
-                               attention_shape(batch, length));
+    kernels::attention_forward(s.attention_THC, s.lse_BHS, s.q_BHSC, s.k_BGSC, s.qkv_TR + n.Q + n.KV,
+                               state_.attention_scratch, attention_shape(batch, length));
     std::copy(s.x_TD, s.x_TD + n.T * n.D, s.middle_TD);
     linear_forward(s.middle_TD, s.attention_THC, p + at.output, T, Q, D, Write::add);
 }
 
-void Transformer::experts_forward(const float* p, const LayerOffsets& at, LayerState& s, float* out_TD, std::int64_t T) {
+void Transformer::experts_forward(const float* p, const LayerOffsets& at, LayerState& s, float* out_TD,
+                                  std::int64_t T) {
     const std::int64_t D = model_.width, E = model_.experts, K = model_.experts_per_token, F = model_.expert_width;
     dispatch_plan(s.offsets_E1, s.row_of_TK, s.token_of_R, s.ids_TK, s.counts_E, T, E, K);
     gather_forward(s.rows_RD, s.norm2_TD, s.token_of_R, T * K, D);
@@ -171,8 +186,8 @@ void Transformer::forward(const float* parameters, const std::int32_t* tokens_T,
         clock(Part::attention);
         rms_norm_forward(s.norm2_TD, s.rstd2_T, s.middle_TD, parameters + at.post_norm, T, D, model_.rms_epsilon);
         linear_forward(state_.z_TE, s.norm2_TD, parameters + at.router, T, D, E, Write::assign);
-        router[layer] = router_forward(s.p_TE, s.router_lse_T, s.ids_TK, s.w_TK, s.counts_E, state_.z_TE, state_.router_scratch,
-                                       router_shape(T));
+        router[layer] = router_forward(s.p_TE, s.router_lse_T, s.ids_TK, s.w_TK, s.counts_E, state_.z_TE,
+                                       state_.router_scratch, router_shape(T));
         clock(Part::router);
         experts_forward(parameters, at, s, output_of(layer), T);
         clock(Part::experts);
@@ -183,52 +198,58 @@ void Transformer::forward(const float* parameters, const std::int32_t* tokens_T,
 }
 
 double Transformer::loss(const float* parameters, const std::int32_t* targets_T, int tokens) {
-    return cross_entropy_forward(state_.losses_T, state_.final_TD, parameters + layout_.head, targets_T, state_.logits, tokens,
-                                 model_.width, model_.vocabulary);
+    return cross_entropy_forward(state_.losses_T, state_.final_TD, parameters + layout_.head, targets_T, state_.logits,
+                                 tokens, model_.width, model_.vocabulary);
 }
 
 void Transformer::experts_backward(const float* p, float* g, const LayerOffsets& at, LayerState& s, std::int64_t T,
                                    double balance_scale, double z_scale, const PartClock& clock) {
     const std::int64_t D = model_.width, E = model_.experts, K = model_.experts_per_token, F = model_.expert_width;
     combine_backward(state_.dy_RD, state_.dw_TK, state_.dx_TD, s.y_RD, s.w_TK, s.row_of_TK, T, K, D);
-    kernels::experts_backward(state_.drows_RD, g + at.gate_up, g + at.down, state_.dgu_R2F, state_.dh_RF, state_.dy_RD, s.rows_RD,
-                              s.gu_R2F, s.h_RF, p + at.gate_up, p + at.down, s.offsets_E1, {E, D, F});
+    kernels::experts_backward(state_.drows_RD, g + at.gate_up, g + at.down, state_.dgu_R2F, state_.dh_RF, state_.dy_RD,
+                              s.rows_RD, s.gu_R2F, s.h_RF, p + at.gate_up, p + at.down, s.offsets_E1, {E, D, F});
     gather_backward(state_.dnorm_TD, state_.drows_RD, s.row_of_TK, T, K, D);
     clock(Part::experts);
-    router_backward(state_.z_TE, state_.dw_TK, s.p_TE, s.router_lse_T, s.ids_TK, s.w_TK, s.counts_E, balance_scale, z_scale,
-                    router_shape(T));
+    router_backward(state_.z_TE, state_.dw_TK, s.p_TE, s.router_lse_T, s.ids_TK, s.w_TK, s.counts_E, balance_scale,
+                    z_scale, router_shape(T));
     linear_backward_weight(g + at.router, state_.z_TE, s.norm2_TD, T, D, E, Write::assign);
     linear_backward_input(state_.dnorm_TD, state_.z_TE, p + at.router, T, D, E, Write::add);
-    rms_norm_backward(state_.dx_TD, g + at.post_norm, state_.dnorm_TD, s.middle_TD, s.rstd2_T, p + at.post_norm, T, D, Write::add);
+    rms_norm_backward(state_.dx_TD, g + at.post_norm, state_.dnorm_TD, s.middle_TD, s.rstd2_T, p + at.post_norm, T, D,
+                      Write::add);
     clock(Part::router);
 }
 
-void Transformer::attention_backward(const float* p, float* g, const LayerOffsets& at, LayerState& s, int batch, int length) {
+void Transformer::attention_backward(const float* p, float* g, const LayerOffsets& at, LayerState& s, int batch,
+                                     int length) {
     const Sizes n(model_, static_cast<std::uint64_t>(batch) * static_cast<std::uint64_t>(length));
-    const auto T = static_cast<std::int64_t>(n.T), D = static_cast<std::int64_t>(n.D), Q = static_cast<std::int64_t>(n.Q);
+    const auto T = static_cast<std::int64_t>(n.T), D = static_cast<std::int64_t>(n.D),
+               Q = static_cast<std::int64_t>(n.Q);
     const auto QKV = static_cast<std::int64_t>(n.QKV);
     linear_backward_weight(g + at.output, state_.dx_TD, s.attention_THC, T, Q, D, Write::assign);
     linear_backward_input(state_.dattention_THC, state_.dx_TD, p + at.output, T, Q, D, Write::assign);
-    kernels::attention_backward(state_.dq_BHSC, state_.dk_BGSC, state_.dqkv_TR + n.Q + n.KV, state_.dattention_THC, s.q_BHSC,
-                                s.k_BGSC, s.qkv_TR + n.Q + n.KV, s.lse_BHS, state_.attention_scratch,
+    kernels::attention_backward(state_.dq_BHSC, state_.dk_BGSC, state_.dqkv_TR + n.Q + n.KV, state_.dattention_THC,
+                                s.q_BHSC, s.k_BGSC, s.qkv_TR + n.Q + n.KV, s.lse_BHS, state_.attention_scratch,
                                 attention_shape(batch, length));
-    head_norm_backward(state_.dqkv_TR, g + at.q_norm, state_.head_partial, state_.dq_BHSC, s.qkv_TR, s.q_rstd, p + at.q_norm,
-                       state_.cos_SP, state_.sin_SP, head_shape(batch, length, model_.heads));
-    head_norm_backward(state_.dqkv_TR + n.Q, g + at.k_norm, state_.head_partial, state_.dk_BGSC, s.qkv_TR + n.Q, s.k_rstd,
-                       p + at.k_norm, state_.cos_SP, state_.sin_SP, head_shape(batch, length, model_.kv_heads));
+    head_norm_backward(state_.dqkv_TR, g + at.q_norm, state_.head_partial, state_.dq_BHSC, s.qkv_TR, s.q_rstd,
+                       p + at.q_norm, state_.cos_SP, state_.sin_SP, head_shape(batch, length, model_.heads));
+    head_norm_backward(state_.dqkv_TR + n.Q, g + at.k_norm, state_.head_partial, state_.dk_BGSC, s.qkv_TR + n.Q,
+                       s.k_rstd, p + at.k_norm, state_.cos_SP, state_.sin_SP,
+                       head_shape(batch, length, model_.kv_heads));
     linear_backward_weight(g + at.qkv, state_.dqkv_TR, s.norm1_TD, T, D, QKV, Write::assign);
     linear_backward_input(state_.dnorm_TD, state_.dqkv_TR, p + at.qkv, T, D, QKV, Write::assign);
-    rms_norm_backward(state_.dx_TD, g + at.input_norm, state_.dnorm_TD, s.x_TD, s.rstd1_T, p + at.input_norm, T, D, Write::add);
+    rms_norm_backward(state_.dx_TD, g + at.input_norm, state_.dnorm_TD, s.x_TD, s.rstd1_T, p + at.input_norm, T, D,
+                      Write::add);
 }
 
-double Transformer::backward(const float* parameters, float* gradients, const std::int32_t* tokens_T, const std::int32_t* targets_T,
-                             int batch, int length, double balance_scale, double z_scale, const PartClock& clock) {
+double Transformer::backward(const float* parameters, float* gradients, const std::int32_t* tokens_T,
+                             const std::int32_t* targets_T, int batch, int length, double balance_scale, double z_scale,
+                             const PartClock& clock) {
     const std::int64_t T = static_cast<std::int64_t>(batch) * length, D = model_.width, V = model_.vocabulary;
     const double cross_entropy =
         cross_entropy_forward_backward(state_.losses_T, state_.dnorm_TD, gradients + layout_.head, state_.final_TD,
                                        parameters + layout_.head, targets_T, state_.logits, T, D, V);
-    rms_norm_backward(state_.dx_TD, gradients + layout_.final_norm, state_.dnorm_TD, state_.last_TD, state_.final_rstd_T,
-                      parameters + layout_.final_norm, T, D, Write::assign);
+    rms_norm_backward(state_.dx_TD, gradients + layout_.final_norm, state_.dnorm_TD, state_.last_TD,
+                      state_.final_rstd_T, parameters + layout_.final_norm, T, D, Write::assign);
     clock(Part::head);
     for (std::size_t layer = state_.layers.size(); layer-- > 0;) {
         LayerState& s = state_.layers[layer];

@@ -4,7 +4,8 @@
 
 namespace moescope::engine {
 
-BatchOrder::BatchOrder(std::uint64_t tokens, std::uint64_t context, std::uint64_t seed) : context_(context), seed_(seed) {
+BatchOrder::BatchOrder(std::uint64_t tokens, std::uint64_t context, std::uint64_t seed)
+    : context_(context), seed_(seed) {
     const std::uint64_t whole = (tokens - 1) / context;
     windows_ = whole > 1 ? whole - 1 : 1;  // one window less, so that every epoch can start at another offset
     slack_ = tokens - 1 - windows_ * context;

@@ -1,20 +1,21 @@
-// Which tokens come next: a pure function of (seed, number of the sequence), so a run goes on from a checkpoint by one integer.
+// Which tokens come next: a pure function of (seed, number of the sequence), so a run goes on from a checkpoint by one
+// integer.
 #pragma once
 
 #include <cstdint>
 
 namespace moescope::engine {
 
-/// Cuts the text into windows of `context` tokens (and one more, the last target) and visits each once per epoch, in an order and with
-/// an offset that depend on seed and epoch.
+/// Cuts the text into windows of `context` tokens (and one more, the last target) and visits each once per epoch, in an
+/// order and with an offset that depend on seed and epoch.
 class BatchOrder {
-   public:
+ public:
     /// `tokens` must be more than `context`.
     BatchOrder(std::uint64_t tokens, std::uint64_t context, std::uint64_t seed);
     /// Index of the first token of the sequence-th sequence of the run; first + context is below `tokens`.
     std::uint64_t first_token(std::uint64_t sequence) const;
 
-   private:
+ private:
     std::uint64_t shuffled(std::uint64_t index, std::uint64_t epoch) const;
 
     std::uint64_t context_, seed_, windows_, slack_;

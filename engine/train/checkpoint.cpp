@@ -52,7 +52,8 @@ Json read_json(const std::filesystem::path& path) {
 std::uint64_t whole_number(const Json& value, const char* key, const std::filesystem::path& path) {
     const auto found = value.find(key);
     if (found == value.end() || !found->is_number_unsigned()) {
-        throw Error(path.string() + ": \"" + key + "\" is missing or no whole number; the checkpoint is damaged, use another one.");
+        throw Error(path.string() + ": \"" + key +
+                    "\" is missing or no whole number; the checkpoint is damaged, use another one.");
     }
     return found->get<std::uint64_t>();
 }
@@ -60,7 +61,8 @@ std::uint64_t whole_number(const Json& value, const char* key, const std::filesy
 std::string text_of(const Json& value, const char* key, const std::filesystem::path& path) {
     const auto found = value.find(key);
     if (found == value.end() || !found->is_string()) {
-        throw Error(path.string() + ": \"" + key + "\" is missing or no text; the checkpoint is damaged, use another one.");
+        throw Error(path.string() + ": \"" + key +
+                    "\" is missing or no text; the checkpoint is damaged, use another one.");
     }
     return found->get<std::string>();
 }
@@ -123,26 +125,27 @@ void write_checkpoint_texts(const std::filesystem::path& folder, const RunConfig
     write_file(folder / kStateFile, value.dump(2, ' ', false, Json::error_handler_t::replace) + "\n");
 }
 
-CheckpointTensors::CheckpointTensors(const std::filesystem::path& path, const ModelConfig& model, const ParameterLayout& layout,
-                                     const std::vector<std::string>& prefixes)
+CheckpointTensors::CheckpointTensors(const std::filesystem::path& path, const ModelConfig& model,
+                                     const ParameterLayout& layout, const std::vector<std::string>& prefixes)
     : file_(path), names_(name_tensors(model, layout)) {
     const auto& tensors = file_.header().tensors;
     for (const std::string& prefix : prefixes) {
         for (const NamedTensor& tensor : names_) {
             const auto found = tensors.find(prefix + tensor.name);
             if (found == tensors.end()) {
-                throw Error(path.string() + ": tensor \"" + prefix + tensor.name + "\" is missing; it does not belong to " + kConfigFile +
-                            ".");
+                throw Error(path.string() + ": tensor \"" + prefix + tensor.name +
+                            "\" is missing; it does not belong to " + kConfigFile + ".");
             }
             if (found->second.dtype != "F32" || found->second.shape != tensor.shape) {
-                throw Error(path.string() + ": tensor \"" + prefix + tensor.name + "\" has another type or shape than " + kConfigFile +
+                throw Error(path.string() + ": tensor \"" + prefix + tensor.name +
+                            "\" has another type or shape than " + kConfigFile +
                             " says; the files do not belong together.");
             }
         }
     }
     if (tensors.size() != names_.size() * prefixes.size()) {
-        throw Error(path.string() + ": has " + std::to_string(tensors.size()) + " tensors, but " + kConfigFile + " says " +
-                    std::to_string(names_.size() * prefixes.size()) + "; the files do not belong together.");
+        throw Error(path.string() + ": has " + std::to_string(tensors.size()) + " tensors, but " + kConfigFile +
+                    " says " + std::to_string(names_.size() * prefixes.size()) + "; the files do not belong together.");
     }
 }
 
@@ -152,8 +155,8 @@ void CheckpointTensors::read(const std::string& prefix, float* into) const {
     }
 }
 
-void write_checkpoint_tensors(const std::filesystem::path& path, const ModelConfig& model, const ParameterLayout& layout,
-                              const std::vector<PrefixedBuffer>& buffers) {
+void write_checkpoint_tensors(const std::filesystem::path& path, const ModelConfig& model,
+                              const ParameterLayout& layout, const std::vector<PrefixedBuffer>& buffers) {
     std::vector<SafetensorsOutput> outputs;
     for (const PrefixedBuffer& buffer : buffers) {
         for (NamedTensor& tensor : name_tensors(model, layout)) {

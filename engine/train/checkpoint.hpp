@@ -14,17 +14,20 @@
 
 namespace moescope::engine {
 
-inline constexpr const char* kModelFile = "model.safetensors";          ///< Hugging Face names of qwen3_moe, one tensor per expert
+inline constexpr const char* kModelFile =
+    "model.safetensors";  ///< Hugging Face names of qwen3_moe, one tensor per expert
 inline constexpr const char* kOptimizerFile = "optimizer.safetensors";  ///< the same names after "m." and "v."
 inline constexpr const char* kConfigFile = "config.json";               ///< to_json(RunConfig)
-inline constexpr const char* kTokenizerFile = "tokenizer.model";        ///< SentencePiece; absent when the data had no tokenizer
+inline constexpr const char* kTokenizerFile =
+    "tokenizer.model";  ///< SentencePiece; absent when the data had no tokenizer
 inline constexpr const char* kStateFile = "state.json";
 
-/// What a run must remember beside tensors. Random numbers are functions of seed and counters, so the counters are their state.
+/// What a run must remember beside tensors. Random numbers are functions of seed and counters, so the counters are
+/// their state.
 struct CheckpointState {
-    std::uint64_t step = 0;      ///< steps done, refused ones included
-    std::uint64_t updates = 0;   ///< steps applied
-    std::uint64_t sequences = 0; ///< data cursor: sequences taken so far
+    std::uint64_t step = 0;       ///< steps done, refused ones included
+    std::uint64_t updates = 0;    ///< steps applied
+    std::uint64_t sequences = 0;  ///< data cursor: sequences taken so far
     std::string data_name, data_sha256;
     std::uint64_t data_tokens = 0;
 };
@@ -36,15 +39,16 @@ std::shared_ptr<const Tokenizer> read_checkpoint_tokenizer(const std::filesystem
 void write_checkpoint_texts(const std::filesystem::path& folder, const RunConfig& config, const CheckpointState& state,
                             const Tokenizer* tokenizer);
 
-/// A safetensors file that holds exactly the model's tensors, once per prefix: missing, further or misshapen ones are refused on opening.
+/// A safetensors file that holds exactly the model's tensors, once per prefix: missing, further or misshapen ones are
+/// refused on opening.
 class CheckpointTensors {
-   public:
+ public:
     CheckpointTensors(const std::filesystem::path& path, const ModelConfig& model, const ParameterLayout& layout,
                       const std::vector<std::string>& prefixes);
     /// Fills the flat buffer `into` of the layout.
     void read(const std::string& prefix, float* into) const;
 
-   private:
+ private:
     SafetensorsFile file_;
     std::vector<NamedTensor> names_;
 };
@@ -53,7 +57,7 @@ struct PrefixedBuffer {
     std::string prefix;
     const float* values = nullptr;  ///< flat buffer of the layout
 };
-void write_checkpoint_tensors(const std::filesystem::path& path, const ModelConfig& model, const ParameterLayout& layout,
-                              const std::vector<PrefixedBuffer>& buffers);
+void write_checkpoint_tensors(const std::filesystem::path& path, const ModelConfig& model,
+                              const ParameterLayout& layout, const std::vector<PrefixedBuffer>& buffers);
 
 }  // namespace moescope::engine

@@ -28,16 +28,21 @@ constexpr int kParts = static_cast<int>(Part::count);
 constexpr std::uint64_t kHeldOutTokens = 4096;  // per language and evaluation
 constexpr double kSampleTemperature = 0.8;
 
-double milliseconds(Clock::duration time) { return std::chrono::duration<double, std::milli>(time).count(); }
+double milliseconds(Clock::duration time) {
+    return std::chrono::duration<double, std::milli>(time).count();
+}
 
 /// "NaN" or "infinite" of a value that is not finite.
-std::string kind_of(double value) { return std::isnan(value) ? "NaN" : "infinite"; }
+std::string kind_of(double value) {
+    return std::isnan(value) ? "NaN" : "infinite";
+}
 
 void check_tokens(const std::vector<std::uint16_t>& tokens, int vocabulary, const std::string& name) {
     for (const std::uint16_t token : tokens) {
         if (token >= vocabulary) {
-            throw Error("The data " + name + " have token " + std::to_string(token) + ", but the model's vocabulary is " +
-                        std::to_string(vocabulary) + ": set model.vocabulary to the tokenizer's size.");
+            throw Error("The data " + name + " have token " + std::to_string(token) +
+                        ", but the model's vocabulary is " + std::to_string(vocabulary) +
+                        ": set model.vocabulary to the tokenizer's size.");
         }
     }
 }
@@ -49,11 +54,13 @@ void check_data(const RunConfig& config, const Dataset* data) {
     const auto context = static_cast<std::size_t>(config.model.context);
     if (data->train_tokens.size() <= context) {
         throw Error("The data " + data->name + " have " + std::to_string(data->train_tokens.size()) +
-                    " training tokens, but one sequence needs " + std::to_string(context + 1) + ": give more text or a smaller context.");
+                    " training tokens, but one sequence needs " + std::to_string(context + 1) +
+                    ": give more text or a smaller context.");
     }
     if (data->train_languages.size() != data->train_tokens.size()) {
-        throw Error("The data " + data->name + " have " + std::to_string(data->train_languages.size()) + " languages for " +
-                    std::to_string(data->train_tokens.size()) + " tokens: build the data set again.");
+        throw Error("The data " + data->name + " have " + std::to_string(data->train_languages.size()) +
+                    " languages for " + std::to_string(data->train_tokens.size()) +
+                    " tokens: build the data set again.");
     }
     check_tokens(data->train_tokens, config.model.vocabulary, data->name);
     for (const auto& held_out : data->held_out) {
@@ -67,11 +74,13 @@ void check_data(const RunConfig& config, const Dataset* data) {
 
 void check_knob(const char* name, double value, double most) {
     if (!std::isfinite(value) || value < 0 || value > most) {
-        throw Error(std::string("The ") + name + " is " + std::to_string(value) + ", but must be from 0 to " + std::to_string(most) + ".");
+        throw Error(std::string("The ") + name + " is " + std::to_string(value) + ", but must be from 0 to " +
+                    std::to_string(most) + ".");
     }
 }
 
-/// Warm-up to the peak, then half a cosine down to peak x ratio at the last planned step, then level. `step` 0 is the first.
+/// Warm-up to the peak, then half a cosine down to peak x ratio at the last planned step, then level. `step` 0 is the
+/// first.
 double scheduled_rate(const TrainConfig& train, std::uint64_t step) {
     const double peak = train.learning_rate, last = peak * train.final_learning_rate_ratio;
     const auto warmup = static_cast<std::uint64_t>(train.warmup_steps), steps = static_cast<std::uint64_t>(train.steps);
@@ -123,7 +132,8 @@ struct Trainer::Impl {
     }
 
     void count_experts(StepStats& stats) const {
-        const auto L = static_cast<std::size_t>(config.model.layers), E = static_cast<std::size_t>(config.model.experts);
+        const auto L = static_cast<std::size_t>(config.model.layers),
+                   E = static_cast<std::size_t>(config.model.experts);
         const auto K = static_cast<std::size_t>(config.model.experts_per_token);
         stats.counts.assign(kLanguages * L * E, 0);
         for (std::size_t layer = 0; layer < L; ++layer) {
@@ -154,8 +164,8 @@ struct Trainer::Impl {
     void measure_gradient(StepStats& stats) {
         double total = 0;
         for (const TensorSpec& tensor : layout.tensors) {
-            const double squares = kernels::sum_of_squares(buffers.gradients + tensor.offset, static_cast<std::int64_t>(tensor.count),
-                                                           buffers.square_sums);
+            const double squares = kernels::sum_of_squares(
+                buffers.gradients + tensor.offset, static_cast<std::int64_t>(tensor.count), buffers.square_sums);
             if (!std::isfinite(squares) && stats.fault.empty()) {
                 stats.fault = "gradient norm is " + kind_of(squares) + " in " +
                               (tensor.layer < 0 ? std::string("the ") : "layer " + std::to_string(tensor.layer) + " ") +
@@ -173,7 +183,8 @@ struct Trainer::Impl {
         step.beta1 = train.beta1;
         step.beta2 = train.beta2;
         step.epsilon = train.adam_epsilon;
-        step.gradient_scale = stats.gradient_norm > train.gradient_clip ? train.gradient_clip / stats.gradient_norm : 1.0;
+        step.gradient_scale =
+            stats.gradient_norm > train.gradient_clip ? train.gradient_clip / stats.gradient_norm : 1.0;
         step.update = ++updates;
         for (const TensorSpec& tensor : layout.tensors) {
             step.weight_decay = tensor.decay ? train.weight_decay : 0.0;
@@ -198,9 +209,10 @@ struct Trainer::Impl {
         take_batch();
         lap(Part::data);
         transformer->forward(buffers.parameters, buffers.tokens_T, batch, length, router, clock);
-        stats.cross_entropy = transformer->backward(buffers.parameters, buffers.gradients, buffers.tokens_T, buffers.targets_T, batch,
-                                                    length, config.train.balance_coefficient / config.model.layers,
-                                                    config.train.z_coefficient / config.model.layers, clock);
+        stats.cross_entropy =
+            transformer->backward(buffers.parameters, buffers.gradients, buffers.tokens_T, buffers.targets_T, batch,
+                                  length, config.train.balance_coefficient / config.model.layers,
+                                  config.train.z_coefficient / config.model.layers, clock);
         collect_losses(stats);
         count_experts(stats);
         lap(Part::other);
@@ -216,7 +228,8 @@ struct Trainer::Impl {
 
     /// Sum over the first `count` targets of a held-out text, and how many there were.
     std::pair<double, std::uint64_t> held_out_sum(const std::vector<std::uint16_t>& text) {
-        const auto S = static_cast<std::uint64_t>(config.model.context), B = static_cast<std::uint64_t>(config.train.batch);
+        const auto S = static_cast<std::uint64_t>(config.model.context),
+                   B = static_cast<std::uint64_t>(config.train.batch);
         const std::uint64_t count = text.empty() ? 0 : std::min<std::uint64_t>(kHeldOutTokens, text.size() - 1);
         double sum = 0;
         std::uint64_t done = 0;
@@ -228,8 +241,10 @@ struct Trainer::Impl {
                 buffers.tokens_T[t] = text[done + t];
                 buffers.targets_T[t] = text[done + t + 1];
             }
-            transformer->forward(buffers.parameters, buffers.tokens_T, static_cast<int>(batch), static_cast<int>(length), router, clock);
-            sum += transformer->loss(buffers.parameters, buffers.targets_T, static_cast<int>(tokens)) * static_cast<double>(tokens);
+            transformer->forward(buffers.parameters, buffers.tokens_T, static_cast<int>(batch),
+                                 static_cast<int>(length), router, clock);
+            sum += transformer->loss(buffers.parameters, buffers.targets_T, static_cast<int>(tokens)) *
+                   static_cast<double>(tokens);
             done += tokens;
         }
         return {sum, done};
@@ -320,7 +335,9 @@ std::unique_ptr<Trainer> Trainer::load(const std::filesystem::path& checkpoint, 
     return trainer;
 }
 
-StepStats Trainer::step() { return impl_->step(); }
+StepStats Trainer::step() {
+    return impl_->step();
+}
 
 HeldOutLoss Trainer::evaluate() {
     kernels::set_workers(impl_->threads);
@@ -328,12 +345,15 @@ HeldOutLoss Trainer::evaluate() {
     for (std::size_t language = 0; language < kLanguages; ++language) {
         const auto [sum, tokens] = impl_->held_out_sum(impl_->data->held_out[language]);
         result.tokens[language] = tokens;
-        result.loss[language] = tokens > 0 ? sum / static_cast<double>(tokens) : std::numeric_limits<double>::quiet_NaN();
+        result.loss[language] =
+            tokens > 0 ? sum / static_cast<double>(tokens) : std::numeric_limits<double>::quiet_NaN();
     }
     return result;
 }
 
-std::string Trainer::sample(const std::string& prompt, int max_tokens) { return impl_->sample(prompt, max_tokens); }
+std::string Trainer::sample(const std::string& prompt, int max_tokens) {
+    return impl_->sample(prompt, max_tokens);
+}
 
 void Trainer::set_learning_rate(double peak) {
     check_knob("learning rate", peak, kMaxLearningRate);
@@ -368,13 +388,20 @@ void Trainer::save(const std::filesystem::path& folder) const {
 std::string Trainer::parameters_sha256() const {
     Sha256 hash;
     for (const NamedTensor& tensor : name_tensors(impl_->config.model, impl_->layout)) {
-        hash.add({reinterpret_cast<const char*>(impl_->buffers.parameters + tensor.offset), tensor.count * sizeof(float)});
+        hash.add(
+            {reinterpret_cast<const char*>(impl_->buffers.parameters + tensor.offset), tensor.count * sizeof(float)});
     }
     return hash.finish();
 }
 
-const RunConfig& Trainer::config() const { return impl_->config; }
-std::uint64_t Trainer::steps_done() const { return impl_->steps; }
-std::uint64_t Trainer::memory_bytes() const { return impl_->memory.size(); }
+const RunConfig& Trainer::config() const {
+    return impl_->config;
+}
+std::uint64_t Trainer::steps_done() const {
+    return impl_->steps;
+}
+std::uint64_t Trainer::memory_bytes() const {
+    return impl_->memory.size();
+}
 
 }  // namespace moescope::engine

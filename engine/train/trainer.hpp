@@ -20,24 +20,25 @@ enum class Part { data, embedding, attention, router, experts, head, optimizer, 
 /// What one step did. Losses in nats per token, times in milliseconds.
 struct StepStats {
     std::uint64_t step = 0;
-    std::uint64_t tokens = 0;        ///< of this step
+    std::uint64_t tokens = 0;  ///< of this step
     std::uint64_t tokens_total = 0;
     double loss = 0, cross_entropy = 0, balance_loss = 0, z_loss = 0, gradient_norm = 0, learning_rate = 0;
     double step_ms = 0;
     std::array<double, static_cast<int>(Part::count)> part_ms{};
-    std::vector<std::uint32_t> counts;   ///< [kLanguages][layers][experts]
-    std::vector<float> router_entropy;   ///< [layers], mean over tokens, divided by log experts
-    /// Empty, or what went wrong first ("loss is NaN", "gradient norm is infinite in layer 3 experts"): the step was not applied.
+    std::vector<std::uint32_t> counts;  ///< [kLanguages][layers][experts]
+    std::vector<float> router_entropy;  ///< [layers], mean over tokens, divided by log experts
+    /// Empty, or what went wrong first ("loss is NaN", "gradient norm is infinite in layer 3 experts"): the step was
+    /// not applied.
     std::string fault;
 };
 
 struct HeldOutLoss {
-    std::array<double, kLanguages> loss{};          ///< nats per token, NaN when there is no held-out text in a language
+    std::array<double, kLanguages> loss{};  ///< nats per token, NaN when there is no held-out text in a language
     std::array<std::uint64_t, kLanguages> tokens{};
 };
 
 class Trainer {
-   public:
+ public:
     /// Allocates everything (see plan_run) and initialises the parameters from the seed. Throws Error.
     Trainer(const RunConfig& config, std::shared_ptr<const Dataset> data);
     /// From a checkpoint folder; the next step is bit-equal to what it would have been without the break. Throws Error.
@@ -49,13 +50,14 @@ class Trainer {
     /// Continues `prompt` by at most `max_tokens` tokens, temperature 0.8, seeded by step; UTF-8 bytes.
     std::string sample(const std::string& prompt, int max_tokens);
 
-    /// Live knobs. A peak learning rate replaces the scheduled peak from the next step on. Throws Error on NaN or out of range.
+    /// Live knobs. A peak learning rate replaces the scheduled peak from the next step on. Throws Error on NaN or out
+    /// of range.
     void set_learning_rate(double peak);
     void set_balance_coefficient(double value);
     void set_z_coefficient(double value);
 
-    /// Writes model.safetensors, optimizer.safetensors, config.json, tokenizer.model and state.json into an existing folder. The caller makes
-    /// the folder appear atomically (sessions::AtomicFolder). Throws Error.
+    /// Writes model.safetensors, optimizer.safetensors, config.json, tokenizer.model and state.json into an existing
+    /// folder. The caller makes the folder appear atomically (sessions::AtomicFolder). Throws Error.
     void save(const std::filesystem::path& folder) const;
     /// Hash over all parameters in a fixed order.
     std::string parameters_sha256() const;
@@ -64,7 +66,7 @@ class Trainer {
     std::uint64_t steps_done() const;
     std::uint64_t memory_bytes() const;  ///< held by the trainer
 
-   private:
+ private:
     Trainer();
     struct Impl;
     std::unique_ptr<Impl> impl_;

@@ -17,7 +17,8 @@ void adamw(float* p, float* m, float* v, const float* gradient, std::int64_t n, 
         const double m1 = step.beta1 * m[i] + (1 - step.beta1) * g, v1 = step.beta2 * v[i] + (1 - step.beta2) * g * g;
         const double mean = m1 / (1 - std::pow(step.beta1, static_cast<double>(step.update)));
         const double square = v1 / (1 - std::pow(step.beta2, static_cast<double>(step.update)));
-        p[i] = static_cast<float>(p[i] - step.learning_rate * (mean / (std::sqrt(square) + step.epsilon) + step.weight_decay * p[i]));
+        p[i] = static_cast<float>(p[i] - step.learning_rate *
+                                             (mean / (std::sqrt(square) + step.epsilon) + step.weight_decay * p[i]));
         m[i] = static_cast<float>(m1);
         v[i] = static_cast<float>(v1);
     }
@@ -46,7 +47,9 @@ void adamw(float* p, float* m, float* v, const float* gradient, std::int64_t n, 
     });
 }
 
-std::int64_t sum_of_squares_scratch(std::int64_t n) { return (n + kBlock - 1) / kBlock; }
+std::int64_t sum_of_squares_scratch(std::int64_t n) {
+    return (n + kBlock - 1) / kBlock;
+}
 
 double sum_of_squares(const float* x, std::int64_t n, double* scratch) {
     parallel_blocks(n, kBlock, [&](std::int64_t begin, std::int64_t end, int) {

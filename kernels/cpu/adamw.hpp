@@ -7,8 +7,8 @@ namespace moescope::kernels {
 
 struct AdamWStep {
     double learning_rate = 0, beta1 = 0.9, beta2 = 0.95, epsilon = 1e-8, weight_decay = 0;
-    double gradient_scale = 1;   ///< from clipping
-    std::uint64_t update = 1;    ///< 1 is the first, for the bias correction
+    double gradient_scale = 1;  ///< from clipping
+    std::uint64_t update = 1;   ///< 1 is the first, for the bias correction
 };
 
 /// p, m, v of n elements; p = p - lr (m' / (sqrt(v') + epsilon) + decay p).

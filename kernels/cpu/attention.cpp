@@ -13,7 +13,9 @@ namespace {
 
 constexpr std::int64_t kRows = 64;  // query rows whose scores are held at a time
 
-float scale_of(const AttentionShape& shape) { return static_cast<float>(1.0 / std::sqrt(static_cast<double>(shape.C))); }
+float scale_of(const AttentionShape& shape) {
+    return static_cast<float>(1.0 / std::sqrt(static_cast<double>(shape.C)));
+}
 
 }  // namespace
 
@@ -47,10 +49,12 @@ void attention_forward(float* o_THC, float* lse_BHS, const float* q_BHSC, const 
 
 }  // namespace reference
 
-std::int64_t attention_scratch(std::int64_t S) { return 2 * std::min(kRows, S) * S; }
+std::int64_t attention_scratch(std::int64_t S) {
+    return 2 * std::min(kRows, S) * S;
+}
 
-void attention_forward(float* o_THC, float* lse_BHS, const float* q_BHSC, const float* k_BGSC, const float* v, float* scratch,
-                       const AttentionShape& shape) {
+void attention_forward(float* o_THC, float* lse_BHS, const float* q_BHSC, const float* k_BGSC, const float* v,
+                       float* scratch, const AttentionShape& shape) {
     const std::int64_t S = shape.S, H = shape.H, G = shape.G, C = shape.C, R = shape.R;
     const float scale = scale_of(shape);
     parallel_for(shape.B * H, [&](std::int64_t index, int worker) {
@@ -72,8 +76,8 @@ void attention_forward(float* o_THC, float* lse_BHS, const float* q_BHSC, const 
                 std::fill(row + seen, row + n, 0.0f);
                 lse_BHS[index * S + first + i] = top + std::log(sum);
             }
-            gemm(Transpose::no, Transpose::no, rows, C, n, scores, n, values, R, 0.0f, o_THC + (b * S + first) * H * C + h * C,
-                 H * C);
+            gemm(Transpose::no, Transpose::no, rows, C, n, scores, n, values, R, 0.0f,
+                 o_THC + (b * S + first) * H * C + h * C, H * C);
         }
     });
 }
@@ -81,7 +85,8 @@ void attention_forward(float* o_THC, float* lse_BHS, const float* q_BHSC, const 
 namespace {
 
 /// p [rows, n] holds scores and becomes probabilities; dp [rows, n] holds their gradients and becomes those of q k^T.
-void softmax_backward(float* p, float* dp, const float* lse, std::int64_t rows, std::int64_t first, std::int64_t n, float scale) {
+void softmax_backward(float* p, float* dp, const float* lse, std::int64_t rows, std::int64_t first, std::int64_t n,
+                      float scale) {
     for (std::int64_t i = 0; i < rows; ++i) {
         float *prob = p + i * n, *grad = dp + i * n;
         const std::int64_t seen = first + i + 1;
@@ -97,8 +102,9 @@ void softmax_backward(float* p, float* dp, const float* lse, std::int64_t rows, 
 
 }  // namespace
 
-void attention_backward(float* dq_BHSC, float* dk_BGSC, float* dv, const float* do_THC, const float* q_BHSC, const float* k_BGSC,
-                        const float* v, const float* lse_BHS, float* scratch, const AttentionShape& shape) {
+void attention_backward(float* dq_BHSC, float* dk_BGSC, float* dv, const float* do_THC, const float* q_BHSC,
+                        const float* k_BGSC, const float* v, const float* lse_BHS, float* scratch,
+                        const AttentionShape& shape) {
     const std::int64_t S = shape.S, H = shape.H, G = shape.G, C = shape.C, R = shape.R, group = H / G;
     const float scale = scale_of(shape);
     // One task per key-value head: the query heads of its group add to dk and dv in a fixed order.

@@ -8,8 +8,8 @@ namespace {
 constexpr std::int64_t kTokens = 64;
 }
 
-void combine_forward(float* out_TD, const float* residual_TD, const float* y_RD, const float* w_TK, const std::int32_t* row_of_TK,
-                     std::int64_t T, std::int64_t K, std::int64_t D) {
+void combine_forward(float* out_TD, const float* residual_TD, const float* y_RD, const float* w_TK,
+                     const std::int32_t* row_of_TK, std::int64_t T, std::int64_t K, std::int64_t D) {
     parallel_blocks(T, kTokens, [&](std::int64_t begin, std::int64_t end, int) {
         for (std::int64_t t = begin; t < end; ++t) {
             float* out = out_TD + t * D;

@@ -42,8 +42,8 @@ double mean(const float* losses_T, std::int64_t T) {
 
 namespace reference {
 
-double cross_entropy(const float* x_TD, const float* w_VD, const std::int32_t* targets_T, std::int64_t T, std::int64_t D,
-                     std::int64_t V) {
+double cross_entropy(const float* x_TD, const float* w_VD, const std::int32_t* targets_T, std::int64_t T,
+                     std::int64_t D, std::int64_t V) {
     double total = 0;
     for (std::int64_t t = 0; t < T; ++t) {
         double sum = 0, wanted = 0;
@@ -62,10 +62,12 @@ double cross_entropy(const float* x_TD, const float* w_VD, const std::int32_t* t
 
 }  // namespace reference
 
-std::int64_t cross_entropy_rows(std::int64_t T) { return std::min(kChunk, T); }
+std::int64_t cross_entropy_rows(std::int64_t T) {
+    return std::min(kChunk, T);
+}
 
-double cross_entropy_forward(float* losses_T, const float* x_TD, const float* w_VD, const std::int32_t* targets_T, float* logits,
-                             std::int64_t T, std::int64_t D, std::int64_t V) {
+double cross_entropy_forward(float* losses_T, const float* x_TD, const float* w_VD, const std::int32_t* targets_T,
+                             float* logits, std::int64_t T, std::int64_t D, std::int64_t V) {
     for (std::int64_t first = 0; first < T; first += kChunk) {
         const std::int64_t rows = std::min(kChunk, T - first);
         chunk_logits(logits, x_TD + first * D, w_VD, rows, D, V);
@@ -80,7 +82,8 @@ double cross_entropy_forward(float* losses_T, const float* x_TD, const float* w_
 }
 
 double cross_entropy_forward_backward(float* losses_T, float* dx_TD, float* dw_VD, const float* x_TD, const float* w_VD,
-                                      const std::int32_t* targets_T, float* logits, std::int64_t T, std::int64_t D, std::int64_t V) {
+                                      const std::int32_t* targets_T, float* logits, std::int64_t T, std::int64_t D,
+                                      std::int64_t V) {
     const float per_token = static_cast<float>(1.0 / static_cast<double>(T));
     for (std::int64_t first = 0; first < T; first += kChunk) {
         const std::int64_t rows = std::min(kChunk, T - first);
@@ -99,7 +102,8 @@ double cross_entropy_forward_backward(float* losses_T, float* dx_TD, float* dw_V
             }
         });
         parallel_blocks(rows, kInputRows, [&](std::int64_t begin, std::int64_t end, int) {
-            gemm(Transpose::no, Transpose::no, end - begin, D, V, logits + begin * V, V, w_VD, D, 0.0f, dx_TD + (first + begin) * D, D);
+            gemm(Transpose::no, Transpose::no, end - begin, D, V, logits + begin * V, V, w_VD, D, 0.0f,
+                 dx_TD + (first + begin) * D, D);
         });
         parallel_blocks(V, kColumns, [&](std::int64_t begin, std::int64_t end, int) {
             gemm(Transpose::yes, Transpose::no, end - begin, D, rows, logits + begin, V, x, D, first == 0 ? 0.0f : 1.0f,

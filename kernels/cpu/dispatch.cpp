@@ -9,8 +9,9 @@ namespace {
 constexpr std::int64_t kRows = 64;
 }
 
-void dispatch_plan(std::int32_t* offsets_E1, std::int32_t* row_of_TK, std::int32_t* token_of_R, const std::int32_t* ids_TK,
-                   const std::uint32_t* counts_E, std::int64_t T, std::int64_t E, std::int64_t K) {
+void dispatch_plan(std::int32_t* offsets_E1, std::int32_t* row_of_TK, std::int32_t* token_of_R,
+                   const std::int32_t* ids_TK, const std::uint32_t* counts_E, std::int64_t T, std::int64_t E,
+                   std::int64_t K) {
     offsets_E1[0] = 0;
     for (std::int64_t e = 0; e < E; ++e) {
         offsets_E1[e + 1] = offsets_E1[e] + static_cast<std::int32_t>(counts_E[e]);

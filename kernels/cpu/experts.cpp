@@ -14,8 +14,9 @@ namespace {
 constexpr std::int64_t kRows = 128;     // rows of one expert per task
 constexpr std::int64_t kOutputs = 128;  // rows of a weight gradient per task
 
-/// Calls body(expert, first row, rows) for blocks of rows. The blocks of expert e start at block offsets[e] / kRows + e, which leaves
-/// gaps that are skipped: no list of tasks has to be stored, and no expert's block is ever counted twice.
+/// Calls body(expert, first row, rows) for blocks of rows. The blocks of expert e start at block offsets[e] / kRows +
+/// e, which leaves gaps that are skipped: no list of tasks has to be stored, and no expert's block is ever counted
+/// twice.
 template <class Body>
 void for_row_blocks(const std::int32_t* offsets_E1, std::int64_t E, const Body& body) {
     const std::int64_t blocks = offsets_E1[E] / kRows + E;
@@ -80,12 +81,13 @@ void swiglu_row(float* h_F, const float* gu_2F, std::int64_t F) {
     }
 }
 
-void experts_forward(float* y_RD, float* gu_R2F, float* h_RF, const float* x_RD, const float* gate_up_E2FD, const float* down_EDF,
-                     const std::int32_t* offsets_E1, const ExpertShape& shape) {
+void experts_forward(float* y_RD, float* gu_R2F, float* h_RF, const float* x_RD, const float* gate_up_E2FD,
+                     const float* down_EDF, const std::int32_t* offsets_E1, const ExpertShape& shape) {
     const std::int64_t D = shape.D, F = shape.F;
     for_row_blocks(offsets_E1, shape.E, [&](std::int64_t e, std::int64_t first, std::int64_t rows) {
         float *gu = gu_R2F + first * 2 * F, *h = h_RF + first * F;
-        gemm(Transpose::no, Transpose::yes, rows, 2 * F, D, x_RD + first * D, D, gate_up_E2FD + e * 2 * F * D, D, 0.0f, gu, 2 * F);
+        gemm(Transpose::no, Transpose::yes, rows, 2 * F, D, x_RD + first * D, D, gate_up_E2FD + e * 2 * F * D, D, 0.0f,
+             gu, 2 * F);
         for (std::int64_t i = 0; i < rows; ++i) {
             swiglu_row(h + i * F, gu + i * 2 * F, F);
         }
@@ -93,9 +95,10 @@ void experts_forward(float* y_RD, float* gu_R2F, float* h_RF, const float* x_RD,
     });
 }
 
-void experts_backward(float* dx_RD, float* dgate_up_E2FD, float* ddown_EDF, float* dgu_R2F, float* dh_RF, const float* dy_RD,
-                      const float* x_RD, const float* gu_R2F, const float* h_RF, const float* gate_up_E2FD, const float* down_EDF,
-                      const std::int32_t* offsets_E1, const ExpertShape& shape) {
+void experts_backward(float* dx_RD, float* dgate_up_E2FD, float* ddown_EDF, float* dgu_R2F, float* dh_RF,
+                      const float* dy_RD, const float* x_RD, const float* gu_R2F, const float* h_RF,
+                      const float* gate_up_E2FD, const float* down_EDF, const std::int32_t* offsets_E1,
+                      const ExpertShape& shape) {
     const std::int64_t E = shape.E, D = shape.D, F = shape.F;
     for_row_blocks(offsets_E1, E, [&](std::int64_t e, std::int64_t first, std::int64_t rows) {
         float *dh = dh_RF + first * F, *dgu = dgu_R2F + first * 2 * F;
@@ -103,7 +106,8 @@ void experts_backward(float* dx_RD, float* dgate_up_E2FD, float* ddown_EDF, floa
         for (std::int64_t i = 0; i < rows; ++i) {
             swiglu_backward_row(dgu + i * 2 * F, dh + i * F, gu_R2F + (first + i) * 2 * F, F);
         }
-        gemm(Transpose::no, Transpose::no, rows, D, 2 * F, dgu, 2 * F, gate_up_E2FD + e * 2 * F * D, D, 0.0f, dx_RD + first * D, D);
+        gemm(Transpose::no, Transpose::no, rows, D, 2 * F, dgu, 2 * F, gate_up_E2FD + e * 2 * F * D, D, 0.0f,
+             dx_RD + first * D, D);
     });
     const std::int64_t up_blocks = (2 * F + kOutputs - 1) / kOutputs, down_blocks = (D + kOutputs - 1) / kOutputs;
     parallel_for(E * (up_blocks + down_blocks), [&](std::int64_t index, int) {
@@ -111,8 +115,8 @@ void experts_backward(float* dx_RD, float* dgate_up_E2FD, float* ddown_EDF, floa
         const std::int64_t first = offsets_E1[e], rows = offsets_E1[e + 1] - first;
         if (block < up_blocks) {
             const std::int64_t o = block * kOutputs, n = std::min(kOutputs, 2 * F - o);
-            gemm(Transpose::yes, Transpose::no, n, D, rows, dgu_R2F + first * 2 * F + o, 2 * F, x_RD + first * D, D, 0.0f,
-                 dgate_up_E2FD + (e * 2 * F + o) * D, D);
+            gemm(Transpose::yes, Transpose::no, n, D, rows, dgu_R2F + first * 2 * F + o, 2 * F, x_RD + first * D, D,
+                 0.0f, dgate_up_E2FD + (e * 2 * F + o) * D, D);
         } else {
             const std::int64_t o = (block - up_blocks) * kOutputs, n = std::min(kOutputs, D - o);
             gemm(Transpose::yes, Transpose::no, n, F, rows, dy_RD + first * D + o, D, h_RF + first * F, F, 0.0f,

@@ -12,12 +12,13 @@ struct ExpertShape {
 };
 
 /// Writes gu_R2F, h_RF and y_RD.
-void experts_forward(float* y_RD, float* gu_R2F, float* h_RF, const float* x_RD, const float* gate_up_E2FD, const float* down_EDF,
-                     const std::int32_t* offsets_E1, const ExpertShape& shape);
+void experts_forward(float* y_RD, float* gu_R2F, float* h_RF, const float* x_RD, const float* gate_up_E2FD,
+                     const float* down_EDF, const std::int32_t* offsets_E1, const ExpertShape& shape);
 /// Writes dx_RD, dgate_up_E2FD and ddown_EDF (zero for experts without rows); dh_RF and dgu_R2F are scratch.
-void experts_backward(float* dx_RD, float* dgate_up_E2FD, float* ddown_EDF, float* dgu_R2F, float* dh_RF, const float* dy_RD,
-                      const float* x_RD, const float* gu_R2F, const float* h_RF, const float* gate_up_E2FD, const float* down_EDF,
-                      const std::int32_t* offsets_E1, const ExpertShape& shape);
+void experts_backward(float* dx_RD, float* dgate_up_E2FD, float* ddown_EDF, float* dgu_R2F, float* dh_RF,
+                      const float* dy_RD, const float* x_RD, const float* gu_R2F, const float* h_RF,
+                      const float* gate_up_E2FD, const float* down_EDF, const std::int32_t* offsets_E1,
+                      const ExpertShape& shape);
 
 /// h_F = silu(gate) * up of one row, gu = gate then up.
 void swiglu_row(float* h_F, const float* gu_2F, std::int64_t F);

@@ -7,15 +7,16 @@ namespace moescope::kernels {
 
 enum class Transpose { no, yes };
 
-/// C[M,N] = op(A)[M,K] op(B)[K,N] + beta C on the calling thread's share of the machine: call it inside parallel_for and it is one
-/// thread. lda, ldb, ldc are row strides in floats of the matrices as stored. With beta 0 the old C is never read. K = 0 is allowed.
-void gemm(Transpose op_a, Transpose op_b, std::int64_t m, std::int64_t n, std::int64_t k, const float* a, std::int64_t lda,
-          const float* b, std::int64_t ldb, float beta, float* c, std::int64_t ldc);
+/// C[M,N] = op(A)[M,K] op(B)[K,N] + beta C on the calling thread's share of the machine: call it inside parallel_for
+/// and it is one thread. lda, ldb, ldc are row strides in floats of the matrices as stored. With beta 0 the old C is
+/// never read. K = 0 is allowed.
+void gemm(Transpose op_a, Transpose op_b, std::int64_t m, std::int64_t n, std::int64_t k, const float* a,
+          std::int64_t lda, const float* b, std::int64_t ldb, float beta, float* c, std::int64_t ldc);
 
 namespace reference {
 /// The same, three plain loops, sums in double.
-void gemm(Transpose op_a, Transpose op_b, std::int64_t m, std::int64_t n, std::int64_t k, const float* a, std::int64_t lda,
-          const float* b, std::int64_t ldb, float beta, float* c, std::int64_t ldc);
+void gemm(Transpose op_a, Transpose op_b, std::int64_t m, std::int64_t n, std::int64_t k, const float* a,
+          std::int64_t lda, const float* b, std::int64_t ldb, float beta, float* c, std::int64_t ldc);
 }  // namespace reference
 
 }  // namespace moescope::kernels

@@ -10,7 +10,8 @@ namespace moescope::kernels {
 
 namespace reference {
 
-void head_norm_forward(float* y_BNSC, float* rstd_BNS, const float* x, const float* w_C, double theta, const HeadShape& shape) {
+void head_norm_forward(float* y_BNSC, float* rstd_BNS, const float* x, const float* w_C, double theta,
+                       const HeadShape& shape) {
     const auto [B, S, N, C, R, epsilon] = shape;
     for (std::int64_t b = 0; b < B; ++b) {
         for (std::int64_t n = 0; n < N; ++n) {
@@ -26,7 +27,8 @@ void head_norm_forward(float* y_BNSC, float* rstd_BNS, const float* x, const flo
                 for (std::int64_t c = 0; c < C; ++c) {
                     const std::int64_t pair = c < C / 2 ? c + C / 2 : c - C / 2;
                     const double own = in[c] * rstd * w_C[c], other = in[pair] * rstd * w_C[pair];
-                    const double frequency = std::pow(theta, -2.0 * static_cast<double>(c % (C / 2)) / static_cast<double>(C));
+                    const double frequency =
+                        std::pow(theta, -2.0 * static_cast<double>(c % (C / 2)) / static_cast<double>(C));
                     const double angle = static_cast<double>(s) * frequency;
                     out[c] = static_cast<float>(own * std::cos(angle) + (c < C / 2 ? -other : other) * std::sin(angle));
                 }
@@ -37,8 +39,8 @@ void head_norm_forward(float* y_BNSC, float* rstd_BNS, const float* x, const flo
 
 }  // namespace reference
 
-void head_norm_forward(float* y_BNSC, float* rstd_BNS, const float* x, const float* w_C, const float* cos_SP, const float* sin_SP,
-                       const HeadShape& shape) {
+void head_norm_forward(float* y_BNSC, float* rstd_BNS, const float* x, const float* w_C, const float* cos_SP,
+                       const float* sin_SP, const HeadShape& shape) {
     const std::int64_t S = shape.S, N = shape.N, C = shape.C, R = shape.R, half = C / 2;
     parallel_for(shape.B * N, [&](std::int64_t index, int) {
         const std::int64_t b = index / N, n = index % N;
@@ -56,8 +58,9 @@ void head_norm_forward(float* y_BNSC, float* rstd_BNS, const float* x, const flo
     });
 }
 
-void head_norm_backward(float* dx, float* dw_C, float* partial, const float* dy_BNSC, const float* x, const float* rstd_BNS,
-                        const float* w_C, const float* cos_SP, const float* sin_SP, const HeadShape& shape) {
+void head_norm_backward(float* dx, float* dw_C, float* partial, const float* dy_BNSC, const float* x,
+                        const float* rstd_BNS, const float* w_C, const float* cos_SP, const float* sin_SP,
+                        const HeadShape& shape) {
     const std::int64_t B = shape.B, S = shape.S, N = shape.N, C = shape.C, R = shape.R, half = C / 2;
     parallel_for(B * N, [&](std::int64_t index, int) {
         const std::int64_t b = index / N, n = index % N;

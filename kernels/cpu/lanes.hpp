@@ -13,7 +13,9 @@ inline constexpr std::int64_t kWidth = 16;
 using Lanes = float __attribute__((vector_size(64)));
 
 // By reference: passing 64-byte vectors by value warns about the ABI on machines without AVX-512.
-inline void load(Lanes& lanes, const float* from) { std::memcpy(&lanes, from, sizeof(Lanes)); }
+inline void load(Lanes& lanes, const float* from) {
+    std::memcpy(&lanes, from, sizeof(Lanes));
+}
 
 /// Pairwise tree over the lanes, then the tail in order.
 inline float add_up(const Lanes& lanes) {

@@ -6,13 +6,23 @@
 namespace moescope::kernels {
 
 #ifdef MOESCOPE_OPENMP
-void set_workers(int count) { omp_set_num_threads(std::max(1, count)); }
-int workers() { return omp_get_max_threads(); }
-int hardware_workers() { return std::max(1, omp_get_num_procs()); }
+void set_workers(int count) {
+    omp_set_num_threads(std::max(1, count));
+}
+int workers() {
+    return omp_get_max_threads();
+}
+int hardware_workers() {
+    return std::max(1, omp_get_num_procs());
+}
 #else
 void set_workers(int) {}
-int workers() { return 1; }
-int hardware_workers() { return std::max(1, static_cast<int>(std::thread::hardware_concurrency())); }
+int workers() {
+    return 1;
+}
+int hardware_workers() {
+    return std::max(1, static_cast<int>(std::thread::hardware_concurrency()));
+}
 #endif
 
 }  // namespace moescope::kernels

@@ -1,7 +1,8 @@
 // The one way kernels use several cores.
 //
-// A kernel cuts its work by shape (blocks of rows, experts, heads), never by the number of threads, and each index writes its own
-// output. So results are bit-equal for any number of threads. Without MOESCOPE_OPENMP the loops run on the calling thread.
+// A kernel cuts its work by shape (blocks of rows, experts, heads), never by the number of threads, and each index
+// writes its own output. So results are bit-equal for any number of threads. Without MOESCOPE_OPENMP the loops run on
+// the calling thread.
 #pragma once
 
 #include <cstdint>
@@ -18,7 +19,8 @@ int workers();
 /// Cores of this machine that the process may use.
 int hardware_workers();
 
-/// Calls body(index, worker) for every index in [0, count); worker < workers() tells which scratch to use. Must not throw.
+/// Calls body(index, worker) for every index in [0, count); worker < workers() tells which scratch to use. Must not
+/// throw.
 template <class Body>
 void parallel_for(std::int64_t count, const Body& body) {
 #ifdef MOESCOPE_OPENMP

@@ -47,8 +47,8 @@ void rms_norm_forward(float* y_TD, float* rstd_T, const float* x_TD, const float
 }
 
 // With n = x rstd: dx = rstd (dy w - n mean(dy w n)), dw = sum over tokens of dy n.
-void rms_norm_backward(float* dx_TD, float* dw_D, const float* dy_TD, const float* x_TD, const float* rstd_T, const float* w_D,
-                       std::int64_t T, std::int64_t D, Write write) {
+void rms_norm_backward(float* dx_TD, float* dw_D, const float* dy_TD, const float* x_TD, const float* rstd_T,
+                       const float* w_D, std::int64_t T, std::int64_t D, Write write) {
     const bool add = write == Write::add;
     parallel_blocks(T, kRows, [&](std::int64_t begin, std::int64_t end, int) {
         for (std::int64_t t = begin; t < end; ++t) {

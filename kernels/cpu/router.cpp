@@ -13,7 +13,9 @@ namespace {
 
 constexpr std::int64_t kTokens = 64;  // tokens per block; sums over blocks are added in block order
 
-std::int64_t blocks_of(std::int64_t T) { return (T + kTokens - 1) / kTokens; }
+std::int64_t blocks_of(std::int64_t T) {
+    return (T + kTokens - 1) / kTokens;
+}
 
 /// The K largest of p_E, largest first. Also with NaN in p every id is valid and no id appears twice.
 void choose(std::int32_t* ids_K, const float* p_E, std::int64_t E, std::int64_t K) {
@@ -34,7 +36,8 @@ struct TokenSums {
     double z = 0, entropy = 0;
 };
 
-TokenSums route_token(float* p_E, float* lse, std::int32_t* ids_K, float* w_K, const float* z_E, const RouterShape& shape) {
+TokenSums route_token(float* p_E, float* lse, std::int32_t* ids_K, float* w_K, const float* z_E,
+                      const RouterShape& shape) {
     const std::int64_t E = shape.E, K = shape.K;
     const float top = lanes::maximum(z_E, E);
     std::copy(z_E, z_E + E, p_E);
@@ -95,14 +98,17 @@ RouterLosses router_forward(float* p_TE, float* lse_T, std::int32_t* ids_TK, flo
         }
     }
     for (std::int64_t e = 0; e < E; ++e) {
-        losses.balance += static_cast<double>(E) * counts_E[e] / static_cast<double>(T * K) * mean[static_cast<std::size_t>(e)];
+        losses.balance +=
+            static_cast<double>(E) * counts_E[e] / static_cast<double>(T * K) * mean[static_cast<std::size_t>(e)];
     }
     return losses;
 }
 
 }  // namespace reference
 
-std::int64_t router_scratch(const RouterShape& shape) { return blocks_of(shape.T) * (shape.E + 2); }
+std::int64_t router_scratch(const RouterShape& shape) {
+    return blocks_of(shape.T) * (shape.E + 2);
+}
 
 RouterLosses router_forward(float* p_TE, float* lse_T, std::int32_t* ids_TK, float* w_TK, std::uint32_t* counts_E,
                             const float* z_TE, double* scratch, const RouterShape& shape) {
@@ -111,7 +117,8 @@ RouterLosses router_forward(float* p_TE, float* lse_T, std::int32_t* ids_TK, flo
         double* sums = scratch + begin / kTokens * (E + 2);  // [E] probabilities, then z, then entropy
         std::fill(sums, sums + E + 2, 0.0);
         for (std::int64_t t = begin; t < end; ++t) {
-            const TokenSums token = route_token(p_TE + t * E, lse_T + t, ids_TK + t * K, w_TK + t * K, z_TE + t * E, shape);
+            const TokenSums token =
+                route_token(p_TE + t * E, lse_T + t, ids_TK + t * K, w_TK + t * K, z_TE + t * E, shape);
             for (std::int64_t e = 0; e < E; ++e) {
                 sums[e] += p_TE[t * E + e];
             }
@@ -131,16 +138,17 @@ RouterLosses router_forward(float* p_TE, float* lse_T, std::int32_t* ids_TK, flo
     RouterLosses losses;
     const double tokens = static_cast<double>(T);
     for (std::int64_t e = 0; e < E; ++e) {
-        losses.balance += static_cast<double>(E) * (counts_E[e] / (tokens * static_cast<double>(K))) * (scratch[e] / tokens);
+        losses.balance +=
+            static_cast<double>(E) * (counts_E[e] / (tokens * static_cast<double>(K))) * (scratch[e] / tokens);
     }
     losses.z = scratch[E] / tokens;
     losses.entropy = scratch[E + 1] / tokens;
     return losses;
 }
 
-void router_backward(float* dz_TE, const float* dw_TK, const float* p_TE, const float* lse_T, const std::int32_t* ids_TK,
-                     const float* w_TK, const std::uint32_t* counts_E, double balance_scale, double z_scale,
-                     const RouterShape& shape) {
+void router_backward(float* dz_TE, const float* dw_TK, const float* p_TE, const float* lse_T,
+                     const std::int32_t* ids_TK, const float* w_TK, const std::uint32_t* counts_E, double balance_scale,
+                     double z_scale, const RouterShape& shape) {
     const std::int64_t T = shape.T, E = shape.E, K = shape.K;
     const double tokens = static_cast<double>(T);
     const double per_count = balance_scale * static_cast<double>(E) / (tokens * static_cast<double>(K)) / tokens;

@@ -1,7 +1,8 @@
+#include "kernels/cpu/adamw.hpp"
+
 #include <limits>
 
 #include "harness.hpp"
-#include "kernels/cpu/adamw.hpp"
 
 namespace moescope::kernels::test {
 namespace {

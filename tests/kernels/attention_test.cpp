@@ -1,5 +1,6 @@
-#include "harness.hpp"
 #include "kernels/cpu/attention.hpp"
+
+#include "harness.hpp"
 #include "kernels/cpu/parallel.hpp"
 
 namespace moescope::kernels::test {
@@ -20,7 +21,8 @@ struct Buffers {
     std::vector<float> q, k, v, o, lse, scratch;
 };
 
-constexpr AttentionShape kShapes[] = {{1, 1, 1, 1, 2, 2}, {2, 5, 4, 2, 6, 17}, {1, 67, 3, 1, 8, 8}, {1, 130, 2, 2, 4, 9}};
+constexpr AttentionShape kShapes[] = {
+    {1, 1, 1, 1, 2, 2}, {2, 5, 4, 2, 6, 17}, {1, 67, 3, 1, 8, 8}, {1, 130, 2, 2, 4, 9}};
 
 TEST(Attention, ForwardMatchesReference) {
     for (const AttentionShape& shape : kShapes) {
@@ -39,8 +41,8 @@ TEST(Attention, GradientsMatchDifferences) {
         b.forward();
         const auto dout = random_floats(static_cast<std::int64_t>(b.o.size()), 4);
         std::vector<float> dq(b.q.size()), dk(b.k.size()), dv(b.v.size(), 0.0f);
-        attention_backward(dq.data(), dk.data(), dv.data(), dout.data(), b.q.data(), b.k.data(), b.v.data(), b.lse.data(),
-                           b.scratch.data(), shape);
+        attention_backward(dq.data(), dk.data(), dv.data(), dout.data(), b.q.data(), b.k.data(), b.v.data(),
+                           b.lse.data(), b.scratch.data(), shape);
         const auto loss = [&] {
             b.forward();
             return weighted_sum(b.o, dout);

@@ -1,8 +1,9 @@
+#include "kernels/cpu/cross_entropy.hpp"
+
 #include <array>
 #include <limits>
 
 #include "harness.hpp"
-#include "kernels/cpu/cross_entropy.hpp"
 
 namespace moescope::kernels::test {
 namespace {
@@ -23,8 +24,8 @@ TEST_P(CrossEntropy, MatchesReferenceAndGradientsMatchDifferences) {
         return cross_entropy_forward(losses.data(), x.data(), w.data(), targets.data(), logits.data(), T, D, V);
     };
     EXPECT_NEAR(forward(), expected, 1e-5 * expected + 1e-6);
-    const double both = cross_entropy_forward_backward(losses.data(), dx.data(), dw.data(), x.data(), w.data(), targets.data(),
-                                                       logits.data(), T, D, V);
+    const double both = cross_entropy_forward_backward(losses.data(), dx.data(), dw.data(), x.data(), w.data(),
+                                                       targets.data(), logits.data(), T, D, V);
     EXPECT_EQ(both, forward());
     // The mean over many tokens makes single elements small: compare the sum instead.
     for (float& g : dx) {
@@ -39,7 +40,8 @@ TEST_P(CrossEntropy, MatchesReferenceAndGradientsMatchDifferences) {
 }
 INSTANTIATE_TEST_SUITE_P(Sizes, CrossEntropy,
                          testing::Values(std::array<std::int64_t, 3>{1, 3, 5}, std::array<std::int64_t, 3>{7, 19, 33},
-                                         std::array<std::int64_t, 3>{300, 5, 11}, std::array<std::int64_t, 3>{17, 8, 1030}));
+                                         std::array<std::int64_t, 3>{300, 5, 11},
+                                         std::array<std::int64_t, 3>{17, 8, 1030}));
 
 TEST(CrossEntropyLimits, HugeLogitsStayFiniteAndNaNIsSeen) {
     std::vector<float> x = {1000.0f}, w = {1.0f, -1.0f}, losses(1), logits(2), dx(1), dw(2);
@@ -49,7 +51,8 @@ TEST(CrossEntropyLimits, HugeLogitsStayFiniteAndNaNIsSeen) {
     w[1] = std::nanf("");
     EXPECT_TRUE(std::isnan(cross_entropy_forward(losses.data(), x.data(), w.data(), &right, logits.data(), 1, 1, 2)));
     w[1] = std::numeric_limits<float>::infinity();
-    EXPECT_FALSE(std::isfinite(cross_entropy_forward(losses.data(), x.data(), w.data(), &right, logits.data(), 1, 1, 2)));
+    EXPECT_FALSE(
+        std::isfinite(cross_entropy_forward(losses.data(), x.data(), w.data(), &right, logits.data(), 1, 1, 2)));
 }
 
 }  // namespace

@@ -1,12 +1,11 @@
 // What every kernel test needs: random inputs, one comparison, one gradient check.
 #pragma once
 
-#include <gtest/gtest.h>
-
 #include <algorithm>
 #include <cmath>
 #include <cstdint>
 #include <functional>
+#include <gtest/gtest.h>
 #include <random>
 #include <span>
 #include <string>
@@ -23,8 +22,8 @@ inline std::vector<float> random_floats(std::int64_t count, std::uint64_t seed, 
 }
 
 /// The same places are NaN, and everywhere |a - b| <= absolute + relative |b|. Names the worst place.
-inline void expect_close(std::span<const float> actual, std::span<const float> expected, double relative, double absolute,
-                         const std::string& what) {
+inline void expect_close(std::span<const float> actual, std::span<const float> expected, double relative,
+                         double absolute, const std::string& what) {
     ASSERT_EQ(actual.size(), expected.size()) << what;
     std::size_t worst = 0;
     double most = 0;
@@ -33,14 +32,15 @@ inline void expect_close(std::span<const float> actual, std::span<const float> e
         if (std::isnan(actual[i]) || actual[i] == expected[i]) {
             continue;
         }
-        const double excess = std::abs(static_cast<double>(actual[i]) - expected[i]) / (absolute + relative * std::abs(expected[i]));
+        const double excess =
+            std::abs(static_cast<double>(actual[i]) - expected[i]) / (absolute + relative * std::abs(expected[i]));
         if (!(excess <= most)) {
             most = excess;
             worst = i;
         }
     }
-    EXPECT_LE(most, 1.0) << what << ": worst at " << worst << ", " << (actual.empty() ? 0 : actual[worst]) << " instead of "
-                         << (expected.empty() ? 0 : expected[worst]);
+    EXPECT_LE(most, 1.0) << what << ": worst at " << worst << ", " << (actual.empty() ? 0 : actual[worst])
+                         << " instead of " << (expected.empty() ? 0 : expected[worst]);
 }
 
 /// sum of weights x outputs, in double: the scalar whose gradient with respect to the outputs is `weights`.
@@ -52,8 +52,9 @@ inline double weighted_sum(std::span<const float> outputs, std::span<const float
     return sum;
 }
 
-/// Central differences of `loss` in single elements of `x` (all of them up to 48, else 48 spread ones) against `gradient`.
-/// The tolerance is relative to the largest gradient element, because single precision noise is common to all elements.
+/// Central differences of `loss` in single elements of `x` (all of them up to 48, else 48 spread ones) against
+/// `gradient`. The tolerance is relative to the largest gradient element, because single precision noise is common to
+/// all elements.
 inline void expect_gradient(const std::function<double()>& loss, std::span<float> x, std::span<const float> gradient,
                             const std::string& what, double tolerance = 3e-3, float step = 1e-2f) {
     ASSERT_EQ(x.size(), gradient.size()) << what;

@@ -1,22 +1,25 @@
+#include "kernels/cpu/linear.hpp"
+
 #include <array>
 
 #include "harness.hpp"
 #include "kernels/cpu/gemm.hpp"
 #include "kernels/cpu/lanes.hpp"
-#include "kernels/cpu/linear.hpp"
 #include "kernels/cpu/parallel.hpp"
 
 namespace moescope::kernels::test {
 namespace {
 
 TEST(Gemm, MatchesReferenceInEveryTransposition) {
-    for (const auto [m, n, k] : {std::array{1, 1, 1}, std::array{5, 7, 3}, std::array{33, 17, 65}, std::array{3, 4, 0}}) {
+    for (const auto [m, n, k] :
+         {std::array{1, 1, 1}, std::array{5, 7, 3}, std::array{33, 17, 65}, std::array{3, 4, 0}}) {
         for (const Transpose op_a : {Transpose::no, Transpose::yes}) {
             for (const Transpose op_b : {Transpose::no, Transpose::yes}) {
                 for (const float beta : {0.0f, 1.0f}) {
                     const auto a = random_floats(m * k + 1, 1), b = random_floats(k * n + 1, 2);
                     auto c = random_floats(m * n, 3), expected = c;
-                    const int lda = op_a == Transpose::no ? std::max(k, 1) : m, ldb = op_b == Transpose::no ? n : std::max(k, 1);
+                    const int lda = op_a == Transpose::no ? std::max(k, 1) : m,
+                              ldb = op_b == Transpose::no ? n : std::max(k, 1);
                     gemm(op_a, op_b, m, n, k, a.data(), lda, b.data(), ldb, beta, c.data(), n);
                     reference::gemm(op_a, op_b, m, n, k, a.data(), lda, b.data(), ldb, beta, expected.data(), n);
                     expect_close(c, expected, 1e-5, 1e-5, "gemm");
@@ -61,8 +64,10 @@ TEST_P(Linear, ForwardMatchesReferenceAndGradientsMatchDifferences) {
     }
     expect_close(twice, dw, 1e-5, 1e-5, "dw added");
 }
-INSTANTIATE_TEST_SUITE_P(Sizes, Linear, testing::Values(std::array<std::int64_t, 3>{1, 1, 1}, std::array<std::int64_t, 3>{1, 33, 17},
-                                                        std::array<std::int64_t, 3>{5, 7, 3}, std::array<std::int64_t, 3>{131, 19, 67}));
+INSTANTIATE_TEST_SUITE_P(Sizes, Linear,
+                         testing::Values(std::array<std::int64_t, 3>{1, 1, 1}, std::array<std::int64_t, 3>{1, 33, 17},
+                                         std::array<std::int64_t, 3>{5, 7, 3},
+                                         std::array<std::int64_t, 3>{131, 19, 67}));
 
 TEST(Lanes, ExponentialIsAccurateAndKeepsNaN) {
     for (double x = -87.0; x < 88.0; x += 0.0137) {

@@ -34,22 +34,28 @@ TEST_P(Norm, ForwardMatchesReferenceAndGradientsMatchDifferences) {
     expect_gradient(loss, x, dx, "dx", 2e-2, 2e-3f);
     expect_gradient(loss, w, dw, "dw");
 }
-INSTANTIATE_TEST_SUITE_P(Sizes, Norm, testing::Values(std::pair<std::int64_t, std::int64_t>{1, 3}, std::pair<std::int64_t, std::int64_t>{1, 192},
-                                                      std::pair<std::int64_t, std::int64_t>{67, 33}));
+INSTANTIATE_TEST_SUITE_P(Sizes, Norm,
+                         testing::Values(std::pair<std::int64_t, std::int64_t>{1, 3},
+                                         std::pair<std::int64_t, std::int64_t>{1, 192},
+                                         std::pair<std::int64_t, std::int64_t>{67, 33}));
 
 TEST(HeadNorm, ForwardMatchesReferenceAndGradientsMatchDifferences) {
-    for (const HeadShape shape : {HeadShape{1, 1, 1, 2, 2, 1e-6}, HeadShape{2, 5, 3, 8, 31, 1e-6}, HeadShape{1, 9, 2, 34, 68, 1e-6}}) {
+    for (const HeadShape shape :
+         {HeadShape{1, 1, 1, 2, 2, 1e-6}, HeadShape{2, 5, 3, 8, 31, 1e-6}, HeadShape{1, 9, 2, 34, 68, 1e-6}}) {
         const std::int64_t T = shape.B * shape.S, out = T * shape.N * shape.C;
         auto x = random_floats(T * shape.R, 1), w = random_floats(shape.C, 2);
         const auto dy = random_floats(out, 3);
         std::vector<float> cosines(static_cast<std::size_t>(shape.S * shape.C / 2)), sines(cosines.size());
         rope_tables(cosines.data(), sines.data(), shape.S, shape.C, 100.0);
-        std::vector<float> y(static_cast<std::size_t>(out)), expected(y.size()), rstd(static_cast<std::size_t>(T * shape.N)), unused(rstd.size());
+        std::vector<float> y(static_cast<std::size_t>(out)), expected(y.size()),
+            rstd(static_cast<std::size_t>(T * shape.N)), unused(rstd.size());
         head_norm_forward(y.data(), rstd.data(), x.data(), w.data(), cosines.data(), sines.data(), shape);
         reference::head_norm_forward(expected.data(), unused.data(), x.data(), w.data(), 100.0, shape);
         expect_close(y, expected, 1e-5, 1e-5, "y");
-        std::vector<float> dx(x.size(), 0.0f), dw(w.size()), partial(static_cast<std::size_t>(shape.B * shape.N * shape.C));
-        head_norm_backward(dx.data(), dw.data(), partial.data(), dy.data(), x.data(), rstd.data(), w.data(), cosines.data(), sines.data(), shape);
+        std::vector<float> dx(x.size(), 0.0f), dw(w.size()),
+            partial(static_cast<std::size_t>(shape.B * shape.N * shape.C));
+        head_norm_backward(dx.data(), dw.data(), partial.data(), dy.data(), x.data(), rstd.data(), w.data(),
+                           cosines.data(), sines.data(), shape);
         const auto loss = [&] {
             head_norm_forward(y.data(), rstd.data(), x.data(), w.data(), cosines.data(), sines.data(), shape);
             return weighted_sum(y, dy);
@@ -96,7 +102,8 @@ TEST(Dispatch, SortsByExpertAndKeepsTheOrderOfTokens) {
         const auto expert = static_cast<std::size_t>(ids[slot]);
         EXPECT_TRUE(row >= offsets[expert] && row < offsets[expert + 1]);
         EXPECT_EQ(token_of[static_cast<std::size_t>(row)], static_cast<std::int32_t>(slot / K));
-        EXPECT_TRUE(row == offsets[expert] || token_of[static_cast<std::size_t>(row)] > token_of[static_cast<std::size_t>(row - 1)]);
+        EXPECT_TRUE(row == offsets[expert] ||
+                    token_of[static_cast<std::size_t>(row)] > token_of[static_cast<std::size_t>(row - 1)]);
     }
     // gather_backward is the transpose of gather_forward: <gather(x), dy> = <x, gather_backward(dy)>.
     const auto x = random_floats(T * D, 1), dy = random_floats(T * K * D, 2);

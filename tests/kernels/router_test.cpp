@@ -1,5 +1,6 @@
-#include "harness.hpp"
 #include "kernels/cpu/router.hpp"
+
+#include "harness.hpp"
 
 namespace moescope::kernels::test {
 namespace {
@@ -14,7 +15,8 @@ struct Routed {
           counts(static_cast<std::size_t>(s.E)),
           scratch(static_cast<std::size_t>(router_scratch(s))) {}
     RouterLosses run(std::span<const float> z) {
-        return router_forward(p.data(), lse.data(), ids.data(), w.data(), counts.data(), z.data(), scratch.data(), shape);
+        return router_forward(p.data(), lse.data(), ids.data(), w.data(), counts.data(), z.data(), scratch.data(),
+                              shape);
     }
     RouterLosses run_reference(std::span<const float> z) {
         return reference::router_forward(p.data(), lse.data(), ids.data(), w.data(), counts.data(), z.data(), shape);
@@ -27,7 +29,8 @@ struct Routed {
     std::vector<double> scratch;
 };
 
-constexpr RouterShape kShapes[] = {{1, 1, 1, true}, {1, 5, 2, true}, {67, 16, 2, true}, {130, 7, 3, false}, {9, 4, 4, true}, {9, 33, 1, true}};
+constexpr RouterShape kShapes[] = {{1, 1, 1, true},    {1, 5, 2, true}, {67, 16, 2, true},
+                                   {130, 7, 3, false}, {9, 4, 4, true}, {9, 33, 1, true}};
 
 TEST(Router, MatchesReference) {
     for (const RouterShape& shape : kShapes) {

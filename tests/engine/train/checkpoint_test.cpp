@@ -40,7 +40,7 @@ TEST(Checkpoint, GoesOnBitForBit) {
 }
 
 class DamagedCheckpoint : public testing::Test {
-   protected:
+ protected:
     void SetUp() override { Trainer(tiny_config(), byte_dataset()).save(folder.path()); }
     std::string message() {
         return error_of([&] { Trainer::load(folder.path(), byte_dataset()); });
@@ -75,7 +75,8 @@ TEST_F(DamagedCheckpoint, FilesThatDoNotBelongTogetherAreRefused) {
     EXPECT_NE(message().find("model.safetensors"), std::string::npos);
     change_json("config.json", [](auto& v) { v["model"]["experts"] = 4; });
     EXPECT_NE(message().find("model.safetensors"), std::string::npos);
-    change_json("config.json", [](auto& v) { v["model"]["experts"] = 5, v["model"]["width"] = 16384, v["model"]["layers"] = 256; });
+    change_json("config.json",
+                [](auto& v) { v["model"]["experts"] = 5, v["model"]["width"] = 16384, v["model"]["layers"] = 256; });
     EXPECT_NE(message().find("model.safetensors"), std::string::npos);
 }
 

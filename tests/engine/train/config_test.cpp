@@ -22,7 +22,8 @@ TEST(Config, RoundTripAndDefaults) {
 
 TEST(Config, EveryPresetIsValid) {
     int presets = 0;
-    for (const auto& entry : std::filesystem::directory_iterator(std::filesystem::path(MOESCOPE_ASSETS_SOURCE) / "presets")) {
+    for (const auto& entry :
+         std::filesystem::directory_iterator(std::filesystem::path(MOESCOPE_ASSETS_SOURCE) / "presets")) {
         const RunConfig config = parse_run_config(json::parse(file_bytes(entry.path())), entry.path().string());
         EXPECT_EQ(config.name, entry.path().stem().string());
         EXPECT_GT(plan_run(config).memory_bytes, 0u);
@@ -83,8 +84,12 @@ TEST(Plan, SizesBeyondAnyMachineAreRefused) {
     EXPECT_NE(error_of([&] { plan_run(config); }).find("memory"), std::string::npos);
     config.model.width = -1;
     EXPECT_NE(error_of([&] { plan_run(config); }).find("model.width"), std::string::npos);
-    EXPECT_NE(error_of([] { checked_product(std::uint64_t{1} << 40, std::uint64_t{1} << 40, "a test"); }).find("a test overflows"), std::string::npos);
-    EXPECT_NE(error_of([] { checked_sum(~std::uint64_t{0}, 1, "a test"); }).find("a test overflows"), std::string::npos);
+    EXPECT_NE(error_of([] {
+                  checked_product(std::uint64_t{1} << 40, std::uint64_t{1} << 40, "a test");
+              }).find("a test overflows"),
+              std::string::npos);
+    EXPECT_NE(error_of([] { checked_sum(~std::uint64_t{0}, 1, "a test"); }).find("a test overflows"),
+              std::string::npos);
 }
 
 TEST(Plan, CountsAsTheFormulaSays) {
@@ -96,7 +101,8 @@ TEST(Plan, CountsAsTheFormulaSays) {
     const std::uint64_t expert = 3 * u(m.width) * u(m.expert_width);
     const std::uint64_t layer = attention + 2 * u(m.width) + u(m.experts) * (u(m.width) + expert);
     EXPECT_EQ(plan.parameters_total, u(m.layers) * layer + u(m.vocabulary) * u(m.width) + u(m.width));
-    EXPECT_EQ(plan.parameters_total - plan.parameters_active, u(m.layers) * u(m.experts - m.experts_per_token) * expert);
+    EXPECT_EQ(plan.parameters_total - plan.parameters_active,
+              u(m.layers) * u(m.experts - m.experts_per_token) * expert);
     EXPECT_GT(plan.flops_per_token, 6.0 * static_cast<double>(plan.parameters_active));
     EXPECT_GT(plan.memory_bytes, 16 * plan.parameters_total);
 }

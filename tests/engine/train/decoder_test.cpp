@@ -27,7 +27,8 @@ TEST(Decoder, TokenByTokenIsTheFullForward) {
         EXPECT_EQ(model->step, 5u);
         EXPECT_EQ(model->tokenizer, nullptr);
         OwnedDecoder decoder(model);
-        const std::vector<std::int32_t> tokens = {84, 104, 101, 32, 114, 111, 117, 116, 101, 114, 32, 228, 184, 128, 1, 0, 255, 9, 7};
+        const std::vector<std::int32_t> tokens = {84, 104, 101, 32,  114, 111, 117, 116, 101, 114,
+                                                  32, 228, 184, 128, 1,   0,   255, 9,   7};
         for (int round = 0; round < 2; ++round) {  // the second after reset
             ForwardRouting routing;
             const auto plain = forward_logits(*model, tokens, 2);
@@ -43,7 +44,8 @@ TEST(Decoder, TokenByTokenIsTheFullForward) {
                 for (std::size_t layer = 0; layer < 2; ++layer) {
                     for (std::size_t k = 0; k < 2; ++k) {
                         EXPECT_EQ(ids[layer * 2 + k], routing.ids[(layer * tokens.size() + t) * 2 + k]);
-                        EXPECT_NEAR(decoder->expert_weights()[layer * 2 + k], routing.weights[(layer * tokens.size() + t) * 2 + k], 1e-5);
+                        EXPECT_NEAR(decoder->expert_weights()[layer * 2 + k],
+                                    routing.weights[(layer * tokens.size() + t) * 2 + k], 1e-5);
                     }
                 }
             }
@@ -51,8 +53,10 @@ TEST(Decoder, TokenByTokenIsTheFullForward) {
             decoder->reset();
         }
         EXPECT_NE(error_of([&] { decoder->decode(256); }).find("Token 256"), std::string::npos);
-        EXPECT_NE(error_of([&] { forward_logits(*model, std::vector<std::int32_t>{-1}, 1); }).find("Token -1"), std::string::npos);
-        EXPECT_NE(error_of([&] { forward_logits(*model, std::vector<std::int32_t>(20, 1), 1); }).find("20 tokens"), std::string::npos);
+        EXPECT_NE(error_of([&] { forward_logits(*model, std::vector<std::int32_t>{-1}, 1); }).find("Token -1"),
+                  std::string::npos);
+        EXPECT_NE(error_of([&] { forward_logits(*model, std::vector<std::int32_t>(20, 1), 1); }).find("20 tokens"),
+                  std::string::npos);
         EXPECT_NE(error_of([&] { forward_logits(*model, {}, 1); }).find("no tokens"), std::string::npos);
     }
 }

@@ -1,10 +1,9 @@
 // A data set of bytes as tokens, built by hand from two small files, and tiny configurations.
 #pragma once
 
-#include <gtest/gtest.h>
-
 #include <filesystem>
 #include <fstream>
+#include <gtest/gtest.h>
 #include <iterator>
 #include <memory>
 #include <string>
@@ -21,7 +20,8 @@ inline std::string file_bytes(const std::filesystem::path& path) {
 }
 
 inline void write_bytes(const std::filesystem::path& path, const std::string& bytes) {
-    std::ofstream(path, std::ios::binary | std::ios::trunc).write(bytes.data(), static_cast<std::streamsize>(bytes.size()));
+    std::ofstream(path, std::ios::binary | std::ios::trunc)
+        .write(bytes.data(), static_cast<std::streamsize>(bytes.size()));
 }
 
 /// No tokenizer: token = byte. The last tenth of each text is held out.
@@ -29,7 +29,8 @@ inline std::shared_ptr<Dataset> byte_dataset() {
     auto data = std::make_shared<Dataset>();
     const char* files[kLanguages] = {"english.txt", "chinese.txt"};
     for (std::size_t language = 0; language < kLanguages; ++language) {
-        const std::string text = file_bytes(std::filesystem::path(MOESCOPE_TEST_DATA) / "engine/train/data" / files[language]);
+        const std::string text =
+            file_bytes(std::filesystem::path(MOESCOPE_TEST_DATA) / "engine/train/data" / files[language]);
         const std::size_t trained = text.size() / 10 * 9;
         for (std::size_t i = 0; i < text.size(); ++i) {
             const auto token = static_cast<std::uint16_t>(static_cast<unsigned char>(text[i]));
@@ -70,7 +71,7 @@ inline RunConfig tiny_config() {
 
 /// A folder that is gone at the end of the test.
 class TemporaryFolder {
-   public:
+ public:
     TemporaryFolder() {
         std::string pattern = (std::filesystem::temp_directory_path() / "moescope-test-XXXXXX").string();
         path_ = mkdtemp(pattern.data());
@@ -83,7 +84,7 @@ class TemporaryFolder {
     }
     const std::filesystem::path& path() const { return path_; }
 
-   private:
+ private:
     std::filesystem::path path_;
 };
 

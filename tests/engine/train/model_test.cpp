@@ -13,7 +13,7 @@ namespace moescope::engine::test {
 namespace {
 
 class WholeModel {
-   public:
+ public:
     explicit WholeModel(const RunConfig& run) : config(run), layout(make_layout(config.model)) {
         kernels::set_workers(threads_of(config));
         memory = Block(plan_run(config).memory_bytes);
@@ -29,8 +29,10 @@ class WholeModel {
             }
         }
         for (std::uint64_t t = 0; t < tokens(); ++t) {
-            buffers.tokens_T[t] = static_cast<std::int32_t>(random_bits(1, 1, t) % static_cast<std::uint64_t>(config.model.vocabulary));
-            buffers.targets_T[t] = static_cast<std::int32_t>(random_bits(1, 2, t) % static_cast<std::uint64_t>(config.model.vocabulary));
+            buffers.tokens_T[t] =
+                static_cast<std::int32_t>(random_bits(1, 1, t) % static_cast<std::uint64_t>(config.model.vocabulary));
+            buffers.targets_T[t] =
+                static_cast<std::int32_t>(random_bits(1, 2, t) % static_cast<std::uint64_t>(config.model.vocabulary));
         }
         transformer.emplace(config.model, layout, buffers.state);
         router.resize(buffers.state.layers.size());
@@ -39,13 +41,15 @@ class WholeModel {
     double scale(double coefficient) const { return coefficient / config.model.layers; }
 
     double backward() {
-        transformer->forward(buffers.parameters, buffers.tokens_T, config.train.batch, config.model.context, router, none);
-        return transformer->backward(buffers.parameters, buffers.gradients, buffers.tokens_T, buffers.targets_T, config.train.batch,
-                                     config.model.context, scale(kBalance), scale(kZ), none);
+        transformer->forward(buffers.parameters, buffers.tokens_T, config.train.batch, config.model.context, router,
+                             none);
+        return transformer->backward(buffers.parameters, buffers.gradients, buffers.tokens_T, buffers.targets_T,
+                                     config.train.batch, config.model.context, scale(kBalance), scale(kZ), none);
     }
     /// What is minimised. Counts the evaluations whose routing differs from the first: there the loss jumps.
     double loss() {
-        transformer->forward(buffers.parameters, buffers.tokens_T, config.train.batch, config.model.context, router, none);
+        transformer->forward(buffers.parameters, buffers.tokens_T, config.train.batch, config.model.context, router,
+                             none);
         double sum = transformer->loss(buffers.parameters, buffers.targets_T, static_cast<int>(tokens()));
         std::vector<std::int32_t> now;
         for (std::size_t layer = 0; layer < router.size(); ++layer) {
@@ -72,9 +76,10 @@ class WholeModel {
     PartClock none = [](Part) {};
 };
 
-/// Slope of the loss along `direction` in one tensor: central differences at h and h / 2, combined so that the h^2 term falls out.
-/// Nothing when the routing changed on the way.
-std::optional<double> slope(WholeModel& model, const TensorSpec& tensor, const std::vector<float>& direction, double h) {
+/// Slope of the loss along `direction` in one tensor: central differences at h and h / 2, combined so that the h^2 term
+/// falls out. Nothing when the routing changed on the way.
+std::optional<double> slope(WholeModel& model, const TensorSpec& tensor, const std::vector<float>& direction,
+                            double h) {
     float* p = model.buffers.parameters + tensor.offset;
     const std::vector<float> before(p, p + tensor.count);
     const auto at = [&](double amount) {
@@ -104,11 +109,13 @@ void check_all_tensors(const RunConfig& config) {
         norm = std::sqrt(norm);
         ASSERT_GT(norm, 1e-5) << "tensor " << index;
         int checked = 0;
-        for (std::uint64_t attempt = 0; attempt < 3; ++attempt) {  // along the gradient, then tilted by noise of the same length
+        for (std::uint64_t attempt = 0; attempt < 3;
+             ++attempt) {  // along the gradient, then tilted by noise of the same length
             std::vector<float> direction(tensor.count);
             double expected = 0;
             for (std::uint64_t i = 0; i < tensor.count; ++i) {
-                const double noise = random_normal(7, index + 1000 * attempt, i) / std::sqrt(static_cast<double>(tensor.count));
+                const double noise =
+                    random_normal(7, index + 1000 * attempt, i) / std::sqrt(static_cast<double>(tensor.count));
                 direction[i] = static_cast<float>(g[i] / norm + (attempt == 0 ? 0.0 : noise));
                 expected += static_cast<double>(direction[i]) * g[i];
             }
@@ -118,8 +125,9 @@ void check_all_tensors(const RunConfig& config) {
             }
             if (numeric) {
                 ++checked;
-                EXPECT_NEAR(*numeric / expected, 1.0, 3e-3) << "tensor " << index << " (layer " << tensor.layer << " "
-                                                            << tensor_part_name(tensor.part) << "), direction " << attempt;
+                EXPECT_NEAR(*numeric / expected, 1.0, 3e-3)
+                    << "tensor " << index << " (layer " << tensor.layer << " " << tensor_part_name(tensor.part)
+                    << "), direction " << attempt;
             }
         }
         EXPECT_GE(checked, 1) << "tensor " << index << ": routing changed in every direction";
@@ -136,8 +144,12 @@ RunConfig small(bool tied, bool normalise) {
     return config;
 }
 
-TEST(WholeModel, GradientsOfAllTensorsMatchDifferences) { check_all_tensors(small(true, true)); }
-TEST(WholeModel, AlsoWithAnOwnHeadAndPlainWeights) { check_all_tensors(small(false, false)); }
+TEST(WholeModel, GradientsOfAllTensorsMatchDifferences) {
+    check_all_tensors(small(true, true));
+}
+TEST(WholeModel, AlsoWithAnOwnHeadAndPlainWeights) {
+    check_all_tensors(small(false, false));
+}
 TEST(WholeModel, AlsoWithOneExpertOneTokenOneHead) {
     RunConfig config = small(true, false);
     config.model.heads = config.model.kv_heads = 1;

@@ -29,15 +29,18 @@ TEST(Npy, TokensGoThereAndBack) {
     EXPECT_EQ(header.shape, (std::vector<std::uint64_t>{2, 3}));
     EXPECT_NE(error_of([&] { read_npy_tokens(folder.path() / "l.npy"); }).find("one-dimensional"), std::string::npos);
     EXPECT_NE(error_of([&] { read_npy_tokens(folder.path() / "no.npy"); }).find("no.npy"), std::string::npos);
-    EXPECT_NE(error_of([&] { write_npy(folder.path() / "w.npy", std::span<const float>(logits), {7}); }).find("w.npy"), std::string::npos);
+    EXPECT_NE(error_of([&] { write_npy(folder.path() / "w.npy", std::span<const float>(logits), {7}); }).find("w.npy"),
+              std::string::npos);
 }
 
 TEST(Npy, OtherWholeNumbersAreConverted) {
     const TemporaryFolder folder;
     const auto path = folder.path() / "t.npy";
-    write_bytes(path, npy("{'descr': '<u2', 'fortran_order': False, 'shape': (2,), }\n", std::string("\x01\x00\xff\xff", 4)));
+    write_bytes(path,
+                npy("{'descr': '<u2', 'fortran_order': False, 'shape': (2,), }\n", std::string("\x01\x00\xff\xff", 4)));
     EXPECT_EQ(read_npy_tokens(path), (std::vector<std::int32_t>{1, 65535}));
-    write_bytes(path, npy("{'descr': '<i8', 'fortran_order': False, 'shape': (1,)}", std::string("\x00\x00\x00\x00\x01\x00\x00\x00", 8)));
+    write_bytes(path, npy("{'descr': '<i8', 'fortran_order': False, 'shape': (1,)}",
+                          std::string("\x00\x00\x00\x00\x01\x00\x00\x00", 8)));
     EXPECT_NE(error_of([&] { read_npy_tokens(path); }).find("4294967296"), std::string::npos);
 }
 
@@ -58,7 +61,9 @@ TEST(Npy, MalformedFilesAreRefused) {
         npy("{'descr': '<i4', 'fortran_order': False, 'shape': (1,), } x", "1234"),
     };
     for (const std::string& bytes : bad) {
-        EXPECT_NE(error_of([&] { parse_npy(std::as_bytes(std::span(bytes)), bytes.size(), "x.npy"); }).find("x.npy"), std::string::npos) << bytes;
+        EXPECT_NE(error_of([&] { parse_npy(std::as_bytes(std::span(bytes)), bytes.size(), "x.npy"); }).find("x.npy"),
+                  std::string::npos)
+            << bytes;
     }
     const std::string sound = npy("{'descr': '<i4', 'fortran_order': False, 'shape': (1,), }", "1234");
     std::mt19937 random(5);

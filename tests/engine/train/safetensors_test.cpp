@@ -44,8 +44,12 @@ TEST(Safetensors, SoundFilesAreAccepted) {
         framed("{}", ""),
         framed("{\"__metadata__\":{\"a\":\"b\"}}   ", ""),
         framed(R"({"t":{"dtype":"F32","shape":[1,2],"data_offsets":[0,8]}})", "12345678"),
-        framed(R"({"t":{"dtype":"F4","shape":[2],"data_offsets":[0,1]},"e":{"dtype":"U8","shape":[0],"data_offsets":[1,1]}})", "1"),
-        framed(R"({"s":{"dtype":"BF16","shape":[],"data_offsets":[2,4]},"r":{"dtype":"I16","shape":[1],"data_offsets":[0,2]}})", "1234"),
+        framed(
+            R"({"t":{"dtype":"F4","shape":[2],"data_offsets":[0,1]},"e":{"dtype":"U8","shape":[0],"data_offsets":[1,1]}})",
+            "1"),
+        framed(
+            R"({"s":{"dtype":"BF16","shape":[],"data_offsets":[2,4]},"r":{"dtype":"I16","shape":[1],"data_offsets":[0,2]}})",
+            "1234"),
     };
     for (const std::string& bytes : good) {
         EXPECT_NO_THROW(parse(bytes)) << bytes.substr(8);
@@ -90,7 +94,10 @@ TEST(Safetensors, EveryMalformedKindIsRefused) {
         {"do not fit", framed(R"({"t":{"dtype":"U8","shape":[1],"data_offsets":[1,0]}})", "1")},
         {"do not fit", framed(R"({"t":{"dtype":"U8","shape":[1],"data_offsets":[)" + huge + R"(,0]}})", "1")},
         {"hole", framed(R"({"t":{"dtype":"U8","shape":[1],"data_offsets":[1,2]}})", "12")},
-        {"overlap", framed(R"({"t":{"dtype":"U8","shape":[2],"data_offsets":[0,2]},"u":{"dtype":"U8","shape":[2],"data_offsets":[1,3]}})", "123")},
+        {"overlap",
+         framed(
+             R"({"t":{"dtype":"U8","shape":[2],"data_offsets":[0,2]},"u":{"dtype":"U8","shape":[2],"data_offsets":[1,3]}})",
+             "123")},
         {"end at byte 1 of 2", framed(R"({"t":{"dtype":"U8","shape":[1],"data_offsets":[0,1]}})", "12")},
         {"end at byte 0 of 1", framed("{}", "1")},
     };
@@ -117,11 +124,21 @@ TEST(Safetensors, TwentyThousandMutatedFilesAreReadOrRefused) {
         for (unsigned edits = 1 + random() % 3; edits > 0; --edits) {
             const std::size_t at = random() % bytes.size();
             switch (random() % 5) {
-                case 0: bytes[at] = static_cast<char>(random()); break;
-                case 1: bytes[at] = static_cast<char>(bytes[at] ^ (1 << random() % 8)); break;
-                case 2: bytes.erase(at, 1 + random() % 4); break;
-                case 3: bytes.insert(at, 1 + random() % 3, "0129{}[],\"e-."[random() % 13]); break;
-                default: bytes.resize(at + 1); break;
+                case 0:
+                    bytes[at] = static_cast<char>(random());
+                    break;
+                case 1:
+                    bytes[at] = static_cast<char>(bytes[at] ^ (1 << random() % 8));
+                    break;
+                case 2:
+                    bytes.erase(at, 1 + random() % 4);
+                    break;
+                case 3:
+                    bytes.insert(at, 1 + random() % 3, "0129{}[],\"e-."[random() % 13]);
+                    break;
+                default:
+                    bytes.resize(at + 1);
+                    break;
             }
             if (bytes.empty()) {
                 break;

@@ -85,7 +85,8 @@ TEST(Trainer, StatisticsAddUp) {
     EXPECT_GE(stats.balance_loss, 0.9);
     const double parts = std::accumulate(stats.part_ms.begin(), stats.part_ms.end(), 0.0);
     EXPECT_NEAR(parts, stats.step_ms, 1e-6 + 1e-9 * parts);
-    for (const Part part : {Part::data, Part::embedding, Part::attention, Part::router, Part::experts, Part::head, Part::optimizer}) {
+    for (const Part part :
+         {Part::data, Part::embedding, Part::attention, Part::router, Part::experts, Part::head, Part::optimizer}) {
         EXPECT_GT(stats.part_ms[static_cast<std::size_t>(part)], 0.0) << static_cast<int>(part);
     }
 }
@@ -177,7 +178,8 @@ TEST(Trainer, ABrokenGradientNamesItsPlace) {
             }
         }
     };
-    // The hidden values of the experts are 1e38, but their down projections 0: the loss is finite, the projections' gradient is not.
+    // The hidden values of the experts are 1e38, but their down projections 0: the loss is finite, the projections'
+    // gradient is not.
     set("embed_tokens", 1e-10f);
     set("o_proj", 0.0f);
     set("post_attention_layernorm", 1e7f);
@@ -190,7 +192,8 @@ TEST(Trainer, ABrokenGradientNamesItsPlace) {
     const std::string before = trainer->parameters_sha256();
     const StepStats stats = trainer->step();
     EXPECT_TRUE(std::isfinite(stats.loss));
-    EXPECT_TRUE(stats.fault == "gradient norm is NaN in layer 0 experts" || stats.fault == "gradient norm is infinite in layer 0 experts")
+    EXPECT_TRUE(stats.fault == "gradient norm is NaN in layer 0 experts" ||
+                stats.fault == "gradient norm is infinite in layer 0 experts")
         << stats.fault;
     EXPECT_EQ(trainer->parameters_sha256(), before);
 }
@@ -221,7 +224,9 @@ TEST(Trainer, RefusesDataThatDoNotFit) {
         change(*data);
         return error_of([&] { Trainer trainer(tiny_config(), data); });
     };
-    EXPECT_NE(message([](Dataset& d) { d.train_tokens.resize(19), d.train_languages.resize(19); }).find("19 training tokens"), std::string::npos);
+    EXPECT_NE(
+        message([](Dataset& d) { d.train_tokens.resize(19), d.train_languages.resize(19); }).find("19 training tokens"),
+        std::string::npos);
     EXPECT_NE(message([](Dataset& d) { d.train_tokens[7] = 256; }).find("token 256"), std::string::npos);
     EXPECT_NE(message([](Dataset& d) { d.held_out[1][3] = 999; }).find("token 999"), std::string::npos);
     EXPECT_NE(message([](Dataset& d) { d.train_languages[5] = 2; }).find("language"), std::string::npos);
@@ -231,7 +236,8 @@ TEST(Trainer, RefusesDataThatDoNotFit) {
 
 TEST(BatchOrder, VisitsEveryWindowOncePerEpochAndStaysInside) {
     for (const std::uint64_t tokens : {11u, 12u, 21u, 22u, 35u, 1000u, 4096u}) {
-        const std::uint64_t context = 10, windows = std::max<std::uint64_t>(1, (tokens - 1) / context - ((tokens - 1) / context > 1 ? 1 : 0));
+        const std::uint64_t context = 10, windows = std::max<std::uint64_t>(
+                                              1, (tokens - 1) / context - ((tokens - 1) / context > 1 ? 1 : 0));
         const BatchOrder order(tokens, context, 3);
         for (std::uint64_t epoch = 0; epoch < 3; ++epoch) {
             std::vector<std::uint64_t> firsts;
