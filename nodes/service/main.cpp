@@ -6,8 +6,10 @@
 #include <CLI/CLI.hpp>
 #include <algorithm>
 #include <cstdio>
+#include <cstdlib>
 #include <exception>
 #include <functional>
+#include <memory>
 #include <string>
 
 #include "nodes/service/command_line.hpp"
@@ -162,6 +164,17 @@ void add_models(CLI::App& app, Chosen& chosen) {
     });
 }
 
+/// Threads of OpenMP that wait for each other spin for milliseconds by default, and when anything else runs on the same cores (a window that
+/// draws, a second model) most of the time goes into spinning. A short spin costs nothing when the cores are ours alone. The runtime
+/// reads this once, before main, so the program starts itself again.
+void wait_politely(char** argv) {
+    if (std::getenv("GOMP_SPINCOUNT") != nullptr || std::getenv("OMP_WAIT_POLICY") != nullptr)
+        return;
+    setenv("GOMP_SPINCOUNT", "2000", 1);
+    execv("/proc/self/exe", argv);
+    // Could not: everything works without it.
+}
+
 /// Exactly one line, whatever the message holds.
 void print_error(std::string message) {
     std::replace(message.begin(), message.end(), '\n', ' ');
@@ -171,6 +184,7 @@ void print_error(std::string message) {
 }  // namespace
 
 int main(int argc, char** argv) {
+    wait_politely(argv);
     signal(SIGPIPE, SIG_IGN);
     // Started by a node only; not a command for people.
     if (argc == 2 && std::string(argv[1]) == "worker")

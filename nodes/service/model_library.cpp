@@ -14,6 +14,7 @@
 namespace moescope::node {
 namespace fs = std::filesystem;
 using nlohmann::json;
+using namespace nlohmann::literals;
 
 namespace {
 
@@ -210,8 +211,11 @@ void ModelLibrary::look_at(LibraryModel& model) const {
         model.licence = text_of(report.details, "licence");
     if (model.title.empty())
         model.title = text_of(report.details, "name");
-    const auto experts = report.details.find("experts");
-    model.is_moe = experts != report.details.end() && experts->is_number() && experts->get<double>() > 1;
+    // A checkpoint of ours says it in its configuration, a GGUF file at the top.
+    const bool ours = report.format == "checkpoint" && report.details.contains("/config/model"_json_pointer);
+    const json& shape = ours ? report.details["/config/model"_json_pointer] : report.details;
+    const auto experts = shape.find("experts");
+    model.is_moe = experts != shape.end() && experts->is_number() && experts->get<double>() > 1;
     model.state = "ready";
     model.message.clear();
     model.available = true;

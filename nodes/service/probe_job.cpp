@@ -260,7 +260,6 @@ void ProbeJob::main() {
         update_statistics(true);
         finish(stop_ ? "stopped" : "done", "");
     } catch (const std::exception& error) {
-        update_statistics(true);
         finish(stop_ ? "stopped" : "failed", stop_ ? "" : error.what());
     }
     finished_ = true;

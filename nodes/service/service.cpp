@@ -5,6 +5,7 @@
 
 #include <chrono>
 
+#include "nodes/protocol/json_guard.hpp"
 #include "nodes/service/machine.hpp"
 #include "nodes/service/parameters.hpp"
 
@@ -119,14 +120,10 @@ void Service::on_request(std::string id, std::string name, json parameters, std:
     const Command command = found->second;
     Executor& executor = command.slow ? *slow_ : *quick_;
     executor.post([this, id = std::move(id), command, parameters = std::move(parameters), reply = std::move(reply)] {
-        if (command.recorded)
-            if (const auto known = session_->finished_command(id)) {
-                const auto answer = json::parse(*known, nullptr, false);
-                if (answer.is_object()) {
-                    reply(answer);
-                    return;
-                }
-            }
+        if (const auto answer = command.recorded ? earlier_answer(id) : json(); answer.is_object()) {
+            reply(answer);
+            return;
+        }
         carry_out(command, parameters, [this, id, command, reply](Outcome outcome) {
             const json answer = answer_of(outcome);
             if (command.recorded && outcome.error.empty()) {
@@ -140,6 +137,15 @@ void Service::on_request(std::string id, std::string name, json parameters, std:
             reply(answer);
         });
     });
+}
+
+json Service::earlier_answer(const std::string& id) const {
+    try {
+        const auto known = session_->finished_command(id);
+        return known ? json::parse(*known, nullptr, false) : json();
+    } catch (const std::exception&) {
+        return {};  // a database that cannot be read knows no command
+    }
 }
 
 void Service::carry_out(const Command& command, const json& parameters, const Reply& reply) {
@@ -258,6 +264,16 @@ void Service::publish(bool everything) {
     }
     if (everything)
         state["node"] = node_gauges();
+    // What did not change is not sent again: statistics are long, and steps come many times a second.
+    for (auto it = state.begin(); it != state.end();) {
+        std::string text = protocol::dump_json(it.value());
+        if (published_[it.key()] == text) {
+            it = state.erase(it);
+        } else {
+            published_[it.key()] = std::move(text);
+            ++it;
+        }
+    }
     if (!state.empty())
         server_->publish_state(std::move(state));
 }
@@ -273,7 +289,7 @@ json Service::node_gauges() const {
             {"cores", cores()},
             {"memory_total", total_memory()},
             {"memory_used", resident_memory()},
-            {"devices", json::array()},
+            {"devices", {fmt::format("CPU: {}, {} cores", processor_name(), cores())}},
             {"journal_bytes", session_->journal().bytes()},
             {"dropped_records", journal_->dropped()},
             {"process", getpid()}};

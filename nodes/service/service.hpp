@@ -48,6 +48,7 @@ class Service final : public transport::RequestHandler {
         bool recorded;  ///< must not be done twice when it is sent again
     };
     static const std::map<std::string, Command>& commands();
+    nlohmann::json earlier_answer(const std::string& id) const;  ///< null when the command is new
     void carry_out(const Command& command, const nlohmann::json& parameters, const Reply& reply);
 
     // Each carries out one command of docs/protocol.md. They run on an executor's thread and throw to fail.
@@ -114,7 +115,7 @@ class Service final : public transport::RequestHandler {
 
     std::atomic<bool> stop_{false}, had_viewer_{false};
     std::uint64_t published_board_ = 0, published_models_ = 0;
-    std::string published_node_;
+    std::map<std::string, std::string> published_;  ///< each gauge as it was last sent
     std::unique_ptr<Executor> quick_, slow_;
     std::unique_ptr<transport::NodeServer> server_;
 };
