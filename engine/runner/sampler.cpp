@@ -1,8 +1,8 @@
 #include "engine/runner/sampler.hpp"
 
 #include <algorithm>
-#include <bit>
 #include <cmath>
+#include <cstring>
 #include <limits>
 #include <numeric>
 #include <string>
@@ -12,20 +12,29 @@
 namespace moescope::engine {
 namespace {
 
-// exp(x) for x <= 0 with a relative error below 3e-7, written so that the compiler turns a loop over it into vector
-// code: a vocabulary has 150,000 entries and std::exp alone would cost several percent of a token's time.
-inline float exp_not_positive(float x) {
-    x = std::max(x, -87.0f);
-    const float n = (x * 1.44269504f + 12582912.0f) - 12582912.0f;  // round to the nearest whole number
-    const float r = (x - n * 0.693359375f) + n * 2.12194440e-4f;
-    float p = 1.9875691500e-4f;
-    p = p * r + 1.3981999507e-3f;
+// Eight numbers at once, the compiler's own vector type: it becomes two SSE registers or one AVX register.
+typedef float Floats __attribute__((vector_size(32)));
+typedef std::int32_t Ints __attribute__((vector_size(32)));
+constexpr std::size_t kLanes = 8;
+
+[[gnu::always_inline]] inline void load(const float* from, Floats& to) {
+    std::memcpy(&to, from, sizeof to);
+}
+
+// x becomes exp(x), for x <= 0, with a relative error below 3e-7. A vocabulary has 150,000 entries, and std::exp for
+// each would cost several percent of a token's time.
+[[gnu::always_inline]] inline void exp_not_positive(Floats& x) {
+    x = x > -87.0f ? x : Floats{} - 87.0f;
+    const Floats n = (x * 1.44269504f + 12582912.0f) - 12582912.0f;  // round to the nearest whole number
+    const Floats r = (x - n * 0.693359375f) + n * 2.12194440e-4f;
+    Floats p = r * 1.9875691500e-4f + 1.3981999507e-3f;
     p = p * r + 8.3334519073e-3f;
     p = p * r + 4.1665795894e-2f;
     p = p * r + 1.6666665459e-1f;
     p = p * r + 5.0000001201e-1f;
     p = p * r * r + r + 1.0f;
-    return std::bit_cast<float>(std::bit_cast<std::int32_t>(p) + (static_cast<std::int32_t>(n) << 23));
+    const Ints scaled = reinterpret_cast<Ints>(p) + (__builtin_convertvector(n, Ints) << 23);
+    x = reinterpret_cast<Floats>(scaled);
 }
 
 // Larger logit first; on a tie the lower id.
@@ -37,22 +46,77 @@ struct ByLogit {
     }
 };
 
-// The largest value, found in lanes so that the loop runs as vector code. NaN is skipped here and found by the sum.
-float largest_value(std::span<const float> values) {
-    constexpr std::size_t kLanes = 16;
-    float lanes[kLanes];
-    std::fill(lanes, lanes + kLanes, -std::numeric_limits<float>::infinity());
+// Two passes over the whole vocabulary for every token; the same code is compiled a second time for AVX2, which this
+// project does not demand of a machine. NaN is skipped by the first pass and found by the second.
+[[gnu::always_inline]] inline double sum_exp(std::span<const float> values, float largest) {
+    Floats sums[2] = {};
     std::size_t i = 0;
-    for (; i + kLanes <= values.size(); i += kLanes) {
+    for (; i + 2 * kLanes <= values.size(); i += 2 * kLanes) {
+        for (std::size_t k = 0; k < 2; ++k) {
+            Floats x;
+            load(values.data() + i + k * kLanes, x);
+            const Floats difference = x - largest;
+            x = difference;
+            exp_not_positive(x);
+            sums[k] += difference == difference ? x : difference;  // NaN stays NaN
+        }
+    }
+    double sum = 0;
+    for (std::size_t lane = 0; lane < kLanes; ++lane) {
+        sum += static_cast<double>(sums[0][lane]) + static_cast<double>(sums[1][lane]);
+    }
+    for (; i < values.size(); ++i) {
+        sum += std::exp(static_cast<double>(values[i]) - largest);
+    }
+    return sum;
+}
+
+[[gnu::always_inline]] inline float largest_of(std::span<const float> values) {
+    constexpr float kLowest = -std::numeric_limits<float>::infinity();
+    Floats best[4] = {Floats{} + kLowest, Floats{} + kLowest, Floats{} + kLowest, Floats{} + kLowest};
+    std::size_t i = 0;
+    for (; i + 4 * kLanes <= values.size(); i += 4 * kLanes) {
+        for (std::size_t k = 0; k < 4; ++k) {
+            Floats x;
+            load(values.data() + i + k * kLanes, x);
+            best[k] = x > best[k] ? x : best[k];
+        }
+    }
+    float largest = kLowest;
+    for (const Floats& lanes : best) {
         for (std::size_t lane = 0; lane < kLanes; ++lane) {
-            lanes[lane] = values[i + lane] > lanes[lane] ? values[i + lane] : lanes[lane];
+            largest = std::max(largest, lanes[lane]);
         }
     }
     for (; i < values.size(); ++i) {
-        lanes[0] = values[i] > lanes[0] ? values[i] : lanes[0];
+        largest = values[i] > largest ? values[i] : largest;
     }
-    return *std::max_element(lanes, lanes + kLanes);
+    return largest;
 }
+
+double sum_exp_plain(std::span<const float> values, float largest) {
+    return sum_exp(values, largest);
+}
+float largest_plain(std::span<const float> values) {
+    return largest_of(values);
+}
+#ifdef __x86_64__
+__attribute__((target("avx2,fma"))) double sum_exp_wide(std::span<const float> values, float largest) {
+    return sum_exp(values, largest);
+}
+__attribute__((target("avx2,fma"))) float largest_wide(std::span<const float> values) {
+    return largest_of(values);
+}
+bool has_wide_vectors() {
+    return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
+}
+#else
+constexpr auto sum_exp_wide = sum_exp_plain;
+constexpr auto largest_wide = largest_plain;
+bool has_wide_vectors() {
+    return false;
+}
+#endif
 
 void require(bool good, const std::string& what, double value, const std::string& range) {
     if (!good) {
@@ -63,21 +127,11 @@ void require(bool good, const std::string& what, double value, const std::string
 }  // namespace
 
 double log_sum_exp(std::span<const float> logits, float largest) {
-    constexpr std::size_t kLanes = 16, kBlock = 4096;
+    constexpr std::size_t kBlock = 4096;  // short sums in float, their total in double
+    const auto sum_block = has_wide_vectors() ? sum_exp_wide : sum_exp_plain;
     double sum = 0;
     for (std::size_t start = 0; start < logits.size(); start += kBlock) {
-        const auto block = logits.subspan(start, std::min(kBlock, logits.size() - start));
-        float lanes[kLanes] = {};
-        std::size_t i = 0;
-        for (; i + kLanes <= block.size(); i += kLanes) {
-            for (std::size_t lane = 0; lane < kLanes; ++lane) {
-                lanes[lane] += exp_not_positive(block[i + lane] - largest);
-            }
-        }
-        for (; i < block.size(); ++i) {
-            lanes[0] += exp_not_positive(block[i] - largest);
-        }
-        sum += std::accumulate(lanes, lanes + kLanes, 0.0);
+        sum += sum_block(logits.subspan(start, std::min(kBlock, logits.size() - start)), largest);
     }
     return static_cast<double>(largest) + std::log(sum);
 }
@@ -128,22 +182,39 @@ double Sampler::next_unit() {  // splitmix64: the same numbers on every machine
     return static_cast<double>((z ^ (z >> 31)) >> 11) * 0x1.0p-53;
 }
 
-std::int32_t Sampler::draw(std::span<const float> logits, float largest) {
-    const std::size_t top_k = sampling_.top_k > 0 ? static_cast<std::size_t>(sampling_.top_k) : logits.size();
-    largest_logits(logits, top_k, candidates_);
+// How many of the candidates, which are sorted, top-p and min-p keep. Both keep a prefix, and the first one always
+// stays.
+std::size_t Sampler::kept_candidates(std::span<const float> logits, float largest, double total) {
     weights_.clear();
-    double total = 0;
     for (const std::int32_t id : candidates_) {
         weights_.push_back(std::exp(static_cast<double>(logits[static_cast<std::size_t>(id)]) - largest));
-        total += weights_.back();
     }
-    // Both cuts keep a prefix, as the candidates are sorted; the first one always stays.
+    if (total <= 0) {
+        total = std::accumulate(weights_.begin(), weights_.end(), 0.0);
+    }
+    const double enough = sampling_.top_p < 1 ? sampling_.top_p * total : std::numeric_limits<double>::infinity();
     std::size_t kept = 0;
-    for (double sum = 0; kept < weights_.size() && sum < sampling_.top_p * total; ++kept) {
+    for (double sum = 0; kept < weights_.size() && sum < enough; ++kept) {
         if (kept > 0 && weights_[kept] < sampling_.min_p) {  // the first weighs 1
             break;
         }
         sum += weights_[kept];
+    }
+    return kept;
+}
+
+std::int32_t Sampler::draw(std::span<const float> logits, float largest, double normaliser) {
+    const bool all = sampling_.top_k <= 0 || static_cast<std::size_t>(sampling_.top_k) >= logits.size();
+    // Without top-k the other cuts usually keep few tokens of a vocabulary that takes long to sort: sort as many as
+    // needed.
+    std::size_t count = all ? std::min<std::size_t>(512, logits.size()) : static_cast<std::size_t>(sampling_.top_k);
+    const double total = all ? std::exp(normaliser - largest) : 0;
+    largest_logits(logits, count, candidates_);
+    std::size_t kept = kept_candidates(logits, largest, total);
+    while (all && kept == count && count < logits.size()) {
+        count = std::min(count * 8, logits.size());
+        largest_logits(logits, count, candidates_);
+        kept = kept_candidates(logits, largest, total);
     }
     double sum = 0;
     for (std::size_t i = 0; i < kept; ++i) {
@@ -162,7 +233,7 @@ std::int32_t Sampler::draw(std::span<const float> logits, float largest) {
 }
 
 Choice Sampler::choose(std::span<const float> logits) {
-    const float largest = largest_value(logits);
+    const float largest = (has_wide_vectors() ? largest_wide : largest_plain)(logits);
     const double normaliser =
         std::isfinite(largest) ? log_sum_exp(logits, largest) : std::numeric_limits<double>::quiet_NaN();
     if (!std::isfinite(normaliser)) {
@@ -175,7 +246,7 @@ Choice Sampler::choose(std::span<const float> logits) {
     };
     Choice choice;
     if (sampling_.temperature > 0) {
-        choice.chosen = score(draw(logits, largest));
+        choice.chosen = score(draw(logits, largest, normaliser));
     } else {
         choice.chosen =
             score(static_cast<std::int32_t>(std::find(logits.begin(), logits.end(), largest) - logits.begin()));

@@ -33,7 +33,8 @@ class Sampler {
     Choice choose(std::span<const float> logits);
 
  private:
-    std::int32_t draw(std::span<const float> logits, float largest);
+    std::size_t kept_candidates(std::span<const float> logits, float largest, double total);
+    std::int32_t draw(std::span<const float> logits, float largest, double normaliser);
     double next_unit();
 
     Sampling sampling_;

@@ -146,6 +146,33 @@ TEST(Sampler, DrawsFollowTheDistributionOfTheSettings) {
     }
 }
 
+// Without top-k the sampler sorts only as much of a large vocabulary as the other cuts need; what it keeps must be the
+// same.
+TEST(Sampler, LargeVocabulariesKeepTheSameTokens) {
+    std::mt19937 random(6);
+    for (const double top_p : {0.3, 0.9, 0.999, 1.0}) {
+        for (const double min_p : {0.0, 0.02}) {
+            const auto logits = random_logits(random, 6000, 2);
+            const Sampling settings{1.3, 0, top_p, min_p, 3};
+            const auto expected = reference_distribution(logits, settings);
+            Sampler sampler(settings, 0);
+            double low = 0;
+            constexpr int kDraws = 150;
+            std::int32_t middle = 3000;
+            double mass = 0;
+            for (const auto& [id, p] : expected) {
+                mass += id < middle ? p : 0;
+            }
+            for (int i = 0; i < kDraws; ++i) {
+                const auto token = sampler.choose(logits).chosen.token;
+                ASSERT_TRUE(expected.contains(token)) << top_p << " " << min_p;
+                low += token < middle;
+            }
+            EXPECT_NEAR(low / kDraws, mass, 0.2) << top_p << " " << min_p;
+        }
+    }
+}
+
 TEST(Sampler, TheSeedAloneDecides) {
     std::mt19937 random(5);
     const auto logits = random_logits(random, 500, 1);
