@@ -1,4 +1,5 @@
-// The gauges of a node: long work and the state of every run. Only the latest values count; the service sends what changed.
+// The gauges of a node: long work and the state of every run. Only the latest values count; the service sends what
+// changed.
 #pragma once
 
 #include <cstdint>
@@ -23,7 +24,7 @@ struct TaskState {
 /// One run, for STATE `runs`.
 struct RunGauge {
     std::uint32_t run = 0;
-    std::string kind;   ///< "train", "generate" or "probe"
+    std::string kind;  ///< "train", "generate" or "probe"
     std::string name;
     std::string state;  ///< planned, running, paused, done, stopped, failed, interrupted
     std::string message;
@@ -34,7 +35,7 @@ struct RunGauge {
 
 /// Thread safe.
 class Board {
-   public:
+ public:
     void set_task(const TaskState& task);
     void remove_task(const std::string& id);
     void set_run(const RunGauge& run);
@@ -44,11 +45,11 @@ class Board {
 
     nlohmann::json tasks() const;
     nlohmann::json runs() const;
-    nlohmann::json run(std::uint32_t run) const;  ///< null when unknown
+    nlohmann::json run(std::uint32_t run) const;     ///< null when unknown
     std::string run_state(std::uint32_t run) const;  ///< empty when unknown
-    std::uint64_t version() const;  ///< rises with every change
+    std::uint64_t version() const;                   ///< rises with every change
 
-   private:
+ private:
     mutable std::mutex mutex_;
     std::map<std::string, TaskState> tasks_;
     std::map<std::uint32_t, RunGauge> runs_;

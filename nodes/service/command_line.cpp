@@ -1,15 +1,14 @@
 #include "nodes/service/command_line.hpp"
 
-#include <fmt/format.h>
-#include <signal.h>
-#include <unistd.h>
-
 #include <algorithm>
 #include <atomic>
 #include <cmath>
 #include <cstdio>
 #include <ctime>
+#include <fmt/format.h>
+#include <signal.h>
 #include <thread>
+#include <unistd.h>
 
 #include "engine/formats/inspect.hpp"
 #include "engine/formats/npy.hpp"
@@ -32,11 +31,13 @@ void print_json(const json& value) {
     std::fflush(stdout);
 }
 
-json number_or_null(double value) { return std::isfinite(value) ? json(value) : json(); }
+json number_or_null(double value) {
+    return std::isfinite(value) ? json(value) : json();
+}
 
 /// A sink that also hands every record to the command line.
 class PrintingSink final : public RecordSink {
-   public:
+ public:
     using Print = std::function<void(protocol::RecordType, const std::vector<std::byte>&)>;
     PrintingSink(RecordSink& inner, Print print) : inner_(inner), print_(std::move(print)) {}
     void write(protocol::RecordType type, std::vector<std::byte> body) override {
@@ -45,7 +46,7 @@ class PrintingSink final : public RecordSink {
     }
     std::string problem() const override { return inner_.problem(); }
 
-   private:
+ private:
     RecordSink& inner_;
     const Print print_;
 };
@@ -132,10 +133,10 @@ std::optional<KnownRun> latest_training(const sessions::Journal& journal) {
 /// --resume must mean the same run: other settings are refused instead of being ignored.
 void check_same_run(const TrainOptions& options, const engine::RunConfig& wanted, const TrainingOrder& order) {
     if (engine::to_json(wanted) != engine::to_json(order.config))
-        throw CommandError(fmt::format("the run in {} was started with other settings (steps {}, seed {}, threads {}); give "
-                                       "the same ones to resume it, or another folder with --out to start anew",
-                                       options.out, order.config.train.steps, order.config.train.seed,
-                                       order.config.train.threads));
+        throw CommandError(
+            fmt::format("the run in {} was started with other settings (steps {}, seed {}, threads {}); give "
+                        "the same ones to resume it, or another folder with --out to start anew",
+                        options.out, order.config.train.steps, order.config.train.seed, order.config.train.threads));
     if (options.data != order.data)
         throw CommandError(fmt::format("the run in {} was trained on {}, not {}; give the same --data to resume it",
                                        options.out, order.data, options.data));
@@ -248,7 +249,8 @@ int generate_command(const Places& places, const GenerateOptions& options) {
     std::thread worker([&] {
         try {
             auto lease = workers.acquire(order.path, order.threads > 0 ? order.threads : cores(), cancel);
-            result = generate_with(*lease, order, [](std::span<const std::byte>) {}, cancel);
+            result = generate_with(
+                *lease, order, [](std::span<const std::byte>) {}, cancel);
         } catch (...) {
             failure = std::current_exception();
         }
@@ -284,8 +286,9 @@ int logits_command(const Places& places, const std::string& model, const std::st
     WorkerPool workers(places.program);
     const std::atomic<bool> never{false};
     auto lease = workers.acquire(path, cores(), never);
-    lease->ask({{"op", "logits"}, {"tokens", fs::absolute(tokens).string()}, {"out", fs::absolute(out).string()}},
-               fmt::format("computing logits with {}", model), [](std::span<const std::byte>) {}, never);
+    lease->ask(
+        {{"op", "logits"}, {"tokens", fs::absolute(tokens).string()}, {"out", fs::absolute(out).string()}},
+        fmt::format("computing logits with {}", model), [](std::span<const std::byte>) {}, never);
     return 0;
 }
 
@@ -297,9 +300,9 @@ void print_draw(const json& draw, bool as_json, std::size_t number) {
         return;
     }
     const double left = draw.value("seconds_left", 0.0);
-    fmt::print("{:>4} / {}  {}  {}  {}: {} {}  ({:.0f} s left)\n", number, draw.value("planned", 0), draw.value("model", ""),
-               draw.value("language", ""), draw.value("item", ""), draw.value("delivery", ""), draw.value("engagement", -1),
-               std::max(0.0, left));
+    fmt::print("{:>4} / {}  {}  {}  {}: {} {}  ({:.0f} s left)\n", number, draw.value("planned", 0),
+               draw.value("model", ""), draw.value("language", ""), draw.value("item", ""), draw.value("delivery", ""),
+               draw.value("engagement", -1), std::max(0.0, left));
     std::fflush(stdout);
 }
 

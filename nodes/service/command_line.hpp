@@ -1,5 +1,5 @@
-// What `moescope-node` does from a shell: each function is one subcommand and gives its exit status. They throw to fail; main prints the one
-// sentence.
+// What `moescope-node` does from a shell: each function is one subcommand and gives its exit status. They throw to
+// fail; main prints the one sentence.
 #pragma once
 
 #include <cstdint>
@@ -47,12 +47,12 @@ int models_add_command(const Places& places, const std::string& file, bool json)
 
 /// SIGINT and SIGTERM are held back from all threads started later and taken with `taken`.
 class HeldSignals {
-   public:
+ public:
     HeldSignals();
     /// Waits at most `milliseconds`; true when one of the two came, now or earlier.
     bool taken(int milliseconds);
 
-   private:
+ private:
     bool seen_ = false;
 };
 

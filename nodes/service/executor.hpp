@@ -10,7 +10,7 @@
 namespace moescope::node {
 
 class Executor {
-   public:
+ public:
     Executor() : thread_([this] { loop(); }) {}
     /// Does what is queued, then joins.
     ~Executor() { finish(); }
@@ -37,7 +37,7 @@ class Executor {
             thread_.join();
     }
 
-   private:
+ private:
     void loop() {
         std::unique_lock lock(mutex_);
         for (;;) {

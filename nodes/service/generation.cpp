@@ -12,7 +12,8 @@ namespace {
 
 constexpr std::size_t kLongestPrompt = 60000;  // bytes; fits a control frame
 
-/// Two columns of Compare are started by two commands a moment apart; waiting for the second gives both the right share of the cores.
+/// Two columns of Compare are started by two commands a moment apart; waiting for the second gives both the right share
+/// of the cores.
 constexpr auto kGather = std::chrono::milliseconds(25);
 
 void take_answer(const json& answer, GenerationResult& result) {
@@ -38,8 +39,8 @@ GenerationResult failed(const WorkerError& error, const std::atomic<bool>& cance
 }  // namespace
 
 GenerationOrder parse_generation(const json& value) {
-    const Parameters parameters(value, {"model", "prompt", "group", "max_tokens", "temperature", "top_k", "top_p", "min_p",
-                                        "seed", "alternatives", "chat", "threads"});
+    const Parameters parameters(value, {"model", "prompt", "group", "max_tokens", "temperature", "top_k", "top_p",
+                                        "min_p", "seed", "alternatives", "chat", "threads"});
     GenerationOrder order;
     order.model = parameters.text("model");
     order.prompt = parameters.text("prompt");
@@ -64,11 +65,16 @@ GenerationOrder parse_generation(const json& value) {
 GenerationResult generate_with(WorkerProcess& process, const GenerationOrder& order,
                                const std::function<void(std::span<const std::byte>)>& on_tokens,
                                const std::atomic<bool>& cancel) {
-    const json request = {{"op", "generate"},           {"run", order.run},
-                          {"prompt", order.prompt},     {"chat", order.chat},
-                          {"max_tokens", order.max_tokens}, {"alternatives", order.alternatives},
-                          {"temperature", order.temperature}, {"top_k", order.top_k},
-                          {"top_p", order.top_p},       {"min_p", order.min_p},
+    const json request = {{"op", "generate"},
+                          {"run", order.run},
+                          {"prompt", order.prompt},
+                          {"chat", order.chat},
+                          {"max_tokens", order.max_tokens},
+                          {"alternatives", order.alternatives},
+                          {"temperature", order.temperature},
+                          {"top_k", order.top_k},
+                          {"top_p", order.top_p},
+                          {"min_p", order.min_p},
                           {"seed", order.seed}};
     std::string text;
     int tokens = 0;
@@ -131,26 +137,25 @@ GenerationResult GenerationJob::answer() {
     if (order_.threads == 0 && !order_.group.empty())
         std::this_thread::sleep_for(kGather);
     const int threads = order_.threads > 0 ? order_.threads : slot.threads();
-    parts_.sink.write_json(RecordType::run_started,
-                           {{"run", order_.run},
-                            {"kind", "generate"},
-                            {"name", order_.model},
-                            {"manifest",
-                             {{"model", order_.model},
-                              {"model_path", order_.path.string()},
-                              {"model_sha256", order_.model_sha256},
-                              {"prompt", order_.prompt},
-                              {"group", order_.group},
-                              {"chat", order_.chat},
-                              {"seed", order_.seed},
-                              {"temperature", order_.temperature},
-                              {"top_k", order_.top_k},
-                              {"top_p", order_.top_p},
-                              {"min_p", order_.min_p},
-                              {"max_tokens", order_.max_tokens},
-                              {"alternatives", order_.alternatives},
-                              {"threads", threads},
-                              {"program_version", MOESCOPE_VERSION}}}});
+    parts_.sink.write_json(RecordType::run_started, {{"run", order_.run},
+                                                     {"kind", "generate"},
+                                                     {"name", order_.model},
+                                                     {"manifest",
+                                                      {{"model", order_.model},
+                                                       {"model_path", order_.path.string()},
+                                                       {"model_sha256", order_.model_sha256},
+                                                       {"prompt", order_.prompt},
+                                                       {"group", order_.group},
+                                                       {"chat", order_.chat},
+                                                       {"seed", order_.seed},
+                                                       {"temperature", order_.temperature},
+                                                       {"top_k", order_.top_k},
+                                                       {"top_p", order_.top_p},
+                                                       {"min_p", order_.min_p},
+                                                       {"max_tokens", order_.max_tokens},
+                                                       {"alternatives", order_.alternatives},
+                                                       {"threads", threads},
+                                                       {"program_version", MOESCOPE_VERSION}}}});
     TaskState task;
     task.id = fmt::format("generate-{}", order_.run);
     task.kind = "task.load_model";
@@ -182,8 +187,9 @@ void GenerationJob::write_end(const GenerationResult& result) {
                                                           {"text", result.text}});
     // Runs of every kind end on the events channel too, so that one channel tells which are still open.
     const std::string state = result.state == "cancelled" ? "stopped" : result.state;
-    parts_.sink.write_json(RecordType::run_ended,
-                           {{"run", order_.run}, {"state", state}, {"message", result.message}, {"step", result.tokens}});
+    parts_.sink.write_json(
+        RecordType::run_ended,
+        {{"run", order_.run}, {"state", state}, {"message", result.message}, {"step", result.tokens}});
     parts_.board.remove_run(order_.run);
 }
 

@@ -15,20 +15,21 @@ namespace moescope::node {
 
 struct GenerationOrder {
     std::uint32_t run = 0;
-    std::string model;              ///< name, for people
-    std::filesystem::path path;     ///< file or checkpoint folder
-    std::string model_sha256;       ///< when known
+    std::string model;           ///< name, for people
+    std::filesystem::path path;  ///< file or checkpoint folder
+    std::string model_sha256;    ///< when known
     std::string prompt, group;
     bool chat = true;
     int max_tokens = 256;
     int alternatives = 0;
-    int threads = 0;                ///< 0: a fair share of the cores
+    int threads = 0;  ///< 0: a fair share of the cores
     double temperature = 0, top_p = 0.95, min_p = 0.05;
     int top_k = 40;
     std::uint64_t seed = 1;
 };
 
-/// Reads an order from command parameters; every value is checked against a range. Throws CommandError. Does not resolve the model.
+/// Reads an order from command parameters; every value is checked against a range. Throws CommandError. Does not
+/// resolve the model.
 GenerationOrder parse_generation(const nlohmann::json& parameters);
 
 struct GenerationResult {
@@ -41,14 +42,15 @@ struct GenerationResult {
     bool process_died = false;
 };
 
-/// Asks an open model. `on_tokens` gets encoded protocol::TokenBatch bodies as they come. Does not throw for what the model or its process does.
+/// Asks an open model. `on_tokens` gets encoded protocol::TokenBatch bodies as they come. Does not throw for what the
+/// model or its process does.
 GenerationResult generate_with(WorkerProcess& process, const GenerationOrder& order,
                                const std::function<void(std::span<const std::byte>)>& on_tokens,
                                const std::atomic<bool>& cancel);
 
 /// A generation with its records, on a thread of its own.
 class GenerationJob final : public Job {
-   public:
+ public:
     GenerationJob(NodeParts parts, GenerationOrder order);
     ~GenerationJob() override;
 
@@ -57,7 +59,7 @@ class GenerationJob final : public Job {
     bool finished() const override { return finished_; }
     void wait() override;
 
-   private:
+ private:
     void main();
     GenerationResult answer();
     void write_end(const GenerationResult& result);

@@ -21,7 +21,7 @@ namespace moescope::node {
 
 /// A command that cannot be carried out: one sentence for a person.
 class CommandError : public std::runtime_error {
-   public:
+ public:
     using std::runtime_error::runtime_error;
 };
 
@@ -35,11 +35,12 @@ using Reply = std::function<void(Outcome)>;
 
 /// Loads each data set once and shares it between runs. Thread safe; a second load waits for the first.
 class DatasetStore {
-   public:
+ public:
     explicit DatasetStore(std::filesystem::path cache) : cache_(std::move(cache)) {}
-    std::shared_ptr<const engine::Dataset> load(const std::string& data, int vocabulary, const engine::Progress& progress);
+    std::shared_ptr<const engine::Dataset> load(const std::string& data, int vocabulary,
+                                                const engine::Progress& progress);
 
-   private:
+ private:
     const std::filesystem::path cache_;
     std::mutex mutex_;
     std::string key_;
@@ -60,7 +61,7 @@ struct NodeParts {
 
 /// Long work on a thread of its own. Destruction asks it to stop and waits.
 class Job {
-   public:
+ public:
     virtual ~Job() = default;
     virtual std::uint32_t run() const = 0;
     /// Asks the job to end soon, saving what it has; returns at once.

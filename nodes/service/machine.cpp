@@ -1,13 +1,12 @@
 #include "nodes/service/machine.hpp"
 
-#include <sched.h>
-#include <unistd.h>
-
 #include <algorithm>
 #include <array>
 #include <fstream>
+#include <sched.h>
 #include <sstream>
 #include <thread>
+#include <unistd.h>
 
 namespace moescope::node {
 
@@ -29,8 +28,12 @@ std::uint64_t meminfo(const std::string& wanted) {
 
 }  // namespace
 
-std::uint64_t total_memory() { return meminfo("MemTotal:"); }
-std::uint64_t available_memory() { return meminfo("MemAvailable:"); }
+std::uint64_t total_memory() {
+    return meminfo("MemTotal:");
+}
+std::uint64_t available_memory() {
+    return meminfo("MemAvailable:");
+}
 
 std::uint64_t resident_memory() {
     std::ifstream file("/proc/self/statm");

@@ -1,19 +1,18 @@
 // moescope-node: the jobs of Moescope on this machine, as a node for workbenches or as a command line tool.
-#include <fmt/format.h>
-#include <signal.h>
-#include <unistd.h>
-
 #include <CLI/CLI.hpp>
 #include <algorithm>
 #include <cstdio>
 #include <cstdlib>
 #include <exception>
+#include <fmt/format.h>
 #include <functional>
 #include <memory>
+#include <signal.h>
 #include <string>
+#include <unistd.h>
 
-#include "nodes/service/command_line.hpp"
 #include "engine/text/utf8.hpp"
+#include "nodes/service/command_line.hpp"
 #include "nodes/service/worker_main.hpp"
 
 namespace {
@@ -50,7 +49,8 @@ void add_train(CLI::App& app, Chosen& chosen) {
     what->add_option("--preset", options->preset, "Name of a preset");
     what->add_option("--config", options->config, "Configuration file (JSON)");
     what->require_option(1);
-    train->add_option("--data", options->data, "manpages, a text file or a folder of .txt files")->capture_default_str();
+    train->add_option("--data", options->data, "manpages, a text file or a folder of .txt files")
+        ->capture_default_str();
     train->add_option("--steps", options->steps, "Optimizer steps");
     train->add_option("--out", options->out, "Session folder; created when missing")->required();
     train->add_option("--seed", options->seed, "Seed of parameters and data order");
@@ -65,7 +65,8 @@ void add_train(CLI::App& app, Chosen& chosen) {
 void add_generate(CLI::App& app, Chosen& chosen) {
     const auto options = std::make_shared<GenerateOptions>();
     auto* generate = app.add_subcommand("generate", "Answer one prompt");
-    generate->add_option("--model", options->model, "Library name, GGUF file, checkpoint or session folder")->required();
+    generate->add_option("--model", options->model, "Library name, GGUF file, checkpoint or session folder")
+        ->required();
     generate->add_option("--prompt", options->prompt, "What to ask, UTF-8")->required();
     generate->add_option("--max-tokens", options->max_tokens, "Longest answer")->capture_default_str();
     generate->add_option("--seed", options->seed, "Seed of sampling")->capture_default_str();
@@ -119,7 +120,9 @@ void add_report(CLI::App& app, Chosen& chosen) {
     auto* report = app.add_subcommand("report", "Write a session as one HTML file");
     report->add_option("session", options->session, "Session folder")->required();
     report->add_option("--out", options->out, "HTML file to write")->required();
-    report->add_option("--language", options->language, "en or zh")->capture_default_str()->check(CLI::IsMember({"en", "zh"}));
+    report->add_option("--language", options->language, "en or zh")
+        ->capture_default_str()
+        ->check(CLI::IsMember({"en", "zh"}));
     report->callback([&chosen, options] {
         chosen.command = [options](const Places&) {
             return report_command(options->session, options->out, options->language);
@@ -164,9 +167,9 @@ void add_models(CLI::App& app, Chosen& chosen) {
     });
 }
 
-/// Threads of OpenMP that wait for each other spin for milliseconds by default, and when anything else runs on the same cores (a window that
-/// draws, a second model) most of the time goes into spinning. A short spin costs nothing when the cores are ours alone. The runtime
-/// reads this once, before main, so the program starts itself again.
+/// Threads of OpenMP that wait for each other spin for milliseconds by default, and when anything else runs on the same
+/// cores (a window that draws, a second model) most of the time goes into spinning. A short spin costs nothing when the
+/// cores are ours alone. The runtime reads this once, before main, so the program starts itself again.
 void wait_politely(char** argv) {
     if (std::getenv("GOMP_SPINCOUNT") != nullptr || std::getenv("OMP_WAIT_POLICY") != nullptr)
         return;
@@ -193,8 +196,14 @@ int main(int argc, char** argv) {
     app.set_version_flag("--version", MOESCOPE_VERSION);
     app.require_subcommand(1);
     Chosen chosen;
-    for (const auto add : {add_serve, add_train, add_generate, add_logits, add_probe, add_report, add_inspect, add_models})
+    for (const auto add :
+         {add_serve, add_train, add_generate, add_logits, add_probe, add_report, add_inspect, add_models})
         add(app, chosen);
+    const auto named = [&](const CLI::App* command) { return argc > 1 && command->check_name(argv[1]); };
+    if (argc > 1 && argv[1][0] != '-' && app.get_subcommands(named).empty()) {
+        print_error(fmt::format("there is no command '{}'; --help lists the commands", argv[1]));
+        return 2;
+    }
     try {
         app.parse(argc, argv);
     } catch (const CLI::ParseError& error) {

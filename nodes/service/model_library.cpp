@@ -1,9 +1,8 @@
 #include "nodes/service/model_library.hpp"
 
-#include <fmt/format.h>
-
 #include <algorithm>
 #include <cctype>
+#include <fmt/format.h>
 #include <fstream>
 
 #include "engine/formats/inspect.hpp"
@@ -28,7 +27,8 @@ std::string text_of(const json& value, const char* key) {
 json parse_list(const fs::path& path) {
     const auto value = json::parse(read_file(path, kLargestList), nullptr, false);
     if (!value.is_object() || !value.contains("models") || !value["models"].is_array())
-        throw std::runtime_error(fmt::format("{} is not a list of models; it must be an object with \"models\"", path.string()));
+        throw std::runtime_error(
+            fmt::format("{} is not a list of models; it must be an object with \"models\"", path.string()));
     return value["models"];
 }
 
@@ -76,9 +76,13 @@ std::uint64_t size_of(const fs::path& path) {
     return total;
 }
 
-bool is_checkpoint(const fs::path& path) { return fs::exists(path / "config.json") && fs::exists(path / "model.safetensors"); }
+bool is_checkpoint(const fs::path& path) {
+    return fs::exists(path / "config.json") && fs::exists(path / "model.safetensors");
+}
 
-bool is_session(const fs::path& path) { return fs::exists(path / "manifest.json") && fs::is_directory(path / "segments"); }
+bool is_session(const fs::path& path) {
+    return fs::exists(path / "manifest.json") && fs::is_directory(path / "segments");
+}
 
 std::string hash_file(const fs::path& path, const std::atomic<bool>& stop) {
     std::ifstream file(path, std::ios::binary);
@@ -95,22 +99,14 @@ std::string hash_file(const fs::path& path, const std::atomic<bool>& stop) {
 }  // namespace
 
 json to_json(const LibraryModel& model) {
-    return {{"name", model.name},
-            {"title", model.title},
-            {"maker", model.maker},
-            {"country", model.country},
-            {"licence", model.licence},
-            {"origin", model.origin},
-            {"path", model.path},
-            {"sha256", model.sha256},
-            {"format", model.format},
-            {"architecture", model.architecture},
-            {"precision", model.precision},
-            {"state", model.state},
-            {"message", model.message},
-            {"bytes", model.bytes},
-            {"is_moe", model.is_moe},
-            {"available", model.available},
+    return {{"name", model.name},           {"title", model.title},
+            {"maker", model.maker},         {"country", model.country},
+            {"licence", model.licence},     {"origin", model.origin},
+            {"path", model.path},           {"sha256", model.sha256},
+            {"format", model.format},       {"architecture", model.architecture},
+            {"precision", model.precision}, {"state", model.state},
+            {"message", model.message},     {"bytes", model.bytes},
+            {"is_moe", model.is_moe},       {"available", model.available},
             {"trained_here", false}};
 }
 
@@ -172,7 +168,8 @@ void ModelLibrary::save_added() const {
     auto list = json::array();
     for (const auto& model : models_)
         if (!model.built_in)
-            list.push_back({{"name", model.name}, {"title", model.title}, {"path", model.path}, {"origin", model.origin}});
+            list.push_back(
+                {{"name", model.name}, {"title", model.title}, {"path", model.path}, {"origin", model.origin}});
     fs::create_directories(places_.data);
     sessions::write_file_atomically(places_.data / "models.json", json{{"models", list}}.dump(2) + "\n");
 }
@@ -225,9 +222,10 @@ void ModelLibrary::look_at(LibraryModel& model) const {
     if (model.built_in && !model.sha256.empty() && hash != model.sha256) {
         model.state = "changed";
         model.available = false;
-        model.message = fmt::format("{} is not the file that was pinned: its SHA-256 begins with {} instead of {}; delete it "
-                                    "and start ./run again",
-                                    model.path, hash.substr(0, 12), model.sha256.substr(0, 12));
+        model.message = fmt::format(
+            "{} is not the file that was pinned: its SHA-256 begins with {} instead of {}; delete it "
+            "and start ./run again",
+            model.path, hash.substr(0, 12), model.sha256.substr(0, 12));
         return;
     }
     model.sha256 = hash;
@@ -265,7 +263,8 @@ std::string ModelLibrary::add(const fs::path& given) {
     const std::string stem = name_from_path(path);
     model.name = stem;
     const auto taken = [&](const std::string& name) {
-        return std::any_of(models_.begin(), models_.end(), [&](const LibraryModel& other) { return other.name == name; });
+        return std::any_of(models_.begin(), models_.end(),
+                           [&](const LibraryModel& other) { return other.name == name; });
     };
     for (int number = 2; taken(model.name); ++number)
         model.name = fmt::format("{}-{}", stem, number);
@@ -307,7 +306,8 @@ fs::path ModelLibrary::resolve(const std::string& model) const {
         std::string names;
         for (const auto& entry : models())
             names += (names.empty() ? "" : ", ") + entry.name;
-        throw CommandError(fmt::format("'{}' is neither a model of the library ({}) nor a file or folder", model, names));
+        throw CommandError(
+            fmt::format("'{}' is neither a model of the library ({}) nor a file or folder", model, names));
     }
     if (fs::is_directory(path, error) && !is_checkpoint(path) && is_session(path))
         return latest_checkpoint(path, std::nullopt);
@@ -401,8 +401,9 @@ fs::path latest_checkpoint(const fs::path& folder, std::optional<std::uint32_t> 
         }
     }
     if (best.empty())
-        throw CommandError(run ? fmt::format("run {} has no complete checkpoint yet; save one first", *run)
-                               : fmt::format("the session {} has no complete checkpoint; train in it first", folder.string()));
+        throw CommandError(
+            run ? fmt::format("run {} has no complete checkpoint yet; save one first", *run)
+                : fmt::format("the session {} has no complete checkpoint; train in it first", folder.string()));
     return best;
 }
 

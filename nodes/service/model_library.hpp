@@ -1,4 +1,5 @@
-// The models this machine can run: the ones `./run` fetched, the ones a person added, and what a name on the command line means.
+// The models this machine can run: the ones `./run` fetched, the ones a person added, and what a name on the command
+// line means.
 #pragma once
 
 #include <atomic>
@@ -31,7 +32,7 @@ nlohmann::json to_json(const LibraryModel& model);
 
 /// Thread safe. Hashes files on a thread of its own and remembers them by path, size and time.
 class ModelLibrary {
-   public:
+ public:
     enum class Hashing { off, background };
     ModelLibrary(const Places& places, Hashing hashing);
     ~ModelLibrary();
@@ -42,17 +43,19 @@ class ModelLibrary {
     std::optional<LibraryModel> find(const std::string& name) const;
     std::uint64_t version() const { return version_; }  ///< rises with every change
 
-    /// Looks at the file and remembers it; gives its name. Throws CommandError with the reason when it is not a model that can be opened.
+    /// Looks at the file and remembers it; gives its name. Throws CommandError with the reason when it is not a model
+    /// that can be opened.
     std::string add(const std::filesystem::path& path);
     /// Forgets a model that a person added; the file stays. Throws CommandError.
     void remove(const std::string& name);
 
-    /// The file or folder behind a library name, a GGUF path, a checkpoint folder or a session folder (its latest checkpoint). Throws CommandError.
+    /// The file or folder behind a library name, a GGUF path, a checkpoint folder or a session folder (its latest
+    /// checkpoint). Throws CommandError.
     std::filesystem::path resolve(const std::string& model) const;
     /// The hash when it is known already, else empty.
     std::string known_sha256(const std::filesystem::path& path) const;
 
-   private:
+ private:
     void load_built_in();
     void load_added();
     void save_added() const;

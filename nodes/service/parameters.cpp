@@ -1,9 +1,8 @@
 #include "nodes/service/parameters.hpp"
 
-#include <fmt/format.h>
-
 #include <algorithm>
 #include <cmath>
+#include <fmt/format.h>
 
 #include "nodes/protocol/json_guard.hpp"
 #include "nodes/service/job.hpp"
@@ -59,10 +58,11 @@ std::string Parameters::text(const char* key, const std::string& otherwise) cons
 
 std::int64_t Parameters::integer(const char* key, std::int64_t least, std::int64_t most) const {
     const json& value = at(key);
-    const bool whole = value.is_number_integer() && (!value.is_number_unsigned() ||
-                                                     value.get<std::uint64_t>() <= std::uint64_t{1} << 62);
+    const bool whole = value.is_number_integer() &&
+                       (!value.is_number_unsigned() || value.get<std::uint64_t>() <= std::uint64_t{1} << 62);
     if (!whole || value.get<std::int64_t>() < least || value.get<std::int64_t>() > most)
-        throw CommandError(fmt::format("'{}' must be a whole number from {} to {}, not {}", key, least, most, shown(value)));
+        throw CommandError(
+            fmt::format("'{}' must be a whole number from {} to {}, not {}", key, least, most, shown(value)));
     return value.get<std::int64_t>();
 }
 
@@ -76,7 +76,8 @@ double Parameters::number(const char* key, double otherwise, double least, doubl
     const json& value = at(key);
     if (!value.is_number() || !std::isfinite(value.get<double>()) || value.get<double>() < least ||
         value.get<double>() > most)
-        throw CommandError(fmt::format("'{}' must be a number from {:g} to {:g}, not {}", key, least, most, shown(value)));
+        throw CommandError(
+            fmt::format("'{}' must be a number from {:g} to {:g}, not {}", key, least, most, shown(value)));
     return value.get<double>();
 }
 

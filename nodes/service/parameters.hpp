@@ -1,4 +1,5 @@
-// Reading command parameters: outside data, so every value is checked for type and range, and errors name the key and the value.
+// Reading command parameters: outside data, so every value is checked for type and range, and errors name the key and
+// the value.
 #pragma once
 
 #include <cstdint>
@@ -11,7 +12,7 @@
 namespace moescope::node {
 
 class Parameters {
-   public:
+ public:
     /// `value` must outlive this. Throws CommandError when it is not an object, or has a key that is not in `known`.
     Parameters(const nlohmann::json& value, std::initializer_list<const char*> known);
 
@@ -24,10 +25,12 @@ class Parameters {
     double number(const char* key, double otherwise, double least, double most) const;
     bool flag(const char* key, bool otherwise) const;
     std::vector<std::string> texts(const char* key) const;  ///< a list of strings; empty when the key is missing
-    std::uint32_t run() const { return static_cast<std::uint32_t>(integer("run", 1, std::numeric_limits<std::uint32_t>::max())); }
+    std::uint32_t run() const {
+        return static_cast<std::uint32_t>(integer("run", 1, std::numeric_limits<std::uint32_t>::max()));
+    }
     std::uint64_t seed(std::uint64_t otherwise) const;
 
-   private:
+ private:
     const nlohmann::json& value_;
 };
 

@@ -1,14 +1,13 @@
 #include "nodes/service/places.hpp"
 
-#include <fmt/format.h>
-#include <pwd.h>
-#include <unistd.h>
-
 #include <cerrno>
 #include <cstdlib>
 #include <cstring>
+#include <fmt/format.h>
 #include <fstream>
+#include <pwd.h>
 #include <stdexcept>
+#include <unistd.h>
 
 namespace moescope::node {
 namespace fs = std::filesystem;
@@ -41,9 +40,10 @@ fs::path find_assets(const fs::path& program) {
     for (const fs::path& candidate : {program.parent_path() / "assets", fs::path(MOESCOPE_ASSETS_DEFAULT)})
         if (fs::is_directory(candidate / "presets") || fs::exists(candidate / "models.json"))
             return candidate;
-    throw std::runtime_error(fmt::format("no assets folder beside {}; set MOESCOPE_ASSETS to the folder that holds "
-                                         "presets and probe_sets",
-                                         program.string()));
+    throw std::runtime_error(
+        fmt::format("no assets folder beside {}; set MOESCOPE_ASSETS to the folder that holds "
+                    "presets and probe_sets",
+                    program.string()));
 }
 
 fs::path find_cache() {
@@ -77,8 +77,8 @@ std::string read_file(const fs::path& path, std::uint64_t limit) {
     while (file.read(chunk.data(), static_cast<std::streamsize>(chunk.size())) || file.gcount() > 0) {
         content.append(chunk.data(), static_cast<std::size_t>(file.gcount()));
         if (content.size() > limit)
-            throw std::runtime_error(fmt::format("{} is larger than {} bytes, the most that is read here",
-                                                 path.string(), limit));
+            throw std::runtime_error(
+                fmt::format("{} is larger than {} bytes, the most that is read here", path.string(), limit));
     }
     return content;
 }

@@ -1,8 +1,7 @@
 #include "nodes/service/probe_job.hpp"
 
-#include <fmt/format.h>
-
 #include <algorithm>
+#include <fmt/format.h>
 
 #include "nodes/service/machine.hpp"
 #include "nodes/service/parameters.hpp"
@@ -15,7 +14,7 @@ using protocol::RecordType;
 namespace {
 
 constexpr std::uint64_t kLargestSet = std::uint64_t{512} << 10;  // fits a record together with the rest of a manifest
-constexpr int kMostDeaths = 3;  // of a model's process in a row
+constexpr int kMostDeaths = 3;                                   // of a model's process in a row
 
 std::string text_of(const json& value, const char* key) {
     const auto found = value.find(key);
@@ -31,7 +30,9 @@ std::string key_of(const std::string& item, const std::string& model, const std:
     return fmt::format("{}/{}/{}/{}", item, model, language, draw);
 }
 
-std::string task_id(std::uint32_t run) { return fmt::format("probe-{}", run); }
+std::string task_id(std::uint32_t run) {
+    return fmt::format("probe-{}", run);
+}
 
 }  // namespace
 
@@ -43,7 +44,8 @@ fs::path find_probe_set(const std::string& set, const Places& places) {
     }
     if (fs::exists(set))
         return set;
-    throw CommandError(fmt::format("there is no probe set '{}': neither a file nor in {}", set, places.probe_sets().string()));
+    throw CommandError(
+        fmt::format("there is no probe set '{}': neither a file nor in {}", set, places.probe_sets().string()));
 }
 
 void limit_items(probes::Set& set, std::size_t count) {
@@ -61,7 +63,8 @@ void limit_items(probes::Set& set, std::size_t count) {
 }
 
 ProbeOrder parse_probe(const json& value, const Places& places) {
-    const Parameters parameters(value, {"set", "models", "languages", "draws", "max_tokens", "temperature", "seed", "limit"});
+    const Parameters parameters(value,
+                                {"set", "models", "languages", "draws", "max_tokens", "temperature", "seed", "limit"});
     ProbeOrder order;
     const fs::path path = find_probe_set(parameters.text("set"), places);
     order.set_text = read_file(path, kLargestSet);
@@ -138,7 +141,8 @@ std::vector<probes::Draw> labelled_draws(const std::vector<json>& records, const
         draw.model = text_of(record, "model");
         draw.language = text_of(record, "language");
         draw.draw = integer_of(record, "draw", 0);
-        draw.labels.delivery = probes::delivery_from_name(text_of(record, "delivery")).value_or(probes::Delivery::error);
+        draw.labels.delivery =
+            probes::delivery_from_name(text_of(record, "delivery")).value_or(probes::Delivery::error);
         draw.labels.engagement = integer_of(record, "engagement", -1);
         draw.labels.rule = text_of(record, "rule");
         const std::string key = draw_key(record);
@@ -295,14 +299,16 @@ void ProbeJob::ask_model(const ProbeModel& model, const std::vector<Question>& q
         order.seed = order_.seed + static_cast<std::uint64_t>(question.draw);
         show_progress();
         const auto start = Clock::now();
-        const auto answer = generate_with(**lease, order, [](std::span<const std::byte>) {}, stop_);
+        const auto answer = generate_with(
+            **lease, order, [](std::span<const std::byte>) {}, stop_);
         if (stop_)
             return;
         seconds_asked_ += std::chrono::duration<double>(Clock::now() - start).count();
         ++asked_;
         deaths = answer.process_died ? deaths + 1 : 0;
         if (deaths >= kMostDeaths)
-            throw CommandError(fmt::format("the run was given up after {} failures in a row: {}", deaths, answer.message));
+            throw CommandError(
+                fmt::format("the run was given up after {} failures in a row: {}", deaths, answer.message));
         store_answer(model, question, answer);
         update_statistics(false);
     }
@@ -325,7 +331,8 @@ bool ProbeJob::wait_while_paused() {
 double ProbeJob::seconds_left() const {
     if (asked_ == 0)
         return -1;
-    return static_cast<double>(planned_ - std::min(planned_, records_.size())) * seconds_asked_ / static_cast<double>(asked_);
+    return static_cast<double>(planned_ - std::min(planned_, records_.size())) * seconds_asked_ /
+           static_cast<double>(asked_);
 }
 
 void ProbeJob::store_answer(const ProbeModel& model, const Question& question, const GenerationResult& answer) {
@@ -361,8 +368,8 @@ void ProbeJob::update_statistics(bool now) {
     std::vector<std::string> models;
     for (const auto& model : order_.models)
         models.push_back(model.name);
-    result_.statistics = probes::statistics(order_.set, models,
-                                            labelled_draws(records_, parts_.session.labels(order_.run)));
+    result_.statistics =
+        probes::statistics(order_.set, models, labelled_draws(records_, parts_.session.labels(order_.run)));
     last_statistics_ = Clock::now();
     parts_.board.change_run(order_.run, [&](RunGauge& gauge) { gauge.statistics = result_.statistics; });
 }

@@ -1,4 +1,5 @@
-// One probe run on a thread of its own: every item in every language to every model, labelled, with statistics as it goes.
+// One probe run on a thread of its own: every item in every language to every model, labelled, with statistics as it
+// goes.
 #pragma once
 
 #include <atomic>
@@ -28,18 +29,19 @@ struct ProbeModel {
 struct ProbeOrder {
     std::uint32_t run = 0;
     std::string name;
-    probes::Set set;            ///< only the items that are asked
-    std::string set_text;       ///< the whole file, kept in the manifest so that the session stands alone
+    probes::Set set;       ///< only the items that are asked
+    std::string set_text;  ///< the whole file, kept in the manifest so that the session stands alone
     std::vector<ProbeModel> models;
     std::vector<std::string> languages{"en", "zh"};
     int draws = 1, max_tokens = 160;
     double temperature = 0;
     std::uint64_t seed = 1;
-    bool continues = false;     ///< skip the answers that the journal has already
+    bool continues = false;            ///< skip the answers that the journal has already
     std::vector<nlohmann::json> done;  ///< those answers
 };
 
-/// Reads an order from command parameters and the set from its file. Does not resolve models. Throws CommandError or probes::Error.
+/// Reads an order from command parameters and the set from its file. Does not resolve models. Throws CommandError or
+/// probes::Error.
 ProbeOrder parse_probe(const nlohmann::json& parameters, const Places& places);
 /// The order that goes on with an interrupted or stopped run. Throws CommandError.
 ProbeOrder order_to_resume(const sessions::Journal& journal, const KnownRun& run);
@@ -61,7 +63,7 @@ struct ProbeResult {
 };
 
 class ProbeJob final : public Job {
-   public:
+ public:
     ProbeJob(NodeParts parts, ProbeOrder order);
     ~ProbeJob() override;
 
@@ -69,12 +71,12 @@ class ProbeJob final : public Job {
     void request_stop() override;
     bool finished() const override { return finished_; }
     void wait() override;
-    void pause();   ///< after the present answer
+    void pause();  ///< after the present answer
     void resume();
     void labels_changed();  ///< a person's label was stored: the statistics are computed again soon
     const ProbeResult& result() const { return result_; }  ///< once finished
 
-   private:
+ private:
     using Clock = std::chrono::steady_clock;
     struct Question {
         const probes::Item* item;

@@ -1,8 +1,7 @@
 #include "nodes/service/record_sink.hpp"
 
-#include <fmt/format.h>
-
 #include <chrono>
+#include <fmt/format.h>
 
 namespace moescope::node {
 using protocol::RecordType;
@@ -22,7 +21,9 @@ std::uint64_t wall_clock_ns() {
     return static_cast<std::uint64_t>(std::chrono::duration_cast<std::chrono::nanoseconds>(now).count());
 }
 
-void RecordSink::write_json(RecordType type, const nlohmann::json& value) { write(type, protocol::encode_json(value)); }
+void RecordSink::write_json(RecordType type, const nlohmann::json& value) {
+    write(type, protocol::encode_json(value));
+}
 
 JournalWriter::JournalWriter(sessions::Journal& journal, Limits limits)
     : journal_(journal), limits_(limits), last_sequence_(journal.last().sequence), thread_([this] { run(); }) {}

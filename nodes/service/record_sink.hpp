@@ -1,5 +1,5 @@
-// From the jobs to the journal without waiting: jobs hand records over in memory, one thread appends them to the journal.
-// A full ring never stops a trainer: what does not fit is counted and becomes a gap record, drawn as a hole.
+// From the jobs to the journal without waiting: jobs hand records over in memory, one thread appends them to the
+// journal. A full ring never stops a trainer: what does not fit is counted and becomes a gap record, drawn as a hole.
 #pragma once
 
 #include <array>
@@ -21,7 +21,7 @@ namespace moescope::node {
 
 /// Where jobs write records. Thread safe; never waits for a disk or a viewer.
 class RecordSink {
-   public:
+ public:
     virtual ~RecordSink() = default;
     virtual void write(protocol::RecordType type, std::vector<std::byte> body) = 0;
     /// A JSON record. Start, end, events, labels and probe answers are never dropped.
@@ -32,7 +32,7 @@ class RecordSink {
 
 /// The sink of a session: a bounded ring and the thread that empties it into the journal.
 class JournalWriter final : public RecordSink {
-   public:
+ public:
     struct Limits {
         std::size_t records = 8192;
         std::size_t bytes = std::size_t{64} << 20;
@@ -46,11 +46,12 @@ class JournalWriter final : public RecordSink {
 
     void write(protocol::RecordType type, std::vector<std::byte> body) override;
     std::string problem() const override;
-    /// Waits until everything written before the call is in the journal, or the disk refuses. Not for the trainer's thread.
+    /// Waits until everything written before the call is in the journal, or the disk refuses. Not for the trainer's
+    /// thread.
     void flush();
     std::uint64_t dropped() const;
 
-   private:
+ private:
     struct Pending {
         protocol::RecordType type;
         std::uint64_t time_ns;

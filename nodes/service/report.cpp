@@ -1,9 +1,8 @@
 #include "nodes/service/report.hpp"
 
-#include <fmt/format.h>
-
 #include <cmath>
 #include <ctime>
+#include <fmt/format.h>
 #include <limits>
 #include <map>
 
@@ -114,7 +113,9 @@ probes::ReportRun report_run(const KnownRun& run, RunRecords& records) {
     return {run.name, run.state, records.sha.finish(), std::move(manifest)};
 }
 
-std::string value_text(const json& value) { return value.is_string() ? value.get<std::string>() : value.dump(); }
+std::string value_text(const json& value) {
+    return value.is_string() ? value.get<std::string>() : value.dump();
+}
 
 std::vector<probes::ReportMark> marks_of(const RunRecords& records) {
     std::vector<probes::ReportMark> marks;
@@ -122,8 +123,9 @@ std::vector<probes::ReportMark> marks_of(const RunRecords& records) {
         const std::string kind = text_of(event, "kind");
         const auto step = static_cast<double>(count_of(event, "step"));
         if (kind == "knob")
-            marks.push_back({step, fmt::format("{} {} -> {}", text_of(event, "name"), value_text(event.value("old", json())),
-                                               value_text(event.value("new", json())))});
+            marks.push_back(
+                {step, fmt::format("{} {} -> {}", text_of(event, "name"), value_text(event.value("old", json())),
+                                   value_text(event.value("new", json())))});
         else if (kind == "rewind" || kind == "fault")
             marks.push_back({step, text_of(event, "text")});
     }
@@ -140,7 +142,8 @@ probes::ReportSeries series(const std::string& name, const Steps& steps, double 
     return result;
 }
 
-probes::ReportSeries evaluation_series(const std::string& name, const std::vector<json>& evaluations, const char* language) {
+probes::ReportSeries evaluation_series(const std::string& name, const std::vector<json>& evaluations,
+                                       const char* language) {
     probes::ReportSeries result{name, {}};
     for (const auto& evaluation : evaluations)
         if (const auto loss = evaluation.find("loss"); loss != evaluation.end() && loss->is_object())
@@ -229,8 +232,9 @@ probes::ReportAnswer answer_of(const KnownRun& run, const json& ending) {
     const double speed = number_of(ending, "tokens_per_second");
     answer.tokens_per_second = std::isfinite(speed) ? speed : 0;
     const double temperature = number_of(run.manifest, "temperature");
-    answer.settings = temperature > 0 ? fmt::format("temperature {:g}, seed {}", temperature, count_of(run.manifest, "seed"))
-                                      : std::string("greedy");
+    answer.settings = temperature > 0
+                          ? fmt::format("temperature {:g}, seed {}", temperature, count_of(run.manifest, "seed"))
+                          : std::string("greedy");
     return answer;
 }
 
@@ -246,7 +250,8 @@ probes::ReportProbe probe_of(sessions::Session& session, const KnownRun& run, Ru
             models.push_back(value_text(model));
     probe.statistics = probes::statistics(probe.set, models, labelled);
     for (std::size_t i = 0; i < draws.size(); ++i)
-        probe.draws.push_back({labelled[i], text_of(draws[i], "prompt"), text_of(draws[i], "answer"), text_of(draws[i], "stop")});
+        probe.draws.push_back(
+            {labelled[i], text_of(draws[i], "prompt"), text_of(draws[i], "answer"), text_of(draws[i], "stop")});
     return probe;
 }
 

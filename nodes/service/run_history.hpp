@@ -17,8 +17,8 @@ struct KnownRun {
     std::uint32_t run = 0;
     std::string kind, name, state, message;
     nlohmann::json manifest;
-    std::uint64_t step = 0;        ///< of its end, when it has one
-    sessions::Position started;    ///< just before its first record
+    std::uint64_t step = 0;      ///< of its end, when it has one
+    sessions::Position started;  ///< just before its first record
     bool open() const { return state == "running" || state == "paused" || state == "planned"; }
 };
 

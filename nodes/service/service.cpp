@@ -1,9 +1,8 @@
 #include "nodes/service/service.hpp"
 
+#include <chrono>
 #include <fmt/format.h>
 #include <unistd.h>
-
-#include <chrono>
 
 #include "nodes/protocol/json_guard.hpp"
 #include "nodes/service/machine.hpp"
@@ -63,10 +62,11 @@ Service::Service(const Places& places, ServeOptions options)
     for (const auto& problem : session_->problems())
         journal_->write_json(RecordType::log, {{"level", "warning"}, {"source", "session"}, {"text", problem}});
     close_interrupted_runs();
-    journal_->write_json(RecordType::log, {{"level", "info"},
-                                           {"source", "node"},
-                                           {"text", fmt::format("node {} started, process {}, {} cores", MOESCOPE_VERSION,
-                                                                getpid(), cores())}});
+    journal_->write_json(
+        RecordType::log,
+        {{"level", "info"},
+         {"source", "node"},
+         {"text", fmt::format("node {} started, process {}, {} cores", MOESCOPE_VERSION, getpid(), cores())}});
     journal_->flush();
     quick_ = std::make_unique<Executor>();
     slow_ = std::make_unique<Executor>();
@@ -170,9 +170,10 @@ void Service::close_interrupted_runs() {
             run.state = "interrupted";
             run.message = "the node went away while this was running";
             if (run.kind == "train")
-                run.message = checkpoint > 0 ? fmt::format("the node went away at step {}; the last checkpoint is at step {}",
-                                                           step, checkpoint)
-                                             : fmt::format("the node went away at step {}, before the first checkpoint", step);
+                run.message = checkpoint > 0
+                                  ? fmt::format("the node went away at step {}; the last checkpoint is at step {}",
+                                                step, checkpoint)
+                                  : fmt::format("the node went away at step {}, before the first checkpoint", step);
             if (run.kind == "generate")
                 journal_->write_json(RecordType::generation_ended, {{"run", number},
                                                                     {"state", "failed"},

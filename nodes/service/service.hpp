@@ -20,31 +20,31 @@
 namespace moescope::node {
 
 struct ServeOptions {
-    std::filesystem::path socket;   ///< empty: stdin and stdout
+    std::filesystem::path socket;  ///< empty: stdin and stdout
     std::filesystem::path session;
 };
 
 class Service final : public transport::RequestHandler {
-   public:
+ public:
     /// Opens the session, marks what was interrupted, starts listening. Throws std::runtime_error with one sentence.
     Service(const Places& places, ServeOptions options);
     ~Service() override;
     Service(const Service&) = delete;
     Service& operator=(const Service&) = delete;
 
-    /// Publishes gauges and waits until `stop` says so (asked about ten times a second), node.stop came, or the only viewer of stdio left. Then
-    /// ends all jobs after a checkpoint.
+    /// Publishes gauges and waits until `stop` says so (asked about ten times a second), node.stop came, or the only
+    /// viewer of stdio left. Then ends all jobs after a checkpoint.
     void run(const std::function<bool()>& stop);
 
     void on_request(std::string id, std::string command, nlohmann::json parameters,
                     std::function<void(nlohmann::json)> reply) override;
     void on_viewers(std::size_t count) override;
 
-   private:
+ private:
     using Action = void (Service::*)(const nlohmann::json& parameters, Reply reply);
     struct Command {
         Action action;
-        bool slow;      ///< reads or writes much: done on the second thread, so that pause and stop never wait behind it
+        bool slow;  ///< reads or writes much: done on the second thread, so that pause and stop never wait behind it
         bool recorded;  ///< must not be done twice when it is sent again
     };
     static const std::map<std::string, Command>& commands();
@@ -87,8 +87,8 @@ class Service final : public transport::RequestHandler {
     NodeParts parts();
     void command_training(const nlohmann::json& parameters, TrainingCommand::Kind kind, Reply reply);
     KnownRun known_run(std::uint32_t run);
-    /// Looks a model up; "checkpoint:RUN" is the latest checkpoint of a run, which is saved first when a running run has none yet. Then calls
-    /// `then` on the first executor, or replies with the failure.
+    /// Looks a model up; "checkpoint:RUN" is the latest checkpoint of a run, which is saved first when a running run
+    /// has none yet. Then calls `then` on the first executor, or replies with the failure.
     void with_models(std::vector<std::string> names, Reply reply,
                      std::function<void(const std::vector<ProbeModel>&)> then);
     ProbeModel find_model(const std::string& name) const;

@@ -114,7 +114,8 @@ void Service::models_remove(const json& value, Reply reply) {
 
 void Service::models_inspect(const json& value, Reply reply) {
     const auto report = engine::inspect_file(Parameters(value, {"path"}).text("path"));
-    reply({{{"format", report.format}, {"safe", report.safe}, {"problem", report.problem}, {"details", report.details}}, {}});
+    reply({{{"format", report.format}, {"safe", report.safe}, {"problem", report.problem}, {"details", report.details}},
+           {}});
 }
 
 void Service::report_write(const json& value, Reply reply) {

@@ -1,7 +1,6 @@
 // The probe.* commands.
-#include <fmt/format.h>
-
 #include <algorithm>
+#include <fmt/format.h>
 
 #include "nodes/service/parameters.hpp"
 #include "nodes/service/service.hpp"
@@ -12,7 +11,8 @@ using protocol::RecordType;
 
 namespace {
 
-/// Seconds that a model of this size needs for one answer on two cores; only for the plan, before anything was measured.
+/// Seconds that a model of this size needs for one answer on two cores; only for the plan, before anything was
+/// measured.
 constexpr double kSecondsPerAnswer = 3.0;
 
 json statistics_of(sessions::Session& session, const KnownRun& run) {
@@ -31,7 +31,8 @@ void check_label(const std::string& field, const std::string& value) {
     if (value.empty())
         return;  // takes the person's label back
     if (field == "delivery" && !probes::delivery_from_name(value))
-        throw CommandError(fmt::format("'{}' is no delivery; answered, refused, blocked, empty, cut and error are", value));
+        throw CommandError(
+            fmt::format("'{}' is no delivery; answered, refused, blocked, empty, cut and error are", value));
     if (field == "engagement" && (value.size() != 1 || value[0] < '0' || value[0] > '4'))
         throw CommandError(fmt::format("'{}' is no engagement; it goes from 0 to 4", value));
 }
@@ -153,16 +154,19 @@ void Service::probe_label(const json& value, Reply reply) {
 
 void Service::probe_plan(const json& value, Reply reply) {
     const Parameters parameters(value, {"items", "draws", "models"});
-    const auto items = static_cast<std::uint64_t>(parameters.integer("items", 1, static_cast<std::int64_t>(probes::kMostPairs)));
+    const auto items =
+        static_cast<std::uint64_t>(parameters.integer("items", 1, static_cast<std::int64_t>(probes::kMostPairs)));
     const auto draws = parameters.integer("draws", 1, 1, 1000);
     std::int64_t models = 2;
     if (parameters.has("models"))
         models = parameters.at("models").is_array() ? static_cast<std::int64_t>(parameters.texts("models").size())
                                                     : parameters.integer("models", 2, 64);
-    // Background 3 %: answers that flip the other way by chance; 80 % power at the 5 % level, as the statistics use them.
+    // Background 3 %: answers that flip the other way by chance; 80 % power at the 5 % level, as the statistics use
+    // them.
     const auto difference = probes::detectable_difference(items, 0.03, 0.05, 0.8);
-    json answer = {{"detectable_difference", nullptr},
-                   {"seconds", static_cast<double>(items) * static_cast<double>(draws * models) * 2 * kSecondsPerAnswer}};
+    json answer = {
+        {"detectable_difference", nullptr},
+        {"seconds", static_cast<double>(items) * static_cast<double>(draws * models) * 2 * kSecondsPerAnswer}};
     if (difference)
         answer["detectable_difference"] = *difference;
     reply({answer, {}});

@@ -1,7 +1,6 @@
 // The train.* commands and the catalogue.
-#include <fmt/format.h>
-
 #include <algorithm>
+#include <fmt/format.h>
 
 #include "nodes/service/machine.hpp"
 #include "nodes/service/parameters.hpp"
@@ -36,7 +35,7 @@ json probe_set_entry(const fs::path& path) {
                          {"group", item.group},
                          {"mirrors", item.mirrors},
                          {"title", item.title}});
-    return {{"name", set.name},     {"title", set.title},     {"items", items},       {"path", path.string()},
+    return {{"name", set.name},     {"title", set.title},     {"items", items},      {"path", path.string()},
             {"topics", set.topics}, {"version", set.version}, {"sha256", set.sha256}};
 }
 
@@ -45,7 +44,8 @@ json probe_set_entry(const fs::path& path) {
 engine::RunConfig read_run_config(const fs::path& path) {
     const auto value = json::parse(read_file(path, kLargestConfig), nullptr, false);
     if (value.is_discarded())
-        throw CommandError(fmt::format("{} is not valid JSON; compare it with a preset in assets/presets", path.string()));
+        throw CommandError(
+            fmt::format("{} is not valid JSON; compare it with a preset in assets/presets", path.string()));
     return engine::parse_run_config(value, path.string());
 }
 
@@ -99,7 +99,8 @@ void Service::catalogue(const json& parameters, Reply reply) {
         }
     }
     try {
-        const auto library = json::parse(read_file(places_.assets / "prompts" / "library.json", 1 << 20), nullptr, false);
+        const auto library =
+            json::parse(read_file(places_.assets / "prompts" / "library.json", 1 << 20), nullptr, false);
         if (library.is_object() && library.contains("prompts"))
             prompts = library["prompts"];
     } catch (const std::exception& error) {
@@ -110,8 +111,9 @@ void Service::catalogue(const json& parameters, Reply reply) {
 
 void Service::train_plan(const json& value, Reply reply) {
     const Parameters parameters(value, {"config", "preset"});
-    const auto config = parameters.has("config") ? engine::parse_run_config(parameters.at("config"), "the configuration")
-                                                 : find_preset(parameters.text("preset"), places_);
+    const auto config = parameters.has("config")
+                            ? engine::parse_run_config(parameters.at("config"), "the configuration")
+                            : find_preset(parameters.text("preset"), places_);
     reply({plan_json(config), {}});
 }
 
@@ -134,7 +136,8 @@ void Service::train_start(const json& value, Reply reply) {
     if (closing_)
         throw CommandError("the node is about to end and starts nothing new");
     order.run = session_->new_run("train", title.empty() ? order.config.name : title);
-    order.name = title.empty() ? fmt::format("{}-{}", order.config.name.empty() ? "run" : order.config.name, order.run) : title;
+    order.name =
+        title.empty() ? fmt::format("{}-{}", order.config.name.empty() ? "run" : order.config.name, order.run) : title;
     const std::uint32_t run = order.run;
     trainings_[run] = std::make_shared<TrainingJob>(parts(), std::move(order));
     reply({{{"run", run}}, {}});

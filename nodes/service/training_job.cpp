@@ -1,9 +1,8 @@
 #include "nodes/service/training_job.hpp"
 
-#include <fmt/format.h>
-
 #include <algorithm>
 #include <cmath>
+#include <fmt/format.h>
 
 #include "engine/error.hpp"
 #include "nodes/service/machine.hpp"
@@ -42,9 +41,13 @@ const char* command_name(TrainingCommand::Kind kind) {
     return "";
 }
 
-json number_or_null(double value) { return std::isfinite(value) ? json(value) : json(); }
+json number_or_null(double value) {
+    return std::isfinite(value) ? json(value) : json();
+}
 
-std::string task_id(std::uint32_t run) { return fmt::format("train-{}", run); }
+std::string task_id(std::uint32_t run) {
+    return fmt::format("train-{}", run);
+}
 
 }  // namespace
 
@@ -63,9 +66,10 @@ std::shared_ptr<const engine::Dataset> DatasetStore::load(const std::string& dat
 void check_knob(const std::string& name, const json& value) {
     const double most = name == "learning_rate" ? 1.0 : 1000.0;
     if (name != "learning_rate" && name != "balance_coefficient" && name != "z_coefficient")
-        throw CommandError(fmt::format("'{}' cannot be changed during a run; learning_rate, balance_coefficient and "
-                                       "z_coefficient can",
-                                       name));
+        throw CommandError(
+            fmt::format("'{}' cannot be changed during a run; learning_rate, balance_coefficient and "
+                        "z_coefficient can",
+                        name));
     if (!value.is_number() || !std::isfinite(value.get<double>()) || value.get<double>() < 0 ||
         value.get<double>() > most)
         throw CommandError(fmt::format("{} must be a number from 0 to {:g}, not {}", name, most, value.dump()));
@@ -136,8 +140,8 @@ void TrainingJob::command(TrainingCommand command) {
         }
     }
     if (command.reply)
-        command.reply({{}, fmt::format("run {} has ended; {} needs a run that goes on", order_.run,
-                                       command_name(command.kind))});
+        command.reply(
+            {{}, fmt::format("run {} has ended; {} needs a run that goes on", order_.run, command_name(command.kind))});
 }
 
 void TrainingJob::main() {
@@ -158,8 +162,9 @@ void TrainingJob::main() {
     }
     for (auto& command : left)
         if (command.reply)
-            command.reply({{}, fmt::format("run {} ended before {} could be carried out: {}", order_.run,
-                                           command_name(command.kind), result_.message)});
+            command.reply({{},
+                           fmt::format("run {} ended before {} could be carried out: {}", order_.run,
+                                       command_name(command.kind), result_.message)});
     finished_ = true;
 }
 
@@ -171,9 +176,10 @@ void TrainingJob::train() {
     build_trainer();
     announce(true);
     if (order_.continues)
-        event("rewind", {{"text", order_.checkpoint.empty()
-                                      ? std::string("goes on from the beginning, there was no checkpoint yet")
-                                      : fmt::format("goes on from the checkpoint at step {}", order_.checkpoint_step)}});
+        event("rewind",
+              {{"text", order_.checkpoint.empty()
+                            ? std::string("goes on from the beginning, there was no checkpoint yet")
+                            : fmt::format("goes on from the checkpoint at step {}", order_.checkpoint_step)}});
     if (paused_)
         pause("pause", "");
     const auto planned = static_cast<std::uint64_t>(order_.config.train.steps);
@@ -397,9 +403,10 @@ bool TrainingJob::one_step() {
             trouble = result_.message;
         show_progress();
     } else {
-        trouble = fmt::format("step {}: {}; the step was not applied and the last checkpoint is good; lower the learning "
-                              "rate and resume, or continue from the checkpoint",
-                              trainer_->steps_done() + 1, stats.fault);
+        trouble = fmt::format(
+            "step {}: {}; the step was not applied and the last checkpoint is good; lower the learning "
+            "rate and resume, or continue from the checkpoint",
+            trainer_->steps_done() + 1, stats.fault);
     }
     if (trouble.empty())
         trouble = parts_.sink.problem();
@@ -510,9 +517,8 @@ void TrainingJob::forget_old_checkpoints() {
 }
 
 void TrainingJob::event(const std::string& kind, const json& more) {
-    json record = {{"run", order_.run},
-                   {"step", trainer_ ? trainer_->steps_done() : order_.checkpoint_step},
-                   {"kind", kind}};
+    json record = {
+        {"run", order_.run}, {"step", trainer_ ? trainer_->steps_done() : order_.checkpoint_step}, {"kind", kind}};
     record.update(more);
     parts_.sink.write_json(RecordType::event, record);
 }

@@ -1,4 +1,5 @@
-// One training run on a thread of its own: loads the data, steps the trainer, writes what happened, obeys commands between steps.
+// One training run on a thread of its own: loads the data, steps the trainer, writes what happened, obeys commands
+// between steps.
 #pragma once
 
 #include <array>
@@ -23,9 +24,9 @@ struct TrainingOrder {
     std::string name;
     engine::RunConfig config;
     std::string data = "manpages";
-    bool paused = false;            ///< wait for resume or single steps before the first one
+    bool paused = false;              ///< wait for resume or single steps before the first one
     bool faults_end_the_run = false;  ///< nobody is there to resume: a NaN ends the run instead of pausing it
-    bool continues = false;         ///< emit a rewind; go on from `checkpoint`, or from the beginning when that is empty
+    bool continues = false;  ///< emit a rewind; go on from `checkpoint`, or from the beginning when that is empty
     std::filesystem::path checkpoint;
     std::uint64_t checkpoint_step = 0;
 };
@@ -43,13 +44,13 @@ struct TrainingResult {
 struct TrainingCommand {
     enum class Kind { pause, resume, step, stop, checkpoint, set };
     Kind kind = Kind::pause;
-    std::uint64_t count = 1;   ///< of single steps
-    nlohmann::json knobs;      ///< of set: name -> number
-    Reply reply;               ///< may be empty
+    std::uint64_t count = 1;  ///< of single steps
+    nlohmann::json knobs;     ///< of set: name -> number
+    Reply reply;              ///< may be empty
 };
 
 class TrainingJob final : public Job {
-   public:
+ public:
     TrainingJob(NodeParts parts, TrainingOrder order);
     ~TrainingJob() override;
 
@@ -63,7 +64,7 @@ class TrainingJob final : public Job {
     /// Once finished.
     const TrainingResult& result() const { return result_; }
 
-   private:
+ private:
     using Clock = std::chrono::steady_clock;
 
     void main();
@@ -107,8 +108,8 @@ class TrainingJob final : public Job {
     std::thread thread_;
 };
 
-/// The order that continues a run from its last complete checkpoint (or its beginning). Damaged checkpoints of the run are removed. Throws
-/// CommandError when the run cannot go on.
+/// The order that continues a run from its last complete checkpoint (or its beginning). Damaged checkpoints of the run
+/// are removed. Throws CommandError when the run cannot go on.
 TrainingOrder order_to_continue(sessions::Session& session, const KnownRun& run);
 
 /// Checks a number for a live knob. Throws CommandError naming the knob, the value and the range.

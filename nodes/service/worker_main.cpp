@@ -1,17 +1,16 @@
 #include "nodes/service/worker_main.hpp"
 
-#include <fmt/format.h>
-#include <signal.h>
-#include <sys/prctl.h>
-#include <unistd.h>
-
 #include <atomic>
 #include <chrono>
 #include <condition_variable>
 #include <deque>
+#include <fmt/format.h>
 #include <memory>
 #include <mutex>
+#include <signal.h>
+#include <sys/prctl.h>
 #include <thread>
+#include <unistd.h>
 
 #include "engine/error.hpp"
 #include "engine/formats/npy.hpp"
@@ -27,7 +26,7 @@ namespace {
 
 /// Requests of the node, read by their own thread, so that `cancel` is seen while a model works.
 class Inbox {
-   public:
+ public:
     explicit Inbox(int input) : reader_([this, input] { read(input); }) { reader_.detach(); }
 
     /// The next request, or nothing at the end of input.
@@ -43,7 +42,7 @@ class Inbox {
 
     const std::atomic<bool>& cancel() const { return cancel_; }
 
-   private:
+ private:
     void read(int input) {
         WorkerReader reader(input);
         WorkerMessage message;
@@ -87,7 +86,7 @@ const char* stop_name(engine::GenerateResult::Stop stop) {
 
 /// Collects tokens and sends them at most every 20 ms, so that a fast model does not cost one message per token.
 class TokenStream {
-   public:
+ public:
     TokenStream(WorkerWriter& writer, std::uint32_t run) : writer_(writer) { batch_.run = run; }
 
     void add(const engine::GeneratedToken& token) {
@@ -109,7 +108,7 @@ class TokenStream {
         batch_.tokens.clear();
     }
 
-   private:
+ private:
     static protocol::TokenCandidate convert(const engine::GeneratedToken::Candidate& candidate) {
         return {candidate.token, candidate.bytes, candidate.log_probability};
     }
@@ -120,7 +119,7 @@ class TokenStream {
 };
 
 class Worker {
-   public:
+ public:
     Worker(int input, int output) : inbox_(input), writer_(output) {}
 
     void serve() {
@@ -143,7 +142,7 @@ class Worker {
         }
     }
 
-   private:
+ private:
     void fail(const std::string& message) { writer_.write(json{{"op", "failed"}, {"message", message}}); }
 
     void open(const json& request) {
@@ -182,8 +181,8 @@ class Worker {
         wanted.sampling.min_p = request.value("min_p", 0.05);
         wanted.sampling.seed = request.value("seed", std::uint64_t{1});
         TokenStream stream(writer_, request.value("run", 0u));
-        const auto result =
-            model().generate(wanted, [&](const engine::GeneratedToken& token) { stream.add(token); }, inbox_.cancel());
+        const auto result = model().generate(
+            wanted, [&](const engine::GeneratedToken& token) { stream.add(token); }, inbox_.cancel());
         stream.flush();
         writer_.write(json{{"op", "ended"},
                            {"stop", stop_name(result.stop)},

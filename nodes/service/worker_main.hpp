@@ -1,5 +1,5 @@
-// The process in which one model lives (`moescope-node worker`, started by the node only). A model file that brings its loader down
-// ends this process and nothing else.
+// The process in which one model lives (`moescope-node worker`, started by the node only). A model file that brings its
+// loader down ends this process and nothing else.
 #pragma once
 
 namespace moescope::node {

@@ -1,8 +1,7 @@
 #include "nodes/service/worker_pool.hpp"
 
-#include <fmt/format.h>
-
 #include <algorithm>
+#include <fmt/format.h>
 
 #include "nodes/service/machine.hpp"
 
@@ -86,7 +85,8 @@ void WorkerPool::make_room(std::uint64_t bytes) {
         idle_.pop_back();
 }
 
-WorkerPool::Lease WorkerPool::acquire(const std::filesystem::path& model, int threads, const std::atomic<bool>& cancel) {
+WorkerPool::Lease WorkerPool::acquire(const std::filesystem::path& model, int threads,
+                                      const std::atomic<bool>& cancel) {
     const std::string key = model_key(model, threads);
     const std::uint64_t bytes = model_bytes(model);
     {

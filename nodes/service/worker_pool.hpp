@@ -16,7 +16,7 @@ namespace moescope::node {
 
 /// Thread safe.
 class WorkerPool {
-   public:
+ public:
     explicit WorkerPool(std::filesystem::path program);
     ~WorkerPool();  ///< ends all idle processes; leases must be gone
     WorkerPool(const WorkerPool&) = delete;
@@ -24,7 +24,7 @@ class WorkerPool {
 
     /// A model's process for one user at a time; goes back to the pool (or is dropped, when it died) at the end.
     class Lease {
-       public:
+     public:
         Lease(WorkerPool& pool, std::unique_ptr<WorkerProcess> process) : pool_(&pool), process_(std::move(process)) {}
         ~Lease();
         Lease(Lease&&) = default;
@@ -34,7 +34,7 @@ class WorkerPool {
         WorkerProcess* operator->() const { return process_.get(); }
         nlohmann::json info;  ///< what the process said when it opened the model
 
-       private:
+     private:
         friend class WorkerPool;
         WorkerPool* pool_;
         std::unique_ptr<WorkerProcess> process_;
@@ -45,7 +45,7 @@ class WorkerPool {
     /// A process with this model open, warm or new. Throws WorkerError.
     Lease acquire(const std::filesystem::path& model, int threads, const std::atomic<bool>& cancel);
 
-   private:
+ private:
     struct Idle {
         std::string key;
         std::uint64_t bytes = 0;
@@ -71,10 +71,10 @@ class WorkerPool {
 
 /// Shares the processor between the generations that run at the same time.
 class ThreadShare {
-   public:
+ public:
     /// Counts one more running generation for its lifetime.
     class Slot {
-       public:
+     public:
         explicit Slot(ThreadShare& share) : share_(share) { ++share_.running_; }
         ~Slot() { --share_.running_; }
         Slot(const Slot&) = delete;
@@ -82,11 +82,11 @@ class ThreadShare {
         /// Cores divided by the generations that run now, at least 1.
         int threads() const;
 
-       private:
+     private:
         ThreadShare& share_;
     };
 
-   private:
+ private:
     std::atomic<int> running_{0};
 };
 

@@ -1,5 +1,9 @@
 #include "nodes/service/worker_process.hpp"
 
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <cstring>
 #include <fcntl.h>
 #include <fmt/format.h>
 #include <signal.h>
@@ -7,13 +11,8 @@
 #include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
-#include <unistd.h>
-
-#include <algorithm>
-#include <array>
-#include <cerrno>
-#include <cstring>
 #include <thread>
+#include <unistd.h>
 
 #include "nodes/protocol/records.hpp"
 

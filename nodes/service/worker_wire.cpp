@@ -1,11 +1,10 @@
 #include "nodes/service/worker_wire.hpp"
 
-#include <poll.h>
-#include <unistd.h>
-
 #include <array>
 #include <cerrno>
 #include <cstring>
+#include <poll.h>
+#include <unistd.h>
 
 #include "nodes/protocol/records.hpp"
 

@@ -1,5 +1,5 @@
-// Messages between the node and a model's process, over two pipes: length u32, kind u8, body. Bodies are JSON objects or the
-// token batches of the journal, so that the node passes tokens on without looking into them.
+// Messages between the node and a model's process, over two pipes: length u32, kind u8, body. Bodies are JSON objects
+// or the token batches of the journal, so that the node passes tokens on without looking into them.
 #pragma once
 
 #include <cstddef>
@@ -23,26 +23,26 @@ inline constexpr std::size_t kLargestWorkerMessage = std::size_t{4} << 20;
 
 /// Writes whole messages to a file descriptor. Thread safe.
 class WorkerWriter {
-   public:
+ public:
     explicit WorkerWriter(int descriptor) : descriptor_(descriptor) {}
     /// False when the other side is gone.
     bool write(WorkerMessageKind kind, const std::vector<std::byte>& body);
     bool write(const nlohmann::json& value);
 
-   private:
+ private:
     int descriptor_;
     std::mutex mutex_;
 };
 
 /// Takes bytes apart into messages. Not thread safe.
 class WorkerReader {
-   public:
+ public:
     enum class Status { message, nothing, ended };
     explicit WorkerReader(int descriptor) : descriptor_(descriptor) {}
     /// Waits at most `timeout_ms` (below 0: for ever). A message that breaks the rules counts as the end.
     Status read(WorkerMessage& message, int timeout_ms);
 
-   private:
+ private:
     bool take(WorkerMessage& message);
 
     int descriptor_;

@@ -1,8 +1,8 @@
-// Outside data that is wrong: exit status 1, exactly one line on standard error that names the file or the value, nothing crashed.
-#include <gtest/gtest.h>
-
+// Outside data that is wrong: exit status 1, exactly one line on standard error that names the file or the value,
+// nothing crashed.
 #include <algorithm>
 #include <fstream>
+#include <gtest/gtest.h>
 
 #include "tests/nodes/service/program.hpp"
 
@@ -20,7 +20,7 @@ void expect_one_sentence(const Arguments& arguments, const std::string& names, i
 }
 
 class BadInput : public testing::Test {
-   protected:
+ protected:
     Arguments train(const std::filesystem::path& config, const std::filesystem::path& data) const {
         return {"train", "--config", config.string(), "--data", data.string(), "--out", (folder / "out").string()};
     }
@@ -40,7 +40,9 @@ class BadInput : public testing::Test {
 TEST_F(BadInput, Models) {
     const auto missing = folder / "missing.gguf";
     // What torch.save writes: protocol 2, a global, a call.
-    const auto pickle = file("weights.bin", std::string("\x80\x02" "cos\nsystem\nq\x00X\x02\x00\x00\x00lsq\x01\x85q\x02Rq\x03.", 35));
+    const auto pickle = file("weights.bin", std::string("\x80\x02"
+                                                        "cos\nsystem\nq\x00X\x02\x00\x00\x00lsq\x01\x85q\x02Rq\x03.",
+                                                        35));
     const auto empty = file("empty.gguf", "");
     const auto cut = file("cut.gguf", std::string("GGUF\x03\0\0\0\x05\0\0\0", 12));
     const auto text = file("notes.txt", "this is no model\n");
@@ -58,9 +60,11 @@ TEST_F(BadInput, Configurations) {
     const auto corpus = write_corpus(folder);
     expect_one_sentence(train(folder / "missing.json", corpus), "missing.json");
     expect_one_sentence(train(file("broken.json", "{\"name\": "), corpus), "broken.json");
-    expect_one_sentence(train(changed_config("key.json", {{"train", {{"learning_rates", 1}}}}), corpus), "learning_rates");
+    expect_one_sentence(train(changed_config("key.json", {{"train", {{"learning_rates", 1}}}}), corpus),
+                        "learning_rates");
     expect_one_sentence(train(changed_config("text.json", {{"model", {{"experts", "four"}}}}), corpus), "experts");
-    expect_one_sentence(train(changed_config("range.json", {{"model", {{"experts_per_token", 9}}}}), corpus), "range.json");
+    expect_one_sentence(train(changed_config("range.json", {{"model", {{"experts_per_token", 9}}}}), corpus),
+                        "range.json");
     std::string nan = tiny_config(10, 5).dump();
     nan.insert(nan.find("\"batch\""), "\"learning_rate\":NaN,");
     expect_one_sentence(train(file("nan.json", nan), corpus), "nan.json");
@@ -89,9 +93,15 @@ TEST_F(BadInput, Prompts) {
 }
 
 TEST_F(BadInput, ProbeSets) {
-    const auto set = json::parse(read_text(std::filesystem::path(MOESCOPE_ASSETS_SOURCE) / "probe_sets" / "starter.json"));
+    const auto set =
+        json::parse(read_text(std::filesystem::path(MOESCOPE_ASSETS_SOURCE) / "probe_sets" / "starter.json"));
     const auto probe = [&](const std::filesystem::path& path) {
-        return Arguments{"probe", "--set", path.string(), "--models", "smollm2-135m,qwen2.5-coder-0.5b", "--out",
+        return Arguments{"probe",
+                         "--set",
+                         path.string(),
+                         "--models",
+                         "smollm2-135m,qwen2.5-coder-0.5b",
+                         "--out",
                          (folder / "probe").string()};
     };
     json untranslated = set;
@@ -120,8 +130,8 @@ TEST_F(BadInput, Tokens) {
     const auto corpus = write_corpus(folder);
     ASSERT_EQ(run_node(train(write_config(folder, tiny_config(5, 5)), corpus)).status, 0);
     const auto logits = [&](const std::filesystem::path& tokens) {
-        return Arguments{"logits", "--model", (folder / "out").string(), "--tokens", tokens.string(), "--out",
-                         (folder / "logits.npy").string()};
+        return Arguments{"logits",        "--model", (folder / "out").string(),       "--tokens",
+                         tokens.string(), "--out",   (folder / "logits.npy").string()};
     };
     expect_one_sentence(logits(folder / "missing.npy"), "missing.npy");
     expect_one_sentence(logits(file("text.npy", "hello")), "text.npy");
@@ -132,7 +142,7 @@ TEST_F(BadInput, WrongUsageIsTwo) {
     expect_one_sentence({"train", "--preset", "workshop"}, "--out", 2);
     expect_one_sentence({"export"}, "export", 2);
     expect_one_sentence({"generate", "--model", "x", "--prompt", "y", "--max-tokens", "many"}, "many", 2);
-    expect_one_sentence({"serve", "--session", "x"}, "where", 2);
+    expect_one_sentence({"serve", "--session", "x"}, "--socket", 2);
 }
 
 }  // namespace

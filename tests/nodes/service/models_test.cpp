@@ -1,8 +1,7 @@
 // The real models, when ./run has fetched them: generating, probing, reporting.
-#include <gtest/gtest.h>
-
 #include <algorithm>
 #include <cstdlib>
+#include <gtest/gtest.h>
 #include <set>
 
 #include "tests/nodes/service/program.hpp"
@@ -13,7 +12,7 @@ namespace {
 using nlohmann::json;
 
 class Models : public testing::Test {
-   protected:
+ protected:
     void SetUp() override {
         for (const char* name : {"smollm2-135m-instruct-q4_1.gguf", "qwen2.5-coder-0.5b-instruct-q4_k_m.gguf"})
             if (model_cache().empty() || !std::filesystem::exists(model_cache() / "models" / name))
@@ -27,13 +26,13 @@ class Models : public testing::Test {
     }
     TemporaryFolder folder;
 
-   private:
+ private:
     std::string previous_;
 };
 
 TEST_F(Models, GreedyAnswersRepeat) {
-    const Arguments arguments{"generate", "--model", "smollm2-135m", "--prompt", "What is the capital of France?",
-                              "--max-tokens", "12", "--json"};
+    const Arguments arguments{"generate",     "--model", "smollm2-135m", "--prompt", "What is the capital of France?",
+                              "--max-tokens", "12",      "--json"};
     const Output first = run_node(arguments), second = run_node(arguments);
     ASSERT_EQ(first.status, 0) << first.error;
     ASSERT_EQ(first.lines().size(), 1u);
@@ -89,7 +88,8 @@ TEST_F(Models, LibraryKnowsThem) {
     for (const auto& model : lines)
         for (const char* key : {"name", "maker", "country", "licence", "origin", "sha256", "state"})
             EXPECT_FALSE(model[key].get<std::string>().empty()) << model["name"] << " " << key;
-    const Output added = run_node({"models", "add", (model_cache() / "models" / "smollm2-135m-instruct-q4_1.gguf").string(), "--json"});
+    const Output added =
+        run_node({"models", "add", (model_cache() / "models" / "smollm2-135m-instruct-q4_1.gguf").string(), "--json"});
     ASSERT_EQ(added.status, 0) << added.error;
     EXPECT_EQ(added.lines().front()["name"], "smollm2-135m");
 }

@@ -1,17 +1,16 @@
 #include "tests/nodes/service/program.hpp"
 
+#include <array>
+#include <cstdlib>
 #include <fcntl.h>
+#include <fstream>
 #include <gtest/gtest.h>
 #include <poll.h>
 #include <signal.h>
-#include <sys/wait.h>
-#include <unistd.h>
-
-#include <array>
-#include <cstdlib>
-#include <fstream>
 #include <sstream>
 #include <stdexcept>
+#include <sys/wait.h>
+#include <unistd.h>
 
 namespace moescope::test {
 namespace fs = std::filesystem;
@@ -40,7 +39,9 @@ std::vector<json> Output::lines() const {
     return result;
 }
 
-fs::path node_program() { return fs::path(MOESCOPE_BINARY_DIR) / "moescope-node"; }
+fs::path node_program() {
+    return fs::path(MOESCOPE_BINARY_DIR) / "moescope-node";
+}
 
 Running::Running(const Arguments& arguments) {
     std::array<int, 2> out{}, error{};
@@ -73,7 +74,9 @@ Running::~Running() {
     close(error_);
 }
 
-void Running::signal(int number) const { kill(process_, number); }
+void Running::signal(int number) const {
+    kill(process_, number);
+}
 
 std::optional<std::string> Running::line() {
     for (;;) {
@@ -114,14 +117,17 @@ Output Running::finish() {
     return result;
 }
 
-Output run_node(const Arguments& arguments) { return Running(arguments).finish(); }
+Output run_node(const Arguments& arguments) {
+    return Running(arguments).finish();
+}
 
 namespace {
 
 /// Set once, before any test runs; the folders live as long as the program.
 class PrivateFolders final : public testing::Environment {
-   public:
+ public:
     void SetUp() override {
+        signal(SIGPIPE, SIG_IGN);  // as the program itself does: a pipe to a dead process is an error code
         if (const char* cache = std::getenv("MOESCOPE_CACHE"))
             model_cache_ = cache;
         folder_ = std::make_unique<TemporaryFolder>();
@@ -132,7 +138,7 @@ class PrivateFolders final : public testing::Environment {
     void TearDown() override { folder_.reset(); }
     static fs::path model_cache_;
 
-   private:
+ private:
     std::unique_ptr<TemporaryFolder> folder_;
 };
 fs::path PrivateFolders::model_cache_;
@@ -141,7 +147,9 @@ const auto* const environment = testing::AddGlobalTestEnvironment(new PrivateFol
 
 }  // namespace
 
-fs::path model_cache() { return PrivateFolders::model_cache_; }
+fs::path model_cache() {
+    return PrivateFolders::model_cache_;
+}
 
 void write_text(const fs::path& path, const std::string& content) {
     std::ofstream file(path, std::ios::binary);
@@ -158,7 +166,8 @@ std::string read_text(const fs::path& path) {
 fs::path write_corpus(const TemporaryFolder& folder) {
     const fs::path corpus = folder / "corpus";
     fs::create_directories(corpus);
-    const std::array<const char*, 6> who{"The router", "An expert", "The reader", "A token", "The program", "This file"};
+    const std::array<const char*, 6> who{"The router", "An expert",   "The reader",
+                                         "A token",    "The program", "This file"};
     const std::array<const char*, 5> does{"sends", "returns", "reads", "writes", "opens"};
     const std::array<const char*, 5> what{"the value", "a line", "one number", "every page", "the buffer"};
     const std::array<const char*, 5> zh_who{"函数", "程序", "文件", "进程", "用户"};

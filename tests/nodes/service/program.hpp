@@ -1,19 +1,18 @@
 // Runs moescope-node as a shell would, and makes the small things that the tests train on.
 #pragma once
 
-#include <sys/types.h>
-
 #include <filesystem>
 #include <nlohmann/json.hpp>
 #include <optional>
 #include <string>
+#include <sys/types.h>
 #include <vector>
 
 namespace moescope::test {
 
 /// A folder that is gone after the test.
 class TemporaryFolder {
-   public:
+ public:
     TemporaryFolder();
     ~TemporaryFolder();
     TemporaryFolder(const TemporaryFolder&) = delete;
@@ -21,7 +20,7 @@ class TemporaryFolder {
     const std::filesystem::path& path() const { return path_; }
     std::filesystem::path operator/(const std::string& name) const { return path_ / name; }
 
-   private:
+ private:
     std::filesystem::path path_;
 };
 
@@ -41,7 +40,7 @@ Output run_node(const Arguments& arguments);
 
 /// A running program whose standard output is read line by line.
 class Running {
-   public:
+ public:
     explicit Running(const Arguments& arguments);
     ~Running();  ///< SIGKILL, when it still runs
     Running(const Running&) = delete;
@@ -53,7 +52,7 @@ class Running {
     /// Reads the rest and waits.
     Output finish();
 
-   private:
+ private:
     pid_t process_ = -1;
     int out_ = -1, error_ = -1;
     std::string buffer_;

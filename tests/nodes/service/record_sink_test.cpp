@@ -1,10 +1,9 @@
 // The ring between jobs and journal: nothing waits, what is lost is counted, what matters is never lost.
-#include <gtest/gtest.h>
+#include "nodes/service/record_sink.hpp"
 
 #include <condition_variable>
+#include <gtest/gtest.h>
 #include <mutex>
-
-#include "nodes/service/record_sink.hpp"
 
 namespace moescope::test {
 namespace {
@@ -13,7 +12,7 @@ using protocol::RecordType;
 
 /// A journal in memory whose disk can be held up or full.
 class MemoryJournal final : public sessions::Journal {
-   public:
+ public:
     std::uint64_t append(std::uint16_t type, std::uint8_t channel, std::uint64_t time_ns,
                          std::span<const std::byte> body) override {
         std::unique_lock lock(mutex_);
@@ -46,7 +45,7 @@ class MemoryJournal final : public sessions::Journal {
 
     std::vector<sessions::Record> records;
 
-   private:
+ private:
     std::mutex mutex_;
     std::condition_variable wake_;
     bool held_ = false, full_ = false;

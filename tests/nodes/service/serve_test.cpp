@@ -1,15 +1,15 @@
 // The node as a workbench uses it: over its socket, with the client that the window uses.
-#include <gtest/gtest.h>
-#include <signal.h>
-
 #include <chrono>
 #include <condition_variable>
 #include <fstream>
 #include <functional>
+#include <gtest/gtest.h>
 #include <mutex>
+#include <signal.h>
 #include <sstream>
 
 #include "nodes/client/client.hpp"
+#include "nodes/service/run_history.hpp"
 #include "tests/nodes/service/program.hpp"
 
 namespace moescope::test {
@@ -21,7 +21,7 @@ using client::Snapshot;
 using nlohmann::json;
 
 class Workbench {
-   public:
+ public:
     explicit Workbench(const std::filesystem::path& session)
         : client_({node_program(), session, {}, {}}, [this] {
               {
@@ -72,7 +72,7 @@ class Workbench {
         return result.error;
     }
 
-   private:
+ private:
     std::mutex mutex_;
     std::condition_variable wake_;
     std::uint64_t changes_ = 0;
@@ -99,7 +99,7 @@ bool has_event(const client::TrainingRun& run, const std::string& kind) {
 }
 
 class Serve : public testing::Test {
-   protected:
+ protected:
     std::uint32_t start(Workbench& bench, int steps, bool paused) {
         const auto value = bench.done("train.start", {{"config", tiny_config(steps, 200)},
                                                       {"data", corpus.string()},
@@ -132,16 +132,16 @@ TEST_F(Serve, TrainsObeysAndReopens) {
         bench.wait("checkpoint", [&](const Snapshot& s) { return training(s, run)->last_checkpoint > 0; });
         bench.done("train.pause", {{"run", run}});
         bench.wait("paused again", in_state(run, RunState::paused));
-        EXPECT_NE(bench.failed("train.set", {{"run", run}, {"learning_rate", -1}}).find("learning_rate"), std::string::npos);
+        EXPECT_NE(bench.failed("train.set", {{"run", run}, {"learning_rate", -1}}).find("learning_rate"),
+                  std::string::npos);
         EXPECT_NE(bench.failed("train.pause", {{"run", 99}}).find("99"), std::string::npos);
         EXPECT_NE(bench.failed("no.such", json::object()).find("no.such"), std::string::npos);
         EXPECT_NE(bench.failed("train.start", {{"config", {{"nme", 1}}}}).find("nme"), std::string::npos);
 
         // The run is a model too.
-        const auto answer = bench.done("generate.start", {{"model", "checkpoint:" + std::to_string(run)},
-                                                          {"prompt", "The "},
-                                                          {"group", "a"},
-                                                          {"max_tokens", 6}});
+        const auto answer = bench.done(
+            "generate.start",
+            {{"model", "checkpoint:" + std::to_string(run)}, {"prompt", "The "}, {"group", "a"}, {"max_tokens", 6}});
         const std::uint32_t generation = answer.value("run", 0u);
         now = bench.wait("an answer", [&](const Snapshot& s) {
             const auto found = s.generations.find(generation);
@@ -211,11 +211,86 @@ TEST_F(Serve, CatalogueAndGauges) {
     EXPECT_GT(bench.done("train.plan", {{"config", tiny_config(10, 5)}})["memory_bytes"], 0);
 }
 
+const client::ProbeRun* probe(const Snapshot& snapshot, std::uint32_t run) {
+    const auto found = snapshot.probes.find(run);
+    return found == snapshot.probes.end() ? nullptr : found->second.get();
+}
+
+TEST_F(Serve, AProbePausesSurvivesTheNodeAndTakesLabels) {
+    // Two models that answer in milliseconds; what they say does not matter here.
+    json config = tiny_config(2, 2);
+    config["model"]["context"] = 512;
+    config["train"]["batch"] = 1;
+    const auto file = write_config(folder, config);
+    std::vector<std::string> models;
+    for (const char* seed : {"1", "2"}) {
+        models.push_back((folder / (std::string("model-") + seed)).string());
+        const Output output = run_node(
+            {"train", "--config", file.string(), "--data", corpus.string(), "--out", models.back(), "--seed", seed});
+        ASSERT_EQ(output.status, 0) << output.error;
+    }
+    std::uint32_t run = 0;
+    std::string item;
+    {
+        Workbench bench(session);
+        run = bench.done("probe.start", {{"set", "starter"}, {"models", models}, {"max_tokens", 4}}).value("run", 0u);
+        bench.wait("answers",
+                   [&](const Snapshot& s) { return probe(s, run) != nullptr && probe(s, run)->draws.size() >= 5; });
+        bench.done("probe.pause", {{"run", run}});
+        bench.wait("pause", [&](const Snapshot& s) { return probe(s, run)->state == RunState::paused; });
+        kill(bench.client().node_process(), SIGKILL);
+        bench.wait("the crash", [](const Snapshot& s) { return s.link.state == client::Link::State::crashed; });
+        bench.client().restart_node();
+        bench.wait("interrupted", [&](const Snapshot& s) {
+            return s.link.state == client::Link::State::connected && probe(s, run)->state == RunState::interrupted;
+        });
+        bench.done("probe.resume", {{"run", run}});
+        auto now = bench.wait("the end", [&](const Snapshot& s) { return probe(s, run)->state == RunState::done; });
+        const auto planned = probe(*now, run)->planned;
+        EXPECT_EQ(planned, 32u * 2 * 2);
+        now = bench.wait("all answers and their statistics", [&](const Snapshot& s) {
+            const auto* found = probe(s, run);
+            return found->draws.size() >= planned && found->statistics.is_object() &&
+                   found->statistics["draws"]["received"] == planned;
+        });
+        EXPECT_EQ(probe(*now, run)->draws.size(), planned);
+        item = probe(*now, run)->draws.front()->item;
+        const json label = {{"run", run}, {"item", item},        {"model", models[0]}, {"language", "en"},
+                            {"draw", 0},  {"field", "delivery"}, {"value", "refused"}, {"coder", "test"}};
+        bench.done("probe.label", label);
+        bench.wait("the label",
+                   [&](const Snapshot& s) { return probe(s, run)->statistics["draws"]["by_person"] == 1; });
+        json wrong = label;
+        wrong["value"] = "perhaps";
+        EXPECT_NE(bench.failed("probe.label", wrong).find("perhaps"), std::string::npos);
+        wrong = label;
+        wrong["item"] = "no-such-item";
+        EXPECT_NE(bench.failed("probe.label", wrong).find("no-such-item"), std::string::npos);
+    }
+    Workbench again(session);
+    again.wait("the label after reopening", [&](const Snapshot& s) {
+        const auto* found = probe(s, run);
+        return found != nullptr && found->statistics.is_object() && found->statistics["draws"]["by_person"] == 1;
+    });
+    // No question was asked twice: the journal holds each answer once.
+    const auto opened = sessions::Session::open(session, sessions::Journal::Mode::read_only);
+    std::size_t answers = 0;
+    node::for_each_record(opened->journal(), protocol::Channel::text, {}, [&](const sessions::Record& record) {
+        answers += record.type == static_cast<std::uint16_t>(protocol::RecordType::probe_draw) ? 1 : 0;
+        return true;
+    });
+    EXPECT_EQ(answers, 128u);
+}
+
 /// The model process of a node.
 pid_t worker_of(pid_t node) {
     for (const auto& entry : std::filesystem::directory_iterator("/proc")) {
+        const std::string name = entry.path().filename().string();
+        if (name.find_first_not_of("0123456789") != std::string::npos)
+            continue;
         std::ifstream status(entry.path() / "stat");
-        std::string text((std::istreambuf_iterator<char>(status)), {});
+        std::string text;
+        std::getline(status, text);
         const auto name_end = text.rfind(')');
         if (name_end == std::string::npos)
             continue;
@@ -223,7 +298,7 @@ pid_t worker_of(pid_t node) {
         char state = 0;
         pid_t parent = 0;
         if (fields >> state >> parent && parent == node && state != 'Z')
-            return static_cast<pid_t>(std::stol(entry.path().filename().string()));
+            return static_cast<pid_t>(std::stol(name));
     }
     return 0;
 }
@@ -234,8 +309,11 @@ TEST_F(Serve, AKilledModelProcessLeavesTrainingAlone) {
         GTEST_SKIP() << "needs the model smollm2-135m; ./run fetches it";
     Workbench bench(session);
     const std::uint32_t run = start(bench, 1'000'000, false);
-    const json question = {{"model", model.string()}, {"prompt", "Tell me a long story about a river."},
-                           {"max_tokens", 1500}, {"temperature", 1.0}, {"threads", 1}};
+    const json question = {{"model", model.string()},
+                           {"prompt", "Tell me a long story about a river."},
+                           {"max_tokens", 1500},
+                           {"temperature", 1.0},
+                           {"threads", 1}};
     const std::uint32_t generation = bench.done("generate.start", question).value("run", 0u);
     const auto answering = [&](std::uint32_t which) {
         return [which](const Snapshot& s) {

@@ -1,8 +1,7 @@
 // `moescope-node train`: the same seed gives the same bytes, also across a kill; the journal holds what was printed.
+#include <algorithm>
 #include <gtest/gtest.h>
 #include <signal.h>
-
-#include <algorithm>
 
 #include "nodes/service/run_history.hpp"
 #include "sessions/session.hpp"
@@ -17,8 +16,9 @@ struct Training {
     explicit Training(int steps, int checkpoint_every)
         : corpus(write_corpus(folder)), config(write_config(folder, tiny_config(steps, checkpoint_every))) {}
     Arguments arguments(const std::string& out, const Arguments& more = {}) const {
-        Arguments list{"train", "--config", config.string(), "--data", corpus.string(),
-                       "--out", (folder / out).string(), "--seed", "7", "--json"};
+        Arguments list{
+            "train",  "--config", config.string(), "--data", corpus.string(), "--out", (folder / out).string(),
+            "--seed", "7",        "--json"};
         list.insert(list.end(), more.begin(), more.end());
         return list;
     }

@@ -1,8 +1,7 @@
 // A model's process can die or hang at any moment; the node says so in a sentence and goes on.
+#include <chrono>
 #include <gtest/gtest.h>
 #include <signal.h>
-
-#include <chrono>
 #include <thread>
 
 #include "nodes/service/worker_pool.hpp"
@@ -49,8 +48,9 @@ TEST(Worker, AProcessThatDoesNotObeyIsEnded) {
     kill(worker.process(), SIGSTOP);
     const auto start = Clock::now();
     const auto error = failure_of([&] {
-        worker.ask({{"op", "generate"}}, "answering", [](std::span<const std::byte>) {}, cancel,
-                   std::chrono::milliseconds(300));
+        worker.ask(
+            {{"op", "generate"}}, "answering", [](std::span<const std::byte>) {}, cancel,
+            std::chrono::milliseconds(300));
     });
     EXPECT_TRUE(error.died);
     EXPECT_LT(Clock::now() - start, std::chrono::seconds(5));
