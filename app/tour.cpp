@@ -163,7 +163,7 @@ void Tour::start_training() {
 }
 
 void Tour::learn() {
-    wait(330, std::to_string(options_.steps) + " steps, an evaluation in both languages and a sample in each", [this] {
+    wait(600, std::to_string(options_.steps) + " steps, an evaluation in both languages and a sample in each", [this] {
         const client::TrainingRun& run = training();
         const auto has = [&](const char* language) {
             return std::any_of(run.samples.begin(), run.samples.end(),

@@ -341,12 +341,13 @@ void Workbench::apply_layout() {
         s.visible = std::find(panels.begin(), panels.end(), s.panel->key()) != panels.end();
     if (use_saved) {
         ImGui::LoadIniSettingsFromMemory(saved->second.ini.c_str(), saved->second.ini.size());
-        layout_due_ = false;
-    }  // else draw_panels() builds it, inside the frame, where the size of the dock space is known
+    }
+    layout_due_ = false;
+    build_layout_ = !use_saved;  // by draw_panels(), inside the frame, where the size of the dock space is known
 }
 
 void Workbench::remember_layout() {
-    if (layout_due_)
+    if (layout_due_ || build_layout_)
         return;  // not shown yet: nothing of it to remember
     SavedLayout& layout = settings_.layouts[settings_.layout];
     layout.ini = ImGui::SaveIniSettingsToMemory();

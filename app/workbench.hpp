@@ -152,7 +152,9 @@ class Workbench {
     std::vector<ImageRequest> images_;  ///< to be cut out of the next finished frame
     std::map<client::CommandId, client::CommandResult::State> seen_results_;
     std::vector<std::string> when_connected_;  ///< commands that wait until they are available
-    bool layout_due_ = true, style_due_ = true;
+    bool layout_due_ = true;                   ///< the next frame begins with apply_layout()
+    bool build_layout_ = false;                ///< and builds the default dock tree
+    bool style_due_ = true;
     bool welcome_ = false, diagnostics_ = false, notices_open_ = false;
     bool quit_ = false;
     double settings_due_ = 0;  ///< client::now_seconds() at which the settings are saved; 0: nothing to save

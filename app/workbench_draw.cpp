@@ -335,8 +335,8 @@ void Workbench::draw_notices(ui::Context& ctx) {
 
 void Workbench::draw_panels(ui::Context& ctx) {
     const ImGuiID dockspace = ImGui::GetID("moescope");
-    if (layout_due_) {
-        layout_due_ = false;
+    if (build_layout_) {
+        build_layout_ = false;
         build_layout(settings_.layout, dockspace, ImGui::GetMainViewport()->WorkSize);
         for (const char* front : {"runs", "training", "expert_load"})
             if (settings_.layout == "training")

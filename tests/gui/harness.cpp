@@ -69,7 +69,7 @@ int Harness::run(const char* filter) {
     ImGuiTestEngine_GetTestList(engine_, &tests);
     for (const ImGuiTest* test : tests)
         if (test->Output.Status == ImGuiTestStatus_Error)
-            std::printf("FAILED: %s/%s\n", test->Category, test->Name);
+            std::printf("FAILED: %s/%s\n", test->Category.c_str(), test->Name.c_str());
     std::printf("%d of %d GUI tests passed\n", summary.CountSuccess, summary.CountTested);
     return summary.CountTested == 0 ? 1 : summary.CountTested - summary.CountSuccess;
 }
