@@ -77,6 +77,7 @@ TEST(JournalWriter, AFullRingDropsStepsAndSaysSo) {
         writer.flush();
         writer.write_json(RecordType::event, {{"run", 1}, {"kind", "knob"}});
         writer.flush();
+        EXPECT_EQ(count(journal, RecordType::gap), 1u) << "a gap is said as soon as there is room again";
     }
     EXPECT_EQ(count(journal, RecordType::step), 100 - dropped);
     EXPECT_EQ(count(journal, RecordType::event), 2u);
