@@ -42,6 +42,7 @@ Platform::Platform(const PlatformOptions& options) : options_(options) {
     io.ConfigInputTextCursorBlink = false;  // a blinking caret would need frames
     io.ConfigWindowsMoveFromTitleBarOnly = true;
     io.ConfigErrorRecoveryEnableAssert = false;
+    io.ConfigDebugHighlightIdConflicts = false;  // a message for programmers; the GUI tests turn it on
     install_callbacks();
     ImGui_ImplGlfw_InitForOpenGL(window_, true);
     ImGui_ImplOpenGL3_Init("#version 330 core");

@@ -50,7 +50,9 @@ bool empty_state(const Context& ctx, const char* icon_text, const char* sentence
         return false;
     ImGui::Dummy({0, ctx.em * 0.15f});
     centre(button_width(ctx.text.label(button_key)));
+    ImGui::PushID("empty");  // the panel often has a button with the same label
     const bool clicked = primary_button(ctx, ctx.text.label(button_key));
+    ImGui::PopID();
     if (clicked && command != nullptr)
         ctx.run(command);
     return clicked;

@@ -34,6 +34,7 @@ Harness::Harness(std::filesystem::path folder) : folder_(std::move(folder)) {
     window.height = 720;
     platform_ = std::make_unique<app::Platform>(window);
     workbench_ = std::make_unique<app::Workbench>(*platform_, options(folder_));
+    ImGui::GetIO().ConfigDebugHighlightIdConflicts = true;
     engine_ = ImGuiTestEngine_CreateContext();
     ImGuiTestEngineIO& io = ImGuiTestEngine_GetIO(engine_);
     io.ConfigRunSpeed = ImGuiTestRunSpeed_Fast;
@@ -62,6 +63,10 @@ int Harness::run(const char* filter) {
         platform_->wait(0.002);
         workbench_->frame();
         ImGuiTestEngine_PostSwap(engine_);
+        if (!picture_.empty()) {
+            workbench_->save_screenshot(std::filesystem::path(MOESCOPE_BINARY_DIR) / (picture_ + ".png"));
+            picture_.clear();
+        }
     }
     ImGuiTestEngineResultSummary summary;
     ImGuiTestEngine_GetResultSummary(engine_, &summary);
@@ -88,6 +93,8 @@ bool Harness::wait(ImGuiTestContext* ctx, double seconds, const std::function<bo
             ctx->LogError("after %.0f s the condition does not hold", seconds);
             for (const app::Notice& notice : workbench_->notices().list())
                 ctx->LogError("the window said: %s", notice.text.c_str());
+            picture_ = std::string("gui-failure-") + ctx->Test->Category.c_str();
+            ctx->Yield(3);
             return false;
         }
         ctx->Yield();
