@@ -128,7 +128,7 @@ TEST(Trainer, PlannedMemoryIsHeldMemory) {
         file >> total >> pages;
         return pages * 4096;
     };
-    const std::uint64_t before = resident();
+    [[maybe_unused]] const std::uint64_t before = resident();  // sanitizers need memory of their own
     Trainer trainer(config, byte_dataset());
     losses_of(trainer, 2);
     const auto planned = static_cast<double>(plan_run(config).memory_bytes);
