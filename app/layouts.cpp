@@ -22,13 +22,9 @@ void build_training(ImGuiID root) {
     dock({"expert_load", "log", "nodes"}, bottom);
 }
 
-/// One large panel; the library, the log and the manual behind it as tabs below.
+/// One large panel with the whole window to itself; the others are tabs beside it.
 void build_wide(ImGuiID root, const char* main_panel) {
-    ImGuiID top = 0, bottom = 0;
-    ImGui::DockBuilderSplitNode(root, ImGuiDir_Down, 0.24f, &bottom, &top);
-    dock({"training", "expert_load", "compare", "probe", "manual"}, top);
-    dock({main_panel}, top);
-    dock({"models", "log", "nodes", "runs", "knobs"}, bottom);
+    dock({main_panel, "compare", "probe", "training", "expert_load", "models", "log", "nodes", "runs", "knobs", "manual"}, root);
 }
 
 }  // namespace

@@ -316,7 +316,7 @@ void Tour::run_probe() {
     wait(30, "a paused probe run", [&] { return run().state == RunState::paused; });
     picture("probe-paused");
     command("probes.pause");
-    wait(420, "all probe answers",
+    wait(1500, "all probe answers",
          [&] { return run().state == RunState::done && run().draws.size() >= run().planned && run().planned >= 96; });
     wait(30, "statistics", [&] { return run().statistics.is_object() && !run().statistics.empty(); });
     picture("probe");

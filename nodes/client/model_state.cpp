@@ -473,8 +473,9 @@ void ModelState::generation_ended(const protocol::Frame& record, const json& bod
     run.value.prompt_tokens = static_cast<std::uint32_t>(whole(body, "prompt_tokens"));
     run.value.tokens_per_second = number(body, "tokens_per_second");
     run.value.prompt_ms = number(body, "prompt_ms");
-    if (std::string final_text = text(body, "text"); !final_text.empty())
-        run.value.text = std::move(final_text);
+    // The record's text is JSON, where bytes that are no UTF-8 had to be replaced; the tokens carry the bytes themselves.
+    if (run.value.tokens.empty())
+        run.value.text = text(body, "text");
 }
 
 void ModelState::set_person_labels(ProbeDraw& draw, const PersonLabels& labels) {

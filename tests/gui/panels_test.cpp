@@ -11,10 +11,10 @@ using client::RunState;
 void pause_and_step(Harness& h, ImGuiTestContext* ctx) {
     h.ensure_training(ctx);
     ctx->ItemClick("//###panel.training/**/###training.run.pause");
-    IM_CHECK(h.wait(ctx, 60, [&] { return h.training().state == RunState::paused; }));
+    IM_CHECK(h.wait(ctx, 180, [&] { return h.training().state == RunState::paused; }));
     const double before = h.training().step.back();
     ctx->ItemClick("//###panel.training/**/###training.run.step");
-    IM_CHECK(h.wait(ctx, 60, [&] { return h.training().step.back() > before; }));
+    IM_CHECK(h.wait(ctx, 180, [&] { return h.training().step.back() > before; }));
     IM_CHECK_EQ(h.training().step.back(), before + 1);
     IM_CHECK(h.training().state == RunState::paused);
     ctx->ItemClick("//###panel.training/**/###training.run.resume");
@@ -29,7 +29,7 @@ void turn_a_knob(Harness& h, ImGuiTestContext* ctx) {
     const std::size_t events = h.training().events.size();
     ctx->ItemInput("//###panel.knobs/**/###knobs.balance_coefficient");
     ctx->KeyCharsReplaceEnter("0.037");
-    IM_CHECK(h.wait(ctx, 60, [&] { return std::fabs(h.training().balance_coefficient.back() - 0.037) < 1e-9; }));
+    IM_CHECK(h.wait(ctx, 180, [&] { return std::fabs(h.training().balance_coefficient.back() - 0.037) < 1e-9; }));
     IM_CHECK_GT(h.training().events.size(), events);
     IM_CHECK_EQ(h.training().events.back().kind, std::string("knob"));
     IM_CHECK_EQ(h.training().events.back().name, std::string("balance_coefficient"));
@@ -56,14 +56,14 @@ void compare_chinese(Harness& h, ImGuiTestContext* ctx) {
     ctx->Yield(2);
     const std::size_t before = h.snapshot().generations.size();
     ctx->ItemClick("//###panel.compare/**/###compare.run");
-    IM_CHECK(h.wait(ctx, 60, [&] {
+    IM_CHECK(h.wait(ctx, 180, [&] {
         const auto& all = h.snapshot().generations;
         return all.size() >= before + 2 &&
                all.rbegin()->second->tokens.size() + std::next(all.rbegin())->second->tokens.size() > 2;
     }));
     IM_CHECK_EQ(h.snapshot().generations.rbegin()->second->manifest.value("prompt", ""), prompt);
     h.workbench().command("compare.cancel");
-    IM_CHECK(h.wait(ctx, 60, [&] {
+    IM_CHECK(h.wait(ctx, 180, [&] {
         for (const auto& [id, answer] : h.snapshot().generations)
             if (answer->state == RunState::running || answer->state == RunState::planned)
                 return false;
