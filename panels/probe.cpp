@@ -241,7 +241,7 @@ void ProbePanel::draw(ui::Context& ctx) {
     }
     draw_run_bar(ctx);
     const float width = ImGui::GetContentRegionAvail().x;
-    const bool tree = width > 66 * ctx.em;
+    const bool tree = width > 84 * ctx.em;  // below that the table needs the room
     const float answers = std::clamp(width * 0.33f, 18 * ctx.em, 34 * ctx.em);
     if (tree) {
         if (begin_frame(ctx, "###probe.tree", {12.5f * ctx.em, 0}))
