@@ -1,6 +1,7 @@
 #include "nodes/service/service.hpp"
 
 #include <chrono>
+#include <filesystem>
 #include <fmt/format.h>
 #include <unistd.h>
 
@@ -310,15 +311,19 @@ json Service::model_gauges() const {
         model.title = run["name"].get<std::string>();
         model.origin = fmt::format("trained here, step {}", checkpoint);
         model.format = "checkpoint";
-        model.architecture = "moescope";
+        model.architecture = "qwen3_moe";
         model.precision = "F32";
         model.is_moe = true;
         model.available = checkpoint > 0 || active;
         model.state = model.available ? "ready" : "untrained";
         if (!model.available)
             model.message = "this run has no checkpoint yet";
-        if (checkpoint > 0)
+        if (checkpoint > 0) {
             model.path = session_->checkpoint_path(run["run"].get<std::uint32_t>(), checkpoint).string();
+            std::error_code error;
+            const auto bytes = std::filesystem::file_size(std::filesystem::path(model.path) / "model.safetensors", error);
+            model.bytes = error ? 0 : bytes;
+        }
         json entry = to_json(model);
         entry["trained_here"] = true;
         list.push_back(std::move(entry));
