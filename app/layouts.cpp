@@ -6,8 +6,18 @@ namespace moescope::app {
 namespace {
 
 void dock(std::initializer_list<const char*> panels, ImGuiID node) {
-    for (const char* panel : panels)
-        ImGui::DockBuilderDockWindow(panel_window_id(panel).c_str(), node);
+    short order = 0;
+    for (const char* panel : panels) {
+        const std::string name = panel_window_id(panel);
+        ImGui::DockBuilderDockWindow(name.c_str(), node);
+        // The order of the tabs is not part of the builder's interface.
+        const ImGuiID id = ImHashStr(name.c_str());
+        if (ImGuiWindow* window = ImGui::FindWindowByID(id))
+            window->DockOrder = order;
+        else if (ImGuiWindowSettings* settings = ImGui::FindWindowSettingsByID(id))
+            settings->DockOrder = order;
+        ++order;
+    }
 }
 
 /// Left: runs above knobs. Middle: training above expert load, with what is needed less often as tabs behind.
@@ -16,15 +26,17 @@ void build_training(ImGuiID root) {
     ImGui::DockBuilderSplitNode(root, ImGuiDir_Left, 0.225f, &left, &middle);
     ImGui::DockBuilderSplitNode(left, ImGuiDir_Up, 0.27f, &upper_left, &lower_left);
     ImGui::DockBuilderSplitNode(middle, ImGuiDir_Up, 0.5f, &top, &bottom);
-    dock({"runs", "models"}, upper_left);
+    dock({"runs"}, upper_left);
     dock({"knobs"}, lower_left);
     dock({"training", "compare", "probe", "manual"}, top);
-    dock({"expert_load", "log", "nodes"}, bottom);
+    dock({"expert_load", "models", "nodes", "log"}, bottom);
 }
 
 /// One large panel with the whole window to itself; the others are tabs beside it.
 void build_wide(ImGuiID root, const char* main_panel) {
-    dock({main_panel, "compare", "probe", "training", "expert_load", "models", "log", "nodes", "runs", "knobs", "manual"}, root);
+    dock({main_panel, "compare", "probe", "training", "expert_load", "models", "log", "nodes", "runs", "knobs",
+          "manual"},
+         root);
 }
 
 }  // namespace

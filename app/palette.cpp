@@ -74,7 +74,7 @@ void Palette::draw(const ui::Context& ctx, const Commands& commands) {
                 ui::text_dim(ctx, ctx.text("palette.nothing"));
             for (std::size_t i = 0; i < found_.size(); ++i) {
                 const Command& command = *found_[i];
-                const std::string label = std::string(command_text(ctx.text, command)) + "###" + command.key;
+                const std::string label = " " + std::string(command_text(ctx.text, command)) + "###" + command.key;
                 ImGui::BeginDisabled(!command.available());
                 if (ImGui::Selectable(label.c_str(), i == chosen_, 0, {0, ImGui::GetFontSize() + ctx.em * 0.3f}))
                     run = &command;
@@ -84,6 +84,7 @@ void Palette::draw(const ui::Context& ctx, const Commands& commands) {
                 const std::string keys = shortcut_text(command.shortcut);
                 if (!keys.empty()) {
                     ui::align_right(ImGui::CalcTextSize(keys.c_str()).x + ctx.em * 0.5f);
+                    ImGui::SetCursorPosY(ImGui::GetCursorPosY() + ctx.em * 0.15f);
                     ui::text_dim(ctx, keys);
                 }
             }

@@ -1,6 +1,9 @@
 #include "app/platform.hpp"
 
+#define GL_GLEXT_PROTOTYPES
 #include <GLFW/glfw3.h>
+// after GLFW's OpenGL header
+#include <GL/glext.h>
 #include <algorithm>
 #include <chrono>
 #include <cstring>
@@ -49,6 +52,10 @@ Platform::Platform(const PlatformOptions& options) : options_(options) {
 }
 
 Platform::~Platform() {
+    if (canvas_.framebuffer != 0) {
+        glDeleteFramebuffers(1, &canvas_.framebuffer);
+        glDeleteRenderbuffers(1, &canvas_.color);
+    }
     ImGui_ImplOpenGL3_Shutdown();
     ImGui_ImplGlfw_Shutdown();
     ImPlot::DestroyContext();
@@ -110,15 +117,32 @@ void Platform::end_frame() {
 void Platform::present() {
     int width = 0, height = 0;
     glfwGetFramebufferSize(window_, &width, &height);
+    if (options_.headless)
+        prepare_canvas(width, height);
     glViewport(0, 0, width, height);
     const ImVec4 color = ImGui::GetStyleColorVec4(ImGuiCol_DockingEmptyBg);
     glClearColor(color.x, color.y, color.z, 1);
     glClear(GL_COLOR_BUFFER_BIT);
     ImGui_ImplOpenGL3_RenderDrawData(ImGui::GetDrawData());
     if (options_.headless)
-        glFinish();  // nothing is swapped: the pixels stay in the off-screen buffer
+        glFinish();  // nothing is swapped: the pixels stay in the canvas
     else
         glfwSwapBuffers(window_);
+}
+
+void Platform::prepare_canvas(int width, int height) {
+    if (canvas_.framebuffer == 0) {
+        glGenFramebuffers(1, &canvas_.framebuffer);
+        glGenRenderbuffers(1, &canvas_.color);
+    }
+    glBindFramebuffer(GL_FRAMEBUFFER, canvas_.framebuffer);
+    if (canvas_.width == width && canvas_.height == height)
+        return;
+    canvas_.width = width;
+    canvas_.height = height;
+    glBindRenderbuffer(GL_RENDERBUFFER, canvas_.color);
+    glRenderbufferStorage(GL_RENDERBUFFER, GL_RGBA8, width, height);
+    glFramebufferRenderbuffer(GL_FRAMEBUFFER, GL_COLOR_ATTACHMENT0, GL_RENDERBUFFER, canvas_.color);
 }
 
 Image Platform::read_pixels() const {
@@ -126,11 +150,12 @@ Image Platform::read_pixels() const {
     glfwGetFramebufferSize(window_, &image.width, &image.height);
     const std::size_t row = static_cast<std::size_t>(image.width) * 4;
     image.rgba.resize(row * static_cast<std::size_t>(image.height));
-    // After a swap the frame is in the front buffer.
-    glReadBuffer(options_.headless ? GL_BACK : GL_FRONT);
+    if (!options_.headless)
+        glReadBuffer(GL_FRONT);  // where the frame is after a swap
     glPixelStorei(GL_PACK_ALIGNMENT, 1);
     glReadPixels(0, 0, image.width, image.height, GL_RGBA, GL_UNSIGNED_BYTE, image.rgba.data());
-    glReadBuffer(GL_BACK);
+    if (!options_.headless)
+        glReadBuffer(GL_BACK);
     for (int y = 0; y < image.height / 2; ++y)  // OpenGL's first row is the lowest
         std::swap_ranges(image.rgba.begin() + static_cast<std::ptrdiff_t>(row) * y,
                          image.rgba.begin() + static_cast<std::ptrdiff_t>(row) * (y + 1),

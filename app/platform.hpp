@@ -60,9 +60,16 @@ class Platform {
     static Platform& of(GLFWwindow* window);
     void create_window();
     void install_callbacks();
+    void prepare_canvas(int width, int height);
 
     PlatformOptions options_;
     GLFWwindow* window_ = nullptr;
+    /// Without a display everything is drawn into this buffer: the surface that GLFW makes there never changes its
+    /// size.
+    struct Canvas {
+        unsigned framebuffer = 0, color = 0;
+        int width = 0, height = 0;
+    } canvas_;
     bool input_ = true;
     std::vector<std::string> dropped_;
     std::mutex mutex_;  ///< guards woken_

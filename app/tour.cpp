@@ -297,7 +297,6 @@ void Tour::cancel_comparison() {
     check(workbench_.snapshot().generations.rbegin()->second->stop == "cancelled" ||
               std::prev(workbench_.snapshot().generations.end(), 2)->second->stop == "cancelled",
           "a cancelled answer says so");
-    command("compare.swap_language");
 }
 
 /// The whole starter set over the two default models; answers are cut at 48 tokens to keep the tour short.
@@ -370,6 +369,9 @@ void Tour::refuse_pickle() {
     check(workbench_.notices().list().back().text.find("pickle") != std::string::npos,
           "the refusal names pickle: " + workbench_.notices().list().back().text);
     picture("pickle-refused");
+    command("help.messages");  // its details; read, it leaves the status line
+    picture("messages");
+    command("help.messages");
     std::error_code error;
     fs::remove(file, error);
 }
@@ -436,8 +438,8 @@ int Tour::run() {
                                   Step{"expert load", &Tour::look_at_experts},
                                   Step{"stop training", &Tour::stop_training},
                                   Step{"compare, English prompt", &Tour::compare_english},
-                                  Step{"compare, Chinese prompt", &Tour::compare_chinese},
                                   Step{"cancel a comparison", &Tour::cancel_comparison},
+                                  Step{"compare, Chinese prompt", &Tour::compare_chinese},
                                   Step{"probe", &Tour::run_probe},
                                   Step{"override a label", &Tour::override_label},
                                   Step{"models, nodes, log, manual", &Tour::show_library},

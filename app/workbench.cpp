@@ -189,6 +189,10 @@ void Workbench::frame() {
     draw(ctx);
     platform_.end_frame();
     frame_times_.add(std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - start).count());
+    if (std::exchange(between_layouts_, false)) {
+        wanted_frames_ = 3;
+        return;
+    }
     platform_.present();
     save_images();
     last_frame_ = client::now_seconds();
@@ -343,6 +347,7 @@ void Workbench::apply_layout() {
         ImGui::LoadIniSettingsFromMemory(saved->second.ini.c_str(), saved->second.ini.size());
     }
     layout_due_ = false;
+    between_layouts_ = true;
     build_layout_ = !use_saved;  // by draw_panels(), inside the frame, where the size of the dock space is known
 }
 

@@ -140,6 +140,7 @@ class Workbench {
     std::vector<Menu> menus_;
     ui::Selection selection_;
     Notices notices_;
+    std::uint64_t notices_read_ = 0;  ///< Notices::count() when the list was last open
     Palette palette_;
     Dialogs dialogs_;
     Recovery recovery_;
@@ -154,6 +155,7 @@ class Workbench {
     std::vector<std::string> when_connected_;  ///< commands that wait until they are available
     bool layout_due_ = true;                   ///< the next frame begins with apply_layout()
     bool build_layout_ = false;                ///< and builds the default dock tree
+    bool between_layouts_ = false;  ///< one frame without panels, never shown: all tabs then appear at once and in order
     bool style_due_ = true;
     bool welcome_ = false, diagnostics_ = false, notices_open_ = false;
     bool quit_ = false;

@@ -33,7 +33,7 @@ void Workbench::add_commands() {
         {"menu.models", {"models.add", "-", "compare.run", "compare.cancel"}},
         {"menu.probes", {"probes.start", "probes.pause", "probes.cancel"}},
         {"menu.view", {"view.layout_training", "view.layout_compare", "view.layout_probe", "view.layout_reset", "-"}},
-        {"menu.help", {"help.manual", "help.welcome", "help.palette", "-", "help.diagnostics"}},
+        {"menu.help", {"help.manual", "help.welcome", "help.palette", "-", "help.messages", "help.diagnostics"}},
     };
     Menu& view = *std::find_if(menus_.begin(), menus_.end(),
                                [](const Menu& m) { return std::string_view(m.title_key) == "menu.view"; });
@@ -245,6 +245,8 @@ void Workbench::add_help_commands() {
     commands_.add({"help.manual", ImGuiKey_F1, [this] { show_panel("manual"); }, {}, {}});
     commands_.add({"help.welcome", 0, [this] { welcome_ = !welcome_; }, {}, [this] { return welcome_; }});
     commands_.add({"help.palette", ImGuiMod_Ctrl | ImGuiKey_P, [this] { palette_.open(); }, {}, {}});
+    commands_.add(
+        {"help.messages", 0, [this] { notices_open_ = !notices_open_; }, {}, [this] { return notices_open_; }});
     commands_.add(
         {"help.diagnostics", 0, [this] { diagnostics_ = !diagnostics_; }, {}, [this] { return diagnostics_; }});
 }

@@ -14,6 +14,7 @@ namespace {
 using client::Link;
 
 constexpr double kStaleSeconds = 6;    ///< a living node sends something at least every 5 s
+constexpr double kErrorSeconds = 300;  ///< an error stands longer, or until its details were opened
 constexpr double kNoticeSeconds = 30;  ///< how long a plain notice stands before the log's newest line takes its place
 
 struct LinkLook {
@@ -276,8 +277,13 @@ void Workbench::draw_numbers(ui::Context& ctx) {
         numbers += (numbers.empty() ? "" : "    ") + ui::bytes_text(ctx.text, ctx.snapshot.node.memory_used);
     const float numbers_width = ImGui::CalcTextSize(numbers.c_str()).x;
 
-    const bool fresh = !notices_.list().empty() &&
-                       (notices_.list().back().error || ctx.now - notices_.list().back().time < kNoticeSeconds);
+    const auto fresh_notice = [&] {
+        if (notices_.list().empty() || notices_.count() == notices_read_)
+            return false;
+        const Notice& newest = notices_.list().back();
+        return ctx.now - newest.time < (newest.error ? kErrorSeconds : kNoticeSeconds);
+    };
+    const bool fresh = fresh_notice();
     std::string line;
     bool error = false;
     if (fresh) {
@@ -314,6 +320,7 @@ void Workbench::draw_numbers(ui::Context& ctx) {
 }
 
 void Workbench::draw_notices(ui::Context& ctx) {
+    notices_read_ = notices_.count();
     const ImGuiViewport* viewport = ImGui::GetMainViewport();
     ImGui::SetNextWindowSize({ctx.em * 40, ctx.em * 16}, ImGuiCond_Appearing);
     ImGui::SetNextWindowPos({viewport->GetCenter().x, viewport->WorkPos.y + viewport->WorkSize.y - ctx.em * 0.5f},
@@ -346,7 +353,7 @@ void Workbench::draw_panels(ui::Context& ctx) {
     }
     ImGui::DockSpaceOverViewport(dockspace, ImGui::GetMainViewport(),
                                  ImGuiDockNodeFlags_NoWindowMenuButton | ImGuiDockNodeFlags_NoCloseButton);
-    if (welcome_)
+    if (welcome_ || between_layouts_)
         return;
     for (Slot& s : slots_) {
         if (!s.visible)
@@ -358,7 +365,9 @@ void Workbench::draw_panels(ui::Context& ctx) {
         }
         ImGui::SetNextWindowSize({ctx.em * 45, ctx.em * 30}, ImGuiCond_FirstUseEver);
         bool keep = true;
-        if (ImGui::Begin(ctx.text.label(title_key), &keep, ImGuiWindowFlags_NoCollapse))
+        // A layout decides which tab is in front, not the order in which its windows appear.
+        if (ImGui::Begin(ctx.text.label(title_key), &keep,
+                         ImGuiWindowFlags_NoCollapse | ImGuiWindowFlags_NoFocusOnAppearing))
             s.panel->draw(ctx);
         ImGui::End();
         if (!keep) {

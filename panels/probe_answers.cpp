@@ -66,7 +66,9 @@ void ProbePanel::draw_answers(ui::Context& ctx) {
 
 void ProbePanel::draw_answer_list(ui::Context& ctx) {
     const float row = ImGui::GetTextLineHeightWithSpacing() + 0.25f * ctx.em;
-    const float height = std::min(static_cast<float>(answers_.size()) + 0.4f, 6.4f) * row;
+    // In a low window the answer itself needs the room more than the list does.
+    const float most = std::clamp(ImGui::GetContentRegionAvail().y * 0.16f, 2.4f * row, 6.4f * row);
+    const float height = std::min((static_cast<float>(answers_.size()) + 0.4f) * row, most);
     if (!ImGui::BeginChild("###probe.list", {0, height}, ImGuiChildFlags_None)) {
         ImGui::EndChild();
         return;

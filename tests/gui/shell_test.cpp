@@ -32,6 +32,9 @@ void every_command_is_in_a_menu(Harness& h, ImGuiTestContext* ctx) {
             ctx->LogError("%s is in no menu", command.key.c_str());
         IM_CHECK(h.workbench().text().has("command." + command.key));
     }
+    for (const app::Menu& menu : h.workbench().menus())
+        for (const std::string& key : menu.commands)
+            IM_CHECK(key == "-" || h.workbench().commands().find(key) != nullptr);
 }
 
 void palette(Harness& h, ImGuiTestContext* ctx) {
