@@ -327,6 +327,8 @@ void Workbench::draw_notices(ui::Context& ctx) {
                             ImGuiCond_Appearing, {0.5f, 1});
     if (ImGui::Begin(ctx.text.label("window.notices"), &notices_open_,
                      ImGuiWindowFlags_NoDocking | ImGuiWindowFlags_NoSavedSettings | ImGuiWindowFlags_NoCollapse)) {
+        if (notices_.list().empty())
+            ui::text_dim(ctx, ctx.text("notice.none"));
         int id = 0;
         for (auto notice = notices_.list().rbegin(); notice != notices_.list().rend(); ++notice) {
             ImGui::PushID(id++);
