@@ -372,6 +372,7 @@ void Tour::refuse_pickle() {
     command("help.messages");  // its details; read, it leaves the status line
     picture("messages");
     command("help.messages");
+    workbench_.show_panel("expert_load");
     std::error_code error;
     fs::remove(file, error);
 }
@@ -400,6 +401,7 @@ void Tour::large_window() {
     for (int pass = 0; pass < 2; ++pass) {
         for (const char* layout : {"view.layout_training", "view.layout_compare", "view.layout_probe"}) {
             command(layout);
+            command("view.layout_reset");  // the splits of the small window do not suit the large one
             frames(3);
             picture(std::string(layout).substr(std::string("view.layout_").size()));
         }
