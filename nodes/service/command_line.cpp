@@ -201,6 +201,17 @@ int serve_command(const Places& places, const std::string& socket, const std::st
     return 0;
 }
 
+/// What a finished job wrote is made durable; a journal that could not be written and a job that failed are errors.
+template <class Result>
+void finish(LocalNode& node, const Result& result) {
+    node.journal.flush();
+    if (const auto problem = node.journal.problem(); !problem.empty())
+        throw std::runtime_error(problem);
+    node.session->journal().sync();
+    if (result.state == "failed")
+        throw std::runtime_error(result.message);
+}
+
 int train_command(const Places& places, const TrainOptions& options) {
     HeldSignals signals;
     config_from(options, places);  // a bad configuration is found before a session folder is made
@@ -219,12 +230,7 @@ int train_command(const Places& places, const TrainOptions& options) {
         wait_for(job, signals);
         result = job.result();
     }
-    node.journal.flush();
-    if (const auto problem = node.journal.problem(); !problem.empty())
-        throw std::runtime_error(problem);
-    node.session->journal().sync();
-    if (result.state == "failed")
-        throw std::runtime_error(result.message);
+    finish(node, result);
     if (options.json)
         print_json(final_line(result));
     else
@@ -351,12 +357,7 @@ int probe_command(const Places& places, const ProbeOptions& options) {
         wait_for(job, signals);
         result = job.result();
     }
-    node.journal.flush();
-    if (const auto problem = node.journal.problem(); !problem.empty())
-        throw std::runtime_error(problem);
-    node.session->journal().sync();
-    if (result.state == "failed")
-        throw std::runtime_error(result.message);
+    finish(node, result);
     if (options.json)
         print_json({{"done", result.state == "done"},
                     {"state", result.state},
