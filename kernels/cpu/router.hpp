@@ -1,8 +1,23 @@
-// The router: softmax over experts, the K most probable chosen (a tie goes to the lower expert id), their probabilities
-// as weights, divided by their sum when `normalise`. Shapes: T tokens, E experts (at most kMaxExperts), K chosen (at
-// most kMaxChosen). Losses, before their coefficients:
-//   balance = E sum_i f_i P_i, f_i = tokens routed to i / (T K), P_i = mean probability of i. Switch Transformer, arXiv
-//   2101.03961. z       = mean over tokens of (log sum exp z)^2. ST-MoE, arXiv 2202.08906.
+// The router family: from logits to "which experts, with what weight", and back to the logits' gradient.
+//
+// Shapes: T tokens in sequences of S, E experts (at most kMaxExperts), K chosen per token (at most kMaxChosen), J slots
+// per token: K when tokens choose, E when experts choose. Legend: z logits, s scores, b selection bias, g weights.
+//
+// Scores: softmax and softmax_after_top_k: s = softmax(z); sigmoid: s = 1 / (1 + e^-z); sqrt_softplus: s = sqrt(ln(1 +
+// e^z)). Choice by token: the K largest of c = s + b (softmax_after_top_k: of z + b) among the kept groups. Groups are
+// E / groups neighbours; a group counts its largest c (max, DeepSeek-V2) or the sum of its two largest (top2,
+// DeepSeek-V3); the best groups_kept stay. Ties go to the lower id everywhere.
+// Weights: g = s of the chosen (softmax_after_top_k: softmax of the chosen z), divided by their sum when `normalise`
+// (DeepSeek adds 1e-20 to the sum), times `scale`. The bias never enters the weight.
+// Other choices: `expert`: expert e takes the capacity(shape) tokens of largest s[., e], g = s; `given`: ids come from
+// the caller (hash layers, replay), weights as above; `sinkhorn`: the K largest of the Sinkhorn-normalised e^z, weights
+// from plain s; `quantile`: the K largest of s - b with b made so that every expert is above it for T K / E tokens.
+//
+// Losses, before their coefficients: balance = E sum_i f_i P_i (Switch, arXiv 2101.03961), f_i = share of the T K
+// choices that went to i (before drops), P_i = mean of q_i, q = s for softmax kinds, s / sum s for the others.
+// `batch`: over all T tokens; `sequence`: per sequence, then the mean (DeepSeek-V3, arXiv 2412.19437); `global`: f over
+// the earlier micro-batches of the step too (arXiv 2501.11873). z = mean of (log sum exp z)^2 (ST-MoE, arXiv
+// 2202.08906). Sources of each kind: facts of the papers named in kernels/README.md.
 #pragma once
 
 #include <cstdint>
@@ -12,31 +27,78 @@ namespace moescope::kernels {
 inline constexpr std::int64_t kMaxExperts = 1024;
 inline constexpr std::int64_t kMaxChosen = 64;
 
+enum class Scoring { softmax, softmax_after_top_k, sigmoid, sqrt_softplus };
+enum class GroupScore { max, top2 };
+enum class Choice { token, expert, hash, sinkhorn, quantile };
+/// Who loses its place in a full expert: the least weight, or the latest position.
+enum class Drop { probability, position };
+enum class Balance { none, batch, sequence, global };
+
 struct RouterShape {
     std::int64_t T = 0, E = 0, K = 0;
     bool normalise = true;
+    std::int64_t S = 0;  ///< tokens per sequence; 0: all T are one
+    Scoring scoring = Scoring::softmax;
+    Choice choice = Choice::token;
+    double scale = 1.0;
+    std::int64_t groups = 1, groups_kept = 1;
+    GroupScore group_score = GroupScore::top2;
+    double capacity_factor = 0.0;  ///< 0: nobody is dropped. `expert` choice needs more than 0
+    Drop drop = Drop::probability;
+    Balance balance = Balance::batch;
+
+    /// Slots per token: the second dimension of ids, kept and weights.
+    std::int64_t slots() const { return choice == Choice::expert ? E : K; }
+};
+
+/// Most tokens an expert takes: ceil(T K / E x capacity_factor), at least 1, at most T; T when dropless.
+std::int64_t expert_capacity(const RouterShape& shape);
+
+struct RouterInput {
+    const float* z_TE = nullptr;
+    const float* selection_bias_E = nullptr;   ///< b; may be null
+    const std::int32_t* given_TK = nullptr;    ///< hash choice: the ids
+    const std::uint8_t* disabled_E = nullptr;  ///< 1: never chosen; may be null. At least K experts must be left
+    /// Balance::global: choices per expert and tokens of the earlier micro-batches of this step; may be null.
+    const std::uint64_t* earlier_choices_E = nullptr;
+    std::uint64_t earlier_tokens = 0;
+};
+
+struct RouterOutput {
+    float* s_TE = nullptr;           ///< scores
+    float* lse_T = nullptr;          ///< log sum exp z
+    std::int32_t* ids_TJ = nullptr;  ///< best first; -1: slot not used (expert choice)
+    std::uint8_t* kept_TJ = nullptr;  ///< 0: dropped by capacity, or not used
+    float* w_TJ = nullptr;           ///< applied weights, 0 where not kept
+    std::uint32_t* counts_E = nullptr;   ///< tokens that each expert works on (kept)
+    std::uint32_t* choices_E = nullptr;  ///< tokens that chose it, before drops
 };
 
 struct RouterLosses {
     double balance = 0, z = 0;
-    double entropy = 0;  ///< mean over tokens of -sum p log p, nats
+    double entropy = 0;  ///< mean over tokens of -sum q log q, nats
+    std::uint64_t dropped = 0;
 };
 
-/// Scratch doubles of the forward: per block of tokens the sums over its tokens.
+/// Scratch doubles of the forward.
 std::int64_t router_scratch(const RouterShape& shape);
 
-/// Writes p_TE (softmax), lse_T, ids_TK (most probable first), w_TK, and counts_E: tokens routed to each expert.
-RouterLosses router_forward(float* p_TE, float* lse_T, std::int32_t* ids_TK, float* w_TK, std::uint32_t* counts_E,
-                            const float* z_TE, double* scratch, const RouterShape& shape);
-/// Writes dz_TE: gradient through the weights (dw_TK), plus balance_scale x d balance, plus z_scale x d z. The choice
-/// itself has no gradient.
-void router_backward(float* dz_TE, const float* dw_TK, const float* p_TE, const float* lse_T,
-                     const std::int32_t* ids_TK, const float* w_TK, const std::uint32_t* counts_E, double balance_scale,
-                     double z_scale, const RouterShape& shape);
+RouterLosses router_forward(const RouterOutput& out, const RouterInput& in, double* scratch, const RouterShape& shape);
+/// Writes dz_TE: gradient through the weights (dw_TJ, ignored where not kept), plus balance_scale x d balance, plus
+/// z_scale x d z. The choice itself has no gradient. `out` and `in` as the forward left and took them; `scratch` is the
+/// forward's, and may be changed.
+void router_backward(float* dz_TE, const float* dw_TJ, const RouterOutput& out, const RouterInput& in, double* scratch,
+                     double balance_scale, double z_scale, const RouterShape& shape);
+
+/// Loss-free balancing (arXiv 2408.15664): b_i += speed x sign(mean load - load_i).
+void update_selection_bias(float* bias_E, const std::uint64_t* loads_E, std::int64_t E, double speed);
+/// Expert ids of a hash layer: K different experts per token id, fixed for all times (splitmix64 of id and seed).
+void hash_choice(std::int32_t* ids_TK, const std::int32_t* tokens_T, std::int64_t T, std::int64_t E, std::int64_t K,
+                 std::uint64_t seed);
 
 namespace reference {
-RouterLosses router_forward(float* p_TE, float* lse_T, std::int32_t* ids_TK, float* w_TK, std::uint32_t* counts_E,
-                            const float* z_TE, const RouterShape& shape);
+/// Plain loops in double, written from the formulas above and independent of the fast path.
+RouterLosses router_forward(const RouterOutput& out, const RouterInput& in, const RouterShape& shape);
 }  // namespace reference
 
 }  // namespace moescope::kernels
