@@ -10,52 +10,153 @@ namespace moescope::engine {
 namespace {
 
 constexpr std::uint64_t kAlignFloats = 16;
-
-class LayoutBuilder {
- public:
-    explicit LayoutBuilder(ParameterLayout& layout) : layout_(layout) {}
-
-    /// Appends a block of product(shape) floats.
-    std::uint64_t block(const std::vector<std::uint64_t>& shape, int layer, TensorPart part) {
-        std::uint64_t count = 1;
-        for (const std::uint64_t size : shape) {
-            count = checked_product(count, size, "a parameter tensor");
-        }
-        const TensorSpec spec{layout_.floats, count, layer, part, shape.size() > 1};
-        layout_.tensors.push_back(spec);
-        const std::uint64_t padded = (count + kAlignFloats - 1) / kAlignFloats * kAlignFloats;
-        layout_.floats = checked_sum(layout_.floats, padded, "the parameters");
-        layout_.parameters = checked_sum(layout_.parameters, count, "the parameters");
-        return spec.offset;
-    }
-
- private:
-    ParameterLayout& layout_;
-};
+constexpr double kDeviation = 0.02;
 
 std::uint64_t size_of(int value) {
     return static_cast<std::uint64_t>(value);
 }
 
-void add_layer(LayoutBuilder& builder, LayerOffsets& at, const ModelConfig& m, int layer) {
-    const std::uint64_t D = size_of(m.width), C = size_of(m.head_width), E = size_of(m.experts),
-                        F = size_of(m.expert_width);
-    const std::uint64_t q = size_of(m.heads) * C, kv = size_of(m.kv_heads) * C;
-    at.input_norm = builder.block({D}, layer, TensorPart::norm);
-    at.qkv = builder.block({q + 2 * kv, D}, layer, TensorPart::attention);
-    at.q_norm = builder.block({C}, layer, TensorPart::attention);
-    at.k_norm = builder.block({C}, layer, TensorPart::attention);
-    at.output = builder.block({D, q}, layer, TensorPart::attention);
-    at.post_norm = builder.block({D}, layer, TensorPart::norm);
-    at.router = builder.block({E, D}, layer, TensorPart::router);
-    at.gate_up = builder.block({E, 2 * F, D}, layer, TensorPart::experts);
-    at.down = builder.block({E, D, F}, layer, TensorPart::experts);
+/// The sizes of the legend.
+struct Sizes {
+    std::uint64_t V, D, H, G, C, Cv, E, F, Fs, Fd, nope, rope, kv_rank, query_rank;
+
+    explicit Sizes(const ModelConfig& m)
+        : V(size_of(m.vocabulary)),
+          D(size_of(m.width)),
+          H(size_of(m.heads)),
+          G(size_of(m.kv_heads)),
+          C(size_of(query_width(m))),
+          Cv(size_of(engine::value_width(m))),
+          E(size_of(m.experts)),
+          F(size_of(m.expert_width)),
+          Fs(size_of(m.shared_experts) * size_of(m.expert_width)),
+          Fd(size_of(m.dense_width)),
+          nope(size_of(m.nope_width)),
+          rope(size_of(m.rope_width)),
+          kv_rank(size_of(m.kv_rank)),
+          query_rank(size_of(m.query_rank)) {}
+};
+
+class LayoutBuilder {
+ public:
+    explicit LayoutBuilder(ParameterLayout& layout) : layout_(layout) {}
+
+    void within(int layer) { layer_ = layer; }
+
+    /// Matrices [rows, columns] back to back.
+    std::uint64_t matrices(std::uint64_t count, std::uint64_t rows, std::uint64_t columns, TensorPart part,
+                           Start start = Start::normal) {
+        TensorSpec spec{.layer = layer_, .part = part, .decay = true, .start = start};
+        spec.matrices = count;
+        spec.rows = rows;
+        spec.columns = columns;
+        return append(spec, checked_product(count, checked_product(rows, columns, kWhat), kWhat));
+    }
+    /// The embedding and the head: a matrix that Muon leaves alone.
+    std::uint64_t table(std::uint64_t rows, std::uint64_t columns, TensorPart part) {
+        return append({.layer = layer_, .part = part, .decay = true}, checked_product(rows, columns, kWhat));
+    }
+    std::uint64_t vector(std::uint64_t count, TensorPart part, Start start, bool trainable = true) {
+        return append({.layer = layer_, .part = part, .trainable = trainable, .start = start}, count);
+    }
+
+ private:
+    static constexpr const char* kWhat = "a parameter tensor";
+
+    std::uint64_t append(TensorSpec spec, std::uint64_t count) {
+        spec.offset = layout_.floats;
+        spec.count = count;
+        layout_.tensors.push_back(spec);
+        const std::uint64_t padded =
+            checked_sum(count, kAlignFloats - 1, "the parameters") / kAlignFloats * kAlignFloats;
+        layout_.floats = checked_sum(layout_.floats, padded, "the parameters");
+        layout_.parameters = checked_sum(layout_.parameters, count, "the parameters");
+        return spec.offset;
+    }
+
+    ParameterLayout& layout_;
+    int layer_ = -1;
+};
+
+void add_grouped_attention(LayoutBuilder& builder, LayerOffsets& at, const ModelConfig& m, const Sizes& n) {
+    constexpr auto kPart = TensorPart::attention;
+    const std::uint64_t q = n.H * n.C, kv = n.G * n.C;
+    at.qkv = builder.matrices(1, q + 2 * kv, n.D, kPart);
+    if (m.attention_bias) {
+        at.qkv_bias = builder.vector(q + 2 * kv, kPart, Start::zero);
+    }
+    if (m.head_norm != HeadNorm::none) {
+        const bool full = m.head_norm == HeadNorm::full;
+        at.q_norm = builder.vector(full ? q : n.C, kPart, Start::one);
+        at.k_norm = builder.vector(full ? kv : n.C, kPart, Start::one);
+    }
+}
+
+void add_latent_attention(LayoutBuilder& builder, LayerOffsets& at, const Sizes& n) {
+    constexpr auto kPart = TensorPart::attention;
+    if (n.query_rank > 0) {
+        at.query_down = builder.matrices(1, n.query_rank, n.D, kPart);
+        at.query_down_norm = builder.vector(n.query_rank, kPart, Start::one);
+    }
+    at.query_up = builder.matrices(1, n.H * n.C, n.query_rank > 0 ? n.query_rank : n.D, kPart);
+    at.kv_down = builder.matrices(1, n.kv_rank + n.rope, n.D, kPart);
+    at.kv_down_norm = builder.vector(n.kv_rank, kPart, Start::one);
+    at.kv_up = builder.matrices(1, n.H * (n.nope + n.Cv), n.kv_rank, kPart);
+}
+
+void add_experts(LayoutBuilder& builder, LayerOffsets& at, const ModelConfig& m, const Sizes& n) {
+    at.router = builder.matrices(1, n.E, n.D, TensorPart::router);
+    if (m.router_bias) {
+        at.router_bias = builder.vector(n.E, TensorPart::router, Start::zero);
+    }
+    if (m.selection_bias) {
+        at.selection_bias = builder.vector(n.E, TensorPart::router, Start::zero, false);
+    }
+    at.gate_up = builder.matrices(2 * n.E, n.F, n.D, TensorPart::experts);
+    if (m.expert_bias) {
+        at.gate_up_bias = builder.vector(n.E * 2 * n.F, TensorPart::experts, Start::zero);
+    }
+    at.down = builder.matrices(n.E, n.D, n.F, TensorPart::experts, Start::residual);
+    if (m.expert_bias) {
+        at.down_bias = builder.vector(n.E * n.D, TensorPart::experts, Start::zero);
+    }
+    if (n.Fs > 0) {
+        at.shared_gate_up = builder.matrices(2, n.Fs, n.D, TensorPart::shared);
+        at.shared_down = builder.matrices(1, n.D, n.Fs, TensorPart::shared, Start::residual);
+    }
+}
+
+void add_layer(LayoutBuilder& builder, LayerOffsets& at, const ModelConfig& m, bool dense) {
+    const Sizes n(m);
+    at.input_norm = builder.vector(n.D, TensorPart::norm, Start::one);
+    if (m.attention == AttentionKind::latent) {
+        add_latent_attention(builder, at, n);
+    } else {
+        add_grouped_attention(builder, at, m, n);
+    }
+    at.output = builder.matrices(1, n.D, n.H * n.Cv, TensorPart::attention, Start::residual);
+    if (m.attention_bias) {
+        at.output_bias = builder.vector(n.D, TensorPart::attention, Start::zero);
+    }
+    if (m.attention_sinks) {
+        at.sinks = builder.vector(n.H, TensorPart::attention, Start::zero);
+    }
+    at.post_norm = builder.vector(n.D, TensorPart::norm, Start::one);
+    if (dense) {
+        at.dense_gate_up = builder.matrices(2, n.Fd, n.D, TensorPart::dense);
+        at.dense_down = builder.matrices(1, n.D, n.Fd, TensorPart::dense, Start::residual);
+    } else {
+        add_experts(builder, at, m, n);
+    }
 }
 
 /// Collects names; the products are parts of blocks whose sizes were checked.
 class Names {
  public:
     void add(std::string name, std::vector<std::uint64_t> shape, std::uint64_t offset) {
+        if (offset == kNoTensor) {
+            return;
+        }
         std::uint64_t count = 1;
         for (const std::uint64_t size : shape) {
             count *= size;
@@ -68,26 +169,65 @@ class Names {
     std::vector<NamedTensor> list_;
 };
 
-void name_layer(Names& names, const LayerOffsets& at, const ModelConfig& m, int layer) {
-    const std::string prefix = "model.layers." + std::to_string(layer) + ".";
-    const std::uint64_t D = size_of(m.width), C = size_of(m.head_width), E = size_of(m.experts),
-                        F = size_of(m.expert_width);
-    const std::uint64_t q = size_of(m.heads) * C, kv = size_of(m.kv_heads) * C;
-    names.add(prefix + "input_layernorm.weight", {D}, at.input_norm);
-    names.add(prefix + "self_attn.q_proj.weight", {q, D}, at.qkv);
-    names.add(prefix + "self_attn.k_proj.weight", {kv, D}, at.qkv + q * D);
-    names.add(prefix + "self_attn.v_proj.weight", {kv, D}, at.qkv + (q + kv) * D);
-    names.add(prefix + "self_attn.q_norm.weight", {C}, at.q_norm);
-    names.add(prefix + "self_attn.k_norm.weight", {C}, at.k_norm);
-    names.add(prefix + "self_attn.o_proj.weight", {D, q}, at.output);
-    names.add(prefix + "post_attention_layernorm.weight", {D}, at.post_norm);
-    names.add(prefix + "mlp.gate.weight", {E, D}, at.router);
-    for (std::uint64_t e = 0; e < E; ++e) {
-        const std::string expert = prefix + "mlp.experts." + std::to_string(e) + ".";
-        names.add(expert + "gate_proj.weight", {F, D}, at.gate_up + e * 2 * F * D);
-        names.add(expert + "up_proj.weight", {F, D}, at.gate_up + (e * 2 + 1) * F * D);
-        names.add(expert + "down_proj.weight", {D, F}, at.down + e * D * F);
+/// The offset of a piece inside a block that may be missing.
+std::uint64_t inside(std::uint64_t block, std::uint64_t floats) {
+    return block == kNoTensor ? kNoTensor : block + floats;
+}
+
+void name_attention(Names& names, const LayerOffsets& at, const ModelConfig& m, const std::string& prefix) {
+    const Sizes n(m);
+    const std::uint64_t q = n.H * n.C, kv = n.G * n.C;
+    const bool full = m.head_norm == HeadNorm::full;
+    names.add(prefix + "q_proj.weight", {q, n.D}, at.qkv);
+    names.add(prefix + "k_proj.weight", {kv, n.D}, inside(at.qkv, q * n.D));
+    names.add(prefix + "v_proj.weight", {kv, n.D}, inside(at.qkv, (q + kv) * n.D));
+    names.add(prefix + "q_proj.bias", {q}, at.qkv_bias);
+    names.add(prefix + "k_proj.bias", {kv}, inside(at.qkv_bias, q));
+    names.add(prefix + "v_proj.bias", {kv}, inside(at.qkv_bias, q + kv));
+    names.add(prefix + "q_norm.weight", {full ? q : n.C}, at.q_norm);
+    names.add(prefix + "k_norm.weight", {full ? kv : n.C}, at.k_norm);
+    names.add(prefix + "q_a_proj.weight", {n.query_rank, n.D}, at.query_down);
+    names.add(prefix + "q_a_layernorm.weight", {n.query_rank}, at.query_down_norm);
+    names.add(prefix + (n.query_rank > 0 ? "q_b_proj.weight" : "q_proj.weight"),
+              {q, n.query_rank > 0 ? n.query_rank : n.D}, at.query_up);
+    names.add(prefix + "kv_a_proj_with_mqa.weight", {n.kv_rank + n.rope, n.D}, at.kv_down);
+    names.add(prefix + "kv_a_layernorm.weight", {n.kv_rank}, at.kv_down_norm);
+    names.add(prefix + "kv_b_proj.weight", {n.H * (n.nope + n.Cv), n.kv_rank}, at.kv_up);
+    names.add(prefix + "o_proj.weight", {n.D, n.H * n.Cv}, at.output);
+    names.add(prefix + "o_proj.bias", {n.D}, at.output_bias);
+    names.add(prefix + "sinks", {n.H}, at.sinks);
+}
+
+/// gate, up and down of one SwiGLU whose gate and up rows follow each other.
+void name_swiglu(Names& names, const std::string& prefix, std::uint64_t gate_up, std::uint64_t down, std::uint64_t F,
+                 std::uint64_t D) {
+    names.add(prefix + "gate_proj.weight", {F, D}, gate_up);
+    names.add(prefix + "up_proj.weight", {F, D}, inside(gate_up, F * D));
+    names.add(prefix + "down_proj.weight", {D, F}, down);
+}
+
+void name_experts(Names& names, const LayerOffsets& at, const ModelConfig& m, const std::string& prefix) {
+    const Sizes n(m);
+    names.add(prefix + "gate.weight", {n.E, n.D}, at.router);
+    names.add(prefix + "gate.bias", {n.E}, at.router_bias);
+    names.add(prefix + "gate.e_score_correction_bias", {n.E}, at.selection_bias);
+    for (std::uint64_t e = 0; e < n.E && at.has_experts(); ++e) {
+        const std::string expert = prefix + "experts." + std::to_string(e) + ".";
+        name_swiglu(names, expert, at.gate_up + e * 2 * n.F * n.D, at.down + e * n.D * n.F, n.F, n.D);
+        names.add(expert + "gate_proj.bias", {n.F}, inside(at.gate_up_bias, e * 2 * n.F));
+        names.add(expert + "up_proj.bias", {n.F}, inside(at.gate_up_bias, (e * 2 + 1) * n.F));
+        names.add(expert + "down_proj.bias", {n.D}, inside(at.down_bias, e * n.D));
     }
+    name_swiglu(names, prefix + "shared_experts.", at.shared_gate_up, at.shared_down, n.Fs, n.D);
+    name_swiglu(names, prefix, at.dense_gate_up, at.dense_down, n.Fd, n.D);
+}
+
+void name_layer(Names& names, const LayerOffsets& at, const ModelConfig& m, std::size_t layer) {
+    const std::string prefix = "model.layers." + std::to_string(layer) + ".";
+    names.add(prefix + "input_layernorm.weight", {size_of(m.width)}, at.input_norm);
+    name_attention(names, at, m, prefix + "self_attn.");
+    names.add(prefix + "post_attention_layernorm.weight", {size_of(m.width)}, at.post_norm);
+    name_experts(names, at, m, prefix + "mlp.");
 }
 
 void fill_normal(float* p, std::uint64_t offset, std::uint64_t count, double deviation, std::uint64_t seed) {
@@ -96,10 +236,59 @@ void fill_normal(float* p, std::uint64_t offset, std::uint64_t count, double dev
     }
 }
 
+void start_piece(float* p, const TensorSpec& tensor, std::uint64_t offset, std::uint64_t count,
+                 const ModelConfig& model, std::uint64_t seed) {
+    switch (tensor.start) {
+        case Start::normal:
+            return fill_normal(p, offset, count, kDeviation, seed);
+        case Start::residual:
+            return fill_normal(p, offset, count, kDeviation / std::sqrt(2.0 * model.layers), seed);
+        case Start::one:
+            std::fill_n(p + offset, count, 1.0f);
+            return;
+        case Start::zero:
+            std::fill_n(p + offset, count, 0.0f);
+    }
+}
+
 }  // namespace
 
+int query_width(const ModelConfig& model) {
+    return model.attention == AttentionKind::latent ? model.nope_width + model.rope_width : model.head_width;
+}
+
+int value_width(const ModelConfig& model) {
+    return model.attention == AttentionKind::latent ? model.value_width : model.head_width;
+}
+
+int rope_width(const ModelConfig& model) {
+    return model.attention == AttentionKind::latent ? model.rope_width : model.head_width;
+}
+
+kernels::RopeSpec rope_spec(const ModelConfig& model) {
+    return {.theta = model.rope_theta,
+            .factor = model.yarn_factor,
+            .original_context = static_cast<double>(model.yarn_original_context),
+            .beta_fast = model.yarn_beta_fast,
+            .beta_slow = model.yarn_beta_slow,
+            .truncate = model.yarn_truncate,
+            .mscale = model.yarn_mscale,
+            .mscale_all_dim = model.yarn_mscale_all_dim};
+}
+
+double attention_scale(const ModelConfig& model) {
+    const double plain = 1.0 / std::sqrt(static_cast<double>(query_width(model)));
+    return model.attention == AttentionKind::latent ? plain * kernels::rope_softmax_factor(rope_spec(model)) : plain;
+}
+
+bool slides(const ModelConfig& model, std::size_t layer) {
+    return model.sliding_window > 0 && (model.sliding_layers == SlidingLayers::all ||
+                                        (model.sliding_layers == SlidingLayers::even && layer % 2 == 0));
+}
+
 const char* tensor_part_name(TensorPart part) {
-    constexpr const char* kNames[] = {"embedding", "attention", "router", "experts", "norm", "head"};
+    constexpr const char* kNames[] = {"embedding", "attention",      "router",      "experts",          "norm",
+                                      "head",      "shared experts", "dense layer", "token prediction"};
     return kNames[static_cast<int>(part)];
 }
 
@@ -107,12 +296,23 @@ ParameterLayout make_layout(const ModelConfig& model) {
     ParameterLayout layout;
     LayoutBuilder builder(layout);
     const std::uint64_t V = size_of(model.vocabulary), D = size_of(model.width);
-    layout.embedding = builder.block({V, D}, -1, TensorPart::embedding);
+    layout.embedding = builder.table(V, D, TensorPart::embedding);
     for (int layer = 0; layer < model.layers; ++layer) {
-        add_layer(builder, layout.layers.emplace_back(), model, layer);
+        builder.within(layer);
+        add_layer(builder, layout.layers.emplace_back(), model, layer < model.dense_layers);
     }
-    layout.final_norm = builder.block({D}, -1, TensorPart::norm);
-    layout.head = model.tied_head ? layout.embedding : builder.block({V, D}, -1, TensorPart::head);
+    builder.within(-1);
+    layout.final_norm = builder.vector(D, TensorPart::norm, Start::one);
+    layout.head = model.tied_head ? layout.embedding : builder.table(V, D, TensorPart::head);
+    if (model.prediction_depth > 0) {
+        builder.within(model.layers);
+        PredictionOffsets& at = layout.prediction;
+        at.hidden_norm = builder.vector(D, TensorPart::prediction, Start::one);
+        at.embedding_norm = builder.vector(D, TensorPart::prediction, Start::one);
+        at.projection = builder.matrices(1, D, 2 * D, TensorPart::prediction);
+        at.final_norm = builder.vector(D, TensorPart::prediction, Start::one);
+        add_layer(builder, layout.layers.emplace_back(), model, model.dense_layers >= model.layers);
+    }
     return layout;
 }
 
@@ -120,31 +320,41 @@ std::vector<NamedTensor> name_tensors(const ModelConfig& model, const ParameterL
     const std::uint64_t V = size_of(model.vocabulary), D = size_of(model.width);
     Names names;
     names.add("model.embed_tokens.weight", {V, D}, layout.embedding);
-    for (int layer = 0; layer < model.layers; ++layer) {
-        name_layer(names, layout.layers[static_cast<std::size_t>(layer)], model, layer);
+    for (std::size_t layer = 0; layer < layout.layers.size(); ++layer) {
+        name_layer(names, layout.layers[layer], model, layer);
     }
     names.add("model.norm.weight", {D}, layout.final_norm);
     if (!model.tied_head) {
         names.add("lm_head.weight", {V, D}, layout.head);
     }
+    // As DeepSeek-V3's files name their extra layer.
+    const std::string prefix = "model.layers." + std::to_string(model.layers) + ".";
+    const PredictionOffsets& prediction = layout.prediction;
+    names.add(prefix + "hnorm.weight", {D}, prediction.hidden_norm);
+    names.add(prefix + "enorm.weight", {D}, prediction.embedding_norm);
+    names.add(prefix + "eh_proj.weight", {D, 2 * D}, prediction.projection);
+    names.add(prefix + "shared_head.norm.weight", {D}, prediction.final_norm);
     return names.take();
 }
 
 void initialise_parameters(float* parameters, const ParameterLayout& layout, const ModelConfig& model,
                            std::uint64_t seed) {
-    constexpr double kDeviation = 0.02;
-    const double residual = kDeviation / std::sqrt(2.0 * model.layers);
     for (const TensorSpec& tensor : layout.tensors) {
-        if (tensor.decay) {
-            fill_normal(parameters, tensor.offset, tensor.count, kDeviation, seed);
-        } else {
-            std::fill_n(parameters + tensor.offset, tensor.count, 1.0f);
-        }
+        start_piece(parameters, tensor, tensor.offset, tensor.count, model, seed);
     }
-    for (const LayerOffsets& layer : layout.layers) {
-        const std::uint64_t D = size_of(model.width);
-        fill_normal(parameters, layer.output, D * size_of(model.heads) * size_of(model.head_width), residual, seed);
-        fill_normal(parameters, layer.down, size_of(model.experts) * D * size_of(model.expert_width), residual, seed);
+}
+
+void initialise_expert(float* parameters, const ParameterLayout& layout, const ModelConfig& model, std::size_t layer,
+                       int expert, std::uint64_t seed) {
+    const LayerOffsets& at = layout.layers[layer];
+    for (const std::uint64_t block : {at.gate_up, at.gate_up_bias, at.down, at.down_bias}) {
+        const auto tensor = std::find_if(layout.tensors.begin(), layout.tensors.end(),
+                                         [&](const TensorSpec& spec) { return spec.offset == block; });
+        if (tensor != layout.tensors.end()) {
+            const std::uint64_t count = tensor->count / size_of(model.experts);
+            start_piece(parameters, *tensor, tensor->offset + static_cast<std::uint64_t>(expert) * count, count, model,
+                        seed);
+        }
     }
 }
 
