@@ -6,7 +6,7 @@
 
 namespace moescope::kernels {
 
-/// `residual_TD` may be `out_TD` itself.
+/// `residual_TD` may be `out_TD` itself, or null for none.
 void combine_forward(float* out_TD, const float* residual_TD, const float* y_RD, const float* w_TJ,
                      const std::int32_t* row_of_TJ, std::int64_t T, std::int64_t J, std::int64_t D);
 /// Writes dy_RD (weight x dout) and dw_TJ (dout . y, 0 where not kept). The residual's gradient is dout itself.
