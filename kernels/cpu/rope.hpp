@@ -11,8 +11,8 @@ namespace moescope::kernels {
 enum class RopeOrder { half, interleaved };
 
 struct RopeSpec {
-    double theta = 10000.0;
-    double factor = 1.0;  ///< YaRN when more than 1
+    double theta = 10000.0;  ///< more than 1 with YaRN
+    double factor = 1.0;     ///< YaRN when more than 1
     double original_context = 4096, beta_fast = 32.0, beta_slow = 1.0;
     bool truncate = true;
     double mscale = 0, mscale_all_dim = 0;

@@ -69,6 +69,66 @@ INSTANTIATE_TEST_SUITE_P(Sizes, Linear,
                                          std::array<std::int64_t, 3>{5, 7, 3},
                                          std::array<std::int64_t, 3>{131, 19, 67}));
 
+TEST_P(Linear, BiasIsAddedAndItsGradientSumsTheTokens) {
+    const auto [T, I, O] = GetParam();
+    auto x = random_floats(T * I, 1), w = random_floats(O * I, 2, 0.3f), b = random_floats(O, 4);
+    const auto dy = random_floats(T * O, 3), before = random_floats(T * O, 5);
+    std::vector<float> y(before.size()), expected = before, db(b.size());
+    reference::linear_forward(expected.data(), x.data(), w.data(), T, I, O, Write::add);
+    for (std::size_t i = 0; i < expected.size(); ++i) {
+        expected[i] += b[i % b.size()];
+    }
+    y = before;
+    linear_forward(y.data(), x.data(), w.data(), b.data(), T, I, O, Write::add);
+    expect_close(y, expected, 1e-5, 1e-5, "y added");
+    const auto loss = [&, T = T, I = I, O = O] {
+        linear_forward(y.data(), x.data(), w.data(), b.data(), T, I, O, Write::assign);
+        return weighted_sum(y, dy);
+    };
+    linear_backward_bias(db.data(), dy.data(), T, O, Write::assign);
+    expect_gradient(loss, b, db, "db");
+    auto twice = db;
+    linear_backward_bias(twice.data(), dy.data(), T, O, Write::add);
+    for (std::size_t i = 0; i < db.size(); ++i) {
+        EXPECT_EQ(twice[i], 2 * db[i]);
+    }
+    std::vector<float> plain(y.size());
+    linear_forward(y.data(), x.data(), w.data(), nullptr, T, I, O, Write::assign);
+    linear_forward(plain.data(), x.data(), w.data(), T, I, O, Write::assign);
+    EXPECT_EQ(y, plain);
+    linear_backward_bias(nullptr, dy.data(), T, O, Write::assign);
+}
+
+TEST(Linear, SameBitsWithAnyNumberOfThreads) {
+    for (const auto& [T, I, O] :
+         {std::array<std::int64_t, 3>{3, 40, 1100}, std::array<std::int64_t, 3>{100, 300, 200},
+          std::array<std::int64_t, 3>{300, 130, 50}, std::array<std::int64_t, 3>{1000, 70, 8}}) {
+        const auto x = random_floats(T * I, 1), w = random_floats(O * I, 2), b = random_floats(O, 3);
+        const auto dy = random_floats(T * O, 4);
+        std::vector<std::vector<float>> results;
+        for (const int threads : {1, 2, 3}) {
+            set_workers(threads);
+            std::vector<float> y(dy.size()), dx(x.size()), dw(w.size()), db(b.size());
+            linear_forward(y.data(), x.data(), w.data(), b.data(), T, I, O, Write::assign);
+            linear_backward_input(dx.data(), dy.data(), w.data(), T, I, O, Write::assign);
+            linear_backward_weight(dw.data(), dy.data(), x.data(), T, I, O, Write::assign);
+            linear_backward_bias(db.data(), dy.data(), T, O, Write::assign);
+            results.insert(results.end(), {y, dx, dw, db});
+        }
+        for (std::size_t i = 4; i < results.size(); ++i) {
+            EXPECT_EQ(results[i], results[i % 4]) << T << " " << I << " " << O << " result " << i;
+        }
+    }
+    set_workers(hardware_workers());
+}
+
+TEST(Linear, ColumnSumsStayAccurateOverManyRows) {
+    const std::vector<float> x(100'000, 0.1f);
+    float sum = 0;
+    column_sums(&sum, x.data(), 100'000, 1, 1, Write::assign);
+    EXPECT_NEAR(sum, 10'000.0, 0.1);  // one running sum is off by 1.4
+}
+
 TEST(Lanes, ExponentialIsAccurateAndKeepsNaN) {
     for (double x = -87.0; x < 88.0; x += 0.0137) {
         const float in = static_cast<float>(x);

@@ -1,6 +1,7 @@
 #include "harness.hpp"
 #include "kernels/cpu/embedding.hpp"
 #include "kernels/cpu/head_norm.hpp"
+#include "kernels/cpu/parallel.hpp"
 #include "kernels/cpu/rms_norm.hpp"
 #include "kernels/cpu/rope.hpp"
 
@@ -40,33 +41,165 @@ INSTANTIATE_TEST_SUITE_P(Sizes, Norm,
                                          std::pair<std::int64_t, std::int64_t>{1, 192},
                                          std::pair<std::int64_t, std::int64_t>{67, 33}));
 
-TEST(HeadNorm, ForwardMatchesReferenceAndGradientsMatchDifferences) {
-    for (const HeadShape shape :
-         {HeadShape{1, 1, 1, 2, 2, 1e-6}, HeadShape{2, 5, 3, 8, 31, 1e-6}, HeadShape{1, 9, 2, 34, 68, 1e-6}}) {
-        const std::int64_t T = shape.B * shape.S, out = T * shape.N * shape.C;
-        auto x = random_floats(T * shape.R, 1), w = random_floats(shape.C, 2);
-        auto dy = random_floats(out, 3);
-        std::vector<float> cosines(static_cast<std::size_t>(shape.S * shape.C / 2)), sines(cosines.size());
-        rope_tables(cosines.data(), sines.data(), shape.S, shape.C, 100.0);
-        std::vector<float> y(static_cast<std::size_t>(out)), expected(y.size()),
-            rstd(static_cast<std::size_t>(T * shape.N)), unused(rstd.size());
-        head_norm_forward(y.data(), rstd.data(), x.data(), w.data(), cosines.data(), sines.data(), shape);
-        reference::head_norm_forward(expected.data(), unused.data(), x.data(), w.data(), 100.0, shape);
-        expect_close(y, expected, 1e-5, 1e-5, "y");
-        for (std::size_t i = 0; i < dy.size(); ++i) {
-            dy[i] += expected[i];
-        }
-        std::vector<float> dx(x.size(), 0.0f), dw(w.size()),
-            partial(static_cast<std::size_t>(shape.B * shape.N * shape.C));
-        head_norm_backward(dx.data(), dw.data(), partial.data(), dy.data(), x.data(), rstd.data(), w.data(),
-                           cosines.data(), sines.data(), shape);
-        const auto loss = [&] {
-            head_norm_forward(y.data(), rstd.data(), x.data(), w.data(), cosines.data(), sines.data(), shape);
-            return weighted_sum(y, dy);
-        };
-        expect_gradient(loss, x, dx, "dx", 3e-3, 2e-3f);
-        expect_gradient(loss, w, dw, "dw");
+constexpr double kTheta = 100.0;
+
+std::int64_t weights_of(const HeadShape& s) {
+    return s.norm == HeadNorm::none ? 0 : s.norm == HeadNorm::head ? s.C : s.N * s.C;
+}
+
+struct HeadBuffers {
+    explicit HeadBuffers(const HeadShape& s)
+        : shape(s),
+          x(random_floats(s.B * s.S * s.R, 1)),
+          w(random_floats(weights_of(s), 2)),
+          dy(random_floats(s.B * s.S * s.N * s.C, 3)),
+          cosines(static_cast<std::size_t>(s.S * s.rope / 2)),
+          sines(cosines.size()),
+          y(dy.size()),
+          rstd(s.norm == HeadNorm::none ? 0 : static_cast<std::size_t>(s.B * s.S * s.N)),
+          dx(x.size(), kUntouched),
+          dw(w.size()),
+          scratch(static_cast<std::size_t>(head_norm_scratch(s))) {
+        rope_tables(cosines.data(), sines.data(), s.S, s.rope, {kTheta});
     }
+    void forward() {
+        head_norm_forward(y.data(), rstd.data(), x.data(), w.data(), cosines.data(), sines.data(), shape);
+    }
+    void backward() {
+        head_norm_backward(dx.data(), dw.data(), scratch.data(), dy.data(), x.data(), rstd.data(), w.data(),
+                           cosines.data(), sines.data(), shape);
+    }
+
+    static constexpr float kUntouched = 7.0f;
+    HeadShape shape;
+    std::vector<float> x, w, dy, cosines, sines, y, rstd, dx, dw, scratch;
+};
+
+/// One token; rows with a gap; more positions and tokens than one task takes; with all, some and no elements turned.
+std::vector<HeadShape> head_shapes() {
+    std::vector<HeadShape> shapes;
+    for (const HeadNorm norm : {HeadNorm::none, HeadNorm::head, HeadNorm::full}) {
+        for (const RopeOrder order : {RopeOrder::half, RopeOrder::interleaved}) {
+            shapes.push_back({1, 1, 1, 2, 2, 1e-6, 2, norm, order});
+            shapes.push_back({2, 5, 3, 8, 31, 1e-6, 8, norm, order});
+            shapes.push_back({1, 9, 2, 34, 68, 1e-6, 6, norm, order});
+            shapes.push_back({2, 131, 2, 5, 11, 1e-6, 4, norm, order});
+            shapes.push_back({1, 130, 1, 17, 20, 1e-6, 0, norm, order});
+        }
+    }
+    return shapes;
+}
+
+TEST(HeadNorm, ForwardMatchesReferenceAndGradientsMatchDifferences) {
+    for (const HeadShape& shape : head_shapes()) {
+        HeadBuffers b(shape);
+        b.forward();
+        std::vector<float> expected(b.y.size()), rstd(b.rstd.size());
+        reference::head_norm_forward(expected.data(), rstd.data(), b.x.data(), b.w.data(), kTheta, shape);
+        expect_close(b.y, expected, 1e-5, 1e-5, "y");
+        expect_close(b.rstd, rstd, 1e-5, 0, "rstd");
+        for (std::size_t i = 0; i < b.dy.size(); ++i) {
+            b.dy[i] += expected[i];
+        }
+        b.backward();
+        for (std::size_t i = 0; i < b.dx.size(); ++i) {
+            if (static_cast<std::int64_t>(i) % shape.R >= shape.N * shape.C) {
+                ASSERT_EQ(b.dx[i], HeadBuffers::kUntouched) << i;
+                b.dx[i] = 0;
+            }
+        }
+        const auto loss = [&] {
+            b.forward();
+            return weighted_sum(b.y, b.dy);
+        };
+        expect_gradient(loss, b.x, b.dx, "dx", 3e-3, 2e-3f);
+        expect_gradient(loss, b.w, b.dw, "dw");
+    }
+}
+
+TEST(HeadNorm, SameBitsWithAnyNumberOfThreads) {
+    for (const HeadShape& shape : head_shapes()) {
+        HeadBuffers one(shape), many(shape);
+        set_workers(1);
+        one.forward();
+        one.backward();
+        set_workers(3);
+        many.forward();
+        many.backward();
+        EXPECT_EQ(one.y, many.y);
+        EXPECT_EQ(one.dx, many.dx);
+        EXPECT_EQ(one.dw, many.dw);
+    }
+    set_workers(hardware_workers());
+}
+
+struct LatentBuffers {
+    explicit LatentBuffers(const LatentKeyShape& s)
+        : shape(s),
+          C(s.nope + s.rope),
+          nope(random_floats(s.B * s.S * s.R, 1)),
+          rope(random_floats(s.B * s.S * s.R_rope, 2)),
+          dk(random_floats(s.B * s.N * s.S * C, 3)),
+          cosines(static_cast<std::size_t>(s.S * s.rope / 2)),
+          sines(cosines.size()),
+          k(dk.size()),
+          dnope(nope.size(), 0.0f),
+          drope(rope.size(), 0.0f) {
+        rope_tables(cosines.data(), sines.data(), s.S, s.rope, {kTheta});
+    }
+    void forward() { latent_key_forward(k.data(), nope.data(), rope.data(), cosines.data(), sines.data(), shape); }
+    void backward() { latent_key_backward(dnope.data(), drope.data(), dk.data(), cosines.data(), sines.data(), shape); }
+
+    LatentKeyShape shape;
+    std::int64_t C;
+    std::vector<float> nope, rope, dk, cosines, sines, k, dnope, drope;
+};
+
+// B S N nope rope, row stride and head stride of the own parts, row stride of the shared part.
+constexpr LatentKeyShape kLatentShapes[] = {{1, 1, 1, 1, 2, 1, 1, 2, RopeOrder::interleaved},
+                                            {2, 5, 3, 4, 6, 31, 9, 13, RopeOrder::interleaved},
+                                            {1, 131, 2, 7, 4, 14, 7, 4, RopeOrder::half}};
+
+// The same keys, put together by hand and turned by the reference of queries.
+TEST(LatentKey, ForwardMatchesReferenceAndGradientsMatchDifferences) {
+    for (const LatentKeyShape& shape : kLatentShapes) {
+        LatentBuffers b(shape);
+        b.forward();
+        std::vector<float> plain, expected(b.k.size());
+        for (std::int64_t t = 0; t < shape.B * shape.S; ++t) {
+            for (std::int64_t n = 0; n < shape.N; ++n) {
+                const auto own = b.nope.begin() + t * shape.R + n * shape.stride;
+                const auto shared = b.rope.begin() + t * shape.R_rope;
+                plain.insert(plain.end(), own, own + shape.nope);
+                plain.insert(plain.end(), shared, shared + shape.rope);
+            }
+        }
+        reference::head_norm_forward(
+            expected.data(), nullptr, plain.data(), nullptr, kTheta,
+            {shape.B, shape.S, shape.N, b.C, shape.N * b.C, 0.0, shape.rope, HeadNorm::none, shape.order});
+        expect_close(b.k, expected, 1e-5, 1e-6, "k");
+        b.backward();
+        const auto loss = [&] {
+            b.forward();
+            return weighted_sum(b.k, b.dk);
+        };
+        expect_gradient(loss, b.nope, b.dnope, "dnope");
+        expect_gradient(loss, b.rope, b.drope, "drope");
+    }
+}
+
+TEST(LatentKey, SameBitsWithAnyNumberOfThreads) {
+    LatentBuffers one(kLatentShapes[2]), many(kLatentShapes[2]);
+    set_workers(1);
+    one.forward();
+    one.backward();
+    set_workers(3);
+    many.forward();
+    many.backward();
+    EXPECT_EQ(one.k, many.k);
+    EXPECT_EQ(one.dnope, many.dnope);
+    EXPECT_EQ(one.drope, many.drope);
+    set_workers(hardware_workers());
 }
 
 TEST(Embedding, GathersAndAddsRepeatedTokens) {
