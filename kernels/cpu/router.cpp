@@ -1,177 +1,155 @@
+// Router: the forward and the backward, put together from router_scores, router_choice and router_capacity.
 #include "kernels/cpu/router.hpp"
 
 #include <algorithm>
 #include <cmath>
-#include <numeric>
-#include <vector>
 
 #include "kernels/cpu/lanes.hpp"
 #include "kernels/cpu/parallel.hpp"
+#include "kernels/cpu/router_parts.hpp"
 
 namespace moescope::kernels {
 namespace {
 
-constexpr std::int64_t kTokens = 64;  // tokens per block; sums over blocks are added in block order
+using namespace router;
 
-std::int64_t blocks_of(std::int64_t T) {
-    return (T + kTokens - 1) / kTokens;
-}
-
-/// The K largest of p_E, largest first. Also with NaN in p every id is valid and no id appears twice.
-void choose(std::int32_t* ids_K, const float* p_E, std::int64_t E, std::int64_t K) {
-    bool taken[kMaxExperts] = {};
-    for (std::int64_t k = 0; k < K; ++k) {
-        std::int64_t best = -1;
-        for (std::int64_t e = 0; e < E; ++e) {
-            if (!taken[e] && (best < 0 || p_E[e] > p_E[best])) {
-                best = e;
-            }
-        }
-        taken[best] = true;
-        ids_K[k] = static_cast<std::int32_t>(best);
+/// Applied weights of one token; slots whose id is -1 are not kept.
+void weigh_token(float* w_J, std::uint8_t* kept_J, const std::int32_t* ids_J, const float* s_E, const float* z_E,
+                 const RouterShape& shape) {
+    const std::int64_t J = shape.slots();
+    const bool of_chosen = softmax_of_chosen(shape);
+    const auto scale = static_cast<float>(shape.scale);
+    float top = -std::numeric_limits<float>::infinity(), sum = 0;
+    for (std::int64_t j = 0; of_chosen && j < J; ++j) {
+        top = ids_J[j] >= 0 && z_E[ids_J[j]] > top ? z_E[ids_J[j]] : top;
+    }
+    for (std::int64_t j = 0; j < J; ++j) {
+        kept_J[j] = ids_J[j] >= 0 ? 1 : 0;
+        w_J[j] = ids_J[j] < 0 ? 0.0f : of_chosen ? std::exp(z_E[ids_J[j]] - top) : s_E[ids_J[j]];
+        sum += w_J[j];
+    }
+    const bool divide = of_chosen || normalised(shape);
+    for (std::int64_t j = 0; j < J; ++j) {
+        w_J[j] = (divide ? w_J[j] / (sum + kSumFloor) : w_J[j]) * scale;
     }
 }
 
-struct TokenSums {
-    double z = 0, entropy = 0;
-};
-
-TokenSums route_token(float* p_E, float* lse, std::int32_t* ids_K, float* w_K, const float* z_E,
-                      const RouterShape& shape) {
-    const std::int64_t E = shape.E, K = shape.K;
-    const float top = lanes::maximum(z_E, E);
-    std::copy(z_E, z_E + E, p_E);
-    const float sum = lanes::exponentials(p_E, E, 1.0f, top);
-    const float inverse = 1.0f / sum;
+/// Row of the block's sums: [E] of q, then z, then entropy.
+void add_token(double* sums, const TokenScores& token, const float* s_E, std::int64_t E) {
     for (std::int64_t e = 0; e < E; ++e) {
-        p_E[e] *= inverse;
+        sums[e] += s_E[e] * token.q_of_s;
     }
-    *lse = top + std::log(sum);
-    choose(ids_K, p_E, E, K);
-    float chosen = 0;
-    for (std::int64_t k = 0; k < K; ++k) {
-        chosen += p_E[ids_K[k]];
+    sums[E] += token.z;
+    sums[E + 1] += token.entropy;
+}
+
+void add_blocks(double* sums, std::int64_t T, std::int64_t E) {
+    for (std::int64_t block = 1; block < blocks_of(T); ++block) {
+        for (std::int64_t i = 0; i < E + 2; ++i) {
+            sums[i] += sums[block * (E + 2) + i];
+        }
     }
-    for (std::int64_t k = 0; k < K; ++k) {
-        w_K[k] = shape.normalise ? p_E[ids_K[k]] / chosen : p_E[ids_K[k]];
+}
+
+/// Adds the gradient of the weights to ds_E (or to dz_E where they are a softmax of the chosen logits).
+void weights_backward(float* ds_E, const float* dw_J, const std::int32_t* ids_J, const std::uint8_t* kept_J,
+                      const float* w_J, const float* s_E, const RouterShape& shape) {
+    const std::int64_t J = shape.slots();
+    const bool of_chosen = softmax_of_chosen(shape), divide = of_chosen || normalised(shape);
+    const auto scale = static_cast<float>(shape.scale);
+    float chosen = 0, shared = 0;
+    for (std::int64_t j = 0; j < J; ++j) {
+        chosen += ids_J[j] >= 0 ? s_E[ids_J[j]] : 0.0f;
+        shared += kept_J[j] != 0 ? dw_J[j] * w_J[j] : 0.0f;
     }
-    // -sum p log p, with log p = z - lse.
-    return {static_cast<double>(*lse) * *lse, *lse - static_cast<double>(lanes::dot(p_E, z_E, E))};
+    for (std::int64_t j = 0; j < J; ++j) {
+        if (ids_J[j] < 0) {
+            continue;
+        }
+        const float dw = kept_J[j] != 0 ? dw_J[j] * scale : 0.0f;
+        const float ds = divide ? (dw - shared) / (chosen + kSumFloor) : dw;
+        ds_E[ids_J[j]] += of_chosen ? ds * s_E[ids_J[j]] : ds;
+    }
+}
+
+void token_backward(float* dz_E, std::int64_t t, const BalanceGradient& balance, double z_scale, const float* dw_TJ,
+                    const RouterOutput& out, const RouterInput& in, const RouterShape& shape) {
+    const std::int64_t E = shape.E, J = shape.slots();
+    const float* s = out.s_TE + t * E;
+    float ds_E[kMaxExperts];
+    balance.of_token(ds_E, t, shape);
+    if (!softmax_scores(shape)) {  // from q = s / sum s to s
+        const float inverse = inverse_sum(s, E), mean = lanes::dot(s, ds_E, E) * inverse;
+        for (std::int64_t e = 0; e < E; ++e) {
+            ds_E[e] = (ds_E[e] - mean) * inverse;
+        }
+    }
+    const auto z_term = static_cast<float>(z_scale * 2.0 * out.lse_T[t] / static_cast<double>(shape.T));
+    const float* dw = dw_TJ + t * J;
+    const std::int32_t* ids = out.ids_TJ + t * J;
+    const std::uint8_t* kept = out.kept_TJ + t * J;
+    if (softmax_of_chosen(shape)) {
+        scores_backward(dz_E, ds_E, s, nullptr, out.lse_T[t], z_term, shape);
+        weights_backward(dz_E, dw, ids, kept, out.w_TJ + t * J, s, shape);
+        return;
+    }
+    weights_backward(ds_E, dw, ids, kept, out.w_TJ + t * J, s, shape);
+    scores_backward(dz_E, ds_E, s, in.z_TE + t * E, out.lse_T[t], z_term, shape);
 }
 
 }  // namespace
 
-namespace reference {
-
-RouterLosses router_forward(float* p_TE, float* lse_T, std::int32_t* ids_TK, float* w_TK, std::uint32_t* counts_E,
-                            const float* z_TE, const RouterShape& shape) {
-    const std::int64_t T = shape.T, E = shape.E, K = shape.K;
-    RouterLosses losses;
-    std::vector<double> mean(static_cast<std::size_t>(E));
-    std::fill(counts_E, counts_E + E, 0u);
-    for (std::int64_t t = 0; t < T; ++t) {
-        double sum = 0;
-        for (std::int64_t e = 0; e < E; ++e) {
-            sum += std::exp(static_cast<double>(z_TE[t * E + e]));
-        }
-        lse_T[t] = static_cast<float>(std::log(sum));
-        losses.z += std::log(sum) * std::log(sum) / static_cast<double>(T);
-        for (std::int64_t e = 0; e < E; ++e) {
-            const double p = std::exp(static_cast<double>(z_TE[t * E + e])) / sum;
-            p_TE[t * E + e] = static_cast<float>(p);
-            mean[static_cast<std::size_t>(e)] += p / static_cast<double>(T);
-            losses.entropy -= p * std::log(p) / static_cast<double>(T);
-        }
-        std::vector<std::int32_t> order(static_cast<std::size_t>(E));
-        std::iota(order.begin(), order.end(), 0);
-        std::stable_sort(order.begin(), order.end(),
-                         [&](std::int32_t a, std::int32_t b) { return z_TE[t * E + a] > z_TE[t * E + b]; });
-        double chosen = 0;
-        for (std::int64_t k = 0; k < K; ++k) {
-            chosen += p_TE[t * E + order[static_cast<std::size_t>(k)]];
-        }
-        for (std::int64_t k = 0; k < K; ++k) {
-            const std::int32_t e = order[static_cast<std::size_t>(k)];
-            ids_TK[t * K + k] = e;
-            w_TK[t * K + k] = static_cast<float>(p_TE[t * E + e] / (shape.normalise ? chosen : 1.0));
-            ++counts_E[e];
-        }
-    }
-    for (std::int64_t e = 0; e < E; ++e) {
-        losses.balance +=
-            static_cast<double>(E) * counts_E[e] / static_cast<double>(T * K) * mean[static_cast<std::size_t>(e)];
-    }
-    return losses;
-}
-
-}  // namespace reference
-
 std::int64_t router_scratch(const RouterShape& shape) {
-    return blocks_of(shape.T) * (shape.E + 2);
+    const bool drops = shape.capacity_factor > 0.0 && shape.choice != Choice::expert;
+    const std::int64_t keys = drops ? shape.T * shape.slots() : 0;
+    return blocks_of(shape.T) * (shape.E + 2) + std::max({batch_choice_scratch(shape), keys, balance_scratch(shape)});
 }
 
-RouterLosses router_forward(float* p_TE, float* lse_T, std::int32_t* ids_TK, float* w_TK, std::uint32_t* counts_E,
-                            const float* z_TE, double* scratch, const RouterShape& shape) {
-    const std::int64_t T = shape.T, E = shape.E, K = shape.K;
+RouterLosses router_forward(const RouterOutput& out, const RouterInput& in, double* scratch, const RouterShape& shape) {
+    const std::int64_t T = shape.T, E = shape.E, J = shape.slots();
+    const bool each_alone = shape.choice == Choice::token || shape.choice == Choice::hash;
+    const auto weigh = [&](std::int64_t t) {
+        weigh_token(out.w_TJ + t * J, out.kept_TJ + t * J, out.ids_TJ + t * J, out.s_TE + t * E, in.z_TE + t * E,
+                    shape);
+    };
     parallel_blocks(T, kTokens, [&](std::int64_t begin, std::int64_t end, int) {
-        double* sums = scratch + begin / kTokens * (E + 2);  // [E] probabilities, then z, then entropy
+        double* sums = scratch + begin / kTokens * (E + 2);
         std::fill(sums, sums + E + 2, 0.0);
         for (std::int64_t t = begin; t < end; ++t) {
-            const TokenSums token =
-                route_token(p_TE + t * E, lse_T + t, ids_TK + t * K, w_TK + t * K, z_TE + t * E, shape);
-            for (std::int64_t e = 0; e < E; ++e) {
-                sums[e] += p_TE[t * E + e];
+            float* s = out.s_TE + t * E;
+            add_token(sums, score_token(s, out.lse_T + t, in.z_TE + t * E, shape), s, E);
+            if (each_alone) {
+                choose_token(out.ids_TJ + t * J, t, s, in, shape);
+                weigh(t);
             }
-            sums[E] += token.z;
-            sums[E + 1] += token.entropy;
         }
     });
-    std::fill(counts_E, counts_E + E, 0u);
-    for (std::int64_t i = 0; i < T * K; ++i) {
-        ++counts_E[ids_TK[i]];
+    add_blocks(scratch, T, E);
+    double* work = scratch + blocks_of(T) * (E + 2);
+    if (!each_alone) {
+        choose_in_batch(out, in, work, shape);
+        parallel_blocks(T, kTokens, [&](std::int64_t begin, std::int64_t end, int) {
+            for (std::int64_t t = begin; t < end; ++t) {
+                weigh(t);
+            }
+        });
     }
-    for (std::int64_t block = 1; block < blocks_of(T); ++block) {
-        for (std::int64_t i = 0; i < E + 2; ++i) {
-            scratch[i] += scratch[block * (E + 2) + i];
-        }
-    }
+    count_choices(out.choices_E, out.ids_TJ, T * J, E);
     RouterLosses losses;
-    const double tokens = static_cast<double>(T);
-    for (std::int64_t e = 0; e < E; ++e) {
-        losses.balance +=
-            static_cast<double>(E) * (counts_E[e] / (tokens * static_cast<double>(K))) * (scratch[e] / tokens);
-    }
-    losses.z = scratch[E] / tokens;
-    losses.entropy = scratch[E + 1] / tokens;
+    losses.dropped = drop_overflow(out, work, shape);
+    losses.balance = balance_loss(out, in, scratch, work, shape);
+    losses.z = scratch[E] / static_cast<double>(T);
+    losses.entropy = scratch[E + 1] / static_cast<double>(T);
     return losses;
 }
 
-void router_backward(float* dz_TE, const float* dw_TK, const float* p_TE, const float* lse_T,
-                     const std::int32_t* ids_TK, const float* w_TK, const std::uint32_t* counts_E, double balance_scale,
-                     double z_scale, const RouterShape& shape) {
-    const std::int64_t T = shape.T, E = shape.E, K = shape.K;
-    const double tokens = static_cast<double>(T);
-    const double per_count = balance_scale * static_cast<double>(E) / (tokens * static_cast<double>(K)) / tokens;
-    parallel_blocks(T, kTokens, [&](std::int64_t begin, std::int64_t end, int) {
+void router_backward(float* dz_TE, const float* dw_TJ, const RouterOutput& out, const RouterInput& in, double* scratch,
+                     double balance_scale, double z_scale, const RouterShape& shape) {
+    BalanceGradient balance;
+    balance.prepare(balance_scale, out, in, scratch, shape);
+    parallel_blocks(shape.T, kTokens, [&](std::int64_t begin, std::int64_t end, int) {
         for (std::int64_t t = begin; t < end; ++t) {
-            const float *p = p_TE + t * E, *w = w_TK + t * K, *dw = dw_TK + t * K;
-            float* dz = dz_TE + t * E;  // first the gradient of p
-            for (std::int64_t e = 0; e < E; ++e) {
-                dz[e] = static_cast<float>(per_count * counts_E[e]);
-            }
-            float chosen = 0, shared = 0;
-            for (std::int64_t k = 0; k < K; ++k) {
-                chosen += p[ids_TK[t * K + k]];
-                shared += dw[k] * w[k];
-            }
-            for (std::int64_t k = 0; k < K; ++k) {
-                dz[ids_TK[t * K + k]] += shape.normalise ? (dw[k] - shared) / chosen : dw[k];
-            }
-            const float mean = lanes::dot(p, dz, E);
-            const float z = static_cast<float>(z_scale * 2.0 * lse_T[t] / tokens);
-            for (std::int64_t e = 0; e < E; ++e) {
-                dz[e] = p[e] * (dz[e] - mean + z);
-            }
+            token_backward(dz_TE + t * shape.E, t, balance, z_scale, dw_TJ, out, in, shape);
         }
     });
 }

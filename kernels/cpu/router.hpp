@@ -6,18 +6,27 @@
 // Scores: softmax and softmax_after_top_k: s = softmax(z); sigmoid: s = 1 / (1 + e^-z); sqrt_softplus: s = sqrt(ln(1 +
 // e^z)). Choice by token: the K largest of c = s + b (softmax_after_top_k: of z + b) among the kept groups. Groups are
 // E / groups neighbours; a group counts its largest c (max, DeepSeek-V2) or the sum of its two largest (top2,
-// DeepSeek-V3); the best groups_kept stay. Ties go to the lower id everywhere.
-// Weights: g = s of the chosen (softmax_after_top_k: softmax of the chosen z), divided by their sum when `normalise`
-// (DeepSeek adds 1e-20 to the sum), times `scale`. The bias never enters the weight.
-// Other choices: `expert`: expert e takes the capacity(shape) tokens of largest s[., e], g = s; `given`: ids come from
-// the caller (hash layers, replay), weights as above; `sinkhorn`: the K largest of the Sinkhorn-normalised e^z, weights
-// from plain s; `quantile`: the K largest of s - b with b made so that every expert is above it for T K / E tokens.
+// DeepSeek-V3); the best groups_kept stay (more, where these hold fewer than K enabled experts). Ties go to the lower
+// id everywhere; NaN counts as least. Weights: g = s of the chosen (softmax_after_top_k: softmax of the chosen z),
+// divided by their sum when `normalise` (DeepSeek adds 1e-20 to the sum), times `scale`. The bias never enters the
+// weight. Other choices take no bias. `expert`: expert e takes the capacity(shape) tokens of largest s[., e], g = s x
+// scale, no groups. `hash`: ids come from the caller (hash layers, replay), weights as above. `sinkhorn` and
+// `quantile`: the K largest of the c below among the kept groups, weights from plain s. Both look at the whole batch
+// and spread it evenly over the N enabled experts; a batch of one token has nothing to spread and is chosen by e^z and
+// by s.
+//   sinkhorn: c = d1_e e^z, where d1 starts at 1 and a round is d0_t = 1 / (T sum_e d1_e e^z), d1_e = 1 / (N sum_t d0_t
+//   e^z), until the mean over e of |change of d1| is below 1e-4, at most 100 rounds.
+//   quantile: c = s - b, where b starts at 0 and a round, of 8, is: a_t halfway between the K-th and the next largest
+//   of s_t - b, then b_e halfway between the C-th and the next largest over tokens of s_e - a; C = T K / N rounded, at
+//   least 1 (b stays 0 when C >= T or K >= N). These are descent steps of the dual of the balanced assignment.
+// Drops: an expert that more than its capacity want keeps the largest weights (ties: the earlier token) or the earliest
+// tokens; the others get weight 0, and normalised weights are not shared out again.
 //
 // Losses, before their coefficients: balance = E sum_i f_i P_i (Switch, arXiv 2101.03961), f_i = share of the T K
 // choices that went to i (before drops), P_i = mean of q_i, q = s for softmax kinds, s / sum s for the others.
 // `batch`: over all T tokens; `sequence`: per sequence, then the mean (DeepSeek-V3, arXiv 2412.19437); `global`: f over
 // the earlier micro-batches of the step too (arXiv 2501.11873). z = mean of (log sum exp z)^2 (ST-MoE, arXiv
-// 2202.08906). Sources of each kind: facts of the papers named in kernels/README.md.
+// 2202.08906). Sources of each kind: kernels/README.md.
 #pragma once
 
 #include <cstdint>
@@ -65,11 +74,12 @@ struct RouterInput {
 };
 
 struct RouterOutput {
-    float* s_TE = nullptr;           ///< scores
-    float* lse_T = nullptr;          ///< log sum exp z
-    std::int32_t* ids_TJ = nullptr;  ///< best first; -1: slot not used (expert choice)
-    std::uint8_t* kept_TJ = nullptr;  ///< 0: dropped by capacity, or not used
-    float* w_TJ = nullptr;           ///< applied weights, 0 where not kept
+    float* s_TE = nullptr;   ///< scores
+    float* lse_T = nullptr;  ///< log sum exp z
+    /// Best first; -1: slot not used (expert choice, or a given id that names no enabled expert).
+    std::int32_t* ids_TJ = nullptr;
+    std::uint8_t* kept_TJ = nullptr;     ///< 0: dropped by capacity, or not used
+    float* w_TJ = nullptr;               ///< applied weights, 0 where not kept
     std::uint32_t* counts_E = nullptr;   ///< tokens that each expert works on (kept)
     std::uint32_t* choices_E = nullptr;  ///< tokens that chose it, before drops
 };
@@ -85,8 +95,8 @@ std::int64_t router_scratch(const RouterShape& shape);
 
 RouterLosses router_forward(const RouterOutput& out, const RouterInput& in, double* scratch, const RouterShape& shape);
 /// Writes dz_TE: gradient through the weights (dw_TJ, ignored where not kept), plus balance_scale x d balance, plus
-/// z_scale x d z. The choice itself has no gradient. `out` and `in` as the forward left and took them; `scratch` is the
-/// forward's, and may be changed.
+/// z_scale x d z. The choice itself has no gradient. `out` and `in` as the forward left and took them, but z_TE is read
+/// only for sigmoid and sqrt_softplus; dz_TE may be z_TE. `scratch`: as large as the forward's, contents do not matter.
 void router_backward(float* dz_TE, const float* dw_TJ, const RouterOutput& out, const RouterInput& in, double* scratch,
                      double balance_scale, double z_scale, const RouterShape& shape);
 
