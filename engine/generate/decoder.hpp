@@ -8,6 +8,7 @@
 #include "engine/model/arena.hpp"
 #include "engine/model/config.hpp"
 #include "engine/model/parameters.hpp"
+#include "kernels/cpu/router.hpp"
 
 namespace moescope::engine {
 
@@ -15,20 +16,27 @@ namespace moescope::engine {
 struct DecoderState {
     static DecoderState place(Arena& arena, const ModelConfig& model);
 
-    float *keys = nullptr, *values = nullptr;    ///< [layers][G][context][C]
-    float *cos_SP = nullptr, *sin_SP = nullptr;  ///< [context][C / 2]
-    float *x_D = nullptr, *norm_D = nullptr, *qkv = nullptr, *q = nullptr, *k = nullptr, *attention = nullptr;
-    float* scores = nullptr;  ///< [context]
-    float *z_E = nullptr, *p_E = nullptr, *weights_LK = nullptr;
+    // Grouped attention: [layers][G][context][C]. Latent attention keeps the code of a token instead of its keys and
+    // values: keys holds the normed codes [layers][context][kv_rank], values the turned RoPE part
+    // [layers][context][rope].
+    float *keys = nullptr, *values = nullptr;
+    float *cos_SP = nullptr, *sin_SP = nullptr;  ///< [context][rope / 2]
+    float *x_D = nullptr, *norm_D = nullptr, *wide = nullptr, *code = nullptr, *q = nullptr, *k = nullptr;
+    float* attention = nullptr;  ///< [H Cv]
+    float* latent = nullptr;     ///< [kv_rank], one head's query or output in the space of the codes
+    float* scores = nullptr;     ///< [context]
+    float *z_E = nullptr, *s_E = nullptr, *weights_LK = nullptr;
     std::int32_t* ids_LK = nullptr;  ///< [layers][K]
-    std::uint32_t* counts_E = nullptr;
+    std::uint8_t* kept_K = nullptr;
+    std::uint32_t *counts_E = nullptr, *choices_E = nullptr;
     double* router_scratch = nullptr;
     float *gu_2F = nullptr, *h_F = nullptr, *y_D = nullptr;
     float* logits_V = nullptr;
 };
 
 /// Not thread safe. `parameters`, `layout` and the memory behind `state` are owned by the caller and outlive the
-/// decoder.
+/// decoder. A model whose experts choose their tokens needs the whole text to do so; token by token it takes the K best
+/// experts of each token instead.
 class Decoder {
  public:
     Decoder(const ModelConfig& model, const ParameterLayout& layout, const float* parameters,
@@ -43,13 +51,23 @@ class Decoder {
     int position() const { return position_; }
     int context() const { return model_.context; }
 
-    /// Routing of the last token: [layers][K] expert ids, most probable first, and their applied weights.
+    /// Routing of the last token: [layers][K] expert ids, most probable first (-1 in dense layers), and their applied
+    /// weights.
     std::span<const std::int32_t> expert_ids() const;
     std::span<const float> expert_weights() const;
 
  private:
     void attend(const LayerOffsets& at, std::size_t layer);
-    void mix_experts(const LayerOffsets& at, std::size_t layer);
+    void attend_grouped(const LayerOffsets& at, std::size_t layer);
+    void attend_latent(const LayerOffsets& at, std::size_t layer);
+    void feed(const LayerOffsets& at, std::size_t layer, std::int32_t token);
+    void mix_experts(const LayerOffsets& at, std::size_t layer, std::int32_t token);
+    /// x_D += weight x one SwiGLU of norm_D.
+    void add_swiglu(const float* gate_up, const float* down, const float* gate_up_bias, const float* down_bias,
+                    std::int64_t width, kernels::Activation activation, float weight);
+    /// Scores of the positions [first, position_] become probabilities; a sink takes its share.
+    void softmax(int first, const float* sink, double scale);
+    int first_seen(std::size_t layer) const;
 
     ModelConfig model_;
     const ParameterLayout& layout_;

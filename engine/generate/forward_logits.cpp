@@ -1,6 +1,8 @@
 #include "engine/generate/forward_logits.hpp"
 
+#include <algorithm>
 #include <string>
+#include <utility>
 
 #include "engine/error.hpp"
 #include "engine/model/transformer.hpp"
@@ -27,6 +29,35 @@ void check_tokens(const ModelConfig& model, std::span<const std::int32_t> tokens
     }
 }
 
+/// What every layer decided, K slots per token; -1 and 0 where a layer has no experts. When experts choose, a token may
+/// have more: its K largest weights are given.
+void collect_routing(const LoadedModel& model, const ModelState& state, std::size_t tokens, ForwardRouting& routing) {
+    const ModelConfig& config = model.config.model;
+    const auto K = static_cast<std::size_t>(config.experts_per_token);
+    for (std::size_t layer = 0; layer < static_cast<std::size_t>(config.layers); ++layer) {
+        const kernels::RouterOutput& routed = state.layers[layer].routed;
+        const auto J = static_cast<std::size_t>(
+            router_shape(config, {kernels::Balance::none, false}, layer, 1, static_cast<int>(tokens)).slots());
+        for (std::size_t t = 0; t < tokens; ++t) {
+            std::vector<std::pair<float, std::int32_t>> chosen;
+            for (std::size_t j = 0; j < J && model.layout.layers[layer].has_experts(); ++j) {
+                if (routed.kept_TJ[t * J + j] != 0) {
+                    chosen.emplace_back(routed.w_TJ[t * J + j], routed.ids_TJ[t * J + j]);
+                }
+            }
+            if (J > K) {
+                std::stable_sort(chosen.begin(), chosen.end(),
+                                 [](const auto& a, const auto& b) { return a.first > b.first; });
+            }
+            chosen.resize(K, {0.0f, -1});
+            for (const auto& [weight, id] : chosen) {
+                routing.ids.push_back(id);
+                routing.weights.push_back(weight);
+            }
+        }
+    }
+}
+
 }  // namespace
 
 std::vector<float> forward_logits(const LoadedModel& model, std::span<const std::int32_t> tokens, int threads,
@@ -44,14 +75,12 @@ std::vector<float> forward_logits(const LoadedModel& model, std::span<const std:
     Arena arena(memory.data());
     ModelState state = ModelState::place(arena, config, 1, length, workers, mode);
     Transformer transformer(config, model.layout, state);
-    std::vector<kernels::RouterLosses> losses(state.layers.size());
-    transformer.forward(model.parameters, tokens.data(), 1, length, losses, [](Part) {});
+    std::vector<kernels::RouterLosses> losses(model.layout.layers.size());
+    RouterControls controls;
+    controls.mode = {kernels::Balance::none, false};
+    transformer.forward(model.parameters, tokens.data(), 1, length, controls, losses, [](Part) {});
     if (routing != nullptr) {
-        const std::size_t slots = tokens.size() * static_cast<std::size_t>(config.experts_per_token);
-        for (const LayerState& layer : state.layers) {
-            routing->ids.insert(routing->ids.end(), layer.ids_TK, layer.ids_TK + slots);
-            routing->weights.insert(routing->weights.end(), layer.w_TK, layer.w_TK + slots);
-        }
+        collect_routing(model, state, tokens.size(), *routing);
     }
     std::vector<float> logits(
         checked_product(tokens.size(), static_cast<std::uint64_t>(config.vocabulary), "the logits"));

@@ -259,8 +259,8 @@ class Section {
 
     void describe(const std::string& section, std::vector<ConfigField>& into) const {
         for (const auto& field : ints_) {
-            into.push_back({section, field.key, "integer", static_cast<double>(field.low),
-                            static_cast<double>(field.high), {}});
+            into.push_back(
+                {section, field.key, "integer", static_cast<double>(field.low), static_cast<double>(field.high), {}});
         }
         for (const auto& field : reals_) {
             into.push_back({section, field.key, "number", field.low, field.high, {}});
@@ -307,10 +307,9 @@ class Section {
         }
         for (const auto& field : choices_) {
             if (key == field.key) {
-                const auto found =
-                    value.is_string()
-                        ? std::find(field.names.begin(), field.names.end(), value.get_ref<const std::string&>())
-                        : field.names.end();
+                const auto found = value.is_string() ? std::find(field.names.begin(), field.names.end(),
+                                                                 value.get_ref<const std::string&>())
+                                                     : field.names.end();
                 if (found == field.names.end()) {
                     throw Error(where + " is " + shown(value) + ", but must be one of: " + join(field.names) + ".");
                 }

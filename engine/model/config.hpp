@@ -43,13 +43,13 @@ struct ModelConfig {
     bool tied_head = true;  ///< output projection is the embedding
 
     AttentionKind attention = AttentionKind::grouped;
-    int heads = 6;  ///< query heads
-    int kv_heads = 2;  ///< latent attention: as many as heads
+    int heads = 6;        ///< query heads
+    int kv_heads = 2;     ///< latent attention: as many as heads
     int head_width = 32;  ///< grouped attention only
     HeadNorm head_norm = HeadNorm::head;
-    bool attention_bias = false;  ///< on q, k, v and output projections
+    bool attention_bias = false;   ///< on q, k, v and output projections
     bool attention_sinks = false;  ///< one learned score per head that takes probability and gives nothing (gpt-oss)
-    int sliding_window = 0;  ///< tokens, the own one included; 0: none
+    int sliding_window = 0;        ///< tokens, the own one included; 0: none
     SlidingLayers sliding_layers = SlidingLayers::none;  ///< even: layers 0, 2, 4, ...
     // Latent attention. A head's query and key are nope_width + rope_width wide, its value value_width.
     int query_rank = 0;  ///< 0: queries are projected directly
@@ -61,7 +61,7 @@ struct ModelConfig {
     double yarn_factor = 1.0;  ///< 1: plain RoPE. Else YaRN (arXiv 2309.00071) with the three below
     int yarn_original_context = 4096;
     double yarn_beta_fast = 32.0, yarn_beta_slow = 1.0;
-    bool yarn_truncate = true;  ///< round the correction range to whole dimensions
+    bool yarn_truncate = true;                            ///< round the correction range to whole dimensions
     double yarn_mscale = 0.0, yarn_mscale_all_dim = 0.0;  ///< DeepSeek's two; both 0: 0.1 ln(factor) + 1
 
     int dense_layers = 0;  ///< the first ones have one dense SwiGLU of dense_width instead of experts
@@ -82,16 +82,16 @@ struct ModelConfig {
     int router_groups = 1, router_groups_kept = 1;
     GroupScore group_score = GroupScore::top2;
     Choice router_choice = Choice::token;
-    int hash_layers = 0;  ///< the first ones choose by hash whatever router_choice says
-    double router_jitter = 0.0;      ///< training: router inputs times uniform(1 - jitter, 1 + jitter)
-    double capacity_factor = 0.0;    ///< 0: dropless. Else an expert takes at most ceil(T K / E x factor) tokens
+    int hash_layers = 0;           ///< the first ones choose by hash whatever router_choice says
+    double router_jitter = 0.0;    ///< training: router inputs times uniform(1 - jitter, 1 + jitter)
+    double capacity_factor = 0.0;  ///< 0: dropless. Else an expert takes at most ceil(T K / E x factor) tokens
     Drop drop = Drop::probability;
 
     int prediction_depth = 0;  ///< 1: one multi-token prediction module (DeepSeek-V3), trained beside the model
 };
 
 struct TrainConfig {
-    int batch = 8;  ///< sequences per micro-batch
+    int batch = 8;         ///< sequences per micro-batch
     int accumulation = 1;  ///< micro-batches per step
     int steps = 2000;
     Optimizer optimizer = Optimizer::adamw;
@@ -107,9 +107,9 @@ struct TrainConfig {
     double gradient_clip = 1.0;
     Balance balance = Balance::batch;
     double balance_coefficient = 0.01;
-    double z_coefficient = 0.001;       ///< router z-loss
-    double bias_speed = 0.001;          ///< of selection_bias, per step
-    double prediction_coefficient = 0.3;  ///< of the multi-token prediction loss
+    double z_coefficient = 0.001;          ///< router z-loss
+    double bias_speed = 0.001;             ///< of selection_bias, per step
+    double prediction_coefficient = 0.3;   ///< of the multi-token prediction loss
     Precision precision = Precision::f32;  ///< of the matrix products; weights and sums stay f32
     double norm_limit = 0.0;  ///< gradient norm beyond which a step is refused; 0: only NaN and infinity are
     int evaluate_every = 50;
@@ -133,7 +133,7 @@ nlohmann::json to_json(const RunConfig& config);
 struct ConfigField {
     std::string section;  ///< "model" or "train"
     std::string key;
-    std::string type;  ///< "integer", "number", "flag", "choice"
+    std::string type;          ///< "integer", "number", "flag", "choice"
     double low = 0, high = 0;  ///< integer and number
     std::vector<std::string> choices;
 };

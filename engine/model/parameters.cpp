@@ -287,7 +287,7 @@ bool slides(const ModelConfig& model, std::size_t layer) {
 }
 
 const char* tensor_part_name(TensorPart part) {
-    constexpr const char* kNames[] = {"embedding", "attention",      "router",      "experts",          "norm",
+    constexpr const char* kNames[] = {"embedding", "attention",      "router",      "experts",         "norm",
                                       "head",      "shared experts", "dense layer", "token prediction"};
     return kNames[static_cast<int>(part)];
 }

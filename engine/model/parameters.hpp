@@ -25,8 +25,8 @@ struct TensorSpec {
     std::uint64_t offset = 0, count = 0;  ///< in floats; offsets are multiples of 16
     int layer = -1;                       ///< -1: not inside a layer
     TensorPart part = TensorPart::embedding;
-    bool decay = false;      ///< weight decay applies to matrices only
-    bool trainable = true;   ///< false: moved by its own rule (selection bias), never by the optimizer
+    bool decay = false;     ///< weight decay applies to matrices only
+    bool trainable = true;  ///< false: moved by its own rule (selection bias), never by the optimizer
     Start start = Start::normal;
     /// The block as matrices back to back, each [rows, columns]; for Muon, which takes each by itself. 0 matrices: a
     /// vector, the embedding or the head, which AdamW trains.
@@ -59,9 +59,9 @@ struct LayerOffsets {
     std::uint64_t kv_down = kNoTensor;          ///< [kv_rank + rope, D]
     std::uint64_t kv_down_norm = kNoTensor;     ///< [kv_rank]
     std::uint64_t kv_up = kNoTensor;            ///< [H (nope + Cv), kv_rank]
-    std::uint64_t output = kNoTensor;       ///< [D, H Cv]
-    std::uint64_t output_bias = kNoTensor;  ///< [D]
-    std::uint64_t post_norm = kNoTensor;    ///< [D]
+    std::uint64_t output = kNoTensor;           ///< [D, H Cv]
+    std::uint64_t output_bias = kNoTensor;      ///< [D]
+    std::uint64_t post_norm = kNoTensor;        ///< [D]
     // Experts.
     std::uint64_t router = kNoTensor;          ///< [E, D]
     std::uint64_t router_bias = kNoTensor;     ///< [E]
@@ -87,7 +87,7 @@ struct PredictionOffsets {
 };
 
 struct ParameterLayout {
-    std::uint64_t embedding = 0;  ///< [V, D]
+    std::uint64_t embedding = 0;       ///< [V, D]
     std::vector<LayerOffsets> layers;  ///< of the model; then, with prediction_depth 1, the module's layer
     PredictionOffsets prediction;
     std::uint64_t final_norm = 0;  ///< [D]

@@ -6,6 +6,7 @@
 #include "engine/error.hpp"
 #include "engine/model/validate.hpp"
 #include "kernels/cpu/adamw.hpp"
+#include "kernels/cpu/muon.hpp"
 #include "kernels/cpu/parallel.hpp"
 
 namespace moescope::engine {
@@ -26,6 +27,24 @@ RunBuffers RunBuffers::place(Arena& arena, const RunConfig& config, const Parame
     }
     b.square_sums = arena.take<double>(
         static_cast<std::uint64_t>(kernels::sum_of_squares_scratch(static_cast<std::int64_t>(largest))));
+    if (config.train.accumulation > 1) {
+        b.sum = arena.take<float>(layout.floats);
+    }
+    if (config.train.optimizer == Optimizer::muon) {
+        std::int64_t scratch = 0;
+        for (const TensorSpec& tensor : layout.tensors) {
+            if (tensor.matrices > 0) {
+                scratch = std::max(scratch, kernels::muon_scratch(static_cast<std::int64_t>(tensor.rows),
+                                                                  static_cast<std::int64_t>(tensor.columns)));
+            }
+        }
+        b.muon = arena.take<float>(checked_product(static_cast<std::uint64_t>(scratch),
+                                                   static_cast<std::uint64_t>(threads_of(config)), "Muon's scratch"));
+    }
+    const std::uint64_t experts = layout.layers.size() * static_cast<std::uint64_t>(config.model.experts);
+    b.choices_LE = arena.take<std::uint64_t>(experts);
+    b.disabled_LE = arena.take<std::uint8_t>(experts);
+    b.frozen_LE = arena.take<std::uint8_t>(experts);
     const std::uint64_t tokens = checked_product(static_cast<std::uint64_t>(config.train.batch),
                                                  static_cast<std::uint64_t>(config.model.context), "the batch");
     b.tokens_T = arena.take<std::int32_t>(tokens);
@@ -52,15 +71,24 @@ RunPlan plan_run(const RunConfig& config) {
     plan.memory_bytes = arena.used();
     plan.parameters_total = layout.parameters;
     const std::uint64_t per_expert =
-        std::uint64_t{3} * static_cast<std::uint64_t>(m.width) * static_cast<std::uint64_t>(m.expert_width);
+        std::uint64_t{3} * static_cast<std::uint64_t>(m.width) * static_cast<std::uint64_t>(m.expert_width) +
+        (m.expert_bias ? static_cast<std::uint64_t>(2 * m.expert_width + m.width) : 0);
+    const auto routed = std::count_if(layout.layers.begin(), layout.layers.end(),
+                                      [](const LayerOffsets& layer) { return layer.has_experts(); });
     const std::uint64_t asleep =
-        static_cast<std::uint64_t>(m.layers) * static_cast<std::uint64_t>(m.experts - m.experts_per_token);
+        static_cast<std::uint64_t>(routed) * static_cast<std::uint64_t>(m.experts - m.experts_per_token);
     plan.parameters_active = layout.parameters - asleep * per_expert;
     // 2 flops per weight forward, 4 backward; reading a row of the embedding is no product. Attention: q k^T and p v
-    // over half the context on average, the backward twice that.
+    // over half the context on average (a window: over no more than the window), the backward twice that.
     const double embedding = m.tied_head ? 0.0 : static_cast<double>(m.vocabulary) * m.width;
-    const double attention = 6.0 * m.context * m.heads * m.head_width * m.layers;
-    plan.flops_per_token = 6.0 * (static_cast<double>(plan.parameters_active) - embedding) + attention;
+    double seen = 0;
+    for (std::size_t layer = 0; layer < layout.layers.size(); ++layer) {
+        seen += std::min(0.5 * m.context, slides(m, layer) ? static_cast<double>(m.sliding_window) : 1e9);
+    }
+    const double attention = 6.0 * seen * m.heads * (query_width(m) + value_width(m));
+    // The module for token prediction uses the head a second time.
+    const double head = m.prediction_depth > 0 ? static_cast<double>(m.vocabulary) * m.width : 0.0;
+    plan.flops_per_token = 6.0 * (static_cast<double>(plan.parameters_active) - embedding + head) + attention;
     return plan;
 }
 

@@ -6,8 +6,8 @@
 #include "engine/generate/decoder.hpp"
 #include "engine/model/arena.hpp"
 #include "engine/model/config.hpp"
+#include "engine/model/model_state.hpp"
 #include "engine/model/parameters.hpp"
-#include "engine/model/transformer.hpp"
 
 namespace moescope::engine {
 
@@ -15,8 +15,12 @@ struct RunBuffers {
     static RunBuffers place(Arena& arena, const RunConfig& config, const ParameterLayout& layout);
 
     float *parameters = nullptr, *gradients = nullptr, *first_moment = nullptr,
-          *second_moment = nullptr;  ///< [layout.floats]
-    double* square_sums = nullptr;   ///< scratch of the gradient norm
+          *second_moment = nullptr;       ///< [layout.floats]
+    float* sum = nullptr;                 ///< [layout.floats], gradients over micro-batches; null without accumulation
+    double* square_sums = nullptr;        ///< scratch of the gradient norm
+    float* muon = nullptr;                ///< scratch of Muon, for each thread; null with AdamW
+    std::uint64_t* choices_LE = nullptr;  ///< [layers of the state][E], over the micro-batches of a step
+    std::uint8_t *disabled_LE = nullptr, *frozen_LE = nullptr;  ///< live knobs
     std::int32_t *tokens_T = nullptr, *targets_T = nullptr;
     std::uint8_t* languages_T = nullptr;
     ModelState state;

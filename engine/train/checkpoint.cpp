@@ -67,6 +67,41 @@ std::string text_of(const Json& value, const char* key, const std::filesystem::p
     return found->get<std::string>();
 }
 
+/// A list of [layer, expert]; ranges are checked by the run that takes them.
+std::vector<std::pair<int, int>> experts_of(const Json& value, const char* key, const std::filesystem::path& path) {
+    std::vector<std::pair<int, int>> list;
+    const auto found = value.find(key);
+    if (found == value.end()) {
+        return list;  // written before there were such knobs
+    }
+    constexpr std::uint64_t kMost = 1 << 20;
+    const auto whole = [](const Json& number) {
+        return number.is_number_unsigned() && number.get<std::uint64_t>() < kMost;
+    };
+    for (const Json& pair : *found) {
+        if (!pair.is_array() || pair.size() != 2 || !whole(pair[0]) || !whole(pair[1])) {
+            throw Error(path.string() + ": \"" + key +
+                        "\" is no list of layers and experts; the checkpoint is damaged, use another one.");
+        }
+        list.emplace_back(pair[0].get<int>(), pair[1].get<int>());
+    }
+    return list;
+}
+
+/// A number in [low, high], `otherwise` when missing.
+double number_of(const Json& value, const char* key, double low, double high, double otherwise,
+                 const std::filesystem::path& path) {
+    const auto found = value.find(key);
+    if (found == value.end()) {
+        return otherwise;
+    }
+    if (!found->is_number() || !(found->get<double>() >= low) || !(found->get<double>() <= high)) {
+        throw Error(path.string() + ": \"" + key +
+                    "\" is no number in its range; the checkpoint is damaged, use another one.");
+    }
+    return found->get<double>();
+}
+
 }  // namespace
 
 RunConfig read_checkpoint_config(const std::filesystem::path& folder) {
@@ -87,6 +122,10 @@ CheckpointState read_checkpoint_state(const std::filesystem::path& folder) {
     state.data_name = text_of(value, "data_name", path);
     state.data_sha256 = text_of(value, "data_sha256", path);
     state.data_tokens = whole_number(value, "data_tokens", path);
+    state.experts_per_token = static_cast<int>(number_of(value, "experts_per_token", 0, 64, 0, path));
+    state.capacity_factor = number_of(value, "capacity_factor", -1, 1000, -1, path);
+    state.disabled = experts_of(value, "disabled_experts", path);
+    state.frozen = experts_of(value, "frozen_experts", path);
     constexpr std::uint64_t kMost = std::uint64_t{1} << 52;
     if (state.step > kMost || state.updates > state.step || state.sequences > kMost) {
         throw Error(path.string() + ": its counters make no sense; the checkpoint is damaged, use another one.");
@@ -116,7 +155,11 @@ void write_checkpoint_texts(const std::filesystem::path& folder, const RunConfig
                         {"sequences", state.sequences},
                         {"data_name", state.data_name},
                         {"data_sha256", state.data_sha256},
-                        {"data_tokens", state.data_tokens}};
+                        {"data_tokens", state.data_tokens},
+                        {"experts_per_token", state.experts_per_token},
+                        {"capacity_factor", state.capacity_factor},
+                        {"disabled_experts", state.disabled},
+                        {"frozen_experts", state.frozen}};
     if (tokenizer != nullptr) {
         write_file(folder / kTokenizerFile, tokenizer->model_bytes());
     }

@@ -5,6 +5,7 @@
 #include <filesystem>
 #include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "engine/formats/safetensors.hpp"
@@ -30,6 +31,10 @@ struct CheckpointState {
     std::uint64_t sequences = 0;  ///< data cursor: sequences taken so far
     std::string data_name, data_sha256;
     std::uint64_t data_tokens = 0;
+    // Live knobs that are no part of the configuration; see Trainer.
+    int experts_per_token = 0;
+    double capacity_factor = -1;
+    std::vector<std::pair<int, int>> disabled, frozen;  ///< layer, expert
 };
 
 RunConfig read_checkpoint_config(const std::filesystem::path& folder);

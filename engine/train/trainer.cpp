@@ -11,12 +11,14 @@
 #include "engine/generate/decoder.hpp"
 #include "engine/model/plan.hpp"
 #include "engine/model/random.hpp"
+#include "engine/model/transformer.hpp"
 #include "engine/model/validate.hpp"
 #include "engine/text/sha256.hpp"
 #include "engine/text/utf8.hpp"
 #include "engine/train/batches.hpp"
 #include "engine/train/checkpoint.hpp"
 #include "kernels/cpu/adamw.hpp"
+#include "kernels/cpu/muon.hpp"
 #include "kernels/cpu/parallel.hpp"
 
 namespace moescope::engine {
@@ -79,19 +81,30 @@ void check_knob(const char* name, double value, double most) {
     }
 }
 
-/// Warm-up to the peak, then half a cosine down to peak x ratio at the last planned step, then level. `step` 0 is the
-/// first.
-double scheduled_rate(const TrainConfig& train, std::uint64_t step) {
-    const double peak = train.learning_rate, last = peak * train.final_learning_rate_ratio;
+/// Share of the peak rate at a step (0 is the first). cosine: warm-up, then half a cosine down to the final ratio at
+/// the last planned step, then level. warmup_stable_decay: warm-up, level, then a straight line down to the final ratio
+/// over the last decay_fraction of the steps.
+double rate_share(const TrainConfig& train, std::uint64_t step) {
+    const double last = train.final_learning_rate_ratio;
     const auto warmup = static_cast<std::uint64_t>(train.warmup_steps), steps = static_cast<std::uint64_t>(train.steps);
     if (step < warmup) {
-        return peak * static_cast<double>(step + 1) / static_cast<double>(warmup);
+        return static_cast<double>(step + 1) / static_cast<double>(warmup);
     }
     if (step >= steps) {
         return last;
     }
+    if (train.schedule == Schedule::warmup_stable_decay) {
+        const double left = static_cast<double>(steps - step),
+                     falling = train.decay_fraction * static_cast<double>(steps);
+        return left >= falling ? 1.0 : last + (1.0 - last) * left / falling;
+    }
     const double done = static_cast<double>(step - warmup) / static_cast<double>(steps - warmup);
-    return last + (peak - last) * 0.5 * (1.0 + std::cos(std::numbers::pi * done));
+    return last + (1.0 - last) * 0.5 * (1.0 + std::cos(std::numbers::pi * done));
+}
+
+/// True when every value is finite.
+bool all_finite(const float* values, std::uint64_t count) {
+    return values == nullptr || std::all_of(values, values + count, [](float value) { return std::isfinite(value); });
 }
 
 }  // namespace
@@ -108,7 +121,7 @@ struct Trainer::Impl {
         Arena arena(memory.data());
         buffers = RunBuffers::place(arena, config, layout);
         transformer.emplace(config.model, layout, buffers.state);
-        router.resize(static_cast<std::size_t>(config.model.layers));
+        router.resize(layout.layers.size());
         clock = [this](Part part) { lap(part); };
     }
 
@@ -131,33 +144,94 @@ struct Trainer::Impl {
         }
     }
 
-    void count_experts(StepStats& stats) const {
+    /// Adds a micro-batch to the counts of the step.
+    void count_experts(StepStats& stats, std::uint64_t tokens) {
         const auto L = static_cast<std::size_t>(config.model.layers),
                    E = static_cast<std::size_t>(config.model.experts);
-        const auto K = static_cast<std::size_t>(config.model.experts_per_token);
-        stats.counts.assign(kLanguages * L * E, 0);
-        for (std::size_t layer = 0; layer < L; ++layer) {
-            const std::int32_t* ids = buffers.state.layers[layer].ids_TK;
-            for (std::size_t slot = 0; slot < stats.tokens * K; ++slot) {
-                const std::size_t language = buffers.languages_T[slot / K];
-                ++stats.counts[(language * L + layer) * E + static_cast<std::size_t>(ids[slot])];
+        for (std::size_t layer = 0; layer < layout.layers.size(); ++layer) {
+            const LayerState& s = buffers.state.layers[layer];
+            if (!layout.layers[layer].has_experts()) {
+                continue;
+            }
+            for (std::size_t e = 0; e < E; ++e) {
+                buffers.choices_LE[layer * E + e] += s.routed.choices_E[e];
+            }
+            stats.dropped += router[layer].dropped;
+            const auto J = static_cast<std::size_t>(
+                router_shape(config.model, controls(0).mode, layer, config.train.batch, config.model.context).slots());
+            for (std::size_t slot = 0; slot < tokens * J && layer < L; ++slot) {
+                if (s.routed.kept_TJ[slot] != 0) {
+                    const std::size_t language = buffers.languages_T[slot / J];
+                    ++stats.counts[(language * L + layer) * E + static_cast<std::size_t>(s.routed.ids_TJ[slot])];
+                }
             }
         }
     }
 
-    void collect_losses(StepStats& stats) const {
-        const double layers = config.model.layers;
+    /// Layers that router losses are averaged over, the prediction module's included; at least 1.
+    double routed_layers() const {
+        return std::max<double>(
+            1.0, static_cast<double>(std::count_if(layout.layers.begin(), layout.layers.end(),
+                                                   [](const LayerOffsets& layer) { return layer.has_experts(); })));
+    }
+
+    /// Adds a micro-batch, 1 / accumulation of the step.
+    void collect_losses(StepStats& stats, double share) const {
+        const double layers = routed_layers();
         const double most = config.model.experts > 1 ? std::log(static_cast<double>(config.model.experts)) : 1.0;
-        for (const kernels::RouterLosses& layer : router) {
-            stats.balance_loss += layer.balance / layers;
-            stats.z_loss += layer.z / layers;
-            stats.router_entropy.push_back(static_cast<float>(layer.entropy / most));
+        for (std::size_t layer = 0; layer < router.size(); ++layer) {
+            stats.balance_loss += share * router[layer].balance / layers;
+            stats.z_loss += share * router[layer].z / layers;
+            if (layer < stats.router_entropy.size()) {
+                stats.router_entropy[layer] += static_cast<float>(share * router[layer].entropy / most);
+            }
         }
-        stats.loss = stats.cross_entropy + config.train.balance_coefficient * stats.balance_loss +
-                     config.train.z_coefficient * stats.z_loss;
+    }
+
+    double balance_coefficient() const {
+        return config.train.balance == Balance::none ? 0.0 : config.train.balance_coefficient;
+    }
+
+    void finish_losses(StepStats& stats) {
+        stats.loss = stats.cross_entropy + balance_coefficient() * stats.balance_loss +
+                     config.train.z_coefficient * stats.z_loss +
+                     config.train.prediction_coefficient * stats.prediction_loss;
         if (!std::isfinite(stats.loss)) {
-            stats.fault = "loss is " + kind_of(stats.loss);
+            stats.fault = first_fault();
+            if (stats.fault.empty()) {
+                stats.fault = "loss is " + kind_of(stats.loss);
+            }
         }
+    }
+
+    /// Where the last forward first left something that is not finite; empty when it did not.
+    std::string first_fault() const {
+        const auto T =
+            static_cast<std::uint64_t>(config.train.batch) * static_cast<std::uint64_t>(config.model.context);
+        const auto D = static_cast<std::uint64_t>(config.model.width),
+                   E = static_cast<std::uint64_t>(config.model.experts);
+        const auto Q =
+            static_cast<std::uint64_t>(config.model.heads) * static_cast<std::uint64_t>(query_width(config.model));
+        const auto O =
+            static_cast<std::uint64_t>(config.model.heads) * static_cast<std::uint64_t>(value_width(config.model));
+        for (std::size_t layer = 0; layer < layout.layers.size(); ++layer) {
+            const LayerState& s = buffers.state.layers[layer];
+            const std::pair<const char*, bool> stages[] = {
+                {"the input", all_finite(s.x_TD, T * D)},
+                {"the attention norm", all_finite(s.norm1_TD, T * D)},
+                {"the queries", all_finite(s.q_BHSC, T * Q)},
+                {"the attention", all_finite(s.attention_THC, T * O)},
+                {"the attention output", all_finite(s.middle_TD, T * D)},
+                {"the feed-forward norm", all_finite(s.norm2_TD, T * D)},
+                {"the router's scores", all_finite(s.routed.s_TE, T * E)},
+                {"the experts", all_finite(s.y_RD, static_cast<std::uint64_t>(s.rows) * D)}};
+            for (const auto& [stage, finite] : stages) {
+                if (!finite) {
+                    return "layer " + std::to_string(layer) + ": " + stage + " first had values that are not finite";
+                }
+            }
+        }
+        return all_finite(buffers.state.final_TD, T * D) ? "" : "the final norm first had values that are not finite";
     }
 
     /// Norm of the whole gradient; says where it broke first, in the order of the layers.
@@ -174,24 +248,134 @@ struct Trainer::Impl {
             total += squares;
         }
         stats.gradient_norm = std::sqrt(total);
+        if (config.train.norm_limit > 0 && stats.gradient_norm > config.train.norm_limit && stats.fault.empty()) {
+            stats.fault = "gradient norm is " + std::to_string(stats.gradient_norm) + ", above train.norm_limit";
+        }
     }
 
-    void apply(const StepStats& stats) {
+    /// One block, or a part of it.
+    void apply_adamw(const TensorSpec& tensor, std::uint64_t begin, std::uint64_t count, const StepStats& stats) {
         const TrainConfig& train = config.train;
         kernels::AdamWStep step;
         step.learning_rate = stats.learning_rate;
         step.beta1 = train.beta1;
         step.beta2 = train.beta2;
         step.epsilon = train.adam_epsilon;
-        step.gradient_scale =
-            stats.gradient_norm > train.gradient_clip ? train.gradient_clip / stats.gradient_norm : 1.0;
-        step.update = ++updates;
-        for (const TensorSpec& tensor : layout.tensors) {
-            step.weight_decay = tensor.decay ? train.weight_decay : 0.0;
-            kernels::adamw(buffers.parameters + tensor.offset, buffers.first_moment + tensor.offset,
-                           buffers.second_moment + tensor.offset, buffers.gradients + tensor.offset,
-                           static_cast<std::int64_t>(tensor.count), step);
+        step.gradient_scale = gradient_scale(stats);
+        step.update = updates;
+        step.weight_decay = tensor.decay ? train.weight_decay : 0.0;
+        const std::uint64_t at = tensor.offset + begin;
+        kernels::adamw(buffers.parameters + at, buffers.first_moment + at, buffers.second_moment + at,
+                       buffers.gradients + at, static_cast<std::int64_t>(count), step);
+    }
+
+    void apply_muon(const TensorSpec& tensor, std::uint64_t first, std::uint64_t count) {
+        kernels::MuonStep step;
+        step.learning_rate = config.train.muon_learning_rate * rate_share(config.train, steps - 1);
+        step.momentum = config.train.muon_momentum;
+        step.weight_decay = config.train.weight_decay;
+        const std::uint64_t at = tensor.offset + first * tensor.rows * tensor.columns;
+        kernels::muon(buffers.parameters + at, buffers.first_moment + at, buffers.gradients + at,
+                      static_cast<std::int64_t>(count), static_cast<std::int64_t>(tensor.rows),
+                      static_cast<std::int64_t>(tensor.columns), buffers.muon, step);
+    }
+
+    double gradient_scale(const StepStats& stats) const {
+        return stats.gradient_norm > config.train.gradient_clip ? config.train.gradient_clip / stats.gradient_norm
+                                                                : 1.0;
+    }
+
+    /// `pieces` of equal size, [first, first + count) of them.
+    void apply_pieces(const TensorSpec& tensor, std::uint64_t pieces, std::uint64_t first, std::uint64_t count,
+                      const StepStats& stats) {
+        if (config.train.optimizer == Optimizer::muon && tensor.matrices > 0) {
+            const std::uint64_t each = tensor.matrices / pieces;
+            apply_muon(tensor, first * each, count * each);
+        } else {
+            const std::uint64_t each = tensor.count / pieces;
+            apply_adamw(tensor, first * each, count * each, stats);
         }
+    }
+
+    void apply(const StepStats& stats) {
+        ++updates;
+        const auto E = static_cast<std::uint64_t>(config.model.experts);
+        for (const TensorSpec& tensor : layout.tensors) {
+            if (!tensor.trainable) {
+                continue;
+            }
+            const std::uint8_t* frozen = tensor.part == TensorPart::experts
+                                             ? buffers.frozen_LE + static_cast<std::uint64_t>(tensor.layer) * E
+                                             : nullptr;
+            if (frozen == nullptr || std::count(frozen, frozen + E, 1) == 0) {
+                apply_pieces(tensor, 1, 0, 1, stats);
+                continue;
+            }
+            for (std::uint64_t e = 0; e < E; ++e) {
+                if (frozen[e] == 0) {
+                    apply_pieces(tensor, E, e, 1, stats);
+                }
+            }
+        }
+        move_selection_biases();
+    }
+
+    void move_selection_biases() {
+        const std::int64_t E = config.model.experts;
+        for (std::size_t layer = 0; layer < layout.layers.size(); ++layer) {
+            if (layout.layers[layer].selection_bias != kNoTensor) {
+                kernels::update_selection_bias(buffers.parameters + layout.layers[layer].selection_bias,
+                                               buffers.choices_LE + static_cast<std::int64_t>(layer) * E, E,
+                                               config.train.bias_speed);
+            }
+        }
+    }
+
+    /// Of the micro-batch that starts when `before` tokens of the step were seen.
+    RouterControls controls(std::uint64_t before) const {
+        RouterControls now;
+        now.mode.balance = config.train.balance;
+        now.mode.experts_per_token = experts_per_token;
+        now.mode.capacity_factor = capacity_factor;
+        now.disabled_LE = buffers.disabled_LE;
+        if (config.train.balance == Balance::global && before > 0) {
+            now.earlier_choices_LE = buffers.choices_LE;
+            now.earlier_tokens = before;
+        }
+        now.jitter_seed = random_bits(config.train.seed, 4 + steps, before);
+        return now;
+    }
+
+    /// One micro-batch; its gradients are left in `gradients`.
+    void micro_batch(StepStats& stats, std::uint64_t index) {
+        const int batch = config.train.batch, length = config.model.context;
+        const std::uint64_t tokens = static_cast<std::uint64_t>(batch) * static_cast<std::uint64_t>(length);
+        take_batch();
+        lap(Part::data);
+        const RouterControls now = controls(index * tokens);
+        transformer->forward(buffers.parameters, buffers.tokens_T, batch, length, now, router, clock);
+        transformer->predict(buffers.parameters, buffers.targets_T, batch, length, now, router, clock);
+        const LossScales scales{balance_coefficient() / routed_layers(), config.train.z_coefficient / routed_layers(),
+                                config.train.prediction_coefficient};
+        const Losses losses = transformer->backward(buffers.parameters, buffers.gradients, buffers.tokens_T,
+                                                    buffers.targets_T, batch, length, now, scales, clock);
+        const double share = 1.0 / config.train.accumulation;
+        stats.cross_entropy += share * losses.cross_entropy;
+        stats.prediction_loss += share * losses.prediction;
+        collect_losses(stats, share);
+        count_experts(stats, tokens);
+        lap(Part::other);
+    }
+
+    void accumulate(std::uint64_t index) {
+        const float share = 1.0f / static_cast<float>(config.train.accumulation);
+        kernels::parallel_blocks(static_cast<std::int64_t>(layout.floats), 1 << 16,
+                                 [&](std::int64_t begin, std::int64_t end, int) {
+                                     for (std::int64_t i = begin; i < end; ++i) {
+                                         const float piece = share * buffers.gradients[i];
+                                         buffers.sum[i] = index == 0 ? piece : buffers.sum[i] + piece;
+                                     }
+                                 });
     }
 
     StepStats step() {
@@ -200,22 +384,27 @@ struct Trainer::Impl {
         const auto begin = Clock::now();
         mark = begin;
         part_ms.fill(0);
-        const int batch = config.train.batch, length = config.model.context;
-        const std::uint64_t tokens = static_cast<std::uint64_t>(batch) * static_cast<std::uint64_t>(length);
-        stats.learning_rate = scheduled_rate(config.train, steps);
+        const auto L = static_cast<std::size_t>(config.model.layers),
+                   E = static_cast<std::size_t>(config.model.experts);
+        const auto micro = static_cast<std::uint64_t>(config.train.accumulation);
+        stats.counts.assign(kLanguages * L * E, 0);
+        stats.router_entropy.assign(L, 0);
+        std::fill_n(buffers.choices_LE, layout.layers.size() * E, std::uint64_t{0});
+        stats.learning_rate = config.train.learning_rate * rate_share(config.train, steps);
         stats.step = ++steps;
-        stats.tokens = tokens;
-        stats.tokens_total = steps * tokens;
-        take_batch();
-        lap(Part::data);
-        transformer->forward(buffers.parameters, buffers.tokens_T, batch, length, router, clock);
-        stats.cross_entropy =
-            transformer->backward(buffers.parameters, buffers.gradients, buffers.tokens_T, buffers.targets_T, batch,
-                                  length, config.train.balance_coefficient / config.model.layers,
-                                  config.train.z_coefficient / config.model.layers, clock);
-        collect_losses(stats);
-        count_experts(stats);
-        lap(Part::other);
+        stats.tokens =
+            micro * static_cast<std::uint64_t>(config.train.batch) * static_cast<std::uint64_t>(config.model.context);
+        stats.tokens_total = steps * stats.tokens;
+        for (std::uint64_t index = 0; index < micro; ++index) {
+            micro_batch(stats, index);
+            if (micro > 1) {
+                accumulate(index);
+            }
+        }
+        if (micro > 1) {
+            std::swap(buffers.gradients, buffers.sum);
+        }
+        finish_losses(stats);
         measure_gradient(stats);
         if (stats.fault.empty()) {
             apply(stats);
@@ -241,8 +430,10 @@ struct Trainer::Impl {
                 buffers.tokens_T[t] = text[done + t];
                 buffers.targets_T[t] = text[done + t + 1];
             }
+            RouterControls now = controls(0);
+            now.mode.training = false;
             transformer->forward(buffers.parameters, buffers.tokens_T, static_cast<int>(batch),
-                                 static_cast<int>(length), router, clock);
+                                 static_cast<int>(length), now, router, clock);
             sum += transformer->loss(buffers.parameters, buffers.targets_T, static_cast<int>(tokens)) *
                    static_cast<double>(tokens);
             done += tokens;
@@ -291,6 +482,76 @@ struct Trainer::Impl {
         steps = state.step;
         updates = state.updates;
         sequences = state.sequences;
+        take_controls(state);
+    }
+
+    std::uint64_t expert_index(int layer, int expert) const {
+        return static_cast<std::uint64_t>(layer) * static_cast<std::uint64_t>(config.model.experts) +
+               static_cast<std::uint64_t>(expert);
+    }
+
+    /// Throws Error.
+    void check_expert(int layer, int expert) const {
+        if (layer < 0 || layer >= config.model.layers ||
+            !layout.layers[static_cast<std::size_t>(layer)].has_experts()) {
+            throw Error("Layer " + std::to_string(layer) + " has no experts: the layers with experts are " +
+                        std::to_string(std::min(config.model.dense_layers, config.model.layers)) + " to " +
+                        std::to_string(config.model.layers - 1) + ".");
+        }
+        if (expert < 0 || expert >= config.model.experts) {
+            throw Error("There is no expert " + std::to_string(expert) + ": they are 0 to " +
+                        std::to_string(config.model.experts - 1) + ".");
+        }
+    }
+
+    void disable(int layer, int expert, bool disabled) {
+        check_expert(layer, expert);
+        const std::uint8_t* first = buffers.disabled_LE + expert_index(layer, 0);
+        const auto off = std::count(first, first + config.model.experts, 1) + (disabled && first[expert] == 0 ? 1 : 0);
+        const int groups = config.model.router_groups > 1 ? config.model.experts : config.model.experts_per_token;
+        if (disabled && config.model.experts - off < groups) {
+            throw Error("Layer " + std::to_string(layer) + " needs at least " + std::to_string(groups) +
+                        " enabled experts: enable another one first.");
+        }
+        buffers.disabled_LE[expert_index(layer, expert)] = disabled ? 1 : 0;
+    }
+
+    void reset(int layer, int expert) {
+        check_expert(layer, expert);
+        const auto at = static_cast<std::size_t>(layer);
+        initialise_expert(buffers.parameters, layout, config.model, at, expert, config.train.seed);
+        for (const TensorSpec& tensor : layout.tensors) {
+            if (tensor.layer == layer && tensor.part == TensorPart::experts) {
+                const std::uint64_t each = tensor.count / static_cast<std::uint64_t>(config.model.experts);
+                const std::uint64_t first = tensor.offset + static_cast<std::uint64_t>(expert) * each;
+                std::fill_n(buffers.first_moment + first, each, 0.0f);
+                std::fill_n(buffers.second_moment + first, each, 0.0f);
+            }
+        }
+    }
+
+    void take_controls(const CheckpointState& state) {
+        experts_per_token = state.experts_per_token;
+        capacity_factor = state.capacity_factor;
+        for (const auto& [layer, expert] : state.disabled) {
+            disable(layer, expert, true);
+        }
+        for (const auto& [layer, expert] : state.frozen) {
+            check_expert(layer, expert);
+            buffers.frozen_LE[expert_index(layer, expert)] = 1;
+        }
+    }
+
+    std::vector<std::pair<int, int>> marked(const std::uint8_t* marks) const {
+        std::vector<std::pair<int, int>> list;
+        for (int layer = 0; layer < config.model.layers; ++layer) {
+            for (int expert = 0; expert < config.model.experts; ++expert) {
+                if (marks[expert_index(layer, expert)] != 0) {
+                    list.emplace_back(layer, expert);
+                }
+            }
+        }
+        return list;
     }
 
     RunConfig config;
@@ -303,6 +564,8 @@ struct Trainer::Impl {
     std::optional<Transformer> transformer;
     std::vector<kernels::RouterLosses> router;
     std::uint64_t steps = 0, updates = 0, sequences = 0;
+    int experts_per_token = 0;    ///< live knob, see RouterMode
+    double capacity_factor = -1;  ///< live knob, see RouterMode
     PartClock clock;
     Clock::time_point mark;
     std::array<double, kParts> part_ms{};
@@ -318,8 +581,44 @@ Trainer::Trainer(const RunConfig& config, std::shared_ptr<const Dataset> data) {
     initialise_parameters(impl_->buffers.parameters, impl_->layout, config.model, config.train.seed);
 }
 
-std::unique_ptr<Trainer> Trainer::load(const std::filesystem::path& checkpoint, std::shared_ptr<const Dataset> data) {
-    const RunConfig config = read_checkpoint_config(checkpoint);
+Trainer::Trainer(const RunConfig& config, std::shared_ptr<const Dataset> data, std::span<const float> parameters) {
+    validate(config, config.name.empty() ? "configuration" : config.name);
+    check_data(config, data.get());
+    impl_ = std::make_unique<Impl>(config, std::move(data));
+    if (parameters.size() != impl_->layout.floats) {
+        throw Error("The parameters to start from have " + std::to_string(parameters.size()) + " values, but " +
+                    std::to_string(impl_->layout.floats) + " are needed: they belong to another model.");
+    }
+    std::copy(parameters.begin(), parameters.end(), impl_->buffers.parameters);
+}
+
+namespace {
+
+/// A fork may change everything but the tensors.
+void check_fork(const RunConfig& parent, const RunConfig& fork, const std::filesystem::path& checkpoint) {
+    validate(fork, fork.name.empty() ? "configuration" : fork.name);
+    const auto before = name_tensors(parent.model, make_layout(parent.model)),
+               after = name_tensors(fork.model, make_layout(fork.model));
+    const bool same = before.size() == after.size() &&
+                      std::equal(before.begin(), before.end(), after.begin(), [](const auto& a, const auto& b) {
+                          return a.name == b.name && a.shape == b.shape && a.offset == b.offset;
+                      });
+    if (!same) {
+        throw Error(checkpoint.string() +
+                    ": the changed settings would need other tensors than this checkpoint has; a fork may change the "
+                    "training and the routing, not sizes or kinds of layers.");
+    }
+}
+
+}  // namespace
+
+std::unique_ptr<Trainer> Trainer::load(const std::filesystem::path& checkpoint, std::shared_ptr<const Dataset> data,
+                                       const RunConfig* changed) {
+    const RunConfig saved = read_checkpoint_config(checkpoint);
+    if (changed != nullptr) {
+        check_fork(saved, *changed, checkpoint);
+    }
+    const RunConfig& config = changed != nullptr ? *changed : saved;
     const CheckpointState state = read_checkpoint_state(checkpoint);
     check_data(config, data.get());
     if (data->sha256 != state.data_sha256 || data->train_tokens.size() != state.data_tokens) {
@@ -370,6 +669,59 @@ void Trainer::set_z_coefficient(double value) {
     impl_->config.train.z_coefficient = value;
 }
 
+void Trainer::set_bias_speed(double value) {
+    check_knob("bias speed", value, kMaxBiasSpeed);
+    impl_->config.train.bias_speed = value;
+}
+
+void Trainer::set_prediction_coefficient(double value) {
+    check_knob("prediction coefficient", value, kMaxCoefficient);
+    impl_->config.train.prediction_coefficient = value;
+}
+
+void Trainer::set_experts_per_token(int value) {
+    if (value < 0 || value > impl_->config.model.experts_per_token) {
+        throw Error("The experts per token are " + std::to_string(value) + ", but must be from 1 to the " +
+                    std::to_string(impl_->config.model.experts_per_token) +
+                    " that the run was planned for; fork the run to use more.");
+    }
+    impl_->experts_per_token = value;
+}
+
+void Trainer::set_capacity_factor(double value) {
+    if (!std::isfinite(value) || value > 1000 || impl_->config.model.router_choice == Choice::expert) {
+        throw Error("The capacity factor is " + std::to_string(value) +
+                    ", but must be from 0 (dropless) to 1000, and with expert choice it cannot change during a run.");
+    }
+    impl_->capacity_factor = value;
+}
+
+void Trainer::set_expert_disabled(int layer, int expert, bool disabled) {
+    impl_->disable(layer, expert, disabled);
+}
+
+void Trainer::set_expert_frozen(int layer, int expert, bool frozen) {
+    impl_->check_expert(layer, expert);
+    impl_->buffers.frozen_LE[impl_->expert_index(layer, expert)] = frozen ? 1 : 0;
+}
+
+void Trainer::reset_expert(int layer, int expert) {
+    impl_->reset(layer, expert);
+}
+
+const ParameterLayout& Trainer::layout() const {
+    return impl_->layout;
+}
+std::span<const float> Trainer::parameters() const {
+    return {impl_->buffers.parameters, impl_->layout.floats};
+}
+std::span<const float> Trainer::gradients() const {
+    return {impl_->buffers.gradients, impl_->layout.floats};
+}
+const Dataset& Trainer::data() const {
+    return *impl_->data;
+}
+
 void Trainer::save(const std::filesystem::path& folder) const {
     const Impl& run = *impl_;
     write_checkpoint_tensors(folder / kModelFile, run.config.model, run.layout, {{"", run.buffers.parameters}});
@@ -382,6 +734,10 @@ void Trainer::save(const std::filesystem::path& folder) const {
     state.data_name = run.data->name;
     state.data_sha256 = run.data->sha256;
     state.data_tokens = run.data->train_tokens.size();
+    state.experts_per_token = run.experts_per_token;
+    state.capacity_factor = run.capacity_factor;
+    state.disabled = run.marked(run.buffers.disabled_LE);
+    state.frozen = run.marked(run.buffers.frozen_LE);
     write_checkpoint_texts(folder, run.config, state, run.data->tokenizer.get());
 }
 

@@ -6,10 +6,12 @@
 #include <cstdint>
 #include <filesystem>
 #include <memory>
+#include <span>
 #include <string>
 #include <vector>
 
 #include "engine/model/config.hpp"
+#include "engine/model/parameters.hpp"
 #include "engine/text/dataset.hpp"
 
 namespace moescope::engine {
@@ -23,12 +25,14 @@ struct StepStats {
     std::uint64_t tokens = 0;  ///< of this step
     std::uint64_t tokens_total = 0;
     double loss = 0, cross_entropy = 0, balance_loss = 0, z_loss = 0, gradient_norm = 0, learning_rate = 0;
+    double prediction_loss = 0;  ///< of the multi-token prediction module, before its coefficient
+    std::uint64_t dropped = 0;   ///< choices that found their expert full, all layers
     double step_ms = 0;
     std::array<double, static_cast<int>(Part::count)> part_ms{};
-    std::vector<std::uint32_t> counts;  ///< [kLanguages][layers][experts]
-    std::vector<float> router_entropy;  ///< [layers], mean over tokens, divided by log experts
-    /// Empty, or what went wrong first ("loss is NaN", "gradient norm is infinite in layer 3 experts"): the step was
-    /// not applied.
+    std::vector<std::uint32_t> counts;  ///< [kLanguages][layers][experts], tokens worked on; 0 in dense layers
+    std::vector<float> router_entropy;  ///< [layers], mean over tokens, divided by log experts; 0 in dense layers
+    /// Empty, or what went wrong first, in the order of the computation ("layer 3: the router's scores have NaN",
+    /// "gradient norm is infinite in layer 3 experts"): the step was not applied.
     std::string fault;
 };
 
@@ -41,8 +45,13 @@ class Trainer {
  public:
     /// Allocates everything (see plan_run) and initialises the parameters from the seed. Throws Error.
     Trainer(const RunConfig& config, std::shared_ptr<const Dataset> data);
-    /// From a checkpoint folder; the next step is bit-equal to what it would have been without the break. Throws Error.
-    static std::unique_ptr<Trainer> load(const std::filesystem::path& checkpoint, std::shared_ptr<const Dataset> data);
+    /// From a checkpoint folder; the next step is bit-equal to what it would have been without the break. With
+    /// `changed`, a fork: its settings hold from now on; they must leave every tensor's name and shape as they are.
+    /// Throws Error.
+    static std::unique_ptr<Trainer> load(const std::filesystem::path& checkpoint, std::shared_ptr<const Dataset> data,
+                                         const RunConfig* changed = nullptr);
+    /// Starts with these parameters (flat buffer of make_layout(config.model)) instead of random ones. Throws Error.
+    Trainer(const RunConfig& config, std::shared_ptr<const Dataset> data, std::span<const float> parameters);
     ~Trainer();
 
     StepStats step();
@@ -55,10 +64,27 @@ class Trainer {
     void set_learning_rate(double peak);
     void set_balance_coefficient(double value);
     void set_z_coefficient(double value);
+    void set_bias_speed(double value);
+    void set_prediction_coefficient(double value);
+    /// From 1 to the configured number (for more, buffers were not planned); 0 takes the configured one again.
+    void set_experts_per_token(int value);
+    /// 0: dropless; below 0 takes the configured one again. Not for expert choice.
+    void set_capacity_factor(double value);
+    /// A disabled expert is never chosen, a frozen one no longer learns. At least experts_per_token of a layer must
+    /// stay enabled. Throws Error.
+    void set_expert_disabled(int layer, int expert, bool disabled);
+    void set_expert_frozen(int layer, int expert, bool frozen);
+    /// The expert's parameters as they were at the start, its moments zero.
+    void reset_expert(int layer, int expert);
 
     /// Writes model.safetensors, optimizer.safetensors, config.json, tokenizer.model and state.json into an existing
     /// folder. The caller makes the folder appear atomically (sessions::AtomicFolder). Throws Error.
     void save(const std::filesystem::path& folder) const;
+    /// The flat buffer of layout() as it stands, and its gradients after a step; for tests and export.
+    const ParameterLayout& layout() const;
+    std::span<const float> parameters() const;
+    std::span<const float> gradients() const;
+    const Dataset& data() const;
     /// Hash over all parameters in a fixed order.
     std::string parameters_sha256() const;
 

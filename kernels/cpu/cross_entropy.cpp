@@ -22,20 +22,25 @@ void chunk_logits(float* logits, const float* x, const float* w_VD, std::int64_t
     });
 }
 
-/// Leaves the exponentials in `row`; gives their sum through `sum` and the token's loss.
+/// Leaves the exponentials in `row`; gives their sum through `sum` and the token's loss, 0 without a target.
 float row_loss(float* row, std::int32_t target, std::int64_t V, float& sum) {
     const float top = lanes::maximum(row, V);
-    const float wanted = row[target];
+    const float wanted = target < 0 ? 0.0f : row[target];
     sum = lanes::exponentials(row, V, 1.0f, top);
-    return top + std::log(sum) - wanted;
+    return target < 0 ? 0.0f : top + std::log(sum) - wanted;
 }
 
-double mean(const float* losses_T, std::int64_t T) {
+std::int64_t with_target(const std::int32_t* targets_T, std::int64_t T) {
+    return std::count_if(targets_T, targets_T + T, [](std::int32_t target) { return target >= 0; });
+}
+
+double mean(const float* losses_T, const std::int32_t* targets_T, std::int64_t T) {
     double sum = 0;
     for (std::int64_t t = 0; t < T; ++t) {
         sum += losses_T[t];
     }
-    return sum / static_cast<double>(T);
+    const std::int64_t count = with_target(targets_T, T);
+    return count > 0 ? sum / static_cast<double>(count) : 0.0;
 }
 
 }  // namespace
@@ -78,27 +83,34 @@ double cross_entropy_forward(float* losses_T, const float* x_TD, const float* w_
             }
         });
     }
-    return mean(losses_T, T);
+    return mean(losses_T, targets_T, T);
 }
 
 double cross_entropy_forward_backward(float* losses_T, float* dx_TD, float* dw_VD, const float* x_TD, const float* w_VD,
                                       const std::int32_t* targets_T, float* logits, std::int64_t T, std::int64_t D,
-                                      std::int64_t V) {
-    const float per_token = static_cast<float>(1.0 / static_cast<double>(T));
+                                      std::int64_t V, double gradient_scale, Write write) {
+    const auto count = static_cast<double>(std::max<std::int64_t>(1, with_target(targets_T, T)));
+    const float share = static_cast<float>(gradient_scale / count);
     for (std::int64_t first = 0; first < T; first += kChunk) {
         const std::int64_t rows = std::min(kChunk, T - first);
         const float* x = x_TD + first * D;
+        const float beta = first == 0 && write == Write::assign ? 0.0f : 1.0f;
         chunk_logits(logits, x, w_VD, rows, D, V);
         parallel_blocks(rows, kRows, [&](std::int64_t begin, std::int64_t end, int) {
             for (std::int64_t i = begin; i < end; ++i) {
                 float sum = 0;
                 float* row = logits + i * V;
                 losses_T[first + i] = row_loss(row, targets_T[first + i], V, sum);
-                const float scale = per_token / sum;
+                const std::int32_t target = targets_T[first + i];
+                if (target < 0) {
+                    std::fill_n(row, V, 0.0f);
+                    continue;
+                }
+                const float scale = share / sum;
                 for (std::int64_t v = 0; v < V; ++v) {
                     row[v] *= scale;
                 }
-                row[targets_T[first + i]] -= per_token;
+                row[target] -= share;
             }
         });
         parallel_blocks(rows, kInputRows, [&](std::int64_t begin, std::int64_t end, int) {
@@ -106,11 +118,11 @@ double cross_entropy_forward_backward(float* losses_T, float* dx_TD, float* dw_V
                  dx_TD + (first + begin) * D, D);
         });
         parallel_blocks(V, kColumns, [&](std::int64_t begin, std::int64_t end, int) {
-            gemm(Transpose::yes, Transpose::no, end - begin, D, rows, logits + begin, V, x, D, first == 0 ? 0.0f : 1.0f,
-                 dw_VD + begin * D, D);
+            gemm(Transpose::yes, Transpose::no, end - begin, D, rows, logits + begin, V, x, D, beta, dw_VD + begin * D,
+                 D);
         });
     }
-    return mean(losses_T, T);
+    return mean(losses_T, targets_T, T);
 }
 
 }  // namespace moescope::kernels
