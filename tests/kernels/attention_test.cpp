@@ -20,8 +20,8 @@ struct Buffers {
           dk(k.size()),
           dv(v.size(), kUntouched),
           dsinks(sinks.size()),
-          sink_partial(static_cast<std::size_t>(s.B * s.H)),
-          scratch(static_cast<std::size_t>(attention_scratch(s.S) * std::max(8, workers()))) {}
+          sink_partial(static_cast<std::size_t>(s.B * s.H), std::nanf("")),
+          scratch(static_cast<std::size_t>(attention_scratch(s.S) * std::max(8, workers())), std::nanf("")) {}
     const float* sink_data() const { return sinks.empty() ? nullptr : sinks.data(); }
     void forward() {
         attention_forward(o.data(), lse.data(), q.data(), k.data(), v.data(), sink_data(), scratch.data(), shape);
@@ -133,11 +133,15 @@ TEST(Attention, KeysOutsideTheWindowAreNotRead) {
 TEST(Attention, AStrongSinkTakesEverythingAndAWeakOneNothing) {
     const AttentionShape shape{1, 66, 2, 2, 4, 4, 8, 4, 0.5, 0};
     Buffers b(shape, true), without(shape, false);
-    b.sinks = {60.0f, -60.0f};
+    b.sinks = {200.0f, -200.0f};
     b.forward();
     without.forward();
     for (std::size_t i = 0; i < b.o.size(); ++i) {
         EXPECT_NEAR(b.o[i], i / 4 % 2 == 0 ? 0.0f : without.o[i], 1e-6) << i;
+    }
+    for (std::size_t s = 0; s < 66; ++s) {
+        EXPECT_FLOAT_EQ(b.lse[s], 200.0f);
+        EXPECT_FLOAT_EQ(b.lse[66 + s], without.lse[66 + s]);
     }
 }
 

@@ -44,16 +44,16 @@ struct Buffers {
           gate_up_bias(c.bias ? random_floats(c.shape.E * 2 * c.shape.F, 5, 0.5f) : std::vector<float>()),
           down_bias(c.bias ? random_floats(c.shape.E * c.shape.D, 6) : std::vector<float>()),
           dy(random_floats(c.rows() * c.shape.D, 4)),
-          gu(static_cast<std::size_t>(c.rows() * 2 * c.shape.F)),
-          h(static_cast<std::size_t>(c.rows() * c.shape.F)),
+          gu(static_cast<std::size_t>(c.rows() * 2 * c.shape.F), std::nanf("")),
+          h(static_cast<std::size_t>(c.rows() * c.shape.F), std::nanf("")),
           y(x.size()),
           dx(x.size()),
           dgate_up(gate_up.size(), 9.0f),
           ddown(down.size(), 9.0f),
           dgate_up_bias(gate_up_bias.size(), 9.0f),
           ddown_bias(down_bias.size(), 9.0f),
-          dgu(gu.size()),
-          dh(h.size()) {}
+          dgu(gu.size(), std::nanf("")),
+          dh(h.size(), std::nanf("")) {}
     static float* or_null(std::vector<float>& values) { return values.empty() ? nullptr : values.data(); }
     ExpertWeights weights() { return {gate_up.data(), down.data(), or_null(gate_up_bias), or_null(down_bias)}; }
     void forward() { experts_forward(y.data(), gu.data(), h.data(), x.data(), weights(), offsets.data(), shape); }

@@ -59,7 +59,7 @@ struct HeadBuffers {
           rstd(s.norm == HeadNorm::none ? 0 : static_cast<std::size_t>(s.B * s.S * s.N)),
           dx(x.size(), kUntouched),
           dw(w.size()),
-          scratch(static_cast<std::size_t>(head_norm_scratch(s))) {
+          scratch(static_cast<std::size_t>(head_norm_scratch(s)), std::nanf("")) {
         rope_tables(cosines.data(), sines.data(), s.S, s.rope, {kTheta});
     }
     void forward() {

@@ -21,7 +21,7 @@ CASES = [
     ("only mscale_all_dim",        32, 10000.0,  4.0,  256,  32.0, 1.0, False, 0.0,   0.8),
     ("range starts below zero",    16, 10000.0,  2.0,  64,   32.0, 1.0, True,  0.0,   0.0),
     ("range ends above the width", 8,  100.0,    3.0,  1e6,  32.0, 1.0, True,  0.0,   0.0),
-    ("range of one point",         16, 10000.0,  8.0,  4096, 4.0,  4.0, False, 0.0,   0.0),
+    ("range of one point",         16, 10000.0,  8.0,  4096, 3.0,  3.0, False, 0.0,   0.0),
     ("range ends below zero",      16, 10000.0,  8.0,  2,    32.0, 4.0, True,  0.0,   0.0),
     ("narrow head",                2,  10000.0,  8.0,  128,  32.0, 1.0, True,  0.0,   0.0),
 ]
