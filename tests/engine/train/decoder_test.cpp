@@ -5,6 +5,7 @@
 #include "engine/generate/forward_logits.hpp"
 #include "engine/generate/loaded_model.hpp"
 #include "fixtures.hpp"
+#include "variants.hpp"
 
 namespace moescope::engine::test {
 namespace {
@@ -18,6 +19,41 @@ std::shared_ptr<const LoadedModel> trained_model(const RunConfig& config) {
     trainer.save(folder.path());
     return load_model(folder.path());
 }
+
+class DecoderVariants : public testing::TestWithParam<Variant> {};
+
+TEST_P(DecoderVariants, TokenByTokenIsTheFullForward) {
+    RunConfig config = tiny_config();
+    config.model.context = 19;
+    GetParam().change(config);
+    const auto model = trained_model(config);
+    OwnedDecoder decoder(model);
+    const std::vector<std::int32_t> tokens = {84, 104, 101, 32, 114, 111, 117, 116, 101, 114, 32, 228, 184, 128, 1, 0};
+    ForwardRouting routing;
+    const auto logits = forward_logits(*model, tokens, 2, &routing);
+    const auto K = static_cast<std::size_t>(config.model.experts_per_token);
+    for (std::size_t t = 0; t < tokens.size(); ++t) {
+        const auto next = decoder->decode(tokens[t]);
+        for (std::size_t v = 0; v < 256; ++v) {
+            EXPECT_NEAR(next[v], logits[t * 256 + v], 3e-5 * (1 + std::abs(next[v]))) << t << " " << v;
+        }
+        for (std::size_t slot = 0; slot < static_cast<std::size_t>(config.model.layers) * K; ++slot) {
+            EXPECT_EQ(decoder->expert_ids()[slot], routing.ids[(slot / K * tokens.size() + t) * K + slot % K]);
+        }
+    }
+}
+// Experts that choose their tokens need the whole text; see decoder.hpp.
+std::vector<Variant> causal_variants() {
+    std::vector<Variant> list;
+    for (const Variant& variant : kVariants) {
+        if (std::string(variant.name) != "expert_choice") {
+            list.push_back(variant);
+        }
+    }
+    return list;
+}
+INSTANTIATE_TEST_SUITE_P(Causal, DecoderVariants, testing::ValuesIn(causal_variants()),
+                         [](const auto& info) { return std::string(info.param.name); });
 
 TEST(Decoder, TokenByTokenIsTheFullForward) {
     for (const bool tied : {true, false}) {

@@ -8,6 +8,7 @@
 #include "engine/model/transformer.hpp"
 #include "fixtures.hpp"
 #include "kernels/cpu/parallel.hpp"
+#include "variants.hpp"
 
 namespace moescope::engine::test {
 namespace {
@@ -24,7 +25,7 @@ class WholeModel {
             buffers.parameters[i] = static_cast<float>(0.25 * random_normal(5, 9, i));
         }
         for (const TensorSpec& tensor : layout.tensors) {
-            for (std::uint64_t i = 0; i < tensor.count && !tensor.decay; ++i) {
+            for (std::uint64_t i = 0; i < tensor.count && tensor.start == Start::one; ++i) {
                 buffers.parameters[tensor.offset + i] += 1.0f;
             }
         }
@@ -35,27 +36,50 @@ class WholeModel {
                 static_cast<std::int32_t>(random_bits(1, 2, t) % static_cast<std::uint64_t>(config.model.vocabulary));
         }
         transformer.emplace(config.model, layout, buffers.state);
-        router.resize(buffers.state.layers.size());
+        router.resize(layout.layers.size());
     }
     std::uint64_t tokens() const { return static_cast<std::uint64_t>(config.train.batch * config.model.context); }
-    double scale(double coefficient) const { return coefficient / config.model.layers; }
+    LossScales scales() const {
+        const double layers = std::max<double>(1.0, expert_layers(config.model) + config.model.prediction_depth);
+        return {kBalance / layers, kZ / layers, kPrediction};
+    }
+    RouterControls controls() const {
+        RouterControls now;
+        now.mode.balance = config.train.balance;
+        now.jitter_seed = 77;
+        return now;
+    }
 
+    void forward() {
+        transformer->forward(buffers.parameters, buffers.tokens_T, config.train.batch, config.model.context, controls(),
+                             router, none);
+        prediction = transformer->predict(buffers.parameters, buffers.targets_T, config.train.batch,
+                                          config.model.context, controls(), router, none);
+    }
     double backward() {
-        transformer->forward(buffers.parameters, buffers.tokens_T, config.train.batch, config.model.context, router,
-                             none);
-        return transformer->backward(buffers.parameters, buffers.gradients, buffers.tokens_T, buffers.targets_T,
-                                     config.train.batch, config.model.context, scale(kBalance), scale(kZ), none);
+        forward();
+        return transformer
+            ->backward(buffers.parameters, buffers.gradients, buffers.tokens_T, buffers.targets_T, config.train.batch,
+                       config.model.context, controls(), scales(), none)
+            .cross_entropy;
     }
     /// What is minimised. Counts the evaluations whose routing differs from the first: there the loss jumps.
     double loss() {
-        transformer->forward(buffers.parameters, buffers.tokens_T, config.train.batch, config.model.context, router,
-                             none);
-        double sum = transformer->loss(buffers.parameters, buffers.targets_T, static_cast<int>(tokens()));
+        forward();
+        double sum = transformer->loss(buffers.parameters, buffers.targets_T, static_cast<int>(tokens())) +
+                     kPrediction * prediction;
         std::vector<std::int32_t> now;
         for (std::size_t layer = 0; layer < router.size(); ++layer) {
-            sum += scale(kBalance) * router[layer].balance + scale(kZ) * router[layer].z;
-            const std::int32_t* ids = buffers.state.layers[layer].ids_TK;
-            now.insert(now.end(), ids, ids + tokens() * static_cast<std::uint64_t>(config.model.experts_per_token));
+            sum += scales().balance * router[layer].balance + scales().z * router[layer].z;
+            if (layout.layers[layer].has_experts()) {
+                const kernels::RouterOutput& routed = buffers.state.layers[layer].routed;
+                const auto slots =
+                    tokens() * static_cast<std::uint64_t>(router_shape(config.model, controls().mode, layer,
+                                                                       config.train.batch, config.model.context)
+                                                              .slots());
+                now.insert(now.end(), routed.ids_TJ, routed.ids_TJ + slots);
+                now.insert(now.end(), routed.kept_TJ, routed.kept_TJ + slots);
+            }
         }
         if (routing.empty()) {
             routing = now;
@@ -64,7 +88,7 @@ class WholeModel {
         return sum;
     }
 
-    static constexpr double kBalance = 0.5, kZ = 0.05;
+    static constexpr double kBalance = 0.5, kZ = 0.05, kPrediction = 0.4;
     RunConfig config;
     ParameterLayout layout;
     Block memory;
@@ -73,6 +97,7 @@ class WholeModel {
     std::vector<kernels::RouterLosses> router;
     std::vector<std::int32_t> routing;
     bool jumped = false;
+    double prediction = 0;
     PartClock none = [](Part) {};
 };
 
@@ -101,6 +126,9 @@ void check_all_tensors(const RunConfig& config) {
     const std::vector<float> gradients(model.buffers.gradients, model.buffers.gradients + model.layout.floats);
     for (std::size_t index = 0; index < model.layout.tensors.size(); ++index) {
         const TensorSpec& tensor = model.layout.tensors[index];
+        if (!tensor.trainable) {
+            continue;
+        }
         const float* g = gradients.data() + tensor.offset;
         double norm = 0;
         for (std::uint64_t i = 0; i < tensor.count; ++i) {
@@ -144,12 +172,16 @@ RunConfig small(bool tied, bool normalise) {
     return config;
 }
 
-TEST(WholeModel, GradientsOfAllTensorsMatchDifferences) {
-    check_all_tensors(small(true, true));
+class WholeModelVariants : public testing::TestWithParam<Variant> {};
+
+TEST_P(WholeModelVariants, GradientsOfAllTensorsMatchDifferences) {
+    RunConfig config = small(true, true);
+    GetParam().change(config);
+    check_all_tensors(config);
 }
-TEST(WholeModel, AlsoWithAnOwnHeadAndPlainWeights) {
-    check_all_tensors(small(false, false));
-}
+INSTANTIATE_TEST_SUITE_P(All, WholeModelVariants, testing::ValuesIn(kVariants),
+                         [](const auto& info) { return std::string(info.param.name); });
+
 TEST(WholeModel, AlsoWithOneExpertOneTokenOneHead) {
     RunConfig config = small(true, false);
     config.model.heads = config.model.kv_heads = 1;
@@ -164,8 +196,10 @@ TEST(WholeModel, AlsoWithOneExpertOneTokenOneHead) {
 }
 
 TEST(Parameters, EveryFloatHasExactlyOneName) {
-    for (const bool tied : {true, false}) {
-        const RunConfig config = small(tied, true);
+    for (const Variant& variant : kVariants) {
+        SCOPED_TRACE(variant.name);
+        RunConfig config = small(true, true);
+        variant.change(config);
         const ParameterLayout layout = make_layout(config.model);
         std::vector<int> named(layout.floats, 0);
         std::uint64_t total = 0;
