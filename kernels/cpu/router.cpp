@@ -59,8 +59,12 @@ void weights_backward(float* ds_E, const float* dw_J, const std::int32_t* ids_J,
     const auto scale = static_cast<float>(shape.scale);
     float chosen = 0, shared = 0;
     for (std::int64_t j = 0; j < J; ++j) {
-        chosen += ids_J[j] >= 0 ? s_E[ids_J[j]] : 0.0f;
-        shared += kept_J[j] != 0 ? dw_J[j] * w_J[j] : 0.0f;
+        if (ids_J[j] >= 0) {
+            chosen += s_E[ids_J[j]];
+        }
+        if (kept_J[j] != 0) {
+            shared += dw_J[j] * w_J[j];
+        }
     }
     for (std::int64_t j = 0; j < J; ++j) {
         if (ids_J[j] < 0) {

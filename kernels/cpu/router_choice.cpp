@@ -181,17 +181,28 @@ void sinkhorn_scale(double* d1_E, double* sums, const double* M_TE, const std::u
 
 constexpr int kQuantileRounds = 8;
 
-/// Halfway between the c-th and the (c + 1)-th largest of n values, 1 <= c <= n; the c-th when c = n. Reorders them.
+/// Halfway between the c-th and the next largest of n values, 1 <= c < n. Reorders them.
 double upper_quantile(double* values, std::int64_t n, std::int64_t c) {
-    if (c == n) {
-        return *std::min_element(values, values + n);
-    }
     std::nth_element(values, values + c, values + n, std::greater<>());
     return 0.5 * *std::min_element(values, values + c) + 0.5 * values[c];
 }
 
 double number_or_lowest(double value) {
     return value == value ? value : std::numeric_limits<double>::lowest();
+}
+
+/// Halfway between the K-th and the next largest of s - b among the enabled experts, of which there are more than K.
+double token_threshold(const float* s_E, const double* b_E, const std::uint8_t* disabled_E, std::int64_t E,
+                       std::int64_t K) {
+    Tournament tournament;
+    std::int32_t ids[kMaxChosen + 1];
+    for (std::int64_t e = 0; e < E; ++e) {
+        const auto c = static_cast<float>(s_E[e] - b_E[e]);
+        tournament.keys[e] = enabled(disabled_E, e) ? key_of(c, e) : kNever;
+    }
+    tournament.take(ids, E, K + 1);
+    const std::int32_t last = ids[K - 1], next = ids[K];
+    return 0.5 * (s_E[last] - b_E[last]) + 0.5 * (s_E[next] - b_E[next]);
 }
 
 /// b_E of quantile balancing; alpha_T and columns_ET are scratch.
@@ -210,14 +221,7 @@ void quantile_bias(double* b_E, double* alpha_T, double* columns_ET, const float
     for (int round = 0; round < kQuantileRounds; ++round) {
         parallel_blocks(T, kTokens, [&](std::int64_t begin, std::int64_t end, int) {
             for (std::int64_t t = begin; t < end; ++t) {
-                double values[kMaxExperts];
-                std::int64_t n = 0;
-                for (std::int64_t e = 0; e < E; ++e) {
-                    if (enabled(disabled_E, e)) {
-                        values[n++] = number_or_lowest(static_cast<double>(s_TE[t * E + e]) - b_E[e]);
-                    }
-                }
-                alpha_T[t] = upper_quantile(values, n, K);
+                alpha_T[t] = token_threshold(s_TE + t * E, b_E, disabled_E, E, K);
             }
         });
         parallel_for(E, [&](std::int64_t e, int) {

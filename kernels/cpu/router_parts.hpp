@@ -80,8 +80,10 @@ struct Tournament {
             }
             const std::int32_t index = index_of(best);
             indices[k] = index;
-            keys[index] = kNever;
-            blocks[index / kBlock] = largest(keys + index / kBlock * kBlock, kBlock);
+            if (k + 1 < count) {
+                keys[index] = kNever;
+                blocks[index / kBlock] = largest(keys + index / kBlock * kBlock, kBlock);
+            }
         }
     }
 };
