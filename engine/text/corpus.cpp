@@ -2,13 +2,13 @@
 
 #include <algorithm>
 #include <array>
-#include <fstream>
 #include <nlohmann/json.hpp>
 #include <unordered_set>
 
 #include "engine/error.hpp"
 #include "engine/text/dataset.hpp"
 #include "engine/text/sha256.hpp"
+#include "engine/text/text_file.hpp"
 #include "engine/text/utf8.hpp"
 
 namespace moescope::engine {
@@ -21,33 +21,6 @@ constexpr std::size_t kPlainDocumentBytes = 4096;  // a text without form feeds 
 constexpr std::size_t kPartBytes = 16384;  // longer documents come in parts, so that no language disappears for long
 constexpr std::uint64_t kHeldOutOf = 20;
 constexpr double kChineseShare = 0.1;
-
-std::string read_file(const fs::path& path, std::uintmax_t limit) {
-    std::error_code error;
-    const std::uintmax_t size = fs::file_size(path, error);
-    if (error) {
-        throw Error(path.string() + " cannot be read: " + error.message());
-    }
-    if (size > limit) {
-        throw Error(path.string() + " has " + std::to_string(size) + " bytes; up to " + std::to_string(limit) +
-                    " bytes of text can be used at once, so take a part of it");
-    }
-    std::string text(static_cast<std::size_t>(size), '\0');
-    std::ifstream file(path, std::ios::binary);
-    file.read(text.data(), static_cast<std::streamsize>(text.size()));
-    if (!file || static_cast<std::uintmax_t>(file.gcount()) != size) {
-        throw Error(path.string() + " cannot be read to its end; check the file and its permissions");
-    }
-    return text;
-}
-
-void require_utf8(const std::string& text, const fs::path& path) {
-    const std::size_t bad = first_invalid_utf8(text);
-    if (bad != text.size()) {
-        throw Error(path.string() + " is not UTF-8 at byte " + std::to_string(bad) +
-                    "; convert it first, for example with iconv -t UTF-8");
-    }
-}
 
 std::uint64_t hash_of(std::string_view text) {  // FNV-1a, 64 bits: the same on every machine
     std::uint64_t hash = 0xcbf29ce484222325U;
@@ -110,19 +83,21 @@ std::vector<fs::path> text_files(const fs::path& path) {
     std::error_code error;
     if (!fs::exists(path, error)) {
         throw Error("the text " + path.string() +
-                    " does not exist; name a UTF-8 text file, a folder of .txt files, or manpages");
+                    " does not exist; name a UTF-8 text (.txt, .jsonl, either with .zst), a folder of such files, a "
+                    "token file (.npy), or manpages");
     }
     if (!fs::is_directory(path, error)) {
         return {path};
     }
     std::vector<fs::path> files;
     for (const auto& entry : fs::directory_iterator(path, error)) {
-        if (entry.path().extension() == ".txt" && entry.is_regular_file(error)) {
+        if (is_text_file(entry.path()) && entry.is_regular_file(error)) {
             files.push_back(entry.path());
         }
     }
     if (error || files.empty()) {
-        throw Error("the folder " + path.string() + " holds no .txt files" + (error ? ": " + error.message() : ""));
+        throw Error("the folder " + path.string() + " holds no .txt or .jsonl files, also not with .zst" +
+                    (error ? ": " + error.message() : ""));
     }
     std::sort(files.begin(), files.end());
     return files;
@@ -135,17 +110,20 @@ Corpus read_files(const std::vector<fs::path>& files, const std::vector<int>& la
     corpus.name = std::move(name);
     Sha256 hash;
     std::uintmax_t room = kMaxTextBytes;
-    for (const fs::path& path : files) {
-        corpus.files.push_back(read_file(path, room));
-        const std::string& text = corpus.files.back();
-        room -= text.size();
-        require_utf8(text, path);
-        hash.add(path.filename().string() + ' ' + std::to_string(text.size()) + '\n');
-        hash.add(text);
+    std::vector<int> known;
+    for (std::size_t i = 0; i < files.size(); ++i) {
+        for (LabelledText& labelled : read_text_file(files[i], room)) {
+            known.push_back(languages.empty() ? labelled.language : languages[i]);
+            corpus.files.push_back(std::move(labelled.text));
+            const std::string& text = corpus.files.back();
+            room -= std::min<std::uintmax_t>(room, text.size());
+            hash.add(files[i].filename().string() + ' ' + std::to_string(text.size()) + '\n');
+            hash.add(text);
+        }
     }
     corpus.sha256 = hash.finish();
     for (std::size_t i = 0; i < corpus.files.size(); ++i) {
-        append_documents(corpus.files[i], languages.empty() ? -1 : languages[i], corpus.documents);
+        append_documents(corpus.files[i], known[i], corpus.documents);
     }
     return corpus;
 }
@@ -160,7 +138,7 @@ Corpus read_manpages(const fs::path& folder) {
         throw Error("the built-in text is missing in " + folder.string() + "; start ./run once, which builds it");
     }
     Corpus corpus = read_files({folder / "en.txt", folder / "zh.txt"}, {0, 1}, "manpages");
-    const auto json = nlohmann::json::parse(read_file(description, 1U << 20), nullptr, false);
+    const auto json = nlohmann::json::parse(read_whole_file(description, 1U << 20), nullptr, false);
     for (std::size_t i = 0; i < corpus.files.size(); ++i) {
         const char* name = i == 0 ? "en.txt" : "zh.txt";
         const auto pointer = nlohmann::json::json_pointer(std::string("/files/") + name + "/sha256");

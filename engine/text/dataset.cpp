@@ -6,6 +6,7 @@
 #include <future>
 
 #include "engine/error.hpp"
+#include "engine/formats/npy.hpp"
 #include "engine/text/corpus.hpp"
 #include "engine/text/sha256.hpp"
 #include "engine/text/token_cache.hpp"
@@ -118,10 +119,33 @@ void fill_tokens(const Corpus& corpus, const Progress& progress, Dataset& datase
     }
 }
 
+/// Tokens as they are, taken in their order; there is no tokenizer, no held-out text, and all counts as English.
+std::shared_ptr<const Dataset> load_tokens(const fs::path& path, int vocabulary) {
+    auto dataset = std::make_shared<Dataset>();
+    Sha256 hash;
+    for (const std::int32_t token : read_npy_tokens(path)) {
+        if (token < 0 || token >= vocabulary) {
+            throw Error(path.string() + " has the token " + std::to_string(token) + ", but the model's vocabulary is " +
+                        std::to_string(vocabulary) + "; the tokens belong to another model");
+        }
+        dataset->train_tokens.push_back(static_cast<std::uint16_t>(token));
+    }
+    dataset->train_languages.assign(dataset->train_tokens.size(), 0);
+    hash.add({reinterpret_cast<const char*>(dataset->train_tokens.data()),
+              dataset->train_tokens.size() * sizeof(std::uint16_t)});
+    dataset->sha256 = hash.finish();
+    dataset->name = path.string();
+    dataset->in_order = true;
+    return dataset;
+}
+
 }  // namespace
 
 std::shared_ptr<const Dataset> load_dataset(const std::string& data, int vocabulary, const fs::path& cache,
                                             const Progress& progress) {
+    if (fs::path(data).extension() == ".npy") {
+        return load_tokens(data, vocabulary);
+    }
     report(progress, 0.0, "Reading the text");
     const Corpus corpus = read_corpus(data, cache);
     auto dataset = std::make_shared<Dataset>();

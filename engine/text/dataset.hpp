@@ -28,14 +28,16 @@ struct Dataset {
     std::vector<std::uint8_t> train_languages;  ///< per token
     std::array<std::vector<std::uint16_t>, kLanguages> held_out;  ///< tokens of held-out documents
     std::array<double, kLanguages> bytes_per_token{};             ///< of the held-out text
-    std::string sha256;                                           ///< of the corpus files, for the manifest
-    std::string name;                                             ///< "manpages", or the path
+    bool in_order = false;  ///< sequences are taken one after the other instead of shuffled
+    std::string sha256;     ///< of the corpus files, for the manifest
+    std::string name;       ///< "manpages", or the path
 };
 
 using Progress = std::function<bool(double fraction, const std::string& what)>;  ///< false cancels
 
-/// "manpages" is the built-in bilingual corpus in `cache`/corpus; otherwise a UTF-8 text file or a folder of .txt files
-/// whose language is told from the text. Trains a SentencePiece tokenizer (byte fallback) of `vocabulary` pieces on a
+/// "manpages" is the built-in bilingual corpus in `cache`/corpus; a .npy file holds tokens that are taken as they stand
+/// and in their order; otherwise a text file or a folder of them (see text_file.hpp) whose language is told from the
+/// text where it is not given. Trains a SentencePiece tokenizer (byte fallback) of `vocabulary` pieces on a
 /// sample, or takes it from the cache when corpus and size are the same. Throws Error; a cancelled load throws
 /// Error("cancelled").
 std::shared_ptr<const Dataset> load_dataset(const std::string& data, int vocabulary, const std::filesystem::path& cache,

@@ -4,10 +4,12 @@
 
 namespace moescope::engine {
 
-BatchOrder::BatchOrder(std::uint64_t tokens, std::uint64_t context, std::uint64_t seed)
-    : context_(context), seed_(seed) {
+BatchOrder::BatchOrder(std::uint64_t tokens, std::uint64_t context, std::uint64_t seed, bool in_order)
+    : context_(context), seed_(seed), in_order_(in_order) {
     const std::uint64_t whole = (tokens - 1) / context;
-    windows_ = whole > 1 ? whole - 1 : 1;  // one window less, so that every epoch can start at another offset
+    windows_ = in_order    ? whole
+               : whole > 1 ? whole - 1
+                           : 1;  // one window less, so that every epoch can start at another offset
     slack_ = tokens - 1 - windows_ * context;
     while ((std::uint64_t{1} << (2 * half_bits_)) < windows_) {
         ++half_bits_;
@@ -30,6 +32,9 @@ std::uint64_t BatchOrder::shuffled(std::uint64_t index, std::uint64_t epoch) con
 }
 
 std::uint64_t BatchOrder::first_token(std::uint64_t sequence) const {
+    if (in_order_) {
+        return sequence % windows_ * context_;
+    }
     const std::uint64_t epoch = sequence / windows_;
     return random_bits(seed_, 2, epoch) % (slack_ + 1) + shuffled(sequence % windows_, epoch) * context_;
 }

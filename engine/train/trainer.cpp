@@ -116,7 +116,8 @@ struct Trainer::Impl {
           layout(make_layout(config.model)),
           threads(threads_of(config)),
           memory(plan_run(config).memory_bytes),
-          order(data->train_tokens.size(), static_cast<std::uint64_t>(config.model.context), config.train.seed) {
+          order(data->train_tokens.size(), static_cast<std::uint64_t>(config.model.context), config.train.seed,
+                data->in_order) {
         kernels::set_workers(threads);
         Arena arena(memory.data());
         buffers = RunBuffers::place(arena, config, layout);
