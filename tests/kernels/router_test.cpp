@@ -345,10 +345,10 @@ TEST(RouterChoice, DisabledExpertsAreNeverChosenEvenIfMoreGroupsMustStay) {
 }
 
 TEST(RouterCapacity, FollowsTheFormula) {
-    RouterShape shape{100, 10, 1};
-    EXPECT_EQ(expert_capacity(shape), 100);
-    const std::pair<double, std::int64_t> cases[] = {{1.0, 10},   {1.1, 11},    {1.01, 11}, {0.001, 1},
-                                                     {50.0, 100}, {1e300, 100}, {1e-300, 1}};
+    RouterShape shape{1000, 10, 1};
+    EXPECT_EQ(expert_capacity(shape), 1000);
+    const std::pair<double, std::int64_t> cases[] = {{1.0, 100},   {1.1, 110},    {1.001, 101}, {0.001, 1},
+                                                     {50.0, 1000}, {1e300, 1000}, {1e-300, 1}};
     for (const auto& [factor, capacity] : cases) {
         shape.capacity_factor = factor;
         EXPECT_EQ(expert_capacity(shape), capacity) << factor;
