@@ -4,6 +4,7 @@
 #include <cmath>
 #include <vector>
 
+#include "kernels/cpu/few_rows.hpp"
 #include "kernels/cpu/gemm.hpp"
 #include "kernels/cpu/lanes.hpp"
 #include "kernels/cpu/linear.hpp"
@@ -12,24 +13,28 @@
 namespace moescope::kernels {
 namespace {
 
-constexpr std::int64_t kRows = 128;     // rows of one expert per task
 constexpr std::int64_t kOutputs = 128;  // rows of a weight gradient per task
 
-/// Calls body(expert, first row, rows) for blocks of rows. The blocks of expert e start at block offsets[e] / kRows +
-/// e, which leaves gaps that are skipped: no list of tasks has to be stored, and no expert's block is ever counted
-/// twice.
+/// Rows of one expert per task, for R rows in all: 128, less where there would be fewer than four tasks.
+std::int64_t block_of(std::int64_t R) {
+    return std::clamp<std::int64_t>((R / 4 + 15) / 16 * 16, 16, 128);
+}
+
+/// Calls body(expert, first row, rows) for blocks of rows. The blocks of expert e start at block offsets[e] / size + e,
+/// which leaves gaps that are skipped: no list of tasks has to be stored, and no expert's block is ever counted twice.
 template <class Body>
 void for_row_blocks(const std::int32_t* offsets_E1, std::int64_t E, const Body& body) {
-    const std::int64_t blocks = offsets_E1[E] / kRows + E;
-    parallel_for(blocks, [&](std::int64_t index, int) {
+    const std::int64_t size = block_of(offsets_E1[E]);
+    parallel_for(offsets_E1[E] / size + E, [&](std::int64_t index, int) {
+        const auto first_block = [&](std::int64_t e) { return offsets_E1[e] / size + e; };
         // The last expert whose first block is not after this one. First blocks grow by at least one per expert.
         std::int64_t low = 0, high = E - 1;
         while (low < high) {
             const std::int64_t middle = (low + high + 1) / 2;
-            (offsets_E1[middle] / kRows + middle <= index) ? low = middle : high = middle - 1;
+            first_block(middle) <= index ? low = middle : high = middle - 1;
         }
-        const std::int64_t first = offsets_E1[low] + (index - (offsets_E1[low] / kRows + low)) * kRows;
-        const std::int64_t rows = std::min<std::int64_t>(kRows, offsets_E1[low + 1] - first);
+        const std::int64_t first = offsets_E1[low] + (index - first_block(low)) * size;
+        const std::int64_t rows = std::min<std::int64_t>(size, offsets_E1[low + 1] - first);
         if (rows > 0) {
             body(low, first, rows);
         }
@@ -80,7 +85,7 @@ void project(float* y, const float* x, const float* w, const float* b, std::int6
     for (std::int64_t i = 0; b != nullptr && i < rows; ++i) {
         std::copy(b, b + n, y + i * n);
     }
-    gemm(Transpose::no, Transpose::yes, rows, n, k, x, k, w, k, b == nullptr ? 0.0f : 1.0f, y, n);
+    few_rows_gemm(Transpose::yes, rows, n, k, x, k, w, k, b == nullptr ? 0.0f : 1.0f, y, n);
 }
 
 /// Rows [o, o + n) of dw [O, I] = dy [rows, O]^T x [rows, I], and of the bias gradient db [O] unless that is null.
@@ -186,12 +191,12 @@ void experts_backward(float* dx_RD, const ExpertGradients& g, float* dgu_R2F, fl
     const std::int64_t E = shape.E, D = shape.D, F = shape.F;
     for_row_blocks(offsets_E1, E, [&](std::int64_t e, std::int64_t first, std::int64_t rows) {
         float *dh = dh_RF + first * F, *dgu = dgu_R2F + first * 2 * F;
-        gemm(Transpose::no, Transpose::no, rows, F, D, dy_RD + first * D, D, w.down_EDF + e * D * F, F, 0.0f, dh, F);
+        few_rows_gemm(Transpose::no, rows, F, D, dy_RD + first * D, D, w.down_EDF + e * D * F, F, 0.0f, dh, F);
         for (std::int64_t i = 0; i < rows; ++i) {
             activate_backward_row(dgu + i * 2 * F, dh + i * F, gu_R2F + (first + i) * 2 * F, shape);
         }
-        gemm(Transpose::no, Transpose::no, rows, D, 2 * F, dgu, 2 * F, w.gate_up_E2FD + e * 2 * F * D, D, 0.0f,
-             dx_RD + first * D, D);
+        few_rows_gemm(Transpose::no, rows, D, 2 * F, dgu, 2 * F, w.gate_up_E2FD + e * 2 * F * D, D, 0.0f,
+                      dx_RD + first * D, D);
     });
     const std::int64_t up_blocks = (2 * F + kOutputs - 1) / kOutputs,
                        blocks = up_blocks + (D + kOutputs - 1) / kOutputs;
