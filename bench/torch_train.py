@@ -1,10 +1,11 @@
 """Trains the 31.6 M reference model in PyTorch and prints one JSON line: what train_vs_torch compares our engine with.
 
-    python torch_train.py plain|transformers [--dtype f32|bf16] [--threads N] [--steps N] [--tokens FILE.npy]
+    python torch_train.py plain|transformers [--dtype f32|bf16|bf16_weights] [--threads N] [--steps N] [--tokens FILE.npy]
 
 plain: sort by expert, a loop over the experts, index_add. transformers: Qwen3MoeForCausalLM of the same sizes with its
-grouped matrix products. Both have the same weights count, tied head, batch of 8 x 256 tokens and AdamW (PyTorch's fused
-one). bf16: autocast over float32 weights. Versions: tests/oracle/models/requirements.txt.
+grouped matrix products. Both have the same sizes, tied head, batch of 8 x 256 tokens and AdamW (PyTorch's fused
+one). bf16: autocast over float32 weights, as we train; bf16_weights: everything in bf16, weights and optimizer too, which
+is faster and learns worse: report the better of the two as PyTorch's speed. Versions: tests/oracle/models/requirements.txt.
 Step i trains on sequences i B ... i B + B - 1, sequence j = tokens[j S : j S + S + 1] (from the start again at the end).
 """
 import argparse
@@ -34,10 +35,14 @@ class Attention(nn.Module):
         self.q_norm = nn.RMSNorm(HEAD, EPSILON)
         self.k_norm = nn.RMSNorm(HEAD, EPSILON)
 
+    def normalise(self, norm, x):
+        """In the type of the weight: PyTorch's fused kernel wants both equal."""
+        return norm(x.to(norm.weight.dtype)).transpose(1, 2)
+
     def forward(self, x_BSD, cos, sin):
         b, s, _ = x_BSD.shape
-        q = self.q_norm(self.q(x_BSD).view(b, s, HEADS, HEAD)).transpose(1, 2)
-        k = self.k_norm(self.k(x_BSD).view(b, s, KV_HEADS, HEAD)).transpose(1, 2)
+        q = self.normalise(self.q_norm, self.q(x_BSD).view(b, s, HEADS, HEAD))
+        k = self.normalise(self.k_norm, self.k(x_BSD).view(b, s, KV_HEADS, HEAD))
         v = self.v(x_BSD).view(b, s, KV_HEADS, HEAD).transpose(1, 2)
         q, k = turn(q, cos, sin).to(v.dtype), turn(k, cos, sin).to(v.dtype)
         o = F.scaled_dot_product_attention(q, k, v, is_causal=True, enable_gqa=True)
@@ -167,7 +172,7 @@ def train(model, arguments):
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("which", choices=["plain", "transformers"])
-    parser.add_argument("--dtype", choices=["f32", "bf16"], default="f32")
+    parser.add_argument("--dtype", choices=["f32", "bf16", "bf16_weights"], default="f32")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--steps", type=int, default=10)
     parser.add_argument("--warmup", type=int, default=2, help="steps left out of the median")
@@ -183,6 +188,8 @@ def main():
     torch.manual_seed(1)
     plain = arguments.which == "plain"
     model = Plain(arguments.length) if plain else Transformers(arguments.length, arguments.experts)
+    if arguments.dtype == "bf16_weights":
+        model.to(torch.bfloat16)
     model.train()
     losses, seconds = train(model, arguments)
     tokens = arguments.batch * arguments.length

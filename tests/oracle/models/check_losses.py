@@ -22,7 +22,7 @@ TOLERANCE = 1e-5
 
 def slope(loss, parameter, direction):
     """d loss / d step along `direction`, fourth order. The step is small: the clamped SwiGLU has corners."""
-    start, h, values = parameter.detach().clone(), 1e-5, []
+    start, h, values = parameter.detach().clone(), 2e-6, []
     for steps in (-2, -1, 1, 2):
         with torch.no_grad():
             parameter.copy_(start + steps * h * direction)
