@@ -363,6 +363,8 @@ std::string named(const char* key, int value) {
 }
 
 void check_attention(const ModelConfig& m, const std::string& source) {
+    refuse_if(m.yarn_factor > 1 && m.rope_theta <= 1, source,
+              "model.yarn_factor needs model.rope_theta of more than 1: with 1 all frequencies are the same.");
     if (m.attention == AttentionKind::latent) {
         refuse_if(m.kv_heads != m.heads, source,
                   named("kv_heads", m.kv_heads) + " must equal " + named("heads", m.heads) +
