@@ -76,7 +76,7 @@ double median_speed(const fs::path& folder) {
     std::vector<double> speeds;
     sessions::Position from;
     for (;;) {
-        const auto records = session->journal().read(static_cast<std::uint8_t>(protocol::Channel::telemetry), from, 512,
+        const auto records = session->journal().read(static_cast<std::uint8_t>(protocol::Channel::metrics), from, 512,
                                                      std::size_t{4} << 20);
         if (records.empty())
             break;
@@ -84,7 +84,7 @@ double median_speed(const fs::path& folder) {
             if (static_cast<protocol::RecordType>(record.type) == protocol::RecordType::step)
                 if (const auto step = protocol::decode_step(record.body); step && step->step > 10)
                     speeds.push_back(step->tokens_per_second);
-        from = {records.back().epoch, records.back().sequence};
+        from = sessions::Position{records.back().epoch, records.back().sequence};
     }
     if (speeds.empty())
         throw std::runtime_error("no step after the tenth was recorded in " + folder.string() + "; give more seconds");
@@ -107,7 +107,11 @@ double without_window(const std::string& node, const fs::path& folder, double se
     {
         for (int i = 0; i < 100 && !fs::exists(socket); ++i)
             wait_seconds(0.1);
-        client::NodeClient viewer({.node_program = node, .session = folder, .socket = socket}, [] {});
+        client::ClientOptions options;
+        options.node_program = node;
+        options.session = folder;
+        options.socket = socket;
+        client::NodeClient viewer(options, [] {});
         for (int i = 0; i < 100 && viewer.snapshot()->link.state != client::Link::State::connected; ++i)
             wait_seconds(0.1);
         viewer.send("train.start", {{"preset", "workshop"}});
@@ -147,7 +151,9 @@ int measure(const std::string& moescope, const std::string& node, double seconds
                     round + 1, bare.back(), closed.back(), open.back(), cores.back());
         std::fflush(stdout);
     }
-    fs::remove_all(work);
+    wait_seconds(2);  // the last window's node is still saving
+    std::error_code ignored;
+    fs::remove_all(work, ignored);
     const auto best = [](const std::vector<double>& values) { return *std::max_element(values.begin(), values.end()); };
     const double machine = static_cast<double>(std::thread::hardware_concurrency());
     const double used = *std::min_element(cores.begin(), cores.end());
