@@ -23,6 +23,8 @@ struct NodeServerOptions {
     std::string build = MOESCOPE_VERSION;    ///< program version, shown to people
     std::string features;                    ///< comma separated
     std::size_t max_viewers = 16;
+    /// A viewer that lets more answers wait unread is cut off: room for every answer that it may ask for at once.
+    std::size_t control_queue_bytes = std::size_t{64} * 1024 * 1024;
 };
 
 /// What the node does with commands. Both functions are called on the server's I/O thread and must return at once.
@@ -41,7 +43,7 @@ class RequestHandler {
     virtual void on_request(std::string id, std::string command, nlohmann::json parameters,
                             std::function<void(nlohmann::json)> reply) = 0;
 
-    /// The number of greeted viewers changed. With stdio, 0 after 1 means that the only viewer is gone for good.
+    /// The number of greeted viewers changed. With stdio, 0 means that the only viewer is gone for good.
     virtual void on_viewers(std::size_t count) { (void)count; }
 };
 

@@ -198,13 +198,13 @@ TEST_F(Serve, AKilledNodeGoesOnFromTheCheckpoint) {
 TEST_F(Serve, CatalogueAndGauges) {
     Workbench bench(session);
     const auto now = bench.wait("catalogue and models", [](const Snapshot& s) {
-        return s.catalogue.is_object() && s.models.size() >= 3 && s.node.cores > 0;
+        return s.catalogue->is_object() && s.models.size() >= 3 && s.node.cores > 0;
     });
-    for (const auto& set : now->catalogue["probe_sets"])
+    for (const auto& set : (*now->catalogue)["probe_sets"])
         EXPECT_GE(set["items"].size(), 24u);
-    EXPECT_FALSE(now->catalogue["prompts"].empty());
+    EXPECT_FALSE((*now->catalogue)["prompts"].empty());
     EXPECT_FALSE(now->node.version.empty());
-    for (const auto& preset : now->catalogue["presets"])
+    for (const auto& preset : (*now->catalogue)["presets"])
         EXPECT_GT(preset["plan"]["parameters_total"], 0);
     const auto plan = bench.done("probe.plan", {{"items", 16}, {"draws", 1}, {"models", {"a", "b"}}});
     EXPECT_GT(plan["detectable_difference"].get<double>(), 0.1);
