@@ -90,7 +90,7 @@ std::optional<std::vector<std::string_view>> match(const std::vector<std::string
 
 }  // namespace
 
-Messages::Messages(std::vector<std::pair<std::string, std::string>> entries) {
+Messages::Messages(const std::vector<std::pair<std::string, std::string>>& entries) {
     for (const auto& [english, translation] : entries) {
         try {
             Pattern pattern = pattern_of(english, translation);
@@ -165,7 +165,7 @@ Messages Messages::load(const std::filesystem::path& file) {
                                      "\" is not a text");
         entries.emplace_back(english, translation.get<std::string>());
     }
-    return Messages(std::move(entries));
+    return Messages(entries);
 }
 
 std::string Messages::translate(std::string_view sentence) const {

@@ -22,7 +22,7 @@ class Messages {
  public:
     Messages() = default;
     /// `entries`: pattern -> translation. Throws std::runtime_error naming the pattern whose placeholders do not fit.
-    explicit Messages(std::vector<std::pair<std::string, std::string>> entries);
+    explicit Messages(const std::vector<std::pair<std::string, std::string>>& entries);
     /// A JSON object of patterns and translations. Throws std::runtime_error naming the file or the pattern.
     static Messages load(const std::filesystem::path& file);
 

@@ -48,12 +48,10 @@ class Lexer {
             line_start_ = true;
         } else if (c == ' ' || c == '\t') {
             ++at_;
-        } else if (c == '/' && peek(1) == '/') {
+        } else if ((c == '/' && peek(1) == '/') || (c == '#' && line_start_)) {
             at_ = std::min(source_.find('\n', at_), source_.size());
         } else if (c == '/' && peek(1) == '*') {
             skip_to("*/");
-        } else if (c == '#' && line_start_) {
-            at_ = std::min(source_.find('\n', at_), source_.size());
         } else {
             line_start_ = false;
             read();
@@ -245,7 +243,7 @@ std::string chain(const std::vector<Token>& tokens, std::size_t i) {
         return {};  // the literal is a part of something else, as a brace after a type
     while (first >= 2 && is(tokens, first - 1, "+")) {
         const std::size_t end = first - 2, begin = operand(tokens, end, -1);
-        pattern = shown(tokens, begin, end) + pattern;
+        pattern.insert(0, shown(tokens, begin, end));
         first = begin;
     }
     if (first >= 1 && is(tokens, first - 1, "+="))
