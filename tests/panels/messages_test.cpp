@@ -9,6 +9,7 @@
 #include <nlohmann/json.hpp>
 #include <set>
 
+#include "panels/ui/language.hpp"
 #include "source_sentences.hpp"
 
 namespace {
@@ -24,6 +25,8 @@ const fs::path kAssets = MOESCOPE_ASSETS_SOURCE;
 constexpr const char* kFolders[] = {"nodes/service", "nodes/client", "nodes/protocol", "nodes/transport",
                                     "sessions",      "engine/model", "engine/train",   "engine/generate",
                                     "engine/runner", "engine/text",  "engine/formats", "probes"};
+/// A file of the window whose sentences take the same way.
+constexpr const char* kWindowFile = "app/background.cpp";
 /// The command line, the report and the phrase lists: their texts go to a terminal, a file or nowhere.
 const std::set<std::string> kOtherFiles = {
     "nodes/service/main.cpp",   "nodes/service/command_line.cpp", "probes/report_text.cpp", "probes/report.cpp",
@@ -87,6 +90,7 @@ std::map<std::string, std::string> source_sentences() {
                 !kOtherFiles.count(std::string(folder) + "/" + file.filename().string()))
                 add_sentences_of(file, all);
         }
+    add_sentences_of(kAssets.parent_path() / kWindowFile, all);
     return all;
 }
 
@@ -209,6 +213,16 @@ TEST(Messages, UnknownTextStaysAsItIs) {
     EXPECT_EQ(Messages().translate("the prompt is empty; write something"), "the prompt is empty; write something");
     const std::string huge(100'000, 'a');
     EXPECT_EQ(messages.translate(huge), huge);
+}
+
+TEST(Messages, FollowTheLanguageOfTheWindow) {
+    using moescope::ui::Language;
+    const std::string sentence = "this run has no checkpoint yet";
+    const Language en = Language::load(kAssets / "languages" / "en", "en"),
+                   zh = Language::load(kAssets / "languages" / "zh", "zh");
+    EXPECT_EQ(en.message(sentence), sentence);
+    EXPECT_EQ(zh.message(sentence), "此次训练还没有检查点");
+    EXPECT_FALSE(zh.has(sentence)) << "sentences are no keys of the window";
 }
 
 TEST(Messages, BadEntriesAreNamed) {
