@@ -88,7 +88,7 @@ struct TrainingRun {
     std::uint16_t layers = 0, experts = 0, top_k = 0;
     /// The latest steps, oldest first, at most kCountHistory.
     SharedList<std::shared_ptr<const StepCounts>> counts;
-    std::vector<float> router_entropy;  ///< [layers] of the latest step; empty until the first one after a rewind
+    std::vector<float> router_entropy;  ///< [layers] of the latest step; empty when a rewind took that one back
     std::uint64_t tokens_total = 0;
 
     // What a rewind took back is in none of the columns and lists here.

@@ -92,7 +92,6 @@ class NodeServer::Impl : public std::enable_shared_from_this<NodeServer::Impl> {
 
     bool publish_state(nlohmann::json state);
     std::size_t viewers() const { return greeted_; }
-    const NodeServerOptions& options() const { return options_; }
 
  private:
     class Viewer;
@@ -399,12 +398,14 @@ bool NodeServer::Impl::publish_state(nlohmann::json state) {
     if (!state.is_object())
         return false;
     std::map<std::string, Bytes> frames;
+    bool fits = true;
     for (auto& [key, value] : state.items()) {
         auto frame =
             protocol::make_frame(protocol::FrameType::state, protocol::bytes_of(protocol::dump_json({{key, value}})));
-        if (frame.body.size() > protocol::kDataBodyLimit)
-            return false;
-        protocol::append_frame(frames[key], frame);
+        if (frame.body.size() <= protocol::kDataBodyLimit)
+            protocol::append_frame(frames[key], frame);
+        else
+            fits = false;
     }
     asio::post(io_, [this, frames = std::move(frames)]() mutable {
         for (auto& [key, frame] : frames)
@@ -412,7 +413,7 @@ bool NodeServer::Impl::publish_state(nlohmann::json state) {
         for (const auto& viewer : viewers_)
             viewer->notify();
     });
-    return true;
+    return fits;
 }
 
 NodeServer::NodeServer(NodeServerOptions options, sessions::Journal& journal, RequestHandler& handler)
@@ -428,21 +429,8 @@ bool NodeServer::publish_state(nlohmann::json state) {
     return impl_->publish_state(std::move(state));
 }
 
-void NodeServer::wake() {
-    impl_->wake();
-}
-
 std::size_t NodeServer::viewers() const {
     return impl_->viewers();
-}
-
-std::string NodeServer::node_id() const {
-    std::string text;
-    for (const auto byte : impl_->options().node_id) {
-        text += "0123456789abcdef"[byte >> 4];
-        text += "0123456789abcdef"[byte & 15];
-    }
-    return text;
 }
 
 }  // namespace moescope::transport

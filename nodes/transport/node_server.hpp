@@ -59,13 +59,9 @@ class NodeServer {
 
     /// Latest-wins gauges: an object with any subset of the keys "node", "models", "tasks", "runs". A key's value
     /// replaces the earlier value of this key. Every viewer gets the keys that changed since it was last sent one; a
-    /// new viewer gets all. False (and nothing changes) when it is no object or one key's value is over 1 MiB as text.
+    /// new viewer gets all. False when it is no object, or a key's value is over 1 MiB as text and left out.
     bool publish_state(nlohmann::json state);
-    /// The journal has new records. on_append does this already; for journals that are written elsewhere.
-    void wake();
     std::size_t viewers() const;  ///< greeted ones
-    /// The node id in use, as 32 hex digits.
-    std::string node_id() const;
 
  private:
     class Impl;

@@ -213,7 +213,10 @@ TEST(Client, ReadsHistoryThenLiveThenStateAndCatalogue) {
         [](const Snapshot& s) { return !s.catalogue->is_null() && s.node.cores == 2 && s.link.round_trip_ms > 0; });
     EXPECT_EQ((*known->catalogue)["presets"][0]["name"], "tiny");
     EXPECT_EQ(known->models.at(0).name, "tiny");
-    node.server().publish_state({{"tasks", nlohmann::json::array({{{"id", "t1"}, {"fraction", 0.5}}})}});
+    EXPECT_TRUE(node.server().publish_state({{"tasks", nlohmann::json::array()}}));
+    EXPECT_FALSE(node.server().publish_state({{"tasks", nlohmann::json::array({{{"id", "t1"}, {"fraction", 0.5}}})},
+                                              {"models", std::string(protocol::kDataBodyLimit, 'x')}}))
+        << "one that is too long keeps no other back";
     const auto later = viewer.wait([](const Snapshot& s) { return s.tasks.size() == 1; });
     EXPECT_EQ(later->models.size(), 1u) << "other keys stay";
     EXPECT_GT(later->version, snapshot->version);
