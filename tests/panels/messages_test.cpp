@@ -2,8 +2,8 @@
 #include "panels/ui/messages.hpp"
 
 #include <algorithm>
-#include <chrono>
 #include <cstring>
+#include <ctime>
 #include <fstream>
 #include <gtest/gtest.h>
 #include <nlohmann/json.hpp>
@@ -247,17 +247,19 @@ TEST(Messages, BadEntriesAreNamed) {
 TEST(Messages, ALineTakesMicroseconds) {
     const Messages messages = Messages::load(kAssets / "languages" / "zh" / "messages.json");
     std::vector<std::string> lines;
+    lines.reserve(2000);
     for (int i = 0; i < 2000; ++i)
         lines.push_back(i % 2 ? "checkpoint saved at step " + std::to_string(i)
                               : "llama_model_loader: - kv " + std::to_string(i) + ": general.name str = Model");
-    const auto start = std::chrono::steady_clock::now();
+    const std::clock_t start = std::clock();  // processor time: a busy machine must not fail this
     std::size_t changed = 0;
     for (const std::string& line : lines)
         changed += messages.translate(line) != line;
-    const double first = std::chrono::duration<double, std::micro>(std::chrono::steady_clock::now() - start).count();
+    const double each =
+        1e6 * static_cast<double>(std::clock() - start) / CLOCKS_PER_SEC / static_cast<double>(lines.size());
     EXPECT_EQ(changed, 1000u);
-    RecordProperty("microseconds_per_line", std::to_string(first / 2000));
-    EXPECT_LT(first / 2000, 500);  // about 10 on two shared cores; wide, as a busy machine must not fail it
+    RecordProperty("microseconds_per_line", std::to_string(each));
+    EXPECT_LT(each, 500);  // about 10; wide enough for a build with sanitizers
 }
 
 TEST(SourceSentences, FollowFormatsAndChains) {
