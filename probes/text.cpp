@@ -246,12 +246,10 @@ double information_units(std::u32string_view text) {
     bool in_word = false;
     for (const char32_t c : text) {
         const bool word = is_letter(c) || is_digit(c) || (in_word && c == U'\'');
-        if (c == kMasked) {
+        if (c == kMasked || (word && !in_word)) {
             units += 1;
         } else if (is_han(c)) {
             units += kUnitsPerHan;
-        } else if (word && !in_word) {
-            units += 1;
         }
         in_word = word;
     }
