@@ -239,6 +239,8 @@ TEST_F(Fault, AFullFileSystemPausesARunAndNothingIsLost) {
     disk.fill();
     const std::string reason = wait_for_reason(bench);
     EXPECT_NE(reason.find("No space left"), std::string::npos) << reason;
+    bench.wait("the node to say it",
+               [](const Snapshot& s) { return s.node.state.find("No space left") != std::string::npos; });
     disk.make_room();
     auto now = bench.wait("the journal to follow", [](const Snapshot& s) { return s.node.state == "up"; });
     const std::size_t steps = training(*now, 1)->step.size();
