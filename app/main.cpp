@@ -61,26 +61,32 @@ WorkbenchOptions workbench_options(const Arguments& arguments) {
     return options;
 }
 
-/// Frames until the node is there (at most 20 s), the commands one after the other, then one picture.
-int take_screenshot(Workbench& workbench, Platform& platform, const std::vector<std::string>& commands,
-                    const fs::path& file) {
+void draw_frames(Workbench& workbench, Platform& platform, int n) {
+    for (int i = 0; i < n; ++i) {
+        platform.wait(0.02);
+        workbench.frame();
+    }
+}
+
+/// Frames until the node is there (at most 20 s), then the commands one after the other.
+void run_commands(Workbench& workbench, Platform& platform, const std::vector<std::string>& commands) {
     const double start = moescope::client::now_seconds();
-    const auto frames = [&](int n) {
-        for (int i = 0; i < n; ++i) {
-            platform.wait(0.02);
-            workbench.frame();
-        }
-    };
     while (workbench.snapshot().link.state != moescope::client::Link::State::connected &&
            moescope::client::now_seconds() - start < 20)
-        frames(1);
-    frames(5);
+        draw_frames(workbench, platform, 1);
+    draw_frames(workbench, platform, 5);
     for (const std::string& key : commands) {
         if (!workbench.command(key))
             throw std::runtime_error("there is no command \"" + key + "\", or it is not available now");
-        frames(5);
+        draw_frames(workbench, platform, 5);
     }
-    frames(20);
+}
+
+/// One picture after the commands.
+int take_screenshot(Workbench& workbench, Platform& platform, const std::vector<std::string>& commands,
+                    const fs::path& file) {
+    run_commands(workbench, platform, commands);
+    draw_frames(workbench, platform, 20);
     workbench.save_screenshot(file);
     workbench.flush_background();
     return fs::exists(file) ? 0 : 1;
@@ -112,6 +118,8 @@ int run(const Arguments& arguments) {
         return run_tour(workbench, platform, arguments.tour_options, fs::absolute(arguments.tour));
     if (!arguments.screenshot.empty())
         return take_screenshot(workbench, platform, arguments.commands, arguments.screenshot);
+    if (!arguments.commands.empty())
+        run_commands(workbench, platform, arguments.commands);
     workbench.run();
     return 0;
 }
@@ -133,8 +141,9 @@ int main(int argc, char** argv) {
     cli.add_option("--size", arguments.size, "window size, WIDTHxHEIGHT in pixels");
     cli.add_option("--scale", arguments.scale, "text size, 1 is 16 pixels")->check(CLI::Range(0.6, 2.5));
     cli.add_option("--screenshot", arguments.screenshot, "save one picture of the window as PNG and leave");
-    cli.add_option("--command", arguments.commands,
-                   "with --screenshot: commands to run before, by their keys (view.layout_compare)")
+    cli.add_option(
+           "--command", arguments.commands,
+           "command to run as soon as the node is there, by its key (run.start, view.layout_compare); repeatable")
         ->allow_extra_args(false);
     cli.add_flag("--headless", arguments.headless, "draw off screen, without a display");
     cli.set_version_flag("--version", MOESCOPE_VERSION);

@@ -66,10 +66,11 @@ std::string model_title(const ui::Context& ctx, const std::string& name) {
 }
 
 const json* prompt_library(const client::Snapshot& snapshot) {
-    if (!snapshot.catalogue.is_object())
+    const json& catalogue = *snapshot.catalogue;
+    if (!catalogue.is_object())
         return nullptr;
-    const auto prompts = snapshot.catalogue.find("prompts");
-    return prompts != snapshot.catalogue.end() && prompts->is_array() ? &*prompts : nullptr;
+    const auto prompts = catalogue.find("prompts");
+    return prompts != catalogue.end() && prompts->is_array() ? &*prompts : nullptr;
 }
 
 std::string one_line(std::string text, std::size_t bytes) {

@@ -49,7 +49,7 @@ void LogPanel::draw_bar(ui::Context& ctx) {
         std::string all;
         for (const std::size_t i : shown_)
             if (i < ctx.snapshot.log.size())
-                all += line_text(ctx.snapshot.log[i]) + "\n";
+                all += line_text(ctx, ctx.snapshot.log[i]) + "\n";
         ImGui::SetClipboardText(all.c_str());
         ctx.notify(ctx.text.format("log.copied", {{"n", ctx.text.number(static_cast<std::uint64_t>(shown_.size()))}}),
                    false);
@@ -57,12 +57,13 @@ void LogPanel::draw_bar(ui::Context& ctx) {
     ui::tooltip(ctx.text("log.copy_help"));
 }
 
-std::string LogPanel::line_text(const client::LogLine& line) const {
-    return ui::clock_text(line.time_ns) + " " + line.level + " " + line.source + ": " + displayable(line.text);
+std::string LogPanel::line_text(const ui::Context& ctx, const client::LogLine& line) const {
+    return ui::clock_text(line.time_ns) + " " + line.level + " " + line.source + ": " +
+           displayable(ctx.text.message(line.text));
 }
 
 void LogPanel::filter(const ui::Context& ctx) {
-    const std::string by = std::to_string(level_) + search_;
+    const std::string by = std::to_string(level_) + ctx.text.code() + search_;
     if (by == filtered_by_ && seen_version_ == ctx.snapshot.version)
         return;
     filtered_by_ = by;
@@ -73,7 +74,9 @@ void LogPanel::filter(const ui::Context& ctx) {
         const client::LogLine& line = ctx.snapshot.log[i];
         if (severity(line.level) < level_)
             continue;
-        if (!wanted.empty() && lower(line.text + " " + line.source).find(wanted) == std::string::npos)
+        if (!wanted.empty() &&
+            lower(line.text + "\n" + ctx.text.message(line.text) + "\n" + line.source).find(wanted) ==
+                std::string::npos)
             continue;
         shown_.push_back(i);
     }
@@ -114,11 +117,11 @@ void LogPanel::draw_lines(ui::Context& ctx) {
             ui::text_elided(line.source, ImGui::GetContentRegionAvail().x);
             ImGui::TableNextColumn();
             // One row per line; what does not fit is in the tooltip, and a right click copies it whole.
-            std::string text = displayable(line.text);
+            std::string text = displayable(ctx.text.message(line.text));
             std::replace(text.begin(), text.end(), '\n', ' ');
             ui::text_elided(text, ImGui::GetContentRegionAvail().x);
             if (ImGui::IsItemClicked(ImGuiMouseButton_Right)) {
-                ImGui::SetClipboardText(line_text(line).c_str());
+                ImGui::SetClipboardText(line_text(ctx, line).c_str());
                 ctx.notify(ctx.text.format("log.copied", {{"n", "1"}}), false);
             }
             ImGui::PopID();

@@ -18,7 +18,7 @@ class LogPanel : public ui::Panel {
     void draw_bar(ui::Context& ctx);
     void filter(const ui::Context& ctx);
     void draw_lines(ui::Context& ctx);
-    std::string line_text(const client::LogLine& line) const;
+    std::string line_text(const ui::Context& ctx, const client::LogLine& line) const;
 
     int level_ = 0;  ///< 0 all, 1 warnings and errors, 2 errors
     std::string search_, filtered_by_;

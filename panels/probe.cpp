@@ -30,9 +30,10 @@ std::string localized(const json& object, const char* key, const std::string& la
 }
 
 const json* probe_sets(const client::Snapshot& snapshot) {
-    if (!snapshot.catalogue.is_object() || !snapshot.catalogue.contains("probe_sets"))
+    const json& catalogue = *snapshot.catalogue;
+    if (!catalogue.is_object() || !catalogue.contains("probe_sets"))
         return nullptr;
-    const json& sets = snapshot.catalogue["probe_sets"];
+    const json& sets = catalogue["probe_sets"];
     return sets.is_array() ? &sets : nullptr;
 }
 

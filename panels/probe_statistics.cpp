@@ -2,67 +2,46 @@
 
 #include <algorithm>
 
+#include "nodes/protocol/json_fields.hpp"
+
 namespace moescope::panels {
 namespace {
 
 using nlohmann::json;
 
-const json& member(const json& object, const char* key) {
-    static const json kNothing;
-    if (!object.is_object())
-        return kNothing;
-    const auto found = object.find(key);
-    return found == object.end() ? kNothing : *found;
-}
-std::string text(const json& object, const char* key) {
-    const json& value = member(object, key);
-    return value.is_string() ? value.get<std::string>() : std::string();
-}
+using protocol::count_of;
+using protocol::flag_of;
+using protocol::member;
+using protocol::text_of;
+using protocol::texts_of;
+
 std::optional<double> real(const json& object, const char* key) {
-    const json& value = member(object, key);
-    return value.is_number() ? std::optional(value.get<double>()) : std::nullopt;
+    return protocol::as_number(member(object, key));
 }
 std::uint64_t whole(const json& value) {
-    return value.is_number_unsigned() || (value.is_number_integer() && value.get<std::int64_t>() >= 0)
-               ? value.get<std::uint64_t>()
-               : 0;
-}
-std::uint64_t count(const json& object, const char* key) {
-    return whole(member(object, key));
-}
-bool flag(const json& object, const char* key) {
-    const json& value = member(object, key);
-    return value.is_boolean() && value.get<bool>();
-}
-std::vector<std::string> texts(const json& object, const char* key) {
-    std::vector<std::string> out;
-    if (const json& list = member(object, key); list.is_array())
-        for (const json& value : list)
-            if (value.is_string())
-                out.push_back(value.get<std::string>());
-    return out;
+    return protocol::as_count(value).value_or(0);
 }
 ProbeSide side(const json& object, const char* key) {
     const json& value = member(object, key);
-    return {text(value, "model"), text(value, "language")};
+    return {text_of(value, "model"), text_of(value, "language")};
 }
 
 ProbeCell read_cell(const json& value, const std::vector<std::string>& measures) {
     ProbeCell cell;
-    cell.group = text(value, "group");
-    cell.topic = text(value, "topic");
-    cell.model = text(value, "model");
-    cell.language = text(value, "language");
-    cell.items = count(value, "items");
-    cell.n = count(value, "n");
-    cell.missing = count(value, "missing");
-    cell.pending = count(value, "pending");
-    cell.descriptive_only = flag(value, "descriptive_only");
+    cell.group = text_of(value, "group");
+    cell.topic = text_of(value, "topic");
+    cell.model = text_of(value, "model");
+    cell.language = text_of(value, "language");
+    cell.items = count_of(value, "items");
+    cell.n = count_of(value, "n");
+    cell.missing = count_of(value, "missing");
+    cell.pending = count_of(value, "pending");
+    cell.descriptive_only = flag_of(value, "descriptive_only");
     for (const std::string& measure : measures) {
         const json& rate = member(value, measure.c_str());
         cell.rates[measure] = {
-            real(rate, "estimate"), real(rate, "low").value_or(0),       real(rate, "high").value_or(1),
-            count(rate, "count"),   text(rate, "method") == "bootstrap", real(rate, "worst"),
+            real(rate, "estimate"),  real(rate, "low").value_or(0),          real(rate, "high").value_or(1),
+            count_of(rate, "count"), text_of(rate, "method") == "bootstrap", real(rate, "worst"),
             real(rate, "best")};
     }
     if (const json& deliveries = member(value, "deliveries"); deliveries.is_object())
@@ -76,16 +55,16 @@ ProbeCell read_cell(const json& value, const std::vector<std::string>& measures)
 
 ProbeTest read_test(const json& value) {
     ProbeTest test;
-    test.kind = text(value, "kind");
-    test.measure = text(value, "measure");
-    test.group = text(value, "group");
-    test.method = text(value, "method");
+    test.kind = text_of(value, "kind");
+    test.measure = text_of(value, "measure");
+    test.group = text_of(value, "group");
+    test.method = text_of(value, "method");
     test.first = side(value, "first");
     test.second = side(value, "second");
-    test.n = count(value, "n");
-    test.missing = count(value, "missing");
-    test.only_first = count(value, "only_first");
-    test.only_second = count(value, "only_second");
+    test.n = count_of(value, "n");
+    test.missing = count_of(value, "missing");
+    test.only_first = count_of(value, "only_first");
+    test.only_second = count_of(value, "only_second");
     const json& difference = member(value, "difference");
     test.difference = real(difference, "estimate");
     test.low = real(difference, "low").value_or(-1);
@@ -93,22 +72,22 @@ ProbeTest read_test(const json& value) {
     test.p = real(value, "p");
     test.p_holm = real(value, "p_holm");
     test.detectable = real(value, "detectable");
-    test.can_reach = flag(value, "can_reach_05");
-    test.descriptive_only = flag(value, "descriptive_only");
+    test.can_reach = flag_of(value, "can_reach_05");
+    test.descriptive_only = flag_of(value, "descriptive_only");
     return test;
 }
 
 ProbeContrast read_contrast(const json& value) {
     ProbeContrast contrast;
-    contrast.kind = text(value, "kind");
+    contrast.kind = text_of(value, "kind");
     contrast.first = side(value, "first");
     contrast.second = side(value, "second");
     contrast.estimate = real(value, "estimate");
     contrast.low = real(value, "low").value_or(-1);
     contrast.high = real(value, "high").value_or(1);
-    contrast.n_state = count(value, "n_state");
-    contrast.n_mirror = count(value, "n_mirror");
-    contrast.descriptive_only = flag(value, "descriptive_only");
+    contrast.n_state = count_of(value, "n_state");
+    contrast.n_mirror = count_of(value, "n_mirror");
+    contrast.descriptive_only = flag_of(value, "descriptive_only");
     return contrast;
 }
 
@@ -124,13 +103,13 @@ const ProbeCell* ProbeStatistics::find(const std::string& group, const std::stri
 
 ProbeStatistics read_statistics(const json& value) {
     ProbeStatistics out;
-    out.models = texts(value, "models");
-    out.languages = texts(value, "languages");
-    out.measures = texts(value, "measures");
+    out.models = texts_of(value, "models");
+    out.languages = texts_of(value, "languages");
+    out.measures = texts_of(value, "measures");
     if (const json& topics = member(member(value, "set"), "topics"); topics.is_object())
         for (const auto& [topic, titles] : topics.items())
             for (const char* language : {"en", "zh"})
-                out.topics[topic][language] = text(titles, language);
+                out.topics[topic][language] = text_of(titles, language);
     if (const json& cells = member(value, "cells"); cells.is_array())
         for (const json& cell : cells)
             out.cells.push_back(read_cell(cell, out.measures));
@@ -145,8 +124,8 @@ ProbeStatistics read_statistics(const json& value) {
     out.power = real(detectable, "power").value_or(0.8);
     if (const json& groups = member(detectable, "groups"); groups.is_array())
         for (const json& group : groups)
-            out.detectable[text(group, "group")] = {count(group, "n"), real(group, "difference")};
-    out.by_person = count(member(value, "draws"), "by_person");
+            out.detectable[text_of(group, "group")] = {count_of(group, "n"), real(group, "difference")};
+    out.by_person = count_of(member(value, "draws"), "by_person");
     return out;
 }
 

@@ -20,10 +20,11 @@ bool alive(const client::TrainingRun& run) {
 
 const json& preset(const client::Snapshot& snapshot, std::string_view name) {
     static const json none;
-    if (!snapshot.catalogue.is_object())
+    const json& catalogue = *snapshot.catalogue;
+    if (!catalogue.is_object())
         return none;
-    const auto presets = snapshot.catalogue.find("presets");
-    if (presets == snapshot.catalogue.end() || !presets->is_array())
+    const auto presets = catalogue.find("presets");
+    if (presets == catalogue.end() || !presets->is_array())
         return none;
     for (const json& one : *presets)
         if (one.is_object() && one.value("name", json()) == name)

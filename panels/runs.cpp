@@ -215,7 +215,7 @@ void RunsPanel::choose_preset(Context& ctx, const std::string& name) {
 
 void RunsPanel::draw_presets(Context& ctx) {
     const json none = json::array();
-    const json& catalogue = ctx.snapshot.catalogue;
+    const json& catalogue = *ctx.snapshot.catalogue;
     const json& presets = catalogue.is_object() && catalogue.contains("presets") && catalogue["presets"].is_array()
                               ? catalogue["presets"]
                               : none;

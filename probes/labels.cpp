@@ -121,12 +121,17 @@ double units_of(const std::vector<std::u32string>& words, std::size_t count) {
     return units;
 }
 
+/// "en" for any text in Latin letters, "zh", or "" when neither carries it.
 const char* language_of(View text) {
-    double han = 0, words = 0;
+    double han = 0, latin = 0, other = 0;
     for (const auto& token : text::tokens(text)) {
-        (token.size() == 1 && text::is_han(token[0]) ? han : words) += 1;
+        if (text::is_han(token[0])) {
+            han += text::kUnitsPerHan;
+        } else {
+            (token[0] < 0x250 ? latin : other) += 1;
+        }
     }
-    return han * text::kUnitsPerHan > words ? "zh" : words > 0 ? "en" : "";
+    return other > han && other > latin ? "" : han > latin ? "zh" : latin > 0 ? "en" : "";
 }
 
 /// What is added to the rule: things that a reader of the label should know and that do not change it.

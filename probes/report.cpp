@@ -46,7 +46,8 @@ td{vertical-align:middle}th.n{white-space:normal}.sub td{border-top:0;padding-to
 .n{text-align:right;font-variant-numeric:tabular-nums;white-space:nowrap}
 .axis-head{text-align:center;white-space:nowrap;font-weight:400}
 .note{color:var(--quiet);font-size:12px;min-width:140px}
-.name,td:first-child{white-space:nowrap}.name{;font-weight:550}
+.name,td:first-child{white-space:nowrap}.name{font-weight:550}
+.name,.title,.chip,code,caption,a{unicode-bidi:isolate}
 .interval{width:120px;height:16px;display:block}.interval .bar{stroke:var(--accent);stroke-width:2}.interval circle{fill:var(--accent)}
 .levels{width:120px;height:12px;display:block}
 .facts td:first-child{white-space:normal;color:var(--quiet);width:220px}.facts td{overflow-wrap:anywhere}

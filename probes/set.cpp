@@ -16,6 +16,8 @@ using nlohmann::json;
 
 constexpr std::uintmax_t kMostBytes = 16u << 20;
 constexpr std::size_t kMostItems = 10000;
+constexpr std::size_t kLongestId = 80;
+constexpr int kDeepest = 16;  ///< levels of the JSON; a set needs four
 
 std::string sha256_hex(const std::string& bytes) {
     std::array<unsigned char, EVP_MAX_MD_SIZE> digest{};
@@ -84,6 +86,12 @@ Item read_item(const json& value, const Set& set, const Place& place) {
     only_keys(value, {"id", "topic", "group", "mirrors", "title", "prompt"}, place);
     Item item;
     item.id = text_at(value, "id", place);
+    // Ids are parts of keys (ITEM/MODEL/LANGUAGE/DRAW) and stand in tables.
+    const bool odd =
+        std::any_of(item.id.begin(), item.id.end(), [](unsigned char c) { return c <= ' ' || c == '/' || c == 0x7F; });
+    if (odd || item.id.size() > kLongestId) {
+        place.fail("\"id\" must be at most " + std::to_string(kLongestId) + " bytes, without spaces and slashes");
+    }
     const Place named = place.in("\"" + item.id + "\"");
     item.topic = text_at(value, "topic", named);
     if (set.topics.count(item.topic) == 0) {
@@ -134,7 +142,10 @@ Set parse_set(const std::string& text, const std::string& source) {
     std::vector<std::set<std::string>>
         levels;  // duplicate keys are an error: the JSON library would keep one of them without a word
     std::string twice;
-    const auto watch = [&](int, json::parse_event_t event, json& parsed) {
+    const auto watch = [&](int depth, json::parse_event_t event, json& parsed) {
+        if (depth >= kDeepest) {
+            return false;  // left out at once: a million opening brackets must not become a million values
+        }
         if (event == json::parse_event_t::object_start) {
             levels.emplace_back();
         } else if (event == json::parse_event_t::object_end && !levels.empty()) {
@@ -143,7 +154,7 @@ Set parse_set(const std::string& text, const std::string& source) {
                    !levels.back().insert(parsed.get<std::string>()).second) {
             twice = parsed.get<std::string>();
         }
-        return levels.size() < 16;
+        return true;
     };
     json root;
     try {

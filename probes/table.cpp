@@ -133,13 +133,18 @@ json rate_of(const std::vector<const Outcome*>& usable, std::size_t measure, std
         shares.push_back(outcome->share(measure));
     }
     const std::uint64_t n = usable.size(), all = n + missing;
-    json rate = interval(repeated ? bootstrap_difference(shares, {}) : wilson(hits, n));
-    if (repeated) {
-        rate["low"] = std::max(0.0, rate["low"].get<double>());
-        rate["high"] = std::min(1.0, rate["high"].get<double>());
+    Interval found = repeated ? bootstrap_difference(shares, {}) : wilson(hits, n);
+    const bool alike = repeated && found.low == found.high;  // resampling sees no spread; that is no certainty
+    if (alike) {
+        const double estimate = found.estimate;
+        found = wilson(static_cast<std::uint64_t>(std::llround(estimate * static_cast<double>(n))), n);
+        found.estimate = estimate;
     }
+    json rate = interval(found);
+    rate["low"] = std::max(0.0, found.low);
+    rate["high"] = std::min(1.0, found.high);
     rate["count"] = hits;
-    rate["method"] = repeated ? "bootstrap" : "wilson";
+    rate["method"] = repeated && !alike ? "bootstrap" : "wilson";
     rate["worst"] = all == 0 ? json() : json(static_cast<double>(hits) / static_cast<double>(all));
     rate["best"] = all == 0 ? json() : json(static_cast<double>(hits + missing) / static_cast<double>(all));
     return rate;
@@ -330,7 +335,12 @@ json test_of(const Data& data, const Comparison& comparison, std::size_t measure
              {"descriptive_only", pairs.complete() < kDescriptive}};
     if (pairs.repeated) {
         out["method"] = "sign_flip";
-        out["difference"] = interval(bootstrap_difference(pairs.differences, {}));
+        Interval found = bootstrap_difference(pairs.differences, {});
+        if (found.low == found.high) {  // all items alike: the interval of the majorities, never one of width zero
+            found.low = std::min(found.low, test.difference.low);
+            found.high = std::max(found.high, test.difference.high);
+        }
+        out["difference"] = interval(found);
         out["p"] = sign_flip_p(pairs.differences);
         out["mid_p"] = nullptr;
         const auto moved =

@@ -55,14 +55,19 @@ constexpr std::u32string_view kSimplified =
     U"询须体况务处尽";
 static_assert(kTraditional.size() == kSimplified.size());
 
+/// Of any script: an answer in Arabic or Thai has words too. Scripts without spaces between words count as few of them.
 bool is_letter(char32_t c) {
-    return (c >= U'a' && c <= U'z') || (c >= U'A' && c <= U'Z') || (c >= 0xC0 && c < 0x530 && c != 0xD7 && c != 0xF7);
+    constexpr std::u32string_view kMarks = U"\u00D7\u00F7\u060C\u061B\u061F\u06D4\u0964\u0965\u0E5A\u0E5B";
+    return (c >= U'a' && c <= U'z') || (c >= U'A' && c <= U'Z') ||
+           (((c >= 0xC0 && c < 0x2000) || (c >= 0xFB00 && c < 0xFE00) || (c >= 0xFE70 && c < 0xFEFF)) &&
+            kMarks.find(c) == std::u32string_view::npos);
 }
 bool is_digit(char32_t c) {
     return c >= U'0' && c <= U'9';
 }
 bool is_sentence_mark(char32_t c) {
-    return c == U'.' || c == U'!' || c == U'?' || c == U'。' || c == U'！' || c == U'？' || c == U'…';
+    return c == U'.' || c == U'!' || c == U'?' || c == U'。' || c == U'！' || c == U'？' || c == U'…' || c == 0x061F ||
+           c == 0x06D4 || c == 0x0964;
 }
 bool closes(char32_t c) {
     return c == U'"' || c == U'”' || c == U'’' || c == U'」' || c == U'』' || c == U')' || c == U'）' || c == U'*';
@@ -191,7 +196,7 @@ std::string encode(std::u32string_view text) {
 
 bool is_han(char32_t c) {
     return (c >= 0x3400 && c < 0xA000) || (c >= 0xF900 && c < 0xFB00) || (c >= 0x20000 && c < 0x32000) ||
-           (c >= 0x3041 && c < 0x3100) || (c >= 0xAC00 && c < 0xD7A4);
+           (c >= 0x3041 && c < 0x3130) || (c >= 0xAC00 && c < 0xD7A4);
 }
 
 bool is_space(char32_t c) {
@@ -241,12 +246,10 @@ double information_units(std::u32string_view text) {
     bool in_word = false;
     for (const char32_t c : text) {
         const bool word = is_letter(c) || is_digit(c) || (in_word && c == U'\'');
-        if (c == kMasked) {
+        if (c == kMasked || (word && !in_word)) {
             units += 1;
         } else if (is_han(c)) {
             units += kUnitsPerHan;
-        } else if (word && !in_word) {
-            units += 1;
         }
         in_word = word;
     }

@@ -146,6 +146,10 @@ void remove_checkpoint_folder(const fs::path& session, const CheckpointInfo& che
 void remove_leftovers(const fs::path& session) {
     std::vector<fs::path> leftovers;
     std::error_code error;
+    for (fs::directory_iterator it(session, error), end; !error && it != end; it.increment(error))
+        if (it->path().filename().string().starts_with(".manifest.json.tmp-"))
+            leftovers.push_back(it->path());
+    error.clear();
     for (fs::directory_iterator run(session / "checkpoints", error), end; !error && run != end; run.increment(error)) {
         std::error_code inner;
         for (fs::directory_iterator it(run->path(), inner), last; !inner && it != last; it.increment(inner)) {

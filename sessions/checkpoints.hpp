@@ -11,7 +11,7 @@ std::vector<CheckpointInfo> list_checkpoints(const std::filesystem::path& sessio
                                              bool verify_hashes);
 /// First renamed, so that a crash leaves no half checkpoint under its name, then deleted. Throws std::runtime_error.
 void remove_checkpoint_folder(const std::filesystem::path& session, const CheckpointInfo& checkpoint);
-/// What crashes left behind: temporary and trash folders below checkpoints/.
+/// What crashes left behind: unfinished manifests, temporary and trash folders below checkpoints/.
 void remove_leftovers(const std::filesystem::path& session);
 /// The highest N of the folders checkpoints/run-N, 0 when there is none.
 std::uint32_t highest_run_folder(const std::filesystem::path& session);

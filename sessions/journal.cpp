@@ -234,9 +234,11 @@ void FileJournal::load_segment(std::uint32_t number, bool is_last) {
 void FileJournal::begin_segment() {
     const std::uint32_t number = segment_number_ + 1;
     const fs::path path = folder_ / segment_name(number);
-    Descriptor file(io_.open_for_writing(path));
-    if (!file)
-        throw std::runtime_error("the journal file " + path.string() + " can't be made: " + errno_text(errno));
+    const int opened = io_.open_for_writing(path);
+    if (opened < 0)
+        throw std::runtime_error("the journal file " + path.string() + " can't be made: " + errno_text(opened) +
+                                 "; make room on the disk");
+    Descriptor file(opened);
     const auto header = encode_segment_header(epoch_);
     int error = io_.truncate(file.get(), 0);
     if (error == 0)
@@ -248,7 +250,8 @@ void FileJournal::begin_segment() {
     if (error != 0) {
         std::error_code ignored;
         fs::remove(path, ignored);
-        throw std::runtime_error("the journal file " + path.string() + " can't be written: " + errno_text(error));
+        throw std::runtime_error("the journal file " + path.string() + " can't be written: " + errno_text(error) +
+                                 "; make room on the disk");
     }
     segment_ = std::move(file);
     segment_number_ = number;

@@ -19,6 +19,9 @@ constexpr unsigned char kRecordMagic[4] = {0xF5, 0x4D, 0xFE, 0xC1};
 constexpr std::size_t kCrcOffset = 24;  // within the record header
 // Segments end soon after their nominal size; a file far beyond that was not written by us and is not read whole.
 constexpr std::uint64_t kLargestSegment = 256ull * 1024 * 1024;
+// A file made of false beginnings, each claiming a long record, must not keep the program busy for hours: after so many
+// bytes checked in vain for each byte of the file, the rest counts as damaged.
+constexpr std::uint64_t kMostEffort = 16;
 
 template <class T>
 void put(std::byte* at, T value) {
@@ -55,6 +58,14 @@ std::optional<RecordPlace> check_record(std::span<const std::byte> bytes) {
     place.channel = get<std::uint8_t>(header.data() + 7);
     place.position = {get<std::uint32_t>(header.data() + 28), get<std::uint64_t>(header.data() + 8)};
     return place;
+}
+
+/// What a check of the record that seems to begin at `bytes` has to read.
+std::uint64_t claimed_length(std::span<const std::byte> bytes) {
+    if (bytes.size() < kRecordOverhead)
+        return 0;
+    const auto length = get<std::uint32_t>(bytes.data() + kRecordMagicBytes);
+    return length > kRecordLimit || length > bytes.size() - kRecordOverhead ? 0 : length;
 }
 
 std::size_t find_magic(std::span<const std::byte> bytes, std::size_t from) {
@@ -147,6 +158,7 @@ SegmentScan scan_segment(const std::filesystem::path& file) {
     else
         report(0, kSegmentHeaderBytes, "the header of the file is damaged; its records are read all the same");
 
+    std::uint64_t effort = kMostEffort * bytes.size();
     while (at < bytes.size()) {
         if (auto place = check_record(std::span(bytes).subspan(at))) {
             place->offset = at;
@@ -157,8 +169,11 @@ SegmentScan scan_segment(const std::filesystem::path& file) {
         }
         // Damaged or torn: go on at the next place that holds a whole record.
         std::size_t next = find_magic(bytes, at + 1);
-        while (next < bytes.size() && !check_record(std::span(bytes).subspan(next)))
-            next = find_magic(bytes, next + 1);
+        while (next < bytes.size() && !check_record(std::span(bytes).subspan(next))) {
+            const std::uint64_t cost = claimed_length(std::span(bytes).subspan(next));
+            effort -= std::min(effort, cost);
+            next = effort == 0 ? bytes.size() : find_magic(bytes, next + 1);
+        }
         report(at, next - at,
                next < bytes.size() ? "a damaged part was skipped" : "the last record is incomplete or damaged");
         at = next;

@@ -32,8 +32,9 @@ namespace {
     ::dup2(log, STDERR_FILENO);
     ::syscall(SYS_close_range, 3u, ~0u, CLOSE_RANGE_CLOEXEC);
     ::execv(program, arguments);
-    const char* reason = std::strerror(errno);
-    (void)!::write(STDERR_FILENO, reason, std::strlen(reason));
+    // Not strerror: it may take a lock that another thread held at the fork.
+    if (const char* reason = ::strerrordesc_np(errno); reason != nullptr)
+        (void)!::write(STDERR_FILENO, reason, std::strlen(reason));
     ::_exit(127);
 }
 

@@ -5,17 +5,18 @@
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/local/stream_protocol.hpp>
 #include <boost/asio/post.hpp>
-#include <cerrno>
+#include <cmath>
 #include <csignal>
-#include <cstdlib>
 #include <mutex>
 #include <random>
+#include <sys/un.h>
 #include <system_error>
 #include <thread>
 #include <unistd.h>
 
 #include "nodes/client/child_process.hpp"
 #include "nodes/client/model_state.hpp"
+#include "nodes/client/runtime_folder.hpp"
 #include "nodes/protocol/viewer_session.hpp"
 #include "nodes/transport/connection.hpp"
 
@@ -48,36 +49,11 @@ std::string random_id() {
     return id;
 }
 
-/// A private folder for the socket, gone with the client.
-class RuntimeFolder {
- public:
-    RuntimeFolder() {
-        const char* runtime = std::getenv("XDG_RUNTIME_DIR");
-        for (const std::string& base : {std::string(runtime ? runtime : ""), std::string("/tmp")}) {
-            std::string name = base + "/moescope-XXXXXX";
-            if (base.empty() || base.size() > 60 || ::mkdtemp(name.data()) == nullptr)
-                continue;
-            path_ = name;
-            return;
-        }
-    }
-    ~RuntimeFolder() {
-        std::error_code ignored;
-        if (!path_.empty())
-            fs::remove_all(path_, ignored);
-    }
-    RuntimeFolder(const RuntimeFolder&) = delete;
-    RuntimeFolder& operator=(const RuntimeFolder&) = delete;
-    const fs::path& path() const { return path_; }
-
- private:
-    fs::path path_;
-};
-
 struct Command {
     CommandId id = 0;  ///< 0: the client's own, without a result to show
     std::string wire_id, name;
     nlohmann::json parameters;
+    double waits_since = 0;  ///< for a connection
     bool sent = false;       ///< on the connection that exists now
     bool ever_sent = false;  ///< the node may have carried it out
 };
@@ -109,7 +85,10 @@ class NodeClient::Impl {
     }
 
     CommandId send(std::string name, nlohmann::json parameters) {
-        Command command{++last_id_, {}, std::move(name), std::move(parameters), false, false};
+        Command command;
+        command.id = ++last_id_;
+        command.name = std::move(name);
+        command.parameters = std::move(parameters);
         const CommandId id = command.id;
         {
             const std::lock_guard lock(mutex_);
@@ -153,7 +132,12 @@ class NodeClient::Impl {
     void answered(protocol::ResponseReceived response);
     void closed(const protocol::Close& close);
     void set_result(CommandId id, CommandResult result);
-    void give_up_commands(const std::string& how);
+    void set_pending(const Command& command, std::string waits_for);
+    void connection_lost();
+    void give_up(const Command& command, const std::string& reason);
+    void give_up_commands(const std::string& reason);
+    void give_up_late_commands();
+    void start_over();
     void changed();
     void publish();
     void count_bytes(std::size_t bytes);
@@ -188,6 +172,7 @@ class NodeClient::Impl {
     std::map<CommandId, CommandResult> results_;
     std::vector<Command> commands_;  ///< without an answer, oldest first
     std::array<protocol::StreamPosition, protocol::kChannels> positions_;
+    std::array<std::uint8_t, 16> node_id_{};  ///< of the latest greeting
     std::uint64_t version_ = 0;
     double published_at_ = 0;
     bool publish_planned_ = false;
@@ -313,12 +298,11 @@ asio::awaitable<void> NodeClient::Impl::supervise(Impl* self) {
             co_await wait_for_event(self, 3600);
             continue;
         }
-        if (down || trying_since == 0) {
+        if (down) {
             retry = kFirstRetrySeconds;
             trying_since = steady_seconds();
-        }
-        if (down)
             self->set_link(Link::State::starting, {});
+        }
         self->restart_wanted_ = false;
         if (self->child_ended())
             continue;  // noticed by watch_child() while this waited
@@ -326,6 +310,7 @@ asio::awaitable<void> NodeClient::Impl::supervise(Impl* self) {
             self->start_child();
             continue;  // which may have failed
         }
+        self->give_up_late_commands();
         const bool connected = co_await connect_once(self);
         if (connected) {
             co_await stay_connected(self);
@@ -347,9 +332,15 @@ asio::awaitable<void> NodeClient::Impl::supervise(Impl* self) {
 }
 
 asio::awaitable<bool> NodeClient::Impl::connect_once(Impl* self) {
+    const std::string path = self->socket_path().string();
+    if (path.size() >= sizeof(sockaddr_un::sun_path)) {
+        const std::string problem = "the socket path " + path + " is longer than the system allows";
+        self->give_up_commands(problem);
+        self->set_link(Link::State::refused, problem);
+        co_return false;
+    }
     Socket socket(self->io_);
-    const auto [error] =
-        co_await socket.async_connect(asio::local::stream_protocol::endpoint(self->socket_path().string()), kNoThrow);
+    const auto [error] = co_await socket.async_connect(asio::local::stream_protocol::endpoint(path), kNoThrow);
     if (error || self->stopping_)
         co_return false;
     self->closed_reason_.clear();
@@ -384,13 +375,15 @@ asio::awaitable<void> NodeClient::Impl::stay_connected(Impl* self) {
     }
     peer->close("the node ended");
     self->peer_.reset();
-    for (Command& command : self->commands_)
-        command.sent = false;
     if (self->child_ended())
         co_return;
-    if (self->refused_)
+    if (self->refused_) {
+        self->give_up_commands(self->closed_reason_);
         self->set_link(Link::State::refused, self->closed_reason_);
-    else if (self->ever_connected_)
+        co_return;
+    }
+    self->connection_lost();
+    if (self->ever_connected_)
         self->set_link(Link::State::lost,
                        "the connection to the node was lost (" + self->closed_reason_ + "); trying to connect again");
     else
@@ -420,7 +413,13 @@ void NodeClient::Impl::node_crashed(const std::string& how) {
 }
 
 asio::awaitable<void> NodeClient::Impl::watch_child(Impl* self, int watch) {
-    asio::posix::stream_descriptor descriptor(self->io_, watch);
+    asio::posix::stream_descriptor descriptor(self->io_);
+    boost::system::error_code error;
+    descriptor.assign(watch, error);
+    if (error) {
+        ::close(watch);
+        co_return;  // the end is noticed when the connection ends
+    }
     co_await descriptor.async_wait(asio::posix::stream_descriptor::wait_read, kNoThrow);
     if (auto end = self->child_.poll_end())
         self->child_end_ = *end;
@@ -470,16 +469,34 @@ asio::awaitable<void> NodeClient::Impl::end_child(Impl* self) {
 // ---- the connection's events
 
 void NodeClient::Impl::greeted(const protocol::Hello& peer) {
+    // A session's epochs rise with every start, and a start has its own id: anything else is another journal, in which
+    // our positions mean nothing.
+    if (ever_connected_ && (peer.epoch < link_.epoch || (peer.epoch == link_.epoch && peer.node_id != node_id_)))
+        start_over();
     ever_connected_ = greeted_this_time_ = true;
     link_.epoch = peer.epoch;
+    node_id_ = peer.node_id;
     model_.node_came(static_cast<std::uint32_t>(peer.epoch));
     set_link(Link::State::connected, {});
     for (std::uint8_t channel = 1; channel < protocol::kChannels; ++channel)
         peer_->perform(peer_->session().subscribe(channel, positions_[channel]));
     // Each start of a node may offer other things.
     std::erase_if(commands_, [](const Command& command) { return command.id == 0; });
-    commands_.insert(commands_.begin(), Command{0, random_id(), "catalogue", nlohmann::json::object(), false, false});
+    Command catalogue;
+    catalogue.wire_id = random_id();
+    catalogue.name = "catalogue";
+    catalogue.parameters = nlohmann::json::object();
+    commands_.insert(commands_.begin(), std::move(catalogue));
     send_commands();
+}
+
+void NodeClient::Impl::start_over() {
+    give_up_commands("the node has another session than before");  // what they name is not in this one
+    model_ = ModelState{};
+    positions_ = {};
+    link_.records = 0;
+    model_.add_log(
+        {0, "warning", "workbench", "the node has another session than before; it is read from its beginning"});
 }
 
 void NodeClient::Impl::closed(const protocol::Close& close) {
@@ -495,12 +512,14 @@ void NodeClient::Impl::take_commands() {
     }
     for (Command& command : incoming) {
         if (link_.state == Link::State::crashed || link_.state == Link::State::refused) {
-            set_result(command.id,
-                       {CommandResult::State::failed, command.name, {}, "the node is not running; start it again"});
+            const bool crashed = link_.state == Link::State::crashed;
+            give_up(command, crashed ? "the node is not running" : "the node does not accept this workbench");
             continue;
         }
-        set_result(command.id, {CommandResult::State::pending, command.name, {}, {}});
         command.wire_id = random_id();
+        command.waits_since = steady_seconds();
+        const bool ready = peer_ && peer_->ready();
+        set_pending(command, ready ? "" : "there is no connection to the node; the command is sent when it is back");
         commands_.push_back(std::move(command));
     }
     if (!incoming.empty())
@@ -519,6 +538,7 @@ void NodeClient::Impl::send_commands() {
         if (command.sent || under_way >= kCommandsUnderWay)
             continue;
         command.sent = command.ever_sent = true;
+        set_pending(command, {});
         ++under_way;
         ready.push_back(command);
     }
@@ -537,30 +557,64 @@ void NodeClient::Impl::answered(protocol::ResponseReceived response) {
         if (response.done)
             model_.set_catalogue(std::move(response.value));
     } else {
-        const auto state = response.done ? CommandResult::State::done : CommandResult::State::failed;
+        const auto state = response.done      ? CommandResult::State::done
+                           : response.unknown ? CommandResult::State::unknown
+                                              : CommandResult::State::failed;
         set_result(command.id, {state, command.name, std::move(response.value), std::move(response.error)});
     }
     send_commands();
 }
 
-void NodeClient::Impl::give_up_commands(const std::string& how) {
-    for (const Command& command : std::exchange(commands_, {})) {
-        if (command.id == 0)
-            continue;
-        const auto state = command.ever_sent ? CommandResult::State::unknown : CommandResult::State::failed;
-        set_result(command.id,
-                   {state,
-                    command.name,
-                    {},
-                    how + (command.ever_sent ? " before it answered; whether the command was carried out is not known"
-                                             : " before the command was sent")});
+/// The commands stay: a node that carried one out knows its id and only answers again.
+void NodeClient::Impl::connection_lost() {
+    for (Command& command : commands_) {
+        command.waits_since = steady_seconds();
+        if (std::exchange(command.sent, false))
+            set_pending(command, "the connection was lost before the answer came; it is asked for again");
     }
+}
+
+void NodeClient::Impl::give_up(const Command& command, const std::string& reason) {
+    if (command.id == 0)
+        return;
+    const auto state = command.ever_sent ? CommandResult::State::unknown : CommandResult::State::failed;
+    const char* what =
+        command.ever_sent ? "; whether the command was carried out is not known" : "; the command was not sent";
+    set_result(command.id, {state, command.name, {}, reason + what});
+}
+
+void NodeClient::Impl::give_up_commands(const std::string& reason) {
+    for (const Command& command : std::exchange(commands_, {}))
+        give_up(command, reason);
+}
+
+/// Nobody wants an old command carried out hours later. Only a node of our own that is being started may take its time.
+void NodeClient::Impl::give_up_late_commands() {
+    if (link_.state == Link::State::starting && owns_node())
+        return;
+    const double now = steady_seconds();
+    const auto is_late = [&](const Command& c) { return now - c.waits_since > options_.command_patience; };
+    for (const Command& command : commands_)
+        if (is_late(command))
+            give_up(command, "the node could not be reached for " +
+                                 std::to_string(std::lround(options_.command_patience)) + " seconds");
+    std::erase_if(commands_, is_late);
+}
+
+void NodeClient::Impl::set_pending(const Command& command, std::string waits_for) {
+    if (command.id != 0)
+        set_result(command.id, {CommandResult::State::pending, command.name, {}, std::move(waits_for)});
 }
 
 void NodeClient::Impl::set_result(CommandId id, CommandResult result) {
     results_[id] = std::move(result);
-    while (results_.size() > kResultsKept)
-        results_.erase(results_.begin());
+    while (results_.size() > kResultsKept) {
+        // Somebody still waits for the pending ones, and for the newest.
+        const auto oldest = std::find_if(results_.begin(), results_.end(), [&](const auto& entry) {
+            return entry.first != id && entry.second.state != CommandResult::State::pending;
+        });
+        results_.erase(oldest != results_.end() ? oldest : results_.begin());
+    }
     changed();
 }
 

@@ -21,6 +21,7 @@ struct ClientOptions {
     std::filesystem::path session;            ///< session folder; created when missing
     std::vector<std::string> node_arguments;  ///< after "serve --socket S --session DIR", for tests
     std::filesystem::path socket;             ///< not empty: view the node that listens here instead of starting one
+    double command_patience = 60;             ///< seconds that a command waits for a lost connection to come back
 };
 
 class NodeClient {
@@ -36,6 +37,8 @@ class NodeClient {
     /// Never blocks for longer than a pointer copy.
     std::shared_ptr<const Snapshot> snapshot() const;
     /// Queues a command (see docs/protocol.md for names and parameters); its result appears in Snapshot::results.
+    /// Without a connection it stays pending, says so, and is sent when the node is back; after command_patience it is
+    /// given up: failed when it was never sent, unknown when it was. While the node is crashed or refuses us, it fails.
     CommandId send(std::string name, nlohmann::json parameters = nlohmann::json::object());
     /// Starts the child again after Link::State::crashed.
     void restart_node();

@@ -29,7 +29,7 @@ struct MinMax {
     bool empty() const { return min > max; }
 };
 
-/// Values of one plot line. push_back belongs to one owner; every copy is immutable. Copies share their chunks with the owner:
+/// Values of one plot line. push_back and truncate belong to one owner; every copy is immutable. Copies share their chunks with the owner:
 /// it only writes slots at or beyond a copy's size, and a copy reads a pyramid entry only when all its values lie below that
 /// size, so the two never touch the same memory.
 class Column {
@@ -51,6 +51,17 @@ class Column {
         chunk.blocks[i / kBlock].add(value);
         chunk.all.add(value);
         ++size_;
+    }
+
+    /// Only the first `count` values stay. Copies keep what they have: the owner goes on in a chunk of its own.
+    void truncate(std::size_t count) {
+        if (count >= size_)
+            return;
+        const std::size_t whole = count / kChunk;
+        const std::shared_ptr<Chunk> part = chunks_[whole];
+        chunks_.resize(whole);
+        for (size_ = whole * kChunk; size_ < count;)
+            push_back(part->values[size_ % kChunk]);
     }
 
     /// Extremes of [first, last). Out-of-range ends are clamped.

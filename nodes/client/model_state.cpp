@@ -4,59 +4,24 @@
 #include <limits>
 #include <numeric>
 
+#include "nodes/protocol/json_fields.hpp"
+
 namespace moescope::client {
 
 namespace {
 
 using nlohmann::json;
+using protocol::as_texts;
+using protocol::count_of;
+using protocol::flag_of;
+using protocol::integer_of;
+using protocol::member;
+using protocol::number_of;
 using protocol::RecordType;
+using protocol::run_of;
+using protocol::text_of;
 
 constexpr std::size_t kLogLines = 10'000;
-
-// Fields of JSON from the node: absent or of another kind gives the default.
-std::string text(const json& object, const char* key) {
-    const auto it = object.find(key);
-    return it != object.end() && it->is_string() ? it->get<std::string>() : std::string();
-}
-double number(const json& object, const char* key, double otherwise = 0) {
-    const auto it = object.find(key);
-    return it != object.end() && it->is_number() ? it->get<double>() : otherwise;
-}
-std::uint64_t whole(const json& object, const char* key) {
-    const auto it = object.find(key);
-    if (it == object.end() || !it->is_number())
-        return 0;
-    if (it->is_number_unsigned())
-        return it->get<std::uint64_t>();
-    const double value = it->get<double>();
-    return value >= 0 && value < 1.8e19 ? static_cast<std::uint64_t>(value) : 0;
-}
-int small(const json& object, const char* key, int otherwise) {
-    const double value = number(object, key, otherwise);
-    return value >= -1e9 && value <= 1e9 ? static_cast<int>(value) : otherwise;
-}
-bool truth(const json& object, const char* key) {
-    const auto it = object.find(key);
-    return it != object.end() && it->is_boolean() && it->get<bool>();
-}
-const json& member(const json& object, const char* key) {
-    static const json nothing;
-    if (!object.is_object())
-        return nothing;
-    const auto it = object.find(key);
-    return it != object.end() ? *it : nothing;
-}
-std::vector<std::string> texts(const json& array) {
-    std::vector<std::string> result;
-    if (array.is_array())
-        for (const json& entry : array)
-            if (entry.is_string())
-                result.push_back(entry.get<std::string>());
-    return result;
-}
-std::uint32_t run_of(const json& body) {
-    return static_cast<std::uint32_t>(whole(body, "run"));
-}
 
 bool ended(RunState state) {
     return state == RunState::done || state == RunState::stopped || state == RunState::failed ||
@@ -100,99 +65,79 @@ protocol::StreamPosition position_of(const protocol::Frame& record) {
 std::uint64_t planned_steps(const json& manifest) {
     for (const char* key : {"planned_steps", "steps"})
         for (const json* place : {&manifest, &member(manifest, "plan"), &member(manifest, "config")})
-            if (const auto steps = place->is_object() ? whole(*place, key) : 0)
+            if (const auto steps = count_of(*place, key))
                 return steps;
     return 0;
 }
 
-std::array<Column TrainingRun::*, 12> step_columns() {
-    return {&TrainingRun::step,
-            &TrainingRun::loss,
-            &TrainingRun::cross_entropy,
-            &TrainingRun::balance_loss,
-            &TrainingRun::z_loss,
-            &TrainingRun::gradient_norm,
-            &TrainingRun::learning_rate,
-            &TrainingRun::balance_coefficient,
-            &TrainingRun::tokens_per_second,
-            &TrainingRun::step_ms,
-            &TrainingRun::memory_bytes,
-            &TrainingRun::router_entropy_mean};
-}
+constexpr double kNothing = std::numeric_limits<double>::quiet_NaN();
 
-Column first_of(const Column& column, std::size_t count) {
-    Column result;
-    for (std::size_t i = 0; i < count; ++i)
-        result.push_back(column[i]);
-    return result;
-}
-
-std::size_t count_below(const Column& steps, double step) {
-    std::size_t count = steps.size();
-    while (count > 0 && !(steps[count - 1] < step))
-        --count;
-    return count;
-}
-
-/// A run that goes on from a checkpoint does some steps again: what it does now counts.
-void forget_from(TrainingRun& run, std::uint64_t step) {
-    const auto at = static_cast<double>(step);
-    if (const std::size_t count = count_below(run.step, at); count < run.step.size()) {
-        for (auto column : step_columns())
-            run.*column = first_of(run.*column, count);
-        for (Column& column : run.part_ms)
-            column = first_of(column, count);
-    }
-    if (const std::size_t count = count_below(run.evaluation_step, at); count < run.evaluation_step.size())
-        for (auto column :
-             {&TrainingRun::evaluation_step, &TrainingRun::evaluation_english, &TrainingRun::evaluation_chinese})
-            run.*column = first_of(run.*column, count);
-    std::erase_if(run.counts, [&](const auto& counts) { return counts->step >= step; });
-}
-
-/// Steps that are missing: one row of NaN, which a plot draws as a hole. The step axis itself stays sorted and whole,
-/// for searching.
-void add_hole(TrainingRun& run, std::uint64_t step) {
-    const double nothing = std::numeric_limits<double>::quiet_NaN();
-    for (auto column : step_columns())
-        (run.*column).push_back(column == &TrainingRun::step ? static_cast<double>(step) : nothing);
-    for (Column& column : run.part_ms)
-        column.push_back(nothing);
-}
-
-void add_step(TrainingRun& run, const protocol::StepRecord& step) {
+/// The values of one row, in the order of steps_of().
+std::array<double, 12 + protocol::kStepParts> row_of(const protocol::StepRecord& step) {
     const double entropy = step.router_entropy.empty()
-                               ? std::numeric_limits<double>::quiet_NaN()
+                               ? kNothing
                                : std::accumulate(step.router_entropy.begin(), step.router_entropy.end(), 0.0) /
                                      static_cast<double>(step.router_entropy.size());
-    const std::array values = {static_cast<double>(step.step),
-                               step.loss,
-                               step.cross_entropy,
-                               step.balance_loss,
-                               step.z_loss,
-                               step.gradient_norm,
-                               step.learning_rate,
-                               step.balance_coefficient,
-                               step.tokens_per_second,
-                               step.step_ms,
-                               static_cast<double>(step.memory_bytes),
-                               entropy};
-    const auto columns = step_columns();
-    static_assert(std::tuple_size_v<decltype(values)> == std::tuple_size_v<decltype(columns)>);
-    for (std::size_t i = 0; i < columns.size(); ++i)
-        (run.*columns[i]).push_back(values[i]);
-    for (std::size_t i = 0; i < run.part_ms.size(); ++i)
-        run.part_ms[i].push_back(step.part_ms[i]);
-    run.layers = step.layers;
-    run.experts = step.experts;
-    run.top_k = step.top_k;
-    run.router_entropy = step.router_entropy;
-    run.tokens_total = step.tokens_total;
-    if (!step.counts.empty()) {
-        run.counts.push_back(std::make_shared<StepCounts>(StepCounts{step.step, step.counts}));
-        if (run.counts.size() >= 2 * kCountHistory)  // trimmed to the exact length only when it is shown
-            run.counts.erase(run.counts.begin(), run.counts.end() - static_cast<std::ptrdiff_t>(kCountHistory));
+    std::array<double, 12 + protocol::kStepParts> values = {static_cast<double>(step.step),
+                                                            step.loss,
+                                                            step.cross_entropy,
+                                                            step.balance_loss,
+                                                            step.z_loss,
+                                                            step.gradient_norm,
+                                                            step.learning_rate,
+                                                            step.balance_coefficient,
+                                                            step.tokens_per_second,
+                                                            step.step_ms,
+                                                            static_cast<double>(step.memory_bytes),
+                                                            entropy};
+    std::copy(step.part_ms.begin(), step.part_ms.end(), values.begin() + 12);
+    return values;
+}
+
+/// The counts of the steps after `kept` and before `newer` go; they rise from entry to entry.
+void forget_counts(TrainingRun& run, std::uint64_t kept, std::uint64_t newer) {
+    std::size_t begin = run.counts.size();
+    while (begin > 0 && run.counts[begin - 1]->step > kept)
+        --begin;
+    if (begin == run.counts.size())
+        return;
+    const auto before = run.counts;
+    run.counts.truncate(begin);
+    for (std::size_t i = begin; i < before.size(); ++i)
+        if (before[i]->step >= newer)
+            run.counts.push_back(before[i]);
+}
+
+/// The changes that a rewind to `step` takes back: those that were made after the checkpoint there. A knob turned
+/// before it was saved with it, though it acts on the step after.
+void forget_events(TrainingRun& run, std::uint64_t step) {
+    std::size_t begin = run.events.size();
+    while (begin > 0) {
+        const RunEvent& event = run.events[begin - 1];
+        if (event.step < step || (event.step == step && event.kind == "checkpoint"))
+            break;
+        --begin;
     }
+    const auto before = run.events;
+    run.events.truncate(begin);
+    for (std::size_t i = begin; i < before.size(); ++i)
+        if (before[i].step <= step)
+            run.events.push_back(before[i]);
+}
+
+/// The newest sample before the rewind is looked at first: once one is not undone, none before it is.
+void forget_samples(TrainingRun& run, std::vector<protocol::StreamPosition>& from, const Rewind& rewind) {
+    const auto newer = static_cast<std::size_t>(std::lower_bound(from.begin(), from.end(), rewind.at) - from.begin());
+    std::size_t begin = newer;
+    while (begin > 0 && run.samples[begin - 1].step > rewind.step)
+        --begin;
+    if (begin == newer)
+        return;
+    const auto before = run.samples;
+    run.samples.truncate(begin);
+    for (std::size_t i = newer; i < before.size(); ++i)
+        run.samples.push_back(before[i]);
+    from.erase(from.begin() + static_cast<std::ptrdiff_t>(begin), from.begin() + static_cast<std::ptrdiff_t>(newer));
 }
 
 ModelEntry model_entry(const json& entry) {
@@ -206,47 +151,47 @@ ModelEntry model_entry(const json& entry) {
         {"precision", &ModelEntry::precision}, {"state", &ModelEntry::state},
         {"message", &ModelEntry::message}};
     for (const auto& [key, field] : fields)
-        model.*field = text(entry, key);
-    model.bytes = whole(entry, "bytes");
-    model.is_moe = truth(entry, "is_moe");
-    model.available = truth(entry, "available");
-    model.trained_here = truth(entry, "trained_here");
+        model.*field = text_of(entry, key);
+    model.bytes = count_of(entry, "bytes");
+    model.is_moe = flag_of(entry, "is_moe");
+    model.available = flag_of(entry, "available");
+    model.trained_here = flag_of(entry, "trained_here");
     return model;
 }
 
 Task task_entry(const json& entry) {
     Task task;
-    task.id = text(entry, "id");
-    task.kind = text(entry, "kind");
-    task.title = text(entry, "title");
-    task.fraction = number(entry, "fraction", -1);
-    task.seconds_left = number(entry, "seconds_left", -1);
-    task.detail = text(entry, "detail");
-    task.cancel_command = text(entry, "cancel_command");
+    task.id = text_of(entry, "id");
+    task.kind = text_of(entry, "kind");
+    task.title = text_of(entry, "title");
+    task.fraction = number_of(entry, "fraction", -1);
+    task.seconds_left = number_of(entry, "seconds_left", -1);
+    task.detail = text_of(entry, "detail");
+    task.cancel_command = text_of(entry, "cancel_command");
     task.run = run_of(entry);
     return task;
 }
 
 NodeInfo node_info(const json& entry) {
     NodeInfo node;
-    node.name = text(entry, "name");
-    node.version = text(entry, "version");
-    node.address = text(entry, "address");
-    node.session = text(entry, "session");
-    node.cpu = text(entry, "cpu");
-    node.state = text(entry, "state");
-    node.cores = small(entry, "cores", 0);
-    node.memory_total = whole(entry, "memory_total");
-    node.memory_used = whole(entry, "memory_used");
-    node.devices = texts(member(entry, "devices"));
-    node.journal_bytes = whole(entry, "journal_bytes");
-    node.process = static_cast<std::int64_t>(whole(entry, "process"));
+    node.name = text_of(entry, "name");
+    node.version = text_of(entry, "version");
+    node.address = text_of(entry, "address");
+    node.session = text_of(entry, "session");
+    node.cpu = text_of(entry, "cpu");
+    node.state = text_of(entry, "state");
+    node.cores = integer_of(entry, "cores", 0);
+    node.memory_total = count_of(entry, "memory_total");
+    node.memory_used = count_of(entry, "memory_used");
+    node.devices = as_texts(member(entry, "devices"));
+    node.journal_bytes = count_of(entry, "journal_bytes");
+    node.process = static_cast<std::int64_t>(count_of(entry, "process"));
     return node;
 }
 
 std::string draw_key(const json& body) {
-    return text(body, "item") + "/" + text(body, "model") + "/" + text(body, "language") + "/" +
-           std::to_string(small(body, "draw", 0));
+    return text_of(body, "item") + "/" + text_of(body, "model") + "/" + text_of(body, "language") + "/" +
+           std::to_string(integer_of(body, "draw", 0));
 }
 
 int engagement_of(const std::string& value) {
@@ -281,14 +226,14 @@ void ModelState::for_each_run(Function function) {
         function(run);
 }
 
-ModelState::Run<TrainingRun>& ModelState::training(std::uint32_t id) {
+ModelState::Training& ModelState::training(std::uint32_t id) {
     auto& run = training_[id];
     run.value.id = id;
     run.changed = true;
     return run;
 }
 
-ModelState::Run<Generation>& ModelState::generation(std::uint32_t id) {
+ModelState::Answer& ModelState::generation(std::uint32_t id) {
     auto& run = generations_[id];
     run.value.id = id;
     run.changed = true;
@@ -305,51 +250,57 @@ ModelState::Probe& ModelState::probe(std::uint32_t id) {
 void ModelState::apply(const protocol::Frame& record) {
     const auto type = static_cast<RecordType>(record.type);
     if (type == RecordType::step) {
-        if (const auto decoded = protocol::decode_step(record.body))
+        if (const auto decoded = protocol::decode_step(record.body); decoded && decoded->run != 0)
             return step(record, *decoded);
     } else if (type == RecordType::tokens) {
-        if (auto decoded = protocol::decode_tokens(record.body))
+        if (auto decoded = protocol::decode_tokens(record.body); decoded && decoded->run != 0)
             return tokens(record, std::move(*decoded));
     } else if (!is_known(type)) {
         return;  // of a later version
     } else if (const auto body = protocol::decode_json(record.body)) {
-        switch (type) {
-            case RecordType::run_started:
-                return run_started(record, *body);
-            case RecordType::run_ended:
-                return run_ended(record, *body);
-            case RecordType::event:
-                return event(record, *body);
-            case RecordType::sample:
-                return sample(*body);
-            case RecordType::evaluation:
-                return evaluation(*body);
-            case RecordType::generation_ended:
-                return generation_ended(record, *body);
-            case RecordType::probe_draw:
-                return probe_draw(record, *body);
-            case RecordType::probe_label:
-                return probe_label(*body);
-            case RecordType::log:
-                return log(record, *body);
-            case RecordType::gap:
-                return apply_gap(*body, record.time_ns);
-            default:
-                return;
-        }
+        // Nothing is known of a run 0: a record that says nothing of a run makes none.
+        if (type == RecordType::log || type == RecordType::gap || run_of(*body) != 0)
+            return json_record(record, *body);
     }
     add_log({record.time_ns, "warning", "workbench",
              "record " + std::to_string(record.sequence) + " of type " + std::to_string(record.type) +
                  " can't be read and is left out"});
 }
 
+void ModelState::json_record(const protocol::Frame& record, const json& body) {
+    switch (static_cast<RecordType>(record.type)) {
+        case RecordType::run_started:
+            return run_started(record, body);
+        case RecordType::run_ended:
+            return run_ended(record, body);
+        case RecordType::event:
+            return event(record, body);
+        case RecordType::sample:
+            return sample(record, body);
+        case RecordType::evaluation:
+            return evaluation(record, body);
+        case RecordType::generation_ended:
+            return generation_ended(record, body);
+        case RecordType::probe_draw:
+            return probe_draw(record, body);
+        case RecordType::probe_label:
+            return probe_label(body);
+        case RecordType::log:
+            return log(record, body);
+        case RecordType::gap:
+            return apply_gap(body, record.time_ns);
+        default:
+            return;
+    }
+}
+
 void ModelState::run_started(const protocol::Frame& record, const json& body) {
     const std::uint32_t id = run_of(body);
-    const std::string kind = text(body, "kind");
+    const std::string kind = text_of(body, "kind");
     const json& manifest = member(body, "manifest");
     if (kind == "train") {
         auto& run = training(id);
-        run.value.name = text(body, "name");
+        run.value.name = text_of(body, "name");
         run.value.manifest = manifest;
         run.value.message.clear();
         if (const auto steps = planned_steps(manifest))
@@ -358,16 +309,17 @@ void ModelState::run_started(const protocol::Frame& record, const json& body) {
     } else if (kind == "generate") {
         auto& run = generation(id);
         run.value.manifest = manifest;
-        run.value.group = manifest.is_object() ? text(manifest, "group") : "";
-        run.value.model = manifest.is_object() ? text(manifest, "model") : "";
+        run.value.group = text_of(manifest, "group");
+        run.value.model = text_of(manifest, "model");
         set_state(run, record, RunState::running);
     } else if (kind == "probe") {
         auto& run = probe(id);
-        run.value.name = text(body, "name");
+        run.value.name = text_of(body, "name");
         run.value.manifest = manifest;
-        run.value.set = manifest.is_object() ? text(manifest, "set") : "";
-        run.value.models = texts(member(manifest, "models"));
-        run.value.planned = manifest.is_object() ? whole(manifest, "planned") : 0;
+        run.value.set = text_of(manifest, "set");
+        run.value.models = as_texts(member(manifest, "models"));
+        run.value.planned = count_of(manifest, "planned");
+        run.value.message.clear();
         set_state(run, record, RunState::running);
     }
     if (const auto gauges = run_gauges_.find(id); gauges != run_gauges_.end())
@@ -375,11 +327,11 @@ void ModelState::run_started(const protocol::Frame& record, const json& body) {
 }
 
 void ModelState::run_ended(const protocol::Frame& record, const json& body) {
-    const auto state = state_named(text(body, "state")).value_or(RunState::failed);
+    const auto state = state_named(text_of(body, "state")).value_or(RunState::failed);
     const std::uint32_t id = run_of(body);
     const auto end = [&](auto& run) {
         set_state(run, record, state);
-        if (const std::string message = text(body, "message"); !message.empty())
+        if (const std::string message = text_of(body, "message"); !message.empty())
             run.value.message = message;
     };
     // Only where the run is known: its kind stands in run_started, which lies before this record on the same channel.
@@ -393,11 +345,11 @@ void ModelState::run_ended(const protocol::Frame& record, const json& body) {
 
 void ModelState::event(const protocol::Frame& record, const json& body) {
     const std::uint32_t id = run_of(body);
-    const std::string kind = text(body, "kind");
+    const std::string kind = text_of(body, "kind");
     const auto follow = [&](auto& run) {
         if (kind == "pause")
             set_state(run, record, RunState::paused);
-        else if (kind == "resume" || kind == "continue")
+        else if (kind == "resume" || kind == "rewind")
             set_state(run, record, RunState::running);
     };
     if (probes_.contains(id))
@@ -406,49 +358,77 @@ void ModelState::event(const protocol::Frame& record, const json& body) {
         return;
     auto& run = training(id);
     follow(run);
-    RunEvent event{whole(body, "step"), kind, text(body, "name"), member(body, "old"), member(body, "new"),
-                   text(body, "text")};
+    RunEvent event{count_of(body, "step"), kind, text_of(body, "name"), member(body, "old"), member(body, "new"),
+                   text_of(body, "text")};
     if (kind == "checkpoint")
         run.value.last_checkpoint = event.step;
+    if (kind == "rewind")
+        rewind(run, record, event.step);
     run.value.events.push_back(std::move(event));
 }
 
-void ModelState::sample(const json& body) {
-    training(run_of(body))
-        .value.samples.push_back(
-            {whole(body, "step"), text(body, "language"), text(body, "prompt"), text(body, "text")});
+void ModelState::rewind(Training& run, const protocol::Frame& record, std::uint64_t step) {
+    const Rewind rewind{position_of(record), step};
+    TrainingRun& value = run.value;
+    run.rewinds.add(rewind);
+    steps_of(value, run.step_rows).undo(rewind);
+    evaluations_of(value, run.evaluation_rows).undo(rewind);
+    // What came before this record but is newer stands behind everything that is undone.
+    const std::size_t newer = first_newer(run.step_rows, rewind.at);
+    const bool has_newer = newer < run.step_rows.size();
+    forget_counts(
+        value, step,
+        has_newer ? static_cast<std::uint64_t>(value.step[newer]) : std::numeric_limits<std::uint64_t>::max());
+    if (!has_newer)
+        value.router_entropy.clear();
+    value.tokens_total = run.step_rows.empty() ? 0 : run.step_rows.back().tokens_total;
+    forget_events(value, step);
+    forget_samples(value, run.samples_from, rewind);
+    value.last_checkpoint = step;
+    value.message.clear();
+}
+
+void ModelState::sample(const protocol::Frame& record, const json& body) {
+    Training& run = training(run_of(body));
+    const std::uint64_t step = count_of(body, "step");
+    if (run.rewinds.undone(position_of(record), step))
+        return;
+    run.value.samples.push_back({step, text_of(body, "language"), text_of(body, "prompt"), text_of(body, "text")});
+    run.samples_from.push_back(position_of(record));
 }
 
 void ModelState::step(const protocol::Frame& record, const protocol::StepRecord& step) {
-    auto& run = training(step.run);
-    if (!run.value.step.empty()) {
-        const auto before = static_cast<std::uint64_t>(run.value.step.back());
-        if (step.step <= before)
-            forget_from(run.value, step.step);
-        else if (step.step > before + 1)
-            add_hole(run.value, before + 1);
-    }
-    add_step(run.value, step);
+    Training& run = training(step.run);
     run.epoch = std::max(run.epoch, record.epoch);
+    if (!run.rewinds.undone(position_of(record), step.step)) {
+        TrainingRun& value = run.value;
+        steps_of(value, run.step_rows).add(row_of(step), {position_of(record), step.tokens_total, false});
+        value.layers = step.layers;
+        value.experts = step.experts;
+        value.top_k = step.top_k;
+        value.router_entropy = step.router_entropy;
+        value.tokens_total = step.tokens_total;
+        if (!step.counts.empty()) {
+            while (!value.counts.empty() && value.counts.back()->step >= step.step)
+                value.counts.truncate(value.counts.size() - 1);
+            value.counts.push_back(std::make_shared<StepCounts>(StepCounts{step.step, step.counts}));
+            if (value.counts.size() > kCountHistory)
+                value.counts.drop_front(value.counts.size() - kCountHistory);
+        }
+    }
     // Steps after an end: the run was continued.
     if (run.value.state == RunState::planned || (ended(run.value.state) && position_of(record) > run.state_from))
         set_state(run, record, RunState::running);
 }
 
-void ModelState::evaluation(const json& body) {
-    TrainingRun& run = training(run_of(body)).value;
-    const double step = static_cast<double>(whole(body, "step"));
+void ModelState::evaluation(const protocol::Frame& record, const json& body) {
+    Training& run = training(run_of(body));
+    const std::uint64_t step = count_of(body, "step");
+    if (run.rewinds.undone(position_of(record), step))
+        return;
     const json& loss = member(body, "loss");
-    const double nothing = std::numeric_limits<double>::quiet_NaN();
-    if (!run.evaluation_step.empty() && !(run.evaluation_step.back() < step)) {
-        const std::size_t count = count_below(run.evaluation_step, step);
-        for (auto column :
-             {&TrainingRun::evaluation_step, &TrainingRun::evaluation_english, &TrainingRun::evaluation_chinese})
-            run.*column = first_of(run.*column, count);
-    }
-    run.evaluation_step.push_back(step);
-    run.evaluation_english.push_back(loss.is_object() ? number(loss, "en", nothing) : nothing);
-    run.evaluation_chinese.push_back(loss.is_object() ? number(loss, "zh", nothing) : nothing);
+    const std::array values = {static_cast<double>(step), number_of(loss, "en"), number_of(loss, "zh")};
+    evaluations_of(run.value, run.evaluation_rows).add(values, {position_of(record), 0, false});
 }
 
 void ModelState::tokens(const protocol::Frame& record, protocol::TokenBatch batch) {
@@ -458,24 +438,29 @@ void ModelState::tokens(const protocol::Frame& record, protocol::TokenBatch batc
         set_state(run, record, RunState::running);
     const std::size_t known = run.value.tokens.size();
     const std::size_t skip = batch.first < known ? known - batch.first : 0;
+    if (batch.first > known && !run.incomplete) {
+        run.incomplete = true;
+        add_log({record.time_ns, "warning", "workbench",
+                 "some tokens of answer " + std::to_string(batch.run) + " are missing"});
+    }
     for (std::size_t i = skip; i < batch.tokens.size(); ++i) {
-        if (!ended(run.value.state) || run.value.text.empty())
-            run.value.text += batch.tokens[i].chosen.bytes;
+        run.value.text += batch.tokens[i].chosen.bytes;
         run.value.tokens.push_back(std::move(batch.tokens[i]));
     }
 }
 
 void ModelState::generation_ended(const protocol::Frame& record, const json& body) {
     auto& run = generation(run_of(body));
-    set_state(run, record, state_named(text(body, "state")).value_or(RunState::failed));
-    run.value.stop = text(body, "stop");
-    run.value.message = text(body, "message");
-    run.value.prompt_tokens = static_cast<std::uint32_t>(whole(body, "prompt_tokens"));
-    run.value.tokens_per_second = number(body, "tokens_per_second");
-    run.value.prompt_ms = number(body, "prompt_ms");
-    // The record's text is JSON, where bytes that are no UTF-8 had to be replaced; the tokens carry the bytes themselves.
-    if (run.value.tokens.empty())
-        run.value.text = text(body, "text");
+    set_state(run, record, state_named(text_of(body, "state")).value_or(RunState::failed));
+    run.value.stop = text_of(body, "stop");
+    run.value.message = text_of(body, "message");
+    run.value.prompt_tokens = static_cast<std::uint32_t>(count_of(body, "prompt_tokens"));
+    run.value.tokens_per_second = number_of(body, "tokens_per_second", 0);
+    run.value.prompt_ms = number_of(body, "prompt_ms", 0);
+    // The record's text is JSON, where bytes that are no UTF-8 had to be replaced; the tokens carry the bytes
+    // themselves.
+    if (run.value.tokens.empty() || run.incomplete)
+        run.value.text = text_of(body, "text");
 }
 
 void ModelState::set_person_labels(ProbeDraw& draw, const PersonLabels& labels) {
@@ -491,22 +476,22 @@ void ModelState::probe_draw(const protocol::Frame& record, const json& body) {
         set_state(run, record, RunState::running);
     auto draw = std::make_shared<ProbeDraw>();
     draw->seq = record.sequence;
-    draw->item = text(body, "item");
-    draw->topic = text(body, "topic");
-    draw->group = text(body, "group");
-    draw->model = text(body, "model");
-    draw->language = text(body, "language");
-    draw->draw = small(body, "draw", 0);
-    draw->prompt = text(body, "prompt");
-    draw->answer = text(body, "answer");
-    draw->stop = text(body, "stop");
-    draw->rule = text(body, "rule");
-    draw->rule_delivery = text(body, "delivery");
-    draw->rule_engagement = small(body, "engagement", -1);
+    draw->item = text_of(body, "item");
+    draw->topic = text_of(body, "topic");
+    draw->group = text_of(body, "group");
+    draw->model = text_of(body, "model");
+    draw->language = text_of(body, "language");
+    draw->draw = integer_of(body, "draw", 0);
+    draw->prompt = text_of(body, "prompt");
+    draw->answer = text_of(body, "answer");
+    draw->stop = text_of(body, "stop");
+    draw->rule = text_of(body, "rule");
+    draw->rule_delivery = text_of(body, "delivery");
+    draw->rule_engagement = integer_of(body, "engagement", -1);
     const std::string key = draw_key(body);
     set_person_labels(*draw, run.labels[key]);
-    run.value.seconds_left = number(body, "seconds_left");
-    if (const auto planned = whole(body, "planned"))
+    run.value.seconds_left = number_of(body, "seconds_left", 0);
+    if (const auto planned = count_of(body, "planned"))
         run.value.planned = planned;
     // A draw that is done again after a restart takes the place of the first.
     const auto [place, is_new] = run.index.emplace(key, run.value.draws.size());
@@ -521,7 +506,7 @@ void ModelState::probe_label(const json& body) {
     const std::string key = draw_key(body);
     const json& value = member(body, "value");
     PersonLabels& labels = run.labels[key];
-    (text(body, "field") == "engagement" ? labels.engagement : labels.delivery) =
+    (text_of(body, "field") == "engagement" ? labels.engagement : labels.delivery) =
         value.is_string()           ? value.get<std::string>()
         : value.is_number_integer() ? value.dump()
                                     : "";
@@ -533,19 +518,19 @@ void ModelState::probe_label(const json& body) {
 }
 
 void ModelState::log(const protocol::Frame& record, const json& body) {
-    add_log({record.time_ns, text(body, "level"), text(body, "source"), text(body, "text")});
+    add_log({record.time_ns, text_of(body, "level"), text_of(body, "source"), text_of(body, "text")});
 }
 
 void ModelState::apply_gap(const json& gap, std::uint64_t time_ns) {
     add_log({time_ns, "warning", "journal",
-             std::to_string(whole(gap, "count")) + " records from " + std::to_string(whole(gap, "from")) + " to " +
-                 std::to_string(whole(gap, "to")) + " are missing: " + text(gap, "reason")});
+             std::to_string(count_of(gap, "count")) + " records from " + std::to_string(count_of(gap, "from")) +
+                 " to " + std::to_string(count_of(gap, "to")) + " are missing: " + text_of(gap, "reason")});
 }
 
 void ModelState::add_log(LogLine line) {
     head_.log.push_back(std::move(line));
-    if (head_.log.size() >= 2 * kLogLines)
-        head_.log.erase(head_.log.begin(), head_.log.end() - static_cast<std::ptrdiff_t>(kLogLines));
+    if (head_.log.size() > kLogLines)
+        head_.log.drop_front(1);
 }
 
 // ---- gauges
@@ -565,17 +550,19 @@ void ModelState::apply_state(const json& state) {
             if (entry.is_object())
                 head_.tasks.push_back(task_entry(entry));
     }
-    if (const json& runs = member(state, "runs"); runs.is_array())
+    if (const json& runs = member(state, "runs"); runs.is_array()) {
+        run_gauges_.clear();  // the list is whole each time
         for (const json& entry : runs)
-            if (entry.is_object()) {
-                run_gauges_[run_of(entry)] = entry;
+            if (const auto id = run_of(entry); id != 0) {
+                run_gauges_[id] = entry;
                 state_of_run(entry);
             }
+    }
 }
 
 void ModelState::state_of_run(const json& entry) {
     const std::uint32_t id = run_of(entry);
-    const auto state = state_named(text(entry, "state"));
+    const auto state = state_named(text_of(entry, "state"));
     const auto common = [&](auto& run) {
         run.changed = true;
         if (state) {
@@ -583,14 +570,13 @@ void ModelState::state_of_run(const json& entry) {
             if (!ended(*state))
                 run.epoch = std::max(run.epoch, epoch_);  // the node that speaks now has it
         }
-        if (const std::string message = text(entry, "message"); !message.empty())
-            run.value.message = message;
+        if (const json& message = member(entry, "message"); message.is_string())
+            run.value.message = message.get<std::string>();
     };
     if (const auto it = training_.find(id); it != training_.end()) {
         common(it->second);
-        if (const auto checkpoint = whole(entry, "last_checkpoint"))
-            it->second.value.last_checkpoint = checkpoint;
-        if (const auto steps = whole(entry, "planned_steps"))
+        it->second.value.last_checkpoint = count_of(entry, "last_checkpoint", it->second.value.last_checkpoint);
+        if (const auto steps = count_of(entry, "planned_steps"))
             it->second.value.planned_steps = steps;
     } else if (const auto generated = generations_.find(id); generated != generations_.end()) {
         common(generated->second);
@@ -635,11 +621,6 @@ void ModelState::publish(Map& runs, Published& published) {
 }
 
 std::shared_ptr<Snapshot> ModelState::snapshot() {
-    for (auto& [id, run] : training_)
-        if (auto& counts = run.value.counts; counts.size() > kCountHistory)
-            counts.erase(counts.begin(), counts.end() - static_cast<std::ptrdiff_t>(kCountHistory));
-    if (head_.log.size() > kLogLines)
-        head_.log.erase(head_.log.begin(), head_.log.end() - static_cast<std::ptrdiff_t>(kLogLines));
     publish(training_, head_.training);
     publish(generations_, head_.generations);
     publish(probes_, head_.probes);

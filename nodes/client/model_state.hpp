@@ -5,9 +5,10 @@
 #include <map>
 #include <memory>
 #include <nlohmann/json.hpp>
-#include <set>
 #include <string>
+#include <vector>
 
+#include "nodes/client/run_table.hpp"
 #include "nodes/client/snapshot.hpp"
 #include "nodes/protocol/frame.hpp"
 #include "nodes/protocol/session.hpp"
@@ -22,7 +23,9 @@ class ModelState {
     void apply_gap(const nlohmann::json& gap, std::uint64_t time_ns);
     /// Gauges, any subset of the keys.
     void apply_state(const nlohmann::json& state);
-    void set_catalogue(nlohmann::json catalogue) { head_.catalogue = std::move(catalogue); }
+    void set_catalogue(nlohmann::json catalogue) {
+        head_.catalogue = std::make_shared<const nlohmann::json>(std::move(catalogue));
+    }
     void add_log(LogLine line);
 
     /// The node greeted us in this epoch: what older epochs left running will never go on by itself.
@@ -41,6 +44,16 @@ class ModelState {
         std::uint32_t epoch = 0;              ///< newest one in which the run was seen alive
         bool changed = true;
     };
+    /// A training run and where everything in it comes from: channels overtake each other, so that a step of the newest
+    /// attempt may come before the rewind that began it, or a sample of the old one after it.
+    struct Training : Run<TrainingRun> {
+        std::vector<TableRow> step_rows, evaluation_rows;
+        std::vector<protocol::StreamPosition> samples_from;  ///< of value.samples
+        Rewinds rewinds;
+    };
+    struct Answer : Run<Generation> {
+        bool incomplete = false;  ///< tokens are missing
+    };
     struct PersonLabels {
         std::string delivery, engagement;  ///< empty: the rule's counts
     };
@@ -52,19 +65,21 @@ class ModelState {
     void run_started(const protocol::Frame& record, const nlohmann::json& body);
     void run_ended(const protocol::Frame& record, const nlohmann::json& body);
     void event(const protocol::Frame& record, const nlohmann::json& body);
-    void sample(const nlohmann::json& body);
+    void rewind(Training& run, const protocol::Frame& record, std::uint64_t step);
+    void sample(const protocol::Frame& record, const nlohmann::json& body);
     void step(const protocol::Frame& record, const protocol::StepRecord& step);
-    void evaluation(const nlohmann::json& body);
+    void evaluation(const protocol::Frame& record, const nlohmann::json& body);
     void tokens(const protocol::Frame& record, protocol::TokenBatch batch);
     void generation_ended(const protocol::Frame& record, const nlohmann::json& body);
     void probe_draw(const protocol::Frame& record, const nlohmann::json& body);
     void probe_label(const nlohmann::json& body);
     void log(const protocol::Frame& record, const nlohmann::json& body);
+    void json_record(const protocol::Frame& record, const nlohmann::json& body);
     void state_of_run(const nlohmann::json& entry);
     static void set_person_labels(ProbeDraw& draw, const PersonLabels& labels);
 
-    Run<TrainingRun>& training(std::uint32_t id);
-    Run<Generation>& generation(std::uint32_t id);
+    Training& training(std::uint32_t id);
+    Answer& generation(std::uint32_t id);
     Probe& probe(std::uint32_t id);
     template <class T>
     void set_state(Run<T>& run, const protocol::Frame& record, RunState state);
@@ -76,8 +91,8 @@ class ModelState {
     void for_each_run(Function function);
 
     Snapshot head_;  ///< everything but the runs, which are below
-    std::map<std::uint32_t, Run<TrainingRun>> training_;
-    std::map<std::uint32_t, Run<Generation>> generations_;
+    std::map<std::uint32_t, Training> training_;
+    std::map<std::uint32_t, Answer> generations_;
     std::map<std::uint32_t, Probe> probes_;
     std::map<std::uint32_t, nlohmann::json> run_gauges_;  ///< for runs whose first record has not come yet
     std::uint32_t epoch_ = 0;

@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "nodes/client/column.hpp"
+#include "nodes/client/shared_list.hpp"
 #include "nodes/protocol/records.hpp"
 
 namespace moescope::client {
@@ -18,11 +19,13 @@ namespace moescope::client {
 using CommandId = std::uint64_t;  ///< client-side handle; the wire carries a random 128-bit id
 
 struct CommandResult {
-    enum class State { pending, done, failed, unknown };  ///< unknown: the connection was lost before an answer came
+    /// pending: under way, or waiting for the connection to come back; unknown: sent, but the node or the connection
+    /// was gone for good before an answer came, so it may have been carried out. Only pending ever changes.
+    enum class State { pending, done, failed, unknown };
     State state = State::pending;
     std::string name;      ///< "train.start"
     nlohmann::json value;  ///< of a done command
-    std::string error;     ///< one sentence, of a failed command
+    std::string error;     ///< one sentence: why it failed, is unknown, or what a pending command still waits for
 };
 
 /// The link to the node.
@@ -83,13 +86,14 @@ struct TrainingRun {
     Column evaluation_step, evaluation_english, evaluation_chinese;
 
     std::uint16_t layers = 0, experts = 0, top_k = 0;
-    /// The latest steps, oldest first, at most kCountHistory; a vector of shared pointers, so that a copy is cheap.
-    std::vector<std::shared_ptr<const StepCounts>> counts;
-    std::vector<float> router_entropy;  ///< [layers] of the latest step
+    /// The latest steps, oldest first, at most kCountHistory.
+    SharedList<std::shared_ptr<const StepCounts>> counts;
+    std::vector<float> router_entropy;  ///< [layers] of the latest step; empty when a rewind took that one back
     std::uint64_t tokens_total = 0;
 
-    std::vector<RunEvent> events;
-    std::vector<TextSample> samples;
+    // What a rewind took back is in none of the columns and lists here.
+    SharedList<RunEvent> events;
+    SharedList<TextSample> samples;
 };
 inline constexpr std::size_t kCountHistory = 4096;
 
@@ -101,7 +105,7 @@ struct Generation {
     RunState state = RunState::planned;
     nlohmann::json manifest;  ///< prompt, seed, temperature, max_tokens, model hash, ...
     std::string text;         ///< bytes so far; may end inside a UTF-8 character while it streams
-    std::vector<protocol::TokenRecord> tokens;
+    SharedList<protocol::TokenRecord> tokens;
     std::string stop;  ///< "end", "length", "cancelled", "error"
     std::string message;
     std::uint32_t prompt_tokens = 0;
@@ -180,10 +184,11 @@ struct Snapshot {
     std::map<std::uint32_t, std::shared_ptr<const TrainingRun>> training;
     std::map<std::uint32_t, std::shared_ptr<const Generation>> generations;
     std::map<std::uint32_t, std::shared_ptr<const ProbeRun>> probes;
-    std::vector<LogLine> log;                    ///< the latest 10,000 lines
+    SharedList<LogLine> log;                     ///< the latest 10,000 lines
     std::map<CommandId, CommandResult> results;  ///< the latest 256
-    /// What the node offers: presets, probe sets and prompts (names and contents), filled after the greeting.
-    nlohmann::json catalogue;
+    /// What the node offers: presets, probe sets and prompts (names and contents). Never a null pointer; null JSON until
+    /// the greeting is done.
+    std::shared_ptr<const nlohmann::json> catalogue = std::make_shared<const nlohmann::json>();
 };
 
 }  // namespace moescope::client

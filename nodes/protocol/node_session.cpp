@@ -8,13 +8,9 @@ namespace moescope::protocol {
 
 namespace {
 
-// Most urgent first. Events are few and say what the rest means.
-constexpr std::array kUrgency = {Channel::events, Channel::metrics, Channel::text, Channel::bulk};
+// Events are few and say what the rest means: they go first, the others in turn.
+constexpr std::array kTurns = {Channel::metrics, Channel::text, Channel::bulk};
 constexpr std::size_t kReadBytes = 256 * 1024;  // what one turn of one channel sends at most, so that others get theirs
-
-bool is_data_channel(std::uint8_t channel) {
-    return channel >= 1 && channel < kChannels;
-}
 
 }  // namespace
 
@@ -71,13 +67,10 @@ Actions NodeSession::on_frame(Frame frame, double now) {
         case FrameType::credit:
             return on_credit(frame);
         case FrameType::ping:
-            if (frame.body.size() != 8)
-                return close(Close::Why::broken_rule, "a PING must carry 8 bytes");
-            return {SendFrame{make_frame(FrameType::pong, std::move(frame.body))}};
         case FrameType::pong:
-            if (const auto seconds = Heartbeat::round_trip(frame, now))
-                return {RoundTrip{*seconds}};
-            return {};
+            if (auto actions = Heartbeat::on_ping_or_pong(std::move(frame), now))
+                return std::move(*actions);
+            return close(Close::Why::broken_rule, "a PING must carry 8 bytes");
         case FrameType::bye:
             closed_ = true;
             return {Close{Close::Why::clean, "the viewer said goodbye"}};
@@ -133,7 +126,7 @@ Actions NodeSession::respond(const std::string& id, const nlohmann::json& answer
         return {};
     nlohmann::json body = answer.is_object() ? answer : nlohmann::json::object();
     const auto state = body.find("state");
-    if (state == body.end() || (*state != "done" && *state != "failed"))
+    if (state == body.end() || (*state != "done" && *state != "failed" && *state != "unknown"))
         body = {{"state", "failed"}, {"error", "the node gave no proper answer to this command"}};
     body["id"] = id;
     auto bytes = bytes_of(dump_json(body));
@@ -149,8 +142,8 @@ Actions NodeSession::on_subscribe(const Frame& frame) {
     Subscription& subscription = subscriptions_[body->channel];
     subscription = {true, false, body->after, kInitialCredit};
     Actions actions;
-    if (body->after.epoch > last_.epoch) {
-        // Records of a start that this journal does not know: the viewer must be told, never left with a silent hole.
+    if (body->after > last_) {
+        // Records that this journal does not know: the viewer must be told, never left with a silent hole.
         const nlohmann::json gap = {{"from", body->after.sequence},
                                     {"to", last_.sequence},
                                     {"count", 0},
@@ -193,20 +186,24 @@ Actions NodeSession::on_time(double now) {
     }
     if (heartbeat_.dead(now))
         return close(Close::Why::lost, "nothing was heard from the viewer for 20 seconds");
-    if (auto ping = heartbeat_.due(now))
-        return {SendFrame{std::move(*ping)}};
-    return {};
+    return heartbeat_.ping_when_due(now);
 }
 
 std::optional<NodeSession::Read> NodeSession::next_read() const {
     if (!greeted())
         return std::nullopt;
-    for (const Channel channel : kUrgency) {
+    const auto wanted = [&](Channel channel) -> std::optional<Read> {
         const auto& subscription = subscriptions_[static_cast<std::size_t>(channel)];
-        if (subscription.active && !subscription.caught_up && subscription.credit > 0)
-            return Read{static_cast<std::uint8_t>(channel), subscription.after,
-                        std::min(kReadBytes, static_cast<std::size_t>(subscription.credit))};
-    }
+        if (!subscription.active || subscription.caught_up || subscription.credit <= 0)
+            return std::nullopt;
+        return Read{static_cast<std::uint8_t>(channel), subscription.after,
+                    std::min(kReadBytes, static_cast<std::size_t>(subscription.credit))};
+    };
+    if (const auto events = wanted(Channel::events))
+        return events;
+    for (std::size_t i = 0; i < kTurns.size(); ++i)
+        if (const auto read = wanted(kTurns[(turn_ + i) % kTurns.size()]))
+            return read;
     return std::nullopt;
 }
 
@@ -218,6 +215,9 @@ Actions NodeSession::on_records(std::uint8_t channel, std::vector<Frame> records
         subscription.caught_up = true;
         return {};
     }
+    for (std::size_t i = 0; i < kTurns.size(); ++i)
+        if (static_cast<std::uint8_t>(kTurns[i]) == channel)
+            turn_ = (i + 1) % kTurns.size();
     Actions actions;
     for (Frame& record : records) {
         // A record may overdraw the credit once, otherwise a small credit could never let a large record through.
@@ -225,6 +225,7 @@ Actions NodeSession::on_records(std::uint8_t channel, std::vector<Frame> records
             break;
         subscription.credit -= static_cast<std::int64_t>(frame_bytes(record));
         subscription.after = {record.epoch, record.sequence};
+        last_ = std::max(last_, subscription.after);
         record.type |= kDataTypeBase;
         record.channel = channel;
         actions.push_back(SendFrame{std::move(record)});

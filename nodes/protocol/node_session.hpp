@@ -12,7 +12,7 @@ namespace moescope::protocol {
 
 class NodeSession {
  public:
-    /// `last` is where the journal ends now; a subscription beyond it is answered with a GAP.
+    /// `last` is where the journal ends now; a subscription beyond it (and what was sent since) is answered with a GAP.
     NodeSession(Hello ours, StreamPosition last) : ours_(std::move(ours)), last_(last) {}
 
     Actions start(double now);  ///< our HELLO
@@ -33,7 +33,8 @@ class NodeSession {
         StreamPosition after;
         std::size_t max_bytes = 0;
     };
-    /// The most urgent channel that may be sent now; nothing when all have caught up or have no credit.
+    /// The channel whose turn it is: events before all others, these one after the other, so that none of them waits
+    /// for another to end. Nothing when all have caught up or have no credit.
     std::optional<Read> next_read() const;
     /// Records of that channel in order (types without 0x8000). None: the channel has caught up until
     /// on_journal_grew(). What goes beyond the credit is not sent and will be asked for again.
@@ -60,6 +61,7 @@ class NodeSession {
     double started_ = 0;
     Heartbeat heartbeat_;
     std::array<Subscription, kChannels> subscriptions_;
+    std::size_t turn_ = 0;  ///< of the channels other than events
     std::set<std::string> pending_;
 };
 

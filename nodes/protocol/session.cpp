@@ -1,7 +1,6 @@
 #include "nodes/protocol/session.hpp"
 
 #include <algorithm>
-#include <bit>
 
 #include "nodes/protocol/little_endian.hpp"
 
@@ -56,21 +55,29 @@ std::optional<CreditBody> decode_credit(std::span<const std::byte> body) {
     return result;
 }
 
-std::optional<Frame> Heartbeat::due(double now) {
-    if (now - sent_ < kPingSeconds)
-        return std::nullopt;
+Actions Heartbeat::ping(double now) {
     sent_ = now;
     std::vector<std::byte> body;
-    Writer(body).put(std::bit_cast<std::uint64_t>(now));
-    return make_frame(FrameType::ping, std::move(body));
+    Writer(body).put(now);
+    return {SendFrame{make_frame(FrameType::ping, std::move(body))}};
 }
 
-std::optional<double> Heartbeat::round_trip(const Frame& pong, double now) {
-    Reader reader(pong.body);
-    const auto sent = std::bit_cast<double>(reader.get<std::uint64_t>());
-    if (!reader.good() || reader.left() != 0 || !(sent <= now) || !(now - sent < 2 * kDeadSeconds))
-        return std::nullopt;
-    return now - sent;
+Actions Heartbeat::ping_when_due(double now) {
+    return now - sent_ < kPingSeconds ? Actions{} : ping(now);
+}
+
+std::optional<Actions> Heartbeat::on_ping_or_pong(Frame frame, double now) {
+    if (frame.type == static_cast<std::uint16_t>(FrameType::ping)) {
+        if (frame.body.size() != sizeof(double))
+            return std::nullopt;
+        return Actions{SendFrame{make_frame(FrameType::pong, std::move(frame.body))}};
+    }
+    Reader reader(frame.body);
+    const auto sent = reader.get<double>();
+    // The comparisons are false for a NaN too.
+    if (reader.good() && reader.left() == 0 && sent <= now && now - sent < 2 * kDeadSeconds)
+        return Actions{RoundTrip{now - sent}};
+    return Actions{};
 }
 
 }  // namespace moescope::protocol

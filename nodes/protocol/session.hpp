@@ -62,6 +62,7 @@ struct ResponseReceived {
     bool done = false;
     nlohmann::json value;
     std::string error;
+    bool unknown = false;  ///< not done: the node went away while it carried the command out
 };
 struct GapReceived {
     std::uint8_t channel = 0;
@@ -79,6 +80,11 @@ using Action = std::variant<SendFrame, Close, Greeted, RequestReceived, MoreWant
 using Actions = std::vector<Action>;
 
 bool is_command_id(std::string_view id);  ///< 32 lower-case hex digits
+
+/// May records travel on this channel?
+inline bool is_data_channel(std::uint8_t channel) {
+    return channel >= 1 && channel < kChannels;
+}
 
 // Bodies of the small binary frames.
 struct SubscribeBody {
@@ -100,10 +106,12 @@ class Heartbeat {
     void start(double now) { heard_ = sent_ = now; }
     void heard(double now) { heard_ = now; }
     bool dead(double now) const { return now - heard_ > kDeadSeconds; }
-    /// A PING carrying `now`, when one is due.
-    std::optional<Frame> due(double now);
-    /// Seconds since the PING that this PONG answers; nothing when it is none of ours.
-    static std::optional<double> round_trip(const Frame& pong, double now);
+    /// A PING carrying `now`, at once or when one is due.
+    Actions ping(double now);
+    Actions ping_when_due(double now);
+    /// The PONG to a PING, the round trip told by a PONG (nothing when it answers no PING of ours). No value: a PING
+    /// that breaks the rules.
+    static std::optional<Actions> on_ping_or_pong(Frame frame, double now);
 
  private:
     double heard_ = 0, sent_ = 0;

@@ -9,10 +9,6 @@ namespace {
 // Credit goes back in pieces of this size: few frames, and the node never runs dry.
 constexpr std::int64_t kCreditPiece = kInitialCredit / 4;
 
-bool is_data_channel(std::uint8_t channel) {
-    return channel >= 1 && channel < kChannels;
-}
-
 }  // namespace
 
 Actions ViewerSession::close(Close::Why why, const std::string& reason) {
@@ -62,13 +58,10 @@ Actions ViewerSession::on_frame(Frame frame, double now) {
             return {GapReceived{frame.channel, std::move(*gap)}};
         }
         case FrameType::ping:
-            if (frame.body.size() != 8)
-                return close(Close::Why::broken_rule, "a PING must carry 8 bytes");
-            return {SendFrame{make_frame(FrameType::pong, std::move(frame.body))}};
         case FrameType::pong:
-            if (const auto seconds = Heartbeat::round_trip(frame, now))
-                return {RoundTrip{*seconds}};
-            return {};
+            if (auto actions = Heartbeat::on_ping_or_pong(std::move(frame), now))
+                return std::move(*actions);
+            return close(Close::Why::broken_rule, "a PING must carry 8 bytes");
         case FrameType::bye:
             phase_ = Phase::closed;
             return {Close{Close::Why::clean, "the node said goodbye: " + text_of(frame.body)}};
@@ -110,11 +103,9 @@ Actions ViewerSession::on_greeting(const Frame& frame, double now) {
     if (phase_ == Phase::hello_received && type == FrameType::auth_ok) {
         phase_ = Phase::ready;
         // The first round trip is wanted at once, not after five seconds.
-        heartbeat_.start(now - kPingSeconds);
         Actions actions{Greeted{theirs_}};
-        if (auto ping = heartbeat_.due(now))
-            actions.push_back(SendFrame{std::move(*ping)});
-        heartbeat_.heard(now);
+        for (Action& action : heartbeat_.ping(now))
+            actions.push_back(std::move(action));
         return actions;
     }
     return close(Close::Why::broken_rule, "the node broke the order of the greeting");
@@ -153,7 +144,9 @@ Actions ViewerSession::on_response(const Frame& frame) {
         return close(Close::Why::broken_rule, "the node sent an answer that can't be read");
     ResponseReceived response;
     response.id = (*body)["id"].get<std::string>();
-    response.done = body->value("state", nlohmann::json()) == "done";
+    const nlohmann::json state = body->value("state", nlohmann::json());
+    response.done = state == "done";
+    response.unknown = state == "unknown";
     if (body->contains("value"))
         response.value = std::move((*body)["value"]);
     if (body->contains("error") && (*body)["error"].is_string())
@@ -173,9 +166,7 @@ Actions ViewerSession::on_time(double now) {
     }
     if (heartbeat_.dead(now))
         return close(Close::Why::lost, "nothing was heard from the node for 20 seconds");
-    if (auto ping = heartbeat_.due(now))
-        return {SendFrame{std::move(*ping)}};
-    return {};
+    return heartbeat_.ping_when_due(now);
 }
 
 Actions ViewerSession::subscribe(std::uint8_t channel, StreamPosition after) {
@@ -198,7 +189,7 @@ Actions ViewerSession::request(const std::string& id, const std::string& command
     auto body = bytes_of(dump_json({{"id", id}, {"command", command}, {"parameters", parameters}}));
     if (body.size() > kControlBodyLimit)
         return {ResponseReceived{
-            id, false, {}, "the command " + command + " is longer than 64 KiB; shorten its parameters"}};
+            id, false, {}, "the command " + command + " is longer than 64 KiB; shorten its parameters", false}};
     return {SendFrame{make_frame(FrameType::request, std::move(body))}};
 }
 

@@ -38,8 +38,22 @@ void Board::set_task(const TaskState& task) {
 
 void Board::remove_task(const std::string& id) {
     const std::lock_guard lock(mutex_);
+    cancelled_.erase(id);
     if (tasks_.erase(id) > 0)
         ++version_;
+}
+
+bool Board::cancel_task(const std::string& id) {
+    const std::lock_guard lock(mutex_);
+    if (!tasks_.contains(id))
+        return false;
+    cancelled_.insert(id);
+    return true;
+}
+
+bool Board::task_cancelled(const std::string& id) const {
+    const std::lock_guard lock(mutex_);
+    return cancelled_.contains(id);
 }
 
 void Board::set_run(const RunGauge& run) {

@@ -7,6 +7,7 @@
 #include <map>
 #include <mutex>
 #include <nlohmann/json.hpp>
+#include <set>
 #include <string>
 
 namespace moescope::node {
@@ -17,8 +18,8 @@ struct TaskState {
     double fraction = -1;      ///< 0 to 1, below 0 when unknown
     double seconds_left = -1;  ///< below 0 when unknown
     std::string detail;
-    std::string cancel_command;
-    std::uint32_t run = 0;
+    std::string cancel_command;  ///< sent with {"run"}, or with {"id"} when the task belongs to no run
+    std::uint32_t run = 0;       ///< 0: none
 };
 
 /// One run, for STATE `runs`.
@@ -38,6 +39,9 @@ class Board {
  public:
     void set_task(const TaskState& task);
     void remove_task(const std::string& id);
+    /// Remembers the wish until the task is removed; false when there is no such task.
+    bool cancel_task(const std::string& id);
+    bool task_cancelled(const std::string& id) const;
     void set_run(const RunGauge& run);
     /// Changes one run under the lock; nothing happens when the run is unknown.
     void change_run(std::uint32_t run, const std::function<void(RunGauge&)>& change);
@@ -52,6 +56,7 @@ class Board {
  private:
     mutable std::mutex mutex_;
     std::map<std::string, TaskState> tasks_;
+    std::set<std::string> cancelled_;  ///< tasks
     std::map<std::uint32_t, RunGauge> runs_;
     std::uint64_t version_ = 1;
 };

@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <atomic>
-#include <cmath>
 #include <cstdio>
 #include <ctime>
 #include <fmt/format.h>
@@ -31,10 +30,6 @@ void print_json(const json& value) {
     std::fflush(stdout);
 }
 
-json number_or_null(double value) {
-    return std::isfinite(value) ? json(value) : json();
-}
-
 /// A sink that also hands every record to the command line.
 class PrintingSink final : public RecordSink {
  public:
@@ -58,9 +53,9 @@ struct LocalNode {
           journal(session->journal()),
           sink(journal, std::move(print)),
           datasets(places.cache),
-          models(places, ModelLibrary::Hashing::off),
+          models(places),
           workers(places.program),
-          parts{places, *session, sink, board, datasets, models, workers, threads} {}
+          parts{places, *session, sink, board, datasets, models, workers, threads, turns} {}
 
     std::unique_ptr<sessions::Session> session;
     JournalWriter journal;
@@ -70,20 +65,15 @@ struct LocalNode {
     ModelLibrary models;
     WorkerPool workers;
     ThreadShare threads;
+    Turns turns;
     NodeParts parts;
 };
 
 /// Waits for a job; a signal asks it to stop.
 void wait_for(Job& job, HeldSignals& signals) {
-    bool asked = false;
-    while (!job.finished()) {
-        if (signals.taken(20) && !asked) {
+    while (!job.finished())
+        if (signals.taken(20))
             job.request_stop();
-            asked = true;
-        }
-        if (asked)
-            std::this_thread::sleep_for(std::chrono::milliseconds(5));
-    }
     job.wait();
 }
 
@@ -121,11 +111,11 @@ engine::RunConfig config_from(const TrainOptions& options, const Places& places)
                                     options.config.empty() ? "preset " + options.preset : options.config);
 }
 
-/// The run that --resume goes on with: the latest training run of the session.
-std::optional<KnownRun> latest_training(const sessions::Journal& journal) {
+/// The run that --resume goes on with: the latest of its kind in the session.
+std::optional<KnownRun> latest_run(const sessions::Journal& journal, const std::string& kind) {
     std::optional<KnownRun> latest;
     for (const auto& [number, run] : read_runs(journal))
-        if (run.kind == "train")
+        if (run.kind == kind)
             latest = run;
     return latest;
 }
@@ -157,10 +147,21 @@ json final_line(const TrainingResult& result) {
     return line;
 }
 
+/// What a finished job wrote is made durable; a journal that could not be written and a job that failed are errors.
+template <class Result>
+void finish(LocalNode& node, const Result& result) {
+    node.journal.flush();
+    if (const auto problem = node.journal.problem(); !problem.empty())
+        throw std::runtime_error(problem);
+    node.session->journal().sync();
+    if (result.state == "failed")
+        throw std::runtime_error(result.message);
+}
+
 TrainingOrder order_from(const TrainOptions& options, const Places& places, LocalNode& node) {
     TrainingOrder order;
     order.config = config_from(options, places);
-    const auto known = options.resume ? latest_training(node.session->journal()) : std::nullopt;
+    const auto known = options.resume ? latest_run(node.session->journal(), "train") : std::nullopt;
     if (known) {
         auto earlier = order_to_continue(*node.session, *known);
         check_same_run(options, order.config, earlier);
@@ -201,17 +202,6 @@ int serve_command(const Places& places, const std::string& socket, const std::st
     return 0;
 }
 
-/// What a finished job wrote is made durable; a journal that could not be written and a job that failed are errors.
-template <class Result>
-void finish(LocalNode& node, const Result& result) {
-    node.journal.flush();
-    if (const auto problem = node.journal.problem(); !problem.empty())
-        throw std::runtime_error(problem);
-    node.session->journal().sync();
-    if (result.state == "failed")
-        throw std::runtime_error(result.message);
-}
-
 int train_command(const Places& places, const TrainOptions& options) {
     HeldSignals signals;
     config_from(options, places);  // a bad configuration is found before a session folder is made
@@ -240,7 +230,7 @@ int train_command(const Places& places, const TrainOptions& options) {
 
 int generate_command(const Places& places, const GenerateOptions& options) {
     HeldSignals signals;
-    const ModelLibrary models(places, ModelLibrary::Hashing::off);
+    const ModelLibrary models(places);
     GenerationOrder order = parse_generation({{"model", options.model},
                                               {"prompt", options.prompt},
                                               {"max_tokens", options.max_tokens},
@@ -286,7 +276,7 @@ int generate_command(const Places& places, const GenerateOptions& options) {
 }
 
 int logits_command(const Places& places, const std::string& model, const std::string& tokens, const std::string& out) {
-    const ModelLibrary models(places, ModelLibrary::Hashing::off);
+    const ModelLibrary models(places);
     const fs::path path = models.resolve(model);
     engine::read_npy_tokens(tokens);  // a bad file is named before a model is loaded
     WorkerPool workers(places.program);
@@ -328,6 +318,51 @@ void print_rates(const json& statistics) {
                        rate(cell["refused"]));
 }
 
+/// "3 items of starter, models a, b, max-tokens 160".
+std::string probe_settings(const ProbeOrder& order) {
+    std::string models;
+    for (const auto& model : order.models)
+        models += (models.empty() ? "" : ", ") + model.name;
+    return fmt::format("{} items of {}, models {}, max-tokens {}", order.set.items.size(), order.set.name, models,
+                       order.max_tokens);
+}
+
+/// --resume must mean the same run: other settings are refused instead of being ignored.
+void check_same_run(const ProbeOptions& options, const ProbeOrder& wanted, const ProbeOrder& earlier) {
+    const auto same_item = [](const probes::Item& a, const probes::Item& b) { return a.id == b.id; };
+    const auto same_model = [](const ProbeModel& a, const ProbeModel& b) { return a.name == b.name; };
+    const bool same = std::equal(wanted.set.items.begin(), wanted.set.items.end(), earlier.set.items.begin(),
+                                 earlier.set.items.end(), same_item) &&
+                      std::equal(wanted.models.begin(), wanted.models.end(), earlier.models.begin(),
+                                 earlier.models.end(), same_model) &&
+                      wanted.set.name == earlier.set.name && wanted.max_tokens == earlier.max_tokens &&
+                      wanted.languages == earlier.languages && wanted.draws == earlier.draws &&
+                      wanted.temperature == earlier.temperature && wanted.seed == earlier.seed;
+    if (!same)
+        throw CommandError(
+            fmt::format("the probe run in {} was started with other settings ({}); give the same ones to resume it, "
+                        "or another folder with --out to start anew",
+                        options.out, probe_settings(earlier)));
+    if (wanted.set.sha256 != earlier.set.sha256)
+        throw CommandError(
+            fmt::format("the probe set {} has changed since the run in {} began; put the old file back "
+                        "to resume it, or give another folder with --out to start anew",
+                        options.set, options.out));
+}
+
+ProbeOrder order_from(const ProbeOptions& options, ProbeOrder wanted, LocalNode& node) {
+    const auto known = options.resume ? latest_run(node.session->journal(), "probe") : std::nullopt;
+    if (known) {
+        auto earlier = order_to_resume(node.session->journal(), *known);
+        check_same_run(options, wanted, earlier);
+        take_models(earlier, wanted.models);
+        return earlier;
+    }
+    wanted.run = node.session->new_run("probe", wanted.set.name);
+    wanted.name = fmt::format("{}-{}", wanted.set.name, wanted.run);
+    return wanted;
+}
+
 }  // namespace
 
 int probe_command(const Places& places, const ProbeOptions& options) {
@@ -335,10 +370,10 @@ int probe_command(const Places& places, const ProbeOptions& options) {
     json request = {{"set", options.set}, {"models", options.models}, {"max_tokens", options.max_tokens}};
     if (options.limit)
         request["limit"] = *options.limit;
-    auto order = parse_probe(request, places);  // a bad set is found before a session folder is made
+    auto wanted = parse_probe(request, places);  // a bad set is found before a session folder is made
     {
-        const ModelLibrary models(places, ModelLibrary::Hashing::off);
-        for (auto& model : order.models) {
+        const ModelLibrary models(places);
+        for (auto& model : wanted.models) {
             model.path = models.resolve(model.name);
             model.sha256 = models.known_sha256(model.path);
         }
@@ -349,8 +384,8 @@ int probe_command(const Places& places, const ProbeOptions& options) {
             if (const auto draw = protocol::decode_json(body))
                 print_draw(*draw, options.json, ++number);
     });
-    order.run = node.session->new_run("probe", order.set.name);
-    order.name = fmt::format("{}-{}", order.set.name, order.run);
+    auto order = order_from(options, std::move(wanted), node);
+    number = order.done.size();
     ProbeResult result;
     {
         ProbeJob job(node.parts, std::move(order));
@@ -391,7 +426,7 @@ int inspect_command(const std::string& file, bool as_json) {
 }
 
 int models_list_command(const Places& places, bool as_json) {
-    const ModelLibrary library(places, ModelLibrary::Hashing::off);
+    const ModelLibrary library(places);
     for (const auto& model : library.models()) {
         if (as_json)
             print_json(to_json(model));
@@ -405,7 +440,7 @@ int models_list_command(const Places& places, bool as_json) {
 }
 
 int models_add_command(const Places& places, const std::string& file, bool as_json) {
-    ModelLibrary library(places, ModelLibrary::Hashing::off);
+    ModelLibrary library(places);
     const std::string name = library.add(file);
     if (as_json)
         print_json({{"name", name}});

@@ -32,7 +32,7 @@ struct ProbeOptions {
     std::vector<std::string> models;
     std::optional<std::size_t> limit;
     int max_tokens = 160;
-    bool json = false;
+    bool resume = false, json = false;
 };
 
 int serve_command(const Places& places, const std::string& socket, const std::string& session);

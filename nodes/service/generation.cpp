@@ -1,7 +1,9 @@
 #include "nodes/service/generation.hpp"
 
 #include <fmt/format.h>
+#include <tuple>
 
+#include "nodes/protocol/json_guard.hpp"
 #include "nodes/service/parameters.hpp"
 
 namespace moescope::node {
@@ -16,6 +18,9 @@ constexpr std::size_t kLongestPrompt = 60000;  // bytes; fits a control frame
 /// of the cores.
 constexpr auto kGather = std::chrono::milliseconds(25);
 
+/// Leaves room in a record for what stands beside the text.
+constexpr std::size_t kLongestText = sessions::kRecordLimit - (std::size_t{64} << 10);
+
 void take_answer(const json& answer, GenerationResult& result) {
     result.stop = answer.value("stop", std::string("end"));
     result.state = result.stop == "cancelled" ? "cancelled" : "done";
@@ -24,6 +29,10 @@ void take_answer(const json& answer, GenerationResult& result) {
     result.prompt_ms = answer.value("prompt_ms", 0.0);
     const double ms = answer.value("generate_ms", 0.0);
     result.tokens_per_second = ms > 0 ? result.tokens * 1000.0 / ms : 0;
+}
+
+std::string task_id(std::uint32_t run) {
+    return fmt::format("generate-{}", run);
 }
 
 GenerationResult failed(const WorkerError& error, const std::atomic<bool>& cancel) {
@@ -97,12 +106,19 @@ GenerationResult generate_with(WorkerProcess& process, const GenerationOrder& or
     return result;
 }
 
+std::string text_for_record(std::string text) {
+    while (protocol::dump_json(text).size() > kLongestText)
+        text.resize(text.size() / 2);
+    return text;
+}
+
 GenerationJob::GenerationJob(NodeParts parts, GenerationOrder order) : parts_(parts), order_(std::move(order)) {
+    place_.emplace(parts_.turns, order_.group);
     RunGauge gauge;
     gauge.run = order_.run;
     gauge.kind = "generate";
     gauge.name = order_.model;
-    gauge.state = "running";
+    gauge.state = place_->is_next() ? "running" : "planned";
     parts_.board.set_run(gauge);
     thread_ = std::thread([this] { main(); });
 }
@@ -129,14 +145,21 @@ void GenerationJob::main() {
         result.message = error.what();
     }
     write_end(result);
+    place_.reset();
     finished_ = true;
 }
 
-GenerationResult GenerationJob::answer() {
-    const ThreadShare::Slot slot(parts_.threads);
-    if (order_.threads == 0 && !order_.group.empty())
-        std::this_thread::sleep_for(kGather);
-    const int threads = order_.threads > 0 ? order_.threads : slot.threads();
+bool GenerationJob::repeats(const GenerationOrder& order) const {
+    if (finished_ || cancel_ || (!order.group.empty() && order.group == order_.group))
+        return false;
+    const auto settings = [](const GenerationOrder& o) {
+        return std::tie(o.path, o.prompt, o.chat, o.max_tokens, o.alternatives, o.threads, o.temperature, o.top_p,
+                        o.min_p, o.top_k, o.seed);
+    };
+    return settings(order) == settings(order_);
+}
+
+void GenerationJob::announce(int threads) {
     parts_.sink.write_json(RecordType::run_started, {{"run", order_.run},
                                                      {"kind", "generate"},
                                                      {"name", order_.model},
@@ -156,12 +179,28 @@ GenerationResult GenerationJob::answer() {
                                                        {"alternatives", order_.alternatives},
                                                        {"threads", threads},
                                                        {"program_version", MOESCOPE_VERSION}}}});
+    parts_.board.change_run(order_.run, [](RunGauge& gauge) { gauge.state = "running"; });
+}
+
+GenerationResult GenerationJob::answer() {
     TaskState task;
-    task.id = fmt::format("generate-{}", order_.run);
-    task.kind = "task.load_model";
+    task.id = task_id(order_.run);
+    task.kind = "task.wait";
     task.title = order_.model;
     task.cancel_command = "generate.cancel";
     task.run = order_.run;
+    if (!place_->is_next())
+        parts_.board.set_task(task);
+    if (!place_->wait(cancel_)) {
+        announce(0);
+        throw WorkerError("cancelled before its turn", false);
+    }
+    const ThreadShare::Slot slot(parts_.threads);
+    if (order_.threads == 0 && !order_.group.empty())
+        std::this_thread::sleep_for(kGather);
+    const int threads = order_.threads > 0 ? order_.threads : slot.threads();
+    announce(threads);
+    task.kind = "task.load";
     parts_.board.set_task(task);
     auto lease = parts_.workers.acquire(order_.path, threads, cancel_);
     task.kind = "task.generate";
@@ -175,7 +214,7 @@ GenerationResult GenerationJob::answer() {
 }
 
 void GenerationJob::write_end(const GenerationResult& result) {
-    parts_.board.remove_task(fmt::format("generate-{}", order_.run));
+    parts_.board.remove_task(task_id(order_.run));
     parts_.sink.write_json(RecordType::generation_ended, {{"run", order_.run},
                                                           {"state", result.state},
                                                           {"stop", result.stop},
@@ -184,7 +223,7 @@ void GenerationJob::write_end(const GenerationResult& result) {
                                                           {"tokens", result.tokens},
                                                           {"tokens_per_second", result.tokens_per_second},
                                                           {"prompt_ms", result.prompt_ms},
-                                                          {"text", result.text}});
+                                                          {"text", text_for_record(result.text)}});
     // Runs of every kind end on the events channel too, so that one channel tells which are still open.
     const std::string state = result.state == "cancelled" ? "stopped" : result.state;
     parts_.sink.write_json(

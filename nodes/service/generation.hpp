@@ -5,6 +5,7 @@
 #include <chrono>
 #include <cstdint>
 #include <functional>
+#include <optional>
 #include <span>
 #include <string>
 #include <thread>
@@ -48,7 +49,10 @@ GenerationResult generate_with(WorkerProcess& process, const GenerationOrder& or
                                const std::function<void(std::span<const std::byte>)>& on_tokens,
                                const std::atomic<bool>& cancel);
 
-/// A generation with its records, on a thread of its own.
+/// An answer as records hold it: shortened when it is too long for one (its tokens have records of their own).
+std::string text_for_record(std::string text);
+
+/// A generation with its records, on a thread of its own. Waits for its turn (see Turns).
 class GenerationJob final : public Job {
  public:
     GenerationJob(NodeParts parts, GenerationOrder order);
@@ -56,16 +60,20 @@ class GenerationJob final : public Job {
 
     std::uint32_t run() const override { return order_.run; }
     void request_stop() override { cancel_ = true; }
+    /// True when this answers the very same question for another comparison and has not been told to stop.
+    bool repeats(const GenerationOrder& order) const;
     bool finished() const override { return finished_; }
     void wait() override;
 
  private:
     void main();
     GenerationResult answer();
+    void announce(int threads);
     void write_end(const GenerationResult& result);
 
     NodeParts parts_;
-    GenerationOrder order_;
+    const GenerationOrder order_;
+    std::optional<Turns::Place> place_;  ///< until the answer has ended
     std::atomic<bool> cancel_{false}, finished_{false};
     std::thread thread_;
 };

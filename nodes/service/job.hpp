@@ -1,6 +1,7 @@
 // What all jobs have in common: parts of the node that they use, and how they are asked and ended.
 #pragma once
 
+#include <cmath>
 #include <cstdint>
 #include <functional>
 #include <memory>
@@ -14,6 +15,7 @@
 #include "nodes/service/model_library.hpp"
 #include "nodes/service/places.hpp"
 #include "nodes/service/record_sink.hpp"
+#include "nodes/service/turns.hpp"
 #include "nodes/service/worker_pool.hpp"
 #include "sessions/session.hpp"
 
@@ -24,6 +26,11 @@ class CommandError : public std::runtime_error {
  public:
     using std::runtime_error::runtime_error;
 };
+
+/// JSON has no NaN and no infinity: null stands for them.
+inline nlohmann::json number_or_null(double value) {
+    return std::isfinite(value) ? nlohmann::json(value) : nlohmann::json();
+}
 
 /// The outcome of a command: an empty error means done.
 struct Outcome {
@@ -57,6 +64,7 @@ struct NodeParts {
     ModelLibrary& models;
     WorkerPool& workers;
     ThreadShare& threads;
+    Turns& turns;  ///< of generations
 };
 
 /// Long work on a thread of its own. Destruction asks it to stop and waits.

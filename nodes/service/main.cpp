@@ -106,6 +106,7 @@ void add_probe(CLI::App& app, Chosen& chosen) {
     probe->add_option("--out", options->out, "Session folder; created when missing")->required();
     probe->add_option("--limit", options->limit, "Only so many items, from both groups in turn");
     probe->add_option("--max-tokens", options->max_tokens, "Longest answer")->capture_default_str();
+    probe->add_flag("--resume", options->resume, "Go on with the latest probe run in the session");
     probe->add_flag("--json", options->json, "JSON Lines on standard output");
     probe->callback([&chosen, options] {
         chosen.command = [options](const Places& places) { return probe_command(places, *options); };
@@ -188,7 +189,9 @@ void print_error(std::string message) {
 
 int main(int argc, char** argv) {
     wait_politely(argv);
+    // A closed pipe and a file that reached its allowed size are error codes, not the end of the program.
     signal(SIGPIPE, SIG_IGN);
+    signal(SIGXFSZ, SIG_IGN);
     // Started by a node only; not a command for people.
     if (argc == 2 && std::string(argv[1]) == "worker")
         return worker_main(STDIN_FILENO, STDOUT_FILENO);

@@ -4,25 +4,23 @@
 #include <cctype>
 #include <fmt/format.h>
 #include <fstream>
+#include <iterator>
 
 #include "engine/formats/inspect.hpp"
 #include "engine/text/sha256.hpp"
+#include "nodes/protocol/json_fields.hpp"
 #include "nodes/service/job.hpp"
 #include "sessions/session.hpp"
 
 namespace moescope::node {
 namespace fs = std::filesystem;
 using nlohmann::json;
+using protocol::text_of;
 using namespace nlohmann::literals;
 
 namespace {
 
 constexpr std::uint64_t kLargestList = std::uint64_t{4} << 20;
-
-std::string text_of(const json& value, const char* key) {
-    const auto found = value.find(key);
-    return found != value.end() && found->is_string() ? found->get<std::string>() : std::string();
-}
 
 json parse_list(const fs::path& path) {
     const auto value = json::parse(read_file(path, kLargestList), nullptr, false);
@@ -77,23 +75,18 @@ std::uint64_t size_of(const fs::path& path) {
 }
 
 bool is_checkpoint(const fs::path& path) {
-    return fs::exists(path / "config.json") && fs::exists(path / "model.safetensors");
+    std::error_code error;
+    return fs::exists(path / "config.json", error) && fs::exists(path / "model.safetensors", error);
 }
 
 bool is_session(const fs::path& path) {
-    return fs::exists(path / "manifest.json") && fs::is_directory(path / "segments");
+    std::error_code error;
+    return fs::exists(path / "manifest.json", error) && fs::is_directory(path / "segments", error);
 }
 
-std::string hash_file(const fs::path& path, const std::atomic<bool>& stop) {
-    std::ifstream file(path, std::ios::binary);
-    engine::Sha256 sha;
-    std::string chunk(std::size_t{1} << 20, '\0');
-    while (file.read(chunk.data(), static_cast<std::streamsize>(chunk.size())) || file.gcount() > 0) {
-        if (stop)
-            return {};
-        sha.add(std::string_view(chunk.data(), static_cast<std::size_t>(file.gcount())));
-    }
-    return file.eof() ? sha.finish() : std::string();
+bool is_file(const fs::path& path) {
+    std::error_code error;
+    return fs::is_regular_file(path, error);
 }
 
 }  // namespace
@@ -110,14 +103,14 @@ json to_json(const LibraryModel& model) {
             {"trained_here", false}};
 }
 
-ModelLibrary::ModelLibrary(const Places& places, Hashing hashing) : places_(places) {
+ModelLibrary::ModelLibrary(const Places& places, Board* board) : places_(places), board_(board) {
     load_hashes();
     load_built_in();
-    load_added();
-    if (hashing == Hashing::off)
+    models_ = current();
+    if (board_ == nullptr)
         return;
     for (const auto& model : models_)
-        if (model.available && fs::is_regular_file(model.path) && !hashes_.contains(hash_key(model.path)))
+        if (model.available && is_file(model.path) && !hashes_.contains(hash_key(model.path)))
             to_hash_.push_back(model.path);
     hasher_ = std::thread([this] { hash_loop(); });
 }
@@ -142,31 +135,44 @@ void ModelLibrary::load_built_in() {
     }
 }
 
-void ModelLibrary::load_added() {
+std::optional<std::vector<LibraryModel>> ModelLibrary::read_added() const {
     const fs::path file = places_.data / "models.json";
-    if (!fs::exists(file))
-        return;
+    std::error_code ignored;
+    if (!fs::exists(file, ignored))
+        return std::nullopt;
     json list;
     try {
         list = parse_list(file);
     } catch (const std::exception&) {
         // A damaged list must not keep the node from starting; it is kept beside the new one.
-        std::error_code ignored;
         fs::rename(file, places_.data / "models.damaged.json", ignored);
-        return;
+        return std::nullopt;
     }
+    std::vector<LibraryModel> models;
     for (const auto& value : list) {
         LibraryModel model = from_json(value);
         if (model.name.empty() || model.path.empty())
             continue;
         look_at(model);
-        models_.push_back(std::move(model));
+        models.push_back(std::move(model));
     }
+    return models;
 }
 
-void ModelLibrary::save_added() const {
+std::vector<LibraryModel> ModelLibrary::current() const {
+    auto added = read_added();
+    if (!added)
+        return models_;
+    std::vector<LibraryModel> models;
+    std::copy_if(models_.begin(), models_.end(), std::back_inserter(models),
+                 [](const LibraryModel& model) { return model.built_in; });
+    std::move(added->begin(), added->end(), std::back_inserter(models));
+    return models;
+}
+
+void ModelLibrary::save_added(const std::vector<LibraryModel>& models) const {
     auto list = json::array();
-    for (const auto& model : models_)
+    for (const auto& model : models)
         if (!model.built_in)
             list.push_back(
                 {{"name", model.name}, {"title", model.title}, {"path", model.path}, {"origin", model.origin}});
@@ -254,7 +260,8 @@ std::string ModelLibrary::add(const fs::path& given) {
         throw CommandError(fmt::format("{} is {}; a model must be a GGUF file or a checkpoint folder of Moescope",
                                        path.string(), report.format));
     const std::lock_guard lock(mutex_);
-    for (const auto& model : models_)
+    auto models = current();
+    for (const auto& model : models)
         if (model.path == path.string())
             return model.name;
     LibraryModel model;
@@ -263,17 +270,17 @@ std::string ModelLibrary::add(const fs::path& given) {
     const std::string stem = name_from_path(path);
     model.name = stem;
     const auto taken = [&](const std::string& name) {
-        return std::any_of(models_.begin(), models_.end(),
-                           [&](const LibraryModel& other) { return other.name == name; });
+        return std::any_of(models.begin(), models.end(), [&](const LibraryModel& other) { return other.name == name; });
     };
     for (int number = 2; taken(model.name); ++number)
         model.name = fmt::format("{}-{}", stem, number);
     look_at(model);
     if (model.title.empty())
         model.title = path.filename().string();
-    models_.push_back(model);
-    save_added();
-    if (hasher_.joinable() && fs::is_regular_file(path)) {
+    models.push_back(model);
+    save_added(models);
+    models_ = std::move(models);
+    if (board_ != nullptr && is_file(path) && model.sha256.empty()) {
         to_hash_.push_back(model.path);
         wake_.notify_all();
     }
@@ -283,14 +290,16 @@ std::string ModelLibrary::add(const fs::path& given) {
 
 void ModelLibrary::remove(const std::string& name) {
     const std::lock_guard lock(mutex_);
+    auto models = current();
     const auto found =
-        std::find_if(models_.begin(), models_.end(), [&](const LibraryModel& model) { return model.name == name; });
-    if (found == models_.end())
+        std::find_if(models.begin(), models.end(), [&](const LibraryModel& model) { return model.name == name; });
+    if (found == models.end())
         throw CommandError(fmt::format("there is no model '{}' in the library", name));
     if (found->built_in)
         throw CommandError(fmt::format("'{}' belongs to the library's own list and stays in it", name));
-    models_.erase(found);
-    save_added();
+    models.erase(found);
+    save_added(models);
+    models_ = std::move(models);
     ++version_;
 }
 
@@ -333,7 +342,8 @@ std::string ModelLibrary::cached_hash(const fs::path& path) const {
 
 void ModelLibrary::load_hashes() {
     const fs::path file = places_.data / "hashes.json";
-    if (!fs::exists(file))
+    std::error_code error;
+    if (!fs::exists(file, error))
         return;
     try {
         const auto value = json::parse(read_file(file, kLargestList), nullptr, false);
@@ -355,6 +365,33 @@ void ModelLibrary::save_hashes() const {
     }
 }
 
+std::string ModelLibrary::hash_file(const LibraryModel& model) {
+    TaskState task;
+    task.id = "hash-" + model.name;
+    task.kind = "task.hash";
+    task.title = model.title.empty() ? model.name : model.title;
+    task.cancel_command = "task.cancel";
+    board_->set_task(task);
+    std::ifstream file(model.path, std::ios::binary);
+    engine::Sha256 sha;
+    std::string chunk(std::size_t{1} << 20, '\0');
+    const auto total = static_cast<double>(std::max<std::uint64_t>(model.bytes, 1));
+    double done = 0;
+    bool cancelled = false;
+    while (!cancelled && (file.read(chunk.data(), static_cast<std::streamsize>(chunk.size())) || file.gcount() > 0)) {
+        sha.add(std::string_view(chunk.data(), static_cast<std::size_t>(file.gcount())));
+        done += static_cast<double>(file.gcount());
+        // About every hundredth of the way, not for every piece.
+        if (done / total >= task.fraction + 0.01) {
+            task.fraction = std::min(1.0, done / total);
+            board_->set_task(task);
+        }
+        cancelled = stopping_ || board_->task_cancelled(task.id);
+    }
+    board_->remove_task(task.id);
+    return !cancelled && file.eof() ? sha.finish() : std::string();
+}
+
 void ModelLibrary::hash_loop() {
     std::unique_lock lock(mutex_);
     for (;;) {
@@ -363,11 +400,16 @@ void ModelLibrary::hash_loop() {
             return;
         const std::string path = to_hash_.front();
         to_hash_.pop_front();
+        const auto known =
+            std::find_if(models_.begin(), models_.end(), [&](const LibraryModel& m) { return m.path == path; });
         const std::string key = hash_key(path);
+        if (known == models_.end() || key.empty())
+            continue;  // removed meanwhile
+        const LibraryModel wanted = *known;
         lock.unlock();
-        const std::string hash = hash_file(path, stopping_);
+        const std::string hash = hash_file(wanted);
         lock.lock();
-        if (hash.empty() || key.empty())
+        if (hash.empty())
             continue;
         hashes_[key] = hash;
         save_hashes();
@@ -389,12 +431,16 @@ fs::path latest_checkpoint(const fs::path& folder, std::optional<std::uint32_t> 
             continue;
         std::error_code inner;
         for (const auto& entry : fs::directory_iterator(run_folder.path(), inner)) {
-            if (!fs::exists(entry.path() / "DONE") || !entry.path().filename().string().starts_with("step-"))
+            if (!fs::exists(entry.path() / "DONE", inner) || !entry.path().filename().string().starts_with("step-"))
                 continue;
             const auto time = fs::last_write_time(entry.path() / "DONE", inner);
-            // Of one run the highest step, of several the run that was saved last.
+            // Of one run the highest step (names grow beyond eight digits), of several the run that was saved last.
+            const auto step = [](const fs::path& path) {
+                const std::string name = path.filename().string();
+                return std::pair(name.size(), name);
+            };
             const bool same_run = !best.empty() && best.parent_path() == entry.path().parent_path();
-            if (best.empty() || (same_run ? entry.path().filename() > best.filename() : time > best_time)) {
+            if (best.empty() || (same_run ? step(entry.path()) > step(best) : time > best_time)) {
                 best = entry.path();
                 best_time = time;
             }

@@ -16,6 +16,7 @@
 #include <thread>
 #include <vector>
 
+#include "nodes/service/board.hpp"
 #include "nodes/service/places.hpp"
 
 namespace moescope::node {
@@ -30,11 +31,13 @@ struct LibraryModel {
 };
 nlohmann::json to_json(const LibraryModel& model);
 
-/// Thread safe. Hashes files on a thread of its own and remembers them by path, size and time.
+/// Thread safe. The list of added models is a file that several programs of a person share: it is read again before it
+/// is changed.
 class ModelLibrary {
  public:
-    enum class Hashing { off, background };
-    ModelLibrary(const Places& places, Hashing hashing);
+    /// With a board, files are hashed on a thread of its own, each shown there as a task that can be cancelled, and
+    /// remembered by path, size and time. Without one only hashes that are known already are used.
+    explicit ModelLibrary(const Places& places, Board* board = nullptr);
     ~ModelLibrary();
     ModelLibrary(const ModelLibrary&) = delete;
     ModelLibrary& operator=(const ModelLibrary&) = delete;
@@ -57,8 +60,10 @@ class ModelLibrary {
 
  private:
     void load_built_in();
-    void load_added();
-    void save_added() const;
+    std::optional<std::vector<LibraryModel>> read_added() const;  ///< nothing: the file is missing or damaged
+    void save_added(const std::vector<LibraryModel>& models) const;
+    std::vector<LibraryModel> current() const;  ///< with the lock held: as the file lists them now
+    std::string hash_file(const LibraryModel& model);
     void look_at(LibraryModel& model) const;
     void hash_loop();
     std::string hash_key(const std::filesystem::path& path) const;
@@ -67,6 +72,7 @@ class ModelLibrary {
     void save_hashes() const;
 
     const Places& places_;
+    Board* const board_;
     mutable std::mutex mutex_;
     std::vector<LibraryModel> models_;
     std::map<std::string, std::string> hashes_;  ///< path|size|time -> sha256

@@ -1,9 +1,9 @@
 #include "nodes/service/parameters.hpp"
 
 #include <algorithm>
-#include <cmath>
 #include <fmt/format.h>
 
+#include "nodes/protocol/json_fields.hpp"
 #include "nodes/protocol/json_guard.hpp"
 #include "nodes/service/job.hpp"
 
@@ -35,14 +35,13 @@ Parameters::Parameters(const json& value, std::initializer_list<const char*> kno
 }
 
 bool Parameters::has(const char* key) const {
-    const auto found = value_.find(key);
-    return found != value_.end() && !found->is_null();
+    return !protocol::member(value_, key).is_null();
 }
 
 const json& Parameters::at(const char* key) const {
     if (!has(key))
         throw CommandError(fmt::format("the parameter '{}' is missing", key));
-    return *value_.find(key);
+    return protocol::member(value_, key);
 }
 
 std::string Parameters::text(const char* key) const {
@@ -58,12 +57,11 @@ std::string Parameters::text(const char* key, const std::string& otherwise) cons
 
 std::int64_t Parameters::integer(const char* key, std::int64_t least, std::int64_t most) const {
     const json& value = at(key);
-    const bool whole = value.is_number_integer() &&
-                       (!value.is_number_unsigned() || value.get<std::uint64_t>() <= std::uint64_t{1} << 62);
-    if (!whole || value.get<std::int64_t>() < least || value.get<std::int64_t>() > most)
+    const auto whole = protocol::as_integer(value);
+    if (!whole || *whole < least || *whole > most)
         throw CommandError(
             fmt::format("'{}' must be a whole number from {} to {}, not {}", key, least, most, shown(value)));
-    return value.get<std::int64_t>();
+    return *whole;
 }
 
 std::int64_t Parameters::integer(const char* key, std::int64_t otherwise, std::int64_t least, std::int64_t most) const {
@@ -74,11 +72,11 @@ double Parameters::number(const char* key, double otherwise, double least, doubl
     if (!has(key))
         return otherwise;
     const json& value = at(key);
-    if (!value.is_number() || !std::isfinite(value.get<double>()) || value.get<double>() < least ||
-        value.get<double>() > most)
+    const auto real = protocol::as_number(value);
+    if (!real || !(*real >= least && *real <= most))
         throw CommandError(
             fmt::format("'{}' must be a number from {:g} to {:g}, not {}", key, least, most, shown(value)));
-    return value.get<double>();
+    return *real;
 }
 
 bool Parameters::flag(const char* key, bool otherwise) const {
@@ -104,9 +102,10 @@ std::uint64_t Parameters::seed(std::uint64_t otherwise) const {
     if (!has("seed"))
         return otherwise;
     const json& value = at("seed");
-    if (!value.is_number_unsigned())
+    const auto whole = protocol::as_count(value);
+    if (!whole)
         throw CommandError(fmt::format("'seed' must be a whole number of 0 or more, not {}", shown(value)));
-    return value.get<std::uint64_t>();
+    return *whole;
 }
 
 }  // namespace moescope::node

@@ -3,28 +3,23 @@
 #include <algorithm>
 #include <fmt/format.h>
 
+#include "nodes/protocol/json_fields.hpp"
+#include "nodes/protocol/json_guard.hpp"
 #include "nodes/service/machine.hpp"
 #include "nodes/service/parameters.hpp"
 
 namespace moescope::node {
 namespace fs = std::filesystem;
 using nlohmann::json;
+using protocol::integer_of;
 using protocol::RecordType;
+using protocol::text_of;
 
 namespace {
 
-constexpr std::uint64_t kLargestSet = std::uint64_t{512} << 10;  // fits a record together with the rest of a manifest
-constexpr int kMostDeaths = 3;                                   // of a model's process in a row
-
-std::string text_of(const json& value, const char* key) {
-    const auto found = value.find(key);
-    return found != value.end() && found->is_string() ? found->get<std::string>() : std::string();
-}
-
-int integer_of(const json& value, const char* key, int otherwise) {
-    const auto found = value.find(key);
-    return found != value.end() && found->is_number_integer() ? found->get<int>() : otherwise;
-}
+constexpr std::uint64_t kLargestSet = std::uint64_t{512} << 10;
+constexpr std::size_t kLargestSetInRecord = std::size_t{768} << 10;  // leaves room for the rest of a manifest
+constexpr int kMostDeaths = 3;                                       // of a model's process in a row
 
 std::string key_of(const std::string& item, const std::string& model, const std::string& language, int draw) {
     return fmt::format("{}/{}/{}/{}", item, model, language, draw);
@@ -62,6 +57,35 @@ void limit_items(probes::Set& set, std::size_t count) {
     std::erase_if(set.items, [&](const probes::Item& item) { return !kept.contains(item.id); });
 }
 
+namespace {
+
+void check_models(const ProbeOrder& order) {
+    if (order.models.size() < 2)
+        throw CommandError("a probe compares models: name at least two");
+    std::set<std::string> names;
+    for (const auto& model : order.models)
+        if (!names.insert(model.name).second)
+            throw CommandError(fmt::format("the model '{}' is named twice", model.name));
+}
+
+/// What a new run's parameters and an old run's manifest say in the same words; the languages are filled already.
+void take_settings(const Parameters& parameters, ProbeOrder& order) {
+    std::set<std::string> languages;
+    for (const auto& language : order.languages) {
+        if (language != "en" && language != "zh")
+            throw CommandError(fmt::format("the language '{}' is not known; 'en' and 'zh' are", language));
+        if (!languages.insert(language).second)
+            throw CommandError(fmt::format("the language '{}' is named twice", language));
+    }
+    order.draws = static_cast<int>(parameters.integer("draws", 1, 1, 1000));
+    order.max_tokens = static_cast<int>(parameters.integer("max_tokens", 160, 1, 1 << 16));
+    order.temperature = parameters.number("temperature", 0, 0, 100);
+    order.seed = parameters.seed(1);
+    check_models(order);
+}
+
+}  // namespace
+
 ProbeOrder parse_probe(const json& value, const Places& places) {
     const Parameters parameters(value,
                                 {"set", "models", "languages", "draws", "max_tokens", "temperature", "seed", "limit"});
@@ -69,25 +93,18 @@ ProbeOrder parse_probe(const json& value, const Places& places) {
     const fs::path path = find_probe_set(parameters.text("set"), places);
     order.set_text = read_file(path, kLargestSet);
     order.set = probes::parse_set(order.set_text, path.string());
+    if (protocol::dump_json(order.set_text).size() > kLargestSetInRecord)
+        throw CommandError(
+            fmt::format("the probe set {} is too large to be kept with its answers; split it into "
+                        "several sets",
+                        path.string()));
     if (parameters.has("limit"))
         limit_items(order.set, static_cast<std::size_t>(parameters.integer("limit", 1, 100000)));
     for (const auto& name : parameters.texts("models"))
         order.models.push_back({name, {}, {}});
-    if (order.models.size() < 2)
-        throw CommandError("a probe compares models: name at least two");
-    for (std::size_t i = 0; i < order.models.size(); ++i)
-        for (std::size_t j = 0; j < i; ++j)
-            if (order.models[i].name == order.models[j].name)
-                throw CommandError(fmt::format("the model '{}' is named twice", order.models[i].name));
     if (const auto languages = parameters.texts("languages"); !languages.empty())
         order.languages = languages;
-    for (const auto& language : order.languages)
-        if (language != "en" && language != "zh")
-            throw CommandError(fmt::format("the language '{}' is not known; 'en' and 'zh' are", language));
-    order.draws = static_cast<int>(parameters.integer("draws", 1, 1, 1000));
-    order.max_tokens = static_cast<int>(parameters.integer("max_tokens", 160, 1, 1 << 16));
-    order.temperature = parameters.number("temperature", 0, 0, 100);
-    order.seed = parameters.seed(1);
+    take_settings(parameters, order);
     return order;
 }
 
@@ -115,16 +132,26 @@ ProbeOrder order_to_resume(const sessions::Journal& journal, const KnownRun& run
     order.set_text = text_of(run.manifest, "set_text");
     const json request = run.manifest.contains("request") ? run.manifest["request"] : json::object();
     const Parameters manifest(request, {"models", "languages", "draws", "max_tokens", "temperature", "seed"});
+    const json hashes = run.manifest.value("model_sha256", json());
     for (const auto& name : manifest.texts("models"))
-        order.models.push_back({name, {}, {}});
+        order.models.push_back({name, {}, text_of(hashes, name.c_str())});
     order.languages = manifest.texts("languages");
-    order.draws = static_cast<int>(manifest.integer("draws", 1, 1, 1000));
-    order.max_tokens = static_cast<int>(manifest.integer("max_tokens", 160, 1, 1 << 16));
-    order.temperature = manifest.number("temperature", 0, 0, 100);
-    order.seed = manifest.seed(1);
+    take_settings(manifest, order);
     order.continues = true;
     order.done = read_draws(journal, run);
     return order;
+}
+
+void take_models(ProbeOrder& order, const std::vector<ProbeModel>& found) {
+    for (std::size_t i = 0; i < order.models.size() && i < found.size(); ++i) {
+        const std::string& before = order.models[i].sha256;
+        if (!before.empty() && !found[i].sha256.empty() && before != found[i].sha256)
+            throw CommandError(fmt::format(
+                "the model '{}' is another file than when run {} began; its answers would be those of two models: put "
+                "the old file back or start a new run",
+                order.models[i].name, order.run));
+    }
+    order.models = found;
 }
 
 std::vector<probes::Draw> labelled_draws(const std::vector<json>& records, const std::vector<sessions::Label>& labels) {
@@ -214,9 +241,15 @@ void ProbeJob::resume() {
     wake_.notify_all();
 }
 
-void ProbeJob::labels_changed() {
-    labels_changed_ = true;
+bool ProbeJob::labels_changed() {
+    {
+        const std::lock_guard lock(mutex_);
+        if (finished_)
+            return false;
+        labels_changed_ = true;
+    }
     wake_.notify_all();
+    return true;
 }
 
 void ProbeJob::event(const std::string& kind) {
@@ -266,7 +299,25 @@ void ProbeJob::main() {
     } catch (const std::exception& error) {
         finish(stop_ ? "stopped" : "failed", stop_ ? "" : error.what());
     }
-    finished_ = true;
+    end();
+}
+
+void ProbeJob::end() {
+    for (;;) {
+        {
+            const std::lock_guard lock(mutex_);
+            if (!labels_changed_) {
+                finished_ = true;
+                return;
+            }
+        }
+        try {
+            update_statistics(true);
+        } catch (const std::exception& error) {
+            parts_.sink.write_json(RecordType::log,
+                                   {{"level", "warning"}, {"source", "probe"}, {"text", error.what()}});
+        }
+    }
 }
 
 std::vector<ProbeJob::Question> ProbeJob::open_questions(const ProbeModel& model) const {
@@ -280,15 +331,19 @@ std::vector<ProbeJob::Question> ProbeJob::open_questions(const ProbeModel& model
 }
 
 void ProbeJob::ask_model(const ProbeModel& model, const std::vector<Question>& questions) {
-    const ThreadShare::Slot slot(parts_.threads);
+    std::optional<ThreadShare::Slot> slot;
     std::optional<WorkerPool::Lease> lease;
     int deaths = 0;
     for (const auto& question : questions) {
+        if (paused())
+            slot.reset();  // a run that waits leaves the processor to others
         if (!wait_while_paused())
             return;
+        if (!slot)
+            slot.emplace(parts_.threads);
         if (!lease || !(*lease)->alive()) {
             lease.reset();
-            lease.emplace(parts_.workers.acquire(model.path, slot.threads(), stop_));
+            lease.emplace(parts_.workers.acquire(model.path, slot->threads(), stop_));
         }
         GenerationOrder order;
         order.run = order_.run;
@@ -312,6 +367,11 @@ void ProbeJob::ask_model(const ProbeModel& model, const std::vector<Question>& q
         store_answer(model, question, answer);
         update_statistics(false);
     }
+}
+
+bool ProbeJob::paused() {
+    const std::lock_guard lock(mutex_);
+    return paused_;
 }
 
 bool ProbeJob::wait_while_paused() {
@@ -346,7 +406,7 @@ void ProbeJob::store_answer(const ProbeModel& model, const Question& question, c
                    {"language", question.language},
                    {"draw", question.draw},
                    {"prompt", prompt},
-                   {"answer", answer.text},
+                   {"answer", text_for_record(answer.text)},
                    {"stop", answer.stop},
                    {"tokens", answer.tokens},
                    {"tokens_per_second", answer.tokens_per_second},
@@ -364,7 +424,10 @@ void ProbeJob::store_answer(const ProbeModel& model, const Question& question, c
 void ProbeJob::update_statistics(bool now) {
     if (!now && Clock::now() - last_statistics_ < std::chrono::milliseconds(500))
         return;
-    labels_changed_ = false;
+    {
+        const std::lock_guard lock(mutex_);
+        labels_changed_ = false;
+    }
     std::vector<std::string> models;
     for (const auto& model : order_.models)
         models.push_back(model.name);

@@ -23,7 +23,7 @@ namespace moescope::node {
 struct ProbeModel {
     std::string name;
     std::filesystem::path path;
-    std::string sha256;  ///< when known
+    std::string sha256;  ///< when known; of a run that goes on: as it was when the run began
 };
 
 struct ProbeOrder {
@@ -45,6 +45,9 @@ struct ProbeOrder {
 ProbeOrder parse_probe(const nlohmann::json& parameters, const Places& places);
 /// The order that goes on with an interrupted or stopped run. Throws CommandError.
 ProbeOrder order_to_resume(const sessions::Journal& journal, const KnownRun& run);
+/// Gives an order the models as they were found now. Throws CommandError when one is another file than when the run
+/// began.
+void take_models(ProbeOrder& order, const std::vector<ProbeModel>& found);
 /// The set of a run, as its manifest keeps it. Throws CommandError.
 probes::Set set_of_run(const KnownRun& run);
 /// A set by name (in the assets) or by path.
@@ -73,7 +76,8 @@ class ProbeJob final : public Job {
     void wait() override;
     void pause();  ///< after the present answer
     void resume();
-    void labels_changed();  ///< a person's label was stored: the statistics are computed again soon
+    /// A person's label was stored: the statistics are computed again soon. False when the job has ended and will not.
+    bool labels_changed();
     const ProbeResult& result() const { return result_; }  ///< once finished
 
  private:
@@ -87,7 +91,9 @@ class ProbeJob final : public Job {
     void main();
     void announce();
     void ask_model(const ProbeModel& model, const std::vector<Question>& questions);
+    bool paused();
     bool wait_while_paused();
+    void end();  ///< after the last label that came in time
     void store_answer(const ProbeModel& model, const Question& question, const GenerationResult& answer);
     void update_statistics(bool now);
     void show_progress();
@@ -109,7 +115,8 @@ class ProbeJob final : public Job {
     std::mutex mutex_;
     std::condition_variable wake_;
     bool paused_ = false;
-    std::atomic<bool> stop_{false}, finished_{false}, labels_changed_{false};
+    bool labels_changed_ = false;
+    std::atomic<bool> stop_{false}, finished_{false};
     std::thread thread_;
 };
 

@@ -38,15 +38,24 @@ JournalWriter::~JournalWriter() {
 }
 
 void JournalWriter::write(RecordType type, std::vector<std::byte> body) {
+    if (body.size() > sessions::kRecordLimit) {
+        // The journal would refuse it again and again, and everything behind it would wait.
+        {
+            const std::lock_guard lock(mutex_);
+            drop(type);
+        }
+        write_json(RecordType::log,
+                   {{"level", "error"},
+                    {"source", "journal"},
+                    {"text", fmt::format("a record of {} bytes was left out: a record holds at most {}", body.size(),
+                                         sessions::kRecordLimit)}});
+        return;
+    }
     {
         const std::lock_guard lock(mutex_);
         const bool full = ring_.size() >= limits_.records || ring_bytes_ + body.size() > limits_.bytes;
         if (full && may_drop(type)) {
-            Hole& hole = holes_[static_cast<std::size_t>(channel_of(type))];
-            if (hole.count == 0)
-                hole.after = last_sequence_;
-            ++hole.count;
-            ++dropped_;
+            drop(type);
             return;
         }
         if (!full)
@@ -56,6 +65,14 @@ void JournalWriter::write(RecordType type, std::vector<std::byte> body) {
         ++written_;
     }
     wake_.notify_one();
+}
+
+void JournalWriter::drop(RecordType type) {
+    Hole& hole = holes_[static_cast<std::size_t>(channel_of(type))];
+    if (hole.count == 0)
+        hole.after = last_sequence_;
+    ++hole.count;
+    ++dropped_;
 }
 
 std::string JournalWriter::problem() const {
@@ -137,11 +154,9 @@ void JournalWriter::run() {
             if (stopping_)
                 return;
             // The disk refused: try again in a moment. New records meanwhile fill the ring and then count as dropped.
-            wake_.wait_for(lock, std::chrono::seconds(1), [this] { return stopping_; });
+            wake_.wait_for(lock, std::chrono::milliseconds(100), [this] { return stopping_; });
         }
-        if (ring_.empty())
-            drained_.notify_all();
-        else if (appended_ % 64 == 0)
+        if (ring_.empty() || appended_ % 64 == 0)
             drained_.notify_all();
     }
 }

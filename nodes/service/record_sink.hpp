@@ -1,5 +1,6 @@
 // From the jobs to the journal without waiting: jobs hand records over in memory, one thread appends them to the
 // journal. A full ring never stops a trainer: what does not fit is counted and becomes a gap record, drawn as a hole.
+// So does a record that is longer than the journal takes.
 #pragma once
 
 #include <array>
@@ -24,7 +25,7 @@ class RecordSink {
  public:
     virtual ~RecordSink() = default;
     virtual void write(protocol::RecordType type, std::vector<std::byte> body) = 0;
-    /// A JSON record. Start, end, events, labels and probe answers are never dropped.
+    /// A JSON record. Start, end, events, labels and probe answers are never dropped for want of room.
     void write_json(protocol::RecordType type, const nlohmann::json& value);
     /// Empty, or why records cannot be stored at the moment ("the disk is full ...").
     virtual std::string problem() const = 0;
@@ -64,7 +65,8 @@ class JournalWriter final : public RecordSink {
 
     void run();
     bool append(const Pending& record);
-    void close_holes();  ///< with the lock held: turns counted drops into gap records
+    void drop(protocol::RecordType type);  ///< with the lock held: counts a record that is left out
+    void close_holes();                    ///< with the lock held: turns counted drops into gap records
 
     sessions::Journal& journal_;
     const Limits limits_;

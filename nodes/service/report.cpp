@@ -1,12 +1,13 @@
 #include "nodes/service/report.hpp"
 
+#include <algorithm>
 #include <cmath>
 #include <ctime>
 #include <fmt/format.h>
-#include <limits>
 #include <map>
 
 #include "engine/text/sha256.hpp"
+#include "nodes/protocol/json_fields.hpp"
 #include "nodes/service/job.hpp"
 #include "nodes/service/probe_job.hpp"
 #include "nodes/service/run_history.hpp"
@@ -14,24 +15,16 @@
 namespace moescope::node {
 using nlohmann::json;
 using protocol::Channel;
+using protocol::count_of;
+using protocol::number_of;
 using protocol::RecordType;
+using protocol::run_of;
+using protocol::text_of;
+using protocol::texts_of;
 
 namespace {
 
-std::string text_of(const json& value, const char* key) {
-    const auto found = value.find(key);
-    return found != value.end() && found->is_string() ? found->get<std::string>() : std::string();
-}
-
-double number_of(const json& value, const char* key) {
-    const auto found = value.find(key);
-    return found != value.end() && found->is_number() ? found->get<double>() : std::numeric_limits<double>::quiet_NaN();
-}
-
-std::uint64_t count_of(const json& value, const char* key) {
-    const auto found = value.find(key);
-    return found != value.end() && found->is_number_unsigned() ? found->get<std::uint64_t>() : 0;
-}
+constexpr double kRecordHead = 36;  // bytes of a record in the journal beside its body
 
 /// Everything the journal holds about one run, besides its steps.
 struct RunRecords {
@@ -40,13 +33,25 @@ struct RunRecords {
     engine::Sha256 sha;
 };
 
-/// Drops what lies after a step: a run that went on from a checkpoint repeats it, and the later records count.
-void rewind(std::vector<json>& records, std::uint64_t step) {
+/// Puts a record of a step in its place: a run that went on from a checkpoint repeats what came after it, and the later
+/// records count.
+void put_by_step(std::vector<json>& records, const json& body) {
+    std::erase_if(records, [&](const json& record) {
+        // Of one step there are two samples, one per language.
+        return count_of(record, "step") > count_of(body, "step") ||
+               (count_of(record, "step") == count_of(body, "step") &&
+                text_of(record, "language") == text_of(body, "language"));
+    });
+    records.push_back(body);
+}
+
+/// Drops what a run wrote beyond the step that it has reached: it went on from a checkpoint and did not come that far.
+void forget_unreached(std::vector<json>& records, std::uint64_t step) {
     std::erase_if(records, [&](const json& record) { return count_of(record, "step") > step; });
 }
 
 /// The run a record belongs to, with its body as JSON where it is JSON.
-std::uint32_t run_of(const sessions::Record& record, json& body) {
+std::uint32_t run_of_record(const sessions::Record& record, json& body) {
     const auto type = static_cast<RecordType>(record.type);
     if (type == RecordType::step) {
         const auto step = protocol::decode_step(record.body);
@@ -60,7 +65,7 @@ std::uint32_t run_of(const sessions::Record& record, json& body) {
     if (!value)
         return 0;
     body = std::move(*value);
-    return static_cast<std::uint32_t>(count_of(body, "run"));
+    return run_of(body);
 }
 
 void take_record(RunRecords& run, RecordType type, const json& body) {
@@ -69,17 +74,10 @@ void take_record(RunRecords& run, RecordType type, const json& body) {
             run.events.push_back(body);
             break;
         case RecordType::sample:
-            // Of one step there are two samples, one per language.
-            rewind(run.samples, count_of(body, "step"));
-            std::erase_if(run.samples, [&](const json& record) {
-                return count_of(record, "step") == count_of(body, "step") &&
-                       text_of(record, "language") == text_of(body, "language");
-            });
-            run.samples.push_back(body);
+            put_by_step(run.samples, body);
             break;
         case RecordType::evaluation:
-            rewind(run.evaluations, count_of(body, "step") - 1);
-            run.evaluations.push_back(body);
+            put_by_step(run.evaluations, body);
             break;
         case RecordType::generation_ended:
             run.ending = body;
@@ -89,12 +87,34 @@ void take_record(RunRecords& run, RecordType type, const json& body) {
     }
 }
 
-std::map<std::uint32_t, RunRecords> collect(const sessions::Journal& journal) {
+/// Asks `progress` about every hundredth of the way from `first` to `last`, and throws when it says no.
+class Way {
+ public:
+    Way(const ReportProgress& progress, double first, double last) : progress_(progress), first_(first), last_(last) {}
+    void at(double fraction) {
+        if (!progress_ || fraction < next_)
+            return;
+        next_ = fraction + 0.01;
+        if (!progress_(first_ + std::min(fraction, 1.0) * (last_ - first_)))
+            throw CommandError("the report was cancelled; nothing was written");
+    }
+
+ private:
+    const ReportProgress& progress_;
+    const double first_, last_;
+    double next_ = 0;
+};
+
+std::map<std::uint32_t, RunRecords> collect(const sessions::Journal& journal, Way way) {
     std::map<std::uint32_t, RunRecords> runs;
+    const auto total = static_cast<double>(std::max<std::uint64_t>(journal.bytes(), 1));
+    double seen = 0;
     for (const Channel channel : {Channel::events, Channel::metrics, Channel::text})
         for_each_record(journal, channel, {}, [&](const sessions::Record& record) {
+            way.at(seen / total);
+            seen += static_cast<double>(record.body.size()) + kRecordHead;
             json body;
-            const std::uint32_t number = run_of(record, body);
+            const std::uint32_t number = run_of_record(record, body);
             if (number == 0)
                 return true;
             RunRecords& run = runs[number];
@@ -212,6 +232,8 @@ probes::ReportTraining training_of(const sessions::Journal& journal, const Known
     const Steps steps = read_steps(journal, run);
     probes::ReportTraining training;
     training.run = report_run(run, records);
+    forget_unreached(records.samples, steps.empty() ? 0 : steps.back().step);
+    forget_unreached(records.evaluations, steps.empty() ? 0 : steps.back().step);
     training.charts = charts_of(steps, records);
     if (auto load = load_of(steps))
         training.loads.push_back(std::move(*load));
@@ -244,11 +266,7 @@ probes::ReportProbe probe_of(sessions::Session& session, const KnownRun& run, Ru
     probe.set = set_of_run(run);
     const auto draws = read_draws(session.journal(), run);
     const auto labelled = labelled_draws(draws, session.labels(run.run));
-    std::vector<std::string> models;
-    if (const auto found = run.manifest.find("models"); found != run.manifest.end() && found->is_array())
-        for (const auto& model : *found)
-            models.push_back(value_text(model));
-    probe.statistics = probes::statistics(probe.set, models, labelled);
+    probe.statistics = probes::statistics(probe.set, texts_of(run.manifest, "models"), labelled);
     for (std::size_t i = 0; i < draws.size(); ++i)
         probe.draws.push_back(
             {labelled[i], text_of(draws[i], "prompt"), text_of(draws[i], "answer"), text_of(draws[i], "stop")});
@@ -265,15 +283,20 @@ std::string time_text() {
 
 }  // namespace
 
-probes::ReportInput report_input(sessions::Session& session, const std::string& language) {
+probes::ReportInput report_input(sessions::Session& session, const std::string& language,
+                                 const ReportProgress& progress) {
     probes::ReportInput input;
     input.language = language;
     input.title = session.folder().filename().string();
     input.program = std::string("Moescope ") + MOESCOPE_VERSION;
     input.created = time_text();
-    auto records = collect(session.journal());
+    auto records = collect(session.journal(), {progress, 0, 0.5});
     std::map<std::string, std::size_t> groups;
-    for (const auto& [number, run] : read_runs(session.journal())) {
+    const auto runs = read_runs(session.journal());
+    Way way(progress, 0.5, 0.9);
+    double done = 0;
+    for (const auto& [number, run] : runs) {
+        way.at(done++ / static_cast<double>(runs.size()));
         if (run.kind == "train") {
             input.trainings.push_back(training_of(session.journal(), run, records[number]));
         } else if (run.kind == "probe") {
@@ -295,12 +318,16 @@ probes::ReportInput report_input(sessions::Session& session, const std::string& 
     return input;
 }
 
-void write_report(sessions::Session& session, const std::filesystem::path& path, const std::string& language) {
+void write_report(sessions::Session& session, const std::filesystem::path& path, const std::string& language,
+                  const ReportProgress& progress) {
     if (language != "en" && language != "zh")
         throw CommandError(fmt::format("the report's language '{}' is not known; 'en' and 'zh' are", language));
-    if (std::filesystem::is_directory(path))
+    std::error_code error;
+    if (std::filesystem::is_directory(path, error))
         throw CommandError(fmt::format("{} is a folder; name the file of the report", path.string()));
-    sessions::write_file_atomically(path, probes::html_report(report_input(session, language)));
+    const std::string page = probes::html_report(report_input(session, language, progress));
+    Way(progress, 1, 1).at(1);
+    sessions::write_file_atomically(path, page);
 }
 
 }  // namespace moescope::node

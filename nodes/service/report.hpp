@@ -2,6 +2,7 @@
 #pragma once
 
 #include <filesystem>
+#include <functional>
 #include <string>
 
 #include "probes/report.hpp"
@@ -9,11 +10,17 @@
 
 namespace moescope::node {
 
-/// Reads the whole journal; everything in the report comes from there. `language` is "en" or "zh".
-probes::ReportInput report_input(sessions::Session& session, const std::string& language);
+/// Called from time to time with 0 to 1; false cancels.
+using ReportProgress = std::function<bool(double fraction)>;
 
-/// Writes the report; the file appears whole or not at all. Throws CommandError for another language,
-/// std::runtime_error when it cannot be written.
-void write_report(sessions::Session& session, const std::filesystem::path& path, const std::string& language);
+/// Reads the whole journal; everything in the report comes from there. `language` is "en" or "zh". Throws CommandError
+/// when it was cancelled.
+probes::ReportInput report_input(sessions::Session& session, const std::string& language,
+                                 const ReportProgress& progress = {});
+
+/// Writes the report; the file appears whole or not at all. Throws CommandError for another language and when it was
+/// cancelled, std::runtime_error when it cannot be written.
+void write_report(sessions::Session& session, const std::filesystem::path& path, const std::string& language,
+                  const ReportProgress& progress = {});
 
 }  // namespace moescope::node

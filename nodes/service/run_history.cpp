@@ -2,26 +2,20 @@
 
 #include <fmt/format.h>
 
+#include "nodes/protocol/json_fields.hpp"
+
 namespace moescope::node {
 using nlohmann::json;
 using protocol::Channel;
+using protocol::count_of;
 using protocol::RecordType;
+using protocol::run_of;
+using protocol::text_of;
 
 namespace {
 
 constexpr std::size_t kRecordsAtOnce = 512;
 constexpr std::size_t kBytesAtOnce = std::size_t{4} << 20;
-
-/// A value of the expected type or the default: journals can come from other people.
-std::string text_of(const json& value, const char* key) {
-    const auto found = value.find(key);
-    return found != value.end() && found->is_string() ? found->get<std::string>() : std::string();
-}
-
-std::uint64_t number_of(const json& value, const char* key) {
-    const auto found = value.find(key);
-    return found != value.end() && found->is_number_unsigned() ? found->get<std::uint64_t>() : 0;
-}
 
 void apply_event(KnownRun& run, const std::string& kind) {
     if (kind == "pause")
@@ -54,7 +48,7 @@ std::map<std::uint32_t, KnownRun> read_runs(const sessions::Journal& journal) {
         const auto value = protocol::decode_json(record.body);
         if (!value)
             return true;
-        const auto number = static_cast<std::uint32_t>(number_of(*value, "run"));
+        const std::uint32_t number = run_of(*value);
         if (number == 0)
             return true;
         KnownRun& run = runs[number];
@@ -64,13 +58,14 @@ std::map<std::uint32_t, KnownRun> read_runs(const sessions::Journal& journal) {
             run.run = number;
             run.kind = text_of(*value, "kind");
             run.name = text_of(*value, "name");
-            run.manifest = value->value("manifest", json::object());
+            const auto manifest = value->find("manifest");
+            run.manifest = manifest != value->end() && manifest->is_object() ? *manifest : json::object();
             run.state = "running";
             run.message.clear();
         } else if (type == RecordType::run_ended) {
             run.state = text_of(*value, "state");
             run.message = text_of(*value, "message");
-            run.step = number_of(*value, "step");
+            run.step = count_of(*value, "step");
         } else {
             apply_event(run, text_of(*value, "kind"));
         }
@@ -112,7 +107,7 @@ std::uint64_t read_last_step(const sessions::Journal& journal, const KnownRun& r
 
 std::string draw_key(const json& draw) {
     return fmt::format("{}/{}/{}/{}", text_of(draw, "item"), text_of(draw, "model"), text_of(draw, "language"),
-                       number_of(draw, "draw"));
+                       count_of(draw, "draw"));
 }
 
 std::vector<json> read_draws(const sessions::Journal& journal, const KnownRun& run) {
@@ -122,7 +117,7 @@ std::vector<json> read_draws(const sessions::Journal& journal, const KnownRun& r
         if (static_cast<RecordType>(record.type) != RecordType::probe_draw)
             return true;
         auto draw = protocol::decode_json(record.body);
-        if (!draw || number_of(*draw, "run") != run.run)
+        if (!draw || run_of(*draw) != run.run)
             return true;
         const auto [place, is_new] = index.emplace(draw_key(*draw), draws.size());
         if (is_new)

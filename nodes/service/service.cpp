@@ -1,43 +1,49 @@
 #include "nodes/service/service.hpp"
 
+#include <algorithm>
 #include <chrono>
 #include <filesystem>
 #include <fmt/format.h>
 #include <unistd.h>
 
+#include "nodes/protocol/frame.hpp"
+#include "nodes/protocol/json_fields.hpp"
 #include "nodes/protocol/json_guard.hpp"
 #include "nodes/service/machine.hpp"
 #include "nodes/service/parameters.hpp"
 
 namespace moescope::node {
 using nlohmann::json;
+using protocol::count_of;
 using protocol::RecordType;
 
 const std::map<std::string, Service::Command>& Service::commands() {
+    constexpr auto quick = Lane::quick, slow = Lane::slow, long_work = Lane::long_work;
     static const std::map<std::string, Command> table = {
-        {"catalogue", {&Service::catalogue, true, false}},
-        {"train.plan", {&Service::train_plan, false, false}},
-        {"train.start", {&Service::train_start, false, true}},
-        {"train.pause", {&Service::train_pause, false, false}},
-        {"train.resume", {&Service::train_resume, false, false}},
-        {"train.stop", {&Service::train_stop, false, false}},
-        {"train.checkpoint", {&Service::train_checkpoint, false, false}},
-        {"train.step", {&Service::train_step, false, true}},
-        {"train.set", {&Service::train_set, false, true}},
-        {"train.continue", {&Service::train_continue, true, true}},
-        {"generate.start", {&Service::generate_start, false, true}},
-        {"generate.cancel", {&Service::generate_cancel, false, false}},
-        {"probe.start", {&Service::probe_start, false, true}},
-        {"probe.pause", {&Service::probe_pause, false, false}},
-        {"probe.resume", {&Service::probe_resume, true, true}},
-        {"probe.cancel", {&Service::probe_cancel, false, false}},
-        {"probe.label", {&Service::probe_label, true, true}},
-        {"probe.plan", {&Service::probe_plan, true, false}},
-        {"models.add", {&Service::models_add, true, true}},
-        {"models.remove", {&Service::models_remove, true, true}},
-        {"models.inspect", {&Service::models_inspect, true, false}},
-        {"report.write", {&Service::report_write, true, false}},
-        {"node.stop", {&Service::node_stop, false, false}},
+        {"catalogue", {&Service::catalogue, slow, false}},
+        {"train.plan", {&Service::train_plan, quick, false}},
+        {"train.start", {&Service::train_start, quick, true}},
+        {"train.pause", {&Service::train_pause, quick, false}},
+        {"train.resume", {&Service::train_resume, quick, false}},
+        {"train.stop", {&Service::train_stop, quick, false}},
+        {"train.checkpoint", {&Service::train_checkpoint, quick, false}},
+        {"train.step", {&Service::train_step, quick, true}},
+        {"train.set", {&Service::train_set, quick, true}},
+        {"train.continue", {&Service::train_continue, slow, true}},
+        {"generate.start", {&Service::generate_start, quick, true}},
+        {"generate.cancel", {&Service::generate_cancel, quick, false}},
+        {"probe.start", {&Service::probe_start, quick, true}},
+        {"probe.pause", {&Service::probe_pause, quick, false}},
+        {"probe.resume", {&Service::probe_resume, slow, true}},
+        {"probe.cancel", {&Service::probe_cancel, quick, false}},
+        {"probe.label", {&Service::probe_label, slow, true}},
+        {"probe.plan", {&Service::probe_plan, slow, false}},
+        {"models.add", {&Service::models_add, slow, true}},
+        {"models.remove", {&Service::models_remove, slow, true}},
+        {"models.inspect", {&Service::models_inspect, slow, false}},
+        {"report.write", {&Service::report_write, long_work, false}},
+        {"task.cancel", {&Service::task_cancel, quick, false}},
+        {"node.stop", {&Service::node_stop, quick, false}},
     };
     return table;
 }
@@ -50,6 +56,32 @@ json answer_of(const Outcome& outcome) {
     return {{"state", "failed"}, {"error", outcome.error}};
 }
 
+/// What stands in the session while a command is carried out: who asks again after the node went away in the middle
+/// gets this.
+json answer_unknown() {
+    return {{"state", "unknown"},
+            {"error",
+             "the node went away while it carried this command out; look at what it has done before sending "
+             "a new one"}};
+}
+
+/// The longest value of one key of STATE, with room for the key.
+constexpr std::size_t kLongestGauge = protocol::kDataBodyLimit - 1024;
+
+/// The statistics of old probe runs are the long part of the gauges: they are left out, the oldest first, as far as the
+/// rest would not fit a frame.
+void shorten_runs(json& runs) {
+    std::size_t size = protocol::dump_json(runs).size();
+    for (auto& run : runs) {
+        if (size <= kLongestGauge)
+            return;
+        if (const auto statistics = run.find("statistics"); statistics != run.end()) {
+            size -= protocol::dump_json(*statistics).size();
+            run.erase(statistics);
+        }
+    }
+}
+
 }  // namespace
 
 Service::Service(const Places& places, ServeOptions options)
@@ -57,37 +89,31 @@ Service::Service(const Places& places, ServeOptions options)
       options_(std::move(options)),
       session_(sessions::Session::open(options_.session, sessions::Journal::Mode::read_write)),
       datasets_(places_.cache),
-      models_(places_, ModelLibrary::Hashing::background),
+      models_(places_, &board_),
       workers_(places_.program) {
     journal_ = std::make_unique<JournalWriter>(session_->journal());
     for (const auto& problem : session_->problems())
-        journal_->write_json(RecordType::log, {{"level", "warning"}, {"source", "session"}, {"text", problem}});
-    close_interrupted_runs();
-    journal_->write_json(
-        RecordType::log,
-        {{"level", "info"},
-         {"source", "node"},
-         {"text", fmt::format("node {} started, process {}, {} cores", MOESCOPE_VERSION, getpid(), cores())}});
+        log("warning", "session", problem);
+    show_earlier_runs();
+    log("info", "node", fmt::format("node {} started, process {}, {} cores", MOESCOPE_VERSION, getpid(), cores()));
     journal_->flush();
-    quick_ = std::make_unique<Executor>();
-    slow_ = std::make_unique<Executor>();
     transport::NodeServerOptions server;
     server.socket = options_.socket;
     server.features = "train,generate,probe,report";
     server_ = std::make_unique<transport::NodeServer>(server, session_->journal(), *this);
-    slow_->post([this] { show_old_probes(); });
+    lane(Lane::slow).post([this] { show_old_probes(); });
 }
 
 Service::~Service() {
     end_jobs();
     // Replies of what is queued still go out; then the viewers are told goodbye.
-    quick_.reset();
-    slow_.reset();
+    for (auto& executor : lanes_)
+        executor.finish();
     server_.reset();
 }
 
 NodeParts Service::parts() {
-    return {places_, *session_, *journal_, board_, datasets_, models_, workers_, threads_};
+    return {places_, *session_, *journal_, board_, datasets_, models_, workers_, threads_, turns_};
 }
 
 void Service::run(const std::function<bool()>& stop) {
@@ -96,19 +122,22 @@ void Service::run(const std::function<bool()>& stop) {
     while (!stop() && !stop_) {
         const auto now = std::chrono::steady_clock::now();
         const bool second = now - last_node >= std::chrono::seconds(1);
-        if (second)
+        if (second) {
             last_node = now;
+            watch_disk();
+        }
         publish(second);
         reap();
     }
     end_jobs();
     publish(true);
+    if (const auto problem = journal_->problem(); !problem.empty())
+        throw std::runtime_error(problem + "; what happened last could not be saved");
 }
 
 void Service::on_viewers(std::size_t count) {
-    if (count > 0)
-        had_viewer_ = true;
-    else if (had_viewer_ && options_.socket.empty())
+    // Over stdin and stdout there is one viewer and no other will come.
+    if (count == 0 && options_.socket.empty())
         stop_ = true;
 }
 
@@ -119,25 +148,36 @@ void Service::on_request(std::string id, std::string name, json parameters, std:
         return;
     }
     const Command command = found->second;
-    Executor& executor = command.slow ? *slow_ : *quick_;
-    executor.post([this, id = std::move(id), command, parameters = std::move(parameters), reply = std::move(reply)] {
-        if (const auto answer = command.recorded ? earlier_answer(id) : json(); answer.is_object()) {
-            reply(answer);
-            return;
-        }
-        carry_out(command, parameters, [this, id, command, reply](Outcome outcome) {
-            const json answer = answer_of(outcome);
-            if (command.recorded && outcome.error.empty()) {
-                try {
-                    session_->put_finished_command(id, answer.dump());
-                } catch (const std::exception& error) {
-                    journal_->write_json(RecordType::log,
-                                         {{"level", "error"}, {"source", "session"}, {"text", error.what()}});
-                }
+    lane(command.lane)
+        .post([this, id = std::move(id), command, parameters = std::move(parameters), reply = std::move(reply)] {
+            if (!command.recorded) {
+                carry_out(command, parameters, [reply](Outcome outcome) { reply(answer_of(outcome)); });
+                return;
             }
-            reply(answer);
+            if (const auto answer = earlier_answer(id); answer.is_object()) {
+                reply(answer);
+                return;
+            }
+            record_answer(id, answer_unknown());
+            carry_out(command, parameters, [this, id, reply](Outcome outcome) {
+                const json answer = answer_of(outcome);
+                record_answer(id, answer);
+                reply(answer);
+            });
         });
-    });
+}
+
+void Service::record_answer(const std::string& id, const json& answer) {
+    try {
+        session_->put_finished_command(id, protocol::dump_json(answer));
+    } catch (const std::exception& error) {
+        // A full disk must not keep a person from commanding; a resend after a cut is rare.
+        log("error", "session", error.what());
+    }
+}
+
+void Service::log(const char* level, const char* source, const std::string& text) {
+    journal_->write_json(RecordType::log, {{"level", level}, {"source", source}, {"text", text}});
 }
 
 json Service::earlier_answer(const std::string& id) const {
@@ -159,37 +199,15 @@ void Service::carry_out(const Command& command, const json& parameters, const Re
     }
 }
 
-void Service::close_interrupted_runs() {
+void Service::show_earlier_runs() {
     for (auto& [number, run] : read_runs(session_->journal())) {
         std::uint64_t checkpoint = 0;
         if (run.kind == "train")
             for (const auto& entry : session_->checkpoints(number, false))
                 if (entry.complete)
                     checkpoint = entry.step;
-        if (run.open()) {
-            const std::uint64_t step = run.kind == "train" ? read_last_step(session_->journal(), run) : 0;
-            run.state = "interrupted";
-            run.message = "the node went away while this was running";
-            if (run.kind == "train")
-                run.message = checkpoint > 0
-                                  ? fmt::format("the node went away at step {}; the last checkpoint is at step {}",
-                                                step, checkpoint)
-                                  : fmt::format("the node went away at step {}, before the first checkpoint", step);
-            if (run.kind == "generate")
-                journal_->write_json(RecordType::generation_ended, {{"run", number},
-                                                                    {"state", "failed"},
-                                                                    {"stop", "error"},
-                                                                    {"message", run.message},
-                                                                    {"prompt_tokens", 0},
-                                                                    {"tokens", 0},
-                                                                    {"tokens_per_second", 0},
-                                                                    {"prompt_ms", 0}});
-            journal_->write_json(RecordType::run_ended, {{"run", number},
-                                                         {"state", run.state},
-                                                         {"message", run.message},
-                                                         {"step", step},
-                                                         {"last_checkpoint", checkpoint}});
-        }
+        if (run.open())
+            close_interrupted_run(run, checkpoint);
         if (run.kind == "generate")
             continue;
         RunGauge gauge;
@@ -199,11 +217,35 @@ void Service::close_interrupted_runs() {
         gauge.state = run.state;
         gauge.message = run.message;
         gauge.last_checkpoint = checkpoint;
-        for (const char* key : {"steps", "planned"})
-            if (const auto found = run.manifest.find(key); found != run.manifest.end() && found->is_number_unsigned())
-                gauge.planned_steps = found->get<std::uint64_t>();
+        gauge.planned_steps = std::max(count_of(run.manifest, "steps"), count_of(run.manifest, "planned"));
         board_.set_run(gauge);
     }
+}
+
+void Service::close_interrupted_run(KnownRun& run, std::uint64_t checkpoint) {
+    std::uint64_t step = 0;
+    run.state = "interrupted";
+    run.message = "the node went away while this was running";
+    if (run.kind == "train") {
+        step = read_last_step(session_->journal(), run);
+        run.message = checkpoint > 0 ? fmt::format("the node went away at step {}; the last checkpoint is at step {}",
+                                                   step, checkpoint)
+                                     : fmt::format("the node went away at step {}, before the first checkpoint", step);
+    }
+    if (run.kind == "generate")
+        journal_->write_json(RecordType::generation_ended, {{"run", run.run},
+                                                            {"state", "failed"},
+                                                            {"stop", "error"},
+                                                            {"message", run.message},
+                                                            {"prompt_tokens", 0},
+                                                            {"tokens", 0},
+                                                            {"tokens_per_second", 0},
+                                                            {"prompt_ms", 0}});
+    journal_->write_json(RecordType::run_ended, {{"run", run.run},
+                                                 {"state", run.state},
+                                                 {"message", run.message},
+                                                 {"step", step},
+                                                 {"last_checkpoint", checkpoint}});
 }
 
 void Service::end_jobs() {
@@ -213,25 +255,31 @@ void Service::end_jobs() {
     {
         const std::lock_guard lock(jobs_mutex_);
         closing_ = true;
+        ending_ = true;
         trainings.swap(trainings_);
         generations.swap(generations_);
         probes.swap(probes_);
     }
-    const auto ask = [](auto& jobs) {
-        for (auto& [run, job] : jobs)
-            job->request_stop();
+    const auto all = [&](void (Job::*what)()) {
+        const auto each = [what](auto& jobs) {
+            for (auto& [run, job] : jobs)
+                ((*job).*what)();
+        };
+        each(trainings);
+        each(generations);
+        each(probes);
     };
-    ask(trainings);
-    ask(generations);
-    ask(probes);
-    trainings.clear();
-    generations.clear();
-    probes.clear();
+    all(&Job::request_stop);
+    all(&Job::wait);
     journal_->flush();
+    watch_disk();
+}
+
+void Service::watch_disk() {
     try {
         session_->journal().sync();
-    } catch (const std::exception&) {
-        // Said already by the writer; leaving goes on.
+    } catch (const std::exception& error) {
+        log("error", "journal", error.what());
     }
 }
 
@@ -259,6 +307,7 @@ void Service::publish(bool everything) {
         published_board_ = version;
         state["tasks"] = board_.tasks();
         state["runs"] = board_.runs();
+        shorten_runs(state["runs"]);
     }
     if (const auto version = models_.version() + board_.version(); version != published_models_) {
         published_models_ = version;
@@ -321,7 +370,8 @@ json Service::model_gauges() const {
         if (checkpoint > 0) {
             model.path = session_->checkpoint_path(run["run"].get<std::uint32_t>(), checkpoint).string();
             std::error_code error;
-            const auto bytes = std::filesystem::file_size(std::filesystem::path(model.path) / "model.safetensors", error);
+            const auto bytes =
+                std::filesystem::file_size(std::filesystem::path(model.path) / "model.safetensors", error);
             model.bytes = error ? 0 : bytes;
         }
         json entry = to_json(model);
@@ -329,6 +379,12 @@ json Service::model_gauges() const {
         list.push_back(std::move(entry));
     }
     return list;
+}
+
+void Service::task_cancel(const json& value, Reply reply) {
+    // A task that has just ended needs no cancel: the wish is fulfilled.
+    board_.cancel_task(Parameters(value, {"id"}).text("id"));
+    reply({});
 }
 
 void Service::node_stop(const json& parameters, Reply reply) {

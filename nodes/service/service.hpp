@@ -1,6 +1,7 @@
 // The node behind the wire: carries out commands, owns the jobs, tells viewers the state.
 #pragma once
 
+#include <array>
 #include <atomic>
 #include <filesystem>
 #include <functional>
@@ -42,14 +43,19 @@ class Service final : public transport::RequestHandler {
 
  private:
     using Action = void (Service::*)(const nlohmann::json& parameters, Reply reply);
+    /// Each has a thread of its own, so that pause and stop never wait behind work that takes longer.
+    enum class Lane { quick, slow, long_work, count };
     struct Command {
         Action action;
-        bool slow;  ///< reads or writes much: done on the second thread, so that pause and stop never wait behind it
+        Lane lane;      ///< slow: reads or writes files; long_work: seconds and more, with a task that can be cancelled
         bool recorded;  ///< must not be done twice when it is sent again
     };
+    Executor& lane(Lane which) { return lanes_[static_cast<std::size_t>(which)]; }
     static const std::map<std::string, Command>& commands();
     nlohmann::json earlier_answer(const std::string& id) const;  ///< null when the command is new
+    void record_answer(const std::string& id, const nlohmann::json& answer);
     void carry_out(const Command& command, const nlohmann::json& parameters, const Reply& reply);
+    void log(const char* level, const char* source, const std::string& text);
 
     // Each carries out one command of docs/protocol.md. They run on an executor's thread and throw to fail.
     void catalogue(const nlohmann::json& parameters, Reply reply);
@@ -74,11 +80,14 @@ class Service final : public transport::RequestHandler {
     void models_remove(const nlohmann::json& parameters, Reply reply);
     void models_inspect(const nlohmann::json& parameters, Reply reply);
     void report_write(const nlohmann::json& parameters, Reply reply);
+    void task_cancel(const nlohmann::json& parameters, Reply reply);
     void node_stop(const nlohmann::json& parameters, Reply reply);
 
-    void close_interrupted_runs();
+    void show_earlier_runs();
+    void close_interrupted_run(KnownRun& run, std::uint64_t checkpoint);
     void show_old_probes();
     void end_jobs();
+    void watch_disk();  ///< says when the journal could not be made durable
     void reap();
     void publish(bool everything);
     nlohmann::json node_gauges() const;
@@ -87,12 +96,14 @@ class Service final : public transport::RequestHandler {
     NodeParts parts();
     void command_training(const nlohmann::json& parameters, TrainingCommand::Kind kind, Reply reply);
     KnownRun known_run(std::uint32_t run);
-    /// Looks a model up; "checkpoint:RUN" is the latest checkpoint of a run, which is saved first when a running run
-    /// has none yet. Then calls `then` on the first executor, or replies with the failure.
+    /// Looks models up; "checkpoint:RUN" is the latest checkpoint of a run, which is saved first when a running run
+    /// has none yet. Then calls `then` on the thread of a lane, or replies with the failure.
     void with_models(std::vector<std::string> names, Reply reply,
                      std::function<void(const std::vector<ProbeModel>&)> then);
     ProbeModel find_model(const std::string& name) const;
-    std::optional<std::uint32_t> run_without_checkpoint(const std::string& model);
+    /// With the lock of the jobs held. Throws CommandError when another answer must not be started now.
+    void check_room(const GenerationOrder& order) const;
+    std::shared_ptr<TrainingJob> training_without_checkpoint(const std::string& model);
     std::shared_ptr<TrainingJob> training(std::uint32_t run);
     std::shared_ptr<ProbeJob> probe(std::uint32_t run);
     void start_probe(ProbeOrder order, const std::vector<ProbeModel>& models);
@@ -105,18 +116,20 @@ class Service final : public transport::RequestHandler {
     ModelLibrary models_;
     WorkerPool workers_;
     ThreadShare threads_;
+    Turns turns_;
     std::unique_ptr<JournalWriter> journal_;
 
     std::mutex jobs_mutex_;
     std::map<std::uint32_t, std::shared_ptr<TrainingJob>> trainings_;
     std::map<std::uint32_t, std::shared_ptr<GenerationJob>> generations_;
     std::map<std::uint32_t, std::shared_ptr<ProbeJob>> probes_;
-    bool closing_ = false;  ///< no new jobs
+    bool closing_ = false;       ///< no new jobs
+    std::uint32_t reports_ = 0;  ///< written so far; of the lane of long work
 
-    std::atomic<bool> stop_{false}, had_viewer_{false};
+    std::atomic<bool> stop_{false}, ending_{false};
     std::uint64_t published_board_ = 0, published_models_ = 0;
     std::map<std::string, std::string> published_;  ///< each gauge as it was last sent
-    std::unique_ptr<Executor> quick_, slow_;
+    std::array<Executor, static_cast<std::size_t>(Lane::count)> lanes_;
     std::unique_ptr<transport::NodeServer> server_;
 };
 

@@ -12,6 +12,7 @@ using nlohmann::json;
 namespace {
 
 constexpr std::string_view kCheckpointPrefix = "checkpoint:";
+constexpr std::size_t kMostAnswers = 32;  // at the same time, most of them waiting
 
 /// The run number of "checkpoint:RUN".
 std::optional<std::uint32_t> run_of(const std::string& model) {
@@ -36,21 +37,22 @@ ProbeModel Service::find_model(const std::string& name) const {
     return model;
 }
 
-std::optional<std::uint32_t> Service::run_without_checkpoint(const std::string& model) {
+std::shared_ptr<TrainingJob> Service::training_without_checkpoint(const std::string& model) {
     const auto run = run_of(model);
-    if (!run || !training(*run))
-        return std::nullopt;
+    auto job = run ? training(*run) : nullptr;
+    if (!job)
+        return nullptr;
     for (const auto& checkpoint : session_->checkpoints(*run, false))
         if (checkpoint.complete)
-            return std::nullopt;
-    return run;
+            return nullptr;
+    return job;
 }
 
 void Service::with_models(std::vector<std::string> names, Reply reply,
                           std::function<void(const std::vector<ProbeModel>&)> then) {
     for (const auto& name : names) {
-        const auto run = run_without_checkpoint(name);
-        if (!run)
+        const auto job = training_without_checkpoint(name);
+        if (!job)
             continue;
         // Save one first, and come back here when that is done.
         TrainingCommand command;
@@ -59,7 +61,7 @@ void Service::with_models(std::vector<std::string> names, Reply reply,
             if (!outcome.error.empty())
                 reply({{}, outcome.error});
             else
-                quick_->post([this, names, reply, then] {
+                lane(Lane::quick).post([this, names, reply, then] {
                     try {
                         with_models(names, reply, then);
                     } catch (const std::exception& error) {
@@ -67,13 +69,28 @@ void Service::with_models(std::vector<std::string> names, Reply reply,
                     }
                 });
         };
-        training(*run)->command(std::move(command));
+        job->command(std::move(command));
         return;
     }
     std::vector<ProbeModel> models;
     for (const auto& name : names)
         models.push_back(find_model(name));
     then(models);
+}
+
+void Service::check_room(const GenerationOrder& order) const {
+    std::size_t active = 0;
+    for (const auto& [run, job] : generations_) {
+        active += job->finished() ? 0 : 1;
+        if (job->repeats(order))
+            throw CommandError(
+                fmt::format("run {} is already answering the same prompt with {} and the same settings; wait for it or "
+                            "cancel it",
+                            run, order.model));
+    }
+    if (active >= kMostAnswers)
+        throw CommandError(
+            fmt::format("{} answers are under way or wait for their turn; wait for some or cancel them", active));
 }
 
 void Service::generate_start(const json& value, Reply reply) {
@@ -84,6 +101,7 @@ void Service::generate_start(const json& value, Reply reply) {
         const std::lock_guard lock(jobs_mutex_);
         if (closing_)
             throw CommandError("the node is about to end and starts nothing new");
+        check_room(order);
         order.run = session_->new_run("generate", order.model);
         const std::uint32_t run = order.run;
         generations_[run] = std::make_shared<GenerationJob>(parts(), order);
@@ -121,8 +139,24 @@ void Service::models_inspect(const json& value, Reply reply) {
 void Service::report_write(const json& value, Reply reply) {
     const Parameters parameters(value, {"path", "language"});
     const std::filesystem::path path = std::filesystem::absolute(parameters.text("path"));
-    journal_->flush();
-    write_report(*session_, path, parameters.text("language", "en"));
+    TaskState task;
+    task.id = fmt::format("report-{}", ++reports_);
+    task.kind = "task.report";
+    task.title = path.filename().string();
+    task.cancel_command = "task.cancel";
+    board_.set_task(task);
+    try {
+        journal_->flush();
+        write_report(*session_, path, parameters.text("language", "en"), [&](double fraction) {
+            task.fraction = fraction;
+            board_.set_task(task);
+            return !ending_ && !board_.task_cancelled(task.id);
+        });
+    } catch (...) {
+        board_.remove_task(task.id);
+        throw;
+    }
+    board_.remove_task(task.id);
     reply({{{"path", path.string()}}, {}});
 }
 

@@ -2,12 +2,14 @@
 #include <algorithm>
 #include <fmt/format.h>
 
+#include "nodes/protocol/json_fields.hpp"
 #include "nodes/service/parameters.hpp"
 #include "nodes/service/service.hpp"
 
 namespace moescope::node {
 using nlohmann::json;
 using protocol::RecordType;
+using protocol::texts_of;
 
 namespace {
 
@@ -16,12 +18,7 @@ namespace {
 constexpr double kSecondsPerAnswer = 3.0;
 
 json statistics_of(sessions::Session& session, const KnownRun& run) {
-    std::vector<std::string> models;
-    if (const auto found = run.manifest.find("models"); found != run.manifest.end() && found->is_array())
-        for (const auto& model : *found)
-            if (model.is_string())
-                models.push_back(model.get<std::string>());
-    return probes::statistics(set_of_run(run), models,
+    return probes::statistics(set_of_run(run), texts_of(run.manifest, "models"),
                               labelled_draws(read_draws(session.journal(), run), session.labels(run.run)));
 }
 
@@ -30,9 +27,12 @@ void check_label(const std::string& field, const std::string& value) {
         throw CommandError(fmt::format("'{}' is no field of a label; delivery and engagement are", field));
     if (value.empty())
         return;  // takes the person's label back
-    if (field == "delivery" && !probes::delivery_from_name(value))
-        throw CommandError(
-            fmt::format("'{}' is no delivery; answered, refused, blocked, empty, cut and error are", value));
+    if (field == "delivery" && !probes::delivery_from_name(value)) {
+        std::string names;
+        for (const auto delivery : probes::kDeliveries)
+            names += (names.empty() ? "" : ", ") + std::string(probes::delivery_name(delivery));
+        throw CommandError(fmt::format("'{}' is no delivery; there are: {}", value, names));
+    }
     if (field == "engagement" && (value.size() != 1 || value[0] < '0' || value[0] > '4'))
         throw CommandError(fmt::format("'{}' is no engagement; it goes from 0 to 4", value));
 }
@@ -56,17 +56,16 @@ void Service::show_old_probes() {
                 const json statistics = statistics_of(*session_, run);
                 board_.change_run(number, [&](RunGauge& gauge) { gauge.statistics = statistics; });
             } catch (const std::exception& error) {
-                journal_->write_json(RecordType::log,
-                                     {{"level", "warning"}, {"source", "probe"}, {"text", error.what()}});
+                log("warning", "probe", error.what());
             }
         }
     } catch (const std::exception& error) {
-        journal_->write_json(RecordType::log, {{"level", "warning"}, {"source", "session"}, {"text", error.what()}});
+        log("warning", "session", error.what());
     }
 }
 
 void Service::start_probe(ProbeOrder order, const std::vector<ProbeModel>& models) {
-    order.models = models;
+    take_models(order, models);
     const std::lock_guard lock(jobs_mutex_);
     if (closing_)
         throw CommandError("the node is about to end and starts nothing new");
@@ -143,9 +142,7 @@ void Service::probe_label(const json& value, Reply reply) {
         throw CommandError(fmt::format("run {} has no answer {}", number, key));
     session_->put_label({number, key, field, text, record["coder"], wall_clock_ns()});
     journal_->write_json(RecordType::probe_label, record);
-    if (const auto job = probe(number); job && !job->finished()) {
-        job->labels_changed();
-    } else {
+    if (const auto job = probe(number); !job || !job->labels_changed()) {
         const json statistics = statistics_of(*session_, run);
         board_.change_run(number, [&](RunGauge& gauge) { gauge.statistics = statistics; });
     }

@@ -79,10 +79,7 @@ json plan_json(const engine::RunConfig& config) {
 void Service::catalogue(const json& parameters, Reply reply) {
     const Parameters none(parameters, {});
     auto presets = json::array(), sets = json::array(), prompts = json::array();
-    const auto complain = [this](const std::exception& error) {
-        journal_->write_json(protocol::RecordType::log,
-                             {{"level", "warning"}, {"source", "catalogue"}, {"text", error.what()}});
-    };
+    const auto complain = [this](const std::exception& error) { log("warning", "catalogue", error.what()); };
     for (const auto& name : preset_names(places_)) {
         try {
             const auto config = find_preset(name, places_);

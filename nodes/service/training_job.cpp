@@ -5,16 +5,21 @@
 #include <fmt/format.h>
 
 #include "engine/error.hpp"
+#include "engine/model/validate.hpp"
+#include "nodes/protocol/json_fields.hpp"
 #include "nodes/service/machine.hpp"
 
 namespace moescope::node {
 using nlohmann::json;
 using protocol::RecordType;
+using protocol::text_of;
 
 namespace {
 
 constexpr std::size_t kKeptCheckpoints = 3;  // the latest ones, besides the first
 constexpr int kSampleTokens = 48;
+/// No run that learns comes near this; clipped to a length of 1, such a gradient points nowhere.
+constexpr double kExplodedNorm = 1e6;
 
 struct SamplePrompt {
     const char* language;
@@ -41,12 +46,14 @@ const char* command_name(TrainingCommand::Kind kind) {
     return "";
 }
 
-json number_or_null(double value) {
-    return std::isfinite(value) ? json(value) : json();
-}
-
 std::string task_id(std::uint32_t run) {
     return fmt::format("train-{}", run);
+}
+
+/// Answers a command that comes too late. Who wanted the run to stop has what they wanted.
+void refuse(const TrainingCommand& command, const std::string& why) {
+    if (command.reply)
+        command.reply({json::object(), command.kind == TrainingCommand::Kind::stop ? std::string() : why});
 }
 
 }  // namespace
@@ -64,7 +71,7 @@ std::shared_ptr<const engine::Dataset> DatasetStore::load(const std::string& dat
 }
 
 void check_knob(const std::string& name, const json& value) {
-    const double most = name == "learning_rate" ? 1.0 : 1000.0;
+    const double most = name == "learning_rate" ? engine::kMaxLearningRate : engine::kMaxCoefficient;
     if (name != "learning_rate" && name != "balance_coefficient" && name != "z_coefficient")
         throw CommandError(
             fmt::format("'{}' cannot be changed during a run; learning_rate, balance_coefficient and "
@@ -87,7 +94,9 @@ TrainingOrder order_to_continue(sessions::Session& session, const KnownRun& run)
     if (!run.manifest.contains("config"))
         throw CommandError(fmt::format("the journal does not say how run {} was configured; start a new run", run.run));
     order.config = engine::parse_run_config(run.manifest["config"], fmt::format("the manifest of run {}", run.run));
-    order.data = run.manifest.value("data", std::string("manpages"));
+    order.data = text_of(run.manifest, "data");
+    if (order.data.empty())
+        order.data = "manpages";
     for (const auto& checkpoint : session.checkpoints(run.run, true)) {
         if (!checkpoint.complete) {
             session.remove_checkpoint(checkpoint);
@@ -139,9 +148,8 @@ void TrainingJob::command(TrainingCommand command) {
             return;
         }
     }
-    if (command.reply)
-        command.reply(
-            {{}, fmt::format("run {} has ended; {} needs a run that goes on", order_.run, command_name(command.kind))});
+    refuse(command,
+           fmt::format("run {} has ended; {} needs a run that goes on", order_.run, command_name(command.kind)));
 }
 
 void TrainingJob::main() {
@@ -161,10 +169,10 @@ void TrainingJob::main() {
         left.swap(commands_);
     }
     for (auto& command : left)
-        if (command.reply)
-            command.reply({{},
-                           fmt::format("run {} ended before {} could be carried out: {}", order_.run,
-                                       command_name(command.kind), result_.message)});
+        refuse(command, result_.message.empty() ? fmt::format("run {} ended before {} could be carried out", order_.run,
+                                                              command_name(command.kind))
+                                                : fmt::format("run {} ended before {} could be carried out: {}",
+                                                              order_.run, command_name(command.kind), result_.message));
     finished_ = true;
 }
 
@@ -186,21 +194,23 @@ void TrainingJob::train() {
     while (trainer_->steps_done() < planned && wait_for_work())
         if (!one_step())
             return;
+    if (faulty_step_ > 0) {
+        finish("stopped", fmt::format("stopped after step {} went wrong; nothing was saved after it", faulty_step_));
+        return;
+    }
     const bool complete = trainer_->steps_done() >= planned;
     if (complete)
         evaluate();
-    const bool worth_saving = trainer_->steps_done() > 0;
-    if (worth_saving && !save_checkpoint()) {
+    if (save_last_checkpoint())
+        finish(complete ? "done" : "stopped", "");
+    else
         finish("failed", result_.message);
-        return;
-    }
-    finish(complete ? "done" : "stopped", "");
 }
 
 bool TrainingJob::load_data() {
     TaskState task;
     task.id = fmt::format("data-{}", order_.run);
-    task.kind = "task.dataset";
+    task.kind = "task.corpus";
     task.title = order_.data;
     task.cancel_command = "train.stop";
     task.run = order_.run;
@@ -387,11 +397,32 @@ void TrainingJob::resume() {
     });
 }
 
+std::string TrainingJob::fault_of(const engine::StepStats& stats) const {
+    std::string what;
+    if (!stats.fault.empty())
+        what = fmt::format("{}; the step was not applied", stats.fault);
+    else if (stats.gradient_norm > kExplodedNorm)
+        what = fmt::format("the gradient norm exploded to {:.3g}", stats.gradient_norm);
+    else
+        return {};
+    if (last_checkpoint_)
+        return fmt::format(
+            "step {}: {}; lower the learning rate and resume, or stop the run and continue it from its checkpoint at "
+            "step {}",
+            stats.step, what, *last_checkpoint_);
+    return fmt::format(
+        "step {}: {}; there is no checkpoint yet; lower the learning rate and resume, or start a new run with a lower "
+        "one",
+        stats.step, what);
+}
+
 bool TrainingJob::one_step() {
     const auto stats = trainer_->step();
-    std::string trouble = stats.fault;
+    std::string trouble = fault_of(stats);
+    faulty_step_ = trouble.empty() ? 0 : stats.step;
+    if (stats.fault.empty())
+        write_step(stats);  // a step that was not applied has no numbers
     if (trouble.empty()) {
-        write_step(stats);
         const auto& train = order_.config.train;
         const auto due = [&](int every) { return every > 0 && stats.step % static_cast<std::uint64_t>(every) == 0; };
         const bool last = stats.step >= static_cast<std::uint64_t>(train.steps);
@@ -402,11 +433,6 @@ bool TrainingJob::one_step() {
         if (due(train.checkpoint_every) && !last && !save_checkpoint())
             trouble = result_.message;
         show_progress();
-    } else {
-        trouble = fmt::format(
-            "step {}: {}; the step was not applied and the last checkpoint is good; lower the learning "
-            "rate and resume, or continue from the checkpoint",
-            trainer_->steps_done() + 1, stats.fault);
     }
     if (trouble.empty())
         trouble = parts_.sink.problem();
@@ -485,16 +511,36 @@ void TrainingJob::write_samples() {
                                                     {"text", trainer_->sample(prompt.text, kSampleTokens)}});
 }
 
+bool TrainingJob::save_last_checkpoint() {
+    while (trainer_->steps_done() > 0 && !save_checkpoint()) {
+        if (order_.faults_end_the_run || stop_)
+            return false;
+        // The work is in memory: a person can make room and resume, and then it is saved.
+        pause("fault", result_.message);
+        (void)wait_for_work();
+    }
+    return true;
+}
+
 bool TrainingJob::save_checkpoint() {
     const std::uint64_t step = trainer_->steps_done();
     if (last_checkpoint_ == step)
         return true;  // nothing new to save
+    if (faulty_step_ > 0) {
+        // The step was not applied, but the ones before it may have done the harm: the last checkpoint stays the last.
+        result_.message = fmt::format(
+            "step {} went wrong, and the state after it is not saved; resume with a lower learning rate first, or "
+            "stop the run and continue it from its last checkpoint",
+            faulty_step_);
+        return false;
+    }
     try {
         sessions::AtomicFolder folder(parts_.session.checkpoint_path(order_.run, step));
         trainer_->save(folder.path());
         folder.commit();
     } catch (const std::exception& error) {
-        result_.message = fmt::format("the checkpoint at step {} could not be saved: {}", step, error.what());
+        result_.message = fmt::format(
+            "the checkpoint at step {} could not be saved: {}; make room on the disk and resume", step, error.what());
         return false;
     }
     last_checkpoint_ = step;

@@ -80,11 +80,13 @@ class TrainingJob final : public Job {
     void pause(const std::string& kind, const std::string& why);
     void resume();
 
-    bool one_step();
+    bool one_step();                                             ///< false: the run has ended
+    std::string fault_of(const engine::StepStats& stats) const;  ///< one sentence; empty when the step went well
     void write_step(const engine::StepStats& stats);
     void evaluate();
     void write_samples();
-    bool save_checkpoint();
+    bool save_checkpoint();       ///< false: result_.message says why not
+    bool save_last_checkpoint();  ///< tries again after each resume; false when nobody is there to resume, or at a stop
     void forget_old_checkpoints();
     void event(const std::string& kind, const nlohmann::json& more);
     void show_progress();
@@ -99,6 +101,7 @@ class TrainingJob final : public Job {
     std::optional<std::uint64_t> last_checkpoint_;
     bool paused_ = false;
     std::uint64_t single_steps_ = 0;
+    std::uint64_t faulty_step_ = 0;  ///< not 0: this step went wrong and none has gone well since; nothing is saved
 
     std::mutex mutex_;
     std::condition_variable wake_;

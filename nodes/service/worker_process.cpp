@@ -168,6 +168,17 @@ json WorkerProcess::ask(const json& request, const std::string& doing,
                         const std::atomic<bool>& cancel, std::chrono::milliseconds patience) {
     if (!writer_->write(request))
         throw_dead(doing);
+    // Whoever leaves in the middle must not leave the rest of the answer to the next one who asks.
+    struct Guard {
+        WorkerProcess& process;
+        bool complete = false;
+        ~Guard() {
+            if (!complete && process.alive_) {
+                kill(process.process_, SIGKILL);
+                process.end_of_process();
+            }
+        }
+    } guard{*this};
     std::optional<Clock::time_point> deadline;
     WorkerMessage message;
     for (;;) {
@@ -192,10 +203,10 @@ json WorkerProcess::ask(const json& request, const std::string& doing,
         }
         const auto answer = protocol::decode_json(message.body);
         if (!answer) {
-            killed_by_us_ = false;
             kill(process_, SIGKILL);
             throw_dead(doing);
         }
+        guard.complete = true;
         if (answer->value("op", "") == "failed")
             throw WorkerError(answer->value("message", "the model process failed without saying why"), false);
         return *answer;

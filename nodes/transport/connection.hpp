@@ -104,23 +104,34 @@ class Connection final : public AnyConnection, public std::enable_shared_from_th
             }
             if (self->closed_)
                 break;
-            try {
-                self->peer_->on_bytes(std::span(buffer).first(count));
-            } catch (const std::exception& failure) {
-                self->close(failure.what());
-            }
+            self->deliver(std::span<const std::byte>(buffer).first(count));
         }
     }
 
-    /// Empty `out` means that there is nothing to send.
-    void next_piece(std::vector<std::byte>& out) {
-        out.clear();
+    /// A peer that closes this connection is let go of by its owner, perhaps in the middle of this call: it is held
+    /// until the call is over.
+    template <class Call>
+    void ask_peer(Call call) {
+        const auto peer = peer_;
         try {
-            if (!peer_->fill(out))
-                out.clear();
+            call(*peer);
         } catch (const std::exception& failure) {
             close(failure.what());
         }
+    }
+    void deliver(std::span<const std::byte> bytes) {
+        ask_peer([&](Peer& peer) { peer.on_bytes(bytes); });
+    }
+    void tick() {
+        ask_peer([](Peer& peer) { peer.on_tick(); });
+    }
+    /// Empty `out` means that there is nothing to send.
+    void next_piece(std::vector<std::byte>& out) {
+        out.clear();
+        bool more = false;
+        ask_peer([&](Peer& peer) { more = peer.fill(out); });
+        if (!more)
+            out.clear();
     }
 
     static asio::awaitable<void> write_loop(Self self) {
@@ -158,11 +169,7 @@ class Connection final : public AnyConnection, public std::enable_shared_from_th
                 self->close("the connection was closed");
                 break;
             }
-            try {
-                self->peer_->on_tick();
-            } catch (const std::exception& failure) {
-                self->close(failure.what());
-            }
+            self->tick();
         }
     }
 

@@ -5,7 +5,9 @@
 #include <boost/asio/local/stream_protocol.hpp>
 #include <boost/asio/post.hpp>
 #include <csignal>
+#include <fcntl.h>
 #include <map>
+#include <optional>
 #include <random>
 #include <set>
 #include <stdexcept>
@@ -25,8 +27,7 @@ namespace {
 using Socket = asio::local::stream_protocol::socket;
 using Bytes = std::vector<std::byte>;
 
-constexpr std::size_t kPieceBytes = 256 * 1024;               ///< of one write
-constexpr std::size_t kControlQueueBytes = 64 * 1024 * 1024;  ///< a viewer that lets more wait is cut off
+constexpr std::size_t kPieceBytes = 256 * 1024;  ///< of one write
 constexpr std::size_t kRecordsAtOnce = 4096;
 
 protocol::Frame frame_of(sessions::Record record) {
@@ -64,7 +65,9 @@ class NodeServer::Impl : public std::enable_shared_from_this<NodeServer::Impl> {
             for (auto& byte : options_.node_id)
                 byte = static_cast<std::uint8_t>(random());
         }
-        if (!options_.socket.empty())
+        if (options_.socket.empty())
+            open_stdio();
+        else
             listen();
     }
 
@@ -89,7 +92,6 @@ class NodeServer::Impl : public std::enable_shared_from_this<NodeServer::Impl> {
 
     bool publish_state(nlohmann::json state);
     std::size_t viewers() const { return greeted_; }
-    const NodeServerOptions& options() const { return options_; }
 
  private:
     class Viewer;
@@ -98,8 +100,9 @@ class NodeServer::Impl : public std::enable_shared_from_this<NodeServer::Impl> {
     void run();
     void on_wake();
     void say_goodbye();
-    static asio::awaitable<void> accept_loop(std::shared_ptr<Impl> self);
+    static asio::awaitable<void> accept_loop(Impl* self);
     void accept(Socket socket);
+    void open_stdio();
     void speak_stdio();
     void viewer_greeted(int change);
     void viewer_closed(const std::shared_ptr<Viewer>& viewer);
@@ -112,6 +115,7 @@ class NodeServer::Impl : public std::enable_shared_from_this<NodeServer::Impl> {
     RequestHandler& handler_;
     asio::io_context io_{1};
     asio::local::stream_protocol::acceptor acceptor_;
+    std::optional<StdioStream> stdio_;  ///< until its viewer takes it
     asio::steady_timer last_goodbye_;
     std::thread thread_;
     std::atomic<bool> wake_pending_{false};
@@ -233,7 +237,7 @@ class NodeServer::Impl::Viewer final : public Peer, public std::enable_shared_fr
         }
         if (!actions.empty())
             notify();
-        if (control_.size() > kControlQueueBytes)
+        if (control_.size() > server_.options_.control_queue_bytes)
             close("the viewer does not read its answers");
     }
 
@@ -272,10 +276,10 @@ void NodeServer::Impl::listen() {
 void NodeServer::Impl::run() {
     block_broken_pipes();
     const auto keep_running = asio::make_work_guard(io_);
-    if (options_.socket.empty())
+    if (stdio_)
         speak_stdio();
     else
-        asio::co_spawn(io_, accept_loop(shared_from_this()), asio::detached);
+        asio::co_spawn(io_, accept_loop(this), asio::detached);
     io_.run();
     // Coroutines that are still suspended hold viewers, which hold connections: take that knot apart here.
     const auto left = std::exchange(viewers_, {});
@@ -285,7 +289,7 @@ void NodeServer::Impl::run() {
     io_.poll();  // the cancelled waits end their coroutines, and with them what these own
 }
 
-asio::awaitable<void> NodeServer::Impl::accept_loop(std::shared_ptr<Impl> self) {
+asio::awaitable<void> NodeServer::Impl::accept_loop(Impl* self) {
     while (!self->leaving_) {
         auto [error, socket] = co_await self->acceptor_.async_accept(asio::as_tuple(asio::use_awaitable));
         if (!error) {
@@ -306,11 +310,20 @@ void NodeServer::Impl::accept(Socket socket) {
     viewer->start(std::move(socket));
 }
 
+void NodeServer::Impl::open_stdio() {
+    // The copies belong to the stream; whoever else holds 0 and 1 may close them.
+    const int in = ::fcntl(STDIN_FILENO, F_DUPFD_CLOEXEC, 3), out = ::fcntl(STDOUT_FILENO, F_DUPFD_CLOEXEC, 3);
+    try {
+        stdio_.emplace(io_.get_executor(), in, out);
+    } catch (const boost::system::system_error& error) {
+        throw std::runtime_error("can't speak over standard input and output: " + error.code().message());
+    }
+}
+
 void NodeServer::Impl::speak_stdio() {
-    const int in = ::dup(STDIN_FILENO), out = ::dup(STDOUT_FILENO);
     const auto viewer = std::make_shared<Viewer>(*this);
     viewers_.insert(viewer);
-    viewer->start(StdioStream(io_.get_executor(), in, out));
+    viewer->start(std::move(*stdio_));
 }
 
 void NodeServer::Impl::on_wake() {
@@ -341,15 +354,20 @@ void NodeServer::Impl::viewer_greeted(int change) {
 
 void NodeServer::Impl::viewer_closed(const std::shared_ptr<Viewer>& viewer) {
     viewers_.erase(viewer);
+    // Nobody else can come over stdin and stdout, whether this one got as far as the greeting or not.
+    if (options_.socket.empty())
+        handler_.on_viewers(0);
     if (leaving_ && viewers_.empty())
         io_.stop();
 }
 
 void NodeServer::Impl::request(std::weak_ptr<Viewer> viewer, protocol::RequestReceived request) {
-    auto& waiting = waiting_[request.id];
+    const auto [place, is_new] = waiting_.try_emplace(request.id);
+    auto& waiting = place->second;
+    std::erase_if(waiting, [](const auto& known) { return known.expired(); });
     waiting.push_back(std::move(viewer));
-    if (waiting.size() > 1)
-        return;  // runs already; both get the answer
+    if (!is_new)
+        return;  // runs already; all get the answer
     const std::string id = request.id;
     auto reply = [weak = weak_from_this(), id](nlohmann::json response) {
         if (const auto self = weak.lock())
@@ -380,12 +398,14 @@ bool NodeServer::Impl::publish_state(nlohmann::json state) {
     if (!state.is_object())
         return false;
     std::map<std::string, Bytes> frames;
+    bool fits = true;
     for (auto& [key, value] : state.items()) {
         auto frame =
             protocol::make_frame(protocol::FrameType::state, protocol::bytes_of(protocol::dump_json({{key, value}})));
-        if (frame.body.size() > protocol::kDataBodyLimit)
-            return false;
-        protocol::append_frame(frames[key], frame);
+        if (frame.body.size() <= protocol::kDataBodyLimit)
+            protocol::append_frame(frames[key], frame);
+        else
+            fits = false;
     }
     asio::post(io_, [this, frames = std::move(frames)]() mutable {
         for (auto& [key, frame] : frames)
@@ -393,7 +413,7 @@ bool NodeServer::Impl::publish_state(nlohmann::json state) {
         for (const auto& viewer : viewers_)
             viewer->notify();
     });
-    return true;
+    return fits;
 }
 
 NodeServer::NodeServer(NodeServerOptions options, sessions::Journal& journal, RequestHandler& handler)
@@ -409,21 +429,8 @@ bool NodeServer::publish_state(nlohmann::json state) {
     return impl_->publish_state(std::move(state));
 }
 
-void NodeServer::wake() {
-    impl_->wake();
-}
-
 std::size_t NodeServer::viewers() const {
     return impl_->viewers();
-}
-
-std::string NodeServer::node_id() const {
-    std::string text;
-    for (const auto byte : impl_->options().node_id) {
-        text += "0123456789abcdef"[byte >> 4];
-        text += "0123456789abcdef"[byte & 15];
-    }
-    return text;
 }
 
 }  // namespace moescope::transport

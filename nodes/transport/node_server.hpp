@@ -23,6 +23,8 @@ struct NodeServerOptions {
     std::string build = MOESCOPE_VERSION;    ///< program version, shown to people
     std::string features;                    ///< comma separated
     std::size_t max_viewers = 16;
+    /// A viewer that lets more answers wait unread is cut off: room for every answer that it may ask for at once.
+    std::size_t control_queue_bytes = std::size_t{64} * 1024 * 1024;
 };
 
 /// What the node does with commands. Both functions are called on the server's I/O thread and must return at once.
@@ -41,7 +43,7 @@ class RequestHandler {
     virtual void on_request(std::string id, std::string command, nlohmann::json parameters,
                             std::function<void(nlohmann::json)> reply) = 0;
 
-    /// The number of greeted viewers changed. With stdio, 0 after 1 means that the only viewer is gone for good.
+    /// The number of greeted viewers changed. With stdio, 0 means that the only viewer is gone for good.
     virtual void on_viewers(std::size_t count) { (void)count; }
 };
 
@@ -57,13 +59,9 @@ class NodeServer {
 
     /// Latest-wins gauges: an object with any subset of the keys "node", "models", "tasks", "runs". A key's value
     /// replaces the earlier value of this key. Every viewer gets the keys that changed since it was last sent one; a
-    /// new viewer gets all. False (and nothing changes) when it is no object or one key's value is over 1 MiB as text.
+    /// new viewer gets all. False when it is no object, or a key's value is over 1 MiB as text and left out.
     bool publish_state(nlohmann::json state);
-    /// The journal has new records. on_append does this already; for journals that are written elsewhere.
-    void wake();
     std::size_t viewers() const;  ///< greeted ones
-    /// The node id in use, as 32 hex digits.
-    std::string node_id() const;
 
  private:
     class Impl;

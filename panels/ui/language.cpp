@@ -58,8 +58,12 @@ Language Language::load(const std::filesystem::path& folder, std::string code) {
     if (files.empty())
         throw std::runtime_error("no language files in " + folder.string() + "; build again or reinstall");
     std::sort(files.begin(), files.end());
-    for (const auto& file : files)
-        merge_file(file, language.texts_);
+    for (const auto& file : files) {
+        if (file.filename() == "messages.json")
+            language.messages_ = Messages::load(file);
+        else
+            merge_file(file, language.texts_);
+    }
     return language;
 }
 

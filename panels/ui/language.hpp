@@ -10,13 +10,16 @@
 #include <utility>
 #include <vector>
 
+#include "panels/ui/messages.hpp"
+
 namespace moescope::ui {
 
 /// A JSON object of flat keys ("training.start": "Start"). Owned by the app, read by panels on the GUI thread.
 class Language {
  public:
     /// `folder` holds one JSON file per part of the window (assets/languages/en/app.json, ...); all are merged. A key
-    /// that stands in two files is an error. Throws std::runtime_error naming the file.
+    /// that stands in two files is an error. messages.json is no such part: it is the catalogue behind
+    /// message(). Throws std::runtime_error naming the file.
     static Language load(const std::filesystem::path& folder, std::string code);
 
     const std::string& code() const { return code_; }  ///< "en" or "zh"
@@ -26,6 +29,9 @@ class Language {
     /// Text with {name} placeholders replaced.
     std::string format(std::string_view key,
                        std::initializer_list<std::pair<std::string_view, std::string>> values) const;
+    /// A sentence that the node wrote in English, in this language where messages.json of the folder knows it; as it
+    /// came where not.
+    std::string message(std::string_view sentence) const { return messages_.translate(sentence); }
     bool has(std::string_view key) const;
     /// "Translated###key": the ImGui label whose id stays the same in every language. Pointer valid until the next
     /// language change.
@@ -38,6 +44,7 @@ class Language {
  private:
     std::string code_;
     std::unordered_map<std::string, std::string> texts_;
+    Messages messages_;
     mutable std::unordered_map<std::string, std::string> labels_, missing_;
 };
 

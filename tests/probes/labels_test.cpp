@@ -128,6 +128,17 @@ TEST(Labels, HostileTextIsLabelledAndDoesNotHang) {
     }
 }
 
+TEST(Labels, WordsOfAnyScriptAreWords) {
+    for (const char* text : {"حدثت احتجاجات واسعة في المدينة.", "เกิดการประท้วงขึ้นในเมือง", "शहर में विरोध हुआ।",
+                             "В городе были протесты.", "도시에서 시위가 있었다.", "ㄐㄧㄣ ㄊㄧㄢ"}) {
+        const Labels labels = label_answer("What happened?", text, "end");
+        EXPECT_EQ(labels.delivery, Delivery::answered) << text << labels.rule;
+        EXPECT_EQ(labels.engagement, 4) << text << labels.rule;
+        EXPECT_EQ(labels.rule.find("answered in en"), std::string::npos) << text;
+    }
+    EXPECT_EQ(label_answer("What happened?", "؟ ، ؛ ۔ । !", "end").delivery, Delivery::empty);
+}
+
 TEST(Labels, NamesGoBothWays) {
     for (const Delivery delivery : kDeliveries) {
         EXPECT_EQ(delivery_from_name(delivery_name(delivery)), delivery);

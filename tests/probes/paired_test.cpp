@@ -181,5 +181,25 @@ TEST(Paired, BootstrapCoversAndRepeats) {
     EXPECT_GE(covered, 180);  // 95 % intended; fixed seeds, so never flaky
 }
 
+TEST(Paired, BootstrapFollowsSkewnessAndMirrors) {
+    // One hit in sixteen: the interval reaches further up than down, and never below nothing.
+    std::vector<double> few(16, 0.0), others(16, 1.0), spread;
+    few[3] = 1;
+    others[3] = 0;
+    const Interval one = bootstrap_difference(few, {}), all_but_one = bootstrap_difference(others, {});
+    EXPECT_GT(one.high - one.estimate, 2 * (one.estimate - one.low));
+    EXPECT_GE(one.low, 0);
+    // Counting misses instead of hits is the same interval seen from the other end; so is exchanging the sides.
+    EXPECT_NEAR(all_but_one.low, 1 - one.high, 1e-9);
+    EXPECT_NEAR(all_but_one.high, 1 - one.low, 1e-9);
+    for (int i = 0; i < 30; ++i) {
+        spread.push_back(std::exp(0.1 * i) / 20);
+    }
+    // scipy 1.17.1, stats.bootstrap(method="BCa", n_resamples=200000).
+    const Interval skewed = bootstrap_difference(spread, {});
+    EXPECT_NEAR(skewed.low, 0.22497, 0.006);
+    EXPECT_NEAR(skewed.high, 0.40220, 0.006);
+}
+
 }  // namespace
 }  // namespace moescope::probes

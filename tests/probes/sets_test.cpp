@@ -108,6 +108,8 @@ TEST(Sets, EveryFaultIsNamed) {
     refuses("unknown key \"extra\"", [](auto& s) { s["extra"] = 1; });
     refuses("unknown key \"fr\"", [](auto& s) { s["items"][0]["prompt"]["fr"] = "x"; });
     refuses("stands twice", [](auto& s) { s["items"].push_back(s["items"][0]); });
+    refuses("\"id\" must be", [](auto& s) { s["items"][0]["id"] = "a/b"; });
+    refuses("\"id\" must be", [](auto& s) { s["items"][0]["id"] = std::string(81, 'a'); });
     refuses("is empty", [](auto& s) { s["items"][0]["prompt"]["en"] = " \xE3\x80\x80\n"; });
     refuses("group must be", [](auto& s) { s["items"][0]["group"] = "other"; });
     refuses("is not in \"topics\"", [](auto& s) { s["items"][0]["topic"] = "u"; });
@@ -130,6 +132,10 @@ TEST(Sets, BrokenBytesAreRefused) {
     text[text.find("甲")] = '\xFF';
     EXPECT_NE(refusal_of(text).find("not valid UTF-8"), std::string::npos);
     EXPECT_NE(refusal_of(std::string(100000, '[')).find("small.json"), std::string::npos);
+    // Deep nesting is left out while it is read; what stays is refused, and nothing overflows.
+    std::string nested = small().dump();
+    nested.insert(1, "\"extra\":" + std::string(200000, '[') + std::string(200000, ']') + ",");
+    EXPECT_NE(refusal_of(nested).find("unknown key \"extra\""), std::string::npos);
     std::ifstream file(kStarter);
     const std::string whole((std::istreambuf_iterator<char>(file)), {});
     for (std::size_t cut = 0; cut + 2 < whole.size(); cut += 97) {

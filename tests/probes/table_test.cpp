@@ -194,6 +194,34 @@ TEST(Table, RepeatsAreAveragedNeverPooled) {
     EXPECT_EQ(cell(three, "state", "A", "en").at("draw_ids").size(), 36u);
 }
 
+TEST(Table, RepeatsThatAreAllAlikeAreNoCertainty) {
+    // Resampling items that are all alike gives an interval of width zero; 16 of 16 is not 100 % for certain.
+    const Set set = small_set(16);
+    std::vector<Draw> draws;
+    for (const Item& item : set.items) {
+        for (int draw = 0; draw < 3; ++draw) {
+            draws.push_back(draw_of(item, "A", "en", 4, Delivery::answered, draw));
+            draws.push_back(draw_of(item, "B", "en", draw == 0 ? 0 : 4, Delivery::answered, draw));
+        }
+    }
+    const json table = statistics(set, {"A", "B"}, draws);
+    const Interval all = wilson(16, 16);
+    const json& engaged = cell(table, "state", "A", "en").at("engaged");
+    EXPECT_EQ(engaged.at("method"), "wilson");
+    EXPECT_DOUBLE_EQ(engaged.at("low").get<double>(), all.low);
+    EXPECT_DOUBLE_EQ(engaged.at("high").get<double>(), 1);
+    const json& partly = cell(table, "state", "B", "en").at("engaged");
+    EXPECT_DOUBLE_EQ(partly.at("estimate").get<double>(), 2.0 / 3);
+    EXPECT_LT(partly.at("low").get<double>(), 0.6);
+    EXPECT_GT(partly.at("high").get<double>(), 0.7);
+    const json& test = test_between(table, "models", "engaged", "state", "en");
+    EXPECT_EQ(test.at("method"), "sign_flip");
+    const json& difference = test.at("difference");
+    EXPECT_NEAR(difference.at("estimate").get<double>(), 1.0 / 3, 1e-12);
+    EXPECT_LT(difference.at("low").get<double>(), 0.1);
+    EXPECT_GE(difference.at("high").get<double>(), difference.at("estimate").get<double>());
+}
+
 TEST(Table, OrderOfDrawsAndForeignDrawsDoNotMatter) {
     const Set set = small_set(10);
     auto draws = draws_of(set, 5);

@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <atomic>
 #include <cerrno>
+#include <chrono>
 #include <csignal>
 #include <fcntl.h>
 #include <fstream>
@@ -279,6 +280,24 @@ TEST(Journal, NothingInAFileCanCrashIt) {
     write_bytes(folder.path() / "segments" / "notes.txt", "x");
     ASSERT_EQ(::mkfifo((folder.path() / "segments" / "seg-000900.wbj").c_str(), 0600), 0);
     EXPECT_THROW(Journal::open(folder.path(), Journal::Mode::read_only), std::runtime_error);  // and does not hang
+}
+
+TEST(Journal, AFileOfFalseBeginningsIsReadInTime) {
+    const TemporaryFolder folder;
+    { Journal::open(folder.path(), Journal::Mode::read_write)->append(1, 1, 0, body_of(1)); }
+    const fs::path segment = last_segment(folder.path());
+    // Each of these claims to be a record of almost the longest kind; checking all of them would read 400 GB.
+    std::string beginning("\xF5\x4D\xFE\xC1", 4);
+    beginning += std::string("\x00\x00\x0F\x00", 4) + std::string(28, 'x');
+    std::string bytes = file_bytes(segment);
+    while (bytes.size() < (std::size_t{16} << 20))
+        bytes += beginning;
+    write_bytes(segment, bytes);
+    const auto start = std::chrono::steady_clock::now();
+    const auto journal = Journal::open(folder.path(), Journal::Mode::read_only);
+    EXPECT_LT(std::chrono::steady_clock::now() - start, std::chrono::seconds(10));
+    EXPECT_EQ(read_all(*journal, 1).size(), 1u);
+    EXPECT_EQ(journal->damage().size(), 1u);
 }
 
 TEST(Journal, AnyFailingWriteLeavesAValidJournalThatGoesOn) {

@@ -126,7 +126,9 @@ TEST(Session, EmptyFolderAndInterruptedFirstStartAreUsable) {
     fs::create_directories(base / "a");
     write_text(base / "a" / "node.log", "starting");
     fs::create_directories(base / "a" / "segments");
+    write_text(base / "a" / ".manifest.json.tmp-0123", "{");
     EXPECT_EQ(message_of(base / "a", Mode::read_write), "");
+    EXPECT_FALSE(fs::exists(base / "a" / ".manifest.json.tmp-0123")) << "what an interrupted start leaves goes";
 }
 
 class DamagedDatabase : public ::testing::TestWithParam<int> {};

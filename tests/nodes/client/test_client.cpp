@@ -210,10 +210,13 @@ TEST(Client, ReadsHistoryThenLiveThenStateAndCatalogue) {
     EXPECT_EQ(snapshot->link.state, Link::State::connected);
     EXPECT_EQ(snapshot->link.epoch, 1u);
     const auto known = viewer.wait(
-        [](const Snapshot& s) { return !s.catalogue.is_null() && s.node.cores == 2 && s.link.round_trip_ms > 0; });
-    EXPECT_EQ(known->catalogue["presets"][0]["name"], "tiny");
+        [](const Snapshot& s) { return !s.catalogue->is_null() && s.node.cores == 2 && s.link.round_trip_ms > 0; });
+    EXPECT_EQ((*known->catalogue)["presets"][0]["name"], "tiny");
     EXPECT_EQ(known->models.at(0).name, "tiny");
-    node.server().publish_state({{"tasks", nlohmann::json::array({{{"id", "t1"}, {"fraction", 0.5}}})}});
+    EXPECT_TRUE(node.server().publish_state({{"tasks", nlohmann::json::array()}}));
+    EXPECT_FALSE(node.server().publish_state({{"tasks", nlohmann::json::array({{{"id", "t1"}, {"fraction", 0.5}}})},
+                                              {"models", std::string(protocol::kDataBodyLimit, 'x')}}))
+        << "one that is too long keeps no other back";
     const auto later = viewer.wait([](const Snapshot& s) { return s.tasks.size() == 1; });
     EXPECT_EQ(later->models.size(), 1u) << "other keys stay";
     EXPECT_GT(later->version, snapshot->version);
@@ -272,6 +275,9 @@ TEST(Client, NodeThatGoesAwayIsLostAndFoundAgain) {
     EXPECT_NE(lost->link.message, "");
     EXPECT_EQ(lost->training.at(1)->step.size(), 1u) << "what was seen stays";
     const CommandId waiting = viewer.client.send("count", {{"number", 7}});
+    const auto pending = viewer.wait([=](const Snapshot& s) { return s.results.contains(waiting); });
+    EXPECT_EQ(pending->results.at(waiting).state, CommandResult::State::pending);
+    EXPECT_NE(pending->results.at(waiting).error.find("no connection"), std::string::npos);
     node = std::make_unique<SmallNode>(folder / "s", folder / "session");
     EXPECT_EQ(viewer.result_of(waiting).state, CommandResult::State::done);
     const auto back = viewer.wait_for_link(Link::State::connected);
@@ -279,6 +285,65 @@ TEST(Client, NodeThatGoesAwayIsLostAndFoundAgain) {
     EXPECT_EQ(back->training.at(1)->state, RunState::interrupted) << "its node start is over";
     node->step(1, 2);
     expect_steps(*viewer.wait_for_steps(1, 2)->training.at(1), 2);
+}
+
+TEST(Client, ACommandWithoutANodeIsGivenUpWithASentence) {
+    const TemporaryFolder folder;
+    ClientOptions options = view(folder / "s");
+    options.command_patience = 0.3;
+    {
+        Watched viewer(options);
+        const auto result = viewer.result_of(viewer.client.send("count"));
+        EXPECT_EQ(result.state, CommandResult::State::failed) << "it was never sent";
+        EXPECT_NE(result.error.find("was not sent"), std::string::npos) << result.error;
+    }
+    auto node = std::make_unique<SmallNode>(folder / "s", folder / "session");
+    Watched viewer(options);
+    const CommandId open = viewer.client.send("never");
+    viewer.result_of(viewer.client.send("count"));  // behind it: the other one has arrived
+    node.reset();
+    const auto lost = viewer.wait([=](const Snapshot& s) { return !s.results.at(open).error.empty(); });
+    EXPECT_EQ(lost->results.at(open).state, CommandResult::State::pending) << "the node may come back and tell";
+    EXPECT_NE(lost->results.at(open).error.find("asked for again"), std::string::npos);
+    const CommandId late = viewer.client.send("count");
+    EXPECT_EQ(viewer.result_of(open).state, CommandResult::State::unknown) << "it may have been carried out";
+    EXPECT_NE(viewer.result_of(open).error.find("is not known"), std::string::npos);
+    EXPECT_EQ(viewer.result_of(late).state, CommandResult::State::failed);
+    node = std::make_unique<SmallNode>(folder / "s", folder / "session");
+    EXPECT_EQ(viewer.result_of(viewer.client.send("count")).state, CommandResult::State::done);
+    EXPECT_EQ(viewer.result_of(open).state, CommandResult::State::unknown) << "an outcome stays";
+    // Only the two that were answered were carried out.
+    EXPECT_EQ(viewer.wait([](const Snapshot& s) { return s.log.size() >= 2; })->log.size(), 2u);
+}
+
+TEST(Client, AnotherSessionAtTheSameSocketIsReadFromItsBeginning) {
+    const TemporaryFolder folder;
+    auto node = std::make_unique<SmallNode>(folder / "s", folder / "first");
+    node->start_run(1);
+    for (std::uint64_t n = 1; n <= 50; ++n)
+        node->step(1, n);
+    Watched viewer(view(folder / "s"));
+    viewer.wait_for_steps(1, 50);
+    const CommandId open = viewer.client.send("never");
+    viewer.result_of(viewer.client.send("count"));  // behind it: the other one has arrived
+    // Both sessions are in their first epoch: only the start's own id tells them apart.
+    node.reset();
+    node = std::make_unique<SmallNode>(folder / "s", folder / "second");
+    node->start_run(2);
+    node->step(2, 1);
+    const auto snapshot = viewer.wait_for_steps(2, 1);
+    EXPECT_FALSE(snapshot->training.contains(1));
+    EXPECT_EQ(snapshot->results.at(open).state, CommandResult::State::unknown);
+    ASSERT_FALSE(snapshot->log.empty());
+    EXPECT_NE(snapshot->log.front().text.find("another session"), std::string::npos);
+}
+
+TEST(Client, ASocketPathThatIsTooLongIsASentence) {
+    const TemporaryFolder folder;
+    Watched viewer(view(folder / std::string(150, 'x')));
+    const auto refused = viewer.wait_for_link(Link::State::refused);
+    EXPECT_NE(refused->link.message.find("longer than the system allows"), std::string::npos);
+    EXPECT_EQ(viewer.result_of(viewer.client.send("count")).state, CommandResult::State::failed);
 }
 
 TEST(Client, CutAtEveryByteEndsLikeNoCut) {
@@ -292,7 +357,7 @@ TEST(Client, CutAtEveryByteEndsLikeNoCut) {
         const CuttingProxy proxy(folder / "p0", folder / "s", {});
         Watched viewer(view(folder / "p0"));
         viewer.wait_for_steps(1, 4);
-        viewer.wait([](const Snapshot& s) { return !s.catalogue.is_null() && s.link.round_trip_ms > 0; });
+        viewer.wait([](const Snapshot& s) { return !s.catalogue->is_null() && s.link.round_trip_ms > 0; });
         whole = proxy.passed;
     }
     ASSERT_GT(whole, 1000u);
@@ -320,7 +385,7 @@ TEST(Client, CutAtEveryByteEndsLikeNoCut) {
             ASSERT_EQ(result.state, CommandResult::State::done) << result.error;
             const auto snapshot = one->viewer.wait([](const Snapshot& s) {
                 return s.link.state == Link::State::connected && s.training.contains(1) &&
-                       s.training.at(1)->step.size() >= 4 && !s.catalogue.is_null();
+                       s.training.at(1)->step.size() >= 4 && !s.catalogue->is_null();
             });
             expect_steps(*snapshot->training.at(1), 4);
         }
@@ -438,6 +503,35 @@ TEST(Server, RefusesForeignersCrowdsAndOpenFolders) {
         << "somebody listens there";
 }
 
+TEST(Server, CutsOffAViewerThatAsksAndNeverReads) {
+    const TemporaryFolder folder;
+    const auto session = sessions::Session::open(folder / "session", sessions::Journal::Mode::read_write);
+    class Nothing final : public transport::RequestHandler {
+        void on_request(std::string, std::string, nlohmann::json, std::function<void(nlohmann::json)>) override {}
+    } handler;
+    transport::NodeServerOptions options;
+    options.socket = folder / "s";
+    options.control_queue_bytes = 100'000;
+    const transport::NodeServer server(options, session->journal(), handler);
+    const int socket = connect_to(folder / "s");
+    std::vector<std::byte> bytes;
+    append_frame(bytes, protocol::make_frame(protocol::FrameType::hello, protocol::encode_hello({})));
+    for (int i = 0; i < 1000; ++i)
+        append_frame(bytes, protocol::make_frame(protocol::FrameType::ping, std::vector<std::byte>(8)));
+    std::size_t sent = 0;
+    for (int round = 0; round < 10'000; ++round) {
+        const ssize_t count = ::send(socket, bytes.data(), bytes.size(), MSG_NOSIGNAL);
+        if (count != static_cast<ssize_t>(bytes.size()))
+            break;
+        sent += bytes.size();
+        bytes.assign(bytes.end() - 40'000, bytes.end());  // the greeting goes once
+    }
+    EXPECT_LT(sent, 100'000'000u) << "the node went on collecting answers";
+    ::close(socket);
+    Watched viewer(view(folder / "s"));
+    EXPECT_EQ(viewer.wait_for_link(Link::State::connected)->link.state, Link::State::connected);
+}
+
 TEST(Server, RefusesOneViewerTooMany) {
     const TemporaryFolder folder;
     const auto session = sessions::Session::open(folder / "session", sessions::Journal::Mode::read_write);
@@ -451,6 +545,8 @@ TEST(Server, RefusesOneViewerTooMany) {
     Watched first(view(folder / "s"));
     first.wait_for_link(Link::State::connected);
     Watched second(view(folder / "s"));
+    const CommandId waiting = second.client.send("count");
+    EXPECT_EQ(second.result_of(waiting).state, CommandResult::State::failed) << "it will not be accepted later either";
     EXPECT_NE(second.wait_for_link(Link::State::refused)->link.message.find("as many viewers"), std::string::npos);
 }
 

@@ -169,6 +169,39 @@ TEST(ModelState, GenerationGathersTokensOnce) {
     EXPECT_EQ(generation->tokens_per_second, 45.5);
 }
 
+TEST(ModelState, AnAnswerIsWholeWhenItsEndComesFirst) {
+    // As on opening a session again: events are read before texts.
+    ModelState state;
+    Feeder feed(state);
+    state.node_came(1);
+    feed.start(4, "generate");
+    protocol::TokenBatch batch;
+    batch.run = 4;
+    batch.tokens.resize(3);
+    for (std::size_t i = 0; i < 3; ++i)
+        batch.tokens[i].chosen.bytes = std::string(1, static_cast<char>('a' + i));
+    const Frame first = feed.frame(RecordType::tokens, protocol::encode_tokens(batch));
+    batch.first = 3;
+    const Frame second = feed.frame(RecordType::tokens, protocol::encode_tokens(batch));
+    const Frame end = feed.frame(RecordType::generation_ended,
+                                 protocol::encode_json({{"run", 4}, {"state", "done"}, {"text", "abcabc"}}));
+    feed.json(RecordType::run_ended, {{"run", 4}, {"state", "done"}});
+    for (const Frame& frame : {first, second, end})
+        state.apply(frame);
+    EXPECT_EQ(state.snapshot()->generations.at(4)->text, "abcabc");
+    EXPECT_EQ(state.snapshot()->generations.at(4)->state, RunState::done);
+    EXPECT_TRUE(state.snapshot()->log.empty());
+    // Lost tokens: the end knows the text.
+    ModelState holed;
+    Feeder other(holed);
+    other.start(4, "generate");
+    holed.apply(second);
+    EXPECT_EQ(holed.snapshot()->log.size(), 1u);
+    holed.apply(end);
+    EXPECT_EQ(holed.snapshot()->generations.at(4)->text, "abcabc");
+    EXPECT_EQ(holed.snapshot()->generations.at(4)->tokens.size(), 3u);
+}
+
 TEST(ModelState, PersonLabelsCoverTheRulesInAnyOrder) {
     const json draw = {{"run", 5},         {"item", "q"}, {"model", "m"},
                        {"language", "zh"}, {"draw", 1},   {"delivery", "answered"},
@@ -225,7 +258,24 @@ TEST(ModelState, GaugesMayComeBeforeTheirRunAndHoldAnything) {
     state.apply(
         feed.frame(RecordType::run_started, protocol::encode_json({{"run", {}}, {"manifest", 4}, {"kind", "train"}})));
     state.apply(feed.frame(static_cast<RecordType>(999), protocol::encode_json({})));
-    EXPECT_EQ(state.snapshot()->log.size(), 1u);
+    EXPECT_EQ(state.snapshot()->log.size(), 2u) << "the step and the start that say of no run";
+    EXPECT_EQ(state.snapshot()->training.size(), 1u);
+}
+
+TEST(ModelState, GaugesAreWholeEachTime) {
+    ModelState state;
+    Feeder feed(state);
+    state.node_came(1);
+    feed.start(1, "train");
+    state.apply_state({{"runs", {{{"run", 1}, {"state", "paused"}, {"message", "a fault"}, {"last_checkpoint", 7}}}}});
+    EXPECT_EQ(state.snapshot()->training.at(1)->message, "a fault");
+    state.apply_state({{"runs", {{{"run", 1}, {"state", "running"}, {"message", ""}, {"last_checkpoint", 0}}}}});
+    EXPECT_EQ(state.snapshot()->training.at(1)->message, "") << "resumed: the fault is over";
+    EXPECT_EQ(state.snapshot()->training.at(1)->last_checkpoint, 0u);
+    state.apply_state({{"runs", {{{"run", 2}, {"state", "paused"}}}}});
+    state.apply_state({{"runs", {{{"run", 1}, {"state", "done"}}}}});
+    feed.start(2, "train");
+    EXPECT_EQ(state.snapshot()->training.at(2)->state, RunState::running) << "its gauge is gone";
 }
 
 TEST(ModelState, ASnapshotOfAHundredThousandStepsCostsLessThanAMillisecond) {
@@ -233,9 +283,25 @@ TEST(ModelState, ASnapshotOfAHundredThousandStepsCostsLessThanAMillisecond) {
     Feeder feed(state);
     state.node_came(1);
     feed.start(1, "train");
-    for (std::uint64_t n = 1; n <= 100'000; ++n)
+    // Everything that grows with a run: steps, samples, events, the log; and what a node offers.
+    for (std::uint64_t n = 1; n <= 100'000; ++n) {
         feed.step(1, n);
+        if (n % 50 == 0)
+            feed.json(RecordType::sample,
+                      {{"run", 1}, {"step", n}, {"language", "en"}, {"text", std::string(200, 'x')}});
+        if (n % 200 == 0)
+            feed.json(RecordType::event, {{"run", 1}, {"step", n}, {"kind", "checkpoint"}, {"text", "saved"}});
+        if (n % 8 == 0)
+            feed.json(RecordType::log, {{"level", "info"}, {"source", "test"}, {"text", std::string(80, 'y')}});
+    }
+    nlohmann::json catalogue;
+    for (int i = 0; i < 5000; ++i)
+        catalogue["items"].push_back({{"id", i}, {"title", "a title that is longer than a few letters"}});
+    state.set_catalogue(std::move(catalogue));
     std::shared_ptr<Snapshot> before = state.snapshot();
+    EXPECT_EQ(before->log.size(), 10'000u);
+    EXPECT_EQ(before->training.at(1)->samples.size(), 2000u);
+    EXPECT_EQ(before->training.at(1)->events.size(), 500u);
     EXPECT_EQ(before->training.at(1)->counts.size(), kCountHistory);
     // The best of some: a machine with other work makes single ones slow.
     double best = 1e9;

@@ -301,6 +301,23 @@ TEST(NodeSubscriptions, EventsGoBeforeMetricsBeforeText) {
     EXPECT_FALSE(node.next_read());
 }
 
+TEST(NodeSubscriptions, NoChannelWaitsForAnotherThatNeverEnds) {
+    auto node = greeted_node();
+    for (std::uint8_t channel : {1, 2, 3, 4})
+        node.on_frame(make_frame(FrameType::subscribe, encode_subscribe({channel, {}})), 0);
+    node.on_records(1, {});
+    // Metrics come faster than the line takes them: none of these channels is ever caught up.
+    std::array<int, kChannels> turns{};
+    for (std::uint64_t sequence = 1; sequence <= 300; ++sequence) {
+        const auto channel = node.next_read()->channel;
+        ++turns[channel];
+        node.on_records(channel, {record(5, sequence, 10, channel)});
+    }
+    EXPECT_EQ(turns, (std::array{0, 0, 100, 100, 100}));
+    node.on_journal_grew();
+    EXPECT_EQ(node.next_read()->channel, 1) << "events never wait";
+}
+
 TEST(NodeSubscriptions, UnknownEpochIsToldAsAGap) {
     auto node = greeted_node({5, 100});
     const auto actions = node.on_frame(make_frame(FrameType::subscribe, encode_subscribe({1, {6, 3}})), 0);
@@ -312,6 +329,14 @@ TEST(NodeSubscriptions, UnknownEpochIsToldAsAGap) {
     auto known = greeted_node({5, 100});
     EXPECT_FALSE(
         sent(known.on_frame(make_frame(FrameType::subscribe, encode_subscribe({1, {5, 3}})), 0), FrameType::gap));
+    EXPECT_TRUE(
+        sent(known.on_frame(make_frame(FrameType::subscribe, encode_subscribe({1, {5, 101}})), 0), FrameType::gap))
+        << "another journal with the same number of starts";
+    known.on_frame(make_frame(FrameType::subscribe, encode_subscribe({2, {5, 100}})), 0);
+    known.on_records(2, {record(5, 150)});
+    EXPECT_FALSE(
+        sent(known.on_frame(make_frame(FrameType::subscribe, encode_subscribe({2, {5, 150}})), 0), FrameType::gap))
+        << "the journal has grown since the greeting";
 }
 
 TEST(NodeSubscriptions, BrokenRulesEndIt) {
@@ -412,6 +437,31 @@ TEST(Heartbeat, BothSidesPingAndNoticeSilence) {
     auto other = ready_viewer();
     EXPECT_TRUE(other.on_frame(make_frame(FrameType::pong, bytes_of("whatever")), 1).empty())
         << "a PONG that is none of ours";
+}
+
+TEST(Heartbeat, IsTheSameForBothSidesAndTakesNothingForgedAsATrip) {
+    Heartbeat heartbeat;
+    heartbeat.start(100);
+    EXPECT_TRUE(heartbeat.ping_when_due(104.9).empty());
+    const auto ping = heartbeat.ping_when_due(105);
+    ASSERT_TRUE(sent(ping, FrameType::ping));
+    EXPECT_TRUE(heartbeat.ping_when_due(105).empty());
+    const auto pong = Heartbeat::on_ping_or_pong(*sent(ping, FrameType::ping), 0);
+    ASSERT_TRUE(pong && sent(*pong, FrameType::pong));
+    const Frame answer = *sent(*pong, FrameType::pong);
+    ASSERT_TRUE(find<RoundTrip>(*Heartbeat::on_ping_or_pong(answer, 105.5)));
+    EXPECT_EQ(find<RoundTrip>(*Heartbeat::on_ping_or_pong(answer, 105.5))->seconds, 0.5);
+    EXPECT_TRUE(Heartbeat::on_ping_or_pong(answer, 104)->empty()) << "from the future";
+    EXPECT_TRUE(Heartbeat::on_ping_or_pong(answer, 105 + 2 * kDeadSeconds)->empty()) << "far too late";
+    EXPECT_TRUE(Heartbeat::on_ping_or_pong(make_frame(FrameType::pong, std::vector<std::byte>(8, std::byte{0xFF})), 105)
+                    ->empty())
+        << "not a number";
+    EXPECT_TRUE(Heartbeat::on_ping_or_pong(make_frame(FrameType::pong), 105)->empty());
+    EXPECT_FALSE(Heartbeat::on_ping_or_pong(make_frame(FrameType::ping, std::vector<std::byte>(9)), 105));
+    EXPECT_FALSE(heartbeat.dead(120));
+    EXPECT_TRUE(heartbeat.dead(120.1));
+    heartbeat.heard(120);
+    EXPECT_FALSE(heartbeat.dead(140));
 }
 
 TEST(Bye, EndsBothSidesCleanly) {

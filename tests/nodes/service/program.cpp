@@ -223,4 +223,38 @@ fs::path write_config(const TemporaryFolder& folder, const json& config) {
     return path;
 }
 
+std::vector<std::string> train_tiny_models(const TemporaryFolder& folder) {
+    json config = tiny_config(2, 2);
+    config["model"]["context"] = 512;
+    config["train"]["batch"] = 1;
+    const auto corpus = write_corpus(folder), file = write_config(folder, config);
+    std::vector<std::string> models;
+    for (const char* seed : {"1", "2"}) {
+        models.push_back((folder / (std::string("model-") + seed)).string());
+        const Output output = run_node(
+            {"train", "--config", file.string(), "--data", corpus.string(), "--out", models.back(), "--seed", seed});
+        EXPECT_EQ(output.status, 0) << output.error;
+    }
+    return models;
+}
+
+std::vector<pid_t> children_of(pid_t process) {
+    std::vector<pid_t> children;
+    for (const auto& entry : fs::directory_iterator("/proc")) {
+        const std::string name = entry.path().filename().string();
+        if (name.find_first_not_of("0123456789") != std::string::npos)
+            continue;
+        const std::string text = read_text(entry.path() / "stat");
+        const auto name_end = text.rfind(')');
+        if (name_end == std::string::npos)
+            continue;
+        std::istringstream fields(text.substr(name_end + 1));
+        char state = 0;
+        pid_t parent = 0;
+        if (fields >> state >> parent && parent == process && state != 'Z')
+            children.push_back(static_cast<pid_t>(std::stol(name)));
+    }
+    return children;
+}
+
 }  // namespace moescope::test

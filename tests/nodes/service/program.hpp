@@ -67,5 +67,9 @@ std::string read_text(const std::filesystem::path& path);
 std::filesystem::path write_corpus(const TemporaryFolder& folder);
 nlohmann::json tiny_config(int steps, int checkpoint_every);
 std::filesystem::path write_config(const TemporaryFolder& folder, const nlohmann::json& config);
+/// Two models that answer in milliseconds, as paths of their sessions; what they say does not matter.
+std::vector<std::string> train_tiny_models(const TemporaryFolder& folder);
+/// Processes whose parent is this one, those that have ended left out.
+std::vector<pid_t> children_of(pid_t process);
 
 }  // namespace moescope::test

@@ -19,6 +19,8 @@ class MemoryJournal final : public sessions::Journal {
         wake_.wait(lock, [this] { return !held_; });
         if (full_)
             throw std::runtime_error("the disk is full");
+        if (body.size() > sessions::kRecordLimit)
+            throw std::runtime_error("a record that is too long");
         records.push_back({1, records.size() + 1, time_ns, type, channel, {body.begin(), body.end()}});
         return records.size();
     }
@@ -116,6 +118,20 @@ TEST(JournalWriter, AFullDiskIsSaidAndNothingImportantIsLost) {
     while (!writer.problem().empty())
         std::this_thread::yield();
     EXPECT_EQ(count(journal, RecordType::run_ended), 1u);
+}
+
+TEST(JournalWriter, ARecordThatIsTooLongHoldsNobodyUp) {
+    MemoryJournal journal;
+    node::JournalWriter writer(journal, {16, std::size_t{8} << 20});
+    writer.write_json(RecordType::sample, {{"run", 1}, {"text", std::string(sessions::kRecordLimit, 'x')}});
+    writer.write_json(RecordType::event, {{"run", 1}, {"kind", "knob"}});
+    writer.flush();
+    EXPECT_EQ(writer.problem(), "");
+    EXPECT_EQ(writer.dropped(), 1u);
+    EXPECT_EQ(count(journal, RecordType::sample), 0u);
+    EXPECT_EQ(count(journal, RecordType::event), 1u);
+    EXPECT_EQ(count(journal, RecordType::gap), 1u);
+    EXPECT_EQ(count(journal, RecordType::log), 1u);
 }
 
 }  // namespace

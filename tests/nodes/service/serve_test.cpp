@@ -1,102 +1,14 @@
 // The node as a workbench uses it: over its socket, with the client that the window uses.
-#include <chrono>
-#include <condition_variable>
-#include <fstream>
-#include <functional>
 #include <gtest/gtest.h>
-#include <mutex>
 #include <signal.h>
-#include <sstream>
 
-#include "nodes/client/client.hpp"
 #include "nodes/service/run_history.hpp"
-#include "tests/nodes/service/program.hpp"
+#include "tests/nodes/service/workbench.hpp"
 
 namespace moescope::test {
 namespace {
 
-using client::CommandResult;
-using client::RunState;
-using client::Snapshot;
 using nlohmann::json;
-
-class Workbench {
- public:
-    explicit Workbench(const std::filesystem::path& session)
-        : client_({node_program(), session, {}, {}}, [this] {
-              {
-                  const std::lock_guard lock(mutex_);
-                  ++changes_;
-              }
-              wake_.notify_all();
-          }) {}
-
-    client::NodeClient& client() { return client_; }
-
-    /// Waits for a snapshot that fits; fails the test after half a minute.
-    std::shared_ptr<const Snapshot> wait(const char* what, const std::function<bool(const Snapshot&)>& fits) {
-        const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(30);
-        for (;;) {
-            std::unique_lock lock(mutex_);
-            const std::uint64_t seen = changes_;
-            lock.unlock();
-            auto snapshot = client_.snapshot();
-            if (fits(*snapshot))
-                return snapshot;
-            lock.lock();
-            if (!wake_.wait_until(lock, deadline, [&] { return changes_ != seen; })) {
-                ADD_FAILURE() << "waited in vain for: " << what << "; link: " << snapshot->link.message;
-                return snapshot;
-            }
-        }
-    }
-
-    /// Sends a command and waits for its end.
-    CommandResult ask(const std::string& name, const json& parameters) {
-        const auto id = client_.send(name, parameters);
-        const auto snapshot = wait(name.c_str(), [&](const Snapshot& now) {
-            const auto found = now.results.find(id);
-            return found != now.results.end() && found->second.state != CommandResult::State::pending;
-        });
-        const auto found = snapshot->results.find(id);
-        return found == snapshot->results.end() ? CommandResult{} : found->second;
-    }
-    json done(const std::string& name, const json& parameters) {
-        const auto result = ask(name, parameters);
-        EXPECT_EQ(result.state, CommandResult::State::done) << name << ": " << result.error;
-        return result.value;
-    }
-    std::string failed(const std::string& name, const json& parameters) {
-        const auto result = ask(name, parameters);
-        EXPECT_EQ(result.state, CommandResult::State::failed) << name;
-        return result.error;
-    }
-
- private:
-    std::mutex mutex_;
-    std::condition_variable wake_;
-    std::uint64_t changes_ = 0;
-    client::NodeClient client_;
-};
-
-const client::TrainingRun* training(const Snapshot& snapshot, std::uint32_t run) {
-    const auto found = snapshot.training.find(run);
-    return found == snapshot.training.end() ? nullptr : found->second.get();
-}
-
-std::function<bool(const Snapshot&)> in_state(std::uint32_t run, RunState state) {
-    return [=](const Snapshot& snapshot) {
-        const auto* found = training(snapshot, run);
-        return found != nullptr && found->state == state;
-    };
-}
-
-bool has_event(const client::TrainingRun& run, const std::string& kind) {
-    for (const auto& event : run.events)
-        if (event.kind == kind)
-            return true;
-    return false;
-}
 
 class Serve : public testing::Test {
  protected:
@@ -198,13 +110,13 @@ TEST_F(Serve, AKilledNodeGoesOnFromTheCheckpoint) {
 TEST_F(Serve, CatalogueAndGauges) {
     Workbench bench(session);
     const auto now = bench.wait("catalogue and models", [](const Snapshot& s) {
-        return s.catalogue.is_object() && s.models.size() >= 3 && s.node.cores > 0;
+        return s.catalogue->is_object() && s.models.size() >= 3 && s.node.cores > 0;
     });
-    for (const auto& set : now->catalogue["probe_sets"])
+    for (const auto& set : (*now->catalogue)["probe_sets"])
         EXPECT_GE(set["items"].size(), 24u);
-    EXPECT_FALSE(now->catalogue["prompts"].empty());
+    EXPECT_FALSE((*now->catalogue)["prompts"].empty());
     EXPECT_FALSE(now->node.version.empty());
-    for (const auto& preset : now->catalogue["presets"])
+    for (const auto& preset : (*now->catalogue)["presets"])
         EXPECT_GT(preset["plan"]["parameters_total"], 0);
     const auto plan = bench.done("probe.plan", {{"items", 16}, {"draws", 1}, {"models", {"a", "b"}}});
     EXPECT_GT(plan["detectable_difference"].get<double>(), 0.1);
@@ -217,18 +129,7 @@ const client::ProbeRun* probe(const Snapshot& snapshot, std::uint32_t run) {
 }
 
 TEST_F(Serve, AProbePausesSurvivesTheNodeAndTakesLabels) {
-    // Two models that answer in milliseconds; what they say does not matter here.
-    json config = tiny_config(2, 2);
-    config["model"]["context"] = 512;
-    config["train"]["batch"] = 1;
-    const auto file = write_config(folder, config);
-    std::vector<std::string> models;
-    for (const char* seed : {"1", "2"}) {
-        models.push_back((folder / (std::string("model-") + seed)).string());
-        const Output output = run_node(
-            {"train", "--config", file.string(), "--data", corpus.string(), "--out", models.back(), "--seed", seed});
-        ASSERT_EQ(output.status, 0) << output.error;
-    }
+    const auto models = train_tiny_models(folder);
     std::uint32_t run = 0;
     std::string item;
     {
@@ -282,27 +183,6 @@ TEST_F(Serve, AProbePausesSurvivesTheNodeAndTakesLabels) {
     EXPECT_EQ(answers, 128u);
 }
 
-/// The model process of a node.
-pid_t worker_of(pid_t node) {
-    for (const auto& entry : std::filesystem::directory_iterator("/proc")) {
-        const std::string name = entry.path().filename().string();
-        if (name.find_first_not_of("0123456789") != std::string::npos)
-            continue;
-        std::ifstream status(entry.path() / "stat");
-        std::string text;
-        std::getline(status, text);
-        const auto name_end = text.rfind(')');
-        if (name_end == std::string::npos)
-            continue;
-        std::istringstream fields(text.substr(name_end + 1));
-        char state = 0;
-        pid_t parent = 0;
-        if (fields >> state >> parent && parent == node && state != 'Z')
-            return static_cast<pid_t>(std::stol(name));
-    }
-    return 0;
-}
-
 TEST_F(Serve, AKilledModelProcessLeavesTrainingAlone) {
     const auto model = model_cache() / "models" / "smollm2-135m-instruct-q4_1.gguf";
     if (model_cache().empty() || !std::filesystem::exists(model))
@@ -328,9 +208,9 @@ TEST_F(Serve, AKilledModelProcessLeavesTrainingAlone) {
         };
     };
     bench.wait("tokens", answering(generation));
-    const pid_t worker = worker_of(bench.client().node_process());
-    ASSERT_GT(worker, 0);
-    kill(worker, SIGSEGV);
+    const auto workers = children_of(bench.client().node_process());
+    ASSERT_EQ(workers.size(), 1u);
+    kill(workers.front(), SIGSEGV);
     auto now = bench.wait("the failure", ended(generation));
     EXPECT_EQ(now->generations.at(generation)->state, RunState::failed);
     EXPECT_NE(now->generations.at(generation)->message.find("signal 11"), std::string::npos)

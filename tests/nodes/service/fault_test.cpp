@@ -1,0 +1,255 @@
+// What goes wrong in the middle of a run: a loss that is no number, a disk that takes nothing more. The run pauses and
+// says why, and nothing that was good is lost.
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+#include <fstream>
+#include <gtest/gtest.h>
+#include <limits>
+#include <sys/mount.h>
+#include <sys/resource.h>
+
+#include "nodes/service/run_history.hpp"
+#include "sessions/sha256.hpp"
+#include "tests/nodes/service/workbench.hpp"
+
+namespace moescope::test {
+namespace {
+
+using nlohmann::json;
+
+std::vector<std::uint64_t> complete_checkpoints(const std::filesystem::path& session) {
+    const auto opened = sessions::Session::open(session, sessions::Journal::Mode::read_only);
+    std::vector<std::uint64_t> steps;
+    for (const auto& checkpoint : opened->checkpoints(1, true))
+        if (checkpoint.complete)
+            steps.push_back(checkpoint.step);
+    return steps;
+}
+
+/// Every step of the run, once and in order.
+void expect_whole(const std::filesystem::path& session, std::uint64_t least) {
+    const auto opened = sessions::Session::open(session, sessions::Journal::Mode::read_only);
+    EXPECT_TRUE(opened->problems().empty()) << opened->problems().front();
+    const auto steps = node::read_steps(opened->journal(), node::read_runs(opened->journal()).at(1));
+    EXPECT_GE(steps.size(), least);
+    for (std::size_t i = 0; i < steps.size(); ++i)
+        ASSERT_EQ(steps[i].step, i + 1);
+}
+
+/// Multiplies all parameters of a checkpoint, as a run that explodes does; its hashes fit.
+void spoil(const std::filesystem::path& checkpoint, float factor) {
+    const auto file = checkpoint / "model.safetensors";
+    std::string bytes = read_text(file);
+    std::uint64_t header = 0;
+    std::memcpy(&header, bytes.data(), sizeof(header));
+    float value = 0;
+    for (std::size_t at = 8 + header; at + sizeof(value) <= bytes.size(); at += sizeof(value)) {
+        std::memcpy(&value, bytes.data() + at, sizeof(value));
+        value *= factor;
+        std::memcpy(bytes.data() + at, &value, sizeof(value));
+    }
+    write_text(file, bytes);
+    json done = json::parse(read_text(checkpoint / "DONE"));
+    for (auto& entry : done["files"])
+        if (entry["name"] == "model.safetensors")
+            entry["sha256"] = sessions::sha256_of_file(file);
+    write_text(checkpoint / "DONE", done.dump());
+}
+
+class Fault : public testing::Test {
+ protected:
+    std::uint32_t start(Workbench& bench, const json& config) const {
+        return bench.done("train.start", {{"config", config}, {"data", corpus.string()}}).value("run", 0u);
+    }
+    std::shared_ptr<const Snapshot> wait_for_steps(Workbench& bench, std::size_t steps) const {
+        return bench.wait("steps", [&](const Snapshot& s) {
+            const auto* run = training(s, 1);
+            return run != nullptr && run->step.size() >= steps;
+        });
+    }
+    /// Waits for a pause with a reason, and gives the reason.
+    std::string wait_for_reason(Workbench& bench) const {
+        const auto now = bench.wait("a pause that says why", [](const Snapshot& s) {
+            const auto* run = training(s, 1);
+            return run != nullptr && run->state == RunState::paused && !run->message.empty();
+        });
+        return training(*now, 1)->message;
+    }
+    TemporaryFolder folder;
+    std::filesystem::path corpus = write_corpus(folder), session = folder / "session";
+};
+
+struct Explosion {
+    float factor;
+    const char* says;
+};
+
+class Exploding : public Fault, public testing::WithParamInterface<Explosion> {};
+INSTANTIATE_TEST_SUITE_P(Fault, Exploding,
+                         testing::Values(Explosion{std::numeric_limits<float>::quiet_NaN(), ": loss is NaN"},
+                                         Explosion{3e3f, ": the gradient norm exploded to"}),
+                         [](const auto& test) { return std::isnan(test.param.factor) ? "NaN" : "Norm"; });
+
+TEST_P(Exploding, PausesSaysWhichStepAndKeepsTheLastCheckpoint) {
+    {
+        Workbench bench(session);
+        ASSERT_EQ(start(bench, tiny_config(1'000'000, 50)), 1u);
+        wait_for_steps(bench, 60);
+        bench.done("train.stop", {{"run", 1}});
+        bench.wait("stopped", in_state(1, RunState::stopped));
+    }
+    const auto before = complete_checkpoints(session);
+    ASSERT_GE(before.size(), 2u);
+    const std::uint64_t last = before.back();
+    {
+        const auto opened = sessions::Session::open(session, sessions::Journal::Mode::read_only);
+        spoil(opened->checkpoint_path(1, last), GetParam().factor);
+    }
+    Workbench bench(session);
+    bench.done("train.continue", {{"run", 1}});
+    const std::string reason = wait_for_reason(bench);
+    EXPECT_NE(reason.find("step " + std::to_string(last + 1) + GetParam().says), std::string::npos) << reason;
+    EXPECT_NE(reason.find("checkpoint at step " + std::to_string(last)), std::string::npos) << reason;
+    bench.wait("the mark", [](const Snapshot& s) { return has_event(*training(s, 1), "fault"); });
+    // What it holds now is worth nothing, and must not push a checkpoint out.
+    const std::string refused = bench.failed("train.checkpoint", {{"run", 1}});
+    EXPECT_NE(refused.find("step " + std::to_string(last + 1)), std::string::npos) << refused;
+    bench.done("train.resume", {{"run", 1}});
+    bench.wait("the next fault", [&](const Snapshot& s) {
+        return training(s, 1)->state == RunState::paused &&
+               training(s, 1)->message.find("step " + std::to_string(last + 2)) != std::string::npos;
+    });
+    bench.done("train.stop", {{"run", 1}});
+    bench.wait("stopped", in_state(1, RunState::stopped));
+    EXPECT_EQ(complete_checkpoints(session), before);
+}
+
+/// No file may grow beyond this any more: writes fail as on a full disk.
+void limit_files(pid_t process, rlim_t bytes) {
+    rlimit limit{};
+    ASSERT_EQ(prlimit(process, RLIMIT_FSIZE, nullptr, &limit), 0);
+    limit.rlim_cur = std::min(bytes, limit.rlim_max);
+    ASSERT_EQ(prlimit(process, RLIMIT_FSIZE, &limit, nullptr), 0);
+}
+
+TEST_F(Fault, ADiskThatTakesNothingMorePausesARunAndNothingIsLost) {
+    Workbench bench(session);
+    ASSERT_EQ(start(bench, tiny_config(1'000'000, 1000)), 1u);
+    wait_for_steps(bench, 50);
+    limit_files(bench.client().node_process(), 0);
+    const std::string reason = wait_for_reason(bench);
+    EXPECT_NE(reason.find("make room on the disk"), std::string::npos) << reason;
+    EXPECT_NE(reason.find(session.filename().string()), std::string::npos) << reason;
+    bench.wait("the node to say it",
+               [](const Snapshot& s) { return s.node.state.find("make room") != std::string::npos; });
+    limit_files(bench.client().node_process(), RLIM_INFINITY);
+    auto now = bench.wait("the journal to follow", [](const Snapshot& s) { return s.node.state == "up"; });
+    bench.wait("the mark", [](const Snapshot& s) { return has_event(*training(s, 1), "fault"); });
+    const std::size_t steps = training(*now, 1)->step.size();
+    bench.done("train.resume", {{"run", 1}});
+    wait_for_steps(bench, steps + 100);
+    bench.done("train.stop", {{"run", 1}});
+    bench.wait("stopped", in_state(1, RunState::stopped));
+    expect_whole(session, steps + 100);
+    EXPECT_FALSE(complete_checkpoints(session).empty());
+}
+
+/// A model whose checkpoints are larger than the journal of some hundred steps.
+json large_checkpoints(int steps, int checkpoint_every) {
+    json config = tiny_config(steps, checkpoint_every);
+    config["model"].update({{"width", 64}, {"expert_width", 64}});
+    return config;
+}
+constexpr rlim_t kTooSmallForACheckpoint = rlim_t{256} << 10;
+
+TEST_F(Fault, ACheckpointThatDoesNotFitPausesAndTheLastOneIsSavedAfterAll) {
+    Workbench bench(session);
+    ASSERT_EQ(start(bench, large_checkpoints(60, 40)), 1u);
+    limit_files(bench.client().node_process(), kTooSmallForACheckpoint);
+    std::string reason = wait_for_reason(bench);
+    EXPECT_NE(reason.find("checkpoint at step 40"), std::string::npos) << reason;
+    EXPECT_NE(reason.find("make room on the disk"), std::string::npos) << reason;
+    bench.done("train.resume", {{"run", 1}});
+    bench.wait("the end of the steps", [](const Snapshot& s) {
+        return training(s, 1)->state == RunState::paused &&
+               training(s, 1)->message.find("step 60") != std::string::npos;
+    });
+    limit_files(bench.client().node_process(), RLIM_INFINITY);
+    bench.done("train.resume", {{"run", 1}});
+    bench.wait("the end", in_state(1, RunState::done));
+    EXPECT_EQ(complete_checkpoints(session), std::vector<std::uint64_t>{60});
+    expect_whole(session, 60);
+}
+
+TEST_F(Fault, OnTheCommandLineItIsOneSentenceAndTheRunCanGoOn) {
+    const auto config = write_config(folder, large_checkpoints(60, 40));
+    const Arguments arguments{"train",         "--config", config.string(),  "--data",
+                              corpus.string(), "--out",    session.string(), "--json"};
+    rlimit before{};
+    ASSERT_EQ(getrlimit(RLIMIT_FSIZE, &before), 0);
+    limit_files(0, kTooSmallForACheckpoint);
+    const Output output = run_node(arguments);
+    ASSERT_EQ(setrlimit(RLIMIT_FSIZE, &before), 0);
+    EXPECT_EQ(output.status, 1);
+    EXPECT_EQ(std::count(output.error.begin(), output.error.end(), '\n'), 1) << output.error;
+    EXPECT_NE(output.error.find("make room on the disk"), std::string::npos) << output.error;
+    Arguments again = arguments;
+    again.push_back("--resume");
+    const Output resumed = run_node(again);
+    EXPECT_EQ(resumed.status, 0) << resumed.error;
+    expect_whole(session, 60);
+}
+
+/// A file system of a few megabytes; gone with the object.
+class TinyDisk {
+ public:
+    explicit TinyDisk(std::filesystem::path at) : at_(std::move(at)) {
+        std::filesystem::create_directory(at_);
+        mounted_ = ::mount("tmpfs", at_.c_str(), "tmpfs", MS_NOSUID | MS_NODEV, "size=3m,mode=0700") == 0;
+    }
+    ~TinyDisk() {
+        if (mounted_)
+            ::umount2(at_.c_str(), MNT_DETACH);
+    }
+    TinyDisk(const TinyDisk&) = delete;
+    TinyDisk& operator=(const TinyDisk&) = delete;
+    bool mounted() const { return mounted_; }
+    void fill() const {
+        std::ofstream file(at_ / "filler", std::ios::binary);
+        const std::string chunk(4096, 'x');
+        while (file.write(chunk.data(), static_cast<std::streamsize>(chunk.size())).flush()) {
+        }
+    }
+    void make_room() const { std::filesystem::remove(at_ / "filler"); }
+
+ private:
+    std::filesystem::path at_;
+    bool mounted_ = false;
+};
+
+TEST_F(Fault, AFullFileSystemPausesARunAndNothingIsLost) {
+    const TinyDisk disk(folder / "disk");
+    if (!disk.mounted())
+        GTEST_SKIP() << "a small file system cannot be mounted here (that needs root's rights)";
+    session = folder / "disk" / "session";
+    Workbench bench(session);
+    ASSERT_EQ(start(bench, tiny_config(1'000'000, 1'000'000)), 1u);
+    wait_for_steps(bench, 20);
+    disk.fill();
+    const std::string reason = wait_for_reason(bench);
+    EXPECT_NE(reason.find("No space left"), std::string::npos) << reason;
+    bench.wait("the node to say it",
+               [](const Snapshot& s) { return s.node.state.find("No space left") != std::string::npos; });
+    disk.make_room();
+    auto now = bench.wait("the journal to follow", [](const Snapshot& s) { return s.node.state == "up"; });
+    const std::size_t steps = training(*now, 1)->step.size();
+    bench.done("train.resume", {{"run", 1}});
+    wait_for_steps(bench, steps + 20);
+    bench.done("train.stop", {{"run", 1}});
+    bench.wait("stopped", in_state(1, RunState::stopped));
+    expect_whole(session, steps + 20);
+}
+
+}  // namespace
+}  // namespace moescope::test

@@ -1,0 +1,97 @@
+// `moescope-node probe`: a run that was killed goes on, and asks nothing twice.
+#include <algorithm>
+#include <gtest/gtest.h>
+#include <set>
+#include <signal.h>
+
+#include "nodes/service/run_history.hpp"
+#include "tests/nodes/service/program.hpp"
+
+namespace moescope::test {
+namespace {
+
+using nlohmann::json;
+
+class ProbeCommand : public testing::Test {
+ protected:
+    Arguments arguments(const Arguments& more = {}, const std::string& tokens = "4") const {
+        Arguments list{"probe", "--set",          "starter",      "--models", models[0] + "," + models[1],
+                       "--out", session.string(), "--max-tokens", tokens,     "--json"};
+        list.insert(list.end(), more.begin(), more.end());
+        return list;
+    }
+    void expect_refused(const Arguments& list, const std::string& names) const {
+        const Output output = run_node(list);
+        EXPECT_EQ(output.status, 1);
+        EXPECT_EQ(std::count(output.error.begin(), output.error.end(), '\n'), 1) << output.error;
+        EXPECT_NE(output.error.find(names), std::string::npos) << output.error;
+    }
+    TemporaryFolder folder;
+    std::vector<std::string> models = train_tiny_models(folder);
+    std::filesystem::path session = folder / "probe";
+};
+
+TEST_F(ProbeCommand, AKilledOneGoesOnAndAsksNothingTwice) {
+    {
+        Running running(arguments());
+        for (int line = 0; line < 20; ++line)
+            ASSERT_TRUE(running.line());
+        running.signal(SIGKILL);
+        EXPECT_EQ(running.finish().status, 128 + SIGKILL);
+    }
+    expect_refused(arguments({"--resume"}, "5"), "max-tokens 4");
+    expect_refused(arguments({"--resume", "--limit", "3"}), "32 items");
+    Arguments swapped = arguments({"--resume"});
+    swapped[4] = models[1] + "," + models[0];
+    expect_refused(swapped, "other settings");
+
+    const Output output = run_node(arguments({"--resume"}));
+    ASSERT_EQ(output.status, 0) << output.error;
+    const auto lines = output.lines();
+    EXPECT_LE(lines.size(), 128u - 15 + 1) << "it began anew";
+    EXPECT_EQ(lines.back()["done"], true);
+    EXPECT_EQ(lines.back()["answers"], 128);
+    EXPECT_EQ(lines.back()["statistics"]["draws"]["received"], 128);
+
+    const auto opened = sessions::Session::open(session, sessions::Journal::Mode::read_only);
+    const auto runs = node::read_runs(opened->journal());
+    ASSERT_EQ(runs.size(), 1u);
+    EXPECT_EQ(runs.begin()->second.state, "done");
+    std::multiset<std::string> keys;
+    node::for_each_record(opened->journal(), protocol::Channel::text, {}, [&](const sessions::Record& record) {
+        if (record.type == static_cast<std::uint16_t>(protocol::RecordType::probe_draw))
+            keys.insert(node::draw_key(protocol::decode_json(record.body).value_or(json())));
+        return true;
+    });
+    EXPECT_EQ(keys.size(), 128u);
+    EXPECT_EQ((std::set<std::string>(keys.begin(), keys.end()).size()), 128u);
+    expect_refused(arguments({"--resume"}), "all its questions");
+}
+
+TEST_F(ProbeCommand, ResumeInAnEmptySessionBegins) {
+    const Output output = run_node(arguments({"--resume", "--limit", "2"}));
+    ASSERT_EQ(output.status, 0) << output.error;
+    EXPECT_EQ(output.lines().size(), 2u * 2 * 2 + 1);
+}
+
+TEST_F(ProbeCommand, AChangedSetIsRefused) {
+    const auto set = std::filesystem::path(MOESCOPE_ASSETS_SOURCE) / "probe_sets" / "starter.json";
+    const auto copy = folder / "set.json";
+    std::filesystem::copy_file(set, copy);
+    Arguments list = arguments({"--limit", "2"});
+    list[2] = copy.string();
+    {
+        Running running(list);
+        ASSERT_TRUE(running.line());
+        running.signal(SIGTERM);
+        EXPECT_EQ(running.finish().status, 0);
+    }
+    list.push_back("--resume");
+    json changed = json::parse(read_text(copy));
+    changed["items"][0]["prompt"]["en"] = "Another question?";
+    write_text(copy, changed.dump());
+    expect_refused(list, "has changed");
+}
+
+}  // namespace
+}  // namespace moescope::test
