@@ -210,6 +210,7 @@ void HeaderReader::read_value() {
     }
     const ValueType type = value_type(key);
     if (type == ValueType::array) {
+        header_.array_offsets[key] = file_.position();
         header_.arrays[key] = skip_array(key, 1);
     } else {
         header_.values[key] = scalar(type, key);

@@ -25,6 +25,8 @@ struct GgufHeader {
     std::uint32_t version = 0;
     std::map<std::string, nlohmann::json> values;  ///< scalars and strings; strings are valid UTF-8
     std::map<std::string, std::uint64_t> arrays;   ///< key -> number of elements; the elements are checked and skipped
+    /// key -> bytes from the start of the file to the array: u32 type of its elements, u64 their number, the elements
+    std::map<std::string, std::uint64_t> array_offsets;
     std::vector<GgufTensor> tensors;
     std::uint64_t data_offset = 0;  ///< bytes from the start of the file
 };

@@ -8,6 +8,7 @@
 #include <set>
 
 #include "engine/error.hpp"
+#include "engine/formats/halves.hpp"
 
 namespace moescope::engine {
 namespace {
@@ -202,6 +203,23 @@ std::uint64_t header_bytes(std::span<const std::byte> prefix, std::uint64_t file
     return n;
 }
 
+/// Values of a 2- or 8-byte type as floats.
+void narrow_or_widen(std::span<const std::byte> bytes, const std::string& dtype, float* into) {
+    if (dtype == "F64") {
+        for (std::size_t i = 0; i < bytes.size() / 8; ++i) {
+            double value = 0;
+            std::memcpy(&value, bytes.data() + i * 8, 8);
+            into[i] = static_cast<float>(value);
+        }
+        return;
+    }
+    for (std::size_t i = 0; i < bytes.size() / 2; ++i) {
+        std::uint16_t value = 0;
+        std::memcpy(&value, bytes.data() + i * 2, 2);
+        into[i] = dtype == "F16" ? f16_to_float(value) : bf16_to_float(value);
+    }
+}
+
 }  // namespace
 
 SafetensorsHeader parse_safetensors(std::span<const std::byte> prefix, std::uint64_t file_bytes,
@@ -241,52 +259,115 @@ SafetensorsFile::SafetensorsFile(const std::filesystem::path& path) : path_(path
     header_ = parse_safetensors(prefix, size, path.string());
 }
 
-void SafetensorsFile::read_f32(const std::string& name, std::span<float> into) const {
+const SafetensorsTensor& SafetensorsFile::find(const std::string& name) const {
     const auto found = header_.tensors.find(name);
     if (found == header_.tensors.end()) {
         throw Error(path_.string() + ": tensor \"" + name + "\" is missing; the file belongs to another model.");
     }
-    const SafetensorsTensor& tensor = found->second;
-    if (tensor.dtype != "F32" || tensor.end - tensor.begin != into.size_bytes()) {
-        throw Error(path_.string() + ": tensor \"" + name + "\" is " + tensor.dtype + " of " +
-                    std::to_string(tensor.end - tensor.begin) + " bytes, but F32 of " +
-                    std::to_string(into.size_bytes()) + " bytes is needed; the file belongs to another model.");
-    }
+    return found->second;
+}
+
+void SafetensorsFile::read_bytes(const std::string& name, std::uint64_t begin, std::span<std::byte> into) const {
     file_.clear();
-    file_.seekg(static_cast<std::streamoff>(header_.data_begin + tensor.begin));
-    file_.read(reinterpret_cast<char*>(into.data()), static_cast<std::streamsize>(into.size_bytes()));
+    file_.seekg(static_cast<std::streamoff>(header_.data_begin + begin));
+    file_.read(reinterpret_cast<char*>(into.data()), static_cast<std::streamsize>(into.size()));
     if (!file_) {
         throw Error(path_.string() + ": reading tensor \"" + name + "\" failed; check the disk.");
     }
 }
 
-void write_safetensors(const std::filesystem::path& path, std::vector<SafetensorsOutput> tensors) {
-    std::sort(tensors.begin(), tensors.end(), [](const auto& a, const auto& b) { return a.name < b.name; });
-    nlohmann::json header = {{"__metadata__", {{"format", "pt"}}}};
+void SafetensorsFile::read_f32(const std::string& name, std::span<float> into) const {
+    const SafetensorsTensor& tensor = find(name);
+    if (tensor.dtype != "F32" || tensor.end - tensor.begin != into.size_bytes()) {
+        throw Error(path_.string() + ": tensor \"" + name + "\" is " + tensor.dtype + " of " +
+                    std::to_string(tensor.end - tensor.begin) + " bytes, but F32 of " +
+                    std::to_string(into.size_bytes()) + " bytes is needed; the file belongs to another model.");
+    }
+    read_bytes(name, tensor.begin, std::as_writable_bytes(into));
+}
+
+bool is_float_type(const std::string& dtype) {
+    return dtype == "F32" || dtype == "F16" || dtype == "BF16" || dtype == "F64";
+}
+
+void SafetensorsFile::read_floats(const std::string& name, std::span<float> into) const {
+    const SafetensorsTensor& tensor = find(name);
+    const std::uint64_t bytes = tensor.end - tensor.begin;
+    const std::uint64_t width = tensor.dtype == "F64" ? 8 : tensor.dtype == "F32" ? 4 : 2;
+    if (!is_float_type(tensor.dtype) || bytes / width != into.size()) {
+        throw Error(path_.string() + ": tensor \"" + name + "\" is " + tensor.dtype + " of " + std::to_string(bytes) +
+                    " bytes, but " + std::to_string(into.size()) +
+                    " values of F32, F16, BF16 or F64 are needed; convert the file or get another.");
+    }
+    if (width == 4) {
+        return read_bytes(name, tensor.begin, std::as_writable_bytes(into));
+    }
+    std::vector<std::byte> part(std::min<std::uint64_t>(bytes, std::uint64_t{1} << 20));
+    for (std::uint64_t at = 0; at < bytes; at += part.size()) {
+        const std::span<std::byte> now = std::span(part).first(std::min<std::uint64_t>(part.size(), bytes - at));
+        read_bytes(name, tensor.begin + at, now);
+        narrow_or_widen(now, tensor.dtype, into.data() + at / width);
+    }
+}
+
+namespace {
+
+/// Bytes of each tensor, with the header's entries.
+std::vector<std::uint64_t> place_tensors(const std::filesystem::path& path, nlohmann::json& header,
+                                         const std::vector<SafetensorsOutput>& tensors) {
     std::vector<std::uint64_t> sizes;
     std::uint64_t at = 0;
     for (const SafetensorsOutput& tensor : tensors) {
-        std::uint64_t bytes = sizeof(float);
+        std::uint64_t bytes = sizeof(float), end = 0;
         for (const std::uint64_t size : tensor.shape) {
             if (__builtin_mul_overflow(bytes, size, &bytes)) {
                 throw Error(path.string() + ": the size of tensor \"" + tensor.name + "\" overflows.");
             }
         }
-        header[tensor.name] = {{"dtype", "F32"}, {"shape", tensor.shape}, {"data_offsets", {at, at + bytes}}};
+        if (__builtin_add_overflow(at, bytes, &end)) {
+            throw Error(path.string() + ": the tensors are too large together.");
+        }
+        header[tensor.name] = {{"dtype", "F32"}, {"shape", tensor.shape}, {"data_offsets", {at, end}}};
         sizes.push_back(bytes);
-        at += bytes;
+        at = end;
     }
+    return sizes;
+}
+
+}  // namespace
+
+void write_safetensors(const std::filesystem::path& path, std::vector<SafetensorsOutput> tensors,
+                       const std::map<std::string, std::string>& metadata) {
+    std::sort(tensors.begin(), tensors.end(), [](const auto& a, const auto& b) { return a.name < b.name; });
+    nlohmann::json header = {{"__metadata__", metadata}};
+    header["__metadata__"]["format"] = "pt";
+    const std::vector<std::uint64_t> sizes = place_tensors(path, header, tensors);
     std::string text = header.dump();
     text.resize((text.size() + 7) / 8 * 8, ' ');
-    std::ofstream file(path, std::ios::binary | std::ios::trunc);
+    std::filesystem::path partial = path;
+    partial += ".part";
+    std::ofstream file(partial, std::ios::binary | std::ios::trunc);
     const std::uint64_t length = text.size();
     file.write(reinterpret_cast<const char*>(&length), 8);
     file.write(text.data(), static_cast<std::streamsize>(text.size()));
-    for (std::size_t i = 0; i < tensors.size(); ++i) {
-        file.write(reinterpret_cast<const char*>(tensors[i].data), static_cast<std::streamsize>(sizes[i]));
+    std::vector<float> made;
+    for (std::size_t i = 0; i < tensors.size() && file; ++i) {
+        const float* data = tensors[i].data;
+        if (data == nullptr && tensors[i].fill) {
+            made.resize(sizes[i] / sizeof(float));
+            tensors[i].fill(made);
+            data = made.data();
+        }
+        file.write(reinterpret_cast<const char*>(data), static_cast<std::streamsize>(sizes[i]));
     }
     file.close();
-    if (!file) {
+    std::error_code error;
+    if (file) {
+        std::filesystem::rename(partial, path, error);
+    }
+    if (!file || error) {
+        std::error_code ignored;
+        std::filesystem::remove(partial, ignored);
         throw Error(path.string() + ": writing failed; check that the folder exists and the disk has room.");
     }
 }

@@ -9,6 +9,7 @@
 #include <cstdint>
 #include <filesystem>
 #include <fstream>
+#include <functional>
 #include <map>
 #include <span>
 #include <string>
@@ -42,21 +43,32 @@ class SafetensorsFile {
     const SafetensorsHeader& header() const { return header_; }
     /// Reads an F32 tensor whose size must be into.size(). Throws Error.
     void read_f32(const std::string& name, std::span<float> into) const;
+    /// The same for F32, F16, BF16 and F64, turned into float. Throws Error, also for other types.
+    void read_floats(const std::string& name, std::span<float> into) const;
 
  private:
+    const SafetensorsTensor& find(const std::string& name) const;
+    void read_bytes(const std::string& name, std::uint64_t begin, std::span<std::byte> into) const;
+
     std::filesystem::path path_;
     SafetensorsHeader header_;
     mutable std::ifstream file_;
 };
 
+/// True for the types that read_floats takes.
+bool is_float_type(const std::string& dtype);
+
 struct SafetensorsOutput {
     std::string name;
     std::vector<std::uint64_t> shape;
-    const float* data = nullptr;  ///< product(shape) values
+    const float* data = nullptr;  ///< product(shape) values; null: `fill` makes them when their turn comes
+    std::function<void(std::span<float>)> fill = {};
 };
 
-/// Writes F32 tensors, sorted by name, with metadata {"format":"pt"}. The header is padded so that the data begin at a
-/// multiple of 8. Throws Error.
-void write_safetensors(const std::filesystem::path& path, std::vector<SafetensorsOutput> tensors);
+/// Writes F32 tensors, sorted by name, with metadata {"format":"pt"} and `metadata`. The header is padded so that the
+/// data begin at a multiple of 8. Written beside the path and renamed, so that the path never holds half a file. Throws
+/// Error.
+void write_safetensors(const std::filesystem::path& path, std::vector<SafetensorsOutput> tensors,
+                       const std::map<std::string, std::string>& metadata = {});
 
 }  // namespace moescope::engine
