@@ -104,8 +104,7 @@ void token_backward(float* dz_E, std::int64_t t, const BalanceGradient& balance,
 }  // namespace
 
 std::int64_t router_scratch(const RouterShape& shape) {
-    const bool drops = shape.capacity_factor > 0.0 && shape.choice != Choice::expert;
-    const std::int64_t keys = drops ? shape.T * shape.slots() : 0;
+    const std::int64_t keys = shape.T * shape.slots();
     return blocks_of(shape.T) * (shape.E + 2) + std::max({batch_choice_scratch(shape), keys, balance_scratch(shape)});
 }
 

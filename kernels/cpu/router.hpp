@@ -90,7 +90,8 @@ struct RouterLosses {
     std::uint64_t dropped = 0;
 };
 
-/// Scratch doubles of the forward.
+/// Scratch doubles of forward and backward. Also enough with another balance, drop or capacity factor, with fewer
+/// tokens or chosen, and with the choices `token` and `hash`.
 std::int64_t router_scratch(const RouterShape& shape);
 
 RouterLosses router_forward(const RouterOutput& out, const RouterInput& in, double* scratch, const RouterShape& shape);

@@ -89,7 +89,7 @@ float* as_floats(double* scratch, std::int64_t count) {
 }  // namespace
 
 std::int64_t balance_scratch(const RouterShape& shape) {
-    return shape.balance == Balance::sequence ? sequence_scratch(shape) + blocks_of(shape.T) : 0;
+    return sequence_scratch(shape) + blocks_of(shape.T);
 }
 
 double balance_loss(const RouterOutput& out, const RouterInput& in, const double* q_sums_E, double* scratch,

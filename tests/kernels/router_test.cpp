@@ -172,6 +172,18 @@ TEST_P(Router, BackwardMayOverwriteTheLogits) {
     }
 }
 
+TEST_P(Router, ScratchIsEnoughForEverySettingOfTheSameSizes) {
+    RouterShape plain{70, 12, 3, true, 20};
+    plain.choice = GetParam();
+    plain.balance = Balance::none;
+    const std::int64_t enough = router_scratch(plain);
+    for (const Choice choice : {GetParam(), Choice::token, Choice::hash}) {
+        for (const RouterShape& shape : all_shapes(choice, {70, 12, 3, 20, 4, 2})) {
+            ASSERT_LE(router_scratch(shape), enough) << describe(shape);
+        }
+    }
+}
+
 TEST_P(Router, SameBitsForAnyNumberOfThreads) {
     const OneWorker restores;
     const auto shapes = all_shapes(GetParam(), {331, 12, 3, 100, 4, 2});
