@@ -23,10 +23,11 @@ Float* maybe(Float* p, std::uint64_t offset) {
     return offset == kNoTensor || p == nullptr ? nullptr : p + offset;
 }
 
-RouterInput router_input(const BlockPass& pass, const LayerOffsets& at, std::size_t layer, const RouterShape& shape) {
+RouterInput router_input(const BlockPass& pass, const LayerOffsets& at, const LayerState& s, std::size_t layer,
+                         const RouterShape& shape) {
     const auto E = static_cast<std::size_t>(shape.E);
     RouterInput in;
-    in.z_TE = pass.state.z_TE;
+    in.z_TE = s.z_TE != nullptr ? s.z_TE : pass.state.z_TE;
     in.selection_bias_E = maybe(pass.p, at.selection_bias);
     in.given_TK = shape.choice == Choice::hash ? pass.state.given_TK : nullptr;
     in.disabled_E = pass.controls.disabled_LE != nullptr ? pass.controls.disabled_LE + layer * E : nullptr;
@@ -123,19 +124,20 @@ RouterLosses route(const BlockPass& pass, const LayerOffsets& at, LayerState& s,
         jitter_rows(state.jitter_TD, s.norm2_TD, pass, layer);
         input = state.jitter_TD;
     }
-    linear_forward(state.z_TE, input, pass.p + at.router, maybe(pass.p, at.router_bias), shape.T, pass.model.width,
-                   shape.E, Write::assign);
+    float* z_TE = s.z_TE != nullptr ? s.z_TE : state.z_TE;
+    linear_forward(z_TE, input, pass.p + at.router, maybe(pass.p, at.router_bias), shape.T, pass.model.width, shape.E,
+                   Write::assign);
     if (shape.choice == Choice::hash) {
         hash_choice(state.given_TK, pass.tokens_T, shape.T, shape.E, shape.K, hash_seed(layer));
     }
-    return router_forward(s.routed, router_input(pass, at, layer, shape), state.router_scratch, shape);
+    return router_forward(s.routed, router_input(pass, at, s, layer, shape), state.router_scratch, shape);
 }
 
 void route_backward(const BlockPass& pass, const LayerOffsets& at, LayerState& s, std::size_t layer,
                     const RouterShape& shape, const LossScales& scales) {
     ModelState& state = pass.state;
     const std::int64_t T = shape.T, D = pass.model.width, E = shape.E;
-    router_backward(state.z_TE, state.dw_TJ, s.routed, router_input(pass, at, layer, shape), state.router_scratch,
+    router_backward(state.z_TE, state.dw_TJ, s.routed, router_input(pass, at, s, layer, shape), state.router_scratch,
                     scales.balance, scales.z, shape);
     const float* input = s.norm2_TD;
     if (jitters(pass)) {

@@ -72,7 +72,10 @@ void place_latent(Arena& arena, LayerState& s, const ModelConfig& m, const Sizes
     s.kv_T = floats(arena, n.T, n.H * (u(m.nope_width) + n.Cv));
 }
 
-void place_experts(Arena& arena, LayerState& s, const Sizes& n) {
+void place_experts(Arena& arena, LayerState& s, const ModelConfig& m, const Sizes& n) {
+    if (m.router_scoring == Scoring::sigmoid || m.router_scoring == Scoring::sqrt_softplus) {
+        s.z_TE = floats(arena, n.T, n.E);
+    }
     const std::uint64_t slots = checked_product(n.T, n.J, "the expert slots");
     s.routed.s_TE = floats(arena, n.T, n.E);
     s.routed.lse_T = floats(arena, n.T, 1);
@@ -118,7 +121,7 @@ LayerState place_layer(Arena& arena, const ModelConfig& m, const Sizes& n, Feed 
         place_grouped(arena, s, n);
     }
     if (feed != Feed::dense) {
-        place_experts(arena, s, n);
+        place_experts(arena, s, m, n);
     }
     // In inference one layer serves all, and its two kinds of always-on layer share the larger buffer.
     if (feed == Feed::dense || (feed == Feed::both && u(m.dense_width) > n.shared)) {

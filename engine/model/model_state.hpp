@@ -36,6 +36,7 @@ struct LayerState {
     float *kv_code_T = nullptr, *kv_norm_T = nullptr, *kv_rstd_T = nullptr;           ///< [T, kv_rank]
     float* kv_T = nullptr;  ///< [T, H (nope + Cv)]: per head the key's own part, then the value
     // Experts.
+    float* z_TE = nullptr;  ///< router logits, kept where the scores' gradient needs them
     kernels::RouterOutput routed;
     std::int32_t* offsets_E1 = nullptr;
     std::int32_t* row_of_TJ = nullptr;
