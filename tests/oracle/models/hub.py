@@ -2,18 +2,11 @@
 
 transformers 5 keeps the experts of a layer in one tensor in memory; the files, and Moescope, one per expert.
 """
-import json
-import pathlib
-
 import torch
 from transformers import AutoModelForCausalLM
 from transformers.utils import logging
 
 logging.disable_progress_bar()
-
-
-def read_config(folder):
-    return json.loads((pathlib.Path(folder) / "config.json").read_text())
 
 
 def load(folder, dtype=torch.float32):
