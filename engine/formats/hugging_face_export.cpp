@@ -150,8 +150,8 @@ void write_tokenizer(NewFolder& folder, const Tokenizer* tokenizer, const ModelC
     folder.write("tokenizer.json", tokenizer_json(*tokenizer).dump(1) + "\n");
     folder.write("tokenizer_config.json", tokenizer_config_json(*tokenizer, model.context).dump(2) + "\n");
     report.notes.emplace_back(
-        "tokenizer.json gives the same ids as the training did; a text that spells a special token, such as </s>, "
-        "becomes that token, as is usual there.");
+        "tokenizer.json gives the same ids as the training did, but for a text that spells a special token, such as "
+        "</s>, or the name of a byte, such as <0xE4>: it becomes that token, as is usual there.");
     report.notes.emplace_back(
         "tokenizer.model is the same tokenizer as a SentencePiece unigram model. Converters that take every "
         "tokenizer.model for one of merges would cut text in another way: for GGUF use Moescope's own export.");

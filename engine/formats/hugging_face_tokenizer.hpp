@@ -11,7 +11,8 @@ namespace moescope::engine {
 /// takes text as it is, as Tokenizer::train makes them.
 bool has_portable_form(const Tokenizer& tokenizer);
 
-/// A Unigram model with the same pieces and scores, which gives the same ids as Tokenizer::encode. Pieces hold plain
+/// A Unigram model with the same pieces and scores, which gives the same ids as Tokenizer::encode, except where
+/// the text itself spells a special token or a byte piece (</s>, <0xE4>). Pieces hold plain
 /// spaces instead of U+2581, so that a U+2581 in the text stays one. The end token stands before the text, as it stood
 /// before every document in training. Throws Error when there is no portable form.
 nlohmann::json tokenizer_json(const Tokenizer& tokenizer);
