@@ -1,5 +1,6 @@
 #include "app/layouts.hpp"
 
+#include <cmath>
 #include <imgui_internal.h>
 
 namespace moescope::app {
@@ -39,7 +40,25 @@ void build_wide(ImGuiID root, const char* main_panel) {
          root);
 }
 
+void scale_below(const ImGuiDockNode& node, ImVec2 factor) {
+    for (ImGuiDockNode* child : node.ChildNodes) {
+        if (child == nullptr)
+            continue;
+        child->SizeRef = {child->SizeRef.x * factor.x, child->SizeRef.y * factor.y};
+        scale_below(*child, factor);
+    }
+}
+
 }  // namespace
+
+void keep_proportions(ImGuiID dockspace, ImVec2 size) {
+    const ImGuiDockNode* root = ImGui::DockBuilderGetNode(dockspace);
+    if (root == nullptr || root->Size.x < 1 || root->Size.y < 1 || size.x < 1 || size.y < 1)
+        return;
+    const ImVec2 factor{size.x / root->Size.x, size.y / root->Size.y};
+    if (std::fabs(factor.x - 1) > 1e-4f || std::fabs(factor.y - 1) > 1e-4f)
+        scale_below(*root, factor);
+}
 
 std::string panel_window_id(const std::string& key) {
     return "###panel." + key;
