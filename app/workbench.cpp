@@ -13,6 +13,7 @@
 #include "nodes/protocol/json_fields.hpp"
 #include "panels/manual.hpp"
 #include "panels/panels.hpp"
+#include "panels/run_tools.hpp"
 #include "panels/ui/widgets.hpp"
 
 namespace moescope::app {
@@ -317,20 +318,12 @@ Workbench::Slot* Workbench::slot(const std::string& key) {
 }
 
 const client::TrainingRun* Workbench::training_run() const {
-    const auto& runs = snapshot_->training;
-    const auto chosen = runs.find(selection_.training_run);
-    if (chosen != runs.end())
-        return chosen->second.get();
-    return runs.empty() ? nullptr : runs.rbegin()->second.get();
+    return panels::run_or_newest(snapshot_->training, selection_.training_run).get();
 }
 
 /// The probe run of the selection, or the newest one; null when the session has none.
 const client::ProbeRun* Workbench::probe_run() const {
-    const auto& runs = snapshot_->probes;
-    const auto chosen = runs.find(selection_.probe_run);
-    if (chosen != runs.end())
-        return chosen->second.get();
-    return runs.empty() ? nullptr : runs.rbegin()->second.get();
+    return panels::run_or_newest(snapshot_->probes, selection_.probe_run).get();
 }
 
 bool Workbench::panel_visible(const std::string& key) const {

@@ -7,6 +7,7 @@
 
 #include "panels/library.hpp"
 #include "panels/panels.hpp"
+#include "panels/run_tools.hpp"
 #include "panels/ui/widgets.hpp"
 
 namespace moescope::panels {
@@ -58,12 +59,9 @@ void ProbePanel::refresh(ui::Context& ctx) {
     seen_version_ = ctx.snapshot.version;
     seen_language_ = ctx.text.code();
     choose_defaults(ctx);
-    auto run = ctx.snapshot.probes.find(ctx.selection.probe_run);
-    if (run == ctx.snapshot.probes.end() && !ctx.snapshot.probes.empty())
-        run = std::prev(ctx.snapshot.probes.end());
-    const std::shared_ptr<const client::ProbeRun> now = run == ctx.snapshot.probes.end() ? nullptr : run->second;
+    auto now = run_or_newest(ctx.snapshot.probes, ctx.selection.probe_run);
     if (now != run_) {
-        run_ = now;
+        run_ = std::move(now);
         statistics_ = run_ ? read_statistics(run_->statistics) : ProbeStatistics();
     }
     collect_items(ctx);

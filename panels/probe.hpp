@@ -67,6 +67,7 @@ class ProbePanel : public ui::Panel {
     void draw_answers(ui::Context& ctx);
     void collect_answers();
     const client::ProbeDraw* answer() const;
+    std::size_t answer_index() const;  ///< of the answer on show in answers_; their number when none is
     void step_answer(int by);
     bool act_on_answer(const std::string& action, ui::Context& ctx);
     void draw_answer_list(ui::Context& ctx);

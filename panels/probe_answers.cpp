@@ -41,7 +41,7 @@ void ProbePanel::collect_answers() {
         if (fits(filter_.group, draw->group) && fits(filter_.topic, draw->topic) && fits(filter_.item, draw->item) &&
             fits(filter_.model, draw->model) && fits(filter_.language, draw->language))
             answers_.push_back(draw);
-    if (std::none_of(answers_.begin(), answers_.end(), [&](const auto& draw) { return draw->seq == answer_; }))
+    if (answer_index() == answers_.size())
         answer_ = answers_.empty() ? 0 : answers_.front()->seq;
 }
 
@@ -64,15 +64,20 @@ void ProbePanel::draw_answers(ui::Context& ctx) {
 
 /// The answer on show; null when none fits the filter.
 const ProbeDraw* ProbePanel::answer() const {
+    const std::size_t at = answer_index();
+    return at < answers_.size() ? answers_[at].get() : nullptr;
+}
+
+std::size_t ProbePanel::answer_index() const {
     const auto at = std::find_if(answers_.begin(), answers_.end(), [&](const auto& d) { return d->seq == answer_; });
-    return at == answers_.end() ? nullptr : at->get();
+    return static_cast<std::size_t>(at - answers_.begin());
 }
 
 void ProbePanel::step_answer(int by) {
-    const auto at = std::find_if(answers_.begin(), answers_.end(), [&](const auto& d) { return d->seq == answer_; });
-    if (at == answers_.end() || (by < 0 && at == answers_.begin()) || (by > 0 && at + 1 == answers_.end()))
+    const std::size_t at = answer_index();
+    if (at >= answers_.size() || (by < 0 && at == 0) || (by > 0 && at + 1 == answers_.size()))
         return;
-    answer_ = (*(at + (by < 0 ? -1 : 1)))->seq;
+    answer_ = answers_[by < 0 ? at - 1 : at + 1]->seq;
     show_answer_ = true;
 }
 
@@ -113,10 +118,8 @@ void ProbePanel::draw_answer_list(ui::Context& ctx) {
     // Twenty draws of a large set are thousands of rows: only those in sight are drawn.
     ImGuiListClipper clipper;
     clipper.Begin(static_cast<int>(answers_.size()));
-    const auto shown =
-        std::find_if(answers_.begin(), answers_.end(), [&](const auto& draw) { return draw->seq == answer_; });
-    if (show_answer_ && shown != answers_.end())
-        clipper.IncludeItemByIndex(static_cast<int>(shown - answers_.begin()));
+    if (const std::size_t shown = answer_index(); show_answer_ && shown < answers_.size())
+        clipper.IncludeItemByIndex(static_cast<int>(shown));
     while (clipper.Step())
         for (int i = clipper.DisplayStart; i < clipper.DisplayEnd; ++i)
             draw_answer_row(ctx, *answers_[static_cast<std::size_t>(i)], repeated);

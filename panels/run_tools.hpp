@@ -1,6 +1,9 @@
 // What the panels about training share: which run is meant, what may be done with it, the value of a knob.
 #pragma once
 
+#include <cstdint>
+#include <map>
+#include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -8,6 +11,16 @@
 #include "panels/ui/context.hpp"
 
 namespace moescope::panels {
+
+/// The run of that number, or the newest one; null when there is none.
+template <class Run>
+std::shared_ptr<const Run> run_or_newest(const std::map<std::uint32_t, std::shared_ptr<const Run>>& runs,
+                                         std::uint32_t number) {
+    const auto found = runs.find(number);
+    if (found != runs.end())
+        return found->second;
+    return runs.empty() ? nullptr : runs.rbegin()->second;
+}
 
 /// The run of the selection, or the newest one; null when the session has none. Valid as long as the snapshot.
 const client::TrainingRun* selected_run(const ui::Context& ctx);

@@ -164,14 +164,14 @@ void RunsPanel::draw_others(Context& ctx) {
         return;
     if (!probes.empty()) {
         ui::section(ctx, ctx.text("runs.probes"));
+        const auto shown = run_or_newest(probes, ctx.selection.probe_run);
         for (auto entry = probes.rbegin(); entry != probes.rend(); ++entry) {
             const client::ProbeRun& run = *entry->second;
             const std::string id = "###probe" + std::to_string(run.id);
             const std::string right =
                 ctx.text.format("runs.draws", {{"done", ctx.text.number(std::uint64_t{run.draws.size()})},
                                                {"planned", ctx.text.number(std::uint64_t{run.planned})}});
-            const bool chosen = ctx.selection.probe_run == run.id ||
-                                (probes.count(ctx.selection.probe_run) == 0 && entry == probes.rbegin());
+            const bool chosen = entry->second == shown;
             if (row(ctx, id.c_str(), run.state, run.name.empty() ? run.set : run.name, right, chosen)) {
                 ctx.selection.probe_run = run.id;
                 ctx.run("view.layout_probe");
