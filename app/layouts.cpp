@@ -55,9 +55,10 @@ void keep_proportions(ImGuiID dockspace, ImVec2 size) {
     const ImGuiDockNode* root = ImGui::DockBuilderGetNode(dockspace);
     if (root == nullptr || root->Size.x < 1 || root->Size.y < 1 || size.x < 1 || size.y < 1)
         return;
-    const ImVec2 factor{size.x / root->Size.x, size.y / root->Size.y};
-    if (std::fabs(factor.x - 1) > 1e-4f || std::fabs(factor.y - 1) > 1e-4f)
-        scale_below(*root, factor);
+    // A dock node is whole pixels; what the bars leave is not. Less than a pixel is not another size, or the splits
+    // would creep with every frame.
+    if (std::fabs(size.x - root->Size.x) >= 1 || std::fabs(size.y - root->Size.y) >= 1)
+        scale_below(*root, {size.x / root->Size.x, size.y / root->Size.y});
 }
 
 std::string panel_window_id(const std::string& key) {

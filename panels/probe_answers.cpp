@@ -232,15 +232,10 @@ void ProbePanel::draw_labels(ui::Context& ctx, const ProbeDraw& draw) {
         if (ui::button(undo))
             take_back(ctx, draw);
         ui::command_tooltip(ctx, ctx.text("probe.undo.help"), "probes.label.undo");
-        flow(8 * ctx.em);
-        ImGui::AlignTextToFramePadding();
-        ui::text_elided(std::string(ui::icon::user) + " " + ctx.text.format("probe.by_person", {{"rule", rule}}),
-                        ImGui::GetContentRegionAvail().x);
+        ui::text_wrapped(std::string(ui::icon::user) + " " + ctx.text.format("probe.by_person", {{"rule", rule}}),
+                         ctx.theme.text);
     } else {
-        flow(8 * ctx.em);
-        ImGui::AlignTextToFramePadding();
-        ui::text_elided(ctx.text.format("probe.by_rule", {{"rule", ctx.text.message(draw.rule)}}),
-                        ImGui::GetContentRegionAvail().x);
+        ui::text_wrapped(ctx.text.format("probe.by_rule", {{"rule", ctx.text.message(draw.rule)}}), ctx.theme.text);
     }
     ImGui::PopStyleVar();
 }

@@ -168,6 +168,10 @@ void proportions(Harness& h, ImGuiTestContext* ctx) {
     ctx->Yield(5);
     IM_CHECK_EQ(ImGui::GetMainViewport()->Size.x, 1920.0f);
     compare();
+    // Frames alone move nothing.
+    const float load_height = ctx->GetWindowByRef("//###panel.expert_load")->Size.y;
+    ctx->Yield(200);
+    IM_CHECK_EQ(ctx->GetWindowByRef("//###panel.expert_load")->Size.y, load_height);
     // Left in the large window and opened again in the small one.
     ctx->KeyPress(ImGuiMod_Ctrl | ImGuiKey_2);
     ctx->Yield(4);
