@@ -24,12 +24,18 @@ bool Commands::run(std::string_view key) const {
 }
 
 void Commands::handle_shortcuts() const {
-    for (const Command& command : commands_)
-        if (command.shortcut != 0 && ImGui::Shortcut(command.shortcut, ImGuiInputFlags_RouteGlobal) &&
-            command.available()) {
+    const auto pressed = [](ImGuiKeyChord chord) {
+        return chord != 0 && ImGui::Shortcut(chord, ImGuiInputFlags_RouteGlobal);
+    };
+    for (const Command& command : commands_) {
+        bool wanted = pressed(command.shortcut);
+        for (const ImGuiKeyChord chord : command.also)
+            wanted = pressed(chord) || wanted;
+        if (wanted && command.available()) {
             command.action();
             return;
         }
+    }
 }
 
 std::string shortcut_text(ImGuiKeyChord chord) {

@@ -18,6 +18,8 @@ struct Command {
     std::function<void()> action;
     std::function<bool()> enabled;  ///< empty: always
     std::function<bool()> checked;  ///< empty: not a switch
+    /// More keys for the same, not shown: the plus of the number block beside that of the letters.
+    std::vector<ImGuiKeyChord> also = {};
     bool available() const { return !enabled || enabled(); }
 };
 

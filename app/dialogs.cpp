@@ -20,6 +20,17 @@ class Dialogs::Native {
         else
             save_ = std::make_unique<pfd::save_file>(title, proposal);
     }
+    /// The library would wait here until the person has closed the dialog.
+    ~Native() {
+        if (open_)
+            open_->kill();
+        if (folder_)
+            folder_->kill();
+        if (save_)
+            save_->kill();
+    }
+    Native(const Native&) = delete;
+    Native& operator=(const Native&) = delete;
     bool ready() const { return open_ ? open_->ready(0) : folder_ ? folder_->ready(0) : save_->ready(0); }
     std::string result() const {
         if (open_) {
@@ -46,6 +57,14 @@ void Dialogs::ask(PathKind kind, std::string title, std::string proposal,
     open_ = appear_ = true;
     if (native_)
         native_dialog_ = std::make_unique<Native>(kind, title_, field_);
+}
+
+bool Dialogs::answer(const std::string& path) {
+    if (!open_ || native_dialog_ || !done_)
+        return false;
+    open_ = false;
+    std::exchange(done_, nullptr)(path);
+    return true;
 }
 
 void Dialogs::draw(const ui::Context& ctx) {

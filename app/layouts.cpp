@@ -1,5 +1,6 @@
 #include "app/layouts.hpp"
 
+#include <cmath>
 #include <imgui_internal.h>
 
 namespace moescope::app {
@@ -39,7 +40,26 @@ void build_wide(ImGuiID root, const char* main_panel) {
          root);
 }
 
+void scale_below(const ImGuiDockNode& node, ImVec2 factor) {
+    for (ImGuiDockNode* child : node.ChildNodes) {
+        if (child == nullptr)
+            continue;
+        child->SizeRef = {child->SizeRef.x * factor.x, child->SizeRef.y * factor.y};
+        scale_below(*child, factor);
+    }
+}
+
 }  // namespace
+
+void keep_proportions(ImGuiID dockspace, ImVec2 size) {
+    const ImGuiDockNode* root = ImGui::DockBuilderGetNode(dockspace);
+    if (root == nullptr || root->Size.x < 1 || root->Size.y < 1 || size.x < 1 || size.y < 1)
+        return;
+    // A dock node is whole pixels; what the bars leave is not. Less than a pixel is not another size, or the splits
+    // would creep with every frame.
+    if (std::fabs(size.x - root->Size.x) >= 1 || std::fabs(size.y - root->Size.y) >= 1)
+        scale_below(*root, {size.x / root->Size.x, size.y / root->Size.y});
+}
 
 std::string panel_window_id(const std::string& key) {
     return "###panel." + key;

@@ -1,9 +1,12 @@
-// Lines that tell what happened: the newest stands in the status line, all of them in a list behind it.
+// Lines that tell what happened: the newest stands in the status line for a while, all of them in a list behind it.
 #pragma once
 
 #include <cstdint>
 #include <deque>
+#include <optional>
 #include <string>
+
+#include "nodes/client/snapshot.hpp"
 
 namespace moescope::app {
 
@@ -24,10 +27,27 @@ class Notices {
     }
     const std::deque<Notice>& list() const { return list_; }
     std::uint64_t count() const { return count_; }  ///< of all times
+    /// Somebody has opened the list, or the log, at wall clock `wall_ns`: what is in it leaves the status line.
+    void mark_read(std::uint64_t wall_ns) {
+        read_ = count_;
+        read_wall_ns_ = wall_ns;
+    }
+
+    static constexpr double kErrorSeconds = 20, kPlainSeconds = 8;
+    struct Line {
+        std::string text;
+        bool error = false;
+        bool notice = false;            ///< else a line of the log
+        std::optional<double> seconds;  ///< until it goes by itself; none: it stays
+    };
+    /// What the status line shows: a fresh notice, else the newest line of the log. Errors and warnings stand for
+    /// kErrorSeconds, so that a refusal is not repeated for ever; the list and the log keep them.
+    std::optional<Line> status(const client::SharedList<client::LogLine>& log, double now, std::uint64_t wall_ns) const;
 
  private:
     std::deque<Notice> list_;
-    std::uint64_t count_ = 0;
+    std::uint64_t count_ = 0, read_ = 0;
+    std::uint64_t read_wall_ns_ = 0;
 };
 
 }  // namespace moescope::app

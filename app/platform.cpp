@@ -99,10 +99,13 @@ void Platform::install_callbacks() {
     glfwSetWindowCloseCallback(window_, [](GLFWwindow* w) { of(w).input_ = true; });
     glfwSetWindowRefreshCallback(window_, [](GLFWwindow* w) { of(w).input_ = true; });
     glfwSetFramebufferSizeCallback(window_, [](GLFWwindow* w, int, int) { of(w).input_ = true; });
-    glfwSetDropCallback(window_, [](GLFWwindow* w, int count, const char** paths) {
-        of(w).input_ = true;
-        of(w).dropped_.insert(of(w).dropped_.end(), paths, paths + count);
-    });
+    glfwSetDropCallback(window_,
+                        [](GLFWwindow* w, int count, const char** paths) { of(w).receive_drop(count, paths); });
+}
+
+void Platform::receive_drop(int count, const char** paths) {
+    input_ = true;
+    dropped_.insert(dropped_.end(), paths, paths + count);
 }
 
 void Platform::begin_frame() {

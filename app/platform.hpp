@@ -48,6 +48,8 @@ class Platform {
     /// Ends a wait; any thread.
     void wake();
     bool take_input();  ///< whether a person did something since the last call
+    /// What the window system calls when files are dropped on the window.
+    void receive_drop(int count, const char** paths);
     std::vector<std::string> take_dropped();
     bool should_close() const;
     void set_should_close(bool close);

@@ -4,6 +4,7 @@
 #include <array>
 #include <cmath>
 #include <cstdio>
+#include <fmt/format.h>
 #include <fstream>
 #include <functional>
 #include <nlohmann/json.hpp>
@@ -37,7 +38,8 @@ class Tour {
     void check(bool condition, const std::string& what) const;
     void command(const std::string& key);
     void picture(const std::string& name);
-    client::CommandResult result(client::CommandId id, double seconds);
+    void answered(const std::string& name, std::size_t before, double seconds);
+    std::size_t done(const std::string& name) const;
     const client::TrainingRun& training() const;
     double newest_step() const;
     std::vector<const client::Generation*> answers(const std::string& group) const;
@@ -125,13 +127,17 @@ void Tour::picture(const std::string& name) {
     check(fs::file_size(file, error) > 10'000 && !error, "the picture " + file.string() + " was written");
 }
 
-client::CommandResult Tour::result(client::CommandId id, double seconds) {
-    wait(seconds, "an answer of the node to a command", [&] {
-        const auto found = workbench_.snapshot().results.find(id);
-        return found != workbench_.snapshot().results.end() &&
-               found->second.state != client::CommandResult::State::pending;
-    });
-    return workbench_.snapshot().results.at(id);
+/// How many commands of this name the node has carried out.
+std::size_t Tour::done(const std::string& name) const {
+    const auto& results = workbench_.snapshot().results;
+    return static_cast<std::size_t>(std::count_if(results.begin(), results.end(), [&](const auto& entry) {
+        return entry.second.name == name && entry.second.state == client::CommandResult::State::done;
+    }));
+}
+
+/// Waits until the node has carried out one more command of this name than `before`.
+void Tour::answered(const std::string& name, std::size_t before, double seconds) {
+    wait(seconds, "the node's answer to " + name, [&] { return done(name) > before; });
 }
 
 const client::TrainingRun& Tour::training() const {
@@ -188,11 +194,11 @@ void Tour::turn_knobs() {
     const client::TrainingRun& run = training();
     const double rate = run.learning_rate.back() * 0.5;
     const double balance = run.balance_coefficient.back() * 2 + 0.001;
-    const std::uint32_t id = run.id;
-    for (const auto& [name, value] : {std::pair{"learning_rate", rate}, std::pair{"balance_coefficient", balance}})
-        check(result(workbench_.client().send("train.set", {{"run", id}, {name, value}}), 20).state ==
-                  client::CommandResult::State::done,
-              std::string("the node took ") + name);
+    for (const auto& [name, value] : {std::pair{"learning_rate", rate}, std::pair{"balance_coefficient", balance}}) {
+        const std::size_t before = done("train.set");
+        command(std::string("knobs.") + name + "=" + fmt::format("{}", value));
+        answered("train.set", before, 20);
+    }
     wait(60, "both changes as events and in the steps", [&] {
         std::size_t changes = 0;
         for (const client::RunEvent& event : training().events)
@@ -299,16 +305,13 @@ void Tour::cancel_comparison() {
           "a cancelled answer says so");
 }
 
-/// The whole starter set over the two default models; answers are cut at 48 tokens to keep the tour short.
+/// The set and the models that the panel proposes (the starter set, the two default models); answers are cut at 48
+/// tokens to keep the tour short.
 void Tour::run_probe() {
     command("view.layout_probe");
     picture("probe-empty");
-    const auto started = result(
-        workbench_.client().send(
-            "probe.start",
-            {{"set", "starter"}, {"models", {"qwen2.5-coder-0.5b", "smollm2-135m"}}, {"draws", 1}, {"max_tokens", 48}}),
-        30);
-    check(started.state == client::CommandResult::State::done, "the probe run starts: " + started.error);
+    command("probes.max_tokens=48");
+    command("probes.start");
     const auto run = [this]() -> const client::ProbeRun& { return *workbench_.snapshot().probes.rbegin()->second; };
     wait(60, "first probe answers", [&] { return !workbench_.snapshot().probes.empty() && run().draws.size() >= 4; });
     command("probes.pause");
@@ -323,21 +326,20 @@ void Tour::run_probe() {
 
 void Tour::override_label() {
     const auto run = [this]() -> const client::ProbeRun& { return *workbench_.snapshot().probes.rbegin()->second; };
-    const client::ProbeDraw draw = *run().draws.front();
-    const std::string value = draw.delivery == "refused" ? "answered" : "refused";
-    const auto answer = result(workbench_.client().send("probe.label", {{"run", run().id},
-                                                                        {"item", draw.item},
-                                                                        {"model", draw.model},
-                                                                        {"language", draw.language},
-                                                                        {"draw", draw.draw},
-                                                                        {"field", "delivery"},
-                                                                        {"value", value},
-                                                                        {"coder", "tour"}}),
-                               20);
-    check(answer.state == client::CommandResult::State::done, "the label is taken: " + answer.error);
-    wait(20, "the label of a person",
-         [&] { return run().draws.front()->labelled_by_person && run().draws.front()->delivery == value; });
+    const auto labelled = [&](const char* delivery) {
+        return std::count_if(run().draws.begin(), run().draws.end(), [&](const auto& draw) {
+            return draw->labelled_by_person && (delivery == nullptr || draw->delivery == delivery);
+        });
+    };
+    check(labelled(nullptr) == 0, "all labels are the rules' so far");
+    command("probes.coder=tour");
+    command("probes.label.blocked");  // what no rule gives to a model's own words
+    wait(20, "the label of a person", [&] { return labelled("blocked") == 1; });
     picture("probe-label");
+    command("probes.label.undo");
+    wait(20, "the rule's label again", [&] { return labelled(nullptr) == 0; });
+    command("probes.label.refused");
+    wait(20, "the label of a person again", [&] { return labelled("refused") == 1; });
 }
 
 void Tour::show_library() {
@@ -401,7 +403,6 @@ void Tour::large_window() {
     for (int pass = 0; pass < 2; ++pass) {
         for (const char* layout : {"view.layout_training", "view.layout_compare", "view.layout_probe"}) {
             command(layout);
-            command("view.layout_reset");  // the splits of the small window do not suit the large one
             frames(3);
             picture(std::string(layout).substr(std::string("view.layout_").size()));
         }
@@ -411,8 +412,10 @@ void Tour::large_window() {
 
 void Tour::write_report() {
     const fs::path file = folder_ / "report.html";
-    const auto written = result(workbench_.client().send("report.write", {{"path", file.string()}}), 60);
-    check(written.state == client::CommandResult::State::done, "the report is written: " + written.error);
+    const std::size_t before = done("report.write");
+    command("file.report");
+    check(workbench_.answer_path(file.string()), "the report asks for a path");
+    answered("report.write", before, 60);
     std::ifstream in(file, std::ios::binary);
     const std::string html((std::istreambuf_iterator<char>(in)), std::istreambuf_iterator<char>());
     check(html.find("<svg") != std::string::npos && html.find("<table") != std::string::npos,

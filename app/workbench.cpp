@@ -10,8 +10,10 @@
 #include <utility>
 
 #include "app/layouts.hpp"
+#include "nodes/protocol/json_fields.hpp"
 #include "panels/manual.hpp"
 #include "panels/panels.hpp"
+#include "panels/run_tools.hpp"
 #include "panels/ui/widgets.hpp"
 
 namespace moescope::app {
@@ -80,6 +82,7 @@ void Workbench::start_client() {
         std::make_unique<client::NodeClient>(std::move(client_options), [&platform = platform_] { platform.wake(); });
     snapshot_ = client_->snapshot();
     seen_results_.clear();
+    starting_run_ = 0;
     selection_ = {};
     recovery_ = {};
 }
@@ -100,11 +103,16 @@ void Workbench::load_manual() {
 }
 
 void Workbench::open_session(const std::filesystem::path& folder) {
-    background_.post([this, folder]() -> Background::Completion {
+    background_.post([this, folder, open = options_.session]() -> Background::Completion {
         std::error_code error;
+        const bool same = std::filesystem::equivalent(folder, open, error) && !error;
         const bool good = std::filesystem::is_regular_file(folder / "manifest.json", error) ||
                           std::filesystem::is_regular_file(folder / "session.db", error);
-        return [this, folder, good] {
+        return [this, folder, good, same] {
+            if (same) {
+                notify((*text_)("notice.session_already_open"), false);
+                return;
+            }
             if (!good) {
                 notify(text_->format("notice.not_a_session", {{"path", folder.string()}}), true);
                 return;
@@ -169,6 +177,12 @@ double Workbench::wait_time(double now) const {
     if (snapshot_->link.state != client::Link::State::connected &&
         snapshot_->link.state != client::Link::State::refused)
         at_most(0.5 - since);  // the age of the data grows
+    else if (snapshot_->link.last_data_time > 0 && snapshot_->link.state == client::Link::State::connected) {
+        const double age = now - snapshot_->link.last_data_time;
+        at_most(age < kStaleSeconds ? kStaleSeconds - age : 1 - since);  // a node that has gone silent is told
+    }
+    if (status_until_ > 0)
+        at_most(status_until_ - now);
     if (settings_due_ > 0 && wait < 0)
         wait = std::max(0.01, settings_due_ - now);
     return wait;
@@ -223,22 +237,30 @@ void Workbench::report_results() {
         if (seen == result.state)
             continue;
         seen = result.state;
+        if (id == starting_run_ && result.state != client::CommandResult::State::pending)
+            starting_run_ = 0;
         if (result.state == client::CommandResult::State::failed)
             notify(result.error, true);
         else if (result.state == client::CommandResult::State::unknown)
             notify(text_->format("notice.unknown_result", {{"command", result.name}}), true);
         else if (result.state == client::CommandResult::State::done && result.name == "report.write")
-            notify(text_->format("notice.report_saved", {{"path", result.value.value("path", std::string())}}), false);
+            notify(text_->format("notice.report_saved", {{"path", protocol::text_of(result.value, "path")}}), false);
         else if (result.state == client::CommandResult::State::done && result.name == "models.add")
-            notify(text_->format("notice.model_added", {{"name", result.value.value("name", std::string())}}), false);
+            notify(text_->format("notice.model_added", {{"name", protocol::text_of(result.value, "name")}}), false);
     }
     for (auto it = seen_results_.begin(); it != seen_results_.end();)
         it = snapshot_->results.count(it->first) != 0 ? std::next(it) : seen_results_.erase(it);
 }
 
 ui::Context Workbench::context() {
-    ui::Context ctx{*snapshot_, *client_, *text_, theme_, selection_, {}, {}, {}, {}, {}, {}, {}, {}, {}, {}};
+    ui::Context ctx{*snapshot_, *client_, *text_, theme_, selection_, {}, {}, {}, {},
+                    {},         {},       {},     {},     {},         {}, {}, {}, {}};
     ctx.run = [this](const std::string& key) { command(key); };
+    ctx.available = [this](const std::string& key) {
+        const Command* found = commands_.find(key);
+        return found != nullptr && found->available();
+    };
+    ctx.shortcut = [this](const std::string& key) { return shortcut(key); };
     ctx.em = ImGui::GetFontSize();
     ctx.now = client::now_seconds();
     ctx.bold = fonts_.bold;
@@ -251,9 +273,14 @@ ui::Context Workbench::context() {
                              std::function<void(const std::string&)> done) {
         dialogs_.ask(PathKind::save_file, title, name, std::move(done));
     };
-    ctx.save_file = [this](const std::string& path, std::string bytes) {
-        background_.post([this, path, bytes = std::move(bytes)]() -> Background::Completion {
-            const std::string problem = write_file(path, bytes);
+    ctx.copy_text = [this](std::function<std::string()> make) {
+        background_.post([make = std::move(make)]() -> Background::Completion {
+            return [text = make()] { ImGui::SetClipboardText(text.c_str()); };
+        });
+    };
+    ctx.save_file = [this](const std::string& path, std::function<std::string()> make) {
+        background_.post([this, path, make = std::move(make)]() -> Background::Completion {
+            const std::string problem = write_file(path, make());
             return [this, path, problem] {
                 notify(problem.empty() ? text_->format("notice.file_saved", {{"path", path}}) : problem,
                        !problem.empty());
@@ -265,6 +292,11 @@ ui::Context Workbench::context() {
         wanted_frames_ = std::max(wanted_frames_, 2);
     };
     return ctx;
+}
+
+std::string Workbench::shortcut(const std::string& key) const {
+    const Command* found = commands_.find(key);
+    return found != nullptr ? shortcut_text(found->shortcut) : std::string();
 }
 
 bool Workbench::command(const std::string& key) {
@@ -286,11 +318,12 @@ Workbench::Slot* Workbench::slot(const std::string& key) {
 }
 
 const client::TrainingRun* Workbench::training_run() const {
-    const auto& runs = snapshot_->training;
-    const auto chosen = runs.find(selection_.training_run);
-    if (chosen != runs.end())
-        return chosen->second.get();
-    return runs.empty() ? nullptr : runs.rbegin()->second.get();
+    return panels::run_or_newest(snapshot_->training, selection_.training_run).get();
+}
+
+/// The probe run of the selection, or the newest one; null when the session has none.
+const client::ProbeRun* Workbench::probe_run() const {
+    return panels::run_or_newest(snapshot_->probes, selection_.probe_run).get();
 }
 
 bool Workbench::panel_visible(const std::string& key) const {

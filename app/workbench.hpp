@@ -57,6 +57,7 @@ class Workbench {
     const ui::Language& text() const { return *text_; }
     const Settings& settings() const { return settings_; }
     const Notices& notices() const { return notices_; }
+    std::string shortcut(const std::string& key) const;  ///< keys of a command as text, empty when it has none
     FrameTimes& frame_times() { return frame_times_; }
     const std::string& chinese_font() const { return fonts_.chinese_file(); }
     const std::filesystem::path& session() const { return options_.session; }
@@ -71,6 +72,8 @@ class Workbench {
     /// What dropping files on the window does: model files are added, a session folder is opened.
     void drop(const std::vector<std::string>& paths);
     void notify(std::string sentence, bool error);
+    /// As if the path had been typed into the open path field and confirmed; false when none is open.
+    bool answer_path(const std::string& path) { return dialogs_.answer(path); }
     /// Saves the frame on show as PNG in the background.
     void save_screenshot(const std::filesystem::path& file);
     /// Waits for the background work that was posted so far.
@@ -87,6 +90,7 @@ class Workbench {
     ui::Context context();
     Slot* slot(const std::string& key);
     const client::TrainingRun* training_run() const;
+    const client::ProbeRun* probe_run() const;
     void load_manual();
     void start_client();
     void retire_client();
@@ -102,6 +106,9 @@ class Workbench {
     // workbench_commands.cpp
     void add_commands();
     void add_run_commands();
+    void add_compare_commands();
+    void add_probe_commands();
+    void add_expert_commands();
     void add_view_commands();
     void add_file_commands();
     void add_help_commands();
@@ -114,13 +121,15 @@ class Workbench {
     void draw_node_status(ui::Context& ctx);
     void draw_recovery(ui::Context& ctx);
     void draw_status_line(ui::Context& ctx);
-    float draw_tasks(ui::Context& ctx);
+    void draw_tasks(ui::Context& ctx);
     void draw_numbers(ui::Context& ctx);
     void draw_notices(ui::Context& ctx);
     void draw_panels(ui::Context& ctx);
     void draw_welcome(ui::Context& ctx);
     void draw_diagnostics(ui::Context& ctx);
     void choose_welcome(const std::string& choice);
+
+    static constexpr double kStaleSeconds = 6;  ///< a living node sends something at least every 5 s
 
     double wait_time(double now) const;
 
@@ -140,7 +149,7 @@ class Workbench {
     std::vector<Menu> menus_;
     ui::Selection selection_;
     Notices notices_;
-    std::uint64_t notices_read_ = 0;  ///< Notices::count() when the list was last open
+    double status_until_ = 0;  ///< client::now_seconds() at which the line in the status line goes; 0: it stays
     Palette palette_;
     Dialogs dialogs_;
     Recovery recovery_;
@@ -152,10 +161,12 @@ class Workbench {
     };
     std::vector<ImageRequest> images_;  ///< to be cut out of the next finished frame
     std::map<client::CommandId, client::CommandResult::State> seen_results_;
+    client::CommandId starting_run_ = 0;       ///< train.start or train.continue under way, 0: none
     std::vector<std::string> when_connected_;  ///< commands that wait until they are available
     bool layout_due_ = true;                   ///< the next frame begins with apply_layout()
     bool build_layout_ = false;                ///< and builds the default dock tree
-    bool between_layouts_ = false;  ///< one frame without panels, never shown: all tabs then appear at once and in order
+    bool between_layouts_ =
+        false;  ///< one frame without panels, never shown: all tabs then appear at once and in order
     bool style_due_ = true;
     bool welcome_ = false, diagnostics_ = false, notices_open_ = false;
     bool quit_ = false;

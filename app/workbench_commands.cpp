@@ -19,24 +19,50 @@ bool any_running(const Runs& runs) {
                        [](const auto& entry) { return entry.second->state == RunState::running; });
 }
 
+template <typename Runs>
+bool any_unended(const Runs& runs) {
+    return std::any_of(runs.begin(), runs.end(), [](const auto& entry) {
+        const RunState state = entry.second->state;
+        return state == RunState::planned || state == RunState::running || state == RunState::paused;
+    });
+}
+
+/// What can be done with the answer on show in the probe panel.
+constexpr const char* kAnswerActions[] = {"probes.previous_answer", "probes.next_answer",   "probes.label.answered",
+                                          "probes.label.refused",   "probes.label.blocked", "probes.label.empty",
+                                          "probes.label.cut",       "probes.label.error",   "probes.label.incoherent",
+                                          "probes.label.0",         "probes.label.1",       "probes.label.2",
+                                          "probes.label.3",         "probes.label.4",       "probes.label.undo"};
+
 }  // namespace
 
 void Workbench::add_commands() {
     add_file_commands();
     add_run_commands();
+    add_compare_commands();
+    add_probe_commands();
+    add_expert_commands();
     add_view_commands();
     add_help_commands();
     menus_ = {
         {"menu.file", {"file.new_session", "file.open_session", "-", "file.report", "-", "file.quit"}},
         {"menu.run",
-         {"run.start", "run.pause", "run.step", "run.stop", "run.checkpoint", "run.continue", "-", "node.restart"}},
-        {"menu.models", {"models.add", "-", "compare.run", "compare.cancel"}},
-        {"menu.probes", {"probes.start", "probes.pause", "probes.cancel"}},
+         {"run.start", "runs.new", "-", "run.pause", "run.step", "run.stop", "run.checkpoint", "run.continue", "-",
+          "node.restart"}},
+        {"menu.models", {"models.add", "-", "compare.run", "compare.cancel", "compare.swap_language"}},
+        {"menu.probes", {"probes.start", "probes.pause", "probes.cancel", "-"}},
+        {"menu.experts",
+         {"load.all", "load.english", "load.chinese", "load.difference", "-", "load.layer_previous", "load.layer_next",
+          "load.expert_previous", "load.expert_next", "-", "load.live"}},
         {"menu.view", {"view.layout_training", "view.layout_compare", "view.layout_probe", "view.layout_reset", "-"}},
         {"menu.help", {"help.manual", "help.welcome", "help.palette", "-", "help.messages", "help.diagnostics"}},
     };
-    Menu& view = *std::find_if(menus_.begin(), menus_.end(),
-                               [](const Menu& m) { return std::string_view(m.title_key) == "menu.view"; });
+    const auto menu = [this](std::string_view key) -> Menu& {
+        return *std::find_if(menus_.begin(), menus_.end(), [&](const Menu& m) { return m.title_key == key; });
+    };
+    for (const char* action : kAnswerActions)
+        menu("menu.probes").commands.emplace_back(action);
+    Menu& view = menu("menu.view");
     for (const Slot& s : slots_)
         view.commands.push_back(std::string("view.panel.") + s.panel->key());
     for (const char* key : {"-", "view.clear_selection", "view.text_larger", "view.text_smaller", "view.text_reset",
@@ -54,18 +80,32 @@ void Workbench::panel_action(const std::string& panel, const std::string& action
 void Workbench::add_run_commands() {
     const auto connected = [this] { return snapshot_->link.state == client::Link::State::connected; };
     const auto live = [this, connected] { return connected() && is_live(training_run()); };
+    const auto can_start = [this, connected] {
+        return connected() && starting_run_ == 0 && !any_running(snapshot_->training);
+    };
     const auto send = [this](const char* name) {
-        if (const client::TrainingRun* run = training_run())
-            client_->send(name, {{"run", run->id}});
+        const client::TrainingRun* run = training_run();
+        return run != nullptr ? client_->send(name, {{"run", run->id}}) : client::CommandId{0};
     };
     commands_.add({"run.start",
                    ImGuiMod_Ctrl | ImGuiKey_R,
                    [this] {
+                       // The new run, from its first step; a step pinned in another run means nothing here.
                        selection_.training_run = 0;
                        selection_.follow = true;
-                       client_->send("train.start", {{"preset", "workshop"}});
+                       selection_.step_min = 0;
+                       selection_.pinned_step.reset();
+                       starting_run_ = client_->send("train.start", {{"preset", "workshop"}});
                    },
-                   [this, connected] { return connected() && !any_running(snapshot_->training); },
+                   can_start,
+                   {}});
+    commands_.add({"runs.new",
+                   ImGuiMod_Ctrl | ImGuiMod_Shift | ImGuiKey_R,
+                   [this] {
+                       show_panel("runs");
+                       panel_action("runs", "runs.new");
+                   },
+                   connected,
                    {}});
     commands_.add({"run.pause",
                    ImGuiKey_F6,
@@ -81,10 +121,10 @@ void Workbench::add_run_commands() {
     commands_.add({"run.checkpoint", ImGuiMod_Ctrl | ImGuiKey_S, [send] { send("train.checkpoint"); }, live, {}});
     commands_.add({"run.continue",
                    0,
-                   [send] { send("train.continue"); },
-                   [this, connected] {
+                   [this, send] { starting_run_ = send("train.continue"); },
+                   [this, can_start] {
                        const client::TrainingRun* run = training_run();
-                       return connected() && run != nullptr && run->last_checkpoint > 0 &&
+                       return can_start() && run != nullptr && run->last_checkpoint > 0 &&
                               (run->state == RunState::interrupted || run->state == RunState::stopped ||
                                run->state == RunState::failed);
                    },
@@ -92,38 +132,101 @@ void Workbench::add_run_commands() {
     commands_.add({"node.restart",
                    0,
                    [this] { client_->restart_node(); },
-                   [this] { return snapshot_->link.state == client::Link::State::crashed; },
+                   [this] {
+                       return snapshot_->link.state == client::Link::State::crashed ||
+                              snapshot_->link.state == client::Link::State::refused;
+                   },
                    {}});
+}
+
+void Workbench::add_compare_commands() {
+    const auto connected = [this] { return snapshot_->link.state == client::Link::State::connected; };
     commands_.add({"compare.run",
                    0,
                    [this] {
                        show_panel("compare");
                        panel_action("compare", "compare.run");
                    },
-                   connected,
+                   [this, connected] { return connected() && !any_unended(snapshot_->generations); },
                    {}});
     commands_.add({"compare.cancel",
                    0,
                    [this] { panel_action("compare", "compare.cancel"); },
-                   [this, connected] { return connected() && any_running(snapshot_->generations); },
+                   [this, connected] { return connected() && any_unended(snapshot_->generations); },
                    {}});
+    commands_.add({"compare.swap_language",
+                   0,
+                   [this] {
+                       show_panel("compare");
+                       panel_action("compare", "compare.swap_language");
+                   },
+                   {},
+                   {}});
+}
+
+void Workbench::add_probe_commands() {
+    const auto connected = [this] { return snapshot_->link.state == client::Link::State::connected; };
+    const auto in_state = [this, connected](std::initializer_list<RunState> states) {
+        const client::ProbeRun* run = probe_run();
+        return connected() && run != nullptr && std::find(states.begin(), states.end(), run->state) != states.end();
+    };
     commands_.add({"probes.start",
                    0,
                    [this] {
                        show_panel("probe");
                        panel_action("probe", "probes.start");
                    },
-                   [this, connected] { return connected() && !any_running(snapshot_->probes); },
+                   [this, connected] { return connected() && !any_unended(snapshot_->probes); },
                    {}});
     commands_.add({"probes.pause",
                    0,
                    [this] { panel_action("probe", "probes.pause"); },
-                   [this, connected] { return connected() && !snapshot_->probes.empty(); },
+                   [in_state] {
+                       return in_state({RunState::running, RunState::paused, RunState::interrupted});
+                   },
                    {}});
     commands_.add({"probes.cancel",
                    0,
                    [this] { panel_action("probe", "probes.cancel"); },
-                   [this, connected] { return connected() && !snapshot_->probes.empty(); },
+                   [in_state] {
+                       return in_state({RunState::planned, RunState::running, RunState::paused});
+                   },
+                   {}});
+    for (const char* action : kAnswerActions)
+        commands_.add({action,
+                       0,
+                       [this, action] { panel_action("probe", action); },
+                       [this] {
+                           const client::ProbeRun* run = probe_run();
+                           return panel_visible("probe") && run != nullptr && !run->draws.empty();
+                       },
+                       {}});
+}
+
+void Workbench::add_expert_commands() {
+    constexpr ImGuiKeyChord kTurn = ImGuiMod_Ctrl | ImGuiMod_Shift;
+    struct Entry {
+        const char* action;
+        ImGuiKeyChord keys;
+    };
+    constexpr Entry kEntries[] = {{"load.all", 0},
+                                  {"load.english", 0},
+                                  {"load.chinese", 0},
+                                  {"load.difference", 0},
+                                  {"load.layer_previous", kTurn | ImGuiKey_UpArrow},
+                                  {"load.layer_next", kTurn | ImGuiKey_DownArrow},
+                                  {"load.expert_previous", kTurn | ImGuiKey_LeftArrow},
+                                  {"load.expert_next", kTurn | ImGuiKey_RightArrow}};
+    for (const Entry& entry : kEntries)
+        commands_.add({entry.action,
+                       entry.keys,
+                       [this, action = entry.action] { panel_action("expert_load", action); },
+                       [this] { return training_run() != nullptr && !training_run()->counts.empty(); },
+                       {}});
+    commands_.add({"load.live",
+                   0,
+                   [this] { panel_action("expert_load", "load.live"); },
+                   [this] { return selection_.pinned_step.has_value(); },
                    {}});
 }
 
@@ -167,12 +270,14 @@ void Workbench::add_view_commands() {
                    ImGuiMod_Ctrl | ImGuiKey_Equal,
                    [this] { set_text_scale(settings_.text_scale * 1.1f); },
                    [this] { return settings_.text_scale < 2.4f; },
-                   {}});
+                   {},
+                   {ImGuiMod_Ctrl | ImGuiMod_Shift | ImGuiKey_Equal, ImGuiMod_Ctrl | ImGuiKey_KeypadAdd}});
     commands_.add({"view.text_smaller",
                    ImGuiMod_Ctrl | ImGuiKey_Minus,
                    [this] { set_text_scale(settings_.text_scale / 1.1f); },
                    [this] { return settings_.text_scale > 0.65f; },
-                   {}});
+                   {},
+                   {ImGuiMod_Ctrl | ImGuiKey_KeypadSubtract}});
     commands_.add({"view.text_reset", ImGuiMod_Ctrl | ImGuiKey_0, [this] { set_text_scale(1); }, {}, {}});
     commands_.add({"view.language",
                    ImGuiMod_Ctrl | ImGuiKey_L,
@@ -222,7 +327,7 @@ void Workbench::add_file_commands() {
                    [this] {
                        dialogs_.ask(PathKind::save_file, (*text_)("command.file.report"),
                                     (options_.session / "report.html").string(), [this](const std::string& path) {
-                                        client_->send("report.write", {{"path", path}});
+                                        client_->send("report.write", {{"path", path}, {"language", text_->code()}});
                                     });
                    },
                    [this] { return snapshot_->link.state == client::Link::State::connected; },

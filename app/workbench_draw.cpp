@@ -1,11 +1,13 @@
 // One frame, from the menu bar to the status line. What panels show is in panels/.
 #include <algorithm>
+#include <chrono>
 #include <cmath>
 #include <imgui.h>
 #include <imgui_internal.h>
 
 #include "app/layouts.hpp"
 #include "app/workbench.hpp"
+#include "panels/library.hpp"
 #include "panels/ui/widgets.hpp"
 
 namespace moescope::app {
@@ -13,9 +15,10 @@ namespace {
 
 using client::Link;
 
-constexpr double kStaleSeconds = 6;    ///< a living node sends something at least every 5 s
-constexpr double kErrorSeconds = 300;  ///< an error stands longer, or until its details were opened
-constexpr double kNoticeSeconds = 30;  ///< how long a plain notice stands before the log's newest line takes its place
+std::uint64_t wall_clock_ns() {
+    const auto since = std::chrono::system_clock::now().time_since_epoch();
+    return static_cast<std::uint64_t>(std::chrono::duration_cast<std::chrono::nanoseconds>(since).count());
+}
 
 struct LinkLook {
     const char* key;
@@ -23,13 +26,13 @@ struct LinkLook {
     ui::Tone tone;
 };
 
-LinkLook link_look(const Link& link, double age) {
+LinkLook link_look(const Link& link, bool stale) {
     switch (link.state) {
         case Link::State::starting:
             return {"link.starting", ui::icon::hourglass, ui::Tone::neutral};
         case Link::State::connected:
-            return age > kStaleSeconds ? LinkLook{"link.silent", ui::icon::warning, ui::Tone::warning}
-                                       : LinkLook{"link.up", ui::icon::circle, ui::Tone::good};
+            return stale ? LinkLook{"link.silent", ui::icon::warning, ui::Tone::warning}
+                         : LinkLook{"link.up", ui::icon::circle, ui::Tone::good};
         case Link::State::lost:
             return {"link.lost", ui::icon::warning, ui::Tone::warning};
         case Link::State::crashed:
@@ -128,7 +131,7 @@ void Workbench::draw_menu(ui::Context& ctx, const Menu& menu) {
 void Workbench::draw_node_status(ui::Context& ctx) {
     const Link& link = ctx.snapshot.link;
     const double age = std::max(0.0, ctx.now - link.last_data_time);
-    const LinkLook look = link_look(link, age);
+    const LinkLook look = link_look(link, age > kStaleSeconds);
     std::string words = ctx.text(look.key);
     if (link.state == Link::State::connected && ctx.snapshot.node.cores > 0)
         words +=
@@ -147,7 +150,7 @@ void Workbench::draw_node_status(ui::Context& ctx) {
         {{"age", ui::duration_text(ctx.text, age)},
          {"rtt", ctx.text.number(link.round_trip_ms, 2)},
          {"rate", ui::bytes_text(ctx.text, static_cast<std::uint64_t>(std::max(0.0, link.bytes_per_second)))}});
-    ui::tooltip(link.message.empty() ? tip : link.message + "\n" + tip);
+    ui::tooltip(link.message.empty() ? tip : ctx.text.message(link.message) + "\n" + tip);
     ImDrawList* draw = ImGui::GetWindowDrawList();
     const float y = at.y + (ImGui::GetWindowHeight() - ImGui::GetTextLineHeight()) / 2;
     draw->AddText({at.x, y}, ImGui::GetColorU32(ui::tone_color(ctx.theme, look.tone)), look.icon_text);
@@ -158,7 +161,7 @@ void Workbench::draw_recovery(ui::Context& ctx) {
     const auto offer = recovery_.offer(ctx.snapshot);
     if (!offer)
         return;
-    std::string sentence = offer->crashed ? ctx.snapshot.link.message : "";
+    std::string sentence = offer->crashed ? ctx.text.message(ctx.snapshot.link.message) : "";
     if (offer->crashed && sentence.empty())
         sentence = ctx.text("recovery.crashed");
     if (offer->run != 0)
@@ -189,7 +192,7 @@ void Workbench::draw_recovery(ui::Context& ctx) {
                 client_->restart_node();
             } else {
                 recovery_.dismiss(*offer);
-                client_->send("train.continue", {{"run", offer->run}});
+                starting_run_ = client_->send("train.continue", {{"run", offer->run}});
             }
         }
         if (go_on)
@@ -208,18 +211,16 @@ void Workbench::draw_status_line(ui::Context& ctx) {
     ImGui::PushStyleVar(ImGuiStyleVar_WindowPadding, {ctx.em * 0.75f, ctx.em * 0.3f});
     ImGui::PushStyleVar(ImGuiStyleVar_FramePadding, {ctx.em * 0.4f, ctx.em * 0.1f});
     if (begin_bar("###status", ImGuiDir_Down, ImGui::GetFrameHeight() + ctx.em * 0.6f)) {
-        const float before = draw_tasks(ctx);
-        (void)before;
+        draw_tasks(ctx);
         draw_numbers(ctx);
     }
     ImGui::End();
     ImGui::PopStyleVar(2);
 }
 
-/// Running work, at most three tasks; gives the width used.
-float Workbench::draw_tasks(ui::Context& ctx) {
+/// Running work, at most three tasks.
+void Workbench::draw_tasks(ui::Context& ctx) {
     constexpr std::size_t kShown = 3;
-    const float start = ImGui::GetCursorPosX();
     ImGui::AlignTextToFramePadding();
     for (std::size_t i = 0; i < std::min(kShown, ctx.snapshot.tasks.size()); ++i) {
         const client::Task& task = ctx.snapshot.tasks[i];
@@ -247,12 +248,12 @@ float Workbench::draw_tasks(ui::Context& ctx) {
                      ctx.text.format("task.left", {{"time", ui::duration_text(ctx.text, task.seconds_left)}});
         ui::text_dim(ctx, words);
         ImGui::EndGroup();
-        ui::tooltip(task.detail);
+        ui::tooltip(ctx.text.message(task.detail));
         if (!task.cancel_command.empty()) {
             ImGui::SameLine();
             const std::string label = std::string(ui::icon::cross) + "###cancel";
             if (ImGui::Button(label.c_str()))
-                client_->send(task.cancel_command, {{"run", task.run}});
+                panels::cancel_task(ctx, task);
             ui::tooltip(ctx.text("common.cancel"));
         }
         ImGui::SameLine(0, ctx.em * 1.5f);
@@ -263,7 +264,6 @@ float Workbench::draw_tasks(ui::Context& ctx) {
                                                                   ctx.snapshot.tasks.size() - kShown))}}));
         ImGui::SameLine(0, ctx.em * 1.5f);
     }
-    return ImGui::GetCursorPosX() - start;
 }
 
 /// Right: speed and memory; between the tasks and them the newest notice or log line.
@@ -277,28 +277,17 @@ void Workbench::draw_numbers(ui::Context& ctx) {
         numbers += (numbers.empty() ? "" : "    ") + ui::bytes_text(ctx.text, ctx.snapshot.node.memory_used);
     const float numbers_width = ImGui::CalcTextSize(numbers.c_str()).x;
 
-    const auto fresh_notice = [&] {
-        if (notices_.list().empty() || notices_.count() == notices_read_)
-            return false;
-        const Notice& newest = notices_.list().back();
-        return ctx.now - newest.time < (newest.error ? kErrorSeconds : kNoticeSeconds);
-    };
-    const bool fresh = fresh_notice();
-    std::string line;
-    bool error = false;
-    if (fresh) {
-        line = notices_.list().back().text;
-        error = notices_.list().back().error;
-    } else if (!ctx.snapshot.log.empty()) {
-        line = ctx.snapshot.log.back().text;
-        error = ctx.snapshot.log.back().level == "error";
-    }
+    const auto shown = notices_.status(ctx.snapshot.log, ctx.now, wall_clock_ns());
+    status_until_ = shown && shown->seconds ? ctx.now + *shown->seconds : 0;
+    const std::string line = shown ? ctx.text.message(shown->text) : std::string();
+    const bool error = shown && shown->error;
     const float room = ImGui::GetContentRegionAvail().x - numbers_width - ctx.em * 2;
     if (!line.empty() && room > ctx.em * 4) {
         const float y = ImGui::GetCursorPosY();
         const float x = ImGui::GetCursorPosX();
         if (ImGui::InvisibleButton("###status.notice", {room, ImGui::GetFrameHeight()})) {
-            if (fresh)
+            notices_.mark_read(wall_clock_ns());
+            if (shown->notice)
                 notices_open_ = true;
             else
                 show_panel("log");
@@ -320,7 +309,7 @@ void Workbench::draw_numbers(ui::Context& ctx) {
 }
 
 void Workbench::draw_notices(ui::Context& ctx) {
-    notices_read_ = notices_.count();
+    notices_.mark_read(wall_clock_ns());
     const ImGuiViewport* viewport = ImGui::GetMainViewport();
     ImGui::SetNextWindowSize({ctx.em * 40, ctx.em * 16}, ImGuiCond_Appearing);
     ImGui::SetNextWindowPos({viewport->GetCenter().x, viewport->WorkPos.y + viewport->WorkSize.y - ctx.em * 0.5f},
@@ -329,13 +318,15 @@ void Workbench::draw_notices(ui::Context& ctx) {
                      ImGuiWindowFlags_NoDocking | ImGuiWindowFlags_NoSavedSettings | ImGuiWindowFlags_NoCollapse)) {
         if (notices_.list().empty())
             ui::text_dim(ctx, ctx.text("notice.none"));
+        // Each is a field to select from, which is not free: the oldest are left out.
+        constexpr int kShown = 50;
         int id = 0;
-        for (auto notice = notices_.list().rbegin(); notice != notices_.list().rend(); ++notice) {
+        for (auto notice = notices_.list().rbegin(); notice != notices_.list().rend() && id < kShown; ++notice) {
             ImGui::PushID(id++);
             ui::text_colored(notice->error ? ctx.theme.error : ctx.theme.text_dim,
                              notice->error ? ui::icon::error : ui::icon::info);
             ImGui::SameLine(ctx.em * 2);
-            ui::text_selectable(ctx, "###text", notice->text, ImGui::GetContentRegionAvail().x);
+            ui::text_selectable(ctx, "###text", ctx.text.message(notice->text), ImGui::GetContentRegionAvail().x);
             ImGui::PopID();
         }
     }
@@ -353,6 +344,7 @@ void Workbench::draw_panels(ui::Context& ctx) {
         if (Slot* main_panel = slot(settings_.layout))
             main_panel->focus = 3;
     }
+    keep_proportions(dockspace, ImGui::GetMainViewport()->WorkSize);
     ImGui::DockSpaceOverViewport(dockspace, ImGui::GetMainViewport(),
                                  ImGuiDockNodeFlags_NoWindowMenuButton | ImGuiDockNodeFlags_NoCloseButton);
     if (welcome_ || between_layouts_)

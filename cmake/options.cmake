@@ -52,6 +52,9 @@ function(moescope_test name)
     if(NOT arg_TIMEOUT)
         set(arg_TIMEOUT 120)
     endif()
+    if(MOESCOPE_SANITIZE STREQUAL "thread")
+        math(EXPR arg_TIMEOUT "${arg_TIMEOUT} * 6")  # real models are that much slower under ThreadSanitizer
+    endif()
     set_tests_properties(${name} PROPERTIES TIMEOUT ${arg_TIMEOUT} LABELS "${arg_LABELS}"
         ENVIRONMENT "MOESCOPE_CACHE=${MOESCOPE_CACHE}")
 endfunction()

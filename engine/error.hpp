@@ -1,4 +1,5 @@
-// Errors of the engine: one sentence that says what, where, which value, and what to do. Outside data never meets an assert.
+// Errors of the engine: one sentence that says what, where, which value, and what to do. Outside data never meets an
+// assert.
 #pragma once
 
 #include <stdexcept>
@@ -7,7 +8,7 @@
 namespace moescope::engine {
 
 class Error : public std::runtime_error {
-   public:
+ public:
     using std::runtime_error::runtime_error;
 };
 

@@ -3,9 +3,12 @@
 #include <algorithm>
 #include <array>
 #include <cmath>
+#include <cstdlib>
 #include <imgui_stdlib.h>
 #include <random>
+#include <unordered_map>
 
+#include "panels/library.hpp"
 #include "panels/panels.hpp"
 #include "panels/ui/widgets.hpp"
 #include "probes/probes.hpp"
@@ -18,8 +21,9 @@ using client::RunState;
 using nlohmann::json;
 
 constexpr std::size_t kMaxColumns = 6;
-/// Where a comparison of Chinese and Western models starts when both are there.
-constexpr std::array<const char*, 2> kDefaultModels = {"qwen2.5-coder-0.5b", "smollm2-135m"};
+constexpr int kMostTokens = 8192;
+/// A started answer that the node has accepted but not shown after so many seconds no longer blocks the next start.
+constexpr double kPatience = 10;
 /// Text styles of the answers; the probability tint uses those from kTint on.
 enum AnswerStyle : std::uint16_t { kPlain, kChip, kAdded, kRemoved, kTint };
 constexpr int kTints = 10;
@@ -36,41 +40,15 @@ std::string new_group_id() {
     return text.data();
 }
 
-/// A string inside JSON from the node, empty when it is missing or of another type.
-std::string text_of(const json& object, const char* key) {
-    if (!object.is_object())
-        return {};
-    const auto found = object.find(key);
-    return found != object.end() && found->is_string() ? found->get<std::string>() : std::string();
-}
-
-std::string localized(const json& object, const char* key, const std::string& language) {
-    if (!object.is_object() || !object.contains(key))
-        return {};
-    return text_of(object[key], language.c_str());
-}
-
-const client::ModelEntry* find_model(const client::Snapshot& snapshot, const std::string& name) {
-    for (const client::ModelEntry& model : snapshot.models)
-        if (model.name == name)
-            return &model;
-    return nullptr;
-}
-
-std::string model_title(const ui::Context& ctx, const std::string& name) {
+std::string column_title(const ui::Context& ctx, const std::string& name) {
     const client::ModelEntry* model = find_model(ctx.snapshot, name);
-    if (!model)
-        return name;
-    const std::string& title = model->title.empty() ? model->name : model->title;
-    return model->trained_here ? ctx.text.format("compare.trained_here", {{"name", title}}) : title;
+    const std::string title = model_title(ctx.snapshot, name);
+    return model && model->trained_here ? ctx.text.format("compare.trained_here", {{"name", title}}) : title;
 }
 
 const json* prompt_library(const client::Snapshot& snapshot) {
-    const json& catalogue = *snapshot.catalogue;
-    if (!catalogue.is_object())
-        return nullptr;
-    const auto prompts = catalogue.find("prompts");
-    return prompts != catalogue.end() && prompts->is_array() ? &*prompts : nullptr;
+    const json& prompts = protocol::member(*snapshot.catalogue, "prompts");
+    return prompts.is_array() ? &prompts : nullptr;
 }
 
 std::string one_line(std::string text, std::size_t bytes) {
@@ -100,23 +78,18 @@ std::string visible_piece(std::string_view bytes) {
     return out;
 }
 
-ImU32 color_of(ImVec4 color, float alpha) {
-    color.w = alpha;
-    return ImGui::ColorConvertFloat4ToU32(color);
-}
-
 std::array<TextStyle, kTint + kTints> answer_styles(const ui::Theme& theme) {
     std::array<TextStyle, kTint + kTints> styles{};
     styles[kChip] = chip_style(theme);
-    styles[kAdded].color = color_of(theme.good, 1);
-    styles[kAdded].background = color_of(theme.good, 0.14f);
+    styles[kAdded].color = ui::packed(theme.good, 1);
+    styles[kAdded].background = ui::packed(theme.good, 0.14f);
     styles[kAdded].underline = true;
-    styles[kRemoved].color = color_of(theme.error, 1);
-    styles[kRemoved].background = color_of(theme.error, 0.14f);
+    styles[kRemoved].color = ui::packed(theme.error, 1);
+    styles[kRemoved].background = ui::packed(theme.error, 0.14f);
     styles[kRemoved].strike = true;
     for (int i = 0; i < kTints; ++i) {
         // The less likely the token was, the stronger its ground; below one in ten it is underlined as well.
-        styles[kTint + i].background = color_of(theme.accent, 0.6f * (1 - (static_cast<float>(i) + 0.5f) / kTints));
+        styles[kTint + i].background = ui::packed(theme.accent, 0.55f * (1 - (static_cast<float>(i) + 0.5f) / kTints));
         styles[kTint + i].underline = i == 0;
     }
     return styles;
@@ -134,6 +107,8 @@ bool ComparePanel::act(const std::string& action, ui::Context& ctx) {
     } else if (action == "compare.swap_language") {
         refresh(ctx);
         swap_language(ctx);
+    } else if (const char* tokens = action_value(action, "compare.max_tokens")) {
+        settings_.max_tokens = std::clamp(std::atoi(tokens), 1, kMostTokens);
     } else {
         return false;
     }
@@ -141,19 +116,33 @@ bool ComparePanel::act(const std::string& action, ui::Context& ctx) {
 }
 
 void ComparePanel::refresh(ui::Context& ctx) {
-    if (seen_version_ == ctx.snapshot.version)
+    if (seen_version_ == ctx.snapshot.version && ctx.selection.generation == 0)
         return;
     seen_version_ = ctx.snapshot.version;
     groups_.clear();
+    std::unordered_map<std::string, std::size_t> known;
     for (const auto& [run, answer] : ctx.snapshot.generations) {
         const std::string id = answer->group.empty() ? "run " + std::to_string(run) : answer->group;
-        auto group = std::find_if(groups_.begin(), groups_.end(), [&](const Group& g) { return g.id == id; });
-        if (group == groups_.end())
-            group = groups_.insert(groups_.end(), {id, text_of(answer->manifest, "prompt"), {}});
-        group->answers.push_back(answer);
+        const auto [group, added] = known.try_emplace(id, groups_.size());
+        if (added)
+            groups_.push_back({id, protocol::text_of(answer->manifest, "prompt"), {}});
+        groups_[group->second].answers.push_back(answer);
+        if (run == ctx.selection.generation && group_ != id && !busy(ctx))
+            show_group(id, protocol::text_of(answer->manifest, "prompt"));
     }
+    ctx.selection.generation = 0;
     choose_defaults(ctx);
     follow_columns(ctx);
+}
+
+/// Puts an earlier comparison on show; its columns follow from the snapshot.
+void ComparePanel::show_group(const std::string& id, const std::string& prompt) {
+    group_ = id;
+    prompt_ = prompt;
+    prompt_touched_ = true;
+    columns_.clear();
+    views_.clear();
+    mode_ = Mode::plain;
 }
 
 void ComparePanel::choose_defaults(ui::Context& ctx) {
@@ -185,15 +174,16 @@ void ComparePanel::follow_columns(ui::Context& ctx) {
     if (group != groups_.end() && !own) {
         columns_.resize(group->answers.size());
         for (std::size_t i = 0; i < columns_.size(); ++i)
-            columns_[i] = {group->answers[i]->model, 0, group->answers[i]};
+            columns_[i] = {group->answers[i]->model, 0, group->answers[i]->id, group->answers[i]};
     } else if (own) {
         for (Column& column : columns_) {
-            std::uint32_t run = column.answer ? column.answer->id : 0;
             const auto result = ctx.snapshot.results.find(column.command);
-            if (run == 0 && result != ctx.snapshot.results.end() && result->second.value.is_object() &&
-                result->second.value.contains("run") && result->second.value["run"].is_number_unsigned())
-                run = result->second.value["run"].get<std::uint32_t>();
-            if (const auto answer = ctx.snapshot.generations.find(run); answer != ctx.snapshot.generations.end())
+            if (column.run == 0 && result != ctx.snapshot.results.end()) {
+                column.run = protocol::run_of(result->second.value);
+                if (column.run != 0 && cancel_wanted_)
+                    ctx.client.send("generate.cancel", {{"run", column.run}});
+            }
+            if (const auto answer = ctx.snapshot.generations.find(column.run); answer != ctx.snapshot.generations.end())
                 column.answer = answer->second;
         }
     }
@@ -202,13 +192,29 @@ void ComparePanel::follow_columns(ui::Context& ctx) {
     base_ = columns_.empty() ? 0 : std::min(base_, columns_.size() - 1);
 }
 
-bool ComparePanel::running() const {
-    return std::any_of(columns_.begin(), columns_.end(),
-                       [](const Column& column) { return column.answer && !ended(*column.answer); });
+/// Sent, and neither refused nor on show yet.
+bool ComparePanel::waiting(const ui::Context& ctx, const Column& column) const {
+    if (column.answer || column.command == 0)
+        return false;
+    const auto result = ctx.snapshot.results.find(column.command);
+    using State = client::CommandResult::State;
+    const State state = result == ctx.snapshot.results.end() ? State::pending : result->second.state;
+    // Behind another comparison the node keeps it as a task until it is its turn.
+    const auto& tasks = ctx.snapshot.tasks;
+    const bool queued = std::any_of(tasks.begin(), tasks.end(), [&](const client::Task& task) {
+        return column.run != 0 && task.run == column.run;
+    });
+    return state == State::pending || (state == State::done && (queued || ctx.now - started_at_ < kPatience));
+}
+
+bool ComparePanel::busy(const ui::Context& ctx) const {
+    return std::any_of(columns_.begin(), columns_.end(), [&](const Column& column) {
+        return waiting(ctx, column) || (column.answer && !ended(*column.answer));
+    });
 }
 
 void ComparePanel::start(ui::Context& ctx) {
-    if (running())
+    if (busy(ctx))
         return;
     if (prompt_.find_first_not_of(" \t\r\n") == std::string::npos) {
         ctx.notify(ctx.text("compare.no_prompt"), true);
@@ -218,6 +224,8 @@ void ComparePanel::start(ui::Context& ctx) {
         ctx.notify(ctx.text("compare.no_models"), true);
         return;
     }
+    started_at_ = ctx.now;
+    cancel_wanted_ = false;
     group_ = new_group_id();
     columns_.clear();
     views_.clear();
@@ -238,7 +246,7 @@ void ComparePanel::start(ui::Context& ctx) {
         }
         if (!settings_.chat)
             parameters["chat"] = false;
-        columns_.push_back({model, ctx.client.send("generate.start", std::move(parameters)), nullptr});
+        columns_.push_back({model, ctx.client.send("generate.start", std::move(parameters)), 0, nullptr});
     }
     views_.resize(columns_.size());
     if (history_.empty() || history_.back() != prompt_)
@@ -247,9 +255,12 @@ void ComparePanel::start(ui::Context& ctx) {
 }
 
 void ComparePanel::cancel(ui::Context& ctx) {
-    for (const Column& column : columns_)
-        if (column.answer && !ended(*column.answer))
-            ctx.client.send("generate.cancel", {{"run", column.answer->id}});
+    cancel_wanted_ = false;
+    for (const Column& column : columns_) {
+        if (column.answer ? !ended(*column.answer) : column.run != 0 && waiting(ctx, column))
+            ctx.client.send("generate.cancel", {{"run", column.run}});
+        cancel_wanted_ = cancel_wanted_ || column.run == 0;  // done as soon as it has a number
+    }
 }
 
 void ComparePanel::swap_language(ui::Context& ctx) {
@@ -310,17 +321,17 @@ void ComparePanel::draw_prompt(ui::Context& ctx) {
         step_history(1);
     ImGui::SameLine();
     ImGui::BeginGroup();
-    const bool busy = running();
-    if (busy) {
-        if (ui::button(cancel_label))
+    const bool working = busy(ctx);
+    if (working) {
+        if (ImGui::Button(cancel_label, {button, 0}))
             cancel(ctx);
     } else if (ui::primary_button(ctx, run_label, {button, 0})) {
         start(ctx);
     }
-    ui::tooltip(ctx.text(busy ? "compare.cancel_help" : "compare.run_help"));
+    ui::tooltip(ctx.text(working ? "compare.cancel_help" : "compare.run_help"));
     ui::text_dim(ctx, "Ctrl+Enter");
     ImGui::EndGroup();
-    if (!busy && ImGui::IsWindowFocused(ImGuiFocusedFlags_RootAndChildWindows) && ImGui::GetIO().KeyCtrl &&
+    if (!working && ImGui::IsWindowFocused(ImGuiFocusedFlags_RootAndChildWindows) && ImGui::GetIO().KeyCtrl &&
         (ImGui::IsKeyPressed(ImGuiKey_Enter, false) || ImGui::IsKeyPressed(ImGuiKey_KeypadEnter, false)))
         start(ctx);
 }
@@ -367,12 +378,7 @@ void ComparePanel::draw_library(ui::Context& ctx) {
         for (std::size_t i = groups_.size(); i-- > 0;) {
             const std::string title = one_line(displayable(groups_[i].prompt), 90) + "###" + groups_[i].id;
             if (ImGui::Selectable(title.c_str(), groups_[i].id == group_)) {
-                group_ = groups_[i].id;
-                prompt_ = groups_[i].prompt;
-                prompt_touched_ = true;
-                columns_.clear();
-                views_.clear();
-                mode_ = Mode::plain;
+                show_group(groups_[i].id, groups_[i].prompt);
                 follow_columns(ctx);
             }
         }
@@ -387,15 +393,7 @@ void ComparePanel::draw_models(ui::Context& ctx) {
         if (i > 0)
             flow(width);
         ImGui::SetNextItemWidth(width);
-        if (ImGui::BeginCombo("###compare.model", model_title(ctx, models_[i]).c_str(), ImGuiComboFlags_HeightLarge)) {
-            for (const client::ModelEntry& model : ctx.snapshot.models) {
-                const std::string label = model_title(ctx, model.name) + "###" + model.name;
-                if (ImGui::Selectable(label.c_str(), model.name == models_[i],
-                                      model.available ? 0 : ImGuiSelectableFlags_Disabled))
-                    models_[i] = model.name;
-            }
-            ImGui::EndCombo();
-        }
+        model_combo(ctx, "###compare.model", models_[i], column_title(ctx, models_[i]).c_str());
         ImGui::PopID();
     }
     const float small = 2 * ctx.em;
@@ -422,7 +420,7 @@ void ComparePanel::draw_settings(ui::Context& ctx) {
         return label;
     };
     ImGui::InputInt(place("compare.max_tokens", true), &settings_.max_tokens, 0);
-    settings_.max_tokens = std::clamp(settings_.max_tokens, 1, 8192);
+    settings_.max_tokens = std::clamp(settings_.max_tokens, 1, kMostTokens);
     const std::vector<const char*> kinds = {ctx.text.label("compare.greedy"), ctx.text.label("compare.sampled")};
     flow(ui::button_width(kinds[0]) + ui::button_width(kinds[1]));
     int kind = settings_.sampled ? 1 : 0;
@@ -475,7 +473,7 @@ void ComparePanel::draw_view_bar(ui::Context& ctx) {
         return;
     ImGui::SameLine();
     ImGui::AlignTextToFramePadding();
-    ui::text_elided(ctx.text.format(hint, {{"name", model_title(ctx, columns_[base_].model)}}),
+    ui::text_elided(ctx.text.format(hint, {{"name", column_title(ctx, columns_[base_].model)}}),
                     ImGui::GetContentRegionAvail().x);
 }
 
@@ -516,11 +514,11 @@ void ComparePanel::draw_column_head(ui::Context& ctx, std::size_t index) {
     const float mark = 0.7f * ctx.em;
     const ImVec2 at = ImGui::GetCursorScreenPos();
     ImGui::GetWindowDrawList()->AddRectFilled({at.x, at.y + 0.2f * ctx.em}, {at.x + mark, at.y + 0.2f * ctx.em + mark},
-                                              color_of(ctx.theme.series_color(index), 1), 2);
+                                              ui::packed(ctx.theme.series_color(index), 1), 2);
     ImGui::Dummy({mark, mark});
     ImGui::SameLine();
     ImGui::PushFont(ctx.bold, 0);
-    ui::text_elided(model_title(ctx, column.model), ImGui::GetContentRegionAvail().x);
+    ui::text_elided(column_title(ctx, column.model), ImGui::GetContentRegionAvail().x);
     ImGui::PopFont();
 
     std::string origin, technical;
@@ -538,13 +536,25 @@ void ComparePanel::draw_column_head(ui::Context& ctx, std::size_t index) {
             add(technical, ui::bytes_text(ctx.text, model->bytes));
     }
     ImGui::PushStyleColor(ImGuiCol_Text, ctx.theme.text_dim);
-    ui::text_elided(origin.empty() ? ctx.text("compare.origin_unknown") : origin, ImGui::GetContentRegionAvail().x);
+    ui::text_wrapped(origin.empty() ? ctx.text("compare.origin_unknown") : origin);
     std::string speed = ctx.text("compare.no_speed");
     if (column.answer && column.answer->tokens_per_second > 0)
         speed = ctx.text.format("compare.speed", {{"n", ctx.text.number(column.answer->tokens_per_second, 3)}});
-    ui::text_elided(technical.empty() ? speed : technical + " · " + speed, ImGui::GetContentRegionAvail().x);
+    ui::text_wrapped(technical.empty() ? speed : technical + " · " + speed);
     ImGui::PopStyleColor();
     ImGui::Separator();
+}
+
+/// The label comes from the same rules as in the probe panel.
+void ComparePanel::label(View& view, const Generation& answer) const {
+    if (view.labelled)
+        return;
+    view.labelled = true;
+    const probes::Labels labels =
+        probes::label_answer(protocol::text_of(answer.manifest, "prompt"), answer.text, answer.stop);
+    const bool usual = labels.delivery == probes::Delivery::answered || labels.delivery == probes::Delivery::cut;
+    view.delivery = usual ? "" : probes::delivery_name(labels.delivery);
+    view.rule = labels.rule;
 }
 
 void ComparePanel::build_plain(View& view, const Generation& answer) {
@@ -642,12 +652,15 @@ void ComparePanel::draw_answer(ui::Context& ctx, std::size_t index) {
     const Column& column = columns_[index];
     if (!column.answer) {
         const auto result = ctx.snapshot.results.find(column.command);
-        const bool failed =
-            result != ctx.snapshot.results.end() && result->second.state == client::CommandResult::State::failed;
+        const bool failed = result != ctx.snapshot.results.end() && !result->second.error.empty() &&
+                            result->second.state != client::CommandResult::State::pending;
         if (failed)
-            ui::text_wrapped(std::string(ui::icon::error) + " " + result->second.error, ctx.theme.error);
-        else
+            ui::text_wrapped(std::string(ui::icon::error) + " " + ctx.text.message(result->second.error),
+                             ctx.theme.error);
+        else if (waiting(ctx, column))
             ui::text_wrapped(std::string(ui::icon::hourglass) + " " + ctx.text("compare.waiting"), ctx.theme.text_dim);
+        else
+            ui::text_wrapped(ctx.text("compare.not_started"), ctx.theme.text_dim);
         return;
     }
     const Generation& answer = *column.answer;
@@ -655,12 +668,12 @@ void ComparePanel::draw_answer(ui::Context& ctx, std::size_t index) {
     View& view = views_[index];
     if (answer.state == RunState::failed || answer.stop == "error")
         ui::text_wrapped(std::string(ui::icon::error) + " " +
-                             (answer.message.empty() ? ctx.text("compare.failed") : answer.message.c_str()),
+                             (answer.message.empty() ? ctx.text("compare.failed") : ctx.text.message(answer.message)),
                          ctx.theme.error);
     if (view.text.empty() && !ended(answer))
         ui::text_wrapped(std::string(ui::icon::hourglass) + " " + ctx.text("compare.reading_prompt"),
                          ctx.theme.text_dim);
-    if (ended(answer) && answer.state != RunState::failed &&
+    if (ended(answer) && answer.state != RunState::failed && answer.stop != "cancelled" &&
         answer.text.find_first_not_of(" \t\r\n") == std::string::npos)
         ui::text_wrapped(ctx.text("compare.empty_answer"), ctx.theme.text_dim);
     const auto styles = answer_styles(ctx.theme);
@@ -697,9 +710,7 @@ void ComparePanel::draw_foot(ui::Context& ctx, std::size_t index) {
     if (!column.answer)
         return;
     const Generation& answer = *column.answer;
-    std::uint64_t seed = 0;
-    if (answer.manifest.is_object() && answer.manifest.contains("seed") && answer.manifest["seed"].is_number())
-        seed = answer.manifest["seed"].get<std::uint64_t>();
+    const std::uint64_t seed = protocol::count_of(answer.manifest, "seed");
     ImGui::PushStyleColor(ImGuiCol_Text, ctx.theme.text_dim);
     std::string counts = ctx.text.format("compare.counts",
                                          {{"tokens", ctx.text.number(static_cast<std::uint64_t>(answer.tokens.size()))},
@@ -714,14 +725,11 @@ void ComparePanel::draw_foot(ui::Context& ctx, std::size_t index) {
         row_badge(ctx, ui::icon::play, ctx.text("compare.streaming"), ui::Tone::accent);
     } else {
         const std::string stop_key = "compare.stop." + (answer.stop.empty() ? std::string("unknown") : answer.stop);
-        // The label comes from the same rules as in the probe panel.
-        const probes::Labels labels =
-            probes::label_answer(text_of(answer.manifest, "prompt"), answer.text, answer.stop);
-        const bool odd = labels.delivery != probes::Delivery::answered && labels.delivery != probes::Delivery::cut;
-        if (odd) {
-            const std::string delivery_key = std::string("probe.delivery.") + probes::delivery_name(labels.delivery);
-            row_badge(ctx, ui::icon::warning, ctx.text(delivery_key), ui::Tone::warning);
-            ui::tooltip(ctx.text.format("compare.label_tip", {{"rule", labels.rule}}));
+        View& view = views_[index];
+        label(view, answer);
+        if (!view.delivery.empty()) {
+            row_badge(ctx, ui::icon::warning, ctx.text("probe.delivery." + view.delivery), ui::Tone::warning);
+            ui::tooltip(ctx.text.format("compare.label_tip", {{"rule", ctx.text.message(view.rule)}}));
             ImGui::SameLine();
         }
         ImGui::AlignTextToFramePadding();
@@ -763,10 +771,8 @@ void ComparePanel::draw_alternatives(ui::Context& ctx) {
             ImGui::PushID(static_cast<int>(i));
             if (token.alternatives.empty())
                 ui::text_dim(ctx, ctx.text("compare.no_alternatives"));
-            else if (ui::begin_table(ctx, "alternatives", {"compare.alternative", "compare.token_id", "compare.chance"},
-                                     ImGuiTableFlags_SizingStretchSame,
-                                     {0, (static_cast<float>(token.alternatives.size()) + 1.3f) *
-                                             (ImGui::GetTextLineHeight() + 2 * ImGui::GetStyle().CellPadding.y)})) {
+            else if (ui::begin_table(ctx, "alternatives",
+                                     {{"compare.alternative"}, {"compare.token_id"}, {"compare.chance"}})) {
                 for (const protocol::TokenCandidate& candidate : token.alternatives) {
                     const float p = std::exp(candidate.log_probability);
                     ImGui::TableNextRow();

@@ -2,7 +2,6 @@
 #pragma once
 
 #include <cstdint>
-#include <map>
 #include <string>
 #include <vector>
 
@@ -16,7 +15,7 @@ class ComparePanel : public ui::Panel {
  public:
     const char* key() const override { return "compare"; }
     void draw(ui::Context& context) override;
-    /// compare.run, compare.cancel, compare.swap_language.
+    /// compare.run, compare.cancel, compare.swap_language, compare.max_tokens=N.
     bool act(const std::string& action, ui::Context& context) override;
 
  private:
@@ -34,6 +33,7 @@ class ComparePanel : public ui::Panel {
     struct Column {
         std::string model;
         client::CommandId command = 0;  ///< 0 for a comparison that was not started by this panel
+        std::uint32_t run = 0;          ///< 0 until the node has given a number
         std::shared_ptr<const client::Generation> answer;
     };
     /// What is drawn of an answer; rebuilt when what it was made of changes.
@@ -46,7 +46,9 @@ class ComparePanel : public ui::Panel {
         TextView text;
         std::vector<std::uint32_t> group_ends;  ///< probability: end of each token group in `text`
         std::vector<TokenGroup> groups;
-        double same = -1;  ///< difference: share of words that are the same
+        double same = -1;            ///< difference: share of words that are the same
+        std::string delivery, rule;  ///< label of the ended answer; worked out once, as its rules read the whole text
+        bool labelled = false;
         float last_scroll_max = 0;
     };
     struct Group {
@@ -57,7 +59,10 @@ class ComparePanel : public ui::Panel {
     void refresh(ui::Context& ctx);
     void choose_defaults(ui::Context& ctx);
     void follow_columns(ui::Context& ctx);
-    bool running() const;
+    void show_group(const std::string& id, const std::string& prompt);
+    /// From the click on: a second comparison must not start before the first one's answers have arrived.
+    bool busy(const ui::Context& ctx) const;
+    bool waiting(const ui::Context& ctx, const Column& column) const;
     void start(ui::Context& ctx);
     void cancel(ui::Context& ctx);
     void swap_language(ui::Context& ctx);
@@ -74,6 +79,7 @@ class ComparePanel : public ui::Panel {
     void draw_answer(ui::Context& ctx, std::size_t index);
     void draw_foot(ui::Context& ctx, std::size_t index);
     void draw_alternatives(ui::Context& ctx);
+    void label(View& view, const client::Generation& answer) const;
     void update_view(std::size_t index);
     void build_plain(View& view, const client::Generation& answer);
     void build_difference(View& view, std::size_t index);
@@ -90,6 +96,8 @@ class ComparePanel : public ui::Panel {
     std::string group_;  ///< comparison on show
     std::vector<Column> columns_;
     std::vector<View> views_;
+    double started_at_ = 0;       ///< ctx.now of the last start
+    bool cancel_wanted_ = false;  ///< cancelled before the answers had numbers
     Mode mode_ = Mode::plain;
     std::size_t base_ = 0;  ///< column that the others are compared with
     std::size_t popup_column_ = 0, popup_group_ = 0;

@@ -48,15 +48,18 @@ ImU32 faded(ImU32 color, float alpha) {
     return (color & ~IM_COL32_A_MASK) | (a << IM_COL32_A_SHIFT);
 }
 
-/// Black or white, whichever is read better on `color`.
-ImU32 ink_on(ImU32 color) {
-    const ImVec4 c = ImGui::ColorConvertU32ToFloat4(color);
-    return 0.299f * c.x + 0.587f * c.y + 0.114f * c.z > 0.55f ? IM_COL32(0, 0, 0, 220) : IM_COL32(255, 255, 255, 230);
-}
-
 /// "3/N", "1/N", "0.5/N"
 std::string of_even(const Context& ctx, double ratio) {
     return ratio == 0 ? "0" : ctx.text.number(ratio, 3) + "/N";
+}
+
+std::string loads_csv(const Loads& loads) {
+    std::string result = "first_step,last_step,layer,expert,english,chinese\r\n";
+    for (std::size_t l = 0; l < loads.layers; ++l)
+        for (std::size_t e = 0; e < loads.experts; ++e)
+            result += fmt::format("{},{},{},{},{},{}\r\n", loads.first_step, loads.last_step, l, e,
+                                  loads.counts[0][l * loads.experts + e], loads.counts[1][l * loads.experts + e]);
+    return result;
 }
 
 /// Takes back one pushed style variable at the end of the scope.
@@ -83,73 +86,98 @@ void ExpertLoadPanel::load(const TrainingRun& run, const ui::Selection& selectio
                                   static_cast<std::uint64_t>(window_)};
     if (std::equal(key, key + 4, loaded_key_))
         return;
+    const bool same_run = loaded_key_[0] == run.id;
     std::copy(key, key + 4, loaded_key_);
-    const std::size_t cells = std::size_t{run.layers} * run.experts;
-    loads_ = {};
-    loads_.layers = run.layers;
-    loads_.experts = run.experts;
-    for (auto& counts : loads_.counts)
-        counts.assign(cells, 0.0);
-    for (auto& totals : loads_.totals)
-        totals.assign(run.layers, 0.0);
+    if (!same_run)
+        sums_.clear();
     const std::size_t window = kWindows[static_cast<std::size_t>(window_)];
-    const std::size_t first = last + 1 >= window ? last + 1 - window : 0;
-    loads_.first_step = run.counts[first]->step;
-    loads_.last_step = run.counts[last]->step;
-    for (std::size_t i = first; i <= last; ++i) {
-        if (!fits(*run.counts[i], run))
-            continue;
-        for (std::size_t language = 0; language < loads_.counts.size(); ++language)
-            for (std::size_t cell = 0; cell < cells; ++cell)
-                loads_.counts[language][cell] += run.counts[i]->counts[language * cells + cell];
+    const auto newest = run.counts.begin() + static_cast<std::ptrdiff_t>(last) + 1;
+    sums_.update({newest - static_cast<std::ptrdiff_t>(std::min(window, last + 1)), newest}, run.layers, run.experts);
+    ++loads_version_;
+}
+
+void ExpertLoadPanel::refresh_cells() {
+    if (cells_of_ == loads_version_ && cells_mode_ == mode_)
+        return;
+    cells_of_ = loads_version_;
+    cells_mode_ = mode_;
+    ++cells_version_;
+    const std::size_t count = loads().layers * loads().experts;
+    const bool diff = mode_ == kDifference;
+    cells_ = {};
+    cells_.value.resize(count);
+    cells_.sigma.resize(diff ? count : 0);
+    cells_.beyond.resize(diff ? count : 0);
+    for (std::size_t cell = 0; cell < count; ++cell) {
+        const std::size_t at = cell / loads().experts, expert = cell % loads().experts;
+        if (diff) {
+            const metrics::ShareDifference d = difference(at, expert);
+            cells_.value[cell] = d.difference;
+            cells_.sigma[cell] = d.sigma;
+            cells_.beyond[cell] = d.beyond_chance ? 1 : 0;
+            cells_.beyond_count += d.beyond_chance ? 1 : 0;
+        } else {
+            cells_.value[cell] = share(at, expert);
+        }
+        if (!std::isnan(cells_.value[cell]))
+            cells_.highest = std::max(cells_.highest, std::abs(cells_.value[cell]));
     }
-    for (std::size_t language = 0; language < loads_.counts.size(); ++language)
-        for (std::size_t cell = 0; cell < cells; ++cell)
-            loads_.totals[language][cell / run.experts] += loads_.counts[language][cell];
+    for (std::size_t at = 0; at < loads().layers; ++at) {
+        cells_.layers.push_back(metrics::load_metrics(layer_load(at, diff ? static_cast<int>(kEnglish) : mode_)));
+        if (diff)
+            cells_.layers_chinese.push_back(metrics::load_metrics(layer_load(at, kChinese)));
+    }
+}
+
+void ExpertLoadPanel::refresh_colors(const Context& ctx) {
+    const ColorKey key{cells_version_, mode_ == kDifference ? difference_ : scale_, ctx.theme.dark};
+    if (key == color_key_)
+        return;
+    color_key_ = key;
+    cells_.colors.resize(cells_.value.size());
+    const ImU32 nothing = ui::packed(ctx.theme.grid);
+    for (std::size_t cell = 0; cell < cells_.value.size(); ++cell) {
+        const double value = cells_.value[cell];
+        const ImU32 fill = std::isnan(value) ? nothing : color(ctx, value);
+        cells_.colors[cell] = mode_ == kDifference && cells_.beyond[cell] == 0 ? faded(fill, 0.3f) : fill;
+    }
 }
 
 std::vector<double> ExpertLoadPanel::layer_load(std::size_t at, int mode) const {
-    std::vector<double> result(loads_.experts, 0.0);
-    for (std::size_t expert = 0; expert < loads_.experts; ++expert) {
+    std::vector<double> result(loads().experts, 0.0);
+    for (std::size_t expert = 0; expert < loads().experts; ++expert) {
         if (mode != kChinese)
-            result[expert] += loads_.counts[0][at * loads_.experts + expert];
+            result[expert] += loads().counts[0][at * loads().experts + expert];
         if (mode != kEnglish)
-            result[expert] += loads_.counts[1][at * loads_.experts + expert];
+            result[expert] += loads().counts[1][at * loads().experts + expert];
     }
     return result;
 }
 
 double ExpertLoadPanel::share(std::size_t at, std::size_t expert) const {
-    const std::size_t cell = at * loads_.experts + expert;
+    const std::size_t cell = at * loads().experts + expert;
     double count = 0, total = 0;
     if (mode_ != kChinese) {
-        count += loads_.counts[0][cell];
-        total += loads_.totals[0][at];
+        count += loads().counts[0][cell];
+        total += loads().totals[0][at];
     }
     if (mode_ != kEnglish) {
-        count += loads_.counts[1][cell];
-        total += loads_.totals[1][at];
+        count += loads().counts[1][cell];
+        total += loads().totals[1][at];
     }
     return total > 0 ? count / total : 0;
 }
 
 metrics::ShareDifference ExpertLoadPanel::difference(std::size_t at, std::size_t expert) const {
-    const std::size_t cell = at * loads_.experts + expert;
-    return metrics::share_difference(loads_.counts[0][cell], loads_.totals[0][at], loads_.counts[1][cell],
-                                     loads_.totals[1][at]);
+    const std::size_t cell = at * loads().experts + expert;
+    return metrics::share_difference(loads().counts[0][cell], loads().totals[0][at], loads().counts[1][cell],
+                                     loads().totals[1][at]);
 }
 
 /// The scales rise at once when a value would not fit and fall only when far too large, so that colours keep their
 /// meaning from step to step.
 void ExpertLoadPanel::update_scale() {
-    const double even = 1.0 / static_cast<double>(loads_.experts);
-    double highest = 0;
-    for (std::size_t l = 0; l < loads_.layers; ++l)
-        for (std::size_t e = 0; e < loads_.experts; ++e)
-            highest = std::max(highest, mode_ == kDifference ? std::abs(difference(l, e).difference) : share(l, e));
-    if (!std::isfinite(highest))
-        return;
-    const double ratio = highest / even;
+    const double ratio = cells_.highest * static_cast<double>(loads().experts);
     if (mode_ == kDifference) {
         if (ratio > difference_ || ratio < 0.35 * difference_)
             difference_ = rung(kDifferenceLadder, ratio);
@@ -159,14 +187,14 @@ void ExpertLoadPanel::update_scale() {
 }
 
 ImU32 ExpertLoadPanel::color(const Context& ctx, double value) const {
-    const double ratio = value * static_cast<double>(loads_.experts);
+    const double ratio = value * static_cast<double>(loads().experts);
     // -1 of the diverging colours is English: English minus Chinese is drawn with its sign turned round.
     return mode_ == kDifference ? ctx.theme.difference_color(std::clamp(-ratio / difference_, -1.0, 1.0))
                                 : ctx.theme.load_color(std::clamp(ratio / scale_, 0.0, 1.0));
 }
 
 std::size_t ExpertLoadPanel::layer(const Context& ctx) const {
-    return std::min(static_cast<std::size_t>(std::max(0, ctx.selection.layer)), loads_.layers - 1);
+    return std::min(static_cast<std::size_t>(std::max(0, ctx.selection.layer)), loads().layers - 1);
 }
 
 void ExpertLoadPanel::select(Context& ctx, std::size_t at, std::size_t expert) const {
@@ -181,15 +209,15 @@ void ExpertLoadPanel::select(Context& ctx, std::size_t at, std::size_t expert) c
 void ExpertLoadPanel::draw_step(Context& ctx) {
     const ui::Language& text = ctx.text;
     ImGui::AlignTextToFramePadding();
-    const std::string step = text.number(loads_.last_step);
+    const std::string step = text.number(loads().last_step);
     if (ctx.selection.pinned_step) {
         ui::text_colored(ctx.theme.accent,
                          std::string(icon::pin) + " " + text.format("load.step.pinned", {{"step", step}}));
         ui::tooltip(text("load.step.pinned.help"));
         ImGui::SameLine();
         if (ImGui::Button(text.label("load.live")))
-            ctx.selection.pinned_step.reset();
-        ui::tooltip(text("load.live.help"));
+            ctx.run("load.live");
+        ui::command_tooltip(ctx, text("load.live.help"), "load.live");
     } else {
         ui::text_dim(ctx, text.format("load.step.live", {{"step", step}}));
         ui::tooltip(text("load.step.live.help"));
@@ -216,7 +244,7 @@ void ExpertLoadPanel::draw_toolbar(Context& ctx) {
     ImGui::SetNextItemWidth(small);
     const std::size_t chosen = layer(ctx);
     if (ImGui::BeginCombo("###load.layer", std::to_string(chosen).c_str())) {
-        for (std::size_t l = 0; l < loads_.layers; ++l) {
+        for (std::size_t l = 0; l < loads().layers; ++l) {
             if (ImGui::Selectable(std::to_string(l).c_str(), l == chosen))
                 ctx.selection.layer = static_cast<int>(l);
             if (l == chosen)
@@ -224,6 +252,7 @@ void ExpertLoadPanel::draw_toolbar(Context& ctx) {
         }
         ImGui::EndCombo();
     }
+    ui::command_tooltip(ctx, text("load.layer.help"), "load.layer_next");
     const float medium = 7.5f * ctx.em;
     flow(medium);
     ImGui::SetNextItemWidth(medium);
@@ -238,6 +267,11 @@ void ExpertLoadPanel::draw_toolbar(Context& ctx) {
         ImGui::EndCombo();
     }
     ui::tooltip(text("load.window.help"));
+    const char* save = text.label("load.menu");
+    flow(ui::button_width(save));
+    if (ImGui::Button(save))
+        ImGui::OpenPopup("menu");
+    ui::tooltip(text("load.menu.help"));
     flow(ImGui::CalcTextSize(text("load.step.live")).x + 4 * ctx.em);
     draw_step(ctx);
 }
@@ -249,14 +283,14 @@ void ExpertLoadPanel::cell_tooltip(const Context& ctx, std::size_t at, std::size
     if (!ImGui::BeginTooltip())
         return;
     const ui::Language& text = ctx.text;
-    const std::size_t cell = at * loads_.experts + expert;
-    const double even = 1.0 / static_cast<double>(loads_.experts);
+    const std::size_t cell = at * loads().experts + expert;
+    const double even = 1.0 / static_cast<double>(loads().experts);
     ImGui::TextUnformatted(
         text.format("load.cell", {{"layer", std::to_string(at)}, {"expert", std::to_string(expert)}}).c_str());
-    const bool window = loads_.first_step != loads_.last_step;
-    ui::text_dim(ctx, window ? text.format("load.cell.steps", {{"first", text.number(loads_.first_step)},
-                                                               {"last", text.number(loads_.last_step)}})
-                             : text.format("load.cell.step", {{"step", text.number(loads_.last_step)}}));
+    const bool window = loads().first_step != loads().last_step;
+    ui::text_dim(ctx, window ? text.format("load.cell.steps", {{"first", text.number(loads().first_step)},
+                                                               {"last", text.number(loads().last_step)}})
+                             : text.format("load.cell.step", {{"step", text.number(loads().last_step)}}));
     const auto property = [&](const char* name, const std::string& value) {
         ImGui::TableNextRow();
         ImGui::TableNextColumn();
@@ -270,10 +304,10 @@ void ExpertLoadPanel::cell_tooltip(const Context& ctx, std::size_t at, std::size
             const metrics::ShareDifference d = difference(at, expert);
             for (const int language : {0, 1}) {
                 const auto l = static_cast<std::size_t>(language);
-                const double total = loads_.totals[l][at];
+                const double total = loads().totals[l][at];
                 property(text(language == 0 ? "load.mode.english" : "load.mode.chinese"),
-                         percent(total > 0 ? loads_.counts[l][cell] / total : 0) + "  (" +
-                             text.number(static_cast<std::uint64_t>(loads_.counts[l][cell])) + ")");
+                         percent(total > 0 ? loads().counts[l][cell] / total : 0) + "  (" +
+                             text.number(static_cast<std::uint64_t>(loads().counts[l][cell])) + ")");
             }
             property(text("load.cell.difference"), std::isnan(d.difference) ? "-" : percent(d.difference));
             property(text("load.cell.noise"), std::isnan(d.sigma) ? "-" : "\u00b1 " + percent(2 * d.sigma));
@@ -293,13 +327,13 @@ void ExpertLoadPanel::cell_tooltip(const Context& ctx, std::size_t at, std::size
 }
 
 void ExpertLoadPanel::draw_expert_ids(const Context& ctx, const Area& area) const {
-    const float cell = area.width() / static_cast<float>(loads_.experts);
-    const float widest = ImGui::CalcTextSize(std::to_string(loads_.experts - 1).c_str()).x + 0.4f * ctx.em;
+    const float cell = area.width() / static_cast<float>(loads().experts);
+    const float widest = ImGui::CalcTextSize(std::to_string(loads().experts - 1).c_str()).x + 0.4f * ctx.em;
     std::size_t stride = 1;
-    while (cell * static_cast<float>(stride) < widest && stride < loads_.experts)
+    while (cell * static_cast<float>(stride) < widest && stride < loads().experts)
         stride *= 2;
     const ImU32 ink = ImGui::GetColorU32(ctx.theme.text_dim);
-    for (std::size_t e = 0; e < loads_.experts; e += stride) {
+    for (std::size_t e = 0; e < loads().experts; e += stride) {
         const std::string id = std::to_string(e);
         const float width = ImGui::CalcTextSize(id.c_str()).x;
         ImGui::GetWindowDrawList()->AddText(
@@ -310,35 +344,41 @@ void ExpertLoadPanel::draw_expert_ids(const Context& ctx, const Area& area) cons
 
 void ExpertLoadPanel::draw_cells(Context& ctx, const Area& area) {
     ImDrawList& draw = *ImGui::GetWindowDrawList();
-    const float w = area.width() / static_cast<float>(loads_.experts),
-                h = area.height() / static_cast<float>(loads_.layers);
+    const float w = area.width() / static_cast<float>(loads().experts),
+                h = area.height() / static_cast<float>(loads().layers);
     const float gap = w > 6 && h > 6 ? 1.0f : 0.0f;
-    const bool roomy = loads_.layers * loads_.experts <= kMostHatched;
+    const bool roomy = loads().layers * loads().experts <= kMostHatched;
     const bool numbers = roomy && w > 2.6f * ctx.em && h > 1.3f * ctx.em;
-    for (std::size_t l = 0; l < loads_.layers; ++l) {
-        for (std::size_t e = 0; e < loads_.experts; ++e) {
-            const ImVec2 low{area.min.x + static_cast<float>(e) * w, area.min.y + static_cast<float>(l) * h};
-            const ImVec2 high{low.x + w - gap, low.y + h - gap};
-            const metrics::ShareDifference d = mode_ == kDifference ? difference(l, e) : metrics::ShareDifference{};
-            const double value = mode_ == kDifference ? d.difference : share(l, e);
-            const bool chance = mode_ == kDifference && !d.beyond_chance;
-            const ImU32 fill = std::isnan(value) ? ImGui::GetColorU32(ctx.theme.grid) : color(ctx, value);
-            draw.AddRectFilled(low, high, chance ? faded(fill, 0.3f) : fill);
-            if (chance && roomy && w > 5)
-                draw.AddLine({low.x, high.y}, {high.x, low.y}, faded(ImGui::GetColorU32(ctx.theme.text_dim), 0.35f));
-            if (numbers && !std::isnan(value)) {
-                const std::string shown = ctx.text.number(100 * value, 2);
-                const ImVec2 size = ImGui::CalcTextSize(shown.c_str());
-                draw.AddText({(low.x + high.x - size.x) / 2, (low.y + high.y - size.y) / 2},
-                             chance ? ImGui::GetColorU32(ctx.theme.text_dim) : ink_on(fill), shown.c_str());
-            }
+    const auto corner = [&](std::size_t l, std::size_t e) {
+        return ImVec2{area.min.x + static_cast<float>(e) * w, area.min.y + static_cast<float>(l) * h};
+    };
+    for (std::size_t l = 0; l < loads().layers; ++l) {
+        // One reservation per layer: sixteen-bit indices do not reach over a whole large map.
+        draw.PrimReserve(static_cast<int>(6 * loads().experts), static_cast<int>(4 * loads().experts));
+        for (std::size_t e = 0; e < loads().experts; ++e) {
+            const ImVec2 low = corner(l, e);
+            draw.PrimRect(low, {low.x + w - gap, low.y + h - gap}, cells_.colors[l * loads().experts + e]);
         }
+    }
+    const ImU32 stroke = ui::packed(ctx.theme.text_dim, 0.35f);
+    for (std::size_t cell = 0; roomy && cell < cells_.value.size(); ++cell) {
+        const ImVec2 low = corner(cell / loads().experts, cell % loads().experts);
+        const ImVec2 high{low.x + w - gap, low.y + h - gap};
+        const bool chance = mode_ == kDifference && cells_.beyond[cell] == 0;
+        if (chance && w > 5)
+            draw.AddLine({low.x, high.y}, {high.x, low.y}, stroke);
+        if (!numbers || std::isnan(cells_.value[cell]))
+            continue;
+        const std::string shown = ctx.text.number(100 * cells_.value[cell], 2);
+        const ImVec2 size = ImGui::CalcTextSize(shown.c_str());
+        draw.AddText({(low.x + high.x - size.x) / 2, (low.y + high.y - size.y) / 2},
+                     chance ? ImGui::GetColorU32(ctx.theme.text_dim) : ui::ink_on(cells_.colors[cell]), shown.c_str());
     }
     const std::size_t row = layer(ctx);
     const ImU32 accent = ImGui::GetColorU32(ctx.theme.text);
     const float top = area.min.y + static_cast<float>(row) * h;
     draw.AddRect({area.min.x - 1, top - 1}, {area.max.x + 1 - gap, top + h + 1 - gap}, faded(accent, 0.8f), 0, 1.0f);
-    if (ctx.selection.expert >= 0 && ctx.selection.expert < static_cast<int>(loads_.experts) &&
+    if (ctx.selection.expert >= 0 && ctx.selection.expert < static_cast<int>(loads().experts) &&
         ctx.selection.layer >= 0) {
         const float left = area.min.x + static_cast<float>(ctx.selection.expert) * w;
         draw.AddRect({left - 1, top - 1}, {left + w + 1 - gap, top + h + 1 - gap}, ImGui::GetColorU32(ctx.theme.accent),
@@ -351,7 +391,7 @@ void ExpertLoadPanel::draw_scale(const Context& ctx, const Area& area) const {
     ImDrawList& draw = *ImGui::GetWindowDrawList();
     const bool diff = mode_ == kDifference;
     const double top = diff ? difference_ : scale_, bottom = diff ? -difference_ : 0;
-    const double even = 1.0 / static_cast<double>(loads_.experts);
+    const double even = 1.0 / static_cast<double>(loads().experts);
     constexpr int kSlices = 48;
     const float slice = area.height() / kSlices;
     for (int i = 0; i < kSlices; ++i) {
@@ -385,11 +425,11 @@ void ExpertLoadPanel::draw_map(Context& ctx, ImVec2 size) {
     ImGui::InvisibleButton("###load.cells", {area.width(), area.height()});
     const bool hovered = ImGui::IsItemHovered(), clicked = ImGui::IsItemClicked();
     draw_cells(ctx, area);
-    const float h = area.height() / static_cast<float>(loads_.layers);
+    const float h = area.height() / static_cast<float>(loads().layers);
     std::size_t stride = 1;
-    while (h * static_cast<float>(stride) < line && stride < loads_.layers)
+    while (h * static_cast<float>(stride) < line && stride < loads().layers)
         stride *= 2;
-    for (std::size_t l = 0; l < loads_.layers; l += stride) {
+    for (std::size_t l = 0; l < loads().layers; l += stride) {
         const std::string id = std::to_string(l);
         ImGui::GetWindowDrawList()->AddText({area.min.x - ImGui::CalcTextSize(id.c_str()).x - 0.4f * ctx.em,
                                              area.min.y + (static_cast<float>(l) + 0.5f) * h - line / 2},
@@ -404,8 +444,8 @@ void ExpertLoadPanel::draw_map(Context& ctx, ImVec2 size) {
             return std::min(n - 1,
                             static_cast<std::size_t>(std::max(0.0f, (at - low) / extent * static_cast<float>(n))));
         };
-        const std::size_t e = index(mouse.x, area.min.x, area.width(), loads_.experts);
-        const std::size_t l = index(mouse.y, area.min.y, area.height(), loads_.layers);
+        const std::size_t e = index(mouse.x, area.min.x, area.width(), loads().experts);
+        const std::size_t l = index(mouse.y, area.min.y, area.height(), loads().layers);
         cell_tooltip(ctx, l, e);
         if (clicked)
             select(ctx, l, e);
@@ -419,6 +459,16 @@ void ExpertLoadPanel::draw_map(Context& ctx, ImVec2 size) {
 void ExpertLoadPanel::refresh_rows(const Context& ctx, const TrainingRun& run, const RowsKey& key) {
     if (key == rows_key_)
         return;
+    RowsKey grown = rows_key_;
+    grown.newest = key.newest;
+    grown.size = key.size;
+    grown.from = key.from;
+    grown.to = key.to;
+    // Of a run that has grown only the rows at the ends are new.
+    std::vector<Row> old;
+    if (grown == key)
+        old.swap(rows_);
+    auto reuse = old.begin();
     rows_key_ = key;
     rows_.clear();
     const std::size_t first = index_of(run, static_cast<std::uint64_t>(std::max(0.0, std::ceil(key.from))));
@@ -428,17 +478,26 @@ void ExpertLoadPanel::refresh_rows(const Context& ctx, const TrainingRun& run, c
     const std::size_t cells = std::size_t{run.layers} * run.experts, offset = key.layer * run.experts;
     std::array<std::vector<double>, kTextLanguages> sums;
     for (std::size_t i = first; i < last;) {
-        Row row{run.counts[i]->step, run.counts[i]->step, {}};
+        Row row{run.counts[i]->step, run.counts[i]->step, {}, nullptr};
+        const std::uint64_t group = row.first / stride;
+        const std::size_t begin = i;
+        for (; i < last && run.counts[i]->step / stride == group; ++i)
+            row.last = run.counts[i]->step;
+        row.end = run.counts[i - 1];
+        while (reuse != old.end() && reuse->first < row.first)
+            ++reuse;
+        if (reuse != old.end() && reuse->first == row.first && reuse->end == row.end) {
+            rows_.push_back(std::move(*reuse));
+            continue;
+        }
         for (auto& sum : sums)
             sum.assign(run.experts, 0.0);
-        const std::uint64_t group = row.first / stride;
-        for (; i < last && run.counts[i]->step / stride == group; ++i) {
-            row.last = run.counts[i]->step;
-            if (!fits(*run.counts[i], run))
+        for (std::size_t step = begin; step < i; ++step) {
+            if (!fits(*run.counts[step], run))
                 continue;
             for (std::size_t language = 0; language < sums.size(); ++language)
                 for (std::size_t e = 0; e < run.experts; ++e)
-                    sums[language][e] += run.counts[i]->counts[language * cells + offset + e];
+                    sums[language][e] += run.counts[step]->counts[language * cells + offset + e];
         }
         double total[kTextLanguages] = {};
         for (std::size_t language = 0; language < sums.size(); ++language)
@@ -469,7 +528,7 @@ void ExpertLoadPanel::draw_rows(Context& ctx, const Area& area) {
     const auto y_of = [&](double step) {
         return area.min.y + static_cast<float>(std::clamp((step - from) / range, 0.0, 1.0)) * area.height();
     };
-    const float w = area.width() / static_cast<float>(loads_.experts);
+    const float w = area.width() / static_cast<float>(loads().experts);
     int quads = 0;
     for (const Row& row : rows_)
         quads += static_cast<int>(row.colors.size());
@@ -505,7 +564,7 @@ void ExpertLoadPanel::draw_rows(Context& ctx, const Area& area) {
     if (ctx.selection.hovered_step)
         mark(*ctx.selection.hovered_step, ctx.theme.text);
     draw.AddRect(area.min, area.max, ImGui::GetColorU32(ctx.theme.border));
-    if (ctx.selection.expert >= 0 && ctx.selection.expert < static_cast<int>(loads_.experts)) {
+    if (ctx.selection.expert >= 0 && ctx.selection.expert < static_cast<int>(loads().experts)) {
         const float left = area.min.x + static_cast<float>(ctx.selection.expert) * w;
         draw.AddRect({left - 1, area.min.y}, {left + w + 1, area.max.y}, ImGui::GetColorU32(ctx.theme.accent), 0, 1.5f);
     }
@@ -521,9 +580,9 @@ void ExpertLoadPanel::hover_rows(Context& ctx, const TrainingRun& run, const Are
     if (after == rows_.begin())
         return;
     const Row& row = *(after - 1);
-    const auto expert =
-        std::min(loads_.experts - 1, static_cast<std::size_t>(std::max(0.0f, (mouse.x - area.min.x) / area.width() *
-                                                                                 static_cast<float>(loads_.experts))));
+    const auto expert = std::min(
+        loads().experts - 1, static_cast<std::size_t>(std::max(
+                                 0.0f, (mouse.x - area.min.x) / area.width() * static_cast<float>(loads().experts))));
     if (ImGui::IsItemClicked())
         ctx.selection.pinned_step = row.last;
     if (ImGui::IsMouseDoubleClicked(ImGuiMouseButton_Left)) {
@@ -540,7 +599,7 @@ void ExpertLoadPanel::hover_rows(Context& ctx, const TrainingRun& run, const Are
                                                                  {"last", ctx.text.number(row.last)}})
                                      .c_str());
     if (fits(counts, run) && static_cast<double>(row.last) + 1.0 >= step) {
-        const std::size_t cell = layer(ctx) * loads_.experts + expert, half = loads_.layers * loads_.experts;
+        const std::size_t cell = layer(ctx) * loads().experts + expert, half = loads().layers * loads().experts;
         ui::text_dim(ctx, ctx.text.format("load.history.cell",
                                           {{"expert", std::to_string(expert)},
                                            {"step", ctx.text.number(row.last)},
@@ -573,7 +632,7 @@ void ExpertLoadPanel::draw_history(Context& ctx, const TrainingRun& run, ImVec2 
             to = newest;
         }
         const std::size_t limit = std::max<std::size_t>(
-            1, std::min(static_cast<std::size_t>(area.height() / 2), kMostCells / loads_.experts));
+            1, std::min(static_cast<std::size_t>(area.height() / 2), kMostCells / loads().experts));
         refresh_rows(ctx, run,
                      {run.id, run.counts.back()->step, run.counts.size(), layer(ctx), limit, from, to,
                       mode_ == kDifference ? difference_ : scale_, mode_, ctx.theme.dark});
@@ -593,7 +652,7 @@ void ExpertLoadPanel::draw_history(Context& ctx, const TrainingRun& run, ImVec2 
 void ExpertLoadPanel::draw_bar_axis(const Context& ctx, const Area& area) const {
     ImDrawList& draw = *ImGui::GetWindowDrawList();
     const bool diff = mode_ == kDifference;
-    const double even = 100.0 / static_cast<double>(loads_.experts);
+    const double even = 100.0 / static_cast<double>(loads().experts);
     const double top = (diff ? difference_ : scale_) * even, bottom = diff ? -top : 0;
     const double tick = nice_step(top - bottom, std::max(2, static_cast<int>(area.height() / (2.2f * ctx.em))));
     const ImU32 grid = ImGui::GetColorU32(ctx.theme.grid), ink = ImGui::GetColorU32(ctx.theme.text_dim);
@@ -630,30 +689,30 @@ void ExpertLoadPanel::draw_bars(Context& ctx, ImVec2 size) {
     const bool hovered = ImGui::IsItemHovered(), clicked = ImGui::IsItemClicked();
     draw_bar_axis(ctx, area);
     ImDrawList& draw = *ImGui::GetWindowDrawList();
-    const double even = 1.0 / static_cast<double>(loads_.experts);
+    const double even = 1.0 / static_cast<double>(loads().experts);
     const double top = (diff ? difference_ : scale_) * even, bottom = diff ? -top : 0;
     const auto y_of = [&](double value) {
         return area.max.y -
                static_cast<float>((std::clamp(value, bottom, top) - bottom) / (top - bottom)) * area.height();
     };
-    const float w = area.width() / static_cast<float>(loads_.experts);
+    const float w = area.width() / static_cast<float>(loads().experts);
     const ImVec4 plain = mode_ == kEnglish   ? ctx.theme.english
                          : mode_ == kChinese ? ctx.theme.chinese
                                              : ctx.theme.series_color(4);
-    for (std::size_t e = 0; e < loads_.experts; ++e) {
-        const metrics::ShareDifference d = diff ? difference(at, e) : metrics::ShareDifference{};
-        const double value = diff ? d.difference : share(at, e);
+    for (std::size_t e = 0; e < loads().experts; ++e) {
+        const std::size_t cell = at * loads().experts + e;
+        const double value = cells_.value[cell];
         if (std::isnan(value))
             continue;
         const float middle = area.min.x + (static_cast<float>(e) + 0.5f) * w, half = std::max(0.5f, 0.36f * w);
         const float a = y_of(std::max(0.0, value)), b = y_of(std::min(0.0, value));
         ImU32 fill = ImGui::GetColorU32(diff ? (value > 0 ? ctx.theme.english : ctx.theme.chinese) : plain);
-        if (diff && !d.beyond_chance)
+        if (diff && cells_.beyond[cell] == 0)
             fill = faded(fill, 0.35f);
         draw.AddRectFilled({middle - half, a}, {middle + half, std::max(b, a + 1)}, fill);
         if (diff) {
             // What shuffled labels give: a bracket of two standard deviations around zero.
-            const float high = y_of(2 * d.sigma), low = y_of(-2 * d.sigma);
+            const float high = y_of(2 * cells_.sigma[cell]), low = y_of(-2 * cells_.sigma[cell]);
             draw.AddRectFilled({middle - half, high}, {middle + half, low},
                                faded(ImGui::GetColorU32(ctx.theme.text_dim), 0.22f));
         }
@@ -667,7 +726,7 @@ void ExpertLoadPanel::draw_bars(Context& ctx, ImVec2 size) {
                  diff ? "0" : "1/N");
     draw_expert_ids(ctx, area);
     if (hovered) {
-        const auto e = std::min(loads_.experts - 1,
+        const auto e = std::min(loads().experts - 1,
                                 static_cast<std::size_t>(std::max(0.0f, (ImGui::GetMousePos().x - area.min.x) / w)));
         cell_tooltip(ctx, at, e);
         if (clicked)
@@ -677,11 +736,8 @@ void ExpertLoadPanel::draw_bars(Context& ctx, ImVec2 size) {
 }
 
 void ExpertLoadPanel::draw_chance(Context& ctx) const {
-    std::size_t beyond = 0;
-    for (std::size_t l = 0; l < loads_.layers; ++l)
-        for (std::size_t e = 0; e < loads_.experts; ++e)
-            beyond += difference(l, e).beyond_chance ? 1 : 0;
-    const std::size_t cells = loads_.layers * loads_.experts;
+    const std::size_t beyond = cells_.beyond_count;
+    const std::size_t cells = loads().layers * loads().experts;
     // Two standard deviations of a normal distribution leave out 4.55 %.
     const double expected = 0.0455 * static_cast<double>(cells);
     ui::text_wrapped(ctx.text.format("load.chance", {{"beyond", ctx.text.number(std::uint64_t{beyond})},
@@ -700,15 +756,14 @@ void ExpertLoadPanel::draw_numbers(Context& ctx, const TrainingRun& run, bool co
     const bool diff = mode_ == kDifference;
     const std::size_t at = layer(ctx);
     const auto shown = [&](double value) { return std::isnan(value) ? std::string("-") : text.number(value, 3); };
-    const metrics::LoadMetrics here = metrics::load_metrics(layer_load(at, diff ? static_cast<int>(kEnglish) : mode_));
+    const metrics::LoadMetrics& here = cells_.layers[at];
     metrics::LoadMetrics other;
     double entropy_here = std::nan(""), entropy_mean = std::nan("");
     if (diff) {
-        other = metrics::load_metrics(layer_load(at, kChinese));
+        other = cells_.layers_chinese[at];
     } else {
-        const auto n = static_cast<double>(loads_.layers);
-        for (std::size_t l = 0; l < loads_.layers; ++l) {
-            const metrics::LoadMetrics m = metrics::load_metrics(layer_load(l, mode_));
+        const auto n = static_cast<double>(loads().layers);
+        for (const metrics::LoadMetrics& m : cells_.layers) {
             other.max_violation += m.max_violation / n;
             other.variation += m.variation / n;
             other.entropy += m.entropy / n;
@@ -717,7 +772,7 @@ void ExpertLoadPanel::draw_numbers(Context& ctx, const TrainingRun& run, bool co
         }
     }
     // The router's entropy is kept for the newest step only.
-    if (!ctx.selection.pinned_step && run.router_entropy.size() == loads_.layers && !run.router_entropy_mean.empty()) {
+    if (!ctx.selection.pinned_step && run.router_entropy.size() == loads().layers && !run.router_entropy_mean.empty()) {
         entropy_here = run.router_entropy[at];
         entropy_mean = run.router_entropy_mean.back();
     }
@@ -767,32 +822,24 @@ void ExpertLoadPanel::draw_numbers(Context& ctx, const TrainingRun& run, bool co
 // --- The panel
 // ------------------------------------------------------------------------------------------------------------
 
-std::string ExpertLoadPanel::csv() const {
-    std::string result = "first_step,last_step,layer,expert,english,chinese\r\n";
-    for (std::size_t l = 0; l < loads_.layers; ++l)
-        for (std::size_t e = 0; e < loads_.experts; ++e)
-            result += fmt::format("{},{},{},{},{},{}\r\n", loads_.first_step, loads_.last_step, l, e,
-                                  loads_.counts[0][l * loads_.experts + e], loads_.counts[1][l * loads_.experts + e]);
-    return result;
-}
-
 void ExpertLoadPanel::draw_menu(Context& ctx, const TrainingRun& run) {
     if (ImGui::IsWindowHovered(ImGuiHoveredFlags_ChildWindows) && ImGui::IsMouseReleased(ImGuiMouseButton_Right))
         ImGui::OpenPopup("menu");
     const ImVec2 low = ImGui::GetWindowPos(), size = ImGui::GetWindowSize();
     if (!ImGui::BeginPopup("menu"))
         return;
-    const std::string name = run.name + "-load-" + std::to_string(loads_.last_step);
+    const std::string name = run.name + "-load-" + std::to_string(loads().last_step);
+    const auto csv = [this] { return [loads = loads()] { return loads_csv(loads); }; };
     if (ImGui::MenuItem(ctx.text.label("load.menu.csv")) && ctx.choose_save && ctx.save_file)
         ctx.choose_save(ctx.text("training.menu.save"), name + ".csv",
-                        [save = ctx.save_file, bytes = csv()](const std::string& path) { save(path, bytes); });
+                        [save = ctx.save_file, make = csv()](const std::string& path) { save(path, make); });
     if (ImGui::MenuItem(ctx.text.label("training.menu.png")) && ctx.choose_save && ctx.save_image)
         ctx.choose_save(ctx.text("training.menu.save"), name + ".png",
                         [save = ctx.save_image, low, size](const std::string& path) {
                             save(low, {low.x + size.x, low.y + size.y}, path);
                         });
-    if (ImGui::MenuItem(ctx.text.label("load.menu.copy")))
-        ImGui::SetClipboardText(csv().c_str());
+    if (ImGui::MenuItem(ctx.text.label("load.menu.copy")) && ctx.copy_text)
+        ctx.copy_text(csv());
     ImGui::EndPopup();
 }
 
@@ -806,9 +853,11 @@ void ExpertLoadPanel::draw(Context& ctx) {
     }
     follow_steps(ctx.selection, *run);
     load(*run, ctx.selection);
-    update_scale();
     draw_toolbar(ctx);
     load(*run, ctx.selection);
+    refresh_cells();
+    update_scale();
+    refresh_colors(ctx);
     const ImVec2 room = ImGui::GetContentRegionAvail();
     if (room.x < 12 * ctx.em || room.y < 5 * ctx.em)
         return;
@@ -854,11 +903,25 @@ bool ExpertLoadPanel::act(const std::string& action, Context& ctx) {
         ctx.selection.pinned_step.reset();
         return true;
     }
-    const int turn = action == "load.layer_next" ? 1 : action == "load.layer_previous" ? -1 : 0;
+    struct Turn {
+        const char* action;
+        int layers, experts;
+    };
+    static constexpr std::array<Turn, 4> kTurns = {{{"load.layer_next", 1, 0},
+                                                    {"load.layer_previous", -1, 0},
+                                                    {"load.expert_next", 0, 1},
+                                                    {"load.expert_previous", 0, -1}}};
+    const auto turn = std::find_if(kTurns.begin(), kTurns.end(), [&](const Turn& t) { return action == t.action; });
+    if (turn == kTurns.end())
+        return false;
     const TrainingRun* run = selected_run(ctx);
-    if (turn == 0 || run == nullptr || run->layers == 0)
-        return turn != 0;
-    ctx.selection.layer = std::clamp(std::max(0, ctx.selection.layer) + turn, 0, run->layers - 1);
+    if (run == nullptr || run->layers == 0 || run->experts == 0)
+        return true;
+    ui::Selection& selection = ctx.selection;
+    selection.layer = std::clamp(std::max(0, selection.layer) + turn->layers, 0, run->layers - 1);
+    if (turn->experts != 0)
+        selection.expert = selection.expert < 0 ? (turn->experts > 0 ? 0 : run->experts - 1)
+                                                : std::clamp(selection.expert + turn->experts, 0, run->experts - 1);
     return true;
 }
 

@@ -2,38 +2,49 @@
 // over steps, the bars and balance numbers of that layer; for all text, English, Chinese, or the difference of the two.
 #pragma once
 
-#include <array>
 #include <cstdint>
 #include <string>
 #include <vector>
 
+#include "panels/load_sums.hpp"
 #include "panels/metrics.hpp"
 #include "panels/run_tools.hpp"
 #include "panels/ui/context.hpp"
 
 namespace moescope::panels {
 
-/// Counts of one step, or summed over a window of steps that ends there.
-struct Loads {
-    std::size_t layers = 0, experts = 0;
-    std::uint64_t first_step = 0, last_step = 0;
-    std::array<std::vector<double>, protocol::kTextLanguages> counts;  ///< [layers][experts] per text language
-    std::array<std::vector<double>, protocol::kTextLanguages> totals;  ///< [layers]
-};
-
 class ExpertLoadPanel final : public ui::Panel {
  public:
     const char* key() const override { return "expert_load"; }
     void draw(ui::Context& ctx) override;
-    /// load.all, load.english, load.chinese, load.difference, load.live, load.layer_next, load.layer_previous.
+    /// load.all, load.english, load.chinese, load.difference, load.live, load.layer_next, load.layer_previous,
+    /// load.expert_next, load.expert_previous.
     bool act(const std::string& action, ui::Context& ctx) override;
 
  private:
     enum Mode { kAll, kEnglish, kChinese, kDifference };
+    /// What is shown of loads() in one mode, worked out when a step or the mode changes, not in every frame.
+    struct Cells {
+        std::vector<double> value;  ///< [layers][experts] share of the layer, or difference of shares (may be NaN)
+        std::vector<double> sigma;  ///< of a difference, see metrics::ShareDifference
+        std::vector<std::uint8_t> beyond;  ///< 1: the difference is larger than chance
+        std::size_t beyond_count = 0;
+        double highest = 0;                                ///< largest value, without its sign
+        std::vector<metrics::LoadMetrics> layers;          ///< [layers] in this mode; of English in kDifference
+        std::vector<metrics::LoadMetrics> layers_chinese;  ///< in kDifference only
+        std::vector<ImU32> colors;                         ///< [layers][experts] with the scale of color_key
+    };
+    struct ColorKey {
+        std::uint64_t cells = 0;
+        double scale = 0;
+        bool dark = false;
+        bool operator==(const ColorKey&) const = default;
+    };
     /// One row of the history: a step, or several next to each other.
     struct Row {
         std::uint64_t first = 0, last = 0;
         std::vector<ImU32> colors;
+        LoadSums::Step end;  ///< its last step: a run that went back to a checkpoint has others under the same numbers
     };
     struct RowsKey {
         std::uint32_t run = 0;
@@ -51,6 +62,8 @@ class ExpertLoadPanel final : public ui::Panel {
     };
 
     void load(const client::TrainingRun& run, const ui::Selection& selection);
+    void refresh_cells();
+    void refresh_colors(const ui::Context& ctx);
     void update_scale();
     double share(std::size_t layer, std::size_t expert) const;
     metrics::ShareDifference difference(std::size_t layer, std::size_t expert) const;
@@ -71,7 +84,6 @@ class ExpertLoadPanel final : public ui::Panel {
     void draw_numbers(ui::Context& ctx, const client::TrainingRun& run, bool compact);
     void draw_chance(ui::Context& ctx) const;
     void draw_menu(ui::Context& ctx, const client::TrainingRun& run);
-    std::string csv() const;
     void draw_expert_ids(const ui::Context& ctx, const Area& area) const;
     void select(ui::Context& ctx, std::size_t layer, std::size_t expert) const;
     void cell_tooltip(const ui::Context& ctx, std::size_t layer, std::size_t expert) const;
@@ -81,8 +93,15 @@ class ExpertLoadPanel final : public ui::Panel {
     int window_ = 0;         ///< index into the offered numbers of steps
     double scale_ = 2;       ///< top of the colour scale in units of 1/N
     double difference_ = 1;  ///< end of the diverging scale in units of 1/N
-    Loads loads_;
+    const Loads& loads() const { return sums_.loads(); }
+    LoadSums sums_;
     std::uint64_t loaded_key_[4] = {};
+    std::uint64_t loads_version_ = 0;  ///< rises when loads() changes
+    Cells cells_;
+    std::uint64_t cells_version_ = 0;  ///< rises when cells_ changes
+    std::uint64_t cells_of_ = 0;       ///< loads_version_ that cells_ were made from
+    int cells_mode_ = -1;
+    ColorKey color_key_;
     RowsKey rows_key_;
     std::vector<Row> rows_;
 };

@@ -1,7 +1,8 @@
 #include "panels/knobs.hpp"
 
-#include <cmath>
+#include <cstdlib>
 
+#include "panels/library.hpp"
 #include "panels/panels.hpp"
 
 namespace moescope::panels {
@@ -54,12 +55,30 @@ void KnobsPanel::draw_knob(Context& ctx, const TrainingRun& run, std::size_t whi
         ui::knob(ctx, label.c_str(), knob.state, confirmed.value_or(0), description.range, enabled);
     if (!enabled)
         ui::tooltip(ctx.text("knobs.ended"));
-    if (wanted) {
-        knob.error.clear();
-        knob.sent = ctx.client.send("train.set", {{"run", run.id}, {description.name, *wanted}});
-    }
+    if (wanted)
+        turn(ctx, run, which, *wanted);
     if (!knob.error.empty())
-        ui::text_wrapped(knob.error, ctx.theme.error);
+        ui::text_wrapped(ctx.text.message(knob.error), ctx.theme.error);
+}
+
+void KnobsPanel::turn(Context& ctx, const TrainingRun& run, std::size_t which, double value) {
+    knobs_[which].error.clear();
+    knobs_[which].sent = ctx.client.send("train.set", {{"run", run.id}, {kDescriptions[which].name, value}});
+}
+
+bool KnobsPanel::act(const std::string& action, Context& ctx) {
+    for (std::size_t which = 0; which < kKnobs; ++which) {
+        const char* value = action_value(action, kDescriptions[which].key);
+        if (value == nullptr)
+            continue;
+        const TrainingRun* run = selected_run(ctx);
+        const double number = std::strtod(value, nullptr);
+        const ui::KnobRange& range = kDescriptions[which].range;
+        if (run != nullptr && alive(*run) && number >= range.min && number <= range.max)
+            turn(ctx, *run, which, number);
+        return true;
+    }
+    return false;
 }
 
 void KnobsPanel::draw_rhythm(Context& ctx, const TrainingRun& run) {

@@ -15,6 +15,8 @@ class KnobsPanel final : public ui::Panel {
  public:
     const char* key() const override { return "knobs"; }
     void draw(ui::Context& ctx) override;
+    /// knobs.learning_rate=V, knobs.balance_coefficient=V, knobs.z_coefficient=V: what typing V into the field does.
+    bool act(const std::string& action, ui::Context& ctx) override;
 
  private:
     static constexpr std::size_t kKnobs = 3;
@@ -24,6 +26,7 @@ class KnobsPanel final : public ui::Panel {
         std::string error;  ///< the node's sentence
     };
 
+    void turn(ui::Context& ctx, const client::TrainingRun& run, std::size_t which, double value);
     void draw_knob(ui::Context& ctx, const client::TrainingRun& run, std::size_t which);
     void draw_rhythm(ui::Context& ctx, const client::TrainingRun& run);
 

@@ -10,11 +10,6 @@
 namespace moescope::panels {
 namespace {
 
-ImU32 color_of(ImVec4 color, float alpha) {
-    color.w *= alpha;
-    return ImGui::ColorConvertFloat4ToU32(color);
-}
-
 class ManualPanel : public ui::Panel {
  public:
     const char* key() const override { return "manual"; }
@@ -85,8 +80,8 @@ void ManualPanel::draw(ui::Context& ctx) {
         Styles styles{};
         styles[ManualBlock::bold].face = TextStyle::Face::bold;
         styles[ManualBlock::code].face = TextStyle::Face::mono;
-        styles[ManualBlock::code].background = color_of(ctx.theme.text_dim, 0.16f);
-        styles[ManualBlock::link].color = color_of(ctx.theme.accent, 1);
+        styles[ManualBlock::code].background = ui::packed(ctx.theme.text_dim, 0.16f);
+        styles[ManualBlock::link].color = ui::packed(ctx.theme.accent);
         styles[ManualBlock::link].underline = true;
         current_.clear();
         for (std::size_t i = 0; i < document_.blocks.size(); ++i)
@@ -153,7 +148,7 @@ void ManualPanel::draw_code(ui::Context& ctx, Drawn& drawn) {
     const std::array<TextStyle, 4> styles{mono, mono, mono, mono};
     const float height = drawn.text.draw(ctx, width - 2 * pad, styles).height;
     list->ChannelsSetCurrent(0);
-    list->AddRectFilled(at, {at.x + width, at.y + height + 2 * pad}, color_of(ctx.theme.text_dim, 0.12f), 4);
+    list->AddRectFilled(at, {at.x + width, at.y + height + 2 * pad}, ui::packed(ctx.theme.text_dim, 0.12f), 4);
     list->ChannelsMerge();
     ImGui::SetCursorScreenPos(at);
     ImGui::Dummy({width, height + 2 * pad});

@@ -1,9 +1,11 @@
 #include "panels/models.hpp"
 
 #include <algorithm>
+#include <array>
 #include <imgui_stdlib.h>
 #include <numeric>
 
+#include "nodes/protocol/json_fields.hpp"
 #include "panels/panels.hpp"
 #include "panels/text_tools.hpp"
 #include "panels/text_view.hpp"
@@ -14,8 +16,23 @@ namespace {
 
 using client::ModelEntry;
 
-/// Columns of the table, in the order of the headers.
-enum ColumnIndex { kName, kMaker, kArchitecture, kSize, kPrecision, kLicence, kHash, kOrigin, kState };
+/// Columns of the table, in the order of the headers; the value names a column while the table is sorted by it.
+enum ColumnId : ImGuiID { kName, kMaker, kSize, kPrecision, kLicence, kArchitecture, kHash, kOrigin, kState };
+
+/// A column, and the narrowest table in em that still has room for it. The rest stands in the details of a row.
+struct Offered {
+    ui::TableColumn column;
+    float from;
+};
+const std::array<Offered, 9> kColumns = {{{{"models.name", 2.0f, false, kName}, 0},
+                                          {{"models.maker", 2.2f, false, kMaker}, 36},
+                                          {{"models.size", 4.6f, true, kSize}, 24},
+                                          {{"models.precision", 5.0f, true, kPrecision}, 44},
+                                          {{"models.licence", 1.3f, false, kLicence}, 30},
+                                          {{"models.architecture", 6.0f, true, kArchitecture}, 66},
+                                          {{"models.hash", 5.6f, true, kHash}, 58},
+                                          {{"models.origin", 1.6f, false, kOrigin}, 84},
+                                          {{"models.state", 7.8f, true, kState}, 0}}};
 
 std::string maker_text(const ui::Context& ctx, const ModelEntry& model) {
     const std::string key = "models.country." + model.country;
@@ -44,10 +61,10 @@ void state_badge(const ui::Context& ctx, const ModelEntry& model) {
               : refused       ? ui::Tone::error
                               : ui::Tone::warning);
     if (!model.message.empty())
-        ui::tooltip(model.message);
+        ui::tooltip(ctx.text.message(model.message));
 }
 
-int compare_by(const ui::Context& ctx, const ModelEntry& a, const ModelEntry& b, int column) {
+int compare_by(const ui::Context& ctx, const ModelEntry& a, const ModelEntry& b, ImGuiID column) {
     switch (column) {
         case kMaker:
             return maker_text(ctx, a).compare(maker_text(ctx, b));
@@ -105,22 +122,22 @@ void ModelsPanel::draw(ui::Context& ctx) {
 
 void ModelsPanel::draw_add(ui::Context& ctx) {
     const char *choose = ctx.text.label("models.choose"), *add_label = ctx.text.label("models.add");
-    const float buttons = ui::button_width(choose) + ui::button_width(add_label) + 2 * ImGui::GetStyle().ItemSpacing.x;
-    ImGui::SetNextItemWidth(std::max(10 * ctx.em, ImGui::GetContentRegionAvail().x - buttons));
+    const float buttons =
+        ui::button_width(choose) + ui::button_width(add_label) + 2 * ImGui::GetStyle().ItemSpacing.x + 2;
+    const float all = ImGui::GetContentRegionAvail().x;
+    ImGui::SetNextItemWidth(all - buttons >= 12 * ctx.em ? all - buttons : all);
     const bool entered = ImGui::InputTextWithHint("###models.path", ctx.text("models.path_hint"), &path_,
                                                   ImGuiInputTextFlags_EnterReturnsTrue | ImGuiInputTextFlags_ElideLeft);
-    ImGui::SameLine();
+    flow(ui::button_width(choose));
     if (ui::button(choose))
         ctx.choose_file(ctx.text("models.choose_title"), [this](const std::string& path) { path_ = path; });
-    ImGui::SameLine();
-    if (ui::button(add_label, adding_ == 0, ctx.text("models.adding")) || entered)
+    flow(ui::button_width(add_label));
+    if (ui::button(add_label, adding_ == 0, ctx.text("models.adding")) || (entered && adding_ == 0))
         add(ctx);
     if (const auto result = ctx.snapshot.results.find(adding_); adding_ != 0 && result != ctx.snapshot.results.end()) {
         using State = client::CommandResult::State;
         if (result->second.state == State::done) {
-            const nlohmann::json& value = result->second.value;
-            if (value.is_object() && value.contains("name") && value["name"].is_string())
-                selected_ = value["name"].get<std::string>();
+            selected_ = protocol::text_of(result->second.value, "name");
             path_.clear();
         } else if (result->second.state == State::failed) {
             problem_ = result->second.error;
@@ -130,7 +147,8 @@ void ModelsPanel::draw_add(ui::Context& ctx) {
         if (result->second.state != State::pending)
             adding_ = 0;
     }
-    if (!problem_.empty() && ui::banner(ctx, ui::Tone::error, problem_, ctx.text.label("models.dismiss")))
+    if (!problem_.empty() &&
+        ui::banner(ctx, ui::Tone::error, ctx.text.message(problem_), ctx.text.label("models.dismiss")))
         problem_.clear();
 }
 
@@ -141,7 +159,7 @@ std::vector<std::size_t> ModelsPanel::sorted(const ui::Context& ctx) const {
     const ImGuiTableSortSpecs* specs = ImGui::TableGetSortSpecs();
     if (!specs || specs->SpecsCount == 0)
         return order;
-    const int column = specs->Specs[0].ColumnIndex;
+    const ImGuiID column = specs->Specs[0].ColumnUserID;
     const bool down = specs->Specs[0].SortDirection == ImGuiSortDirection_Descending;
     std::stable_sort(order.begin(), order.end(), [&](std::size_t a, std::size_t b) {
         const int c = compare_by(ctx, models[a], models[b], column);
@@ -151,50 +169,74 @@ std::vector<std::size_t> ModelsPanel::sorted(const ui::Context& ctx) const {
 }
 
 void ModelsPanel::draw_table(ui::Context& ctx, float height) {
-    if (!ui::begin_table(ctx, "models",
-                         {"models.name", "models.maker", "models.architecture", "models.size", "models.precision",
-                          "models.licence", "models.hash", "models.origin", "models.state"},
-                         ImGuiTableFlags_Sortable | ImGuiTableFlags_Hideable | ImGuiTableFlags_SizingStretchProp |
-                             ImGuiTableFlags_ScrollY,
-                         {0, height}))
+    const float width = ImGui::GetContentRegionAvail().x / ctx.em;
+    std::vector<ui::TableColumn> columns;
+    for (const Offered& offered : kColumns)
+        if (width >= offered.from)
+            columns.push_back(offered.column);
+    const std::string id = "models" + std::to_string(columns.size());  // each set of columns keeps its own widths
+    if (!ui::begin_table(ctx, id.c_str(), columns, ImGuiTableFlags_Sortable | ImGuiTableFlags_ScrollY, {0, height}))
         return;
     for (const std::size_t i : sorted(ctx))
-        draw_row(ctx, ctx.snapshot.models[i]);
+        draw_row(ctx, ctx.snapshot.models[i], columns);
     ImGui::EndTable();
 }
 
-void ModelsPanel::draw_row(ui::Context& ctx, const ModelEntry& model) {
+void ModelsPanel::draw_row(ui::Context& ctx, const ModelEntry& model, const std::vector<ui::TableColumn>& columns) {
     ImGui::PushID(model.name.c_str());
     ImGui::TableNextRow();
-    ImGui::TableNextColumn();
-    const bool is_selected = model.name == selected_;
-    if (ImGui::Selectable("###row", is_selected,
-                          ImGuiSelectableFlags_SpanAllColumns | ImGuiSelectableFlags_AllowOverlap))
-        selected_ = is_selected ? std::string() : model.name;
-    ImGui::SameLine(0, 0);
-    const auto cell = [](std::string_view text) {
-        ui::text_elided(text, ImGui::GetContentRegionAvail().x);
+    float end = 0;
+    for (const ui::TableColumn& column : columns) {
         ImGui::TableNextColumn();
-    };
-    cell(model.title.empty() ? model.name : model.title);
-    cell(maker_text(ctx, model));
-    cell(model.architecture);
-    const std::string size = ui::bytes_text(ctx.text, model.bytes);
-    ImGui::SetCursorPosX(ImGui::GetCursorPosX() +
-                         std::max(0.0f, ImGui::GetContentRegionAvail().x - ImGui::CalcTextSize(size.c_str()).x));
-    ImGui::TextUnformatted(size.c_str());
-    ImGui::TableNextColumn();
-    cell(model.precision);
-    cell(model.licence);
-    ImGui::PushFont(ctx.mono, 0);
-    ImGui::TextUnformatted(model.sha256.substr(0, 8).c_str());
-    ImGui::PopFont();
-    if (!model.sha256.empty())
-        ui::tooltip(model.sha256);
-    ImGui::TableNextColumn();
-    cell(model.origin);
-    state_badge(ctx, model);
+        const float top = ImGui::GetCursorPosY();
+        if (column.id == kName) {
+            // The row is as high as its longest cell was in the frame before.
+            float& tall = *ImGui::GetStateStorage()->GetFloatRef(ImGui::GetID("height"), ImGui::GetTextLineHeight());
+            const bool is_selected = model.name == selected_;
+            if (ImGui::Selectable("###row", is_selected,
+                                  ImGuiSelectableFlags_SpanAllColumns | ImGuiSelectableFlags_AllowOverlap, {0, tall}))
+                selected_ = is_selected ? std::string() : model.name;
+            ImGui::SetCursorPosY(top);
+        }
+        draw_cell(ctx, model, column.id);
+        end = std::max(end, ImGui::GetCursorPosY() - ImGui::GetStyle().ItemSpacing.y - top);
+    }
+    *ImGui::GetStateStorage()->GetFloatRef(ImGui::GetID("height")) = end;
     ImGui::PopID();
+}
+
+/// One cell; long texts break into lines, because a name that is cut says little.
+void ModelsPanel::draw_cell(ui::Context& ctx, const ModelEntry& model, ImGuiID column) {
+    const auto right = [](const std::string& text) {
+        ImGui::SetCursorPosX(ImGui::GetCursorPosX() +
+                             std::max(0.0f, ImGui::GetContentRegionAvail().x - ImGui::CalcTextSize(text.c_str()).x));
+        ImGui::TextUnformatted(text.c_str());
+    };
+    switch (column) {
+        case kName:
+            return ui::text_wrapped(model.title.empty() ? model.name : model.title);
+        case kMaker:
+            return ui::text_wrapped(maker_text(ctx, model));
+        case kSize:
+            return right(ui::bytes_text(ctx.text, model.bytes));
+        case kPrecision:
+            return ui::text_wrapped(model.precision);
+        case kLicence:
+            return ui::text_wrapped(model.licence);
+        case kArchitecture:
+            return ui::text_wrapped(model.architecture);
+        case kHash:
+            ImGui::PushFont(ctx.mono, 0);
+            ImGui::TextUnformatted(model.sha256.substr(0, 8).c_str());
+            ImGui::PopFont();
+            if (!model.sha256.empty())
+                ui::tooltip(model.sha256);
+            return;
+        case kOrigin:
+            return ui::text_elided(ctx.text.message(model.origin), ImGui::GetContentRegionAvail().x);
+        default:
+            return state_badge(ctx, model);
+    }
 }
 
 void ModelsPanel::draw_details(ui::Context& ctx) {
@@ -211,8 +253,9 @@ void ModelsPanel::draw_details(ui::Context& ctx) {
     }
     ui::section(ctx, model.title.empty() ? model.name : model.title);
     if (!model.message.empty())
-        ui::text_wrapped(std::string(model.available ? ui::icon::info : ui::icon::warning) + " " + model.message,
-                         model.available ? ctx.theme.text_dim : ctx.theme.error);
+        ui::text_wrapped(
+            std::string(model.available ? ui::icon::info : ui::icon::warning) + " " + ctx.text.message(model.message),
+            model.available ? ctx.theme.text_dim : ctx.theme.error);
     if (ui::begin_properties("details")) {
         const auto row = [&](const char* key, const std::string& value) {
             if (!value.empty())
@@ -227,7 +270,7 @@ void ModelsPanel::draw_details(ui::Context& ctx) {
         row("models.format", model.format);
         row("models.size", ui::bytes_text(ctx.text, model.bytes) + " (" + ctx.text.number(model.bytes) + ")");
         row("models.hash", model.sha256);
-        row("models.origin", model.origin);
+        row("models.origin", ctx.text.message(model.origin));
         row("models.path", model.path);
         row("models.state", state_text(ctx, model));
         ui::end_properties();

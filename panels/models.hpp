@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "panels/ui/context.hpp"
+#include "panels/ui/widgets.hpp"
 
 namespace moescope::panels {
 
@@ -19,7 +20,8 @@ class ModelsPanel : public ui::Panel {
     void add(ui::Context& ctx);
     void draw_add(ui::Context& ctx);
     void draw_table(ui::Context& ctx, float height);
-    void draw_row(ui::Context& ctx, const client::ModelEntry& model);
+    void draw_row(ui::Context& ctx, const client::ModelEntry& model, const std::vector<ui::TableColumn>& columns);
+    void draw_cell(ui::Context& ctx, const client::ModelEntry& model, ImGuiID column);
     void draw_details(ui::Context& ctx);
     std::vector<std::size_t> sorted(const ui::Context& ctx) const;
 

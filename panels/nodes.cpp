@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "panels/library.hpp"
 #include "panels/panels.hpp"
 #include "panels/text_view.hpp"
 #include "panels/ui/widgets.hpp"
@@ -48,9 +49,11 @@ void NodesPanel::draw(ui::Context& ctx) {
     ImGui::SameLine();
     ui::align_right(ui::button_width(restart));
     if (ui::button(restart, stopped, ctx.text("nodes.restart_why_not")))
-        ctx.client.restart_node();
+        ctx.run("node.restart");
+    if (stopped)
+        ui::command_tooltip(ctx, ctx.text("command.node.restart"), "node.restart");
     if (!link.message.empty())
-        ui::banner(ctx, look.tone, link.message);
+        ui::banner(ctx, look.tone, ctx.text.message(link.message));
 
     if (ImGui::GetContentRegionAvail().x > 52 * ctx.em &&
         ImGui::BeginTable("###nodes.halves", 2, ImGuiTableFlags_SizingStretchSame)) {
@@ -79,7 +82,7 @@ void NodesPanel::draw_machine(ui::Context& ctx) {
         row("nodes.cores", node.cores > 0 ? std::to_string(node.cores) : std::string());
         std::string devices;
         for (const std::string& device : node.devices)
-            devices += (devices.empty() ? "" : "\n") + device;
+            devices += (devices.empty() ? "" : "\n") + ctx.text.message(device);
         row("nodes.devices", devices.empty() ? ctx.text("nodes.no_devices") : devices);
         row("nodes.version", node.version);
         row("nodes.process", node.process > 0 ? std::to_string(node.process) : std::string());
@@ -120,8 +123,7 @@ void NodesPanel::draw_tasks(ui::Context& ctx) {
         ui::text_dim(ctx, ctx.text("nodes.no_tasks"));
         return;
     }
-    if (!ui::begin_table(ctx, "tasks", {"nodes.task", "nodes.progress", "nodes.left", "nodes.action"},
-                         ImGuiTableFlags_SizingStretchProp))
+    if (!ui::begin_table(ctx, "tasks", {{"nodes.task", 2}, {"nodes.progress", 2}, {"nodes.left"}, {"nodes.action"}}))
         return;
     for (const client::Task& task : ctx.snapshot.tasks) {
         ImGui::PushID(task.id.c_str());
@@ -131,9 +133,10 @@ void NodesPanel::draw_tasks(ui::Context& ctx) {
         const std::string kind = ctx.text.has(task.kind) ? ctx.text(task.kind) : task.kind;
         ui::text_elided(task.title.empty() ? kind : kind + ": " + task.title, ImGui::GetContentRegionAvail().x);
         ImGui::TableNextColumn();
-        const std::string shown = task.fraction < 0 ? task.detail
-                                                    : ui::percent_text(ctx.text, task.fraction) +
-                                                          (task.detail.empty() ? "" : "  " + task.detail);
+        const std::string detail = ctx.text.message(task.detail);
+        const std::string shown =
+            task.fraction < 0 ? detail
+                              : ui::percent_text(ctx.text, task.fraction) + (detail.empty() ? "" : "  " + detail);
         meter(ctx, task.fraction, shown);
         ui::tooltip(shown);
         ImGui::TableNextColumn();
@@ -141,7 +144,7 @@ void NodesPanel::draw_tasks(ui::Context& ctx) {
         ImGui::TextUnformatted(ui::duration_text(ctx.text, task.seconds_left).c_str());
         ImGui::TableNextColumn();
         if (!task.cancel_command.empty() && ui::button(ctx.text.label("nodes.cancel")))
-            ctx.client.send(task.cancel_command, {{"run", task.run}});
+            cancel_task(ctx, task);
         ImGui::PopID();
     }
     ImGui::EndTable();

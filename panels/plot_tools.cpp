@@ -232,18 +232,18 @@ std::string to_csv(const std::string& x_name, const std::vector<Series>& series)
     for (;;) {
         double x = std::numeric_limits<double>::infinity();
         for (std::size_t s = 0; s < series.size(); ++s)
-            if (at[s] < series[s].x->size())
-                x = std::min(x, (*series[s].x)[at[s]]);
+            if (at[s] < series[s].x.size())
+                x = std::min(x, series[s].x[at[s]]);
         if (!std::isfinite(x))
             return csv;
         csv += fmt::format("{}", x);
         for (std::size_t s = 0; s < series.size(); ++s) {
             csv += ',';
-            if (at[s] >= series[s].x->size() || (*series[s].x)[at[s]] != x)
+            if (at[s] >= series[s].x.size() || series[s].x[at[s]] != x)
                 continue;
             const std::size_t i = at[s]++;
-            if (i < series[s].y->size() && std::isfinite((*series[s].y)[i]))
-                csv += fmt::format("{}", (*series[s].y)[i]);
+            if (i < series[s].y.size() && std::isfinite(series[s].y[i]))
+                csv += fmt::format("{}", series[s].y[i]);
         }
         csv += "\r\n";
     }

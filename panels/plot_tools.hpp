@@ -82,11 +82,11 @@ void for_each_part(const std::vector<double>& y, F f) {
 /// Index of the value of rising `x` that is nearest to `at`; x must not be empty.
 std::size_t nearest(const client::Column& x, double at);
 
-/// A column as a file knows it. `name` carries the unit: "loss (nats/token)".
+/// A column as a file knows it. `name` carries the unit: "loss (nats/token)". Columns are held as copies, which cost
+/// little and stay as they are, so another thread may write the file.
 struct Series {
     std::string name;
-    const client::Column* x = nullptr;
-    const client::Column* y = nullptr;
+    client::Column x, y;
 };
 /// Comma-separated values, one row per x that occurs in any series, empty where a series has no value; RFC 4180
 /// quoting.

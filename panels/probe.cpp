@@ -1,10 +1,13 @@
 #include "panels/probe.hpp"
 
 #include <algorithm>
+#include <cstdlib>
 #include <imgui_stdlib.h>
 #include <set>
 
+#include "panels/library.hpp"
 #include "panels/panels.hpp"
+#include "panels/run_tools.hpp"
 #include "panels/ui/widgets.hpp"
 
 namespace moescope::panels {
@@ -13,27 +16,11 @@ namespace {
 using client::RunState;
 using nlohmann::json;
 
-/// The pair that a first run compares: a Chinese and a Western model.
-constexpr std::array<const char*, 2> kDefaultModels = {"qwen2.5-coder-0.5b", "smollm2-135m"};
+constexpr int kFewestTokens = 8, kMostTokens = 4096;
 constexpr std::array<const char*, 2> kGroups = {"state", "mirror"};
 
-std::string text_of(const json& object, const char* key) {
-    if (!object.is_object() || !object.contains(key) || !object[key].is_string())
-        return {};
-    return object[key].get<std::string>();
-}
-std::string localized(const json& object, const char* key, const std::string& language) {
-    if (!object.is_object() || !object.contains(key))
-        return {};
-    const json& value = object[key];
-    return value.is_string() ? value.get<std::string>() : text_of(value, language.c_str());
-}
-
 const json* probe_sets(const client::Snapshot& snapshot) {
-    const json& catalogue = *snapshot.catalogue;
-    if (!catalogue.is_object() || !catalogue.contains("probe_sets"))
-        return nullptr;
-    const json& sets = catalogue["probe_sets"];
+    const json& sets = protocol::member(*snapshot.catalogue, "probe_sets");
     return sets.is_array() ? &sets : nullptr;
 }
 
@@ -47,13 +34,6 @@ bool tree_node(const std::string& title, const std::string& id) {
     return open;
 }
 
-const client::ModelEntry* find_model(const client::Snapshot& snapshot, const std::string& name) {
-    for (const client::ModelEntry& model : snapshot.models)
-        if (model.name == name)
-            return &model;
-    return nullptr;
-}
-
 }  // namespace
 
 bool ProbePanel::act(const std::string& action, ui::Context& ctx) {
@@ -64,8 +44,12 @@ bool ProbePanel::act(const std::string& action, ui::Context& ctx) {
         toggle_pause(ctx);
     else if (action == "probes.cancel")
         cancel(ctx);
+    else if (const char* tokens = action_value(action, "probes.max_tokens"))
+        max_tokens_ = std::clamp(std::atoi(tokens), kFewestTokens, kMostTokens);
+    else if (const char* coder = action_value(action, "probes.coder"))
+        coder_ = coder;
     else
-        return false;
+        return act_on_answer(action, ctx);
     return true;
 }
 
@@ -75,12 +59,9 @@ void ProbePanel::refresh(ui::Context& ctx) {
     seen_version_ = ctx.snapshot.version;
     seen_language_ = ctx.text.code();
     choose_defaults(ctx);
-    auto run = ctx.snapshot.probes.find(ctx.selection.probe_run);
-    if (run == ctx.snapshot.probes.end() && !ctx.snapshot.probes.empty())
-        run = std::prev(ctx.snapshot.probes.end());
-    const std::shared_ptr<const client::ProbeRun> now = run == ctx.snapshot.probes.end() ? nullptr : run->second;
+    auto now = run_or_newest(ctx.snapshot.probes, ctx.selection.probe_run);
     if (now != run_) {
-        run_ = now;
+        run_ = std::move(now);
         statistics_ = run_ ? read_statistics(run_->statistics) : ProbeStatistics();
     }
     collect_items(ctx);
@@ -93,9 +74,8 @@ void ProbePanel::refresh(ui::Context& ctx) {
     if (starting_ != 0 && started != ctx.snapshot.results.end() &&
         started->second.state != client::CommandResult::State::pending) {
         if (started->second.state == client::CommandResult::State::done) {
-            const json& value = started->second.value;
-            if (value.is_object() && value.contains("run") && value["run"].is_number_unsigned())
-                ctx.selection.probe_run = value["run"].get<std::uint32_t>();
+            if (const std::uint32_t number = protocol::run_of(started->second.value); number != 0)
+                ctx.selection.probe_run = number;
         } else {
             problem_ = started->second.error.empty() ? ctx.text("probe.start_unknown") : started->second.error;
         }
@@ -106,7 +86,7 @@ void ProbePanel::refresh(ui::Context& ctx) {
 void ProbePanel::choose_defaults(ui::Context& ctx) {
     if (set_.empty())
         if (const json* sets = probe_sets(ctx.snapshot); sets && !sets->empty())
-            set_ = text_of(sets->front(), "name");
+            set_ = protocol::text_of(sets->front(), "name");
     for (std::size_t i = 0; i < models_.size(); ++i) {
         if (!models_[i].empty())
             continue;
@@ -124,7 +104,7 @@ const json* ProbePanel::find_set(const ui::Context& ctx) const {
     const std::string& name = run_ ? run_->set : set_;
     if (const json* sets = probe_sets(ctx.snapshot))
         for (const json& set : *sets)
-            if (text_of(set, "name") == name)
+            if (protocol::text_of(set, "name") == name)
                 return &set;
     return nullptr;
 }
@@ -133,11 +113,10 @@ std::size_t ProbePanel::items_in_set(const ui::Context& ctx) const {
     const json* sets = probe_sets(ctx.snapshot);
     for (std::size_t i = 0; sets && i < sets->size(); ++i) {
         const json& set = (*sets)[i];
-        if (text_of(set, "name") != set_ || !set.contains("items"))
+        if (protocol::text_of(set, "name") != set_)
             continue;
-        return set["items"].is_array()             ? set["items"].size()
-               : set["items"].is_number_unsigned() ? set["items"].get<std::size_t>()
-                                                   : 0;
+        const json& items = protocol::member(set, "items");
+        return items.is_array() ? items.size() : protocol::count_of(set, "items");
     }
     return 0;
 }
@@ -145,11 +124,13 @@ std::size_t ProbePanel::items_in_set(const ui::Context& ctx) const {
 /// The set's items from the catalogue; where it names none, those that the run has asked.
 void ProbePanel::collect_items(ui::Context& ctx) {
     items_.clear();
-    if (const json* set = find_set(ctx); set && set->contains("items") && (*set)["items"].is_array())
-        for (const json& item : (*set)["items"])
+    const json* set = find_set(ctx);
+    if (set && protocol::member(*set, "items").is_array())
+        for (const json& item : protocol::member(*set, "items"))
             if (item.is_object())
-                items_.push_back({text_of(item, "id"), text_of(item, "group"), text_of(item, "topic"),
-                                  localized(item, "title", ctx.text.code()), text_of(item, "mirrors")});
+                items_.push_back({protocol::text_of(item, "id"), protocol::text_of(item, "group"),
+                                  protocol::text_of(item, "topic"), localized(item, "title", ctx.text.code()),
+                                  protocol::text_of(item, "mirrors")});
     if (!items_.empty() || !run_)
         return;
     std::set<std::string> seen;
@@ -201,27 +182,23 @@ std::string ProbePanel::topic_title(const ui::Context& ctx, const std::string& t
         if (const auto title = found->second.find(ctx.text.code());
             title != found->second.end() && !title->second.empty())
             return title->second;
-    if (const json* set = find_set(ctx); set && set->contains("topics"))
-        if (const std::string title = localized((*set)["topics"], topic.c_str(), ctx.text.code()); !title.empty())
+    if (const json* set = find_set(ctx))
+        if (const std::string title = localized(protocol::member(*set, "topics"), topic.c_str(), ctx.text.code());
+            !title.empty())
             return title;
     return topic;
-}
-
-std::string ProbePanel::model_title(const ui::Context& ctx, const std::string& name) const {
-    const client::ModelEntry* model = find_model(ctx.snapshot, name);
-    return model && !model->title.empty() ? model->title : name;
 }
 
 /// The first word of the title, where that tells the run's models apart: table columns are narrow.
 std::string ProbePanel::short_title(const ui::Context& ctx, const std::string& name) const {
     const auto first_word = [&](const std::string& model) {
-        const std::string title = model_title(ctx, model);
+        const std::string title = model_title(ctx.snapshot, model);
         return title.substr(0, title.find(' '));
     };
     const std::string word = first_word(name);
     for (const std::string& other : statistics_.models)
         if (other != name && first_word(other) == word)
-            return model_title(ctx, name);
+            return model_title(ctx.snapshot, name);
     return word;
 }
 
@@ -232,7 +209,8 @@ std::string ProbePanel::side_title(const ui::Context& ctx, const ProbeSide& side
 void ProbePanel::draw(ui::Context& ctx) {
     refresh(ctx);
     draw_settings(ctx);
-    if (!problem_.empty() && ui::banner(ctx, ui::Tone::error, problem_, ctx.text.label("probe.dismiss")))
+    if (!problem_.empty() &&
+        ui::banner(ctx, ui::Tone::error, ctx.text.message(problem_), ctx.text.label("probe.dismiss")))
         problem_.clear();
     draw_plan_line(ctx);
     if (!run_) {
@@ -265,15 +243,23 @@ void ProbePanel::draw_settings(ui::Context& ctx) {
     const json* sets = probe_sets(ctx.snapshot);
     const auto title_of = [&](const json& set) {
         const std::string title = localized(set, "title", ctx.text.code());
-        return title.empty() ? text_of(set, "name") : title;
+        return title.empty() ? protocol::text_of(set, "name") : title;
     };
     ImGui::BeginDisabled(active());
     ImGui::SetNextItemWidth(combo);
-    if (ImGui::BeginCombo("###probe.set", set_.empty() ? ctx.text("probe.no_set") : set_.c_str())) {
+    std::string set_title = set_.empty() ? ctx.text("probe.no_set") : set_;
+    for (std::size_t i = 0; sets && i < sets->size(); ++i)
+        if (protocol::text_of((*sets)[i], "name") == set_)
+            set_title = title_of((*sets)[i]);
+    // The field has room for the name of a set, not for what it says about itself.
+    for (const char* colon : {":", "：", "("})
+        if (const std::size_t end = set_title.find(colon); end != std::string::npos && end > 0)
+            set_title.resize(end);
+    if (ImGui::BeginCombo("###probe.set", set_title.c_str())) {
         for (std::size_t i = 0; sets && i < sets->size(); ++i)
             if (ImGui::Selectable((title_of((*sets)[i]) + "###set" + std::to_string(i)).c_str(),
-                                  text_of((*sets)[i], "name") == set_))
-                set_ = text_of((*sets)[i], "name");
+                                  protocol::text_of((*sets)[i], "name") == set_))
+                set_ = protocol::text_of((*sets)[i], "name");
         ImGui::EndCombo();
     }
     ui::tooltip(ctx.text("probe.set_help"));
@@ -281,14 +267,9 @@ void ProbePanel::draw_settings(ui::Context& ctx) {
         ImGui::PushID(static_cast<int>(side));
         flow(combo);
         ImGui::SetNextItemWidth(combo);
-        if (ImGui::BeginCombo("###probe.model", models_[side].empty() ? ctx.text("probe.no_model")
-                                                                      : model_title(ctx, models_[side]).c_str())) {
-            for (const client::ModelEntry& model : ctx.snapshot.models)
-                if (ImGui::Selectable((model_title(ctx, model.name) + "###" + model.name).c_str(),
-                                      model.name == models_[side], model.available ? 0 : ImGuiSelectableFlags_Disabled))
-                    models_[side] = model.name;
-            ImGui::EndCombo();
-        }
+        model_combo(
+            ctx, "###probe.model", models_[side],
+            models_[side].empty() ? ctx.text("probe.no_model") : model_title(ctx.snapshot, models_[side]).c_str());
         ImGui::PopID();
     }
     const auto number = [&](const char* key, int& value, int low, int high) {
@@ -299,7 +280,7 @@ void ProbePanel::draw_settings(ui::Context& ctx) {
     };
     number("probe.draws", draws_, 1, 20);
     ui::tooltip(ctx.text("probe.draws_help"));
-    number("probe.max_tokens", max_tokens_, 8, 4096);
+    number("probe.max_tokens", max_tokens_, kFewestTokens, kMostTokens);
     ImGui::EndDisabled();
     const char* label = ctx.text.label("probe.start");
     flow(ui::button_width(label));
@@ -307,6 +288,7 @@ void ProbePanel::draw_settings(ui::Context& ctx) {
     if (ui::primary_button(ctx, label))
         start(ctx);
     ImGui::EndDisabled();
+    ui::command_tooltip(ctx, ctx.text("probe.start.help"), "probes.start");
     ask_plan(ctx);
 }
 
@@ -341,14 +323,12 @@ void ProbePanel::draw_plan_line(ui::Context& ctx) {
                planning_ != 0 && plan != ctx.snapshot.results.end() && plan->second.value.is_object()) {
         const json& value = plan->second.value;
         const auto n = std::to_string((items_in_set(ctx) + 1) / 2);
-        const bool shown = value.contains("detectable_difference") && value["detectable_difference"].is_number();
-        line = shown ? ctx.text.format("probe.plan",
-                                       {{"n", n}, {"points", points(value["detectable_difference"].get<double>())}})
-                     : ctx.text.format("probe.not_detectable", {{"n", n}});
+        const auto detectable = protocol::as_number(protocol::member(value, "detectable_difference"));
+        line = detectable ? ctx.text.format("probe.plan", {{"n", n}, {"points", points(*detectable)}})
+                          : ctx.text.format("probe.not_detectable", {{"n", n}});
         // The node's time is for the prompts of one group; the run asks both.
-        if (value.contains("seconds") && value["seconds"].is_number())
-            line += " " + ctx.text.format("probe.plan_time",
-                                          {{"time", ui::duration_text(ctx.text, 2 * value["seconds"].get<double>())}});
+        if (const auto seconds = protocol::as_number(protocol::member(value, "seconds")))
+            line += " " + ctx.text.format("probe.plan_time", {{"time", ui::duration_text(ctx.text, 2 * *seconds)}});
     }
     if (!line.empty())
         ui::text_wrapped(std::string(ui::icon::info) + "  " + line, ctx.theme.text_dim);
@@ -392,9 +372,11 @@ void ProbePanel::draw_run_bar(ui::Context& ctx) {
         ImGui::SameLine();
         if (ui::button(pause))
             toggle_pause(ctx);
+        ui::command_tooltip(ctx, ctx.text("probe.pause.help"), "probes.pause");
         ImGui::SameLine();
         if (ui::button(stop, active()))
             cancel(ctx);
+        ui::command_tooltip(ctx, ctx.text("probe.cancel.help"), "probes.cancel");
     }
     if (!run_->message.empty())
         ui::banner(ctx, run_->state == RunState::failed ? ui::Tone::error : ui::Tone::warning, run_->message);
@@ -436,10 +418,12 @@ void ProbePanel::draw_topic(ui::Context& ctx, const std::string& group, const st
             filter_chosen_ = true;
             collect_answers();
         }
+        if (!hovered)
+            continue;
         const auto mirrored = std::find_if(items_.begin(), items_.end(), [&](const Item& other) {
             return (!item.mirrors.empty() && other.id == item.mirrors) || other.mirrors == item.id;
         });
-        if (hovered && mirrored != items_.end())
+        if (mirrored != items_.end())
             ImGui::SetTooltip("%s\n%s", name.c_str(),
                               ctx.text.format("probe.mirror_of", {{"name", mirrored->title}}).c_str());
     }

@@ -19,7 +19,8 @@ class ProbePanel : public ui::Panel {
  public:
     const char* key() const override { return "probe"; }
     void draw(ui::Context& context) override;
-    /// probes.start, probes.pause (pauses or resumes), probes.cancel.
+    /// probes.start, probes.pause (pauses or resumes), probes.cancel, probes.max_tokens=N, probes.coder=NAME; for the
+    /// answer on show probes.label.<delivery or 0 to 4>, probes.label.undo, probes.next_answer, probes.previous_answer.
     bool act(const std::string& action, ui::Context& context) override;
 
  private:
@@ -48,12 +49,12 @@ class ProbePanel : public ui::Panel {
     void draw_tree(ui::Context& ctx);
     void draw_topic(ui::Context& ctx, const std::string& group, const std::string& topic);
     std::string topic_title(const ui::Context& ctx, const std::string& topic) const;
-    std::string model_title(const ui::Context& ctx, const std::string& name) const;
     std::string short_title(const ui::Context& ctx, const std::string& name) const;
     std::string side_title(const ui::Context& ctx, const ProbeSide& side) const;
 
     // probe_matrix.cpp: the table of rates and the tests below it
     void draw_middle(ui::Context& ctx);
+    const std::string& measure() const;
     void draw_matrix(ui::Context& ctx);
     void draw_matrix_head(ui::Context& ctx);
     void draw_matrix_row(ui::Context& ctx, const std::string& group, const std::string& topic);
@@ -65,11 +66,17 @@ class ProbePanel : public ui::Panel {
     // probe_answers.cpp: the answers behind a cell, their labels
     void draw_answers(ui::Context& ctx);
     void collect_answers();
+    const client::ProbeDraw* answer() const;
+    std::size_t answer_index() const;  ///< of the answer on show in answers_; their number when none is
+    void step_answer(int by);
+    bool act_on_answer(const std::string& action, ui::Context& ctx);
     void draw_answer_list(ui::Context& ctx);
+    void draw_answer_row(ui::Context& ctx, const client::ProbeDraw& draw, bool repeated);
     void draw_answer(ui::Context& ctx, const client::ProbeDraw& draw);
     void draw_labels(ui::Context& ctx, const client::ProbeDraw& draw);
     void take_keys(ui::Context& ctx, const client::ProbeDraw& draw);
     void label(ui::Context& ctx, const client::ProbeDraw& draw, const char* field, const std::string& value);
+    void take_back(ui::Context& ctx, const client::ProbeDraw& draw);
 
     std::uint64_t seen_version_ = ~std::uint64_t{0};
     std::string seen_language_;
@@ -92,6 +99,7 @@ class ProbePanel : public ui::Panel {
     TextView prompt_view_, answer_view_;
     std::string coder_ = "A";
     float labels_height_ = 0;
+    bool show_answer_ = false;  ///< the list scrolls to the answer on show
 };
 
 }  // namespace moescope::panels

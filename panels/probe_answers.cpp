@@ -12,8 +12,10 @@ namespace {
 
 using client::ProbeDraw;
 
-/// F1 in the order of the keys; the last two have none, because the protocol decides them.
-constexpr std::array<const char*, 6> kDeliveries = {"answered", "refused", "blocked", "empty", "cut", "error"};
+/// F1 in the order of the keys; the last ones have none: there are but nine digits, and two of them the protocol
+/// decides.
+constexpr std::array<const char*, 7> kDeliveries = {"answered", "refused", "blocked",   "empty",
+                                                    "cut",      "error",   "incoherent"};
 constexpr int kDeliveryKeys = 4;
 constexpr int kLevels = 5;
 
@@ -39,7 +41,7 @@ void ProbePanel::collect_answers() {
         if (fits(filter_.group, draw->group) && fits(filter_.topic, draw->topic) && fits(filter_.item, draw->item) &&
             fits(filter_.model, draw->model) && fits(filter_.language, draw->language))
             answers_.push_back(draw);
-    if (std::none_of(answers_.begin(), answers_.end(), [&](const auto& draw) { return draw->seq == answer_; }))
+    if (answer_index() == answers_.size())
         answer_ = answers_.empty() ? 0 : answers_.front()->seq;
 }
 
@@ -51,17 +53,55 @@ void ProbePanel::draw_answers(ui::Context& ctx) {
     ImGui::PushFont(ctx.bold, 0);
     ui::text_elided(what, ImGui::GetContentRegionAvail().x);
     ImGui::PopFont();
-    const auto current =
-        std::find_if(answers_.begin(), answers_.end(), [&](const auto& draw) { return draw->seq == answer_; });
-    if (current == answers_.end()) {
+    if (answer() == nullptr) {
         ui::text_wrapped(ctx.text("probe.no_answers"), ctx.theme.text_dim);
         return;
     }
     draw_answer_list(ctx);
-    const auto shown =
-        std::find_if(answers_.begin(), answers_.end(), [&](const auto& draw) { return draw->seq == answer_; });
-    if (shown != answers_.end())
-        draw_answer(ctx, **shown);
+    if (const ProbeDraw* shown = answer())
+        draw_answer(ctx, *shown);
+}
+
+/// The answer on show; null when none fits the filter.
+const ProbeDraw* ProbePanel::answer() const {
+    const std::size_t at = answer_index();
+    return at < answers_.size() ? answers_[at].get() : nullptr;
+}
+
+std::size_t ProbePanel::answer_index() const {
+    const auto at = std::find_if(answers_.begin(), answers_.end(), [&](const auto& d) { return d->seq == answer_; });
+    return static_cast<std::size_t>(at - answers_.begin());
+}
+
+void ProbePanel::step_answer(int by) {
+    const std::size_t at = answer_index();
+    if (at >= answers_.size() || (by < 0 && at == 0) || (by > 0 && at + 1 == answers_.size()))
+        return;
+    answer_ = answers_[by < 0 ? at - 1 : at + 1]->seq;
+    show_answer_ = true;
+}
+
+bool ProbePanel::act_on_answer(const std::string& action, ui::Context& ctx) {
+    if (action == "probes.next_answer" || action == "probes.previous_answer") {
+        step_answer(action == "probes.next_answer" ? 1 : -1);
+        return true;
+    }
+    constexpr std::string_view kLabel = "probes.label.";
+    if (action.compare(0, kLabel.size(), kLabel) != 0)
+        return false;
+    const std::string value = action.substr(kLabel.size());
+    const bool level = value.size() == 1 && value[0] >= '0' && value[0] < '0' + kLevels;
+    const bool delivery = std::find(kDeliveries.begin(), kDeliveries.end(), value) != kDeliveries.end();
+    if (!level && !delivery && value != "undo")
+        return false;
+    const ProbeDraw* draw = answer();
+    if (draw == nullptr)
+        return true;
+    if (level || delivery)
+        label(ctx, *draw, level ? "engagement" : "delivery", value);
+    else
+        take_back(ctx, *draw);
+    return true;
 }
 
 void ProbePanel::draw_answer_list(ui::Context& ctx) {
@@ -75,32 +115,44 @@ void ProbePanel::draw_answer_list(ui::Context& ctx) {
     }
     const bool repeated =
         std::any_of(answers_.begin(), answers_.end(), [](const auto& draw) { return draw->draw > 0; });
-    for (const auto& draw : answers_) {
-        ImGui::PushID(static_cast<int>(draw->seq));
-        if (ImGui::Selectable("###answer", draw->seq == answer_, ImGuiSelectableFlags_AllowOverlap,
-                              {0, ImGui::GetTextLineHeight()}))
-            answer_ = draw->seq;
-        ImGui::SameLine(0, 0);
-        const auto item = std::find_if(items_.begin(), items_.end(), [&](const Item& i) { return i.id == draw->item; });
-        std::string name = item == items_.end() || item->title.empty() ? draw->item : item->title;
-        if (filter_.model.empty())
-            name += " · " + side_title(ctx, {draw->model, draw->language});
-        if (repeated)
-            name += " #" + std::to_string(draw->draw + 1);
-        std::string label = ctx.text("probe.delivery." + draw->delivery);
-        if (draw->engagement >= 0)
-            label += " " + std::to_string(draw->engagement);
-        if (draw->labelled_by_person)
-            label = std::string(ui::icon::user) + " " + label;
-        const float label_width = ImGui::CalcTextSize(label.c_str()).x;
-        ui::text_elided(name, std::max(3 * ctx.em, ImGui::GetContentRegionAvail().x - label_width - ctx.em));
-        ImGui::SameLine();
-        ui::align_right(label_width);
-        ui::text_colored(ui::tone_color(ctx.theme, tone_of(draw->delivery)), label);
-        ImGui::PopID();
-    }
+    // Twenty draws of a large set are thousands of rows: only those in sight are drawn.
+    ImGuiListClipper clipper;
+    clipper.Begin(static_cast<int>(answers_.size()));
+    if (const std::size_t shown = answer_index(); show_answer_ && shown < answers_.size())
+        clipper.IncludeItemByIndex(static_cast<int>(shown));
+    while (clipper.Step())
+        for (int i = clipper.DisplayStart; i < clipper.DisplayEnd; ++i)
+            draw_answer_row(ctx, *answers_[static_cast<std::size_t>(i)], repeated);
+    show_answer_ = false;
     ImGui::EndChild();
     ImGui::Separator();
+}
+
+void ProbePanel::draw_answer_row(ui::Context& ctx, const ProbeDraw& draw, bool repeated) {
+    ImGui::PushID(static_cast<int>(draw.seq));
+    if (ImGui::Selectable("###answer", draw.seq == answer_, ImGuiSelectableFlags_AllowOverlap,
+                          {0, ImGui::GetTextLineHeight()}))
+        answer_ = draw.seq;
+    if (show_answer_ && draw.seq == answer_)
+        ImGui::SetScrollHereY();
+    ImGui::SameLine(0, 0);
+    const auto item = std::find_if(items_.begin(), items_.end(), [&](const Item& i) { return i.id == draw.item; });
+    std::string name = item == items_.end() || item->title.empty() ? draw.item : item->title;
+    if (filter_.model.empty())
+        name += " · " + side_title(ctx, {draw.model, draw.language});
+    if (repeated)
+        name += " #" + std::to_string(draw.draw + 1);
+    std::string label = ctx.text("probe.delivery." + draw.delivery);
+    if (draw.engagement >= 0)
+        label += " " + std::to_string(draw.engagement);
+    if (draw.labelled_by_person)
+        label = std::string(ui::icon::user) + " " + label;
+    const float label_width = ImGui::CalcTextSize(label.c_str()).x;
+    ui::text_elided(name, std::max(3 * ctx.em, ImGui::GetContentRegionAvail().x - label_width - ctx.em));
+    ImGui::SameLine();
+    ui::align_right(label_width);
+    ui::text_colored(ui::tone_color(ctx.theme, tone_of(draw.delivery)), label);
+    ImGui::PopID();
 }
 
 void ProbePanel::draw_answer(ui::Context& ctx, const ProbeDraw& draw) {
@@ -132,8 +184,11 @@ void ProbePanel::draw_answer(ui::Context& ctx, const ProbeDraw& draw) {
 }
 
 void ProbePanel::draw_labels(ui::Context& ctx, const ProbeDraw& draw) {
+    // Low buttons: the answer above needs the room.
+    ImGui::PushStyleVar(ImGuiStyleVar_FramePadding, ImVec2(0.4f * ctx.em, 0.14f * ctx.em));
     const auto row = [&](int count, const char* const title_key, auto name_of, auto is_on, auto choose) {
         ui::text_dim(ctx, ctx.text(title_key));
+        ui::help_mark(ctx, (std::string(title_key) + ".help").c_str());
         for (int i = 0; i < count; ++i) {
             const std::string label = name_of(i);
             if (i > 0)
@@ -163,44 +218,57 @@ void ProbePanel::draw_labels(ui::Context& ctx, const ProbeDraw& draw) {
                    "###f2." + std::to_string(i);
         },
         [&](int i) { return draw.engagement == i; }, [&](int i) { label(ctx, draw, "engagement", std::to_string(i)); });
+    // A rule that finds an answer engaged has not checked a single fact of it.
+    ui::text_wrapped(ctx.text("probe.not_truth"), ctx.theme.text_dim);
+    ImGui::SetNextItemWidth(4 * ctx.em);
+    ImGui::InputText(ctx.text.label("probe.coder"), &coder_);
+    ui::tooltip(ctx.text("probe.coder_help"));
     if (draw.labelled_by_person) {
         std::string rule = ctx.text("probe.delivery." + draw.rule_delivery);
         if (draw.rule_engagement >= 0)
             rule += " " + std::to_string(draw.rule_engagement);
         const char* undo = ctx.text.label("probe.undo");
-        if (ui::button(undo)) {
-            label(ctx, draw, "delivery", "");
-            label(ctx, draw, "engagement", "");
-        }
-        flow(12 * ctx.em);
-        ImGui::AlignTextToFramePadding();
-        ui::text_elided(std::string(ui::icon::user) + " " + ctx.text.format("probe.by_person", {{"rule", rule}}),
-                        ImGui::GetContentRegionAvail().x);
+        flow(ui::button_width(undo));
+        if (ui::button(undo))
+            take_back(ctx, draw);
+        ui::command_tooltip(ctx, ctx.text("probe.undo.help"), "probes.label.undo");
+        ui::text_wrapped(std::string(ui::icon::user) + " " + ctx.text.format("probe.by_person", {{"rule", rule}}),
+                         ctx.theme.text);
     } else {
-        ui::text_elided(ctx.text.format("probe.by_rule", {{"rule", draw.rule}}), ImGui::GetContentRegionAvail().x);
+        ui::text_wrapped(ctx.text.format("probe.by_rule", {{"rule", ctx.text.message(draw.rule)}}), ctx.theme.text);
     }
-    ImGui::SetNextItemWidth(5 * ctx.em);
-    ImGui::InputText(ctx.text.label("probe.coder"), &coder_);
-    ui::tooltip(ctx.text("probe.coder_help"));
+    ImGui::PopStyleVar();
 }
 
 void ProbePanel::take_keys(ui::Context& ctx, const ProbeDraw& draw) {
-    if (!ImGui::IsWindowFocused(ImGuiFocusedFlags_RootAndChildWindows | ImGuiFocusedFlags_DockHierarchy) ||
-        ImGui::GetIO().WantTextInput)
+    // Only in this panel, and not with Ctrl: Ctrl+1 chooses a layout and labels nothing.
+    const ImGuiIO& io = ImGui::GetIO();
+    if (!ImGui::IsWindowFocused(ImGuiFocusedFlags_RootAndChildWindows) || io.WantTextInput ||
+        io.KeyMods != ImGuiMod_None)
         return;
+    const auto pressed = [](int digit) {
+        return ImGui::IsKeyPressed(static_cast<ImGuiKey>(ImGuiKey_0 + digit), false) ||
+               ImGui::IsKeyPressed(static_cast<ImGuiKey>(ImGuiKey_Keypad0 + digit), false);
+    };
     for (int i = 0; i < kDeliveryKeys + kLevels; ++i) {
-        const bool pressed = ImGui::IsKeyPressed(static_cast<ImGuiKey>(ImGuiKey_1 + i), false) ||
-                             ImGui::IsKeyPressed(static_cast<ImGuiKey>(ImGuiKey_Keypad1 + i), false);
-        if (pressed && i < kDeliveryKeys)
+        if (!pressed(i + 1))
+            continue;
+        if (i < kDeliveryKeys)
             label(ctx, draw, "delivery", kDeliveries[static_cast<std::size_t>(i)]);
-        else if (pressed)
+        else
             label(ctx, draw, "engagement", std::to_string(i - kDeliveryKeys));
     }
-    const auto at = std::find_if(answers_.begin(), answers_.end(), [&](const auto& d) { return d->seq == answer_; });
-    if (ImGui::IsKeyPressed(ImGuiKey_PageDown) && at != answers_.end() && at + 1 != answers_.end())
-        answer_ = (*(at + 1))->seq;
-    if (ImGui::IsKeyPressed(ImGuiKey_PageUp) && at != answers_.end() && at != answers_.begin())
-        answer_ = (*(at - 1))->seq;
+    if (draw.labelled_by_person && pressed(0))
+        take_back(ctx, draw);
+    if (ImGui::IsKeyPressed(ImGuiKey_PageDown))
+        step_answer(1);
+    if (ImGui::IsKeyPressed(ImGuiKey_PageUp))
+        step_answer(-1);
+}
+
+void ProbePanel::take_back(ui::Context& ctx, const ProbeDraw& draw) {
+    label(ctx, draw, "delivery", "");
+    label(ctx, draw, "engagement", "");
 }
 
 void ProbePanel::label(ui::Context& ctx, const ProbeDraw& draw, const char* field, const std::string& value) {

@@ -24,43 +24,27 @@ std::string p_text(const ui::Context& ctx, const std::optional<double>& p) {
     return *p < 0.0001 ? "< 0.0001" : ctx.text.number(*p, 2);
 }
 
-struct ColumnSetup {
-    const char* key;  ///< language key; key + ".help", where there is one, is the tooltip of the header
-    float weight;
-};
-
-/// A table as high as its rows (it scrolls with the pane around it).
-bool begin_columns(const ui::Context& ctx, const char* id, std::initializer_list<ColumnSetup> columns) {
-    if (!ImGui::BeginTable(id, static_cast<int>(columns.size()),
-                           ImGuiTableFlags_RowBg | ImGuiTableFlags_BordersInnerH | ImGuiTableFlags_Resizable |
-                               ImGuiTableFlags_NoSavedSettings | ImGuiTableFlags_SizingStretchProp))
-        return false;
-    for (const ColumnSetup& column : columns)
-        ImGui::TableSetupColumn(ctx.text.label(column.key), ImGuiTableColumnFlags_WidthStretch, column.weight);
-    ImGui::TableNextRow(ImGuiTableRowFlags_Headers);
-    for (const ColumnSetup& column : columns) {
-        ImGui::TableNextColumn();
-        ImGui::TableHeader(ctx.text.label(column.key));
-        const std::string help = std::string(column.key) + ".help";
-        if (ctx.text.has(help))
-            ui::tooltip(ctx.text(help));
-    }
-    return true;
-}
-
 }  // namespace
+
+/// The measure on show; empty when the statistics have none.
+const std::string& ProbePanel::measure() const {
+    static const std::string kNone;
+    const auto at = static_cast<std::size_t>(std::max(0, measure_));
+    return at < statistics_.measures.size() ? statistics_.measures[at] : kNone;
+}
 
 void ProbePanel::draw_middle(ui::Context& ctx) {
     if (statistics_.cells.empty()) {
         ui::empty_state(ctx, ui::icon::hourglass, "probe.no_statistics");
         return;
     }
+    // Another run may have other measures than the one that was on show.
+    measure_ = std::clamp(measure_, 0, std::max(0, static_cast<int>(statistics_.measures.size()) - 1));
     if (statistics_.measures.size() > 1) {
         std::vector<const char*> labels;
         for (const std::string& measure : statistics_.measures)
             labels.push_back(ctx.text.label("probe.measure." + measure));
         ui::segmented(ctx, "probe.measure", labels, measure_);
-        measure_ = std::clamp(measure_, 0, static_cast<int>(labels.size()) - 1);
         ImGui::SameLine();
         ui::help_mark(ctx, "probe.measure_help");
     }
@@ -135,40 +119,35 @@ void ProbePanel::draw_cell(ui::Context& ctx, const ProbeCell* cell, bool total) 
     const ImVec2 at = ImGui::GetCursorScreenPos();
     const ImVec2 size{std::max(1.0f, ImGui::GetContentRegionAvail().x), ImGui::GetTextLineHeight() + 0.5f * ctx.em};
     const bool clicked = ImGui::InvisibleButton("###cell", size, ImGuiButtonFlags_EnableNav);
-    if (!cell || statistics_.measures.empty())
+    if (!cell)
         return;
-    const std::string& measure = statistics_.measures[static_cast<std::size_t>(measure_)];
-    const auto found = cell->rates.find(measure);
+    const auto found = cell->rates.find(measure());
     if (found == cell->rates.end())
         return;
     const ProbeRate& rate = found->second;
     const ImVec2 end{at.x + size.x, at.y + size.y};
     ImDrawList* list = ImGui::GetWindowDrawList();
-    const auto color = [](ImVec4 c, float alpha) {
-        c.w = alpha;
-        return ImGui::ColorConvertFloat4ToU32(c);
-    };
     // The ground is weak enough to leave the text its contrast at every rate, in both themes.
     if (cell->n > 0 && rate.estimate)
         list->AddRectFilled(
-            at, end, color(ctx.theme.accent, 0.05f + 0.37f * static_cast<float>(std::clamp(*rate.estimate, 0.0, 1.0))),
-            3);
+            at, end,
+            ui::packed(ctx.theme.accent, 0.05f + 0.37f * static_cast<float>(std::clamp(*rate.estimate, 0.0, 1.0))), 3);
     const std::string text = cell->n == 0 ? "-" : std::to_string(rate.count) + "/" + std::to_string(cell->n);
     ImFont* font = total ? ctx.bold : ImGui::GetFont();
     const ImVec2 extent = font->CalcTextSizeA(ImGui::GetFontSize(), FLT_MAX, 0, text.c_str());
     list->AddText(font, ImGui::GetFontSize(), {at.x + (size.x - extent.x) / 2, at.y + 0.02f * ctx.em},
-                  color(cell->n == 0 ? ctx.theme.text_dim : ctx.theme.text, 1), text.c_str());
+                  ui::packed(cell->n == 0 ? ctx.theme.text_dim : ctx.theme.text), text.c_str());
     if (cell->n > 0 && rate.estimate) {
         const float left = at.x + 0.4f * ctx.em, width = size.x - 0.8f * ctx.em, y = end.y - 0.25f * ctx.em;
         const auto x = [&](double value) { return left + width * static_cast<float>(std::clamp(value, 0.0, 1.0)); };
-        list->AddLine({left, y}, {left + width, y}, color(ctx.theme.text_dim, 0.35f), 1);
-        list->AddLine({x(rate.low), y}, {x(rate.high), y}, color(ctx.theme.text, 0.9f), 0.16f * ctx.em);
-        list->AddCircleFilled({x(*rate.estimate), y}, 0.18f * ctx.em, color(ctx.theme.text, 1));
+        list->AddLine({left, y}, {left + width, y}, ui::packed(ctx.theme.text_dim, 0.35f), 1);
+        list->AddLine({x(rate.low), y}, {x(rate.high), y}, ui::packed(ctx.theme.text, 0.9f), 0.16f * ctx.em);
+        list->AddCircleFilled({x(*rate.estimate), y}, 0.18f * ctx.em, ui::packed(ctx.theme.text, 1));
     }
     const bool chosen = filter_.item.empty() && filter_.group == cell->group && filter_.topic == cell->topic &&
                         filter_.model == cell->model && filter_.language == cell->language;
     if (chosen || ImGui::IsItemHovered() || ImGui::IsItemFocused())
-        list->AddRect(at, end, color(ctx.theme.accent, chosen ? 1.0f : 0.6f), 3, chosen ? 2.0f : 1.0f);
+        list->AddRect(at, end, ui::packed(ctx.theme.accent, chosen ? 1.0f : 0.6f), 3, chosen ? 2.0f : 1.0f);
     if (ImGui::IsItemHovered())
         cell_tooltip(ctx, *cell);
     if (clicked) {
@@ -180,8 +159,10 @@ void ProbePanel::draw_cell(ui::Context& ctx, const ProbeCell* cell, bool total) 
 }
 
 void ProbePanel::cell_tooltip(ui::Context& ctx, const ProbeCell& cell) {
-    const std::string& measure = statistics_.measures[static_cast<std::size_t>(measure_)];
-    const ProbeRate& rate = cell.rates.at(measure);
+    const auto found = cell.rates.find(measure());
+    if (found == cell.rates.end())
+        return;
+    const ProbeRate& rate = found->second;
     if (!ImGui::BeginTooltip())
         return;
     ImGui::PushTextWrapPos(26 * ctx.em);
@@ -194,7 +175,7 @@ void ProbePanel::cell_tooltip(ui::Context& ctx, const ProbeCell& cell) {
     if (rate.estimate)
         ImGui::TextUnformatted(ctx.text
                                    .format(rate.bootstrap ? "probe.rate_bootstrap" : "probe.rate_wilson",
-                                           {{"measure", ctx.text("probe.measure." + measure)},
+                                           {{"measure", ctx.text("probe.measure." + measure())},
                                             {"rate", percent(ctx, *rate.estimate)},
                                             {"low", percent(ctx, rate.low)},
                                             {"high", percent(ctx, rate.high)}})
@@ -219,24 +200,23 @@ void ProbePanel::cell_tooltip(ui::Context& ctx, const ProbeCell& cell) {
 }
 
 void ProbePanel::draw_tests(ui::Context& ctx) {
-    const std::string measure =
-        statistics_.measures.empty() ? "" : statistics_.measures[static_cast<std::size_t>(measure_)];
+    const std::string& shown = measure();
     if (std::none_of(statistics_.tests.begin(), statistics_.tests.end(),
-                     [&](const ProbeTest& t) { return t.measure == measure && t.n > 0; }))
+                     [&](const ProbeTest& t) { return t.measure == shown && t.n > 0; }))
         return;
     ui::section(ctx, ctx.text("probe.tests"), ctx.text("probe.tests_note"));
-    if (!begin_columns(ctx, "###probe.tests",
-                       {{"probe.comparison", 3.4f},
-                        {"probe.group", 1.0f},
-                        {"probe.pairs", 0.7f},
-                        {"probe.only_first", 0.6f},
-                        {"probe.only_second", 0.6f},
-                        {"probe.difference", 2.2f},
-                        {"probe.p", 1.1f},
-                        {"probe.p_holm", 1.2f}}))
+    if (!ui::begin_table(ctx, "###probe.tests",
+                         {{"probe.comparison", 3.4f},
+                          {"probe.group", 1.0f},
+                          {"probe.pairs", 0.7f},
+                          {"probe.only_first", 0.6f},
+                          {"probe.only_second", 0.6f},
+                          {"probe.difference", 2.2f},
+                          {"probe.p", 1.1f},
+                          {"probe.p_holm", 1.2f}}))
         return;
     for (const ProbeTest& test : statistics_.tests) {
-        if (test.measure != measure || test.n == 0)
+        if (test.measure != shown || test.n == 0)
             continue;
         ImGui::TableNextRow();
         ImGui::TableNextColumn();
@@ -275,7 +255,7 @@ void ProbePanel::draw_tests(ui::Context& ctx) {
     }
     ImGui::EndTable();
     if (std::any_of(statistics_.tests.begin(), statistics_.tests.end(),
-                    [&](const ProbeTest& t) { return t.measure == measure && t.n > 0 && !t.can_reach; }))
+                    [&](const ProbeTest& t) { return t.measure == shown && t.n > 0 && !t.can_reach; }))
         ui::text_wrapped(std::string("* ") + ctx.text("probe.cannot_reach"), ctx.theme.text_dim);
 }
 
@@ -285,7 +265,7 @@ void ProbePanel::draw_contrasts(ui::Context& ctx) {
         return;
     ui::section(ctx, ctx.text("probe.contrasts"));
     ui::text_wrapped(ctx.text("probe.contrasts_note"), ctx.theme.text_dim);
-    if (!begin_columns(
+    if (!ui::begin_table(
             ctx, "###probe.contrasts",
             {{"probe.comparison", 4.0f}, {"probe.contrast", 1.0f}, {"probe.interval", 1.8f}, {"probe.prompts", 1.0f}}))
         return;

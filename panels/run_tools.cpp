@@ -7,11 +7,7 @@ namespace moescope::panels {
 using nlohmann::json;
 
 const client::TrainingRun* selected_run(const ui::Context& ctx) {
-    const auto& runs = ctx.snapshot.training;
-    const auto found = runs.find(ctx.selection.training_run);
-    if (found != runs.end())
-        return found->second.get();
-    return runs.empty() ? nullptr : runs.rbegin()->second.get();
+    return run_or_newest(ctx.snapshot.training, ctx.selection.training_run).get();
 }
 
 bool alive(const client::TrainingRun& run) {

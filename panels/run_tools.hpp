@@ -1,15 +1,26 @@
-// What the panels about training share: which run is meant, what may be done with it, commands under way, the value of
-// a knob.
+// What the panels about training share: which run is meant, what may be done with it, the value of a knob.
 #pragma once
 
+#include <cstdint>
+#include <map>
+#include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
-#include <vector>
 
 #include "panels/ui/context.hpp"
 
 namespace moescope::panels {
+
+/// The run of that number, or the newest one; null when there is none.
+template <class Run>
+std::shared_ptr<const Run> run_or_newest(const std::map<std::uint32_t, std::shared_ptr<const Run>>& runs,
+                                         std::uint32_t number) {
+    const auto found = runs.find(number);
+    if (found != runs.end())
+        return found->second;
+    return runs.empty() ? nullptr : runs.rbegin()->second;
+}
 
 /// The run of the selection, or the newest one; null when the session has none. Valid as long as the snapshot.
 const client::TrainingRun* selected_run(const ui::Context& ctx);
@@ -32,28 +43,5 @@ std::optional<double> config_number(const nlohmann::json& manifest, const char* 
 /// The presets' and manifests' configuration may be flat or in sections "model" and "train": the value of `name`, or
 /// null.
 const nlohmann::json* config_value(const nlohmann::json& config, const char* section, const char* name);
-
-/// Commands that were sent and not yet answered.
-class Pending {
- public:
-    void add(client::CommandId id) { ids_.push_back(id); }
-    bool empty() const { return ids_.empty(); }
-    /// Calls f(const CommandResult&) for each that has been answered, and forgets it.
-    template <class F>
-    void collect(const client::Snapshot& snapshot, F f) {
-        for (std::size_t i = 0; i < ids_.size();) {
-            const auto found = snapshot.results.find(ids_[i]);
-            if (found == snapshot.results.end() || found->second.state == client::CommandResult::State::pending) {
-                ++i;
-                continue;
-            }
-            ids_.erase(ids_.begin() + static_cast<std::ptrdiff_t>(i));
-            f(found->second);
-        }
-    }
-
- private:
-    std::vector<client::CommandId> ids_;
-};
 
 }  // namespace moescope::panels

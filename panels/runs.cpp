@@ -4,6 +4,7 @@
 #include <cmath>
 #include <imgui_stdlib.h>
 
+#include "nodes/protocol/json_fields.hpp"
 #include "panels/panels.hpp"
 #include "panels/ui/widgets.hpp"
 
@@ -144,7 +145,7 @@ void RunsPanel::draw_training_row(Context& ctx, const TrainingRun& run, bool cho
     if (!run.loss.empty())
         hint += "\n" + ctx.text.format("runs.loss", {{"loss", ctx.text.number(run.loss.back(), 5)}});
     if (!run.message.empty())
-        hint += "\n" + run.message;
+        hint += "\n" + ctx.text.message(run.message);
     ui::tooltip(hint);
     draw_training_menu(ctx, run);
     ImGui::PopID();
@@ -163,19 +164,20 @@ void RunsPanel::draw_others(Context& ctx) {
         return;
     if (!probes.empty()) {
         ui::section(ctx, ctx.text("runs.probes"));
+        const auto shown = run_or_newest(probes, ctx.selection.probe_run);
         for (auto entry = probes.rbegin(); entry != probes.rend(); ++entry) {
             const client::ProbeRun& run = *entry->second;
             const std::string id = "###probe" + std::to_string(run.id);
             const std::string right =
                 ctx.text.format("runs.draws", {{"done", ctx.text.number(std::uint64_t{run.draws.size()})},
                                                {"planned", ctx.text.number(std::uint64_t{run.planned})}});
-            if (row(ctx, id.c_str(), run.state, run.name.empty() ? run.set : run.name, right,
-                    ctx.selection.probe_run == run.id)) {
+            const bool chosen = entry->second == shown;
+            if (row(ctx, id.c_str(), run.state, run.name.empty() ? run.set : run.name, right, chosen)) {
                 ctx.selection.probe_run = run.id;
                 ctx.run("view.layout_probe");
             }
             ui::tooltip(std::string(ctx.text(ui::state_key(run.state))) +
-                        (run.message.empty() ? "" : "\n" + run.message));
+                        (run.message.empty() ? "" : "\n" + ctx.text.message(run.message)));
         }
     }
     if (answers.empty())
@@ -193,10 +195,12 @@ void RunsPanel::draw_others(Context& ctx) {
             const std::string id = "###answer" + std::to_string(answer.id);
             if (row(ctx, id.c_str(), answer.state, answer.model,
                     ctx.text.format("runs.tokens", {{"tokens", ctx.text.number(std::uint64_t{answer.tokens.size()})}}),
-                    false))
+                    false)) {
+                ctx.selection.generation = answer.id;
                 ctx.run("view.layout_compare");
+            }
             ui::tooltip(std::string(ctx.text(ui::state_key(answer.state))) +
-                        (answer.message.empty() ? "" : "\n" + answer.message));
+                        (answer.message.empty() ? "" : "\n" + ctx.text.message(answer.message)));
         }
     }
 }
@@ -209,23 +213,19 @@ void RunsPanel::choose_preset(Context& ctx, const std::string& name) {
     form_.preset = name;
     form_.error.clear();
     form_.planning = 0;
-    form_.config = chosen.is_object() && chosen.contains("config") ? chosen["config"] : json();
-    form_.plan = chosen.is_object() && chosen.contains("plan") ? chosen["plan"] : json();
+    form_.config = protocol::member(chosen, "config");
+    form_.plan = protocol::member(chosen, "plan");
 }
 
 void RunsPanel::draw_presets(Context& ctx) {
-    const json none = json::array();
-    const json& catalogue = *ctx.snapshot.catalogue;
-    const json& presets = catalogue.is_object() && catalogue.contains("presets") && catalogue["presets"].is_array()
-                              ? catalogue["presets"]
-                              : none;
-    if (form_.preset.empty() && !presets.empty() && presets[0].is_object())
-        choose_preset(ctx, preset(ctx.snapshot, "workshop").is_object() ? "workshop" : presets[0].value("name", ""));
+    const json& presets = protocol::member(*ctx.snapshot.catalogue, "presets");
+    if (form_.preset.empty() && presets.is_array() && !presets.empty())
+        choose_preset(
+            ctx, preset(ctx.snapshot, "workshop").is_object() ? "workshop" : protocol::text_of(presets[0], "name"));
     if (!ImGui::BeginCombo(ctx.text.label("runs.preset"), form_.preset.c_str()))
         return;
     for (const json& one : presets) {
-        const std::string name =
-            one.is_object() && one.contains("name") && one["name"].is_string() ? one["name"].get<std::string>() : "";
+        const std::string name = protocol::text_of(one, "name");
         if (!name.empty() && ImGui::Selectable(name.c_str(), name == form_.preset))
             choose_preset(ctx, name);
     }
@@ -262,10 +262,7 @@ void RunsPanel::draw_plan(Context& ctx) {
         return ui::text_dim(ctx, ctx.text("runs.planning"));
     if (!form_.plan.is_object() || !ui::begin_properties("plan"))
         return;
-    const auto number = [&](const char* key) {
-        const auto found = form_.plan.find(key);
-        return found != form_.plan.end() && found->is_number() ? found->get<double>() : 0.0;
-    };
+    const auto number = [&](const char* key) { return protocol::number_of(form_.plan, key, 0); };
     ui::property(ctx, ctx.text("runs.plan.total"), short_number(ctx.text, number("parameters_total")),
                  ctx.text("runs.plan.total.help"));
     ui::property(ctx, ctx.text("runs.plan.active"), short_number(ctx.text, number("parameters_active")),
@@ -298,9 +295,7 @@ void RunsPanel::collect(Context& ctx) {
             return;
         }
         form_.open = false;
-        const auto run = result->value.is_object() ? result->value.find("run") : result->value.end();
-        if (result->value.is_object() && run != result->value.end() && run->is_number_unsigned())
-            ctx.selection.training_run = run->get<std::uint32_t>();
+        ctx.selection.training_run = protocol::run_of(result->value);
         ctx.selection.follow = true;
         ctx.selection.step_min = 0;
         ctx.selection.pinned_step.reset();
@@ -336,7 +331,7 @@ void RunsPanel::draw_form(Context& ctx) {
         ui::section(ctx, ctx.text("runs.plan"));
         draw_plan(ctx);
         if (!form_.error.empty())
-            ui::text_wrapped(form_.error, ctx.theme.error, 26 * ctx.em);
+            ui::text_wrapped(ctx.text.message(form_.error), ctx.theme.error, 26 * ctx.em);
         ImGui::Dummy({0, 0.2f * ctx.em});
         const bool connected = ctx.snapshot.link.state == client::Link::State::connected;
         ImGui::BeginDisabled(!connected || form_.planning != 0 || form_.starting != 0 || !form_.error.empty());
@@ -367,6 +362,8 @@ void RunsPanel::draw(Context& ctx) {
     const std::string label = std::string(icon::plus) + " " + ctx.text.label("runs.new");
     if (ui::button(label.c_str(), connected, ctx.text("runs.offline")))
         form_.open = true;
+    if (connected)
+        ui::command_tooltip(ctx, ctx.text("runs.new.help"), "runs.new");
     if (ctx.snapshot.training.empty())
         ui::text_wrapped(ctx.text("runs.empty"), ctx.theme.text_dim);
     else

@@ -1,5 +1,7 @@
 #include "panels/samples.hpp"
 
+#include <algorithm>
+
 #include "panels/ui/widgets.hpp"
 
 namespace moescope::panels {
@@ -7,7 +9,6 @@ namespace moescope::panels {
 namespace {
 
 using ui::Context;
-namespace icon = ui::icon;
 
 constexpr std::size_t kPage = 20;
 
@@ -43,7 +44,8 @@ void SampleList::draw(Context& ctx, const client::TrainingRun& run) {
     if (run.samples.empty()) {
         const std::optional<double> every = config_number(run.manifest, "train", "sample_every");
         ui::text_wrapped(
-            every ? ctx.text.format("samples.waiting", {{"steps", ctx.text.number(static_cast<std::uint64_t>(*every))}})
+            every ? ctx.text.format("samples.waiting",
+                                    {{"steps", ctx.text.number(static_cast<std::uint64_t>(std::max(0.0, *every)))}})
                   : std::string(ctx.text("samples.empty")),
             ctx.theme.text_dim);
         return;
@@ -64,17 +66,6 @@ void SampleList::draw(Context& ctx, const client::TrainingRun& run) {
     }
     if (drawn == shown_ && drawn < run.samples.size() && ImGui::Button(ctx.text.label("samples.more")))
         shown_ += kPage;
-}
-
-void SamplesPanel::draw(Context& ctx) {
-    if (const client::TrainingRun* run = selected_run(ctx))
-        list_.draw(ctx, *run);
-    else
-        ui::empty_state(ctx, icon::list, "samples.empty");
-}
-
-std::unique_ptr<ui::Panel> make_samples() {
-    return std::make_unique<SamplesPanel>();
 }
 
 }  // namespace moescope::panels

@@ -33,11 +33,6 @@ int format_tick(double value, char* buffer, int size, void* user) {
     return static_cast<int>(length);
 }
 
-ImVec4 with_alpha(ImVec4 color, float alpha) {
-    color.w *= alpha;
-    return color;
-}
-
 /// The unit of the step axis, inside the plot's lower left corner, where curves that fall or start at zero leave room,
 /// on a ground that keeps it readable over the others.
 void draw_axis_name(const Context& ctx, ImVec2 corner, ImVec2 extent) {
@@ -46,8 +41,31 @@ void draw_axis_name(const Context& ctx, ImVec2 corner, ImVec2 extent) {
     const ImVec2 at{corner.x + 0.3f * ctx.em, corner.y + extent.y - size.y - 0.1f * ctx.em};
     ImDrawList& draw = *ImGui::GetWindowDrawList();
     draw.AddRectFilled({at.x - 0.2f * ctx.em, at.y}, {at.x + size.x + 0.2f * ctx.em, at.y + size.y},
-                       ImGui::GetColorU32(with_alpha(ctx.theme.panel, 0.7f)), 0.2f * ctx.em);
+                       ImGui::GetColorU32(ui::faded(ctx.theme.panel, 0.7f)), 0.2f * ctx.em);
     draw.AddText(at, ImGui::GetColorU32(ctx.theme.text_dim), name);
+}
+
+/// The bold name of a plot. A click, or Enter with the keyboard, opens the plot's menu: a right click is not
+/// everybody's way.
+void draw_title_button(const Context& ctx, const char* title) {
+    ImGui::PushFont(ctx.bold, 0);
+    const ImVec2 at = ImGui::GetCursorScreenPos(), size = ImGui::CalcTextSize(title);
+    if (ImGui::InvisibleButton("###title", size, ImGuiButtonFlags_EnableNav))
+        ImGui::OpenPopup("menu");
+    const bool marked = ImGui::IsItemHovered() || ImGui::IsItemFocused();
+    ImGui::GetWindowDrawList()->AddText(at, ImGui::GetColorU32(marked ? ctx.theme.accent : ctx.theme.text), title);
+    ImGui::PopFont();
+    ui::tooltip(ctx.text("training.menu.help"));
+}
+
+/// A square of a curve's colour in front of its name: text in the colour itself would be hard to read.
+void color_mark(const Context& ctx, const ImVec4& color) {
+    const float box = 0.62f * ctx.em, line = ImGui::GetTextLineHeight();
+    const ImVec2 at = ImGui::GetCursorScreenPos();
+    const ImVec2 low{at.x, at.y + (line - box) / 2};
+    ImGui::GetWindowDrawList()->AddRectFilled(low, {low.x + box, low.y + box}, ImGui::GetColorU32(color), 2);
+    ImGui::Dummy({box, line});
+    ImGui::SameLine(0, 0.4f * ctx.em);
 }
 
 /// "#rrggbb"
@@ -92,9 +110,7 @@ void follow_steps(ui::Selection& selection, const TrainingRun& run) {
 
 float StepPlot::draw_title(const Context& ctx, const StepPlotSpec& spec, float width) {
     const ImVec2 start = ImGui::GetCursorScreenPos();
-    ImGui::PushFont(ctx.bold, 0);
-    ImGui::TextUnformatted(ctx.text(spec.key));
-    ImGui::PopFont();
+    draw_title_button(ctx, ctx.text(spec.key));
     ImGui::SameLine(0, 0.4f * ctx.em);
     ui::text_dim(ctx, ctx.text(spec.unit_key));
     if (spec.curves.size() < 2)
@@ -113,13 +129,13 @@ float StepPlot::draw_title(const Context& ctx, const StepPlotSpec& spec, float w
         }
         ImGui::SetCursorScreenPos({x, y});
         ImGui::PushID(curve.key);
-        if (ImGui::InvisibleButton("###legend", {needed, line})) {
+        if (ImGui::InvisibleButton("###legend", {needed, line}, ImGuiButtonFlags_EnableNav)) {
             if (hidden(curve))
                 hidden_.erase(curve.key);
             else
                 hidden_.insert(curve.key);
         }
-        const bool off = hidden(curve), hovered = ImGui::IsItemHovered();
+        const bool off = hidden(curve), hovered = ImGui::IsItemHovered() || ImGui::IsItemFocused();
         ui::tooltip(ctx.text("training.legend.help"));
         ImGui::PopID();
         ImDrawList& draw = *ImGui::GetWindowDrawList();
@@ -130,10 +146,7 @@ float StepPlot::draw_title(const Context& ctx, const StepPlotSpec& spec, float w
         else
             draw.AddRectFilled(corner, {corner.x + box, corner.y + box}, color, 2);
         draw.AddText({x + box + 0.3f * ctx.em, y},
-                     ImGui::GetColorU32(off       ? with_alpha(ctx.theme.text_dim, 0.6f)
-                                        : hovered ? ctx.theme.text
-                                                  : ctx.theme.text_dim),
-                     name);
+                     ImGui::GetColorU32(hovered && !off ? ctx.theme.text : ctx.theme.text_dim), name);
         x += needed + space;
     }
     ImGui::SetCursorScreenPos({start.x, y + line});
@@ -221,7 +234,7 @@ void StepPlot::draw_curve(const Context& ctx, const Curve& curve, const Shape& s
     const float weight = std::max(1.0f, ctx.em / 10);
     ImGui::PushID(curve.key);
     ImPlotSpec fill;
-    fill.FillColor = with_alpha(curve.color, curve.style == Style::stacked ? 0.75f : 0.25f);
+    fill.FillColor = ui::faded(curve.color, curve.style == Style::stacked ? 0.75f : 0.25f);
     fill.LineColor = fill.FillColor;
     const auto count = [](std::size_t n) { return static_cast<int>(n); };
     if (curve.style == Style::smoothed) {
@@ -230,7 +243,7 @@ void StepPlot::draw_curve(const Context& ctx, const Curve& curve, const Shape& s
             ImPlot::PlotShaded("##band", &b.x[first], &b.low[first], &b.high[first], count(n), fill);
         });
         ImPlotSpec single;
-        single.LineColor = with_alpha(curve.color, 0.4f);
+        single.LineColor = ui::faded(curve.color, 0.4f);
         single.LineWeight = std::max(1.0f, ctx.em / 16);
         if (!shape.low.x.empty())
             ImPlot::PlotLine("##single", shape.low.x.data(), shape.low.y.data(), count(shape.low.x.size()), single);
@@ -275,7 +288,8 @@ void StepPlot::draw_tooltip(const Context& ctx, const StepPlotSpec& spec, double
             }
             ImGui::TableNextRow();
             ImGui::TableNextColumn();
-            ui::text_colored(curve.color, ctx.text(curve.key));
+            color_mark(ctx, curve.color);
+            ImGui::TextUnformatted(ctx.text(curve.key));
             ImGui::TableNextColumn();
             ImGui::TextUnformatted(ctx.text.number(value * curve.scale, 7).c_str());
             ImGui::TableNextColumn();
@@ -398,27 +412,29 @@ void StepPlot::draw_menu(Context& ctx, const TrainingRun& run, const StepPlotSpe
     }
     ImGui::Separator();
     const std::string name = run.name + "-" + file_part(spec.key);
-    const auto save_text = [&](const char* ending, std::string bytes) {
+    // Long runs make long files: they are written where nobody waits for them.
+    const auto save_text = [&](const char* ending, std::function<std::string()> make) {
         if (ctx.choose_save && ctx.save_file)
             ctx.choose_save(
                 ctx.text("training.menu.save"), name + ending,
-                [save = ctx.save_file, bytes = std::move(bytes)](const std::string& path) { save(path, bytes); });
+                [save = ctx.save_file, make = std::move(make)](const std::string& path) { save(path, make); });
     };
+    const auto csv = [&] { return [all = series(ctx, spec)] { return to_csv("step", all); }; };
     if (ImGui::MenuItem(ctx.text.label("training.menu.csv")))
-        save_text(".csv", csv(ctx, spec));
+        save_text(".csv", csv());
     if (ImGui::MenuItem(ctx.text.label("training.menu.svg")))
-        save_text(".svg", svg(ctx, run, spec));
+        save_text(".svg", [picture = drawing(ctx, run, spec)] { return to_svg(picture); });
     if (ImGui::MenuItem(ctx.text.label("training.menu.png")) && ctx.choose_save && ctx.save_image)
         ctx.choose_save(ctx.text("training.menu.save"), name + ".png",
                         [save = ctx.save_image, min, max](const std::string& path) { save(min, max, path); });
     ImGui::Separator();
-    if (ImGui::MenuItem(ctx.text.label("training.menu.copy")))
-        ImGui::SetClipboardText(csv(ctx, spec).c_str());
+    if (ImGui::MenuItem(ctx.text.label("training.menu.copy")) && ctx.copy_text)
+        ctx.copy_text(csv());
     ImGui::EndPopup();
 }
 
-std::string StepPlot::csv(const Context& ctx, const StepPlotSpec& spec) const {
-    std::vector<Series> series;
+std::vector<Series> StepPlot::series(const Context& ctx, const StepPlotSpec& spec) const {
+    std::vector<Series> all;
     for (const Curve& curve : spec.curves) {
         if (curve.y == nullptr)
             continue;
@@ -426,12 +442,12 @@ std::string StepPlot::csv(const Context& ctx, const StepPlotSpec& spec) const {
         // The file holds the column's own unit, not the one of the axis: bytes, not MiB.
         if (curve.unit_key != nullptr && curve.scale == 1)
             name += std::string(" (") + ctx.text(curve.unit_key) + ")";
-        series.push_back({std::move(name), curve.x, curve.y});
+        all.push_back({std::move(name), *curve.x, *curve.y});
     }
-    return to_csv("step", series);
+    return all;
 }
 
-std::string StepPlot::svg(const Context& ctx, const TrainingRun& run, const StepPlotSpec& spec) const {
+Drawing StepPlot::drawing(const Context& ctx, const TrainingRun& run, const StepPlotSpec& spec) const {
     Drawing drawing;
     drawing.title = run.name + ": " + ctx.text(spec.key) + " (" + ctx.text(spec.unit_key) + ")";
     drawing.x_name = ctx.text("training.axis.step");
@@ -451,7 +467,7 @@ std::string StepPlot::svg(const Context& ctx, const TrainingRun& run, const Step
         }
         drawing.lines.push_back(std::move(line));
     }
-    return to_svg(drawing);
+    return drawing;
 }
 
 }  // namespace moescope::panels

@@ -81,8 +81,8 @@ class StepPlot {
     void draw_tooltip(const ui::Context& ctx, const StepPlotSpec& spec, double step) const;
     void draw_menu(ui::Context& ctx, const client::TrainingRun& run, const StepPlotSpec& spec, std::size_t& window,
                    ImVec2 min, ImVec2 max);
-    std::string csv(const ui::Context& ctx, const StepPlotSpec& spec) const;
-    std::string svg(const ui::Context& ctx, const client::TrainingRun& run, const StepPlotSpec& spec) const;
+    std::vector<Series> series(const ui::Context& ctx, const StepPlotSpec& spec) const;
+    Drawing drawing(const ui::Context& ctx, const client::TrainingRun& run, const StepPlotSpec& spec) const;
     bool hidden(const Curve& curve) const { return hidden_.count(curve.key) > 0; }
 
     std::set<std::string> hidden_;  ///< curves switched off in the legend

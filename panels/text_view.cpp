@@ -108,10 +108,8 @@ void TextView::draw_line(ByteRange line, ImVec2 at, float height, const Faces& f
 TextStyle chip_style(const ui::Theme& theme) {
     TextStyle style;
     style.face = TextStyle::Face::mono;
-    style.color = ImGui::ColorConvertFloat4ToU32(theme.warning);
-    ImVec4 ground = theme.warning;
-    ground.w = 0.16f;
-    style.background = ImGui::ColorConvertFloat4ToU32(ground);
+    style.color = ui::packed(theme.warning);
+    style.background = ui::packed(theme.warning, 0.16f);
     return style;
 }
 
@@ -130,8 +128,7 @@ void meter(const ui::Context& ctx, double fraction, std::string_view text, float
         list->AddRectFilled({bar_x, y}, {bar_end, y + thick}, ImGui::GetColorU32(ImGuiCol_FrameBg), thick / 2);
         const float filled = (bar_end - bar_x) * static_cast<float>(std::clamp(fraction, 0.0, 1.0));
         if (filled > 1)
-            list->AddRectFilled({bar_x, y}, {bar_x + filled, y + thick},
-                                ImGui::ColorConvertFloat4ToU32(ctx.theme.accent), thick / 2);
+            list->AddRectFilled({bar_x, y}, {bar_x + filled, y + thick}, ui::packed(ctx.theme.accent), thick / 2);
     }
     ImGui::Dummy({all, height});
 }

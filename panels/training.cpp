@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "nodes/protocol/json_fields.hpp"
 #include "panels/panels.hpp"
 #include "panels/ui/widgets.hpp"
 
@@ -33,35 +34,7 @@ bool connected(const Context& ctx) {
     return ctx.snapshot.link.state == client::Link::State::connected;
 }
 
-bool any_running(const Context& ctx) {
-    return std::any_of(ctx.snapshot.training.begin(), ctx.snapshot.training.end(),
-                       [](const auto& entry) { return entry.second->state == RunState::running; });
-}
-
-bool can_go_on(const TrainingRun& run) {
-    return run.last_checkpoint > 0 &&
-           (run.state == RunState::interrupted || run.state == RunState::stopped || run.state == RunState::failed);
-}
-
 }  // namespace
-
-// --- Actions
-// ------------------------------------------------------------------------------------------------------------
-
-bool TrainingPanel::applies(std::string_view action, const Context& ctx) {
-    if (!connected(ctx))
-        return false;
-    if (action == "run.start")
-        return !any_running(ctx);
-    const TrainingRun* run = selected_run(ctx);
-    if (run == nullptr)
-        return false;
-    if (action == "run.step")
-        return run->state == RunState::paused;
-    if (action == "run.pause" || action == "run.stop" || action == "run.checkpoint")
-        return alive(*run);
-    return action == "run.continue" && can_go_on(*run) && !any_running(ctx);
-}
 
 // --- Header
 // -------------------------------------------------------------------------------------------------------------
@@ -92,12 +65,9 @@ void TrainingPanel::draw_buttons(Context& ctx, const TrainingRun& run) {
     for (std::size_t i = 0; i < buttons.size(); ++i) {
         if (i > 0)
             ImGui::SameLine();
-        const bool enabled = applies(buttons[i].command, ctx);
-        const char* help = ctx.text(std::string(buttons[i].key) + ".help");
-        if (ui::button(labels[i].c_str(), enabled, help))
+        if (ui::button(labels[i].c_str(), ctx.available(buttons[i].command)))
             ctx.run(buttons[i].command);
-        if (enabled)
-            ui::tooltip(help);
+        ui::command_tooltip(ctx, ctx.text(std::string(buttons[i].key) + ".help"), buttons[i].command);
     }
 }
 
@@ -131,8 +101,8 @@ void TrainingPanel::draw_message(Context& ctx, const TrainingRun& run) {
     const bool broken = run.state == RunState::failed || run.state == RunState::interrupted;
     if (!broken)
         return;
-    const std::string sentence = run.message.empty() ? ctx.text("training.interrupted") : run.message;
-    const bool offer = applies("run.continue", ctx);
+    const std::string sentence = run.message.empty() ? ctx.text("training.interrupted") : ctx.text.message(run.message);
+    const bool offer = ctx.available("run.continue");
     const std::string repair = with_icon(ctx, icon::refresh, "training.repair");
     if (ui::banner(ctx, run.state == RunState::failed ? ui::Tone::error : ui::Tone::warning, sentence,
                    offer ? repair.c_str() : nullptr))
@@ -145,10 +115,10 @@ void TrainingPanel::draw_empty(Context& ctx) {
     else
         ui::empty_state(ctx, icon::chart, "training.empty.offline");
     const nlohmann::json& offered = preset(ctx.snapshot, kPreset);
-    const auto plan = offered.is_object() ? offered.find("plan") : offered.end();
-    if (!offered.is_object() || plan == offered.end() || !plan->is_object())
+    const nlohmann::json& plan = protocol::member(offered, "plan");
+    if (!plan.is_object())
         return;
-    const auto number = [&](const char* key) { return plan->value(key, 0.0); };
+    const auto number = [&](const char* key) { return std::max(0.0, protocol::number_of(plan, key, 0)); };
     const std::string line =
         ctx.text.format("training.empty.plan",
                         {{"total", short_number(ctx.text, number("parameters_total"))},
@@ -232,12 +202,10 @@ StepPlotSpec TrainingPanel::spec(const Context& ctx, const TrainingRun& run, Plo
                                 false,
                                 {{"training.curve.memory_used", Style::line, color(4), &run.step, &run.memory_bytes,
                                   nullptr, "training.unit.mib", 1 / kMebibyte}}};
-            const auto plan = run.manifest.is_object() ? run.manifest.find("plan") : run.manifest.end();
-            if (run.manifest.is_object() && plan != run.manifest.end() && plan->is_object() &&
-                plan->value("memory_bytes", 0.0) > 0)
+            const double planned = protocol::number_of(protocol::member(run.manifest, "plan"), "memory_bytes", 0);
+            if (planned > 0)
                 result.curves.push_back({"training.curve.memory_planned", Style::level, theme.warning, &run.step,
-                                         nullptr, nullptr, "training.unit.mib", 1 / kMebibyte,
-                                         plan->value("memory_bytes", 0.0)});
+                                         nullptr, nullptr, "training.unit.mib", 1 / kMebibyte, planned});
             return result;
         }
     }
@@ -294,7 +262,7 @@ void TrainingPanel::draw_beside(Context& ctx, const TrainingRun& run, ImVec2 roo
         }
     } else {
         static constexpr std::array<Plot, 5> kTabs = {kSpeed, kTime, kParts, kGradient, kMemory};
-        const int before = tab_ = std::clamp(tab_, 0, 4);
+        const int before = tab_;
         ui::segmented(ctx, "tab",
                       {ctx.text.label("training.tab.tokens"), ctx.text.label("training.tab.time"),
                        ctx.text.label("training.tab.parts"), ctx.text.label("training.tab.gradient"),
@@ -322,9 +290,9 @@ void TrainingPanel::draw_narrow(Context& ctx, const TrainingRun& run, ImVec2 roo
     } else {
         labels.insert(labels.begin(), ctx.text.label("training.tab.loss"));
     }
-    tab_ = std::clamp(tab_, 0, static_cast<int>(labels.size()) - 1);
-    const int shown = tab_ - (tall ? 0 : 1);
-    ui::segmented(ctx, tall ? "tab" : "tab_all", labels, tab_);
+    int& tab = tall ? tab_ : low_tab_;
+    const int shown = tab - (tall ? 0 : 1);
+    ui::segmented(ctx, tall ? "tab" : "tab_all", labels, tab);
     draw_plot(ctx, run, shown < 0 ? kLoss : kTabs[static_cast<std::size_t>(shown)],
               {room.x, corner.y + room.y - ImGui::GetCursorPosY()});
 }

@@ -3,7 +3,6 @@
 
 #include <array>
 #include <string>
-#include <string_view>
 
 #include "panels/run_tools.hpp"
 #include "panels/step_plot.hpp"
@@ -15,9 +14,6 @@ class TrainingPanel final : public ui::Panel {
  public:
     const char* key() const override { return "training"; }
     void draw(ui::Context& ctx) override;
-    /// Whether the command (run.start, run.pause, run.step, run.stop, run.checkpoint, run.continue) would do something
-    /// now.
-    static bool applies(std::string_view action, const ui::Context& ctx);
 
  private:
     enum Plot { kLoss, kParts, kSpeed, kTime, kGradient, kMemory, kPlots };
@@ -42,8 +38,8 @@ class TrainingPanel final : public ui::Panel {
     std::array<StepPlot, kPlots> plots_;
     Sums sums_;
     std::uint32_t sums_run_ = 0;
-    std::size_t window_ = 20;  ///< steps in the running mean
-    int tab_ = 0;
+    std::size_t window_ = 20;    ///< steps in the running mean
+    int tab_ = 0, low_tab_ = 0;  ///< the second where there is room for one plot only, the loss being one of the tabs
     int page_ = 0;
 };
 

@@ -1,6 +1,6 @@
 // An append-only column of numbers that one thread grows and every other thread reads: copying it costs a few shared
-// pointers, so a snapshot of millions of values is taken in microseconds. A min/max pyramid beside the values lets a plot
-// ask for the extremes of any range while touching O(log n) entries.
+// pointers, so a snapshot of millions of values is taken in microseconds. A min/max pyramid beside the values lets a
+// plot ask for the extremes of any range while touching O(log n) entries.
 #pragma once
 
 #include <algorithm>
@@ -29,11 +29,11 @@ struct MinMax {
     bool empty() const { return min > max; }
 };
 
-/// Values of one plot line. push_back and truncate belong to one owner; every copy is immutable. Copies share their chunks with the owner:
-/// it only writes slots at or beyond a copy's size, and a copy reads a pyramid entry only when all its values lie below that
-/// size, so the two never touch the same memory.
+/// Values of one plot line. push_back and truncate belong to one owner; every copy is immutable. Copies share their
+/// chunks with the owner: it only writes slots at or beyond a copy's size, and a copy reads a pyramid entry only when
+/// all its values lie below that size, so the two never touch the same memory.
 class Column {
-   public:
+ public:
     static constexpr std::size_t kChunk = 1024;
     static constexpr std::size_t kBlock = 16;  ///< values under one pyramid entry
 
@@ -85,7 +85,7 @@ class Column {
         return result;
     }
 
-   private:
+ private:
     struct Chunk {
         double values[kChunk];
         MinMax blocks[kChunk / kBlock];

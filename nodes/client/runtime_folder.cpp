@@ -18,8 +18,8 @@ namespace fs = std::filesystem;
 namespace {
 
 constexpr std::string_view kPrefix = "moescope-";
-constexpr std::size_t kRandomLetters = 6;     // of mkdtemp
-constexpr std::size_t kLongestBase = 60;      // a socket's path may have 107 bytes
+constexpr std::size_t kRandomLetters = 6;  // of mkdtemp
+constexpr std::size_t kLongestBase = 60;   // a socket's path may have 107 bytes
 constexpr const char* kLockName = "owner";
 
 /// A lock that nobody else holds, or -1.
@@ -56,7 +56,8 @@ void remove_abandoned(const fs::path& base) {
 }
 
 bool same_file(int descriptor, const fs::path& path) {
-    struct stat open_one {}, named {};
+    struct stat open_one {
+    }, named{};
     return ::fstat(descriptor, &open_one) == 0 && ::lstat(path.c_str(), &named) == 0 &&
            open_one.st_ino == named.st_ino && open_one.st_dev == named.st_dev;
 }

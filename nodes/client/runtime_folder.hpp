@@ -1,5 +1,5 @@
-// A private folder for the node's socket and its messages. Gone with its owner; what an owner that was killed left behind
-// is removed by the next one.
+// A private folder for the node's socket and its messages. Gone with its owner; what an owner that was killed left
+// behind is removed by the next one.
 #pragma once
 
 #include <filesystem>

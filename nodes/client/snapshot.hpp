@@ -186,8 +186,8 @@ struct Snapshot {
     std::map<std::uint32_t, std::shared_ptr<const ProbeRun>> probes;
     SharedList<LogLine> log;                     ///< the latest 10,000 lines
     std::map<CommandId, CommandResult> results;  ///< the latest 256
-    /// What the node offers: presets, probe sets and prompts (names and contents). Never a null pointer; null JSON until
-    /// the greeting is done.
+    /// What the node offers: presets, probe sets and prompts (names and contents). Never a null pointer; null JSON
+    /// until the greeting is done.
     std::shared_ptr<const nlohmann::json> catalogue = std::make_shared<const nlohmann::json>();
 };
 

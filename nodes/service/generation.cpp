@@ -5,6 +5,7 @@
 
 #include "nodes/protocol/json_guard.hpp"
 #include "nodes/service/parameters.hpp"
+#include "nodes/service/run_log.hpp"
 
 namespace moescope::node {
 using nlohmann::json;
@@ -179,6 +180,7 @@ void GenerationJob::announce(int threads) {
                                                        {"alternatives", order_.alternatives},
                                                        {"threads", threads},
                                                        {"program_version", MOESCOPE_VERSION}}}});
+    log_start(parts_.sink, RunKind::generate, order_.model);
     parts_.board.change_run(order_.run, [](RunGauge& gauge) { gauge.state = "running"; });
 }
 
@@ -229,6 +231,8 @@ void GenerationJob::write_end(const GenerationResult& result) {
     parts_.sink.write_json(
         RecordType::run_ended,
         {{"run", order_.run}, {"state", state}, {"message", result.message}, {"step", result.tokens}});
+    log_end(parts_.sink, RunKind::generate, order_.model, state, result.message,
+            static_cast<std::uint64_t>(result.tokens));
     parts_.board.remove_run(order_.run);
 }
 

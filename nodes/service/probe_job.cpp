@@ -7,6 +7,7 @@
 #include "nodes/protocol/json_guard.hpp"
 #include "nodes/service/machine.hpp"
 #include "nodes/service/parameters.hpp"
+#include "nodes/service/run_log.hpp"
 
 namespace moescope::node {
 namespace fs = std::filesystem;
@@ -283,6 +284,7 @@ void ProbeJob::announce() {
     manifest.update(request);
     parts_.sink.write_json(RecordType::run_started,
                            {{"run", order_.run}, {"kind", "probe"}, {"name", order_.name}, {"manifest", manifest}});
+    log_start(parts_.sink, RunKind::probe, order_.name);
 }
 
 void ProbeJob::main() {
@@ -314,8 +316,7 @@ void ProbeJob::end() {
         try {
             update_statistics(true);
         } catch (const std::exception& error) {
-            parts_.sink.write_json(RecordType::log,
-                                   {{"level", "warning"}, {"source", "probe"}, {"text", error.what()}});
+            parts_.sink.log("warning", "probe", error.what());
         }
     }
 }
@@ -458,6 +459,7 @@ void ProbeJob::finish(const std::string& state, const std::string& message) {
     parts_.board.remove_task(task_id(order_.run));
     parts_.sink.write_json(RecordType::run_ended,
                            {{"run", order_.run}, {"state", state}, {"message", message}, {"step", records_.size()}});
+    log_end(parts_.sink, RunKind::probe, order_.name, state, message, records_.size());
     parts_.board.change_run(order_.run, [&](RunGauge& gauge) {
         gauge.state = state;
         gauge.message = message;

@@ -25,6 +25,10 @@ void RecordSink::write_json(RecordType type, const nlohmann::json& value) {
     write(type, protocol::encode_json(value));
 }
 
+void RecordSink::log(const char* level, const char* source, const std::string& text) {
+    write_json(RecordType::log, {{"level", level}, {"source", source}, {"text", text}});
+}
+
 JournalWriter::JournalWriter(sessions::Journal& journal, Limits limits)
     : journal_(journal), limits_(limits), last_sequence_(journal.last().sequence), thread_([this] { run(); }) {}
 
@@ -44,11 +48,9 @@ void JournalWriter::write(RecordType type, std::vector<std::byte> body) {
             const std::lock_guard lock(mutex_);
             drop(type);
         }
-        write_json(RecordType::log,
-                   {{"level", "error"},
-                    {"source", "journal"},
-                    {"text", fmt::format("a record of {} bytes was left out: a record holds at most {}", body.size(),
-                                         sessions::kRecordLimit)}});
+        log("error", "journal",
+            fmt::format("a record of {} bytes was left out: a record holds at most {}", body.size(),
+                        sessions::kRecordLimit));
         return;
     }
     {

@@ -27,6 +27,8 @@ class RecordSink {
     virtual void write(protocol::RecordType type, std::vector<std::byte> body) = 0;
     /// A JSON record. Start, end, events, labels and probe answers are never dropped for want of room.
     void write_json(protocol::RecordType type, const nlohmann::json& value);
+    /// A line of the log: `level` info, warning or error; `source` the part of the node that says it.
+    void log(const char* level, const char* source, const std::string& text);
     /// Empty, or why records cannot be stored at the moment ("the disk is full ...").
     virtual std::string problem() const = 0;
 };

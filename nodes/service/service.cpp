@@ -177,7 +177,7 @@ void Service::record_answer(const std::string& id, const json& answer) {
 }
 
 void Service::log(const char* level, const char* source, const std::string& text) {
-    journal_->write_json(RecordType::log, {{"level", level}, {"source", source}, {"text", text}});
+    journal_->log(level, source, text);
 }
 
 json Service::earlier_answer(const std::string& id) const {

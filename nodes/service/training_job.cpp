@@ -8,6 +8,7 @@
 #include "engine/model/validate.hpp"
 #include "nodes/protocol/json_fields.hpp"
 #include "nodes/service/machine.hpp"
+#include "nodes/service/run_log.hpp"
 
 namespace moescope::node {
 using nlohmann::json;
@@ -275,6 +276,7 @@ void TrainingJob::announce(bool with_data) {
     }
     parts_.sink.write_json(RecordType::run_started,
                            {{"run", order_.run}, {"kind", "train"}, {"name", order_.name}, {"manifest", manifest}});
+    log_start(parts_.sink, RunKind::train, order_.name);
 }
 
 void TrainingJob::finish(const std::string& state, const std::string& message) {
@@ -290,6 +292,7 @@ void TrainingJob::finish(const std::string& state, const std::string& message) {
         }
     }
     parts_.sink.write_json(RecordType::run_ended, record);
+    log_end(parts_.sink, RunKind::train, order_.name, state, message, record["step"]);
     parts_.board.remove_task(task_id(order_.run));
     parts_.board.change_run(order_.run, [&](RunGauge& gauge) {
         gauge.state = state;
@@ -558,7 +561,7 @@ void TrainingJob::forget_old_checkpoints() {
             parts_.session.remove_checkpoint(list[i]);
     } catch (const std::exception& error) {
         // Too many checkpoints are a nuisance, not a reason to stop.
-        parts_.sink.write_json(RecordType::log, {{"level", "warning"}, {"source", "train"}, {"text", error.what()}});
+        parts_.sink.log("warning", "train", error.what());
     }
 }
 

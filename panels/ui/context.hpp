@@ -22,7 +22,8 @@ struct Selection {
     std::optional<double>
         hovered_step;  ///< of the plot under the mouse; drawn as a line on all step plots, cleared each frame
     std::optional<std::uint64_t> pinned_step;  ///< expert load shows this step instead of the newest
-    std::uint32_t probe_run = 0;
+    std::uint32_t probe_run = 0;               ///< 0: the newest
+    std::uint32_t generation = 0;              ///< answer that the compare panel shall show; it takes it and sets 0
     int hovered_frame = -1;  ///< ImGui frame in which hovered_step was set; the app clears it when that is over
     /// Linked step axis of all training plots; follow = newest steps stay in sight.
     double step_min = 0, step_max = 100;
@@ -30,7 +31,7 @@ struct Selection {
 };
 
 /// Commands of the program (the one list behind menu, palette, shortcuts and tour), as panels may trigger them:
-/// run("training.start").
+/// run("run.start").
 using RunCommand = std::function<void(const std::string& key)>;
 
 struct Context {
@@ -40,6 +41,10 @@ struct Context {
     const Theme& theme;
     Selection& selection;
     RunCommand run;
+    /// Whether the command exists and would do something now.
+    std::function<bool(const std::string& key)> available;
+    /// The keys of a command as text ("Ctrl+R"), empty when it has none.
+    std::function<std::string(const std::string& key)> shortcut;
     float em = 16;   ///< current font size in pixels: every size in panels is a multiple of it
     double now = 0;  ///< client::now_seconds()
     ImFont* bold = nullptr;
@@ -53,7 +58,10 @@ struct Context {
     std::function<void(const std::string& title, const std::string& name, std::function<void(const std::string&)>)>
         choose_save;
     /// Writes a whole file in the background (temporary file, then rename) and reports the outcome in the status line.
-    std::function<void(const std::string& path, std::string bytes)> save_file;
+    /// `make` gives the bytes; it runs on the background thread and must own what it reads.
+    std::function<void(const std::string& path, std::function<std::string()> make)> save_file;
+    /// Puts what `make` gives into the clipboard; `make` runs on the background thread as well.
+    std::function<void(std::function<std::string()> make)> copy_text;
     /// Saves a part of the window (pixels of the next finished frame) as PNG in the background.
     std::function<void(ImVec2 min, ImVec2 max, const std::string& path)> save_image;
 };
@@ -66,7 +74,8 @@ class Panel {
     virtual const char* key() const = 0;
     /// Draws the content of the panel's window (Begin/End belong to the app).
     virtual void draw(Context& context) = 0;
-    /// Named actions that commands, the tour and tests call: e.g. training.start. False when unknown.
+    /// Named actions that commands, the tour and tests call: e.g. load.difference. An action that sets something
+    /// carries the value behind '=': probes.max_tokens=48. False when unknown.
     virtual bool act(const std::string& action, Context& context) {
         (void)action;
         (void)context;

@@ -46,7 +46,9 @@ std::optional<double> accept(const Context& ctx, KnobState& state, double confir
         return {};
     }
     state.error.clear();
-    if (same(*value, confirmed) || (state.wanted && same(*value, *state.wanted)))
+    // Enter without a change is none: the field shows fewer digits than the node has.
+    if (state.field == formatted(range.format, confirmed) || same(*value, confirmed) ||
+        (state.wanted && same(*value, *state.wanted)))
         return {};
     state.wanted = *value;
     state.sent_at = ctx.now;

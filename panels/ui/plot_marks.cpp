@@ -7,6 +7,8 @@
 namespace moescope::ui {
 namespace {
 
+constexpr int kMostHints = 8;  ///< events listed in one tooltip
+
 std::string value_text(const Language& text, const nlohmann::json& value) {
     if (value.is_number())
         return text.number(value.get<double>());
@@ -22,6 +24,10 @@ const char* event_icon(const std::string& kind) {
         return icon::pause;
     if (kind == "resume" || kind == "continue")
         return icon::play;
+    if (kind == "rewind")
+        return icon::undo;
+    if (kind == "fault")
+        return icon::warning;
     return icon::info;
 }
 
@@ -45,7 +51,9 @@ void draw_run_events(const Context& ctx, const client::TrainingRun& run) {
     const ImVec2 mouse = ImGui::GetMousePos();
     const bool hovered = ImPlot::IsPlotHovered();
     std::string hint;
+    int hints = 0;
     float free_x = -1e30f;  // an icon is left out where it would cover the one before
+    float line_x = -1e30f;  // and a line where it would touch the one before: long runs have thousands of checkpoints
     ImPlot::PushPlotClipRect();
     ImDrawList* draw = ImPlot::GetPlotDrawList();
     for (const client::RunEvent& event : run.events) {
@@ -53,9 +61,13 @@ void draw_run_events(const Context& ctx, const client::TrainingRun& run) {
         if (step < limits.X.Min || step > limits.X.Max)
             continue;
         const float x = ImPlot::PlotToPixels(step, limits.Y.Min).x;
-        ImVec4 color = event.kind == "knob" ? ctx.theme.accent : ctx.theme.text_dim;
-        color.w = 0.75f;
-        const ImU32 ink = ImGui::GetColorU32(color);
+        if (hovered && std::abs(mouse.x - x) < ctx.em * 0.3f && hints++ < kMostHints)
+            hint += (hint.empty() ? "" : "\n") + event_text(ctx, event);
+        const bool knob = event.kind == "knob";
+        if (!knob && x < line_x + 2)
+            continue;
+        line_x = x;
+        const ImU32 ink = packed(knob ? ctx.theme.accent : ctx.theme.text_dim, 0.75f);
         for (float y = origin.y + ctx.em; y < origin.y + size.y; y += ctx.em * 0.5f)
             draw->AddLine({x, y}, {x, std::min(y + ctx.em * 0.25f, origin.y + size.y)}, ink);
         const float half = ImGui::CalcTextSize(event_icon(event.kind)).x * 0.35f;
@@ -64,10 +76,10 @@ void draw_run_events(const Context& ctx, const client::TrainingRun& run) {
                           event_icon(event.kind));
             free_x = x + half;
         }
-        if (hovered && std::abs(mouse.x - x) < ctx.em * 0.3f)
-            hint += (hint.empty() ? "" : "\n") + event_text(ctx, event);
     }
     ImPlot::PopPlotClipRect();
+    if (hints > kMostHints)
+        hint += "\n\u2026";
     if (!hint.empty() && ImGui::BeginTooltip()) {
         ImGui::TextUnformatted(hint.c_str());
         ImGui::EndTooltip();
@@ -87,9 +99,7 @@ void draw_step_cursor(const Context& ctx) {
         return;
     const float x = ImPlot::PlotToPixels(step, limits.Y.Min).x;
     const ImVec2 origin = ImPlot::GetPlotPos(), size = ImPlot::GetPlotSize();
-    ImVec4 color = ctx.theme.text;
-    color.w = 0.4f;
-    ImPlot::GetPlotDrawList()->AddLine({x, origin.y}, {x, origin.y + size.y}, ImGui::GetColorU32(color));
+    ImPlot::GetPlotDrawList()->AddLine({x, origin.y}, {x, origin.y + size.y}, packed(ctx.theme.text, 0.4f));
 }
 
 }  // namespace moescope::ui

@@ -16,9 +16,13 @@ ImVec4 mix(const ImVec4& a, const ImVec4& b, float t) {
     return {a.x + (b.x - a.x) * t, a.y + (b.y - a.y) * t, a.z + (b.z - a.z) * t, a.w + (b.w - a.w) * t};
 }
 
-ImVec4 with_alpha(ImVec4 color, float alpha) {
-    color.w = alpha;
-    return color;
+/// Relative luminance of WCAG 2.2.
+double luminance(const ImVec4& color) {
+    const auto linear = [](float part) {
+        const double c = part;
+        return c <= 0.04045 ? c / 12.92 : std::pow((c + 0.055) / 1.055, 2.4);
+    };
+    return 0.2126 * linear(color.x) + 0.7152 * linear(color.y) + 0.0722 * linear(color.z);
 }
 
 template <std::size_t N>
@@ -26,8 +30,7 @@ ImU32 interpolate(const std::array<unsigned, N>& anchors, double t) {
     t = std::isnan(t) ? 0 : std::clamp(t, 0.0, 1.0);
     const double place = t * static_cast<double>(N - 1);
     const std::size_t i = std::min<std::size_t>(static_cast<std::size_t>(place), N - 2);
-    return ImGui::ColorConvertFloat4ToU32(
-        mix(rgb(anchors[i]), rgb(anchors[i + 1]), static_cast<float>(place - static_cast<double>(i))));
+    return packed(mix(rgb(anchors[i]), rgb(anchors[i + 1]), static_cast<float>(place - static_cast<double>(i))));
 }
 
 /// Viridis: even in lightness, readable without colour vision and on a grey print.
@@ -46,11 +49,11 @@ Theme dark_theme() {
     t.border = rgb(0x2d3440);
     t.grid = rgb(0x2a303b);
     t.text = rgb(0xe4e7ec);
-    t.text_dim = rgb(0xa3abb9);
-    t.accent = rgb(0xa596f5);
+    t.text_dim = rgb(0xa9b1be);
+    t.accent = rgb(0xab9df6);
     t.good = rgb(0x6cc990);
     t.warning = rgb(0xecbb55);
-    t.error = rgb(0xf58b82);
+    t.error = rgb(0xf6938a);
     t.english = rgb(0x62bdf0);
     t.chinese = rgb(0xf0a838);
     t.series = {rgb(0xe69f00), rgb(0x56b4e9), rgb(0x1fb88a), rgb(0xf0e442),
@@ -66,23 +69,23 @@ Theme light_theme() {
     t.border = rgb(0xcdd2db);
     t.grid = rgb(0xe2e5eb);
     t.text = rgb(0x1b2027);
-    t.text_dim = rgb(0x566070);
+    t.text_dim = rgb(0x525c6b);
     t.accent = rgb(0x5a43c4);
-    t.good = rgb(0x1b7742);
-    t.warning = rgb(0x855600);
-    t.error = rgb(0xb3261e);
-    t.english = rgb(0x0a6ba3);
-    t.chinese = rgb(0xa85700);
-    t.series = {rgb(0xb97f00), rgb(0x2b8cc4), rgb(0x00805d), rgb(0x9c9000),
+    t.good = rgb(0x146536);
+    t.warning = rgb(0x7a4e00);
+    t.error = rgb(0xa8221a);
+    t.english = rgb(0x085f92);
+    t.chinese = rgb(0x944c00);
+    t.series = {rgb(0xa87300), rgb(0x2b84ba), rgb(0x00805d), rgb(0x857b00),
                 rgb(0x0060a0), rgb(0xc24e00), rgb(0xa84f80), rgb(0x5c6370)};
     return t;
 }
 
 void apply_colors(const Theme& t, ImGuiStyle& style) {
     const ImVec4 field = t.dark ? mix(t.panel, rgb(0xffffff), 0.06f) : mix(t.panel, rgb(0x000000), 0.045f);
-    const ImVec4 hovered = t.dark ? mix(t.panel, rgb(0xffffff), 0.13f) : mix(t.panel, rgb(0x000000), 0.09f);
-    const ImVec4 active = mix(hovered, t.accent, 0.35f);
-    const ImVec4 chosen = mix(t.panel, t.accent, t.dark ? 0.28f : 0.18f);
+    const ImVec4 hovered = t.dark ? mix(t.panel, rgb(0xffffff), 0.12f) : mix(t.panel, rgb(0x000000), 0.08f);
+    const ImVec4 active = mix(hovered, t.accent, 0.30f);
+    const ImVec4 chosen = mix(t.panel, t.accent, t.dark ? 0.22f : 0.14f);
     ImVec4* c = style.Colors;
     c[ImGuiCol_Text] = t.text;
     c[ImGuiCol_TextDisabled] = t.text_dim;
@@ -97,13 +100,13 @@ void apply_colors(const Theme& t, ImGuiStyle& style) {
     c[ImGuiCol_FrameBgActive] = c[ImGuiCol_ButtonActive] = active;
     c[ImGuiCol_TitleBg] = c[ImGuiCol_TitleBgActive] = c[ImGuiCol_TitleBgCollapsed] = t.background;
     c[ImGuiCol_ScrollbarBg] = rgb(0, 0);
-    c[ImGuiCol_ScrollbarGrab] = with_alpha(t.text_dim, 0.35f);
-    c[ImGuiCol_ScrollbarGrabHovered] = with_alpha(t.text_dim, 0.55f);
-    c[ImGuiCol_ScrollbarGrabActive] = with_alpha(t.text_dim, 0.75f);
+    c[ImGuiCol_ScrollbarGrab] = faded(t.text_dim, 0.35f);
+    c[ImGuiCol_ScrollbarGrabHovered] = faded(t.text_dim, 0.55f);
+    c[ImGuiCol_ScrollbarGrabActive] = faded(t.text_dim, 0.75f);
     c[ImGuiCol_CheckMark] = c[ImGuiCol_SliderGrab] = c[ImGuiCol_SliderGrabActive] = t.accent;
-    c[ImGuiCol_Header] = chosen;
+    c[ImGuiCol_CheckboxSelectedBg] = c[ImGuiCol_Header] = c[ImGuiCol_HeaderActive] = chosen;
     c[ImGuiCol_HeaderHovered] = hovered;
-    c[ImGuiCol_HeaderActive] = active;
+    c[ImGuiCol_InputTextCursor] = c[ImGuiCol_UnsavedMarker] = t.text;
     c[ImGuiCol_Separator] = t.border;
     c[ImGuiCol_SeparatorHovered] = c[ImGuiCol_SeparatorActive] = t.accent;
     c[ImGuiCol_ResizeGrip] = rgb(0, 0);
@@ -112,8 +115,8 @@ void apply_colors(const Theme& t, ImGuiStyle& style) {
     c[ImGuiCol_TabHovered] = hovered;
     c[ImGuiCol_TabSelected] = c[ImGuiCol_TabDimmedSelected] = t.panel;
     c[ImGuiCol_TabSelectedOverline] = t.accent;
-    c[ImGuiCol_TabDimmedSelectedOverline] = with_alpha(t.accent, 0.35f);
-    c[ImGuiCol_DockingPreview] = with_alpha(t.accent, 0.45f);
+    c[ImGuiCol_TabDimmedSelectedOverline] = faded(t.accent, 0.35f);
+    c[ImGuiCol_DockingPreview] = faded(t.accent, 0.45f);
     c[ImGuiCol_DockingEmptyBg] = t.background;
     c[ImGuiCol_PlotLines] = c[ImGuiCol_PlotHistogram] = t.accent;
     c[ImGuiCol_PlotLinesHovered] = c[ImGuiCol_PlotHistogramHovered] = t.text;
@@ -121,10 +124,12 @@ void apply_colors(const Theme& t, ImGuiStyle& style) {
     c[ImGuiCol_TableBorderStrong] = t.border;
     c[ImGuiCol_TableBorderLight] = t.grid;
     c[ImGuiCol_TableRowBg] = rgb(0, 0);
-    c[ImGuiCol_TableRowBgAlt] = with_alpha(t.text_dim, 0.05f);
-    c[ImGuiCol_TextSelectedBg] = with_alpha(t.accent, 0.35f);
+    c[ImGuiCol_TableRowBgAlt] = faded(t.text_dim, 0.05f);
+    c[ImGuiCol_TextSelectedBg] = faded(t.accent, 0.35f);
     c[ImGuiCol_NavCursor] = t.accent;
-    c[ImGuiCol_DragDropTarget] = t.accent;
+    c[ImGuiCol_NavWindowingHighlight] = c[ImGuiCol_DragDropTarget] = t.accent;
+    c[ImGuiCol_DragDropTargetBg] = faded(t.accent, 0.15f);
+    c[ImGuiCol_TreeLines] = t.border;
     c[ImGuiCol_ModalWindowDimBg] = c[ImGuiCol_NavWindowingDimBg] = rgb(0x000000, 0.45f);
 }
 
@@ -170,18 +175,37 @@ void apply_plot_style(const Theme& t, float scale) {
     plot.Colors[ImPlotCol_FrameBg] = rgb(0, 0);
     plot.Colors[ImPlotCol_PlotBg] = t.dark ? mix(t.panel, t.background, 0.6f) : mix(t.panel, t.background, 0.25f);
     plot.Colors[ImPlotCol_PlotBorder] = t.border;
-    plot.Colors[ImPlotCol_LegendBg] = with_alpha(t.panel, 0.82f);
+    plot.Colors[ImPlotCol_LegendBg] = faded(t.panel, 0.82f);
     plot.Colors[ImPlotCol_LegendBorder] = rgb(0, 0);
     plot.Colors[ImPlotCol_LegendText] = t.text;
     plot.Colors[ImPlotCol_TitleText] = t.text;
     plot.Colors[ImPlotCol_InlayText] = t.text;
     plot.Colors[ImPlotCol_AxisText] = t.text_dim;
-    plot.Colors[ImPlotCol_AxisGrid] = with_alpha(t.text_dim, 0.22f);
+    plot.Colors[ImPlotCol_AxisGrid] = faded(t.text_dim, 0.22f);
     plot.Colors[ImPlotCol_Selection] = t.accent;
     plot.Colors[ImPlotCol_Crosshairs] = t.text_dim;
 }
 
 }  // namespace
+
+ImVec4 faded(ImVec4 color, float alpha) {
+    color.w *= alpha;
+    return color;
+}
+
+ImU32 packed(ImVec4 color, float alpha) {
+    return ImGui::ColorConvertFloat4ToU32(faded(color, alpha));
+}
+
+ImU32 ink_on(ImU32 ground) {
+    const double l = luminance(ImGui::ColorConvertU32ToFloat4(ground));
+    return 1.05 / (l + 0.05) > (l + 0.05) / 0.05 ? IM_COL32_WHITE : IM_COL32_BLACK;
+}
+
+double contrast(const ImVec4& a, const ImVec4& b) {
+    const double la = luminance(a), lb = luminance(b);
+    return (std::max(la, lb) + 0.05) / (std::min(la, lb) + 0.05);
+}
 
 ImU32 Theme::load_color(double t) const {
     return interpolate(kLoad, t);

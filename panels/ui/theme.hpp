@@ -20,6 +20,15 @@ struct Theme {
     ImU32 difference_color(double t) const;
 };
 
+/// The colour with its alpha multiplied.
+ImVec4 faded(ImVec4 color, float alpha);
+/// The same as a packed colour for a draw list. Needs no ImGui context.
+ImU32 packed(ImVec4 color, float alpha = 1);
+/// Black or white, whichever has the higher contrast on `ground` (taken as opaque): at least 4.58:1 on any colour.
+ImU32 ink_on(ImU32 ground);
+/// Contrast of two opaque colours, 1 to 21 (WCAG 2.2, relative luminance).
+double contrast(const ImVec4& a, const ImVec4& b);
+
 Theme make_theme(bool dark);
 /// Applies colours and sizes to ImGui's and ImPlot's styles; sizes follow `scale` (1 = 16 px text).
 void apply_theme(const Theme& theme, float scale);

@@ -6,13 +6,6 @@
 #include <imgui_internal.h>
 
 namespace moescope::ui {
-namespace {
-
-ImVec4 tinted(const ImVec4& color, float alpha) {
-    return {color.x, color.y, color.z, alpha};
-}
-
-}  // namespace
 
 void section(const Context& ctx, std::string_view title, std::string_view trailing) {
     if (ImGui::GetCursorPosY() > ImGui::GetCursorStartPos().y + 1)
@@ -40,7 +33,7 @@ bool empty_state(const Context& ctx, const char* icon_text, const char* sentence
         ImGui::SetCursorPosY(ImGui::GetCursorPosY() + (room.y - height) * 0.42f);
     ImGui::PushFont(nullptr, ImGui::GetStyle().FontSizeBase * 1.7f);
     centre(ImGui::CalcTextSize(icon_text).x);
-    text_colored(tinted(ctx.theme.text_dim, 0.55f), icon_text);
+    text_colored(faded(ctx.theme.text_dim, 0.55f), icon_text);
     ImGui::PopFont();
     for (const std::string_view line : lines) {
         centre(ImGui::CalcTextSize(line.data(), line.data() + line.size()).x);
@@ -82,16 +75,26 @@ void end_properties() {
     ImGui::EndTable();
 }
 
-bool begin_table(const Context& ctx, const char* id, std::initializer_list<const char*> column_keys,
-                 ImGuiTableFlags flags, ImVec2 size) {
+bool begin_table(const Context& ctx, const char* id, const std::vector<TableColumn>& columns, ImGuiTableFlags flags,
+                 ImVec2 size) {
     const ImGuiTableFlags house = ImGuiTableFlags_RowBg | ImGuiTableFlags_Resizable | ImGuiTableFlags_BordersInnerH |
-                                  ImGuiTableFlags_ScrollY | ImGuiTableFlags_NoSavedSettings;
-    if (!ImGui::BeginTable(id, static_cast<int>(column_keys.size()), house | flags, size))
+                                  ImGuiTableFlags_NoSavedSettings | ImGuiTableFlags_SizingStretchProp;
+    if (!ImGui::BeginTable(id, static_cast<int>(columns.size()), house | flags, size))
         return false;
-    for (const char* key : column_keys)
-        ImGui::TableSetupColumn(ctx.text.label(key));
-    ImGui::TableSetupScrollFreeze(0, 1);
-    ImGui::TableHeadersRow();
+    for (const TableColumn& column : columns)
+        ImGui::TableSetupColumn(ctx.text.label(column.key),
+                                column.fixed ? ImGuiTableColumnFlags_WidthFixed : ImGuiTableColumnFlags_WidthStretch,
+                                column.fixed ? column.width * ctx.em : column.width, column.id);
+    if ((flags & ImGuiTableFlags_ScrollY) != 0)
+        ImGui::TableSetupScrollFreeze(0, 1);
+    ImGui::TableNextRow(ImGuiTableRowFlags_Headers);
+    for (const TableColumn& column : columns) {
+        ImGui::TableNextColumn();
+        ImGui::TableHeader(ctx.text.label(column.key));
+        const std::string help = std::string(column.key) + ".help";
+        if (ctx.text.has(help))
+            tooltip(ctx.text(help));
+    }
     return true;
 }
 
@@ -133,7 +136,7 @@ void badge(const Context& ctx, const char* icon_text, std::string_view word, Ton
     const ImVec2 at = ImGui::GetCursorScreenPos();
     const ImVec2 size = {text_size.x + 2 * padding.x, text_size.y + 2 * padding.y};
     ImDrawList* draw = ImGui::GetWindowDrawList();
-    draw->AddRectFilled(at, {at.x + size.x, at.y + size.y}, ImGui::GetColorU32(tinted(color, 0.14f)), size.y / 2);
+    draw->AddRectFilled(at, {at.x + size.x, at.y + size.y}, packed(color, 0.14f), size.y / 2);
     draw->AddText({at.x + padding.x, at.y + padding.y}, ImGui::GetColorU32(color), label.c_str());
     ImGui::Dummy(size);
 }
@@ -186,9 +189,16 @@ void tooltip(std::string_view text) {
     ImGui::EndTooltip();
 }
 
+void command_tooltip(const Context& ctx, std::string_view text, const std::string& command) {
+    if (!ImGui::IsItemHovered(ImGuiHoveredFlags_ForTooltip | ImGuiHoveredFlags_AllowWhenDisabled))
+        return;
+    const std::string keys = ctx.shortcut ? ctx.shortcut(command) : std::string();
+    tooltip(keys.empty() ? std::string(text) : std::string(text) + "\n" + keys);
+}
+
 void help_mark(const Context& ctx, const char* key) {
     ImGui::SameLine(0, ctx.em * 0.35f);
-    text_colored(tinted(ctx.theme.text_dim, 0.7f), icon::question);
+    text_colored(faded(ctx.theme.text_dim, 0.7f), icon::question);
     tooltip(ctx.text(key));
 }
 
@@ -206,7 +216,7 @@ bool banner(const Context& ctx, Tone tone, std::string_view sentence, const char
     const ImVec2 at = ImGui::GetCursorScreenPos();
     const ImVec2 end = {at.x + full, at.y + content + 2 * padding.y};
     ImDrawList* draw = ImGui::GetWindowDrawList();
-    draw->AddRectFilled(at, end, ImGui::GetColorU32(tinted(color, 0.13f)), ctx.em * 0.3f);
+    draw->AddRectFilled(at, end, packed(color, 0.13f), ctx.em * 0.3f);
     draw->AddRectFilled(at, {at.x + ctx.em * 0.18f, end.y}, ImGui::GetColorU32(color), ctx.em * 0.3f,
                         ImDrawFlags_RoundCornersLeft);
     float y = at.y + padding.y + (content - text_height) / 2;

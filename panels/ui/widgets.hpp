@@ -42,10 +42,18 @@ bool empty_state(const Context& ctx, const char* icon_text, const char* sentence
 bool begin_properties(const char* id, float name_width = 0);
 void property(const Context& ctx, std::string_view name, std::string_view value, std::string_view tooltip = {});
 void end_properties();
-/// BeginTable with the house style (row backgrounds, resizable, sortable, header frozen). Columns are language keys;
-/// set up and header included. `flags` are added. EndTable belongs to the caller when true.
-bool begin_table(const Context& ctx, const char* id, std::initializer_list<const char*> column_keys,
-                 ImGuiTableFlags flags = 0, ImVec2 size = {0, 0});
+/// A column of a table: its language key, where key + ".help", if there is one, is the tooltip of the header; its share
+/// of the width, or with `fixed` its width in em; the number that names it when the table is sorted.
+struct TableColumn {
+    const char* key;
+    float width = 1;
+    bool fixed = false;
+    ImGuiID id = 0;
+};
+/// BeginTable with the house style (row backgrounds, resizable, header). Columns set up and header included. `flags`
+/// are added; with ScrollY the header stays in place. EndTable belongs to the caller when true.
+bool begin_table(const Context& ctx, const char* id, const std::vector<TableColumn>& columns, ImGuiTableFlags flags = 0,
+                 ImVec2 size = {0, 0});
 /// Moves the cursor so that an item of `width` pixels ends at the right edge; same line as the last item.
 void align_right(float width);
 /// Width that a button with this label needs.
@@ -62,6 +70,8 @@ void state_badge(const Context& ctx, client::RunState state);
 const char* state_key(client::RunState state);
 /// Tooltip of the last item: wrapped at 28 em, shown after the usual short delay.
 void tooltip(std::string_view text);
+/// The same for an item that runs a command: `text`, and below it the command's keys when it has some.
+void command_tooltip(const Context& ctx, std::string_view text, const std::string& command);
 /// A dim question mark after the last item whose tooltip explains it.
 void help_mark(const Context& ctx, const char* key);
 /// One row "icon sentence [button]" on a tinted ground across the panel: warnings that can be repaired. True when

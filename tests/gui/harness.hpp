@@ -44,7 +44,8 @@ class Harness {
 
  private:
     std::filesystem::path folder_;
-    std::string picture_;  ///< the main loop saves the next frame under this name: the graphics context belongs to its thread
+    std::string
+        picture_;  ///< the main loop saves the next frame under this name: the graphics context belongs to its thread
     std::unique_ptr<app::Platform> platform_;
     ImGuiTestEngine* engine_ = nullptr;
     std::unique_ptr<app::Workbench> workbench_;

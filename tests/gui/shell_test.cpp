@@ -1,6 +1,7 @@
 // The window itself: welcome page, menus, palette, language, text size, layouts, dropping files.
 #include <cmath>
 #include <fstream>
+#include <imgui_internal.h>
 
 #include "app/layouts.hpp"
 #include "tests/gui/harness.hpp"
@@ -122,12 +123,75 @@ void drop_pickle(Harness& h, ImGuiTestContext* ctx) {
     std::ofstream(file, std::ios::binary) << "\x80\x02"
                                              "cos\nsystem\n.";
     const std::uint64_t before = h.workbench().notices().count();
-    h.workbench().drop({file.string()});
+    // The way that GLFW's callback goes when a person lets the file go over the window.
+    const std::string path = file.string();
+    const char* paths[] = {path.c_str()};
+    h.platform().receive_drop(1, paths);
     IM_CHECK(h.wait(ctx, 20, [&] { return h.workbench().notices().count() > before; }));
     const app::Notice& notice = h.workbench().notices().list().back();
     IM_CHECK(notice.error);
     IM_CHECK(notice.text.find("pickle") != std::string::npos);
     IM_CHECK(notice.text.find("weights.pt") != std::string::npos);
+    IM_CHECK(h.workbench().panel_visible("models"));
+    // A click on the line opens the list; read, the refusal leaves the status line.
+    ctx->ItemClick("//###status/###status.notice");
+    ctx->Yield(2);
+    IM_CHECK(ctx->GetWindowByRef("//###window.notices")->Active);
+    h.workbench().command("help.messages");
+    ctx->Yield(2);
+    const auto line = h.workbench().notices().status({}, client::now_seconds(), 0);
+    IM_CHECK(!line);
+}
+
+/// Other windows of the screen: the splits that a person has made keep their shares.
+void proportions(Harness& h, ImGuiTestContext* ctx) {
+    h.settle(ctx);
+    h.workbench().command("view.layout_reset");
+    ctx->Yield(5);
+    const auto share = [&](const char* panel) {
+        const ImGuiWindow* window = ctx->GetWindowByRef(panel);
+        const ImVec2 all = ImGui::GetMainViewport()->WorkSize;
+        return ImVec2(window->Size.x / all.x, window->Size.y / all.y);
+    };
+    const char* panels[] = {"//###panel.runs", "//###panel.knobs", "//###panel.training", "//###panel.expert_load"};
+    std::vector<ImVec2> before;
+    for (const char* panel : panels)
+        before.push_back(share(panel));
+    const auto compare = [&] {
+        for (std::size_t i = 0; i < before.size(); ++i) {
+            const ImVec2 now = share(panels[i]);
+            IM_CHECK_LT(std::fabs(now.x - before[i].x), 0.012f);
+            IM_CHECK_LT(std::fabs(now.y - before[i].y), 0.025f);  // the tab bars keep their height
+        }
+    };
+    h.platform().set_size(1920, 1080);
+    ctx->Yield(5);
+    IM_CHECK_EQ(ImGui::GetMainViewport()->Size.x, 1920.0f);
+    compare();
+    // Frames alone move nothing.
+    const float load_height = ctx->GetWindowByRef("//###panel.expert_load")->Size.y;
+    ctx->Yield(200);
+    IM_CHECK_EQ(ctx->GetWindowByRef("//###panel.expert_load")->Size.y, load_height);
+    // Left in the large window and opened again in the small one.
+    ctx->KeyPress(ImGuiMod_Ctrl | ImGuiKey_2);
+    ctx->Yield(4);
+    h.platform().set_size(1280, 720);
+    ctx->Yield(4);
+    ctx->KeyPress(ImGuiMod_Ctrl | ImGuiKey_1);
+    ctx->Yield(6);
+    compare();
+}
+
+/// A button's tooltip names its keys.
+void shortcuts_in_tooltips(Harness& h, ImGuiTestContext* ctx) {
+    h.ensure_training(ctx);
+    ctx->MouseMove("//###panel.training/**/###training.run.checkpoint");
+    IM_CHECK(h.wait(ctx, 10, [&] {
+        ImGuiWindow* window = ImGui::FindWindowByName("##Tooltip_00");
+        return window != nullptr && window->Active;
+    }));
+    IM_CHECK_EQ(h.workbench().shortcut("run.checkpoint"), std::string("Ctrl+S"));
+    IM_CHECK_EQ(h.workbench().shortcut("no.such.command"), std::string());
 }
 
 }  // namespace
@@ -142,7 +206,9 @@ void register_shell(Harness& harness) {
     add("language switches and layout stays", language);
     add("text size follows the keys", text_size);
     add("layouts are kept", layouts);
-    add("a dropped pickle is refused", drop_pickle);
+    add("a dropped pickle is refused, told once and read", drop_pickle);
+    add("a larger window keeps the proportions", proportions);
+    add("tooltips name the keys", shortcuts_in_tooltips);
 }
 
 }  // namespace moescope::gui_test

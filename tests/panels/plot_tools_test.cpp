@@ -206,7 +206,7 @@ TEST(PlotTools, CsvJoinsSeriesByStep) {
     at.push_back(5);
     held.push_back(6);
     EXPECT_EQ(
-        to_csv("step", {{"loss (nats/token)", &steps, &loss}, {"held-out, \"English\"", &at, &held}}),
+        to_csv("step", {{"loss (nats/token)", steps, loss}, {"held-out, \"English\"", at, held}}),
         "step,loss (nats/token),\"held-out, \"\"English\"\"\"\r\n1,7.5,\r\n2,6.5,6.25\r\n3,,\r\n4,4.5,\r\n5,,6\r\n");
 }
 

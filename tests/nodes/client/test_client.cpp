@@ -503,17 +503,27 @@ TEST(Server, RefusesForeignersCrowdsAndOpenFolders) {
         << "somebody listens there";
 }
 
-TEST(Server, CutsOffAViewerThatAsksAndNeverReads) {
-    const TemporaryFolder folder;
-    const auto session = sessions::Session::open(folder / "session", sessions::Journal::Mode::read_write);
-    class Nothing final : public transport::RequestHandler {
+/// What a server needs to run before it has anything to say; commands are never answered.
+struct SilentNode {
+    class Handler final : public transport::RequestHandler {
         void on_request(std::string, std::string, nlohmann::json, std::function<void(nlohmann::json)>) override {}
-    } handler;
-    transport::NodeServerOptions options;
-    options.socket = folder / "s";
-    options.control_queue_bytes = 100'000;
-    const transport::NodeServer server(options, session->journal(), handler);
-    const int socket = connect_to(folder / "s");
+    };
+    TemporaryFolder folder;
+    std::unique_ptr<sessions::Session> session =
+        sessions::Session::open(folder / "session", sessions::Journal::Mode::read_write);
+    Handler handler;
+    transport::NodeServerOptions options = [this] {
+        transport::NodeServerOptions made;
+        made.socket = folder / "s";
+        return made;
+    }();
+};
+
+TEST(Server, CutsOffAViewerThatAsksAndNeverReads) {
+    SilentNode node;
+    node.options.control_queue_bytes = 100'000;
+    const transport::NodeServer server(node.options, node.session->journal(), node.handler);
+    const int socket = connect_to(node.options.socket);
     std::vector<std::byte> bytes;
     append_frame(bytes, protocol::make_frame(protocol::FrameType::hello, protocol::encode_hello({})));
     for (int i = 0; i < 1000; ++i)
@@ -528,23 +538,17 @@ TEST(Server, CutsOffAViewerThatAsksAndNeverReads) {
     }
     EXPECT_LT(sent, 100'000'000u) << "the node went on collecting answers";
     ::close(socket);
-    Watched viewer(view(folder / "s"));
+    Watched viewer(view(node.options.socket));
     EXPECT_EQ(viewer.wait_for_link(Link::State::connected)->link.state, Link::State::connected);
 }
 
 TEST(Server, RefusesOneViewerTooMany) {
-    const TemporaryFolder folder;
-    const auto session = sessions::Session::open(folder / "session", sessions::Journal::Mode::read_write);
-    class Nothing final : public transport::RequestHandler {
-        void on_request(std::string, std::string, nlohmann::json, std::function<void(nlohmann::json)>) override {}
-    } handler;
-    transport::NodeServerOptions options;
-    options.socket = folder / "s";
-    options.max_viewers = 1;
-    const transport::NodeServer server(options, session->journal(), handler);
-    Watched first(view(folder / "s"));
+    SilentNode node;
+    node.options.max_viewers = 1;
+    const transport::NodeServer server(node.options, node.session->journal(), node.handler);
+    Watched first(view(node.options.socket));
     first.wait_for_link(Link::State::connected);
-    Watched second(view(folder / "s"));
+    Watched second(view(node.options.socket));
     const CommandId waiting = second.client.send("count");
     EXPECT_EQ(second.result_of(waiting).state, CommandResult::State::failed) << "it will not be accepted later either";
     EXPECT_NE(second.wait_for_link(Link::State::refused)->link.message.find("as many viewers"), std::string::npos);

@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include "nodes/client/model_state.hpp"
+#include "tests/nodes/client/record_frame.hpp"
 
 namespace moescope::client {
 namespace {
@@ -18,13 +19,8 @@ class Feeder {
     std::uint64_t sequence = 0;
 
     Frame frame(RecordType type, std::vector<std::byte> body) {
-        Frame f;
-        f.type = static_cast<std::uint16_t>(type);
-        f.channel = static_cast<std::uint8_t>(channel_of(type));
-        f.epoch = epoch;
-        f.sequence = ++sequence;
+        Frame f = test::record_frame(type, epoch, ++sequence, std::move(body));
         f.time_ns = 5;
-        f.body = std::move(body);
         return f;
     }
     void json(RecordType type, const nlohmann::json& body) { state_.apply(frame(type, protocol::encode_json(body))); }

@@ -8,6 +8,7 @@
 
 #include "nodes/client/model_state.hpp"
 #include "nodes/client/run_table.hpp"
+#include "tests/nodes/client/record_frame.hpp"
 
 namespace moescope::client {
 namespace {
@@ -58,13 +59,7 @@ class Node {
     double fresh() { return ++value_; }
 
     void emit(RecordType type, std::vector<std::byte> body) {
-        Frame frame;
-        frame.type = static_cast<std::uint16_t>(type);
-        frame.channel = static_cast<std::uint8_t>(channel_of(type));
-        frame.epoch = epoch;
-        frame.sequence = ++sequence_;
-        frame.body = std::move(body);
-        journal.push_back(std::move(frame));
+        journal.push_back(test::record_frame(type, epoch, ++sequence_, std::move(body)));
     }
     void emit_json(RecordType type, const json& body) { emit(type, protocol::encode_json(body)); }
     void emit_event(const char* kind, std::uint64_t step) {

@@ -40,9 +40,10 @@ class BadInput : public testing::Test {
 TEST_F(BadInput, Models) {
     const auto missing = folder / "missing.gguf";
     // What torch.save writes: protocol 2, a global, a call.
-    const auto pickle = file("weights.bin", std::string("\x80\x02"
-                                                        "cos\nsystem\nq\x00X\x02\x00\x00\x00lsq\x01\x85q\x02Rq\x03.",
-                                                        35));
+    using namespace std::string_literals;
+    const auto pickle = file("weights.bin",
+                             "\x80\x02"
+                             "cos\nsystem\nq\x00X\x02\x00\x00\x00lsq\x01\x85q\x02Rq\x03."s);
     const auto empty = file("empty.gguf", "");
     const auto cut = file("cut.gguf", std::string("GGUF\x03\0\0\0\x05\0\0\0", 12));
     const auto text = file("notes.txt", "this is no model\n");
