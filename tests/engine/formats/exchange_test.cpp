@@ -381,7 +381,9 @@ TEST(Gguf, HalvesAreRoundedOnceAndVectorsStayWhole) {
     const TemporaryFolder folder;
     for (const GgufFloat type : {GgufFloat::f16, GgufFloat::bf16}) {
         const auto path = folder.path() / "m.gguf";
-        export_gguf(path, small.model, filled.layout, filled.parameters.data(), nullptr, {.type = type});
+        GgufExportOptions options;
+        options.type = type;
+        export_gguf(path, small.model, filled.layout, filled.parameters.data(), nullptr, options);
         const ImportedModel back = import_gguf(path);
         for (const NamedTensor& tensor : name_tensors(back.model, back.layout)) {
             const bool whole = tensor.shape.size() < 2 || tensor.name.ends_with("mlp.gate.weight");

@@ -28,13 +28,13 @@ class OwnModelTest : public testing::Test {
         config.model = {.vocabulary = 512,
                         .width = 32,
                         .layers = 2,
+                        .context = 48,
                         .heads = 4,
                         .kv_heads = 2,
                         .head_width = 8,
                         .experts = 4,
                         .experts_per_token = 2,
-                        .expert_width = 32,
-                        .context = 48};
+                        .expert_width = 32};
         config.train.batch = 4;
         config.train.steps = 30;
         config.train.threads = 1;

@@ -53,7 +53,7 @@ std::vector<Variant> causal_variants() {
     return list;
 }
 INSTANTIATE_TEST_SUITE_P(Causal, DecoderVariants, testing::ValuesIn(causal_variants()),
-                         [](const auto& info) { return std::string(info.param.name); });
+                         [](const auto& variant) { return std::string(variant.param.name); });
 
 TEST(Decoder, TokenByTokenIsTheFullForward) {
     for (const bool tied : {true, false}) {

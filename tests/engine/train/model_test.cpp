@@ -180,7 +180,7 @@ TEST_P(WholeModelVariants, GradientsOfAllTensorsMatchDifferences) {
     check_all_tensors(config);
 }
 INSTANTIATE_TEST_SUITE_P(All, WholeModelVariants, testing::ValuesIn(kVariants),
-                         [](const auto& info) { return std::string(info.param.name); });
+                         [](const auto& variant) { return std::string(variant.param.name); });
 
 TEST(WholeModel, AlsoWithOneExpertOneTokenOneHead) {
     RunConfig config = small(true, false);
