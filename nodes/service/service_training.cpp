@@ -68,6 +68,19 @@ std::vector<std::string> preset_names(const Places& places) {
     return names;
 }
 
+json fields_json() {
+    auto fields = json::array();
+    for (const auto& field : engine::config_fields()) {
+        json one = {{"section", field.section}, {"key", field.key}, {"type", field.type}};
+        if (field.type == "choice")
+            one["choices"] = field.choices;
+        else if (field.type != "flag")
+            one.update({{"low", field.low}, {"high", field.high}});
+        fields.push_back(std::move(one));
+    }
+    return fields;
+}
+
 json plan_json(const engine::RunConfig& config) {
     const auto plan = engine::plan_run(config);
     return {{"parameters_total", plan.parameters_total},
@@ -103,7 +116,12 @@ void Service::catalogue(const json& parameters, Reply reply) {
     } catch (const std::exception& error) {
         complain(error);
     }
-    reply({{{"presets", presets}, {"probe_sets", sets}, {"prompts", prompts}, {"datasets", {"manpages"}}}, {}});
+    reply({{{"presets", presets},
+            {"config_fields", fields_json()},
+            {"probe_sets", sets},
+            {"prompts", prompts},
+            {"datasets", {"manpages"}}},
+           {}});
 }
 
 void Service::train_plan(const json& value, Reply reply) {
