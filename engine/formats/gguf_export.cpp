@@ -65,9 +65,7 @@ void add_latent_attention(ModelValues& v, const ModelConfig& m) {
     v.integer("attention.value_length_mla", m.value_width);
     v.integer("rope.dimension_count", m.rope_width);
     v.integer("attention.kv_lora_rank", m.kv_rank);
-    if (m.query_rank > 0) {
-        v.integer("attention.q_lora_rank", m.query_rank);
-    }
+    v.integer("attention.q_lora_rank", m.query_rank);  // 0 too: libllama wants the key
 }
 
 int gating_of(Scoring scoring) {

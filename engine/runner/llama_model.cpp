@@ -127,6 +127,11 @@ void LlamaModel::open_context(const std::filesystem::path& path, int threads) {
     params.n_threads = count;
     params.n_threads_batch = count;
     params.no_perf = true;
+    if (info_.precision == "F32") {
+        // A model that somebody keeps in full precision is computed in it throughout: halves in the cache cost 1e-6.
+        params.type_k = params.type_v = GGML_TYPE_F32;
+        params.flash_attn_type = LLAMA_FLASH_ATTN_TYPE_DISABLED;
+    }
     params.abort_callback = should_abort;
     params.abort_callback_data = &cancel_;
     context_.reset(llama_init_from_model(model_.get(), params));

@@ -177,9 +177,13 @@ std::string message_of(const std::filesystem::path& folder) {
 TEST(SafetensorsFolder, ShardsAndTheirListMustAgree) {
     const std::string one = framed(R"({"a":{"dtype":"U8","shape":[1],"data_offsets":[0,1]}})", "x");
     const std::string two = framed(R"({"b":{"dtype":"U8","shape":[1],"data_offsets":[0,1]}})", "x");
+    const std::string both = framed(
+        R"({"a":{"dtype":"U8","shape":[1],"data_offsets":[0,1]},"b":{"dtype":"U8","shape":[1],"data_offsets":[1,2]}})",
+        "xy");
     const std::pair<const char*, const char*> cases[] = {
         {"no error", R"({"metadata":{},"weight_map":{"a":"1.safetensors.safetensors","b":"2-of-2.safetensors"}})"},
-        {"does not list tensor \"b\"", R"({"weight_map":{"a":"2-of-2.safetensors"}})"},
+        {"does not list tensor \"b\"", R"({"weight_map":{"a":"both.safetensors"}})"},
+        {"\"a\" is not in 2-of-2", R"({"weight_map":{"a":"2-of-2.safetensors"}})"},
         {"\"c\" is not in",
          R"({"weight_map":{"a":"1.safetensors.safetensors","b":"2-of-2.safetensors","c":"2-of-2.safetensors"}})"},
         {"\"a\" is not in 2-of-2", R"({"weight_map":{"a":"2-of-2.safetensors","b":"1.safetensors.safetensors"}})"},
@@ -196,6 +200,7 @@ TEST(SafetensorsFolder, ShardsAndTheirListMustAgree) {
         const TemporaryFolder folder;
         folder.write("1.safetensors.safetensors", one);
         folder.write("2-of-2.safetensors", two);
+        folder.write("both.safetensors", both);
         folder.write("model.safetensors.index.json", index);
         const std::string message = message_of(folder.path());
         EXPECT_NE(message.find(expected), std::string::npos) << message << "\nfor " << index;

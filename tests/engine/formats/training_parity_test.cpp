@@ -71,6 +71,9 @@ GoldenRun start(const std::filesystem::path& folder) {
     config.model = run.model.model;
     config.model.context = settings.at("sequence_length");
     config.train = train_config(settings);
+    if (run.model.type == "deepseek_v3") {
+        config.train.balance = Balance::sequence;  // as tests/oracle/models/routing.py says
+    }
     run.trainer = std::make_unique<Trainer>(config, golden_data(folder / "train" / "tokens.npy"),
                                             std::span<const float>(run.model.parameters, run.model.layout.floats));
     return run;

@@ -169,7 +169,7 @@ TEST(Corpus, ErrorsNameTheFileAndWhatToDo) {
     const TemporaryFolder bare;
     const auto manpages = message([&] { read_corpus("manpages", bare.path()); });
     EXPECT_NE(manpages.find("./run"), std::string::npos) << manpages;
-    EXPECT_NE(message([&] { read_corpus(bare.path().string(), {}); }).find("no .txt files"), std::string::npos);
+    EXPECT_NE(message([&] { read_corpus(bare.path().string(), {}); }).find("holds no .txt or .jsonl files"), std::string::npos);
 }
 
 TEST(Corpus, ADamagedBuiltInCorpusIsFound) {

@@ -50,7 +50,7 @@ inline const Variant kVariants[] = {
          c.model.sliding_layers = SlidingLayers::even;
          c.model.expert_bias = c.model.router_bias = true;
          c.model.activation = Activation::clamped_swiglu;
-         c.model.swiglu_limit = 0.8;
+         c.model.swiglu_limit = 4;  // few values reach the bend, where no slope exists
          c.model.router_scoring = Scoring::softmax_after_top_k;
          c.model.yarn_factor = 4;
          c.model.yarn_original_context = 16;
