@@ -29,8 +29,10 @@ bool JsonKeys::has(const std::string& key) const {
 
 void JsonKeys::refuse(const std::string& key, const std::string& why) const {
     const auto found = value_.find(key);
-    throw Error(source_ + ": " + key + (found == value_.end() ? " is missing" : " is " + shown_json(*found)) + ", " +
-                why + ".");
+    if (found == value_.end()) {
+        throw Error(source_ + ": " + key + " is missing, " + why + ".");
+    }
+    throw Error(source_ + ": " + key + " is " + shown_json(*found) + ", " + why + ".");
 }
 
 const nlohmann::json& JsonKeys::value(const std::string& key) {
