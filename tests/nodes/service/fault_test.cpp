@@ -87,7 +87,7 @@ struct Explosion {
 
 class Exploding : public Fault, public testing::WithParamInterface<Explosion> {};
 INSTANTIATE_TEST_SUITE_P(Fault, Exploding,
-                         testing::Values(Explosion{std::numeric_limits<float>::quiet_NaN(), ": loss is NaN"},
+                         testing::Values(Explosion{std::numeric_limits<float>::quiet_NaN(), ": layer 0: the input first had values that are not finite"},
                                          Explosion{3e3f, ": the gradient norm exploded to"}),
                          [](const auto& test) { return std::isnan(test.param.factor) ? "NaN" : "Norm"; });
 
