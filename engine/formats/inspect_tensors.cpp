@@ -73,10 +73,48 @@ void inspect_npy(const fs::path& path, FileReport& report) {
     report.details["shape"] = header.shape;
 }
 
+namespace {
+
+/// A model as Hugging Face keeps it: config.json names the type; one safetensors file, or shards with their list.
+void inspect_hugging_face(const fs::path& path, nlohmann::json config, FileReport& report) {
+    report.format = "Hugging Face folder";
+    std::uint64_t bytes = 0;
+    std::vector<fs::path> files;
+    for (const auto& entry : fs::directory_iterator(path)) {
+        if (entry.path().extension() == ".safetensors" && entry.is_regular_file()) {
+            files.push_back(entry.path());
+            bytes += entry.file_size();
+        }
+    }
+    std::sort(files.begin(), files.end());
+    if (files.empty()) {
+        throw Error("is a Hugging Face folder without safetensors weights; get the version with .safetensors files");
+    }
+    auto shards = nlohmann::json::array();
+    for (const fs::path& file : files) {
+        FileReport shard;
+        inspect_safetensors(file, shard);
+        shards.push_back(file.filename().string());
+    }
+    report.details["config"] = std::move(config);
+    report.details["files"] = std::move(shards);
+    report.details["bytes"] = bytes;
+    report.details["tokenizer"] = fs::exists(path / "tokenizer.model");
+}
+
+}  // namespace
+
 void inspect_folder(const fs::path& path, FileReport& report) {
     std::error_code error;
     const bool weights = fs::exists(path / "model.safetensors", error);
     const bool config = fs::exists(path / "config.json", error);
+    if (config && !fs::exists(path / "state.json", error) && !fs::exists(path / "DONE", error)) {
+        nlohmann::json value = read_json(path / "config.json");
+        if (value.is_object() && value.contains("model_type")) {
+            inspect_hugging_face(path, std::move(value), report);
+            return;
+        }
+    }
     if (!weights || !config) {
         throw Error("is a folder without " + std::string(config ? "model.safetensors" : "config.json") +
                     "; name a model file or the folder of a checkpoint");

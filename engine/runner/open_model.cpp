@@ -13,7 +13,7 @@ std::unique_ptr<LanguageModel> open_model(const std::filesystem::path& path, int
     if (!report.safe) {
         throw Error(report.problem);
     }
-    if (report.format == "checkpoint") {
+    if (report.format == "checkpoint" || report.format == "Hugging Face folder") {
         return open_own_model(path, threads);
     }
     if (report.format == "safetensors" && path.filename() == "model.safetensors" &&
@@ -22,7 +22,7 @@ std::unique_ptr<LanguageModel> open_model(const std::filesystem::path& path, int
     }
     if (report.format != "GGUF") {
         throw Error(path.string() + " is a " + report.format +
-                    " file and cannot be run by itself; give a GGUF file or a checkpoint folder");
+                    " file and cannot be run by itself; give a GGUF file, a checkpoint folder or a Hugging Face folder");
     }
     if (report.details.contains("split")) {
         throw Error(path.string() +

@@ -1,8 +1,8 @@
 #include "engine/runner/own_model.hpp"
 
 #include "engine/error.hpp"
+#include "engine/formats/open_weights.hpp"
 #include "engine/generate/forward_logits.hpp"
-#include "engine/generate/loaded_model.hpp"
 #include "engine/runner/generation.hpp"
 
 namespace moescope::engine {
@@ -10,15 +10,11 @@ namespace {
 
 class OwnModel final : public LanguageModel, private TokenModel {
  public:
-    OwnModel(const std::filesystem::path& folder, int threads)
-        : model_(load_model(folder)), decoder_(model_), threads_(threads) {
-        if (!model_->tokenizer) {
-            throw Error(folder.string() +
-                        " has no tokenizer.model, so it cannot read or write text; copy the one it was trained with");
-        }
+    OwnModel(const std::filesystem::path& folder, OpenedWeights weights, int threads)
+        : name_(folder.string()), model_(std::move(weights.model)), decoder_(model_), threads_(threads) {
         const ModelConfig& config = model_->config.model;
-        info_.architecture = "moescope";
-        info_.format = "checkpoint";
+        info_.architecture = weights.type;
+        info_.format = weights.format;
         info_.precision = "F32";
         info_.parameters = model_->layout.floats;
         info_.bytes = info_.parameters * sizeof(float);
@@ -34,6 +30,10 @@ class OwnModel final : public LanguageModel, private TokenModel {
     // `special`: the text starts a new document, as the model saw it in training, where every document follows an end
     // of text.
     std::vector<std::int32_t> tokenize(const std::string& text, bool special) const override {
+        if (!model_->tokenizer) {
+            throw Error(name_ +
+                        " has no tokenizer.model, so it cannot read or write text; copy the one it was trained with");
+        }
         std::vector<std::int32_t> tokens = model_->tokenizer->encode(text);
         if (special) {
             tokens.insert(tokens.begin(), model_->tokenizer->end_token());
@@ -66,6 +66,7 @@ class OwnModel final : public LanguageModel, private TokenModel {
     bool ends_text(std::int32_t token) const override { return token == model_->tokenizer->end_token(); }
     std::string token_bytes(std::int32_t token) const override { return model_->tokenizer->piece_bytes(token); }
 
+    std::string name_;
     std::shared_ptr<const LoadedModel> model_;
     OwnedDecoder decoder_;
     int threads_ = 0;
@@ -75,7 +76,7 @@ class OwnModel final : public LanguageModel, private TokenModel {
 }  // namespace
 
 std::unique_ptr<LanguageModel> open_own_model(const std::filesystem::path& folder, int threads) {
-    return std::make_unique<OwnModel>(folder, threads);
+    return std::make_unique<OwnModel>(folder, open_weights(folder), threads);
 }
 
 }  // namespace moescope::engine

@@ -1,4 +1,4 @@
-// Checkpoints of our own engine as a LanguageModel.
+// Models that our own engine computes as a LanguageModel: its checkpoints, and folders of Hugging Face.
 #pragma once
 
 #include <filesystem>
@@ -8,7 +8,8 @@
 
 namespace moescope::engine {
 
-/// `folder` is a finished checkpoint. `threads` 0: as many as the machine has. Throws Error.
+/// `folder` is a finished checkpoint, or a Hugging Face folder of a type that we import. Without a tokenizer that we can
+/// run it gives logits of token ids only. `threads` 0: as many as the machine has. Throws Error.
 std::unique_ptr<LanguageModel> open_own_model(const std::filesystem::path& folder, int threads);
 
 }  // namespace moescope::engine

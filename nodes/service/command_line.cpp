@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <atomic>
+#include <cmath>
 #include <cstdio>
 #include <ctime>
 #include <fmt/format.h>
@@ -9,8 +10,11 @@
 #include <thread>
 #include <unistd.h>
 
+#include "engine/formats/gguf_export.hpp"
 #include "engine/formats/inspect.hpp"
 #include "engine/formats/npy.hpp"
+#include "engine/formats/open_weights.hpp"
+#include "nodes/protocol/json_fields.hpp"
 #include "nodes/protocol/json_guard.hpp"
 #include "nodes/service/generation.hpp"
 #include "nodes/service/machine.hpp"
@@ -96,8 +100,29 @@ void print_step(const protocol::StepRecord& step, bool as_json, int planned) {
     }
 }
 
+/// Path of the weights to start from; empty when the run starts from random numbers.
+fs::path init_path(const TrainOptions& options, const Places& places) {
+    return options.init.empty() ? fs::path() : ModelLibrary(places).resolve(options.init);
+}
+
+/// The shape is that of the weights, all but the length of a sequence, which may be shorter.
+void take_shape(engine::RunConfig& config, const engine::OpenedWeights& weights, bool has_context) {
+    const int context = config.model.context, most = weights.model->config.model.context;
+    config.model = weights.model->config.model;
+    config.model.context = has_context ? std::min(context, most) : most;
+    if (config.name.empty())
+        config.name = weights.type;
+}
+
 engine::RunConfig config_from(const TrainOptions& options, const Places& places) {
-    auto config = options.config.empty() ? find_preset(options.preset, places) : read_run_config(options.config);
+    engine::RunConfig config;
+    if (!options.config.empty())
+        config = read_run_config(options.config);
+    else if (!options.preset.empty())
+        config = find_preset(options.preset, places);
+    if (!options.init.empty())
+        take_shape(config, engine::open_weights(init_path(options, places)),
+                   !options.config.empty() || !options.preset.empty());
     if (options.steps)
         config.train.steps = *options.steps;
     if (options.seed)
@@ -108,7 +133,9 @@ engine::RunConfig config_from(const TrainOptions& options, const Places& places)
         config.train.threads = cores();
     // The options are held to the same ranges as the file.
     return engine::parse_run_config(engine::to_json(config),
-                                    options.config.empty() ? "preset " + options.preset : options.config);
+                                    !options.config.empty()   ? options.config
+                                    : !options.preset.empty() ? "preset " + options.preset
+                                                              : options.init);
 }
 
 /// The run that --resume goes on with: the latest of its kind in the session.
@@ -168,6 +195,7 @@ TrainingOrder order_from(const TrainOptions& options, const Places& places, Loca
         return earlier;
     }
     order.data = options.data;
+    order.init = init_path(options, places);
     engine::plan_run(order.config);
     order.run = node.session->new_run("train", order.config.name);
     order.name = fmt::format("{}-{}", order.config.name.empty() ? "run" : order.config.name, order.run);
@@ -225,6 +253,161 @@ int train_command(const Places& places, const TrainOptions& options) {
         print_json(final_line(result));
     else
         fmt::print("{} after {} steps; parameters {}\n", result.state, result.steps, result.parameters_sha256);
+    return 0;
+}
+
+namespace {
+
+/// A folder that is gone again at the end.
+class ScratchFolder {
+ public:
+    ScratchFolder() {
+        std::string name = (fs::temp_directory_path() / "moescope-replay-XXXXXX").string();
+        if (::mkdtemp(name.data()) == nullptr)
+            throw std::runtime_error(fmt::format("cannot make the folder {}; check the disk", name));
+        path_ = name;
+    }
+    ~ScratchFolder() {
+        std::error_code error;
+        fs::remove_all(path_, error);
+    }
+    ScratchFolder(const ScratchFolder&) = delete;
+    ScratchFolder& operator=(const ScratchFolder&) = delete;
+    const fs::path& path() const { return path_; }
+
+ private:
+    fs::path path_;
+};
+
+/// The recorded run, and how far the new one has agreed with it.
+struct Replay {
+    explicit Replay(const std::string& path)
+        : session(sessions::Session::open(path, sessions::Journal::Mode::read_only)) {
+        const auto known = latest_run(session->journal(), "train");
+        if (!known)
+            throw CommandError(fmt::format("the session {} has no training run", path));
+        run = *known;
+        recorded = read_steps(session->journal(), run);
+        if (recorded.empty())
+            throw CommandError(fmt::format("run {} of {} has no steps to compare", run.run, path));
+    }
+
+    /// Called for every new step, in order.
+    void compare(const protocol::StepRecord& step) {
+        const auto same = [](double a, double b) { return a == b || (std::isnan(a) && std::isnan(b)); };
+        const auto found = std::find_if(recorded.begin(), recorded.end(),
+                                        [&](const protocol::StepRecord& one) { return one.step == step.step; });
+        if (found == recorded.end() || difference)
+            return;
+        ++compared;
+        if (same(found->loss, step.loss) && same(found->gradient_norm, step.gradient_norm) &&
+            same(found->learning_rate, step.learning_rate) && found->counts == step.counts)
+            return;
+        difference = step;
+        expected = *found;
+    }
+
+    std::unique_ptr<sessions::Session> session;
+    KnownRun run;
+    std::vector<protocol::StepRecord> recorded;
+    std::uint64_t compared = 0;
+    std::optional<protocol::StepRecord> difference;
+    protocol::StepRecord expected;
+};
+
+TrainingOrder order_to_replay(const Replay& replay, const TrainOptions& options, LocalNode& node) {
+    const json& manifest = replay.run.manifest;
+    TrainingOrder order;
+    order.config = engine::parse_run_config(protocol::member(manifest, "config"),
+                                            fmt::format("the manifest of run {}", replay.run.run));
+    order.data = protocol::text_of(manifest, "data");
+    order.changes = read_changes(replay.session->journal(), replay.run);
+    order.last_step = replay.recorded.back().step;
+    order.faults_end_the_run = true;
+    if (options.threads)
+        order.config.train.threads = *options.threads;
+    // A run from other weights, and a fork, keep their beginning as their first checkpoint.
+    if (manifest.contains("init") || manifest.contains("fork")) {
+        const auto checkpoints = replay.session->checkpoints(replay.run.run, true);
+        if (checkpoints.empty() || !checkpoints.front().complete)
+            throw CommandError(fmt::format("the first checkpoint of run {} is missing; without it, it cannot be run again",
+                                           replay.run.run));
+        order.checkpoint = checkpoints.front().path;
+        order.checkpoint_step = checkpoints.front().step;
+    }
+    order.run = node.session->new_run("train", order.config.name);
+    order.name = fmt::format("replay of {}", replay.run.name);
+    return order;
+}
+
+void print_replay(const Replay& replay, const TrainingResult& result, bool as_json) {
+    if (as_json) {
+        json line = {{"equal", !replay.difference},
+                     {"steps", replay.compared},
+                     {"parameters_sha256", result.parameters_sha256}};
+        if (replay.difference)
+            line.update({{"first_difference", replay.difference->step},
+                         {"recorded_loss", number_or_null(replay.expected.loss)},
+                         {"loss", number_or_null(replay.difference->loss)}});
+        print_json(line);
+    } else if (replay.difference) {
+        fmt::print("first difference at step {}: loss {:.17g} was recorded, now it is {:.17g}\n",
+                   replay.difference->step, replay.expected.loss, replay.difference->loss);
+    } else {
+        fmt::print("equal: {} steps; parameters {}\n", replay.compared, result.parameters_sha256);
+    }
+}
+
+}  // namespace
+
+int replay_command(const Places& places, const TrainOptions& options) {
+    HeldSignals signals;
+    Replay replay(options.replay);
+    const ScratchFolder scratch;
+    TrainingResult result;
+    {
+        LocalNode node(places, options.out.empty() ? scratch.path() / "session" : fs::path(options.out),
+                       [&](protocol::RecordType type, const std::vector<std::byte>& body) {
+                           if (type == protocol::RecordType::step)
+                               if (const auto step = protocol::decode_step(body))
+                                   replay.compare(*step);
+                       });
+        TrainingJob job(node.parts, order_to_replay(replay, options, node));
+        wait_for(job, signals);
+        result = job.result();
+        finish(node, result);
+    }
+    print_replay(replay, result, options.json);
+    return replay.difference ? 3 : 0;
+}
+
+int export_command(const Places& places, const ExportOptions& options) {
+    const auto weights = engine::open_weights(ModelLibrary(places).resolve(options.model));
+    const auto& model = *weights.model;
+    engine::ExportReport report;
+    if (options.format == "gguf") {
+        engine::GgufExportOptions settings;
+        settings.type = options.precision == "f16"    ? engine::GgufFloat::f16
+                        : options.precision == "bf16" ? engine::GgufFloat::bf16
+                                                      : engine::GgufFloat::f32;
+        settings.name = model.config.name;
+        if (fs::exists(options.out))
+            throw CommandError(fmt::format("{} is there already; choose another name or remove it", options.out));
+        report = engine::export_gguf(options.out, model.config.model, model.layout, model.parameters,
+                                     model.tokenizer.get(), settings);
+    } else {
+        report = engine::export_hugging_face(options.out, model.config.model, model.layout, model.parameters,
+                                             model.tokenizer.get());
+    }
+    auto notes = weights.notes;
+    notes.insert(notes.end(), report.notes.begin(), report.notes.end());
+    if (options.json) {
+        print_json({{"type", report.type}, {"out", options.out}, {"files", report.files}, {"notes", notes}});
+        return 0;
+    }
+    fmt::print("{}: {}, {} files\n", options.out, report.type, report.files.size());
+    for (const auto& note : notes)
+        fmt::print("{}\n", note);
     return 0;
 }
 

@@ -14,9 +14,16 @@ namespace moescope::node {
 
 struct TrainOptions {
     std::string preset, config, data = "manpages", out;
+    std::string init;    ///< weights to start from: library name, checkpoint, session, Hugging Face folder or GGUF file
+    std::string replay;  ///< session whose latest training run is run again and compared
     std::optional<int> steps, threads;
     std::optional<std::uint64_t> seed;
     bool resume = false, json = false;
+};
+
+struct ExportOptions {
+    std::string model, format = "huggingface", out, precision = "f32";
+    bool json = false;
 };
 
 struct GenerateOptions {
@@ -37,6 +44,9 @@ struct ProbeOptions {
 
 int serve_command(const Places& places, const std::string& socket, const std::string& session);
 int train_command(const Places& places, const TrainOptions& options);
+/// Runs the latest training run of a session again and compares every step; 0 when all are equal, 3 when not.
+int replay_command(const Places& places, const TrainOptions& options);
+int export_command(const Places& places, const ExportOptions& options);
 int generate_command(const Places& places, const GenerateOptions& options);
 int logits_command(const Places& places, const std::string& model, const std::string& tokens, const std::string& out);
 int probe_command(const Places& places, const ProbeOptions& options);

@@ -48,17 +48,50 @@ void add_train(CLI::App& app, Chosen& chosen) {
     auto* what = train->add_option_group("what");
     what->add_option("--preset", options->preset, "Name of a preset");
     what->add_option("--config", options->config, "Configuration file (JSON)");
-    what->require_option(1);
-    train->add_option("--data", options->data, "manpages, a text file or a folder of .txt files")
+    what->require_option(0, 1);
+    train->add_option("--init", options->init,
+                      "Weights to start from: library name, checkpoint, session, Hugging Face folder or GGUF file");
+    train->add_option("--replay", options->replay, "Session whose latest training run is run again and compared");
+    train
+        ->add_option("--data", options->data,
+                     "manpages, a text file, a folder of .txt or .jsonl (.zst) files, or token ids in a .npy file")
         ->capture_default_str();
     train->add_option("--steps", options->steps, "Optimizer steps");
-    train->add_option("--out", options->out, "Session folder; created when missing")->required();
+    train->add_option("--out", options->out, "Session folder; created when missing");
     train->add_option("--seed", options->seed, "Seed of parameters and data order");
     train->add_option("--threads", options->threads, "Compute threads; as many as the machine has when left out");
     train->add_flag("--resume", options->resume, "Go on from the last complete checkpoint in the session");
     train->add_flag("--json", options->json, "JSON Lines on standard output");
     train->callback([&chosen, options] {
-        chosen.command = [options](const Places& places) { return train_command(places, *options); };
+        const int sources = static_cast<int>(!options->preset.empty()) + static_cast<int>(!options->config.empty()) +
+                            static_cast<int>(!options->init.empty());
+        if (options->replay.empty() ? sources == 0 || options->out.empty() : sources > 0 || options->resume)
+            throw CLI::ValidationError(options->replay.empty()
+                                           ? "train needs --out, and --preset, --config or --init"
+                                           : "train --replay takes its settings from the session; only --out, "
+                                             "--threads and --json go with it");
+        chosen.command = [options](const Places& places) {
+            return options->replay.empty() ? train_command(places, *options) : replay_command(places, *options);
+        };
+    });
+}
+
+void add_export(CLI::App& app, Chosen& chosen) {
+    const auto options = std::make_shared<ExportOptions>();
+    auto* command = app.add_subcommand("export", "Write a model for other programs");
+    command->add_option("--model", options->model, "Library name, checkpoint, session, Hugging Face folder or GGUF file")
+        ->required();
+    command->add_option("--format", options->format, "huggingface or gguf")
+        ->capture_default_str()
+        ->check(CLI::IsMember({"huggingface", "gguf"}));
+    command->add_option("--precision", options->precision, "Of the matrices in a GGUF file: f32, f16 or bf16")
+        ->capture_default_str()
+        ->check(CLI::IsMember({"f32", "f16", "bf16"}));
+    command->add_option("--out", options->out, "Folder (huggingface) or file (gguf) to write; must not exist")
+        ->required();
+    command->add_flag("--json", options->json, "One JSON object on standard output");
+    command->callback([&chosen, options] {
+        chosen.command = [options](const Places& places) { return export_command(places, *options); };
     });
 }
 
@@ -200,7 +233,7 @@ int main(int argc, char** argv) {
     app.require_subcommand(1);
     Chosen chosen;
     for (const auto add :
-         {add_serve, add_train, add_generate, add_logits, add_probe, add_report, add_inspect, add_models})
+         {add_serve, add_train, add_export, add_generate, add_logits, add_probe, add_report, add_inspect, add_models})
         add(app, chosen);
     const auto named = [&](const CLI::App* command) { return argc > 1 && command->check_name(argv[1]); };
     if (argc > 1 && argv[1][0] != '-' && app.get_subcommands(named).empty()) {

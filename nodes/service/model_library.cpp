@@ -76,7 +76,8 @@ std::uint64_t size_of(const fs::path& path) {
 
 bool is_checkpoint(const fs::path& path) {
     std::error_code error;
-    return fs::exists(path / "config.json", error) && fs::exists(path / "model.safetensors", error);
+    return fs::exists(path / "config.json", error) &&
+           (fs::exists(path / "model.safetensors", error) || fs::exists(path / "model.safetensors.index.json", error));
 }
 
 bool is_session(const fs::path& path) {
@@ -256,9 +257,10 @@ std::string ModelLibrary::add(const fs::path& given) {
     if (!report.safe)
         throw CommandError(report.problem.empty() ? fmt::format("{} is not a model that can be opened", path.string())
                                                   : report.problem);
-    if (report.format != "GGUF" && report.format != "checkpoint")
-        throw CommandError(fmt::format("{} is {}; a model must be a GGUF file or a checkpoint folder of Moescope",
-                                       path.string(), report.format));
+    if (report.format != "GGUF" && report.format != "checkpoint" && report.format != "Hugging Face folder")
+        throw CommandError(
+            fmt::format("{} is {}; a model must be a GGUF file, a Hugging Face folder or a checkpoint folder of Moescope",
+                        path.string(), report.format));
     const std::lock_guard lock(mutex_);
     auto models = current();
     for (const auto& model : models)

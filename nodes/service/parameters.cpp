@@ -22,16 +22,16 @@ std::string shown(const json& value) {
 
 }  // namespace
 
-Parameters::Parameters(const json& value, std::initializer_list<const char*> known) : value_(value) {
+Parameters::Parameters(const json& value, std::initializer_list<const char*> known)
+    : Parameters(value, std::vector<std::string>(known.begin(), known.end())) {}
+
+Parameters::Parameters(const json& value, const std::vector<std::string>& known) : value_(value) {
     if (!value.is_object())
         throw CommandError("the parameters of a command must be an object");
     for (const auto& [key, unused] : value.items())
-        if (std::none_of(known.begin(), known.end(), [&](const char* name) { return key == name; })) {
-            std::string names;
-            for (const char* name : known)
-                names += (names.empty() ? "" : ", ") + std::string(name);
-            throw CommandError(fmt::format("there is no parameter '{}' here; known are: {}", key, names));
-        }
+        if (std::find(known.begin(), known.end(), key) == known.end())
+            throw CommandError(
+                fmt::format("there is no parameter '{}' here; known are: {}", key, fmt::join(known, ", ")));
 }
 
 bool Parameters::has(const char* key) const {

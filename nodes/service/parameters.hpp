@@ -15,6 +15,7 @@ class Parameters {
  public:
     /// `value` must outlive this. Throws CommandError when it is not an object, or has a key that is not in `known`.
     Parameters(const nlohmann::json& value, std::initializer_list<const char*> known);
+    Parameters(const nlohmann::json& value, const std::vector<std::string>& known);
 
     bool has(const char* key) const;
     const nlohmann::json& at(const char* key) const;

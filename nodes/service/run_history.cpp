@@ -93,6 +93,29 @@ std::vector<protocol::StepRecord> read_steps(const sessions::Journal& journal, c
     return steps;
 }
 
+std::multimap<std::uint64_t, json> read_changes(const sessions::Journal& journal, const KnownRun& run) {
+    std::multimap<std::uint64_t, json> changes;
+    for_each_record(journal, Channel::events, run.started, [&](const sessions::Record& record) {
+        const auto value = static_cast<RecordType>(record.type) == RecordType::event ? protocol::decode_json(record.body)
+                                                                                     : std::nullopt;
+        if (!value || run_of(*value) != run.run)
+            return true;
+        const std::string kind = text_of(*value, "kind");
+        const std::uint64_t step = count_of(*value, "step");
+        if (kind == "rewind")
+            changes.erase(changes.upper_bound(step), changes.end());
+        else if (kind == "knob")
+            changes.emplace(step, json{{"knobs", {{text_of(*value, "name"), value->value("new", json())}}}});
+        else if (kind == "expert")
+            changes.emplace(step, json{{"expert",
+                                        {{"layer", value->value("layer", -1)},
+                                         {"expert", value->value("expert", -1)},
+                                         {"action", text_of(*value, "name")}}}});
+        return true;
+    });
+    return changes;
+}
+
 std::uint64_t read_last_step(const sessions::Journal& journal, const KnownRun& run) {
     std::uint64_t last = 0;
     for_each_record(journal, Channel::metrics, run.started, [&](const sessions::Record& record) {

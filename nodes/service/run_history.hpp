@@ -31,6 +31,9 @@ std::map<std::uint32_t, KnownRun> read_runs(const sessions::Journal& journal);
 
 /// Steps of one training run as they count: what a rewind took back is left out.
 std::vector<protocol::StepRecord> read_steps(const sessions::Journal& journal, const KnownRun& run);
+/// What a person changed while the run went on, by the step that it acted on first and in order: {"knobs": {name:
+/// value}} or {"expert": {"layer", "expert", "action"}}. What a rewind took back is left out.
+std::multimap<std::uint64_t, nlohmann::json> read_changes(const sessions::Journal& journal, const KnownRun& run);
 /// The number of the last step of a run in the journal, 0 when there is none.
 std::uint64_t read_last_step(const sessions::Journal& journal, const KnownRun& run);
 

@@ -29,6 +29,8 @@ const std::map<std::string, Service::Command>& Service::commands() {
         {"train.checkpoint", {&Service::train_checkpoint, quick, false}},
         {"train.step", {&Service::train_step, quick, true}},
         {"train.set", {&Service::train_set, quick, true}},
+        {"train.expert", {&Service::train_expert, quick, true}},
+        {"train.fork", {&Service::train_fork, slow, true}},
         {"train.continue", {&Service::train_continue, slow, true}},
         {"generate.start", {&Service::generate_start, quick, true}},
         {"generate.cancel", {&Service::generate_cancel, quick, false}},

@@ -67,6 +67,10 @@ class Service final : public transport::RequestHandler {
     void train_checkpoint(const nlohmann::json& parameters, Reply reply);
     void train_step(const nlohmann::json& parameters, Reply reply);
     void train_set(const nlohmann::json& parameters, Reply reply);
+    void train_expert(const nlohmann::json& parameters, Reply reply);
+    void train_fork(const nlohmann::json& parameters, Reply reply);
+    /// Gives the run its number and name and starts it.
+    void start_run(TrainingOrder order, const std::string& title, const Reply& reply);
     void train_continue(const nlohmann::json& parameters, Reply reply);
     void generate_start(const nlohmann::json& parameters, Reply reply);
     void generate_cancel(const nlohmann::json& parameters, Reply reply);

@@ -147,6 +147,10 @@ void Service::train_start(const json& value, Reply reply) {
     order.paused = parameters.flag("paused", false);
     const std::string title = parameters.text("name", "");
     engine::plan_run(order.config);
+    start_run(std::move(order), title, reply);
+}
+
+void Service::start_run(TrainingOrder order, const std::string& title, const Reply& reply) {
     const std::lock_guard lock(jobs_mutex_);
     if (closing_)
         throw CommandError("the node is about to end and starts nothing new");
@@ -213,21 +217,50 @@ void Service::train_step(const json& value, Reply reply) {
 }
 
 void Service::train_set(const json& value, Reply reply) {
-    const Parameters parameters(value, {"run", "learning_rate", "balance_coefficient", "z_coefficient"});
+    std::vector<std::string> known = knob_names();
+    known.push_back("run");
+    const Parameters parameters(value, known);
     TrainingCommand command;
     command.kind = TrainingCommand::Kind::set;
-    for (const char* name : {"learning_rate", "balance_coefficient", "z_coefficient"})
-        if (parameters.has(name)) {
-            check_knob(name, parameters.at(name));
-            command.knobs[name] = parameters.at(name);
+    for (const auto& name : knob_names())
+        if (parameters.has(name.c_str())) {
+            check_knob(name, parameters.at(name.c_str()));
+            command.knobs[name] = parameters.at(name.c_str());
         }
     if (command.knobs.empty())
-        throw CommandError("train.set needs learning_rate, balance_coefficient or z_coefficient");
+        throw CommandError(fmt::format("train.set needs one of {}", fmt::join(knob_names(), ", ")));
     const auto job = training(parameters.run());
     if (!job)
         throw CommandError(fmt::format("run {} is not active", parameters.run()));
     command.reply = std::move(reply);
     job->command(std::move(command));
+}
+
+void Service::train_expert(const json& value, Reply reply) {
+    const Parameters parameters(value, {"run", "layer", "expert", "action"});
+    TrainingCommand command;
+    command.kind = TrainingCommand::Kind::expert;
+    command.knobs = {{"layer", parameters.integer("layer", -1, 0, 1 << 16)},
+                     {"expert", parameters.integer("expert", -1, 0, 1 << 16)},
+                     {"action", parameters.text("action")}};
+    const auto job = training(parameters.run());
+    if (!job)
+        throw CommandError(fmt::format("run {} is not active", parameters.run()));
+    command.reply = std::move(reply);
+    job->command(std::move(command));
+}
+
+void Service::train_fork(const json& value, Reply reply) {
+    const Parameters parameters(value, {"run", "step", "config", "name", "paused"});
+    std::optional<std::uint64_t> step;
+    if (parameters.has("step"))
+        step = static_cast<std::uint64_t>(parameters.integer("step", 0, 0, kMostSteps));
+    const KnownRun parent = known_run(parameters.run());
+    TrainingOrder order = order_to_fork(*session_, parent, step, parameters.at("config"));
+    order.paused = parameters.flag("paused", false);
+    if (order.config.train.threads == 0)
+        order.config.train.threads = cores();
+    start_run(std::move(order), parameters.text("name", ""), reply);
 }
 
 }  // namespace moescope::node

@@ -5,6 +5,7 @@
 #include <fmt/format.h>
 
 #include "engine/error.hpp"
+#include "engine/formats/open_weights.hpp"
 #include "engine/model/validate.hpp"
 #include "nodes/protocol/json_fields.hpp"
 #include "nodes/service/machine.hpp"
@@ -43,6 +44,8 @@ const char* command_name(TrainingCommand::Kind kind) {
             return "train.checkpoint";
         case TrainingCommand::Kind::set:
             return "train.set";
+        case TrainingCommand::Kind::expert:
+            return "train.expert";
     }
     return "";
 }
@@ -55,6 +58,49 @@ std::string task_id(std::uint32_t run) {
 void refuse(const TrainingCommand& command, const std::string& why) {
     if (command.reply)
         command.reply({json::object(), command.kind == TrainingCommand::Kind::stop ? std::string() : why});
+}
+
+/// A setting that changes while a run goes on.
+struct Knob {
+    const char* name;
+    double most;
+    bool whole;
+    void (*set)(engine::Trainer& trainer, double value);
+};
+
+constexpr double kMostCapacity = 1000;
+constexpr std::array<Knob, 7> kKnobs{
+    {{"learning_rate", engine::kMaxLearningRate, false, [](engine::Trainer& t, double v) { t.set_learning_rate(v); }},
+     {"balance_coefficient", engine::kMaxCoefficient, false,
+      [](engine::Trainer& t, double v) { t.set_balance_coefficient(v); }},
+     {"z_coefficient", engine::kMaxCoefficient, false, [](engine::Trainer& t, double v) { t.set_z_coefficient(v); }},
+     {"bias_speed", engine::kMaxCoefficient, false, [](engine::Trainer& t, double v) { t.set_bias_speed(v); }},
+     {"prediction_coefficient", engine::kMaxCoefficient, false,
+      [](engine::Trainer& t, double v) { t.set_prediction_coefficient(v); }},
+     {"experts_per_token", 1024, true,
+      [](engine::Trainer& t, double v) { t.set_experts_per_token(static_cast<int>(v)); }},
+     {"capacity_factor", kMostCapacity, false, [](engine::Trainer& t, double v) { t.set_capacity_factor(v); }}}};
+
+const Knob* find_knob(const std::string& name) {
+    const auto found = std::find_if(kKnobs.begin(), kKnobs.end(), [&](const Knob& knob) { return name == knob.name; });
+    return found == kKnobs.end() ? nullptr : &*found;
+}
+
+/// A text cut by one tokenizer teaches nothing to a model that knows another.
+void check_tokenizer(const engine::LoadedModel& model, const engine::Dataset& data, const std::string& from) {
+    if (!data.tokenizer || (model.tokenizer && model.tokenizer->model_bytes() == data.tokenizer->model_bytes()))
+        return;
+    throw CommandError(
+        fmt::format("the text {} is cut by another tokenizer than the one of {}; give its token ids as a .npy file",
+                    data.name, from));
+}
+
+std::unique_ptr<engine::Trainer> trainer_from_weights(const TrainingOrder& order,
+                                                      const std::shared_ptr<const engine::Dataset>& data) {
+    const auto weights = engine::open_weights(order.init);
+    check_tokenizer(*weights.model, *data, order.init.string());
+    return std::make_unique<engine::Trainer>(
+        order.config, data, std::span<const float>(weights.model->parameters, weights.model->layout.floats));
 }
 
 }  // namespace
@@ -71,13 +117,24 @@ std::shared_ptr<const engine::Dataset> DatasetStore::load(const std::string& dat
     return last_;
 }
 
+const std::vector<std::string>& knob_names() {
+    static const std::vector<std::string> names = [] {
+        std::vector<std::string> list;
+        for (const Knob& knob : kKnobs)
+            list.emplace_back(knob.name);
+        return list;
+    }();
+    return names;
+}
+
 void check_knob(const std::string& name, const json& value) {
-    const double most = name == "learning_rate" ? engine::kMaxLearningRate : engine::kMaxCoefficient;
-    if (name != "learning_rate" && name != "balance_coefficient" && name != "z_coefficient")
-        throw CommandError(
-            fmt::format("'{}' cannot be changed during a run; learning_rate, balance_coefficient and "
-                        "z_coefficient can",
-                        name));
+    const Knob* knob = find_knob(name);
+    if (knob == nullptr)
+        throw CommandError(fmt::format("'{}' cannot be changed during a run; these can: {}", name,
+                                       fmt::join(knob_names(), ", ")));
+    const double most = knob->most;
+    if (knob->whole && !value.is_number_integer())
+        throw CommandError(fmt::format("{} must be a whole number from 0 to {:g}, not {}", name, most, value.dump()));
     if (!value.is_number() || !std::isfinite(value.get<double>()) || value.get<double>() < 0 ||
         value.get<double>() > most)
         throw CommandError(fmt::format("{} must be a number from 0 to {:g}, not {}", name, most, value.dump()));
@@ -98,6 +155,7 @@ TrainingOrder order_to_continue(sessions::Session& session, const KnownRun& run)
     order.data = text_of(run.manifest, "data");
     if (order.data.empty())
         order.data = "manpages";
+    order.init = text_of(run.manifest, "init");
     for (const auto& checkpoint : session.checkpoints(run.run, true)) {
         if (!checkpoint.complete) {
             session.remove_checkpoint(checkpoint);
@@ -109,6 +167,32 @@ TrainingOrder order_to_continue(sessions::Session& session, const KnownRun& run)
     return order;
 }
 
+TrainingOrder order_to_fork(sessions::Session& session, const KnownRun& parent, std::optional<std::uint64_t> step,
+                            const json& config) {
+    if (parent.kind != "train")
+        throw CommandError(fmt::format("run {} is no training run", parent.run));
+    TrainingOrder order;
+    order.config = engine::parse_run_config(config, "the configuration");
+    order.data = text_of(parent.manifest, "data");
+    std::string steps;
+    for (const auto& checkpoint : session.checkpoints(parent.run, true)) {
+        if (!checkpoint.complete)
+            continue;
+        steps += fmt::format("{}{}", steps.empty() ? "" : ", ", checkpoint.step);
+        if (!step || *step == checkpoint.step) {
+            order.checkpoint = checkpoint.path;
+            order.checkpoint_step = checkpoint.step;
+        }
+    }
+    if (steps.empty())
+        throw CommandError(fmt::format("run {} has no complete checkpoint yet; save one first", parent.run));
+    if (order.checkpoint.empty())
+        throw CommandError(
+            fmt::format("run {} has no checkpoint at step {}; there are: {}", parent.run, *step, steps));
+    order.fork = ForkPoint{parent.run, order.checkpoint_step};
+    return order;
+}
+
 TrainingJob::TrainingJob(NodeParts parts, TrainingOrder order)
     : parts_(parts), order_(std::move(order)), paused_(order_.paused) {
     RunGauge gauge;
@@ -116,7 +200,7 @@ TrainingJob::TrainingJob(NodeParts parts, TrainingOrder order)
     gauge.kind = "train";
     gauge.name = order_.name;
     gauge.state = paused_ ? "paused" : "running";
-    gauge.planned_steps = static_cast<std::uint64_t>(order_.config.train.steps);
+    gauge.planned_steps = planned_steps();
     gauge.last_checkpoint = order_.checkpoint_step;
     parts_.board.set_run(gauge);
     announce(false);
@@ -177,6 +261,10 @@ void TrainingJob::main() {
     finished_ = true;
 }
 
+std::uint64_t TrainingJob::planned_steps() const {
+    return order_.last_step > 0 ? order_.last_step : static_cast<std::uint64_t>(order_.config.train.steps);
+}
+
 void TrainingJob::train() {
     if (!load_data()) {
         finish("stopped", "stopped while the text was being loaded");
@@ -191,7 +279,10 @@ void TrainingJob::train() {
                             : fmt::format("goes on from the checkpoint at step {}", order_.checkpoint_step)}});
     if (paused_)
         pause("pause", "");
-    const auto planned = static_cast<std::uint64_t>(order_.config.train.steps);
+    // A run that does not start from random numbers is kept whole from its beginning: where it came from may go away.
+    if ((order_.fork || !order_.init.empty()) && !last_checkpoint_ && !save_checkpoint())
+        throw std::runtime_error(result_.message);
+    const std::uint64_t planned = planned_steps();
     while (trainer_->steps_done() < planned && wait_for_work())
         if (!one_step())
             return;
@@ -241,13 +332,21 @@ bool TrainingJob::load_data() {
 }
 
 void TrainingJob::build_trainer() {
-    trainer_ = order_.checkpoint.empty() ? std::make_unique<engine::Trainer>(order_.config, data_)
-                                         : engine::Trainer::load(order_.checkpoint, data_);
+    if (!order_.checkpoint.empty())
+        trainer_ = engine::Trainer::load(order_.checkpoint, data_, order_.fork ? &order_.config : nullptr);
+    else if (!order_.init.empty())
+        trainer_ = trainer_from_weights(order_, data_);
+    else
+        trainer_ = std::make_unique<engine::Trainer>(order_.config, data_);
     const auto& train = trainer_->config().train;
-    balance_ = train.balance_coefficient;
-    z_ = train.z_coefficient;
-    learning_rate_ = train.learning_rate;
-    if (!order_.checkpoint.empty()) {
+    knobs_ = {{"learning_rate", train.learning_rate},
+              {"balance_coefficient", train.balance_coefficient},
+              {"z_coefficient", train.z_coefficient},
+              {"bias_speed", train.bias_speed},
+              {"prediction_coefficient", train.prediction_coefficient},
+              {"experts_per_token", trainer_->config().model.experts_per_token},
+              {"capacity_factor", trainer_->config().model.capacity_factor}};
+    if (!order_.checkpoint.empty() && !order_.fork) {
         last_checkpoint_ = order_.checkpoint_step;
         result_.checkpoint = order_.checkpoint;
     }
@@ -267,6 +366,10 @@ void TrainingJob::announce(bool with_data) {
                        {"flops_per_token", plan.flops_per_token}}},
                      {"program_version", MOESCOPE_VERSION},
                      {"machine", {{"cpu", processor_name()}, {"cores", cores()}, {"memory_bytes", total_memory()}}}};
+    if (!order_.init.empty())
+        manifest["init"] = order_.init.string();
+    if (order_.fork)
+        manifest["fork"] = {{"run", order_.fork->run}, {"step", order_.fork->step}};
     if (with_data) {
         manifest["corpus_sha256"] = data_->sha256;
         manifest["corpus_tokens"] = data_->train_tokens.size();
@@ -276,7 +379,8 @@ void TrainingJob::announce(bool with_data) {
     }
     parts_.sink.write_json(RecordType::run_started,
                            {{"run", order_.run}, {"kind", "train"}, {"name", order_.name}, {"manifest", manifest}});
-    log_start(parts_.sink, RunKind::train, order_.name);
+    if (!with_data)
+        log_start(parts_.sink, RunKind::train, order_.name);
 }
 
 void TrainingJob::finish(const std::string& state, const std::string& message) {
@@ -351,6 +455,10 @@ void TrainingJob::carry_out(TrainingCommand& command) {
                 set_knobs(command.knobs);
                 outcome.value = {{"step", trainer_->steps_done() + 1}};
                 break;
+            case TrainingCommand::Kind::expert:
+                change_expert(command.knobs);
+                outcome.value = {{"step", trainer_->steps_done() + 1}};
+                break;
         }
     } catch (const std::exception& error) {
         outcome.error = error.what();
@@ -364,17 +472,31 @@ void TrainingJob::set_knobs(const json& knobs) {
         check_knob(name, value);
     for (const auto& [name, value] : knobs.items()) {
         const double wanted = value.get<double>();
-        double& known = name == "learning_rate" ? learning_rate_ : name == "balance_coefficient" ? balance_ : z_;
-        if (name == "learning_rate")
-            trainer_->set_learning_rate(wanted);
-        else if (name == "balance_coefficient")
-            trainer_->set_balance_coefficient(wanted);
-        else
-            trainer_->set_z_coefficient(wanted);
+        double& known = knobs_[name];
+        find_knob(name)->set(*trainer_, wanted);
         // A change belongs to the first step that it acts on.
         event("knob", {{"step", trainer_->steps_done() + 1}, {"name", name}, {"old", known}, {"new", wanted}});
         known = wanted;
     }
+}
+
+void TrainingJob::change_expert(const json& change) {
+    const int layer = change.value("layer", -1), expert = change.value("expert", -1);
+    const std::string action = text_of(change, "action");
+    if (action == "disable" || action == "enable")
+        trainer_->set_expert_disabled(layer, expert, action == "disable");
+    else if (action == "freeze" || action == "thaw")
+        trainer_->set_expert_frozen(layer, expert, action == "freeze");
+    else if (action == "reset")
+        trainer_->reset_expert(layer, expert);
+    else
+        throw CommandError(fmt::format(
+            "an expert can be told to disable, enable, freeze, thaw or reset, not '{}'", action));
+    event("expert", {{"step", trainer_->steps_done() + 1},
+                     {"name", action},
+                     {"layer", layer},
+                     {"expert", expert},
+                     {"text", fmt::format("layer {}, expert {}: {}", layer, expert, action)}});
 }
 
 void TrainingJob::pause(const std::string& kind, const std::string& why) {
@@ -420,6 +542,13 @@ std::string TrainingJob::fault_of(const engine::StepStats& stats) const {
 }
 
 bool TrainingJob::one_step() {
+    const auto [first, last_change] = order_.changes.equal_range(trainer_->steps_done() + 1);
+    for (auto change = first; change != last_change; ++change) {
+        if (change->second.contains("knobs"))
+            set_knobs(change->second["knobs"]);
+        else
+            change_expert(change->second["expert"]);
+    }
     const auto stats = trainer_->step();
     std::string trouble = fault_of(stats);
     faulty_step_ = trouble.empty() ? 0 : stats.step;
@@ -428,7 +557,7 @@ bool TrainingJob::one_step() {
     if (trouble.empty()) {
         const auto& train = order_.config.train;
         const auto due = [&](int every) { return every > 0 && stats.step % static_cast<std::uint64_t>(every) == 0; };
-        const bool last = stats.step >= static_cast<std::uint64_t>(train.steps);
+        const bool last = stats.step >= planned_steps();
         if (due(train.evaluate_every) && !last)
             evaluate();
         if (due(train.sample_every))
@@ -460,8 +589,8 @@ void TrainingJob::write_step(const engine::StepStats& stats) {
     record.z_loss = stats.z_loss;
     record.gradient_norm = stats.gradient_norm;
     record.learning_rate = stats.learning_rate;
-    record.balance_coefficient = balance_;
-    record.z_coefficient = z_;
+    record.balance_coefficient = knobs_["balance_coefficient"];
+    record.z_coefficient = knobs_["z_coefficient"];
     record.step_ms = stats.step_ms;
     record.tokens_per_second = stats.step_ms > 0 ? static_cast<double>(stats.tokens) * 1000.0 / stats.step_ms : 0;
     static_assert(static_cast<int>(engine::Part::count) == protocol::kStepParts);
@@ -479,7 +608,7 @@ void TrainingJob::write_step(const engine::StepStats& stats) {
 }
 
 void TrainingJob::show_progress() {
-    const auto planned = static_cast<std::uint64_t>(order_.config.train.steps);
+    const std::uint64_t planned = planned_steps();
     const std::uint64_t done = trainer_->steps_done();
     TaskState task;
     task.id = task_id(order_.run);
@@ -515,7 +644,7 @@ void TrainingJob::write_samples() {
 }
 
 bool TrainingJob::save_last_checkpoint() {
-    while (trainer_->steps_done() > 0 && !save_checkpoint()) {
+    while ((trainer_->steps_done() > 0 || last_checkpoint_) && !save_checkpoint()) {
         if (order_.faults_end_the_run || stop_)
             return false;
         // The work is in memory: a person can make room and resume, and then it is saved.

@@ -6,6 +6,7 @@
 #include <atomic>
 #include <condition_variable>
 #include <deque>
+#include <map>
 #include <memory>
 #include <mutex>
 #include <optional>
@@ -18,6 +19,12 @@
 
 namespace moescope::node {
 
+/// The run and step that a fork begins from.
+struct ForkPoint {
+    std::uint32_t run = 0;
+    std::uint64_t step = 0;
+};
+
 /// What to train. `start_training` and `continue_training` make one.
 struct TrainingOrder {
     std::uint32_t run = 0;
@@ -29,6 +36,13 @@ struct TrainingOrder {
     bool continues = false;  ///< emit a rewind; go on from `checkpoint`, or from the beginning when that is empty
     std::filesystem::path checkpoint;
     std::uint64_t checkpoint_step = 0;
+    /// Weights to start from instead of random ones (see engine::open_weights); their shape is that of `config`.
+    std::filesystem::path init;
+    /// A new run from `checkpoint` of another one, with the settings of `config`.
+    std::optional<ForkPoint> fork;
+    /// What a person did just before a step, in order: {"knobs": ...} or {"expert": ...}; for a replay.
+    std::multimap<std::uint64_t, nlohmann::json> changes;
+    std::uint64_t last_step = 0;  ///< end after this step, the schedule being that of `config`; 0: its number of steps
 };
 
 /// How a run ended.
@@ -42,10 +56,10 @@ struct TrainingResult {
 };
 
 struct TrainingCommand {
-    enum class Kind { pause, resume, step, stop, checkpoint, set };
+    enum class Kind { pause, resume, step, stop, checkpoint, set, expert };
     Kind kind = Kind::pause;
     std::uint64_t count = 1;  ///< of single steps
-    nlohmann::json knobs;     ///< of set: name -> number
+    nlohmann::json knobs;     ///< of set: name -> number; of expert: layer, expert, action
     Reply reply;              ///< may be empty
 };
 
@@ -69,6 +83,7 @@ class TrainingJob final : public Job {
 
     void main();
     void train();
+    std::uint64_t planned_steps() const;
     bool load_data();
     void build_trainer();
     void announce(bool with_data);
@@ -77,6 +92,7 @@ class TrainingJob final : public Job {
     bool wait_for_work();  ///< carries out commands; false when the run is to stop
     void carry_out(TrainingCommand& command);
     void set_knobs(const nlohmann::json& knobs);
+    void change_expert(const nlohmann::json& change);
     void pause(const std::string& kind, const std::string& why);
     void resume();
 
@@ -96,7 +112,7 @@ class TrainingJob final : public Job {
     std::shared_ptr<const engine::Dataset> data_;
     std::unique_ptr<engine::Trainer> trainer_;
     TrainingResult result_;
-    double balance_ = 0, z_ = 0, learning_rate_ = 0;
+    std::map<std::string, double> knobs_;  ///< as they stand
     double smoothed_step_ms_ = 0;
     std::optional<std::uint64_t> last_checkpoint_;
     bool paused_ = false;
@@ -111,10 +127,17 @@ class TrainingJob final : public Job {
     std::thread thread_;
 };
 
+/// The order of a new run `run` that goes on from a checkpoint of `parent` (the last complete one when `step` is
+/// nothing) with the settings `config`. Throws CommandError when there is none.
+TrainingOrder order_to_fork(sessions::Session& session, const KnownRun& parent, std::optional<std::uint64_t> step,
+                            const nlohmann::json& config);
+
 /// The order that continues a run from its last complete checkpoint (or its beginning). Damaged checkpoints of the run
 /// are removed. Throws CommandError when the run cannot go on.
 TrainingOrder order_to_continue(sessions::Session& session, const KnownRun& run);
 
+/// Names of the live knobs.
+const std::vector<std::string>& knob_names();
 /// Checks a number for a live knob. Throws CommandError naming the knob, the value and the range.
 void check_knob(const std::string& name, const nlohmann::json& value);
 

@@ -182,8 +182,21 @@ TEST_F(OwnModelTest, DamagedCheckpointsAreRefusedWithTheFilesName) {
     EXPECT_NE(
         damaged("config", [](const fs::path& f) { std::ofstream(f / "config.json") << "{}"; }).find("config.json"),
         std::string::npos);
-    EXPECT_NE(damaged("words", [](const fs::path& f) { fs::remove(f / "tokenizer.model"); }).find("tokenizer.model"),
-              std::string::npos);
+}
+
+TEST_F(OwnModelTest, WithoutATokenizerThereAreLogitsOnly) {
+    const TemporaryFolder copy;
+    const auto folder = copy.path() / "words";
+    std::filesystem::copy(checkpoint(), folder);
+    std::filesystem::remove(folder / "tokenizer.model");
+    const auto model = open_model(folder, 1);
+    EXPECT_EQ(model->logits(std::vector<std::int32_t>{1, 2, 3}), open_model(checkpoint(), 1)->logits(std::vector<std::int32_t>{1, 2, 3}));
+    try {
+        (void)model->tokenize("text", true);
+        FAIL() << "no error";
+    } catch (const Error& error) {
+        EXPECT_NE(std::string(error.what()).find("tokenizer.model"), std::string::npos) << error.what();
+    }
 }
 
 }  // namespace
