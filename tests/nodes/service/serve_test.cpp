@@ -118,6 +118,65 @@ TEST_F(Serve, AKilledNodeGoesOnFromTheCheckpoint) {
     EXPECT_EQ(found->loss[1199], whole.lines()[1199]["loss"].get<double>());
 }
 
+TEST_F(Serve, KnobsAndExpertsChangeWhileItRunsAndAForkGoesOnFromIt) {
+    Workbench bench(session);
+    const std::uint32_t run = start(bench, 60, true);
+    bench.wait("paused", in_state(run, RunState::paused));
+    const auto steps = [&](int count) {
+        const std::size_t wanted = training(*bench.wait("the run", in_state(run, RunState::paused)), run)->step.size() +
+                                   static_cast<std::size_t>(count);
+        bench.done("train.step", {{"run", run}, {"count", count}});
+        bench.wait("steps", [&](const Snapshot& s) { return training(s, run)->step.size() == wanted; });
+    };
+    steps(3);
+    bench.done("train.set", {{"run", run}, {"experts_per_token", 1}, {"balance_coefficient", 0.1}});
+    bench.done("train.expert", {{"run", run}, {"layer", 1}, {"expert", 2}, {"action", "reset"}});
+    bench.done("train.expert", {{"run", run}, {"layer", 0}, {"expert", 0}, {"action", "disable"}});
+    bench.done("train.expert", {{"run", run}, {"layer", 0}, {"expert", 1}, {"action", "freeze"}});
+    EXPECT_NE(bench.failed("train.set", {{"run", run}, {"experts_per_token", 1.5}}).find("whole"), std::string::npos);
+    EXPECT_NE(bench.failed("train.set", {{"run", run}, {"experts_per_token", 9}}), "");
+    EXPECT_NE(
+        bench.failed("train.expert", {{"run", run}, {"layer", 7}, {"expert", 0}, {"action", "reset"}}).find("layer"),
+        std::string::npos);
+    EXPECT_NE(bench.failed("train.expert", {{"run", run}, {"layer", 0}, {"expert", 0}, {"action", "praise"}})
+                  .find("praise"),
+              std::string::npos);
+    steps(4);
+    auto now = bench.wait("events", [&](const Snapshot& s) { return has_event(*training(s, run), "expert"); });
+    // One expert per token from step 4 on, and none of layer 0's tokens for the disabled one.
+    const auto& counts = *training(*now, run)->counts.back();
+    const auto count_of_expert = [&](std::size_t layer, std::size_t expert) {
+        std::uint64_t sum = 0;
+        for (std::size_t language = 0; language < 2; ++language)
+            sum += counts.counts[(language * training(*now, run)->layers + layer) * 4 + expert];
+        return sum;
+    };
+    EXPECT_EQ(count_of_expert(0, 0), 0u);
+    std::uint64_t all = 0;
+    for (std::size_t expert = 0; expert < 4; ++expert)
+        all += count_of_expert(1, expert);
+    const auto config = training(*now, run)->manifest.at("config");
+    EXPECT_EQ(all, config["train"]["batch"].get<std::uint64_t>() * config["model"]["context"].get<std::uint64_t>());
+    bench.done("train.checkpoint", {{"run", run}});
+
+    json changed = config;
+    changed["train"]["learning_rate"] = 0.0001;
+    changed["train"]["steps"] = 12;
+    const std::uint32_t fork =
+        bench.done("train.fork", {{"run", run}, {"config", changed}, {"name", "child"}}).value("run", 0u);
+    ASSERT_NE(fork, run);
+    now = bench.wait("the end of the fork", in_state(fork, RunState::done));
+    EXPECT_EQ(training(*now, fork)->step[0], 8.0);
+    ASSERT_EQ(training(*now, fork)->step.size(), 5u);
+    EXPECT_EQ(training(*now, fork)->step[4], 12.0);
+    EXPECT_EQ(training(*now, fork)->manifest["fork"], (json{{"run", run}, {"step", 7}}));
+    changed["model"]["experts"] = 8;
+    EXPECT_NE(bench.failed("train.fork", {{"run", run}, {"step", 3}, {"config", changed}}).find("step 3"),
+              std::string::npos);
+    bench.done("train.stop", {{"run", run}});
+    bench.wait("stopped", in_state(run, RunState::stopped));
+}
+
 TEST_F(Serve, CatalogueAndGauges) {
     Workbench bench(session);
     const auto now = bench.wait("catalogue and models", [](const Snapshot& s) {
