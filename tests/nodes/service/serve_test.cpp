@@ -177,6 +177,28 @@ TEST_F(Serve, KnobsAndExpertsChangeWhileItRunsAndAForkGoesOnFromIt) {
     bench.wait("stopped", in_state(run, RunState::stopped));
 }
 
+TEST_F(Serve, AReplayTurnsTheKnobsAgain) {
+    {
+        Workbench bench(session);
+        const std::uint32_t run = start(bench, 60, true);
+        bench.wait("paused", in_state(run, RunState::paused));
+        bench.done("train.step", {{"run", run}, {"count", 3}});
+        bench.wait("three steps", [&](const Snapshot& s) { return training(s, run)->step.size() == 3; });
+        bench.done("train.set", {{"run", run}, {"learning_rate", 0.0002}});
+        bench.done("train.expert", {{"run", run}, {"layer", 0}, {"expert", 1}, {"action", "reset"}});
+        bench.done("train.step", {{"run", run}, {"count", 3}});
+        bench.wait("six steps", [&](const Snapshot& s) { return training(s, run)->step.size() == 6; });
+        bench.done("train.stop", {{"run", run}});
+        bench.wait("stopped", in_state(run, RunState::stopped));
+    }
+    const Output replay = run_node({"train", "--replay", session.string(), "--json"});
+    ASSERT_EQ(replay.status, 0) << replay.error << replay.out;
+    EXPECT_EQ(replay.lines().back()["steps"], 6);
+    const auto opened = sessions::Session::open(session, sessions::Journal::Mode::read_only);
+    const auto runs = node::read_runs(opened->journal());
+    EXPECT_EQ(node::read_changes(opened->journal(), runs.begin()->second).size(), 2u);
+}
+
 TEST_F(Serve, CatalogueAndGauges) {
     Workbench bench(session);
     const auto now = bench.wait("catalogue and models", [](const Snapshot& s) {
