@@ -118,6 +118,7 @@ void always_on_backward(const BlockPass& pass, const LayerOffsets& at, LayerStat
 
 RouterLosses route(const BlockPass& pass, const LayerOffsets& at, LayerState& s, std::size_t layer,
                    const RouterShape& shape) {
+    const kernels::OperandsScope exact(kernels::Operands::f32);  // close choices are not left to rounding
     ModelState& state = pass.state;
     const float* input = s.norm2_TD;
     if (jitters(pass)) {
@@ -135,6 +136,7 @@ RouterLosses route(const BlockPass& pass, const LayerOffsets& at, LayerState& s,
 
 void route_backward(const BlockPass& pass, const LayerOffsets& at, LayerState& s, std::size_t layer,
                     const RouterShape& shape, const LossScales& scales) {
+    const kernels::OperandsScope exact(kernels::Operands::f32);
     ModelState& state = pass.state;
     const std::int64_t T = shape.T, D = pass.model.width, E = shape.E;
     router_backward(state.z_TE, state.dw_TJ, s.routed, router_input(pass, at, s, layer, shape), state.router_scratch,

@@ -354,6 +354,8 @@ struct Trainer::Impl {
         take_batch();
         lap(Part::data);
         const RouterControls now = controls(index * tokens);
+        const kernels::OperandsScope scope(config.train.precision == Precision::bf16 ? kernels::Operands::bf16
+                                                                                     : kernels::Operands::f32);
         transformer->forward(buffers.parameters, buffers.tokens_T, batch, length, now, router, clock);
         transformer->predict(buffers.parameters, buffers.targets_T, batch, length, now, router, clock);
         const LossScales scales{balance_coefficient() / routed_layers(), config.train.z_coefficient / routed_layers(),

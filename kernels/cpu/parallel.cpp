@@ -4,6 +4,18 @@
 #include <thread>
 
 namespace moescope::kernels {
+namespace {
+
+thread_local Operands thread_operands = Operands::f32;
+
+}  // namespace
+
+Operands operands() {
+    return thread_operands;
+}
+void set_operands(Operands value) {
+    thread_operands = value;
+}
 
 #ifdef MOESCOPE_OPENMP
 void set_workers(int count) {

@@ -1,8 +1,12 @@
 #include "kernels/cpu/linear.hpp"
 
 #include <array>
+#include <bit>
+#include <cmath>
+#include <limits>
 
 #include "harness.hpp"
+#include "kernels/cpu/bfloat16.hpp"
 #include "kernels/cpu/few_rows.hpp"
 #include "kernels/cpu/gemm.hpp"
 #include "kernels/cpu/lanes.hpp"
@@ -25,6 +29,63 @@ TEST(Gemm, MatchesReferenceInEveryTransposition) {
                     reference::gemm(op_a, op_b, m, n, k, a.data(), lda, b.data(), ldb, beta, expected.data(), n);
                     expect_close(c, expected, 1e-5, 1e-5, "gemm");
                 }
+            }
+        }
+    }
+}
+
+TEST(Bfloat16, RoundsToNearestAndTiesToEven) {
+    std::vector<float> values;
+    for (std::uint32_t upper = 0; upper < 0x10000; upper += 7) {
+        for (const std::uint32_t lower : {0U, 1U, 0x7fffU, 0x8000U, 0x8001U, 0xffffU}) {
+            values.push_back(std::bit_cast<float>(upper << 16 | lower));
+        }
+    }
+    std::vector<std::uint16_t> rounded(values.size());
+    to_bfloat16(rounded.data(), values.data(), static_cast<std::int64_t>(values.size()));
+    for (std::size_t i = 0; i < values.size(); ++i) {
+        const float got = from_bfloat16(rounded[i]);
+        if (std::isnan(values[i])) {
+            ASSERT_TRUE(std::isnan(got)) << i;
+            continue;
+        }
+        if (std::fabs(values[i]) < std::numeric_limits<float>::min()) {
+            ASSERT_LE(std::fabs(got), 2 * std::numeric_limits<float>::min()) << i;  // denormals may become 0
+            continue;
+        }
+        ASSERT_EQ(rounded[i], to_bfloat16(values[i])) << values[i];
+        if (std::isfinite(got)) {  // 8 bits of mantissa: half a step is 2^-9 of the value
+            ASSERT_LE(std::fabs(got - values[i]), std::ldexp(std::fabs(values[i]), -8)) << values[i];
+        }
+    }
+    EXPECT_EQ(to_bfloat16(1.00390625f), 0x3f80);    // 1 + 2^-8, a tie: even is below
+    EXPECT_EQ(to_bfloat16(1.01171875f), 0x3f82);    // 1 + 3 * 2^-8, a tie: even is above
+}
+
+// The product of rounded operands: equal to the reference on rounded copies up to the sums' rounding, in every thread.
+TEST(Gemm, RoundsItsOperandsWhereTheCallerAsksForIt) {
+    for (const auto [m, n, k] : {std::array{16, 16, 1}, std::array{33, 47, 65}, std::array{130, 64, 300}}) {
+        for (const Transpose op_a : {Transpose::no, Transpose::yes}) {
+            for (const Transpose op_b : {Transpose::no, Transpose::yes}) {
+                auto a = random_floats(m * k, 1), b = random_floats(k * n, 2);
+                auto c = random_floats(m * n, 3), expected = c;
+                const int lda = op_a == Transpose::no ? k : m, ldb = op_b == Transpose::no ? n : k;
+                {
+                    const OperandsScope scope(Operands::bf16);
+                    parallel_for(2, [&](std::int64_t index, int) {
+                        if (index == 1) {
+                            gemm(op_a, op_b, m, n, k, a.data(), lda, b.data(), ldb, 1.0f, c.data(), n);
+                        }
+                    });
+                }
+                for (auto* matrix : {&a, &b}) {
+                    for (float& x : *matrix) {
+                        x = from_bfloat16(to_bfloat16(x));
+                    }
+                }
+                reference::gemm(op_a, op_b, m, n, k, a.data(), lda, b.data(), ldb, 1.0f, expected.data(), n);
+                expect_close(c, expected, 1e-5, 1e-5, "gemm");
+                EXPECT_EQ(operands(), Operands::f32);
             }
         }
     }

@@ -59,6 +59,24 @@ TEST(Trainer, SameSeedSameBytesWithAnyNumberOfThreads) {
     EXPECT_NE(hashes[0], trainer.parameters_sha256());
 }
 
+// Rounded operands: another run than in single precision, near to it, and the same for any number of threads.
+TEST(Trainer, Bfloat16FollowsTheSameCurveWithAnyNumberOfThreads) {
+    RunConfig config = tiny_config();
+    Trainer whole(config, byte_dataset());
+    const auto wanted = losses_of(whole, 20);
+    config.train.precision = Precision::bf16;
+    Trainer two(config, byte_dataset());
+    config.train.threads = 1;
+    Trainer one(config, byte_dataset());
+    const auto losses = losses_of(two, 20);
+    EXPECT_NE(losses, wanted);
+    for (std::size_t i = 0; i < losses.size(); ++i) {
+        EXPECT_NEAR(losses[i], wanted[i], 0.01 * wanted[i]) << "step " << i + 1;
+    }
+    EXPECT_EQ(losses_of(one, 20), losses);
+    EXPECT_EQ(one.parameters_sha256(), two.parameters_sha256());
+}
+
 TEST(Trainer, StatisticsAddUp) {
     const RunConfig config = tiny_config();
     Trainer trainer(config, byte_dataset());
