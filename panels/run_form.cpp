@@ -232,28 +232,33 @@ void RunForm::draw_presets(Context& ctx) {
 void RunForm::draw_head(Context& ctx) {
     if (!ImGui::BeginTable("head", 3, ImGuiTableFlags_SizingStretchSame))
         return;
-    const auto caption = [&](const char* key) {
+    for (const char* key : {"runs.preset", "runs.name", "runs.data"}) {
         ImGui::TableNextColumn();
         ui::text_dim(ctx, ctx.text(key));
-        ImGui::SetNextItemWidth(-1);
-    };
-    caption("runs.preset");
+    }
+    ImGui::TableNextColumn();
+    ImGui::SetNextItemWidth(-1);
     draw_presets(ctx);
     ui::tooltip(ctx.text("runs.preset.help"));
-    caption("runs.name");
+    ImGui::TableNextColumn();
+    ImGui::SetNextItemWidth(-1);
     ImGui::InputTextWithHint("###runs.name", ctx.text("runs.name.hint"), &name_);
     ui::tooltip(ctx.text("runs.name.help"));
-    caption("runs.data");
-    ImGui::SetNextItemWidth(ImGui::GetContentRegionAvail().x - ImGui::GetFrameHeight() -
+    ImGui::TableNextColumn();
+    draw_data(ctx);
+    ImGui::EndTable();
+}
+
+void RunForm::draw_data(Context& ctx) {
+    const std::string folder = std::string(icon::folder) + "###runs.data.choose";
+    ImGui::SetNextItemWidth(ImGui::GetContentRegionAvail().x - ui::button_width(folder.c_str()) -
                             ImGui::GetStyle().ItemSpacing.x);
     ImGui::InputTextWithHint("###runs.data", kBuiltInData, &data_, ImGuiInputTextFlags_ElideLeft);
     ui::tooltip(ctx.text("runs.data.help"));
     ImGui::SameLine();
-    const std::string folder = std::string(icon::folder) + "###runs.data.choose";
-    if (ImGui::Button(folder.c_str(), {ImGui::GetFrameHeight(), 0}))
+    if (ImGui::Button(folder.c_str()))
         ctx.choose_file(ctx.text("runs.data.choose"), [this](const std::string& path) { data_ = path; });
     ui::tooltip(ctx.text("runs.data.choose"));
-    ImGui::EndTable();
 }
 
 void RunForm::draw_tools(Context& ctx) {
@@ -392,7 +397,7 @@ void RunForm::draw_field(Context& ctx, const FieldGroup& group, const ConfigFiel
     const bool is_changed = changed(field);
     // Dim, but not locked: a value may be set before the choice that makes it count.
     const bool counts = holds(group.condition, config_) && holds(field.condition, config_);
-    ImGui::PushStyleColor(ImGuiCol_Text, counts ? ctx.theme.text : ui::faded(ctx.theme.text_dim, 0.75f));
+    ImGui::PushStyleColor(ImGuiCol_Text, counts ? ctx.theme.text : ctx.theme.text_dim);
     ImGui::BeginGroup();
     draw_label(ctx, field, is_changed, label_width - spacing);
     ImGui::SameLine();

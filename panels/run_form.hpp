@@ -26,6 +26,7 @@ class RunForm {
 
     void draw_head(ui::Context& ctx);
     void draw_presets(ui::Context& ctx);
+    void draw_data(ui::Context& ctx);
     void draw_tools(ui::Context& ctx);
     void draw_groups(ui::Context& ctx);
     void draw_group(ui::Context& ctx, const FieldGroup& group);
