@@ -266,7 +266,7 @@ void start_with_changes(Harness& h, ImGuiTestContext* ctx) {
     ctx->ItemClick(find_field(ctx, "selection_bias").c_str());
     type_value(ctx, "layers", "2");
     type_value(ctx, "context", "32");
-    type_value(ctx, "vocabulary", "512");
+    type_value(ctx, "vocabulary", "1024");
     type_value(ctx, "seed", "18446744073709551615");
     const std::size_t before = h.snapshot().training.size();
     // Out of an unfinished edit straight to Start: the edit counts.
