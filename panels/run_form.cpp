@@ -195,8 +195,12 @@ std::string RunForm::why_not_start(const Context& ctx) const {
         return ctx.text("runs.offline");
     if (starting_ != 0 || start_wanted_)
         return ctx.text("runs.starting");
-    if (!refused_.empty())
-        return ctx.text("runs.start.refused");
+    if (!refused_.empty()) {
+        std::string fields;
+        for (const auto& [key, text] : refused_)
+            fields += (fields.empty() ? "" : ", ") + std::string(ctx.text("runs.field." + key));
+        return ctx.text.format("runs.start.refused", {{"fields", fields}});
+    }
     if (!error_.empty() && planning_ == 0)
         return ctx.text("runs.start.error");
     return {};
