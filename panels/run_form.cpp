@@ -523,7 +523,7 @@ void RunForm::draw(Context& ctx) {
     const ImGuiViewport& viewport = *ImGui::GetMainViewport();
     const ImVec2 room = {viewport.WorkSize.x - ctx.em, viewport.WorkSize.y - ctx.em};
     ImGui::SetNextWindowPos(viewport.GetWorkCenter(), ImGuiCond_Appearing, {0.5f, 0.5f});
-    ImGui::SetNextWindowSize({kWidth * ctx.em, kHeight * ctx.em}, ImGuiCond_FirstUseEver);
+    ImGui::SetNextWindowSize({kWidth * ctx.em, std::max(kHeight * ctx.em, 0.8f * room.y)}, ImGuiCond_FirstUseEver);
     ImGui::SetNextWindowSizeConstraints(
         {std::min(kLeastWidth * ctx.em, room.x), std::min(kLeastHeight * ctx.em, room.y)}, room);
     constexpr ImGuiWindowFlags flags =

@@ -308,9 +308,27 @@ void copy_and_paste_a_preset(Harness& h, ImGuiTestContext* ctx) {
         ctx->ItemClick("//###runs.form/###runs.copy_json");
         IM_CHECK_EQ(clipboard(), copied);
     }
-    ctx->ItemClick("//###runs.form/###runs.cancel");
     h.workbench().set_language("en");
     ctx->Yield(2);
+    // Name and data go along; a text that is not there ends the run with the node's sentence.
+    ctx->ItemInput("//###runs.form/head/###runs.name");
+    ctx->KeyCharsReplaceEnter("pasted");
+    ctx->ItemInput("//###runs.form/head/###runs.data");
+    ctx->KeyCharsReplaceEnter("/nowhere/text.jsonl.zst");
+    const std::size_t before = h.snapshot().training.size();
+    ctx->ItemClick("//###runs.form/###runs.start");
+    IM_CHECK(h.wait(ctx, 60,
+                    [&] { return h.snapshot().training.size() > before && h.training().state == RunState::failed; }));
+    IM_CHECK_EQ(h.training().name, std::string("pasted"));
+    IM_CHECK_EQ(h.training().manifest.value("data", ""), std::string("/nowhere/text.jsonl.zst"));
+    IM_CHECK_EQ(h.training().manifest.at("config").at("model").at("shared_experts"), 2);
+    h.workbench().command("runs.new");
+    ctx->Yield(2);
+    for (const char* field : {"name", "data"}) {  // as the next test expects them
+        ctx->ItemInput((std::string("//###runs.form/head/###runs.") + field).c_str());
+        ctx->KeyCharsReplaceEnter("");
+    }
+    ctx->ItemClick("//###runs.form/###runs.cancel");
 }
 
 /// What the engine can be told, the form knows: a place, a label and a sentence in both languages.
