@@ -230,7 +230,8 @@ void Workbench::take_snapshot() {
         selection_.hovered_step.reset();
 }
 
-/// Every failed command is told once; of those that succeed only the ones whose effect cannot be seen.
+/// Every failed command is told once, but for a plan, whose form shows the reason; of those that succeed only the ones
+/// whose effect cannot be seen.
 void Workbench::report_results() {
     for (const auto& [id, result] : snapshot_->results) {
         auto& seen = seen_results_[id];
@@ -239,6 +240,8 @@ void Workbench::report_results() {
         seen = result.state;
         if (id == starting_run_ && result.state != client::CommandResult::State::pending)
             starting_run_ = 0;
+        if (result.state == client::CommandResult::State::failed && result.name == "train.plan")
+            continue;
         if (result.state == client::CommandResult::State::failed)
             notify(result.error, true);
         else if (result.state == client::CommandResult::State::unknown)

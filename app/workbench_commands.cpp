@@ -102,6 +102,8 @@ void Workbench::add_run_commands() {
     commands_.add({"runs.new",
                    ImGuiMod_Ctrl | ImGuiMod_Shift | ImGuiKey_R,
                    [this] {
+                       if (welcome_)
+                           choose_welcome("skip");  // the page would hide the form
                        show_panel("runs");
                        panel_action("runs", "runs.new");
                    },

@@ -1,11 +1,9 @@
 #include "panels/runs.hpp"
 
-#include <algorithm>
-#include <cmath>
-#include <imgui_stdlib.h>
+#include <nlohmann/json.hpp>
 
-#include "nodes/protocol/json_fields.hpp"
 #include "panels/panels.hpp"
+#include "panels/run_tools.hpp"
 #include "panels/ui/widgets.hpp"
 
 namespace moescope::panels {
@@ -17,25 +15,6 @@ using client::TrainingRun;
 using nlohmann::json;
 using ui::Context;
 namespace icon = ui::icon;
-
-/// A number of the configuration that the form offers. The range guides; the node decides.
-struct Field {
-    const char* section;
-    const char* name;
-    bool whole;
-    double low, high;
-};
-constexpr Field kFields[] = {
-    {"train", "steps", true, 1, 10'000'000},
-    {"train", "seed", true, 0, 4'294'967'295.0},
-    {"train", "learning_rate", false, 0, 1},
-    {"train", "batch", true, 1, 4096},
-    {"train", "balance_coefficient", false, 0, 10},
-    {"train", "z_coefficient", false, 0, 10},
-    {"model", "layers", true, 1, 128},
-    {"model", "experts", true, 1, 1024},
-    {"model", "experts_per_token", true, 1, 64},
-};
 
 const char* state_icon(RunState state) {
     switch (state) {
@@ -71,11 +50,6 @@ ImVec4 state_color(const ui::Theme& theme, RunState state) {
         default:
             return theme.text_dim;
     }
-}
-
-/// The value of a field inside a configuration, sectioned or flat; null when the preset has no such key.
-json* find(json& config, const Field& field) {
-    return const_cast<json*>(config_value(config, field.section, field.name));
 }
 
 /// One line of a list: state, name, and at the right end a dim number. True when clicked.
@@ -205,163 +179,21 @@ void RunsPanel::draw_others(Context& ctx) {
     }
 }
 
-// --- The form
-// -------------------------------------------------------------------------------------------------------------
-
-void RunsPanel::choose_preset(Context& ctx, const std::string& name) {
-    const json& chosen = preset(ctx.snapshot, name);
-    form_.preset = name;
-    form_.error.clear();
-    form_.planning = 0;
-    form_.config = protocol::member(chosen, "config");
-    form_.plan = protocol::member(chosen, "plan");
-}
-
-void RunsPanel::draw_presets(Context& ctx) {
-    const json& presets = protocol::member(*ctx.snapshot.catalogue, "presets");
-    if (form_.preset.empty() && presets.is_array() && !presets.empty())
-        choose_preset(
-            ctx, preset(ctx.snapshot, "workshop").is_object() ? "workshop" : protocol::text_of(presets[0], "name"));
-    if (!ImGui::BeginCombo(ctx.text.label("runs.preset"), form_.preset.c_str()))
-        return;
-    for (const json& one : presets) {
-        const std::string name = protocol::text_of(one, "name");
-        if (!name.empty() && ImGui::Selectable(name.c_str(), name == form_.preset))
-            choose_preset(ctx, name);
-    }
-    ImGui::EndCombo();
-}
-
-/// True when a value has changed.
-bool RunsPanel::draw_fields(Context& ctx) {
-    bool changed = false;
-    for (const Field& field : kFields) {
-        json* value = find(form_.config, field);
-        if (value == nullptr || !value->is_number())
-            continue;
-        const std::string key = std::string("runs.field.") + field.name;
-        if (field.whole) {
-            auto number = value->get<std::int64_t>();
-            if (ImGui::InputScalar(ctx.text.label(key), ImGuiDataType_S64, &number))
-                *value = number;
-        } else {
-            double number = value->get<double>();
-            if (ImGui::InputDouble(ctx.text.label(key), &number, 0, 0, "%.6g"))
-                *value = number;
-        }
-        changed |= ImGui::IsItemDeactivatedAfterEdit();
-        ui::tooltip(ctx.text(key + ".help") + std::string("\n") +
-                    ctx.text.format("runs.range",
-                                    {{"low", ctx.text.number(field.low)}, {"high", ctx.text.number(field.high, 7)}}));
-    }
-    return changed;
-}
-
-void RunsPanel::draw_plan(Context& ctx) {
-    if (form_.planning != 0)
-        return ui::text_dim(ctx, ctx.text("runs.planning"));
-    if (!form_.plan.is_object() || !ui::begin_properties("plan"))
-        return;
-    const auto number = [&](const char* key) { return protocol::number_of(form_.plan, key, 0); };
-    ui::property(ctx, ctx.text("runs.plan.total"), short_number(ctx.text, number("parameters_total")),
-                 ctx.text("runs.plan.total.help"));
-    ui::property(ctx, ctx.text("runs.plan.active"), short_number(ctx.text, number("parameters_active")),
-                 ctx.text("runs.plan.active.help"));
-    ui::property(ctx, ctx.text("runs.plan.memory"),
-                 ui::bytes_text(ctx.text, static_cast<std::uint64_t>(std::max(0.0, number("memory_bytes")))),
-                 ctx.text("runs.plan.memory.help"));
-    ui::property(ctx, ctx.text("runs.plan.flops"), short_number(ctx.text, number("flops_per_token")),
-                 ctx.text("runs.plan.flops.help"));
-    ui::end_properties();
-}
-
-void RunsPanel::collect(Context& ctx) {
-    const auto answered = [&](client::CommandId& id) -> const client::CommandResult* {
-        const auto found = ctx.snapshot.results.find(id);
-        if (id == 0 || found == ctx.snapshot.results.end() ||
-            found->second.state == client::CommandResult::State::pending)
-            return nullptr;
-        id = 0;
-        return &found->second;
-    };
-    if (const client::CommandResult* result = answered(form_.planning)) {
-        const bool done = result->state == client::CommandResult::State::done;
-        form_.plan = done ? result->value : json();
-        form_.error = done ? "" : result->error;
-    }
-    if (const client::CommandResult* result = answered(form_.starting)) {
-        if (result->state != client::CommandResult::State::done) {
-            form_.error = result->error;
-            return;
-        }
-        form_.open = false;
-        ctx.selection.training_run = protocol::run_of(result->value);
-        ctx.selection.follow = true;
-        ctx.selection.step_min = 0;
-        ctx.selection.pinned_step.reset();
-    }
-}
-
-void RunsPanel::start(Context& ctx) {
-    json parameters = json::object();
-    if (form_.config.is_object())
-        parameters["config"] = form_.config;
-    else
-        parameters["preset"] = form_.preset;
-    if (!form_.name.empty())
-        parameters["name"] = form_.name;
-    form_.starting = ctx.client.send("train.start", std::move(parameters));
-}
-
-void RunsPanel::draw_form(Context& ctx) {
-    if (!form_.open)
-        return;
-    const ImVec2 centre = ImGui::GetMainViewport()->GetCenter();
-    ImGui::SetNextWindowPos(centre, ImGuiCond_Appearing, {0.5f, 0.5f});
-    constexpr ImGuiWindowFlags flags = ImGuiWindowFlags_AlwaysAutoResize | ImGuiWindowFlags_NoDocking |
-                                       ImGuiWindowFlags_NoSavedSettings | ImGuiWindowFlags_NoCollapse;
-    if (ImGui::Begin(ctx.text.label("runs.form"), &form_.open, flags)) {
-        ui::text_wrapped(ctx.text("runs.form.about"), ctx.theme.text_dim, 26 * ctx.em);
-        ImGui::PushItemWidth(11 * ctx.em);
-        draw_presets(ctx);
-        ImGui::InputTextWithHint(ctx.text.label("runs.name"), ctx.text("runs.name.hint"), &form_.name);
-        if (draw_fields(ctx))
-            form_.planning = ctx.client.send("train.plan", {{"config", form_.config}});
-        ImGui::PopItemWidth();
-        ui::section(ctx, ctx.text("runs.plan"));
-        draw_plan(ctx);
-        if (!form_.error.empty())
-            ui::text_wrapped(ctx.text.message(form_.error), ctx.theme.error, 26 * ctx.em);
-        ImGui::Dummy({0, 0.2f * ctx.em});
-        const bool connected = ctx.snapshot.link.state == client::Link::State::connected;
-        ImGui::BeginDisabled(!connected || form_.planning != 0 || form_.starting != 0 || !form_.error.empty());
-        const std::string label = std::string(icon::play) + " " + ctx.text.label("runs.start");
-        if (ui::primary_button(ctx, label.c_str()))
-            start(ctx);
-        ImGui::EndDisabled();
-        ImGui::SameLine();
-        if (ImGui::Button(ctx.text.label("runs.cancel")))
-            form_.open = false;
-    }
-    ImGui::End();
-}
-
 // --- The panel
 // ------------------------------------------------------------------------------------------------------------
 
 bool RunsPanel::act(const std::string& action, Context&) {
     if (action != "runs.new")
         return false;
-    form_.open = true;
+    form_.open();
     return true;
 }
 
 void RunsPanel::draw(Context& ctx) {
-    collect(ctx);
     const bool connected = ctx.snapshot.link.state == client::Link::State::connected;
     const std::string label = std::string(icon::plus) + " " + ctx.text.label("runs.new");
     if (ui::button(label.c_str(), connected, ctx.text("runs.offline")))
-        form_.open = true;
+        form_.open();
     if (connected)
         ui::command_tooltip(ctx, ctx.text("runs.new.help"), "runs.new");
     if (ctx.snapshot.training.empty())
@@ -369,7 +201,7 @@ void RunsPanel::draw(Context& ctx) {
     else
         draw_training(ctx);
     draw_others(ctx);
-    draw_form(ctx);
+    form_.draw(ctx);
 }
 
 std::unique_ptr<ui::Panel> make_runs() {

@@ -1,6 +1,7 @@
 // The train.* commands and the catalogue.
 #include <algorithm>
 #include <fmt/format.h>
+#include <limits>
 
 #include "nodes/service/machine.hpp"
 #include "nodes/service/parameters.hpp"
@@ -69,6 +70,8 @@ std::vector<std::string> preset_names(const Places& places) {
 }
 
 json fields_json() {
+    // What a configuration without the key means: an editor that takes a short preset needs the other keys too.
+    const auto defaults = engine::to_json(engine::RunConfig{});
     auto fields = json::array();
     for (const auto& field : engine::config_fields()) {
         json one = {{"section", field.section}, {"key", field.key}, {"type", field.type}};
@@ -76,8 +79,16 @@ json fields_json() {
             one["choices"] = field.choices;
         else if (field.type != "flag")
             one.update({{"low", field.low}, {"high", field.high}});
+        one["default"] = defaults.at(field.section).at(field.key);
         fields.push_back(std::move(one));
     }
+    // The one key of 64 bits, which the engine reads by itself.
+    fields.push_back({{"section", "train"},
+                      {"key", "seed"},
+                      {"type", "integer"},
+                      {"low", 0},
+                      {"high", std::numeric_limits<std::uint64_t>::max()},
+                      {"default", defaults.at("train").at("seed")}});
     return fields;
 }
 

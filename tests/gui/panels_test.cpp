@@ -1,6 +1,9 @@
 // The panels through their real widgets: buttons, knobs, typed Chinese.
 #include <cmath>
+#include <imgui_internal.h>
+#include <nlohmann/json.hpp>
 
+#include "panels/run_fields.hpp"
 #include "tests/gui/harness.hpp"
 
 namespace moescope::gui_test {
@@ -185,6 +188,180 @@ void walk_over_experts(Harness& h, ImGuiTestContext* ctx) {
     IM_CHECK_EQ(h.workbench().selection().expert, -1);
 }
 
+// --- The form of a new run ------------------------------------------------------------------------------------------
+
+/// The plan that the node answered last, as the form shows it; null when there is none.
+nlohmann::json latest_plan(Harness& h) {
+    const auto& results = h.snapshot().results;
+    for (auto entry = results.rbegin(); entry != results.rend(); ++entry)
+        if (entry->second.value.is_object() && entry->second.value.contains("parameters_total"))
+            return entry->second.value;
+    return {};
+}
+
+/// The search brings a field into view, whatever the size of the window.
+std::string find_field(ImGuiTestContext* ctx, const std::string& key) {
+    ctx->ItemInput("//###runs.form/###runs.search");
+    ctx->KeyCharsReplaceEnter(key.c_str());
+    ctx->Yield(2);
+    return "//###runs.form/**/###runs.field." + key;
+}
+
+void type_value(ImGuiTestContext* ctx, const std::string& key, const char* value) {
+    ctx->ItemInput(find_field(ctx, key).c_str());
+    ctx->KeyCharsReplaceEnter(value);
+    ctx->Yield(2);
+}
+
+bool can_start(ImGuiTestContext* ctx) {
+    return (ctx->ItemInfo("//###runs.form/###runs.start").ItemFlags & ImGuiItemFlags_Disabled) == 0;
+}
+
+nlohmann::json clipboard() {
+    const char* text = ImGui::GetClipboardText();
+    return nlohmann::json::parse(text == nullptr ? "" : text, nullptr, false);
+}
+
+/// A combo box tells its label to no search: `combo` is its id.
+void choose(ImGuiTestContext* ctx, ImGuiTestRef combo, const std::string& item) {
+    ctx->ItemClick(combo);
+    const ImGuiWindow* list = ctx->GetWindowByRef("//$FOCUSED");
+    IM_CHECK(list != nullptr && std::string(list->Name).rfind("##Combo", 0) == 0);
+    ctx->ItemClick(("//" + std::string(list->Name) + "/**/" + item).c_str());
+    ctx->Yield(2);
+}
+
+void open_form(Harness& h, ImGuiTestContext* ctx) {
+    h.settle(ctx);
+    if (!h.snapshot().training.empty() && h.training().state == RunState::running)
+        h.workbench().command("run.pause");
+    h.workbench().command("runs.new");
+    ctx->Yield(3);
+    choose(ctx, "//###runs.form/head/###runs.preset", "deepseek-v3-mini");
+}
+
+void start_with_changes(Harness& h, ImGuiTestContext* ctx) {
+    open_form(h, ctx);
+    IM_CHECK(can_start(ctx));
+    type_value(ctx, "width", "64");
+    IM_CHECK(h.wait(ctx, 20, [&] { return latest_plan(h).is_object() && can_start(ctx); }));
+    const double wide = latest_plan(h)["parameters_total"];
+    type_value(ctx, "experts", "8");
+    IM_CHECK(h.wait(ctx, 20, [&] { return latest_plan(h)["parameters_total"] < wide; }));
+    IM_CHECK(can_start(ctx));
+    // Out of range: refused in place, nothing is planned with it, and the undo brings back the preset's value.
+    type_value(ctx, "layers", "4000");
+    IM_CHECK(!can_start(ctx));
+    ctx->ItemClick("//###runs.form/**/###runs.field.layers.undo");
+    ctx->Yield(2);
+    IM_CHECK(can_start(ctx));
+    // In range, but impossible with the others: the node's sentence.
+    type_value(ctx, "router_groups", "3");
+    IM_CHECK(h.wait(ctx, 20, [&] { return !can_start(ctx); }));
+    ctx->ItemClick("//###runs.form/**/###runs.field.router_groups.undo");
+    IM_CHECK(h.wait(ctx, 20, [&] { return can_start(ctx); }));
+    find_field(ctx, "schedule");
+    const ImGuiID fields = ctx->WindowInfo("//###runs.form/fields").ID;
+    choose(ctx, ctx->GetID("runs.group.schedule/###runs.field.schedule", fields), "###warmup_stable_decay");
+    ctx->ItemClick(find_field(ctx, "selection_bias").c_str());
+    type_value(ctx, "layers", "2");
+    type_value(ctx, "context", "32");
+    type_value(ctx, "vocabulary", "1024");
+    type_value(ctx, "seed", "18446744073709551615");
+    const std::size_t before = h.snapshot().training.size();
+    // Out of an unfinished edit straight to Start: the edit counts.
+    ctx->ItemInput(find_field(ctx, "steps").c_str());
+    ctx->KeyCharsReplace("3");
+    ctx->ItemClick("//###runs.form/###runs.start");
+    IM_CHECK(h.wait(ctx, 60, [&] { return h.snapshot().training.size() > before; }));
+    const nlohmann::json config = h.training().manifest.at("config");
+    IM_CHECK_EQ(config.at("model").at("experts"), 8);
+    IM_CHECK_EQ(config.at("model").at("width"), 64);
+    IM_CHECK_EQ(config.at("model").at("layers"), 2);
+    IM_CHECK_EQ(config.at("model").at("router_groups"), 4);
+    IM_CHECK_EQ(config.at("model").at("selection_bias"), false);
+    IM_CHECK_EQ(config.at("train").at("schedule"), "warmup_stable_decay");
+    IM_CHECK_EQ(config.at("train").at("steps"), 3);
+    IM_CHECK_EQ(config.at("train").at("seed"), 18446744073709551615u);
+    IM_CHECK(h.wait(ctx, 20, [&] { return !ctx->GetWindowByRef("//###runs.form")->Active; }));
+    IM_CHECK(h.wait(ctx, 180, [&] { return h.training().state == RunState::done; }));
+}
+
+void copy_and_paste_a_preset(Harness& h, ImGuiTestContext* ctx) {
+    open_form(h, ctx);
+    ctx->ItemClick("//###runs.form/###runs.copy_json");
+    nlohmann::json copied = clipboard();
+    IM_CHECK_EQ(copied.at("name"), "deepseek-v3-mini");
+    IM_CHECK_EQ(copied.at("model").at("experts"), 16);
+    copied["model"]["shared_experts"] = 2;
+    h.workbench().set_language("zh");
+    ctx->Yield(3);
+    ImGui::SetClipboardText(copied.dump().c_str());
+    ctx->ItemClick("//###runs.form/###runs.paste_json");
+    find_field(ctx, "shared_experts");
+    IM_CHECK(ctx->ItemExists("//###runs.form/**/###runs.field.shared_experts.undo"));  // differs from the preset
+    // What is no configuration changes nothing.
+    for (const char* text : {"{", "{\"model\":{\"expert\":4}}", "{\"model\":{\"experts\":0}}", "[]"}) {
+        ImGui::SetClipboardText(text);
+        ctx->ItemClick("//###runs.form/###runs.paste_json");
+        ctx->Yield(2);
+        ctx->ItemClick("//###runs.form/###runs.copy_json");
+        IM_CHECK_EQ(clipboard(), copied);
+    }
+    h.workbench().set_language("en");
+    ctx->Yield(2);
+    // Name and data go along; a text that is not there ends the run with the node's sentence.
+    ctx->ItemInput("//###runs.form/head/###runs.name");
+    ctx->KeyCharsReplaceEnter("pasted");
+    ctx->ItemInput("//###runs.form/head/###runs.data");
+    ctx->KeyCharsReplaceEnter("/nowhere/text.jsonl.zst");
+    const std::size_t before = h.snapshot().training.size();
+    ctx->ItemClick("//###runs.form/###runs.start");
+    IM_CHECK(h.wait(ctx, 60,
+                    [&] { return h.snapshot().training.size() > before && h.training().state == RunState::failed; }));
+    IM_CHECK_EQ(h.training().name, std::string("pasted"));
+    IM_CHECK_EQ(h.training().manifest.value("data", ""), std::string("/nowhere/text.jsonl.zst"));
+    IM_CHECK_EQ(h.training().manifest.at("config").at("model").at("shared_experts"), 2);
+    h.workbench().command("runs.new");
+    ctx->Yield(2);
+    for (const char* field : {"name", "data"}) {  // as the next test expects them
+        ctx->ItemInput((std::string("//###runs.form/head/###runs.") + field).c_str());
+        ctx->KeyCharsReplaceEnter("");
+    }
+    ctx->ItemClick("//###runs.form/###runs.cancel");
+}
+
+/// What the engine can be told, the form knows: a place, a label and a sentence in both languages.
+void every_key_is_explained(Harness& h, ImGuiTestContext* ctx) {
+    h.settle(ctx);
+    const auto groups = panels::field_groups(*h.snapshot().catalogue);
+    std::size_t keys = 0;
+    for (const char* code : {"en", "zh"}) {
+        const auto text =
+            ui::Language::load(std::filesystem::path(MOESCOPE_BINARY_DIR) / "assets" / "languages" / code, code);
+        for (const panels::FieldGroup& group : groups)
+            for (const panels::ConfigField& field : group.fields) {
+                ++keys;
+                std::vector<std::string> needed = {field.label_key, field.help_key};
+                for (const std::string& choice : field.choices)
+                    needed.push_back("runs.choice." + field.key + "." + choice);
+                for (const std::string& key : needed)
+                    if (!text.has(key))
+                        ctx->LogError("%s is missing in %s", key.c_str(), code);
+                if (group.name == std::string("runs.group.other"))
+                    ctx->LogError("%s has no place in the form (panels/run_fields.cpp)", field.key.c_str());
+                const auto& preset = h.snapshot().catalogue->at("presets").at(0).at("config");
+                if (!preset.at(field.section).contains(field.key) || !panels::fits(field, field.standard))
+                    ctx->LogError("%s is not as the presets have it", field.key.c_str());
+            }
+    }
+    IM_CHECK_GT(keys, 2 * 60u);
+    std::size_t in_preset = 0;
+    for (const char* section : {"model", "train"})
+        in_preset += h.snapshot().catalogue->at("presets").at(0).at("config").at(section).size();
+    IM_CHECK_EQ(keys, 2 * in_preset);
+}
+
 }  // namespace
 
 void register_panels(Harness& harness) {
@@ -194,6 +371,9 @@ void register_panels(Harness& harness) {
     add("pause, single step, go on", pause_and_step);
     add("a typed knob reaches the trainer", turn_a_knob);
     add("layers and experts by keys", walk_over_experts);
+    add("a new run has every key explained in both languages", every_key_is_explained);
+    add("a new run with changed fields", start_with_changes);
+    add("a new run from copied and pasted JSON", copy_and_paste_a_preset);
     add("compare with typed Chinese, then cancel", compare_chinese);
     add("probe answers are labelled with keys and taken back", label_with_keys);
     add("the coder's initials can be changed", change_the_coder);
