@@ -413,9 +413,9 @@ void RunForm::draw_field(Context& ctx, const FieldGroup& group, const ConfigFiel
     ImGui::SetNextItemWidth(width - label_width - undo_width() - spacing);
     draw_value(ctx, field);
     ImGui::EndGroup();
+    ImGui::PopStyleColor();
     if (ImGui::IsItemHovered(ImGuiHoveredFlags_ForTooltip))
         ui::tooltip(explanation(ctx, group, field));
-    ImGui::PopStyleColor();
     if (is_changed)
         draw_undo(ctx, field);
     if (const auto bad = refused_.find(field.key); bad != refused_.end())
