@@ -116,7 +116,11 @@ void RunForm::collect(Context& ctx) {
 void RunForm::choose_preset(Context& ctx, const std::string& name) {
     const json& chosen = preset(ctx.snapshot, name);
     preset_ = name;
-    base_ = config_ = protocol::member(chosen, "config");
+    base_ = protocol::member(chosen, "config");
+    // What comes from outside may be anything: only a configuration is edited.
+    if (!protocol::member(base_, "model").is_object() || !protocol::member(base_, "train").is_object())
+        base_ = json();
+    config_ = base_;
     planned_ = protocol::member(chosen, "plan");
     error_.clear();
     note_.clear();
@@ -409,9 +413,9 @@ void RunForm::draw_field(Context& ctx, const FieldGroup& group, const ConfigFiel
     ImGui::SetNextItemWidth(width - label_width - undo_width() - spacing);
     draw_value(ctx, field);
     ImGui::EndGroup();
+    ImGui::PopStyleColor();
     if (ImGui::IsItemHovered(ImGuiHoveredFlags_ForTooltip))
         ui::tooltip(explanation(ctx, group, field));
-    ImGui::PopStyleColor();
     if (is_changed)
         draw_undo(ctx, field);
     if (const auto bad = refused_.find(field.key); bad != refused_.end())
@@ -482,7 +486,7 @@ void RunForm::draw_plan(const Context& ctx) {
     cell("runs.plan.active", "runs.plan.active.help", short_number(ctx.text, number("parameters_active")));
     cell("runs.plan.flops", "runs.plan.flops.help", short_number(ctx.text, number("flops_per_token")));
     cell("runs.plan.memory", "runs.plan.memory.help",
-         ui::bytes_text(ctx.text, static_cast<std::uint64_t>(std::max(0.0, number("memory_bytes")))));
+         ui::bytes_text(ctx.text, static_cast<std::uint64_t>(std::clamp(number("memory_bytes"), 0.0, 1e18))));
 }
 
 void RunForm::draw_buttons(Context& ctx) {
