@@ -141,7 +141,9 @@ TEST_F(BadInput, Tokens) {
 
 TEST_F(BadInput, WrongUsageIsTwo) {
     expect_one_sentence({"train", "--preset", "workshop"}, "--out", 2);
-    expect_one_sentence({"export"}, "export", 2);
+    expect_one_sentence({"deport"}, "deport", 2);
+    expect_one_sentence({"export", "--model", "x", "--out", "y", "--format", "bin"}, "bin", 2);
+    expect_one_sentence({"train", "--preset", "workshop", "--replay", "x"}, "--replay", 2);
     expect_one_sentence({"generate", "--model", "x", "--prompt", "y", "--max-tokens", "many"}, "many", 2);
     expect_one_sentence({"serve", "--session", "x"}, "--socket", 2);
 }
