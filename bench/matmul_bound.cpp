@@ -55,7 +55,8 @@ class Runner {
         const memory::desc a({product.m, product.k}, type, strides(product.m, product.k, product.transposed_a));
         const memory::desc b({product.k, product.n}, type, strides(product.k, product.n, product.transposed_b));
         const memory::desc c({product.m, product.n}, memory::data_type::f32, strides(product.m, product.n, false));
-        matmul_ = dnnl::matmul(dnnl::matmul::primitive_desc(dnnl::matmul::desc(a, b, c), engine_));
+        description_ = dnnl::matmul::primitive_desc(dnnl::matmul::desc(a, b, c), engine_);
+        matmul_ = dnnl::matmul(description_);
         for (std::int64_t i = 0; i < product.count; ++i) {
             arguments_.push_back({{DNNL_ARG_SRC, memory(a, engine_)},
                                   {DNNL_ARG_WEIGHTS, memory(b, engine_)},
@@ -72,10 +73,14 @@ class Runner {
                     matmul_.execute(stream_, arguments);
             });
             const double side_by_side = product_.count > 1 ? timed([&] {
-#pragma omp parallel for schedule(dynamic, 1) num_threads(threads)
-                for (std::size_t i = 0; i < arguments_.size(); ++i) {
+#pragma omp parallel num_threads(threads)
+                {
+                    // A primitive's scratch memory belongs to the thread that made it.
+                    const dnnl::matmul own(description_);
                     dnnl::stream stream(engine_);
-                    matmul_.execute(stream, arguments_[i]);
+#pragma omp for schedule(dynamic, 1)
+                    for (std::size_t i = 0; i < arguments_.size(); ++i)
+                        own.execute(stream, arguments_[i]);
                 }
             })
                                                            : 1e9;
@@ -99,6 +104,7 @@ class Runner {
     Product product_;
     dnnl::engine engine_;
     dnnl::stream stream_;
+    dnnl::matmul::primitive_desc description_;
     dnnl::matmul matmul_;
     std::vector<std::unordered_map<int, memory>> arguments_;
 };
