@@ -11,10 +11,10 @@
 namespace moescope::kernels {
 namespace {
 
-constexpr std::int64_t kChunk = 256;
+constexpr std::int64_t kChunk = 512;
 constexpr std::int64_t kRows = 16;      // rows of a softmax task
 constexpr std::int64_t kColumns = 512;  // vocabulary entries of a product's task
-constexpr std::int64_t kInputRows = 64;
+constexpr std::int64_t kInputRows = 128;
 
 void chunk_logits(float* logits, const float* x, const float* w_VD, std::int64_t rows, std::int64_t D, std::int64_t V) {
     parallel_blocks(V, kColumns, [&](std::int64_t begin, std::int64_t end, int) {

@@ -9,9 +9,14 @@
 namespace moescope::kernels {
 namespace {
 
-// Blocks of rows of the output: big enough to pay for packing the other matrix, small enough to feed every core.
-constexpr std::int64_t kTokenBlock = 128;
-constexpr std::int64_t kOutputBlock = 64;
+// Blocks of rows of the output, by shape alone: big enough to pay for packing (and rounding) the other matrix, small
+// enough to feed every core.
+std::int64_t token_block(std::int64_t T) {
+    return std::clamp<std::int64_t>(T / 8, 64, 512);
+}
+std::int64_t output_block(std::int64_t O) {
+    return std::clamp<std::int64_t>(O / 4, 64, 128);
+}
 // Up to here (decoding) plain dot products beat packing the weights.
 constexpr std::int64_t kFewTokens = 4;
 
@@ -64,7 +69,7 @@ void linear_forward(float* y_TO, const float* x_TI, const float* w_OI, const flo
         few_tokens_forward(y_TO, x_TI, w_OI, b_O, T, I, O, write);
         return;
     }
-    parallel_blocks(T, kTokenBlock, [&](std::int64_t begin, std::int64_t end, int) {
+    parallel_blocks(T, token_block(T), [&](std::int64_t begin, std::int64_t end, int) {
         float* y = y_TO + begin * O;
         if (b_O != nullptr) {
             write_bias(y, b_O, end - begin, O, write);
@@ -76,7 +81,7 @@ void linear_forward(float* y_TO, const float* x_TI, const float* w_OI, const flo
 
 void linear_backward_input(float* dx_TI, const float* dy_TO, const float* w_OI, std::int64_t T, std::int64_t I,
                            std::int64_t O, Write write) {
-    parallel_blocks(T, kTokenBlock, [&](std::int64_t begin, std::int64_t end, int) {
+    parallel_blocks(T, token_block(T), [&](std::int64_t begin, std::int64_t end, int) {
         gemm(Transpose::no, Transpose::no, end - begin, I, O, dy_TO + begin * O, O, w_OI, I, beta_of(write),
              dx_TI + begin * I, I);
     });
@@ -84,7 +89,7 @@ void linear_backward_input(float* dx_TI, const float* dy_TO, const float* w_OI, 
 
 void linear_backward_weight(float* dw_OI, const float* dy_TO, const float* x_TI, std::int64_t T, std::int64_t I,
                             std::int64_t O, Write write) {
-    parallel_blocks(O, kOutputBlock, [&](std::int64_t begin, std::int64_t end, int) {
+    parallel_blocks(O, output_block(O), [&](std::int64_t begin, std::int64_t end, int) {
         gemm(Transpose::yes, Transpose::no, end - begin, I, T, dy_TO + begin, O, x_TI, I, beta_of(write),
              dw_OI + begin * I, I);
     });
@@ -94,7 +99,7 @@ void linear_backward_bias(float* db_O, const float* dy_TO, std::int64_t T, std::
     if (db_O == nullptr) {
         return;
     }
-    parallel_blocks(O, kOutputBlock, [&](std::int64_t begin, std::int64_t end, int) {
+    parallel_blocks(O, output_block(O), [&](std::int64_t begin, std::int64_t end, int) {
         column_sums(db_O + begin, dy_TO + begin, T, O, end - begin, write);
     });
 }

@@ -1,6 +1,7 @@
 #include "nodes/service/command_line.hpp"
 
 #include <algorithm>
+#include <array>
 #include <atomic>
 #include <cmath>
 #include <cstdio>
@@ -83,6 +84,11 @@ void wait_for(Job& job, HeldSignals& signals) {
 
 void print_step(const protocol::StepRecord& step, bool as_json, int planned) {
     if (as_json) {
+        constexpr std::array<const char*, protocol::kStepParts> kParts{"data",    "embedding", "attention", "router",
+                                                                       "experts", "head",      "optimizer", "other"};
+        auto parts = json::object();
+        for (std::size_t i = 0; i < kParts.size(); ++i)
+            parts[kParts[i]] = step.part_ms[i];
         print_json({{"step", step.step},
                     {"loss", number_or_null(step.loss)},
                     {"tokens_per_second", step.tokens_per_second},
@@ -92,6 +98,7 @@ void print_step(const protocol::StepRecord& step, bool as_json, int planned) {
                     {"gradient_norm", number_or_null(step.gradient_norm)},
                     {"learning_rate", step.learning_rate},
                     {"step_ms", step.step_ms},
+                    {"part_ms", parts},
                     {"tokens_total", step.tokens_total}});
     } else if (step.step % 10 == 0 || step.step == 1 || step.step == static_cast<std::uint64_t>(planned)) {
         fmt::print("step {:>6} / {}   loss {:.4f}   {:.0f} tok/s   {:.0f} ms\n", step.step, planned, step.loss,
