@@ -66,9 +66,9 @@ constexpr const char* kOptimizers[] = {"adamw", "muon"};
 constexpr const char* kSchedules[] = {"cosine", "warmup_stable_decay"};
 constexpr const char* kPrecisions[] = {"f32", "bf16"};
 
-// Kernel limits: vocabulary fits the 16-bit tokens of a Dataset; kMaxHeadWidth, kMaxExperts, kMaxChosen of kernels/cpu.
+// Kernel limits: kMaxHeadWidth, kMaxExperts, kMaxChosen of kernels/cpu.
 constexpr IntField<ModelConfig> kModelInts[] = {
-    {"vocabulary", &ModelConfig::vocabulary, 2, 65536},
+    {"vocabulary", &ModelConfig::vocabulary, 2, 1 << 20},
     {"width", &ModelConfig::width, 1, 16384},
     {"layers", &ModelConfig::layers, 1, 256},
     {"context", &ModelConfig::context, 1, 32768},

@@ -60,16 +60,16 @@ std::shared_ptr<const Tokenizer> load_tokenizer(const Corpus& corpus, int vocabu
 }
 
 // Encodes every document; threads take the next one that is left. The result does not depend on who took which.
-std::vector<std::vector<std::uint16_t>> encode_documents(const Corpus& corpus, const Tokenizer& tokenizer,
+std::vector<std::vector<std::int32_t>> encode_documents(const Corpus& corpus, const Tokenizer& tokenizer,
                                                          const Progress& progress) {
-    std::vector<std::vector<std::uint16_t>> tokens(corpus.documents.size());
+    std::vector<std::vector<std::int32_t>> tokens(corpus.documents.size());
     std::atomic<std::size_t> next = 0;
     std::atomic<bool> stop = false;
     const auto work = [&](bool reports) {
         for (std::size_t i = next++; i < tokens.size() && !stop; i = next++) {
             const std::vector<std::int32_t> ids = tokenizer.encode(corpus.documents[i].text);
             tokens[i].assign(ids.begin(), ids.end());
-            tokens[i].push_back(static_cast<std::uint16_t>(tokenizer.end_token()));
+            tokens[i].push_back(tokenizer.end_token());
             if (reports && i % 64 == 0) {
                 report(progress, 0.6 + 0.4 * static_cast<double>(i) / static_cast<double>(tokens.size()),
                        "Encoding the text");
@@ -128,11 +128,11 @@ std::shared_ptr<const Dataset> load_tokens(const fs::path& path, int vocabulary)
             throw Error(path.string() + " has the token " + std::to_string(token) + ", but the model's vocabulary is " +
                         std::to_string(vocabulary) + "; the tokens belong to another model");
         }
-        dataset->train_tokens.push_back(static_cast<std::uint16_t>(token));
+        dataset->train_tokens.push_back(token);
     }
     dataset->train_languages.assign(dataset->train_tokens.size(), 0);
     hash.add({reinterpret_cast<const char*>(dataset->train_tokens.data()),
-              dataset->train_tokens.size() * sizeof(std::uint16_t)});
+              dataset->train_tokens.size() * sizeof(std::int32_t)});
     dataset->sha256 = hash.finish();
     dataset->name = path.string();
     dataset->in_order = true;

@@ -24,9 +24,9 @@ struct Document {
 
 struct Dataset {
     std::shared_ptr<const Tokenizer> tokenizer;
-    std::vector<std::uint16_t> train_tokens;    ///< documents back to back, each ended by the end-of-text token
+    std::vector<std::int32_t> train_tokens;    ///< documents back to back, each ended by the end-of-text token
     std::vector<std::uint8_t> train_languages;  ///< per token
-    std::array<std::vector<std::uint16_t>, kLanguages> held_out;  ///< tokens of held-out documents
+    std::array<std::vector<std::int32_t>, kLanguages> held_out;  ///< tokens of held-out documents
     std::array<double, kLanguages> bytes_per_token{};             ///< of the held-out text
     bool in_order = false;  ///< sequences are taken one after the other instead of shuffled
     std::string sha256;     ///< of the corpus files, for the manifest

@@ -14,7 +14,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr std::string_view kMagic = "MOETOK03";  // raise the number when the layout or the meaning changes
+constexpr std::string_view kMagic = "MOETOK04";  // raise the number when the layout or the meaning changes
 constexpr std::size_t kHashLength = 64;
 
 struct Header {
@@ -45,7 +45,7 @@ bool take(std::string_view& in, std::uint64_t count, std::vector<T>& values) {
     return true;
 }
 
-bool all_below(const std::vector<std::uint16_t>& tokens, int vocabulary) {
+bool all_below(const std::vector<std::int32_t>& tokens, int vocabulary) {
     return tokens.empty() || *std::max_element(tokens.begin(), tokens.end()) < vocabulary;
 }
 

@@ -15,7 +15,7 @@ namespace moescope::engine {
 namespace {
 
 constexpr std::size_t kMaxModelBytes = 64U << 20;
-constexpr int kMaxPieces = 65536;  // datasets keep tokens in 16 bits
+constexpr int kMaxPieces = 65536;  // more than the built-in texts can teach
 constexpr int kMinPieces = 320;    // 256 bytes, the special pieces and a few characters
 constexpr std::size_t kMaxSentenceBytes = 4000;
 constexpr std::string_view kBlankMark = "\xe2\x96\x81";  // U+2581, SentencePiece's way to write a space

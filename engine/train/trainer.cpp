@@ -39,9 +39,9 @@ std::string kind_of(double value) {
     return std::isnan(value) ? "NaN" : "infinite";
 }
 
-void check_tokens(const std::vector<std::uint16_t>& tokens, int vocabulary, const std::string& name) {
-    for (const std::uint16_t token : tokens) {
-        if (token >= vocabulary) {
+void check_tokens(const std::vector<std::int32_t>& tokens, int vocabulary, const std::string& name) {
+    for (const std::int32_t token : tokens) {
+        if (token < 0 || token >= vocabulary) {
             throw Error("The data " + name + " have token " + std::to_string(token) +
                         ", but the model's vocabulary is " + std::to_string(vocabulary) +
                         ": set model.vocabulary to the tokenizer's size.");
@@ -419,7 +419,7 @@ struct Trainer::Impl {
     }
 
     /// Sum over the first `count` targets of a held-out text, and how many there were.
-    std::pair<double, std::uint64_t> held_out_sum(const std::vector<std::uint16_t>& text) {
+    std::pair<double, std::uint64_t> held_out_sum(const std::vector<std::int32_t>& text) {
         const auto S = static_cast<std::uint64_t>(config.model.context),
                    B = static_cast<std::uint64_t>(config.train.batch);
         const std::uint64_t count = text.empty() ? 0 : std::min<std::uint64_t>(kHeldOutTokens, text.size() - 1);

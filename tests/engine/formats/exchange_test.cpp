@@ -175,7 +175,7 @@ TEST(HuggingFace, ConfigurationsThatCannotBeFollowedAreRefused) {
         {ModelType::qwen3_moe, R"({"hidden_size":"24"})", "hidden_size is \"24\", but must be a whole number"},
         {ModelType::qwen3_moe, R"({"hidden_size":24.0})", "hidden_size is 24.0, but must be a whole number"},
         {ModelType::qwen3_moe, R"({"hidden_size":99999999999})", "hidden_size is 99999999999"},
-        {ModelType::qwen3_moe, R"({"vocab_size":151936})", "model.vocabulary is 151936"},
+        {ModelType::qwen3_moe, R"({"vocab_size":2000000})", "model.vocabulary is 2000000"},
         {ModelType::qwen3_moe, R"({"num_experts":-1})", "model.experts is -1"},
         {ModelType::qwen3_moe, R"({"num_experts_per_tok":7})", "experts_per_token (7)"},
         {ModelType::qwen3_moe, R"({"norm_topk_prob":1})", "norm_topk_prob is 1, but must be true or false"},

@@ -49,7 +49,7 @@ TrainConfig train_config(const nlohmann::json& settings) {
 std::shared_ptr<const Dataset> golden_data(const std::filesystem::path& file) {
     auto data = std::make_shared<Dataset>();
     for (const std::int32_t token : read_npy_tokens(file)) {
-        data->train_tokens.push_back(static_cast<std::uint16_t>(token));
+        data->train_tokens.push_back(token);
     }
     data->train_languages.assign(data->train_tokens.size(), 0);
     data->in_order = true;

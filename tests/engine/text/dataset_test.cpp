@@ -59,7 +59,7 @@ TEST(Dataset, TokensAreTheDocumentsInOrder) {
             ends.push_back(document.language);
         }
     }
-    const auto text = [&](const std::vector<std::uint16_t>& tokens) {
+    const auto text = [&](const std::vector<std::int32_t>& tokens) {
         return dataset->tokenizer->decode(std::vector<std::int32_t>(tokens.begin(), tokens.end()));
     };
     EXPECT_EQ(text(dataset->train_tokens), train);

@@ -50,7 +50,7 @@ TEST(Config, EveryMistakeIsOneSentenceWithKeyAndValue) {
         {model("width", 0), {"model.width", "0", "from 1 to 16384"}},
         {model("width", -5), {"model.width", "-5"}},
         {model("width", 18446744073709551615ull), {"model.width", "18446744073709551615"}},
-        {model("vocabulary", 70000), {"model.vocabulary", "70000", "65536"}},
+        {model("vocabulary", 2000000), {"model.vocabulary", "2000000", "1048576"}},
         {model("tied_head", 1), {"model.tied_head", "true or false"}},
         {model("rope_theta", std::nan("")), {"model.rope_theta", "nan"}},
         {model("kv_heads", 4), {"model.heads (6)", "model.kv_heads (4)"}},

@@ -33,7 +33,7 @@ inline std::shared_ptr<Dataset> byte_dataset() {
             file_bytes(std::filesystem::path(MOESCOPE_TEST_DATA) / "engine/train/data" / files[language]);
         const std::size_t trained = text.size() / 10 * 9;
         for (std::size_t i = 0; i < text.size(); ++i) {
-            const auto token = static_cast<std::uint16_t>(static_cast<unsigned char>(text[i]));
+            const auto token = static_cast<std::int32_t>(static_cast<unsigned char>(text[i]));
             if (i < trained) {
                 data->train_tokens.push_back(token);
                 data->train_languages.push_back(static_cast<std::uint8_t>(language));
