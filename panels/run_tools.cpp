@@ -59,7 +59,8 @@ std::optional<double> knob_value(const client::TrainingRun& run, const std::stri
     for (auto event = run.events.rbegin(); event != run.events.rend(); ++event)
         if (event->kind == "knob" && event->name == name && event->new_value.is_number())
             return event->new_value.get<double>();
-    return config_number(run.manifest, "train", name.c_str());
+    const std::optional<double> of_train = config_number(run.manifest, "train", name.c_str());
+    return of_train ? of_train : config_number(run.manifest, "model", name.c_str());
 }
 
 }  // namespace moescope::panels

@@ -43,6 +43,51 @@ void turn_a_knob(Harness& h, ImGuiTestContext* ctx) {
     IM_CHECK(std::fabs(h.training().balance_coefficient.back() - 0.037) < 1e-9);
 }
 
+/// A preset in which every knob has a meaning, small enough to train at once; paused after its first steps.
+void start_small_run(Harness& h, ImGuiTestContext* ctx) {
+    h.settle(ctx);
+    if (!h.snapshot().training.empty() && h.training().state == RunState::running)
+        h.workbench().command("run.stop");
+    nlohmann::json config;
+    for (const nlohmann::json& preset : h.snapshot().catalogue->at("presets"))
+        if (preset.at("name") == "deepseek-v3-mini")
+            config = preset.at("config");
+    config["model"].update({{"layers", 2}, {"width", 64}, {"experts", 8}, {"context", 32}, {"vocabulary", 1024}});
+    config["train"].update({{"steps", 100000}, {"batch", 2}});
+    const std::size_t before = h.snapshot().training.size();
+    h.workbench().client().send("train.start", {{"config", config}, {"name", "small"}});
+    IM_CHECK(h.wait(ctx, 60, [&] { return h.snapshot().training.size() > before && h.training().step.size() > 2; }));
+}
+
+void turn_router_knobs(Harness& h, ImGuiTestContext* ctx) {
+    start_small_run(h, ctx);
+    h.workbench().show_panel("knobs");
+    ctx->Yield(3);
+    const auto turned = [&](const char* name, double value) {
+        return h.wait(ctx, 60, [&] {
+            const client::RunEvent* last = nullptr;
+            for (const client::RunEvent& event : h.training().events)
+                last = event.kind == "knob" && event.name == name ? &event : last;
+            return last != nullptr && last->new_value.is_number() && last->new_value.get<double>() == value;
+        });
+    };
+    const auto type = [&](const char* name, const char* value) {
+        ctx->ItemInput((std::string("//###panel.knobs/**/###knobs.") + name).c_str());
+        ctx->KeyCharsReplaceEnter(value);
+    };
+    type("bias_speed", "0.5");
+    IM_CHECK(turned("bias_speed", 0.5));
+    type("capacity_factor", "1.5");
+    IM_CHECK(turned("capacity_factor", 1.5));
+    type("experts_per_token", "1");
+    IM_CHECK(turned("experts_per_token", 1));
+    // Half an expert, or more of them than the run was planned for, stay out.
+    type("experts_per_token", "1.5");
+    type("experts_per_token", "1000");
+    ctx->Yield(10);
+    IM_CHECK(turned("experts_per_token", 1));
+}
+
 void compare_chinese(Harness& h, ImGuiTestContext* ctx) {
     h.settle(ctx);
     if (!h.has_models()) {
@@ -370,6 +415,7 @@ void register_panels(Harness& harness) {
     };
     add("pause, single step, go on", pause_and_step);
     add("a typed knob reaches the trainer", turn_a_knob);
+    add("the router's knobs reach the trainer", turn_router_knobs);
     add("layers and experts by keys", walk_over_experts);
     add("a new run has every key explained in both languages", every_key_is_explained);
     add("a new run with changed fields", start_with_changes);
