@@ -14,6 +14,10 @@ bool alive(const client::TrainingRun& run) {
     return run.state == client::RunState::running || run.state == client::RunState::paused;
 }
 
+bool can_fork(const client::TrainingRun& run) {
+    return run.last_checkpoint > 0 && run.manifest.is_object() && run.manifest.contains("config");
+}
+
 const json& preset(const client::Snapshot& snapshot, std::string_view name) {
     static const json none;
     const json& catalogue = *snapshot.catalogue;

@@ -28,6 +28,9 @@ const client::TrainingRun* selected_run(const ui::Context& ctx);
 /// Not ended: running or paused.
 bool alive(const client::TrainingRun& run);
 
+/// Has a checkpoint that a run with other settings can start from.
+bool can_fork(const client::TrainingRun& run);
+
 /// Plan of a preset in the catalogue, or null JSON when the node offers none of that name.
 const nlohmann::json& preset(const client::Snapshot& snapshot, std::string_view name);
 

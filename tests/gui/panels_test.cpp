@@ -332,6 +332,41 @@ void start_with_changes(Harness& h, ImGuiTestContext* ctx) {
     IM_CHECK(h.wait(ctx, 180, [&] { return h.training().state == RunState::done; }));
 }
 
+void fork_a_run(Harness& h, ImGuiTestContext* ctx) {
+    start_small_run(h, ctx);
+    const std::uint32_t parent = h.training().id;
+    h.workbench().command("run.pause");
+    IM_CHECK(h.wait(ctx, 60, [&] { return h.training().state == RunState::paused; }));
+    if (h.training().last_checkpoint == 0)
+        IM_CHECK(!h.workbench().command("run.fork"));  // nothing to start from yet
+    h.workbench().command("run.checkpoint");
+    IM_CHECK(h.wait(ctx, 60, [&] { return h.training().last_checkpoint > 0; }));
+    const std::uint64_t from = h.training().last_checkpoint;
+    IM_CHECK(h.workbench().command("run.fork"));
+    ctx->Yield(3);
+    IM_CHECK(ctx->ItemInfo(find_field(ctx, "width").c_str()).ItemFlags & ImGuiItemFlags_Disabled);
+    // No step is left for the fork: Start waits for more.
+    type_value(ctx, "steps", std::to_string(from).c_str());
+    IM_CHECK(h.wait(ctx, 20, [&] { return !can_start(ctx); }));
+    type_value(ctx, "steps", std::to_string(from + 3).c_str());
+    type_value(ctx, "capacity_factor", "1.25");
+    type_value(ctx, "learning_rate", "0.002");
+    IM_CHECK(h.wait(ctx, 20, [&] { return can_start(ctx); }));
+    ctx->ItemClick("//###runs.form/###runs.start");
+    IM_CHECK(h.wait(ctx, 60, [&] { return h.training().id != parent && h.training().state == RunState::done; }));
+    const client::TrainingRun& fork = h.training();
+    IM_CHECK_EQ(fork.manifest.at("fork"), (nlohmann::json{{"run", parent}, {"step", from}}));
+    IM_CHECK_EQ(fork.step[0], static_cast<double>(from + 1));
+    IM_CHECK_EQ(fork.step.size(), std::size_t{3});
+    IM_CHECK_EQ(fork.manifest.at("config").at("model").at("capacity_factor"), 1.25);
+    IM_CHECK_EQ(fork.manifest.at("config").at("train").at("learning_rate"), 0.002);
+    // The form of a new run is about a preset again.
+    h.workbench().command("runs.new");
+    ctx->Yield(2);
+    IM_CHECK((ctx->ItemInfo(find_field(ctx, "width").c_str()).ItemFlags & ImGuiItemFlags_Disabled) == 0);
+    ctx->ItemClick("//###runs.form/###runs.cancel");
+}
+
 void copy_and_paste_a_preset(Harness& h, ImGuiTestContext* ctx) {
     open_form(h, ctx);
     ctx->ItemClick("//###runs.form/###runs.copy_json");
@@ -419,6 +454,7 @@ void register_panels(Harness& harness) {
     add("layers and experts by keys", walk_over_experts);
     add("a new run has every key explained in both languages", every_key_is_explained);
     add("a new run with changed fields", start_with_changes);
+    add("a fork from a checkpoint with changed fields", fork_a_run);
     add("a new run from copied and pasted JSON", copy_and_paste_a_preset);
     add("compare with typed Chinese, then cancel", compare_chinese);
     add("probe answers are labelled with keys and taken back", label_with_keys);
