@@ -233,6 +233,38 @@ void walk_over_experts(Harness& h, ImGuiTestContext* ctx) {
     IM_CHECK_EQ(h.workbench().selection().expert, -1);
 }
 
+/// The menu of a cell of the expert map: freeze, thaw, reset; a refusal comes as the node's sentence.
+void change_an_expert(Harness& h, ImGuiTestContext* ctx) {
+    start_small_run(h, ctx);
+    h.workbench().show_panel("expert_load");
+    ctx->Yield(5);
+    const auto choose_action = [&](const char* action) {
+        const ImRect map = ctx->ItemInfo("//###panel.expert_load/**/###load.cells").RectFull;
+        ctx->MouseMoveToPos(ImLerp(map.Min, map.Max, ImVec2(4.5f / 8, 1.5f / 2)));  // layer 1, expert 4
+        ctx->MouseClick(ImGuiMouseButton_Right);
+        ctx->Yield(2);
+        ctx->ItemClick((std::string("//$FOCUSED/###load.expert.") + action).c_str());
+    };
+    const auto happened = [&](const char* action) {
+        return h.wait(ctx, 60, [&] {
+            const client::RunEvent* last = nullptr;
+            for (const client::RunEvent& event : h.training().events)
+                last = event.kind == "expert" ? &event : last;
+            return last != nullptr && last->name == action && last->layer == 1 && last->expert == 4;
+        });
+    };
+    for (const char* action : {"freeze", "thaw", "reset"}) {
+        choose_action(action);
+        IM_CHECK(happened(action));
+    }
+    // With groups of experts none can be disabled.
+    const std::uint64_t before = h.workbench().notices().count();
+    choose_action("disable");
+    IM_CHECK(h.wait(ctx, 60, [&] { return h.workbench().notices().count() > before; }));
+    IM_CHECK(h.workbench().notices().list().back().error);
+    IM_CHECK(happened("reset"));
+}
+
 // --- The form of a new run ------------------------------------------------------------------------------------------
 
 /// The plan that the node answered last, as the form shows it; null when there is none.
@@ -360,6 +392,10 @@ void fork_a_run(Harness& h, ImGuiTestContext* ctx) {
     IM_CHECK_EQ(fork.step.size(), std::size_t{3});
     IM_CHECK_EQ(fork.manifest.at("config").at("model").at("capacity_factor"), 1.25);
     IM_CHECK_EQ(fork.manifest.at("config").at("train").at("learning_rate"), 0.002);
+    // The loss plot's legend names the parent, whose loss it shows up to the fork.
+    ctx->Yield(3);
+    IM_CHECK(
+        ctx->ItemExists(("//###panel.training/**/training.curve.run" + std::to_string(parent) + "/###legend").c_str()));
     // The form of a new run is about a preset again.
     h.workbench().command("runs.new");
     ctx->Yield(2);
@@ -451,6 +487,7 @@ void register_panels(Harness& harness) {
     add("pause, single step, go on", pause_and_step);
     add("a typed knob reaches the trainer", turn_a_knob);
     add("the router's knobs reach the trainer", turn_router_knobs);
+    add("an expert is frozen, thawed and reset in the map's menu", change_an_expert);
     add("layers and experts by keys", walk_over_experts);
     add("a new run has every key explained in both languages", every_key_is_explained);
     add("a new run with changed fields", start_with_changes);
