@@ -57,6 +57,8 @@ void start_small_run(Harness& h, ImGuiTestContext* ctx) {
     const std::size_t before = h.snapshot().training.size();
     h.workbench().client().send("train.start", {{"config", config}, {"name", "small"}});
     IM_CHECK(h.wait(ctx, 60, [&] { return h.snapshot().training.size() > before && h.training().step.size() > 2; }));
+    h.workbench().show_panel("runs");
+    ctx->ItemClick(("//###panel.runs/**/###run" + std::to_string(h.training().id)).c_str());
 }
 
 void turn_router_knobs(Harness& h, ImGuiTestContext* ctx) {
@@ -396,6 +398,7 @@ void fork_a_run(Harness& h, ImGuiTestContext* ctx) {
     ctx->Yield(3);
     IM_CHECK(
         ctx->ItemExists(("//###panel.training/**/training.curve.run" + std::to_string(parent) + "/###legend").c_str()));
+    h.workbench().client().send("train.stop", {{"run", parent}});
     // The form of a new run is about a preset again.
     h.workbench().command("runs.new");
     ctx->Yield(2);
