@@ -79,6 +79,9 @@ void Palette::draw(const ui::Context& ctx, const Commands& commands) {
                 if (ImGui::Selectable(label.c_str(), i == chosen_, 0, {0, ImGui::GetFontSize() + ctx.em * 0.3f}))
                     run = &command;
                 ImGui::EndDisabled();
+                const std::string reason = "command." + command.key + ".unavailable";
+                if (!command.available() && ctx.text.has(reason))
+                    ui::tooltip(ctx.text(reason));
                 if (i == chosen_ && !ImGui::IsItemVisible())
                     ImGui::SetScrollHereY();
                 const std::string keys = shortcut_text(command.shortcut);

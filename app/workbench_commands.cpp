@@ -3,6 +3,7 @@
 
 #include "app/layouts.hpp"
 #include "app/workbench.hpp"
+#include "panels/run_tools.hpp"
 
 namespace moescope::app {
 namespace {
@@ -47,8 +48,8 @@ void Workbench::add_commands() {
     menus_ = {
         {"menu.file", {"file.new_session", "file.open_session", "-", "file.report", "-", "file.quit"}},
         {"menu.run",
-         {"run.start", "runs.new", "-", "run.pause", "run.step", "run.stop", "run.checkpoint", "run.continue", "-",
-          "node.restart"}},
+         {"run.start", "runs.new", "-", "run.pause", "run.step", "run.stop", "run.checkpoint", "run.continue",
+          "run.fork", "-", "node.restart"}},
         {"menu.models", {"models.add", "-", "compare.run", "compare.cancel", "compare.swap_language"}},
         {"menu.probes", {"probes.start", "probes.pause", "probes.cancel", "-"}},
         {"menu.experts",
@@ -129,6 +130,19 @@ void Workbench::add_run_commands() {
                        return can_start() && run != nullptr && run->last_checkpoint > 0 &&
                               (run->state == RunState::interrupted || run->state == RunState::stopped ||
                                run->state == RunState::failed);
+                   },
+                   {}});
+    commands_.add({"run.fork",
+                   0,
+                   [this] {
+                       if (welcome_)
+                           choose_welcome("skip");  // the page would hide the form
+                       show_panel("runs");
+                       panel_action("runs", "runs.fork");
+                   },
+                   [this, connected] {
+                       const client::TrainingRun* run = training_run();
+                       return connected() && run != nullptr && panels::can_fork(*run);
                    },
                    {}});
     commands_.add({"node.restart",

@@ -124,6 +124,9 @@ void Workbench::draw_menu(ui::Context& ctx, const Menu& menu) {
         const bool checked = command->checked && command->checked();
         if (ImGui::MenuItem(label.c_str(), shortcut_text(command->shortcut).c_str(), checked, command->available()))
             command->action();
+        // Some commands say what they wait for.
+        if (const std::string reason = "command." + key + ".unavailable"; !command->available() && ctx.text.has(reason))
+            ui::tooltip(ctx.text(reason));
     }
     ImGui::EndMenu();
 }

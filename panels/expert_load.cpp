@@ -269,8 +269,10 @@ void ExpertLoadPanel::draw_toolbar(Context& ctx) {
     ui::tooltip(text("load.window.help"));
     const char* save = text.label("load.menu");
     flow(ui::button_width(save));
-    if (ImGui::Button(save))
+    if (ImGui::Button(save)) {
+        menu_cell_.reset();
         ImGui::OpenPopup("menu");
+    }
     ui::tooltip(text("load.menu.help"));
     flow(ImGui::CalcTextSize(text("load.step.live")).x + 4 * ctx.em);
     draw_step(ctx);
@@ -446,6 +448,7 @@ void ExpertLoadPanel::draw_map(Context& ctx, ImVec2 size) {
         };
         const std::size_t e = index(mouse.x, area.min.x, area.width(), loads().experts);
         const std::size_t l = index(mouse.y, area.min.y, area.height(), loads().layers);
+        hovered_cell_ = Cell{static_cast<int>(l), static_cast<int>(e)};
         cell_tooltip(ctx, l, e);
         if (clicked)
             select(ctx, l, e);
@@ -822,12 +825,35 @@ void ExpertLoadPanel::draw_numbers(Context& ctx, const TrainingRun& run, bool co
 // --- The panel
 // ------------------------------------------------------------------------------------------------------------
 
+/// What can be done with one expert of a run that goes on. The node's refusals come in the status line.
+void ExpertLoadPanel::draw_expert_menu(Context& ctx, const TrainingRun& run, int at, int expert) {
+    ui::text_dim(ctx,
+                 ctx.text.format("load.cell", {{"layer", std::to_string(at)}, {"expert", std::to_string(expert)}}));
+    const char* why_not = ctx.snapshot.link.state != client::Link::State::connected               ? "runs.offline"
+                          : !alive(run)                                                           ? "knobs.ended"
+                          : at < config_number(run.manifest, "model", "dense_layers").value_or(0) ? "load.expert.none"
+                                                                                                  : nullptr;
+    const ExpertState state = expert_state(ctx.snapshot, run, at, expert);
+    for (const std::string action :
+         {state.disabled ? "enable" : "disable", state.frozen ? "thaw" : "freeze", "reset"}) {
+        const std::string key = "load.expert." + action;
+        if (ImGui::MenuItem(ctx.text.label(key), nullptr, false, why_not == nullptr))
+            ctx.client.send("train.expert", {{"run", run.id}, {"layer", at}, {"expert", expert}, {"action", action}});
+        ui::tooltip(ctx.text(why_not == nullptr ? key + ".help" : why_not));
+    }
+    ImGui::Separator();
+}
+
 void ExpertLoadPanel::draw_menu(Context& ctx, const TrainingRun& run) {
-    if (ImGui::IsWindowHovered(ImGuiHoveredFlags_ChildWindows) && ImGui::IsMouseReleased(ImGuiMouseButton_Right))
+    if (ImGui::IsWindowHovered(ImGuiHoveredFlags_ChildWindows) && ImGui::IsMouseReleased(ImGuiMouseButton_Right)) {
+        menu_cell_ = hovered_cell_;
         ImGui::OpenPopup("menu");
+    }
     const ImVec2 low = ImGui::GetWindowPos(), size = ImGui::GetWindowSize();
     if (!ImGui::BeginPopup("menu"))
         return;
+    if (menu_cell_)
+        draw_expert_menu(ctx, run, menu_cell_->layer, menu_cell_->expert);
     const std::string name = run.name + "-load-" + std::to_string(loads().last_step);
     const auto csv = [this] { return [loads = loads()] { return loads_csv(loads); }; };
     if (ImGui::MenuItem(ctx.text.label("load.menu.csv")) && ctx.choose_save && ctx.save_file)
@@ -853,6 +879,7 @@ void ExpertLoadPanel::draw(Context& ctx) {
     }
     follow_steps(ctx.selection, *run);
     load(*run, ctx.selection);
+    hovered_cell_.reset();
     draw_toolbar(ctx);
     load(*run, ctx.selection);
     refresh_cells();

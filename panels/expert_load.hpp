@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -55,6 +56,9 @@ class ExpertLoadPanel final : public ui::Panel {
         bool dark = false;
         bool operator==(const RowsKey&) const = default;
     };
+    struct Cell {
+        int layer = 0, expert = 0;
+    };
     struct Area {
         ImVec2 min, max;
         float width() const { return max.x - min.x; }
@@ -84,11 +88,14 @@ class ExpertLoadPanel final : public ui::Panel {
     void draw_numbers(ui::Context& ctx, const client::TrainingRun& run, bool compact);
     void draw_chance(ui::Context& ctx) const;
     void draw_menu(ui::Context& ctx, const client::TrainingRun& run);
+    void draw_expert_menu(ui::Context& ctx, const client::TrainingRun& run, int layer, int expert);
     void draw_expert_ids(const ui::Context& ctx, const Area& area) const;
     void select(ui::Context& ctx, std::size_t layer, std::size_t expert) const;
     void cell_tooltip(const ui::Context& ctx, std::size_t layer, std::size_t expert) const;
     std::vector<double> layer_load(std::size_t layer, int mode) const;
 
+    std::optional<Cell> hovered_cell_;  ///< of the map, in this frame
+    std::optional<Cell> menu_cell_;     ///< the one that the open menu is about
     int mode_ = kAll;
     int window_ = 0;         ///< index into the offered numbers of steps
     double scale_ = 2;       ///< top of the colour scale in units of 1/N

@@ -1,7 +1,10 @@
 #include "panels/knobs.hpp"
 
+#include <cmath>
+#include <cstdint>
 #include <cstdlib>
 
+#include "nodes/protocol/json_fields.hpp"
 #include "panels/library.hpp"
 #include "panels/panels.hpp"
 
@@ -13,23 +16,80 @@ using client::TrainingRun;
 using ui::Context;
 namespace icon = ui::icon;
 
+using Range = std::optional<ui::KnobRange>;  ///< nothing: the run has no such knob
+
+/// A setting of the model as text: "true", "expert", "2"; empty when the manifest does not tell.
+std::string model_setting(const TrainingRun& run, const char* name) {
+    const nlohmann::json& config = protocol::member(run.manifest, "config");
+    const nlohmann::json* value = config_value(config, "model", name);
+    return value == nullptr ? "" : value->is_string() ? value->get<std::string>() : value->dump();
+}
+
+bool has_router(const TrainingRun& run) {
+    const auto layers = config_number(run.manifest, "model", "layers"),
+               dense = config_number(run.manifest, "model", "dense_layers");
+    return !layers || !dense || *dense < *layers;
+}
+
 struct Description {
     const char* name;  ///< parameter of train.set
     const char* key;   ///< language key
-    ui::KnobRange range;
+    Range (*range)(const TrainingRun& run);
 };
 constexpr Description kDescriptions[] = {
-    {"learning_rate", "knobs.learning_rate", {0, 1}},
-    {"balance_coefficient", "knobs.balance_coefficient", {0, 10}},
-    {"z_coefficient", "knobs.z_coefficient", {0, 10}},
+    {"learning_rate", "knobs.learning_rate",
+     [](const TrainingRun&) {
+         return Range({0, 1});
+     }},
+    {"balance_coefficient", "knobs.balance_coefficient",
+     [](const TrainingRun&) {
+         return Range({0, 10});
+     }},
+    {"z_coefficient", "knobs.z_coefficient",
+     [](const TrainingRun&) {
+         return Range({0, 10});
+     }},
+    {"bias_speed", "knobs.bias_speed",
+     [](const TrainingRun& run) {
+         return has_router(run) && model_setting(run, "selection_bias") == "true" ? Range({0, 1}) : Range();
+     }},
+    {"prediction_coefficient", "knobs.prediction_coefficient",
+     [](const TrainingRun& run) {
+         const auto depth = config_number(run.manifest, "model", "prediction_depth");
+         return depth && *depth > 0 ? Range({0, 10}) : Range();
+     }},
+    {"experts_per_token", "knobs.experts_per_token",
+     [](const TrainingRun& run) {
+         // With one expert per token there is nothing to choose.
+         const auto configured = config_number(run.manifest, "model", "experts_per_token");
+         return has_router(run) && configured && *configured > 1 ? Range({1, *configured, "%.0f", true}) : Range();
+     }},
+    {"capacity_factor", "knobs.capacity_factor",
+     [](const TrainingRun& run) {
+         // With expert choice the capacity is what the experts choose: it is fixed for the run.
+         const std::string choice = model_setting(run, "router_choice");
+         return has_router(run) && !choice.empty() && choice != "expert" ? Range({0, 1000}) : Range();
+     }},
 };
+
+/// Where a knob stands, as its field shows it.
+std::optional<double> shown_value(const TrainingRun& run, const Description& description) {
+    std::optional<double> value = knob_value(run, description.name);
+    // 0 experts per token, which a script may send, means: as configured.
+    if (const Range range = description.range(run); value && range && range->whole && *value < range->min)
+        value = config_number(run.manifest, "model", description.name);
+    return value;
+}
 
 }  // namespace
 
 void KnobsPanel::draw_knob(Context& ctx, const TrainingRun& run, std::size_t which) {
     const Description& description = kDescriptions[which];
+    const Range range = description.range(run);
+    if (!range)
+        return;
     Knob& knob = knobs_[which];
-    const std::optional<double> confirmed = knob_value(run, description.name);
+    const std::optional<double> confirmed = shown_value(run, description);
     const auto result = ctx.snapshot.results.find(knob.sent);
     if (knob.sent != 0 && result != ctx.snapshot.results.end() &&
         result->second.state != client::CommandResult::State::pending) {
@@ -52,7 +112,7 @@ void KnobsPanel::draw_knob(Context& ctx, const TrainingRun& run, std::size_t whi
     const bool enabled = alive(run) && confirmed && ctx.snapshot.link.state == client::Link::State::connected;
     const std::string label = std::string("###knobs.") + description.name;
     const std::optional<double> wanted =
-        ui::knob(ctx, label.c_str(), knob.state, confirmed.value_or(0), description.range, enabled);
+        ui::knob(ctx, label.c_str(), knob.state, confirmed.value_or(0), *range, enabled);
     if (!enabled)
         ui::tooltip(ctx.text("knobs.ended"));
     if (wanted)
@@ -63,7 +123,11 @@ void KnobsPanel::draw_knob(Context& ctx, const TrainingRun& run, std::size_t whi
 
 void KnobsPanel::turn(Context& ctx, const TrainingRun& run, std::size_t which, double value) {
     knobs_[which].error.clear();
-    knobs_[which].sent = ctx.client.send("train.set", {{"run", run.id}, {kDescriptions[which].name, value}});
+    const Description& description = kDescriptions[which];
+    const Range range = description.range(run);
+    const nlohmann::json number =
+        range && range->whole ? nlohmann::json(static_cast<std::int64_t>(value)) : nlohmann::json(value);
+    knobs_[which].sent = ctx.client.send("train.set", {{"run", run.id}, {description.name, number}});
 }
 
 bool KnobsPanel::act(const std::string& action, Context& ctx) {
@@ -73,8 +137,9 @@ bool KnobsPanel::act(const std::string& action, Context& ctx) {
             continue;
         const TrainingRun* run = selected_run(ctx);
         const double number = std::strtod(value, nullptr);
-        const ui::KnobRange& range = kDescriptions[which].range;
-        if (run != nullptr && alive(*run) && number >= range.min && number <= range.max)
+        const Range range = run == nullptr ? Range() : kDescriptions[which].range(*run);
+        if (range && alive(*run) && number >= range->min && number <= range->max &&
+            (!range->whole || number == std::round(number)))
             turn(ctx, *run, which, number);
         return true;
     }

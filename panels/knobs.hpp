@@ -1,5 +1,5 @@
-// What can be turned while a run trains: learning rate, balance coefficient, z coefficient; below, what the run writes.
-// A knob shows the node's value until the node has confirmed a new one.
+// What can be turned while a run trains: learning rate, coefficients of the losses, and of the router what the run's
+// configuration has; below, what the run writes. A knob shows the node's value until the node has confirmed a new one.
 #pragma once
 
 #include <array>
@@ -15,11 +15,11 @@ class KnobsPanel final : public ui::Panel {
  public:
     const char* key() const override { return "knobs"; }
     void draw(ui::Context& ctx) override;
-    /// knobs.learning_rate=V, knobs.balance_coefficient=V, knobs.z_coefficient=V: what typing V into the field does.
+    /// knobs.learning_rate=V, knobs.experts_per_token=V and so on for each knob: what typing V into the field does.
     bool act(const std::string& action, ui::Context& ctx) override;
 
  private:
-    static constexpr std::size_t kKnobs = 3;
+    static constexpr std::size_t kKnobs = 7;
     struct Knob {
         ui::KnobState state;
         client::CommandId sent = 0;

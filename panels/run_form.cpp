@@ -59,6 +59,14 @@ std::string choice_name(const ui::Language& text, const ConfigField& field, cons
     return text.has(key) ? text(key) : std::string();
 }
 
+/// Keys of the model that say how tokens find their experts: no tensor depends on them, so a fork may change them.
+bool routes(std::string_view key) {
+    static constexpr std::string_view kKeys[] = {
+        "experts_per_token", "router_jitter", "capacity_factor",    "drop",       "router_scoring", "normalise_weights",
+        "router_scale",      "router_groups", "router_groups_kept", "group_score"};
+    return std::find(std::begin(kKeys), std::end(kKeys), key) != std::end(kKeys);
+}
+
 /// The undo button is a square at the right end of a field.
 float undo_width() {
     return ImGui::GetFrameHeight();
@@ -74,6 +82,30 @@ const client::CommandResult* answered(const Context& ctx, client::CommandId& id)
 }
 
 }  // namespace
+
+void RunForm::open(Context& ctx) {
+    open_ = true;
+    if (!fork_)
+        return;
+    fork_.reset();
+    name_.clear();
+    choose_preset(ctx, preset_);
+}
+
+void RunForm::open_fork(Context& ctx, const client::TrainingRun& parent) {
+    learn_fields(ctx);
+    open_ = true;
+    name_.clear();
+    const std::string data = protocol::text_of(parent.manifest, "data");
+    fork_ = Fork{parent.id, parent.name, data.empty() ? kBuiltInData : data, parent.last_checkpoint};
+    edit(protocol::member(parent.manifest, "config"), protocol::member(parent.manifest, "plan"));
+    // A run that has done all its steps leaves none for its fork: as many again are proposed.
+    const json* steps = value_of(config_, "steps");
+    if (steps == nullptr || !steps->is_number_unsigned() || steps->get<std::uint64_t>() > fork_->step)
+        return;
+    config_["train"]["steps"] = fork_->step + steps->get<std::uint64_t>();
+    plan(ctx);
+}
 
 // --- What the node says ---------------------------------------------------------------------------------------------
 
@@ -116,18 +148,26 @@ void RunForm::collect(Context& ctx) {
 void RunForm::choose_preset(Context& ctx, const std::string& name) {
     const json& chosen = preset(ctx.snapshot, name);
     preset_ = name;
-    base_ = protocol::member(chosen, "config");
+    edit(protocol::member(chosen, "config"), protocol::member(chosen, "plan"));
+}
+
+void RunForm::edit(json config, json plan) {
+    base_ = std::move(config);
     // What comes from outside may be anything: only a configuration is edited.
     if (!protocol::member(base_, "model").is_object() || !protocol::member(base_, "train").is_object())
         base_ = json();
     config_ = base_;
-    planned_ = protocol::member(chosen, "plan");
+    planned_ = std::move(plan);
     error_.clear();
     note_.clear();
     refused_.clear();
     typing_key_.clear();
     planning_ = 0;
     start_wanted_ = false;
+}
+
+bool RunForm::fixed(const ConfigField& field) const {
+    return fork_ && field.section == "model" && !routes(field.key);
 }
 
 bool RunForm::changed(const ConfigField& field) const {
@@ -185,13 +225,29 @@ void RunForm::paste(Context& ctx) {
     }
     // A pasted preset is compared with the one of its name.
     const std::string name = protocol::text_of(pasted.config, "name");
-    if (preset(ctx.snapshot, name).is_object())
+    if (!fork_ && preset(ctx.snapshot, name).is_object())
         choose_preset(ctx, name);
     note_.clear();
     refused_.clear();
     typing_key_.clear();
     config_ = std::move(pasted.config);
+    keep_fixed(ctx);
     plan(ctx);
+}
+
+/// What was pasted cannot change what is fixed in a fork, and says so.
+void RunForm::keep_fixed(const Context& ctx) {
+    std::string kept;
+    for (const FieldGroup& group : groups_)
+        for (const ConfigField& field : group.fields) {
+            const json* of_parent = value_of(base_, field.key);
+            if (!fixed(field) || of_parent == nullptr || config_[field.section][field.key] == *of_parent)
+                continue;
+            config_[field.section][field.key] = *of_parent;
+            kept += (kept.empty() ? "" : ", ") + field.key;
+        }
+    if (!kept.empty())
+        note_ = ctx.text.format("runs.fork.kept", {{"fields", kept}});
 }
 
 std::string RunForm::why_not_start(const Context& ctx) const {
@@ -207,6 +263,9 @@ std::string RunForm::why_not_start(const Context& ctx) const {
     }
     if (!error_.empty() && planning_ == 0)
         return ctx.text("runs.start.error");
+    const json* steps = value_of(config_, "steps");
+    if (fork_ && steps != nullptr && steps->is_number() && steps->get<double>() <= static_cast<double>(fork_->step))
+        return ctx.text.format("runs.fork.steps", {{"first", ctx.text.number(fork_->step + 1)}});
     return {};
 }
 
@@ -218,6 +277,11 @@ void RunForm::start(Context& ctx) {
         parameters["preset"] = preset_;
     if (!name_.empty())
         parameters["name"] = name_;
+    if (fork_) {
+        parameters.update({{"run", fork_->run}, {"step", fork_->step}});
+        starting_ = ctx.client.send("train.fork", std::move(parameters));
+        return;
+    }
     if (!data_.empty())
         parameters["data"] = data_;
     starting_ = ctx.client.send("train.start", std::move(parameters));
@@ -237,17 +301,30 @@ void RunForm::draw_presets(Context& ctx) {
     ImGui::EndCombo();
 }
 
+/// The preset to start from, or the parent of a fork.
+void RunForm::draw_origin(Context& ctx) {
+    ImGui::SetNextItemWidth(-1);
+    if (!fork_) {
+        draw_presets(ctx);
+        ui::tooltip(ctx.text("runs.preset.help"));
+        return;
+    }
+    ImGui::AlignTextToFramePadding();
+    ui::text_elided(
+        ctx.text.format("runs.fork.parent.value", {{"name", fork_->name}, {"step", ctx.text.number(fork_->step)}}),
+        ImGui::GetContentRegionAvail().x);
+    ui::tooltip(ctx.text("runs.fork.parent.help"));
+}
+
 void RunForm::draw_head(Context& ctx) {
     if (!ImGui::BeginTable("head", 3, ImGuiTableFlags_SizingStretchSame))
         return;
-    for (const char* key : {"runs.preset", "runs.name", "runs.data"}) {
+    for (const char* key : {fork_ ? "runs.fork.parent" : "runs.preset", "runs.name", "runs.data"}) {
         ImGui::TableNextColumn();
         ui::text_dim(ctx, ctx.text(key));
     }
     ImGui::TableNextColumn();
-    ImGui::SetNextItemWidth(-1);
-    draw_presets(ctx);
-    ui::tooltip(ctx.text("runs.preset.help"));
+    draw_origin(ctx);
     ImGui::TableNextColumn();
     ImGui::SetNextItemWidth(-1);
     ImGui::InputTextWithHint("###runs.name", ctx.text("runs.name.hint"), &name_);
@@ -258,6 +335,14 @@ void RunForm::draw_head(Context& ctx) {
 }
 
 void RunForm::draw_data(Context& ctx) {
+    if (fork_) {
+        ImGui::SetNextItemWidth(-1);
+        ImGui::BeginDisabled();
+        ImGui::InputText("###runs.data", &fork_->data, ImGuiInputTextFlags_ElideLeft);
+        ImGui::EndDisabled();
+        ui::tooltip(ctx.text("runs.fork.data.help"));
+        return;
+    }
     const std::string folder = std::string(icon::folder) + "###runs.data.choose";
     ImGui::SetNextItemWidth(ImGui::GetContentRegionAvail().x - ui::button_width(folder.c_str()) -
                             ImGui::GetStyle().ItemSpacing.x);
@@ -318,7 +403,9 @@ std::string RunForm::explanation(const Context& ctx, const FieldGroup& group, co
                 line(choice + ": " + name);
     line(ctx.text.format("runs.key", {{"key", field.section + "." + field.key}}));
     if (const json* of_preset = value_of(base_, field.key); of_preset != nullptr && changed(field))
-        line(ctx.text.format("runs.of_preset", {{"value", value_text(*of_preset)}}));
+        line(ctx.text.format(fork_ ? "runs.fork.of_parent" : "runs.of_preset", {{"value", value_text(*of_preset)}}));
+    if (fixed(field))
+        line(ctx.text("runs.fork.fixed"));
     for (const Condition* condition : {&group.condition, &field.condition})
         if (!holds(*condition, config_))
             line(ctx.text.format("runs.no_effect", {{"condition", condition_text(*condition)}}));
@@ -396,7 +483,8 @@ void RunForm::draw_undo(Context& ctx, const ConfigField& field) {
     if (ImGui::Button(label.c_str(), {undo_width(), 0}))
         reset(ctx, field);
     const json* of_preset = value_of(base_, field.key);
-    ui::tooltip(ctx.text.format("runs.undo", {{"value", of_preset == nullptr ? "" : value_text(*of_preset)}}));
+    ui::tooltip(ctx.text.format(fork_ ? "runs.fork.undo" : "runs.undo",
+                                {{"value", of_preset == nullptr ? "" : value_text(*of_preset)}}));
 }
 
 void RunForm::draw_field(Context& ctx, const FieldGroup& group, const ConfigField& field) {
@@ -404,17 +492,19 @@ void RunForm::draw_field(Context& ctx, const FieldGroup& group, const ConfigFiel
                 label_width = std::min(kLabel * ctx.em, width / 2), spacing = ImGui::GetStyle().ItemSpacing.x;
     const bool is_changed = changed(field);
     // Dim, but not locked: a value may be set before the choice that makes it count.
-    const bool counts = holds(group.condition, config_) && holds(field.condition, config_);
+    const bool counts = holds(group.condition, config_) && holds(field.condition, config_), locked = fixed(field);
     ImGui::PushStyleColor(ImGuiCol_Text, counts ? ctx.theme.text : ctx.theme.text_dim);
     ImGui::BeginGroup();
     draw_label(ctx, field, is_changed, label_width - spacing);
     ImGui::SameLine();
     ImGui::SetCursorPosX(left + label_width);
     ImGui::SetNextItemWidth(width - label_width - undo_width() - spacing);
+    ImGui::BeginDisabled(locked);
     draw_value(ctx, field);
+    ImGui::EndDisabled();
     ImGui::EndGroup();
     ImGui::PopStyleColor();
-    if (ImGui::IsItemHovered(ImGuiHoveredFlags_ForTooltip))
+    if (ImGui::IsItemHovered(ImGuiHoveredFlags_ForTooltip | ImGuiHoveredFlags_AllowWhenDisabled))
         ui::tooltip(explanation(ctx, group, field));
     if (is_changed)
         draw_undo(ctx, field);
@@ -532,7 +622,11 @@ void RunForm::draw(Context& ctx) {
         {std::min(kLeastWidth * ctx.em, room.x), std::min(kLeastHeight * ctx.em, room.y)}, room);
     constexpr ImGuiWindowFlags flags =
         ImGuiWindowFlags_NoDocking | ImGuiWindowFlags_NoSavedSettings | ImGuiWindowFlags_NoCollapse;
-    if (ImGui::Begin(ctx.text.label("runs.form"), &open_, flags)) {
+    std::string title = ctx.text.label("runs.form");
+    if (fork_)
+        title = ctx.text.format("runs.fork.title", {{"name", fork_->name}, {"step", ctx.text.number(fork_->step)}}) +
+                "###runs.form";
+    if (ImGui::Begin(title.c_str(), &open_, flags)) {
         draw_head(ctx);
         draw_tools(ctx);
         const std::string complaint = complaints(ctx);

@@ -1,10 +1,12 @@
 // The window in which a new training run is put together: a preset, every key of its configuration with its range, and
-// what the run would need, as the node plans it. Owned by the runs panel.
+// what the run would need, as the node plans it. Or a fork: the settings of a run that has a checkpoint, of which those
+// can be changed that need no other tensors. Owned by the runs panel.
 #pragma once
 
 #include <map>
 #include <memory>
 #include <nlohmann/json.hpp>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -15,17 +17,29 @@ namespace moescope::panels {
 
 class RunForm {
  public:
-    void open() { open_ = true; }
+    void open(ui::Context& ctx);
+    /// For a run that goes on from the last checkpoint of `parent` with other settings; see can_fork.
+    void open_fork(ui::Context& ctx, const client::TrainingRun& parent);
     /// Every frame, also while closed: takes the node's answers.
     void draw(ui::Context& ctx);
 
  private:
+    /// Where a fork comes from.
+    struct Fork {
+        std::uint32_t run = 0;
+        std::string name, data;
+        std::uint64_t step = 0;  ///< of the checkpoint
+    };
+
     void collect(ui::Context& ctx);
     void learn_fields(ui::Context& ctx);
     void choose_preset(ui::Context& ctx, const std::string& name);
+    /// Starts over from `config`, whose plan is known.
+    void edit(nlohmann::json config, nlohmann::json plan);
 
     void draw_head(ui::Context& ctx);
     void draw_presets(ui::Context& ctx);
+    void draw_origin(ui::Context& ctx);
     void draw_data(ui::Context& ctx);
     void draw_tools(ui::Context& ctx);
     void draw_groups(ui::Context& ctx);
@@ -44,6 +58,8 @@ class RunForm {
     void draw_buttons(ui::Context& ctx);
 
     bool found(const ui::Context& ctx, const ConfigField& field) const;
+    /// A fork cannot change it.
+    bool fixed(const ConfigField& field) const;
     /// Another value than the preset's, or a typed one that was refused.
     bool changed(const ConfigField& field) const;
     std::size_t changes(const FieldGroup& group) const;
@@ -51,12 +67,14 @@ class RunForm {
     void reset(ui::Context& ctx, const ConfigField& field);
     void plan(ui::Context& ctx);
     void paste(ui::Context& ctx);
+    void keep_fixed(const ui::Context& ctx);
     std::string why_not_start(const ui::Context& ctx) const;
     void start(ui::Context& ctx);
 
     bool open_ = false;
+    std::optional<Fork> fork_;
     std::string preset_, name_, data_, search_;
-    nlohmann::json base_;                         ///< the preset's configuration, to compare with
+    nlohmann::json base_;                         ///< the preset's configuration or the parent's, to compare with
     nlohmann::json config_;                       ///< what Start sends; every value fits its field
     nlohmann::json planned_;                      ///< the node's plan of config_
     std::string error_;                           ///< the node's own sentence about config_, in English

@@ -1,6 +1,10 @@
 #include "panels/run_tools.hpp"
 
+#include <algorithm>
 #include <cmath>
+#include <set>
+
+#include "nodes/protocol/json_fields.hpp"
 
 namespace moescope::panels {
 
@@ -12,6 +16,62 @@ const client::TrainingRun* selected_run(const ui::Context& ctx) {
 
 bool alive(const client::TrainingRun& run) {
     return run.state == client::RunState::running || run.state == client::RunState::paused;
+}
+
+bool can_fork(const client::TrainingRun& run) {
+    return run.last_checkpoint > 0 && run.manifest.is_object() && run.manifest.contains("config");
+}
+
+std::optional<ForkPoint> fork_point(const client::TrainingRun& run) {
+    const json& fork = protocol::member(run.manifest, "fork");
+    const double parent = protocol::number_of(fork, "run", 0), step = protocol::number_of(fork, "step", -1);
+    if (!(parent >= 1 && parent < 4e9) || !(step >= 0 && step < 1e15))
+        return {};
+    return ForkPoint{static_cast<std::uint32_t>(parent), static_cast<std::uint64_t>(step)};
+}
+
+std::vector<Ancestor> ancestors(const client::Snapshot& snapshot, const client::TrainingRun& run) {
+    std::vector<Ancestor> chain;
+    std::set<std::uint32_t> seen = {run.id};  // a journal may say anything, also that a run is its own parent
+    for (auto fork = fork_point(run); fork && seen.insert(fork->run).second; fork = fork_point(*chain.back().run)) {
+        const auto parent = snapshot.training.find(fork->run);
+        if (parent == snapshot.training.end())
+            break;
+        chain.push_back({parent->second, chain.empty() ? fork->step : std::min(fork->step, chain.back().step)});
+    }
+    return chain;
+}
+
+namespace {
+
+/// Number of the events of `parent` that its checkpoint at `step` holds.
+std::size_t events_until(const client::TrainingRun& parent, std::uint64_t step) {
+    for (std::size_t i = parent.events.size(); i > 0; --i)
+        if (parent.events[i - 1].kind == "checkpoint" && parent.events[i - 1].step == step)
+            return i;
+    return 0;
+}
+
+}  // namespace
+
+ExpertState expert_state(const client::Snapshot& snapshot, const client::TrainingRun& run, int layer, int expert) {
+    ExpertState state;
+    const auto take = [&](const client::TrainingRun& from, std::size_t count) {
+        for (std::size_t i = 0; i < count; ++i) {
+            const client::RunEvent& event = from.events[i];
+            if (event.kind != "expert" || event.layer != layer || event.expert != expert)
+                continue;
+            if (event.name == "disable" || event.name == "enable")
+                state.disabled = event.name == "disable";
+            else if (event.name == "freeze" || event.name == "thaw")
+                state.frozen = event.name == "freeze";
+        }
+    };
+    const std::vector<Ancestor> chain = ancestors(snapshot, run);
+    for (auto before = chain.rbegin(); before != chain.rend(); ++before)
+        take(*before->run, events_until(*before->run, before->step));
+    take(run, run.events.size());
+    return state;
 }
 
 const json& preset(const client::Snapshot& snapshot, std::string_view name) {
@@ -59,7 +119,8 @@ std::optional<double> knob_value(const client::TrainingRun& run, const std::stri
     for (auto event = run.events.rbegin(); event != run.events.rend(); ++event)
         if (event->kind == "knob" && event->name == name && event->new_value.is_number())
             return event->new_value.get<double>();
-    return config_number(run.manifest, "train", name.c_str());
+    const std::optional<double> of_train = config_number(run.manifest, "train", name.c_str());
+    return of_train ? of_train : config_number(run.manifest, "model", name.c_str());
 }
 
 }  // namespace moescope::panels

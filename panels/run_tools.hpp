@@ -7,6 +7,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "panels/ui/context.hpp"
 
@@ -27,6 +28,30 @@ const client::TrainingRun* selected_run(const ui::Context& ctx);
 
 /// Not ended: running or paused.
 bool alive(const client::TrainingRun& run);
+
+/// Has a checkpoint that a run with other settings can start from.
+bool can_fork(const client::TrainingRun& run);
+
+/// Where a run was forked from; nothing for one that began at its first step.
+struct ForkPoint {
+    std::uint32_t run = 0;
+    std::uint64_t step = 0;  ///< of the checkpoint
+};
+std::optional<ForkPoint> fork_point(const client::TrainingRun& run);
+
+/// A run that another one goes on from, up to `step`.
+struct Ancestor {
+    std::shared_ptr<const client::TrainingRun> run;
+    std::uint64_t step = 0;
+};
+/// The parent of a fork, the parent's parent and so on, as far as the session has them.
+std::vector<Ancestor> ancestors(const client::Snapshot& snapshot, const client::TrainingRun& run);
+
+/// What a person has told an expert, in this run or before it was forked.
+struct ExpertState {
+    bool disabled = false, frozen = false;
+};
+ExpertState expert_state(const client::Snapshot& snapshot, const client::TrainingRun& run, int layer, int expert);
 
 /// Plan of a preset in the catalogue, or null JSON when the node offers none of that name.
 const nlohmann::json& preset(const client::Snapshot& snapshot, std::string_view name);

@@ -92,6 +92,9 @@ void RunsPanel::draw_training_menu(Context& ctx, const TrainingRun& run) {
     item("training.run.continue", "train.continue",
          run.last_checkpoint > 0 &&
              (run.state == RunState::interrupted || run.state == RunState::stopped || run.state == RunState::failed));
+    if (ImGui::MenuItem(ctx.text.label("runs.fork"), nullptr, false, can_fork(run) && connected))
+        form_.open_fork(ctx, run);
+    ui::tooltip(ctx.text(!connected ? "runs.offline" : can_fork(run) ? "runs.fork.help" : "runs.fork.no_checkpoint"));
     ImGui::Separator();
     if (ImGui::MenuItem(ctx.text.label("runs.copy_manifest")))
         ImGui::SetClipboardText(run.manifest.dump(2, ' ', false, json::error_handler_t::replace).c_str());
@@ -182,10 +185,16 @@ void RunsPanel::draw_others(Context& ctx) {
 // --- The panel
 // ------------------------------------------------------------------------------------------------------------
 
-bool RunsPanel::act(const std::string& action, Context&) {
+bool RunsPanel::act(const std::string& action, Context& ctx) {
+    if (action == "runs.fork") {
+        const TrainingRun* run = selected_run(ctx);
+        if (run != nullptr && can_fork(*run))
+            form_.open_fork(ctx, *run);
+        return true;
+    }
     if (action != "runs.new")
         return false;
-    form_.open();
+    form_.open(ctx);
     return true;
 }
 
@@ -193,7 +202,7 @@ void RunsPanel::draw(Context& ctx) {
     const bool connected = ctx.snapshot.link.state == client::Link::State::connected;
     const std::string label = std::string(icon::plus) + " " + ctx.text.label("runs.new");
     if (ui::button(label.c_str(), connected, ctx.text("runs.offline")))
-        form_.open();
+        form_.open(ctx);
     if (connected)
         ui::command_tooltip(ctx, ctx.text("runs.new.help"), "runs.new");
     if (ctx.snapshot.training.empty())

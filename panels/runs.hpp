@@ -13,7 +13,7 @@ class RunsPanel final : public ui::Panel {
  public:
     const char* key() const override { return "runs"; }
     void draw(ui::Context& ctx) override;
-    /// runs.new opens the form.
+    /// runs.new opens the form, runs.fork opens it for a fork of the selected run.
     bool act(const std::string& action, ui::Context& ctx) override;
 
  private:

@@ -86,6 +86,16 @@ std::string file_part(const char* key) {
     return text.substr(text.rfind('.') + 1);
 }
 
+const char* curve_name(const Context& ctx, const Curve& curve) {
+    return curve.name.empty() ? ctx.text(curve.key) : curve.name.c_str();
+}
+
+/// A run and those that it goes on from have no values in each other's steps.
+bool has_step(const StepPlotSpec& spec, const Curve& curve, double step) {
+    return spec.marks.empty() || curve.x == nullptr || curve.style == Curve::Style::points ||
+           (step > (*curve.x)[0] - 0.5 && (curve.style != Curve::Style::earlier || step < curve.x->back() + 0.5));
+}
+
 }  // namespace
 
 void fit_steps(ui::Selection& selection, const TrainingRun& run) {
@@ -121,7 +131,7 @@ float StepPlot::draw_title(const Context& ctx, const StepPlotSpec& spec, float w
     const float box = 0.62f * ctx.em, line = ImGui::GetTextLineHeight(), space = 0.7f * ctx.em;
     float y = start.y;
     for (const Curve& curve : spec.curves) {
-        const char* name = ctx.text(curve.key);
+        const char* name = curve_name(ctx, curve);
         const float needed = box + 0.3f * ctx.em + ImGui::CalcTextSize(name).x;
         if (x + needed > start.x + width && x > start.x) {
             x = start.x;
@@ -198,6 +208,9 @@ void StepPlot::refresh(const StepPlotSpec& spec, const Key& key) {
                 }
                 below = &shape.points;
                 break;
+            case Curve::Style::earlier:
+                shape.points = means(buckets, *curve.x, *curve.sum, key.window, curve.scale);
+                break;
             default:
                 shape.points = extremes(buckets, *curve.x, *curve.y, curve.scale);
         }
@@ -256,7 +269,8 @@ void StepPlot::draw_curve(const Context& ctx, const Curve& curve, const Shape& s
     } else {
         ImPlotSpec line;
         line.LineColor = curve.color;
-        line.LineWeight = curve.style == Style::level ? std::max(1.0f, ctx.em / 16) : weight;
+        line.LineWeight =
+            curve.style == Style::level || curve.style == Style::earlier ? std::max(1.0f, ctx.em / 16) : weight;
         if (curve.style == Style::points && shape.points.x.size() < 80) {
             line.Marker = ImPlotMarker_Circle;
             line.MarkerSize = 0.17f * ctx.em;
@@ -278,7 +292,7 @@ void StepPlot::draw_tooltip(const Context& ctx, const StepPlotSpec& spec, double
             .c_str());
     if (ImGui::BeginTable("values", 3, ImGuiTableFlags_SizingFixedFit)) {
         for (const Curve& curve : spec.curves) {
-            if (hidden(curve) || (curve.y != nullptr && curve.y->empty()))
+            if (hidden(curve) || (curve.y != nullptr && (curve.y->empty() || !has_step(spec, curve, step))))
                 continue;
             double value = curve.level, at = step;
             if (curve.y != nullptr) {
@@ -289,7 +303,7 @@ void StepPlot::draw_tooltip(const Context& ctx, const StepPlotSpec& spec, double
             ImGui::TableNextRow();
             ImGui::TableNextColumn();
             color_mark(ctx, curve.color);
-            ImGui::TextUnformatted(ctx.text(curve.key));
+            ImGui::TextUnformatted(curve_name(ctx, curve));
             ImGui::TableNextColumn();
             ImGui::TextUnformatted(ctx.text.number(value * curve.scale, 7).c_str());
             ImGui::TableNextColumn();
@@ -306,6 +320,28 @@ void StepPlot::draw_tooltip(const Context& ctx, const StepPlotSpec& spec, double
     ImGui::EndTooltip();
 }
 
+void StepPlot::draw_marks(const Context& ctx, const StepPlotSpec& spec) const {
+    const ImVec2 origin = ImPlot::GetPlotPos(), size = ImPlot::GetPlotSize();
+    const ImPlotRect limits = ImPlot::GetPlotLimits();
+    ImDrawList& draw = *ImPlot::GetPlotDrawList();
+    ImPlot::PushPlotClipRect();
+    for (const StepPlotSpec::Mark& mark : spec.marks) {
+        if (mark.step < limits.X.Min || mark.step > limits.X.Max)
+            continue;
+        const float x = ImPlot::PlotToPixels(mark.step, limits.Y.Min).x;
+        const ImU32 ink = ui::packed(ctx.theme.text, 0.6f);
+        draw.AddLine({x, origin.y}, {x, origin.y + size.y}, ink, std::max(1.0f, ctx.em / 12));
+        // At the lower end: the icons of what happened during the run stand at the upper one.
+        draw.AddText(ImGui::GetFont(), 0.8f * ctx.em, {x + 0.25f * ctx.em, origin.y + size.y - 2.2f * ctx.em}, ink,
+                     ui::icon::branch);
+        if (ImPlot::IsPlotHovered() && std::abs(ImGui::GetMousePos().x - x) < 0.4f * ctx.em && ImGui::BeginTooltip()) {
+            ImGui::TextUnformatted(mark.text.c_str());
+            ImGui::EndTooltip();
+        }
+    }
+    ImPlot::PopPlotClipRect();
+}
+
 void StepPlot::draw_inside(Context& ctx, const TrainingRun& run, const StepPlotSpec& spec) {
     for (std::size_t i = 0; i < spec.curves.size() && i < shapes_.size(); ++i) {
         if (hidden(spec.curves[i]))
@@ -314,6 +350,7 @@ void StepPlot::draw_inside(Context& ctx, const TrainingRun& run, const StepPlotS
         draw_curve(ctx, spec.curves[i], shapes_[i]);
     }
     ImPlot::SetAxes(ImAxis_X1, ImAxis_Y1);
+    draw_marks(ctx, spec);
     ui::draw_run_events(ctx, run);
     ui::draw_step_cursor(ctx);
     if (ImPlot::IsPlotHovered() && !ImGui::IsMouseDown(ImGuiMouseButton_Left) && !run.step.empty())
@@ -334,7 +371,9 @@ void StepPlot::draw(Context& ctx, const TrainingRun& run, const StepPlotSpec& sp
     std::size_t hidden_mask = 0, evaluations = 0;
     for (std::size_t i = 0; i < spec.curves.size(); ++i) {
         hidden_mask |= hidden(spec.curves[i]) ? std::size_t{1} << i : 0;
-        evaluations += spec.curves[i].style == Curve::Style::points ? spec.curves[i].x->size() : 0;
+        const Curve::Style style = spec.curves[i].style;
+        const bool grows_apart = style == Curve::Style::points || style == Curve::Style::earlier;
+        evaluations += grows_apart ? spec.curves[i].x->size() : 0;
     }
     refresh(spec, {run.id, run.step.size(), evaluations, window, hidden_mask, selection.step_min, selection.step_max,
                    std::max(1, static_cast<int>(size.x - 4 * ctx.em))});
@@ -438,7 +477,7 @@ std::vector<Series> StepPlot::series(const Context& ctx, const StepPlotSpec& spe
     for (const Curve& curve : spec.curves) {
         if (curve.y == nullptr)
             continue;
-        std::string name = file_part(curve.key);
+        std::string name = curve.name.empty() ? file_part(curve.key) : curve.name;
         // The file holds the column's own unit, not the one of the axis: bytes, not MiB.
         if (curve.unit_key != nullptr && curve.scale == 1)
             name += std::string(" (") + ctx.text(curve.unit_key) + ")";
@@ -458,7 +497,7 @@ Drawing StepPlot::drawing(const Context& ctx, const TrainingRun& run, const Step
     for (std::size_t i = 0; i < spec.curves.size() && i < shapes_.size(); ++i) {
         if (hidden(spec.curves[i]))
             continue;
-        Drawing::Line line{ctx.text(spec.curves[i].key), hex(spec.curves[i].color), shapes_[i].points};
+        Drawing::Line line{curve_name(ctx, spec.curves[i]), hex(spec.curves[i].color), shapes_[i].points};
         // A picture has one scale; curves of the right axis are drawn as on the screen, with their range in the name.
         if (spec.curves[i].right) {
             line.name += " (" + ctx.text.number(right_.min) + " … " + ctx.text.number(right_.max) + ")";

@@ -21,17 +21,19 @@ struct Curve {
         points,    ///< line with a marker at each value: few values, no holes between them
         stacked,   ///< mean, on top of the stacked curve before it
         level,     ///< a constant: `level`
+        earlier,   ///< mean of a run that this one goes on from: thin
     };
     const char* key = "";  ///< language key of the name; its last part is the name in files
     Style style = Style::line;
     ImVec4 color{};
     const client::Column* x = nullptr;
     const client::Column* y = nullptr;
-    const RunningSum* sum = nullptr;  ///< of y, for smoothed and stacked
+    const RunningSum* sum = nullptr;  ///< of y, for smoothed, stacked and earlier
     const char* unit_key = nullptr;   ///< language key, null for a number without a unit
     double scale = 1;                 ///< from the column's unit to the unit shown
     double level = 0;
     bool right = false;  ///< on the right axis
+    std::string name{};  ///< instead of the text of `key`: another run's name
 };
 
 struct StepPlotSpec {
@@ -40,6 +42,12 @@ struct StepPlotSpec {
     bool from_zero = false;     ///< both axes start at 0
     bool right_axis = false;
     std::vector<Curve> curves;
+    /// A vertical line with what it means: where a fork began.
+    struct Mark {
+        double step = 0;
+        std::string text;
+    };
+    std::vector<Mark> marks{};
 };
 
 /// Moves the shared step axis with the newest step while it follows; called by each panel before it draws step plots.
@@ -77,6 +85,7 @@ class StepPlot {
     void refresh(const StepPlotSpec& spec, const Key& key);
     Range range_of(const StepPlotSpec& spec, bool right) const;
     void draw_curve(const ui::Context& ctx, const Curve& curve, const Shape& shape) const;
+    void draw_marks(const ui::Context& ctx, const StepPlotSpec& spec) const;
     void draw_inside(ui::Context& ctx, const client::TrainingRun& run, const StepPlotSpec& spec);
     void draw_tooltip(const ui::Context& ctx, const StepPlotSpec& spec, double step) const;
     void draw_menu(ui::Context& ctx, const client::TrainingRun& run, const StepPlotSpec& spec, std::size_t& window,

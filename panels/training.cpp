@@ -142,22 +142,62 @@ void TrainingPanel::update_sums(const TrainingRun& run) {
         sums_.part_ms[part].update(run.part_ms[part]);
 }
 
+void TrainingPanel::update_earlier(const Context& ctx, const TrainingRun& run) {
+    const std::vector<Ancestor> chain = ancestors(ctx.snapshot, run);
+    EarlierKey key;
+    for (const Ancestor& one : chain)
+        key.push_back({one.run->id, one.step, one.run->step.size()});
+    if (key == earlier_key_)
+        return;
+    earlier_key_ = std::move(key);
+    earlier_.clear();
+    for (const Ancestor& one : chain) {
+        Earlier earlier{"training.curve.run" + std::to_string(one.run->id),
+                        one.run->name,
+                        static_cast<double>(one.step),
+                        one.run->step,
+                        one.run->loss,
+                        {}};
+        // What the other run did after the fork is another story.
+        std::size_t count = earlier.step.size();
+        while (count > 0 && earlier.step[count - 1] > earlier.fork_step)
+            --count;
+        earlier.step.truncate(count);
+        earlier.loss.truncate(count);
+        earlier.sum.update(earlier.loss);
+        earlier_.push_back(std::move(earlier));
+    }
+}
+
 StepPlotSpec TrainingPanel::spec(const Context& ctx, const TrainingRun& run, Plot plot) const {
     using Style = Curve::Style;
     const ui::Theme& theme = ctx.theme;
     const auto color = [&](std::size_t i) { return theme.series_color(i); };
     switch (plot) {
-        case kLoss:
-            return {"training.loss",
-                    "training.unit.nats",
-                    false,
-                    false,
-                    {{"training.curve.train", Style::smoothed, theme.accent, &run.step, &run.loss, &sums_.loss,
-                      "training.unit.nats"},
-                     {"training.curve.english", Style::points, theme.english, &run.evaluation_step,
-                      &run.evaluation_english, nullptr, "training.unit.nats"},
-                     {"training.curve.chinese", Style::points, theme.chinese, &run.evaluation_step,
-                      &run.evaluation_chinese, nullptr, "training.unit.nats"}}};
+        case kLoss: {
+            StepPlotSpec result = {"training.loss",
+                                   "training.unit.nats",
+                                   false,
+                                   false,
+                                   {{"training.curve.train", Style::smoothed, theme.accent, &run.step, &run.loss,
+                                     &sums_.loss, "training.unit.nats"},
+                                    {"training.curve.english", Style::points, theme.english, &run.evaluation_step,
+                                     &run.evaluation_english, nullptr, "training.unit.nats"},
+                                    {"training.curve.chinese", Style::points, theme.chinese, &run.evaluation_step,
+                                     &run.evaluation_chinese, nullptr, "training.unit.nats"}}};
+            for (const Earlier& earlier : earlier_) {
+                Curve curve{earlier.key.c_str(), Style::earlier, theme.text_dim,      &earlier.step,
+                            &earlier.loss,       &earlier.sum,   "training.unit.nats"};
+                curve.name = earlier.name;
+                result.curves.push_back(std::move(curve));
+                result.marks.push_back(
+                    {earlier.fork_step,
+                     ctx.text.format("training.forked",
+                                     {{"name", earlier.name},
+                                      {"step", ctx.text.number(static_cast<std::uint64_t>(earlier.fork_step))}})});
+            }
+            return result;
+        }
         case kParts:
             return {
                 "training.parts",
@@ -299,6 +339,7 @@ void TrainingPanel::draw_narrow(Context& ctx, const TrainingRun& run, ImVec2 roo
 
 void TrainingPanel::draw_plots(Context& ctx, const TrainingRun& run) {
     update_sums(run);
+    update_earlier(ctx, run);
     follow_steps(ctx.selection, run);
     const ImVec2 room = ImGui::GetContentRegionAvail();
     if (room.x < 10 * ctx.em || room.y < 6 * ctx.em)

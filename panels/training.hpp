@@ -2,7 +2,9 @@
 #pragma once
 
 #include <array>
+#include <cstdint>
 #include <string>
+#include <vector>
 
 #include "panels/run_tools.hpp"
 #include "panels/step_plot.hpp"
@@ -32,10 +34,23 @@ class TrainingPanel final : public ui::Panel {
     void draw_beside(ui::Context& ctx, const client::TrainingRun& run, ImVec2 room);
     void draw_narrow(ui::Context& ctx, const client::TrainingRun& run, ImVec2 room);
     void draw_plot(ui::Context& ctx, const client::TrainingRun& run, Plot plot, ImVec2 size);
+    /// A run that the shown one goes on from: its loss up to the fork.
+    struct Earlier {
+        std::string key, name;
+        double fork_step = 0;
+        client::Column step, loss;
+        RunningSum sum;
+    };
+    /// Which runs, up to which step, and how many steps they had.
+    using EarlierKey = std::vector<std::array<std::uint64_t, 3>>;
+
+    void update_earlier(const ui::Context& ctx, const client::TrainingRun& run);
     void update_sums(const client::TrainingRun& run);
     StepPlotSpec spec(const ui::Context& ctx, const client::TrainingRun& run, Plot plot) const;
 
     std::array<StepPlot, kPlots> plots_;
+    std::vector<Earlier> earlier_;
+    EarlierKey earlier_key_;
     Sums sums_;
     std::uint32_t sums_run_ = 0;
     std::size_t window_ = 20;    ///< steps in the running mean

@@ -360,6 +360,10 @@ void ModelState::event(const protocol::Frame& record, const json& body) {
     follow(run);
     RunEvent event{count_of(body, "step"), kind, text_of(body, "name"), member(body, "old"), member(body, "new"),
                    text_of(body, "text")};
+    if (kind == "expert" && member(body, "layer").is_number_integer() && member(body, "expert").is_number_integer()) {
+        event.layer = static_cast<int>(count_of(body, "layer"));
+        event.expert = static_cast<int>(count_of(body, "expert"));
+    }
     if (kind == "checkpoint")
         run.value.last_checkpoint = event.step;
     if (kind == "rewind")

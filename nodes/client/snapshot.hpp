@@ -53,6 +53,7 @@ struct RunEvent {
     std::string name;  ///< "learning_rate"
     nlohmann::json old_value, new_value;
     std::string text;
+    int layer = -1, expert = -1;  ///< of kind "expert", whose name is what was done: "disable", "freeze", ...
 };
 
 struct TextSample {

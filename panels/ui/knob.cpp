@@ -45,6 +45,10 @@ std::optional<double> accept(const Context& ctx, KnobState& state, double confir
             {{"value", state.field}, {"min", ctx.text.number(range.min)}, {"max", ctx.text.number(range.max)}});
         return {};
     }
+    if (range.whole && *value != std::round(*value)) {
+        state.error = ctx.text.format("knob.not_whole", {{"value", state.field}});
+        return {};
+    }
     state.error.clear();
     // Enter without a change is none: the field shows fewer digits than the node has.
     if (state.field == formatted(range.format, confirmed) || same(*value, confirmed) ||

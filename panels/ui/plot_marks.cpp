@@ -16,7 +16,7 @@ std::string value_text(const Language& text, const nlohmann::json& value) {
 }
 
 const char* event_icon(const std::string& kind) {
-    if (kind == "knob")
+    if (kind == "knob" || kind == "expert")
         return icon::gear;
     if (kind == "checkpoint")
         return icon::save;
@@ -34,6 +34,13 @@ const char* event_icon(const std::string& kind) {
 std::string event_text(const Context& ctx, const client::RunEvent& event) {
     const std::string kind_key = "event." + event.kind;
     std::string result = ctx.text.format("event.at_step", {{"step", ctx.text.number(event.step)}}) + ": ";
+    if (event.kind == "expert") {
+        const std::string action_key = kind_key + "." + event.name;
+        return result + (ctx.text.has(action_key) && event.expert >= 0
+                             ? ctx.text.format(action_key, {{"layer", std::to_string(event.layer)},
+                                                            {"expert", std::to_string(event.expert)}})
+                             : ctx.text(kind_key) + (" " + event.text));
+    }
     result += ctx.text.has(kind_key) ? ctx.text(kind_key) : event.kind.c_str();
     if (!event.name.empty()) {
         const std::string name_key = "knob." + event.name;
@@ -63,7 +70,7 @@ void draw_run_events(const Context& ctx, const client::TrainingRun& run) {
         const float x = ImPlot::PlotToPixels(step, limits.Y.Min).x;
         if (hovered && std::abs(mouse.x - x) < ctx.em * 0.3f && hints++ < kMostHints)
             hint += (hint.empty() ? "" : "\n") + event_text(ctx, event);
-        const bool knob = event.kind == "knob";
+        const bool knob = event.kind == "knob" || event.kind == "expert";  // what a person changed
         if (!knob && x < line_x + 2)
             continue;
         line_x = x;

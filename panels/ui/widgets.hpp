@@ -99,6 +99,7 @@ struct KnobState {
 struct KnobRange {
     double min = 0, max = 1;
     const char* format = "%.4g";
+    bool whole = false;  ///< only whole numbers
 };
 /// Draws the field with `label` (an ImGui label with id). `confirmed` is the node's value. Gives the value to send,
 /// once.

@@ -43,6 +43,53 @@ void turn_a_knob(Harness& h, ImGuiTestContext* ctx) {
     IM_CHECK(std::fabs(h.training().balance_coefficient.back() - 0.037) < 1e-9);
 }
 
+/// A preset in which every knob has a meaning, small enough to train at once; paused after its first steps.
+void start_small_run(Harness& h, ImGuiTestContext* ctx) {
+    h.settle(ctx);
+    if (!h.snapshot().training.empty() && h.training().state == RunState::running)
+        h.workbench().command("run.stop");
+    nlohmann::json config;
+    for (const nlohmann::json& preset : h.snapshot().catalogue->at("presets"))
+        if (preset.at("name") == "deepseek-v3-mini")
+            config = preset.at("config");
+    config["model"].update({{"layers", 2}, {"width", 64}, {"experts", 8}, {"context", 32}, {"vocabulary", 1024}});
+    config["train"].update({{"steps", 100000}, {"batch", 2}});
+    const std::size_t before = h.snapshot().training.size();
+    h.workbench().client().send("train.start", {{"config", config}, {"name", "small"}});
+    IM_CHECK(h.wait(ctx, 60, [&] { return h.snapshot().training.size() > before && h.training().step.size() > 2; }));
+    h.workbench().show_panel("runs");
+    ctx->ItemClick(("//###panel.runs/**/###run" + std::to_string(h.training().id)).c_str());
+}
+
+void turn_router_knobs(Harness& h, ImGuiTestContext* ctx) {
+    start_small_run(h, ctx);
+    h.workbench().show_panel("knobs");
+    ctx->Yield(3);
+    const auto turned = [&](const char* name, double value) {
+        return h.wait(ctx, 60, [&] {
+            const client::RunEvent* last = nullptr;
+            for (const client::RunEvent& event : h.training().events)
+                last = event.kind == "knob" && event.name == name ? &event : last;
+            return last != nullptr && last->new_value.is_number() && last->new_value.get<double>() == value;
+        });
+    };
+    const auto type = [&](const char* name, const char* value) {
+        ctx->ItemInput((std::string("//###panel.knobs/**/###knobs.") + name).c_str());
+        ctx->KeyCharsReplaceEnter(value);
+    };
+    type("bias_speed", "0.5");
+    IM_CHECK(turned("bias_speed", 0.5));
+    type("capacity_factor", "1.5");
+    IM_CHECK(turned("capacity_factor", 1.5));
+    type("experts_per_token", "1");
+    IM_CHECK(turned("experts_per_token", 1));
+    // Half an expert, or more of them than the run was planned for, stay out.
+    type("experts_per_token", "1.5");
+    type("experts_per_token", "1000");
+    ctx->Yield(10);
+    IM_CHECK(turned("experts_per_token", 1));
+}
+
 void compare_chinese(Harness& h, ImGuiTestContext* ctx) {
     h.settle(ctx);
     if (!h.has_models()) {
@@ -188,6 +235,38 @@ void walk_over_experts(Harness& h, ImGuiTestContext* ctx) {
     IM_CHECK_EQ(h.workbench().selection().expert, -1);
 }
 
+/// The menu of a cell of the expert map: freeze, thaw, reset; a refusal comes as the node's sentence.
+void change_an_expert(Harness& h, ImGuiTestContext* ctx) {
+    start_small_run(h, ctx);
+    h.workbench().show_panel("expert_load");
+    ctx->Yield(5);
+    const auto choose_action = [&](const char* action) {
+        const ImRect map = ctx->ItemInfo("//###panel.expert_load/**/###load.cells").RectFull;
+        ctx->MouseMoveToPos(ImLerp(map.Min, map.Max, ImVec2(4.5f / 8, 1.5f / 2)));  // layer 1, expert 4
+        ctx->MouseClick(ImGuiMouseButton_Right);
+        ctx->Yield(2);
+        ctx->ItemClick((std::string("//$FOCUSED/###load.expert.") + action).c_str());
+    };
+    const auto happened = [&](const char* action) {
+        return h.wait(ctx, 60, [&] {
+            const client::RunEvent* last = nullptr;
+            for (const client::RunEvent& event : h.training().events)
+                last = event.kind == "expert" ? &event : last;
+            return last != nullptr && last->name == action && last->layer == 1 && last->expert == 4;
+        });
+    };
+    for (const char* action : {"freeze", "thaw", "reset"}) {
+        choose_action(action);
+        IM_CHECK(happened(action));
+    }
+    // With groups of experts none can be disabled.
+    const std::uint64_t before = h.workbench().notices().count();
+    choose_action("disable");
+    IM_CHECK(h.wait(ctx, 60, [&] { return h.workbench().notices().count() > before; }));
+    IM_CHECK(h.workbench().notices().list().back().error);
+    IM_CHECK(happened("reset"));
+}
+
 // --- The form of a new run ------------------------------------------------------------------------------------------
 
 /// The plan that the node answered last, as the form shows it; null when there is none.
@@ -287,6 +366,46 @@ void start_with_changes(Harness& h, ImGuiTestContext* ctx) {
     IM_CHECK(h.wait(ctx, 180, [&] { return h.training().state == RunState::done; }));
 }
 
+void fork_a_run(Harness& h, ImGuiTestContext* ctx) {
+    start_small_run(h, ctx);
+    const std::uint32_t parent = h.training().id;
+    h.workbench().command("run.pause");
+    IM_CHECK(h.wait(ctx, 60, [&] { return h.training().state == RunState::paused; }));
+    if (h.training().last_checkpoint == 0)
+        IM_CHECK(!h.workbench().command("run.fork"));  // nothing to start from yet
+    h.workbench().command("run.checkpoint");
+    IM_CHECK(h.wait(ctx, 60, [&] { return h.training().last_checkpoint > 0; }));
+    const std::uint64_t from = h.training().last_checkpoint;
+    IM_CHECK(h.workbench().command("run.fork"));
+    ctx->Yield(3);
+    IM_CHECK(ctx->ItemInfo(find_field(ctx, "width").c_str()).ItemFlags & ImGuiItemFlags_Disabled);
+    // No step is left for the fork: Start waits for more.
+    type_value(ctx, "steps", std::to_string(from).c_str());
+    IM_CHECK(h.wait(ctx, 20, [&] { return !can_start(ctx); }));
+    type_value(ctx, "steps", std::to_string(from + 3).c_str());
+    type_value(ctx, "capacity_factor", "1.25");
+    type_value(ctx, "learning_rate", "0.002");
+    IM_CHECK(h.wait(ctx, 20, [&] { return can_start(ctx); }));
+    ctx->ItemClick("//###runs.form/###runs.start");
+    IM_CHECK(h.wait(ctx, 60, [&] { return h.training().id != parent && h.training().state == RunState::done; }));
+    const client::TrainingRun& fork = h.training();
+    IM_CHECK_EQ(fork.manifest.at("fork"), (nlohmann::json{{"run", parent}, {"step", from}}));
+    IM_CHECK_EQ(fork.step[0], static_cast<double>(from + 1));
+    IM_CHECK_EQ(fork.step.size(), std::size_t{3});
+    IM_CHECK_EQ(fork.manifest.at("config").at("model").at("capacity_factor"), 1.25);
+    IM_CHECK_EQ(fork.manifest.at("config").at("train").at("learning_rate"), 0.002);
+    // The loss plot's legend names the parent, whose loss it shows up to the fork.
+    ctx->Yield(3);
+    IM_CHECK(
+        ctx->ItemExists(("//###panel.training/**/training.curve.run" + std::to_string(parent) + "/###legend").c_str()));
+    h.workbench().client().send("train.stop", {{"run", parent}});
+    // The form of a new run is about a preset again.
+    h.workbench().command("runs.new");
+    ctx->Yield(2);
+    IM_CHECK((ctx->ItemInfo(find_field(ctx, "width").c_str()).ItemFlags & ImGuiItemFlags_Disabled) == 0);
+    ctx->ItemClick("//###runs.form/###runs.cancel");
+}
+
 void copy_and_paste_a_preset(Harness& h, ImGuiTestContext* ctx) {
     open_form(h, ctx);
     ctx->ItemClick("//###runs.form/###runs.copy_json");
@@ -370,9 +489,12 @@ void register_panels(Harness& harness) {
     };
     add("pause, single step, go on", pause_and_step);
     add("a typed knob reaches the trainer", turn_a_knob);
+    add("the router's knobs reach the trainer", turn_router_knobs);
+    add("an expert is frozen, thawed and reset in the map's menu", change_an_expert);
     add("layers and experts by keys", walk_over_experts);
     add("a new run has every key explained in both languages", every_key_is_explained);
     add("a new run with changed fields", start_with_changes);
+    add("a fork from a checkpoint with changed fields", fork_a_run);
     add("a new run from copied and pasted JSON", copy_and_paste_a_preset);
     add("compare with typed Chinese, then cancel", compare_chinese);
     add("probe answers are labelled with keys and taken back", label_with_keys);
