@@ -1,7 +1,6 @@
 #include "nodes/service/command_line.hpp"
 
 #include <algorithm>
-#include <array>
 #include <atomic>
 #include <cmath>
 #include <cstdio>
@@ -84,11 +83,9 @@ void wait_for(Job& job, HeldSignals& signals) {
 
 void print_step(const protocol::StepRecord& step, bool as_json, int planned) {
     if (as_json) {
-        constexpr std::array<const char*, protocol::kStepParts> kParts{"data",    "embedding", "attention", "router",
-                                                                       "experts", "head",      "optimizer", "other"};
         auto parts = json::object();
-        for (std::size_t i = 0; i < kParts.size(); ++i)
-            parts[kParts[i]] = step.part_ms[i];
+        for (std::size_t i = 0; i < step.part_ms.size(); ++i)
+            parts[protocol::step_part_name(static_cast<protocol::StepPart>(i))] = step.part_ms[i];
         print_json({{"step", step.step},
                     {"loss", number_or_null(step.loss)},
                     {"tokens_per_second", step.tokens_per_second},
@@ -139,10 +136,9 @@ engine::RunConfig config_from(const TrainOptions& options, const Places& places)
     if (config.train.threads == 0)
         config.train.threads = cores();
     // The options are held to the same ranges as the file.
-    return engine::parse_run_config(engine::to_json(config),
-                                    !options.config.empty()   ? options.config
-                                    : !options.preset.empty() ? "preset " + options.preset
-                                                              : options.init);
+    return engine::parse_run_config(engine::to_json(config), !options.config.empty()   ? options.config
+                                                             : !options.preset.empty() ? "preset " + options.preset
+                                                                                       : options.init);
 }
 
 /// The run that --resume goes on with: the latest of its kind in the session.
@@ -192,9 +188,9 @@ void finish(LocalNode& node, const Result& result) {
         throw std::runtime_error(result.message);
 }
 
-TrainingOrder order_from(const TrainOptions& options, const Places& places, LocalNode& node) {
+TrainingOrder order_from(const TrainOptions& options, engine::RunConfig config, const Places& places, LocalNode& node) {
     TrainingOrder order;
-    order.config = config_from(options, places);
+    order.config = std::move(config);
     const auto known = options.resume ? latest_run(node.session->journal(), "train") : std::nullopt;
     if (known) {
         auto earlier = order_to_continue(*node.session, *known);
@@ -239,14 +235,14 @@ int serve_command(const Places& places, const std::string& socket, const std::st
 
 int train_command(const Places& places, const TrainOptions& options) {
     HeldSignals signals;
-    config_from(options, places);  // a bad configuration is found before a session folder is made
+    auto config = config_from(options, places);  // a bad one is found before a session folder is made
     int planned = 0;
     LocalNode node(places, options.out, [&](protocol::RecordType type, const std::vector<std::byte>& body) {
         if (type == protocol::RecordType::step)
             if (const auto step = protocol::decode_step(body))
                 print_step(*step, options.json, planned);
     });
-    auto order = order_from(options, places, node);
+    auto order = order_from(options, std::move(config), places, node);
     order.faults_end_the_run = true;
     planned = order.config.train.steps;
     TrainingResult result;
@@ -302,9 +298,10 @@ struct Replay {
     /// Called for every new step, in order.
     void compare(const protocol::StepRecord& step) {
         const auto same = [](double a, double b) { return a == b || (std::isnan(a) && std::isnan(b)); };
-        const auto found = std::find_if(recorded.begin(), recorded.end(),
-                                        [&](const protocol::StepRecord& one) { return one.step == step.step; });
-        if (found == recorded.end() || difference)
+        const auto found =
+            std::lower_bound(recorded.begin(), recorded.end(), step.step,
+                             [](const protocol::StepRecord& one, std::uint64_t number) { return one.step < number; });
+        if (found == recorded.end() || found->step != step.step || difference)
             return;
         ++compared;
         if (same(found->loss, step.loss) && same(found->gradient_norm, step.gradient_norm) &&
@@ -337,8 +334,8 @@ TrainingOrder order_to_replay(const Replay& replay, const TrainOptions& options,
     if (manifest.contains("init") || manifest.contains("fork")) {
         const auto checkpoints = replay.session->checkpoints(replay.run.run, true);
         if (checkpoints.empty() || !checkpoints.front().complete)
-            throw CommandError(fmt::format("the first checkpoint of run {} is missing; without it, it cannot be run again",
-                                           replay.run.run));
+            throw CommandError(fmt::format(
+                "the first checkpoint of run {} is missing; without it, it cannot be run again", replay.run.run));
         order.checkpoint = checkpoints.front().path;
         order.checkpoint_step = checkpoints.front().step;
     }
@@ -349,9 +346,8 @@ TrainingOrder order_to_replay(const Replay& replay, const TrainOptions& options,
 
 void print_replay(const Replay& replay, const TrainingResult& result, bool as_json) {
     if (as_json) {
-        json line = {{"equal", !replay.difference},
-                     {"steps", replay.compared},
-                     {"parameters_sha256", result.parameters_sha256}};
+        json line = {
+            {"equal", !replay.difference}, {"steps", replay.compared}, {"parameters_sha256", result.parameters_sha256}};
         if (replay.difference)
             line.update({{"first_difference", replay.difference->step},
                          {"recorded_loss", number_or_null(replay.expected.loss)},

@@ -5,7 +5,6 @@
 
 #include "nodes/protocol/json_guard.hpp"
 #include "nodes/service/parameters.hpp"
-#include "nodes/service/run_log.hpp"
 
 namespace moescope::node {
 using nlohmann::json;
@@ -180,7 +179,7 @@ void GenerationJob::announce(int threads) {
                                                        {"alternatives", order_.alternatives},
                                                        {"threads", threads},
                                                        {"program_version", MOESCOPE_VERSION}}}});
-    log_start(parts_.sink, RunKind::generate, order_.model);
+    parts_.sink.log("info", "generate", fmt::format("{} begins to answer", order_.model));
     parts_.board.change_run(order_.run, [](RunGauge& gauge) { gauge.state = "running"; });
 }
 
@@ -231,8 +230,10 @@ void GenerationJob::write_end(const GenerationResult& result) {
     parts_.sink.write_json(
         RecordType::run_ended,
         {{"run", order_.run}, {"state", state}, {"message", result.message}, {"step", result.tokens}});
-    log_end(parts_.sink, RunKind::generate, order_.model, state, result.message,
-            static_cast<std::uint64_t>(result.tokens));
+    parts_.sink.log_end("generate", state,
+                        {fmt::format("{} has answered: {} tokens", order_.model, result.tokens),
+                         fmt::format("{} was stopped after {} tokens", order_.model, result.tokens),
+                         fmt::format("{} could not answer: {}", order_.model, result.message)});
     parts_.board.remove_run(order_.run);
 }
 

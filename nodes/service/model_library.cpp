@@ -74,7 +74,7 @@ std::uint64_t size_of(const fs::path& path) {
     return total;
 }
 
-bool is_checkpoint(const fs::path& path) {
+bool is_model_folder(const fs::path& path) {
     std::error_code error;
     return fs::exists(path / "config.json", error) &&
            (fs::exists(path / "model.safetensors", error) || fs::exists(path / "model.safetensors.index.json", error));
@@ -258,9 +258,9 @@ std::string ModelLibrary::add(const fs::path& given) {
         throw CommandError(report.problem.empty() ? fmt::format("{} is not a model that can be opened", path.string())
                                                   : report.problem);
     if (report.format != "GGUF" && report.format != "checkpoint" && report.format != "Hugging Face folder")
-        throw CommandError(
-            fmt::format("{} is {}; a model must be a GGUF file, a Hugging Face folder or a checkpoint folder of Moescope",
-                        path.string(), report.format));
+        throw CommandError(fmt::format(
+            "{} is {}; a model must be a GGUF file, a Hugging Face folder or a checkpoint folder of Moescope",
+            path.string(), report.format));
     const std::lock_guard lock(mutex_);
     auto models = current();
     for (const auto& model : models)
@@ -320,7 +320,7 @@ fs::path ModelLibrary::resolve(const std::string& model) const {
         throw CommandError(
             fmt::format("'{}' is neither a model of the library ({}) nor a file or folder", model, names));
     }
-    if (fs::is_directory(path, error) && !is_checkpoint(path) && is_session(path))
+    if (fs::is_directory(path, error) && !is_model_folder(path) && is_session(path))
         return latest_checkpoint(path, std::nullopt);
     return path;
 }

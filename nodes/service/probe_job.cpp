@@ -7,7 +7,6 @@
 #include "nodes/protocol/json_guard.hpp"
 #include "nodes/service/machine.hpp"
 #include "nodes/service/parameters.hpp"
-#include "nodes/service/run_log.hpp"
 
 namespace moescope::node {
 namespace fs = std::filesystem;
@@ -284,7 +283,7 @@ void ProbeJob::announce() {
     manifest.update(request);
     parts_.sink.write_json(RecordType::run_started,
                            {{"run", order_.run}, {"kind", "probe"}, {"name", order_.name}, {"manifest", manifest}});
-    log_start(parts_.sink, RunKind::probe, order_.name);
+    parts_.sink.log("info", "probe", fmt::format("probe {} started", order_.name));
 }
 
 void ProbeJob::main() {
@@ -459,7 +458,10 @@ void ProbeJob::finish(const std::string& state, const std::string& message) {
     parts_.board.remove_task(task_id(order_.run));
     parts_.sink.write_json(RecordType::run_ended,
                            {{"run", order_.run}, {"state", state}, {"message", message}, {"step", records_.size()}});
-    log_end(parts_.sink, RunKind::probe, order_.name, state, message, records_.size());
+    parts_.sink.log_end("probe", state,
+                        {fmt::format("probe {} is done: {} answers", order_.name, records_.size()),
+                         fmt::format("probe {} was stopped after {} answers", order_.name, records_.size()),
+                         fmt::format("probe {} failed: {}", order_.name, message)});
     parts_.board.change_run(order_.run, [&](RunGauge& gauge) {
         gauge.state = state;
         gauge.message = message;

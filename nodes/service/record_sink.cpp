@@ -29,6 +29,13 @@ void RecordSink::log(const char* level, const char* source, const std::string& t
     write_json(RecordType::log, {{"level", level}, {"source", source}, {"text", text}});
 }
 
+void RecordSink::log_end(const char* source, const std::string& state, const EndSentences& sentences) {
+    if (state == "failed")
+        log("error", source, sentences.failed);
+    else
+        log("info", source, state == "done" ? sentences.done : sentences.stopped);
+}
+
 JournalWriter::JournalWriter(sessions::Journal& journal, Limits limits)
     : journal_(journal), limits_(limits), last_sequence_(journal.last().sequence), thread_([this] { run(); }) {}
 

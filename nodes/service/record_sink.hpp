@@ -29,6 +29,11 @@ class RecordSink {
     void write_json(protocol::RecordType type, const nlohmann::json& value);
     /// A line of the log: `level` info, warning or error; `source` the part of the node that says it.
     void log(const char* level, const char* source, const std::string& text);
+    /// What the log says of a run's end, by its state: done, failed (an error), anything else was stopped.
+    struct EndSentences {
+        std::string done, stopped, failed;
+    };
+    void log_end(const char* source, const std::string& state, const EndSentences& sentences);
     /// Empty, or why records cannot be stored at the moment ("the disk is full ...").
     virtual std::string problem() const = 0;
 };

@@ -99,6 +99,8 @@ class Service final : public transport::RequestHandler {
 
     NodeParts parts();
     void command_training(const nlohmann::json& parameters, TrainingCommand::Kind kind, Reply reply);
+    /// Hands a command over to a run. Throws CommandError when the run is not active.
+    void hand_over(std::uint32_t run, TrainingCommand command, Reply reply);
     KnownRun known_run(std::uint32_t run);
     /// Looks models up; "checkpoint:RUN" is the latest checkpoint of a run, which is saved first when a running run
     /// has none yet. Then calls `then` on the thread of a lane, or replies with the failure.

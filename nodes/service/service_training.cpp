@@ -151,9 +151,6 @@ void Service::train_start(const json& value, Reply reply) {
     auto& train = order.config.train;
     train.steps = static_cast<int>(parameters.integer("steps", train.steps, 1, kMostSteps));
     train.seed = parameters.seed(train.seed);
-    // Written into the run, so that it goes on with the same number of threads and therefore the same bytes.
-    if (train.threads == 0)
-        train.threads = cores();
     order.data = parameters.text("data", "manpages");
     order.paused = parameters.flag("paused", false);
     const std::string title = parameters.text("name", "");
@@ -162,6 +159,9 @@ void Service::train_start(const json& value, Reply reply) {
 }
 
 void Service::start_run(TrainingOrder order, const std::string& title, const Reply& reply) {
+    // Written into the run, so that it goes on with the same number of threads.
+    if (order.config.train.threads == 0)
+        order.config.train.threads = cores();
     const std::lock_guard lock(jobs_mutex_);
     if (closing_)
         throw CommandError("the node is about to end and starts nothing new");
@@ -215,16 +215,20 @@ void Service::train_checkpoint(const json& value, Reply reply) {
     command_training(value, TrainingCommand::Kind::checkpoint, std::move(reply));
 }
 
+void Service::hand_over(std::uint32_t run, TrainingCommand command, Reply reply) {
+    const auto job = training(run);
+    if (!job)
+        throw CommandError(fmt::format("run {} is not active", run));
+    command.reply = std::move(reply);
+    job->command(std::move(command));
+}
+
 void Service::train_step(const json& value, Reply reply) {
     const Parameters parameters(value, {"run", "count"});
-    const auto job = training(parameters.run());
-    if (!job)
-        throw CommandError(fmt::format("run {} is not active", parameters.run()));
     TrainingCommand command;
     command.kind = TrainingCommand::Kind::step;
     command.count = static_cast<std::uint64_t>(parameters.integer("count", 1, 1, 1'000'000));
-    command.reply = std::move(reply);
-    job->command(std::move(command));
+    hand_over(parameters.run(), std::move(command), std::move(reply));
 }
 
 void Service::train_set(const json& value, Reply reply) {
@@ -240,11 +244,7 @@ void Service::train_set(const json& value, Reply reply) {
         }
     if (command.knobs.empty())
         throw CommandError(fmt::format("train.set needs one of {}", fmt::join(knob_names(), ", ")));
-    const auto job = training(parameters.run());
-    if (!job)
-        throw CommandError(fmt::format("run {} is not active", parameters.run()));
-    command.reply = std::move(reply);
-    job->command(std::move(command));
+    hand_over(parameters.run(), std::move(command), std::move(reply));
 }
 
 void Service::train_expert(const json& value, Reply reply) {
@@ -254,11 +254,7 @@ void Service::train_expert(const json& value, Reply reply) {
     command.knobs = {{"layer", parameters.integer("layer", -1, 0, 1 << 16)},
                      {"expert", parameters.integer("expert", -1, 0, 1 << 16)},
                      {"action", parameters.text("action")}};
-    const auto job = training(parameters.run());
-    if (!job)
-        throw CommandError(fmt::format("run {} is not active", parameters.run()));
-    command.reply = std::move(reply);
-    job->command(std::move(command));
+    hand_over(parameters.run(), std::move(command), std::move(reply));
 }
 
 void Service::train_fork(const json& value, Reply reply) {
@@ -269,8 +265,6 @@ void Service::train_fork(const json& value, Reply reply) {
     const KnownRun parent = known_run(parameters.run());
     TrainingOrder order = order_to_fork(*session_, parent, step, parameters.at("config"));
     order.paused = parameters.flag("paused", false);
-    if (order.config.train.threads == 0)
-        order.config.train.threads = cores();
     start_run(std::move(order), parameters.text("name", ""), reply);
 }
 

@@ -9,7 +9,6 @@
 #include "engine/model/validate.hpp"
 #include "nodes/protocol/json_fields.hpp"
 #include "nodes/service/machine.hpp"
-#include "nodes/service/run_log.hpp"
 
 namespace moescope::node {
 using nlohmann::json;
@@ -130,8 +129,8 @@ const std::vector<std::string>& knob_names() {
 void check_knob(const std::string& name, const json& value) {
     const Knob* knob = find_knob(name);
     if (knob == nullptr)
-        throw CommandError(fmt::format("'{}' cannot be changed during a run; these can: {}", name,
-                                       fmt::join(knob_names(), ", ")));
+        throw CommandError(
+            fmt::format("'{}' cannot be changed during a run; these can: {}", name, fmt::join(knob_names(), ", ")));
     const double most = knob->most;
     if (knob->whole && !value.is_number_integer())
         throw CommandError(fmt::format("{} must be a whole number from 0 to {:g}, not {}", name, most, value.dump()));
@@ -187,8 +186,7 @@ TrainingOrder order_to_fork(sessions::Session& session, const KnownRun& parent, 
     if (steps.empty())
         throw CommandError(fmt::format("run {} has no complete checkpoint yet; save one first", parent.run));
     if (order.checkpoint.empty())
-        throw CommandError(
-            fmt::format("run {} has no checkpoint at step {}; there are: {}", parent.run, *step, steps));
+        throw CommandError(fmt::format("run {} has no checkpoint at step {}; there are: {}", parent.run, *step, steps));
     order.fork = ForkPoint{parent.run, order.checkpoint_step};
     return order;
 }
@@ -380,7 +378,7 @@ void TrainingJob::announce(bool with_data) {
     parts_.sink.write_json(RecordType::run_started,
                            {{"run", order_.run}, {"kind", "train"}, {"name", order_.name}, {"manifest", manifest}});
     if (!with_data)
-        log_start(parts_.sink, RunKind::train, order_.name);
+        parts_.sink.log("info", "train", fmt::format("training {} started", order_.name));
 }
 
 void TrainingJob::finish(const std::string& state, const std::string& message) {
@@ -396,7 +394,10 @@ void TrainingJob::finish(const std::string& state, const std::string& message) {
         }
     }
     parts_.sink.write_json(RecordType::run_ended, record);
-    log_end(parts_.sink, RunKind::train, order_.name, state, message, record["step"]);
+    parts_.sink.log_end("train", state,
+                        {fmt::format("training {} is done: {} steps", order_.name, result_.steps),
+                         fmt::format("training {} was stopped at step {}", order_.name, result_.steps),
+                         fmt::format("training {} failed: {}", order_.name, message)});
     parts_.board.remove_task(task_id(order_.run));
     parts_.board.change_run(order_.run, [&](RunGauge& gauge) {
         gauge.state = state;
@@ -490,8 +491,8 @@ void TrainingJob::change_expert(const json& change) {
     else if (action == "reset")
         trainer_->reset_expert(layer, expert);
     else
-        throw CommandError(fmt::format(
-            "an expert can be told to disable, enable, freeze, thaw or reset, not '{}'", action));
+        throw CommandError(
+            fmt::format("an expert can be told to disable, enable, freeze, thaw or reset, not '{}'", action));
     event("expert", {{"step", trainer_->steps_done() + 1},
                      {"name", action},
                      {"layer", layer},
