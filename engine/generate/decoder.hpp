@@ -1,4 +1,4 @@
-// Token by token generation with a key-value cache.
+// Generation with a key-value cache: one text token by token, several texts side by side, a prompt in blocks of rows.
 #pragma once
 
 #include <cstdint>
@@ -12,68 +12,106 @@
 
 namespace moescope::engine {
 
-/// Buffers of one decoder; the same call plans and places (see arena.hpp).
+/// Buffers of one decoder for N texts (sequences) of which R tokens (rows) are computed at once; the same call plans
+/// and places (see arena.hpp).
 struct DecoderState {
-    static DecoderState place(Arena& arena, const ModelConfig& model);
+    /// `sequences` at least 1.
+    static DecoderState place(Arena& arena, const ModelConfig& model, int sequences);
 
-    // Grouped attention: [layers][G][context][C]. Latent attention keeps the code of a token instead of its keys and
-    // values: keys holds the normed codes [layers][context][kv_rank], values the turned RoPE part
-    // [layers][context][rope].
+    int sequences = 0, rows = 0;  ///< N, R
+    // Grouped attention: [layers][N][G][context][C]. Latent attention keeps the code of a token instead of its keys and
+    // values: keys holds the normed codes [layers][N][context][kv_rank], values the turned RoPE part
+    // [layers][N][context][rope].
     float *keys = nullptr, *values = nullptr;
+    std::int32_t* lengths_N = nullptr;           ///< tokens of each text so far
     float *cos_SP = nullptr, *sin_SP = nullptr;  ///< [context][rope / 2]
-    float *x_D = nullptr, *norm_D = nullptr, *wide = nullptr, *code = nullptr, *q = nullptr, *k = nullptr;
-    float* attention = nullptr;  ///< [H Cv]
-    float* latent = nullptr;     ///< [kv_rank], one head's query or output in the space of the codes
-    float* scores = nullptr;     ///< [context]
-    float *z_E = nullptr, *s_E = nullptr, *weights_LK = nullptr;
-    std::int32_t* ids_LK = nullptr;  ///< [layers][K]
-    std::uint8_t* kept_K = nullptr;
-    std::uint32_t *counts_E = nullptr, *choices_E = nullptr;
+    float *x_RD = nullptr, *norm_RD = nullptr, *rstd_R = nullptr, *wide = nullptr, *code = nullptr, *q = nullptr,
+          *k = nullptr;
+    float* attention = nullptr;  ///< [R][H Cv]
+    float* latent = nullptr;     ///< [H][R][kv_rank], queries, then outputs, in the space of the codes
+    float* scores = nullptr;     ///< [H][context]
+    float *z_RE = nullptr, *s_E = nullptr, *weights_LRK = nullptr;
+    std::int32_t* ids_LRK = nullptr;  ///< [layers][R][K]
+    std::uint8_t* kept_RK = nullptr;
+    std::uint32_t *counts_E = nullptr, *row_counts_E = nullptr, *choices_E = nullptr;
     double* router_scratch = nullptr;
-    float *gu_2F = nullptr, *h_F = nullptr, *y_D = nullptr;
-    float* logits_V = nullptr;
+    std::int32_t *offsets_E1 = nullptr, *row_of_RK = nullptr, *token_of = nullptr;
+    // Of the R K rows that experts work on.
+    float *sorted_D = nullptr, *gu_2F = nullptr, *h_F = nullptr, *y_D = nullptr;
+    float* logits_NV = nullptr;
+};
+
+/// Bytes of keys and values of one text with a full context.
+std::uint64_t cache_bytes(const ModelConfig& model);
+
+/// One token to come, and the text that it continues.
+struct DecoderRow {
+    int sequence = 0;
+    std::int32_t token = 0;
 };
 
 /// Not thread safe. `parameters`, `layout` and the memory behind `state` are owned by the caller and outlive the
-/// decoder. A model whose experts choose their tokens needs the whole text to do so; token by token it takes the K best
-/// experts of each token instead.
+/// decoder. A model whose experts choose their tokens, or whose router balances over the batch, needs the whole text to
+/// do so; here every token is routed for itself. What a text gets does not depend on the other texts.
 class Decoder {
  public:
     Decoder(const ModelConfig& model, const ParameterLayout& layout, const float* parameters,
             const DecoderState& state);
 
-    /// Appends a token; gives the logits [V] of the one after it, valid until the next call. Throws Error when the
-    /// context is full or the token is not in the vocabulary.
+    /// Appends a token to the first text; gives the logits [V] of the one after it, valid until the next call. Throws
+    /// Error when the context is full or the token is not in the vocabulary; nothing is appended then.
     std::span<const float> decode(std::int32_t token);
+    /// Appends one token to each of several different texts; gives their logits [rows.size()][V]. As above.
+    std::span<const float> decode(std::span<const DecoderRow> rows);
+    /// Appends several tokens to one text; gives the logits [V] after the last of them. As above; at least one token.
+    std::span<const float> read(int sequence, std::span<const std::int32_t> tokens);
+    /// Text `to` goes on from where `from` stands.
+    void copy(int from, int to);
     /// Forgets everything decoded so far.
-    void reset() { position_ = 0; }
-    /// Tokens decoded since reset.
-    int position() const { return position_; }
+    void reset();
+    /// Tokens of a text since reset.
+    int position(int sequence = 0) const { return state_.lengths_N[sequence]; }
     int context() const { return model_.context; }
+    int sequences() const { return state_.sequences; }
+    /// Most tokens that `read` may be given at a time to keep the calls short.
+    int rows() const { return state_.rows; }
 
-    /// Routing of the last token: [layers][K] expert ids, most probable first (-1 in dense layers), and their applied
-    /// weights.
-    std::span<const std::int32_t> expert_ids() const;
-    std::span<const float> expert_weights() const;
+    /// Routing of row `row` of the last call in one layer: [K] expert ids, most probable first (-1 in dense layers),
+    /// and their applied weights.
+    std::span<const std::int32_t> expert_ids(int layer, int row = 0) const;
+    std::span<const float> expert_weights(int layer, int row = 0) const;
 
  private:
-    void attend(const LayerOffsets& at, std::size_t layer);
-    void attend_grouped(const LayerOffsets& at, std::size_t layer);
-    void attend_latent(const LayerOffsets& at, std::size_t layer);
-    void feed(const LayerOffsets& at, std::size_t layer, std::int32_t token);
-    void mix_experts(const LayerOffsets& at, std::size_t layer, std::int32_t token);
-    /// x_D += weight x one SwiGLU of norm_D.
-    void add_swiglu(const float* gate_up, const float* down, const float* gate_up_bias, const float* down_bias,
-                    std::int64_t width, kernels::Activation activation, float weight);
-    /// Scores of the positions [first, position_] become probabilities; a sink takes its share.
-    void softmax(int first, const float* sink, double scale);
-    int first_seen(std::size_t layer) const;
+    /// A token on its way through the layers.
+    struct Row {
+        int sequence = 0, position = 0;
+        std::int32_t token = 0;
+    };
+    using Rows = std::span<const Row>;
+
+    /// Throws Error unless the text exists, has room for `tokens` and the token is one of the model's.
+    void check(const DecoderRow& row, std::size_t tokens) const;
+    /// All layers: leaves x_RD; the texts have grown.
+    void compute(Rows rows);
+    /// Logits of x_RD's rows [first, first + count), into logits_NV.
+    std::span<const float> head(std::int64_t first, std::int64_t count);
+
+    void attend(Rows rows, const LayerOffsets& at, std::size_t layer);
+    void attend_grouped(Rows rows, const LayerOffsets& at, std::size_t layer);
+    void attend_latent(Rows rows, const LayerOffsets& at, std::size_t layer);
+    void feed(Rows rows, const LayerOffsets& at, std::size_t layer);
+    void route(Rows rows, const LayerOffsets& at, std::size_t layer);
+    void mix_experts(Rows rows, const LayerOffsets& at, std::size_t layer);
+    /// x_RD += SwiGLU of norm_RD.
+    void add_swiglu(std::int64_t R, const float* gate_up, const float* down, std::int64_t width);
+    int first_seen(std::size_t layer, int position) const;
+    std::int64_t work(Rows rows, std::int64_t width) const;
 
     ModelConfig model_;
     const ParameterLayout& layout_;
     const float* parameters_;
     DecoderState state_;
-    int position_ = 0;
+    std::vector<Row> rows_;  ///< of the call in progress
 };
 
 /// A token drawn from softmax(logits / temperature); temperature 0 takes the largest, a tie the lower id. `unit` is in

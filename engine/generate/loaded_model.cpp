@@ -20,13 +20,13 @@ std::shared_ptr<const LoadedModel> load_model(const std::filesystem::path& check
     return model;
 }
 
-OwnedDecoder::OwnedDecoder(std::shared_ptr<const LoadedModel> model) : model_(std::move(model)) {
+OwnedDecoder::OwnedDecoder(std::shared_ptr<const LoadedModel> model, int sequences) : model_(std::move(model)) {
     Arena plan;
-    DecoderState::place(plan, model_->config.model);
+    DecoderState::place(plan, model_->config.model, sequences);
     memory_ = Block(plan.used());
     Arena arena(memory_.data());
     decoder_ = std::make_unique<Decoder>(model_->config.model, model_->layout, model_->parameters,
-                                         DecoderState::place(arena, model_->config.model));
+                                         DecoderState::place(arena, model_->config.model, sequences));
 }
 
 }  // namespace moescope::engine

@@ -29,7 +29,7 @@ std::shared_ptr<const LoadedModel> load_model(const std::filesystem::path& check
 /// A decoder with its own memory.
 class OwnedDecoder {
  public:
-    explicit OwnedDecoder(std::shared_ptr<const LoadedModel> model);
+    explicit OwnedDecoder(std::shared_ptr<const LoadedModel> model, int sequences = 1);
     Decoder& operator*() { return *decoder_; }
     Decoder* operator->() { return decoder_.get(); }
 

@@ -52,7 +52,7 @@ RunBuffers RunBuffers::place(Arena& arena, const RunConfig& config, const Parame
     b.languages_T = arena.take<std::uint8_t>(tokens);
     b.state = ModelState::place(arena, config.model, config.train.batch, config.model.context, threads_of(config),
                                 Mode::train);
-    b.decoder = DecoderState::place(arena, config.model);
+    b.decoder = DecoderState::place(arena, config.model, 1);
     return b;
 }
 

@@ -39,38 +39,80 @@ GeneratedToken described(const TokenModel& model, const Choice& choice) {
     return token;
 }
 
-}  // namespace
-
-GenerateResult run_generation(TokenModel& model, std::span<const std::int32_t> prompt, const GenerateRequest& request,
-                              const std::function<void(const GeneratedToken&)>& on_token,
-                              const std::atomic<bool>& cancel) {
-    check_lengths(prompt.size(), model.context_length(), request.max_tokens);
-    Sampler sampler(request.sampling, request.alternatives);
+struct Answer {
+    Sampler sampler;
     GenerateResult result;
-    result.prompt_tokens = static_cast<int>(prompt.size());
-    result.stop = GenerateResult::Stop::cancelled;
+};
+
+/// Answers side by side, the first of them number `first`.
+std::vector<GenerateResult> run_together(TokenModel& model, std::span<const std::int32_t> prompt,
+                                         const GenerateRequest& request, int first, int count,
+                                         const OnAnswerToken& on_token, const std::atomic<bool>& cancel) {
+    std::vector<Answer> answers;
+    std::vector<NextToken> next;
+    for (int i = 0; i < count; ++i) {
+        Sampling sampling = request.sampling;
+        sampling.seed += static_cast<std::uint64_t>(first + i);
+        answers.push_back({Sampler(sampling, request.alternatives), {}});
+        answers.back().result.prompt_tokens = static_cast<int>(prompt.size());
+        answers.back().result.stop = GenerateResult::Stop::cancelled;
+        next.push_back({i, 0});
+    }
     auto start = Clock::now();
-    model.restart();
-    std::span<const float> logits = model.feed(prompt, cancel);
-    result.prompt_ms = milliseconds_since(start);
+    std::span<const float> logits = model.read(prompt, count, cancel);
+    const double prompt_ms = milliseconds_since(start);
+    const std::size_t vocabulary = logits.size();
+    std::size_t stride = 0;  // all answers begin with the same logits
     start = Clock::now();
     // The last token chosen is not fed, so one more fits than the context has room for.
-    const int limit = std::min(request.max_tokens, model.context_length() - result.prompt_tokens + 1);
-    while (!logits.empty() && !cancel) {
-        const Choice choice = sampler.choose(logits);
-        if (model.ends_text(choice.chosen.token)) {
-            result.stop = GenerateResult::Stop::end;
-            break;
+    const int limit = std::min(request.max_tokens, model.context_length() - static_cast<int>(prompt.size()) + 1);
+    while (!logits.empty() && !next.empty() && !cancel) {
+        std::vector<NextToken> open;
+        for (std::size_t row = 0; row < next.size(); ++row) {
+            auto& [sampler, result] = answers[static_cast<std::size_t>(next[row].answer)];
+            const Choice choice = sampler.choose(logits.subspan(row * stride, vocabulary));
+            if (model.ends_text(choice.chosen.token)) {
+                result.stop = GenerateResult::Stop::end;
+            } else {
+                on_token(first + next[row].answer, described(model, choice));
+                if (++result.tokens == limit) {
+                    result.stop = GenerateResult::Stop::length;
+                } else {
+                    open.push_back({next[row].answer, choice.chosen.token});
+                }
+            }
+            result.generate_ms = milliseconds_since(start);
         }
-        on_token(described(model, choice));
-        if (++result.tokens == limit) {
-            result.stop = GenerateResult::Stop::length;
-            break;
+        next = std::move(open);
+        if (!next.empty() && !cancel) {
+            logits = model.append(next, cancel);
+            stride = vocabulary;
         }
-        logits = model.feed(std::span(&choice.chosen.token, 1), cancel);
     }
-    result.generate_ms = milliseconds_since(start);
-    return result;
+    std::vector<GenerateResult> results;
+    for (Answer& answer : answers) {
+        answer.result.prompt_ms = prompt_ms;
+        results.push_back(answer.result);
+    }
+    return results;
+}
+
+}  // namespace
+
+std::vector<GenerateResult> run_generation(TokenModel& model, std::span<const std::int32_t> prompt,
+                                           const GenerateRequest& request, int count, const OnAnswerToken& on_token,
+                                           const std::atomic<bool>& cancel) {
+    check_lengths(prompt.size(), model.context_length(), request.max_tokens);
+    if (count < 1) {
+        throw Error(std::to_string(count) + " answers were asked for; ask for at least one");
+    }
+    std::vector<GenerateResult> results;
+    for (int first = 0; first < count; first += model.most_answers()) {
+        const int together = std::min(model.most_answers(), count - first);
+        const auto some = run_together(model, prompt, request, first, together, on_token, cancel);
+        results.insert(results.end(), some.begin(), some.end());
+    }
+    return results;
 }
 
 }  // namespace moescope::engine

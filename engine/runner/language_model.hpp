@@ -54,6 +54,9 @@ struct GenerateResult {
     double prompt_ms = 0, generate_ms = 0;  ///< tokens_per_second = tokens / generate_ms
 };
 
+/// The number of the answer, and its next token.
+using OnAnswerToken = std::function<void(int, const GeneratedToken&)>;
+
 class LanguageModel {
  public:
     virtual ~LanguageModel() = default;
@@ -62,9 +65,16 @@ class LanguageModel {
     /// Calls `on_token` after each token; stops within one token after `cancel` turns true, also while it reads a long
     /// prompt. Throws Error, also when the prompt does not fit the context (the message names both numbers) or is no
     /// valid UTF-8.
-    virtual GenerateResult generate(const GenerateRequest& request,
-                                    const std::function<void(const GeneratedToken&)>& on_token,
-                                    const std::atomic<bool>& cancel) = 0;
+    GenerateResult generate(const GenerateRequest& request, const std::function<void(const GeneratedToken&)>& on_token,
+                            const std::atomic<bool>& cancel) {
+        return generate_many(
+            request, 1, [&](int, const GeneratedToken& token) { on_token(token); }, cancel)[0];
+    }
+    /// `count` answers to one prompt, the i-th as `generate` gives it with the seed plus i. Models of our own write
+    /// several at a time, so tokens of different answers come in turns. Also throws when `count` is less than one.
+    virtual std::vector<GenerateResult> generate_many(const GenerateRequest& request, int count,
+                                                      const OnAnswerToken& on_token,
+                                                      const std::atomic<bool>& cancel) = 0;
     /// Logits of every position, row-major [tokens.size()][vocabulary].
     virtual std::vector<float> logits(std::span<const std::int32_t> tokens) = 0;
 };

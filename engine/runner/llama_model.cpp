@@ -66,8 +66,8 @@ class LlamaModel final : public LanguageModel, private TokenModel {
     std::vector<std::int32_t> tokenize(const std::string& text, bool special) const override {
         return tokens_of(text, special, special);
     }
-    GenerateResult generate(const GenerateRequest& request, const std::function<void(const GeneratedToken&)>& on_token,
-                            const std::atomic<bool>& cancel) override;
+    std::vector<GenerateResult> generate_many(const GenerateRequest& request, int count, const OnAnswerToken& on_token,
+                                              const std::atomic<bool>& cancel) override;
     std::vector<float> logits(std::span<const std::int32_t> tokens) override;
 
  private:
@@ -80,8 +80,17 @@ class LlamaModel final : public LanguageModel, private TokenModel {
     bool decode(llama_batch batch);
 
     int context_length() const override { return info_.context; }
-    void restart() override { llama_memory_clear(llama_get_memory(context_.get()), false); }
-    std::span<const float> feed(std::span<const std::int32_t> tokens, const std::atomic<bool>& cancel) override;
+    int most_answers() const override { return 1; }
+    std::span<const float> read(std::span<const std::int32_t> prompt, int /*answers*/,
+                                const std::atomic<bool>& cancel) override {
+        restart();
+        return feed(prompt, cancel);
+    }
+    std::span<const float> append(std::span<const NextToken> next, const std::atomic<bool>& cancel) override {
+        return feed(std::span(&next[0].token, 1), cancel);
+    }
+    void restart() { llama_memory_clear(llama_get_memory(context_.get()), false); }
+    std::span<const float> feed(std::span<const std::int32_t> tokens, const std::atomic<bool>& cancel);
     bool ends_text(std::int32_t token) const override { return llama_vocab_is_eog(vocab_, token); }
     std::string token_bytes(std::int32_t token) const override;
 
@@ -286,10 +295,9 @@ std::string LlamaModel::token_bytes(std::int32_t token) const {
     return bytes;
 }
 
-GenerateResult LlamaModel::generate(const GenerateRequest& request,
-                                    const std::function<void(const GeneratedToken&)>& on_token,
-                                    const std::atomic<bool>& cancel) {
-    return run_generation(*this, prompt_tokens(request), request, on_token, cancel);
+std::vector<GenerateResult> LlamaModel::generate_many(const GenerateRequest& request, int count,
+                                                      const OnAnswerToken& on_token, const std::atomic<bool>& cancel) {
+    return run_generation(*this, prompt_tokens(request), request, count, on_token, cancel);
 }
 
 std::vector<float> LlamaModel::logits(std::span<const std::int32_t> tokens) {

@@ -1,17 +1,24 @@
 #include "engine/runner/own_model.hpp"
 
+#include <algorithm>
+#include <optional>
+
 #include "engine/error.hpp"
 #include "engine/formats/open_weights.hpp"
 #include "engine/generate/forward_logits.hpp"
 #include "engine/runner/generation.hpp"
+#include "kernels/cpu/parallel.hpp"
 
 namespace moescope::engine {
 namespace {
 
+constexpr int kMostAnswers = 16;                              // side by side
+constexpr std::uint64_t kMostCache = std::uint64_t{1} << 30;  // bytes of keys and values, unless one text needs more
+
 class OwnModel final : public LanguageModel, private TokenModel {
  public:
     OwnModel(const std::filesystem::path& folder, OpenedWeights weights, int threads)
-        : name_(folder.string()), model_(std::move(weights.model)), decoder_(model_), threads_(threads) {
+        : name_(folder.string()), model_(std::move(weights.model)), threads_(threads) {
         const ModelConfig& config = model_->config.model;
         info_.architecture = weights.type;
         info_.format = weights.format;
@@ -41,9 +48,9 @@ class OwnModel final : public LanguageModel, private TokenModel {
         return tokens;
     }
 
-    GenerateResult generate(const GenerateRequest& request, const std::function<void(const GeneratedToken&)>& on_token,
-                            const std::atomic<bool>& cancel) override {
-        return run_generation(*this, tokenize(request.prompt, true), request, on_token, cancel);
+    std::vector<GenerateResult> generate_many(const GenerateRequest& request, int count, const OnAnswerToken& on_token,
+                                              const std::atomic<bool>& cancel) override {
+        return run_generation(*this, tokenize(request.prompt, true), request, count, on_token, cancel);
     }
 
     std::vector<float> logits(std::span<const std::int32_t> tokens) override {
@@ -52,23 +59,50 @@ class OwnModel final : public LanguageModel, private TokenModel {
 
  private:
     int context_length() const override { return info_.context; }
-    void restart() override { decoder_->reset(); }
-    std::span<const float> feed(std::span<const std::int32_t> tokens, const std::atomic<bool>& cancel) override {
+    int most_answers() const override {
+        const std::uint64_t text = cache_bytes(model_->config.model);
+        return static_cast<int>(
+            std::clamp<std::uint64_t>(kMostCache / std::max<std::uint64_t>(1, text), 1, kMostAnswers));
+    }
+    std::span<const float> read(std::span<const std::int32_t> prompt, int answers,
+                                const std::atomic<bool>& cancel) override {
+        kernels::set_workers(threads_ > 0 ? threads_ : kernels::hardware_workers());
+        if (!decoder_ || (*decoder_)->sequences() < answers) {
+            decoder_.reset();  // before the new one takes its memory
+            decoder_.emplace(model_, answers);
+        }
+        Decoder& decoder = **decoder_;
+        decoder.reset();
         std::span<const float> logits;
-        for (const std::int32_t token : tokens) {
+        const auto rows = static_cast<std::size_t>(decoder.rows());
+        for (std::size_t done = 0; done < prompt.size(); done += rows) {
             if (cancel) {
                 return {};
             }
-            logits = decoder_->decode(token);
+            logits = decoder.read(0, prompt.subspan(done, std::min(rows, prompt.size() - done)));
+        }
+        for (int answer = 1; answer < answers; ++answer) {
+            decoder.copy(0, answer);
         }
         return logits;
+    }
+    std::span<const float> append(std::span<const NextToken> next, const std::atomic<bool>& cancel) override {
+        if (cancel) {
+            return {};
+        }
+        rows_.clear();
+        for (const NextToken& one : next) {
+            rows_.push_back({one.answer, one.token});
+        }
+        return (*decoder_)->decode(rows_);
     }
     bool ends_text(std::int32_t token) const override { return token == model_->tokenizer->end_token(); }
     std::string token_bytes(std::int32_t token) const override { return model_->tokenizer->piece_bytes(token); }
 
     std::string name_;
     std::shared_ptr<const LoadedModel> model_;
-    OwnedDecoder decoder_;
+    std::optional<OwnedDecoder> decoder_;  ///< with as many texts as answers were asked for so far
+    std::vector<DecoderRow> rows_;         ///< kept between calls to spare allocations
     int threads_ = 0;
     ModelInfo info_;
 };

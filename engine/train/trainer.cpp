@@ -457,10 +457,7 @@ struct Trainer::Impl {
             tokens.erase(tokens.begin(), tokens.end() - room);
         }
         Decoder decoder(config.model, layout, buffers.parameters, buffers.decoder);
-        std::span<const float> logits;
-        for (const std::int32_t token : tokens) {
-            logits = decoder.decode(token);
-        }
+        std::span<const float> logits = decoder.read(0, tokens);
         std::string text;
         for (int i = 0; i < max_tokens; ++i) {
             const double unit = random_unit(config.train.seed, 3 + steps, static_cast<std::uint64_t>(i));

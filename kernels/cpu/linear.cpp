@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "kernels/cpu/few_rows.hpp"
 #include "kernels/cpu/gemm.hpp"
 #include "kernels/cpu/lanes.hpp"
 #include "kernels/cpu/parallel.hpp"
@@ -19,6 +20,8 @@ std::int64_t output_block(std::int64_t O) {
 }
 // Up to here (decoding) plain dot products beat packing the weights.
 constexpr std::int64_t kFewTokens = 4;
+// Up to here (a batch of texts, a block of a prompt) there are too few rows to share; the outputs are shared instead.
+constexpr std::int64_t kSomeTokens = 32;
 
 float beta_of(Write write) {
     return write == Write::assign ? 0.0f : 1.0f;
@@ -47,6 +50,17 @@ void write_bias(float* y_TO, const float* b_O, std::int64_t T, std::int64_t O, W
     }
 }
 
+void some_tokens_forward(float* y_TO, const float* x_TI, const float* w_OI, const float* b_O, std::int64_t T,
+                         std::int64_t I, std::int64_t O, Write write) {
+    if (b_O != nullptr) {
+        write_bias(y_TO, b_O, T, O, write);
+    }
+    parallel_blocks(O, 256, [&](std::int64_t begin, std::int64_t end, int) {
+        few_rows_gemm(Transpose::yes, T, end - begin, I, x_TI, I, w_OI + begin * I, I,
+                      beta_of(b_O == nullptr ? write : Write::add), y_TO + begin, O);
+    });
+}
+
 }  // namespace
 
 namespace reference {
@@ -67,6 +81,10 @@ void linear_forward(float* y_TO, const float* x_TI, const float* w_OI, const flo
                     std::int64_t O, Write write) {
     if (T <= kFewTokens) {
         few_tokens_forward(y_TO, x_TI, w_OI, b_O, T, I, O, write);
+        return;
+    }
+    if (T <= kSomeTokens) {
+        some_tokens_forward(y_TO, x_TI, w_OI, b_O, T, I, O, write);
         return;
     }
     parallel_blocks(T, token_block(T), [&](std::int64_t begin, std::int64_t end, int) {

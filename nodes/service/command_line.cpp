@@ -14,6 +14,7 @@
 #include "engine/formats/inspect.hpp"
 #include "engine/formats/npy.hpp"
 #include "engine/formats/open_weights.hpp"
+#include "engine/text/utf8.hpp"
 #include "nodes/protocol/json_fields.hpp"
 #include "nodes/protocol/json_guard.hpp"
 #include "nodes/service/generation.hpp"
@@ -414,25 +415,73 @@ int export_command(const Places& places, const ExportOptions& options) {
     return 0;
 }
 
+namespace {
+
+json token_json(const protocol::TokenCandidate& token) {
+    return {{"token", token.token},
+            {"text", engine::to_valid_utf8(token.bytes)},
+            {"log_probability", token.log_probability}};
+}
+
+void print_answer(const GenerateOptions& options, const GenerationResult& result, const json& tokens,
+                  std::uint64_t seed) {
+    if (!options.json) {
+        if (options.count > 1)
+            fmt::print("--- seed {}\n", seed);
+        fmt::print("{}\n", result.text);
+        return;
+    }
+    json line = {{"text", result.text},
+                 {"tokens", result.tokens},
+                 {"tokens_per_second", result.tokens_per_second},
+                 {"stop", result.stop},
+                 {"prompt_tokens", result.prompt_tokens},
+                 {"prompt_ms", result.prompt_ms},
+                 {"model", options.model},
+                 {"seed", seed},
+                 {"temperature", options.temperature}};
+    if (options.alternatives > 0)
+        line["log_probabilities"] = tokens;
+    print_json(line);
+}
+
+}  // namespace
+
 int generate_command(const Places& places, const GenerateOptions& options) {
     HeldSignals signals;
     const ModelLibrary models(places);
     GenerationOrder order = parse_generation({{"model", options.model},
                                               {"prompt", options.prompt},
                                               {"max_tokens", options.max_tokens},
+                                              {"alternatives", options.alternatives},
                                               {"seed", options.seed},
                                               {"temperature", options.temperature},
+                                              {"top_k", options.top_k},
+                                              {"top_p", options.top_p},
+                                              {"min_p", options.min_p},
                                               {"threads", options.threads}});
     order.path = models.resolve(options.model);
+    const auto count = static_cast<std::size_t>(options.count);
     WorkerPool workers(places.program);
     std::atomic<bool> cancel{false}, finished{false};
-    GenerationResult result;
+    std::vector<GenerationResult> results;
+    std::vector<json> tokens(count, json::array());
+    const auto collect = [&](std::span<const std::byte> body) {
+        const auto batch = protocol::decode_tokens(body);
+        if (options.alternatives == 0 || !batch || batch->run - order.run >= count)
+            return;
+        for (const auto& token : batch->tokens) {
+            json one = token_json(token.chosen);
+            for (const auto& other : token.alternatives)
+                one["alternatives"].push_back(token_json(other));
+            tokens[batch->run - order.run].push_back(std::move(one));
+        }
+    };
     std::exception_ptr failure;
     std::thread worker([&] {
         try {
             auto lease = workers.acquire(order.path, order.threads > 0 ? order.threads : cores(), cancel);
-            result = generate_with(
-                *lease, order, [](std::span<const std::byte>) {}, cancel);
+            results = generate_several(*lease, order, options.count, collect, cancel);
         } catch (...) {
             failure = std::current_exception();
         }
@@ -444,20 +493,10 @@ int generate_command(const Places& places, const GenerateOptions& options) {
     worker.join();
     if (failure)
         std::rethrow_exception(failure);
-    if (result.state == "failed")
-        throw std::runtime_error(result.message);
-    if (options.json)
-        print_json({{"text", result.text},
-                    {"tokens", result.tokens},
-                    {"tokens_per_second", result.tokens_per_second},
-                    {"stop", result.stop},
-                    {"prompt_tokens", result.prompt_tokens},
-                    {"prompt_ms", result.prompt_ms},
-                    {"model", options.model},
-                    {"seed", options.seed},
-                    {"temperature", options.temperature}});
-    else
-        fmt::print("{}\n", result.text);
+    if (results[0].state == "failed")
+        throw std::runtime_error(results[0].message);
+    for (std::size_t i = 0; i < count; ++i)
+        print_answer(options, results[i], tokens[i], options.seed + i);
     return 0;
 }
 

@@ -28,9 +28,9 @@ struct ExportOptions {
 
 struct GenerateOptions {
     std::string model, prompt;
-    int max_tokens = 256, threads = 0;
+    int max_tokens = 256, threads = 0, count = 1, alternatives = 0, top_k = 40;
     std::uint64_t seed = 1;
-    double temperature = 0;
+    double temperature = 0, top_p = 0.95, min_p = 0.05;
     bool json = false;
 };
 

@@ -74,8 +74,15 @@ GenerationOrder parse_generation(const json& value) {
 GenerationResult generate_with(WorkerProcess& process, const GenerationOrder& order,
                                const std::function<void(std::span<const std::byte>)>& on_tokens,
                                const std::atomic<bool>& cancel) {
+    return generate_several(process, order, 1, on_tokens, cancel)[0];
+}
+
+std::vector<GenerationResult> generate_several(WorkerProcess& process, const GenerationOrder& order, int count,
+                                               const std::function<void(std::span<const std::byte>)>& on_tokens,
+                                               const std::atomic<bool>& cancel) {
     const json request = {{"op", "generate"},
                           {"run", order.run},
+                          {"count", count},
                           {"prompt", order.prompt},
                           {"chat", order.chat},
                           {"max_tokens", order.max_tokens},
@@ -85,25 +92,36 @@ GenerationResult generate_with(WorkerProcess& process, const GenerationOrder& or
                           {"top_p", order.top_p},
                           {"min_p", order.min_p},
                           {"seed", order.seed}};
-    std::string text;
-    int tokens = 0;
+    struct Written {
+        std::string text;
+        int tokens = 0;
+    };
+    std::vector<Written> written(static_cast<std::size_t>(count));
     const auto collect = [&](std::span<const std::byte> body) {
-        if (const auto batch = protocol::decode_tokens(body))
+        const auto batch = protocol::decode_tokens(body);
+        if (batch && batch->run - order.run < written.size())
             for (const auto& token : batch->tokens) {
+                auto& [text, tokens] = written[batch->run - order.run];
                 text += token.chosen.bytes;
                 ++tokens;
             }
         on_tokens(body);
     };
-    GenerationResult result;
+    std::vector<GenerationResult> results(written.size());
     try {
-        take_answer(process.ask(request, fmt::format("answering with {}", order.model), collect, cancel), result);
+        const json reply = process.ask(request, fmt::format("answering with {}", order.model), collect, cancel);
+        const json answers = reply.value("answers", json::array());
+        for (std::size_t i = 0; i < results.size(); ++i)
+            take_answer(i < answers.size() ? answers[i] : json::object(), results[i]);
     } catch (const WorkerError& error) {
-        result = failed(error, cancel);
-        result.tokens = tokens;
+        for (std::size_t i = 0; i < results.size(); ++i) {
+            results[i] = failed(error, cancel);
+            results[i].tokens = written[i].tokens;
+        }
     }
-    result.text = std::move(text);
-    return result;
+    for (std::size_t i = 0; i < results.size(); ++i)
+        results[i].text = std::move(written[i].text);
+    return results;
 }
 
 std::string text_for_record(std::string text) {

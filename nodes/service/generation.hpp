@@ -9,6 +9,7 @@
 #include <span>
 #include <string>
 #include <thread>
+#include <vector>
 
 #include "nodes/service/job.hpp"
 
@@ -48,6 +49,12 @@ struct GenerationResult {
 GenerationResult generate_with(WorkerProcess& process, const GenerationOrder& order,
                                const std::function<void(std::span<const std::byte>)>& on_tokens,
                                const std::atomic<bool>& cancel);
+
+/// `count` answers, the i-th drawn with the seed plus i; the tokens of answer i come as those of run order.run + i.
+/// Otherwise as generate_with.
+std::vector<GenerationResult> generate_several(WorkerProcess& process, const GenerationOrder& order, int count,
+                                               const std::function<void(std::span<const std::byte>)>& on_tokens,
+                                               const std::atomic<bool>& cancel);
 
 /// An answer as records hold it: shortened when it is too long for one (its tokens have records of their own).
 std::string text_for_record(std::string text);

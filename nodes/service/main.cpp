@@ -79,7 +79,8 @@ void add_train(CLI::App& app, Chosen& chosen) {
 void add_export(CLI::App& app, Chosen& chosen) {
     const auto options = std::make_shared<ExportOptions>();
     auto* command = app.add_subcommand("export", "Write a model for other programs");
-    command->add_option("--model", options->model, "Library name, checkpoint, session, Hugging Face folder or GGUF file")
+    command
+        ->add_option("--model", options->model, "Library name, checkpoint, session, Hugging Face folder or GGUF file")
         ->required();
     command->add_option("--format", options->format, "huggingface or gguf")
         ->capture_default_str()
@@ -102,8 +103,17 @@ void add_generate(CLI::App& app, Chosen& chosen) {
         ->required();
     generate->add_option("--prompt", options->prompt, "What to ask, UTF-8")->required();
     generate->add_option("--max-tokens", options->max_tokens, "Longest answer")->capture_default_str();
+    generate->add_option("--count", options->count, "Answers, drawn with the seed and those that follow it")
+        ->check(CLI::Range(1, 1000))
+        ->capture_default_str();
     generate->add_option("--seed", options->seed, "Seed of sampling")->capture_default_str();
     generate->add_option("--temperature", options->temperature, "0 is greedy")->capture_default_str();
+    generate->add_option("--top-k", options->top_k, "Draw from so many tokens; 0: all")->capture_default_str();
+    generate->add_option("--top-p", options->top_p, "Draw from the fewest that hold this share")->capture_default_str();
+    generate->add_option("--min-p", options->min_p, "Leave out what is rarer than this share of the likeliest")
+        ->capture_default_str();
+    generate->add_option("--alternatives", options->alternatives,
+                         "With --json: log-probabilities of each token and of so many others (0 to 20)");
     generate->add_option("--threads", options->threads, "Compute threads; all cores when left out");
     generate->add_flag("--json", options->json, "One JSON object on standard output");
     generate->callback([&chosen, options] {

@@ -180,16 +180,27 @@ class Worker {
         wanted.sampling.top_p = request.value("top_p", 0.95);
         wanted.sampling.min_p = request.value("min_p", 0.05);
         wanted.sampling.seed = request.value("seed", std::uint64_t{1});
-        TokenStream stream(writer_, request.value("run", 0u));
-        const auto result = model().generate(
-            wanted, [&](const engine::GeneratedToken& token) { stream.add(token); }, inbox_.cancel());
-        stream.flush();
-        writer_.write(json{{"op", "ended"},
-                           {"stop", stop_name(result.stop)},
-                           {"prompt_tokens", result.prompt_tokens},
-                           {"tokens", result.tokens},
-                           {"prompt_ms", result.prompt_ms},
-                           {"generate_ms", result.generate_ms}});
+        const int count = request.value("count", 1);
+        // Tokens carry the number of their run; of several answers, each has the next number.
+        std::vector<TokenStream> streams;
+        for (int answer = 0; answer < count; ++answer)
+            streams.emplace_back(writer_, request.value("run", 0u) + static_cast<std::uint32_t>(answer));
+        const auto results = model().generate_many(
+            wanted, count,
+            [&](int answer, const engine::GeneratedToken& token) {
+                streams[static_cast<std::size_t>(answer)].add(token);
+            },
+            inbox_.cancel());
+        json answers = json::array();
+        for (const auto& result : results)
+            answers.push_back({{"stop", stop_name(result.stop)},
+                               {"prompt_tokens", result.prompt_tokens},
+                               {"tokens", result.tokens},
+                               {"prompt_ms", result.prompt_ms},
+                               {"generate_ms", result.generate_ms}});
+        for (auto& stream : streams)
+            stream.flush();
+        writer_.write(json{{"op", "ended"}, {"answers", std::move(answers)}});
     }
 
     void logits(const json& request) {

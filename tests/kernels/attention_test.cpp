@@ -1,6 +1,7 @@
 #include "kernels/cpu/attention.hpp"
 
 #include "harness.hpp"
+#include "kernels/cpu/cached_attention.hpp"
 #include "kernels/cpu/parallel.hpp"
 
 namespace moescope::kernels::test {
@@ -178,6 +179,34 @@ TEST(Attention, ANaNStaysVisible) {
     EXPECT_TRUE(std::isnan(b.o[0]));
     EXPECT_TRUE(std::isnan(b.lse[0]));
     EXPECT_FALSE(std::isnan(b.o[8]));
+}
+
+// One query over a cache is the last row of the whole attention. Widths that fill the lanes, do not, and do in part.
+TEST(CachedAttention, IsTheLastRowOfTheWhole) {
+    for (const std::int64_t C : {1, 5, 16, 23, 64, 80, 130}) {
+        for (const std::int64_t S : {1, 2, 17, 70}) {
+            for (const bool with_sink : {false, true}) {
+                const AttentionShape shape{1, S, 1, 1, C, C, C, C, 0.3, 0};
+                const Buffers b(shape, with_sink);
+                std::vector<float> expected(b.o.size()), lse(b.lse.size());
+                reference::attention_forward(expected.data(), lse.data(), b.q.data(), b.k.data(), b.v.data(),
+                                             b.sink_data(), shape);
+                std::vector<float> scores(static_cast<std::size_t>(S), 0.5f), out(static_cast<std::size_t>(C), 9.0f);
+                const float* q = b.q.data() + (S - 1) * C;
+                query_scores(scores.data(), q, b.k.data(), S, C, Write::add);
+                for (float& score : scores) {
+                    score -= 0.5f;
+                }
+                query_softmax(scores.data(), S, shape.scale, b.sink_data());
+                weighted_rows(out.data(), scores.data(), b.v.data(), S, C);
+                expect_close(out, std::vector<float>(expected.end() - C, expected.end()), 1e-5, 1e-5, "o");
+                query_scores(scores.data(), q, b.k.data(), S, C, Write::assign);
+                query_softmax(scores.data(), S, shape.scale, b.sink_data());
+                weighted_rows(out.data(), scores.data(), b.v.data(), S, C);
+                expect_close(out, std::vector<float>(expected.end() - C, expected.end()), 1e-5, 1e-5, "o");
+            }
+        }
+    }
 }
 
 }  // namespace

@@ -12,25 +12,42 @@ class CountingModel final : public TokenModel {
  public:
     explicit CountingModel(int context, int end) : context_(context), end_(end) {}
     int context_length() const override { return context_; }
-    void restart() override { fed = 0; }
-    std::span<const float> feed(std::span<const std::int32_t> tokens, const std::atomic<bool>& cancel) override {
-        fed += static_cast<int>(tokens.size());
-        if (cancel) {
-            return {};
+    int most_answers() const override { return 3; }
+    std::span<const float> read(std::span<const std::int32_t> prompt, int answers,
+                                const std::atomic<bool>& cancel) override {
+        fed = static_cast<int>(prompt.size());
+        groups.push_back(answers);
+        lengths_.assign(static_cast<std::size_t>(answers), fed);
+        return cancel ? std::span<const float>() : logits({0});
+    }
+    std::span<const float> append(std::span<const NextToken> next, const std::atomic<bool>& cancel) override {
+        std::vector<int> of;
+        for (const NextToken& one : next) {
+            EXPECT_EQ(one.token, lengths_[static_cast<std::size_t>(one.answer)]) << "the token that was chosen";
+            fed = std::max(fed, ++lengths_[static_cast<std::size_t>(one.answer)]);
+            of.push_back(one.answer);
         }
         if (fed > context_) {
             throw Error("fed past the context");
         }
-        logits_.assign(200, 0.0F);
-        logits_[static_cast<std::size_t>(fed)] = 5;
-        return logits_;
+        return cancel ? std::span<const float>() : logits(of);
     }
     bool ends_text(std::int32_t token) const override { return token == end_; }
     std::string token_bytes(std::int32_t token) const override { return std::to_string(token) + " "; }
-    int fed = 0;
+    int fed = 0;  ///< by the longest answer
+    std::vector<int> groups;
 
  private:
+    std::span<const float> logits(const std::vector<int>& answers) {
+        logits_.assign(answers.size() * 200, 0.0F);
+        for (std::size_t row = 0; row < answers.size(); ++row) {
+            logits_[row * 200 + static_cast<std::size_t>(lengths_[static_cast<std::size_t>(answers[row])])] = 5;
+        }
+        return logits_;
+    }
+
     int context_, end_;
+    std::vector<int> lengths_;
     std::vector<float> logits_;
 };
 
@@ -47,13 +64,13 @@ Outcome run(CountingModel& model, int prompt, int max_tokens, int cancel_after =
     request.max_tokens = max_tokens;
     request.alternatives = alternatives;
     outcome.result = run_generation(
-        model, std::vector<std::int32_t>(static_cast<std::size_t>(prompt), 1), request,
-        [&](const GeneratedToken& token) {
+        model, std::vector<std::int32_t>(static_cast<std::size_t>(prompt), 1), request, 1,
+        [&](int, const GeneratedToken& token) {
             outcome.text += token.chosen.bytes;
             outcome.tokens.push_back(token);
             cancel = cancel || static_cast<int>(outcome.tokens.size()) == cancel_after;
         },
-        cancel);
+        cancel)[0];
     return outcome;
 }
 
@@ -91,6 +108,31 @@ TEST(Generation, CancelStopsWithinOneToken) {
         EXPECT_EQ(o.result.tokens, after);
     }
     EXPECT_EQ(run(model, 3, 4).text, "3 4 5 6 ") << "the model can be used again";
+}
+
+TEST(Generation, AnswersGoSideBySideInGroups) {
+    CountingModel model(100, -1);
+    GenerateRequest request;
+    request.max_tokens = 4;
+    const std::atomic<bool> cancel = false;
+    std::vector<std::string> texts(7);
+    const std::vector<std::int32_t> prompt(3, 1);
+    const auto results = run_generation(
+        model, prompt, request, 7,
+        [&](int answer, const GeneratedToken& token) {
+            texts.at(static_cast<std::size_t>(answer)) += token.chosen.bytes;
+        },
+        cancel);
+    EXPECT_EQ(model.groups, (std::vector{3, 3, 1}));
+    ASSERT_EQ(results.size(), 7u);
+    for (std::size_t i = 0; i < 7; ++i) {
+        EXPECT_EQ(texts[i], "3 4 5 6 ");
+        EXPECT_EQ(results[i].tokens, 4);
+        EXPECT_EQ(results[i].stop, GenerateResult::Stop::length);
+    }
+    EXPECT_THROW(run_generation(
+                     model, prompt, request, 0, [](int, const GeneratedToken&) {}, cancel),
+                 Error);
 }
 
 TEST(Generation, ReportsAlternatives) {

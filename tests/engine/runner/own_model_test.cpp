@@ -3,6 +3,7 @@
 #include <cmath>
 #include <fstream>
 #include <gtest/gtest.h>
+#include <set>
 
 #include "engine/error.hpp"
 #include "engine/runner/language_model.hpp"
@@ -190,13 +191,44 @@ TEST_F(OwnModelTest, WithoutATokenizerThereAreLogitsOnly) {
     std::filesystem::copy(checkpoint(), folder);
     std::filesystem::remove(folder / "tokenizer.model");
     const auto model = open_model(folder, 1);
-    EXPECT_EQ(model->logits(std::vector<std::int32_t>{1, 2, 3}), open_model(checkpoint(), 1)->logits(std::vector<std::int32_t>{1, 2, 3}));
+    EXPECT_EQ(model->logits(std::vector<std::int32_t>{1, 2, 3}),
+              open_model(checkpoint(), 1)->logits(std::vector<std::int32_t>{1, 2, 3}));
     try {
         (void)model->tokenize("text", true);
         FAIL() << "no error";
     } catch (const Error& error) {
         EXPECT_NE(std::string(error.what()).find("tokenizer.model"), std::string::npos) << error.what();
     }
+}
+
+// Also when some end early, and with more than go side by side.
+TEST_F(OwnModelTest, SeveralAnswersAreThoseOfTheirSeeds) {
+    const auto model = open_model(checkpoint(), 2);
+    GenerateRequest request;
+    request.prompt = "Document";
+    request.max_tokens = 30;
+    request.sampling.temperature = 1.5;
+    request.sampling.top_k = 0;
+    request.sampling.top_p = 1;
+    request.sampling.min_p = 0;
+    request.sampling.seed = 5;
+    constexpr int kCount = 19;
+    std::vector<std::string> texts(kCount);
+    const std::atomic<bool> cancel = false;
+    const auto results = model->generate_many(
+        request, kCount,
+        [&](int answer, const GeneratedToken& token) {
+            texts.at(static_cast<std::size_t>(answer)) += token.chosen.bytes;
+        },
+        cancel);
+    ASSERT_EQ(results.size(), texts.size());
+    std::set<int> lengths;
+    for (std::size_t i = 0; i < texts.size(); ++i) {
+        EXPECT_EQ(texts[i], ask(*model, request)) << i;
+        lengths.insert(results[i].tokens);
+        ++request.sampling.seed;
+    }
+    EXPECT_GT(lengths.size(), 1u) << "all ended at the same place: nothing was tried";
 }
 
 }  // namespace

@@ -52,6 +52,32 @@ TEST(Train, SameSeedSameBytes) {
     EXPECT_NE(output.lines().back()["parameters_sha256"], hash);
 }
 
+TEST(Generate, SeveralAnswersAreThoseOfTheirSeeds) {
+    const Training training(5, 5);
+    ASSERT_EQ(run_node(training.arguments("session")).status, 0);
+    const auto ask = [&](const char* seed, const char* count) {
+        const Output output =
+            run_node({"generate", "--model", (training.folder / "session").string(), "--prompt", "The ", "--max-tokens",
+                      "9", "--temperature", "1", "--seed", seed, "--count", count, "--alternatives", "3", "--json"});
+        EXPECT_EQ(output.status, 0) << output.error;
+        return output.lines();
+    };
+    const auto several = ask("40", "3");
+    ASSERT_EQ(several.size(), 3u);
+    for (std::size_t i = 0; i < 3; ++i) {
+        EXPECT_EQ(several[i]["seed"], 40 + i);
+        EXPECT_EQ(several[i]["text"], ask(std::to_string(40 + i).c_str(), "1").at(0)["text"]);
+        const json& tokens = several[i]["log_probabilities"];
+        ASSERT_EQ(tokens.size(), several[i]["tokens"]);
+        for (const json& token : tokens) {
+            ASSERT_EQ(token["alternatives"].size(), 3u);
+            EXPECT_GE(token["alternatives"][0]["log_probability"], token["log_probability"]);
+            EXPECT_LT(token["alternatives"][0]["log_probability"], 0);
+        }
+    }
+    EXPECT_NE(several[0]["text"], several[1]["text"]);
+}
+
 TEST(Train, JournalHoldsWhatWasPrinted) {
     const Training training(30, 10);
     const Output output = run_node(training.arguments("session"));
