@@ -3,7 +3,6 @@
 #include "engine/error.hpp"
 #include "engine/formats/gguf_import.hpp"
 #include "engine/formats/hugging_face_import.hpp"
-#include "engine/formats/inspect.hpp"
 
 namespace moescope::engine {
 namespace {
@@ -26,6 +25,10 @@ OpenedWeights open_weights(const std::filesystem::path& path) {
     if (!report.safe) {
         throw Error(report.problem);
     }
+    return open_weights(path, report);
+}
+
+OpenedWeights open_weights(const std::filesystem::path& path, const FileReport& report) {
     if (report.format == "checkpoint") {
         return {load_model(path), report.format, "moescope", {}};
     }

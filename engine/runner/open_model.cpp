@@ -14,15 +14,17 @@ std::unique_ptr<LanguageModel> open_model(const std::filesystem::path& path, int
         throw Error(report.problem);
     }
     if (report.format == "checkpoint" || report.format == "Hugging Face folder") {
-        return open_own_model(path, threads);
+        return open_own_model(path, report, threads);
     }
-    if (report.format == "safetensors" && path.filename() == "model.safetensors" &&
-        inspect_file(path.parent_path()).safe) {
-        return open_own_model(path.parent_path(), threads);
+    if (report.format == "safetensors" && path.filename() == "model.safetensors") {
+        if (const FileReport folder = inspect_file(path.parent_path()); folder.safe) {
+            return open_own_model(path.parent_path(), folder, threads);
+        }
     }
     if (report.format != "GGUF") {
-        throw Error(path.string() + " is a " + report.format +
-                    " file and cannot be run by itself; give a GGUF file, a checkpoint folder or a Hugging Face folder");
+        throw Error(
+            path.string() + " is a " + report.format +
+            " file and cannot be run by itself; give a GGUF file, a checkpoint folder or a Hugging Face folder");
     }
     if (report.details.contains("split")) {
         throw Error(path.string() +

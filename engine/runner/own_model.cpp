@@ -109,8 +109,9 @@ class OwnModel final : public LanguageModel, private TokenModel {
 
 }  // namespace
 
-std::unique_ptr<LanguageModel> open_own_model(const std::filesystem::path& folder, int threads) {
-    return std::make_unique<OwnModel>(folder, open_weights(folder), threads);
+std::unique_ptr<LanguageModel> open_own_model(const std::filesystem::path& folder, const FileReport& report,
+                                              int threads) {
+    return std::make_unique<OwnModel>(folder, open_weights(folder, report), threads);
 }
 
 }  // namespace moescope::engine
