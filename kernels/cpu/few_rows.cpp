@@ -177,12 +177,49 @@ void turned_product(std::int64_t m, std::int64_t n, std::int64_t k, const float*
          ldc);
 }
 
+// c = a b^T with up to four rows: b is read once, in its order. Memory is the limit; four rows of b at a time took
+// twice as long.
+
+constexpr std::int64_t kMostDotRows = 4;
+constexpr std::int64_t kAhead = 512;  // floats of b
+
+/// Every sum in the order of lanes::dot.
+template <int M>
+void dot_product(std::int64_t n, std::int64_t k, const float* a, std::int64_t lda, const float* b, std::int64_t ldb,
+                 bool add, float* c, std::int64_t ldc) {
+    for (std::int64_t j = 0; j < n; ++j, b += ldb) {
+        Lanes sum[M] = {};
+        std::int64_t l = 0;
+        for (; l + kWidth <= k; l += kWidth) {
+            __builtin_prefetch(b + l + kAhead);
+            Lanes y;
+            lanes::load(y, b + l);
+            for (int i = 0; i < M; ++i) {
+                Lanes x;
+                lanes::load(x, a + i * lda + l);
+                sum[i] += x * y;
+            }
+        }
+        for (int i = 0; i < M; ++i) {
+            float total = lanes::add_up(sum[i]);
+            for (std::int64_t rest = l; rest < k; ++rest) {
+                total += a[i * lda + rest] * b[rest];
+            }
+            c[i * ldc + j] = add ? c[i * ldc + j] + total : total;
+        }
+    }
+}
+
 }  // namespace
 
 void few_rows_gemm(Transpose op_b, std::int64_t m, std::int64_t n, std::int64_t k, const float* a, std::int64_t lda,
                    const float* b, std::int64_t ldb, float beta, float* c, std::int64_t ldc) {
     const bool turned = op_b == Transpose::yes;
-    if (m > (turned ? kMostTurnedRows : kMostRows) || m <= 0 || k <= 0) {
+    if (turned && m > 0 && m <= kMostDotRows && k > 0) {
+        constexpr decltype(&dot_product<1>) kBySize[kMostDotRows] = {dot_product<1>, dot_product<2>, dot_product<3>,
+                                                                     dot_product<4>};
+        kBySize[m - 1](n, k, a, lda, b, ldb, beta != 0.0f, c, ldc);
+    } else if (m > (turned ? kMostTurnedRows : kMostRows) || m <= 0 || k <= 0) {
         gemm(Transpose::no, op_b, m, n, k, a, lda, b, ldb, beta, c, ldc);
     } else {
         (turned ? turned_product : product)(m, n, k, a, lda, b, ldb, beta != 0.0f, c, ldc);

@@ -4,7 +4,6 @@
 
 #include "kernels/cpu/few_rows.hpp"
 #include "kernels/cpu/gemm.hpp"
-#include "kernels/cpu/lanes.hpp"
 #include "kernels/cpu/parallel.hpp"
 
 namespace moescope::kernels {
@@ -18,26 +17,12 @@ std::int64_t token_block(std::int64_t T) {
 std::int64_t output_block(std::int64_t O) {
     return std::clamp<std::int64_t>(O / 4, 64, 128);
 }
-// Up to here (decoding) plain dot products beat packing the weights.
-constexpr std::int64_t kFewTokens = 4;
-// Up to here (a batch of texts, a block of a prompt) there are too few rows to share; the outputs are shared instead.
-constexpr std::int64_t kSomeTokens = 32;
+// Up to here (the next token, a batch of texts, a block of a prompt) there are too few rows to share among the cores;
+// the outputs are shared instead.
+constexpr std::int64_t kFewTokens = 32;
 
 float beta_of(Write write) {
     return write == Write::assign ? 0.0f : 1.0f;
-}
-
-void few_tokens_forward(float* y_TO, const float* x_TI, const float* w_OI, const float* b_O, std::int64_t T,
-                        std::int64_t I, std::int64_t O, Write write) {
-    parallel_blocks(O, 512, [&](std::int64_t begin, std::int64_t end, int) {
-        for (std::int64_t o = begin; o < end; ++o) {
-            for (std::int64_t t = 0; t < T; ++t) {
-                const float value = lanes::dot(x_TI + t * I, w_OI + o * I, I) + (b_O == nullptr ? 0.0f : b_O[o]);
-                float& y = y_TO[t * O + o];
-                y = write == Write::assign ? value : y + value;
-            }
-        }
-    });
 }
 
 /// y_TO = (or +=) b_O in every row.
@@ -50,8 +35,8 @@ void write_bias(float* y_TO, const float* b_O, std::int64_t T, std::int64_t O, W
     }
 }
 
-void some_tokens_forward(float* y_TO, const float* x_TI, const float* w_OI, const float* b_O, std::int64_t T,
-                         std::int64_t I, std::int64_t O, Write write) {
+void few_tokens_forward(float* y_TO, const float* x_TI, const float* w_OI, const float* b_O, std::int64_t T,
+                        std::int64_t I, std::int64_t O, Write write) {
     if (b_O != nullptr) {
         write_bias(y_TO, b_O, T, O, write);
     }
@@ -81,10 +66,6 @@ void linear_forward(float* y_TO, const float* x_TI, const float* w_OI, const flo
                     std::int64_t O, Write write) {
     if (T <= kFewTokens) {
         few_tokens_forward(y_TO, x_TI, w_OI, b_O, T, I, O, write);
-        return;
-    }
-    if (T <= kSomeTokens) {
-        some_tokens_forward(y_TO, x_TI, w_OI, b_O, T, I, O, write);
         return;
     }
     parallel_blocks(T, token_block(T), [&](std::int64_t begin, std::int64_t end, int) {

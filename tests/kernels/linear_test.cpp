@@ -100,7 +100,7 @@ TEST(Gemm, BetaZeroNeverReadsTheOldValues) {
 // Sizes around every tile and pass. Rows are longer than used and there are more of them than used; nobody may touch
 // the rest. With beta 0 the old values, NaN here, are never read.
 TEST(FewRows, MatchesReference) {
-    for (const std::int64_t m : {1, 5, 6, 7, 9, 17, 32, 33, 40, 41}) {
+    for (const std::int64_t m : {1, 2, 3, 4, 5, 6, 7, 9, 17, 32, 33, 40, 41}) {
         for (const std::int64_t n : {1, 7, 8, 17, 131}) {
             for (const std::int64_t k : {0, 1, 65, 300}) {
                 for (const Transpose op : {Transpose::no, Transpose::yes}) {
