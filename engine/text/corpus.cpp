@@ -90,9 +90,10 @@ std::vector<fs::path> text_files(const fs::path& path) {
         return {path};
     }
     std::vector<fs::path> files;
-    for (const auto& entry : fs::directory_iterator(path, error)) {
-        if (is_text_file(entry.path()) && entry.is_regular_file(error)) {
-            files.push_back(entry.path());
+    for (fs::recursive_directory_iterator entry(path, error), end; !error && entry != end; entry.increment(error)) {
+        std::error_code gone;
+        if (is_text_file(entry->path()) && entry->is_regular_file(gone)) {
+            files.push_back(entry->path());
         }
     }
     if (error || files.empty()) {

@@ -36,7 +36,7 @@ struct Dataset {
 using Progress = std::function<bool(double fraction, const std::string& what)>;  ///< false cancels
 
 /// "manpages" is the built-in bilingual corpus in `cache`/corpus; a .npy file holds tokens that are taken as they stand
-/// and in their order; otherwise a text file or a folder of them (see text_file.hpp) whose language is told from the
+/// and in their order; otherwise a text file or a folder of them and its subfolders (see text_file.hpp) whose language is told from the
 /// text where it is not given. Trains a SentencePiece tokenizer (byte fallback) of `vocabulary` pieces on a
 /// sample, or takes it from the cache when corpus and size are the same. Throws Error; a cancelled load throws
 /// Error("cancelled").
