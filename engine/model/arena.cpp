@@ -5,11 +5,13 @@
 #include <string>
 
 #include "engine/error.hpp"
+#include "engine/model/machine_memory.hpp"
 
 namespace moescope::engine {
 namespace {
 constexpr std::uint64_t kLimit = std::uint64_t{1} << 62;
 constexpr std::uint64_t kAlign = 64;
+constexpr std::uint64_t kWorthAsking = std::uint64_t{64} << 20;
 }  // namespace
 
 std::uint64_t checked_product(std::uint64_t a, std::uint64_t b, const char* what) {
@@ -33,10 +35,17 @@ void Block::Free::operator()(std::byte* p) const {
 }
 
 Block::Block(std::uint64_t bytes) : size_(checked_sum(bytes, kAlign, "memory") / kAlign * kAlign) {
+    // The system promises more than it has and ends the process that believes it.
+    if (size_ >= kWorthAsking) {
+        if (const std::uint64_t available = available_memory(); size_ > available) {
+            throw Error("Not enough memory: " + memory_text(size_) + " are needed, and " + memory_text(available) +
+                        " can be had here; choose a smaller model, batch or context, or close other programs.");
+        }
+    }
     data_.reset(static_cast<std::byte*>(std::aligned_alloc(kAlign, size_)));
     if (data_ == nullptr) {
-        throw Error("Not enough memory: " + std::to_string(size_) +
-                    " bytes were asked for; choose a smaller model, batch or context.");
+        throw Error("Not enough memory: " + memory_text(size_) +
+                    " were asked for; choose a smaller model, batch or context.");
     }
     std::memset(data_.get(), 0, size_);
 }

@@ -14,6 +14,7 @@
 #include "engine/formats/inspect.hpp"
 #include "engine/formats/npy.hpp"
 #include "engine/formats/open_weights.hpp"
+#include "engine/model/machine_memory.hpp"
 #include "engine/text/utf8.hpp"
 #include "nodes/protocol/json_fields.hpp"
 #include "nodes/protocol/json_guard.hpp"
@@ -200,7 +201,6 @@ TrainingOrder order_from(const TrainOptions& options, engine::RunConfig config, 
     }
     order.data = options.data;
     order.init = init_path(options, places);
-    engine::plan_run(order.config);
     order.run = node.session->new_run("train", order.config.name);
     order.name = fmt::format("{}-{}", order.config.name.empty() ? "run" : order.config.name, order.run);
     return order;
@@ -237,6 +237,8 @@ int serve_command(const Places& places, const std::string& socket, const std::st
 int train_command(const Places& places, const TrainOptions& options) {
     HeldSignals signals;
     auto config = config_from(options, places);  // a bad one is found before a session folder is made
+    if (!options.resume)
+        engine::check_memory(config, engine::available_memory());
     int planned = 0;
     LocalNode node(places, options.out, [&](protocol::RecordType type, const std::vector<std::byte>& body) {
         if (type == protocol::RecordType::step)

@@ -4,35 +4,13 @@
 #include <array>
 #include <fstream>
 #include <sched.h>
-#include <sstream>
 #include <thread>
 #include <unistd.h>
 
 namespace moescope::node {
 
-namespace {
-
-/// A line like "MemAvailable:  1234 kB" of /proc/meminfo, in bytes.
-std::uint64_t meminfo(const std::string& wanted) {
-    std::ifstream file("/proc/meminfo");
-    std::string line;
-    while (std::getline(file, line)) {
-        std::istringstream fields(line);
-        std::string name;
-        std::uint64_t kib = 0;
-        if (fields >> name >> kib && name == wanted)
-            return kib * 1024;
-    }
-    return 0;
-}
-
-}  // namespace
-
 std::uint64_t total_memory() {
-    return meminfo("MemTotal:");
-}
-std::uint64_t available_memory() {
-    return meminfo("MemAvailable:");
+    return static_cast<std::uint64_t>(sysconf(_SC_PHYS_PAGES)) * static_cast<std::uint64_t>(sysconf(_SC_PAGESIZE));
 }
 
 std::uint64_t resident_memory() {

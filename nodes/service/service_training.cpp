@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 #include <limits>
 
+#include "engine/model/machine_memory.hpp"
 #include "nodes/service/machine.hpp"
 #include "nodes/service/parameters.hpp"
 #include "nodes/service/service.hpp"
@@ -140,6 +141,7 @@ void Service::train_plan(const json& value, Reply reply) {
     const auto config = parameters.has("config")
                             ? engine::parse_run_config(parameters.at("config"), "the configuration")
                             : find_preset(parameters.text("preset"), places_);
+    engine::check_memory(config, engine::available_memory());
     reply({plan_json(config), {}});
 }
 
@@ -154,7 +156,6 @@ void Service::train_start(const json& value, Reply reply) {
     order.data = parameters.text("data", "manpages");
     order.paused = parameters.flag("paused", false);
     const std::string title = parameters.text("name", "");
-    engine::plan_run(order.config);
     start_run(std::move(order), title, reply);
 }
 
@@ -162,6 +163,7 @@ void Service::start_run(TrainingOrder order, const std::string& title, const Rep
     // Written into the run, so that it goes on with the same number of threads.
     if (order.config.train.threads == 0)
         order.config.train.threads = cores();
+    engine::check_memory(order.config, engine::available_memory());
     const std::lock_guard lock(jobs_mutex_);
     if (closing_)
         throw CommandError("the node is about to end and starts nothing new");

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <fmt/format.h>
 
+#include "engine/model/machine_memory.hpp"
 #include "nodes/service/machine.hpp"
 
 namespace moescope::node {
@@ -81,7 +82,7 @@ std::unique_ptr<WorkerProcess> WorkerPool::start() {
 
 void WorkerPool::make_room(std::uint64_t bytes) {
     // Half as much again as the file: weights, key/value cache and buffers.
-    while (!idle_.empty() && available_memory() < bytes + bytes / 2)
+    while (!idle_.empty() && engine::available_memory() < bytes + bytes / 2)
         idle_.pop_back();
 }
 

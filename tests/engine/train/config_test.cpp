@@ -2,8 +2,11 @@
 
 #include <cmath>
 #include <fstream>
+#include <map>
+#include <set>
 
 #include "engine/model/arena.hpp"
+#include "engine/model/machine_memory.hpp"
 #include "fixtures.hpp"
 
 namespace moescope::engine::test {
@@ -105,6 +108,73 @@ TEST(Plan, CountsAsTheFormulaSays) {
               u(m.layers) * u(m.experts - m.experts_per_token) * expert);
     EXPECT_GT(plan.flops_per_token, 6.0 * static_cast<double>(plan.parameters_active));
     EXPECT_GT(plan.memory_bytes, 16 * plan.parameters_total);
+}
+
+// What is said to fit does fit, and the next larger value does not.
+TEST(Memory, ARunThatDoesNotFitIsToldWhatWould) {
+    RunConfig config = tiny_config();
+    config.model.experts = 12;
+    config.model.router_groups = 3;
+    config.model.router_groups_kept = 2;
+    config.train.batch = 37;
+    const std::uint64_t needed = plan_run(config).memory_bytes;
+    EXPECT_NO_THROW(check_memory(config, needed));
+    const std::map<std::string, int& (*)(RunConfig&)> fields = {
+        {"train.batch", [](RunConfig& c) -> int& { return c.train.batch; }},
+        {"model.context", [](RunConfig& c) -> int& { return c.model.context; }},
+        {"model.experts", [](RunConfig& c) -> int& { return c.model.experts; }},
+        {"model.layers", [](RunConfig& c) -> int& { return c.model.layers; }}};
+    std::set<std::string> suggested;
+    for (const double share : {0.999, 0.9, 0.6, 0.3, 0.15}) {
+        const auto available = static_cast<std::uint64_t>(static_cast<double>(needed) * share);
+        const std::string error = error_of([&] { check_memory(config, available); });
+        EXPECT_NE(error.find(memory_text(needed)), std::string::npos) << error;
+        EXPECT_NE(error.find(memory_text(available)), std::string::npos) << error;
+        for (const auto& [name, of] : fields) {
+            const std::size_t at = error.find(name + " ");
+            if (at == std::string::npos) {
+                continue;
+            }
+            suggested.insert(name);
+            RunConfig changed = config;
+            of(changed) = std::stoi(error.substr(at + name.size() + 1));
+            EXPECT_LT(of(changed), of(config));
+            EXPECT_NO_THROW(check_memory(changed, available)) << error;
+            const int unit = name == "model.experts" ? config.model.router_groups : 1;
+            if (of(changed) + unit < of(config)) {
+                of(changed) += unit;
+                EXPECT_GT(plan_run(changed).memory_bytes, available) << error;
+            }
+        }
+    }
+    EXPECT_EQ(suggested.size(), fields.size());
+    EXPECT_NE(error_of([&] { check_memory(config, 1000); }).find("several sizes"), std::string::npos);
+}
+
+TEST(Memory, TheTightestOfSystemAndControlGroupsCounts) {
+    const TemporaryFolder folder;
+    const auto write = [&](const std::string& name, const std::string& text) {
+        std::filesystem::create_directories((folder.path() / name).parent_path());
+        std::ofstream(folder.path() / name) << text;
+    };
+    EXPECT_EQ(available_memory(folder.path()), ~std::uint64_t{0});
+    write("proc/meminfo", "MemTotal:  999 kB\nMemAvailable:     500 kB\n");
+    EXPECT_EQ(available_memory(folder.path()), 500u * 1024);
+    write("proc/self/cgroup", "1:name=old:/x\n0::/outer/inner\n");
+    EXPECT_EQ(available_memory(folder.path()), 500u * 1024);
+    write("sys/fs/cgroup/outer/inner/memory.max", "max\n");
+    write("sys/fs/cgroup/outer/inner/memory.current", "5000\n");
+    EXPECT_EQ(available_memory(folder.path()), 500u * 1024);
+    write("sys/fs/cgroup/outer/memory.max", "100000\n");
+    write("sys/fs/cgroup/outer/memory.current", "90000\n");
+    write("sys/fs/cgroup/outer/memory.stat", "anon 60000\ninactive_file 30000\n");
+    EXPECT_EQ(available_memory(folder.path()), 40000u);
+    write("sys/fs/cgroup/outer/memory.current", "190000\n");
+    EXPECT_EQ(available_memory(folder.path()), 0u) << "over its limit";
+    EXPECT_LT(available_memory(), ~std::uint64_t{0}) << "of this machine";
+    EXPECT_GT(available_memory(), 1u << 20);
+    EXPECT_NE(error_of([] { const Block block(std::uint64_t{1} << 50); }).find("1048576.0 GiB are needed"),
+              std::string::npos);
 }
 
 }  // namespace

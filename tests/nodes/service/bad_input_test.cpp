@@ -66,6 +66,10 @@ TEST_F(BadInput, Configurations) {
     expect_one_sentence(train(changed_config("text.json", {{"model", {{"experts", "four"}}}}), corpus), "experts");
     expect_one_sentence(train(changed_config("range.json", {{"model", {{"experts_per_token", 9}}}}), corpus),
                         "range.json");
+    expect_one_sentence(
+        train(changed_config("large.json", {{"model", {{"width", 4096}, {"experts", 512}, {"expert_width", 8192}}}}),
+              corpus),
+        "GiB can be had here");
     std::string nan = tiny_config(10, 5).dump();
     nan.insert(nan.find("\"batch\""), "\"learning_rate\":NaN,");
     expect_one_sentence(train(file("nan.json", nan), corpus), "nan.json");
