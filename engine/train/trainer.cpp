@@ -514,8 +514,7 @@ struct Trainer::Impl {
         const auto off = std::count(first, first + config.model.experts, 1) + (disabled && first[expert] == 0 ? 1 : 0);
         if (disabled && config.model.experts - off < config.model.experts_per_token) {
             throw Error("Layer " + std::to_string(layer) + " needs at least " +
-                        std::to_string(config.model.experts_per_token) +
-                        " enabled experts: enable another one first.");
+                        std::to_string(config.model.experts_per_token) + " enabled experts: enable another one first.");
         }
         buffers.disabled_LE[expert_index(layer, expert)] = disabled ? 1 : 0;
     }

@@ -102,8 +102,8 @@ RouterLosses router_forward(const RouterOutput& out, const RouterInput& in, doub
 void router_backward(float* dz_TE, const float* dw_TJ, const RouterOutput& out, const RouterInput& in, double* scratch,
                      double balance_scale, double z_scale, const RouterShape& shape);
 
-/// Loss-free balancing (arXiv 2408.15664): b_i += speed x sign(mean load - load_i), over the enabled experts; a disabled
-/// one keeps its bias, so that it does not come back with all tokens. disabled_E may be null.
+/// Loss-free balancing (arXiv 2408.15664): b_i += speed x sign(mean load - load_i), over the enabled experts; a
+/// disabled one keeps its bias, so that it does not come back with all tokens. disabled_E may be null.
 void update_selection_bias(float* bias_E, const std::uint64_t* loads_E, const std::uint8_t* disabled_E, std::int64_t E,
                            double speed);
 /// Expert ids of a hash layer: K different experts per token id, fixed for all times (splitmix64 of id and seed).
