@@ -538,7 +538,10 @@ void ExpertLoadPanel::draw_map(Context& ctx, ImVec2 size) {
             legend);
     const float line = ImGui::GetTextLineHeight();
     const ImVec2 corner = ImGui::GetCursorScreenPos(), room = ImGui::GetContentRegionAvail();
-    const float left = ImGui::CalcTextSize("00").x + 0.5f * ctx.em, right = 3.9f * ctx.em;
+    // Beside the cells: the colour bar and its labels, of which the lower end of a difference is the longest.
+    const std::string label = of_even(ctx, mode_ == kDifference ? -difference_ : scale_);
+    const float left = ImGui::CalcTextSize("00").x + 0.5f * ctx.em,
+                right = std::max(3.9f * ctx.em, 1.65f * ctx.em + ImGui::CalcTextSize(label.c_str()).x);
     const Area area{{corner.x + left, corner.y}, {corner.x + room.x - right, corner.y + room.y - line - 0.2f * ctx.em}};
     if (area.width() < ctx.em || area.height() < ctx.em) {
         ImGui::EndChild();
@@ -880,14 +883,23 @@ void ExpertLoadPanel::draw_numbers(Context& ctx, const TrainingRun& run, bool co
     const bool diff = mode_ == kDifference;
     const std::size_t at = layer(ctx);
     const auto shown = [&](double value) { return std::isnan(value) ? std::string("-") : text.number(value, 3); };
+    const auto dead = [&](const metrics::LoadMetrics& m) {
+        return std::isnan(m.max_violation) ? std::string("-") : text.number(std::uint64_t{m.dead});
+    };
     const metrics::LoadMetrics& here = cells_.layers[at];
     metrics::LoadMetrics other;
     double entropy_here = std::nan(""), entropy_mean = std::nan("");
     if (diff) {
         other = cells_.layers_chinese[at];
     } else {
-        const auto n = static_cast<double>(loads().layers);
+        // Layers without experts have no load to be uneven.
+        const auto has_load = [](const metrics::LoadMetrics& m) { return !std::isnan(m.max_violation); };
+        const auto n = static_cast<double>(std::count_if(cells_.layers.begin(), cells_.layers.end(), has_load));
+        if (n == 0)
+            other = here;  // which has none either
         for (const metrics::LoadMetrics& m : cells_.layers) {
+            if (!has_load(m))
+                continue;
             other.max_violation += m.max_violation / n;
             other.variation += m.variation / n;
             other.entropy += m.entropy / n;
@@ -905,7 +917,7 @@ void ExpertLoadPanel::draw_numbers(Context& ctx, const TrainingRun& run, bool co
         {"metric.variation", shown(here.variation), shown(other.variation)},
         {"metric.entropy", shown(here.entropy), shown(other.entropy)},
         {"metric.gini", shown(here.gini), shown(other.gini)},
-        {"metric.dead", text.number(std::uint64_t{here.dead}), text.number(std::uint64_t{other.dead})},
+        {"metric.dead", dead(here), dead(other)},
         {"metric.router_entropy", diff ? "-" : shown(entropy_here), diff ? "-" : shown(entropy_mean)}};
     // Where height is short the numbers stand in two columns and the second value moves into the tooltip.
     ImGui::PushStyleVar(ImGuiStyleVar_CellPadding, {0.3f * ctx.em, ImGui::GetStyle().CellPadding.y});
