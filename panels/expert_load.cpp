@@ -4,6 +4,7 @@
 #include <bit>
 #include <cmath>
 #include <fmt/format.h>
+#include <numbers>
 
 #include "panels/panels.hpp"
 #include "panels/plot_tools.hpp"
@@ -67,12 +68,45 @@ struct ScopedStyle {
     ~ScopedStyle() { ImGui::PopStyleVar(); }
 };
 
-void caption(const Context& ctx, const char* title, const std::string& unit) {
+void draw_cross(ImDrawList& draw, ImVec2 centre, float radius, ImU32 ink) {
+    const float stroke = std::clamp(0.25f * radius, 1.0f, 2.0f);
+    draw.AddLine({centre.x - radius, centre.y - radius}, {centre.x + radius, centre.y + radius}, ink, stroke);
+    draw.AddLine({centre.x - radius, centre.y + radius}, {centre.x + radius, centre.y - radius}, ink, stroke);
+}
+
+void draw_snowflake(ImDrawList& draw, ImVec2 centre, float radius, ImU32 ink) {
+    const float stroke = std::clamp(0.2f * radius, 1.0f, 1.5f);
+    constexpr int kArms = 6;
+    const auto at = [&](float turn, float part) {
+        return ImVec2{centre.x + part * radius * std::sin(turn), centre.y - part * radius * std::cos(turn)};
+    };
+    for (int arm = 0; arm < kArms; ++arm) {
+        const float turn = 2 * std::numbers::pi_v<float> * static_cast<float>(arm) / kArms;
+        draw.AddLine(centre, at(turn, 1), ink, stroke);
+        // Without its branches a small one is a star, which still is no cross.
+        for (const float side : {-0.45f, 0.45f})
+            if (radius > 5)
+                draw.AddLine(at(turn, 0.55f), at(turn + side, 0.9f), ink, stroke);
+    }
+}
+
+/// How the map shows what a person has told an expert.
+struct Mark {
+    bool ExpertState::*set;
+    const char* key;        ///< language key of the legend; key + ".help" says what the mark means
+    const char* state_key;  ///< language key of the sentence about one expert
+    void (*draw)(ImDrawList& draw, ImVec2 centre, float radius, ImU32 ink);
+};
+constexpr Mark kMarks[] = {{&ExpertState::disabled, "load.marks.disabled", "load.expert.disabled", draw_cross},
+                           {&ExpertState::frozen, "load.marks.frozen", "load.expert.frozen", draw_snowflake}};
+
+/// The rest of the line after `reserved` pixels for others is the unit's.
+void caption(const Context& ctx, const char* title, const std::string& unit, float reserved = 0) {
     ImGui::PushFont(ctx.bold, 0);
     ImGui::TextUnformatted(title);
     ImGui::PopFont();
     ImGui::SameLine(0, 0.4f * ctx.em);
-    ui::text_elided(unit, std::max(2 * ctx.em, ImGui::GetContentRegionAvail().x));
+    ui::text_elided(unit, std::max(2 * ctx.em, ImGui::GetContentRegionAvail().x - reserved));
 }
 
 }  // namespace
@@ -325,6 +359,9 @@ void ExpertLoadPanel::cell_tooltip(const Context& ctx, std::size_t at, std::size
     if (mode_ == kDifference)
         ui::text_wrapped(text(difference(at, expert).beyond_chance ? "load.cell.beyond" : "load.cell.within"),
                          ctx.theme.text_dim, 20 * ctx.em);
+    for (const Mark& mark : kMarks)
+        if (experts_[cell].*mark.set)
+            ui::text_wrapped(text(mark.state_key), {}, 20 * ctx.em);
     ImGui::EndTooltip();
 }
 
@@ -344,13 +381,91 @@ void ExpertLoadPanel::draw_expert_ids(const Context& ctx, const Area& area) cons
     }
 }
 
+/// Of layer and expert, one line per layer: "layer 3: 1, 4, 7".
+std::string ExpertLoadPanel::marked_experts(const Context& ctx, bool ExpertState::*set) const {
+    std::string lines;
+    for (std::size_t at = 0; at < loads().layers; ++at) {
+        std::string experts;
+        for (std::size_t e = 0; e < loads().experts; ++e)
+            if (experts_[at * loads().experts + e].*set)
+                experts += (experts.empty() ? "" : ", ") + std::to_string(e);
+        if (!experts.empty())
+            lines += "\n" + ctx.text.format("load.marks.layer", {{"layer", std::to_string(at)}, {"experts", experts}});
+    }
+    return lines;
+}
+
+float ExpertLoadPanel::draw_legend(const Context& ctx, float room) const {
+    struct Entry {
+        const Mark* mark;
+        std::string text;
+        float width;
+    };
+    std::vector<Entry> entries;
+    const float line = ImGui::GetTextLineHeight(), gap = 0.3f * ctx.em, between = 0.8f * ctx.em;
+    for (const bool words : {true, false}) {
+        entries.clear();
+        float all = 0;
+        for (const Mark& mark : kMarks) {
+            const auto n = std::count_if(experts_.begin(), experts_.end(),
+                                         [&](const ExpertState& expert) { return expert.*mark.set; });
+            if (n == 0)
+                continue;
+            const std::string count = ctx.text.number(static_cast<std::uint64_t>(n));
+            Entry entry{&mark, words ? ctx.text.format(mark.key, {{"n", count}}) : count, 0};
+            entry.width = line + gap + ImGui::CalcTextSize(entry.text.c_str()).x;
+            all += between + entry.width;
+            entries.push_back(std::move(entry));
+        }
+        if (all <= room)
+            break;
+    }
+    const ImVec2 start = ImGui::GetCursorScreenPos();
+    float right = start.x + ImGui::GetContentRegionAvail().x;
+    for (auto entry = entries.rbegin(); entry != entries.rend(); ++entry) {
+        const Mark& mark = *entry->mark;
+        const ImVec2 at{right - entry->width, start.y};
+        ImGui::SetCursorScreenPos(at);
+        ImGui::PushItemFlag(ImGuiItemFlags_NoNav, true);
+        ImGui::InvisibleButton(("###" + std::string(mark.key)).c_str(), {entry->width, line});
+        ImGui::PopItemFlag();
+        ui::tooltip(ctx.text(std::string(mark.key) + ".help") + marked_experts(ctx, mark.set));
+        ImDrawList& draw = *ImGui::GetWindowDrawList();
+        const ImU32 ink = ImGui::GetColorU32(ctx.theme.text);
+        mark.draw(draw, {at.x + line / 2, at.y + line / 2}, 0.36f * line, ink);
+        draw.AddText({at.x + line + gap, at.y}, ink, entry->text.c_str());
+        right = at.x - between;
+    }
+    ImGui::SetCursorScreenPos(start);
+    return start.x + ImGui::GetContentRegionAvail().x - right;
+}
+
+/// A disabled expert is crossed; a frozen one has a snowflake, in the corner where something else is in the middle.
+void ExpertLoadPanel::draw_marks(const Context& ctx, std::size_t cell, const Area& area, bool with_number) const {
+    const ImU32 fill = cells_.colors[cell];
+    const bool opaque = (fill & IM_COL32_A_MASK) == IM_COL32_A_MASK;
+    const ImU32 ink = opaque ? ui::ink_on(fill) : ImGui::GetColorU32(ctx.theme.text);
+    const float least = std::min(area.width(), area.height());
+    ImDrawList& draw = *ImGui::GetWindowDrawList();
+    const ImVec2 centre{(area.min.x + area.max.x) / 2, (area.min.y + area.max.y) / 2};
+    const ExpertState& state = experts_[cell];
+    if (state.disabled)
+        draw_cross(draw, centre, std::min(0.36f * least, 0.6f * ctx.em), ink);
+    if (!state.frozen)
+        return;
+    if (!state.disabled && !with_number)
+        return draw_snowflake(draw, centre, std::min(0.4f * least, 0.5f * ctx.em), ink);
+    const float radius = std::min(0.24f * least, 0.4f * ctx.em);
+    draw_snowflake(draw, {area.max.x - 1.2f * radius, area.min.y + 1.2f * radius}, radius, ink);
+}
+
 void ExpertLoadPanel::draw_cells(Context& ctx, const Area& area) {
     ImDrawList& draw = *ImGui::GetWindowDrawList();
     const float w = area.width() / static_cast<float>(loads().experts),
                 h = area.height() / static_cast<float>(loads().layers);
     const float gap = w > 6 && h > 6 ? 1.0f : 0.0f;
     const bool roomy = loads().layers * loads().experts <= kMostHatched;
-    const bool numbers = roomy && w > 2.6f * ctx.em && h > 1.3f * ctx.em;
+    const bool numbers = roomy && w > 2.6f * ctx.em && h > 1.3f * ctx.em, tall = h > 2.6f * ctx.em;
     const auto corner = [&](std::size_t l, std::size_t e) {
         return ImVec2{area.min.x + static_cast<float>(e) * w, area.min.y + static_cast<float>(l) * h};
     };
@@ -369,13 +484,17 @@ void ExpertLoadPanel::draw_cells(Context& ctx, const Area& area) {
         const bool chance = mode_ == kDifference && cells_.beyond[cell] == 0;
         if (chance && w > 5)
             draw.AddLine({low.x, high.y}, {high.x, low.y}, stroke);
-        if (!numbers || std::isnan(cells_.value[cell]))
+        // A mark is worth more than a number that its tooltip has too, where there is no room for both.
+        if (!numbers || std::isnan(cells_.value[cell]) || experts_[cell].disabled || (marked(cell) && !tall))
             continue;
         const std::string shown = ctx.text.number(100 * cells_.value[cell], 2);
         const ImVec2 size = ImGui::CalcTextSize(shown.c_str());
         draw.AddText({(low.x + high.x - size.x) / 2, (low.y + high.y - size.y) / 2},
                      chance ? ImGui::GetColorU32(ctx.theme.text_dim) : ui::ink_on(cells_.colors[cell]), shown.c_str());
     }
+    for (std::size_t cell = 0; cell < experts_.size(); ++cell)
+        if (const ImVec2 low = corner(cell / loads().experts, cell % loads().experts); marked(cell))
+            draw_marks(ctx, cell, {low, {low.x + w - gap, low.y + h - gap}}, numbers && tall);
     const std::size_t row = layer(ctx);
     const ImU32 accent = ImGui::GetColorU32(ctx.theme.text);
     const float top = area.min.y + static_cast<float>(row) * h;
@@ -414,10 +533,15 @@ void ExpertLoadPanel::draw_scale(const Context& ctx, const Area& area) const {
 
 void ExpertLoadPanel::draw_map(Context& ctx, ImVec2 size) {
     ImGui::BeginChild("map", size, 0, ImGuiWindowFlags_NoScrollbar | ImGuiWindowFlags_NoScrollWithMouse);
-    caption(ctx, ctx.text("load.map"), ctx.text(mode_ == kDifference ? "load.map.difference" : "load.map.unit"));
+    const float legend = draw_legend(ctx, 0.6f * size.x);
+    caption(ctx, ctx.text("load.map"), ctx.text(mode_ == kDifference ? "load.map.difference" : "load.map.unit"),
+            legend);
     const float line = ImGui::GetTextLineHeight();
     const ImVec2 corner = ImGui::GetCursorScreenPos(), room = ImGui::GetContentRegionAvail();
-    const float left = ImGui::CalcTextSize("00").x + 0.5f * ctx.em, right = 3.9f * ctx.em;
+    // Beside the cells: the colour bar and its labels, of which the lower end of a difference is the longest.
+    const std::string label = of_even(ctx, mode_ == kDifference ? -difference_ : scale_);
+    const float left = ImGui::CalcTextSize("00").x + 0.5f * ctx.em,
+                right = std::max(3.9f * ctx.em, 1.65f * ctx.em + ImGui::CalcTextSize(label.c_str()).x);
     const Area area{{corner.x + left, corner.y}, {corner.x + room.x - right, corner.y + room.y - line - 0.2f * ctx.em}};
     if (area.width() < ctx.em || area.height() < ctx.em) {
         ImGui::EndChild();
@@ -759,14 +883,23 @@ void ExpertLoadPanel::draw_numbers(Context& ctx, const TrainingRun& run, bool co
     const bool diff = mode_ == kDifference;
     const std::size_t at = layer(ctx);
     const auto shown = [&](double value) { return std::isnan(value) ? std::string("-") : text.number(value, 3); };
+    const auto dead = [&](const metrics::LoadMetrics& m) {
+        return std::isnan(m.max_violation) ? std::string("-") : text.number(std::uint64_t{m.dead});
+    };
     const metrics::LoadMetrics& here = cells_.layers[at];
     metrics::LoadMetrics other;
     double entropy_here = std::nan(""), entropy_mean = std::nan("");
     if (diff) {
         other = cells_.layers_chinese[at];
     } else {
-        const auto n = static_cast<double>(loads().layers);
+        // Layers without experts have no load to be uneven.
+        const auto has_load = [](const metrics::LoadMetrics& m) { return !std::isnan(m.max_violation); };
+        const auto n = static_cast<double>(std::count_if(cells_.layers.begin(), cells_.layers.end(), has_load));
+        if (n == 0)
+            other = here;  // which has none either
         for (const metrics::LoadMetrics& m : cells_.layers) {
+            if (!has_load(m))
+                continue;
             other.max_violation += m.max_violation / n;
             other.variation += m.variation / n;
             other.entropy += m.entropy / n;
@@ -784,7 +917,7 @@ void ExpertLoadPanel::draw_numbers(Context& ctx, const TrainingRun& run, bool co
         {"metric.variation", shown(here.variation), shown(other.variation)},
         {"metric.entropy", shown(here.entropy), shown(other.entropy)},
         {"metric.gini", shown(here.gini), shown(other.gini)},
-        {"metric.dead", text.number(std::uint64_t{here.dead}), text.number(std::uint64_t{other.dead})},
+        {"metric.dead", dead(here), dead(other)},
         {"metric.router_entropy", diff ? "-" : shown(entropy_here), diff ? "-" : shown(entropy_mean)}};
     // Where height is short the numbers stand in two columns and the second value moves into the tooltip.
     ImGui::PushStyleVar(ImGuiStyleVar_CellPadding, {0.3f * ctx.em, ImGui::GetStyle().CellPadding.y});
@@ -826,14 +959,20 @@ void ExpertLoadPanel::draw_numbers(Context& ctx, const TrainingRun& run, bool co
 // ------------------------------------------------------------------------------------------------------------
 
 /// What can be done with one expert of a run that goes on. The node's refusals come in the status line.
-void ExpertLoadPanel::draw_expert_menu(Context& ctx, const TrainingRun& run, int at, int expert) {
+void ExpertLoadPanel::draw_expert_menu(Context& ctx, const TrainingRun& run, Cell cell) {
+    const auto [at, expert] = cell;
+    const std::vector<ExpertState> now = expert_states(ctx.snapshot, run);
+    const std::size_t index =
+        static_cast<std::size_t>(at) * run.experts + static_cast<std::size_t>(expert);  // of an open menu's run
+    if (index >= now.size())
+        return;
     ui::text_dim(ctx,
                  ctx.text.format("load.cell", {{"layer", std::to_string(at)}, {"expert", std::to_string(expert)}}));
     const char* why_not = ctx.snapshot.link.state != client::Link::State::connected               ? "runs.offline"
                           : !alive(run)                                                           ? "knobs.ended"
                           : at < config_number(run.manifest, "model", "dense_layers").value_or(0) ? "load.expert.none"
                                                                                                   : nullptr;
-    const ExpertState state = expert_state(ctx.snapshot, run, at, expert);
+    const ExpertState state = now[index];
     for (const std::string action :
          {state.disabled ? "enable" : "disable", state.frozen ? "thaw" : "freeze", "reset"}) {
         const std::string key = "load.expert." + action;
@@ -853,7 +992,7 @@ void ExpertLoadPanel::draw_menu(Context& ctx, const TrainingRun& run) {
     if (!ImGui::BeginPopup("menu"))
         return;
     if (menu_cell_)
-        draw_expert_menu(ctx, run, menu_cell_->layer, menu_cell_->expert);
+        draw_expert_menu(ctx, run, *menu_cell_);
     const std::string name = run.name + "-load-" + std::to_string(loads().last_step);
     const auto csv = [this] { return [loads = loads()] { return loads_csv(loads); }; };
     if (ImGui::MenuItem(ctx.text.label("load.menu.csv")) && ctx.choose_save && ctx.save_file)
@@ -883,6 +1022,8 @@ void ExpertLoadPanel::draw(Context& ctx) {
     draw_toolbar(ctx);
     load(*run, ctx.selection);
     refresh_cells();
+    experts_ =
+        expert_states(ctx.snapshot, *run, ctx.selection.pinned_step ? std::optional(loads().last_step) : std::nullopt);
     update_scale();
     refresh_colors(ctx);
     const ImVec2 room = ImGui::GetContentRegionAvail();

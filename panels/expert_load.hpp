@@ -78,6 +78,11 @@ class ExpertLoadPanel final : public ui::Panel {
     void draw_step(ui::Context& ctx);
     void draw_map(ui::Context& ctx, ImVec2 size);
     void draw_cells(ui::Context& ctx, const Area& area);
+    bool marked(std::size_t cell) const { return experts_[cell] != ExpertState(); }
+    void draw_marks(const ui::Context& ctx, std::size_t cell, const Area& area, bool with_number) const;
+    /// At the right end of the line, and not wider than `room`; gives the width that it takes.
+    float draw_legend(const ui::Context& ctx, float room) const;
+    std::string marked_experts(const ui::Context& ctx, bool ExpertState::*set) const;
     void draw_scale(const ui::Context& ctx, const Area& area) const;
     void draw_history(ui::Context& ctx, const client::TrainingRun& run, ImVec2 size);
     void refresh_rows(const ui::Context& ctx, const client::TrainingRun& run, const RowsKey& key);
@@ -88,7 +93,7 @@ class ExpertLoadPanel final : public ui::Panel {
     void draw_numbers(ui::Context& ctx, const client::TrainingRun& run, bool compact);
     void draw_chance(ui::Context& ctx) const;
     void draw_menu(ui::Context& ctx, const client::TrainingRun& run);
-    void draw_expert_menu(ui::Context& ctx, const client::TrainingRun& run, int layer, int expert);
+    void draw_expert_menu(ui::Context& ctx, const client::TrainingRun& run, Cell cell);
     void draw_expert_ids(const ui::Context& ctx, const Area& area) const;
     void select(ui::Context& ctx, std::size_t layer, std::size_t expert) const;
     void cell_tooltip(const ui::Context& ctx, std::size_t layer, std::size_t expert) const;
@@ -96,6 +101,7 @@ class ExpertLoadPanel final : public ui::Panel {
 
     std::optional<Cell> hovered_cell_;  ///< of the map, in this frame
     std::optional<Cell> menu_cell_;     ///< the one that the open menu is about
+    std::vector<ExpertState> experts_;  ///< [layers][experts] in the step on show, of this frame
     int mode_ = kAll;
     int window_ = 0;         ///< index into the offered numbers of steps
     double scale_ = 2;       ///< top of the colour scale in units of 1/N

@@ -90,14 +90,10 @@ void KnobsPanel::draw_knob(Context& ctx, const TrainingRun& run, std::size_t whi
         return;
     Knob& knob = knobs_[which];
     const std::optional<double> confirmed = shown_value(run, description);
-    const auto result = ctx.snapshot.results.find(knob.sent);
-    if (knob.sent != 0 && result != ctx.snapshot.results.end() &&
-        result->second.state != client::CommandResult::State::pending) {
-        if (result->second.state != client::CommandResult::State::done) {
-            knob.error = result->second.error.empty() ? ctx.text("knobs.unknown") : result->second.error;
-            knob.state.wanted.reset();
-        }
-        knob.sent = 0;
+    const client::CommandResult* answer = ui::take_answer(ctx, knob.sent);
+    if (answer != nullptr && answer->state != client::CommandResult::State::done) {
+        knob.error = answer->error.empty() ? ctx.text("knobs.unknown") : answer->error;
+        knob.state.wanted.reset();
     }
     ImGui::TextUnformatted(ctx.text(description.key));
     ui::help_mark(ctx, (std::string(description.key) + ".help").c_str());
@@ -136,9 +132,10 @@ bool KnobsPanel::act(const std::string& action, Context& ctx) {
         if (value == nullptr)
             continue;
         const TrainingRun* run = selected_run(ctx);
-        const double number = std::strtod(value, nullptr);
+        char* end = nullptr;
+        const double number = std::strtod(value, &end);
         const Range range = run == nullptr ? Range() : kDescriptions[which].range(*run);
-        if (range && alive(*run) && number >= range->min && number <= range->max &&
+        if (range && alive(*run) && end != value && *end == '\0' && number >= range->min && number <= range->max &&
             (!range->whole || number == std::round(number)))
             turn(ctx, *run, which, number);
         return true;
@@ -164,6 +161,7 @@ void KnobsPanel::draw_rhythm(Context& ctx, const TrainingRun& run) {
 }
 
 void KnobsPanel::draw(Context& ctx) {
+    static_assert(std::size(kDescriptions) == kKnobs);
     const TrainingRun* run = selected_run(ctx);
     if (run == nullptr) {
         ui::empty_state(ctx, icon::gear, "knobs.empty");

@@ -134,18 +134,14 @@ void ModelsPanel::draw_add(ui::Context& ctx) {
     flow(ui::button_width(add_label));
     if (ui::button(add_label, adding_ == 0, ctx.text("models.adding")) || (entered && adding_ == 0))
         add(ctx);
-    if (const auto result = ctx.snapshot.results.find(adding_); adding_ != 0 && result != ctx.snapshot.results.end()) {
+    if (const client::CommandResult* answer = ui::take_answer(ctx, adding_)) {
         using State = client::CommandResult::State;
-        if (result->second.state == State::done) {
-            selected_ = protocol::text_of(result->second.value, "name");
+        if (answer->state == State::done) {
+            selected_ = protocol::text_of(answer->value, "name");
             path_.clear();
-        } else if (result->second.state == State::failed) {
-            problem_ = result->second.error;
-        } else if (result->second.state == State::unknown) {
-            problem_ = ctx.text("models.add_unknown");
+        } else {
+            problem_ = answer->state == State::failed ? answer->error : ctx.text("models.add_unknown");
         }
-        if (result->second.state != State::pending)
-            adding_ = 0;
     }
     if (!problem_.empty() &&
         ui::banner(ctx, ui::Tone::error, ctx.text.message(problem_), ctx.text.label("models.dismiss")))

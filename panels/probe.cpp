@@ -70,16 +70,11 @@ void ProbePanel::refresh(ui::Context& ctx) {
         filter_chosen_ = !run_->models.empty();
     }
     collect_answers();
-    const auto started = ctx.snapshot.results.find(starting_);
-    if (starting_ != 0 && started != ctx.snapshot.results.end() &&
-        started->second.state != client::CommandResult::State::pending) {
-        if (started->second.state == client::CommandResult::State::done) {
-            if (const std::uint32_t number = protocol::run_of(started->second.value); number != 0)
-                ctx.selection.probe_run = number;
-        } else {
-            problem_ = started->second.error.empty() ? ctx.text("probe.start_unknown") : started->second.error;
-        }
-        starting_ = 0;
+    if (const client::CommandResult* started = ui::take_answer(ctx, starting_)) {
+        if (started->state != client::CommandResult::State::done)
+            problem_ = started->error.empty() ? ctx.text("probe.start_unknown") : started->error;
+        else if (const std::uint32_t number = protocol::run_of(started->value); number != 0)
+            ctx.selection.probe_run = number;
     }
 }
 

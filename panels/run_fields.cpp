@@ -1,9 +1,11 @@
 #include "panels/run_fields.hpp"
 
+#include <algorithm>
 #include <charconv>
 #include <cmath>
 #include <cstdint>
 #include <fmt/format.h>
+#include <iterator>
 
 #include "nodes/protocol/json_fields.hpp"
 
@@ -191,19 +193,24 @@ std::string shown(const json& value) {
     std::string text = value.is_structured() ? (value.is_array() ? "[...]" : "{...}") : value_text(value);
     if (text.empty())
         text = value.is_string() ? "\"\"" : "null";
-    return text.size() > 60 ? text.substr(0, text.find_last_of(" ,", 60)).substr(0, 60) + "..." : text;
+    constexpr std::size_t kMost = 60;
+    if (text.size() <= kMost)
+        return text;
+    std::size_t end = kMost;
+    while (end > 0 && (static_cast<unsigned char>(text[end]) & 0xC0) == 0x80)
+        --end;  // not inside a character
+    return text.substr(0, end) + "...";
 }
 
 /// Fills a configuration that has every key the node knows.
-json complete(const std::vector<FieldGroup>& groups, const json& base) {
+json complete(const std::vector<FieldGroup>& groups, const json& base, Lacking lacking) {
     json config = {{"name", ""}, {"model", json::object()}, {"train", json::object()}};
     for (const FieldGroup& group : groups)
         for (const ConfigField& field : group.fields) {
             const json* of_base = value_of(base, field.key);
-            if (!field.standard.is_null())
-                config[field.section][field.key] = field.standard;
-            else if (of_base != nullptr)
-                config[field.section][field.key] = *of_base;
+            const bool take_base = of_base != nullptr && (lacking == Lacking::base || field.standard.is_null());
+            if (take_base || !field.standard.is_null())
+                config[field.section][field.key] = take_base ? *of_base : field.standard;
         }
     return config;
 }
@@ -218,16 +225,16 @@ std::vector<FieldGroup> field_groups(const json& catalogue) {
     for (const json& entry : protocol::member(catalogue, "config_fields"))
         if (std::optional<ConfigField> field = field_of(entry))
             told.push_back(std::move(*field));
-    for (const FieldRow& row : kRows)
-        for (ConfigField& field : told)
-            if (field.key == row.key) {
-                field.condition = row.condition;
-                groups[group_of(row.group)].fields.push_back(std::move(field));
-                field.key.clear();
-            }
-    for (ConfigField& field : told)
-        if (!field.key.empty())
-            groups[kOther].fields.push_back(std::move(field));
+    for (const FieldRow& row : kRows) {
+        const auto field =
+            std::find_if(told.begin(), told.end(), [&](const ConfigField& one) { return one.key == row.key; });
+        if (field == told.end())
+            continue;
+        field->condition = row.condition;
+        groups[group_of(row.group)].fields.push_back(std::move(*field));
+        told.erase(field);
+    }
+    std::move(told.begin(), told.end(), std::back_inserter(groups[kOther].fields));
     return groups;
 }
 
@@ -310,7 +317,8 @@ std::string value_text(const json& value) {
     return value.is_null() ? std::string() : value.dump();
 }
 
-PastedConfig read_pasted(std::string_view text, const std::vector<FieldGroup>& groups, const json& base) {
+PastedConfig read_pasted(std::string_view text, const std::vector<FieldGroup>& groups, const json& base,
+                         Lacking lacking) {
     using Problem = PastedConfig::Problem;
     const json pasted = text.size() > kLargestPaste ? json() : json::parse(text, nullptr, false);
     if (!pasted.is_object())
@@ -318,7 +326,7 @@ PastedConfig read_pasted(std::string_view text, const std::vector<FieldGroup>& g
     const json& config = protocol::member(pasted, "config").is_object() ? pasted["config"] : pasted;
     if (!protocol::member(config, "model").is_object() && !protocol::member(config, "train").is_object())
         return refused(Problem::no_config);
-    PastedConfig result{complete(groups, base), Problem::none, {}, {}, nullptr};
+    PastedConfig result{complete(groups, base, lacking), Problem::none, {}, {}, nullptr};
     for (const auto& [section, part] : config.items()) {
         if (section == "name" && part.is_string()) {
             result.config["name"] = part;
@@ -327,7 +335,7 @@ PastedConfig read_pasted(std::string_view text, const std::vector<FieldGroup>& g
         if (section != "model" && section != "train")
             return refused(Problem::unknown_key, section);
         for (const auto& [key, value] : part.items()) {
-            const std::string path = section + "." + key;
+            const std::string path = fmt::format("{}.{}", section, key);
             const ConfigField* field = find_field(groups, section, key);
             if (field == nullptr)
                 return refused(Problem::unknown_key, path);

@@ -59,9 +59,12 @@ struct PastedConfig {
     std::string key, value;              ///< of the last two problems
     const ConfigField* field = nullptr;  ///< of `value`, in `groups`
 };
-/// `text` is a configuration, or a run's manifest that holds one. Keys that it lacks get the value that the node would
-/// give them, or that of `base` where that is not told.
-PastedConfig read_pasted(std::string_view text, const std::vector<FieldGroup>& groups, const nlohmann::json& base);
+/// What a key gets that a pasted text lacks: the value that the node would give it, or that of `base`. Where one of the
+/// two is not told, the other.
+enum class Lacking { standard, base };
+/// `text` is a configuration, or a run's manifest that holds one.
+PastedConfig read_pasted(std::string_view text, const std::vector<FieldGroup>& groups, const nlohmann::json& base,
+                         Lacking lacking = Lacking::standard);
 /// The configuration as text for a file, keys in the form's order.
 std::string config_text(const nlohmann::json& config, const std::vector<FieldGroup>& groups);
 

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cctype>
+#include <fmt/format.h>
 #include <imgui_stdlib.h>
 
 #include "nodes/protocol/json_fields.hpp"
@@ -53,6 +54,12 @@ std::string possible_text(const ui::Language& text, const ConfigField& field) {
     return choices.empty() ? range_text(text, field) : choices;
 }
 
+/// A key that only the node knows stands for itself.
+std::string label_of(const ui::Language& text, const std::string& key) {
+    const std::string label_key = "runs.field." + key;
+    return text.has(label_key) ? text(label_key) : key;
+}
+
 /// What a choice means in words, or nothing.
 std::string choice_name(const ui::Language& text, const ConfigField& field, const std::string& choice) {
     const std::string key = "runs.choice." + field.key + "." + choice;
@@ -72,15 +79,6 @@ float undo_width() {
     return ImGui::GetFrameHeight();
 }
 
-/// The answer to a command, once; null while there is none.
-const client::CommandResult* answered(const Context& ctx, client::CommandId& id) {
-    const auto found = ctx.snapshot.results.find(id);
-    if (id == 0 || found == ctx.snapshot.results.end() || found->second.state == client::CommandResult::State::pending)
-        return nullptr;
-    id = 0;
-    return &found->second;
-}
-
 }  // namespace
 
 void RunForm::open(Context& ctx) {
@@ -97,13 +95,32 @@ void RunForm::open_fork(Context& ctx, const client::TrainingRun& parent) {
     open_ = true;
     name_.clear();
     const std::string data = protocol::text_of(parent.manifest, "data");
-    fork_ = Fork{parent.id, parent.name, data.empty() ? kBuiltInData : data, parent.last_checkpoint};
     edit(protocol::member(parent.manifest, "config"), protocol::member(parent.manifest, "plan"));
-    // A run that has done all its steps leaves none for its fork: as many again are proposed.
     const json* steps = value_of(config_, "steps");
-    if (steps == nullptr || !steps->is_number_unsigned() || steps->get<std::uint64_t>() > fork_->step)
+    const std::uint64_t of_parent = steps == nullptr ? 0 : protocol::as_count(*steps).value_or(0);
+    fork_ = Fork{parent.id, parent.name, data.empty() ? kBuiltInData : data, 0, false, false, of_parent, of_parent};
+    follow_parent(ctx);
+}
+
+/// The checkpoints of a run that goes on come and go.
+void RunForm::follow_parent(Context& ctx) {
+    const auto parent = ctx.snapshot.training.find(fork_->run);
+    const std::vector<std::uint64_t> steps =
+        parent == ctx.snapshot.training.end() ? std::vector<std::uint64_t>() : fork_steps(*parent->second);
+    if (!fork_->chosen && starting_ == 0 && !steps.empty() && steps.front() != fork_->step)
+        choose_checkpoint(ctx, steps.front());
+    fork_->gone = std::find(steps.begin(), steps.end(), fork_->step) == steps.end();
+}
+
+void RunForm::choose_checkpoint(Context& ctx, std::uint64_t step) {
+    fork_->step = step;
+    // A run that has done all its steps leaves none for its fork: as many again are proposed.
+    const std::uint64_t wanted = fork_->of_parent + (fork_->of_parent > step ? 0 : step);
+    const json* steps = value_of(config_, "steps");
+    if (wanted == fork_->proposed || steps == nullptr || *steps != fork_->proposed)
         return;
-    config_["train"]["steps"] = fork_->step + steps->get<std::uint64_t>();
+    fork_->proposed = wanted;
+    config_["train"]["steps"] = wanted;
     plan(ctx);
 }
 
@@ -122,20 +139,22 @@ void RunForm::learn_fields(Context& ctx) {
 
 void RunForm::collect(Context& ctx) {
     using State = client::CommandResult::State;
-    if (const client::CommandResult* result = answered(ctx, planning_)) {
+    if (const client::CommandResult* result = ui::take_answer(ctx, planning_)) {
         const bool done = result->state == State::done;
         planned_ = done ? result->value : json();
-        error_ = done ? "" : result->error;
+        // A connection that was cut says nothing about the configuration: Start finds out.
+        error_ = result->state == State::failed ? result->error : "";
         if (start_wanted_ && done)
             start(ctx);
         start_wanted_ = false;
     }
-    if (const client::CommandResult* result = answered(ctx, starting_)) {
+    if (const client::CommandResult* result = ui::take_answer(ctx, starting_)) {
         if (result->state != State::done) {
-            error_ = result->error;
+            start_error_ = result->error;
             return;
         }
         open_ = false;
+        name_.clear();
         ctx.selection.training_run = protocol::run_of(result->value);
         ctx.selection.follow = true;
         ctx.selection.step_min = 0;
@@ -159,6 +178,7 @@ void RunForm::edit(json config, json plan) {
     config_ = base_;
     planned_ = std::move(plan);
     error_.clear();
+    start_error_.clear();
     note_.clear();
     refused_.clear();
     typing_key_.clear();
@@ -182,6 +202,7 @@ std::size_t RunForm::changes(const FieldGroup& group) const {
 
 void RunForm::plan(Context& ctx) {
     start_wanted_ = false;
+    start_error_.clear();
     planning_ = ctx.client.send("train.plan", {{"config", config_}});
 }
 
@@ -204,7 +225,8 @@ void RunForm::reset(Context& ctx, const ConfigField& field) {
 void RunForm::paste(Context& ctx) {
     using Problem = PastedConfig::Problem;
     const char* text = ImGui::GetClipboardText();
-    PastedConfig pasted = read_pasted(text == nullptr ? "" : text, groups_, base_);
+    PastedConfig pasted =
+        read_pasted(text == nullptr ? "" : text, groups_, base_, fork_ ? Lacking::base : Lacking::standard);
     switch (pasted.problem) {
         case Problem::none:
             break;
@@ -258,11 +280,13 @@ std::string RunForm::why_not_start(const Context& ctx) const {
     if (!refused_.empty()) {
         std::string fields;
         for (const auto& [key, text] : refused_)
-            fields += (fields.empty() ? "" : ", ") + std::string(ctx.text("runs.field." + key));
+            fields += (fields.empty() ? "" : ", ") + label_of(ctx.text, key);
         return ctx.text.format("runs.start.refused", {{"fields", fields}});
     }
     if (!error_.empty() && planning_ == 0)
         return ctx.text("runs.start.error");
+    if (fork_ && fork_->gone)
+        return ctx.text.format("runs.fork.gone", {{"name", fork_->name}, {"step", ctx.text.number(fork_->step)}});
     const json* steps = value_of(config_, "steps");
     if (fork_ && steps != nullptr && steps->is_number() && steps->get<double>() <= static_cast<double>(fork_->step))
         return ctx.text.format("runs.fork.steps", {{"first", ctx.text.number(fork_->step + 1)}});
@@ -270,6 +294,7 @@ std::string RunForm::why_not_start(const Context& ctx) const {
 }
 
 void RunForm::start(Context& ctx) {
+    start_error_.clear();
     json parameters = json::object();
     if (config_.is_object())
         parameters["config"] = config_;
@@ -301,19 +326,30 @@ void RunForm::draw_presets(Context& ctx) {
     ImGui::EndCombo();
 }
 
-/// The preset to start from, or the parent of a fork.
+void RunForm::draw_checkpoints(Context& ctx) {
+    const auto name = [&](std::uint64_t step) {
+        return ctx.text.format("runs.fork.parent.value", {{"name", fork_->name}, {"step", ctx.text.number(step)}});
+    };
+    const auto parent = ctx.snapshot.training.find(fork_->run);
+    if (!ImGui::BeginCombo("###runs.fork.step", name(fork_->step).c_str()))
+        return;
+    if (parent != ctx.snapshot.training.end())
+        for (const std::uint64_t step : fork_steps(*parent->second))
+            if (ImGui::Selectable((name(step) + "###" + std::to_string(step)).c_str(), step == fork_->step)) {
+                fork_->chosen = true;
+                choose_checkpoint(ctx, step);
+            }
+    ImGui::EndCombo();
+}
+
+/// The preset to start from, or the checkpoint of a fork's parent.
 void RunForm::draw_origin(Context& ctx) {
     ImGui::SetNextItemWidth(-1);
-    if (!fork_) {
+    if (fork_)
+        draw_checkpoints(ctx);
+    else
         draw_presets(ctx);
-        ui::tooltip(ctx.text("runs.preset.help"));
-        return;
-    }
-    ImGui::AlignTextToFramePadding();
-    ui::text_elided(
-        ctx.text.format("runs.fork.parent.value", {{"name", fork_->name}, {"step", ctx.text.number(fork_->step)}}),
-        ImGui::GetContentRegionAvail().x);
-    ui::tooltip(ctx.text("runs.fork.parent.help"));
+    ui::tooltip(ctx.text(fork_ ? "runs.fork.parent.help" : "runs.preset.help"));
 }
 
 void RunForm::draw_head(Context& ctx) {
@@ -386,7 +422,7 @@ void RunForm::draw_tools(Context& ctx) {
 // --- Fields ---------------------------------------------------------------------------------------------------------
 
 bool RunForm::found(const Context& ctx, const ConfigField& field) const {
-    return search_.empty() || contains(field.key, search_) || contains(ctx.text(field.label_key), search_) ||
+    return search_.empty() || contains(field.key, search_) || contains(label_of(ctx.text, field.key), search_) ||
            contains(ctx.text(field.help_key), search_);
 }
 
@@ -400,7 +436,7 @@ std::string RunForm::explanation(const Context& ctx, const FieldGroup& group, co
     if (field.type == Type::choice)
         for (const std::string& choice : field.choices)
             if (const std::string name = choice_name(ctx.text, field, choice); !name.empty())
-                line(choice + ": " + name);
+                line(fmt::format("{}: {}", choice, name));
     line(ctx.text.format("runs.key", {{"key", field.section + "." + field.key}}));
     if (const json* of_preset = value_of(base_, field.key); of_preset != nullptr && changed(field))
         line(ctx.text.format(fork_ ? "runs.fork.of_parent" : "runs.of_preset", {{"value", value_text(*of_preset)}}));
@@ -414,12 +450,11 @@ std::string RunForm::explanation(const Context& ctx, const FieldGroup& group, co
 
 void RunForm::draw_label(const Context& ctx, const ConfigField& field, bool is_changed, float width) {
     ImGui::AlignTextToFramePadding();
-    const std::string label = ctx.text.has(field.label_key) ? ctx.text(field.label_key) : field.key;
     if (is_changed) {
         ImGui::PushStyleColor(ImGuiCol_Text, ctx.theme.accent);
         ImGui::PushFont(ctx.bold, 0.0f);
     }
-    ui::text_elided(label, width);
+    ui::text_elided(label_of(ctx.text, field.key), width);
     if (is_changed) {
         ImGui::PopFont();
         ImGui::PopStyleColor();
@@ -457,7 +492,7 @@ void RunForm::draw_choice(Context& ctx, const ConfigField& field, const json& va
         return;
     for (const std::string& choice : field.choices) {
         const std::string name = choice_name(ctx.text, field, choice);
-        const std::string item = (name.empty() ? choice : choice + " \u2013 " + name) + "###" + choice;
+        const std::string item = fmt::format("{}{}{}###{}", choice, name.empty() ? "" : " \u2013 ", name, choice);
         if (ImGui::Selectable(item.c_str(), choice == current))
             set(ctx, field, choice);
     }
@@ -554,8 +589,9 @@ void RunForm::draw_groups(Context& ctx) {
 
 std::string RunForm::complaints(const Context& ctx) const {
     std::string text = note_;
-    if (!error_.empty())
-        text += (text.empty() ? "" : "\n") + ctx.text.message(error_);
+    for (const std::string& error : {error_, start_error_})
+        if (!error.empty())
+            text += (text.empty() ? "" : "\n") + ctx.text.message(error);
     return text;
 }
 
@@ -614,6 +650,8 @@ void RunForm::draw(Context& ctx) {
     if (!open_)
         return;
     learn_fields(ctx);
+    if (fork_)
+        follow_parent(ctx);
     const ImGuiViewport& viewport = *ImGui::GetMainViewport();
     const ImVec2 room = {viewport.WorkSize.x - ctx.em, viewport.WorkSize.y - ctx.em};
     ImGui::SetNextWindowPos(viewport.GetWorkCenter(), ImGuiCond_Appearing, {0.5f, 0.5f});

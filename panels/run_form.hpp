@@ -18,7 +18,7 @@ namespace moescope::panels {
 class RunForm {
  public:
     void open(ui::Context& ctx);
-    /// For a run that goes on from the last checkpoint of `parent` with other settings; see can_fork.
+    /// For a run that goes on from a checkpoint of `parent` with other settings; see can_fork.
     void open_fork(ui::Context& ctx, const client::TrainingRun& parent);
     /// Every frame, also while closed: takes the node's answers.
     void draw(ui::Context& ctx);
@@ -28,18 +28,25 @@ class RunForm {
     struct Fork {
         std::uint32_t run = 0;
         std::string name, data;
-        std::uint64_t step = 0;  ///< of the checkpoint
+        std::uint64_t step = 0;  ///< of the checkpoint: the newest until a person has chosen one
+        bool chosen = false;
+        bool gone = false;            ///< the node keeps that checkpoint no longer
+        std::uint64_t of_parent = 0;  ///< the parent's number of steps
+        std::uint64_t proposed = 0;   ///< number of steps that stands in the form until a person changes it
     };
 
     void collect(ui::Context& ctx);
     void learn_fields(ui::Context& ctx);
     void choose_preset(ui::Context& ctx, const std::string& name);
+    void follow_parent(ui::Context& ctx);
+    void choose_checkpoint(ui::Context& ctx, std::uint64_t step);
     /// Starts over from `config`, whose plan is known.
     void edit(nlohmann::json config, nlohmann::json plan);
 
     void draw_head(ui::Context& ctx);
     void draw_presets(ui::Context& ctx);
     void draw_origin(ui::Context& ctx);
+    void draw_checkpoints(ui::Context& ctx);
     void draw_data(ui::Context& ctx);
     void draw_tools(ui::Context& ctx);
     void draw_groups(ui::Context& ctx);
@@ -78,6 +85,7 @@ class RunForm {
     nlohmann::json config_;                       ///< what Start sends; every value fits its field
     nlohmann::json planned_;                      ///< the node's plan of config_
     std::string error_;                           ///< the node's own sentence about config_, in English
+    std::string start_error_;                     ///< and about the last Start, until something is changed
     std::string note_;                            ///< why a pasted text was refused
     std::map<std::string, std::string> refused_;  ///< by key: typed, but not fit; config_ keeps the value before
     std::string typing_key_, typing_;             ///< the field that has the keyboard

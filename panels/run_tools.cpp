@@ -22,6 +22,14 @@ bool can_fork(const client::TrainingRun& run) {
     return run.last_checkpoint > 0 && run.manifest.is_object() && run.manifest.contains("config");
 }
 
+std::vector<std::uint64_t> fork_steps(const client::TrainingRun& run) {
+    std::vector<std::uint64_t> steps(run.checkpoints.rbegin(), run.checkpoints.rend());
+    // The record of a checkpoint may be here before the node's list of them.
+    if (run.last_checkpoint > 0 && (steps.empty() || steps.front() < run.last_checkpoint))
+        steps.insert(steps.begin(), run.last_checkpoint);
+    return steps;
+}
+
 std::optional<ForkPoint> fork_point(const client::TrainingRun& run) {
     const json& fork = protocol::member(run.manifest, "fork");
     const double parent = protocol::number_of(fork, "run", 0), step = protocol::number_of(fork, "step", -1);
@@ -44,34 +52,45 @@ std::vector<Ancestor> ancestors(const client::Snapshot& snapshot, const client::
 
 namespace {
 
-/// Number of the events of `parent` that its checkpoint at `step` holds.
+/// Number of the events of `parent` that its checkpoint at `step` holds. What was changed before it was saved is in it,
+/// though it acts on the step after.
 std::size_t events_until(const client::TrainingRun& parent, std::uint64_t step) {
-    for (std::size_t i = parent.events.size(); i > 0; --i)
-        if (parent.events[i - 1].kind == "checkpoint" && parent.events[i - 1].step == step)
+    std::size_t earlier = 0;
+    for (std::size_t i = parent.events.size(); i > 0; --i) {
+        const client::RunEvent& event = parent.events[i - 1];
+        if (event.kind == "checkpoint" && event.step == step)
             return i;
-    return 0;
+        if (earlier == 0 && event.step <= step)
+            earlier = i;
+    }
+    return earlier;  // the record of the checkpoint is lost
 }
 
 }  // namespace
 
-ExpertState expert_state(const client::Snapshot& snapshot, const client::TrainingRun& run, int layer, int expert) {
-    ExpertState state;
-    const auto take = [&](const client::TrainingRun& from, std::size_t count) {
-        for (std::size_t i = 0; i < count; ++i) {
-            const client::RunEvent& event = from.events[i];
-            if (event.kind != "expert" || event.layer != layer || event.expert != expert)
-                continue;
-            if (event.name == "disable" || event.name == "enable")
-                state.disabled = event.name == "disable";
-            else if (event.name == "freeze" || event.name == "thaw")
-                state.frozen = event.name == "freeze";
-        }
+std::vector<ExpertState> expert_states(const client::Snapshot& snapshot, const client::TrainingRun& run,
+                                       std::optional<std::uint64_t> step) {
+    std::vector<ExpertState> states(std::size_t{run.layers} * run.experts);
+    const auto take = [&](const client::RunEvent& event) {
+        if (event.kind != "expert" || event.layer < 0 || event.layer >= run.layers || event.expert < 0 ||
+            event.expert >= run.experts)
+            return;
+        ExpertState& state =
+            states[static_cast<std::size_t>(event.layer) * run.experts + static_cast<std::size_t>(event.expert)];
+        if (event.name == "disable" || event.name == "enable")
+            state.disabled = event.name == "disable";
+        else if (event.name == "freeze" || event.name == "thaw")
+            state.frozen = event.name == "freeze";
     };
     const std::vector<Ancestor> chain = ancestors(snapshot, run);
     for (auto before = chain.rbegin(); before != chain.rend(); ++before)
-        take(*before->run, events_until(*before->run, before->step));
-    take(run, run.events.size());
-    return state;
+        for (std::size_t i = 0, count = events_until(*before->run, before->step); i < count; ++i)
+            take(before->run->events[i]);
+    // An event carries the first step that it acts on.
+    for (const client::RunEvent& event : run.events)
+        if (!step || event.step <= *step)
+            take(event);
+    return states;
 }
 
 const json& preset(const client::Snapshot& snapshot, std::string_view name) {

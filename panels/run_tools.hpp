@@ -32,6 +32,9 @@ bool alive(const client::TrainingRun& run);
 /// Has a checkpoint that a run with other settings can start from.
 bool can_fork(const client::TrainingRun& run);
 
+/// Steps of the checkpoints that a run with other settings can start from, newest first.
+std::vector<std::uint64_t> fork_steps(const client::TrainingRun& run);
+
 /// Where a run was forked from; nothing for one that began at its first step.
 struct ForkPoint {
     std::uint32_t run = 0;
@@ -50,8 +53,11 @@ std::vector<Ancestor> ancestors(const client::Snapshot& snapshot, const client::
 /// What a person has told an expert, in this run or before it was forked.
 struct ExpertState {
     bool disabled = false, frozen = false;
+    bool operator==(const ExpertState&) const = default;
 };
-ExpertState expert_state(const client::Snapshot& snapshot, const client::TrainingRun& run, int layer, int expert);
+/// Of every expert, [layers][experts] of the run: as it is now, or as it was in `step`.
+std::vector<ExpertState> expert_states(const client::Snapshot& snapshot, const client::TrainingRun& run,
+                                       std::optional<std::uint64_t> step = {});
 
 /// Plan of a preset in the catalogue, or null JSON when the node offers none of that name.
 const nlohmann::json& preset(const client::Snapshot& snapshot, std::string_view name);

@@ -325,8 +325,9 @@ struct Trainer::Impl {
         const std::int64_t E = config.model.experts;
         for (std::size_t layer = 0; layer < layout.layers.size(); ++layer) {
             if (layout.layers[layer].selection_bias != kNoTensor) {
+                const std::int64_t first = static_cast<std::int64_t>(layer) * E;
                 kernels::update_selection_bias(buffers.parameters + layout.layers[layer].selection_bias,
-                                               buffers.choices_LE + static_cast<std::int64_t>(layer) * E, E,
+                                               buffers.choices_LE + first, buffers.disabled_LE + first, E,
                                                config.train.bias_speed);
             }
         }
@@ -508,10 +509,9 @@ struct Trainer::Impl {
         check_expert(layer, expert);
         const std::uint8_t* first = buffers.disabled_LE + expert_index(layer, 0);
         const auto off = std::count(first, first + config.model.experts, 1) + (disabled && first[expert] == 0 ? 1 : 0);
-        const int groups = config.model.router_groups > 1 ? config.model.experts : config.model.experts_per_token;
-        if (disabled && config.model.experts - off < groups) {
-            throw Error("Layer " + std::to_string(layer) + " needs at least " + std::to_string(groups) +
-                        " enabled experts: enable another one first.");
+        if (disabled && config.model.experts - off < config.model.experts_per_token) {
+            throw Error("Layer " + std::to_string(layer) + " needs at least " +
+                        std::to_string(config.model.experts_per_token) + " enabled experts: enable another one first.");
         }
         buffers.disabled_LE[expert_index(layer, expert)] = disabled ? 1 : 0;
     }

@@ -6,8 +6,9 @@
 // Scores: softmax and softmax_after_top_k: s = softmax(z); sigmoid: s = 1 / (1 + e^-z); sqrt_softplus: s = sqrt(ln(1 +
 // e^z)). Choice by token: the K largest of c = s + b (softmax_after_top_k: of z + b) among the kept groups. Groups are
 // E / groups neighbours; a group counts its largest c (max, DeepSeek-V2) or the sum of its two largest (top2,
-// DeepSeek-V3); the best groups_kept stay (more, where these hold fewer than K enabled experts). Ties go to the lower
-// id everywhere; NaN counts as least. Weights: g = s of the chosen (softmax_after_top_k: softmax of the chosen z),
+// DeepSeek-V3) among its enabled experts, of which one may be all that is left; a group without any never stays. The
+// best groups_kept stay (more, where these hold fewer than K enabled experts). Ties go to the lower id everywhere; NaN
+// counts as least. Weights: g = s of the chosen (softmax_after_top_k: softmax of the chosen z),
 // divided by their sum when `normalise` (DeepSeek adds 1e-20 to the sum), times `scale`. The bias never enters the
 // weight. Other choices take no bias. `expert`: expert e takes the capacity(shape) tokens of largest s[., e], g = s x
 // scale, no groups. `hash`: ids come from the caller (hash layers, replay), weights as above. `sinkhorn` and
@@ -101,8 +102,10 @@ RouterLosses router_forward(const RouterOutput& out, const RouterInput& in, doub
 void router_backward(float* dz_TE, const float* dw_TJ, const RouterOutput& out, const RouterInput& in, double* scratch,
                      double balance_scale, double z_scale, const RouterShape& shape);
 
-/// Loss-free balancing (arXiv 2408.15664): b_i += speed x sign(mean load - load_i).
-void update_selection_bias(float* bias_E, const std::uint64_t* loads_E, std::int64_t E, double speed);
+/// Loss-free balancing (arXiv 2408.15664): b_i += speed x sign(mean load - load_i), over the enabled experts; a
+/// disabled one keeps its bias, so that it does not come back with all tokens. disabled_E may be null.
+void update_selection_bias(float* bias_E, const std::uint64_t* loads_E, const std::uint8_t* disabled_E, std::int64_t E,
+                           double speed);
 /// Expert ids of a hash layer: K different experts per token id, fixed for all times (splitmix64 of id and seed).
 void hash_choice(std::int32_t* ids_TK, const std::int32_t* tokens_T, std::int64_t T, std::int64_t E, std::int64_t K,
                  std::uint64_t seed);

@@ -139,13 +139,21 @@ void BalanceGradient::of_token(float* dq, std::int64_t t, const RouterShape& sha
 
 }  // namespace router
 
-void update_selection_bias(float* bias_E, const std::uint64_t* loads_E, std::int64_t E, double speed) {
-    double total = 0;
+void update_selection_bias(float* bias_E, const std::uint64_t* loads_E, const std::uint8_t* disabled_E, std::int64_t E,
+                           double speed) {
+    const auto enabled = [&](std::int64_t e) { return disabled_E == nullptr || disabled_E[e] == 0; };
+    double total = 0, count = 0;
     for (std::int64_t e = 0; e < E; ++e) {
-        total += static_cast<double>(loads_E[e]);
+        if (enabled(e)) {
+            total += static_cast<double>(loads_E[e]);
+            count += 1;
+        }
     }
-    const double mean = total / static_cast<double>(E);
+    const double mean = total / count;
     for (std::int64_t e = 0; e < E; ++e) {
+        if (!enabled(e)) {
+            continue;
+        }
         const double load = static_cast<double>(loads_E[e]);
         const double sign = load < mean ? 1.0 : load > mean ? -1.0 : 0.0;
         bias_E[e] = static_cast<float>(bias_E[e] + speed * sign);

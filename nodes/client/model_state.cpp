@@ -360,9 +360,11 @@ void ModelState::event(const protocol::Frame& record, const json& body) {
     follow(run);
     RunEvent event{count_of(body, "step"), kind, text_of(body, "name"), member(body, "old"), member(body, "new"),
                    text_of(body, "text")};
-    if (kind == "expert" && member(body, "layer").is_number_integer() && member(body, "expert").is_number_integer()) {
-        event.layer = static_cast<int>(count_of(body, "layer"));
-        event.expert = static_cast<int>(count_of(body, "expert"));
+    constexpr std::uint64_t kMost = std::numeric_limits<std::uint16_t>::max();  // layers and experts of a StepRecord
+    const auto layer = protocol::as_count(member(body, "layer")), expert = protocol::as_count(member(body, "expert"));
+    if (kind == "expert" && layer && expert && *layer <= kMost && *expert <= kMost) {
+        event.layer = static_cast<int>(*layer);
+        event.expert = static_cast<int>(*expert);
     }
     if (kind == "checkpoint")
         run.value.last_checkpoint = event.step;
@@ -580,6 +582,10 @@ void ModelState::state_of_run(const json& entry) {
     if (const auto it = training_.find(id); it != training_.end()) {
         common(it->second);
         it->second.value.last_checkpoint = count_of(entry, "last_checkpoint", it->second.value.last_checkpoint);
+        it->second.value.checkpoints.clear();
+        for (const json& step : member(entry, "checkpoints"))
+            if (const auto count = protocol::as_count(step))
+                it->second.value.checkpoints.push_back(*count);
         if (const auto steps = count_of(entry, "planned_steps"))
             it->second.value.planned_steps = steps;
     } else if (const auto generated = generations_.find(id); generated != generations_.end()) {

@@ -77,6 +77,8 @@ struct TrainingRun {
     nlohmann::json
         manifest;  ///< config, seed, corpus hash, plan {"parameters_total","parameters_active","memory_bytes",...}
     std::uint64_t last_checkpoint = 0;  ///< step, 0 when there is none
+    /// Steps of the checkpoints that the node keeps, oldest first; empty when it does not tell.
+    std::vector<std::uint64_t> checkpoints;
     std::uint64_t planned_steps = 0;
 
     // Columns over steps; all have the size of `step`.

@@ -22,6 +22,7 @@ nlohmann::json to_json(const RunGauge& run) {
                             {"state", run.state},
                             {"message", run.message},
                             {"last_checkpoint", run.last_checkpoint},
+                            {"checkpoints", run.checkpoints},
                             {"planned_steps", run.planned_steps}};
     if (!run.statistics.is_null())
         value["statistics"] = run.statistics;

@@ -9,6 +9,7 @@
 #include <nlohmann/json.hpp>
 #include <set>
 #include <string>
+#include <vector>
 
 namespace moescope::node {
 
@@ -29,7 +30,8 @@ struct RunGauge {
     std::string name;
     std::string state;  ///< planned, running, paused, done, stopped, failed, interrupted
     std::string message;
-    std::uint64_t last_checkpoint = 0;  ///< step
+    std::uint64_t last_checkpoint = 0;       ///< step
+    std::vector<std::uint64_t> checkpoints;  ///< steps of those that are kept, oldest first
     std::uint64_t planned_steps = 0;
     nlohmann::json statistics;  ///< of a probe run, null otherwise
 };

@@ -96,8 +96,9 @@ std::vector<protocol::StepRecord> read_steps(const sessions::Journal& journal, c
 std::multimap<std::uint64_t, json> read_changes(const sessions::Journal& journal, const KnownRun& run) {
     std::multimap<std::uint64_t, json> changes;
     for_each_record(journal, Channel::events, run.started, [&](const sessions::Record& record) {
-        const auto value = static_cast<RecordType>(record.type) == RecordType::event ? protocol::decode_json(record.body)
-                                                                                     : std::nullopt;
+        const auto value = static_cast<RecordType>(record.type) == RecordType::event
+                               ? protocol::decode_json(record.body)
+                               : std::nullopt;
         if (!value || run_of(*value) != run.run)
             return true;
         const std::string kind = text_of(*value, "kind");
@@ -126,6 +127,14 @@ std::uint64_t read_last_step(const sessions::Journal& journal, const KnownRun& r
         return true;
     });
     return last;
+}
+
+std::vector<std::uint64_t> complete_checkpoints(const sessions::Session& session, std::uint32_t run) {
+    std::vector<std::uint64_t> steps;
+    for (const sessions::CheckpointInfo& checkpoint : session.checkpoints(run, false))
+        if (checkpoint.complete)
+            steps.push_back(checkpoint.step);
+    return steps;
 }
 
 std::string draw_key(const json& draw) {

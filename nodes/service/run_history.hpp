@@ -40,6 +40,9 @@ std::uint64_t read_last_step(const sessions::Journal& journal, const KnownRun& r
 /// The probe_draw records of one run, in order, each answer once (the last one counts).
 std::vector<nlohmann::json> read_draws(const sessions::Journal& journal, const KnownRun& run);
 
+/// Steps of the complete checkpoints of a run, oldest first. Takes the word of each folder: no file is read whole.
+std::vector<std::uint64_t> complete_checkpoints(const sessions::Session& session, std::uint32_t run);
+
 /// "item/model/language/draw", the key of labels.
 std::string draw_key(const nlohmann::json& draw);
 

@@ -203,11 +203,10 @@ void Service::carry_out(const Command& command, const json& parameters, const Re
 
 void Service::show_earlier_runs() {
     for (auto& [number, run] : read_runs(session_->journal())) {
-        std::uint64_t checkpoint = 0;
+        std::vector<std::uint64_t> checkpoints;
         if (run.kind == "train")
-            for (const auto& entry : session_->checkpoints(number, false))
-                if (entry.complete)
-                    checkpoint = entry.step;
+            checkpoints = complete_checkpoints(*session_, number);
+        const std::uint64_t checkpoint = checkpoints.empty() ? 0 : checkpoints.back();
         if (run.open())
             close_interrupted_run(run, checkpoint);
         if (run.kind == "generate")
@@ -219,6 +218,7 @@ void Service::show_earlier_runs() {
         gauge.state = run.state;
         gauge.message = run.message;
         gauge.last_checkpoint = checkpoint;
+        gauge.checkpoints = std::move(checkpoints);
         gauge.planned_steps = std::max(count_of(run.manifest, "steps"), count_of(run.manifest, "planned"));
         board_.set_run(gauge);
     }

@@ -200,6 +200,7 @@ TrainingJob::TrainingJob(NodeParts parts, TrainingOrder order)
     gauge.state = paused_ ? "paused" : "running";
     gauge.planned_steps = planned_steps();
     gauge.last_checkpoint = order_.checkpoint_step;
+    gauge.checkpoints = complete_checkpoints(parts_.session, order_.run);
     parts_.board.set_run(gauge);
     announce(false);
     thread_ = std::thread([this] { main(); });
@@ -679,8 +680,11 @@ bool TrainingJob::save_checkpoint() {
     last_checkpoint_ = step;
     result_.checkpoint = parts_.session.checkpoint_path(order_.run, step);
     event("checkpoint", {{"text", fmt::format("checkpoint saved at step {}", step)}});
-    parts_.board.change_run(order_.run, [&](RunGauge& gauge) { gauge.last_checkpoint = step; });
     forget_old_checkpoints();
+    parts_.board.change_run(order_.run, [&, kept = complete_checkpoints(parts_.session, order_.run)](RunGauge& gauge) {
+        gauge.last_checkpoint = step;
+        gauge.checkpoints = kept;
+    });
     return true;
 }
 

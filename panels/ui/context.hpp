@@ -66,6 +66,16 @@ struct Context {
     std::function<void(ImVec2 min, ImVec2 max, const std::string& path)> save_image;
 };
 
+/// The answer to the command `id`, once: then `id` is 0. Null while there is none, and when `id` is 0. Valid as long as
+/// the snapshot.
+inline const client::CommandResult* take_answer(const Context& ctx, client::CommandId& id) {
+    const auto found = ctx.snapshot.results.find(id);
+    if (id == 0 || found == ctx.snapshot.results.end() || found->second.state == client::CommandResult::State::pending)
+        return nullptr;
+    id = 0;
+    return &found->second;
+}
+
 /// Made by one function per panel (panels/panels.hpp), owned by the app.
 class Panel {
  public:

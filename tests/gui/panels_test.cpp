@@ -1,9 +1,11 @@
 // The panels through their real widgets: buttons, knobs, typed Chinese.
+#include <algorithm>
 #include <cmath>
 #include <imgui_internal.h>
 #include <nlohmann/json.hpp>
 
 #include "panels/run_fields.hpp"
+#include "panels/run_tools.hpp"
 #include "tests/gui/harness.hpp"
 
 namespace moescope::gui_test {
@@ -235,16 +237,23 @@ void walk_over_experts(Harness& h, ImGuiTestContext* ctx) {
     IM_CHECK_EQ(h.workbench().selection().expert, -1);
 }
 
-/// The menu of a cell of the expert map: freeze, thaw, reset; a refusal comes as the node's sentence.
+/// The menu of a cell of the expert map, and what the map and the menu then say of the expert.
 void change_an_expert(Harness& h, ImGuiTestContext* ctx) {
     start_small_run(h, ctx);
     h.workbench().show_panel("expert_load");
     ctx->Yield(5);
-    const auto choose_action = [&](const char* action) {
+    constexpr int kLayer = 1, kExpert = 4;
+    const auto open_menu = [&] {
         const ImRect map = ctx->ItemInfo("//###panel.expert_load/**/###load.cells").RectFull;
-        ctx->MouseMoveToPos(ImLerp(map.Min, map.Max, ImVec2(4.5f / 8, 1.5f / 2)));  // layer 1, expert 4
+        ctx->MouseMoveToPos(ImLerp(map.Min, map.Max, ImVec2((kExpert + 0.5f) / 8, (kLayer + 0.5f) / 2)));
         ctx->MouseClick(ImGuiMouseButton_Right);
         ctx->Yield(2);
+    };
+    const auto offered = [&](const char* action) {
+        return ctx->ItemExists((std::string("//$FOCUSED/###load.expert.") + action).c_str());
+    };
+    const auto choose_action = [&](const char* action) {
+        open_menu();
         ctx->ItemClick((std::string("//$FOCUSED/###load.expert.") + action).c_str());
     };
     const auto happened = [&](const char* action) {
@@ -252,19 +261,65 @@ void change_an_expert(Harness& h, ImGuiTestContext* ctx) {
             const client::RunEvent* last = nullptr;
             for (const client::RunEvent& event : h.training().events)
                 last = event.kind == "expert" ? &event : last;
-            return last != nullptr && last->name == action && last->layer == 1 && last->expert == 4;
+            return last != nullptr && last->name == action && last->layer == kLayer && last->expert == kExpert;
         });
     };
-    for (const char* action : {"freeze", "thaw", "reset"}) {
+    const auto is = [&](bool disabled, bool frozen) {
+        ctx->Yield(2);
+        const auto states = panels::expert_states(h.snapshot(), h.training());
+        for (std::size_t i = 0; i < states.size(); ++i) {
+            const bool here = i == kLayer * 8 + kExpert;
+            if (states[i] != (here ? panels::ExpertState{disabled, frozen} : panels::ExpertState()))
+                return false;
+        }
+        const auto legend = [&](const char* mark) {
+            return ctx->ItemExists((std::string("//###panel.expert_load/**/###load.marks.") + mark).c_str());
+        };
+        return states.size() == 16 && legend("disabled") == disabled && legend("frozen") == frozen;
+    };
+    IM_CHECK(is(false, false));
+    choose_action("freeze");
+    IM_CHECK(happened("freeze"));
+    IM_CHECK(is(false, true));
+    choose_action("disable");
+    IM_CHECK(happened("disable"));
+    IM_CHECK(is(true, true));
+    open_menu();
+    IM_CHECK(offered("enable") && offered("thaw") && offered("reset"));
+    IM_CHECK(!offered("disable") && !offered("freeze"));
+    ctx->KeyPress(ImGuiKey_Escape);
+    // The steps from now on give it no token.
+    const auto tokens = [&] {
+        const client::StepCounts& step = *h.training().counts.back();
+        return step.counts[kLayer * 8 + kExpert] + step.counts[16 + kLayer * 8 + kExpert];
+    };
+    const double then = h.training().step.back();
+    IM_CHECK(h.wait(ctx, 60, [&] { return h.training().step.back() > then + 1; }));
+    IM_CHECK_EQ(tokens(), 0u);
+    for (const char* action : {"thaw", "enable", "reset"}) {
         choose_action(action);
         IM_CHECK(happened(action));
     }
-    // With groups of experts none can be disabled.
+    IM_CHECK(is(false, false));
+    IM_CHECK(h.wait(ctx, 60, [&] { return tokens() > 0; }));
+    // Each token needs some experts: the refusal comes as the node's sentence.
+    const int needed = h.training().manifest.at("config").at("model").at("experts_per_token");
+    for (int expert = 0, left = 8; left > needed; ++expert)
+        if (expert != kExpert) {
+            --left;
+            h.workbench().client().send(
+                "train.expert",
+                {{"run", h.training().id}, {"layer", kLayer}, {"expert", expert}, {"action", "disable"}});
+        }
+    IM_CHECK(h.wait(ctx, 60, [&] {
+        const auto states = panels::expert_states(h.snapshot(), h.training());
+        return std::count(states.begin(), states.end(), panels::ExpertState{true, false}) == 8 - needed;
+    }));
     const std::uint64_t before = h.workbench().notices().count();
     choose_action("disable");
     IM_CHECK(h.wait(ctx, 60, [&] { return h.workbench().notices().count() > before; }));
     IM_CHECK(h.workbench().notices().list().back().error);
-    IM_CHECK(happened("reset"));
+    h.workbench().command("run.stop");
 }
 
 // --- The form of a new run ------------------------------------------------------------------------------------------
@@ -368,17 +423,28 @@ void start_with_changes(Harness& h, ImGuiTestContext* ctx) {
 
 void fork_a_run(Harness& h, ImGuiTestContext* ctx) {
     start_small_run(h, ctx);
-    const std::uint32_t parent = h.training().id;
+    const std::uint32_t id = h.training().id;
+    const auto parent = [&]() -> const client::TrainingRun& { return *h.snapshot().training.at(id); };
     h.workbench().command("run.pause");
-    IM_CHECK(h.wait(ctx, 60, [&] { return h.training().state == RunState::paused; }));
-    if (h.training().last_checkpoint == 0)
+    IM_CHECK(h.wait(ctx, 60, [&] { return parent().state == RunState::paused; }));
+    if (parent().last_checkpoint == 0)
         IM_CHECK(!h.workbench().command("run.fork"));  // nothing to start from yet
     h.workbench().command("run.checkpoint");
-    IM_CHECK(h.wait(ctx, 60, [&] { return h.training().last_checkpoint > 0; }));
-    const std::uint64_t from = h.training().last_checkpoint;
+    IM_CHECK(h.wait(ctx, 60, [&] { return parent().last_checkpoint > 0; }));
+    const std::uint64_t first = parent().last_checkpoint;
+    const auto save_later = [&] {
+        const std::uint64_t next = parent().last_checkpoint + 2;
+        h.workbench().client().send("train.step", {{"run", id}, {"count", 2}});
+        const bool stepped = h.wait(ctx, 60, [&] { return parent().step.back() == static_cast<double>(next); });
+        h.workbench().client().send("train.checkpoint", {{"run", id}});
+        return stepped && h.wait(ctx, 60, [&] { return parent().last_checkpoint == next; });
+    };
     IM_CHECK(h.workbench().command("run.fork"));
     ctx->Yield(3);
     IM_CHECK(ctx->ItemInfo(find_field(ctx, "width").c_str()).ItemFlags & ImGuiItemFlags_Disabled);
+    // A newer checkpoint takes the place of the one that the form began with.
+    IM_CHECK(save_later());
+    const std::uint64_t from = parent().last_checkpoint;
     // No step is left for the fork: Start waits for more.
     type_value(ctx, "steps", std::to_string(from).c_str());
     IM_CHECK(h.wait(ctx, 20, [&] { return !can_start(ctx); }));
@@ -387,9 +453,9 @@ void fork_a_run(Harness& h, ImGuiTestContext* ctx) {
     type_value(ctx, "learning_rate", "0.002");
     IM_CHECK(h.wait(ctx, 20, [&] { return can_start(ctx); }));
     ctx->ItemClick("//###runs.form/###runs.start");
-    IM_CHECK(h.wait(ctx, 60, [&] { return h.training().id != parent && h.training().state == RunState::done; }));
+    IM_CHECK(h.wait(ctx, 60, [&] { return h.training().id != id && h.training().state == RunState::done; }));
     const client::TrainingRun& fork = h.training();
-    IM_CHECK_EQ(fork.manifest.at("fork"), (nlohmann::json{{"run", parent}, {"step", from}}));
+    IM_CHECK_EQ(fork.manifest.at("fork"), (nlohmann::json{{"run", id}, {"step", from}}));
     IM_CHECK_EQ(fork.step[0], static_cast<double>(from + 1));
     IM_CHECK_EQ(fork.step.size(), std::size_t{3});
     IM_CHECK_EQ(fork.manifest.at("config").at("model").at("capacity_factor"), 1.25);
@@ -397,8 +463,20 @@ void fork_a_run(Harness& h, ImGuiTestContext* ctx) {
     // The loss plot's legend names the parent, whose loss it shows up to the fork.
     ctx->Yield(3);
     IM_CHECK(
-        ctx->ItemExists(("//###panel.training/**/training.curve.run" + std::to_string(parent) + "/###legend").c_str()));
-    h.workbench().client().send("train.stop", {{"run", parent}});
+        ctx->ItemExists(("//###panel.training/**/training.curve.run" + std::to_string(id) + "/###legend").c_str()));
+    // Once a person has chosen a checkpoint, it stays, whatever comes after it.
+    ctx->ItemClick(("//###panel.runs/**/###run" + std::to_string(id)).c_str());
+    IM_CHECK(h.workbench().command("run.fork"));
+    ctx->Yield(3);
+    choose(ctx, "//###runs.form/head/###runs.fork.step", "###" + std::to_string(first));
+    IM_CHECK(save_later());
+    type_value(ctx, "steps", std::to_string(first + 1).c_str());
+    IM_CHECK(h.wait(ctx, 20, [&] { return can_start(ctx); }));
+    const std::uint32_t last = h.training().id;
+    ctx->ItemClick("//###runs.form/###runs.start");
+    IM_CHECK(h.wait(ctx, 60, [&] { return h.training().id != last && h.training().state == RunState::done; }));
+    IM_CHECK_EQ(h.training().manifest.at("fork"), (nlohmann::json{{"run", id}, {"step", first}}));
+    h.workbench().client().send("train.stop", {{"run", id}});
     // The form of a new run is about a preset again.
     h.workbench().command("runs.new");
     ctx->Yield(2);
@@ -490,7 +568,7 @@ void register_panels(Harness& harness) {
     add("pause, single step, go on", pause_and_step);
     add("a typed knob reaches the trainer", turn_a_knob);
     add("the router's knobs reach the trainer", turn_router_knobs);
-    add("an expert is frozen, thawed and reset in the map's menu", change_an_expert);
+    add("an expert is disabled, frozen and reset in the map's menu, and marked", change_an_expert);
     add("layers and experts by keys", walk_over_experts);
     add("a new run has every key explained in both languages", every_key_is_explained);
     add("a new run with changed fields", start_with_changes);

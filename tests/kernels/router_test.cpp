@@ -2,6 +2,7 @@
 #include "kernels/cpu/router.hpp"
 
 #include <cstring>
+#include <random>
 #include <set>
 
 #include "kernels/cpu/parallel.hpp"
@@ -356,6 +357,32 @@ TEST(RouterChoice, DisabledExpertsAreNeverChosenEvenIfMoreGroupsMustStay) {
     }
 }
 
+/// Whichever experts are disabled, as long as K stay: groups of which none, one or all are left among them.
+TEST_P(Router, AnyDisabledExpertsAreLeftOut) {
+    const OneWorker one;
+    std::mt19937 random(17);
+    constexpr Sizes kSizes[] = {{12, 8, 3, 5, 4, 2}, {12, 12, 2, 0, 6, 1}, {12, 64, 8, 0, 8, 4}};
+    for (const Sizes& sizes : kSizes) {
+        for (const RouterShape& shape : all_shapes(GetParam(), sizes)) {
+            std::vector<std::uint8_t> disabled(static_cast<std::size_t>(shape.E), 0);
+            const auto most = static_cast<std::size_t>(shape.E - shape.K);
+            std::fill_n(disabled.begin(), 1 + random() % most, std::uint8_t{1});
+            std::shuffle(disabled.begin(), disabled.end(), random);
+            SCOPED_TRACE(describe(shape) + " disabled " + testing::PrintToString(disabled));
+            Routed fast(shape), slow(shape);
+            for (Routed* routed : {&fast, &slow}) {
+                fill_inputs(*routed, 3);  // with a selection bias
+                routed->disabled = disabled;
+            }
+            expect_same(fast, slow);
+            for (const std::int32_t id : fast.ids) {
+                ASSERT_TRUE(id < 0 || disabled[static_cast<std::size_t>(id)] == 0) << id;
+                ASSERT_TRUE(id >= 0 || shape.choice == Choice::expert || shape.choice == Choice::hash);
+            }
+        }
+    }
+}
+
 TEST(RouterCapacity, FollowsTheFormula) {
     RouterShape shape{1000, 10, 1};
     EXPECT_EQ(expert_capacity(shape), 1000);
@@ -487,11 +514,19 @@ TEST(RouterBalance, SelectionBiasEvensTheLoads) {
     const double before = violation(r);
     for (int step = 0; step < 400; ++step) {
         const std::vector<std::uint64_t> loads(r.choices.begin(), r.choices.end());
-        update_selection_bias(r.bias.data(), loads.data(), 8, 0.001);
+        update_selection_bias(r.bias.data(), loads.data(), nullptr, 8, 0.001);
         r.run();
     }
     EXPECT_GT(before, 0.3);
     EXPECT_LT(violation(r), 0.05);
+}
+
+TEST(RouterBalance, ADisabledExpertKeepsItsBias) {
+    std::vector<float> bias = {0.5f, 0.5f, 0.5f, 0.5f};
+    const std::vector<std::uint64_t> loads = {0, 30, 40, 50};
+    const std::vector<std::uint8_t> disabled = {1, 0, 0, 0};
+    update_selection_bias(bias.data(), loads.data(), disabled.data(), 4, 0.25);
+    EXPECT_EQ(bias, (std::vector<float>{0.5f, 0.75f, 0.5f, 0.25f}));  // 40 is the mean of those that are enabled
 }
 
 TEST(RouterHash, DifferentExpertsSpreadOverAllAndFixed) {

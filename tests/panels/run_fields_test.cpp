@@ -111,6 +111,11 @@ TEST(RunFields, CopiedAndPastedIsTheSame) {
     EXPECT_EQ(few.config["model"]["experts"], 8);
     EXPECT_EQ(few.config["train"]["seed"], 1);
     EXPECT_EQ(few.config["model"].size() + few.config["train"].size(), 11u);
+    // In a fork what it does not say is left as the parent has it.
+    const PastedConfig fork = read_pasted(R"({"model":{"experts":8}})", groups, config, Lacking::base);
+    EXPECT_EQ(fork.config["model"]["experts"], 8);
+    EXPECT_EQ(fork.config["train"]["seed"], 18446744073709551615u);
+    EXPECT_EQ(read_pasted(R"({"train":{}})", groups, {}, Lacking::base).config, standard(groups));
 }
 
 TEST(RunFields, WhatIsNoConfigurationIsRefused) {
@@ -138,6 +143,13 @@ TEST(RunFields, WhatIsNoConfigurationIsRefused) {
     EXPECT_EQ(problem(std::string(2 << 20, ' ') + R"({"model":{}})"), Problem::no_json);
     const PastedConfig longer = read_pasted(R"({"model":{"attention":")" + std::string(5000, 'x') + "\"}}", groups, {});
     EXPECT_LT(longer.value.size(), 100u);
+    for (const char* start : {"", "x", "xx"}) {  // cut between two characters
+        std::string han = start;
+        for (int i = 0; i < 100; ++i)
+            han += "\u4e13";
+        const std::string value = read_pasted(json{{"model", {{"attention", han}}}}.dump(), groups, {}).value;
+        EXPECT_NO_THROW((void)json(value).dump()) << value;
+    }
 }
 
 }  // namespace

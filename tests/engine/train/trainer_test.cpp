@@ -236,6 +236,54 @@ TEST(Trainer, KnobsActAndRefuseNonsense) {
     }
 }
 
+TEST(Trainer, ExpertsCanBeDisabledAsLongAsEachTokenFindsEnough) {
+    for (const int groups : {1, 4}) {
+        for (const GroupScore score : {GroupScore::max, GroupScore::top2}) {
+            SCOPED_TRACE(groups);
+            RunConfig config = tiny_config();
+            config.model.experts = 8;
+            config.model.experts_per_token = 3;
+            config.model.router_groups = groups;
+            config.model.router_groups_kept = groups / 2 + groups % 2;
+            config.model.group_score = score;
+            config.model.selection_bias = true;
+            Trainer trainer(config, byte_dataset());
+            // Of layer 1 one expert is left in each of three groups, of which two are kept while all are enabled.
+            const std::vector<int> off = {0, 1, 2, 4, 6};
+            for (const int expert : off) {
+                trainer.set_expert_disabled(1, expert, true);
+                trainer.set_expert_disabled(1, expert, true);  // once more changes nothing
+            }
+            EXPECT_EQ(error_of([&] { trainer.set_expert_disabled(1, 3, true); }),
+                      "Layer 1 needs at least 3 enabled experts: enable another one first.");
+            const TemporaryFolder folder;
+            trainer.save(folder.path());
+            const auto resumed = Trainer::load(folder.path(), byte_dataset());
+            for (Trainer* one : {&trainer, resumed.get()}) {
+                for (int i = 0; i < 3; ++i) {
+                    const StepStats stats = one->step();
+                    ASSERT_EQ(stats.fault, "");
+                    const auto count = [&](std::size_t layer, std::size_t expert) {
+                        return stats.counts[layer * 8 + expert] + stats.counts[(2 + layer) * 8 + expert];
+                    };
+                    std::uint64_t all = 0;
+                    for (std::size_t expert = 0; expert < 8; ++expert) {
+                        all += count(1, expert);
+                    }
+                    EXPECT_EQ(all, stats.tokens * 3);
+                    for (const int expert : off) {
+                        EXPECT_EQ(count(1, static_cast<std::size_t>(expert)), 0u) << expert;
+                    }
+                }
+            }
+            EXPECT_EQ(trainer.parameters_sha256(), resumed->parameters_sha256());
+            trainer.set_expert_disabled(1, 0, false);
+            trainer.set_expert_disabled(1, 3, true);
+            EXPECT_EQ(trainer.step().fault, "");
+        }
+    }
+}
+
 TEST(Trainer, RefusesDataThatDoNotFit) {
     const auto message = [](const std::function<void(Dataset&)>& change) {
         auto data = byte_dataset();

@@ -263,11 +263,18 @@ TEST(ModelState, GaugesAreWholeEachTime) {
     Feeder feed(state);
     state.node_came(1);
     feed.start(1, "train");
-    state.apply_state({{"runs", {{{"run", 1}, {"state", "paused"}, {"message", "a fault"}, {"last_checkpoint", 7}}}}});
+    state.apply_state({{"runs",
+                        {{{"run", 1},
+                          {"state", "paused"},
+                          {"message", "a fault"},
+                          {"last_checkpoint", 7},
+                          {"checkpoints", {0, 5, "x", 7}}}}}});
+    EXPECT_EQ(state.snapshot()->training.at(1)->checkpoints, (std::vector<std::uint64_t>{0, 5, 7}));
     EXPECT_EQ(state.snapshot()->training.at(1)->message, "a fault");
     state.apply_state({{"runs", {{{"run", 1}, {"state", "running"}, {"message", ""}, {"last_checkpoint", 0}}}}});
     EXPECT_EQ(state.snapshot()->training.at(1)->message, "") << "resumed: the fault is over";
     EXPECT_EQ(state.snapshot()->training.at(1)->last_checkpoint, 0u);
+    EXPECT_TRUE(state.snapshot()->training.at(1)->checkpoints.empty());
     state.apply_state({{"runs", {{{"run", 2}, {"state", "paused"}}}}});
     state.apply_state({{"runs", {{{"run", 1}, {"state", "done"}}}}});
     feed.start(2, "train");
