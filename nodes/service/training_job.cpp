@@ -550,7 +550,7 @@ bool TrainingJob::one_step() {
         else
             change_expert(change->second["expert"]);
     }
-    const auto stats = trainer_->step();
+    const engine::StepStats& stats = trainer_->step();
     std::string trouble = fault_of(stats);
     faulty_step_ = trouble.empty() ? 0 : stats.step;
     if (stats.fault.empty())
