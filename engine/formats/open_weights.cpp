@@ -3,7 +3,6 @@
 #include "engine/error.hpp"
 #include "engine/formats/gguf_import.hpp"
 #include "engine/formats/hugging_face_import.hpp"
-#include "engine/formats/inspect.hpp"
 
 namespace moescope::engine {
 namespace {
@@ -22,7 +21,10 @@ OpenedWeights take(ImportedModel imported, const std::string& format) {
 }  // namespace
 
 OpenedWeights open_weights(const std::filesystem::path& path) {
-    const FileReport report = inspect_file(path);
+    return open_weights(path, inspect_file(path));
+}
+
+OpenedWeights open_weights(const std::filesystem::path& path, const FileReport& report) {
     if (!report.safe) {
         throw Error(report.problem);
     }

@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "engine/formats/inspect.hpp"
 #include "engine/generate/loaded_model.hpp"
 
 namespace moescope::engine {
@@ -20,5 +21,7 @@ struct OpenedWeights {
 /// A checkpoint folder of Moescope, a Hugging Face folder (see import_hugging_face) or a GGUF file with unquantised
 /// weights (see import_gguf). The training settings of what is not a checkpoint are the defaults. Throws Error.
 OpenedWeights open_weights(const std::filesystem::path& path);
+/// The same of a path that was inspected already.
+OpenedWeights open_weights(const std::filesystem::path& path, const FileReport& report);
 
 }  // namespace moescope::engine

@@ -37,10 +37,13 @@ using Progress = std::function<bool(double fraction, const std::string& what)>; 
 
 /// "manpages" is the built-in bilingual corpus in `cache`/corpus; a .npy file holds tokens that are taken as they stand
 /// and in their order; otherwise a text file or a folder of them (see text_file.hpp) whose language is told from the
-/// text where it is not given. Trains a SentencePiece tokenizer (byte fallback) of `vocabulary` pieces on a
-/// sample, or takes it from the cache when corpus and size are the same. Throws Error; a cancelled load throws
-/// Error("cancelled").
+/// text where it is not given. Text is cut by `tokenizer`, of at most `vocabulary` pieces; without one a SentencePiece
+/// tokenizer (byte fallback) of `vocabulary` pieces is trained on a sample, or taken from the cache when corpus and size
+/// are the same. Throws Error; a cancelled load throws Error("cancelled").
 std::shared_ptr<const Dataset> load_dataset(const std::string& data, int vocabulary, const std::filesystem::path& cache,
-                                            const Progress& progress);
+                                            const Progress& progress,
+                                            std::shared_ptr<const Tokenizer> tokenizer = nullptr);
+/// True when `data` names tokens that are taken as they stand.
+bool holds_tokens(const std::string& data);
 
 }  // namespace moescope::engine
