@@ -60,13 +60,15 @@ TEST(Muon, OrthogonalisesTheShorterSide) {
 }
 
 TEST(Muon, SameBitsWithAnyNumberOfThreads) {
+    constexpr std::int64_t kCount = 9, kRows = 70, kColumns = 131;  // long enough for threads to meet
     std::vector<std::vector<float>> results;
-    const auto gradient = random_floats(7 * 13 * 20, 2);
+    const auto gradient = random_floats(kCount * kRows * kColumns, 2);
     for (const int threads : {1, 3}) {
         set_workers(threads);
-        auto p = random_floats(7 * 13 * 20, 1);
-        std::vector<float> m(p.size(), 0.0f), scratch(static_cast<std::size_t>(muon_scratch(13, 20) * threads));
-        muon(p.data(), m.data(), gradient.data(), 7, 13, 20, scratch.data(), step_of(0.0));
+        auto p = random_floats(kCount * kRows * kColumns, 1);
+        std::vector<float> m(p.size(), 0.0f),
+            scratch(static_cast<std::size_t>(muon_scratch(kRows, kColumns) * threads));
+        muon(p.data(), m.data(), gradient.data(), kCount, kRows, kColumns, scratch.data(), step_of(0.0));
         results.push_back(p);
     }
     EXPECT_EQ(results[0], results[1]);
