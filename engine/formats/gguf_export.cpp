@@ -150,7 +150,7 @@ void add_tokenizer(GgufValues& values, const Tokenizer* tokenizer, const ModelCo
     }
     values.emplace_back("tokenizer.ggml.model", std::string("no_vocab"));
     report.notes.emplace_back(tokenizer == nullptr
-                                  ? "The model has no tokenizer; it takes and gives token ids."
+                                  ? kNoTokenizer
                                   : "The tokenizer was left out: GGUF has no exact form of the way it cuts text.");
 }
 

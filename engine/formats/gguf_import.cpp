@@ -10,6 +10,7 @@
 #include "engine/formats/gguf.hpp"
 #include "engine/formats/halves.hpp"
 #include "engine/formats/hugging_face_keys.hpp"
+#include "engine/formats/tokenizer_pieces.hpp"
 #include "engine/model/validate.hpp"
 
 namespace moescope::engine {
@@ -349,7 +350,7 @@ ImportedModel import_checked(const std::filesystem::path& path, const GgufHeader
                     [&](const FileTensor& tensor, std::span<float> values) { reader.read(tensor.name, values); });
     std::string tokenizer = sentencepiece_of(path, header);
     if (tokenizer.empty()) {
-        out.notes.emplace_back("The file has no SentencePiece model, so the model takes and gives token ids only.");
+        out.notes.emplace_back(kNoTokenizer);
     } else {
         take_tokenizer(out, std::move(tokenizer));
     }

@@ -8,6 +8,7 @@
 #include "engine/formats/hugging_face_tokenizer.hpp"
 #include "engine/formats/safetensors.hpp"
 #include "engine/formats/tensor_names.hpp"
+#include "engine/formats/tokenizer_pieces.hpp"
 
 namespace moescope::engine {
 namespace {
@@ -137,7 +138,7 @@ void write_weights(NewFolder& folder, const std::vector<FileTensor>& tensors, co
 
 void write_tokenizer(NewFolder& folder, const Tokenizer* tokenizer, const ModelConfig& model, ExportReport& report) {
     if (tokenizer == nullptr) {
-        report.notes.emplace_back("The model has no tokenizer; it takes and gives token ids.");
+        report.notes.emplace_back(kNoTokenizer);
         return;
     }
     folder.write("tokenizer.model", tokenizer->model_bytes());

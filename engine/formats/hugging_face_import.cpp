@@ -5,6 +5,7 @@
 #include "engine/error.hpp"
 #include "engine/formats/hugging_face_config.hpp"
 #include "engine/formats/safetensors_folder.hpp"
+#include "engine/formats/tokenizer_pieces.hpp"
 
 namespace moescope::engine {
 namespace {
@@ -81,8 +82,7 @@ void read_tokenizer(const std::filesystem::path& folder, ImportedModel& out) {
     const std::filesystem::path path = folder / "tokenizer.model";
     std::error_code error;
     if (!std::filesystem::is_regular_file(path, error)) {
-        out.notes.emplace_back(
-            "The folder has no SentencePiece tokenizer.model, so the model takes and gives token ids only.");
+        out.notes.emplace_back(kNoTokenizer);
         return;
     }
     const std::uint64_t size = std::filesystem::file_size(path, error);

@@ -21,14 +21,13 @@ OpenedWeights take(ImportedModel imported, const std::string& format) {
 }  // namespace
 
 OpenedWeights open_weights(const std::filesystem::path& path) {
-    const FileReport report = inspect_file(path);
-    if (!report.safe) {
-        throw Error(report.problem);
-    }
-    return open_weights(path, report);
+    return open_weights(path, inspect_file(path));
 }
 
 OpenedWeights open_weights(const std::filesystem::path& path, const FileReport& report) {
+    if (!report.safe) {
+        throw Error(report.problem);
+    }
     if (report.format == "checkpoint") {
         return {load_model(path), report.format, "moescope", {}};
     }

@@ -21,7 +21,7 @@ struct OpenedWeights {
 /// A checkpoint folder of Moescope, a Hugging Face folder (see import_hugging_face) or a GGUF file with unquantised
 /// weights (see import_gguf). The training settings of what is not a checkpoint are the defaults. Throws Error.
 OpenedWeights open_weights(const std::filesystem::path& path);
-/// The same for who has looked already: `report` is what inspect_file said about `path`, and it is safe.
+/// The same for who has looked already: `report` is what inspect_file said about `path`.
 OpenedWeights open_weights(const std::filesystem::path& path, const FileReport& report);
 
 }  // namespace moescope::engine

@@ -41,6 +41,11 @@ RunBuffers RunBuffers::place(Arena& arena, const RunConfig& config, const Parame
         b.muon = arena.take<float>(checked_product(static_cast<std::uint64_t>(scratch),
                                                    static_cast<std::uint64_t>(threads_of(config)), "Muon's scratch"));
     }
+    if (config.train.precision == Precision::bf16) {
+        b.operands = arena.take<std::uint16_t>(checked_product(static_cast<std::uint64_t>(threads_of(config)),
+                                                               static_cast<std::uint64_t>(kernels::kOperandRoom),
+                                                               "the rounded operands"));
+    }
     const std::uint64_t experts = layout.layers.size() * static_cast<std::uint64_t>(config.model.experts);
     b.choices_LE = arena.take<std::uint64_t>(experts);
     b.disabled_LE = arena.take<std::uint8_t>(experts);

@@ -19,6 +19,7 @@ struct RunBuffers {
     float* sum = nullptr;                 ///< [layout.floats], gradients over micro-batches; null without accumulation
     double* square_sums = nullptr;        ///< scratch of the gradient norm
     float* muon = nullptr;                ///< scratch of Muon, for each thread; null with AdamW
+    std::uint16_t* operands = nullptr;    ///< rounded copies for products, for each thread; null in single precision
     std::uint64_t* choices_LE = nullptr;  ///< [layers of the state][E], over the micro-batches of a step
     std::uint8_t *disabled_LE = nullptr, *frozen_LE = nullptr;  ///< live knobs
     std::int32_t *tokens_T = nullptr, *targets_T = nullptr;

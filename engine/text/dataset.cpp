@@ -141,9 +141,13 @@ std::shared_ptr<const Dataset> load_tokens(const fs::path& path, int vocabulary)
 
 }  // namespace
 
+bool holds_tokens(const std::string& data) {
+    return fs::path(data).extension() == ".npy";
+}
+
 std::shared_ptr<const Dataset> load_dataset(const std::string& data, int vocabulary, const fs::path& cache,
-                                            const Progress& progress) {
-    if (fs::path(data).extension() == ".npy") {
+                                            const Progress& progress, std::shared_ptr<const Tokenizer> tokenizer) {
+    if (holds_tokens(data)) {
         return load_tokens(data, vocabulary);
     }
     report(progress, 0.0, "Reading the text");
@@ -152,7 +156,7 @@ std::shared_ptr<const Dataset> load_dataset(const std::string& data, int vocabul
     dataset->name = corpus.name;
     dataset->sha256 = corpus.sha256;
     report(progress, 0.05, "Preparing the tokenizer");
-    dataset->tokenizer = load_tokenizer(corpus, vocabulary, cache);
+    dataset->tokenizer = tokenizer != nullptr ? std::move(tokenizer) : load_tokenizer(corpus, vocabulary, cache);
     report(progress, 0.6, "Encoding the text");
 
     const std::string key = corpus.sha256.substr(0, 32) + "-" + sha256(dataset->tokenizer->model_bytes()).substr(0, 32);

@@ -24,10 +24,10 @@ struct Document {
 
 struct Dataset {
     std::shared_ptr<const Tokenizer> tokenizer;
-    std::vector<std::int32_t> train_tokens;    ///< documents back to back, each ended by the end-of-text token
+    std::vector<std::int32_t> train_tokens;     ///< documents back to back, each ended by the end-of-text token
     std::vector<std::uint8_t> train_languages;  ///< per token
     std::array<std::vector<std::int32_t>, kLanguages> held_out;  ///< tokens of held-out documents
-    std::array<double, kLanguages> bytes_per_token{};             ///< of the held-out text
+    std::array<double, kLanguages> bytes_per_token{};            ///< of the held-out text
     bool in_order = false;  ///< sequences are taken one after the other instead of shuffled
     std::string sha256;     ///< of the corpus files, for the manifest
     std::string name;       ///< "manpages", or the path
@@ -36,11 +36,14 @@ struct Dataset {
 using Progress = std::function<bool(double fraction, const std::string& what)>;  ///< false cancels
 
 /// "manpages" is the built-in bilingual corpus in `cache`/corpus; a .npy file holds tokens that are taken as they stand
-/// and in their order; otherwise a text file or a folder of them and its subfolders (see text_file.hpp) whose language is told from the
-/// text where it is not given. Trains a SentencePiece tokenizer (byte fallback) of `vocabulary` pieces on a
-/// sample, or takes it from the cache when corpus and size are the same. Throws Error; a cancelled load throws
-/// Error("cancelled").
+/// and in their order; otherwise a text file or a folder of them and its subfolders (see text_file.hpp) whose language
+/// is told from the text where it is not given. Text is cut by `tokenizer`, of at most `vocabulary` pieces; without one
+/// a SentencePiece tokenizer (byte fallback) of `vocabulary` pieces is trained on a sample, or taken from the cache
+/// when corpus and size are the same. Throws Error; a cancelled load throws Error("cancelled").
 std::shared_ptr<const Dataset> load_dataset(const std::string& data, int vocabulary, const std::filesystem::path& cache,
-                                            const Progress& progress);
+                                            const Progress& progress,
+                                            std::shared_ptr<const Tokenizer> tokenizer = nullptr);
+/// True when `data` names tokens that are taken as they stand.
+bool holds_tokens(const std::string& data);
 
 }  // namespace moescope::engine

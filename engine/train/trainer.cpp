@@ -146,7 +146,7 @@ struct Trainer::Impl {
     }
 
     /// Adds a micro-batch to the counts of the step.
-    void count_experts(StepStats& stats, std::uint64_t tokens) {
+    void count_experts(std::uint64_t tokens) {
         const auto L = static_cast<std::size_t>(config.model.layers),
                    E = static_cast<std::size_t>(config.model.experts);
         for (std::size_t layer = 0; layer < layout.layers.size(); ++layer) {
@@ -177,7 +177,7 @@ struct Trainer::Impl {
     }
 
     /// Adds a micro-batch, 1 / accumulation of the step.
-    void collect_losses(StepStats& stats, double share) const {
+    void collect_losses(double share) {
         const double layers = routed_layers();
         const double most = config.model.experts > 1 ? std::log(static_cast<double>(config.model.experts)) : 1.0;
         for (std::size_t layer = 0; layer < router.size(); ++layer) {
@@ -193,7 +193,7 @@ struct Trainer::Impl {
         return config.train.balance == Balance::none ? 0.0 : config.train.balance_coefficient;
     }
 
-    void finish_losses(StepStats& stats) {
+    void finish_losses() {
         stats.loss = stats.cross_entropy + balance_coefficient() * stats.balance_loss +
                      config.train.z_coefficient * stats.z_loss +
                      config.train.prediction_coefficient * stats.prediction_loss;
@@ -236,7 +236,7 @@ struct Trainer::Impl {
     }
 
     /// Norm of the whole gradient; says where it broke first, in the order of the layers.
-    void measure_gradient(StepStats& stats) {
+    void measure_gradient() {
         double total = 0;
         for (const TensorSpec& tensor : layout.tensors) {
             const double squares = kernels::sum_of_squares(
@@ -255,14 +255,14 @@ struct Trainer::Impl {
     }
 
     /// One block, or a part of it.
-    void apply_adamw(const TensorSpec& tensor, std::uint64_t begin, std::uint64_t count, const StepStats& stats) {
+    void apply_adamw(const TensorSpec& tensor, std::uint64_t begin, std::uint64_t count) {
         const TrainConfig& train = config.train;
         kernels::AdamWStep step;
         step.learning_rate = stats.learning_rate;
         step.beta1 = train.beta1;
         step.beta2 = train.beta2;
         step.epsilon = train.adam_epsilon;
-        step.gradient_scale = gradient_scale(stats);
+        step.gradient_scale = gradient_scale();
         step.update = updates;
         step.weight_decay = tensor.decay ? train.weight_decay : 0.0;
         const std::uint64_t at = tensor.offset + begin;
@@ -281,24 +281,23 @@ struct Trainer::Impl {
                       static_cast<std::int64_t>(tensor.columns), buffers.muon, step);
     }
 
-    double gradient_scale(const StepStats& stats) const {
+    double gradient_scale() const {
         return stats.gradient_norm > config.train.gradient_clip ? config.train.gradient_clip / stats.gradient_norm
                                                                 : 1.0;
     }
 
     /// `pieces` of equal size, [first, first + count) of them.
-    void apply_pieces(const TensorSpec& tensor, std::uint64_t pieces, std::uint64_t first, std::uint64_t count,
-                      const StepStats& stats) {
+    void apply_pieces(const TensorSpec& tensor, std::uint64_t pieces, std::uint64_t first, std::uint64_t count) {
         if (config.train.optimizer == Optimizer::muon && tensor.matrices > 0) {
             const std::uint64_t each = tensor.matrices / pieces;
             apply_muon(tensor, first * each, count * each);
         } else {
             const std::uint64_t each = tensor.count / pieces;
-            apply_adamw(tensor, first * each, count * each, stats);
+            apply_adamw(tensor, first * each, count * each);
         }
     }
 
-    void apply(const StepStats& stats) {
+    void apply() {
         ++updates;
         const auto E = static_cast<std::uint64_t>(config.model.experts);
         for (const TensorSpec& tensor : layout.tensors) {
@@ -309,12 +308,12 @@ struct Trainer::Impl {
                                              ? buffers.frozen_LE + static_cast<std::uint64_t>(tensor.layer) * E
                                              : nullptr;
             if (frozen == nullptr || std::count(frozen, frozen + E, 1) == 0) {
-                apply_pieces(tensor, 1, 0, 1, stats);
+                apply_pieces(tensor, 1, 0, 1);
                 continue;
             }
             for (std::uint64_t e = 0; e < E; ++e) {
                 if (frozen[e] == 0) {
-                    apply_pieces(tensor, E, e, 1, stats);
+                    apply_pieces(tensor, E, e, 1);
                 }
             }
         }
@@ -349,14 +348,15 @@ struct Trainer::Impl {
     }
 
     /// One micro-batch; its gradients are left in `gradients`.
-    void micro_batch(StepStats& stats, std::uint64_t index) {
+    void micro_batch(std::uint64_t index) {
         const int batch = config.train.batch, length = config.model.context;
         const std::uint64_t tokens = static_cast<std::uint64_t>(batch) * static_cast<std::uint64_t>(length);
         take_batch();
         lap(Part::data);
         const RouterControls now = controls(index * tokens);
-        const kernels::OperandsScope scope(config.train.precision == Precision::bf16 ? kernels::Operands::bf16
-                                                                                     : kernels::Operands::f32);
+        const kernels::OperandsScope scope(
+            config.train.precision == Precision::bf16 ? kernels::Operands::bf16 : kernels::Operands::f32,
+            buffers.operands);
         transformer->forward(buffers.parameters, buffers.tokens_T, batch, length, now, router, clock);
         transformer->predict(buffers.parameters, buffers.targets_T, batch, length, now, router, clock);
         const LossScales scales{balance_coefficient() / routed_layers(), config.train.z_coefficient / routed_layers(),
@@ -366,8 +366,8 @@ struct Trainer::Impl {
         const double share = 1.0 / config.train.accumulation;
         stats.cross_entropy += share * losses.cross_entropy;
         stats.prediction_loss += share * losses.prediction;
-        collect_losses(stats, share);
-        count_experts(stats, tokens);
+        collect_losses(share);
+        count_experts(tokens);
         lap(Part::other);
     }
 
@@ -382,25 +382,35 @@ struct Trainer::Impl {
                                  });
     }
 
-    StepStats step() {
-        kernels::set_workers(threads);
-        StepStats stats;
-        const auto begin = Clock::now();
-        mark = begin;
-        part_ms.fill(0);
+    /// The next step's; the tables keep the memory that they have.
+    void start_statistics() {
         const auto L = static_cast<std::size_t>(config.model.layers),
                    E = static_cast<std::size_t>(config.model.experts);
-        const auto micro = static_cast<std::uint64_t>(config.train.accumulation);
-        stats.counts.assign(kLanguages * L * E, 0);
-        stats.router_entropy.assign(L, 0);
+        auto counts = std::move(stats.counts);
+        auto entropy = std::move(stats.router_entropy);
+        counts.assign(kLanguages * L * E, 0);
+        entropy.assign(L, 0);
+        stats = {};
+        stats.counts = std::move(counts);
+        stats.router_entropy = std::move(entropy);
         std::fill_n(buffers.choices_LE, layout.layers.size() * E, std::uint64_t{0});
         stats.learning_rate = config.train.learning_rate * rate_share(config.train, steps);
         stats.step = ++steps;
-        stats.tokens =
-            micro * static_cast<std::uint64_t>(config.train.batch) * static_cast<std::uint64_t>(config.model.context);
+        stats.tokens = static_cast<std::uint64_t>(config.train.accumulation) *
+                       static_cast<std::uint64_t>(config.train.batch) *
+                       static_cast<std::uint64_t>(config.model.context);
         stats.tokens_total = steps * stats.tokens;
+    }
+
+    const StepStats& step() {
+        kernels::set_workers(threads);
+        const auto begin = Clock::now();
+        mark = begin;
+        part_ms.fill(0);
+        const auto micro = static_cast<std::uint64_t>(config.train.accumulation);
+        start_statistics();
         for (std::uint64_t index = 0; index < micro; ++index) {
-            micro_batch(stats, index);
+            micro_batch(index);
             if (micro > 1) {
                 accumulate(index);
             }
@@ -408,10 +418,10 @@ struct Trainer::Impl {
         if (micro > 1) {
             std::swap(buffers.gradients, buffers.sum);
         }
-        finish_losses(stats);
-        measure_gradient(stats);
+        finish_losses();
+        measure_gradient();
         if (stats.fault.empty()) {
-            apply(stats);
+            apply();
         }
         lap(Part::optimizer);
         stats.step_ms = milliseconds(mark - begin);
@@ -566,6 +576,7 @@ struct Trainer::Impl {
     std::uint64_t steps = 0, updates = 0, sequences = 0;
     int experts_per_token = 0;    ///< live knob, see RouterMode
     double capacity_factor = -1;  ///< live knob, see RouterMode
+    StepStats stats;              ///< of the last step
     PartClock clock;
     Clock::time_point mark;
     std::array<double, kParts> part_ms{};
@@ -634,7 +645,7 @@ std::unique_ptr<Trainer> Trainer::load(const std::filesystem::path& checkpoint, 
     return trainer;
 }
 
-StepStats Trainer::step() {
+const StepStats& Trainer::step() {
     return impl_->step();
 }
 

@@ -54,7 +54,9 @@ class Trainer {
     Trainer(const RunConfig& config, std::shared_ptr<const Dataset> data, std::span<const float> parameters);
     ~Trainer();
 
-    StepStats step();
+    /// The result is the trainer's own and holds until the next step. After the first step no memory is asked for, but
+    /// by the matrix library for its packed operands.
+    const StepStats& step();
     HeldOutLoss evaluate();
     /// Continues `prompt` by at most `max_tokens` tokens, temperature 0.8, seeded by step; UTF-8 bytes.
     std::string sample(const std::string& prompt, int max_tokens);

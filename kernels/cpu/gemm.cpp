@@ -19,28 +19,66 @@ namespace {
 /// Products with fewer multiplications than this per rounded element gain nothing.
 constexpr std::int64_t kLeastReuse = 16;
 
-/// Copies of this thread, as large as its largest product so far needed.
-std::uint16_t* rounded(std::vector<std::uint16_t>& copy, const float* x, std::int64_t rows, std::int64_t columns,
-                       std::int64_t stride) {
-    const auto count = static_cast<std::size_t>(rows * columns);
-    if (copy.size() < count) {
-        copy.resize(count);
-    }
-    for (std::int64_t row = 0; row < rows; ++row) {
-        to_bfloat16(copy.data() + row * columns, x + row * stride, columns);
-    }
-    return copy.data();
+/// Terms of a sum that a piece has at least, where there are as many: fewer would read and write C too often.
+constexpr std::int64_t kLeastDepth = 1024;
+
+char letter(Transpose op) {
+    return op == Transpose::no ? 'N' : 'T';
 }
 
-bool bfloat16_gemm(Transpose op_a, Transpose op_b, std::int64_t m, std::int64_t n, std::int64_t k, const float* a,
+/// Where element (row, column) of op(X) is stored.
+const float* at(const float* x, Transpose op, std::int64_t stride, std::int64_t row, std::int64_t column) {
+    return op == Transpose::no ? x + row * stride + column : x + column * stride + row;
+}
+
+/// The copy of op(X) [rows, columns], in the order in which X is stored and without gaps.
+void round_operand(std::uint16_t* copy, Transpose op, std::int64_t rows, std::int64_t columns, const float* x,
+                   std::int64_t stride) {
+    const std::int64_t lines = op == Transpose::no ? rows : columns, length = op == Transpose::no ? columns : rows;
+    for (std::int64_t line = 0; line < lines; ++line) {
+        to_bfloat16(copy + line * length, x + line * stride, length);
+    }
+}
+
+void float_gemm(Transpose op_a, Transpose op_b, std::int64_t m, std::int64_t n, std::int64_t k, const float* a,
+                std::int64_t lda, const float* b, std::int64_t ldb, float beta, float* c, std::int64_t ldc) {
+    if (k == 0 || dnnl_sgemm(letter(op_a), letter(op_b), m, n, k, 1.0f, a, lda, b, ldb, beta, c, ldc) != dnnl_success) {
+        // oneDNN fails when it cannot get its packing buffer: slow is better than wrong.
+        reference::gemm(op_a, op_b, m, n, k, a, lda, b, ldb, beta, c, ldc);
+    }
+}
+
+/// In pieces [mc, kc] x [kc, nc] whose rounded copies find room together.
+void bfloat16_gemm(Transpose op_a, Transpose op_b, std::int64_t m, std::int64_t n, std::int64_t k, const float* a,
                    std::int64_t lda, const float* b, std::int64_t ldb, float beta, float* c, std::int64_t ldc) {
-    thread_local std::vector<std::uint16_t> copy_a, copy_b;
-    const bool plain_a = op_a == Transpose::no, plain_b = op_b == Transpose::no;
-    const std::int64_t columns_a = plain_a ? k : m, columns_b = plain_b ? n : k;
-    const std::uint16_t* x = rounded(copy_a, a, plain_a ? m : k, columns_a, lda);
-    const std::uint16_t* y = rounded(copy_b, b, plain_b ? k : n, columns_b, ldb);
-    return dnnl_gemm_bf16bf16f32(plain_a ? 'N' : 'T', plain_b ? 'N' : 'T', m, n, k, 1.0f, x, columns_a, y, columns_b,
-                                 beta, c, ldc) == dnnl_success;
+    const std::int64_t depth = std::min(k, std::max(kLeastDepth, kOperandRoom / (m + n)));
+    const std::int64_t both = kOperandRoom / depth;  // rows of A and columns of B at a time
+    const std::int64_t height = std::min(m, std::max(both - n, both / 2)), width = std::min(n, both - height);
+    std::vector<std::uint16_t> own;
+    std::uint16_t* room = operand_mode().room;
+    if (room == nullptr) {
+        own.resize(static_cast<std::size_t>(std::min(kOperandRoom, (height + width) * depth)));
+        room = own.data();
+    }
+    for (std::int64_t l = 0; l < k; l += depth) {
+        const std::int64_t kc = std::min(depth, k - l);
+        const float beta_now = l == 0 ? beta : 1.0f;
+        for (std::int64_t i = 0; i < m; i += height) {
+            const std::int64_t mc = std::min(height, m - i);
+            std::uint16_t *x = room, *y = room + mc * kc;
+            round_operand(x, op_a, mc, kc, at(a, op_a, lda, i, l), lda);
+            for (std::int64_t j = 0; j < n; j += width) {
+                const std::int64_t nc = std::min(width, n - j);
+                round_operand(y, op_b, kc, nc, at(b, op_b, ldb, l, j), ldb);
+                if (dnnl_gemm_bf16bf16f32(letter(op_a), letter(op_b), mc, nc, kc, 1.0f, x,
+                                          op_a == Transpose::no ? kc : mc, y, op_b == Transpose::no ? nc : kc, beta_now,
+                                          c + i * ldc + j, ldc) != dnnl_success) {
+                    float_gemm(op_a, op_b, mc, nc, kc, at(a, op_a, lda, i, l), lda, at(b, op_b, ldb, l, j), ldb,
+                               beta_now, c + i * ldc + j, ldc);
+                }
+            }
+        }
+    }
 }
 
 }  // namespace
@@ -75,17 +113,11 @@ void gemm(Transpose op_a, Transpose op_b, std::int64_t m, std::int64_t n, std::i
         }
         return;
     }
-    if (operands() == Operands::bf16 && k > 0 && std::min(m, n) >= kLeastReuse &&
-        bfloat16_gemm(op_a, op_b, m, n, k, a, lda, b, ldb, beta, c, ldc)) {
-        return;
+    if (operands() == Operands::bf16 && k > 0 && std::min(m, n) >= kLeastReuse) {
+        bfloat16_gemm(op_a, op_b, m, n, k, a, lda, b, ldb, beta, c, ldc);
+    } else {
+        float_gemm(op_a, op_b, m, n, k, a, lda, b, ldb, beta, c, ldc);
     }
-    const char ta = op_a == Transpose::no ? 'N' : 'T';
-    const char tb = op_b == Transpose::no ? 'N' : 'T';
-    if (k > 0 && dnnl_sgemm(ta, tb, m, n, k, 1.0f, a, lda, b, ldb, beta, c, ldc) == dnnl_success) {
-        return;
-    }
-    // oneDNN fails when it cannot get its packing buffer: slow is better than wrong.
-    reference::gemm(op_a, op_b, m, n, k, a, lda, b, ldb, beta, c, ldc);
 }
 
 }  // namespace moescope::kernels

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <vector>
 
 #include "kernels/cpu/gemm.hpp"
 #include "kernels/cpu/lanes.hpp"
@@ -14,6 +15,59 @@ constexpr int kIterations = 5;
 constexpr float kA = 3.4445f, kB = -4.7750f, kC = 2.0315f;
 
 }  // namespace
+
+namespace reference {
+
+namespace {
+/// a [m, k] b [k, n].
+std::vector<double> product(const std::vector<double>& a, const std::vector<double>& b, std::size_t m, std::size_t k,
+                            std::size_t n) {
+    std::vector<double> c(m * n, 0.0);
+    for (std::size_t i = 0; i < m; ++i) {
+        for (std::size_t l = 0; l < k; ++l) {
+            for (std::size_t j = 0; j < n; ++j) {
+                c[i * n + j] += a[i * k + l] * b[l * n + j];
+            }
+        }
+    }
+    return c;
+}
+}  // namespace
+
+void muon(float* p, float* m, const float* gradient, std::int64_t count, std::int64_t rows, std::int64_t columns,
+          const MuonStep& step) {
+    const auto r = static_cast<std::size_t>(rows), c = static_cast<std::size_t>(columns), n = r * c;
+    const double rate = step.learning_rate * std::sqrt(std::max(1.0, static_cast<double>(r) / static_cast<double>(c)));
+    for (std::int64_t index = 0; index < count; ++index, p += n, m += n, gradient += n) {
+        std::vector<double> x(n), turned(n);
+        double squares = 0;
+        for (std::size_t i = 0; i < n; ++i) {
+            const double g = step.gradient_scale * gradient[i], moment = step.momentum * m[i] + g;
+            m[i] = static_cast<float>(moment);
+            x[i] = g + step.momentum * moment;
+            squares += x[i] * x[i];
+        }
+        for (double& value : x) {
+            value /= std::sqrt(squares) + 1e-7;
+        }
+        for (int iteration = 0; iteration < kIterations; ++iteration) {
+            for (std::size_t i = 0; i < n; ++i) {
+                turned[i % c * r + i / c] = x[i];
+            }
+            const auto once = product(product(x, turned, r, c, r), x, r, r, c);      // X X^T X
+            const auto twice = product(product(once, turned, r, c, r), x, r, r, c);  // X X^T X X^T X
+            for (std::size_t i = 0; i < n; ++i) {
+                x[i] = static_cast<double>(kA) * x[i] + static_cast<double>(kB) * once[i] +
+                       static_cast<double>(kC) * twice[i];
+            }
+        }
+        for (std::size_t i = 0; i < n; ++i) {
+            p[i] = static_cast<float>((1.0 - step.learning_rate * step.weight_decay) * p[i] - rate * x[i]);
+        }
+    }
+}
+
+}  // namespace reference
 
 std::int64_t muon_scratch(std::int64_t rows, std::int64_t columns) {
     const std::int64_t small = std::min(rows, columns);

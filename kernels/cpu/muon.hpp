@@ -24,4 +24,10 @@ void muon(float* p, float* m, const float* gradient, std::int64_t count, std::in
 /// x [rows, columns] becomes nearly orthogonal, its singular values between about 0.7 and 1.2. For tests, too.
 void orthogonalise(float* x, std::int64_t rows, std::int64_t columns, float* scratch);
 
+namespace reference {
+/// The same in double, without scratch.
+void muon(float* p, float* m, const float* gradient, std::int64_t count, std::int64_t rows, std::int64_t columns,
+          const MuonStep& step);
+}  // namespace reference
+
 }  // namespace moescope::kernels

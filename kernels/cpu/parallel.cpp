@@ -6,15 +6,15 @@
 namespace moescope::kernels {
 namespace {
 
-thread_local Operands thread_operands = Operands::f32;
+thread_local OperandMode mode_of_thread;
 
 }  // namespace
 
-Operands operands() {
-    return thread_operands;
+OperandMode operand_mode() {
+    return mode_of_thread;
 }
-void set_operands(Operands value) {
-    thread_operands = value;
+void set_operand_mode(const OperandMode& mode) {
+    mode_of_thread = mode;
 }
 
 #ifdef MOESCOPE_OPENMP

@@ -21,20 +21,34 @@ int hardware_workers();
 
 /// How numbers enter a matrix product: as they are, or rounded to bfloat16 (to nearest, ties to even). Sums are float.
 enum class Operands { f32, bf16 };
-/// Of the calling thread, and of the loops that it starts.
-Operands operands();
-void set_operands(Operands value);
+/// Rounded elements that a worker holds at a time; a product with more is computed in pieces.
+inline constexpr std::int64_t kOperandRoom = std::int64_t{1} << 20;
 
-/// Until the end of the scope.
+struct OperandMode {
+    Operands operands = Operands::f32;
+    /// [kOperandRoom] for rounded copies; in a loop's caller one such room for each worker. Null: a product takes
+    /// memory for the time of its call.
+    std::uint16_t* room = nullptr;
+};
+/// Of the calling thread, and of the loops that it starts.
+OperandMode operand_mode();
+void set_operand_mode(const OperandMode& mode);
+inline Operands operands() {
+    return operand_mode().operands;
+}
+
+/// Until the end of the scope. `room` [workers, kOperandRoom] or null, see OperandMode.
 class OperandsScope {
  public:
-    explicit OperandsScope(Operands value) : before_(operands()) { set_operands(value); }
-    ~OperandsScope() { set_operands(before_); }
+    explicit OperandsScope(Operands value, std::uint16_t* room = nullptr) : before_(operand_mode()) {
+        set_operand_mode({value, room});
+    }
+    ~OperandsScope() { set_operand_mode(before_); }
     OperandsScope(const OperandsScope&) = delete;
     OperandsScope& operator=(const OperandsScope&) = delete;
 
  private:
-    Operands before_;
+    OperandMode before_;
 };
 
 /// Calls body(index, worker) for every index in [0, count); worker < workers() tells which scratch to use. Must not
@@ -43,11 +57,13 @@ template <class Body>
 void parallel_for(std::int64_t count, const Body& body) {
 #ifdef MOESCOPE_OPENMP
     if (count > 1 && omp_get_max_threads() > 1 && omp_in_parallel() == 0) {
-        const Operands of_caller = operands();
+        const OperandMode of_caller = operand_mode();
 #pragma omp parallel for schedule(dynamic, 1)
         for (std::int64_t index = 0; index < count; ++index) {
-            set_operands(of_caller);
-            body(index, omp_get_thread_num());
+            const int worker = omp_get_thread_num();
+            set_operand_mode(
+                {of_caller.operands, of_caller.room == nullptr ? nullptr : of_caller.room + worker * kOperandRoom});
+            body(index, worker);
         }
         return;
     }

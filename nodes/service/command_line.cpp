@@ -406,7 +406,9 @@ int export_command(const Places& places, const ExportOptions& options) {
                                              model.tokenizer.get());
     }
     auto notes = weights.notes;
-    notes.insert(notes.end(), report.notes.begin(), report.notes.end());
+    for (const auto& note : report.notes)
+        if (std::find(notes.begin(), notes.end(), note) == notes.end())  // reading can have said the same
+            notes.push_back(note);
     if (options.json) {
         print_json({{"type", report.type}, {"out", options.out}, {"files", report.files}, {"notes", notes}});
         return 0;

@@ -44,7 +44,9 @@ using Reply = std::function<void(Outcome)>;
 class DatasetStore {
  public:
     explicit DatasetStore(std::filesystem::path cache) : cache_(std::move(cache)) {}
+    /// See engine::load_dataset. `tokenizer` may be null.
     std::shared_ptr<const engine::Dataset> load(const std::string& data, int vocabulary,
+                                                std::shared_ptr<const engine::Tokenizer> tokenizer,
                                                 const engine::Progress& progress);
 
  private:

@@ -7,6 +7,8 @@
 #include "engine/error.hpp"
 #include "engine/formats/open_weights.hpp"
 #include "engine/model/validate.hpp"
+#include "engine/text/sha256.hpp"
+#include "engine/train/checkpoint.hpp"
 #include "nodes/protocol/json_fields.hpp"
 #include "nodes/service/machine.hpp"
 
@@ -86,32 +88,27 @@ const Knob* find_knob(const std::string& name) {
 }
 
 /// A text cut by one tokenizer teaches nothing to a model that knows another.
-void check_tokenizer(const engine::LoadedModel& model, const engine::Dataset& data, const std::string& from) {
-    if (!data.tokenizer || (model.tokenizer && model.tokenizer->model_bytes() == data.tokenizer->model_bytes()))
+void check_tokenizer(const engine::LoadedModel& model, const TrainingOrder& order) {
+    if (model.tokenizer || engine::holds_tokens(order.data))
         return;
     throw CommandError(
-        fmt::format("the text {} is cut by another tokenizer than the one of {}; give its token ids as a .npy file",
-                    data.name, from));
-}
-
-std::unique_ptr<engine::Trainer> trainer_from_weights(const TrainingOrder& order,
-                                                      const std::shared_ptr<const engine::Dataset>& data) {
-    const auto weights = engine::open_weights(order.init);
-    check_tokenizer(*weights.model, *data, order.init.string());
-    return std::make_unique<engine::Trainer>(
-        order.config, data, std::span<const float>(weights.model->parameters, weights.model->layout.floats));
+        fmt::format("{} brings no tokenizer that could cut the text {} into its tokens; put the SentencePiece "
+                    "tokenizer.model that the model was trained with into its folder, or give token ids as a .npy file",
+                    order.init.string(), order.data));
 }
 
 }  // namespace
 
 std::shared_ptr<const engine::Dataset> DatasetStore::load(const std::string& data, int vocabulary,
+                                                          std::shared_ptr<const engine::Tokenizer> tokenizer,
                                                           const engine::Progress& progress) {
     const std::lock_guard lock(mutex_);
     // Files can change between runs; only the built-in corpus is taken as it was.
-    const std::string key = fmt::format("{}|{}", data, vocabulary);
+    const std::string key =
+        fmt::format("{}|{}|{}", data, vocabulary, tokenizer ? engine::sha256(tokenizer->model_bytes()) : "");
     if (last_ && key == key_ && data == "manpages")
         return last_;
-    last_ = engine::load_dataset(data, vocabulary, cache_, progress);
+    last_ = engine::load_dataset(data, vocabulary, cache_, progress, std::move(tokenizer));
     key_ = key;
     return last_;
 }
@@ -298,7 +295,18 @@ void TrainingJob::train() {
         finish("failed", result_.message);
 }
 
+std::shared_ptr<const engine::Tokenizer> TrainingJob::open_beginning() {
+    if (!order_.checkpoint.empty())
+        return engine::read_checkpoint_tokenizer(order_.checkpoint);
+    if (order_.init.empty())
+        return nullptr;
+    beginning_ = engine::open_weights(order_.init).model;
+    check_tokenizer(*beginning_, order_);
+    return beginning_->tokenizer;
+}
+
 bool TrainingJob::load_data() {
+    const auto tokenizer = open_beginning();
     TaskState task;
     task.id = fmt::format("data-{}", order_.run);
     task.kind = "task.corpus";
@@ -318,7 +326,7 @@ bool TrainingJob::load_data() {
         return !stop && !stop_;
     };
     try {
-        data_ = parts_.datasets.load(order_.data, order_.config.model.vocabulary, progress);
+        data_ = parts_.datasets.load(order_.data, order_.config.model.vocabulary, tokenizer, progress);
     } catch (const std::exception&) {
         const bool cancelled = !progress(1, "");
         parts_.board.remove_task(task.id);
@@ -333,10 +341,12 @@ bool TrainingJob::load_data() {
 void TrainingJob::build_trainer() {
     if (!order_.checkpoint.empty())
         trainer_ = engine::Trainer::load(order_.checkpoint, data_, order_.fork ? &order_.config : nullptr);
-    else if (!order_.init.empty())
-        trainer_ = trainer_from_weights(order_, data_);
+    else if (beginning_)
+        trainer_ = std::make_unique<engine::Trainer>(
+            order_.config, data_, std::span<const float>(beginning_->parameters, beginning_->layout.floats));
     else
         trainer_ = std::make_unique<engine::Trainer>(order_.config, data_);
+    beginning_.reset();
     const auto& train = trainer_->config().train;
     knobs_ = {{"learning_rate", train.learning_rate},
               {"balance_coefficient", train.balance_coefficient},
@@ -551,7 +561,7 @@ bool TrainingJob::one_step() {
         else
             change_expert(change->second["expert"]);
     }
-    const auto stats = trainer_->step();
+    const engine::StepStats& stats = trainer_->step();
     std::string trouble = fault_of(stats);
     faulty_step_ = trouble.empty() ? 0 : stats.step;
     if (stats.fault.empty())

@@ -13,6 +13,7 @@
 #include <thread>
 
 #include "engine/model/config.hpp"
+#include "engine/generate/loaded_model.hpp"
 #include "engine/train/trainer.hpp"
 #include "nodes/service/job.hpp"
 #include "nodes/service/run_history.hpp"
@@ -84,6 +85,8 @@ class TrainingJob final : public Job {
     void main();
     void train();
     std::uint64_t planned_steps() const;
+    /// Opens what the run starts from, if anything, and gives the tokenizer of that; null: the data bring their own.
+    std::shared_ptr<const engine::Tokenizer> open_beginning();
     bool load_data();
     void build_trainer();
     void announce(bool with_data);
@@ -109,6 +112,7 @@ class TrainingJob final : public Job {
 
     NodeParts parts_;
     TrainingOrder order_;
+    std::shared_ptr<const engine::LoadedModel> beginning_;  ///< weights to start from, until the trainer has them
     std::shared_ptr<const engine::Dataset> data_;
     std::unique_ptr<engine::Trainer> trainer_;
     TrainingResult result_;

@@ -8,18 +8,19 @@ namespace moescope::kernels::test {
 namespace {
 
 TEST(AdamW, FollowsTheReferenceForManySteps) {
-    constexpr std::int64_t n = 70001;  // more than two blocks, and a tail
-    auto p = random_floats(n, 1), expected = p;
-    std::vector<float> m(n, 0.0f), v(n, 0.0f), m1 = m, v1 = v;
-    AdamWStep step{0.01, 0.9, 0.95, 1e-8, 0.1, 0.5, 1};
-    for (; step.update <= 5; ++step.update) {
-        const auto gradient = random_floats(n, step.update + 10);
-        adamw(p.data(), m.data(), v.data(), gradient.data(), n, step);
-        reference::adamw(expected.data(), m1.data(), v1.data(), gradient.data(), n, step);
+    for (const std::int64_t n : {1, 17, 70001}) {  // the last: more than two blocks, and a tail
+        auto p = random_floats(n, 1), expected = p;
+        std::vector<float> m(p.size(), 0.0f), v = m, m1 = m, v1 = m;
+        AdamWStep step{0.01, 0.9, 0.95, 1e-8, 0.1, 0.5, 1};
+        for (; step.update <= 5; ++step.update) {
+            const auto gradient = random_floats(n, step.update + 10);
+            adamw(p.data(), m.data(), v.data(), gradient.data(), n, step);
+            reference::adamw(expected.data(), m1.data(), v1.data(), gradient.data(), n, step);
+        }
+        expect_close(p, expected, 1e-5, 1e-6, "p");
+        expect_close(m, m1, 1e-5, 1e-7, "m");
+        expect_close(v, v1, 1e-5, 1e-7, "v");
     }
-    expect_close(p, expected, 1e-5, 1e-6, "p");
-    expect_close(m, m1, 1e-5, 1e-7, "m");
-    expect_close(v, v1, 1e-5, 1e-7, "v");
 }
 
 TEST(AdamW, FirstUpdateHasTheSizeOfTheLearningRate) {

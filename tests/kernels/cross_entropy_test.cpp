@@ -41,7 +41,8 @@ TEST_P(CrossEntropy, MatchesReferenceAndGradientsMatchDifferences) {
 INSTANTIATE_TEST_SUITE_P(Sizes, CrossEntropy,
                          testing::Values(std::array<std::int64_t, 3>{1, 3, 5}, std::array<std::int64_t, 3>{7, 19, 33},
                                          std::array<std::int64_t, 3>{300, 5, 11},
-                                         std::array<std::int64_t, 3>{17, 8, 1030}));
+                                         std::array<std::int64_t, 3>{17, 8, 1030},
+                                         std::array<std::int64_t, 3>{1101, 3, 7}));  // more than two chunks
 
 TEST(CrossEntropyLimits, HugeLogitsStayFiniteAndNaNIsSeen) {
     std::vector<float> x = {1000.0f}, w = {1.0f, -1.0f}, losses(1), logits(2), dx(1), dw(2);

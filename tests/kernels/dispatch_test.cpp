@@ -38,7 +38,9 @@ struct Choices {
     std::vector<std::uint32_t> counts;
 };
 
-const Choices kCases[] = {{1, 1, 1, 0}, {50, 7, 3, 0}, {50, 7, 3, 3}, {130, 4, 2, 2}, {9, 3, 2, 1}, {65, 257, 8, 5}};
+// One token; experts without tokens (the last); all tokens on one of two experts; drops, all dropped; many experts.
+const Choices kCases[] = {{1, 1, 1, 0},  {1, 5, 3, 0},   {131, 2, 1, 0}, {50, 7, 3, 0},
+                          {50, 7, 3, 3}, {130, 4, 2, 2}, {9, 3, 2, 1},   {65, 257, 8, 5}};
 
 TEST(Dispatch, SortsKeptSlotsByExpertAndKeepsTheOrderOfTokens) {
     for (const Choices& c : kCases) {

@@ -91,6 +91,36 @@ TEST(Gemm, RoundsItsOperandsWhereTheCallerAsksForIt) {
     }
 }
 
+// Products whose rounded copies do not fit the room are cut along the sum, the columns and the rows. Nothing is written
+// behind the worker's room, and in the worker's own room nothing is taken from the heap.
+TEST(Gemm, RoundedOperandsThatDoNotFitAreCut) {
+    using enum Transpose;
+    struct Case {
+        std::int64_t m, n, k;
+        Transpose op_a, op_b;
+    };
+    for (const auto& [m, n, k, op_a, op_b] : {Case{40, 50, 12001, no, yes}, Case{40, 50, 12001, yes, no},
+                                              Case{700, 16, 1500, no, no}, Case{530, 520, 1030, yes, yes}}) {
+        auto a = random_floats(m * k, 1), b = random_floats(k * n, 2);
+        auto c = random_floats(m * n, 3), expected = c;
+        const std::int64_t lda = op_a == no ? k : m, ldb = op_b == no ? n : k;
+        std::vector<std::uint16_t> room(static_cast<std::size_t>(kOperandRoom + 32), 0xabcd);
+        {
+            const OperandsScope scope(Operands::bf16, room.data());
+            gemm(op_a, op_b, m, n, k, a.data(), lda, b.data(), ldb, 1.0f, c.data(), n);
+        }
+        EXPECT_NE(room.front(), 0xabcd);
+        EXPECT_EQ(std::count(room.end() - 32, room.end(), 0xabcd), 32);
+        for (auto* matrix : {&a, &b}) {
+            for (float& x : *matrix) {
+                x = from_bfloat16(to_bfloat16(x));
+            }
+        }
+        reference::gemm(op_a, op_b, m, n, k, a.data(), lda, b.data(), ldb, 1.0f, expected.data(), n);
+        expect_close(c, expected, 1e-5, 1e-6 * static_cast<double>(k), "gemm");
+    }
+}
+
 TEST(Gemm, BetaZeroNeverReadsTheOldValues) {
     std::vector<float> c(4, std::nanf("")), a(4, 1.0f);
     gemm(Transpose::no, Transpose::no, 2, 2, 2, a.data(), 2, a.data(), 2, 0.0f, c.data(), 2);

@@ -1,3 +1,5 @@
+#include <array>
+
 #include "harness.hpp"
 #include "kernels/cpu/embedding.hpp"
 #include "kernels/cpu/head_norm.hpp"
@@ -213,6 +215,28 @@ TEST(Embedding, GathersAndAddsRepeatedTokens) {
         EXPECT_EQ(x[3 + d], table[d]);
         EXPECT_NEAR(dtable[12 + d], 1.0f + dx[d] + dx[6 + d] + dx[9 + d], 1e-5);
         EXPECT_EQ(dtable[3 + d], 1.0f);
+    }
+}
+
+// Linear in the table, so the gradient is right when <gather(table), dx> = <table, gradient> for every table: one
+// token, all tokens the same, more tokens and columns than one task takes.
+TEST(Embedding, BackwardIsTheTransposeOfForward) {
+    for (const auto [T, D, V] :
+         {std::array{1, 1, 1}, std::array{1, 67, 5}, std::array{131, 3, 1}, std::array{131, 130, 9}}) {
+        const auto table = random_floats(V * D, 1), dx = random_floats(T * D, 2);
+        std::vector<std::int32_t> tokens(static_cast<std::size_t>(T));
+        for (std::size_t t = 0; t < tokens.size(); ++t) {
+            tokens[t] = static_cast<std::int32_t>(t * t % static_cast<std::size_t>(V));
+        }
+        std::vector<float> x(dx.size()), dtable(table.size(), 0.0f), expected(dx.size());
+        for (std::size_t i = 0; i < expected.size(); ++i) {
+            const auto d = static_cast<std::size_t>(D);
+            expected[i] = table[static_cast<std::size_t>(tokens[i / d]) * d + i % d];
+        }
+        embedding_forward(x.data(), table.data(), tokens.data(), T, D);
+        embedding_backward(dtable.data(), dx.data(), tokens.data(), T, D);
+        EXPECT_EQ(x, expected);
+        EXPECT_NEAR(weighted_sum(x, dx), weighted_sum(table, dtable), 1e-4 * std::sqrt(static_cast<double>(T * D)));
     }
 }
 
