@@ -3,6 +3,7 @@
 #include <cstdlib>
 #include <cstring>
 #include <string>
+#include <sys/mman.h>
 
 #include "engine/error.hpp"
 #include "engine/model/machine_memory.hpp"
@@ -11,7 +12,8 @@ namespace moescope::engine {
 namespace {
 constexpr std::uint64_t kLimit = std::uint64_t{1} << 62;
 constexpr std::uint64_t kAlign = 64;
-constexpr std::uint64_t kWorthAsking = std::uint64_t{64} << 20;
+constexpr std::uint64_t kHugePage = std::uint64_t{2} << 20;
+constexpr std::uint64_t kWorthAsking = std::uint64_t{16} << 20;
 }  // namespace
 
 std::uint64_t checked_product(std::uint64_t a, std::uint64_t b, const char* what) {
@@ -42,11 +44,20 @@ Block::Block(std::uint64_t bytes) : size_(checked_sum(bytes, kAlign, "memory") /
                         " can be had here; choose a smaller model, batch or context, or close other programs.");
         }
     }
-    data_.reset(static_cast<std::byte*>(std::aligned_alloc(kAlign, size_)));
+    const bool large = size_ >= kWorthAsking;
+    if (large) {
+        size_ = checked_sum(size_, kHugePage - 1, "memory") / kHugePage * kHugePage;
+    }
+    data_.reset(static_cast<std::byte*>(std::aligned_alloc(large ? kHugePage : kAlign, size_)));
     if (data_ == nullptr) {
         throw Error("Not enough memory: " + memory_text(size_) +
                     " were asked for; choose a smaller model, batch or context.");
     }
+#ifdef MADV_HUGEPAGE
+    if (large) {  // a wish: without it the system takes pages of 4 KiB, and finding them costs time
+        ::madvise(data_.get(), size_, MADV_HUGEPAGE);
+    }
+#endif
     std::memset(data_.get(), 0, size_);
 }
 
