@@ -13,7 +13,7 @@ namespace {
 constexpr std::uint64_t kLimit = std::uint64_t{1} << 62;
 constexpr std::uint64_t kAlign = 64;
 constexpr std::uint64_t kHugePage = std::uint64_t{2} << 20;
-constexpr std::uint64_t kWorthAsking = std::uint64_t{16} << 20;
+constexpr std::uint64_t kLarge = std::uint64_t{16} << 20;
 }  // namespace
 
 std::uint64_t checked_product(std::uint64_t a, std::uint64_t b, const char* what) {
@@ -37,22 +37,19 @@ void Block::Free::operator()(std::byte* p) const {
 }
 
 Block::Block(std::uint64_t bytes) : size_(checked_sum(bytes, kAlign, "memory") / kAlign * kAlign) {
-    // The system promises more than it has and ends the process that believes it.
-    if (size_ >= kWorthAsking) {
+    const bool large = size_ >= kLarge;
+    if (large) {  // the system promises more than it has and ends the process that believes it
         if (const std::uint64_t available = available_memory(); size_ > available) {
             throw Error("Not enough memory: " + memory_text(size_) + " are needed, and " + memory_text(available) +
                         " can be had here; choose a smaller model, batch or context, or close other programs.");
         }
     }
-    const bool large = size_ >= kWorthAsking;
-    if (large) {
-        size_ = checked_sum(size_, kHugePage - 1, "memory") / kHugePage * kHugePage;
-    }
-    data_.reset(static_cast<std::byte*>(std::aligned_alloc(large ? kHugePage : kAlign, size_)));
-    if (data_ == nullptr) {
+    void* memory = nullptr;
+    if (::posix_memalign(&memory, large ? kHugePage : kAlign, size_) != 0) {
         throw Error("Not enough memory: " + memory_text(size_) +
                     " were asked for; choose a smaller model, batch or context.");
     }
+    data_.reset(static_cast<std::byte*>(memory));
 #ifdef MADV_HUGEPAGE
     if (large) {  // a wish: without it the system takes pages of 4 KiB, and finding them costs time
         ::madvise(data_.get(), size_, MADV_HUGEPAGE);
