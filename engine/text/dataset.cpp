@@ -61,7 +61,7 @@ std::shared_ptr<const Tokenizer> load_tokenizer(const Corpus& corpus, int vocabu
 
 // Encodes every document; threads take the next one that is left. The result does not depend on who took which.
 std::vector<std::vector<std::int32_t>> encode_documents(const Corpus& corpus, const Tokenizer& tokenizer,
-                                                         const Progress& progress) {
+                                                        const Progress& progress) {
     std::vector<std::vector<std::int32_t>> tokens(corpus.documents.size());
     std::atomic<std::size_t> next = 0;
     std::atomic<bool> stop = false;

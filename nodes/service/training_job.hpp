@@ -12,8 +12,8 @@
 #include <optional>
 #include <thread>
 
-#include "engine/model/config.hpp"
 #include "engine/generate/loaded_model.hpp"
+#include "engine/model/config.hpp"
 #include "engine/train/trainer.hpp"
 #include "nodes/service/job.hpp"
 #include "nodes/service/run_history.hpp"

@@ -58,8 +58,8 @@ TEST(Bfloat16, RoundsToNearestAndTiesToEven) {
             ASSERT_LE(std::fabs(got - values[i]), std::ldexp(std::fabs(values[i]), -8)) << values[i];
         }
     }
-    EXPECT_EQ(to_bfloat16(1.00390625f), 0x3f80);    // 1 + 2^-8, a tie: even is below
-    EXPECT_EQ(to_bfloat16(1.01171875f), 0x3f82);    // 1 + 3 * 2^-8, a tie: even is above
+    EXPECT_EQ(to_bfloat16(1.00390625f), 0x3f80);  // 1 + 2^-8, a tie: even is below
+    EXPECT_EQ(to_bfloat16(1.01171875f), 0x3f82);  // 1 + 3 * 2^-8, a tie: even is above
 }
 
 // The product of rounded operands: equal to the reference on rounded copies up to the sums' rounding, in every thread.

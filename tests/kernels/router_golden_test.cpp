@@ -83,7 +83,8 @@ TEST(RouterGolden, HashLayersAndBiasUpdate) {
     const auto& update = all.at("bias");
     const auto loads = update.at("loads").get<std::vector<std::uint64_t>>();
     std::vector<float> bias(loads.size(), 0.0f);
-    update_selection_bias(bias.data(), loads.data(), nullptr, static_cast<std::int64_t>(loads.size()), update.at("speed"));
+    update_selection_bias(bias.data(), loads.data(), nullptr, static_cast<std::int64_t>(loads.size()),
+                          update.at("speed"));
     EXPECT_EQ(bias, update.at("bias").get<std::vector<float>>());
 }
 
