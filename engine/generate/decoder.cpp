@@ -93,10 +93,12 @@ HeadShape head_shape(const ModelConfig& m, int heads, std::int64_t stride) {
 
 }  // namespace
 
-std::uint64_t cache_bytes(const ModelConfig& model) {
+std::uint64_t cache_bytes(const ModelConfig& model, int context) {
     const CacheWidths cache = cache_widths(model);
+    ModelConfig shorter = model;
+    shorter.context = context;
     return checked_product(
-        checked_sum(cache.floats(model, cache.key), cache.floats(model, cache.value), "the key-value cache"),
+        checked_sum(cache.floats(shorter, cache.key), cache.floats(shorter, cache.value), "the key-value cache"),
         sizeof(float), "the key-value cache");
 }
 

@@ -41,8 +41,8 @@ struct DecoderState {
     float* logits_NV = nullptr;
 };
 
-/// Bytes of keys and values of one text with a full context.
-std::uint64_t cache_bytes(const ModelConfig& model);
+/// Bytes of keys and values of one text with `context` tokens.
+std::uint64_t cache_bytes(const ModelConfig& model, int context);
 
 /// One token to come, and the text that it continues.
 struct DecoderRow {

@@ -1,5 +1,7 @@
 #include "engine/generate/loaded_model.hpp"
 
+#include <algorithm>
+
 #include "engine/train/checkpoint.hpp"
 
 namespace moescope::engine {
@@ -20,13 +22,16 @@ std::shared_ptr<const LoadedModel> load_model(const std::filesystem::path& check
     return model;
 }
 
-OwnedDecoder::OwnedDecoder(std::shared_ptr<const LoadedModel> model, int sequences) : model_(std::move(model)) {
+OwnedDecoder::OwnedDecoder(std::shared_ptr<const LoadedModel> model, int sequences, int context)
+    : model_(std::move(model)) {
+    ModelConfig config = model_->config.model;
+    config.context = std::min(config.context, context);
     Arena plan;
-    DecoderState::place(plan, model_->config.model, sequences);
+    DecoderState::place(plan, config, sequences);
     memory_ = Block(plan.used());
     Arena arena(memory_.data());
-    decoder_ = std::make_unique<Decoder>(model_->config.model, model_->layout, model_->parameters,
-                                         DecoderState::place(arena, model_->config.model, sequences));
+    decoder_ = std::make_unique<Decoder>(config, model_->layout, model_->parameters,
+                                         DecoderState::place(arena, config, sequences));
 }
 
 }  // namespace moescope::engine

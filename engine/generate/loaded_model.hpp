@@ -29,7 +29,10 @@ std::shared_ptr<const LoadedModel> load_model(const std::filesystem::path& check
 /// A decoder with its own memory.
 class OwnedDecoder {
  public:
-    explicit OwnedDecoder(std::shared_ptr<const LoadedModel> model, int sequences = 1);
+    explicit OwnedDecoder(std::shared_ptr<const LoadedModel> model, int sequences = 1)
+        : OwnedDecoder(model, sequences, model->config.model.context) {}
+    /// For texts of at most `context` tokens, no more than the model's own context.
+    OwnedDecoder(std::shared_ptr<const LoadedModel> model, int sequences, int context);
     Decoder& operator*() { return *decoder_; }
     Decoder* operator->() { return decoder_.get(); }
 

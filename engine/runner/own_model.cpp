@@ -12,6 +12,7 @@
 namespace moescope::engine {
 namespace {
 
+constexpr int kMostContext = 4096;                            // tokens; the cache of keys and values grows with it
 constexpr int kMostAnswers = 16;                              // side by side
 constexpr std::uint64_t kMostCache = std::uint64_t{1} << 30;  // bytes of keys and values, unless one text needs more
 
@@ -29,7 +30,7 @@ class OwnModel final : public LanguageModel, private TokenModel {
         info_.layers = config.layers;
         info_.experts = config.experts;
         info_.experts_per_token = config.experts_per_token;
-        info_.context = config.context;
+        info_.context = std::min(config.context, kMostContext);
     }
 
     const ModelInfo& info() const override { return info_; }
@@ -60,7 +61,7 @@ class OwnModel final : public LanguageModel, private TokenModel {
  private:
     int context_length() const override { return info_.context; }
     int most_answers() const override {
-        const std::uint64_t text = cache_bytes(model_->config.model);
+        const std::uint64_t text = cache_bytes(model_->config.model, info_.context);
         return static_cast<int>(
             std::clamp<std::uint64_t>(kMostCache / std::max<std::uint64_t>(1, text), 1, kMostAnswers));
     }
@@ -69,7 +70,7 @@ class OwnModel final : public LanguageModel, private TokenModel {
         kernels::set_workers(threads_ > 0 ? threads_ : kernels::hardware_workers());
         if (!decoder_ || (*decoder_)->sequences() < answers) {
             decoder_.reset();  // before the new one takes its memory
-            decoder_.emplace(model_, answers);
+            decoder_.emplace(model_, answers, info_.context);
         }
         Decoder& decoder = **decoder_;
         decoder.reset();
