@@ -45,9 +45,9 @@ struct CacheWidths {
     int blocks = 0, key = 0, value = 0;
 
     /// One text's keys or values in all layers.
-    std::uint64_t floats(const ModelConfig& m, int width) const {
+    std::uint64_t floats(const ModelConfig& m, int width, int context) const {
         const char* what = "the key-value cache";
-        return checked_product(checked_product(u(m.layers) * u(blocks), u(width), what), u(m.context), what);
+        return checked_product(checked_product(u(m.layers) * u(blocks), u(width), what), u(context), what);
     }
 };
 
@@ -95,11 +95,7 @@ HeadShape head_shape(const ModelConfig& m, int heads, std::int64_t stride) {
 
 std::uint64_t cache_bytes(const ModelConfig& model, int context) {
     const CacheWidths cache = cache_widths(model);
-    ModelConfig shorter = model;
-    shorter.context = context;
-    return checked_product(
-        checked_sum(cache.floats(shorter, cache.key), cache.floats(shorter, cache.value), "the key-value cache"),
-        sizeof(float), "the key-value cache");
+    return checked_product(cache.floats(model, cache.key + cache.value, context), sizeof(float), "the key-value cache");
 }
 
 DecoderState DecoderState::place(Arena& arena, const ModelConfig& m, int sequences) {
@@ -114,8 +110,8 @@ DecoderState DecoderState::place(Arena& arena, const ModelConfig& m, int sequenc
         buffer = arena.take<std::remove_reference_t<decltype(*buffer)>>(checked_product(a, b, "the decoder"));
     };
     const CacheWidths cache = cache_widths(m);
-    many(s.keys, N, cache.floats(m, cache.key));
-    many(s.values, N, cache.floats(m, cache.value));
+    many(s.keys, N, cache.floats(m, cache.key, m.context));
+    many(s.values, N, cache.floats(m, cache.value, m.context));
     many(s.lengths_N, N, 1);
     const std::uint64_t half = u(rope_width(m) / 2);
     many(s.cos_SP, u(m.context), half);
@@ -163,7 +159,8 @@ Decoder::Decoder(const ModelConfig& model, const ParameterLayout& layout, const 
 }
 
 void Decoder::copy(int from, int to) {
-    const std::int64_t context = model_.context, blocks = cache_widths(model_).blocks;
+    const CacheWidths widths = cache_widths(model_);
+    const std::int64_t context = model_.context, blocks = widths.blocks;
     const auto copy_cache = [&](float* cache, std::int64_t width) {
         for (std::int64_t layer = 0; layer < model_.layers; ++layer) {
             float* texts = cache + layer * state_.sequences * blocks * context * width;
@@ -173,8 +170,8 @@ void Decoder::copy(int from, int to) {
             }
         }
     };
-    copy_cache(state_.keys, cache_widths(model_).key);
-    copy_cache(state_.values, cache_widths(model_).value);
+    copy_cache(state_.keys, widths.key);
+    copy_cache(state_.values, widths.value);
     state_.lengths_N[to] = state_.lengths_N[from];
 }
 
@@ -445,11 +442,15 @@ std::span<const float> Decoder::decode(std::span<const DecoderRow> rows) {
     return head(0, i64(rows.size()));
 }
 
-std::span<const float> Decoder::read(int sequence, std::span<const std::int32_t> tokens) {
+std::span<const float> Decoder::read(int sequence, std::span<const std::int32_t> tokens,
+                                     const std::atomic<bool>* cancel) {
     for (const std::int32_t token : tokens) {
         check({sequence, token}, tokens.size());
     }
     for (std::size_t done = 0; done < tokens.size(); done += rows_.size()) {
+        if (cancel != nullptr && *cancel) {
+            return {};
+        }
         rows_.clear();
         for (const std::int32_t token : tokens.subspan(done, std::min(u(state_.rows), tokens.size() - done))) {
             rows_.push_back({sequence, position(sequence) + static_cast<int>(rows_.size()), token});

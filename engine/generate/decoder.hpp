@@ -1,6 +1,7 @@
 // Generation with a key-value cache: one text token by token, several texts side by side, a prompt in blocks of rows.
 #pragma once
 
+#include <atomic>
 #include <cstdint>
 #include <span>
 #include <vector>
@@ -63,8 +64,10 @@ class Decoder {
     std::span<const float> decode(std::int32_t token);
     /// Appends one token to each of several different texts; gives their logits [rows.size()][V]. As above.
     std::span<const float> decode(std::span<const DecoderRow> rows);
-    /// Appends several tokens to one text; gives the logits [V] after the last of them. As above; at least one token.
-    std::span<const float> read(int sequence, std::span<const std::int32_t> tokens);
+    /// Appends several tokens to one text; gives the logits [V] after the last of them, or nothing when there are no
+    /// tokens or `cancel` (may be null) turned true meanwhile. As above.
+    std::span<const float> read(int sequence, std::span<const std::int32_t> tokens,
+                                const std::atomic<bool>* cancel = nullptr);
     /// Text `to` goes on from where `from` stands.
     void copy(int from, int to);
     /// Forgets everything decoded so far.
@@ -73,8 +76,6 @@ class Decoder {
     int position(int sequence = 0) const { return state_.lengths_N[sequence]; }
     int context() const { return model_.context; }
     int sequences() const { return state_.sequences; }
-    /// Most tokens that `read` may be given at a time to keep the calls short.
-    int rows() const { return state_.rows; }
 
     /// Routing of row `row` of the last call in one layer: [K] expert ids, most probable first (-1 in dense layers),
     /// and their applied weights.

@@ -74,14 +74,7 @@ class OwnModel final : public LanguageModel, private TokenModel {
         }
         Decoder& decoder = **decoder_;
         decoder.reset();
-        std::span<const float> logits;
-        const auto rows = static_cast<std::size_t>(decoder.rows());
-        for (std::size_t done = 0; done < prompt.size(); done += rows) {
-            if (cancel) {
-                return {};
-            }
-            logits = decoder.read(0, prompt.subspan(done, std::min(rows, prompt.size() - done)));
-        }
+        const std::span<const float> logits = decoder.read(0, prompt, &cancel);
         for (int answer = 1; answer < answers; ++answer) {
             decoder.copy(0, answer);
         }

@@ -4,6 +4,7 @@
 #include <cmath>
 #include <vector>
 
+#include "kernels/cpu/cached_attention.hpp"
 #include "kernels/cpu/gemm.hpp"
 #include "kernels/cpu/lanes.hpp"
 #include "kernels/cpu/parallel.hpp"
@@ -72,25 +73,12 @@ namespace {
 
 /// Scores become probabilities, zero where nothing is seen; writes the lse of each row.
 void softmax_rows(float* scores, float* lse, const float* sink, const Tile& tile, const AttentionShape& shape) {
-    const float scale = static_cast<float>(shape.scale);
     for (std::int64_t i = 0; i < tile.rows; ++i) {
         float* row = scores + i * tile.n;
         const std::int64_t low = tile.low(i, shape), high = tile.high(i);
-        float top = scale * lanes::maximum(row + low, high - low);
-        if (sink != nullptr) {
-            top = *sink > top ? *sink : top;
-        }
-        float sum = lanes::exponentials(row + low, high - low, scale, top);
-        if (sink != nullptr) {
-            sum += lanes::exponential(*sink - top);
-        }
-        const float inverse = 1.0f / sum;
-        for (std::int64_t j = low; j < high; ++j) {
-            row[j] *= inverse;
-        }
+        lse[i] = query_softmax(row + low, high - low, shape.scale, sink);
         std::fill(row, row + low, 0.0f);
         std::fill(row + high, row + tile.n, 0.0f);
-        lse[i] = top + std::log(sum);
     }
 }
 

@@ -1,6 +1,6 @@
 #include "kernels/cpu/cached_attention.hpp"
 
-#include <algorithm>
+#include <cmath>
 
 #include "kernels/cpu/lanes.hpp"
 
@@ -35,7 +35,7 @@ void query_scores(float* scores_S, const float* q_C, const float* keys_SC, std::
     }
 }
 
-void query_softmax(float* scores_S, std::int64_t S, double scale, const float* sink) {
+float query_softmax(float* scores_S, std::int64_t S, double scale, const float* sink) {
     const float factor = static_cast<float>(scale);
     float top = factor * lanes::maximum(scores_S, S);
     top = sink != nullptr && *sink > top ? *sink : top;
@@ -47,6 +47,7 @@ void query_softmax(float* scores_S, std::int64_t S, double scale, const float* s
     for (std::int64_t j = 0; j < S; ++j) {
         scores_S[j] *= inverse;
     }
+    return top + std::log(sum);
 }
 
 void weighted_rows(float* out_C, const float* p_S, const float* values_SC, std::int64_t S, std::int64_t C) {

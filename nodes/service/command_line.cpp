@@ -471,8 +471,8 @@ int generate_command(const Places& places, const GenerateOptions& options) {
     std::vector<GenerationResult> results;
     std::vector<json> tokens(count, json::array());
     const auto collect = [&](std::span<const std::byte> body) {
-        const auto batch = protocol::decode_tokens(body);
-        if (options.alternatives == 0 || !batch || batch->run - order.run >= count)
+        const auto batch = options.alternatives > 0 ? protocol::decode_tokens(body) : std::nullopt;
+        if (!batch || batch->run - order.run >= count)
             return;
         for (const auto& token : batch->tokens) {
             json one = token_json(token.chosen);

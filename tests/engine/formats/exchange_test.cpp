@@ -14,22 +14,13 @@
 #include "engine/formats/inspect.hpp"
 #include "engine/formats/safetensors.hpp"
 #include "exchange_models.hpp"
+#include "tests/engine/error_of.hpp"
 #include "tests/engine/text/temporary_folder.hpp"
 
 namespace moescope::engine::test {
 namespace {
 
 using Json = nlohmann::json;
-
-template <class Action>
-std::string error_of(const Action& action) {
-    try {
-        action();
-    } catch (const Error& error) {
-        return error.what();
-    }
-    return "no error";
-}
 
 Json read_json(const std::filesystem::path& path) {
     std::ifstream file(path);

@@ -8,6 +8,7 @@
 
 #include "engine/error.hpp"
 #include "engine/text/utf8.hpp"
+#include "tests/engine/error_of.hpp"
 #include "tests/engine/text/temporary_folder.hpp"
 
 namespace moescope::engine {
@@ -26,15 +27,6 @@ std::string joined(int count, const std::function<std::string(int)>& make) {
         text += make(i) + "\n\f\n";
     }
     return text;
-}
-
-std::string message(const std::function<void()>& action) {
-    try {
-        action();
-    } catch (const Error& error) {
-        return error.what();
-    }
-    return "no error";
 }
 
 TEST(Corpus, KeepsEveryDocumentOnceWithItsLanguage) {
@@ -157,7 +149,7 @@ TEST(Corpus, LongDocumentsComeInPartsOnTheSameSideOfTheSplit) {
 TEST(Corpus, ErrorsNameTheFileAndWhatToDo) {
     const TemporaryFolder folder;
     const auto read = [&](const std::string& name) {
-        return message([&] { read_corpus((folder.path() / name).string(), {}); });
+        return error_of([&] { read_corpus((folder.path() / name).string(), {}); });
     };
     EXPECT_NE(read("missing.txt").find("missing.txt does not exist"), std::string::npos);
     folder.write("empty.txt", "");
@@ -167,9 +159,10 @@ TEST(Corpus, ErrorsNameTheFileAndWhatToDo) {
     folder.write("latin.txt", "good\nbad \xe9t\xe9\n");
     EXPECT_NE(read("latin.txt").find("latin.txt is not UTF-8 at byte 9"), std::string::npos) << read("latin.txt");
     const TemporaryFolder bare;
-    const auto manpages = message([&] { read_corpus("manpages", bare.path()); });
+    const auto manpages = error_of([&] { read_corpus("manpages", bare.path()); });
     EXPECT_NE(manpages.find("./run"), std::string::npos) << manpages;
-    EXPECT_NE(message([&] { read_corpus(bare.path().string(), {}); }).find("holds no .txt or .jsonl files"), std::string::npos);
+    EXPECT_NE(error_of([&] { read_corpus(bare.path().string(), {}); }).find("holds no .txt or .jsonl files"),
+              std::string::npos);
 }
 
 TEST(Corpus, ADamagedBuiltInCorpusIsFound) {
@@ -177,9 +170,9 @@ TEST(Corpus, ADamagedBuiltInCorpusIsFound) {
     cache.write("corpus/en.txt", joined(50, english));
     cache.write("corpus/zh.txt", joined(50, chinese));
     cache.write("corpus/corpus.json", R"({"files": {"en.txt": {"sha256": "00"}}})");
-    EXPECT_NE(message([&] { read_corpus("manpages", cache.path()); }).find("en.txt is not what"), std::string::npos);
+    EXPECT_NE(error_of([&] { read_corpus("manpages", cache.path()); }).find("en.txt is not what"), std::string::npos);
     cache.write("corpus/corpus.json", "{{{");
-    EXPECT_NE(message([&] { read_corpus("manpages", cache.path()); }).find("en.txt is not what"), std::string::npos);
+    EXPECT_NE(error_of([&] { read_corpus("manpages", cache.path()); }).find("en.txt is not what"), std::string::npos);
 }
 
 TEST(Corpus, TheHashCoversNamesAndContents) {

@@ -1,13 +1,12 @@
 #include "engine/text/text_file.hpp"
 
-#include <functional>
 #include <gtest/gtest.h>
 #include <memory>
 #include <set>
 #include <zstd.h>
 
-#include "engine/error.hpp"
 #include "engine/text/corpus.hpp"
+#include "tests/engine/error_of.hpp"
 #include "tests/engine/text/temporary_folder.hpp"
 
 namespace moescope::engine {
@@ -22,15 +21,6 @@ std::string packed(const std::string& text) {
     std::string bytes(ZSTD_compressBound(text.size()), '\0');
     bytes.resize(ZSTD_compress2(context.get(), bytes.data(), bytes.size(), text.data(), text.size()));
     return bytes;
-}
-
-std::string error_of(const std::function<void()>& action) {
-    try {
-        action();
-    } catch (const Error& error) {
-        return error.what();
-    }
-    return "no error";
 }
 
 std::string some_text(int lines) {
