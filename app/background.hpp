@@ -1,15 +1,14 @@
-// Work that must not happen on the GUI thread: reading and writing files. One worker thread, jobs in order; what a job
+// Work that must not happen on the GUI thread: reading and writing files. Jobs run in order on an executor; what a job
 // returns is run on the GUI thread by finish().
 #pragma once
 
-#include <condition_variable>
-#include <deque>
 #include <filesystem>
 #include <functional>
 #include <mutex>
 #include <string>
-#include <thread>
 #include <vector>
+
+#include "base/executor.hpp"
 
 namespace moescope::app {
 
@@ -27,15 +26,10 @@ class Background {
     void finish();  ///< GUI thread: runs the completions that are ready
 
  private:
-    void work();
-
     std::function<void()> wake_;
-    std::mutex mutex_;  ///< guards what follows
-    std::condition_variable condition_;
-    std::deque<Job> jobs_;
+    std::mutex mutex_;  ///< guards ready_
     std::vector<Completion> ready_;
-    bool stop_ = false;
-    std::thread thread_;
+    base::Executor executor_;  ///< last: its jobs use the others
 };
 
 /// Writes `bytes` to a temporary file beside `path` and renames it, so a crash leaves the old file or the new one.

@@ -4,7 +4,7 @@
 
 namespace moescope::app {
 
-std::optional<Notices::Line> Notices::status(const client::SharedList<client::LogLine>& log, double now,
+std::optional<Notices::Line> Notices::status(const history::SharedList<history::LogLine>& log, double now,
                                              std::uint64_t wall_ns) const {
     if (!list_.empty() && count_ != read_) {
         const Notice& newest = list_.back();
@@ -15,7 +15,7 @@ std::optional<Notices::Line> Notices::status(const client::SharedList<client::Lo
     // Behind many errors there may be no line to show: that is as good as an old one.
     constexpr std::size_t kLooked = 200;
     for (std::size_t i = 0; i < std::min(kLooked, log.size()); ++i) {
-        const client::LogLine& line = log[log.size() - 1 - i];
+        const history::LogLine& line = log[log.size() - 1 - i];
         if (line.level != "error" && line.level != "warning")
             return Line{line.text, false, false, {}};
         const double age = wall_ns > line.time_ns ? static_cast<double>(wall_ns - line.time_ns) * 1e-9 : 0;

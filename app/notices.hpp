@@ -42,7 +42,8 @@ class Notices {
     };
     /// What the status line shows: a fresh notice, else the newest line of the log. Errors and warnings stand for
     /// kErrorSeconds, so that a refusal is not repeated for ever; the list and the log keep them.
-    std::optional<Line> status(const client::SharedList<client::LogLine>& log, double now, std::uint64_t wall_ns) const;
+    std::optional<Line> status(const history::SharedList<history::LogLine>& log, double now,
+                               std::uint64_t wall_ns) const;
 
  private:
     std::deque<Notice> list_;

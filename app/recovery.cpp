@@ -4,10 +4,10 @@ namespace moescope::app {
 namespace {
 
 using client::Link;
-using client::RunState;
+using history::RunState;
 
 /// The newest training run that stands still because its node went away.
-const client::TrainingRun* stranded(const client::Snapshot& snapshot) {
+const history::TrainingRun* stranded(const client::Snapshot& snapshot) {
     const bool crashed = snapshot.link.state == Link::State::crashed;
     for (auto it = snapshot.training.rbegin(); it != snapshot.training.rend(); ++it) {
         const RunState state = it->second->state;
@@ -22,7 +22,7 @@ const client::TrainingRun* stranded(const client::Snapshot& snapshot) {
 std::optional<Recovery::Offer> Recovery::offer(const client::Snapshot& snapshot) const {
     Offer offer;
     offer.crashed = snapshot.link.state == Link::State::crashed;
-    if (const client::TrainingRun* run = stranded(snapshot)) {
+    if (const history::TrainingRun* run = stranded(snapshot)) {
         offer.run = run->id;
         offer.run_name = run->name;
         offer.checkpoint = run->last_checkpoint;

@@ -18,7 +18,7 @@ namespace moescope::app {
 namespace {
 
 namespace fs = std::filesystem;
-using client::RunState;
+using history::RunState;
 
 class Tour {
  public:
@@ -40,9 +40,9 @@ class Tour {
     void picture(const std::string& name);
     void answered(const std::string& name, std::size_t before, double seconds);
     std::size_t done(const std::string& name) const;
-    const client::TrainingRun& training() const;
+    const history::TrainingRun& training() const;
     double newest_step() const;
-    std::vector<const client::Generation*> answers(const std::string& group) const;
+    std::vector<const history::Generation*> answers(const std::string& group) const;
     void compare(const char* picture_name);
     void write_timing();
 
@@ -140,7 +140,7 @@ void Tour::answered(const std::string& name, std::size_t before, double seconds)
     wait(seconds, "the node's answer to " + name, [&] { return done(name) > before; });
 }
 
-const client::TrainingRun& Tour::training() const {
+const history::TrainingRun& Tour::training() const {
     check(!workbench_.snapshot().training.empty(), "there is a training run");
     return *workbench_.snapshot().training.rbegin()->second;
 }
@@ -170,7 +170,7 @@ void Tour::start_training() {
 
 void Tour::learn() {
     wait(600, std::to_string(options_.steps) + " steps, an evaluation in both languages and a sample in each", [this] {
-        const client::TrainingRun& run = training();
+        const history::TrainingRun& run = training();
         const auto has = [&](const char* language) {
             return std::any_of(run.samples.begin(), run.samples.end(),
                                [&](const auto& s) { return s.language == language && !s.text.empty(); });
@@ -178,7 +178,7 @@ void Tour::learn() {
         return newest_step() >= options_.steps && !run.evaluation_english.empty() && !run.evaluation_chinese.empty() &&
                has("en") && has("zh");
     });
-    const client::TrainingRun& run = training();
+    const history::TrainingRun& run = training();
     const auto mean = [&](std::size_t first, std::size_t last) {
         double sum = 0;
         for (std::size_t i = first; i < last; ++i)
@@ -191,7 +191,7 @@ void Tour::learn() {
 }
 
 void Tour::turn_knobs() {
-    const client::TrainingRun& run = training();
+    const history::TrainingRun& run = training();
     const double rate = run.learning_rate.back() * 0.5;
     const double balance = run.balance_coefficient.back() * 2 + 0.001;
     for (const auto& [name, value] : {std::pair{"learning_rate", rate}, std::pair{"balance_coefficient", balance}}) {
@@ -201,7 +201,7 @@ void Tour::turn_knobs() {
     }
     wait(60, "both changes as events and in the steps", [&] {
         std::size_t changes = 0;
-        for (const client::RunEvent& event : training().events)
+        for (const history::RunEvent& event : training().events)
             changes += event.kind == "knob" ? 1 : 0;
         return changes >= 2 && std::fabs(training().balance_coefficient.back() - balance) < 1e-9;
     });
@@ -249,8 +249,8 @@ void Tour::stop_training() {
 }
 
 /// Generations of one comparison.
-std::vector<const client::Generation*> Tour::answers(const std::string& group) const {
-    std::vector<const client::Generation*> found;
+std::vector<const history::Generation*> Tour::answers(const std::string& group) const {
+    std::vector<const history::Generation*> found;
     for (const auto& [id, answer] : workbench_.snapshot().generations)
         if (answer->group == group)
             found.push_back(answer.get());
@@ -267,7 +267,7 @@ void Tour::compare(const char* picture_name) {
         return both.size() >= 2 &&
                std::all_of(both.begin(), both.end(), [](const auto* a) { return a->state == RunState::done; });
     });
-    for (const client::Generation* answer : answers(group))
+    for (const history::Generation* answer : answers(group))
         check(!answer->text.empty() && !answer->tokens.empty() && !answer->stop.empty(),
               answer->model + " answered with text, tokens and a stop reason");
     picture(picture_name);
@@ -312,7 +312,7 @@ void Tour::run_probe() {
     picture("probe-empty");
     command("probes.max_tokens=48");
     command("probes.start");
-    const auto run = [this]() -> const client::ProbeRun& { return *workbench_.snapshot().probes.rbegin()->second; };
+    const auto run = [this]() -> const history::ProbeRun& { return *workbench_.snapshot().probes.rbegin()->second; };
     wait(60, "first probe answers", [&] { return !workbench_.snapshot().probes.empty() && run().draws.size() >= 4; });
     command("probes.pause");
     wait(30, "a paused probe run", [&] { return run().state == RunState::paused; });
@@ -325,7 +325,7 @@ void Tour::run_probe() {
 }
 
 void Tour::override_label() {
-    const auto run = [this]() -> const client::ProbeRun& { return *workbench_.snapshot().probes.rbegin()->second; };
+    const auto run = [this]() -> const history::ProbeRun& { return *workbench_.snapshot().probes.rbegin()->second; };
     const auto labelled = [&](const char* delivery) {
         return std::count_if(run().draws.begin(), run().draws.end(), [&](const auto& draw) {
             return draw->labelled_by_person && (delivery == nullptr || draw->delivery == delivery);

@@ -10,10 +10,10 @@
 #include <utility>
 
 #include "app/layouts.hpp"
-#include "nodes/protocol/json_fields.hpp"
-#include "panels/manual.hpp"
+#include "base/json_fields.hpp"
+#include "panels/manual/manual.hpp"
 #include "panels/panels.hpp"
-#include "panels/run_tools.hpp"
+#include "panels/runs/run_tools.hpp"
 #include "panels/ui/widgets.hpp"
 
 namespace moescope::app {
@@ -247,9 +247,9 @@ void Workbench::report_results() {
         else if (result.state == client::CommandResult::State::unknown)
             notify(text_->format("notice.unknown_result", {{"command", result.name}}), true);
         else if (result.state == client::CommandResult::State::done && result.name == "report.write")
-            notify(text_->format("notice.report_saved", {{"path", protocol::text_of(result.value, "path")}}), false);
+            notify(text_->format("notice.report_saved", {{"path", base::text_of(result.value, "path")}}), false);
         else if (result.state == client::CommandResult::State::done && result.name == "models.add")
-            notify(text_->format("notice.model_added", {{"name", protocol::text_of(result.value, "name")}}), false);
+            notify(text_->format("notice.model_added", {{"name", base::text_of(result.value, "name")}}), false);
     }
     for (auto it = seen_results_.begin(); it != seen_results_.end();)
         it = snapshot_->results.count(it->first) != 0 ? std::next(it) : seen_results_.erase(it);
@@ -320,12 +320,12 @@ Workbench::Slot* Workbench::slot(const std::string& key) {
     return nullptr;
 }
 
-const client::TrainingRun* Workbench::training_run() const {
+const history::TrainingRun* Workbench::training_run() const {
     return panels::run_or_newest(snapshot_->training, selection_.training_run).get();
 }
 
 /// The probe run of the selection, or the newest one; null when the session has none.
-const client::ProbeRun* Workbench::probe_run() const {
+const history::ProbeRun* Workbench::probe_run() const {
     return panels::run_or_newest(snapshot_->probes, selection_.probe_run).get();
 }
 

@@ -89,8 +89,8 @@ class Workbench {
 
     ui::Context context();
     Slot* slot(const std::string& key);
-    const client::TrainingRun* training_run() const;
-    const client::ProbeRun* probe_run() const;
+    const history::TrainingRun* training_run() const;
+    const history::ProbeRun* probe_run() const;
     void load_manual();
     void start_client();
     void retire_client();

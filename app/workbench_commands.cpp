@@ -3,14 +3,14 @@
 
 #include "app/layouts.hpp"
 #include "app/workbench.hpp"
-#include "panels/run_tools.hpp"
+#include "panels/runs/run_tools.hpp"
 
 namespace moescope::app {
 namespace {
 
-using client::RunState;
+using history::RunState;
 
-bool is_live(const client::TrainingRun* run) {
+bool is_live(const history::TrainingRun* run) {
     return run != nullptr && (run->state == RunState::running || run->state == RunState::paused);
 }
 
@@ -85,7 +85,7 @@ void Workbench::add_run_commands() {
         return connected() && starting_run_ == 0 && !any_running(snapshot_->training);
     };
     const auto send = [this](const char* name) {
-        const client::TrainingRun* run = training_run();
+        const history::TrainingRun* run = training_run();
         return run != nullptr ? client_->send(name, {{"run", run->id}}) : client::CommandId{0};
     };
     commands_.add({"run.start",
@@ -126,7 +126,7 @@ void Workbench::add_run_commands() {
                    0,
                    [this, send] { starting_run_ = send("train.continue"); },
                    [this, can_start] {
-                       const client::TrainingRun* run = training_run();
+                       const history::TrainingRun* run = training_run();
                        return can_start() && run != nullptr && run->last_checkpoint > 0 &&
                               (run->state == RunState::interrupted || run->state == RunState::stopped ||
                                run->state == RunState::failed);
@@ -141,7 +141,7 @@ void Workbench::add_run_commands() {
                        panel_action("runs", "runs.fork");
                    },
                    [this, connected] {
-                       const client::TrainingRun* run = training_run();
+                       const history::TrainingRun* run = training_run();
                        return connected() && run != nullptr && panels::can_fork(*run);
                    },
                    {}});
@@ -183,7 +183,7 @@ void Workbench::add_compare_commands() {
 void Workbench::add_probe_commands() {
     const auto connected = [this] { return snapshot_->link.state == client::Link::State::connected; };
     const auto in_state = [this, connected](std::initializer_list<RunState> states) {
-        const client::ProbeRun* run = probe_run();
+        const history::ProbeRun* run = probe_run();
         return connected() && run != nullptr && std::find(states.begin(), states.end(), run->state) != states.end();
     };
     commands_.add({"probes.start",
@@ -213,7 +213,7 @@ void Workbench::add_probe_commands() {
                        0,
                        [this, action] { panel_action("probe", action); },
                        [this] {
-                           const client::ProbeRun* run = probe_run();
+                           const history::ProbeRun* run = probe_run();
                            return panel_visible("probe") && run != nullptr && !run->draws.empty();
                        },
                        {}});

@@ -7,7 +7,7 @@
 
 #include "app/layouts.hpp"
 #include "app/workbench.hpp"
-#include "panels/library.hpp"
+#include "panels/node/library.hpp"
 #include "panels/ui/widgets.hpp"
 
 namespace moescope::app {
@@ -272,8 +272,8 @@ void Workbench::draw_tasks(ui::Context& ctx) {
 /// Right: speed and memory; between the tasks and them the newest notice or log line.
 void Workbench::draw_numbers(ui::Context& ctx) {
     std::string numbers;
-    const client::TrainingRun* run = training_run();
-    if (run != nullptr && run->state == client::RunState::running && !run->tokens_per_second.empty())
+    const history::TrainingRun* run = training_run();
+    if (run != nullptr && run->state == history::RunState::running && !run->tokens_per_second.empty())
         numbers = ctx.text.format("status.tokens_per_second",
                                   {{"n", ctx.text.number(std::round(run->tokens_per_second.back()))}});
     if (ctx.snapshot.node.memory_used > 0)

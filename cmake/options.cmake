@@ -40,14 +40,12 @@ function(moescope_library name)
 endfunction()
 
 # moescope_test(<target> SOURCES a.cpp ... LINKS lib ... [LABELS label ...] [TIMEOUT seconds]): a GoogleTest program, one ctest
-# entry per program. Golden files and other data are found through MOESCOPE_TEST_DATA.
+# entry per program. Golden files and other data are found through tests/paths.hpp.
 function(moescope_test name)
     cmake_parse_arguments(arg "" "TIMEOUT" "SOURCES;LINKS;LABELS" ${ARGN})
     find_package(GTest REQUIRED)
     add_executable(${name} ${arg_SOURCES})
-    target_link_libraries(${name} PRIVATE moescope_options ${arg_LINKS} GTest::gtest GTest::gmock GTest::gtest_main)
-    target_compile_definitions(${name} PRIVATE MOESCOPE_TEST_DATA="${PROJECT_SOURCE_DIR}/tests"
-        MOESCOPE_ASSETS_SOURCE="${PROJECT_SOURCE_DIR}/assets" MOESCOPE_BINARY_DIR="${CMAKE_BINARY_DIR}")
+    target_link_libraries(${name} PRIVATE moescope_options ${arg_LINKS} moescope_test_paths GTest::gtest GTest::gmock GTest::gtest_main)
     add_test(NAME ${name} COMMAND ${name})
     if(NOT arg_TIMEOUT)
         set(arg_TIMEOUT 120)

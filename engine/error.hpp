@@ -1,15 +1,10 @@
-// Errors of the engine: one sentence that says what, where, which value, and what to do. Outside data never meets an
-// assert.
+// Errors of the engine.
 #pragma once
 
-#include <stdexcept>
-#include <string>
+#include "base/error.hpp"
 
 namespace moescope::engine {
 
-class Error : public std::runtime_error {
- public:
-    using std::runtime_error::runtime_error;
-};
+using base::Error;
 
 }  // namespace moescope::engine

@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <set>
 
+#include "base/utf8.hpp"
 #include "probes/phrases.hpp"
 #include "probes/probes.hpp"
 #include "probes/text.hpp"
@@ -91,7 +92,7 @@ std::vector<Segment> split(View masked) {
 }
 
 std::string shown(const std::u32string& phrase) {
-    return text::encode(phrase);
+    return base::encode_utf8(phrase);
 }
 
 /// Where the answer starts to repeat itself without end: index of the first token of the loop's second turn; size()
@@ -125,7 +126,7 @@ double units_of(const std::vector<std::u32string>& words, std::size_t count) {
 const char* language_of(View text) {
     double han = 0, latin = 0, other = 0;
     for (const auto& token : text::tokens(text)) {
-        if (text::is_han(token[0])) {
+        if (text::stands_alone(token[0])) {
             han += text::kUnitsPerHan;
         } else {
             (token[0] < 0x250 ? latin : other) += 1;
@@ -189,7 +190,7 @@ std::optional<Labels> label_incoherent(View normal, const std::vector<std::u32st
     if (loop < words.size() && units_of(words, loop) < kOnce) {
         std::string sample;
         for (std::size_t i = loop; i < std::min(loop + 6, words.size()); ++i) {
-            sample += (sample.empty() || text::is_han(words[i][0]) ? "" : " ") + text::encode(words[i]);
+            sample += (sample.empty() || text::stands_alone(words[i][0]) ? "" : " ") + base::encode_utf8(words[i]);
         }
         return Labels{Delivery::incoherent, -1, "repetition loop: " + sample};
     }
@@ -274,8 +275,8 @@ std::optional<Delivery> delivery_from_name(std::string_view name) {
 
 Labels label_answer(std::string_view prompt, std::string_view answer, std::string_view stop) {
     const text::Answer stripped = text::strip_reasoning(answer);
-    const std::u32string normal = text::normalise(text::decode_lossy(stripped.text));
-    const std::u32string asked = text::normalise(text::decode_lossy(prompt));
+    const std::u32string normal = text::normalise(base::decode_utf8_lossy(stripped.text));
+    const std::u32string asked = text::normalise(base::decode_utf8_lossy(prompt));
     if (auto labels = label_delivery(answer, stripped, normal, stop)) {
         return *labels;
     }

@@ -8,17 +8,15 @@
 #include <nlohmann/json.hpp>
 #include <optional>
 #include <span>
-#include <stdexcept>
 #include <string>
 #include <string_view>
 #include <vector>
 
+#include "base/error.hpp"
+
 namespace moescope::probes {
 
-class Error : public std::runtime_error {
- public:
-    using std::runtime_error::runtime_error;
-};
+using base::Error;
 
 struct Item {
     std::string id, topic;

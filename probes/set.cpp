@@ -2,10 +2,11 @@
 // questions.
 #include <algorithm>
 #include <fstream>
-#include <openssl/evp.h>
 #include <set>
 #include <sstream>
 
+#include "base/sha256.hpp"
+#include "base/utf8.hpp"
 #include "probes/probes.hpp"
 #include "probes/text.hpp"
 
@@ -18,20 +19,6 @@ constexpr std::uintmax_t kMostBytes = 16u << 20;
 constexpr std::size_t kMostItems = 10000;
 constexpr std::size_t kLongestId = 80;
 constexpr int kDeepest = 16;  ///< levels of the JSON; a set needs four
-
-std::string sha256_hex(const std::string& bytes) {
-    std::array<unsigned char, EVP_MAX_MD_SIZE> digest{};
-    unsigned int size = 0;
-    if (EVP_Digest(bytes.data(), bytes.size(), digest.data(), &size, EVP_sha256(), nullptr) != 1) {
-        throw Error("SHA-256 is not available in the system's OpenSSL");
-    }
-    constexpr char kHex[] = "0123456789abcdef";
-    std::string out;
-    for (unsigned int i = 0; i < size; ++i) {
-        out += {kHex[digest[i] >> 4], kHex[digest[i] & 15]};
-    }
-    return out;
-}
 
 /// Where in which file we are; every error begins with it.
 struct Place {
@@ -57,7 +44,7 @@ std::string text_at(const json& object, const std::string& key, const Place& pla
         place.fail("\"" + key + "\" is missing or not a text");
     }
     auto value = found->get<std::string>();
-    const auto decoded = text::decode(value);
+    const auto decoded = base::decode_utf8(value);
     if (!decoded || std::all_of(decoded->begin(), decoded->end(), text::is_space)) {
         place.fail("\"" + key + "\" is empty");
     }
@@ -136,7 +123,7 @@ void read_items(const json& values, Set& set, const Place& place) {
 
 Set parse_set(const std::string& text, const std::string& source) {
     const Place place{"probe set " + source};
-    if (!text::decode(text)) {
+    if (!base::decode_utf8(text)) {
         place.fail("is not valid UTF-8; save it as UTF-8");
     }
     std::vector<std::set<std::string>>
@@ -178,7 +165,7 @@ Set parse_set(const std::string& text, const std::string& source) {
         set.topics[key] = both_languages(root["topics"], key, place.in("topics"));
     }
     read_items(root.value("items", json()), set, place);
-    set.sha256 = sha256_hex(text);
+    set.sha256 = base::sha256(text);
     return set;
 }
 

@@ -5,46 +5,12 @@
 #include <cstdint>
 #include <utility>
 
+#include "base/utf8.hpp"
+
 namespace moescope::probes::text {
 namespace {
 
 constexpr char32_t kBad = U'\uFFFD';
-
-/// One character at `at`; advances. kBad with ok = false for a byte that does not fit.
-char32_t next(std::string_view bytes, std::size_t& at, bool& ok) {
-    const auto lead = static_cast<std::uint8_t>(bytes[at]);
-    if (lead < 0x80) {
-        ++at;
-        return lead;
-    }
-    const int length = lead >= 0xF0 && lead < 0xF5   ? 4
-                       : lead >= 0xE0 && lead < 0xF0 ? 3
-                       : lead >= 0xC2 && lead < 0xE0 ? 2
-                                                     : 0;
-    if (length == 0 || bytes.size() - at < static_cast<std::size_t>(length)) {
-        ok = false;
-        ++at;
-        return kBad;
-    }
-    char32_t c = lead & (0xFF >> (length + 1));
-    for (int i = 1; i < length; ++i) {
-        const auto byte = static_cast<std::uint8_t>(bytes[at + i]);
-        if ((byte & 0xC0) != 0x80) {
-            ok = false;
-            ++at;
-            return kBad;
-        }
-        c = (c << 6) | (byte & 0x3F);
-    }
-    constexpr std::array<char32_t, 5> kSmallest{0, 0, 0x80, 0x800, 0x10000};
-    if (c < kSmallest[length] || c > 0x10FFFF || (c >= 0xD800 && c < 0xE000)) {
-        ok = false;
-        ++at;
-        return kBad;
-    }
-    at += length;
-    return c;
-}
 
 // Traditional and simplified forms of the characters in the phrase lists.
 constexpr std::u32string_view kTraditional =
@@ -100,7 +66,7 @@ bool ends_sentence(std::u32string_view text, std::size_t i) {
     if (c != U'.') {
         return true;
     }
-    const bool open = i + 1 >= text.size() || is_space(text[i + 1]) || is_han(text[i + 1]) || closes(text[i + 1]);
+    const bool open = i + 1 >= text.size() || is_space(text[i + 1]) || stands_alone(text[i + 1]) || closes(text[i + 1]);
     return open && !abbreviates(text, i);
 }
 
@@ -158,45 +124,8 @@ void mask(std::u32string& out, std::u32string_view part) {
 
 }  // namespace
 
-std::optional<std::u32string> decode(std::string_view bytes) {
-    std::u32string out;
-    bool ok = true;
-    for (std::size_t at = 0; at < bytes.size() && ok;) {
-        out += next(bytes, at, ok);
-    }
-    return ok ? std::optional(std::move(out)) : std::nullopt;
-}
-
-std::u32string decode_lossy(std::string_view bytes) {
-    std::u32string out;
-    bool ok = true;
-    for (std::size_t at = 0; at < bytes.size();) {
-        out += next(bytes, at, ok);
-    }
-    return out;
-}
-
-std::string encode(std::u32string_view text) {
-    std::string out;
-    for (const char32_t c : text) {
-        if (c < 0x80) {
-            out += static_cast<char>(c);
-        } else if (c < 0x800) {
-            out += {static_cast<char>(0xC0 | (c >> 6)), static_cast<char>(0x80 | (c & 0x3F))};
-        } else if (c < 0x10000) {
-            out += {static_cast<char>(0xE0 | (c >> 12)), static_cast<char>(0x80 | ((c >> 6) & 0x3F)),
-                    static_cast<char>(0x80 | (c & 0x3F))};
-        } else {
-            out += {static_cast<char>(0xF0 | (c >> 18)), static_cast<char>(0x80 | ((c >> 12) & 0x3F)),
-                    static_cast<char>(0x80 | ((c >> 6) & 0x3F)), static_cast<char>(0x80 | (c & 0x3F))};
-        }
-    }
-    return out;
-}
-
-bool is_han(char32_t c) {
-    return (c >= 0x3400 && c < 0xA000) || (c >= 0xF900 && c < 0xFB00) || (c >= 0x20000 && c < 0x32000) ||
-           (c >= 0x3041 && c < 0x3130) || (c >= 0xAC00 && c < 0xD7A4);
+bool stands_alone(char32_t c) {
+    return base::is_han(c) || (c >= 0x3041 && c < 0x3130) || (c >= 0xAC00 && c < 0xD7A4);
 }
 
 bool is_space(char32_t c) {
@@ -223,7 +152,7 @@ std::u32string normalise(std::u32string_view text) {
 std::vector<std::u32string> tokens(std::u32string_view text) {
     std::vector<std::u32string> out;
     for (std::size_t i = 0; i < text.size();) {
-        if (is_han(text[i]) || text[i] == kMasked) {
+        if (stands_alone(text[i]) || text[i] == kMasked) {
             out.emplace_back(1, text[i++]);
             continue;
         }
@@ -248,7 +177,7 @@ double information_units(std::u32string_view text) {
         const bool word = is_letter(c) || is_digit(c) || (in_word && c == U'\'');
         if (c == kMasked || (word && !in_word)) {
             units += 1;
-        } else if (is_han(c)) {
+        } else if (stands_alone(c)) {
             units += kUnitsPerHan;
         }
         in_word = word;

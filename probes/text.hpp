@@ -2,20 +2,16 @@
 // private to this folder.
 #pragma once
 
-#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
 
+#include "base/utf8.hpp"
+
 namespace moescope::probes::text {
 
-/// Strict UTF-8 (no overlong forms, no surrogates); nullopt when the bytes are anything else.
-std::optional<std::u32string> decode(std::string_view bytes);
-/// As decode, with U+FFFD for every byte that does not fit: answers may end within a character.
-std::u32string decode_lossy(std::string_view bytes);
-std::string encode(std::u32string_view text);
-
-bool is_han(char32_t c);
+/// A character that is a word of its own in these counts: Han characters (base::is_han), kana and hangul.
+bool stands_alone(char32_t c);
 bool is_space(char32_t c);
 
 /// Lower case, half-width forms, straight apostrophes, and the traditional forms of the characters that the phrase

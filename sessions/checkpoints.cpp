@@ -8,9 +8,9 @@
 #include <stdexcept>
 #include <vector>
 
-#include "sessions/file_io.hpp"
-#include "sessions/sha256.hpp"
-#include "sessions/small_json.hpp"
+#include "base/file_io.hpp"
+#include "base/json_guard.hpp"
+#include "base/sha256.hpp"
 
 namespace moescope::sessions {
 
@@ -39,8 +39,8 @@ std::optional<std::string> read_small_file(const fs::path& path, std::size_t lim
     if (error || size > limit)
         return std::nullopt;
     std::string text(size, '\0');
-    const Descriptor file = open_for_reading(path);
-    if (!file || !read_exactly(file.get(), std::as_writable_bytes(std::span(text)), 0))
+    const base::Descriptor file = base::open_for_reading(path);
+    if (!file || !base::read_exactly(file.get(), std::as_writable_bytes(std::span(text)), 0))
         return std::nullopt;
     return text;
 }
@@ -66,7 +66,7 @@ std::string check_file(const fs::path& folder, const nlohmann::json& entry, bool
         return "the file " + name + " is missing";
     if (fs::file_size(folder / name, error) != entry["bytes"].get<std::uint64_t>() || error)
         return "the file " + name + " has another size than when it was saved";
-    if (verify_hash && sha256_of_file(folder / name) != entry["sha256"].get_ref<const std::string&>())
+    if (verify_hash && base::sha256_of_file(folder / name) != entry["sha256"].get_ref<const std::string&>())
         return "the content of " + name + " has changed since it was saved";
     return {};
 }
@@ -75,7 +75,7 @@ std::string check_done(const fs::path& folder, bool verify_hashes) {
     const auto text = read_small_file(folder / "DONE", kDoneLimit);
     if (!text)
         return "the file DONE is missing: the checkpoint was never finished";
-    const auto done = parse_object(*text, kDoneLimit);
+    const auto done = base::parse_object(*text, kDoneLimit);
     if (!done || !done->contains("files") || !(*done)["files"].is_array())
         return "the file DONE can't be read";
     std::set<std::string> names;
@@ -135,9 +135,9 @@ void remove_checkpoint_folder(const fs::path& session, const CheckpointInfo& che
     fs::rename(folder, trash, error);
     if (error)
         throw std::runtime_error("the checkpoint " + folder.string() + " can't be removed: " + error.message());
-    if (const int failure = FileIo::system().sync_folder(folder.parent_path()); failure != 0)
+    if (const int failure = base::FileIo::system().sync_folder(folder.parent_path()); failure != 0)
         throw std::runtime_error("the removal of " + folder.string() +
-                                 " could not be made durable: " + errno_text(failure));
+                                 " could not be made durable: " + base::errno_text(failure));
     fs::remove_all(trash, error);
     if (error)
         throw std::runtime_error("the removed checkpoint " + trash.string() + " still takes space: " + error.message());

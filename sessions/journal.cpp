@@ -13,7 +13,7 @@
 #include <thread>
 #include <utility>
 
-#include "sessions/file_io.hpp"
+#include "base/file_io.hpp"
 #include "sessions/segment.hpp"
 
 namespace moescope::sessions {
@@ -53,7 +53,7 @@ class FileJournal final : public Journal {
         : folder_(folder / "segments"),
           mode_(mode),
           options_(options),
-          io_(options.io ? *options.io : FileIo::system()) {
+          io_(options.io ? *options.io : base::FileIo::system()) {
         if (mode_ == Mode::read_write)
             take_lock(folder);
         load_segments();
@@ -146,8 +146,8 @@ class FileJournal final : public Journal {
     const fs::path folder_;
     const Mode mode_;
     const JournalOptions options_;
-    FileIo& io_;
-    Descriptor lock_file_;
+    base::FileIo& io_;
+    base::Descriptor lock_file_;
 
     mutable std::mutex mutex_;
     std::array<std::vector<IndexEntry>, kChannelCount> index_;
@@ -156,7 +156,7 @@ class FileJournal final : public Journal {
     std::uint32_t epoch_ = 0, newest_epoch_ = 0;
     std::uint64_t bytes_ = 0;
 
-    Descriptor segment_;
+    base::Descriptor segment_;
     std::uint32_t segment_number_ = 0;
     std::uint64_t segment_end_ = 0;
     bool segment_broken_ = false;  ///< no more appends to this file
@@ -180,8 +180,8 @@ void FileJournal::take_lock(const fs::path& folder) {
     const fs::path path = folder / "journal.lock";
     const int file = io_.open_for_writing(path);
     if (file < 0)
-        throw std::runtime_error("the file " + path.string() + " can't be opened: " + errno_text(file));
-    lock_file_ = Descriptor(file);
+        throw std::runtime_error("the file " + path.string() + " can't be opened: " + base::errno_text(file));
+    lock_file_ = base::Descriptor(file);
     if (::flock(file, LOCK_EX | LOCK_NB) != 0)
         throw std::runtime_error("the session " + folder.string() +
                                  " is in use by another node; end that one or open the session for reading");
@@ -225,7 +225,7 @@ void FileJournal::load_segment(std::uint32_t number, bool is_last) {
         if (scan.damage.empty() && fs::remove(path, error))
             bytes_ -= scan.size;
     } else if (scan.end < scan.size && scan.damage.back().offset + scan.damage.back().bytes == scan.size) {
-        const Descriptor file(io_.open_for_writing(path));
+        const base::Descriptor file(io_.open_for_writing(path));
         if (file && io_.truncate(file.get(), scan.end) == 0)
             bytes_ -= scan.size - scan.end;
     }
@@ -236,13 +236,13 @@ void FileJournal::begin_segment() {
     const fs::path path = folder_ / segment_name(number);
     const int opened = io_.open_for_writing(path);
     if (opened < 0)
-        throw std::runtime_error("the journal file " + path.string() + " can't be made: " + errno_text(opened) +
+        throw std::runtime_error("the journal file " + path.string() + " can't be made: " + base::errno_text(opened) +
                                  "; make room on the disk");
-    Descriptor file(opened);
+    base::Descriptor file(opened);
     const auto header = encode_segment_header(epoch_);
     int error = io_.truncate(file.get(), 0);
     if (error == 0)
-        error = write_fully(io_, file.get(), header, 0);
+        error = base::write_fully(io_, file.get(), header, 0);
     if (error == 0)
         error = io_.sync_data(file.get());
     if (error == 0)
@@ -250,7 +250,7 @@ void FileJournal::begin_segment() {
     if (error != 0) {
         std::error_code ignored;
         fs::remove(path, ignored);
-        throw std::runtime_error("the journal file " + path.string() + " can't be written: " + errno_text(error) +
+        throw std::runtime_error("the journal file " + path.string() + " can't be written: " + base::errno_text(error) +
                                  "; make room on the disk");
     }
     segment_ = std::move(file);
@@ -266,18 +266,19 @@ std::uint64_t FileJournal::append_locked(std::uint16_t type, std::uint8_t channe
     if (segment_broken_ || segment_end_ >= options_.segment_bytes) {
         if (unsynced_ && !segment_broken_)
             if (const int error = io_.sync_data(segment_.get()); error != 0)
-                sync_error_ = "the journal in " + folder_.string() + " could not be made durable: " + errno_text(error);
+                sync_error_ =
+                    "the journal in " + folder_.string() + " could not be made durable: " + base::errno_text(error);
         begin_segment();
     }
     const Position position{epoch_, last_.epoch == epoch_ ? last_.sequence + 1 : 1};
     const auto bytes = encode_record(position, time_ns, type, channel, body);
-    if (const int error = write_fully(io_, segment_.get(), bytes, segment_end_); error != 0) {
+    if (const int error = base::write_fully(io_, segment_.get(), bytes, segment_end_); error != 0) {
         // Take the part that was written away again. If even that fails, the file is left alone: the half record is
         // skipped on reading.
         if (io_.truncate(segment_.get(), segment_end_) != 0)
             segment_broken_ = true;
-        throw std::runtime_error("the journal in " + folder_.string() + " can't be written: " + errno_text(error) +
-                                 "; make room on the disk");
+        throw std::runtime_error("the journal in " + folder_.string() +
+                                 " can't be written: " + base::errno_text(error) + "; make room on the disk");
     }
     index_[channel].push_back({position, segment_end_, static_cast<std::uint32_t>(body.size()), segment_number_});
     segment_end_ += bytes.size();
@@ -294,7 +295,7 @@ void FileJournal::flush() {
     if (!unsynced_)
         return;
     // The slow call runs outside the lock on a descriptor of its own, so that nobody who appends waits for the disk.
-    const Descriptor file(::fcntl(segment_.get(), F_DUPFD_CLOEXEC, 0));
+    const base::Descriptor file(::fcntl(segment_.get(), F_DUPFD_CLOEXEC, 0));
     const std::uint32_t number = segment_number_;
     unsynced_ = false;
     lock.unlock();
@@ -302,7 +303,7 @@ void FileJournal::flush() {
     lock.lock();
     if (error == 0)
         return;
-    sync_error_ = "the journal in " + folder_.string() + " could not be made durable: " + errno_text(error) +
+    sync_error_ = "the journal in " + folder_.string() + " could not be made durable: " + base::errno_text(error) +
                   "; the newest records may be lost if the power fails";
     if (number == segment_number_)
         segment_broken_ = true;
@@ -341,17 +342,17 @@ std::vector<IndexEntry> FileJournal::entries_after(std::uint8_t channel, Positio
 std::vector<Record> FileJournal::read_entries(const std::vector<IndexEntry>& entries) const {
     std::vector<Record> records;
     records.reserve(entries.size());
-    Descriptor file;
+    base::Descriptor file;
     std::uint32_t open_segment = 0;
     std::vector<std::byte> bytes;
     for (const IndexEntry& entry : entries) {
         if (entry.segment != open_segment) {
-            file = open_for_reading(folder_ / segment_name(entry.segment));
+            file = base::open_for_reading(folder_ / segment_name(entry.segment));
             open_segment = entry.segment;
         }
         bytes.resize(kRecordOverhead + entry.length);
         std::optional<Record> record;
-        if (file && read_exactly(file.get(), bytes, entry.offset))
+        if (file && base::read_exactly(file.get(), bytes, entry.offset))
             record = decode_record(bytes);
         if (record)
             records.push_back(std::move(*record));

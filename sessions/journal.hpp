@@ -17,6 +17,8 @@
 #include <string>
 #include <vector>
 
+#include "base/file_io.hpp"
+
 namespace moescope::sessions {
 
 struct Record {
@@ -41,14 +43,12 @@ struct Damage {
     std::string what;
 };
 
-class FileIo;
-
 /// The largest body of a record.
 inline constexpr std::size_t kRecordLimit = 1024 * 1024;
 
 /// For tests; the defaults are what the program uses.
 struct JournalOptions {
-    FileIo* io = nullptr;                               ///< nullptr: the system's calls. Must outlive the journal
+    base::FileIo* io = nullptr;                         ///< nullptr: the system's calls. Must outlive the journal
     std::uint64_t segment_bytes = 64ull * 1024 * 1024;  ///< a new segment file begins beyond this
     int sync_milliseconds = 500;                        ///< of the background thread; 0: none
 };

@@ -6,8 +6,8 @@
 #include <stdexcept>
 #include <sys/stat.h>
 
-#include "sessions/crc32c.hpp"
-#include "sessions/file_io.hpp"
+#include "base/crc32c.hpp"
+#include "base/file_io.hpp"
 
 namespace moescope::sessions {
 
@@ -36,10 +36,10 @@ T get(const std::byte* at) {
 
 std::uint32_t record_checksum(std::span<const std::byte> header, std::span<const std::byte> body) {
     constexpr std::byte zero[4]{};
-    std::uint32_t crc = crc32c(header.first(kCrcOffset));
-    crc = crc32c(zero, crc);
-    crc = crc32c(header.subspan(kCrcOffset + 4, kRecordHeaderBytes - kCrcOffset - 4), crc);
-    return crc32c(body, crc);
+    std::uint32_t crc = base::crc32c(header.first(kCrcOffset));
+    crc = base::crc32c(zero, crc);
+    crc = base::crc32c(header.subspan(kCrcOffset + 4, kRecordHeaderBytes - kCrcOffset - 4), crc);
+    return base::crc32c(body, crc);
 }
 
 /// Place of the record at `bytes`, when it is whole and undamaged.
@@ -76,15 +76,15 @@ std::size_t find_magic(std::span<const std::byte> bytes, std::size_t from) {
 }
 
 std::vector<std::byte> read_segment(const std::filesystem::path& file, std::uint64_t& size) {
-    const Descriptor descriptor = open_for_reading(file);
+    const base::Descriptor descriptor = base::open_for_reading(file);
     struct stat status {};
     if (!descriptor || ::fstat(descriptor.get(), &status) != 0)
-        throw std::runtime_error("the journal file " + file.string() + " can't be read: " + errno_text(errno));
+        throw std::runtime_error("the journal file " + file.string() + " can't be read: " + base::errno_text(errno));
     if (!S_ISREG(status.st_mode))
         throw std::runtime_error(file.string() + " is no ordinary file; the session can't be opened");
     size = static_cast<std::uint64_t>(status.st_size);
     std::vector<std::byte> bytes(std::min(size, kLargestSegment));
-    if (!read_exactly(descriptor.get(), bytes, 0))
+    if (!base::read_exactly(descriptor.get(), bytes, 0))
         throw std::runtime_error("the journal file " + file.string() + " can't be read to its end");
     return bytes;
 }
@@ -95,7 +95,7 @@ std::vector<std::byte> encode_segment_header(std::uint32_t epoch) {
     std::vector<std::byte> header(kSegmentHeaderBytes);
     std::memcpy(header.data(), kSegmentMagic, sizeof kSegmentMagic);
     put(header.data() + 8, epoch);
-    put(header.data() + 12, crc32c(std::span(header).first(12)));
+    put(header.data() + 12, base::crc32c(std::span(header).first(12)));
     return header;
 }
 
@@ -153,7 +153,7 @@ SegmentScan scan_segment(const std::filesystem::path& file) {
     scan.usable = true;
     scan.end = kSegmentHeaderBytes;
     if (std::memcmp(bytes.data(), kSegmentMagic, sizeof kSegmentMagic) == 0 &&
-        get<std::uint32_t>(bytes.data() + 12) == crc32c(std::span(bytes).first(12)))
+        get<std::uint32_t>(bytes.data() + 12) == base::crc32c(std::span(bytes).first(12)))
         scan.epoch = get<std::uint32_t>(bytes.data() + 8);
     else
         report(0, kSegmentHeaderBytes, "the header of the file is damaged; its records are read all the same");

@@ -7,10 +7,11 @@
 #include <stdexcept>
 #include <sys/vfs.h>
 
+#include "base/atomic_files.hpp"
+#include "base/file_io.hpp"
+#include "base/json_guard.hpp"
 #include "sessions/checkpoints.hpp"
 #include "sessions/database.hpp"
-#include "sessions/file_io.hpp"
-#include "sessions/small_json.hpp"
 
 namespace moescope::sessions {
 
@@ -55,8 +56,8 @@ std::optional<std::string> read_manifest(const fs::path& folder) {
     if (error || size > kManifestLimit)
         return std::nullopt;
     std::string text(size, '\0');
-    const Descriptor file = open_for_reading(path);
-    if (!file || !read_exactly(file.get(), std::as_writable_bytes(std::span(text)), 0))
+    const base::Descriptor file = base::open_for_reading(path);
+    if (!file || !base::read_exactly(file.get(), std::as_writable_bytes(std::span(text)), 0))
         return std::nullopt;
     return text;
 }
@@ -87,7 +88,7 @@ std::string new_manifest() {
 /// A label as it stands in a journal record.
 std::optional<Label> label_of(const Record& record) {
     const auto body =
-        parse_object({reinterpret_cast<const char*>(record.body.data()), record.body.size()}, kRecordLimit);
+        base::parse_object({reinterpret_cast<const char*>(record.body.data()), record.body.size()}, kRecordLimit);
     if (!body)
         return std::nullopt;
     const auto text = [&](const char* key) {
@@ -109,7 +110,7 @@ std::optional<Label> label_of(const Record& record) {
 
 std::optional<std::uint32_t> started_run(const Record& record) {
     const auto body =
-        parse_object({reinterpret_cast<const char*>(record.body.data()), record.body.size()}, kRecordLimit);
+        base::parse_object({reinterpret_cast<const char*>(record.body.data()), record.body.size()}, kRecordLimit);
     if (!body || !body->contains("run") || !(*body)["run"].is_number_unsigned())
         return std::nullopt;
     return (*body)["run"].get<std::uint32_t>();
@@ -124,7 +125,7 @@ class FolderSession final : public Session {
             problems_.push_back(damage.file + ": " + damage.what + " (" + std::to_string(damage.bytes) + " bytes at " +
                                 std::to_string(damage.offset) + ")");
         if (is_new)
-            write_file_atomically(folder_ / "manifest.json", new_manifest());
+            base::write_file_atomically(folder_ / "manifest.json", new_manifest());
         open_database();
         if (mode_ == Journal::Mode::read_write)
             remove_leftovers(folder_);
@@ -210,7 +211,7 @@ bool FolderSession::check_folder() {
 }
 
 void FolderSession::check_manifest(const std::string& text) {
-    const auto manifest = parse_object(text, kManifestLimit);
+    const auto manifest = base::parse_object(text, kManifestLimit);
     std::error_code error;
     if (!manifest || manifest->value("program", nlohmann::json()) != "moescope") {
         if (!fs::is_directory(folder_ / "segments", error))
@@ -292,7 +293,7 @@ std::unique_ptr<Database> FolderSession::rebuilt_database(Database::Access acces
     fs::rename(unfinished, file, error);
     if (error)
         throw std::runtime_error("the database " + file.string() + " can't be made anew: " + error.message());
-    (void)FileIo::system().sync_folder(folder_);
+    (void)base::FileIo::system().sync_folder(folder_);
     return std::make_unique<Database>(file, access, network_folder);
 }
 

@@ -5,7 +5,7 @@
 #include <string>
 
 #include "engine/error.hpp"
-#include "engine/model/model_state.hpp"
+#include "engine/model/activations.hpp"
 #include "kernels/cpu/cached_attention.hpp"
 #include "kernels/cpu/combine.hpp"
 #include "kernels/cpu/dispatch.hpp"

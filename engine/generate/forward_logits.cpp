@@ -5,8 +5,8 @@
 #include <utility>
 
 #include "engine/error.hpp"
+#include "engine/model/step_part.hpp"
 #include "engine/model/transformer.hpp"
-#include "engine/train/trainer.hpp"
 #include "kernels/cpu/linear.hpp"
 #include "kernels/cpu/parallel.hpp"
 
@@ -31,7 +31,7 @@ void check_tokens(const ModelConfig& model, std::span<const std::int32_t> tokens
 
 /// What every layer decided, K slots per token; -1 and 0 where a layer has no experts. When experts choose, a token may
 /// have more: its K largest weights are given.
-void collect_routing(const LoadedModel& model, const ModelState& state, std::size_t tokens, ForwardRouting& routing) {
+void collect_routing(const LoadedModel& model, const Activations& state, std::size_t tokens, ForwardRouting& routing) {
     const ModelConfig& config = model.config.model;
     const auto K = static_cast<std::size_t>(config.experts_per_token);
     for (std::size_t layer = 0; layer < static_cast<std::size_t>(config.layers); ++layer) {
@@ -70,10 +70,10 @@ std::vector<float> forward_logits(const LoadedModel& model, std::span<const std:
     const Mode mode =
         routing == nullptr ? Mode::inference : Mode::train;  // routing of every layer must still be there at the end
     Arena plan;
-    ModelState::place(plan, config, 1, length, workers, mode);
+    Activations::place(plan, config, 1, length, workers, mode);
     const Block memory(plan.used());
     Arena arena(memory.data());
-    ModelState state = ModelState::place(arena, config, 1, length, workers, mode);
+    Activations state = Activations::place(arena, config, 1, length, workers, mode);
     Transformer transformer(config, model.layout, state);
     std::vector<kernels::RouterLosses> losses(model.layout.layers.size());
     RouterControls controls;

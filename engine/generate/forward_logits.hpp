@@ -5,7 +5,7 @@
 #include <span>
 #include <vector>
 
-#include "engine/generate/loaded_model.hpp"
+#include "engine/checkpoint/loaded_model.hpp"
 
 namespace moescope::engine {
 

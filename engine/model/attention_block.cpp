@@ -89,7 +89,7 @@ Float* values_in(Float* fused, const ModelConfig& model, const Widths& n) {
 }
 
 void grouped_forward(const BlockPass& pass, const LayerOffsets& at, LayerState& s, const Widths& n) {
-    const ModelState& state = pass.state;
+    const Activations& state = pass.state;
     linear_forward(s.qkv_TR, s.norm1_TD, pass.p + at.qkv, maybe(pass.p, at.qkv_bias), pass.T(), n.D, n.QKV,
                    Write::assign);
     head_norm_forward(s.q_BHSC, s.q_rstd, s.qkv_TR, maybe(pass.p, at.q_norm), state.cos_SP, state.sin_SP,
@@ -99,7 +99,7 @@ void grouped_forward(const BlockPass& pass, const LayerOffsets& at, LayerState& 
 }
 
 void latent_forward(const BlockPass& pass, const LayerOffsets& at, LayerState& s, const Widths& n) {
-    const ModelState& state = pass.state;
+    const Activations& state = pass.state;
     const std::int64_t T = pass.T();
     const double epsilon = pass.model.rms_epsilon;
     const float* query_input = s.norm1_TD;
@@ -125,7 +125,7 @@ void latent_forward(const BlockPass& pass, const LayerOffsets& at, LayerState& s
 
 /// dq, dk and the values' gradient in dwide_T to the gradients of the projections and, written, to dnorm_TD.
 void grouped_backward(const BlockPass& pass, const LayerOffsets& at, LayerState& s, const Widths& n) {
-    ModelState& state = pass.state;
+    Activations& state = pass.state;
     const std::int64_t T = pass.T();
     head_norm_backward(state.dwide_T, maybe(pass.g, at.q_norm), state.head_scratch, state.dq_BHSC, s.qkv_TR, s.q_rstd,
                        maybe(pass.p, at.q_norm), state.cos_SP, state.sin_SP, head_shape(pass, pass.model.heads, n.QKV));
@@ -138,7 +138,7 @@ void grouped_backward(const BlockPass& pass, const LayerOffsets& at, LayerState&
 }
 
 void latent_kv_backward(const BlockPass& pass, const LayerOffsets& at, LayerState& s, const Widths& n) {
-    ModelState& state = pass.state;
+    Activations& state = pass.state;
     const std::int64_t T = pass.T(), down = n.kv_rank + n.rope;
     latent_key_backward(state.dwide_T, state.wide_T + n.kv_rank, state.dk_BGSC, state.cos_SP, state.sin_SP,
                         key_shape(pass, n));
@@ -155,7 +155,7 @@ void latent_kv_backward(const BlockPass& pass, const LayerOffsets& at, LayerStat
 
 /// Adds to dnorm_TD.
 void latent_query_backward(const BlockPass& pass, const LayerOffsets& at, LayerState& s, const Widths& n) {
-    ModelState& state = pass.state;
+    Activations& state = pass.state;
     const std::int64_t T = pass.T();
     head_norm_backward(state.dwide_T, nullptr, state.head_scratch, state.dq_BHSC, nullptr, nullptr, nullptr,
                        state.cos_SP, state.sin_SP, head_shape(pass, pass.model.heads, n.Q));
@@ -194,7 +194,7 @@ void attention_forward(const BlockPass& pass, const LayerOffsets& at, LayerState
 
 void attention_backward(const BlockPass& pass, const LayerOffsets& at, LayerState& s, std::size_t layer) {
     const Widths n(pass.model);
-    ModelState& state = pass.state;
+    Activations& state = pass.state;
     const std::int64_t T = pass.T(), O = n.H * n.Cv;
     linear_backward_weight(pass.g + at.output, state.dx_TD, s.attention_THC, T, O, n.D, Write::assign);
     linear_backward_bias(maybe(pass.g, at.output_bias), state.dx_TD, T, n.D, Write::assign);

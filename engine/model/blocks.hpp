@@ -3,7 +3,7 @@
 
 #include <cstdint>
 
-#include "engine/model/model_state.hpp"
+#include "engine/model/activations.hpp"
 #include "engine/model/transformer.hpp"
 
 namespace moescope::engine {
@@ -13,7 +13,7 @@ struct BlockPass {
     const ModelConfig& model;
     const float* p;  ///< parameters
     float* g;        ///< gradients; null in the forward
-    ModelState& state;
+    Activations& state;
     int batch, length;
     const std::int32_t* tokens_T;
     const RouterControls& controls;

@@ -139,14 +139,4 @@ struct ConfigField {
 };
 std::vector<ConfigField> config_fields();
 
-/// What a run will need, known before it starts.
-struct RunPlan {
-    std::uint64_t parameters_total = 0;
-    std::uint64_t parameters_active = 0;  ///< per token
-    std::uint64_t memory_bytes = 0;       ///< parameters, gradients, optimizer state and activations
-    double flops_per_token = 0;           ///< forward and backward
-};
-/// Throws Error when sizes overflow.
-RunPlan plan_run(const RunConfig& config);
-
 }  // namespace moescope::engine

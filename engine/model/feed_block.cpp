@@ -2,7 +2,7 @@
 
 #include "engine/model/blocks.hpp"
 #include "engine/model/random.hpp"
-#include "engine/train/trainer.hpp"  // Part
+#include "engine/model/step_part.hpp"
 #include "kernels/cpu/combine.hpp"
 #include "kernels/cpu/dispatch.hpp"
 #include "kernels/cpu/experts.hpp"
@@ -110,7 +110,7 @@ void always_on_forward(const BlockPass& pass, const LayerOffsets& at, LayerState
 /// Gradients of its matrices, and of norm2_TD into drows_RD.
 void always_on_backward(const BlockPass& pass, const LayerOffsets& at, LayerState& s) {
     const AlwaysOn on(pass, at);
-    ModelState& state = pass.state;
+    Activations& state = pass.state;
     experts_backward(state.drows_RD, {pass.g + on.gate_up, pass.g + on.down, nullptr, nullptr}, state.dgu_R2F,
                      state.dh_RF, state.dx_TD, s.norm2_TD, s.shared_gu_T2F, s.shared_h_TF,
                      {pass.p + on.gate_up, pass.p + on.down, nullptr, nullptr}, on.offsets_E1, on.shape);
@@ -119,7 +119,7 @@ void always_on_backward(const BlockPass& pass, const LayerOffsets& at, LayerStat
 RouterLosses route(const BlockPass& pass, const LayerOffsets& at, LayerState& s, std::size_t layer,
                    const RouterShape& shape) {
     const kernels::OperandsScope exact(kernels::Operands::f32);  // close choices are not left to rounding
-    ModelState& state = pass.state;
+    Activations& state = pass.state;
     const float* input = s.norm2_TD;
     if (jitters(pass)) {
         jitter_rows(state.jitter_TD, s.norm2_TD, pass, layer);
@@ -137,7 +137,7 @@ RouterLosses route(const BlockPass& pass, const LayerOffsets& at, LayerState& s,
 void route_backward(const BlockPass& pass, const LayerOffsets& at, LayerState& s, std::size_t layer,
                     const RouterShape& shape, const LossScales& scales) {
     const kernels::OperandsScope exact(kernels::Operands::f32);
-    ModelState& state = pass.state;
+    Activations& state = pass.state;
     const std::int64_t T = shape.T, D = pass.model.width, E = shape.E;
     router_backward(state.z_TE, state.dw_TJ, s.routed, router_input(pass, at, s, layer, shape), state.router_scratch,
                     scales.balance, scales.z, shape);
@@ -174,7 +174,7 @@ void experts_of_layer(const BlockPass& pass, const LayerOffsets& at, LayerState&
 }
 
 void experts_of_layer_backward(const BlockPass& pass, const LayerOffsets& at, LayerState& s, const RouterShape& shape) {
-    ModelState& state = pass.state;
+    Activations& state = pass.state;
     const std::int64_t T = shape.T, D = pass.model.width, J = shape.slots();
     combine_backward(state.dy_RD, state.dw_TJ, state.dx_TD, s.y_RD, s.routed.w_TJ, s.row_of_TJ, T, J, D);
     experts_backward(state.drows_RD, expert_gradients(pass.g, at), state.dgu_R2F, state.dh_RF, state.dy_RD, s.rows_RD,
@@ -208,7 +208,7 @@ RouterLosses feed_forward(const BlockPass& pass, const LayerOffsets& at, LayerSt
 
 void feed_backward(const BlockPass& pass, const LayerOffsets& at, LayerState& s, std::size_t layer,
                    const LossScales& scales, const PartClock& clock) {
-    ModelState& state = pass.state;
+    Activations& state = pass.state;
     const float* dnorm_TD = state.dnorm_TD;
     if (at.has_experts()) {
         const RouterShape shape = router_shape(pass.model, pass.controls.mode, layer, pass.batch, pass.length);

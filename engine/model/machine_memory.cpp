@@ -8,10 +8,6 @@
 #include <optional>
 #include <sstream>
 
-#include "engine/error.hpp"
-#include "engine/model/plan.hpp"
-#include "engine/model/validate.hpp"
-
 namespace moescope::engine {
 namespace {
 
@@ -70,39 +66,6 @@ std::uint64_t left_in_groups(const fs::path& root) {
     return left;
 }
 
-/// Bytes of the run, or nothing when the configuration is not valid.
-std::optional<std::uint64_t> planned(const RunConfig& config) {
-    try {
-        return plan_run(config).memory_bytes;
-    } catch (const Error&) {
-        return std::nullopt;
-    }
-}
-
-struct Field {
-    const char* name;
-    int& (*of)(RunConfig&);
-    int least_share;  ///< a suggestion below this part of the value would be another model
-    int unit;         ///< only its multiples are possible
-};
-
-/// The largest value below the current one with which the run fits; 0 when there is none.
-int largest_that_fits(const RunConfig& config, const Field& field, std::uint64_t available) {
-    RunConfig changed = config;
-    const int now = field.of(changed) / field.unit;
-    const auto fits = [&](int units) {
-        field.of(changed) = units * field.unit;
-        const auto bytes = planned(changed);
-        return bytes && *bytes <= available;
-    };
-    int low = 0, high = now;  // low fits or is 0, high does not fit
-    while (high - low > 1) {
-        const int middle = low + (high - low) / 2;
-        fits(middle) ? low = middle : high = middle;
-    }
-    return low * field.least_share >= now ? low * field.unit : 0;
-}
-
 }  // namespace
 
 std::uint64_t available_memory(const fs::path& root) {
@@ -116,29 +79,6 @@ std::string memory_text(std::uint64_t bytes) {
     std::snprintf(text.data(), text.size(), "%.1f %s", static_cast<double>(bytes) / (large ? 1 << 30 : 1 << 20),
                   large ? "GiB" : "MiB");
     return text.data();
-}
-
-void check_memory(const RunConfig& config, std::uint64_t available) {
-    const std::uint64_t bytes = plan_run(config).memory_bytes;
-    if (bytes <= available) {
-        return;
-    }
-    constexpr int kMuch = 16;
-    const std::array<Field, 4> fields = {
-        {{"train.batch", [](RunConfig& c) -> int& { return c.train.batch; }, config.train.batch, 1},
-         {"model.context", [](RunConfig& c) -> int& { return c.model.context; }, kMuch, 1},
-         {"model.experts", [](RunConfig& c) -> int& { return c.model.experts; }, kMuch, config.model.router_groups},
-         {"model.layers", [](RunConfig& c) -> int& { return c.model.layers; }, kMuch, 1}}};
-    std::string fitting;
-    for (const Field& field : fields) {
-        if (const int value = largest_that_fits(config, field, available); value > 0) {
-            fitting += (fitting.empty() ? "" : ", ") + std::string(field.name) + " " + std::to_string(value);
-        }
-    }
-    const std::string what =
-        "The run needs " + memory_text(bytes) + " of memory, and " + memory_text(available) + " can be had here: ";
-    throw Error(what + (fitting.empty() ? "several sizes of the model must become smaller."
-                                        : "it would fit with one of " + fitting + "."));
 }
 
 }  // namespace moescope::engine

@@ -1,11 +1,9 @@
-// How much memory this process can still take, and whether a run fits into it.
+// How much memory this process can still take.
 #pragma once
 
 #include <cstdint>
 #include <filesystem>
 #include <string>
-
-#include "engine/model/config.hpp"
 
 namespace moescope::engine {
 
@@ -16,10 +14,5 @@ std::uint64_t available_memory(const std::filesystem::path& root = "/");
 
 /// "1.5 GiB", "12.0 MiB".
 std::string memory_text(std::uint64_t bytes);
-
-/// Throws Error when the run needs more than `available` bytes, before anything is allocated: how much it needs, how
-/// much there is, and which smaller batch, context, number of experts or of layers would fit. Also throws what
-/// validate() and planning throw.
-void check_memory(const RunConfig& config, std::uint64_t available);
 
 }  // namespace moescope::engine

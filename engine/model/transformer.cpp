@@ -3,7 +3,7 @@
 #include <algorithm>
 
 #include "engine/model/blocks.hpp"
-#include "engine/train/trainer.hpp"  // Part
+#include "engine/model/step_part.hpp"
 #include "kernels/cpu/cross_entropy.hpp"
 #include "kernels/cpu/embedding.hpp"
 #include "kernels/cpu/linear.hpp"
@@ -15,7 +15,7 @@ using namespace kernels;
 
 struct Transformer::Pass : BlockPass {};
 
-Transformer::Transformer(const ModelConfig& model, const ParameterLayout& layout, ModelState& state)
+Transformer::Transformer(const ModelConfig& model, const ParameterLayout& layout, Activations& state)
     : model_(model), layout_(layout), state_(state) {}
 
 int expert_layers(const ModelConfig& model) {
@@ -71,7 +71,7 @@ double Transformer::predict(const float* parameters, const std::int32_t* targets
     if (model_.prediction_depth == 0) {
         return 0;
     }
-    ModelState::Prediction& p = state_.prediction;
+    Activations::Prediction& p = state_.prediction;
     const std::int64_t T = static_cast<std::int64_t>(batch) * length, D = model_.width;
     // The module at position t sees the token at t + 1 and predicts the one at t + 2; the last position has none.
     for (std::int64_t t = 0; t < T; ++t) {
@@ -102,7 +102,7 @@ double Transformer::predict(const float* parameters, const std::int32_t* targets
 
 /// Writes the head's gradient and all of the module's, and dhidden_TD: what goes back to the model.
 double Transformer::backward_prediction(const Pass& pass, const LossScales& scales, const PartClock& clock) {
-    ModelState::Prediction& p = state_.prediction;
+    Activations::Prediction& p = state_.prediction;
     const PredictionOffsets& at = layout_.prediction;
     const std::int64_t T = pass.T(), D = model_.width;
     const double loss = cross_entropy_forward_backward(state_.losses_T, state_.dnorm_TD, pass.g + layout_.head,

@@ -6,8 +6,8 @@
 #include <functional>
 #include <vector>
 
+#include "engine/model/activations.hpp"
 #include "engine/model/config.hpp"
-#include "engine/model/model_state.hpp"
 #include "engine/model/parameters.hpp"
 #include "kernels/cpu/router.hpp"
 
@@ -42,7 +42,7 @@ struct Losses {
 class Transformer {
  public:
     /// `parameters` is a flat buffer of `layout`, `state` one that was placed for these sizes; all outlive this object.
-    Transformer(const ModelConfig& model, const ParameterLayout& layout, ModelState& state);
+    Transformer(const ModelConfig& model, const ParameterLayout& layout, Activations& state);
 
     /// Tokens [batch, length] to state.final_TD; router losses into `router` (one per layer of the state, zero for
     /// dense ones).
@@ -70,7 +70,7 @@ class Transformer {
 
     const ModelConfig model_;
     const ParameterLayout& layout_;
-    ModelState& state_;
+    Activations& state_;
 };
 
 /// Layers with experts, those of the prediction module not counted: what router losses are averaged over.

@@ -7,9 +7,9 @@
 #include <string_view>
 #include <thread>
 
+#include "base/utf8.hpp"
 #include "engine/error.hpp"
 #include "engine/runner/generation.hpp"
-#include "engine/text/utf8.hpp"
 
 namespace moescope::engine {
 namespace {
@@ -37,7 +37,7 @@ class LogCapture {
 
     /// The first line, which names the cause; the lines after it only pass it on.
     std::string reason() const {
-        const std::string line = to_valid_utf8(text_.substr(0, text_.find('\n')));
+        const std::string line = base::to_valid_utf8(text_.substr(0, text_.find('\n')));
         return line.empty() ? "libllama gave no reason" : line;
     }
 
@@ -165,7 +165,7 @@ void LlamaModel::fill_info(const FileReport& report) {
     const int trained = llama_model_n_ctx_train(model_.get());
     info_.context = trained > 0 ? std::min(trained, kMaxContext) : kMaxContext;
     const char* chat_template = llama_model_chat_template(model_.get(), nullptr);
-    info_.chat_template = chat_template == nullptr ? "" : to_valid_utf8(chat_template);
+    info_.chat_template = chat_template == nullptr ? "" : base::to_valid_utf8(chat_template);
 }
 
 std::vector<std::int32_t> LlamaModel::tokens_of(std::string_view text, bool add_special, bool parse_special) const {
@@ -213,7 +213,7 @@ std::vector<std::int32_t> LlamaModel::prompt_tokens(const GenerateRequest& reque
     if (request.prompt.find('\0') != std::string::npos) {
         throw Error("the prompt contains a zero byte; remove it");
     }
-    const std::size_t bad = first_invalid_utf8(request.prompt);
+    const std::size_t bad = base::first_invalid_utf8(request.prompt);
     if (bad != request.prompt.size()) {
         throw Error("the prompt is not valid UTF-8 at byte " + std::to_string(bad) + "; convert it first");
     }

@@ -4,7 +4,7 @@
 #include <filesystem>
 #include <memory>
 
-#include "engine/formats/inspect.hpp"
+#include "engine/files/inspect.hpp"
 #include "engine/runner/language_model.hpp"
 
 namespace moescope::engine {

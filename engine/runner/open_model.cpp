@@ -1,5 +1,5 @@
 #include "engine/error.hpp"
-#include "engine/formats/inspect.hpp"
+#include "engine/files/inspect.hpp"
 #include "engine/runner/language_model.hpp"
 #include "engine/runner/own_model.hpp"
 #ifdef MOESCOPE_HAVE_LLAMA

@@ -4,8 +4,9 @@
 #include <optional>
 
 #include "engine/error.hpp"
-#include "engine/formats/open_weights.hpp"
+#include "engine/exchange/open_weights.hpp"
 #include "engine/generate/forward_logits.hpp"
+#include "engine/generate/owned_decoder.hpp"
 #include "engine/runner/generation.hpp"
 #include "kernels/cpu/parallel.hpp"
 

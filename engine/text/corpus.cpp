@@ -5,11 +5,11 @@
 #include <nlohmann/json.hpp>
 #include <unordered_set>
 
+#include "base/sha256.hpp"
+#include "base/utf8.hpp"
 #include "engine/error.hpp"
 #include "engine/text/dataset.hpp"
-#include "engine/text/sha256.hpp"
 #include "engine/text/text_file.hpp"
-#include "engine/text/utf8.hpp"
 
 namespace moescope::engine {
 namespace {
@@ -45,7 +45,7 @@ Cut cut_part(std::string_view text, std::size_t size) {
             return {end, end + mark.size()};
         }
     }
-    const std::size_t end = character_boundary(text, size);
+    const std::size_t end = base::character_boundary(text, size);
     return {end, end};
 }
 
@@ -73,7 +73,7 @@ void append_documents(std::string_view text, int language, std::vector<TextDocum
         const std::string_view body = trimmed(text.substr(0, end));
         text.remove_prefix(next);
         if (!body.empty()) {
-            const int own = language >= 0 ? language : (han_share(body) >= kChineseShare ? 1 : 0);
+            const int own = language >= 0 ? language : (base::han_share(body) >= kChineseShare ? 1 : 0);
             documents.push_back({body, static_cast<std::uint8_t>(own), false});
         }
     }
@@ -109,7 +109,7 @@ std::vector<fs::path> text_files(const fs::path& path) {
 Corpus read_files(const std::vector<fs::path>& files, const std::vector<int>& languages, std::string name) {
     Corpus corpus;
     corpus.name = std::move(name);
-    Sha256 hash;
+    base::Sha256 hash;
     std::uintmax_t room = kMaxTextBytes;
     std::vector<int> known;
     for (std::size_t i = 0; i < files.size(); ++i) {
@@ -144,7 +144,7 @@ Corpus read_manpages(const fs::path& folder) {
         const char* name = i == 0 ? "en.txt" : "zh.txt";
         const auto pointer = nlohmann::json::json_pointer(std::string("/files/") + name + "/sha256");
         const bool known = !json.is_discarded() && json.contains(pointer) && json.at(pointer).is_string();
-        if (!known || json.at(pointer).get<std::string>() != sha256(corpus.files[i])) {
+        if (!known || json.at(pointer).get<std::string>() != base::sha256(corpus.files[i])) {
             throw Error((folder / name).string() + " is not what " + description.string() +
                         " describes; delete the folder and start ./run, which builds it again");
         }

@@ -5,10 +5,10 @@
 #include <exception>
 #include <future>
 
+#include "base/sha256.hpp"
 #include "engine/error.hpp"
-#include "engine/formats/npy.hpp"
+#include "engine/files/npy.hpp"
 #include "engine/text/corpus.hpp"
-#include "engine/text/sha256.hpp"
 #include "engine/text/token_cache.hpp"
 
 namespace moescope::engine {
@@ -122,7 +122,7 @@ void fill_tokens(const Corpus& corpus, const Progress& progress, Dataset& datase
 /// Tokens as they are, taken in their order; there is no tokenizer, no held-out text, and all counts as English.
 std::shared_ptr<const Dataset> load_tokens(const fs::path& path, int vocabulary) {
     auto dataset = std::make_shared<Dataset>();
-    Sha256 hash;
+    base::Sha256 hash;
     for (const std::int32_t token : read_npy_tokens(path)) {
         if (token < 0 || token >= vocabulary) {
             throw Error(path.string() + " has the token " + std::to_string(token) + ", but the model's vocabulary is " +
@@ -159,7 +159,8 @@ std::shared_ptr<const Dataset> load_dataset(const std::string& data, int vocabul
     dataset->tokenizer = tokenizer != nullptr ? std::move(tokenizer) : load_tokenizer(corpus, vocabulary, cache);
     report(progress, 0.6, "Encoding the text");
 
-    const std::string key = corpus.sha256.substr(0, 32) + "-" + sha256(dataset->tokenizer->model_bytes()).substr(0, 32);
+    const std::string key =
+        corpus.sha256.substr(0, 32) + "-" + base::sha256(dataset->tokenizer->model_bytes()).substr(0, 32);
     const fs::path path = cache / "tokens" / (key + ".tokens");
     const auto bytes = read_cached(path);
     Dataset cached;

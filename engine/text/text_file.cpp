@@ -7,8 +7,8 @@
 #include <nlohmann/json.hpp>
 #include <zstd.h>
 
+#include "base/utf8.hpp"
 #include "engine/error.hpp"
-#include "engine/text/utf8.hpp"
 
 namespace moescope::engine {
 namespace {
@@ -56,7 +56,7 @@ std::string decompress(const std::string& packed, const fs::path& path, std::uin
 }
 
 void require_utf8(const std::string& text, const fs::path& path) {
-    const std::size_t bad = first_invalid_utf8(text);
+    const std::size_t bad = base::first_invalid_utf8(text);
     if (bad != text.size()) {
         throw Error(path.string() + " is not UTF-8 at byte " + std::to_string(bad) +
                     "; convert it first, for example with iconv -t UTF-8");

@@ -7,7 +7,7 @@
 #include <type_traits>
 #include <unistd.h>
 
-#include "engine/text/sha256.hpp"
+#include "base/sha256.hpp"
 
 namespace moescope::engine {
 namespace {
@@ -98,7 +98,7 @@ std::string tokens_to_bytes(const Dataset& dataset) {
     for (const auto& tokens : dataset.held_out) {
         append(bytes, tokens);
     }
-    return bytes + sha256(bytes);
+    return bytes + base::sha256(bytes);
 }
 
 bool tokens_from_bytes(const std::string& bytes, int vocabulary, Dataset& dataset) {
@@ -106,7 +106,7 @@ bool tokens_from_bytes(const std::string& bytes, int vocabulary, Dataset& datase
         return false;
     }
     std::string_view body(bytes.data(), bytes.size() - kHashLength);
-    if (sha256(body) != std::string_view(bytes).substr(body.size())) {
+    if (base::sha256(body) != std::string_view(bytes).substr(body.size())) {
         return false;
     }
     Header header;

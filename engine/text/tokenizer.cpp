@@ -8,8 +8,8 @@
 #include <sentencepiece_trainer.h>
 #include <unordered_map>
 
+#include "base/utf8.hpp"
 #include "engine/error.hpp"
-#include "engine/text/utf8.hpp"
 
 namespace moescope::engine {
 namespace {
@@ -41,9 +41,9 @@ class Sentences final : public sentencepiece::SentenceIterator {
 // Appends the parts of a line that the trainer can take: valid UTF-8, not empty, not longer than its limit, no NUL.
 void append_line(std::string_view line, std::vector<std::string>& lines) {
     while (!line.empty()) {
-        const std::size_t boundary = character_boundary(line, kMaxSentenceBytes);
+        const std::size_t boundary = base::character_boundary(line, kMaxSentenceBytes);
         const std::string_view part = line.substr(0, boundary == 0 ? kMaxSentenceBytes : boundary);
-        const std::size_t valid = first_invalid_utf8(part);
+        const std::size_t valid = base::first_invalid_utf8(part);
         std::string text(part.substr(0, valid));
         std::erase(text, '\0');
         if (!text.empty()) {
@@ -74,7 +74,7 @@ double character_coverage(const std::vector<std::string>& lines, int vocabulary)
     std::uint64_t total = 0;
     for (const std::string& line : lines) {
         for (std::size_t offset = 0; offset < line.size();) {
-            const CodePoint c = code_point_at(line, offset);
+            const base::CodePoint c = base::code_point_at(line, offset);
             ++counts[c.value];
             ++total;
             offset += c.length;
@@ -245,7 +245,7 @@ std::vector<std::int32_t> Tokenizer::encode(std::string_view text) const {
         tokens.insert(tokens.end(), ids.begin(), ids.end());
     };
     while (offset < text.size()) {
-        const CodePoint c = code_point_at(text, offset);
+        const base::CodePoint c = base::code_point_at(text, offset);
         if (c.length != 0 && !needs_bytes(c.value)) {
             offset += c.length;
             continue;

@@ -7,16 +7,16 @@
 #include <numbers>
 #include <optional>
 
+#include "base/sha256.hpp"
+#include "base/utf8.hpp"
+#include "engine/checkpoint/checkpoint.hpp"
 #include "engine/error.hpp"
 #include "engine/generate/decoder.hpp"
-#include "engine/model/plan.hpp"
 #include "engine/model/random.hpp"
 #include "engine/model/transformer.hpp"
 #include "engine/model/validate.hpp"
-#include "engine/text/sha256.hpp"
-#include "engine/text/utf8.hpp"
 #include "engine/train/batches.hpp"
-#include "engine/train/checkpoint.hpp"
+#include "engine/train/plan.hpp"
 #include "kernels/cpu/adamw.hpp"
 #include "kernels/cpu/muon.hpp"
 #include "kernels/cpu/parallel.hpp"
@@ -482,7 +482,7 @@ struct Trainer::Impl {
             }
             logits = decoder.decode(token);
         }
-        return to_valid_utf8(text);
+        return base::to_valid_utf8(text);
     }
 
     void load(const std::filesystem::path& folder, const CheckpointTensors& model, const CheckpointState& state) {
@@ -753,7 +753,7 @@ void Trainer::save(const std::filesystem::path& folder) const {
 }
 
 std::string Trainer::parameters_sha256() const {
-    Sha256 hash;
+    base::Sha256 hash;
     for (const NamedTensor& tensor : name_tensors(impl_->config.model, impl_->layout)) {
         hash.add(
             {reinterpret_cast<const char*>(impl_->buffers.parameters + tensor.offset), tensor.count * sizeof(float)});

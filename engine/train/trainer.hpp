@@ -10,14 +10,13 @@
 #include <string>
 #include <vector>
 
+#include "base/atomic_files.hpp"
 #include "engine/model/config.hpp"
 #include "engine/model/parameters.hpp"
+#include "engine/model/step_part.hpp"
 #include "engine/text/dataset.hpp"
 
 namespace moescope::engine {
-
-/// Parts of a step's time; the same order as protocol::StepPart.
-enum class Part { data, embedding, attention, router, experts, head, optimizer, other, count };
 
 /// What one step did. Losses in nats per token, times in milliseconds.
 struct StepStats {
@@ -80,7 +79,7 @@ class Trainer {
     void reset_expert(int layer, int expert);
 
     /// Writes model.safetensors, optimizer.safetensors, config.json, tokenizer.model and state.json into an existing
-    /// folder. The caller makes the folder appear atomically (sessions::AtomicFolder). Throws Error.
+    /// folder. The caller makes the folder appear atomically (base::AtomicFolder). Throws Error.
     void save(const std::filesystem::path& folder) const;
     /// The flat buffer of layout() as it stands, and its gradients after a step; for tests and export.
     const ParameterLayout& layout() const;

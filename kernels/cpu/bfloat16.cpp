@@ -16,7 +16,7 @@ void to_bfloat16(std::uint16_t* to, const float* from, std::int64_t count) {
     }
 #endif
     for (; i < count; ++i) {
-        to[i] = to_bfloat16(from[i]);
+        to[i] = base::float_to_bf16(from[i]);
     }
 }
 

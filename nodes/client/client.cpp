@@ -15,7 +15,7 @@
 #include <unistd.h>
 
 #include "nodes/client/child_process.hpp"
-#include "nodes/client/model_state.hpp"
+#include "nodes/client/node_view.hpp"
 #include "nodes/client/runtime_folder.hpp"
 #include "nodes/protocol/viewer_session.hpp"
 #include "nodes/transport/connection.hpp"
@@ -167,7 +167,7 @@ class NodeClient::Impl {
     bool refused_ = false;
     std::string closed_reason_;
 
-    ModelState model_;
+    NodeView model_;
     Link link_;
     std::map<CommandId, CommandResult> results_;
     std::vector<Command> commands_;  ///< without an answer, oldest first
@@ -492,7 +492,7 @@ void NodeClient::Impl::greeted(const protocol::Hello& peer) {
 
 void NodeClient::Impl::start_over() {
     give_up_commands("the node has another session than before");  // what they name is not in this one
-    model_ = ModelState{};
+    model_ = NodeView{};
     positions_ = {};
     link_.records = 0;
     model_.add_log(

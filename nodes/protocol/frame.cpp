@@ -3,8 +3,9 @@
 #include <algorithm>
 #include <cstring>
 
-#include "nodes/protocol/little_endian.hpp"
-#include "sessions/crc32c.hpp"
+#include "base/crc32c.hpp"
+#include "base/json_fields.hpp"
+#include "base/little_endian.hpp"
 
 namespace moescope::protocol {
 
@@ -14,10 +15,10 @@ constexpr std::size_t kCrcOffset = 24;
 
 std::uint32_t checksum(std::span<const std::byte> header, std::span<const std::byte> body) {
     constexpr std::byte zero[4]{};
-    std::uint32_t crc = sessions::crc32c(header.first(kCrcOffset));
-    crc = sessions::crc32c(zero, crc);
-    crc = sessions::crc32c(header.subspan(kCrcOffset + 4, kHeaderBytes - kCrcOffset - 4), crc);
-    return sessions::crc32c(body, crc);
+    std::uint32_t crc = base::crc32c(header.first(kCrcOffset));
+    crc = base::crc32c(zero, crc);
+    crc = base::crc32c(header.subspan(kCrcOffset + 4, kHeaderBytes - kCrcOffset - 4), crc);
+    return base::crc32c(body, crc);
 }
 
 }  // namespace
@@ -34,14 +35,14 @@ std::vector<std::byte> bytes_of(std::string_view text) {
     return {data, data + text.size()};
 }
 
-std::string text_of(std::span<const std::byte> body) {
+std::string body_text(std::span<const std::byte> body) {
     return {reinterpret_cast<const char*>(body.data()), body.size()};
 }
 
 void append_frame(std::vector<std::byte>& out, const Frame& frame) {
     const std::size_t start = out.size();
     out.reserve(start + frame_bytes(frame));
-    Writer writer(out);
+    base::Writer writer(out);
     writer.put(static_cast<std::uint32_t>(frame.body.size()));
     writer.put(frame.type);
     writer.put(frame.flags);
@@ -68,7 +69,7 @@ std::optional<Frame> FrameReader::next() {
     const auto bytes = std::span<const std::byte>(buffer_).subspan(start_);
     if (!error_.empty() || bytes.size() < kHeaderBytes)
         return std::nullopt;
-    Reader reader(bytes);
+    base::Reader reader(bytes);
     const auto length = reader.get<std::uint32_t>();
     if (length > limit_) {
         error_ = "a frame announces a body of " + std::to_string(length) + " bytes where at most " +

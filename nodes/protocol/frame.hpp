@@ -11,6 +11,7 @@
 #include <string>
 #include <vector>
 
+#include "base/json_fields.hpp"
 #include "nodes/protocol/records.hpp"
 
 namespace moescope::protocol {
@@ -62,7 +63,7 @@ inline bool is_data(const Frame& frame) {
 Frame make_frame(FrameType type, std::vector<std::byte> body = {});
 /// A frame's body as text, for REFUSE and BYE.
 std::vector<std::byte> bytes_of(std::string_view text);
-std::string text_of(std::span<const std::byte> body);
+std::string body_text(std::span<const std::byte> body);
 
 /// Appends the frame's bytes to `out`.
 void append_frame(std::vector<std::byte>& out, const Frame& frame);

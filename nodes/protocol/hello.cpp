@@ -2,7 +2,7 @@
 
 #include <cstring>
 
-#include "nodes/protocol/little_endian.hpp"
+#include "base/little_endian.hpp"
 
 namespace moescope::protocol {
 
@@ -11,13 +11,13 @@ namespace {
 constexpr char kMagic[8] = {'M', 'O', 'E', 'S', 'C', 'O', 'P', 'E'};
 constexpr std::size_t kBuildLimit = 200, kFeatureLimit = 1000, kRefuseTextLimit = 1000;
 
-void put_text(Writer& writer, std::string_view text, std::size_t limit) {
+void put_text(base::Writer& writer, std::string_view text, std::size_t limit) {
     text = text.substr(0, limit);
     writer.put(static_cast<std::uint16_t>(text.size()));
     writer.put_bytes(text.data(), text.size());
 }
 
-std::optional<std::string> get_text(Reader& reader, std::size_t limit) {
+std::optional<std::string> get_text(base::Reader& reader, std::size_t limit) {
     const auto size = reader.get<std::uint16_t>();
     if (!reader.good() || size > limit || size > reader.left())
         return std::nullopt;
@@ -32,7 +32,7 @@ std::string version_text(std::uint16_t major, std::uint16_t minor) {
 
 std::vector<std::byte> encode_hello(const Hello& hello) {
     std::vector<std::byte> body;
-    Writer writer(body);
+    base::Writer writer(body);
     writer.put_bytes(kMagic, sizeof kMagic);
     writer.put(hello.major);
     writer.put(hello.minor);
@@ -48,7 +48,7 @@ std::vector<std::byte> encode_hello(const Hello& hello) {
 }
 
 std::optional<Hello> decode_hello(std::span<const std::byte> body) {
-    Reader reader(body);
+    base::Reader reader(body);
     if (reader.get_string(sizeof kMagic) != std::string_view(kMagic, sizeof kMagic))
         return std::nullopt;
     Hello hello;
@@ -71,7 +71,7 @@ std::optional<Hello> decode_hello(std::span<const std::byte> body) {
 
 std::vector<std::byte> encode_refuse(const Refuse& refuse) {
     std::vector<std::byte> body;
-    Writer writer(body);
+    base::Writer writer(body);
     writer.put(refuse.code);
     writer.put(refuse.major);
     writer.put(refuse.minor);
@@ -81,7 +81,7 @@ std::vector<std::byte> encode_refuse(const Refuse& refuse) {
 }
 
 std::optional<Refuse> decode_refuse(std::span<const std::byte> body) {
-    Reader reader(body);
+    base::Reader reader(body);
     Refuse refuse;
     refuse.code = static_cast<RefuseCode>(reader.get<std::uint16_t>());
     refuse.major = reader.get<std::uint16_t>();

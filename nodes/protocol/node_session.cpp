@@ -2,7 +2,7 @@
 
 #include <algorithm>
 
-#include "nodes/protocol/json_guard.hpp"
+#include "base/json_guard.hpp"
 
 namespace moescope::protocol {
 
@@ -96,7 +96,7 @@ Actions NodeSession::on_hello(const Frame& frame) {
 }
 
 Actions NodeSession::on_request(const Frame& frame) {
-    auto body = parse_json(frame.body, kControlBodyLimit);
+    auto body = base::parse_json(frame.body, kControlBodyLimit);
     if (!body || !body->is_object())
         return close(Close::Why::broken_rule, "a request must be a JSON object of at most 64 KiB and 16 levels");
     const auto id = body->find("id");
@@ -129,9 +129,10 @@ Actions NodeSession::respond(const std::string& id, const nlohmann::json& answer
     if (state == body.end() || (*state != "done" && *state != "failed" && *state != "unknown"))
         body = {{"state", "failed"}, {"error", "the node gave no proper answer to this command"}};
     body["id"] = id;
-    auto bytes = bytes_of(dump_json(body));
+    auto bytes = bytes_of(base::dump_json(body));
     if (bytes.size() > kDataBodyLimit)
-        bytes = bytes_of(dump_json({{"id", id}, {"state", "failed"}, {"error", "the answer is longer than 1 MiB"}}));
+        bytes =
+            bytes_of(base::dump_json({{"id", id}, {"state", "failed"}, {"error", "the answer is longer than 1 MiB"}}));
     return {SendFrame{make_frame(FrameType::response, std::move(bytes))}};
 }
 
@@ -148,7 +149,7 @@ Actions NodeSession::on_subscribe(const Frame& frame) {
                                     {"to", last_.sequence},
                                     {"count", 0},
                                     {"reason", "the node's journal ends before the viewer's position"}};
-        Frame reply = make_frame(FrameType::gap, bytes_of(dump_json(gap)));
+        Frame reply = make_frame(FrameType::gap, bytes_of(base::dump_json(gap)));
         reply.channel = body->channel;
         actions.push_back(SendFrame{std::move(reply)});
     }

@@ -3,9 +3,9 @@
 
 #include <algorithm>
 
+#include "base/json_guard.hpp"
+#include "base/little_endian.hpp"
 #include "nodes/protocol/frame.hpp"
-#include "nodes/protocol/json_guard.hpp"
-#include "nodes/protocol/little_endian.hpp"
 
 namespace moescope::protocol {
 
@@ -18,7 +18,7 @@ constexpr std::size_t kMaximumBytes = 64 * 1024;  // of one token's text
 constexpr std::size_t kCandidateBytes = 4 + 4 + 2;
 constexpr std::size_t kTokenBytes = kCandidateBytes + 1 + 1;
 
-void put_candidate(Writer& writer, const TokenCandidate& candidate) {
+void put_candidate(base::Writer& writer, const TokenCandidate& candidate) {
     const std::size_t size = std::min(candidate.bytes.size(), kMaximumBytes - 1);
     writer.put(candidate.token);
     writer.put(candidate.log_probability);
@@ -26,7 +26,7 @@ void put_candidate(Writer& writer, const TokenCandidate& candidate) {
     writer.put_bytes(candidate.bytes.data(), size);
 }
 
-TokenCandidate get_candidate(Reader& reader) {
+TokenCandidate get_candidate(base::Reader& reader) {
     TokenCandidate candidate;
     candidate.token = reader.get<std::int32_t>();
     candidate.log_probability = reader.get<float>();
@@ -35,7 +35,7 @@ TokenCandidate get_candidate(Reader& reader) {
     return candidate;
 }
 
-bool get_token(Reader& reader, std::size_t expert_count, TokenRecord& token) {
+bool get_token(base::Reader& reader, std::size_t expert_count, TokenRecord& token) {
     token.chosen = get_candidate(reader);
     const auto alternatives = reader.get<std::uint8_t>();
     const auto has_experts = reader.get<std::uint8_t>();
@@ -95,7 +95,7 @@ const char* step_part_name(StepPart part) {
 std::vector<std::byte> encode_step(const StepRecord& record) {
     std::vector<std::byte> body;
     body.reserve(256 + record.counts.size() * 4 + record.router_entropy.size() * 4);
-    Writer writer(body);
+    base::Writer writer(body);
     writer.put(kLayout);
     writer.put(static_cast<std::uint8_t>(kStepParts));
     writer.put(record.layers);
@@ -119,7 +119,7 @@ std::vector<std::byte> encode_step(const StepRecord& record) {
 }
 
 std::optional<StepRecord> decode_step(std::span<const std::byte> body) {
-    Reader reader(body);
+    base::Reader reader(body);
     StepRecord record;
     const auto layout = reader.get<std::uint8_t>();
     const auto parts = reader.get<std::uint8_t>();
@@ -152,7 +152,7 @@ std::optional<StepRecord> decode_step(std::span<const std::byte> body) {
 
 std::vector<std::byte> encode_tokens(const TokenBatch& batch) {
     std::vector<std::byte> body;
-    Writer writer(body);
+    base::Writer writer(body);
     writer.put(kLayout);
     writer.put(std::uint8_t{0});
     writer.put(batch.layers);
@@ -176,7 +176,7 @@ std::vector<std::byte> encode_tokens(const TokenBatch& batch) {
 }
 
 std::optional<TokenBatch> decode_tokens(std::span<const std::byte> body) {
-    Reader reader(body);
+    base::Reader reader(body);
     TokenBatch batch;
     const auto layout = reader.get<std::uint8_t>();
     const auto reserved = reader.get<std::uint8_t>();
@@ -198,11 +198,11 @@ std::optional<TokenBatch> decode_tokens(std::span<const std::byte> body) {
 }
 
 std::vector<std::byte> encode_json(const nlohmann::json& value) {
-    return bytes_of(dump_json(value));
+    return bytes_of(base::dump_json(value));
 }
 
 std::optional<nlohmann::json> decode_json(std::span<const std::byte> body) {
-    auto value = parse_json(body, kDataBodyLimit);
+    auto value = base::parse_json(body, kDataBodyLimit);
     if (!value || !value->is_object())
         return std::nullopt;
     return value;

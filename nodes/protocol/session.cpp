@@ -2,7 +2,7 @@
 
 #include <algorithm>
 
-#include "nodes/protocol/little_endian.hpp"
+#include "base/little_endian.hpp"
 
 namespace moescope::protocol {
 
@@ -13,7 +13,7 @@ bool is_command_id(std::string_view id) {
 
 std::vector<std::byte> encode_subscribe(const SubscribeBody& body) {
     std::vector<std::byte> bytes;
-    Writer writer(bytes);
+    base::Writer writer(bytes);
     writer.put(body.channel);
     const std::byte reserved[3]{};
     writer.put_bytes(reserved, sizeof reserved);
@@ -23,7 +23,7 @@ std::vector<std::byte> encode_subscribe(const SubscribeBody& body) {
 }
 
 std::optional<SubscribeBody> decode_subscribe(std::span<const std::byte> body) {
-    Reader reader(body);
+    base::Reader reader(body);
     SubscribeBody result;
     result.channel = reader.get<std::uint8_t>();
     reader.skip(3);
@@ -36,7 +36,7 @@ std::optional<SubscribeBody> decode_subscribe(std::span<const std::byte> body) {
 
 std::vector<std::byte> encode_credit(const CreditBody& body) {
     std::vector<std::byte> bytes;
-    Writer writer(bytes);
+    base::Writer writer(bytes);
     writer.put(body.channel);
     const std::byte reserved[3]{};
     writer.put_bytes(reserved, sizeof reserved);
@@ -45,7 +45,7 @@ std::vector<std::byte> encode_credit(const CreditBody& body) {
 }
 
 std::optional<CreditBody> decode_credit(std::span<const std::byte> body) {
-    Reader reader(body);
+    base::Reader reader(body);
     CreditBody result;
     result.channel = reader.get<std::uint8_t>();
     reader.skip(3);
@@ -58,7 +58,7 @@ std::optional<CreditBody> decode_credit(std::span<const std::byte> body) {
 Actions Heartbeat::ping(double now) {
     sent_ = now;
     std::vector<std::byte> body;
-    Writer(body).put(now);
+    base::Writer(body).put(now);
     return {SendFrame{make_frame(FrameType::ping, std::move(body))}};
 }
 
@@ -72,7 +72,7 @@ std::optional<Actions> Heartbeat::on_ping_or_pong(Frame frame, double now) {
             return std::nullopt;
         return Actions{SendFrame{make_frame(FrameType::pong, std::move(frame.body))}};
     }
-    Reader reader(frame.body);
+    base::Reader reader(frame.body);
     const auto sent = reader.get<double>();
     // The comparisons are false for a NaN too.
     if (reader.good() && reader.left() == 0 && sent <= now && now - sent < 2 * kDeadSeconds)

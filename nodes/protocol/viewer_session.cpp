@@ -1,6 +1,7 @@
 #include "nodes/protocol/viewer_session.hpp"
 
-#include "nodes/protocol/json_guard.hpp"
+#include "base/json_fields.hpp"
+#include "base/json_guard.hpp"
 
 namespace moescope::protocol {
 
@@ -46,13 +47,13 @@ Actions ViewerSession::on_frame(Frame frame, double now) {
         case FrameType::response:
             return on_response(frame);
         case FrameType::state: {
-            auto state = parse_json(frame.body, kDataBodyLimit);
+            auto state = base::parse_json(frame.body, kDataBodyLimit);
             if (!state || !state->is_object())
                 return close(Close::Why::broken_rule, "the node sent a state that is no JSON object");
             return {StateReceived{std::move(*state)}};
         }
         case FrameType::gap: {
-            auto gap = parse_json(frame.body, kDataBodyLimit);
+            auto gap = base::parse_json(frame.body, kDataBodyLimit);
             if (!gap || !gap->is_object() || !is_data_channel(frame.channel))
                 return close(Close::Why::broken_rule, "the node sent a gap that can't be read");
             return {GapReceived{frame.channel, std::move(*gap)}};
@@ -64,7 +65,7 @@ Actions ViewerSession::on_frame(Frame frame, double now) {
             return close(Close::Why::broken_rule, "a PING must carry 8 bytes");
         case FrameType::bye:
             phase_ = Phase::closed;
-            return {Close{Close::Why::clean, "the node said goodbye: " + text_of(frame.body)}};
+            return {Close{Close::Why::clean, "the node said goodbye: " + body_text(frame.body)}};
         default:
             if (frame.flags & kFlagSkippable)
                 return {};
@@ -83,7 +84,7 @@ Actions ViewerSession::on_greeting(const Frame& frame, double now) {
     }
     if (type == FrameType::bye) {
         phase_ = Phase::closed;
-        return {Close{Close::Why::clean, "the node said goodbye: " + text_of(frame.body)}};
+        return {Close{Close::Why::clean, "the node said goodbye: " + body_text(frame.body)}};
     }
     if (phase_ == Phase::hello_sent && type == FrameType::hello) {
         const auto hello = decode_hello(frame.body);
@@ -139,7 +140,7 @@ Actions ViewerSession::on_data(Frame frame) {
 }
 
 Actions ViewerSession::on_response(const Frame& frame) {
-    auto body = parse_json(frame.body, kDataBodyLimit);
+    auto body = base::parse_json(frame.body, kDataBodyLimit);
     if (!body || !body->is_object() || !body->contains("id") || !(*body)["id"].is_string())
         return close(Close::Why::broken_rule, "the node sent an answer that can't be read");
     ResponseReceived response;
@@ -186,7 +187,7 @@ Actions ViewerSession::unsubscribe(std::uint8_t channel) {
 Actions ViewerSession::request(const std::string& id, const std::string& command, const nlohmann::json& parameters) {
     if (!ready())
         return {};
-    auto body = bytes_of(dump_json({{"id", id}, {"command", command}, {"parameters", parameters}}));
+    auto body = bytes_of(base::dump_json({{"id", id}, {"command", command}, {"parameters", parameters}}));
     if (body.size() > kControlBodyLimit)
         return {ResponseReceived{
             id, false, {}, "the command " + command + " is longer than 64 KiB; shorten its parameters", false}};

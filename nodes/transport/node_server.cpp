@@ -15,7 +15,7 @@
 #include <thread>
 #include <unistd.h>
 
-#include "nodes/protocol/json_guard.hpp"
+#include "base/json_guard.hpp"
 #include "nodes/protocol/node_session.hpp"
 #include "nodes/transport/connection.hpp"
 #include "nodes/transport/unix_socket.hpp"
@@ -401,7 +401,7 @@ bool NodeServer::Impl::publish_state(nlohmann::json state) {
     bool fits = true;
     for (auto& [key, value] : state.items()) {
         auto frame =
-            protocol::make_frame(protocol::FrameType::state, protocol::bytes_of(protocol::dump_json({{key, value}})));
+            protocol::make_frame(protocol::FrameType::state, protocol::bytes_of(base::dump_json({{key, value}})));
         if (frame.body.size() <= protocol::kDataBodyLimit)
             protocol::append_frame(frames[key], frame);
         else

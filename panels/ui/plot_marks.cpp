@@ -31,7 +31,7 @@ const char* event_icon(const std::string& kind) {
     return icon::info;
 }
 
-std::string event_text(const Context& ctx, const client::RunEvent& event) {
+std::string event_text(const Context& ctx, const history::RunEvent& event) {
     const std::string kind_key = "event." + event.kind;
     std::string result = ctx.text.format("event.at_step", {{"step", ctx.text.number(event.step)}}) + ": ";
     if (event.kind == "expert") {
@@ -52,7 +52,7 @@ std::string event_text(const Context& ctx, const client::RunEvent& event) {
 
 }  // namespace
 
-void draw_run_events(const Context& ctx, const client::TrainingRun& run) {
+void draw_run_events(const Context& ctx, const history::TrainingRun& run) {
     const ImVec2 origin = ImPlot::GetPlotPos(), size = ImPlot::GetPlotSize();
     const ImPlotRect limits = ImPlot::GetPlotLimits();
     const ImVec2 mouse = ImGui::GetMousePos();
@@ -63,7 +63,7 @@ void draw_run_events(const Context& ctx, const client::TrainingRun& run) {
     float line_x = -1e30f;  // and a line where it would touch the one before: long runs have thousands of checkpoints
     ImPlot::PushPlotClipRect();
     ImDrawList* draw = ImPlot::GetPlotDrawList();
-    for (const client::RunEvent& event : run.events) {
+    for (const history::RunEvent& event : run.events) {
         const double step = static_cast<double>(event.step);
         if (step < limits.X.Min || step > limits.X.Max)
             continue;

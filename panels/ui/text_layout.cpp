@@ -3,7 +3,8 @@
 #include <cmath>
 #include <imgui_internal.h>
 
-#include "panels/text_tools.hpp"
+#include "base/utf8.hpp"
+#include "panels/ui/text_tools.hpp"
 #include "panels/ui/widgets.hpp"
 
 namespace moescope::ui {
@@ -96,7 +97,7 @@ void text_elided(std::string_view text, float width) {
 }
 
 std::string displayable(std::string_view bytes) {
-    bytes = bytes.substr(0, panels::complete_prefix(bytes));
+    bytes = bytes.substr(0, base::complete_utf8_prefix(bytes));
     std::string result;
     result.reserve(bytes.size());
     for (std::size_t at = 0; at < bytes.size();) {

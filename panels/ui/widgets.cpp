@@ -141,27 +141,27 @@ void badge(const Context& ctx, const char* icon_text, std::string_view word, Ton
     ImGui::Dummy(size);
 }
 
-const char* state_key(client::RunState state) {
+const char* state_key(history::RunState state) {
     switch (state) {
-        case client::RunState::planned:
+        case history::RunState::planned:
             return "state.planned";
-        case client::RunState::running:
+        case history::RunState::running:
             return "state.running";
-        case client::RunState::paused:
+        case history::RunState::paused:
             return "state.paused";
-        case client::RunState::done:
+        case history::RunState::done:
             return "state.done";
-        case client::RunState::stopped:
+        case history::RunState::stopped:
             return "state.stopped";
-        case client::RunState::failed:
+        case history::RunState::failed:
             return "state.failed";
-        case client::RunState::interrupted:
+        case history::RunState::interrupted:
             return "state.interrupted";
     }
     return "state.planned";
 }
 
-void state_badge(const Context& ctx, client::RunState state) {
+void state_badge(const Context& ctx, history::RunState state) {
     struct Look {
         const char* icon_text;
         Tone tone;

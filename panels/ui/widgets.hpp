@@ -66,8 +66,8 @@ ImVec4 tone_color(const Theme& theme, Tone tone);
 /// Icon and word on a quiet tinted ground: a meaning is never colour alone.
 void badge(const Context& ctx, const char* icon_text, std::string_view word, Tone tone);
 /// Badge of a run's state (language keys state.running ...).
-void state_badge(const Context& ctx, client::RunState state);
-const char* state_key(client::RunState state);
+void state_badge(const Context& ctx, history::RunState state);
+const char* state_key(history::RunState state);
 /// Tooltip of the last item: wrapped at 28 em, shown after the usual short delay.
 void tooltip(std::string_view text);
 /// The same for an item that runs a command: `text`, and below it the command's keys when it has some.
@@ -117,7 +117,7 @@ std::string clock_text(std::uint64_t time_ns);                      ///< wall cl
 
 /// Inside BeginPlot with a step x axis: tagged lines where a knob was turned, a checkpoint written or a pause began;
 /// hover explains.
-void draw_run_events(const Context& ctx, const client::TrainingRun& run);
+void draw_run_events(const Context& ctx, const history::TrainingRun& run);
 /// Inside BeginPlot: takes the hovered step when the mouse is over this plot and draws the line of the step hovered in
 /// any plot.
 void draw_step_cursor(const Context& ctx);

@@ -7,7 +7,7 @@ namespace moescope::gui_test {
 namespace {
 
 using client::Link;
-using client::RunState;
+using history::RunState;
 
 void kill_and_go_on(Harness& h, ImGuiTestContext* ctx) {
     h.ensure_training(ctx);

@@ -3,6 +3,8 @@
 #include <cstdio>
 #include <cstdlib>
 
+#include "tests/paths.hpp"
+
 namespace moescope::gui_test {
 
 // The table of test files.
@@ -12,13 +14,13 @@ void register_crash(Harness& harness);  // last: it kills the node
 
 namespace {
 
-using client::RunState;
+using history::RunState;
 
 app::WorkbenchOptions options(const std::filesystem::path& folder) {
     app::WorkbenchOptions o;
     o.session = folder / "session";
-    o.node_program = std::filesystem::path(MOESCOPE_BINARY_DIR) / "moescope-node";
-    o.assets = std::filesystem::path(MOESCOPE_BINARY_DIR) / "assets";
+    o.node_program = std::filesystem::path(moescope::test::binary_folder()) / "moescope-node";
+    o.assets = std::filesystem::path(moescope::test::binary_folder()) / "assets";
     o.settings_folder = folder / "settings";
     o.language = "en";
     o.native_dialogs = false;
@@ -64,7 +66,7 @@ int Harness::run(const char* filter) {
         workbench_->frame();
         ImGuiTestEngine_PostSwap(engine_);
         if (!picture_.empty()) {
-            workbench_->save_screenshot(std::filesystem::path(MOESCOPE_BINARY_DIR) / (picture_ + ".png"));
+            workbench_->save_screenshot(std::filesystem::path(moescope::test::binary_folder()) / (picture_ + ".png"));
             picture_.clear();
         }
     }
@@ -113,7 +115,7 @@ void Harness::settle(ImGuiTestContext* ctx) {
     ctx->Yield(4);
 }
 
-const client::TrainingRun& Harness::ensure_training(ImGuiTestContext* ctx) {
+const history::TrainingRun& Harness::ensure_training(ImGuiTestContext* ctx) {
     settle(ctx);
     const auto running = [this] {
         return !snapshot().training.empty() && training().state == RunState::running && !training().step.empty();

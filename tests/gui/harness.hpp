@@ -37,8 +37,8 @@ class Harness {
     void settle(ImGuiTestContext* ctx);
     /// A training run in the state "running" with at least one step, started through the program's command when there
     /// is none.
-    const client::TrainingRun& ensure_training(ImGuiTestContext* ctx);
-    const client::TrainingRun& training() const { return *snapshot().training.rbegin()->second; }
+    const history::TrainingRun& ensure_training(ImGuiTestContext* ctx);
+    const history::TrainingRun& training() const { return *snapshot().training.rbegin()->second; }
     /// Whether the library has the two models of the default comparison (they may be left out with --no-models).
     bool has_models() const;
 

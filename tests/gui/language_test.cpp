@@ -10,6 +10,8 @@
 #include <sstream>
 #include <unistd.h>
 
+#include "tests/paths.hpp"
+
 namespace {
 
 using moescope::ui::Language;
@@ -18,7 +20,7 @@ namespace fs = std::filesystem;
 /// Keys that are put together at run time. Every key that begins like this counts as used.
 constexpr const char* kDynamicPrefixes[] = {"task."};  // the kinds come from the node
 
-const fs::path kAssets = MOESCOPE_ASSETS_SOURCE;
+const fs::path kAssets = moescope::test::source_assets();
 
 std::set<std::string> placeholders(const std::string& text) {
     static const std::regex pattern(R"(\{([a-z_0-9]+)\})");

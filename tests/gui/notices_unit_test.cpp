@@ -6,12 +6,12 @@
 namespace {
 
 using moescope::app::Notices;
-using moescope::client::LogLine;
+using moescope::history::LogLine;
 
 constexpr std::uint64_t kSecond = 1'000'000'000;
 constexpr std::uint64_t kNow = 1'700'000'000 * kSecond;  // wall clock
 
-using Log = moescope::client::SharedList<LogLine>;
+using Log = moescope::history::SharedList<LogLine>;
 
 Log log_of(std::initializer_list<LogLine> lines) {
     Log log;

@@ -4,14 +4,14 @@
 #include <imgui_internal.h>
 #include <nlohmann/json.hpp>
 
-#include "panels/run_fields.hpp"
-#include "panels/run_tools.hpp"
+#include "panels/runs/run_fields.hpp"
+#include "panels/runs/run_tools.hpp"
 #include "tests/gui/harness.hpp"
 
 namespace moescope::gui_test {
 namespace {
 
-using client::RunState;
+using history::RunState;
 
 void pause_and_step(Harness& h, ImGuiTestContext* ctx) {
     h.ensure_training(ctx);
@@ -69,8 +69,8 @@ void turn_router_knobs(Harness& h, ImGuiTestContext* ctx) {
     ctx->Yield(3);
     const auto turned = [&](const char* name, double value) {
         return h.wait(ctx, 60, [&] {
-            const client::RunEvent* last = nullptr;
-            for (const client::RunEvent& event : h.training().events)
+            const history::RunEvent* last = nullptr;
+            for (const history::RunEvent& event : h.training().events)
                 last = event.kind == "knob" && event.name == name ? &event : last;
             return last != nullptr && last->new_value.is_number() && last->new_value.get<double>() == value;
         });
@@ -130,7 +130,7 @@ void compare_chinese(Harness& h, ImGuiTestContext* ctx) {
 }
 
 /// The answer that the panel shows is the only one that a person has labelled; null when there is none.
-const client::ProbeDraw* labelled(Harness& h) {
+const history::ProbeDraw* labelled(Harness& h) {
     for (const auto& draw : h.snapshot().probes.rbegin()->second->draws)
         if (draw->labelled_by_person)
             return draw.get();
@@ -145,7 +145,7 @@ bool probe_a_little(Harness& h, ImGuiTestContext* ctx) {
     ctx->Yield(5);
     h.workbench().command("probes.max_tokens=8");
     ctx->ItemClick("//###panel.probe/**/###probe.start");
-    const auto run = [&h]() -> const client::ProbeRun* {
+    const auto run = [&h]() -> const history::ProbeRun* {
         return h.snapshot().probes.empty() ? nullptr : h.snapshot().probes.rbegin()->second.get();
     };
     if (!h.wait(ctx, 180, [&] { return run() != nullptr && run()->draws.size() >= 3; }))
@@ -167,7 +167,7 @@ void label_with_keys(Harness& h, ImGuiTestContext* ctx) {
     };
     const auto has = [&](const char* delivery, int engagement) {
         return h.wait(ctx, 20, [&] {
-            const client::ProbeDraw* draw = labelled(h);
+            const history::ProbeDraw* draw = labelled(h);
             return draw != nullptr && (delivery == nullptr || draw->delivery == delivery) &&
                    (engagement < 0 || draw->engagement == engagement);
         });
@@ -258,8 +258,8 @@ void change_an_expert(Harness& h, ImGuiTestContext* ctx) {
     };
     const auto happened = [&](const char* action) {
         return h.wait(ctx, 60, [&] {
-            const client::RunEvent* last = nullptr;
-            for (const client::RunEvent& event : h.training().events)
+            const history::RunEvent* last = nullptr;
+            for (const history::RunEvent& event : h.training().events)
                 last = event.kind == "expert" ? &event : last;
             return last != nullptr && last->name == action && last->layer == kLayer && last->expert == kExpert;
         });
@@ -290,7 +290,7 @@ void change_an_expert(Harness& h, ImGuiTestContext* ctx) {
     ctx->KeyPress(ImGuiKey_Escape);
     // The steps from now on give it no token.
     const auto tokens = [&] {
-        const client::StepCounts& step = *h.training().counts.back();
+        const history::StepCounts& step = *h.training().counts.back();
         return step.counts[kLayer * 8 + kExpert] + step.counts[16 + kLayer * 8 + kExpert];
     };
     const double then = h.training().step.back();
@@ -424,7 +424,7 @@ void start_with_changes(Harness& h, ImGuiTestContext* ctx) {
 void fork_a_run(Harness& h, ImGuiTestContext* ctx) {
     start_small_run(h, ctx);
     const std::uint32_t id = h.training().id;
-    const auto parent = [&]() -> const client::TrainingRun& { return *h.snapshot().training.at(id); };
+    const auto parent = [&]() -> const history::TrainingRun& { return *h.snapshot().training.at(id); };
     h.workbench().command("run.pause");
     IM_CHECK(h.wait(ctx, 60, [&] { return parent().state == RunState::paused; }));
     if (parent().last_checkpoint == 0)
@@ -454,7 +454,7 @@ void fork_a_run(Harness& h, ImGuiTestContext* ctx) {
     IM_CHECK(h.wait(ctx, 20, [&] { return can_start(ctx); }));
     ctx->ItemClick("//###runs.form/###runs.start");
     IM_CHECK(h.wait(ctx, 60, [&] { return h.training().id != id && h.training().state == RunState::done; }));
-    const client::TrainingRun& fork = h.training();
+    const history::TrainingRun& fork = h.training();
     IM_CHECK_EQ(fork.manifest.at("fork"), (nlohmann::json{{"run", id}, {"step", from}}));
     IM_CHECK_EQ(fork.step[0], static_cast<double>(from + 1));
     IM_CHECK_EQ(fork.step.size(), std::size_t{3});

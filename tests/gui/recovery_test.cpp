@@ -7,9 +7,9 @@ namespace {
 
 using moescope::app::Recovery;
 using moescope::client::Link;
-using moescope::client::RunState;
 using moescope::client::Snapshot;
-using moescope::client::TrainingRun;
+using moescope::history::RunState;
+using moescope::history::TrainingRun;
 
 Snapshot snapshot(Link::State link, RunState state, std::uint64_t checkpoint) {
     Snapshot s;

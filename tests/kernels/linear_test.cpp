@@ -5,6 +5,7 @@
 #include <cmath>
 #include <limits>
 
+#include "base/half_floats.hpp"
 #include "harness.hpp"
 #include "kernels/cpu/bfloat16.hpp"
 #include "kernels/cpu/few_rows.hpp"
@@ -44,7 +45,7 @@ TEST(Bfloat16, RoundsToNearestAndTiesToEven) {
     std::vector<std::uint16_t> rounded(values.size());
     to_bfloat16(rounded.data(), values.data(), static_cast<std::int64_t>(values.size()));
     for (std::size_t i = 0; i < values.size(); ++i) {
-        const float got = from_bfloat16(rounded[i]);
+        const float got = base::bf16_to_float(rounded[i]);
         if (std::isnan(values[i])) {
             ASSERT_TRUE(std::isnan(got)) << i;
             continue;
@@ -53,13 +54,13 @@ TEST(Bfloat16, RoundsToNearestAndTiesToEven) {
             ASSERT_LE(std::fabs(got), 2 * std::numeric_limits<float>::min()) << i;  // denormals may become 0
             continue;
         }
-        ASSERT_EQ(rounded[i], to_bfloat16(values[i])) << values[i];
+        ASSERT_EQ(rounded[i], base::float_to_bf16(values[i])) << values[i];
         if (std::isfinite(got)) {  // 8 bits of mantissa: half a step is 2^-9 of the value
             ASSERT_LE(std::fabs(got - values[i]), std::ldexp(std::fabs(values[i]), -8)) << values[i];
         }
     }
-    EXPECT_EQ(to_bfloat16(1.00390625f), 0x3f80);  // 1 + 2^-8, a tie: even is below
-    EXPECT_EQ(to_bfloat16(1.01171875f), 0x3f82);  // 1 + 3 * 2^-8, a tie: even is above
+    EXPECT_EQ(base::float_to_bf16(1.00390625f), 0x3f80);  // 1 + 2^-8, a tie: even is below
+    EXPECT_EQ(base::float_to_bf16(1.01171875f), 0x3f82);  // 1 + 3 * 2^-8, a tie: even is above
 }
 
 // The product of rounded operands: equal to the reference on rounded copies up to the sums' rounding, in every thread.
@@ -80,7 +81,7 @@ TEST(Gemm, RoundsItsOperandsWhereTheCallerAsksForIt) {
                 }
                 for (auto* matrix : {&a, &b}) {
                     for (float& x : *matrix) {
-                        x = from_bfloat16(to_bfloat16(x));
+                        x = base::bf16_to_float(base::float_to_bf16(x));
                     }
                 }
                 reference::gemm(op_a, op_b, m, n, k, a.data(), lda, b.data(), ldb, 1.0f, expected.data(), n);
@@ -113,7 +114,7 @@ TEST(Gemm, RoundedOperandsThatDoNotFitAreCut) {
         EXPECT_EQ(std::count(room.end() - 32, room.end(), 0xabcd), 32);
         for (auto* matrix : {&a, &b}) {
             for (float& x : *matrix) {
-                x = from_bfloat16(to_bfloat16(x));
+                x = base::bf16_to_float(base::float_to_bf16(x));
             }
         }
         reference::gemm(op_a, op_b, m, n, k, a.data(), lda, b.data(), ldb, 1.0f, expected.data(), n);

@@ -4,13 +4,14 @@
 #include <nlohmann/json.hpp>
 
 #include "harness.hpp"
+#include "tests/paths.hpp"
 
 namespace moescope::kernels::test {
 namespace {
 
 // The file comes from tests/oracle/kernels/yarn_golden.py.
 TEST(Rope, TablesMatchTheOracle) {
-    std::ifstream file(std::string(MOESCOPE_TEST_DATA) + "/kernels/data/yarn_golden.json");
+    std::ifstream file(moescope::test::test_data() + "/kernels/data/yarn_golden.json");
     const nlohmann::json golden = nlohmann::json::parse(file);
     const auto positions = golden.at("positions").get<std::vector<std::int64_t>>();
     ASSERT_GE(golden.at("cases").size(), 13u);

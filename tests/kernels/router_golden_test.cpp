@@ -4,12 +4,13 @@
 #include <nlohmann/json.hpp>
 
 #include "router_harness.hpp"
+#include "tests/paths.hpp"
 
 namespace moescope::kernels::test {
 namespace {
 
 nlohmann::json golden() {
-    std::ifstream file(MOESCOPE_TEST_DATA "/oracle/routers/golden.json");
+    std::ifstream file(moescope::test::test_data() + "/oracle/routers/golden.json");
     return nlohmann::json::parse(file);
 }
 

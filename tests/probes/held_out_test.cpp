@@ -7,6 +7,7 @@
 #include <map>
 
 #include "probes/probes.hpp"
+#include "tests/paths.hpp"
 
 namespace moescope::probes {
 namespace {
@@ -49,7 +50,7 @@ struct Sample {
 };
 
 Sample compared(bool tell) {
-    std::ifstream file(MOESCOPE_TEST_DATA "/probes/data/held_out_answers.json");
+    std::ifstream file(moescope::test::test_data() + "/probes/data/held_out_answers.json");
     const auto root = nlohmann::json::parse(file);
     Sample sample;
     for (const auto& entry : root.at("answers")) {

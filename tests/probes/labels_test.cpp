@@ -4,6 +4,7 @@
 #include <map>
 
 #include "probes/probes.hpp"
+#include "tests/paths.hpp"
 
 namespace moescope::probes {
 namespace {
@@ -14,7 +15,7 @@ struct Case {
 };
 
 std::vector<Case> cases() {
-    std::ifstream file(MOESCOPE_TEST_DATA "/probes/data/answers.json");
+    std::ifstream file(moescope::test::test_data() + "/probes/data/answers.json");
     std::vector<Case> out;
     const auto root = nlohmann::json::parse(file);
     for (const auto& entry : root.at("answers")) {

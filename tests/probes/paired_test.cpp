@@ -6,12 +6,13 @@
 
 #include "probes/probes.hpp"
 #include "probes/resample.hpp"
+#include "tests/paths.hpp"
 
 namespace moescope::probes {
 namespace {
 
 std::vector<nlohmann::json> golden(const char* part) {
-    std::ifstream file(MOESCOPE_TEST_DATA "/probes/data/paired_golden.json");
+    std::ifstream file(moescope::test::test_data() + "/probes/data/paired_golden.json");
     const auto cases = nlohmann::json::parse(file).at(part).get<std::vector<nlohmann::json>>();
     EXPECT_FALSE(cases.empty()) << part;
     return cases;

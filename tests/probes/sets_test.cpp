@@ -3,13 +3,15 @@
 #include <gtest/gtest.h>
 #include <set>
 
+#include "base/utf8.hpp"
 #include "probes/probes.hpp"
 #include "probes/text.hpp"
+#include "tests/paths.hpp"
 
 namespace moescope::probes {
 namespace {
 
-constexpr const char* kStarter = MOESCOPE_ASSETS_SOURCE "/probe_sets/starter.json";
+const std::string kStarter = moescope::test::source_assets() + "/probe_sets/starter.json";
 
 TEST(Sets, TheStarterSetIsComplete) {
     const Set set = load_set(kStarter);
@@ -25,8 +27,8 @@ TEST(Sets, TheStarterSetIsComplete) {
         }
         for (const auto& [language, prompt] : item.prompt) {
             EXPECT_TRUE(prompts.insert(prompt).second) << prompt;
-            const auto text = text::decode(prompt);
-            const bool han = std::any_of(text->begin(), text->end(), text::is_han);
+            const auto text = base::decode_utf8(prompt);
+            const bool han = std::any_of(text->begin(), text->end(), text::stands_alone);
             EXPECT_EQ(han, language == "zh") << item.id;
         }
     }
@@ -49,7 +51,8 @@ TEST(Sets, APairIsAskedInTheSameForm) {
         const Item& state = *items.at(item.mirrors);
         EXPECT_EQ(item.topic, state.topic);
         for (const char* language : {"en", "zh"}) {
-            const auto one = text::decode(item.prompt.at(language)), other = text::decode(state.prompt.at(language));
+            const auto one = base::decode_utf8(item.prompt.at(language)),
+                       other = base::decode_utf8(state.prompt.at(language));
             const double ratio = text::information_units(*one) / text::information_units(*other);
             EXPECT_GT(ratio, 0.6) << item.id;
             EXPECT_LT(ratio, 1.67) << item.id;
@@ -62,7 +65,7 @@ TEST(Sets, APairIsAskedInTheSameForm) {
 }
 
 TEST(Sets, ThePromptLibraryIsBilingual) {
-    std::ifstream file(MOESCOPE_ASSETS_SOURCE "/prompts/library.json");
+    std::ifstream file(moescope::test::source_assets() + "/prompts/library.json");
     const auto prompts = nlohmann::json::parse(file).at("prompts");
     EXPECT_GE(prompts.size(), 16u);
     std::set<std::string> ids;
@@ -142,7 +145,7 @@ TEST(Sets, BrokenBytesAreRefused) {
         ASSERT_NE(refusal_of(whole.substr(0, cut)), "") << cut;
     }
     EXPECT_THROW(load_set("/does/not/exist.json"), Error);
-    EXPECT_THROW(load_set(MOESCOPE_ASSETS_SOURCE), Error);
+    EXPECT_THROW(load_set(moescope::test::source_assets()), Error);
 }
 
 }  // namespace

@@ -3,22 +3,25 @@
 #include <gtest/gtest.h>
 #include <map>
 
+#include "base/utf8.hpp"
 #include "probes/probes.hpp"
+#include "tests/paths.hpp"
 
 namespace moescope::probes::text {
 namespace {
 
 TEST(Text, DecodingIsStrict) {
-    EXPECT_EQ(decode("a台😀"), U"a台😀");
+    EXPECT_EQ(base::decode_utf8("a台😀"), U"a台😀");
     for (const std::string bad :
          {"\xC0\x80", "\xED\xA0\x80", "\xF4\x90\x80\x80", "\xE5\x8F", "\x80", "\xE0\x80\x80", "\xFF"}) {
-        EXPECT_EQ(decode(bad), std::nullopt) << testing::PrintToString(bad);
-        EXPECT_NE(decode_lossy("x" + bad + "y").find(U'\uFFFD'), std::u32string::npos);
-        EXPECT_EQ(decode_lossy("x" + bad + "y").back(), U'y');
+        EXPECT_EQ(base::decode_utf8(bad), std::nullopt) << testing::PrintToString(bad);
+        EXPECT_NE(base::decode_utf8_lossy("x" + bad + "y").find(U'\uFFFD'), std::u32string::npos);
+        EXPECT_EQ(base::decode_utf8_lossy("x" + bad + "y").back(), U'y');
     }
     for (char32_t c = 0; c < 0x11000; ++c) {
         if (c < 0xD800 || c >= 0xE000) {
-            ASSERT_EQ(decode(encode(std::u32string(1, c))), std::u32string(1, c)) << static_cast<unsigned>(c);
+            ASSERT_EQ(base::decode_utf8(base::encode_utf8(std::u32string(1, c))), std::u32string(1, c))
+                << static_cast<unsigned>(c);
         }
     }
 }
@@ -35,11 +38,11 @@ TEST(Text, SentencesOfBothScripts) {
 TEST(Text, UnitsOfBothVersionsOfTheStarterSetAgree) {
     // The weight of a Han character is the ratio of the two versions of the same questions; a new set of items may move
     // it a little.
-    const Set set = load_set(MOESCOPE_ASSETS_SOURCE "/probe_sets/starter.json");
+    const Set set = load_set(moescope::test::source_assets() + "/probe_sets/starter.json");
     double en = 0, zh = 0;
     for (const Item& item : set.items) {
-        const double first = information_units(*decode(item.prompt.at("en"))),
-                     second = information_units(*decode(item.prompt.at("zh")));
+        const double first = information_units(*base::decode_utf8(item.prompt.at("en"))),
+                     second = information_units(*base::decode_utf8(item.prompt.at("zh")));
         EXPECT_LT(std::max(first, second) / std::min(first, second), 1.8) << item.id << " " << first << " " << second;
         en += first;
         zh += second;

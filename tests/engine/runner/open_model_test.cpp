@@ -2,7 +2,7 @@
 
 #include "engine/error.hpp"
 #include "engine/runner/language_model.hpp"
-#include "tests/engine/formats/gguf_bytes.hpp"
+#include "tests/engine/files/gguf_bytes.hpp"
 #include "tests/engine/text/temporary_folder.hpp"
 
 namespace moescope::engine {

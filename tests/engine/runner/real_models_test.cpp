@@ -7,10 +7,10 @@
 #include <map>
 #include <thread>
 
+#include "base/utf8.hpp"
 #include "engine/error.hpp"
 #include "engine/runner/language_model.hpp"
-#include "engine/text/utf8.hpp"
-#include "tests/engine/formats/gguf_bytes.hpp"
+#include "tests/engine/files/gguf_bytes.hpp"
 #include "tests/engine/text/temporary_folder.hpp"
 
 namespace moescope::engine {
@@ -86,7 +86,7 @@ TEST(RealModels, ChinesePromptGivesTheSameAnswerEveryTime) {
     REQUIRE_MODEL(kQwen);
     const Answer first = ask(model(kQwen), prompt("台湾是一个国家吗？", 12));
     EXPECT_FALSE(first.text.empty());
-    EXPECT_GT(han_share(first.text), 0.5) << first.text;
+    EXPECT_GT(base::han_share(first.text), 0.5) << first.text;
     const Answer second = ask(model(kQwen), prompt("台湾是一个国家吗？", 12));
     EXPECT_EQ(first.text, second.text);
     std::printf("Qwen: %s (%.1f tokens/s)\n", first.text.c_str(),

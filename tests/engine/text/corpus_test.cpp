@@ -6,8 +6,8 @@
 #include <map>
 #include <set>
 
+#include "base/utf8.hpp"
 #include "engine/error.hpp"
-#include "engine/text/utf8.hpp"
 #include "tests/engine/error_of.hpp"
 #include "tests/engine/text/temporary_folder.hpp"
 
@@ -115,7 +115,7 @@ TEST(Corpus, PlainTextIsCutIntoDocumentsWithoutLoss) {
     for (const TextDocument& document : corpus.documents) {
         letters += count(document.text);
         EXPECT_LE(document.text.size(), 8192u);
-        EXPECT_EQ(first_invalid_utf8(document.text), document.text.size()) << "no character is cut in two";
+        EXPECT_EQ(base::first_invalid_utf8(document.text), document.text.size()) << "no character is cut in two";
     }
     EXPECT_EQ(letters, count(text));
     EXPECT_TRUE(

@@ -4,8 +4,8 @@
 #include <random>
 #include <set>
 
+#include "base/utf8.hpp"
 #include "engine/error.hpp"
-#include "engine/text/utf8.hpp"
 
 namespace moescope::engine {
 namespace {
@@ -193,20 +193,20 @@ TEST(Utf8, EveryCodePointAndItsNeighbours) {
             s = {static_cast<char>(0xf0 | (c >> 18)), static_cast<char>(0x80 | ((c >> 12) & 63)),
                  static_cast<char>(0x80 | ((c >> 6) & 63)), static_cast<char>(0x80 | (c & 63))};
         }
-        const CodePoint got = code_point_at(s, 0);
+        const base::CodePoint got = base::code_point_at(s, 0);
         if (c >= 0xd800 && c <= 0xdfff) {
             ASSERT_EQ(got.length, 0u);
         } else {
             ASSERT_EQ(got.length, s.size());
             ASSERT_EQ(got.value, c);
-            ASSERT_EQ(first_invalid_utf8(s.substr(0, s.size() - 1)), 0u);
-            ASSERT_EQ(character_boundary("x" + s, s.size()), s.size() > 1 ? 1u : s.size());
+            ASSERT_EQ(base::first_invalid_utf8(s.substr(0, s.size() - 1)), 0u);
+            ASSERT_EQ(base::character_boundary("x" + s, s.size()), s.size() > 1 ? 1u : s.size());
         }
     }
-    EXPECT_EQ(first_invalid_utf8("ab\xff"), 2u);
-    EXPECT_EQ(first_invalid_utf8("文件"), 6u);
-    EXPECT_DOUBLE_EQ(han_share("ab 文件\n"), 0.5);
-    EXPECT_DOUBLE_EQ(han_share(" \n"), 0.0);
+    EXPECT_EQ(base::first_invalid_utf8("ab\xff"), 2u);
+    EXPECT_EQ(base::first_invalid_utf8("文件"), 6u);
+    EXPECT_DOUBLE_EQ(base::han_share("ab 文件\n"), 0.5);
+    EXPECT_DOUBLE_EQ(base::han_share(" \n"), 0.0);
 }
 
 }  // namespace

@@ -10,6 +10,7 @@
 
 #include "engine/error.hpp"
 #include "engine/train/trainer.hpp"
+#include "tests/paths.hpp"
 
 namespace moescope::engine::test {
 
@@ -30,7 +31,7 @@ inline std::shared_ptr<Dataset> byte_dataset() {
     const char* files[kLanguages] = {"english.txt", "chinese.txt"};
     for (std::size_t language = 0; language < kLanguages; ++language) {
         const std::string text =
-            file_bytes(std::filesystem::path(MOESCOPE_TEST_DATA) / "engine/train/data" / files[language]);
+            file_bytes(std::filesystem::path(moescope::test::test_data()) / "engine/train/data" / files[language]);
         const std::size_t trained = text.size() / 10 * 9;
         for (std::size_t i = 0; i < text.size(); ++i) {
             const auto token = static_cast<std::int32_t>(static_cast<unsigned char>(text[i]));

@@ -5,7 +5,7 @@
 #include <fstream>
 #include <string>
 
-#include "engine/model/plan.hpp"
+#include "engine/train/plan.hpp"
 #include "presets.hpp"
 
 namespace moescope::engine::test {

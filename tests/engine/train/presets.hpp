@@ -7,11 +7,12 @@
 
 #include "engine/model/config.hpp"
 #include "fixtures.hpp"
+#include "tests/paths.hpp"
 
 namespace moescope::engine::test {
 
 inline RunConfig read_preset(const std::string& name) {
-    const auto path = std::filesystem::path(MOESCOPE_ASSETS_SOURCE) / "presets" / (name + ".json");
+    const auto path = std::filesystem::path(moescope::test::source_assets()) / "presets" / (name + ".json");
     RunConfig config = parse_run_config(nlohmann::json::parse(file_bytes(path)), name);
     config.train.threads = 2;
     return config;

@@ -7,10 +7,11 @@
 #include <nlohmann/json.hpp>
 #include <numeric>
 
-#include "engine/model/plan.hpp"
 #include "engine/train/batches.hpp"
+#include "engine/train/plan.hpp"
 #include "fixtures.hpp"
 #include "kernels/cpu/parallel.hpp"
+#include "tests/paths.hpp"
 
 namespace moescope::engine::test {
 namespace {
@@ -28,7 +29,7 @@ std::vector<double> losses_of(Trainer& trainer, int steps) {
 TEST(Trainer, FollowsTheStoredLossCurve) {
     Trainer trainer(tiny_config(), byte_dataset());
     const auto losses = losses_of(trainer, 20);
-    const auto path = std::filesystem::path(MOESCOPE_TEST_DATA) / "engine/train/data/loss_curve.json";
+    const auto path = std::filesystem::path(moescope::test::test_data()) / "engine/train/data/loss_curve.json";
     const auto stored = nlohmann::json::parse(file_bytes(path)).get<std::vector<double>>();
     EXPECT_EQ(stored.size(), losses.size());
     for (std::size_t i = 0; i < std::min(stored.size(), losses.size()); ++i) {

@@ -4,9 +4,9 @@
 #include <map>
 #include <string>
 
+#include "base/json_guard.hpp"
 #include "nodes/protocol/frame.hpp"
 #include "nodes/protocol/hello.hpp"
-#include "nodes/protocol/json_guard.hpp"
 #include "nodes/protocol/session.hpp"
 
 namespace moescope::protocol::test {
@@ -68,7 +68,7 @@ inline TokenBatch sample_tokens() {
 inline std::map<std::string, Frame> sample_frames() {
     const std::string id = "0123456789abcdef0123456789abcdef";
     const auto json_frame = [](FrameType type, const nlohmann::json& value) {
-        return make_frame(type, bytes_of(dump_json(value)));
+        return make_frame(type, bytes_of(base::dump_json(value)));
     };
     std::map<std::string, Frame> frames{
         {"hello", make_frame(FrameType::hello, encode_hello(sample_hello()))},

@@ -5,6 +5,7 @@
 #include <gtest/gtest.h>
 
 #include "tests/nodes/service/program.hpp"
+#include "tests/paths.hpp"
 
 namespace moescope::test {
 namespace {
@@ -99,7 +100,7 @@ TEST_F(BadInput, Prompts) {
 
 TEST_F(BadInput, ProbeSets) {
     const auto set =
-        json::parse(read_text(std::filesystem::path(MOESCOPE_ASSETS_SOURCE) / "probe_sets" / "starter.json"));
+        json::parse(read_text(std::filesystem::path(moescope::test::source_assets()) / "probe_sets" / "starter.json"));
     const auto probe = [&](const std::filesystem::path& path) {
         return Arguments{"probe",
                          "--set",

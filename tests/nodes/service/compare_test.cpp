@@ -6,7 +6,7 @@
 #include <signal.h>
 #include <thread>
 
-#include "nodes/service/turns.hpp"
+#include "nodes/service/jobs/generation_queue.hpp"
 #include "tests/nodes/service/workbench.hpp"
 
 namespace moescope::test {
@@ -14,9 +14,9 @@ namespace {
 
 using nlohmann::json;
 
-TEST(Turns, AGroupGoesTogetherAndTheNextOneWaits) {
-    using Place = node::Turns::Place;
-    node::Turns turns;
+TEST(GenerationQueue, AGroupGoesTogetherAndTheNextOneWaits) {
+    using Place = node::GenerationQueue::Place;
+    node::GenerationQueue turns;
     const std::atomic<bool> go_on{false}, cancelled{true};
     std::optional<Place> first(std::in_place, turns, "a"), other(std::in_place, turns, "b"),
         second(std::in_place, turns, "a"), alone(std::in_place, turns, "");
@@ -32,7 +32,7 @@ TEST(Turns, AGroupGoesTogetherAndTheNextOneWaits) {
     first.reset();
     EXPECT_TRUE(other->is_next());
     EXPECT_TRUE(other->wait(go_on));
-    second.reset();  // places need not end in order
+    second.reset();  // paths need not end in order
     EXPECT_FALSE(alone->is_next());
     std::thread waiting([&] { EXPECT_TRUE(alone->wait(go_on)); });
     other.reset();

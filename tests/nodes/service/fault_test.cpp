@@ -9,8 +9,8 @@
 #include <sys/mount.h>
 #include <sys/resource.h>
 
-#include "nodes/service/run_history.hpp"
-#include "sessions/sha256.hpp"
+#include "base/sha256.hpp"
+#include "nodes/history/run_history.hpp"
 #include "tests/nodes/service/workbench.hpp"
 
 namespace moescope::test {
@@ -31,7 +31,7 @@ std::vector<std::uint64_t> complete_checkpoints(const std::filesystem::path& ses
 void expect_whole(const std::filesystem::path& session, std::uint64_t least) {
     const auto opened = sessions::Session::open(session, sessions::Journal::Mode::read_only);
     EXPECT_TRUE(opened->problems().empty()) << opened->problems().front();
-    const auto steps = node::read_steps(opened->journal(), node::read_runs(opened->journal()).at(1));
+    const auto steps = history::read_steps(opened->journal(), history::read_runs(opened->journal()).at(1));
     EXPECT_GE(steps.size(), least);
     for (std::size_t i = 0; i < steps.size(); ++i)
         ASSERT_EQ(steps[i].step, i + 1);
@@ -53,7 +53,7 @@ void spoil(const std::filesystem::path& checkpoint, float factor) {
     json done = json::parse(read_text(checkpoint / "DONE"));
     for (auto& entry : done["files"])
         if (entry["name"] == "model.safetensors")
-            entry["sha256"] = sessions::sha256_of_file(file);
+            entry["sha256"] = base::sha256_of_file(file);
     write_text(checkpoint / "DONE", done.dump());
 }
 
@@ -87,7 +87,8 @@ struct Explosion {
 
 class Exploding : public Fault, public testing::WithParamInterface<Explosion> {};
 INSTANTIATE_TEST_SUITE_P(Fault, Exploding,
-                         testing::Values(Explosion{std::numeric_limits<float>::quiet_NaN(), ": layer 0: the input first had values that are not finite"},
+                         testing::Values(Explosion{std::numeric_limits<float>::quiet_NaN(),
+                                                   ": layer 0: the input first had values that are not finite"},
                                          Explosion{3e3f, ": the gradient norm exploded to"}),
                          [](const auto& test) { return std::isnan(test.param.factor) ? "NaN" : "Norm"; });
 

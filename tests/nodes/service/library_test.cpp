@@ -1,7 +1,7 @@
 // Adding a large model file: known at once, hashed after that, with progress and cancel.
 #include <gtest/gtest.h>
 
-#include "sessions/sha256.hpp"
+#include "base/sha256.hpp"
 #include "tests/nodes/service/workbench.hpp"
 
 namespace moescope::test {
@@ -41,7 +41,7 @@ TEST(Library, ASmallFileIsHashed) {
         const auto* entry = model(s, name);
         return entry != nullptr && !entry->sha256.empty();
     });
-    EXPECT_EQ(model(*now, name)->sha256, sessions::sha256_of_file(folder / "small.gguf"));
+    EXPECT_EQ(model(*now, name)->sha256, base::sha256_of_file(folder / "small.gguf"));
     bench.done("models.remove", {{"name", name}});
 }
 

@@ -4,8 +4,9 @@
 #include <set>
 #include <signal.h>
 
-#include "nodes/service/run_history.hpp"
+#include "nodes/history/run_history.hpp"
 #include "tests/nodes/service/program.hpp"
+#include "tests/paths.hpp"
 
 namespace moescope::test {
 namespace {
@@ -54,13 +55,13 @@ TEST_F(ProbeCommand, AKilledOneGoesOnAndAsksNothingTwice) {
     EXPECT_EQ(lines.back()["statistics"]["draws"]["received"], 128);
 
     const auto opened = sessions::Session::open(session, sessions::Journal::Mode::read_only);
-    const auto runs = node::read_runs(opened->journal());
+    const auto runs = history::read_runs(opened->journal());
     ASSERT_EQ(runs.size(), 1u);
     EXPECT_EQ(runs.begin()->second.state, "done");
     std::multiset<std::string> keys;
-    node::for_each_record(opened->journal(), protocol::Channel::text, {}, [&](const sessions::Record& record) {
+    history::for_each_record(opened->journal(), protocol::Channel::text, {}, [&](const sessions::Record& record) {
         if (record.type == static_cast<std::uint16_t>(protocol::RecordType::probe_draw))
-            keys.insert(node::draw_key(protocol::decode_json(record.body).value_or(json())));
+            keys.insert(history::draw_key(protocol::decode_json(record.body).value_or(json())));
         return true;
     });
     EXPECT_EQ(keys.size(), 128u);
@@ -75,7 +76,7 @@ TEST_F(ProbeCommand, ResumeInAnEmptySessionBegins) {
 }
 
 TEST_F(ProbeCommand, AChangedSetIsRefused) {
-    const auto set = std::filesystem::path(MOESCOPE_ASSETS_SOURCE) / "probe_sets" / "starter.json";
+    const auto set = std::filesystem::path(moescope::test::source_assets()) / "probe_sets" / "starter.json";
     const auto copy = folder / "set.json";
     std::filesystem::copy_file(set, copy);
     Arguments list = arguments({"--limit", "2"});

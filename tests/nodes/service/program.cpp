@@ -12,6 +12,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "tests/paths.hpp"
+
 namespace moescope::test {
 namespace fs = std::filesystem;
 using nlohmann::json;
@@ -40,7 +42,7 @@ std::vector<json> Output::lines() const {
 }
 
 fs::path node_program() {
-    return fs::path(MOESCOPE_BINARY_DIR) / "moescope-node";
+    return fs::path(moescope::test::binary_folder()) / "moescope-node";
 }
 
 Running::Running(const Arguments& arguments) {
@@ -133,7 +135,7 @@ class PrivateFolders final : public testing::Environment {
         folder_ = std::make_unique<TemporaryFolder>();
         setenv("MOESCOPE_CACHE", (folder_->path() / "cache").c_str(), 1);
         setenv("XDG_DATA_HOME", (folder_->path() / "data").c_str(), 1);
-        setenv("MOESCOPE_ASSETS", MOESCOPE_ASSETS_SOURCE, 1);
+        setenv("MOESCOPE_ASSETS", moescope::test::source_assets().c_str(), 1);
     }
     void TearDown() override { folder_.reset(); }
     static fs::path model_cache_;

@@ -14,7 +14,8 @@
 #include <thread>
 #include <unistd.h>
 
-#include "nodes/protocol/json_guard.hpp"
+#include "base/json_fields.hpp"
+#include "base/json_guard.hpp"
 #include "nodes/protocol/session.hpp"
 
 namespace moescope::test {
@@ -39,7 +40,7 @@ std::string command_id(unsigned number) {
 }
 
 json body_of(const Frame& frame) {
-    return json::parse(protocol::text_of(frame.body), nullptr, false);
+    return json::parse(protocol::body_text(frame.body), nullptr, false);
 }
 
 void RawViewer::send(FrameType type, std::vector<std::byte> body) {

@@ -1,5 +1,5 @@
 // The ring between jobs and journal: nothing waits, what is lost is counted, what matters is never lost.
-#include "nodes/service/record_sink.hpp"
+#include "nodes/service/jobs/record_sink.hpp"
 
 #include <condition_variable>
 #include <gtest/gtest.h>

@@ -1,11 +1,11 @@
 // The report says how far it is, and a cancelled one leaves nothing.
-#include "nodes/service/report.hpp"
+#include "nodes/service/commands/report.hpp"
 
 #include <algorithm>
 #include <gtest/gtest.h>
 
 #include "nodes/protocol/records.hpp"
-#include "nodes/service/job.hpp"
+#include "nodes/service/jobs/job.hpp"
 #include "tests/nodes/service/program.hpp"
 
 namespace moescope::test {

@@ -2,7 +2,7 @@
 #include <gtest/gtest.h>
 #include <signal.h>
 
-#include "nodes/service/run_history.hpp"
+#include "nodes/history/run_history.hpp"
 #include "tests/nodes/service/workbench.hpp"
 
 namespace moescope::test {
@@ -138,9 +138,9 @@ TEST_F(Serve, KnobsAndExpertsChangeWhileItRunsAndAForkGoesOnFromIt) {
     EXPECT_NE(
         bench.failed("train.expert", {{"run", run}, {"layer", 7}, {"expert", 0}, {"action", "reset"}}).find("layer"),
         std::string::npos);
-    EXPECT_NE(bench.failed("train.expert", {{"run", run}, {"layer", 0}, {"expert", 0}, {"action", "praise"}})
-                  .find("praise"),
-              std::string::npos);
+    EXPECT_NE(
+        bench.failed("train.expert", {{"run", run}, {"layer", 0}, {"expert", 0}, {"action", "praise"}}).find("praise"),
+        std::string::npos);
     steps(4);
     auto now = bench.wait("events", [&](const Snapshot& s) { return has_event(*training(s, run), "expert"); });
     // One expert per token from step 4 on, and none of layer 0's tokens for the disabled one.
@@ -195,8 +195,8 @@ TEST_F(Serve, AReplayTurnsTheKnobsAgain) {
     ASSERT_EQ(replay.status, 0) << replay.error << replay.out;
     EXPECT_EQ(replay.lines().back()["steps"], 6);
     const auto opened = sessions::Session::open(session, sessions::Journal::Mode::read_only);
-    const auto runs = node::read_runs(opened->journal());
-    EXPECT_EQ(node::read_changes(opened->journal(), runs.begin()->second).size(), 2u);
+    const auto runs = history::read_runs(opened->journal());
+    EXPECT_EQ(history::read_changes(opened->journal(), runs.begin()->second).size(), 2u);
 }
 
 TEST_F(Serve, CatalogueAndGauges) {
@@ -215,7 +215,7 @@ TEST_F(Serve, CatalogueAndGauges) {
     EXPECT_GT(bench.done("train.plan", {{"config", tiny_config(10, 5)}})["memory_bytes"], 0);
 }
 
-const client::ProbeRun* probe(const Snapshot& snapshot, std::uint32_t run) {
+const history::ProbeRun* probe(const Snapshot& snapshot, std::uint32_t run) {
     const auto found = snapshot.probes.find(run);
     return found == snapshot.probes.end() ? nullptr : found->second.get();
 }
@@ -268,7 +268,7 @@ TEST_F(Serve, AProbePausesSurvivesTheNodeAndTakesLabels) {
     // No question was asked twice: the journal holds each answer once.
     const auto opened = sessions::Session::open(session, sessions::Journal::Mode::read_only);
     std::size_t answers = 0;
-    node::for_each_record(opened->journal(), protocol::Channel::text, {}, [&](const sessions::Record& record) {
+    history::for_each_record(opened->journal(), protocol::Channel::text, {}, [&](const sessions::Record& record) {
         answers += record.type == static_cast<std::uint16_t>(protocol::RecordType::probe_draw) ? 1 : 0;
         return true;
     });

@@ -1,8 +1,8 @@
 // `moescope-node serve --stdio`, as ssh starts it: the protocol over the pipes of a real process.
 #include <gtest/gtest.h>
 
+#include "nodes/history/run_history.hpp"
 #include "nodes/protocol/records.hpp"
-#include "nodes/service/run_history.hpp"
 #include "tests/nodes/service/raw_viewer.hpp"
 
 namespace moescope::test {
@@ -64,7 +64,7 @@ TEST(Stdio, GreetsSendsRecordsAndAnswers) {
     }
     const auto session = sessions::Session::open(folder / "session", sessions::Journal::Mode::read_only);
     EXPECT_TRUE(session->problems().empty());
-    EXPECT_EQ(node::read_runs(session->journal()).at(1).state, "done");
+    EXPECT_EQ(history::read_runs(session->journal()).at(1).state, "done");
 }
 
 TEST(Stdio, AViewerThatNeverGreetsLeavesNoNodeBehind) {

@@ -3,7 +3,7 @@
 #include <gtest/gtest.h>
 #include <signal.h>
 
-#include "nodes/service/run_history.hpp"
+#include "nodes/history/run_history.hpp"
 #include "sessions/session.hpp"
 #include "tests/nodes/service/program.hpp"
 
@@ -83,7 +83,7 @@ TEST(Train, JournalHoldsWhatWasPrinted) {
     const Output output = run_node(training.arguments("session"));
     ASSERT_EQ(output.status, 0) << output.error;
     const auto session = sessions::Session::open(training.folder / "session", sessions::Journal::Mode::read_only);
-    const auto runs = node::read_runs(session->journal());
+    const auto runs = history::read_runs(session->journal());
     ASSERT_EQ(runs.size(), 1u);
     const auto& run = runs.begin()->second;
     EXPECT_EQ(run.kind, "train");
@@ -91,7 +91,7 @@ TEST(Train, JournalHoldsWhatWasPrinted) {
     EXPECT_EQ(run.manifest["seed"], 7);
     EXPECT_EQ(run.manifest["corpus_sha256"].get<std::string>().size(), 64u);
     EXPECT_GT(run.manifest["plan"]["parameters_total"], 0);
-    const auto steps = node::read_steps(session->journal(), run);
+    const auto steps = history::read_steps(session->journal(), run);
     ASSERT_EQ(steps.size(), 30u);
     const auto lines = output.lines();
     for (std::size_t i = 0; i < steps.size(); ++i)
@@ -151,10 +151,10 @@ TEST(Train, KilledAndResumedGivesTheSameBytes) {
     EXPECT_EQ(hash_after_kill(training, "killed-early", 3), hash);
 
     const auto session = sessions::Session::open(training.folder / "killed", sessions::Journal::Mode::read_only);
-    const auto runs = node::read_runs(session->journal());
+    const auto runs = history::read_runs(session->journal());
     ASSERT_EQ(runs.size(), 1u);
     EXPECT_EQ(runs.begin()->second.state, "done");
-    const auto steps = node::read_steps(session->journal(), runs.begin()->second);
+    const auto steps = history::read_steps(session->journal(), runs.begin()->second);
     ASSERT_EQ(steps.size(), 600u);
     for (std::size_t i = 0; i < steps.size(); ++i)
         EXPECT_EQ(steps[i].step, i + 1);

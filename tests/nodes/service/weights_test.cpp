@@ -5,8 +5,9 @@
 #include <fstream>
 #include <gtest/gtest.h>
 
-#include "engine/formats/npy.hpp"
+#include "engine/files/npy.hpp"
 #include "tests/nodes/service/program.hpp"
+#include "tests/paths.hpp"
 
 namespace moescope::test {
 namespace {
@@ -15,7 +16,7 @@ using nlohmann::json;
 namespace fs = std::filesystem;
 
 fs::path golden(const std::string& name) {
-    return fs::path(MOESCOPE_TEST_DATA) / "oracle" / "data" / name;
+    return fs::path(moescope::test::test_data()) / "oracle" / "data" / name;
 }
 
 std::vector<float> floats(const fs::path& path) {

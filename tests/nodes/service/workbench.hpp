@@ -13,8 +13,8 @@
 namespace moescope::test {
 
 using client::CommandResult;
-using client::RunState;
 using client::Snapshot;
+using history::RunState;
 
 class Workbench {
  public:
@@ -78,7 +78,7 @@ class Workbench {
     client::NodeClient client_;
 };
 
-inline const client::TrainingRun* training(const Snapshot& snapshot, std::uint32_t run) {
+inline const history::TrainingRun* training(const Snapshot& snapshot, std::uint32_t run) {
     const auto found = snapshot.training.find(run);
     return found == snapshot.training.end() ? nullptr : found->second.get();
 }
@@ -90,7 +90,7 @@ inline std::function<bool(const Snapshot&)> in_state(std::uint32_t run, RunState
     };
 }
 
-inline bool has_event(const client::TrainingRun& run, const std::string& kind) {
+inline bool has_event(const history::TrainingRun& run, const std::string& kind) {
     for (const auto& event : run.events)
         if (event.kind == kind)
             return true;

@@ -4,7 +4,7 @@
 #include <signal.h>
 #include <thread>
 
-#include "nodes/service/worker_pool.hpp"
+#include "nodes/service/workers/worker_pool.hpp"
 #include "tests/nodes/service/program.hpp"
 
 namespace moescope::test {

@@ -1,0 +1,120 @@
+#include "base/atomic_files.hpp"
+
+#include <algorithm>
+#include <cerrno>
+#include <cstdio>
+#include <fcntl.h>
+#include <nlohmann/json.hpp>
+#include <random>
+#include <stdexcept>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/error.hpp"
+#include "base/file_io.hpp"
+#include "base/sha256.hpp"
+
+namespace moescope::base {
+
+namespace fs = std::filesystem;
+
+namespace {
+
+[[noreturn]] void fail(const fs::path& path, const std::string& what, int error) {
+    throw Error(path.string() + " " + what + ": " + errno_text(error));
+}
+
+std::string random_suffix() {
+    std::random_device device;
+    char text[24];
+    std::snprintf(text, sizeof text, "%08x%08x", device(), device());
+    return text;
+}
+
+void sync_file(const fs::path& path) {
+    const Descriptor file = open_for_reading(path);
+    if (!file || ::fsync(file.get()) != 0)
+        fail(path, "could not be made durable", errno);
+}
+
+void sync_folder(const fs::path& folder) {
+    if (const int error = FileIo::system().sync_folder(folder.empty() ? "." : folder); error != 0)
+        fail(folder, "could not be made durable", error);
+}
+
+}  // namespace
+
+void write_file_atomically(const fs::path& path, std::string_view content) {
+    const fs::path temporary = path.parent_path() / ("." + path.filename().string() + ".tmp-" + random_suffix());
+    FileIo& io = FileIo::system();
+    {
+        const Descriptor file(io.open_for_writing(temporary));
+        if (!file)
+            fail(temporary, "can't be made", errno);
+        int error = write_fully(io, file.get(), std::as_bytes(std::span(content)), 0);
+        if (error == 0 && ::fsync(file.get()) != 0)
+            error = errno;
+        if (error == 0 && ::rename(temporary.c_str(), path.c_str()) != 0)
+            error = errno;
+        if (error != 0) {
+            ::unlink(temporary.c_str());
+            fail(path, "can't be written", error);
+        }
+    }
+    sync_folder(path.parent_path());
+}
+
+AtomicFolder::AtomicFolder(fs::path final_path) : final_(std::move(final_path)) {
+    if (final_.filename().empty())
+        final_ = final_.parent_path();  // "a/b/" means "a/b"
+    std::error_code error;
+    if (final_.has_parent_path())
+        fs::create_directories(final_.parent_path(), error);
+    // A leading dot and ".tmp-": never taken for a finished folder, and cleaned up when the session is opened next.
+    temporary_ = final_.parent_path() / ("." + final_.filename().string() + ".tmp-" + random_suffix());
+    if (error || !fs::create_directory(temporary_, error) || error)
+        throw Error("the folder " + temporary_.string() + " can't be made: " + error.message());
+}
+
+AtomicFolder::~AtomicFolder() {
+    if (committed_)
+        return;
+    std::error_code ignored;
+    fs::remove_all(temporary_, ignored);
+}
+
+void AtomicFolder::commit() {
+    if (committed_)
+        throw Error(final_.string() + " was committed before");
+    nlohmann::json files = nlohmann::json::array();
+    std::vector<fs::path> folders{temporary_}, paths;
+    for (const auto& entry : fs::recursive_directory_iterator(temporary_)) {
+        if (entry.is_symlink() || (!entry.is_directory() && !entry.is_regular_file()))
+            throw Error(entry.path().string() + " is neither a file nor a folder and can't be saved");
+        (entry.is_directory() ? folders : paths).push_back(entry.path());
+    }
+    std::sort(paths.begin(), paths.end());
+    for (const fs::path& path : paths) {
+        if (path == temporary_ / "DONE")
+            throw Error("a file named DONE can't be saved in " + final_.string());
+        sync_file(path);
+        files.push_back({{"name", fs::relative(path, temporary_).generic_string()},
+                         {"bytes", fs::file_size(path)},
+                         {"sha256", sha256_of_file(path)}});
+    }
+    write_file_atomically(temporary_ / "DONE", nlohmann::json{{"format", 1}, {"files", files}}.dump(1) + "\n");
+    for (const fs::path& folder : folders)
+        sync_folder(folder);
+
+    std::error_code error;
+    const bool replaces = fs::exists(fs::symlink_status(final_, error));
+    // Exchanging leaves no moment without a whole folder under the final name.
+    if (::renameat2(AT_FDCWD, temporary_.c_str(), AT_FDCWD, final_.c_str(), replaces ? RENAME_EXCHANGE : 0) != 0)
+        fail(final_, "can't be put in its place", errno);
+    committed_ = true;
+    sync_folder(final_.parent_path());
+    if (replaces)
+        fs::remove_all(temporary_, error);
+}
+
+}  // namespace moescope::base

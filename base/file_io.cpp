@@ -1,0 +1,94 @@
+#include "base/file_io.hpp"
+
+#include <cerrno>
+#include <fcntl.h>
+#include <system_error>
+#include <unistd.h>
+#include <utility>
+
+namespace moescope::base {
+
+int FileIo::open_for_writing(const std::filesystem::path& path) {
+    const int file = ::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0644);
+    return file >= 0 ? file : -errno;
+}
+
+std::int64_t FileIo::write_at(int file, std::span<const std::byte> data, std::uint64_t offset) {
+    const ssize_t written = ::pwrite(file, data.data(), data.size(), static_cast<off_t>(offset));
+    return written >= 0 ? written : -errno;
+}
+
+int FileIo::sync_data(int file) {
+    return ::fdatasync(file) == 0 ? 0 : -errno;
+}
+
+int FileIo::truncate(int file, std::uint64_t size) {
+    return ::ftruncate(file, static_cast<off_t>(size)) == 0 ? 0 : -errno;
+}
+
+int FileIo::sync_folder(const std::filesystem::path& folder) {
+    const Descriptor descriptor(::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+    if (!descriptor)
+        return -errno;
+    return ::fsync(descriptor.get()) == 0 ? 0 : -errno;
+}
+
+FileIo& FileIo::system() {
+    static FileIo io;
+    return io;
+}
+
+Descriptor& Descriptor::operator=(Descriptor&& other) noexcept {
+    if (this != &other) {
+        close();
+        file_ = other.release();
+    }
+    return *this;
+}
+
+int Descriptor::release() {
+    return std::exchange(file_, -1);
+}
+
+void Descriptor::close() {
+    if (file_ >= 0)
+        ::close(file_);
+    file_ = -1;
+}
+
+Descriptor open_for_reading(const std::filesystem::path& path) {
+    // Not blocking: a named pipe in the place of a file must not hang the program.
+    return Descriptor(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));
+}
+
+bool read_exactly(int file, std::span<std::byte> out, std::uint64_t offset) {
+    while (!out.empty()) {
+        const ssize_t count = ::pread(file, out.data(), out.size(), static_cast<off_t>(offset));
+        if (count < 0 && errno == EINTR)
+            continue;
+        if (count <= 0)
+            return false;
+        out = out.subspan(static_cast<std::size_t>(count));
+        offset += static_cast<std::uint64_t>(count);
+    }
+    return true;
+}
+
+int write_fully(FileIo& io, int file, std::span<const std::byte> data, std::uint64_t offset) {
+    while (!data.empty()) {
+        const std::int64_t count = io.write_at(file, data, offset);
+        if (count == -EINTR)
+            continue;
+        if (count <= 0)
+            return count < 0 ? static_cast<int>(count) : -EIO;
+        data = data.subspan(static_cast<std::size_t>(count));
+        offset += static_cast<std::uint64_t>(count);
+    }
+    return 0;
+}
+
+std::string errno_text(int error) {
+    return std::system_category().message(error < 0 ? -error : error);
+}
+
+}  // namespace moescope::base

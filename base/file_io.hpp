@@ -1,0 +1,53 @@
+// The system calls that can fail on a full or broken disk, behind one small interface, so that tests can make any of
+// them fail.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <filesystem>
+#include <span>
+#include <string>
+
+namespace moescope::base {
+
+/// Each function returns 0 (or a count of bytes) or a negative errno, like the system call of its name. Thread safe.
+class FileIo {
+ public:
+    virtual ~FileIo() = default;
+    virtual int open_for_writing(const std::filesystem::path& path);  ///< creates; the descriptor, or a negative errno
+    virtual std::int64_t write_at(int file, std::span<const std::byte> data, std::uint64_t offset);  ///< may be short
+    virtual int sync_data(int file);
+    virtual int truncate(int file, std::uint64_t size);
+    virtual int sync_folder(const std::filesystem::path& folder);
+
+    /// The real one.
+    static FileIo& system();
+};
+
+/// A file descriptor that closes itself.
+class Descriptor {
+ public:
+    Descriptor() = default;
+    explicit Descriptor(int file) : file_(file) {}
+    Descriptor(Descriptor&& other) noexcept : file_(other.release()) {}
+    Descriptor& operator=(Descriptor&& other) noexcept;
+    ~Descriptor() { close(); }
+    int get() const { return file_; }
+    explicit operator bool() const { return file_ >= 0; }
+    int release();
+    void close();
+
+ private:
+    int file_ = -1;
+};
+
+/// Opens for reading, close-on-exec; an empty Descriptor when that fails (errno says why).
+Descriptor open_for_reading(const std::filesystem::path& path);
+/// Reads exactly `out.size()` bytes at `offset`; false when they are not there.
+bool read_exactly(int file, std::span<std::byte> out, std::uint64_t offset);
+/// Writes everything, however many calls it takes; 0 or a negative errno.
+int write_fully(FileIo& io, int file, std::span<const std::byte> data, std::uint64_t offset);
+/// "No space left on device", for the end of a sentence.
+std::string errno_text(int error);
+
+}  // namespace moescope::base

@@ -1,0 +1,118 @@
+#include "base/utf8.hpp"
+
+#include <algorithm>
+#include <boost/locale/utf.hpp>
+#include <iterator>
+
+namespace moescope::base {
+
+namespace utf = boost::locale::utf;
+
+CodePoint code_point_at(std::string_view text, std::size_t offset) {
+    // decode() moves past what it read: overlong forms, surrogates and what is above U+10FFFF are "illegal", an
+    // unfinished character at the end is "incomplete". Both are no character here.
+    const char* at = text.data() + offset;
+    const auto code = utf::utf_traits<char>::decode(at, text.data() + text.size());
+    if (code == utf::illegal || code == utf::incomplete) {
+        return {};
+    }
+    return {static_cast<char32_t>(code), static_cast<std::size_t>(at - text.data()) - offset};
+}
+
+std::size_t first_invalid_utf8(std::string_view text) {
+    std::size_t offset = 0;
+    while (offset < text.size()) {
+        const std::size_t length = code_point_at(text, offset).length;
+        if (length == 0) {
+            return offset;
+        }
+        offset += length;
+    }
+    return offset;
+}
+
+std::string to_valid_utf8(std::string_view text) {
+    std::string result;
+    while (!text.empty()) {
+        const std::size_t valid = first_invalid_utf8(text);
+        result += text.substr(0, valid);
+        if (valid < text.size()) {
+            result += "\xef\xbf\xbd";
+        }
+        text.remove_prefix(std::min(text.size(), valid + 1));
+    }
+    return result;
+}
+
+std::size_t character_boundary(std::string_view text, std::size_t limit) {
+    if (limit >= text.size()) {
+        return text.size();
+    }
+    while (limit > 0 && (static_cast<std::uint8_t>(text[limit]) & 0xc0) == 0x80) {
+        --limit;
+    }
+    return limit;
+}
+
+std::size_t complete_utf8_prefix(std::string_view bytes) {
+    // An unfinished character is at most three bytes long.
+    for (std::size_t back = 1; back <= 3 && back <= bytes.size(); ++back) {
+        const char* at = bytes.data() + (bytes.size() - back);
+        if (!utf::utf_traits<char>::is_lead(*at)) {
+            continue;
+        }
+        const char* const end = bytes.data() + bytes.size();
+        return utf::utf_traits<char>::decode(at, end) == utf::incomplete ? bytes.size() - back : bytes.size();
+    }
+    return bytes.size();
+}
+
+bool is_han(char32_t code) {
+    return (code >= 0x3400 && code <= 0x4dbf) || (code >= 0x4e00 && code <= 0x9fff) ||
+           (code >= 0xf900 && code <= 0xfaff) || (code >= 0x20000 && code <= 0x323af);
+}
+
+std::optional<std::u32string> decode_utf8(std::string_view bytes) {
+    if (first_invalid_utf8(bytes) != bytes.size()) {
+        return std::nullopt;
+    }
+    return decode_utf8_lossy(bytes);
+}
+
+std::u32string decode_utf8_lossy(std::string_view bytes) {
+    std::u32string out;
+    for (std::size_t at = 0; at < bytes.size();) {
+        const CodePoint c = code_point_at(bytes, at);
+        out += c.length == 0 ? U'\ufffd' : c.value;
+        at += std::max<std::size_t>(c.length, 1);
+    }
+    return out;
+}
+
+void append_utf8(std::string& out, char32_t code) {
+    utf::utf_traits<char>::encode(code, std::back_inserter(out));
+}
+
+std::string encode_utf8(std::u32string_view text) {
+    std::string out;
+    for (const char32_t code : text) {
+        append_utf8(out, code);
+    }
+    return out;
+}
+
+double han_share(std::string_view text) {
+    std::uint64_t han = 0, solid = 0;
+    for (std::size_t offset = 0; offset < text.size();) {
+        const CodePoint c = code_point_at(text, offset);
+        offset += c.length == 0 ? 1 : c.length;
+        if (c.length == 0 || c.value <= 0x20 || c.value == 0x3000) {
+            continue;
+        }
+        ++solid;
+        han += is_han(c.value);
+    }
+    return solid == 0 ? 0.0 : static_cast<double>(han) / static_cast<double>(solid);
+}
+
+}  // namespace moescope::base

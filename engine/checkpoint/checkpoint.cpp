@@ -1,0 +1,212 @@
+#include "engine/checkpoint/checkpoint.hpp"
+
+#include <fstream>
+#include <nlohmann/json.hpp>
+
+#include "engine/error.hpp"
+
+namespace moescope::engine {
+namespace {
+
+using Json = nlohmann::json;
+constexpr std::uint64_t kMaxText = 1 << 20;        // config.json, state.json
+constexpr std::uint64_t kMaxTokenizer = 64 << 20;  // tokenizer.model
+
+std::string read_file(const std::filesystem::path& path, std::uint64_t most) {
+    std::error_code error;
+    const bool regular = std::filesystem::is_regular_file(path, error);
+    const std::uint64_t size = regular ? std::filesystem::file_size(path, error) : 0;
+    std::ifstream file(path, std::ios::binary);
+    if (!regular || error || !file) {
+        throw Error(path.string() + ": cannot be read; the checkpoint is incomplete, use another one.");
+    }
+    if (size > most) {
+        throw Error(path.string() + ": has " + std::to_string(size) + " bytes, at most " + std::to_string(most) +
+                    " are expected; it is no file of a checkpoint.");
+    }
+    std::string text(size, '\0');
+    file.read(text.data(), static_cast<std::streamsize>(size));
+    if (!file) {
+        throw Error(path.string() + ": reading failed; check the disk.");
+    }
+    return text;
+}
+
+void write_file(const std::filesystem::path& path, const std::string& text) {
+    std::ofstream file(path, std::ios::binary | std::ios::trunc);
+    file.write(text.data(), static_cast<std::streamsize>(text.size()));
+    file.close();
+    if (!file) {
+        throw Error(path.string() + ": writing failed; check that the folder exists and the disk has room.");
+    }
+}
+
+Json read_json(const std::filesystem::path& path) {
+    Json value = Json::parse(read_file(path, kMaxText), nullptr, false);
+    if (!value.is_object()) {
+        throw Error(path.string() + ": is not a JSON object; the checkpoint is damaged, use another one.");
+    }
+    return value;
+}
+
+std::uint64_t whole_number(const Json& value, const char* key, const std::filesystem::path& path) {
+    const auto found = value.find(key);
+    if (found == value.end() || !found->is_number_unsigned()) {
+        throw Error(path.string() + ": \"" + key +
+                    "\" is missing or no whole number; the checkpoint is damaged, use another one.");
+    }
+    return found->get<std::uint64_t>();
+}
+
+std::string text_of(const Json& value, const char* key, const std::filesystem::path& path) {
+    const auto found = value.find(key);
+    if (found == value.end() || !found->is_string()) {
+        throw Error(path.string() + ": \"" + key +
+                    "\" is missing or no text; the checkpoint is damaged, use another one.");
+    }
+    return found->get<std::string>();
+}
+
+/// A list of [layer, expert]; ranges are checked by the run that takes them.
+std::vector<std::pair<int, int>> experts_of(const Json& value, const char* key, const std::filesystem::path& path) {
+    std::vector<std::pair<int, int>> list;
+    const auto found = value.find(key);
+    if (found == value.end()) {
+        return list;  // written before there were such knobs
+    }
+    constexpr std::uint64_t kMost = 1 << 20;
+    const auto whole = [](const Json& number) {
+        return number.is_number_unsigned() && number.get<std::uint64_t>() < kMost;
+    };
+    for (const Json& pair : *found) {
+        if (!pair.is_array() || pair.size() != 2 || !whole(pair[0]) || !whole(pair[1])) {
+            throw Error(path.string() + ": \"" + key +
+                        "\" is no list of layers and experts; the checkpoint is damaged, use another one.");
+        }
+        list.emplace_back(pair[0].get<int>(), pair[1].get<int>());
+    }
+    return list;
+}
+
+/// A number in [low, high], `otherwise` when missing.
+double number_of(const Json& value, const char* key, double low, double high, double otherwise,
+                 const std::filesystem::path& path) {
+    const auto found = value.find(key);
+    if (found == value.end()) {
+        return otherwise;
+    }
+    if (!found->is_number() || !(found->get<double>() >= low) || !(found->get<double>() <= high)) {
+        throw Error(path.string() + ": \"" + key +
+                    "\" is no number in its range; the checkpoint is damaged, use another one.");
+    }
+    return found->get<double>();
+}
+
+}  // namespace
+
+RunConfig read_checkpoint_config(const std::filesystem::path& folder) {
+    const auto path = folder / kConfigFile;
+    return parse_run_config(read_json(path), path.string());
+}
+
+CheckpointState read_checkpoint_state(const std::filesystem::path& folder) {
+    const auto path = folder / kStateFile;
+    const Json value = read_json(path);
+    if (whole_number(value, "format", path) != 1) {
+        throw Error(path.string() + ": was written by a newer version; update the program.");
+    }
+    CheckpointState state;
+    state.step = whole_number(value, "step", path);
+    state.updates = whole_number(value, "updates", path);
+    state.sequences = whole_number(value, "sequences", path);
+    state.data_name = text_of(value, "data_name", path);
+    state.data_sha256 = text_of(value, "data_sha256", path);
+    state.data_tokens = whole_number(value, "data_tokens", path);
+    state.experts_per_token = static_cast<int>(number_of(value, "experts_per_token", 0, 64, 0, path));
+    state.capacity_factor = number_of(value, "capacity_factor", -1, 1000, -1, path);
+    state.disabled = experts_of(value, "disabled_experts", path);
+    state.frozen = experts_of(value, "frozen_experts", path);
+    constexpr std::uint64_t kMost = std::uint64_t{1} << 52;
+    if (state.step > kMost || state.updates > state.step || state.sequences > kMost) {
+        throw Error(path.string() + ": its counters make no sense; the checkpoint is damaged, use another one.");
+    }
+    return state;
+}
+
+std::shared_ptr<const Tokenizer> read_checkpoint_tokenizer(const std::filesystem::path& folder) {
+    const auto path = folder / kTokenizerFile;
+    std::error_code error;
+    if (!std::filesystem::exists(path, error)) {
+        return nullptr;
+    }
+    try {
+        return Tokenizer::from_bytes(read_file(path, kMaxTokenizer));
+    } catch (const Error& problem) {
+        const std::string text = problem.what();
+        throw Error(text.find(path.string()) == std::string::npos ? path.string() + ": " + text : text);
+    }
+}
+
+void write_checkpoint_texts(const std::filesystem::path& folder, const RunConfig& config, const CheckpointState& state,
+                            const Tokenizer* tokenizer) {
+    const Json value = {{"format", 1},
+                        {"step", state.step},
+                        {"updates", state.updates},
+                        {"sequences", state.sequences},
+                        {"data_name", state.data_name},
+                        {"data_sha256", state.data_sha256},
+                        {"data_tokens", state.data_tokens},
+                        {"experts_per_token", state.experts_per_token},
+                        {"capacity_factor", state.capacity_factor},
+                        {"disabled_experts", state.disabled},
+                        {"frozen_experts", state.frozen}};
+    if (tokenizer != nullptr) {
+        write_file(folder / kTokenizerFile, tokenizer->model_bytes());
+    }
+    // Invalid UTF-8 in a name (a path, perhaps) is replaced: it is shown, never used to open anything.
+    write_file(folder / kConfigFile, to_json(config).dump(2, ' ', false, Json::error_handler_t::replace) + "\n");
+    write_file(folder / kStateFile, value.dump(2, ' ', false, Json::error_handler_t::replace) + "\n");
+}
+
+CheckpointTensors::CheckpointTensors(const std::filesystem::path& path, const ModelConfig& model,
+                                     const ParameterLayout& layout, const std::vector<std::string>& prefixes)
+    : file_(path), names_(name_tensors(model, layout)) {
+    const auto& tensors = file_.header().tensors;
+    for (const std::string& prefix : prefixes) {
+        for (const NamedTensor& tensor : names_) {
+            const auto found = tensors.find(prefix + tensor.name);
+            if (found == tensors.end()) {
+                throw Error(path.string() + ": tensor \"" + prefix + tensor.name +
+                            "\" is missing; it does not belong to " + kConfigFile + ".");
+            }
+            if (found->second.dtype != "F32" || found->second.shape != tensor.shape) {
+                throw Error(path.string() + ": tensor \"" + prefix + tensor.name +
+                            "\" has another type or shape than " + kConfigFile +
+                            " says; the files do not belong together.");
+            }
+        }
+    }
+    if (tensors.size() != names_.size() * prefixes.size()) {
+        throw Error(path.string() + ": has " + std::to_string(tensors.size()) + " tensors, but " + kConfigFile +
+                    " says " + std::to_string(names_.size() * prefixes.size()) + "; the files do not belong together.");
+    }
+}
+
+void CheckpointTensors::read(const std::string& prefix, float* into) const {
+    for (const NamedTensor& tensor : names_) {
+        file_.read_f32(prefix + tensor.name, {into + tensor.offset, tensor.count});
+    }
+}
+
+void write_checkpoint_tensors(const std::filesystem::path& path, const ModelConfig& model,
+                              const ParameterLayout& layout, const std::vector<PrefixedBuffer>& buffers) {
+    std::vector<SafetensorsOutput> outputs;
+    for (const PrefixedBuffer& buffer : buffers) {
+        for (NamedTensor& tensor : name_tensors(model, layout)) {
+            outputs.push_back({buffer.prefix + tensor.name, std::move(tensor.shape), buffer.values + tensor.offset});
+        }
+    }
+    write_safetensors(path, std::move(outputs));
+}
+
+}  // namespace moescope::engine

@@ -1,0 +1,28 @@
+// A checkpoint opened for reading only: what the runner wraps as a LanguageModel.
+#pragma once
+
+#include <filesystem>
+#include <memory>
+
+#include "engine/model/arena.hpp"
+#include "engine/model/config.hpp"
+#include "engine/model/parameters.hpp"
+#include "engine/text/tokenizer.hpp"
+
+namespace moescope::engine {
+
+/// Immutable after loading; may be shared by threads that each have their own decoder.
+struct LoadedModel {
+    RunConfig config;
+    ParameterLayout layout;
+    Block memory;
+    const float* parameters = nullptr;           ///< [layout.floats], inside memory
+    std::shared_ptr<const Tokenizer> tokenizer;  ///< null when the checkpoint has none
+    std::uint64_t step = 0;                      ///< optimizer steps behind it
+};
+
+/// Reads config.json, model.safetensors, tokenizer.model and state.json of a checkpoint folder (Trainer::save). Every
+/// file is checked before it is used. Throws Error naming the file.
+std::shared_ptr<const LoadedModel> load_model(const std::filesystem::path& checkpoint);
+
+}  // namespace moescope::engine

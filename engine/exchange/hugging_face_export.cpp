@@ -1,0 +1,213 @@
+#include "engine/exchange/hugging_face_export.hpp"
+
+#include <fstream>
+#include <nlohmann/json.hpp>
+
+#include "engine/error.hpp"
+#include "engine/exchange/hugging_face_config.hpp"
+#include "engine/exchange/hugging_face_tokenizer.hpp"
+#include "engine/exchange/tensor_names.hpp"
+#include "engine/exchange/tokenizer_pieces.hpp"
+#include "engine/files/safetensors.hpp"
+
+namespace moescope::engine {
+namespace {
+
+using Json = nlohmann::json;
+
+/// A folder that appears under its name when it is whole; an unfinished one is removed.
+class NewFolder {
+ public:
+    explicit NewFolder(const std::filesystem::path& target) : target_(target), partial_(target) {
+        std::error_code error;
+        if (std::filesystem::exists(target, error) && !std::filesystem::is_empty(target, error)) {
+            throw Error(target.string() + ": is not empty; choose a new folder.");
+        }
+        partial_ += ".part";
+        std::filesystem::remove_all(partial_, error);
+        std::filesystem::create_directories(partial_, error);
+        if (error) {
+            throw Error(partial_.string() + ": cannot be made; check that you may write there.");
+        }
+    }
+    NewFolder(const NewFolder&) = delete;
+    NewFolder& operator=(const NewFolder&) = delete;
+    ~NewFolder() {
+        std::error_code ignored;
+        if (!done_) {
+            std::filesystem::remove_all(partial_, ignored);
+        }
+    }
+
+    const std::filesystem::path& path() const { return partial_; }
+    void write(const std::string& name, const std::string& text) {
+        std::ofstream file(partial_ / name, std::ios::binary | std::ios::trunc);
+        file << text;
+        file.close();
+        if (!file) {
+            throw Error((partial_ / name).string() + ": writing failed; check that the disk has room.");
+        }
+        files.push_back(name);
+    }
+    void finish() {
+        std::error_code error;
+        std::filesystem::remove(target_, error);  // an empty one
+        std::filesystem::rename(partial_, target_, error);
+        if (error) {
+            throw Error(target_.string() + ": cannot be put in place; check that you may write there.");
+        }
+        done_ = true;
+    }
+
+    std::vector<std::string> files;
+
+ private:
+    std::filesystem::path target_, partial_;
+    bool done_ = false;
+};
+
+ModelType find_type(const ModelConfig& model) {
+    const auto expressed = [&](ModelType type) {
+        ModelConfig got =
+            parse_hugging_face_config(write_hugging_face_config(type, model), hugging_face_name(type)).model;
+        if (type == ModelType::deepseek_v3 && !model.selection_bias) {
+            got.selection_bias = false;  // written as zeros, which choose nothing
+        }
+        return got;
+    };
+    return choose_type(model, "a Hugging Face folder", expressed, hugging_face_name);
+}
+
+SafetensorsOutput output_of(const FileTensor& tensor, const float* parameters) {
+    SafetensorsOutput out{tensor.name, tensor.shape, nullptr, {}};
+    if (tensor.contiguous()) {
+        out.data = parameters + tensor.offset;
+    } else {
+        out.fill = [&tensor, parameters](std::span<float> values) { gather(values, parameters, tensor); };
+    }
+    return out;
+}
+
+std::string shard_name(std::size_t number, std::size_t shards) {
+    char name[64];
+    std::snprintf(name, sizeof name, "model-%05zu-of-%05zu.safetensors", number, shards);
+    return name;
+}
+
+/// Shards of at most `limit` bytes; a single tensor may be larger.
+std::vector<std::vector<SafetensorsOutput>> cut(const std::vector<FileTensor>& tensors, const float* parameters,
+                                                std::uint64_t limit) {
+    std::vector<std::vector<SafetensorsOutput>> shards(1);
+    std::uint64_t bytes = 0;
+    for (const FileTensor& tensor : tensors) {
+        const std::uint64_t more = tensor.count() * sizeof(float);
+        if (bytes > 0 && bytes + more > limit) {
+            shards.emplace_back();
+            bytes = 0;
+        }
+        shards.back().push_back(output_of(tensor, parameters));
+        bytes += more;
+    }
+    return shards;
+}
+
+void write_weights(NewFolder& folder, const std::vector<FileTensor>& tensors, const float* parameters,
+                   const std::map<std::string, std::string>& metadata, std::uint64_t limit) {
+    auto shards = cut(tensors, parameters, limit);
+    if (shards.size() == 1) {
+        write_safetensors(folder.path() / "model.safetensors", std::move(shards.front()), metadata);
+        folder.files.emplace_back("model.safetensors");
+        return;
+    }
+    Json places = Json::object();
+    std::uint64_t bytes = 0;
+    for (const FileTensor& tensor : tensors) {
+        bytes += tensor.count() * sizeof(float);
+    }
+    for (std::size_t i = 0; i < shards.size(); ++i) {
+        const std::string name = shard_name(i + 1, shards.size());
+        for (const SafetensorsOutput& tensor : shards[i]) {
+            places[tensor.name] = name;
+        }
+        write_safetensors(folder.path() / name, std::move(shards[i]), metadata);
+        folder.files.push_back(name);
+    }
+    folder.write("model.safetensors.index.json",
+                 Json{{"metadata", {{"total_size", bytes}}}, {"weight_map", places}}.dump(2) + "\n");
+}
+
+void write_tokenizer(NewFolder& folder, const Tokenizer* tokenizer, const ModelConfig& model, ExportReport& report) {
+    if (tokenizer == nullptr) {
+        report.notes.emplace_back(kNoTokenizer);
+        return;
+    }
+    folder.write("tokenizer.model", tokenizer->model_bytes());
+    if (!has_portable_form(*tokenizer)) {
+        report.notes.emplace_back(
+            "tokenizer.model is the SentencePiece model; there is no tokenizer.json, because the way this model treats "
+            "spaces or cuts words has no exact form there.");
+        return;
+    }
+    folder.write("tokenizer.json", tokenizer_json(*tokenizer).dump(1) + "\n");
+    folder.write("tokenizer_config.json", tokenizer_config_json(*tokenizer, model.context).dump(2) + "\n");
+    report.notes.emplace_back(
+        "tokenizer.json gives the same ids as the training did, but for a text that spells a special token, such as "
+        "</s>, or the name of a byte, such as <0xE4>: it becomes that token, as is usual there.");
+    report.notes.emplace_back(
+        "tokenizer.model is the same tokenizer as a SentencePiece unigram model. Converters that take every "
+        "tokenizer.model for one of merges would cut text in another way: for GGUF use Moescope's own export.");
+}
+
+void add_model_notes(ModelType type, const ModelConfig& model, ExportReport& report) {
+    if (model.prediction_depth > 0 && type != ModelType::deepseek_v3) {
+        report.notes.emplace_back(
+            "The module for multi-token prediction was left out; it has no part in the next token.");
+    }
+    if (model.prediction_depth > 0 && type == ModelType::deepseek_v3) {
+        report.notes.emplace_back(
+            "The last layer in the file is the module for multi-token prediction; transformers leaves it unused.");
+    }
+    if (type == ModelType::deepseek_v3 && !model.selection_bias) {
+        report.notes.emplace_back("e_score_correction_bias is all zero: the model was trained without it.");
+    }
+}
+
+std::string readme(const ExportReport& report) {
+    std::string text = "A language model with a mixture of experts, trained with Moescope. Type: " + report.type +
+                       ", weights in float32.\n\n";
+    for (const std::string& note : report.notes) {
+        text += "- " + note + "\n";
+    }
+    return text;
+}
+
+}  // namespace
+
+ExportReport export_hugging_face(const std::filesystem::path& folder, const ModelConfig& model,
+                                 const ParameterLayout& layout, const float* parameters, const Tokenizer* tokenizer,
+                                 const std::map<std::string, std::string>& metadata, std::uint64_t shard_bytes) {
+    if (tokenizer != nullptr && tokenizer->size() > model.vocabulary) {
+        throw Error("The tokenizer has " + std::to_string(tokenizer->size()) + " pieces, but the model only " +
+                    std::to_string(model.vocabulary) + " tokens: they do not belong together.");
+    }
+    const ModelType type = find_type(model);
+    ExportReport report{hugging_face_name(type), {}, {}};
+    NewFolder out(folder);
+    Json config = write_hugging_face_config(type, model);
+    Json generation = {{"_from_model_config", true}};
+    for (const char* key : {"bos_token_id", "eos_token_id"}) {
+        config[key] = generation[key] = tokenizer == nullptr ? Json() : Json(tokenizer->end_token());
+    }
+    out.write("config.json", config.dump(2) + "\n");
+    out.write("generation_config.json", generation.dump(2) + "\n");
+    const auto tensors = hugging_face_tensors(type, model, layout, ExpertFiles::separate);
+    write_weights(out, tensors, parameters, metadata, shard_bytes);
+    write_tokenizer(out, tokenizer, model, report);
+    add_model_notes(type, model, report);
+    out.write("README.md", readme(report));
+    out.finish();
+    report.files = out.files;
+    return report;
+}
+
+}  // namespace moescope::engine

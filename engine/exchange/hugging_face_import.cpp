@@ -1,0 +1,122 @@
+#include "engine/exchange/hugging_face_import.hpp"
+
+#include <fstream>
+
+#include "engine/error.hpp"
+#include "engine/exchange/hugging_face_config.hpp"
+#include "engine/exchange/tokenizer_pieces.hpp"
+#include "engine/files/safetensors_folder.hpp"
+
+namespace moescope::engine {
+namespace {
+
+constexpr std::uint64_t kMaxConfigBytes = 4U << 20;
+constexpr std::uint64_t kMaxTokenizerBytes = 64U << 20;
+
+bool has_fused_experts(const SafetensorsFolder& files) {
+    for (const auto& [name, place] : files.tensors()) {
+        if (name.ends_with(".mlp.experts.gate_up_proj")) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/// Of the layers that predict further tokens, the first is taken; it stands behind the model's own layers.
+void look_for_prediction(const SafetensorsFolder& files, const HuggingFaceConfig& config, ImportedModel& out) {
+    const std::string prefix = "model.layers." + std::to_string(out.model.layers) + ".";
+    if (config.prediction_layers == 1 && files.tensors().contains(prefix + "eh_proj.weight")) {
+        out.model.prediction_depth = 1;
+    } else if (config.prediction_layers > 0) {
+        out.notes.push_back("The " + std::to_string(config.prediction_layers) +
+                            " layers for multi-token prediction were left out; they have no part in the next token.");
+    }
+}
+
+/// Tensors that repeat others or that nothing reads.
+class LeftOut {
+ public:
+    LeftOut(const HuggingFaceConfig& config, ImportedModel& out) : out_(out) {
+        for (int i = 0; i < config.prediction_layers; ++i) {
+            further_.push_back("model.layers." + std::to_string(config.model.layers + i) + ".");
+        }
+    }
+
+    bool operator()(const std::string& name) const {
+        if (name.ends_with(".rotary_emb.inv_freq")) {
+            return true;
+        }
+        if (out_.model.tied_head && name == "lm_head.weight") {
+            out_.notes.push_back("lm_head.weight was not read: tie_word_embeddings says that the embedding is used.");
+            return true;
+        }
+        for (const std::string& prefix : further_) {
+            if (!name.starts_with(prefix)) {
+                continue;
+            }
+            if (out_.model.prediction_depth == 0) {
+                return true;
+            }
+            if (name == prefix + "embed_tokens.weight" || name == prefix + "shared_head.head.weight") {
+                out_.notes.push_back(name + " was not read: the prediction module shares the model's own.");
+                return true;
+            }
+        }
+        return false;
+    }
+
+ private:
+    ImportedModel& out_;
+    std::vector<std::string> further_;
+};
+
+std::map<std::string, StoredTensor> stored_tensors(const SafetensorsFolder& files) {
+    std::map<std::string, StoredTensor> stored;
+    for (const auto& [name, place] : files.tensors()) {
+        stored[name] = {place.tensor->shape, place.tensor->dtype, is_float_type(place.tensor->dtype)};
+    }
+    return stored;
+}
+
+void read_tokenizer(const std::filesystem::path& folder, ImportedModel& out) {
+    const std::filesystem::path path = folder / "tokenizer.model";
+    std::error_code error;
+    if (!std::filesystem::is_regular_file(path, error)) {
+        out.notes.emplace_back(kNoTokenizer);
+        return;
+    }
+    const std::uint64_t size = std::filesystem::file_size(path, error);
+    std::ifstream file(path, std::ios::binary);
+    if (error || !file || size > kMaxTokenizerBytes) {
+        throw Error(path.string() + ": cannot be read, or has more than 64 MB; get the file again.");
+    }
+    std::string bytes(size, '\0');
+    file.read(bytes.data(), static_cast<std::streamsize>(size));
+    if (!file) {
+        throw Error(path.string() + ": reading failed; check the disk.");
+    }
+    take_tokenizer(out, std::move(bytes));
+}
+
+}  // namespace
+
+ImportedModel import_hugging_face(const std::filesystem::path& folder) {
+    const std::filesystem::path path = folder / "config.json";
+    HuggingFaceConfig config = parse_hugging_face_config(read_json_file(path, kMaxConfigBytes), path.string());
+    const SafetensorsFolder files(folder);
+    ImportedModel out;
+    out.model = config.model;
+    out.type = hugging_face_name(config.type);
+    out.notes = std::move(config.notes);
+    look_for_prediction(files, config, out);
+    out.layout = make_layout(out.model);
+    const std::vector<FileTensor> tensors = hugging_face_tensors(
+        config.type, out.model, out.layout, has_fused_experts(files) ? ExpertFiles::fused : ExpertFiles::separate);
+    check_tensors(tensors, stored_tensors(files), LeftOut(config, out), folder.string());
+    read_parameters(out, tensors,
+                    [&](const FileTensor& tensor, std::span<float> values) { files.read_floats(tensor.name, values); });
+    read_tokenizer(folder, out);
+    return out;
+}
+
+}  // namespace moescope::engine

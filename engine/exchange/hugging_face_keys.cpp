@@ -1,0 +1,130 @@
+#include "engine/exchange/hugging_face_keys.hpp"
+
+#include <cmath>
+#include <limits>
+
+#include "engine/error.hpp"
+
+namespace moescope::engine {
+
+std::string shown_json(const nlohmann::json& value) {
+    std::string text = value.dump(-1, ' ', true, nlohmann::json::error_handler_t::replace);
+    if (text.size() > 80) {
+        text.resize(80);
+        text += "...";
+    }
+    return text;
+}
+
+JsonKeys::JsonKeys(const nlohmann::json& value, std::string source) : value_(value), source_(std::move(source)) {
+    if (!value.is_object()) {
+        throw Error(source_ + ": is " + shown_json(value) + ", but must be a JSON object.");
+    }
+}
+
+bool JsonKeys::has(const std::string& key) const {
+    const auto found = value_.find(key);
+    return found != value_.end() && !found->is_null();
+}
+
+void JsonKeys::refuse(const std::string& key, const std::string& why) const {
+    const auto found = value_.find(key);
+    if (found == value_.end()) {
+        throw Error(source_ + ": " + key + " is missing, " + why + ".");
+    }
+    throw Error(source_ + ": " + key + " is " + shown_json(*found) + ", " + why + ".");
+}
+
+const nlohmann::json& JsonKeys::value(const std::string& key) {
+    static const nlohmann::json kNull;
+    used_.insert(key);
+    const auto found = value_.find(key);
+    return found == value_.end() ? kNull : *found;
+}
+
+int JsonKeys::integer(const std::string& key) {
+    const nlohmann::json& found = value(key);
+    if (!found.is_number_integer()) {
+        refuse(key, "but must be a whole number");
+    }
+    constexpr std::int64_t kMost = std::numeric_limits<std::int32_t>::max();
+    if ((found.is_number_unsigned() && found.get<std::uint64_t>() > static_cast<std::uint64_t>(kMost)) ||
+        found.get<std::int64_t>() < -kMost) {
+        refuse(key, "but must be a number of at most 2147483647");
+    }
+    return found.get<int>();
+}
+
+int JsonKeys::integer(const std::string& key, int otherwise) {
+    used_.insert(key);
+    return has(key) ? integer(key) : otherwise;
+}
+
+double JsonKeys::real(const std::string& key) {
+    const nlohmann::json& found = value(key);
+    if (!found.is_number() || !std::isfinite(found.get<double>())) {
+        refuse(key, "but must be a number");
+    }
+    return found.get<double>();
+}
+
+double JsonKeys::real(const std::string& key, double otherwise) {
+    used_.insert(key);
+    return has(key) ? real(key) : otherwise;
+}
+
+bool JsonKeys::flag(const std::string& key, bool otherwise) {
+    const nlohmann::json& found = value(key);
+    if (found.is_null()) {
+        return otherwise;
+    }
+    if (!found.is_boolean()) {
+        refuse(key, "but must be true or false");
+    }
+    return found.get<bool>();
+}
+
+std::string JsonKeys::text(const std::string& key, const std::string& otherwise) {
+    const nlohmann::json& found = value(key);
+    if (found.is_null()) {
+        return otherwise;
+    }
+    if (!found.is_string()) {
+        refuse(key, "but must be a text");
+    }
+    return found.get<std::string>();
+}
+
+void JsonKeys::must_be(const std::string& key, const nlohmann::json& wanted, const std::string& why) {
+    const nlohmann::json& found = value(key);
+    if (value_.contains(key) && found != wanted) {
+        refuse(key, "but only " + wanted.dump() + " can be opened: " + why);
+    }
+}
+
+void JsonKeys::must_be_off(const std::string& key, const std::string& why) {
+    const nlohmann::json& found = value(key);
+    const bool off = found.is_null() || found == false || (found.is_number() && found.get<double>() == 0.0) ||
+                     (found.is_structured() && found.empty());
+    if (!off) {
+        refuse(key, "which cannot be opened: " + why);
+    }
+}
+
+void JsonKeys::ignore(std::initializer_list<const char*> keys) {
+    for (const char* key : keys) {
+        used_.insert(key);
+    }
+}
+
+std::vector<std::string> JsonKeys::unused() const {
+    std::vector<std::string> keys;
+    for (const auto& [key, value] : value_.items()) {
+        if (!used_.contains(key)) {
+            keys.push_back(key);
+        }
+    }
+    return keys;
+}
+
+}  // namespace moescope::engine

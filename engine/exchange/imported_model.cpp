@@ -1,0 +1,79 @@
+#include "engine/exchange/imported_model.hpp"
+
+#include <set>
+
+#include "engine/error.hpp"
+
+namespace moescope::engine {
+namespace {
+
+std::string shown_shape(const std::vector<std::uint64_t>& shape) {
+    std::string text = "[";
+    for (std::size_t i = 0; i < shape.size(); ++i) {
+        text += (i == 0 ? "" : ", ") + std::to_string(shape[i]);
+    }
+    return text + "]";
+}
+
+}  // namespace
+
+void check_tensors(const std::vector<FileTensor>& wanted, const std::map<std::string, StoredTensor>& stored,
+                   const std::function<bool(const std::string&)>& left_out, const std::string& source) {
+    std::set<std::string> names;
+    for (const FileTensor& tensor : wanted) {
+        names.insert(tensor.name);
+        const auto found = stored.find(tensor.name);
+        if (found == stored.end()) {
+            throw Error(source + ": tensor \"" + tensor.name +
+                        "\" is missing; the weights do not belong to this configuration.");
+        }
+        if (found->second.shape != tensor.shape) {
+            throw Error(source + ": tensor \"" + tensor.name + "\" has the shape " + shown_shape(found->second.shape) +
+                        ", but the configuration needs " + shown_shape(tensor.shape) + ".");
+        }
+        if (!found->second.readable) {
+            throw Error(source + ": tensor \"" + tensor.name + "\" is " + found->second.dtype +
+                        ", a quantised or integer type; get the model with F32, F16 or BF16 weights.");
+        }
+    }
+    for (const auto& [name, tensor] : stored) {
+        if (!names.contains(name) && !left_out(name)) {
+            throw Error(source + ": tensor \"" + name +
+                        "\" has no place in the model that the configuration describes; without it the model would "
+                        "compute something else.");
+        }
+    }
+}
+
+void read_parameters(ImportedModel& model, const std::vector<FileTensor>& tensors,
+                     const std::function<void(const FileTensor&, std::span<float>)>& read) {
+    model.memory = Block(checked_product(model.layout.floats, sizeof(float), "the parameters"));
+    model.parameters = reinterpret_cast<float*>(model.memory.data());
+    std::vector<float> values;
+    for (const FileTensor& tensor : tensors) {
+        if (tensor.contiguous()) {
+            read(tensor, {model.parameters + tensor.offset, tensor.count()});
+            continue;
+        }
+        values.resize(tensor.count());
+        read(tensor, values);
+        scatter(model.parameters, values, tensor);
+    }
+}
+
+void take_tokenizer(ImportedModel& model, std::string bytes) {
+    try {
+        auto tokenizer = Tokenizer::from_bytes(std::move(bytes));
+        if (tokenizer->size() > model.model.vocabulary) {
+            model.notes.push_back("The tokenizer has " + std::to_string(tokenizer->size()) +
+                                  " pieces, more than the model's vocabulary of " +
+                                  std::to_string(model.model.vocabulary) + ", and was left out.");
+            return;
+        }
+        model.tokenizer = std::move(tokenizer);
+    } catch (const Error& error) {
+        model.notes.push_back(std::string("The tokenizer was left out: ") + error.what() + ".");
+    }
+}
+
+}  // namespace moescope::engine

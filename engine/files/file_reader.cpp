@@ -1,0 +1,85 @@
+#include "engine/files/file_reader.hpp"
+
+#include <algorithm>
+#include <cstring>
+
+#include "engine/error.hpp"
+
+namespace moescope::engine {
+namespace {
+constexpr std::size_t kBufferBytes = 256U << 10;
+}
+
+FileReader::FileReader(const std::filesystem::path& path) {
+    std::error_code error;
+    const auto status = std::filesystem::status(path, error);
+    if (!std::filesystem::exists(status)) {
+        throw Error("does not exist");
+    }
+    if (!std::filesystem::is_regular_file(status)) {
+        throw Error("is not a regular file");
+    }
+    size_ = std::filesystem::file_size(path, error);
+    file_.open(path, std::ios::binary);
+    if (error || !file_) {
+        throw Error("cannot be opened; check its permissions");
+    }
+}
+
+void FileReader::require(std::uint64_t count, const char* what) const {
+    if (count > left()) {
+        throw Error("ends at byte " + std::to_string(size_) + " inside " + what + ", which needs " +
+                    std::to_string(count) + " bytes from byte " + std::to_string(position_));
+    }
+}
+
+void FileReader::refill() {
+    buffer_.resize(static_cast<std::size_t>(std::min<std::uint64_t>(kBufferBytes, left())));
+    next_ = 0;
+    file_.read(buffer_.data(), static_cast<std::streamsize>(buffer_.size()));
+    if (!file_) {
+        throw Error("cannot be read at byte " + std::to_string(position_));
+    }
+}
+
+void FileReader::read(void* target, std::uint64_t count, const char* what) {
+    require(count, what);
+    char* out = static_cast<char*>(target);
+    while (count > 0) {
+        if (next_ == buffer_.size()) {
+            refill();
+        }
+        const auto part = static_cast<std::size_t>(std::min<std::uint64_t>(count, buffer_.size() - next_));
+        std::memcpy(out, buffer_.data() + next_, part);
+        out += part;
+        next_ += part;
+        position_ += part;
+        count -= part;
+    }
+}
+
+void FileReader::skip(std::uint64_t count, const char* what) {
+    require(count, what);
+    if (count <= buffer_.size() - next_) {
+        next_ += static_cast<std::size_t>(count);
+        position_ += count;
+        return;
+    }
+    position_ += count;
+    buffer_.clear();
+    next_ = 0;
+    file_.clear();
+    file_.seekg(static_cast<std::streamoff>(position_));
+    if (!file_) {
+        throw Error("cannot be read at byte " + std::to_string(position_));
+    }
+}
+
+std::string FileReader::text(std::uint64_t count, const char* what) {
+    require(count, what);
+    std::string result(static_cast<std::size_t>(count), '\0');
+    read(result.data(), count, what);
+    return result;
+}
+
+}  // namespace moescope::engine

@@ -1,0 +1,82 @@
+#include <algorithm>
+#include <map>
+
+#include "base/utf8.hpp"
+#include "engine/files/gguf.hpp"
+#include "engine/files/inspect_parts.hpp"
+
+namespace moescope::engine {
+namespace {
+
+constexpr std::size_t kShownTextBytes = 300;
+
+// A count under `key`: a whole number that is not negative. Files store it in any of the integer types.
+std::uint64_t count_of(const GgufHeader& header, const std::string& key) {
+    const auto found = header.values.find(key);
+    if (found == header.values.end() || !found->second.is_number_integer()) {
+        return 0;
+    }
+    return found->second.is_number_unsigned()
+               ? found->second.get<std::uint64_t>()
+               : static_cast<std::uint64_t>(std::max<std::int64_t>(0, found->second.get<std::int64_t>()));
+}
+
+std::string text_of(const GgufHeader& header, const std::string& key) {
+    const auto found = header.values.find(key);
+    if (found == header.values.end() || !found->second.is_string()) {
+        return {};
+    }
+    const std::string text = found->second.get<std::string>();
+    return text.substr(0, base::character_boundary(text, kShownTextBytes));
+}
+
+// The type that holds the most bytes, for files that do not name their mixture.
+std::string main_type(const GgufHeader& header) {
+    std::map<std::string, std::uint64_t> bytes;
+    for (const GgufTensor& tensor : header.tensors) {
+        bytes[tensor.type] += tensor.bytes;
+    }
+    const auto largest =
+        std::max_element(bytes.begin(), bytes.end(), [](const auto& a, const auto& b) { return a.second < b.second; });
+    return largest == bytes.end() ? "" : largest->first;
+}
+
+std::uint64_t vocabulary_of(const GgufHeader& header, const std::string& architecture) {
+    const auto tokens = header.arrays.find("tokenizer.ggml.tokens");
+    return tokens != header.arrays.end() ? tokens->second : count_of(header, architecture + ".vocab_size");
+}
+
+}  // namespace
+
+void inspect_gguf(const std::filesystem::path& path, FileReport& report) {
+    const GgufHeader header = read_gguf(path);
+    const std::string architecture = text_of(header, "general.architecture");
+    std::string quantisation =
+        header.values.contains("general.file_type") ? gguf_file_type_name(count_of(header, "general.file_type")) : "";
+    std::uint64_t parameters = 0;
+    for (const GgufTensor& tensor : header.tensors) {
+        parameters += tensor.elements;
+    }
+    nlohmann::json& d = report.details;
+    d["version"] = header.version;
+    d["architecture"] = architecture;
+    d["name"] = text_of(header, "general.name");
+    d["licence"] = text_of(header, "general.license");
+    d["quantisation"] = quantisation.empty() ? main_type(header) : quantisation;
+    d["parameters"] = parameters;
+    d["tensors"] = header.tensors.size();
+    d["layers"] = count_of(header, architecture + ".block_count");
+    d["width"] = count_of(header, architecture + ".embedding_length");
+    d["context"] = count_of(header, architecture + ".context_length");
+    d["experts"] = count_of(header, architecture + ".expert_count");
+    d["experts_per_token"] = count_of(header, architecture + ".expert_used_count");
+    d["vocabulary"] = vocabulary_of(header, architecture);
+    d["chat_template"] =
+        header.values.contains("tokenizer.chat_template") || header.arrays.contains("tokenizer.chat_template");
+    const std::uint64_t parts = count_of(header, "split.count");
+    if (parts > 1) {
+        d["split"] = {{"part", count_of(header, "split.no") + 1}, {"parts", parts}};
+    }
+}
+
+}  // namespace moescope::engine

@@ -1,0 +1,126 @@
+#include "engine/files/safetensors_folder.hpp"
+
+#include <nlohmann/json.hpp>
+#include <set>
+
+#include "engine/error.hpp"
+
+namespace moescope::engine {
+namespace {
+
+constexpr std::uint64_t kMaxIndexBytes = 64U << 20;
+constexpr std::size_t kMaxFiles = 2000;
+
+/// A shard lies in the folder itself: a name with a path in it could lead anywhere.
+bool is_plain_name(const std::string& name) {
+    return name.size() > 12 && name.size() < 256 && name.ends_with(".safetensors") &&
+           name.find_first_of("/\\") == std::string::npos && name.front() != '.';
+}
+
+std::map<std::string, std::string> read_index(const std::filesystem::path& path) {
+    const nlohmann::json index = read_json_file(path, kMaxIndexBytes);
+    const auto found = index.is_object() ? index.find("weight_map") : index.end();
+    if (!index.is_object() || found == index.end() || !found->is_object()) {
+        throw Error(path.string() + ": has no weight_map; get the folder again.");
+    }
+    std::map<std::string, std::string> listed;
+    for (const auto& [tensor, file] : found->items()) {
+        if (!file.is_string() || !is_plain_name(file.get_ref<const std::string&>())) {
+            throw Error(path.string() + ": the file of tensor \"" + tensor +
+                        "\" is not the name of a .safetensors file in this folder; get the folder again.");
+        }
+        listed[tensor] = file.get<std::string>();
+    }
+    return listed;
+}
+
+}  // namespace
+
+nlohmann::json read_json_file(const std::filesystem::path& path, std::uint64_t limit) {
+    std::error_code error;
+    const std::uint64_t size =
+        std::filesystem::is_regular_file(path, error) ? std::filesystem::file_size(path, error) : 0;
+    std::ifstream file(path, std::ios::binary);
+    if (error || !file || size == 0) {
+        throw Error(path.string() + ": cannot be read; check that the file exists and is not empty.");
+    }
+    if (size > limit) {
+        throw Error(path.string() + ": has " + std::to_string(size) + " bytes, more than the " + std::to_string(limit) +
+                    " that such a file may have.");
+    }
+    std::string text(size, '\0');
+    file.read(text.data(), static_cast<std::streamsize>(size));
+    if (!file) {
+        throw Error(path.string() + ": reading failed; check the disk.");
+    }
+    nlohmann::json value = nlohmann::json::parse(text, nullptr, false);
+    if (value.is_discarded()) {
+        throw Error(path.string() + ": is not valid JSON; get the file again.");
+    }
+    return value;
+}
+
+SafetensorsFolder::SafetensorsFolder(const std::filesystem::path& folder) {
+    const std::filesystem::path single = folder / "model.safetensors", index = folder / "model.safetensors.index.json";
+    std::error_code error;
+    if (std::filesystem::exists(single, error)) {
+        add_file(single);
+        return;
+    }
+    if (!std::filesystem::exists(index, error)) {
+        throw Error(folder.string() +
+                    ": has neither model.safetensors nor model.safetensors.index.json; choose a folder with both "
+                    "config.json and safetensors weights.");
+    }
+    const std::map<std::string, std::string> listed = read_index(index);
+    std::set<std::string> names;
+    for (const auto& [tensor, file] : listed) {
+        names.insert(file);
+    }
+    if (names.empty() || names.size() > kMaxFiles) {
+        throw Error(index.string() + ": lists " + std::to_string(names.size()) + " files; 1 to " +
+                    std::to_string(kMaxFiles) + " are possible.");
+    }
+    for (const std::string& name : names) {
+        add_file(folder / name);
+    }
+    check_index(index, listed);
+}
+
+void SafetensorsFolder::add_file(const std::filesystem::path& path) {
+    files_.push_back(std::make_unique<SafetensorsFile>(path));
+    paths_.push_back(path);
+    for (const auto& [name, tensor] : files_.back()->header().tensors) {
+        const auto [at, fresh] = tensors_.emplace(name, Place{files_.size() - 1, &tensor});
+        if (!fresh) {
+            throw Error(path.string() + ": tensor \"" + name + "\" is also in " +
+                        paths_[at->second.file].filename().string() + "; get the folder again.");
+        }
+    }
+}
+
+void SafetensorsFolder::check_index(const std::filesystem::path& index,
+                                    const std::map<std::string, std::string>& listed) const {
+    for (const auto& [name, file] : listed) {
+        const auto found = tensors_.find(name);
+        if (found == tensors_.end() || paths_[found->second.file].filename() != file) {
+            throw Error(index.string() + ": tensor \"" + name + "\" is not in " + file + "; get the folder again.");
+        }
+    }
+    for (const auto& [name, place] : tensors_) {
+        if (!listed.contains(name)) {
+            throw Error(index.string() + ": does not list tensor \"" + name + "\" of " +
+                        paths_[place.file].filename().string() + "; get the folder again.");
+        }
+    }
+}
+
+void SafetensorsFolder::read_floats(const std::string& name, std::span<float> into) const {
+    const auto found = tensors_.find(name);
+    if (found == tensors_.end()) {
+        throw Error("tensor \"" + name + "\" is missing; the folder belongs to another model.");
+    }
+    files_[found->second.file]->read_floats(name, into);
+}
+
+}  // namespace moescope::engine

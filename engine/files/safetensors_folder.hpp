@@ -1,0 +1,42 @@
+// The weights of a Hugging Face folder: model.safetensors, or shards that model.safetensors.index.json lists. Strict:
+// the list and the shards must name the same tensors, each once.
+#pragma once
+
+#include <filesystem>
+#include <map>
+#include <memory>
+#include <nlohmann/json.hpp>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "engine/files/safetensors.hpp"
+
+namespace moescope::engine {
+
+class SafetensorsFolder {
+ public:
+    /// Opens and checks every file. Throws Error naming the file and the tensor.
+    explicit SafetensorsFolder(const std::filesystem::path& folder);
+
+    struct Place {
+        std::size_t file = 0;
+        const SafetensorsTensor* tensor = nullptr;
+    };
+    const std::map<std::string, Place>& tensors() const { return tensors_; }
+    /// As SafetensorsFile::read_floats.
+    void read_floats(const std::string& name, std::span<float> into) const;
+
+ private:
+    void add_file(const std::filesystem::path& path);
+    void check_index(const std::filesystem::path& index, const std::map<std::string, std::string>& listed) const;
+
+    std::vector<std::filesystem::path> paths_;
+    std::vector<std::unique_ptr<SafetensorsFile>> files_;
+    std::map<std::string, Place> tensors_;
+};
+
+/// Reads a JSON file of at most `limit` bytes. Throws Error naming the file.
+nlohmann::json read_json_file(const std::filesystem::path& path, std::uint64_t limit);
+
+}  // namespace moescope::engine

@@ -1,0 +1,27 @@
+// A decoder with its own memory, for a model that was opened for reading.
+#pragma once
+
+#include <memory>
+
+#include "engine/checkpoint/loaded_model.hpp"
+#include "engine/generate/decoder.hpp"
+#include "engine/model/arena.hpp"
+
+namespace moescope::engine {
+
+class OwnedDecoder {
+ public:
+    explicit OwnedDecoder(std::shared_ptr<const LoadedModel> model, int sequences = 1)
+        : OwnedDecoder(model, sequences, model->config.model.context) {}
+    /// For texts of at most `context` tokens, no more than the model's own context.
+    OwnedDecoder(std::shared_ptr<const LoadedModel> model, int sequences, int context);
+    Decoder& operator*() { return *decoder_; }
+    Decoder* operator->() { return decoder_.get(); }
+
+ private:
+    std::shared_ptr<const LoadedModel> model_;
+    Block memory_;
+    std::unique_ptr<Decoder> decoder_;
+};
+
+}  // namespace moescope::engine

@@ -1,0 +1,268 @@
+#include "engine/model/activations.hpp"
+
+#include <algorithm>
+
+#include "kernels/cpu/attention.hpp"
+#include "kernels/cpu/cross_entropy.hpp"
+#include "kernels/cpu/head_norm.hpp"
+#include "kernels/cpu/rope.hpp"
+
+namespace moescope::engine {
+namespace {
+
+std::uint64_t u(int value) {
+    return static_cast<std::uint64_t>(value);
+}
+
+/// The sizes of the legend, for a number of tokens.
+struct Sizes {
+    std::uint64_t T, V, D, H, G, C, Cv, E, K, J, F, R, wide, shared, codes;
+
+    Sizes(const ModelConfig& m, int batch, int length)
+        : T(checked_product(u(batch), u(length), "the batch")),
+          V(u(m.vocabulary)),
+          D(u(m.width)),
+          H(u(m.heads)),
+          G(u(m.kv_heads)),
+          C(u(query_width(m))),
+          Cv(u(value_width(m))),
+          E(u(m.experts)),
+          K(u(m.experts_per_token)),
+          J(m.router_choice == Choice::expert ? E : K),
+          F(u(m.expert_width)),
+          R(rows(m, batch, length)),
+          wide(m.attention == AttentionKind::latent
+                   ? std::max({H * (u(m.nope_width) + Cv), H * C, u(m.kv_rank) + u(m.rope_width)})
+                   : (H + 2 * G) * C),
+          shared(u(m.shared_experts) * F),
+          codes(std::max(u(m.query_rank), u(m.kv_rank))) {}
+
+    /// Most rows of expert work in one layer. A capacity lowers it in training only, so room for all is kept.
+    static std::uint64_t rows(const ModelConfig& m, int batch, int length) {
+        const std::uint64_t chosen = checked_product(checked_product(u(batch), u(length), "the batch"),
+                                                     u(m.experts_per_token), "the expert rows");
+        if (m.router_choice != Choice::expert) {
+            return chosen;
+        }
+        const auto shape = router_shape(m, {}, static_cast<std::size_t>(m.hash_layers), batch, length);
+        return std::max(chosen, checked_product(static_cast<std::uint64_t>(kernels::expert_capacity(shape)),
+                                                u(m.experts), "the expert rows"));
+    }
+};
+
+float* floats(Arena& arena, std::uint64_t a, std::uint64_t b) {
+    return arena.take<float>(checked_product(a, b, "an activation buffer"));
+}
+
+void place_grouped(Arena& arena, LayerState& s, const Sizes& n) {
+    s.qkv_TR = floats(arena, n.T, n.wide);
+    s.q_rstd = floats(arena, n.T, n.H);
+    s.k_rstd = floats(arena, n.T, n.G);
+}
+
+void place_latent(Arena& arena, LayerState& s, const ModelConfig& m, const Sizes& n) {
+    if (m.query_rank > 0) {
+        s.query_code_T = floats(arena, n.T, u(m.query_rank));
+        s.query_norm_T = floats(arena, n.T, u(m.query_rank));
+        s.query_rstd_T = floats(arena, n.T, 1);
+    }
+    s.kv_code_T = floats(arena, n.T, u(m.kv_rank));
+    s.kv_norm_T = floats(arena, n.T, u(m.kv_rank));
+    s.kv_rstd_T = floats(arena, n.T, 1);
+    s.kv_T = floats(arena, n.T, n.H * (u(m.nope_width) + n.Cv));
+}
+
+void place_experts(Arena& arena, LayerState& s, const ModelConfig& m, const Sizes& n) {
+    if (m.router_scoring == Scoring::sigmoid || m.router_scoring == Scoring::sqrt_softplus) {
+        s.z_TE = floats(arena, n.T, n.E);
+    }
+    const std::uint64_t slots = checked_product(n.T, n.J, "the expert slots");
+    s.routed.s_TE = floats(arena, n.T, n.E);
+    s.routed.lse_T = floats(arena, n.T, 1);
+    s.routed.ids_TJ = arena.take<std::int32_t>(slots);
+    s.routed.kept_TJ = arena.take<std::uint8_t>(slots);
+    s.routed.w_TJ = floats(arena, slots, 1);
+    s.routed.counts_E = arena.take<std::uint32_t>(n.E);
+    s.routed.choices_E = arena.take<std::uint32_t>(n.E);
+    s.offsets_E1 = arena.take<std::int32_t>(n.E + 1);
+    s.row_of_TJ = arena.take<std::int32_t>(slots);
+    s.token_of_R = arena.take<std::int32_t>(n.R);
+    s.rows_RD = floats(arena, n.R, n.D);
+    s.gu_R2F = floats(arena, n.R, 2 * n.F);
+    s.h_RF = floats(arena, n.R, n.F);
+    s.y_RD = floats(arena, n.R, n.D);
+    if (n.shared > 0) {
+        s.shared_gu_T2F = floats(arena, n.T, 2 * n.shared);
+        s.shared_h_TF = floats(arena, n.T, n.shared);
+    }
+}
+
+void place_dense(Arena& arena, LayerState& s, const ModelConfig& m, const Sizes& n) {
+    s.shared_gu_T2F = floats(arena, n.T, 2 * u(m.dense_width));
+    s.shared_h_TF = floats(arena, n.T, u(m.dense_width));
+}
+
+enum class Feed { experts, dense, both };
+
+LayerState place_layer(Arena& arena, const ModelConfig& m, const Sizes& n, Feed feed) {
+    LayerState s;
+    s.norm1_TD = floats(arena, n.T, n.D);
+    s.rstd1_T = floats(arena, n.T, 1);
+    s.q_BHSC = floats(arena, n.T, n.H * n.C);
+    s.k_BGSC = floats(arena, n.T, n.G * n.C);
+    s.lse_BHS = floats(arena, n.T, n.H);
+    s.attention_THC = floats(arena, n.T, n.H * n.Cv);
+    s.middle_TD = floats(arena, n.T, n.D);
+    s.norm2_TD = floats(arena, n.T, n.D);
+    s.rstd2_T = floats(arena, n.T, 1);
+    if (m.attention == AttentionKind::latent) {
+        place_latent(arena, s, m, n);
+    } else {
+        place_grouped(arena, s, n);
+    }
+    if (feed != Feed::dense) {
+        place_experts(arena, s, m, n);
+    }
+    // In inference one layer serves all, and its two kinds of always-on layer share the larger buffer.
+    if (feed == Feed::dense || (feed == Feed::both && u(m.dense_width) > n.shared)) {
+        place_dense(arena, s, m, n);
+    }
+    return s;
+}
+
+void place_prediction(Arena& arena, Activations::Prediction& p, const Sizes& n) {
+    p.tokens_T = arena.take<std::int32_t>(n.T);
+    p.targets_T = arena.take<std::int32_t>(n.T);
+    for (float** buffer :
+         {&p.embedded_TD, &p.hidden_norm_TD, &p.embedded_norm_TD, &p.output_TD, &p.final_TD, &p.dhidden_TD}) {
+        *buffer = floats(arena, n.T, n.D);
+    }
+    for (float** buffer : {&p.hidden_rstd_T, &p.embedded_rstd_T, &p.final_rstd_T}) {
+        *buffer = floats(arena, n.T, 1);
+    }
+    p.joined_T2D = floats(arena, n.T, 2 * n.D);
+    p.djoined_T2D = floats(arena, n.T, 2 * n.D);
+}
+
+kernels::HeadShape widest_heads(const ModelConfig& m, int batch, int length) {
+    kernels::HeadShape shape;
+    shape.B = batch;
+    shape.S = length;
+    shape.N = m.heads;
+    shape.C = query_width(m);
+    shape.rope = rope_width(m);
+    shape.norm = m.head_norm;
+    return shape;
+}
+
+void place_training(Arena& arena, Activations& s, const ModelConfig& m, const Sizes& n, int batch, int length) {
+    const bool any_dense = m.dense_layers > 0, any_experts = m.dense_layers < m.layers;
+    const std::uint64_t rows = any_experts ? n.R : 0, dense = any_dense ? u(m.dense_width) : 0;
+    const std::uint64_t inner =
+        std::max({checked_product(rows, n.F, "an activation buffer"), n.T * n.shared, n.T * dense});
+    s.losses_T = floats(arena, n.T, 1);
+    s.logits =
+        floats(arena, static_cast<std::uint64_t>(kernels::cross_entropy_rows(static_cast<std::int64_t>(n.T))), n.V);
+    s.dx_TD = floats(arena, n.T, n.D);
+    s.dnorm_TD = floats(arena, n.T, n.D);
+    s.dattention_THC = floats(arena, n.T, n.H * n.Cv);
+    s.dwide_T = floats(arena, n.T, n.wide);
+    if (m.attention == AttentionKind::latent) {
+        s.dcode_T = floats(arena, n.T, n.codes);
+        s.dcode_norm_T = floats(arena, n.T, n.codes);
+    }
+    s.dq_BHSC = floats(arena, n.T, n.H * n.C);
+    s.dk_BGSC = floats(arena, n.T, n.G * n.C);
+    s.head_scratch =
+        floats(arena, static_cast<std::uint64_t>(kernels::head_norm_scratch(widest_heads(m, batch, length))), 1);
+    s.sink_partial = floats(arena, u(batch), n.H);
+    s.dy_RD = floats(arena, rows, n.D);
+    s.drows_RD = floats(arena, std::max(rows, n.T), n.D);
+    s.dgu_R2F = floats(arena, inner, 2);
+    s.dh_RF = floats(arena, inner, 1);
+    s.dw_TJ = floats(arena, n.T, n.J);
+}
+
+void place_layers(Arena& arena, Activations& s, const ModelConfig& m, const Sizes& n, Mode mode) {
+    float* x[2] = {nullptr, nullptr};  // in inference the residual stream goes back and forth between two buffers
+    LayerState shared;
+    if (mode == Mode::inference) {
+        x[0] = floats(arena, n.T, n.D);
+        x[1] = floats(arena, n.T, n.D);
+        const Feed feed = m.dense_layers == 0 ? Feed::experts : m.dense_layers == m.layers ? Feed::dense : Feed::both;
+        shared = place_layer(arena, m, n, feed);
+    }
+    const int all = m.layers + (mode == Mode::train ? m.prediction_depth : 0);
+    for (int layer = 0; layer < all; ++layer) {
+        const bool dense = layer < m.dense_layers || m.dense_layers == m.layers;
+        s.layers.push_back(mode == Mode::inference ? shared
+                                                   : place_layer(arena, m, n, dense ? Feed::dense : Feed::experts));
+        s.layers.back().x_TD = mode == Mode::inference ? x[layer % 2] : floats(arena, n.T, n.D);
+    }
+    s.last_TD = mode == Mode::inference ? x[m.layers % 2] : floats(arena, n.T, n.D);
+}
+
+}  // namespace
+
+kernels::RouterShape router_shape(const ModelConfig& m, const RouterMode& mode, std::size_t layer, int batch,
+                                  int length) {
+    kernels::RouterShape shape;
+    shape.T = static_cast<std::int64_t>(batch) * length;
+    shape.S = length;
+    shape.E = m.experts;
+    shape.K = mode.experts_per_token > 0 ? mode.experts_per_token : m.experts_per_token;
+    shape.normalise = m.normalise_weights;
+    shape.scoring = m.router_scoring;
+    shape.choice = layer < static_cast<std::size_t>(m.hash_layers) ? Choice::hash : m.router_choice;
+    shape.scale = m.router_scale;
+    shape.groups = m.router_groups;
+    shape.groups_kept = m.router_groups_kept;
+    shape.group_score = m.group_score;
+    shape.capacity_factor = mode.capacity_factor >= 0 ? mode.capacity_factor : m.capacity_factor;
+    shape.drop = m.drop;
+    shape.balance = mode.balance;
+    if (!mode.training && shape.choice != Choice::expert) {
+        shape.capacity_factor = 0;
+        shape.choice = shape.choice == Choice::hash ? Choice::hash : Choice::token;
+    }
+    return shape;
+}
+
+Activations Activations::place(Arena& arena, const ModelConfig& model, int batch, int length, int threads, Mode mode) {
+    const Sizes n(model, batch, length);
+    Activations s;
+    place_layers(arena, s, model, n, mode);
+    s.final_TD = floats(arena, n.T, n.D);
+    s.final_rstd_T = floats(arena, n.T, 1);
+    const int turned = rope_width(model);
+    s.cos_SP = floats(arena, u(length), u(turned / 2));
+    s.sin_SP = floats(arena, u(length), u(turned / 2));
+    s.z_TE = floats(arena, n.T, n.E);
+    if (model.router_jitter > 0 && mode == Mode::train) {
+        s.jitter_TD = floats(arena, n.T, n.D);
+    }
+    const auto shape = router_shape(model, {}, static_cast<std::size_t>(model.hash_layers), batch, length);
+    s.router_scratch = arena.take<double>(static_cast<std::uint64_t>(kernels::router_scratch(shape)));
+    s.attention_scratch = floats(arena, static_cast<std::uint64_t>(kernels::attention_scratch(length)), u(threads));
+    if (model.hash_layers > 0 || model.router_choice == Choice::hash) {
+        s.given_TK = arena.take<std::int32_t>(checked_product(n.T, n.K, "the expert slots"));
+    }
+    if (model.attention == AttentionKind::latent) {
+        s.wide_T = floats(arena, n.T, n.wide);
+    }
+    if (model.dense_layers > 0 || n.shared > 0) {
+        s.branch_TD = floats(arena, n.T, n.D);
+    }
+    if (mode == Mode::train) {
+        place_training(arena, s, model, n, batch, length);
+        if (model.prediction_depth > 0) {
+            place_prediction(arena, s.prediction, n);
+        }
+    }
+    if (s.cos_SP != nullptr) {
+        kernels::rope_tables(s.cos_SP, s.sin_SP, length, turned, rope_spec(model));
+    }
+    return s;
+}
+
+}  // namespace moescope::engine

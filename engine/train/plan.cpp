@@ -1,0 +1,100 @@
+#include "engine/train/plan.hpp"
+
+#include <algorithm>
+#include <string>
+
+#include "engine/error.hpp"
+#include "engine/model/validate.hpp"
+#include "kernels/cpu/adamw.hpp"
+#include "kernels/cpu/muon.hpp"
+#include "kernels/cpu/parallel.hpp"
+
+namespace moescope::engine {
+
+int threads_of(const RunConfig& config) {
+    return config.train.threads > 0 ? config.train.threads : kernels::hardware_workers();
+}
+
+RunBuffers RunBuffers::place(Arena& arena, const RunConfig& config, const ParameterLayout& layout) {
+    RunBuffers b;
+    b.parameters = arena.take<float>(layout.floats);
+    b.gradients = arena.take<float>(layout.floats);
+    b.first_moment = arena.take<float>(layout.floats);
+    b.second_moment = arena.take<float>(layout.floats);
+    std::uint64_t largest = 0;
+    for (const TensorSpec& tensor : layout.tensors) {
+        largest = std::max(largest, tensor.count);
+    }
+    b.square_sums = arena.take<double>(
+        static_cast<std::uint64_t>(kernels::sum_of_squares_scratch(static_cast<std::int64_t>(largest))));
+    if (config.train.accumulation > 1) {
+        b.sum = arena.take<float>(layout.floats);
+    }
+    if (config.train.optimizer == Optimizer::muon) {
+        std::int64_t scratch = 0;
+        for (const TensorSpec& tensor : layout.tensors) {
+            if (tensor.matrices > 0) {
+                scratch = std::max(scratch, kernels::muon_scratch(static_cast<std::int64_t>(tensor.rows),
+                                                                  static_cast<std::int64_t>(tensor.columns)));
+            }
+        }
+        b.muon = arena.take<float>(checked_product(static_cast<std::uint64_t>(scratch),
+                                                   static_cast<std::uint64_t>(threads_of(config)), "Muon's scratch"));
+    }
+    if (config.train.precision == Precision::bf16) {
+        b.operands = arena.take<std::uint16_t>(checked_product(static_cast<std::uint64_t>(threads_of(config)),
+                                                               static_cast<std::uint64_t>(kernels::kOperandRoom),
+                                                               "the rounded operands"));
+    }
+    const std::uint64_t experts = layout.layers.size() * static_cast<std::uint64_t>(config.model.experts);
+    b.choices_LE = arena.take<std::uint64_t>(experts);
+    b.disabled_LE = arena.take<std::uint8_t>(experts);
+    b.frozen_LE = arena.take<std::uint8_t>(experts);
+    const std::uint64_t tokens = checked_product(static_cast<std::uint64_t>(config.train.batch),
+                                                 static_cast<std::uint64_t>(config.model.context), "the batch");
+    b.tokens_T = arena.take<std::int32_t>(tokens);
+    b.targets_T = arena.take<std::int32_t>(tokens);
+    b.languages_T = arena.take<std::uint8_t>(tokens);
+    b.state = Activations::place(arena, config.model, config.train.batch, config.model.context, threads_of(config),
+                                 Mode::train);
+    b.decoder = DecoderState::place(arena, config.model, 1);
+    return b;
+}
+
+RunPlan plan_run(const RunConfig& config) {
+    validate(config, config.name.empty() ? "configuration" : config.name);
+    const ModelConfig& m = config.model;
+    const ParameterLayout layout = make_layout(m);
+    Arena arena;
+    RunBuffers::place(arena, config, layout);
+    constexpr std::uint64_t kMost = std::uint64_t{1} << 46;
+    if (arena.used() > kMost) {
+        throw Error((config.name.empty() ? std::string("configuration") : config.name) + ": the run would need " +
+                    std::to_string(arena.used() >> 30) + " GiB of memory: choose smaller sizes.");
+    }
+    RunPlan plan;
+    plan.memory_bytes = arena.used();
+    plan.parameters_total = layout.parameters;
+    const std::uint64_t per_expert =
+        std::uint64_t{3} * static_cast<std::uint64_t>(m.width) * static_cast<std::uint64_t>(m.expert_width) +
+        (m.expert_bias ? static_cast<std::uint64_t>(2 * m.expert_width + m.width) : 0);
+    const auto routed = std::count_if(layout.layers.begin(), layout.layers.end(),
+                                      [](const LayerOffsets& layer) { return layer.has_experts(); });
+    const std::uint64_t asleep =
+        static_cast<std::uint64_t>(routed) * static_cast<std::uint64_t>(m.experts - m.experts_per_token);
+    plan.parameters_active = layout.parameters - asleep * per_expert;
+    // 2 flops per weight forward, 4 backward; reading a row of the embedding is no product. Attention: q k^T and p v
+    // over half the context on average (a window: over no more than the window), the backward twice that.
+    const double embedding = m.tied_head ? 0.0 : static_cast<double>(m.vocabulary) * m.width;
+    double seen = 0;
+    for (std::size_t layer = 0; layer < layout.layers.size(); ++layer) {
+        seen += std::min(0.5 * m.context, slides(m, layer) ? static_cast<double>(m.sliding_window) : 1e9);
+    }
+    const double attention = 6.0 * seen * m.heads * (query_width(m) + value_width(m));
+    // The module for token prediction uses the head a second time.
+    const double head = m.prediction_depth > 0 ? static_cast<double>(m.vocabulary) * m.width : 0.0;
+    plan.flops_per_token = 6.0 * (static_cast<double>(plan.parameters_active) - embedding + head) + attention;
+    return plan;
+}
+
+}  // namespace moescope::engine

@@ -1,0 +1,44 @@
+// All memory of a training run, placed by one function that serves both the plan and the run.
+#pragma once
+
+#include <cstdint>
+
+#include "engine/generate/decoder.hpp"
+#include "engine/model/activations.hpp"
+#include "engine/model/arena.hpp"
+#include "engine/model/config.hpp"
+#include "engine/model/parameters.hpp"
+
+namespace moescope::engine {
+
+/// What a run will need, known before it starts.
+struct RunPlan {
+    std::uint64_t parameters_total = 0;
+    std::uint64_t parameters_active = 0;  ///< per token
+    std::uint64_t memory_bytes = 0;       ///< parameters, gradients, optimizer state and activations
+    double flops_per_token = 0;           ///< forward and backward
+};
+/// Throws Error when sizes overflow.
+RunPlan plan_run(const RunConfig& config);
+
+struct RunBuffers {
+    static RunBuffers place(Arena& arena, const RunConfig& config, const ParameterLayout& layout);
+
+    float *parameters = nullptr, *gradients = nullptr, *first_moment = nullptr,
+          *second_moment = nullptr;       ///< [layout.floats]
+    float* sum = nullptr;                 ///< [layout.floats], gradients over micro-batches; null without accumulation
+    double* square_sums = nullptr;        ///< scratch of the gradient norm
+    float* muon = nullptr;                ///< scratch of Muon, for each thread; null with AdamW
+    std::uint16_t* operands = nullptr;    ///< rounded copies for products, for each thread; null in single precision
+    std::uint64_t* choices_LE = nullptr;  ///< [layers of the state][E], over the micro-batches of a step
+    std::uint8_t *disabled_LE = nullptr, *frozen_LE = nullptr;  ///< live knobs
+    std::int32_t *tokens_T = nullptr, *targets_T = nullptr;
+    std::uint8_t* languages_T = nullptr;
+    Activations state;
+    DecoderState decoder;  ///< for samples
+};
+
+/// Threads that the run will use.
+int threads_of(const RunConfig& config);
+
+}  // namespace moescope::engine

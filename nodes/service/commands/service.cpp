@@ -1,0 +1,419 @@
+#include "nodes/service/commands/service.hpp"
+
+#include <algorithm>
+#include <chrono>
+#include <filesystem>
+#include <fmt/format.h>
+#include <unistd.h>
+
+#include "base/json_fields.hpp"
+#include "base/json_guard.hpp"
+#include "nodes/protocol/frame.hpp"
+#include "nodes/service/library/machine.hpp"
+#include "nodes/service/library/parameters.hpp"
+
+namespace moescope::node {
+using base::count_of;
+using nlohmann::json;
+using protocol::RecordType;
+
+const std::map<std::string, Service::Command>& Service::commands() {
+    constexpr auto quick = Lane::quick, slow = Lane::slow, long_work = Lane::long_work;
+    static const std::map<std::string, Command> table = {
+        {"catalogue", {&Service::catalogue, slow, false}},
+        {"train.plan", {&Service::train_plan, quick, false}},
+        {"train.start", {&Service::train_start, quick, true}},
+        {"train.pause", {&Service::train_pause, quick, false}},
+        {"train.resume", {&Service::train_resume, quick, false}},
+        {"train.stop", {&Service::train_stop, quick, false}},
+        {"train.checkpoint", {&Service::train_checkpoint, quick, false}},
+        {"train.step", {&Service::train_step, quick, true}},
+        {"train.set", {&Service::train_set, quick, true}},
+        {"train.expert", {&Service::train_expert, quick, true}},
+        {"train.fork", {&Service::train_fork, slow, true}},
+        {"train.continue", {&Service::train_continue, slow, true}},
+        {"generate.start", {&Service::generate_start, quick, true}},
+        {"generate.cancel", {&Service::generate_cancel, quick, false}},
+        {"probe.start", {&Service::probe_start, quick, true}},
+        {"probe.pause", {&Service::probe_pause, quick, false}},
+        {"probe.resume", {&Service::probe_resume, slow, true}},
+        {"probe.cancel", {&Service::probe_cancel, quick, false}},
+        {"probe.label", {&Service::probe_label, slow, true}},
+        {"probe.plan", {&Service::probe_plan, slow, false}},
+        {"models.add", {&Service::models_add, slow, true}},
+        {"models.remove", {&Service::models_remove, slow, true}},
+        {"models.inspect", {&Service::models_inspect, slow, false}},
+        {"report.write", {&Service::report_write, long_work, false}},
+        {"task.cancel", {&Service::task_cancel, quick, false}},
+        {"node.stop", {&Service::node_stop, quick, false}},
+    };
+    return table;
+}
+
+namespace {
+
+json answer_of(const Outcome& outcome) {
+    if (outcome.error.empty())
+        return {{"state", "done"}, {"value", outcome.value}};
+    return {{"state", "failed"}, {"error", outcome.error}};
+}
+
+/// What stands in the session while a command is carried out: who asks again after the node went away in the middle
+/// gets this.
+json answer_unknown() {
+    return {{"state", "unknown"},
+            {"error",
+             "the node went away while it carried this command out; look at what it has done before sending "
+             "a new one"}};
+}
+
+/// The longest value of one key of STATE, with room for the key.
+constexpr std::size_t kLongestGauge = protocol::kDataBodyLimit - 1024;
+
+/// The statistics of old probe runs are the long part of the gauges: they are left out, the oldest first, as far as the
+/// rest would not fit a frame.
+void shorten_runs(json& runs) {
+    std::size_t size = base::dump_json(runs).size();
+    for (auto& run : runs) {
+        if (size <= kLongestGauge)
+            return;
+        if (const auto statistics = run.find("statistics"); statistics != run.end()) {
+            size -= base::dump_json(*statistics).size();
+            run.erase(statistics);
+        }
+    }
+}
+
+}  // namespace
+
+Service::Service(const Paths& paths, ServeOptions options)
+    : paths_(paths),
+      options_(std::move(options)),
+      session_(sessions::Session::open(options_.session, sessions::Journal::Mode::read_write)),
+      datasets_(paths_.cache),
+      models_(paths_, &board_),
+      workers_(paths_.program) {
+    journal_ = std::make_unique<JournalWriter>(session_->journal());
+    for (const auto& problem : session_->problems())
+        log("warning", "session", problem);
+    show_earlier_runs();
+    log("info", "node", fmt::format("node {} started, process {}, {} cores", MOESCOPE_VERSION, getpid(), cores()));
+    journal_->flush();
+    transport::NodeServerOptions server;
+    server.socket = options_.socket;
+    server.features = "train,generate,probe,report";
+    server_ = std::make_unique<transport::NodeServer>(server, session_->journal(), *this);
+    lane(Lane::slow).post([this] { show_old_probes(); });
+}
+
+Service::~Service() {
+    end_jobs();
+    // Replies of what is queued still go out; then the viewers are told goodbye.
+    for (auto& executor : lanes_)
+        executor.finish();
+    server_.reset();
+}
+
+NodeParts Service::parts() {
+    return {paths_, *session_, *journal_, board_, datasets_, models_, workers_, threads_, turns_};
+}
+
+void Service::run(const std::function<bool()>& stop) {
+    publish(true);
+    auto last_node = std::chrono::steady_clock::now();
+    while (!stop() && !stop_) {
+        const auto now = std::chrono::steady_clock::now();
+        const bool second = now - last_node >= std::chrono::seconds(1);
+        if (second) {
+            last_node = now;
+            watch_disk();
+        }
+        publish(second);
+        reap();
+    }
+    end_jobs();
+    publish(true);
+    if (const auto problem = journal_->problem(); !problem.empty())
+        throw std::runtime_error(problem + "; what happened last could not be saved");
+}
+
+void Service::on_viewers(std::size_t count) {
+    // Over stdin and stdout there is one viewer and no other will come.
+    if (count == 0 && options_.socket.empty())
+        stop_ = true;
+}
+
+void Service::on_request(std::string id, std::string name, json parameters, std::function<void(json)> reply) {
+    const auto found = commands().find(name);
+    if (found == commands().end()) {
+        reply(answer_of({{}, fmt::format("this node does not know the command '{}'", name)}));
+        return;
+    }
+    const Command command = found->second;
+    lane(command.lane)
+        .post([this, id = std::move(id), command, parameters = std::move(parameters), reply = std::move(reply)] {
+            if (!command.recorded) {
+                carry_out(command, parameters, [reply](Outcome outcome) { reply(answer_of(outcome)); });
+                return;
+            }
+            if (const auto answer = earlier_answer(id); answer.is_object()) {
+                reply(answer);
+                return;
+            }
+            record_answer(id, answer_unknown());
+            carry_out(command, parameters, [this, id, reply](Outcome outcome) {
+                const json answer = answer_of(outcome);
+                record_answer(id, answer);
+                reply(answer);
+            });
+        });
+}
+
+void Service::record_answer(const std::string& id, const json& answer) {
+    try {
+        session_->put_finished_command(id, base::dump_json(answer));
+    } catch (const std::exception& error) {
+        // A full disk must not keep a person from commanding; a resend after a cut is rare.
+        log("error", "session", error.what());
+    }
+}
+
+void Service::log(const char* level, const char* source, const std::string& text) {
+    journal_->log(level, source, text);
+}
+
+json Service::earlier_answer(const std::string& id) const {
+    try {
+        const auto known = session_->finished_command(id);
+        return known ? json::parse(*known, nullptr, false) : json();
+    } catch (const std::exception&) {
+        return {};  // a database that cannot be read knows no command
+    }
+}
+
+void Service::carry_out(const Command& command, const json& parameters, const Reply& reply) {
+    try {
+        (this->*command.action)(parameters, reply);
+    } catch (const std::bad_alloc&) {
+        reply({{}, "there is not enough memory for this"});
+    } catch (const std::exception& error) {
+        reply({{}, error.what()});
+    }
+}
+
+void Service::show_earlier_runs() {
+    for (auto& [number, run] : history::read_runs(session_->journal())) {
+        std::vector<std::uint64_t> checkpoints;
+        if (run.kind == "train")
+            checkpoints = history::complete_checkpoints(*session_, number);
+        const std::uint64_t checkpoint = checkpoints.empty() ? 0 : checkpoints.back();
+        if (run.open())
+            close_interrupted_run(run, checkpoint);
+        if (run.kind == "generate")
+            continue;
+        RunStatus gauge;
+        gauge.run = number;
+        gauge.kind = run.kind;
+        gauge.name = run.name;
+        gauge.state = run.state;
+        gauge.message = run.message;
+        gauge.last_checkpoint = checkpoint;
+        gauge.checkpoints = std::move(checkpoints);
+        gauge.planned_steps = std::max(count_of(run.manifest, "steps"), count_of(run.manifest, "planned"));
+        board_.set_run(gauge);
+    }
+}
+
+void Service::close_interrupted_run(history::KnownRun& run, std::uint64_t checkpoint) {
+    std::uint64_t step = 0;
+    run.state = "interrupted";
+    run.message = "the node went away while this was running";
+    if (run.kind == "train") {
+        step = history::read_last_step(session_->journal(), run);
+        run.message = checkpoint > 0 ? fmt::format("the node went away at step {}; the last checkpoint is at step {}",
+                                                   step, checkpoint)
+                                     : fmt::format("the node went away at step {}, before the first checkpoint", step);
+    }
+    if (run.kind == "generate")
+        journal_->write_json(RecordType::generation_ended, {{"run", run.run},
+                                                            {"state", "failed"},
+                                                            {"stop", "error"},
+                                                            {"message", run.message},
+                                                            {"prompt_tokens", 0},
+                                                            {"tokens", 0},
+                                                            {"tokens_per_second", 0},
+                                                            {"prompt_ms", 0}});
+    journal_->write_json(RecordType::run_ended, {{"run", run.run},
+                                                 {"state", run.state},
+                                                 {"message", run.message},
+                                                 {"step", step},
+                                                 {"last_checkpoint", checkpoint}});
+}
+
+void Service::end_jobs() {
+    std::map<std::uint32_t, std::shared_ptr<TrainingJob>> trainings;
+    std::map<std::uint32_t, std::shared_ptr<GenerationJob>> generations;
+    std::map<std::uint32_t, std::shared_ptr<ProbeJob>> probes;
+    {
+        const std::lock_guard lock(jobs_mutex_);
+        closing_ = true;
+        ending_ = true;
+        trainings.swap(trainings_);
+        generations.swap(generations_);
+        probes.swap(probes_);
+    }
+    const auto all = [&](void (Job::*what)()) {
+        const auto each = [what](auto& jobs) {
+            for (auto& [run, job] : jobs)
+                ((*job).*what)();
+        };
+        each(trainings);
+        each(generations);
+        each(probes);
+    };
+    all(&Job::request_stop);
+    all(&Job::wait);
+    journal_->flush();
+    watch_disk();
+}
+
+void Service::watch_disk() {
+    try {
+        session_->journal().sync();
+    } catch (const std::exception& error) {
+        log("error", "journal", error.what());
+    }
+}
+
+void Service::reap() {
+    std::vector<std::shared_ptr<Job>> ended;
+    const auto take = [&](auto& jobs) {
+        for (auto it = jobs.begin(); it != jobs.end();) {
+            if (it->second->finished()) {
+                ended.push_back(it->second);
+                it = jobs.erase(it);
+            } else {
+                ++it;
+            }
+        }
+    };
+    const std::lock_guard lock(jobs_mutex_);
+    take(trainings_);
+    take(generations_);
+    take(probes_);
+}
+
+void Service::publish(bool everything) {
+    json state = json::object();
+    if (const auto version = board_.version(); version != published_board_) {
+        published_board_ = version;
+        state["tasks"] = board_.tasks();
+        state["runs"] = board_.runs();
+        shorten_runs(state["runs"]);
+    }
+    if (const auto version = models_.version() + board_.version(); version != published_models_) {
+        published_models_ = version;
+        state["models"] = model_gauges();
+    }
+    if (everything)
+        state["node"] = node_gauges();
+    // What did not change is not sent again: statistics are long, and steps come many times a second.
+    for (auto it = state.begin(); it != state.end();) {
+        std::string text = base::dump_json(it.value());
+        if (published_[it.key()] == text) {
+            it = state.erase(it);
+        } else {
+            published_[it.key()] = std::move(text);
+            ++it;
+        }
+    }
+    if (!state.empty())
+        server_->publish_state(std::move(state));
+}
+
+json Service::node_gauges() const {
+    const std::string trouble = journal_->problem();
+    return {{"name", host_name()},
+            {"version", MOESCOPE_VERSION},
+            {"address", options_.socket.empty() ? std::string("stdio") : options_.socket.string()},
+            {"session", session_->folder().string()},
+            {"cpu", processor_name()},
+            {"state", trouble.empty() ? std::string("up") : trouble},
+            {"cores", cores()},
+            {"memory_total", total_memory()},
+            {"memory_used", resident_memory()},
+            {"devices", {fmt::format("CPU: {}, {} cores", processor_name(), cores())}},
+            {"journal_bytes", session_->journal().bytes()},
+            {"dropped_records", journal_->dropped()},
+            {"process", getpid()}};
+}
+
+json Service::model_gauges() const {
+    auto list = json::array();
+    for (const auto& model : models_.models())
+        list.push_back(to_json(model));
+    for (const auto& run : board_.runs()) {
+        if (run["kind"] != "train")
+            continue;
+        const auto checkpoint = run["last_checkpoint"].get<std::uint64_t>();
+        const bool active = run["state"] == "running" || run["state"] == "paused";
+        LibraryModel model;
+        model.name = fmt::format("checkpoint:{}", run["run"].get<std::uint32_t>());
+        model.title = run["name"].get<std::string>();
+        model.origin = fmt::format("trained here, step {}", checkpoint);
+        model.format = "checkpoint";
+        model.architecture = "qwen3_moe";
+        model.precision = "F32";
+        model.is_moe = true;
+        model.available = checkpoint > 0 || active;
+        model.state = model.available ? "ready" : "untrained";
+        if (!model.available)
+            model.message = "this run has no checkpoint yet";
+        if (checkpoint > 0) {
+            model.path = session_->checkpoint_path(run["run"].get<std::uint32_t>(), checkpoint).string();
+            std::error_code error;
+            const auto bytes =
+                std::filesystem::file_size(std::filesystem::path(model.path) / "model.safetensors", error);
+            model.bytes = error ? 0 : bytes;
+        }
+        json entry = to_json(model);
+        entry["trained_here"] = true;
+        list.push_back(std::move(entry));
+    }
+    return list;
+}
+
+void Service::task_cancel(const json& value, Reply reply) {
+    // A task that has just ended needs no cancel: the wish is fulfilled.
+    board_.cancel_task(Parameters(value, {"id"}).text("id"));
+    reply({});
+}
+
+void Service::node_stop(const json& parameters, Reply reply) {
+    const Parameters none(parameters, {});
+    reply({});
+    stop_ = true;
+}
+
+std::shared_ptr<TrainingJob> Service::training(std::uint32_t run) {
+    const std::lock_guard lock(jobs_mutex_);
+    const auto found = trainings_.find(run);
+    return found == trainings_.end() ? nullptr : found->second;
+}
+
+std::shared_ptr<ProbeJob> Service::probe(std::uint32_t run) {
+    const std::lock_guard lock(jobs_mutex_);
+    const auto found = probes_.find(run);
+    return found == probes_.end() ? nullptr : found->second;
+}
+
+history::KnownRun Service::known_run(std::uint32_t run) {
+    journal_->flush();
+    const auto runs = history::read_runs(session_->journal());
+    const auto found = runs.find(run);
+    if (found == runs.end())
+        throw CommandError(fmt::format("there is no run {} in this session", run));
+    return found->second;
+}
+
+}  // namespace moescope::node

@@ -1,0 +1,150 @@
+// The node behind the wire: carries out commands, owns the jobs, tells viewers the state.
+#pragma once
+
+#include <array>
+#include <atomic>
+#include <filesystem>
+#include <functional>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <string>
+
+#include "base/executor.hpp"
+#include "nodes/service/jobs/generation.hpp"
+#include "nodes/service/jobs/job.hpp"
+#include "nodes/service/jobs/probe_job.hpp"
+#include "nodes/service/jobs/training_job.hpp"
+#include "nodes/transport/node_server.hpp"
+
+namespace moescope::node {
+
+struct ServeOptions {
+    std::filesystem::path socket;  ///< empty: stdin and stdout
+    std::filesystem::path session;
+};
+
+class Service final : public transport::RequestHandler {
+ public:
+    /// Opens the session, marks what was interrupted, starts listening. Throws std::runtime_error with one sentence.
+    Service(const Paths& paths, ServeOptions options);
+    ~Service() override;
+    Service(const Service&) = delete;
+    Service& operator=(const Service&) = delete;
+
+    /// Publishes gauges and waits until `stop` says so (asked about ten times a second), node.stop came, or the only
+    /// viewer of stdio left. Then ends all jobs after a checkpoint.
+    void run(const std::function<bool()>& stop);
+
+    void on_request(std::string id, std::string command, nlohmann::json parameters,
+                    std::function<void(nlohmann::json)> reply) override;
+    void on_viewers(std::size_t count) override;
+
+ private:
+    using Action = void (Service::*)(const nlohmann::json& parameters, Reply reply);
+    /// Each has a thread of its own, so that pause and stop never wait behind work that takes longer.
+    enum class Lane { quick, slow, long_work, count };
+    struct Command {
+        Action action;
+        Lane lane;      ///< slow: reads or writes files; long_work: seconds and more, with a task that can be cancelled
+        bool recorded;  ///< must not be done twice when it is sent again
+    };
+    base::Executor& lane(Lane which) { return lanes_[static_cast<std::size_t>(which)]; }
+    static const std::map<std::string, Command>& commands();
+    nlohmann::json earlier_answer(const std::string& id) const;  ///< null when the command is new
+    void record_answer(const std::string& id, const nlohmann::json& answer);
+    void carry_out(const Command& command, const nlohmann::json& parameters, const Reply& reply);
+    void log(const char* level, const char* source, const std::string& text);
+
+    // Each carries out one command of docs/protocol.md. They run on an executor's thread and throw to fail.
+    void catalogue(const nlohmann::json& parameters, Reply reply);
+    void train_plan(const nlohmann::json& parameters, Reply reply);
+    void train_start(const nlohmann::json& parameters, Reply reply);
+    void train_pause(const nlohmann::json& parameters, Reply reply);
+    void train_resume(const nlohmann::json& parameters, Reply reply);
+    void train_stop(const nlohmann::json& parameters, Reply reply);
+    void train_checkpoint(const nlohmann::json& parameters, Reply reply);
+    void train_step(const nlohmann::json& parameters, Reply reply);
+    void train_set(const nlohmann::json& parameters, Reply reply);
+    void train_expert(const nlohmann::json& parameters, Reply reply);
+    void train_fork(const nlohmann::json& parameters, Reply reply);
+    /// Gives the run its number and name and starts it.
+    void start_run(TrainingRequest order, const std::string& title, const Reply& reply);
+    void train_continue(const nlohmann::json& parameters, Reply reply);
+    void generate_start(const nlohmann::json& parameters, Reply reply);
+    void generate_cancel(const nlohmann::json& parameters, Reply reply);
+    void probe_start(const nlohmann::json& parameters, Reply reply);
+    void probe_pause(const nlohmann::json& parameters, Reply reply);
+    void probe_resume(const nlohmann::json& parameters, Reply reply);
+    void probe_cancel(const nlohmann::json& parameters, Reply reply);
+    void probe_label(const nlohmann::json& parameters, Reply reply);
+    void probe_plan(const nlohmann::json& parameters, Reply reply);
+    void models_add(const nlohmann::json& parameters, Reply reply);
+    void models_remove(const nlohmann::json& parameters, Reply reply);
+    void models_inspect(const nlohmann::json& parameters, Reply reply);
+    void report_write(const nlohmann::json& parameters, Reply reply);
+    void task_cancel(const nlohmann::json& parameters, Reply reply);
+    void node_stop(const nlohmann::json& parameters, Reply reply);
+
+    void show_earlier_runs();
+    void close_interrupted_run(history::KnownRun& run, std::uint64_t checkpoint);
+    void show_old_probes();
+    void end_jobs();
+    void watch_disk();  ///< says when the journal could not be made durable
+    void reap();
+    void publish(bool everything);
+    nlohmann::json node_gauges() const;
+    nlohmann::json model_gauges() const;
+
+    NodeParts parts();
+    void command_training(const nlohmann::json& parameters, TrainingCommand::Kind kind, Reply reply);
+    /// Hands a command over to a run. Throws CommandError when the run is not active.
+    void hand_over(std::uint32_t run, TrainingCommand command, Reply reply);
+    history::KnownRun known_run(std::uint32_t run);
+    /// Looks models up; "checkpoint:RUN" is the latest checkpoint of a run, which is saved first when a running run
+    /// has none yet. Then calls `then` on the thread of a lane, or replies with the failure.
+    void with_models(std::vector<std::string> names, Reply reply,
+                     std::function<void(const std::vector<ProbeModel>&)> then);
+    ProbeModel find_model(const std::string& name) const;
+    /// With the lock of the jobs held. Throws CommandError when another answer must not be started now.
+    void check_room(const GenerationRequest& order) const;
+    std::shared_ptr<TrainingJob> training_without_checkpoint(const std::string& model);
+    std::shared_ptr<TrainingJob> training(std::uint32_t run);
+    std::shared_ptr<ProbeJob> probe(std::uint32_t run);
+    void start_probe(ProbeRequest order, const std::vector<ProbeModel>& models);
+
+    const Paths paths_;
+    const ServeOptions options_;
+    std::unique_ptr<sessions::Session> session_;
+    StatusBoard board_;
+    DatasetStore datasets_;
+    ModelLibrary models_;
+    WorkerPool workers_;
+    ThreadShare threads_;
+    GenerationQueue turns_;
+    std::unique_ptr<JournalWriter> journal_;
+
+    std::mutex jobs_mutex_;
+    std::map<std::uint32_t, std::shared_ptr<TrainingJob>> trainings_;
+    std::map<std::uint32_t, std::shared_ptr<GenerationJob>> generations_;
+    std::map<std::uint32_t, std::shared_ptr<ProbeJob>> probes_;
+    bool closing_ = false;       ///< no new jobs
+    std::uint32_t reports_ = 0;  ///< written so far; of the lane of long work
+
+    std::atomic<bool> stop_{false}, ending_{false};
+    std::uint64_t published_board_ = 0, published_models_ = 0;
+    std::map<std::string, std::string> published_;  ///< each gauge as it was last sent
+    std::array<base::Executor, static_cast<std::size_t>(Lane::count)> lanes_;
+    std::unique_ptr<transport::NodeServer> server_;
+};
+
+/// A configuration file. Throws CommandError or engine::Error naming the file.
+engine::RunConfig read_run_config(const std::filesystem::path& path);
+/// A preset by name. Throws CommandError or engine::Error.
+engine::RunConfig find_preset(const std::string& name, const Paths& paths);
+/// Names of all presets.
+std::vector<std::string> preset_names(const Paths& paths);
+nlohmann::json plan_json(const engine::RunConfig& config);
+
+}  // namespace moescope::node

@@ -1,0 +1,172 @@
+// The probe.* commands.
+#include <algorithm>
+#include <fmt/format.h>
+
+#include "base/json_fields.hpp"
+#include "nodes/service/commands/service.hpp"
+#include "nodes/service/library/parameters.hpp"
+
+namespace moescope::node {
+using base::texts_of;
+using nlohmann::json;
+using protocol::RecordType;
+
+namespace {
+
+/// Seconds that a model of this size needs for one answer on two cores; only for the plan, before anything was
+/// measured.
+constexpr double kSecondsPerAnswer = 3.0;
+
+json statistics_of(sessions::Session& session, const history::KnownRun& run) {
+    return probes::statistics(set_of_run(run), texts_of(run.manifest, "models"),
+                              labelled_draws(history::read_draws(session.journal(), run), session.labels(run.run)));
+}
+
+void check_label(const std::string& field, const std::string& value) {
+    if (field != "delivery" && field != "engagement")
+        throw CommandError(fmt::format("'{}' is no field of a label; delivery and engagement are", field));
+    if (value.empty())
+        return;  // takes the person's label back
+    if (field == "delivery" && !probes::delivery_from_name(value)) {
+        std::string names;
+        for (const auto delivery : probes::kDeliveries)
+            names += (names.empty() ? "" : ", ") + std::string(probes::delivery_name(delivery));
+        throw CommandError(fmt::format("'{}' is no delivery; there are: {}", value, names));
+    }
+    if (field == "engagement" && (value.size() != 1 || value[0] < '0' || value[0] > '4'))
+        throw CommandError(fmt::format("'{}' is no engagement; it goes from 0 to 4", value));
+}
+
+/// A value of a label, sent as a text or as a number.
+std::string label_value(const Parameters& parameters) {
+    const json& value = parameters.at("value");
+    if (value.is_number_integer())
+        return value.dump();
+    return parameters.text("value");
+}
+
+}  // namespace
+
+void Service::show_old_probes() {
+    try {
+        for (const auto& [number, run] : history::read_runs(session_->journal())) {
+            if (run.kind != "probe" || run.open())
+                continue;
+            try {
+                const json statistics = statistics_of(*session_, run);
+                board_.change_run(number, [&](RunStatus& gauge) { gauge.statistics = statistics; });
+            } catch (const std::exception& error) {
+                log("warning", "probe", error.what());
+            }
+        }
+    } catch (const std::exception& error) {
+        log("warning", "session", error.what());
+    }
+}
+
+void Service::start_probe(ProbeRequest order, const std::vector<ProbeModel>& models) {
+    take_models(order, models);
+    const std::lock_guard lock(jobs_mutex_);
+    if (closing_)
+        throw CommandError("the node is about to end and starts nothing new");
+    const std::uint32_t run = order.run;
+    probes_[run] = std::make_shared<ProbeJob>(parts(), std::move(order));
+}
+
+void Service::probe_start(const json& value, Reply reply) {
+    auto order = parse_probe(value, paths_);
+    std::vector<std::string> names;
+    for (const auto& model : order.models)
+        names.push_back(model.name);
+    with_models(names, reply, [this, order, reply](const std::vector<ProbeModel>& models) mutable {
+        order.run = session_->new_run("probe", order.set.name);
+        order.name = fmt::format("{}-{}", order.set.name, order.run);
+        const std::uint32_t run = order.run;
+        start_probe(std::move(order), models);
+        reply({{{"run", run}}, {}});
+    });
+}
+
+void Service::probe_pause(const json& value, Reply reply) {
+    const std::uint32_t run = Parameters(value, {"run"}).run();
+    const auto job = probe(run);
+    if (!job)
+        throw CommandError(fmt::format("probe run {} is not active", run));
+    job->pause();
+    reply({});
+}
+
+void Service::probe_resume(const json& value, Reply reply) {
+    const std::uint32_t run = Parameters(value, {"run"}).run();
+    if (const auto job = probe(run); job && !job->finished()) {
+        job->resume();
+        reply({{{"run", run}}, {}});
+        return;
+    }
+    auto order = order_to_resume(session_->journal(), known_run(run));
+    std::vector<std::string> names;
+    for (const auto& model : order.models)
+        names.push_back(model.name);
+    with_models(names, reply, [this, order, run, reply](const std::vector<ProbeModel>& models) mutable {
+        start_probe(std::move(order), models);
+        reply({{{"run", run}}, {}});
+    });
+}
+
+void Service::probe_cancel(const json& value, Reply reply) {
+    const std::uint32_t run = Parameters(value, {"run"}).run();
+    if (const auto job = probe(run))
+        job->request_stop();
+    reply({});
+}
+
+void Service::probe_label(const json& value, Reply reply) {
+    const Parameters parameters(value, {"run", "item", "model", "language", "draw", "field", "value", "coder"});
+    const std::string field = parameters.text("field"), text = label_value(parameters);
+    check_label(field, text);
+    const std::uint32_t number = parameters.run();
+    const json record = {{"run", number},
+                         {"item", parameters.text("item")},
+                         {"model", parameters.text("model")},
+                         {"language", parameters.text("language")},
+                         {"draw", parameters.integer("draw", 0, 0, 1000)},
+                         {"field", field},
+                         {"value", text},
+                         {"coder", parameters.text("coder", "")}};
+    const history::KnownRun run = known_run(number);
+    if (run.kind != "probe")
+        throw CommandError(fmt::format("run {} is no probe run", number));
+    const std::string key = history::draw_key(record);
+    const auto draws = history::read_draws(session_->journal(), run);
+    if (std::none_of(draws.begin(), draws.end(), [&](const json& draw) { return history::draw_key(draw) == key; }))
+        throw CommandError(fmt::format("run {} has no answer {}", number, key));
+    session_->put_label({number, key, field, text, record["coder"], wall_clock_ns()});
+    journal_->write_json(RecordType::probe_label, record);
+    if (const auto job = probe(number); !job || !job->labels_changed()) {
+        const json statistics = statistics_of(*session_, run);
+        board_.change_run(number, [&](RunStatus& gauge) { gauge.statistics = statistics; });
+    }
+    reply({});
+}
+
+void Service::probe_plan(const json& value, Reply reply) {
+    const Parameters parameters(value, {"items", "draws", "models"});
+    const auto items =
+        static_cast<std::uint64_t>(parameters.integer("items", 1, static_cast<std::int64_t>(probes::kMostPairs)));
+    const auto draws = parameters.integer("draws", 1, 1, 1000);
+    std::int64_t models = 2;
+    if (parameters.has("models"))
+        models = parameters.at("models").is_array() ? static_cast<std::int64_t>(parameters.texts("models").size())
+                                                    : parameters.integer("models", 2, 64);
+    // Background 3 %: answers that flip the other way by chance; 80 % power at the 5 % level, as the statistics use
+    // them.
+    const auto difference = probes::detectable_difference(items, 0.03, 0.05, 0.8);
+    json answer = {
+        {"detectable_difference", nullptr},
+        {"seconds", static_cast<double>(items) * static_cast<double>(draws * models) * 2 * kSecondsPerAnswer}};
+    if (difference)
+        answer["detectable_difference"] = *difference;
+    reply({answer, {}});
+}
+
+}  // namespace moescope::node

@@ -1,0 +1,275 @@
+// The train.* commands and the catalogue.
+#include <algorithm>
+#include <fmt/format.h>
+#include <limits>
+
+#include "engine/model/machine_memory.hpp"
+#include "engine/train/memory_check.hpp"
+#include "engine/train/plan.hpp"
+#include "nodes/service/commands/service.hpp"
+#include "nodes/service/library/machine.hpp"
+#include "nodes/service/library/parameters.hpp"
+
+namespace moescope::node {
+namespace fs = std::filesystem;
+using nlohmann::json;
+
+namespace {
+
+constexpr std::uint64_t kLargestConfig = 64 << 10;
+constexpr std::int64_t kMostSteps = 100'000'000;
+
+/// Files *.json of a folder by name.
+std::vector<fs::path> json_files(const fs::path& folder) {
+    std::vector<fs::path> files;
+    std::error_code error;
+    for (const auto& entry : fs::directory_iterator(folder, error))
+        if (entry.path().extension() == ".json")
+            files.push_back(entry.path());
+    std::sort(files.begin(), files.end());
+    return files;
+}
+
+json probe_set_entry(const fs::path& path) {
+    const auto set = probes::load_set(path);
+    auto items = json::array();
+    for (const auto& item : set.items)
+        items.push_back({{"id", item.id},
+                         {"topic", item.topic},
+                         {"group", item.group},
+                         {"mirrors", item.mirrors},
+                         {"title", item.title}});
+    return {{"name", set.name},     {"title", set.title},     {"items", items},      {"path", path.string()},
+            {"topics", set.topics}, {"version", set.version}, {"sha256", set.sha256}};
+}
+
+}  // namespace
+
+engine::RunConfig read_run_config(const fs::path& path) {
+    const auto value = json::parse(read_file(path, kLargestConfig), nullptr, false);
+    if (value.is_discarded())
+        throw CommandError(
+            fmt::format("{} is not valid JSON; compare it with a preset in assets/presets", path.string()));
+    return engine::parse_run_config(value, path.string());
+}
+
+engine::RunConfig find_preset(const std::string& name, const Paths& paths) {
+    const fs::path path = paths.presets() / (name + ".json");
+    const bool plain = !name.empty() && name.find('/') == std::string::npos && name.front() != '.';
+    if (!plain || !fs::exists(path)) {
+        std::string names;
+        for (const auto& known : preset_names(paths))
+            names += (names.empty() ? "" : ", ") + known;
+        throw CommandError(fmt::format("there is no preset '{}'; there are: {}", name, names));
+    }
+    return read_run_config(path);
+}
+
+std::vector<std::string> preset_names(const Paths& paths) {
+    std::vector<std::string> names;
+    for (const auto& path : json_files(paths.presets()))
+        names.push_back(path.stem().string());
+    return names;
+}
+
+json fields_json() {
+    // What a configuration without the key means: an editor that takes a short preset needs the other keys too.
+    const auto defaults = engine::to_json(engine::RunConfig{});
+    auto fields = json::array();
+    for (const auto& field : engine::config_fields()) {
+        json one = {{"section", field.section}, {"key", field.key}, {"type", field.type}};
+        if (field.type == "choice")
+            one["choices"] = field.choices;
+        else if (field.type != "flag")
+            one.update({{"low", field.low}, {"high", field.high}});
+        one["default"] = defaults.at(field.section).at(field.key);
+        fields.push_back(std::move(one));
+    }
+    // The one key of 64 bits, which the engine reads by itself.
+    fields.push_back({{"section", "train"},
+                      {"key", "seed"},
+                      {"type", "integer"},
+                      {"low", 0},
+                      {"high", std::numeric_limits<std::uint64_t>::max()},
+                      {"default", defaults.at("train").at("seed")}});
+    return fields;
+}
+
+json plan_json(const engine::RunConfig& config) {
+    const auto plan = engine::plan_run(config);
+    return {{"parameters_total", plan.parameters_total},
+            {"parameters_active", plan.parameters_active},
+            {"memory_bytes", plan.memory_bytes},
+            {"flops_per_token", plan.flops_per_token}};
+}
+
+void Service::catalogue(const json& parameters, Reply reply) {
+    const Parameters none(parameters, {});
+    auto presets = json::array(), sets = json::array(), prompts = json::array();
+    const auto complain = [this](const std::exception& error) { log("warning", "catalogue", error.what()); };
+    for (const auto& name : preset_names(paths_)) {
+        try {
+            const auto config = find_preset(name, paths_);
+            presets.push_back({{"name", name}, {"config", engine::to_json(config)}, {"plan", plan_json(config)}});
+        } catch (const std::exception& error) {
+            complain(error);
+        }
+    }
+    for (const auto& path : json_files(paths_.probe_sets())) {
+        try {
+            sets.push_back(probe_set_entry(path));
+        } catch (const std::exception& error) {
+            complain(error);
+        }
+    }
+    try {
+        const auto library =
+            json::parse(read_file(paths_.assets / "prompts" / "library.json", 1 << 20), nullptr, false);
+        if (library.is_object() && library.contains("prompts"))
+            prompts = library["prompts"];
+    } catch (const std::exception& error) {
+        complain(error);
+    }
+    reply({{{"presets", presets},
+            {"config_fields", fields_json()},
+            {"probe_sets", sets},
+            {"prompts", prompts},
+            {"datasets", {"manpages"}}},
+           {}});
+}
+
+void Service::train_plan(const json& value, Reply reply) {
+    const Parameters parameters(value, {"config", "preset"});
+    const auto config = parameters.has("config")
+                            ? engine::parse_run_config(parameters.at("config"), "the configuration")
+                            : find_preset(parameters.text("preset"), paths_);
+    engine::check_memory(config, engine::available_memory());
+    reply({plan_json(config), {}});
+}
+
+void Service::train_start(const json& value, Reply reply) {
+    const Parameters parameters(value, {"preset", "config", "data", "steps", "seed", "name", "paused"});
+    TrainingRequest order;
+    order.config = parameters.has("config") ? engine::parse_run_config(parameters.at("config"), "the configuration")
+                                            : find_preset(parameters.text("preset"), paths_);
+    auto& train = order.config.train;
+    train.steps = static_cast<int>(parameters.integer("steps", train.steps, 1, kMostSteps));
+    train.seed = parameters.seed(train.seed);
+    order.data = parameters.text("data", "manpages");
+    order.paused = parameters.flag("paused", false);
+    const std::string title = parameters.text("name", "");
+    start_run(std::move(order), title, reply);
+}
+
+void Service::start_run(TrainingRequest order, const std::string& title, const Reply& reply) {
+    // Written into the run, so that it goes on with the same number of threads.
+    if (order.config.train.threads == 0)
+        order.config.train.threads = cores();
+    engine::check_memory(order.config, engine::available_memory());
+    const std::lock_guard lock(jobs_mutex_);
+    if (closing_)
+        throw CommandError("the node is about to end and starts nothing new");
+    order.run = session_->new_run("train", title.empty() ? order.config.name : title);
+    order.name =
+        title.empty() ? fmt::format("{}-{}", order.config.name.empty() ? "run" : order.config.name, order.run) : title;
+    const std::uint32_t run = order.run;
+    trainings_[run] = std::make_shared<TrainingJob>(parts(), std::move(order));
+    reply({{{"run", run}}, {}});
+}
+
+void Service::train_continue(const json& value, Reply reply) {
+    const std::uint32_t run = Parameters(value, {"run"}).run();
+    if (const auto job = training(run); job && !job->finished())
+        throw CommandError(fmt::format("run {} is still going on", run));
+    auto order = order_to_continue(*session_, known_run(run));
+    const std::lock_guard lock(jobs_mutex_);
+    if (closing_)
+        throw CommandError("the node is about to end and starts nothing new");
+    auto& job = trainings_[run];
+    if (job && !job->finished())
+        throw CommandError(fmt::format("run {} is still going on", run));
+    job = std::make_shared<TrainingJob>(parts(), std::move(order));
+    reply({{{"run", run}}, {}});
+}
+
+void Service::command_training(const json& value, TrainingCommand::Kind kind, Reply reply) {
+    const std::uint32_t run = Parameters(value, {"run"}).run();
+    const auto job = training(run);
+    if (!job) {
+        const std::string state = board_.run_state(run);
+        throw CommandError(state.empty() ? fmt::format("there is no training run {}", run)
+                                         : fmt::format("run {} is not active; it is {}", run, state));
+    }
+    TrainingCommand command;
+    command.kind = kind;
+    command.reply = std::move(reply);
+    job->command(std::move(command));
+}
+
+void Service::train_pause(const json& value, Reply reply) {
+    command_training(value, TrainingCommand::Kind::pause, std::move(reply));
+}
+void Service::train_resume(const json& value, Reply reply) {
+    command_training(value, TrainingCommand::Kind::resume, std::move(reply));
+}
+void Service::train_stop(const json& value, Reply reply) {
+    command_training(value, TrainingCommand::Kind::stop, std::move(reply));
+}
+void Service::train_checkpoint(const json& value, Reply reply) {
+    command_training(value, TrainingCommand::Kind::checkpoint, std::move(reply));
+}
+
+void Service::hand_over(std::uint32_t run, TrainingCommand command, Reply reply) {
+    const auto job = training(run);
+    if (!job)
+        throw CommandError(fmt::format("run {} is not active", run));
+    command.reply = std::move(reply);
+    job->command(std::move(command));
+}
+
+void Service::train_step(const json& value, Reply reply) {
+    const Parameters parameters(value, {"run", "count"});
+    TrainingCommand command;
+    command.kind = TrainingCommand::Kind::step;
+    command.count = static_cast<std::uint64_t>(parameters.integer("count", 1, 1, 1'000'000));
+    hand_over(parameters.run(), std::move(command), std::move(reply));
+}
+
+void Service::train_set(const json& value, Reply reply) {
+    std::vector<std::string> known = knob_names();
+    known.push_back("run");
+    const Parameters parameters(value, known);
+    TrainingCommand command;
+    command.kind = TrainingCommand::Kind::set;
+    for (const auto& name : knob_names())
+        if (parameters.has(name.c_str())) {
+            check_knob(name, parameters.at(name.c_str()));
+            command.knobs[name] = parameters.at(name.c_str());
+        }
+    if (command.knobs.empty())
+        throw CommandError(fmt::format("train.set needs one of {}", fmt::join(knob_names(), ", ")));
+    hand_over(parameters.run(), std::move(command), std::move(reply));
+}
+
+void Service::train_expert(const json& value, Reply reply) {
+    const Parameters parameters(value, {"run", "layer", "expert", "action"});
+    TrainingCommand command;
+    command.kind = TrainingCommand::Kind::expert;
+    command.knobs = {{"layer", parameters.integer("layer", -1, 0, 1 << 16)},
+                     {"expert", parameters.integer("expert", -1, 0, 1 << 16)},
+                     {"action", parameters.text("action")}};
+    hand_over(parameters.run(), std::move(command), std::move(reply));
+}
+
+void Service::train_fork(const json& value, Reply reply) {
+    const Parameters parameters(value, {"run", "step", "config", "name", "paused"});
+    std::optional<std::uint64_t> step;
+    if (parameters.has("step"))
+        step = static_cast<std::uint64_t>(parameters.integer("step", 0, 0, kMostSteps));
+    const history::KnownRun parent = known_run(parameters.run());
+    TrainingRequest order = order_to_fork(*session_, parent, step, parameters.at("config"));
+    order.paused = parameters.flag("paused", false);
+    start_run(std::move(order), parameters.text("name", ""), reply);
+}
+
+}  // namespace moescope::node

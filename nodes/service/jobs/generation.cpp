@@ -1,0 +1,258 @@
+#include "nodes/service/jobs/generation.hpp"
+
+#include <fmt/format.h>
+#include <tuple>
+
+#include "base/json_guard.hpp"
+#include "nodes/service/library/parameters.hpp"
+
+namespace moescope::node {
+using nlohmann::json;
+using protocol::RecordType;
+
+namespace {
+
+constexpr std::size_t kLongestPrompt = 60000;  // bytes; fits a control frame
+
+/// Two columns of Compare are started by two commands a moment apart; waiting for the second gives both the right share
+/// of the cores.
+constexpr auto kGather = std::chrono::milliseconds(25);
+
+/// Leaves room in a record for what stands beside the text.
+constexpr std::size_t kLongestText = sessions::kRecordLimit - (std::size_t{64} << 10);
+
+void take_answer(const json& answer, GenerationResult& result) {
+    result.stop = answer.value("stop", std::string("end"));
+    result.state = result.stop == "cancelled" ? "cancelled" : "done";
+    result.prompt_tokens = answer.value("prompt_tokens", 0);
+    result.tokens = answer.value("tokens", 0);
+    result.prompt_ms = answer.value("prompt_ms", 0.0);
+    const double ms = answer.value("generate_ms", 0.0);
+    result.tokens_per_second = ms > 0 ? result.tokens * 1000.0 / ms : 0;
+}
+
+std::string task_id(std::uint32_t run) {
+    return fmt::format("generate-{}", run);
+}
+
+GenerationResult failed(const WorkerError& error, const std::atomic<bool>& cancel) {
+    GenerationResult result;
+    result.process_died = error.died;
+    result.state = cancel ? "cancelled" : "failed";
+    result.stop = cancel ? "cancelled" : "error";
+    if (!cancel)
+        result.message = error.what();
+    return result;
+}
+
+}  // namespace
+
+GenerationRequest parse_generation(const json& value) {
+    const Parameters parameters(value, {"model", "prompt", "group", "max_tokens", "temperature", "top_k", "top_p",
+                                        "min_p", "seed", "alternatives", "chat", "threads"});
+    GenerationRequest order;
+    order.model = parameters.text("model");
+    order.prompt = parameters.text("prompt");
+    order.group = parameters.text("group", "");
+    order.chat = parameters.flag("chat", true);
+    order.max_tokens = static_cast<int>(parameters.integer("max_tokens", 256, 1, 1 << 20));
+    order.alternatives = static_cast<int>(parameters.integer("alternatives", 0, 0, 20));
+    order.threads = static_cast<int>(parameters.integer("threads", 0, 0, 1024));
+    order.temperature = parameters.number("temperature", 0, 0, 100);
+    order.top_k = static_cast<int>(parameters.integer("top_k", 40, 0, 1 << 20));
+    order.top_p = parameters.number("top_p", 0.95, 0, 1);
+    order.min_p = parameters.number("min_p", 0.05, 0, 1);
+    order.seed = parameters.seed(1);
+    if (order.prompt.empty())
+        throw CommandError("the prompt is empty; type a question first");
+    if (order.prompt.size() > kLongestPrompt)
+        throw CommandError(fmt::format("the prompt has {} bytes; at most {} are sent to a model", order.prompt.size(),
+                                       kLongestPrompt));
+    return order;
+}
+
+GenerationResult generate_with(WorkerProcess& process, const GenerationRequest& order,
+                               const std::function<void(std::span<const std::byte>)>& on_tokens,
+                               const std::atomic<bool>& cancel) {
+    return generate_several(process, order, 1, on_tokens, cancel)[0];
+}
+
+std::vector<GenerationResult> generate_several(WorkerProcess& process, const GenerationRequest& order, int count,
+                                               const std::function<void(std::span<const std::byte>)>& on_tokens,
+                                               const std::atomic<bool>& cancel) {
+    const json request = {{"op", "generate"},
+                          {"run", order.run},
+                          {"count", count},
+                          {"prompt", order.prompt},
+                          {"chat", order.chat},
+                          {"max_tokens", order.max_tokens},
+                          {"alternatives", order.alternatives},
+                          {"temperature", order.temperature},
+                          {"top_k", order.top_k},
+                          {"top_p", order.top_p},
+                          {"min_p", order.min_p},
+                          {"seed", order.seed}};
+    struct Written {
+        std::string text;
+        int tokens = 0;
+    };
+    std::vector<Written> written(static_cast<std::size_t>(count));
+    const auto collect = [&](std::span<const std::byte> body) {
+        const auto batch = protocol::decode_tokens(body);
+        if (batch && batch->run - order.run < written.size())
+            for (const auto& token : batch->tokens) {
+                auto& [text, tokens] = written[batch->run - order.run];
+                text += token.chosen.bytes;
+                ++tokens;
+            }
+        on_tokens(body);
+    };
+    std::vector<GenerationResult> results(written.size());
+    try {
+        const json reply = process.ask(request, fmt::format("answering with {}", order.model), collect, cancel);
+        const json answers = reply.value("answers", json::array());
+        for (std::size_t i = 0; i < results.size(); ++i)
+            take_answer(i < answers.size() ? answers[i] : json::object(), results[i]);
+    } catch (const WorkerError& error) {
+        for (std::size_t i = 0; i < results.size(); ++i) {
+            results[i] = failed(error, cancel);
+            results[i].tokens = written[i].tokens;
+        }
+    }
+    for (std::size_t i = 0; i < results.size(); ++i)
+        results[i].text = std::move(written[i].text);
+    return results;
+}
+
+std::string text_for_record(std::string text) {
+    while (base::dump_json(text).size() > kLongestText)
+        text.resize(text.size() / 2);
+    return text;
+}
+
+GenerationJob::GenerationJob(NodeParts parts, GenerationRequest order) : parts_(parts), order_(std::move(order)) {
+    place_.emplace(parts_.turns, order_.group);
+    RunStatus gauge;
+    gauge.run = order_.run;
+    gauge.kind = "generate";
+    gauge.name = order_.model;
+    gauge.state = place_->is_next() ? "running" : "planned";
+    parts_.board.set_run(gauge);
+    thread_ = std::thread([this] { main(); });
+}
+
+GenerationJob::~GenerationJob() {
+    request_stop();
+    wait();
+}
+
+void GenerationJob::wait() {
+    if (thread_.joinable())
+        thread_.join();
+}
+
+void GenerationJob::main() {
+    GenerationResult result;
+    try {
+        result = answer();
+    } catch (const WorkerError& error) {
+        result = failed(error, cancel_);
+    } catch (const std::exception& error) {
+        result.state = "failed";
+        result.stop = "error";
+        result.message = error.what();
+    }
+    write_end(result);
+    place_.reset();
+    finished_ = true;
+}
+
+bool GenerationJob::repeats(const GenerationRequest& order) const {
+    if (finished_ || cancel_ || (!order.group.empty() && order.group == order_.group))
+        return false;
+    const auto settings = [](const GenerationRequest& o) {
+        return std::tie(o.path, o.prompt, o.chat, o.max_tokens, o.alternatives, o.threads, o.temperature, o.top_p,
+                        o.min_p, o.top_k, o.seed);
+    };
+    return settings(order) == settings(order_);
+}
+
+void GenerationJob::announce(int threads) {
+    parts_.sink.write_json(RecordType::run_started, {{"run", order_.run},
+                                                     {"kind", "generate"},
+                                                     {"name", order_.model},
+                                                     {"manifest",
+                                                      {{"model", order_.model},
+                                                       {"model_path", order_.path.string()},
+                                                       {"model_sha256", order_.model_sha256},
+                                                       {"prompt", order_.prompt},
+                                                       {"group", order_.group},
+                                                       {"chat", order_.chat},
+                                                       {"seed", order_.seed},
+                                                       {"temperature", order_.temperature},
+                                                       {"top_k", order_.top_k},
+                                                       {"top_p", order_.top_p},
+                                                       {"min_p", order_.min_p},
+                                                       {"max_tokens", order_.max_tokens},
+                                                       {"alternatives", order_.alternatives},
+                                                       {"threads", threads},
+                                                       {"program_version", MOESCOPE_VERSION}}}});
+    parts_.sink.log("info", "generate", fmt::format("{} begins to answer", order_.model));
+    parts_.board.change_run(order_.run, [](RunStatus& gauge) { gauge.state = "running"; });
+}
+
+GenerationResult GenerationJob::answer() {
+    TaskState task;
+    task.id = task_id(order_.run);
+    task.kind = "task.wait";
+    task.title = order_.model;
+    task.cancel_command = "generate.cancel";
+    task.run = order_.run;
+    if (!place_->is_next())
+        parts_.board.set_task(task);
+    if (!place_->wait(cancel_)) {
+        announce(0);
+        throw WorkerError("cancelled before its turn", false);
+    }
+    const ThreadShare::Slot slot(parts_.threads);
+    if (order_.threads == 0 && !order_.group.empty())
+        std::this_thread::sleep_for(kGather);
+    const int threads = order_.threads > 0 ? order_.threads : slot.threads();
+    announce(threads);
+    task.kind = "task.load";
+    parts_.board.set_task(task);
+    auto lease = parts_.workers.acquire(order_.path, threads, cancel_);
+    task.kind = "task.generate";
+    parts_.board.set_task(task);
+    return generate_with(
+        *lease, order_,
+        [this](std::span<const std::byte> body) {
+            parts_.sink.write(RecordType::tokens, std::vector<std::byte>(body.begin(), body.end()));
+        },
+        cancel_);
+}
+
+void GenerationJob::write_end(const GenerationResult& result) {
+    parts_.board.remove_task(task_id(order_.run));
+    parts_.sink.write_json(RecordType::generation_ended, {{"run", order_.run},
+                                                          {"state", result.state},
+                                                          {"stop", result.stop},
+                                                          {"message", result.message},
+                                                          {"prompt_tokens", result.prompt_tokens},
+                                                          {"tokens", result.tokens},
+                                                          {"tokens_per_second", result.tokens_per_second},
+                                                          {"prompt_ms", result.prompt_ms},
+                                                          {"text", text_for_record(result.text)}});
+    // Runs of every kind end on the events channel too, so that one channel tells which are still open.
+    const std::string state = result.state == "cancelled" ? "stopped" : result.state;
+    parts_.sink.write_json(
+        RecordType::run_ended,
+        {{"run", order_.run}, {"state", state}, {"message", result.message}, {"step", result.tokens}});
+    parts_.sink.log_end("generate", state,
+                        {fmt::format("{} has answered: {} tokens", order_.model, result.tokens),
+                         fmt::format("{} was stopped after {} tokens", order_.model, result.tokens),
+                         fmt::format("{} could not answer: {}", order_.model, result.message)});
+    parts_.board.remove_run(order_.run);
+}
+
+}  // namespace moescope::node

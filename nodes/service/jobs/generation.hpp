@@ -1,0 +1,88 @@
+// One answer of one model: the same code for the Compare panel, the command line and the probes.
+#pragma once
+
+#include <atomic>
+#include <chrono>
+#include <cstdint>
+#include <functional>
+#include <optional>
+#include <span>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "nodes/service/jobs/job.hpp"
+
+namespace moescope::node {
+
+struct GenerationRequest {
+    std::uint32_t run = 0;
+    std::string model;           ///< name, for people
+    std::filesystem::path path;  ///< file or checkpoint folder
+    std::string model_sha256;    ///< when known
+    std::string prompt, group;
+    bool chat = true;
+    int max_tokens = 256;
+    int alternatives = 0;
+    int threads = 0;  ///< 0: a fair share of the cores
+    double temperature = 0, top_p = 0.95, min_p = 0.05;
+    int top_k = 40;
+    std::uint64_t seed = 1;
+};
+
+/// Reads an order from command parameters; every value is checked against a range. Throws CommandError. Does not
+/// resolve the model.
+GenerationRequest parse_generation(const nlohmann::json& parameters);
+
+struct GenerationResult {
+    std::string state;    ///< done, cancelled or failed
+    std::string stop;     ///< end, length, cancelled or error
+    std::string message;  ///< of a failed one
+    std::string text;     ///< bytes; need not be valid UTF-8
+    int prompt_tokens = 0, tokens = 0;
+    double prompt_ms = 0, tokens_per_second = 0;
+    bool process_died = false;
+};
+
+/// Asks an open model. `on_tokens` gets encoded protocol::TokenBatch bodies as they come. Does not throw for what the
+/// model or its process does.
+GenerationResult generate_with(WorkerProcess& process, const GenerationRequest& order,
+                               const std::function<void(std::span<const std::byte>)>& on_tokens,
+                               const std::atomic<bool>& cancel);
+
+/// `count` answers, the i-th drawn with the seed plus i; the tokens of answer i come as those of run order.run + i.
+/// Otherwise as generate_with.
+std::vector<GenerationResult> generate_several(WorkerProcess& process, const GenerationRequest& order, int count,
+                                               const std::function<void(std::span<const std::byte>)>& on_tokens,
+                                               const std::atomic<bool>& cancel);
+
+/// An answer as records hold it: shortened when it is too long for one (its tokens have records of their own).
+std::string text_for_record(std::string text);
+
+/// A generation with its records, on a thread of its own. Waits for its turn (see GenerationQueue).
+class GenerationJob final : public Job {
+ public:
+    GenerationJob(NodeParts parts, GenerationRequest order);
+    ~GenerationJob() override;
+
+    std::uint32_t run() const override { return order_.run; }
+    void request_stop() override { cancel_ = true; }
+    /// True when this answers the very same question for another comparison and has not been told to stop.
+    bool repeats(const GenerationRequest& order) const;
+    bool finished() const override { return finished_; }
+    void wait() override;
+
+ private:
+    void main();
+    GenerationResult answer();
+    void announce(int threads);
+    void write_end(const GenerationResult& result);
+
+    NodeParts parts_;
+    const GenerationRequest order_;
+    std::optional<GenerationQueue::Place> place_;  ///< until the answer has ended
+    std::atomic<bool> cancel_{false}, finished_{false};
+    std::thread thread_;
+};
+
+}  // namespace moescope::node

@@ -1,0 +1,471 @@
+#include "nodes/service/jobs/probe_job.hpp"
+
+#include <algorithm>
+#include <fmt/format.h>
+
+#include "base/json_fields.hpp"
+#include "base/json_guard.hpp"
+#include "nodes/service/library/machine.hpp"
+#include "nodes/service/library/parameters.hpp"
+
+namespace moescope::node {
+namespace fs = std::filesystem;
+using base::integer_of;
+using base::text_of;
+using nlohmann::json;
+using protocol::RecordType;
+
+namespace {
+
+constexpr std::uint64_t kLargestSet = std::uint64_t{512} << 10;
+constexpr std::size_t kLargestSetInRecord = std::size_t{768} << 10;  // leaves room for the rest of a manifest
+constexpr int kMostDeaths = 3;                                       // of a model's process in a row
+
+std::string key_of(const std::string& item, const std::string& model, const std::string& language, int draw) {
+    return fmt::format("{}/{}/{}/{}", item, model, language, draw);
+}
+
+std::string task_id(std::uint32_t run) {
+    return fmt::format("probe-{}", run);
+}
+
+}  // namespace
+
+fs::path find_probe_set(const std::string& set, const Paths& paths) {
+    if (set.find('/') == std::string::npos) {
+        const fs::path named = paths.probe_sets() / (set + ".json");
+        if (fs::exists(named))
+            return named;
+    }
+    if (fs::exists(set))
+        return set;
+    throw CommandError(
+        fmt::format("there is no probe set '{}': neither a file nor in {}", set, paths.probe_sets().string()));
+}
+
+void limit_items(probes::Set& set, std::size_t count) {
+    std::vector<const probes::Item*> state, mirror;
+    for (const auto& item : set.items)
+        (item.group == "state" ? state : mirror).push_back(&item);
+    std::set<std::string> kept;
+    for (std::size_t i = 0; kept.size() < count && (i < state.size() || i < mirror.size()); ++i) {
+        if (i < state.size())
+            kept.insert(state[i]->id);
+        if (i < mirror.size() && kept.size() < count)
+            kept.insert(mirror[i]->id);
+    }
+    std::erase_if(set.items, [&](const probes::Item& item) { return !kept.contains(item.id); });
+}
+
+namespace {
+
+void check_models(const ProbeRequest& order) {
+    if (order.models.size() < 2)
+        throw CommandError("a probe compares models: name at least two");
+    std::set<std::string> names;
+    for (const auto& model : order.models)
+        if (!names.insert(model.name).second)
+            throw CommandError(fmt::format("the model '{}' is named twice", model.name));
+}
+
+/// What a new run's parameters and an old run's manifest say in the same words; the languages are filled already.
+void take_settings(const Parameters& parameters, ProbeRequest& order) {
+    std::set<std::string> languages;
+    for (const auto& language : order.languages) {
+        if (language != "en" && language != "zh")
+            throw CommandError(fmt::format("the language '{}' is not known; 'en' and 'zh' are", language));
+        if (!languages.insert(language).second)
+            throw CommandError(fmt::format("the language '{}' is named twice", language));
+    }
+    order.draws = static_cast<int>(parameters.integer("draws", 1, 1, 1000));
+    order.max_tokens = static_cast<int>(parameters.integer("max_tokens", 160, 1, 1 << 16));
+    order.temperature = parameters.number("temperature", 0, 0, 100);
+    order.seed = parameters.seed(1);
+    check_models(order);
+}
+
+}  // namespace
+
+ProbeRequest parse_probe(const json& value, const Paths& paths) {
+    const Parameters parameters(value,
+                                {"set", "models", "languages", "draws", "max_tokens", "temperature", "seed", "limit"});
+    ProbeRequest order;
+    const fs::path path = find_probe_set(parameters.text("set"), paths);
+    order.set_text = read_file(path, kLargestSet);
+    order.set = probes::parse_set(order.set_text, path.string());
+    if (base::dump_json(order.set_text).size() > kLargestSetInRecord)
+        throw CommandError(
+            fmt::format("the probe set {} is too large to be kept with its answers; split it into "
+                        "several sets",
+                        path.string()));
+    if (parameters.has("limit"))
+        limit_items(order.set, static_cast<std::size_t>(parameters.integer("limit", 1, 100000)));
+    for (const auto& name : parameters.texts("models"))
+        order.models.push_back({name, {}, {}});
+    if (const auto languages = parameters.texts("languages"); !languages.empty())
+        order.languages = languages;
+    take_settings(parameters, order);
+    return order;
+}
+
+probes::Set set_of_run(const history::KnownRun& run) {
+    const std::string text = text_of(run.manifest, "set_text");
+    if (text.empty())
+        throw CommandError(fmt::format("the journal does not hold the probe set of run {}; start a new run", run.run));
+    auto set = probes::parse_set(text, fmt::format("the probe set in the manifest of run {}", run.run));
+    if (const auto items = run.manifest.find("items"); items != run.manifest.end() && items->is_array())
+        std::erase_if(set.items, [&](const probes::Item& item) {
+            return std::find(items->begin(), items->end(), json(item.id)) == items->end();
+        });
+    return set;
+}
+
+ProbeRequest order_to_resume(const sessions::Journal& journal, const history::KnownRun& run) {
+    if (run.kind != "probe")
+        throw CommandError(fmt::format("run {} is no probe run", run.run));
+    if (run.state == "done")
+        throw CommandError(fmt::format("run {} has asked all its questions; start a new run", run.run));
+    ProbeRequest order;
+    order.run = run.run;
+    order.name = run.name;
+    order.set = set_of_run(run);
+    order.set_text = text_of(run.manifest, "set_text");
+    const json request = run.manifest.contains("request") ? run.manifest["request"] : json::object();
+    const Parameters manifest(request, {"models", "languages", "draws", "max_tokens", "temperature", "seed"});
+    const json hashes = run.manifest.value("model_sha256", json());
+    for (const auto& name : manifest.texts("models"))
+        order.models.push_back({name, {}, text_of(hashes, name.c_str())});
+    order.languages = manifest.texts("languages");
+    take_settings(manifest, order);
+    order.continues = true;
+    order.done = history::read_draws(journal, run);
+    return order;
+}
+
+void take_models(ProbeRequest& order, const std::vector<ProbeModel>& found) {
+    for (std::size_t i = 0; i < order.models.size() && i < found.size(); ++i) {
+        const std::string& before = order.models[i].sha256;
+        if (!before.empty() && !found[i].sha256.empty() && before != found[i].sha256)
+            throw CommandError(fmt::format(
+                "the model '{}' is another file than when run {} began; its answers would be those of two models: put "
+                "the old file back or start a new run",
+                order.models[i].name, order.run));
+    }
+    order.models = found;
+}
+
+std::vector<probes::Draw> labelled_draws(const std::vector<json>& records, const std::vector<sessions::Label>& labels) {
+    std::map<std::string, const sessions::Label*> delivery, engagement;
+    for (const auto& label : labels)
+        (label.field == "delivery" ? delivery : engagement)[label.draw] = &label;
+    std::vector<probes::Draw> draws;
+    draws.reserve(records.size());
+    for (const auto& record : records) {
+        probes::Draw draw;
+        draw.item = text_of(record, "item");
+        draw.group = text_of(record, "group");
+        draw.topic = text_of(record, "topic");
+        draw.model = text_of(record, "model");
+        draw.language = text_of(record, "language");
+        draw.draw = integer_of(record, "draw", 0);
+        draw.labels.delivery =
+            probes::delivery_from_name(text_of(record, "delivery")).value_or(probes::Delivery::error);
+        draw.labels.engagement = integer_of(record, "engagement", -1);
+        draw.labels.rule = text_of(record, "rule");
+        const std::string key = history::draw_key(record);
+        if (const auto found = delivery.find(key); found != delivery.end() && !found->second->value.empty())
+            if (const auto value = probes::delivery_from_name(found->second->value)) {
+                draw.labels.delivery = *value;
+                draw.by_person = true;
+            }
+        if (const auto found = engagement.find(key); found != engagement.end() && found->second->value.size() == 1) {
+            draw.labels.engagement = found->second->value[0] - '0';
+            draw.by_person = true;
+        }
+        draws.push_back(std::move(draw));
+    }
+    return draws;
+}
+
+ProbeJob::ProbeJob(NodeParts parts, ProbeRequest order) : parts_(parts), order_(std::move(order)) {
+    planned_ = order_.set.items.size() * order_.languages.size() * order_.models.size() *
+               static_cast<std::size_t>(order_.draws);
+    records_ = std::move(order_.done);
+    for (const auto& record : records_)
+        answered_.insert(history::draw_key(record));
+    RunStatus gauge;
+    gauge.run = order_.run;
+    gauge.kind = "probe";
+    gauge.name = order_.name;
+    gauge.state = "running";
+    gauge.planned_steps = planned_;
+    parts_.board.set_run(gauge);
+    announce();
+    thread_ = std::thread([this] { main(); });
+}
+
+ProbeJob::~ProbeJob() {
+    request_stop();
+    wait();
+}
+
+void ProbeJob::wait() {
+    if (thread_.joinable())
+        thread_.join();
+}
+
+void ProbeJob::request_stop() {
+    stop_ = true;
+    { const std::lock_guard lock(mutex_); }
+    wake_.notify_all();
+}
+
+void ProbeJob::pause() {
+    const std::lock_guard lock(mutex_);
+    if (paused_ || finished_)
+        return;
+    paused_ = true;
+    event("pause");
+    parts_.board.change_run(order_.run, [](RunStatus& gauge) { gauge.state = "paused"; });
+}
+
+void ProbeJob::resume() {
+    {
+        const std::lock_guard lock(mutex_);
+        if (!paused_)
+            return;
+        paused_ = false;
+        event("resume");
+        parts_.board.change_run(order_.run, [](RunStatus& gauge) { gauge.state = "running"; });
+    }
+    wake_.notify_all();
+}
+
+bool ProbeJob::labels_changed() {
+    {
+        const std::lock_guard lock(mutex_);
+        if (finished_)
+            return false;
+        labels_changed_ = true;
+    }
+    wake_.notify_all();
+    return true;
+}
+
+void ProbeJob::event(const std::string& kind) {
+    parts_.sink.write_json(RecordType::event, {{"run", order_.run}, {"step", 0}, {"kind", kind}});
+}
+
+void ProbeJob::announce() {
+    auto names = json::array(), hashes = json::object(), items = json::array();
+    for (const auto& model : order_.models) {
+        names.push_back(model.name);
+        hashes[model.name] = model.sha256;
+    }
+    for (const auto& item : order_.set.items)
+        items.push_back(item.id);
+    const json request = {{"models", names},
+                          {"languages", order_.languages},
+                          {"draws", order_.draws},
+                          {"max_tokens", order_.max_tokens},
+                          {"temperature", order_.temperature},
+                          {"seed", order_.seed}};
+    json manifest = {{"set", order_.set.name},
+                     {"set_version", order_.set.version},
+                     {"set_sha256", order_.set.sha256},
+                     {"set_text", order_.set_text},
+                     {"items", items},
+                     {"planned", planned_},
+                     {"model_sha256", hashes},
+                     {"request", request},
+                     {"program_version", MOESCOPE_VERSION},
+                     {"machine", {{"cpu", processor_name()}, {"cores", cores()}}}};
+    manifest.update(request);
+    parts_.sink.write_json(RecordType::run_started,
+                           {{"run", order_.run}, {"kind", "probe"}, {"name", order_.name}, {"manifest", manifest}});
+    parts_.sink.log("info", "probe", fmt::format("probe {} started", order_.name));
+}
+
+void ProbeJob::main() {
+    try {
+        for (const auto& model : order_.models) {
+            const auto questions = open_questions(model);
+            if (!questions.empty() && wait_while_paused())
+                ask_model(model, questions);
+            if (stop_)
+                break;
+        }
+        update_statistics(true);
+        finish(stop_ ? "stopped" : "done", "");
+    } catch (const std::exception& error) {
+        finish(stop_ ? "stopped" : "failed", stop_ ? "" : error.what());
+    }
+    end();
+}
+
+void ProbeJob::end() {
+    for (;;) {
+        {
+            const std::lock_guard lock(mutex_);
+            if (!labels_changed_) {
+                finished_ = true;
+                return;
+            }
+        }
+        try {
+            update_statistics(true);
+        } catch (const std::exception& error) {
+            parts_.sink.log("warning", "probe", error.what());
+        }
+    }
+}
+
+std::vector<ProbeJob::Question> ProbeJob::open_questions(const ProbeModel& model) const {
+    std::vector<Question> questions;
+    for (const auto& item : order_.set.items)
+        for (const auto& language : order_.languages)
+            for (int draw = 0; draw < order_.draws; ++draw)
+                if (!answered_.contains(key_of(item.id, model.name, language, draw)))
+                    questions.push_back({&item, language, draw});
+    return questions;
+}
+
+void ProbeJob::ask_model(const ProbeModel& model, const std::vector<Question>& questions) {
+    std::optional<ThreadShare::Slot> slot;
+    std::optional<WorkerPool::Lease> lease;
+    int deaths = 0;
+    for (const auto& question : questions) {
+        if (paused())
+            slot.reset();  // a run that waits leaves the processor to others
+        if (!wait_while_paused())
+            return;
+        if (!slot)
+            slot.emplace(parts_.threads);
+        if (!lease || !(*lease)->alive()) {
+            lease.reset();
+            lease.emplace(parts_.workers.acquire(model.path, slot->threads(), stop_));
+        }
+        GenerationRequest order;
+        order.run = order_.run;
+        order.model = model.name;
+        order.prompt = question.item->prompt.at(question.language);
+        order.max_tokens = order_.max_tokens;
+        order.temperature = order_.temperature;
+        order.seed = order_.seed + static_cast<std::uint64_t>(question.draw);
+        show_progress();
+        const auto start = Clock::now();
+        const auto answer = generate_with(
+            **lease, order, [](std::span<const std::byte>) {}, stop_);
+        if (stop_)
+            return;
+        seconds_asked_ += std::chrono::duration<double>(Clock::now() - start).count();
+        ++asked_;
+        deaths = answer.process_died ? deaths + 1 : 0;
+        if (deaths >= kMostDeaths)
+            throw CommandError(
+                fmt::format("the run was given up after {} failures in a row: {}", deaths, answer.message));
+        store_answer(model, question, answer);
+        update_statistics(false);
+    }
+}
+
+bool ProbeJob::paused() {
+    const std::lock_guard lock(mutex_);
+    return paused_;
+}
+
+bool ProbeJob::wait_while_paused() {
+    std::unique_lock lock(mutex_);
+    while (paused_ && !stop_) {
+        if (labels_changed_) {
+            lock.unlock();
+            update_statistics(true);
+            lock.lock();
+            continue;
+        }
+        wake_.wait(lock, [this] { return !paused_ || stop_ || labels_changed_; });
+    }
+    return !stop_;
+}
+
+double ProbeJob::seconds_left() const {
+    if (asked_ == 0)
+        return -1;
+    return static_cast<double>(planned_ - std::min(planned_, records_.size())) * seconds_asked_ /
+           static_cast<double>(asked_);
+}
+
+void ProbeJob::store_answer(const ProbeModel& model, const Question& question, const GenerationResult& answer) {
+    const std::string& prompt = question.item->prompt.at(question.language);
+    const auto labels = probes::label_answer(prompt, answer.text, answer.stop);
+    json record = {{"run", order_.run},
+                   {"item", question.item->id},
+                   {"topic", question.item->topic},
+                   {"group", question.item->group},
+                   {"model", model.name},
+                   {"language", question.language},
+                   {"draw", question.draw},
+                   {"prompt", prompt},
+                   {"answer", text_for_record(answer.text)},
+                   {"stop", answer.stop},
+                   {"tokens", answer.tokens},
+                   {"tokens_per_second", answer.tokens_per_second},
+                   {"delivery", probes::delivery_name(labels.delivery)},
+                   {"engagement", labels.engagement},
+                   {"rule", answer.message.empty() ? labels.rule : answer.message},
+                   {"planned", planned_}};
+    records_.push_back(record);
+    answered_.insert(history::draw_key(record));
+    record["seconds_left"] = seconds_left();
+    parts_.sink.write_json(RecordType::probe_draw, record);
+    show_progress();
+}
+
+void ProbeJob::update_statistics(bool now) {
+    if (!now && Clock::now() - last_statistics_ < std::chrono::milliseconds(500))
+        return;
+    {
+        const std::lock_guard lock(mutex_);
+        labels_changed_ = false;
+    }
+    std::vector<std::string> models;
+    for (const auto& model : order_.models)
+        models.push_back(model.name);
+    result_.statistics =
+        probes::statistics(order_.set, models, labelled_draws(records_, parts_.session.labels(order_.run)));
+    last_statistics_ = Clock::now();
+    parts_.board.change_run(order_.run, [&](RunStatus& gauge) { gauge.statistics = result_.statistics; });
+}
+
+void ProbeJob::show_progress() {
+    TaskState task;
+    task.id = task_id(order_.run);
+    task.kind = "task.probe";
+    task.title = order_.name;
+    task.fraction = planned_ == 0 ? 1 : static_cast<double>(records_.size()) / static_cast<double>(planned_);
+    task.seconds_left = seconds_left();
+    task.detail = fmt::format("{} / {}", records_.size(), planned_);
+    task.cancel_command = "probe.cancel";
+    task.run = order_.run;
+    parts_.board.set_task(task);
+}
+
+void ProbeJob::finish(const std::string& state, const std::string& message) {
+    const std::lock_guard lock(mutex_);
+    result_.state = state;
+    result_.message = message;
+    result_.answers = records_.size();
+    parts_.board.remove_task(task_id(order_.run));
+    parts_.sink.write_json(RecordType::run_ended,
+                           {{"run", order_.run}, {"state", state}, {"message", message}, {"step", records_.size()}});
+    parts_.sink.log_end("probe", state,
+                        {fmt::format("probe {} is done: {} answers", order_.name, records_.size()),
+                         fmt::format("probe {} was stopped after {} answers", order_.name, records_.size()),
+                         fmt::format("probe {} failed: {}", order_.name, message)});
+    parts_.board.change_run(order_.run, [&](RunStatus& gauge) {
+        gauge.state = state;
+        gauge.message = message;
+    });
+}
+
+}  // namespace moescope::node

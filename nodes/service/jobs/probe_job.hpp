@@ -1,0 +1,123 @@
+// One probe run on a thread of its own: every item in every language to every model, labelled, with statistics as it
+// goes.
+#pragma once
+
+#include <atomic>
+#include <chrono>
+#include <condition_variable>
+#include <filesystem>
+#include <mutex>
+#include <optional>
+#include <set>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "nodes/history/run_history.hpp"
+#include "nodes/service/jobs/generation.hpp"
+#include "nodes/service/jobs/job.hpp"
+#include "probes/probes.hpp"
+
+namespace moescope::node {
+
+struct ProbeModel {
+    std::string name;
+    std::filesystem::path path;
+    std::string sha256;  ///< when known; of a run that goes on: as it was when the run began
+};
+
+struct ProbeRequest {
+    std::uint32_t run = 0;
+    std::string name;
+    probes::Set set;       ///< only the items that are asked
+    std::string set_text;  ///< the whole file, kept in the manifest so that the session stands alone
+    std::vector<ProbeModel> models;
+    std::vector<std::string> languages{"en", "zh"};
+    int draws = 1, max_tokens = 160;
+    double temperature = 0;
+    std::uint64_t seed = 1;
+    bool continues = false;            ///< skip the answers that the journal has already
+    std::vector<nlohmann::json> done;  ///< those answers
+};
+
+/// Reads an order from command parameters and the set from its file. Does not resolve models. Throws CommandError or
+/// probes::Error.
+ProbeRequest parse_probe(const nlohmann::json& parameters, const Paths& paths);
+/// The order that goes on with an interrupted or stopped run. Throws CommandError.
+ProbeRequest order_to_resume(const sessions::Journal& journal, const history::KnownRun& run);
+/// Gives an order the models as they were found now. Throws CommandError when one is another file than when the run
+/// began.
+void take_models(ProbeRequest& order, const std::vector<ProbeModel>& found);
+/// The set of a run, as its manifest keeps it. Throws CommandError.
+probes::Set set_of_run(const history::KnownRun& run);
+/// A set by name (in the assets) or by path.
+std::filesystem::path find_probe_set(const std::string& set, const Paths& paths);
+/// Keeps `count` items, taking from both groups in turn, so that a short run still compares them.
+void limit_items(probes::Set& set, std::size_t count);
+
+/// Answers with a person's labels applied, as the statistics see them.
+std::vector<probes::Draw> labelled_draws(const std::vector<nlohmann::json>& records,
+                                         const std::vector<sessions::Label>& labels);
+
+struct ProbeResult {
+    std::string state, message;
+    std::size_t answers = 0;
+    nlohmann::json statistics;
+};
+
+class ProbeJob final : public Job {
+ public:
+    ProbeJob(NodeParts parts, ProbeRequest order);
+    ~ProbeJob() override;
+
+    std::uint32_t run() const override { return order_.run; }
+    void request_stop() override;
+    bool finished() const override { return finished_; }
+    void wait() override;
+    void pause();  ///< after the present answer
+    void resume();
+    /// A person's label was stored: the statistics are computed again soon. False when the job has ended and will not.
+    bool labels_changed();
+    const ProbeResult& result() const { return result_; }  ///< once finished
+
+ private:
+    using Clock = std::chrono::steady_clock;
+    struct Question {
+        const probes::Item* item;
+        std::string language;
+        int draw = 0;
+    };
+
+    void main();
+    void announce();
+    void ask_model(const ProbeModel& model, const std::vector<Question>& questions);
+    bool paused();
+    bool wait_while_paused();
+    void end();  ///< after the last label that came in time
+    void store_answer(const ProbeModel& model, const Question& question, const GenerationResult& answer);
+    void update_statistics(bool now);
+    void show_progress();
+    std::vector<Question> open_questions(const ProbeModel& model) const;
+    double seconds_left() const;
+    void finish(const std::string& state, const std::string& message);
+    void event(const std::string& kind);
+
+    NodeParts parts_;
+    ProbeRequest order_;
+    ProbeResult result_;
+    std::size_t planned_ = 0;
+    std::vector<nlohmann::json> records_;
+    std::set<std::string> answered_;
+    double seconds_asked_ = 0;
+    std::size_t asked_ = 0;
+    Clock::time_point last_statistics_{};
+
+    std::mutex mutex_;
+    std::condition_variable wake_;
+    bool paused_ = false;
+    bool labels_changed_ = false;
+    std::atomic<bool> stop_{false}, finished_{false};
+    std::thread thread_;
+};
+
+}  // namespace moescope::node

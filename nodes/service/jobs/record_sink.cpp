@@ -1,0 +1,173 @@
+#include "nodes/service/jobs/record_sink.hpp"
+
+#include <chrono>
+#include <fmt/format.h>
+
+namespace moescope::node {
+using protocol::RecordType;
+
+namespace {
+
+/// Records that come by the thousand and may be dropped when the ring is full. Everything else is rare and always kept.
+bool may_drop(RecordType type) {
+    return type == RecordType::step || type == RecordType::tokens || type == RecordType::sample ||
+           type == RecordType::evaluation;
+}
+
+}  // namespace
+
+std::uint64_t wall_clock_ns() {
+    const auto now = std::chrono::system_clock::now().time_since_epoch();
+    return static_cast<std::uint64_t>(std::chrono::duration_cast<std::chrono::nanoseconds>(now).count());
+}
+
+void RecordSink::write_json(RecordType type, const nlohmann::json& value) {
+    write(type, protocol::encode_json(value));
+}
+
+void RecordSink::log(const char* level, const char* source, const std::string& text) {
+    write_json(RecordType::log, {{"level", level}, {"source", source}, {"text", text}});
+}
+
+void RecordSink::log_end(const char* source, const std::string& state, const EndSentences& sentences) {
+    if (state == "failed")
+        log("error", source, sentences.failed);
+    else
+        log("info", source, state == "done" ? sentences.done : sentences.stopped);
+}
+
+JournalWriter::JournalWriter(sessions::Journal& journal, Limits limits)
+    : journal_(journal), limits_(limits), last_sequence_(journal.last().sequence), thread_([this] { run(); }) {}
+
+JournalWriter::~JournalWriter() {
+    {
+        const std::lock_guard lock(mutex_);
+        stopping_ = true;
+    }
+    wake_.notify_all();
+    thread_.join();
+}
+
+void JournalWriter::write(RecordType type, std::vector<std::byte> body) {
+    if (body.size() > sessions::kRecordLimit) {
+        // The journal would refuse it again and again, and everything behind it would wait.
+        {
+            const std::lock_guard lock(mutex_);
+            drop(type);
+        }
+        log("error", "journal",
+            fmt::format("a record of {} bytes was left out: a record holds at most {}", body.size(),
+                        sessions::kRecordLimit));
+        return;
+    }
+    {
+        const std::lock_guard lock(mutex_);
+        const bool full = ring_.size() >= limits_.records || ring_bytes_ + body.size() > limits_.bytes;
+        if (full && may_drop(type)) {
+            drop(type);
+            return;
+        }
+        if (!full)
+            close_holes();
+        ring_bytes_ += body.size();
+        ring_.push_back({type, wall_clock_ns(), std::move(body)});
+        ++written_;
+    }
+    wake_.notify_one();
+}
+
+void JournalWriter::drop(RecordType type) {
+    Hole& hole = holes_[static_cast<std::size_t>(channel_of(type))];
+    if (hole.count == 0)
+        hole.after = last_sequence_;
+    ++hole.count;
+    ++dropped_;
+}
+
+std::string JournalWriter::problem() const {
+    const std::lock_guard lock(mutex_);
+    return problem_;
+}
+
+std::uint64_t JournalWriter::dropped() const {
+    const std::lock_guard lock(mutex_);
+    return dropped_;
+}
+
+void JournalWriter::flush() {
+    std::unique_lock lock(mutex_);
+    const std::uint64_t target = written_;
+    drained_.wait(lock, [&] { return appended_ >= target || !problem_.empty(); });
+}
+
+void JournalWriter::close_holes() {
+    for (std::size_t channel = 0; channel < holes_.size(); ++channel) {
+        Hole& hole = holes_[channel];
+        if (hole.count == 0)
+            continue;
+        const nlohmann::json gap = {{"from", hole.after},
+                                    {"to", last_sequence_ + ring_.size() + 1},
+                                    {"count", hole.count},
+                                    {"channel", channel},
+                                    {"reason", "the node's journal could not keep up; the run itself went on"}};
+        auto body = protocol::encode_json(gap);
+        ring_bytes_ += body.size();
+        ring_.push_back({RecordType::gap, wall_clock_ns(), std::move(body)});
+        ++written_;
+        hole = {};
+    }
+}
+
+bool JournalWriter::append(const Pending& record) {
+    auto channel = static_cast<std::uint8_t>(channel_of(record.type));
+    if (record.type == RecordType::gap) {
+        // A gap travels on the channel that lost records.
+        if (const auto gap = protocol::decode_json(record.body))
+            channel = gap->value("channel", channel);
+    }
+    try {
+        const std::uint64_t sequence =
+            journal_.append(static_cast<std::uint16_t>(record.type), channel, record.time_ns, record.body);
+        const std::lock_guard lock(mutex_);
+        last_sequence_ = sequence;
+        problem_.clear();
+        return true;
+    } catch (const std::exception& error) {
+        const std::lock_guard lock(mutex_);
+        problem_ = error.what();
+        return false;
+    }
+}
+
+void JournalWriter::run() {
+    std::unique_lock lock(mutex_);
+    for (;;) {
+        wake_.wait(lock, [this] { return stopping_ || !ring_.empty(); });
+        if (ring_.empty()) {
+            close_holes();
+            if (ring_.empty())
+                return;
+        }
+        // The record stays counted in ring_bytes_ until it is in the journal, so that the bound holds.
+        Pending record = std::move(ring_.front());
+        ring_.pop_front();
+        lock.unlock();
+        const bool stored = append(record);
+        lock.lock();
+        if (stored) {
+            ring_bytes_ -= record.body.size();
+            ++appended_;
+        } else {
+            ring_.push_front(std::move(record));
+            drained_.notify_all();
+            if (stopping_)
+                return;
+            // The disk refused: try again in a moment. New records meanwhile fill the ring and then count as dropped.
+            wake_.wait_for(lock, std::chrono::milliseconds(100), [this] { return stopping_; });
+        }
+        if (ring_.empty() || appended_ % 64 == 0)
+            drained_.notify_all();
+    }
+}
+
+}  // namespace moescope::node

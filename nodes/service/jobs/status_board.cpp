@@ -1,0 +1,113 @@
+#include "nodes/service/jobs/status_board.hpp"
+
+namespace moescope::node {
+
+namespace {
+
+nlohmann::json to_json(const TaskState& task) {
+    return {{"id", task.id},
+            {"kind", task.kind},
+            {"title", task.title},
+            {"fraction", task.fraction},
+            {"seconds_left", task.seconds_left},
+            {"detail", task.detail},
+            {"cancel_command", task.cancel_command},
+            {"run", task.run}};
+}
+
+nlohmann::json to_json(const RunStatus& run) {
+    nlohmann::json value = {{"run", run.run},
+                            {"kind", run.kind},
+                            {"name", run.name},
+                            {"state", run.state},
+                            {"message", run.message},
+                            {"last_checkpoint", run.last_checkpoint},
+                            {"checkpoints", run.checkpoints},
+                            {"planned_steps", run.planned_steps}};
+    if (!run.statistics.is_null())
+        value["statistics"] = run.statistics;
+    return value;
+}
+
+}  // namespace
+
+void StatusBoard::set_task(const TaskState& task) {
+    const std::lock_guard lock(mutex_);
+    tasks_[task.id] = task;
+    ++version_;
+}
+
+void StatusBoard::remove_task(const std::string& id) {
+    const std::lock_guard lock(mutex_);
+    cancelled_.erase(id);
+    if (tasks_.erase(id) > 0)
+        ++version_;
+}
+
+bool StatusBoard::cancel_task(const std::string& id) {
+    const std::lock_guard lock(mutex_);
+    if (!tasks_.contains(id))
+        return false;
+    cancelled_.insert(id);
+    return true;
+}
+
+bool StatusBoard::task_cancelled(const std::string& id) const {
+    const std::lock_guard lock(mutex_);
+    return cancelled_.contains(id);
+}
+
+void StatusBoard::set_run(const RunStatus& run) {
+    const std::lock_guard lock(mutex_);
+    runs_[run.run] = run;
+    ++version_;
+}
+
+void StatusBoard::change_run(std::uint32_t run, const std::function<void(RunStatus&)>& change) {
+    const std::lock_guard lock(mutex_);
+    if (const auto found = runs_.find(run); found != runs_.end()) {
+        change(found->second);
+        ++version_;
+    }
+}
+
+void StatusBoard::remove_run(std::uint32_t run) {
+    const std::lock_guard lock(mutex_);
+    if (runs_.erase(run) > 0)
+        ++version_;
+}
+
+nlohmann::json StatusBoard::tasks() const {
+    const std::lock_guard lock(mutex_);
+    auto list = nlohmann::json::array();
+    for (const auto& [id, task] : tasks_)
+        list.push_back(to_json(task));
+    return list;
+}
+
+nlohmann::json StatusBoard::runs() const {
+    const std::lock_guard lock(mutex_);
+    auto list = nlohmann::json::array();
+    for (const auto& [id, run] : runs_)
+        list.push_back(to_json(run));
+    return list;
+}
+
+nlohmann::json StatusBoard::run(std::uint32_t run) const {
+    const std::lock_guard lock(mutex_);
+    const auto found = runs_.find(run);
+    return found == runs_.end() ? nlohmann::json() : to_json(found->second);
+}
+
+std::string StatusBoard::run_state(std::uint32_t run) const {
+    const std::lock_guard lock(mutex_);
+    const auto found = runs_.find(run);
+    return found == runs_.end() ? std::string() : found->second.state;
+}
+
+std::uint64_t StatusBoard::version() const {
+    const std::lock_guard lock(mutex_);
+    return version_;
+}
+
+}  // namespace moescope::node

@@ -1,0 +1,66 @@
+// The gauges of a node: long work and the state of every run. Only the latest values count; the service sends what
+// changed.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <mutex>
+#include <nlohmann/json.hpp>
+#include <set>
+#include <string>
+#include <vector>
+
+namespace moescope::node {
+
+/// Long work, with the fields of client::Task.
+struct TaskState {
+    std::string id, kind, title;
+    double fraction = -1;      ///< 0 to 1, below 0 when unknown
+    double seconds_left = -1;  ///< below 0 when unknown
+    std::string detail;
+    std::string cancel_command;  ///< sent with {"run"}, or with {"id"} when the task belongs to no run
+    std::uint32_t run = 0;       ///< 0: none
+};
+
+/// One run, for STATE `runs`.
+struct RunStatus {
+    std::uint32_t run = 0;
+    std::string kind;  ///< "train", "generate" or "probe"
+    std::string name;
+    std::string state;  ///< planned, running, paused, done, stopped, failed, interrupted
+    std::string message;
+    std::uint64_t last_checkpoint = 0;       ///< step
+    std::vector<std::uint64_t> checkpoints;  ///< steps of those that are kept, oldest first
+    std::uint64_t planned_steps = 0;
+    nlohmann::json statistics;  ///< of a probe run, null otherwise
+};
+
+/// Thread safe.
+class StatusBoard {
+ public:
+    void set_task(const TaskState& task);
+    void remove_task(const std::string& id);
+    /// Remembers the wish until the task is removed; false when there is no such task.
+    bool cancel_task(const std::string& id);
+    bool task_cancelled(const std::string& id) const;
+    void set_run(const RunStatus& run);
+    /// Changes one run under the lock; nothing happens when the run is unknown.
+    void change_run(std::uint32_t run, const std::function<void(RunStatus&)>& change);
+    void remove_run(std::uint32_t run);
+
+    nlohmann::json tasks() const;
+    nlohmann::json runs() const;
+    nlohmann::json run(std::uint32_t run) const;     ///< null when unknown
+    std::string run_state(std::uint32_t run) const;  ///< empty when unknown
+    std::uint64_t version() const;                   ///< rises with every change
+
+ private:
+    mutable std::mutex mutex_;
+    std::map<std::string, TaskState> tasks_;
+    std::set<std::string> cancelled_;  ///< tasks
+    std::map<std::uint32_t, RunStatus> runs_;
+    std::uint64_t version_ = 1;
+};
+
+}  // namespace moescope::node

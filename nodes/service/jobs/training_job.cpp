@@ -1,0 +1,707 @@
+#include "nodes/service/jobs/training_job.hpp"
+
+#include <algorithm>
+#include <cmath>
+#include <fmt/format.h>
+
+#include "base/atomic_files.hpp"
+#include "base/json_fields.hpp"
+#include "engine/checkpoint/checkpoint.hpp"
+#include "engine/error.hpp"
+#include "engine/exchange/open_weights.hpp"
+#include "engine/model/validate.hpp"
+#include "engine/train/plan.hpp"
+#include "nodes/service/library/machine.hpp"
+
+namespace moescope::node {
+using base::text_of;
+using nlohmann::json;
+using protocol::RecordType;
+
+namespace {
+
+constexpr std::size_t kKeptCheckpoints = 3;  // the latest ones, besides the first
+constexpr int kSampleTokens = 48;
+/// No run that learns comes near this; clipped to a length of 1, such a gradient points nowhere.
+constexpr double kExplodedNorm = 1e6;
+
+struct SamplePrompt {
+    const char* language;
+    const char* text;
+};
+/// Beginnings that manual pages of either language know how to continue.
+constexpr std::array<SamplePrompt, 2> kSamplePrompts{{{"en", "The "}, {"zh", "函数"}}};
+
+const char* command_name(TrainingCommand::Kind kind) {
+    switch (kind) {
+        case TrainingCommand::Kind::pause:
+            return "train.pause";
+        case TrainingCommand::Kind::resume:
+            return "train.resume";
+        case TrainingCommand::Kind::step:
+            return "train.step";
+        case TrainingCommand::Kind::stop:
+            return "train.stop";
+        case TrainingCommand::Kind::checkpoint:
+            return "train.checkpoint";
+        case TrainingCommand::Kind::set:
+            return "train.set";
+        case TrainingCommand::Kind::expert:
+            return "train.expert";
+    }
+    return "";
+}
+
+std::string task_id(std::uint32_t run) {
+    return fmt::format("train-{}", run);
+}
+
+/// Answers a command that comes too late. Who wanted the run to stop has what they wanted.
+void refuse(const TrainingCommand& command, const std::string& why) {
+    if (command.reply)
+        command.reply({json::object(), command.kind == TrainingCommand::Kind::stop ? std::string() : why});
+}
+
+/// A setting that changes while a run goes on.
+struct Knob {
+    const char* name;
+    double most;
+    bool whole;
+    void (*set)(engine::Trainer& trainer, double value);
+};
+
+constexpr double kMostCapacity = 1000;
+constexpr std::array<Knob, 7> kKnobs{
+    {{"learning_rate", engine::kMaxLearningRate, false, [](engine::Trainer& t, double v) { t.set_learning_rate(v); }},
+     {"balance_coefficient", engine::kMaxCoefficient, false,
+      [](engine::Trainer& t, double v) { t.set_balance_coefficient(v); }},
+     {"z_coefficient", engine::kMaxCoefficient, false, [](engine::Trainer& t, double v) { t.set_z_coefficient(v); }},
+     {"bias_speed", engine::kMaxCoefficient, false, [](engine::Trainer& t, double v) { t.set_bias_speed(v); }},
+     {"prediction_coefficient", engine::kMaxCoefficient, false,
+      [](engine::Trainer& t, double v) { t.set_prediction_coefficient(v); }},
+     {"experts_per_token", 1024, true,
+      [](engine::Trainer& t, double v) { t.set_experts_per_token(static_cast<int>(v)); }},
+     {"capacity_factor", kMostCapacity, false, [](engine::Trainer& t, double v) { t.set_capacity_factor(v); }}}};
+
+const Knob* find_knob(const std::string& name) {
+    const auto found = std::find_if(kKnobs.begin(), kKnobs.end(), [&](const Knob& knob) { return name == knob.name; });
+    return found == kKnobs.end() ? nullptr : &*found;
+}
+
+/// A text cut by one tokenizer teaches nothing to a model that knows another.
+void check_tokenizer(const engine::LoadedModel& model, const TrainingRequest& order) {
+    if (model.tokenizer || engine::holds_tokens(order.data))
+        return;
+    throw CommandError(
+        fmt::format("{} brings no tokenizer that could cut the text {} into its tokens; put the SentencePiece "
+                    "tokenizer.model that the model was trained with into its folder, or give token ids as a .npy file",
+                    order.init.string(), order.data));
+}
+
+}  // namespace
+
+const std::vector<std::string>& knob_names() {
+    static const std::vector<std::string> names = [] {
+        std::vector<std::string> list;
+        for (const Knob& knob : kKnobs)
+            list.emplace_back(knob.name);
+        return list;
+    }();
+    return names;
+}
+
+void check_knob(const std::string& name, const json& value) {
+    const Knob* knob = find_knob(name);
+    if (knob == nullptr)
+        throw CommandError(
+            fmt::format("'{}' cannot be changed during a run; these can: {}", name, fmt::join(knob_names(), ", ")));
+    const double most = knob->most;
+    if (knob->whole && !value.is_number_integer())
+        throw CommandError(fmt::format("{} must be a whole number from 0 to {:g}, not {}", name, most, value.dump()));
+    if (!value.is_number() || !std::isfinite(value.get<double>()) || value.get<double>() < 0 ||
+        value.get<double>() > most)
+        throw CommandError(fmt::format("{} must be a number from 0 to {:g}, not {}", name, most, value.dump()));
+}
+
+TrainingRequest order_to_continue(sessions::Session& session, const history::KnownRun& run) {
+    if (run.kind != "train")
+        throw CommandError(fmt::format("run {} is no training run", run.run));
+    if (run.state == "done")
+        throw CommandError(fmt::format("run {} has done all its steps; start a new run", run.run));
+    TrainingRequest order;
+    order.run = run.run;
+    order.name = run.name;
+    order.continues = true;
+    if (!run.manifest.contains("config"))
+        throw CommandError(fmt::format("the journal does not say how run {} was configured; start a new run", run.run));
+    order.config = engine::parse_run_config(run.manifest["config"], fmt::format("the manifest of run {}", run.run));
+    order.data = text_of(run.manifest, "data");
+    if (order.data.empty())
+        order.data = "manpages";
+    order.init = text_of(run.manifest, "init");
+    for (const auto& checkpoint : session.checkpoints(run.run, true)) {
+        if (!checkpoint.complete) {
+            session.remove_checkpoint(checkpoint);
+            continue;
+        }
+        order.checkpoint = checkpoint.path;
+        order.checkpoint_step = checkpoint.step;
+    }
+    return order;
+}
+
+TrainingRequest order_to_fork(sessions::Session& session, const history::KnownRun& parent,
+                              std::optional<std::uint64_t> step, const json& config) {
+    if (parent.kind != "train")
+        throw CommandError(fmt::format("run {} is no training run", parent.run));
+    TrainingRequest order;
+    order.config = engine::parse_run_config(config, "the configuration");
+    order.data = text_of(parent.manifest, "data");
+    std::string steps;
+    for (const auto& checkpoint : session.checkpoints(parent.run, true)) {
+        if (!checkpoint.complete)
+            continue;
+        steps += fmt::format("{}{}", steps.empty() ? "" : ", ", checkpoint.step);
+        if (!step || *step == checkpoint.step) {
+            order.checkpoint = checkpoint.path;
+            order.checkpoint_step = checkpoint.step;
+        }
+    }
+    if (steps.empty())
+        throw CommandError(fmt::format("run {} has no complete checkpoint yet; save one first", parent.run));
+    if (order.checkpoint.empty())
+        throw CommandError(fmt::format("run {} has no checkpoint at step {}; there are: {}", parent.run, *step, steps));
+    order.fork = ForkPoint{parent.run, order.checkpoint_step};
+    return order;
+}
+
+TrainingJob::TrainingJob(NodeParts parts, TrainingRequest order)
+    : parts_(parts), order_(std::move(order)), paused_(order_.paused) {
+    RunStatus gauge;
+    gauge.run = order_.run;
+    gauge.kind = "train";
+    gauge.name = order_.name;
+    gauge.state = paused_ ? "paused" : "running";
+    gauge.planned_steps = planned_steps();
+    gauge.last_checkpoint = order_.checkpoint_step;
+    gauge.checkpoints = history::complete_checkpoints(parts_.session, order_.run);
+    parts_.board.set_run(gauge);
+    announce(false);
+    thread_ = std::thread([this] { main(); });
+}
+
+TrainingJob::~TrainingJob() {
+    request_stop();
+    wait();
+}
+
+void TrainingJob::request_stop() {
+    stop_ = true;
+    // Taken once, so that a waiting job cannot miss the change between its check and its sleep.
+    { const std::lock_guard lock(mutex_); }
+    wake_.notify_all();
+}
+
+void TrainingJob::wait() {
+    if (thread_.joinable())
+        thread_.join();
+}
+
+void TrainingJob::command(TrainingCommand command) {
+    {
+        const std::lock_guard lock(mutex_);
+        if (accepting_) {
+            commands_.push_back(std::move(command));
+            wake_.notify_all();
+            return;
+        }
+    }
+    refuse(command,
+           fmt::format("run {} has ended; {} needs a run that goes on", order_.run, command_name(command.kind)));
+}
+
+void TrainingJob::main() {
+    const auto start = Clock::now();
+    try {
+        train();
+    } catch (const std::bad_alloc&) {
+        finish("failed", "there is not enough memory for this run; choose a smaller model or batch");
+    } catch (const std::exception& error) {
+        finish("failed", error.what());
+    }
+    result_.seconds = std::chrono::duration<double>(Clock::now() - start).count();
+    std::deque<TrainingCommand> left;
+    {
+        const std::lock_guard lock(mutex_);
+        accepting_ = false;
+        left.swap(commands_);
+    }
+    for (auto& command : left)
+        refuse(command, result_.message.empty() ? fmt::format("run {} ended before {} could be carried out", order_.run,
+                                                              command_name(command.kind))
+                                                : fmt::format("run {} ended before {} could be carried out: {}",
+                                                              order_.run, command_name(command.kind), result_.message));
+    finished_ = true;
+}
+
+std::uint64_t TrainingJob::planned_steps() const {
+    return order_.last_step > 0 ? order_.last_step : static_cast<std::uint64_t>(order_.config.train.steps);
+}
+
+void TrainingJob::train() {
+    if (!load_data()) {
+        finish("stopped", "stopped while the text was being loaded");
+        return;
+    }
+    build_trainer();
+    announce(true);
+    if (order_.continues)
+        event("rewind",
+              {{"text", order_.checkpoint.empty()
+                            ? std::string("goes on from the beginning, there was no checkpoint yet")
+                            : fmt::format("goes on from the checkpoint at step {}", order_.checkpoint_step)}});
+    if (paused_)
+        pause("pause", "");
+    // A run that does not start from random numbers is kept whole from its beginning: where it came from may go away.
+    if ((order_.fork || !order_.init.empty()) && !last_checkpoint_ && !save_checkpoint())
+        throw std::runtime_error(result_.message);
+    const std::uint64_t planned = planned_steps();
+    while (trainer_->steps_done() < planned && wait_for_work())
+        if (!one_step())
+            return;
+    if (faulty_step_ > 0) {
+        finish("stopped", fmt::format("stopped after step {} went wrong; nothing was saved after it", faulty_step_));
+        return;
+    }
+    const bool complete = trainer_->steps_done() >= planned;
+    if (complete)
+        evaluate();
+    if (save_last_checkpoint())
+        finish(complete ? "done" : "stopped", "");
+    else
+        finish("failed", result_.message);
+}
+
+std::shared_ptr<const engine::Tokenizer> TrainingJob::open_beginning() {
+    if (!order_.checkpoint.empty())
+        return engine::read_checkpoint_tokenizer(order_.checkpoint);
+    if (order_.init.empty())
+        return nullptr;
+    beginning_ = engine::open_weights(order_.init).model;
+    check_tokenizer(*beginning_, order_);
+    return beginning_->tokenizer;
+}
+
+bool TrainingJob::load_data() {
+    const auto tokenizer = open_beginning();
+    TaskState task;
+    task.id = fmt::format("data-{}", order_.run);
+    task.kind = "task.corpus";
+    task.title = order_.data;
+    task.cancel_command = "train.stop";
+    task.run = order_.run;
+    parts_.board.set_task(task);
+    const auto progress = [&](double fraction, const std::string& what) {
+        task.fraction = fraction;
+        task.detail = what;
+        parts_.board.set_task(task);
+        const std::lock_guard lock(mutex_);
+        // A stop that waits in the queue counts at once; the other commands wait for the trainer.
+        const bool stop = std::any_of(commands_.begin(), commands_.end(), [](const TrainingCommand& command) {
+            return command.kind == TrainingCommand::Kind::stop;
+        });
+        return !stop && !stop_;
+    };
+    try {
+        data_ = parts_.datasets.load(order_.data, order_.config.model.vocabulary, tokenizer, progress);
+    } catch (const std::exception&) {
+        const bool cancelled = !progress(1, "");
+        parts_.board.remove_task(task.id);
+        if (cancelled)
+            return false;
+        throw;
+    }
+    parts_.board.remove_task(task.id);
+    return true;
+}
+
+void TrainingJob::build_trainer() {
+    if (!order_.checkpoint.empty())
+        trainer_ = engine::Trainer::load(order_.checkpoint, data_, order_.fork ? &order_.config : nullptr);
+    else if (beginning_)
+        trainer_ = std::make_unique<engine::Trainer>(
+            order_.config, data_, std::span<const float>(beginning_->parameters, beginning_->layout.floats));
+    else
+        trainer_ = std::make_unique<engine::Trainer>(order_.config, data_);
+    beginning_.reset();
+    const auto& train = trainer_->config().train;
+    knobs_ = {{"learning_rate", train.learning_rate},
+              {"balance_coefficient", train.balance_coefficient},
+              {"z_coefficient", train.z_coefficient},
+              {"bias_speed", train.bias_speed},
+              {"prediction_coefficient", train.prediction_coefficient},
+              {"experts_per_token", trainer_->config().model.experts_per_token},
+              {"capacity_factor", trainer_->config().model.capacity_factor}};
+    if (!order_.checkpoint.empty() && !order_.fork) {
+        last_checkpoint_ = order_.checkpoint_step;
+        result_.checkpoint = order_.checkpoint;
+    }
+}
+
+void TrainingJob::announce(bool with_data) {
+    const auto plan = engine::plan_run(order_.config);
+    json manifest = {{"config", engine::to_json(order_.config)},
+                     {"data", order_.data},
+                     {"seed", order_.config.train.seed},
+                     {"steps", order_.config.train.steps},
+                     {"threads", order_.config.train.threads},
+                     {"plan",
+                      {{"parameters_total", plan.parameters_total},
+                       {"parameters_active", plan.parameters_active},
+                       {"memory_bytes", plan.memory_bytes},
+                       {"flops_per_token", plan.flops_per_token}}},
+                     {"program_version", MOESCOPE_VERSION},
+                     {"machine", {{"cpu", processor_name()}, {"cores", cores()}, {"memory_bytes", total_memory()}}}};
+    if (!order_.init.empty())
+        manifest["init"] = order_.init.string();
+    if (order_.fork)
+        manifest["fork"] = {{"run", order_.fork->run}, {"step", order_.fork->step}};
+    if (with_data) {
+        manifest["corpus_sha256"] = data_->sha256;
+        manifest["corpus_tokens"] = data_->train_tokens.size();
+        manifest["bytes_per_token"] = {{"en", number_or_null(data_->bytes_per_token[0])},
+                                       {"zh", number_or_null(data_->bytes_per_token[1])}};
+        manifest["memory_used_bytes"] = trainer_->memory_bytes();
+    }
+    parts_.sink.write_json(RecordType::run_started,
+                           {{"run", order_.run}, {"kind", "train"}, {"name", order_.name}, {"manifest", manifest}});
+    if (!with_data)
+        parts_.sink.log("info", "train", fmt::format("training {} started", order_.name));
+}
+
+void TrainingJob::finish(const std::string& state, const std::string& message) {
+    result_.state = state;
+    result_.message = message;
+    json record = {{"run", order_.run}, {"state", state}, {"message", message}, {"step", 0}};
+    if (trainer_) {
+        result_.steps = trainer_->steps_done();
+        record["step"] = result_.steps;
+        if (state != "failed") {
+            result_.parameters_sha256 = trainer_->parameters_sha256();
+            record["parameters_sha256"] = result_.parameters_sha256;
+        }
+    }
+    parts_.sink.write_json(RecordType::run_ended, record);
+    parts_.sink.log_end("train", state,
+                        {fmt::format("training {} is done: {} steps", order_.name, result_.steps),
+                         fmt::format("training {} was stopped at step {}", order_.name, result_.steps),
+                         fmt::format("training {} failed: {}", order_.name, message)});
+    parts_.board.remove_task(task_id(order_.run));
+    parts_.board.change_run(order_.run, [&](RunStatus& gauge) {
+        gauge.state = state;
+        gauge.message = message;
+    });
+}
+
+bool TrainingJob::wait_for_work() {
+    for (;;) {
+        std::unique_lock lock(mutex_);
+        if (commands_.empty() && paused_ && single_steps_ == 0 && !stop_)
+            wake_.wait(lock, [this] { return !commands_.empty() || stop_; });
+        if (!commands_.empty()) {
+            TrainingCommand command = std::move(commands_.front());
+            commands_.pop_front();
+            lock.unlock();
+            carry_out(command);
+            continue;
+        }
+        if (stop_)
+            return false;
+        if (!paused_)
+            return true;
+        if (single_steps_ > 0) {
+            --single_steps_;
+            return true;
+        }
+    }
+}
+
+void TrainingJob::carry_out(TrainingCommand& command) {
+    Outcome outcome;
+    try {
+        switch (command.kind) {
+            case TrainingCommand::Kind::pause:
+                if (!paused_)
+                    pause("pause", "");
+                break;
+            case TrainingCommand::Kind::resume:
+                if (paused_)
+                    resume();
+                break;
+            case TrainingCommand::Kind::step:
+                if (!paused_)
+                    throw CommandError(fmt::format("run {} is running; pause it before stepping singly", order_.run));
+                single_steps_ += command.count;
+                break;
+            case TrainingCommand::Kind::stop:
+                stop_ = true;
+                break;
+            case TrainingCommand::Kind::checkpoint:
+                if (!save_checkpoint())
+                    throw CommandError(result_.message);
+                break;
+            case TrainingCommand::Kind::set:
+                set_knobs(command.knobs);
+                outcome.value = {{"step", trainer_->steps_done() + 1}};
+                break;
+            case TrainingCommand::Kind::expert:
+                change_expert(command.knobs);
+                outcome.value = {{"step", trainer_->steps_done() + 1}};
+                break;
+        }
+    } catch (const std::exception& error) {
+        outcome.error = error.what();
+    }
+    if (command.reply)
+        command.reply(outcome);
+}
+
+void TrainingJob::set_knobs(const json& knobs) {
+    for (const auto& [name, value] : knobs.items())
+        check_knob(name, value);
+    for (const auto& [name, value] : knobs.items()) {
+        const double wanted = value.get<double>();
+        double& known = knobs_[name];
+        find_knob(name)->set(*trainer_, wanted);
+        // A change belongs to the first step that it acts on.
+        event("knob", {{"step", trainer_->steps_done() + 1}, {"name", name}, {"old", known}, {"new", wanted}});
+        known = wanted;
+    }
+}
+
+void TrainingJob::change_expert(const json& change) {
+    const int layer = change.value("layer", -1), expert = change.value("expert", -1);
+    const std::string action = text_of(change, "action");
+    if (action == "disable" || action == "enable")
+        trainer_->set_expert_disabled(layer, expert, action == "disable");
+    else if (action == "freeze" || action == "thaw")
+        trainer_->set_expert_frozen(layer, expert, action == "freeze");
+    else if (action == "reset")
+        trainer_->reset_expert(layer, expert);
+    else
+        throw CommandError(
+            fmt::format("an expert can be told to disable, enable, freeze, thaw or reset, not '{}'", action));
+    event("expert", {{"step", trainer_->steps_done() + 1},
+                     {"name", action},
+                     {"layer", layer},
+                     {"expert", expert},
+                     {"text", fmt::format("layer {}, expert {}: {}", layer, expert, action)}});
+}
+
+void TrainingJob::pause(const std::string& kind, const std::string& why) {
+    paused_ = true;
+    single_steps_ = 0;
+    if (kind != "pause")
+        event(kind, {{"text", why}});
+    event("pause", {{"text", why}});
+    parts_.board.change_run(order_.run, [&](RunStatus& gauge) {
+        gauge.state = "paused";
+        gauge.message = why;
+    });
+    parts_.board.remove_task(task_id(order_.run));
+}
+
+void TrainingJob::resume() {
+    paused_ = false;
+    single_steps_ = 0;
+    event("resume", json::object());
+    parts_.board.change_run(order_.run, [](RunStatus& gauge) {
+        gauge.state = "running";
+        gauge.message.clear();
+    });
+}
+
+std::string TrainingJob::fault_of(const engine::StepStats& stats) const {
+    std::string what;
+    if (!stats.fault.empty())
+        what = fmt::format("{}; the step was not applied", stats.fault);
+    else if (stats.gradient_norm > kExplodedNorm)
+        what = fmt::format("the gradient norm exploded to {:.3g}", stats.gradient_norm);
+    else
+        return {};
+    if (last_checkpoint_)
+        return fmt::format(
+            "step {}: {}; lower the learning rate and resume, or stop the run and continue it from its checkpoint at "
+            "step {}",
+            stats.step, what, *last_checkpoint_);
+    return fmt::format(
+        "step {}: {}; there is no checkpoint yet; lower the learning rate and resume, or start a new run with a lower "
+        "one",
+        stats.step, what);
+}
+
+bool TrainingJob::one_step() {
+    const auto [first, last_change] = order_.changes.equal_range(trainer_->steps_done() + 1);
+    for (auto change = first; change != last_change; ++change) {
+        if (change->second.contains("knobs"))
+            set_knobs(change->second["knobs"]);
+        else
+            change_expert(change->second["expert"]);
+    }
+    const engine::StepStats& stats = trainer_->step();
+    std::string trouble = fault_of(stats);
+    faulty_step_ = trouble.empty() ? 0 : stats.step;
+    if (stats.fault.empty())
+        write_step(stats);  // a step that was not applied has no numbers
+    if (trouble.empty()) {
+        const auto& train = order_.config.train;
+        const auto due = [&](int every) { return every > 0 && stats.step % static_cast<std::uint64_t>(every) == 0; };
+        const bool last = stats.step >= planned_steps();
+        if (due(train.evaluate_every) && !last)
+            evaluate();
+        if (due(train.sample_every))
+            write_samples();
+        if (due(train.checkpoint_every) && !last && !save_checkpoint())
+            trouble = result_.message;
+        show_progress();
+    }
+    if (trouble.empty())
+        trouble = parts_.sink.problem();
+    if (trouble.empty())
+        return true;
+    if (order_.faults_end_the_run) {
+        finish("failed", trouble);
+        return false;
+    }
+    pause("fault", trouble);
+    return true;
+}
+
+void TrainingJob::write_step(const engine::StepStats& stats) {
+    protocol::StepRecord record;
+    record.run = order_.run;
+    record.step = stats.step;
+    record.tokens_total = stats.tokens_total;
+    record.loss = stats.loss;
+    record.cross_entropy = stats.cross_entropy;
+    record.balance_loss = stats.balance_loss;
+    record.z_loss = stats.z_loss;
+    record.gradient_norm = stats.gradient_norm;
+    record.learning_rate = stats.learning_rate;
+    record.balance_coefficient = knobs_["balance_coefficient"];
+    record.z_coefficient = knobs_["z_coefficient"];
+    record.step_ms = stats.step_ms;
+    record.tokens_per_second = stats.step_ms > 0 ? static_cast<double>(stats.tokens) * 1000.0 / stats.step_ms : 0;
+    static_assert(static_cast<int>(engine::Part::count) == protocol::kStepParts);
+    record.part_ms = stats.part_ms;
+    record.memory_bytes = resident_memory();
+    const auto& model = order_.config.model;
+    record.layers = static_cast<std::uint16_t>(model.layers);
+    record.experts = static_cast<std::uint16_t>(model.experts);
+    record.top_k = static_cast<std::uint16_t>(model.experts_per_token);
+    record.counts = stats.counts;
+    record.router_entropy = stats.router_entropy;
+    parts_.sink.write(RecordType::step, protocol::encode_step(record));
+    result_.loss = stats.loss;
+    smoothed_step_ms_ = smoothed_step_ms_ == 0 ? stats.step_ms : 0.9 * smoothed_step_ms_ + 0.1 * stats.step_ms;
+}
+
+void TrainingJob::show_progress() {
+    const std::uint64_t planned = planned_steps();
+    const std::uint64_t done = trainer_->steps_done();
+    TaskState task;
+    task.id = task_id(order_.run);
+    task.kind = "task.train";
+    task.title = order_.name;
+    task.fraction = static_cast<double>(done) / static_cast<double>(planned);
+    task.seconds_left = static_cast<double>(planned - std::min(done, planned)) * smoothed_step_ms_ / 1000.0;
+    task.detail = fmt::format("{} / {}", done, planned);
+    task.cancel_command = "train.stop";
+    task.run = order_.run;
+    if (!paused_)
+        parts_.board.set_task(task);
+}
+
+void TrainingJob::evaluate() {
+    const auto held_out = trainer_->evaluate();
+    result_.held_out = held_out;
+    parts_.sink.write_json(
+        RecordType::evaluation,
+        {{"run", order_.run},
+         {"step", trainer_->steps_done()},
+         {"loss", {{"en", number_or_null(held_out.loss[0])}, {"zh", number_or_null(held_out.loss[1])}}},
+         {"tokens", {{"en", held_out.tokens[0]}, {"zh", held_out.tokens[1]}}}});
+}
+
+void TrainingJob::write_samples() {
+    for (const auto& prompt : kSamplePrompts)
+        parts_.sink.write_json(RecordType::sample, {{"run", order_.run},
+                                                    {"step", trainer_->steps_done()},
+                                                    {"language", prompt.language},
+                                                    {"prompt", prompt.text},
+                                                    {"text", trainer_->sample(prompt.text, kSampleTokens)}});
+}
+
+bool TrainingJob::save_last_checkpoint() {
+    while ((trainer_->steps_done() > 0 || last_checkpoint_) && !save_checkpoint()) {
+        if (order_.faults_end_the_run || stop_)
+            return false;
+        // The work is in memory: a person can make room and resume, and then it is saved.
+        pause("fault", result_.message);
+        (void)wait_for_work();
+    }
+    return true;
+}
+
+bool TrainingJob::save_checkpoint() {
+    const std::uint64_t step = trainer_->steps_done();
+    if (last_checkpoint_ == step)
+        return true;  // nothing new to save
+    if (faulty_step_ > 0) {
+        // The step was not applied, but the ones before it may have done the harm: the last checkpoint stays the last.
+        result_.message = fmt::format(
+            "step {} went wrong, and the state after it is not saved; resume with a lower learning rate first, or "
+            "stop the run and continue it from its last checkpoint",
+            faulty_step_);
+        return false;
+    }
+    try {
+        base::AtomicFolder folder(parts_.session.checkpoint_path(order_.run, step));
+        trainer_->save(folder.path());
+        folder.commit();
+    } catch (const std::exception& error) {
+        result_.message = fmt::format(
+            "the checkpoint at step {} could not be saved: {}; make room on the disk and resume", step, error.what());
+        return false;
+    }
+    last_checkpoint_ = step;
+    result_.checkpoint = parts_.session.checkpoint_path(order_.run, step);
+    event("checkpoint", {{"text", fmt::format("checkpoint saved at step {}", step)}});
+    forget_old_checkpoints();
+    parts_.board.change_run(order_.run,
+                            [&, kept = history::complete_checkpoints(parts_.session, order_.run)](RunStatus& gauge) {
+                                gauge.last_checkpoint = step;
+                                gauge.checkpoints = kept;
+                            });
+    return true;
+}
+
+void TrainingJob::forget_old_checkpoints() {
+    try {
+        auto list = parts_.session.checkpoints(order_.run, false);
+        for (std::size_t i = 1; i + kKeptCheckpoints < list.size(); ++i)
+            parts_.session.remove_checkpoint(list[i]);
+    } catch (const std::exception& error) {
+        // Too many checkpoints are a nuisance, not a reason to stop.
+        parts_.sink.log("warning", "train", error.what());
+    }
+}
+
+void TrainingJob::event(const std::string& kind, const json& more) {
+    json record = {
+        {"run", order_.run}, {"step", trainer_ ? trainer_->steps_done() : order_.checkpoint_step}, {"kind", kind}};
+    record.update(more);
+    parts_.sink.write_json(RecordType::event, record);
+}
+
+}  // namespace moescope::node

@@ -1,0 +1,148 @@
+// One training run on a thread of its own: loads the data, steps the trainer, writes what happened, obeys commands
+// between steps.
+#pragma once
+
+#include <array>
+#include <atomic>
+#include <condition_variable>
+#include <deque>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <thread>
+
+#include "engine/checkpoint/loaded_model.hpp"
+#include "engine/model/config.hpp"
+#include "engine/train/trainer.hpp"
+#include "nodes/history/run_history.hpp"
+#include "nodes/service/jobs/job.hpp"
+
+namespace moescope::node {
+
+/// The run and step that a fork begins from.
+struct ForkPoint {
+    std::uint32_t run = 0;
+    std::uint64_t step = 0;
+};
+
+/// What to train. `start_training` and `continue_training` make one.
+struct TrainingRequest {
+    std::uint32_t run = 0;
+    std::string name;
+    engine::RunConfig config;
+    std::string data = "manpages";
+    bool paused = false;              ///< wait for resume or single steps before the first one
+    bool faults_end_the_run = false;  ///< nobody is there to resume: a NaN ends the run instead of pausing it
+    bool continues = false;  ///< emit a rewind; go on from `checkpoint`, or from the beginning when that is empty
+    std::filesystem::path checkpoint;
+    std::uint64_t checkpoint_step = 0;
+    /// Weights to start from instead of random ones (see engine::open_weights); their shape is that of `config`.
+    std::filesystem::path init;
+    /// A new run from `checkpoint` of another one, with the settings of `config`.
+    std::optional<ForkPoint> fork;
+    /// What a person did just before a step, in order: {"knobs": ...} or {"expert": ...}; for a replay.
+    std::multimap<std::uint64_t, nlohmann::json> changes;
+    std::uint64_t last_step = 0;  ///< end after this step, the schedule being that of `config`; 0: its number of steps
+};
+
+/// How a run ended.
+struct TrainingResult {
+    std::string state, message;  ///< done, stopped or failed
+    std::uint64_t steps = 0;
+    double loss = 0, seconds = 0;
+    std::string parameters_sha256;
+    std::filesystem::path checkpoint;  ///< the last complete one, may be empty
+    std::optional<engine::HeldOutLoss> held_out;
+};
+
+struct TrainingCommand {
+    enum class Kind { pause, resume, step, stop, checkpoint, set, expert };
+    Kind kind = Kind::pause;
+    std::uint64_t count = 1;  ///< of single steps
+    nlohmann::json knobs;     ///< of set: name -> number; of expert: layer, expert, action
+    Reply reply;              ///< may be empty
+};
+
+class TrainingJob final : public Job {
+ public:
+    TrainingJob(NodeParts parts, TrainingRequest order);
+    ~TrainingJob() override;
+
+    std::uint32_t run() const override { return order_.run; }
+    /// Stops after the present step and a checkpoint.
+    void request_stop() override;
+    bool finished() const override { return finished_; }
+    void wait() override;
+    /// Queued; answered from the job's thread once carried out.
+    void command(TrainingCommand command);
+    /// Once finished.
+    const TrainingResult& result() const { return result_; }
+
+ private:
+    using Clock = std::chrono::steady_clock;
+
+    void main();
+    void train();
+    std::uint64_t planned_steps() const;
+    /// Opens what the run starts from, if anything, and gives the tokenizer of that; null: the data bring their own.
+    std::shared_ptr<const engine::Tokenizer> open_beginning();
+    bool load_data();
+    void build_trainer();
+    void announce(bool with_data);
+    void finish(const std::string& state, const std::string& message);
+
+    bool wait_for_work();  ///< carries out commands; false when the run is to stop
+    void carry_out(TrainingCommand& command);
+    void set_knobs(const nlohmann::json& knobs);
+    void change_expert(const nlohmann::json& change);
+    void pause(const std::string& kind, const std::string& why);
+    void resume();
+
+    bool one_step();                                             ///< false: the run has ended
+    std::string fault_of(const engine::StepStats& stats) const;  ///< one sentence; empty when the step went well
+    void write_step(const engine::StepStats& stats);
+    void evaluate();
+    void write_samples();
+    bool save_checkpoint();       ///< false: result_.message says why not
+    bool save_last_checkpoint();  ///< tries again after each resume; false when nobody is there to resume, or at a stop
+    void forget_old_checkpoints();
+    void event(const std::string& kind, const nlohmann::json& more);
+    void show_progress();
+
+    NodeParts parts_;
+    TrainingRequest order_;
+    std::shared_ptr<const engine::LoadedModel> beginning_;  ///< weights to start from, until the trainer has them
+    std::shared_ptr<const engine::Dataset> data_;
+    std::unique_ptr<engine::Trainer> trainer_;
+    TrainingResult result_;
+    std::map<std::string, double> knobs_;  ///< as they stand
+    double smoothed_step_ms_ = 0;
+    std::optional<std::uint64_t> last_checkpoint_;
+    bool paused_ = false;
+    std::uint64_t single_steps_ = 0;
+    std::uint64_t faulty_step_ = 0;  ///< not 0: this step went wrong and none has gone well since; nothing is saved
+
+    std::mutex mutex_;
+    std::condition_variable wake_;
+    std::deque<TrainingCommand> commands_;
+    bool accepting_ = true;
+    std::atomic<bool> stop_{false}, finished_{false};
+    std::thread thread_;
+};
+
+/// The order of a new run `run` that goes on from a checkpoint of `parent` (the last complete one when `step` is
+/// nothing) with the settings `config`. Throws CommandError when there is none.
+TrainingRequest order_to_fork(sessions::Session& session, const history::KnownRun& parent,
+                              std::optional<std::uint64_t> step, const nlohmann::json& config);
+
+/// The order that continues a run from its last complete checkpoint (or its beginning). Damaged checkpoints of the run
+/// are removed. Throws CommandError when the run cannot go on.
+TrainingRequest order_to_continue(sessions::Session& session, const history::KnownRun& run);
+
+/// Names of the live knobs.
+const std::vector<std::string>& knob_names();
+/// Checks a number for a live knob. Throws CommandError naming the knob, the value and the range.
+void check_knob(const std::string& name, const nlohmann::json& value);
+
+}  // namespace moescope::node

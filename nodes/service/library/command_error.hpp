@@ -1,0 +1,22 @@
+// How the node's parts fail, and how they write numbers that JSON does not have.
+#pragma once
+
+#include <cmath>
+#include <nlohmann/json.hpp>
+
+#include "base/error.hpp"
+
+namespace moescope::node {
+
+/// A command that cannot be carried out: one sentence for a person.
+class CommandError : public base::Error {
+ public:
+    using base::Error::Error;
+};
+
+/// JSON has no NaN and no infinity: null stands for them.
+inline nlohmann::json number_or_null(double value) {
+    return std::isfinite(value) ? nlohmann::json(value) : nlohmann::json();
+}
+
+}  // namespace moescope::node

@@ -1,0 +1,459 @@
+#include "nodes/service/library/model_library.hpp"
+
+#include <algorithm>
+#include <cctype>
+#include <fmt/format.h>
+#include <fstream>
+#include <iterator>
+
+#include "base/atomic_files.hpp"
+#include "base/json_fields.hpp"
+#include "base/sha256.hpp"
+#include "engine/files/inspect.hpp"
+#include "nodes/service/jobs/job.hpp"
+#include "sessions/session.hpp"
+
+namespace moescope::node {
+namespace fs = std::filesystem;
+using base::text_of;
+using nlohmann::json;
+using namespace nlohmann::literals;
+
+namespace {
+
+constexpr std::uint64_t kLargestList = std::uint64_t{4} << 20;
+
+json parse_list(const fs::path& path) {
+    const auto value = json::parse(read_file(path, kLargestList), nullptr, false);
+    if (!value.is_object() || !value.contains("models") || !value["models"].is_array())
+        throw std::runtime_error(
+            fmt::format("{} is not a list of models; it must be an object with \"models\"", path.string()));
+    return value["models"];
+}
+
+LibraryModel from_json(const json& value) {
+    LibraryModel model;
+    model.name = text_of(value, "name");
+    model.title = text_of(value, "title");
+    model.maker = text_of(value, "maker");
+    model.country = text_of(value, "country");
+    model.licence = text_of(value, "licence");
+    model.origin = text_of(value, "origin");
+    model.path = text_of(value, "path");
+    model.sha256 = text_of(value, "sha256");
+    model.format = text_of(value, "format");
+    model.architecture = text_of(value, "architecture");
+    model.precision = text_of(value, "precision");
+    if (const auto bytes = value.find("bytes"); bytes != value.end() && bytes->is_number_unsigned())
+        model.bytes = bytes->get<std::uint64_t>();
+    return model;
+}
+
+/// "My Model-Q4.gguf" -> "my-model-q4".
+std::string name_from_path(const fs::path& path) {
+    std::string name;
+    for (const char c : path.stem().string()) {
+        const auto byte = static_cast<unsigned char>(c);
+        if (std::isalnum(byte) != 0 || c == '.' || c == '_')
+            name += static_cast<char>(std::tolower(byte));
+        else if (!name.empty() && name.back() != '-')
+            name += '-';
+    }
+    while (!name.empty() && name.back() == '-')
+        name.pop_back();
+    return name.empty() ? "model" : name.substr(0, 80);
+}
+
+std::uint64_t size_of(const fs::path& path) {
+    std::error_code error;
+    if (fs::is_regular_file(path, error))
+        return fs::file_size(path, error);
+    std::uint64_t total = 0;
+    for (const auto& entry : fs::directory_iterator(path, error))
+        if (entry.is_regular_file(error))
+            total += entry.file_size(error);
+    return total;
+}
+
+bool is_model_folder(const fs::path& path) {
+    std::error_code error;
+    return fs::exists(path / "config.json", error) &&
+           (fs::exists(path / "model.safetensors", error) || fs::exists(path / "model.safetensors.index.json", error));
+}
+
+bool is_session(const fs::path& path) {
+    std::error_code error;
+    return fs::exists(path / "manifest.json", error) && fs::is_directory(path / "segments", error);
+}
+
+bool is_file(const fs::path& path) {
+    std::error_code error;
+    return fs::is_regular_file(path, error);
+}
+
+}  // namespace
+
+json to_json(const LibraryModel& model) {
+    return {{"name", model.name},           {"title", model.title},
+            {"maker", model.maker},         {"country", model.country},
+            {"licence", model.licence},     {"origin", model.origin},
+            {"path", model.path},           {"sha256", model.sha256},
+            {"format", model.format},       {"architecture", model.architecture},
+            {"precision", model.precision}, {"state", model.state},
+            {"message", model.message},     {"bytes", model.bytes},
+            {"is_moe", model.is_moe},       {"available", model.available},
+            {"trained_here", false}};
+}
+
+ModelLibrary::ModelLibrary(const Paths& paths, StatusBoard* board) : paths_(paths), board_(board) {
+    load_hashes();
+    load_built_in();
+    models_ = current();
+    if (board_ == nullptr)
+        return;
+    for (const auto& model : models_)
+        if (model.available && is_file(model.path) && !hashes_.contains(hash_key(model.path)))
+            to_hash_.push_back(model.path);
+    hasher_ = std::thread([this] { hash_loop(); });
+}
+
+ModelLibrary::~ModelLibrary() {
+    {
+        const std::lock_guard lock(mutex_);
+        stopping_ = true;
+    }
+    wake_.notify_all();
+    if (hasher_.joinable())
+        hasher_.join();
+}
+
+void ModelLibrary::load_built_in() {
+    for (const auto& value : parse_list(paths_.assets / "models.json")) {
+        LibraryModel model = from_json(value);
+        model.built_in = true;
+        model.path = (paths_.models() / text_of(value, "file")).string();
+        look_at(model);
+        models_.push_back(std::move(model));
+    }
+}
+
+std::optional<std::vector<LibraryModel>> ModelLibrary::read_added() const {
+    const fs::path file = paths_.data / "models.json";
+    std::error_code ignored;
+    if (!fs::exists(file, ignored))
+        return std::nullopt;
+    json list;
+    try {
+        list = parse_list(file);
+    } catch (const std::exception&) {
+        // A damaged list must not keep the node from starting; it is kept beside the new one.
+        fs::rename(file, paths_.data / "models.damaged.json", ignored);
+        return std::nullopt;
+    }
+    std::vector<LibraryModel> models;
+    for (const auto& value : list) {
+        LibraryModel model = from_json(value);
+        if (model.name.empty() || model.path.empty())
+            continue;
+        look_at(model);
+        models.push_back(std::move(model));
+    }
+    return models;
+}
+
+std::vector<LibraryModel> ModelLibrary::current() const {
+    auto added = read_added();
+    if (!added)
+        return models_;
+    std::vector<LibraryModel> models;
+    std::copy_if(models_.begin(), models_.end(), std::back_inserter(models),
+                 [](const LibraryModel& model) { return model.built_in; });
+    std::move(added->begin(), added->end(), std::back_inserter(models));
+    return models;
+}
+
+void ModelLibrary::save_added(const std::vector<LibraryModel>& models) const {
+    auto list = json::array();
+    for (const auto& model : models)
+        if (!model.built_in)
+            list.push_back(
+                {{"name", model.name}, {"title", model.title}, {"path", model.path}, {"origin", model.origin}});
+    fs::create_directories(paths_.data);
+    base::write_file_atomically(paths_.data / "models.json", json{{"models", list}}.dump(2) + "\n");
+}
+
+void ModelLibrary::look_at(LibraryModel& model) const {
+    std::error_code error;
+    model.available = false;
+    if (!fs::exists(model.path, error)) {
+        model.state = "missing";
+        model.message = model.built_in
+                            ? fmt::format("{} is not there; ./run fetches it", model.path)
+                            : fmt::format("{} is not there any more; put it back or remove the model", model.path);
+        return;
+    }
+    const auto report = engine::inspect_file(model.path);
+    const std::uint64_t bytes = size_of(model.path);
+    model.format = report.format;
+    if (!report.safe) {
+        model.state = "refused";
+        model.message = report.problem;
+        return;
+    }
+    if (model.built_in && bytes != model.bytes) {
+        model.state = "changed";
+        model.message = fmt::format("{} has {} bytes instead of {}; delete it and start ./run again", model.path, bytes,
+                                    model.bytes);
+        return;
+    }
+    model.bytes = bytes;
+    if (const auto text = text_of(report.details, "architecture"); !text.empty())
+        model.architecture = text;
+    for (const char* key : {"precision", "quantisation"})
+        if (const auto text = text_of(report.details, key); !text.empty())
+            model.precision = text;
+    if (model.licence.empty())
+        model.licence = text_of(report.details, "licence");
+    if (model.title.empty())
+        model.title = text_of(report.details, "name");
+    // A checkpoint of ours says it in its configuration, a GGUF file at the top.
+    const bool ours = report.format == "checkpoint" && report.details.contains("/config/model"_json_pointer);
+    const json& shape = ours ? report.details["/config/model"_json_pointer] : report.details;
+    const auto experts = shape.find("experts");
+    model.is_moe = experts != shape.end() && experts->is_number() && experts->get<double>() > 1;
+    model.state = "ready";
+    model.message.clear();
+    model.available = true;
+    const std::string hash = cached_hash(model.path);
+    if (hash.empty())
+        return;
+    if (model.built_in && !model.sha256.empty() && hash != model.sha256) {
+        model.state = "changed";
+        model.available = false;
+        model.message = fmt::format(
+            "{} is not the file that was pinned: its SHA-256 begins with {} instead of {}; delete it "
+            "and start ./run again",
+            model.path, hash.substr(0, 12), model.sha256.substr(0, 12));
+        return;
+    }
+    model.sha256 = hash;
+}
+
+std::vector<LibraryModel> ModelLibrary::models() const {
+    const std::lock_guard lock(mutex_);
+    return models_;
+}
+
+std::optional<LibraryModel> ModelLibrary::find(const std::string& name) const {
+    const std::lock_guard lock(mutex_);
+    for (const auto& model : models_)
+        if (model.name == name)
+            return model;
+    return std::nullopt;
+}
+
+std::string ModelLibrary::add(const fs::path& given) {
+    const fs::path path = fs::absolute(given).lexically_normal();
+    const auto report = engine::inspect_file(path);
+    if (!report.safe)
+        throw CommandError(report.problem.empty() ? fmt::format("{} is not a model that can be opened", path.string())
+                                                  : report.problem);
+    if (report.format != "GGUF" && report.format != "checkpoint" && report.format != "Hugging Face folder")
+        throw CommandError(fmt::format(
+            "{} is {}; a model must be a GGUF file, a Hugging Face folder or a checkpoint folder of Moescope",
+            path.string(), report.format));
+    const std::lock_guard lock(mutex_);
+    auto models = current();
+    for (const auto& model : models)
+        if (model.path == path.string())
+            return model.name;
+    LibraryModel model;
+    model.path = path.string();
+    model.origin = "added by hand";
+    const std::string stem = name_from_path(path);
+    model.name = stem;
+    const auto taken = [&](const std::string& name) {
+        return std::any_of(models.begin(), models.end(), [&](const LibraryModel& other) { return other.name == name; });
+    };
+    for (int number = 2; taken(model.name); ++number)
+        model.name = fmt::format("{}-{}", stem, number);
+    look_at(model);
+    if (model.title.empty())
+        model.title = path.filename().string();
+    models.push_back(model);
+    save_added(models);
+    models_ = std::move(models);
+    if (board_ != nullptr && is_file(path) && model.sha256.empty()) {
+        to_hash_.push_back(model.path);
+        wake_.notify_all();
+    }
+    ++version_;
+    return model.name;
+}
+
+void ModelLibrary::remove(const std::string& name) {
+    const std::lock_guard lock(mutex_);
+    auto models = current();
+    const auto found =
+        std::find_if(models.begin(), models.end(), [&](const LibraryModel& model) { return model.name == name; });
+    if (found == models.end())
+        throw CommandError(fmt::format("there is no model '{}' in the library", name));
+    if (found->built_in)
+        throw CommandError(fmt::format("'{}' belongs to the library's own list and stays in it", name));
+    models.erase(found);
+    save_added(models);
+    models_ = std::move(models);
+    ++version_;
+}
+
+fs::path ModelLibrary::resolve(const std::string& model) const {
+    if (const auto entry = find(model)) {
+        if (!entry->available)
+            throw CommandError(fmt::format("the model '{}' cannot be used: {}", model, entry->message));
+        return entry->path;
+    }
+    const fs::path path = fs::absolute(model).lexically_normal();
+    std::error_code error;
+    if (!fs::exists(path, error)) {
+        std::string names;
+        for (const auto& entry : models())
+            names += (names.empty() ? "" : ", ") + entry.name;
+        throw CommandError(
+            fmt::format("'{}' is neither a model of the library ({}) nor a file or folder", model, names));
+    }
+    if (fs::is_directory(path, error) && !is_model_folder(path) && is_session(path))
+        return latest_checkpoint(path, std::nullopt);
+    return path;
+}
+
+std::string ModelLibrary::hash_key(const fs::path& path) const {
+    std::error_code error;
+    const auto size = fs::file_size(path, error);
+    const auto time = fs::last_write_time(path, error).time_since_epoch().count();
+    return error ? std::string() : fmt::format("{}|{}|{}", path.string(), size, time);
+}
+
+std::string ModelLibrary::known_sha256(const fs::path& path) const {
+    const std::lock_guard lock(mutex_);
+    return cached_hash(path);
+}
+
+std::string ModelLibrary::cached_hash(const fs::path& path) const {
+    const auto found = hashes_.find(hash_key(path));
+    return found == hashes_.end() ? std::string() : found->second;
+}
+
+void ModelLibrary::load_hashes() {
+    const fs::path file = paths_.data / "hashes.json";
+    std::error_code error;
+    if (!fs::exists(file, error))
+        return;
+    try {
+        const auto value = json::parse(read_file(file, kLargestList), nullptr, false);
+        if (value.is_object())
+            for (const auto& [key, hash] : value.items())
+                if (hash.is_string())
+                    hashes_[key] = hash.get<std::string>();
+    } catch (const std::exception&) {
+        // Only a cache: hashed again.
+    }
+}
+
+void ModelLibrary::save_hashes() const {
+    try {
+        fs::create_directories(paths_.data);
+        base::write_file_atomically(paths_.data / "hashes.json", json(hashes_).dump(2) + "\n");
+    } catch (const std::exception&) {
+        // Only a cache: hashed again next time.
+    }
+}
+
+std::string ModelLibrary::hash_file(const LibraryModel& model) {
+    TaskState task;
+    task.id = "hash-" + model.name;
+    task.kind = "task.hash";
+    task.title = model.title.empty() ? model.name : model.title;
+    task.cancel_command = "task.cancel";
+    board_->set_task(task);
+    std::ifstream file(model.path, std::ios::binary);
+    base::Sha256 sha;
+    std::string chunk(std::size_t{1} << 20, '\0');
+    const auto total = static_cast<double>(std::max<std::uint64_t>(model.bytes, 1));
+    double done = 0;
+    bool cancelled = false;
+    while (!cancelled && (file.read(chunk.data(), static_cast<std::streamsize>(chunk.size())) || file.gcount() > 0)) {
+        sha.add(std::string_view(chunk.data(), static_cast<std::size_t>(file.gcount())));
+        done += static_cast<double>(file.gcount());
+        // About every hundredth of the way, not for every piece.
+        if (done / total >= task.fraction + 0.01) {
+            task.fraction = std::min(1.0, done / total);
+            board_->set_task(task);
+        }
+        cancelled = stopping_ || board_->task_cancelled(task.id);
+    }
+    board_->remove_task(task.id);
+    return !cancelled && file.eof() ? sha.finish() : std::string();
+}
+
+void ModelLibrary::hash_loop() {
+    std::unique_lock lock(mutex_);
+    for (;;) {
+        wake_.wait(lock, [this] { return stopping_ || !to_hash_.empty(); });
+        if (stopping_)
+            return;
+        const std::string path = to_hash_.front();
+        to_hash_.pop_front();
+        const auto known =
+            std::find_if(models_.begin(), models_.end(), [&](const LibraryModel& m) { return m.path == path; });
+        const std::string key = hash_key(path);
+        if (known == models_.end() || key.empty())
+            continue;  // removed meanwhile
+        const LibraryModel wanted = *known;
+        lock.unlock();
+        const std::string hash = hash_file(wanted);
+        lock.lock();
+        if (hash.empty())
+            continue;
+        hashes_[key] = hash;
+        save_hashes();
+        for (auto& model : models_)
+            if (model.path == path)
+                look_at(model);
+        ++version_;
+    }
+}
+
+fs::path latest_checkpoint(const fs::path& folder, std::optional<std::uint32_t> run) {
+    // Checkpoint folders carry their own mark of completeness, so the journal need not be read.
+    const fs::path root = folder / "checkpoints";
+    std::error_code error;
+    fs::path best;
+    fs::file_time_type best_time{};
+    for (const auto& run_folder : fs::directory_iterator(root, error)) {
+        if (run && run_folder.path().filename() != fmt::format("run-{}", *run))
+            continue;
+        std::error_code inner;
+        for (const auto& entry : fs::directory_iterator(run_folder.path(), inner)) {
+            if (!fs::exists(entry.path() / "DONE", inner) || !entry.path().filename().string().starts_with("step-"))
+                continue;
+            const auto time = fs::last_write_time(entry.path() / "DONE", inner);
+            // Of one run the highest step (names grow beyond eight digits), of several the run that was saved last.
+            const auto step = [](const fs::path& path) {
+                const std::string name = path.filename().string();
+                return std::pair(name.size(), name);
+            };
+            const bool same_run = !best.empty() && best.parent_path() == entry.path().parent_path();
+            if (best.empty() || (same_run ? step(entry.path()) > step(best) : time > best_time)) {
+                best = entry.path();
+                best_time = time;
+            }
+        }
+    }
+    if (best.empty())
+        throw CommandError(
+            run ? fmt::format("run {} has no complete checkpoint yet; save one first", *run)
+                : fmt::format("the session {} has no complete checkpoint; train in it first", folder.string()));
+    return best;
+}
+
+}  // namespace moescope::node

@@ -1,0 +1,89 @@
+// The models this machine can run: the ones `./run` fetched, the ones a person added, and what a name on the command
+// line means.
+#pragma once
+
+#include <atomic>
+#include <condition_variable>
+#include <cstdint>
+#include <deque>
+#include <filesystem>
+#include <functional>
+#include <map>
+#include <mutex>
+#include <nlohmann/json.hpp>
+#include <optional>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "nodes/service/jobs/status_board.hpp"
+#include "nodes/service/library/paths.hpp"
+
+namespace moescope::node {
+
+/// One model file, with the fields of client::ModelEntry.
+struct LibraryModel {
+    std::string name, title, maker, country, licence, origin, path, sha256, format, architecture, precision;
+    std::string state;    ///< "ready", "missing", "refused", "changed" (not the file that was pinned)
+    std::string message;  ///< one sentence when not ready
+    std::uint64_t bytes = 0;
+    bool is_moe = false, available = false, built_in = false;
+};
+nlohmann::json to_json(const LibraryModel& model);
+
+/// Thread safe. The list of added models is a file that several programs of a person share: it is read again before it
+/// is changed.
+class ModelLibrary {
+ public:
+    /// With a board, files are hashed on a thread of its own, each shown there as a task that can be cancelled, and
+    /// remembered by path, size and time. Without one only hashes that are known already are used.
+    explicit ModelLibrary(const Paths& paths, StatusBoard* board = nullptr);
+    ~ModelLibrary();
+    ModelLibrary(const ModelLibrary&) = delete;
+    ModelLibrary& operator=(const ModelLibrary&) = delete;
+
+    std::vector<LibraryModel> models() const;
+    std::optional<LibraryModel> find(const std::string& name) const;
+    std::uint64_t version() const { return version_; }  ///< rises with every change
+
+    /// Looks at the file and remembers it; gives its name. Throws CommandError with the reason when it is not a model
+    /// that can be opened.
+    std::string add(const std::filesystem::path& path);
+    /// Forgets a model that a person added; the file stays. Throws CommandError.
+    void remove(const std::string& name);
+
+    /// The file or folder behind a library name, a GGUF path, a checkpoint folder or a session folder (its latest
+    /// checkpoint). Throws CommandError.
+    std::filesystem::path resolve(const std::string& model) const;
+    /// The hash when it is known already, else empty.
+    std::string known_sha256(const std::filesystem::path& path) const;
+
+ private:
+    void load_built_in();
+    std::optional<std::vector<LibraryModel>> read_added() const;  ///< nothing: the file is missing or damaged
+    void save_added(const std::vector<LibraryModel>& models) const;
+    std::vector<LibraryModel> current() const;  ///< with the lock held: as the file lists them now
+    std::string hash_file(const LibraryModel& model);
+    void look_at(LibraryModel& model) const;
+    void hash_loop();
+    std::string hash_key(const std::filesystem::path& path) const;
+    std::string cached_hash(const std::filesystem::path& path) const;  ///< with the lock held (or in the constructor)
+    void load_hashes();
+    void save_hashes() const;
+
+    const Paths& paths_;
+    StatusBoard* const board_;
+    mutable std::mutex mutex_;
+    std::vector<LibraryModel> models_;
+    std::map<std::string, std::string> hashes_;  ///< path|size|time -> sha256
+    std::deque<std::string> to_hash_;
+    std::condition_variable wake_;
+    std::atomic<std::uint64_t> version_{1};
+    std::atomic<bool> stopping_{false};
+    std::thread hasher_;
+};
+
+/// The latest complete checkpoint in a session folder, or in one of its runs. Throws CommandError when there is none.
+std::filesystem::path latest_checkpoint(const std::filesystem::path& session, std::optional<std::uint32_t> run);
+
+}  // namespace moescope::node

@@ -1,0 +1,86 @@
+#include "nodes/service/library/paths.hpp"
+
+#include <cerrno>
+#include <cstdlib>
+#include <cstring>
+#include <fmt/format.h>
+#include <fstream>
+#include <pwd.h>
+#include <stdexcept>
+#include <unistd.h>
+
+namespace moescope::node {
+namespace fs = std::filesystem;
+
+namespace {
+
+std::string variable(const char* name) {
+    const char* value = std::getenv(name);
+    return value == nullptr ? std::string() : std::string(value);
+}
+
+fs::path home() {
+    if (const auto value = variable("HOME"); !value.empty())
+        return value;
+    const passwd* entry = getpwuid(getuid());
+    return entry != nullptr && entry->pw_dir != nullptr ? fs::path(entry->pw_dir) : fs::temp_directory_path();
+}
+
+fs::path user_folder(const char* xdg, const char* fallback) {
+    const auto value = variable(xdg);
+    return (value.empty() ? home() / fallback : fs::path(value)) / "moescope";
+}
+
+fs::path find_assets(const fs::path& program) {
+    if (const auto value = variable("MOESCOPE_ASSETS"); !value.empty()) {
+        if (!fs::is_directory(value))
+            throw std::runtime_error(fmt::format("MOESCOPE_ASSETS names {}, which is not a folder", value));
+        return value;
+    }
+    for (const fs::path& candidate : {program.parent_path() / "assets", fs::path(MOESCOPE_ASSETS_DEFAULT)})
+        if (fs::is_directory(candidate / "presets") || fs::exists(candidate / "models.json"))
+            return candidate;
+    throw std::runtime_error(
+        fmt::format("no assets folder beside {}; set MOESCOPE_ASSETS to the folder that holds "
+                    "presets and probe_sets",
+                    program.string()));
+}
+
+fs::path find_cache() {
+    if (const auto value = variable("MOESCOPE_CACHE"); !value.empty())
+        return value;
+    const fs::path built_in = MOESCOPE_CACHE_DEFAULT;
+    return built_in.empty() ? user_folder("XDG_CACHE_HOME", ".cache") : built_in;
+}
+
+}  // namespace
+
+Paths find_paths() {
+    Paths paths;
+    std::error_code error;
+    paths.program = fs::read_symlink("/proc/self/exe", error);
+    paths.assets = find_assets(paths.program);
+    paths.cache = find_cache();
+    paths.data = user_folder("XDG_DATA_HOME", ".local/share");
+    return paths;
+}
+
+std::string read_file(const fs::path& path, std::uint64_t limit) {
+    std::error_code error;
+    if (fs::is_directory(path, error))
+        throw std::runtime_error(fmt::format("{} is a folder, not a file", path.string()));
+    std::ifstream file(path, std::ios::binary);
+    if (!file)
+        throw std::runtime_error(fmt::format("cannot open {}: {}", path.string(), std::strerror(errno)));
+    std::string content;
+    std::string chunk(1 << 16, '\0');
+    while (file.read(chunk.data(), static_cast<std::streamsize>(chunk.size())) || file.gcount() > 0) {
+        content.append(chunk.data(), static_cast<std::size_t>(file.gcount()));
+        if (content.size() > limit)
+            throw std::runtime_error(
+                fmt::format("{} is larger than {} bytes, the most that is read here", path.string(), limit));
+    }
+    return content;
+}
+
+}  // namespace moescope::node

@@ -1,0 +1,27 @@
+// Where the program finds what it needs: assets, cache, data of the user, and itself.
+#pragma once
+
+#include <filesystem>
+#include <string>
+
+namespace moescope::node {
+
+struct Paths {
+    std::filesystem::path program;  ///< this program's file, to start workers from
+    std::filesystem::path assets;   ///< presets, probe sets, prompts, models.json
+    std::filesystem::path cache;    ///< models/ and corpus/ that `./run` fetched, tokenizers
+    std::filesystem::path data;     ///< the user's own list of models
+
+    std::filesystem::path presets() const { return assets / "presets"; }
+    std::filesystem::path probe_sets() const { return assets / "probe_sets"; }
+    std::filesystem::path models() const { return cache / "models"; }
+};
+
+/// From MOESCOPE_ASSETS, MOESCOPE_CACHE and the XDG variables, else beside the program, else what the build was told.
+/// Creates nothing. Throws std::runtime_error when no assets folder can be found.
+Paths find_paths();
+
+/// Whole file as bytes. Throws std::runtime_error naming the file when it cannot be read or is larger than `limit`.
+std::string read_file(const std::filesystem::path& path, std::uint64_t limit);
+
+}  // namespace moescope::node

@@ -1,0 +1,231 @@
+#include "nodes/service/workers/worker_main.hpp"
+
+#include <atomic>
+#include <chrono>
+#include <condition_variable>
+#include <deque>
+#include <fmt/format.h>
+#include <memory>
+#include <mutex>
+#include <signal.h>
+#include <sys/prctl.h>
+#include <thread>
+#include <unistd.h>
+
+#include "engine/error.hpp"
+#include "engine/files/npy.hpp"
+#include "engine/runner/language_model.hpp"
+#include "nodes/protocol/records.hpp"
+#include "nodes/service/workers/worker_wire.hpp"
+
+namespace moescope::node {
+using nlohmann::json;
+using Clock = std::chrono::steady_clock;
+
+namespace {
+
+/// Requests of the node, read by their own thread, so that `cancel` is seen while a model works.
+class Inbox {
+ public:
+    explicit Inbox(int input) : reader_([this, input] { read(input); }) { reader_.detach(); }
+
+    /// The next request, or nothing at the end of input.
+    std::optional<json> next() {
+        std::unique_lock lock(mutex_);
+        wake_.wait(lock, [this] { return !requests_.empty(); });
+        json request = std::move(requests_.front());
+        requests_.pop_front();
+        // A cancel that came before this request belongs to an earlier one; one that came while it waited, to this one.
+        cancel_ = request.value("cancelled", false);
+        return request;
+    }
+
+    const std::atomic<bool>& cancel() const { return cancel_; }
+
+ private:
+    void read(int input) {
+        WorkerReader reader(input);
+        WorkerMessage message;
+        while (reader.read(message, -1) == WorkerReader::Status::message) {
+            auto request = protocol::decode_json(message.body);
+            if (!request)
+                break;
+            const std::lock_guard lock(mutex_);
+            if (request->value("op", "") == "cancel") {
+                if (requests_.empty())
+                    cancel_ = true;
+                else
+                    requests_.back()["cancelled"] = true;
+            } else {
+                requests_.push_back(std::move(*request));
+                wake_.notify_one();
+            }
+        }
+        // The node is gone or wants us gone. The main thread may be deep inside a model: leave without asking it.
+        _exit(0);
+    }
+
+    std::mutex mutex_;
+    std::condition_variable wake_;
+    std::deque<json> requests_;
+    std::atomic<bool> cancel_{false};
+    std::thread reader_;
+};
+
+const char* stop_name(engine::GenerateResult::Stop stop) {
+    switch (stop) {
+        case engine::GenerateResult::Stop::end:
+            return "end";
+        case engine::GenerateResult::Stop::length:
+            return "length";
+        case engine::GenerateResult::Stop::cancelled:
+            return "cancelled";
+    }
+    return "error";
+}
+
+/// Collects tokens and sends them at most every 20 ms, so that a fast model does not cost one message per token.
+class TokenStream {
+ public:
+    TokenStream(WorkerWriter& writer, std::uint32_t run) : writer_(writer) { batch_.run = run; }
+
+    void add(const engine::GeneratedToken& token) {
+        protocol::TokenRecord record;
+        record.chosen = convert(token.chosen);
+        for (const auto& candidate : token.alternatives)
+            record.alternatives.push_back(convert(candidate));
+        batch_.tokens.push_back(std::move(record));
+        if (Clock::now() - last_ >= std::chrono::milliseconds(20))
+            flush();
+    }
+
+    void flush() {
+        last_ = Clock::now();
+        if (batch_.tokens.empty())
+            return;
+        writer_.write(WorkerMessageKind::tokens, protocol::encode_tokens(batch_));
+        batch_.first += static_cast<std::uint32_t>(batch_.tokens.size());
+        batch_.tokens.clear();
+    }
+
+ private:
+    static protocol::TokenCandidate convert(const engine::GeneratedToken::Candidate& candidate) {
+        return {candidate.token, candidate.bytes, candidate.log_probability};
+    }
+
+    WorkerWriter& writer_;
+    protocol::TokenBatch batch_;
+    Clock::time_point last_{};
+};
+
+class Worker {
+ public:
+    Worker(int input, int output) : inbox_(input), writer_(output) {}
+
+    void serve() {
+        while (const auto request = inbox_.next()) {
+            const std::string op = request->value("op", "");
+            try {
+                if (op == "open")
+                    open(*request);
+                else if (op == "generate")
+                    generate(*request);
+                else if (op == "logits")
+                    logits(*request);
+                else
+                    throw engine::Error(fmt::format("the model process does not know the request '{}'", op));
+            } catch (const std::bad_alloc&) {
+                fail("not enough memory for this model");
+            } catch (const std::exception& error) {
+                fail(error.what());
+            }
+        }
+    }
+
+ private:
+    void fail(const std::string& message) { writer_.write(json{{"op", "failed"}, {"message", message}}); }
+
+    void open(const json& request) {
+        model_.reset();
+        model_ = engine::open_model(request.at("path").get<std::string>(), request.value("threads", 1));
+        const auto& info = model_->info();
+        writer_.write(json{{"op", "opened"},
+                           {"architecture", info.architecture},
+                           {"format", info.format},
+                           {"precision", info.precision},
+                           {"chat_template", !info.chat_template.empty()},
+                           {"parameters", info.parameters},
+                           {"bytes", info.bytes},
+                           {"vocabulary", info.vocabulary},
+                           {"layers", info.layers},
+                           {"experts", info.experts},
+                           {"experts_per_token", info.experts_per_token},
+                           {"context", info.context}});
+    }
+
+    engine::LanguageModel& model() {
+        if (!model_)
+            throw engine::Error("no model is open in this process");
+        return *model_;
+    }
+
+    void generate(const json& request) {
+        engine::GenerateRequest wanted;
+        wanted.prompt = request.at("prompt").get<std::string>();
+        wanted.chat = request.value("chat", true);
+        wanted.max_tokens = request.value("max_tokens", 256);
+        wanted.alternatives = request.value("alternatives", 0);
+        wanted.sampling.temperature = request.value("temperature", 0.0);
+        wanted.sampling.top_k = request.value("top_k", 40);
+        wanted.sampling.top_p = request.value("top_p", 0.95);
+        wanted.sampling.min_p = request.value("min_p", 0.05);
+        wanted.sampling.seed = request.value("seed", std::uint64_t{1});
+        const int count = request.value("count", 1);
+        // Tokens carry the number of their run; of several answers, each has the next number.
+        std::vector<TokenStream> streams;
+        for (int answer = 0; answer < count; ++answer)
+            streams.emplace_back(writer_, request.value("run", 0u) + static_cast<std::uint32_t>(answer));
+        const auto results = model().generate_many(
+            wanted, count,
+            [&](int answer, const engine::GeneratedToken& token) {
+                streams[static_cast<std::size_t>(answer)].add(token);
+            },
+            inbox_.cancel());
+        json answers = json::array();
+        for (const auto& result : results)
+            answers.push_back({{"stop", stop_name(result.stop)},
+                               {"prompt_tokens", result.prompt_tokens},
+                               {"tokens", result.tokens},
+                               {"prompt_ms", result.prompt_ms},
+                               {"generate_ms", result.generate_ms}});
+        for (auto& stream : streams)
+            stream.flush();
+        writer_.write(json{{"op", "ended"}, {"answers", std::move(answers)}});
+    }
+
+    void logits(const json& request) {
+        const auto tokens = engine::read_npy_tokens(request.at("tokens").get<std::string>());
+        const int vocabulary = model().info().vocabulary;
+        const auto values = model().logits(tokens);
+        engine::write_npy(request.at("out").get<std::string>(), std::span<const float>(values),
+                          {tokens.size(), static_cast<std::uint64_t>(vocabulary)});
+        writer_.write(json{{"op", "ended"}, {"tokens", tokens.size()}, {"vocabulary", vocabulary}});
+    }
+
+    Inbox inbox_;
+    WorkerWriter writer_;
+    std::unique_ptr<engine::LanguageModel> model_;
+};
+
+}  // namespace
+
+int worker_main(int input, int output) {
+    prctl(PR_SET_PDEATHSIG, SIGKILL);
+    signal(SIGPIPE, SIG_IGN);
+    // Ctrl+C in a terminal goes to the whole group; the node decides when its models leave.
+    signal(SIGINT, SIG_IGN);
+    Worker(input, output).serve();
+    return 0;
+}
+
+}  // namespace moescope::node

@@ -1,0 +1,216 @@
+#include "nodes/service/workers/worker_process.hpp"
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <cstring>
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <signal.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <thread>
+#include <unistd.h>
+
+#include "nodes/protocol/records.hpp"
+
+namespace moescope::node {
+using nlohmann::json;
+using Clock = std::chrono::steady_clock;
+
+namespace {
+
+constexpr int kPollMs = 20;
+
+struct Pipe {
+    int read = -1, write = -1;
+    Pipe() {
+        std::array<int, 2> ends{};
+        if (pipe2(ends.data(), O_CLOEXEC) != 0)
+            throw WorkerError(fmt::format("cannot start a model process: {}", std::strerror(errno)), false);
+        read = ends[0];
+        write = ends[1];
+    }
+    ~Pipe() {
+        close_end(read);
+        close_end(write);
+    }
+    Pipe(const Pipe&) = delete;
+    Pipe& operator=(const Pipe&) = delete;
+    static void close_end(int& end) {
+        if (end >= 0)
+            ::close(end);
+        end = -1;
+    }
+    static int release(int& end) {
+        const int value = end;
+        end = -1;
+        return value;
+    }
+};
+
+/// Between fork and exec only async-signal-safe calls are allowed.
+[[noreturn]] void become_worker(const char* program, int input, int output, int errors, pid_t parent) {
+    prctl(PR_SET_PDEATHSIG, SIGKILL);
+    if (getppid() != parent)
+        _exit(127);
+    sigset_t none;
+    sigemptyset(&none);
+    sigprocmask(SIG_SETMASK, &none, nullptr);
+    // The pipe ends could themselves be 0, 1 or 2; lift them above before they are put in place.
+    const int in = fcntl(input, F_DUPFD, 10), out = fcntl(output, F_DUPFD, 10), err = fcntl(errors, F_DUPFD, 10);
+    if (dup2(in, 0) < 0 || dup2(out, 1) < 0 || dup2(err, 2) < 0)
+        _exit(127);
+    close_range(3, ~0U, 0);
+    const char* arguments[] = {program, "worker", nullptr};
+    execv(program, const_cast<char* const*>(arguments));
+    _exit(127);
+}
+
+std::string last_line(int descriptor) {
+    struct stat status {};
+    if (descriptor < 0 || fstat(descriptor, &status) != 0 || status.st_size == 0)
+        return {};
+    std::array<char, 1024> tail{};
+    const off_t start = std::max<off_t>(0, status.st_size - static_cast<off_t>(tail.size()));
+    const ssize_t got = pread(descriptor, tail.data(), tail.size(), start);
+    if (got <= 0)
+        return {};
+    std::string text(tail.data(), static_cast<std::size_t>(got));
+    while (!text.empty() && (text.back() == '\n' || text.back() == '\r'))
+        text.pop_back();
+    const auto line = text.rfind('\n');
+    if (line != std::string::npos)
+        text.erase(0, line + 1);
+    return text.substr(0, 200);
+}
+
+}  // namespace
+
+WorkerProcess::WorkerProcess(const std::filesystem::path& program) {
+    Pipe request, answer;
+    errors_ = memfd_create("moescope-worker-errors", MFD_CLOEXEC);
+    const std::string file = program.string();
+    const pid_t parent = getpid();
+    process_ = fork();
+    if (process_ < 0) {
+        ::close(errors_);
+        throw WorkerError(fmt::format("cannot start a model process: {}", std::strerror(errno)), false);
+    }
+    if (process_ == 0)
+        become_worker(file.c_str(), request.read, answer.write, errors_, parent);
+    to_ = Pipe::release(request.write);
+    from_ = Pipe::release(answer.read);
+    writer_ = std::make_unique<WorkerWriter>(to_);
+    reader_ = std::make_unique<WorkerReader>(from_);
+    alive_ = true;
+}
+
+WorkerProcess::~WorkerProcess() {
+    Pipe::close_end(to_);
+    if (alive_) {
+        // The child leaves by itself when its input ends.
+        const auto deadline = Clock::now() + std::chrono::milliseconds(200);
+        while (waitpid(process_, nullptr, WNOHANG) == 0) {
+            if (Clock::now() > deadline) {
+                kill(process_, SIGKILL);
+                waitpid(process_, nullptr, 0);
+                break;
+            }
+            std::this_thread::sleep_for(std::chrono::milliseconds(2));
+        }
+    }
+    Pipe::close_end(from_);
+    Pipe::close_end(errors_);
+}
+
+std::string WorkerProcess::end_of_process() {
+    int status = 0;
+    // Its end of the pipe is closed; if it still lives it is of no use any more.
+    const auto deadline = Clock::now() + std::chrono::milliseconds(500);
+    pid_t gone = 0;
+    while ((gone = waitpid(process_, &status, WNOHANG)) == 0 && Clock::now() < deadline)
+        std::this_thread::sleep_for(std::chrono::milliseconds(2));
+    if (gone == 0) {
+        kill(process_, SIGKILL);
+        waitpid(process_, &status, 0);
+    }
+    alive_ = false;
+    if (WIFSIGNALED(status))
+        return fmt::format("ended by signal {}", WTERMSIG(status));
+    return fmt::format("ended with exit status {}", WIFEXITED(status) ? WEXITSTATUS(status) : -1);
+}
+
+void WorkerProcess::throw_dead(const std::string& doing) {
+    const std::string how = end_of_process();
+    if (killed_by_us_)
+        throw WorkerError(
+            fmt::format("the model process was ended because it did not stop in time while it was {}", doing), true);
+    std::string message =
+        fmt::format("the model process {} while it was {}; training and everything else are not affected", how, doing);
+    if (const auto line = last_line(errors_); !line.empty())
+        message += fmt::format(" (its last words: {})", line);
+    throw WorkerError(message, true);
+}
+
+json WorkerProcess::open(const std::filesystem::path& path, int threads, const std::atomic<bool>& cancel) {
+    const json request = {{"op", "open"}, {"path", path.string()}, {"threads", threads}};
+    // Loading cannot be interrupted and nothing is lost with it: no patience.
+    return ask(
+        request, fmt::format("opening {}", path.string()), [](std::span<const std::byte>) {}, cancel,
+        std::chrono::milliseconds(0));
+}
+
+json WorkerProcess::ask(const json& request, const std::string& doing,
+                        const std::function<void(std::span<const std::byte>)>& on_tokens,
+                        const std::atomic<bool>& cancel, std::chrono::milliseconds patience) {
+    if (!writer_->write(request))
+        throw_dead(doing);
+    // Whoever leaves in the middle must not leave the rest of the answer to the next one who asks.
+    struct Guard {
+        WorkerProcess& process;
+        bool complete = false;
+        ~Guard() {
+            if (!complete && process.alive_) {
+                kill(process.process_, SIGKILL);
+                process.end_of_process();
+            }
+        }
+    } guard{*this};
+    std::optional<Clock::time_point> deadline;
+    WorkerMessage message;
+    for (;;) {
+        const auto status = reader_->read(message, kPollMs);
+        if (status == WorkerReader::Status::ended)
+            throw_dead(doing);
+        if (cancel && !deadline) {
+            writer_->write(json{{"op", "cancel"}});
+            deadline = Clock::now() + patience;
+        }
+        if (status == WorkerReader::Status::nothing) {
+            if (deadline && Clock::now() > *deadline) {
+                killed_by_us_ = true;
+                kill(process_, SIGKILL);
+                throw_dead(doing);
+            }
+            continue;
+        }
+        if (message.kind == WorkerMessageKind::tokens) {
+            on_tokens(message.body);
+            continue;
+        }
+        const auto answer = protocol::decode_json(message.body);
+        if (!answer) {
+            kill(process_, SIGKILL);
+            throw_dead(doing);
+        }
+        guard.complete = true;
+        if (answer->value("op", "") == "failed")
+            throw WorkerError(answer->value("message", "the model process failed without saying why"), false);
+        return *answer;
+    }
+}
+
+}  // namespace moescope::node

@@ -1,0 +1,61 @@
+// The node's side of a model's process: start it, ask it, notice when it dies, end it when it does not obey.
+#pragma once
+
+#include <atomic>
+#include <chrono>
+#include <filesystem>
+#include <functional>
+#include <memory>
+#include <nlohmann/json.hpp>
+#include <span>
+#include <stdexcept>
+#include <string>
+#include <sys/types.h>
+
+#include "nodes/service/workers/worker_wire.hpp"
+
+namespace moescope::node {
+
+/// The model's process says no, or is gone. One sentence for a person.
+class WorkerError : public std::runtime_error {
+ public:
+    WorkerError(const std::string& message, bool process_died) : std::runtime_error(message), died(process_died) {}
+    bool died;
+};
+
+/// One model's process. The caller's program ignores SIGPIPE: writing to a dead process is then an error code. One
+/// thread at a time, except cancel() and process().
+class WorkerProcess {
+ public:
+    /// Starts `program worker`. The calling thread must live as long as the process (the kernel ends the child with
+    /// it); WorkerPool sees to that. Throws WorkerError.
+    explicit WorkerProcess(const std::filesystem::path& program);
+    ~WorkerProcess();  ///< closes the pipe, and kills what has not left after 200 ms
+    WorkerProcess(const WorkerProcess&) = delete;
+    WorkerProcess& operator=(const WorkerProcess&) = delete;
+
+    /// Opens a model; gives what the process says about it. Throws WorkerError. `cancel` turning true kills the
+    /// process.
+    nlohmann::json open(const std::filesystem::path& path, int threads, const std::atomic<bool>& cancel);
+    /// Sends `request` and waits for {"op":"ended"}; token batches go to `on_tokens` on the calling thread. When
+    /// `cancel` turns true the process is told, and killed if it has not obeyed two seconds later. Throws WorkerError.
+    nlohmann::json ask(const nlohmann::json& request, const std::string& doing,
+                       const std::function<void(std::span<const std::byte>)>& on_tokens,
+                       const std::atomic<bool>& cancel, std::chrono::milliseconds patience = std::chrono::seconds(2));
+
+    pid_t process() const { return process_; }
+    bool alive() const { return alive_; }
+
+ private:
+    [[noreturn]] void throw_dead(const std::string& doing);
+    std::string end_of_process();
+
+    pid_t process_ = -1;
+    int to_ = -1, from_ = -1, errors_ = -1;
+    bool alive_ = false;
+    bool killed_by_us_ = false;
+    std::unique_ptr<WorkerWriter> writer_;
+    std::unique_ptr<WorkerReader> reader_;
+};
+
+}  // namespace moescope::node

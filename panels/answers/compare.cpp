@@ -1,0 +1,802 @@
+#include "panels/answers/compare.hpp"
+
+#include <algorithm>
+#include <array>
+#include <cmath>
+#include <cstdlib>
+#include <imgui_stdlib.h>
+#include <random>
+#include <unordered_map>
+
+#include "base/json_fields.hpp"
+#include "base/utf8.hpp"
+#include "panels/node/library.hpp"
+#include "panels/panels.hpp"
+#include "panels/ui/widgets.hpp"
+#include "probes/probes.hpp"
+
+namespace moescope::panels {
+namespace {
+
+using history::Generation;
+using history::RunState;
+using nlohmann::json;
+
+constexpr std::size_t kMaxColumns = 6;
+constexpr int kMostTokens = 8192;
+/// A started answer that the node has accepted but not shown after so many seconds no longer blocks the next start.
+constexpr double kPatience = 10;
+/// Text styles of the answers; the probability tint uses those from kTint on.
+enum AnswerStyle : std::uint16_t { kPlain, kChip, kAdded, kRemoved, kTint };
+constexpr int kTints = 10;
+
+bool ended(const Generation& answer) {
+    return answer.state != RunState::planned && answer.state != RunState::running && answer.state != RunState::paused;
+}
+
+std::string new_group_id() {
+    std::random_device random;
+    const std::uint64_t id = (static_cast<std::uint64_t>(random()) << 32) | random();
+    std::array<char, 17> text{};
+    std::snprintf(text.data(), text.size(), "%016llx", static_cast<unsigned long long>(id));
+    return text.data();
+}
+
+std::string column_title(const ui::Context& ctx, const std::string& name) {
+    const client::ModelEntry* model = find_model(ctx.snapshot, name);
+    const std::string title = model_title(ctx.snapshot, name);
+    return model && model->trained_here ? ctx.text.format("compare.trained_here", {{"name", title}}) : title;
+}
+
+const json* prompt_library(const client::Snapshot& snapshot) {
+    const json& prompts = base::member(*snapshot.catalogue, "prompts");
+    return prompts.is_array() ? &prompts : nullptr;
+}
+
+std::string one_line(std::string text, std::size_t bytes) {
+    std::replace(text.begin(), text.end(), '\n', ' ');
+    if (text.size() > bytes) {
+        text.resize(bytes);
+        text.resize(base::complete_utf8_prefix(text));
+        text += "…";
+    }
+    return text;
+}
+
+/// A token's bytes for a table: spaces and line ends made visible.
+std::string visible_piece(std::string_view bytes) {
+    const std::string text = displayable(bytes);
+    std::string out;
+    for (const char c : text) {
+        if (c == ' ')
+            out += "·";
+        else if (c == '\n')
+            out += "\\n";
+        else if (c == '\t')
+            out += "\\t";
+        else
+            out += c;
+    }
+    return out;
+}
+
+std::array<TextStyle, kTint + kTints> answer_styles(const ui::Theme& theme) {
+    std::array<TextStyle, kTint + kTints> styles{};
+    styles[kChip] = chip_style(theme);
+    styles[kAdded].color = ui::packed(theme.good, 1);
+    styles[kAdded].background = ui::packed(theme.good, 0.14f);
+    styles[kAdded].underline = true;
+    styles[kRemoved].color = ui::packed(theme.error, 1);
+    styles[kRemoved].background = ui::packed(theme.error, 0.14f);
+    styles[kRemoved].strike = true;
+    for (int i = 0; i < kTints; ++i) {
+        // The less likely the token was, the stronger its ground; below one in ten it is underlined as well.
+        styles[kTint + i].background = ui::packed(theme.accent, 0.55f * (1 - (static_cast<float>(i) + 0.5f) / kTints));
+        styles[kTint + i].underline = i == 0;
+    }
+    return styles;
+}
+
+}  // namespace
+
+bool ComparePanel::act(const std::string& action, ui::Context& ctx) {
+    if (action == "compare.run") {
+        refresh(ctx);
+        start(ctx);
+    } else if (action == "compare.cancel") {
+        refresh(ctx);
+        cancel(ctx);
+    } else if (action == "compare.swap_language") {
+        refresh(ctx);
+        swap_language(ctx);
+    } else if (const char* tokens = action_value(action, "compare.max_tokens")) {
+        settings_.max_tokens = std::clamp(std::atoi(tokens), 1, kMostTokens);
+    } else {
+        return false;
+    }
+    return true;
+}
+
+void ComparePanel::refresh(ui::Context& ctx) {
+    if (seen_version_ == ctx.snapshot.version && ctx.selection.generation == 0)
+        return;
+    seen_version_ = ctx.snapshot.version;
+    groups_.clear();
+    std::unordered_map<std::string, std::size_t> known;
+    for (const auto& [run, answer] : ctx.snapshot.generations) {
+        const std::string id = answer->group.empty() ? "run " + std::to_string(run) : answer->group;
+        const auto [group, added] = known.try_emplace(id, groups_.size());
+        if (added)
+            groups_.push_back({id, base::text_of(answer->manifest, "prompt"), {}});
+        groups_[group->second].answers.push_back(answer);
+        if (run == ctx.selection.generation && group_ != id && !busy(ctx))
+            show_group(id, base::text_of(answer->manifest, "prompt"));
+    }
+    ctx.selection.generation = 0;
+    choose_defaults(ctx);
+    follow_columns(ctx);
+}
+
+/// Puts an earlier comparison on show; its columns follow from the snapshot.
+void ComparePanel::show_group(const std::string& id, const std::string& prompt) {
+    group_ = id;
+    prompt_ = prompt;
+    prompt_touched_ = true;
+    columns_.clear();
+    views_.clear();
+    mode_ = Mode::plain;
+}
+
+void ComparePanel::choose_defaults(ui::Context& ctx) {
+    if (models_.empty() && !ctx.snapshot.models.empty()) {
+        for (const char* name : kDefaultModels)
+            if (find_model(ctx.snapshot, name))
+                models_.emplace_back(name);
+        for (const client::ModelEntry& model : ctx.snapshot.models)
+            if (models_.size() < 2 && model.available &&
+                std::find(models_.begin(), models_.end(), model.name) == models_.end())
+                models_.push_back(model.name);
+        if (models_.size() == 1)
+            models_.push_back(models_.front());
+    }
+    if (const json* prompts = prompt_library(ctx.snapshot);
+        prompts && !prompt_touched_ && prompt_.empty() && !prompts->empty())
+        prompt_ = localized(prompts->front(), "text", ctx.text.code());
+    if (group_.empty() && !groups_.empty()) {
+        group_ = groups_.back().id;
+        if (!prompt_touched_)
+            prompt_ = groups_.back().prompt;
+    }
+}
+
+/// Brings the columns on show up to date with the session's answers.
+void ComparePanel::follow_columns(ui::Context& ctx) {
+    const auto group = std::find_if(groups_.begin(), groups_.end(), [&](const Group& g) { return g.id == group_; });
+    const bool own = !columns_.empty() && columns_.front().command != 0;
+    if (group != groups_.end() && !own) {
+        columns_.resize(group->answers.size());
+        for (std::size_t i = 0; i < columns_.size(); ++i)
+            columns_[i] = {group->answers[i]->model, 0, group->answers[i]->id, group->answers[i]};
+    } else if (own) {
+        for (Column& column : columns_) {
+            const auto result = ctx.snapshot.results.find(column.command);
+            if (column.run == 0 && result != ctx.snapshot.results.end()) {
+                column.run = base::run_of(result->second.value);
+                if (column.run != 0 && cancel_wanted_)
+                    ctx.client.send("generate.cancel", {{"run", column.run}});
+            }
+            if (const auto answer = ctx.snapshot.generations.find(column.run); answer != ctx.snapshot.generations.end())
+                column.answer = answer->second;
+        }
+    }
+    if (views_.size() != columns_.size())
+        views_.resize(columns_.size());
+    base_ = columns_.empty() ? 0 : std::min(base_, columns_.size() - 1);
+}
+
+/// Sent, and neither refused nor on show yet.
+bool ComparePanel::waiting(const ui::Context& ctx, const Column& column) const {
+    if (column.answer || column.command == 0)
+        return false;
+    const auto result = ctx.snapshot.results.find(column.command);
+    using State = client::CommandResult::State;
+    const State state = result == ctx.snapshot.results.end() ? State::pending : result->second.state;
+    // Behind another comparison the node keeps it as a task until it is its turn.
+    const auto& tasks = ctx.snapshot.tasks;
+    const bool queued = std::any_of(tasks.begin(), tasks.end(), [&](const client::Task& task) {
+        return column.run != 0 && task.run == column.run;
+    });
+    return state == State::pending || (state == State::done && (queued || ctx.now - started_at_ < kPatience));
+}
+
+bool ComparePanel::busy(const ui::Context& ctx) const {
+    return std::any_of(columns_.begin(), columns_.end(), [&](const Column& column) {
+        return waiting(ctx, column) || (column.answer && !ended(*column.answer));
+    });
+}
+
+void ComparePanel::start(ui::Context& ctx) {
+    if (busy(ctx))
+        return;
+    if (prompt_.find_first_not_of(" \t\r\n") == std::string::npos) {
+        ctx.notify(ctx.text("compare.no_prompt"), true);
+        return;
+    }
+    if (models_.empty()) {
+        ctx.notify(ctx.text("compare.no_models"), true);
+        return;
+    }
+    started_at_ = ctx.now;
+    cancel_wanted_ = false;
+    group_ = new_group_id();
+    columns_.clear();
+    views_.clear();
+    mode_ = Mode::plain;
+    base_ = 0;
+    for (const std::string& model : models_) {
+        json parameters{{"model", model},
+                        {"prompt", prompt_},
+                        {"group", group_},
+                        {"max_tokens", settings_.max_tokens},
+                        {"seed", settings_.seed},
+                        {"temperature", settings_.sampled ? settings_.temperature : 0.0},
+                        {"alternatives", settings_.alternatives}};
+        if (settings_.sampled) {
+            parameters["top_k"] = settings_.top_k;
+            parameters["top_p"] = settings_.top_p;
+            parameters["min_p"] = settings_.min_p;
+        }
+        if (!settings_.chat)
+            parameters["chat"] = false;
+        columns_.push_back({model, ctx.client.send("generate.start", std::move(parameters)), 0, nullptr});
+    }
+    views_.resize(columns_.size());
+    if (history_.empty() || history_.back() != prompt_)
+        history_.push_back(prompt_);
+    history_at_ = history_.size() - 1;
+}
+
+void ComparePanel::cancel(ui::Context& ctx) {
+    cancel_wanted_ = false;
+    for (const Column& column : columns_) {
+        if (column.answer ? !ended(*column.answer) : column.run != 0 && waiting(ctx, column))
+            ctx.client.send("generate.cancel", {{"run", column.run}});
+        cancel_wanted_ = cancel_wanted_ || column.run == 0;  // done as soon as it has a number
+    }
+}
+
+void ComparePanel::swap_language(ui::Context& ctx) {
+    if (const json* prompts = prompt_library(ctx.snapshot)) {
+        for (const json& item : *prompts) {
+            const std::string english = localized(item, "text", "en"), chinese = localized(item, "text", "zh");
+            if (english.empty() || chinese.empty() || (prompt_ != english && prompt_ != chinese))
+                continue;
+            prompt_ = prompt_ == english ? chinese : english;
+            prompt_touched_ = true;
+            return;
+        }
+    }
+    ctx.notify(ctx.text("compare.no_twin"), false);
+}
+
+void ComparePanel::step_history(int by) {
+    if (history_.empty())
+        return;
+    // Back from an edited prompt shows the newest one first.
+    if (by < 0 && prompt_ == history_[history_at_] && history_at_ > 0)
+        --history_at_;
+    else if (by > 0 && history_at_ + 1 < history_.size())
+        ++history_at_;
+    prompt_ = history_[history_at_];
+    prompt_touched_ = true;
+}
+
+void ComparePanel::draw(ui::Context& ctx) {
+    refresh(ctx);
+    draw_prompt(ctx);
+    draw_models(ctx);
+    draw_settings(ctx);
+    ImGui::Spacing();
+    if (columns_.empty()) {
+        if (ui::empty_state(ctx, ui::icon::scales, "compare.empty", "compare.run"))
+            start(ctx);
+    } else {
+        draw_view_bar(ctx);
+        draw_columns(ctx);
+        draw_alternatives(ctx);
+    }
+}
+
+void ComparePanel::draw_prompt(ui::Context& ctx) {
+    draw_library(ctx);
+    const char* run_label = ctx.text.label("compare.run");
+    const char* cancel_label = ctx.text.label("compare.cancel");
+    const float button = std::max({ui::button_width(run_label), ui::button_width(cancel_label), 6 * ctx.em});
+    const float height = ImGui::GetTextLineHeight() * 4 + ImGui::GetStyle().FramePadding.y * 2;
+    const float width = ImGui::GetContentRegionAvail().x - button - ImGui::GetStyle().ItemSpacing.x;
+    if (ImGui::InputTextMultiline("###compare.prompt", &prompt_, {width, height}, ImGuiInputTextFlags_WordWrap))
+        prompt_touched_ = true;
+    const bool focused = ImGui::IsItemFocused();
+    if (focused && ImGui::GetIO().KeyAlt && ImGui::IsKeyPressed(ImGuiKey_UpArrow))
+        step_history(-1);
+    if (focused && ImGui::GetIO().KeyAlt && ImGui::IsKeyPressed(ImGuiKey_DownArrow))
+        step_history(1);
+    ImGui::SameLine();
+    ImGui::BeginGroup();
+    const bool working = busy(ctx);
+    if (working) {
+        if (ImGui::Button(cancel_label, {button, 0}))
+            cancel(ctx);
+    } else if (ui::primary_button(ctx, run_label, {button, 0})) {
+        start(ctx);
+    }
+    ui::tooltip(ctx.text(working ? "compare.cancel_help" : "compare.run_help"));
+    ui::text_dim(ctx, "Ctrl+Enter");
+    ImGui::EndGroup();
+    if (!working && ImGui::IsWindowFocused(ImGuiFocusedFlags_RootAndChildWindows) && ImGui::GetIO().KeyCtrl &&
+        (ImGui::IsKeyPressed(ImGuiKey_Enter, false) || ImGui::IsKeyPressed(ImGuiKey_KeypadEnter, false)))
+        start(ctx);
+}
+
+void ComparePanel::draw_library(ui::Context& ctx) {
+    ImGui::SetNextItemWidth(15 * ctx.em);
+    if (ImGui::BeginCombo("###compare.library", ctx.text("compare.library"), ImGuiComboFlags_HeightLarge)) {
+        if (const json* prompts = prompt_library(ctx.snapshot)) {
+            int row = 0;
+            for (const json& item : *prompts) {
+                ImGui::PushID(row++);
+                const std::string title = localized(item, "title", ctx.text.code());
+                const std::string text = localized(item, "text", ctx.text.code());
+                if (ImGui::Selectable((title + "###prompt").c_str(), !text.empty() && prompt_ == text) &&
+                    !text.empty()) {
+                    prompt_ = text;
+                    prompt_touched_ = true;
+                }
+                ui::tooltip(text);
+                ImGui::PopID();
+            }
+        }
+        ImGui::EndCombo();
+    }
+    const char* swap = ctx.text.label("compare.swap_language");
+    flow(ui::button_width(swap));
+    if (ui::button(swap))
+        swap_language(ctx);
+    ui::tooltip(ctx.text("compare.swap_help"));
+    const char* older = ctx.text.label("compare.older");
+    flow(ui::button_width(older));
+    if (ui::button(older, !history_.empty(), ctx.text("compare.no_history")))
+        step_history(-1);
+    ui::tooltip(ctx.text("compare.history_help"));
+    const char* newer = ctx.text.label("compare.newer");
+    flow(ui::button_width(newer));
+    if (ui::button(newer, !history_.empty() && history_at_ + 1 < history_.size()))
+        step_history(1);
+    if (groups_.empty())
+        return;
+    flow(16 * ctx.em);
+    ImGui::SetNextItemWidth(16 * ctx.em);
+    if (ImGui::BeginCombo("###compare.earlier", ctx.text("compare.earlier"), ImGuiComboFlags_HeightLarge)) {
+        for (std::size_t i = groups_.size(); i-- > 0;) {
+            const std::string title = one_line(displayable(groups_[i].prompt), 90) + "###" + groups_[i].id;
+            if (ImGui::Selectable(title.c_str(), groups_[i].id == group_)) {
+                show_group(groups_[i].id, groups_[i].prompt);
+                follow_columns(ctx);
+            }
+        }
+        ImGui::EndCombo();
+    }
+}
+
+void ComparePanel::draw_models(ui::Context& ctx) {
+    const float width = 14 * ctx.em;
+    for (std::size_t i = 0; i < models_.size(); ++i) {
+        ImGui::PushID(static_cast<int>(i));
+        if (i > 0)
+            flow(width);
+        ImGui::SetNextItemWidth(width);
+        model_combo(ctx, "###compare.model", models_[i], column_title(ctx, models_[i]).c_str());
+        ImGui::PopID();
+    }
+    const float small = 2 * ctx.em;
+    if (!models_.empty()) {
+        flow(small);
+        if (ui::button("+###compare.more", models_.size() < kMaxColumns, ctx.text("compare.most_columns")))
+            models_.push_back(models_.back());
+        ui::tooltip(ctx.text("compare.add_column"));
+        flow(small);
+        if (ui::button("-###compare.fewer", models_.size() > 2, ctx.text("compare.least_columns")))
+            models_.pop_back();
+        ui::tooltip(ctx.text("compare.remove_column"));
+    }
+}
+
+void ComparePanel::draw_settings(ui::Context& ctx) {
+    const float field = 6 * ctx.em;
+    const auto place = [&](const char* key, bool first = false) {
+        const char* label = ctx.text.label(key);
+        const float need = field + ImGui::CalcTextSize(ctx.text(key)).x + ImGui::GetStyle().ItemInnerSpacing.x;
+        if (!first)
+            flow(need);
+        ImGui::SetNextItemWidth(field);
+        return label;
+    };
+    ImGui::InputInt(place("compare.max_tokens", true), &settings_.max_tokens, 0);
+    settings_.max_tokens = std::clamp(settings_.max_tokens, 1, kMostTokens);
+    const std::vector<const char*> kinds = {ctx.text.label("compare.greedy"), ctx.text.label("compare.sampled")};
+    flow(ui::button_width(kinds[0]) + ui::button_width(kinds[1]));
+    int kind = settings_.sampled ? 1 : 0;
+    if (ui::segmented(ctx, "compare.sampling", kinds, kind))
+        settings_.sampled = kind == 1;
+    if (settings_.sampled) {
+        ImGui::InputDouble(place("compare.temperature"), &settings_.temperature, 0, 0, "%.2f");
+        ImGui::InputInt(place("compare.top_k"), &settings_.top_k, 0);
+        ImGui::InputDouble(place("compare.top_p"), &settings_.top_p, 0, 0, "%.2f");
+        ImGui::InputDouble(place("compare.min_p"), &settings_.min_p, 0, 0, "%.2f");
+        const auto within = [](double v, double low, double high) {
+            return std::isfinite(v) ? std::clamp(v, low, high) : low;
+        };
+        settings_.temperature = within(settings_.temperature, 0.01, 5);
+        settings_.top_p = within(settings_.top_p, 0, 1);
+        settings_.min_p = within(settings_.min_p, 0, 1);
+        settings_.top_k = std::clamp(settings_.top_k, 0, 1000);
+    }
+    ImGui::InputScalar(place("compare.seed"), ImGuiDataType_U64, &settings_.seed);
+    ImGui::InputInt(place("compare.alternatives"), &settings_.alternatives, 0);
+    settings_.alternatives = std::clamp(settings_.alternatives, 0, 20);
+    ui::tooltip(ctx.text("compare.alternatives_help"));
+    flow(ImGui::CalcTextSize(ctx.text("compare.chat")).x + 2 * ctx.em);
+    ImGui::Checkbox(ctx.text.label("compare.chat"), &settings_.chat);
+    ui::tooltip(ctx.text("compare.chat_help"));
+}
+
+void ComparePanel::draw_view_bar(ui::Context& ctx) {
+    const bool all_ended =
+        std::all_of(columns_.begin(), columns_.end(), [](const Column& c) { return c.answer && ended(*c.answer); });
+    const bool tokens = std::any_of(columns_.begin(), columns_.end(),
+                                    [](const Column& c) { return c.answer && !c.answer->tokens.empty(); });
+    if (!all_ended && mode_ == Mode::difference)
+        mode_ = Mode::plain;
+    const std::vector<const char*> labels = {ctx.text.label("compare.plain"), ctx.text.label("compare.difference"),
+                                             ctx.text.label("compare.probability")};
+    int mode = static_cast<int>(mode_);
+    if (ui::segmented(ctx, "compare.mode", labels, mode)) {
+        if (mode == static_cast<int>(Mode::difference) && !(all_ended && columns_.size() > 1))
+            ctx.notify(ctx.text("compare.difference_later"), false);
+        else if (mode == static_cast<int>(Mode::probability) && !tokens)
+            ctx.notify(ctx.text("compare.no_tokens"), false);
+        else
+            mode_ = static_cast<Mode>(mode);
+    }
+    const char* hint = mode_ == Mode::difference    ? "compare.difference_hint"
+                       : mode_ == Mode::probability ? "compare.probability_hint"
+                                                    : nullptr;
+    if (!hint)
+        return;
+    ImGui::SameLine();
+    ImGui::AlignTextToFramePadding();
+    ui::text_elided(ctx.text.format(hint, {{"name", column_title(ctx, columns_[base_].model)}}),
+                    ImGui::GetContentRegionAvail().x);
+}
+
+void ComparePanel::draw_columns(ui::Context& ctx) {
+    const float spacing = ImGui::GetStyle().ItemSpacing.x;
+    const auto n = static_cast<float>(columns_.size());
+    const float available = ImGui::GetContentRegionAvail().x;
+    const float width = std::max(15 * ctx.em, std::floor((available - spacing * (n - 1)) / n));
+    const float height = std::max(14 * ctx.em, ImGui::GetContentRegionAvail().y);
+    ImGui::BeginChild("###compare.columns", {0, height}, 0, ImGuiWindowFlags_HorizontalScrollbar);
+    const float inner = ImGui::GetContentRegionAvail().y;
+    for (std::size_t i = 0; i < columns_.size(); ++i) {
+        ImGui::PushID(static_cast<int>(i));
+        if (i > 0)
+            ImGui::SameLine();
+        if (begin_frame(ctx, "###column", {width, inner}, ImGuiWindowFlags_NoScrollbar))
+            draw_column(ctx, i);
+        end_frame();
+        ImGui::PopID();
+    }
+    ImGui::EndChild();
+}
+
+void ComparePanel::draw_column(ui::Context& ctx, std::size_t index) {
+    draw_column_head(ctx, index);
+    const float foot = ImGui::GetFrameHeightWithSpacing() + ImGui::GetTextLineHeightWithSpacing() +
+                       2 * ImGui::GetStyle().ItemSpacing.y;
+    const float body = std::max(4 * ctx.em, ImGui::GetContentRegionAvail().y - foot);
+    if (ImGui::BeginChild("###answer", {0, body}, ImGuiChildFlags_None))
+        draw_answer(ctx, index);
+    ImGui::EndChild();
+    draw_foot(ctx, index);
+}
+
+void ComparePanel::draw_column_head(ui::Context& ctx, std::size_t index) {
+    const Column& column = columns_[index];
+    const client::ModelEntry* model = find_model(ctx.snapshot, column.model);
+    const float mark = 0.7f * ctx.em;
+    const ImVec2 at = ImGui::GetCursorScreenPos();
+    ImGui::GetWindowDrawList()->AddRectFilled({at.x, at.y + 0.2f * ctx.em}, {at.x + mark, at.y + 0.2f * ctx.em + mark},
+                                              ui::packed(ctx.theme.series_color(index), 1), 2);
+    ImGui::Dummy({mark, mark});
+    ImGui::SameLine();
+    ImGui::PushFont(ctx.bold, 0);
+    ui::text_elided(column_title(ctx, column.model), ImGui::GetContentRegionAvail().x);
+    ImGui::PopFont();
+
+    std::string origin, technical;
+    if (model) {
+        const auto add = [](std::string& line, const std::string& part) {
+            if (!part.empty())
+                line += (line.empty() ? "" : " · ") + part;
+        };
+        const std::string country_key = "models.country." + model->country;
+        add(origin, model->maker);
+        add(origin, ctx.text.has(country_key) ? ctx.text(country_key) : model->country);
+        add(origin, model->licence);
+        add(technical, model->precision);
+        if (model->bytes > 0)
+            add(technical, ui::bytes_text(ctx.text, model->bytes));
+    }
+    ImGui::PushStyleColor(ImGuiCol_Text, ctx.theme.text_dim);
+    ui::text_wrapped(origin.empty() ? ctx.text("compare.origin_unknown") : origin);
+    std::string speed = ctx.text("compare.no_speed");
+    if (column.answer && column.answer->tokens_per_second > 0)
+        speed = ctx.text.format("compare.speed", {{"n", ctx.text.number(column.answer->tokens_per_second, 3)}});
+    ui::text_wrapped(technical.empty() ? speed : technical + " · " + speed);
+    ImGui::PopStyleColor();
+    ImGui::Separator();
+}
+
+/// The label comes from the same rules as in the probe panel.
+void ComparePanel::label(View& view, const Generation& answer) const {
+    if (view.labelled)
+        return;
+    view.labelled = true;
+    const probes::Labels labels =
+        probes::label_answer(base::text_of(answer.manifest, "prompt"), answer.text, answer.stop);
+    const bool usual = labels.delivery == probes::Delivery::answered || labels.delivery == probes::Delivery::cut;
+    view.delivery = usual ? "" : probes::delivery_name(labels.delivery);
+    view.rule = labels.rule;
+}
+
+void ComparePanel::build_plain(View& view, const Generation& answer) {
+    view.display.update(answer.text, ended(answer));
+    const std::string& text = view.display.text();
+    const std::vector<ByteRange>& chips = view.display.chips();
+    while (view.shown < text.size()) {
+        const bool chip = view.chips < chips.size() && chips[view.chips].begin == view.shown;
+        const std::size_t end = chip                        ? chips[view.chips++].end
+                                : view.chips < chips.size() ? chips[view.chips].begin
+                                                            : text.size();
+        view.text.append(std::string_view(text).substr(view.shown, end - view.shown), chip ? kChip : kPlain);
+        view.shown = end;
+    }
+}
+
+void ComparePanel::build_difference(View& view, std::size_t index) {
+    const std::string own = displayable(columns_[index].answer->text);
+    // Two columns: each shows its own text. More: the others show what was removed as well, because the base can't show
+    // it for each.
+    const bool is_base = index == base_, pair = columns_.size() == 2;
+    const std::size_t other = is_base ? (base_ == 0 ? 1 : 0) : base_;
+    if (is_base && !pair) {
+        view.text.set(own);
+        return;
+    }
+    const std::string other_text = displayable(columns_[other].answer->text);
+    const std::string &a = is_base ? own : other_text, &b = is_base ? other_text : own;
+    std::string text;
+    std::vector<StyleRun> runs;
+    const auto add = [&](std::string_view from, ByteRange range, std::uint16_t style) {
+        text += from.substr(range.begin, range.end - range.begin);
+        runs.push_back({static_cast<std::uint32_t>(text.size()), style});
+    };
+    for (const DiffPiece& piece : word_diff(a, b)) {
+        if (piece.kind == DiffPiece::Kind::same)
+            is_base ? add(a, piece.a, kPlain) : add(b, piece.b, kPlain);
+        else if (piece.kind == DiffPiece::Kind::removed && (is_base || !pair))
+            add(a, piece.a, kRemoved);
+        else if (piece.kind == DiffPiece::Kind::added && !is_base)
+            add(b, piece.b, kAdded);
+    }
+    view.same = similarity(a, b);
+    view.text.set(std::move(text), std::move(runs));
+}
+
+void ComparePanel::build_probability(View& view, const Generation& answer) {
+    std::vector<std::string_view> pieces;
+    for (const protocol::TokenRecord& token : answer.tokens)
+        pieces.emplace_back(token.chosen.bytes);
+    view.groups = group_tokens(pieces);
+    view.group_ends.clear();
+    std::string text;
+    std::vector<StyleRun> runs;
+    for (const TokenGroup& group : view.groups) {
+        std::string joined;
+        double log_probability = 0;
+        for (std::uint32_t i = group.first; i < group.last; ++i) {
+            joined += answer.tokens[i].chosen.bytes;
+            log_probability += answer.tokens[i].chosen.log_probability;
+        }
+        text += displayable(joined);
+        const double p = std::exp(std::min(0.0, std::isfinite(log_probability) ? log_probability : -100.0));
+        const int bucket = std::clamp(static_cast<int>(p * kTints), 0, kTints - 1);
+        runs.push_back({static_cast<std::uint32_t>(text.size()), static_cast<std::uint16_t>(kTint + bucket)});
+        view.group_ends.push_back(static_cast<std::uint32_t>(text.size()));
+    }
+    view.text.set(std::move(text), std::move(runs));
+}
+
+void ComparePanel::update_view(std::size_t index) {
+    View& view = views_[index];
+    const Generation& answer = *columns_[index].answer;
+    std::string source = std::to_string(static_cast<int>(mode_));
+    if (mode_ == Mode::difference)
+        source += " " + std::to_string(base_) + " " + std::to_string(columns_.size());
+    if (mode_ == Mode::probability)
+        source += " " + std::to_string(answer.tokens.size());
+    if (view.run != answer.id || view.source != source) {
+        const float scroll = view.last_scroll_max;
+        view = View();
+        view.last_scroll_max = scroll;
+        view.run = answer.id;
+        view.source = std::move(source);
+        if (mode_ == Mode::difference)
+            build_difference(view, index);
+        else if (mode_ == Mode::probability)
+            build_probability(view, answer);
+    }
+    if (mode_ == Mode::plain)
+        build_plain(view, answer);
+}
+
+void ComparePanel::draw_answer(ui::Context& ctx, std::size_t index) {
+    const Column& column = columns_[index];
+    if (!column.answer) {
+        const auto result = ctx.snapshot.results.find(column.command);
+        const bool failed = result != ctx.snapshot.results.end() && !result->second.error.empty() &&
+                            result->second.state != client::CommandResult::State::pending;
+        if (failed)
+            ui::text_wrapped(std::string(ui::icon::error) + " " + ctx.text.message(result->second.error),
+                             ctx.theme.error);
+        else if (waiting(ctx, column))
+            ui::text_wrapped(std::string(ui::icon::hourglass) + " " + ctx.text("compare.waiting"), ctx.theme.text_dim);
+        else
+            ui::text_wrapped(ctx.text("compare.not_started"), ctx.theme.text_dim);
+        return;
+    }
+    const Generation& answer = *column.answer;
+    update_view(index);
+    View& view = views_[index];
+    if (answer.state == RunState::failed || answer.stop == "error")
+        ui::text_wrapped(std::string(ui::icon::error) + " " +
+                             (answer.message.empty() ? ctx.text("compare.failed") : ctx.text.message(answer.message)),
+                         ctx.theme.error);
+    if (view.text.empty() && !ended(answer))
+        ui::text_wrapped(std::string(ui::icon::hourglass) + " " + ctx.text("compare.reading_prompt"),
+                         ctx.theme.text_dim);
+    if (ended(answer) && answer.state != RunState::failed && answer.stop != "cancelled" &&
+        answer.text.find_first_not_of(" \t\r\n") == std::string::npos)
+        ui::text_wrapped(ctx.text("compare.empty_answer"), ctx.theme.text_dim);
+    const auto styles = answer_styles(ctx.theme);
+    const TextView::Result shown = view.text.draw(ctx, ImGui::GetContentRegionAvail().x, styles);
+    if (mode_ == Mode::probability && shown.hovered) {
+        const auto group = static_cast<std::size_t>(
+            std::upper_bound(view.group_ends.begin(), view.group_ends.end(), *shown.hovered) - view.group_ends.begin());
+        if (group < view.groups.size()) {
+            double log_probability = 0;
+            for (std::uint32_t i = view.groups[group].first; i < view.groups[group].last; ++i)
+                log_probability += answer.tokens[i].chosen.log_probability;
+            ImGui::SetTooltip(
+                "%s", ctx.text
+                          .format("compare.token_tip", {{"p", ctx.text.number(100 * std::exp(log_probability), 3)},
+                                                        {"log", ctx.text.number(log_probability, 3)}})
+                          .c_str());
+            if (ImGui::IsMouseClicked(ImGuiMouseButton_Left)) {
+                popup_column_ = index;
+                popup_group_ = group;
+                open_popup_ = true;
+            }
+        }
+    }
+    // Stays at the end while text streams in, unless the reader has scrolled up.
+    const float most = ImGui::GetScrollMaxY();
+    if (!ended(answer) && ImGui::GetScrollY() >= view.last_scroll_max - 1)
+        ImGui::SetScrollHereY(1);
+    view.last_scroll_max = most;
+}
+
+void ComparePanel::draw_foot(ui::Context& ctx, std::size_t index) {
+    const Column& column = columns_[index];
+    ImGui::Separator();
+    if (!column.answer)
+        return;
+    const Generation& answer = *column.answer;
+    const std::uint64_t seed = base::count_of(answer.manifest, "seed");
+    ImGui::PushStyleColor(ImGuiCol_Text, ctx.theme.text_dim);
+    std::string counts = ctx.text.format("compare.counts",
+                                         {{"tokens", ctx.text.number(static_cast<std::uint64_t>(answer.tokens.size()))},
+                                          {"prompt", ctx.text.number(static_cast<std::uint64_t>(answer.prompt_tokens))},
+                                          {"seed", std::to_string(seed)}});
+    if (mode_ == Mode::difference && views_[index].same >= 0)
+        counts = ctx.text.format("compare.same_words", {{"share", ui::percent_text(ctx.text, views_[index].same)}}) +
+                 " · " + counts;
+    ui::text_elided(counts, ImGui::GetContentRegionAvail().x);
+    ImGui::PopStyleColor();
+    if (!ended(answer)) {
+        row_badge(ctx, ui::icon::play, ctx.text("compare.streaming"), ui::Tone::accent);
+    } else {
+        const std::string stop_key = "compare.stop." + (answer.stop.empty() ? std::string("unknown") : answer.stop);
+        View& view = views_[index];
+        label(view, answer);
+        if (!view.delivery.empty()) {
+            row_badge(ctx, ui::icon::warning, ctx.text("probe.delivery." + view.delivery), ui::Tone::warning);
+            ui::tooltip(ctx.text.format("compare.label_tip", {{"rule", ctx.text.message(view.rule)}}));
+            ImGui::SameLine();
+        }
+        ImGui::AlignTextToFramePadding();
+        ui::text_elided(ctx.text(ctx.text.has(stop_key) ? stop_key : "compare.stop.unknown"),
+                        ImGui::GetContentRegionAvail().x - 8 * ctx.em);
+    }
+    const char* copy = ctx.text.label("compare.copy");
+    const bool base_button = mode_ == Mode::difference && columns_.size() > 2 && index != base_;
+    ImGui::SameLine();
+    if (base_button) {
+        const char* base = ctx.text.label("compare.make_base");
+        ui::align_right(ui::button_width(copy) + ui::button_width(base) + ImGui::GetStyle().ItemSpacing.x);
+        if (ui::button(base))
+            base_ = index;
+        ImGui::SameLine();
+    } else {
+        ui::align_right(ui::button_width(copy));
+    }
+    if (ui::button(copy))
+        ImGui::SetClipboardText(displayable(answer.text).c_str());
+}
+
+void ComparePanel::draw_alternatives(ui::Context& ctx) {
+    if (open_popup_) {
+        ImGui::OpenPopup("###compare.alternatives_of");
+        open_popup_ = false;
+    }
+    ImGui::SetNextWindowSize({24 * ctx.em, 0});
+    if (!ImGui::BeginPopup("###compare.alternatives_of"))
+        return;
+    if (popup_column_ < columns_.size() && columns_[popup_column_].answer &&
+        popup_group_ < views_[popup_column_].groups.size()) {
+        const Generation& answer = *columns_[popup_column_].answer;
+        const TokenGroup group = views_[popup_column_].groups[popup_group_];
+        for (std::uint32_t i = group.first; i < group.last && i < answer.tokens.size(); ++i) {
+            const protocol::TokenRecord& token = answer.tokens[i];
+            ui::section(ctx, ctx.text.format("compare.token_title", {{"n", std::to_string(i + 1)},
+                                                                     {"piece", visible_piece(token.chosen.bytes)}}));
+            ImGui::PushID(static_cast<int>(i));
+            if (token.alternatives.empty())
+                ui::text_dim(ctx, ctx.text("compare.no_alternatives"));
+            else if (ui::begin_table(ctx, "alternatives",
+                                     {{"compare.alternative"}, {"compare.token_id"}, {"compare.chance"}})) {
+                for (const protocol::TokenCandidate& candidate : token.alternatives) {
+                    const float p = std::exp(candidate.log_probability);
+                    ImGui::TableNextRow();
+                    ImGui::TableNextColumn();
+                    const bool chosen = candidate.token == token.chosen.token;
+                    ImGui::TextUnformatted(
+                        ((chosen ? std::string(ui::icon::check) + " " : "") + visible_piece(candidate.bytes)).c_str());
+                    ImGui::TableNextColumn();
+                    ImGui::Text("%d", candidate.token);
+                    ImGui::TableNextColumn();
+                    ImGui::TextUnformatted((ctx.text.number(100.0 * p, 3) + " %").c_str());
+                }
+                ImGui::EndTable();
+            }
+            ImGui::PopID();
+        }
+    }
+    ImGui::EndPopup();
+}
+
+std::unique_ptr<ui::Panel> make_compare() {
+    return std::make_unique<ComparePanel>();
+}
+
+}  // namespace moescope::panels

@@ -1,0 +1,107 @@
+// One prompt, two to six models, the answers side by side.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "panels/ui/context.hpp"
+#include "panels/ui/text_tools.hpp"
+#include "panels/ui/text_view.hpp"
+
+namespace moescope::panels {
+
+class ComparePanel : public ui::Panel {
+ public:
+    const char* key() const override { return "compare"; }
+    void draw(ui::Context& context) override;
+    /// compare.run, compare.cancel, compare.swap_language, compare.max_tokens=N.
+    bool act(const std::string& action, ui::Context& context) override;
+
+ private:
+    enum class Mode { plain, difference, probability };
+    struct Settings {
+        int max_tokens = 200;
+        bool sampled = false;
+        double temperature = 0.8, top_p = 0.95, min_p = 0.05;
+        int top_k = 40;
+        std::uint64_t seed = 1;
+        int alternatives = 5;
+        bool chat = true;
+    };
+    /// One column of the comparison on show: a model and, once it has begun, its answer.
+    struct Column {
+        std::string model;
+        client::CommandId command = 0;  ///< 0 for a comparison that was not started by this panel
+        std::uint32_t run = 0;          ///< 0 until the node has given a number
+        std::shared_ptr<const history::Generation> answer;
+    };
+    /// What is drawn of an answer; rebuilt when what it was made of changes.
+    struct View {
+        std::uint32_t run = 0;
+        Mode mode = Mode::plain;
+        std::string source;  ///< what else the view depends on: the run it is compared with, sizes
+        DisplayText display;
+        std::size_t shown = 0, chips = 0;  ///< bytes of display and chips that are in `text` already
+        TextView text;
+        std::vector<std::uint32_t> group_ends;  ///< probability: end of each token group in `text`
+        std::vector<TokenGroup> groups;
+        double same = -1;            ///< difference: share of words that are the same
+        std::string delivery, rule;  ///< label of the ended answer; worked out once, as its rules read the whole text
+        bool labelled = false;
+        float last_scroll_max = 0;
+    };
+    struct Group {
+        std::string id, prompt;
+        std::vector<std::shared_ptr<const history::Generation>> answers;  ///< in the order in which they were started
+    };
+
+    void refresh(ui::Context& ctx);
+    void choose_defaults(ui::Context& ctx);
+    void follow_columns(ui::Context& ctx);
+    void show_group(const std::string& id, const std::string& prompt);
+    /// From the click on: a second comparison must not start before the first one's answers have arrived.
+    bool busy(const ui::Context& ctx) const;
+    bool waiting(const ui::Context& ctx, const Column& column) const;
+    void start(ui::Context& ctx);
+    void cancel(ui::Context& ctx);
+    void swap_language(ui::Context& ctx);
+    void step_history(int by);
+
+    void draw_prompt(ui::Context& ctx);
+    void draw_library(ui::Context& ctx);
+    void draw_models(ui::Context& ctx);
+    void draw_settings(ui::Context& ctx);
+    void draw_view_bar(ui::Context& ctx);
+    void draw_columns(ui::Context& ctx);
+    void draw_column(ui::Context& ctx, std::size_t index);
+    void draw_column_head(ui::Context& ctx, std::size_t index);
+    void draw_answer(ui::Context& ctx, std::size_t index);
+    void draw_foot(ui::Context& ctx, std::size_t index);
+    void draw_alternatives(ui::Context& ctx);
+    void label(View& view, const history::Generation& answer) const;
+    void update_view(std::size_t index);
+    void build_plain(View& view, const history::Generation& answer);
+    void build_difference(View& view, std::size_t index);
+    void build_probability(View& view, const history::Generation& answer);
+
+    std::uint64_t seen_version_ = ~std::uint64_t{0};
+    std::vector<Group> groups_;  ///< all comparisons of the session, oldest first
+    std::string prompt_;
+    bool prompt_touched_ = false;
+    std::vector<std::string> history_;  ///< own prompts, oldest first
+    std::size_t history_at_ = 0;
+    std::vector<std::string> models_;  ///< picked, one per column
+    Settings settings_;
+    std::string group_;  ///< comparison on show
+    std::vector<Column> columns_;
+    std::vector<View> views_;
+    double started_at_ = 0;       ///< ctx.now of the last start
+    bool cancel_wanted_ = false;  ///< cancelled before the answers had numbers
+    Mode mode_ = Mode::plain;
+    std::size_t base_ = 0;  ///< column that the others are compared with
+    std::size_t popup_column_ = 0, popup_group_ = 0;
+    bool open_popup_ = false;
+};
+
+}  // namespace moescope::panels

@@ -1,0 +1,105 @@
+// Probe sets over models: a table of rates with intervals, the paired tests, and the answers behind every cell with
+// their labels.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "panels/answers/probe_statistics.hpp"
+#include "panels/ui/context.hpp"
+#include "panels/ui/text_view.hpp"
+
+namespace moescope::panels {
+
+class ProbePanel : public ui::Panel {
+ public:
+    const char* key() const override { return "probe"; }
+    void draw(ui::Context& context) override;
+    /// probes.start, probes.pause (pauses or resumes), probes.cancel, probes.max_tokens=N, probes.coder=NAME; for the
+    /// answer on show probes.label.<delivery or 0 to 4>, probes.label.undo, probes.next_answer, probes.previous_answer.
+    bool act(const std::string& action, ui::Context& context) override;
+
+ private:
+    /// What the answers pane shows. Empty strings do not restrict.
+    struct Filter {
+        std::string group, topic, item, model, language;
+    };
+    struct Item {
+        std::string id, group, topic, title, mirrors;
+    };
+
+    // probe.cpp: the run, its settings and progress, the set's tree
+    void refresh(ui::Context& ctx);
+    void choose_defaults(ui::Context& ctx);
+    void collect_items(ui::Context& ctx);
+    const nlohmann::json* find_set(const ui::Context& ctx) const;
+    std::size_t items_in_set(const ui::Context& ctx) const;
+    void start(ui::Context& ctx);
+    void toggle_pause(ui::Context& ctx);
+    void cancel(ui::Context& ctx);
+    bool active() const;
+    void ask_plan(ui::Context& ctx);
+    void draw_settings(ui::Context& ctx);
+    void draw_run_bar(ui::Context& ctx);
+    void draw_plan_line(ui::Context& ctx);
+    void draw_tree(ui::Context& ctx);
+    void draw_topic(ui::Context& ctx, const std::string& group, const std::string& topic);
+    std::string topic_title(const ui::Context& ctx, const std::string& topic) const;
+    std::string short_title(const ui::Context& ctx, const std::string& name) const;
+    std::string side_title(const ui::Context& ctx, const ProbeSide& side) const;
+
+    // probe_matrix.cpp: the table of rates and the tests below it
+    void draw_middle(ui::Context& ctx);
+    const std::string& measure() const;
+    void draw_matrix(ui::Context& ctx);
+    void draw_matrix_head(ui::Context& ctx);
+    void draw_matrix_row(ui::Context& ctx, const std::string& group, const std::string& topic);
+    void draw_cell(ui::Context& ctx, const ProbeCell* cell, bool total);
+    void cell_tooltip(ui::Context& ctx, const ProbeCell& cell);
+    void draw_tests(ui::Context& ctx);
+    void draw_contrasts(ui::Context& ctx);
+
+    // probe_answers.cpp: the answers behind a cell, their labels
+    void draw_answers(ui::Context& ctx);
+    void collect_answers();
+    const history::ProbeDraw* answer() const;
+    std::size_t answer_index() const;  ///< of the answer on show in answers_; their number when none is
+    void step_answer(int by);
+    bool act_on_answer(const std::string& action, ui::Context& ctx);
+    void draw_answer_list(ui::Context& ctx);
+    void draw_answer_row(ui::Context& ctx, const history::ProbeDraw& draw, bool repeated);
+    void draw_answer(ui::Context& ctx, const history::ProbeDraw& draw);
+    void draw_labels(ui::Context& ctx, const history::ProbeDraw& draw);
+    void take_keys(ui::Context& ctx, const history::ProbeDraw& draw);
+    void label(ui::Context& ctx, const history::ProbeDraw& draw, const char* field, const std::string& value);
+    void take_back(ui::Context& ctx, const history::ProbeDraw& draw);
+
+    std::uint64_t seen_version_ = ~std::uint64_t{0};
+    std::string seen_language_;
+    std::shared_ptr<const history::ProbeRun> run_;  ///< on show
+    ProbeStatistics statistics_;
+    std::vector<Item> items_;
+
+    std::string set_;
+    std::array<std::string, 2> models_;
+    int draws_ = 1, max_tokens_ = 160;
+    client::CommandId starting_ = 0, planning_ = 0;
+    std::string planned_for_, problem_;
+
+    int measure_ = 0;
+    Filter filter_{"state", "", "", "", ""};
+    bool filter_chosen_ = false;
+    std::vector<std::shared_ptr<const history::ProbeDraw>> answers_;  ///< those that fit the filter
+    std::uint64_t answer_ = 0;                                        ///< seq of the answer on show
+    std::uint64_t viewed_ = 0;                                        ///< seq whose texts are in the views
+    TextView prompt_view_, answer_view_;
+    std::string coder_ = "A";
+    float labels_height_ = 0;
+    bool show_answer_ = false;  ///< the list scrolls to the answer on show
+};
+
+}  // namespace moescope::panels

@@ -1,0 +1,285 @@
+// The right side of the probe panel: the answers behind a cell and the labels that a person gives them.
+#include <algorithm>
+#include <array>
+#include <imgui.h>
+#include <imgui_stdlib.h>
+
+#include "panels/answers/probe.hpp"
+#include "panels/ui/widgets.hpp"
+
+namespace moescope::panels {
+namespace {
+
+using history::ProbeDraw;
+
+/// F1 in the order of the keys; the last ones have none: there are but nine digits, and two of them the protocol
+/// decides.
+constexpr std::array<const char*, 7> kDeliveries = {"answered", "refused", "blocked",   "empty",
+                                                    "cut",      "error",   "incoherent"};
+constexpr int kDeliveryKeys = 4;
+constexpr int kLevels = 5;
+
+ui::Tone tone_of(const std::string& delivery) {
+    if (delivery == "answered")
+        return ui::Tone::good;
+    if (delivery == "error" || delivery == "blocked")
+        return ui::Tone::error;
+    return ui::Tone::warning;
+}
+
+bool fits(const std::string& wanted, const std::string& value) {
+    return wanted.empty() || wanted == value;
+}
+
+}  // namespace
+
+void ProbePanel::collect_answers() {
+    answers_.clear();
+    if (!run_)
+        return;
+    for (const auto& draw : run_->draws)
+        if (fits(filter_.group, draw->group) && fits(filter_.topic, draw->topic) && fits(filter_.item, draw->item) &&
+            fits(filter_.model, draw->model) && fits(filter_.language, draw->language))
+            answers_.push_back(draw);
+    if (answer_index() == answers_.size())
+        answer_ = answers_.empty() ? 0 : answers_.front()->seq;
+}
+
+void ProbePanel::draw_answers(ui::Context& ctx) {
+    std::string what =
+        filter_.topic.empty() ? ctx.text("probe.group." + filter_.group) : topic_title(ctx, filter_.topic);
+    if (!filter_.model.empty())
+        what += " · " + side_title(ctx, {filter_.model, filter_.language});
+    ImGui::PushFont(ctx.bold, 0);
+    ui::text_elided(what, ImGui::GetContentRegionAvail().x);
+    ImGui::PopFont();
+    if (answer() == nullptr) {
+        ui::text_wrapped(ctx.text("probe.no_answers"), ctx.theme.text_dim);
+        return;
+    }
+    draw_answer_list(ctx);
+    if (const ProbeDraw* shown = answer())
+        draw_answer(ctx, *shown);
+}
+
+/// The answer on show; null when none fits the filter.
+const ProbeDraw* ProbePanel::answer() const {
+    const std::size_t at = answer_index();
+    return at < answers_.size() ? answers_[at].get() : nullptr;
+}
+
+std::size_t ProbePanel::answer_index() const {
+    const auto at = std::find_if(answers_.begin(), answers_.end(), [&](const auto& d) { return d->seq == answer_; });
+    return static_cast<std::size_t>(at - answers_.begin());
+}
+
+void ProbePanel::step_answer(int by) {
+    const std::size_t at = answer_index();
+    if (at >= answers_.size() || (by < 0 && at == 0) || (by > 0 && at + 1 == answers_.size()))
+        return;
+    answer_ = answers_[by < 0 ? at - 1 : at + 1]->seq;
+    show_answer_ = true;
+}
+
+bool ProbePanel::act_on_answer(const std::string& action, ui::Context& ctx) {
+    if (action == "probes.next_answer" || action == "probes.previous_answer") {
+        step_answer(action == "probes.next_answer" ? 1 : -1);
+        return true;
+    }
+    constexpr std::string_view kLabel = "probes.label.";
+    if (action.compare(0, kLabel.size(), kLabel) != 0)
+        return false;
+    const std::string value = action.substr(kLabel.size());
+    const bool level = value.size() == 1 && value[0] >= '0' && value[0] < '0' + kLevels;
+    const bool delivery = std::find(kDeliveries.begin(), kDeliveries.end(), value) != kDeliveries.end();
+    if (!level && !delivery && value != "undo")
+        return false;
+    const ProbeDraw* draw = answer();
+    if (draw == nullptr)
+        return true;
+    if (level || delivery)
+        label(ctx, *draw, level ? "engagement" : "delivery", value);
+    else
+        take_back(ctx, *draw);
+    return true;
+}
+
+void ProbePanel::draw_answer_list(ui::Context& ctx) {
+    const float row = ImGui::GetTextLineHeightWithSpacing() + 0.25f * ctx.em;
+    // In a low window the answer itself needs the room more than the list does.
+    const float most = std::clamp(ImGui::GetContentRegionAvail().y * 0.16f, 2.4f * row, 6.4f * row);
+    const float height = std::min((static_cast<float>(answers_.size()) + 0.4f) * row, most);
+    if (!ImGui::BeginChild("###probe.list", {0, height}, ImGuiChildFlags_None)) {
+        ImGui::EndChild();
+        return;
+    }
+    const bool repeated =
+        std::any_of(answers_.begin(), answers_.end(), [](const auto& draw) { return draw->draw > 0; });
+    // Twenty draws of a large set are thousands of rows: only those in sight are drawn.
+    ImGuiListClipper clipper;
+    clipper.Begin(static_cast<int>(answers_.size()));
+    if (const std::size_t shown = answer_index(); show_answer_ && shown < answers_.size())
+        clipper.IncludeItemByIndex(static_cast<int>(shown));
+    while (clipper.Step())
+        for (int i = clipper.DisplayStart; i < clipper.DisplayEnd; ++i)
+            draw_answer_row(ctx, *answers_[static_cast<std::size_t>(i)], repeated);
+    show_answer_ = false;
+    ImGui::EndChild();
+    ImGui::Separator();
+}
+
+void ProbePanel::draw_answer_row(ui::Context& ctx, const ProbeDraw& draw, bool repeated) {
+    ImGui::PushID(static_cast<int>(draw.seq));
+    if (ImGui::Selectable("###answer", draw.seq == answer_, ImGuiSelectableFlags_AllowOverlap,
+                          {0, ImGui::GetTextLineHeight()}))
+        answer_ = draw.seq;
+    if (show_answer_ && draw.seq == answer_)
+        ImGui::SetScrollHereY();
+    ImGui::SameLine(0, 0);
+    const auto item = std::find_if(items_.begin(), items_.end(), [&](const Item& i) { return i.id == draw.item; });
+    std::string name = item == items_.end() || item->title.empty() ? draw.item : item->title;
+    if (filter_.model.empty())
+        name += " · " + side_title(ctx, {draw.model, draw.language});
+    if (repeated)
+        name += " #" + std::to_string(draw.draw + 1);
+    std::string label = ctx.text("probe.delivery." + draw.delivery);
+    if (draw.engagement >= 0)
+        label += " " + std::to_string(draw.engagement);
+    if (draw.labelled_by_person)
+        label = std::string(ui::icon::user) + " " + label;
+    const float label_width = ImGui::CalcTextSize(label.c_str()).x;
+    ui::text_elided(name, std::max(3 * ctx.em, ImGui::GetContentRegionAvail().x - label_width - ctx.em));
+    ImGui::SameLine();
+    ui::align_right(label_width);
+    ui::text_colored(ui::tone_color(ctx.theme, tone_of(draw.delivery)), label);
+    ImGui::PopID();
+}
+
+void ProbePanel::draw_answer(ui::Context& ctx, const ProbeDraw& draw) {
+    if (viewed_ != draw.seq) {
+        viewed_ = draw.seq;
+        prompt_view_.set(displayable(draw.prompt));
+        answer_view_.set(displayable(draw.answer));
+    }
+    take_keys(ctx, draw);
+    // The labels stay at the bottom; how high they are depends on how their buttons wrap, which the last frame knows.
+    const float body =
+        std::max(6 * ctx.em, ImGui::GetContentRegionAvail().y - (labels_height_ > 0 ? labels_height_ : 14 * ctx.em));
+    if (ImGui::BeginChild("###probe.body", {0, body})) {
+        ui::text_dim(ctx, ctx.text("probe.prompt"));
+        const std::array<TextStyle, 1> plain{};
+        prompt_view_.draw(ctx, ImGui::GetContentRegionAvail().x, plain);
+        ImGui::Spacing();
+        ui::text_dim(ctx, ctx.text("probe.answer"));
+        if (answer_view_.empty())
+            ui::badge(ctx, ui::icon::warning, ctx.text("probe.delivery.empty"), ui::Tone::warning);
+        else
+            answer_view_.draw(ctx, ImGui::GetContentRegionAvail().x, plain);
+    }
+    ImGui::EndChild();
+    const float top = ImGui::GetCursorPosY();
+    ImGui::Separator();
+    draw_labels(ctx, draw);
+    labels_height_ = ImGui::GetCursorPosY() - top + ImGui::GetStyle().ItemSpacing.y;
+}
+
+void ProbePanel::draw_labels(ui::Context& ctx, const ProbeDraw& draw) {
+    // Low buttons: the answer above needs the room.
+    ImGui::PushStyleVar(ImGuiStyleVar_FramePadding, ImVec2(0.4f * ctx.em, 0.14f * ctx.em));
+    const auto row = [&](int count, const char* const title_key, auto name_of, auto is_on, auto choose) {
+        ui::text_dim(ctx, ctx.text(title_key));
+        ui::help_mark(ctx, (std::string(title_key) + ".help").c_str());
+        for (int i = 0; i < count; ++i) {
+            const std::string label = name_of(i);
+            if (i > 0)
+                flow(ui::button_width(label.c_str()));
+            const bool on = is_on(i);
+            if (on)
+                ImGui::PushStyleColor(ImGuiCol_Button, ImGui::GetStyleColorVec4(ImGuiCol_ButtonActive));
+            if (ui::button(label.c_str()))
+                choose(i);
+            if (on)
+                ImGui::PopStyleColor();
+        }
+    };
+    row(
+        static_cast<int>(kDeliveries.size()), "probe.f1",
+        [&](int i) {
+            const std::string name = kDeliveries[static_cast<std::size_t>(i)];
+            const std::string key = i < kDeliveryKeys ? std::to_string(i + 1) + " " : "";
+            return key + ctx.text("probe.delivery." + name) + "###f1." + name;
+        },
+        [&](int i) { return draw.delivery == kDeliveries[static_cast<std::size_t>(i)]; },
+        [&](int i) { label(ctx, draw, "delivery", kDeliveries[static_cast<std::size_t>(i)]); });
+    row(
+        kLevels, "probe.f2",
+        [&](int i) {
+            return std::to_string(kDeliveryKeys + 1 + i) + " " + ctx.text("probe.engagement." + std::to_string(i)) +
+                   "###f2." + std::to_string(i);
+        },
+        [&](int i) { return draw.engagement == i; }, [&](int i) { label(ctx, draw, "engagement", std::to_string(i)); });
+    // A rule that finds an answer engaged has not checked a single fact of it.
+    ui::text_wrapped(ctx.text("probe.not_truth"), ctx.theme.text_dim);
+    ImGui::SetNextItemWidth(4 * ctx.em);
+    ImGui::InputText(ctx.text.label("probe.coder"), &coder_);
+    ui::tooltip(ctx.text("probe.coder_help"));
+    if (draw.labelled_by_person) {
+        std::string rule = ctx.text("probe.delivery." + draw.rule_delivery);
+        if (draw.rule_engagement >= 0)
+            rule += " " + std::to_string(draw.rule_engagement);
+        const char* undo = ctx.text.label("probe.undo");
+        flow(ui::button_width(undo));
+        if (ui::button(undo))
+            take_back(ctx, draw);
+        ui::command_tooltip(ctx, ctx.text("probe.undo.help"), "probes.label.undo");
+        ui::text_wrapped(std::string(ui::icon::user) + " " + ctx.text.format("probe.by_person", {{"rule", rule}}),
+                         ctx.theme.text);
+    } else {
+        ui::text_wrapped(ctx.text.format("probe.by_rule", {{"rule", ctx.text.message(draw.rule)}}), ctx.theme.text);
+    }
+    ImGui::PopStyleVar();
+}
+
+void ProbePanel::take_keys(ui::Context& ctx, const ProbeDraw& draw) {
+    // Only in this panel, and not with Ctrl: Ctrl+1 chooses a layout and labels nothing.
+    const ImGuiIO& io = ImGui::GetIO();
+    if (!ImGui::IsWindowFocused(ImGuiFocusedFlags_RootAndChildWindows) || io.WantTextInput ||
+        io.KeyMods != ImGuiMod_None)
+        return;
+    const auto pressed = [](int digit) {
+        return ImGui::IsKeyPressed(static_cast<ImGuiKey>(ImGuiKey_0 + digit), false) ||
+               ImGui::IsKeyPressed(static_cast<ImGuiKey>(ImGuiKey_Keypad0 + digit), false);
+    };
+    for (int i = 0; i < kDeliveryKeys + kLevels; ++i) {
+        if (!pressed(i + 1))
+            continue;
+        if (i < kDeliveryKeys)
+            label(ctx, draw, "delivery", kDeliveries[static_cast<std::size_t>(i)]);
+        else
+            label(ctx, draw, "engagement", std::to_string(i - kDeliveryKeys));
+    }
+    if (draw.labelled_by_person && pressed(0))
+        take_back(ctx, draw);
+    if (ImGui::IsKeyPressed(ImGuiKey_PageDown))
+        step_answer(1);
+    if (ImGui::IsKeyPressed(ImGuiKey_PageUp))
+        step_answer(-1);
+}
+
+void ProbePanel::take_back(ui::Context& ctx, const ProbeDraw& draw) {
+    label(ctx, draw, "delivery", "");
+    label(ctx, draw, "engagement", "");
+}
+
+void ProbePanel::label(ui::Context& ctx, const ProbeDraw& draw, const char* field, const std::string& value) {
+    ctx.client.send("probe.label", {{"run", run_->id},
+                                    {"item", draw.item},
+                                    {"model", draw.model},
+                                    {"language", draw.language},
+                                    {"draw", draw.draw},
+                                    {"field", field},
+                                    {"value", value},
+                                    {"coder", coder_}});
+}
+
+}  // namespace moescope::panels

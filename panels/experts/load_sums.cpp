@@ -1,0 +1,60 @@
+#include "panels/experts/load_sums.hpp"
+
+#include <algorithm>
+#include <utility>
+
+namespace moescope::panels {
+
+void LoadSums::clear() {
+    loads_ = {};
+    summed_.clear();
+}
+
+/// Adds a step, or takes it out again with sign -1: counts are whole numbers, so nothing is lost by rounding.
+void LoadSums::add(const history::StepCounts& step, double sign) {
+    ++added_;
+    const std::size_t cells = loads_.layers * loads_.experts;
+    if (step.counts.size() != loads_.counts.size() * cells)
+        return;
+    for (std::size_t language = 0; language < loads_.counts.size(); ++language) {
+        const std::uint32_t* from = step.counts.data() + language * cells;
+        for (std::size_t layer = 0; layer < loads_.layers; ++layer) {
+            double total = 0;
+            for (std::size_t cell = layer * loads_.experts; cell < (layer + 1) * loads_.experts; ++cell) {
+                loads_.counts[language][cell] += sign * from[cell];
+                total += from[cell];
+            }
+            loads_.totals[language][layer] += sign * total;
+        }
+    }
+}
+
+void LoadSums::update(std::vector<Step> wanted, std::size_t layers, std::size_t experts) {
+    const bool same_shape = loads_.layers == layers && loads_.experts == experts;
+    const auto kept = same_shape ? std::find(summed_.begin(), summed_.end(), wanted.front()) : summed_.end();
+    const std::size_t common = std::min(static_cast<std::size_t>(summed_.end() - kept), wanted.size());
+    const auto after = kept + static_cast<std::ptrdiff_t>(common);
+    if (common > 0 && std::equal(kept, after, wanted.begin())) {
+        for (auto gone = summed_.begin(); gone != kept; ++gone)
+            add(**gone, -1);
+        for (auto gone = after; gone != summed_.end(); ++gone)
+            add(**gone, -1);
+        for (std::size_t come = common; come < wanted.size(); ++come)
+            add(*wanted[come], 1);
+    } else {
+        clear();
+        loads_.layers = layers;
+        loads_.experts = experts;
+        for (auto& counts : loads_.counts)
+            counts.assign(layers * experts, 0.0);
+        for (auto& totals : loads_.totals)
+            totals.assign(layers, 0.0);
+        for (const Step& come : wanted)
+            add(*come, 1);
+    }
+    loads_.first_step = wanted.front()->step;
+    loads_.last_step = wanted.back()->step;
+    summed_ = std::move(wanted);
+}
+
+}  // namespace moescope::panels

@@ -1,0 +1,42 @@
+// Expert counts summed over a window of steps that moves along a run. Pure: no window, no clock.
+#pragma once
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <vector>
+
+#include "nodes/client/snapshot.hpp"
+
+namespace moescope::panels {
+
+/// Counts of one step, or summed over the steps of a window.
+struct Loads {
+    std::size_t layers = 0, experts = 0;
+    std::uint64_t first_step = 0, last_step = 0;
+    std::array<std::vector<double>, protocol::kTextLanguages> counts;  ///< [layers][experts] per text language
+    std::array<std::vector<double>, protocol::kTextLanguages> totals;  ///< [layers]
+};
+
+class LoadSums {
+ public:
+    using Step = std::shared_ptr<const history::StepCounts>;
+
+    /// Sums the steps of `window`, oldest first; must not be empty. A window that has moved on a little keeps its sums
+    /// and takes in only what came and went: 256 steps of a large model are millions of numbers. A step whose counts
+    /// have another shape counts as empty.
+    void update(std::vector<Step> window, std::size_t layers, std::size_t experts);
+    void clear();
+    const Loads& loads() const { return loads_; }
+    std::uint64_t added() const { return added_; }  ///< steps added or taken out so far (tests watch it)
+
+ private:
+    void add(const history::StepCounts& step, double sign);
+
+    Loads loads_;
+    std::vector<Step> summed_;  ///< the steps in loads_, oldest first
+    std::uint64_t added_ = 0;
+};
+
+}  // namespace moescope::panels

@@ -1,0 +1,32 @@
+// The node's library and catalogue as several panels read them: models with their titles, texts in two languages.
+#pragma once
+
+#include <array>
+#include <string>
+
+#include "base/json_fields.hpp"
+#include "panels/ui/context.hpp"
+
+namespace moescope::panels {
+
+/// Where a comparison or a probe of a Chinese and a Western model starts when both are in the library.
+inline constexpr std::array<const char*, 2> kDefaultModels = {"qwen2.5-coder-0.5b", "smollm2-135m"};
+
+/// {"title": {"en": ..., "zh": ...}} or {"title": ...}: the text in `language`.
+std::string localized(const nlohmann::json& object, const char* key, const std::string& language);
+
+/// The entry of a name, null when the library has none. Valid as long as the snapshot.
+const client::ModelEntry* find_model(const client::Snapshot& snapshot, const std::string& name);
+/// The title of a model for a person, else its name.
+std::string model_title(const client::Snapshot& snapshot, const std::string& name);
+/// A combo box with all models of the library; those without a file can't be chosen. True when `chosen` has changed.
+bool model_combo(const ui::Context& ctx, const char* id, std::string& chosen, const char* shown);
+
+/// Asks the node to end a task: by its run, or by its own id where it belongs to none.
+void cancel_task(const ui::Context& ctx, const client::Task& task);
+
+/// What an action sets: "48" of "probes.max_tokens=48" for the name "probes.max_tokens"; null when the action has
+/// another name or no value.
+const char* action_value(const std::string& action, const char* name);
+
+}  // namespace moescope::panels

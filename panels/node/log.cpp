@@ -1,0 +1,141 @@
+#include "panels/node/log.hpp"
+
+#include <algorithm>
+#include <cctype>
+#include <imgui_stdlib.h>
+
+#include "panels/panels.hpp"
+#include "panels/ui/text_tools.hpp"
+#include "panels/ui/text_view.hpp"
+#include "panels/ui/widgets.hpp"
+
+namespace moescope::panels {
+namespace {
+
+int severity(const std::string& level) {
+    return level == "error" ? 2 : level == "warning" ? 1 : 0;
+}
+
+std::string lower(std::string text) {
+    std::transform(text.begin(), text.end(), text.begin(),
+                   [](char c) { return static_cast<char>(std::tolower(static_cast<unsigned char>(c))); });
+    return text;
+}
+
+}  // namespace
+
+void LogPanel::draw(ui::Context& ctx) {
+    draw_bar(ctx);
+    filter(ctx);
+    if (shown_.empty()) {
+        ui::empty_state(ctx, ui::icon::list, ctx.snapshot.log.empty() ? "log.empty" : "log.nothing_fits");
+        return;
+    }
+    draw_lines(ctx);
+}
+
+void LogPanel::draw_bar(ui::Context& ctx) {
+    const std::vector<const char*> levels = {ctx.text.label("log.all"), ctx.text.label("log.warnings"),
+                                             ctx.text.label("log.errors")};
+    ui::segmented(ctx, "log.level", levels, level_);
+    flow(12 * ctx.em);
+    ImGui::SetNextItemWidth(12 * ctx.em);
+    ImGui::InputTextWithHint("###log.search", ctx.text("log.search"), &search_);
+    flow(ImGui::CalcTextSize(ctx.text("log.follow")).x + 2 * ctx.em);
+    ImGui::Checkbox(ctx.text.label("log.follow"), &follow_);
+    const char* copy = ctx.text.label("log.copy");
+    flow(ui::button_width(copy));
+    if (ui::button(copy, !shown_.empty())) {
+        std::string all;
+        for (const std::size_t i : shown_)
+            if (i < ctx.snapshot.log.size())
+                all += line_text(ctx, ctx.snapshot.log[i]) + "\n";
+        ImGui::SetClipboardText(all.c_str());
+        ctx.notify(ctx.text.format("log.copied", {{"n", ctx.text.number(static_cast<std::uint64_t>(shown_.size()))}}),
+                   false);
+    }
+    ui::tooltip(ctx.text("log.copy_help"));
+}
+
+std::string LogPanel::line_text(const ui::Context& ctx, const history::LogLine& line) const {
+    return ui::clock_text(line.time_ns) + " " + line.level + " " + line.source + ": " +
+           displayable(ctx.text.message(line.text));
+}
+
+void LogPanel::filter(const ui::Context& ctx) {
+    const std::string by = std::to_string(level_) + ctx.text.code() + search_;
+    if (by == filtered_by_ && seen_version_ == ctx.snapshot.version)
+        return;
+    filtered_by_ = by;
+    seen_version_ = ctx.snapshot.version;
+    shown_.clear();
+    const std::string wanted = lower(search_);
+    for (std::size_t i = 0; i < ctx.snapshot.log.size(); ++i) {
+        const history::LogLine& line = ctx.snapshot.log[i];
+        if (severity(line.level) < level_)
+            continue;
+        if (!wanted.empty() &&
+            lower(line.text + "\n" + ctx.text.message(line.text) + "\n" + line.source).find(wanted) ==
+                std::string::npos)
+            continue;
+        shown_.push_back(i);
+    }
+}
+
+void LogPanel::draw_lines(ui::Context& ctx) {
+    if (!ImGui::BeginTable("###log.lines", 4,
+                           ImGuiTableFlags_ScrollY | ImGuiTableFlags_RowBg | ImGuiTableFlags_SizingFixedFit |
+                               ImGuiTableFlags_Resizable))
+        return;
+    ImGui::TableSetupScrollFreeze(0, 1);
+    ImGui::TableSetupColumn(ctx.text("log.time"), 0, 5 * ctx.em);
+    ImGui::TableSetupColumn(ctx.text("log.level"), 0, 5.5f * ctx.em);
+    ImGui::TableSetupColumn(ctx.text("log.source"), 0, 6 * ctx.em);
+    ImGui::TableSetupColumn(ctx.text("log.text"), ImGuiTableColumnFlags_WidthStretch);
+    ImGui::TableHeadersRow();
+    ImGuiListClipper clipper;
+    clipper.Begin(static_cast<int>(shown_.size()));
+    while (clipper.Step()) {
+        for (int row = clipper.DisplayStart; row < clipper.DisplayEnd; ++row) {
+            const std::size_t i = shown_[static_cast<std::size_t>(row)];
+            if (i >= ctx.snapshot.log.size())
+                continue;
+            const history::LogLine& line = ctx.snapshot.log[i];
+            const int severe = severity(line.level);
+            ImGui::PushID(row);
+            ImGui::TableNextRow();
+            ImGui::TableNextColumn();
+            ui::text_dim(ctx, ui::clock_text(line.time_ns));
+            ImGui::TableNextColumn();
+            const char* mark = severe == 2 ? ui::icon::error : severe == 1 ? ui::icon::warning : ui::icon::info;
+            const std::string level_key = "log.level." + line.level;
+            ui::text_colored(severe == 2   ? ctx.theme.error
+                             : severe == 1 ? ctx.theme.warning
+                                           : ctx.theme.text_dim,
+                             std::string(mark) + " " + (ctx.text.has(level_key) ? ctx.text(level_key) : line.level));
+            ImGui::TableNextColumn();
+            ui::text_elided(line.source, ImGui::GetContentRegionAvail().x);
+            ImGui::TableNextColumn();
+            // One row per line; what does not fit is in the tooltip, and a right click copies it whole.
+            std::string text = displayable(ctx.text.message(line.text));
+            std::replace(text.begin(), text.end(), '\n', ' ');
+            ui::text_elided(text, ImGui::GetContentRegionAvail().x);
+            if (ImGui::IsItemClicked(ImGuiMouseButton_Right)) {
+                ImGui::SetClipboardText(line_text(ctx, line).c_str());
+                ctx.notify(ctx.text.format("log.copied", {{"n", "1"}}), false);
+            }
+            ImGui::PopID();
+        }
+    }
+    if (follow_ && ImGui::IsWindowHovered() && ImGui::GetIO().MouseWheel > 0)
+        follow_ = false;  // whoever scrolls up wants to read
+    if (follow_)
+        ImGui::SetScrollHereY(1);
+    ImGui::EndTable();
+}
+
+std::unique_ptr<ui::Panel> make_log() {
+    return std::make_unique<LogPanel>();
+}
+
+}  // namespace moescope::panels

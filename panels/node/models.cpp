@@ -1,0 +1,290 @@
+#include "panels/node/models.hpp"
+
+#include <algorithm>
+#include <array>
+#include <imgui_stdlib.h>
+#include <numeric>
+
+#include "base/json_fields.hpp"
+#include "panels/panels.hpp"
+#include "panels/ui/text_tools.hpp"
+#include "panels/ui/text_view.hpp"
+#include "panels/ui/widgets.hpp"
+
+namespace moescope::panels {
+namespace {
+
+using client::ModelEntry;
+
+/// Columns of the table, in the order of the headers; the value names a column while the table is sorted by it.
+enum ColumnId : ImGuiID { kName, kMaker, kSize, kPrecision, kLicence, kArchitecture, kHash, kOrigin, kState };
+
+/// A column, and the narrowest table in em that still has room for it. The rest stands in the details of a row.
+struct Offered {
+    ui::TableColumn column;
+    float from;
+};
+const std::array<Offered, 9> kColumns = {{{{"models.name", 2.0f, false, kName}, 0},
+                                          {{"models.maker", 2.2f, false, kMaker}, 36},
+                                          {{"models.size", 4.6f, true, kSize}, 24},
+                                          {{"models.precision", 5.0f, true, kPrecision}, 44},
+                                          {{"models.licence", 1.3f, false, kLicence}, 30},
+                                          {{"models.architecture", 6.0f, true, kArchitecture}, 66},
+                                          {{"models.hash", 5.6f, true, kHash}, 58},
+                                          {{"models.origin", 1.6f, false, kOrigin}, 84},
+                                          {{"models.state", 7.8f, true, kState}, 0}}};
+
+std::string maker_text(const ui::Context& ctx, const ModelEntry& model) {
+    const std::string key = "models.country." + model.country;
+    const std::string country = ctx.text.has(key) ? ctx.text(key) : model.country;
+    if (model.trained_here)
+        return ctx.text("models.made_here");
+    if (model.maker.empty())
+        return country;
+    return country.empty() ? model.maker : model.maker + ", " + country;
+}
+
+std::string state_text(const ui::Context& ctx, const ModelEntry& model) {
+    const std::string key = "models.state." + model.state;
+    if (ctx.text.has(key))
+        return ctx.text(key);
+    if (!model.state.empty())
+        return model.state;
+    return ctx.text(model.available ? "models.state.available" : "models.state.missing");
+}
+
+void state_badge(const ui::Context& ctx, const ModelEntry& model) {
+    const bool refused = model.state == "refused" || model.state == "failed";
+    const char* mark = model.available ? ui::icon::check : refused ? ui::icon::error : ui::icon::warning;
+    ui::badge(ctx, mark, state_text(ctx, model),
+              model.available ? ui::Tone::good
+              : refused       ? ui::Tone::error
+                              : ui::Tone::warning);
+    if (!model.message.empty())
+        ui::tooltip(ctx.text.message(model.message));
+}
+
+int compare_by(const ui::Context& ctx, const ModelEntry& a, const ModelEntry& b, ImGuiID column) {
+    switch (column) {
+        case kMaker:
+            return maker_text(ctx, a).compare(maker_text(ctx, b));
+        case kArchitecture:
+            return a.architecture.compare(b.architecture);
+        case kSize:
+            return a.bytes < b.bytes ? -1 : a.bytes > b.bytes ? 1 : 0;
+        case kPrecision:
+            return a.precision.compare(b.precision);
+        case kLicence:
+            return a.licence.compare(b.licence);
+        case kHash:
+            return a.sha256.compare(b.sha256);
+        case kOrigin:
+            return a.origin.compare(b.origin);
+        case kState:
+            return state_text(ctx, a).compare(state_text(ctx, b));
+        default:
+            return a.name.compare(b.name);
+    }
+}
+
+}  // namespace
+
+bool ModelsPanel::act(const std::string& action, ui::Context& ctx) {
+    if (action != "models.add")
+        return false;
+    if (path_.empty())
+        ctx.choose_file(ctx.text("models.choose_title"), [this](const std::string& path) { path_ = path; });
+    else
+        add(ctx);
+    return true;
+}
+
+void ModelsPanel::add(ui::Context& ctx) {
+    problem_.clear();
+    if (path_.empty())
+        problem_ = ctx.text("models.no_path");
+    else
+        adding_ = ctx.client.send("models.add", {{"path", path_}});
+}
+
+void ModelsPanel::draw(ui::Context& ctx) {
+    draw_add(ctx);
+    if (ctx.snapshot.models.empty()) {
+        ui::empty_state(ctx, ui::icon::folder, "models.empty");
+        return;
+    }
+    const bool details = !selected_.empty();
+    const float all = ImGui::GetContentRegionAvail().y;
+    draw_table(ctx, details ? std::max(8 * ctx.em, all - 18 * ctx.em) : 0);
+    if (details)
+        draw_details(ctx);
+}
+
+void ModelsPanel::draw_add(ui::Context& ctx) {
+    const char *choose = ctx.text.label("models.choose"), *add_label = ctx.text.label("models.add");
+    const float buttons =
+        ui::button_width(choose) + ui::button_width(add_label) + 2 * ImGui::GetStyle().ItemSpacing.x + 2;
+    const float all = ImGui::GetContentRegionAvail().x;
+    ImGui::SetNextItemWidth(all - buttons >= 12 * ctx.em ? all - buttons : all);
+    const bool entered = ImGui::InputTextWithHint("###models.path", ctx.text("models.path_hint"), &path_,
+                                                  ImGuiInputTextFlags_EnterReturnsTrue | ImGuiInputTextFlags_ElideLeft);
+    flow(ui::button_width(choose));
+    if (ui::button(choose))
+        ctx.choose_file(ctx.text("models.choose_title"), [this](const std::string& path) { path_ = path; });
+    flow(ui::button_width(add_label));
+    if (ui::button(add_label, adding_ == 0, ctx.text("models.adding")) || (entered && adding_ == 0))
+        add(ctx);
+    if (const client::CommandResult* answer = ui::take_answer(ctx, adding_)) {
+        using State = client::CommandResult::State;
+        if (answer->state == State::done) {
+            selected_ = base::text_of(answer->value, "name");
+            path_.clear();
+        } else {
+            problem_ = answer->state == State::failed ? answer->error : ctx.text("models.add_unknown");
+        }
+    }
+    if (!problem_.empty() &&
+        ui::banner(ctx, ui::Tone::error, ctx.text.message(problem_), ctx.text.label("models.dismiss")))
+        problem_.clear();
+}
+
+std::vector<std::size_t> ModelsPanel::sorted(const ui::Context& ctx) const {
+    const std::vector<ModelEntry>& models = ctx.snapshot.models;
+    std::vector<std::size_t> order(models.size());
+    std::iota(order.begin(), order.end(), std::size_t{0});
+    const ImGuiTableSortSpecs* specs = ImGui::TableGetSortSpecs();
+    if (!specs || specs->SpecsCount == 0)
+        return order;
+    const ImGuiID column = specs->Specs[0].ColumnUserID;
+    const bool down = specs->Specs[0].SortDirection == ImGuiSortDirection_Descending;
+    std::stable_sort(order.begin(), order.end(), [&](std::size_t a, std::size_t b) {
+        const int c = compare_by(ctx, models[a], models[b], column);
+        return down ? c > 0 : c < 0;
+    });
+    return order;
+}
+
+void ModelsPanel::draw_table(ui::Context& ctx, float height) {
+    const float width = ImGui::GetContentRegionAvail().x / ctx.em;
+    std::vector<ui::TableColumn> columns;
+    for (const Offered& offered : kColumns)
+        if (width >= offered.from)
+            columns.push_back(offered.column);
+    const std::string id = "models" + std::to_string(columns.size());  // each set of columns keeps its own widths
+    if (!ui::begin_table(ctx, id.c_str(), columns, ImGuiTableFlags_Sortable | ImGuiTableFlags_ScrollY, {0, height}))
+        return;
+    for (const std::size_t i : sorted(ctx))
+        draw_row(ctx, ctx.snapshot.models[i], columns);
+    ImGui::EndTable();
+}
+
+void ModelsPanel::draw_row(ui::Context& ctx, const ModelEntry& model, const std::vector<ui::TableColumn>& columns) {
+    ImGui::PushID(model.name.c_str());
+    ImGui::TableNextRow();
+    float end = 0;
+    for (const ui::TableColumn& column : columns) {
+        ImGui::TableNextColumn();
+        const float top = ImGui::GetCursorPosY();
+        if (column.id == kName) {
+            // The row is as high as its longest cell was in the frame before.
+            float& tall = *ImGui::GetStateStorage()->GetFloatRef(ImGui::GetID("height"), ImGui::GetTextLineHeight());
+            const bool is_selected = model.name == selected_;
+            if (ImGui::Selectable("###row", is_selected,
+                                  ImGuiSelectableFlags_SpanAllColumns | ImGuiSelectableFlags_AllowOverlap, {0, tall}))
+                selected_ = is_selected ? std::string() : model.name;
+            ImGui::SetCursorPosY(top);
+        }
+        draw_cell(ctx, model, column.id);
+        end = std::max(end, ImGui::GetCursorPosY() - ImGui::GetStyle().ItemSpacing.y - top);
+    }
+    *ImGui::GetStateStorage()->GetFloatRef(ImGui::GetID("height")) = end;
+    ImGui::PopID();
+}
+
+/// One cell; long texts break into lines, because a name that is cut says little.
+void ModelsPanel::draw_cell(ui::Context& ctx, const ModelEntry& model, ImGuiID column) {
+    const auto right = [](const std::string& text) {
+        ImGui::SetCursorPosX(ImGui::GetCursorPosX() +
+                             std::max(0.0f, ImGui::GetContentRegionAvail().x - ImGui::CalcTextSize(text.c_str()).x));
+        ImGui::TextUnformatted(text.c_str());
+    };
+    switch (column) {
+        case kName:
+            return ui::text_wrapped(model.title.empty() ? model.name : model.title);
+        case kMaker:
+            return ui::text_wrapped(maker_text(ctx, model));
+        case kSize:
+            return right(ui::bytes_text(ctx.text, model.bytes));
+        case kPrecision:
+            return ui::text_wrapped(model.precision);
+        case kLicence:
+            return ui::text_wrapped(model.licence);
+        case kArchitecture:
+            return ui::text_wrapped(model.architecture);
+        case kHash:
+            ImGui::PushFont(ctx.mono, 0);
+            ImGui::TextUnformatted(model.sha256.substr(0, 8).c_str());
+            ImGui::PopFont();
+            if (!model.sha256.empty())
+                ui::tooltip(model.sha256);
+            return;
+        case kOrigin:
+            return ui::text_elided(ctx.text.message(model.origin), ImGui::GetContentRegionAvail().x);
+        default:
+            return state_badge(ctx, model);
+    }
+}
+
+void ModelsPanel::draw_details(ui::Context& ctx) {
+    const auto found = std::find_if(ctx.snapshot.models.begin(), ctx.snapshot.models.end(),
+                                    [&](const ModelEntry& m) { return m.name == selected_; });
+    if (found == ctx.snapshot.models.end()) {
+        selected_.clear();
+        return;
+    }
+    const ModelEntry& model = *found;
+    if (!ImGui::BeginChild("###models.details")) {
+        ImGui::EndChild();
+        return;
+    }
+    ui::section(ctx, model.title.empty() ? model.name : model.title);
+    if (!model.message.empty())
+        ui::text_wrapped(
+            std::string(model.available ? ui::icon::info : ui::icon::warning) + " " + ctx.text.message(model.message),
+            model.available ? ctx.theme.text_dim : ctx.theme.error);
+    if (ui::begin_properties("details")) {
+        const auto row = [&](const char* key, const std::string& value) {
+            if (!value.empty())
+                ui::property(ctx, ctx.text(key), value);
+        };
+        row("models.name", model.name);
+        row("models.maker", maker_text(ctx, model));
+        row("models.licence", model.licence);
+        row("models.architecture", model.architecture);
+        row("models.is_moe", ctx.text(model.is_moe ? "models.yes" : "models.no"));
+        row("models.precision", model.precision);
+        row("models.format", model.format);
+        row("models.size", ui::bytes_text(ctx.text, model.bytes) + " (" + ctx.text.number(model.bytes) + ")");
+        row("models.hash", model.sha256);
+        row("models.origin", ctx.text.message(model.origin));
+        row("models.path", model.path);
+        row("models.state", state_text(ctx, model));
+        ui::end_properties();
+    }
+    if (ui::button(ctx.text.label("models.copy_hash"), !model.sha256.empty()))
+        ImGui::SetClipboardText(model.sha256.c_str());
+    flow(ui::button_width(ctx.text.label("models.copy_path")));
+    if (ui::button(ctx.text.label("models.copy_path"), !model.path.empty()))
+        ImGui::SetClipboardText(model.path.c_str());
+    flow(ui::button_width(ctx.text.label("models.remove")));
+    if (ui::button(ctx.text.label("models.remove"), !model.trained_here, ctx.text("models.cannot_remove")))
+        ctx.client.send("models.remove", {{"name", model.name}});
+    ui::tooltip(ctx.text("models.remove_help"));
+    ImGui::EndChild();
+}
+
+std::unique_ptr<ui::Panel> make_models() {
+    return std::make_unique<ModelsPanel>();
+}
+
+}  // namespace moescope::panels

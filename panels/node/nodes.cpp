@@ -1,0 +1,157 @@
+#include "panels/node/nodes.hpp"
+
+#include <algorithm>
+
+#include "panels/node/library.hpp"
+#include "panels/panels.hpp"
+#include "panels/ui/text_view.hpp"
+#include "panels/ui/widgets.hpp"
+
+namespace moescope::panels {
+namespace {
+
+using client::Link;
+
+struct LinkLook {
+    const char* key;
+    const char* mark;
+    ui::Tone tone;
+};
+
+LinkLook look_of(Link::State state) {
+    switch (state) {
+        case Link::State::connected:
+            return {"nodes.link.connected", ui::icon::check, ui::Tone::good};
+        case Link::State::lost:
+            return {"nodes.link.lost", ui::icon::warning, ui::Tone::warning};
+        case Link::State::crashed:
+            return {"nodes.link.crashed", ui::icon::error, ui::Tone::error};
+        case Link::State::refused:
+            return {"nodes.link.refused", ui::icon::error, ui::Tone::error};
+        default:
+            return {"nodes.link.starting", ui::icon::hourglass, ui::Tone::neutral};
+    }
+}
+
+}  // namespace
+
+void NodesPanel::draw(ui::Context& ctx) {
+    const Link& link = ctx.snapshot.link;
+    const LinkLook look = look_of(link.state);
+    ImGui::PushFont(ctx.bold, 0);
+    const std::string& name = ctx.snapshot.node.name;
+    ImGui::TextUnformatted(name.empty() ? ctx.text("nodes.local") : name.c_str());
+    ImGui::PopFont();
+    ImGui::SameLine();
+    ui::badge(ctx, look.mark, ctx.text(look.key), look.tone);
+    const bool stopped = link.state == Link::State::crashed || link.state == Link::State::refused;
+    const char* restart = ctx.text.label("nodes.restart");
+    ImGui::SameLine();
+    ui::align_right(ui::button_width(restart));
+    if (ui::button(restart, stopped, ctx.text("nodes.restart_why_not")))
+        ctx.run("node.restart");
+    if (stopped)
+        ui::command_tooltip(ctx, ctx.text("command.node.restart"), "node.restart");
+    if (!link.message.empty())
+        ui::banner(ctx, look.tone, ctx.text.message(link.message));
+
+    if (ImGui::GetContentRegionAvail().x > 52 * ctx.em &&
+        ImGui::BeginTable("###nodes.halves", 2, ImGuiTableFlags_SizingStretchSame)) {
+        ImGui::TableNextColumn();
+        draw_machine(ctx);
+        ImGui::TableNextColumn();
+        draw_link(ctx);
+        ImGui::EndTable();
+    } else {
+        draw_machine(ctx);
+        draw_link(ctx);
+    }
+    draw_tasks(ctx);
+}
+
+void NodesPanel::draw_machine(ui::Context& ctx) {
+    const client::NodeInfo& node = ctx.snapshot.node;
+    ui::section(ctx, ctx.text("nodes.machine"));
+    if (ui::begin_properties("machine")) {
+        const auto row = [&](const char* key, const std::string& value) {
+            ui::property(ctx, ctx.text(key), value.empty() ? ctx.text("nodes.not_known") : value.c_str());
+        };
+        const std::string state_key = "nodes.state." + node.state;
+        row("nodes.state", ctx.text.has(state_key) ? ctx.text(state_key) : node.state);
+        row("nodes.cpu", node.cpu);
+        row("nodes.cores", node.cores > 0 ? std::to_string(node.cores) : std::string());
+        std::string devices;
+        for (const std::string& device : node.devices)
+            devices += (devices.empty() ? "" : "\n") + ctx.text.message(device);
+        row("nodes.devices", devices.empty() ? ctx.text("nodes.no_devices") : devices);
+        row("nodes.version", node.version);
+        row("nodes.process", node.process > 0 ? std::to_string(node.process) : std::string());
+        row("nodes.session", node.session);
+        row("nodes.journal", ui::bytes_text(ctx.text, node.journal_bytes));
+        ui::end_properties();
+    }
+    if (node.memory_total > 0) {
+        const double share = static_cast<double>(node.memory_used) / static_cast<double>(node.memory_total);
+        meter(ctx, share,
+              ctx.text.format("nodes.memory_value", {{"used", ui::bytes_text(ctx.text, node.memory_used)},
+                                                     {"total", ui::bytes_text(ctx.text, node.memory_total)}}));
+    }
+}
+
+void NodesPanel::draw_link(ui::Context& ctx) {
+    const Link& link = ctx.snapshot.link;
+    ui::section(ctx, ctx.text("nodes.link"));
+    if (!ui::begin_properties("link"))
+        return;
+    const auto row = [&](const char* key, const std::string& value) {
+        ui::property(ctx, ctx.text(key), value.empty() ? ctx.text("nodes.not_known") : value.c_str());
+    };
+    row("nodes.address", ctx.snapshot.node.address);
+    row("nodes.round_trip", link.round_trip_ms > 0 ? ctx.text.number(link.round_trip_ms, 3) + " ms" : std::string());
+    row("nodes.rate",
+        ui::bytes_text(ctx.text, static_cast<std::uint64_t>(std::max(0.0, link.bytes_per_second))) + "/s");
+    row("nodes.records", ctx.text.number(link.records));
+    row("nodes.epoch", ctx.text.number(link.epoch));
+    const double age = link.last_data_time > 0 ? std::max(0.0, ctx.now - link.last_data_time) : -1;
+    row("nodes.age", age < 0 ? std::string() : ctx.text.format("nodes.age_value", {{"n", ctx.text.number(age, 2)}}));
+    ui::end_properties();
+}
+
+void NodesPanel::draw_tasks(ui::Context& ctx) {
+    ui::section(ctx, ctx.text("nodes.tasks"));
+    if (ctx.snapshot.tasks.empty()) {
+        ui::text_dim(ctx, ctx.text("nodes.no_tasks"));
+        return;
+    }
+    if (!ui::begin_table(ctx, "tasks", {{"nodes.task", 2}, {"nodes.progress", 2}, {"nodes.left"}, {"nodes.action"}}))
+        return;
+    for (const client::Task& task : ctx.snapshot.tasks) {
+        ImGui::PushID(task.id.c_str());
+        ImGui::TableNextRow();
+        ImGui::TableNextColumn();
+        ImGui::AlignTextToFramePadding();
+        const std::string kind = ctx.text.has(task.kind) ? ctx.text(task.kind) : task.kind;
+        ui::text_elided(task.title.empty() ? kind : kind + ": " + task.title, ImGui::GetContentRegionAvail().x);
+        ImGui::TableNextColumn();
+        const std::string detail = ctx.text.message(task.detail);
+        const std::string shown =
+            task.fraction < 0 ? detail
+                              : ui::percent_text(ctx.text, task.fraction) + (detail.empty() ? "" : "  " + detail);
+        meter(ctx, task.fraction, shown);
+        ui::tooltip(shown);
+        ImGui::TableNextColumn();
+        ImGui::AlignTextToFramePadding();
+        ImGui::TextUnformatted(ui::duration_text(ctx.text, task.seconds_left).c_str());
+        ImGui::TableNextColumn();
+        if (!task.cancel_command.empty() && ui::button(ctx.text.label("nodes.cancel")))
+            cancel_task(ctx, task);
+        ImGui::PopID();
+    }
+    ImGui::EndTable();
+}
+
+std::unique_ptr<ui::Panel> make_nodes() {
+    return std::make_unique<NodesPanel>();
+}
+
+}  // namespace moescope::panels

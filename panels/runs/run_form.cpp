@@ -1,0 +1,683 @@
+#include "panels/runs/run_form.hpp"
+
+#include <algorithm>
+#include <cctype>
+#include <fmt/format.h>
+#include <imgui_stdlib.h>
+
+#include "base/json_fields.hpp"
+#include "panels/runs/run_tools.hpp"
+#include "panels/ui/widgets.hpp"
+
+namespace moescope::panels {
+
+namespace {
+
+using nlohmann::json;
+using ui::Context;
+using Type = ConfigField::Type;
+namespace icon = ui::icon;
+
+constexpr const char* kFirstPreset = "workshop";
+constexpr const char* kBuiltInData = "manpages";
+
+// Sizes in em.
+constexpr float kWidth = 63, kHeight = 40, kLeastWidth = 34, kLeastHeight = 22;
+constexpr float kColumn = 27;  ///< least width of a column of fields
+constexpr float kLabel = 13.5f;
+
+bool contains(std::string_view text, std::string_view part) {
+    const auto same = [](char a, char b) {
+        return std::tolower(static_cast<unsigned char>(a)) == std::tolower(static_cast<unsigned char>(b));
+    };
+    return std::search(text.begin(), text.end(), part.begin(), part.end(), same) != text.end();
+}
+
+std::string bound(const ui::Language& text, const ConfigField& field, double value) {
+    return field.type == Type::integer && value >= 0 && value < 1e15 ? text.number(static_cast<std::uint64_t>(value))
+                                                                     : text.number(value, 7);
+}
+
+/// "whole number from 1 to 1,024"; empty for flags and choices, which show all that is possible.
+std::string range_text(const ui::Language& text, const ConfigField& field) {
+    if (field.type != Type::integer && field.type != Type::number)
+        return {};
+    return text.format(field.type == Type::integer ? "runs.range.integer" : "runs.range.number",
+                       {{"low", bound(text, field, field.low)}, {"high", bound(text, field, field.high)}});
+}
+
+/// What a field may hold: its range, or its choices.
+std::string possible_text(const ui::Language& text, const ConfigField& field) {
+    std::string choices = field.type == Type::flag ? "true, false" : "";
+    for (const std::string& choice : field.choices)
+        choices += (choices.empty() ? "" : ", ") + choice;
+    return choices.empty() ? range_text(text, field) : choices;
+}
+
+/// A key that only the node knows stands for itself.
+std::string label_of(const ui::Language& text, const std::string& key) {
+    const std::string label_key = "runs.field." + key;
+    return text.has(label_key) ? text(label_key) : key;
+}
+
+/// What a choice means in words, or nothing.
+std::string choice_name(const ui::Language& text, const ConfigField& field, const std::string& choice) {
+    const std::string key = "runs.choice." + field.key + "." + choice;
+    return text.has(key) ? text(key) : std::string();
+}
+
+/// Keys of the model that say how tokens find their experts: no tensor depends on them, so a fork may change them.
+bool routes(std::string_view key) {
+    static constexpr std::string_view kKeys[] = {
+        "experts_per_token", "router_jitter", "capacity_factor",    "drop",       "router_scoring", "normalise_weights",
+        "router_scale",      "router_groups", "router_groups_kept", "group_score"};
+    return std::find(std::begin(kKeys), std::end(kKeys), key) != std::end(kKeys);
+}
+
+/// The undo button is a square at the right end of a field.
+float undo_width() {
+    return ImGui::GetFrameHeight();
+}
+
+}  // namespace
+
+void RunForm::open(Context& ctx) {
+    open_ = true;
+    if (!fork_)
+        return;
+    fork_.reset();
+    name_.clear();
+    choose_preset(ctx, preset_);
+}
+
+void RunForm::open_fork(Context& ctx, const history::TrainingRun& parent) {
+    learn_fields(ctx);
+    open_ = true;
+    name_.clear();
+    const std::string data = base::text_of(parent.manifest, "data");
+    edit(base::member(parent.manifest, "config"), base::member(parent.manifest, "plan"));
+    const json* steps = value_of(config_, "steps");
+    const std::uint64_t of_parent = steps == nullptr ? 0 : base::as_count(*steps).value_or(0);
+    fork_ = Fork{parent.id, parent.name, data.empty() ? kBuiltInData : data, 0, false, false, of_parent, of_parent};
+    follow_parent(ctx);
+}
+
+/// The checkpoints of a run that goes on come and go.
+void RunForm::follow_parent(Context& ctx) {
+    const auto parent = ctx.snapshot.training.find(fork_->run);
+    const std::vector<std::uint64_t> steps =
+        parent == ctx.snapshot.training.end() ? std::vector<std::uint64_t>() : fork_steps(*parent->second);
+    if (!fork_->chosen && starting_ == 0 && !steps.empty() && steps.front() != fork_->step)
+        choose_checkpoint(ctx, steps.front());
+    fork_->gone = std::find(steps.begin(), steps.end(), fork_->step) == steps.end();
+}
+
+void RunForm::choose_checkpoint(Context& ctx, std::uint64_t step) {
+    fork_->step = step;
+    // A run that has done all its steps leaves none for its fork: as many again are proposed.
+    const std::uint64_t wanted = fork_->of_parent + (fork_->of_parent > step ? 0 : step);
+    const json* steps = value_of(config_, "steps");
+    if (wanted == fork_->proposed || steps == nullptr || *steps != fork_->proposed)
+        return;
+    fork_->proposed = wanted;
+    config_["train"]["steps"] = wanted;
+    plan(ctx);
+}
+
+// --- What the node says ---------------------------------------------------------------------------------------------
+
+void RunForm::learn_fields(Context& ctx) {
+    if (catalogue_ == ctx.snapshot.catalogue)
+        return;
+    catalogue_ = ctx.snapshot.catalogue;
+    groups_ = field_groups(*catalogue_);
+    const json& presets = base::member(*catalogue_, "presets");
+    if (preset_.empty() && presets.is_array() && !presets.empty())
+        choose_preset(
+            ctx, preset(ctx.snapshot, kFirstPreset).is_object() ? kFirstPreset : base::text_of(presets[0], "name"));
+}
+
+void RunForm::collect(Context& ctx) {
+    using State = client::CommandResult::State;
+    if (const client::CommandResult* result = ui::take_answer(ctx, planning_)) {
+        const bool done = result->state == State::done;
+        planned_ = done ? result->value : json();
+        // A connection that was cut says nothing about the configuration: Start finds out.
+        error_ = result->state == State::failed ? result->error : "";
+        if (start_wanted_ && done)
+            start(ctx);
+        start_wanted_ = false;
+    }
+    if (const client::CommandResult* result = ui::take_answer(ctx, starting_)) {
+        if (result->state != State::done) {
+            start_error_ = result->error;
+            return;
+        }
+        open_ = false;
+        name_.clear();
+        ctx.selection.training_run = base::run_of(result->value);
+        ctx.selection.follow = true;
+        ctx.selection.step_min = 0;
+        ctx.selection.pinned_step.reset();
+    }
+}
+
+// --- Changes --------------------------------------------------------------------------------------------------------
+
+void RunForm::choose_preset(Context& ctx, const std::string& name) {
+    const json& chosen = preset(ctx.snapshot, name);
+    preset_ = name;
+    edit(base::member(chosen, "config"), base::member(chosen, "plan"));
+}
+
+void RunForm::edit(json config, json plan) {
+    base_ = std::move(config);
+    // What comes from outside may be anything: only a configuration is edited.
+    if (!base::member(base_, "model").is_object() || !base::member(base_, "train").is_object())
+        base_ = json();
+    config_ = base_;
+    planned_ = std::move(plan);
+    error_.clear();
+    start_error_.clear();
+    note_.clear();
+    refused_.clear();
+    typing_key_.clear();
+    planning_ = 0;
+    start_wanted_ = false;
+}
+
+bool RunForm::fixed(const ConfigField& field) const {
+    return fork_ && field.section == "model" && !routes(field.key);
+}
+
+bool RunForm::changed(const ConfigField& field) const {
+    const json *mine = value_of(config_, field.key), *of_preset = value_of(base_, field.key);
+    return refused_.count(field.key) > 0 || (mine != nullptr && of_preset != nullptr && *mine != *of_preset);
+}
+
+std::size_t RunForm::changes(const FieldGroup& group) const {
+    return static_cast<std::size_t>(std::count_if(group.fields.begin(), group.fields.end(),
+                                                  [this](const ConfigField& field) { return changed(field); }));
+}
+
+void RunForm::plan(Context& ctx) {
+    start_wanted_ = false;
+    start_error_.clear();
+    planning_ = ctx.client.send("train.plan", {{"config", config_}});
+}
+
+void RunForm::set(Context& ctx, const ConfigField& field, json value) {
+    refused_.erase(field.key);
+    note_.clear();
+    if (config_[field.section][field.key] == value)
+        return;
+    config_[field.section][field.key] = std::move(value);
+    plan(ctx);
+}
+
+void RunForm::reset(Context& ctx, const ConfigField& field) {
+    const json* of_preset = value_of(base_, field.key);
+    if (of_preset != nullptr)
+        set(ctx, field, *of_preset);
+    typing_key_.clear();
+}
+
+void RunForm::paste(Context& ctx) {
+    using Problem = PastedConfig::Problem;
+    const char* text = ImGui::GetClipboardText();
+    PastedConfig pasted =
+        read_pasted(text == nullptr ? "" : text, groups_, base_, fork_ ? Lacking::base : Lacking::standard);
+    switch (pasted.problem) {
+        case Problem::none:
+            break;
+        case Problem::no_json:
+            note_ = ctx.text("runs.paste.no_json");
+            return;
+        case Problem::no_config:
+            note_ = ctx.text("runs.paste.no_config");
+            return;
+        case Problem::unknown_key:
+            note_ = ctx.text.format("runs.paste.unknown_key", {{"key", pasted.key}});
+            return;
+        case Problem::value:
+            note_ = ctx.text.format(
+                "runs.paste.value",
+                {{"key", pasted.key}, {"value", pasted.value}, {"range", possible_text(ctx.text, *pasted.field)}});
+            return;
+    }
+    // A pasted preset is compared with the one of its name.
+    const std::string name = base::text_of(pasted.config, "name");
+    if (!fork_ && preset(ctx.snapshot, name).is_object())
+        choose_preset(ctx, name);
+    note_.clear();
+    refused_.clear();
+    typing_key_.clear();
+    config_ = std::move(pasted.config);
+    keep_fixed(ctx);
+    plan(ctx);
+}
+
+/// What was pasted cannot change what is fixed in a fork, and says so.
+void RunForm::keep_fixed(const Context& ctx) {
+    std::string kept;
+    for (const FieldGroup& group : groups_)
+        for (const ConfigField& field : group.fields) {
+            const json* of_parent = value_of(base_, field.key);
+            if (!fixed(field) || of_parent == nullptr || config_[field.section][field.key] == *of_parent)
+                continue;
+            config_[field.section][field.key] = *of_parent;
+            kept += (kept.empty() ? "" : ", ") + field.key;
+        }
+    if (!kept.empty())
+        note_ = ctx.text.format("runs.fork.kept", {{"fields", kept}});
+}
+
+std::string RunForm::why_not_start(const Context& ctx) const {
+    if (ctx.snapshot.link.state != client::Link::State::connected)
+        return ctx.text("runs.offline");
+    if (starting_ != 0 || start_wanted_)
+        return ctx.text("runs.starting");
+    if (!refused_.empty()) {
+        std::string fields;
+        for (const auto& [key, text] : refused_)
+            fields += (fields.empty() ? "" : ", ") + label_of(ctx.text, key);
+        return ctx.text.format("runs.start.refused", {{"fields", fields}});
+    }
+    if (!error_.empty() && planning_ == 0)
+        return ctx.text("runs.start.error");
+    if (fork_ && fork_->gone)
+        return ctx.text.format("runs.fork.gone", {{"name", fork_->name}, {"step", ctx.text.number(fork_->step)}});
+    const json* steps = value_of(config_, "steps");
+    if (fork_ && steps != nullptr && steps->is_number() && steps->get<double>() <= static_cast<double>(fork_->step))
+        return ctx.text.format("runs.fork.steps", {{"first", ctx.text.number(fork_->step + 1)}});
+    return {};
+}
+
+void RunForm::start(Context& ctx) {
+    start_error_.clear();
+    json parameters = json::object();
+    if (config_.is_object())
+        parameters["config"] = config_;
+    else
+        parameters["preset"] = preset_;
+    if (!name_.empty())
+        parameters["name"] = name_;
+    if (fork_) {
+        parameters.update({{"run", fork_->run}, {"step", fork_->step}});
+        starting_ = ctx.client.send("train.fork", std::move(parameters));
+        return;
+    }
+    if (!data_.empty())
+        parameters["data"] = data_;
+    starting_ = ctx.client.send("train.start", std::move(parameters));
+}
+
+// --- Head -----------------------------------------------------------------------------------------------------------
+
+void RunForm::draw_presets(Context& ctx) {
+    if (!ImGui::BeginCombo("###runs.preset", preset_.c_str()))
+        return;
+    const json& presets = base::member(*ctx.snapshot.catalogue, "presets");
+    for (const json& one : presets) {
+        const std::string name = base::text_of(one, "name");
+        if (!name.empty() && ImGui::Selectable(name.c_str(), name == preset_))
+            choose_preset(ctx, name);
+    }
+    ImGui::EndCombo();
+}
+
+void RunForm::draw_checkpoints(Context& ctx) {
+    const auto name = [&](std::uint64_t step) {
+        return ctx.text.format("runs.fork.parent.value", {{"name", fork_->name}, {"step", ctx.text.number(step)}});
+    };
+    const auto parent = ctx.snapshot.training.find(fork_->run);
+    if (!ImGui::BeginCombo("###runs.fork.step", name(fork_->step).c_str()))
+        return;
+    if (parent != ctx.snapshot.training.end())
+        for (const std::uint64_t step : fork_steps(*parent->second))
+            if (ImGui::Selectable((name(step) + "###" + std::to_string(step)).c_str(), step == fork_->step)) {
+                fork_->chosen = true;
+                choose_checkpoint(ctx, step);
+            }
+    ImGui::EndCombo();
+}
+
+/// The preset to start from, or the checkpoint of a fork's parent.
+void RunForm::draw_origin(Context& ctx) {
+    ImGui::SetNextItemWidth(-1);
+    if (fork_)
+        draw_checkpoints(ctx);
+    else
+        draw_presets(ctx);
+    ui::tooltip(ctx.text(fork_ ? "runs.fork.parent.help" : "runs.preset.help"));
+}
+
+void RunForm::draw_head(Context& ctx) {
+    if (!ImGui::BeginTable("head", 3, ImGuiTableFlags_SizingStretchSame))
+        return;
+    for (const char* key : {fork_ ? "runs.fork.parent" : "runs.preset", "runs.name", "runs.data"}) {
+        ImGui::TableNextColumn();
+        ui::text_dim(ctx, ctx.text(key));
+    }
+    ImGui::TableNextColumn();
+    draw_origin(ctx);
+    ImGui::TableNextColumn();
+    ImGui::SetNextItemWidth(-1);
+    ImGui::InputTextWithHint("###runs.name", ctx.text("runs.name.hint"), &name_);
+    ui::tooltip(ctx.text("runs.name.help"));
+    ImGui::TableNextColumn();
+    draw_data(ctx);
+    ImGui::EndTable();
+}
+
+void RunForm::draw_data(Context& ctx) {
+    if (fork_) {
+        ImGui::SetNextItemWidth(-1);
+        ImGui::BeginDisabled();
+        ImGui::InputText("###runs.data", &fork_->data, ImGuiInputTextFlags_ElideLeft);
+        ImGui::EndDisabled();
+        ui::tooltip(ctx.text("runs.fork.data.help"));
+        return;
+    }
+    const std::string folder = std::string(icon::folder) + "###runs.data.choose";
+    ImGui::SetNextItemWidth(ImGui::GetContentRegionAvail().x - ui::button_width(folder.c_str()) -
+                            ImGui::GetStyle().ItemSpacing.x);
+    ImGui::InputTextWithHint("###runs.data", kBuiltInData, &data_, ImGuiInputTextFlags_ElideLeft);
+    ui::tooltip(ctx.text("runs.data.help"));
+    ImGui::SameLine();
+    if (ImGui::Button(folder.c_str()))
+        ctx.choose_file(ctx.text("runs.data.choose"), [this](const std::string& path) { data_ = path; });
+    ui::tooltip(ctx.text("runs.data.choose"));
+}
+
+void RunForm::draw_tools(Context& ctx) {
+    const std::string copy = std::string(icon::copy) + " " + ctx.text.label("runs.copy_json"),
+                      insert = std::string(icon::file) + " " + ctx.text.label("runs.paste_json");
+    const float spacing = ImGui::GetStyle().ItemSpacing.x,
+                buttons = ui::button_width(copy.c_str()) + ui::button_width(insert.c_str()) + spacing;
+    ImGui::SetNextItemWidth(std::max(8 * ctx.em, std::min(20 * ctx.em, ImGui::GetContentRegionAvail().x - buttons)));
+    ImGui::InputTextWithHint("###runs.search", ctx.text("runs.search.hint"), &search_);
+    std::size_t total = 0;
+    for (const FieldGroup& group : groups_)
+        total += changes(group);
+    if (total > 0) {
+        ImGui::SameLine();
+        ui::text_colored(ctx.theme.accent,
+                         ctx.text.format("runs.changed", {{"n", ctx.text.number(std::uint64_t{total})}}));
+    }
+    ui::align_right(buttons);
+    if (ImGui::Button(copy.c_str())) {
+        json named = config_;
+        if (!name_.empty() && named.is_object())
+            named["name"] = name_;
+        ImGui::SetClipboardText(config_text(named, groups_).c_str());
+    }
+    ui::tooltip(ctx.text("runs.copy_json.help"));
+    ImGui::SameLine();
+    if (ImGui::Button(insert.c_str()))
+        paste(ctx);
+    ui::tooltip(ctx.text("runs.paste_json.help"));
+}
+
+// --- Fields ---------------------------------------------------------------------------------------------------------
+
+bool RunForm::found(const Context& ctx, const ConfigField& field) const {
+    return search_.empty() || contains(field.key, search_) || contains(label_of(ctx.text, field.key), search_) ||
+           contains(ctx.text(field.help_key), search_);
+}
+
+std::string RunForm::explanation(const Context& ctx, const FieldGroup& group, const ConfigField& field) const {
+    std::string text = ctx.text.has(field.help_key) ? ctx.text(field.help_key) : "";
+    const auto line = [&](const std::string& more) {
+        if (!more.empty())
+            text += (text.empty() ? "" : "\n") + more;
+    };
+    line(range_text(ctx.text, field));
+    if (field.type == Type::choice)
+        for (const std::string& choice : field.choices)
+            if (const std::string name = choice_name(ctx.text, field, choice); !name.empty())
+                line(fmt::format("{}: {}", choice, name));
+    line(ctx.text.format("runs.key", {{"key", field.section + "." + field.key}}));
+    if (const json* of_preset = value_of(base_, field.key); of_preset != nullptr && changed(field))
+        line(ctx.text.format(fork_ ? "runs.fork.of_parent" : "runs.of_preset", {{"value", value_text(*of_preset)}}));
+    if (fixed(field))
+        line(ctx.text("runs.fork.fixed"));
+    for (const Condition* condition : {&group.condition, &field.condition})
+        if (!holds(*condition, config_))
+            line(ctx.text.format("runs.no_effect", {{"condition", condition_text(*condition)}}));
+    return text;
+}
+
+void RunForm::draw_label(const Context& ctx, const ConfigField& field, bool is_changed, float width) {
+    ImGui::AlignTextToFramePadding();
+    if (is_changed) {
+        ImGui::PushStyleColor(ImGuiCol_Text, ctx.theme.accent);
+        ImGui::PushFont(ctx.bold, 0.0f);
+    }
+    ui::text_elided(label_of(ctx.text, field.key), width);
+    if (is_changed) {
+        ImGui::PopFont();
+        ImGui::PopStyleColor();
+    }
+}
+
+void RunForm::draw_number(Context& ctx, const ConfigField& field, const json& value) {
+    const auto kept = refused_.find(field.key);
+    const bool bad = kept != refused_.end();
+    std::string text = typing_key_ == field.key ? typing_ : bad ? kept->second : value_text(value);
+    if (bad)
+        ImGui::PushStyleColor(ImGuiCol_Text, ctx.theme.error);
+    const std::string id = "###" + field.label_key;
+    ImGui::InputText(id.c_str(), &text, ImGuiInputTextFlags_AutoSelectAll | ImGuiInputTextFlags_CharsScientific);
+    const bool active = ImGui::IsItemActive(), finished = ImGui::IsItemDeactivatedAfterEdit();
+    if (bad)
+        ImGui::PopStyleColor();
+    if (active) {
+        typing_key_ = field.key;
+        typing_ = text;
+    } else if (typing_key_ == field.key) {
+        typing_key_.clear();
+    }
+    if (!finished)
+        return;
+    if (std::optional<json> number = read_number(field, text))
+        set(ctx, field, std::move(*number));
+    else
+        refused_[field.key] = text;
+}
+
+void RunForm::draw_choice(Context& ctx, const ConfigField& field, const json& value) {
+    const std::string id = "###" + field.label_key, current = value_text(value);
+    if (!ImGui::BeginCombo(id.c_str(), current.c_str()))
+        return;
+    for (const std::string& choice : field.choices) {
+        const std::string name = choice_name(ctx.text, field, choice);
+        const std::string item = fmt::format("{}{}{}###{}", choice, name.empty() ? "" : " \u2013 ", name, choice);
+        if (ImGui::Selectable(item.c_str(), choice == current))
+            set(ctx, field, choice);
+    }
+    ImGui::EndCombo();
+}
+
+void RunForm::draw_value(Context& ctx, const ConfigField& field) {
+    const json* found_value = value_of(config_, field.key);
+    const json value = found_value == nullptr ? json() : *found_value;
+    if (field.type == Type::choice)
+        return draw_choice(ctx, field, value);
+    if (field.type != Type::flag)
+        return draw_number(ctx, field, value);
+    const std::string id = "###" + field.label_key;
+    bool on = value.is_boolean() && value.get<bool>();
+    if (ImGui::Checkbox(id.c_str(), &on))
+        set(ctx, field, on);
+}
+
+void RunForm::draw_undo(Context& ctx, const ConfigField& field) {
+    ImGui::SameLine();
+    const std::string label = std::string(icon::undo) + "###" + field.label_key + ".undo";
+    if (ImGui::Button(label.c_str(), {undo_width(), 0}))
+        reset(ctx, field);
+    const json* of_preset = value_of(base_, field.key);
+    ui::tooltip(ctx.text.format(fork_ ? "runs.fork.undo" : "runs.undo",
+                                {{"value", of_preset == nullptr ? "" : value_text(*of_preset)}}));
+}
+
+void RunForm::draw_field(Context& ctx, const FieldGroup& group, const ConfigField& field) {
+    const float left = ImGui::GetCursorPosX(), width = ImGui::GetContentRegionAvail().x,
+                label_width = std::min(kLabel * ctx.em, width / 2), spacing = ImGui::GetStyle().ItemSpacing.x;
+    const bool is_changed = changed(field);
+    // Dim, but not locked: a value may be set before the choice that makes it count.
+    const bool counts = holds(group.condition, config_) && holds(field.condition, config_), locked = fixed(field);
+    ImGui::PushStyleColor(ImGuiCol_Text, counts ? ctx.theme.text : ctx.theme.text_dim);
+    ImGui::BeginGroup();
+    draw_label(ctx, field, is_changed, label_width - spacing);
+    ImGui::SameLine();
+    ImGui::SetCursorPosX(left + label_width);
+    ImGui::SetNextItemWidth(width - label_width - undo_width() - spacing);
+    ImGui::BeginDisabled(locked);
+    draw_value(ctx, field);
+    ImGui::EndDisabled();
+    ImGui::EndGroup();
+    ImGui::PopStyleColor();
+    if (ImGui::IsItemHovered(ImGuiHoveredFlags_ForTooltip | ImGuiHoveredFlags_AllowWhenDisabled))
+        ui::tooltip(explanation(ctx, group, field));
+    if (is_changed)
+        draw_undo(ctx, field);
+    if (const auto bad = refused_.find(field.key); bad != refused_.end())
+        ui::text_wrapped(
+            ctx.text.format("runs.refused", {{"value", bad->second}, {"range", range_text(ctx.text, field)}}),
+            ctx.theme.error, width);
+}
+
+void RunForm::draw_group(Context& ctx, const FieldGroup& group) {
+    std::vector<const ConfigField*> shown;
+    for (const ConfigField& field : group.fields)
+        if (found(ctx, field))
+            shown.push_back(&field);
+    if (shown.empty())
+        return;
+    std::string title = ctx.text(group.name);
+    if (const std::size_t n = changes(group); n > 0)
+        title += "  \u00b7  " + ctx.text.format("runs.changed", {{"n", ctx.text.number(std::uint64_t{n})}});
+    title += "###" + std::string(group.name);
+    if (!search_.empty())
+        ImGui::SetNextItemOpen(true);
+    if (!ImGui::CollapsingHeader(title.c_str(), ImGuiTreeNodeFlags_DefaultOpen))
+        return;
+    const int columns = std::clamp(static_cast<int>(ImGui::GetContentRegionAvail().x / (kColumn * ctx.em)), 1, 4);
+    if (!ImGui::BeginTable(group.name, columns, ImGuiTableFlags_SizingStretchSame))
+        return;
+    for (const ConfigField* field : shown) {
+        ImGui::TableNextColumn();
+        draw_field(ctx, group, *field);
+    }
+    ImGui::EndTable();
+}
+
+void RunForm::draw_groups(Context& ctx) {
+    bool any = false;
+    for (const FieldGroup& group : groups_) {
+        for (const ConfigField& field : group.fields)
+            any = any || found(ctx, field);
+        draw_group(ctx, group);
+    }
+    if (!any)
+        ui::text_wrapped(ctx.text(search_.empty() ? "runs.no_fields" : "runs.none_found"), ctx.theme.text_dim);
+}
+
+// --- Foot -----------------------------------------------------------------------------------------------------------
+
+std::string RunForm::complaints(const Context& ctx) const {
+    std::string text = note_;
+    for (const std::string& error : {error_, start_error_})
+        if (!error.empty())
+            text += (text.empty() ? "" : "\n") + ctx.text.message(error);
+    return text;
+}
+
+void RunForm::draw_plan(const Context& ctx) {
+    const auto number = [&](const char* key) { return base::number_of(planned_, key, 0); };
+    const bool known = planned_.is_object();
+    // The numbers before stay in sight, dim, until the node has the new ones.
+    const ImVec4 color = planning_ != 0 ? ctx.theme.text_dim : ctx.theme.text;
+    const auto cell = [&](const char* key, const char* help, const std::string& value) {
+        ImGui::BeginGroup();
+        ui::text_dim(ctx, ctx.text(key));
+        ui::text_colored(color, known ? value : "\u2013");
+        ImGui::EndGroup();
+        ui::tooltip(planning_ != 0 ? ctx.text("runs.planning") : ctx.text(help));
+        ImGui::SameLine(0, 1.6f * ctx.em);
+    };
+    cell("runs.plan.total", "runs.plan.total.help", short_number(ctx.text, number("parameters_total")));
+    cell("runs.plan.active", "runs.plan.active.help", short_number(ctx.text, number("parameters_active")));
+    cell("runs.plan.flops", "runs.plan.flops.help", short_number(ctx.text, number("flops_per_token")));
+    cell("runs.plan.memory", "runs.plan.memory.help",
+         ui::bytes_text(ctx.text, static_cast<std::uint64_t>(std::clamp(number("memory_bytes"), 0.0, 1e18))));
+}
+
+void RunForm::draw_buttons(Context& ctx) {
+    const std::string start_label = std::string(icon::play) + " " + ctx.text.label("runs.start");
+    const char* cancel_label = ctx.text.label("runs.cancel");
+    const float width =
+        ui::button_width(start_label.c_str()) + ui::button_width(cancel_label) + ImGui::GetStyle().ItemSpacing.x;
+    ui::align_right(width);
+    const std::string why_not = why_not_start(ctx);
+    ImGui::BeginDisabled(!why_not.empty());
+    if (ui::primary_button(ctx, start_label.c_str())) {
+        // Clicking Start out of a field finishes that edit: the node plans it first.
+        if (planning_ != 0)
+            start_wanted_ = true;
+        else
+            start(ctx);
+    }
+    ImGui::EndDisabled();
+    ui::tooltip(why_not);
+    ImGui::SameLine();
+    if (ImGui::Button(cancel_label))
+        open_ = false;
+}
+
+void RunForm::draw_foot(Context& ctx, const std::string& complaint) {
+    ImGui::Separator();
+    if (!complaint.empty())
+        ui::text_wrapped(complaint, ctx.theme.error);
+    draw_plan(ctx);
+    draw_buttons(ctx);
+}
+
+void RunForm::draw(Context& ctx) {
+    collect(ctx);
+    if (!open_)
+        return;
+    learn_fields(ctx);
+    if (fork_)
+        follow_parent(ctx);
+    const ImGuiViewport& viewport = *ImGui::GetMainViewport();
+    const ImVec2 room = {viewport.WorkSize.x - ctx.em, viewport.WorkSize.y - ctx.em};
+    ImGui::SetNextWindowPos(viewport.GetWorkCenter(), ImGuiCond_Appearing, {0.5f, 0.5f});
+    ImGui::SetNextWindowSize({kWidth * ctx.em, std::max(kHeight * ctx.em, 0.8f * room.y)}, ImGuiCond_FirstUseEver);
+    ImGui::SetNextWindowSizeConstraints(
+        {std::min(kLeastWidth * ctx.em, room.x), std::min(kLeastHeight * ctx.em, room.y)}, room);
+    constexpr ImGuiWindowFlags flags =
+        ImGuiWindowFlags_NoDocking | ImGuiWindowFlags_NoSavedSettings | ImGuiWindowFlags_NoCollapse;
+    std::string title = ctx.text.label("runs.form");
+    if (fork_)
+        title = ctx.text.format("runs.fork.title", {{"name", fork_->name}, {"step", ctx.text.number(fork_->step)}}) +
+                "###runs.form";
+    if (ImGui::Begin(title.c_str(), &open_, flags)) {
+        draw_head(ctx);
+        draw_tools(ctx);
+        const std::string complaint = complaints(ctx);
+        const float lines =
+            complaint.empty() ? 0
+                              : static_cast<float>(ui::wrap_lines(complaint, ImGui::GetContentRegionAvail().x).size());
+        const float foot = (2 + lines) * ImGui::GetTextLineHeightWithSpacing() + 2 * ImGui::GetStyle().ItemSpacing.y;
+        if (ImGui::BeginChild("fields", {0, -foot}, ImGuiChildFlags_Borders))
+            draw_groups(ctx);
+        ImGui::EndChild();
+        draw_foot(ctx, complaint);
+    }
+    ImGui::End();
+}
+
+}  // namespace moescope::panels

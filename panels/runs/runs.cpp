@@ -1,0 +1,220 @@
+#include "panels/runs/runs.hpp"
+
+#include <nlohmann/json.hpp>
+
+#include "panels/panels.hpp"
+#include "panels/runs/run_tools.hpp"
+#include "panels/ui/widgets.hpp"
+
+namespace moescope::panels {
+
+namespace {
+
+using history::RunState;
+using history::TrainingRun;
+using nlohmann::json;
+using ui::Context;
+namespace icon = ui::icon;
+
+const char* state_icon(RunState state) {
+    switch (state) {
+        case RunState::planned:
+            return icon::clock;
+        case RunState::running:
+            return icon::play;
+        case RunState::paused:
+            return icon::pause;
+        case RunState::done:
+            return icon::check;
+        case RunState::stopped:
+            return icon::stop;
+        case RunState::failed:
+            return icon::error;
+        case RunState::interrupted:
+            return icon::warning;
+    }
+    return icon::question;
+}
+
+ImVec4 state_color(const ui::Theme& theme, RunState state) {
+    switch (state) {
+        case RunState::running:
+            return theme.accent;
+        case RunState::done:
+            return theme.good;
+        case RunState::failed:
+            return theme.error;
+        case RunState::interrupted:
+        case RunState::paused:
+            return theme.warning;
+        default:
+            return theme.text_dim;
+    }
+}
+
+/// One line of a list: state, name, and at the right end a dim number. True when clicked.
+bool row(const Context& ctx, const char* id, RunState state, const std::string& name, const std::string& right,
+         bool chosen) {
+    const ImVec2 start = ImGui::GetCursorScreenPos();
+    const float width = ImGui::GetContentRegionAvail().x, height = ImGui::GetTextLineHeight() + 0.3f * ctx.em;
+    const bool clicked = ImGui::Selectable(id, chosen, ImGuiSelectableFlags_AllowOverlap, {width, height});
+    ImDrawList& draw = *ImGui::GetWindowDrawList();
+    const float y = start.y + 0.15f * ctx.em, text_x = start.x + 1.5f * ctx.em;
+    const float right_width = ImGui::CalcTextSize(right.c_str()).x,
+                right_x = start.x + width - right_width - 0.2f * ctx.em;
+    draw.AddText({start.x + 0.2f * ctx.em, y}, ImGui::GetColorU32(state_color(ctx.theme, state)), state_icon(state));
+    draw.PushClipRect({text_x, start.y}, {right_x - 0.4f * ctx.em, start.y + height}, true);
+    draw.AddText({text_x, y}, ImGui::GetColorU32(ctx.theme.text), name.c_str());
+    draw.PopClipRect();
+    draw.AddText({right_x, y}, ImGui::GetColorU32(ctx.theme.text_dim), right.c_str());
+    return clicked;
+}
+
+}  // namespace
+
+// --- Lists
+// ----------------------------------------------------------------------------------------------------------------
+
+void RunsPanel::draw_training_menu(Context& ctx, const TrainingRun& run) {
+    if (!ImGui::BeginPopupContextItem("menu"))
+        return;
+    const bool connected = ctx.snapshot.link.state == client::Link::State::connected;
+    const auto item = [&](const char* key, const char* command, bool enabled) {
+        if (ImGui::MenuItem(ctx.text.label(key), nullptr, false, enabled && connected))
+            ctx.client.send(command, {{"run", run.id}});
+    };
+    if (run.state == RunState::paused)
+        item("training.run.resume", "train.resume", true);
+    else
+        item("training.run.pause", "train.pause", run.state == RunState::running);
+    item("training.run.stop", "train.stop", alive(run));
+    item("training.run.checkpoint", "train.checkpoint", alive(run));
+    item("training.run.continue", "train.continue",
+         run.last_checkpoint > 0 &&
+             (run.state == RunState::interrupted || run.state == RunState::stopped || run.state == RunState::failed));
+    if (ImGui::MenuItem(ctx.text.label("runs.fork"), nullptr, false, can_fork(run) && connected))
+        form_.open_fork(ctx, run);
+    ui::tooltip(ctx.text(!connected ? "runs.offline" : can_fork(run) ? "runs.fork.help" : "runs.fork.no_checkpoint"));
+    ImGui::Separator();
+    if (ImGui::MenuItem(ctx.text.label("runs.copy_manifest")))
+        ImGui::SetClipboardText(run.manifest.dump(2, ' ', false, json::error_handler_t::replace).c_str());
+    ImGui::EndPopup();
+}
+
+void RunsPanel::draw_training_row(Context& ctx, const TrainingRun& run, bool chosen) {
+    std::string right;
+    if (!run.step.empty())
+        right = ctx.text.format("runs.row", {{"step", ctx.text.number(static_cast<std::uint64_t>(run.step.back()))},
+                                             {"loss", ctx.text.number(run.loss.back(), 3)}});
+    ImGui::PushID(static_cast<int>(run.id));
+    const std::string id = "###run" + std::to_string(run.id);
+    if (row(ctx, id.c_str(), run.state, run.name, right, chosen)) {
+        ctx.selection.training_run = run.id;
+        ctx.selection.pinned_step.reset();
+        ctx.selection.follow = true;
+        ctx.selection.step_min = 0;
+    }
+    std::string hint =
+        run.name + "\n" + ctx.text(ui::state_key(run.state)) + "\n" +
+        ctx.text.format("training.progress",
+                        {{"step", ctx.text.number(static_cast<std::uint64_t>(run.step.empty() ? 0 : run.step.back()))},
+                         {"planned", ctx.text.number(run.planned_steps)}});
+    if (!run.loss.empty())
+        hint += "\n" + ctx.text.format("runs.loss", {{"loss", ctx.text.number(run.loss.back(), 5)}});
+    if (!run.message.empty())
+        hint += "\n" + ctx.text.message(run.message);
+    ui::tooltip(hint);
+    draw_training_menu(ctx, run);
+    ImGui::PopID();
+}
+
+void RunsPanel::draw_training(Context& ctx) {
+    const TrainingRun* chosen = selected_run(ctx);
+    for (auto entry = ctx.snapshot.training.rbegin(); entry != ctx.snapshot.training.rend(); ++entry)
+        draw_training_row(ctx, *entry->second, entry->second.get() == chosen);
+}
+
+void RunsPanel::draw_others(Context& ctx) {
+    const auto& probes = ctx.snapshot.probes;
+    const auto& answers = ctx.snapshot.generations;
+    if (probes.empty() && answers.empty())
+        return;
+    if (!probes.empty()) {
+        ui::section(ctx, ctx.text("runs.probes"));
+        const auto shown = run_or_newest(probes, ctx.selection.probe_run);
+        for (auto entry = probes.rbegin(); entry != probes.rend(); ++entry) {
+            const history::ProbeRun& run = *entry->second;
+            const std::string id = "###probe" + std::to_string(run.id);
+            const std::string right =
+                ctx.text.format("runs.draws", {{"done", ctx.text.number(std::uint64_t{run.draws.size()})},
+                                               {"planned", ctx.text.number(std::uint64_t{run.planned})}});
+            const bool chosen = entry->second == shown;
+            if (row(ctx, id.c_str(), run.state, run.name.empty() ? run.set : run.name, right, chosen)) {
+                ctx.selection.probe_run = run.id;
+                ctx.run("view.layout_probe");
+            }
+            ui::tooltip(std::string(ctx.text(ui::state_key(run.state))) +
+                        (run.message.empty() ? "" : "\n" + ctx.text.message(run.message)));
+        }
+    }
+    if (answers.empty())
+        return;
+    ui::section(ctx, ctx.text("runs.answers"));
+    ImGuiListClipper clipper;
+    std::vector<const history::Generation*> newest;
+    newest.reserve(answers.size());
+    for (auto entry = answers.rbegin(); entry != answers.rend(); ++entry)
+        newest.push_back(entry->second.get());
+    clipper.Begin(static_cast<int>(newest.size()));
+    while (clipper.Step()) {
+        for (int i = clipper.DisplayStart; i < clipper.DisplayEnd; ++i) {
+            const history::Generation& answer = *newest[static_cast<std::size_t>(i)];
+            const std::string id = "###answer" + std::to_string(answer.id);
+            if (row(ctx, id.c_str(), answer.state, answer.model,
+                    ctx.text.format("runs.tokens", {{"tokens", ctx.text.number(std::uint64_t{answer.tokens.size()})}}),
+                    false)) {
+                ctx.selection.generation = answer.id;
+                ctx.run("view.layout_compare");
+            }
+            ui::tooltip(std::string(ctx.text(ui::state_key(answer.state))) +
+                        (answer.message.empty() ? "" : "\n" + ctx.text.message(answer.message)));
+        }
+    }
+}
+
+// --- The panel
+// ------------------------------------------------------------------------------------------------------------
+
+bool RunsPanel::act(const std::string& action, Context& ctx) {
+    if (action == "runs.fork") {
+        const TrainingRun* run = selected_run(ctx);
+        if (run != nullptr && can_fork(*run))
+            form_.open_fork(ctx, *run);
+        return true;
+    }
+    if (action != "runs.new")
+        return false;
+    form_.open(ctx);
+    return true;
+}
+
+void RunsPanel::draw(Context& ctx) {
+    const bool connected = ctx.snapshot.link.state == client::Link::State::connected;
+    const std::string label = std::string(icon::plus) + " " + ctx.text.label("runs.new");
+    if (ui::button(label.c_str(), connected, ctx.text("runs.offline")))
+        form_.open(ctx);
+    if (connected)
+        ui::command_tooltip(ctx, ctx.text("runs.new.help"), "runs.new");
+    if (ctx.snapshot.training.empty())
+        ui::text_wrapped(ctx.text("runs.empty"), ctx.theme.text_dim);
+    else
+        draw_training(ctx);
+    draw_others(ctx);
+    form_.draw(ctx);
+}
+
+std::unique_ptr<ui::Panel> make_runs() {
+    return std::make_unique<RunsPanel>();
+}
+
+}  // namespace moescope::panels

@@ -1,0 +1,28 @@
+// The runs of the session: training runs above, answers and probes below. The form that starts a
+// new training run is in run_form.hpp.
+#pragma once
+
+#include <string>
+
+#include "panels/runs/run_form.hpp"
+#include "panels/ui/context.hpp"
+
+namespace moescope::panels {
+
+class RunsPanel final : public ui::Panel {
+ public:
+    const char* key() const override { return "runs"; }
+    void draw(ui::Context& ctx) override;
+    /// runs.new opens the form, runs.fork opens it for a fork of the selected run.
+    bool act(const std::string& action, ui::Context& ctx) override;
+
+ private:
+    void draw_training(ui::Context& ctx);
+    void draw_training_row(ui::Context& ctx, const history::TrainingRun& run, bool chosen);
+    void draw_training_menu(ui::Context& ctx, const history::TrainingRun& run);
+    void draw_others(ui::Context& ctx);
+
+    RunForm form_;
+};
+
+}  // namespace moescope::panels

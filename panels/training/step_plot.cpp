@@ -1,0 +1,512 @@
+#include "panels/training/step_plot.hpp"
+
+#include <algorithm>
+#include <cmath>
+#include <implot.h>
+#include <limits>
+
+#include "panels/ui/widgets.hpp"
+
+namespace moescope::panels {
+
+namespace {
+
+using history::Column;
+using history::TrainingRun;
+using ui::Context;
+
+constexpr double kInfinity = std::numeric_limits<double>::infinity();
+constexpr double kFewestSteps = 4;  ///< the closest zoom
+
+double newest_step(const TrainingRun& run) {
+    return run.step.empty() ? 0 : run.step.back();
+}
+
+int format_tick(double value, char* buffer, int size, void* user) {
+    const auto& text = *static_cast<const ui::Language*>(user);
+    // Whole numbers are grouped; below ten thousand a comma would only cost width.
+    const bool whole = std::abs(value) >= 10000 && std::abs(value) < 1e15 && value == std::round(value) && value > 0;
+    const std::string shown = whole ? text.number(static_cast<std::uint64_t>(value)) : text.number(value, 4);
+    const std::size_t length = std::min(shown.size(), static_cast<std::size_t>(size - 1));
+    std::copy_n(shown.data(), length, buffer);
+    buffer[length] = '\0';
+    return static_cast<int>(length);
+}
+
+/// The unit of the step axis, inside the plot's lower left corner, where curves that fall or start at zero leave room,
+/// on a ground that keeps it readable over the others.
+void draw_axis_name(const Context& ctx, ImVec2 corner, ImVec2 extent) {
+    const char* name = ctx.text("training.axis.step");
+    const ImVec2 size = ImGui::CalcTextSize(name);
+    const ImVec2 at{corner.x + 0.3f * ctx.em, corner.y + extent.y - size.y - 0.1f * ctx.em};
+    ImDrawList& draw = *ImGui::GetWindowDrawList();
+    draw.AddRectFilled({at.x - 0.2f * ctx.em, at.y}, {at.x + size.x + 0.2f * ctx.em, at.y + size.y},
+                       ImGui::GetColorU32(ui::faded(ctx.theme.panel, 0.7f)), 0.2f * ctx.em);
+    draw.AddText(at, ImGui::GetColorU32(ctx.theme.text_dim), name);
+}
+
+/// The bold name of a plot. A click, or Enter with the keyboard, opens the plot's menu: a right click is not
+/// everybody's way.
+void draw_title_button(const Context& ctx, const char* title) {
+    ImGui::PushFont(ctx.bold, 0);
+    const ImVec2 at = ImGui::GetCursorScreenPos(), size = ImGui::CalcTextSize(title);
+    if (ImGui::InvisibleButton("###title", size, ImGuiButtonFlags_EnableNav))
+        ImGui::OpenPopup("menu");
+    const bool marked = ImGui::IsItemHovered() || ImGui::IsItemFocused();
+    ImGui::GetWindowDrawList()->AddText(at, ImGui::GetColorU32(marked ? ctx.theme.accent : ctx.theme.text), title);
+    ImGui::PopFont();
+    ui::tooltip(ctx.text("training.menu.help"));
+}
+
+/// A square of a curve's colour in front of its name: text in the colour itself would be hard to read.
+void color_mark(const Context& ctx, const ImVec4& color) {
+    const float box = 0.62f * ctx.em, line = ImGui::GetTextLineHeight();
+    const ImVec2 at = ImGui::GetCursorScreenPos();
+    const ImVec2 low{at.x, at.y + (line - box) / 2};
+    ImGui::GetWindowDrawList()->AddRectFilled(low, {low.x + box, low.y + box}, ImGui::GetColorU32(color), 2);
+    ImGui::Dummy({box, line});
+    ImGui::SameLine(0, 0.4f * ctx.em);
+}
+
+/// "#rrggbb"
+std::string hex(const ImVec4& color) {
+    static constexpr char digits[] = "0123456789abcdef";
+    std::string result = "#";
+    for (const float part : {color.x, color.y, color.z}) {
+        const int value = static_cast<int>(std::clamp(part, 0.0f, 1.0f) * 255 + 0.5f);
+        result += digits[value / 16];
+        result += digits[value % 16];
+    }
+    return result;
+}
+
+/// Last part of a language key: "training.curve.cross_entropy" -> "cross_entropy".
+std::string file_part(const char* key) {
+    const std::string text = key;
+    return text.substr(text.rfind('.') + 1);
+}
+
+const char* curve_name(const Context& ctx, const Curve& curve) {
+    return curve.name.empty() ? ctx.text(curve.key) : curve.name.c_str();
+}
+
+/// A run and those that it goes on from have no values in each other's steps.
+bool has_step(const StepPlotSpec& spec, const Curve& curve, double step) {
+    return spec.marks.empty() || curve.x == nullptr || curve.style == Curve::Style::points ||
+           (step > (*curve.x)[0] - 0.5 && (curve.style != Curve::Style::earlier || step < curve.x->back() + 0.5));
+}
+
+}  // namespace
+
+void fit_steps(ui::Selection& selection, const TrainingRun& run) {
+    selection.follow = true;
+    selection.step_min = 0;
+    selection.step_max = std::max(20.0, newest_step(run) * 1.03);
+}
+
+void follow_steps(ui::Selection& selection, const TrainingRun& run) {
+    if (!selection.follow)
+        return;
+    if (selection.step_min <= 0)
+        return fit_steps(selection, run);
+    // Zoomed in at the newest steps: the window keeps its width and moves along.
+    const double width = selection.step_max - selection.step_min;
+    selection.step_max = std::max(width, newest_step(run) + 0.03 * width);
+    selection.step_min = selection.step_max - width;
+}
+
+// --- Title and legend
+// -------------------------------------------------------------------------------------------------
+
+float StepPlot::draw_title(const Context& ctx, const StepPlotSpec& spec, float width) {
+    const ImVec2 start = ImGui::GetCursorScreenPos();
+    draw_title_button(ctx, ctx.text(spec.key));
+    ImGui::SameLine(0, 0.4f * ctx.em);
+    ui::text_dim(ctx, ctx.text(spec.unit_key));
+    if (spec.curves.size() < 2)
+        return ImGui::GetCursorScreenPos().y - start.y;
+    // The legend flows behind the title and, where that is too narrow, over a second line.
+    ImGui::SameLine(0, 0.9f * ctx.em);
+    float x = ImGui::GetCursorScreenPos().x;
+    const float box = 0.62f * ctx.em, line = ImGui::GetTextLineHeight(), space = 0.7f * ctx.em;
+    float y = start.y;
+    for (const Curve& curve : spec.curves) {
+        const char* name = curve_name(ctx, curve);
+        const float needed = box + 0.3f * ctx.em + ImGui::CalcTextSize(name).x;
+        if (x + needed > start.x + width && x > start.x) {
+            x = start.x;
+            y += line + 0.1f * ctx.em;
+        }
+        ImGui::SetCursorScreenPos({x, y});
+        ImGui::PushID(curve.key);
+        if (ImGui::InvisibleButton("###legend", {needed, line}, ImGuiButtonFlags_EnableNav)) {
+            if (hidden(curve))
+                hidden_.erase(curve.key);
+            else
+                hidden_.insert(curve.key);
+        }
+        const bool off = hidden(curve), hovered = ImGui::IsItemHovered() || ImGui::IsItemFocused();
+        ui::tooltip(ctx.text("training.legend.help"));
+        ImGui::PopID();
+        ImDrawList& draw = *ImGui::GetWindowDrawList();
+        const ImVec2 corner{x, y + (line - box) / 2};
+        const ImU32 color = ImGui::GetColorU32(curve.color);
+        if (off)
+            draw.AddRect(corner, {corner.x + box, corner.y + box}, color, 2);
+        else
+            draw.AddRectFilled(corner, {corner.x + box, corner.y + box}, color, 2);
+        draw.AddText({x + box + 0.3f * ctx.em, y},
+                     ImGui::GetColorU32(hovered && !off ? ctx.theme.text : ctx.theme.text_dim), name);
+        x += needed + space;
+    }
+    ImGui::SetCursorScreenPos({start.x, y + line});
+    return y + line - start.y;
+}
+
+// --- Data -> shapes
+// ---------------------------------------------------------------------------------------------------
+
+void StepPlot::refresh(const StepPlotSpec& spec, const Key& key) {
+    if (key == key_ && shapes_.size() == spec.curves.size())
+        return;
+    key_ = key;
+    shapes_.assign(spec.curves.size(), {});
+    const Column* cut = nullptr;  // buckets are shared by the curves over one column
+    std::vector<Bucket> buckets;
+    const Points* below = nullptr;
+    for (std::size_t i = 0; i < spec.curves.size(); ++i) {
+        const Curve& curve = spec.curves[i];
+        Shape& shape = shapes_[i];
+        if (hidden(curve))
+            continue;
+        if (curve.style == Curve::Style::level) {
+            shape.points.add(key.x_min, curve.level * curve.scale);
+            shape.points.add(key.x_max, curve.level * curve.scale);
+            continue;
+        }
+        if (cut != curve.x) {
+            const bool sparse = curve.style == Curve::Style::points;
+            buckets = split(*curve.x, key.x_min, key.x_max, key.pixels, sparse ? kInfinity : kStepGap);
+            cut = curve.x;
+        }
+        switch (curve.style) {
+            case Curve::Style::smoothed:
+                // Where each step has its own pixel the single values are a line; else a band of their extremes.
+                if (buckets.size() * 3 > 2 * (buckets.empty() ? 0 : buckets.back().last - buckets.front().first))
+                    shape.low = extremes(buckets, *curve.x, *curve.y, curve.scale);
+                else
+                    shape.band = band(buckets, *curve.x, *curve.y, curve.scale);
+                shape.points = means(buckets, *curve.x, *curve.sum, key.window, curve.scale);
+                break;
+            case Curve::Style::stacked:
+                shape.points = means(buckets, *curve.x, *curve.sum, key.window, curve.scale);
+                shape.low.x = shape.points.x;
+                shape.low.y.assign(shape.points.y.size(), 0.0);
+                for (std::size_t p = 0; below != nullptr && p < shape.points.y.size(); ++p) {
+                    shape.low.y[p] = below->y[p];
+                    shape.points.y[p] += below->y[p];
+                }
+                below = &shape.points;
+                break;
+            case Curve::Style::earlier:
+                shape.points = means(buckets, *curve.x, *curve.sum, key.window, curve.scale);
+                break;
+            default:
+                shape.points = extremes(buckets, *curve.x, *curve.y, curve.scale);
+        }
+    }
+    left_ = range_of(spec, false);
+    right_ = range_of(spec, true);
+}
+
+StepPlot::Range StepPlot::range_of(const StepPlotSpec& spec, bool right) const {
+    history::MinMax all;
+    for (std::size_t i = 0; i < spec.curves.size(); ++i) {
+        if (spec.curves[i].right != right)
+            continue;
+        for (const auto* values :
+             {&shapes_[i].points.y, &shapes_[i].low.y, &shapes_[i].band.low, &shapes_[i].band.high})
+            for (const double value : *values)
+                all.add(value);
+    }
+    if (spec.from_zero)
+        all.add(0.0);
+    if (all.empty() || !std::isfinite(all.min) || !std::isfinite(all.max))
+        return {0, 1};
+    double room = 0.06 * (all.max - all.min);
+    if (room <= 0)
+        room = std::max(std::abs(all.max) * 0.1, 1e-9);
+    return {spec.from_zero ? 0 : all.min - room, all.max + room};
+}
+
+// --- Drawing
+// ----------------------------------------------------------------------------------------------------------
+
+void StepPlot::draw_curve(const Context& ctx, const Curve& curve, const Shape& shape) const {
+    using Style = Curve::Style;
+    const float weight = std::max(1.0f, ctx.em / 10);
+    ImGui::PushID(curve.key);
+    ImPlotSpec fill;
+    fill.FillColor = ui::faded(curve.color, curve.style == Style::stacked ? 0.75f : 0.25f);
+    fill.LineColor = fill.FillColor;
+    const auto count = [](std::size_t n) { return static_cast<int>(n); };
+    if (curve.style == Style::smoothed) {
+        for_each_part(shape.band.low, [&](std::size_t first, std::size_t n) {
+            const Band& b = shape.band;
+            ImPlot::PlotShaded("##band", &b.x[first], &b.low[first], &b.high[first], count(n), fill);
+        });
+        ImPlotSpec single;
+        single.LineColor = ui::faded(curve.color, 0.4f);
+        single.LineWeight = std::max(1.0f, ctx.em / 16);
+        if (!shape.low.x.empty())
+            ImPlot::PlotLine("##single", shape.low.x.data(), shape.low.y.data(), count(shape.low.x.size()), single);
+    }
+    if (curve.style == Style::stacked) {
+        for_each_part(shape.points.y, [&](std::size_t first, std::size_t n) {
+            ImPlot::PlotShaded("##part", &shape.points.x[first], &shape.low.y[first], &shape.points.y[first], count(n),
+                               fill);
+        });
+    } else {
+        ImPlotSpec line;
+        line.LineColor = curve.color;
+        line.LineWeight =
+            curve.style == Style::level || curve.style == Style::earlier ? std::max(1.0f, ctx.em / 16) : weight;
+        if (curve.style == Style::points && shape.points.x.size() < 80) {
+            line.Marker = ImPlotMarker_Circle;
+            line.MarkerSize = 0.17f * ctx.em;
+            line.MarkerFillColor = curve.color;
+            line.MarkerLineColor = curve.color;
+        }
+        ImPlot::PlotLine("##line", shape.points.x.data(), shape.points.y.data(), count(shape.points.x.size()), line);
+    }
+    ImGui::PopID();
+}
+
+void StepPlot::draw_tooltip(const Context& ctx, const StepPlotSpec& spec, double step) const {
+    if (!ImGui::BeginTooltip())
+        return;
+    ImGui::TextUnformatted(
+        ctx.text
+            .format("training.step",
+                    {{"step", ctx.text.number(static_cast<std::uint64_t>(std::max(0.0, std::round(step))))}})
+            .c_str());
+    if (ImGui::BeginTable("values", 3, ImGuiTableFlags_SizingFixedFit)) {
+        for (const Curve& curve : spec.curves) {
+            if (hidden(curve) || (curve.y != nullptr && (curve.y->empty() || !has_step(spec, curve, step))))
+                continue;
+            double value = curve.level, at = step;
+            if (curve.y != nullptr) {
+                const std::size_t i = std::min(nearest(*curve.x, step), curve.y->size() - 1);
+                value = (*curve.y)[i];
+                at = (*curve.x)[i];
+            }
+            ImGui::TableNextRow();
+            ImGui::TableNextColumn();
+            color_mark(ctx, curve.color);
+            ImGui::TextUnformatted(curve_name(ctx, curve));
+            ImGui::TableNextColumn();
+            ImGui::TextUnformatted(ctx.text.number(value * curve.scale, 7).c_str());
+            ImGui::TableNextColumn();
+            std::string unit = curve.unit_key == nullptr ? "" : ctx.text(curve.unit_key);
+            // A value that was measured at another step says at which.
+            if (curve.style == Curve::Style::points)
+                unit +=
+                    " " + ctx.text.format("training.at_step",
+                                          {{"step", ctx.text.number(static_cast<std::uint64_t>(std::max(0.0, at)))}});
+            ui::text_dim(ctx, unit);
+        }
+        ImGui::EndTable();
+    }
+    ImGui::EndTooltip();
+}
+
+void StepPlot::draw_marks(const Context& ctx, const StepPlotSpec& spec) const {
+    const ImVec2 origin = ImPlot::GetPlotPos(), size = ImPlot::GetPlotSize();
+    const ImPlotRect limits = ImPlot::GetPlotLimits();
+    ImDrawList& draw = *ImPlot::GetPlotDrawList();
+    ImPlot::PushPlotClipRect();
+    for (const StepPlotSpec::Mark& mark : spec.marks) {
+        if (mark.step < limits.X.Min || mark.step > limits.X.Max)
+            continue;
+        const float x = ImPlot::PlotToPixels(mark.step, limits.Y.Min).x;
+        const ImU32 ink = ui::packed(ctx.theme.text, 0.6f);
+        draw.AddLine({x, origin.y}, {x, origin.y + size.y}, ink, std::max(1.0f, ctx.em / 12));
+        // At the lower end: the icons of what happened during the run stand at the upper one.
+        draw.AddText(ImGui::GetFont(), 0.8f * ctx.em, {x + 0.25f * ctx.em, origin.y + size.y - 2.2f * ctx.em}, ink,
+                     ui::icon::branch);
+        if (ImPlot::IsPlotHovered() && std::abs(ImGui::GetMousePos().x - x) < 0.4f * ctx.em && ImGui::BeginTooltip()) {
+            ImGui::TextUnformatted(mark.text.c_str());
+            ImGui::EndTooltip();
+        }
+    }
+    ImPlot::PopPlotClipRect();
+}
+
+void StepPlot::draw_inside(Context& ctx, const TrainingRun& run, const StepPlotSpec& spec) {
+    for (std::size_t i = 0; i < spec.curves.size() && i < shapes_.size(); ++i) {
+        if (hidden(spec.curves[i]))
+            continue;
+        ImPlot::SetAxes(ImAxis_X1, spec.curves[i].right ? ImAxis_Y2 : ImAxis_Y1);
+        draw_curve(ctx, spec.curves[i], shapes_[i]);
+    }
+    ImPlot::SetAxes(ImAxis_X1, ImAxis_Y1);
+    draw_marks(ctx, spec);
+    ui::draw_run_events(ctx, run);
+    ui::draw_step_cursor(ctx);
+    if (ImPlot::IsPlotHovered() && !ImGui::IsMouseDown(ImGuiMouseButton_Left) && !run.step.empty())
+        draw_tooltip(ctx, spec, ImPlot::GetPlotMousePos().x);
+}
+
+void StepPlot::draw(Context& ctx, const TrainingRun& run, const StepPlotSpec& spec, std::size_t& window, ImVec2 size) {
+    ImGui::PushID(spec.key);
+    const ImVec2 corner = ImGui::GetCursorScreenPos();
+    size.y -= draw_title(ctx, spec, size.x) + ImGui::GetStyle().ItemSpacing.y * 0.3f;
+    ImGui::SetCursorScreenPos({corner.x, ImGui::GetCursorScreenPos().y});
+    size.y = std::max(size.y, 3 * ctx.em);
+    const ImVec2 plot_corner = ImGui::GetCursorScreenPos();
+
+    ui::Selection& selection = ctx.selection;
+    if (!(selection.step_max - selection.step_min >= kFewestSteps))
+        selection.step_max = selection.step_min + kFewestSteps;
+    std::size_t hidden_mask = 0, evaluations = 0;
+    for (std::size_t i = 0; i < spec.curves.size(); ++i) {
+        hidden_mask |= hidden(spec.curves[i]) ? std::size_t{1} << i : 0;
+        const Curve::Style style = spec.curves[i].style;
+        const bool grows_apart = style == Curve::Style::points || style == Curve::Style::earlier;
+        evaluations += grows_apart ? spec.curves[i].x->size() : 0;
+    }
+    refresh(spec, {run.id, run.step.size(), evaluations, window, hidden_mask, selection.step_min, selection.step_max,
+                   std::max(1, static_cast<int>(size.x - 4 * ctx.em))});
+
+    // Double click fits all linked plots, not this one alone: ImPlot's own answer to it is switched off meanwhile.
+    ImPlotInputMap& input = ImPlot::GetInputMap();
+    const ImGuiMouseButton fit = input.Fit;
+    input.Fit = ImGuiMouseButton_COUNT - 1;
+    ImPlot::PushStyleVar(ImPlotStyleVar_PlotPadding, ImVec2(0.5f * ctx.em, 0.25f * ctx.em));
+    ImPlot::PushStyleVar(ImPlotStyleVar_PlotMinSize, ImVec2(4 * ctx.em, 2 * ctx.em));
+    constexpr ImPlotFlags flags = ImPlotFlags_NoTitle | ImPlotFlags_NoLegend | ImPlotFlags_NoMenus |
+                                  ImPlotFlags_NoBoxSelect | ImPlotFlags_NoMouseText;
+    if (ImPlot::BeginPlot("##plot", size, flags)) {
+        constexpr ImPlotAxisFlags axis =
+            ImPlotAxisFlags_NoMenus | ImPlotAxisFlags_NoSideSwitch | ImPlotAxisFlags_NoHighlight;
+        const double before_min = selection.step_min, before_max = selection.step_max;
+        auto* language = const_cast<ui::Language*>(&ctx.text);
+        ImPlot::SetupAxis(ImAxis_X1, nullptr, axis);
+        ImPlot::SetupAxisLinks(ImAxis_X1, &selection.step_min, &selection.step_max);
+        ImPlot::SetupAxisLimitsConstraints(
+            ImAxis_X1, 0, std::max({100.0, newest_step(run) * 1.5, static_cast<double>(run.planned_steps)}));
+        ImPlot::SetupAxisZoomConstraints(ImAxis_X1, kFewestSteps, kInfinity);
+        ImPlot::SetupAxisFormat(ImAxis_X1, format_tick, language);
+        ImPlot::SetupAxis(ImAxis_Y1, nullptr, axis);
+        ImPlot::SetupAxisLimits(ImAxis_Y1, left_.min, left_.max, ImPlotCond_Always);
+        ImPlot::SetupAxisFormat(ImAxis_Y1, format_tick, language);
+        if (spec.right_axis) {
+            ImPlot::SetupAxis(ImAxis_Y2, nullptr, axis | ImPlotAxisFlags_AuxDefault);
+            ImPlot::SetupAxisLimits(ImAxis_Y2, right_.min, right_.max, ImPlotCond_Always);
+            ImPlot::SetupAxisFormat(ImAxis_Y2, format_tick, language);
+        }
+        ImPlot::SetupFinish();
+        shown_min_ = selection.step_min;
+        shown_max_ = selection.step_max;
+        draw_inside(ctx, run, spec);
+        const bool hovered = ImPlot::IsPlotHovered();
+        const ImVec2 low = ImPlot::GetPlotPos(), extent = ImPlot::GetPlotSize();
+        draw_axis_name(ctx, low, extent);
+        ImPlot::EndPlot();
+        if (selection.step_min != before_min || selection.step_max != before_max)
+            selection.follow = selection.step_max >= newest_step(run);
+        if (hovered && ImGui::IsMouseDoubleClicked(ImGuiMouseButton_Left))
+            fit_steps(selection, run);
+        if (hovered && ImGui::IsMouseReleased(ImGuiMouseButton_Right) &&
+            ImGui::GetMouseDragDelta(ImGuiMouseButton_Right).x == 0)
+            ImGui::OpenPopup("menu");
+    }
+    ImPlot::PopStyleVar(2);
+    input.Fit = fit;
+    draw_menu(ctx, run, spec, window, corner, {plot_corner.x + size.x, plot_corner.y + size.y});
+    ImGui::PopID();
+}
+
+// --- Context menu and files
+// -------------------------------------------------------------------------------------------
+
+void StepPlot::draw_menu(Context& ctx, const TrainingRun& run, const StepPlotSpec& spec, std::size_t& window,
+                         ImVec2 min, ImVec2 max) {
+    if (!ImGui::BeginPopup("menu"))
+        return;
+    if (ImGui::MenuItem(ctx.text.label("training.menu.fit")))
+        fit_steps(ctx.selection, run);
+    if (ImGui::MenuItem(ctx.text.label("training.menu.live"), nullptr, ctx.selection.follow))
+        ctx.selection.follow = true;
+    if (std::any_of(spec.curves.begin(), spec.curves.end(), [](const Curve& curve) { return curve.sum != nullptr; })) {
+        ImGui::Separator();
+        for (const std::size_t steps : {std::size_t{1}, std::size_t{20}, std::size_t{100}, std::size_t{500}}) {
+            const std::string label =
+                steps == 1 ? std::string(ctx.text("training.window.one"))
+                           : ctx.text.format("training.window", {{"steps", ctx.text.number(std::uint64_t{steps})}});
+            if (ImGui::MenuItem(label.c_str(), nullptr, window == steps))
+                window = steps;
+            ui::tooltip(ctx.text("training.window.help"));
+        }
+    }
+    ImGui::Separator();
+    const std::string name = run.name + "-" + file_part(spec.key);
+    // Long runs make long files: they are written where nobody waits for them.
+    const auto save_text = [&](const char* ending, std::function<std::string()> make) {
+        if (ctx.choose_save && ctx.save_file)
+            ctx.choose_save(
+                ctx.text("training.menu.save"), name + ending,
+                [save = ctx.save_file, make = std::move(make)](const std::string& path) { save(path, make); });
+    };
+    const auto csv = [&] { return [all = series(ctx, spec)] { return to_csv("step", all); }; };
+    if (ImGui::MenuItem(ctx.text.label("training.menu.csv")))
+        save_text(".csv", csv());
+    if (ImGui::MenuItem(ctx.text.label("training.menu.svg")))
+        save_text(".svg", [picture = drawing(ctx, run, spec)] { return to_svg(picture); });
+    if (ImGui::MenuItem(ctx.text.label("training.menu.png")) && ctx.choose_save && ctx.save_image)
+        ctx.choose_save(ctx.text("training.menu.save"), name + ".png",
+                        [save = ctx.save_image, min, max](const std::string& path) { save(min, max, path); });
+    ImGui::Separator();
+    if (ImGui::MenuItem(ctx.text.label("training.menu.copy")) && ctx.copy_text)
+        ctx.copy_text(csv());
+    ImGui::EndPopup();
+}
+
+std::vector<Series> StepPlot::series(const Context& ctx, const StepPlotSpec& spec) const {
+    std::vector<Series> all;
+    for (const Curve& curve : spec.curves) {
+        if (curve.y == nullptr)
+            continue;
+        std::string name = curve.name.empty() ? file_part(curve.key) : curve.name;
+        // The file holds the column's own unit, not the one of the axis: bytes, not MiB.
+        if (curve.unit_key != nullptr && curve.scale == 1)
+            name += std::string(" (") + ctx.text(curve.unit_key) + ")";
+        all.push_back({std::move(name), *curve.x, *curve.y});
+    }
+    return all;
+}
+
+Drawing StepPlot::drawing(const Context& ctx, const TrainingRun& run, const StepPlotSpec& spec) const {
+    Drawing drawing;
+    drawing.title = run.name + ": " + ctx.text(spec.key) + " (" + ctx.text(spec.unit_key) + ")";
+    drawing.x_name = ctx.text("training.axis.step");
+    drawing.x_min = shown_min_;
+    drawing.x_max = shown_max_;
+    drawing.y_min = left_.min;
+    drawing.y_max = left_.max;
+    for (std::size_t i = 0; i < spec.curves.size() && i < shapes_.size(); ++i) {
+        if (hidden(spec.curves[i]))
+            continue;
+        Drawing::Line line{curve_name(ctx, spec.curves[i]), hex(spec.curves[i].color), shapes_[i].points};
+        // A picture has one scale; curves of the right axis are drawn as on the screen, with their range in the name.
+        if (spec.curves[i].right) {
+            line.name += " (" + ctx.text.number(right_.min) + " … " + ctx.text.number(right_.max) + ")";
+            for (double& y : line.points.y)
+                y = left_.min + (y - right_.min) / (right_.max - right_.min) * (left_.max - left_.min);
+        }
+        drawing.lines.push_back(std::move(line));
+    }
+    return drawing;
+}
+
+}  // namespace moescope::panels

@@ -1,0 +1,372 @@
+#include "panels/training/training.hpp"
+
+#include <algorithm>
+#include <cmath>
+
+#include "base/json_fields.hpp"
+#include "panels/panels.hpp"
+#include "panels/ui/widgets.hpp"
+
+namespace moescope::panels {
+
+namespace {
+
+using history::RunState;
+using history::TrainingRun;
+using ui::Context;
+namespace icon = ui::icon;
+
+constexpr const char* kPreset = "workshop";
+constexpr double kMebibyte = 1024.0 * 1024.0;
+
+/// A command of the program with the text and picture of its button.
+struct Button {
+    const char* command;
+    const char* key;
+    const char* icon;
+};
+
+std::string with_icon(const Context& ctx, const char* symbol, const char* key) {
+    return std::string(symbol) + " " + ctx.text.label(key);
+}
+
+bool connected(const Context& ctx) {
+    return ctx.snapshot.link.state == client::Link::State::connected;
+}
+
+}  // namespace
+
+// --- Header
+// -------------------------------------------------------------------------------------------------------------
+
+void TrainingPanel::draw_buttons(Context& ctx, const TrainingRun& run) {
+    const bool paused = run.state == RunState::paused;
+    std::vector<Button> buttons;
+    if (alive(run))
+        buttons = {
+            {"run.pause", paused ? "training.run.resume" : "training.run.pause", paused ? icon::play : icon::pause},
+            {"run.step", "training.run.step", icon::step},
+            {"run.stop", "training.run.stop", icon::stop},
+            {"run.checkpoint", "training.run.checkpoint", icon::save}};
+    else
+        buttons = {{"run.start", "training.run.start", icon::play},
+                   {"run.continue", "training.run.continue", icon::refresh}};
+    float width = -ImGui::GetStyle().ItemSpacing.x;
+    std::vector<std::string> labels;
+    for (const Button& button : buttons) {
+        labels.push_back(with_icon(ctx, button.icon, button.key));
+        width += ui::button_width(labels.back().c_str()) + ImGui::GetStyle().ItemSpacing.x;
+    }
+    ImGui::SameLine();
+    if (ImGui::GetContentRegionAvail().x >= width)
+        ui::align_right(width);
+    else
+        ImGui::NewLine();
+    for (std::size_t i = 0; i < buttons.size(); ++i) {
+        if (i > 0)
+            ImGui::SameLine();
+        if (ui::button(labels[i].c_str(), ctx.available(buttons[i].command)))
+            ctx.run(buttons[i].command);
+        ui::command_tooltip(ctx, ctx.text(std::string(buttons[i].key) + ".help"), buttons[i].command);
+    }
+}
+
+void TrainingPanel::draw_header(Context& ctx, const TrainingRun& run) {
+    ImGui::AlignTextToFramePadding();
+    ImGui::PushFont(ctx.bold, 0);
+    ImGui::TextUnformatted(run.name.c_str());
+    ImGui::PopFont();
+    ImGui::SameLine(0, ctx.em);
+    const auto step = static_cast<std::uint64_t>(run.step.empty() ? 0 : run.step.back());
+    ImGui::TextUnformatted(ctx.text
+                               .format("training.progress", {{"step", ctx.text.number(step)},
+                                                             {"planned", ctx.text.number(run.planned_steps)}})
+                               .c_str());
+    ui::tooltip(ctx.text.format("training.progress.help",
+                                {{"tokens", short_number(ctx.text, static_cast<double>(run.tokens_total))},
+                                 {"checkpoint", ctx.text.number(run.last_checkpoint)}}));
+    ImGui::SameLine(0, ctx.em);
+    ImGui::SetCursorPosY(ImGui::GetCursorPosY() + ImGui::GetStyle().FramePadding.y * 0.7f);
+    ui::state_badge(ctx, run.state);
+    if (!ctx.selection.follow && !run.step.empty()) {
+        ImGui::SameLine(0, ctx.em);
+        if (ImGui::Button(with_icon(ctx, icon::right, "training.live").c_str()))
+            fit_steps(ctx.selection, run);
+        ui::tooltip(ctx.text("training.live.help"));
+    }
+    draw_buttons(ctx, run);
+}
+
+void TrainingPanel::draw_message(Context& ctx, const TrainingRun& run) {
+    const bool broken = run.state == RunState::failed || run.state == RunState::interrupted;
+    if (!broken)
+        return;
+    const std::string sentence = run.message.empty() ? ctx.text("training.interrupted") : ctx.text.message(run.message);
+    const bool offer = ctx.available("run.continue");
+    const std::string repair = with_icon(ctx, icon::refresh, "training.repair");
+    if (ui::banner(ctx, run.state == RunState::failed ? ui::Tone::error : ui::Tone::warning, sentence,
+                   offer ? repair.c_str() : nullptr))
+        ctx.run("run.continue");
+}
+
+void TrainingPanel::draw_empty(Context& ctx) {
+    if (connected(ctx))
+        ui::empty_state(ctx, icon::chart, "training.empty", "training.run.start", "run.start");
+    else
+        ui::empty_state(ctx, icon::chart, "training.empty.offline");
+    const nlohmann::json& offered = preset(ctx.snapshot, kPreset);
+    const nlohmann::json& plan = base::member(offered, "plan");
+    if (!plan.is_object())
+        return;
+    const auto number = [&](const char* key) { return std::max(0.0, base::number_of(plan, key, 0)); };
+    const std::string line =
+        ctx.text.format("training.empty.plan",
+                        {{"total", short_number(ctx.text, number("parameters_total"))},
+                         {"active", short_number(ctx.text, number("parameters_active"))},
+                         {"memory", ui::bytes_text(ctx.text, static_cast<std::uint64_t>(number("memory_bytes")))}});
+    const float width = std::min(ImGui::CalcTextSize(line.c_str()).x, ImGui::GetContentRegionAvail().x);
+    ImGui::SetCursorPosX(ImGui::GetCursorPosX() + (ImGui::GetContentRegionAvail().x - width) / 2);
+    ui::text_wrapped(line, ctx.theme.text_dim, width + 1);
+}
+
+// --- Plots
+// --------------------------------------------------------------------------------------------------------------
+
+void TrainingPanel::update_sums(const TrainingRun& run) {
+    if (sums_run_ != run.id)
+        sums_ = {};
+    sums_run_ = run.id;
+    sums_.loss.update(run.loss);
+    sums_.tokens_per_second.update(run.tokens_per_second);
+    for (std::size_t part = 0; part < sums_.part_ms.size(); ++part)
+        sums_.part_ms[part].update(run.part_ms[part]);
+}
+
+void TrainingPanel::update_earlier(const Context& ctx, const TrainingRun& run) {
+    const std::vector<Ancestor> chain = ancestors(ctx.snapshot, run);
+    EarlierKey key;
+    for (const Ancestor& one : chain)
+        key.push_back({one.run->id, one.step, one.run->step.size()});
+    if (key == earlier_key_)
+        return;
+    earlier_key_ = std::move(key);
+    earlier_.clear();
+    for (const Ancestor& one : chain) {
+        Earlier earlier{"training.curve.run" + std::to_string(one.run->id),
+                        one.run->name,
+                        static_cast<double>(one.step),
+                        one.run->step,
+                        one.run->loss,
+                        {}};
+        // What the other run did after the fork is another story.
+        std::size_t count = earlier.step.size();
+        while (count > 0 && earlier.step[count - 1] > earlier.fork_step)
+            --count;
+        earlier.step.truncate(count);
+        earlier.loss.truncate(count);
+        earlier.sum.update(earlier.loss);
+        earlier_.push_back(std::move(earlier));
+    }
+}
+
+StepPlotSpec TrainingPanel::spec(const Context& ctx, const TrainingRun& run, Plot plot) const {
+    using Style = Curve::Style;
+    const ui::Theme& theme = ctx.theme;
+    const auto color = [&](std::size_t i) { return theme.series_color(i); };
+    switch (plot) {
+        case kLoss: {
+            StepPlotSpec result = {"training.loss",
+                                   "training.unit.nats",
+                                   false,
+                                   false,
+                                   {{"training.curve.train", Style::smoothed, theme.accent, &run.step, &run.loss,
+                                     &sums_.loss, "training.unit.nats"},
+                                    {"training.curve.english", Style::points, theme.english, &run.evaluation_step,
+                                     &run.evaluation_english, nullptr, "training.unit.nats"},
+                                    {"training.curve.chinese", Style::points, theme.chinese, &run.evaluation_step,
+                                     &run.evaluation_chinese, nullptr, "training.unit.nats"}}};
+            for (const Earlier& earlier : earlier_) {
+                Curve curve{earlier.key.c_str(), Style::earlier, theme.text_dim,      &earlier.step,
+                            &earlier.loss,       &earlier.sum,   "training.unit.nats"};
+                curve.name = earlier.name;
+                result.curves.push_back(std::move(curve));
+                result.marks.push_back(
+                    {earlier.fork_step,
+                     ctx.text.format("training.forked",
+                                     {{"name", earlier.name},
+                                      {"step", ctx.text.number(static_cast<std::uint64_t>(earlier.fork_step))}})});
+            }
+            return result;
+        }
+        case kParts:
+            return {
+                "training.parts",
+                "training.unit.parts",
+                false,
+                true,
+                {{"training.curve.cross_entropy", Style::line, color(4), &run.step, &run.cross_entropy, nullptr,
+                  "training.unit.nats"},
+                 {"training.curve.balance", Style::line, color(2), &run.step, &run.balance_loss, nullptr, nullptr, 1, 0,
+                  true},
+                 {"training.curve.z", Style::line, color(6), &run.step, &run.z_loss, nullptr, nullptr, 1, 0, true}}};
+        case kSpeed:
+            return {"training.speed",
+                    "training.unit.tokens_per_second",
+                    true,
+                    false,
+                    {{"training.curve.tokens_per_second", Style::smoothed, color(2), &run.step, &run.tokens_per_second,
+                      &sums_.tokens_per_second, "training.unit.tokens_per_second"}}};
+        case kTime: {
+            StepPlotSpec result{"training.time", "training.unit.ms", true, false, {}};
+            static constexpr std::array<const char*, protocol::kStepParts> kNames = {
+                "training.part.data",    "training.part.embedding", "training.part.attention", "training.part.router",
+                "training.part.experts", "training.part.head",      "training.part.optimizer", "training.part.other"};
+            for (std::size_t part = 0; part < kNames.size(); ++part)
+                result.curves.push_back({kNames[part], Style::stacked, color(part), &run.step, &run.part_ms[part],
+                                         &sums_.part_ms[part], "training.unit.ms"});
+            return result;
+        }
+        case kGradient:
+            return {"training.gradient",
+                    "training.unit.gradient",
+                    true,
+                    true,
+                    {{"training.curve.gradient_norm", Style::line, color(1), &run.step, &run.gradient_norm, nullptr,
+                      nullptr},
+                     {"training.curve.learning_rate", Style::line, color(0), &run.step, &run.learning_rate, nullptr,
+                      nullptr, 1, 0, true}}};
+        default: {
+            StepPlotSpec result{"training.memory",
+                                "training.unit.mib",
+                                true,
+                                false,
+                                {{"training.curve.memory_used", Style::line, color(4), &run.step, &run.memory_bytes,
+                                  nullptr, "training.unit.mib", 1 / kMebibyte}}};
+            const double planned = base::number_of(base::member(run.manifest, "plan"), "memory_bytes", 0);
+            if (planned > 0)
+                result.curves.push_back({"training.curve.memory_planned", Style::level, theme.warning, &run.step,
+                                         nullptr, nullptr, "training.unit.mib", 1 / kMebibyte, planned});
+            return result;
+        }
+    }
+}
+
+void TrainingPanel::draw_plot(Context& ctx, const TrainingRun& run, Plot plot, ImVec2 size) {
+    plots_[plot].draw(ctx, run, spec(ctx, run, plot), window_, size);
+}
+
+void TrainingPanel::draw_grid(Context& ctx, const TrainingRun& run, ImVec2 room) {
+    // Loss over the two rows at the left, three columns in all.
+    const ImVec2 space{1.2f * ctx.em, 0.6f * ctx.em};
+    const ImVec2 corner = ImGui::GetCursorPos();
+    const float wide = 0.38f * room.x, rest = (room.x - wide - 2 * space.x) / 2, half = (room.y - space.y) / 2;
+    const auto place = [&](Plot plot, float x, float y, ImVec2 size) {
+        ImGui::SetCursorPos({corner.x + x, corner.y + y});
+        draw_plot(ctx, run, plot, size);
+    };
+    place(kLoss, 0, 0, {wide, room.y * 0.62f - space.y});
+    place(kParts, 0, room.y * 0.62f, {wide, room.y * 0.38f});
+    const float second = wide + space.x, third = second + rest + space.x;
+    place(kSpeed, second, 0, {rest, half});
+    place(kTime, third, 0, {rest, half});
+    place(kGradient, second, half + space.y, {rest, half});
+    place(kMemory, third, half + space.y, {rest, half});
+}
+
+void TrainingPanel::draw_beside(Context& ctx, const TrainingRun& run, ImVec2 room) {
+    const float space = 1.2f * ctx.em, wide = 0.54f * room.x;
+    const ImVec2 corner = ImGui::GetCursorPos();
+    draw_plot(ctx, run, kLoss, {wide, room.y});
+    ImGui::SetCursorPos({corner.x + wide + space, corner.y});
+    ImGui::BeginGroup();
+    const float side = room.x - wide - space;
+    // Two plots of a page above one another when there is the height, else one.
+    const bool two = room.y > 21 * ctx.em;
+    if (two) {
+        ui::segmented(ctx, "page",
+                      {ctx.text.label("training.tab.speed"), ctx.text.label("training.tab.optimizer"),
+                       ctx.text.label("training.tab.memory")},
+                      page_);
+        ImGui::SetCursorPosX(corner.x + wide + space);
+        const float left = corner.y + room.y - ImGui::GetCursorPosY(), gap = 0.4f * ctx.em;
+        static constexpr std::array<std::array<Plot, 2>, 3> kPages = {
+            {{kSpeed, kTime}, {kParts, kGradient}, {kMemory, kPlots}}};
+        const auto& page = kPages[static_cast<std::size_t>(std::clamp(page_, 0, 2))];
+        const bool single = page[1] == kPlots;
+        const float height = single ? left : (left - gap) / 2;
+        const float top = ImGui::GetCursorPosY();
+        draw_plot(ctx, run, page[0], {side, height});
+        if (!single) {
+            ImGui::SetCursorPos({corner.x + wide + space, top + height + gap});
+            draw_plot(ctx, run, page[1], {side, height});
+        }
+    } else {
+        static constexpr std::array<Plot, 5> kTabs = {kSpeed, kTime, kParts, kGradient, kMemory};
+        const int before = tab_;
+        ui::segmented(ctx, "tab",
+                      {ctx.text.label("training.tab.tokens"), ctx.text.label("training.tab.time"),
+                       ctx.text.label("training.tab.parts"), ctx.text.label("training.tab.gradient"),
+                       ctx.text.label("training.tab.memory")},
+                      tab_);
+        ImGui::SetCursorPosX(corner.x + wide + space);
+        draw_plot(ctx, run, kTabs[static_cast<std::size_t>(before)],
+                  {side, corner.y + room.y - ImGui::GetCursorPosY()});
+    }
+    ImGui::EndGroup();
+}
+
+void TrainingPanel::draw_narrow(Context& ctx, const TrainingRun& run, ImVec2 room) {
+    const float gap = 0.4f * ctx.em;
+    static constexpr std::array<Plot, 5> kTabs = {kSpeed, kTime, kParts, kGradient, kMemory};
+    const bool tall = room.y > 20 * ctx.em;
+    const ImVec2 corner = ImGui::GetCursorPos();
+    std::vector<const char*> labels = {ctx.text.label("training.tab.tokens"), ctx.text.label("training.tab.time"),
+                                       ctx.text.label("training.tab.parts"), ctx.text.label("training.tab.gradient"),
+                                       ctx.text.label("training.tab.memory")};
+    if (tall) {
+        const float height = 0.5f * room.y;
+        draw_plot(ctx, run, kLoss, {room.x, height});
+        ImGui::SetCursorPos({corner.x, corner.y + height + gap});
+    } else {
+        labels.insert(labels.begin(), ctx.text.label("training.tab.loss"));
+    }
+    int& tab = tall ? tab_ : low_tab_;
+    const int shown = tab - (tall ? 0 : 1);
+    ui::segmented(ctx, tall ? "tab" : "tab_all", labels, tab);
+    draw_plot(ctx, run, shown < 0 ? kLoss : kTabs[static_cast<std::size_t>(shown)],
+              {room.x, corner.y + room.y - ImGui::GetCursorPosY()});
+}
+
+void TrainingPanel::draw_plots(Context& ctx, const TrainingRun& run) {
+    update_sums(run);
+    update_earlier(ctx, run);
+    follow_steps(ctx.selection, run);
+    const ImVec2 room = ImGui::GetContentRegionAvail();
+    if (room.x < 10 * ctx.em || room.y < 6 * ctx.em)
+        return;
+    if (room.x >= 68 * ctx.em && room.y >= 26 * ctx.em)
+        draw_grid(ctx, run, room);
+    else if (room.x >= 44 * ctx.em)
+        draw_beside(ctx, run, room);
+    else
+        draw_narrow(ctx, run, room);
+}
+
+void TrainingPanel::draw(Context& ctx) {
+    const TrainingRun* run = selected_run(ctx);
+    if (run == nullptr)
+        return draw_empty(ctx);
+    draw_header(ctx, *run);
+    draw_message(ctx, *run);
+    if (run->step.empty() && run->evaluation_step.empty()) {
+        ui::empty_state(ctx, icon::hourglass, alive(*run) ? "training.waiting" : "training.no_steps");
+        return;
+    }
+    draw_plots(ctx, *run);
+}
+
+std::unique_ptr<ui::Panel> make_training() {
+    return std::make_unique<TrainingPanel>();
+}
+
+}  // namespace moescope::panels

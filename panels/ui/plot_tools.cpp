@@ -1,0 +1,318 @@
+#include "panels/ui/plot_tools.hpp"
+
+#include <algorithm>
+#include <bit>
+#include <cmath>
+#include <fmt/format.h>
+#include <limits>
+
+namespace moescope::panels {
+
+namespace {
+
+constexpr double kHole = std::numeric_limits<double>::quiet_NaN();
+
+/// First index whose x is at least `value`.
+std::size_t lower_bound(const history::Column& x, double value) {
+    std::size_t first = 0, count = x.size();
+    while (count > 0) {
+        const std::size_t half = count / 2;
+        if (x[first + half] < value) {
+            first += half + 1;
+            count -= half + 1;
+        } else {
+            count = half;
+        }
+    }
+    return first;
+}
+
+/// A jump of x counts as a hole when it is longer than `gap` and at least `pixel` wide.
+struct Limits {
+    double gap, pixel;
+    bool hole(double jump) const { return jump > gap && jump >= pixel; }
+};
+
+void append(std::vector<Bucket>& buckets, const history::Column& x, std::size_t first, std::size_t last,
+            const Limits& limits) {
+    const auto add = [&](std::size_t begin, std::size_t end) {
+        const bool hole = !buckets.empty() && limits.hole(x[begin] - x[buckets.back().last - 1]);
+        buckets.push_back({begin, end, hole});
+    };
+    // Without a jump x rises by at most `gap` a value, so one comparison clears a whole bucket.
+    if (x[last - 1] - x[first] > limits.gap * static_cast<double>(last - 1 - first)) {
+        for (std::size_t i = first + 1; i < last; ++i) {
+            if (limits.hole(x[i] - x[i - 1])) {
+                add(first, i);
+                first = i;
+            }
+        }
+    }
+    add(first, last);
+}
+
+}  // namespace
+
+std::vector<Bucket> split(const history::Column& x, double x_min, double x_max, int pixels, double max_gap) {
+    std::vector<Bucket> buckets;
+    if (x.empty() || pixels < 1 || !(x_min < x_max))
+        return buckets;
+    std::size_t first = lower_bound(x, x_min);
+    std::size_t last = lower_bound(x, x_max);
+    while (last < x.size() && x[last] <= x_max)
+        ++last;
+    first = first > 0 ? first - 1 : 0;
+    last = std::min(last + 1, x.size());
+    if (first >= last)
+        return buckets;
+    const std::size_t wanted = (last - first + static_cast<std::size_t>(pixels) - 1) / static_cast<std::size_t>(pixels);
+    const std::size_t stride = std::bit_ceil(wanted);
+    const Limits limits{max_gap, (x_max - x_min) / pixels};
+    buckets.reserve((last - first) / stride + 2);
+    for (std::size_t begin = first; begin < last;) {
+        const std::size_t end = std::min(last, (begin / stride + 1) * stride);
+        append(buckets, x, begin, end, limits);
+        begin = end;
+    }
+    return buckets;
+}
+
+Points extremes(const std::vector<Bucket>& buckets, const history::Column& x, const history::Column& y, double scale) {
+    Points points;
+    points.x.reserve(2 * buckets.size());
+    points.y.reserve(2 * buckets.size());
+    for (const Bucket& bucket : buckets) {
+        if (bucket.gap_before)
+            points.add(x[bucket.first], kHole);
+        const history::MinMax range = y.range(bucket.first, bucket.last);
+        if (range.empty()) {
+            points.add(x[bucket.first], kHole);
+        } else if (range.min == range.max) {
+            points.add(x[bucket.first], range.min * scale);
+        } else {
+            // The order that follows the trend inside the bucket joins its neighbours with the shorter line.
+            const bool falling = y[bucket.first] > y[bucket.last - 1];
+            points.add(x[bucket.first], (falling ? range.max : range.min) * scale);
+            points.add(x[bucket.last - 1], (falling ? range.min : range.max) * scale);
+        }
+    }
+    return points;
+}
+
+Band band(const std::vector<Bucket>& buckets, const history::Column& x, const history::Column& y, double scale) {
+    Band result;
+    const auto add = [&](double px, double low, double high) {
+        result.x.push_back(px);
+        result.low.push_back(low);
+        result.high.push_back(high);
+    };
+    for (const Bucket& bucket : buckets) {
+        if (bucket.gap_before)
+            add(x[bucket.first], kHole, kHole);
+        const history::MinMax range = y.range(bucket.first, bucket.last);
+        if (range.empty())
+            add(x[bucket.first], kHole, kHole);
+        else
+            add(x[bucket.first], range.min * scale, range.max * scale);
+    }
+    return result;
+}
+
+void RunningSum::reset() {
+    sum_.assign(1, 0.0);
+    count_.assign(1, 0);
+}
+
+void RunningSum::update(const history::Column& column) {
+    const std::size_t taken = sum_.size() - 1;
+    if (column.size() < taken ||
+        (taken > 0 && std::bit_cast<std::uint64_t>(column[taken - 1]) != std::bit_cast<std::uint64_t>(last_)))
+        reset();
+    for (std::size_t i = sum_.size() - 1; i < column.size(); ++i) {
+        const double value = column[i];
+        const bool number = std::isfinite(value);
+        sum_.push_back(sum_.back() + (number ? value : 0.0));
+        count_.push_back(count_.back() + (number ? 1 : 0));
+    }
+    if (!column.empty())
+        last_ = column.back();
+}
+
+double RunningSum::mean(std::size_t first, std::size_t last) const {
+    last = std::min(last, sum_.size() - 1);
+    first = std::min(first, last);
+    const std::uint32_t count = count_[last] - count_[first];
+    return count == 0 ? kHole : (sum_[last] - sum_[first]) / count;
+}
+
+Points means(const std::vector<Bucket>& buckets, const history::Column& x, const RunningSum& sum, std::size_t window,
+             double scale) {
+    Points points;
+    points.x.reserve(buckets.size());
+    points.y.reserve(buckets.size());
+    for (const Bucket& bucket : buckets) {
+        if (bucket.gap_before)
+            points.add(x[bucket.first], kHole);
+        const std::size_t from = std::min(bucket.first, bucket.last - std::min(window, bucket.last));
+        // A hole in the data stays a hole in its mean, whatever the window still remembers.
+        const bool hole = std::isnan(sum.mean(bucket.first, bucket.last));
+        points.add(x[bucket.last - 1], hole ? kHole : sum.mean(from, bucket.last) * scale);
+    }
+    return points;
+}
+
+std::size_t nearest(const history::Column& x, double at) {
+    const std::size_t i = lower_bound(x, at);
+    if (i == 0)
+        return 0;
+    if (i >= x.size())
+        return x.size() - 1;
+    return at - x[i - 1] <= x[i] - at ? i - 1 : i;
+}
+
+double nice_step(double range, int count) {
+    if (!(range > 0) || !std::isfinite(range) || count < 1)
+        return 1;
+    const double rough = range / count;
+    const double power = std::pow(10.0, std::floor(std::log10(rough)));
+    for (const double factor : {1.0, 2.0, 5.0})
+        if (rough <= factor * power * (1 + 1e-9))
+            return factor * power;
+    return 10 * power;
+}
+
+// --- Files
+// ------------------------------------------------------------------------------------------------------------
+
+namespace {
+
+std::string quoted(const std::string& text) {
+    if (text.find_first_of(",\"\r\n") == std::string::npos)
+        return text;
+    std::string result = "\"";
+    for (const char c : text) {
+        if (c == '"')
+            result += '"';
+        result += c;
+    }
+    return result + '"';
+}
+
+std::string escaped(const std::string& text) {
+    std::string result;
+    for (const char c : text) {
+        switch (c) {
+            case '&':
+                result += "&amp;";
+                break;
+            case '<':
+                result += "&lt;";
+                break;
+            case '>':
+                result += "&gt;";
+                break;
+            case '"':
+                result += "&quot;";
+                break;
+            default:
+                result += c;
+        }
+    }
+    return result;
+}
+
+}  // namespace
+
+std::string to_csv(const std::string& x_name, const std::vector<Series>& series) {
+    std::string csv = quoted(x_name);
+    for (const Series& one : series)
+        csv += ',' + quoted(one.name);
+    csv += "\r\n";
+    std::vector<std::size_t> at(series.size(), 0);
+    for (;;) {
+        double x = std::numeric_limits<double>::infinity();
+        for (std::size_t s = 0; s < series.size(); ++s)
+            if (at[s] < series[s].x.size())
+                x = std::min(x, series[s].x[at[s]]);
+        if (!std::isfinite(x))
+            return csv;
+        csv += fmt::format("{}", x);
+        for (std::size_t s = 0; s < series.size(); ++s) {
+            csv += ',';
+            if (at[s] >= series[s].x.size() || series[s].x[at[s]] != x)
+                continue;
+            const std::size_t i = at[s]++;
+            if (i < series[s].y.size() && std::isfinite(series[s].y[i]))
+                csv += fmt::format("{}", series[s].y[i]);
+        }
+        csv += "\r\n";
+    }
+}
+
+namespace {
+
+/// The part of the picture where lines are drawn, and its scales.
+struct Frame {
+    const Drawing& drawing;
+    static constexpr double left = 70, right = 880, top = 60, bottom = 370;
+    double x(double value) const {
+        return left + (value - drawing.x_min) / (drawing.x_max - drawing.x_min) * (right - left);
+    }
+    double y(double value) const {
+        return bottom - (value - drawing.y_min) / (drawing.y_max - drawing.y_min) * (bottom - top);
+    }
+};
+
+void svg_grid(std::string& svg, const Frame& f) {
+    const Drawing& d = f.drawing;
+    const double dx = nice_step(d.x_max - d.x_min, 8), dy = nice_step(d.y_max - d.y_min, 6);
+    // Counted, not summed: a range far from zero would never reach its end by adding a step that rounding swallows.
+    for (int i = 0; i < 20; ++i) {
+        const double v = (std::ceil(d.x_min / dx) + i) * dx;
+        if (v <= d.x_max)
+            svg += fmt::format(
+                "<path d='M{0:.1f} 60V370' class='g'/><text x='{0:.1f}' y='388' text-anchor='middle'>{1:g}</text>\n",
+                f.x(v), v);
+    }
+    for (int i = 0; i < 20; ++i) {
+        const double v = (std::ceil(d.y_min / dy) + i) * dy;
+        if (v <= d.y_max)
+            svg += fmt::format(
+                "<path d='M70 {0:.1f}H880' class='g'/><text x='64' y='{2:.1f}' text-anchor='end'>{1:.6g}</text>\n",
+                f.y(v), std::abs(v) < dy * 1e-9 ? 0.0 : v, f.y(v) + 4);
+    }
+}
+
+}  // namespace
+
+std::string to_svg(const Drawing& drawing) {
+    if (!(drawing.x_max > drawing.x_min) || !(drawing.y_max > drawing.y_min))
+        return {};
+    const Frame frame{drawing};
+    std::string svg =
+        "<svg xmlns='http://www.w3.org/2000/svg' width='900' height='420' viewBox='0 0 900 420' "
+        "font-family='sans-serif' "
+        "font-size='12'>\n<style>.g{stroke:#ddd;fill:none}.l{fill:none;stroke-width:1.6}</style>\n"
+        "<rect width='900' height='420' fill='white'/>\n<clipPath id='c'><rect x='70' y='60' width='810' "
+        "height='310'/></clipPath>\n";
+    svg += fmt::format("<text x='70' y='24' font-size='15' font-weight='bold'>{}</text>\n", escaped(drawing.title));
+    svg_grid(svg, frame);
+    svg += fmt::format("<text x='880' y='408' text-anchor='end'>{}</text>\n", escaped(drawing.x_name));
+    double legend = 70;
+    for (const Drawing::Line& line : drawing.lines) {
+        svg +=
+            fmt::format("<rect x='{:.0f}' y='38' width='10' height='10' fill='{}'/><text x='{:.0f}' y='47'>{}</text>\n",
+                        legend, line.color, legend + 14, escaped(line.name));
+        // Han characters are three bytes and about twice as wide as Latin ones: bytes are a fair guess for both.
+        legend += 30 + 6.5 * static_cast<double>(line.name.size());
+        for_each_part(line.points.y, [&](std::size_t first, std::size_t count) {
+            svg += fmt::format("<polyline class='l' clip-path='url(#c)' stroke='{}' points='", line.color);
+            for (std::size_t i = first; i < first + count; ++i)
+                svg += fmt::format("{:.1f},{:.1f} ", frame.x(line.points.x[i]), frame.y(line.points.y[i]));
+            svg += "'/>\n";
+        });
+    }
+    return svg + "<rect x='70' y='60' width='810' height='310' fill='none' stroke='#888'/>\n</svg>\n";
+}
+
+}  // namespace moescope::panels

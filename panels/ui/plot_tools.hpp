@@ -1,0 +1,112 @@
+// From columns of any length to what a plot of some pixels can show, and to files. Pure: no window; a caller keeps the
+// results while data, range and width stay the same.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "nodes/history/column.hpp"
+
+namespace moescope::panels {
+
+/// Neighbouring values that share a pixel column: indexes [first, last) of a column.
+struct Bucket {
+    std::size_t first = 0, last = 0;
+    bool gap_before = false;  ///< steps are missing between the bucket before and this one: no line may join them
+};
+
+/// Cuts the part of `x` within [x_min, x_max], and one value more at each side, into at most about `pixels` buckets.
+/// `x` rises. Bucket edges are multiples of a power of two, so that a growing column keeps its picture and the pyramid
+/// is used. A jump of x by more than `max_gap` that is at least a pixel wide ends a bucket and marks the next one.
+std::vector<Bucket> split(const history::Column& x, double x_min, double x_max, int pixels, double max_gap);
+
+/// Points of a line; a NaN in y is a hole.
+struct Points {
+    std::vector<double> x, y;
+    void clear() {
+        x.clear();
+        y.clear();
+    }
+    void add(double px, double py) {
+        x.push_back(px);
+        y.push_back(py);
+    }
+};
+/// Extremes per bucket; NaN in low and high is a hole.
+struct Band {
+    std::vector<double> x, low, high;
+};
+
+/// A line through the smallest and the largest value of each bucket: at most two points per bucket, and one NaN per
+/// hole. A bucket without a number (all NaN) is a hole; a NaN beside numbers in the same bucket is narrower than a
+/// pixel and is not drawn.
+Points extremes(const std::vector<Bucket>& buckets, const history::Column& x, const history::Column& y,
+                double scale = 1);
+Band band(const std::vector<Bucket>& buckets, const history::Column& x, const history::Column& y, double scale = 1);
+
+/// Sums up to each value of a column, so that the mean of any range costs two look-ups. Follows a growing column.
+class RunningSum {
+ public:
+    /// Takes in what was appended since. Starts again when the column is another one: shorter, or with another value at
+    /// the end of what was summed (a run that went on from a checkpoint).
+    void update(const history::Column& column);
+    void reset();
+    /// Mean of the numbers in [first, last), NaN when there is none. Ends beyond the column are clamped.
+    double mean(std::size_t first, std::size_t last) const;
+
+ private:
+    std::vector<double> sum_{0};           ///< [i] = sum of the first i values, NaN left out
+    std::vector<std::uint32_t> count_{0};  ///< [i] = numbers among the first i values
+    double last_ = 0;                      ///< the last value taken in
+};
+
+/// One point per bucket: the mean of the bucket or of the last `window` values up to its end, whichever is longer.
+Points means(const std::vector<Bucket>& buckets, const history::Column& x, const RunningSum& sum, std::size_t window,
+             double scale = 1);
+
+/// Calls f(first, count) for each part of `y` without a hole.
+template <class F>
+void for_each_part(const std::vector<double>& y, F f) {
+    std::size_t first = 0;
+    while (first < y.size()) {
+        std::size_t last = first;
+        while (last < y.size() && y[last] == y[last])
+            ++last;
+        if (last > first)
+            f(first, last - first);
+        first = last + 1;
+    }
+}
+
+/// Index of the value of rising `x` that is nearest to `at`; x must not be empty.
+std::size_t nearest(const history::Column& x, double at);
+
+/// A column as a file knows it. `name` carries the unit: "loss (nats/token)". Columns are held as copies, which cost
+/// little and stay as they are, so another thread may write the file.
+struct Series {
+    std::string name;
+    history::Column x, y;
+};
+/// Comma-separated values, one row per x that occurs in any series, empty where a series has no value; RFC 4180
+/// quoting.
+std::string to_csv(const std::string& x_name, const std::vector<Series>& series);
+
+/// What a picture of a plot holds.
+struct Drawing {
+    struct Line {
+        std::string name, color;  ///< "#rrggbb"
+        Points points;
+    };
+    std::string title, x_name;
+    double x_min = 0, x_max = 1, y_min = 0, y_max = 1;
+    std::vector<Line> lines;
+};
+/// A stand-alone SVG picture (900 x 420) with axes, ticks and a legend.
+std::string to_svg(const Drawing& drawing);
+
+/// 1, 2 or 5 times a power of ten, so that about `count` steps of it cover `range`. 1 for a range that is not positive.
+double nice_step(double range, int count);
+
+}  // namespace moescope::panels

@@ -1,0 +1,180 @@
+#include "report/report.hpp"
+
+#include "report/report_html.hpp"
+
+namespace moescope::report {
+namespace {
+
+using html::escape;
+using html::number;
+using html::Words;
+
+constexpr std::string_view kStyle = R"css(
+:root{color-scheme:light dark;--page:#fbfbfa;--card:#ffffff;--ink:#1b1f24;--quiet:#5d6672;--line:#dfe3e8;--accent:#0a5fb4;--chip:#eef1f4}
+@media (prefers-color-scheme:dark){:root{--page:#14171b;--card:#1b1f25;--ink:#e4e7eb;--quiet:#98a2ae;--line:#313841;--accent:#6cb2f5;--chip:#2a3038}}
+*{box-sizing:border-box}
+body{margin:0;background:var(--page);color:var(--ink);font:15px/1.55 system-ui,-apple-system,"Segoe UI","Noto Sans","Noto Sans CJK SC","PingFang SC",
+"Microsoft YaHei","WenQuanYi Micro Hei",sans-serif}
+main{max-width:1400px;margin:0 auto;padding:32px 24px 64px}
+header{border-bottom:1px solid var(--line);margin-bottom:8px;padding-bottom:16px}
+h1{font-size:27px;font-weight:650;margin:0 0 4px;letter-spacing:-.01em}
+h2{font-size:21px;font-weight:650;margin:44px 0 6px}
+h3{font-size:16px;font-weight:650;margin:28px 0 6px}
+h4{font-size:14px;font-weight:600;margin:20px 0 6px}
+a{color:var(--accent);text-decoration:none}a:hover{text-decoration:underline}
+nav ul{list-style:none;padding:0;margin:12px 0;display:flex;flex-wrap:wrap;gap:4px 20px}
+code,pre{font:12px/1.5 ui-monospace,"SF Mono",Menlo,Consolas,"DejaVu Sans Mono",monospace}
+pre{overflow:auto;background:var(--chip);padding:12px;border-radius:6px;max-height:420px}
+.quiet{color:var(--quiet);font-size:13px}
+.source{color:var(--quiet);font-size:11.5px;font-weight:400;overflow-wrap:anywhere}.source code{font-size:11px}
+figure{margin:16px 0;background:var(--card);border:1px solid var(--line);border-radius:8px;padding:14px 16px}
+figcaption{font-weight:600;margin-bottom:6px}
+.charts{display:grid;grid-template-columns:repeat(auto-fit,minmax(560px,1fr));gap:0 18px}
+@media (max-width:640px){.charts{grid-template-columns:1fr}}
+.chart{width:100%;max-width:820px;height:auto;display:block;margin:0 auto}
+svg text{fill:var(--quiet);font-size:12px;font-variant-numeric:tabular-nums}
+.grid{stroke:var(--line);stroke-width:1}.axis{stroke:var(--quiet);stroke-width:1}.mark{stroke:var(--quiet);stroke-width:1;stroke-dasharray:3 3}
+.curve{fill:none;stroke-width:1.6;stroke-linejoin:round}
+.legend{display:flex;flex-wrap:wrap;gap:2px 18px;font-size:13px;color:var(--quiet);margin-top:4px}
+.key i{display:inline-block;width:16px;height:3px;border-radius:2px;vertical-align:middle;margin-right:6px}
+.scroll{overflow-x:auto;margin:16px 0;background:var(--card);border:1px solid var(--line);border-radius:8px}
+table{border-collapse:collapse;width:100%;font-size:13px}
+caption{caption-side:top;text-align:left;font-weight:600;padding:12px 14px 8px}
+th{font-weight:600;color:var(--quiet);text-align:left;vertical-align:bottom;font-size:12px}
+th,td{padding:5px 8px;border-top:1px solid var(--line)}
+td{vertical-align:middle}th.n{white-space:normal}.sub td{border-top:0;padding-top:0}
+.n{text-align:right;font-variant-numeric:tabular-nums;white-space:nowrap}
+.axis-head{text-align:center;white-space:nowrap;font-weight:400}
+.note{color:var(--quiet);font-size:12px;min-width:140px}
+.name,td:first-child{white-space:nowrap}.name{font-weight:550}
+.name,.title,.chip,code,caption,a{unicode-bidi:isolate}
+.interval{width:120px;height:16px;display:block}.interval .bar{stroke:var(--accent);stroke-width:2}.interval circle{fill:var(--accent)}
+.levels{width:120px;height:12px;display:block}
+.facts td:first-child{white-space:normal;color:var(--quiet);width:220px}.facts td{overflow-wrap:anywhere}
+.side{display:grid;grid-template-columns:repeat(auto-fit,minmax(320px,1fr));gap:14px}
+.card{background:var(--card);border:1px solid var(--line);border-radius:8px;padding:12px 16px}
+.card h4{margin:0 0 4px}
+.text{white-space:pre-wrap;overflow-wrap:anywhere;unicode-bidi:isolate}
+blockquote{margin:8px 0 14px;padding:6px 14px;border-left:3px solid var(--accent)}
+details{margin:4px 0}summary{cursor:pointer}
+.answer{background:var(--card);border:1px solid var(--line);border-radius:6px;padding:6px 12px}
+.answer summary .title{font-weight:550;margin-right:10px}
+dl{margin:8px 0 4px;display:grid;grid-template-columns:100px 1fr;gap:6px 14px}dt{color:var(--quiet);font-size:13px}dd{margin:0}
+.chip{display:inline-block;background:var(--chip);border-radius:10px;padding:0 9px;font-size:12px;margin-right:6px}
+.d-refused,.e0{background:#a50f15;color:#fff}.e1{background:#de6b3f;color:#1b1f24}.e2{background:#d9b44a;color:#1b1f24}.e3{background:#7fb3d5;color:#1b1f24}
+.e4{background:#1f6fae;color:#fff}
+@media print{body{background:#fff}.scroll,figure,.card{break-inside:avoid}details{display:block}}
+)css";
+
+std::string fact(const std::string& name, const std::string& value) {
+    return "<tr><td>" + name + "</td><td>" + value + "</td></tr>";
+}
+
+/// The run's state and its manifest: what is short as a table, all of it as JSON.
+std::string metadata(const ReportRun& run, const Words& words) {
+    std::string rows = fact(words("run"), escape(run.name)) + fact(words("state"), words(run.state));
+    if (run.manifest.is_object()) {
+        for (const auto& [key, value] : run.manifest.items()) {
+            if (value.is_string() || value.is_number() || value.is_boolean()) {
+                const std::string text = value.is_string() ? value.get<std::string>() : value.dump();
+                rows += fact(escape(key), key.find("sha256") != std::string::npos ? "<code>" + escape(text) + "</code>"
+                                                                                  : escape(text));
+            }
+        }
+    }
+    const std::string whole = run.manifest.dump(2, ' ', false, nlohmann::json::error_handler_t::replace);
+    return "<div class=\"scroll\"><table class=\"facts\"><caption>" + words("manifest") + "<br>" +
+           html::source_line(run, words) + "</caption><tbody>" + rows +
+           "</tbody></table></div><details><summary class=\"quiet\">" + words("manifest_full") + "</summary><pre>" +
+           escape(whole) + "</pre></details>";
+}
+
+std::string figure(const std::string& title, const std::string& body, const ReportRun& run, const Words& words) {
+    return "<figure><figcaption>" + title + "</figcaption>" + body + html::source_line(run, words) + "</figure>";
+}
+
+std::string marks(const ReportTraining& training, const Words& words) {
+    std::string rows;
+    for (const ReportMark& mark : training.charts.empty() ? std::vector<ReportMark>() : training.charts.front().marks) {
+        rows += "<li>" + words("step") + " " + number(mark.x, 0) + ": " + escape(mark.text) + "</li>";
+    }
+    return rows.empty() ? rows : "<h3>" + words("marks") + "</h3><ul>" + rows + "</ul>";
+}
+
+std::string training_section(const ReportTraining& training, const Words& words) {
+    std::string out = metadata(training.run, words) + "<div class=\"charts\">";
+    for (const ReportChart& chart : training.charts) {
+        out += figure(words(chart.title), html::chart_svg(chart, words), training.run, words);
+    }
+    out += "</div>" + marks(training, words);
+    for (const ReportLoad& load : training.loads) {
+        out += figure(words(load.title), html::load_svg(load, words), training.run, words);
+    }
+    if (!training.samples.empty()) {
+        out += "<h3>" + words("samples") + "</h3>";
+    }
+    for (const ReportSample& sample : training.samples) {
+        out += "<details class=\"answer\"><summary>" + words("step") + " " + std::to_string(sample.step) + " · " +
+               words(sample.language) + "</summary><p class=\"text\" dir=\"auto\"><b>" + escape(sample.prompt) +
+               "</b>" + escape(sample.text) + "</p></details>";
+    }
+    return out;
+}
+
+std::string comparison_section(const ReportComparison& comparison, const Words& words) {
+    std::string out = "<h3>" + words("prompt") + "</h3><blockquote class=\"text\" dir=\"auto\">" +
+                      escape(comparison.prompt) + "</blockquote><div class=\"side\">";
+    for (const ReportAnswer& answer : comparison.answers) {
+        out += "<div class=\"card\"><h4>" + escape(answer.model) + "</h4><p class=\"quiet\">" +
+               std::to_string(answer.tokens) + " " + words("tokens") + " · " + number(answer.tokens_per_second, 1) +
+               " tok/s · " + words("stop") + ": " + words(answer.stop) +
+               (answer.settings.empty() ? std::string() : " · " + escape(answer.settings)) +
+               "</p><p class=\"text\" dir=\"auto\">" + escape(answer.text) + "</p></div>";
+    }
+    return out + "</div>" + metadata(comparison.run, words);
+}
+
+struct Page {
+    std::string contents, body;
+    void add(const std::string& title, const std::string& section) {
+        const std::string id = "part-" + std::to_string(++parts_);
+        contents += "<li><a href=\"#" + id + "\">" + title + "</a></li>";
+        body += "<section id=\"" + id + "\"><h2>" + title + "</h2>" + section + "</section>";
+    }
+
+ private:
+    int parts_ = 0;
+};
+
+}  // namespace
+
+std::string html_report(const ReportInput& input) {
+    const Words words(input.language);
+    Page page;
+    for (const ReportTraining& training : input.trainings) {
+        page.add(words("training") + ": " + escape(training.run.name), training_section(training, words));
+    }
+    for (const ReportComparison& comparison : input.comparisons) {
+        page.add(words("comparison") + ": " + escape(comparison.run.name), comparison_section(comparison, words));
+    }
+    for (std::size_t i = 0; i < input.probes.size(); ++i) {
+        const ReportProbe& probe = input.probes[i];
+        page.add(words("probes") + ": " + escape(probe.run.name),
+                 metadata(probe.run, words) + html::probe_section(probe, words, i));
+    }
+    const std::string title = input.title.empty() ? words("report") : escape(input.title);
+    std::string out =
+        "<!DOCTYPE html>\n<html lang=\"" + std::string(words.code()) + "\"><head><meta charset=\"utf-8\">" +
+        "<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'unsafe-inline'\">" +
+        "<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\"><title>" + title + "</title><style>" +
+        std::string(kStyle) + "</style></head><body><main><header><h1>" + title + "</h1><p class=\"quiet\">" +
+        escape(input.program) +
+        (input.created.empty() ? std::string() : " · " + words("created") + " " + escape(input.created)) + "</p>";
+    if (page.body.empty()) {
+        return out + "</header><p>" + words("nothing") + "</p></main></body></html>\n";
+    }
+    return out + "<nav aria-label=\"" + words("contents") + "\"><ul>" + page.contents + "</ul></nav></header>" +
+           page.body + "</main></body></html>\n";
+}
+
+}  // namespace moescope::report

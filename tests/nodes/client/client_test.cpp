@@ -1,0 +1,639 @@
+// The client against a real node: in the same process, behind a proxy that cuts, and as a child that is killed.
+#include "nodes/client/client.hpp"
+
+#include <atomic>
+#include <cerrno>
+#include <condition_variable>
+#include <csignal>
+#include <cstring>
+#include <functional>
+#include <gtest/gtest.h>
+#include <poll.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <thread>
+#include <unistd.h>
+
+#include "nodes/protocol/node_session.hpp"
+#include "nodes/protocol/viewer_session.hpp"
+#include "tests/nodes/client/small_node.hpp"
+#include "tests/sessions/temporary_folder.hpp"
+
+namespace moescope::client {
+namespace {
+
+using protocol::append_frame;
+using protocol::encode_credit;
+using protocol::encode_subscribe;
+using protocol::RecordType;
+using test::SmallNode;
+using test::TemporaryFolder;
+
+/// A client whose snapshots a test can wait for. Waiting ends with the condition or, far later, with failure: no fixed
+/// sleeps.
+class Watched {
+ public:
+    explicit Watched(ClientOptions options)
+        : client(std::move(options), [this] {
+              const std::lock_guard lock(mutex_);
+              ++changes_;
+              woken_.notify_all();
+          }) {}
+
+    std::shared_ptr<const Snapshot> wait(const std::function<bool(const Snapshot&)>& condition) {
+        const auto until = std::chrono::steady_clock::now() + std::chrono::seconds(60);
+        for (;;) {
+            std::unique_lock lock(mutex_);
+            const auto seen = changes_;
+            lock.unlock();
+            auto snapshot = client.snapshot();
+            if (condition(*snapshot))
+                return snapshot;
+            if (std::chrono::steady_clock::now() > until) {
+                ADD_FAILURE() << "timed out; link: " << static_cast<int>(snapshot->link.state) << " "
+                              << snapshot->link.message;
+                return snapshot;
+            }
+            lock.lock();
+            woken_.wait_for(lock, std::chrono::seconds(1), [&] { return changes_ != seen; });
+        }
+    }
+    std::shared_ptr<const Snapshot> wait_for_steps(std::uint32_t run, std::size_t count) {
+        return wait(
+            [=](const Snapshot& s) { return s.training.contains(run) && s.training.at(run)->step.size() >= count; });
+    }
+    CommandResult result_of(CommandId id) {
+        return wait([=](const Snapshot& s) {
+                   return s.results.contains(id) && s.results.at(id).state != CommandResult::State::pending;
+               })
+            ->results.at(id);
+    }
+    std::shared_ptr<const Snapshot> wait_for_link(Link::State state) {
+        return wait([=](const Snapshot& s) { return s.link.state == state; });
+    }
+
+ private:
+    std::mutex mutex_;
+    std::condition_variable woken_;
+    std::uint64_t changes_ = 0;
+
+ public:
+    NodeClient client;  ///< last: its thread uses what stands above
+};
+
+ClientOptions view(const std::filesystem::path& socket) {
+    ClientOptions options;
+    options.socket = socket;
+    return options;
+}
+
+ClientOptions own(const std::filesystem::path& session, std::vector<std::string> arguments = {}) {
+    ClientOptions options;
+    options.node_program = MOESCOPE_TEST_NODE;
+    options.session = session;
+    options.node_arguments = std::move(arguments);
+    return options;
+}
+
+sockaddr_un address_of(const std::filesystem::path& path) {
+    sockaddr_un address{};
+    address.sun_family = AF_UNIX;
+    std::strncpy(address.sun_path, path.c_str(), sizeof address.sun_path - 1);
+    return address;
+}
+
+int connect_to(const std::filesystem::path& path) {
+    const int file = ::socket(AF_UNIX, SOCK_STREAM, 0);
+    const sockaddr_un address = address_of(path);
+    EXPECT_EQ(::connect(file, reinterpret_cast<const sockaddr*>(&address), sizeof address), 0) << std::strerror(errno);
+    return file;
+}
+
+/// Between client and node: passes bytes on and cuts each connection after a number of bytes in both directions
+/// together.
+class CuttingProxy {
+ public:
+    CuttingProxy(const std::filesystem::path& listen_at, const std::filesystem::path& node,
+                 std::vector<std::size_t> cuts)
+        : node_(node), cuts_(std::move(cuts)) {
+        listener_ = ::socket(AF_UNIX, SOCK_STREAM, 0);
+        const sockaddr_un address = address_of(listen_at);
+        EXPECT_EQ(::bind(listener_, reinterpret_cast<const sockaddr*>(&address), sizeof address), 0);
+        EXPECT_EQ(::listen(listener_, 8), 0);
+        EXPECT_EQ(::pipe(stop_), 0);
+        thread_ = std::thread(&CuttingProxy::run, this);
+    }
+    ~CuttingProxy() {
+        ::close(stop_[1]);
+        thread_.join();
+        ::close(stop_[0]);
+        ::close(listener_);
+    }
+    std::atomic<std::size_t> connections{0};
+    std::atomic<std::size_t> passed{0};  ///< of the last connection
+
+ private:
+    void run() {
+        for (std::size_t i = 0;; ++i) {
+            pollfd wait[] = {{listener_, POLLIN, 0}, {stop_[0], POLLIN, 0}};
+            ::poll(wait, 2, -1);
+            if (wait[1].revents)
+                return;
+            const int viewer = ::accept(listener_, nullptr, nullptr);
+            const int node = connect_to(node_);
+            ++connections;
+            const bool go_on = pass(viewer, node, i < cuts_.size() ? cuts_[i] : ~std::size_t{0});
+            ::close(viewer);
+            ::close(node);
+            if (!go_on)
+                return;
+        }
+    }
+    bool pass(int viewer, int node, std::size_t budget) {
+        char buffer[4096];
+        passed = 0;
+        while (budget > 0) {
+            pollfd wait[] = {{viewer, POLLIN, 0}, {node, POLLIN, 0}, {stop_[0], POLLIN, 0}};
+            ::poll(wait, 3, -1);
+            if (wait[2].revents)
+                return false;
+            for (int side = 0; side < 2 && budget > 0; ++side) {
+                if (!wait[side].revents)
+                    continue;
+                const ssize_t count = ::read(wait[side].fd, buffer, std::min(sizeof buffer, budget));
+                if (count <= 0)
+                    return true;
+                ssize_t sent = 0;
+                while (sent < count) {
+                    const ssize_t now =
+                        ::send(wait[1 - side].fd, buffer + sent, static_cast<std::size_t>(count - sent), MSG_NOSIGNAL);
+                    if (now <= 0)
+                        return true;
+                    sent += now;
+                }
+                budget -= static_cast<std::size_t>(count);
+                passed += static_cast<std::size_t>(count);
+            }
+        }
+        return true;
+    }
+
+    std::filesystem::path node_;
+    std::vector<std::size_t> cuts_;
+    int listener_ = -1;
+    int stop_[2]{};
+    std::thread thread_;
+};
+
+void expect_steps(const history::TrainingRun& run, std::size_t count) {
+    ASSERT_EQ(run.step.size(), count);
+    for (std::size_t i = 0; i < count; ++i) {
+        ASSERT_EQ(run.step[i], static_cast<double>(i + 1));
+        ASSERT_EQ(run.loss[i], SmallNode::loss_of(i + 1));
+    }
+}
+
+// ---- in one process
+
+TEST(Client, ReadsHistoryThenLiveThenStateAndCatalogue) {
+    const TemporaryFolder folder;
+    SmallNode node(folder / "s", folder / "session");
+    node.start_run(1);
+    for (std::uint64_t n = 1; n <= 500; ++n)
+        node.step(1, n);
+    Watched viewer(view(folder / "s"));
+    expect_steps(*viewer.wait_for_steps(1, 500)->training.at(1), 500);
+    for (std::uint64_t n = 501; n <= 1000; ++n)
+        node.step(1, n);
+    const auto snapshot = viewer.wait_for_steps(1, 1000);
+    expect_steps(*snapshot->training.at(1), 1000);
+    EXPECT_EQ(snapshot->training.at(1)->state, history::RunState::running);
+    EXPECT_EQ(snapshot->link.state, Link::State::connected);
+    EXPECT_EQ(snapshot->link.epoch, 1u);
+    const auto known = viewer.wait(
+        [](const Snapshot& s) { return !s.catalogue->is_null() && s.node.cores == 2 && s.link.round_trip_ms > 0; });
+    EXPECT_EQ((*known->catalogue)["presets"][0]["name"], "tiny");
+    EXPECT_EQ(known->models.at(0).name, "tiny");
+    EXPECT_TRUE(node.server().publish_state({{"tasks", nlohmann::json::array()}}));
+    EXPECT_FALSE(node.server().publish_state({{"tasks", nlohmann::json::array({{{"id", "t1"}, {"fraction", 0.5}}})},
+                                              {"models", std::string(protocol::kDataBodyLimit, 'x')}}))
+        << "one that is too long keeps no other back";
+    const auto later = viewer.wait([](const Snapshot& s) { return s.tasks.size() == 1; });
+    EXPECT_EQ(later->models.size(), 1u) << "other keys stay";
+    EXPECT_GT(later->version, snapshot->version);
+}
+
+TEST(Client, CommandsAreAnsweredWithTheirOwnResults) {
+    const TemporaryFolder folder;
+    SmallNode node(folder / "s", folder / "session");
+    Watched viewer(view(folder / "s"));
+    std::vector<CommandId> ids;
+    for (int i = 0; i < 200; ++i)  // more than may be under way at once
+        ids.push_back(viewer.client.send("count", {{"number", i}}));
+    for (int i = 0; i < 200; ++i) {
+        const auto result = viewer.result_of(ids[static_cast<std::size_t>(i)]);
+        EXPECT_EQ(result.state, CommandResult::State::done);
+        EXPECT_EQ(result.value["number"], i);
+        EXPECT_EQ(result.name, "count");
+    }
+    const auto failed = viewer.result_of(viewer.client.send("nonsense"));
+    EXPECT_EQ(failed.state, CommandResult::State::failed);
+    EXPECT_EQ(failed.error, "there is no command nonsense");
+    EXPECT_EQ(viewer.result_of(viewer.client.send("throw")).error, "this command always throws");
+    EXPECT_EQ(viewer.result_of(viewer.client.send("count", {{"a", std::string(100'000, 'x')}})).state,
+              CommandResult::State::failed);
+    EXPECT_EQ(viewer.result_of(viewer.client.send("start", {{"steps", 30}})).value["run"], 1);
+    expect_steps(*viewer.wait_for_steps(1, 30)->training.at(1), 30);
+}
+
+TEST(Client, TwoViewersSeeTheSameAndComeAndGo) {
+    const TemporaryFolder folder;
+    SmallNode node(folder / "s", folder / "session");
+    Watched first(view(folder / "s"));
+    node.start_run(1);
+    for (std::uint64_t n = 1; n <= 100; ++n)
+        node.step(1, n);
+    first.wait_for_steps(1, 100);
+    {
+        Watched second(view(folder / "s"));
+        expect_steps(*second.wait_for_steps(1, 100)->training.at(1), 100);
+        EXPECT_EQ(node.server().viewers(), 2u);
+    }
+    for (std::uint64_t n = 101; n <= 200; ++n)
+        node.step(1, n);
+    expect_steps(*first.wait_for_steps(1, 200)->training.at(1), 200);
+}
+
+TEST(Client, NodeThatGoesAwayIsLostAndFoundAgain) {
+    const TemporaryFolder folder;
+    auto node = std::make_unique<SmallNode>(folder / "s", folder / "session");
+    node->start_run(1);
+    node->step(1, 1);
+    Watched viewer(view(folder / "s"));
+    viewer.wait_for_steps(1, 1);
+    node.reset();
+    const auto lost = viewer.wait_for_link(Link::State::lost);
+    EXPECT_NE(lost->link.message, "");
+    EXPECT_EQ(lost->training.at(1)->step.size(), 1u) << "what was seen stays";
+    const CommandId waiting = viewer.client.send("count", {{"number", 7}});
+    const auto pending = viewer.wait([=](const Snapshot& s) { return s.results.contains(waiting); });
+    EXPECT_EQ(pending->results.at(waiting).state, CommandResult::State::pending);
+    EXPECT_NE(pending->results.at(waiting).error.find("no connection"), std::string::npos);
+    node = std::make_unique<SmallNode>(folder / "s", folder / "session");
+    EXPECT_EQ(viewer.result_of(waiting).state, CommandResult::State::done);
+    const auto back = viewer.wait_for_link(Link::State::connected);
+    EXPECT_EQ(back->link.epoch, 2u);
+    EXPECT_EQ(back->training.at(1)->state, history::RunState::interrupted) << "its node start is over";
+    node->step(1, 2);
+    expect_steps(*viewer.wait_for_steps(1, 2)->training.at(1), 2);
+}
+
+TEST(Client, ACommandWithoutANodeIsGivenUpWithASentence) {
+    const TemporaryFolder folder;
+    ClientOptions options = view(folder / "s");
+    options.command_patience = 0.3;
+    {
+        Watched viewer(options);
+        const auto result = viewer.result_of(viewer.client.send("count"));
+        EXPECT_EQ(result.state, CommandResult::State::failed) << "it was never sent";
+        EXPECT_NE(result.error.find("was not sent"), std::string::npos) << result.error;
+    }
+    auto node = std::make_unique<SmallNode>(folder / "s", folder / "session");
+    Watched viewer(options);
+    const CommandId open = viewer.client.send("never");
+    viewer.result_of(viewer.client.send("count"));  // behind it: the other one has arrived
+    node.reset();
+    const auto lost = viewer.wait([=](const Snapshot& s) { return !s.results.at(open).error.empty(); });
+    EXPECT_EQ(lost->results.at(open).state, CommandResult::State::pending) << "the node may come back and tell";
+    EXPECT_NE(lost->results.at(open).error.find("asked for again"), std::string::npos);
+    const CommandId late = viewer.client.send("count");
+    EXPECT_EQ(viewer.result_of(open).state, CommandResult::State::unknown) << "it may have been carried out";
+    EXPECT_NE(viewer.result_of(open).error.find("is not known"), std::string::npos);
+    EXPECT_EQ(viewer.result_of(late).state, CommandResult::State::failed);
+    node = std::make_unique<SmallNode>(folder / "s", folder / "session");
+    EXPECT_EQ(viewer.result_of(viewer.client.send("count")).state, CommandResult::State::done);
+    EXPECT_EQ(viewer.result_of(open).state, CommandResult::State::unknown) << "an outcome stays";
+    // Only the two that were answered were carried out.
+    EXPECT_EQ(viewer.wait([](const Snapshot& s) { return s.log.size() >= 2; })->log.size(), 2u);
+}
+
+TEST(Client, AnotherSessionAtTheSameSocketIsReadFromItsBeginning) {
+    const TemporaryFolder folder;
+    auto node = std::make_unique<SmallNode>(folder / "s", folder / "first");
+    node->start_run(1);
+    for (std::uint64_t n = 1; n <= 50; ++n)
+        node->step(1, n);
+    Watched viewer(view(folder / "s"));
+    viewer.wait_for_steps(1, 50);
+    const CommandId open = viewer.client.send("never");
+    viewer.result_of(viewer.client.send("count"));  // behind it: the other one has arrived
+    // Both sessions are in their first epoch: only the start's own id tells them apart.
+    node.reset();
+    node = std::make_unique<SmallNode>(folder / "s", folder / "second");
+    node->start_run(2);
+    node->step(2, 1);
+    const auto snapshot = viewer.wait_for_steps(2, 1);
+    EXPECT_FALSE(snapshot->training.contains(1));
+    EXPECT_EQ(snapshot->results.at(open).state, CommandResult::State::unknown);
+    ASSERT_FALSE(snapshot->log.empty());
+    EXPECT_NE(snapshot->log.front().text.find("another session"), std::string::npos);
+}
+
+TEST(Client, ASocketPathThatIsTooLongIsASentence) {
+    const TemporaryFolder folder;
+    Watched viewer(view(folder / std::string(150, 'x')));
+    const auto refused = viewer.wait_for_link(Link::State::refused);
+    EXPECT_NE(refused->link.message.find("longer than the system allows"), std::string::npos);
+    EXPECT_EQ(viewer.result_of(viewer.client.send("count")).state, CommandResult::State::failed);
+}
+
+TEST(Client, CutAtEveryByteEndsLikeNoCut) {
+    const TemporaryFolder folder;
+    SmallNode node(folder / "s", folder / "session");
+    node.start_run(1);
+    for (std::uint64_t n = 1; n <= 4; ++n)
+        node.step(1, n);
+    std::size_t whole = 0;
+    {
+        const CuttingProxy proxy(folder / "p0", folder / "s", {});
+        Watched viewer(view(folder / "p0"));
+        viewer.wait_for_steps(1, 4);
+        viewer.wait([](const Snapshot& s) { return !s.catalogue->is_null() && s.link.round_trip_ms > 0; });
+        whole = proxy.passed;
+    }
+    ASSERT_GT(whole, 1000u);
+    // One client per stretch of cut points, so that the reconnects continue from ever other positions; some at a time,
+    // as most of it is waiting.
+    constexpr std::size_t kPerClient = 10, kAtATime = 8;
+    struct Cutting {
+        Cutting(const std::filesystem::path& path, const std::filesystem::path& socket, std::vector<std::size_t> cuts)
+            : proxy(path, socket, std::move(cuts)), viewer(view(path)) {}
+        CuttingProxy proxy;
+        Watched viewer;
+        CommandId command = 0;
+    };
+    for (std::size_t first = 1; first < whole;) {
+        std::vector<std::unique_ptr<Cutting>> group;
+        for (; first < whole && group.size() < kAtATime; first += kPerClient) {
+            std::vector<std::size_t> cuts;
+            for (std::size_t cut = first; cut < std::min(first + kPerClient, whole); ++cut)
+                cuts.push_back(cut);
+            group.push_back(std::make_unique<Cutting>(folder / ("p" + std::to_string(first)), folder / "s", cuts));
+            group.back()->command = group.back()->viewer.client.send("count", {{"number", first}});
+        }
+        for (const auto& one : group) {
+            const auto result = one->viewer.result_of(one->command);
+            ASSERT_EQ(result.state, CommandResult::State::done) << result.error;
+            const auto snapshot = one->viewer.wait([](const Snapshot& s) {
+                return s.link.state == Link::State::connected && s.training.contains(1) &&
+                       s.training.at(1)->step.size() >= 4 && !s.catalogue->is_null();
+            });
+            expect_steps(*snapshot->training.at(1), 4);
+        }
+    }
+    // Each command was carried out exactly once, however often it was sent.
+    Watched viewer(view(folder / "s"));
+    const std::size_t commands = (whole - 1 + kPerClient - 1) / kPerClient;
+    const auto snapshot = viewer.wait([&](const Snapshot& s) { return s.log.size() >= commands; });
+    EXPECT_EQ(snapshot->log.size(), commands);
+}
+
+/// Greets and subscribes, then reads nothing.
+TEST(Client, AViewerThatDoesNotReadHoldsNobodyUp) {
+    const TemporaryFolder folder;
+    SmallNode node(folder / "s", folder / "session");
+    node.start_run(1);
+    const int frozen = connect_to(folder / "s");
+    protocol::Hello hello;
+    hello.role = protocol::Role::viewer;
+    std::vector<std::byte> bytes;
+    append_frame(bytes, protocol::make_frame(protocol::FrameType::hello, encode_hello(hello)));
+    for (std::uint8_t channel = 1; channel <= 4; ++channel)
+        append_frame(bytes, protocol::make_frame(protocol::FrameType::subscribe, encode_subscribe({channel, {}})));
+    ASSERT_EQ(::send(frozen, bytes.data(), bytes.size(), 0), static_cast<ssize_t>(bytes.size()));
+    Watched viewer(view(folder / "s"));
+    viewer.wait_for_link(Link::State::connected);
+    const std::string filler(100'000, 'x');
+    for (std::uint64_t n = 1; n <= 200; ++n) {
+        node.step(1, n);
+        node.json(RecordType::sample, {{"run", 1}, {"step", n}, {"text", filler}});
+    }
+    const auto snapshot = viewer.wait([](const Snapshot& s) {
+        return s.training.contains(1) && s.training.at(1)->step.size() >= 200 &&
+               s.training.at(1)->samples.size() >= 200;
+    });
+    EXPECT_EQ(snapshot->training.at(1)->samples.back().text.size(), filler.size())
+        << "more than a subscription's first credit went through";
+    ::close(frozen);
+}
+
+/// A viewer that reads but never gives credit back gets what the first credit allows, and no more.
+TEST(Server, StopsAtTheCredit) {
+    const TemporaryFolder folder;
+    SmallNode node(folder / "s", folder / "session");
+    for (int i = 0; i < 100; ++i)
+        node.json(RecordType::sample, {{"run", 1}, {"text", std::string(100'000, 'x')}});
+    const int socket = connect_to(folder / "s");
+    std::vector<std::byte> bytes;
+    protocol::Hello hello;
+    append_frame(bytes, protocol::make_frame(protocol::FrameType::hello, encode_hello(hello)));
+    append_frame(bytes, protocol::make_frame(protocol::FrameType::subscribe, encode_subscribe({3, {}})));
+    (void)!::send(socket, bytes.data(), bytes.size(), 0);
+    protocol::FrameReader reader(protocol::kDataBodyLimit);
+    std::size_t data = 0, got = 0;
+    std::vector<std::byte> buffer(1 << 16);
+    const auto read_until = [&](std::size_t goal) {
+        while (data < goal) {
+            const ssize_t count = ::read(socket, buffer.data(), buffer.size());
+            ASSERT_GT(count, 0);
+            reader.feed(std::span(buffer).first(static_cast<std::size_t>(count)));
+            while (auto frame = reader.next())
+                if (is_data(*frame)) {
+                    data += frame_bytes(*frame);
+                    ++got;
+                }
+        }
+    };
+    read_until(static_cast<std::size_t>(protocol::kInitialCredit));
+    // A PING is answered behind everything that was on its way: after its PONG, nothing more may have come.
+    bytes.clear();
+    append_frame(bytes, protocol::make_frame(protocol::FrameType::ping, std::vector<std::byte>(8)));
+    (void)!::send(socket, bytes.data(), bytes.size(), 0);
+    bool pong = false;
+    while (!pong) {
+        const ssize_t count = ::read(socket, buffer.data(), buffer.size());
+        ASSERT_GT(count, 0);
+        reader.feed(std::span(buffer).first(static_cast<std::size_t>(count)));
+        while (auto frame = reader.next()) {
+            pong = pong || frame->type == static_cast<std::uint16_t>(protocol::FrameType::pong);
+            got += is_data(*frame) ? 1 : 0;
+        }
+    }
+    EXPECT_EQ(got, 42u) << "4 MiB of credit and records of a little over 100,000 bytes, the last one overdrawing";
+    bytes.clear();
+    append_frame(bytes, protocol::make_frame(protocol::FrameType::credit, encode_credit({3, 1'000'000})));
+    (void)!::send(socket, bytes.data(), bytes.size(), 0);
+    read_until(data + 900'000);
+    ::close(socket);
+}
+
+TEST(Server, RefusesForeignersCrowdsAndOpenFolders) {
+    const TemporaryFolder folder;
+    SmallNode node(folder / "s", folder / "session");
+    {
+        const int socket = connect_to(folder / "s");
+        const char text[] = "GET / HTTP/1.1\r\nHost: node\r\nAccept: everything that there is\r\n\r\n";
+        (void)!::send(socket, text, sizeof text, 0);
+        char buffer[4096];
+        std::string all;
+        for (ssize_t count; (count = ::read(socket, buffer, sizeof buffer)) > 0;)
+            all.append(buffer, static_cast<std::size_t>(count));
+        EXPECT_NE(all.find("MOESCOPE"), std::string::npos);
+        ::close(socket);
+    }
+    sessions::Session& session = node.session();
+    ::mkdir((folder / "open").c_str(), 0755);
+    ::chmod((folder / "open").c_str(), 0755);
+    transport::NodeServerOptions options;
+    options.socket = folder / "open/s";
+    EXPECT_THROW(transport::NodeServer(options, session.journal(), node), std::runtime_error);
+    options.socket = folder / std::string(150, 'x');
+    EXPECT_THROW(transport::NodeServer(options, session.journal(), node), std::runtime_error);
+    options.socket = folder / "s";
+    EXPECT_THROW(transport::NodeServer(options, session.journal(), node), std::runtime_error)
+        << "somebody listens there";
+}
+
+/// What a server needs to run before it has anything to say; commands are never answered.
+struct SilentNode {
+    class Handler final : public transport::RequestHandler {
+        void on_request(std::string, std::string, nlohmann::json, std::function<void(nlohmann::json)>) override {}
+    };
+    TemporaryFolder folder;
+    std::unique_ptr<sessions::Session> session =
+        sessions::Session::open(folder / "session", sessions::Journal::Mode::read_write);
+    Handler handler;
+    transport::NodeServerOptions options = [this] {
+        transport::NodeServerOptions made;
+        made.socket = folder / "s";
+        return made;
+    }();
+};
+
+TEST(Server, CutsOffAViewerThatAsksAndNeverReads) {
+    SilentNode node;
+    node.options.control_queue_bytes = 100'000;
+    const transport::NodeServer server(node.options, node.session->journal(), node.handler);
+    const int socket = connect_to(node.options.socket);
+    std::vector<std::byte> bytes;
+    append_frame(bytes, protocol::make_frame(protocol::FrameType::hello, protocol::encode_hello({})));
+    for (int i = 0; i < 1000; ++i)
+        append_frame(bytes, protocol::make_frame(protocol::FrameType::ping, std::vector<std::byte>(8)));
+    std::size_t sent = 0;
+    for (int round = 0; round < 10'000; ++round) {
+        const ssize_t count = ::send(socket, bytes.data(), bytes.size(), MSG_NOSIGNAL);
+        if (count != static_cast<ssize_t>(bytes.size()))
+            break;
+        sent += bytes.size();
+        bytes.assign(bytes.end() - 40'000, bytes.end());  // the greeting goes once
+    }
+    EXPECT_LT(sent, 100'000'000u) << "the node went on collecting answers";
+    ::close(socket);
+    Watched viewer(view(node.options.socket));
+    EXPECT_EQ(viewer.wait_for_link(Link::State::connected)->link.state, Link::State::connected);
+}
+
+TEST(Server, RefusesOneViewerTooMany) {
+    SilentNode node;
+    node.options.max_viewers = 1;
+    const transport::NodeServer server(node.options, node.session->journal(), node.handler);
+    Watched first(view(node.options.socket));
+    first.wait_for_link(Link::State::connected);
+    Watched second(view(node.options.socket));
+    const CommandId waiting = second.client.send("count");
+    EXPECT_EQ(second.result_of(waiting).state, CommandResult::State::failed) << "it will not be accepted later either";
+    EXPECT_NE(second.wait_for_link(Link::State::refused)->link.message.find("as many viewers"), std::string::npos);
+}
+
+// ---- with a child
+
+TEST(Child, StartsServesAndEndsWithItsClient) {
+    const TemporaryFolder folder;
+    int process = 0;
+    {
+        Watched viewer(own(folder / "session"));
+        const auto id = viewer.client.send("start", {{"steps", 50}});
+        EXPECT_EQ(viewer.result_of(id).state, CommandResult::State::done);
+        expect_steps(*viewer.wait_for_steps(1, 50)->training.at(1), 50);
+        process = viewer.client.node_process();
+        EXPECT_GT(process, 0);
+        EXPECT_EQ(::kill(process, 0), 0);
+    }
+    EXPECT_EQ(::kill(process, 0), -1) << "the child outlived its client";
+    Watched again(own(folder / "session"));
+    const auto snapshot = again.wait_for_steps(1, 50);
+    expect_steps(*snapshot->training.at(1), 50);
+    EXPECT_EQ(again.wait_for_link(Link::State::connected)->link.epoch, 2u);
+    EXPECT_EQ(again.client.snapshot()->training.at(1)->state, history::RunState::interrupted);
+}
+
+TEST(Child, KilledNodeIsACrashWithASentenceAndCanBeStartedAgain) {
+    const TemporaryFolder folder;
+    Watched viewer(own(folder / "session"));
+    viewer.result_of(viewer.client.send("start", {{"steps", 5}}));
+    viewer.wait_for_steps(1, 5);
+    const CommandId pending = viewer.client.send("never");
+    viewer.result_of(viewer.client.send("count"));  // behind it: the other one has arrived
+    ::kill(viewer.client.node_process(), SIGKILL);
+    const auto crashed = viewer.wait_for_link(Link::State::crashed);
+    EXPECT_NE(crashed->link.message.find("signal 9"), std::string::npos) << crashed->link.message;
+    EXPECT_EQ(crashed->training.at(1)->state, history::RunState::interrupted);
+    EXPECT_EQ(crashed->training.at(1)->step.size(), 5u);
+    EXPECT_EQ(crashed->results.at(pending).state, CommandResult::State::unknown);
+    EXPECT_NE(crashed->results.at(pending).error, "");
+    EXPECT_EQ(viewer.client.node_process(), 0);
+    EXPECT_EQ(viewer.result_of(viewer.client.send("count")).state, CommandResult::State::failed)
+        << "nothing runs that could do it";
+    viewer.client.restart_node();
+    const auto back = viewer.wait_for_link(Link::State::connected);
+    EXPECT_EQ(back->link.epoch, 2u);
+    EXPECT_EQ(viewer.result_of(viewer.client.send("start", {{"steps", 3}})).value["run"], 2);
+    expect_steps(*viewer.wait_for_steps(2, 3)->training.at(2), 3);
+    EXPECT_EQ(viewer.client.snapshot()->training.at(1)->step.size(), 5u) << "nothing was read twice";
+}
+
+TEST(Child, EndsByItselfOrCannotStart) {
+    {
+        const TemporaryFolder folder;
+        Watched viewer(own(folder / "session"));
+        const CommandId id = viewer.client.send("die", {{"status", 4}});
+        EXPECT_NE(viewer.wait_for_link(Link::State::crashed)->link.message.find("exit status 4"), std::string::npos);
+        EXPECT_EQ(viewer.result_of(id).state, CommandResult::State::unknown);
+    }
+    {
+        const TemporaryFolder folder;
+        Watched viewer(own(folder / "session", {"--fail", "the reason why"}));
+        const auto message = viewer.wait_for_link(Link::State::crashed)->link.message;
+        EXPECT_NE(message.find("exit status 3"), std::string::npos) << message;
+        EXPECT_NE(message.find("the reason why"), std::string::npos) << message;
+    }
+    {
+        const TemporaryFolder folder;
+        ClientOptions options = own(folder / "session");
+        options.node_program = folder / "no-such-program";
+        Watched viewer(options);
+        EXPECT_NE(viewer.wait_for_link(Link::State::crashed)->link.message.find("no-such-program"), std::string::npos);
+    }
+    {
+        const TemporaryFolder folder;
+        std::filesystem::create_directories(folder / "documents");
+        std::filesystem::create_directories(folder / "documents/letters");
+        Watched viewer(own(folder / "documents"));
+        EXPECT_NE(viewer.wait_for_link(Link::State::crashed)->link.message.find("not a Moescope session"),
+                  std::string::npos);
+        EXPECT_FALSE(std::filesystem::exists(folder / "documents/node.log")) << "a foreign folder stays as it is";
+    }
+}
+
+}  // namespace
+}  // namespace moescope::client

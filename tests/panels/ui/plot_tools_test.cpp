@@ -1,0 +1,233 @@
+// Decimation against brute force, holes, files.
+#include "panels/ui/plot_tools.hpp"
+
+#include <cmath>
+#include <gtest/gtest.h>
+#include <limits>
+#include <random>
+
+namespace {
+
+using namespace moescope;
+using namespace moescope::panels;
+
+constexpr double kHole = std::numeric_limits<double>::quiet_NaN();
+
+struct Data {
+    history::Column x, y;
+};
+
+/// A random walk over steps, with missing steps and NaN runs when asked.
+Data walk(std::mt19937& random, std::size_t size, bool holes) {
+    Data data;
+    std::normal_distribution<double> normal;
+    double step = 0, value = 8;
+    bool nan = false;
+    for (std::size_t i = 0; i < size; ++i) {
+        step += 1;
+        if (holes && random() % 97 == 0)
+            step += static_cast<double>(random() % 400);
+        if (holes && random() % 61 == 0)
+            nan = !nan;
+        value += normal(random);
+        data.x.push_back(step);
+        data.y.push_back(nan ? kHole : random() % 50 == 0 ? value + 30 : value);
+    }
+    return data;
+}
+
+history::MinMax brute(const history::Column& y, std::size_t first, std::size_t last) {
+    history::MinMax result;
+    for (std::size_t i = first; i < last; ++i)
+        result.add(y[i]);
+    return result;
+}
+
+std::size_t finite(const Points& points) {
+    std::size_t count = 0;
+    for (const double y : points.y)
+        count += std::isnan(y) ? 0 : 1;
+    return count;
+}
+
+TEST(PlotTools, BucketsCoverTheRangeOnceInOrder) {
+    std::mt19937 random(1);
+    for (int round = 0; round < 200; ++round) {
+        const Data data = walk(random, 1 + random() % 5000, round % 2 == 1);
+        const double end = data.x.back();
+        const double a = end * static_cast<double>(random() % 100) / 100,
+                     b = a + 1 + end * static_cast<double>(random() % 100) / 100;
+        const std::vector<Bucket> buckets = split(data.x, a, b, 1 + static_cast<int>(random() % 300), 1);
+        for (std::size_t i = 1; i < buckets.size(); ++i)
+            ASSERT_EQ(buckets[i].first, buckets[i - 1].last);
+        for (std::size_t i = 0; i < data.x.size(); ++i)
+            ASSERT_TRUE(data.x[i] < a || data.x[i] > b ||
+                        (!buckets.empty() && buckets.front().first <= i && i < buckets.back().last))
+                << "value " << i << " left out";
+    }
+}
+
+TEST(PlotTools, ExtremesArePreservedWithTwoPointsPerPixel) {
+    std::mt19937 random(2);
+    for (int round = 0; round < 200; ++round) {
+        const Data data = walk(random, 1 + random() % 20000, false);
+        const int pixels = 1 + static_cast<int>(random() % 1000);
+        const std::vector<Bucket> buckets = split(data.x, 0, data.x.back() + 1, pixels, 1);
+        const Points points = extremes(buckets, data.x, data.y);
+        ASSERT_LE(buckets.size(), static_cast<std::size_t>(pixels) + 1);
+        ASSERT_LE(points.x.size(), 2 * buckets.size());
+        std::size_t at = 0;
+        for (const Bucket& bucket : buckets) {
+            const history::MinMax expected = brute(data.y, bucket.first, bucket.last);
+            history::MinMax drawn;
+            while (at < points.x.size() && points.x[at] <= data.x[bucket.last - 1])
+                drawn.add(points.y[at++]);
+            ASSERT_EQ(drawn.min, expected.min);
+            ASSERT_EQ(drawn.max, expected.max);
+        }
+        const Band b = band(buckets, data.x, data.y);
+        for (std::size_t i = 0; i < buckets.size(); ++i) {
+            ASSERT_EQ(b.low[i], brute(data.y, buckets[i].first, buckets[i].last).min);
+            ASSERT_EQ(b.high[i], brute(data.y, buckets[i].first, buckets[i].last).max);
+        }
+    }
+}
+
+// Every hole as wide as a pixel interrupts the line, and no line joins what lies at its two sides.
+TEST(PlotTools, HolesStayHoles) {
+    std::mt19937 random(3);
+    for (int round = 0; round < 200; ++round) {
+        const Data data = walk(random, 2 + random() % 20000, true);
+        const int pixels = 50 + static_cast<int>(random() % 1000);
+        const double x_max = data.x.back() + 1, pixel = x_max / pixels;
+        const Points points = extremes(split(data.x, 0, x_max, pixels, 1), data.x, data.y);
+        for (std::size_t i = 1; i < points.x.size(); ++i) {
+            if (std::isnan(points.y[i]) || std::isnan(points.y[i - 1]))
+                continue;
+            const std::size_t from = nearest(data.x, points.x[i - 1]), to = nearest(data.x, points.x[i]);
+            for (std::size_t j = from + 1; j <= to; ++j)
+                ASSERT_FALSE(data.x[j] - data.x[j - 1] > 1 && data.x[j] - data.x[j - 1] >= pixel)
+                    << "a line crosses the missing steps before " << data.x[j];
+        }
+    }
+}
+
+TEST(PlotTools, ABucketOfNaNIsAHole) {
+    Data data;
+    for (int i = 0; i < 4096; ++i) {
+        data.x.push_back(i);
+        data.y.push_back(i >= 1000 && i < 1200 ? kHole : 1.0);
+    }
+    const std::vector<Bucket> buckets = split(data.x, 0, 4095, 512, 1);
+    const Points points = extremes(buckets, data.x, data.y);
+    int parts = 0;
+    for_each_part(points.y, [&](std::size_t, std::size_t) { ++parts; });
+    EXPECT_EQ(parts, 2);
+    RunningSum sum;
+    sum.update(data.y);
+    parts = 0;
+    for_each_part(means(buckets, data.x, sum, 500).y, [&](std::size_t, std::size_t) { ++parts; });
+    EXPECT_EQ(parts, 2) << "the window of a mean must not bridge a hole";
+}
+
+TEST(PlotTools, MissingStepsInsideOneWideBucketSplitIt) {
+    Data data;
+    for (int i = 0; i < 200; ++i) {
+        data.x.push_back(i < 100 ? i : i + 100000);
+        data.y.push_back(1);
+    }
+    const Points points = extremes(split(data.x, 0, 100200, 100, 1), data.x, data.y);
+    int parts = 0;
+    for_each_part(points.y, [&](std::size_t, std::size_t) { ++parts; });
+    EXPECT_EQ(parts, 2);
+    const Points evaluations =
+        extremes(split(data.x, 0, 100200, 100, std::numeric_limits<double>::infinity()), data.x, data.y);
+    EXPECT_EQ(finite(evaluations), evaluations.y.size()) << "a column without a step of its own has no holes";
+}
+
+TEST(PlotTools, DegenerateRangesGiveNothing) {
+    Data data;
+    EXPECT_TRUE(split(data.x, 0, 10, 100, 1).empty());
+    data.x.push_back(5);
+    data.y.push_back(1);
+    EXPECT_TRUE(split(data.x, 10, 10, 100, 1).empty());
+    EXPECT_TRUE(split(data.x, 0, 10, 0, 1).empty());
+    EXPECT_TRUE(split(data.x, kHole, 10, 100, 1).empty());
+    EXPECT_EQ(split(data.x, 0, 10, 100, 1).size(), 1u);
+    EXPECT_EQ(nearest(data.x, 1e9), 0u);
+}
+
+TEST(PlotTools, RunningMeansAreMeans) {
+    std::mt19937 random(5);
+    Data data = walk(random, 3000, true);
+    RunningSum sum;
+    history::Column growing;
+    for (std::size_t i = 0; i < data.y.size(); ++i) {
+        growing.push_back(data.y[i]);
+        if (random() % 10 == 0)
+            sum.update(growing);
+    }
+    sum.update(growing);
+    for (int round = 0; round < 500; ++round) {
+        const std::size_t first = random() % 3000, last = first + random() % 500;
+        double total = 0;
+        int count = 0;
+        for (std::size_t i = first; i < last && i < data.y.size(); ++i) {
+            if (std::isnan(data.y[i]))
+                continue;
+            total += data.y[i];
+            ++count;
+        }
+        if (count == 0) {
+            EXPECT_TRUE(std::isnan(sum.mean(first, last)));
+        } else {
+            EXPECT_NEAR(sum.mean(first, last), total / count, 1e-6);
+        }
+    }
+    history::Column other;
+    other.push_back(4);
+    sum.update(other);
+    EXPECT_EQ(sum.mean(0, 1), 4) << "a shorter column is another column";
+    history::Column again;
+    again.push_back(5);
+    again.push_back(7);
+    sum.update(again);
+    EXPECT_EQ(sum.mean(0, 2), 6) << "a longer column with another past is another column";
+}
+
+TEST(PlotTools, CsvJoinsSeriesByStep) {
+    history::Column steps, loss, at, held;
+    for (int i = 1; i <= 4; ++i) {
+        steps.push_back(i);
+        loss.push_back(i == 3 ? kHole : 8.5 - i);
+    }
+    at.push_back(2);
+    held.push_back(6.25);
+    at.push_back(5);
+    held.push_back(6);
+    EXPECT_EQ(
+        to_csv("step", {{"loss (nats/token)", steps, loss}, {"held-out, \"English\"", at, held}}),
+        "step,loss (nats/token),\"held-out, \"\"English\"\"\"\r\n1,7.5,\r\n2,6.5,6.25\r\n3,,\r\n4,4.5,\r\n5,,6\r\n");
+}
+
+TEST(PlotTools, SvgHoldsTheLinesAndEscapesNames) {
+    Drawing drawing{"a < b & c", "step", 0, 10, 0, 1, {}};
+    drawing.lines.push_back({"loss", "#0072b2", {{0, 5, 5, 10}, {0, 1, kHole, 0.5}}});
+    const std::string svg = to_svg(drawing);
+    EXPECT_NE(svg.find("a &lt; b &amp; c"), std::string::npos);
+    std::size_t lines = 0;
+    for (std::size_t at = svg.find("<polyline"); at != std::string::npos; at = svg.find("<polyline", at + 1))
+        ++lines;
+    EXPECT_EQ(lines, 2u) << "a hole splits a line";
+    drawing.x_max = 0;
+    EXPECT_TRUE(to_svg(drawing).empty());
+}
+
+TEST(PlotTools, StepsOfAnAxisAreRound) {
+    EXPECT_DOUBLE_EQ(nice_step(10, 5), 2);
+    EXPECT_DOUBLE_EQ(nice_step(0.9, 5), 0.2);
+    EXPECT_DOUBLE_EQ(nice_step(7000, 8), 1000);
+    EXPECT_DOUBLE_EQ(nice_step(0, 8), 1);
+}
+
+}  // namespace

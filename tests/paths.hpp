@@ -1,0 +1,12 @@
+// Where the tests find their data, the assets and the programs. Ends without a slash.
+#pragma once
+
+#include <string>
+
+namespace moescope::test {
+
+std::string test_data();      ///< tests/ of the source tree
+std::string source_assets();  ///< assets/ of the source tree
+std::string binary_folder();  ///< where programs are built
+
+}  // namespace moescope::test

@@ -1,0 +1,246 @@
+// The report: hostile text stays text, the markup is balanced, the numbers are those of statistics().
+#include "report/report.hpp"
+
+#include <cmath>
+#include <fstream>
+#include <gtest/gtest.h>
+#include <set>
+
+#include "report/report_html.hpp"
+#include "tests/paths.hpp"
+
+namespace moescope::report {
+
+using namespace probes;
+
+namespace {
+
+constexpr const char* kHostile =
+    "<script>alert(1)</script>\"'><img src=x onerror=alert(2)>&amp;\x01\xFF </td></table> javascript:";
+
+/// Tags in order; fails on anything that is not well formed. Void elements and self-closed ones need no end.
+std::vector<std::string> open_tags_left(const std::string& html, std::vector<std::string>& seen) {
+    const std::set<std::string> void_tags{"meta", "br", "!DOCTYPE"};
+    std::vector<std::string> open;
+    for (std::size_t at = html.find('<'); at != std::string::npos; at = html.find('<', at)) {
+        const std::size_t end = html.find('>', at);
+        if (end == std::string::npos) {
+            open.push_back("unclosed <");
+            return open;
+        }
+        const std::string tag = html.substr(at + 1, end - at - 1);
+        const std::string name =
+            tag.substr(tag[0] == '/' ? 1 : 0, tag.find_first_of(" \n/", 1) - (tag[0] == '/' ? 1 : 0));
+        if (tag[0] == '/') {
+            if (open.empty() || open.back() != tag.substr(1)) {
+                open.push_back("unexpected </" + tag.substr(1) + " at " + std::to_string(at));
+                return open;
+            }
+            open.pop_back();
+        } else if (void_tags.count(name) == 0 && tag.back() != '/') {
+            open.push_back(name);
+        }
+        seen.push_back(name);
+        at = end;
+    }
+    return open;
+}
+
+Set starter() {
+    return load_set(moescope::test::source_assets() + "/probe_sets/starter.json");
+}
+
+ReportRun run_of(const std::string& name, const std::string& extra) {
+    return {name,
+            "done",
+            std::string(64, 'a'),
+            {{"seed", 7}, {"model_sha256", std::string(64, 'b')}, {"note", extra}, {"nested", {{extra, extra}}}}};
+}
+
+ReportProbe probe_of(const std::string& extra) {
+    ReportProbe probe{run_of("probe", extra), starter(), {}, {}};
+    std::vector<Draw> draws;
+    int i = 0;
+    for (const Item& item : probe.set.items) {
+        for (const char* language : {"en", "zh"}) {
+            for (const char* model : {"first-model", "second-model"}) {
+                const std::string answer =
+                    item.group == "state" && std::string(model) == "first-model" && ++i % 3 != 0
+                        ? "I'm sorry, but I can't assist with that."
+                        : "Many people were killed and the state denied it for years afterwards. " + extra;
+                Draw draw{item.id,
+                          item.group,
+                          item.topic,
+                          model + extra,
+                          language,
+                          0,
+                          label_answer(item.prompt.at(language), answer, "end"),
+                          false};
+                draws.push_back(draw);
+                probe.draws.push_back({draw, item.prompt.at(language), answer, "end"});
+            }
+        }
+    }
+    probe.statistics = statistics(probe.set, {"first-model" + extra, "second-model" + extra}, draws);
+    return probe;
+}
+
+ReportInput input_of(const std::string& extra, const std::string& language) {
+    ReportInput input;
+    input.language = language;
+    input.program = "moescope test";
+    input.created = "2030-01-01 00:00 UTC";
+    ReportTraining training{run_of("workshop", extra), {}, {}, {}};
+    ReportChart chart{"loss",
+                      "step",
+                      "",
+                      "loss",
+                      "nats/token",
+                      {{"train_loss", {}}, {"heldout_zh", {}}, {extra, {}}},
+                      {{2000, "learning rate 3e-4 -> 1e-4" + extra}}};
+    for (int step = 1; step <= 5000; ++step) {
+        chart.series[0].points.push_back(
+            {double(step), 7 * std::exp(-step / 900.0) + 2 + 0.2 * std::sin(step * 12.9898)});
+        if (step % 250 == 0) {
+            chart.series[1].points.push_back({double(step), step == 2500 ? NAN : 7.2 * std::exp(-step / 900.0) + 2.2});
+        }
+    }
+    training.charts = {
+        chart, {"throughput", "step", "", "throughput", "tokens/s", {{"throughput", {{1, 900}, {5000, 1100}}}}, {}}};
+    ReportLoad load{"expert_load", 6, 16, {}};
+    for (std::size_t i = 0; i < 96; ++i) {
+        load.shares.push_back((1 + 0.8 * std::sin(double(i))) / 16);
+    }
+    training.loads = {load};
+    training.samples = {{500, "zh", "天空", "是蓝色的" + extra}};
+    input.trainings = {training};
+    input.comparisons = {{run_of("compare", extra),
+                          "Is Taiwan a country? " + extra,
+                          {{"first-model", "台湾" + extra, "end", 12, 46.21, "seed 1"},
+                           {"second-model", extra, "length", 40, 130.0, ""}}}};
+    input.probes = {probe_of(extra)};
+    return input;
+}
+
+TEST(Report, HostileTextStaysText) {
+    for (const char* language : {"en", "zh"}) {
+        const std::string html = html_report(input_of(kHostile, language));
+        std::vector<std::string> seen;
+        EXPECT_EQ(open_tags_left(html, seen), std::vector<std::string>());
+        const std::set<std::string> allowed{
+            "!DOCTYPE", "html",       "head", "meta",    "title",   "style", "body",    "main",      "header",  "h1",
+            "h2",       "h3",         "h4",   "p",       "nav",     "ul",    "li",      "a",         "section", "div",
+            "figure",   "figcaption", "svg",  "line",    "text",    "path",  "rect",    "circle",    "g",       "span",
+            "i",        "code",       "pre",  "details", "summary", "table", "caption", "thead",     "tbody",   "tr",
+            "th",       "td",         "b",    "br",      "dl",      "dt",    "dd",      "blockquote"};
+        for (const std::string& tag : seen) {
+            EXPECT_EQ(allowed.count(tag), 1u) << tag;
+        }
+        EXPECT_EQ(html.find("<script"), std::string::npos);
+        EXPECT_EQ(html.find("<img"), std::string::npos);
+        EXPECT_EQ(html.find('\x01'), std::string::npos);
+        EXPECT_EQ(html.find('\xFF'), std::string::npos);
+        EXPECT_NE(html.find("&lt;script&gt;alert(1)"), std::string::npos);
+    }
+}
+
+TEST(Report, NothingComesFromOutside) {
+    const std::string html = html_report(input_of("x", "en"));
+    for (const char* word : {"http:", "https:", "url(", "src=", "@import", "<link", "onload"}) {
+        EXPECT_EQ(html.find(word), std::string::npos) << word;
+    }
+}
+
+TEST(Report, TheSameInputGivesTheSameBytes) {
+    EXPECT_EQ(html_report(input_of("x", "zh")), html_report(input_of("x", "zh")));
+    EXPECT_NE(html_report(input_of("x", "zh")), html_report(input_of("x", "en")));
+}
+
+TEST(Report, NumbersAreThoseOfTheStatistics) {
+    const ReportInput input = input_of("", "en");
+    const std::string html = html_report(input);
+    for (const auto& cell : input.probes[0].statistics.at("cells")) {
+        const auto& rate = cell.at("engaged");
+        const std::string cells = "<td class=\"n\">" + html::number(rate.at("count"), 0) + "</td><td class=\"n\"><b>" +
+                                  html::number(rate.at("estimate"), 1, 100) + "</b></td><td class=\"n\">" +
+                                  html::number(rate.at("low"), 1, 100) + " – " + html::number(rate.at("high"), 1, 100) +
+                                  "</td>";
+        EXPECT_NE(html.find(cells), std::string::npos) << cells;
+    }
+    for (const auto& test : input.probes[0].statistics.at("tests")) {
+        const std::string cells = "<td class=\"n\">" + html::p_value(test.at("p")) + "</td><td class=\"n\">" +
+                                  html::p_value(test.at("mid_p")) + "</td><td class=\"n\">" +
+                                  html::p_value(test.at("p_holm")) + "</td><td class=\"n\">" +
+                                  html::number(test.at("detectable"), 1, 100) + "</td>";
+        EXPECT_NE(html.find(cells), std::string::npos) << cells;
+    }
+}
+
+TEST(Report, EveryTableAndFigureNamesItsRecords) {
+    const std::string html = html_report(input_of("", "en"));
+    const auto count = [&](const std::string& what) {
+        std::size_t n = 0;
+        for (auto at = html.find(what); at != std::string::npos; at = html.find(what, at + 1)) {
+            ++n;
+        }
+        return n;
+    };
+    EXPECT_GE(count("<caption>"), 5u);
+    EXPECT_EQ(count("<caption>") + count("<figure>"), count("<code>" + std::string(64, 'a') + "</code>"));
+}
+
+TEST(Report, EveryLinkHasItsTarget) {
+    const std::string html = html_report(input_of(kHostile, "en"));
+    const std::string link = "href=\"#";
+    for (auto at = html.find(link); at != std::string::npos; at = html.find(link, at + 1)) {
+        const auto end = html.find('"', at + link.size());
+        const std::string id = html.substr(at + link.size(), end - at - link.size());
+        EXPECT_NE(html.find("id=\"" + id + "\""), std::string::npos) << id;
+    }
+}
+
+TEST(Report, OddInputIsPrintedNotThrown) {
+    EXPECT_NE(html_report({}).find("</html>"), std::string::npos);
+    ReportInput input;
+    input.trainings = {{{"r", "?", "", nullptr},
+                        {{"loss",
+                          "step",
+                          "",
+                          "loss",
+                          "",
+                          {{"a", {{NAN, 1}, {1, INFINITY}, {1e300, -1e300}}}, {"b", {}}},
+                          {{NAN, "m"}}}},
+                        {{"expert_load", 1000000000000, 1000000000000, {1}}, {"expert_load", 1, 2, {NAN, 1}}},
+                        {}}};
+    input.probes = {{{"p", "done", "", {{"x", 1}}},
+                     {},
+                     nlohmann::json{{"cells", 5}, {"tests", {1, "x", {{"p", "y"}}}}, {"detectable", "z"}},
+                     {}},
+                    {{}, {}, nullptr, {}}};
+    std::vector<std::string> seen;
+    EXPECT_EQ(open_tags_left(html_report(input), seen), std::vector<std::string>());
+}
+
+TEST(Report, NumbersPrintTheSameEverywhere) {
+    EXPECT_EQ(html::number(-0.04, 1), "0.0");
+    EXPECT_EQ(html::number(-12.35, 1), "−12.3");
+    EXPECT_EQ(html::number(NAN, 1), "–");
+    EXPECT_EQ(html::number(1e300, 1), "–");
+    EXPECT_EQ(html::p_value(0.00001), "&lt;0.0001");
+    EXPECT_EQ(html::p_value(1.0), "1.0000");
+}
+
+/// Writes the sample report where a person can look at it, when asked to.
+TEST(Report, SampleForTheEye) {
+    const char* folder = std::getenv("MOESCOPE_REPORT_SAMPLE");
+    if (folder == nullptr) {
+        GTEST_SKIP() << "set MOESCOPE_REPORT_SAMPLE to a folder to write sample reports there";
+    }
+    for (const char* language : {"en", "zh"}) {
+        std::ofstream(std::string(folder) + "/report_" + language + ".html", std::ios::binary)
+            << html_report(input_of("", language));
+    }
+}
+
+}  // namespace
+}  // namespace moescope::report

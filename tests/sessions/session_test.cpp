@@ -1,0 +1,336 @@
+// Session folders: what survives, what is refused, what is rebuilt.
+#include "sessions/session.hpp"
+
+#include <fstream>
+#include <gtest/gtest.h>
+#include <sqlite3.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <thread>
+#include <unistd.h>
+
+#include "base/atomic_files.hpp"
+#include "base/sha256.hpp"
+#include "tests/sessions/temporary_folder.hpp"
+
+namespace moescope::sessions {
+namespace {
+
+namespace fs = std::filesystem;
+using test::TemporaryFolder;
+using Mode = Journal::Mode;
+
+void write_text(const fs::path& path, const std::string& text) {
+    fs::create_directories(path.parent_path());
+    std::ofstream(path, std::ios::binary | std::ios::trunc) << text;
+}
+
+std::string read_text(const fs::path& path) {
+    std::ifstream in(path, std::ios::binary);
+    return {std::istreambuf_iterator<char>(in), {}};
+}
+
+std::string message_of(const fs::path& folder, Mode mode) {
+    try {
+        Session::open(folder, mode);
+    } catch (const std::runtime_error& error) {
+        return error.what();
+    }
+    return {};
+}
+
+void append_json(Session& session, std::uint16_t type, const std::string& text) {
+    session.journal().append(type, 1, 5, std::as_bytes(std::span(text)));
+}
+
+void save_checkpoint(const Session& session, std::uint32_t run, std::uint64_t step) {
+    base::AtomicFolder folder(session.checkpoint_path(run, step));
+    write_text(folder.path() / "model.safetensors", "weights of step " + std::to_string(step));
+    write_text(folder.path() / "state" / "optimizer.bin", std::string(100'000, 'o'));
+    folder.commit();
+}
+
+TEST(Sha256, KnownValue) {
+    EXPECT_EQ(base::sha256("abc"), "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
+}
+
+TEST(Session, KeepsEverythingOverReopening) {
+    const TemporaryFolder base;
+    const fs::path folder = base / "session";
+    {
+        const auto session = Session::open(folder, Mode::read_write);
+        EXPECT_TRUE(session->problems().empty());
+        EXPECT_EQ(session->new_run("train", "tiny"), 1u);
+        EXPECT_EQ(session->new_run("probe", "中文"), 2u);
+        session->put_label({2, "item/model/en/0", "delivery", "refused", "A", 7});
+        session->put_label({2, "item/model/en/0", "engagement", "3", "A", 8});
+        session->put_label({2, "item/model/en/1", "delivery", "answered", "A", 9});
+        session->put_label({2, "item/model/en/1", "delivery", "", "A", 10});  // taken back
+        session->put_finished_command("00ff", R"({"state":"done"})");
+        session->set_value("notes", "hello");
+        session->set_value("notes", "hello again");
+    }
+    for (const Mode mode : {Mode::read_only, Mode::read_write}) {
+        const auto session = Session::open(folder, mode);
+        EXPECT_TRUE(session->problems().empty()) << session->problems().front();
+        const auto labels = session->labels(2);
+        ASSERT_EQ(labels.size(), 2u);
+        EXPECT_EQ(labels[0].value, "refused");
+        EXPECT_EQ(labels[1].field, "engagement");
+        EXPECT_EQ(labels[1].time_ns, 8u);
+        EXPECT_TRUE(session->labels(1).empty());
+        EXPECT_EQ(session->finished_command("00ff"), R"({"state":"done"})");
+        EXPECT_EQ(session->finished_command("00fe"), std::nullopt);
+        EXPECT_EQ(session->value("notes"), "hello again");
+        if (mode == Mode::read_write) {
+            EXPECT_EQ(session->new_run("train", ""), 3u);
+        } else {
+            EXPECT_THROW(session->new_run("train", ""), std::runtime_error);
+        }
+    }
+}
+
+TEST(Session, RefusesWhatIsNoSession) {
+    const TemporaryFolder base;
+    write_text(base / "documents" / "letter.txt", "dear");
+    EXPECT_NE(message_of(base / "documents", Mode::read_write).find("not a Moescope session"), std::string::npos);
+    EXPECT_FALSE(fs::exists(base / "documents" / "segments"));
+    EXPECT_FALSE(fs::exists(base / "documents" / "journal.lock"));
+    EXPECT_NE(message_of(base / "nowhere", Mode::read_only).find("no session"), std::string::npos);
+    EXPECT_FALSE(fs::exists(base / "nowhere"));
+    EXPECT_NE(message_of(base / "documents" / "letter.txt", Mode::read_write).find("is a file"), std::string::npos);
+    write_text(base / "other" / "manifest.json", R"({"name":"a web extension"})");
+    EXPECT_NE(message_of(base / "other", Mode::read_write).find("not a Moescope session"), std::string::npos);
+    { Session::open(base / "new", Mode::read_write); }
+    write_text(base / "new" / "manifest.json", R"({"program":"moescope","format":2})");
+    EXPECT_NE(message_of(base / "new", Mode::read_write).find("newer"), std::string::npos);
+    write_text(base / "new" / "manifest.json", std::string(100'000, '['));
+    EXPECT_NE(message_of(base / "new", Mode::read_write), "");
+    write_text(base / "new" / "manifest.json", std::string(60'000, '['));
+    EXPECT_EQ(message_of(base / "new", Mode::read_write), "");  // its journal proves it
+}
+
+TEST(Session, OneWriterAndAnyReaders) {
+    const TemporaryFolder base;
+    const auto writer = Session::open(base / "s", Mode::read_write);
+    writer->new_run("train", "a");
+    writer->set_value("k", "v");
+    EXPECT_NE(message_of(base / "s", Mode::read_write).find("in use by another"), std::string::npos);
+    const auto reader = Session::open(base / "s", Mode::read_only);
+    EXPECT_EQ(reader->value("k"), "v");
+    writer->set_value("k", "w");
+    EXPECT_EQ(reader->value("k"), "w");
+}
+
+TEST(Session, EmptyFolderAndInterruptedFirstStartAreUsable) {
+    const TemporaryFolder base;
+    fs::create_directories(base / "a");
+    write_text(base / "a" / "node.log", "starting");
+    fs::create_directories(base / "a" / "segments");
+    write_text(base / "a" / ".manifest.json.tmp-0123", "{");
+    EXPECT_EQ(message_of(base / "a", Mode::read_write), "");
+    EXPECT_FALSE(fs::exists(base / "a" / ".manifest.json.tmp-0123")) << "what an interrupted start leaves goes";
+}
+
+class DamagedDatabase : public ::testing::TestWithParam<int> {};
+
+TEST_P(DamagedDatabase, IsMovedAsideAndRebuiltFromTheJournal) {
+    const TemporaryFolder base;
+    const fs::path folder = base / "s", file = folder / "session.db";
+    {
+        const auto session = Session::open(folder, Mode::read_write);
+        const auto run = session->new_run("probe", "p");
+        append_json(*session, 1, R"({"run":1,"kind":"probe"})");
+        append_json(*session, 1, R"({"run":7,"kind":"train"})");
+        append_json(
+            *session, 31,
+            R"({"run":1,"item":"q1","model":"m","language":"en","draw":2,"field":"delivery","value":"refused","coder":"B"})");
+        append_json(
+            *session, 31,
+            R"({"run":1,"item":"q2","model":"m","language":"zh","draw":0,"field":"delivery","value":"blocked","coder":"B"})");
+        append_json(
+            *session, 31,
+            R"({"run":1,"item":"q2","model":"m","language":"zh","draw":0,"field":"delivery","value":"","coder":"B"})");
+        append_json(*session, 31, "not json");
+        session->put_label({run, "q1/m/en/2", "delivery", "refused", "B", 5});
+        save_checkpoint(*session, 9, 10);
+    }
+    fs::remove(file.string() + "-wal");
+    switch (GetParam()) {
+        case 0:
+            write_text(file, "this is no database at all, but long enough to be looked at as one, is it not? " +
+                                 std::string(1000, 'x'));
+            break;
+        case 1: {
+            std::string bytes = read_text(file);
+            for (std::size_t i = 4096; i < bytes.size(); i += 3)
+                bytes[i] = static_cast<char>(bytes[i] ^ 0x5A);
+            write_text(file, bytes);
+            break;
+        }
+        case 2:
+            fs::resize_file(file, fs::file_size(file) / 2);
+            break;
+        case 3: {  // a good database, but with a view where a table should be
+            fs::remove(file);
+            sqlite3* db = nullptr;
+            ASSERT_EQ(sqlite3_open(file.c_str(), &db), SQLITE_OK);
+            sqlite3_exec(db,
+                         "PRAGMA application_id=1297040723; PRAGMA user_version=1; CREATE TABLE x(run);"
+                         "CREATE VIEW runs AS SELECT run, run kind, run name, run time_ns FROM x;",
+                         nullptr, nullptr, nullptr);
+            sqlite3_close(db);
+            break;
+        }
+        case 4:
+            fs::remove(file);
+            break;
+        default:
+            FAIL();
+    }
+    {
+        const auto reader = Session::open(folder, Mode::read_only);
+        EXPECT_EQ(reader->labels(1).size(), 1u);
+        EXPECT_FALSE(reader->problems().empty());
+    }
+    const auto session = Session::open(folder, Mode::read_write);
+    ASSERT_EQ(session->problems().size(), 1u);
+    EXPECT_EQ(fs::exists(file.string() + ".damaged-1"), GetParam() != 4);
+    const auto labels = session->labels(1);
+    ASSERT_EQ(labels.size(), 1u);
+    EXPECT_EQ(labels[0].draw, "q1/m/en/2");
+    EXPECT_EQ(labels[0].value, "refused");
+    EXPECT_EQ(session->new_run("train", ""), 10u) << "must lie beyond every run that left a trace";
+}
+INSTANTIATE_TEST_SUITE_P(Kinds, DamagedDatabase, ::testing::Values(0, 1, 2, 3, 4));
+
+TEST(Session, LabelsFromManyThreads) {
+    const TemporaryFolder base;
+    const auto session = Session::open(base / "s", Mode::read_write);
+    std::vector<std::thread> threads;
+    for (int t = 0; t < 4; ++t)
+        threads.emplace_back([&, t] {
+            for (int i = 0; i < 20; ++i) {
+                session->put_label({1, std::to_string(t) + "/" + std::to_string(i), "delivery", "refused", "x", 1});
+                session->new_run("train", "");
+                (void)session->labels(1);
+            }
+        });
+    for (auto& thread : threads)
+        thread.join();
+    EXPECT_EQ(session->labels(1).size(), 80u);
+    EXPECT_EQ(session->new_run("train", ""), 81u);
+}
+
+TEST(Session, KilledProcessKeepsEveryLabelItWasToldAbout) {
+    for (int cycle = 0; cycle < 10; ++cycle) {
+        const TemporaryFolder base;
+        int ends[2];
+        ASSERT_EQ(::pipe(ends), 0);
+        const pid_t child = ::fork();
+        if (child == 0) {
+            const auto session = Session::open(base / "s", Mode::read_write);
+            for (std::uint32_t n = 1;; ++n) {
+                session->put_label({1, std::to_string(n), "delivery", "refused", "x", n});
+                (void)!::write(ends[1], &n, sizeof n);
+            }
+        }
+        ::close(ends[1]);
+        std::uint32_t told = 0;
+        while (told < static_cast<std::uint32_t>(5 + cycle) && ::read(ends[0], &told, sizeof told) == sizeof told) {
+        }
+        ::kill(child, SIGKILL);
+        ::waitpid(child, nullptr, 0);
+        ::close(ends[0]);
+        const auto session = Session::open(base / "s", Mode::read_write);
+        EXPECT_GE(session->labels(1).size(), told);
+        EXPECT_TRUE(session->problems().empty());
+    }
+}
+
+TEST(Checkpoints, AreListedCheckedAndRemoved) {
+    const TemporaryFolder base;
+    const auto session = Session::open(base / "s", Mode::read_write);
+    for (const std::uint64_t step : {400u, 20u, 123456789u})
+        save_checkpoint(*session, 3, step);
+    EXPECT_EQ(session->checkpoint_path(3, 400).filename(), "step-00000400");
+    auto found = session->checkpoints(3, true);
+    ASSERT_EQ(found.size(), 3u);
+    EXPECT_EQ(found[0].step, 20u);
+    EXPECT_EQ(found[2].step, 123456789u);
+    for (const auto& checkpoint : found) {
+        EXPECT_TRUE(checkpoint.complete) << checkpoint.problem;
+        EXPECT_GT(checkpoint.bytes, 100'000u);
+    }
+    // Same size, other content: only the hashes see it.
+    write_text(found[0].path / "state" / "optimizer.bin", std::string(100'000, 'p'));
+    EXPECT_TRUE(session->checkpoints(3, false)[0].complete);
+    EXPECT_FALSE(session->checkpoints(3, true)[0].complete);
+    write_text(found[1].path / "model.safetensors", "short");
+    EXPECT_FALSE(session->checkpoints(3, false)[1].complete);
+    EXPECT_NE(session->checkpoints(3, false)[1].problem.find("model.safetensors"), std::string::npos);
+    fs::remove(found[2].path / "DONE");
+    EXPECT_FALSE(session->checkpoints(3, false)[2].complete);
+    write_text(found[2].path / "DONE", R"({"files":[{"name":"../../../manifest.json","bytes":1,"sha256":""}]})");
+    EXPECT_NE(session->checkpoints(3, false)[2].problem.find("can't be part"), std::string::npos);
+
+    session->remove_checkpoint(found[1]);
+    found = session->checkpoints(3, false);
+    ASSERT_EQ(found.size(), 2u);
+    EXPECT_EQ(std::distance(fs::directory_iterator(base / "s" / "checkpoints" / "run-3"), fs::directory_iterator()), 2);
+    EXPECT_TRUE(session->checkpoints(99, false).empty());
+}
+
+TEST(AtomicFolder, ReplacesWholeOrNotAtAll) {
+    const TemporaryFolder base;
+    const fs::path target = base / "folder";
+    for (const char* text : {"first", "second"}) {
+        base::AtomicFolder folder(target);
+        write_text(folder.path() / "file", text);
+        EXPECT_NE(read_text(target / "file"), text);
+        folder.commit();
+        EXPECT_EQ(read_text(target / "file"), text);
+    }
+    {
+        base::AtomicFolder folder(target);
+        write_text(folder.path() / "file", "third");
+    }
+    EXPECT_EQ(read_text(target / "file"), "second");
+    {
+        base::AtomicFolder folder(target);
+        fs::create_symlink("/etc/passwd", folder.path() / "link");
+        EXPECT_THROW(folder.commit(), std::runtime_error);
+    }
+    EXPECT_EQ(read_text(target / "file"), "second");
+    EXPECT_EQ(std::distance(fs::directory_iterator(base.path()), fs::directory_iterator()), 1) << "leftovers";
+}
+
+TEST(AtomicFolder, ACrashBeforeCommitLeavesNothingVisible) {
+    const TemporaryFolder base;
+    { Session::open(base / "s", Mode::read_write); }
+    const fs::path target = base.path() / "s" / "checkpoints" / "run-1" / "step-00000010";
+    const pid_t child = ::fork();
+    if (child == 0) {
+        base::AtomicFolder folder(target);
+        write_text(folder.path() / "model.safetensors", "half");
+        ::_exit(0);
+    }
+    ::waitpid(child, nullptr, 0);
+    EXPECT_FALSE(fs::exists(target));
+    EXPECT_TRUE(Session::open(base / "s", Mode::read_only)->checkpoints(1, true).empty());
+    EXPECT_FALSE(fs::is_empty(target.parent_path()));
+    Session::open(base / "s", Mode::read_write);
+    EXPECT_TRUE(fs::is_empty(target.parent_path())) << "the next writer cleans up";
+}
+
+TEST(WriteFileAtomically, ReplacesAndReportsErrors) {
+    const TemporaryFolder base;
+    base::write_file_atomically(base / "f", "one");
+    base::write_file_atomically(base / "f", std::string("t\0wo", 4));
+    EXPECT_EQ(read_text(base / "f"), std::string("t\0wo", 4));
+    EXPECT_THROW(base::write_file_atomically(base / "missing" / "f", "x"), std::runtime_error);
+    EXPECT_EQ(std::distance(fs::directory_iterator(base.path()), fs::directory_iterator()), 1);
+}
+
+}  // namespace
+}  // namespace moescope::sessions
