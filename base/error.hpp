@@ -2,14 +2,26 @@
 // an assert.
 #pragma once
 
+#include <memory>
 #include <stdexcept>
 #include <string>
 
+#include "base/sentence.hpp"
+
 namespace moescope::base {
 
+/// what() is the sentence in English. Copying does not throw.
 class Error : public std::runtime_error {
  public:
-    using std::runtime_error::runtime_error;
+    explicit Error(Sentence sentence)
+        : std::runtime_error(sentence.english()), sentence_(std::make_shared<const Sentence>(std::move(sentence))) {}
+    /// For what cannot be data: a text from another program or library, shown as it is.
+    explicit Error(const std::string& verbatim) : Error(Sentence::verbatim(verbatim)) {}
+
+    const Sentence& sentence() const { return *sentence_; }
+
+ private:
+    std::shared_ptr<const Sentence> sentence_;
 };
 
 }  // namespace moescope::base

@@ -6,5 +6,8 @@
 namespace moescope::engine {
 
 using base::Error;
+using base::marked;
+using base::say;
+using base::Sentence;
 
 }  // namespace moescope::engine

@@ -8,6 +8,9 @@
 
 namespace moescope::node {
 
+using base::say;
+using base::Sentence;
+
 /// A command that cannot be carried out: one sentence for a person.
 class CommandError : public base::Error {
  public:
