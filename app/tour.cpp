@@ -182,18 +182,18 @@ void Tour::learn() {
     const auto mean = [&](std::size_t first, std::size_t last) {
         double sum = 0;
         for (std::size_t i = first; i < last; ++i)
-            sum += run.cross_entropy[i];
+            sum += run[&base::StepValues::cross_entropy][i];
         return sum / static_cast<double>(last - first);
     };
-    const std::size_t n = run.cross_entropy.size();
+    const std::size_t n = run.step.size();
     check(mean(n - 10, n) < 0.9 * mean(0, 10), "the loss fell by more than a tenth");
     picture("training");
 }
 
 void Tour::turn_knobs() {
     const history::TrainingRun& run = training();
-    const double rate = run.learning_rate.back() * 0.5;
-    const double balance = run.balance_coefficient.back() * 2 + 0.001;
+    const double rate = run[&base::StepValues::learning_rate].back() * 0.5;
+    const double balance = run[&base::StepValues::balance_coefficient].back() * 2 + 0.001;
     for (const auto& [name, value] : {std::pair{"learning_rate", rate}, std::pair{"balance_coefficient", balance}}) {
         const std::size_t before = done("train.set");
         command(std::string("knobs.") + name + "=" + fmt::format("{}", value));
@@ -203,7 +203,7 @@ void Tour::turn_knobs() {
         std::size_t changes = 0;
         for (const history::RunEvent& event : training().events)
             changes += event.kind == "knob" ? 1 : 0;
-        return changes >= 2 && std::fabs(training().balance_coefficient.back() - balance) < 1e-9;
+        return changes >= 2 && std::fabs(training()[&base::StepValues::balance_coefficient].back() - balance) < 1e-9;
     });
     const double here = newest_step();
     wait(60, "ten more steps", [&] { return newest_step() >= here + 10; });

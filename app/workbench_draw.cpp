@@ -273,9 +273,10 @@ void Workbench::draw_tasks(ui::Context& ctx) {
 void Workbench::draw_numbers(ui::Context& ctx) {
     std::string numbers;
     const history::TrainingRun* run = training_run();
-    if (run != nullptr && run->state == history::RunState::running && !run->tokens_per_second.empty())
-        numbers = ctx.text.format("status.tokens_per_second",
-                                  {{"n", ctx.text.number(std::round(run->tokens_per_second.back()))}});
+    if (run != nullptr && run->state == history::RunState::running && !run->step.empty())
+        numbers =
+            ctx.text.format("status.tokens_per_second",
+                            {{"n", ctx.text.number(std::round((*run)[&base::StepValues::tokens_per_second].back()))}});
     if (ctx.snapshot.node.memory_used > 0)
         numbers += (numbers.empty() ? "" : "    ") + ui::bytes_text(ctx.text, ctx.snapshot.node.memory_used);
     const float numbers_width = ImGui::CalcTextSize(numbers.c_str()).x;

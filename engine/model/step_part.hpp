@@ -1,9 +1,10 @@
 // What the time of a step is spent on.
 #pragma once
 
+#include "base/step_values.hpp"
+
 namespace moescope::engine {
 
-/// Parts of a step's time; the same order as protocol::StepPart.
-enum class Part { data, embedding, attention, router, experts, head, optimizer, other, count };
+using Part = base::StepPart;
 
 }  // namespace moescope::engine

@@ -9,11 +9,10 @@
 #include "engine/model/activations.hpp"
 #include "engine/model/config.hpp"
 #include "engine/model/parameters.hpp"
+#include "engine/model/step_part.hpp"
 #include "kernels/cpu/router.hpp"
 
 namespace moescope::engine {
-
-enum class Part;  // engine/train/trainer.hpp
 
 /// Times parts of a step: `end(part)` adds what passed since the last call.
 using PartClock = std::function<void(Part)>;

@@ -26,7 +26,7 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 
-constexpr int kParts = static_cast<int>(Part::count);
+constexpr int kParts = static_cast<int>(base::kStepParts);
 constexpr std::uint64_t kHeldOutTokens = 4096;  // per language and evaluation
 constexpr double kSampleTemperature = 0.8;
 
@@ -393,8 +393,12 @@ struct Trainer::Impl {
         stats = {};
         stats.counts = std::move(counts);
         stats.router_entropy = std::move(entropy);
+        // Sums over the micro-batches; finish_values() takes out again what these settings do not compute.
+        stats.cross_entropy = stats.balance_loss = stats.z_loss = stats.prediction_loss = stats.dropped = 0;
         std::fill_n(buffers.choices_LE, layout.layers.size() * E, std::uint64_t{0});
         stats.learning_rate = config.train.learning_rate * rate_share(config.train, steps);
+        stats.balance_coefficient = config.train.balance_coefficient;
+        stats.z_coefficient = config.train.z_coefficient;
         stats.step = ++steps;
         stats.tokens = static_cast<std::uint64_t>(config.train.accumulation) *
                        static_cast<std::uint64_t>(config.train.batch) *
@@ -425,8 +429,35 @@ struct Trainer::Impl {
         }
         lap(Part::optimizer);
         stats.step_ms = milliseconds(mark - begin);
+        stats.tokens_per_second = stats.step_ms > 0 ? static_cast<double>(stats.tokens) * 1000.0 / stats.step_ms : 0;
         stats.part_ms = part_ms;
+        finish_values();
         return stats;
+    }
+
+    /// What these settings do not compute is absent and not 0.
+    void finish_values() {
+        const bool routed = std::any_of(layout.layers.begin(), layout.layers.end(),
+                                        [](const LayerOffsets& layer) { return layer.has_experts(); });
+        if (!routed || config.train.balance == Balance::none) {
+            stats.balance_loss = base::kAbsent;
+        }
+        if (!routed) {
+            stats.z_loss = base::kAbsent;
+        }
+        if (config.model.prediction_depth == 0) {
+            stats.prediction_loss = base::kAbsent;
+        }
+        const double capacity = capacity_factor >= 0 ? capacity_factor : config.model.capacity_factor;
+        if (!routed || capacity <= 0 || config.model.router_choice == kernels::Choice::expert) {
+            stats.dropped = base::kAbsent;  // nothing can overflow
+        }
+        for (std::size_t layer = 0; layer < stats.router_entropy.size(); ++layer) {
+            if (!layout.layers[layer].has_experts()) {
+                stats.router_entropy[layer] = std::numeric_limits<float>::quiet_NaN();
+            }
+        }
+        stats.router_entropy_mean = base::mean_router_entropy(stats.router_entropy);
     }
 
     /// Sum over the first `count` targets of a held-out text, and how many there were.

@@ -18,18 +18,14 @@
 
 namespace moescope::engine {
 
-/// What one step did. Losses in nats per token, times in milliseconds.
-struct StepStats {
+/// What one step did. A value that is not computed with these settings (a balance loss without balancing, a prediction
+/// loss without a prediction module, dropped choices without a capacity) is NaN; memory_bytes is left to the caller.
+struct StepStats : base::StepValues {
     std::uint64_t step = 0;
     std::uint64_t tokens = 0;  ///< of this step
     std::uint64_t tokens_total = 0;
-    double loss = 0, cross_entropy = 0, balance_loss = 0, z_loss = 0, gradient_norm = 0, learning_rate = 0;
-    double prediction_loss = 0;  ///< of the multi-token prediction module, before its coefficient
-    std::uint64_t dropped = 0;   ///< choices that found their expert full, all layers
-    double step_ms = 0;
-    std::array<double, static_cast<int>(Part::count)> part_ms{};
     std::vector<std::uint32_t> counts;  ///< [kLanguages][layers][experts], tokens worked on; 0 in dense layers
-    std::vector<float> router_entropy;  ///< [layers], mean over tokens, divided by log experts; 0 in dense layers
+    std::vector<float> router_entropy;  ///< [layers], mean over tokens, divided by log experts; NaN in dense layers
     /// Empty, or what went wrong first, in the order of the computation ("layer 3: the router's scores have NaN",
     /// "gradient norm is infinite in layer 3 experts"): the step was not applied.
     std::string fault;

@@ -1,7 +1,5 @@
 #include "nodes/history/run_history.hpp"
 
-#include <fmt/format.h>
-
 #include "base/json_fields.hpp"
 
 namespace moescope::history {
@@ -135,11 +133,6 @@ std::vector<std::uint64_t> complete_checkpoints(const sessions::Session& session
         if (checkpoint.complete)
             steps.push_back(checkpoint.step);
     return steps;
-}
-
-std::string draw_key(const json& draw) {
-    return fmt::format("{}/{}/{}/{}", text_of(draw, "item"), text_of(draw, "model"), text_of(draw, "language"),
-                       count_of(draw, "draw"));
 }
 
 std::vector<json> read_draws(const sessions::Journal& journal, const KnownRun& run) {

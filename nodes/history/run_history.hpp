@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "nodes/history/session.hpp"
 #include "nodes/protocol/records.hpp"
 #include "sessions/session.hpp"
 
@@ -42,8 +43,5 @@ std::vector<nlohmann::json> read_draws(const sessions::Journal& journal, const K
 
 /// Steps of the complete checkpoints of a run, oldest first. Takes the word of each folder: no file is read whole.
 std::vector<std::uint64_t> complete_checkpoints(const sessions::Session& session, std::uint32_t run);
-
-/// "item/model/language/draw", the key of labels.
-std::string draw_key(const nlohmann::json& draw);
 
 }  // namespace moescope::history

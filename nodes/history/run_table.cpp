@@ -86,22 +86,22 @@ void RunTable::undo(const Rewind& rewind) {
     }
 }
 
-RunTable steps_of(TrainingRun& run, std::vector<TableRow>& rows) {
-    std::vector<Column*> columns = {&run.step,
-                                    &run.loss,
-                                    &run.cross_entropy,
-                                    &run.balance_loss,
-                                    &run.z_loss,
-                                    &run.gradient_norm,
-                                    &run.learning_rate,
-                                    &run.balance_coefficient,
-                                    &run.tokens_per_second,
-                                    &run.step_ms,
-                                    &run.memory_bytes,
-                                    &run.router_entropy_mean};
-    for (Column& column : run.part_ms)
-        columns.push_back(&column);
+RunTable steps_of(TrainingRun& run, std::vector<TableRow>& rows, bool values) {
+    std::vector<Column*> columns = {&run.step};
+    for (Column& column : run.values) {
+        if (values) {
+            columns.push_back(&column);
+        }
+    }
     return {std::move(columns), rows, RunTable::Holes::drawn};
+}
+
+StepRow row_of(const protocol::StepRecord& step) {
+    StepRow row{static_cast<double>(step.step)};
+    for (std::size_t i = 0; i < base::kStepValueCount; ++i) {
+        row[1 + i] = value_of(step, base::kStepValues[i]);
+    }
+    return row;
 }
 
 RunTable evaluations_of(TrainingRun& run, std::vector<TableRow>& rows) {

@@ -1,8 +1,9 @@
 // The tables of one training run (steps, evaluations) and what a rewind takes out of them. A run that goes on from a
 // checkpoint does some steps again; what was done before counts no more, in whatever order the records arrive. Pure;
-// used by client::NodeView only.
+// used by Session only.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <span>
 #include <vector>
@@ -50,7 +51,8 @@ class RunTable {
     RunTable(std::vector<Column*> columns, std::vector<TableRow>& rows, Holes holes)
         : columns_(std::move(columns)), rows_(rows), holes_(holes) {}
 
-    /// One value per column, the step first. Rows from that step on are replaced.
+    /// One value per column, the step first; more than there are columns are left out. Rows from that step on are
+    /// replaced.
     void add(std::span<const double> values, const TableRow& row);
     void undo(const Rewind& rewind);
 
@@ -64,7 +66,11 @@ class RunTable {
     Holes holes_;
 };
 
-RunTable steps_of(TrainingRun& run, std::vector<TableRow>& rows);
+/// Without `values` only the step axis.
+RunTable steps_of(TrainingRun& run, std::vector<TableRow>& rows, bool values = true);
+/// A row of steps_of().
+using StepRow = std::array<double, 1 + base::kStepValueCount>;
+StepRow row_of(const protocol::StepRecord& step);
 RunTable evaluations_of(TrainingRun& run, std::vector<TableRow>& rows);
 
 }  // namespace moescope::history

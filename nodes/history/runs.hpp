@@ -12,6 +12,8 @@
 #include "nodes/history/column.hpp"
 #include "nodes/history/shared_list.hpp"
 #include "nodes/protocol/records.hpp"
+#include "nodes/protocol/run_state.hpp"
+#include "nodes/protocol/session.hpp"
 
 namespace moescope::history {
 
@@ -36,29 +38,39 @@ struct StepCounts {
     std::vector<std::uint32_t> counts;
 };
 
-enum class RunState { planned, running, paused, done, stopped, failed, interrupted };
+using protocol::RunKind;
+using protocol::RunState;
 
-struct TrainingRun {
-    std::uint32_t id = 0;
+/// What every kind of run has.
+struct RunHeader {
+    std::uint32_t id = 0;  ///< run number
+    RunKind kind = RunKind::train;
     std::string name;
     RunState state = RunState::planned;
     std::string message;  ///< why it failed or was interrupted
-    nlohmann::json
-        manifest;  ///< config, seed, corpus hash, plan {"parameters_total","parameters_active","memory_bytes",...}
+    /// Of a training run: config, seed, corpus hash, plan {"parameters_total","parameters_active","memory_bytes",...};
+    /// of an answer: prompt, seed, temperature, max_tokens, model hash, ...
+    nlohmann::json manifest;
+    protocol::StreamPosition started;  ///< its first run_started; 0, 0 while that one has not come
+    bool announced() const { return started.sequence != 0; }
+};
+
+struct TrainingRun : RunHeader {
     std::uint64_t last_checkpoint = 0;  ///< step, 0 when there is none
     /// Steps of the checkpoints that the node keeps, oldest first; empty when it does not tell.
     std::vector<std::uint64_t> checkpoints;
     std::uint64_t planned_steps = 0;
 
     // Columns over steps; all have the size of `step`.
-    Column step, loss, cross_entropy, balance_loss, z_loss, gradient_norm, learning_rate, balance_coefficient,
-        tokens_per_second, step_ms, memory_bytes, router_entropy_mean;
-    std::array<Column, protocol::kStepParts> part_ms;
+    Column step;
+    std::array<Column, base::kStepValueCount> values;  ///< in the order of base::kStepValues; NaN where absent
+    const Column& operator[](double base::StepValues::*member) const { return values[base::step_value_index(member)]; }
+    const Column& operator[](base::StepPart part) const { return values[base::step_value_index(part)]; }
     // Columns over evaluations.
     Column evaluation_step, evaluation_english, evaluation_chinese;
 
     std::uint16_t layers = 0, experts = 0, top_k = 0;
-    /// The latest steps, oldest first, at most kCountHistory.
+    /// The latest steps, oldest first, at most so many as the reader keeps (kCountHistory in the window).
     SharedList<std::shared_ptr<const StepCounts>> counts;
     std::vector<float> router_entropy;  ///< [layers] of the latest step; empty when a rewind took that one back
     std::uint64_t tokens_total = 0;
@@ -70,17 +82,14 @@ struct TrainingRun {
 inline constexpr std::size_t kCountHistory = 4096;
 
 /// One answer of one model: a column of the Compare panel.
-struct Generation {
-    std::uint32_t id = 0;  ///< run number
-    std::string group;     ///< the client's id of the comparison that it belongs to
-    std::string model;     ///< name in the library
-    RunState state = RunState::planned;
-    nlohmann::json manifest;  ///< prompt, seed, temperature, max_tokens, model hash, ...
-    std::string text;         ///< bytes so far; may end inside a UTF-8 character while it streams
+struct Generation : RunHeader {
+    Generation() { kind = RunKind::generate; }
+    std::string group;  ///< the client's id of the comparison that it belongs to
+    std::string model;  ///< name in the library
+    std::string text;   ///< bytes so far; may end inside a UTF-8 character while it streams
     SharedList<protocol::TokenRecord> tokens;
-    std::string stop;  ///< "end", "length", "cancelled", "error"
-    std::string message;
-    std::uint32_t prompt_tokens = 0;
+    std::string stop;                                  ///< "end", "length", "cancelled", "error"
+    std::uint32_t prompt_tokens = 0, token_count = 0;  ///< as the node counted them; 0 until its end
     double tokens_per_second = 0;
     double prompt_ms = 0;
 };
@@ -100,12 +109,9 @@ struct ProbeDraw {
     int rule_engagement = -1;
 };
 
-struct ProbeRun {
-    std::uint32_t id = 0;
-    std::string name, set;
-    RunState state = RunState::planned;
-    std::string message;
-    nlohmann::json manifest;
+struct ProbeRun : RunHeader {
+    ProbeRun() { kind = RunKind::probe; }
+    std::string set;
     std::vector<std::string> models;
     std::size_t planned = 0;  ///< draws in all
     std::vector<std::shared_ptr<const ProbeDraw>> draws;

@@ -1,50 +1,188 @@
-// Layouts of the record bodies. Binary ones begin with a version byte, so that a later layout can be told apart.
+// Bodies of the records. Binary ones begin with a layout byte, so that a later layout can be told apart.
 #include "nodes/protocol/records.hpp"
 
 #include <algorithm>
+#include <cmath>
+#include <numeric>
 
 #include "base/json_guard.hpp"
-#include "base/little_endian.hpp"
 #include "nodes/protocol/frame.hpp"
+#include "nodes/protocol/old_layouts.hpp"
+#include "nodes/protocol/tagged_fields.hpp"
 
 namespace moescope::protocol {
 
 namespace {
 
-constexpr std::uint8_t kLayout = 1;
+constexpr std::uint8_t kOldLayout = 1;
+constexpr std::uint8_t kLayout = 2;
 constexpr std::size_t kMaximumBytes = 64 * 1024;  // of one token's text
+constexpr std::size_t kMostTokens = 65535;
 
-// The least that one entry takes, for checks before anything is allocated.
-constexpr std::size_t kCandidateBytes = 4 + 4 + 2;
-constexpr std::size_t kTokenBytes = kCandidateBytes + 1 + 1;
+// Tags are part of the file format and never change their meaning. Those of a step's values stand in kStepValues.
+enum StepTag : std::uint16_t {
+    kRun = 1,
+    kStep = 2,
+    kTokensTotal = 3,
+    kLayers = 4,
+    kExperts = 5,
+    kTopK = 6,
+    kCounts = 7,
+    kRouterEntropy = 8,
+};
 
-void put_candidate(base::Writer& writer, const TokenCandidate& candidate) {
-    const std::size_t size = std::min(candidate.bytes.size(), kMaximumBytes - 1);
-    writer.put(candidate.token);
-    writer.put(candidate.log_probability);
-    writer.put(static_cast<std::uint16_t>(size));
-    writer.put_bytes(candidate.bytes.data(), size);
+/// Of a batch of N tokens with A alternatives in all; kRun, kLayers and kTopK as in a step.
+enum TokenTag : std::uint16_t {
+    kFirst = 16,
+    kIds = 17,                 // i32 [N]
+    kLogProbabilities = 18,    // f32 [N]
+    kLengths = 19,             // u16 [N], bytes of each token's text
+    kText = 20,                // u8, all texts one after the other
+    kAlternatives = 21,        // u8 [N], how many each token has
+    kAlternativeIds = 22,      // i32 [A]
+    kAlternativeLogs = 23,     // f32 [A]
+    kAlternativeLengths = 24,  // u16 [A]
+    kAlternativeText = 25,     // u8
+    kHasExperts = 26,          // u8 [N], 0 or 1
+    kChosenExperts = 27,       // u16, layers x top_k for each token that has them
+};
+
+/// Candidates as columns.
+struct Candidates {
+    std::vector<std::int32_t> ids;
+    std::vector<float> log_probabilities;
+    std::vector<std::uint16_t> lengths;
+    std::vector<std::uint8_t> text;
+
+    void add(const TokenCandidate& candidate) {
+        const std::size_t size = std::min(candidate.bytes.size(), kMaximumBytes - 1);
+        ids.push_back(candidate.token);
+        log_probabilities.push_back(candidate.log_probability);
+        lengths.push_back(static_cast<std::uint16_t>(size));
+        text.insert(text.end(), candidate.bytes.begin(), candidate.bytes.begin() + static_cast<std::ptrdiff_t>(size));
+    }
+    /// All columns have `count` entries and the texts are there.
+    bool whole(std::size_t count) const {
+        return ids.size() == count && log_probabilities.size() == count && lengths.size() == count &&
+               text.size() == std::accumulate(lengths.begin(), lengths.end(), std::size_t{0});
+    }
+    /// The next candidate of whole columns.
+    TokenCandidate take() {
+        TokenCandidate candidate;
+        candidate.token = ids[next_];
+        candidate.log_probability = log_probabilities[next_];
+        candidate.bytes.assign(reinterpret_cast<const char*>(text.data()) + at_, lengths[next_]);
+        at_ += lengths[next_++];
+        return candidate;
+    }
+
+ private:
+    std::size_t next_ = 0, at_ = 0;
+};
+
+/// A known field of another form than ours makes the record unreadable; an unknown one is skipped.
+bool take_step_field(const Field& field, StepRecord& record) {
+    switch (field.tag) {
+        case kRun:
+            return field.get(record.run);
+        case kStep:
+            return field.get(record.step);
+        case kTokensTotal:
+            return field.get(record.tokens_total);
+        case kLayers:
+            return field.get(record.layers);
+        case kExperts:
+            return field.get(record.experts);
+        case kTopK:
+            return field.get(record.top_k);
+        case kCounts:
+            return field.get(record.counts);
+        case kRouterEntropy:
+            return field.get(record.router_entropy);
+        default:
+            break;
+    }
+    for (const base::StepValue& row : base::kStepValues) {
+        if (row.tag == field.tag) {
+            return field.get(value_of(static_cast<base::StepValues&>(record), row));
+        }
+    }
+    return true;
 }
 
-TokenCandidate get_candidate(base::Reader& reader) {
-    TokenCandidate candidate;
-    candidate.token = reader.get<std::int32_t>();
-    candidate.log_probability = reader.get<float>();
-    const auto size = reader.get<std::uint16_t>();
-    candidate.bytes = reader.get_string(size);
-    return candidate;
+struct TokenColumns {
+    Candidates chosen, alternatives;
+    std::vector<std::uint8_t> alternative_counts, has_experts;
+    std::vector<std::uint16_t> experts;
+};
+
+bool take_token_field(const Field& field, TokenBatch& batch, TokenColumns& columns) {
+    switch (field.tag) {
+        case kRun:
+            return field.get(batch.run);
+        case kLayers:
+            return field.get(batch.layers);
+        case kTopK:
+            return field.get(batch.top_k);
+        case kFirst:
+            return field.get(batch.first);
+        case kIds:
+            return field.get(columns.chosen.ids);
+        case kLogProbabilities:
+            return field.get(columns.chosen.log_probabilities);
+        case kLengths:
+            return field.get(columns.chosen.lengths);
+        case kText:
+            return field.get(columns.chosen.text);
+        case kAlternatives:
+            return field.get(columns.alternative_counts);
+        case kAlternativeIds:
+            return field.get(columns.alternatives.ids);
+        case kAlternativeLogs:
+            return field.get(columns.alternatives.log_probabilities);
+        case kAlternativeLengths:
+            return field.get(columns.alternatives.lengths);
+        case kAlternativeText:
+            return field.get(columns.alternatives.text);
+        case kHasExperts:
+            return field.get(columns.has_experts);
+        case kChosenExperts:
+            return field.get(columns.experts);
+        default:
+            return true;
+    }
 }
 
-bool get_token(base::Reader& reader, std::size_t expert_count, TokenRecord& token) {
-    token.chosen = get_candidate(reader);
-    const auto alternatives = reader.get<std::uint8_t>();
-    const auto has_experts = reader.get<std::uint8_t>();
-    if (!reader.good() || has_experts > 1 || alternatives > reader.left() / kCandidateBytes)
+/// The tokens of columns that agree with each other. What is allocated is no more than a few times what is there.
+bool take_tokens(TokenBatch& batch, TokenColumns& columns) {
+    const std::size_t count = columns.chosen.ids.size();
+    auto& counts = columns.alternative_counts;
+    counts.resize(counts.empty() ? count : counts.size());
+    columns.has_experts.resize(columns.has_experts.empty() ? count : columns.has_experts.size());
+    const std::size_t each = std::size_t{batch.layers} * batch.top_k;
+    const auto with_experts =
+        static_cast<std::size_t>(std::count(columns.has_experts.begin(), columns.has_experts.end(), std::uint8_t{1}));
+    if (!columns.chosen.whole(count) || counts.size() != count || columns.has_experts.size() != count ||
+        !columns.alternatives.whole(std::accumulate(counts.begin(), counts.end(), std::size_t{0})) ||
+        columns.experts.size() != with_experts * each) {
         return false;
-    token.alternatives.reserve(alternatives);
-    for (int i = 0; i < alternatives && reader.good(); ++i)
-        token.alternatives.push_back(get_candidate(reader));
-    return has_experts ? reader.get_array(token.experts, expert_count) : reader.good();
+    }
+    batch.tokens.resize(count);
+    auto experts = columns.experts.begin();
+    for (std::size_t i = 0; i < count; ++i) {
+        TokenRecord& token = batch.tokens[i];
+        token.chosen = columns.chosen.take();
+        for (std::uint8_t alternative = 0; alternative < counts[i]; ++alternative) {
+            token.alternatives.push_back(columns.alternatives.take());
+        }
+        if (columns.has_experts[i] == 1) {
+            token.experts.assign(experts, experts + static_cast<std::ptrdiff_t>(each));
+            experts += static_cast<std::ptrdiff_t>(each);
+        } else if (columns.has_experts[i] != 0) {
+            return false;
+        }
+    }
+    return true;
 }
 
 }  // namespace
@@ -70,130 +208,108 @@ Channel channel_of(RecordType type) {
     return Channel::bulk;
 }
 
-const char* step_part_name(StepPart part) {
-    switch (part) {
-        case StepPart::data:
-            return "data";
-        case StepPart::embedding:
-            return "embedding";
-        case StepPart::attention:
-            return "attention";
-        case StepPart::router:
-            return "router";
-        case StepPart::experts:
-            return "experts";
-        case StepPart::head:
-            return "head";
-        case StepPart::optimizer:
-            return "optimizer";
-        case StepPart::other:
-            return "other";
-    }
-    return "other";
+bool fits(const StepRecord& record, std::uint64_t counts, std::uint64_t entropies) {
+    const std::uint64_t whole = std::uint64_t{kTextLanguages} * record.layers * record.experts;
+    return (counts == 0 || counts == whole) && (entropies == 0 || entropies == record.layers);
 }
 
 std::vector<std::byte> encode_step(const StepRecord& record) {
     std::vector<std::byte> body;
-    body.reserve(256 + record.counts.size() * 4 + record.router_entropy.size() * 4);
-    base::Writer writer(body);
-    writer.put(kLayout);
-    writer.put(static_cast<std::uint8_t>(kStepParts));
-    writer.put(record.layers);
-    writer.put(record.experts);
-    writer.put(record.top_k);
-    writer.put(record.run);
-    writer.put(record.step);
-    writer.put(record.tokens_total);
-    for (double value : {record.loss, record.cross_entropy, record.balance_loss, record.z_loss, record.gradient_norm,
-                         record.learning_rate, record.balance_coefficient, record.z_coefficient,
-                         record.tokens_per_second, record.step_ms})
-        writer.put(value);
-    for (double value : record.part_ms)
-        writer.put(value);
-    writer.put(record.memory_bytes);
-    writer.put(static_cast<std::uint32_t>(record.counts.size()));
-    writer.put(static_cast<std::uint32_t>(record.router_entropy.size()));
-    writer.put_array(std::span(record.counts));
-    writer.put_array(std::span(record.router_entropy));
+    body.reserve(512 + record.counts.size() * 4 + record.router_entropy.size() * 4);
+    FieldWriter fields(body, kLayout);
+    fields.put(kRun, record.run);
+    fields.put(kStep, record.step);
+    fields.put(kTokensTotal, record.tokens_total);
+    fields.put(kLayers, record.layers);
+    fields.put(kExperts, record.experts);
+    fields.put(kTopK, record.top_k);
+    for (const base::StepValue& row : base::kStepValues) {
+        if (const double value = value_of(record, row); !std::isnan(value)) {
+            fields.put(row.tag, value);
+        }
+    }
+    fields.put_array(kCounts, record.counts);
+    fields.put_array(kRouterEntropy, record.router_entropy);
     return body;
 }
 
 std::optional<StepRecord> decode_step(std::span<const std::byte> body) {
-    base::Reader reader(body);
+    FieldReader reader(body);
+    if (reader.layout() == kOldLayout) {
+        return decode_step_1(body);
+    }
+    if (reader.layout() != kLayout) {
+        return std::nullopt;
+    }
     StepRecord record;
-    const auto layout = reader.get<std::uint8_t>();
-    const auto parts = reader.get<std::uint8_t>();
-    if (layout != kLayout || parts != kStepParts)
+    while (const auto field = reader.next()) {
+        if (!take_step_field(*field, record)) {
+            return std::nullopt;
+        }
+    }
+    if (!reader.complete() || !fits(record, record.counts.size(), record.router_entropy.size())) {
         return std::nullopt;
-    record.layers = reader.get<std::uint16_t>();
-    record.experts = reader.get<std::uint16_t>();
-    record.top_k = reader.get<std::uint16_t>();
-    record.run = reader.get<std::uint32_t>();
-    record.step = reader.get<std::uint64_t>();
-    record.tokens_total = reader.get<std::uint64_t>();
-    for (double* value : {&record.loss, &record.cross_entropy, &record.balance_loss, &record.z_loss,
-                          &record.gradient_norm, &record.learning_rate, &record.balance_coefficient,
-                          &record.z_coefficient, &record.tokens_per_second, &record.step_ms})
-        *value = reader.get<double>();
-    for (double& value : record.part_ms)
-        value = reader.get<double>();
-    record.memory_bytes = reader.get<std::uint64_t>();
-    const std::uint64_t counts = reader.get<std::uint32_t>();
-    const std::uint64_t entropies = reader.get<std::uint32_t>();
-    // Either whole or absent: whoever draws the counts relies on their shape.
-    const std::uint64_t whole = std::uint64_t{kTextLanguages} * record.layers * record.experts;
-    if (!reader.good() || (counts != 0 && counts != whole) || (entropies != 0 && entropies != record.layers) ||
-        reader.left() != (counts + entropies) * 4)
-        return std::nullopt;
-    if (!reader.get_array(record.counts, counts) || !reader.get_array(record.router_entropy, entropies))
-        return std::nullopt;
+    }
+    if (std::isnan(record.router_entropy_mean)) {
+        record.router_entropy_mean = base::mean_router_entropy(record.router_entropy);
+    }
     return record;
 }
 
 std::vector<std::byte> encode_tokens(const TokenBatch& batch) {
-    std::vector<std::byte> body;
-    base::Writer writer(body);
-    writer.put(kLayout);
-    writer.put(std::uint8_t{0});
-    writer.put(batch.layers);
-    writer.put(batch.top_k);
-    writer.put(static_cast<std::uint16_t>(std::min<std::size_t>(batch.tokens.size(), 65535)));
-    writer.put(batch.run);
-    writer.put(batch.first);
-    const std::size_t expert_count = std::size_t{batch.layers} * batch.top_k;
-    for (const TokenRecord& token : std::span(batch.tokens).first(std::min<std::size_t>(batch.tokens.size(), 65535))) {
-        put_candidate(writer, token.chosen);
+    const std::size_t each = std::size_t{batch.layers} * batch.top_k;
+    TokenColumns columns;
+    for (const TokenRecord& token : std::span(batch.tokens).first(std::min(batch.tokens.size(), kMostTokens))) {
+        columns.chosen.add(token.chosen);
         const auto alternatives = std::min<std::size_t>(token.alternatives.size(), 255);
-        const bool has_experts = !token.experts.empty() && token.experts.size() == expert_count;
-        writer.put(static_cast<std::uint8_t>(alternatives));
-        writer.put(static_cast<std::uint8_t>(has_experts));
-        for (std::size_t i = 0; i < alternatives; ++i)
-            put_candidate(writer, token.alternatives[i]);
-        if (has_experts)
-            writer.put_array(std::span(token.experts));
+        columns.alternative_counts.push_back(static_cast<std::uint8_t>(alternatives));
+        for (std::size_t i = 0; i < alternatives; ++i) {
+            columns.alternatives.add(token.alternatives[i]);
+        }
+        const bool has_experts = !token.experts.empty() && token.experts.size() == each;
+        columns.has_experts.push_back(has_experts ? 1 : 0);
+        if (has_experts) {
+            columns.experts.insert(columns.experts.end(), token.experts.begin(), token.experts.end());
+        }
     }
+    std::vector<std::byte> body;
+    FieldWriter fields(body, kLayout);
+    fields.put(kRun, batch.run);
+    fields.put(kFirst, batch.first);
+    fields.put(kLayers, batch.layers);
+    fields.put(kTopK, batch.top_k);
+    fields.put_array(kIds, columns.chosen.ids);
+    fields.put_array(kLogProbabilities, columns.chosen.log_probabilities);
+    fields.put_array(kLengths, columns.chosen.lengths);
+    fields.put_array(kText, columns.chosen.text);
+    fields.put_array(kAlternatives, columns.alternative_counts);
+    fields.put_array(kAlternativeIds, columns.alternatives.ids);
+    fields.put_array(kAlternativeLogs, columns.alternatives.log_probabilities);
+    fields.put_array(kAlternativeLengths, columns.alternatives.lengths);
+    fields.put_array(kAlternativeText, columns.alternatives.text);
+    fields.put_array(kHasExperts, columns.has_experts);
+    fields.put_array(kChosenExperts, columns.experts);
     return body;
 }
 
 std::optional<TokenBatch> decode_tokens(std::span<const std::byte> body) {
-    base::Reader reader(body);
+    FieldReader reader(body);
+    if (reader.layout() == kOldLayout) {
+        return decode_tokens_1(body);
+    }
+    if (reader.layout() != kLayout) {
+        return std::nullopt;
+    }
     TokenBatch batch;
-    const auto layout = reader.get<std::uint8_t>();
-    const auto reserved = reader.get<std::uint8_t>();
-    batch.layers = reader.get<std::uint16_t>();
-    batch.top_k = reader.get<std::uint16_t>();
-    const auto count = reader.get<std::uint16_t>();
-    batch.run = reader.get<std::uint32_t>();
-    batch.first = reader.get<std::uint32_t>();
-    if (!reader.good() || layout != kLayout || reserved != 0 || count > reader.left() / kTokenBytes)
-        return std::nullopt;
-    const std::size_t expert_count = std::size_t{batch.layers} * batch.top_k;
-    batch.tokens.reserve(count);
-    for (int i = 0; i < count; ++i)
-        if (!get_token(reader, expert_count, batch.tokens.emplace_back()))
+    TokenColumns columns;
+    while (const auto field = reader.next()) {
+        if (!take_token_field(*field, batch, columns)) {
             return std::nullopt;
-    if (!reader.good() || reader.left() != 0)
+        }
+    }
+    if (!reader.complete() || !take_tokens(batch, columns)) {
         return std::nullopt;
+    }
     return batch;
 }
 

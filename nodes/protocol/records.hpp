@@ -5,13 +5,14 @@
 // bytes that are really there before it allocates, and gives std::nullopt for anything that does not fit.
 #pragma once
 
-#include <array>
 #include <cstdint>
 #include <nlohmann/json.hpp>
 #include <optional>
 #include <span>
 #include <string>
 #include <vector>
+
+#include "base/step_values.hpp"
 
 namespace moescope::protocol {
 
@@ -41,41 +42,26 @@ enum class RecordType : std::uint16_t {
 /// The channel on which a record type travels. One definition for writer and reader.
 Channel channel_of(RecordType type);
 
-/// Parts of a training step's time, in the order of StepRecord::part_ms.
-enum class StepPart : std::uint8_t { data, embedding, attention, router, experts, head, optimizer, other };
-inline constexpr int kStepParts = 8;
-/// Stable key of a part ("attention", ...), used in JSON, CSV and as language key suffix.
-const char* step_part_name(StepPart part);
-
 /// Text language of a training token, the first axis of StepRecord::counts.
 enum class TextLanguage : std::uint8_t { english = 0, chinese = 1 };
 inline constexpr int kTextLanguages = 2;
 
-/// One optimizer step. Losses in nats per token, times in milliseconds, memory in bytes.
-struct StepRecord {
+/// One optimizer step. What its values mean stands in base/step_values.hpp; a NaN is not written.
+struct StepRecord : base::StepValues {
     std::uint32_t run = 0;
     std::uint64_t step = 0;          ///< 1 is the first step
     std::uint64_t tokens_total = 0;  ///< tokens seen by the run so far, this step included
-    double loss = 0;                 ///< what is minimised: cross_entropy + weighted balance and z losses
-    double cross_entropy = 0;
-    double balance_loss = 0;   ///< Switch loss before its coefficient, mean over layers; 1 is balanced
-    double z_loss = 0;         ///< before its coefficient, mean over layers
-    double gradient_norm = 0;  ///< global L2 norm before clipping
-    double learning_rate = 0;
-    double balance_coefficient = 0;
-    double z_coefficient = 0;
-    double tokens_per_second = 0;  ///< tokens of this step over its wall time
-    double step_ms = 0;
-    std::array<double, kStepParts> part_ms{};
-    std::uint64_t memory_bytes = 0;  ///< resident set of the node's process
     std::uint16_t layers = 0;
     std::uint16_t experts = 0;
     std::uint16_t top_k = 0;
-    /// Tokens routed to each expert in this step, [kTextLanguages][layers][experts]. The sum over experts of one layer
-    /// over both languages is tokens of the step x top_k.
+    /// Tokens routed to each expert in this step, [kTextLanguages][layers][experts]; 0 in dense layers. The sum over
+    /// experts of one layer over both languages is tokens of the step x top_k, less what was dropped. Or empty.
     std::vector<std::uint32_t> counts;
-    std::vector<float> router_entropy;  ///< [layers], mean over tokens of -sum p log p / log experts
+    /// [layers], mean over tokens of -sum p log p / log experts; NaN in dense layers. Or empty.
+    std::vector<float> router_entropy;
 };
+/// Are so many counts and entropies whole or absent? Whoever draws them relies on their shape.
+bool fits(const StepRecord& record, std::uint64_t counts, std::uint64_t entropies);
 
 /// A candidate at one position: the token, its bytes (which need not be valid UTF-8) and its natural log-probability.
 struct TokenCandidate {
@@ -101,6 +87,7 @@ struct TokenBatch {
     std::vector<TokenRecord> tokens;
 };
 
+/// Both as tagged fields (tagged_fields.hpp, docs/protocol.md). Layout 1 of older sessions is read, too.
 std::vector<std::byte> encode_step(const StepRecord& record);
 std::optional<StepRecord> decode_step(std::span<const std::byte> body);
 

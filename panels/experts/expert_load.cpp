@@ -908,9 +908,9 @@ void ExpertLoadPanel::draw_numbers(Context& ctx, const TrainingRun& run, bool co
         }
     }
     // The router's entropy is kept for the newest step only.
-    if (!ctx.selection.pinned_step && run.router_entropy.size() == loads().layers && !run.router_entropy_mean.empty()) {
+    if (!ctx.selection.pinned_step && run.router_entropy.size() == loads().layers && !run.step.empty()) {
         entropy_here = run.router_entropy[at];
-        entropy_mean = run.router_entropy_mean.back();
+        entropy_mean = run[&base::StepValues::router_entropy_mean].back();
     }
     const std::vector<Number> numbers = {
         {"metric.max_violation", shown(here.max_violation), shown(other.max_violation)},

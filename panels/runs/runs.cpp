@@ -105,7 +105,7 @@ void RunsPanel::draw_training_row(Context& ctx, const TrainingRun& run, bool cho
     std::string right;
     if (!run.step.empty())
         right = ctx.text.format("runs.row", {{"step", ctx.text.number(static_cast<std::uint64_t>(run.step.back()))},
-                                             {"loss", ctx.text.number(run.loss.back(), 3)}});
+                                             {"loss", ctx.text.number(run[&base::StepValues::loss].back(), 3)}});
     ImGui::PushID(static_cast<int>(run.id));
     const std::string id = "###run" + std::to_string(run.id);
     if (row(ctx, id.c_str(), run.state, run.name, right, chosen)) {
@@ -119,8 +119,9 @@ void RunsPanel::draw_training_row(Context& ctx, const TrainingRun& run, bool cho
         ctx.text.format("training.progress",
                         {{"step", ctx.text.number(static_cast<std::uint64_t>(run.step.empty() ? 0 : run.step.back()))},
                          {"planned", ctx.text.number(run.planned_steps)}});
-    if (!run.loss.empty())
-        hint += "\n" + ctx.text.format("runs.loss", {{"loss", ctx.text.number(run.loss.back(), 5)}});
+    if (!run.step.empty())
+        hint +=
+            "\n" + ctx.text.format("runs.loss", {{"loss", ctx.text.number(run[&base::StepValues::loss].back(), 5)}});
     if (!run.message.empty())
         hint += "\n" + ctx.text.message(run.message);
     ui::tooltip(hint);

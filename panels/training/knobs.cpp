@@ -97,9 +97,10 @@ void KnobsPanel::draw_knob(Context& ctx, const TrainingRun& run, std::size_t whi
     }
     ImGui::TextUnformatted(ctx.text(description.key));
     ui::help_mark(ctx, (std::string(description.key) + ".help").c_str());
-    if (which == 0 && !run.learning_rate.empty()) {
+    if (which == 0 && !run.step.empty()) {
         // The schedule (warm-up, decay) multiplies the knob: both numbers are shown.
-        const std::string now = ctx.text.format("knobs.now", {{"value", ctx.text.number(run.learning_rate.back(), 3)}});
+        const std::string now =
+            ctx.text.format("knobs.now", {{"value", ctx.text.number(run[&base::StepValues::learning_rate].back(), 3)}});
         ui::align_right(ImGui::CalcTextSize(now.c_str()).x);
         ui::text_dim(ctx, now);
         ui::tooltip(ctx.text("knobs.now.help"));

@@ -41,7 +41,7 @@ struct StepPlotSpec {
     const char* unit_key = "";  ///< of the left axis
     bool from_zero = false;     ///< both axes start at 0
     bool right_axis = false;
-    std::vector<Curve> curves;
+    std::vector<Curve> curves{};
     /// A vertical line with what it means: where a fork began.
     struct Mark {
         double step = 0;

@@ -34,10 +34,58 @@ bool connected(const Context& ctx) {
     return ctx.snapshot.link.state == client::Link::State::connected;
 }
 
-}  // namespace
+Curve::Style style_of(base::StepPlot plot) {
+    switch (plot) {
+        case base::StepPlot::loss:
+        case base::StepPlot::speed:
+            return Curve::Style::smoothed;
+        case base::StepPlot::time:
+            return Curve::Style::stacked;
+        case base::StepPlot::none:
+        case base::StepPlot::terms:
+        case base::StepPlot::gradient:
+        case base::StepPlot::memory:
+            return Curve::Style::line;
+    }
+    return Curve::Style::line;
+}
 
-// --- Header
-// -------------------------------------------------------------------------------------------------------------
+/// Language keys of the step values, in the order of their table.
+const std::array<std::string, base::kStepValueCount>& curve_keys() {
+    static const auto keys = [] {
+        std::array<std::string, base::kStepValueCount> all;
+        for (std::size_t i = 0; i < all.size(); ++i) {
+            all[i] = std::string("training.curve.") + base::kStepValues[i].key;
+        }
+        return all;
+    }();
+    return keys;
+}
+
+/// A unit of the table as it is shown: its language key, null without a unit, and the factor to it.
+struct ShownUnit {
+    const char* key = nullptr;
+    double scale = 1;
+};
+
+ShownUnit shown_unit(const base::StepValue& row) {
+    const std::string_view unit = row.unit;
+    if (unit == "nats/token") {
+        return {"training.unit.nats", 1};
+    }
+    if (unit == "tokens/s") {
+        return {"training.unit.tokens_per_second", 1};
+    }
+    if (unit == "ms") {
+        return {"training.unit.ms", 1};
+    }
+    if (unit == "bytes") {
+        return {"training.unit.mib", 1 / kMebibyte};
+    }
+    return {};
+}
+
+}  // namespace
 
 void TrainingPanel::draw_buttons(Context& ctx, const TrainingRun& run) {
     const bool paused = run.state == RunState::paused;
@@ -129,17 +177,15 @@ void TrainingPanel::draw_empty(Context& ctx) {
     ui::text_wrapped(line, ctx.theme.text_dim, width + 1);
 }
 
-// --- Plots
-// --------------------------------------------------------------------------------------------------------------
-
 void TrainingPanel::update_sums(const TrainingRun& run) {
     if (sums_run_ != run.id)
         sums_ = {};
     sums_run_ = run.id;
-    sums_.loss.update(run.loss);
-    sums_.tokens_per_second.update(run.tokens_per_second);
-    for (std::size_t part = 0; part < sums_.part_ms.size(); ++part)
-        sums_.part_ms[part].update(run.part_ms[part]);
+    for (std::size_t i = 0; i < base::kStepValueCount; ++i) {
+        if (style_of(base::kStepValues[i].plot) != Curve::Style::line) {
+            sums_[i].update(run.values[i]);
+        }
+    }
 }
 
 void TrainingPanel::update_earlier(const Context& ctx, const TrainingRun& run) {
@@ -156,7 +202,7 @@ void TrainingPanel::update_earlier(const Context& ctx, const TrainingRun& run) {
                         one.run->name,
                         static_cast<double>(one.step),
                         one.run->step,
-                        one.run->loss,
+                        (*one.run)[&base::StepValues::loss],
                         {}};
         // What the other run did after the fork is another story.
         std::size_t count = earlier.step.size();
@@ -169,86 +215,101 @@ void TrainingPanel::update_earlier(const Context& ctx, const TrainingRun& run) {
     }
 }
 
+/// The curves of one plot, from the table of step values; what this run does not compute is left out.
+void TrainingPanel::add_curves(const Context& ctx, const TrainingRun& run, base::StepPlot plot,
+                               StepPlotSpec& spec) const {
+    for (std::size_t i = 0; i < base::kStepValueCount; ++i) {
+        const base::StepValue& row = base::kStepValues[i];
+        if (row.plot != plot || (!run.step.empty() && run.values[i].range(0, run.step.size()).empty())) {
+            continue;
+        }
+        const ShownUnit unit = shown_unit(row);
+        Curve curve;
+        curve.key = curve_keys()[i].c_str();
+        curve.style = style_of(plot);
+        curve.color = plot == base::StepPlot::loss ? ctx.theme.accent : ctx.theme.series_color(row.color);
+        curve.x = &run.step;
+        curve.y = &run.values[i];
+        curve.sum = curve.style == Curve::Style::line ? nullptr : &sums_[i];
+        curve.unit_key = unit.key;
+        curve.scale = unit.scale;
+        curve.right = row.right;
+        spec.curves.push_back(std::move(curve));
+    }
+}
+
 StepPlotSpec TrainingPanel::spec(const Context& ctx, const TrainingRun& run, Plot plot) const {
     using Style = Curve::Style;
     const ui::Theme& theme = ctx.theme;
-    const auto color = [&](std::size_t i) { return theme.series_color(i); };
+    StepPlotSpec result;
     switch (plot) {
         case kLoss: {
-            StepPlotSpec result = {"training.loss",
-                                   "training.unit.nats",
-                                   false,
-                                   false,
-                                   {{"training.curve.train", Style::smoothed, theme.accent, &run.step, &run.loss,
-                                     &sums_.loss, "training.unit.nats"},
-                                    {"training.curve.english", Style::points, theme.english, &run.evaluation_step,
-                                     &run.evaluation_english, nullptr, "training.unit.nats"},
-                                    {"training.curve.chinese", Style::points, theme.chinese, &run.evaluation_step,
-                                     &run.evaluation_chinese, nullptr, "training.unit.nats"}}};
+            result = {.key = "training.loss", .unit_key = "training.unit.nats"};
+            add_curves(ctx, run, base::StepPlot::loss, result);
+            const auto add_evaluation = [&](const char* key, ImVec4 color, const history::Column& values) {
+                result.curves.push_back({.key = key,
+                                         .style = Style::points,
+                                         .color = color,
+                                         .x = &run.evaluation_step,
+                                         .y = &values,
+                                         .unit_key = "training.unit.nats"});
+            };
+            add_evaluation("training.curve.english", theme.english, run.evaluation_english);
+            add_evaluation("training.curve.chinese", theme.chinese, run.evaluation_chinese);
             for (const Earlier& earlier : earlier_) {
-                Curve curve{earlier.key.c_str(), Style::earlier, theme.text_dim,      &earlier.step,
-                            &earlier.loss,       &earlier.sum,   "training.unit.nats"};
-                curve.name = earlier.name;
-                result.curves.push_back(std::move(curve));
+                result.curves.push_back({.key = earlier.key.c_str(),
+                                         .style = Style::earlier,
+                                         .color = theme.text_dim,
+                                         .x = &earlier.step,
+                                         .y = &earlier.loss,
+                                         .sum = &earlier.sum,
+                                         .unit_key = "training.unit.nats",
+                                         .name = earlier.name});
                 result.marks.push_back(
                     {earlier.fork_step,
                      ctx.text.format("training.forked",
                                      {{"name", earlier.name},
                                       {"step", ctx.text.number(static_cast<std::uint64_t>(earlier.fork_step))}})});
             }
-            return result;
+            break;
         }
         case kParts:
-            return {
-                "training.parts",
-                "training.unit.parts",
-                false,
-                true,
-                {{"training.curve.cross_entropy", Style::line, color(4), &run.step, &run.cross_entropy, nullptr,
-                  "training.unit.nats"},
-                 {"training.curve.balance", Style::line, color(2), &run.step, &run.balance_loss, nullptr, nullptr, 1, 0,
-                  true},
-                 {"training.curve.z", Style::line, color(6), &run.step, &run.z_loss, nullptr, nullptr, 1, 0, true}}};
+            result = {.key = "training.parts", .unit_key = "training.unit.parts", .right_axis = true};
+            add_curves(ctx, run, base::StepPlot::terms, result);
+            break;
         case kSpeed:
-            return {"training.speed",
-                    "training.unit.tokens_per_second",
-                    true,
-                    false,
-                    {{"training.curve.tokens_per_second", Style::smoothed, color(2), &run.step, &run.tokens_per_second,
-                      &sums_.tokens_per_second, "training.unit.tokens_per_second"}}};
-        case kTime: {
-            StepPlotSpec result{"training.time", "training.unit.ms", true, false, {}};
-            static constexpr std::array<const char*, protocol::kStepParts> kNames = {
-                "training.part.data",    "training.part.embedding", "training.part.attention", "training.part.router",
-                "training.part.experts", "training.part.head",      "training.part.optimizer", "training.part.other"};
-            for (std::size_t part = 0; part < kNames.size(); ++part)
-                result.curves.push_back({kNames[part], Style::stacked, color(part), &run.step, &run.part_ms[part],
-                                         &sums_.part_ms[part], "training.unit.ms"});
-            return result;
-        }
+            result = {.key = "training.speed", .unit_key = "training.unit.tokens_per_second", .from_zero = true};
+            add_curves(ctx, run, base::StepPlot::speed, result);
+            break;
+        case kTime:
+            result = {.key = "training.time", .unit_key = "training.unit.ms", .from_zero = true};
+            add_curves(ctx, run, base::StepPlot::time, result);
+            break;
         case kGradient:
-            return {"training.gradient",
-                    "training.unit.gradient",
-                    true,
-                    true,
-                    {{"training.curve.gradient_norm", Style::line, color(1), &run.step, &run.gradient_norm, nullptr,
-                      nullptr},
-                     {"training.curve.learning_rate", Style::line, color(0), &run.step, &run.learning_rate, nullptr,
-                      nullptr, 1, 0, true}}};
-        default: {
-            StepPlotSpec result{"training.memory",
-                                "training.unit.mib",
-                                true,
-                                false,
-                                {{"training.curve.memory_used", Style::line, color(4), &run.step, &run.memory_bytes,
-                                  nullptr, "training.unit.mib", 1 / kMebibyte}}};
+            result = {.key = "training.gradient",
+                      .unit_key = "training.unit.gradient",
+                      .from_zero = true,
+                      .right_axis = true};
+            add_curves(ctx, run, base::StepPlot::gradient, result);
+            break;
+        case kMemory:
+        case kPlots: {
+            result = {.key = "training.memory", .unit_key = "training.unit.mib", .from_zero = true};
+            add_curves(ctx, run, base::StepPlot::memory, result);
             const double planned = base::number_of(base::member(run.manifest, "plan"), "memory_bytes", 0);
-            if (planned > 0)
-                result.curves.push_back({"training.curve.memory_planned", Style::level, theme.warning, &run.step,
-                                         nullptr, nullptr, "training.unit.mib", 1 / kMebibyte, planned});
-            return result;
+            if (planned > 0) {
+                result.curves.push_back({.key = "training.curve.memory_planned",
+                                         .style = Style::level,
+                                         .color = theme.warning,
+                                         .x = &run.step,
+                                         .unit_key = "training.unit.mib",
+                                         .scale = 1 / kMebibyte,
+                                         .level = planned});
+            }
+            break;
         }
     }
+    return result;
 }
 
 void TrainingPanel::draw_plot(Context& ctx, const TrainingRun& run, Plot plot, ImVec2 size) {

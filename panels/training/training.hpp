@@ -19,11 +19,8 @@ class TrainingPanel final : public ui::Panel {
 
  private:
     enum Plot { kLoss, kParts, kSpeed, kTime, kGradient, kMemory, kPlots };
-    /// Sums of the columns that are drawn as means.
-    struct Sums {
-        RunningSum loss, tokens_per_second;
-        std::array<RunningSum, protocol::kStepParts> part_ms;
-    };
+    /// Of the columns that are drawn as means.
+    using Sums = std::array<RunningSum, base::kStepValueCount>;
 
     void draw_header(ui::Context& ctx, const history::TrainingRun& run);
     void draw_buttons(ui::Context& ctx, const history::TrainingRun& run);
@@ -47,11 +44,13 @@ class TrainingPanel final : public ui::Panel {
     void update_earlier(const ui::Context& ctx, const history::TrainingRun& run);
     void update_sums(const history::TrainingRun& run);
     StepPlotSpec spec(const ui::Context& ctx, const history::TrainingRun& run, Plot plot) const;
+    void add_curves(const ui::Context& ctx, const history::TrainingRun& run, base::StepPlot plot,
+                    StepPlotSpec& spec) const;
 
     std::array<StepPlot, kPlots> plots_;
     std::vector<Earlier> earlier_;
     EarlierKey earlier_key_;
-    Sums sums_;
+    Sums sums_{};
     std::uint32_t sums_run_ = 0;
     std::size_t window_ = 20;    ///< steps in the running mean
     int tab_ = 0, low_tab_ = 0;  ///< the second where there is room for one plot only, the loss being one of the tabs

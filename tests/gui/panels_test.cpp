@@ -34,7 +34,9 @@ void turn_a_knob(Harness& h, ImGuiTestContext* ctx) {
     const std::size_t events = h.training().events.size();
     ctx->ItemInput("//###panel.knobs/**/###knobs.balance_coefficient");
     ctx->KeyCharsReplaceEnter("0.037");
-    IM_CHECK(h.wait(ctx, 180, [&] { return std::fabs(h.training().balance_coefficient.back() - 0.037) < 1e-9; }));
+    IM_CHECK(h.wait(ctx, 180, [&] {
+        return std::fabs(h.training()[&base::StepValues::balance_coefficient].back() - 0.037) < 1e-9;
+    }));
     IM_CHECK_GT(h.training().events.size(), events);
     IM_CHECK_EQ(h.training().events.back().kind, std::string("knob"));
     IM_CHECK_EQ(h.training().events.back().name, std::string("balance_coefficient"));
@@ -42,7 +44,7 @@ void turn_a_knob(Harness& h, ImGuiTestContext* ctx) {
     ctx->ItemInput("//###panel.knobs/**/###knobs.balance_coefficient");
     ctx->KeyCharsReplaceEnter("1e9");
     ctx->Yield(10);
-    IM_CHECK(std::fabs(h.training().balance_coefficient.back() - 0.037) < 1e-9);
+    IM_CHECK(std::fabs(h.training()[&base::StepValues::balance_coefficient].back() - 0.037) < 1e-9);
 }
 
 /// A preset in which every knob has a meaning, small enough to train at once; paused after its first steps.

@@ -96,7 +96,7 @@ ReportInput input_of(const std::string& extra, const std::string& language) {
                       "",
                       "loss",
                       "nats/token",
-                      {{"train_loss", {}}, {"heldout_zh", {}}, {extra, {}}},
+                      {{"loss", {}}, {"heldout_zh", {}}, {extra, {}}},
                       {{2000, "learning rate 3e-4 -> 1e-4" + extra}}};
     for (int step = 1; step <= 5000; ++step) {
         chart.series[0].points.push_back(

@@ -84,22 +84,21 @@ void wait_for(Job& job, HeldSignals& signals) {
     job.wait();
 }
 
+/// Every value of the table under its key, null where it was not computed; "part_ms.data" is data within part_ms.
+json step_json(const protocol::StepRecord& step) {
+    json line = {{"step", step.step}, {"tokens_total", step.tokens_total}};
+    for (const base::StepValue& row : base::kStepValues) {
+        const std::string_view key = row.key, name = base::short_key(row);
+        json& place =
+            name == key ? line[row.key] : line[std::string(key.substr(0, key.size() - name.size() - 1))][name];
+        place = number_or_null(value_of(step, row));
+    }
+    return line;
+}
+
 void print_step(const protocol::StepRecord& step, bool as_json, int planned) {
     if (as_json) {
-        auto parts = json::object();
-        for (std::size_t i = 0; i < step.part_ms.size(); ++i)
-            parts[protocol::step_part_name(static_cast<protocol::StepPart>(i))] = step.part_ms[i];
-        print_json({{"step", step.step},
-                    {"loss", number_or_null(step.loss)},
-                    {"tokens_per_second", step.tokens_per_second},
-                    {"cross_entropy", number_or_null(step.cross_entropy)},
-                    {"balance_loss", number_or_null(step.balance_loss)},
-                    {"z_loss", number_or_null(step.z_loss)},
-                    {"gradient_norm", number_or_null(step.gradient_norm)},
-                    {"learning_rate", step.learning_rate},
-                    {"step_ms", step.step_ms},
-                    {"part_ms", parts},
-                    {"tokens_total", step.tokens_total}});
+        print_json(step_json(step));
     } else if (step.step % 10 == 0 || step.step == 1 || step.step == static_cast<std::uint64_t>(planned)) {
         fmt::print("step {:>6} / {}   loss {:.4f}   {:.0f} tok/s   {:.0f} ms\n", step.step, planned, step.loss,
                    step.tokens_per_second, step.step_ms);
@@ -286,6 +285,15 @@ class ScratchFolder {
     fs::path path_;
 };
 
+/// Do all values that are the same in every run of the same settings agree? One that only one of them knows (a session
+/// of an older program has fewer) says nothing.
+bool same_values(const protocol::StepRecord& a, const protocol::StepRecord& b) {
+    return std::all_of(base::kStepValues.begin(), base::kStepValues.end(), [&](const base::StepValue& row) {
+        const double one = value_of(a, row), other = value_of(b, row);
+        return !row.reproducible || one == other || std::isnan(one) || std::isnan(other);
+    });
+}
+
 /// The recorded run, and how far the new one has agreed with it.
 struct Replay {
     explicit Replay(const std::string& path)
@@ -301,15 +309,13 @@ struct Replay {
 
     /// Called for every new step, in order.
     void compare(const protocol::StepRecord& step) {
-        const auto same = [](double a, double b) { return a == b || (std::isnan(a) && std::isnan(b)); };
         const auto found =
             std::lower_bound(recorded.begin(), recorded.end(), step.step,
                              [](const protocol::StepRecord& one, std::uint64_t number) { return one.step < number; });
         if (found == recorded.end() || found->step != step.step || difference)
             return;
         ++compared;
-        if (same(found->loss, step.loss) && same(found->gradient_norm, step.gradient_norm) &&
-            same(found->learning_rate, step.learning_rate) && found->counts == step.counts)
+        if (same_values(*found, step) && found->counts == step.counts)
             return;
         difference = step;
         expected = *found;

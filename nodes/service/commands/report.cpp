@@ -156,11 +156,11 @@ std::vector<report::ReportMark> marks_of(const RunRecords& records) {
 
 using Steps = std::vector<protocol::StepRecord>;
 
-report::ReportSeries series(const std::string& name, const Steps& steps, double (*value)(const protocol::StepRecord&)) {
-    report::ReportSeries result{name, {}};
+report::ReportSeries series(const Steps& steps, const base::StepValue& row) {
+    report::ReportSeries result{row.key, {}};
     result.points.reserve(steps.size());
     for (const auto& step : steps)
-        result.points.push_back({static_cast<double>(step.step), value(step)});
+        result.points.push_back({static_cast<double>(step.step), value_of(step, row)});
     return result;
 }
 
@@ -173,37 +173,21 @@ report::ReportSeries evaluation_series(const std::string& name, const std::vecto
     return result;
 }
 
-double mean_entropy(const protocol::StepRecord& step) {
-    double sum = 0;
-    for (const float value : step.router_entropy)
-        sum += static_cast<double>(value);
-    return step.router_entropy.empty() ? std::numeric_limits<double>::quiet_NaN()
-                                       : sum / static_cast<double>(step.router_entropy.size());
-}
-
 std::vector<report::ReportChart> charts_of(const Steps& steps, const RunRecords& records) {
-    using Step = protocol::StepRecord;
     const auto marks = marks_of(records);
     std::vector<report::ReportChart> charts;
-    charts.push_back({"loss",
-                      "step",
-                      "",
-                      "loss",
-                      "nats/token",
-                      {series("train_loss", steps, [](const Step& s) { return s.loss; }),
-                       series("cross_entropy", steps, [](const Step& s) { return s.cross_entropy; }),
-                       evaluation_series("heldout_en", records.evaluations, "en"),
-                       evaluation_series("heldout_zh", records.evaluations, "zh")},
-                      marks});
-    const auto single = [&](const char* name, const char* unit, double (*value)(const Step&)) {
-        charts.push_back({name, "step", "", name, unit, {series(name, steps, value)}, marks});
-    };
-    single("balance_loss", "", [](const Step& s) { return s.balance_loss; });
-    single("tokens_per_second", "tok/s", [](const Step& s) { return s.tokens_per_second; });
-    single("step_time", "ms", [](const Step& s) { return s.step_ms; });
-    single("gradient_norm", "", [](const Step& s) { return s.gradient_norm; });
-    single("learning_rate", "", [](const Step& s) { return s.learning_rate; });
-    single("router_entropy", "", mean_entropy);
+    charts.push_back({"loss", "step", "", "loss", "nats/token", {}, marks});
+    for (const base::StepValue& row : base::kStepValues) {
+        auto line = series(steps, row);
+        const bool empty = std::all_of(line.points.begin(), line.points.end(),
+                                       [](const report::ReportPoint& point) { return std::isnan(point.y); });
+        if (row.chart == base::StepChart::loss)
+            charts.front().series.push_back(std::move(line));
+        else if (row.chart == base::StepChart::own && !empty)
+            charts.push_back({row.key, "step", "", row.key, row.unit, {std::move(line)}, marks});
+    }
+    charts.front().series.push_back(evaluation_series("heldout_en", records.evaluations, "en"));
+    charts.front().series.push_back(evaluation_series("heldout_zh", records.evaluations, "zh"));
     return charts;
 }
 

@@ -579,22 +579,11 @@ bool TrainingJob::one_step() {
 
 void TrainingJob::write_step(const engine::StepStats& stats) {
     protocol::StepRecord record;
+    static_cast<base::StepValues&>(record) = stats;
+    record.memory_bytes = static_cast<double>(resident_memory());
     record.run = order_.run;
     record.step = stats.step;
     record.tokens_total = stats.tokens_total;
-    record.loss = stats.loss;
-    record.cross_entropy = stats.cross_entropy;
-    record.balance_loss = stats.balance_loss;
-    record.z_loss = stats.z_loss;
-    record.gradient_norm = stats.gradient_norm;
-    record.learning_rate = stats.learning_rate;
-    record.balance_coefficient = knobs_["balance_coefficient"];
-    record.z_coefficient = knobs_["z_coefficient"];
-    record.step_ms = stats.step_ms;
-    record.tokens_per_second = stats.step_ms > 0 ? static_cast<double>(stats.tokens) * 1000.0 / stats.step_ms : 0;
-    static_assert(static_cast<int>(engine::Part::count) == protocol::kStepParts);
-    record.part_ms = stats.part_ms;
-    record.memory_bytes = resident_memory();
     const auto& model = order_.config.model;
     record.layers = static_cast<std::uint16_t>(model.layers);
     record.experts = static_cast<std::uint16_t>(model.experts);

@@ -189,7 +189,7 @@ void expect_steps(const history::TrainingRun& run, std::size_t count) {
     ASSERT_EQ(run.step.size(), count);
     for (std::size_t i = 0; i < count; ++i) {
         ASSERT_EQ(run.step[i], static_cast<double>(i + 1));
-        ASSERT_EQ(run.loss[i], SmallNode::loss_of(i + 1));
+        ASSERT_EQ(run[&base::StepValues::loss][i], SmallNode::loss_of(i + 1));
     }
 }
 

@@ -62,9 +62,9 @@ TEST(NodeView, TrainingRun) {
     EXPECT_EQ(run.planned_steps, 50u);
     EXPECT_EQ(run.last_checkpoint, 10u);
     ASSERT_EQ(run.step.size(), 20u);
-    EXPECT_EQ(run.loss[4], 0.2);
-    EXPECT_EQ(run.part_ms[3].size(), 20u);
-    EXPECT_EQ(run.router_entropy_mean.back(), 0.75);
+    EXPECT_EQ(run[&base::StepValues::loss][4], 0.2);
+    EXPECT_EQ(run[base::StepPart::router].size(), 20u);
+    EXPECT_EQ(run[&base::StepValues::router_entropy_mean].back(), 0.75);
     EXPECT_EQ(run.counts.size(), 20u);
     EXPECT_EQ(run.events.size(), 2u);
     EXPECT_EQ(run.events[1].new_value, 2);
@@ -101,13 +101,13 @@ TEST(NodeView, MissingStepsAreAHoleAndRepeatedOnesReplace) {
     auto run = state.snapshot()->training.at(1);
     ASSERT_EQ(run->step.size(), 6u);
     EXPECT_EQ(run->step[3], 4);
-    EXPECT_TRUE(std::isnan(run->loss[3]));
+    EXPECT_TRUE(std::isnan((*run)[&base::StepValues::loss][3]));
     for (std::uint64_t n : {3, 4})
         feed.step(1, n, 100);
     run = state.snapshot()->training.at(1);
     ASSERT_EQ(run->step.size(), 4u);
-    EXPECT_EQ(run->loss[2], 100);
-    EXPECT_EQ(run->loss[1], 2);
+    EXPECT_EQ((*run)[&base::StepValues::loss][2], 100);
+    EXPECT_EQ((*run)[&base::StepValues::loss][1], 2);
     EXPECT_EQ(run->counts.size(), 4u);
     EXPECT_EQ(run->counts.back()->step, 4u);
 }

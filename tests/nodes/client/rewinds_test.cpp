@@ -173,8 +173,9 @@ void expect_truth(const history::TrainingRun& run, const Node& node) {
     ASSERT_EQ(run.step.size(), rows.size());
     for (std::size_t i = 0; i < rows.size(); ++i) {
         ASSERT_EQ(run.step[i], rows[i].first);
-        ASSERT_TRUE(same(run.loss[i], rows[i].second)) << "step " << rows[i].first << ": " << run.loss[i];
-        ASSERT_TRUE(same(run.part_ms[2][i], -rows[i].second));
+        ASSERT_TRUE(same(run[&base::StepValues::loss][i], rows[i].second))
+            << "step " << rows[i].first << ": " << run[&base::StepValues::loss][i];
+        ASSERT_TRUE(same(run[base::StepPart::attention][i], -rows[i].second));
     }
     ASSERT_EQ(run.counts.size(), node.losses.size());
     auto loss = node.losses.begin();
@@ -245,8 +246,8 @@ TEST(Rewinds, EveryInterleavingEndsWithWhatTheJournalSays) {
                 if (!early && random() % 100 == 0) {
                     early = state.snapshot();
                     if (early->training.contains(kRun))
-                        for (std::size_t i = 0; i < early->training.at(kRun)->loss.size(); ++i)
-                            early_losses.push_back(early->training.at(kRun)->loss[i]);
+                        for (std::size_t i = 0; i < early->training.at(kRun)->step.size(); ++i)
+                            early_losses.push_back((*early->training.at(kRun))[&base::StepValues::loss][i]);
                 }
                 if (order < 6)
                     return *std::min_element(open.begin(), open.end(),
@@ -259,7 +260,8 @@ TEST(Rewinds, EveryInterleavingEndsWithWhatTheJournalSays) {
             ASSERT_TRUE(snapshot->training.contains(kRun));
             ASSERT_NO_FATAL_FAILURE(expect_truth(*snapshot->training.at(kRun), node));
             for (std::size_t i = 0; i < early_losses.size(); ++i)
-                ASSERT_TRUE(same(early->training.at(kRun)->loss[i], early_losses[i])) << "a snapshot never changes";
+                ASSERT_TRUE(same((*early->training.at(kRun))[&base::StepValues::loss][i], early_losses[i]))
+                    << "a snapshot never changes";
             EXPECT_TRUE(snapshot->log.empty());
         }
     }

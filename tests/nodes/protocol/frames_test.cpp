@@ -2,6 +2,8 @@
 // instead of compared.
 #include <cmath>
 #include <cstdlib>
+#include <cstring>
+#include <fmt/format.h>
 #include <fstream>
 #include <gtest/gtest.h>
 #include <random>
@@ -10,6 +12,7 @@
 #include "base/crc32c.hpp"
 #include "base/json_fields.hpp"
 #include "base/json_guard.hpp"
+#include "nodes/protocol/tagged_fields.hpp"
 #include "tests/nodes/protocol/samples.hpp"
 #include "tests/paths.hpp"
 
@@ -44,6 +47,53 @@ TEST(Golden, EveryFrameAndRecordHasTheBytesItAlwaysHad) {
         ASSERT_TRUE(read) << name << ": " << reader.error();
         EXPECT_EQ(*read, frame) << name;
     }
+}
+
+/// The body of a golden record.
+std::vector<std::byte> golden_body(const std::string& name) {
+    std::ifstream in(moescope::test::test_data() + "/nodes/protocol/golden/" + name + ".bin", std::ios::binary);
+    FrameReader reader(kDataBodyLimit);
+    reader.feed(bytes_of(std::string{std::istreambuf_iterator<char>(in), {}}));
+    const auto frame = reader.next();
+    return frame ? frame->body : std::vector<std::byte>{};
+}
+
+TEST(Golden, RecordsOfTheFirstLayoutAreRead) {
+    const auto step = decode_step(golden_body("record_step_layout1"));
+    ASSERT_TRUE(step);
+    StepRecord known = test::sample_step();
+    known.prediction_loss = known.dropped = base::kAbsent;  // which that layout did not have
+    EXPECT_EQ(encode_step(*step), encode_step(known));
+    const auto tokens = decode_tokens(golden_body("record_tokens_layout1"));
+    ASSERT_TRUE(tokens);
+    EXPECT_EQ(encode_tokens(*tokens), encode_tokens(test::sample_tokens()));
+    for (const char* name : {"record_step_layout1", "record_tokens_layout1"}) {
+        auto body = golden_body(name);
+        for (std::size_t size = 0; size < body.size(); ++size) {
+            ASSERT_FALSE(decode_step(std::span(body).first(size)));
+            ASSERT_FALSE(decode_tokens(std::span(body).first(size)));
+        }
+        body.push_back({});
+        ASSERT_FALSE(decode_step(body));
+        ASSERT_FALSE(decode_tokens(body));
+    }
+}
+
+TEST(Golden, ZerosOfTheFirstLayoutThatSaidNothingAreAbsent) {
+    // Two layers of two experts; the first is dense: no tokens, entropy 0. No balancing: a balance loss of 0.
+    auto body = golden_body("record_step_layout1");
+    const StepRecord whole = test::sample_step();
+    const std::size_t values = 8 + 4 + 8 + 8, counts = body.size() - 4 * (16 + 2);
+    std::memset(body.data() + values + 2 * sizeof(double), 0, sizeof(double));
+    for (const std::size_t language : {0u, 1u})
+        std::memset(body.data() + counts + 4 * (language * 8), 0, 4 * 4);
+    std::memset(body.data() + counts + 4 * 16, 0, 4);
+    const auto step = decode_step(body);
+    ASSERT_TRUE(step);
+    EXPECT_TRUE(std::isnan(step->balance_loss));
+    EXPECT_EQ(step->z_loss, whole.z_loss);
+    EXPECT_TRUE(std::isnan(step->router_entropy[0]));
+    EXPECT_EQ(step->router_entropy_mean, static_cast<double>(whole.router_entropy[1]));
 }
 
 TEST(Golden, HeaderLayoutIsThatOfTheDocument) {
@@ -165,6 +215,49 @@ TEST(Records, StepRoundTrip) {
     }
 }
 
+TEST(Records, AValueThatWasNotComputedIsAbsent) {
+    StepRecord step = test::sample_step();
+    const std::size_t whole = encode_step(step).size();
+    for (const base::StepValue& row : base::kStepValues) {
+        StepRecord without = step;
+        value_of(without, row) = base::kAbsent;
+        if (row.member == &base::StepValues::router_entropy_mean)
+            without.router_entropy = {};
+        const auto body = encode_step(without);
+        EXPECT_LT(body.size(), whole);
+        const auto read = decode_step(body);
+        ASSERT_TRUE(read);
+        for (const base::StepValue& other : base::kStepValues) {
+            EXPECT_EQ(std::isnan(value_of(*read, other)), other.tag == row.tag) << row.key << ", " << other.key;
+        }
+    }
+}
+
+TEST(Records, FieldsOfLaterVersionsAreSkipped) {
+    for (auto [body, is_step] :
+         {std::pair{encode_step(test::sample_step()), true}, std::pair{encode_tokens(test::sample_tokens()), false}}) {
+        const auto known = body;
+        base::Writer writer(body);
+        for (const int form : {1, 2, 3, 4, 5, 6, 7, 8}) {
+            const int bytes[] = {0, 1, 2, 4, 8, 4, 8, 4, 8};
+            for (const bool array : {false, true}) {
+                writer.put(static_cast<std::uint16_t>(9000 + form));
+                writer.put(static_cast<std::uint8_t>(form | (array ? 0x80 : 0)));
+                if (array)
+                    writer.put(std::uint32_t{3});
+                for (int i = 0; i < bytes[form] * (array ? 3 : 1); ++i)
+                    writer.put(std::uint8_t{7});
+                body[2] = static_cast<std::byte>(static_cast<int>(body[2]) + 1);
+            }
+        }
+        const auto again =
+            is_step ? encode_step(decode_step(body).value()) : encode_tokens(decode_tokens(body).value());
+        EXPECT_EQ(again, known);
+        body[body.size() - 1 - 3 * 8 - 4] = std::byte{0x89};  // a form that nobody knows cannot be skipped
+        EXPECT_FALSE(is_step ? decode_step(body).has_value() : decode_tokens(body).has_value());
+    }
+}
+
 TEST(Records, TokensRoundTrip) {
     std::mt19937_64 random(4);
     for (int round = 0; round < 100; ++round) {
@@ -191,24 +284,37 @@ TEST(Records, TokensRoundTrip) {
 }
 
 TEST(Records, AnnouncedCountsAreNotBelieved) {
-    auto body = encode_step(test::sample_step());
-    // layers, experts: as large as they get. The counts can't be there.
-    for (std::size_t at : {2u, 3u, 4u, 5u})
-        body[at] = std::byte{0xFF};
-    EXPECT_FALSE(decode_step(body));
-    auto tokens = encode_tokens(test::sample_tokens());
-    tokens[6] = tokens[7] = std::byte{0xFF};
-    EXPECT_FALSE(decode_tokens(tokens));
+    // Every count of an array in turn as large as it gets: the numbers can't be there.
+    for (auto [body, is_step] :
+         {std::pair{encode_step(test::sample_step()), true}, std::pair{encode_tokens(test::sample_tokens()), false}}) {
+        FieldReader reader(body);
+        int arrays = 0;
+        while (const auto field = reader.next()) {
+            if (!field->is_array)
+                continue;
+            ++arrays;
+            auto damaged = body;
+            const auto at = static_cast<std::size_t>(field->data.data() - body.data());
+            std::memset(damaged.data() + at - 4, 0xFF, 4);
+            EXPECT_FALSE(is_step ? decode_step(damaged).has_value() : decode_tokens(damaged).has_value());
+        }
+        EXPECT_GE(arrays, 2);
+    }
+}
+
+TEST(Records, EveryValueStandsInTheDocument) {
+    std::ifstream in(moescope::test::test_data() + "/../docs/protocol.md");
+    const std::string page{std::istreambuf_iterator<char>(in), {}};
+    for (const base::StepValue& row : base::kStepValues) {
+        const std::string line = fmt::format("| {} | `{}` | {} | {} |", row.tag, row.key, row.unit, row.meaning);
+        EXPECT_NE(page.find(line), std::string::npos) << line;
+    }
 }
 
 TEST(Records, ChannelsAndNames) {
     EXPECT_EQ(channel_of(RecordType::run_started), Channel::events);
     EXPECT_EQ(channel_of(RecordType::step), Channel::metrics);
     EXPECT_EQ(channel_of(RecordType::tokens), Channel::text);
-    std::set<std::string> names;
-    for (int part = 0; part < kStepParts; ++part)
-        names.insert(step_part_name(static_cast<StepPart>(part)));
-    EXPECT_EQ(names.size(), static_cast<std::size_t>(kStepParts));
 }
 
 TEST(Json, GuardsDepthSizeAndKind) {

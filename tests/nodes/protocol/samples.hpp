@@ -40,6 +40,9 @@ inline StepRecord sample_step() {
     for (std::size_t i = 0; i < step.part_ms.size(); ++i)
         step.part_ms[i] = static_cast<double>(i) + 0.5;
     step.memory_bytes = 1ull << 33;
+    step.prediction_loss = 3.25;
+    step.dropped = 17;
+    step.router_entropy_mean = 0.6875;
     step.layers = 2;
     step.experts = 4;
     step.top_k = 2;

@@ -115,7 +115,7 @@ TEST_F(Serve, AKilledNodeGoesOnFromTheCheckpoint) {
     const Output whole = run_node({"train", "--config", config.string(), "--data", corpus.string(), "--out",
                                    (folder / "whole").string(), "--seed", "3", "--json"});
     ASSERT_EQ(whole.status, 0) << whole.error;
-    EXPECT_EQ(found->loss[1199], whole.lines()[1199]["loss"].get<double>());
+    EXPECT_EQ((*found)[&base::StepValues::loss][1199], whole.lines()[1199]["loss"].get<double>());
 }
 
 TEST_F(Serve, KnobsAndExpertsChangeWhileItRunsAndAForkGoesOnFromIt) {

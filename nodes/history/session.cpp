@@ -1,0 +1,489 @@
+#include "nodes/history/session.hpp"
+
+#include <algorithm>
+#include <fmt/format.h>
+#include <limits>
+
+#include "base/json_fields.hpp"
+
+namespace moescope::history {
+
+namespace {
+
+using base::as_texts;
+using base::count_of;
+using base::integer_of;
+using base::member;
+using base::number_of;
+using base::run_of;
+using base::text_of;
+using nlohmann::json;
+using protocol::RecordType;
+
+constexpr std::size_t kLogLines = 10'000;
+
+bool is_known(RecordType type) {
+    switch (type) {
+        case RecordType::run_started:
+        case RecordType::run_ended:
+        case RecordType::event:
+        case RecordType::sample:
+        case RecordType::step:
+        case RecordType::evaluation:
+        case RecordType::tokens:
+        case RecordType::generation_ended:
+        case RecordType::probe_draw:
+        case RecordType::probe_label:
+        case RecordType::log:
+        case RecordType::gap:
+            return true;
+    }
+    return false;
+}
+
+/// How many steps a manifest plans, under any of the names that a preset, a plan or a run uses for it.
+std::uint64_t planned_steps(const json& manifest) {
+    for (const char* key : {"planned_steps", "steps"})
+        for (const json* place : {&manifest, &member(manifest, "plan"), &member(manifest, "config")})
+            if (const auto steps = count_of(*place, key))
+                return steps;
+    return 0;
+}
+
+/// The counts of the steps after `kept` and before `newer` go; they rise from entry to entry.
+void forget_counts(TrainingRun& run, std::uint64_t kept, std::uint64_t newer) {
+    std::size_t begin = run.counts.size();
+    while (begin > 0 && run.counts[begin - 1]->step > kept)
+        --begin;
+    if (begin == run.counts.size())
+        return;
+    const auto before = run.counts;
+    run.counts.truncate(begin);
+    for (std::size_t i = begin; i < before.size(); ++i)
+        if (before[i]->step >= newer)
+            run.counts.push_back(before[i]);
+}
+
+/// The changes that a rewind to `step` takes back: those that were made after the checkpoint there. A knob turned
+/// before it was saved with it, though it acts on the step after.
+void forget_events(TrainingRun& run, std::uint64_t step) {
+    std::size_t begin = run.events.size();
+    while (begin > 0) {
+        const RunEvent& event = run.events[begin - 1];
+        if (event.step < step || (event.step == step && event.kind == "checkpoint"))
+            break;
+        --begin;
+    }
+    const auto before = run.events;
+    run.events.truncate(begin);
+    for (std::size_t i = begin; i < before.size(); ++i)
+        if (before[i].step <= step)
+            run.events.push_back(before[i]);
+}
+
+/// The newest sample before the rewind is looked at first: once one is not undone, none before it is.
+void forget_samples(TrainingRun& run, std::vector<protocol::StreamPosition>& from, const Rewind& rewind) {
+    const auto newer = static_cast<std::size_t>(std::lower_bound(from.begin(), from.end(), rewind.at) - from.begin());
+    std::size_t begin = newer;
+    while (begin > 0 && run.samples[begin - 1].step > rewind.step)
+        --begin;
+    if (begin == newer)
+        return;
+    const auto before = run.samples;
+    run.samples.truncate(begin);
+    for (std::size_t i = newer; i < before.size(); ++i)
+        run.samples.push_back(before[i]);
+    from.erase(from.begin() + static_cast<std::ptrdiff_t>(begin), from.begin() + static_cast<std::ptrdiff_t>(newer));
+}
+
+int engagement_of(const std::string& value) {
+    return value.size() == 1 && value[0] >= '0' && value[0] <= '4' ? value[0] - '0' : -1;
+}
+
+void set_person_labels(ProbeDraw& draw, const Session::PersonLabels& labels) {
+    draw.labelled_by_person = !labels.delivery.empty() || !labels.engagement.empty();
+    draw.delivery = labels.delivery.empty() ? draw.rule_delivery : labels.delivery;
+    draw.engagement = labels.engagement.empty() ? draw.rule_engagement : engagement_of(labels.engagement);
+}
+
+/// The newest record counts: channels overtake each other.
+template <class T>
+void set_state(Session::Run<T>& run, const RecordView& record, RunState state) {
+    run.changed = true;
+    if (record.at < run.state_from) {
+        return;
+    }
+    run.state_from = record.at;
+    run.value.state = state;
+    if (!ended(state)) {
+        run.epoch = std::max(run.epoch, record.at.epoch);
+    }
+}
+
+/// A run that has just been announced, for the first time or to go on.
+template <class T>
+T& announced(Session::Run<T>& run, const RecordView& record, const json& body) {
+    T& value = run.value;
+    if (!value.announced()) {
+        value.started = record.at;
+    }
+    value.name = text_of(body, "name");
+    value.manifest = member(body, "manifest");
+    set_state(run, record, RunState::running);
+    return value;
+}
+
+}  // namespace
+
+std::string draw_key(const json& draw) {
+    return fmt::format("{}/{}/{}/{}", text_of(draw, "item"), text_of(draw, "model"), text_of(draw, "language"),
+                       integer_of(draw, "draw", 0));
+}
+
+std::string draw_key(const ProbeDraw& draw) {
+    return fmt::format("{}/{}/{}/{}", draw.item, draw.model, draw.language, draw.draw);
+}
+
+Session::Training& Session::training(std::uint32_t id) {
+    Training& run = trainings_[id];
+    run.value.id = id;
+    run.changed = true;
+    return run;
+}
+
+Session::Answer& Session::answer(std::uint32_t id) {
+    Answer& run = answers_[id];
+    run.value.id = id;
+    run.changed = true;
+    return run;
+}
+
+Session::Probe& Session::probe(std::uint32_t id) {
+    Probe& run = probes_[id];
+    run.value.id = id;
+    run.changed = true;
+    return run;
+}
+
+std::map<std::uint32_t, const RunHeader*> Session::runs() const {
+    std::map<std::uint32_t, const RunHeader*> all;
+    const auto add = [&](const auto& runs) {
+        for (const auto& [id, run] : runs) {
+            if (run.value.announced()) {
+                all[id] = &run.value;
+            }
+        }
+    };
+    add(trainings_);
+    add(answers_);
+    add(probes_);
+    return all;
+}
+
+std::uint32_t Session::apply(const RecordView& record) {
+    // Nothing is known of a run 0: a record that says nothing of a run makes none.
+    const auto wanted = [&](std::uint32_t run) { return run != 0 && (keep_.run == 0 || run == keep_.run); };
+    if (record.type == RecordType::step) {
+        if (const auto decoded = protocol::decode_step(record.body); decoded && decoded->run != 0) {
+            if (wanted(decoded->run)) {
+                step(record, *decoded);
+            }
+            return decoded->run;
+        }
+    } else if (record.type == RecordType::tokens) {
+        if (auto decoded = protocol::decode_tokens(record.body); decoded && decoded->run != 0) {
+            const std::uint32_t run = decoded->run;
+            if (wanted(run)) {
+                tokens(record, std::move(*decoded));
+            }
+            return run;
+        }
+    } else if (!is_known(record.type)) {
+        return 0;  // of a later version
+    } else if (const auto body = protocol::decode_json(record.body)) {
+        const std::uint32_t run = run_of(*body);
+        if (record.type == RecordType::log || record.type == RecordType::gap || wanted(run)) {
+            json_record(record, *body);
+        }
+        if (record.type == RecordType::log || record.type == RecordType::gap || run != 0) {
+            return run;
+        }
+    }
+    add_log({record.time_ns, "warning", "workbench",
+             fmt::format("record {} of type {} can't be read and is left out", record.at.sequence,
+                         static_cast<int>(record.type))});
+    return 0;
+}
+
+void Session::json_record(const RecordView& record, const json& body) {
+    switch (record.type) {
+        case RecordType::run_started:
+            return run_started(record, body);
+        case RecordType::run_ended:
+            return run_ended(record, body);
+        case RecordType::event:
+            return event(record, body);
+        case RecordType::sample:
+            return sample(record, body);
+        case RecordType::evaluation:
+            return evaluation(record, body);
+        case RecordType::generation_ended:
+            return generation_ended(record, body);
+        case RecordType::probe_draw:
+            return probe_draw(record, body);
+        case RecordType::probe_label:
+            return probe_label(body);
+        case RecordType::log:
+            return add_log({record.time_ns, text_of(body, "level"), text_of(body, "source"), text_of(body, "text")});
+        case RecordType::gap:
+            return add_gap(body, record.time_ns);
+        default:
+            return;
+    }
+}
+
+void Session::run_started(const RecordView& record, const json& body) {
+    const std::uint32_t id = run_of(body);
+    const auto kind = protocol::run_kind_named(text_of(body, "kind"));
+    if (!kind) {
+        return;  // of a later version
+    }
+    switch (*kind) {
+        case RunKind::train: {
+            TrainingRun& run = announced(training(id), record, body);
+            run.message.clear();
+            if (const auto steps = planned_steps(run.manifest)) {
+                run.planned_steps = steps;
+            }
+            break;
+        }
+        case RunKind::generate: {
+            Generation& run = announced(answer(id), record, body);
+            run.group = text_of(run.manifest, "group");
+            run.model = text_of(run.manifest, "model");
+            break;
+        }
+        case RunKind::probe: {
+            ProbeRun& run = announced(probe(id), record, body);
+            run.message.clear();
+            run.set = text_of(run.manifest, "set");
+            run.models = as_texts(member(run.manifest, "models"));
+            run.planned = count_of(run.manifest, "planned");
+            break;
+        }
+    }
+}
+
+void Session::run_ended(const RecordView& record, const json& body) {
+    const auto state = protocol::run_state_named(text_of(body, "state")).value_or(RunState::failed);
+    const std::uint32_t id = run_of(body);
+    const auto end = [&](auto& run) {
+        set_state(run, record, state);
+        if (const std::string message = text_of(body, "message"); !message.empty())
+            run.value.message = message;
+    };
+    // Only where the run is known: its kind stands in run_started, which lies before this record on the same channel.
+    if (trainings_.contains(id))
+        end(training(id));
+    else if (answers_.contains(id))
+        end(answer(id));
+    else if (probes_.contains(id))
+        end(probe(id));
+}
+
+void Session::event(const RecordView& record, const json& body) {
+    const std::uint32_t id = run_of(body);
+    const std::string kind = text_of(body, "kind");
+    const auto follow = [&](auto& run) {
+        if (kind == "pause")
+            set_state(run, record, RunState::paused);
+        else if (kind == "resume" || kind == "rewind")
+            set_state(run, record, RunState::running);
+    };
+    if (probes_.contains(id))
+        return follow(probe(id));
+    if (!trainings_.contains(id))
+        return;
+    auto& run = training(id);
+    follow(run);
+    RunEvent event{count_of(body, "step"), kind, text_of(body, "name"), member(body, "old"), member(body, "new"),
+                   text_of(body, "text")};
+    constexpr std::uint64_t kMost = std::numeric_limits<std::uint16_t>::max();  // layers and experts of a StepRecord
+    const auto layer = base::as_count(member(body, "layer")), expert = base::as_count(member(body, "expert"));
+    if (kind == "expert" && layer && expert && *layer <= kMost && *expert <= kMost) {
+        event.layer = static_cast<int>(*layer);
+        event.expert = static_cast<int>(*expert);
+    }
+    if (kind == "checkpoint")
+        run.value.last_checkpoint = event.step;
+    if (kind == "rewind")
+        rewind(run, record, event.step);
+    run.value.events.push_back(std::move(event));
+}
+
+void Session::rewind(Training& run, const RecordView& record, std::uint64_t step) {
+    const Rewind rewind{record.at, step};
+    TrainingRun& value = run.value;
+    run.rewinds.add(rewind);
+    steps_of(value, run.step_rows, keep_.values).undo(rewind);
+    evaluations_of(value, run.evaluation_rows).undo(rewind);
+    // What came before this record but is newer stands behind everything that is undone.
+    const std::size_t newer = first_newer(run.step_rows, rewind.at);
+    const bool has_newer = newer < run.step_rows.size();
+    forget_counts(
+        value, step,
+        has_newer ? static_cast<std::uint64_t>(value.step[newer]) : std::numeric_limits<std::uint64_t>::max());
+    if (!has_newer)
+        value.router_entropy.clear();
+    value.tokens_total = run.step_rows.empty() ? 0 : run.step_rows.back().tokens_total;
+    forget_events(value, step);
+    forget_samples(value, run.samples_from, rewind);
+    value.last_checkpoint = step;
+    value.message.clear();
+}
+
+void Session::sample(const RecordView& record, const json& body) {
+    Training& run = training(run_of(body));
+    const std::uint64_t step = count_of(body, "step");
+    if (run.rewinds.undone(record.at, step))
+        return;
+    run.value.samples.push_back({step, text_of(body, "language"), text_of(body, "prompt"), text_of(body, "text")});
+    run.samples_from.push_back(record.at);
+}
+
+void Session::step(const RecordView& record, const protocol::StepRecord& step) {
+    Training& run = training(step.run);
+    run.epoch = std::max(run.epoch, record.at.epoch);
+    if (!run.rewinds.undone(record.at, step.step)) {
+        TrainingRun& value = run.value;
+        steps_of(value, run.step_rows, keep_.values).add(row_of(step), {record.at, step.tokens_total, false});
+        value.layers = step.layers;
+        value.experts = step.experts;
+        value.top_k = step.top_k;
+        value.router_entropy = step.router_entropy;
+        value.tokens_total = step.tokens_total;
+        if (!step.counts.empty() && keep_.counts > 0) {
+            while (!value.counts.empty() && value.counts.back()->step >= step.step)
+                value.counts.truncate(value.counts.size() - 1);
+            value.counts.push_back(std::make_shared<StepCounts>(StepCounts{step.step, step.counts}));
+            if (value.counts.size() > keep_.counts)
+                value.counts.drop_front(value.counts.size() - keep_.counts);
+        }
+    }
+    // Steps after an end: the run was continued.
+    if (run.value.state == RunState::planned || (ended(run.value.state) && record.at > run.state_from))
+        set_state(run, record, RunState::running);
+}
+
+void Session::evaluation(const RecordView& record, const json& body) {
+    Training& run = training(run_of(body));
+    const std::uint64_t step = count_of(body, "step");
+    if (run.rewinds.undone(record.at, step))
+        return;
+    const json& loss = member(body, "loss");
+    const std::array values = {static_cast<double>(step), number_of(loss, "en"), number_of(loss, "zh")};
+    evaluations_of(run.value, run.evaluation_rows).add(values, {record.at, 0, false});
+}
+
+void Session::tokens(const RecordView& record, protocol::TokenBatch batch) {
+    auto& run = answer(batch.run);
+    run.epoch = std::max(run.epoch, record.at.epoch);
+    if (run.value.state == RunState::planned)
+        set_state(run, record, RunState::running);
+    const std::size_t known = run.value.tokens.size();
+    const std::size_t skip = batch.first < known ? known - batch.first : 0;
+    if (batch.first > known && !run.incomplete) {
+        run.incomplete = true;
+        add_log(
+            {record.time_ns, "warning", "workbench", fmt::format("some tokens of answer {} are missing", batch.run)});
+    }
+    for (std::size_t i = skip; i < batch.tokens.size(); ++i) {
+        run.value.text += batch.tokens[i].chosen.bytes;
+        run.value.tokens.push_back(std::move(batch.tokens[i]));
+    }
+}
+
+void Session::generation_ended(const RecordView& record, const json& body) {
+    auto& run = answer(run_of(body));
+    set_state(run, record, protocol::run_state_named(text_of(body, "state")).value_or(RunState::failed));
+    run.value.stop = text_of(body, "stop");
+    run.value.message = text_of(body, "message");
+    run.value.prompt_tokens = static_cast<std::uint32_t>(count_of(body, "prompt_tokens"));
+    run.value.token_count = static_cast<std::uint32_t>(count_of(body, "tokens"));
+    run.value.tokens_per_second = number_of(body, "tokens_per_second", 0);
+    run.value.prompt_ms = number_of(body, "prompt_ms", 0);
+    // The record's text is JSON, where bytes that are no UTF-8 had to be replaced; the tokens carry the bytes
+    // themselves.
+    if (run.value.tokens.empty() || run.incomplete)
+        run.value.text = text_of(body, "text");
+}
+
+void Session::probe_draw(const RecordView& record, const json& body) {
+    auto& run = probe(run_of(body));
+    run.epoch = std::max(run.epoch, record.at.epoch);
+    if (run.value.state == RunState::planned)
+        set_state(run, record, RunState::running);
+    auto draw = std::make_shared<ProbeDraw>();
+    draw->seq = record.at.sequence;
+    draw->item = text_of(body, "item");
+    draw->topic = text_of(body, "topic");
+    draw->group = text_of(body, "group");
+    draw->model = text_of(body, "model");
+    draw->language = text_of(body, "language");
+    draw->draw = integer_of(body, "draw", 0);
+    draw->prompt = text_of(body, "prompt");
+    draw->answer = text_of(body, "answer");
+    draw->stop = text_of(body, "stop");
+    draw->rule = text_of(body, "rule");
+    draw->rule_delivery = text_of(body, "delivery");
+    draw->rule_engagement = integer_of(body, "engagement", -1);
+    const std::string key = draw_key(body);
+    set_person_labels(*draw, run.labels[key]);
+    run.value.seconds_left = number_of(body, "seconds_left", 0);
+    if (const auto planned = count_of(body, "planned"))
+        run.value.planned = planned;
+    // A draw that is done again after a restart takes the place of the first.
+    const auto [place, is_new] = run.index.emplace(key, run.value.draws.size());
+    if (is_new)
+        run.value.draws.push_back(std::move(draw));
+    else
+        run.value.draws[place->second] = std::move(draw);
+}
+
+void Session::probe_label(const json& body) {
+    const json& value = member(body, "value");
+    add_label(run_of(body), draw_key(body), text_of(body, "field"),
+              value.is_string()           ? value.get<std::string>()
+              : value.is_number_integer() ? value.dump()
+                                          : "");
+}
+
+void Session::add_label(std::uint32_t id, const std::string& key, const std::string& field, const std::string& value) {
+    Probe& run = probe(id);
+    PersonLabels& labels = run.labels[key];
+    std::string& label = field == "engagement" ? labels.engagement : labels.delivery;
+    if (label == value) {
+        return;
+    }
+    label = value;
+    if (const auto place = run.index.find(key); place != run.index.end()) {
+        auto draw = std::make_shared<ProbeDraw>(*run.value.draws[place->second]);
+        set_person_labels(*draw, labels);
+        run.value.draws[place->second] = std::move(draw);
+    }
+}
+
+void Session::add_gap(const json& gap, std::uint64_t time_ns) {
+    add_log({time_ns, "warning", "journal",
+             fmt::format("{} records from {} to {} are missing: {}", count_of(gap, "count"), count_of(gap, "from"),
+                         count_of(gap, "to"), text_of(gap, "reason"))});
+}
+
+void Session::add_log(LogLine line) {
+    log_.push_back(std::move(line));
+    if (log_.size() > kLogLines) {
+        log_.drop_front(1);
+    }
+}
+
+}  // namespace moescope::history

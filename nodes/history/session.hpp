@@ -1,0 +1,133 @@
+// The one reader of a session's records: the window, the service, the report and the replay all learn from it which
+// runs there are, what they did, and what a rewind took back. Pure: no socket, no clock, no file.
+//
+// Records of one channel come in the order of the journal; channels may overtake each other in any way. Owned by one
+// thread; what it gives out (columns, lists) may be copied and read anywhere.
+#pragma once
+
+#include <map>
+#include <nlohmann/json.hpp>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "nodes/history/run_table.hpp"
+#include "nodes/history/runs.hpp"
+#include "nodes/protocol/session.hpp"
+
+namespace moescope::history {
+
+/// A record of the journal, wherever it comes from.
+struct RecordView {
+    protocol::RecordType type{};
+    protocol::StreamPosition at;
+    std::uint64_t time_ns = 0;  ///< wall clock
+    std::span<const std::byte> body;
+};
+
+/// How much a reader keeps.
+struct Keep {
+    std::size_t counts = kCountHistory;  ///< steps whose expert counts are kept, the latest ones
+    bool values = true;                  ///< false: of steps only their numbers
+    std::uint32_t run = 0;               ///< not 0: this run's records only
+};
+
+/// "item/model/language/draw", the key of a probe answer and its labels.
+std::string draw_key(const nlohmann::json& draw);
+std::string draw_key(const ProbeDraw& draw);
+
+class Session {
+ public:
+    template <class T>
+    struct Run {
+        T value;
+        protocol::StreamPosition state_from;  ///< the record that `value.state` comes from
+        std::uint32_t epoch = 0;              ///< newest one in which the run was seen alive
+        bool changed = true;                  ///< since the owner last set it to false
+    };
+    /// A training run and where everything in it comes from: a step of the newest attempt may come before the rewind
+    /// that began it, or a sample of the old one after it.
+    struct Training : Run<TrainingRun> {
+        std::vector<TableRow> step_rows, evaluation_rows;
+        std::vector<protocol::StreamPosition> samples_from;  ///< of value.samples
+        Rewinds rewinds;
+    };
+    struct Answer : Run<Generation> {
+        bool incomplete = false;  ///< tokens are missing
+    };
+    struct PersonLabels {
+        std::string delivery, engagement;  ///< empty: the rule's counts
+    };
+    struct Probe : Run<ProbeRun> {
+        std::map<std::string, std::size_t> index;    ///< draw_key() -> draws[i]
+        std::map<std::string, PersonLabels> labels;  ///< may come before their draws: another channel
+    };
+
+    Session() = default;
+    explicit Session(Keep keep) : keep_(keep) {}
+    // A copy would write into the same columns.
+    Session(const Session&) = delete;
+    Session& operator=(const Session&) = delete;
+    Session(Session&&) = default;
+    Session& operator=(Session&&) = default;
+
+    /// The run that the record belongs to, 0 when it belongs to none. A body that can't be read becomes a line of the
+    /// log; a type that is not known says nothing.
+    std::uint32_t apply(const RecordView& record);
+    /// Records that will not come.
+    void add_gap(const nlohmann::json& gap, std::uint64_t time_ns);
+    void add_log(LogLine line);
+    /// A person's label: `field` delivery or engagement; an empty value takes it back.
+    void add_label(std::uint32_t run, const std::string& key, const std::string& field, const std::string& value);
+
+    /// By run number. Runs whose start was lost are among them (see RunHeader::announced). The owner may write gauges
+    /// into the values.
+    std::map<std::uint32_t, Training>& trainings() { return trainings_; }
+    std::map<std::uint32_t, Answer>& answers() { return answers_; }
+    std::map<std::uint32_t, Probe>& probes() { return probes_; }
+    const std::map<std::uint32_t, Training>& trainings() const { return trainings_; }
+    const std::map<std::uint32_t, Answer>& answers() const { return answers_; }
+    const std::map<std::uint32_t, Probe>& probes() const { return probes_; }
+    /// All announced runs by number; the pointers hold until the next record.
+    std::map<std::uint32_t, const RunHeader*> runs() const;
+    const SharedList<LogLine>& log() const { return log_; }  ///< the latest 10,000 lines
+
+    template <class Function>
+    void for_each_run(Function function) {
+        for (auto& [id, run] : trainings_) {
+            function(run);
+        }
+        for (auto& [id, run] : answers_) {
+            function(run);
+        }
+        for (auto& [id, run] : probes_) {
+            function(run);
+        }
+    }
+
+ private:
+    void json_record(const RecordView& record, const nlohmann::json& body);
+    void run_started(const RecordView& record, const nlohmann::json& body);
+    void run_ended(const RecordView& record, const nlohmann::json& body);
+    void event(const RecordView& record, const nlohmann::json& body);
+    void rewind(Training& run, const RecordView& record, std::uint64_t step);
+    void sample(const RecordView& record, const nlohmann::json& body);
+    void step(const RecordView& record, const protocol::StepRecord& step);
+    void evaluation(const RecordView& record, const nlohmann::json& body);
+    void tokens(const RecordView& record, protocol::TokenBatch batch);
+    void generation_ended(const RecordView& record, const nlohmann::json& body);
+    void probe_draw(const RecordView& record, const nlohmann::json& body);
+    void probe_label(const nlohmann::json& body);
+
+    Training& training(std::uint32_t id);
+    Answer& answer(std::uint32_t id);
+    Probe& probe(std::uint32_t id);
+
+    Keep keep_;
+    std::map<std::uint32_t, Training> trainings_;
+    std::map<std::uint32_t, Answer> answers_;
+    std::map<std::uint32_t, Probe> probes_;
+    SharedList<LogLine> log_;
+};
+
+}  // namespace moescope::history

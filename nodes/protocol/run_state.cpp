@@ -1,0 +1,70 @@
+#include "nodes/protocol/run_state.hpp"
+
+namespace moescope::protocol {
+
+const char* run_state_name(RunState state) {
+    switch (state) {
+        case RunState::planned:
+            return "planned";
+        case RunState::running:
+            return "running";
+        case RunState::paused:
+            return "paused";
+        case RunState::done:
+            return "done";
+        case RunState::stopped:
+            return "stopped";
+        case RunState::failed:
+            return "failed";
+        case RunState::interrupted:
+            return "interrupted";
+    }
+    return "";
+}
+
+std::optional<RunState> run_state_named(std::string_view name) {
+    for (int i = 0; i < kRunStates; ++i) {
+        if (name == run_state_name(static_cast<RunState>(i))) {
+            return static_cast<RunState>(i);
+        }
+    }
+    return name == "cancelled" ? std::optional(RunState::stopped) : std::nullopt;
+}
+
+bool ended(RunState state) {
+    switch (state) {
+        case RunState::planned:
+        case RunState::running:
+        case RunState::paused:
+            return false;
+        case RunState::done:
+        case RunState::stopped:
+        case RunState::failed:
+        case RunState::interrupted:
+            return true;
+    }
+    return true;
+}
+
+const char* run_kind_name(RunKind kind) {
+    switch (kind) {
+        case RunKind::train:
+            return "train";
+        case RunKind::generate:
+            return "generate";
+        case RunKind::probe:
+            return "probe";
+    }
+    return "";
+}
+
+std::optional<RunKind> run_kind_named(std::string_view name) {
+    for (int i = 0; i < kRunKinds; ++i) {
+        if (name == run_kind_name(static_cast<RunKind>(i))) {
+            return static_cast<RunKind>(i);
+        }
+    }
+    return std::nullopt;
+}
+
+}  // namespace moescope::protocol

@@ -1,0 +1,32 @@
+// States and kinds of runs: the names that records, gauges and sentences have for them.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string_view>
+
+namespace moescope::protocol {
+
+enum class RunState : std::uint8_t {
+    planned,
+    running,
+    paused,
+    done,
+    stopped,
+    failed,
+    interrupted,  ///< its node went away
+};
+inline constexpr int kRunStates = 7;
+/// "planned", "running", ...
+const char* run_state_name(RunState state);
+/// "cancelled", which answers end with, is stopped.
+std::optional<RunState> run_state_named(std::string_view name);
+/// The run goes on no more by itself.
+bool ended(RunState state);
+
+enum class RunKind : std::uint8_t { train, generate, probe };
+inline constexpr int kRunKinds = 3;
+const char* run_kind_name(RunKind kind);
+std::optional<RunKind> run_kind_named(std::string_view name);
+
+}  // namespace moescope::protocol
