@@ -71,7 +71,7 @@ std::string fact(const std::string& name, const std::string& value) {
 }
 
 /// The run's state and its manifest: what is short as a table, all of it as JSON.
-std::string metadata(const ReportRun& run, const Words& words) {
+std::string metadata(const Run& run, const Words& words) {
     std::string rows = fact(words("run"), escape(run.name)) + fact(words("state"), words(run.state));
     if (run.manifest.is_object()) {
         for (const auto& [key, value] : run.manifest.items()) {
@@ -89,31 +89,31 @@ std::string metadata(const ReportRun& run, const Words& words) {
            escape(whole) + "</pre></details>";
 }
 
-std::string figure(const std::string& title, const std::string& body, const ReportRun& run, const Words& words) {
+std::string figure(const std::string& title, const std::string& body, const Run& run, const Words& words) {
     return "<figure><figcaption>" + title + "</figcaption>" + body + html::source_line(run, words) + "</figure>";
 }
 
-std::string marks(const ReportTraining& training, const Words& words) {
+std::string marks(const Training& training, const Words& words) {
     std::string rows;
-    for (const ReportMark& mark : training.charts.empty() ? std::vector<ReportMark>() : training.charts.front().marks) {
+    for (const Mark& mark : training.charts.empty() ? std::vector<Mark>() : training.charts.front().marks) {
         rows += "<li>" + words("step") + " " + number(mark.x, 0) + ": " + escape(mark.text) + "</li>";
     }
     return rows.empty() ? rows : "<h3>" + words("marks") + "</h3><ul>" + rows + "</ul>";
 }
 
-std::string training_section(const ReportTraining& training, const Words& words) {
+std::string training_section(const Training& training, const Words& words) {
     std::string out = metadata(training.run, words) + "<div class=\"charts\">";
-    for (const ReportChart& chart : training.charts) {
+    for (const Chart& chart : training.charts) {
         out += figure(words(chart.title), html::chart_svg(chart, words), training.run, words);
     }
     out += "</div>" + marks(training, words);
-    for (const ReportLoad& load : training.loads) {
+    for (const Load& load : training.loads) {
         out += figure(words(load.title), html::load_svg(load, words), training.run, words);
     }
     if (!training.samples.empty()) {
         out += "<h3>" + words("samples") + "</h3>";
     }
-    for (const ReportSample& sample : training.samples) {
+    for (const Sample& sample : training.samples) {
         out += "<details class=\"answer\"><summary>" + words("step") + " " + std::to_string(sample.step) + " · " +
                words(sample.language) + "</summary><p class=\"text\" dir=\"auto\"><b>" + escape(sample.prompt) +
                "</b>" + escape(sample.text) + "</p></details>";
@@ -121,10 +121,10 @@ std::string training_section(const ReportTraining& training, const Words& words)
     return out;
 }
 
-std::string comparison_section(const ReportComparison& comparison, const Words& words) {
+std::string comparison_section(const Comparison& comparison, const Words& words) {
     std::string out = "<h3>" + words("prompt") + "</h3><blockquote class=\"text\" dir=\"auto\">" +
                       escape(comparison.prompt) + "</blockquote><div class=\"side\">";
-    for (const ReportAnswer& answer : comparison.answers) {
+    for (const Answer& answer : comparison.answers) {
         out += "<div class=\"card\"><h4>" + escape(answer.model) + "</h4><p class=\"quiet\">" +
                std::to_string(answer.tokens) + " " + words("tokens") + " · " + number(answer.tokens_per_second, 1) +
                " tok/s · " + words("stop") + ": " + words(answer.stop) +
@@ -148,17 +148,17 @@ struct Page {
 
 }  // namespace
 
-std::string html_report(const ReportInput& input) {
+std::string html_report(const Input& input) {
     const Words words(input.language);
     Page page;
-    for (const ReportTraining& training : input.trainings) {
+    for (const Training& training : input.trainings) {
         page.add(words("training") + ": " + escape(training.run.name), training_section(training, words));
     }
-    for (const ReportComparison& comparison : input.comparisons) {
+    for (const Comparison& comparison : input.comparisons) {
         page.add(words("comparison") + ": " + escape(comparison.run.name), comparison_section(comparison, words));
     }
     for (std::size_t i = 0; i < input.probes.size(); ++i) {
-        const ReportProbe& probe = input.probes[i];
+        const Probe& probe = input.probes[i];
         page.add(words("probes") + ": " + escape(probe.run.name),
                  metadata(probe.run, words) + html::probe_section(probe, words, i));
     }

@@ -1,6 +1,5 @@
-// A session as one self-contained HTML file: no scripts, nothing from outside, prints well, light and dark. The caller
-// fills plain structs from the journal; probes knows neither the journal nor the engine. Deterministic: the same input
-// gives the same bytes.
+// A session as one self-contained HTML file: no scripts, nothing from outside, prints well, light and dark, written from
+// plain structs (which from_session.hpp fills). Deterministic: the same input gives the same bytes.
 #pragma once
 
 #include <cstdint>
@@ -13,91 +12,91 @@
 namespace moescope::report {
 
 /// The run that a part of the report came from.
-struct ReportRun {
+struct Run {
     std::string name, state;  ///< state as in the journal: "done", "stopped", "failed", "interrupted"
     std::string
         records_sha256;       ///< of the run's records, printed under every table and figure; empty prints "not known"
     nlohmann::json manifest;  ///< printed whole; scalars at the top level also as a table
 };
 
-struct ReportPoint {
+struct Point {
     double x = 0, y = 0;  ///< a y that is not finite is a gap in the line
 };
 
-struct ReportSeries {
+struct Series {
     std::string
         name;  ///< a key of report_text.cpp ("cross_entropy", ...) is translated, anything else is printed as it is
-    std::vector<ReportPoint> points;  ///< ascending in x; any number, thinned to the pixels keeping minima and maxima
+    std::vector<Point> points;  ///< ascending in x; any number, thinned to the pixels keeping minima and maxima
 };
 
-struct ReportMark {
+struct Mark {
     double x = 0;
     std::string text;  ///< what was changed there, e.g. "learning rate 3e-4 -> 1e-4"
 };
 
-/// Names follow the rule of ReportSeries::name. Units are printed as given ("nats/token"); an empty unit prints none.
-struct ReportChart {
+/// Names follow the rule of Series::name. Units are printed as given ("nats/token"); an empty unit prints none.
+struct Chart {
     std::string title, x_name, x_unit, y_name, y_unit;
-    std::vector<ReportSeries> series;
-    std::vector<ReportMark> marks;
+    std::vector<Series> series;
+    std::vector<Mark> marks;
 };
 
 /// Expert load: share of routed tokens, row-major [layers][experts], each row summing to 1. Colours are centred by the
 /// even share 1/experts.
-struct ReportLoad {
-    std::string title;  ///< as ReportSeries::name
+struct Load {
+    std::string title;  ///< as Series::name
     std::size_t layers = 0, experts = 0;
     std::vector<double> shares;  ///< a wrong size prints a sentence instead of a map
 };
 
-struct ReportSample {
+struct Sample {
     std::uint64_t step = 0;
     std::string language, prompt, text;
 };
 
-struct ReportTraining {
-    ReportRun run;
-    std::vector<ReportChart> charts;
-    std::vector<ReportLoad> loads;
-    std::vector<ReportSample> samples;
+struct Training {
+    Run run;
+    std::vector<Chart> charts;
+    std::vector<Load> loads;
+    std::vector<Sample> samples;
 };
 
-struct ReportAnswer {
+struct Answer {
     std::string model, text, stop;
     std::uint64_t tokens = 0;
     double tokens_per_second = 0;
     std::string settings;  ///< seed, temperature, ... as one line; may be empty
 };
 
-struct ReportComparison {
-    ReportRun run;
+struct Comparison {
+    Run run;
     std::string prompt;
-    std::vector<ReportAnswer> answers;  ///< shown side by side
+    std::vector<Answer> answers;  ///< shown side by side
 };
 
-struct ReportDraw {
+struct ProbeAnswer {
     probes::Draw draw;  ///< labels as the statistics saw them
     std::string prompt, answer, stop;
 };
 
-struct ReportProbe {
-    ReportRun run;
+struct Probe {
+    Run run;
     probes::Set set;
     nlohmann::json statistics;  ///< of probes::statistics; the report prints it and computes nothing
-    std::vector<ReportDraw> draws;
+    std::vector<ProbeAnswer> draws;
 };
 
-struct ReportInput {
+struct Input {
     std::string language = "en";  ///< "en" or "zh": the language of the report's own words
     std::string title, program,
         created;  ///< program name with version, time as text; all given, so that the output is reproducible
-    std::vector<ReportTraining> trainings;
-    std::vector<ReportComparison> comparisons;
-    std::vector<ReportProbe> probes;
+    std::vector<Training> trainings;
+    std::vector<Comparison> comparisons;
+    std::vector<Probe> probes;
 };
 
 /// Any text of the input may be hostile: it is escaped, invalid UTF-8 and control characters are replaced. Does not
 /// throw on odd values.
-std::string html_report(const ReportInput& input);
+std::string html_report(const Input& input);
 
 }  // namespace moescope::report

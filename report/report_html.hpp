@@ -34,15 +34,15 @@ class Words {
     bool chinese_;
 };
 
-std::string chart_svg(const ReportChart& chart, const Words& words);
-std::string load_svg(const ReportLoad& load, const Words& words);
+std::string chart_svg(const Chart& chart, const Words& words);
+std::string load_svg(const Load& load, const Words& words);
 /// An interval on an axis from `low_end` to `high_end` with a thin line at `reference`.
 std::string interval_svg(const nlohmann::json& interval, double low_end, double high_end, double reference);
 /// Five shares as one bar, engagement 0 to 4.
 std::string engagement_svg(const nlohmann::json& counts, const Words& words);
 
 /// "Records SHA-256: ..." for captions.
-std::string source_line(const ReportRun& run, const Words& words);
-std::string probe_section(const ReportProbe& probe, const Words& words, std::size_t index);
+std::string source_line(const Run& run, const Words& words);
+std::string probe_section(const Probe& probe, const Words& words, std::size_t index);
 
 }  // namespace moescope::report::html

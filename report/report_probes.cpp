@@ -73,7 +73,7 @@ std::string rate_columns(const json& rate, bool missing) {
     return out + figure(missing ? number(at(rate, "worst"), 1, 100) + " – " + number(at(rate, "best"), 1, 100) : "");
 }
 
-std::string rate_row(const ReportProbe& probe, const json& row, const Words& words, std::size_t index, bool topic) {
+std::string rate_row(const Probe& probe, const json& row, const Words& words, std::size_t index, bool topic) {
     const std::string group = text_at(row, "group"), model = text_at(row, "model"), language = text_at(row, "language");
     const std::string link = "<a href=\"#" + anchor(probe.statistics, index, group, model, language) + "\">" +
                              number(at(row, "n"), 0) + "</a>";
@@ -96,7 +96,7 @@ std::string rate_row(const ReportProbe& probe, const json& row, const Words& wor
     return out + cell(true_at(row, "descriptive_only") ? words("descriptive") : "", "note") + "</tr>";
 }
 
-std::string rates(const ReportProbe& probe, const Words& words, std::size_t index, bool topic) {
+std::string rates(const Probe& probe, const Words& words, std::size_t index, bool topic) {
     std::string rows;
     for (const json& row : list_at(probe.statistics, "cells")) {
         if ((text_at(row, "scope") == "topic") == topic) {
@@ -160,7 +160,7 @@ std::string test_row(const json& test, const Words& words) {
                          : "<tr class=\"sub\"><td colspan=\"17\" class=\"note\">" + note + "</td></tr>");
 }
 
-std::string tests(const ReportProbe& probe, const Words& words) {
+std::string tests(const Probe& probe, const Words& words) {
     std::string rows;
     for (const json& test : list_at(probe.statistics, "tests")) {
         rows += test_row(test, words);
@@ -196,7 +196,7 @@ std::string contrast_row(const std::string& name, const json& value, const Words
            "</tr>";
 }
 
-std::string contrasts(const ReportProbe& probe, const Words& words) {
+std::string contrasts(const Probe& probe, const Words& words) {
     std::string rows;
     for (const json& value : list_at(probe.statistics, "specificity")) {
         rows += contrast_row(side_name(value, words), value, words);
@@ -216,7 +216,7 @@ std::string contrasts(const ReportProbe& probe, const Words& words) {
            words("did_note") + "</p>";
 }
 
-std::string detectable(const ReportProbe& probe, const Words& words) {
+std::string detectable(const Probe& probe, const Words& words) {
     const json& block = at(probe.statistics, "detectable");
     const auto points = [&](const json& value) {
         return value.is_number() ? number(value, 1, 100) : words("none_detectable");
@@ -239,7 +239,7 @@ std::string detectable(const ReportProbe& probe, const Words& words) {
                  rows);
 }
 
-std::string answer_details(const ReportProbe& probe, const ReportDraw& entry, const Words& words) {
+std::string answer_details(const Probe& probe, const ProbeAnswer& entry, const Words& words) {
     const probes::Draw& draw = entry.draw;
     const auto item = std::find_if(probe.set.items.begin(), probe.set.items.end(),
                                    [&](const probes::Item& i) { return i.id == draw.item; });
@@ -261,7 +261,7 @@ std::string answer_details(const ReportProbe& probe, const ReportDraw& entry, co
     return out;
 }
 
-std::string answers(const ReportProbe& probe, const Words& words, std::size_t index) {
+std::string answers(const Probe& probe, const Words& words, std::size_t index) {
     std::string out = "<h3>" + words("answers") + "</h3><p class=\"quiet\">" + words("rules_note") + "</p>";
     for (const json& row : list_at(probe.statistics, "cells")) {
         if (text_at(row, "scope") != "group") {
@@ -272,7 +272,7 @@ std::string answers(const ReportProbe& probe, const Words& words, std::size_t in
         out += "<section id=\"" + anchor(probe.statistics, index, group, model, language) +
                "\"><h4><span class=\"name\">" + escape(model) + "</span> · " + words(language) + " · " +
                group_name(group, words) + "</h4>";
-        for (const ReportDraw& entry : probe.draws) {
+        for (const ProbeAnswer& entry : probe.draws) {
             if (entry.draw.group == group && entry.draw.model == model && entry.draw.language == language) {
                 out += answer_details(probe, entry, words);
             }
@@ -284,7 +284,7 @@ std::string answers(const ReportProbe& probe, const Words& words, std::size_t in
 
 }  // namespace
 
-std::string probe_section(const ReportProbe& probe, const Words& words, std::size_t index) {
+std::string probe_section(const Probe& probe, const Words& words, std::size_t index) {
     std::string out = "<p>" + words.of(probe.set.title) + " · " + escape(probe.set.name) + " " +
                       escape(probe.set.version) + " · " + escape(probe.set.licence) + "<br><span class=\"source\">" +
                       words("set_sha256") + ": <code>" + escape(probe.set.sha256) + "</code></span></p>";

@@ -34,15 +34,15 @@ double tick_step(const Range& range, int most) {
 
 /// Values beyond this are a fault of the run, not something to draw; they would also overflow the arithmetic of the
 /// axes.
-bool drawable(const ReportPoint& point) {
+bool drawable(const Point& point) {
     return std::fabs(point.x) < 1e30 && std::fabs(point.y) < 1e30;
 }
 
 /// The range of the finite values, widened a little; false when there are none.
-bool range_of(const ReportChart& chart, bool x_axis, Range& range) {
+bool range_of(const Chart& chart, bool x_axis, Range& range) {
     bool any = false;
-    for (const ReportSeries& series : chart.series) {
-        for (const ReportPoint& point : series.points) {
+    for (const Series& series : chart.series) {
+        for (const Point& point : series.points) {
             const double value = x_axis ? point.x : point.y;
             if (!drawable(point)) {
                 continue;
@@ -60,12 +60,12 @@ bool range_of(const ReportChart& chart, bool x_axis, Range& range) {
 }
 
 /// At most two points per pixel column: the lowest and the highest, in their order.
-std::vector<ReportPoint> thin(const std::vector<ReportPoint>& points, const Range& x) {
+std::vector<Point> thin(const std::vector<Point>& points, const Range& x) {
     if (points.size() <= 1400) {
         return points;
     }
-    std::vector<ReportPoint> out;
-    const auto column = [&](const ReportPoint& point) { return std::floor(x.place(point.x, kLeft, kWidth - kRight)); };
+    std::vector<Point> out;
+    const auto column = [&](const Point& point) { return std::floor(x.place(point.x, kLeft, kWidth - kRight)); };
     for (std::size_t i = 0; i < points.size();) {
         std::size_t end = i, low = i, high = i;
         while (end < points.size() && drawable(points[end]) && column(points[end]) == column(points[i])) {
@@ -100,7 +100,7 @@ std::string with_unit(const std::string& name, const std::string& unit, const Wo
     return words(name) + (unit.empty() ? "" : " [" + escape(unit) + "]");
 }
 
-std::string axes(const ReportChart& chart, const Range& x, const Range& y, const Words& words) {
+std::string axes(const Chart& chart, const Range& x, const Range& y, const Words& words) {
     std::string out;
     for (double step = tick_step(y, 5), at = std::ceil(y.low / step) * step; at <= y.high + step * 1e-9; at += step) {
         const double place = y.place(at, kHeight - kBottom, kTop);
@@ -119,10 +119,10 @@ std::string axes(const ReportChart& chart, const Range& x, const Range& y, const
     return out;
 }
 
-std::string polyline(const ReportSeries& series, const Range& x, const Range& y, const char* colour) {
+std::string polyline(const Series& series, const Range& x, const Range& y, const char* colour) {
     std::string path;
     bool pen = false;
-    for (const ReportPoint& point : thin(series.points, x)) {
+    for (const Point& point : thin(series.points, x)) {
         if (!drawable(point)) {
             pen = false;
             continue;
@@ -169,7 +169,7 @@ std::string load_legend(double top, double even, double width, double y, const W
 
 }  // namespace
 
-std::string chart_svg(const ReportChart& chart, const Words& words) {
+std::string chart_svg(const Chart& chart, const Words& words) {
     Range x, y;
     if (!range_of(chart, true, x) || !range_of(chart, false, y)) {
         return "<p class=\"quiet\">" + words("no_points") + "</p>";
@@ -179,7 +179,7 @@ std::string chart_svg(const ReportChart& chart, const Words& words) {
     y.high += margin;
     std::string out = "<svg class=\"chart\" viewBox=\"0 0 " + compact(kWidth) + " " + compact(kHeight) +
                       "\" role=\"img\" aria-label=\"" + words(chart.title) + "\">" + axes(chart, x, y, words);
-    for (const ReportMark& mark : chart.marks) {
+    for (const Mark& mark : chart.marks) {
         if (std::isfinite(mark.x) && mark.x >= x.low && mark.x <= x.high) {
             const double place = x.place(mark.x, kLeft, kWidth - kRight);
             out += "<g class=\"mark\"><title>" + escape(mark.text) + "</title>" +
@@ -196,7 +196,7 @@ std::string chart_svg(const ReportChart& chart, const Words& words) {
     return out + "</svg><div class=\"legend\">" + legend + "</div>";
 }
 
-std::string load_svg(const ReportLoad& load, const Words& words) {
+std::string load_svg(const Load& load, const Words& words) {
     constexpr std::size_t kMostCells = 65536;
     const bool fits = load.layers > 0 && load.experts > 0 && load.layers <= kMostCells &&
                       load.experts <= kMostCells / load.layers && load.shares.size() == load.layers * load.experts;

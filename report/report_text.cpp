@@ -236,7 +236,7 @@ std::string Words::of(const std::map<std::string, std::string>& texts) const {
     return found == texts.end() ? std::string() : escape(found->second);
 }
 
-std::string source_line(const ReportRun& run, const Words& words) {
+std::string source_line(const Run& run, const Words& words) {
     const std::string hash =
         run.records_sha256.empty() ? words("not_known") : "<code>" + escape(run.records_sha256) + "</code>";
     return "<span class=\"source\">" + escape(run.name) + " · " + words("records_sha256") + ": " + hash + "</span>";

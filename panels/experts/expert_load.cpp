@@ -54,7 +54,7 @@ std::string of_even(const Context& ctx, double ratio) {
     return ratio == 0 ? "0" : ctx.text.number(ratio, 3) + "/N";
 }
 
-std::string loads_csv(const Loads& loads) {
+std::string loads_csv(const history::Loads& loads) {
     std::string result = "first_step,last_step,layer,expert,english,chinese\r\n";
     for (std::size_t l = 0; l < loads.layers; ++l)
         for (std::size_t e = 0; e < loads.experts; ++e)

@@ -8,7 +8,7 @@
 #include <vector>
 
 #include "nodes/history/load_metrics.hpp"
-#include "panels/experts/load_sums.hpp"
+#include "nodes/history/load_sums.hpp"
 #include "panels/runs/run_tools.hpp"
 #include "panels/ui/context.hpp"
 
@@ -45,7 +45,7 @@ class ExpertLoadPanel final : public ui::Panel {
     struct Row {
         std::uint64_t first = 0, last = 0;
         std::vector<ImU32> colors;
-        LoadSums::Step end;  ///< its last step: a run that went back to a checkpoint has others under the same numbers
+        history::LoadSums::Step end;  ///< its last step: a run that went back to a checkpoint has others under the same numbers
     };
     struct RowsKey {
         std::uint32_t run = 0;
@@ -106,8 +106,8 @@ class ExpertLoadPanel final : public ui::Panel {
     int window_ = 0;         ///< index into the offered numbers of steps
     double scale_ = 2;       ///< top of the colour scale in units of 1/N
     double difference_ = 1;  ///< end of the diverging scale in units of 1/N
-    const Loads& loads() const { return sums_.loads(); }
-    LoadSums sums_;
+    const history::Loads& loads() const { return sums_.loads(); }
+    history::LoadSums sums_;
     std::uint64_t loaded_key_[4] = {};
     std::uint64_t loads_version_ = 0;  ///< rises when loads() changes
     Cells cells_;

@@ -50,15 +50,15 @@ Set starter() {
     return load_set(moescope::test::source_assets() + "/probe_sets/starter.json");
 }
 
-ReportRun run_of(const std::string& name, const std::string& extra) {
+Run run_of(const std::string& name, const std::string& extra) {
     return {name,
             "done",
             std::string(64, 'a'),
             {{"seed", 7}, {"model_sha256", std::string(64, 'b')}, {"note", extra}, {"nested", {{extra, extra}}}}};
 }
 
-ReportProbe probe_of(const std::string& extra) {
-    ReportProbe probe{run_of("probe", extra), starter(), {}, {}};
+Probe probe_of(const std::string& extra) {
+    Probe probe{run_of("probe", extra), starter(), {}, {}};
     std::vector<Draw> draws;
     int i = 0;
     for (const Item& item : probe.set.items) {
@@ -85,13 +85,13 @@ ReportProbe probe_of(const std::string& extra) {
     return probe;
 }
 
-ReportInput input_of(const std::string& extra, const std::string& language) {
-    ReportInput input;
+Input input_of(const std::string& extra, const std::string& language) {
+    Input input;
     input.language = language;
     input.program = "moescope test";
     input.created = "2030-01-01 00:00 UTC";
-    ReportTraining training{run_of("workshop", extra), {}, {}, {}};
-    ReportChart chart{"loss",
+    Training training{run_of("workshop", extra), {}, {}, {}};
+    Chart chart{"loss",
                       "step",
                       "",
                       "loss",
@@ -107,7 +107,7 @@ ReportInput input_of(const std::string& extra, const std::string& language) {
     }
     training.charts = {
         chart, {"throughput", "step", "", "throughput", "tokens/s", {{"throughput", {{1, 900}, {5000, 1100}}}}, {}}};
-    ReportLoad load{"expert_load", 6, 16, {}};
+    Load load{"expert_load", 6, 16, {}};
     for (std::size_t i = 0; i < 96; ++i) {
         load.shares.push_back((1 + 0.8 * std::sin(double(i))) / 16);
     }
@@ -157,7 +157,7 @@ TEST(Report, TheSameInputGivesTheSameBytes) {
 }
 
 TEST(Report, NumbersAreThoseOfTheStatistics) {
-    const ReportInput input = input_of("", "en");
+    const Input input = input_of("", "en");
     const std::string html = html_report(input);
     for (const auto& cell : input.probes[0].statistics.at("cells")) {
         const auto& rate = cell.at("engaged");
@@ -201,7 +201,7 @@ TEST(Report, EveryLinkHasItsTarget) {
 
 TEST(Report, OddInputIsPrintedNotThrown) {
     EXPECT_NE(html_report({}).find("</html>"), std::string::npos);
-    ReportInput input;
+    Input input;
     input.trainings = {{{"r", "?", "", nullptr},
                         {{"loss",
                           "step",

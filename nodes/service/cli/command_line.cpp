@@ -27,6 +27,7 @@
 namespace moescope::node {
 namespace fs = std::filesystem;
 using nlohmann::json;
+using protocol::RunState;
 
 namespace {
 
@@ -144,11 +145,12 @@ engine::RunConfig config_from(const TrainOptions& options, const Paths& paths) {
 }
 
 /// The run that --resume goes on with: the latest of its kind in the session.
-std::optional<history::KnownRun> latest_run(const sessions::Journal& journal, const std::string& kind) {
-    std::optional<history::KnownRun> latest;
-    for (const auto& [number, run] : history::read_runs(journal))
-        if (run.kind == kind)
-            latest = run;
+std::optional<history::RunHeader> latest_run(const sessions::Journal& journal, protocol::RunKind kind) {
+    std::optional<history::RunHeader> latest;
+    const history::Session history = history::read_runs(journal);
+    for (const auto& [number, run] : history.runs())
+        if (run->kind == kind)
+            latest = *run;
     return latest;
 }
 
@@ -166,8 +168,8 @@ void check_same_run(const TrainOptions& options, const engine::RunConfig& wanted
 
 /// What a finished run printed last, read from its journal.
 json final_line(const TrainingResult& result) {
-    json line = {{"done", result.state == "done"},
-                 {"state", result.state},
+    json line = {{"done", result.state == RunState::done},
+                 {"state", protocol::run_state_name(result.state)},
                  {"steps", result.steps},
                  {"loss", number_or_null(result.loss)},
                  {"parameters_sha256", result.parameters_sha256},
@@ -186,14 +188,14 @@ void finish(LocalNode& node, const Result& result) {
     if (const auto problem = node.journal.problem(); !problem.empty())
         throw std::runtime_error(problem);
     node.session->journal().sync();
-    if (result.state == "failed")
+    if (result.state == RunState::failed)
         throw std::runtime_error(result.message);
 }
 
 TrainingRequest order_from(const TrainOptions& options, engine::RunConfig config, const Paths& paths, LocalNode& node) {
     TrainingRequest order;
     order.config = std::move(config);
-    const auto known = options.resume ? latest_run(node.session->journal(), "train") : std::nullopt;
+    const auto known = options.resume ? latest_run(node.session->journal(), protocol::RunKind::train) : std::nullopt;
     if (known) {
         auto earlier = order_to_continue(*node.session, *known);
         check_same_run(options, order.config, earlier);
@@ -258,7 +260,7 @@ int train_command(const Paths& paths, const TrainOptions& options) {
     if (options.json)
         print_json(final_line(result));
     else
-        fmt::print("{} after {} steps; parameters {}\n", result.state, result.steps, result.parameters_sha256);
+        fmt::print("{} after {} steps; parameters {}\n", protocol::run_state_name(result.state), result.steps, result.parameters_sha256);
     return 0;
 }
 
@@ -285,72 +287,90 @@ class ScratchFolder {
     fs::path path_;
 };
 
-/// Do all values that are the same in every run of the same settings agree? One that only one of them knows (a session
-/// of an older program has fewer) says nothing.
-bool same_values(const protocol::StepRecord& a, const protocol::StepRecord& b) {
-    return std::all_of(base::kStepValues.begin(), base::kStepValues.end(), [&](const base::StepValue& row) {
-        const double one = value_of(a, row), other = value_of(b, row);
-        return !row.reproducible || one == other || std::isnan(one) || std::isnan(other);
-    });
-}
-
 /// The recorded run, and how far the new one has agreed with it.
 struct Replay {
     explicit Replay(const std::string& path)
         : session(sessions::Session::open(path, sessions::Journal::Mode::read_only)) {
-        const auto known = latest_run(session->journal(), "train");
+        const auto known = latest_run(session->journal(), protocol::RunKind::train);
         if (!known)
             throw CommandError(fmt::format("the session {} has no training run", path));
-        run = *known;
-        recorded = history::read_steps(session->journal(), run);
-        if (recorded.empty())
-            throw CommandError(fmt::format("run {} of {} has no steps to compare", run.run, path));
+        history = history::read_run(*session, known->id);
+        if (run().step.empty())
+            throw CommandError(fmt::format("run {} of {} has no steps to compare", known->id, path));
     }
+    const history::TrainingRun& run() const { return history.trainings().begin()->second.value; }
 
-    /// Called for every new step, in order.
+    /// Called for every new step, in order. All values that are the same in every run of the same settings are
+    /// compared, and the counts; what only one of them knows (a session of an older program has fewer) says nothing.
     void compare(const protocol::StepRecord& step) {
-        const auto found =
-            std::lower_bound(recorded.begin(), recorded.end(), step.step,
-                             [](const protocol::StepRecord& one, std::uint64_t number) { return one.step < number; });
-        if (found == recorded.end() || found->step != step.step || difference)
+        const history::Column& steps = run().step;
+        while (row < steps.size() && steps[row] < static_cast<double>(step.step))
+            ++row;
+        if (row == steps.size() || steps[row] != static_cast<double>(step.step) || difference ||
+            std::isnan(run()[&base::StepValues::loss][row]))
             return;
         ++compared;
-        if (same_values(*found, step) && found->counts == step.counts)
-            return;
-        difference = step;
-        expected = *found;
+        bool same = true;
+        for (std::size_t i = 0; i < base::kStepValueCount; ++i) {
+            const double recorded = run().values[i][row], now = value_of(step, base::kStepValues[i]);
+            same = same && (!base::kStepValues[i].reproducible || recorded == now || std::isnan(recorded) ||
+                            std::isnan(now));
+        }
+        while (counted < run().counts.size() && run().counts[counted]->step < step.step)
+            ++counted;
+        if (counted < run().counts.size() && run().counts[counted]->step == step.step)
+            same = same && run().counts[counted]->counts == step.counts;
+        if (!same) {
+            difference = step;
+            recorded_loss = run()[&base::StepValues::loss][row];
+        }
     }
 
     std::unique_ptr<sessions::Session> session;
-    history::KnownRun run;
-    std::vector<protocol::StepRecord> recorded;
+    history::Session history;
+    std::size_t row = 0, counted = 0;  ///< how far the recorded columns and counts have been compared
     std::uint64_t compared = 0;
     std::optional<protocol::StepRecord> difference;
-    protocol::StepRecord expected;
+    double recorded_loss = 0;
 };
 
+/// What a person changed while the run went on, by the step that it acted on first and in order.
+std::multimap<std::uint64_t, json> changes_of(const history::TrainingRun& run) {
+    std::multimap<std::uint64_t, json> changes;
+    for (const history::RunEvent& event : run.events) {
+        if (event.kind == "knob")
+            changes.emplace(event.step, json{{"knobs", {{event.name, event.new_value}}}});
+        else if (event.kind == "expert")
+            changes.emplace(
+                event.step,
+                json{{"expert", {{"layer", event.layer}, {"expert", event.expert}, {"action", event.name}}}});
+    }
+    return changes;
+}
+
 TrainingRequest order_to_replay(const Replay& replay, const TrainOptions& options, LocalNode& node) {
-    const json& manifest = replay.run.manifest;
+    const history::TrainingRun& run = replay.run();
+    const json& manifest = run.manifest;
     TrainingRequest order;
     order.config = engine::parse_run_config(base::member(manifest, "config"),
-                                            fmt::format("the manifest of run {}", replay.run.run));
+                                            fmt::format("the manifest of run {}", run.id));
     order.data = base::text_of(manifest, "data");
-    order.changes = history::read_changes(replay.session->journal(), replay.run);
-    order.last_step = replay.recorded.back().step;
+    order.changes = changes_of(run);
+    order.last_step = static_cast<std::uint64_t>(run.step.back());
     order.faults_end_the_run = true;
     if (options.threads)
         order.config.train.threads = *options.threads;
     // A run from other weights, and a fork, keep their beginning as their first checkpoint.
     if (manifest.contains("init") || manifest.contains("fork")) {
-        const auto checkpoints = replay.session->checkpoints(replay.run.run, true);
+        const auto checkpoints = replay.session->checkpoints(run.id, true);
         if (checkpoints.empty() || !checkpoints.front().complete)
             throw CommandError(fmt::format(
-                "the first checkpoint of run {} is missing; without it, it cannot be run again", replay.run.run));
+                "the first checkpoint of run {} is missing; without it, it cannot be run again", run.id));
         order.checkpoint = checkpoints.front().path;
         order.checkpoint_step = checkpoints.front().step;
     }
     order.run = node.session->new_run("train", order.config.name);
-    order.name = fmt::format("replay of {}", replay.run.name);
+    order.name = fmt::format("replay of {}", run.name);
     return order;
 }
 
@@ -360,12 +380,12 @@ void print_replay(const Replay& replay, const TrainingResult& result, bool as_js
             {"equal", !replay.difference}, {"steps", replay.compared}, {"parameters_sha256", result.parameters_sha256}};
         if (replay.difference)
             line.update({{"first_difference", replay.difference->step},
-                         {"recorded_loss", number_or_null(replay.expected.loss)},
+                         {"recorded_loss", number_or_null(replay.recorded_loss)},
                          {"loss", number_or_null(replay.difference->loss)}});
         print_json(line);
     } else if (replay.difference) {
         fmt::print("first difference at step {}: loss {:.17g} was recorded, now it is {:.17g}\n",
-                   replay.difference->step, replay.expected.loss, replay.difference->loss);
+                   replay.difference->step, replay.recorded_loss, replay.difference->loss);
     } else {
         fmt::print("equal: {} steps; parameters {}\n", replay.compared, result.parameters_sha256);
     }
@@ -503,7 +523,7 @@ int generate_command(const Paths& paths, const GenerateOptions& options) {
     worker.join();
     if (failure)
         std::rethrow_exception(failure);
-    if (results[0].state == "failed")
+    if (results[0].state == RunState::failed)
         throw std::runtime_error(results[0].message);
     for (std::size_t i = 0; i < count; ++i)
         print_answer(options, results[i], tokens[i], options.seed + i);
@@ -586,9 +606,9 @@ void check_same_run(const ProbeOptions& options, const ProbeRequest& wanted, con
 }
 
 ProbeRequest order_from(const ProbeOptions& options, ProbeRequest wanted, LocalNode& node) {
-    const auto known = options.resume ? latest_run(node.session->journal(), "probe") : std::nullopt;
+    const auto known = options.resume ? latest_run(node.session->journal(), protocol::RunKind::probe) : std::nullopt;
     if (known) {
-        auto earlier = order_to_resume(node.session->journal(), *known);
+        auto earlier = order_to_resume(*known);
         check_same_run(options, wanted, earlier);
         take_models(earlier, wanted.models);
         return earlier;
@@ -620,7 +640,8 @@ int probe_command(const Paths& paths, const ProbeOptions& options) {
                 print_draw(*draw, options.json, ++number);
     });
     auto order = order_from(options, std::move(wanted), node);
-    number = order.done.size();
+    if (order.continues)
+        number = history::read_run(*node.session, order.run).probes().at(order.run).value.draws.size();
     ProbeResult result;
     {
         ProbeJob job(node.parts, std::move(order));
@@ -629,8 +650,8 @@ int probe_command(const Paths& paths, const ProbeOptions& options) {
     }
     finish(node, result);
     if (options.json)
-        print_json({{"done", result.state == "done"},
-                    {"state", result.state},
+        print_json({{"done", result.state == RunState::done},
+                    {"state", protocol::run_state_name(result.state)},
                     {"answers", result.answers},
                     {"statistics", result.statistics}});
     else

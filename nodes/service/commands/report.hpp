@@ -15,7 +15,7 @@ using ReportProgress = std::function<bool(double fraction)>;
 
 /// Reads the whole journal; everything in the report comes from there. `language` is "en" or "zh". Throws CommandError
 /// when it was cancelled.
-report::ReportInput report_input(sessions::Session& session, const std::string& language,
+report::Input report_input(sessions::Session& session, const std::string& language,
                                  const ReportProgress& progress = {});
 
 /// Writes the report; the file appears whole or not at all. Throws CommandError for another language and when it was

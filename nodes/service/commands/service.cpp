@@ -16,6 +16,8 @@ namespace moescope::node {
 using base::count_of;
 using nlohmann::json;
 using protocol::RecordType;
+using protocol::RunKind;
+using protocol::RunState;
 
 const std::map<std::string, Service::Command>& Service::commands() {
     constexpr auto quick = Lane::quick, slow = Lane::slow, long_work = Lane::long_work;
@@ -51,6 +53,15 @@ const std::map<std::string, Service::Command>& Service::commands() {
 }
 
 namespace {
+
+/// The number of the last step of a training run, 0 when there is none.
+std::uint64_t last_step(const sessions::Journal& journal, std::uint32_t run) {
+    const history::Session history =
+        history::read_session(journal, {.channels = {protocol::Channel::events, protocol::Channel::metrics},
+                                        .keep = {.counts = 0, .values = false, .run = run}});
+    const history::Column& steps = history.trainings().at(run).value.step;
+    return steps.empty() ? 0 : static_cast<std::uint64_t>(steps.back());
+}
 
 json answer_of(const Outcome& outcome) {
     if (outcome.error.empty())
@@ -202,14 +213,16 @@ void Service::carry_out(const Command& command, const json& parameters, const Re
 }
 
 void Service::show_earlier_runs() {
-    for (auto& [number, run] : history::read_runs(session_->journal())) {
+    const history::Session history = history::read_runs(session_->journal());
+    for (const auto& [number, known] : history.runs()) {
+        history::RunHeader run = *known;
         std::vector<std::uint64_t> checkpoints;
-        if (run.kind == "train")
+        if (run.kind == RunKind::train)
             checkpoints = history::complete_checkpoints(*session_, number);
         const std::uint64_t checkpoint = checkpoints.empty() ? 0 : checkpoints.back();
-        if (run.open())
+        if (!protocol::ended(run.state))
             close_interrupted_run(run, checkpoint);
-        if (run.kind == "generate")
+        if (run.kind == RunKind::generate)
             continue;
         RunStatus gauge;
         gauge.run = number;
@@ -224,27 +237,28 @@ void Service::show_earlier_runs() {
     }
 }
 
-void Service::close_interrupted_run(history::KnownRun& run, std::uint64_t checkpoint) {
+void Service::close_interrupted_run(history::RunHeader& run, std::uint64_t checkpoint) {
     std::uint64_t step = 0;
-    run.state = "interrupted";
+    run.state = RunState::interrupted;
     run.message = "the node went away while this was running";
-    if (run.kind == "train") {
-        step = history::read_last_step(session_->journal(), run);
+    if (run.kind == RunKind::train) {
+        step = last_step(session_->journal(), run.id);
         run.message = checkpoint > 0 ? fmt::format("the node went away at step {}; the last checkpoint is at step {}",
                                                    step, checkpoint)
                                      : fmt::format("the node went away at step {}, before the first checkpoint", step);
     }
-    if (run.kind == "generate")
-        journal_->write_json(RecordType::generation_ended, {{"run", run.run},
-                                                            {"state", "failed"},
-                                                            {"stop", "error"},
-                                                            {"message", run.message},
-                                                            {"prompt_tokens", 0},
-                                                            {"tokens", 0},
-                                                            {"tokens_per_second", 0},
-                                                            {"prompt_ms", 0}});
-    journal_->write_json(RecordType::run_ended, {{"run", run.run},
-                                                 {"state", run.state},
+    if (run.kind == RunKind::generate)
+        journal_->write_json(RecordType::generation_ended,
+                             {{"run", run.id},
+                              {"state", protocol::run_state_name(RunState::failed)},
+                              {"stop", "error"},
+                              {"message", run.message},
+                              {"prompt_tokens", 0},
+                              {"tokens", 0},
+                              {"tokens_per_second", 0},
+                              {"prompt_ms", 0}});
+    journal_->write_json(RecordType::run_ended, {{"run", run.id},
+                                                 {"state", protocol::run_state_name(run.state)},
                                                  {"message", run.message},
                                                  {"step", step},
                                                  {"last_checkpoint", checkpoint}});
@@ -353,10 +367,11 @@ json Service::model_gauges() const {
     for (const auto& model : models_.models())
         list.push_back(to_json(model));
     for (const auto& run : board_.runs()) {
-        if (run["kind"] != "train")
+        if (run["kind"] != protocol::run_kind_name(RunKind::train))
             continue;
         const auto checkpoint = run["last_checkpoint"].get<std::uint64_t>();
-        const bool active = run["state"] == "running" || run["state"] == "paused";
+        const auto state = protocol::run_state_named(base::text_of(run, "state"));
+        const bool active = state == RunState::running || state == RunState::paused;
         LibraryModel model;
         model.name = fmt::format("checkpoint:{}", run["run"].get<std::uint32_t>());
         model.title = run["name"].get<std::string>();
@@ -407,13 +422,14 @@ std::shared_ptr<ProbeJob> Service::probe(std::uint32_t run) {
     return found == probes_.end() ? nullptr : found->second;
 }
 
-history::KnownRun Service::known_run(std::uint32_t run) {
+history::RunHeader Service::known_run(std::uint32_t run) {
     journal_->flush();
-    const auto runs = history::read_runs(session_->journal());
+    const history::Session history = history::read_runs(session_->journal());
+    const auto runs = history.runs();
     const auto found = runs.find(run);
     if (found == runs.end())
         throw CommandError(fmt::format("there is no run {} in this session", run));
-    return found->second;
+    return *found->second;
 }
 
 }  // namespace moescope::node

@@ -88,7 +88,7 @@ class Service final : public transport::RequestHandler {
     void node_stop(const nlohmann::json& parameters, Reply reply);
 
     void show_earlier_runs();
-    void close_interrupted_run(history::KnownRun& run, std::uint64_t checkpoint);
+    void close_interrupted_run(history::RunHeader& run, std::uint64_t checkpoint);
     void show_old_probes();
     void end_jobs();
     void watch_disk();  ///< says when the journal could not be made durable
@@ -101,7 +101,8 @@ class Service final : public transport::RequestHandler {
     void command_training(const nlohmann::json& parameters, TrainingCommand::Kind kind, Reply reply);
     /// Hands a command over to a run. Throws CommandError when the run is not active.
     void hand_over(std::uint32_t run, TrainingCommand command, Reply reply);
-    history::KnownRun known_run(std::uint32_t run);
+    /// Of this session, with what its events say. Throws CommandError when there is none.
+    history::RunHeader known_run(std::uint32_t run);
     /// Looks models up; "checkpoint:RUN" is the latest checkpoint of a run, which is saved first when a running run
     /// has none yet. Then calls `then` on the thread of a lane, or replies with the failure.
     void with_models(std::vector<std::string> names, Reply reply,

@@ -5,9 +5,9 @@
 #include "base/json_fields.hpp"
 #include "nodes/service/commands/service.hpp"
 #include "nodes/service/library/parameters.hpp"
+#include "report/from_session.hpp"
 
 namespace moescope::node {
-using base::texts_of;
 using nlohmann::json;
 using protocol::RecordType;
 
@@ -17,9 +17,9 @@ namespace {
 /// measured.
 constexpr double kSecondsPerAnswer = 3.0;
 
-json statistics_of(sessions::Session& session, const history::KnownRun& run) {
-    return probes::statistics(set_of_run(run), texts_of(run.manifest, "models"),
-                              labelled_draws(history::read_draws(session.journal(), run), session.labels(run.run)));
+/// The rates of a run that is not asking any more, from its answers and labels.
+json statistics_of_ended(const sessions::Session& session, std::uint32_t run) {
+    return report::statistics_of(history::read_run(session, run).probes().at(run).value);
 }
 
 void check_label(const std::string& field, const std::string& value) {
@@ -49,11 +49,12 @@ std::string label_value(const Parameters& parameters) {
 
 void Service::show_old_probes() {
     try {
-        for (const auto& [number, run] : history::read_runs(session_->journal())) {
-            if (run.kind != "probe" || run.open())
+        const history::Session history = history::read_runs(session_->journal());
+        for (const auto& [number, run] : history.runs()) {
+            if (run->kind != protocol::RunKind::probe || !protocol::ended(run->state))
                 continue;
             try {
-                const json statistics = statistics_of(*session_, run);
+                const json statistics = statistics_of_ended(*session_, number);
                 board_.change_run(number, [&](RunStatus& gauge) { gauge.statistics = statistics; });
             } catch (const std::exception& error) {
                 log("warning", "probe", error.what());
@@ -103,7 +104,7 @@ void Service::probe_resume(const json& value, Reply reply) {
         reply({{{"run", run}}, {}});
         return;
     }
-    auto order = order_to_resume(session_->journal(), known_run(run));
+    auto order = order_to_resume(known_run(run));
     std::vector<std::string> names;
     for (const auto& model : order.models)
         names.push_back(model.name);
@@ -133,17 +134,15 @@ void Service::probe_label(const json& value, Reply reply) {
                          {"field", field},
                          {"value", text},
                          {"coder", parameters.text("coder", "")}};
-    const history::KnownRun run = known_run(number);
-    if (run.kind != "probe")
+    if (known_run(number).kind != protocol::RunKind::probe)
         throw CommandError(fmt::format("run {} is no probe run", number));
     const std::string key = history::draw_key(record);
-    const auto draws = history::read_draws(session_->journal(), run);
-    if (std::none_of(draws.begin(), draws.end(), [&](const json& draw) { return history::draw_key(draw) == key; }))
+    if (!history::read_run(*session_, number).probes().at(number).index.contains(key))
         throw CommandError(fmt::format("run {} has no answer {}", number, key));
     session_->put_label({number, key, field, text, record["coder"], wall_clock_ns()});
     journal_->write_json(RecordType::probe_label, record);
     if (const auto job = probe(number); !job || !job->labels_changed()) {
-        const json statistics = statistics_of(*session_, run);
+        const json statistics = statistics_of_ended(*session_, number);
         board_.change_run(number, [&](RunStatus& gauge) { gauge.statistics = statistics; });
     }
     reply({});

@@ -196,9 +196,9 @@ void Service::command_training(const json& value, TrainingCommand::Kind kind, Re
     const std::uint32_t run = Parameters(value, {"run"}).run();
     const auto job = training(run);
     if (!job) {
-        const std::string state = board_.run_state(run);
-        throw CommandError(state.empty() ? fmt::format("there is no training run {}", run)
-                                         : fmt::format("run {} is not active; it is {}", run, state));
+        const auto state = board_.run_state(run);
+        throw CommandError(state ? fmt::format("run {} is not active; it is {}", run, protocol::run_state_name(*state))
+                                 : fmt::format("there is no training run {}", run));
     }
     TrainingCommand command;
     command.kind = kind;
@@ -266,7 +266,7 @@ void Service::train_fork(const json& value, Reply reply) {
     std::optional<std::uint64_t> step;
     if (parameters.has("step"))
         step = static_cast<std::uint64_t>(parameters.integer("step", 0, 0, kMostSteps));
-    const history::KnownRun parent = known_run(parameters.run());
+    const history::RunHeader parent = known_run(parameters.run());
     TrainingRequest order = order_to_fork(*session_, parent, step, parameters.at("config"));
     order.paused = parameters.flag("paused", false);
     start_run(std::move(order), parameters.text("name", ""), reply);

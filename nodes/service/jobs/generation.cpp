@@ -9,6 +9,7 @@
 namespace moescope::node {
 using nlohmann::json;
 using protocol::RecordType;
+using protocol::RunState;
 
 namespace {
 
@@ -23,7 +24,7 @@ constexpr std::size_t kLongestText = sessions::kRecordLimit - (std::size_t{64} <
 
 void take_answer(const json& answer, GenerationResult& result) {
     result.stop = answer.value("stop", std::string("end"));
-    result.state = result.stop == "cancelled" ? "cancelled" : "done";
+    result.state = result.stop == "cancelled" ? RunState::stopped : RunState::done;
     result.prompt_tokens = answer.value("prompt_tokens", 0);
     result.tokens = answer.value("tokens", 0);
     result.prompt_ms = answer.value("prompt_ms", 0.0);
@@ -38,7 +39,7 @@ std::string task_id(std::uint32_t run) {
 GenerationResult failed(const WorkerError& error, const std::atomic<bool>& cancel) {
     GenerationResult result;
     result.process_died = error.died;
-    result.state = cancel ? "cancelled" : "failed";
+    result.state = cancel ? RunState::stopped : RunState::failed;
     result.stop = cancel ? "cancelled" : "error";
     if (!cancel)
         result.message = error.what();
@@ -124,6 +125,10 @@ std::vector<GenerationResult> generate_several(WorkerProcess& process, const Gen
     return results;
 }
 
+const char* answer_state_name(RunState state) {
+    return state == RunState::stopped ? "cancelled" : protocol::run_state_name(state);
+}
+
 std::string text_for_record(std::string text) {
     while (base::dump_json(text).size() > kLongestText)
         text.resize(text.size() / 2);
@@ -134,9 +139,9 @@ GenerationJob::GenerationJob(NodeParts parts, GenerationRequest order) : parts_(
     place_.emplace(parts_.turns, order_.group);
     RunStatus gauge;
     gauge.run = order_.run;
-    gauge.kind = "generate";
+    gauge.kind = protocol::RunKind::generate;
     gauge.name = order_.model;
-    gauge.state = place_->is_next() ? "running" : "planned";
+    gauge.state = place_->is_next() ? RunState::running : RunState::planned;
     parts_.board.set_run(gauge);
     thread_ = std::thread([this] { main(); });
 }
@@ -158,7 +163,7 @@ void GenerationJob::main() {
     } catch (const WorkerError& error) {
         result = failed(error, cancel_);
     } catch (const std::exception& error) {
-        result.state = "failed";
+        result.state = RunState::failed;
         result.stop = "error";
         result.message = error.what();
     }
@@ -179,7 +184,7 @@ bool GenerationJob::repeats(const GenerationRequest& order) const {
 
 void GenerationJob::announce(int threads) {
     parts_.sink.write_json(RecordType::run_started, {{"run", order_.run},
-                                                     {"kind", "generate"},
+                                                     {"kind", protocol::run_kind_name(protocol::RunKind::generate)},
                                                      {"name", order_.model},
                                                      {"manifest",
                                                       {{"model", order_.model},
@@ -198,7 +203,7 @@ void GenerationJob::announce(int threads) {
                                                        {"threads", threads},
                                                        {"program_version", MOESCOPE_VERSION}}}});
     parts_.sink.log("info", "generate", fmt::format("{} begins to answer", order_.model));
-    parts_.board.change_run(order_.run, [](RunStatus& gauge) { gauge.state = "running"; });
+    parts_.board.change_run(order_.run, [](RunStatus& gauge) { gauge.state = RunState::running; });
 }
 
 GenerationResult GenerationJob::answer() {
@@ -235,7 +240,7 @@ GenerationResult GenerationJob::answer() {
 void GenerationJob::write_end(const GenerationResult& result) {
     parts_.board.remove_task(task_id(order_.run));
     parts_.sink.write_json(RecordType::generation_ended, {{"run", order_.run},
-                                                          {"state", result.state},
+                                                          {"state", answer_state_name(result.state)},
                                                           {"stop", result.stop},
                                                           {"message", result.message},
                                                           {"prompt_tokens", result.prompt_tokens},
@@ -244,11 +249,10 @@ void GenerationJob::write_end(const GenerationResult& result) {
                                                           {"prompt_ms", result.prompt_ms},
                                                           {"text", text_for_record(result.text)}});
     // Runs of every kind end on the events channel too, so that one channel tells which are still open.
-    const std::string state = result.state == "cancelled" ? "stopped" : result.state;
     parts_.sink.write_json(
         RecordType::run_ended,
-        {{"run", order_.run}, {"state", state}, {"message", result.message}, {"step", result.tokens}});
-    parts_.sink.log_end("generate", state,
+        {{"run", order_.run}, {"state", protocol::run_state_name(result.state)}, {"message", result.message}, {"step", result.tokens}});
+    parts_.sink.log_end("generate", result.state,
                         {fmt::format("{} has answered: {} tokens", order_.model, result.tokens),
                          fmt::format("{} was stopped after {} tokens", order_.model, result.tokens),
                          fmt::format("{} could not answer: {}", order_.model, result.message)});

@@ -35,7 +35,7 @@ struct GenerationRequest {
 GenerationRequest parse_generation(const nlohmann::json& parameters);
 
 struct GenerationResult {
-    std::string state;    ///< done, cancelled or failed
+    protocol::RunState state = protocol::RunState::failed;  ///< done, stopped (by a person) or failed
     std::string stop;     ///< end, length, cancelled or error
     std::string message;  ///< of a failed one
     std::string text;     ///< bytes; need not be valid UTF-8
@@ -55,6 +55,9 @@ GenerationResult generate_with(WorkerProcess& process, const GenerationRequest& 
 std::vector<GenerationResult> generate_several(WorkerProcess& process, const GenerationRequest& order, int count,
                                                const std::function<void(std::span<const std::byte>)>& on_tokens,
                                                const std::atomic<bool>& cancel);
+
+/// The word of generation_ended for a state: "cancelled" for a stopped answer.
+const char* answer_state_name(protocol::RunState state);
 
 /// An answer as records hold it: shortened when it is too long for one (its tokens have records of their own).
 std::string text_for_record(std::string text);

@@ -2,18 +2,21 @@
 
 #include <algorithm>
 #include <fmt/format.h>
+#include <set>
 
 #include "base/json_fields.hpp"
 #include "base/json_guard.hpp"
 #include "nodes/service/library/machine.hpp"
 #include "nodes/service/library/parameters.hpp"
+#include "report/from_session.hpp"
 
 namespace moescope::node {
 namespace fs = std::filesystem;
-using base::integer_of;
 using base::text_of;
 using nlohmann::json;
 using protocol::RecordType;
+using protocol::RunKind;
+using protocol::RunState;
 
 namespace {
 
@@ -108,27 +111,15 @@ ProbeRequest parse_probe(const json& value, const Paths& paths) {
     return order;
 }
 
-probes::Set set_of_run(const history::KnownRun& run) {
-    const std::string text = text_of(run.manifest, "set_text");
-    if (text.empty())
-        throw CommandError(fmt::format("the journal does not hold the probe set of run {}; start a new run", run.run));
-    auto set = probes::parse_set(text, fmt::format("the probe set in the manifest of run {}", run.run));
-    if (const auto items = run.manifest.find("items"); items != run.manifest.end() && items->is_array())
-        std::erase_if(set.items, [&](const probes::Item& item) {
-            return std::find(items->begin(), items->end(), json(item.id)) == items->end();
-        });
-    return set;
-}
-
-ProbeRequest order_to_resume(const sessions::Journal& journal, const history::KnownRun& run) {
-    if (run.kind != "probe")
-        throw CommandError(fmt::format("run {} is no probe run", run.run));
-    if (run.state == "done")
-        throw CommandError(fmt::format("run {} has asked all its questions; start a new run", run.run));
+ProbeRequest order_to_resume(const history::RunHeader& run) {
+    if (run.kind != RunKind::probe)
+        throw CommandError(fmt::format("run {} is no probe run", run.id));
+    if (run.state == RunState::done)
+        throw CommandError(fmt::format("run {} has asked all its questions; start a new run", run.id));
     ProbeRequest order;
-    order.run = run.run;
+    order.run = run.id;
     order.name = run.name;
-    order.set = set_of_run(run);
+    order.set = report::set_of_run(run);
     order.set_text = text_of(run.manifest, "set_text");
     const json request = run.manifest.contains("request") ? run.manifest["request"] : json::object();
     const Parameters manifest(request, {"models", "languages", "draws", "max_tokens", "temperature", "seed"});
@@ -138,7 +129,6 @@ ProbeRequest order_to_resume(const sessions::Journal& journal, const history::Kn
     order.languages = manifest.texts("languages");
     take_settings(manifest, order);
     order.continues = true;
-    order.done = history::read_draws(journal, run);
     return order;
 }
 
@@ -154,50 +144,16 @@ void take_models(ProbeRequest& order, const std::vector<ProbeModel>& found) {
     order.models = found;
 }
 
-std::vector<probes::Draw> labelled_draws(const std::vector<json>& records, const std::vector<sessions::Label>& labels) {
-    std::map<std::string, const sessions::Label*> delivery, engagement;
-    for (const auto& label : labels)
-        (label.field == "delivery" ? delivery : engagement)[label.draw] = &label;
-    std::vector<probes::Draw> draws;
-    draws.reserve(records.size());
-    for (const auto& record : records) {
-        probes::Draw draw;
-        draw.item = text_of(record, "item");
-        draw.group = text_of(record, "group");
-        draw.topic = text_of(record, "topic");
-        draw.model = text_of(record, "model");
-        draw.language = text_of(record, "language");
-        draw.draw = integer_of(record, "draw", 0);
-        draw.labels.delivery =
-            probes::delivery_from_name(text_of(record, "delivery")).value_or(probes::Delivery::error);
-        draw.labels.engagement = integer_of(record, "engagement", -1);
-        draw.labels.rule = text_of(record, "rule");
-        const std::string key = history::draw_key(record);
-        if (const auto found = delivery.find(key); found != delivery.end() && !found->second->value.empty())
-            if (const auto value = probes::delivery_from_name(found->second->value)) {
-                draw.labels.delivery = *value;
-                draw.by_person = true;
-            }
-        if (const auto found = engagement.find(key); found != engagement.end() && found->second->value.size() == 1) {
-            draw.labels.engagement = found->second->value[0] - '0';
-            draw.by_person = true;
-        }
-        draws.push_back(std::move(draw));
-    }
-    return draws;
-}
-
 ProbeJob::ProbeJob(NodeParts parts, ProbeRequest order) : parts_(parts), order_(std::move(order)) {
     planned_ = order_.set.items.size() * order_.languages.size() * order_.models.size() *
                static_cast<std::size_t>(order_.draws);
-    records_ = std::move(order_.done);
-    for (const auto& record : records_)
-        answered_.insert(history::draw_key(record));
+    if (order_.continues)
+        history_ = history::read_run(parts_.session, order_.run);
     RunStatus gauge;
     gauge.run = order_.run;
-    gauge.kind = "probe";
+    gauge.kind = RunKind::probe;
     gauge.name = order_.name;
-    gauge.state = "running";
+    gauge.state = RunState::running;
     gauge.planned_steps = planned_;
     parts_.board.set_run(gauge);
     announce();
@@ -226,7 +182,7 @@ void ProbeJob::pause() {
         return;
     paused_ = true;
     event("pause");
-    parts_.board.change_run(order_.run, [](RunStatus& gauge) { gauge.state = "paused"; });
+    parts_.board.change_run(order_.run, [](RunStatus& gauge) { gauge.state = RunState::paused; });
 }
 
 void ProbeJob::resume() {
@@ -236,7 +192,7 @@ void ProbeJob::resume() {
             return;
         paused_ = false;
         event("resume");
-        parts_.board.change_run(order_.run, [](RunStatus& gauge) { gauge.state = "running"; });
+        parts_.board.change_run(order_.run, [](RunStatus& gauge) { gauge.state = RunState::running; });
     }
     wake_.notify_all();
 }
@@ -282,7 +238,7 @@ void ProbeJob::announce() {
                      {"machine", {{"cpu", processor_name()}, {"cores", cores()}}}};
     manifest.update(request);
     parts_.sink.write_json(RecordType::run_started,
-                           {{"run", order_.run}, {"kind", "probe"}, {"name", order_.name}, {"manifest", manifest}});
+                           {{"run", order_.run}, {"kind", protocol::run_kind_name(RunKind::probe)}, {"name", order_.name}, {"manifest", manifest}});
     parts_.sink.log("info", "probe", fmt::format("probe {} started", order_.name));
 }
 
@@ -296,9 +252,9 @@ void ProbeJob::main() {
                 break;
         }
         update_statistics(true);
-        finish(stop_ ? "stopped" : "done", "");
+        finish(stop_ ? RunState::stopped : RunState::done, "");
     } catch (const std::exception& error) {
-        finish(stop_ ? "stopped" : "failed", stop_ ? "" : error.what());
+        finish(stop_ ? RunState::stopped : RunState::failed, stop_ ? "" : error.what());
     }
     end();
 }
@@ -321,11 +277,15 @@ void ProbeJob::end() {
 }
 
 std::vector<ProbeJob::Question> ProbeJob::open_questions(const ProbeModel& model) const {
+    const auto known = history_.probes().find(order_.run);
+    const auto answered = [&](const std::string& key) {
+        return known != history_.probes().end() && known->second.index.contains(key);
+    };
     std::vector<Question> questions;
     for (const auto& item : order_.set.items)
         for (const auto& language : order_.languages)
             for (int draw = 0; draw < order_.draws; ++draw)
-                if (!answered_.contains(key_of(item.id, model.name, language, draw)))
+                if (!answered(key_of(item.id, model.name, language, draw)))
                     questions.push_back({&item, language, draw});
     return questions;
 }
@@ -388,10 +348,15 @@ bool ProbeJob::wait_while_paused() {
     return !stop_;
 }
 
+std::size_t ProbeJob::answers() const {
+    const auto run = history_.probes().find(order_.run);
+    return run == history_.probes().end() ? 0 : run->second.value.draws.size();
+}
+
 double ProbeJob::seconds_left() const {
     if (asked_ == 0)
         return -1;
-    return static_cast<double>(planned_ - std::min(planned_, records_.size())) * seconds_asked_ /
+    return static_cast<double>(planned_ - std::min(planned_, answers())) * seconds_asked_ /
            static_cast<double>(asked_);
 }
 
@@ -414,8 +379,7 @@ void ProbeJob::store_answer(const ProbeModel& model, const Question& question, c
                    {"engagement", labels.engagement},
                    {"rule", answer.message.empty() ? labels.rule : answer.message},
                    {"planned", planned_}};
-    records_.push_back(record);
-    answered_.insert(history::draw_key(record));
+    history_.apply({RecordType::probe_draw, {}, 0, protocol::encode_json(record)});
     record["seconds_left"] = seconds_left();
     parts_.sink.write_json(RecordType::probe_draw, record);
     show_progress();
@@ -431,8 +395,11 @@ void ProbeJob::update_statistics(bool now) {
     std::vector<std::string> models;
     for (const auto& model : order_.models)
         models.push_back(model.name);
-    result_.statistics =
-        probes::statistics(order_.set, models, labelled_draws(records_, parts_.session.labels(order_.run)));
+    history::add_stored_labels(history_, parts_.session);
+    const auto run = history_.probes().find(order_.run);
+    const auto draws =
+        run == history_.probes().end() ? std::vector<probes::Draw>() : report::draws_of(run->second.value);
+    result_.statistics = probes::statistics(order_.set, models, draws);
     last_statistics_ = Clock::now();
     parts_.board.change_run(order_.run, [&](RunStatus& gauge) { gauge.statistics = result_.statistics; });
 }
@@ -442,25 +409,25 @@ void ProbeJob::show_progress() {
     task.id = task_id(order_.run);
     task.kind = "task.probe";
     task.title = order_.name;
-    task.fraction = planned_ == 0 ? 1 : static_cast<double>(records_.size()) / static_cast<double>(planned_);
+    task.fraction = planned_ == 0 ? 1 : static_cast<double>(answers()) / static_cast<double>(planned_);
     task.seconds_left = seconds_left();
-    task.detail = fmt::format("{} / {}", records_.size(), planned_);
+    task.detail = fmt::format("{} / {}", answers(), planned_);
     task.cancel_command = "probe.cancel";
     task.run = order_.run;
     parts_.board.set_task(task);
 }
 
-void ProbeJob::finish(const std::string& state, const std::string& message) {
+void ProbeJob::finish(RunState state, const std::string& message) {
     const std::lock_guard lock(mutex_);
     result_.state = state;
     result_.message = message;
-    result_.answers = records_.size();
+    result_.answers = answers();
     parts_.board.remove_task(task_id(order_.run));
     parts_.sink.write_json(RecordType::run_ended,
-                           {{"run", order_.run}, {"state", state}, {"message", message}, {"step", records_.size()}});
+                           {{"run", order_.run}, {"state", protocol::run_state_name(state)}, {"message", message}, {"step", answers()}});
     parts_.sink.log_end("probe", state,
-                        {fmt::format("probe {} is done: {} answers", order_.name, records_.size()),
-                         fmt::format("probe {} was stopped after {} answers", order_.name, records_.size()),
+                        {fmt::format("probe {} is done: {} answers", order_.name, answers()),
+                         fmt::format("probe {} was stopped after {} answers", order_.name, answers()),
                          fmt::format("probe {} failed: {}", order_.name, message)});
     parts_.board.change_run(order_.run, [&](RunStatus& gauge) {
         gauge.state = state;

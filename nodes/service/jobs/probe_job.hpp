@@ -8,12 +8,11 @@
 #include <filesystem>
 #include <mutex>
 #include <optional>
-#include <set>
 #include <string>
 #include <thread>
 #include <vector>
 
-#include "nodes/history/run_history.hpp"
+#include "nodes/history/journal_reader.hpp"
 #include "nodes/service/jobs/generation.hpp"
 #include "nodes/service/jobs/job.hpp"
 #include "probes/probes.hpp"
@@ -36,31 +35,25 @@ struct ProbeRequest {
     int draws = 1, max_tokens = 160;
     double temperature = 0;
     std::uint64_t seed = 1;
-    bool continues = false;            ///< skip the answers that the journal has already
-    std::vector<nlohmann::json> done;  ///< those answers
+    bool continues = false;  ///< the answers that the journal has already are not asked for again
 };
 
 /// Reads an order from command parameters and the set from its file. Does not resolve models. Throws CommandError or
 /// probes::Error.
 ProbeRequest parse_probe(const nlohmann::json& parameters, const Paths& paths);
 /// The order that goes on with an interrupted or stopped run. Throws CommandError.
-ProbeRequest order_to_resume(const sessions::Journal& journal, const history::KnownRun& run);
+ProbeRequest order_to_resume(const history::RunHeader& run);
 /// Gives an order the models as they were found now. Throws CommandError when one is another file than when the run
 /// began.
 void take_models(ProbeRequest& order, const std::vector<ProbeModel>& found);
-/// The set of a run, as its manifest keeps it. Throws CommandError.
-probes::Set set_of_run(const history::KnownRun& run);
 /// A set by name (in the assets) or by path.
 std::filesystem::path find_probe_set(const std::string& set, const Paths& paths);
 /// Keeps `count` items, taking from both groups in turn, so that a short run still compares them.
 void limit_items(probes::Set& set, std::size_t count);
 
-/// Answers with a person's labels applied, as the statistics see them.
-std::vector<probes::Draw> labelled_draws(const std::vector<nlohmann::json>& records,
-                                         const std::vector<sessions::Label>& labels);
-
 struct ProbeResult {
-    std::string state, message;
+    protocol::RunState state = protocol::RunState::failed;
+    std::string message;
     std::size_t answers = 0;
     nlohmann::json statistics;
 };
@@ -99,15 +92,15 @@ class ProbeJob final : public Job {
     void show_progress();
     std::vector<Question> open_questions(const ProbeModel& model) const;
     double seconds_left() const;
-    void finish(const std::string& state, const std::string& message);
+    std::size_t answers() const;  ///< so far
+    void finish(protocol::RunState state, const std::string& message);
     void event(const std::string& kind);
 
     NodeParts parts_;
     ProbeRequest order_;
     ProbeResult result_;
     std::size_t planned_ = 0;
-    std::vector<nlohmann::json> records_;
-    std::set<std::string> answered_;
+    history::Session history_;  ///< of this run; its answers so far
     double seconds_asked_ = 0;
     std::size_t asked_ = 0;
     Clock::time_point last_statistics_{};

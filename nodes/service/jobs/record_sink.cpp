@@ -29,11 +29,11 @@ void RecordSink::log(const char* level, const char* source, const std::string& t
     write_json(RecordType::log, {{"level", level}, {"source", source}, {"text", text}});
 }
 
-void RecordSink::log_end(const char* source, const std::string& state, const EndSentences& sentences) {
-    if (state == "failed")
+void RecordSink::log_end(const char* source, protocol::RunState state, const EndSentences& sentences) {
+    if (state == protocol::RunState::failed)
         log("error", source, sentences.failed);
     else
-        log("info", source, state == "done" ? sentences.done : sentences.stopped);
+        log("info", source, state == protocol::RunState::done ? sentences.done : sentences.stopped);
 }
 
 JournalWriter::JournalWriter(sessions::Journal& journal, Limits limits)

@@ -16,6 +16,7 @@
 #include <vector>
 
 #include "nodes/protocol/records.hpp"
+#include "nodes/protocol/run_state.hpp"
 #include "sessions/journal.hpp"
 
 namespace moescope::node {
@@ -33,7 +34,7 @@ class RecordSink {
     struct EndSentences {
         std::string done, stopped, failed;
     };
-    void log_end(const char* source, const std::string& state, const EndSentences& sentences);
+    void log_end(const char* source, protocol::RunState state, const EndSentences& sentences);
     /// Empty, or why records cannot be stored at the moment ("the disk is full ...").
     virtual std::string problem() const = 0;
 };

@@ -17,9 +17,9 @@ nlohmann::json to_json(const TaskState& task) {
 
 nlohmann::json to_json(const RunStatus& run) {
     nlohmann::json value = {{"run", run.run},
-                            {"kind", run.kind},
+                            {"kind", protocol::run_kind_name(run.kind)},
                             {"name", run.name},
-                            {"state", run.state},
+                            {"state", protocol::run_state_name(run.state)},
                             {"message", run.message},
                             {"last_checkpoint", run.last_checkpoint},
                             {"checkpoints", run.checkpoints},
@@ -99,10 +99,10 @@ nlohmann::json StatusBoard::run(std::uint32_t run) const {
     return found == runs_.end() ? nlohmann::json() : to_json(found->second);
 }
 
-std::string StatusBoard::run_state(std::uint32_t run) const {
+std::optional<protocol::RunState> StatusBoard::run_state(std::uint32_t run) const {
     const std::lock_guard lock(mutex_);
     const auto found = runs_.find(run);
-    return found == runs_.end() ? std::string() : found->second.state;
+    return found == runs_.end() ? std::nullopt : std::optional(found->second.state);
 }
 
 std::uint64_t StatusBoard::version() const {

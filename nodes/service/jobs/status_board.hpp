@@ -7,9 +7,12 @@
 #include <map>
 #include <mutex>
 #include <nlohmann/json.hpp>
+#include <optional>
 #include <set>
 #include <string>
 #include <vector>
+
+#include "nodes/protocol/run_state.hpp"
 
 namespace moescope::node {
 
@@ -26,9 +29,9 @@ struct TaskState {
 /// One run, for STATE `runs`.
 struct RunStatus {
     std::uint32_t run = 0;
-    std::string kind;  ///< "train", "generate" or "probe"
+    protocol::RunKind kind = protocol::RunKind::train;
     std::string name;
-    std::string state;  ///< planned, running, paused, done, stopped, failed, interrupted
+    protocol::RunState state = protocol::RunState::planned;
     std::string message;
     std::uint64_t last_checkpoint = 0;       ///< step
     std::vector<std::uint64_t> checkpoints;  ///< steps of those that are kept, oldest first
@@ -52,7 +55,7 @@ class StatusBoard {
     nlohmann::json tasks() const;
     nlohmann::json runs() const;
     nlohmann::json run(std::uint32_t run) const;     ///< null when unknown
-    std::string run_state(std::uint32_t run) const;  ///< empty when unknown
+    std::optional<protocol::RunState> run_state(std::uint32_t run) const;  ///< nothing when unknown
     std::uint64_t version() const;                   ///< rises with every change
 
  private:

@@ -17,6 +17,8 @@ namespace moescope::node {
 using base::text_of;
 using nlohmann::json;
 using protocol::RecordType;
+using protocol::RunKind;
+using protocol::RunState;
 
 namespace {
 
@@ -123,23 +125,23 @@ void check_knob(const std::string& name, const json& value) {
         throw CommandError(fmt::format("{} must be a number from 0 to {:g}, not {}", name, most, value.dump()));
 }
 
-TrainingRequest order_to_continue(sessions::Session& session, const history::KnownRun& run) {
-    if (run.kind != "train")
-        throw CommandError(fmt::format("run {} is no training run", run.run));
-    if (run.state == "done")
-        throw CommandError(fmt::format("run {} has done all its steps; start a new run", run.run));
+TrainingRequest order_to_continue(sessions::Session& session, const history::RunHeader& run) {
+    if (run.kind != RunKind::train)
+        throw CommandError(fmt::format("run {} is no training run", run.id));
+    if (run.state == RunState::done)
+        throw CommandError(fmt::format("run {} has done all its steps; start a new run", run.id));
     TrainingRequest order;
-    order.run = run.run;
+    order.run = run.id;
     order.name = run.name;
     order.continues = true;
     if (!run.manifest.contains("config"))
-        throw CommandError(fmt::format("the journal does not say how run {} was configured; start a new run", run.run));
-    order.config = engine::parse_run_config(run.manifest["config"], fmt::format("the manifest of run {}", run.run));
+        throw CommandError(fmt::format("the journal does not say how run {} was configured; start a new run", run.id));
+    order.config = engine::parse_run_config(run.manifest["config"], fmt::format("the manifest of run {}", run.id));
     order.data = text_of(run.manifest, "data");
     if (order.data.empty())
         order.data = "manpages";
     order.init = text_of(run.manifest, "init");
-    for (const auto& checkpoint : session.checkpoints(run.run, true)) {
+    for (const auto& checkpoint : session.checkpoints(run.id, true)) {
         if (!checkpoint.complete) {
             session.remove_checkpoint(checkpoint);
             continue;
@@ -150,15 +152,15 @@ TrainingRequest order_to_continue(sessions::Session& session, const history::Kno
     return order;
 }
 
-TrainingRequest order_to_fork(sessions::Session& session, const history::KnownRun& parent,
+TrainingRequest order_to_fork(sessions::Session& session, const history::RunHeader& parent,
                               std::optional<std::uint64_t> step, const json& config) {
-    if (parent.kind != "train")
-        throw CommandError(fmt::format("run {} is no training run", parent.run));
+    if (parent.kind != RunKind::train)
+        throw CommandError(fmt::format("run {} is no training run", parent.id));
     TrainingRequest order;
     order.config = engine::parse_run_config(config, "the configuration");
     order.data = text_of(parent.manifest, "data");
     std::string steps;
-    for (const auto& checkpoint : session.checkpoints(parent.run, true)) {
+    for (const auto& checkpoint : session.checkpoints(parent.id, true)) {
         if (!checkpoint.complete)
             continue;
         steps += fmt::format("{}{}", steps.empty() ? "" : ", ", checkpoint.step);
@@ -168,10 +170,10 @@ TrainingRequest order_to_fork(sessions::Session& session, const history::KnownRu
         }
     }
     if (steps.empty())
-        throw CommandError(fmt::format("run {} has no complete checkpoint yet; save one first", parent.run));
+        throw CommandError(fmt::format("run {} has no complete checkpoint yet; save one first", parent.id));
     if (order.checkpoint.empty())
-        throw CommandError(fmt::format("run {} has no checkpoint at step {}; there are: {}", parent.run, *step, steps));
-    order.fork = ForkPoint{parent.run, order.checkpoint_step};
+        throw CommandError(fmt::format("run {} has no checkpoint at step {}; there are: {}", parent.id, *step, steps));
+    order.fork = ForkPoint{parent.id, order.checkpoint_step};
     return order;
 }
 
@@ -179,9 +181,9 @@ TrainingJob::TrainingJob(NodeParts parts, TrainingRequest order)
     : parts_(parts), order_(std::move(order)), paused_(order_.paused) {
     RunStatus gauge;
     gauge.run = order_.run;
-    gauge.kind = "train";
+    gauge.kind = RunKind::train;
     gauge.name = order_.name;
-    gauge.state = paused_ ? "paused" : "running";
+    gauge.state = paused_ ? RunState::paused : RunState::running;
     gauge.planned_steps = planned_steps();
     gauge.last_checkpoint = order_.checkpoint_step;
     gauge.checkpoints = history::complete_checkpoints(parts_.session, order_.run);
@@ -225,9 +227,9 @@ void TrainingJob::main() {
     try {
         train();
     } catch (const std::bad_alloc&) {
-        finish("failed", "there is not enough memory for this run; choose a smaller model or batch");
+        finish(RunState::failed, "there is not enough memory for this run; choose a smaller model or batch");
     } catch (const std::exception& error) {
-        finish("failed", error.what());
+        finish(RunState::failed, error.what());
     }
     result_.seconds = std::chrono::duration<double>(Clock::now() - start).count();
     std::deque<TrainingCommand> left;
@@ -250,7 +252,7 @@ std::uint64_t TrainingJob::planned_steps() const {
 
 void TrainingJob::train() {
     if (!load_data()) {
-        finish("stopped", "stopped while the text was being loaded");
+        finish(RunState::stopped, "stopped while the text was being loaded");
         return;
     }
     build_trainer();
@@ -270,16 +272,16 @@ void TrainingJob::train() {
         if (!one_step())
             return;
     if (faulty_step_ > 0) {
-        finish("stopped", fmt::format("stopped after step {} went wrong; nothing was saved after it", faulty_step_));
+        finish(RunState::stopped, fmt::format("stopped after step {} went wrong; nothing was saved after it", faulty_step_));
         return;
     }
     const bool complete = trainer_->steps_done() >= planned;
     if (complete)
         evaluate();
     if (save_last_checkpoint())
-        finish(complete ? "done" : "stopped", "");
+        finish(complete ? RunState::done : RunState::stopped, "");
     else
-        finish("failed", result_.message);
+        finish(RunState::failed, result_.message);
 }
 
 std::shared_ptr<const engine::Tokenizer> TrainingJob::open_beginning() {
@@ -374,19 +376,19 @@ void TrainingJob::announce(bool with_data) {
         manifest["memory_used_bytes"] = trainer_->memory_bytes();
     }
     parts_.sink.write_json(RecordType::run_started,
-                           {{"run", order_.run}, {"kind", "train"}, {"name", order_.name}, {"manifest", manifest}});
+                           {{"run", order_.run}, {"kind", protocol::run_kind_name(RunKind::train)}, {"name", order_.name}, {"manifest", manifest}});
     if (!with_data)
         parts_.sink.log("info", "train", fmt::format("training {} started", order_.name));
 }
 
-void TrainingJob::finish(const std::string& state, const std::string& message) {
+void TrainingJob::finish(RunState state, const std::string& message) {
     result_.state = state;
     result_.message = message;
-    json record = {{"run", order_.run}, {"state", state}, {"message", message}, {"step", 0}};
+    json record = {{"run", order_.run}, {"state", protocol::run_state_name(state)}, {"message", message}, {"step", 0}};
     if (trainer_) {
         result_.steps = trainer_->steps_done();
         record["step"] = result_.steps;
-        if (state != "failed") {
+        if (state != RunState::failed) {
             result_.parameters_sha256 = trainer_->parameters_sha256();
             record["parameters_sha256"] = result_.parameters_sha256;
         }
@@ -505,7 +507,7 @@ void TrainingJob::pause(const std::string& kind, const std::string& why) {
         event(kind, {{"text", why}});
     event("pause", {{"text", why}});
     parts_.board.change_run(order_.run, [&](RunStatus& gauge) {
-        gauge.state = "paused";
+        gauge.state = RunState::paused;
         gauge.message = why;
     });
     parts_.board.remove_task(task_id(order_.run));
@@ -516,7 +518,7 @@ void TrainingJob::resume() {
     single_steps_ = 0;
     event("resume", json::object());
     parts_.board.change_run(order_.run, [](RunStatus& gauge) {
-        gauge.state = "running";
+        gauge.state = RunState::running;
         gauge.message.clear();
     });
 }
@@ -570,7 +572,7 @@ bool TrainingJob::one_step() {
     if (trouble.empty())
         return true;
     if (order_.faults_end_the_run) {
-        finish("failed", trouble);
+        finish(RunState::failed, trouble);
         return false;
     }
     pause("fault", trouble);

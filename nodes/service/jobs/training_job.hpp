@@ -15,7 +15,7 @@
 #include "engine/checkpoint/loaded_model.hpp"
 #include "engine/model/config.hpp"
 #include "engine/train/trainer.hpp"
-#include "nodes/history/run_history.hpp"
+#include "nodes/history/journal_reader.hpp"
 #include "nodes/service/jobs/job.hpp"
 
 namespace moescope::node {
@@ -48,7 +48,8 @@ struct TrainingRequest {
 
 /// How a run ended.
 struct TrainingResult {
-    std::string state, message;  ///< done, stopped or failed
+    protocol::RunState state = protocol::RunState::failed;  ///< done, stopped or failed
+    std::string message;
     std::uint64_t steps = 0;
     double loss = 0, seconds = 0;
     std::string parameters_sha256;
@@ -90,7 +91,7 @@ class TrainingJob final : public Job {
     bool load_data();
     void build_trainer();
     void announce(bool with_data);
-    void finish(const std::string& state, const std::string& message);
+    void finish(protocol::RunState state, const std::string& message);
 
     bool wait_for_work();  ///< carries out commands; false when the run is to stop
     void carry_out(TrainingCommand& command);
@@ -133,12 +134,12 @@ class TrainingJob final : public Job {
 
 /// The order of a new run `run` that goes on from a checkpoint of `parent` (the last complete one when `step` is
 /// nothing) with the settings `config`. Throws CommandError when there is none.
-TrainingRequest order_to_fork(sessions::Session& session, const history::KnownRun& parent,
+TrainingRequest order_to_fork(sessions::Session& session, const history::RunHeader& parent,
                               std::optional<std::uint64_t> step, const nlohmann::json& config);
 
 /// The order that continues a run from its last complete checkpoint (or its beginning). Damaged checkpoints of the run
 /// are removed. Throws CommandError when the run cannot go on.
-TrainingRequest order_to_continue(sessions::Session& session, const history::KnownRun& run);
+TrainingRequest order_to_continue(sessions::Session& session, const history::RunHeader& run);
 
 /// Names of the live knobs.
 const std::vector<std::string>& knob_names();

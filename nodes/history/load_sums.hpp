@@ -7,9 +7,9 @@
 #include <memory>
 #include <vector>
 
-#include "nodes/client/snapshot.hpp"
+#include "nodes/history/runs.hpp"
 
-namespace moescope::panels {
+namespace moescope::history {
 
 /// Counts of one step, or summed over the steps of a window.
 struct Loads {
@@ -19,9 +19,13 @@ struct Loads {
     std::array<std::vector<double>, protocol::kTextLanguages> totals;  ///< [layers]
 };
 
+/// Share of the routed tokens of both languages that went to each expert, [layers][experts]: each row sums to 1, or is
+/// 0 where no token went anywhere.
+std::vector<double> shares(const Loads& loads);
+
 class LoadSums {
  public:
-    using Step = std::shared_ptr<const history::StepCounts>;
+    using Step = std::shared_ptr<const StepCounts>;
 
     /// Sums the steps of `window`, oldest first; must not be empty. A window that has moved on a little keeps its sums
     /// and takes in only what came and went: 256 steps of a large model are millions of numbers. A step whose counts
@@ -32,11 +36,11 @@ class LoadSums {
     std::uint64_t added() const { return added_; }  ///< steps added or taken out so far (tests watch it)
 
  private:
-    void add(const history::StepCounts& step, double sign);
+    void add(const StepCounts& step, double sign);
 
     Loads loads_;
     std::vector<Step> summed_;  ///< the steps in loads_, oldest first
     std::uint64_t added_ = 0;
 };
 
-}  // namespace moescope::panels
+}  // namespace moescope::history

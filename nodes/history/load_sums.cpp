@@ -1,9 +1,25 @@
-#include "panels/experts/load_sums.hpp"
+#include "nodes/history/load_sums.hpp"
 
 #include <algorithm>
 #include <utility>
 
-namespace moescope::panels {
+namespace moescope::history {
+
+std::vector<double> shares(const Loads& loads) {
+    std::vector<double> result(loads.layers * loads.experts, 0.0);
+    for (std::size_t layer = 0; layer < loads.layers; ++layer) {
+        double total = 0;
+        for (const auto& totals : loads.totals) {
+            total += totals[layer];
+        }
+        for (std::size_t cell = layer * loads.experts; cell < (layer + 1) * loads.experts && total > 0; ++cell) {
+            for (const auto& counts : loads.counts) {
+                result[cell] += counts[cell] / total;
+            }
+        }
+    }
+    return result;
+}
 
 void LoadSums::clear() {
     loads_ = {};
@@ -11,7 +27,7 @@ void LoadSums::clear() {
 }
 
 /// Adds a step, or takes it out again with sign -1: counts are whole numbers, so nothing is lost by rounding.
-void LoadSums::add(const history::StepCounts& step, double sign) {
+void LoadSums::add(const StepCounts& step, double sign) {
     ++added_;
     const std::size_t cells = loads_.layers * loads_.experts;
     if (step.counts.size() != loads_.counts.size() * cells)
@@ -57,4 +73,4 @@ void LoadSums::update(std::vector<Step> wanted, std::size_t layers, std::size_t 
     summed_ = std::move(wanted);
 }
 
-}  // namespace moescope::panels
+}  // namespace moescope::history

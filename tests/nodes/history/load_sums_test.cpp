@@ -1,5 +1,5 @@
 // Sums over a moving window of steps are those of adding the window up from nothing.
-#include "panels/experts/load_sums.hpp"
+#include "nodes/history/load_sums.hpp"
 
 #include <gtest/gtest.h>
 #include <random>
@@ -8,7 +8,7 @@
 namespace {
 
 using namespace moescope;
-using panels::LoadSums;
+using history::LoadSums;
 
 std::vector<LoadSums::Step> steps_of(std::size_t count, std::size_t cells, std::mt19937& random) {
     std::vector<LoadSums::Step> steps;
@@ -26,7 +26,7 @@ std::vector<LoadSums::Step> steps_of(std::size_t count, std::size_t cells, std::
 
 void expect_plain_sums(const LoadSums& sums, std::span<const LoadSums::Step> window, std::size_t layers,
                        std::size_t experts) {
-    const panels::Loads& loads = sums.loads();
+    const history::Loads& loads = sums.loads();
     ASSERT_EQ(loads.layers, layers);
     ASSERT_EQ(loads.experts, experts);
     EXPECT_EQ(loads.first_step, window.front()->step);

@@ -1,0 +1,92 @@
+#include "nodes/history/journal_reader.hpp"
+
+#include <limits>
+
+namespace moescope::history {
+
+namespace {
+
+using protocol::Channel;
+using protocol::RecordType;
+
+constexpr std::size_t kRecordsAtOnce = 512;
+constexpr std::size_t kBytesAtOnce = std::size_t{4} << 20;
+
+/// Just before the run's first record; the very beginning when that is not known.
+sessions::Position beginning_of(const Session& history, std::uint32_t run) {
+    const auto runs = history.runs();
+    const auto found = runs.find(run);
+    if (found == runs.end()) {
+        return {};
+    }
+    return {found->second->started.epoch, found->second->started.sequence - 1};
+}
+
+}  // namespace
+
+void for_each_record(const sessions::Journal& journal, Channel channel, sessions::Position from,
+                     const std::function<bool(const sessions::Record&)>& visit) {
+    for (;;) {
+        const auto records = journal.read(static_cast<std::uint8_t>(channel), from, kRecordsAtOnce, kBytesAtOnce);
+        if (records.empty()) {
+            return;
+        }
+        for (const auto& record : records) {
+            if (!visit(record)) {
+                return;
+            }
+        }
+        from = {records.back().epoch, records.back().sequence};
+    }
+}
+
+Session read_session(const sessions::Journal& journal, const ReadOptions& options) {
+    Session history(options.keep);
+    for (const Channel channel : options.channels) {
+        const sessions::Position from =
+            options.keep.run != 0 && channel != Channel::events ? beginning_of(history, options.keep.run)
+                                                                : sessions::Position{};
+        for_each_record(journal, channel, from, [&](const sessions::Record& record) {
+            const std::uint32_t run = history.apply({static_cast<RecordType>(record.type),
+                                                     {record.epoch, record.sequence},
+                                                     record.time_ns,
+                                                     record.body});
+            if (options.seen) {
+                options.seen(record, run);
+            }
+            return true;
+        });
+    }
+    return history;
+}
+
+Session read_runs(const sessions::Journal& journal) {
+    return read_session(journal, {.channels = {Channel::events}});
+}
+
+Session read_run(const sessions::Session& session, std::uint32_t run) {
+    Session history = read_session(session.journal(),
+                                   {.keep = {.counts = std::numeric_limits<std::size_t>::max(), .run = run}});
+    add_stored_labels(history, session);
+    return history;
+}
+
+void add_stored_labels(Session& history, const sessions::Session& session) {
+    for (const auto& [id, probe] : history.probes()) {
+        for (const sessions::Label& label : session.labels(id)) {
+            history.add_label(id, label.draw, label.field, label.value);
+        }
+    }
+}
+
+std::vector<std::uint64_t> complete_checkpoints(const sessions::Session& session, std::uint32_t run) {
+    std::vector<std::uint64_t> steps;
+    for (const sessions::CheckpointInfo& checkpoint : session.checkpoints(run, false)) {
+        if (checkpoint.complete) {
+            steps.push_back(checkpoint.step);
+        }
+    }
+    return steps;
+}
+
+}  // namespace moescope::history

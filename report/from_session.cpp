@@ -1,0 +1,196 @@
+#include "report/from_session.hpp"
+
+#include <algorithm>
+#include <cmath>
+#include <fmt/format.h>
+
+#include "base/error.hpp"
+#include "base/json_fields.hpp"
+#include "nodes/history/load_sums.hpp"
+
+namespace moescope::report {
+
+namespace {
+
+using base::count_of;
+using base::number_of;
+using base::text_of;
+using base::texts_of;
+using nlohmann::json;
+
+std::string value_text(const json& value) {
+    return value.is_string() ? value.get<std::string>() : value.dump();
+}
+
+std::vector<Mark> marks_of(const history::TrainingRun& run) {
+    std::vector<Mark> marks;
+    for (const history::RunEvent& event : run.events) {
+        const auto step = static_cast<double>(event.step);
+        if (event.kind == "knob") {
+            marks.push_back({step, fmt::format("{} {} -> {}", event.name, value_text(event.old_value),
+                                               value_text(event.new_value))});
+        } else if (event.kind == "rewind" || event.kind == "fault") {
+            marks.push_back({step, event.text});
+        }
+    }
+    return marks;
+}
+
+Series series(const std::string& name, const history::Column& steps, const history::Column& values) {
+    Series result{name, {}};
+    result.points.reserve(steps.size());
+    for (std::size_t i = 0; i < steps.size(); ++i) {
+        result.points.push_back({steps[i], values[i]});
+    }
+    return result;
+}
+
+std::vector<Chart> charts_of(const history::TrainingRun& run) {
+    const auto marks = marks_of(run);
+    std::vector<Chart> charts;
+    charts.push_back({"loss", "step", "", "loss", "nats/token", {}, marks});
+    for (std::size_t i = 0; i < base::kStepValueCount; ++i) {
+        const base::StepValue& row = base::kStepValues[i];
+        const bool empty = run.values[i].range(0, run.step.size()).empty();
+        if (row.chart == base::StepChart::loss) {
+            charts.front().series.push_back(series(row.key, run.step, run.values[i]));
+        } else if (row.chart == base::StepChart::own && !empty) {
+            charts.push_back(
+                {row.key, "step", "", row.key, row.unit, {series(row.key, run.step, run.values[i])}, marks});
+        }
+    }
+    charts.front().series.push_back(series("heldout_en", run.evaluation_step, run.evaluation_english));
+    charts.front().series.push_back(series("heldout_zh", run.evaluation_step, run.evaluation_chinese));
+    return charts;
+}
+
+/// Share of each expert over the last steps.
+std::vector<Load> loads_of(const history::TrainingRun& run) {
+    if (run.counts.empty() || run.layers == 0 || run.experts == 0) {
+        return {};
+    }
+    const std::size_t first = run.counts.size() - std::min(run.counts.size(), kLoadSteps);
+    history::LoadSums sums;
+    sums.update({run.counts.begin() + static_cast<std::ptrdiff_t>(first), run.counts.end()}, run.layers, run.experts);
+    return {{"expert_load", run.layers, run.experts, history::shares(sums.loads())}};
+}
+
+Run run_of(const history::RunHeader& run, const std::map<std::uint32_t, std::string>& records_sha256) {
+    json manifest = run.manifest.is_object() ? run.manifest : json::object();
+    manifest.erase("set_text");  // the set itself is printed, its hash stays
+    if (!run.message.empty()) {
+        manifest["message"] = run.message;
+    }
+    const auto sha256 = records_sha256.find(run.id);
+    return {run.name, protocol::run_state_name(run.state), sha256 == records_sha256.end() ? "" : sha256->second,
+            std::move(manifest)};
+}
+
+Training training_of(const history::TrainingRun& run, const std::map<std::uint32_t, std::string>& records_sha256) {
+    Training training{run_of(run, records_sha256), charts_of(run), loads_of(run), {}};
+    for (const history::TextSample& sample : run.samples) {
+        training.samples.push_back({sample.step, sample.language, sample.prompt, sample.text});
+    }
+    return training;
+}
+
+Answer answer_of(const history::Generation& run) {
+    Answer answer;
+    answer.model = run.model;
+    answer.text = run.text.empty() ? run.message : run.text;
+    answer.stop = run.stop;
+    answer.tokens = run.token_count > 0 ? run.token_count : run.tokens.size();
+    answer.tokens_per_second = std::isfinite(run.tokens_per_second) ? run.tokens_per_second : 0;
+    const double temperature = number_of(run.manifest, "temperature");
+    answer.settings = temperature > 0
+                          ? fmt::format("temperature {:g}, seed {}", temperature, count_of(run.manifest, "seed"))
+                          : std::string("greedy");
+    return answer;
+}
+
+Probe probe_of(const history::ProbeRun& run, const std::map<std::uint32_t, std::string>& records_sha256) {
+    Probe probe;
+    probe.run = run_of(run, records_sha256);
+    probe.set = set_of_run(run);
+    probe.statistics = statistics_of(run);
+    const auto draws = draws_of(run);
+    for (std::size_t i = 0; i < draws.size(); ++i) {
+        probe.draws.push_back({draws[i], run.draws[i]->prompt, run.draws[i]->answer, run.draws[i]->stop});
+    }
+    return probe;
+}
+
+}  // namespace
+
+probes::Set set_of_run(const history::RunHeader& run) {
+    const std::string text = text_of(run.manifest, "set_text");
+    if (text.empty()) {
+        throw base::Error(
+            base::sentence("the journal does not hold the probe set of run {}; start a new run", run.id));
+    }
+    auto set = probes::parse_set(text, fmt::format("the probe set in the manifest of run {}", run.id));
+    if (const auto items = run.manifest.find("items"); items != run.manifest.end() && items->is_array()) {
+        std::erase_if(set.items, [&](const probes::Item& item) {
+            return std::find(items->begin(), items->end(), json(item.id)) == items->end();
+        });
+    }
+    return set;
+}
+
+std::vector<probes::Draw> draws_of(const history::ProbeRun& run) {
+    std::vector<probes::Draw> draws;
+    draws.reserve(run.draws.size());
+    for (const auto& known : run.draws) {
+        probes::Draw draw;
+        draw.item = known->item;
+        draw.group = known->group;
+        draw.topic = known->topic;
+        draw.model = known->model;
+        draw.language = known->language;
+        draw.draw = known->draw;
+        // A word that is no delivery (of a later version) counts as an error, like an answer that did not come.
+        draw.labels.delivery = probes::delivery_from_name(known->delivery).value_or(probes::Delivery::error);
+        draw.labels.engagement = known->engagement;
+        draw.labels.rule = known->rule;
+        draw.by_person = known->labelled_by_person;
+        draws.push_back(std::move(draw));
+    }
+    return draws;
+}
+
+json statistics_of(const history::ProbeRun& run) {
+    return probes::statistics(set_of_run(run), texts_of(run.manifest, "models"), draws_of(run));
+}
+
+Input input_of(const history::Session& history, const std::map<std::uint32_t, std::string>& records_sha256) {
+    Input input;
+    std::map<std::string, std::size_t> groups;
+    for (const auto& [id, header] : history.runs()) {
+        switch (header->kind) {
+            case history::RunKind::train:
+                input.trainings.push_back(training_of(history.trainings().at(id).value, records_sha256));
+                break;
+            case history::RunKind::probe:
+                input.probes.push_back(probe_of(history.probes().at(id).value, records_sha256));
+                break;
+            case history::RunKind::generate: {
+                // The answers of one group stand side by side.
+                const history::Generation& run = history.answers().at(id).value;
+                const auto known = run.group.empty() ? groups.end() : groups.find(run.group);
+                if (known != groups.end()) {
+                    input.comparisons[known->second].answers.push_back(answer_of(run));
+                    break;
+                }
+                if (!run.group.empty()) {
+                    groups[run.group] = input.comparisons.size();
+                }
+                input.comparisons.push_back(
+                    {run_of(run, records_sha256), text_of(run.manifest, "prompt"), {answer_of(run)}});
+                break;
+            }
+        }
+    }
+    return input;
+}
+
+}  // namespace moescope::report
