@@ -125,8 +125,7 @@ Probe probe_of(const history::ProbeRun& run, const std::map<std::uint32_t, std::
 probes::Set set_of_run(const history::RunHeader& run) {
     const std::string text = text_of(run.manifest, "set_text");
     if (text.empty()) {
-        throw base::Error(
-            base::sentence("the journal does not hold the probe set of run {}; start a new run", run.id));
+        throw base::Error(base::say("the journal does not hold the probe set of run {}; start a new run", run.id));
     }
     auto set = probes::parse_set(text, fmt::format("the probe set in the manifest of run {}", run.id));
     if (const auto items = run.manifest.find("items"); items != run.manifest.end() && items->is_array()) {

@@ -15,8 +15,9 @@ namespace moescope::report {
 /// Steps over which the report sums the experts' load.
 inline constexpr std::size_t kLoadSteps = 100;
 
-/// A history that was read whole, keeping the counts of kLoadSteps steps; `records_sha256` by run number. Title, program
-/// and created are left to the caller. Throws base::Error when the journal does not hold the set of a probe run.
+/// A history that was read whole, keeping the counts of kLoadSteps steps; `records_sha256` by run number. Title,
+/// program and created are left to the caller. Throws base::Error when the journal does not hold the set of a probe
+/// run.
 Input input_of(const history::Session& history, const std::map<std::uint32_t, std::string>& records_sha256);
 
 /// The set of a probe run, as its manifest keeps it: only the items that were asked. Throws base::Error.

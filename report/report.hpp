@@ -1,5 +1,5 @@
-// A session as one self-contained HTML file: no scripts, nothing from outside, prints well, light and dark, written from
-// plain structs (which from_session.hpp fills). Deterministic: the same input gives the same bytes.
+// A session as one self-contained HTML file: no scripts, nothing from outside, prints well, light and dark, written
+// from plain structs (which from_session.hpp fills). Deterministic: the same input gives the same bytes.
 #pragma once
 
 #include <cstdint>

@@ -43,14 +43,12 @@ void for_each_record(const sessions::Journal& journal, Channel channel, sessions
 Session read_session(const sessions::Journal& journal, const ReadOptions& options) {
     Session history(options.keep);
     for (const Channel channel : options.channels) {
-        const sessions::Position from =
-            options.keep.run != 0 && channel != Channel::events ? beginning_of(history, options.keep.run)
-                                                                : sessions::Position{};
+        const sessions::Position from = options.keep.run != 0 && channel != Channel::events
+                                            ? beginning_of(history, options.keep.run)
+                                            : sessions::Position{};
         for_each_record(journal, channel, from, [&](const sessions::Record& record) {
-            const std::uint32_t run = history.apply({static_cast<RecordType>(record.type),
-                                                     {record.epoch, record.sequence},
-                                                     record.time_ns,
-                                                     record.body});
+            const std::uint32_t run = history.apply(
+                {static_cast<RecordType>(record.type), {record.epoch, record.sequence}, record.time_ns, record.body});
             if (options.seen) {
                 options.seen(record, run);
             }
@@ -65,8 +63,8 @@ Session read_runs(const sessions::Journal& journal) {
 }
 
 Session read_run(const sessions::Session& session, std::uint32_t run) {
-    Session history = read_session(session.journal(),
-                                   {.keep = {.counts = std::numeric_limits<std::size_t>::max(), .run = run}});
+    Session history =
+        read_session(session.journal(), {.keep = {.counts = std::numeric_limits<std::size_t>::max(), .run = run}});
     add_stored_labels(history, session);
     return history;
 }

@@ -45,7 +45,8 @@ class ExpertLoadPanel final : public ui::Panel {
     struct Row {
         std::uint64_t first = 0, last = 0;
         std::vector<ImU32> colors;
-        history::LoadSums::Step end;  ///< its last step: a run that went back to a checkpoint has others under the same numbers
+        history::LoadSums::Step
+            end;  ///< its last step: a run that went back to a checkpoint has others under the same numbers
     };
     struct RowsKey {
         std::uint32_t run = 0;

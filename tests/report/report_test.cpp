@@ -92,12 +92,12 @@ Input input_of(const std::string& extra, const std::string& language) {
     input.created = "2030-01-01 00:00 UTC";
     Training training{run_of("workshop", extra), {}, {}, {}};
     Chart chart{"loss",
-                      "step",
-                      "",
-                      "loss",
-                      "nats/token",
-                      {{"loss", {}}, {"heldout_zh", {}}, {extra, {}}},
-                      {{2000, "learning rate 3e-4 -> 1e-4" + extra}}};
+                "step",
+                "",
+                "loss",
+                "nats/token",
+                {{"loss", {}}, {"heldout_zh", {}}, {extra, {}}},
+                {{2000, "learning rate 3e-4 -> 1e-4" + extra}}};
     for (int step = 1; step <= 5000; ++step) {
         chart.series[0].points.push_back(
             {double(step), 7 * std::exp(-step / 900.0) + 2 + 0.2 * std::sin(step * 12.9898)});

@@ -260,7 +260,8 @@ int train_command(const Paths& paths, const TrainOptions& options) {
     if (options.json)
         print_json(final_line(result));
     else
-        fmt::print("{} after {} steps; parameters {}\n", protocol::run_state_name(result.state), result.steps, result.parameters_sha256);
+        fmt::print("{} after {} steps; parameters {}\n", protocol::run_state_name(result.state), result.steps,
+                   result.parameters_sha256);
     return 0;
 }
 
@@ -313,8 +314,8 @@ struct Replay {
         bool same = true;
         for (std::size_t i = 0; i < base::kStepValueCount; ++i) {
             const double recorded = run().values[i][row], now = value_of(step, base::kStepValues[i]);
-            same = same && (!base::kStepValues[i].reproducible || recorded == now || std::isnan(recorded) ||
-                            std::isnan(now));
+            same = same &&
+                   (!base::kStepValues[i].reproducible || recorded == now || std::isnan(recorded) || std::isnan(now));
         }
         while (counted < run().counts.size() && run().counts[counted]->step < step.step)
             ++counted;
@@ -352,8 +353,8 @@ TrainingRequest order_to_replay(const Replay& replay, const TrainOptions& option
     const history::TrainingRun& run = replay.run();
     const json& manifest = run.manifest;
     TrainingRequest order;
-    order.config = engine::parse_run_config(base::member(manifest, "config"),
-                                            fmt::format("the manifest of run {}", run.id));
+    order.config =
+        engine::parse_run_config(base::member(manifest, "config"), fmt::format("the manifest of run {}", run.id));
     order.data = base::text_of(manifest, "data");
     order.changes = changes_of(run);
     order.last_step = static_cast<std::uint64_t>(run.step.back());
@@ -364,8 +365,8 @@ TrainingRequest order_to_replay(const Replay& replay, const TrainOptions& option
     if (manifest.contains("init") || manifest.contains("fork")) {
         const auto checkpoints = replay.session->checkpoints(run.id, true);
         if (checkpoints.empty() || !checkpoints.front().complete)
-            throw CommandError(fmt::format(
-                "the first checkpoint of run {} is missing; without it, it cannot be run again", run.id));
+            throw CommandError(
+                fmt::format("the first checkpoint of run {} is missing; without it, it cannot be run again", run.id));
         order.checkpoint = checkpoints.front().path;
         order.checkpoint_step = checkpoints.front().step;
     }

@@ -16,7 +16,7 @@ using ReportProgress = std::function<bool(double fraction)>;
 /// Reads the whole journal; everything in the report comes from there. `language` is "en" or "zh". Throws CommandError
 /// when it was cancelled.
 report::Input report_input(sessions::Session& session, const std::string& language,
-                                 const ReportProgress& progress = {});
+                           const ReportProgress& progress = {});
 
 /// Writes the report; the file appears whole or not at all. Throws CommandError for another language and when it was
 /// cancelled, std::runtime_error when it cannot be written.

@@ -248,15 +248,14 @@ void Service::close_interrupted_run(history::RunHeader& run, std::uint64_t check
                                      : fmt::format("the node went away at step {}, before the first checkpoint", step);
     }
     if (run.kind == RunKind::generate)
-        journal_->write_json(RecordType::generation_ended,
-                             {{"run", run.id},
-                              {"state", protocol::run_state_name(RunState::failed)},
-                              {"stop", "error"},
-                              {"message", run.message},
-                              {"prompt_tokens", 0},
-                              {"tokens", 0},
-                              {"tokens_per_second", 0},
-                              {"prompt_ms", 0}});
+        journal_->write_json(RecordType::generation_ended, {{"run", run.id},
+                                                            {"state", protocol::run_state_name(RunState::failed)},
+                                                            {"stop", "error"},
+                                                            {"message", run.message},
+                                                            {"prompt_tokens", 0},
+                                                            {"tokens", 0},
+                                                            {"tokens_per_second", 0},
+                                                            {"prompt_ms", 0}});
     journal_->write_json(RecordType::run_ended, {{"run", run.id},
                                                  {"state", protocol::run_state_name(run.state)},
                                                  {"message", run.message},

@@ -249,9 +249,10 @@ void GenerationJob::write_end(const GenerationResult& result) {
                                                           {"prompt_ms", result.prompt_ms},
                                                           {"text", text_for_record(result.text)}});
     // Runs of every kind end on the events channel too, so that one channel tells which are still open.
-    parts_.sink.write_json(
-        RecordType::run_ended,
-        {{"run", order_.run}, {"state", protocol::run_state_name(result.state)}, {"message", result.message}, {"step", result.tokens}});
+    parts_.sink.write_json(RecordType::run_ended, {{"run", order_.run},
+                                                   {"state", protocol::run_state_name(result.state)},
+                                                   {"message", result.message},
+                                                   {"step", result.tokens}});
     parts_.sink.log_end("generate", result.state,
                         {fmt::format("{} has answered: {} tokens", order_.model, result.tokens),
                          fmt::format("{} was stopped after {} tokens", order_.model, result.tokens),

@@ -237,8 +237,10 @@ void ProbeJob::announce() {
                      {"program_version", MOESCOPE_VERSION},
                      {"machine", {{"cpu", processor_name()}, {"cores", cores()}}}};
     manifest.update(request);
-    parts_.sink.write_json(RecordType::run_started,
-                           {{"run", order_.run}, {"kind", protocol::run_kind_name(RunKind::probe)}, {"name", order_.name}, {"manifest", manifest}});
+    parts_.sink.write_json(RecordType::run_started, {{"run", order_.run},
+                                                     {"kind", protocol::run_kind_name(RunKind::probe)},
+                                                     {"name", order_.name},
+                                                     {"manifest", manifest}});
     parts_.sink.log("info", "probe", fmt::format("probe {} started", order_.name));
 }
 
@@ -356,8 +358,7 @@ std::size_t ProbeJob::answers() const {
 double ProbeJob::seconds_left() const {
     if (asked_ == 0)
         return -1;
-    return static_cast<double>(planned_ - std::min(planned_, answers())) * seconds_asked_ /
-           static_cast<double>(asked_);
+    return static_cast<double>(planned_ - std::min(planned_, answers())) * seconds_asked_ / static_cast<double>(asked_);
 }
 
 void ProbeJob::store_answer(const ProbeModel& model, const Question& question, const GenerationResult& answer) {
@@ -423,8 +424,9 @@ void ProbeJob::finish(RunState state, const std::string& message) {
     result_.message = message;
     result_.answers = answers();
     parts_.board.remove_task(task_id(order_.run));
-    parts_.sink.write_json(RecordType::run_ended,
-                           {{"run", order_.run}, {"state", protocol::run_state_name(state)}, {"message", message}, {"step", answers()}});
+    parts_.sink.write_json(
+        RecordType::run_ended,
+        {{"run", order_.run}, {"state", protocol::run_state_name(state)}, {"message", message}, {"step", answers()}});
     parts_.sink.log_end("probe", state,
                         {fmt::format("probe {} is done: {} answers", order_.name, answers()),
                          fmt::format("probe {} was stopped after {} answers", order_.name, answers()),

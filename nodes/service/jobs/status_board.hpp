@@ -54,9 +54,9 @@ class StatusBoard {
 
     nlohmann::json tasks() const;
     nlohmann::json runs() const;
-    nlohmann::json run(std::uint32_t run) const;     ///< null when unknown
+    nlohmann::json run(std::uint32_t run) const;                           ///< null when unknown
     std::optional<protocol::RunState> run_state(std::uint32_t run) const;  ///< nothing when unknown
-    std::uint64_t version() const;                   ///< rises with every change
+    std::uint64_t version() const;                                         ///< rises with every change
 
  private:
     mutable std::mutex mutex_;

@@ -272,7 +272,8 @@ void TrainingJob::train() {
         if (!one_step())
             return;
     if (faulty_step_ > 0) {
-        finish(RunState::stopped, fmt::format("stopped after step {} went wrong; nothing was saved after it", faulty_step_));
+        finish(RunState::stopped,
+               fmt::format("stopped after step {} went wrong; nothing was saved after it", faulty_step_));
         return;
     }
     const bool complete = trainer_->steps_done() >= planned;
@@ -375,8 +376,10 @@ void TrainingJob::announce(bool with_data) {
                                        {"zh", number_or_null(data_->bytes_per_token[1])}};
         manifest["memory_used_bytes"] = trainer_->memory_bytes();
     }
-    parts_.sink.write_json(RecordType::run_started,
-                           {{"run", order_.run}, {"kind", protocol::run_kind_name(RunKind::train)}, {"name", order_.name}, {"manifest", manifest}});
+    parts_.sink.write_json(RecordType::run_started, {{"run", order_.run},
+                                                     {"kind", protocol::run_kind_name(RunKind::train)},
+                                                     {"name", order_.name},
+                                                     {"manifest", manifest}});
     if (!with_data)
         parts_.sink.log("info", "train", fmt::format("training {} started", order_.name));
 }

@@ -10,7 +10,7 @@
 #include <sys/resource.h>
 
 #include "base/sha256.hpp"
-#include "nodes/history/run_history.hpp"
+#include "nodes/history/journal_reader.hpp"
 #include "tests/nodes/service/workbench.hpp"
 
 namespace moescope::test {
@@ -31,10 +31,11 @@ std::vector<std::uint64_t> complete_checkpoints(const std::filesystem::path& ses
 void expect_whole(const std::filesystem::path& session, std::uint64_t least) {
     const auto opened = sessions::Session::open(session, sessions::Journal::Mode::read_only);
     EXPECT_TRUE(opened->problems().empty()) << opened->problems().front();
-    const auto steps = history::read_steps(opened->journal(), history::read_runs(opened->journal()).at(1));
+    const auto history = history::read_run(*opened, 1);
+    const history::Column& steps = history.trainings().at(1).value.step;
     EXPECT_GE(steps.size(), least);
     for (std::size_t i = 0; i < steps.size(); ++i)
-        ASSERT_EQ(steps[i].step, i + 1);
+        ASSERT_EQ(steps[i], static_cast<double>(i + 1));
 }
 
 /// Multiplies all parameters of a checkpoint, as a run that explodes does; its hashes fit.

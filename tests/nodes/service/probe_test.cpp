@@ -4,7 +4,7 @@
 #include <set>
 #include <signal.h>
 
-#include "nodes/history/run_history.hpp"
+#include "nodes/history/journal_reader.hpp"
 #include "tests/nodes/service/program.hpp"
 #include "tests/paths.hpp"
 
@@ -55,9 +55,10 @@ TEST_F(ProbeCommand, AKilledOneGoesOnAndAsksNothingTwice) {
     EXPECT_EQ(lines.back()["statistics"]["draws"]["received"], 128);
 
     const auto opened = sessions::Session::open(session, sessions::Journal::Mode::read_only);
-    const auto runs = history::read_runs(opened->journal());
-    ASSERT_EQ(runs.size(), 1u);
-    EXPECT_EQ(runs.begin()->second.state, "done");
+    const auto history = history::read_session(opened->journal());
+    ASSERT_EQ(history.runs().size(), 1u);
+    EXPECT_EQ(history.probes().begin()->second.value.state, protocol::RunState::done);
+    EXPECT_EQ(history.probes().begin()->second.value.draws.size(), 128u);
     std::multiset<std::string> keys;
     history::for_each_record(opened->journal(), protocol::Channel::text, {}, [&](const sessions::Record& record) {
         if (record.type == static_cast<std::uint16_t>(protocol::RecordType::probe_draw))

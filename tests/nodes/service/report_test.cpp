@@ -71,12 +71,26 @@ TEST_F(Report, WhatARewindTookBackIsNotShown) {
     };
     sample(100, "stays");
     sample(500, "unreached");
-    put_step(*session, 101);  // went on from the checkpoint at step 100
+    const auto knob = [&](std::uint64_t step, double value) {
+        put(*session, RecordType::event,
+            protocol::encode_json(
+                {{"run", 1}, {"step", step}, {"kind", "knob"}, {"name", "learning_rate"}, {"old", 0}, {"new", value}}));
+    };
+    knob(50, 0.25);
+    knob(300, 0.125);
+    // Went on from the checkpoint at step 100.
+    put(*session, RecordType::event,
+        protocol::encode_json({{"run", 1}, {"step", 100}, {"kind", "rewind"}, {"text", "goes on"}}));
+    put_step(*session, 101);
     const auto input = node::report_input(*session, "en");
     ASSERT_EQ(input.trainings.size(), 1u);
     ASSERT_EQ(input.trainings[0].samples.size(), 1u);
     EXPECT_EQ(input.trainings[0].samples[0].text, "stays");
     EXPECT_EQ(input.trainings[0].charts[0].series[0].points.size(), 101u);
+    std::vector<std::string> marks;
+    for (const report::Mark& mark : input.trainings[0].charts[0].marks)
+        marks.push_back(mark.text);
+    EXPECT_EQ(marks, (std::vector<std::string>{"learning_rate 0 -> 0.25", "goes on"}));
 }
 
 }  // namespace

@@ -2,7 +2,7 @@
 #include <gtest/gtest.h>
 #include <signal.h>
 
-#include "nodes/history/run_history.hpp"
+#include "nodes/history/journal_reader.hpp"
 #include "nodes/protocol/records.hpp"
 #include "tests/nodes/service/raw_viewer.hpp"
 
@@ -20,7 +20,7 @@ class Resend : public testing::Test {
     }
     std::size_t runs() const {
         const auto opened = sessions::Session::open(session, sessions::Journal::Mode::read_only);
-        return history::read_runs(opened->journal()).size();
+        return history::read_runs(opened->journal()).runs().size();
     }
     TemporaryFolder folder;
     std::filesystem::path corpus = write_corpus(folder), session = folder / "session", socket = folder / "run" / "s";

@@ -2,7 +2,7 @@
 #include <gtest/gtest.h>
 #include <signal.h>
 
-#include "nodes/history/run_history.hpp"
+#include "nodes/history/journal_reader.hpp"
 #include "tests/nodes/service/workbench.hpp"
 
 namespace moescope::test {
@@ -195,8 +195,11 @@ TEST_F(Serve, AReplayTurnsTheKnobsAgain) {
     ASSERT_EQ(replay.status, 0) << replay.error << replay.out;
     EXPECT_EQ(replay.lines().back()["steps"], 6);
     const auto opened = sessions::Session::open(session, sessions::Journal::Mode::read_only);
-    const auto runs = history::read_runs(opened->journal());
-    EXPECT_EQ(history::read_changes(opened->journal(), runs.begin()->second).size(), 2u);
+    const auto history = history::read_runs(opened->journal());
+    const auto& events = history.trainings().begin()->second.value.events;
+    EXPECT_EQ(std::count_if(events.begin(), events.end(),
+                            [](const history::RunEvent& e) { return e.kind == "knob" || e.kind == "expert"; }),
+              2);
 }
 
 TEST_F(Serve, CatalogueAndGauges) {

@@ -1,7 +1,7 @@
 // `moescope-node serve --stdio`, as ssh starts it: the protocol over the pipes of a real process.
 #include <gtest/gtest.h>
 
-#include "nodes/history/run_history.hpp"
+#include "nodes/history/journal_reader.hpp"
 #include "nodes/protocol/records.hpp"
 #include "tests/nodes/service/raw_viewer.hpp"
 
@@ -64,7 +64,8 @@ TEST(Stdio, GreetsSendsRecordsAndAnswers) {
     }
     const auto session = sessions::Session::open(folder / "session", sessions::Journal::Mode::read_only);
     EXPECT_TRUE(session->problems().empty());
-    EXPECT_EQ(history::read_runs(session->journal()).at(1).state, "done");
+    const auto history = history::read_runs(session->journal());
+    EXPECT_EQ(history.runs().at(1)->state, protocol::RunState::done);
 }
 
 TEST(Stdio, AViewerThatNeverGreetsLeavesNoNodeBehind) {

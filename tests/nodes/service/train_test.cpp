@@ -3,7 +3,7 @@
 #include <gtest/gtest.h>
 #include <signal.h>
 
-#include "nodes/history/run_history.hpp"
+#include "nodes/history/journal_reader.hpp"
 #include "sessions/session.hpp"
 #include "tests/nodes/service/program.hpp"
 
@@ -83,22 +83,34 @@ TEST(Train, JournalHoldsWhatWasPrinted) {
     const Output output = run_node(training.arguments("session"));
     ASSERT_EQ(output.status, 0) << output.error;
     const auto session = sessions::Session::open(training.folder / "session", sessions::Journal::Mode::read_only);
-    const auto runs = history::read_runs(session->journal());
-    ASSERT_EQ(runs.size(), 1u);
-    const auto& run = runs.begin()->second;
-    EXPECT_EQ(run.kind, "train");
-    EXPECT_EQ(run.state, "done");
+    const auto history = history::read_session(session->journal());
+    ASSERT_EQ(history.runs().size(), 1u);
+    ASSERT_EQ(history.trainings().size(), 1u);
+    const auto& run = history.trainings().begin()->second.value;
+    EXPECT_EQ(run.state, protocol::RunState::done);
     EXPECT_EQ(run.manifest["seed"], 7);
     EXPECT_EQ(run.manifest["corpus_sha256"].get<std::string>().size(), 64u);
     EXPECT_GT(run.manifest["plan"]["parameters_total"], 0);
-    const auto steps = history::read_steps(session->journal(), run);
-    ASSERT_EQ(steps.size(), 30u);
+    ASSERT_EQ(run.step.size(), 30u);
     const auto lines = output.lines();
-    for (std::size_t i = 0; i < steps.size(); ++i)
-        EXPECT_EQ(steps[i].loss, lines[i]["loss"].get<double>());
+    for (std::size_t i = 0; i < run.step.size(); ++i) {
+        for (std::size_t value = 0; value < base::kStepValueCount; ++value) {
+            const base::StepValue& row = base::kStepValues[value];
+            const std::string key = row.key;
+            const json& printed =
+                key.starts_with("part_ms.") ? lines[i].at("part_ms").at(base::short_key(row)) : lines[i].at(key);
+            if (printed.is_null())
+                EXPECT_TRUE(std::isnan(run.values[value][i])) << key;
+            else
+                EXPECT_EQ(run.values[value][i], printed.get<double>()) << key;
+        }
+        // What this configuration does not compute is absent, and not 0.
+        EXPECT_TRUE(lines[i]["prediction_loss"].is_null());
+        EXPECT_TRUE(lines[i]["dropped"].is_null());
+    }
     // The first and the last three checkpoints stay; here that is every one.
     std::vector<std::uint64_t> kept;
-    for (const auto& checkpoint : session->checkpoints(run.run, true)) {
+    for (const auto& checkpoint : session->checkpoints(run.id, true)) {
         EXPECT_TRUE(checkpoint.complete) << checkpoint.problem;
         kept.push_back(checkpoint.step);
     }
@@ -151,13 +163,13 @@ TEST(Train, KilledAndResumedGivesTheSameBytes) {
     EXPECT_EQ(hash_after_kill(training, "killed-early", 3), hash);
 
     const auto session = sessions::Session::open(training.folder / "killed", sessions::Journal::Mode::read_only);
-    const auto runs = history::read_runs(session->journal());
-    ASSERT_EQ(runs.size(), 1u);
-    EXPECT_EQ(runs.begin()->second.state, "done");
-    const auto steps = history::read_steps(session->journal(), runs.begin()->second);
-    ASSERT_EQ(steps.size(), 600u);
-    for (std::size_t i = 0; i < steps.size(); ++i)
-        EXPECT_EQ(steps[i].step, i + 1);
+    const auto history = history::read_session(session->journal());
+    ASSERT_EQ(history.runs().size(), 1u);
+    const auto& run = history.trainings().begin()->second.value;
+    EXPECT_EQ(run.state, protocol::RunState::done);
+    ASSERT_EQ(run.step.size(), 600u);
+    for (std::size_t i = 0; i < run.step.size(); ++i)
+        EXPECT_EQ(run.step[i], static_cast<double>(i + 1));
 }
 
 TEST(Train, SignalStopsAfterACheckpoint) {
