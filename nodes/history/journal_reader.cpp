@@ -62,7 +62,7 @@ Session read_runs(const sessions::Journal& journal) {
     return read_session(journal, {.channels = {Channel::events}});
 }
 
-Session read_run(const sessions::Session& session, std::uint32_t run) {
+Session read_run(sessions::Session& session, std::uint32_t run) {
     Session history =
         read_session(session.journal(), {.keep = {.counts = std::numeric_limits<std::size_t>::max(), .run = run}});
     add_stored_labels(history, session);

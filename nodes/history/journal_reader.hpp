@@ -31,7 +31,7 @@ Session read_session(const sessions::Journal& journal, const ReadOptions& option
 Session read_runs(const sessions::Journal& journal);
 /// One run with everything that it did, labels in the session's database included (these are durable before the
 /// journal's are); of a training run the counts of every step.
-Session read_run(const sessions::Session& session, std::uint32_t run);
+Session read_run(sessions::Session& session, std::uint32_t run);
 /// The labels of the database, which outlive the journal's tail.
 void add_stored_labels(Session& history, const sessions::Session& session);
 

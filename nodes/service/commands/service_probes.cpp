@@ -18,7 +18,7 @@ namespace {
 constexpr double kSecondsPerAnswer = 3.0;
 
 /// The rates of a run that is not asking any more, from its answers and labels.
-json statistics_of_ended(const sessions::Session& session, std::uint32_t run) {
+json statistics_of_ended(sessions::Session& session, std::uint32_t run) {
     return report::statistics_of(history::read_run(session, run).probes().at(run).value);
 }
 

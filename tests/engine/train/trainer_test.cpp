@@ -216,6 +216,45 @@ TEST(Trainer, KnobsActAndRefuseNonsense) {
     }
 }
 
+TEST(Trainer, WhatIsNotComputedIsAbsentAndNotZero) {
+    RunConfig config = tiny_config();
+    config.model.layers = 3;
+    config.model.dense_layers = 1;
+    config.model.dense_width = 16;
+    config.train.balance = Balance::none;
+    const StepStats plain = Trainer(config, byte_dataset()).step();
+    EXPECT_TRUE(std::isfinite(plain.loss));
+    EXPECT_TRUE(std::isnan(plain.balance_loss));
+    EXPECT_TRUE(std::isnan(plain.prediction_loss));
+    EXPECT_TRUE(std::isnan(plain.dropped));
+    EXPECT_TRUE(std::isnan(plain.memory_bytes)) << "is the caller's";
+    EXPECT_TRUE(std::isfinite(plain.z_loss));
+    // The dense layer has no router; the mean is that of the two others.
+    EXPECT_TRUE(std::isnan(plain.router_entropy[0]));
+    EXPECT_GT(plain.router_entropy[1], 0.9f);
+    EXPECT_NEAR(plain.router_entropy_mean,
+                (static_cast<double>(plain.router_entropy[1]) + static_cast<double>(plain.router_entropy[2])) / 2,
+                1e-12);
+    EXPECT_GT(plain.tokens_per_second, 0);
+
+    config.train.balance = Balance::batch;
+    config.model.prediction_depth = 1;
+    config.model.capacity_factor = 0.25;
+    const StepStats all = Trainer(config, byte_dataset()).step();
+    EXPECT_GT(all.balance_loss, 0.0);
+    EXPECT_GT(all.prediction_loss, 0.0);
+    EXPECT_GT(all.dropped, 0.0);
+    EXPECT_EQ(all.balance_coefficient, config.train.balance_coefficient);
+
+    config.model.dense_layers = 3;
+    config.model.prediction_depth = 0;
+    const StepStats dense = Trainer(config, byte_dataset()).step();
+    for (const double value : {dense.balance_loss, dense.z_loss, dense.dropped, dense.router_entropy_mean}) {
+        EXPECT_TRUE(std::isnan(value));
+    }
+    EXPECT_TRUE(std::isfinite(dense.loss));
+}
+
 TEST(Trainer, ExpertsCanBeDisabledAsLongAsEachTokenFindsEnough) {
     for (const int groups : {1, 4}) {
         for (const GroupScore score : {GroupScore::max, GroupScore::top2}) {

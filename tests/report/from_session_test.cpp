@@ -1,0 +1,83 @@
+// From a recorded session to the report's input: what a rewind took back is not in it, and figures are those of the
+// window.
+#include "report/from_session.hpp"
+
+#include <algorithm>
+#include <cmath>
+#include <filesystem>
+#include <gtest/gtest.h>
+
+#include "nodes/history/journal_reader.hpp"
+#include "tests/paths.hpp"
+
+namespace moescope::report {
+namespace {
+
+class FromSession : public testing::Test {
+ protected:
+    FromSession() {
+        std::filesystem::remove_all(folder);
+        std::filesystem::copy(moescope::test::test_data() + "/nodes/history/data/old_session", folder,
+                              std::filesystem::copy_options::recursive);
+        session = sessions::Session::open(folder, sessions::Journal::Mode::read_only);
+        history = history::read_session(session->journal(), {.keep = {.counts = kLoadSteps}});
+        input = input_of(history, {{1, "abc"}});
+    }
+    ~FromSession() override {
+        session.reset();
+        std::filesystem::remove_all(folder);
+    }
+    const Chart* chart(const Training& training, const std::string& title) const {
+        const auto found = std::find_if(training.charts.begin(), training.charts.end(),
+                                        [&](const Chart& one) { return one.title == title; });
+        return found == training.charts.end() ? nullptr : &*found;
+    }
+
+    std::filesystem::path folder = std::filesystem::path(testing::TempDir()) / "moescope-report-session";
+    std::unique_ptr<sessions::Session> session;
+    history::Session history;
+    Input input;
+};
+
+TEST_F(FromSession, ChangesThatARewindTookBackAreNotMarked) {
+    ASSERT_EQ(input.trainings.size(), 2u);
+    std::vector<std::string> marks;
+    for (const Mark& mark : input.trainings[0].charts[0].marks) {
+        marks.push_back(mark.text);
+    }
+    // The balance coefficient was turned at step 11, before the kill that went back to step 8.
+    EXPECT_EQ(marks, (std::vector<std::string>{"learning_rate 0.003 -> 0.002", "goes on from the checkpoint at step 8",
+                                               "z_coefficient 0.001 -> 0.002"}));
+    EXPECT_EQ(input.trainings[0].samples.size(), 6u);
+}
+
+TEST_F(FromSession, WhatWasNotComputedHasNoChart) {
+    EXPECT_NE(chart(input.trainings[0], "balance_loss"), nullptr);
+    EXPECT_EQ(chart(input.trainings[1], "balance_loss"), nullptr) << "this run does not balance";
+    EXPECT_EQ(chart(input.trainings[0], "dropped"), nullptr);
+    EXPECT_EQ(chart(input.trainings[0], "prediction_loss"), nullptr);
+}
+
+TEST_F(FromSession, FiguresAreThoseOfTheWindow) {
+    const history::TrainingRun& run = history.trainings().at(1).value;
+    const Chart* entropy = chart(input.trainings[0], "router_entropy");
+    ASSERT_NE(entropy, nullptr);
+    EXPECT_EQ(entropy->series[0].points.back().y, run[&base::StepValues::router_entropy_mean].back());
+    EXPECT_GT(entropy->series[0].points.back().y, 0.9) << "the dense layer is none of the routers";
+    ASSERT_EQ(input.trainings[0].loads.size(), 1u);
+    const Load& load = input.trainings[0].loads[0];
+    ASSERT_EQ(load.shares.size(), 12u);
+    for (std::size_t layer = 0; layer < 3; ++layer) {
+        double sum = 0;
+        for (std::size_t expert = 0; expert < 4; ++expert) {
+            sum += load.shares[layer * 4 + expert];
+        }
+        EXPECT_NEAR(sum, layer == 0 ? 0 : 1, 1e-12);
+    }
+    EXPECT_EQ(input.trainings[0].run.records_sha256, "abc");
+    ASSERT_EQ(input.comparisons.size(), 1u);
+    EXPECT_EQ(input.comparisons[0].answers[0].tokens, 8u);
+}
+
+}  // namespace
+}  // namespace moescope::report
