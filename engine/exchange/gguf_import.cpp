@@ -11,7 +11,6 @@
 #include "engine/exchange/tokenizer_pieces.hpp"
 #include "engine/files/file_reader.hpp"
 #include "engine/files/gguf.hpp"
-#include "engine/model/validate.hpp"
 
 namespace moescope::engine {
 namespace {
@@ -127,7 +126,7 @@ void read_head_width(const Context& c) {
 void read_qwen3moe(const Context& c) {
     read_head_width(c);
     ModelConfig& m = c.out.model;
-    m.head_norm = HeadNorm::head;
+    m.qk_norm = QkNorm::head;
     m.normalise_weights = true;
     m.expert_width = c.keys.integer("expert_feed_forward_length");
     c.keys.must_be_off("attention.sliding_window", "all tokens are looked at");
@@ -136,7 +135,7 @@ void read_qwen3moe(const Context& c) {
 void read_olmoe(const Context& c) {
     read_head_width(c);
     ModelConfig& m = c.out.model;
-    m.head_norm = HeadNorm::full;
+    m.qk_norm = QkNorm::full;
     m.normalise_weights = false;
     m.expert_width = c.keys.integer("feed_forward_length");
     m.kv_heads = m.heads;  // libllama knows no other shape of the norms
@@ -149,7 +148,7 @@ void read_olmoe(const Context& c) {
 void read_llama(const Context& c) {
     read_head_width(c);
     ModelConfig& m = c.out.model;
-    m.head_norm = HeadNorm::none;
+    m.qk_norm = QkNorm::none;
     m.normalise_weights = true;
     m.attention_bias = c.has("blk.0.attn_q.bias");
     m.expert_width = c.keys.integer("feed_forward_length");
@@ -192,7 +191,7 @@ void read_deepseek2(const Context& c) {
     ModelConfig& m = c.out.model;
     JsonKeys& keys = c.keys;
     m.attention = AttentionKind::latent;
-    m.head_norm = HeadNorm::none;
+    m.qk_norm = QkNorm::none;
     m.rope_order = RopeOrder::interleaved;
     m.kv_heads = m.heads;
     m.query_rank = keys.integer("attention.q_lora_rank", 0);
@@ -217,7 +216,7 @@ void read_deepseek2(const Context& c) {
 void read_gpt_oss(const Context& c) {
     read_head_width(c);
     ModelConfig& m = c.out.model;
-    m.head_norm = HeadNorm::none;
+    m.qk_norm = QkNorm::none;
     m.attention_bias = true;
     m.attention_sinks = true;
     m.expert_width = c.keys.integer("expert_feed_forward_length");

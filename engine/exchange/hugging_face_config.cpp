@@ -196,7 +196,7 @@ int read_dense_layers(JsonKeys& keys) {
 void read_qwen3_moe(JsonKeys& keys, HuggingFaceConfig& out) {
     ModelConfig& m = out.model;
     m.head_width = head_width_of(keys, m);
-    m.head_norm = HeadNorm::head;
+    m.qk_norm = QkNorm::head;
     m.attention_bias = keys.flag("attention_bias", false);
     m.experts = keys.integer("num_experts");
     m.expert_width = keys.integer("moe_intermediate_size");
@@ -216,7 +216,7 @@ void read_olmoe(JsonKeys& keys, HuggingFaceConfig& out) {
     if (m.head_width * m.heads != m.width) {
         keys.refuse("head_dim", "but must be hidden_size divided by num_attention_heads in this type");
     }
-    m.head_norm = HeadNorm::full;
+    m.qk_norm = QkNorm::full;
     m.attention_bias = keys.flag("attention_bias", false);
     m.experts = keys.integer("num_experts");
     m.expert_width = keys.integer("intermediate_size");
@@ -227,7 +227,7 @@ void read_olmoe(JsonKeys& keys, HuggingFaceConfig& out) {
 void read_mixtral(JsonKeys& keys, HuggingFaceConfig& out) {
     ModelConfig& m = out.model;
     m.head_width = head_width_of(keys, m);
-    m.head_norm = HeadNorm::none;
+    m.qk_norm = QkNorm::none;
     m.experts = keys.integer("num_local_experts");
     m.expert_width = keys.integer("intermediate_size");
     m.normalise_weights = true;
@@ -243,7 +243,7 @@ void read_mixtral(JsonKeys& keys, HuggingFaceConfig& out) {
 void read_deepseek_v3(JsonKeys& keys, HuggingFaceConfig& out) {
     ModelConfig& m = out.model;
     m.attention = AttentionKind::latent;
-    m.head_norm = HeadNorm::none;
+    m.qk_norm = QkNorm::none;
     m.query_rank = keys.integer("q_lora_rank", 0);
     m.kv_rank = keys.integer("kv_lora_rank");
     m.nope_width = keys.integer("qk_nope_head_dim");
@@ -284,7 +284,7 @@ void read_deepseek_v3(JsonKeys& keys, HuggingFaceConfig& out) {
 void read_gpt_oss(JsonKeys& keys, HuggingFaceConfig& out) {
     ModelConfig& m = out.model;
     m.head_width = keys.integer("head_dim");
-    m.head_norm = HeadNorm::none;
+    m.qk_norm = QkNorm::none;
     m.attention_bias = keys.flag("attention_bias", true);
     m.attention_sinks = true;
     m.experts = keys.integer("num_local_experts");

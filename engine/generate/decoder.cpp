@@ -12,9 +12,9 @@
 #include "kernels/cpu/embedding.hpp"
 #include "kernels/cpu/experts.hpp"
 #include "kernels/cpu/few_rows.hpp"
-#include "kernels/cpu/head_norm.hpp"
 #include "kernels/cpu/linear.hpp"
 #include "kernels/cpu/parallel.hpp"
+#include "kernels/cpu/qk_norm.hpp"
 #include "kernels/cpu/rms_norm.hpp"
 #include "kernels/cpu/rope.hpp"
 #include "kernels/cpu/router.hpp"
@@ -86,7 +86,7 @@ HeadShape head_shape(const ModelConfig& m, int heads, std::int64_t stride) {
     shape.R = stride;
     shape.epsilon = m.rms_epsilon;
     shape.rope = rope_width(m);
-    shape.norm = m.head_norm;
+    shape.norm = m.qk_norm;
     shape.order = m.rope_order;
     return shape;
 }
@@ -207,10 +207,10 @@ void Decoder::attend_grouped(Rows rows, const LayerOffsets& at, std::size_t laye
         const auto [sequence, position, token] = rows[r];
         const float* x = s.wide + i64(r) * row_width;
         const float *cosines = s.cos_SP + position * (C / 2), *sines = s.sin_SP + position * (C / 2);
-        head_norm_forward(s.q + i64(r) * Q, rstd, x, maybe(parameters_, at.q_norm), cosines, sines,
-                          head_shape(model_, H, row_width));
-        head_norm_forward(s.k, rstd, x + Q, maybe(parameters_, at.k_norm), cosines, sines,
-                          head_shape(model_, G, row_width));
+        qk_norm_forward(s.q + i64(r) * Q, rstd, x, maybe(parameters_, at.q_norm), cosines, sines,
+                        head_shape(model_, H, row_width));
+        qk_norm_forward(s.k, rstd, x + Q, maybe(parameters_, at.k_norm), cosines, sines,
+                        head_shape(model_, G, row_width));
         for (int g = 0; g < G; ++g) {
             const std::int64_t place = sequence * of_text + g * of_head + std::int64_t{position} * C;
             std::copy_n(s.k + g * C, C, keys + place);
@@ -255,8 +255,8 @@ void Decoder::attend_latent(Rows rows, const LayerOffsets& at, std::size_t layer
         return table + rows[static_cast<std::size_t>(r)].position * (rope / 2);
     };
     for (std::int64_t r = 0; r < R; ++r) {
-        head_norm_forward(s.q + r * H * C, nullptr, s.wide + r * H * C, nullptr, angles(s.cos_SP, r),
-                          angles(s.sin_SP, r), head_shape(model_, H, H * C));
+        qk_norm_forward(s.q + r * H * C, nullptr, s.wide + r * H * C, nullptr, angles(s.cos_SP, r), angles(s.sin_SP, r),
+                        head_shape(model_, H, H * C));
     }
     linear_forward(s.wide, s.norm_RD, parameters_ + at.kv_down, R, D, rank + rope, Write::assign);
     for (std::int64_t r = 0; r < R; ++r) {

@@ -4,7 +4,7 @@
 
 #include "kernels/cpu/attention.hpp"
 #include "kernels/cpu/cross_entropy.hpp"
-#include "kernels/cpu/head_norm.hpp"
+#include "kernels/cpu/qk_norm.hpp"
 #include "kernels/cpu/rope.hpp"
 
 namespace moescope::engine {
@@ -151,7 +151,7 @@ kernels::HeadShape widest_heads(const ModelConfig& m, int batch, int length) {
     shape.N = m.heads;
     shape.C = query_width(m);
     shape.rope = rope_width(m);
-    shape.norm = m.head_norm;
+    shape.norm = m.qk_norm;
     return shape;
 }
 
@@ -174,7 +174,7 @@ void place_training(Arena& arena, Activations& s, const ModelConfig& m, const Si
     s.dq_BHSC = floats(arena, n.T, n.H * n.C);
     s.dk_BGSC = floats(arena, n.T, n.G * n.C);
     s.head_scratch =
-        floats(arena, static_cast<std::uint64_t>(kernels::head_norm_scratch(widest_heads(m, batch, length))), 1);
+        floats(arena, static_cast<std::uint64_t>(kernels::qk_norm_scratch(widest_heads(m, batch, length))), 1);
     s.sink_partial = floats(arena, u(batch), n.H);
     s.dy_RD = floats(arena, rows, n.D);
     s.drows_RD = floats(arena, std::max(rows, n.T), n.D);

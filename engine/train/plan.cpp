@@ -4,7 +4,6 @@
 #include <string>
 
 #include "engine/error.hpp"
-#include "engine/model/validate.hpp"
 #include "kernels/cpu/adamw.hpp"
 #include "kernels/cpu/muon.hpp"
 #include "kernels/cpu/parallel.hpp"

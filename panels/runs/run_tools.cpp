@@ -5,6 +5,7 @@
 #include <set>
 
 #include "base/json_fields.hpp"
+#include "base/settings.hpp"
 
 namespace moescope::panels {
 
@@ -135,11 +136,13 @@ std::optional<double> config_number(const json& manifest, const char* section, c
 }
 
 std::optional<double> knob_value(const history::TrainingRun& run, const std::string& name) {
+    json config = base::member(run.manifest, "config");
+    base::rename_settings(config);
     for (auto event = run.events.rbegin(); event != run.events.rend(); ++event)
-        if (event->kind == "knob" && event->name == name && event->new_value.is_number())
+        if (event->kind == "knob" && base::current_setting(event->name) == name && event->new_value.is_number())
             return event->new_value.get<double>();
-    const std::optional<double> of_train = config_number(run.manifest, "train", name.c_str());
-    return of_train ? of_train : config_number(run.manifest, "model", name.c_str());
+    const json* configured = base::setting(config, name);
+    return configured == nullptr ? std::nullopt : base::as_number(*configured);
 }
 
 }  // namespace moescope::panels

@@ -81,8 +81,8 @@ void turn_router_knobs(Harness& h, ImGuiTestContext* ctx) {
         ctx->ItemInput((std::string("//###panel.knobs/**/###knobs.") + name).c_str());
         ctx->KeyCharsReplaceEnter(value);
     };
-    type("bias_speed", "0.5");
-    IM_CHECK(turned("bias_speed", 0.5));
+    type("bias_update_rate", "0.5");
+    IM_CHECK(turned("bias_update_rate", 0.5));
     type("capacity_factor", "1.5");
     IM_CHECK(turned("capacity_factor", 1.5));
     type("experts_per_token", "1");
