@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <charconv>
 #include <cmath>
+#include <fmt/format.h>
 #include <fstream>
 
 #include "base/half_floats.hpp"
@@ -157,21 +158,19 @@ void read_llama(const Context& c) {
 }
 
 Scoring read_gating(JsonKeys& keys) {
-    switch (keys.integer("expert_gating_func", 1)) {
-        case 0:
-        case 1:
-            return Scoring::softmax;
-        case 2:
-            return Scoring::sigmoid;
-        case 3:
-            return Scoring::softmax_after_top_k;
-        case 4:
-            return Scoring::sqrt_softplus;
-        default:
-            keys.refuse("expert_gating_func",
-                        "but only 1 (softmax), 2 (sigmoid), 3 (softmax after top-k) and 4 (sqrt "
-                        "softplus) can be opened");
+    const int told = keys.integer("expert_gating_func", 1), gating = told == 0 ? 1 : told;  // 0: not said
+    std::string known;
+    for (const Scoring scoring : kernels::kScorings) {
+        const int number = kernels::formulas_of(scoring).gguf;
+        if (number == gating) {
+            return scoring;
+        }
+        if (number > 0) {
+            known += fmt::format("{}{} ({})", known.empty() ? "" : ", ", number,
+                                 kernels::kScoringNames[static_cast<std::size_t>(scoring)]);
+        }
     }
+    keys.refuse("expert_gating_func", "but only " + known + " can be opened");
 }
 
 void read_deepseek2_router(const Context& c) {

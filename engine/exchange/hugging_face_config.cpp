@@ -14,7 +14,7 @@ namespace {
 using Json = nlohmann::json;
 
 constexpr int kMostContext = 32768;          // of ModelConfig
-constexpr double kLatentNormEpsilon = 1e-6;  // fixed in transformers for the norms of the low-rank codes
+constexpr double kLatentNormEpsilon = 1e-6;  // fixed in transformers for the norms of the latents
 
 // ---- reading ----
 
@@ -270,7 +270,7 @@ void read_deepseek_v3(JsonKeys& keys, HuggingFaceConfig& out) {
     }
     if (std::abs(m.rms_epsilon - kLatentNormEpsilon) > 1e-12) {
         keys.refuse("rms_norm_eps",
-                    "but transformers norms the low-rank codes with 1e-6 whatever it says, and one "
+                    "but transformers norms the latents with 1e-6 whatever it says, and one "
                     "value for all norms is what can be opened");
     }
     keys.must_be_off("attention_bias", "this attention has no biases here");

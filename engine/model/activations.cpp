@@ -73,7 +73,7 @@ void place_latent(Arena& arena, LayerState& s, const ModelConfig& m, const Sizes
 }
 
 void place_experts(Arena& arena, LayerState& s, const ModelConfig& m, const Sizes& n) {
-    if (m.router_scoring == Scoring::sigmoid || m.router_scoring == Scoring::sqrt_softplus) {
+    if (!kernels::formulas_of(m.router_scoring).softmax) {
         s.z_TE = floats(arena, n.T, n.E);
     }
     const std::uint64_t slots = checked_product(n.T, n.J, "the expert slots");

@@ -21,7 +21,6 @@ constexpr const char* kAttentions[] = {"grouped", "latent"};
 constexpr const char* kQkNorms[] = {"none", "head", "full"};
 constexpr const char* kRopeOrders[] = {"half", "interleaved"};
 constexpr const char* kSliding[] = {"none", "even", "all"};
-constexpr const char* kScorings[] = {"softmax", "softmax_after_top_k", "sigmoid", "sqrt_softplus"};
 constexpr const char* kGroupScores[] = {"max", "top2"};
 constexpr const char* kChoices[] = {"token", "expert", "hash", "sinkhorn", "quantile"};
 constexpr const char* kDrops[] = {"probability", "position"};
@@ -146,7 +145,7 @@ constexpr Row kRows[] = {
     number_row<&M::swiglu_limit>("experts", "swiglu_limit", 1e-3, 1e6,
                                  {.when = "dense_layers < layers and activation = clamped_swiglu"}),
 
-    choice_row<&M::router_scoring>("router", "router_scoring", kScorings, {.when = kRouted, .fork = true}),
+    choice_row<&M::router_scoring>("router", "router_scoring", kernels::kScoringNames, {.when = kRouted, .fork = true}),
     choice_row<&M::router_choice>("router", "router_choice", kChoices, {.when = kRouted}),
     flag_row<&M::normalise_weights>("router", "normalise_weights", {.when = kRouted, .fork = true}),
     number_row<&M::router_scale>("router", "router_scale", 1e-6, 1000, {.when = kRouted, .fork = true}),
@@ -542,6 +541,11 @@ void set_live(RunConfig& now, const RunConfig& configured, const std::string& ke
     if (row.more.live == Live::up_to_configured) {
         high = live_value(configured, key);
         value = value == 0 ? high : value;
+    }
+    if (row.more.live == Live::up_to_configured && value > high) {
+        throw Error(
+            say("{} is {}, but must be from {} to the {} that the run was planned for; fork the run to use more.",
+                row.key, number(value), number(row.low), number(high)));
     }
     check_real(value, row.key, row.low, high);
     if (const auto* whole = std::get_if<Member<int>>(&row.member)) {

@@ -85,10 +85,14 @@ double rate_share(const TrainConfig& train, std::uint64_t step) {
     if (step >= steps) {
         return last;
     }
-    if (train.schedule == Schedule::warmup_stable_decay) {
-        const double left = static_cast<double>(steps - step),
-                     falling = train.decay_fraction * static_cast<double>(steps);
-        return left >= falling ? 1.0 : last + (1.0 - last) * left / falling;
+    switch (train.schedule) {
+        case Schedule::warmup_stable_decay: {
+            const double left = static_cast<double>(steps - step),
+                         falling = train.decay_fraction * static_cast<double>(steps);
+            return left >= falling ? 1.0 : last + (1.0 - last) * left / falling;
+        }
+        case Schedule::cosine:
+            break;
     }
     const double done = static_cast<double>(step - warmup) / static_cast<double>(steps - warmup);
     return last + (1.0 - last) * 0.5 * (1.0 + std::cos(std::numbers::pi * done));

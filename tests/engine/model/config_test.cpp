@@ -1,6 +1,8 @@
 #include "engine/model/config.hpp"
 
+#include <array>
 #include <cmath>
+#include <fmt/format.h>
 #include <fstream>
 #include <map>
 #include <set>
@@ -60,6 +62,26 @@ TEST(Config, EveryRowIsWhole) {
         }
     }
     EXPECT_EQ(keys.size(), standard["model"].size() + standard["train"].size());
+}
+
+TEST(Config, TheManualNamesEveryKnobWithItsRange) {
+    const auto docs = std::filesystem::path(moescope::test::source_assets()).parent_path() / "docs";
+    const std::pair<const char*, std::array<const char*, 2>> manuals[] = {
+        {"manual-en.md", {"| {} | {:g} to {:g} |", "| {} | {:g} to the configured number |"}},
+        {"manual-zh.md", {"| {} | {:g} 到 {:g} |", "| {} | {:g} 到配置值 |"}}};
+    for (const auto& [file, patterns] : manuals) {
+        const std::string manual = file_bytes(docs / file);
+        std::size_t knobs = 0;
+        for (const ConfigField& field : config_fields()) {
+            if (field.live != Live::no) {
+                const char* pattern = patterns[field.live == Live::up_to_configured ? 1 : 0];
+                const std::string row = fmt::format(fmt::runtime(pattern), field.key, field.low, field.high);
+                EXPECT_NE(manual.find(row), std::string::npos) << file << " lacks " << row;
+                ++knobs;
+            }
+        }
+        EXPECT_GE(knobs, 7u);
+    }
 }
 
 TEST(Config, EveryPresetIsValid) {
