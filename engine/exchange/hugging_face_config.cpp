@@ -6,7 +6,7 @@
 #include "engine/error.hpp"
 #include "engine/exchange/hugging_face_keys.hpp"
 #include "engine/model/parameters.hpp"
-#include "engine/model/validate.hpp"
+#include "engine/model/config.hpp"
 
 namespace moescope::engine {
 namespace {

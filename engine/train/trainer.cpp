@@ -124,9 +124,9 @@ struct Trainer::Impl {
     }
 
     void lap(Part part) {
-        const auto now = Clock::now();
-        part_ms[static_cast<std::size_t>(part)] += milliseconds(now - mark);
-        mark = now;
+        const auto time = Clock::now();
+        part_ms[static_cast<std::size_t>(part)] += milliseconds(time - mark);
+        mark = time;
     }
 
     /// The next `batch` sequences of the run.
