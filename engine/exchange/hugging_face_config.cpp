@@ -5,8 +5,8 @@
 
 #include "engine/error.hpp"
 #include "engine/exchange/hugging_face_keys.hpp"
-#include "engine/model/parameters.hpp"
 #include "engine/model/config.hpp"
+#include "engine/model/parameters.hpp"
 
 namespace moescope::engine {
 namespace {

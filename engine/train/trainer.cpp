@@ -441,7 +441,7 @@ struct Trainer::Impl {
         if (config.model.prediction_depth == 0) {
             stats.prediction_loss = base::kAbsent;
         }
-                if (!routed || now.model.capacity_factor <= 0 || config.model.router_choice == kernels::Choice::expert) {
+        if (!routed || now.model.capacity_factor <= 0 || config.model.router_choice == kernels::Choice::expert) {
             stats.dropped = base::kAbsent;  // nothing can overflow
         }
         for (std::size_t layer = 0; layer < stats.router_entropy.size(); ++layer) {

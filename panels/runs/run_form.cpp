@@ -168,7 +168,6 @@ void RunForm::edit(json config, json plan) {
     // What comes from outside may be anything: only a configuration is edited.
     if (!base::member(base_, "model").is_object() || !base::member(base_, "train").is_object())
         base_ = json();
-    base::rename_settings(base_);
     config_ = base_;
     planned_ = std::move(plan);
     error_.clear();

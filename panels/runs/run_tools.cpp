@@ -136,12 +136,10 @@ std::optional<double> config_number(const json& manifest, const char* section, c
 }
 
 std::optional<double> knob_value(const history::TrainingRun& run, const std::string& name) {
-    json config = base::member(run.manifest, "config");
-    base::rename_settings(config);
     for (auto event = run.events.rbegin(); event != run.events.rend(); ++event)
-        if (event->kind == "knob" && base::current_setting(event->name) == name && event->new_value.is_number())
+        if (event->kind == "knob" && event->name == name && event->new_value.is_number())
             return event->new_value.get<double>();
-    const json* configured = base::setting(config, name);
+    const json* configured = base::setting(base::member(run.manifest, "config"), name);
     return configured == nullptr ? std::nullopt : base::as_number(*configured);
 }
 

@@ -5,7 +5,6 @@
 #include <cstdlib>
 
 #include "base/json_fields.hpp"
-#include "base/settings.hpp"
 #include "panels/node/library.hpp"
 #include "panels/panels.hpp"
 
@@ -38,9 +37,7 @@ void KnobsPanel::learn_fields(const Context& ctx, const TrainingRun& run) {
     }
     run_ = run.id;
     catalogue_ = ctx.snapshot.catalogue;
-    nlohmann::json config = base::member(run.manifest, "config");
-    base::rename_settings(config);
-    fields_ = live_fields(*catalogue_, config);
+    fields_ = live_fields(*catalogue_, base::member(run.manifest, "config"));
 }
 
 void KnobsPanel::draw_knob(Context& ctx, const TrainingRun& run, const LiveField& live) {
