@@ -16,7 +16,7 @@ std::uint64_t u(int value) {
 
 /// The sizes of the legend, for a number of tokens.
 struct Sizes {
-    std::uint64_t T, V, D, H, G, C, Cv, E, K, J, F, R, wide, shared, codes;
+    std::uint64_t T, V, D, H, G, C, Cv, E, K, J, F, R, wide, shared, latents;
 
     Sizes(const ModelConfig& m, int batch, int length)
         : T(checked_product(u(batch), u(length), "the batch")),
@@ -35,7 +35,7 @@ struct Sizes {
                    ? std::max({H * (u(m.nope_width) + Cv), H * C, u(m.kv_rank) + u(m.rope_width)})
                    : (H + 2 * G) * C),
           shared(u(m.shared_experts) * F),
-          codes(std::max(u(m.query_rank), u(m.kv_rank))) {}
+          latents(std::max(u(m.query_rank), u(m.kv_rank))) {}
 
     /// Most rows of expert work in one layer. A capacity lowers it in training only, so room for all is kept.
     static std::uint64_t rows(const ModelConfig& m, int batch, int length) {
@@ -62,11 +62,11 @@ void place_grouped(Arena& arena, LayerState& s, const Sizes& n) {
 
 void place_latent(Arena& arena, LayerState& s, const ModelConfig& m, const Sizes& n) {
     if (m.query_rank > 0) {
-        s.query_code_T = floats(arena, n.T, u(m.query_rank));
+        s.query_latent_T = floats(arena, n.T, u(m.query_rank));
         s.query_norm_T = floats(arena, n.T, u(m.query_rank));
         s.query_rstd_T = floats(arena, n.T, 1);
     }
-    s.kv_code_T = floats(arena, n.T, u(m.kv_rank));
+    s.kv_latent_T = floats(arena, n.T, u(m.kv_rank));
     s.kv_norm_T = floats(arena, n.T, u(m.kv_rank));
     s.kv_rstd_T = floats(arena, n.T, 1);
     s.kv_T = floats(arena, n.T, n.H * (u(m.nope_width) + n.Cv));
@@ -168,8 +168,8 @@ void place_training(Arena& arena, Activations& s, const ModelConfig& m, const Si
     s.dattention_THC = floats(arena, n.T, n.H * n.Cv);
     s.dwide_T = floats(arena, n.T, n.wide);
     if (m.attention == AttentionKind::latent) {
-        s.dcode_T = floats(arena, n.T, n.codes);
-        s.dcode_norm_T = floats(arena, n.T, n.codes);
+        s.dlatent_T = floats(arena, n.T, n.latents);
+        s.dlatent_norm_T = floats(arena, n.T, n.latents);
     }
     s.dq_BHSC = floats(arena, n.T, n.H * n.C);
     s.dk_BGSC = floats(arena, n.T, n.G * n.C);

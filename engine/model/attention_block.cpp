@@ -104,8 +104,8 @@ void latent_forward(const BlockPass& pass, const LayerOffsets& at, LayerState& s
     const double epsilon = pass.model.rms_epsilon;
     const float* query_input = s.norm1_TD;
     if (n.query_rank > 0) {
-        linear_forward(s.query_code_T, s.norm1_TD, pass.p + at.query_down, T, n.D, n.query_rank, Write::assign);
-        rms_norm_forward(s.query_norm_T, s.query_rstd_T, s.query_code_T, pass.p + at.query_down_norm, T, n.query_rank,
+        linear_forward(s.query_latent_T, s.norm1_TD, pass.p + at.query_down, T, n.D, n.query_rank, Write::assign);
+        rms_norm_forward(s.query_norm_T, s.query_rstd_T, s.query_latent_T, pass.p + at.query_down_norm, T, n.query_rank,
                          epsilon);
         query_input = s.query_norm_T;
     }
@@ -116,9 +116,9 @@ void latent_forward(const BlockPass& pass, const LayerOffsets& at, LayerState& s
     const std::int64_t down = n.kv_rank + n.rope;
     linear_forward(state.wide_T, s.norm1_TD, pass.p + at.kv_down, T, n.D, down, Write::assign);
     for (std::int64_t t = 0; t < T; ++t) {
-        std::copy_n(state.wide_T + t * down, n.kv_rank, s.kv_code_T + t * n.kv_rank);
+        std::copy_n(state.wide_T + t * down, n.kv_rank, s.kv_latent_T + t * n.kv_rank);
     }
-    rms_norm_forward(s.kv_norm_T, s.kv_rstd_T, s.kv_code_T, pass.p + at.kv_down_norm, T, n.kv_rank, epsilon);
+    rms_norm_forward(s.kv_norm_T, s.kv_rstd_T, s.kv_latent_T, pass.p + at.kv_down_norm, T, n.kv_rank, epsilon);
     linear_forward(s.kv_T, s.kv_norm_T, pass.p + at.kv_up, T, n.kv_rank, n.kv, Write::assign);
     latent_key_forward(s.k_BGSC, s.kv_T, state.wide_T + n.kv_rank, state.cos_SP, state.sin_SP, key_shape(pass, n));
 }
@@ -143,11 +143,11 @@ void latent_kv_backward(const BlockPass& pass, const LayerOffsets& at, LayerStat
     latent_key_backward(state.dwide_T, state.wide_T + n.kv_rank, state.dk_BGSC, state.cos_SP, state.sin_SP,
                         key_shape(pass, n));
     linear_backward_weight(pass.g + at.kv_up, state.dwide_T, s.kv_norm_T, T, n.kv_rank, n.kv, Write::assign);
-    linear_backward_input(state.dcode_norm_T, state.dwide_T, pass.p + at.kv_up, T, n.kv_rank, n.kv, Write::assign);
-    rms_norm_backward(state.dcode_T, pass.g + at.kv_down_norm, state.dcode_norm_T, s.kv_code_T, s.kv_rstd_T,
+    linear_backward_input(state.dlatent_norm_T, state.dwide_T, pass.p + at.kv_up, T, n.kv_rank, n.kv, Write::assign);
+    rms_norm_backward(state.dlatent_T, pass.g + at.kv_down_norm, state.dlatent_norm_T, s.kv_latent_T, s.kv_rstd_T,
                       pass.p + at.kv_down_norm, T, n.kv_rank, Write::assign);
     for (std::int64_t t = 0; t < T; ++t) {
-        std::copy_n(state.dcode_T + t * n.kv_rank, n.kv_rank, state.wide_T + t * down);
+        std::copy_n(state.dlatent_T + t * n.kv_rank, n.kv_rank, state.wide_T + t * down);
     }
     linear_backward_weight(pass.g + at.kv_down, state.wide_T, s.norm1_TD, T, n.D, down, Write::assign);
     linear_backward_input(state.dnorm_TD, state.wide_T, pass.p + at.kv_down, T, n.D, down, Write::assign);
@@ -165,11 +165,12 @@ void latent_query_backward(const BlockPass& pass, const LayerOffsets& at, LayerS
         return;
     }
     linear_backward_weight(pass.g + at.query_up, state.dwide_T, s.query_norm_T, T, n.query_rank, n.Q, Write::assign);
-    linear_backward_input(state.dcode_norm_T, state.dwide_T, pass.p + at.query_up, T, n.query_rank, n.Q, Write::assign);
-    rms_norm_backward(state.dcode_T, pass.g + at.query_down_norm, state.dcode_norm_T, s.query_code_T, s.query_rstd_T,
-                      pass.p + at.query_down_norm, T, n.query_rank, Write::assign);
-    linear_backward_weight(pass.g + at.query_down, state.dcode_T, s.norm1_TD, T, n.D, n.query_rank, Write::assign);
-    linear_backward_input(state.dnorm_TD, state.dcode_T, pass.p + at.query_down, T, n.D, n.query_rank, Write::add);
+    linear_backward_input(state.dlatent_norm_T, state.dwide_T, pass.p + at.query_up, T, n.query_rank, n.Q,
+                          Write::assign);
+    rms_norm_backward(state.dlatent_T, pass.g + at.query_down_norm, state.dlatent_norm_T, s.query_latent_T,
+                      s.query_rstd_T, pass.p + at.query_down_norm, T, n.query_rank, Write::assign);
+    linear_backward_weight(pass.g + at.query_down, state.dlatent_T, s.norm1_TD, T, n.D, n.query_rank, Write::assign);
+    linear_backward_input(state.dnorm_TD, state.dlatent_T, pass.p + at.query_down, T, n.D, n.query_rank, Write::add);
 }
 
 }  // namespace
