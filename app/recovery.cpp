@@ -6,7 +6,7 @@ namespace {
 using client::Link;
 using history::RunState;
 
-/// The newest training run that stands still because its node went away.
+/// The newest training run that stands still because its node stopped.
 const history::TrainingRun* stranded(const client::Snapshot& snapshot) {
     const bool crashed = snapshot.link.state == Link::State::crashed;
     for (auto it = snapshot.training.rbegin(); it != snapshot.training.rend(); ++it) {

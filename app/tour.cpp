@@ -53,7 +53,7 @@ class Tour {
     void turn_knobs();
     void pause_and_step();
     void save_checkpoint();
-    void look_at_experts();
+    void inspect_experts();
     void stop_training();
     void compare_english();
     void compare_chinese();
@@ -230,7 +230,7 @@ void Tour::save_checkpoint() {
     wait(60, "a new checkpoint", [&] { return training().last_checkpoint > before; });
 }
 
-void Tour::look_at_experts() {
+void Tour::inspect_experts() {
     workbench_.selection().layer = std::max(0, training().layers / 2);
     workbench_.selection().expert = 0;
     for (const char* mode : {"load.english", "load.chinese", "load.difference"}) {
@@ -440,7 +440,7 @@ int Tour::run() {
                                   Step{"turn knobs", &Tour::turn_knobs},
                                   Step{"pause and single step", &Tour::pause_and_step},
                                   Step{"checkpoint", &Tour::save_checkpoint},
-                                  Step{"expert load", &Tour::look_at_experts},
+                                  Step{"expert load", &Tour::inspect_experts},
                                   Step{"stop training", &Tour::stop_training},
                                   Step{"compare, English prompt", &Tour::compare_english},
                                   Step{"cancel a comparison", &Tour::cancel_comparison},

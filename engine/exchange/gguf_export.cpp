@@ -56,7 +56,7 @@ void add_grouped_attention(ModelValues& v, const ModelConfig& m) {
     v.integer("rope.dimension_count", m.head_width);
 }
 
-/// libllama keeps one key for all heads, the low-rank code itself, and takes the heads out of it afterwards.
+/// libllama keeps one key for all heads, the latent itself, and takes the heads out of it afterwards.
 void add_latent_attention(ModelValues& v, const ModelConfig& m) {
     v.integer("attention.head_count_kv", 1);
     v.integer("attention.key_length", m.kv_rank + m.rope_width);
@@ -69,8 +69,12 @@ void add_latent_attention(ModelValues& v, const ModelConfig& m) {
 }
 
 int gating_of(Scoring scoring) {
-    constexpr int kGating[] = {1, 3, 2, 4};  // softmax, softmax after top-k, sigmoid, sqrt softplus
-    return kGating[static_cast<std::size_t>(scoring)];
+    const int gating = kernels::formulas_of(scoring).gguf;
+    if (gating == 0) {
+        throw Error(say("GGUF has no router_scoring {}: choose another one, or export to Hugging Face files.",
+                        kernels::kScoringNames[static_cast<std::size_t>(scoring)]));
+    }
+    return gating;
 }
 
 void add_deepseek2(ModelValues& v, const ModelConfig& m) {

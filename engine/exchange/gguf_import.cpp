@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <charconv>
 #include <cmath>
+#include <fmt/format.h>
 #include <fstream>
 
 #include "base/half_floats.hpp"
@@ -11,7 +12,6 @@
 #include "engine/exchange/tokenizer_pieces.hpp"
 #include "engine/files/file_reader.hpp"
 #include "engine/files/gguf.hpp"
-#include "engine/model/validate.hpp"
 
 namespace moescope::engine {
 namespace {
@@ -127,7 +127,7 @@ void read_head_width(const Context& c) {
 void read_qwen3moe(const Context& c) {
     read_head_width(c);
     ModelConfig& m = c.out.model;
-    m.head_norm = HeadNorm::head;
+    m.qk_norm = QkNorm::head;
     m.normalise_weights = true;
     m.expert_width = c.keys.integer("expert_feed_forward_length");
     c.keys.must_be_off("attention.sliding_window", "all tokens are looked at");
@@ -136,7 +136,7 @@ void read_qwen3moe(const Context& c) {
 void read_olmoe(const Context& c) {
     read_head_width(c);
     ModelConfig& m = c.out.model;
-    m.head_norm = HeadNorm::full;
+    m.qk_norm = QkNorm::full;
     m.normalise_weights = false;
     m.expert_width = c.keys.integer("feed_forward_length");
     m.kv_heads = m.heads;  // libllama knows no other shape of the norms
@@ -149,7 +149,7 @@ void read_olmoe(const Context& c) {
 void read_llama(const Context& c) {
     read_head_width(c);
     ModelConfig& m = c.out.model;
-    m.head_norm = HeadNorm::none;
+    m.qk_norm = QkNorm::none;
     m.normalise_weights = true;
     m.attention_bias = c.has("blk.0.attn_q.bias");
     m.expert_width = c.keys.integer("feed_forward_length");
@@ -158,21 +158,19 @@ void read_llama(const Context& c) {
 }
 
 Scoring read_gating(JsonKeys& keys) {
-    switch (keys.integer("expert_gating_func", 1)) {
-        case 0:
-        case 1:
-            return Scoring::softmax;
-        case 2:
-            return Scoring::sigmoid;
-        case 3:
-            return Scoring::softmax_after_top_k;
-        case 4:
-            return Scoring::sqrt_softplus;
-        default:
-            keys.refuse("expert_gating_func",
-                        "but only 1 (softmax), 2 (sigmoid), 3 (softmax after top-k) and 4 (sqrt "
-                        "softplus) can be opened");
+    const int told = keys.integer("expert_gating_func", 1), gating = told == 0 ? 1 : told;  // 0: not said
+    std::string known;
+    for (const Scoring scoring : kernels::kScorings) {
+        const int number = kernels::formulas_of(scoring).gguf;
+        if (number == gating) {
+            return scoring;
+        }
+        if (number > 0) {
+            known += fmt::format("{}{} ({})", known.empty() ? "" : ", ", number,
+                                 kernels::kScoringNames[static_cast<std::size_t>(scoring)]);
+        }
     }
+    keys.refuse("expert_gating_func", "but only " + known + " can be opened");
 }
 
 void read_deepseek2_router(const Context& c) {
@@ -192,7 +190,7 @@ void read_deepseek2(const Context& c) {
     ModelConfig& m = c.out.model;
     JsonKeys& keys = c.keys;
     m.attention = AttentionKind::latent;
-    m.head_norm = HeadNorm::none;
+    m.qk_norm = QkNorm::none;
     m.rope_order = RopeOrder::interleaved;
     m.kv_heads = m.heads;
     m.query_rank = keys.integer("attention.q_lora_rank", 0);
@@ -217,7 +215,7 @@ void read_deepseek2(const Context& c) {
 void read_gpt_oss(const Context& c) {
     read_head_width(c);
     ModelConfig& m = c.out.model;
-    m.head_norm = HeadNorm::none;
+    m.qk_norm = QkNorm::none;
     m.attention_bias = true;
     m.attention_sinks = true;
     m.expert_width = c.keys.integer("expert_feed_forward_length");

@@ -5,8 +5,8 @@
 
 #include "engine/error.hpp"
 #include "engine/exchange/hugging_face_keys.hpp"
+#include "engine/model/config.hpp"
 #include "engine/model/parameters.hpp"
-#include "engine/model/validate.hpp"
 
 namespace moescope::engine {
 namespace {
@@ -14,7 +14,7 @@ namespace {
 using Json = nlohmann::json;
 
 constexpr int kMostContext = 32768;          // of ModelConfig
-constexpr double kLatentNormEpsilon = 1e-6;  // fixed in transformers for the norms of the low-rank codes
+constexpr double kLatentNormEpsilon = 1e-6;  // fixed in transformers for the norms of the latents
 
 // ---- reading ----
 
@@ -196,7 +196,7 @@ int read_dense_layers(JsonKeys& keys) {
 void read_qwen3_moe(JsonKeys& keys, HuggingFaceConfig& out) {
     ModelConfig& m = out.model;
     m.head_width = head_width_of(keys, m);
-    m.head_norm = HeadNorm::head;
+    m.qk_norm = QkNorm::head;
     m.attention_bias = keys.flag("attention_bias", false);
     m.experts = keys.integer("num_experts");
     m.expert_width = keys.integer("moe_intermediate_size");
@@ -216,7 +216,7 @@ void read_olmoe(JsonKeys& keys, HuggingFaceConfig& out) {
     if (m.head_width * m.heads != m.width) {
         keys.refuse("head_dim", "but must be hidden_size divided by num_attention_heads in this type");
     }
-    m.head_norm = HeadNorm::full;
+    m.qk_norm = QkNorm::full;
     m.attention_bias = keys.flag("attention_bias", false);
     m.experts = keys.integer("num_experts");
     m.expert_width = keys.integer("intermediate_size");
@@ -227,7 +227,7 @@ void read_olmoe(JsonKeys& keys, HuggingFaceConfig& out) {
 void read_mixtral(JsonKeys& keys, HuggingFaceConfig& out) {
     ModelConfig& m = out.model;
     m.head_width = head_width_of(keys, m);
-    m.head_norm = HeadNorm::none;
+    m.qk_norm = QkNorm::none;
     m.experts = keys.integer("num_local_experts");
     m.expert_width = keys.integer("intermediate_size");
     m.normalise_weights = true;
@@ -243,7 +243,7 @@ void read_mixtral(JsonKeys& keys, HuggingFaceConfig& out) {
 void read_deepseek_v3(JsonKeys& keys, HuggingFaceConfig& out) {
     ModelConfig& m = out.model;
     m.attention = AttentionKind::latent;
-    m.head_norm = HeadNorm::none;
+    m.qk_norm = QkNorm::none;
     m.query_rank = keys.integer("q_lora_rank", 0);
     m.kv_rank = keys.integer("kv_lora_rank");
     m.nope_width = keys.integer("qk_nope_head_dim");
@@ -270,7 +270,7 @@ void read_deepseek_v3(JsonKeys& keys, HuggingFaceConfig& out) {
     }
     if (std::abs(m.rms_epsilon - kLatentNormEpsilon) > 1e-12) {
         keys.refuse("rms_norm_eps",
-                    "but transformers norms the low-rank codes with 1e-6 whatever it says, and one "
+                    "but transformers norms the latents with 1e-6 whatever it says, and one "
                     "value for all norms is what can be opened");
     }
     keys.must_be_off("attention_bias", "this attention has no biases here");
@@ -284,7 +284,7 @@ void read_deepseek_v3(JsonKeys& keys, HuggingFaceConfig& out) {
 void read_gpt_oss(JsonKeys& keys, HuggingFaceConfig& out) {
     ModelConfig& m = out.model;
     m.head_width = keys.integer("head_dim");
-    m.head_norm = HeadNorm::none;
+    m.qk_norm = QkNorm::none;
     m.attention_bias = keys.flag("attention_bias", true);
     m.attention_sinks = true;
     m.experts = keys.integer("num_local_experts");

@@ -31,7 +31,7 @@ void reset_idle_attention(ModelConfig& m) {
     if (m.attention == AttentionKind::latent) {
         m.head_width = none.head_width;
         m.kv_heads = m.heads;
-        m.head_norm = HeadNorm::none;
+        m.qk_norm = QkNorm::none;
     } else {
         m.query_rank = none.query_rank;
         m.kv_rank = none.kv_rank;

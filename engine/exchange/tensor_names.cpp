@@ -133,7 +133,7 @@ void add_gguf_attention(Table& table, const LayerOffsets& at, const ModelConfig&
         table.add(prefix + "attn_v_b.weight", {n.H, n.Cv, n.kv_rank}, inside(at.kv_up, n.nope * n.kv_rank),
                   {{n.H, head}, {n.Cv, n.kv_rank}, {n.kv_rank, 1}});
     } else {
-        const bool neighbours = type == ModelType::mixtral, full = m.head_norm == HeadNorm::full;
+        const bool neighbours = type == ModelType::mixtral, full = m.qk_norm == QkNorm::full;
         add_rotated(table, prefix + "attn_q", n.H, n, at.qkv, at.qkv_bias, neighbours);
         add_rotated(table, prefix + "attn_k", n.G, n, inside(at.qkv, q * n.D), inside(at.qkv_bias, q), neighbours);
         table.plain(prefix + "attn_v.weight", {kv, n.D}, inside(at.qkv, (q + kv) * n.D));

@@ -12,9 +12,9 @@
 #include "kernels/cpu/embedding.hpp"
 #include "kernels/cpu/experts.hpp"
 #include "kernels/cpu/few_rows.hpp"
-#include "kernels/cpu/head_norm.hpp"
 #include "kernels/cpu/linear.hpp"
 #include "kernels/cpu/parallel.hpp"
+#include "kernels/cpu/qk_norm.hpp"
 #include "kernels/cpu/rms_norm.hpp"
 #include "kernels/cpu/rope.hpp"
 #include "kernels/cpu/router.hpp"
@@ -40,7 +40,7 @@ const float* maybe(const float* p, std::uint64_t block, std::uint64_t inside = 0
     return block == kNoTensor ? nullptr : p + block + inside;
 }
 
-/// Of the cache: floats per position in a block (a head of keys and values, or the one code of all heads).
+/// Of the cache: floats per position in a block (a head of keys and values, or the one latent of all heads).
 struct CacheWidths {
     int blocks = 0, key = 0, value = 0;
 
@@ -86,7 +86,7 @@ HeadShape head_shape(const ModelConfig& m, int heads, std::int64_t stride) {
     shape.R = stride;
     shape.epsilon = m.rms_epsilon;
     shape.rope = rope_width(m);
-    shape.norm = m.head_norm;
+    shape.norm = m.qk_norm;
     shape.order = m.rope_order;
     return shape;
 }
@@ -120,7 +120,7 @@ DecoderState DecoderState::place(Arena& arena, const ModelConfig& m, int sequenc
     many(s.norm_RD, R, D);
     many(s.rstd_R, R, 1);
     many(s.wide, R, latent ? std::max({Q, rank + u(m.rope_width), u(m.query_rank)}) : Q + 2 * KV);
-    many(s.code, R, u(m.query_rank));
+    many(s.query_latent, R, u(m.query_rank));
     many(s.q, R, Q);
     many(s.k, 1, KV);
     many(s.attention, R, O);
@@ -207,10 +207,10 @@ void Decoder::attend_grouped(Rows rows, const LayerOffsets& at, std::size_t laye
         const auto [sequence, position, token] = rows[r];
         const float* x = s.wide + i64(r) * row_width;
         const float *cosines = s.cos_SP + position * (C / 2), *sines = s.sin_SP + position * (C / 2);
-        head_norm_forward(s.q + i64(r) * Q, rstd, x, maybe(parameters_, at.q_norm), cosines, sines,
-                          head_shape(model_, H, row_width));
-        head_norm_forward(s.k, rstd, x + Q, maybe(parameters_, at.k_norm), cosines, sines,
-                          head_shape(model_, G, row_width));
+        qk_norm_forward(s.q + i64(r) * Q, rstd, x, maybe(parameters_, at.q_norm), cosines, sines,
+                        head_shape(model_, H, row_width));
+        qk_norm_forward(s.k, rstd, x + Q, maybe(parameters_, at.k_norm), cosines, sines,
+                        head_shape(model_, G, row_width));
         for (int g = 0; g < G; ++g) {
             const std::int64_t place = sequence * of_text + g * of_head + std::int64_t{position} * C;
             std::copy_n(s.k + g * C, C, keys + place);
@@ -233,21 +233,22 @@ void Decoder::attend_grouped(Rows rows, const LayerOffsets& at, std::size_t laye
     });
 }
 
-/// The query is carried into the space of the codes (q W_up), compared with the codes themselves, and the mixed code
-/// carried out again: keys and values of earlier tokens are never rebuilt (DeepSeek-V2, arXiv 2405.04434, 2.1.2).
+/// The query is carried into the space of the latents (q W_up), compared with the latents themselves, and the mixed
+/// latent carried out again: keys and values of earlier tokens are never rebuilt (DeepSeek-V2, arXiv
+/// 2405.04434, 2.1.2).
 void Decoder::attend_latent(Rows rows, const LayerOffsets& at, std::size_t layer) {
     const int H = model_.heads, S = model_.context, D = model_.width, nope = model_.nope_width,
               rope = model_.rope_width, rank = model_.kv_rank, Cv = model_.value_width, C = nope + rope;
     const std::int64_t R = i64(rows.size());
     DecoderState& s = state_;
-    float* const codes = s.keys + i64(layer) * s.sequences * S * rank;
+    float* const latents = s.keys + i64(layer) * s.sequences * S * rank;
     float* const turned = s.values + i64(layer) * s.sequences * S * rope;
     const float* query_input = s.norm_RD;
     if (model_.query_rank > 0) {
         linear_forward(s.wide, s.norm_RD, parameters_ + at.query_down, R, D, model_.query_rank, Write::assign);
-        rms_norm_forward(s.code, s.rstd_R, s.wide, parameters_ + at.query_down_norm, R, model_.query_rank,
+        rms_norm_forward(s.query_latent, s.rstd_R, s.wide, parameters_ + at.query_down_norm, R, model_.query_rank,
                          model_.rms_epsilon);
-        query_input = s.code;
+        query_input = s.query_latent;
     }
     linear_forward(s.wide, query_input, parameters_ + at.query_up, R, model_.query_rank > 0 ? model_.query_rank : D,
                    H * C, Write::assign);
@@ -255,15 +256,16 @@ void Decoder::attend_latent(Rows rows, const LayerOffsets& at, std::size_t layer
         return table + rows[static_cast<std::size_t>(r)].position * (rope / 2);
     };
     for (std::int64_t r = 0; r < R; ++r) {
-        head_norm_forward(s.q + r * H * C, nullptr, s.wide + r * H * C, nullptr, angles(s.cos_SP, r),
-                          angles(s.sin_SP, r), head_shape(model_, H, H * C));
+        qk_norm_forward(s.q + r * H * C, nullptr, s.wide + r * H * C, nullptr, angles(s.cos_SP, r), angles(s.sin_SP, r),
+                        head_shape(model_, H, H * C));
     }
     linear_forward(s.wide, s.norm_RD, parameters_ + at.kv_down, R, D, rank + rope, Write::assign);
     for (std::int64_t r = 0; r < R; ++r) {
         const Row& row = rows[static_cast<std::size_t>(r)];
         const std::int64_t place = std::int64_t{row.sequence} * S + row.position;
         const float* x = s.wide + r * (rank + rope);
-        rms_norm_forward(codes + place * rank, s.rstd_R, x, parameters_ + at.kv_down_norm, 1, rank, model_.rms_epsilon);
+        rms_norm_forward(latents + place * rank, s.rstd_R, x, parameters_ + at.kv_down_norm, 1, rank,
+                         model_.rms_epsilon);
         std::copy_n(x + rank, rope, turned + place * rope);
         rope_rotate(turned + place * rope, angles(s.cos_SP, r), angles(s.sin_SP, r), rope, model_.rope_order);
     }
@@ -275,10 +277,10 @@ void Decoder::attend_latent(Rows rows, const LayerOffsets& at, std::size_t layer
             const Row& row = rows[static_cast<std::size_t>(r)];
             const int first = first_seen(layer, row.position);
             const std::int64_t seen = row.position + 1 - first, place = std::int64_t{row.sequence} * S + first;
-            query_scores(scores, latent + r * rank, codes + place * rank, seen, rank, Write::assign);
+            query_scores(scores, latent + r * rank, latents + place * rank, seen, rank, Write::assign);
             query_scores(scores, s.q + (r * H + h) * C + nope, turned + place * rope, seen, rope, Write::add);
             query_softmax(scores, seen, attention_scale(model_), nullptr);
-            weighted_rows(latent + r * rank, scores, codes + place * rank, seen, rank);
+            weighted_rows(latent + r * rank, scores, latents + place * rank, seen, rank);
         }
         few_rows_gemm(Transpose::yes, R, Cv, rank, latent, rank, up + std::int64_t{nope} * rank, rank, 0.0f,
                       s.attention + h * Cv, std::int64_t{H} * Cv);

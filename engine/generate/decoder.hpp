@@ -20,16 +20,16 @@ struct DecoderState {
     static DecoderState place(Arena& arena, const ModelConfig& model, int sequences);
 
     int sequences = 0, rows = 0;  ///< N, R
-    // Grouped attention: [layers][N][G][context][C]. Latent attention keeps the code of a token instead of its keys and
-    // values: keys holds the normed codes [layers][N][context][kv_rank], values the turned RoPE part
+    // Grouped attention: [layers][N][G][context][C]. Latent attention keeps the latent of a token instead of its keys
+    // and values: keys holds the normed latents [layers][N][context][kv_rank], values the turned RoPE part
     // [layers][N][context][rope].
     float *keys = nullptr, *values = nullptr;
     std::int32_t* lengths_N = nullptr;           ///< tokens of each text so far
     float *cos_SP = nullptr, *sin_SP = nullptr;  ///< [context][rope / 2]
-    float *x_RD = nullptr, *norm_RD = nullptr, *rstd_R = nullptr, *wide = nullptr, *code = nullptr, *q = nullptr,
-          *k = nullptr;
+    float *x_RD = nullptr, *norm_RD = nullptr, *rstd_R = nullptr, *wide = nullptr, *query_latent = nullptr,
+          *q = nullptr, *k = nullptr;
     float* attention = nullptr;  ///< [R][H Cv]
-    float* latent = nullptr;     ///< [H][R][kv_rank], queries, then outputs, in the space of the codes
+    float* latent = nullptr;     ///< [H][R][kv_rank], queries, then outputs, in the space of the latents
     float* scores = nullptr;     ///< [H][context]
     float *z_RE = nullptr, *s_E = nullptr, *weights_LRK = nullptr;
     std::int32_t* ids_LRK = nullptr;  ///< [layers][R][K]

@@ -4,7 +4,7 @@
 
 #include "kernels/cpu/attention.hpp"
 #include "kernels/cpu/cross_entropy.hpp"
-#include "kernels/cpu/head_norm.hpp"
+#include "kernels/cpu/qk_norm.hpp"
 #include "kernels/cpu/rope.hpp"
 
 namespace moescope::engine {
@@ -16,7 +16,7 @@ std::uint64_t u(int value) {
 
 /// The sizes of the legend, for a number of tokens.
 struct Sizes {
-    std::uint64_t T, V, D, H, G, C, Cv, E, K, J, F, R, wide, shared, codes;
+    std::uint64_t T, V, D, H, G, C, Cv, E, K, J, F, R, wide, shared, latents;
 
     Sizes(const ModelConfig& m, int batch, int length)
         : T(checked_product(u(batch), u(length), "the batch")),
@@ -35,7 +35,7 @@ struct Sizes {
                    ? std::max({H * (u(m.nope_width) + Cv), H * C, u(m.kv_rank) + u(m.rope_width)})
                    : (H + 2 * G) * C),
           shared(u(m.shared_experts) * F),
-          codes(std::max(u(m.query_rank), u(m.kv_rank))) {}
+          latents(std::max(u(m.query_rank), u(m.kv_rank))) {}
 
     /// Most rows of expert work in one layer. A capacity lowers it in training only, so room for all is kept.
     static std::uint64_t rows(const ModelConfig& m, int batch, int length) {
@@ -62,18 +62,18 @@ void place_grouped(Arena& arena, LayerState& s, const Sizes& n) {
 
 void place_latent(Arena& arena, LayerState& s, const ModelConfig& m, const Sizes& n) {
     if (m.query_rank > 0) {
-        s.query_code_T = floats(arena, n.T, u(m.query_rank));
+        s.query_latent_T = floats(arena, n.T, u(m.query_rank));
         s.query_norm_T = floats(arena, n.T, u(m.query_rank));
         s.query_rstd_T = floats(arena, n.T, 1);
     }
-    s.kv_code_T = floats(arena, n.T, u(m.kv_rank));
+    s.kv_latent_T = floats(arena, n.T, u(m.kv_rank));
     s.kv_norm_T = floats(arena, n.T, u(m.kv_rank));
     s.kv_rstd_T = floats(arena, n.T, 1);
     s.kv_T = floats(arena, n.T, n.H * (u(m.nope_width) + n.Cv));
 }
 
 void place_experts(Arena& arena, LayerState& s, const ModelConfig& m, const Sizes& n) {
-    if (m.router_scoring == Scoring::sigmoid || m.router_scoring == Scoring::sqrt_softplus) {
+    if (!kernels::formulas_of(m.router_scoring).softmax) {
         s.z_TE = floats(arena, n.T, n.E);
     }
     const std::uint64_t slots = checked_product(n.T, n.J, "the expert slots");
@@ -151,7 +151,7 @@ kernels::HeadShape widest_heads(const ModelConfig& m, int batch, int length) {
     shape.N = m.heads;
     shape.C = query_width(m);
     shape.rope = rope_width(m);
-    shape.norm = m.head_norm;
+    shape.norm = m.qk_norm;
     return shape;
 }
 
@@ -168,13 +168,13 @@ void place_training(Arena& arena, Activations& s, const ModelConfig& m, const Si
     s.dattention_THC = floats(arena, n.T, n.H * n.Cv);
     s.dwide_T = floats(arena, n.T, n.wide);
     if (m.attention == AttentionKind::latent) {
-        s.dcode_T = floats(arena, n.T, n.codes);
-        s.dcode_norm_T = floats(arena, n.T, n.codes);
+        s.dlatent_T = floats(arena, n.T, n.latents);
+        s.dlatent_norm_T = floats(arena, n.T, n.latents);
     }
     s.dq_BHSC = floats(arena, n.T, n.H * n.C);
     s.dk_BGSC = floats(arena, n.T, n.G * n.C);
     s.head_scratch =
-        floats(arena, static_cast<std::uint64_t>(kernels::head_norm_scratch(widest_heads(m, batch, length))), 1);
+        floats(arena, static_cast<std::uint64_t>(kernels::qk_norm_scratch(widest_heads(m, batch, length))), 1);
     s.sink_partial = floats(arena, u(batch), n.H);
     s.dy_RD = floats(arena, rows, n.D);
     s.drows_RD = floats(arena, std::max(rows, n.T), n.D);

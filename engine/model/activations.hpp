@@ -32,8 +32,8 @@ struct LayerState {
     float* q_rstd = nullptr;  ///< [B, H, S]
     float* k_rstd = nullptr;  ///< [B, G, S]
     // Latent attention. Codes are kept before and after their norm.
-    float *query_code_T = nullptr, *query_norm_T = nullptr, *query_rstd_T = nullptr;  ///< [T, query_rank]
-    float *kv_code_T = nullptr, *kv_norm_T = nullptr, *kv_rstd_T = nullptr;           ///< [T, kv_rank]
+    float *query_latent_T = nullptr, *query_norm_T = nullptr, *query_rstd_T = nullptr;  ///< [T, query_rank]
+    float *kv_latent_T = nullptr, *kv_norm_T = nullptr, *kv_rstd_T = nullptr;           ///< [T, kv_rank]
     float* kv_T = nullptr;  ///< [T, H (nope + Cv)]: per head the key's own part, then the value
     // Experts.
     float* z_TE = nullptr;  ///< router logits, kept where the scores' gradient needs them
@@ -73,8 +73,8 @@ struct Activations {
     float* losses_T = nullptr;
     float* logits = nullptr;  ///< a chunk of rows [rows, V]
     float *dx_TD = nullptr, *dnorm_TD = nullptr, *dattention_THC = nullptr;
-    float* dwide_T = nullptr;                           ///< gradient of the fused projection or of kv_T
-    float *dcode_T = nullptr, *dcode_norm_T = nullptr;  ///< latent attention: gradients of a code
+    float* dwide_T = nullptr;                               ///< gradient of the fused projection or of kv_T
+    float *dlatent_T = nullptr, *dlatent_norm_T = nullptr;  ///< latent attention: gradients of a latent
     float *dq_BHSC = nullptr, *dk_BGSC = nullptr, *head_scratch = nullptr, *sink_partial = nullptr;
     float *dy_RD = nullptr, *drows_RD = nullptr, *dgu_R2F = nullptr, *dh_RF = nullptr, *dw_TJ = nullptr;
     // The multi-token prediction module.

@@ -2,8 +2,8 @@
 
 #include "engine/model/blocks.hpp"
 #include "kernels/cpu/attention.hpp"
-#include "kernels/cpu/head_norm.hpp"
 #include "kernels/cpu/linear.hpp"
+#include "kernels/cpu/qk_norm.hpp"
 #include "kernels/cpu/rms_norm.hpp"
 
 namespace moescope::engine {
@@ -47,7 +47,7 @@ HeadShape head_shape(const BlockPass& pass, int heads, std::int64_t stride) {
     shape.R = stride;
     shape.epsilon = pass.model.rms_epsilon;
     shape.rope = rope_width(pass.model);
-    shape.norm = pass.model.head_norm;
+    shape.norm = pass.model.qk_norm;
     shape.order = pass.model.rope_order;
     return shape;
 }
@@ -92,10 +92,10 @@ void grouped_forward(const BlockPass& pass, const LayerOffsets& at, LayerState& 
     const Activations& state = pass.state;
     linear_forward(s.qkv_TR, s.norm1_TD, pass.p + at.qkv, maybe(pass.p, at.qkv_bias), pass.T(), n.D, n.QKV,
                    Write::assign);
-    head_norm_forward(s.q_BHSC, s.q_rstd, s.qkv_TR, maybe(pass.p, at.q_norm), state.cos_SP, state.sin_SP,
-                      head_shape(pass, pass.model.heads, n.QKV));
-    head_norm_forward(s.k_BGSC, s.k_rstd, s.qkv_TR + n.Q, maybe(pass.p, at.k_norm), state.cos_SP, state.sin_SP,
-                      head_shape(pass, pass.model.kv_heads, n.QKV));
+    qk_norm_forward(s.q_BHSC, s.q_rstd, s.qkv_TR, maybe(pass.p, at.q_norm), state.cos_SP, state.sin_SP,
+                    head_shape(pass, pass.model.heads, n.QKV));
+    qk_norm_forward(s.k_BGSC, s.k_rstd, s.qkv_TR + n.Q, maybe(pass.p, at.k_norm), state.cos_SP, state.sin_SP,
+                    head_shape(pass, pass.model.kv_heads, n.QKV));
 }
 
 void latent_forward(const BlockPass& pass, const LayerOffsets& at, LayerState& s, const Widths& n) {
@@ -104,21 +104,21 @@ void latent_forward(const BlockPass& pass, const LayerOffsets& at, LayerState& s
     const double epsilon = pass.model.rms_epsilon;
     const float* query_input = s.norm1_TD;
     if (n.query_rank > 0) {
-        linear_forward(s.query_code_T, s.norm1_TD, pass.p + at.query_down, T, n.D, n.query_rank, Write::assign);
-        rms_norm_forward(s.query_norm_T, s.query_rstd_T, s.query_code_T, pass.p + at.query_down_norm, T, n.query_rank,
+        linear_forward(s.query_latent_T, s.norm1_TD, pass.p + at.query_down, T, n.D, n.query_rank, Write::assign);
+        rms_norm_forward(s.query_norm_T, s.query_rstd_T, s.query_latent_T, pass.p + at.query_down_norm, T, n.query_rank,
                          epsilon);
         query_input = s.query_norm_T;
     }
     linear_forward(state.wide_T, query_input, pass.p + at.query_up, T, n.query_rank > 0 ? n.query_rank : n.D, n.Q,
                    Write::assign);
-    head_norm_forward(s.q_BHSC, nullptr, state.wide_T, nullptr, state.cos_SP, state.sin_SP,
-                      head_shape(pass, pass.model.heads, n.Q));
+    qk_norm_forward(s.q_BHSC, nullptr, state.wide_T, nullptr, state.cos_SP, state.sin_SP,
+                    head_shape(pass, pass.model.heads, n.Q));
     const std::int64_t down = n.kv_rank + n.rope;
     linear_forward(state.wide_T, s.norm1_TD, pass.p + at.kv_down, T, n.D, down, Write::assign);
     for (std::int64_t t = 0; t < T; ++t) {
-        std::copy_n(state.wide_T + t * down, n.kv_rank, s.kv_code_T + t * n.kv_rank);
+        std::copy_n(state.wide_T + t * down, n.kv_rank, s.kv_latent_T + t * n.kv_rank);
     }
-    rms_norm_forward(s.kv_norm_T, s.kv_rstd_T, s.kv_code_T, pass.p + at.kv_down_norm, T, n.kv_rank, epsilon);
+    rms_norm_forward(s.kv_norm_T, s.kv_rstd_T, s.kv_latent_T, pass.p + at.kv_down_norm, T, n.kv_rank, epsilon);
     linear_forward(s.kv_T, s.kv_norm_T, pass.p + at.kv_up, T, n.kv_rank, n.kv, Write::assign);
     latent_key_forward(s.k_BGSC, s.kv_T, state.wide_T + n.kv_rank, state.cos_SP, state.sin_SP, key_shape(pass, n));
 }
@@ -127,11 +127,11 @@ void latent_forward(const BlockPass& pass, const LayerOffsets& at, LayerState& s
 void grouped_backward(const BlockPass& pass, const LayerOffsets& at, LayerState& s, const Widths& n) {
     Activations& state = pass.state;
     const std::int64_t T = pass.T();
-    head_norm_backward(state.dwide_T, maybe(pass.g, at.q_norm), state.head_scratch, state.dq_BHSC, s.qkv_TR, s.q_rstd,
-                       maybe(pass.p, at.q_norm), state.cos_SP, state.sin_SP, head_shape(pass, pass.model.heads, n.QKV));
-    head_norm_backward(state.dwide_T + n.Q, maybe(pass.g, at.k_norm), state.head_scratch, state.dk_BGSC, s.qkv_TR + n.Q,
-                       s.k_rstd, maybe(pass.p, at.k_norm), state.cos_SP, state.sin_SP,
-                       head_shape(pass, pass.model.kv_heads, n.QKV));
+    qk_norm_backward(state.dwide_T, maybe(pass.g, at.q_norm), state.head_scratch, state.dq_BHSC, s.qkv_TR, s.q_rstd,
+                     maybe(pass.p, at.q_norm), state.cos_SP, state.sin_SP, head_shape(pass, pass.model.heads, n.QKV));
+    qk_norm_backward(state.dwide_T + n.Q, maybe(pass.g, at.k_norm), state.head_scratch, state.dk_BGSC, s.qkv_TR + n.Q,
+                     s.k_rstd, maybe(pass.p, at.k_norm), state.cos_SP, state.sin_SP,
+                     head_shape(pass, pass.model.kv_heads, n.QKV));
     linear_backward_weight(pass.g + at.qkv, state.dwide_T, s.norm1_TD, T, n.D, n.QKV, Write::assign);
     linear_backward_bias(maybe(pass.g, at.qkv_bias), state.dwide_T, T, n.QKV, Write::assign);
     linear_backward_input(state.dnorm_TD, state.dwide_T, pass.p + at.qkv, T, n.D, n.QKV, Write::assign);
@@ -143,11 +143,11 @@ void latent_kv_backward(const BlockPass& pass, const LayerOffsets& at, LayerStat
     latent_key_backward(state.dwide_T, state.wide_T + n.kv_rank, state.dk_BGSC, state.cos_SP, state.sin_SP,
                         key_shape(pass, n));
     linear_backward_weight(pass.g + at.kv_up, state.dwide_T, s.kv_norm_T, T, n.kv_rank, n.kv, Write::assign);
-    linear_backward_input(state.dcode_norm_T, state.dwide_T, pass.p + at.kv_up, T, n.kv_rank, n.kv, Write::assign);
-    rms_norm_backward(state.dcode_T, pass.g + at.kv_down_norm, state.dcode_norm_T, s.kv_code_T, s.kv_rstd_T,
+    linear_backward_input(state.dlatent_norm_T, state.dwide_T, pass.p + at.kv_up, T, n.kv_rank, n.kv, Write::assign);
+    rms_norm_backward(state.dlatent_T, pass.g + at.kv_down_norm, state.dlatent_norm_T, s.kv_latent_T, s.kv_rstd_T,
                       pass.p + at.kv_down_norm, T, n.kv_rank, Write::assign);
     for (std::int64_t t = 0; t < T; ++t) {
-        std::copy_n(state.dcode_T + t * n.kv_rank, n.kv_rank, state.wide_T + t * down);
+        std::copy_n(state.dlatent_T + t * n.kv_rank, n.kv_rank, state.wide_T + t * down);
     }
     linear_backward_weight(pass.g + at.kv_down, state.wide_T, s.norm1_TD, T, n.D, down, Write::assign);
     linear_backward_input(state.dnorm_TD, state.wide_T, pass.p + at.kv_down, T, n.D, down, Write::assign);
@@ -157,19 +157,20 @@ void latent_kv_backward(const BlockPass& pass, const LayerOffsets& at, LayerStat
 void latent_query_backward(const BlockPass& pass, const LayerOffsets& at, LayerState& s, const Widths& n) {
     Activations& state = pass.state;
     const std::int64_t T = pass.T();
-    head_norm_backward(state.dwide_T, nullptr, state.head_scratch, state.dq_BHSC, nullptr, nullptr, nullptr,
-                       state.cos_SP, state.sin_SP, head_shape(pass, pass.model.heads, n.Q));
+    qk_norm_backward(state.dwide_T, nullptr, state.head_scratch, state.dq_BHSC, nullptr, nullptr, nullptr, state.cos_SP,
+                     state.sin_SP, head_shape(pass, pass.model.heads, n.Q));
     if (n.query_rank == 0) {
         linear_backward_weight(pass.g + at.query_up, state.dwide_T, s.norm1_TD, T, n.D, n.Q, Write::assign);
         linear_backward_input(state.dnorm_TD, state.dwide_T, pass.p + at.query_up, T, n.D, n.Q, Write::add);
         return;
     }
     linear_backward_weight(pass.g + at.query_up, state.dwide_T, s.query_norm_T, T, n.query_rank, n.Q, Write::assign);
-    linear_backward_input(state.dcode_norm_T, state.dwide_T, pass.p + at.query_up, T, n.query_rank, n.Q, Write::assign);
-    rms_norm_backward(state.dcode_T, pass.g + at.query_down_norm, state.dcode_norm_T, s.query_code_T, s.query_rstd_T,
-                      pass.p + at.query_down_norm, T, n.query_rank, Write::assign);
-    linear_backward_weight(pass.g + at.query_down, state.dcode_T, s.norm1_TD, T, n.D, n.query_rank, Write::assign);
-    linear_backward_input(state.dnorm_TD, state.dcode_T, pass.p + at.query_down, T, n.D, n.query_rank, Write::add);
+    linear_backward_input(state.dlatent_norm_T, state.dwide_T, pass.p + at.query_up, T, n.query_rank, n.Q,
+                          Write::assign);
+    rms_norm_backward(state.dlatent_T, pass.g + at.query_down_norm, state.dlatent_norm_T, s.query_latent_T,
+                      s.query_rstd_T, pass.p + at.query_down_norm, T, n.query_rank, Write::assign);
+    linear_backward_weight(pass.g + at.query_down, state.dlatent_T, s.norm1_TD, T, n.D, n.query_rank, Write::assign);
+    linear_backward_input(state.dnorm_TD, state.dlatent_T, pass.p + at.query_down, T, n.D, n.query_rank, Write::add);
 }
 
 }  // namespace

@@ -2,61 +2,25 @@
 
 #include <algorithm>
 #include <cmath>
-#include <initializer_list>
+#include <iterator>
 #include <limits>
+#include <set>
 #include <span>
 #include <sstream>
+#include <variant>
 
+#include "base/settings.hpp"
 #include "engine/error.hpp"
-#include "engine/model/validate.hpp"
 
 namespace moescope::engine {
 namespace {
 
 using Json = nlohmann::json;
 
-template <class Owner>
-struct IntField {
-    const char* key;
-    int Owner::*member;
-    int low, high;
-};
-
-template <class Owner>
-struct RealField {
-    const char* key;
-    double Owner::*member;
-    double low, high;
-};
-
-template <class Owner>
-struct BoolField {
-    const char* key;
-    bool Owner::*member;
-};
-
-template <class Owner>
-struct ChoiceField {
-    const char* key;
-    std::span<const char* const> names;  ///< in the order of the enumeration
-    int (*get)(const Owner&);
-    void (*set)(Owner&, int);
-};
-
-/// Makes the two accessors of an enumeration's member.
-template <auto Member>
-struct Access;
-template <class Owner, class Value, Value Owner::*Member>
-struct Access<Member> {
-    static int get(const Owner& owner) { return static_cast<int>(owner.*Member); }
-    static void set(Owner& owner, int value) { owner.*Member = static_cast<Value>(value); }
-};
-
 constexpr const char* kAttentions[] = {"grouped", "latent"};
-constexpr const char* kHeadNorms[] = {"none", "head", "full"};
+constexpr const char* kQkNorms[] = {"none", "head", "full"};
 constexpr const char* kRopeOrders[] = {"half", "interleaved"};
 constexpr const char* kSliding[] = {"none", "even", "all"};
-constexpr const char* kScorings[] = {"softmax", "softmax_after_top_k", "sigmoid", "sqrt_softplus"};
 constexpr const char* kGroupScores[] = {"max", "top2"};
 constexpr const char* kChoices[] = {"token", "expert", "hash", "sinkhorn", "quantile"};
 constexpr const char* kDrops[] = {"probability", "position"};
@@ -66,109 +30,176 @@ constexpr const char* kOptimizers[] = {"adamw", "muon"};
 constexpr const char* kSchedules[] = {"cosine", "warmup_stable_decay"};
 constexpr const char* kPrecisions[] = {"f32", "bf16"};
 
-// Kernel limits: kMaxHeadWidth, kMaxExperts, kMaxChosen of kernels/cpu.
-constexpr IntField<ModelConfig> kModelInts[] = {
-    {"vocabulary", &ModelConfig::vocabulary, 2, 1 << 20},
-    {"width", &ModelConfig::width, 1, 16384},
-    {"layers", &ModelConfig::layers, 1, 256},
-    {"context", &ModelConfig::context, 1, 32768},
-    {"heads", &ModelConfig::heads, 1, 256},
-    {"kv_heads", &ModelConfig::kv_heads, 1, 256},
-    {"head_width", &ModelConfig::head_width, 2, 512},
-    {"sliding_window", &ModelConfig::sliding_window, 0, 32768},
-    {"query_rank", &ModelConfig::query_rank, 0, 16384},
-    {"kv_rank", &ModelConfig::kv_rank, 1, 16384},
-    {"nope_width", &ModelConfig::nope_width, 1, 510},
-    {"rope_width", &ModelConfig::rope_width, 2, 510},
-    {"value_width", &ModelConfig::value_width, 1, 512},
-    {"yarn_original_context", &ModelConfig::yarn_original_context, 1, 1 << 24},
-    {"dense_layers", &ModelConfig::dense_layers, 0, 256},
-    {"dense_width", &ModelConfig::dense_width, 1, 65536},
-    {"experts", &ModelConfig::experts, 1, 1024},
-    {"experts_per_token", &ModelConfig::experts_per_token, 1, 64},
-    {"expert_width", &ModelConfig::expert_width, 1, 65536},
-    {"shared_experts", &ModelConfig::shared_experts, 0, 16},
-    {"router_groups", &ModelConfig::router_groups, 1, 64},
-    {"router_groups_kept", &ModelConfig::router_groups_kept, 1, 64},
-    {"hash_layers", &ModelConfig::hash_layers, 0, 256},
-    {"prediction_depth", &ModelConfig::prediction_depth, 0, 1},
-};
-constexpr RealField<ModelConfig> kModelReals[] = {
-    {"rms_epsilon", &ModelConfig::rms_epsilon, 1e-12, 0.1},
-    {"rope_theta", &ModelConfig::rope_theta, 1.0, 1e9},
-    {"yarn_factor", &ModelConfig::yarn_factor, 1.0, 1000.0},
-    {"yarn_beta_fast", &ModelConfig::yarn_beta_fast, 0.01, 1000.0},
-    {"yarn_beta_slow", &ModelConfig::yarn_beta_slow, 0.01, 1000.0},
-    {"yarn_mscale", &ModelConfig::yarn_mscale, 0.0, 10.0},
-    {"yarn_mscale_all_dim", &ModelConfig::yarn_mscale_all_dim, 0.0, 10.0},
-    {"swiglu_alpha", &ModelConfig::swiglu_alpha, 0.0, 100.0},
-    {"swiglu_limit", &ModelConfig::swiglu_limit, 1e-3, 1e6},
-    {"router_scale", &ModelConfig::router_scale, 1e-6, 1000.0},
-    {"router_jitter", &ModelConfig::router_jitter, 0.0, 0.5},
-    {"capacity_factor", &ModelConfig::capacity_factor, 0.0, 1000.0},
-};
-constexpr BoolField<ModelConfig> kModelBools[] = {
-    {"tied_head", &ModelConfig::tied_head},
-    {"attention_bias", &ModelConfig::attention_bias},
-    {"attention_sinks", &ModelConfig::attention_sinks},
-    {"yarn_truncate", &ModelConfig::yarn_truncate},
-    {"expert_bias", &ModelConfig::expert_bias},
-    {"normalise_weights", &ModelConfig::normalise_weights},
-    {"router_bias", &ModelConfig::router_bias},
-    {"selection_bias", &ModelConfig::selection_bias},
-};
+/// Reaches a member through the whole configuration.
 template <auto Member>
-constexpr ChoiceField<ModelConfig> model_choice(const char* key, std::span<const char* const> names) {
-    return {key, names, &Access<Member>::get, &Access<Member>::set};
-}
-constexpr ChoiceField<ModelConfig> kModelChoices[] = {
-    model_choice<&ModelConfig::attention>("attention", kAttentions),
-    model_choice<&ModelConfig::head_norm>("head_norm", kHeadNorms),
-    model_choice<&ModelConfig::rope_order>("rope_order", kRopeOrders),
-    model_choice<&ModelConfig::sliding_layers>("sliding_layers", kSliding),
-    model_choice<&ModelConfig::activation>("activation", kActivations),
-    model_choice<&ModelConfig::router_scoring>("router_scoring", kScorings),
-    model_choice<&ModelConfig::group_score>("group_score", kGroupScores),
-    model_choice<&ModelConfig::router_choice>("router_choice", kChoices),
-    model_choice<&ModelConfig::drop>("drop", kDrops),
+struct Reach;
+template <class Value, Value ModelConfig::*Member>
+struct Reach<Member> {
+    static constexpr const char* kSection = "model";
+    static Value& of(RunConfig& config) { return config.model.*Member; }
+    static int index(RunConfig& config) { return static_cast<int>(of(config)); }
+    static void choose(RunConfig& config, int index) { of(config) = static_cast<Value>(index); }
 };
-constexpr int kMany = 1000000000;
-constexpr IntField<TrainConfig> kTrainInts[] = {
-    {"batch", &TrainConfig::batch, 1, 65536},
-    {"accumulation", &TrainConfig::accumulation, 1, 4096},
-    {"steps", &TrainConfig::steps, 1, kMany},
-    {"warmup_steps", &TrainConfig::warmup_steps, 0, kMany},
-    {"evaluate_every", &TrainConfig::evaluate_every, 0, kMany},
-    {"sample_every", &TrainConfig::sample_every, 0, kMany},
-    {"checkpoint_every", &TrainConfig::checkpoint_every, 0, kMany},
-    {"threads", &TrainConfig::threads, 0, 1024},
+template <class Value, Value TrainConfig::*Member>
+struct Reach<Member> {
+    static constexpr const char* kSection = "train";
+    static Value& of(RunConfig& config) { return config.train.*Member; }
+    static int index(RunConfig& config) { return static_cast<int>(of(config)); }
+    static void choose(RunConfig& config, int index) { of(config) = static_cast<Value>(index); }
 };
-constexpr RealField<TrainConfig> kTrainReals[] = {
-    {"learning_rate", &TrainConfig::learning_rate, 0.0, kMaxLearningRate},
-    {"decay_fraction", &TrainConfig::decay_fraction, 0.0, 1.0},
-    {"final_learning_rate_ratio", &TrainConfig::final_learning_rate_ratio, 0.0, 1.0},
-    {"weight_decay", &TrainConfig::weight_decay, 0.0, 1.0},
-    {"beta1", &TrainConfig::beta1, 0.0, 0.999999},
-    {"beta2", &TrainConfig::beta2, 0.0, 0.999999},
-    {"adam_epsilon", &TrainConfig::adam_epsilon, 1e-16, 0.1},
-    {"muon_momentum", &TrainConfig::muon_momentum, 0.0, 0.9999},
-    {"muon_learning_rate", &TrainConfig::muon_learning_rate, 0.0, kMaxLearningRate},
-    {"gradient_clip", &TrainConfig::gradient_clip, 1e-6, 1e6},
-    {"balance_coefficient", &TrainConfig::balance_coefficient, 0.0, kMaxCoefficient},
-    {"z_coefficient", &TrainConfig::z_coefficient, 0.0, kMaxCoefficient},
-    {"bias_speed", &TrainConfig::bias_speed, 0.0, kMaxBiasSpeed},
-    {"prediction_coefficient", &TrainConfig::prediction_coefficient, 0.0, kMaxCoefficient},
-    {"norm_limit", &TrainConfig::norm_limit, 0.0, 1e12},
+
+/// An enumeration's member by its place among the names.
+struct Choices {
+    std::span<const char* const> names;  ///< in the order of the enumeration
+    int (*index)(RunConfig&);
+    void (*choose)(RunConfig&, int);
 };
+template <class Value>
+using Member = Value& (*)(RunConfig&);
+using AnyMember = std::variant<Member<int>, Member<double>, Member<bool>, Member<std::uint64_t>, Choices>;
+
+/// What a setting may have besides its name and range; see ConfigField.
+struct More {
+    const char* unit = "";
+    const char* when = "";
+    Live live = Live::no;
+    const char* live_when = "";
+    bool fork = false;
+};
+struct Row {
+    const char *section, *group, *key;
+    AnyMember member;
+    double low = 0, high = 0;
+    More more;
+};
+
 template <auto Member>
-constexpr ChoiceField<TrainConfig> train_choice(const char* key, std::span<const char* const> names) {
-    return {key, names, &Access<Member>::get, &Access<Member>::set};
+constexpr Row number_row(const char* group, const char* key, double low, double high, More more = {}) {
+    return {Reach<Member>::kSection, group, key, &Reach<Member>::of, low, high, more};
 }
-constexpr ChoiceField<TrainConfig> kTrainChoices[] = {
-    train_choice<&TrainConfig::optimizer>("optimizer", kOptimizers),
-    train_choice<&TrainConfig::schedule>("schedule", kSchedules),
-    train_choice<&TrainConfig::balance>("balance", kBalances),
-    train_choice<&TrainConfig::precision>("precision", kPrecisions),
+template <auto Member>
+constexpr Row flag_row(const char* group, const char* key, More more = {}) {
+    return {Reach<Member>::kSection, group, key, &Reach<Member>::of, 0, 1, more};
+}
+template <auto Member>
+constexpr Row choice_row(const char* group, const char* key, std::span<const char* const> names, More more = {}) {
+    return {
+        Reach<Member>::kSection, group, key, Choices{names, &Reach<Member>::index, &Reach<Member>::choose}, 0, 0, more};
+}
+
+using M = ModelConfig;
+using T = TrainConfig;
+constexpr double kMany = 1e9;
+constexpr const char kRouted[] = "dense_layers < layers";
+constexpr const char kLatent[] = "attention = latent";
+constexpr const char kYarn[] = "yarn_factor > 1";
+
+// In the order in which a form shows them. Kernel limits: kMaxHeadWidth, kMaxExperts, kMaxChosen of kernels/cpu.
+constexpr Row kRows[] = {
+    number_row<&M::layers>("size", "layers", 1, 256),
+    number_row<&M::width>("size", "width", 1, 16384),
+    number_row<&M::vocabulary>("size", "vocabulary", 2, 1 << 20, {.unit = "tokens"}),
+    number_row<&M::context>("size", "context", 1, 32768, {.unit = "tokens"}),
+    number_row<&M::dense_layers>("size", "dense_layers", 0, 256),
+    number_row<&M::dense_width>("size", "dense_width", 1, 65536, {.when = "dense_layers > 0"}),
+    flag_row<&M::tied_head>("size", "tied_head"),
+    number_row<&M::rms_epsilon>("size", "rms_epsilon", 1e-12, 0.1),
+    number_row<&M::prediction_depth>("size", "prediction_depth", 0, 1),
+
+    choice_row<&M::attention>("attention", "attention", kAttentions),
+    number_row<&M::heads>("attention", "heads", 1, 256),
+    number_row<&M::kv_heads>("attention", "kv_heads", 1, 256),
+    number_row<&M::head_width>("attention", "head_width", 2, 512, {.when = "attention = grouped"}),
+    choice_row<&M::qk_norm>("attention", "qk_norm", kQkNorms),
+    choice_row<&M::sliding_layers>("attention", "sliding_layers", kSliding),
+    number_row<&M::sliding_window>("attention", "sliding_window", 0, 32768,
+                                   {.unit = "tokens", .when = "sliding_layers != none"}),
+    flag_row<&M::attention_bias>("attention", "attention_bias"),
+    flag_row<&M::attention_sinks>("attention", "attention_sinks"),
+    number_row<&M::query_rank>("attention", "query_rank", 0, 16384, {.when = kLatent}),
+    number_row<&M::kv_rank>("attention", "kv_rank", 1, 16384, {.when = kLatent}),
+    number_row<&M::nope_width>("attention", "nope_width", 1, 510, {.when = kLatent}),
+    number_row<&M::rope_width>("attention", "rope_width", 2, 510, {.when = kLatent}),
+    number_row<&M::value_width>("attention", "value_width", 1, 512, {.when = kLatent}),
+
+    number_row<&M::rope_theta>("position", "rope_theta", 1, 1e9),
+    choice_row<&M::rope_order>("position", "rope_order", kRopeOrders),
+    number_row<&M::yarn_factor>("position", "yarn_factor", 1, 1000),
+    number_row<&M::yarn_original_context>("position", "yarn_original_context", 1, 1 << 24,
+                                          {.unit = "tokens", .when = kYarn}),
+    number_row<&M::yarn_beta_fast>("position", "yarn_beta_fast", 0.01, 1000, {.when = kYarn}),
+    number_row<&M::yarn_beta_slow>("position", "yarn_beta_slow", 0.01, 1000, {.when = kYarn}),
+    number_row<&M::yarn_mscale>("position", "yarn_mscale", 0, 10, {.when = kYarn}),
+    number_row<&M::yarn_mscale_all_dim>("position", "yarn_mscale_all_dim", 0, 10, {.when = kYarn}),
+    flag_row<&M::yarn_truncate>("position", "yarn_truncate", {.when = kYarn}),
+
+    number_row<&M::experts>("experts", "experts", 1, 1024, {.when = kRouted}),
+    number_row<&M::experts_per_token>("experts", "experts_per_token", 1, 64,
+                                      {.when = kRouted, .live = Live::up_to_configured, .fork = true}),
+    number_row<&M::expert_width>("experts", "expert_width", 1, 65536, {.when = kRouted}),
+    number_row<&M::shared_experts>("experts", "shared_experts", 0, 16, {.when = kRouted}),
+    choice_row<&M::activation>("experts", "activation", kActivations, {.when = kRouted}),
+    flag_row<&M::expert_bias>("experts", "expert_bias", {.when = kRouted}),
+    number_row<&M::swiglu_alpha>("experts", "swiglu_alpha", 0, 100,
+                                 {.when = "dense_layers < layers and activation = clamped_swiglu"}),
+    number_row<&M::swiglu_limit>("experts", "swiglu_limit", 1e-3, 1e6,
+                                 {.when = "dense_layers < layers and activation = clamped_swiglu"}),
+
+    choice_row<&M::router_scoring>("router", "router_scoring", kernels::kScoringNames, {.when = kRouted, .fork = true}),
+    choice_row<&M::router_choice>("router", "router_choice", kChoices, {.when = kRouted}),
+    flag_row<&M::normalise_weights>("router", "normalise_weights", {.when = kRouted, .fork = true}),
+    number_row<&M::router_scale>("router", "router_scale", 1e-6, 1000, {.when = kRouted, .fork = true}),
+    number_row<&M::router_groups>("router", "router_groups", 1, 64, {.when = kRouted, .fork = true}),
+    number_row<&M::router_groups_kept>("router", "router_groups_kept", 1, 64,
+                                       {.when = "dense_layers < layers and router_groups > 1", .fork = true}),
+    choice_row<&M::group_score>("router", "group_score", kGroupScores,
+                                {.when = "dense_layers < layers and router_groups > 1", .fork = true}),
+    number_row<&M::hash_layers>("router", "hash_layers", 0, 256, {.when = kRouted}),
+    // With expert choice the capacity is what the experts choose: it is fixed for the run.
+    number_row<&M::capacity_factor>(
+        "router", "capacity_factor", 0, 1000,
+        {.when = kRouted, .live = Live::yes, .live_when = "router_choice != expert", .fork = true}),
+    choice_row<&M::drop>("router", "drop", kDrops,
+                         {.when = "dense_layers < layers and capacity_factor > 0", .fork = true}),
+    number_row<&M::router_jitter>("router", "router_jitter", 0, 0.5, {.when = kRouted, .fork = true}),
+    flag_row<&M::router_bias>("router", "router_bias", {.when = kRouted}),
+    flag_row<&M::selection_bias>("router", "selection_bias", {.when = kRouted}),
+
+    choice_row<&T::balance>("balance", "balance", kBalances, {.when = kRouted}),
+    number_row<&T::balance_coefficient>("balance", "balance_coefficient", 0, 10,
+                                        {.when = "dense_layers < layers and balance != none", .live = Live::yes}),
+    number_row<&T::z_coefficient>("balance", "z_coefficient", 0, 10, {.when = kRouted, .live = Live::yes}),
+    number_row<&T::bias_update_rate>(
+        "balance", "bias_update_rate", 0, 1,
+        {.unit = "per step", .when = "dense_layers < layers and selection_bias = true", .live = Live::yes}),
+    number_row<&T::prediction_coefficient>("balance", "prediction_coefficient", 0, 10,
+                                           {.when = "prediction_depth > 0", .live = Live::yes}),
+    number_row<&T::weight_decay>("balance", "weight_decay", 0, 1),
+    number_row<&T::gradient_clip>("balance", "gradient_clip", 1e-6, 1e6),
+    number_row<&T::norm_limit>("balance", "norm_limit", 0, 1e12),
+
+    number_row<&T::steps>("schedule", "steps", 1, kMany, {.unit = "steps"}),
+    number_row<&T::batch>("schedule", "batch", 1, 65536, {.unit = "sequences"}),
+    number_row<&T::accumulation>("schedule", "accumulation", 1, 4096),
+    number_row<&T::seed>("schedule", "seed", 0, 0x1p64),
+    choice_row<&T::schedule>("schedule", "schedule", kSchedules),
+    number_row<&T::warmup_steps>("schedule", "warmup_steps", 0, kMany, {.unit = "steps"}),
+    number_row<&T::final_learning_rate_ratio>("schedule", "final_learning_rate_ratio", 0, 1),
+    number_row<&T::decay_fraction>("schedule", "decay_fraction", 0, 1, {.when = "schedule = warmup_stable_decay"}),
+    choice_row<&T::precision>("schedule", "precision", kPrecisions),
+    number_row<&T::threads>("schedule", "threads", 0, 1024),
+
+    choice_row<&T::optimizer>("optimizer", "optimizer", kOptimizers),
+    number_row<&T::learning_rate>("optimizer", "learning_rate", 0, 1, {.live = Live::yes}),
+    number_row<&T::beta1>("optimizer", "beta1", 0, 0.999999),
+    number_row<&T::beta2>("optimizer", "beta2", 0, 0.999999),
+    number_row<&T::adam_epsilon>("optimizer", "adam_epsilon", 1e-16, 0.1),
+    number_row<&T::muon_learning_rate>("optimizer", "muon_learning_rate", 0, 1, {.when = "optimizer = muon"}),
+    number_row<&T::muon_momentum>("optimizer", "muon_momentum", 0, 0.9999, {.when = "optimizer = muon"}),
+
+    number_row<&T::evaluate_every>("saving", "evaluate_every", 0, kMany, {.unit = "steps"}),
+    number_row<&T::sample_every>("saving", "sample_every", 0, kMany, {.unit = "steps"}),
+    number_row<&T::checkpoint_every>("saving", "checkpoint_every", 0, kMany, {.unit = "steps"}),
 };
 
 std::string number(double value) {
@@ -218,130 +249,116 @@ std::string join(std::span<const char* const> names) {
     return text;
 }
 
-template <class Owner>
-class Section {
- public:
-    Section(std::span<const IntField<Owner>> ints, std::span<const RealField<Owner>> reals,
-            std::span<const BoolField<Owner>> bools, std::span<const ChoiceField<Owner>> choices)
-        : ints_(ints), reals_(reals), bools_(bools), choices_(choices) {}
-
-    /// True when `key` is one of this section's and was read.
-    bool read(const std::string& key, const Json& value, const std::string& where, Owner& into) const {
-        return read_number(key, value, where, into) || read_word(key, value, where, into);
-    }
-
-    void check(const Owner& values, const std::string& where) const {
-        for (const auto& field : ints_) {
-            const int value = values.*field.member;
-            if (value < field.low || value > field.high) {
-                refuse_range(where + field.key, std::to_string(value), field.low, field.high);
-            }
-        }
-        for (const auto& field : reals_) {
-            check_real(values.*field.member, where + field.key, field.low, field.high);
-        }
-    }
-
-    void write(const Owner& values, Json& into) const {
-        for (const auto& field : ints_) {
-            into[field.key] = values.*field.member;
-        }
-        for (const auto& field : reals_) {
-            into[field.key] = values.*field.member;
-        }
-        for (const auto& field : bools_) {
-            into[field.key] = values.*field.member;
-        }
-        for (const auto& field : choices_) {
-            into[field.key] = field.names[static_cast<std::size_t>(field.get(values))];
-        }
-    }
-
-    void describe(const std::string& section, std::vector<ConfigField>& into) const {
-        for (const auto& field : ints_) {
-            into.push_back(
-                {section, field.key, "integer", static_cast<double>(field.low), static_cast<double>(field.high), {}});
-        }
-        for (const auto& field : reals_) {
-            into.push_back({section, field.key, "number", field.low, field.high, {}});
-        }
-        for (const auto& field : bools_) {
-            into.push_back({section, field.key, "flag", 0, 1, {}});
-        }
-        for (const auto& field : choices_) {
-            into.push_back({section, field.key, "choice", 0, 0, {field.names.begin(), field.names.end()}});
-        }
-    }
-
- private:
-    bool read_number(const std::string& key, const Json& value, const std::string& where, Owner& into) const {
-        for (const auto& field : ints_) {
-            if (key == field.key) {
-                read_int(value, where, field.low, field.high, into.*field.member);
-                return true;
-            }
-        }
-        for (const auto& field : reals_) {
-            if (key == field.key) {
-                if (!value.is_number()) {
-                    throw Error(where + " is " + shown(value) + ", but must be a number from " + number(field.low) +
-                                " to " + number(field.high) + ".");
-                }
-                into.*field.member = value.get<double>();
-                check_real(into.*field.member, where, field.low, field.high);
-                return true;
-            }
-        }
-        return false;
-    }
-
-    bool read_word(const std::string& key, const Json& value, const std::string& where, Owner& into) const {
-        for (const auto& field : bools_) {
-            if (key == field.key) {
-                if (!value.is_boolean()) {
-                    throw Error(where + " is " + shown(value) + ", but must be true or false.");
-                }
-                into.*field.member = value.get<bool>();
-                return true;
-            }
-        }
-        for (const auto& field : choices_) {
-            if (key == field.key) {
-                const auto found = value.is_string() ? std::find(field.names.begin(), field.names.end(),
-                                                                 value.get_ref<const std::string&>())
-                                                     : field.names.end();
-                if (found == field.names.end()) {
-                    throw Error(where + " is " + shown(value) + ", but must be one of: " + join(field.names) + ".");
-                }
-                field.set(into, static_cast<int>(found - field.names.begin()));
-                return true;
-            }
-        }
-        return false;
-    }
-
-    std::span<const IntField<Owner>> ints_;
-    std::span<const RealField<Owner>> reals_;
-    std::span<const BoolField<Owner>> bools_;
-    std::span<const ChoiceField<Owner>> choices_;
+/// One function per type of member; std::visit picks it.
+template <class... Functions>
+struct Overloaded : Functions... {
+    using Functions::operator()...;
 };
 
-Section<ModelConfig> model_section() {
-    return {kModelInts, kModelReals, kModelBools, kModelChoices};
+void read(const Row& row, const Json& value, const std::string& where, RunConfig& into) {
+    std::visit(Overloaded{
+                   [&](Member<int> member) {
+                       read_int(value, where, static_cast<int>(row.low), static_cast<int>(row.high), member(into));
+                   },
+                   [&](Member<double> member) {
+                       if (!value.is_number()) {
+                           throw Error(where + " is " + shown(value) + ", but must be a number from " +
+                                       number(row.low) + " to " + number(row.high) + ".");
+                       }
+                       member(into) = value.get<double>();
+                       check_real(member(into), where, row.low, row.high);
+                   },
+                   [&](Member<bool> member) {
+                       if (!value.is_boolean()) {
+                           throw Error(where + " is " + shown(value) + ", but must be true or false.");
+                       }
+                       member(into) = value.get<bool>();
+                   },
+                   [&](Member<std::uint64_t> member) {
+                       if (!value.is_number_unsigned()) {
+                           throw Error(where + " is " + shown(value) +
+                                       ", but must be a whole number from 0 to 18446744073709551615.");
+                       }
+                       member(into) = value.get<std::uint64_t>();
+                   },
+                   [&](const Choices& choices) {
+                       const auto& names = choices.names;
+                       const auto found = value.is_string() ? std::find(names.begin(), names.end(),
+                                                                        value.get_ref<const std::string&>())
+                                                            : names.end();
+                       if (found == names.end()) {
+                           throw Error(where + " is " + shown(value) + ", but must be one of: " + join(names) + ".");
+                       }
+                       choices.choose(into, static_cast<int>(found - names.begin()));
+                   },
+               },
+               row.member);
 }
-Section<TrainConfig> train_section() {
-    return {kTrainInts, kTrainReals, {}, kTrainChoices};
+
+Json value_of(const Row& row, RunConfig& config) {
+    return std::visit(Overloaded{[&](const Choices& choices) {
+                                     return Json(choices.names[static_cast<std::size_t>(choices.index(config))]);
+                                 },
+                                 [&](auto member) { return Json(member(config)); }},
+                      row.member);
+}
+
+/// Also of configurations that were not read from JSON.
+void check_range(const Row& row, RunConfig& config, const std::string& where) {
+    const Json value = value_of(row, config);
+    if (value.is_number_float()) {
+        check_real(value.get<double>(), where, row.low, row.high);
+    } else if (value.is_number() && (value.get<double>() < row.low || value.get<double>() > row.high)) {
+        refuse_range(where, shown(value), row.low, row.high);
+    }
+}
+
+const Row* find_row(const std::string& section, const std::string& key) {
+    const std::string name = base::current_setting(key);
+    const auto found = std::find_if(std::begin(kRows), std::end(kRows), [&](const Row& row) {
+        return (section.empty() || section == row.section) && name == row.key;
+    });
+    return found == std::end(kRows) ? nullptr : found;
+}
+
+std::string live_condition(const Row& row) {
+    return base::both(row.more.when, row.more.live_when);
+}
+
+/// Throws Error.
+const Row& live_row(const std::string& key) {
+    const Row* row = find_row("", key);
+    if (row == nullptr || row->more.live == Live::no) {
+        throw Error(say("{} cannot be changed during a run.", key));
+    }
+    return *row;
+}
+
+ConfigField field_of(const Row& row) {
+    ConfigField field{row.section,
+                      row.group,
+                      row.key,
+                      "",
+                      row.low,
+                      row.high,
+                      {},
+                      row.more.unit,
+                      row.more.when,
+                      row.more.live,
+                      row.more.live_when,
+                      row.more.fork || row.section == std::string_view("train"),
+                      base::old_settings(row.key)};
+    field.type = std::visit(Overloaded{[](Member<double>) { return "number"; }, [](Member<bool>) { return "flag"; },
+                                       [](const Choices&) { return "choice"; }, [](auto) { return "integer"; }},
+                            row.member);
+    if (const auto* choices = std::get_if<Choices>(&row.member)) {
+        field.choices.assign(choices->names.begin(), choices->names.end());
+    }
+    return field;
 }
 
 [[noreturn]] void refuse_key(const std::string& where, const std::string& key) {
     throw Error(where + " has the unknown key \"" + key + "\": check the spelling or remove it.");
-}
-
-void read_seed(const Json& value, const std::string& where, std::uint64_t& seed) {
-    if (!value.is_number_unsigned()) {
-        throw Error(where + " is " + shown(value) + ", but must be a whole number from 0 to 18446744073709551615.");
-    }
-    seed = value.get<std::uint64_t>();
 }
 
 const Json& object(const Json& value, const std::string& where) {
@@ -374,8 +391,8 @@ void check_attention(const ModelConfig& m, const std::string& source) {
         refuse_if(m.nope_width + m.rope_width > 512, source,
                   named("nope_width", m.nope_width) + " and " + named("rope_width", m.rope_width) +
                       " must not be more than 512 together.");
-        refuse_if(m.head_norm != HeadNorm::none, source,
-                  "model.head_norm must be none with latent attention, which norms its low-rank codes instead.");
+        refuse_if(m.qk_norm != QkNorm::none, source,
+                  "model.qk_norm must be none with latent attention, which norms its latents instead.");
         refuse_if(m.attention_bias || m.attention_sinks, source,
                   "model.attention_bias and model.attention_sinks need grouped attention.");
         return;
@@ -443,11 +460,29 @@ void check_together(const RunConfig& config, const std::string& source) {
               "model.prediction_depth needs model.context of at least 3, because it looks two tokens ahead.");
 }
 
+/// Reads one of the two objects.
+void read_section(const std::string& name, const Json& value, const std::string& source, RunConfig& into) {
+    const std::string where = source + ": " + name;
+    std::set<const Row*> read_rows;
+    for (const auto& [key, field] : object(value, where).items()) {
+        const Row* row = find_row(name, key);
+        if (row == nullptr) {
+            refuse_key(where, key);
+        }
+        if (!read_rows.insert(row).second) {
+            throw Error(say("{} has {} twice, also under an older name: remove one.", where, row->key));
+        }
+        read(*row, field, where + "." + key, into);
+    }
+}
+
 }  // namespace
 
 void validate(const RunConfig& config, const std::string& source) {
-    model_section().check(config.model, source + ": model.");
-    train_section().check(config.train, source + ": train.");
+    RunConfig copy = config;
+    for (const Row& row : kRows) {
+        check_range(row, copy, source + ": " + row.section + "." + row.key);
+    }
     check_together(config, source);
 }
 
@@ -459,20 +494,8 @@ RunConfig parse_run_config(const Json& value, const std::string& source) {
                 throw Error(source + ": name is " + shown(part) + ", but must be a text of at most 200 bytes.");
             }
             config.name = part.get<std::string>();
-        } else if (key == "model") {
-            for (const auto& [inner, field] : object(part, source + ": model").items()) {
-                if (!model_section().read(inner, field, source + ": model." + inner, config.model)) {
-                    refuse_key(source + ": model", inner);
-                }
-            }
-        } else if (key == "train") {
-            for (const auto& [inner, field] : object(part, source + ": train").items()) {
-                if (inner == "seed") {
-                    read_seed(field, source + ": train.seed", config.train.seed);
-                } else if (!train_section().read(inner, field, source + ": train." + inner, config.train)) {
-                    refuse_key(source + ": train", inner);
-                }
-            }
+        } else if (key == "model" || key == "train") {
+            read_section(key, part, source, config);
         } else {
             refuse_key(source, key);
         }
@@ -483,17 +506,57 @@ RunConfig parse_run_config(const Json& value, const std::string& source) {
 
 Json to_json(const RunConfig& config) {
     Json value = {{"name", config.name}, {"model", Json::object()}, {"train", Json::object()}};
-    model_section().write(config.model, value["model"]);
-    train_section().write(config.train, value["train"]);
-    value["train"]["seed"] = config.train.seed;
+    RunConfig copy = config;
+    for (const Row& row : kRows) {
+        value[row.section][row.key] = value_of(row, copy);
+    }
     return value;
 }
 
-std::vector<ConfigField> config_fields() {
-    std::vector<ConfigField> fields;
-    model_section().describe("model", fields);
-    train_section().describe("train", fields);
+const std::vector<ConfigField>& config_fields() {
+    static const std::vector<ConfigField> fields = [] {
+        std::vector<ConfigField> list;
+        std::transform(std::begin(kRows), std::end(kRows), std::back_inserter(list), field_of);
+        return list;
+    }();
     return fields;
+}
+
+bool may_change(const RunConfig& configured, const std::string& key) {
+    const Row* row = find_row("", key);
+    return row != nullptr && row->more.live != Live::no && base::holds(live_condition(*row), to_json(configured));
+}
+
+double live_value(const RunConfig& now, const std::string& key) {
+    RunConfig copy = now;
+    return value_of(live_row(key), copy).get<double>();
+}
+
+void set_live(RunConfig& now, const RunConfig& configured, const std::string& key, double value) {
+    const Row& row = live_row(key);
+    if (!may_change(configured, key)) {
+        throw Error(say("{} cannot be changed in this run: that needs {}.", row.key, live_condition(row)));
+    }
+    double high = row.high;
+    if (row.more.live == Live::up_to_configured) {
+        high = live_value(configured, key);
+        value = value == 0 ? high : value;
+    }
+    if (row.more.live == Live::up_to_configured && value > high) {
+        throw Error(
+            say("{} is {}, but must be from {} to the {} that the run was planned for; fork the run to use more.",
+                row.key, number(value), number(row.low), number(high)));
+    }
+    check_real(value, row.key, row.low, high);
+    if (const auto* whole = std::get_if<Member<int>>(&row.member)) {
+        if (value != std::floor(value)) {
+            throw Error(say("{} is {}, but must be a whole number from {} to {}.", row.key, number(value),
+                            number(row.low), number(high)));
+        }
+        (*whole)(now) = static_cast<int>(value);
+    } else {
+        std::get<Member<double>>(row.member)(now) = value;
+    }
 }
 
 }  // namespace moescope::engine

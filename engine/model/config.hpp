@@ -1,24 +1,25 @@
 // Configuration of a model and of a run, as people write it in JSON (assets/presets/*.json). Strict: unknown keys,
 // wrong types, impossible sizes, NaN and out-of-range values are refused with a sentence that names the key, the value
-// and the range. Every key, its range and its choices are also data (config_fields), so that an editor can be built
-// from them.
+// and the range. Every key is a row of one table, which is also data (config_fields): parser, catalogue,
+// form, knobs and manual follow it.
 #pragma once
 
 #include <cstdint>
+#include <map>
 #include <nlohmann/json.hpp>
 #include <string>
 #include <vector>
 
 #include "kernels/cpu/experts.hpp"
-#include "kernels/cpu/head_norm.hpp"
+#include "kernels/cpu/qk_norm.hpp"
 #include "kernels/cpu/rope.hpp"
 #include "kernels/cpu/router.hpp"
 
 namespace moescope::engine {
 
-/// grouped: queries share key-value heads (GQA). latent: DeepSeek's MLA, keys and values rebuilt from a low-rank code.
+/// grouped: queries share key-value heads (GQA). latent: DeepSeek's MLA, keys and values rebuilt from a latent.
 enum class AttentionKind { grouped, latent };
-using kernels::HeadNorm;
+using kernels::QkNorm;
 using kernels::RopeOrder;
 /// Which layers look back only `sliding_window` tokens.
 enum class SlidingLayers { none, even, all };
@@ -46,7 +47,7 @@ struct ModelConfig {
     int heads = 6;        ///< query heads
     int kv_heads = 2;     ///< latent attention: as many as heads
     int head_width = 32;  ///< grouped attention only
-    HeadNorm head_norm = HeadNorm::head;
+    QkNorm qk_norm = QkNorm::head;
     bool attention_bias = false;   ///< on q, k, v and output projections
     bool attention_sinks = false;  ///< one learned score per head that takes probability and gives nothing (gpt-oss)
     int sliding_window = 0;        ///< tokens, the own one included; 0: none
@@ -108,7 +109,7 @@ struct TrainConfig {
     Balance balance = Balance::batch;
     double balance_coefficient = 0.01;
     double z_coefficient = 0.001;          ///< router z-loss
-    double bias_speed = 0.001;             ///< of selection_bias, per step
+    double bias_update_rate = 0.001;       ///< of selection_bias, per step
     double prediction_coefficient = 0.3;   ///< of the multi-token prediction loss
     Precision precision = Precision::f32;  ///< of the matrix products; weights and sums stay f32
     double norm_limit = 0.0;  ///< gradient norm beyond which a step is refused; 0: only NaN and infinity are
@@ -128,15 +129,43 @@ struct RunConfig {
 /// Throws Error. `source` names the file or preset in messages.
 RunConfig parse_run_config(const nlohmann::json& value, const std::string& source);
 nlohmann::json to_json(const RunConfig& config);
+/// Throws Error naming the key, the value and the range. For configurations that were not read from JSON.
+void validate(const RunConfig& config, const std::string& source);
 
-/// One key of a configuration, for editors.
+/// Whether a setting may change while a run goes on.
+enum class Live {
+    no,
+    yes,               ///< within its range
+    up_to_configured,  ///< from its lowest value to the configured one, for which buffers were planned; 0 takes that
+                       ///< one
+};
+
+/// One setting: all that the parser, the node's catalogue, a form and the knobs of a run know of it.
 struct ConfigField {
     std::string section;  ///< "model" or "train"
+    std::string group;    ///< of a form: "size", "router", ...
     std::string key;
     std::string type;          ///< "integer", "number", "flag", "choice"
-    double low = 0, high = 0;  ///< integer and number
+    double low = 0, high = 0;  ///< integer and number; 2^64 stands for the largest whole number of 64 bits
     std::vector<std::string> choices;
+    std::string unit;  ///< empty: none
+    std::string when;  ///< what has to hold for it to have an effect; base/settings.hpp
+    Live live = Live::no;
+    std::string live_when;             ///< what has to hold besides, for it to change during a run
+    bool fork = false;                 ///< may be another in a fork: no tensor depends on it
+    std::vector<std::string> aliases;  ///< names that it had: still read, never written
 };
-std::vector<ConfigField> config_fields();
+/// All settings, in the order of a form. Lives as long as the program.
+const std::vector<ConfigField>& config_fields();
+
+/// Values of live settings by key.
+using LiveValues = std::map<std::string, double>;
+/// False too when it would have no effect in a run that was planned for `configured`.
+bool may_change(const RunConfig& configured, const std::string& key);
+/// The value of a live setting. Throws Error.
+double live_value(const RunConfig& now, const std::string& key);
+/// Puts a value of a live setting into `now`, the settings of a run that was planned for `configured`. Throws Error
+/// when the setting is not live, has no effect in this run, or the value is out of range; then `now` is as before.
+void set_live(RunConfig& now, const RunConfig& configured, const std::string& key, double value);
 
 }  // namespace moescope::engine

@@ -85,8 +85,8 @@ void add_grouped_attention(LayoutBuilder& builder, LayerOffsets& at, const Model
     if (m.attention_bias) {
         at.qkv_bias = builder.vector(q + 2 * kv, kPart, Start::zero);
     }
-    if (m.head_norm != HeadNorm::none) {
-        const bool full = m.head_norm == HeadNorm::full;
+    if (m.qk_norm != QkNorm::none) {
+        const bool full = m.qk_norm == QkNorm::full;
         at.q_norm = builder.vector(full ? q : n.C, kPart, Start::one);
         at.k_norm = builder.vector(full ? kv : n.C, kPart, Start::one);
     }
@@ -177,7 +177,7 @@ std::uint64_t inside(std::uint64_t block, std::uint64_t floats) {
 void name_attention(Names& names, const LayerOffsets& at, const ModelConfig& m, const std::string& prefix) {
     const Sizes n(m);
     const std::uint64_t q = n.H * n.C, kv = n.G * n.C;
-    const bool full = m.head_norm == HeadNorm::full;
+    const bool full = m.qk_norm == QkNorm::full;
     names.add(prefix + "q_proj.weight", {q, n.D}, at.qkv);
     names.add(prefix + "k_proj.weight", {kv, n.D}, inside(at.qkv, q * n.D));
     names.add(prefix + "v_proj.weight", {kv, n.D}, inside(at.qkv, (q + kv) * n.D));

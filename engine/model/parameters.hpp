@@ -49,7 +49,7 @@ struct LayerOffsets {
     // Grouped attention.
     std::uint64_t qkv = kNoTensor;       ///< [(H + 2 G) C, D]: queries, keys, values
     std::uint64_t qkv_bias = kNoTensor;  ///< [(H + 2 G) C]
-    std::uint64_t q_norm = kNoTensor;    ///< [C] (HeadNorm::head) or [H C] (full)
+    std::uint64_t q_norm = kNoTensor;    ///< [C] (QkNorm::head) or [H C] (full)
     std::uint64_t k_norm = kNoTensor;    ///< [C] or [G C]
     std::uint64_t sinks = kNoTensor;     ///< [H]
     // Latent attention.

@@ -4,7 +4,6 @@
 #include <string>
 
 #include "engine/error.hpp"
-#include "engine/model/validate.hpp"
 #include "kernels/cpu/adamw.hpp"
 #include "kernels/cpu/muon.hpp"
 #include "kernels/cpu/parallel.hpp"
@@ -80,9 +79,9 @@ RunPlan plan_run(const RunConfig& config) {
         (m.expert_bias ? static_cast<std::uint64_t>(2 * m.expert_width + m.width) : 0);
     const auto routed = std::count_if(layout.layers.begin(), layout.layers.end(),
                                       [](const LayerOffsets& layer) { return layer.has_experts(); });
-    const std::uint64_t asleep =
+    const std::uint64_t inactive =
         static_cast<std::uint64_t>(routed) * static_cast<std::uint64_t>(m.experts - m.experts_per_token);
-    plan.parameters_active = layout.parameters - asleep * per_expert;
+    plan.parameters_active = layout.parameters - inactive * per_expert;
     // 2 flops per weight forward, 4 backward; reading a row of the embedding is no product. Attention: q k^T and p v
     // over half the context on average (a window: over no more than the window), the backward twice that.
     const double embedding = m.tied_head ? 0.0 : static_cast<double>(m.vocabulary) * m.width;

@@ -14,7 +14,6 @@
 #include "engine/generate/decoder.hpp"
 #include "engine/model/random.hpp"
 #include "engine/model/transformer.hpp"
-#include "engine/model/validate.hpp"
 #include "engine/train/batches.hpp"
 #include "engine/train/plan.hpp"
 #include "kernels/cpu/adamw.hpp"
@@ -74,13 +73,6 @@ void check_data(const RunConfig& config, const Dataset* data) {
     }
 }
 
-void check_knob(const char* name, double value, double most) {
-    if (!std::isfinite(value) || value < 0 || value > most) {
-        throw Error(std::string("The ") + name + " is " + std::to_string(value) + ", but must be from 0 to " +
-                    std::to_string(most) + ".");
-    }
-}
-
 /// Share of the peak rate at a step (0 is the first). cosine: warm-up, then half a cosine down to the final ratio at
 /// the last planned step, then level. warmup_stable_decay: warm-up, level, then a straight line down to the final ratio
 /// over the last decay_fraction of the steps.
@@ -93,10 +85,14 @@ double rate_share(const TrainConfig& train, std::uint64_t step) {
     if (step >= steps) {
         return last;
     }
-    if (train.schedule == Schedule::warmup_stable_decay) {
-        const double left = static_cast<double>(steps - step),
-                     falling = train.decay_fraction * static_cast<double>(steps);
-        return left >= falling ? 1.0 : last + (1.0 - last) * left / falling;
+    switch (train.schedule) {
+        case Schedule::warmup_stable_decay: {
+            const double left = static_cast<double>(steps - step),
+                         falling = train.decay_fraction * static_cast<double>(steps);
+            return left >= falling ? 1.0 : last + (1.0 - last) * left / falling;
+        }
+        case Schedule::cosine:
+            break;
     }
     const double done = static_cast<double>(step - warmup) / static_cast<double>(steps - warmup);
     return last + (1.0 - last) * 0.5 * (1.0 + std::cos(std::numbers::pi * done));
@@ -112,6 +108,7 @@ bool all_finite(const float* values, std::uint64_t count) {
 struct Trainer::Impl {
     Impl(const RunConfig& run, std::shared_ptr<const Dataset> dataset)
         : config(run),
+          now(run),
           data(std::move(dataset)),
           layout(make_layout(config.model)),
           threads(threads_of(config)),
@@ -127,15 +124,15 @@ struct Trainer::Impl {
     }
 
     void lap(Part part) {
-        const auto now = Clock::now();
-        part_ms[static_cast<std::size_t>(part)] += milliseconds(now - mark);
-        mark = now;
+        const auto time = Clock::now();
+        part_ms[static_cast<std::size_t>(part)] += milliseconds(time - mark);
+        mark = time;
     }
 
     /// The next `batch` sequences of the run.
     void take_batch() {
         const auto S = static_cast<std::uint64_t>(config.model.context);
-        for (std::uint64_t b = 0; b < static_cast<std::uint64_t>(config.train.batch); ++b) {
+        for (std::uint64_t b = 0; b < static_cast<std::uint64_t>(now.train.batch); ++b) {
             const std::uint64_t first = order.first_token(sequences++);
             for (std::uint64_t s = 0; s < S; ++s) {
                 buffers.tokens_T[b * S + s] = data->train_tokens[first + s];
@@ -159,7 +156,7 @@ struct Trainer::Impl {
             }
             stats.dropped += router[layer].dropped;
             const auto J = static_cast<std::size_t>(
-                router_shape(config.model, controls(0).mode, layer, config.train.batch, config.model.context).slots());
+                router_shape(config.model, controls(0).mode, layer, now.train.batch, config.model.context).slots());
             for (std::size_t slot = 0; slot < tokens * J && layer < L; ++slot) {
                 if (s.routed.kept_TJ[slot] != 0) {
                     const std::size_t language = buffers.languages_T[slot / J];
@@ -190,13 +187,12 @@ struct Trainer::Impl {
     }
 
     double balance_coefficient() const {
-        return config.train.balance == Balance::none ? 0.0 : config.train.balance_coefficient;
+        return now.train.balance == Balance::none ? 0.0 : now.train.balance_coefficient;
     }
 
     void finish_losses() {
         stats.loss = stats.cross_entropy + balance_coefficient() * stats.balance_loss +
-                     config.train.z_coefficient * stats.z_loss +
-                     config.train.prediction_coefficient * stats.prediction_loss;
+                     now.train.z_coefficient * stats.z_loss + now.train.prediction_coefficient * stats.prediction_loss;
         if (!std::isfinite(stats.loss)) {
             stats.fault = first_fault();
             if (stats.fault.empty()) {
@@ -207,8 +203,7 @@ struct Trainer::Impl {
 
     /// Where the last forward first left something that is not finite; empty when it did not.
     std::string first_fault() const {
-        const auto T =
-            static_cast<std::uint64_t>(config.train.batch) * static_cast<std::uint64_t>(config.model.context);
+        const auto T = static_cast<std::uint64_t>(now.train.batch) * static_cast<std::uint64_t>(config.model.context);
         const auto D = static_cast<std::uint64_t>(config.model.width),
                    E = static_cast<std::uint64_t>(config.model.experts);
         const auto Q =
@@ -249,14 +244,14 @@ struct Trainer::Impl {
             total += squares;
         }
         stats.gradient_norm = std::sqrt(total);
-        if (config.train.norm_limit > 0 && stats.gradient_norm > config.train.norm_limit && stats.fault.empty()) {
+        if (now.train.norm_limit > 0 && stats.gradient_norm > now.train.norm_limit && stats.fault.empty()) {
             stats.fault = "gradient norm is " + std::to_string(stats.gradient_norm) + ", above train.norm_limit";
         }
     }
 
     /// One block, or a part of it.
     void apply_adamw(const TensorSpec& tensor, std::uint64_t begin, std::uint64_t count) {
-        const TrainConfig& train = config.train;
+        const TrainConfig& train = now.train;
         kernels::AdamWStep step;
         step.learning_rate = stats.learning_rate;
         step.beta1 = train.beta1;
@@ -272,9 +267,9 @@ struct Trainer::Impl {
 
     void apply_muon(const TensorSpec& tensor, std::uint64_t first, std::uint64_t count) {
         kernels::MuonStep step;
-        step.learning_rate = config.train.muon_learning_rate * rate_share(config.train, steps - 1);
-        step.momentum = config.train.muon_momentum;
-        step.weight_decay = config.train.weight_decay;
+        step.learning_rate = now.train.muon_learning_rate * rate_share(now.train, steps - 1);
+        step.momentum = now.train.muon_momentum;
+        step.weight_decay = now.train.weight_decay;
         const std::uint64_t at = tensor.offset + first * tensor.rows * tensor.columns;
         kernels::muon(buffers.parameters + at, buffers.first_moment + at, buffers.gradients + at,
                       static_cast<std::int64_t>(count), static_cast<std::int64_t>(tensor.rows),
@@ -282,13 +277,12 @@ struct Trainer::Impl {
     }
 
     double gradient_scale() const {
-        return stats.gradient_norm > config.train.gradient_clip ? config.train.gradient_clip / stats.gradient_norm
-                                                                : 1.0;
+        return stats.gradient_norm > now.train.gradient_clip ? now.train.gradient_clip / stats.gradient_norm : 1.0;
     }
 
     /// `pieces` of equal size, [first, first + count) of them.
     void apply_pieces(const TensorSpec& tensor, std::uint64_t pieces, std::uint64_t first, std::uint64_t count) {
-        if (config.train.optimizer == Optimizer::muon && tensor.matrices > 0) {
+        if (now.train.optimizer == Optimizer::muon && tensor.matrices > 0) {
             const std::uint64_t each = tensor.matrices / pieces;
             apply_muon(tensor, first * each, count * each);
         } else {
@@ -327,43 +321,43 @@ struct Trainer::Impl {
                 const std::int64_t first = static_cast<std::int64_t>(layer) * E;
                 kernels::update_selection_bias(buffers.parameters + layout.layers[layer].selection_bias,
                                                buffers.choices_LE + first, buffers.disabled_LE + first, E,
-                                               config.train.bias_speed);
+                                               now.train.bias_update_rate);
             }
         }
     }
 
     /// Of the micro-batch that starts when `before` tokens of the step were seen.
     RouterControls controls(std::uint64_t before) const {
-        RouterControls now;
-        now.mode.balance = config.train.balance;
-        now.mode.experts_per_token = experts_per_token;
-        now.mode.capacity_factor = capacity_factor;
-        now.disabled_LE = buffers.disabled_LE;
-        if (config.train.balance == Balance::global && before > 0) {
-            now.earlier_choices_LE = buffers.choices_LE;
-            now.earlier_tokens = before;
+        RouterControls router_controls;
+        router_controls.mode.balance = now.train.balance;
+        router_controls.mode.experts_per_token = now.model.experts_per_token;
+        router_controls.mode.capacity_factor = now.model.capacity_factor;
+        router_controls.disabled_LE = buffers.disabled_LE;
+        if (now.train.balance == Balance::global && before > 0) {
+            router_controls.earlier_choices_LE = buffers.choices_LE;
+            router_controls.earlier_tokens = before;
         }
-        now.jitter_seed = random_bits(config.train.seed, 4 + steps, before);
-        return now;
+        router_controls.jitter_seed = random_bits(now.train.seed, 4 + steps, before);
+        return router_controls;
     }
 
     /// One micro-batch; its gradients are left in `gradients`.
     void micro_batch(std::uint64_t index) {
-        const int batch = config.train.batch, length = config.model.context;
+        const int batch = now.train.batch, length = config.model.context;
         const std::uint64_t tokens = static_cast<std::uint64_t>(batch) * static_cast<std::uint64_t>(length);
         take_batch();
         lap(Part::data);
-        const RouterControls now = controls(index * tokens);
+        const RouterControls router_controls = controls(index * tokens);
         const kernels::OperandsScope scope(
-            config.train.precision == Precision::bf16 ? kernels::Operands::bf16 : kernels::Operands::f32,
+            now.train.precision == Precision::bf16 ? kernels::Operands::bf16 : kernels::Operands::f32,
             buffers.operands);
-        transformer->forward(buffers.parameters, buffers.tokens_T, batch, length, now, router, clock);
-        transformer->predict(buffers.parameters, buffers.targets_T, batch, length, now, router, clock);
-        const LossScales scales{balance_coefficient() / routed_layers(), config.train.z_coefficient / routed_layers(),
-                                config.train.prediction_coefficient};
+        transformer->forward(buffers.parameters, buffers.tokens_T, batch, length, router_controls, router, clock);
+        transformer->predict(buffers.parameters, buffers.targets_T, batch, length, router_controls, router, clock);
+        const LossScales scales{balance_coefficient() / routed_layers(), now.train.z_coefficient / routed_layers(),
+                                now.train.prediction_coefficient};
         const Losses losses = transformer->backward(buffers.parameters, buffers.gradients, buffers.tokens_T,
-                                                    buffers.targets_T, batch, length, now, scales, clock);
-        const double share = 1.0 / config.train.accumulation;
+                                                    buffers.targets_T, batch, length, router_controls, scales, clock);
+        const double share = 1.0 / now.train.accumulation;
         stats.cross_entropy += share * losses.cross_entropy;
         stats.prediction_loss += share * losses.prediction;
         collect_losses(share);
@@ -372,7 +366,7 @@ struct Trainer::Impl {
     }
 
     void accumulate(std::uint64_t index) {
-        const float share = 1.0f / static_cast<float>(config.train.accumulation);
+        const float share = 1.0f / static_cast<float>(now.train.accumulation);
         kernels::parallel_blocks(static_cast<std::int64_t>(layout.floats), 1 << 16,
                                  [&](std::int64_t begin, std::int64_t end, int) {
                                      for (std::int64_t i = begin; i < end; ++i) {
@@ -396,13 +390,12 @@ struct Trainer::Impl {
         // Sums over the micro-batches; finish_values() takes out again what these settings do not compute.
         stats.cross_entropy = stats.balance_loss = stats.z_loss = stats.prediction_loss = stats.dropped = 0;
         std::fill_n(buffers.choices_LE, layout.layers.size() * E, std::uint64_t{0});
-        stats.learning_rate = config.train.learning_rate * rate_share(config.train, steps);
-        stats.balance_coefficient = config.train.balance_coefficient;
-        stats.z_coefficient = config.train.z_coefficient;
+        stats.learning_rate = now.train.learning_rate * rate_share(now.train, steps);
+        stats.balance_coefficient = now.train.balance_coefficient;
+        stats.z_coefficient = now.train.z_coefficient;
         stats.step = ++steps;
-        stats.tokens = static_cast<std::uint64_t>(config.train.accumulation) *
-                       static_cast<std::uint64_t>(config.train.batch) *
-                       static_cast<std::uint64_t>(config.model.context);
+        stats.tokens = static_cast<std::uint64_t>(now.train.accumulation) *
+                       static_cast<std::uint64_t>(now.train.batch) * static_cast<std::uint64_t>(config.model.context);
         stats.tokens_total = steps * stats.tokens;
     }
 
@@ -411,7 +404,7 @@ struct Trainer::Impl {
         const auto begin = Clock::now();
         mark = begin;
         part_ms.fill(0);
-        const auto micro = static_cast<std::uint64_t>(config.train.accumulation);
+        const auto micro = static_cast<std::uint64_t>(now.train.accumulation);
         start_statistics();
         for (std::uint64_t index = 0; index < micro; ++index) {
             micro_batch(index);
@@ -439,7 +432,7 @@ struct Trainer::Impl {
     void finish_values() {
         const bool routed = std::any_of(layout.layers.begin(), layout.layers.end(),
                                         [](const LayerOffsets& layer) { return layer.has_experts(); });
-        if (!routed || config.train.balance == Balance::none) {
+        if (!routed || now.train.balance == Balance::none) {
             stats.balance_loss = base::kAbsent;
         }
         if (!routed) {
@@ -448,8 +441,7 @@ struct Trainer::Impl {
         if (config.model.prediction_depth == 0) {
             stats.prediction_loss = base::kAbsent;
         }
-        const double capacity = capacity_factor >= 0 ? capacity_factor : config.model.capacity_factor;
-        if (!routed || capacity <= 0 || config.model.router_choice == kernels::Choice::expert) {
+        if (!routed || now.model.capacity_factor <= 0 || config.model.router_choice == kernels::Choice::expert) {
             stats.dropped = base::kAbsent;  // nothing can overflow
         }
         for (std::size_t layer = 0; layer < stats.router_entropy.size(); ++layer) {
@@ -463,7 +455,7 @@ struct Trainer::Impl {
     /// Sum over the first `count` targets of a held-out text, and how many there were.
     std::pair<double, std::uint64_t> held_out_sum(const std::vector<std::int32_t>& text) {
         const auto S = static_cast<std::uint64_t>(config.model.context),
-                   B = static_cast<std::uint64_t>(config.train.batch);
+                   B = static_cast<std::uint64_t>(now.train.batch);
         const std::uint64_t count = text.empty() ? 0 : std::min<std::uint64_t>(kHeldOutTokens, text.size() - 1);
         double sum = 0;
         std::uint64_t done = 0;
@@ -475,10 +467,10 @@ struct Trainer::Impl {
                 buffers.tokens_T[t] = text[done + t];
                 buffers.targets_T[t] = text[done + t + 1];
             }
-            RouterControls now = controls(0);
-            now.mode.training = false;
+            RouterControls router_controls = controls(0);
+            router_controls.mode.training = false;
             transformer->forward(buffers.parameters, buffers.tokens_T, static_cast<int>(batch),
-                                 static_cast<int>(length), now, router, clock);
+                                 static_cast<int>(length), router_controls, router, clock);
             sum += transformer->loss(buffers.parameters, buffers.targets_T, static_cast<int>(tokens)) *
                    static_cast<double>(tokens);
             done += tokens;
@@ -502,7 +494,7 @@ struct Trainer::Impl {
         std::span<const float> logits = decoder.read(0, tokens);
         std::string text;
         for (int i = 0; i < max_tokens; ++i) {
-            const double unit = random_unit(config.train.seed, 3 + steps, static_cast<std::uint64_t>(i));
+            const double unit = random_unit(now.train.seed, 3 + steps, static_cast<std::uint64_t>(i));
             const std::int32_t token = draw_token(logits, kSampleTemperature, unit);
             if (token == tokenizer.end_token()) {
                 break;
@@ -516,7 +508,8 @@ struct Trainer::Impl {
         return base::to_valid_utf8(text);
     }
 
-    void load(const std::filesystem::path& folder, const CheckpointTensors& model, const CheckpointState& state) {
+    void load(const std::filesystem::path& folder, const CheckpointTensors& model, const CheckpointState& state,
+              bool fork) {
         const CheckpointTensors moments(folder / kOptimizerFile, config.model, layout, {"m.", "v."});
         model.read("", buffers.parameters);
         moments.read("m.", buffers.first_moment);
@@ -524,7 +517,7 @@ struct Trainer::Impl {
         steps = state.step;
         updates = state.updates;
         sequences = state.sequences;
-        take_controls(state);
+        take_controls(state, fork);
     }
 
     std::uint64_t expert_index(int layer, int expert) const {
@@ -560,7 +553,7 @@ struct Trainer::Impl {
     void reset(int layer, int expert) {
         check_expert(layer, expert);
         const auto at = static_cast<std::size_t>(layer);
-        initialise_expert(buffers.parameters, layout, config.model, at, expert, config.train.seed);
+        initialise_expert(buffers.parameters, layout, config.model, at, expert, now.train.seed);
         for (const TensorSpec& tensor : layout.tensors) {
             if (tensor.layer == layer && tensor.part == TensorPart::experts) {
                 const std::uint64_t each = tensor.count / static_cast<std::uint64_t>(config.model.experts);
@@ -571,9 +564,15 @@ struct Trainer::Impl {
         }
     }
 
-    void take_controls(const CheckpointState& state) {
-        experts_per_token = state.experts_per_token;
-        capacity_factor = state.capacity_factor;
+    void take_controls(const CheckpointState& state, bool fork) {
+        // A fork's settings hold instead, and no value may ask for more than the buffers were planned for.
+        const auto live = [&](const char* key, double value) { set_live(now, config, key, value); };
+        if (!fork && state.experts_per_token > 0) {
+            live("experts_per_token", state.experts_per_token);
+        }
+        if (!fork && state.capacity_factor >= 0) {
+            live("capacity_factor", state.capacity_factor);
+        }
         for (const auto& [layer, expert] : state.disabled) {
             disable(layer, expert, true);
         }
@@ -595,7 +594,8 @@ struct Trainer::Impl {
         return list;
     }
 
-    RunConfig config;
+    const RunConfig config;  ///< what was planned for
+    RunConfig now;           ///< the same with the live settings as they stand
     std::shared_ptr<const Dataset> data;
     ParameterLayout layout;
     int threads = 1;
@@ -605,9 +605,7 @@ struct Trainer::Impl {
     std::optional<Transformer> transformer;
     std::vector<kernels::RouterLosses> router;
     std::uint64_t steps = 0, updates = 0, sequences = 0;
-    int experts_per_token = 0;    ///< live knob, see RouterMode
-    double capacity_factor = -1;  ///< live knob, see RouterMode
-    StepStats stats;              ///< of the last step
+    StepStats stats;  ///< of the last step
     PartClock clock;
     Clock::time_point mark;
     std::array<double, kParts> part_ms{};
@@ -672,7 +670,7 @@ std::unique_ptr<Trainer> Trainer::load(const std::filesystem::path& checkpoint, 
     const CheckpointTensors model(checkpoint / kModelFile, config.model, make_layout(config.model), {""});
     std::unique_ptr<Trainer> trainer(new Trainer());
     trainer->impl_ = std::make_unique<Impl>(config, std::move(data));
-    trainer->impl_->load(checkpoint, model, state);
+    trainer->impl_->load(checkpoint, model, state, changed != nullptr);
     return trainer;
 }
 
@@ -696,46 +694,16 @@ std::string Trainer::sample(const std::string& prompt, int max_tokens) {
     return impl_->sample(prompt, max_tokens);
 }
 
-void Trainer::set_learning_rate(double peak) {
-    check_knob("learning rate", peak, kMaxLearningRate);
-    impl_->config.train.learning_rate = peak;
-}
-
-void Trainer::set_balance_coefficient(double value) {
-    check_knob("balance coefficient", value, kMaxCoefficient);
-    impl_->config.train.balance_coefficient = value;
-}
-
-void Trainer::set_z_coefficient(double value) {
-    check_knob("z-loss coefficient", value, kMaxCoefficient);
-    impl_->config.train.z_coefficient = value;
-}
-
-void Trainer::set_bias_speed(double value) {
-    check_knob("bias speed", value, kMaxBiasSpeed);
-    impl_->config.train.bias_speed = value;
-}
-
-void Trainer::set_prediction_coefficient(double value) {
-    check_knob("prediction coefficient", value, kMaxCoefficient);
-    impl_->config.train.prediction_coefficient = value;
-}
-
-void Trainer::set_experts_per_token(int value) {
-    if (value < 0 || value > impl_->config.model.experts_per_token) {
-        throw Error("The experts per token are " + std::to_string(value) + ", but must be from 1 to the " +
-                    std::to_string(impl_->config.model.experts_per_token) +
-                    " that the run was planned for; fork the run to use more.");
+void Trainer::set(const LiveValues& values) {
+    RunConfig wanted = impl_->now;
+    for (const auto& [key, value] : values) {
+        set_live(wanted, impl_->config, key, value);
     }
-    impl_->experts_per_token = value;
+    impl_->now = wanted;
 }
 
-void Trainer::set_capacity_factor(double value) {
-    if (!std::isfinite(value) || value > 1000 || impl_->config.model.router_choice == Choice::expert) {
-        throw Error("The capacity factor is " + std::to_string(value) +
-                    ", but must be from 0 (dropless) to 1000, and with expert choice it cannot change during a run.");
-    }
-    impl_->capacity_factor = value;
+void Trainer::set(const std::string& key, double value) {
+    set(LiveValues{{key, value}});
 }
 
 void Trainer::set_expert_disabled(int layer, int expert, bool disabled) {
@@ -776,11 +744,17 @@ void Trainer::save(const std::filesystem::path& folder) const {
     state.data_name = run.data->name;
     state.data_sha256 = run.data->sha256;
     state.data_tokens = run.data->train_tokens.size();
-    state.experts_per_token = run.experts_per_token;
-    state.capacity_factor = run.capacity_factor;
+    if (run.now.model.experts_per_token != run.config.model.experts_per_token) {
+        state.experts_per_token = run.now.model.experts_per_token;
+    }
+    if (run.now.model.capacity_factor != run.config.model.capacity_factor) {
+        state.capacity_factor = run.now.model.capacity_factor;
+    }
     state.disabled = run.marked(run.buffers.disabled_LE);
     state.frozen = run.marked(run.buffers.frozen_LE);
-    write_checkpoint_texts(folder, run.config, state, run.data->tokenizer.get());
+    RunConfig saved = run.now;
+    saved.model = run.config.model;  // what buffers are planned for after a break
+    write_checkpoint_texts(folder, saved, state, run.data->tokenizer.get());
 }
 
 std::string Trainer::parameters_sha256() const {
@@ -793,7 +767,7 @@ std::string Trainer::parameters_sha256() const {
 }
 
 const RunConfig& Trainer::config() const {
-    return impl_->config;
+    return impl_->now;
 }
 std::uint64_t Trainer::steps_done() const {
     return impl_->steps;

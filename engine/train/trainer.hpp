@@ -56,17 +56,10 @@ class Trainer {
     /// Continues `prompt` by at most `max_tokens` tokens, temperature 0.8, seeded by step; UTF-8 bytes.
     std::string sample(const std::string& prompt, int max_tokens);
 
-    /// Live knobs. A peak learning rate replaces the scheduled peak from the next step on. Throws Error on NaN or out
-    /// of range.
-    void set_learning_rate(double peak);
-    void set_balance_coefficient(double value);
-    void set_z_coefficient(double value);
-    void set_bias_speed(double value);
-    void set_prediction_coefficient(double value);
-    /// From 1 to the configured number (for more, buffers were not planned); 0 takes the configured one again.
-    void set_experts_per_token(int value);
-    /// 0: dropless; below 0 takes the configured one again. Not for expert choice.
-    void set_capacity_factor(double value);
+    /// Puts live settings (see config_fields) at these values, from the next step on: all of them, or none and throws
+    /// Error. A learning rate is the scheduled peak.
+    void set(const LiveValues& values);
+    void set(const std::string& key, double value);
     /// A disabled expert is never chosen, a frozen one no longer learns. At least experts_per_token of a layer must
     /// stay enabled. Throws Error.
     void set_expert_disabled(int layer, int expert, bool disabled);
@@ -85,6 +78,7 @@ class Trainer {
     /// Hash over all parameters in a fixed order.
     std::string parameters_sha256() const;
 
+    /// With the live settings as they stand; one of them alone: live_value.
     const RunConfig& config() const;
     std::uint64_t steps_done() const;
     std::uint64_t memory_bytes() const;  ///< held by the trainer

@@ -1,4 +1,4 @@
-// Router: the forward and the backward, put together from router_scores, router_choice and router_capacity.
+// Router: the forward and the backward, put together from the scorings, router_choice and router_capacity.
 #include "kernels/cpu/router.hpp"
 
 #include <algorithm>
@@ -32,6 +32,20 @@ void weigh_token(float* w_J, std::uint8_t* kept_J, const std::int32_t* ids_J, co
     for (std::int64_t j = 0; j < J; ++j) {
         w_J[j] = (divide ? w_J[j] / (sum + kSumFloor) : w_J[j]) * scale;
     }
+}
+
+/// Whether a token is chosen for without the others of the batch.
+bool chosen_alone(Choice choice) {
+    switch (choice) {
+        case Choice::token:
+        case Choice::hash:
+            return true;
+        case Choice::expert:
+        case Choice::sinkhorn:
+        case Choice::quantile:
+            break;
+    }
+    return false;
 }
 
 /// Row of the block's sums: [E] of q, then z, then entropy.
@@ -92,16 +106,32 @@ void token_backward(float* dz_E, std::int64_t t, const BalanceGradient& balance,
     const float* dw = dw_TJ + t * J;
     const std::int32_t* ids = out.ids_TJ + t * J;
     const std::uint8_t* kept = out.kept_TJ + t * J;
+    const ScoringFormulas& formulas = formulas_of(shape.scoring);
     if (softmax_of_chosen(shape)) {
-        scores_backward(dz_E, ds_E, s, nullptr, out.lse_T[t], z_term, shape);
+        formulas.backward(dz_E, ds_E, s, nullptr, out.lse_T[t], z_term, E);
         weights_backward(dz_E, dw, ids, kept, out.w_TJ + t * J, s, shape);
         return;
     }
     weights_backward(ds_E, dw, ids, kept, out.w_TJ + t * J, s, shape);
-    scores_backward(dz_E, ds_E, s, in.z_TE + t * E, out.lse_T[t], z_term, shape);
+    formulas.backward(dz_E, ds_E, s, in.z_TE + t * E, out.lse_T[t], z_term, E);
 }
 
 }  // namespace
+
+float router::inverse_sum(const float* s_E, std::int64_t E) {
+    lanes::Lanes sum = {};
+    std::int64_t e = 0;
+    for (; e + lanes::kWidth <= E; e += lanes::kWidth) {
+        lanes::Lanes s;
+        lanes::load(s, s_E + e);
+        sum += s;
+    }
+    float total = lanes::add_up(sum);
+    for (; e < E; ++e) {
+        total += s_E[e];
+    }
+    return 1.0f / (total + kSumFloor);
+}
 
 std::int64_t router_scratch(const RouterShape& shape) {
     const std::int64_t keys = shape.T * shape.slots();
@@ -110,7 +140,8 @@ std::int64_t router_scratch(const RouterShape& shape) {
 
 RouterLosses router_forward(const RouterOutput& out, const RouterInput& in, double* scratch, const RouterShape& shape) {
     const std::int64_t T = shape.T, E = shape.E, J = shape.slots();
-    const bool each_alone = shape.choice == Choice::token || shape.choice == Choice::hash;
+    const ScoringFormulas& formulas = formulas_of(shape.scoring);
+    const bool each_alone = chosen_alone(shape.choice);
     const auto weigh = [&](std::int64_t t) {
         weigh_token(out.w_TJ + t * J, out.kept_TJ + t * J, out.ids_TJ + t * J, out.s_TE + t * E, in.z_TE + t * E,
                     shape);
@@ -120,7 +151,7 @@ RouterLosses router_forward(const RouterOutput& out, const RouterInput& in, doub
         std::fill(sums, sums + E + 2, 0.0);
         for (std::int64_t t = begin; t < end; ++t) {
             float* s = out.s_TE + t * E;
-            add_token(sums, score_token(s, out.lse_T + t, in.z_TE + t * E, shape), s, E);
+            add_token(sums, formulas.forward(s, out.lse_T + t, in.z_TE + t * E, E), s, E);
             if (each_alone) {
                 choose_token(out.ids_TJ + t * J, t, s, in, shape);
                 weigh(t);

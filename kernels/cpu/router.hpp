@@ -3,18 +3,17 @@
 // Shapes: T tokens in sequences of S, E experts (at most kMaxExperts), K chosen per token (at most kMaxChosen), J slots
 // per token: K when tokens choose, E when experts choose. Legend: z logits, s scores, b selection bias, g weights.
 //
-// Scores: softmax and softmax_after_top_k: s = softmax(z); sigmoid: s = 1 / (1 + e^-z); sqrt_softplus: s = sqrt(ln(1 +
-// e^z)). Choice by token: the K largest of c = s + b (softmax_after_top_k: of z + b) among the kept groups. Groups are
-// E / groups neighbours; a group counts its largest c (max, DeepSeek-V2) or the sum of its two largest (top2,
-// DeepSeek-V3) among its enabled experts, of which one may be all that is left; a group without any never stays. The
-// best groups_kept stay (more, where these hold fewer than K enabled experts). Ties go to the lower id everywhere; NaN
-// counts as least. Weights: g = s of the chosen (softmax_after_top_k: softmax of the chosen z),
-// divided by their sum when `normalise` (DeepSeek adds 1e-20 to the sum), times `scale`. The bias never enters the
-// weight. Other choices take no bias. `expert`: expert e takes the capacity(shape) tokens of largest s[., e], g = s x
-// scale, no groups. `hash`: ids come from the caller (hash layers, replay), weights as above. `sinkhorn` and
-// `quantile`: the K largest of the c below among the kept groups, weights from plain s. Both look at the whole batch
-// and spread it evenly over the N enabled experts; a batch of one token has nothing to spread and is chosen by e^z and
-// by s.
+// Scores: one file each, router_scoring_<name>.cpp. Choice by token: the K largest of c = s + b (a scoring of logits:
+// of z + b) among the kept groups. Groups are E / groups neighbours; a group counts its largest c (max, DeepSeek-V2) or
+// the sum of its two largest (top2, DeepSeek-V3) among its enabled experts, of which one may be all that is left; a
+// group without any never stays. The best groups_kept stay (more, where these hold fewer than K enabled experts). Ties
+// go to the lower id everywhere; NaN counts as least. Weights: g = s of the chosen (a scoring of logits: softmax of the
+// chosen z), divided by their sum when `normalise` (DeepSeek adds 1e-20 to the sum), times `scale`. The bias never
+// enters the weight. Other choices take no bias. `expert`: expert e takes the capacity(shape) tokens of largest s[.,
+// e], g = s x scale, no groups. `hash`: ids come from the caller (hash layers, replay), weights as above. `sinkhorn`
+// and `quantile`: the K largest of the c below among the kept groups, weights from plain s. Both look at the whole
+// batch and spread it evenly over the N enabled experts; a batch of one token has nothing to spread and is chosen by
+// e^z and by s.
 //   sinkhorn: c = d1_e e^z, where d1 starts at 1 and a round is d0_t = 1 / (T sum_e d1_e e^z), d1_e = 1 / (N sum_t d0_t
 //   e^z), until the mean over e of |change of d1| is below 1e-4, at most 100 rounds.
 //   quantile: c = s - b, where b starts at 0 and a round, of 8, is: a_t halfway between the K-th and the next largest
@@ -32,12 +31,13 @@
 
 #include <cstdint>
 
+#include "kernels/cpu/router_scoring.hpp"
+
 namespace moescope::kernels {
 
 inline constexpr std::int64_t kMaxExperts = 1024;
 inline constexpr std::int64_t kMaxChosen = 64;
 
-enum class Scoring { softmax, softmax_after_top_k, sigmoid, sqrt_softplus };
 enum class GroupScore { max, top2 };
 enum class Choice { token, expert, hash, sinkhorn, quantile };
 /// Who loses its place in a full expert: the least weight, or the latest position.
@@ -98,7 +98,8 @@ std::int64_t router_scratch(const RouterShape& shape);
 RouterLosses router_forward(const RouterOutput& out, const RouterInput& in, double* scratch, const RouterShape& shape);
 /// Writes dz_TE: gradient through the weights (dw_TJ, ignored where not kept), plus balance_scale x d balance, plus
 /// z_scale x d z. The choice itself has no gradient. `out` and `in` as the forward left and took them, but z_TE is read
-/// only for sigmoid and sqrt_softplus; dz_TE may be z_TE. `scratch`: as large as the forward's, contents do not matter.
+/// only by scorings that are no softmax; dz_TE may be z_TE. `scratch`: as large as the forward's, contents do not
+/// matter.
 void router_backward(float* dz_TE, const float* dw_TJ, const RouterOutput& out, const RouterInput& in, double* scratch,
                      double balance_scale, double z_scale, const RouterShape& shape);
 

@@ -114,15 +114,22 @@ void BalanceGradient::prepare(double balance_scale, const RouterOutput& out, con
     const double tokens = static_cast<double>(shape.T), K = static_cast<double>(shape.K);
     std::fill(dq_E, dq_E + E, 0.0f);
     scale = static_cast<float>(balance_scale);
-    if (shape.balance == Balance::sequence) {
-        float* f = as_floats(scratch, sequences_of(shape) * E);
-        sequence_factors(f, out.ids_TJ, shape);
-        f_SE = f;
-    } else if (shape.balance != Balance::none) {
-        const double factor = balance_scale * static_cast<double>(E) / (counted_tokens(in, shape) * K) / tokens;
-        for (std::int64_t e = 0; e < E; ++e) {
-            dq_E[e] = static_cast<float>(factor * (out.choices_E[e] + earlier_choices(in, shape, e)));
+    switch (shape.balance) {
+        case Balance::none:
+            return;
+        case Balance::sequence: {
+            float* f = as_floats(scratch, sequences_of(shape) * E);
+            sequence_factors(f, out.ids_TJ, shape);
+            f_SE = f;
+            return;
         }
+        case Balance::batch:
+        case Balance::global:
+            break;
+    }
+    const double factor = balance_scale * static_cast<double>(E) / (counted_tokens(in, shape) * K) / tokens;
+    for (std::int64_t e = 0; e < E; ++e) {
+        dq_E[e] = static_cast<float>(factor * (out.choices_E[e] + earlier_choices(in, shape, e)));
     }
 }
 

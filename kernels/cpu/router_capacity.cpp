@@ -79,10 +79,13 @@ std::uint64_t drop_overflow(const RouterOutput& out, double* scratch, const Rout
         std::copy(out.choices_E, out.choices_E + E, out.counts_E);
         return 0;
     }
-    if (shape.drop == Drop::position) {
-        drop_latest(out, slots, E, capacity);
-    } else {
-        drop_least(out, scratch, slots, E, capacity);
+    switch (shape.drop) {
+        case Drop::position:
+            drop_latest(out, slots, E, capacity);
+            break;
+        case Drop::probability:
+            drop_least(out, scratch, slots, E, capacity);
+            break;
     }
     std::uint64_t dropped = 0;
     for (std::int64_t e = 0; e < E; ++e) {

@@ -22,7 +22,13 @@ float group_value(const float* c_E, const Key* keys_E, std::int64_t begin, std::
         best = std::max(best, keys_E[e]);
     }
     const float value = c_E[index_of(best)];
-    return score == GroupScore::max || second == kNever ? value : value + c_E[index_of(second)];
+    switch (score) {
+        case GroupScore::max:
+            break;
+        case GroupScore::top2:
+            return second == kNever ? value : value + c_E[index_of(second)];
+    }
+    return value;
 }
 
 /// Takes the experts of all but the best groups out. More than groups_kept stay where these hold fewer than K experts
@@ -258,7 +264,7 @@ void choose_token(std::int32_t* ids_K, std::int64_t t, const float* s_E, const R
         take_given(ids_K, in.given_TK + t * shape.K, in.disabled_E, shape);
         return;
     }
-    const bool by_logits = shape.scoring == Scoring::softmax_after_top_k;
+    const bool by_logits = formulas_of(shape.scoring).of_logits;
     const float* from = by_logits ? in.z_TE + t * shape.E : s_E;
     if (in.selection_bias_E == nullptr) {
         choose_largest(ids_K, from, in.disabled_E, shape);
@@ -273,17 +279,22 @@ void choose_token(std::int32_t* ids_K, std::int64_t t, const float* s_E, const R
 
 void choose_in_batch(const RouterOutput& out, const RouterInput& in, double* scratch, const RouterShape& shape) {
     const std::int64_t T = shape.T, E = shape.E, K = shape.K;
-    if (shape.choice == Choice::expert) {
-        choose_by_experts(out, in, scratch, shape);
-        return;
-    }
     const bool sinkhorn = shape.choice == Choice::sinkhorn;
     double *per_E = scratch, *M_TE = scratch + E + blocks_of(T) * E;
-    if (sinkhorn) {
-        sinkhorn_matrix(M_TE, in, shape);
-        sinkhorn_scale(per_E, scratch + E, M_TE, in.disabled_E, shape);
-    } else {
-        quantile_bias(per_E, scratch + E, scratch + E + T, out.s_TE, in.disabled_E, shape);
+    switch (shape.choice) {
+        case Choice::token:
+        case Choice::hash:
+            return;  // each token by itself: choose_token
+        case Choice::expert:
+            choose_by_experts(out, in, scratch, shape);
+            return;
+        case Choice::sinkhorn:
+            sinkhorn_matrix(M_TE, in, shape);
+            sinkhorn_scale(per_E, scratch + E, M_TE, in.disabled_E, shape);
+            break;
+        case Choice::quantile:
+            quantile_bias(per_E, scratch + E, scratch + E + T, out.s_TE, in.disabled_E, shape);
+            break;
     }
     parallel_blocks(T, kTokens, [&](std::int64_t begin, std::int64_t end, int) {
         for (std::int64_t t = begin; t < end; ++t) {

@@ -24,10 +24,10 @@ inline std::int64_t sequences_of(const RouterShape& shape) {
 }
 /// Weights are a softmax of the chosen logits, not parts of s.
 inline bool softmax_of_chosen(const RouterShape& shape) {
-    return shape.scoring == Scoring::softmax_after_top_k && shape.choice != Choice::expert;
+    return formulas_of(shape.scoring).of_logits && shape.choice != Choice::expert;
 }
 inline bool softmax_scores(const RouterShape& shape) {
-    return shape.scoring == Scoring::softmax || shape.scoring == Scoring::softmax_after_top_k;
+    return formulas_of(shape.scoring).softmax;
 }
 inline bool normalised(const RouterShape& shape) {
     return shape.normalise && shape.choice != Choice::expert;
@@ -88,18 +88,8 @@ struct Tournament {
     }
 };
 
-// router_scores.cpp
-struct TokenScores {
-    double z = 0, entropy = 0;
-    float q_of_s = 1;  ///< q = s x this
-};
-/// Scores s_E and log sum exp of one token.
-TokenScores score_token(float* s_E, float* lse, const float* z_E, const RouterShape& shape);
 /// 1 / sum s, the factor from s to q of the kinds that are not a softmax.
 float inverse_sum(const float* s_E, std::int64_t E);
-/// dz_E = gradient through s (ds_E) + z_term x softmax(z). dz_E may be z_E.
-void scores_backward(float* dz_E, const float* ds_E, const float* s_E, const float* z_E, float lse, float z_term,
-                     const RouterShape& shape);
 
 // router_choice.cpp
 /// Doubles of scratch that a choice over the whole batch needs.

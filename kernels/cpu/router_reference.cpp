@@ -1,4 +1,5 @@
-// Router: the reference, plain loops in double. Shares nothing with the fast path but expert_capacity.
+// Router: the reference, plain loops in double. Shares nothing with the fast path but expert_capacity; the
+// references of the scores stand beside their formulas.
 #include <algorithm>
 #include <cmath>
 #include <limits>
@@ -49,13 +50,6 @@ Ids best_of(Ids candidates, const Row& value, std::int64_t count) {
     return candidates;
 }
 
-double score(double z, double lse, Scoring scoring) {
-    if (scoring == Scoring::sigmoid) {
-        return 1.0 / (1.0 + std::exp(-z));
-    }
-    return scoring == Scoring::sqrt_softplus ? std::sqrt(std::log1p(std::exp(z))) : std::exp(z - lse);
-}
-
 void score_tokens(Batch& b) {
     for (const Row& z : b.z) {
         double sum = 0, s_sum = 0;
@@ -65,7 +59,7 @@ void score_tokens(Batch& b) {
         b.lse.push_back(std::log(sum));
         Row s, q;
         for (const double value : z) {
-            s.push_back(score(value, b.lse.back(), b.shape.scoring));
+            s.push_back(formulas_of(b.shape.scoring).reference(value, b.lse.back()));
             s_sum += s.back();
         }
         for (const double value : s) {
@@ -114,7 +108,7 @@ void choose_by(Batch& b, const Matrix& c_TE) {
 }
 
 Matrix token_scores(const Batch& b) {
-    Matrix c = b.shape.scoring == Scoring::softmax_after_top_k ? b.z : b.s;
+    Matrix c = formulas_of(b.shape.scoring).of_logits ? b.z : b.s;
     for (Row& row : c) {
         for (std::size_t e = 0; b.in.selection_bias_E != nullptr && e < row.size(); ++e) {
             row[e] += static_cast<double>(b.in.selection_bias_E[e]);
@@ -231,7 +225,7 @@ void choose(Batch& b) {
 
 void weigh(Batch& b) {
     const bool expert = b.shape.choice == Choice::expert;
-    const bool after = b.shape.scoring == Scoring::softmax_after_top_k && !expert;
+    const bool after = formulas_of(b.shape.scoring).of_logits && !expert;
     for (std::size_t t = 0; t < b.ids.size(); ++t) {
         Row w;
         double sum = 0;

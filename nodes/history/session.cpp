@@ -5,6 +5,7 @@
 #include <limits>
 
 #include "base/json_fields.hpp"
+#include "base/settings.hpp"
 
 namespace moescope::history {
 
@@ -129,6 +130,9 @@ T& announced(Session::Run<T>& run, const RecordView& record, const json& body) {
     }
     value.name = text_of(body, "name");
     value.manifest = member(body, "manifest");
+    if (value.manifest.is_object() && value.manifest.contains("config")) {
+        base::rename_settings(value.manifest["config"]);
+    }
     set_state(run, record, RunState::running);
     return value;
 }
@@ -306,7 +310,13 @@ void Session::event(const RecordView& record, const json& body) {
         return;
     auto& run = training(id);
     follow(run);
-    RunEvent event{count_of(body, "step"), kind, text_of(body, "name"), member(body, "old"), member(body, "new"),
+    // A setting is shown by today's name.
+    const std::string name = text_of(body, "name");
+    RunEvent event{count_of(body, "step"),
+                   kind,
+                   kind == "knob" ? base::current_setting(name) : name,
+                   member(body, "old"),
+                   member(body, "new"),
                    text_of(body, "text")};
     constexpr std::uint64_t kMost = std::numeric_limits<std::uint16_t>::max();  // layers and experts of a StepRecord
     const auto layer = base::as_count(member(body, "layer")), expert = base::as_count(member(body, "expert"));

@@ -62,7 +62,7 @@ struct ResponseReceived {
     bool done = false;
     nlohmann::json value;
     std::string error;
-    bool unknown = false;  ///< not done: the node went away while it carried the command out
+    bool unknown = false;  ///< not done: the node stopped while it carried the command out
 };
 struct GapReceived {
     std::uint8_t channel = 0;

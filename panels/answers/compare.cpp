@@ -276,7 +276,7 @@ void ComparePanel::swap_language(ui::Context& ctx) {
             return;
         }
     }
-    ctx.notify(ctx.text("compare.no_twin"), false);
+    ctx.notify(ctx.text("compare.no_translation"), false);
 }
 
 void ComparePanel::step_history(int by) {

@@ -197,7 +197,8 @@ void ManualPanel::draw_block(ui::Context& ctx, std::size_t index, const Styles& 
         case ManualBlock::Kind::rule:
             ImGui::Separator();
             break;
-        default: {
+        case ManualBlock::Kind::paragraph:
+        case ManualBlock::Kind::quote: {
             const float indent = static_cast<float>(block.level) * 1.3f * ctx.em;
             if (indent > 0)
                 ImGui::Indent(indent);

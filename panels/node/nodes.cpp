@@ -28,9 +28,10 @@ LinkLook look_of(Link::State state) {
             return {"nodes.link.crashed", ui::icon::error, ui::Tone::error};
         case Link::State::refused:
             return {"nodes.link.refused", ui::icon::error, ui::Tone::error};
-        default:
-            return {"nodes.link.starting", ui::icon::hourglass, ui::Tone::neutral};
+        case Link::State::starting:
+            break;
     }
+    return {"nodes.link.starting", ui::icon::hourglass, ui::Tone::neutral};
 }
 
 }  // namespace

@@ -8,6 +8,7 @@
 #include <iterator>
 
 #include "base/json_fields.hpp"
+#include "base/settings.hpp"
 
 namespace moescope::panels {
 namespace {
@@ -17,120 +18,13 @@ using Type = ConfigField::Type;
 
 constexpr std::size_t kLargestPaste = 1 << 20;
 
-struct GroupRow {
-    const char* name;
-    Condition condition;
-};
-/// In the form's order.
-constexpr GroupRow kGroups[] = {
-    {"runs.group.size", {}},
-    {"runs.group.attention", {}},
-    {"runs.group.position", {}},
-    {"runs.group.experts", {"dense_layers", "<", "layers"}},
-    {"runs.group.router", {"dense_layers", "<", "layers"}},
-    {"runs.group.balance", {}},
-    {"runs.group.schedule", {}},
-    {"runs.group.optimizer", {}},
-    {"runs.group.saving", {}},
-    {"runs.group.other", {}},
-};
+/// Those with a name in the languages, in the form's order.
+constexpr const char* kGroups[] = {"size",    "attention", "position",  "experts", "router",
+                                   "balance", "schedule",  "optimizer", "saving",  "other"};
 constexpr std::size_t kOther = std::size(kGroups) - 1;
 
-struct FieldRow {
-    const char* group;  ///< without "runs.group."
-    const char* key;
-    Condition condition = {};
-};
-/// In the form's order. A new key of the engine needs one line here, a label and a help text.
-constexpr FieldRow kRows[] = {
-    {"size", "layers"},
-    {"size", "width"},
-    {"size", "vocabulary"},
-    {"size", "context"},
-    {"size", "dense_layers"},
-    {"size", "dense_width", {"dense_layers", ">", "0"}},
-    {"size", "tied_head"},
-    {"size", "rms_epsilon"},
-    {"size", "prediction_depth"},
-    {"attention", "attention"},
-    {"attention", "heads"},
-    {"attention", "kv_heads"},
-    {"attention", "head_width", {"attention", "=", "grouped"}},
-    {"attention", "head_norm"},
-    {"attention", "sliding_layers"},
-    {"attention", "sliding_window", {"sliding_layers", "!=", "none"}},
-    {"attention", "attention_bias"},
-    {"attention", "attention_sinks"},
-    {"attention", "query_rank", {"attention", "=", "latent"}},
-    {"attention", "kv_rank", {"attention", "=", "latent"}},
-    {"attention", "nope_width", {"attention", "=", "latent"}},
-    {"attention", "rope_width", {"attention", "=", "latent"}},
-    {"attention", "value_width", {"attention", "=", "latent"}},
-    {"position", "rope_theta"},
-    {"position", "rope_order"},
-    {"position", "yarn_factor"},
-    {"position", "yarn_original_context", {"yarn_factor", ">", "1"}},
-    {"position", "yarn_beta_fast", {"yarn_factor", ">", "1"}},
-    {"position", "yarn_beta_slow", {"yarn_factor", ">", "1"}},
-    {"position", "yarn_mscale", {"yarn_factor", ">", "1"}},
-    {"position", "yarn_mscale_all_dim", {"yarn_factor", ">", "1"}},
-    {"position", "yarn_truncate", {"yarn_factor", ">", "1"}},
-    {"experts", "experts"},
-    {"experts", "experts_per_token"},
-    {"experts", "expert_width"},
-    {"experts", "shared_experts"},
-    {"experts", "activation"},
-    {"experts", "expert_bias"},
-    {"experts", "swiglu_alpha", {"activation", "=", "clamped_swiglu"}},
-    {"experts", "swiglu_limit", {"activation", "=", "clamped_swiglu"}},
-    {"router", "router_scoring"},
-    {"router", "router_choice"},
-    {"router", "normalise_weights"},
-    {"router", "router_scale"},
-    {"router", "router_groups"},
-    {"router", "router_groups_kept", {"router_groups", ">", "1"}},
-    {"router", "group_score", {"router_groups", ">", "1"}},
-    {"router", "hash_layers"},
-    {"router", "capacity_factor"},
-    {"router", "drop", {"capacity_factor", ">", "0"}},
-    {"router", "router_jitter"},
-    {"router", "router_bias"},
-    {"router", "selection_bias"},
-    {"balance", "balance"},
-    {"balance", "balance_coefficient", {"balance", "!=", "none"}},
-    {"balance", "z_coefficient"},
-    {"balance", "bias_speed", {"selection_bias", "=", "true"}},
-    {"balance", "prediction_coefficient", {"prediction_depth", ">", "0"}},
-    {"balance", "weight_decay"},
-    {"balance", "gradient_clip"},
-    {"balance", "norm_limit"},
-    {"schedule", "steps"},
-    {"schedule", "batch"},
-    {"schedule", "accumulation"},
-    {"schedule", "seed"},
-    {"schedule", "schedule"},
-    {"schedule", "warmup_steps"},
-    {"schedule", "final_learning_rate_ratio"},
-    {"schedule", "decay_fraction", {"schedule", "=", "warmup_stable_decay"}},
-    {"schedule", "precision"},
-    {"schedule", "threads"},
-    {"optimizer", "optimizer"},
-    {"optimizer", "learning_rate"},
-    {"optimizer", "beta1"},
-    {"optimizer", "beta2"},
-    {"optimizer", "adam_epsilon"},
-    {"optimizer", "muon_learning_rate", {"optimizer", "=", "muon"}},
-    {"optimizer", "muon_momentum", {"optimizer", "=", "muon"}},
-    {"saving", "evaluate_every"},
-    {"saving", "sample_every"},
-    {"saving", "checkpoint_every"},
-};
-
-std::size_t group_of(std::string_view name) {
-    for (std::size_t i = 0; i < std::size(kGroups); ++i)
-        if (std::string_view(kGroups[i].name).substr(sizeof("runs.group.") - 1) == name)
-            return i;
-    return kOther;
+std::size_t group_of(const std::string& name) {
+    return static_cast<std::size_t>(std::find(std::begin(kGroups), std::end(kGroups) - 1, name) - std::begin(kGroups));
 }
 
 std::optional<ConfigField> field_of(const json& entry) {
@@ -150,19 +44,45 @@ std::optional<ConfigField> field_of(const json& entry) {
     field.high = base::number_of(entry, "high", 0);
     field.standard = base::member(entry, "default");
     field.choices = base::texts_of(entry, "choices");
+    field.condition = base::text_of(entry, "when");
+    field.fork = field.section == "train" || base::flag_of(entry, "fork");
+    if (const json& live = base::member(entry, "live"); live.is_object())
+        field.live = {base::number_of(live, "low", field.low), base::as_number(base::member(live, "high")),
+                      base::text_of(live, "when")};
     field.label_key = "runs.field." + field.key;
     field.help_key = field.label_key + ".help";
     return field;
 }
 
-/// The number that a condition compares with: written out, or the value of another key.
-std::optional<double> other_side(const char* value, const json& config) {
-    if (const json* other = value_of(config, value))
-        return other->is_number() ? std::optional<double>(other->get<double>()) : std::nullopt;
-    const std::string_view text = value;
-    double number = 0;
-    const auto read = std::from_chars(text.data(), text.data() + text.size(), number);
-    return read.ec == std::errc() ? std::optional<double>(number) : std::nullopt;
+/// The catalogue's fields with the names of their groups.
+std::vector<std::pair<ConfigField, std::string>> told_fields(const json& catalogue) {
+    std::vector<std::pair<ConfigField, std::string>> told;
+    for (const json& entry : base::member(catalogue, "config_fields"))
+        if (std::optional<ConfigField> field = field_of(entry))
+            told.emplace_back(std::move(*field), base::text_of(entry, "group"));
+    return told;
+}
+
+/// Moves the clauses that all fields share to the group.
+void share_condition(FieldGroup& group) {
+    if (group.fields.empty())
+        return;
+    const auto has = [](const ConfigField& field, const std::string& clause) {
+        const auto all = base::clauses(field.condition);
+        return std::find(all.begin(), all.end(), clause) != all.end();
+    };
+    for (const std::string& clause : base::clauses(group.fields.front().condition))
+        if (std::all_of(group.fields.begin(), group.fields.end(),
+                        [&](const ConfigField& field) { return has(field, clause); }))
+            group.condition = base::both(group.condition, clause);
+    const auto shared = base::clauses(group.condition);
+    for (ConfigField& field : group.fields) {
+        std::string own;
+        for (const std::string& clause : base::clauses(field.condition))
+            if (std::find(shared.begin(), shared.end(), clause) == shared.end())
+                own = base::both(own, clause);
+        field.condition = own;
+    }
 }
 
 template <class Number>
@@ -190,7 +110,7 @@ PastedConfig refused(PastedConfig::Problem problem, std::string key = {}, std::s
 
 /// A short form of a refused value.
 std::string shown(const json& value) {
-    std::string text = value.is_structured() ? (value.is_array() ? "[...]" : "{...}") : value_text(value);
+    std::string text = value.is_structured() ? (value.is_array() ? "[...]" : "{...}") : base::setting_text(value);
     if (text.empty())
         text = value.is_string() ? "\"\"" : "null";
     constexpr std::size_t kMost = 60;
@@ -203,11 +123,11 @@ std::string shown(const json& value) {
 }
 
 /// Fills a configuration that has every key the node knows.
-json complete(const std::vector<FieldGroup>& groups, const json& base, Lacking lacking) {
+json complete(const std::vector<FieldGroup>& groups, const json& start, Lacking lacking) {
     json config = {{"name", ""}, {"model", json::object()}, {"train", json::object()}};
     for (const FieldGroup& group : groups)
         for (const ConfigField& field : group.fields) {
-            const json* of_base = value_of(base, field.key);
+            const json* of_base = base::setting(start, field.key);
             const bool take_base = of_base != nullptr && (lacking == Lacking::base || field.standard.is_null());
             if (take_base || !field.standard.is_null())
                 config[field.section][field.key] = take_base ? *of_base : field.standard;
@@ -219,54 +139,27 @@ json complete(const std::vector<FieldGroup>& groups, const json& base, Lacking l
 
 std::vector<FieldGroup> field_groups(const json& catalogue) {
     std::vector<FieldGroup> groups;
-    for (const GroupRow& row : kGroups)
-        groups.push_back({row.name, row.condition, {}});
-    std::vector<ConfigField> told;
-    for (const json& entry : base::member(catalogue, "config_fields"))
-        if (std::optional<ConfigField> field = field_of(entry))
-            told.push_back(std::move(*field));
-    for (const FieldRow& row : kRows) {
-        const auto field =
-            std::find_if(told.begin(), told.end(), [&](const ConfigField& one) { return one.key == row.key; });
-        if (field == told.end())
-            continue;
-        field->condition = row.condition;
-        groups[group_of(row.group)].fields.push_back(std::move(*field));
-        told.erase(field);
-    }
-    std::move(told.begin(), told.end(), std::back_inserter(groups[kOther].fields));
+    for (const char* name : kGroups)
+        groups.push_back({fmt::format("runs.group.{}", name), {}, {}});
+    for (auto& [field, group] : told_fields(catalogue))
+        groups[group_of(group)].fields.push_back(std::move(field));
+    for (FieldGroup& group : groups)
+        share_condition(group);
     return groups;
 }
 
-const json* value_of(const json& config, std::string_view key) {
-    if (!config.is_object())
-        return nullptr;
-    for (const char* name : {"model", "train"}) {
-        const auto section = config.find(name);
-        if (section == config.end() || !section->is_object())
+std::vector<LiveField> live_fields(const json& catalogue, const json& config) {
+    std::vector<LiveField> fields;
+    for (auto& [field, group] : told_fields(catalogue)) {
+        const json* configured = base::setting(config, field.key);
+        if (!field.live || configured == nullptr || !configured->is_number() ||
+            !base::holds(field.live->condition, config))
             continue;
-        if (const auto value = section->find(key); value != section->end())
-            return &*value;
+        const double low = field.live->low, high = field.live->high.value_or(configured->get<double>());
+        if (low < high)  // else there is nothing to choose
+            fields.push_back({std::move(field), low, high});
     }
-    return nullptr;
-}
-
-bool holds(const Condition& condition, const json& config) {
-    const json* value = condition.key == nullptr ? nullptr : value_of(config, condition.key);
-    if (value == nullptr)
-        return true;
-    const std::string_view relation = condition.relation;
-    if (relation == "=" || relation == "!=")
-        return (value_text(*value) == condition.value) == (relation == "=");
-    const std::optional<double> other = other_side(condition.value, config);
-    if (!other || !value->is_number())
-        return true;
-    return relation == ">" ? value->get<double>() > *other : value->get<double>() < *other;
-}
-
-std::string condition_text(const Condition& condition) {
-    return condition.key == nullptr ? ""
-                                    : std::string(condition.key) + " " + condition.relation + " " + condition.value;
+    return fields;
 }
 
 bool fits(const ConfigField& field, const json& value) {
@@ -309,24 +202,17 @@ std::optional<json> read_number(const ConfigField& field, std::string_view text)
     return fits(field, value) ? std::optional<json>(std::move(value)) : std::nullopt;
 }
 
-std::string value_text(const json& value) {
-    if (value.is_string())
-        return value.get<std::string>();
-    if (value.is_number_float())
-        return fmt::format("{}", value.get<double>());  // the shortest text that reads back as the same
-    return value.is_null() ? std::string() : value.dump();
-}
-
-PastedConfig read_pasted(std::string_view text, const std::vector<FieldGroup>& groups, const json& base,
+PastedConfig read_pasted(std::string_view text, const std::vector<FieldGroup>& groups, const json& start,
                          Lacking lacking) {
     using Problem = PastedConfig::Problem;
     const json pasted = text.size() > kLargestPaste ? json() : json::parse(text, nullptr, false);
     if (!pasted.is_object())
         return refused(Problem::no_json);
-    const json& config = base::member(pasted, "config").is_object() ? pasted["config"] : pasted;
+    json config = base::member(pasted, "config").is_object() ? pasted["config"] : pasted;
+    base::rename_settings(config);
     if (!base::member(config, "model").is_object() && !base::member(config, "train").is_object())
         return refused(Problem::no_config);
-    PastedConfig result{complete(groups, base, lacking), Problem::none, {}, {}, nullptr};
+    PastedConfig result{complete(groups, start, lacking), Problem::none, {}, {}, nullptr};
     for (const auto& [section, part] : config.items()) {
         if (section == "name" && part.is_string()) {
             result.config["name"] = part;
@@ -353,7 +239,7 @@ std::string config_text(const json& config, const std::vector<FieldGroup>& group
                                       {"train", nlohmann::ordered_json::object()}};
     for (const FieldGroup& group : groups)
         for (const ConfigField& field : group.fields)
-            if (const json* value = value_of(config, field.key))
+            if (const json* value = base::setting(config, field.key))
                 ordered[field.section][field.key] = *value;
     return ordered.dump(2, ' ', false, nlohmann::ordered_json::error_handler_t::replace);
 }

@@ -6,6 +6,7 @@
 #include <imgui_stdlib.h>
 
 #include "base/json_fields.hpp"
+#include "base/settings.hpp"
 #include "panels/runs/run_tools.hpp"
 #include "panels/ui/widgets.hpp"
 
@@ -66,14 +67,6 @@ std::string choice_name(const ui::Language& text, const ConfigField& field, cons
     return text.has(key) ? text(key) : std::string();
 }
 
-/// Keys of the model that say how tokens find their experts: no tensor depends on them, so a fork may change them.
-bool routes(std::string_view key) {
-    static constexpr std::string_view kKeys[] = {
-        "experts_per_token", "router_jitter", "capacity_factor",    "drop",       "router_scoring", "normalise_weights",
-        "router_scale",      "router_groups", "router_groups_kept", "group_score"};
-    return std::find(std::begin(kKeys), std::end(kKeys), key) != std::end(kKeys);
-}
-
 /// The undo button is a square at the right end of a field.
 float undo_width() {
     return ImGui::GetFrameHeight();
@@ -96,7 +89,7 @@ void RunForm::open_fork(Context& ctx, const history::TrainingRun& parent) {
     name_.clear();
     const std::string data = base::text_of(parent.manifest, "data");
     edit(base::member(parent.manifest, "config"), base::member(parent.manifest, "plan"));
-    const json* steps = value_of(config_, "steps");
+    const json* steps = base::setting(config_, "steps");
     const std::uint64_t of_parent = steps == nullptr ? 0 : base::as_count(*steps).value_or(0);
     fork_ = Fork{parent.id, parent.name, data.empty() ? kBuiltInData : data, 0, false, false, of_parent, of_parent};
     follow_parent(ctx);
@@ -116,7 +109,7 @@ void RunForm::choose_checkpoint(Context& ctx, std::uint64_t step) {
     fork_->step = step;
     // A run that has done all its steps leaves none for its fork: as many again are proposed.
     const std::uint64_t wanted = fork_->of_parent + (fork_->of_parent > step ? 0 : step);
-    const json* steps = value_of(config_, "steps");
+    const json* steps = base::setting(config_, "steps");
     if (wanted == fork_->proposed || steps == nullptr || *steps != fork_->proposed)
         return;
     fork_->proposed = wanted;
@@ -187,11 +180,11 @@ void RunForm::edit(json config, json plan) {
 }
 
 bool RunForm::fixed(const ConfigField& field) const {
-    return fork_ && field.section == "model" && !routes(field.key);
+    return fork_ && !field.fork;
 }
 
 bool RunForm::changed(const ConfigField& field) const {
-    const json *mine = value_of(config_, field.key), *of_preset = value_of(base_, field.key);
+    const json *mine = base::setting(config_, field.key), *of_preset = base::setting(base_, field.key);
     return refused_.count(field.key) > 0 || (mine != nullptr && of_preset != nullptr && *mine != *of_preset);
 }
 
@@ -216,7 +209,7 @@ void RunForm::set(Context& ctx, const ConfigField& field, json value) {
 }
 
 void RunForm::reset(Context& ctx, const ConfigField& field) {
-    const json* of_preset = value_of(base_, field.key);
+    const json* of_preset = base::setting(base_, field.key);
     if (of_preset != nullptr)
         set(ctx, field, *of_preset);
     typing_key_.clear();
@@ -262,7 +255,7 @@ void RunForm::keep_fixed(const Context& ctx) {
     std::string kept;
     for (const FieldGroup& group : groups_)
         for (const ConfigField& field : group.fields) {
-            const json* of_parent = value_of(base_, field.key);
+            const json* of_parent = base::setting(base_, field.key);
             if (!fixed(field) || of_parent == nullptr || config_[field.section][field.key] == *of_parent)
                 continue;
             config_[field.section][field.key] = *of_parent;
@@ -287,7 +280,7 @@ std::string RunForm::why_not_start(const Context& ctx) const {
         return ctx.text("runs.start.error");
     if (fork_ && fork_->gone)
         return ctx.text.format("runs.fork.gone", {{"name", fork_->name}, {"step", ctx.text.number(fork_->step)}});
-    const json* steps = value_of(config_, "steps");
+    const json* steps = base::setting(config_, "steps");
     if (fork_ && steps != nullptr && steps->is_number() && steps->get<double>() <= static_cast<double>(fork_->step))
         return ctx.text.format("runs.fork.steps", {{"first", ctx.text.number(fork_->step + 1)}});
     return {};
@@ -438,13 +431,14 @@ std::string RunForm::explanation(const Context& ctx, const FieldGroup& group, co
             if (const std::string name = choice_name(ctx.text, field, choice); !name.empty())
                 line(fmt::format("{}: {}", choice, name));
     line(ctx.text.format("runs.key", {{"key", field.section + "." + field.key}}));
-    if (const json* of_preset = value_of(base_, field.key); of_preset != nullptr && changed(field))
-        line(ctx.text.format(fork_ ? "runs.fork.of_parent" : "runs.of_preset", {{"value", value_text(*of_preset)}}));
+    if (const json* of_preset = base::setting(base_, field.key); of_preset != nullptr && changed(field))
+        line(ctx.text.format(fork_ ? "runs.fork.of_parent" : "runs.of_preset",
+                             {{"value", base::setting_text(*of_preset)}}));
     if (fixed(field))
         line(ctx.text("runs.fork.fixed"));
-    for (const Condition* condition : {&group.condition, &field.condition})
-        if (!holds(*condition, config_))
-            line(ctx.text.format("runs.no_effect", {{"condition", condition_text(*condition)}}));
+    for (const std::string& condition : {group.condition, field.condition})
+        if (!base::holds(condition, config_))
+            line(ctx.text.format("runs.no_effect", {{"condition", condition}}));
     return text;
 }
 
@@ -464,7 +458,7 @@ void RunForm::draw_label(const Context& ctx, const ConfigField& field, bool is_c
 void RunForm::draw_number(Context& ctx, const ConfigField& field, const json& value) {
     const auto kept = refused_.find(field.key);
     const bool bad = kept != refused_.end();
-    std::string text = typing_key_ == field.key ? typing_ : bad ? kept->second : value_text(value);
+    std::string text = typing_key_ == field.key ? typing_ : bad ? kept->second : base::setting_text(value);
     if (bad)
         ImGui::PushStyleColor(ImGuiCol_Text, ctx.theme.error);
     const std::string id = "###" + field.label_key;
@@ -487,7 +481,7 @@ void RunForm::draw_number(Context& ctx, const ConfigField& field, const json& va
 }
 
 void RunForm::draw_choice(Context& ctx, const ConfigField& field, const json& value) {
-    const std::string id = "###" + field.label_key, current = value_text(value);
+    const std::string id = "###" + field.label_key, current = base::setting_text(value);
     if (!ImGui::BeginCombo(id.c_str(), current.c_str()))
         return;
     for (const std::string& choice : field.choices) {
@@ -500,7 +494,7 @@ void RunForm::draw_choice(Context& ctx, const ConfigField& field, const json& va
 }
 
 void RunForm::draw_value(Context& ctx, const ConfigField& field) {
-    const json* found_value = value_of(config_, field.key);
+    const json* found_value = base::setting(config_, field.key);
     const json value = found_value == nullptr ? json() : *found_value;
     if (field.type == Type::choice)
         return draw_choice(ctx, field, value);
@@ -517,9 +511,9 @@ void RunForm::draw_undo(Context& ctx, const ConfigField& field) {
     const std::string label = std::string(icon::undo) + "###" + field.label_key + ".undo";
     if (ImGui::Button(label.c_str(), {undo_width(), 0}))
         reset(ctx, field);
-    const json* of_preset = value_of(base_, field.key);
+    const json* of_preset = base::setting(base_, field.key);
     ui::tooltip(ctx.text.format(fork_ ? "runs.fork.undo" : "runs.undo",
-                                {{"value", of_preset == nullptr ? "" : value_text(*of_preset)}}));
+                                {{"value", of_preset == nullptr ? "" : base::setting_text(*of_preset)}}));
 }
 
 void RunForm::draw_field(Context& ctx, const FieldGroup& group, const ConfigField& field) {
@@ -527,7 +521,8 @@ void RunForm::draw_field(Context& ctx, const FieldGroup& group, const ConfigFiel
                 label_width = std::min(kLabel * ctx.em, width / 2), spacing = ImGui::GetStyle().ItemSpacing.x;
     const bool is_changed = changed(field);
     // Dim, but not locked: a value may be set before the choice that makes it count.
-    const bool counts = holds(group.condition, config_) && holds(field.condition, config_), locked = fixed(field);
+    const bool counts = base::holds(group.condition, config_) && base::holds(field.condition, config_),
+               locked = fixed(field);
     ImGui::PushStyleColor(ImGuiCol_Text, counts ? ctx.theme.text : ctx.theme.text_dim);
     ImGui::BeginGroup();
     draw_label(ctx, field, is_changed, label_width - spacing);
@@ -556,16 +551,16 @@ void RunForm::draw_group(Context& ctx, const FieldGroup& group) {
             shown.push_back(&field);
     if (shown.empty())
         return;
-    std::string title = ctx.text(group.name);
+    std::string title = ctx.text(group.name.c_str());
     if (const std::size_t n = changes(group); n > 0)
         title += "  \u00b7  " + ctx.text.format("runs.changed", {{"n", ctx.text.number(std::uint64_t{n})}});
-    title += "###" + std::string(group.name);
+    title += "###" + group.name;
     if (!search_.empty())
         ImGui::SetNextItemOpen(true);
     if (!ImGui::CollapsingHeader(title.c_str(), ImGuiTreeNodeFlags_DefaultOpen))
         return;
     const int columns = std::clamp(static_cast<int>(ImGui::GetContentRegionAvail().x / (kColumn * ctx.em)), 1, 4);
-    if (!ImGui::BeginTable(group.name, columns, ImGuiTableFlags_SizingStretchSame))
+    if (!ImGui::BeginTable(group.name.c_str(), columns, ImGuiTableFlags_SizingStretchSame))
         return;
     for (const ConfigField* field : shown) {
         ImGui::TableNextColumn();

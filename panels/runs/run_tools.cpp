@@ -5,6 +5,7 @@
 #include <set>
 
 #include "base/json_fields.hpp"
+#include "base/settings.hpp"
 
 namespace moescope::panels {
 
@@ -138,8 +139,8 @@ std::optional<double> knob_value(const history::TrainingRun& run, const std::str
     for (auto event = run.events.rbegin(); event != run.events.rend(); ++event)
         if (event->kind == "knob" && event->name == name && event->new_value.is_number())
             return event->new_value.get<double>();
-    const std::optional<double> of_train = config_number(run.manifest, "train", name.c_str());
-    return of_train ? of_train : config_number(run.manifest, "model", name.c_str());
+    const json* configured = base::setting(base::member(run.manifest, "config"), name);
+    return configured == nullptr ? std::nullopt : base::as_number(*configured);
 }
 
 }  // namespace moescope::panels

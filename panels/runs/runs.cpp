@@ -47,9 +47,11 @@ ImVec4 state_color(const ui::Theme& theme, RunState state) {
         case RunState::interrupted:
         case RunState::paused:
             return theme.warning;
-        default:
-            return theme.text_dim;
+        case RunState::planned:
+        case RunState::stopped:
+            break;
     }
+    return theme.text_dim;
 }
 
 /// One line of a list: state, name, and at the right end a dim number. True when clicked.

@@ -1,10 +1,14 @@
-// What can be turned while a run trains: learning rate, coefficients of the losses, and of the router what the run's
-// configuration has; below, what the run writes. A knob shows the node's value until the node has confirmed a new one.
+// What can be turned while a run trains: the settings that the node's catalogue calls live and that the run's
+// configuration gives an effect; below, what the run writes. A knob shows the node's value until the node has confirmed
+// a new one.
 #pragma once
 
-#include <array>
 #include <cstdint>
+#include <map>
+#include <string>
+#include <vector>
 
+#include "panels/runs/run_fields.hpp"
 #include "panels/training/samples.hpp"
 #include "panels/ui/context.hpp"
 #include "panels/ui/widgets.hpp"
@@ -19,18 +23,20 @@ class KnobsPanel final : public ui::Panel {
     bool act(const std::string& action, ui::Context& ctx) override;
 
  private:
-    static constexpr std::size_t kKnobs = 7;
     struct Knob {
         ui::KnobState state;
         client::CommandId sent = 0;
         std::string error;  ///< the node's sentence
     };
 
-    void turn(ui::Context& ctx, const history::TrainingRun& run, std::size_t which, double value);
-    void draw_knob(ui::Context& ctx, const history::TrainingRun& run, std::size_t which);
+    void learn_fields(const ui::Context& ctx, const history::TrainingRun& run);
+    void turn(ui::Context& ctx, const history::TrainingRun& run, const LiveField& live, double value);
+    void draw_knob(ui::Context& ctx, const history::TrainingRun& run, const LiveField& live);
     void draw_rhythm(ui::Context& ctx, const history::TrainingRun& run);
 
-    std::array<Knob, kKnobs> knobs_;
+    std::map<std::string, Knob> knobs_;  ///< by key
+    std::vector<LiveField> fields_;      ///< of run_ by catalogue_
+    std::shared_ptr<const nlohmann::json> catalogue_;
     std::uint32_t run_ = 0;
     SampleList samples_;
 };

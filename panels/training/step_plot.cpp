@@ -211,8 +211,11 @@ void StepPlot::refresh(const StepPlotSpec& spec, const Key& key) {
             case Curve::Style::earlier:
                 shape.points = means(buckets, *curve.x, *curve.sum, key.window, curve.scale);
                 break;
-            default:
+            case Curve::Style::line:
+            case Curve::Style::points:
+            case Curve::Style::level:
                 shape.points = extremes(buckets, *curve.x, *curve.y, curve.scale);
+                break;
         }
     }
     left_ = range_of(spec, false);

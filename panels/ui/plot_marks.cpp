@@ -43,7 +43,7 @@ std::string event_text(const Context& ctx, const history::RunEvent& event) {
     }
     result += ctx.text.has(kind_key) ? ctx.text(kind_key) : event.kind.c_str();
     if (!event.name.empty()) {
-        const std::string name_key = "knob." + event.name;
+        const std::string name_key = "runs.field." + event.name;
         result += std::string(" ") + (ctx.text.has(name_key) ? ctx.text(name_key) : event.name.c_str());
         result += " " + value_text(ctx.text, event.old_value) + " \u2192 " + value_text(ctx.text, event.new_value);
     }

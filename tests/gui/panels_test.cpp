@@ -81,8 +81,8 @@ void turn_router_knobs(Harness& h, ImGuiTestContext* ctx) {
         ctx->ItemInput((std::string("//###panel.knobs/**/###knobs.") + name).c_str());
         ctx->KeyCharsReplaceEnter(value);
     };
-    type("bias_speed", "0.5");
-    IM_CHECK(turned("bias_speed", 0.5));
+    type("bias_update_rate", "0.5");
+    IM_CHECK(turned("bias_update_rate", 0.5));
     type("capacity_factor", "1.5");
     IM_CHECK(turned("capacity_factor", 1.5));
     type("experts_per_token", "1");
@@ -544,7 +544,7 @@ void every_key_is_explained(Harness& h, ImGuiTestContext* ctx) {
     for (const panels::FieldGroup& group : groups)
         for (const panels::ConfigField& field : group.fields) {
             ++keys;
-            complain_if(group.name == std::string("runs.group.other"), field.key + " has no place in run_fields.cpp");
+            complain_if(group.name == "runs.group.other", field.key + " has no group that this program knows");
             complain_if(!preset.at(field.section).contains(field.key) || !panels::fits(field, field.standard),
                         field.key + " is not as the presets have it");
             std::vector<std::string> needed = {field.label_key, field.help_key};

@@ -2,8 +2,8 @@
 
 #include "harness.hpp"
 #include "kernels/cpu/embedding.hpp"
-#include "kernels/cpu/head_norm.hpp"
 #include "kernels/cpu/parallel.hpp"
+#include "kernels/cpu/qk_norm.hpp"
 #include "kernels/cpu/rms_norm.hpp"
 #include "kernels/cpu/rope.hpp"
 
@@ -46,7 +46,7 @@ INSTANTIATE_TEST_SUITE_P(Sizes, Norm,
 constexpr double kTheta = 100.0;
 
 std::int64_t weights_of(const HeadShape& s) {
-    return s.norm == HeadNorm::none ? 0 : s.norm == HeadNorm::head ? s.C : s.N * s.C;
+    return s.norm == QkNorm::none ? 0 : s.norm == QkNorm::head ? s.C : s.N * s.C;
 }
 
 struct HeadBuffers {
@@ -58,18 +58,16 @@ struct HeadBuffers {
           cosines(static_cast<std::size_t>(s.S * s.rope / 2)),
           sines(cosines.size()),
           y(dy.size()),
-          rstd(s.norm == HeadNorm::none ? 0 : static_cast<std::size_t>(s.B * s.S * s.N)),
+          rstd(s.norm == QkNorm::none ? 0 : static_cast<std::size_t>(s.B * s.S * s.N)),
           dx(x.size(), kUntouched),
           dw(w.size()),
-          scratch(static_cast<std::size_t>(head_norm_scratch(s)), std::nanf("")) {
+          scratch(static_cast<std::size_t>(qk_norm_scratch(s)), std::nanf("")) {
         rope_tables(cosines.data(), sines.data(), s.S, s.rope, {kTheta});
     }
-    void forward() {
-        head_norm_forward(y.data(), rstd.data(), x.data(), w.data(), cosines.data(), sines.data(), shape);
-    }
+    void forward() { qk_norm_forward(y.data(), rstd.data(), x.data(), w.data(), cosines.data(), sines.data(), shape); }
     void backward() {
-        head_norm_backward(dx.data(), dw.data(), scratch.data(), dy.data(), x.data(), rstd.data(), w.data(),
-                           cosines.data(), sines.data(), shape);
+        qk_norm_backward(dx.data(), dw.data(), scratch.data(), dy.data(), x.data(), rstd.data(), w.data(),
+                         cosines.data(), sines.data(), shape);
     }
 
     static constexpr float kUntouched = 7.0f;
@@ -80,7 +78,7 @@ struct HeadBuffers {
 /// One token; rows with a gap; more positions and tokens than one task takes; with all, some and no elements turned.
 std::vector<HeadShape> head_shapes() {
     std::vector<HeadShape> shapes;
-    for (const HeadNorm norm : {HeadNorm::none, HeadNorm::head, HeadNorm::full}) {
+    for (const QkNorm norm : {QkNorm::none, QkNorm::head, QkNorm::full}) {
         for (const RopeOrder order : {RopeOrder::half, RopeOrder::interleaved}) {
             shapes.push_back({1, 1, 1, 2, 2, 1e-6, 2, norm, order});
             shapes.push_back({2, 5, 3, 8, 31, 1e-6, 8, norm, order});
@@ -92,12 +90,12 @@ std::vector<HeadShape> head_shapes() {
     return shapes;
 }
 
-TEST(HeadNorm, ForwardMatchesReferenceAndGradientsMatchDifferences) {
+TEST(QkNorm, ForwardMatchesReferenceAndGradientsMatchDifferences) {
     for (const HeadShape& shape : head_shapes()) {
         HeadBuffers b(shape);
         b.forward();
         std::vector<float> expected(b.y.size()), rstd(b.rstd.size());
-        reference::head_norm_forward(expected.data(), rstd.data(), b.x.data(), b.w.data(), kTheta, shape);
+        reference::qk_norm_forward(expected.data(), rstd.data(), b.x.data(), b.w.data(), kTheta, shape);
         expect_close(b.y, expected, 1e-5, 1e-5, "y");
         expect_close(b.rstd, rstd, 1e-5, 0, "rstd");
         for (std::size_t i = 0; i < b.dy.size(); ++i) {
@@ -119,7 +117,7 @@ TEST(HeadNorm, ForwardMatchesReferenceAndGradientsMatchDifferences) {
     }
 }
 
-TEST(HeadNorm, SameBitsWithAnyNumberOfThreads) {
+TEST(QkNorm, SameBitsWithAnyNumberOfThreads) {
     for (const HeadShape& shape : head_shapes()) {
         HeadBuffers one(shape), many(shape);
         set_workers(1);
@@ -176,9 +174,9 @@ TEST(LatentKey, ForwardMatchesReferenceAndGradientsMatchDifferences) {
                 plain.insert(plain.end(), shared, shared + shape.rope);
             }
         }
-        reference::head_norm_forward(
+        reference::qk_norm_forward(
             expected.data(), nullptr, plain.data(), nullptr, kTheta,
-            {shape.B, shape.S, shape.N, b.C, shape.N * b.C, 0.0, shape.rope, HeadNorm::none, shape.order});
+            {shape.B, shape.S, shape.N, b.C, shape.N * b.C, 0.0, shape.rope, QkNorm::none, shape.order});
         expect_close(b.k, expected, 1e-5, 1e-6, "k");
         b.backward();
         const auto loss = [&] {

@@ -22,11 +22,11 @@ Enum named(const nlohmann::json& value, const char* key, const char* fallback,
 
 Routed batch_of(const nlohmann::json& c) {
     RouterShape shape{c.at("T"), c.at("E"), c.at("K"), c.at("normalise")};
-    shape.scoring = named<Scoring>(c, "scoring", "",
-                                   {{"softmax", Scoring::softmax},
-                                    {"softmax_after_top_k", Scoring::softmax_after_top_k},
-                                    {"sigmoid", Scoring::sigmoid},
-                                    {"sqrt_softplus", Scoring::sqrt_softplus}});
+    std::map<std::string, Scoring> scorings;
+    for (const Scoring scoring : kScorings) {
+        scorings.emplace(kScoringNames[static_cast<std::size_t>(scoring)], scoring);
+    }
+    shape.scoring = named<Scoring>(c, "scoring", "", scorings);
     shape.choice = named<Choice>(c, "choice", "token",
                                  {{"token", Choice::token},
                                   {"expert", Choice::expert},

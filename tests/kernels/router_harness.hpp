@@ -57,8 +57,6 @@ struct Routed {
     std::vector<double> scratch;
 };
 
-inline constexpr Scoring kScorings[] = {Scoring::softmax, Scoring::softmax_after_top_k, Scoring::sigmoid,
-                                        Scoring::sqrt_softplus};
 inline constexpr Choice kChoices[] = {Choice::token, Choice::expert, Choice::hash, Choice::sinkhorn, Choice::quantile};
 inline constexpr Balance kBalances[] = {Balance::none, Balance::batch, Balance::sequence, Balance::global};
 

@@ -101,11 +101,6 @@ class FrozenLoss {
 
  private:
     static std::size_t at(std::int64_t index) { return static_cast<std::size_t>(index); }
-    static double score(double z, double sum, Scoring scoring) {
-        return scoring == Scoring::sigmoid         ? 1 / (1 + std::exp(-z))
-               : scoring == Scoring::sqrt_softplus ? std::sqrt(std::log1p(std::exp(z)))
-                                                   : std::exp(z) / sum;
-    }
     double token(std::int64_t t) const {
         const RouterShape& shape = r.shape;
         const std::int64_t E = shape.E, J = shape.slots();
@@ -115,7 +110,7 @@ class FrozenLoss {
         }
         std::vector<double> s;
         for (std::int64_t e = 0; e < E; ++e) {
-            s.push_back(score(r.z[at(t * E + e)], sum, shape.scoring));
+            s.push_back(formulas_of(shape.scoring).reference(r.z[at(t * E + e)], std::log(sum)));
             s_sum += s.back();
             balance += s.back() * dq[at(t * E + e)];
         }
@@ -123,7 +118,7 @@ class FrozenLoss {
             chosen += r.ids[at(slot)] >= 0 ? s[at(r.ids[at(slot)])] : 0.0;
             loss += r.kept[at(slot)] != 0 ? dw[at(slot)] * shape.scale * s[at(r.ids[at(slot)])] : 0.0;
         }
-        const bool after = shape.scoring == Scoring::softmax_after_top_k;
+        const bool after = formulas_of(shape.scoring).of_logits;
         const bool divide = shape.choice != Choice::expert && (after || shape.normalise);
         return loss / (divide ? chosen : 1.0) + balance_scale * balance / s_sum +
                z_scale * std::log(sum) * std::log(sum) / static_cast<double>(shape.T);

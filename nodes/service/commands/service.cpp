@@ -69,12 +69,12 @@ json answer_of(const Outcome& outcome) {
     return {{"state", "failed"}, {"error", outcome.error}};
 }
 
-/// What stands in the session while a command is carried out: who asks again after the node went away in the middle
+/// What stands in the session while a command is carried out: who asks again after the node stopped in the middle
 /// gets this.
 json answer_unknown() {
     return {{"state", "unknown"},
             {"error",
-             "the node went away while it carried this command out; look at what it has done before sending "
+             "the node stopped while it carried this command out; look at what it has done before sending "
              "a new one"}};
 }
 
@@ -240,12 +240,12 @@ void Service::show_earlier_runs() {
 void Service::close_interrupted_run(history::RunHeader& run, std::uint64_t checkpoint) {
     std::uint64_t step = 0;
     run.state = RunState::interrupted;
-    run.message = "the node went away while this was running";
+    run.message = "the node stopped while this was running";
     if (run.kind == RunKind::train) {
         step = last_step(session_->journal(), run.id);
-        run.message = checkpoint > 0 ? fmt::format("the node went away at step {}; the last checkpoint is at step {}",
+        run.message = checkpoint > 0 ? fmt::format("the node stopped at step {}; the last checkpoint is at step {}",
                                                    step, checkpoint)
-                                     : fmt::format("the node went away at step {}, before the first checkpoint", step);
+                                     : fmt::format("the node stopped at step {}, before the first checkpoint", step);
     }
     if (run.kind == RunKind::generate)
         journal_->write_json(RecordType::generation_ended, {{"run", run.id},

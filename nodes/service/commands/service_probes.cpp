@@ -31,7 +31,7 @@ void check_label(const std::string& field, const std::string& value) {
         std::string names;
         for (const auto delivery : probes::kDeliveries)
             names += (names.empty() ? "" : ", ") + std::string(probes::delivery_name(delivery));
-        throw CommandError(fmt::format("'{}' is no delivery; there are: {}", value, names));
+        throw CommandError(fmt::format("unknown delivery '{}'; choose: {}", value, names));
     }
     if (field == "engagement" && (value.size() != 1 || value[0] < '0' || value[0] > '4'))
         throw CommandError(fmt::format("'{}' is no engagement; it goes from 0 to 4", value));

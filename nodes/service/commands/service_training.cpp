@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 #include <limits>
 
+#include "base/settings.hpp"
 #include "engine/model/machine_memory.hpp"
 #include "engine/train/memory_check.hpp"
 #include "engine/train/plan.hpp"
@@ -72,26 +73,57 @@ std::vector<std::string> preset_names(const Paths& paths) {
     return names;
 }
 
+namespace {
+
+/// A bound of a whole number; 2^64 stands for the largest.
+json whole(double bound) {
+    return bound >= 0x1p64 ? json(std::numeric_limits<std::uint64_t>::max()) : json(static_cast<std::int64_t>(bound));
+}
+
+json field_json(const engine::ConfigField& field) {
+    json one = {{"section", field.section},
+                {"group", field.group},
+                {"key", field.key},
+                {"type", field.type},
+                {"fork", field.fork}};
+    const bool integer = field.type == "integer", number = integer || field.type == "number";
+    const json low = integer ? whole(field.low) : json(field.low),
+               high = integer ? whole(field.high) : json(field.high);
+    if (field.type == "choice")
+        one["choices"] = field.choices;
+    if (number)
+        one.update({{"low", low}, {"high", high}});
+    if (!field.unit.empty())
+        one["unit"] = field.unit;
+    if (!field.when.empty())
+        one["when"] = field.when;
+    if (!field.aliases.empty())
+        one["aliases"] = field.aliases;
+    if (field.live != engine::Live::no)
+        one["live"] = {{"low", low},
+                       {"high", field.live == engine::Live::up_to_configured ? json("configured") : high},
+                       {"when", base::both(field.when, field.live_when)}};
+    return one;
+}
+
+std::vector<std::string> live_names() {
+    std::vector<std::string> names;
+    for (const auto& field : engine::config_fields())
+        if (field.live != engine::Live::no)
+            names.push_back(field.key);
+    return names;
+}
+
+}  // namespace
+
 json fields_json() {
     // What a configuration without the key means: an editor that takes a short preset needs the other keys too.
     const auto defaults = engine::to_json(engine::RunConfig{});
     auto fields = json::array();
     for (const auto& field : engine::config_fields()) {
-        json one = {{"section", field.section}, {"key", field.key}, {"type", field.type}};
-        if (field.type == "choice")
-            one["choices"] = field.choices;
-        else if (field.type != "flag")
-            one.update({{"low", field.low}, {"high", field.high}});
-        one["default"] = defaults.at(field.section).at(field.key);
-        fields.push_back(std::move(one));
+        fields.push_back(field_json(field));
+        fields.back()["default"] = defaults.at(field.section).at(field.key);
     }
-    // The one key of 64 bits, which the engine reads by itself.
-    fields.push_back({{"section", "train"},
-                      {"key", "seed"},
-                      {"type", "integer"},
-                      {"low", 0},
-                      {"high", std::numeric_limits<std::uint64_t>::max()},
-                      {"default", defaults.at("train").at("seed")}});
     return fields;
 }
 
@@ -236,18 +268,24 @@ void Service::train_step(const json& value, Reply reply) {
 }
 
 void Service::train_set(const json& value, Reply reply) {
-    std::vector<std::string> known = knob_names();
+    const std::vector<std::string> names = live_names();
+    std::vector<std::string> known = names;
     known.push_back("run");
+    for (const auto& name : names)
+        for (const auto& older : base::old_settings(name))
+            known.push_back(older);
     const Parameters parameters(value, known);
     TrainingCommand command;
     command.kind = TrainingCommand::Kind::set;
-    for (const auto& name : knob_names())
-        if (parameters.has(name.c_str())) {
-            check_knob(name, parameters.at(name.c_str()));
-            command.knobs[name] = parameters.at(name.c_str());
-        }
+    for (const auto& [key, number] : value.items()) {
+        if (key == "run")
+            continue;
+        if (!number.is_number())
+            throw CommandError(fmt::format("{} must be a number, not {}", key, number.dump()));
+        command.knobs[base::current_setting(key)] = number.get<double>();
+    }
     if (command.knobs.empty())
-        throw CommandError(fmt::format("train.set needs one of {}", fmt::join(knob_names(), ", ")));
+        throw CommandError(fmt::format("train.set needs one of {}", fmt::join(names, ", ")));
     hand_over(parameters.run(), std::move(command), std::move(reply));
 }
 
@@ -255,9 +293,9 @@ void Service::train_expert(const json& value, Reply reply) {
     const Parameters parameters(value, {"run", "layer", "expert", "action"});
     TrainingCommand command;
     command.kind = TrainingCommand::Kind::expert;
-    command.knobs = {{"layer", parameters.integer("layer", -1, 0, 1 << 16)},
-                     {"expert", parameters.integer("expert", -1, 0, 1 << 16)},
-                     {"action", parameters.text("action")}};
+    command.expert = {{"layer", parameters.integer("layer", -1, 0, 1 << 16)},
+                      {"expert", parameters.integer("expert", -1, 0, 1 << 16)},
+                      {"action", parameters.text("action")}};
     hand_over(parameters.run(), std::move(command), std::move(reply));
 }
 

@@ -6,10 +6,10 @@
 
 #include "base/atomic_files.hpp"
 #include "base/json_fields.hpp"
+#include "base/settings.hpp"
 #include "engine/checkpoint/checkpoint.hpp"
 #include "engine/error.hpp"
 #include "engine/exchange/open_weights.hpp"
-#include "engine/model/validate.hpp"
 #include "engine/train/plan.hpp"
 #include "nodes/service/library/machine.hpp"
 
@@ -64,32 +64,6 @@ void refuse(const TrainingCommand& command, const std::string& why) {
         command.reply({json::object(), command.kind == TrainingCommand::Kind::stop ? std::string() : why});
 }
 
-/// A setting that changes while a run goes on.
-struct Knob {
-    const char* name;
-    double most;
-    bool whole;
-    void (*set)(engine::Trainer& trainer, double value);
-};
-
-constexpr double kMostCapacity = 1000;
-constexpr std::array<Knob, 7> kKnobs{
-    {{"learning_rate", engine::kMaxLearningRate, false, [](engine::Trainer& t, double v) { t.set_learning_rate(v); }},
-     {"balance_coefficient", engine::kMaxCoefficient, false,
-      [](engine::Trainer& t, double v) { t.set_balance_coefficient(v); }},
-     {"z_coefficient", engine::kMaxCoefficient, false, [](engine::Trainer& t, double v) { t.set_z_coefficient(v); }},
-     {"bias_speed", engine::kMaxCoefficient, false, [](engine::Trainer& t, double v) { t.set_bias_speed(v); }},
-     {"prediction_coefficient", engine::kMaxCoefficient, false,
-      [](engine::Trainer& t, double v) { t.set_prediction_coefficient(v); }},
-     {"experts_per_token", 1024, true,
-      [](engine::Trainer& t, double v) { t.set_experts_per_token(static_cast<int>(v)); }},
-     {"capacity_factor", kMostCapacity, false, [](engine::Trainer& t, double v) { t.set_capacity_factor(v); }}}};
-
-const Knob* find_knob(const std::string& name) {
-    const auto found = std::find_if(kKnobs.begin(), kKnobs.end(), [&](const Knob& knob) { return name == knob.name; });
-    return found == kKnobs.end() ? nullptr : &*found;
-}
-
 /// A text cut by one tokenizer teaches nothing to a model that knows another.
 void check_tokenizer(const engine::LoadedModel& model, const TrainingRequest& order) {
     if (model.tokenizer || engine::holds_tokens(order.data))
@@ -101,29 +75,6 @@ void check_tokenizer(const engine::LoadedModel& model, const TrainingRequest& or
 }
 
 }  // namespace
-
-const std::vector<std::string>& knob_names() {
-    static const std::vector<std::string> names = [] {
-        std::vector<std::string> list;
-        for (const Knob& knob : kKnobs)
-            list.emplace_back(knob.name);
-        return list;
-    }();
-    return names;
-}
-
-void check_knob(const std::string& name, const json& value) {
-    const Knob* knob = find_knob(name);
-    if (knob == nullptr)
-        throw CommandError(
-            fmt::format("'{}' cannot be changed during a run; these can: {}", name, fmt::join(knob_names(), ", ")));
-    const double most = knob->most;
-    if (knob->whole && !value.is_number_integer())
-        throw CommandError(fmt::format("{} must be a whole number from 0 to {:g}, not {}", name, most, value.dump()));
-    if (!value.is_number() || !std::isfinite(value.get<double>()) || value.get<double>() < 0 ||
-        value.get<double>() > most)
-        throw CommandError(fmt::format("{} must be a number from 0 to {:g}, not {}", name, most, value.dump()));
-}
 
 TrainingRequest order_to_continue(sessions::Session& session, const history::RunHeader& run) {
     if (run.kind != RunKind::train)
@@ -337,14 +288,6 @@ void TrainingJob::build_trainer() {
     else
         trainer_ = std::make_unique<engine::Trainer>(order_.config, data_);
     beginning_.reset();
-    const auto& train = trainer_->config().train;
-    knobs_ = {{"learning_rate", train.learning_rate},
-              {"balance_coefficient", train.balance_coefficient},
-              {"z_coefficient", train.z_coefficient},
-              {"bias_speed", train.bias_speed},
-              {"prediction_coefficient", train.prediction_coefficient},
-              {"experts_per_token", trainer_->config().model.experts_per_token},
-              {"capacity_factor", trainer_->config().model.capacity_factor}};
     if (!order_.checkpoint.empty() && !order_.fork) {
         last_checkpoint_ = order_.checkpoint_step;
         result_.checkpoint = order_.checkpoint;
@@ -460,7 +403,7 @@ void TrainingJob::carry_out(TrainingCommand& command) {
                 outcome.value = {{"step", trainer_->steps_done() + 1}};
                 break;
             case TrainingCommand::Kind::expert:
-                change_expert(command.knobs);
+                change_expert(command.expert);
                 outcome.value = {{"step", trainer_->steps_done() + 1}};
                 break;
         }
@@ -471,17 +414,23 @@ void TrainingJob::carry_out(TrainingCommand& command) {
         command.reply(outcome);
 }
 
-void TrainingJob::set_knobs(const json& knobs) {
+void TrainingJob::set_knobs(const engine::LiveValues& values) {
+    const engine::RunConfig before = trainer_->config();
+    trainer_->set(values);
+    // A change belongs to the first step that it acts on.
+    for (const auto& [name, value] : values)
+        event("knob", {{"step", trainer_->steps_done() + 1},
+                       {"name", name},
+                       {"old", engine::live_value(before, name)},
+                       {"new", engine::live_value(trainer_->config(), name)}});
+}
+
+void TrainingJob::repeat_knobs(const json& knobs) {
+    engine::LiveValues values;
     for (const auto& [name, value] : knobs.items())
-        check_knob(name, value);
-    for (const auto& [name, value] : knobs.items()) {
-        const double wanted = value.get<double>();
-        double& known = knobs_[name];
-        find_knob(name)->set(*trainer_, wanted);
-        // A change belongs to the first step that it acts on.
-        event("knob", {{"step", trainer_->steps_done() + 1}, {"name", name}, {"old", known}, {"new", wanted}});
-        known = wanted;
-    }
+        if (value.is_number() && engine::may_change(order_.config, name))  // once, any could be turned
+            values[base::current_setting(name)] = value.get<double>();
+    set_knobs(values);
 }
 
 void TrainingJob::change_expert(const json& change) {
@@ -549,7 +498,7 @@ bool TrainingJob::one_step() {
     const auto [first, last_change] = order_.changes.equal_range(trainer_->steps_done() + 1);
     for (auto change = first; change != last_change; ++change) {
         if (change->second.contains("knobs"))
-            set_knobs(change->second["knobs"]);
+            repeat_knobs(change->second["knobs"]);
         else
             change_expert(change->second["expert"]);
     }

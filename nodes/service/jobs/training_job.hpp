@@ -60,9 +60,10 @@ struct TrainingResult {
 struct TrainingCommand {
     enum class Kind { pause, resume, step, stop, checkpoint, set, expert };
     Kind kind = Kind::pause;
-    std::uint64_t count = 1;  ///< of single steps
-    nlohmann::json knobs;     ///< of set: name -> number; of expert: layer, expert, action
-    Reply reply;              ///< may be empty
+    std::uint64_t count = 1;   ///< of single steps
+    engine::LiveValues knobs;  ///< of set
+    nlohmann::json expert;     ///< of expert: layer, expert, action
+    Reply reply;               ///< may be empty
 };
 
 class TrainingJob final : public Job {
@@ -95,7 +96,9 @@ class TrainingJob final : public Job {
 
     bool wait_for_work();  ///< carries out commands; false when the run is to stop
     void carry_out(TrainingCommand& command);
-    void set_knobs(const nlohmann::json& knobs);
+    void set_knobs(const engine::LiveValues& values);
+    /// What a recorded run did.
+    void repeat_knobs(const nlohmann::json& knobs);
     void change_expert(const nlohmann::json& change);
     void pause(const std::string& kind, const std::string& why);
     void resume();
@@ -117,7 +120,6 @@ class TrainingJob final : public Job {
     std::shared_ptr<const engine::Dataset> data_;
     std::unique_ptr<engine::Trainer> trainer_;
     TrainingResult result_;
-    std::map<std::string, double> knobs_;  ///< as they stand
     double smoothed_step_ms_ = 0;
     std::optional<std::uint64_t> last_checkpoint_;
     bool paused_ = false;
@@ -140,10 +142,5 @@ TrainingRequest order_to_fork(sessions::Session& session, const history::RunHead
 /// The order that continues a run from its last complete checkpoint (or its beginning). Damaged checkpoints of the run
 /// are removed. Throws CommandError when the run cannot go on.
 TrainingRequest order_to_continue(sessions::Session& session, const history::RunHeader& run);
-
-/// Names of the live knobs.
-const std::vector<std::string>& knob_names();
-/// Checks a number for a live knob. Throws CommandError naming the knob, the value and the range.
-void check_knob(const std::string& name, const nlohmann::json& value);
 
 }  // namespace moescope::node

@@ -15,7 +15,7 @@ TEST(Checkpoint, GoesOnBitForBit) {
     for (int i = 0; i < 7; ++i) {
         whole.step();
     }
-    whole.set_balance_coefficient(0.03);
+    whole.set("balance_coefficient", 0.03);
     whole.save(folder.path());
     const auto resumed = Trainer::load(folder.path(), byte_dataset());
     EXPECT_EQ(resumed->steps_done(), 7u);

@@ -40,7 +40,7 @@ inline ModelConfig small_olmoe() {
     ModelConfig m = small_config();
     m.kv_heads = 4;
     m.head_width = 6;
-    m.head_norm = HeadNorm::full;
+    m.qk_norm = QkNorm::full;
     m.normalise_weights = false;
     m.rms_epsilon = 1e-5;
     return m;
@@ -48,7 +48,7 @@ inline ModelConfig small_olmoe() {
 
 inline ModelConfig small_mixtral() {
     ModelConfig m = small_config();
-    m.head_norm = HeadNorm::none;
+    m.qk_norm = QkNorm::none;
     m.rope_theta = 1e6;
     return m;
 }
@@ -56,7 +56,7 @@ inline ModelConfig small_mixtral() {
 inline ModelConfig small_deepseek() {
     ModelConfig m = small_config();
     m.attention = AttentionKind::latent;
-    m.head_norm = HeadNorm::none;
+    m.qk_norm = QkNorm::none;
     m.kv_heads = m.heads;
     m.query_rank = 12;
     m.kv_rank = 16;
@@ -76,7 +76,7 @@ inline ModelConfig small_deepseek() {
 
 inline ModelConfig small_gpt_oss() {
     ModelConfig m = small_config();
-    m.head_norm = HeadNorm::none;
+    m.qk_norm = QkNorm::none;
     m.attention_bias = m.attention_sinks = m.expert_bias = m.router_bias = true;
     m.activation = Activation::clamped_swiglu;
     m.router_scoring = Scoring::softmax_after_top_k;

@@ -41,7 +41,7 @@ TrainConfig train_config(const nlohmann::json& settings) {
     train.gradient_clip = settings.at("gradient_clip");
     train.balance_coefficient = settings.at("balance_coefficient");
     train.z_coefficient = settings.at("z_coefficient");
-    train.bias_speed = settings.at("bias_speed");
+    train.bias_update_rate = settings.at("bias_update_rate");
     train.threads = 2;
     return train;
 }

@@ -1,10 +1,13 @@
 #include "engine/model/config.hpp"
 
+#include <array>
 #include <cmath>
+#include <fmt/format.h>
 #include <fstream>
 #include <map>
 #include <set>
 
+#include "base/settings.hpp"
 #include "engine/model/arena.hpp"
 #include "engine/model/machine_memory.hpp"
 #include "engine/train/memory_check.hpp"
@@ -24,6 +27,61 @@ TEST(Config, RoundTripAndDefaults) {
     RunConfig seeded;
     seeded.train.seed = 18446744073709551615ull;
     EXPECT_EQ(parse_run_config(to_json(seeded), "x").train.seed, seeded.train.seed);
+}
+
+TEST(Config, OldNamesAreReadAndNeverWritten) {
+    const json old = {{"model", {{"head_norm", "full"}}}, {"train", {{"bias_speed", 0.5}}}};
+    const RunConfig config = parse_run_config(old, "x");
+    EXPECT_EQ(config.model.qk_norm, QkNorm::full);
+    EXPECT_EQ(config.train.bias_update_rate, 0.5);
+    const json written = to_json(config);
+    EXPECT_EQ(written["model"]["qk_norm"], "full");
+    EXPECT_FALSE(written["model"].contains("head_norm") || written["train"].contains("bias_speed"));
+    EXPECT_EQ(error_of([&] {
+                  parse_run_config(json{{"model", {{"head_norm", "full"}, {"qk_norm", "full"}}}}, "x");
+              }),
+              "x: model has qk_norm twice, also under an older name: remove one.");
+    json renamed = old;
+    base::rename_settings(renamed);
+    EXPECT_EQ(renamed, json::parse(R"({"model":{"qk_norm":"full"},"train":{"bias_update_rate":0.5}})"));
+}
+
+TEST(Config, EveryRowIsWhole) {
+    const json standard = to_json(RunConfig{});
+    std::set<std::string> keys;
+    for (const ConfigField& field : config_fields()) {
+        SCOPED_TRACE(field.key);
+        EXPECT_TRUE(keys.insert(field.key).second) << "a key is in one section only";
+        EXPECT_TRUE(standard.at(field.section).contains(field.key));
+        EXPECT_EQ(field.type == "choice", !field.choices.empty());
+        EXPECT_EQ(field.type == "integer" || field.type == "number", field.type != "flag" && field.high > field.low);
+        EXPECT_TRUE(field.live == Live::no || field.type == "integer" || field.type == "number");
+        for (const std::string& clause : base::clauses(base::both(field.when, field.live_when))) {
+            const std::string key = clause.substr(0, clause.find(' '));
+            EXPECT_NE(base::setting(standard, key), nullptr) << clause;
+        }
+    }
+    EXPECT_EQ(keys.size(), standard["model"].size() + standard["train"].size());
+}
+
+TEST(Config, TheManualNamesEveryKnobWithItsRange) {
+    const auto docs = std::filesystem::path(moescope::test::source_assets()).parent_path() / "docs";
+    const std::pair<const char*, std::array<const char*, 2>> manuals[] = {
+        {"manual-en.md", {"| {} | {:g} to {:g} |", "| {} | {:g} to the configured number |"}},
+        {"manual-zh.md", {"| {} | {:g} 到 {:g} |", "| {} | {:g} 到配置值 |"}}};
+    for (const auto& [file, patterns] : manuals) {
+        const std::string manual = file_bytes(docs / file);
+        std::size_t knobs = 0;
+        for (const ConfigField& field : config_fields()) {
+            if (field.live != Live::no) {
+                const char* pattern = patterns[field.live == Live::up_to_configured ? 1 : 0];
+                const std::string row = fmt::format(fmt::runtime(pattern), field.key, field.low, field.high);
+                EXPECT_NE(manual.find(row), std::string::npos) << file << " lacks " << row;
+                ++knobs;
+            }
+        }
+        EXPECT_GE(knobs, 7u);
+    }
 }
 
 TEST(Config, EveryPresetIsValid) {

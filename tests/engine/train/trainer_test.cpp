@@ -201,18 +201,18 @@ TEST(Trainer, KnobsActAndRefuseNonsense) {
     config.train.warmup_steps = 0;
     Trainer trainer(config, byte_dataset());
     EXPECT_NEAR(trainer.step().learning_rate, config.train.learning_rate, 1e-12);
-    trainer.set_learning_rate(0.0);
-    trainer.set_balance_coefficient(0.5);
-    trainer.set_z_coefficient(0.0);
+    trainer.set("learning_rate", 0.0);
+    trainer.set("balance_coefficient", 0.5);
+    trainer.set("z_coefficient", 0.0);
     const std::string before = trainer.parameters_sha256();
     const StepStats stats = trainer.step();
     EXPECT_EQ(stats.learning_rate, 0.0);
     EXPECT_EQ(trainer.parameters_sha256(), before);
     EXPECT_NEAR(stats.loss, stats.cross_entropy + 0.5 * stats.balance_loss, 1e-12);
     for (const double value : {std::nan(""), -0.1, 1e9, std::numeric_limits<double>::infinity()}) {
-        EXPECT_NE(error_of([&] { trainer.set_learning_rate(value); }).find("learning rate"), std::string::npos);
-        EXPECT_NE(error_of([&] { trainer.set_balance_coefficient(value); }).find("balance"), std::string::npos);
-        EXPECT_NE(error_of([&] { trainer.set_z_coefficient(value); }).find("z-loss"), std::string::npos);
+        for (const char* key : {"learning_rate", "balance_coefficient", "z_coefficient"}) {
+            EXPECT_NE(error_of([&] { trainer.set(key, value); }).find(std::string(key) + " is "), std::string::npos);
+        }
     }
 }
 
@@ -253,6 +253,57 @@ TEST(Trainer, WhatIsNotComputedIsAbsentAndNotZero) {
         EXPECT_TRUE(std::isnan(value));
     }
     EXPECT_TRUE(std::isfinite(dense.loss));
+}
+
+TEST(Trainer, SeveralKnobsAreTurnedTogetherOrNotAtAll) {
+    RunConfig config = tiny_config();
+    config.model.selection_bias = true;
+    Trainer trainer(config, byte_dataset());
+    const auto before = to_json(trainer.config());
+    const std::pair<LiveValues, const char*> wrong[] = {
+        {{{"balance_coefficient", 0.5}, {"bias_update_rate", 1.5}},
+         "bias_update_rate is 1.5, but must be from 0 to 1."},
+        {{{"balance_coefficient", 0.5}, {"bias_speed", 5}}, "bias_update_rate is 5, but must be from 0 to 1."},
+        {{{"balance_coefficient", 0.5}, {"experts_per_token", 3}},
+         "experts_per_token is 3, but must be from 1 to the 2 that the run was planned for; fork the run to use more."},
+        {{{"balance_coefficient", 0.5}, {"experts_per_token", 1.5}},
+         "experts_per_token is 1.5, but must be a whole number from 1 to 2."},
+        {{{"balance_coefficient", 0.5}, {"prediction_coefficient", 0.5}},
+         "prediction_coefficient cannot be changed in this run: that needs prediction_depth > 0."},
+        {{{"balance_coefficient", 0.5}, {"width", 8}}, "width cannot be changed during a run."},
+        {{{"balance_coefficient", 0.5}, {"wdith", 8}}, "wdith cannot be changed during a run."},
+    };
+    for (const auto& [values, sentence] : wrong) {
+        EXPECT_EQ(error_of([&] { trainer.set(values); }), sentence);
+        EXPECT_EQ(to_json(trainer.config()), before);
+    }
+    trainer.set({{"balance_coefficient", 0.5}, {"bias_speed", 0.25}, {"experts_per_token", 1}, {"capacity_factor", 2}});
+    EXPECT_EQ(live_value(trainer.config(), "bias_update_rate"), 0.25);
+    EXPECT_EQ(live_value(trainer.config(), "bias_speed"), 0.25);
+    EXPECT_EQ(trainer.config().model.experts_per_token, 1);
+    const StepStats stats = trainer.step();
+    EXPECT_EQ(std::accumulate(stats.counts.begin(), stats.counts.end(), std::uint64_t{0}) + stats.dropped,
+              stats.tokens * static_cast<std::uint64_t>(config.model.layers));
+    // The knobs are part of a checkpoint; a fork has its own settings.
+    const TemporaryFolder folder;
+    trainer.save(folder.path());
+    EXPECT_EQ(to_json(Trainer::load(folder.path(), byte_dataset())->config()), to_json(trainer.config()));
+    EXPECT_EQ(to_json(Trainer::load(folder.path(), byte_dataset(), &config)->config()), before);
+    trainer.set("experts_per_token", 0);
+    EXPECT_EQ(trainer.config().model.experts_per_token, 2);
+}
+
+TEST(Trainer, WhatExpertsChooseIsFixed) {
+    RunConfig config = tiny_config();
+    config.model.router_choice = Choice::expert;
+    config.model.capacity_factor = 1.5;
+    config.model.normalise_weights = false;
+    config.train.balance = Balance::none;
+    Trainer trainer(config, byte_dataset());
+    EXPECT_NE(error_of([&] { trainer.set("capacity_factor", 2); }).find("router_choice != expert"), std::string::npos);
+    const TemporaryFolder folder;
+    trainer.save(folder.path());
+    EXPECT_EQ(Trainer::load(folder.path(), byte_dataset())->config().model.capacity_factor, 1.5);
 }
 
 TEST(Trainer, ExpertsCanBeDisabledAsLongAsEachTokenFindsEnough) {

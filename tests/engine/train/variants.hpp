@@ -21,7 +21,7 @@ inline void make_latent(RunConfig& c) {
     ModelConfig& m = c.model;
     m.attention = AttentionKind::latent;
     m.kv_heads = m.heads;
-    m.head_norm = HeadNorm::none;
+    m.qk_norm = QkNorm::none;
     m.rope_order = RopeOrder::interleaved;
     m.kv_rank = 8;
     m.nope_width = 5;
@@ -36,15 +36,15 @@ inline const Variant kVariants[] = {
          c.model.tied_head = false;
          c.model.normalise_weights = false;
      }},
-    {"full_norm", [](RunConfig& c) { c.model.head_norm = HeadNorm::full; }},
+    {"full_norm", [](RunConfig& c) { c.model.qk_norm = QkNorm::full; }},
     {"no_norm_interleaved",
      [](RunConfig& c) {
-         c.model.head_norm = HeadNorm::none;
+         c.model.qk_norm = QkNorm::none;
          c.model.rope_order = RopeOrder::interleaved;
      }},
     {"biases_sinks_window",
      [](RunConfig& c) {
-         c.model.head_norm = HeadNorm::none;
+         c.model.qk_norm = QkNorm::none;
          c.model.attention_bias = c.model.attention_sinks = true;
          c.model.sliding_window = 3;
          c.model.sliding_layers = SlidingLayers::even;

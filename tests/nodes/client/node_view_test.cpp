@@ -44,6 +44,20 @@ class Feeder {
     NodeView& state_;
 };
 
+TEST(NodeView, OldSettingsHaveTodaysNames) {
+    NodeView state;
+    Feeder feed(state);
+    state.node_came(1);
+    feed.start(1, "train", {{"config", {{"model", {{"head_norm", "full"}}}, {"train", {{"bias_speed", 0.5}}}}}});
+    feed.json(RecordType::event,
+              {{"run", 1}, {"step", 12}, {"kind", "knob"}, {"name", "bias_speed"}, {"old", 0.5}, {"new", 1}});
+    const auto snapshot = state.snapshot();
+    const history::TrainingRun& run = *snapshot->training.at(1);
+    EXPECT_EQ(run.manifest["config"], json::parse(R"({"model":{"qk_norm":"full"},"train":{"bias_update_rate":0.5}})"));
+    ASSERT_EQ(run.events.size(), 1u);
+    EXPECT_EQ(run.events[0].name, "bias_update_rate");
+}
+
 TEST(NodeView, TrainingRun) {
     NodeView state;
     Feeder feed(state);

@@ -78,6 +78,31 @@ TEST_F(Serve, TrainsObeysAndReopens) {
     EXPECT_EQ(now->generations.size(), 1u);
 }
 
+TEST_F(Serve, SeveralKnobsAreTurnedTogetherOrNotAtAll) {
+    Workbench bench(session);
+    json config = tiny_config(100, 0);
+    config["model"]["selection_bias"] = true;
+    const auto run =
+        bench.done("train.start", {{"config", config}, {"data", corpus.string()}, {"paused", true}}).value("run", 0u);
+    bench.wait("paused", in_state(run, RunState::paused));
+    // The first of the two is fine by itself.
+    const auto refused = bench.failed("train.set", {{"run", run}, {"balance_coefficient", 0.5}, {"bias_speed", 5}});
+    EXPECT_NE(refused.find("from 0 to 1."), std::string::npos) << refused;
+    bench.done("train.step", {{"run", run}});
+    auto now = bench.wait("a step", [&](const Snapshot& s) { return training(s, run)->step.size() == 1; });
+    EXPECT_FALSE(has_event(*training(*now, run), "knob"));
+    bench.done("train.set", {{"run", run}, {"balance_coefficient", 0.5}, {"bias_speed", 0.5}});
+    now = bench.wait("knobs", [&](const Snapshot& s) { return has_event(*training(s, run), "knob"); });
+    for (const auto& event : training(*now, run)->events)
+        EXPECT_TRUE(event.kind != "knob" || event.name == "balance_coefficient" || event.name == "bias_update_rate")
+            << event.name;
+    EXPECT_NE(bench.failed("train.set", {{"run", run}, {"width", 5}}).find("width"), std::string::npos);
+    EXPECT_NE(bench.failed("train.set", {{"run", run}}).find("train.set needs one of"), std::string::npos);
+    EXPECT_NE(bench.failed("train.set", {{"run", run}, {"learning_rate", "0.1"}}).find("must be a number"),
+              std::string::npos);
+    bench.done("train.stop", {{"run", run}});
+}
+
 /// Starts and ends of runs stand in the log in words.
 bool logged(const Snapshot& snapshot, const std::string& level, const std::string& part) {
     for (std::size_t i = 0; i < snapshot.log.size(); ++i)

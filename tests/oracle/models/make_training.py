@@ -44,7 +44,7 @@ SETTINGS = {
     "weight_decay": 0.1,
     "decayed": "matrices: every tensor but norms, biases and sinks; embedding and head are decayed",
     "gradient_clip": 1.0,
-    "bias_speed": 0.0,
+    "bias_update_rate": 0.0,
 }
 
 

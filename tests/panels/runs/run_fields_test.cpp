@@ -1,27 +1,42 @@
 // The fields of a configuration: what counts when, what is a value, what a pasted text may say.
 #include "panels/runs/run_fields.hpp"
 
+#include <algorithm>
+#include <fmt/format.h>
 #include <gtest/gtest.h>
+
+#include "base/settings.hpp"
 
 namespace {
 
+namespace base = moescope::base;
 using namespace moescope::panels;
 using nlohmann::json;
 using Problem = PastedConfig::Problem;
 
 json catalogue() {
     return json::parse(R"({"config_fields":[
-        {"section":"train","key":"seed","type":"integer","low":0,"high":18446744073709551615,"default":1},
-        {"section":"model","key":"dense_layers","type":"integer","low":0,"high":256,"default":0},
-        {"section":"model","key":"layers","type":"integer","low":1,"high":256,"default":6},
-        {"section":"model","key":"experts","type":"integer","low":1,"high":1024,"default":16},
-        {"section":"model","key":"yarn_factor","type":"number","low":1,"high":1000,"default":1.0},
-        {"section":"model","key":"yarn_mscale","type":"number","low":0,"high":10,"default":0.0},
-        {"section":"model","key":"attention","type":"choice","choices":["grouped","latent"],"default":"grouped"},
-        {"section":"model","key":"kv_rank","type":"integer","low":1,"high":16384,"default":64},
-        {"section":"model","key":"selection_bias","type":"flag","default":false},
-        {"section":"train","key":"bias_speed","type":"number","low":0,"high":1,"default":0.001},
-        {"section":"model","key":"of_tomorrow","type":"flag","default":true},
+        {"section":"model","group":"size","key":"layers","type":"integer","low":1,"high":256,"default":6},
+        {"section":"model","group":"size","key":"dense_layers","type":"integer","low":0,"high":256,"default":0},
+        {"section":"model","group":"attention","key":"attention","type":"choice","choices":["grouped","latent"],
+         "default":"grouped"},
+        {"section":"model","group":"attention","key":"kv_rank","type":"integer","low":1,"high":16384,"default":64,
+         "when":"attention = latent"},
+        {"section":"model","group":"position","key":"yarn_factor","type":"number","low":1,"high":1000,"default":1.0},
+        {"section":"model","group":"position","key":"yarn_mscale","type":"number","low":0,"high":10,"default":0.0,
+         "when":"yarn_factor > 1"},
+        {"section":"model","group":"experts","key":"experts","type":"integer","low":1,"high":1024,"default":16,
+         "when":"dense_layers < layers"},
+        {"section":"model","group":"experts","key":"experts_per_token","type":"integer","low":1,"high":64,"default":2,
+         "when":"dense_layers < layers and experts > 1","fork":true,
+         "live":{"low":1,"high":"configured","when":"dense_layers < layers and experts > 1"}},
+        {"section":"model","group":"router","key":"selection_bias","type":"flag","default":false},
+        {"section":"train","group":"balance","key":"bias_update_rate","type":"number","low":0,"high":1,"default":0.001,
+         "when":"selection_bias = true","aliases":["bias_speed"],
+         "live":{"low":0,"high":1,"when":"selection_bias = true"}},
+        {"section":"train","group":"schedule","key":"seed","type":"integer","low":0,"high":18446744073709551615,
+         "default":1},
+        {"section":"model","group":"tomorrow","key":"of_tomorrow","type":"flag","default":true},
         {"section":"nowhere","key":"lost","type":"flag"}, {"key":"lost"}, 7]})");
 }
 
@@ -45,7 +60,7 @@ TEST(RunFields, EveryKeyHasOnePlace) {
     std::size_t count = 0;
     for (const FieldGroup& group : groups)
         count += group.fields.size();
-    EXPECT_EQ(count, 11u);
+    EXPECT_EQ(count, 12u);
     ASSERT_EQ(groups.back().fields.size(), 1u);  // what this program does not know is shown all the same
     EXPECT_EQ(groups.back().fields[0].key, "of_tomorrow");
     for (const json& broken : {json(), json(3), json::object(), json{{"config_fields", "x"}}})
@@ -56,29 +71,61 @@ TEST(RunFields, EveryKeyHasOnePlace) {
 TEST(RunFields, ConditionsFollowTheConfiguration) {
     const auto groups = field_groups(catalogue());
     json config = standard(groups);
-    const auto counts = [&](const char* key) { return holds(field(groups, key).condition, config); };
+    const auto counts = [&](const char* key) { return base::holds(field(groups, key).condition, config); };
     EXPECT_FALSE(counts("kv_rank"));
     config["model"]["attention"] = "latent";
     EXPECT_TRUE(counts("kv_rank"));
     EXPECT_FALSE(counts("yarn_mscale"));
     config["model"]["yarn_factor"] = 4;
     EXPECT_TRUE(counts("yarn_mscale"));
-    EXPECT_FALSE(counts("bias_speed"));
+    EXPECT_FALSE(counts("bias_update_rate"));
     config["model"]["selection_bias"] = true;
-    EXPECT_TRUE(counts("bias_speed"));
-    // The value of another key: a model of dense layers alone has no experts.
-    const Condition experts{"dense_layers", "<", "layers"};
-    EXPECT_TRUE(holds(experts, config));
+    EXPECT_TRUE(counts("bias_update_rate"));
+    // The value of another key: a model of dense layers alone has no experts. What all fields of a group need stands
+    // there once.
+    const auto experts = std::find_if(groups.begin(), groups.end(),
+                                      [](const FieldGroup& group) { return group.name == "runs.group.experts"; });
+    ASSERT_NE(experts, groups.end());
+    EXPECT_EQ(experts->condition, "dense_layers < layers");
+    EXPECT_EQ(field(groups, "experts").condition, "");
+    EXPECT_EQ(field(groups, "experts_per_token").condition, "experts > 1");
+    EXPECT_TRUE(base::holds(experts->condition, config));
     config["model"]["dense_layers"] = 6;
-    EXPECT_FALSE(holds(experts, config));
-    EXPECT_EQ(condition_text(experts), "dense_layers < layers");
-    EXPECT_TRUE(holds(experts, json()));
-    EXPECT_TRUE(holds({}, config));
+    EXPECT_FALSE(base::holds(experts->condition, config));
+    EXPECT_TRUE(base::holds(experts->condition, json()));
+    EXPECT_TRUE(base::holds("", config));
+}
+
+TEST(RunFields, LiveOnesFollowTheRun) {
+    json config = standard(field_groups(catalogue()));
+    const auto keys = [&] {
+        std::string text;
+        for (const LiveField& live : live_fields(catalogue(), config))
+            text += fmt::format("{} {} {};", live.field.key, live.low, live.high);
+        return text;
+    };
+    EXPECT_EQ(keys(), "experts_per_token 1 2;");
+    config["model"]["selection_bias"] = true;
+    config["model"]["experts_per_token"] = 8;
+    EXPECT_EQ(keys(), "experts_per_token 1 8;bias_update_rate 0 1;");
+    config["model"]["experts_per_token"] = 1;  // nothing to choose
+    config["model"]["dense_layers"] = 6;
+    EXPECT_EQ(keys(), "bias_update_rate 0 1;");
+    config["train"].erase("bias_update_rate");
+    EXPECT_EQ(keys(), "");
+    EXPECT_TRUE(live_fields(json(3), json("x")).empty());
+}
+
+TEST(RunFields, OldNamesArePasted) {
+    const auto groups = field_groups(catalogue());
+    const PastedConfig pasted = read_pasted(R"({"train":{"bias_speed":0.5}})", groups, {});
+    EXPECT_EQ(pasted.problem, Problem::none);
+    EXPECT_EQ(pasted.config["train"]["bias_update_rate"], 0.5);
 }
 
 TEST(RunFields, NumbersAreReadWhole) {
     const auto groups = field_groups(catalogue());
-    const ConfigField &whole = field(groups, "experts"), &real = field(groups, "bias_speed"),
+    const ConfigField &whole = field(groups, "experts"), &real = field(groups, "bias_update_rate"),
                       &seed = field(groups, "seed");
     EXPECT_EQ(read_number(whole, " 64 "), json(64));
     for (const char* text : {"", "0", "1025", "-1", "4.0", "4 4", "4e", "0x10", "nan", "99999999999999999999"})
@@ -91,7 +138,7 @@ TEST(RunFields, NumbersAreReadWhole) {
     EXPECT_FALSE(read_number(seed, "18446744073709551616"));
     // What is shown reads back as the same.
     for (const double value : {0.1, 1.0 / 3, 1e-12, 0.003, 1.0})
-        EXPECT_EQ(read_number(real, value_text(json(value))), json(value));
+        EXPECT_EQ(read_number(real, base::setting_text(json(value))), json(value));
 }
 
 TEST(RunFields, CopiedAndPastedIsTheSame) {
@@ -110,7 +157,7 @@ TEST(RunFields, CopiedAndPastedIsTheSame) {
     const PastedConfig few = read_pasted(R"({"model":{"experts":8}})", groups, config);
     EXPECT_EQ(few.config["model"]["experts"], 8);
     EXPECT_EQ(few.config["train"]["seed"], 1);
-    EXPECT_EQ(few.config["model"].size() + few.config["train"].size(), 11u);
+    EXPECT_EQ(few.config["model"].size() + few.config["train"].size(), 12u);
     // In a fork what it does not say is left as the parent has it.
     const PastedConfig fork = read_pasted(R"({"model":{"experts":8}})", groups, config, Lacking::base);
     EXPECT_EQ(fork.config["model"]["experts"], 8);

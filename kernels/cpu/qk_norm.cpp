@@ -1,4 +1,4 @@
-#include "kernels/cpu/head_norm.hpp"
+#include "kernels/cpu/qk_norm.hpp"
 
 #include <algorithm>
 #include <cmath>
@@ -36,23 +36,23 @@ double inverse_root(const float* x, std::int64_t n, double epsilon) {
 
 }  // namespace
 
-void head_norm_forward(float* y_BNSC, float* rstd_out, const float* x, const float* w, double theta,
-                       const HeadShape& shape) {
+void qk_norm_forward(float* y_BNSC, float* rstd_out, const float* x, const float* w, double theta,
+                     const HeadShape& shape) {
     const std::int64_t S = shape.S, N = shape.N, C = shape.C, plain = C - shape.rope;
     std::vector<double> normed(static_cast<std::size_t>(C));
     for (std::int64_t row = 0; row < shape.B * N * S; ++row) {
         const std::int64_t b = row / (N * S), n = row / S % N, s = row % S, t = b * S + s;
         const float *token = x + t * shape.R, *in = token + n * C;
         double rstd = 1.0;
-        if (shape.norm == HeadNorm::head) {
+        if (shape.norm == QkNorm::head) {
             rstd = inverse_root(in, C, shape.epsilon);
             rstd_out[row] = static_cast<float>(rstd);
-        } else if (shape.norm == HeadNorm::full) {
+        } else if (shape.norm == QkNorm::full) {
             rstd = inverse_root(token, N * C, shape.epsilon);
             rstd_out[t] = static_cast<float>(rstd);
         }
         for (std::int64_t c = 0; c < C; ++c) {
-            const double weight = shape.norm == HeadNorm::none ? 1.0 : w[shape.norm == HeadNorm::full ? n * C + c : c];
+            const double weight = shape.norm == QkNorm::none ? 1.0 : w[shape.norm == QkNorm::full ? n * C + c : c];
             normed[static_cast<std::size_t>(c)] = in[c] * rstd * weight;
         }
         for (std::int64_t c = 0; c < C; ++c) {
@@ -106,7 +106,7 @@ float inverse_root(const float* x, std::int64_t n, double epsilon) {
     return static_cast<float>(1.0 / std::sqrt(mean + epsilon));
 }
 
-/// HeadNorm::head and HeadNorm::none.
+/// QkNorm::head and QkNorm::none.
 void single_forward(float* y_BNSC, float* rstd_BNS, const float* x, const float* w_C, const float* cos_SP,
                     const float* sin_SP, const HeadShape& shape) {
     const std::int64_t S = shape.S, N = shape.N, C = shape.C;
@@ -115,7 +115,7 @@ void single_forward(float* y_BNSC, float* rstd_BNS, const float* x, const float*
             const float* in = x + (b * S + s) * shape.R + n * C;
             const std::int64_t row = (b * N + n) * S + s;
             float* out = y_BNSC + row * C;
-            if (shape.norm == HeadNorm::none) {
+            if (shape.norm == QkNorm::none) {
                 std::copy(in, in + C, out);
             } else {
                 const float rstd = inverse_root(in, C, shape.epsilon);
@@ -140,7 +140,7 @@ void single_backward(float* dx, float* partial, const float* dy_BNSC, const floa
             const std::int64_t at = (b * S + s) * shape.R + n * C, row = (b * N + n) * S + s;
             std::copy(dy_BNSC + row * C, dy_BNSC + (row + 1) * C, dy);
             turn_back(dy, cos_SP, sin_SP, s, shape);
-            if (shape.norm == HeadNorm::none) {
+            if (shape.norm == QkNorm::none) {
                 std::copy(dy, dy + C, dx + at);
                 continue;
             }
@@ -151,13 +151,13 @@ void single_backward(float* dx, float* partial, const float* dy_BNSC, const floa
                 dx[at + c] = rstd * dy[c] * w_C[c] - shared * x[at + c];
             }
         }
-        if (shape.norm == HeadNorm::head) {
+        if (shape.norm == QkNorm::head) {
             std::copy(dw, dw + C, partial + task * C);
         }
     });
 }
 
-/// HeadNorm::full.
+/// QkNorm::full.
 void full_forward(float* y_BNSC, float* rstd_T, const float* x, const float* w_NC, const float* cos_SP,
                   const float* sin_SP, const HeadShape& shape) {
     const std::int64_t S = shape.S, N = shape.N, C = shape.C;
@@ -204,30 +204,30 @@ void full_backward(float* dx, float* partial, const float* dy_BNSC, const float*
 
 }  // namespace
 
-void head_norm_forward(float* y_BNSC, float* rstd, const float* x, const float* w, const float* cos_SP,
-                       const float* sin_SP, const HeadShape& shape) {
-    (shape.norm == HeadNorm::full ? full_forward : single_forward)(y_BNSC, rstd, x, w, cos_SP, sin_SP, shape);
+void qk_norm_forward(float* y_BNSC, float* rstd, const float* x, const float* w, const float* cos_SP,
+                     const float* sin_SP, const HeadShape& shape) {
+    (shape.norm == QkNorm::full ? full_forward : single_forward)(y_BNSC, rstd, x, w, cos_SP, sin_SP, shape);
 }
 
-std::int64_t head_norm_scratch(const HeadShape& shape) {
+std::int64_t qk_norm_scratch(const HeadShape& shape) {
     switch (shape.norm) {
-        case HeadNorm::none:
+        case QkNorm::none:
             return 0;
-        case HeadNorm::head:
+        case QkNorm::head:
             return shape.B * shape.N * blocks_of(shape.S, kPositions) * shape.C;
-        case HeadNorm::full:
+        case QkNorm::full:
             return blocks_of(shape.B * shape.S, kTokens) * shape.N * shape.C;
     }
     return 0;
 }
 
-void head_norm_backward(float* dx, float* dw, float* scratch, const float* dy_BNSC, const float* x, const float* rstd,
-                        const float* w, const float* cos_SP, const float* sin_SP, const HeadShape& shape) {
-    const bool full = shape.norm == HeadNorm::full;
+void qk_norm_backward(float* dx, float* dw, float* scratch, const float* dy_BNSC, const float* x, const float* rstd,
+                      const float* w, const float* cos_SP, const float* sin_SP, const HeadShape& shape) {
+    const bool full = shape.norm == QkNorm::full;
     (full ? full_backward : single_backward)(dx, scratch, dy_BNSC, x, rstd, w, cos_SP, sin_SP, shape);
-    if (shape.norm != HeadNorm::none) {
+    if (shape.norm != QkNorm::none) {
         const std::int64_t width = full ? shape.N * shape.C : shape.C;
-        column_sums(dw, scratch, head_norm_scratch(shape) / width, width, width, Write::assign);
+        column_sums(dw, scratch, qk_norm_scratch(shape) / width, width, width, Write::assign);
     }
 }
 
