@@ -109,7 +109,7 @@ bool ComparePanel::act(const std::string& action, ui::Context& ctx) {
     } else if (action == "compare.swap_language") {
         refresh(ctx);
         swap_language(ctx);
-    } else if (const char* tokens = action_value(action, "compare.max_tokens")) {
+    } else if (const char* tokens = ui::action_value(action, "compare.max_tokens")) {
         settings_.max_tokens = std::clamp(std::atoi(tokens), 1, kMostTokens);
     } else {
         return false;
@@ -795,8 +795,32 @@ void ComparePanel::draw_alternatives(ui::Context& ctx) {
     ImGui::EndPopup();
 }
 
-std::unique_ptr<ui::Panel> make_compare() {
-    return std::make_unique<ComparePanel>();
+namespace {
+
+bool any_unended(const client::Snapshot& snapshot) {
+    const auto& answers = snapshot.generations;
+    return std::any_of(answers.begin(), answers.end(), [](const auto& entry) { return !ended(*entry.second); });
+}
+
+}  // namespace
+
+ui::PanelDescription describe_compare() {
+    using ui::Place;
+    using Show = ui::Stand::Show;
+    return {
+        .key = "compare",
+        .make = ui::make_panel<ComparePanel>,
+        .stands = {{"training", Place::upper, 1},
+                   {"compare", Place::whole, 1, Show::front},
+                   {"probe", Place::whole, 1}},
+        .commands = {{.key = "compare.run",
+                      .menu = {"menu.models", 1},
+                      .available = [](const ui::Context& ctx) { return ctx.connected() && !any_unended(ctx.snapshot); },
+                      .opens = true},
+                     {.key = "compare.cancel",
+                      .menu = {"menu.models", 1},
+                      .available = [](const ui::Context& ctx) { return ctx.connected() && any_unended(ctx.snapshot); }},
+                     {.key = "compare.swap_language", .menu = {"menu.models", 1}, .opens = true}}};
 }
 
 }  // namespace moescope::panels

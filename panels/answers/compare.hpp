@@ -5,7 +5,7 @@
 #include <string>
 #include <vector>
 
-#include "panels/ui/context.hpp"
+#include "panels/ui/panel.hpp"
 #include "panels/ui/text_tools.hpp"
 #include "panels/ui/text_view.hpp"
 
@@ -13,7 +13,6 @@ namespace moescope::panels {
 
 class ComparePanel : public ui::Panel {
  public:
-    const char* key() const override { return "compare"; }
     void draw(ui::Context& context) override;
     /// compare.run, compare.cancel, compare.swap_language, compare.max_tokens=N.
     bool act(const std::string& action, ui::Context& context) override;

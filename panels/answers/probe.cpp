@@ -45,9 +45,9 @@ bool ProbePanel::act(const std::string& action, ui::Context& ctx) {
         toggle_pause(ctx);
     else if (action == "probes.cancel")
         cancel(ctx);
-    else if (const char* tokens = action_value(action, "probes.max_tokens"))
+    else if (const char* tokens = ui::action_value(action, "probes.max_tokens"))
         max_tokens_ = std::clamp(std::atoi(tokens), kFewestTokens, kMostTokens);
-    else if (const char* coder = action_value(action, "probes.coder"))
+    else if (const char* coder = ui::action_value(action, "probes.coder"))
         coder_ = coder;
     else
         return act_on_answer(action, ctx);
@@ -425,8 +425,56 @@ void ProbePanel::draw_topic(ui::Context& ctx, const std::string& group, const st
     ImGui::TreePop();
 }
 
-std::unique_ptr<ui::Panel> make_probe() {
-    return std::make_unique<ProbePanel>();
+namespace {
+
+RunState state_of_run(const ui::Context& ctx) {
+    const auto run = run_or_newest(ctx.snapshot.probes, ctx.selection.probe_run);
+    return run ? run->state : RunState::done;
+}
+
+bool can_start(const ui::Context& ctx) {
+    const auto& runs = ctx.snapshot.probes;
+    return ctx.connected() && std::none_of(runs.begin(), runs.end(), [](const auto& entry) {
+               const RunState state = entry.second->state;
+               return state == RunState::planned || state == RunState::running || state == RunState::paused;
+           });
+}
+
+bool can_pause(const ui::Context& ctx) {
+    const RunState state = state_of_run(ctx);
+    return ctx.connected() &&
+           (state == RunState::running || state == RunState::paused || state == RunState::interrupted);
+}
+
+bool can_cancel(const ui::Context& ctx) {
+    const RunState state = state_of_run(ctx);
+    return ctx.connected() && (state == RunState::planned || state == RunState::running || state == RunState::paused);
+}
+
+bool has_answers(const ui::Context& ctx) {
+    const auto run = run_or_newest(ctx.snapshot.probes, ctx.selection.probe_run);
+    return run && !run->draws.empty();
+}
+
+}  // namespace
+
+ui::PanelDescription describe_probe() {
+    using ui::Place;
+    using Show = ui::Stand::Show;
+    ui::PanelDescription description{
+        .key = "probe",
+        .make = ui::make_panel<ProbePanel>,
+        .stands = {{"training", Place::upper, 2},
+                   {"compare", Place::whole, 2},
+                   {"probe", Place::whole, 2, Show::front}},
+        .commands = {{.key = "probes.start", .menu = {"menu.probes", 0}, .available = can_start, .opens = true},
+                     {.key = "probes.pause", .menu = {"menu.probes", 0}, .available = can_pause},
+                     {.key = "probes.cancel", .menu = {"menu.probes", 0}, .available = can_cancel}}};
+    for (std::string& action : ProbePanel::answer_actions()) {
+        description.commands.push_back(
+            {.key = std::move(action), .menu = {"menu.probes", 1}, .available = has_answers, .while_open = true});
+    }
+    return description;
 }
 
 }  // namespace moescope::panels

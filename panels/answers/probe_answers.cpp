@@ -1,6 +1,7 @@
 // The right side of the probe panel: the answers behind a cell and the labels that a person gives them.
 #include <algorithm>
 #include <array>
+#include <fmt/format.h>
 #include <imgui.h>
 #include <imgui_stdlib.h>
 
@@ -79,6 +80,18 @@ void ProbePanel::step_answer(int by) {
         return;
     answer_ = answers_[by < 0 ? at - 1 : at + 1]->seq;
     show_answer_ = true;
+}
+
+std::vector<std::string> ProbePanel::answer_actions() {
+    std::vector<std::string> actions = {"probes.previous_answer", "probes.next_answer"};
+    for (const char* delivery : kDeliveries) {
+        actions.push_back(fmt::format("probes.label.{}", delivery));
+    }
+    for (int level = 0; level < kLevels; ++level) {
+        actions.push_back(fmt::format("probes.label.{}", level));
+    }
+    actions.emplace_back("probes.label.undo");
+    return actions;
 }
 
 bool ProbePanel::act_on_answer(const std::string& action, ui::Context& ctx) {

@@ -1093,8 +1093,40 @@ bool ExpertLoadPanel::act(const std::string& action, Context& ctx) {
     return true;
 }
 
-std::unique_ptr<ui::Panel> make_expert_load() {
-    return std::make_unique<ExpertLoadPanel>();
+namespace {
+
+constexpr ImGuiKeyChord kTurn = ImGuiMod_Ctrl | ImGuiMod_Shift;
+
+bool has_counts(const Context& ctx) {
+    const TrainingRun* run = selected_run(ctx);
+    return run != nullptr && !run->counts.empty();
+}
+
+ui::PanelCommand command(const char* key, int group, ImGuiKeyChord shortcut = 0) {
+    return {.key = key, .menu = {"menu.experts", group}, .shortcut = shortcut, .available = has_counts};
+}
+
+}  // namespace
+
+ui::PanelDescription describe_expert_load() {
+    using ui::Place;
+    using Show = ui::Stand::Show;
+    return {.key = "expert_load",
+            .make = ui::make_panel<ExpertLoadPanel>,
+            .stands = {{"training", Place::lower, 0, Show::front},
+                       {"compare", Place::whole, 4},
+                       {"probe", Place::whole, 4}},
+            .commands = {command("load.all", 0),
+                         command("load.english", 0),
+                         command("load.chinese", 0),
+                         command("load.difference", 0),
+                         command("load.layer_previous", 1, kTurn | ImGuiKey_UpArrow),
+                         command("load.layer_next", 1, kTurn | ImGuiKey_DownArrow),
+                         command("load.expert_previous", 1, kTurn | ImGuiKey_LeftArrow),
+                         command("load.expert_next", 1, kTurn | ImGuiKey_RightArrow),
+                         {.key = "load.live", .menu = {"menu.experts", 2}, .available = [](const Context& ctx) {
+                              return ctx.selection.pinned_step.has_value();
+                          }}}};
 }
 
 }  // namespace moescope::panels

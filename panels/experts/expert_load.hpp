@@ -10,13 +10,12 @@
 #include "nodes/history/load_metrics.hpp"
 #include "panels/experts/load_sums.hpp"
 #include "panels/runs/run_tools.hpp"
-#include "panels/ui/context.hpp"
+#include "panels/ui/panel.hpp"
 
 namespace moescope::panels {
 
 class ExpertLoadPanel final : public ui::Panel {
  public:
-    const char* key() const override { return "expert_load"; }
     void draw(ui::Context& ctx) override;
     /// load.all, load.english, load.chinese, load.difference, load.live, load.layer_next, load.layer_previous,
     /// load.expert_next, load.expert_previous.

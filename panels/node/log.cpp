@@ -134,8 +134,15 @@ void LogPanel::draw_lines(ui::Context& ctx) {
     ImGui::EndTable();
 }
 
-std::unique_ptr<ui::Panel> make_log() {
-    return std::make_unique<LogPanel>();
+ui::PanelDescription describe_log() {
+    using ui::Place;
+    using Show = ui::Stand::Show;
+    return {.key = "log",
+            .make = ui::make_panel<LogPanel>,
+            .stands = {{"training", Place::lower, 3, Show::open},
+                       {"compare", Place::whole, 6, Show::open},
+                       {"probe", Place::whole, 6, Show::open}},
+            .commands = {}};
 }
 
 }  // namespace moescope::panels

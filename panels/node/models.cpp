@@ -90,12 +90,15 @@ int compare_by(const ui::Context& ctx, const ModelEntry& a, const ModelEntry& b,
 }  // namespace
 
 bool ModelsPanel::act(const std::string& action, ui::Context& ctx) {
-    if (action != "models.add")
-        return false;
-    if (path_.empty())
-        ctx.choose_file(ctx.text("models.choose_title"), [this](const std::string& path) { path_ = path; });
-    else
+    if (const char* path = ui::action_value(action, "models.add")) {
+        path_ = path;
         add(ctx);
+    } else if (action == "models.add") {
+        ctx.choose_file(ctx.text("command.models.add"),
+                        [run = ctx.run](const std::string& chosen) { run("models.add=" + chosen); });
+    } else {
+        return false;
+    }
     return true;
 }
 
@@ -283,8 +286,18 @@ void ModelsPanel::draw_details(ui::Context& ctx) {
     ImGui::EndChild();
 }
 
-std::unique_ptr<ui::Panel> make_models() {
-    return std::make_unique<ModelsPanel>();
+ui::PanelDescription describe_models() {
+    using ui::Place;
+    using Show = ui::Stand::Show;
+    return {.key = "models",
+            .make = ui::make_panel<ModelsPanel>,
+            .stands = {{"training", Place::lower, 1, Show::open},
+                       {"compare", Place::whole, 5, Show::open},
+                       {"probe", Place::whole, 5, Show::open}},
+            .commands = {{.key = "models.add",
+                          .menu = {"menu.models", 0},
+                          .available = [](const ui::Context& ctx) { return ctx.connected(); },
+                          .opens = true}}};
 }
 
 }  // namespace moescope::panels

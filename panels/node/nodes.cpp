@@ -2,7 +2,7 @@
 
 #include <algorithm>
 
-#include "panels/node/library.hpp"
+#include "panels/node/tasks.hpp"
 #include "panels/panels.hpp"
 #include "panels/ui/text_view.hpp"
 #include "panels/ui/widgets.hpp"
@@ -150,8 +150,25 @@ void NodesPanel::draw_tasks(ui::Context& ctx) {
     ImGui::EndTable();
 }
 
-std::unique_ptr<ui::Panel> make_nodes() {
-    return std::make_unique<NodesPanel>();
+bool NodesPanel::act(const std::string& action, ui::Context& ctx) {
+    if (action != "node.restart") {
+        return false;
+    }
+    ctx.client.restart_node();
+    return true;
+}
+
+ui::PanelDescription describe_nodes() {
+    using ui::Place;
+    using Show = ui::Stand::Show;
+    return {
+        .key = "nodes",
+        .make = ui::make_panel<NodesPanel>,
+        .stands = {{"training", Place::lower, 2, Show::open}, {"compare", Place::whole, 7}, {"probe", Place::whole, 7}},
+        .commands = {{.key = "node.restart", .menu = {"menu.run", 2}, .available = [](const ui::Context& ctx) {
+                          const Link::State state = ctx.snapshot.link.state;
+                          return state == Link::State::crashed || state == Link::State::refused;
+                      }}}};
 }
 
 }  // namespace moescope::panels

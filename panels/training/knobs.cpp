@@ -129,7 +129,7 @@ void KnobsPanel::turn(Context& ctx, const TrainingRun& run, std::size_t which, d
 
 bool KnobsPanel::act(const std::string& action, Context& ctx) {
     for (std::size_t which = 0; which < kKnobs; ++which) {
-        const char* value = action_value(action, kDescriptions[which].key);
+        const char* value = ui::action_value(action, kDescriptions[which].key);
         if (value == nullptr)
             continue;
         const TrainingRun* run = selected_run(ctx);
@@ -178,8 +178,15 @@ void KnobsPanel::draw(Context& ctx) {
     samples_.draw(ctx, *run);
 }
 
-std::unique_ptr<ui::Panel> make_knobs() {
-    return std::make_unique<KnobsPanel>();
+ui::PanelDescription describe_knobs() {
+    using ui::Place;
+    using Show = ui::Stand::Show;
+    return {.key = "knobs",
+            .make = ui::make_panel<KnobsPanel>,
+            .stands = {{"training", Place::left_lower, 0, Show::open},
+                       {"compare", Place::whole, 9},
+                       {"probe", Place::whole, 9}},
+            .commands = {}};
 }
 
 }  // namespace moescope::panels

@@ -13,6 +13,7 @@
 
 namespace {
 
+namespace base = moescope::base;
 using namespace moescope::panels;
 using Random = std::mt19937;
 
