@@ -14,7 +14,7 @@
 #include "base/json_fields.hpp"
 #include "panels/manual/manual.hpp"
 #include "panels/panels.hpp"
-#include "panels/ui/widgets.hpp"
+#include "panels/ui/png.hpp"
 
 namespace moescope::app {
 namespace {
@@ -284,6 +284,15 @@ ui::Context Workbench::context() {
             },
         .save_file = [this](const std::string& path,
                             std::function<std::string()> make) { write_in_background(path, std::move(make)); },
+        .in_background =
+            [this](std::function<std::function<void()>()> work) {
+                background_.post([this, work = std::move(work)]() -> Background::Completion {
+                    return [this, done = work()] {
+                        done();
+                        wanted_frames_ = std::max(wanted_frames_, 2);
+                    };
+                });
+            },
         .copy_text =
             [this](std::function<std::string()> make) {
                 background_.post([make = std::move(make)]() -> Background::Completion {

@@ -10,6 +10,8 @@
 #include "app/workbench.hpp"
 #include "panels/node/tasks.hpp"
 #include "panels/runs/run_tools.hpp"
+#include "panels/ui/text_layout.hpp"
+#include "panels/ui/units.hpp"
 #include "panels/ui/widgets.hpp"
 
 namespace moescope::app {

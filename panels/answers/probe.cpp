@@ -9,6 +9,8 @@
 #include "panels/node/library.hpp"
 #include "panels/panels.hpp"
 #include "panels/runs/run_tools.hpp"
+#include "panels/ui/text_layout.hpp"
+#include "panels/ui/units.hpp"
 #include "panels/ui/widgets.hpp"
 
 namespace moescope::panels {
@@ -218,9 +220,9 @@ void ProbePanel::draw(ui::Context& ctx) {
     const bool tree = width > 84 * ctx.em;  // below that the table needs the room
     const float answers = std::clamp(width * 0.33f, 18 * ctx.em, 34 * ctx.em);
     if (tree) {
-        if (begin_frame(ctx, "###probe.tree", {12.5f * ctx.em, 0}))
+        if (ui::begin_frame(ctx, "###probe.tree", {12.5f * ctx.em, 0}))
             draw_tree(ctx);
-        end_frame();
+        ui::end_frame();
         ImGui::SameLine();
     }
     const float middle = ImGui::GetContentRegionAvail().x - answers - ImGui::GetStyle().ItemSpacing.x;
@@ -228,9 +230,9 @@ void ProbePanel::draw(ui::Context& ctx) {
         draw_middle(ctx);
     ImGui::EndChild();
     ImGui::SameLine();
-    if (begin_frame(ctx, "###probe.answers", {0, 0}))
+    if (ui::begin_frame(ctx, "###probe.answers", {0, 0}))
         draw_answers(ctx);
-    end_frame();
+    ui::end_frame();
 }
 
 void ProbePanel::draw_settings(ui::Context& ctx) {
@@ -260,7 +262,7 @@ void ProbePanel::draw_settings(ui::Context& ctx) {
     ui::tooltip(ctx.text("probe.set_help"));
     for (std::size_t side = 0; side < models_.size(); ++side) {
         ImGui::PushID(static_cast<int>(side));
-        flow(combo);
+        ui::flow(combo);
         ImGui::SetNextItemWidth(combo);
         model_combo(
             ctx, "###probe.model", models_[side],
@@ -268,7 +270,7 @@ void ProbePanel::draw_settings(ui::Context& ctx) {
         ImGui::PopID();
     }
     const auto number = [&](const char* key, int& value, int low, int high) {
-        flow(field + ImGui::CalcTextSize(ctx.text(key)).x + ImGui::GetStyle().ItemInnerSpacing.x);
+        ui::flow(field + ImGui::CalcTextSize(ctx.text(key)).x + ImGui::GetStyle().ItemInnerSpacing.x);
         ImGui::SetNextItemWidth(field);
         ImGui::InputInt(ctx.text.label(key), &value, 0);
         value = std::clamp(value, low, high);
@@ -278,7 +280,7 @@ void ProbePanel::draw_settings(ui::Context& ctx) {
     number("probe.max_tokens", max_tokens_, kFewestTokens, kMostTokens);
     ImGui::EndDisabled();
     const char* label = ctx.text.label("probe.start");
-    flow(ui::button_width(label));
+    ui::flow(ui::button_width(label));
     ImGui::BeginDisabled(active() || starting_ != 0);
     if (ui::primary_button(ctx, label))
         start(ctx);
@@ -362,7 +364,7 @@ void ProbePanel::draw_run_bar(ui::Context& ctx) {
     if (running && run_->seconds_left > 0)
         progress +=
             " · " + ctx.text.format("probe.time_left", {{"time", ui::duration_text(ctx.text, run_->seconds_left)}});
-    meter(ctx, fraction, progress, std::max(6 * ctx.em, ImGui::GetContentRegionAvail().x - buttons));
+    ui::meter(ctx, fraction, progress, std::max(6 * ctx.em, ImGui::GetContentRegionAvail().x - buttons));
     if (can_pause) {
         ImGui::SameLine();
         if (ui::button(pause))

@@ -6,6 +6,7 @@
 #include <imgui_stdlib.h>
 
 #include "panels/answers/probe.hpp"
+#include "panels/ui/text_layout.hpp"
 #include "panels/ui/widgets.hpp"
 
 namespace moescope::panels {
@@ -205,7 +206,7 @@ void ProbePanel::draw_labels(ui::Context& ctx, const ProbeDraw& draw) {
         for (int i = 0; i < count; ++i) {
             const std::string label = name_of(i);
             if (i > 0)
-                flow(ui::button_width(label.c_str()));
+                ui::flow(ui::button_width(label.c_str()));
             const bool on = is_on(i);
             if (on)
                 ImGui::PushStyleColor(ImGuiCol_Button, ImGui::GetStyleColorVec4(ImGuiCol_ButtonActive));
@@ -241,7 +242,7 @@ void ProbePanel::draw_labels(ui::Context& ctx, const ProbeDraw& draw) {
         if (draw.rule_engagement >= 0)
             rule += " " + std::to_string(draw.rule_engagement);
         const char* undo = ctx.text.label("probe.undo");
-        flow(ui::button_width(undo));
+        ui::flow(ui::button_width(undo));
         if (ui::button(undo))
             take_back(ctx, draw);
         ui::command_tooltip(ctx, ctx.text("probe.undo.help"), "probes.label.undo");

@@ -4,6 +4,7 @@
 #include <array>
 
 #include "panels/panels.hpp"
+#include "panels/ui/text_layout.hpp"
 #include "panels/ui/text_view.hpp"
 #include "panels/ui/widgets.hpp"
 

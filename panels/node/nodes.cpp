@@ -4,7 +4,9 @@
 
 #include "panels/node/tasks.hpp"
 #include "panels/panels.hpp"
+#include "panels/ui/text_layout.hpp"
 #include "panels/ui/text_view.hpp"
+#include "panels/ui/units.hpp"
 #include "panels/ui/widgets.hpp"
 
 namespace moescope::panels {
@@ -92,9 +94,9 @@ void NodesPanel::draw_machine(ui::Context& ctx) {
     }
     if (node.memory_total > 0) {
         const double share = static_cast<double>(node.memory_used) / static_cast<double>(node.memory_total);
-        meter(ctx, share,
-              ctx.text.format("nodes.memory_value", {{"used", ui::bytes_text(ctx.text, node.memory_used)},
-                                                     {"total", ui::bytes_text(ctx.text, node.memory_total)}}));
+        ui::meter(ctx, share,
+                  ctx.text.format("nodes.memory_value", {{"used", ui::bytes_text(ctx.text, node.memory_used)},
+                                                         {"total", ui::bytes_text(ctx.text, node.memory_total)}}));
     }
 }
 
@@ -137,7 +139,7 @@ void NodesPanel::draw_tasks(ui::Context& ctx) {
         const std::string shown =
             task.fraction < 0 ? detail
                               : ui::percent_text(ctx.text, task.fraction) + (detail.empty() ? "" : "  " + detail);
-        meter(ctx, task.fraction, shown);
+        ui::meter(ctx, task.fraction, shown);
         ui::tooltip(shown);
         ImGui::TableNextColumn();
         ImGui::AlignTextToFramePadding();

@@ -7,6 +7,8 @@
 
 #include "base/json_fields.hpp"
 #include "panels/runs/run_tools.hpp"
+#include "panels/ui/text_layout.hpp"
+#include "panels/ui/units.hpp"
 #include "panels/ui/widgets.hpp"
 
 namespace moescope::panels {
@@ -124,8 +126,6 @@ void RunForm::choose_checkpoint(Context& ctx, std::uint64_t step) {
     plan(ctx);
 }
 
-// --- What the node says ---------------------------------------------------------------------------------------------
-
 void RunForm::learn_fields(Context& ctx) {
     if (catalogue_ == ctx.snapshot.catalogue)
         return;
@@ -161,8 +161,6 @@ void RunForm::collect(Context& ctx) {
         ctx.selection.pinned_step.reset();
     }
 }
-
-// --- Changes --------------------------------------------------------------------------------------------------------
 
 void RunForm::choose_preset(Context& ctx, const std::string& name) {
     const json& chosen = preset(ctx.snapshot, name);
@@ -312,8 +310,6 @@ void RunForm::start(Context& ctx) {
     starting_ = ctx.client.send("train.start", std::move(parameters));
 }
 
-// --- Head -----------------------------------------------------------------------------------------------------------
-
 void RunForm::draw_presets(Context& ctx) {
     if (!ImGui::BeginCombo("###runs.preset", preset_.c_str()))
         return;
@@ -418,8 +414,6 @@ void RunForm::draw_tools(Context& ctx) {
         paste(ctx);
     ui::tooltip(ctx.text("runs.paste_json.help"));
 }
-
-// --- Fields ---------------------------------------------------------------------------------------------------------
 
 bool RunForm::found(const Context& ctx, const ConfigField& field) const {
     return search_.empty() || contains(field.key, search_) || contains(label_of(ctx.text, field.key), search_) ||
@@ -584,8 +578,6 @@ void RunForm::draw_groups(Context& ctx) {
     if (!any)
         ui::text_wrapped(ctx.text(search_.empty() ? "runs.no_fields" : "runs.none_found"), ctx.theme.text_dim);
 }
-
-// --- Foot -----------------------------------------------------------------------------------------------------------
 
 std::string RunForm::complaints(const Context& ctx) const {
     std::string text = note_;

@@ -4,6 +4,7 @@
 
 #include "panels/panels.hpp"
 #include "panels/runs/run_tools.hpp"
+#include "panels/ui/text_layout.hpp"
 #include "panels/ui/widgets.hpp"
 
 namespace moescope::panels {
@@ -71,9 +72,6 @@ bool row(const Context& ctx, const char* id, RunState state, const std::string& 
 }
 
 }  // namespace
-
-// --- Lists
-// ----------------------------------------------------------------------------------------------------------------
 
 void RunsPanel::draw_training_menu(Context& ctx, const TrainingRun& run) {
     if (!ImGui::BeginPopupContextItem("menu"))
@@ -182,9 +180,6 @@ void RunsPanel::draw_others(Context& ctx) {
         }
     }
 }
-
-// --- The panel
-// ------------------------------------------------------------------------------------------------------------
 
 bool RunsPanel::act(const std::string& action, Context& ctx) {
     if (action == "run.fork") {

@@ -7,6 +7,8 @@
 #include "base/json_fields.hpp"
 #include "panels/node/library.hpp"
 #include "panels/panels.hpp"
+#include "panels/ui/text_layout.hpp"
+#include "panels/ui/widgets.hpp"
 
 namespace moescope::panels {
 

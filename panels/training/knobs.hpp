@@ -6,8 +6,8 @@
 #include <cstdint>
 
 #include "panels/training/samples.hpp"
+#include "panels/ui/knob.hpp"
 #include "panels/ui/panel.hpp"
-#include "panels/ui/widgets.hpp"
 
 namespace moescope::panels {
 

@@ -61,6 +61,9 @@ struct Context {
     /// Writes a whole file in the background (temporary file, then rename) and reports the outcome in the status line.
     /// `make` gives the bytes; it runs on the background thread and must own what it reads.
     std::function<void(const std::string& path, std::function<std::string()> make)> save_file;
+    /// Runs `work` on the background thread, and what it gives back on the GUI thread; a frame follows. `work` must own
+    /// what it reads.
+    std::function<void(std::function<std::function<void()>()> work)> in_background;
     /// Puts what `make` gives into the clipboard; `make` runs on the background thread as well.
     std::function<void(std::function<std::string()> make)> copy_text;
     /// Saves a part of the window (pixels of the next finished frame) as PNG in the background.

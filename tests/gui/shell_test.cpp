@@ -2,6 +2,7 @@
 #include <cmath>
 #include <fstream>
 #include <imgui_internal.h>
+#include <set>
 
 #include "app/layouts.hpp"
 #include "tests/gui/harness.hpp"
@@ -24,7 +25,9 @@ void welcome(Harness& h, ImGuiTestContext* ctx) {
 }
 
 void every_command_is_in_a_menu(Harness& h, ImGuiTestContext* ctx) {
+    std::set<ImGuiKeyChord> chords;
     for (const app::Command& command : h.workbench().commands().all()) {
+        IM_CHECK(command.shortcut == 0 || chords.insert(command.shortcut).second);
         bool found = false;
         for (const app::Menu& menu : h.workbench().commands().menus())
             for (const std::string& key : menu.commands)
