@@ -20,7 +20,8 @@ namespace moescope::panels {
     PANEL(models)              \
     PANEL(nodes)               \
     PANEL(log)                 \
-    PANEL(manual)
+    PANEL(manual)              \
+
 // clang-format on
 
 #define MOESCOPE_DECLARE(name) ui::PanelDescription describe_##name();
