@@ -8,31 +8,36 @@
 #include <string_view>
 #include <vector>
 
-#include "panels/ui/language.hpp"
+#include "panels/ui/panel.hpp"
 
 namespace moescope::app {
 
 struct Command {
-    std::string key;             ///< "run.pause"; its text is the language key "command.<key>"
+    std::string key;  ///< "run.pause"; its text is the language key "command.<key>"
+    ui::MenuPlace menu{};
     ImGuiKeyChord shortcut = 0;  ///< 0: none
-    std::function<void()> action;
-    std::function<bool()> enabled;  ///< empty: always
-    std::function<bool()> checked;  ///< empty: not a switch
+    std::function<void()> action{};
+    std::function<bool()> enabled{};  ///< empty: always
+    std::function<bool()> checked{};  ///< empty: not a switch
     /// More keys for the same, not shown: the plus of the number block beside that of the letters.
-    std::vector<ImGuiKeyChord> also = {};
+    std::vector<ImGuiKeyChord> also{};
     bool available() const { return !enabled || enabled(); }
 };
 
 /// A menu of the menu bar: its language key and the keys of its commands; "-" is a line.
 struct Menu {
-    const char* title_key;
+    std::string title_key;
     std::vector<std::string> commands;
 };
 
 class Commands {
  public:
     void add(Command command);
+    /// Puts all commands into the order of the menus: file, run, models, probes, experts, what panels add, view, help.
+    /// Call when all are added.
+    void arrange();
     const std::vector<Command>& all() const { return commands_; }
+    const std::vector<Menu>& menus() const { return menus_; }
     const Command* find(std::string_view key) const;
     /// False when the key is unknown or the command is not available now.
     bool run(std::string_view key) const;
@@ -41,6 +46,7 @@ class Commands {
 
  private:
     std::vector<Command> commands_;
+    std::vector<Menu> menus_;
 };
 
 /// "Ctrl+P"; empty for 0.

@@ -5,6 +5,7 @@
 #include <portable_file_dialogs.h>
 #include <utility>
 
+#include "panels/ui/text_layout.hpp"
 #include "panels/ui/widgets.hpp"
 
 namespace moescope::app {

@@ -1,49 +1,42 @@
 #include "app/layouts.hpp"
 
+#include <algorithm>
 #include <cmath>
 #include <imgui_internal.h>
+#include <limits>
+#include <utility>
 
 namespace moescope::app {
 namespace {
 
-void dock(std::initializer_list<const char*> panels, ImGuiID node) {
+using ui::Place;
+
+void dock(const std::vector<std::string>& panels, ImGuiID node) {
     short order = 0;
-    for (const char* panel : panels) {
+    for (const std::string& panel : panels) {
         const std::string name = panel_window_id(panel);
         ImGui::DockBuilderDockWindow(name.c_str(), node);
         // The order of the tabs is not part of the builder's interface.
         const ImGuiID id = ImHashStr(name.c_str());
-        if (ImGuiWindow* window = ImGui::FindWindowByID(id))
+        if (ImGuiWindow* window = ImGui::FindWindowByID(id)) {
             window->DockOrder = order;
-        else if (ImGuiWindowSettings* settings = ImGui::FindWindowSettingsByID(id))
+        } else if (ImGuiWindowSettings* settings = ImGui::FindWindowSettingsByID(id)) {
             settings->DockOrder = order;
+        }
         ++order;
     }
 }
 
-/// Left: runs above knobs. Middle: training above expert load, with what is needed less often as tabs behind.
-void build_training(ImGuiID root) {
-    ImGuiID left = 0, middle = 0, top = 0, bottom = 0, upper_left = 0, lower_left = 0;
-    ImGui::DockBuilderSplitNode(root, ImGuiDir_Left, 0.225f, &left, &middle);
-    ImGui::DockBuilderSplitNode(left, ImGuiDir_Up, 0.27f, &upper_left, &lower_left);
-    ImGui::DockBuilderSplitNode(middle, ImGuiDir_Up, 0.5f, &top, &bottom);
-    dock({"runs"}, upper_left);
-    dock({"knobs"}, lower_left);
-    dock({"training", "compare", "probe", "manual"}, top);
-    dock({"expert_load", "models", "nodes", "log"}, bottom);
-}
-
-/// One large panel with the whole window to itself; the others are tabs beside it.
-void build_wide(ImGuiID root, const char* main_panel) {
-    dock({main_panel, "compare", "probe", "training", "expert_load", "models", "log", "nodes", "runs", "knobs",
-          "manual"},
-         root);
+/// The training layout has four places; the others give the whole window to one panel, with the rest as tabs beside it.
+bool is_split(const std::string& layout) {
+    return layout == "training";
 }
 
 void scale_below(const ImGuiDockNode& node, ImVec2 factor) {
     for (ImGuiDockNode* child : node.ChildNodes) {
-        if (child == nullptr)
+        if (child == nullptr) {
             continue;
+        }
         child->SizeRef = {child->SizeRef.x * factor.x, child->SizeRef.y * factor.y};
         scale_below(*child, factor);
     }
@@ -53,34 +46,75 @@ void scale_below(const ImGuiDockNode& node, ImVec2 factor) {
 
 void keep_proportions(ImGuiID dockspace, ImVec2 size) {
     const ImGuiDockNode* root = ImGui::DockBuilderGetNode(dockspace);
-    if (root == nullptr || root->Size.x < 1 || root->Size.y < 1 || size.x < 1 || size.y < 1)
+    if (root == nullptr || root->Size.x < 1 || root->Size.y < 1 || size.x < 1 || size.y < 1) {
         return;
+    }
     // A dock node is whole pixels; what the bars leave is not. Less than a pixel is not another size, or the splits
     // would creep with every frame.
-    if (std::fabs(size.x - root->Size.x) >= 1 || std::fabs(size.y - root->Size.y) >= 1)
+    if (std::fabs(size.x - root->Size.x) >= 1 || std::fabs(size.y - root->Size.y) >= 1) {
         scale_below(*root, {size.x / root->Size.x, size.y / root->Size.y});
+    }
 }
 
 std::string panel_window_id(const std::string& key) {
     return "###panel." + key;
 }
 
-std::vector<std::string> default_panels(const std::string& layout) {
-    if (layout == "compare")
-        return {"compare", "models", "log"};
-    if (layout == "probe")
-        return {"probe", "models", "log"};
-    return {"runs", "knobs", "training", "expert_load", "models", "nodes", "log"};
+ui::Stand stand_in(const ui::PanelDescription& panel, const std::string& layout) {
+    for (const ui::Stand& stand : panel.stands) {
+        if (stand.layout == layout) {
+            return stand;
+        }
+    }
+    return {.layout = "",
+            .place = is_split(layout) ? Place::lower : Place::whole,
+            .order = std::numeric_limits<int>::max(),
+            .show = ui::Stand::Show::closed};
 }
 
-void build_layout(const std::string& layout, ImGuiID dockspace, ImVec2 size) {
+std::vector<std::string> default_panels(const std::string& layout, std::span<const ui::PanelDescription> panels) {
+    std::vector<std::string> open;
+    for (const ui::PanelDescription& panel : panels) {
+        if (stand_in(panel, layout).show != ui::Stand::Show::closed) {
+            open.emplace_back(panel.key);
+        }
+    }
+    return open;
+}
+
+std::vector<std::string> tabs_of(const std::string& layout, Place place, std::span<const ui::PanelDescription> panels) {
+    std::vector<std::pair<int, std::string>> tabs;
+    for (const ui::PanelDescription& panel : panels) {
+        if (const ui::Stand stand = stand_in(panel, layout); stand.place == place) {
+            tabs.emplace_back(stand.order, panel.key);
+        }
+    }
+    std::stable_sort(tabs.begin(), tabs.end(), [](const auto& a, const auto& b) { return a.first < b.first; });
+    std::vector<std::string> keys;
+    for (auto& [order, key] : tabs) {
+        keys.push_back(std::move(key));
+    }
+    return keys;
+}
+
+void build_layout(const std::string& layout, std::span<const ui::PanelDescription> panels, ImGuiID dockspace,
+                  ImVec2 size) {
     ImGui::DockBuilderRemoveNode(dockspace);
     ImGui::DockBuilderAddNode(dockspace, ImGuiDockNodeFlags_DockSpace);
     ImGui::DockBuilderSetNodeSize(dockspace, size);
-    if (layout == "training")
-        build_training(dockspace);
-    else
-        build_wide(dockspace, layout.c_str());
+    const auto fill = [&](Place place, ImGuiID node) { dock(tabs_of(layout, place, panels), node); };
+    if (is_split(layout)) {
+        ImGuiID left = 0, middle = 0, upper = 0, lower = 0, left_upper = 0, left_lower = 0;
+        ImGui::DockBuilderSplitNode(dockspace, ImGuiDir_Left, 0.225f, &left, &middle);
+        ImGui::DockBuilderSplitNode(left, ImGuiDir_Up, 0.27f, &left_upper, &left_lower);
+        ImGui::DockBuilderSplitNode(middle, ImGuiDir_Up, 0.5f, &upper, &lower);
+        fill(Place::left_upper, left_upper);
+        fill(Place::left_lower, left_lower);
+        fill(Place::upper, upper);
+        fill(Place::lower, lower);
+    } else {
+        fill(Place::whole, dockspace);
+    }
     ImGui::DockBuilderFinish(dockspace);
 }
 

@@ -1,19 +1,29 @@
-// The named arrangements of panels and how each looks before a person changes it.
+// The named arrangements of panels and how each looks before a person changes it. Which panel stands where, the panels
+// say themselves (ui::Stand).
 #pragma once
 
 #include <array>
 #include <imgui.h>
+#include <span>
 #include <string>
 #include <vector>
+
+#include "panels/ui/panel.hpp"
 
 namespace moescope::app {
 
 inline constexpr std::array<const char*, 3> kLayouts = {"training", "compare", "probe"};
 
+/// Where a panel stands in a layout; of a layout that it does not name, closed behind all others.
+ui::Stand stand_in(const ui::PanelDescription& panel, const std::string& layout);
 /// Panels that are visible in a layout by default.
-std::vector<std::string> default_panels(const std::string& layout);
+std::vector<std::string> default_panels(const std::string& layout, std::span<const ui::PanelDescription> panels);
+/// Keys of the panels of one place of a layout, from the first tab to the last, closed ones too.
+std::vector<std::string> tabs_of(const std::string& layout, ui::Place place,
+                                 std::span<const ui::PanelDescription> panels);
 /// Builds the default dock tree of a layout below `dockspace` (size in pixels).
-void build_layout(const std::string& layout, ImGuiID dockspace, ImVec2 size);
+void build_layout(const std::string& layout, std::span<const ui::PanelDescription> panels, ImGuiID dockspace,
+                  ImVec2 size);
 /// Before the dock space is drawn: when its size has changed, all its parts keep their share of it. Dear ImGui itself
 /// would give every new pixel to one of them.
 void keep_proportions(ImGuiID dockspace, ImVec2 size);

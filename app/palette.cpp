@@ -6,6 +6,7 @@
 #include <imgui_stdlib.h>
 #include <utility>
 
+#include "panels/ui/text_layout.hpp"
 #include "panels/ui/widgets.hpp"
 
 namespace moescope::app {

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <fmt/format.h>
 #include <fstream>
 #include <imgui_internal.h>
 #include <sstream>
@@ -13,8 +14,7 @@
 #include "base/json_fields.hpp"
 #include "panels/manual/manual.hpp"
 #include "panels/panels.hpp"
-#include "panels/runs/run_tools.hpp"
-#include "panels/ui/widgets.hpp"
+#include "panels/ui/png.hpp"
 
 namespace moescope::app {
 namespace {
@@ -41,6 +41,7 @@ Workbench::Workbench(Platform& platform, WorkbenchOptions options)
       options_(std::move(options)),
       settings_(options_.settings_folder.empty() ? Settings{} : load_settings(settings_file(options_.settings_folder))),
       background_([&platform] { platform.wake(); }),
+      panels_(panels::all_panels()),
       dialogs_(options_.native_dialogs) {
     if (!options_.language.empty())
         settings_.language = options_.language;
@@ -54,8 +55,9 @@ Workbench::Workbench(Platform& platform, WorkbenchOptions options)
     theme_ = ui::make_theme(settings_.dark);
     fonts_.load(options_.assets / "fonts");
     fonts_.add_to_atlas();
-    for (auto& panel : panels::make_all())
-        slots_.push_back({std::move(panel), false, 0});
+    for (const ui::PanelDescription& panel : panels_) {
+        slots_.push_back({.description = &panel, .panel = panel.make()});
+    }
     welcome_ = !settings_.welcome_done;
     add_commands();
     load_manual();
@@ -82,7 +84,6 @@ void Workbench::start_client() {
         std::make_unique<client::NodeClient>(std::move(client_options), [&platform = platform_] { platform.wake(); });
     snapshot_ = client_->snapshot();
     seen_results_.clear();
-    starting_run_ = 0;
     selection_ = {};
     recovery_ = {};
 }
@@ -224,8 +225,9 @@ void Workbench::take_snapshot() {
     when_connected_.erase(std::remove_if(when_connected_.begin(), when_connected_.end(),
                                          [this](const std::string& key) { return commands_.run(key); }),
                           when_connected_.end());
-    if (const std::uint32_t run = recovery_.due(*snapshot_))
-        client_->send("train.continue", {{"run", run}});
+    if (const std::uint32_t run = recovery_.due(*snapshot_)) {
+        command(fmt::format("run.continue={}", run));
+    }
     if (selection_.hovered_frame < ImGui::GetFrameCount() - 1)
         selection_.hovered_step.reset();
 }
@@ -238,8 +240,6 @@ void Workbench::report_results() {
         if (seen == result.state)
             continue;
         seen = result.state;
-        if (id == starting_run_ && result.state != client::CommandResult::State::pending)
-            starting_run_ = 0;
         if (result.state == client::CommandResult::State::failed && result.name == "train.plan")
             continue;
         if (result.state == client::CommandResult::State::failed)
@@ -256,45 +256,65 @@ void Workbench::report_results() {
 }
 
 ui::Context Workbench::context() {
-    ui::Context ctx{*snapshot_, *client_, *text_, theme_, selection_, {}, {}, {}, {},
-                    {},         {},       {},     {},     {},         {}, {}, {}, {}};
-    ctx.run = [this](const std::string& key) { command(key); };
-    ctx.available = [this](const std::string& key) {
-        const Command* found = commands_.find(key);
-        return found != nullptr && found->available();
+    return {
+        .snapshot = *snapshot_,
+        .client = *client_,
+        .text = *text_,
+        .theme = theme_,
+        .selection = selection_,
+        .run = [this](const std::string& key) { command(key); },
+        .available =
+            [this](const std::string& key) {
+                const Command* found = commands_.find(key);
+                return found != nullptr && found->available();
+            },
+        .shortcut = [this](const std::string& key) { return shortcut(key); },
+        .em = ImGui::GetFontSize(),
+        .now = client::now_seconds(),
+        .bold = fonts_.bold,
+        .mono = fonts_.mono,
+        .notify = [this](const std::string& sentence, bool error) { notify(sentence, error); },
+        .choose_file =
+            [this](const std::string& title, std::function<void(const std::string&)> done) {
+                dialogs_.ask(PathKind::open_file, title, "", std::move(done));
+            },
+        .choose_save =
+            [this](const std::string& title, const std::string& name, std::function<void(const std::string&)> done) {
+                dialogs_.ask(PathKind::save_file, title, name, std::move(done));
+            },
+        .save_file = [this](const std::string& path,
+                            std::function<std::string()> make) { write_in_background(path, std::move(make)); },
+        .in_background =
+            [this](std::function<std::function<void()>()> work) {
+                background_.post([this, work = std::move(work)]() -> Background::Completion {
+                    return [this, done = work()] {
+                        done();
+                        wanted_frames_ = std::max(wanted_frames_, 2);
+                    };
+                });
+            },
+        .copy_text =
+            [this](std::function<std::string()> make) {
+                background_.post([make = std::move(make)]() -> Background::Completion {
+                    return [text = make()] { ImGui::SetClipboardText(text.c_str()); };
+                });
+            },
+        .save_image =
+            [this](ImVec2 min, ImVec2 max, const std::string& path) {
+                images_.push_back({min, max, path});
+                wanted_frames_ = std::max(wanted_frames_, 2);
+            },
     };
-    ctx.shortcut = [this](const std::string& key) { return shortcut(key); };
-    ctx.em = ImGui::GetFontSize();
-    ctx.now = client::now_seconds();
-    ctx.bold = fonts_.bold;
-    ctx.mono = fonts_.mono;
-    ctx.notify = [this](const std::string& sentence, bool error) { notify(sentence, error); };
-    ctx.choose_file = [this](const std::string& title, std::function<void(const std::string&)> done) {
-        dialogs_.ask(PathKind::open_file, title, "", std::move(done));
-    };
-    ctx.choose_save = [this](const std::string& title, const std::string& name,
-                             std::function<void(const std::string&)> done) {
-        dialogs_.ask(PathKind::save_file, title, name, std::move(done));
-    };
-    ctx.copy_text = [this](std::function<std::string()> make) {
-        background_.post([make = std::move(make)]() -> Background::Completion {
-            return [text = make()] { ImGui::SetClipboardText(text.c_str()); };
-        });
-    };
-    ctx.save_file = [this](const std::string& path, std::function<std::string()> make) {
-        background_.post([this, path, make = std::move(make)]() -> Background::Completion {
-            const std::string problem = write_file(path, make());
-            return [this, path, problem] {
-                notify(problem.empty() ? text_->format("notice.file_saved", {{"path", path}}) : problem,
-                       !problem.empty());
-            };
-        });
-    };
-    ctx.save_image = [this](ImVec2 min, ImVec2 max, const std::string& path) {
-        images_.push_back({min, max, path});
-        wanted_frames_ = std::max(wanted_frames_, 2);
-    };
-    return ctx;
+}
+
+/// Writes what `make` gives and says so in the status line.
+void Workbench::write_in_background(const std::string& path, std::function<std::string()> make) {
+    background_.post([this, path, make = std::move(make)]() -> Background::Completion {
+        const std::string problem = write_file(path, make());
+        return [this, path, problem] {
+            notify(problem.empty() ? text_->format("notice.file_saved", {{"path", path}}) : problem, !problem.empty());
+        };
+    });
 }
 
 std::string Workbench::shortcut(const std::string& key) const {
@@ -315,23 +335,14 @@ bool Workbench::command(const std::string& key) {
 
 Workbench::Slot* Workbench::slot(const std::string& key) {
     for (Slot& s : slots_)
-        if (key == s.panel->key())
+        if (key == s.description->key)
             return &s;
     return nullptr;
 }
 
-const history::TrainingRun* Workbench::training_run() const {
-    return panels::run_or_newest(snapshot_->training, selection_.training_run).get();
-}
-
-/// The probe run of the selection, or the newest one; null when the session has none.
-const history::ProbeRun* Workbench::probe_run() const {
-    return panels::run_or_newest(snapshot_->probes, selection_.probe_run).get();
-}
-
 bool Workbench::panel_visible(const std::string& key) const {
     for (const Slot& s : slots_)
-        if (key == s.panel->key())
+        if (key == s.description->key)
             return s.visible;
     return false;
 }
@@ -376,9 +387,10 @@ void Workbench::apply_layout() {
     const auto saved = settings_.layouts.find(settings_.layout);
     const bool use_saved =
         saved != settings_.layouts.end() && !saved->second.panels.empty() && !saved->second.ini.empty();
-    const std::vector<std::string> panels = use_saved ? saved->second.panels : default_panels(settings_.layout);
+    const std::vector<std::string> panels =
+        use_saved ? saved->second.panels : default_panels(settings_.layout, panels_);
     for (Slot& s : slots_)
-        s.visible = std::find(panels.begin(), panels.end(), s.panel->key()) != panels.end();
+        s.visible = std::find(panels.begin(), panels.end(), s.description->key) != panels.end();
     if (use_saved) {
         ImGui::LoadIniSettingsFromMemory(saved->second.ini.c_str(), saved->second.ini.size());
     }
@@ -395,7 +407,7 @@ void Workbench::remember_layout() {
     layout.panels.clear();
     for (const Slot& s : slots_)
         if (s.visible)
-            layout.panels.emplace_back(s.panel->key());
+            layout.panels.emplace_back(s.description->key);
 }
 
 void Workbench::save_settings_soon() {
@@ -434,18 +446,14 @@ void Workbench::save_images() {
         const int x0 = pixel(request.min.x, factor.x, whole->width), x1 = pixel(request.max.x, factor.x, whole->width);
         const int y0 = pixel(request.min.y, factor.y, whole->height),
                   y1 = pixel(request.max.y, factor.y, whole->height);
-        background_.post([this, whole, x0, x1, y0, y1, file = request.file]() -> Background::Completion {
+        write_in_background(request.file.string(), [whole, x0, x1, y0, y1] {
             std::vector<unsigned char> part;
             for (int y = y0; y < y1; ++y) {
                 const auto row = whole->rgba.begin() + (static_cast<std::ptrdiff_t>(y) * whole->width) * 4;
                 part.insert(part.end(), row + static_cast<std::ptrdiff_t>(x0) * 4,
                             row + static_cast<std::ptrdiff_t>(x1) * 4);
             }
-            const std::string problem = write_file(file, ui::encode_png(part.data(), x1 - x0, y1 - y0));
-            return [this, file, problem] {
-                notify(problem.empty() ? text_->format("notice.file_saved", {{"path", file.string()}}) : problem,
-                       !problem.empty());
-            };
+            return ui::encode_png(part.data(), x1 - x0, y1 - y0);
         });
     }
 }

@@ -19,7 +19,7 @@
 #include "app/platform.hpp"
 #include "app/recovery.hpp"
 #include "app/settings.hpp"
-#include "panels/ui/context.hpp"
+#include "panels/ui/panel.hpp"
 
 namespace moescope::app {
 
@@ -50,7 +50,6 @@ class Workbench {
     /// True when the command exists and is available. Keys that are no command go to the panels' own actions.
     bool command(const std::string& key);
     const Commands& commands() const { return commands_; }
-    const std::vector<Menu>& menus() const { return menus_; }
     const client::Snapshot& snapshot() const { return *snapshot_; }
     client::NodeClient& client() { return *client_; }
     ui::Selection& selection() { return selection_; }
@@ -81,6 +80,7 @@ class Workbench {
 
  private:
     struct Slot {
+        const ui::PanelDescription* description = nullptr;
         std::unique_ptr<ui::Panel> panel;
         bool visible = false;
         int focus =
@@ -89,8 +89,6 @@ class Workbench {
 
     ui::Context context();
     Slot* slot(const std::string& key);
-    const history::TrainingRun* training_run() const;
-    const history::ProbeRun* probe_run() const;
     void load_manual();
     void start_client();
     void retire_client();
@@ -102,17 +100,14 @@ class Workbench {
     void save_settings_soon();
     void save_settings_if_due(bool now);
     void save_images();
+    void write_in_background(const std::string& path, std::function<std::string()> make);
 
     // workbench_commands.cpp
     void add_commands();
-    void add_run_commands();
-    void add_compare_commands();
-    void add_probe_commands();
-    void add_expert_commands();
-    void add_view_commands();
     void add_file_commands();
+    void add_panel_commands(const ui::PanelDescription& panel);
+    void add_view_commands();
     void add_help_commands();
-    void panel_action(const std::string& panel, const std::string& action);
 
     // workbench_draw.cpp
     void draw(ui::Context& ctx);
@@ -144,9 +139,9 @@ class Workbench {
     std::unique_ptr<client::NodeClient> client_;
     std::shared_ptr<const client::Snapshot> snapshot_;
     std::vector<std::thread> retiring_;  ///< clients of sessions that were left, on their way out
-    std::vector<Slot> slots_;
+    const std::vector<ui::PanelDescription> panels_;
+    std::vector<Slot> slots_;  ///< [panels_]
     Commands commands_;
-    std::vector<Menu> menus_;
     ui::Selection selection_;
     Notices notices_;
     double status_until_ = 0;  ///< client::now_seconds() at which the line in the status line goes; 0: it stays
@@ -161,7 +156,6 @@ class Workbench {
     };
     std::vector<ImageRequest> images_;  ///< to be cut out of the next finished frame
     std::map<client::CommandId, client::CommandResult::State> seen_results_;
-    client::CommandId starting_run_ = 0;       ///< train.start or train.continue under way, 0: none
     std::vector<std::string> when_connected_;  ///< commands that wait until they are available
     bool layout_due_ = true;                   ///< the next frame begins with apply_layout()
     bool build_layout_ = false;                ///< and builds the default dock tree

@@ -2,12 +2,16 @@
 #include <algorithm>
 #include <chrono>
 #include <cmath>
+#include <fmt/format.h>
 #include <imgui.h>
 #include <imgui_internal.h>
 
 #include "app/layouts.hpp"
 #include "app/workbench.hpp"
-#include "panels/node/library.hpp"
+#include "panels/node/tasks.hpp"
+#include "panels/runs/run_tools.hpp"
+#include "panels/ui/text_layout.hpp"
+#include "panels/ui/units.hpp"
 #include "panels/ui/widgets.hpp"
 
 namespace moescope::app {
@@ -105,7 +109,7 @@ void Workbench::draw_menu_bar(ui::Context& ctx) {
     ImGui::PopStyleVar();
     if (!open)
         return;
-    for (const Menu& menu : menus_)
+    for (const Menu& menu : commands_.menus())
         draw_menu(ctx, menu);
     draw_node_status(ctx);
     ImGui::EndMainMenuBar();
@@ -195,7 +199,7 @@ void Workbench::draw_recovery(ui::Context& ctx) {
                 client_->restart_node();
             } else {
                 recovery_.dismiss(*offer);
-                starting_run_ = client_->send("train.continue", {{"run", offer->run}});
+                command(fmt::format("run.continue={}", offer->run));
             }
         }
         if (go_on)
@@ -272,7 +276,7 @@ void Workbench::draw_tasks(ui::Context& ctx) {
 /// Right: speed and memory; between the tasks and them the newest notice or log line.
 void Workbench::draw_numbers(ui::Context& ctx) {
     std::string numbers;
-    const history::TrainingRun* run = training_run();
+    const history::TrainingRun* run = panels::selected_run(ctx);
     if (run != nullptr && run->state == history::RunState::running && !run->step.empty())
         numbers =
             ctx.text.format("status.tokens_per_second",
@@ -341,12 +345,12 @@ void Workbench::draw_panels(ui::Context& ctx) {
     const ImGuiID dockspace = ImGui::GetID("moescope");
     if (build_layout_) {
         build_layout_ = false;
-        build_layout(settings_.layout, dockspace, ImGui::GetMainViewport()->WorkSize);
-        for (const char* front : {"runs", "training", "expert_load"})
-            if (settings_.layout == "training")
-                slot(front)->focus = 3;
-        if (Slot* main_panel = slot(settings_.layout))
-            main_panel->focus = 3;
+        build_layout(settings_.layout, panels_, dockspace, ImGui::GetMainViewport()->WorkSize);
+        for (Slot& s : slots_) {
+            if (stand_in(*s.description, settings_.layout).show == ui::Stand::Show::front) {
+                s.focus = 3;
+            }
+        }
     }
     keep_proportions(dockspace, ImGui::GetMainViewport()->WorkSize);
     ImGui::DockSpaceOverViewport(dockspace, ImGui::GetMainViewport(),
@@ -356,7 +360,7 @@ void Workbench::draw_panels(ui::Context& ctx) {
     for (Slot& s : slots_) {
         if (!s.visible)
             continue;
-        const std::string title_key = std::string("panel.") + s.panel->key();
+        const std::string title_key = std::string("panel.") + s.description->key;
         if (s.focus > 0) {
             --s.focus;
             ImGui::SetNextWindowFocus();

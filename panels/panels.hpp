@@ -1,32 +1,40 @@
-// The table of panels: one line here and one pair of files make a panel.
+// The table of panels: one line here makes a panel. Its describe_<name>() is defined in its own file and says
+// everything else that the window knows of it.
 #pragma once
 
-#include <memory>
 #include <vector>
 
-#include "panels/ui/context.hpp"
+#include "panels/ui/panel.hpp"
 
 namespace moescope::panels {
 
-// Each is defined in panels/<name>.cpp.
-std::unique_ptr<ui::Panel> make_runs();         ///< "runs": list of training runs of the session
-std::unique_ptr<ui::Panel> make_knobs();        ///< "knobs": learning rate, balance, samples of the selected run
-std::unique_ptr<ui::Panel> make_training();     ///< "training"
-std::unique_ptr<ui::Panel> make_expert_load();  ///< "expert_load"
-std::unique_ptr<ui::Panel> make_compare();      ///< "compare"
-std::unique_ptr<ui::Panel> make_probe();        ///< "probe"
-std::unique_ptr<ui::Panel> make_models();       ///< "models"
-std::unique_ptr<ui::Panel> make_nodes();        ///< "nodes"
-std::unique_ptr<ui::Panel> make_log();          ///< "log"
-std::unique_ptr<ui::Panel> make_manual();       ///< "manual"
+// In the order of the View menu.
+// clang-format off
+#define MOESCOPE_PANELS(PANEL) \
+    PANEL(runs)                \
+    PANEL(knobs)               \
+    PANEL(training)            \
+    PANEL(expert_load)         \
+    PANEL(compare)             \
+    PANEL(probe)               \
+    PANEL(models)              \
+    PANEL(nodes)               \
+    PANEL(log)                 \
+    PANEL(manual)              \
 
-/// All of the above, in the order of the View menu.
-inline std::vector<std::unique_ptr<ui::Panel>> make_all() {
-    std::vector<std::unique_ptr<ui::Panel>> panels;
-    for (auto* make : {make_runs, make_knobs, make_training, make_expert_load, make_compare, make_probe, make_models,
-                       make_nodes, make_log, make_manual})
-        panels.push_back(make());
+// clang-format on
+
+#define MOESCOPE_DECLARE(name) ui::PanelDescription describe_##name();
+MOESCOPE_PANELS(MOESCOPE_DECLARE)
+#undef MOESCOPE_DECLARE
+
+inline std::vector<ui::PanelDescription> all_panels() {
+    std::vector<ui::PanelDescription> panels;
+#define MOESCOPE_ADD(name) panels.push_back(describe_##name());
+    MOESCOPE_PANELS(MOESCOPE_ADD)
+#undef MOESCOPE_ADD
     return panels;
 }
+#undef MOESCOPE_PANELS
 
 }  // namespace moescope::panels

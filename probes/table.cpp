@@ -116,9 +116,6 @@ std::vector<const Item*> items_of(const Set& set, const std::string& group, cons
     return items;
 }
 
-// ---- one cell
-// -----------------------------------------------------------------------------------------------------------------------
-
 struct CellKey {
     std::string group, topic, model, language;
 };
@@ -218,9 +215,6 @@ json all_cells(const Data& data) {
     }
     return cells;
 }
-
-// ---- paired tests
-// -------------------------------------------------------------------------------------------------------------------
 
 /// One side of a comparison: a model in a language.
 struct Side {
@@ -390,9 +384,6 @@ json adjust(json& tests, const Detectable& detectable) {
     }
     return families;
 }
-
-// ---- differences in differences
-// -----------------------------------------------------------------------------------------------------
 
 /// Per item the difference of two sides (second may be null: then the share itself), over items usable on both.
 std::vector<double> values(const Data& data, const std::string& group, const Side& first, const Side* second) {

@@ -4,6 +4,7 @@
 #include <array>
 #include <cmath>
 #include <cstdlib>
+#include <fmt/format.h>
 #include <imgui_stdlib.h>
 #include <random>
 #include <unordered_map>
@@ -12,6 +13,8 @@
 #include "base/utf8.hpp"
 #include "panels/node/library.hpp"
 #include "panels/panels.hpp"
+#include "panels/ui/text_layout.hpp"
+#include "panels/ui/units.hpp"
 #include "panels/ui/widgets.hpp"
 #include "probes/probes.hpp"
 
@@ -109,7 +112,7 @@ bool ComparePanel::act(const std::string& action, ui::Context& ctx) {
     } else if (action == "compare.swap_language") {
         refresh(ctx);
         swap_language(ctx);
-    } else if (const char* tokens = action_value(action, "compare.max_tokens")) {
+    } else if (const char* tokens = ui::action_value(action, "compare.max_tokens")) {
         settings_.max_tokens = std::clamp(std::atoi(tokens), 1, kMostTokens);
     } else {
         return false;
@@ -144,6 +147,7 @@ void ComparePanel::show_group(const std::string& id, const std::string& prompt) 
     prompt_touched_ = true;
     columns_.clear();
     views_.clear();
+    alignments_.clear();
     mode_ = Mode::plain;
 }
 
@@ -231,6 +235,7 @@ void ComparePanel::start(ui::Context& ctx) {
     group_ = new_group_id();
     columns_.clear();
     views_.clear();
+    alignments_.clear();
     mode_ = Mode::plain;
     base_ = 0;
     for (const std::string& model : models_) {
@@ -359,22 +364,22 @@ void ComparePanel::draw_library(ui::Context& ctx) {
         ImGui::EndCombo();
     }
     const char* swap = ctx.text.label("compare.swap_language");
-    flow(ui::button_width(swap));
+    ui::flow(ui::button_width(swap));
     if (ui::button(swap))
         swap_language(ctx);
     ui::tooltip(ctx.text("compare.swap_help"));
     const char* older = ctx.text.label("compare.older");
-    flow(ui::button_width(older));
+    ui::flow(ui::button_width(older));
     if (ui::button(older, !history_.empty(), ctx.text("compare.no_history")))
         step_history(-1);
     ui::tooltip(ctx.text("compare.history_help"));
     const char* newer = ctx.text.label("compare.newer");
-    flow(ui::button_width(newer));
+    ui::flow(ui::button_width(newer));
     if (ui::button(newer, !history_.empty() && history_at_ + 1 < history_.size()))
         step_history(1);
     if (groups_.empty())
         return;
-    flow(16 * ctx.em);
+    ui::flow(16 * ctx.em);
     ImGui::SetNextItemWidth(16 * ctx.em);
     if (ImGui::BeginCombo("###compare.earlier", ctx.text("compare.earlier"), ImGuiComboFlags_HeightLarge)) {
         for (std::size_t i = groups_.size(); i-- > 0;) {
@@ -393,18 +398,18 @@ void ComparePanel::draw_models(ui::Context& ctx) {
     for (std::size_t i = 0; i < models_.size(); ++i) {
         ImGui::PushID(static_cast<int>(i));
         if (i > 0)
-            flow(width);
+            ui::flow(width);
         ImGui::SetNextItemWidth(width);
         model_combo(ctx, "###compare.model", models_[i], column_title(ctx, models_[i]).c_str());
         ImGui::PopID();
     }
     const float small = 2 * ctx.em;
     if (!models_.empty()) {
-        flow(small);
+        ui::flow(small);
         if (ui::button("+###compare.more", models_.size() < kMaxColumns, ctx.text("compare.most_columns")))
             models_.push_back(models_.back());
         ui::tooltip(ctx.text("compare.add_column"));
-        flow(small);
+        ui::flow(small);
         if (ui::button("-###compare.fewer", models_.size() > 2, ctx.text("compare.least_columns")))
             models_.pop_back();
         ui::tooltip(ctx.text("compare.remove_column"));
@@ -417,14 +422,14 @@ void ComparePanel::draw_settings(ui::Context& ctx) {
         const char* label = ctx.text.label(key);
         const float need = field + ImGui::CalcTextSize(ctx.text(key)).x + ImGui::GetStyle().ItemInnerSpacing.x;
         if (!first)
-            flow(need);
+            ui::flow(need);
         ImGui::SetNextItemWidth(field);
         return label;
     };
     ImGui::InputInt(place("compare.max_tokens", true), &settings_.max_tokens, 0);
     settings_.max_tokens = std::clamp(settings_.max_tokens, 1, kMostTokens);
     const std::vector<const char*> kinds = {ctx.text.label("compare.greedy"), ctx.text.label("compare.sampled")};
-    flow(ui::button_width(kinds[0]) + ui::button_width(kinds[1]));
+    ui::flow(ui::button_width(kinds[0]) + ui::button_width(kinds[1]));
     int kind = settings_.sampled ? 1 : 0;
     if (ui::segmented(ctx, "compare.sampling", kinds, kind))
         settings_.sampled = kind == 1;
@@ -445,7 +450,7 @@ void ComparePanel::draw_settings(ui::Context& ctx) {
     ImGui::InputInt(place("compare.alternatives"), &settings_.alternatives, 0);
     settings_.alternatives = std::clamp(settings_.alternatives, 0, 20);
     ui::tooltip(ctx.text("compare.alternatives_help"));
-    flow(ImGui::CalcTextSize(ctx.text("compare.chat")).x + 2 * ctx.em);
+    ui::flow(ImGui::CalcTextSize(ctx.text("compare.chat")).x + 2 * ctx.em);
     ImGui::Checkbox(ctx.text.label("compare.chat"), &settings_.chat);
     ui::tooltip(ctx.text("compare.chat_help"));
 }
@@ -491,9 +496,9 @@ void ComparePanel::draw_columns(ui::Context& ctx) {
         ImGui::PushID(static_cast<int>(i));
         if (i > 0)
             ImGui::SameLine();
-        if (begin_frame(ctx, "###column", {width, inner}, ImGuiWindowFlags_NoScrollbar))
+        if (ui::begin_frame(ctx, "###column", {width, inner}, ImGuiWindowFlags_NoScrollbar))
             draw_column(ctx, i);
-        end_frame();
+        ui::end_frame();
         ImGui::PopID();
     }
     ImGui::EndChild();
@@ -573,33 +578,71 @@ void ComparePanel::build_plain(View& view, const Generation& answer) {
     }
 }
 
-void ComparePanel::build_difference(View& view, std::size_t index) {
-    const std::string own = displayable(columns_[index].answer->text);
+/// Of the base and this column; of a base of two, of the other one. Null for a base of more, which is shown as it is.
+const ComparePanel::Alignment* ComparePanel::alignment_of(ui::Context& ctx, std::size_t index) {
+    const bool pair = columns_.size() == 2;
+    if (index == base_ && !pair) {
+        return nullptr;
+    }
+    const Generation& base = *columns_[base_].answer;
+    const Generation& other = *columns_[index == base_ ? 1 - base_ : index].answer;
+    for (const std::shared_ptr<Alignment>& known : alignments_) {
+        if (known->base_run == base.id && known->other_run == other.id) {
+            return known.get();
+        }
+    }
+    const auto made = std::make_shared<Alignment>();
+    made->base_run = base.id;
+    made->other_run = other.id;
+    made->base = displayable(base.text);
+    made->other = displayable(other.text);
+    alignments_.push_back(made);
+    // The texts stay as they are from here on; the difference is handed over on the GUI thread.
+    ctx.in_background([made]() -> std::function<void()> {
+        auto diff = std::make_shared<WordDiff>(word_diff(made->base, made->other));
+        return [made, diff] {
+            made->diff = std::move(*diff);
+            made->ready = true;
+        };
+    });
+    return made.get();
+}
+
+void ComparePanel::build_difference(View& view, std::size_t index, const Alignment* alignment) {
+    if (alignment == nullptr) {
+        view.text.set(displayable(columns_[index].answer->text));
+        return;
+    }
+    if (!alignment->ready) {
+        return;
+    }
     // Two columns: each shows its own text. More: the others show what was removed as well, because the base can't show
     // it for each.
     const bool is_base = index == base_, pair = columns_.size() == 2;
-    const std::size_t other = is_base ? (base_ == 0 ? 1 : 0) : base_;
-    if (is_base && !pair) {
-        view.text.set(own);
-        return;
-    }
-    const std::string other_text = displayable(columns_[other].answer->text);
-    const std::string &a = is_base ? own : other_text, &b = is_base ? other_text : own;
     std::string text;
     std::vector<StyleRun> runs;
     const auto add = [&](std::string_view from, ByteRange range, std::uint16_t style) {
         text += from.substr(range.begin, range.end - range.begin);
         runs.push_back({static_cast<std::uint32_t>(text.size()), style});
     };
-    for (const DiffPiece& piece : word_diff(a, b)) {
-        if (piece.kind == DiffPiece::Kind::same)
-            is_base ? add(a, piece.a, kPlain) : add(b, piece.b, kPlain);
-        else if (piece.kind == DiffPiece::Kind::removed && (is_base || !pair))
-            add(a, piece.a, kRemoved);
-        else if (piece.kind == DiffPiece::Kind::added && !is_base)
-            add(b, piece.b, kAdded);
+    for (const DiffPiece& piece : alignment->diff.pieces) {
+        switch (piece.kind) {
+            case DiffPiece::Kind::same:
+                is_base ? add(alignment->base, piece.a, kPlain) : add(alignment->other, piece.b, kPlain);
+                break;
+            case DiffPiece::Kind::removed:
+                if (is_base || !pair) {
+                    add(alignment->base, piece.a, kRemoved);
+                }
+                break;
+            case DiffPiece::Kind::added:
+                if (!is_base) {
+                    add(alignment->other, piece.b, kAdded);
+                }
+                break;
+        }
     }
-    view.same = similarity(a, b);
+    view.same = alignment->diff.similarity;
     view.text.set(std::move(text), std::move(runs));
 }
 
@@ -627,27 +670,33 @@ void ComparePanel::build_probability(View& view, const Generation& answer) {
     view.text.set(std::move(text), std::move(runs));
 }
 
-void ComparePanel::update_view(std::size_t index) {
+void ComparePanel::update_view(ui::Context& ctx, std::size_t index) {
     View& view = views_[index];
     const Generation& answer = *columns_[index].answer;
-    std::string source = std::to_string(static_cast<int>(mode_));
-    if (mode_ == Mode::difference)
-        source += " " + std::to_string(base_) + " " + std::to_string(columns_.size());
-    if (mode_ == Mode::probability)
-        source += " " + std::to_string(answer.tokens.size());
+    const Alignment* alignment = mode_ == Mode::difference ? alignment_of(ctx, index) : nullptr;
+    std::string source = fmt::format("{}", static_cast<int>(mode_));
+    if (mode_ == Mode::difference) {
+        source += fmt::format(" {} {} {}", base_, columns_.size(), alignment == nullptr || alignment->ready);
+    }
+    if (mode_ == Mode::probability) {
+        source += fmt::format(" {}", answer.tokens.size());
+    }
     if (view.run != answer.id || view.source != source) {
         const float scroll = view.last_scroll_max;
         view = View();
         view.last_scroll_max = scroll;
         view.run = answer.id;
         view.source = std::move(source);
-        if (mode_ == Mode::difference)
-            build_difference(view, index);
-        else if (mode_ == Mode::probability)
+        if (mode_ == Mode::difference) {
+            build_difference(view, index, alignment);
+        } else if (mode_ == Mode::probability) {
             build_probability(view, answer);
+        }
     }
-    if (mode_ == Mode::plain)
+    if (mode_ == Mode::plain) {
         build_plain(view, answer);
+    }
+    view.waits = alignment != nullptr && !alignment->ready;
 }
 
 void ComparePanel::draw_answer(ui::Context& ctx, std::size_t index) {
@@ -666,12 +715,14 @@ void ComparePanel::draw_answer(ui::Context& ctx, std::size_t index) {
         return;
     }
     const Generation& answer = *column.answer;
-    update_view(index);
+    update_view(ctx, index);
     View& view = views_[index];
     if (answer.state == RunState::failed || answer.stop == "error")
         ui::text_wrapped(std::string(ui::icon::error) + " " +
                              (answer.message.empty() ? ctx.text("compare.failed") : ctx.text.message(answer.message)),
                          ctx.theme.error);
+    if (view.waits)
+        ui::text_wrapped(std::string(ui::icon::hourglass) + " " + ctx.text("compare.aligning"), ctx.theme.text_dim);
     if (view.text.empty() && !ended(answer))
         ui::text_wrapped(std::string(ui::icon::hourglass) + " " + ctx.text("compare.reading_prompt"),
                          ctx.theme.text_dim);
@@ -724,13 +775,13 @@ void ComparePanel::draw_foot(ui::Context& ctx, std::size_t index) {
     ui::text_elided(counts, ImGui::GetContentRegionAvail().x);
     ImGui::PopStyleColor();
     if (!ended(answer)) {
-        row_badge(ctx, ui::icon::play, ctx.text("compare.streaming"), ui::Tone::accent);
+        ui::row_badge(ctx, ui::icon::play, ctx.text("compare.streaming"), ui::Tone::accent);
     } else {
         const std::string stop_key = "compare.stop." + (answer.stop.empty() ? std::string("unknown") : answer.stop);
         View& view = views_[index];
         label(view, answer);
         if (!view.delivery.empty()) {
-            row_badge(ctx, ui::icon::warning, ctx.text("probe.delivery." + view.delivery), ui::Tone::warning);
+            ui::row_badge(ctx, ui::icon::warning, ctx.text("probe.delivery." + view.delivery), ui::Tone::warning);
             ui::tooltip(ctx.text.format("compare.label_tip", {{"rule", ctx.text.message(view.rule)}}));
             ImGui::SameLine();
         }
@@ -795,8 +846,32 @@ void ComparePanel::draw_alternatives(ui::Context& ctx) {
     ImGui::EndPopup();
 }
 
-std::unique_ptr<ui::Panel> make_compare() {
-    return std::make_unique<ComparePanel>();
+namespace {
+
+bool any_unended(const client::Snapshot& snapshot) {
+    const auto& answers = snapshot.generations;
+    return std::any_of(answers.begin(), answers.end(), [](const auto& entry) { return !ended(*entry.second); });
+}
+
+}  // namespace
+
+ui::PanelDescription describe_compare() {
+    using ui::Place;
+    using Show = ui::Stand::Show;
+    return {
+        .key = "compare",
+        .make = ui::make_panel<ComparePanel>,
+        .stands = {{"training", Place::upper, 1},
+                   {"compare", Place::whole, 1, Show::front},
+                   {"probe", Place::whole, 1}},
+        .commands = {{.key = "compare.run",
+                      .menu = {"menu.models", 1},
+                      .available = [](const ui::Context& ctx) { return ctx.connected() && !any_unended(ctx.snapshot); },
+                      .opens = true},
+                     {.key = "compare.cancel",
+                      .menu = {"menu.models", 1},
+                      .available = [](const ui::Context& ctx) { return ctx.connected() && any_unended(ctx.snapshot); }},
+                     {.key = "compare.swap_language", .menu = {"menu.models", 1}, .opens = true}}};
 }
 
 }  // namespace moescope::panels

@@ -2,10 +2,11 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <string>
 #include <vector>
 
-#include "panels/ui/context.hpp"
+#include "panels/ui/panel.hpp"
 #include "panels/ui/text_tools.hpp"
 #include "panels/ui/text_view.hpp"
 
@@ -13,7 +14,6 @@ namespace moescope::panels {
 
 class ComparePanel : public ui::Panel {
  public:
-    const char* key() const override { return "compare"; }
     void draw(ui::Context& context) override;
     /// compare.run, compare.cancel, compare.swap_language, compare.max_tokens=N.
     bool act(const std::string& action, ui::Context& context) override;
@@ -49,7 +49,15 @@ class ComparePanel : public ui::Panel {
         double same = -1;            ///< difference: share of words that are the same
         std::string delivery, rule;  ///< label of the ended answer; worked out once, as its rules read the whole text
         bool labelled = false;
+        bool waits = false;  ///< difference: the words are being aligned
         float last_scroll_max = 0;
+    };
+    /// The words of two ended answers against each other. Made in the background: long texts take their time.
+    struct Alignment {
+        std::uint32_t base_run = 0, other_run = 0;
+        bool ready = false;  ///< changed on the GUI thread only
+        std::string base, other;
+        WordDiff diff;
     };
     struct Group {
         std::string id, prompt;
@@ -80,9 +88,10 @@ class ComparePanel : public ui::Panel {
     void draw_foot(ui::Context& ctx, std::size_t index);
     void draw_alternatives(ui::Context& ctx);
     void label(View& view, const history::Generation& answer) const;
-    void update_view(std::size_t index);
+    void update_view(ui::Context& ctx, std::size_t index);
     void build_plain(View& view, const history::Generation& answer);
-    void build_difference(View& view, std::size_t index);
+    const Alignment* alignment_of(ui::Context& ctx, std::size_t index);
+    void build_difference(View& view, std::size_t index, const Alignment* alignment);
     void build_probability(View& view, const history::Generation& answer);
 
     std::uint64_t seen_version_ = ~std::uint64_t{0};
@@ -96,8 +105,9 @@ class ComparePanel : public ui::Panel {
     std::string group_;  ///< comparison on show
     std::vector<Column> columns_;
     std::vector<View> views_;
-    double started_at_ = 0;       ///< ctx.now of the last start
-    bool cancel_wanted_ = false;  ///< cancelled before the answers had numbers
+    std::vector<std::shared_ptr<Alignment>> alignments_;  ///< of the answers in columns_
+    double started_at_ = 0;                               ///< ctx.now of the last start
+    bool cancel_wanted_ = false;                          ///< cancelled before the answers had numbers
     Mode mode_ = Mode::plain;
     std::size_t base_ = 0;  ///< column that the others are compared with
     std::size_t popup_column_ = 0, popup_group_ = 0;

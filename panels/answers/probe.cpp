@@ -9,6 +9,8 @@
 #include "panels/node/library.hpp"
 #include "panels/panels.hpp"
 #include "panels/runs/run_tools.hpp"
+#include "panels/ui/text_layout.hpp"
+#include "panels/ui/units.hpp"
 #include "panels/ui/widgets.hpp"
 
 namespace moescope::panels {
@@ -45,9 +47,9 @@ bool ProbePanel::act(const std::string& action, ui::Context& ctx) {
         toggle_pause(ctx);
     else if (action == "probes.cancel")
         cancel(ctx);
-    else if (const char* tokens = action_value(action, "probes.max_tokens"))
+    else if (const char* tokens = ui::action_value(action, "probes.max_tokens"))
         max_tokens_ = std::clamp(std::atoi(tokens), kFewestTokens, kMostTokens);
-    else if (const char* coder = action_value(action, "probes.coder"))
+    else if (const char* coder = ui::action_value(action, "probes.coder"))
         coder_ = coder;
     else
         return act_on_answer(action, ctx);
@@ -218,9 +220,9 @@ void ProbePanel::draw(ui::Context& ctx) {
     const bool tree = width > 84 * ctx.em;  // below that the table needs the room
     const float answers = std::clamp(width * 0.33f, 18 * ctx.em, 34 * ctx.em);
     if (tree) {
-        if (begin_frame(ctx, "###probe.tree", {12.5f * ctx.em, 0}))
+        if (ui::begin_frame(ctx, "###probe.tree", {12.5f * ctx.em, 0}))
             draw_tree(ctx);
-        end_frame();
+        ui::end_frame();
         ImGui::SameLine();
     }
     const float middle = ImGui::GetContentRegionAvail().x - answers - ImGui::GetStyle().ItemSpacing.x;
@@ -228,9 +230,9 @@ void ProbePanel::draw(ui::Context& ctx) {
         draw_middle(ctx);
     ImGui::EndChild();
     ImGui::SameLine();
-    if (begin_frame(ctx, "###probe.answers", {0, 0}))
+    if (ui::begin_frame(ctx, "###probe.answers", {0, 0}))
         draw_answers(ctx);
-    end_frame();
+    ui::end_frame();
 }
 
 void ProbePanel::draw_settings(ui::Context& ctx) {
@@ -260,7 +262,7 @@ void ProbePanel::draw_settings(ui::Context& ctx) {
     ui::tooltip(ctx.text("probe.set_help"));
     for (std::size_t side = 0; side < models_.size(); ++side) {
         ImGui::PushID(static_cast<int>(side));
-        flow(combo);
+        ui::flow(combo);
         ImGui::SetNextItemWidth(combo);
         model_combo(
             ctx, "###probe.model", models_[side],
@@ -268,7 +270,7 @@ void ProbePanel::draw_settings(ui::Context& ctx) {
         ImGui::PopID();
     }
     const auto number = [&](const char* key, int& value, int low, int high) {
-        flow(field + ImGui::CalcTextSize(ctx.text(key)).x + ImGui::GetStyle().ItemInnerSpacing.x);
+        ui::flow(field + ImGui::CalcTextSize(ctx.text(key)).x + ImGui::GetStyle().ItemInnerSpacing.x);
         ImGui::SetNextItemWidth(field);
         ImGui::InputInt(ctx.text.label(key), &value, 0);
         value = std::clamp(value, low, high);
@@ -278,7 +280,7 @@ void ProbePanel::draw_settings(ui::Context& ctx) {
     number("probe.max_tokens", max_tokens_, kFewestTokens, kMostTokens);
     ImGui::EndDisabled();
     const char* label = ctx.text.label("probe.start");
-    flow(ui::button_width(label));
+    ui::flow(ui::button_width(label));
     ImGui::BeginDisabled(active() || starting_ != 0);
     if (ui::primary_button(ctx, label))
         start(ctx);
@@ -362,7 +364,7 @@ void ProbePanel::draw_run_bar(ui::Context& ctx) {
     if (running && run_->seconds_left > 0)
         progress +=
             " · " + ctx.text.format("probe.time_left", {{"time", ui::duration_text(ctx.text, run_->seconds_left)}});
-    meter(ctx, fraction, progress, std::max(6 * ctx.em, ImGui::GetContentRegionAvail().x - buttons));
+    ui::meter(ctx, fraction, progress, std::max(6 * ctx.em, ImGui::GetContentRegionAvail().x - buttons));
     if (can_pause) {
         ImGui::SameLine();
         if (ui::button(pause))
@@ -425,8 +427,56 @@ void ProbePanel::draw_topic(ui::Context& ctx, const std::string& group, const st
     ImGui::TreePop();
 }
 
-std::unique_ptr<ui::Panel> make_probe() {
-    return std::make_unique<ProbePanel>();
+namespace {
+
+RunState state_of_run(const ui::Context& ctx) {
+    const auto run = run_or_newest(ctx.snapshot.probes, ctx.selection.probe_run);
+    return run ? run->state : RunState::done;
+}
+
+bool can_start(const ui::Context& ctx) {
+    const auto& runs = ctx.snapshot.probes;
+    return ctx.connected() && std::none_of(runs.begin(), runs.end(), [](const auto& entry) {
+               const RunState state = entry.second->state;
+               return state == RunState::planned || state == RunState::running || state == RunState::paused;
+           });
+}
+
+bool can_pause(const ui::Context& ctx) {
+    const RunState state = state_of_run(ctx);
+    return ctx.connected() &&
+           (state == RunState::running || state == RunState::paused || state == RunState::interrupted);
+}
+
+bool can_cancel(const ui::Context& ctx) {
+    const RunState state = state_of_run(ctx);
+    return ctx.connected() && (state == RunState::planned || state == RunState::running || state == RunState::paused);
+}
+
+bool has_answers(const ui::Context& ctx) {
+    const auto run = run_or_newest(ctx.snapshot.probes, ctx.selection.probe_run);
+    return run && !run->draws.empty();
+}
+
+}  // namespace
+
+ui::PanelDescription describe_probe() {
+    using ui::Place;
+    using Show = ui::Stand::Show;
+    ui::PanelDescription description{
+        .key = "probe",
+        .make = ui::make_panel<ProbePanel>,
+        .stands = {{"training", Place::upper, 2},
+                   {"compare", Place::whole, 2},
+                   {"probe", Place::whole, 2, Show::front}},
+        .commands = {{.key = "probes.start", .menu = {"menu.probes", 0}, .available = can_start, .opens = true},
+                     {.key = "probes.pause", .menu = {"menu.probes", 0}, .available = can_pause},
+                     {.key = "probes.cancel", .menu = {"menu.probes", 0}, .available = can_cancel}}};
+    for (std::string& action : ProbePanel::answer_actions()) {
+        description.commands.push_back(
+            {.key = std::move(action), .menu = {"menu.probes", 1}, .available = has_answers, .while_open = true});
+    }
+    return description;
 }
 
 }  // namespace moescope::panels

@@ -10,18 +10,19 @@
 #include <vector>
 
 #include "panels/answers/probe_statistics.hpp"
-#include "panels/ui/context.hpp"
+#include "panels/ui/panel.hpp"
 #include "panels/ui/text_view.hpp"
 
 namespace moescope::panels {
 
 class ProbePanel : public ui::Panel {
  public:
-    const char* key() const override { return "probe"; }
     void draw(ui::Context& context) override;
     /// probes.start, probes.pause (pauses or resumes), probes.cancel, probes.max_tokens=N, probes.coder=NAME; for the
     /// answer on show probes.label.<delivery or 0 to 4>, probes.label.undo, probes.next_answer, probes.previous_answer.
     bool act(const std::string& action, ui::Context& context) override;
+    /// The actions of the answer on show, in the order of their menu.
+    static std::vector<std::string> answer_actions();
 
  private:
     /// What the answers pane shows. Empty strings do not restrict.

@@ -1,10 +1,12 @@
 // The right side of the probe panel: the answers behind a cell and the labels that a person gives them.
 #include <algorithm>
 #include <array>
+#include <fmt/format.h>
 #include <imgui.h>
 #include <imgui_stdlib.h>
 
 #include "panels/answers/probe.hpp"
+#include "panels/ui/text_layout.hpp"
 #include "panels/ui/widgets.hpp"
 
 namespace moescope::panels {
@@ -79,6 +81,18 @@ void ProbePanel::step_answer(int by) {
         return;
     answer_ = answers_[by < 0 ? at - 1 : at + 1]->seq;
     show_answer_ = true;
+}
+
+std::vector<std::string> ProbePanel::answer_actions() {
+    std::vector<std::string> actions = {"probes.previous_answer", "probes.next_answer"};
+    for (const char* delivery : kDeliveries) {
+        actions.push_back(fmt::format("probes.label.{}", delivery));
+    }
+    for (int level = 0; level < kLevels; ++level) {
+        actions.push_back(fmt::format("probes.label.{}", level));
+    }
+    actions.emplace_back("probes.label.undo");
+    return actions;
 }
 
 bool ProbePanel::act_on_answer(const std::string& action, ui::Context& ctx) {
@@ -192,7 +206,7 @@ void ProbePanel::draw_labels(ui::Context& ctx, const ProbeDraw& draw) {
         for (int i = 0; i < count; ++i) {
             const std::string label = name_of(i);
             if (i > 0)
-                flow(ui::button_width(label.c_str()));
+                ui::flow(ui::button_width(label.c_str()));
             const bool on = is_on(i);
             if (on)
                 ImGui::PushStyleColor(ImGuiCol_Button, ImGui::GetStyleColorVec4(ImGuiCol_ButtonActive));
@@ -228,7 +242,7 @@ void ProbePanel::draw_labels(ui::Context& ctx, const ProbeDraw& draw) {
         if (draw.rule_engagement >= 0)
             rule += " " + std::to_string(draw.rule_engagement);
         const char* undo = ctx.text.label("probe.undo");
-        flow(ui::button_width(undo));
+        ui::flow(ui::button_width(undo));
         if (ui::button(undo))
             take_back(ctx, draw);
         ui::command_tooltip(ctx, ctx.text("probe.undo.help"), "probes.label.undo");

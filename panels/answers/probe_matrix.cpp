@@ -3,6 +3,7 @@
 #include <cmath>
 
 #include "panels/answers/probe.hpp"
+#include "panels/ui/text_layout.hpp"
 #include "panels/ui/widgets.hpp"
 
 namespace moescope::panels {

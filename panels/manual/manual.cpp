@@ -4,6 +4,7 @@
 #include <array>
 
 #include "panels/panels.hpp"
+#include "panels/ui/text_layout.hpp"
 #include "panels/ui/text_view.hpp"
 #include "panels/ui/widgets.hpp"
 
@@ -12,7 +13,6 @@ namespace {
 
 class ManualPanel : public ui::Panel {
  public:
-    const char* key() const override { return "manual"; }
     void draw(ui::Context& ctx) override;
     void set_texts(std::string english, std::string chinese) {
         english_ = std::move(english);
@@ -249,8 +249,12 @@ void set_manual(ui::Panel& panel, std::string english, std::string chinese) {
         manual->set_texts(std::move(english), std::move(chinese));
 }
 
-std::unique_ptr<ui::Panel> make_manual() {
-    return std::make_unique<ManualPanel>();
+ui::PanelDescription describe_manual() {
+    using ui::Place;
+    return {.key = "manual",
+            .make = ui::make_panel<ManualPanel>,
+            .stands = {{"training", Place::upper, 3}, {"compare", Place::whole, 10}, {"probe", Place::whole, 10}},
+            .commands = {}};
 }
 
 }  // namespace moescope::panels

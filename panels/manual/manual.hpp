@@ -8,7 +8,7 @@
 #include <string_view>
 #include <vector>
 
-#include "panels/ui/context.hpp"
+#include "panels/ui/panel.hpp"
 
 namespace moescope::panels {
 
@@ -43,7 +43,7 @@ ManualDocument parse_manual(std::string_view markdown);
 /// Anchor of a heading: lower case letters, digits and other alphabets kept, spaces as '-', the rest dropped.
 std::string anchor_of(std::string_view heading);
 
-/// Gives the panel made by make_manual() its texts (Markdown, read by the app from docs/). Does nothing for other
+/// Gives the panel "manual" its texts (Markdown, read by the app from docs/). Does nothing for other
 /// panels. GUI thread.
 void set_manual(ui::Panel& panel, std::string english, std::string chinese);
 

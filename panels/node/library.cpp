@@ -1,7 +1,5 @@
 #include "panels/node/library.hpp"
 
-#include <cstring>
-
 namespace moescope::panels {
 
 using nlohmann::json;
@@ -40,20 +38,6 @@ bool model_combo(const ui::Context& ctx, const char* id, std::string& chosen, co
     }
     ImGui::EndCombo();
     return changed;
-}
-
-void cancel_task(const ui::Context& ctx, const client::Task& task) {
-    if (task.run != 0)
-        ctx.client.send(task.cancel_command, {{"run", task.run}});
-    else
-        ctx.client.send(task.cancel_command, {{"id", task.id}});
-}
-
-const char* action_value(const std::string& action, const char* name) {
-    const std::size_t length = std::strlen(name);
-    return action.size() > length && action[length] == '=' && action.compare(0, length, name) == 0
-               ? action.c_str() + length + 1
-               : nullptr;
 }
 
 }  // namespace moescope::panels

@@ -22,11 +22,4 @@ std::string model_title(const client::Snapshot& snapshot, const std::string& nam
 /// A combo box with all models of the library; those without a file can't be chosen. True when `chosen` has changed.
 bool model_combo(const ui::Context& ctx, const char* id, std::string& chosen, const char* shown);
 
-/// Asks the node to end a task: by its run, or by its own id where it belongs to none.
-void cancel_task(const ui::Context& ctx, const client::Task& task);
-
-/// What an action sets: "48" of "probes.max_tokens=48" for the name "probes.max_tokens"; null when the action has
-/// another name or no value.
-const char* action_value(const std::string& action, const char* name);
-
 }  // namespace moescope::panels

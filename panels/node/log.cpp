@@ -5,8 +5,10 @@
 #include <imgui_stdlib.h>
 
 #include "panels/panels.hpp"
+#include "panels/ui/text_layout.hpp"
 #include "panels/ui/text_tools.hpp"
 #include "panels/ui/text_view.hpp"
+#include "panels/ui/units.hpp"
 #include "panels/ui/widgets.hpp"
 
 namespace moescope::panels {
@@ -38,13 +40,13 @@ void LogPanel::draw_bar(ui::Context& ctx) {
     const std::vector<const char*> levels = {ctx.text.label("log.all"), ctx.text.label("log.warnings"),
                                              ctx.text.label("log.errors")};
     ui::segmented(ctx, "log.level", levels, level_);
-    flow(12 * ctx.em);
+    ui::flow(12 * ctx.em);
     ImGui::SetNextItemWidth(12 * ctx.em);
     ImGui::InputTextWithHint("###log.search", ctx.text("log.search"), &search_);
-    flow(ImGui::CalcTextSize(ctx.text("log.follow")).x + 2 * ctx.em);
+    ui::flow(ImGui::CalcTextSize(ctx.text("log.follow")).x + 2 * ctx.em);
     ImGui::Checkbox(ctx.text.label("log.follow"), &follow_);
     const char* copy = ctx.text.label("log.copy");
-    flow(ui::button_width(copy));
+    ui::flow(ui::button_width(copy));
     if (ui::button(copy, !shown_.empty())) {
         std::string all;
         for (const std::size_t i : shown_)
@@ -134,8 +136,15 @@ void LogPanel::draw_lines(ui::Context& ctx) {
     ImGui::EndTable();
 }
 
-std::unique_ptr<ui::Panel> make_log() {
-    return std::make_unique<LogPanel>();
+ui::PanelDescription describe_log() {
+    using ui::Place;
+    using Show = ui::Stand::Show;
+    return {.key = "log",
+            .make = ui::make_panel<LogPanel>,
+            .stands = {{"training", Place::lower, 3, Show::open},
+                       {"compare", Place::whole, 6, Show::open},
+                       {"probe", Place::whole, 6, Show::open}},
+            .commands = {}};
 }
 
 }  // namespace moescope::panels

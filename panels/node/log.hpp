@@ -5,13 +5,12 @@
 #include <string>
 #include <vector>
 
-#include "panels/ui/context.hpp"
+#include "panels/ui/panel.hpp"
 
 namespace moescope::panels {
 
 class LogPanel : public ui::Panel {
  public:
-    const char* key() const override { return "log"; }
     void draw(ui::Context& context) override;
 
  private:

@@ -7,9 +7,10 @@
 
 #include "base/json_fields.hpp"
 #include "panels/panels.hpp"
+#include "panels/ui/text_layout.hpp"
 #include "panels/ui/text_tools.hpp"
 #include "panels/ui/text_view.hpp"
-#include "panels/ui/widgets.hpp"
+#include "panels/ui/units.hpp"
 
 namespace moescope::panels {
 namespace {
@@ -90,12 +91,15 @@ int compare_by(const ui::Context& ctx, const ModelEntry& a, const ModelEntry& b,
 }  // namespace
 
 bool ModelsPanel::act(const std::string& action, ui::Context& ctx) {
-    if (action != "models.add")
-        return false;
-    if (path_.empty())
-        ctx.choose_file(ctx.text("models.choose_title"), [this](const std::string& path) { path_ = path; });
-    else
+    if (const char* path = ui::action_value(action, "models.add")) {
+        path_ = path;
         add(ctx);
+    } else if (action == "models.add") {
+        ctx.choose_file(ctx.text("command.models.add"),
+                        [run = ctx.run](const std::string& chosen) { run("models.add=" + chosen); });
+    } else {
+        return false;
+    }
     return true;
 }
 
@@ -128,10 +132,10 @@ void ModelsPanel::draw_add(ui::Context& ctx) {
     ImGui::SetNextItemWidth(all - buttons >= 12 * ctx.em ? all - buttons : all);
     const bool entered = ImGui::InputTextWithHint("###models.path", ctx.text("models.path_hint"), &path_,
                                                   ImGuiInputTextFlags_EnterReturnsTrue | ImGuiInputTextFlags_ElideLeft);
-    flow(ui::button_width(choose));
+    ui::flow(ui::button_width(choose));
     if (ui::button(choose))
         ctx.choose_file(ctx.text("models.choose_title"), [this](const std::string& path) { path_ = path; });
-    flow(ui::button_width(add_label));
+    ui::flow(ui::button_width(add_label));
     if (ui::button(add_label, adding_ == 0, ctx.text("models.adding")) || (entered && adding_ == 0))
         add(ctx);
     if (const client::CommandResult* answer = ui::take_answer(ctx, adding_)) {
@@ -273,18 +277,28 @@ void ModelsPanel::draw_details(ui::Context& ctx) {
     }
     if (ui::button(ctx.text.label("models.copy_hash"), !model.sha256.empty()))
         ImGui::SetClipboardText(model.sha256.c_str());
-    flow(ui::button_width(ctx.text.label("models.copy_path")));
+    ui::flow(ui::button_width(ctx.text.label("models.copy_path")));
     if (ui::button(ctx.text.label("models.copy_path"), !model.path.empty()))
         ImGui::SetClipboardText(model.path.c_str());
-    flow(ui::button_width(ctx.text.label("models.remove")));
+    ui::flow(ui::button_width(ctx.text.label("models.remove")));
     if (ui::button(ctx.text.label("models.remove"), !model.trained_here, ctx.text("models.cannot_remove")))
         ctx.client.send("models.remove", {{"name", model.name}});
     ui::tooltip(ctx.text("models.remove_help"));
     ImGui::EndChild();
 }
 
-std::unique_ptr<ui::Panel> make_models() {
-    return std::make_unique<ModelsPanel>();
+ui::PanelDescription describe_models() {
+    using ui::Place;
+    using Show = ui::Stand::Show;
+    return {.key = "models",
+            .make = ui::make_panel<ModelsPanel>,
+            .stands = {{"training", Place::lower, 1, Show::open},
+                       {"compare", Place::whole, 5, Show::open},
+                       {"probe", Place::whole, 5, Show::open}},
+            .commands = {{.key = "models.add",
+                          .menu = {"menu.models", 0},
+                          .available = [](const ui::Context& ctx) { return ctx.connected(); },
+                          .opens = true}}};
 }
 
 }  // namespace moescope::panels

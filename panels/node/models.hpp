@@ -4,16 +4,15 @@
 #include <string>
 #include <vector>
 
-#include "panels/ui/context.hpp"
+#include "panels/ui/panel.hpp"
 #include "panels/ui/widgets.hpp"
 
 namespace moescope::panels {
 
 class ModelsPanel : public ui::Panel {
  public:
-    const char* key() const override { return "models"; }
     void draw(ui::Context& context) override;
-    /// models.add: adds the path in the field, or asks for a file when the field is empty.
+    /// models.add asks for a file and adds it, models.add=PATH adds that one.
     bool act(const std::string& action, ui::Context& context) override;
 
  private:

@@ -2,9 +2,11 @@
 
 #include <algorithm>
 
-#include "panels/node/library.hpp"
+#include "panels/node/tasks.hpp"
 #include "panels/panels.hpp"
+#include "panels/ui/text_layout.hpp"
 #include "panels/ui/text_view.hpp"
+#include "panels/ui/units.hpp"
 #include "panels/ui/widgets.hpp"
 
 namespace moescope::panels {
@@ -93,9 +95,9 @@ void NodesPanel::draw_machine(ui::Context& ctx) {
     }
     if (node.memory_total > 0) {
         const double share = static_cast<double>(node.memory_used) / static_cast<double>(node.memory_total);
-        meter(ctx, share,
-              ctx.text.format("nodes.memory_value", {{"used", ui::bytes_text(ctx.text, node.memory_used)},
-                                                     {"total", ui::bytes_text(ctx.text, node.memory_total)}}));
+        ui::meter(ctx, share,
+                  ctx.text.format("nodes.memory_value", {{"used", ui::bytes_text(ctx.text, node.memory_used)},
+                                                         {"total", ui::bytes_text(ctx.text, node.memory_total)}}));
     }
 }
 
@@ -138,7 +140,7 @@ void NodesPanel::draw_tasks(ui::Context& ctx) {
         const std::string shown =
             task.fraction < 0 ? detail
                               : ui::percent_text(ctx.text, task.fraction) + (detail.empty() ? "" : "  " + detail);
-        meter(ctx, task.fraction, shown);
+        ui::meter(ctx, task.fraction, shown);
         ui::tooltip(shown);
         ImGui::TableNextColumn();
         ImGui::AlignTextToFramePadding();
@@ -151,8 +153,25 @@ void NodesPanel::draw_tasks(ui::Context& ctx) {
     ImGui::EndTable();
 }
 
-std::unique_ptr<ui::Panel> make_nodes() {
-    return std::make_unique<NodesPanel>();
+bool NodesPanel::act(const std::string& action, ui::Context& ctx) {
+    if (action != "node.restart") {
+        return false;
+    }
+    ctx.client.restart_node();
+    return true;
+}
+
+ui::PanelDescription describe_nodes() {
+    using ui::Place;
+    using Show = ui::Stand::Show;
+    return {
+        .key = "nodes",
+        .make = ui::make_panel<NodesPanel>,
+        .stands = {{"training", Place::lower, 2, Show::open}, {"compare", Place::whole, 7}, {"probe", Place::whole, 7}},
+        .commands = {{.key = "node.restart", .menu = {"menu.run", 2}, .available = [](const ui::Context& ctx) {
+                          const Link::State state = ctx.snapshot.link.state;
+                          return state == Link::State::crashed || state == Link::State::refused;
+                      }}}};
 }
 
 }  // namespace moescope::panels

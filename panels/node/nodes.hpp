@@ -3,14 +3,15 @@
 
 #include <string>
 
-#include "panels/ui/context.hpp"
+#include "panels/ui/panel.hpp"
 
 namespace moescope::panels {
 
 class NodesPanel : public ui::Panel {
  public:
-    const char* key() const override { return "nodes"; }
     void draw(ui::Context& context) override;
+    /// node.restart.
+    bool act(const std::string& action, ui::Context& context) override;
 
  private:
     void draw_link(ui::Context& ctx);

@@ -8,6 +8,8 @@
 #include "base/json_fields.hpp"
 #include "base/settings.hpp"
 #include "panels/runs/run_tools.hpp"
+#include "panels/ui/text_layout.hpp"
+#include "panels/ui/units.hpp"
 #include "panels/ui/widgets.hpp"
 
 namespace moescope::panels {
@@ -117,8 +119,6 @@ void RunForm::choose_checkpoint(Context& ctx, std::uint64_t step) {
     plan(ctx);
 }
 
-// --- What the node says ---------------------------------------------------------------------------------------------
-
 void RunForm::learn_fields(Context& ctx) {
     if (catalogue_ == ctx.snapshot.catalogue)
         return;
@@ -154,8 +154,6 @@ void RunForm::collect(Context& ctx) {
         ctx.selection.pinned_step.reset();
     }
 }
-
-// --- Changes --------------------------------------------------------------------------------------------------------
 
 void RunForm::choose_preset(Context& ctx, const std::string& name) {
     const json& chosen = preset(ctx.snapshot, name);
@@ -305,8 +303,6 @@ void RunForm::start(Context& ctx) {
     starting_ = ctx.client.send("train.start", std::move(parameters));
 }
 
-// --- Head -----------------------------------------------------------------------------------------------------------
-
 void RunForm::draw_presets(Context& ctx) {
     if (!ImGui::BeginCombo("###runs.preset", preset_.c_str()))
         return;
@@ -411,8 +407,6 @@ void RunForm::draw_tools(Context& ctx) {
         paste(ctx);
     ui::tooltip(ctx.text("runs.paste_json.help"));
 }
-
-// --- Fields ---------------------------------------------------------------------------------------------------------
 
 bool RunForm::found(const Context& ctx, const ConfigField& field) const {
     return search_.empty() || contains(field.key, search_) || contains(label_of(ctx.text, field.key), search_) ||
@@ -579,8 +573,6 @@ void RunForm::draw_groups(Context& ctx) {
     if (!any)
         ui::text_wrapped(ctx.text(search_.empty() ? "runs.no_fields" : "runs.none_found"), ctx.theme.text_dim);
 }
-
-// --- Foot -----------------------------------------------------------------------------------------------------------
 
 std::string RunForm::complaints(const Context& ctx) const {
     std::string text = note_;

@@ -4,6 +4,7 @@
 
 #include "panels/panels.hpp"
 #include "panels/runs/run_tools.hpp"
+#include "panels/ui/text_layout.hpp"
 #include "panels/ui/widgets.hpp"
 
 namespace moescope::panels {
@@ -73,9 +74,6 @@ bool row(const Context& ctx, const char* id, RunState state, const std::string& 
 }
 
 }  // namespace
-
-// --- Lists
-// ----------------------------------------------------------------------------------------------------------------
 
 void RunsPanel::draw_training_menu(Context& ctx, const TrainingRun& run) {
     if (!ImGui::BeginPopupContextItem("menu"))
@@ -185,11 +183,8 @@ void RunsPanel::draw_others(Context& ctx) {
     }
 }
 
-// --- The panel
-// ------------------------------------------------------------------------------------------------------------
-
 bool RunsPanel::act(const std::string& action, Context& ctx) {
-    if (action == "runs.fork") {
+    if (action == "run.fork") {
         const TrainingRun* run = selected_run(ctx);
         if (run != nullptr && can_fork(*run))
             form_.open_fork(ctx, *run);
@@ -216,8 +211,30 @@ void RunsPanel::draw(Context& ctx) {
     form_.draw(ctx);
 }
 
-std::unique_ptr<ui::Panel> make_runs() {
-    return std::make_unique<RunsPanel>();
+namespace {
+
+bool can_fork_selected(const Context& ctx) {
+    const TrainingRun* run = selected_run(ctx);
+    return ctx.connected() && run != nullptr && can_fork(*run);
+}
+
+}  // namespace
+
+ui::PanelDescription describe_runs() {
+    using ui::Place;
+    using Show = ui::Stand::Show;
+    return {
+        .key = "runs",
+        .make = ui::make_panel<RunsPanel>,
+        .stands = {{"training", Place::left_upper, 0, Show::front},
+                   {"compare", Place::whole, 8},
+                   {"probe", Place::whole, 8}},
+        .commands = {{.key = "runs.new",
+                      .menu = {"menu.run", 0, 1},
+                      .shortcut = ImGuiMod_Ctrl | ImGuiMod_Shift | ImGuiKey_R,
+                      .available = [](const Context& ctx) { return ctx.connected(); },
+                      .opens = true},
+                     {.key = "run.fork", .menu = {"menu.run", 1, 1}, .available = can_fork_selected, .opens = true}}};
 }
 
 }  // namespace moescope::panels

@@ -5,15 +5,14 @@
 #include <string>
 
 #include "panels/runs/run_form.hpp"
-#include "panels/ui/context.hpp"
+#include "panels/ui/panel.hpp"
 
 namespace moescope::panels {
 
 class RunsPanel final : public ui::Panel {
  public:
-    const char* key() const override { return "runs"; }
     void draw(ui::Context& ctx) override;
-    /// runs.new opens the form, runs.fork opens it for a fork of the selected run.
+    /// runs.new opens the form, run.fork opens it for a fork of the selected run.
     bool act(const std::string& action, ui::Context& ctx) override;
 
  private:

@@ -7,6 +7,8 @@
 #include "base/json_fields.hpp"
 #include "panels/node/library.hpp"
 #include "panels/panels.hpp"
+#include "panels/ui/text_layout.hpp"
+#include "panels/ui/widgets.hpp"
 
 namespace moescope::panels {
 
@@ -90,7 +92,7 @@ bool KnobsPanel::act(const std::string& action, Context& ctx) {
     }
     learn_fields(ctx, *run);
     for (const LiveField& live : fields_) {
-        const char* value = action_value(action, ("knobs." + live.field.key).c_str());
+        const char* value = ui::action_value(action, ("knobs." + live.field.key).c_str());
         if (value == nullptr) {
             continue;
         }
@@ -138,8 +140,15 @@ void KnobsPanel::draw(Context& ctx) {
     samples_.draw(ctx, *run);
 }
 
-std::unique_ptr<ui::Panel> make_knobs() {
-    return std::make_unique<KnobsPanel>();
+ui::PanelDescription describe_knobs() {
+    using ui::Place;
+    using Show = ui::Stand::Show;
+    return {.key = "knobs",
+            .make = ui::make_panel<KnobsPanel>,
+            .stands = {{"training", Place::left_lower, 0, Show::open},
+                       {"compare", Place::whole, 9},
+                       {"probe", Place::whole, 9}},
+            .commands = {}};
 }
 
 }  // namespace moescope::panels

@@ -10,14 +10,13 @@
 
 #include "panels/runs/run_fields.hpp"
 #include "panels/training/samples.hpp"
-#include "panels/ui/context.hpp"
-#include "panels/ui/widgets.hpp"
+#include "panels/ui/knob.hpp"
+#include "panels/ui/panel.hpp"
 
 namespace moescope::panels {
 
 class KnobsPanel final : public ui::Panel {
  public:
-    const char* key() const override { return "knobs"; }
     void draw(ui::Context& ctx) override;
     /// knobs.learning_rate=V, knobs.experts_per_token=V and so on for each knob: what typing V into the field does.
     bool act(const std::string& action, ui::Context& ctx) override;

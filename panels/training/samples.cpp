@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "panels/ui/text_layout.hpp"
 #include "panels/ui/widgets.hpp"
 
 namespace moescope::panels {

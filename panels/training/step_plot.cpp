@@ -5,6 +5,8 @@
 #include <implot.h>
 #include <limits>
 
+#include "panels/ui/plot_marks.hpp"
+#include "panels/ui/text_layout.hpp"
 #include "panels/ui/widgets.hpp"
 
 namespace moescope::panels {
@@ -115,9 +117,6 @@ void follow_steps(ui::Selection& selection, const TrainingRun& run) {
     selection.step_min = selection.step_max - width;
 }
 
-// --- Title and legend
-// -------------------------------------------------------------------------------------------------
-
 float StepPlot::draw_title(const Context& ctx, const StepPlotSpec& spec, float width) {
     const ImVec2 start = ImGui::GetCursorScreenPos();
     draw_title_button(ctx, ctx.text(spec.key));
@@ -162,9 +161,6 @@ float StepPlot::draw_title(const Context& ctx, const StepPlotSpec& spec, float w
     ImGui::SetCursorScreenPos({start.x, y + line});
     return y + line - start.y;
 }
-
-// --- Data -> shapes
-// ---------------------------------------------------------------------------------------------------
 
 void StepPlot::refresh(const StepPlotSpec& spec, const Key& key) {
     if (key == key_ && shapes_.size() == spec.curves.size())
@@ -241,9 +237,6 @@ StepPlot::Range StepPlot::range_of(const StepPlotSpec& spec, bool right) const {
         room = std::max(std::abs(all.max) * 0.1, 1e-9);
     return {spec.from_zero ? 0 : all.min - room, all.max + room};
 }
-
-// --- Drawing
-// ----------------------------------------------------------------------------------------------------------
 
 void StepPlot::draw_curve(const Context& ctx, const Curve& curve, const Shape& shape) const {
     using Style = Curve::Style;
@@ -429,9 +422,6 @@ void StepPlot::draw(Context& ctx, const TrainingRun& run, const StepPlotSpec& sp
     draw_menu(ctx, run, spec, window, corner, {plot_corner.x + size.x, plot_corner.y + size.y});
     ImGui::PopID();
 }
-
-// --- Context menu and files
-// -------------------------------------------------------------------------------------------
 
 void StepPlot::draw_menu(Context& ctx, const TrainingRun& run, const StepPlotSpec& spec, std::size_t& window,
                          ImVec2 min, ImVec2 max) {

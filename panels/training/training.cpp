@@ -2,9 +2,12 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstdlib>
 
 #include "base/json_fields.hpp"
 #include "panels/panels.hpp"
+#include "panels/ui/text_layout.hpp"
+#include "panels/ui/units.hpp"
 #include "panels/ui/widgets.hpp"
 
 namespace moescope::panels {
@@ -28,10 +31,6 @@ struct Button {
 
 std::string with_icon(const Context& ctx, const char* symbol, const char* key) {
     return std::string(symbol) + " " + ctx.text.label(key);
-}
-
-bool connected(const Context& ctx) {
-    return ctx.snapshot.link.state == client::Link::State::connected;
 }
 
 Curve::Style style_of(base::StepPlot plot) {
@@ -158,7 +157,7 @@ void TrainingPanel::draw_message(Context& ctx, const TrainingRun& run) {
 }
 
 void TrainingPanel::draw_empty(Context& ctx) {
-    if (connected(ctx))
+    if (ctx.connected())
         ui::empty_state(ctx, icon::chart, "training.empty", "training.run.start", "run.start");
     else
         ui::empty_state(ctx, icon::chart, "training.empty.offline");
@@ -426,8 +425,86 @@ void TrainingPanel::draw(Context& ctx) {
     draw_plots(ctx, *run);
 }
 
-std::unique_ptr<ui::Panel> make_training() {
-    return std::make_unique<TrainingPanel>();
+namespace {
+
+bool is_live(const Context& ctx) {
+    const TrainingRun* run = selected_run(ctx);
+    return ctx.connected() && run != nullptr && alive(*run);
+}
+
+bool is_paused(const Context& ctx) {
+    return is_live(ctx) && selected_run(ctx)->state == RunState::paused;
+}
+
+bool can_start(const Context& ctx) {
+    const auto& runs = ctx.snapshot.training;
+    return ctx.connected() && !ui::pending(ctx.snapshot, ctx.selection.starting_run) &&
+           std::none_of(runs.begin(), runs.end(),
+                        [](const auto& entry) { return entry.second->state == RunState::running; });
+}
+
+bool can_continue(const Context& ctx) {
+    const TrainingRun* run = selected_run(ctx);
+    return can_start(ctx) && run != nullptr && run->last_checkpoint > 0 &&
+           (run->state == RunState::interrupted || run->state == RunState::stopped || run->state == RunState::failed);
+}
+
+/// The new run, from its first step; a step pinned in another run means nothing here.
+void start(Context& ctx) {
+    ctx.selection.training_run = 0;
+    ctx.selection.follow = true;
+    ctx.selection.step_min = 0;
+    ctx.selection.pinned_step.reset();
+    ctx.selection.starting_run = ctx.client.send("train.start", {{"preset", kPreset}});
+}
+
+}  // namespace
+
+bool TrainingPanel::act(const std::string& action, Context& ctx) {
+    const TrainingRun* run = selected_run(ctx);
+    const auto send = [&](const char* command) {
+        return run == nullptr ? client::CommandId{0} : ctx.client.send(command, {{"run", run->id}});
+    };
+    if (action == "run.start") {
+        start(ctx);
+    } else if (action == "run.continue") {
+        ctx.selection.starting_run = send("train.continue");
+    } else if (const char* number = ui::action_value(action, "run.continue")) {
+        ctx.selection.starting_run = ctx.client.send("train.continue", {{"run", std::strtoul(number, nullptr, 10)}});
+    } else if (action == "run.pause") {
+        send(run != nullptr && run->state == RunState::running ? "train.pause" : "train.resume");
+    } else if (action == "run.step") {
+        send("train.step");
+    } else if (action == "run.stop") {
+        send("train.stop");
+    } else if (action == "run.checkpoint") {
+        send("train.checkpoint");
+    } else {
+        return false;
+    }
+    return true;
+}
+
+ui::PanelDescription describe_training() {
+    using ui::Place;
+    using Show = ui::Stand::Show;
+    return {.key = "training",
+            .make = ui::make_panel<TrainingPanel>,
+            .stands = {{"training", Place::upper, 0, Show::front},
+                       {"compare", Place::whole, 3},
+                       {"probe", Place::whole, 3}},
+            .commands = {{.key = "run.start",
+                          .menu = {"menu.run", 0, 0},
+                          .shortcut = ImGuiMod_Ctrl | ImGuiKey_R,
+                          .available = can_start},
+                         {.key = "run.pause", .menu = {"menu.run", 1}, .shortcut = ImGuiKey_F6, .available = is_live},
+                         {.key = "run.step", .menu = {"menu.run", 1}, .shortcut = ImGuiKey_F10, .available = is_paused},
+                         {.key = "run.stop", .menu = {"menu.run", 1}, .available = is_live},
+                         {.key = "run.checkpoint",
+                          .menu = {"menu.run", 1},
+                          .shortcut = ImGuiMod_Ctrl | ImGuiKey_S,
+                          .available = is_live},
+                         {.key = "run.continue", .menu = {"menu.run", 1}, .available = can_continue}}};
 }
 
 }  // namespace moescope::panels

@@ -8,14 +8,16 @@
 
 #include "panels/runs/run_tools.hpp"
 #include "panels/training/step_plot.hpp"
-#include "panels/ui/context.hpp"
+#include "panels/ui/panel.hpp"
 
 namespace moescope::panels {
 
 class TrainingPanel final : public ui::Panel {
  public:
-    const char* key() const override { return "training"; }
     void draw(ui::Context& ctx) override;
+    /// run.start, run.pause (pauses or resumes), run.step, run.stop, run.checkpoint, run.continue; run.continue=NUMBER
+    /// goes on with that run instead of the selected one.
+    bool act(const std::string& action, ui::Context& ctx) override;
 
  private:
     enum Plot { kLoss, kParts, kSpeed, kTime, kGradient, kMemory, kPlots };

@@ -17,7 +17,8 @@ namespace moescope::ui {
 
 /// One selection for the whole window; Escape clears layer, expert and step.
 struct Selection {
-    std::uint32_t training_run = 0;  ///< 0: the newest
+    std::uint32_t training_run = 0;      ///< 0: the newest
+    client::CommandId starting_run = 0;  ///< the latest train.start or train.continue; 0: none in this session
     int layer = -1, expert = -1;
     std::optional<double>
         hovered_step;  ///< of the plot under the mouse; drawn as a line on all step plots, cleared each frame
@@ -60,11 +61,30 @@ struct Context {
     /// Writes a whole file in the background (temporary file, then rename) and reports the outcome in the status line.
     /// `make` gives the bytes; it runs on the background thread and must own what it reads.
     std::function<void(const std::string& path, std::function<std::string()> make)> save_file;
+    /// Runs `work` on the background thread, and what it gives back on the GUI thread; a frame follows. `work` must own
+    /// what it reads.
+    std::function<void(std::function<std::function<void()>()> work)> in_background;
     /// Puts what `make` gives into the clipboard; `make` runs on the background thread as well.
     std::function<void(std::function<std::string()> make)> copy_text;
     /// Saves a part of the window (pixels of the next finished frame) as PNG in the background.
     std::function<void(ImVec2 min, ImVec2 max, const std::string& path)> save_image;
+
+    bool connected() const { return snapshot.link.state == client::Link::State::connected; }
 };
+
+/// The command `id` was sent and has no answer yet; false for 0.
+inline bool pending(const client::Snapshot& snapshot, client::CommandId id) {
+    if (id == 0) {
+        return false;
+    }
+    const auto& results = snapshot.results;
+    const auto found = results.find(id);
+    if (found != results.end()) {
+        return found->second.state == client::CommandResult::State::pending;
+    }
+    // Newer than all: the client has not taken it up yet. Older ones that are missing were answered and dropped.
+    return results.empty() || id > results.rbegin()->first;
+}
 
 /// The answer to the command `id`, once: then `id` is 0. Null while there is none, and when `id` is 0. Valid as long as
 /// the snapshot.
@@ -75,22 +95,5 @@ inline const client::CommandResult* take_answer(const Context& ctx, client::Comm
     id = 0;
     return &found->second;
 }
-
-/// Made by one function per panel (panels/panels.hpp), owned by the app.
-class Panel {
- public:
-    virtual ~Panel() = default;
-    /// Stable key: window id, language key "panel.<key>", file name of screenshots.
-    virtual const char* key() const = 0;
-    /// Draws the content of the panel's window (Begin/End belong to the app).
-    virtual void draw(Context& context) = 0;
-    /// Named actions that commands, the tour and tests call: e.g. load.difference. An action that sets something
-    /// carries the value behind '=': probes.max_tokens=48. False when unknown.
-    virtual bool act(const std::string& action, Context& context) {
-        (void)action;
-        (void)context;
-        return false;
-    }
-};
 
 }  // namespace moescope::ui

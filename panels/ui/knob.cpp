@@ -1,4 +1,5 @@
-// A number that lives in the node.
+#include "panels/ui/knob.hpp"
+
 #include <algorithm>
 #include <cerrno>
 #include <cmath>
@@ -7,7 +8,7 @@
 #include <imgui.h>
 #include <imgui_stdlib.h>
 
-#include "panels/ui/widgets.hpp"
+#include "panels/ui/text_layout.hpp"
 
 namespace moescope::ui {
 namespace {

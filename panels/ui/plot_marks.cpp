@@ -1,4 +1,5 @@
-// What all plots with a step axis share: the tagged lines of changes and the line of the hovered step.
+#include "panels/ui/plot_marks.hpp"
+
 #include <algorithm>
 #include <implot.h>
 

@@ -181,9 +181,6 @@ double nice_step(double range, int count) {
     return 10 * power;
 }
 
-// --- Files
-// ------------------------------------------------------------------------------------------------------------
-
 namespace {
 
 std::string quoted(const std::string& text) {

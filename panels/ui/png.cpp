@@ -1,8 +1,8 @@
 // The PNG writer: zlib does the work, this file only frames it (PNG 1.2, sections 3 and 4.1).
+#include "panels/ui/png.hpp"
+
 #include <cstdint>
 #include <zlib.h>
-
-#include "panels/ui/widgets.hpp"
 
 namespace moescope::ui {
 namespace {

@@ -1,4 +1,5 @@
-// Drawing text: wrapped (text_tools.hpp knows where Chinese may break), elided, selectable; safe display of bytes.
+#include "panels/ui/text_layout.hpp"
+
 #include <algorithm>
 #include <cmath>
 #include <imgui_internal.h>

@@ -226,28 +226,26 @@ void add_piece(std::vector<DiffPiece>& pieces, DiffPiece piece) {
 
 }  // namespace
 
-std::vector<DiffPiece> word_diff(std::string_view a, std::string_view b) {
+WordDiff word_diff(std::string_view a, std::string_view b) {
     const WordPairs words = match_words(a, b);
-    std::vector<DiffPiece> pieces;
+    WordDiff diff;
     std::uint32_t done_a = 0, done_b = 0;
     const auto up_to = [&](std::uint32_t end_a, std::uint32_t end_b) {
-        add_piece(pieces, {DiffPiece::Kind::removed, {done_a, end_a}, {done_b, done_b}});
-        add_piece(pieces, {DiffPiece::Kind::added, {end_a, end_a}, {done_b, end_b}});
+        add_piece(diff.pieces, {DiffPiece::Kind::removed, {done_a, end_a}, {done_b, done_b}});
+        add_piece(diff.pieces, {DiffPiece::Kind::added, {end_a, end_a}, {done_b, end_b}});
     };
     for (const auto& [i, j] : words.matches) {
         up_to(words.a[i].begin, words.b[j].begin);
-        add_piece(pieces, {DiffPiece::Kind::same, words.a[i], words.b[j]});
+        add_piece(diff.pieces, {DiffPiece::Kind::same, words.a[i], words.b[j]});
         done_a = words.a[i].end;
         done_b = words.b[j].end;
     }
     up_to(static_cast<std::uint32_t>(a.size()), static_cast<std::uint32_t>(b.size()));
-    return pieces;
-}
-
-double similarity(std::string_view a, std::string_view b) {
-    const WordPairs words = match_words(a, b);
     const std::size_t all = words.a.size() + words.b.size();
-    return all == 0 ? 1.0 : 2.0 * static_cast<double>(words.matches.size()) / static_cast<double>(all);
+    if (all > 0) {
+        diff.similarity = 2.0 * static_cast<double>(words.matches.size()) / static_cast<double>(all);
+    }
+    return diff;
 }
 
 std::vector<TokenGroup> group_tokens(std::span<const std::string_view> pieces) {

@@ -60,12 +60,15 @@ struct DiffPiece {
     Kind kind = Kind::same;
     ByteRange a, b;  ///< bytes of the first and of the second text; removed has an empty b, added an empty a
 };
+struct WordDiff {
+    std::vector<DiffPiece> pieces;
+    /// Share of words that are the same, 2 same / (words of a + words of b); 1 for two empty texts.
+    double similarity = 1;
+};
 /// Longest common subsequence of words. The pieces cover both texts in order: same + removed give a, same + added give
 /// b. Words that differ only in the white space behind them are the same. Beyond 16 million word pairs what lies
-/// between the common head and tail counts as replaced.
-std::vector<DiffPiece> word_diff(std::string_view a, std::string_view b);
-/// Share of words that are the same, 2 same / (words of a + words of b); 1 for two empty texts.
-double similarity(std::string_view a, std::string_view b);
+/// between the common head and tail counts as replaced; below, long texts take some tenths of a second.
+WordDiff word_diff(std::string_view a, std::string_view b);
 
 /// Tokens that share a character, because a byte-level token may end inside one. Byte range of the joined pieces.
 struct TokenGroup {

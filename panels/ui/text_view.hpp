@@ -12,7 +12,6 @@
 
 #include "panels/ui/context.hpp"
 #include "panels/ui/text_tools.hpp"
-#include "panels/ui/widgets.hpp"
 
 namespace moescope::panels {
 
@@ -64,20 +63,5 @@ class TextView {
 
 /// Styles of one view: a row of TextStyle made from the theme.
 TextStyle chip_style(const ui::Theme& theme);
-
-/// A bar with its text beside it, so that the text keeps its contrast however full the bar is. Fills `width`, or the
-/// rest of the row at 0.
-void meter(const ui::Context& ctx, double fraction, std::string_view text, float width = 0);
-
-/// A framed part of a panel (BeginChild with the theme's border). The caller calls end_frame() always.
-bool begin_frame(const ui::Context& ctx, const char* id, ImVec2 size, ImGuiWindowFlags flags = 0);
-void end_frame();
-
-/// A badge in the middle of a row of buttons and fields; the row goes on with SameLine().
-void row_badge(const ui::Context& ctx, const char* icon_text, std::string_view word, ui::Tone tone);
-
-/// Goes on in the same row when an item of `width` pixels still fits, else in the next one. Call before the item, not
-/// before the first of a row.
-void flow(float width);
 
 }  // namespace moescope::panels

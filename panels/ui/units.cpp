@@ -1,9 +1,8 @@
-// Numbers with their units, as texts.
+#include "panels/ui/units.hpp"
+
 #include <array>
 #include <cmath>
 #include <ctime>
-
-#include "panels/ui/widgets.hpp"
 
 namespace moescope::ui {
 

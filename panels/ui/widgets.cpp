@@ -5,6 +5,8 @@
 #include <cmath>
 #include <imgui_internal.h>
 
+#include "panels/ui/text_layout.hpp"
+
 namespace moescope::ui {
 
 void section(const Context& ctx, std::string_view title, std::string_view trailing) {
@@ -290,6 +292,57 @@ bool segmented(const Context& ctx, const char* id, const std::vector<const char*
     ImGui::EndGroup();
     ImGui::PopID();
     return changed;
+}
+
+void meter(const Context& ctx, double fraction, std::string_view text, float width) {
+    const float all = width > 0 ? width : ImGui::GetContentRegionAvail().x;
+    const float gap = 0.6f * ctx.em, height = ImGui::GetFrameHeight(), thick = 0.4f * ctx.em;
+    const float text_width = std::min(ImGui::CalcTextSize(text.data(), text.data() + text.size()).x, 0.75f * all);
+    const ImVec2 at = ImGui::GetCursorScreenPos();
+    const float bar_x = at.x + text_width + gap, bar_end = at.x + all, y = at.y + (height - thick) / 2;
+    ImDrawList* list = ImGui::GetWindowDrawList();
+    list->PushClipRect(at, {at.x + text_width + 1, at.y + height}, true);
+    list->AddText({at.x, at.y + (height - ImGui::GetTextLineHeight()) / 2}, ImGui::GetColorU32(ImGuiCol_Text),
+                  text.data(), text.data() + text.size());
+    list->PopClipRect();
+    if (bar_end > bar_x) {
+        list->AddRectFilled({bar_x, y}, {bar_end, y + thick}, ImGui::GetColorU32(ImGuiCol_FrameBg), thick / 2);
+        const float filled = (bar_end - bar_x) * static_cast<float>(std::clamp(fraction, 0.0, 1.0));
+        if (filled > 1)
+            list->AddRectFilled({bar_x, y}, {bar_x + filled, y + thick}, packed(ctx.theme.accent), thick / 2);
+    }
+    ImGui::Dummy({all, height});
+}
+
+bool begin_frame(const Context& ctx, const char* id, ImVec2 size, ImGuiWindowFlags flags) {
+    ImGui::PushStyleVar(ImGuiStyleVar_ChildBorderSize, 1.0f);
+    ImGui::PushStyleVar(ImGuiStyleVar_ChildRounding, 0.3f * ctx.em);
+    ImGui::PushStyleVar(ImGuiStyleVar_WindowPadding, ImVec2(0.6f * ctx.em, 0.45f * ctx.em));
+    ImGui::PushStyleColor(ImGuiCol_Border, ctx.theme.border);
+    const bool visible = ImGui::BeginChild(id, size, ImGuiChildFlags_Borders, flags);
+    ImGui::PopStyleColor();
+    ImGui::PopStyleVar(3);
+    return visible;
+}
+
+void end_frame() {
+    ImGui::EndChild();
+}
+
+void row_badge(const Context& ctx, const char* icon_text, std::string_view word, Tone tone) {
+    // Inside the group only the badge is lowered; the row keeps its own height.
+    ImGui::BeginGroup();
+    ImGui::SetCursorPosY(ImGui::GetCursorPosY() + (ImGui::GetFrameHeight() - ImGui::GetTextLineHeight()) / 2 -
+                         0.06f * ctx.em);
+    badge(ctx, icon_text, word, tone);
+    ImGui::EndGroup();
+}
+
+void flow(float width) {
+    const float right = ImGui::GetCursorScreenPos().x + ImGui::GetContentRegionAvail().x;
+    const float next = ImGui::GetItemRectMax().x + ImGui::GetStyle().ItemSpacing.x + width;
+    if (next < right)
+        ImGui::SameLine();
 }
 
 }  // namespace moescope::ui

@@ -1,8 +1,9 @@
-// Pieces that every panel is made of. All functions are called on the GUI thread inside a window; sizes follow ctx.em.
+// Pieces that every panel is made of: layout, signals, simple controls. All functions are called on the GUI thread
+// inside a window; sizes follow ctx.em. Text is in text_layout.hpp, numbers with units in units.hpp, fields of the node
+// in knob.hpp.
 #pragma once
 
 #include <imgui.h>
-#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -11,26 +12,6 @@
 #include "panels/ui/icons.hpp"
 
 namespace moescope::ui {
-
-// --- Text -----------------------------------------------------------------------------------------------------------
-
-/// Lines of UTF-8 `text` broken to `width` pixels in the current font: between words, between Han characters (closing
-/// punctuation never starts a line), at '\n'. The views point into `text`. Costs one table look-up per character; keep
-/// the result for long texts.
-std::vector<std::string_view> wrap_lines(std::string_view text, float width);
-/// Draws wrapped text (Chinese aware) over the rest of the row, or `width` pixels when above 0.
-void text_wrapped(std::string_view text, std::optional<ImVec4> color = {}, float width = 0);
-/// The same as a read-only field in which a person can select and copy; right click copies all. `id` must be unique in
-/// the window.
-void text_selectable(const Context& ctx, const char* id, const std::string& text, float width = 0);
-void text_colored(const ImVec4& color, std::string_view text);
-void text_dim(const Context& ctx, std::string_view text);
-/// Cuts UTF-8 `text` to `width` pixels with an ellipsis; the whole text is the tooltip when cut.
-void text_elided(std::string_view text, float width);
-/// Replaces bytes that are not UTF-8 by U+FFFD and cuts an unfinished character at the end (a stream in progress).
-std::string displayable(std::string_view bytes);
-
-// --- Layout ---------------------------------------------------------------------------------------------------------
 
 /// A heading of a part of a panel: bold, with space above, `trailing` dim at the right end.
 void section(const Context& ctx, std::string_view title, std::string_view trailing = {});
@@ -58,8 +39,12 @@ bool begin_table(const Context& ctx, const char* id, const std::vector<TableColu
 void align_right(float width);
 /// Width that a button with this label needs.
 float button_width(const char* label);
-
-// --- Signals --------------------------------------------------------------------------------------------------------
+/// Goes on in the same row when an item of `width` pixels still fits, else in the next one. Call before the item, not
+/// before the first of a row.
+void flow(float width);
+/// A framed part of a panel (BeginChild with the theme's border). The caller calls end_frame() always.
+bool begin_frame(const Context& ctx, const char* id, ImVec2 size, ImGuiWindowFlags flags = 0);
+void end_frame();
 
 enum class Tone { neutral, accent, good, warning, error };
 ImVec4 tone_color(const Theme& theme, Tone tone);
@@ -77,8 +62,11 @@ void help_mark(const Context& ctx, const char* key);
 /// One row "icon sentence [button]" on a tinted ground across the panel: warnings that can be repaired. True when
 /// clicked.
 bool banner(const Context& ctx, Tone tone, std::string_view sentence, const char* button_label = nullptr);
-
-// --- Controls -------------------------------------------------------------------------------------------------------
+/// A badge in the middle of a row of buttons and fields; the row goes on with SameLine().
+void row_badge(const Context& ctx, const char* icon_text, std::string_view word, Tone tone);
+/// A bar with its text beside it, so that the text keeps its contrast however full the bar is. Fills `width`, or the
+/// rest of the row at 0.
+void meter(const Context& ctx, double fraction, std::string_view text, float width = 0);
 
 /// The main button of a panel (accent ground). Only one per panel.
 bool primary_button(const Context& ctx, const char* label, ImVec2 size = {0, 0});
@@ -86,43 +74,5 @@ bool primary_button(const Context& ctx, const char* label, ImVec2 size = {0, 0})
 bool button(const char* label, bool enabled = true, std::string_view why_not = {});
 /// Choices as one row of joined buttons; `labels` carry ids ("All###load.all"). True when `current` changed.
 bool segmented(const Context& ctx, const char* id, const std::vector<const char*>& labels, int& current);
-
-/// A number that lives in the node: what is typed is sent on Enter or when the field is left; until the node's value
-/// changes the old value stays visible beside the wanted one.
-struct KnobState {
-    std::string field;  ///< text being edited
-    bool editing = false;
-    std::optional<double> wanted;  ///< sent, not yet confirmed
-    double sent_at = 0;            ///< ctx.now
-    std::string error;             ///< one sentence while the field holds something that is not a number in range
-};
-struct KnobRange {
-    double min = 0, max = 1;
-    const char* format = "%.4g";
-    bool whole = false;  ///< only whole numbers
-};
-/// Draws the field with `label` (an ImGui label with id). `confirmed` is the node's value. Gives the value to send,
-/// once.
-std::optional<double> knob(const Context& ctx, const char* label, KnobState& state, double confirmed,
-                           const KnobRange& range, bool enabled = true);
-
-// --- Units ----------------------------------------------------------------------------------------------------------
-
-std::string bytes_text(const Language& text, std::uint64_t bytes);  ///< "1.2 GB" (powers of 1000)
-std::string duration_text(const Language& text, double seconds);    ///< "2 min 5 s"; a dash below 0
-std::string percent_text(const Language& text, double fraction);    ///< "34 %"
-std::string clock_text(std::uint64_t time_ns);                      ///< wall clock, "14:03:21"
-
-// --- Plots ----------------------------------------------------------------------------------------------------------
-
-/// Inside BeginPlot with a step x axis: tagged lines where a knob was turned, a checkpoint written or a pause began;
-/// hover explains.
-void draw_run_events(const Context& ctx, const history::TrainingRun& run);
-/// Inside BeginPlot: takes the hovered step when the mouse is over this plot and draws the line of the step hovered in
-/// any plot.
-void draw_step_cursor(const Context& ctx);
-
-/// PNG file of RGBA pixels (8 bits, rows top first). Pure, any thread.
-std::string encode_png(const unsigned char* rgba, int width, int height);
 
 }  // namespace moescope::ui

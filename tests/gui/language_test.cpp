@@ -32,10 +32,13 @@ std::set<std::string> placeholders(const std::string& text) {
 
 std::string sources() {
     std::ostringstream all;
-    for (const char* folder : {"app", "panels", "panels/ui"})
-        for (const auto& entry : fs::directory_iterator(kAssets.parent_path() / folder))
-            if (entry.path().extension() == ".cpp" || entry.path().extension() == ".hpp")
+    for (const char* folder : {"app", "panels"}) {
+        for (const auto& entry : fs::recursive_directory_iterator(kAssets.parent_path() / folder)) {
+            if (entry.path().extension() == ".cpp" || entry.path().extension() == ".hpp") {
                 all << std::ifstream(entry.path()).rdbuf() << '\n';
+            }
+        }
+    }
     return all.str();
 }
 

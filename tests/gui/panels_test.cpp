@@ -3,6 +3,7 @@
 #include <cmath>
 #include <imgui_internal.h>
 #include <nlohmann/json.hpp>
+#include <optional>
 
 #include "panels/runs/run_fields.hpp"
 #include "panels/runs/run_tools.hpp"
@@ -167,24 +168,25 @@ void label_with_keys(Harness& h, ImGuiTestContext* ctx) {
         ctx->WindowFocus("//###panel.probe");
         ctx->KeyPress(key);
     };
-    const auto has = [&](const char* delivery, int engagement) {
+    // The rule's engagement stays until a person says another one, whatever the delivery.
+    const auto has = [&](const std::string& delivery, std::optional<int> engagement) {
         return h.wait(ctx, 20, [&] {
             const history::ProbeDraw* draw = labelled(h);
-            return draw != nullptr && (delivery == nullptr || draw->delivery == delivery) &&
-                   (engagement < 0 || draw->engagement == engagement);
+            return draw != nullptr && draw->delivery == delivery &&
+                   draw->engagement == engagement.value_or(draw->rule_engagement);
         });
     };
     IM_CHECK(labelled(h) == nullptr);
     const char* deliveries[] = {"answered", "refused", "blocked", "empty"};
     for (int key = 0; key < 4; ++key) {
         press(static_cast<ImGuiKey>(ImGuiKey_1 + key));
-        IM_CHECK(has(deliveries[key], -1));
+        IM_CHECK(has(deliveries[key], {}));
     }
-    press(ImGuiKey_1);  // an empty answer has no engagement
-    IM_CHECK(has("answered", -1));
+    press(ImGuiKey_1);
+    IM_CHECK(has("answered", {}));
     for (int key = 4; key < 9; ++key) {
         press(static_cast<ImGuiKey>(ImGuiKey_1 + key));
-        IM_CHECK(has(nullptr, key - 4));
+        IM_CHECK(has("answered", key - 4));
     }
     // With Ctrl a digit chooses a layout and labels nothing.
     const std::string before = labelled(h)->delivery;
@@ -198,7 +200,7 @@ void label_with_keys(Harness& h, ImGuiTestContext* ctx) {
     press(ImGuiKey_0);
     IM_CHECK(h.wait(ctx, 20, [&] { return labelled(h) == nullptr; }));
     press(ImGuiKey_2);
-    IM_CHECK(has("refused", -1));
+    IM_CHECK(has("refused", {}));
     ctx->ItemClick("//###panel.probe/**/###probe.undo");
     IM_CHECK(h.wait(ctx, 20, [&] { return labelled(h) == nullptr; }));
 }
@@ -323,8 +325,6 @@ void change_an_expert(Harness& h, ImGuiTestContext* ctx) {
     IM_CHECK(h.workbench().notices().list().back().error);
     h.workbench().command("run.stop");
 }
-
-// --- The form of a new run ------------------------------------------------------------------------------------------
 
 /// The plan that the node answered last, as the form shows it; null when there is none.
 nlohmann::json latest_plan(Harness& h) {

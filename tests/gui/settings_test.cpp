@@ -10,7 +10,8 @@
 #include <zlib.h>
 
 #include "app/background.hpp"
-#include "panels/ui/widgets.hpp"
+#include "panels/ui/png.hpp"
+#include "panels/ui/text_layout.hpp"
 
 namespace {
 

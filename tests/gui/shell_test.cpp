@@ -2,6 +2,7 @@
 #include <cmath>
 #include <fstream>
 #include <imgui_internal.h>
+#include <set>
 
 #include "app/layouts.hpp"
 #include "tests/gui/harness.hpp"
@@ -24,16 +25,18 @@ void welcome(Harness& h, ImGuiTestContext* ctx) {
 }
 
 void every_command_is_in_a_menu(Harness& h, ImGuiTestContext* ctx) {
+    std::set<ImGuiKeyChord> chords;
     for (const app::Command& command : h.workbench().commands().all()) {
+        IM_CHECK(command.shortcut == 0 || chords.insert(command.shortcut).second);
         bool found = false;
-        for (const app::Menu& menu : h.workbench().menus())
+        for (const app::Menu& menu : h.workbench().commands().menus())
             for (const std::string& key : menu.commands)
                 found = found || key == command.key;
         if (!found)
             ctx->LogError("%s is in no menu", command.key.c_str());
         IM_CHECK(h.workbench().text().has("command." + command.key));
     }
-    for (const app::Menu& menu : h.workbench().menus())
+    for (const app::Menu& menu : h.workbench().commands().menus())
         for (const std::string& key : menu.commands)
             IM_CHECK(key == "-" || h.workbench().commands().find(key) != nullptr);
 }

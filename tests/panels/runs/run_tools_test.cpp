@@ -41,7 +41,7 @@ class Journal {
               {{"run", run}, {"step", step}, {"kind", "expert"}, {"name", what}, {"layer", layer}, {"expert", expert}});
     }
     std::shared_ptr<const client::Snapshot> read() const {
-        client::ModelState state;
+        client::NodeView state;
         state.node_came(1);
         for (const protocol::Frame& record : records_)
             state.apply(record);

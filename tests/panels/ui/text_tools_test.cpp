@@ -13,6 +13,7 @@
 
 namespace {
 
+namespace base = moescope::base;
 using namespace moescope::panels;
 using Random = std::mt19937;
 
@@ -191,7 +192,8 @@ TEST(WordDiff, GivesBothTextsBackAndIsShortest) {
         std::string first, second;
         DiffPiece::Kind last = DiffPiece::Kind::same;
         bool any = false;
-        for (const DiffPiece& piece : word_diff(a, b)) {
+        const WordDiff diff = word_diff(a, b);
+        for (const DiffPiece& piece : diff.pieces) {
             ASSERT_FALSE(any && piece.kind == last);  // neighbours are joined
             last = piece.kind;
             any = true;
@@ -206,7 +208,7 @@ TEST(WordDiff, GivesBothTextsBackAndIsShortest) {
         const std::size_t all = words_a.size() + words_b.size();
         const double expected =
             all == 0 ? 1 : 2.0 * static_cast<double>(reference_common(words_a, words_b)) / static_cast<double>(all);
-        ASSERT_DOUBLE_EQ(similarity(a, b), expected);
+        ASSERT_DOUBLE_EQ(diff.similarity, expected);
     }
 }
 
@@ -216,7 +218,7 @@ TEST(WordDiff, HugeTextsAreReplacedNotRefused) {
         a += "a" + std::to_string(i) + " ";
         b += "b" + std::to_string(i) + " ";
     }
-    const auto pieces = word_diff("same " + a, "same " + b);
+    const auto pieces = word_diff("same " + a, "same " + b).pieces;
     ASSERT_EQ(pieces.size(), 3u);
     EXPECT_EQ(pieces[0].kind, DiffPiece::Kind::same);
     EXPECT_EQ(pieces[1].kind, DiffPiece::Kind::removed);

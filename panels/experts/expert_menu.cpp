@@ -1,0 +1,91 @@
+#include "panels/experts/expert_menu.hpp"
+
+#include <fmt/format.h>
+#include <nlohmann/json.hpp>
+
+#include "panels/ui/text_layout.hpp"
+#include "panels/ui/widgets.hpp"
+
+
+namespace moescope::panels {
+namespace {
+
+/// Language key of the reason why nothing can be done with it; null when something can.
+const char* why_not(const LoadView& view, ExpertCell cell) {
+    if (!view.ctx.connected()) {
+        return "runs.offline";
+    }
+    if (!alive(view.run)) {
+        return "knobs.ended";
+    }
+    const double dense = config_number(view.run.manifest, "model", "dense_layers").value_or(0);
+    return static_cast<double>(cell.layer) < dense ? "load.expert.none" : nullptr;
+}
+
+/// The node's refusals come in the status line.
+void draw_actions(const LoadView& view, ExpertCell cell) {
+    ui::Context& ctx = view.ctx;
+    const std::vector<ExpertState> now = expert_states(ctx.snapshot, view.run);
+    const std::size_t index = cell.layer * static_cast<std::size_t>(view.run.experts) + cell.expert;
+    if (index >= now.size()) {  // an open menu's run may have been another one
+        return;
+    }
+    ui::text_dim(ctx, ctx.text.format("load.cell", {{"layer", std::to_string(cell.layer)},
+                                                    {"expert", std::to_string(cell.expert)}}));
+    const char* reason = why_not(view, cell);
+    const ExpertState state = now[index];
+    for (const char* action : {state.disabled ? "enable" : "disable", state.frozen ? "thaw" : "freeze", "reset"}) {
+        const std::string key = fmt::format("load.expert.{}", action);
+        if (ImGui::MenuItem(ctx.text.label(key), nullptr, false, reason == nullptr)) {
+            ctx.client.send("train.expert",
+                            {{"run", view.run.id}, {"layer", cell.layer}, {"expert", cell.expert}, {"action", action}});
+        }
+        ui::tooltip(ctx.text(reason == nullptr ? key + ".help" : reason));
+    }
+    ImGui::Separator();
+}
+
+/// `low`, `size`: the panel's window.
+void draw_saving(const LoadView& view, ImVec2 low, ImVec2 size) {
+    ui::Context& ctx = view.ctx;
+    const history::Loads& loads = view.model.loads();
+    const std::string name = fmt::format("{}-load-{}", view.run.name, loads.last_step);
+    const auto csv = [&] { return [loads] { return loads_csv(loads); }; };
+    if (ImGui::MenuItem(ctx.text.label("load.menu.csv"))) {
+        ctx.choose_save(ctx.text("training.menu.save"), name + ".csv",
+                        [save = ctx.save_file, make = csv()](const std::string& path) { save(path, make); });
+    }
+    if (ImGui::MenuItem(ctx.text.label("training.menu.png"))) {
+        ctx.choose_save(ctx.text("training.menu.save"), name + ".png",
+                        [save = ctx.save_image, low, size](const std::string& path) {
+                            save(low, {low.x + size.x, low.y + size.y}, path);
+                        });
+    }
+    if (ImGui::MenuItem(ctx.text.label("load.menu.copy"))) {
+        ctx.copy_text(csv());
+    }
+}
+
+}  // namespace
+
+void ExpertMenu::open(std::optional<ExpertCell> cell) {
+    cell_ = cell;
+    ImGui::OpenPopup("menu");
+}
+
+void ExpertMenu::draw(const LoadView& view, std::optional<ExpertCell> hovered) {
+    if (ImGui::IsWindowHovered(ImGuiHoveredFlags_ChildWindows) && ImGui::IsMouseReleased(ImGuiMouseButton_Right)) {
+        open(hovered);
+    }
+    const ImVec2 low = ImGui::GetWindowPos(), size = ImGui::GetWindowSize();
+    if (!ImGui::BeginPopup("menu")) {
+        return;
+    }
+    if (cell_) {
+        draw_actions(view, *cell_);
+    }
+    draw_saving(view, low, size);
+    ImGui::EndPopup();
+}
+
+}  // namespace moescope::panels

@@ -1,0 +1,107 @@
+#include "panels/experts/layer_numbers.hpp"
+
+#include <array>
+#include <cmath>
+#include <fmt/format.h>
+
+#include "panels/ui/text_layout.hpp"
+#include "panels/ui/widgets.hpp"
+
+
+namespace moescope::panels {
+namespace {
+
+constexpr std::size_t kNumbers = 6;
+
+struct Number {
+    const char* key;
+    std::string here, other;
+};
+
+std::array<Number, kNumbers> numbers_of(const LoadView& view) {
+    const LoadModel::Balance balance =
+        view.model.balance(view.run, view.layer, !view.ctx.selection.pinned_step.has_value());
+    const auto& [here, other, entropy, entropy_mean] = balance;
+    const auto shown = [&](double value) {
+        return std::isnan(value) ? std::string("-") : view.ctx.text.number(value, 3);
+    };
+    const auto dead = [&](const history::LoadMetrics& metrics) {
+        return std::isnan(metrics.max_violation) ? std::string("-") : view.ctx.text.number(std::uint64_t{metrics.dead});
+    };
+    return {{{"metric.max_violation", shown(here.max_violation), shown(other.max_violation)},
+             {"metric.variation", shown(here.variation), shown(other.variation)},
+             {"metric.entropy", shown(here.entropy), shown(other.entropy)},
+             {"metric.gini", shown(here.gini), shown(other.gini)},
+             {"metric.dead", dead(here), dead(other)},
+             {"metric.router_entropy", shown(entropy), shown(entropy_mean)}}};
+}
+
+void draw_head(const LoadView& view) {
+    const ui::Language& text = view.ctx.text;
+    const bool difference = view.model.is_difference();
+    ImGui::TableNextRow();
+    ImGui::TableSetColumnIndex(1);
+    ui::text_dim(view.ctx, difference ? std::string(text("load.mode.english"))
+                                      : text.format("load.numbers.here", {{"layer", std::to_string(view.layer)}}));
+    ImGui::TableNextColumn();
+    ui::text_dim(view.ctx, text(difference ? "load.mode.chinese" : "load.numbers.mean"));
+    if (!difference) {
+        ui::tooltip(text("load.numbers.mean.help"));
+    }
+}
+
+void draw_rows(const LoadView& view, bool compact) {
+    const ui::Context& ctx = view.ctx;
+    int drawn = 0;
+    for (const Number& number : numbers_of(view)) {
+        if (!compact || drawn++ % 2 == 0) {
+            ImGui::TableNextRow();
+        }
+        std::string help = ctx.text(fmt::format("{}.help", number.key));
+        if (compact) {
+            help += "\n" + ctx.text.format("load.numbers.all", {{"value", number.other}});
+        }
+        ImGui::TableNextColumn();
+        ui::text_dim(ctx, ctx.text(number.key));
+        ui::tooltip(help);
+        ImGui::TableNextColumn();
+        ImGui::TextUnformatted(number.here.c_str());
+        ui::tooltip(help);
+        if (!compact) {
+            ImGui::TableNextColumn();
+            ui::text_dim(ctx, number.other);
+        }
+    }
+}
+
+}  // namespace
+
+void draw_layer_numbers(const LoadView& view, bool compact) {
+    ImGui::PushStyleVar(ImGuiStyleVar_CellPadding, {0.3f * view.ctx.em, ImGui::GetStyle().CellPadding.y});
+    if (ImGui::BeginTable("numbers", compact ? 4 : 3, ImGuiTableFlags_SizingStretchProp)) {
+        if (!compact) {
+            draw_head(view);
+        }
+        draw_rows(view, compact);
+        ImGui::EndTable();
+    }
+    ImGui::PopStyleVar();
+}
+
+float layer_numbers_height(const ui::Context& ctx, bool compact) {
+    const float row = ImGui::GetTextLineHeight() + 2 * ImGui::GetStyle().CellPadding.y;
+    return row * static_cast<float>(compact ? kNumbers / 2 : kNumbers + 1) + 0.4f * ctx.em;
+}
+
+void draw_chance(const LoadView& view) {
+    const ui::Context& ctx = view.ctx;
+    const std::size_t beyond = view.model.cells().beyond_count, cells = view.model.cells().value.size();
+    const double expected = view.model.beyond_by_chance();
+    ui::text_wrapped(ctx.text.format("load.chance", {{"beyond", ctx.text.number(std::uint64_t{beyond})},
+                                                     {"cells", ctx.text.number(std::uint64_t{cells})},
+                                                     {"expected", ctx.text.number(expected, 2)}}),
+                     static_cast<double>(beyond) > 2 * expected + 1 ? ctx.theme.text_dim : ctx.theme.warning);
+    ui::tooltip(ctx.text("load.chance.help"));
+}
+
+}  // namespace moescope::panels

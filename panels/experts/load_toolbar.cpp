@@ -1,0 +1,112 @@
+#include "panels/experts/load_toolbar.hpp"
+
+#include <algorithm>
+
+#include "panels/ui/text_layout.hpp"
+#include "panels/ui/widgets.hpp"
+
+
+namespace moescope::panels {
+namespace {
+
+using history::TrainingRun;
+
+void draw_step(ui::Context& ctx, const TrainingRun& run) {
+    const ui::Language& text = ctx.text;
+    ImGui::AlignTextToFramePadding();
+    const std::string step = text.number(run.counts[shown_index(run, ctx.selection.pinned_step)]->step);
+    if (ctx.selection.pinned_step) {
+        ui::text_colored(ctx.theme.accent,
+                         std::string(ui::icon::pin) + " " + text.format("load.step.pinned", {{"step", step}}));
+        ui::tooltip(text("load.step.pinned.help"));
+        ImGui::SameLine();
+        if (ImGui::Button(text.label("load.live"))) {
+            ctx.run("load.live");
+        }
+        ui::command_tooltip(ctx, text("load.live.help"), "load.live");
+    } else {
+        ui::text_dim(ctx, text.format("load.step.live", {{"step", step}}));
+        ui::tooltip(text("load.step.live.help"));
+    }
+}
+
+void draw_mode(ui::Context& ctx, LoadModel& model) {
+    const ui::Language& text = ctx.text;
+    int mode = static_cast<int>(model.mode);
+    if (ui::segmented(ctx, "mode",
+                      {text.label("load.mode.all"), text.label("load.mode.english"), text.label("load.mode.chinese"),
+                       text.label("load.mode.difference")},
+                      mode)) {
+        model.mode = static_cast<LoadMode>(mode);
+    }
+    ui::tooltip(text("load.mode.help"));
+}
+
+void draw_layer(ui::Context& ctx, const TrainingRun& run) {
+    const std::size_t chosen = shown_layer(ctx.selection, run);
+    if (ImGui::BeginCombo("###load.layer", std::to_string(chosen).c_str())) {
+        for (std::size_t layer = 0; layer < static_cast<std::size_t>(run.layers); ++layer) {
+            if (ImGui::Selectable(std::to_string(layer).c_str(), layer == chosen)) {
+                ctx.selection.layer = static_cast<int>(layer);
+            }
+            if (layer == chosen) {
+                ImGui::SetItemDefaultFocus();
+            }
+        }
+        ImGui::EndCombo();
+    }
+    ui::command_tooltip(ctx, ctx.text("load.layer.help"), "load.layer_next");
+}
+
+void draw_window(const ui::Context& ctx, LoadModel& model) {
+    const ui::Language& text = ctx.text;
+    const auto name = [&](std::size_t i) {
+        return i == 0 ? std::string(text("load.window.one"))
+                      : text.format("load.window.many", {{"steps", text.number(std::uint64_t{kLoadWindows[i]})}});
+    };
+    if (ImGui::BeginCombo("###load.window", name(model.window).c_str())) {
+        for (std::size_t i = 0; i < kLoadWindows.size(); ++i) {
+            if (ImGui::Selectable(name(i).c_str(), i == model.window)) {
+                model.window = i;
+            }
+        }
+        ImGui::EndCombo();
+    }
+    ui::tooltip(text("load.window.help"));
+}
+
+}  // namespace
+
+std::size_t shown_layer(const ui::Selection& selection, const TrainingRun& run) {
+    return static_cast<std::size_t>(std::min(std::max(0, selection.layer), static_cast<int>(run.layers) - 1));
+}
+
+bool draw_load_toolbar(ui::Context& ctx, const TrainingRun& run, LoadModel& model) {
+    const ui::Language& text = ctx.text;
+    const float right = ImGui::GetCursorScreenPos().x + ImGui::GetContentRegionAvail().x;
+    const auto flow = [&](float width) {
+        if (ImGui::GetItemRectMax().x + ctx.em + width < right) {
+            ImGui::SameLine(0, ctx.em);
+        }
+    };
+    draw_mode(ctx, model);
+    const float small = 4.2f * ctx.em, medium = 7.5f * ctx.em;
+    flow(ImGui::CalcTextSize(text("load.layer")).x + small + 0.4f * ctx.em);
+    ImGui::AlignTextToFramePadding();
+    ImGui::TextUnformatted(text("load.layer"));
+    ImGui::SameLine(0, 0.4f * ctx.em);
+    ImGui::SetNextItemWidth(small);
+    draw_layer(ctx, run);
+    flow(medium);
+    ImGui::SetNextItemWidth(medium);
+    draw_window(ctx, model);
+    const char* menu = text.label("load.menu");
+    flow(ui::button_width(menu));
+    const bool open = ImGui::Button(menu);
+    ui::tooltip(text("load.menu.help"));
+    flow(ImGui::CalcTextSize(text("load.step.live")).x + 4 * ctx.em);
+    draw_step(ctx, run);
+    return open;
+}
+
+}  // namespace moescope::panels

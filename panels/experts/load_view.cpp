@@ -1,0 +1,131 @@
+#include "panels/experts/load_view.hpp"
+
+#include <algorithm>
+#include <cmath>
+
+#include "panels/experts/expert_marks.hpp"
+#include "panels/ui/text_layout.hpp"
+
+namespace moescope::panels {
+
+std::size_t part_at(float at, float low, float extent, std::size_t n) {
+    const float part = std::max(0.0f, (at - low) / extent * static_cast<float>(n));
+    return std::min(n - 1, static_cast<std::size_t>(part));
+}
+
+ImU32 faded(ImU32 color, float alpha) {
+    const auto a = static_cast<ImU32>(static_cast<float>(color >> IM_COL32_A_SHIFT) * alpha);
+    return (color & ~IM_COL32_A_MASK) | (a << IM_COL32_A_SHIFT);
+}
+
+ImU32 load_color(const ui::Theme& theme, const CellValue& cell, LoadMode mode, double scale, std::size_t experts,
+                 ImU32 nothing) {
+    if (std::isnan(cell.value)) {
+        return mode == LoadMode::difference && !cell.beyond ? faded(nothing, 0.3f) : nothing;
+    }
+    const double ratio = cell.value * static_cast<double>(experts);
+    if (mode != LoadMode::difference) {
+        return theme.load_color(std::clamp(ratio / scale, 0.0, 1.0));
+    }
+    // -1 of the diverging colours is English: English minus Chinese is drawn with its sign turned round.
+    const ImU32 color = theme.difference_color(std::clamp(-ratio / scale, -1.0, 1.0));
+    return cell.beyond ? color : faded(color, 0.3f);
+}
+
+std::string of_even(const ui::Language& text, double ratio) {
+    return ratio == 0 ? "0" : text.number(ratio, 3) + "/N";
+}
+
+void load_caption(const ui::Context& ctx, const char* title, const std::string& unit, float reserved) {
+    ImGui::PushFont(ctx.bold, 0);
+    ImGui::TextUnformatted(title);
+    ImGui::PopFont();
+    ImGui::SameLine(0, 0.4f * ctx.em);
+    ui::text_elided(unit, std::max(2 * ctx.em, ImGui::GetContentRegionAvail().x - reserved));
+}
+
+void begin_view(const char* id, ImVec2 size) {
+    ImGui::BeginChild(id, size, 0, ImGuiWindowFlags_NoScrollbar | ImGuiWindowFlags_NoScrollWithMouse);
+}
+
+void draw_expert_axis(const LoadView& view, const Area& area) {
+    const std::size_t experts = view.model.experts();
+    const float em = view.ctx.em, cell = area.width() / static_cast<float>(experts);
+    const float widest = ImGui::CalcTextSize(std::to_string(experts - 1).c_str()).x + 0.4f * em;
+    std::size_t stride = 1;
+    while (cell * static_cast<float>(stride) < widest && stride < experts) {
+        stride *= 2;
+    }
+    const ImU32 ink = ImGui::GetColorU32(view.ctx.theme.text_dim);
+    for (std::size_t e = 0; e < experts; e += stride) {
+        const std::string id = std::to_string(e);
+        const float width = ImGui::CalcTextSize(id.c_str()).x;
+        ImGui::GetWindowDrawList()->AddText(
+            {area.min.x + (static_cast<float>(e) + 0.5f) * cell - width / 2, area.max.y + 0.1f * em}, ink, id.c_str());
+    }
+}
+
+void draw_axis_label(const ui::Context& ctx, const Area& area, float y, const std::string& label) {
+    const float line = ImGui::GetTextLineHeight();
+    ImGui::GetWindowDrawList()->AddText({area.min.x - 0.35f * ctx.em - ImGui::CalcTextSize(label.c_str()).x,
+                                         std::clamp(y - line / 2, area.min.y - 0.2f * line, area.max.y - 0.8f * line)},
+                                        ImGui::GetColorU32(ctx.theme.text_dim), label.c_str());
+}
+
+void draw_cell_tooltip(const LoadView& view, ExpertCell cell) {
+    if (!ImGui::BeginTooltip()) {
+        return;
+    }
+    const ui::Context& ctx = view.ctx;
+    const ui::Language& text = ctx.text;
+    const LoadModel& model = view.model;
+    const auto [at, expert] = cell;
+    ImGui::TextUnformatted(
+        text.format("load.cell", {{"layer", std::to_string(at)}, {"expert", std::to_string(expert)}}).c_str());
+    const history::Loads& loads = model.loads();
+    ui::text_dim(ctx, loads.first_step != loads.last_step
+                          ? text.format("load.cell.steps", {{"first", text.number(loads.first_step)},
+                                                            {"last", text.number(loads.last_step)}})
+                          : text.format("load.cell.step", {{"step", text.number(loads.last_step)}}));
+    const auto property = [&](const char* name, const std::string& value) {
+        ImGui::TableNextRow();
+        ImGui::TableNextColumn();
+        ui::text_dim(ctx, name);
+        ImGui::TableNextColumn();
+        ImGui::TextUnformatted(value.c_str());
+    };
+    const ByLanguage count = model.count(at, expert), total = model.total(at);
+    const CellValue shown = cell_value(model.mode, count, total);
+    if (ImGui::BeginTable("cell", 2, ImGuiTableFlags_SizingFixedFit)) {
+        const auto percent = [&](double value) { return text.number(100 * value, 4) + " %"; };
+        if (model.is_difference()) {
+            for (const std::size_t language : {0u, 1u}) {
+                const double share = total[language] > 0 ? count[language] / total[language] : 0;
+                property(text(language == 0 ? "load.mode.english" : "load.mode.chinese"),
+                         percent(share) + "  (" + text.number(static_cast<std::uint64_t>(count[language])) + ")");
+            }
+            property(text("load.cell.difference"), std::isnan(shown.value) ? "-" : percent(shown.value));
+            property(text("load.cell.noise"), std::isnan(shown.sigma) ? "-" : "\u00b1 " + percent(2 * shown.sigma));
+        } else {
+            property(text("load.cell.count"), text.number(static_cast<std::uint64_t>(model.tokens(at, expert))));
+            property(text("load.cell.share"), percent(shown.value));
+            property(text("load.cell.even"), percent(model.even()));
+            property(text("load.cell.ratio"), text.number(shown.value / model.even(), 3) + " \u00d7");
+        }
+        ImGui::EndTable();
+    }
+    if (model.is_difference()) {
+        ui::text_wrapped(text(shown.beyond ? "load.cell.beyond" : "load.cell.within"), ctx.theme.text_dim, 20 * ctx.em);
+    }
+    draw_mark_sentences(view, view.states[view.cell(at, expert)]);
+    ImGui::EndTooltip();
+}
+
+void toggle_selection(ui::Selection& selection, ExpertCell cell) {
+    const int at = static_cast<int>(cell.layer), expert = static_cast<int>(cell.expert);
+    const bool again = selection.layer == at && selection.expert == expert;
+    selection.layer = at;
+    selection.expert = again ? -1 : expert;
+}
+
+}  // namespace moescope::panels

@@ -1,0 +1,11 @@
+// The node's tasks, as the status line and the nodes panel offer them.
+#pragma once
+
+#include "panels/ui/context.hpp"
+
+namespace moescope::panels {
+
+/// Asks the node to end a task: by its run, or by its own id where it belongs to none.
+void cancel_task(const ui::Context& ctx, const client::Task& task);
+
+}  // namespace moescope::panels

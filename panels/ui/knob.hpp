@@ -1,0 +1,30 @@
+// A field for a number that lives in the node. GUI thread, inside a window.
+#pragma once
+
+#include <optional>
+#include <string>
+
+#include "panels/ui/context.hpp"
+
+namespace moescope::ui {
+
+/// A number that lives in the node: what is typed is sent on Enter or when the field is left; until the node's value
+/// changes the old value stays visible beside the wanted one.
+struct KnobState {
+    std::string field;  ///< text being edited
+    bool editing = false;
+    std::optional<double> wanted;  ///< sent, not yet confirmed
+    double sent_at = 0;            ///< ctx.now
+    std::string error;             ///< one sentence while the field holds something that is not a number in range
+};
+struct KnobRange {
+    double min = 0, max = 1;
+    const char* format = "%.4g";
+    bool whole = false;  ///< only whole numbers
+};
+/// Draws the field with `label` (an ImGui label with id). `confirmed` is the node's value. Gives the value to send,
+/// once.
+std::optional<double> knob(const Context& ctx, const char* label, KnobState& state, double confirmed,
+                           const KnobRange& range, bool enabled = true);
+
+}  // namespace moescope::ui

@@ -1,0 +1,15 @@
+// What all plots with a step axis share: the tagged lines of changes and the line of the hovered step. GUI thread.
+#pragma once
+
+#include "panels/ui/context.hpp"
+
+namespace moescope::ui {
+
+/// Inside BeginPlot with a step x axis: tagged lines where a knob was turned, a checkpoint written or a pause began;
+/// hover explains.
+void draw_run_events(const Context& ctx, const history::TrainingRun& run);
+/// Inside BeginPlot: takes the hovered step when the mouse is over this plot and draws the line of the step hovered in
+/// any plot.
+void draw_step_cursor(const Context& ctx);
+
+}  // namespace moescope::ui

@@ -1,0 +1,31 @@
+// Text in a window: wrapped (Chinese aware), elided, selectable; bytes of any kind made safe to show. GUI thread,
+// inside a window.
+#pragma once
+
+#include <imgui.h>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "panels/ui/context.hpp"
+
+namespace moescope::ui {
+
+/// Lines of UTF-8 `text` broken to `width` pixels in the current font: between words, between Han characters (closing
+/// punctuation never starts a line), at '\n'. The views point into `text`. Costs one table look-up per character; keep
+/// the result for long texts.
+std::vector<std::string_view> wrap_lines(std::string_view text, float width);
+/// Draws wrapped text (Chinese aware) over the rest of the row, or `width` pixels when above 0.
+void text_wrapped(std::string_view text, std::optional<ImVec4> color = {}, float width = 0);
+/// The same as a read-only field in which a person can select and copy; right click copies all. `id` must be unique in
+/// the window.
+void text_selectable(const Context& ctx, const char* id, const std::string& text, float width = 0);
+void text_colored(const ImVec4& color, std::string_view text);
+void text_dim(const Context& ctx, std::string_view text);
+/// Cuts UTF-8 `text` to `width` pixels with an ellipsis; the whole text is the tooltip when cut.
+void text_elided(std::string_view text, float width);
+/// Replaces bytes that are not UTF-8 by U+FFFD and cuts an unfinished character at the end (a stream in progress).
+std::string displayable(std::string_view bytes);
+
+}  // namespace moescope::ui

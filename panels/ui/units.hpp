@@ -1,0 +1,16 @@
+// Numbers with their units, as texts. Pure.
+#pragma once
+
+#include <cstdint>
+#include <string>
+
+#include "panels/ui/language.hpp"
+
+namespace moescope::ui {
+
+std::string bytes_text(const Language& text, std::uint64_t bytes);  ///< "1.2 GB" (powers of 1000)
+std::string duration_text(const Language& text, double seconds);    ///< "2 min 5 s"; a dash below 0
+std::string percent_text(const Language& text, double fraction);    ///< "34 %"
+std::string clock_text(std::uint64_t time_ns);                      ///< wall clock, "14:03:21"
+
+}  // namespace moescope::ui

@@ -1,0 +1,170 @@
+// What the panels say of themselves fits together: keys, texts, menu places, keyboard, places in the layouts.
+#include <algorithm>
+#include <gtest/gtest.h>
+#include <map>
+#include <set>
+
+#include "app/commands.hpp"
+#include "app/layouts.hpp"
+#include "panels/panels.hpp"
+#include "tests/paths.hpp"
+
+namespace {
+
+using namespace moescope;
+using app::Command;
+using app::Commands;
+using ui::PanelDescription;
+using ui::Place;
+
+const std::vector<PanelDescription>& table() {
+    static const std::vector<PanelDescription> panels = panels::all_panels();
+    return panels;
+}
+
+TEST(PanelTable, KeysAreUniqueAndEveryPanelCanBeMade) {
+    std::set<std::string> keys;
+    for (const PanelDescription& panel : table()) {
+        EXPECT_TRUE(keys.insert(panel.key).second) << panel.key;
+        EXPECT_NE(panel.make(), nullptr) << panel.key;
+    }
+}
+
+TEST(PanelTable, EveryPanelAndCommandHasItsTexts) {
+    for (const char* code : {"en", "zh"}) {
+        const ui::Language text =
+            ui::Language::load(std::filesystem::path(test::source_assets()) / "languages" / code, code);
+        for (const PanelDescription& panel : table()) {
+            EXPECT_TRUE(text.has(std::string("panel.") + panel.key)) << panel.key;
+            EXPECT_TRUE(text.has(std::string("command.view.panel.") + panel.key)) << panel.key;
+            for (const ui::PanelCommand& command : panel.commands) {
+                EXPECT_TRUE(text.has("command." + command.key)) << command.key;
+                EXPECT_TRUE(text.has(command.menu.title)) << command.key << " in " << command.menu.title;
+            }
+        }
+    }
+}
+
+TEST(PanelTable, CommandsAndTheirKeysAreUnique) {
+    std::set<std::string> keys;
+    std::set<ImGuiKeyChord> chords;
+    for (const PanelDescription& panel : table()) {
+        for (const ui::PanelCommand& command : panel.commands) {
+            EXPECT_TRUE(keys.insert(command.key).second) << command.key;
+            EXPECT_TRUE(command.shortcut == 0 || chords.insert(command.shortcut).second) << command.key;
+        }
+    }
+}
+
+TEST(PanelTable, StandsAreInLayoutsThatExistAndNoTwoInOnePlace) {
+    std::set<std::tuple<std::string, Place, int>> taken;
+    for (const PanelDescription& panel : table()) {
+        for (const ui::Stand& stand : panel.stands) {
+            EXPECT_NE(std::find(app::kLayouts.begin(), app::kLayouts.end(), std::string(stand.layout)),
+                      app::kLayouts.end())
+                << panel.key << " names the layout " << stand.layout;
+            EXPECT_EQ(stand.place == Place::whole, std::string(stand.layout) != "training") << panel.key;
+            EXPECT_TRUE(taken.insert({stand.layout, stand.place, stand.order}).second)
+                << panel.key << " has the place of another panel in " << stand.layout;
+        }
+    }
+}
+
+TEST(Layouts, AreAsPeopleKnowThem) {
+    using Keys = std::vector<std::string>;
+    EXPECT_EQ(app::tabs_of("training", Place::left_upper, table()), Keys({"runs"}));
+    EXPECT_EQ(app::tabs_of("training", Place::left_lower, table()), Keys({"knobs"}));
+    EXPECT_EQ(app::tabs_of("training", Place::upper, table()), Keys({"training", "compare", "probe", "manual"}));
+    EXPECT_EQ(app::tabs_of("training", Place::lower, table()), Keys({"expert_load", "models", "nodes", "log"}));
+    for (const char* layout : {"compare", "probe"}) {
+        EXPECT_EQ(
+            app::tabs_of(layout, Place::whole, table()),
+            Keys({"compare", "probe", "training", "expert_load", "models", "log", "nodes", "runs", "knobs", "manual"}));
+        EXPECT_EQ(app::default_panels(layout, table()), Keys({layout, "models", "log"}));
+    }
+    EXPECT_EQ(app::default_panels("training", table()),
+              Keys({"runs", "knobs", "training", "expert_load", "models", "nodes", "log"}));
+}
+
+TEST(Layouts, APanelWithoutAStandIsClosedBehindTheOthers) {
+    std::vector<PanelDescription> panels = table();
+    panels.insert(panels.begin(), {.key = "new", .make = panels.front().make});
+    EXPECT_EQ(app::tabs_of("training", Place::lower, panels).back(), "new");
+    EXPECT_EQ(app::tabs_of("probe", Place::whole, panels).back(), "new");
+    for (const char* layout : app::kLayouts) {
+        EXPECT_EQ(app::default_panels(layout, panels), app::default_panels(layout, table()));
+    }
+}
+
+TEST(Menus, OfThePanelsAreAsPeopleKnowThem) {
+    Commands commands;
+    for (const PanelDescription& panel : table()) {
+        for (const ui::PanelCommand& command : panel.commands) {
+            commands.add({.key = command.key, .menu = command.menu});
+        }
+    }
+    commands.arrange();
+    std::map<std::string, std::vector<std::string>> menus;
+    for (const app::Menu& menu : commands.menus()) {
+        menus[menu.title_key] = menu.commands;
+    }
+    using Keys = std::vector<std::string>;
+    EXPECT_EQ(menus.at("menu.run"), Keys({"run.start", "runs.new", "-", "run.pause", "run.step", "run.stop",
+                                          "run.checkpoint", "run.continue", "run.fork", "-", "node.restart"}));
+    EXPECT_EQ(menus.at("menu.models"),
+              Keys({"models.add", "-", "compare.run", "compare.cancel", "compare.swap_language"}));
+    EXPECT_EQ(
+        menus.at("menu.probes"),
+        Keys({"probes.start", "probes.pause", "probes.cancel", "-", "probes.previous_answer", "probes.next_answer",
+              "probes.label.answered", "probes.label.refused", "probes.label.blocked", "probes.label.empty",
+              "probes.label.cut", "probes.label.error", "probes.label.incoherent", "probes.label.0", "probes.label.1",
+              "probes.label.2", "probes.label.3", "probes.label.4", "probes.label.undo"}));
+    EXPECT_EQ(menus.at("menu.experts"),
+              Keys({"load.all", "load.english", "load.chinese", "load.difference", "-", "load.layer_previous",
+                    "load.layer_next", "load.expert_previous", "load.expert_next", "-", "load.live"}));
+}
+
+TEST(Menus, StandInOrderAndNewOnesBeforeView) {
+    Commands commands;
+    commands.add({.key = "help", .menu = {"menu.help"}});
+    commands.add({.key = "late", .menu = {"menu.file", 0, 1}});
+    commands.add({.key = "quit", .menu = {"menu.file", 1}});
+    commands.add({.key = "early", .menu = {"menu.file", 0, 0}});
+    commands.add({.key = "view", .menu = {"menu.view"}});
+    commands.add({.key = "new", .menu = {"menu.router"}});
+    commands.arrange();
+    std::vector<std::string> seen;
+    for (const app::Menu& menu : commands.menus()) {
+        seen.push_back(menu.title_key + ":");
+        seen.insert(seen.end(), menu.commands.begin(), menu.commands.end());
+    }
+    EXPECT_EQ(seen, std::vector<std::string>({"menu.file:", "early", "late", "-", "quit", "menu.router:", "new",
+                                              "menu.view:", "view", "menu.help:", "help"}));
+}
+
+TEST(ActionValue, IsWhatStandsBehindTheEqualsSign) {
+    EXPECT_STREQ(ui::action_value("probes.max_tokens=48", "probes.max_tokens"), "48");
+    EXPECT_STREQ(ui::action_value("run.continue=", "run.continue"), "");
+    EXPECT_EQ(ui::action_value("run.continue", "run.continue"), nullptr);
+    EXPECT_EQ(ui::action_value("run.continue2=3", "run.continue"), nullptr);
+}
+
+client::Snapshot with_results(std::initializer_list<std::pair<client::CommandId, client::CommandResult::State>> list) {
+    client::Snapshot snapshot;
+    for (const auto& [id, state] : list) {
+        snapshot.results[id].state = state;
+    }
+    return snapshot;
+}
+
+TEST(Pending, UntilItsAnswerIsThere) {
+    using State = client::CommandResult::State;
+    EXPECT_FALSE(ui::pending(with_results({}), 0));
+    EXPECT_TRUE(ui::pending(with_results({}), 1));  // the client has not taken it up yet
+    EXPECT_TRUE(ui::pending(with_results({{4, State::done}}), 5));
+    EXPECT_TRUE(ui::pending(with_results({{4, State::done}, {5, State::pending}}), 5));
+    EXPECT_FALSE(ui::pending(with_results({{4, State::done}, {5, State::failed}}), 5));
+    EXPECT_FALSE(ui::pending(with_results({{4, State::done}}), 3));  // answered so long ago that it was dropped
+}
+
+}  // namespace
