@@ -14,7 +14,7 @@ enum class RunState : std::uint8_t {
     done,
     stopped,
     failed,
-    interrupted,  ///< its node went away
+    interrupted,  ///< its node stopped
 };
 inline constexpr int kRunStates = 7;
 /// "planned", "running", ...
