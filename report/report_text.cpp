@@ -28,6 +28,8 @@ constexpr auto kWords = std::to_array<Word>({
     {"failed", "failed", "失败"},
     {"interrupted", "interrupted", "被中断"},
     {"running", "running", "运行中"},
+    {"paused", "paused", "已暂停"},
+    {"planned", "planned", "计划中"},
     {"manifest", "Manifest", "运行清单"},
     {"manifest_full", "Whole manifest (JSON)", "完整运行清单（JSON）"},
     {"created", "written", "生成时间"},

@@ -241,8 +241,9 @@ void Session::json_record(const RecordView& record, const json& body) {
             return add_log({record.time_ns, text_of(body, "level"), text_of(body, "source"), text_of(body, "text")});
         case RecordType::gap:
             return add_gap(body, record.time_ns);
-        default:
-            return;
+        case RecordType::step:
+        case RecordType::tokens:
+            return;  // are not JSON
     }
 }
 

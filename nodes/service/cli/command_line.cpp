@@ -203,7 +203,7 @@ TrainingRequest order_from(const TrainOptions& options, engine::RunConfig config
     }
     order.data = options.data;
     order.init = init_path(options, paths);
-    order.run = node.session->new_run("train", order.config.name);
+    order.run = node.session->new_run(protocol::run_kind_name(protocol::RunKind::train), order.config.name);
     order.name = fmt::format("{}-{}", order.config.name.empty() ? "run" : order.config.name, order.run);
     return order;
 }
@@ -370,7 +370,7 @@ TrainingRequest order_to_replay(const Replay& replay, const TrainOptions& option
         order.checkpoint = checkpoints.front().path;
         order.checkpoint_step = checkpoints.front().step;
     }
-    order.run = node.session->new_run("train", order.config.name);
+    order.run = node.session->new_run(protocol::run_kind_name(protocol::RunKind::train), order.config.name);
     order.name = fmt::format("replay of {}", run.name);
     return order;
 }
@@ -614,7 +614,7 @@ ProbeRequest order_from(const ProbeOptions& options, ProbeRequest wanted, LocalN
         take_models(earlier, wanted.models);
         return earlier;
     }
-    wanted.run = node.session->new_run("probe", wanted.set.name);
+    wanted.run = node.session->new_run(protocol::run_kind_name(protocol::RunKind::probe), wanted.set.name);
     wanted.name = fmt::format("{}-{}", wanted.set.name, wanted.run);
     return wanted;
 }

@@ -102,7 +102,7 @@ void Service::generate_start(const json& value, Reply reply) {
         if (closing_)
             throw CommandError("the node is about to end and starts nothing new");
         check_room(order);
-        order.run = session_->new_run("generate", order.model);
+        order.run = session_->new_run(protocol::run_kind_name(protocol::RunKind::generate), order.model);
         const std::uint32_t run = order.run;
         generations_[run] = std::make_shared<GenerationJob>(parts(), order);
         reply({{{"run", run}}, {}});

@@ -80,7 +80,7 @@ void Service::probe_start(const json& value, Reply reply) {
     for (const auto& model : order.models)
         names.push_back(model.name);
     with_models(names, reply, [this, order, reply](const std::vector<ProbeModel>& models) mutable {
-        order.run = session_->new_run("probe", order.set.name);
+        order.run = session_->new_run(protocol::run_kind_name(protocol::RunKind::probe), order.set.name);
         order.name = fmt::format("{}-{}", order.set.name, order.run);
         const std::uint32_t run = order.run;
         start_probe(std::move(order), models);

@@ -201,7 +201,8 @@ void Service::start_run(TrainingRequest order, const std::string& title, const R
     const std::lock_guard lock(jobs_mutex_);
     if (closing_)
         throw CommandError("the node is about to end and starts nothing new");
-    order.run = session_->new_run("train", title.empty() ? order.config.name : title);
+    order.run =
+        session_->new_run(protocol::run_kind_name(protocol::RunKind::train), title.empty() ? order.config.name : title);
     order.name =
         title.empty() ? fmt::format("{}-{}", order.config.name.empty() ? "run" : order.config.name, order.run) : title;
     const std::uint32_t run = order.run;

@@ -1,0 +1,141 @@
+// What records say, decided by the one reader: rewinds, labels, what is kept, and what cannot be read.
+#include "nodes/history/session.hpp"
+
+#include <cmath>
+#include <gtest/gtest.h>
+
+namespace moescope::history {
+namespace {
+
+using nlohmann::json;
+using protocol::RecordType;
+
+/// Hands records over in the order of one journal.
+class Records {
+ public:
+    explicit Records(Session& session) : session_(session) {}
+    std::uint32_t put(RecordType type, const std::vector<std::byte>& body) {
+        return session_.apply({type, {1, ++sequence_}, sequence_, body});
+    }
+    std::uint32_t put(RecordType type, const json& body) { return put(type, protocol::encode_json(body)); }
+    void event(std::uint64_t step, const char* kind, json more = json::object()) {
+        more.update({{"run", 1}, {"step", step}, {"kind", kind}});
+        put(RecordType::event, more);
+    }
+    void step(std::uint32_t run, std::uint64_t number, double loss) {
+        protocol::StepRecord record;
+        record.run = run;
+        record.step = number;
+        record.loss = loss;
+        record.layers = 2;
+        record.experts = 2;
+        record.counts = {0, 0, 3, 1, 0, 0, 2, 2};
+        record.router_entropy = {std::nanf(""), 0.5f};
+        put(RecordType::step, protocol::encode_step(record));
+    }
+    void start(std::uint32_t run, const char* kind) {
+        put(RecordType::run_started, {{"run", run}, {"kind", kind}, {"name", "n"}, {"manifest", json::object()}});
+    }
+
+ private:
+    Session& session_;
+    std::uint64_t sequence_ = 0;
+};
+
+TEST(Session, AKnobThatWasSavedWithTheCheckpointOutlivesTheRewind) {
+    Session session;
+    Records records(session);
+    records.start(1, "train");
+    for (std::uint64_t step = 1; step <= 4; ++step) {
+        records.step(1, step, 1);
+    }
+    // Acts on step 5; then the checkpoint at step 4 is saved, with the new value in it.
+    records.event(5, "knob", {{"name", "learning_rate"}, {"new", 0.5}});
+    records.event(4, "checkpoint");
+    records.step(1, 5, 1);
+    records.event(6, "knob", {{"name", "learning_rate"}, {"new", 0.25}});
+    records.step(1, 6, 1);
+    records.event(4, "rewind");
+    const TrainingRun& run = session.trainings().at(1).value;
+    ASSERT_EQ(run.events.size(), 3u);
+    EXPECT_EQ(run.events[0].new_value, 0.5);
+    EXPECT_EQ(run.events[1].kind, "checkpoint");
+    EXPECT_EQ(run.events[2].kind, "rewind");
+    EXPECT_EQ(run.step.size(), 4u);
+    EXPECT_EQ(run.state, RunState::running);
+}
+
+TEST(Session, RouterEntropyIsTheMeanOverRouters) {
+    Session session;
+    Records records(session);
+    records.step(1, 1, 2.5);
+    const TrainingRun& run = session.trainings().at(1).value;
+    EXPECT_EQ(run[&base::StepValues::router_entropy_mean][0], 0.5);
+    EXPECT_EQ(run[&base::StepValues::loss][0], 2.5);
+    EXPECT_TRUE(std::isnan(run[&base::StepValues::balance_loss][0]));
+    EXPECT_FALSE(run.announced());
+    EXPECT_TRUE(session.runs().empty()) << "its start has not come";
+    records.start(1, "train");
+    EXPECT_EQ(session.runs().size(), 1u);
+}
+
+TEST(Session, KeepsWhatItIsTold) {
+    Session session(Keep{.counts = 3, .values = false, .run = 2});
+    Records records(session);
+    records.start(1, "train");
+    records.start(2, "train");
+    for (std::uint64_t step = 1; step <= 10; ++step) {
+        records.step(1, step, 1);
+        records.step(2, step, 1);
+    }
+    EXPECT_EQ(session.runs().size(), 1u);
+    const TrainingRun& run = session.trainings().at(2).value;
+    EXPECT_EQ(run.step.size(), 10u);
+    EXPECT_EQ(run.counts.size(), 3u);
+    EXPECT_EQ(run.counts.front()->step, 8u);
+    EXPECT_TRUE(run[&base::StepValues::loss].empty());
+}
+
+TEST(Session, APersonsLabelStandsUntilItIsTakenBack) {
+    Session session;
+    Records records(session);
+    records.start(1, "probe");
+    const json draw = {{"run", 1},  {"item", "i"},           {"model", "m"},     {"language", "en"},
+                       {"draw", 0}, {"delivery", "refused"}, {"engagement", -1}, {"answer", "no"}};
+    const auto label = [&](const char* field, const json& value) {
+        json body = draw;
+        body.update({{"field", field}, {"value", value}});
+        records.put(RecordType::probe_label, body);
+    };
+    label("engagement", 3);  // another channel: may come first
+    records.put(RecordType::probe_draw, draw);
+    const auto now = [&]() -> const ProbeDraw& { return *session.probes().at(1).value.draws.at(0); };
+    EXPECT_EQ(now().engagement, 3);
+    EXPECT_EQ(now().delivery, "refused");
+    EXPECT_TRUE(now().labelled_by_person);
+    label("delivery", "answered");
+    EXPECT_EQ(now().delivery, "answered");
+    label("delivery", "");
+    label("engagement", "");
+    EXPECT_EQ(now().delivery, "refused");
+    EXPECT_EQ(now().engagement, -1);
+    EXPECT_FALSE(now().labelled_by_person);
+    session.add_label(1, draw_key(draw), "delivery", "blocked");
+    EXPECT_EQ(now().delivery, "blocked");
+    EXPECT_EQ(draw_key(now()), draw_key(draw));
+}
+
+TEST(Session, WhatCannotBeReadIsALineOfTheLogAndMakesNoRun) {
+    Session session;
+    Records records(session);
+    EXPECT_EQ(records.put(RecordType::step, std::vector<std::byte>(5)), 0u);
+    EXPECT_EQ(records.put(RecordType::event, json{{"kind", "pause"}}), 0u);
+    EXPECT_EQ(records.put(static_cast<RecordType>(999), json{{"run", 7}}), 0u) << "of a later version";
+    EXPECT_EQ(session.log().size(), 2u);
+    EXPECT_EQ(records.put(RecordType::log, json{{"level", "info"}, {"text", "hello"}}), 0u);
+    EXPECT_EQ(session.log().back().text, "hello");
+    EXPECT_TRUE(session.trainings().empty());
+}
+
+}  // namespace
+}  // namespace moescope::history
