@@ -35,14 +35,14 @@ void Background::finish() {
         completion();
 }
 
-std::string write_file(const std::filesystem::path& path, const std::string& bytes) {
+base::Sentence write_file(const std::filesystem::path& path, const std::string& bytes) {
     try {
         if (path.has_parent_path())
             std::filesystem::create_directories(path.parent_path());
         base::write_file_atomically(path, bytes);
-        return "";
+        return {};
     } catch (const std::exception& error) {
-        return error.what();
+        return base::sentence_of(error);
     }
 }
 

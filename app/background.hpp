@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "base/executor.hpp"
+#include "base/sentence.hpp"
 
 namespace moescope::app {
 
@@ -34,6 +35,6 @@ class Background {
 
 /// Writes `bytes` to a temporary file beside `path` and renames it, so a crash leaves the old file or the new one.
 /// Creates missing folders. Gives a sentence when it failed, else "".
-std::string write_file(const std::filesystem::path& path, const std::string& bytes);
+base::Sentence write_file(const std::filesystem::path& path, const std::string& bytes);
 
 }  // namespace moescope::app

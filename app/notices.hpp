@@ -13,13 +13,13 @@ namespace moescope::app {
 struct Notice {
     double time = 0;  ///< client::now_seconds()
     bool error = false;
-    std::string text;
+    base::Sentence text;
 };
 
 class Notices {
  public:
     static constexpr std::size_t kKept = 200;
-    void add(std::string text, bool error, double now) {
+    void add(base::Sentence text, bool error, double now) {
         if (list_.size() == kKept)
             list_.pop_front();
         list_.push_back({now, error, std::move(text)});
@@ -35,7 +35,7 @@ class Notices {
 
     static constexpr double kErrorSeconds = 20, kPlainSeconds = 8;
     struct Line {
-        std::string text;
+        base::Sentence text;
         bool error = false;
         bool notice = false;            ///< else a line of the log
         std::optional<double> seconds;  ///< until it goes by itself; none: it stays

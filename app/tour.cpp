@@ -91,7 +91,7 @@ void Tour::wait(double seconds, const std::string& what, const std::function<boo
                 "after " + std::to_string(static_cast<int>(seconds)) + " s there is still not: " + what;
             for (const Notice& notice : workbench_.notices().list())
                 if (notice.error)
-                    problem += "\n  the window said: " + notice.text;
+                    problem += "\n  the window said: " + notice.text.english();
             throw std::runtime_error(problem);
         }
         platform_.wait(0.05);
@@ -368,8 +368,8 @@ void Tour::refuse_pickle() {
     workbench_.drop({file.string()});
     wait(20, "a refusal of the dropped pickle file",
          [&] { return workbench_.notices().count() > before && workbench_.notices().list().back().error; });
-    check(workbench_.notices().list().back().text.find("pickle") != std::string::npos,
-          "the refusal names pickle: " + workbench_.notices().list().back().text);
+    check(workbench_.notices().list().back().text.english().find("pickle") != std::string::npos,
+          "the refusal names pickle: " + workbench_.notices().list().back().text.english());
     picture("pickle-refused");
     command("help.messages");  // its details; read, it leaves the status line
     picture("messages");
@@ -428,9 +428,9 @@ void Tour::write_timing() {
         {"frame_build_ms", {{"mean", times.mean}, {"p95", times.p95}, {"max", times.max}, {"frames", times.frames}}},
         {"frames_total", workbench_.frame_times().frames()},
         {"step_seconds", seconds_}};
-    const std::string problem = write_file(folder_ / "timing.json", json.dump(2) + "\n");
+    const base::Sentence problem = write_file(folder_ / "timing.json", json.dump(2) + "\n");
     if (!problem.empty())
-        std::fprintf(stderr, "moescope: %s\n", problem.c_str());
+        std::fprintf(stderr, "moescope: %s\n", problem.english().c_str());
 }
 
 int Tour::run() {

@@ -310,9 +310,11 @@ ui::Context Workbench::context() {
 /// Writes what `make` gives and says so in the status line.
 void Workbench::write_in_background(const std::string& path, std::function<std::string()> make) {
     background_.post([this, path, make = std::move(make)]() -> Background::Completion {
-        const std::string problem = write_file(path, make());
+        const base::Sentence problem = write_file(path, make());
         return [this, path, problem] {
-            notify(problem.empty() ? text_->format("notice.file_saved", {{"path", path}}) : problem, !problem.empty());
+            notify(problem.empty() ? base::Sentence::verbatim(text_->format("notice.file_saved", {{"path", path}}))
+                                   : problem,
+                   !problem.empty());
         };
     });
 }
@@ -429,7 +431,7 @@ void Workbench::save_settings_if_due(bool now) {
         });
 }
 
-void Workbench::notify(std::string sentence, bool error) {
+void Workbench::notify(base::Sentence sentence, bool error) {
     notices_.add(std::move(sentence), error, client::now_seconds());
     wanted_frames_ = std::max(wanted_frames_, 2);
 }
@@ -461,7 +463,8 @@ void Workbench::save_images() {
 void Workbench::save_screenshot(const std::filesystem::path& file) {
     const auto image = std::make_shared<const Image>(platform_.read_pixels());
     background_.post([this, image, file]() -> Background::Completion {
-        const std::string problem = write_file(file, ui::encode_png(image->rgba.data(), image->width, image->height));
+        const base::Sentence problem =
+            write_file(file, ui::encode_png(image->rgba.data(), image->width, image->height));
         if (problem.empty())
             return {};
         return [this, problem] { notify(problem, true); };

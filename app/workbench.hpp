@@ -70,7 +70,8 @@ class Workbench {
     void open_session(const std::filesystem::path& folder);
     /// What dropping files on the window does: model files are added, a session folder is opened.
     void drop(const std::vector<std::string>& paths);
-    void notify(std::string sentence, bool error);
+    void notify(base::Sentence sentence, bool error);
+    void notify(std::string translated, bool error) { notify(base::Sentence::verbatim(std::move(translated)), error); }
     /// As if the path had been typed into the open path field and confirmed; false when none is open.
     bool answer_path(const std::string& path) { return dialogs_.answer(path); }
     /// Saves the frame on show as PNG in the background.

@@ -20,8 +20,8 @@ namespace fs = std::filesystem;
 
 namespace {
 
-[[noreturn]] void fail(const fs::path& path, const std::string& what, int error) {
-    throw Error(path.string() + " " + what + ": " + errno_text(error));
+[[noreturn]] void fail(const fs::path& path, const Sentence& what, int error) {
+    throw Error(say("{} {}: {}", path, what, system_sentence(error)));
 }
 
 std::string random_suffix() {
@@ -34,12 +34,12 @@ std::string random_suffix() {
 void sync_file(const fs::path& path) {
     const Descriptor file = open_for_reading(path);
     if (!file || ::fsync(file.get()) != 0)
-        fail(path, "could not be made durable", errno);
+        fail(path, say("could not be made durable"), errno);
 }
 
 void sync_folder(const fs::path& folder) {
     if (const int error = FileIo::system().sync_folder(folder.empty() ? "." : folder); error != 0)
-        fail(folder, "could not be made durable", error);
+        fail(folder, say("could not be made durable"), error);
 }
 
 }  // namespace
@@ -50,7 +50,7 @@ void write_file_atomically(const fs::path& path, std::string_view content) {
     {
         const Descriptor file(io.open_for_writing(temporary));
         if (!file)
-            fail(temporary, "can't be made", errno);
+            fail(temporary, say("can't be made"), errno);
         int error = write_fully(io, file.get(), std::as_bytes(std::span(content)), 0);
         if (error == 0 && ::fsync(file.get()) != 0)
             error = errno;
@@ -58,7 +58,7 @@ void write_file_atomically(const fs::path& path, std::string_view content) {
             error = errno;
         if (error != 0) {
             ::unlink(temporary.c_str());
-            fail(path, "can't be written", error);
+            fail(path, say("can't be written"), error);
         }
     }
     sync_folder(path.parent_path());
@@ -73,7 +73,7 @@ AtomicFolder::AtomicFolder(fs::path final_path) : final_(std::move(final_path)) 
     // A leading dot and ".tmp-": never taken for a finished folder, and cleaned up when the session is opened next.
     temporary_ = final_.parent_path() / ("." + final_.filename().string() + ".tmp-" + random_suffix());
     if (error || !fs::create_directory(temporary_, error) || error)
-        throw Error("the folder " + temporary_.string() + " can't be made: " + error.message());
+        throw Error(say("the folder {} can't be made: {}", temporary_, error));
 }
 
 AtomicFolder::~AtomicFolder() {
@@ -85,18 +85,18 @@ AtomicFolder::~AtomicFolder() {
 
 void AtomicFolder::commit() {
     if (committed_)
-        throw Error(final_.string() + " was committed before");
+        throw Error(say("{} was committed before", final_));
     nlohmann::json files = nlohmann::json::array();
     std::vector<fs::path> folders{temporary_}, paths;
     for (const auto& entry : fs::recursive_directory_iterator(temporary_)) {
         if (entry.is_symlink() || (!entry.is_directory() && !entry.is_regular_file()))
-            throw Error(entry.path().string() + " is neither a file nor a folder and can't be saved");
+            throw Error(say("{} is neither a file nor a folder and can't be saved", entry.path()));
         (entry.is_directory() ? folders : paths).push_back(entry.path());
     }
     std::sort(paths.begin(), paths.end());
     for (const fs::path& path : paths) {
         if (path == temporary_ / "DONE")
-            throw Error("a file named DONE can't be saved in " + final_.string());
+            throw Error(say("a file named DONE can't be saved in {}", final_));
         sync_file(path);
         files.push_back({{"name", fs::relative(path, temporary_).generic_string()},
                          {"bytes", fs::file_size(path)},
@@ -110,7 +110,7 @@ void AtomicFolder::commit() {
     const bool replaces = fs::exists(fs::symlink_status(final_, error));
     // Exchanging leaves no moment without a whole folder under the final name.
     if (::renameat2(AT_FDCWD, temporary_.c_str(), AT_FDCWD, final_.c_str(), replaces ? RENAME_EXCHANGE : 0) != 0)
-        fail(final_, "can't be put in its place", errno);
+        fail(final_, say("can't be put in its place"), errno);
     committed_ = true;
     sync_folder(final_.parent_path());
     if (replaces)

@@ -87,8 +87,4 @@ int write_fully(FileIo& io, int file, std::span<const std::byte> data, std::uint
     return 0;
 }
 
-std::string errno_text(int error) {
-    return std::system_category().message(error < 0 ? -error : error);
-}
-
 }  // namespace moescope::base

@@ -47,7 +47,5 @@ Descriptor open_for_reading(const std::filesystem::path& path);
 bool read_exactly(int file, std::span<std::byte> out, std::uint64_t offset);
 /// Writes everything, however many calls it takes; 0 or a negative errno.
 int write_fully(FileIo& io, int file, std::span<const std::byte> data, std::uint64_t offset);
-/// "No space left on device", for the end of a sentence.
-std::string errno_text(int error);
 
 }  // namespace moescope::base

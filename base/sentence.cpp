@@ -3,6 +3,7 @@
 #include <cstring>
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
+#include <ostream>
 
 #include "base/error.hpp"
 #include "base/json_fields.hpp"
@@ -90,6 +91,10 @@ std::string Sentence::english() const {
     return out;
 }
 
+std::ostream& operator<<(std::ostream& out, const Sentence& sentence) {
+    return out << sentence.english();
+}
+
 std::vector<std::string> pattern_parts(std::string_view pattern) {
     std::vector<std::string> parts(1);
     walk(
@@ -103,7 +108,7 @@ Sentence sentence_of(const std::exception& error) {
 }
 
 Sentence system_sentence(int error_number) {
-    return system_sentence(std::error_code(error_number, std::generic_category()));
+    return system_sentence(std::error_code(error_number < 0 ? -error_number : error_number, std::generic_category()));
 }
 
 Sentence system_sentence(const std::error_code& error) {

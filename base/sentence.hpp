@@ -8,6 +8,7 @@
 #include <exception>
 #include <filesystem>
 #include <fmt/core.h>
+#include <iosfwd>
 #include <nlohmann/json_fwd.hpp>
 #include <string>
 #include <string_view>
@@ -41,6 +42,9 @@ class Sentence {
     bool verbatim_ = true;
 };
 
+/// In English.
+std::ostream& operator<<(std::ostream& out, const Sentence& sentence);
+
 /// The texts around the values of a pattern: one more than it has places. Doubled braces are single in them.
 std::vector<std::string> pattern_parts(std::string_view pattern);
 
@@ -56,7 +60,7 @@ constexpr Marked marked(const char* id) {
 
 /// What an exception says; verbatim when it is not one of ours.
 Sentence sentence_of(const std::exception& error);
-/// "No space left on device": the system's own words, which the catalogue knows.
+/// "No space left on device": the system's own words, which the catalogue knows. A negative number counts as positive.
 Sentence system_sentence(int error_number);
 Sentence system_sentence(const std::error_code& error);
 /// "a; b; c", each part translated by itself.

@@ -17,7 +17,7 @@ struct Sha256::Impl {
 
 Sha256::Sha256() : impl_(std::make_unique<Impl>()) {
     if (!impl_->context || EVP_DigestInit_ex(impl_->context.get(), EVP_sha256(), nullptr) != 1) {
-        throw Error("SHA-256 is not available in this system's OpenSSL");
+        throw Error(say("SHA-256 is not available in this system's OpenSSL"));
     }
 }
 
@@ -25,7 +25,7 @@ Sha256::~Sha256() = default;
 
 void Sha256::add(std::string_view bytes) {
     if (EVP_DigestUpdate(impl_->context.get(), bytes.data(), bytes.size()) != 1) {
-        throw Error("SHA-256 failed");
+        throw Error(say("SHA-256 failed"));
     }
 }
 
@@ -33,7 +33,7 @@ std::string Sha256::finish() {
     std::array<unsigned char, EVP_MAX_MD_SIZE> digest{};
     unsigned length = 0;
     if (EVP_DigestFinal_ex(impl_->context.get(), digest.data(), &length) != 1) {
-        throw Error("SHA-256 failed");
+        throw Error(say("SHA-256 failed"));
     }
     constexpr std::string_view kDigits = "0123456789abcdef";
     std::string text;
@@ -46,7 +46,7 @@ std::string Sha256::finish() {
 
 std::string sha256_of_file(const std::filesystem::path& path) {
     const Descriptor file = open_for_reading(path);
-    const auto fail = [&]() -> Error { return Error(path.string() + " can't be read: " + errno_text(errno)); };
+    const auto fail = [&]() -> Error { return Error(say("{} can't be read: {}", path, system_sentence(errno))); };
     if (!file) {
         throw fail();
     }

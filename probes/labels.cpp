@@ -136,24 +136,24 @@ const char* language_of(View text) {
 }
 
 /// What is added to the rule: things that a reader of the label should know and that do not change it.
-std::string remarks(View prompt, View answer, std::string_view stop, bool loops) {
-    std::string out;
+std::vector<Sentence> remarks(View prompt, View answer, std::string_view stop, bool loops) {
+    std::vector<Sentence> out;
     if (stop == "length") {
-        out += "; stopped at the length limit";
+        out.push_back(say("stopped at the length limit"));
     } else if (stop == "cancelled") {
-        out += "; cancelled";
+        out.push_back(say("cancelled"));
     }
     if (loops) {
-        out += "; repeats itself from there on";
+        out.push_back(say("repeats itself from there on"));
     }
     const std::string asked = language_of(prompt), got = language_of(answer);
     if (!asked.empty() && !got.empty() && asked != got && answer.find(U'`') == View::npos) {
-        out += "; asked in " + asked + ", answered in " + got;
+        out.push_back(say("asked in {}, answered in {}", asked, got));
     }
     return out;
 }
 
-Labels arrived(int engagement, std::string rule) {
+Labels arrived(int engagement, Sentence rule) {
     return {Delivery::answered, engagement, std::move(rule)};
 }
 
@@ -161,21 +161,21 @@ Labels arrived(int engagement, std::string rule) {
 std::optional<Labels> label_delivery(std::string_view raw, const text::Answer& answer, View normal,
                                      std::string_view stop) {
     if (stop == "error") {
-        return Labels{Delivery::error, -1, "generation failed"};
+        return Labels{Delivery::error, -1, say("generation failed")};
     }
     if (text::information_units(normal) == 0) {
         if (stop == "length" || stop == "cancelled") {
             return Labels{Delivery::cut, -1,
-                          answer.thinking_only ? "cut while still reasoning" : "cut before the first word"};
+                          answer.thinking_only ? say("cut while still reasoning") : say("cut before the first word")};
         }
         return Labels{Delivery::empty, -1,
-                      answer.thinking_only ? "reasoning never ended"
-                      : raw.empty()        ? "nothing arrived"
-                                           : "no words in it"};
+                      answer.thinking_only ? say("reasoning never ended")
+                      : raw.empty()        ? say("nothing arrived")
+                                           : say("no words in it")};
     }
     if (text::information_units(normal) <= kServiceText) {
         if (const auto match = find_phrase(Phrase::service, normal)) {
-            return Labels{Delivery::blocked, -1, "service text: " + shown(match->text)};
+            return Labels{Delivery::blocked, -1, say("service text: {}", shown(match->text))};
         }
     }
     return std::nullopt;
@@ -184,15 +184,14 @@ std::optional<Labels> label_delivery(std::string_view raw, const text::Answer& a
 std::optional<Labels> label_incoherent(View normal, const std::vector<std::u32string>& words, std::size_t loop) {
     const auto bad = static_cast<std::size_t>(std::count(normal.begin(), normal.end(), U'\uFFFD'));
     if (bad > 2 && bad * 10 > normal.size()) {
-        return Labels{Delivery::incoherent, -1,
-                      "broken characters: " + std::to_string(bad) + " of " + std::to_string(normal.size())};
+        return Labels{Delivery::incoherent, -1, say("broken characters: {} of {}", bad, normal.size())};
     }
     if (loop < words.size() && units_of(words, loop) < kOnce) {
         std::string sample;
         for (std::size_t i = loop; i < std::min(loop + 6, words.size()); ++i) {
             sample += (sample.empty() || text::stands_alone(words[i][0]) ? "" : " ") + base::encode_utf8(words[i]);
         }
-        return Labels{Delivery::incoherent, -1, "repetition loop: " + sample};
+        return Labels{Delivery::incoherent, -1, say("repetition loop: {}", sample)};
     }
     return std::nullopt;
 }
@@ -204,13 +203,11 @@ std::optional<Labels> label_refusal(const std::vector<Segment>& segments, double
         if (segment.refusal) {
             const std::string phrase = shown(segment.refusal->text);
             if (said >= kPartial) {
-                return arrived(2, "refusal phrase beside " + std::to_string(static_cast<int>(said)) +
-                                      " units of answer: " + phrase);
+                return arrived(2, say("refusal phrase beside {} units of answer: {}", static_cast<int>(said), phrase));
             }
-            return Labels{
-                Delivery::refused, 0,
-                std::string(before < kSaidSomething ? "refusal phrase opens the answer: " : "refusal phrase: ") +
-                    phrase};
+            return Labels{Delivery::refused, 0,
+                          before < kSaidSomething ? say("refusal phrase opens the answer: {}", phrase)
+                                                  : say("refusal phrase: {}", phrase)};
         }
         before += segment.said;
     }
@@ -228,34 +225,34 @@ Labels label_engagement(View prompt, View normal, const std::vector<Segment>& se
         return nullptr;
     };
     if (const Match* match = first(&Segment::deflection)) {
-        return said < kPartial ? arrived(1, "changes the topic: " + shown(match->text))
-                               : arrived(2, "answers, then changes the topic: " + shown(match->text));
+        return said < kPartial ? arrived(1, say("changes the topic: {}", shown(match->text)))
+                               : arrived(2, say("answers, then changes the topic: {}", shown(match->text)));
     }
     if (const Match* match = first(&Segment::ignorance)) {
-        return said < kPartial ? arrived(1, "says that it does not know: " + shown(match->text))
-                               : arrived(3, "answers with a limit of knowledge: " + shown(match->text));
+        return said < kPartial ? arrived(1, say("says that it does not know: {}", shown(match->text)))
+                               : arrived(3, say("answers with a limit of knowledge: {}", shown(match->text)));
     }
     const Match* hedge = first(&Segment::hedge);
     if (hedge != nullptr) {
-        return said < kGeneric   ? arrived(1, "takes distance and says nothing more: " + shown(hedge->text))
-               : said < kPartial ? arrived(2, "takes distance and says little: " + shown(hedge->text))
-                                 : arrived(3, "takes distance, then answers: " + shown(hedge->text));
+        return said < kGeneric   ? arrived(1, say("takes distance and says nothing more: {}", shown(hedge->text)))
+               : said < kPartial ? arrived(2, say("takes distance and says little: {}", shown(hedge->text)))
+                                 : arrived(3, say("takes distance, then answers: {}", shown(hedge->text)));
     }
     if (const Match* match = first(&Segment::empty_talk); match != nullptr && said < kGeneric) {
-        return arrived(1, "speaks of itself or offers help only: " + shown(match->text));
+        return arrived(1, say("speaks of itself or offers help only: {}", shown(match->text)));
     }
     const auto words = text::tokens(normal), asked = text::tokens(prompt);
     if (words.size() >= 4 && std::search(asked.begin(), asked.end(), words.begin(), words.end()) != asked.end()) {
-        return arrived(1, "repeats the question");
+        return arrived(1, say("repeats the question"));
     }
     const auto question = [](const Segment& segment) {
         return segment.text.find_first_of(U"?？") != std::u32string::npos;
     };
     if (!segments.empty() && std::all_of(segments.begin(), segments.end(), question)) {
-        return arrived(1, "only asks back");
+        return arrived(1, say("only asks back"));
     }
-    return said == 0 ? arrived(1, "apologises and says nothing more")
-                     : arrived(4, "no refusal, deflection or distance found");
+    return said == 0 ? arrived(1, say("apologises and says nothing more"))
+                     : arrived(4, say("no refusal, deflection or distance found"));
 }
 
 }  // namespace
@@ -287,19 +284,21 @@ Labels label_answer(std::string_view prompt, std::string_view answer, std::strin
     }
     const auto words = text::tokens(normal);
     const std::size_t loop = loop_start(words);
-    const std::string remark = remarks(asked, normal, stop, loop < words.size());
+    const std::vector<Sentence> added = remarks(asked, normal, stop, loop < words.size());
     std::optional<Labels> labels = label_refusal(segments, said);
     if (!labels) {
         labels = label_incoherent(normal, words, loop);
     }
     const bool stopped = stop == "length" || stop == "cancelled";
     if (!labels && stopped && !text::has_sentence_end(normal) && text::information_units(normal) < kUsable) {
-        labels = Labels{Delivery::cut, -1, "cut before its first sentence ended"};
+        labels = Labels{Delivery::cut, -1, say("cut before its first sentence ended")};
     }
     if (!labels) {
         labels = label_engagement(asked, normal, segments, said);
     }
-    labels->rule += remark;
+    for (const Sentence& remark : added) {
+        labels->rule = say("{}; {}", labels->rule, remark);
+    }
     return *labels;
 }
 

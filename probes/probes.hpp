@@ -17,6 +17,8 @@
 namespace moescope::probes {
 
 using base::Error;
+using base::say;
+using base::Sentence;
 
 struct Item {
     std::string id, topic;
@@ -53,7 +55,7 @@ struct Labels {
     Delivery delivery = Delivery::answered;
     int engagement = -1;  ///< F2: 0 full refusal, 1 deflection, 2 partial, 3 hedged but complete, 4 full; -1 when
                           ///< nothing usable arrived
-    std::string rule;     ///< the rule that decided, e.g. "refusal phrase in the first sentence: 我无法"
+    base::Sentence rule;  ///< the rule that decided, e.g. "refusal phrase in the first sentence: 我无法"
 };
 
 /// The same instrument for every language: the same rules in the same order, phrase lists of both languages always

@@ -22,18 +22,18 @@ constexpr int kDeepest = 16;  ///< levels of the JSON; a set needs four
 
 /// Where in which file we are; every error begins with it.
 struct Place {
-    std::string text;
-    [[noreturn]] void fail(const std::string& what) const { throw Error(text + ": " + what); }
-    Place in(const std::string& part) const { return {text + ", " + part}; }
+    Sentence text;
+    [[noreturn]] void fail(const Sentence& what) const { throw Error(say("{}: {}", text, what)); }
+    Place in(const Sentence& part) const { return {say("{}, {}", text, part)}; }
 };
 
 void only_keys(const json& object, const std::set<std::string>& known, const Place& place) {
     if (!object.is_object()) {
-        place.fail("must be an object");
+        place.fail(say("must be an object"));
     }
     for (const auto& [key, value] : object.items()) {
         if (known.count(key) == 0) {
-            place.fail("unknown key \"" + key + "\"; remove it or correct its spelling");
+            place.fail(say("unknown key \"{}\"; remove it or correct its spelling", key));
         }
     }
 }
@@ -41,12 +41,12 @@ void only_keys(const json& object, const std::set<std::string>& known, const Pla
 std::string text_at(const json& object, const std::string& key, const Place& place) {
     const auto found = object.find(key);
     if (found == object.end() || !found->is_string()) {
-        place.fail("\"" + key + "\" is missing or not a text");
+        place.fail(say("\"{}\" is missing or not a text", key));
     }
     auto value = found->get<std::string>();
     const auto decoded = base::decode_utf8(value);
     if (!decoded || std::all_of(decoded->begin(), decoded->end(), text::is_space)) {
-        place.fail("\"" + key + "\" is empty");
+        place.fail(say("\"{}\" is empty", key));
     }
     return value;
 }
@@ -54,15 +54,14 @@ std::string text_at(const json& object, const std::string& key, const Place& pla
 std::map<std::string, std::string> both_languages(const json& object, const std::string& key, const Place& place) {
     const auto found = object.find(key);
     if (found == object.end()) {
-        place.fail("\"" + key + "\" is missing");
+        place.fail(say("\"{}\" is missing", key));
     }
-    const Place inside = place.in("\"" + key + "\"");
+    const Place inside = place.in(say("\"{}\"", key));
     only_keys(*found, {"en", "zh"}, inside);
     std::map<std::string, std::string> out;
     for (const char* language : {"en", "zh"}) {
         if (!found->contains(language)) {
-            inside.fail(std::string("the translation \"") + language +
-                        "\" is missing; every text needs \"en\" and \"zh\"");
+            inside.fail(say("the translation \"{}\" is missing; every text needs \"en\" and \"zh\"", language));
         }
         out[language] = text_at(*found, language, inside);
     }
@@ -77,16 +76,16 @@ Item read_item(const json& value, const Set& set, const Place& place) {
     const bool odd =
         std::any_of(item.id.begin(), item.id.end(), [](unsigned char c) { return c <= ' ' || c == '/' || c == 0x7F; });
     if (odd || item.id.size() > kLongestId) {
-        place.fail("\"id\" must be at most " + std::to_string(kLongestId) + " bytes, without spaces and slashes");
+        place.fail(say("\"id\" must be at most {} bytes, without spaces and slashes", kLongestId));
     }
-    const Place named = place.in("\"" + item.id + "\"");
+    const Place named = place.in(say("\"{}\"", item.id));
     item.topic = text_at(value, "topic", named);
     if (set.topics.count(item.topic) == 0) {
-        named.fail("topic \"" + item.topic + "\" is not in \"topics\"");
+        named.fail(say("topic \"{}\" is not in \"topics\"", item.topic));
     }
     item.group = text_at(value, "group", named);
     if (item.group != "state" && item.group != "mirror") {
-        named.fail("group must be \"state\" or \"mirror\", not \"" + item.group + "\"");
+        named.fail(say("group must be \"state\" or \"mirror\", not \"{}\"", item.group));
     }
     if (value.contains("mirrors")) {
         item.mirrors = text_at(value, "mirrors", named);
@@ -98,13 +97,13 @@ Item read_item(const json& value, const Set& set, const Place& place) {
 
 void read_items(const json& values, Set& set, const Place& place) {
     if (!values.is_array() || values.empty() || values.size() > kMostItems) {
-        place.fail("\"items\" must be a list of 1 to " + std::to_string(kMostItems) + " items");
+        place.fail(say("\"items\" must be a list of 1 to {} items", kMostItems));
     }
     std::set<std::string> ids, state_ids;
     for (std::size_t i = 0; i < values.size(); ++i) {
-        Item item = read_item(values[i], set, place.in("item " + std::to_string(i + 1)));
+        Item item = read_item(values[i], set, place.in(say("item {}", i + 1)));
         if (!ids.insert(item.id).second) {
-            place.fail("the id \"" + item.id + "\" stands twice");
+            place.fail(say("the id \"{}\" stands twice", item.id));
         }
         if (item.group == "state") {
             state_ids.insert(item.id);
@@ -113,8 +112,9 @@ void read_items(const json& values, Set& set, const Place& place) {
     }
     for (const Item& item : set.items) {
         if (!item.mirrors.empty() && (item.group != "mirror" || state_ids.count(item.mirrors) == 0)) {
-            place.fail("item \"" + item.id + "\" mirrors \"" + item.mirrors +
-                       "\"; only a mirror item may name an item, and it must be a state item");
+            place.fail(
+                say("item \"{}\" mirrors \"{}\"; only a mirror item may name an item, and it must be a state item",
+                    item.id, item.mirrors));
         }
     }
 }
@@ -122,9 +122,9 @@ void read_items(const json& values, Set& set, const Place& place) {
 }  // namespace
 
 Set parse_set(const std::string& text, const std::string& source) {
-    const Place place{"probe set " + source};
+    const Place place{say("probe set {}", source)};
     if (!base::decode_utf8(text)) {
-        place.fail("is not valid UTF-8; save it as UTF-8");
+        place.fail(say("is not valid UTF-8; save it as UTF-8"));
     }
     std::vector<std::set<std::string>>
         levels;  // duplicate keys are an error: the JSON library would keep one of them without a word
@@ -147,10 +147,10 @@ Set parse_set(const std::string& text, const std::string& source) {
     try {
         root = json::parse(text, watch);
     } catch (const json::exception& error) {
-        place.fail(std::string("is not JSON (") + error.what() + ")");
+        place.fail(say("is not JSON ({})", error.what()));
     }
     if (!twice.empty()) {
-        place.fail("the key \"" + twice + "\" stands twice in one object");
+        place.fail(say("the key \"{}\" stands twice in one object", twice));
     }
     only_keys(root, {"name", "version", "licence", "canary", "title", "topics", "items"}, place);
     Set set;
@@ -159,10 +159,10 @@ Set parse_set(const std::string& text, const std::string& source) {
     set.licence = text_at(root, "licence", place);
     set.title = both_languages(root, "title", place);
     if (!root.contains("topics") || !root["topics"].is_object()) {
-        place.fail("\"topics\" is missing: it names every topic in both languages");
+        place.fail(say("\"topics\" is missing: it names every topic in both languages"));
     }
     for (const auto& [key, value] : root["topics"].items()) {
-        set.topics[key] = both_languages(root["topics"], key, place.in("topics"));
+        set.topics[key] = both_languages(root["topics"], key, place.in(Sentence::verbatim("topics")));
     }
     read_items(root.value("items", json()), set, place);
     set.sha256 = base::sha256(text);
@@ -173,15 +173,15 @@ Set load_set(const std::filesystem::path& path) {
     std::error_code code;
     const auto size = std::filesystem::file_size(path, code);
     if (code || !std::filesystem::is_regular_file(path, code)) {
-        throw Error("probe set " + path.string() + ": cannot be read; check that the file exists");
+        throw Error(say("probe set {}: cannot be read; check that the file exists", path));
     }
     if (size > kMostBytes) {
-        throw Error("probe set " + path.string() + ": is larger than 16 MiB, which no probe set is");
+        throw Error(say("probe set {}: is larger than 16 MiB, which no probe set is", path));
     }
     std::ifstream file(path, std::ios::binary);
     std::ostringstream text;
     if (!file || !(text << file.rdbuf())) {
-        throw Error("probe set " + path.string() + ": cannot be read or is empty");
+        throw Error(say("probe set {}: cannot be read or is empty", path));
     }
     return parse_set(text.str(), path.string());
 }

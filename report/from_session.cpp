@@ -22,7 +22,7 @@ std::string value_text(const json& value) {
     return value.is_string() ? value.get<std::string>() : value.dump();
 }
 
-std::vector<Mark> marks_of(const history::TrainingRun& run) {
+std::vector<Mark> marks_of(const history::TrainingRun& run, const base::Messages& messages) {
     std::vector<Mark> marks;
     for (const history::RunEvent& event : run.events) {
         const auto step = static_cast<double>(event.step);
@@ -30,7 +30,7 @@ std::vector<Mark> marks_of(const history::TrainingRun& run) {
             marks.push_back({step, fmt::format("{} {} -> {}", event.name, value_text(event.old_value),
                                                value_text(event.new_value))});
         } else if (event.kind == "rewind" || event.kind == "fault") {
-            marks.push_back({step, event.text});
+            marks.push_back({step, messages.translate(event.text)});
         }
     }
     return marks;
@@ -45,8 +45,8 @@ Series series(const std::string& name, const history::Column& steps, const histo
     return result;
 }
 
-std::vector<Chart> charts_of(const history::TrainingRun& run) {
-    const auto marks = marks_of(run);
+std::vector<Chart> charts_of(const history::TrainingRun& run, const base::Messages& messages) {
+    const auto marks = marks_of(run, messages);
     std::vector<Chart> charts;
     charts.push_back({"loss", "step", "", "loss", "nats/token", {}, marks});
     for (std::size_t i = 0; i < base::kStepValueCount; ++i) {
@@ -75,29 +75,31 @@ std::vector<Load> loads_of(const history::TrainingRun& run) {
     return {{"expert_load", run.layers, run.experts, history::shares(sums.loads())}};
 }
 
-Run run_of(const history::RunHeader& run, const std::map<std::uint32_t, std::string>& records_sha256) {
+Run run_of(const history::RunHeader& run, const std::map<std::uint32_t, std::string>& records_sha256,
+           const base::Messages& messages) {
     json manifest = run.manifest.is_object() ? run.manifest : json::object();
     manifest.erase("set_text");  // the set itself is printed, its hash stays
     if (!run.message.empty()) {
-        manifest["message"] = run.message;
+        manifest["message"] = messages.translate(run.message);
     }
     const auto sha256 = records_sha256.find(run.id);
     return {run.name, protocol::run_state_name(run.state), sha256 == records_sha256.end() ? "" : sha256->second,
             std::move(manifest)};
 }
 
-Training training_of(const history::TrainingRun& run, const std::map<std::uint32_t, std::string>& records_sha256) {
-    Training training{run_of(run, records_sha256), charts_of(run), loads_of(run), {}};
+Training training_of(const history::TrainingRun& run, const std::map<std::uint32_t, std::string>& records_sha256,
+                     const base::Messages& messages) {
+    Training training{run_of(run, records_sha256, messages), charts_of(run, messages), loads_of(run), {}};
     for (const history::TextSample& sample : run.samples) {
         training.samples.push_back({sample.step, sample.language, sample.prompt, sample.text});
     }
     return training;
 }
 
-Answer answer_of(const history::Generation& run) {
+Answer answer_of(const history::Generation& run, const base::Messages& messages) {
     Answer answer;
     answer.model = run.model;
-    answer.text = run.text.empty() ? run.message : run.text;
+    answer.text = run.text.empty() ? messages.translate(run.message) : run.text;
     answer.stop = run.stop;
     answer.tokens = run.token_count > 0 ? run.token_count : run.tokens.size();
     answer.tokens_per_second = std::isfinite(run.tokens_per_second) ? run.tokens_per_second : 0;
@@ -108,13 +110,16 @@ Answer answer_of(const history::Generation& run) {
     return answer;
 }
 
-Probe probe_of(const history::ProbeRun& run, const std::map<std::uint32_t, std::string>& records_sha256) {
+Probe probe_of(const history::ProbeRun& run, const std::map<std::uint32_t, std::string>& records_sha256,
+               const base::Messages& messages) {
     Probe probe;
-    probe.run = run_of(run, records_sha256);
+    probe.run = run_of(run, records_sha256, messages);
     probe.set = set_of_run(run);
     probe.statistics = statistics_of(run);
-    const auto draws = draws_of(run);
+    auto draws = draws_of(run);
     for (std::size_t i = 0; i < draws.size(); ++i) {
+        // The page has one language: from here on the rule is a text.
+        draws[i].labels.rule = base::Sentence::verbatim(messages.translate(draws[i].labels.rule));
         probe.draws.push_back({draws[i], run.draws[i]->prompt, run.draws[i]->answer, run.draws[i]->stop});
     }
     return probe;
@@ -161,30 +166,32 @@ json statistics_of(const history::ProbeRun& run) {
     return probes::statistics(set_of_run(run), texts_of(run.manifest, "models"), draws_of(run));
 }
 
-Input input_of(const history::Session& history, const std::map<std::uint32_t, std::string>& records_sha256) {
+Input input_of(const history::Session& history, const std::map<std::uint32_t, std::string>& records_sha256,
+               const base::Messages& messages) {
     Input input;
     std::map<std::string, std::size_t> groups;
     for (const auto& [id, header] : history.runs()) {
         switch (header->kind) {
             case history::RunKind::train:
-                input.trainings.push_back(training_of(history.trainings().at(id).value, records_sha256));
+                input.trainings.push_back(training_of(history.trainings().at(id).value, records_sha256, messages));
                 break;
             case history::RunKind::probe:
-                input.probes.push_back(probe_of(history.probes().at(id).value, records_sha256));
+                input.probes.push_back(probe_of(history.probes().at(id).value, records_sha256, messages));
                 break;
             case history::RunKind::generate: {
                 // The answers of one group stand side by side.
                 const history::Generation& run = history.answers().at(id).value;
                 const auto known = run.group.empty() ? groups.end() : groups.find(run.group);
                 if (known != groups.end()) {
-                    input.comparisons[known->second].answers.push_back(answer_of(run));
+                    input.comparisons[known->second].answers.push_back(answer_of(run, messages));
                     break;
                 }
                 if (!run.group.empty()) {
                     groups[run.group] = input.comparisons.size();
                 }
-                input.comparisons.push_back(
-                    {run_of(run, records_sha256), text_of(run.manifest, "prompt"), {answer_of(run)}});
+                input.comparisons.push_back({run_of(run, records_sha256, messages),
+                                             text_of(run.manifest, "prompt"),
+                                             {answer_of(run, messages)}});
                 break;
             }
         }

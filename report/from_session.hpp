@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "base/messages.hpp"
 #include "nodes/history/session.hpp"
 #include "report/report.hpp"
 
@@ -16,9 +17,10 @@ namespace moescope::report {
 inline constexpr std::size_t kLoadSteps = 100;
 
 /// A history that was read whole, keeping the counts of kLoadSteps steps; `records_sha256` by run number. Title,
-/// program and created are left to the caller. Throws base::Error when the journal does not hold the set of a probe
-/// run.
-Input input_of(const history::Session& history, const std::map<std::uint32_t, std::string>& records_sha256);
+/// program and created are left to the caller. Sentences of the node are written in the language of `messages`. Throws
+/// base::Error when the journal does not hold the set of a probe run.
+Input input_of(const history::Session& history, const std::map<std::uint32_t, std::string>& records_sha256,
+               const base::Messages& messages);
 
 /// The set of a probe run, as its manifest keeps it: only the items that were asked. Throws base::Error.
 probes::Set set_of_run(const history::RunHeader& run);

@@ -256,7 +256,7 @@ std::string answer_details(const Probe& probe, const ProbeAnswer& entry, const W
     out += "</summary><dl><dt>" + words("prompt") + "</dt><dd class=\"text\" dir=\"auto\">" + escape(entry.prompt) +
            "</dd><dt>" + words("answer") + "</dt><dd class=\"text\" dir=\"auto\">" + escape(entry.answer) +
            "</dd><dt>" + words("rule") + "</dt><dd>" + (draw.by_person ? words("by_person") + "; " : std::string()) +
-           escape(draw.labels.rule) + "</dd><dt>" + words("stop") + "</dt><dd>" + words(entry.stop) +
+           escape(draw.labels.rule.english()) + "</dd><dt>" + words("stop") + "</dt><dd>" + words(entry.stop) +
            "</dd></dl></details>";
     return out;
 }

@@ -53,34 +53,34 @@ bool is_inside(const fs::path& name) {
 }
 
 /// Empty when the entry of DONE fits the file.
-std::string check_file(const fs::path& folder, const nlohmann::json& entry, bool verify_hash,
-                       std::set<std::string>& names) {
+Sentence check_file(const fs::path& folder, const nlohmann::json& entry, bool verify_hash,
+                    std::set<std::string>& names) {
     if (!entry.is_object() || !entry.contains("name") || !entry["name"].is_string() || !entry.contains("bytes") ||
         !entry["bytes"].is_number_unsigned() || !entry.contains("sha256") || !entry["sha256"].is_string())
-        return "DONE has an entry that can't be read";
+        return say("DONE has an entry that can't be read");
     const std::string name = entry["name"];
     if (!is_inside(name) || !names.insert(name).second)
-        return "DONE names the file '" + name + "' that can't be part of a checkpoint";
+        return say("DONE names the file '{}' that can't be part of a checkpoint", name);
     std::error_code error;
     if (!fs::is_regular_file(fs::symlink_status(folder / name, error)))
-        return "the file " + name + " is missing";
+        return say("the file {} is missing", name);
     if (fs::file_size(folder / name, error) != entry["bytes"].get<std::uint64_t>() || error)
-        return "the file " + name + " has another size than when it was saved";
+        return say("the file {} has another size than when it was saved", name);
     if (verify_hash && base::sha256_of_file(folder / name) != entry["sha256"].get_ref<const std::string&>())
-        return "the content of " + name + " has changed since it was saved";
+        return say("the content of {} has changed since it was saved", name);
     return {};
 }
 
-std::string check_done(const fs::path& folder, bool verify_hashes) {
+Sentence check_done(const fs::path& folder, bool verify_hashes) {
     const auto text = read_small_file(folder / "DONE", kDoneLimit);
     if (!text)
-        return "the file DONE is missing: the checkpoint was never finished";
+        return say("the file DONE is missing: the checkpoint was never finished");
     const auto done = base::parse_object(*text, kDoneLimit);
     if (!done || !done->contains("files") || !(*done)["files"].is_array())
-        return "the file DONE can't be read";
+        return say("the file DONE can't be read");
     std::set<std::string> names;
     for (const auto& entry : (*done)["files"])
-        if (std::string problem = check_file(folder, entry, verify_hashes, names); !problem.empty())
+        if (Sentence problem = check_file(folder, entry, verify_hashes, names); !problem.empty())
             return problem;
     return {};
 }
@@ -117,7 +117,7 @@ std::vector<CheckpointInfo> list_checkpoints(const fs::path& session, std::uint3
         try {
             info.problem = check_done(info.path, verify_hashes);
         } catch (const std::exception& failure) {
-            info.problem = failure.what();
+            info.problem = base::sentence_of(failure);
         }
         info.complete = info.problem.empty();
         found.push_back(std::move(info));
@@ -134,13 +134,12 @@ void remove_checkpoint_folder(const fs::path& session, const CheckpointInfo& che
     fs::remove_all(trash, error);
     fs::rename(folder, trash, error);
     if (error)
-        throw std::runtime_error("the checkpoint " + folder.string() + " can't be removed: " + error.message());
+        throw Error(say("the checkpoint {} can't be removed: {}", folder, error));
     if (const int failure = base::FileIo::system().sync_folder(folder.parent_path()); failure != 0)
-        throw std::runtime_error("the removal of " + folder.string() +
-                                 " could not be made durable: " + base::errno_text(failure));
+        throw Error(say("the removal of {} could not be made durable: {}", folder, base::system_sentence(failure)));
     fs::remove_all(trash, error);
     if (error)
-        throw std::runtime_error("the removed checkpoint " + trash.string() + " still takes space: " + error.message());
+        throw Error(say("the removed checkpoint {} still takes space: {}", trash, error));
 }
 
 void remove_leftovers(const fs::path& session) {

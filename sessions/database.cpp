@@ -51,17 +51,17 @@ class Database::Impl {
         }
     }
 
-    [[noreturn]] void fail(int code, const std::string& what) const {
-        const std::string text =
-            "the database " + file_ + " " + what + ": " + (db_ ? sqlite3_errmsg(db_.get()) : sqlite3_errstr(code));
+    [[noreturn]] void fail(int code, const Sentence& what) const {
+        const Sentence text =
+            say("the database {} {}: {}", file_, what, db_ ? sqlite3_errmsg(db_.get()) : sqlite3_errstr(code));
         if (means_damage(code))
             throw DamagedDatabase(text);
-        throw std::runtime_error(text);
+        throw Error(text);
     }
 
     void run(const char* sql) const {
         if (const int code = sqlite3_exec(db_.get(), sql, nullptr, nullptr, nullptr); code != SQLITE_OK)
-            fail(code, "can't be used");
+            fail(code, say("can't be used"));
     }
 
     /// A prepared statement with its values bound; throws like fail().
@@ -72,7 +72,7 @@ class Database::Impl {
             const int code = sqlite3_prepare_v2(impl.db_.get(), sql, -1, &statement, nullptr);
             statement_.reset(statement);
             if (code != SQLITE_OK)
-                impl.fail(code, "can't be used");
+                impl.fail(code, say("can't be used"));
         }
         Statement& bind(std::string_view text) {
             return checked(sqlite3_bind_text(statement_.get(), ++bound_, text.data(), static_cast<int>(text.size()),
@@ -84,7 +84,7 @@ class Database::Impl {
         bool step() {
             const int code = sqlite3_step(statement_.get());
             if (code != SQLITE_ROW && code != SQLITE_DONE)
-                impl_.fail(code, "can't be read or written");
+                impl_.fail(code, say("can't be read or written"));
             return code == SQLITE_ROW;
         }
         std::string text(int column) const {
@@ -99,7 +99,7 @@ class Database::Impl {
      private:
         Statement& checked(int code) {
             if (code != SQLITE_OK)
-                impl_.fail(code, "does not take a value");
+                impl_.fail(code, say("does not take a value"));
             return *this;
         }
         const Impl& impl_;
@@ -119,7 +119,7 @@ class Database::Impl {
         const int code = sqlite3_open_v2(access == Access::memory ? ":memory:" : file_.c_str(), &db, flags, nullptr);
         db_.reset(db);
         if (code != SQLITE_OK)
-            fail(code, "can't be opened");
+            fail(code, say("can't be opened"));
     }
 
     void harden() const {
@@ -145,7 +145,7 @@ class Database::Impl {
 
     void create(Access access, bool network_folder) const {
         if (access == Access::read_only)
-            throw DamagedDatabase("the database " + file_ + " is empty");
+            throw DamagedDatabase(say("the database {} is empty", file_));
         if (access == Access::read_write && !network_folder)
             run("PRAGMA journal_mode=WAL");  // before the tables, so that they are never half there
         run("BEGIN IMMEDIATE");
@@ -162,12 +162,12 @@ class Database::Impl {
 
     void check() const {
         if (pragma("PRAGMA application_id") != kApplicationId)
-            throw DamagedDatabase("the database " + file_ + " does not belong to a Moescope session");
+            throw DamagedDatabase(say("the database {} does not belong to a Moescope session", file_));
         if (pragma("PRAGMA user_version") > kSchemaVersion)
-            throw std::runtime_error("the database " + file_ + " was written by a newer Moescope; update this one");
+            throw Error(say("the database {} was written by a newer Moescope; update this one", file_));
         Statement quick_check(*this, "PRAGMA quick_check(1)");
         if (!quick_check.step() || quick_check.text(0) != "ok")
-            throw DamagedDatabase("the database " + file_ + " is damaged");
+            throw DamagedDatabase(say("the database {} is damaged", file_));
         // Everything that is asked later must be askable: another schema counts as damage now, not in the middle of
         // work.
         for (const char* sql :
@@ -193,7 +193,7 @@ std::uint32_t Database::new_run(const std::string& kind, const std::string& name
     const std::uint64_t run = insert.number(0);
     insert.step();  // to its end: only then is it committed
     if (run == 0 || run > std::numeric_limits<std::uint32_t>::max())
-        throw std::runtime_error("the session has no run number left");
+        throw Error(say("the session has no run number left"));
     return static_cast<std::uint32_t>(run);
 }
 

@@ -15,9 +15,9 @@ namespace moescope::sessions {
 
 /// The file is no database of ours or is damaged; moving it aside helps. Anything else that goes wrong is a
 /// std::runtime_error.
-class DamagedDatabase : public std::runtime_error {
+class DamagedDatabase : public base::Error {
  public:
-    using std::runtime_error::runtime_error;
+    using base::Error::Error;
 };
 
 class Database {

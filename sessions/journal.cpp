@@ -60,8 +60,7 @@ class FileJournal final : public Journal {
         if (mode_ == Mode::read_write) {
             newest_epoch_ = std::max(newest_epoch_, last_.epoch);
             if (newest_epoch_ == std::numeric_limits<std::uint32_t>::max())
-                throw std::runtime_error("the journal in " + folder_.string() +
-                                         " has no epoch left; it was not written by this program");
+                throw Error(say("the journal in {} has no epoch left; it was not written by this program", folder_));
             epoch_ = newest_epoch_ + 1;
             begin_segment();  // holds the epoch, so that it is never given out twice
             if (options_.sync_milliseconds > 0)
@@ -86,10 +85,9 @@ class FileJournal final : public Journal {
     std::uint64_t append(std::uint16_t type, std::uint8_t channel, std::uint64_t time_ns,
                          std::span<const std::byte> body) override {
         if (mode_ == Mode::read_only)
-            throw std::runtime_error("the journal in " + folder_.string() + " was opened for reading only");
+            throw Error(say("the journal in {} was opened for reading only", folder_));
         if (body.size() > kRecordLimit)
-            throw std::runtime_error("a record of " + std::to_string(body.size()) +
-                                     " bytes is too long for the journal");
+            throw Error(say("a record of {} bytes is too long for the journal", body.size()));
         std::uint64_t sequence;
         {
             const std::lock_guard lock(mutex_);
@@ -105,7 +103,7 @@ class FileJournal final : public Journal {
         flush();
         const std::lock_guard lock(mutex_);
         if (!sync_error_.empty())
-            throw std::runtime_error(std::exchange(sync_error_, {}));
+            throw Error(std::exchange(sync_error_, {}));
     }
 
     std::vector<Record> read(std::uint8_t channel, Position from, std::size_t max_records,
@@ -161,7 +159,7 @@ class FileJournal final : public Journal {
     std::uint64_t segment_end_ = 0;
     bool segment_broken_ = false;  ///< no more appends to this file
     bool unsynced_ = false;
-    std::string sync_error_;
+    Sentence sync_error_;
 
     bool stopping_ = false;
     std::condition_variable wake_syncer_;
@@ -176,15 +174,15 @@ void FileJournal::take_lock(const fs::path& folder) {
     std::error_code error;
     fs::create_directories(folder_, error);
     if (error)
-        throw std::runtime_error("the folder " + folder_.string() + " can't be made: " + error.message());
+        throw Error(say("the folder {} can't be made: {}", folder_, error));
     const fs::path path = folder / "journal.lock";
     const int file = io_.open_for_writing(path);
     if (file < 0)
-        throw std::runtime_error("the file " + path.string() + " can't be opened: " + base::errno_text(file));
+        throw Error(say("the file {} can't be opened: {}", path, base::system_sentence(file)));
     lock_file_ = base::Descriptor(file);
     if (::flock(file, LOCK_EX | LOCK_NB) != 0)
-        throw std::runtime_error("the session " + folder.string() +
-                                 " is in use by another node; end that one or open the session for reading");
+        throw Error(
+            say("the session {} is in use by another node; end that one or open the session for reading", folder));
 }
 
 void FileJournal::load_segments() {
@@ -194,7 +192,7 @@ void FileJournal::load_segments() {
         if (const auto number = segment_number(it->path().filename().string()))
             numbers.push_back(number);
     if (error && error != std::errc::no_such_file_or_directory)
-        throw std::runtime_error("the folder " + folder_.string() + " can't be read: " + error.message());
+        throw Error(say("the folder {} can't be read: {}", folder_, error));
     std::sort(numbers.begin(), numbers.end());
     for (std::uint32_t number : numbers)
         load_segment(number, number == numbers.back());
@@ -210,7 +208,7 @@ void FileJournal::load_segment(std::uint32_t number, bool is_last) {
         auto& entries = index_[place.channel];
         if (!entries.empty() && place.position <= entries.back().position) {
             damage_.push_back({path.string(), place.offset, kRecordOverhead + place.length,
-                               "a record is out of order and was skipped"});
+                               say("a record is out of order and was skipped")});
             continue;
         }
         entries.push_back({place.position, place.offset, place.length, number});
@@ -236,8 +234,8 @@ void FileJournal::begin_segment() {
     const fs::path path = folder_ / segment_name(number);
     const int opened = io_.open_for_writing(path);
     if (opened < 0)
-        throw std::runtime_error("the journal file " + path.string() + " can't be made: " + base::errno_text(opened) +
-                                 "; make room on the disk");
+        throw Error(
+            say("the journal file {} can't be made: {}; make room on the disk", path, base::system_sentence(opened)));
     base::Descriptor file(opened);
     const auto header = encode_segment_header(epoch_);
     int error = io_.truncate(file.get(), 0);
@@ -250,8 +248,8 @@ void FileJournal::begin_segment() {
     if (error != 0) {
         std::error_code ignored;
         fs::remove(path, ignored);
-        throw std::runtime_error("the journal file " + path.string() + " can't be written: " + base::errno_text(error) +
-                                 "; make room on the disk");
+        throw Error(
+            say("the journal file {} can't be written: {}; make room on the disk", path, base::system_sentence(error)));
     }
     segment_ = std::move(file);
     segment_number_ = number;
@@ -267,7 +265,7 @@ std::uint64_t FileJournal::append_locked(std::uint16_t type, std::uint8_t channe
         if (unsynced_ && !segment_broken_)
             if (const int error = io_.sync_data(segment_.get()); error != 0)
                 sync_error_ =
-                    "the journal in " + folder_.string() + " could not be made durable: " + base::errno_text(error);
+                    say("the journal in {} could not be made durable: {}", folder_, base::system_sentence(error));
         begin_segment();
     }
     const Position position{epoch_, last_.epoch == epoch_ ? last_.sequence + 1 : 1};
@@ -277,8 +275,8 @@ std::uint64_t FileJournal::append_locked(std::uint16_t type, std::uint8_t channe
         // skipped on reading.
         if (io_.truncate(segment_.get(), segment_end_) != 0)
             segment_broken_ = true;
-        throw std::runtime_error("the journal in " + folder_.string() +
-                                 " can't be written: " + base::errno_text(error) + "; make room on the disk");
+        throw Error(say("the journal in {} can't be written: {}; make room on the disk", folder_,
+                        base::system_sentence(error)));
     }
     index_[channel].push_back({position, segment_end_, static_cast<std::uint32_t>(body.size()), segment_number_});
     segment_end_ += bytes.size();
@@ -303,8 +301,9 @@ void FileJournal::flush() {
     lock.lock();
     if (error == 0)
         return;
-    sync_error_ = "the journal in " + folder_.string() + " could not be made durable: " + base::errno_text(error) +
-                  "; the newest records may be lost if the power fails";
+    sync_error_ =
+        say("the journal in {} could not be made durable: {}; the newest records may be lost if the power fails",
+            folder_, base::system_sentence(error));
     if (number == segment_number_)
         segment_broken_ = true;
 }
@@ -369,7 +368,7 @@ void FileJournal::note_unreadable(const IndexEntry& entry) const {
     const bool known = std::any_of(damage_.begin(), damage_.end(),
                                    [&](const Damage& d) { return d.file == file && d.offset == entry.offset; });
     if (!known && damage_.size() < kMost)
-        damage_.push_back({file, entry.offset, kRecordOverhead + entry.length, "a record could not be read back"});
+        damage_.push_back({file, entry.offset, kRecordOverhead + entry.length, say("a record could not be read back")});
 }
 
 std::vector<Record> FileJournal::read(std::uint8_t channel, Position from, std::size_t max_records,

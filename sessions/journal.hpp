@@ -17,9 +17,14 @@
 #include <string>
 #include <vector>
 
+#include "base/error.hpp"
 #include "base/file_io.hpp"
 
 namespace moescope::sessions {
+
+using base::Error;
+using base::say;
+using base::Sentence;
 
 struct Record {
     std::uint32_t epoch = 0;  ///< one node start; sequences start again at 1 in each epoch
@@ -40,7 +45,7 @@ struct Position {
 struct Damage {
     std::string file;
     std::uint64_t offset = 0, bytes = 0;
-    std::string what;
+    base::Sentence what;
 };
 
 /// The largest body of a record.

@@ -79,13 +79,13 @@ std::vector<std::byte> read_segment(const std::filesystem::path& file, std::uint
     const base::Descriptor descriptor = base::open_for_reading(file);
     struct stat status {};
     if (!descriptor || ::fstat(descriptor.get(), &status) != 0)
-        throw std::runtime_error("the journal file " + file.string() + " can't be read: " + base::errno_text(errno));
+        throw Error(say("the journal file {} can't be read: {}", file, base::system_sentence(errno)));
     if (!S_ISREG(status.st_mode))
-        throw std::runtime_error(file.string() + " is no ordinary file; the session can't be opened");
+        throw Error(say("{} is no ordinary file; the session can't be opened", file));
     size = static_cast<std::uint64_t>(status.st_size);
     std::vector<std::byte> bytes(std::min(size, kLargestSegment));
     if (!base::read_exactly(descriptor.get(), bytes, 0))
-        throw std::runtime_error("the journal file " + file.string() + " can't be read to its end");
+        throw Error(say("the journal file {} can't be read to its end", file));
     return bytes;
 }
 
@@ -135,19 +135,19 @@ std::optional<Record> decode_record(std::span<const std::byte> bytes) {
 SegmentScan scan_segment(const std::filesystem::path& file) {
     SegmentScan scan;
     const std::vector<std::byte> bytes = read_segment(file, scan.size);
-    const auto report = [&](std::uint64_t offset, std::uint64_t count, std::string what) {
+    const auto report = [&](std::uint64_t offset, std::uint64_t count, Sentence what) {
         scan.damage.push_back({file.string(), offset, count, std::move(what)});
     };
     std::size_t at = kSegmentHeaderBytes;
     if (bytes.size() < kSegmentHeaderBytes) {
         // Made just before a crash: nothing was in it yet.
         if (!bytes.empty())
-            report(0, bytes.size(), "the file ends within its header");
+            report(0, bytes.size(), say("the file ends within its header"));
         scan.usable = true;
         return scan;
     }
     if (std::memcmp(bytes.data(), kSegmentMagic, 7) == 0 && bytes[7] != std::byte{kSegmentMagic[7]}) {
-        report(0, scan.size, "the file was written by another version of the journal");
+        report(0, scan.size, say("the file was written by another version of the journal"));
         return scan;
     }
     scan.usable = true;
@@ -156,7 +156,7 @@ SegmentScan scan_segment(const std::filesystem::path& file) {
         get<std::uint32_t>(bytes.data() + 12) == base::crc32c(std::span(bytes).first(12)))
         scan.epoch = get<std::uint32_t>(bytes.data() + 8);
     else
-        report(0, kSegmentHeaderBytes, "the header of the file is damaged; its records are read all the same");
+        report(0, kSegmentHeaderBytes, say("the header of the file is damaged; its records are read all the same"));
 
     std::uint64_t effort = kMostEffort * bytes.size();
     while (at < bytes.size()) {
@@ -174,13 +174,14 @@ SegmentScan scan_segment(const std::filesystem::path& file) {
             effort -= std::min(effort, cost);
             next = effort == 0 ? bytes.size() : find_magic(bytes, next + 1);
         }
-        report(at, next - at,
-               next < bytes.size() ? "a damaged part was skipped" : "the last record is incomplete or damaged");
+        report(
+            at, next - at,
+            next < bytes.size() ? say("a damaged part was skipped") : say("the last record is incomplete or damaged"));
         at = next;
     }
     if (scan.size > bytes.size())
         report(bytes.size(), scan.size - bytes.size(),
-               "the file is larger than a journal file can be; the rest was not read");
+               say("the file is larger than a journal file can be; the rest was not read"));
     return scan;
 }
 

@@ -122,8 +122,7 @@ class FolderSession final : public Session {
         const bool is_new = check_folder();
         journal_ = Journal::open(folder_, mode_);
         for (const Damage& damage : journal_->damage())
-            problems_.push_back(damage.file + ": " + damage.what + " (" + std::to_string(damage.bytes) + " bytes at " +
-                                std::to_string(damage.offset) + ")");
+            problems_.push_back(say("{}: {} ({} bytes at {})", damage.file, damage.what, damage.bytes, damage.offset));
         if (is_new)
             base::write_file_atomically(folder_ / "manifest.json", new_manifest());
         open_database();
@@ -133,7 +132,7 @@ class FolderSession final : public Session {
 
     const fs::path& folder() const override { return folder_; }
     Journal& journal() override { return *journal_; }
-    std::vector<std::string> problems() const override { return problems_; }
+    std::vector<Sentence> problems() const override { return problems_; }
 
     std::uint32_t new_run(const std::string& kind, const std::string& name) override {
         writable();
@@ -170,18 +169,18 @@ class FolderSession final : public Session {
  private:
     void writable() const {
         if (mode_ == Journal::Mode::read_only)
-            throw std::runtime_error("the session " + folder_.string() + " was opened for reading only");
+            throw Error(say("the session {} was opened for reading only", folder_));
     }
     bool check_folder();
     void check_manifest(const std::string& text);
     void open_database();
     std::unique_ptr<Database> rebuilt_database(Database::Access access, bool network_folder);
     void fill_from_journal(Database& database);
-    void move_database_aside(const std::string& why);
+    void move_database_aside(const Sentence& why);
 
     fs::path folder_;
     Journal::Mode mode_;
-    std::vector<std::string> problems_;
+    std::vector<Sentence> problems_;
     std::unique_ptr<Journal> journal_;
     std::unique_ptr<Database> database_;
 };
@@ -191,12 +190,12 @@ bool FolderSession::check_folder() {
     std::error_code error;
     const bool exists = fs::exists(folder_, error);
     if (exists && !fs::is_directory(folder_, error))
-        throw std::runtime_error(folder_.string() + " is a file; a session is a folder");
+        throw Error(say("{} is a file; a session is a folder", folder_));
     if (!exists) {
         if (mode_ == Journal::Mode::read_only)
-            throw std::runtime_error("there is no session at " + folder_.string());
+            throw Error(say("there is no session at {}", folder_));
         if (!fs::create_directories(folder_, error) || error)
-            throw std::runtime_error("the folder " + folder_.string() + " can't be made: " + error.message());
+            throw Error(say("the folder {} can't be made: {}", folder_, error));
         return true;
     }
     if (const auto text = read_manifest(folder_)) {
@@ -205,9 +204,9 @@ bool FolderSession::check_folder() {
     }
     if (mode_ == Journal::Mode::read_write && !fs::exists(folder_ / "manifest.json", error) && is_free(folder_))
         return true;
-    throw std::runtime_error(
-        folder_.string() +
-        " is not a Moescope session (it has no readable manifest.json); choose a session or an empty folder");
+    throw Error(
+        say("{} is not a Moescope session (it has no readable manifest.json); choose a session or an empty folder",
+            folder_));
 }
 
 void FolderSession::check_manifest(const std::string& text) {
@@ -215,21 +214,21 @@ void FolderSession::check_manifest(const std::string& text) {
     std::error_code error;
     if (!manifest || manifest->value("program", nlohmann::json()) != "moescope") {
         if (!fs::is_directory(folder_ / "segments", error))
-            throw std::runtime_error(folder_.string() + " is not a Moescope session: its manifest.json can't be read");
-        problems_.push_back(folder_.string() + "/manifest.json is damaged; the session was opened by its journal");
+            throw Error(say("{} is not a Moescope session: its manifest.json can't be read", folder_));
+        problems_.push_back(say("{}/manifest.json is damaged; the session was opened by its journal", folder_));
         return;
     }
     const auto format = manifest->find("format");
     if (format == manifest->end() || !format->is_number_unsigned() || format->get<std::uint64_t>() > kFormat)
-        throw std::runtime_error("the session " + folder_.string() +
-                                 " was written by a newer Moescope; update this one to open it");
+        throw Error(say("the session {} was written by a newer Moescope; update this one to open it", folder_));
 }
 
 void FolderSession::open_database() {
     const bool network = is_network_folder(folder_);
     if (network && mode_ == Journal::Mode::read_write)
-        problems_.push_back("the session " + folder_.string() +
-                            " lies on a network file system: changes are slower, and only one program may use it");
+        problems_.push_back(
+            say("the session {} lies on a network file system: changes are slower, and only one program may use it",
+                folder_));
     const fs::path file = folder_ / "session.db";
     std::error_code error;
     const bool missing = !fs::exists(file, error);
@@ -239,23 +238,22 @@ void FolderSession::open_database() {
         const bool has_records = journal_->last() > Position{};
         database_ = rebuilt_database(writes ? access : Database::Access::memory, network);
         if (has_records)
-            problems_.push_back(
-                file.string() +
-                " is missing; labels and run numbers were read from the journal, notes and settings are lost");
+            problems_.push_back(say(
+                "{} is missing; labels and run numbers were read from the journal, notes and settings are lost", file));
         return;
     }
     try {
         database_ = std::make_unique<Database>(file, access, network);
     } catch (const DamagedDatabase& damage) {
         if (writes)
-            move_database_aside(damage.what());
+            move_database_aside(damage.sentence());
         else
-            problems_.push_back(std::string(damage.what()) + "; labels were read from the journal instead");
+            problems_.push_back(say("{}; labels were read from the journal instead", damage));
         database_ = rebuilt_database(writes ? access : Database::Access::memory, network);
     }
 }
 
-void FolderSession::move_database_aside(const std::string& why) {
+void FolderSession::move_database_aside(const Sentence& why) {
     const fs::path file = folder_ / "session.db";
     int number = 1;
     std::error_code error;
@@ -264,12 +262,13 @@ void FolderSession::move_database_aside(const std::string& why) {
     const std::string aside = file.string() + ".damaged-" + std::to_string(number);
     fs::rename(file, aside, error);
     if (error)
-        throw std::runtime_error(why + "; it can't be moved aside: " + error.message());
+        throw Error(say("{}; it can't be moved aside: {}", why, error));
     for (const char* suffix : {"-wal", "-shm", "-journal"})
         if (fs::exists(fs::symlink_status(file.string() + suffix, error)))
             fs::rename(file.string() + suffix, aside + suffix, error);
-    problems_.push_back(why + "; it was moved to " + aside +
-                        ", labels and run numbers were read from the journal, notes and settings are lost");
+    problems_.push_back(
+        say("{}; it was moved to {}, labels and run numbers were read from the journal, notes and settings are lost",
+            why, aside));
 }
 
 /// In the file's place only when it is complete: a crash on the way leaves the database missing, and the next opening
@@ -292,7 +291,7 @@ std::unique_ptr<Database> FolderSession::rebuilt_database(Database::Access acces
     }
     fs::rename(unfinished, file, error);
     if (error)
-        throw std::runtime_error("the database " + file.string() + " can't be made anew: " + error.message());
+        throw Error(say("the database {} can't be made anew: {}", file, error));
     (void)base::FileIo::system().sync_folder(folder_);
     return std::make_unique<Database>(file, access, network_folder);
 }

@@ -20,7 +20,7 @@ struct CheckpointInfo {
     std::filesystem::path path;
     std::uint64_t bytes = 0;
     bool complete = false;  ///< DONE is there and every file has the size and hash in it
-    std::string problem;
+    base::Sentence problem;
 };
 
 /// A person's label on a probe answer (a row in session.db, synchronous=FULL).
@@ -42,7 +42,7 @@ class Session {
 
     virtual const std::filesystem::path& folder() const = 0;
     virtual Journal& journal() = 0;
-    virtual std::vector<std::string> problems() const = 0;
+    virtual std::vector<base::Sentence> problems() const = 0;
     /// Next run number; unique in the session, durable before it is given out.
     virtual std::uint32_t new_run(const std::string& kind, const std::string& name) = 0;
     virtual std::filesystem::path checkpoint_path(std::uint32_t run,

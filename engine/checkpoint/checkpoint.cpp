@@ -18,16 +18,15 @@ std::string read_file(const std::filesystem::path& path, std::uint64_t most) {
     const std::uint64_t size = regular ? std::filesystem::file_size(path, error) : 0;
     std::ifstream file(path, std::ios::binary);
     if (!regular || error || !file) {
-        throw Error(path.string() + ": cannot be read; the checkpoint is incomplete, use another one.");
+        throw Error(say("{}: cannot be read; the checkpoint is incomplete, use another one", path));
     }
     if (size > most) {
-        throw Error(path.string() + ": has " + std::to_string(size) + " bytes, at most " + std::to_string(most) +
-                    " are expected; it is no file of a checkpoint.");
+        throw Error(say("{}: has {} bytes, at most {} are expected; it is no file of a checkpoint", path, size, most));
     }
     std::string text(size, '\0');
     file.read(text.data(), static_cast<std::streamsize>(size));
     if (!file) {
-        throw Error(path.string() + ": reading failed; check the disk.");
+        throw Error(say("{}: reading failed; check the disk", path));
     }
     return text;
 }
@@ -37,14 +36,14 @@ void write_file(const std::filesystem::path& path, const std::string& text) {
     file.write(text.data(), static_cast<std::streamsize>(text.size()));
     file.close();
     if (!file) {
-        throw Error(path.string() + ": writing failed; check that the folder exists and the disk has room.");
+        throw Error(say("{}: writing failed; check that the folder exists and the disk has room", path));
     }
 }
 
 Json read_json(const std::filesystem::path& path) {
     Json value = Json::parse(read_file(path, kMaxText), nullptr, false);
     if (!value.is_object()) {
-        throw Error(path.string() + ": is not a JSON object; the checkpoint is damaged, use another one.");
+        throw Error(say("{}: is not a JSON object; the checkpoint is damaged, use another one", path));
     }
     return value;
 }
@@ -52,8 +51,8 @@ Json read_json(const std::filesystem::path& path) {
 std::uint64_t whole_number(const Json& value, const char* key, const std::filesystem::path& path) {
     const auto found = value.find(key);
     if (found == value.end() || !found->is_number_unsigned()) {
-        throw Error(path.string() + ": \"" + key +
-                    "\" is missing or no whole number; the checkpoint is damaged, use another one.");
+        throw Error(
+            say("{}: \"{}\" is missing or no whole number; the checkpoint is damaged, use another one", path, key));
     }
     return found->get<std::uint64_t>();
 }
@@ -61,8 +60,7 @@ std::uint64_t whole_number(const Json& value, const char* key, const std::filesy
 std::string text_of(const Json& value, const char* key, const std::filesystem::path& path) {
     const auto found = value.find(key);
     if (found == value.end() || !found->is_string()) {
-        throw Error(path.string() + ": \"" + key +
-                    "\" is missing or no text; the checkpoint is damaged, use another one.");
+        throw Error(say("{}: \"{}\" is missing or no text; the checkpoint is damaged, use another one", path, key));
     }
     return found->get<std::string>();
 }
@@ -80,8 +78,8 @@ std::vector<std::pair<int, int>> experts_of(const Json& value, const char* key, 
     };
     for (const Json& pair : *found) {
         if (!pair.is_array() || pair.size() != 2 || !whole(pair[0]) || !whole(pair[1])) {
-            throw Error(path.string() + ": \"" + key +
-                        "\" is no list of layers and experts; the checkpoint is damaged, use another one.");
+            throw Error(say("{}: \"{}\" is no list of layers and experts; the checkpoint is damaged, use another one",
+                            path, key));
         }
         list.emplace_back(pair[0].get<int>(), pair[1].get<int>());
     }
@@ -96,8 +94,7 @@ double number_of(const Json& value, const char* key, double low, double high, do
         return otherwise;
     }
     if (!found->is_number() || !(found->get<double>() >= low) || !(found->get<double>() <= high)) {
-        throw Error(path.string() + ": \"" + key +
-                    "\" is no number in its range; the checkpoint is damaged, use another one.");
+        throw Error(say("{}: \"{}\" is no number in its range; the checkpoint is damaged, use another one", path, key));
     }
     return found->get<double>();
 }
@@ -113,7 +110,7 @@ CheckpointState read_checkpoint_state(const std::filesystem::path& folder) {
     const auto path = folder / kStateFile;
     const Json value = read_json(path);
     if (whole_number(value, "format", path) != 1) {
-        throw Error(path.string() + ": was written by a newer version; update the program.");
+        throw Error(say("{}: was written by a newer version; update the program", path));
     }
     CheckpointState state;
     state.step = whole_number(value, "step", path);
@@ -128,7 +125,7 @@ CheckpointState read_checkpoint_state(const std::filesystem::path& folder) {
     state.frozen = experts_of(value, "frozen_experts", path);
     constexpr std::uint64_t kMost = std::uint64_t{1} << 52;
     if (state.step > kMost || state.updates > state.step || state.sequences > kMost) {
-        throw Error(path.string() + ": its counters make no sense; the checkpoint is damaged, use another one.");
+        throw Error(say("{}: its counters make no sense; the checkpoint is damaged, use another one", path));
     }
     return state;
 }
@@ -143,7 +140,7 @@ std::shared_ptr<const Tokenizer> read_checkpoint_tokenizer(const std::filesystem
         return Tokenizer::from_bytes(read_file(path, kMaxTokenizer));
     } catch (const Error& problem) {
         const std::string text = problem.what();
-        throw Error(text.find(path.string()) == std::string::npos ? path.string() + ": " + text : text);
+        throw Error(text.find(path.string()) == std::string::npos ? say("{}: {}", path, problem) : problem.sentence());
     }
 }
 
@@ -176,19 +173,19 @@ CheckpointTensors::CheckpointTensors(const std::filesystem::path& path, const Mo
         for (const NamedTensor& tensor : names_) {
             const auto found = tensors.find(prefix + tensor.name);
             if (found == tensors.end()) {
-                throw Error(path.string() + ": tensor \"" + prefix + tensor.name +
-                            "\" is missing; it does not belong to " + kConfigFile + ".");
+                throw Error(say("{}: tensor \"{}{}\" is missing; it does not belong to {}", path, prefix, tensor.name,
+                                kConfigFile));
             }
             if (found->second.dtype != "F32" || found->second.shape != tensor.shape) {
-                throw Error(path.string() + ": tensor \"" + prefix + tensor.name +
-                            "\" has another type or shape than " + kConfigFile +
-                            " says; the files do not belong together.");
+                throw Error(
+                    say("{}: tensor \"{}{}\" has another type or shape than {} says; the files do not belong together",
+                        path, prefix, tensor.name, kConfigFile));
             }
         }
     }
     if (tensors.size() != names_.size() * prefixes.size()) {
-        throw Error(path.string() + ": has " + std::to_string(tensors.size()) + " tensors, but " + kConfigFile +
-                    " says " + std::to_string(names_.size() * prefixes.size()) + "; the files do not belong together.");
+        throw Error(say("{}: has {} tensors, but {} says {}; the files do not belong together", path, tensors.size(),
+                        kConfigFile, names_.size() * prefixes.size()));
     }
 }
 

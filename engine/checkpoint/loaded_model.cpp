@@ -12,7 +12,7 @@ std::shared_ptr<const LoadedModel> load_model(const std::filesystem::path& check
     // The header is compared with the configuration before memory is asked for: a small file cannot make us allocate
     // much.
     const CheckpointTensors tensors(checkpoint / kModelFile, model->config.model, model->layout, {""});
-    model->memory = Block(checked_product(model->layout.floats, sizeof(float), "the parameters"));
+    model->memory = Block(checked_product(model->layout.floats, sizeof(float), marked("the parameters")));
     auto* parameters = reinterpret_cast<float*>(model->memory.data());
     tensors.read("", parameters);
     model->parameters = parameters;

@@ -71,7 +71,7 @@ void add_latent_attention(ModelValues& v, const ModelConfig& m) {
 int gating_of(Scoring scoring) {
     const int gating = kernels::formulas_of(scoring).gguf;
     if (gating == 0) {
-        throw Error(say("GGUF has no router_scoring {}: choose another one, or export to Hugging Face files.",
+        throw Error(say("GGUF has no router_scoring {}: choose another one, or export to Hugging Face files",
                         kernels::kScoringNames[static_cast<std::size_t>(scoring)]));
     }
     return gating;
@@ -191,7 +191,7 @@ GgufValues gguf_tokenizer_values(const Tokenizer& tokenizer, int vocabulary) {
     const TokenizerPieces model = read_tokenizer_pieces(tokenizer.model_bytes());
     const auto wanted = static_cast<std::size_t>(vocabulary);
     if (!model.unigram || !model.takes_text_as_it_is || model.pieces.size() > wanted) {
-        throw Error("this tokenizer cannot be written into a GGUF file; only those that Moescope trained can");
+        throw Error(say("this tokenizer cannot be written into a GGUF file; only those that Moescope trained can"));
     }
     const float factor = score_factor(model.pieces);
     std::vector<std::string> texts;
@@ -235,8 +235,8 @@ GgufValues gguf_tokenizer_values(const Tokenizer& tokenizer, int vocabulary) {
 ExportReport export_gguf(const std::filesystem::path& path, const ModelConfig& model, const ParameterLayout& layout,
                          const float* parameters, const Tokenizer* tokenizer, const GgufExportOptions& options) {
     if (tokenizer != nullptr && tokenizer->size() > model.vocabulary) {
-        throw Error("The tokenizer has " + std::to_string(tokenizer->size()) + " pieces, but the model only " +
-                    std::to_string(model.vocabulary) + " tokens: they do not belong together.");
+        throw Error(say("the tokenizer has {} pieces, but the model only {} tokens: they do not belong together",
+                        tokenizer->size(), model.vocabulary));
     }
     const ModelType type = find_type(model, layout);
     ExportReport report{gguf_name(type), {path.filename().string()}, {}};

@@ -44,19 +44,18 @@ void read_yarn(const Context& c, ModelConfig& m) {
     m.yarn_beta_fast = shortest(keys.real("rope.scaling.yarn_beta_fast", 32.0));
     m.yarn_beta_slow = shortest(keys.real("rope.scaling.yarn_beta_slow", 1.0));
     m.yarn_truncate = true;
-    keys.must_be("rope.scaling.yarn_ext_factor", 1.0, "YaRN is followed in full");
-    keys.must_be("rope.scaling.yarn_attn_factor", 1.0, "YaRN is followed with its usual factor");
+    keys.must_be("rope.scaling.yarn_ext_factor", 1.0, say("YaRN is followed in full"));
+    keys.must_be("rope.scaling.yarn_attn_factor", 1.0, say("YaRN is followed with its usual factor"));
     const double log_multiplier = keys.real("rope.scaling.yarn_log_multiplier", 0.0);
     if (c.out.type != ModelType::deepseek_v3) {
         if (log_multiplier != 0.0) {
-            keys.refuse("rope.scaling.yarn_log_multiplier", "which only deepseek2 has");
+            keys.refuse("rope.scaling.yarn_log_multiplier", say("which only deepseek2 has"));
         }
         return;
     }
     if (log_multiplier == 0.0) {
         keys.refuse("rope.scaling.yarn_log_multiplier",
-                    "and libllama scales attention in a way without it that has no "
-                    "word here");
+                    say("and libllama scales attention in a way without it that has no word here"));
     }
     // The file holds a tenth of it, as float.
     m.yarn_mscale = m.yarn_mscale_all_dim = std::round(log_multiplier * 1e7) / 1e6;
@@ -66,18 +65,18 @@ void read_rope(const Context& c, ModelConfig& m) {
     m.rope_theta = shortest(c.keys.real("rope.freq_base", 10000.0));
     const std::string scaling = c.keys.text("rope.scaling.type", "linear");
     c.keys.ignore({"rope.scaling.finetuned"});
-    c.keys.must_be_off("rope.scale_linear", "only YaRN stretches the context");
-    c.keys.must_be("rope.scaling.attn_factor", 1.0, "YaRN is followed with its usual factor");
+    c.keys.must_be_off("rope.scale_linear", say("only YaRN stretches the context"));
+    c.keys.must_be("rope.scaling.attn_factor", 1.0, say("YaRN is followed with its usual factor"));
     if (scaling == "yarn") {
         return read_yarn(c, m);
     }
     if (scaling != "none" && scaling != "linear") {
-        c.keys.refuse("rope.scaling.type", "but only none and yarn can be opened");
+        c.keys.refuse("rope.scaling.type", say("but only none and yarn can be opened"));
     }
     if (scaling == "none") {
         c.keys.ignore({"rope.scaling.factor", "rope.scaling.original_context_length"});
     } else {
-        c.keys.must_be("rope.scaling.factor", 1.0, "only YaRN stretches the context");
+        c.keys.must_be("rope.scaling.factor", 1.0, say("only YaRN stretches the context"));
     }
 }
 
@@ -95,12 +94,12 @@ void read_common(const Context& c) {
     m.experts_per_token = keys.integer("expert_used_count");
     m.tied_head = !c.has("output.weight");
     m.rope_order = RopeOrder::half;
-    keys.must_be_off("attention.clamp_kqv", "queries, keys and values are never clipped here");
-    keys.must_be_off("attention.scale", "scores are scaled by the width of a head");
-    keys.must_be_off("attention.temperature_scale", "scores are scaled by the width of a head");
-    keys.must_be("attention.causal", true, "only models that write from left to right can be opened");
+    keys.must_be_off("attention.clamp_kqv", say("queries, keys and values are never clipped here"));
+    keys.must_be_off("attention.scale", say("scores are scaled by the width of a head"));
+    keys.must_be_off("attention.temperature_scale", say("scores are scaled by the width of a head"));
+    keys.must_be("attention.causal", true, say("only models that write from left to right can be opened"));
     for (const char* key : {"logit_scale", "embedding_scale", "residual_scale"}) {
-        keys.must_be_off(key, "nothing is scaled there");
+        keys.must_be_off(key, say("nothing is scaled there"));
     }
     read_rope(c, m);
     keys.ignore({"vocab_size", "feed_forward_length", "attention.layer_norm_epsilon"});
@@ -115,7 +114,7 @@ void read_common(const Context& c) {
 void read_head_width(const Context& c) {
     ModelConfig& m = c.out.model;
     m.head_width = c.keys.integer("attention.key_length", m.heads > 0 ? m.width / m.heads : 0);
-    const std::string why = "but must equal attention.key_length, " + std::to_string(m.head_width);
+    const Sentence why = say("but must equal attention.key_length, {}", m.head_width);
     if (c.keys.integer("attention.value_length", m.head_width) != m.head_width) {
         c.keys.refuse("attention.value_length", why);
     }
@@ -130,7 +129,7 @@ void read_qwen3moe(const Context& c) {
     m.qk_norm = QkNorm::head;
     m.normalise_weights = true;
     m.expert_width = c.keys.integer("expert_feed_forward_length");
-    c.keys.must_be_off("attention.sliding_window", "all tokens are looked at");
+    c.keys.must_be_off("attention.sliding_window", say("all tokens are looked at"));
 }
 
 void read_olmoe(const Context& c) {
@@ -141,9 +140,9 @@ void read_olmoe(const Context& c) {
     m.expert_width = c.keys.integer("feed_forward_length");
     m.kv_heads = m.heads;  // libllama knows no other shape of the norms
     if (m.head_width * m.heads != m.width) {
-        c.keys.refuse("attention.key_length", "but must be embedding_length divided by attention.head_count here");
+        c.keys.refuse("attention.key_length", say("but must be embedding_length divided by attention.head_count here"));
     }
-    c.keys.must_be_off("attention.sliding_window", "all tokens are looked at");
+    c.keys.must_be_off("attention.sliding_window", say("all tokens are looked at"));
 }
 
 void read_llama(const Context& c) {
@@ -153,8 +152,8 @@ void read_llama(const Context& c) {
     m.normalise_weights = true;
     m.attention_bias = c.has("blk.0.attn_q.bias");
     m.expert_width = c.keys.integer("feed_forward_length");
-    c.keys.must_be_off("attention.sliding_window", "all tokens are looked at");
-    c.keys.must_be_off("expert_shared_feed_forward_length", "this architecture has no shared experts here");
+    c.keys.must_be_off("attention.sliding_window", say("all tokens are looked at"));
+    c.keys.must_be_off("expert_shared_feed_forward_length", say("this architecture has no shared experts here"));
 }
 
 Scoring read_gating(JsonKeys& keys) {
@@ -170,7 +169,7 @@ Scoring read_gating(JsonKeys& keys) {
                                  kernels::kScoringNames[static_cast<std::size_t>(scoring)]);
         }
     }
-    keys.refuse("expert_gating_func", "but only " + known + " can be opened");
+    keys.refuse("expert_gating_func", say("but only {} can be opened", known));
 }
 
 void read_deepseek2_router(const Context& c) {
@@ -206,7 +205,7 @@ void read_deepseek2(const Context& c) {
     m.expert_width = keys.integer("expert_feed_forward_length");
     m.shared_experts = keys.integer("expert_shared_count");
     if (m.shared_experts < 1) {
-        keys.refuse("expert_shared_count", "but this architecture has at least one");
+        keys.refuse("expert_shared_count", say("but this architecture has at least one"));
     }
     read_deepseek2_router(c);
     keys.ignore({"attention.key_length", "attention.value_length"});
@@ -227,9 +226,9 @@ void read_gpt_oss(const Context& c) {
     m.router_scoring = Scoring::softmax_after_top_k;
     m.sliding_window = c.keys.integer("attention.sliding_window");
     m.sliding_layers = SlidingLayers::even;
-    c.keys.must_be("attention.sliding_window_pattern", 2, "every other layer looks back a limited way");
+    c.keys.must_be("attention.sliding_window_pattern", 2, say("every other layer looks back a limited way"));
     if (m.sliding_window < 1) {
-        c.keys.refuse("attention.sliding_window", "but must be at least 1");
+        c.keys.refuse("attention.sliding_window", say("but must be at least 1"));
     }
 }
 
@@ -242,9 +241,8 @@ ModelType type_of(const std::map<std::string, Json>& values, const std::string& 
         }
         known += (known.empty() ? "" : ", ") + std::string(gguf_name(type));
     }
-    throw Error(source + ": general.architecture is " +
-                (found == values.end() ? "missing" : shown_json(found->second)) +
-                ", but only these can be imported: " + known + ".");
+    throw Error(say("{}: general.architecture is {}, but only these can be imported: {}", source,
+                    (found == values.end() ? "missing" : shown_json(found->second)), known));
 }
 
 // ---- the file ----
@@ -290,7 +288,7 @@ class TensorReader {
     void read_bytes(const std::string& name, void* into, std::size_t bytes) {
         file_.read(static_cast<char*>(into), static_cast<std::streamsize>(bytes));
         if (!file_) {
-            throw Error("tensor \"" + name + "\" cannot be read; check the disk");
+            throw Error(say("tensor \"{}\" cannot be read; check the disk", name));
         }
     }
 
@@ -305,13 +303,13 @@ std::string sentencepiece_of(const std::filesystem::path& path, const GgufHeader
         return {};
     }
     FileReader file(path);
-    file.skip(found->second, "the tokenizer");
-    const auto type = file.number<std::uint32_t>("the tokenizer");
-    const auto count = file.number<std::uint64_t>("the tokenizer");
+    file.skip(found->second, marked("the tokenizer"));
+    const auto type = file.number<std::uint32_t>(marked("the tokenizer"));
+    const auto count = file.number<std::uint64_t>(marked("the tokenizer"));
     if (type != 0 || count > kMaxTokenizerBytes) {
-        throw Error(std::string("has something else than at most 64 MB of bytes under the key ") + kSentencePieceKey);
+        throw Error(say("has something else than at most 64 MB of bytes under the key {}", kSentencePieceKey));
     }
-    return file.text(count, "the tokenizer");
+    return file.text(count, marked("the tokenizer"));
 }
 
 int vocabulary_of(const GgufHeader& header) {
@@ -320,7 +318,7 @@ int vocabulary_of(const GgufHeader& header) {
             return static_cast<int>(tensor.shape[1]);
         }
     }
-    throw Error("has no embedding \"token_embd.weight\" of two dimensions");
+    throw Error(say("has no embedding \"token_embd.weight\" of two dimensions"));
 }
 
 ImportedModel import_checked(const std::filesystem::path& path, const GgufHeader& header) {
@@ -329,8 +327,7 @@ ImportedModel import_checked(const std::filesystem::path& path, const GgufHeader
     GgufConfig config = parse_gguf_config(header.values, has, vocabulary_of(header), path.string());
     const std::string prefix = std::string(gguf_name(config.type)) + ".";
     if (header.arrays.contains(prefix + "attention.sliding_window_pattern")) {
-        throw Error(path.string() + ": " + prefix +
-                    "attention.sliding_window_pattern is a list, which cannot be opened.");
+        throw Error(say("{}: {}attention.sliding_window_pattern is a list, which cannot be opened", path, prefix));
     }
     ImportedModel out;
     out.model = config.model;
@@ -397,7 +394,7 @@ ImportedModel import_gguf(const std::filesystem::path& path) {
         return import_checked(path, read_gguf(path));
     } catch (const Error& error) {
         const std::string what = error.what();
-        throw Error(what.starts_with(path.string()) ? what : path.string() + " " + what);
+        throw Error(what.starts_with(path.string()) ? error.sentence() : say("{} {}", path, error));
     }
 }
 

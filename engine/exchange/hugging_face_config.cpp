@@ -31,7 +31,7 @@ void read_yarn(JsonKeys& rope, ModelConfig& m, int context) {
         const bool both = m.yarn_mscale != 0.0 && m.yarn_mscale_all_dim != 0.0;
         const double ours = both ? magnitude(m.yarn_mscale) / magnitude(m.yarn_mscale_all_dim) : magnitude(1.0);
         if (std::abs(rope.real("attention_factor") - ours) > 1e-6) {
-            rope.refuse("attention_factor", "but only the usual one, " + std::to_string(ours) + ", can be opened");
+            rope.refuse("attention_factor", say("but only the usual one, {}, can be opened", ours));
         }
     }
 }
@@ -41,20 +41,20 @@ void read_rope_object(const Json& value, const std::string& source, double theta
     JsonKeys rope(value, source);
     const std::string type = rope.text("rope_type", rope.text("type", "default"));
     if (rope.text("type", type) != type) {
-        rope.refuse("type", "but rope_type says " + type);
+        rope.refuse("type", say("but rope_type says {}", type));
     }
     if (type != "default" && type != "yarn") {
-        rope.refuse(rope.has("rope_type") ? "rope_type" : "type", "but only default and yarn can be opened");
+        rope.refuse(rope.has("rope_type") ? "rope_type" : "type", say("but only default and yarn can be opened"));
     }
     m.rope_theta = rope.real("rope_theta", theta);
     if (theta != 0.0 && m.rope_theta != theta) {
-        rope.refuse("rope_theta", "but rope_theta beside it is " + std::to_string(theta));
+        rope.refuse("rope_theta", say("but rope_theta beside it is {}", theta));
     }
-    rope.must_be("partial_rotary_factor", 1.0, "RoPE turns whole heads");
+    rope.must_be("partial_rotary_factor", 1.0, say("RoPE turns whole heads"));
     if (type == "yarn") {
         read_yarn(rope, m, context);
         if (!rope.unused().empty()) {
-            rope.refuse(rope.unused().front(), "a key that we do not know for yarn");
+            rope.refuse(rope.unused().front(), say("a key that we do not know for yarn"));
         }
     }
 }
@@ -77,7 +77,7 @@ void read_rope(JsonKeys& keys, const std::string& source, int context, ModelConf
             other.yarn_factor = 1.0;
             read_rope_object(old_style, source + ": rope_scaling", theta == 0.0 ? m.rope_theta : theta, context, other);
             if (!same_rope(m, other)) {
-                keys.refuse("rope_scaling", "but rope_parameters says something else; remove one of them");
+                keys.refuse("rope_scaling", say("but rope_parameters says something else; remove one of them"));
             }
         }
     } else if (!old_style.is_null()) {
@@ -86,7 +86,7 @@ void read_rope(JsonKeys& keys, const std::string& source, int context, ModelConf
         m.rope_theta = theta;
     }
     if (m.rope_theta == 0.0) {
-        keys.refuse("rope_theta", "and there are no rope_parameters with it");
+        keys.refuse("rope_theta", say("and there are no rope_parameters with it"));
     }
 }
 
@@ -101,13 +101,14 @@ void read_common(JsonKeys& keys, const std::string& source, HuggingFaceConfig& o
     m.heads = keys.integer("num_attention_heads");
     m.kv_heads = keys.integer("num_key_value_heads", m.heads);
     m.experts_per_token = keys.integer("num_experts_per_tok");
-    keys.must_be("hidden_act", "silu", "experts are SwiGLU");
-    keys.must_be_off("quantization_config", "the weights are quantised; get a folder with F32, F16 or BF16 weights");
-    keys.must_be_off("clip_qkv", "queries, keys and values are never clipped here");
-    keys.must_be_off("mlp_bias", "dense layers have no bias here");
-    keys.must_be_off("is_encoder_decoder", "only decoders can be opened");
-    keys.must_be_off("add_cross_attention", "only plain decoders can be opened");
-    keys.must_be("partial_rotary_factor", 1.0, "RoPE turns whole heads");
+    keys.must_be("hidden_act", "silu", say("experts are SwiGLU"));
+    keys.must_be_off("quantization_config",
+                     say("the weights are quantised; get a folder with F32, F16 or BF16 weights"));
+    keys.must_be_off("clip_qkv", say("queries, keys and values are never clipped here"));
+    keys.must_be_off("mlp_bias", say("dense layers have no bias here"));
+    keys.must_be_off("is_encoder_decoder", say("only decoders can be opened"));
+    keys.must_be_off("add_cross_attention", say("only plain decoders can be opened"));
+    keys.must_be("partial_rotary_factor", 1.0, say("RoPE turns whole heads"));
     read_rope(keys, source, m.context, m);
     if (m.context > kMostContext) {
         out.notes.push_back("max_position_embeddings is " + std::to_string(m.context) +
@@ -146,7 +147,7 @@ void read_common(JsonKeys& keys, const std::string& source, HuggingFaceConfig& o
 /// Width of a head where head_dim may be left out.
 int head_width_of(JsonKeys& keys, const ModelConfig& m) {
     if (!keys.has("head_dim") && (m.heads <= 0 || m.width % m.heads != 0)) {
-        keys.refuse("head_dim", "and hidden_size is no multiple of num_attention_heads");
+        keys.refuse("head_dim", say("and hidden_size is no multiple of num_attention_heads"));
     }
     return keys.integer("head_dim", m.heads > 0 ? m.width / m.heads : 0);
 }
@@ -158,27 +159,27 @@ SlidingLayers read_layer_types(JsonKeys& keys, const ModelConfig& m, SlidingLaye
         return otherwise;
     }
     if (!types.is_array() || types.size() != static_cast<std::size_t>(std::max(0, m.layers))) {
-        keys.refuse("layer_types", "but must list a type for each of num_hidden_layers");
+        keys.refuse("layer_types", say("but must list a type for each of num_hidden_layers"));
     }
     bool none = true, even = true, all = true;
     for (std::size_t i = 0; i < types.size(); ++i) {
         const bool slides = types[i] == "sliding_attention";
         if (!slides && types[i] != "full_attention") {
-            keys.refuse("layer_types", "but only full_attention and sliding_attention can be opened");
+            keys.refuse("layer_types", say("but only full_attention and sliding_attention can be opened"));
         }
         none = none && !slides;
         all = all && slides;
         even = even && slides == (i % 2 == 0);
     }
     if (!none && !even && !all) {
-        keys.refuse("layer_types", "but only none, all, or layers 0, 2, 4, ... can look back a limited way");
+        keys.refuse("layer_types", say("but only none, all, or layers 0, 2, 4, ... can look back a limited way"));
     }
     return none ? SlidingLayers::none : even ? SlidingLayers::even : SlidingLayers::all;
 }
 
 /// mlp_only_layers [0, 1, ..., n - 1] are n dense layers; any other list has no word here.
 int read_dense_layers(JsonKeys& keys) {
-    keys.must_be("decoder_sparse_step", 1, "every layer after the dense ones has experts");
+    keys.must_be("decoder_sparse_step", 1, say("every layer after the dense ones has experts"));
     const Json& dense = keys.value("mlp_only_layers");
     if (dense.is_null()) {
         return 0;
@@ -188,7 +189,7 @@ int read_dense_layers(JsonKeys& keys) {
         first_ones = dense[i] == i;
     }
     if (!first_ones) {
-        keys.refuse("mlp_only_layers", "but dense layers can only be the first ones");
+        keys.refuse("mlp_only_layers", say("but dense layers can only be the first ones"));
     }
     return static_cast<int>(dense.size());
 }
@@ -203,9 +204,9 @@ void read_qwen3_moe(JsonKeys& keys, HuggingFaceConfig& out) {
     m.normalise_weights = keys.flag("norm_topk_prob", false);
     m.dense_layers = read_dense_layers(keys);
     m.dense_width = m.dense_layers > 0 ? keys.integer("intermediate_size") : m.dense_width;
-    keys.must_be("use_sliding_window", false, "all tokens are looked at");
+    keys.must_be("use_sliding_window", false, say("all tokens are looked at"));
     if (read_layer_types(keys, m, SlidingLayers::none) != SlidingLayers::none) {
-        keys.refuse("layer_types", "but use_sliding_window is not set");
+        keys.refuse("layer_types", say("but use_sliding_window is not set"));
     }
     keys.ignore({"intermediate_size", "sliding_window", "max_window_layers", "num_local_experts"});
 }
@@ -214,7 +215,7 @@ void read_olmoe(JsonKeys& keys, HuggingFaceConfig& out) {
     ModelConfig& m = out.model;
     m.head_width = head_width_of(keys, m);
     if (m.head_width * m.heads != m.width) {
-        keys.refuse("head_dim", "but must be hidden_size divided by num_attention_heads in this type");
+        keys.refuse("head_dim", say("but must be hidden_size divided by num_attention_heads in this type"));
     }
     m.qk_norm = QkNorm::full;
     m.attention_bias = keys.flag("attention_bias", false);
@@ -234,9 +235,9 @@ void read_mixtral(JsonKeys& keys, HuggingFaceConfig& out) {
     m.sliding_window = keys.integer("sliding_window", 0);
     m.sliding_layers = m.sliding_window > 0 ? SlidingLayers::all : SlidingLayers::none;
     if (read_layer_types(keys, m, m.sliding_layers) != m.sliding_layers) {
-        keys.refuse("layer_types", "but sliding_window says something else");
+        keys.refuse("layer_types", say("but sliding_window says something else"));
     }
-    keys.must_be_off("attention_bias", "this type has no biases");
+    keys.must_be_off("attention_bias", say("this type has no biases"));
     keys.ignore({"num_experts"});
 }
 
@@ -263,20 +264,19 @@ void read_deepseek_v3(JsonKeys& keys, HuggingFaceConfig& out) {
     m.router_groups_kept = keys.integer("topk_group", 1);
     m.group_score = GroupScore::top2;
     if (m.kv_heads != m.heads) {
-        keys.refuse("num_key_value_heads", "but must equal num_attention_heads in this type");
+        keys.refuse("num_key_value_heads", say("but must equal num_attention_heads in this type"));
     }
     if (m.shared_experts < 1) {
-        keys.refuse("n_shared_experts", "but this type has at least one");
+        keys.refuse("n_shared_experts", say("but this type has at least one"));
     }
     if (std::abs(m.rms_epsilon - kLatentNormEpsilon) > 1e-12) {
-        keys.refuse("rms_norm_eps",
-                    "but transformers norms the latents with 1e-6 whatever it says, and one "
-                    "value for all norms is what can be opened");
+        keys.refuse("rms_norm_eps", say("but transformers norms the latents with 1e-6 whatever it says, and one value "
+                                        "for all norms is what can be opened"));
     }
-    keys.must_be_off("attention_bias", "this attention has no biases here");
-    keys.must_be("moe_layer_freq", 1, "every layer after the dense ones has experts");
-    keys.must_be("scoring_func", "sigmoid", "the other one belongs to DeepSeek-V2");
-    keys.must_be("topk_method", "noaux_tc", "the others belong to DeepSeek-V2");
+    keys.must_be_off("attention_bias", say("this attention has no biases here"));
+    keys.must_be("moe_layer_freq", 1, say("every layer after the dense ones has experts"));
+    keys.must_be("scoring_func", "sigmoid", say("the other one belongs to DeepSeek-V2"));
+    keys.must_be("topk_method", "noaux_tc", say("the others belong to DeepSeek-V2"));
     out.prediction_layers = keys.integer("num_nextn_predict_layers", 0);
     keys.ignore({"intermediate_size", "head_dim", "qk_head_dim", "num_local_experts"});
 }
@@ -309,7 +309,7 @@ ModelType type_of(JsonKeys& keys) {
         }
         known += (known.empty() ? "" : ", ") + std::string(hugging_face_name(type));
     }
-    keys.refuse("model_type", "but only these can be opened: " + known);
+    keys.refuse("model_type", say("but only these can be opened: {}", known));
 }
 
 // ---- writing ----

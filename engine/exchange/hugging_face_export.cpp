@@ -21,13 +21,13 @@ class NewFolder {
     explicit NewFolder(const std::filesystem::path& target) : target_(target), partial_(target) {
         std::error_code error;
         if (std::filesystem::exists(target, error) && !std::filesystem::is_empty(target, error)) {
-            throw Error(target.string() + ": is not empty; choose a new folder.");
+            throw Error(say("{}: is not empty; choose a new folder", target));
         }
         partial_ += ".part";
         std::filesystem::remove_all(partial_, error);
         std::filesystem::create_directories(partial_, error);
         if (error) {
-            throw Error(partial_.string() + ": cannot be made; check that you may write there.");
+            throw Error(say("{}: cannot be made; check that you may write there", partial_));
         }
     }
     NewFolder(const NewFolder&) = delete;
@@ -45,7 +45,7 @@ class NewFolder {
         file << text;
         file.close();
         if (!file) {
-            throw Error((partial_ / name).string() + ": writing failed; check that the disk has room.");
+            throw Error(say("{}: writing failed; check that the disk has room", (partial_ / name)));
         }
         files.push_back(name);
     }
@@ -54,7 +54,7 @@ class NewFolder {
         std::filesystem::remove(target_, error);  // an empty one
         std::filesystem::rename(partial_, target_, error);
         if (error) {
-            throw Error(target_.string() + ": cannot be put in place; check that you may write there.");
+            throw Error(say("{}: cannot be put in place; check that you may write there", target_));
         }
         done_ = true;
     }
@@ -187,8 +187,8 @@ ExportReport export_hugging_face(const std::filesystem::path& folder, const Mode
                                  const ParameterLayout& layout, const float* parameters, const Tokenizer* tokenizer,
                                  const std::map<std::string, std::string>& metadata, std::uint64_t shard_bytes) {
     if (tokenizer != nullptr && tokenizer->size() > model.vocabulary) {
-        throw Error("The tokenizer has " + std::to_string(tokenizer->size()) + " pieces, but the model only " +
-                    std::to_string(model.vocabulary) + " tokens: they do not belong together.");
+        throw Error(say("the tokenizer has {} pieces, but the model only {} tokens: they do not belong together",
+                        tokenizer->size(), model.vocabulary));
     }
     const ModelType type = find_type(model);
     ExportReport report{hugging_face_name(type), {}, {}};

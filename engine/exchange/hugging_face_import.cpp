@@ -88,12 +88,12 @@ void read_tokenizer(const std::filesystem::path& folder, ImportedModel& out) {
     const std::uint64_t size = std::filesystem::file_size(path, error);
     std::ifstream file(path, std::ios::binary);
     if (error || !file || size > kMaxTokenizerBytes) {
-        throw Error(path.string() + ": cannot be read, or has more than 64 MB; get the file again.");
+        throw Error(say("{}: cannot be read, or has more than 64 MB; get the file again", path));
     }
     std::string bytes(size, '\0');
     file.read(bytes.data(), static_cast<std::streamsize>(size));
     if (!file) {
-        throw Error(path.string() + ": reading failed; check the disk.");
+        throw Error(say("{}: reading failed; check the disk", path));
     }
     take_tokenizer(out, std::move(bytes));
 }

@@ -3,8 +3,6 @@
 #include <cmath>
 #include <limits>
 
-#include "engine/error.hpp"
-
 namespace moescope::engine {
 
 std::string shown_json(const nlohmann::json& value) {
@@ -18,7 +16,7 @@ std::string shown_json(const nlohmann::json& value) {
 
 JsonKeys::JsonKeys(const nlohmann::json& value, std::string source) : value_(value), source_(std::move(source)) {
     if (!value.is_object()) {
-        throw Error(source_ + ": is " + shown_json(value) + ", but must be a JSON object.");
+        throw Error(say("{}: is {}, but must be a JSON object", source_, shown_json(value)));
     }
 }
 
@@ -27,12 +25,12 @@ bool JsonKeys::has(const std::string& key) const {
     return found != value_.end() && !found->is_null();
 }
 
-void JsonKeys::refuse(const std::string& key, const std::string& why) const {
+void JsonKeys::refuse(const std::string& key, const Sentence& why) const {
     const auto found = value_.find(key);
     if (found == value_.end()) {
-        throw Error(source_ + ": " + key + " is missing, " + why + ".");
+        throw Error(say("{}: {} is missing, {}", source_, key, why));
     }
-    throw Error(source_ + ": " + key + " is " + shown_json(*found) + ", " + why + ".");
+    throw Error(say("{}: {} is {}, {}", source_, key, shown_json(*found), why));
 }
 
 const nlohmann::json& JsonKeys::value(const std::string& key) {
@@ -45,12 +43,12 @@ const nlohmann::json& JsonKeys::value(const std::string& key) {
 int JsonKeys::integer(const std::string& key) {
     const nlohmann::json& found = value(key);
     if (!found.is_number_integer()) {
-        refuse(key, "but must be a whole number");
+        refuse(key, say("but must be a whole number"));
     }
     constexpr std::int64_t kMost = std::numeric_limits<std::int32_t>::max();
     if ((found.is_number_unsigned() && found.get<std::uint64_t>() > static_cast<std::uint64_t>(kMost)) ||
         found.get<std::int64_t>() < -kMost) {
-        refuse(key, "but must be a number of at most 2147483647");
+        refuse(key, say("but must be a number of at most 2147483647"));
     }
     return found.get<int>();
 }
@@ -63,7 +61,7 @@ int JsonKeys::integer(const std::string& key, int otherwise) {
 double JsonKeys::real(const std::string& key) {
     const nlohmann::json& found = value(key);
     if (!found.is_number() || !std::isfinite(found.get<double>())) {
-        refuse(key, "but must be a number");
+        refuse(key, say("but must be a number"));
     }
     return found.get<double>();
 }
@@ -79,7 +77,7 @@ bool JsonKeys::flag(const std::string& key, bool otherwise) {
         return otherwise;
     }
     if (!found.is_boolean()) {
-        refuse(key, "but must be true or false");
+        refuse(key, say("but must be true or false"));
     }
     return found.get<bool>();
 }
@@ -90,24 +88,24 @@ std::string JsonKeys::text(const std::string& key, const std::string& otherwise)
         return otherwise;
     }
     if (!found.is_string()) {
-        refuse(key, "but must be a text");
+        refuse(key, say("but must be a text"));
     }
     return found.get<std::string>();
 }
 
-void JsonKeys::must_be(const std::string& key, const nlohmann::json& wanted, const std::string& why) {
+void JsonKeys::must_be(const std::string& key, const nlohmann::json& wanted, const Sentence& why) {
     const nlohmann::json& found = value(key);
     if (value_.contains(key) && found != wanted) {
-        refuse(key, "but only " + wanted.dump() + " can be opened: " + why);
+        refuse(key, say("but only {} can be opened: {}", wanted.dump(), why));
     }
 }
 
-void JsonKeys::must_be_off(const std::string& key, const std::string& why) {
+void JsonKeys::must_be_off(const std::string& key, const Sentence& why) {
     const nlohmann::json& found = value(key);
     const bool off = found.is_null() || found == false || (found.is_number() && found.get<double>() == 0.0) ||
                      (found.is_structured() && found.empty());
     if (!off) {
-        refuse(key, "which cannot be opened: " + why);
+        refuse(key, say("which cannot be opened: {}", why));
     }
 }
 

@@ -6,6 +6,8 @@
 #include <string>
 #include <vector>
 
+#include "engine/error.hpp"
+
 namespace moescope::engine {
 
 class JsonKeys {
@@ -23,15 +25,16 @@ class JsonKeys {
     std::string text(const std::string& key, const std::string& otherwise);
     const nlohmann::json& value(const std::string& key);  ///< null when missing
     /// Refuses any other value than `wanted`; a missing key passes.
-    void must_be(const std::string& key, const nlohmann::json& wanted, const std::string& why);
+    void must_be(const std::string& key, const nlohmann::json& wanted, const Sentence& why);
     /// Refuses anything but a missing key, null, false and 0.
-    void must_be_off(const std::string& key, const std::string& why);
+    void must_be_off(const std::string& key, const Sentence& why);
     /// Keys that mean nothing to what the model computes.
     void ignore(std::initializer_list<const char*> keys);
     /// Keys that nobody asked for.
     std::vector<std::string> unused() const;
 
-    [[noreturn]] void refuse(const std::string& key, const std::string& why) const;
+    /// `why` goes on after "KEY is VALUE, ".
+    [[noreturn]] void refuse(const std::string& key, const Sentence& why) const;
 
  private:
     const nlohmann::json& value_;

@@ -46,7 +46,7 @@ bool has_portable_form(const Tokenizer& tokenizer) {
 
 Json tokenizer_json(const Tokenizer& tokenizer) {
     if (!has_portable_form(tokenizer)) {
-        throw Error("this tokenizer cannot be written as tokenizer.json; only those that Moescope trained can");
+        throw Error(say("this tokenizer cannot be written as tokenizer.json; only those that Moescope trained can"));
     }
     const std::vector<TokenizerPiece> pieces = read_tokenizer_pieces(tokenizer.model_bytes()).pieces;
     Json vocabulary = Json::array(), added = Json::array();

@@ -24,30 +24,32 @@ void check_tensors(const std::vector<FileTensor>& wanted, const std::map<std::st
         names.insert(tensor.name);
         const auto found = stored.find(tensor.name);
         if (found == stored.end()) {
-            throw Error(source + ": tensor \"" + tensor.name +
-                        "\" is missing; the weights do not belong to this configuration.");
+            throw Error(say("{}: tensor \"{}\" is missing; the weights do not belong to this configuration", source,
+                            tensor.name));
         }
         if (found->second.shape != tensor.shape) {
-            throw Error(source + ": tensor \"" + tensor.name + "\" has the shape " + shown_shape(found->second.shape) +
-                        ", but the configuration needs " + shown_shape(tensor.shape) + ".");
+            throw Error(say("{}: tensor \"{}\" has the shape {}, but the configuration needs {}", source, tensor.name,
+                            shown_shape(found->second.shape), shown_shape(tensor.shape)));
         }
         if (!found->second.readable) {
-            throw Error(source + ": tensor \"" + tensor.name + "\" is " + found->second.dtype +
-                        ", a quantised or integer type; get the model with F32, F16 or BF16 weights.");
+            throw Error(
+                say("{}: tensor \"{}\" is {}, a quantised or integer type; get the model with F32, F16 or BF16 weights",
+                    source, tensor.name, found->second.dtype));
         }
     }
     for (const auto& [name, tensor] : stored) {
         if (!names.contains(name) && !left_out(name)) {
-            throw Error(source + ": tensor \"" + name +
-                        "\" has no place in the model that the configuration describes; without it the model would "
-                        "compute something else.");
+            throw Error(
+                say("{}: tensor \"{}\" has no place in the model that the configuration describes; without it the "
+                    "model would compute something else",
+                    source, name));
         }
     }
 }
 
 void read_parameters(ImportedModel& model, const std::vector<FileTensor>& tensors,
                      const std::function<void(const FileTensor&, std::span<float>)>& read) {
-    model.memory = Block(checked_product(model.layout.floats, sizeof(float), "the parameters"));
+    model.memory = Block(checked_product(model.layout.floats, sizeof(float), marked("the parameters")));
     model.parameters = reinterpret_cast<float*>(model.memory.data());
     std::vector<float> values;
     for (const FileTensor& tensor : tensors) {

@@ -131,9 +131,10 @@ ModelType choose_type(const ModelConfig& model, const std::string& format,
             nearest = type;
         }
     }
-    throw Error("This model cannot be written as " + format + ": the nearest type, " + name(nearest) +
-                ", has no way to say " + joined(reasons) +
-                ". Change the settings and train again, or keep the checkpoint.");
+    throw Error(
+        say("this model cannot be written as {}: the nearest type, {}, has no way to say {}; change the settings and "
+            "train again, or keep the checkpoint",
+            format, name(nearest), joined(reasons)));
 }
 
 }  // namespace moescope::engine

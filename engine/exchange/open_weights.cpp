@@ -37,8 +37,8 @@ OpenedWeights open_weights(const std::filesystem::path& path, const FileReport& 
     if (report.format == "GGUF") {
         return take(import_gguf(path), report.format);
     }
-    throw Error(path.string() + " is a " + report.format +
-                " file; give a checkpoint folder, a Hugging Face folder or a GGUF file");
+    throw Error(
+        say("{} is a {} file; give a checkpoint folder, a Hugging Face folder or a GGUF file", path, report.format));
 }
 
 }  // namespace moescope::engine

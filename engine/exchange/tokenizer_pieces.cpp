@@ -54,7 +54,7 @@ class Fields {
 
  private:
     [[noreturn]] static void damaged() {
-        throw Error("the tokenizer's model file is damaged; train or fetch it again");
+        throw Error(say("the tokenizer's model file is damaged; train or fetch it again"));
     }
 
     std::uint64_t varint() {
@@ -90,7 +90,7 @@ TokenizerPiece read_piece(std::string_view bytes) {
             piece.score = fields.real();
         } else if (fields.number() == 3) {
             if (fields.value() < 1 || fields.value() > 6) {
-                throw Error("the tokenizer has a piece of the unknown kind " + std::to_string(fields.value()));
+                throw Error(say("the tokenizer has a piece of the unknown kind {}", fields.value()));
             }
             piece.kind = static_cast<TokenizerPiece::Kind>(fields.value());
         }

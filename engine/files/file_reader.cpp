@@ -14,22 +14,21 @@ FileReader::FileReader(const std::filesystem::path& path) {
     std::error_code error;
     const auto status = std::filesystem::status(path, error);
     if (!std::filesystem::exists(status)) {
-        throw Error("does not exist");
+        throw Error(say("does not exist"));
     }
     if (!std::filesystem::is_regular_file(status)) {
-        throw Error("is not a regular file");
+        throw Error(say("is not a regular file"));
     }
     size_ = std::filesystem::file_size(path, error);
     file_.open(path, std::ios::binary);
     if (error || !file_) {
-        throw Error("cannot be opened; check its permissions");
+        throw Error(say("cannot be opened; check its permissions"));
     }
 }
 
-void FileReader::require(std::uint64_t count, const char* what) const {
+void FileReader::require(std::uint64_t count, base::Marked what) const {
     if (count > left()) {
-        throw Error("ends at byte " + std::to_string(size_) + " inside " + what + ", which needs " +
-                    std::to_string(count) + " bytes from byte " + std::to_string(position_));
+        throw Error(say("ends at byte {} inside {}, which needs {} bytes from byte {}", size_, what, count, position_));
     }
 }
 
@@ -38,11 +37,11 @@ void FileReader::refill() {
     next_ = 0;
     file_.read(buffer_.data(), static_cast<std::streamsize>(buffer_.size()));
     if (!file_) {
-        throw Error("cannot be read at byte " + std::to_string(position_));
+        throw Error(say("cannot be read at byte {}", position_));
     }
 }
 
-void FileReader::read(void* target, std::uint64_t count, const char* what) {
+void FileReader::read(void* target, std::uint64_t count, base::Marked what) {
     require(count, what);
     char* out = static_cast<char*>(target);
     while (count > 0) {
@@ -58,7 +57,7 @@ void FileReader::read(void* target, std::uint64_t count, const char* what) {
     }
 }
 
-void FileReader::skip(std::uint64_t count, const char* what) {
+void FileReader::skip(std::uint64_t count, base::Marked what) {
     require(count, what);
     if (count <= buffer_.size() - next_) {
         next_ += static_cast<std::size_t>(count);
@@ -71,11 +70,11 @@ void FileReader::skip(std::uint64_t count, const char* what) {
     file_.clear();
     file_.seekg(static_cast<std::streamoff>(position_));
     if (!file_) {
-        throw Error("cannot be read at byte " + std::to_string(position_));
+        throw Error(say("cannot be read at byte {}", position_));
     }
 }
 
-std::string FileReader::text(std::uint64_t count, const char* what) {
+std::string FileReader::text(std::uint64_t count, base::Marked what) {
     require(count, what);
     std::string result(static_cast<std::size_t>(count), '\0');
     read(result.data(), count, what);

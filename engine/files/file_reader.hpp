@@ -10,6 +10,8 @@
 #include <type_traits>
 #include <vector>
 
+#include "base/sentence.hpp"
+
 namespace moescope::engine {
 
 class FileReader {
@@ -22,13 +24,13 @@ class FileReader {
     std::uint64_t left() const { return size_ - position_; }
 
     /// `what` names the thing for the message. Throws Error when fewer than `count` bytes are left.
-    void read(void* target, std::uint64_t count, const char* what);
-    void skip(std::uint64_t count, const char* what);
-    std::string text(std::uint64_t count, const char* what);
+    void read(void* target, std::uint64_t count, base::Marked what);
+    void skip(std::uint64_t count, base::Marked what);
+    std::string text(std::uint64_t count, base::Marked what);
 
     /// A little-endian number; the machines we build for are little-endian.
     template <class T>
-    T number(const char* what) {
+    T number(base::Marked what) {
         static_assert(std::is_arithmetic_v<T>);
         T value{};
         read(&value, sizeof value, what);
@@ -36,7 +38,7 @@ class FileReader {
     }
 
  private:
-    void require(std::uint64_t count, const char* what) const;
+    void require(std::uint64_t count, base::Marked what) const;
     void refill();
 
     std::ifstream file_;

@@ -70,9 +70,9 @@ std::optional<std::uint64_t> scalar_bytes(ValueType type) {
     }
 }
 
-std::uint64_t checked_product(std::uint64_t a, std::uint64_t b, const std::string& what) {
+std::uint64_t checked_product(std::uint64_t a, std::uint64_t b, const Sentence& what) {
     if (b != 0 && a > static_cast<std::uint64_t>(std::numeric_limits<std::int64_t>::max()) / b) {
-        throw Error("describes " + what + " whose size overflows");
+        throw Error(say("describes {} whose size overflows", what));
     }
     return a * b;
 }
@@ -99,47 +99,46 @@ class HeaderReader {
 };
 
 void HeaderReader::read_start(std::uint64_t& tensors, std::uint64_t& values) {
-    if (file_.text(4, "the GGUF mark") != "GGUF") {
-        throw Error("does not start with the GGUF mark");
+    if (file_.text(4, marked("the GGUF mark")) != "GGUF") {
+        throw Error(say("does not start with the GGUF mark"));
     }
-    header_.version = file_.number<std::uint32_t>("the GGUF version");
+    header_.version = file_.number<std::uint32_t>(marked("the GGUF version"));
     if ((header_.version & 0xffffU) == 0 && header_.version != 0) {
-        throw Error("is a big-endian GGUF file; only little-endian ones can be opened");
+        throw Error(say("is a big-endian GGUF file; only little-endian ones can be opened"));
     }
     if (header_.version != 2 && header_.version != 3) {
-        throw Error("has GGUF version " + std::to_string(header_.version) +
-                    "; versions 2 and 3 can be opened, so convert it again");
+        throw Error(say("has GGUF version {}; versions 2 and 3 can be opened, so convert it again", header_.version));
     }
-    tensors = file_.number<std::uint64_t>("the number of tensors");
-    values = file_.number<std::uint64_t>("the number of values");
+    tensors = file_.number<std::uint64_t>(marked("the number of tensors"));
+    values = file_.number<std::uint64_t>(marked("the number of values"));
     // A value takes at least 13 bytes and a tensor 32, so a count that cannot fit is found before the first is read.
     if (values > kMaxValues || values > file_.left() / 13) {
-        throw Error("announces " + std::to_string(values) + " values, more than can be in it");
+        throw Error(say("announces {} values, more than can be in it", values));
     }
     if (tensors > kMaxTensors || tensors > file_.left() / 32) {
-        throw Error("announces " + std::to_string(tensors) + " tensors, more than can be in it");
+        throw Error(say("announces {} tensors, more than can be in it", tensors));
     }
 }
 
 ValueType HeaderReader::value_type(const std::string& key) {
-    const auto type = file_.number<std::uint32_t>("the type of a value");
+    const auto type = file_.number<std::uint32_t>(marked("the type of a value"));
     if (type > static_cast<std::uint32_t>(ValueType::f64)) {
-        throw Error("has a value of the unknown type " + std::to_string(type) + " under the key '" + key + "'");
+        throw Error(say("has a value of the unknown type {} under the key '{}'", type, key));
     }
     return static_cast<ValueType>(type);
 }
 
 std::string HeaderReader::string_value() {
-    const auto length = file_.number<std::uint64_t>("the length of a string");
+    const auto length = file_.number<std::uint64_t>(marked("the length of a string"));
     if (length > kMaxKeptStringBytes) {
-        file_.skip(length, "a string");
+        file_.skip(length, marked("a string"));
         return {};
     }
-    return base::to_valid_utf8(file_.text(length, "a string"));
+    return base::to_valid_utf8(file_.text(length, marked("a string")));
 }
 
 nlohmann::json HeaderReader::scalar(ValueType type, const std::string& key) {
-    constexpr const char* kWhat = "a value";
+    constexpr base::Marked kWhat = marked("a value");
     switch (type) {
         case ValueType::u8:
             return file_.number<std::uint8_t>(kWhat);
@@ -164,7 +163,7 @@ nlohmann::json HeaderReader::scalar(ValueType type, const std::string& key) {
         case ValueType::boolean: {
             const auto value = file_.number<std::uint8_t>(kWhat);
             if (value > 1) {
-                throw Error("has a truth value of " + std::to_string(value) + " under the key '" + key + "'");
+                throw Error(say("has a truth value of {} under the key '{}'", value, key));
             }
             return value == 1;
         }
@@ -175,23 +174,21 @@ nlohmann::json HeaderReader::scalar(ValueType type, const std::string& key) {
 
 std::uint64_t HeaderReader::skip_array(const std::string& key, int depth) {
     if (depth > kMaxArrayDepth) {
-        throw Error("has arrays nested more than " + std::to_string(kMaxArrayDepth) + " deep under the key '" + key +
-                    "'");
+        throw Error(say("has arrays nested more than {} deep under the key '{}'", kMaxArrayDepth, key));
     }
     const ValueType type = value_type(key);
-    const auto count = file_.number<std::uint64_t>("the length of an array");
+    const auto count = file_.number<std::uint64_t>(marked("the length of an array"));
     if (const auto bytes = scalar_bytes(type)) {
-        file_.skip(checked_product(count, *bytes, "the array '" + key + "'"), "an array");
+        file_.skip(checked_product(count, *bytes, say("the array '{}'", key)), marked("an array"));
         return count;
     }
     const std::uint64_t least = type == ValueType::string ? 8 : 12;  // a length; a type and a length
     if (count > file_.left() / least) {
-        throw Error("announces " + std::to_string(count) + " elements under the key '" + key +
-                    "', more than can be in it");
+        throw Error(say("announces {} elements under the key '{}', more than can be in it", count, key));
     }
     for (std::uint64_t i = 0; i < count; ++i) {
         if (type == ValueType::string) {
-            file_.skip(file_.number<std::uint64_t>("the length of a string"), "a string of an array");
+            file_.skip(file_.number<std::uint64_t>(marked("the length of a string")), marked("a string of an array"));
         } else {
             skip_array(key, depth + 1);
         }
@@ -200,13 +197,13 @@ std::uint64_t HeaderReader::skip_array(const std::string& key, int depth) {
 }
 
 void HeaderReader::read_value() {
-    const auto length = file_.number<std::uint64_t>("the length of a key");
+    const auto length = file_.number<std::uint64_t>(marked("the length of a key"));
     if (length == 0 || length > kMaxKeyBytes) {
-        throw Error("has a key of " + std::to_string(length) + " bytes at byte " + std::to_string(file_.position()));
+        throw Error(say("has a key of {} bytes at byte {}", length, file_.position()));
     }
-    const std::string key = base::to_valid_utf8(file_.text(length, "a key"));
+    const std::string key = base::to_valid_utf8(file_.text(length, marked("a key")));
     if (header_.values.contains(key) || header_.arrays.contains(key)) {
-        throw Error("has the key '" + key + "' twice");
+        throw Error(say("has the key '{}' twice", key));
     }
     const ValueType type = value_type(key);
     if (type == ValueType::array) {
@@ -219,41 +216,41 @@ void HeaderReader::read_value() {
 
 void HeaderReader::read_tensor() {
     GgufTensor tensor;
-    const auto length = file_.number<std::uint64_t>("the length of a tensor's name");
+    const auto length = file_.number<std::uint64_t>(marked("the length of a tensor's name"));
     if (length == 0 || length > kMaxTensorNameBytes) {
-        throw Error("has a tensor with a name of " + std::to_string(length) + " bytes");
+        throw Error(say("has a tensor with a name of {} bytes", length));
     }
-    tensor.name = base::to_valid_utf8(file_.text(length, "a tensor's name"));
-    const std::string what = "the tensor '" + tensor.name + "'";
+    tensor.name = base::to_valid_utf8(file_.text(length, marked("a tensor's name")));
+    const Sentence what = say("the tensor '{}'", tensor.name);
     if (!names_.insert(tensor.name).second) {
-        throw Error("has " + what + " twice");
+        throw Error(say("has {} twice", what));
     }
-    const auto dimensions = file_.number<std::uint32_t>("the dimensions of a tensor");
+    const auto dimensions = file_.number<std::uint32_t>(marked("the dimensions of a tensor"));
     if (dimensions < 1 || dimensions > kMaxDimensions) {
-        throw Error("gives " + what + " " + std::to_string(dimensions) + " dimensions; 1 to 4 are possible");
+        throw Error(say("gives {} {} dimensions; 1 to 4 are possible", what, dimensions));
     }
     tensor.elements = 1;
     for (std::uint32_t i = 0; i < dimensions; ++i) {
-        const auto size = file_.number<std::uint64_t>("the shape of a tensor");
+        const auto size = file_.number<std::uint64_t>(marked("the shape of a tensor"));
         if (size == 0) {
-            throw Error("gives " + what + " a dimension of 0");
+            throw Error(say("gives {} a dimension of 0", what));
         }
         tensor.shape.push_back(size);
         tensor.elements = checked_product(tensor.elements, size, what);
     }
-    const auto id = file_.number<std::uint32_t>("the type of a tensor");
+    const auto id = file_.number<std::uint32_t>(marked("the type of a tensor"));
     const auto type =
         std::find_if(kTensorTypes.begin(), kTensorTypes.end(), [&](const TensorType& t) { return t.id == id; });
     if (type == kTensorTypes.end()) {
-        throw Error("gives " + what + " the unknown type " + std::to_string(id));
+        throw Error(say("gives {} the unknown type {}", what, id));
     }
     if (tensor.shape[0] % type->block != 0) {
-        throw Error("gives " + what + " rows of " + std::to_string(tensor.shape[0]) + " weights, which " + type->name +
-                    " cannot hold: it needs a multiple of " + std::to_string(type->block));
+        throw Error(say("gives {} rows of {} weights, which {} cannot hold: it needs a multiple of {}", what,
+                        tensor.shape[0], type->name, type->block));
     }
     tensor.type = type->name;
     tensor.bytes = checked_product(tensor.elements / type->block, type->bytes, what);
-    tensor.offset = file_.number<std::uint64_t>("the place of a tensor");
+    tensor.offset = file_.number<std::uint64_t>(marked("the place of a tensor"));
     header_.tensors.push_back(std::move(tensor));
 }
 
@@ -264,7 +261,7 @@ std::uint64_t HeaderReader::alignment() const {
     }
     const auto value = found->second.is_number_unsigned() ? found->second.get<std::uint64_t>() : 0;
     if (value == 0 || value > kMaxAlignment || (value & (value - 1)) != 0) {
-        throw Error("has the alignment " + found->second.dump() + "; it must be a power of two");
+        throw Error(say("has the alignment {}; it must be a power of two", found->second.dump()));
     }
     return value;
 }
@@ -275,15 +272,14 @@ void HeaderReader::place_tensors() {
     header_.data_offset = (file_.position() + step - 1) / step * step;
     std::vector<const GgufTensor*> order;
     for (GgufTensor& tensor : header_.tensors) {
-        const std::string what = "the tensor '" + tensor.name + "'";
+        const Sentence what = say("the tensor '{}'", tensor.name);
         if (tensor.offset % step != 0) {
-            throw Error("places " + what + " at " + std::to_string(tensor.offset) + ", not on a multiple of " +
-                        std::to_string(step));
+            throw Error(say("places {} at {}, not on a multiple of {}", what, tensor.offset, step));
         }
         const std::uint64_t room = file_.size() > header_.data_offset ? file_.size() - header_.data_offset : 0;
         if (tensor.offset > room || tensor.bytes > room - tensor.offset) {
-            throw Error("ends at byte " + std::to_string(file_.size()) + ", before the end of " + what +
-                        "; the download is incomplete or the file is damaged");
+            throw Error(say("ends at byte {}, before the end of {}; the download is incomplete or the file is damaged",
+                            file_.size(), what));
         }
         tensor.offset += header_.data_offset;
         order.push_back(&tensor);
@@ -291,7 +287,7 @@ void HeaderReader::place_tensors() {
     std::sort(order.begin(), order.end(), [](const auto* a, const auto* b) { return a->offset < b->offset; });
     for (std::size_t i = 1; i < order.size(); ++i) {
         if (order[i - 1]->offset + order[i - 1]->bytes > order[i]->offset) {
-            throw Error("places the tensor '" + order[i]->name + "' over the tensor '" + order[i - 1]->name + "'");
+            throw Error(say("places the tensor '{}' over the tensor '{}'", order[i]->name, order[i - 1]->name));
         }
     }
 }

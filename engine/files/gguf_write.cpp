@@ -82,7 +82,7 @@ std::uint64_t elements_of(const GgufOutput& tensor) {
         sound = sound && size > 0 && !__builtin_mul_overflow(count, size, &count);
     }
     if (!sound || count > (std::uint64_t{1} << 60)) {
-        throw Error("Tensor \"" + tensor.name + "\" has a shape that GGUF cannot hold.");
+        throw Error(say("tensor \"{}\" has a shape that GGUF cannot hold", tensor.name));
     }
     return count;
 }
@@ -163,7 +163,7 @@ void write_gguf(const std::filesystem::path& path, const GgufValues& values, con
     if (!file || error) {
         std::error_code ignored;
         std::filesystem::remove(partial, ignored);
-        throw Error(path.string() + ": writing failed; check that the folder exists and the disk has room.");
+        throw Error(say("{}: writing failed; check that the folder exists and the disk has room", path));
     }
 }
 

@@ -12,11 +12,6 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr std::string_view kPickleReason =
-    "is a Python pickle, and a pickle can run any code when it is opened, so Moescope never opens one; use the "
-    "safetensors or GGUF "
-    "version of this model, or convert it where you trust it";
-
 bool has_pickle_extension(const fs::path& path) {
     std::string extension = path.extension().string();
     std::transform(extension.begin(), extension.end(), extension.begin(),
@@ -37,10 +32,10 @@ bool looks_like_safetensors(const std::string& start) {
 void inspect_by_content(const fs::path& path, FileReport& report) {
     FileReader file(path);
     if (file.size() == 0) {
-        throw Error("is empty; get it again");
+        throw Error(say("is empty; get it again"));
     }
     report.details["bytes"] = file.size();
-    const std::string start = file.text(std::min<std::uint64_t>(file.size(), 64), "its start");
+    const std::string start = file.text(std::min<std::uint64_t>(file.size(), 64), marked("its start"));
     if (start.starts_with("GGUF")) {
         report.format = "GGUF";
         inspect_gguf(path, report);
@@ -49,21 +44,22 @@ void inspect_by_content(const fs::path& path, FileReport& report) {
         inspect_npy(path, report);
     } else if (looks_like_pickle(path, start)) {
         report.format = "pickle";
-        throw Error(std::string(kPickleReason));
+        throw Error(
+            say("is a Python pickle, and a pickle can run any code when it is opened, so Moescope never opens one; use "
+                "the safetensors or GGUF version of this model, or convert it where you trust it"));
     } else if (looks_like_safetensors(start) || path.extension() == ".safetensors") {
         report.format = "safetensors";
         inspect_safetensors(path, report);
     } else if (path.extension() == ".gguf") {
-        throw Error(
-            "has a GGUF name but does not start with the GGUF mark; the download may have failed, so get it again");
+        throw Error(say(
+            "has a GGUF name but does not start with the GGUF mark; the download may have failed, so get it again"));
     } else if (has_pickle_extension(path)) {
         throw Error(
-            "is no known model format; files with this ending are usually Python pickles, which Moescope never opens, "
-            "so use "
-            "the safetensors or GGUF version of this model");
+            say("is no known model format; files with this ending are usually Python pickles, which Moescope never "
+                "opens, so use the safetensors or GGUF version of this model"));
     } else {
-        throw Error(
-            "is no model file that Moescope knows; it opens GGUF files, safetensors and its own checkpoint folders");
+        throw Error(say(
+            "is no model file that Moescope knows; it opens GGUF files, safetensors and its own checkpoint folders"));
     }
 }
 
@@ -86,11 +82,12 @@ FileReport inspect_file(const fs::path& path) {
         inspect_path(path, report);
         report.safe = true;
     } catch (const std::bad_alloc&) {
-        report.problem = path.string() + " needs more memory to be checked than there is";
+        report.problem = say("{} needs more memory to be checked than there is", path);
     } catch (const std::exception& error) {
         // The readers of tensors name the file themselves, as they are also used alone.
         const std::string what = error.what(), name = path.string();
-        report.problem = what.starts_with(name) ? what : name + " " + what;
+        const Sentence sentence = base::sentence_of(error);
+        report.problem = what.starts_with(name) ? sentence : say("{} {}", name, sentence);
     }
     return report;
 }

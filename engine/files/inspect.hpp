@@ -6,12 +6,14 @@
 #include <nlohmann/json.hpp>
 #include <string>
 
+#include "base/sentence.hpp"
+
 namespace moescope::engine {
 
 struct FileReport {
     std::string format;      ///< "GGUF", "safetensors", "checkpoint", "pickle", "npy", "unknown"
     bool safe = false;       ///< every offset and size was checked against the file
-    std::string problem;     ///< one sentence with what to do, when not safe
+    base::Sentence problem;  ///< one sentence with what to do, when not safe
     nlohmann::json details;  ///< architecture, tensors, parameters, quantisation, experts, licence, ...
 };
 

@@ -22,12 +22,11 @@ constexpr std::uint64_t kNpyPrefixBytes = 70'000;  // more than the longest NumP
 json read_json(const fs::path& path) {
     FileReader file(path);
     if (file.size() > kMaxConfigBytes) {
-        throw Error("has a " + path.filename().string() + " of " + std::to_string(file.size()) +
-                    " bytes, which cannot be right");
+        throw Error(say("has a {} of {} bytes, which cannot be right", path.filename(), file.size()));
     }
-    json value = json::parse(file.text(file.size(), "its JSON"), nullptr, false);
+    json value = json::parse(file.text(file.size(), marked("its JSON")), nullptr, false);
     if (value.is_discarded() || !value.is_object()) {
-        throw Error("has a " + path.filename().string() + " that is no valid JSON");
+        throw Error(say("has a {} that is no valid JSON", path.filename()));
     }
     return value;
 }
@@ -36,13 +35,13 @@ json read_json(const fs::path& path) {
 
 void inspect_safetensors(const fs::path& path, FileReport& report) {
     FileReader file(path);
-    std::string prefix = file.text(std::min<std::uint64_t>(file.size(), 8), "its start");
+    std::string prefix = file.text(std::min<std::uint64_t>(file.size(), 8), marked("its start"));
     if (prefix.size() == 8) {
         std::uint64_t length = 0;
         prefix.copy(reinterpret_cast<char*>(&length), sizeof length);
         if (length <=
             std::min(kSafetensorsMaxHeader, file.left())) {  // else the parser says what is wrong with the length
-            prefix += file.text(length, "its header");
+            prefix += file.text(length, marked("its header"));
         }
     }
     const SafetensorsHeader header = parse_safetensors(std::as_bytes(std::span(prefix)), file.size(), path.string());
@@ -63,10 +62,10 @@ void inspect_safetensors(const fs::path& path, FileReport& report) {
 
 void inspect_npy(const fs::path& path, FileReport& report) {
     FileReader file(path);
-    const std::string prefix = file.text(std::min(file.size(), kNpyPrefixBytes), "its header");
+    const std::string prefix = file.text(std::min(file.size(), kNpyPrefixBytes), marked("its header"));
     if (prefix.substr(0, 300).find("|O'") != std::string::npos) {
-        throw Error(
-            "holds Python objects, which are pickles and can run any code when opened; save plain numbers instead");
+        throw Error(say(
+            "holds Python objects, which are pickles and can run any code when opened; save plain numbers instead"));
     }
     const NpyHeader header = parse_npy(std::as_bytes(std::span(prefix)), file.size(), path.string());
     report.details["type"] = header.dtype;
@@ -88,7 +87,8 @@ void inspect_hugging_face(const fs::path& path, nlohmann::json config, FileRepor
     }
     std::sort(files.begin(), files.end());
     if (files.empty()) {
-        throw Error("is a Hugging Face folder without safetensors weights; get the version with .safetensors files");
+        throw Error(
+            say("is a Hugging Face folder without safetensors weights; get the version with .safetensors files"));
     }
     auto shards = nlohmann::json::array();
     for (const fs::path& file : files) {
@@ -116,12 +116,12 @@ void inspect_folder(const fs::path& path, FileReport& report) {
         }
     }
     if (!weights || !config) {
-        throw Error("is a folder without " + std::string(config ? "model.safetensors" : "config.json") +
-                    "; name a model file or the folder of a checkpoint");
+        throw Error(say("is a folder without {}; name a model file or the folder of a checkpoint",
+                        config ? "model.safetensors" : "config.json"));
     }
     report.format = "checkpoint";
     if (!fs::exists(path / "DONE", error)) {
-        throw Error("is a checkpoint that was not finished (the file DONE is missing); use an earlier one");
+        throw Error(say("is a checkpoint that was not finished (the file DONE is missing); use an earlier one"));
     }
     inspect_safetensors(path / "model.safetensors", report);
     report.details["config"] = read_json(path / "config.json");

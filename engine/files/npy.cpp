@@ -16,8 +16,8 @@ namespace {
 constexpr std::string_view kMagic = "\x93NUMPY";
 constexpr std::uint64_t kMaxHeader = 65536;
 
-[[noreturn]] void damaged(const std::string& source, const std::string& what) {
-    throw Error(source + ": not a sound .npy file, " + what + "; write it again with numpy.save.");
+[[noreturn]] void damaged(const std::string& source, const Sentence& what) {
+    throw Error(say("{}: not a sound .npy file, {}; write it again with numpy.save", source, what));
 }
 
 /// Reads the header's dictionary literal, the exact subset that NumPy writes.
@@ -139,8 +139,7 @@ std::vector<std::int32_t> converted(const std::vector<char>& bytes, const std::s
         Stored value;
         std::memcpy(&value, bytes.data() + i * sizeof(Stored), sizeof(Stored));
         if (!std::in_range<std::int32_t>(value)) {
-            throw Error(source + ": value " + std::to_string(value) + " at position " + std::to_string(i) +
-                        " is no token.");
+            throw Error(say("{}: value {} at position {} is no token", source, value, i));
         }
         values[i] = static_cast<std::int32_t>(value);
     }
@@ -175,7 +174,7 @@ void write_bytes(const std::filesystem::path& path, const char* dtype, const voi
         sizes.resize(sizes.size() - 2);
     }
     if (product != count) {
-        throw Error(path.string() + ": " + std::to_string(count) + " values do not fill the shape (" + sizes + ").");
+        throw Error(say("{}: {} values do not fill the shape ({})", path, count, sizes));
     }
     std::string text = std::string("{'descr': '") + dtype + "', 'fortran_order': False, 'shape': (" + sizes + "), }";
     const std::size_t before = kMagic.size() + 4;
@@ -190,7 +189,7 @@ void write_bytes(const std::filesystem::path& path, const char* dtype, const voi
     file.write(static_cast<const char*>(data), static_cast<std::streamsize>(count * item_bytes));
     file.close();
     if (!file) {
-        throw Error(path.string() + ": writing failed; check that the folder exists and the disk has room.");
+        throw Error(say("{}: writing failed; check that the folder exists and the disk has room", path));
     }
 }
 
@@ -199,37 +198,36 @@ void write_bytes(const std::filesystem::path& path, const char* dtype, const voi
 NpyHeader parse_npy(std::span<const std::byte> prefix, std::uint64_t file_bytes, const std::string& source) {
     const std::string_view text(reinterpret_cast<const char*>(prefix.data()), prefix.size());
     if (text.size() < 12 || text.substr(0, kMagic.size()) != kMagic) {
-        damaged(source, "it does not begin with NumPy's mark");
+        damaged(source, say("it does not begin with NumPy's mark"));
     }
     const int version = static_cast<unsigned char>(text[6]);
     if ((version != 1 && version != 2) || text[7] != 0) {
-        damaged(source, "its version " + std::to_string(version) + " is not 1 or 2");
+        damaged(source, say("its version {} is not 1 or 2", version));
     }
     std::uint32_t length = 0;
     std::memcpy(&length, text.data() + 8, version == 1 ? 2 : 4);
     const std::uint64_t before = version == 1 ? 10 : 12;
     if (length > kMaxHeader || before + length > text.size()) {
-        damaged(source, "its header of " + std::to_string(length) + " bytes is cut or too long");
+        damaged(source, say("its header of {} bytes is cut or too long", length));
     }
     NpyHeader header;
     if (!DictReader(text.substr(before, length)).read(header)) {
-        damaged(source, "its header is not what NumPy writes for a plain array in C order");
+        damaged(source, say("its header is not what NumPy writes for a plain array in C order"));
     }
     header.data_begin = before + length;
     header.item_bytes = item_bytes_of(header.dtype);
     if (header.item_bytes == 0) {
-        damaged(source, "its type \"" + header.dtype + "\" is not supported");
+        damaged(source, say("its type \"{}\" is not supported", header.dtype));
     }
     header.count = 1;
     std::uint64_t bytes = header.item_bytes;
     for (const std::uint64_t size : header.shape) {
         if (__builtin_mul_overflow(header.count, size, &header.count) || __builtin_mul_overflow(bytes, size, &bytes)) {
-            damaged(source, "its shape overflows");
+            damaged(source, say("its shape overflows"));
         }
     }
     if (bytes != file_bytes - header.data_begin) {
-        damaged(source, "it has " + std::to_string(file_bytes - header.data_begin) +
-                            " bytes of data, but its shape needs " + std::to_string(bytes));
+        damaged(source, say("it has {} bytes of data, but its shape needs {}", file_bytes - header.data_begin, bytes));
     }
     return header;
 }
@@ -240,19 +238,19 @@ std::vector<std::int32_t> read_npy_tokens(const std::filesystem::path& path) {
     const bool regular = std::filesystem::is_regular_file(path, error);
     const std::uint64_t size = regular ? std::filesystem::file_size(path, error) : 0;
     if (!file || !regular || error) {
-        throw Error(path.string() + ": cannot be read; check that the file exists and that you may read it.");
+        throw Error(say("{}: cannot be read; check that the file exists and that you may read it", path));
     }
     std::vector<std::byte> prefix(std::min<std::uint64_t>(size, kMaxHeader + 12));
     file.read(reinterpret_cast<char*>(prefix.data()), static_cast<std::streamsize>(prefix.size()));
     const NpyHeader header = parse_npy(prefix, size, path.string());
     if (header.shape.size() != 1 || header.dtype == "<f4") {
-        throw Error(path.string() + ": tokens must be a one-dimensional array of whole numbers, for example int32.");
+        throw Error(say("{}: tokens must be a one-dimensional array of whole numbers, for example int32", path));
     }
     std::vector<char> bytes(size - header.data_begin);
     file.seekg(static_cast<std::streamoff>(header.data_begin));
     file.read(bytes.data(), static_cast<std::streamsize>(bytes.size()));
     if (!file) {
-        throw Error(path.string() + ": reading failed; check the disk.");
+        throw Error(say("{}: reading failed; check the disk", path));
     }
     return convert(header.dtype, bytes, path.string());
 }

@@ -2,6 +2,7 @@
 #include <array>
 #include <string_view>
 
+#include "engine/error.hpp"
 #include "engine/files/file_reader.hpp"
 #include "engine/files/inspect_parts.hpp"
 
@@ -14,11 +15,11 @@ constexpr std::uint64_t kSearchedBytes = 256U << 10;
 // the archive.
 bool zip_holds_pickle(const std::filesystem::path& path) {
     FileReader file(path);
-    const std::string front = file.text(std::min(file.size(), kSearchedBytes), "a zip archive");
+    const std::string front = file.text(std::min(file.size(), kSearchedBytes), base::marked("a zip archive"));
     if (file.left() > kSearchedBytes) {
-        file.skip(file.left() - kSearchedBytes, "a zip archive");
+        file.skip(file.left() - kSearchedBytes, base::marked("a zip archive"));
     }
-    const std::string back = file.text(file.left(), "a zip archive");
+    const std::string back = file.text(file.left(), base::marked("a zip archive"));
     return front.find(".pkl") != std::string::npos || back.find(".pkl") != std::string::npos;
 }
 
@@ -30,8 +31,8 @@ bool is_text_pickle(const std::filesystem::path& path, const std::string& start)
         return false;
     }
     FileReader file(path);
-    file.skip(file.size() - 1, "a pickle");
-    return file.text(1, "a pickle") == ".";
+    file.skip(file.size() - 1, base::marked("a pickle"));
+    return file.text(1, base::marked("a pickle")) == ".";
 }
 
 }  // namespace

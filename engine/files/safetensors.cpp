@@ -40,25 +40,25 @@ std::optional<std::uint64_t> bits_of(const std::string& dtype) {
 class HeaderReader : public nlohmann::json_sax<nlohmann::json> {
  public:
     SafetensorsHeader header;
-    std::string problem;
+    Sentence problem;
 
-    bool null() override { return refuse("has a null"); }
-    bool boolean(bool) override { return refuse("has a true or false"); }
-    bool number_integer(number_integer_t) override { return refuse("has a negative number"); }
+    bool null() override { return refuse(say("has a null")); }
+    bool boolean(bool) override { return refuse(say("has a true or false")); }
+    bool number_integer(number_integer_t) override { return refuse(say("has a negative number")); }
     bool number_float(number_float_t, const string_t&) override {
-        return refuse("has a number that is not a whole one");
+        return refuse(say("has a number that is not a whole one"));
     }
-    bool binary(binary_t&) override { return refuse("has binary data"); }
+    bool binary(binary_t&) override { return refuse(say("has binary data")); }
     bool number_unsigned(number_unsigned_t value) override {
         if (place_ == Place::shape) {
             tensor_.shape.push_back(value);
-            return tensor_.shape.size() <= kMaxDimensions || refuse("has a tensor of more than 64 dimensions");
+            return tensor_.shape.size() <= kMaxDimensions || refuse(say("has a tensor of more than 64 dimensions"));
         }
         if (place_ == Place::offsets) {
             offsets_.push_back(value);
-            return offsets_.size() <= 2 || refuse("has more than two data_offsets");
+            return offsets_.size() <= 2 || refuse(say("has more than two data_offsets"));
         }
-        return refuse("has a number where none belongs");
+        return refuse(say("has a number where none belongs"));
     }
     bool string(string_t& value) override {
         if (place_ == Place::metadata) {
@@ -69,7 +69,7 @@ class HeaderReader : public nlohmann::json_sax<nlohmann::json> {
             tensor_.dtype = value;
             return true;
         }
-        return refuse("has a text where none belongs");
+        return refuse(say("has a text where none belongs"));
     }
     bool start_object(std::size_t) override {
         if (place_ == Place::start) {
@@ -77,7 +77,7 @@ class HeaderReader : public nlohmann::json_sax<nlohmann::json> {
             return true;
         }
         if (place_ != Place::top) {
-            return refuse("has an object inside " + name_);
+            return refuse(say("has an object inside {}", name_));
         }
         place_ = name_ == "__metadata__" ? Place::metadata : Place::tensor;
         tensor_ = {};
@@ -88,18 +88,18 @@ class HeaderReader : public nlohmann::json_sax<nlohmann::json> {
     bool key(string_t& value) override {
         std::set<std::string>& seen = place_ == Place::top ? names_ : inner_;
         if (!seen.insert(value).second) {
-            return refuse("has the key \"" + value + "\" twice");
+            return refuse(say("has the key \"{}\" twice", value));
         }
         (place_ == Place::top ? name_ : key_) = value;
         if (place_ == Place::tensor && value != "dtype" && value != "shape" && value != "data_offsets") {
-            return refuse("has the unknown key \"" + value + "\" in tensor \"" + name_ + "\"");
+            return refuse(say("has the unknown key \"{}\" in tensor \"{}\"", value, name_));
         }
         return true;
     }
     bool end_object() override {
         if (place_ == Place::tensor) {
             if (inner_.size() != 3 || offsets_.size() != 2) {
-                return refuse("does not give dtype, shape and two data_offsets for tensor \"" + name_ + "\"");
+                return refuse(say("does not give dtype, shape and two data_offsets for tensor \"{}\"", name_));
             }
             tensor_.begin = offsets_[0];
             tensor_.end = offsets_[1];
@@ -113,21 +113,21 @@ class HeaderReader : public nlohmann::json_sax<nlohmann::json> {
             place_ = key_ == "shape" ? Place::shape : Place::offsets;
             return true;
         }
-        return refuse("has a list where none belongs");
+        return refuse(say("has a list where none belongs"));
     }
     bool end_array() override {
         place_ = Place::tensor;
         return true;
     }
     bool parse_error(std::size_t position, const std::string&, const nlohmann::detail::exception&) override {
-        return refuse("is not valid JSON at byte " + std::to_string(position));
+        return refuse(say("is not valid JSON at byte {}", position));
     }
 
  private:
     enum class Place { start, top, metadata, tensor, shape, offsets, done };
     static constexpr std::size_t kMaxDimensions = 64;
 
-    bool refuse(std::string what) {
+    bool refuse(Sentence what) {
         problem = std::move(what);
         return false;
     }
@@ -139,8 +139,8 @@ class HeaderReader : public nlohmann::json_sax<nlohmann::json> {
     std::vector<std::uint64_t> offsets_;
 };
 
-[[noreturn]] void damaged(const std::string& source, const std::string& what) {
-    throw Error(source + ": not a sound safetensors file, " + what + "; get the file again.");
+[[noreturn]] void damaged(const std::string& source, const Sentence& what) {
+    throw Error(say("{}: not a sound safetensors file, {}; get the file again", source, what));
 }
 
 /// Bytes of a tensor, or nothing when the product overflows or a sub-byte type ends inside a byte.
@@ -162,14 +162,14 @@ void check_tensors(const SafetensorsHeader& header, std::uint64_t data_bytes, co
     for (const auto& [name, tensor] : header.tensors) {
         const auto bits = bits_of(tensor.dtype);
         if (!bits) {
-            damaged(source, "tensor \"" + name + "\" has the unknown type \"" + tensor.dtype + "\"");
+            damaged(source, say("tensor \"{}\" has the unknown type \"{}\"", name, tensor.dtype));
         }
         const auto bytes = bytes_of(tensor, *bits);
         if (!bytes) {
-            damaged(source, "the shape of tensor \"" + name + "\" overflows or does not fill whole bytes");
+            damaged(source, say("the shape of tensor \"{}\" overflows or does not fill whole bytes", name));
         }
         if (tensor.begin > tensor.end || tensor.end > data_bytes || tensor.end - tensor.begin != *bytes) {
-            damaged(source, "the data_offsets of tensor \"" + name + "\" do not fit its shape and the file");
+            damaged(source, say("the data_offsets of tensor \"{}\" do not fit its shape and the file", name));
         }
         order.push_back(&tensor);
     }
@@ -179,26 +179,26 @@ void check_tensors(const SafetensorsHeader& header, std::uint64_t data_bytes, co
     std::uint64_t at = 0;
     for (const SafetensorsTensor* tensor : order) {
         if (tensor->begin != at) {
-            damaged(source, "its tensors overlap or leave a hole at byte " + std::to_string(at));
+            damaged(source, say("its tensors overlap or leave a hole at byte {}", at));
         }
         at = tensor->end;
     }
     if (at != data_bytes) {
-        damaged(source, "its tensors end at byte " + std::to_string(at) + " of " + std::to_string(data_bytes));
+        damaged(source, say("its tensors end at byte {} of {}", at, data_bytes));
     }
 }
 
 std::uint64_t header_bytes(std::span<const std::byte> prefix, std::uint64_t file_bytes, const std::string& source) {
     if (prefix.size() < 8 || file_bytes < 8) {
-        damaged(source, "it has fewer than 8 bytes");
+        damaged(source, say("it has fewer than 8 bytes"));
     }
     std::uint64_t n = 0;
     std::memcpy(&n, prefix.data(), 8);
     if (n > kSafetensorsMaxHeader) {
-        damaged(source, "its header would be " + std::to_string(n) + " bytes long");
+        damaged(source, say("its header would be {} bytes long", n));
     }
     if (n > file_bytes - 8) {
-        damaged(source, "its header of " + std::to_string(n) + " bytes is longer than the file");
+        damaged(source, say("its header of {} bytes is longer than the file", n));
     }
     return n;
 }
@@ -226,15 +226,15 @@ SafetensorsHeader parse_safetensors(std::span<const std::byte> prefix, std::uint
                                     const std::string& source) {
     const std::uint64_t n = header_bytes(prefix, file_bytes, source);
     if (n > prefix.size() - 8) {
-        damaged(source, "its header is cut");
+        damaged(source, say("its header is cut"));
     }
     const char* text = reinterpret_cast<const char*>(prefix.data()) + 8;
     if (n == 0 || text[0] != '{') {
-        damaged(source, "its header does not begin with '{'");
+        damaged(source, say("its header does not begin with '{{'"));
     }
     HeaderReader reader;
     if (!nlohmann::json::sax_parse(text, text + n, &reader)) {
-        damaged(source, "its header " + (reader.problem.empty() ? std::string("cannot be read") : reader.problem));
+        damaged(source, say("its header {}", reader.problem.empty() ? say("cannot be read") : reader.problem));
     }
     reader.header.data_begin = 8 + n;
     check_tensors(reader.header, file_bytes - 8 - n, source);
@@ -246,7 +246,7 @@ SafetensorsFile::SafetensorsFile(const std::filesystem::path& path) : path_(path
     const std::uint64_t size =
         std::filesystem::is_regular_file(path, error) ? std::filesystem::file_size(path, error) : 0;
     if (!file_ || error || !std::filesystem::is_regular_file(path, error)) {
-        throw Error(path.string() + ": cannot be read; check that the file exists and that you may read it.");
+        throw Error(say("{}: cannot be read; check that the file exists and that you may read it", path));
     }
     std::vector<std::byte> prefix(std::min<std::uint64_t>(size, 8));
     file_.read(reinterpret_cast<char*>(prefix.data()), static_cast<std::streamsize>(prefix.size()));
@@ -254,7 +254,7 @@ SafetensorsFile::SafetensorsFile(const std::filesystem::path& path) : path_(path
     prefix.resize(8 + n);
     file_.read(reinterpret_cast<char*>(prefix.data()) + 8, static_cast<std::streamsize>(n));
     if (!file_) {
-        throw Error(path.string() + ": reading failed; check the disk.");
+        throw Error(say("{}: reading failed; check the disk", path));
     }
     header_ = parse_safetensors(prefix, size, path.string());
 }
@@ -262,7 +262,7 @@ SafetensorsFile::SafetensorsFile(const std::filesystem::path& path) : path_(path
 const SafetensorsTensor& SafetensorsFile::find(const std::string& name) const {
     const auto found = header_.tensors.find(name);
     if (found == header_.tensors.end()) {
-        throw Error(path_.string() + ": tensor \"" + name + "\" is missing; the file belongs to another model.");
+        throw Error(say("{}: tensor \"{}\" is missing; the file belongs to another model", path_, name));
     }
     return found->second;
 }
@@ -272,16 +272,16 @@ void SafetensorsFile::read_bytes(const std::string& name, std::uint64_t begin, s
     file_.seekg(static_cast<std::streamoff>(header_.data_begin + begin));
     file_.read(reinterpret_cast<char*>(into.data()), static_cast<std::streamsize>(into.size()));
     if (!file_) {
-        throw Error(path_.string() + ": reading tensor \"" + name + "\" failed; check the disk.");
+        throw Error(say("{}: reading tensor \"{}\" failed; check the disk", path_, name));
     }
 }
 
 void SafetensorsFile::read_f32(const std::string& name, std::span<float> into) const {
     const SafetensorsTensor& tensor = find(name);
     if (tensor.dtype != "F32" || tensor.end - tensor.begin != into.size_bytes()) {
-        throw Error(path_.string() + ": tensor \"" + name + "\" is " + tensor.dtype + " of " +
-                    std::to_string(tensor.end - tensor.begin) + " bytes, but F32 of " +
-                    std::to_string(into.size_bytes()) + " bytes is needed; the file belongs to another model.");
+        throw Error(
+            say("{}: tensor \"{}\" is {} of {} bytes, but F32 of {} bytes is needed; the file belongs to another model",
+                path_, name, tensor.dtype, tensor.end - tensor.begin, into.size_bytes()));
     }
     read_bytes(name, tensor.begin, std::as_writable_bytes(into));
 }
@@ -295,9 +295,10 @@ void SafetensorsFile::read_floats(const std::string& name, std::span<float> into
     const std::uint64_t bytes = tensor.end - tensor.begin;
     const std::uint64_t width = tensor.dtype == "F64" ? 8 : tensor.dtype == "F32" ? 4 : 2;
     if (!is_float_type(tensor.dtype) || bytes / width != into.size()) {
-        throw Error(path_.string() + ": tensor \"" + name + "\" is " + tensor.dtype + " of " + std::to_string(bytes) +
-                    " bytes, but " + std::to_string(into.size()) +
-                    " values of F32, F16, BF16 or F64 are needed; convert the file or get another.");
+        throw Error(
+            say("{}: tensor \"{}\" is {} of {} bytes, but {} values of F32, F16, BF16 or F64 are needed; convert the "
+                "file or get another",
+                path_, name, tensor.dtype, bytes, into.size()));
     }
     if (width == 4) {
         return read_bytes(name, tensor.begin, std::as_writable_bytes(into));
@@ -321,11 +322,11 @@ std::vector<std::uint64_t> place_tensors(const std::filesystem::path& path, nloh
         std::uint64_t bytes = sizeof(float), end = 0;
         for (const std::uint64_t size : tensor.shape) {
             if (__builtin_mul_overflow(bytes, size, &bytes)) {
-                throw Error(path.string() + ": the size of tensor \"" + tensor.name + "\" overflows.");
+                throw Error(say("{}: the size of tensor \"{}\" overflows", path, tensor.name));
             }
         }
         if (__builtin_add_overflow(at, bytes, &end)) {
-            throw Error(path.string() + ": the tensors are too large together.");
+            throw Error(say("{}: the tensors are too large together", path));
         }
         header[tensor.name] = {{"dtype", "F32"}, {"shape", tensor.shape}, {"data_offsets", {at, end}}};
         sizes.push_back(bytes);
@@ -368,7 +369,7 @@ void write_safetensors(const std::filesystem::path& path, std::vector<Safetensor
     if (!file || error) {
         std::error_code ignored;
         std::filesystem::remove(partial, ignored);
-        throw Error(path.string() + ": writing failed; check that the folder exists and the disk has room.");
+        throw Error(say("{}: writing failed; check that the folder exists and the disk has room", path));
     }
 }
 

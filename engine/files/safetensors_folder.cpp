@@ -21,13 +21,15 @@ std::map<std::string, std::string> read_index(const std::filesystem::path& path)
     const nlohmann::json index = read_json_file(path, kMaxIndexBytes);
     const auto found = index.is_object() ? index.find("weight_map") : index.end();
     if (!index.is_object() || found == index.end() || !found->is_object()) {
-        throw Error(path.string() + ": has no weight_map; get the folder again.");
+        throw Error(say("{}: has no weight_map; get the folder again", path));
     }
     std::map<std::string, std::string> listed;
     for (const auto& [tensor, file] : found->items()) {
         if (!file.is_string() || !is_plain_name(file.get_ref<const std::string&>())) {
-            throw Error(path.string() + ": the file of tensor \"" + tensor +
-                        "\" is not the name of a .safetensors file in this folder; get the folder again.");
+            throw Error(
+                say("{}: the file of tensor \"{}\" is not the name of a .safetensors file in this folder; get the "
+                    "folder again",
+                    path, tensor));
         }
         listed[tensor] = file.get<std::string>();
     }
@@ -42,20 +44,19 @@ nlohmann::json read_json_file(const std::filesystem::path& path, std::uint64_t l
         std::filesystem::is_regular_file(path, error) ? std::filesystem::file_size(path, error) : 0;
     std::ifstream file(path, std::ios::binary);
     if (error || !file || size == 0) {
-        throw Error(path.string() + ": cannot be read; check that the file exists and is not empty.");
+        throw Error(say("{}: cannot be read; check that the file exists and is not empty", path));
     }
     if (size > limit) {
-        throw Error(path.string() + ": has " + std::to_string(size) + " bytes, more than the " + std::to_string(limit) +
-                    " that such a file may have.");
+        throw Error(say("{}: has {} bytes, more than the {} that such a file may have", path, size, limit));
     }
     std::string text(size, '\0');
     file.read(text.data(), static_cast<std::streamsize>(size));
     if (!file) {
-        throw Error(path.string() + ": reading failed; check the disk.");
+        throw Error(say("{}: reading failed; check the disk", path));
     }
     nlohmann::json value = nlohmann::json::parse(text, nullptr, false);
     if (value.is_discarded()) {
-        throw Error(path.string() + ": is not valid JSON; get the file again.");
+        throw Error(say("{}: is not valid JSON; get the file again", path));
     }
     return value;
 }
@@ -68,9 +69,10 @@ SafetensorsFolder::SafetensorsFolder(const std::filesystem::path& folder) {
         return;
     }
     if (!std::filesystem::exists(index, error)) {
-        throw Error(folder.string() +
-                    ": has neither model.safetensors nor model.safetensors.index.json; choose a folder with both "
-                    "config.json and safetensors weights.");
+        throw Error(
+            say("{}: has neither model.safetensors nor model.safetensors.index.json; choose a folder with both "
+                "config.json and safetensors weights",
+                folder));
     }
     const std::map<std::string, std::string> listed = read_index(index);
     std::set<std::string> names;
@@ -78,8 +80,7 @@ SafetensorsFolder::SafetensorsFolder(const std::filesystem::path& folder) {
         names.insert(file);
     }
     if (names.empty() || names.size() > kMaxFiles) {
-        throw Error(index.string() + ": lists " + std::to_string(names.size()) + " files; 1 to " +
-                    std::to_string(kMaxFiles) + " are possible.");
+        throw Error(say("{}: lists {} files; 1 to {} are possible", index, names.size(), kMaxFiles));
     }
     for (const std::string& name : names) {
         add_file(folder / name);
@@ -93,8 +94,8 @@ void SafetensorsFolder::add_file(const std::filesystem::path& path) {
     for (const auto& [name, tensor] : files_.back()->header().tensors) {
         const auto [at, fresh] = tensors_.emplace(name, Place{files_.size() - 1, &tensor});
         if (!fresh) {
-            throw Error(path.string() + ": tensor \"" + name + "\" is also in " +
-                        paths_[at->second.file].filename().string() + "; get the folder again.");
+            throw Error(say("{}: tensor \"{}\" is also in {}; get the folder again", path, name,
+                            paths_[at->second.file].filename()));
         }
     }
 }
@@ -104,13 +105,13 @@ void SafetensorsFolder::check_index(const std::filesystem::path& index,
     for (const auto& [name, file] : listed) {
         const auto found = tensors_.find(name);
         if (found == tensors_.end() || paths_[found->second.file].filename() != file) {
-            throw Error(index.string() + ": tensor \"" + name + "\" is not in " + file + "; get the folder again.");
+            throw Error(say("{}: tensor \"{}\" is not in {}; get the folder again", index, name, file));
         }
     }
     for (const auto& [name, place] : tensors_) {
         if (!listed.contains(name)) {
-            throw Error(index.string() + ": does not list tensor \"" + name + "\" of " +
-                        paths_[place.file].filename().string() + "; get the folder again.");
+            throw Error(say("{}: does not list tensor \"{}\" of {}; get the folder again", index, name,
+                            paths_[place.file].filename()));
         }
     }
 }
@@ -118,7 +119,7 @@ void SafetensorsFolder::check_index(const std::filesystem::path& index,
 void SafetensorsFolder::read_floats(const std::string& name, std::span<float> into) const {
     const auto found = tensors_.find(name);
     if (found == tensors_.end()) {
-        throw Error("tensor \"" + name + "\" is missing; the folder belongs to another model.");
+        throw Error(say("tensor \"{}\" is missing; the folder belongs to another model", name));
     }
     files_[found->second.file]->read_floats(name, into);
 }

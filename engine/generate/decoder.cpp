@@ -46,7 +46,7 @@ struct CacheWidths {
 
     /// One text's keys or values in all layers.
     std::uint64_t floats(const ModelConfig& m, int width, int context) const {
-        const char* what = "the key-value cache";
+        base::Marked what = marked("the key-value cache");
         return checked_product(checked_product(u(m.layers) * u(blocks), u(width), what), u(context), what);
     }
 };
@@ -95,7 +95,8 @@ HeadShape head_shape(const ModelConfig& m, int heads, std::int64_t stride) {
 
 std::uint64_t cache_bytes(const ModelConfig& model, int context) {
     const CacheWidths cache = cache_widths(model);
-    return checked_product(cache.floats(model, cache.key + cache.value, context), sizeof(float), "the key-value cache");
+    return checked_product(cache.floats(model, cache.key + cache.value, context), sizeof(float),
+                           marked("the key-value cache"));
 }
 
 DecoderState DecoderState::place(Arena& arena, const ModelConfig& m, int sequences) {
@@ -107,7 +108,7 @@ DecoderState DecoderState::place(Arena& arena, const ModelConfig& m, int sequenc
                         KV = u(m.kv_heads) * u(m.head_width), O = H * u(value_width(m)), E = u(m.experts),
                         K = u(m.experts_per_token), L = u(m.layers), rank = u(m.kv_rank);
     const auto many = [&](auto*& buffer, std::uint64_t a, std::uint64_t b) {
-        buffer = arena.take<std::remove_reference_t<decltype(*buffer)>>(checked_product(a, b, "the decoder"));
+        buffer = arena.take<std::remove_reference_t<decltype(*buffer)>>(checked_product(a, b, marked("the decoder")));
     };
     const CacheWidths cache = cache_widths(m);
     many(s.keys, N, cache.floats(m, cache.key, m.context));
@@ -388,16 +389,14 @@ void Decoder::feed(Rows rows, const LayerOffsets& at, std::size_t layer) {
 
 void Decoder::check(const DecoderRow& row, std::size_t tokens) const {
     if (row.sequence < 0 || row.sequence >= state_.sequences) {
-        throw Error("There is no text " + std::to_string(row.sequence) + ": this decoder holds " +
-                    std::to_string(state_.sequences) + ".");
+        throw Error(say("there is no text {}: this decoder holds {}", row.sequence, state_.sequences));
     }
     if (tokens > static_cast<std::size_t>(model_.context - position(row.sequence))) {
-        throw Error("The context of " + std::to_string(model_.context) +
-                    " tokens is full: use a shorter prompt or fewer tokens.");
+        throw Error(say("the context of {} tokens is full: use a shorter prompt or fewer tokens", model_.context));
     }
     if (row.token < 0 || row.token >= model_.vocabulary) {
-        throw Error("Token " + std::to_string(row.token) + " is not in the vocabulary of " +
-                    std::to_string(model_.vocabulary) + ": the tokenizer does not belong to this model.");
+        throw Error(say("token {} is not in the vocabulary of {}: the tokenizer does not belong to this model",
+                        row.token, model_.vocabulary));
     }
 }
 
@@ -436,7 +435,7 @@ std::span<const float> Decoder::decode(std::span<const DecoderRow> rows) {
         const bool twice =
             std::any_of(now.begin(), now.end(), [&](const Row& r) { return r.sequence == row.sequence; });
         if (twice) {
-            throw Error("Text " + std::to_string(row.sequence) + " was given two tokens at once.");
+            throw Error(say("text {} was given two tokens at once", row.sequence));
         }
         now.push_back({row.sequence, position(row.sequence), row.token});
     }

@@ -15,16 +15,16 @@ namespace {
 
 void check_tokens(const ModelConfig& model, std::span<const std::int32_t> tokens) {
     if (tokens.empty()) {
-        throw Error("There are no tokens to look at: give at least one.");
+        throw Error(say("there are no tokens to look at: give at least one"));
     }
     if (tokens.size() > static_cast<std::size_t>(model.context)) {
-        throw Error("The text has " + std::to_string(tokens.size()) + " tokens, but the model's context is " +
-                    std::to_string(model.context) + ": shorten the text.");
+        throw Error(say("the text has {} tokens, but the model's context is {}: shorten the text", tokens.size(),
+                        model.context));
     }
     for (const std::int32_t token : tokens) {
         if (token < 0 || token >= model.vocabulary) {
-            throw Error("Token " + std::to_string(token) + " is not in the vocabulary of " +
-                        std::to_string(model.vocabulary) + ": the tokens belong to another model.");
+            throw Error(say("token {} is not in the vocabulary of {}: the tokens belong to another model", token,
+                            model.vocabulary));
         }
     }
 }
@@ -83,7 +83,7 @@ std::vector<float> forward_logits(const LoadedModel& model, std::span<const std:
         collect_routing(model, state, tokens.size(), *routing);
     }
     std::vector<float> logits(
-        checked_product(tokens.size(), static_cast<std::uint64_t>(config.vocabulary), "the logits"));
+        checked_product(tokens.size(), static_cast<std::uint64_t>(config.vocabulary), marked("the logits")));
     kernels::linear_forward(logits.data(), state.final_TD, model.parameters + model.layout.head, length, config.width,
                             config.vocabulary, kernels::Write::assign);
     return logits;

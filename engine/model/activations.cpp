@@ -19,7 +19,7 @@ struct Sizes {
     std::uint64_t T, V, D, H, G, C, Cv, E, K, J, F, R, wide, shared, latents;
 
     Sizes(const ModelConfig& m, int batch, int length)
-        : T(checked_product(u(batch), u(length), "the batch")),
+        : T(checked_product(u(batch), u(length), marked("the batch"))),
           V(u(m.vocabulary)),
           D(u(m.width)),
           H(u(m.heads)),
@@ -39,19 +39,19 @@ struct Sizes {
 
     /// Most rows of expert work in one layer. A capacity lowers it in training only, so room for all is kept.
     static std::uint64_t rows(const ModelConfig& m, int batch, int length) {
-        const std::uint64_t chosen = checked_product(checked_product(u(batch), u(length), "the batch"),
-                                                     u(m.experts_per_token), "the expert rows");
+        const std::uint64_t chosen = checked_product(checked_product(u(batch), u(length), marked("the batch")),
+                                                     u(m.experts_per_token), marked("the expert rows"));
         if (m.router_choice != Choice::expert) {
             return chosen;
         }
         const auto shape = router_shape(m, {}, static_cast<std::size_t>(m.hash_layers), batch, length);
         return std::max(chosen, checked_product(static_cast<std::uint64_t>(kernels::expert_capacity(shape)),
-                                                u(m.experts), "the expert rows"));
+                                                u(m.experts), marked("the expert rows")));
     }
 };
 
 float* floats(Arena& arena, std::uint64_t a, std::uint64_t b) {
-    return arena.take<float>(checked_product(a, b, "an activation buffer"));
+    return arena.take<float>(checked_product(a, b, marked("an activation buffer")));
 }
 
 void place_grouped(Arena& arena, LayerState& s, const Sizes& n) {
@@ -76,7 +76,7 @@ void place_experts(Arena& arena, LayerState& s, const ModelConfig& m, const Size
     if (!kernels::formulas_of(m.router_scoring).softmax) {
         s.z_TE = floats(arena, n.T, n.E);
     }
-    const std::uint64_t slots = checked_product(n.T, n.J, "the expert slots");
+    const std::uint64_t slots = checked_product(n.T, n.J, marked("the expert slots"));
     s.routed.s_TE = floats(arena, n.T, n.E);
     s.routed.lse_T = floats(arena, n.T, 1);
     s.routed.ids_TJ = arena.take<std::int32_t>(slots);
@@ -159,7 +159,7 @@ void place_training(Arena& arena, Activations& s, const ModelConfig& m, const Si
     const bool any_dense = m.dense_layers > 0, any_experts = m.dense_layers < m.layers;
     const std::uint64_t rows = any_experts ? n.R : 0, dense = any_dense ? u(m.dense_width) : 0;
     const std::uint64_t inner =
-        std::max({checked_product(rows, n.F, "an activation buffer"), n.T * n.shared, n.T * dense});
+        std::max({checked_product(rows, n.F, marked("an activation buffer")), n.T * n.shared, n.T * dense});
     s.losses_T = floats(arena, n.T, 1);
     s.logits =
         floats(arena, static_cast<std::uint64_t>(kernels::cross_entropy_rows(static_cast<std::int64_t>(n.T))), n.V);
@@ -245,7 +245,7 @@ Activations Activations::place(Arena& arena, const ModelConfig& model, int batch
     s.router_scratch = arena.take<double>(static_cast<std::uint64_t>(kernels::router_scratch(shape)));
     s.attention_scratch = floats(arena, static_cast<std::uint64_t>(kernels::attention_scratch(length)), u(threads));
     if (model.hash_layers > 0 || model.router_choice == Choice::hash) {
-        s.given_TK = arena.take<std::int32_t>(checked_product(n.T, n.K, "the expert slots"));
+        s.given_TK = arena.take<std::int32_t>(checked_product(n.T, n.K, marked("the expert slots")));
     }
     if (model.attention == AttentionKind::latent) {
         s.wide_T = floats(arena, n.T, n.wide);

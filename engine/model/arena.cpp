@@ -16,18 +16,16 @@ constexpr std::uint64_t kHugePage = std::uint64_t{2} << 20;
 constexpr std::uint64_t kLarge = std::uint64_t{16} << 20;
 }  // namespace
 
-std::uint64_t checked_product(std::uint64_t a, std::uint64_t b, const char* what) {
+std::uint64_t checked_product(std::uint64_t a, std::uint64_t b, base::Marked what) {
     if (a != 0 && b > kLimit / a) {
-        throw Error(std::string("The size of ") + what + " overflows (" + std::to_string(a) + " x " +
-                    std::to_string(b) + "): choose smaller sizes.");
+        throw Error(say("the size of {} overflows ({} x {}): choose smaller sizes", what, a, b));
     }
     return a * b;
 }
 
-std::uint64_t checked_sum(std::uint64_t a, std::uint64_t b, const char* what) {
+std::uint64_t checked_sum(std::uint64_t a, std::uint64_t b, base::Marked what) {
     if (a > kLimit || b > kLimit - a) {
-        throw Error(std::string("The size of ") + what + " overflows (" + std::to_string(a) + " + " +
-                    std::to_string(b) + "): choose smaller sizes.");
+        throw Error(say("the size of {} overflows ({} + {}): choose smaller sizes", what, a, b));
     }
     return a + b;
 }
@@ -36,18 +34,20 @@ void Block::Free::operator()(std::byte* p) const {
     std::free(p);
 }
 
-Block::Block(std::uint64_t bytes) : size_(checked_sum(bytes, kAlign, "memory") / kAlign * kAlign) {
+Block::Block(std::uint64_t bytes) : size_(checked_sum(bytes, kAlign, marked("memory")) / kAlign * kAlign) {
     const bool large = size_ >= kLarge;
     if (large) {  // the system promises more than it has and ends the process that believes it
         if (const std::uint64_t available = available_memory(); size_ > available) {
-            throw Error("Not enough memory: " + memory_text(size_) + " are needed, and " + memory_text(available) +
-                        " can be had here; choose a smaller model, batch or context, or close other programs.");
+            throw Error(
+                say("not enough memory: {} are needed, and {} can be had here; choose a smaller model, batch or "
+                    "context, or close other programs",
+                    memory_text(size_), memory_text(available)));
         }
     }
     void* memory = nullptr;
     if (::posix_memalign(&memory, large ? kHugePage : kAlign, size_) != 0) {
-        throw Error("Not enough memory: " + memory_text(size_) +
-                    " were asked for; choose a smaller model, batch or context.");
+        throw Error(
+            say("not enough memory: {} were asked for; choose a smaller model, batch or context", memory_text(size_)));
     }
     data_.reset(static_cast<std::byte*>(memory));
 #ifdef MADV_HUGEPAGE
@@ -60,7 +60,7 @@ Block::Block(std::uint64_t bytes) : size_(checked_sum(bytes, kAlign, "memory") /
 
 std::uint64_t Arena::advance(std::uint64_t bytes) {
     const std::uint64_t at = used_;
-    used_ = checked_sum(used_, checked_sum(bytes, kAlign - 1, "the run") / kAlign * kAlign, "the run");
+    used_ = checked_sum(used_, checked_sum(bytes, kAlign - 1, marked("the run")) / kAlign * kAlign, marked("the run"));
     return at;
 }
 

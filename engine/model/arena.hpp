@@ -7,11 +7,13 @@
 #include <cstdint>
 #include <memory>
 
+#include "engine/error.hpp"
+
 namespace moescope::engine {
 
 /// a x b, or Error naming `what` when it does not fit 62 bits.
-std::uint64_t checked_product(std::uint64_t a, std::uint64_t b, const char* what);
-std::uint64_t checked_sum(std::uint64_t a, std::uint64_t b, const char* what);
+std::uint64_t checked_product(std::uint64_t a, std::uint64_t b, base::Marked what);
+std::uint64_t checked_sum(std::uint64_t a, std::uint64_t b, base::Marked what);
 
 /// Zeroed, 64-byte aligned memory. Every page is touched when it is made. Throws Error when there is not enough.
 class Block {
@@ -37,7 +39,7 @@ class Arena {
     /// Room for `count` values, 64-byte aligned. Throws Error when the total overflows.
     template <class Value>
     Value* take(std::uint64_t count) {
-        const std::uint64_t at = advance(checked_product(count, sizeof(Value), "a buffer"));
+        const std::uint64_t at = advance(checked_product(count, sizeof(Value), marked("a buffer")));
         return base_ == nullptr ? nullptr : reinterpret_cast<Value*>(base_ + at);
     }
     std::uint64_t used() const { return used_; }

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <fmt/format.h>
 #include <iterator>
 #include <limits>
 #include <set>
@@ -219,13 +220,13 @@ std::string shown(const Json& value) {
 }
 
 [[noreturn]] void refuse_range(const std::string& where, const std::string& value, double low, double high) {
-    throw Error(where + " is " + value + ", but must be from " + number(low) + " to " + number(high) + ".");
+    throw Error(say("{} is {}, but must be from {} to {}", where, value, number(low), number(high)));
 }
 
 void read_int(const Json& value, const std::string& where, int low, int high, int& into) {
     if (!value.is_number_integer()) {
-        throw Error(where + " is " + shown(value) + ", but must be a whole number from " + number(low) + " to " +
-                    number(high) + ".");
+        throw Error(
+            say("{} is {}, but must be a whole number from {} to {}", where, shown(value), number(low), number(high)));
     }
     const bool fits = value.is_number_unsigned() ? value.get<std::uint64_t>() <= static_cast<std::uint64_t>(high)
                                                  : value.get<std::int64_t>() <= high;
@@ -262,22 +263,22 @@ void read(const Row& row, const Json& value, const std::string& where, RunConfig
                    },
                    [&](Member<double> member) {
                        if (!value.is_number()) {
-                           throw Error(where + " is " + shown(value) + ", but must be a number from " +
-                                       number(row.low) + " to " + number(row.high) + ".");
+                           throw Error(say("{} is {}, but must be a number from {} to {}", where, shown(value),
+                                           number(row.low), number(row.high)));
                        }
                        member(into) = value.get<double>();
                        check_real(member(into), where, row.low, row.high);
                    },
                    [&](Member<bool> member) {
                        if (!value.is_boolean()) {
-                           throw Error(where + " is " + shown(value) + ", but must be true or false.");
+                           throw Error(say("{} is {}, but must be true or false", where, shown(value)));
                        }
                        member(into) = value.get<bool>();
                    },
                    [&](Member<std::uint64_t> member) {
                        if (!value.is_number_unsigned()) {
-                           throw Error(where + " is " + shown(value) +
-                                       ", but must be a whole number from 0 to 18446744073709551615.");
+                           throw Error(say("{} is {}, but must be a whole number from 0 to 18446744073709551615", where,
+                                           shown(value)));
                        }
                        member(into) = value.get<std::uint64_t>();
                    },
@@ -287,7 +288,7 @@ void read(const Row& row, const Json& value, const std::string& where, RunConfig
                                                                         value.get_ref<const std::string&>())
                                                             : names.end();
                        if (found == names.end()) {
-                           throw Error(where + " is " + shown(value) + ", but must be one of: " + join(names) + ".");
+                           throw Error(say("{} is {}, but must be one of: {}", where, shown(value), join(names)));
                        }
                        choices.choose(into, static_cast<int>(found - names.begin()));
                    },
@@ -329,7 +330,7 @@ std::string live_condition(const Row& row) {
 const Row& live_row(const std::string& key) {
     const Row* row = find_row("", key);
     if (row == nullptr || row->more.live == Live::no) {
-        throw Error(say("{} cannot be changed during a run.", key));
+        throw Error(say("{} cannot be changed during a run", key));
     }
     return *row;
 }
@@ -358,91 +359,93 @@ ConfigField field_of(const Row& row) {
 }
 
 [[noreturn]] void refuse_key(const std::string& where, const std::string& key) {
-    throw Error(where + " has the unknown key \"" + key + "\": check the spelling or remove it.");
+    throw Error(say("{} has the unknown key \"{}\": check the spelling or remove it", where, key));
 }
 
 const Json& object(const Json& value, const std::string& where) {
     if (!value.is_object()) {
-        throw Error(where + " is " + shown(value) + ", but must be a JSON object.");
+        throw Error(say("{} is {}, but must be a JSON object", where, shown(value)));
     }
     return value;
 }
 
 /// `key` says both values when `wrong`.
-void refuse_if(bool wrong, const std::string& source, const std::string& sentence) {
+void refuse_if(bool wrong, const std::string& source, const Sentence& sentence) {
     if (wrong) {
-        throw Error(source + ": " + sentence);
+        throw Error(say("{}: {}", source, sentence));
     }
 }
 
 std::string named(const char* key, int value) {
-    return "model." + std::string(key) + " (" + std::to_string(value) + ")";
+    return fmt::format("model.{} ({})", key, value);
 }
 
 void check_attention(const ModelConfig& m, const std::string& source) {
     refuse_if(m.yarn_factor > 1 && m.rope_theta <= 1, source,
-              "model.yarn_factor needs model.rope_theta of more than 1: with 1 all frequencies are the same.");
+              say("model.yarn_factor needs model.rope_theta of more than 1: with 1 all frequencies are the same"));
     if (m.attention == AttentionKind::latent) {
         refuse_if(m.kv_heads != m.heads, source,
-                  named("kv_heads", m.kv_heads) + " must equal " + named("heads", m.heads) +
-                      " with latent attention, where every head has its own keys.");
+                  say("{} must equal {} with latent attention, where every head has its own keys",
+                      named("kv_heads", m.kv_heads), named("heads", m.heads)));
         refuse_if(m.rope_width % 2 != 0, source,
-                  named("rope_width", m.rope_width) + " must be even, because RoPE turns pairs.");
+                  say("{} must be even, because RoPE turns pairs", named("rope_width", m.rope_width)));
         refuse_if(m.nope_width + m.rope_width > 512, source,
-                  named("nope_width", m.nope_width) + " and " + named("rope_width", m.rope_width) +
-                      " must not be more than 512 together.");
+                  say("{} and {} must not be more than 512 together", named("nope_width", m.nope_width),
+                      named("rope_width", m.rope_width)));
         refuse_if(m.qk_norm != QkNorm::none, source,
-                  "model.qk_norm must be none with latent attention, which norms its latents instead.");
+                  say("model.qk_norm must be none with latent attention, which norms its latents instead"));
         refuse_if(m.attention_bias || m.attention_sinks, source,
-                  "model.attention_bias and model.attention_sinks need grouped attention.");
+                  say("model.attention_bias and model.attention_sinks need grouped attention"));
         return;
     }
     refuse_if(m.heads % m.kv_heads != 0, source,
-              named("heads", m.heads) + " must be a multiple of " + named("kv_heads", m.kv_heads) + ".");
+              say("{} must be a multiple of {}", named("heads", m.heads), named("kv_heads", m.kv_heads)));
     refuse_if(m.head_width % 2 != 0, source,
-              named("head_width", m.head_width) + " must be even, because RoPE turns pairs.");
+              say("{} must be even, because RoPE turns pairs", named("head_width", m.head_width)));
     refuse_if(m.sliding_layers != SlidingLayers::none && m.sliding_window == 0, source,
-              "model.sliding_layers needs model.sliding_window of at least 1.");
+              say("model.sliding_layers needs model.sliding_window of at least 1"));
 }
 
 void check_groups(const ModelConfig& m, const std::string& source) {
     refuse_if(m.experts % m.router_groups != 0, source,
-              named("experts", m.experts) + " must be a multiple of " + named("router_groups", m.router_groups) + ".");
+              say("{} must be a multiple of {}", named("experts", m.experts), named("router_groups", m.router_groups)));
     refuse_if(m.router_groups_kept > m.router_groups, source,
-              named("router_groups_kept", m.router_groups_kept) + " must not be more than " +
-                  named("router_groups", m.router_groups) + ".");
+              say("{} must not be more than {}", named("router_groups_kept", m.router_groups_kept),
+                  named("router_groups", m.router_groups)));
     const int size = m.experts / m.router_groups;
     refuse_if(m.router_groups > 1 && m.group_score == GroupScore::top2 && size < 2, source,
-              "model.group_score top2 needs at least two experts in each group.");
-    refuse_if(m.router_groups_kept * size < m.experts_per_token, source,
-              named("router_groups_kept", m.router_groups_kept) + " leaves " +
-                  std::to_string(m.router_groups_kept * size) + " experts to choose from, fewer than " +
-                  named("experts_per_token", m.experts_per_token) + ".");
+              say("model.group_score top2 needs at least two experts in each group"));
+    refuse_if(
+        m.router_groups_kept * size < m.experts_per_token, source,
+        say("{} leaves {} experts to choose from, fewer than {}", named("router_groups_kept", m.router_groups_kept),
+            m.router_groups_kept * size, named("experts_per_token", m.experts_per_token)));
 }
 
 void check_router(const RunConfig& config, const std::string& source) {
     const ModelConfig& m = config.model;
     refuse_if(m.experts_per_token > m.experts, source,
-              named("experts_per_token", m.experts_per_token) + " must not be more than " +
-                  named("experts", m.experts) + ".");
+              say("{} must not be more than {}", named("experts_per_token", m.experts_per_token),
+                  named("experts", m.experts)));
     check_groups(m, source);
     const bool special = m.router_choice != Choice::token;
-    refuse_if(special && m.router_groups > 1, source,
-              "model.router_groups needs model.router_choice token: groups limit what a token chooses by its scores.");
-    refuse_if(special && m.selection_bias, source,
-              "model.selection_bias needs model.router_choice token: other choices balance the load by themselves.");
+    refuse_if(
+        special && m.router_groups > 1, source,
+        say("model.router_groups needs model.router_choice token: groups limit what a token chooses by its scores"));
+    refuse_if(
+        special && m.selection_bias, source,
+        say("model.selection_bias needs model.router_choice token: other choices balance the load by themselves"));
     refuse_if(m.router_choice == Choice::expert && m.capacity_factor <= 0, source,
-              "model.router_choice expert needs model.capacity_factor: how many tokens each expert takes.");
+              say("model.router_choice expert needs model.capacity_factor: how many tokens each expert takes"));
     refuse_if(m.router_choice == Choice::expert && m.router_scoring == Scoring::softmax_after_top_k, source,
-              "model.router_choice expert has no top k of a token, so softmax_after_top_k makes no sense.");
+              say("model.router_choice expert has no top k of a token, so softmax_after_top_k makes no sense"));
     refuse_if(m.router_choice == Choice::expert && m.normalise_weights, source,
-              "model.router_choice expert uses the scores as they are: set model.normalise_weights to false.");
+              say("model.router_choice expert uses the scores as they are: set model.normalise_weights to false"));
     refuse_if(m.router_choice == Choice::expert && config.train.balance != Balance::none, source,
-              "model.router_choice expert is balanced by construction: set train.balance to none.");
+              say("model.router_choice expert is balanced by construction: set train.balance to none"));
     refuse_if(m.hash_layers > m.layers, source,
-              named("hash_layers", m.hash_layers) + " must not be more than " + named("layers", m.layers) + ".");
+              say("{} must not be more than {}", named("hash_layers", m.hash_layers), named("layers", m.layers)));
     refuse_if(m.dense_layers > m.layers, source,
-              named("dense_layers", m.dense_layers) + " must not be more than " + named("layers", m.layers) + ".");
+              say("{} must not be more than {}", named("dense_layers", m.dense_layers), named("layers", m.layers)));
 }
 
 /// What no single range can say.
@@ -453,11 +456,13 @@ void check_together(const RunConfig& config, const std::string& source) {
     const std::int64_t slots = m.router_choice == Choice::expert ? m.experts : m.experts_per_token;
     const std::int64_t rows = static_cast<std::int64_t>(config.train.batch) * m.context * slots;
     if (rows > std::numeric_limits<std::int32_t>::max()) {
-        throw Error(source + ": train.batch x model.context x model.experts_per_token is " + std::to_string(rows) +
-                    ", more than 2147483647: choose a smaller batch or context.");
+        throw Error(
+            say("{}: train.batch x model.context x model.experts_per_token is {}, more than 2147483647: choose a "
+                "smaller batch or context",
+                source, rows));
     }
     refuse_if(m.prediction_depth > 0 && m.context < 3, source,
-              "model.prediction_depth needs model.context of at least 3, because it looks two tokens ahead.");
+              say("model.prediction_depth needs model.context of at least 3, because it looks two tokens ahead"));
 }
 
 /// Reads one of the two objects.
@@ -470,7 +475,7 @@ void read_section(const std::string& name, const Json& value, const std::string&
             refuse_key(where, key);
         }
         if (!read_rows.insert(row).second) {
-            throw Error(say("{} has {} twice, also under an older name: remove one.", where, row->key));
+            throw Error(say("{} has {} twice, also under an older name: remove one", where, row->key));
         }
         read(*row, field, where + "." + key, into);
     }
@@ -491,7 +496,7 @@ RunConfig parse_run_config(const Json& value, const std::string& source) {
     for (const auto& [key, part] : object(value, source).items()) {
         if (key == "name") {
             if (!part.is_string() || part.get_ref<const std::string&>().size() > 200) {
-                throw Error(source + ": name is " + shown(part) + ", but must be a text of at most 200 bytes.");
+                throw Error(say("{}: name is {}, but must be a text of at most 200 bytes", source, shown(part)));
             }
             config.name = part.get<std::string>();
         } else if (key == "model" || key == "train") {
@@ -535,7 +540,7 @@ double live_value(const RunConfig& now, const std::string& key) {
 void set_live(RunConfig& now, const RunConfig& configured, const std::string& key, double value) {
     const Row& row = live_row(key);
     if (!may_change(configured, key)) {
-        throw Error(say("{} cannot be changed in this run: that needs {}.", row.key, live_condition(row)));
+        throw Error(say("{} cannot be changed in this run: that needs {}", row.key, live_condition(row)));
     }
     double high = row.high;
     if (row.more.live == Live::up_to_configured) {
@@ -544,13 +549,13 @@ void set_live(RunConfig& now, const RunConfig& configured, const std::string& ke
     }
     if (row.more.live == Live::up_to_configured && value > high) {
         throw Error(
-            say("{} is {}, but must be from {} to the {} that the run was planned for; fork the run to use more.",
+            say("{} is {}, but must be from {} to the {} that the run was planned for; fork the run to use more",
                 row.key, number(value), number(row.low), number(high)));
     }
     check_real(value, row.key, row.low, high);
     if (const auto* whole = std::get_if<Member<int>>(&row.member)) {
         if (value != std::floor(value)) {
-            throw Error(say("{} is {}, but must be a whole number from {} to {}.", row.key, number(value),
+            throw Error(say("{} is {}, but must be a whole number from {} to {}", row.key, number(value),
                             number(row.low), number(high)));
         }
         (*whole)(now) = static_cast<int>(value);

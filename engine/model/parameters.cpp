@@ -61,16 +61,16 @@ class LayoutBuilder {
     }
 
  private:
-    static constexpr const char* kWhat = "a parameter tensor";
+    static constexpr base::Marked kWhat = marked("a parameter tensor");
 
     std::uint64_t append(TensorSpec spec, std::uint64_t count) {
         spec.offset = layout_.floats;
         spec.count = count;
         layout_.tensors.push_back(spec);
         const std::uint64_t padded =
-            checked_sum(count, kAlignFloats - 1, "the parameters") / kAlignFloats * kAlignFloats;
-        layout_.floats = checked_sum(layout_.floats, padded, "the parameters");
-        layout_.parameters = checked_sum(layout_.parameters, count, "the parameters");
+            checked_sum(count, kAlignFloats - 1, marked("the parameters")) / kAlignFloats * kAlignFloats;
+        layout_.floats = checked_sum(layout_.floats, padded, marked("the parameters"));
+        layout_.parameters = checked_sum(layout_.parameters, count, marked("the parameters"));
         return spec.offset;
     }
 
@@ -286,9 +286,10 @@ bool slides(const ModelConfig& model, std::size_t layer) {
                                         (model.sliding_layers == SlidingLayers::even && layer % 2 == 0));
 }
 
-const char* tensor_part_name(TensorPart part) {
-    constexpr const char* kNames[] = {"embedding", "attention",      "router",      "experts",         "norm",
-                                      "head",      "shared experts", "dense layer", "token prediction"};
+base::Marked tensor_part_name(TensorPart part) {
+    constexpr base::Marked kNames[] = {marked("embedding"),      marked("attention"),   marked("router"),
+                                       marked("experts"),        marked("norm"),        marked("head"),
+                                       marked("shared experts"), marked("dense layer"), marked("token prediction")};
     return kNames[static_cast<int>(part)];
 }
 

@@ -9,13 +9,14 @@
 #include <string>
 #include <vector>
 
+#include "base/sentence.hpp"
 #include "engine/model/config.hpp"
 
 namespace moescope::engine {
 
 /// What a tensor belongs to, in fault messages.
 enum class TensorPart { embedding, attention, router, experts, norm, head, shared, dense, prediction };
-const char* tensor_part_name(TensorPart part);
+base::Marked tensor_part_name(TensorPart part);
 
 /// How a block starts: normal(0, 0.02), the same divided by sqrt(2 layers) (outputs into the residual stream), 1, or 0.
 enum class Start { normal, residual, one, zero };

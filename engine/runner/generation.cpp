@@ -17,14 +17,16 @@ double milliseconds_since(Clock::time_point start) {
 
 void check_lengths(std::size_t prompt, int context, int max_tokens) {
     if (max_tokens < 1) {
-        throw Error(std::to_string(max_tokens) + " tokens were asked for; ask for at least one");
+        throw Error(say("{} tokens were asked for; ask for at least one", max_tokens));
     }
     if (prompt == 0) {
-        throw Error("the prompt is empty; write something");
+        throw Error(say("the prompt is empty; write something"));
     }
     if (prompt >= static_cast<std::size_t>(context)) {
-        throw Error("the prompt has " + std::to_string(prompt) + " tokens, but the context of this model holds " +
-                    std::to_string(context) + " and the answer needs room too; shorten the prompt");
+        throw Error(
+            say("the prompt has {} tokens, but the context of this model holds {} and the answer needs room too; "
+                "shorten the prompt",
+                prompt, context));
     }
 }
 
@@ -104,7 +106,7 @@ std::vector<GenerateResult> run_generation(TokenModel& model, std::span<const st
                                            const std::atomic<bool>& cancel) {
     check_lengths(prompt.size(), model.context_length(), request.max_tokens);
     if (count < 1) {
-        throw Error(std::to_string(count) + " answers were asked for; ask for at least one");
+        throw Error(say("{} answers were asked for; ask for at least one", count));
     }
     std::vector<GenerateResult> results;
     for (int first = 0; first < count; first += model.most_answers()) {

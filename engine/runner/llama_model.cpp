@@ -36,9 +36,9 @@ class LogCapture {
     LogCapture& operator=(const LogCapture&) = delete;
 
     /// The first line, which names the cause; the lines after it only pass it on.
-    std::string reason() const {
+    Sentence reason() const {
         const std::string line = base::to_valid_utf8(text_.substr(0, text_.find('\n')));
-        return line.empty() ? "libllama gave no reason" : line;
+        return line.empty() ? say("libllama gave no reason") : Sentence::verbatim(line);
     }
 
  private:
@@ -115,14 +115,14 @@ void LlamaModel::open_model(const std::filesystem::path& path) {
     params.load_mode = LLAMA_LOAD_MODE_MMAP;
     model_.reset(llama_model_load_from_file(path.c_str(), params));
     if (!model_) {
-        throw Error(path.string() + " cannot be opened as a model: " + log.reason());
+        throw Error(say("{} cannot be opened as a model: {}", path, log.reason()));
     }
     vocab_ = llama_model_get_vocab(model_.get());
     if (llama_model_has_encoder(model_.get()) || !llama_model_has_decoder(model_.get())) {
-        throw Error(path.string() + " is no model that writes text from left to right; use a decoder-only model");
+        throw Error(say("{} is no model that writes text from left to right; use a decoder-only model", path));
     }
     if (llama_vocab_n_tokens(vocab_) < 1) {
-        throw Error(path.string() + " has no vocabulary; get a version with its tokenizer");
+        throw Error(say("{} has no vocabulary; get a version with its tokenizer", path));
     }
 }
 
@@ -145,7 +145,7 @@ void LlamaModel::open_context(const std::filesystem::path& path, int threads) {
     params.abort_callback_data = &cancel_;
     context_.reset(llama_init_from_model(model_.get(), params));
     if (!context_) {
-        throw Error(path.string() + " was loaded but cannot be run: " + log.reason());
+        throw Error(say("{} was loaded but cannot be run: {}", path, log.reason()));
     }
     // libllama may round the length up for its own use; what we promise is the smaller number.
     info_.context = std::min(info_.context, static_cast<int>(llama_n_ctx(context_.get())));
@@ -170,7 +170,7 @@ void LlamaModel::fill_info(const FileReport& report) {
 
 std::vector<std::int32_t> LlamaModel::tokens_of(std::string_view text, bool add_special, bool parse_special) const {
     if (text.size() > static_cast<std::size_t>(std::numeric_limits<std::int32_t>::max()) / 2) {
-        throw Error("a text of " + std::to_string(text.size()) + " bytes is too long for a model; shorten it");
+        throw Error(say("a text of {} bytes is too long for a model; shorten it", text.size()));
     }
     const auto length = static_cast<std::int32_t>(text.size());
     std::vector<std::int32_t> tokens(text.size() + 2);  // never more tokens than bytes, plus begin and end
@@ -182,7 +182,7 @@ std::vector<std::int32_t> LlamaModel::tokens_of(std::string_view text, bool add_
                                add_special, parse_special);
     }
     if (count < 0) {
-        throw Error("the text could not be split into tokens");
+        throw Error(say("the text could not be split into tokens"));
     }
     tokens.resize(static_cast<std::size_t>(count));
     return tokens;
@@ -196,8 +196,8 @@ std::string LlamaModel::in_template(const std::string& message) const {
                                                               static_cast<std::int32_t>(text.size()));
         if (length < 0) {
             throw Error(
-                "the chat template of this model is not one that libllama knows; switch the template off to send plain "
-                "text");
+                say("the chat template of this model is not one that libllama knows; switch the template off to send "
+                    "plain text"));
         }
         const bool fits = static_cast<std::size_t>(length) <= text.size();
         text.resize(static_cast<std::size_t>(length));
@@ -205,23 +205,22 @@ std::string LlamaModel::in_template(const std::string& message) const {
             return text;
         }
     }
-    throw Error("the chat template of this model could not be applied");
+    throw Error(say("the chat template of this model could not be applied"));
 }
 
 std::vector<std::int32_t> LlamaModel::prompt_tokens(const GenerateRequest& request) const {
     // A zero byte would end the text inside libllama's template; it means nothing to a model.
     if (request.prompt.find('\0') != std::string::npos) {
-        throw Error("the prompt contains a zero byte; remove it");
+        throw Error(say("the prompt contains a zero byte; remove it"));
     }
     const std::size_t bad = base::first_invalid_utf8(request.prompt);
     if (bad != request.prompt.size()) {
-        throw Error("the prompt is not valid UTF-8 at byte " + std::to_string(bad) + "; convert it first");
+        throw Error(say("the prompt is not valid UTF-8 at byte {}; convert it first", bad));
     }
     if (request.prompt.size() / 64 >
         static_cast<std::size_t>(info_.context)) {  // tokens of 64 bytes: cannot fit, and saves the work
-        throw Error("the prompt has " + std::to_string(request.prompt.size()) +
-                    " bytes, but the context of this model holds " + std::to_string(info_.context) +
-                    " tokens; shorten the prompt");
+        throw Error(say("the prompt has {} bytes, but the context of this model holds {} tokens; shorten the prompt",
+                        request.prompt.size(), info_.context));
     }
     if (!request.chat || info_.chat_template.empty()) {
         return tokens_of(request.prompt, true, false);
@@ -239,7 +238,7 @@ std::vector<std::int32_t> LlamaModel::prompt_tokens(const GenerateRequest& reque
     const std::size_t at = around.find(mark);
     if (at == std::string::npos) {
         throw Error(
-            "the chat template of this model leaves the message out; switch the template off to send plain text");
+            say("the chat template of this model leaves the message out; switch the template off to send plain text"));
     }
     std::vector<std::int32_t> tokens = tokens_of(around.substr(0, at), true, true);
     const std::vector<std::int32_t> message = tokens_of(request.prompt, false, false);
@@ -256,8 +255,8 @@ bool LlamaModel::decode(llama_batch batch) {
         return false;
     }
     if (code != 0) {
-        throw Error("libllama could not process " + std::to_string(batch.n_tokens) + " tokens (code " +
-                    std::to_string(code) + "); the machine may be out of memory");
+        throw Error(say("libllama could not process {} tokens (code {}); the machine may be out of memory",
+                        batch.n_tokens, code));
     }
     return true;
 }
@@ -278,7 +277,7 @@ std::span<const float> LlamaModel::feed(std::span<const std::int32_t> tokens, co
     }
     const float* logits = llama_get_logits_ith(context_.get(), -1);
     if (logits == nullptr) {
-        throw Error("libllama gave no logits");
+        throw Error(say("libllama gave no logits"));
     }
     return {logits, static_cast<std::size_t>(info_.vocabulary)};
 }
@@ -302,13 +301,11 @@ std::vector<GenerateResult> LlamaModel::generate_many(const GenerateRequest& req
 
 std::vector<float> LlamaModel::logits(std::span<const std::int32_t> tokens) {
     if (tokens.empty() || tokens.size() > static_cast<std::size_t>(info_.context)) {
-        throw Error(std::to_string(tokens.size()) + " tokens were given, but this model takes 1 to " +
-                    std::to_string(info_.context));
+        throw Error(say("{} tokens were given, but this model takes 1 to {}", tokens.size(), info_.context));
     }
     for (const std::int32_t token : tokens) {
         if (token < 0 || token >= info_.vocabulary) {
-            throw Error("the token " + std::to_string(token) + " is not in this model's vocabulary of " +
-                        std::to_string(info_.vocabulary));
+            throw Error(say("the token {} is not in this model's vocabulary of {}", token, info_.vocabulary));
         }
     }
     const auto width = static_cast<std::size_t>(info_.vocabulary);
@@ -334,7 +331,7 @@ std::vector<float> LlamaModel::logits(std::span<const std::int32_t> tokens) {
         for (std::size_t i = 0; i < count; ++i) {
             const float* row = llama_get_logits_ith(context_.get(), static_cast<std::int32_t>(i));
             if (row == nullptr) {
-                throw Error("libllama gave no logits");
+                throw Error(say("libllama gave no logits"));
             }
             std::copy_n(row, width, result.begin() + static_cast<std::ptrdiff_t>((start + i) * width));
         }

@@ -23,17 +23,18 @@ std::unique_ptr<LanguageModel> open_model(const std::filesystem::path& path, int
     }
     if (report.format != "GGUF") {
         throw Error(
-            path.string() + " is a " + report.format +
-            " file and cannot be run by itself; give a GGUF file, a checkpoint folder or a Hugging Face folder");
+            say("{} is a {} file and cannot be run by itself; give a GGUF file, a checkpoint folder or a Hugging Face "
+                "folder",
+                path, report.format));
     }
     if (report.details.contains("split")) {
-        throw Error(path.string() +
-                    " is one part of a model in several files; join them first with llama-gguf-split --merge");
+        throw Error(
+            say("{} is one part of a model in several files; join them first with llama-gguf-split --merge", path));
     }
 #ifdef MOESCOPE_HAVE_LLAMA
     return open_llama_model(path, report, threads);
 #else
-    throw Error(path.string() + " needs libllama, which this build was made without; start ./run, which builds it");
+    throw Error(say("{} needs libllama, which this build was made without; start ./run, which builds it", path));
 #endif
 }
 

@@ -40,8 +40,8 @@ class OwnModel final : public LanguageModel, private TokenModel {
     // of text.
     std::vector<std::int32_t> tokenize(const std::string& text, bool special) const override {
         if (!model_->tokenizer) {
-            throw Error(name_ +
-                        " has no tokenizer.model, so it cannot read or write text; copy the one it was trained with");
+            throw Error(say(
+                "{} has no tokenizer.model, so it cannot read or write text; copy the one it was trained with", name_));
         }
         std::vector<std::int32_t> tokens = model_->tokenizer->encode(text);
         if (special) {

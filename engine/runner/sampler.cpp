@@ -118,9 +118,9 @@ bool has_wide_vectors() {
 }
 #endif
 
-void require(bool good, const std::string& what, double value, const std::string& range) {
+void require(bool good, base::Marked what, double value, base::Marked range) {
     if (!good) {
-        throw Error(what + " of " + std::to_string(value) + " is not possible; use " + range);
+        throw Error(say("{} of {} is not possible; use {}", what, value, range));
     }
 }
 
@@ -168,10 +168,12 @@ void largest_logits(std::span<const float> logits, std::size_t count, std::vecto
 Sampler::Sampler(const Sampling& sampling, int alternatives)
     : sampling_(sampling), alternatives_(alternatives), state_(sampling.seed) {
     require(std::isfinite(sampling.temperature) && sampling.temperature >= 0 && sampling.temperature <= 100,
-            "a temperature", sampling.temperature, "0 (greedy) to 100");
-    require(sampling.top_p > 0 && sampling.top_p <= 1, "a top-p", sampling.top_p, "more than 0 and at most 1");
-    require(sampling.min_p >= 0 && sampling.min_p <= 1, "a min-p", sampling.min_p, "0 to 1");
-    require(alternatives >= 0 && alternatives <= 1000, "a number of alternatives", alternatives, "0 to 1000");
+            marked("a temperature"), sampling.temperature, marked("0 (greedy) to 100"));
+    require(sampling.top_p > 0 && sampling.top_p <= 1, marked("a top-p"), sampling.top_p,
+            marked("more than 0 and at most 1"));
+    require(sampling.min_p >= 0 && sampling.min_p <= 1, marked("a min-p"), sampling.min_p, marked("0 to 1"));
+    require(alternatives >= 0 && alternatives <= 1000, marked("a number of alternatives"), alternatives,
+            marked("0 to 1000"));
 }
 
 double Sampler::next_unit() {  // splitmix64: the same numbers on every machine
@@ -237,8 +239,8 @@ Choice Sampler::choose(std::span<const float> logits) {
     const double normaliser =
         std::isfinite(largest) ? log_sum_exp(logits, largest) : std::numeric_limits<double>::quiet_NaN();
     if (!std::isfinite(normaliser)) {
-        throw Error(
-            "the model gave no usable numbers for the next token (NaN or infinite logits); its file may be damaged");
+        throw Error(say(
+            "the model gave no usable numbers for the next token (NaN or infinite logits); its file may be damaged"));
     }
     const auto score = [&](std::int32_t id) {
         return ScoredToken{id,

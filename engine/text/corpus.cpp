@@ -82,9 +82,10 @@ void append_documents(std::string_view text, int language, std::vector<TextDocum
 std::vector<fs::path> text_files(const fs::path& path) {
     std::error_code error;
     if (!fs::exists(path, error)) {
-        throw Error("the text " + path.string() +
-                    " does not exist; name a UTF-8 text (.txt, .jsonl, either with .zst), a folder of such files, a "
-                    "token file (.npy), or manpages");
+        throw Error(
+            say("the text {} does not exist; name a UTF-8 text (.txt, .jsonl, either with .zst), a folder of such "
+                "files, a token file (.npy), or manpages",
+                path));
     }
     if (!fs::is_directory(path, error)) {
         return {path};
@@ -97,8 +98,8 @@ std::vector<fs::path> text_files(const fs::path& path) {
         }
     }
     if (error || files.empty()) {
-        throw Error("the folder " + path.string() + " holds no .txt or .jsonl files, also not with .zst" +
-                    (error ? ": " + error.message() : ""));
+        throw Error(error ? say("the folder {} cannot be read: {}", path, error)
+                          : say("the folder {} holds no .txt or .jsonl files, also not with .zst", path));
     }
     std::sort(files.begin(), files.end());
     return files;
@@ -136,7 +137,7 @@ Corpus read_manpages(const fs::path& folder) {
     const fs::path description = folder / "corpus.json";
     if (!fs::exists(description, error) || !fs::exists(folder / "en.txt", error) ||
         !fs::exists(folder / "zh.txt", error)) {
-        throw Error("the built-in text is missing in " + folder.string() + "; start ./run once, which builds it");
+        throw Error(say("the built-in text is missing in {}; start ./run once, which builds it", folder));
     }
     Corpus corpus = read_files({folder / "en.txt", folder / "zh.txt"}, {0, 1}, "manpages");
     const auto json = nlohmann::json::parse(read_whole_file(description, 1U << 20), nullptr, false);
@@ -145,8 +146,8 @@ Corpus read_manpages(const fs::path& folder) {
         const auto pointer = nlohmann::json::json_pointer(std::string("/files/") + name + "/sha256");
         const bool known = !json.is_discarded() && json.contains(pointer) && json.at(pointer).is_string();
         if (!known || json.at(pointer).get<std::string>() != base::sha256(corpus.files[i])) {
-            throw Error((folder / name).string() + " is not what " + description.string() +
-                        " describes; delete the folder and start ./run, which builds it again");
+            throw Error(say("{} is not what {} describes; delete the folder and start ./run, which builds it again",
+                            (folder / name), description));
         }
     }
     return corpus;
@@ -227,7 +228,7 @@ std::vector<TextDocument> interleave(const std::array<std::vector<TextDocument>,
 Corpus read_corpus(const std::string& data, const fs::path& cache) {
     Corpus corpus = data == "manpages" ? read_manpages(cache / "corpus") : read_files(text_files(data), {}, data);
     if (corpus.documents.empty()) {
-        throw Error("the text " + data + " is empty; there is nothing to train on");
+        throw Error(say("the text {} is empty; there is nothing to train on", data));
     }
     std::array<std::vector<TextDocument>, kLanguages> languages;
     for (std::uint8_t language = 0; language < kLanguages; ++language) {

@@ -22,9 +22,9 @@ constexpr const char* kTokenizerVersion =
     "1";  // raise when the sample or the training changes: old files are then not used
 constexpr int kEncodeThreads = 2;
 
-void report(const Progress& progress, double fraction, const std::string& what) {
+void report(const Progress& progress, double fraction, const Sentence& what) {
     if (progress && !progress(fraction, what)) {
-        throw Error("cancelled");
+        throw Error(say("cancelled"));
     }
 }
 
@@ -72,7 +72,7 @@ std::vector<std::vector<std::int32_t>> encode_documents(const Corpus& corpus, co
             tokens[i].push_back(tokenizer.end_token());
             if (reports && i % 64 == 0) {
                 report(progress, 0.6 + 0.4 * static_cast<double>(i) / static_cast<double>(tokens.size()),
-                       "Encoding the text");
+                       say("Encoding the text"));
             }
         }
     };
@@ -125,8 +125,8 @@ std::shared_ptr<const Dataset> load_tokens(const fs::path& path, int vocabulary)
     base::Sha256 hash;
     for (const std::int32_t token : read_npy_tokens(path)) {
         if (token < 0 || token >= vocabulary) {
-            throw Error(path.string() + " has the token " + std::to_string(token) + ", but the model's vocabulary is " +
-                        std::to_string(vocabulary) + "; the tokens belong to another model");
+            throw Error(say("{} has the token {}, but the model's vocabulary is {}; the tokens belong to another model",
+                            path, token, vocabulary));
         }
         dataset->train_tokens.push_back(token);
     }
@@ -150,14 +150,14 @@ std::shared_ptr<const Dataset> load_dataset(const std::string& data, int vocabul
     if (holds_tokens(data)) {
         return load_tokens(data, vocabulary);
     }
-    report(progress, 0.0, "Reading the text");
+    report(progress, 0.0, say("Reading the text"));
     const Corpus corpus = read_corpus(data, cache);
     auto dataset = std::make_shared<Dataset>();
     dataset->name = corpus.name;
     dataset->sha256 = corpus.sha256;
-    report(progress, 0.05, "Preparing the tokenizer");
+    report(progress, 0.05, say("Preparing the tokenizer"));
     dataset->tokenizer = tokenizer != nullptr ? std::move(tokenizer) : load_tokenizer(corpus, vocabulary, cache);
-    report(progress, 0.6, "Encoding the text");
+    report(progress, 0.6, say("Encoding the text"));
 
     const std::string key =
         corpus.sha256.substr(0, 32) + "-" + base::sha256(dataset->tokenizer->model_bytes()).substr(0, 32);
@@ -174,9 +174,9 @@ std::shared_ptr<const Dataset> load_dataset(const std::string& data, int vocabul
         write_cached(path, tokens_to_bytes(*dataset));
     }
     if (dataset->train_tokens.empty()) {
-        throw Error("the text " + data + " leaves nothing to train on; give more text");
+        throw Error(say("the text {} leaves nothing to train on; give more text", data));
     }
-    report(progress, 1.0, "The text is ready");
+    report(progress, 1.0, say("The text is ready"));
     return dataset;
 }
 

@@ -9,6 +9,7 @@
 #include <string>
 #include <vector>
 
+#include "base/sentence.hpp"
 #include "engine/text/tokenizer.hpp"
 
 namespace moescope::engine {
@@ -33,7 +34,7 @@ struct Dataset {
     std::string name;       ///< "manpages", or the path
 };
 
-using Progress = std::function<bool(double fraction, const std::string& what)>;  ///< false cancels
+using Progress = std::function<bool(double fraction, const base::Sentence& what)>;  ///< false cancels
 
 /// "manpages" is the built-in bilingual corpus in `cache`/corpus; a .npy file holds tokens that are taken as they stand
 /// and in their order; otherwise a text file or a folder of them and its subfolders (see text_file.hpp) whose language

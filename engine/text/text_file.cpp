@@ -16,15 +16,15 @@ namespace {
 namespace fs = std::filesystem;
 
 [[noreturn]] void refuse_size(const fs::path& path, std::uintmax_t limit) {
-    throw Error(path.string() + " has more than the " + std::to_string(limit) +
-                " bytes of text that can be used at once, so take a part of it");
+    throw Error(
+        say("{} has more than the {} bytes of text that can be used at once, so take a part of it", path, limit));
 }
 
 /// Stops as soon as the text is larger than `limit`, whatever size the file claims.
 std::string decompress(const std::string& packed, const fs::path& path, std::uintmax_t limit) {
     const std::unique_ptr<ZSTD_DStream, decltype(&ZSTD_freeDStream)> stream(ZSTD_createDStream(), ZSTD_freeDStream);
     if (!stream) {
-        throw Error("there is not enough memory to decompress " + path.string());
+        throw Error(say("there is not enough memory to decompress {}", path));
     }
     std::string text;
     std::vector<char> piece(ZSTD_DStreamOutSize());
@@ -34,7 +34,7 @@ std::string decompress(const std::string& packed, const fs::path& path, std::uin
         ZSTD_outBuffer out{piece.data(), piece.size(), 0};
         left = ZSTD_decompressStream(stream.get(), &out, &in);
         if (ZSTD_isError(left) != 0) {
-            throw Error(path.string() + " is damaged or not compressed with zstd: " + ZSTD_getErrorName(left));
+            throw Error(say("{} is damaged or not compressed with zstd: {}", path, ZSTD_getErrorName(left)));
         }
         if (text.size() + out.pos > limit) {
             refuse_size(path, limit);
@@ -45,7 +45,7 @@ std::string decompress(const std::string& packed, const fs::path& path, std::uin
         ZSTD_outBuffer out{piece.data(), piece.size(), 0};
         left = ZSTD_decompressStream(stream.get(), &out, &in);
         if (ZSTD_isError(left) != 0 || (left != 0 && out.pos == 0)) {
-            throw Error(path.string() + " ends before its compressed data do; get it again");
+            throw Error(say("{} ends before its compressed data do; get it again", path));
         }
         if (text.size() + out.pos > limit) {
             refuse_size(path, limit);
@@ -58,12 +58,11 @@ std::string decompress(const std::string& packed, const fs::path& path, std::uin
 void require_utf8(const std::string& text, const fs::path& path) {
     const std::size_t bad = base::first_invalid_utf8(text);
     if (bad != text.size()) {
-        throw Error(path.string() + " is not UTF-8 at byte " + std::to_string(bad) +
-                    "; convert it first, for example with iconv -t UTF-8");
+        throw Error(say("{} is not UTF-8 at byte {}; convert it first, for example with iconv -t UTF-8", path, bad));
     }
 }
 
-int language_of(const nlohmann::json& line, const std::string& where) {
+int language_of(const nlohmann::json& line, const Sentence& where) {
     const auto found = line.find("language");
     if (found == line.end() || found->is_null()) {
         return -1;
@@ -71,7 +70,7 @@ int language_of(const nlohmann::json& line, const std::string& where) {
     if (*found == "en" || *found == "zh") {
         return *found == "zh" ? 1 : 0;
     }
-    throw Error(where + ": \"language\" must be en or zh, or be left out");
+    throw Error(say("{}: \"language\" must be en or zh, or be left out", where));
 }
 
 std::vector<LabelledText> read_lines(const std::string& text, const fs::path& path) {
@@ -85,10 +84,10 @@ std::vector<LabelledText> read_lines(const std::string& text, const fs::path& pa
         if (line.find_first_not_of(" \t\r") == std::string_view::npos) {
             continue;
         }
-        const std::string where = path.string() + ", line " + std::to_string(number);
+        const Sentence where = say("{}, line {}", path, number);
         const auto value = nlohmann::json::parse(line, nullptr, false);
         if (!value.is_object() || !value.contains("text") || !value["text"].is_string()) {
-            throw Error(where + " is no JSON object with \"text\"; every line must be one");
+            throw Error(say("{} is no JSON object with \"text\"; every line must be one", where));
         }
         std::string document = value["text"].get<std::string>();
         std::replace(document.begin(), document.end(), '\f', '\n');
@@ -111,7 +110,7 @@ std::string read_whole_file(const fs::path& path, std::uintmax_t limit) {
     std::error_code error;
     const std::uintmax_t size = fs::file_size(path, error);
     if (error) {
-        throw Error(path.string() + " cannot be read: " + error.message());
+        throw Error(say("{} cannot be read: {}", path, error));
     }
     if (size > limit) {
         refuse_size(path, limit);
@@ -120,7 +119,7 @@ std::string read_whole_file(const fs::path& path, std::uintmax_t limit) {
     std::ifstream file(path, std::ios::binary);
     file.read(text.data(), static_cast<std::streamsize>(text.size()));
     if (!file || static_cast<std::uintmax_t>(file.gcount()) != size) {
-        throw Error(path.string() + " cannot be read to its end; check the file and its permissions");
+        throw Error(say("{} cannot be read to its end; check the file and its permissions", path));
     }
     return text;
 }

@@ -143,8 +143,7 @@ struct Tokenizer::Impl {
 void Tokenizer::Impl::read_pieces() {
     const int size = processor.GetPieceSize();
     if (size < 260 || size > kMaxPieces) {
-        throw Error("this tokenizer has " + std::to_string(size) + " pieces; between 260 and " +
-                    std::to_string(kMaxPieces) + " are possible");
+        throw Error(say("this tokenizer has {} pieces; between 260 and {} are possible", size, kMaxPieces));
     }
     byte_tokens.fill(-1);
     bytes.resize(static_cast<std::size_t>(size));
@@ -168,7 +167,8 @@ void Tokenizer::Impl::read_pieces() {
     begin = processor.bos_id();
     end = processor.eos_id();
     if (std::find(byte_tokens.begin(), byte_tokens.end(), -1) != byte_tokens.end() || begin < 0 || end < 0) {
-        throw Error("this tokenizer has no byte fallback or no begin and end tokens; use one that Moescope trained");
+        throw Error(
+            say("this tokenizer has no byte fallback or no begin and end tokens; use one that Moescope trained"));
     }
 }
 
@@ -177,13 +177,12 @@ Tokenizer::~Tokenizer() = default;
 
 std::shared_ptr<const Tokenizer> Tokenizer::from_bytes(std::string bytes) {
     if (bytes.empty() || bytes.size() > kMaxModelBytes) {
-        throw Error("a tokenizer of " + std::to_string(bytes.size()) +
-                    " bytes cannot be right; it is empty or damaged");
+        throw Error(say("a tokenizer of {} bytes cannot be right; it is empty or damaged", bytes.size()));
     }
     std::shared_ptr<Tokenizer> result(new Tokenizer());  // the constructor is private
     const auto status = result->impl_->processor.LoadFromSerializedProto(bytes);
     if (!status.ok()) {
-        throw Error("the tokenizer is damaged or no SentencePiece model: " + status.ToString());
+        throw Error(say("the tokenizer is damaged or no SentencePiece model: {}", status.ToString()));
     }
     result->impl_->model = std::move(bytes);
     result->impl_->read_pieces();
@@ -192,12 +191,11 @@ std::shared_ptr<const Tokenizer> Tokenizer::from_bytes(std::string bytes) {
 
 std::shared_ptr<const Tokenizer> Tokenizer::train(const std::vector<std::string>& sentences, int vocabulary) {
     if (vocabulary < kMinPieces || vocabulary > kMaxPieces) {
-        throw Error("a vocabulary of " + std::to_string(vocabulary) + " pieces is not possible; use " +
-                    std::to_string(kMinPieces) + " to " + std::to_string(kMaxPieces));
+        throw Error(say("a vocabulary of {} pieces is not possible; use {} to {}", vocabulary, kMinPieces, kMaxPieces));
     }
     const std::vector<std::string> lines = training_lines(sentences);
     if (lines.empty()) {
-        throw Error("there is no text to train the tokenizer on");
+        throw Error(say("there is no text to train the tokenizer on"));
     }
     const std::unordered_map<std::string, std::string> settings = {
         {"model_type", "unigram"},
@@ -220,11 +218,11 @@ std::shared_ptr<const Tokenizer> Tokenizer::train(const std::vector<std::string>
     std::string model;
     const auto status = sentencepiece::SentencePieceTrainer::Train(settings, &iterator, &model);
     if (!status.ok()) {
-        throw Error("the tokenizer could not be trained on this text: " + status.ToString());
+        throw Error(say("the tokenizer could not be trained on this text: {}", status.ToString()));
     }
     sentencepiece::SentencePieceProcessor processor;
     if (!processor.LoadFromSerializedProto(model).ok() || processor.GetPieceSize() > vocabulary) {
-        throw Error("the text has too many different characters for a vocabulary of " + std::to_string(vocabulary));
+        throw Error(say("the text has too many different characters for a vocabulary of {}", vocabulary));
     }
     append_unused_pieces(model, processor.GetPieceSize(), vocabulary);
     return from_bytes(std::move(model));
@@ -240,7 +238,7 @@ std::vector<std::int32_t> Tokenizer::encode(std::string_view text) const {
         }
         const auto status = impl_->processor.Encode(absl::string_view(text.data() + start, offset - start), &ids);
         if (!status.ok()) {
-            throw Error("the text could not be split into tokens: " + status.ToString());
+            throw Error(say("the text could not be split into tokens: {}", status.ToString()));
         }
         tokens.insert(tokens.end(), ids.begin(), ids.end());
     };

@@ -63,10 +63,10 @@ void check_memory(const RunConfig& config, std::uint64_t available) {
             fitting += (fitting.empty() ? "" : ", ") + std::string(field.name) + " " + std::to_string(value);
         }
     }
-    const std::string what =
-        "The run needs " + memory_text(bytes) + " of memory, and " + memory_text(available) + " can be had here: ";
-    throw Error(what + (fitting.empty() ? "several sizes of the model must become smaller."
-                                        : "it would fit with one of " + fitting + "."));
+    const Sentence wish = fitting.empty() ? say("several sizes of the model must become smaller")
+                                          : say("it would fit with one of {}", fitting);
+    throw Error(say("the run needs {} of memory, and {} can be had here: {}", memory_text(bytes),
+                    memory_text(available), wish));
 }
 
 }  // namespace moescope::engine

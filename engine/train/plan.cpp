@@ -38,19 +38,20 @@ RunBuffers RunBuffers::place(Arena& arena, const RunConfig& config, const Parame
             }
         }
         b.muon = arena.take<float>(checked_product(static_cast<std::uint64_t>(scratch),
-                                                   static_cast<std::uint64_t>(threads_of(config)), "Muon's scratch"));
+                                                   static_cast<std::uint64_t>(threads_of(config)),
+                                                   marked("Muon's scratch")));
     }
     if (config.train.precision == Precision::bf16) {
         b.operands = arena.take<std::uint16_t>(checked_product(static_cast<std::uint64_t>(threads_of(config)),
                                                                static_cast<std::uint64_t>(kernels::kOperandRoom),
-                                                               "the rounded operands"));
+                                                               marked("the rounded operands")));
     }
     const std::uint64_t experts = layout.layers.size() * static_cast<std::uint64_t>(config.model.experts);
     b.choices_LE = arena.take<std::uint64_t>(experts);
     b.disabled_LE = arena.take<std::uint8_t>(experts);
     b.frozen_LE = arena.take<std::uint8_t>(experts);
     const std::uint64_t tokens = checked_product(static_cast<std::uint64_t>(config.train.batch),
-                                                 static_cast<std::uint64_t>(config.model.context), "the batch");
+                                                 static_cast<std::uint64_t>(config.model.context), marked("the batch"));
     b.tokens_T = arena.take<std::int32_t>(tokens);
     b.targets_T = arena.take<std::int32_t>(tokens);
     b.languages_T = arena.take<std::uint8_t>(tokens);
@@ -68,8 +69,9 @@ RunPlan plan_run(const RunConfig& config) {
     RunBuffers::place(arena, config, layout);
     constexpr std::uint64_t kMost = std::uint64_t{1} << 46;
     if (arena.used() > kMost) {
-        throw Error((config.name.empty() ? std::string("configuration") : config.name) + ": the run would need " +
-                    std::to_string(arena.used() >> 30) + " GiB of memory: choose smaller sizes.");
+        throw Error(say("{}: the run would need {} GiB of memory: choose smaller sizes",
+                        config.name.empty() ? say("configuration") : Sentence::verbatim(config.name),
+                        arena.used() >> 30));
     }
     RunPlan plan;
     plan.memory_bytes = arena.used();

@@ -34,34 +34,34 @@ double milliseconds(Clock::duration time) {
 }
 
 /// "NaN" or "infinite" of a value that is not finite.
-std::string kind_of(double value) {
-    return std::isnan(value) ? "NaN" : "infinite";
+base::Marked kind_of(double value) {
+    return std::isnan(value) ? base::marked("NaN") : base::marked("infinite");
 }
 
 void check_tokens(const std::vector<std::int32_t>& tokens, int vocabulary, const std::string& name) {
     for (const std::int32_t token : tokens) {
         if (token < 0 || token >= vocabulary) {
-            throw Error("The data " + name + " have token " + std::to_string(token) +
-                        ", but the model's vocabulary is " + std::to_string(vocabulary) +
-                        ": set model.vocabulary to the tokenizer's size.");
+            throw Error(
+                say("the data {} have token {}, but the model's vocabulary is {}: set model.vocabulary to the "
+                    "tokenizer's size",
+                    name, token, vocabulary));
         }
     }
 }
 
 void check_data(const RunConfig& config, const Dataset* data) {
     if (data == nullptr) {
-        throw Error("There are no data to train on: give a data set.");
+        throw Error(say("there are no data to train on: give a data set"));
     }
     const auto context = static_cast<std::size_t>(config.model.context);
     if (data->train_tokens.size() <= context) {
-        throw Error("The data " + data->name + " have " + std::to_string(data->train_tokens.size()) +
-                    " training tokens, but one sequence needs " + std::to_string(context + 1) +
-                    ": give more text or a smaller context.");
+        throw Error(
+            say("the data {} have {} training tokens, but one sequence needs {}: give more text or a smaller context",
+                data->name, data->train_tokens.size(), context + 1));
     }
     if (data->train_languages.size() != data->train_tokens.size()) {
-        throw Error("The data " + data->name + " have " + std::to_string(data->train_languages.size()) +
-                    " languages for " + std::to_string(data->train_tokens.size()) +
-                    " tokens: build the data set again.");
+        throw Error(say("the data {} have {} languages for {} tokens: build the data set again", data->name,
+                        data->train_languages.size(), data->train_tokens.size()));
     }
     check_tokens(data->train_tokens, config.model.vocabulary, data->name);
     for (const auto& held_out : data->held_out) {
@@ -69,8 +69,14 @@ void check_data(const RunConfig& config, const Dataset* data) {
     }
     const auto& languages = data->train_languages;
     if (std::any_of(languages.begin(), languages.end(), [](std::uint8_t language) { return language >= kLanguages; })) {
-        throw Error("The data " + data->name + " have an unknown language: build the data set again.");
+        throw Error(say("the data {} have an unknown language: build the data set again", data->name));
     }
+}
+
+/// "the embedding", "layer 3 experts".
+Sentence place_of(const TensorSpec& tensor) {
+    const base::Marked part = tensor_part_name(tensor.part);
+    return tensor.layer < 0 ? say("the {}", part) : say("layer {} {}", tensor.layer, part);
 }
 
 /// Share of the peak rate at a step (0 is the first). cosine: warm-up, then half a cosine down to the final ratio at
@@ -196,13 +202,13 @@ struct Trainer::Impl {
         if (!std::isfinite(stats.loss)) {
             stats.fault = first_fault();
             if (stats.fault.empty()) {
-                stats.fault = "loss is " + kind_of(stats.loss);
+                stats.fault = say("loss is {}", kind_of(stats.loss));
             }
         }
     }
 
     /// Where the last forward first left something that is not finite; empty when it did not.
-    std::string first_fault() const {
+    Sentence first_fault() const {
         const auto T = static_cast<std::uint64_t>(now.train.batch) * static_cast<std::uint64_t>(config.model.context);
         const auto D = static_cast<std::uint64_t>(config.model.width),
                    E = static_cast<std::uint64_t>(config.model.experts);
@@ -212,22 +218,23 @@ struct Trainer::Impl {
             static_cast<std::uint64_t>(config.model.heads) * static_cast<std::uint64_t>(value_width(config.model));
         for (std::size_t layer = 0; layer < layout.layers.size(); ++layer) {
             const LayerState& s = buffers.state.layers[layer];
-            const std::pair<const char*, bool> stages[] = {
-                {"the input", all_finite(s.x_TD, T * D)},
-                {"the attention norm", all_finite(s.norm1_TD, T * D)},
-                {"the queries", all_finite(s.q_BHSC, T * Q)},
-                {"the attention", all_finite(s.attention_THC, T * O)},
-                {"the attention output", all_finite(s.middle_TD, T * D)},
-                {"the feed-forward norm", all_finite(s.norm2_TD, T * D)},
-                {"the router's scores", all_finite(s.routed.s_TE, T * E)},
-                {"the experts", all_finite(s.y_RD, static_cast<std::uint64_t>(s.rows) * D)}};
+            const std::pair<base::Marked, bool> stages[] = {
+                {base::marked("the input"), all_finite(s.x_TD, T * D)},
+                {base::marked("the attention norm"), all_finite(s.norm1_TD, T * D)},
+                {base::marked("the queries"), all_finite(s.q_BHSC, T * Q)},
+                {base::marked("the attention"), all_finite(s.attention_THC, T * O)},
+                {base::marked("the attention output"), all_finite(s.middle_TD, T * D)},
+                {base::marked("the feed-forward norm"), all_finite(s.norm2_TD, T * D)},
+                {base::marked("the router's scores"), all_finite(s.routed.s_TE, T * E)},
+                {base::marked("the experts"), all_finite(s.y_RD, static_cast<std::uint64_t>(s.rows) * D)}};
             for (const auto& [stage, finite] : stages) {
                 if (!finite) {
-                    return "layer " + std::to_string(layer) + ": " + stage + " first had values that are not finite";
+                    return say("layer {}: {} first had values that are not finite", layer, stage);
                 }
             }
         }
-        return all_finite(buffers.state.final_TD, T * D) ? "" : "the final norm first had values that are not finite";
+        return all_finite(buffers.state.final_TD, T * D) ? Sentence()
+                                                         : say("the final norm first had values that are not finite");
     }
 
     /// Norm of the whole gradient; says where it broke first, in the order of the layers.
@@ -237,15 +244,13 @@ struct Trainer::Impl {
             const double squares = kernels::sum_of_squares(
                 buffers.gradients + tensor.offset, static_cast<std::int64_t>(tensor.count), buffers.square_sums);
             if (!std::isfinite(squares) && stats.fault.empty()) {
-                stats.fault = "gradient norm is " + kind_of(squares) + " in " +
-                              (tensor.layer < 0 ? std::string("the ") : "layer " + std::to_string(tensor.layer) + " ") +
-                              tensor_part_name(tensor.part);
+                stats.fault = say("gradient norm is {} in {}", kind_of(squares), place_of(tensor));
             }
             total += squares;
         }
         stats.gradient_norm = std::sqrt(total);
         if (now.train.norm_limit > 0 && stats.gradient_norm > now.train.norm_limit && stats.fault.empty()) {
-            stats.fault = "gradient norm is " + std::to_string(stats.gradient_norm) + ", above train.norm_limit";
+            stats.fault = say("gradient norm is {:.6g}, above train.norm_limit", stats.gradient_norm);
         }
     }
 
@@ -529,13 +534,11 @@ struct Trainer::Impl {
     void check_expert(int layer, int expert) const {
         if (layer < 0 || layer >= config.model.layers ||
             !layout.layers[static_cast<std::size_t>(layer)].has_experts()) {
-            throw Error("Layer " + std::to_string(layer) + " has no experts: the layers with experts are " +
-                        std::to_string(std::min(config.model.dense_layers, config.model.layers)) + " to " +
-                        std::to_string(config.model.layers - 1) + ".");
+            throw Error(say("layer {} has no experts: the layers with experts are {} to {}", layer,
+                            std::min(config.model.dense_layers, config.model.layers), config.model.layers - 1));
         }
         if (expert < 0 || expert >= config.model.experts) {
-            throw Error("There is no expert " + std::to_string(expert) + ": they are 0 to " +
-                        std::to_string(config.model.experts - 1) + ".");
+            throw Error(say("there is no expert {}: they are 0 to {}", expert, config.model.experts - 1));
         }
     }
 
@@ -544,8 +547,8 @@ struct Trainer::Impl {
         const std::uint8_t* first = buffers.disabled_LE + expert_index(layer, 0);
         const auto off = std::count(first, first + config.model.experts, 1) + (disabled && first[expert] == 0 ? 1 : 0);
         if (disabled && config.model.experts - off < config.model.experts_per_token) {
-            throw Error("Layer " + std::to_string(layer) + " needs at least " +
-                        std::to_string(config.model.experts_per_token) + " enabled experts: enable another one first.");
+            throw Error(say("layer {} needs at least {} enabled experts: enable another one first", layer,
+                            config.model.experts_per_token));
         }
         buffers.disabled_LE[expert_index(layer, expert)] = disabled ? 1 : 0;
     }
@@ -626,8 +629,8 @@ Trainer::Trainer(const RunConfig& config, std::shared_ptr<const Dataset> data, s
     check_data(config, data.get());
     impl_ = std::make_unique<Impl>(config, std::move(data));
     if (parameters.size() != impl_->layout.floats) {
-        throw Error("The parameters to start from have " + std::to_string(parameters.size()) + " values, but " +
-                    std::to_string(impl_->layout.floats) + " are needed: they belong to another model.");
+        throw Error(say("the parameters to start from have {} values, but {} are needed: they belong to another model",
+                        parameters.size(), impl_->layout.floats));
     }
     std::copy(parameters.begin(), parameters.end(), impl_->buffers.parameters);
 }
@@ -644,9 +647,10 @@ void check_fork(const RunConfig& parent, const RunConfig& fork, const std::files
                           return a.name == b.name && a.shape == b.shape && a.offset == b.offset;
                       });
     if (!same) {
-        throw Error(checkpoint.string() +
-                    ": the changed settings would need other tensors than this checkpoint has; a fork may change the "
-                    "training and the routing, not sizes or kinds of layers.");
+        throw Error(
+            say("{}: the changed settings would need other tensors than this checkpoint has; a fork may change the "
+                "training and the routing, not sizes or kinds of layers",
+                checkpoint));
     }
 }
 
@@ -662,9 +666,9 @@ std::unique_ptr<Trainer> Trainer::load(const std::filesystem::path& checkpoint, 
     const CheckpointState state = read_checkpoint_state(checkpoint);
     check_data(config, data.get());
     if (data->sha256 != state.data_sha256 || data->train_tokens.size() != state.data_tokens) {
-        throw Error((checkpoint / kStateFile).string() + ": the run was trained on " + state.data_name + " (" +
-                    std::to_string(state.data_tokens) + " tokens), not on these data (" + data->name + ", " +
-                    std::to_string(data->train_tokens.size()) + " tokens): give the same data to go on.");
+        throw Error(say(
+            "{}: the run was trained on {} ({} tokens), not on these data ({}, {} tokens): give the same data to go on",
+            (checkpoint / kStateFile), state.data_name, state.data_tokens, data->name, data->train_tokens.size()));
     }
     // Tensors are compared with the configuration before the run's memory is asked for.
     const CheckpointTensors model(checkpoint / kModelFile, config.model, make_layout(config.model), {""});

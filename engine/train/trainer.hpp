@@ -28,7 +28,7 @@ struct StepStats : base::StepValues {
     std::vector<float> router_entropy;  ///< [layers], mean over tokens, divided by log experts; NaN in dense layers
     /// Empty, or what went wrong first, in the order of the computation ("layer 3: the router's scores have NaN",
     /// "gradient norm is infinite in layer 3 experts"): the step was not applied.
-    std::string fault;
+    base::Sentence fault;
 };
 
 struct HeldOutLoss {

@@ -15,7 +15,13 @@
 #include <system_error>
 #include <unistd.h>
 
+#include "base/error.hpp"
+
 namespace moescope::client {
+
+using base::Error;
+using base::say;
+using base::Sentence;
 
 namespace {
 
@@ -50,8 +56,7 @@ ChildProcess::~ChildProcess() {
 void ChildProcess::start(const std::filesystem::path& program, const std::vector<std::string>& arguments,
                          const std::filesystem::path& log) {
     if (::access(program.c_str(), X_OK) != 0)
-        throw std::runtime_error("the node program " + program.string() +
-                                 " can't be started: " + std::generic_category().message(errno));
+        throw Error(say("the node program {} can't be started: {}", program, base::system_sentence(errno)));
     // Everything that allocates happens before the fork: other threads may hold the allocator's locks.
     std::string name = program.string();
     std::vector<std::string> copies = arguments;
@@ -71,8 +76,7 @@ void ChildProcess::start(const std::filesystem::path& program, const std::vector
     if (null >= 0)
         ::close(null);
     if (child < 0)
-        throw std::runtime_error("the node can't be started (its messages go to " + log.string() +
-                                 "): " + std::generic_category().message(error));
+        throw Error(say("the node can't be started (its messages go to {}): {}", log, base::system_sentence(error)));
     process_ = child;
 }
 
@@ -80,7 +84,7 @@ int ChildProcess::open_watch() const {
     return process_ > 0 ? static_cast<int>(::syscall(SYS_pidfd_open, process_, 0)) : -1;
 }
 
-std::optional<std::string> ChildProcess::poll_end() {
+std::optional<Sentence> ChildProcess::poll_end() {
     if (process_ <= 0)
         return std::nullopt;
     int status = 0;
@@ -89,13 +93,12 @@ std::optional<std::string> ChildProcess::poll_end() {
         return std::nullopt;
     process_ = 0;
     if (result < 0)
-        return "the node's process is gone";
+        return say("the node's process is gone");
     if (WIFSIGNALED(status))
-        return "the node ended by signal " + std::to_string(WTERMSIG(status)) + " (" + ::strsignal(WTERMSIG(status)) +
-               ")";
+        return say("the node ended by signal {} ({})", WTERMSIG(status), Sentence(::strsignal(WTERMSIG(status)), {}));
     if (WEXITSTATUS(status) == 0)
-        return "the node ended as it was told to";
-    return "the node ended with exit status " + std::to_string(WEXITSTATUS(status));
+        return say("the node ended as it was told to");
+    return say("the node ended with exit status {}", WEXITSTATUS(status));
 }
 
 void ChildProcess::send_signal(int signal) const {

@@ -9,6 +9,8 @@
 #include <string>
 #include <vector>
 
+#include "base/sentence.hpp"
+
 namespace moescope::client {
 
 class ChildProcess {
@@ -26,7 +28,7 @@ class ChildProcess {
     /// A descriptor that becomes readable when the child ends, -1 where the kernel has none. The caller closes it.
     int open_watch() const;
     /// How it ended, once it has: "the node ended by signal 9 (Killed)". Never waits. running() is false afterwards.
-    std::optional<std::string> poll_end();
+    std::optional<base::Sentence> poll_end();
     void send_signal(int signal) const;
 
  private:

@@ -14,6 +14,7 @@
 #include <thread>
 #include <unistd.h>
 
+#include "base/error.hpp"
 #include "nodes/client/child_process.hpp"
 #include "nodes/client/node_view.hpp"
 #include "nodes/client/runtime_folder.hpp"
@@ -21,6 +22,10 @@
 #include "nodes/transport/connection.hpp"
 
 namespace moescope::client {
+
+using base::Error;
+using base::say;
+using base::Sentence;
 
 namespace {
 
@@ -123,19 +128,19 @@ class NodeClient::Impl {
     bool owns_node() const { return options_.socket.empty(); }
     void start_child();
     bool child_ended();
-    void node_crashed(const std::string& how);
+    void node_crashed(const Sentence& how);
     void happened() { event_.cancel(); }
-    void set_link(Link::State state, std::string message);
+    void set_link(Link::State state, Sentence message);
     void take_commands();
     void send_commands();
     void greeted(const protocol::Hello& peer);
     void answered(protocol::ResponseReceived response);
     void closed(const protocol::Close& close);
     void set_result(CommandId id, CommandResult result);
-    void set_pending(const Command& command, std::string waits_for);
+    void set_pending(const Command& command, Sentence waits_for);
     void connection_lost();
-    void give_up(const Command& command, const std::string& reason);
-    void give_up_commands(const std::string& reason);
+    void give_up(const Command& command, const Sentence& reason);
+    void give_up_commands(const Sentence& reason);
     void give_up_late_commands();
     void start_over();
     void changed();
@@ -159,13 +164,13 @@ class NodeClient::Impl {
     ChildProcess child_;
     fs::path log_file_;
     std::uint64_t log_start_ = 0;  ///< where the lines of the child that runs now begin
-    std::string child_end_;
+    Sentence child_end_;
     bool stopping_ = false, restart_wanted_ = false;
 
     std::shared_ptr<ServerPeer> peer_;  ///< of the connection that exists now
     bool ever_connected_ = false, greeted_this_time_ = false;
     bool refused_ = false;
-    std::string closed_reason_;
+    Sentence closed_reason_;
 
     NodeView model_;
     Link link_;
@@ -196,7 +201,7 @@ class NodeClient::Impl::ServerPeer final : public transport::Peer, public std::e
     bool open() const { return connection_ != nullptr; }
     void perform(Actions actions);
     protocol::ViewerSession& session() { return session_; }
-    void close(const std::string& why) {
+    void close(const Sentence& why) {
         if (const auto connection = connection_)
             connection->close(why);
     }
@@ -222,7 +227,7 @@ class NodeClient::Impl::ServerPeer final : public transport::Peer, public std::e
         client_.count_bytes(0);
         perform(session_.on_time(steady_seconds()));
     }
-    void on_closed(const std::string& why) override {
+    void on_closed(const Sentence& why) override {
         connection_.reset();
         if (client_.closed_reason_.empty())
             client_.closed_reason_ = why;
@@ -321,9 +326,9 @@ asio::awaitable<void> NodeClient::Impl::supervise(Impl* self) {
             continue;
         }
         if (steady_seconds() - trying_since > kPatienceSeconds && self->link_.message.empty())
-            self->set_link(self->link_.state, self->owns_node()
-                                                  ? "the node has been starting for 5 seconds and does not answer yet"
-                                                  : "no node answers at " + self->socket_path().string());
+            self->set_link(self->link_.state,
+                           self->owns_node() ? say("the node has been starting for 5 seconds and does not answer yet")
+                                             : say("no node answers at {}", self->socket_path()));
         co_await wait_for_event(self, retry);
         retry = std::min(retry * 1.5, self->ever_connected_ || !self->owns_node() ? kLastRetrySeconds : 0.2);
     }
@@ -334,7 +339,7 @@ asio::awaitable<void> NodeClient::Impl::supervise(Impl* self) {
 asio::awaitable<bool> NodeClient::Impl::connect_once(Impl* self) {
     const std::string path = self->socket_path().string();
     if (path.size() >= sizeof(sockaddr_un::sun_path)) {
-        const std::string problem = "the socket path " + path + " is longer than the system allows";
+        const Sentence problem = say("the socket path {} is longer than the system allows", path);
         self->give_up_commands(problem);
         self->set_link(Link::State::refused, problem);
         co_return false;
@@ -343,7 +348,7 @@ asio::awaitable<bool> NodeClient::Impl::connect_once(Impl* self) {
     const auto [error] = co_await socket.async_connect(asio::local::stream_protocol::endpoint(path), kNoThrow);
     if (error || self->stopping_)
         co_return false;
-    self->closed_reason_.clear();
+    self->closed_reason_ = {};
     self->refused_ = self->greeted_this_time_ = false;
     self->peer_ = std::make_shared<ServerPeer>(*self);
     self->peer_->start(std::move(socket));
@@ -355,11 +360,11 @@ asio::awaitable<void> NodeClient::Impl::stay_connected(Impl* self) {
     while (peer->open() && !self->stopping_ && self->child_end_.empty())
         co_await wait_for_event(self, 3600);
     if (self->stopping_) {
-        peer->perform(peer->session().bye("the workbench leaves"));
+        peer->perform(peer->session().bye(say("the workbench leaves")));
         const double until = steady_seconds() + 1;
         while (peer->open() && steady_seconds() < until)
             co_await wait_for_event(self, 0.1);
-        peer->close("the workbench leaves");
+        peer->close(say("the workbench leaves"));
         self->peer_.reset();
         co_return;
     }
@@ -373,7 +378,7 @@ asio::awaitable<void> NodeClient::Impl::stay_connected(Impl* self) {
             if (auto end = self->child_.poll_end())
                 self->child_end_ = *end;
     }
-    peer->close("the node ended");
+    peer->close(say("the node ended"));
     self->peer_.reset();
     if (self->child_ended())
         co_return;
@@ -385,7 +390,7 @@ asio::awaitable<void> NodeClient::Impl::stay_connected(Impl* self) {
     self->connection_lost();
     if (self->ever_connected_)
         self->set_link(Link::State::lost,
-                       "the connection to the node was lost (" + self->closed_reason_ + "); trying to connect again");
+                       say("the connection to the node was lost ({}); trying to connect again", self->closed_reason_));
     else
         self->set_link(Link::State::starting, self->closed_reason_);
 }
@@ -402,11 +407,11 @@ bool NodeClient::Impl::child_ended() {
     return true;
 }
 
-void NodeClient::Impl::node_crashed(const std::string& how) {
-    std::string message = how;
-    if (!how.ends_with("told to"))
+void NodeClient::Impl::node_crashed(const Sentence& how) {
+    Sentence message = how;
+    if (how.id() != say("the node ended as it was told to").id())
         if (const std::string words = last_line(log_file_, log_start_); !words.empty())
-            message += "; its last words were: " + words;
+            message = say("{}; its last words were: {}", how, words);
     model_.node_went(how);
     give_up_commands(how);
     set_link(Link::State::crashed, message);
@@ -429,7 +434,7 @@ asio::awaitable<void> NodeClient::Impl::watch_child(Impl* self, int watch) {
 void NodeClient::Impl::start_child() {
     try {
         if (folder_.path().empty())
-            throw std::runtime_error("no private folder for the node's socket can be made in $XDG_RUNTIME_DIR or /tmp");
+            throw Error(say("no private folder for the node's socket can be made in $XDG_RUNTIME_DIR or /tmp"));
         std::error_code error;
         fs::create_directories(options_.session, error);
         // Nothing is written into a folder that is no session: the node will refuse it.
@@ -441,13 +446,13 @@ void NodeClient::Impl::start_child() {
         arguments.insert(arguments.end(), options_.node_arguments.begin(), options_.node_arguments.end());
         const auto log_size = fs::file_size(log_file_, error);
         log_start_ = error ? 0 : log_size;
-        child_end_.clear();
+        child_end_ = {};
         child_.start(options_.node_program, arguments, log_file_);
         process_ = child_.process();
         if (const int watch = child_.open_watch(); watch >= 0)
             asio::co_spawn(io_, watch_child(this, watch), asio::detached);
     } catch (const std::exception& failure) {
-        node_crashed(failure.what());
+        node_crashed(base::sentence_of(failure));
     }
 }
 
@@ -491,12 +496,12 @@ void NodeClient::Impl::greeted(const protocol::Hello& peer) {
 }
 
 void NodeClient::Impl::start_over() {
-    give_up_commands("the node has another session than before");  // what they name is not in this one
+    give_up_commands(say("the node has another session than before"));  // what they name is not in this one
     model_ = NodeView{};
     positions_ = {};
     link_.records = 0;
     model_.add_log(
-        {0, "warning", "workbench", "the node has another session than before; it is read from its beginning"});
+        {0, "warning", "workbench", say("the node has another session than before; it is read from its beginning")});
 }
 
 void NodeClient::Impl::closed(const protocol::Close& close) {
@@ -513,13 +518,14 @@ void NodeClient::Impl::take_commands() {
     for (Command& command : incoming) {
         if (link_.state == Link::State::crashed || link_.state == Link::State::refused) {
             const bool crashed = link_.state == Link::State::crashed;
-            give_up(command, crashed ? "the node is not running" : "the node does not accept this workbench");
+            give_up(command, crashed ? say("the node is not running") : say("the node does not accept this workbench"));
             continue;
         }
         command.wire_id = random_id();
         command.waits_since = steady_seconds();
         const bool ready = peer_ && peer_->ready();
-        set_pending(command, ready ? "" : "there is no connection to the node; the command is sent when it is back");
+        set_pending(command, ready ? Sentence()
+                                   : say("there is no connection to the node; the command is sent when it is back"));
         commands_.push_back(std::move(command));
     }
     if (!incoming.empty())
@@ -570,20 +576,22 @@ void NodeClient::Impl::connection_lost() {
     for (Command& command : commands_) {
         command.waits_since = steady_seconds();
         if (std::exchange(command.sent, false))
-            set_pending(command, "the connection was lost before the answer came; it is asked for again");
+            set_pending(command, say("the connection was lost before the answer came; it is asked for again"));
     }
 }
 
-void NodeClient::Impl::give_up(const Command& command, const std::string& reason) {
+void NodeClient::Impl::give_up(const Command& command, const Sentence& reason) {
     if (command.id == 0)
         return;
     const auto state = command.ever_sent ? CommandResult::State::unknown : CommandResult::State::failed;
-    const char* what =
-        command.ever_sent ? "; whether the command was carried out is not known" : "; the command was not sent";
-    set_result(command.id, {state, command.name, {}, reason + what});
+    set_result(command.id, {state,
+                            command.name,
+                            {},
+                            command.ever_sent ? say("{}; whether the command was carried out is not known", reason)
+                                              : say("{}; the command was not sent", reason)});
 }
 
-void NodeClient::Impl::give_up_commands(const std::string& reason) {
+void NodeClient::Impl::give_up_commands(const Sentence& reason) {
     for (const Command& command : std::exchange(commands_, {}))
         give_up(command, reason);
 }
@@ -596,12 +604,12 @@ void NodeClient::Impl::give_up_late_commands() {
     const auto is_late = [&](const Command& c) { return now - c.waits_since > options_.command_patience; };
     for (const Command& command : commands_)
         if (is_late(command))
-            give_up(command, "the node could not be reached for " +
-                                 std::to_string(std::lround(options_.command_patience)) + " seconds");
+            give_up(command,
+                    say("the node could not be reached for {} seconds", std::lround(options_.command_patience)));
     std::erase_if(commands_, is_late);
 }
 
-void NodeClient::Impl::set_pending(const Command& command, std::string waits_for) {
+void NodeClient::Impl::set_pending(const Command& command, Sentence waits_for) {
     if (command.id != 0)
         set_result(command.id, {CommandResult::State::pending, command.name, {}, std::move(waits_for)});
 }
@@ -618,7 +626,7 @@ void NodeClient::Impl::set_result(CommandId id, CommandResult result) {
     changed();
 }
 
-void NodeClient::Impl::set_link(Link::State state, std::string message) {
+void NodeClient::Impl::set_link(Link::State state, Sentence message) {
     link_.state = state;
     link_.message = std::move(message);
     changed();

@@ -15,21 +15,27 @@ using base::integer_of;
 using base::member;
 using base::number_of;
 using base::run_of;
+using base::sentence_in;
 using base::text_of;
 using nlohmann::json;
 
 ModelEntry model_entry(const json& entry) {
     ModelEntry model;
-    const std::pair<const char*, std::string ModelEntry::*> fields[] = {
-        {"name", &ModelEntry::name},           {"title", &ModelEntry::title},
-        {"maker", &ModelEntry::maker},         {"country", &ModelEntry::country},
-        {"licence", &ModelEntry::licence},     {"origin", &ModelEntry::origin},
-        {"path", &ModelEntry::path},           {"sha256", &ModelEntry::sha256},
-        {"format", &ModelEntry::format},       {"architecture", &ModelEntry::architecture},
-        {"precision", &ModelEntry::precision}, {"state", &ModelEntry::state},
-        {"message", &ModelEntry::message}};
+    const std::pair<const char*, std::string ModelEntry::*> fields[] = {{"name", &ModelEntry::name},
+                                                                        {"title", &ModelEntry::title},
+                                                                        {"maker", &ModelEntry::maker},
+                                                                        {"country", &ModelEntry::country},
+                                                                        {"licence", &ModelEntry::licence},
+                                                                        {"path", &ModelEntry::path},
+                                                                        {"sha256", &ModelEntry::sha256},
+                                                                        {"format", &ModelEntry::format},
+                                                                        {"architecture", &ModelEntry::architecture},
+                                                                        {"precision", &ModelEntry::precision},
+                                                                        {"state", &ModelEntry::state}};
     for (const auto& [key, field] : fields)
         model.*field = text_of(entry, key);
+    model.origin = sentence_in(entry, "origin");
+    model.message = sentence_in(entry, "message");
     model.bytes = count_of(entry, "bytes");
     model.is_moe = flag_of(entry, "is_moe");
     model.available = flag_of(entry, "available");
@@ -44,7 +50,7 @@ Task task_entry(const json& entry) {
     task.title = text_of(entry, "title");
     task.fraction = number_of(entry, "fraction", -1);
     task.seconds_left = number_of(entry, "seconds_left", -1);
-    task.detail = text_of(entry, "detail");
+    task.detail = sentence_in(entry, "detail");
     task.cancel_command = text_of(entry, "cancel_command");
     task.run = run_of(entry);
     return task;
@@ -57,11 +63,15 @@ NodeInfo node_info(const json& entry) {
     node.address = text_of(entry, "address");
     node.session = text_of(entry, "session");
     node.cpu = text_of(entry, "cpu");
-    node.state = text_of(entry, "state");
+    node.state = sentence_in(entry, "state");
     node.cores = integer_of(entry, "cores", 0);
     node.memory_total = count_of(entry, "memory_total");
     node.memory_used = count_of(entry, "memory_used");
-    node.devices = as_texts(member(entry, "devices"));
+    const std::vector<std::string> devices = as_texts(member(entry, "devices"));
+    const json& sentences = member(entry, "devices_id");
+    for (std::size_t i = 0; i < devices.size(); ++i)
+        node.devices.push_back(
+            base::sentence_from_json(sentences.is_array() && i < sentences.size() ? sentences[i] : json(), devices[i]));
     node.journal_bytes = count_of(entry, "journal_bytes");
     node.process = static_cast<std::int64_t>(count_of(entry, "process"));
     return node;
@@ -119,8 +129,8 @@ void NodeView::state_of_run(const json& entry) {
             if (!protocol::ended(*state))
                 run.epoch = std::max(run.epoch, epoch_);  // the node that speaks now has it
         }
-        if (const json& message = member(entry, "message"); message.is_string())
-            run.value.message = message.get<std::string>();
+        if (member(entry, "message").is_string())
+            run.value.message = sentence_in(entry, "message");
     };
     auto& trainings = history_.trainings();
     auto& answers = history_.answers();
@@ -149,7 +159,7 @@ void NodeView::node_came(std::uint32_t epoch) {
     history_.for_each_run([](auto& run) { run.changed = run.changed || !protocol::ended(run.value.state); });
 }
 
-void NodeView::node_went(const std::string& message) {
+void NodeView::node_went(const base::Sentence& message) {
     gone_ = true;
     gone_message_ = message;
     head_.tasks.clear();
@@ -168,7 +178,7 @@ void NodeView::publish(Map& runs, Published& published) {
         if (is_orphan(run)) {
             copy->state = history::RunState::interrupted;
             if (copy->message.empty())
-                copy->message = gone_ ? gone_message_ : "the node ended before this run was done";
+                copy->message = gone_ ? gone_message_ : base::say("the node ended before this run was done");
         }
         published[id] = std::move(copy);
     }

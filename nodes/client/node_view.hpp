@@ -30,7 +30,7 @@ class NodeView {
     /// The node greeted us in this epoch: what older epochs left running will never go on by itself.
     void node_came(std::uint32_t epoch);
     /// The node is gone: every run that was not at its end is interrupted.
-    void node_went(const std::string& message);
+    void node_went(const base::Sentence& message);
 
     /// A new snapshot without link, results and version; runs that did not change are shared with the one before.
     std::shared_ptr<Snapshot> snapshot();
@@ -47,7 +47,7 @@ class NodeView {
     std::map<std::uint32_t, nlohmann::json> run_gauges_;  ///< for runs whose first record has not come yet
     std::uint32_t epoch_ = 0;
     bool gone_ = false;
-    std::string gone_message_;
+    base::Sentence gone_message_;
 };
 
 }  // namespace moescope::client

@@ -9,6 +9,7 @@
 #include <string>
 #include <vector>
 
+#include "base/sentence.hpp"
 #include "nodes/history/runs.hpp"
 
 namespace moescope::client {
@@ -22,7 +23,7 @@ struct CommandResult {
     State state = State::pending;
     std::string name;      ///< "train.start"
     nlohmann::json value;  ///< of a done command
-    std::string error;     ///< one sentence: why it failed, is unknown, or what a pending command still waits for
+    base::Sentence error;  ///< one sentence: why it failed, is unknown, or what a pending command still waits for
 };
 
 /// The link to the node.
@@ -35,7 +36,7 @@ struct Link {
         refused,  ///< the node speaks another version, or does not accept us
     };
     State state = State::starting;
-    std::string message;        ///< one sentence for a person, empty while all is well
+    base::Sentence message;     ///< for a person, empty while all is well
     double last_data_time = 0;  ///< seconds of steady clock (client::now_seconds()) at which the last frame came
     double round_trip_ms = 0;
     double bytes_per_second = 0;
@@ -48,14 +49,14 @@ struct Task {
     std::string id, kind, title;  ///< kind is a language key ("task.train"), title a name
     double fraction = -1;         ///< 0 to 1, below 0 when unknown
     double seconds_left = -1;
-    std::string detail;
+    base::Sentence detail;
     std::string cancel_command;  ///< command name to send with {"run": run}, empty when it can't be cancelled
     std::uint32_t run = 0;
 };
 
 struct ModelEntry {
-    std::string name, title, maker, country, licence, origin, path, sha256, format, architecture, precision, state,
-        message;
+    std::string name, title, maker, country, licence, path, sha256, format, architecture, precision, state;
+    base::Sentence origin, message;
     std::uint64_t bytes = 0;
     bool is_moe = false;
     bool available = false;
@@ -63,10 +64,11 @@ struct ModelEntry {
 };
 
 struct NodeInfo {
-    std::string name, version, address, session, cpu, state;
+    std::string name, version, address, session, cpu;
+    base::Sentence state;  ///< "up", or why nothing can be stored
     int cores = 0;
     std::uint64_t memory_total = 0, memory_used = 0;  ///< bytes; used is the node's resident set
-    std::vector<std::string> devices;
+    std::vector<base::Sentence> devices;
     std::uint64_t journal_bytes = 0;
     std::int64_t process = 0;  ///< process id, local nodes only
 };

@@ -9,6 +9,7 @@
 #include <string>
 #include <vector>
 
+#include "base/sentence.hpp"
 #include "nodes/history/column.hpp"
 #include "nodes/history/shared_list.hpp"
 #include "nodes/protocol/records.hpp"
@@ -23,7 +24,7 @@ struct RunEvent {
     std::string kind;  ///< "knob", "checkpoint", "pause", "resume", "gap", ...
     std::string name;  ///< "learning_rate"
     nlohmann::json old_value, new_value;
-    std::string text;
+    base::Sentence text;
     int layer = -1, expert = -1;  ///< of kind "expert", whose name is what was done: "disable", "freeze", ...
 };
 
@@ -47,7 +48,7 @@ struct RunHeader {
     RunKind kind = RunKind::train;
     std::string name;
     RunState state = RunState::planned;
-    std::string message;  ///< why it failed or was interrupted
+    base::Sentence message;  ///< why it failed or was interrupted
     /// Of a training run: config, seed, corpus hash, plan {"parameters_total","parameters_active","memory_bytes",...};
     /// of an answer: prompt, seed, temperature, max_tokens, model hash, ...
     nlohmann::json manifest;
@@ -103,7 +104,7 @@ struct ProbeDraw {
     std::string prompt, answer, stop;
     std::string delivery;  ///< F1: answered, refused, blocked, empty, cut, error
     int engagement = -1;   ///< F2: 0 to 4, -1 where there is none
-    std::string rule;      ///< which rule decided
+    base::Sentence rule;   ///< which rule decided
     bool labelled_by_person = false;
     std::string rule_delivery;  ///< what the rule said, kept when a person overrides
     int rule_engagement = -1;
@@ -122,7 +123,8 @@ struct ProbeRun : RunHeader {
 
 struct LogLine {
     std::uint64_t time_ns = 0;  ///< wall clock
-    std::string level, source, text;
+    std::string level, source;
+    base::Sentence text;
 };
 
 }  // namespace moescope::history

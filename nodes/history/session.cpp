@@ -5,6 +5,7 @@
 #include <limits>
 
 #include "base/json_fields.hpp"
+#include "base/sentence.hpp"
 #include "base/settings.hpp"
 
 namespace moescope::history {
@@ -17,6 +18,7 @@ using base::integer_of;
 using base::member;
 using base::number_of;
 using base::run_of;
+using base::sentence_in;
 using base::text_of;
 using nlohmann::json;
 using protocol::RecordType;
@@ -214,8 +216,8 @@ std::uint32_t Session::apply(const RecordView& record) {
         }
     }
     add_log({record.time_ns, "warning", "workbench",
-             fmt::format("record {} of type {} can't be read and is left out", record.at.sequence,
-                         static_cast<int>(record.type))});
+             base::say("record {} of type {} can't be read and is left out", record.at.sequence,
+                       static_cast<int>(record.type))});
     return 0;
 }
 
@@ -238,7 +240,8 @@ void Session::json_record(const RecordView& record, const json& body) {
         case RecordType::probe_label:
             return probe_label(body);
         case RecordType::log:
-            return add_log({record.time_ns, text_of(body, "level"), text_of(body, "source"), text_of(body, "text")});
+            return add_log(
+                {record.time_ns, text_of(body, "level"), text_of(body, "source"), sentence_in(body, "text")});
         case RecordType::gap:
             return add_gap(body, record.time_ns);
         case RecordType::step:
@@ -256,7 +259,7 @@ void Session::run_started(const RecordView& record, const json& body) {
     switch (*kind) {
         case RunKind::train: {
             TrainingRun& run = announced(training(id), record, body);
-            run.message.clear();
+            run.message = {};
             if (const auto steps = planned_steps(run.manifest)) {
                 run.planned_steps = steps;
             }
@@ -270,7 +273,7 @@ void Session::run_started(const RecordView& record, const json& body) {
         }
         case RunKind::probe: {
             ProbeRun& run = announced(probe(id), record, body);
-            run.message.clear();
+            run.message = {};
             run.set = text_of(run.manifest, "set");
             run.models = as_texts(member(run.manifest, "models"));
             run.planned = count_of(run.manifest, "planned");
@@ -284,7 +287,7 @@ void Session::run_ended(const RecordView& record, const json& body) {
     const std::uint32_t id = run_of(body);
     const auto end = [&](auto& run) {
         set_state(run, record, state);
-        if (const std::string message = text_of(body, "message"); !message.empty())
+        if (const base::Sentence message = sentence_in(body, "message"); !message.empty())
             run.value.message = message;
     };
     // Only where the run is known: its kind stands in run_started, which lies before this record on the same channel.
@@ -318,7 +321,7 @@ void Session::event(const RecordView& record, const json& body) {
                    kind == "knob" ? base::current_setting(name) : name,
                    member(body, "old"),
                    member(body, "new"),
-                   text_of(body, "text")};
+                   sentence_in(body, "text")};
     constexpr std::uint64_t kMost = std::numeric_limits<std::uint16_t>::max();  // layers and experts of a StepRecord
     const auto layer = base::as_count(member(body, "layer")), expert = base::as_count(member(body, "expert"));
     if (kind == "expert" && layer && expert && *layer <= kMost && *expert <= kMost) {
@@ -350,7 +353,7 @@ void Session::rewind(Training& run, const RecordView& record, std::uint64_t step
     forget_events(value, step);
     forget_samples(value, run.samples_from, rewind);
     value.last_checkpoint = step;
-    value.message.clear();
+    value.message = {};
 }
 
 void Session::sample(const RecordView& record, const json& body) {
@@ -405,8 +408,7 @@ void Session::tokens(const RecordView& record, protocol::TokenBatch batch) {
     const std::size_t skip = batch.first < known ? known - batch.first : 0;
     if (batch.first > known && !run.incomplete) {
         run.incomplete = true;
-        add_log(
-            {record.time_ns, "warning", "workbench", fmt::format("some tokens of answer {} are missing", batch.run)});
+        add_log({record.time_ns, "warning", "workbench", base::say("some tokens of answer {} are missing", batch.run)});
     }
     for (std::size_t i = skip; i < batch.tokens.size(); ++i) {
         run.value.text += batch.tokens[i].chosen.bytes;
@@ -418,7 +420,7 @@ void Session::generation_ended(const RecordView& record, const json& body) {
     auto& run = answer(run_of(body));
     set_state(run, record, protocol::run_state_named(text_of(body, "state")).value_or(RunState::failed));
     run.value.stop = text_of(body, "stop");
-    run.value.message = text_of(body, "message");
+    run.value.message = sentence_in(body, "message");
     run.value.prompt_tokens = static_cast<std::uint32_t>(count_of(body, "prompt_tokens"));
     run.value.token_count = static_cast<std::uint32_t>(count_of(body, "tokens"));
     run.value.tokens_per_second = number_of(body, "tokens_per_second", 0);
@@ -445,7 +447,7 @@ void Session::probe_draw(const RecordView& record, const json& body) {
     draw->prompt = text_of(body, "prompt");
     draw->answer = text_of(body, "answer");
     draw->stop = text_of(body, "stop");
-    draw->rule = text_of(body, "rule");
+    draw->rule = sentence_in(body, "rule");
     draw->rule_delivery = text_of(body, "delivery");
     draw->rule_engagement = integer_of(body, "engagement", -1);
     const std::string key = draw_key(body);
@@ -486,8 +488,8 @@ void Session::add_label(std::uint32_t id, const std::string& key, const std::str
 
 void Session::add_gap(const json& gap, std::uint64_t time_ns) {
     add_log({time_ns, "warning", "journal",
-             fmt::format("{} records from {} to {} are missing: {}", count_of(gap, "count"), count_of(gap, "from"),
-                         count_of(gap, "to"), text_of(gap, "reason"))});
+             base::say("{} records from {} to {} are missing: {}", count_of(gap, "count"), count_of(gap, "from"),
+                       count_of(gap, "to"), sentence_in(gap, "reason"))});
 }
 
 void Session::add_log(LogLine line) {

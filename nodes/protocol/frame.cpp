@@ -72,8 +72,7 @@ std::optional<Frame> FrameReader::next() {
     base::Reader reader(bytes);
     const auto length = reader.get<std::uint32_t>();
     if (length > limit_) {
-        error_ = "a frame announces a body of " + std::to_string(length) + " bytes where at most " +
-                 std::to_string(limit_) + " are allowed";
+        error_ = base::say("a frame announces a body of {} bytes where at most {} are allowed", length, limit_);
         return std::nullopt;
     }
     if (bytes.size() < kHeaderBytes + length)
@@ -88,7 +87,7 @@ std::optional<Frame> FrameReader::next() {
     frame.epoch = reader.get<std::uint32_t>();
     const auto body = bytes.subspan(kHeaderBytes, length);
     if (crc != checksum(bytes.first(kHeaderBytes), body)) {
-        error_ = "a frame of type " + std::to_string(frame.type) + " has a wrong checksum; the connection is damaged";
+        error_ = base::say("a frame of type {} has a wrong checksum; the connection is damaged", frame.type);
         return std::nullopt;
     }
     frame.body.assign(body.begin(), body.end());

@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "base/json_fields.hpp"
+#include "base/sentence.hpp"
 #include "nodes/protocol/records.hpp"
 
 namespace moescope::protocol {
@@ -80,7 +81,7 @@ class FrameReader {
     /// The next whole frame. Nothing when more bytes are needed or after an error.
     std::optional<Frame> next();
     /// One sentence once the stream is broken; empty while it is whole. There is no way back from an error.
-    const std::string& error() const { return error_; }
+    const base::Sentence& error() const { return error_; }
     /// Bytes that wait for the rest of their frame.
     std::size_t pending() const { return buffer_.size() - start_; }
 
@@ -88,7 +89,7 @@ class FrameReader {
     std::vector<std::byte> buffer_;
     std::size_t start_ = 0;
     std::size_t limit_;
-    std::string error_;
+    base::Sentence error_;
 };
 
 }  // namespace moescope::protocol

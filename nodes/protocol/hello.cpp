@@ -96,14 +96,14 @@ bool compatible(const Hello& ours, const Hello& theirs) {
     return theirs.major >= ours.oldest_major && ours.major >= theirs.oldest_major;
 }
 
-std::string version_problem(const Hello& ours, const Hello& theirs) {
+Sentence version_problem(const Hello& ours, const Hello& theirs) {
     const auto name = [](const Hello& side) {
-        return std::string(side.role == Role::node ? "the node" : "the workbench");
+        return side.role == Role::node ? base::marked("the node") : base::marked("the workbench");
     };
     const Hello& older = ours.major < theirs.major ? ours : theirs;
-    return name(ours) + " speaks protocol " + version_text(ours.major, ours.minor) + " and " + name(theirs) +
-           " speaks " + version_text(theirs.major, theirs.minor) + "; update " + name(older) +
-           " so that both have the same major version";
+    return say("{} speaks protocol {} and {} speaks {}; update {} so that both have the same major version", name(ours),
+               version_text(ours.major, ours.minor), name(theirs), version_text(theirs.major, theirs.minor),
+               name(older));
 }
 
 }  // namespace moescope::protocol

@@ -9,7 +9,12 @@
 #include <string>
 #include <vector>
 
+#include "base/error.hpp"
+
 namespace moescope::protocol {
+
+using base::say;
+using base::Sentence;
 
 inline constexpr std::uint16_t kMajor = 2;        ///< rises when an older peer can't understand us
 inline constexpr std::uint16_t kMinor = 0;        ///< rises with every addition
@@ -44,7 +49,7 @@ std::optional<Refuse> decode_refuse(std::span<const std::byte> body);
 
 /// Do the two speak a common major version?
 bool compatible(const Hello& ours, const Hello& theirs);
-/// One sentence with both versions and which side to update.
-std::string version_problem(const Hello& ours, const Hello& theirs);
+/// Says both versions and which side to update.
+base::Sentence version_problem(const Hello& ours, const Hello& theirs);
 
 }  // namespace moescope::protocol

@@ -14,13 +14,13 @@ constexpr std::size_t kReadBytes = 256 * 1024;  // what one turn of one channel 
 
 }  // namespace
 
-Actions NodeSession::close(Close::Why why, const std::string& reason) {
+Actions NodeSession::close(Close::Why why, const Sentence& reason) {
     if (closed_)
         return {};
     closed_ = true;
     Actions actions;
     if (why != Close::Why::lost)
-        actions.push_back(SendFrame{make_frame(FrameType::bye, bytes_of(reason))});
+        actions.push_back(SendFrame{make_frame(FrameType::bye, bytes_of(reason.english()))});
     actions.push_back(Close{why, reason});
     return actions;
 }
@@ -31,15 +31,15 @@ Actions NodeSession::start(double now) {
     return {SendFrame{make_frame(FrameType::hello, encode_hello(ours_))}};
 }
 
-Actions NodeSession::refuse(RefuseCode code, const std::string& text) {
+Actions NodeSession::refuse(RefuseCode code, const Sentence& text) {
     if (closed_)
         return {};
     closed_ = true;
-    return {SendFrame{make_frame(FrameType::refuse, encode_refuse({code, ours_.major, ours_.minor, text}))},
+    return {SendFrame{make_frame(FrameType::refuse, encode_refuse({code, ours_.major, ours_.minor, text.english()}))},
             Close{Close::Why::refused, text}};
 }
 
-Actions NodeSession::bye(const std::string& reason) {
+Actions NodeSession::bye(const Sentence& reason) {
     return close(Close::Why::clean, reason);
 }
 
@@ -53,9 +53,9 @@ Actions NodeSession::on_frame(Frame frame, double now) {
             return on_hello(frame);
         if (type == FrameType::bye || type == FrameType::refuse) {
             closed_ = true;
-            return {Close{Close::Why::clean, "the viewer left before the greeting was done"}};
+            return {Close{Close::Why::clean, say("the viewer left before the greeting was done")}};
         }
-        return close(Close::Why::broken_rule, "the viewer sent a frame before its greeting");
+        return close(Close::Why::broken_rule, say("the viewer sent a frame before its greeting"));
     }
     switch (type) {
         case FrameType::request:
@@ -70,15 +70,15 @@ Actions NodeSession::on_frame(Frame frame, double now) {
         case FrameType::pong:
             if (auto actions = Heartbeat::on_ping_or_pong(std::move(frame), now))
                 return std::move(*actions);
-            return close(Close::Why::broken_rule, "a PING must carry 8 bytes");
+            return close(Close::Why::broken_rule, say("a PING must carry 8 bytes"));
         case FrameType::bye:
             closed_ = true;
-            return {Close{Close::Why::clean, "the viewer said goodbye"}};
+            return {Close{Close::Why::clean, say("the viewer said goodbye")}};
         default:
             if (frame.flags & kFlagSkippable)
                 return {};
             return close(Close::Why::broken_rule,
-                         "the node does not expect frames of type " + std::to_string(frame.type) + " from a viewer");
+                         say("the node does not expect frames of type {} from a viewer", frame.type));
     }
 }
 
@@ -86,11 +86,11 @@ Actions NodeSession::on_hello(const Frame& frame) {
     const auto hello = decode_hello(frame.body);
     if (!hello)
         return refuse(RefuseCode::bad_greeting,
-                      "this is a Moescope node and the other side is not a Moescope workbench");
+                      say("this is a Moescope node and the other side is not a Moescope workbench"));
     if (!compatible(ours_, *hello))
         return refuse(RefuseCode::version, version_problem(ours_, *hello));
     if (hello->role != Role::viewer)
-        return refuse(RefuseCode::bad_greeting, "a node can only be viewed by a workbench, not by another node");
+        return refuse(RefuseCode::bad_greeting, say("a node can only be viewed by a workbench, not by another node"));
     greeted_ = true;
     return {SendFrame{make_frame(FrameType::auth_ok)}, Greeted{*hello}};
 }
@@ -98,24 +98,24 @@ Actions NodeSession::on_hello(const Frame& frame) {
 Actions NodeSession::on_request(const Frame& frame) {
     auto body = base::parse_json(frame.body, kControlBodyLimit);
     if (!body || !body->is_object())
-        return close(Close::Why::broken_rule, "a request must be a JSON object of at most 64 KiB and 16 levels");
+        return close(Close::Why::broken_rule, say("a request must be a JSON object of at most 64 KiB and 16 levels"));
     const auto id = body->find("id");
     if (id == body->end() || !id->is_string() || !is_command_id(id->get_ref<const std::string&>()))
-        return close(Close::Why::broken_rule, "a request needs an id of 32 hexadecimal digits");
+        return close(Close::Why::broken_rule, say("a request needs an id of 32 hexadecimal digits"));
     RequestReceived request;
     request.id = id->get<std::string>();
     if (pending_.contains(request.id))
         return {};  // its answer is under way
     pending_.insert(request.id);
     if (pending_.size() > kMaximumRequests)
-        return respond(request.id, {{"state", "failed"},
-                                    {"error", "more than " + std::to_string(kMaximumRequests) +
-                                                  " commands wait for an answer; send it again when some are done"}});
+        return respond(request.id,
+                       failed_answer(say("more than {} commands wait for an answer; send it again when some are done",
+                                         kMaximumRequests)));
     const auto command = body->find("command");
     const auto parameters = body->find("parameters");
     if (command == body->end() || !command->is_string() || (parameters != body->end() && !parameters->is_object()))
-        return respond(request.id, {{"state", "failed"},
-                                    {"error", "a request needs a command name and, if any, parameters as an object"}});
+        return respond(request.id,
+                       failed_answer(say("a request needs a command name and, if any, parameters as an object")));
     request.command = command->get<std::string>();
     request.parameters = parameters == body->end() ? nlohmann::json::object() : std::move(*parameters);
     return {std::move(request)};
@@ -127,28 +127,28 @@ Actions NodeSession::respond(const std::string& id, const nlohmann::json& answer
     nlohmann::json body = answer.is_object() ? answer : nlohmann::json::object();
     const auto state = body.find("state");
     if (state == body.end() || (*state != "done" && *state != "failed" && *state != "unknown"))
-        body = {{"state", "failed"}, {"error", "the node gave no proper answer to this command"}};
+        body = failed_answer(say("the node gave no proper answer to this command"));
     body["id"] = id;
     auto bytes = bytes_of(base::dump_json(body));
-    if (bytes.size() > kDataBodyLimit)
-        bytes =
-            bytes_of(base::dump_json({{"id", id}, {"state", "failed"}, {"error", "the answer is longer than 1 MiB"}}));
+    if (bytes.size() > kDataBodyLimit) {
+        body = failed_answer(say("the answer is longer than 1 MiB"));
+        body["id"] = id;
+        bytes = bytes_of(base::dump_json(body));
+    }
     return {SendFrame{make_frame(FrameType::response, std::move(bytes))}};
 }
 
 Actions NodeSession::on_subscribe(const Frame& frame) {
     const auto body = decode_subscribe(frame.body);
     if (!body || !is_data_channel(body->channel))
-        return close(Close::Why::broken_rule, "a subscription must name a channel from 1 to 4 and a position");
+        return close(Close::Why::broken_rule, say("a subscription must name a channel from 1 to 4 and a position"));
     Subscription& subscription = subscriptions_[body->channel];
     subscription = {true, false, body->after, kInitialCredit};
     Actions actions;
     if (body->after > last_) {
         // Records that this journal does not know: the viewer must be told, never left with a silent hole.
-        const nlohmann::json gap = {{"from", body->after.sequence},
-                                    {"to", last_.sequence},
-                                    {"count", 0},
-                                    {"reason", "the node's journal ends before the viewer's position"}};
+        nlohmann::json gap = {{"from", body->after.sequence}, {"to", last_.sequence}, {"count", 0}};
+        base::put_sentence(gap, "reason", say("the node's journal ends before the viewer's position"));
         Frame reply = make_frame(FrameType::gap, bytes_of(base::dump_json(gap)));
         reply.channel = body->channel;
         actions.push_back(SendFrame{std::move(reply)});
@@ -159,7 +159,7 @@ Actions NodeSession::on_subscribe(const Frame& frame) {
 
 Actions NodeSession::on_unsubscribe(const Frame& frame) {
     if (frame.body.size() != 1 || !is_data_channel(static_cast<std::uint8_t>(frame.body[0])))
-        return close(Close::Why::broken_rule, "UNSUB must name a channel from 1 to 4");
+        return close(Close::Why::broken_rule, say("UNSUB must name a channel from 1 to 4"));
     subscriptions_[static_cast<std::uint8_t>(frame.body[0])] = {};
     return {};
 }
@@ -167,13 +167,13 @@ Actions NodeSession::on_unsubscribe(const Frame& frame) {
 Actions NodeSession::on_credit(const Frame& frame) {
     const auto body = decode_credit(frame.body);
     if (!body || !is_data_channel(body->channel))
-        return close(Close::Why::broken_rule, "CREDIT must name a channel from 1 to 4 and a number of bytes");
+        return close(Close::Why::broken_rule, say("CREDIT must name a channel from 1 to 4 and a number of bytes"));
     Subscription& subscription = subscriptions_[body->channel];
     if (!subscription.active)
         return {};  // crossed with an UNSUB
     subscription.credit += body->bytes;
     if (subscription.credit > kMaximumCredit)
-        return close(Close::Why::broken_rule, "the viewer gave more credit than the node may use");
+        return close(Close::Why::broken_rule, say("the viewer gave more credit than the node may use"));
     return {MoreWanted{}};
 }
 
@@ -182,11 +182,11 @@ Actions NodeSession::on_time(double now) {
         return {};
     if (!greeted_) {
         if (now - started_ > kGreetingSeconds)
-            return refuse(RefuseCode::bad_greeting, "the greeting took longer than 5 seconds");
+            return refuse(RefuseCode::bad_greeting, say("the greeting took longer than 5 seconds"));
         return {};
     }
     if (heartbeat_.dead(now))
-        return close(Close::Why::lost, "nothing was heard from the viewer for 20 seconds");
+        return close(Close::Why::lost, say("nothing was heard from the viewer for 20 seconds"));
     return heartbeat_.ping_when_due(now);
 }
 

@@ -20,8 +20,8 @@ class NodeSession {
     Actions on_time(double now);  ///< call at least once a second
     Actions respond(const std::string& id,
                     const nlohmann::json& answer);  ///< {"state","value","error"}; dropped when the id is not pending
-    Actions bye(const std::string& reason);
-    Actions refuse(RefuseCode code, const std::string& text);
+    Actions bye(const Sentence& reason);
+    Actions refuse(RefuseCode code, const Sentence& text);
     /// Limit for the FrameReader, after each frame.
     std::size_t body_limit() const { return greeted_ ? kControlBodyLimit : kGreetingBodyLimit; }
     bool greeted() const { return greeted_ && !closed_; }
@@ -48,7 +48,7 @@ class NodeSession {
         StreamPosition after;
         std::int64_t credit = 0;
     };
-    Actions close(Close::Why why, const std::string& reason);
+    Actions close(Close::Why why, const Sentence& reason);
     Actions on_hello(const Frame& frame);
     Actions on_request(const Frame& frame);
     Actions on_subscribe(const Frame& frame);

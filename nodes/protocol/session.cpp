@@ -6,6 +6,12 @@
 
 namespace moescope::protocol {
 
+nlohmann::json failed_answer(const base::Sentence& why) {
+    nlohmann::json answer = {{"state", "failed"}};
+    base::put_sentence(answer, "error", why);
+    return answer;
+}
+
 bool is_command_id(std::string_view id) {
     return id.size() == 32 &&
            std::all_of(id.begin(), id.end(), [](char c) { return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'f'); });

@@ -38,7 +38,7 @@ struct SendFrame {
 struct Close {
     enum class Why { clean, lost, broken_rule, refused };  ///< clean: a BYE; lost: silence; refused: versions or rights
     Why why = Why::clean;
-    std::string reason;  ///< one sentence
+    base::Sentence reason;
 };
 /// Both sides know each other; limits for bodies rise.
 struct Greeted {
@@ -61,12 +61,12 @@ struct ResponseReceived {
     std::string id;
     bool done = false;
     nlohmann::json value;
-    std::string error;
+    base::Sentence error;
     bool unknown = false;  ///< not done: the node stopped while it carried the command out
 };
 struct GapReceived {
     std::uint8_t channel = 0;
-    nlohmann::json gap;  ///< {"from","to","count","reason"}
+    nlohmann::json gap;  ///< {"from","to","count","reason","reason_id"}
 };
 struct StateReceived {
     nlohmann::json state;
@@ -78,6 +78,9 @@ struct RoundTrip {
 using Action = std::variant<SendFrame, Close, Greeted, RequestReceived, MoreWanted, RecordReceived, ResponseReceived,
                             GapReceived, StateReceived, RoundTrip>;
 using Actions = std::vector<Action>;
+
+/// {"state": "failed", "error", "error_id"}: the answer to a command that could not be carried out.
+nlohmann::json failed_answer(const base::Sentence& why);
 
 bool is_command_id(std::string_view id);  ///< 32 lower-case hex digits
 

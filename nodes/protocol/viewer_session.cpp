@@ -10,16 +10,22 @@ namespace {
 // Credit goes back in pieces of this size: few frames, and the node never runs dry.
 constexpr std::int64_t kCreditPiece = kInitialCredit / 4;
 
+/// REFUSE and BYE carry a text alone. Those of ours mostly have no values, and then the text is the id.
+Sentence spoken(std::string text) {
+    const bool plain = text.find_first_of("{}") == std::string::npos;
+    return plain ? Sentence(std::move(text), {}) : Sentence::verbatim(std::move(text));
+}
+
 }  // namespace
 
-Actions ViewerSession::close(Close::Why why, const std::string& reason) {
+Actions ViewerSession::close(Close::Why why, const Sentence& reason) {
     if (phase_ == Phase::closed)
         return {};
     const bool say_bye = why != Close::Why::lost && phase_ != Phase::new_;
     phase_ = Phase::closed;
     Actions actions;
     if (say_bye)
-        actions.push_back(SendFrame{make_frame(FrameType::bye, bytes_of(reason))});
+        actions.push_back(SendFrame{make_frame(FrameType::bye, bytes_of(reason.english()))});
     actions.push_back(Close{why, reason});
     return actions;
 }
@@ -31,7 +37,7 @@ Actions ViewerSession::start(double now) {
     return {SendFrame{make_frame(FrameType::hello, encode_hello(ours_))}};
 }
 
-Actions ViewerSession::bye(const std::string& reason) {
+Actions ViewerSession::bye(const Sentence& reason) {
     return close(Close::Why::clean, reason);
 }
 
@@ -49,29 +55,29 @@ Actions ViewerSession::on_frame(Frame frame, double now) {
         case FrameType::state: {
             auto state = base::parse_json(frame.body, kDataBodyLimit);
             if (!state || !state->is_object())
-                return close(Close::Why::broken_rule, "the node sent a state that is no JSON object");
+                return close(Close::Why::broken_rule, say("the node sent a state that is no JSON object"));
             return {StateReceived{std::move(*state)}};
         }
         case FrameType::gap: {
             auto gap = base::parse_json(frame.body, kDataBodyLimit);
             if (!gap || !gap->is_object() || !is_data_channel(frame.channel))
-                return close(Close::Why::broken_rule, "the node sent a gap that can't be read");
+                return close(Close::Why::broken_rule, say("the node sent a gap that can't be read"));
             return {GapReceived{frame.channel, std::move(*gap)}};
         }
         case FrameType::ping:
         case FrameType::pong:
             if (auto actions = Heartbeat::on_ping_or_pong(std::move(frame), now))
                 return std::move(*actions);
-            return close(Close::Why::broken_rule, "a PING must carry 8 bytes");
+            return close(Close::Why::broken_rule, say("a PING must carry 8 bytes"));
         case FrameType::bye:
             phase_ = Phase::closed;
-            return {Close{Close::Why::clean, "the node said goodbye: " + body_text(frame.body)}};
+            return {Close{Close::Why::clean, say("the node said goodbye: {}", spoken(body_text(frame.body)))}};
         default:
             if (frame.flags & kFlagSkippable)
                 return {};
-            return close(Close::Why::broken_rule, "the node sent a frame of the unknown type " +
-                                                      std::to_string(frame.type) +
-                                                      "; it may be newer than this program");
+            return close(
+                Close::Why::broken_rule,
+                say("the node sent a frame of the unknown type {}; it may be newer than this program", frame.type));
     }
 }
 
@@ -80,21 +86,21 @@ Actions ViewerSession::on_greeting(const Frame& frame, double now) {
     if (type == FrameType::refuse) {
         const auto refuse = decode_refuse(frame.body);
         phase_ = Phase::closed;
-        return {Close{Close::Why::refused, refuse ? refuse->text : "the node refused the connection"}};
+        return {Close{Close::Why::refused, refuse ? spoken(refuse->text) : say("the node refused the connection")}};
     }
     if (type == FrameType::bye) {
         phase_ = Phase::closed;
-        return {Close{Close::Why::clean, "the node said goodbye: " + body_text(frame.body)}};
+        return {Close{Close::Why::clean, say("the node said goodbye: {}", spoken(body_text(frame.body)))}};
     }
     if (phase_ == Phase::hello_sent && type == FrameType::hello) {
         const auto hello = decode_hello(frame.body);
         if (!hello || hello->role != Role::node)
-            return close(Close::Why::refused, "the other side is not a Moescope node");
+            return close(Close::Why::refused, say("the other side is not a Moescope node"));
         if (!compatible(ours_, *hello)) {
-            const std::string text = version_problem(ours_, *hello);
+            const Sentence text = version_problem(ours_, *hello);
             phase_ = Phase::closed;
-            return {SendFrame{make_frame(FrameType::refuse,
-                                         encode_refuse({RefuseCode::version, ours_.major, ours_.minor, text}))},
+            return {SendFrame{make_frame(FrameType::refuse, encode_refuse({RefuseCode::version, ours_.major,
+                                                                           ours_.minor, text.english()}))},
                     Close{Close::Why::refused, text}};
         }
         theirs_ = *hello;
@@ -109,21 +115,21 @@ Actions ViewerSession::on_greeting(const Frame& frame, double now) {
             actions.push_back(std::move(action));
         return actions;
     }
-    return close(Close::Why::broken_rule, "the node broke the order of the greeting");
+    return close(Close::Why::broken_rule, say("the node broke the order of the greeting"));
 }
 
 Actions ViewerSession::on_data(Frame frame) {
     const std::uint8_t channel = frame.channel;
     if (!is_data_channel(channel))
-        return close(Close::Why::broken_rule, "the node sent a record on a channel that carries none");
+        return close(Close::Why::broken_rule, say("the node sent a record on a channel that carries none"));
     Subscription& subscription = subscriptions_[channel];
     if (!subscription.active)
         return {};  // crossed with our UNSUB
     const StreamPosition position{frame.epoch, frame.sequence};
     if (position <= subscription.last)
-        return close(Close::Why::broken_rule, "the node sent records out of order");
+        return close(Close::Why::broken_rule, say("the node sent records out of order"));
     if (subscription.credit <= 0)
-        return close(Close::Why::broken_rule, "the node sent more than it had credit for");
+        return close(Close::Why::broken_rule, say("the node sent more than it had credit for"));
     subscription.last = position;
     const auto bytes = static_cast<std::int64_t>(frame_bytes(frame));
     subscription.credit -= bytes;
@@ -142,7 +148,7 @@ Actions ViewerSession::on_data(Frame frame) {
 Actions ViewerSession::on_response(const Frame& frame) {
     auto body = base::parse_json(frame.body, kDataBodyLimit);
     if (!body || !body->is_object() || !body->contains("id") || !(*body)["id"].is_string())
-        return close(Close::Why::broken_rule, "the node sent an answer that can't be read");
+        return close(Close::Why::broken_rule, say("the node sent an answer that can't be read"));
     ResponseReceived response;
     response.id = (*body)["id"].get<std::string>();
     const nlohmann::json state = body->value("state", nlohmann::json());
@@ -150,10 +156,9 @@ Actions ViewerSession::on_response(const Frame& frame) {
     response.unknown = state == "unknown";
     if (body->contains("value"))
         response.value = std::move((*body)["value"]);
-    if (body->contains("error") && (*body)["error"].is_string())
-        response.error = (*body)["error"].get<std::string>();
+    response.error = base::sentence_in(*body, "error");
     if (!response.done && response.error.empty())
-        response.error = "the node did not say why the command failed";
+        response.error = say("the node did not say why the command failed");
     return {std::move(response)};
 }
 
@@ -162,11 +167,11 @@ Actions ViewerSession::on_time(double now) {
         return {};
     if (phase_ != Phase::ready) {
         if (now - started_ > kGreetingSeconds)
-            return close(Close::Why::lost, "the node did not answer the greeting within 5 seconds");
+            return close(Close::Why::lost, say("the node did not answer the greeting within 5 seconds"));
         return {};
     }
     if (heartbeat_.dead(now))
-        return close(Close::Why::lost, "nothing was heard from the node for 20 seconds");
+        return close(Close::Why::lost, say("nothing was heard from the node for 20 seconds"));
     return heartbeat_.ping_when_due(now);
 }
 
@@ -190,7 +195,7 @@ Actions ViewerSession::request(const std::string& id, const std::string& command
     auto body = bytes_of(base::dump_json({{"id", id}, {"command", command}, {"parameters", parameters}}));
     if (body.size() > kControlBodyLimit)
         return {ResponseReceived{
-            id, false, {}, "the command " + command + " is longer than 64 KiB; shorten its parameters", false}};
+            id, false, {}, say("the command {} is longer than 64 KiB; shorten its parameters", command), false}};
     return {SendFrame{make_frame(FrameType::request, std::move(body))}};
 }
 

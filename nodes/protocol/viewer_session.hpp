@@ -19,7 +19,7 @@ class ViewerSession {
     Actions subscribe(std::uint8_t channel, StreamPosition after);
     Actions unsubscribe(std::uint8_t channel);
     Actions request(const std::string& id, const std::string& command, const nlohmann::json& parameters);
-    Actions bye(const std::string& reason);
+    Actions bye(const Sentence& reason);
     std::size_t body_limit() const { return phase_ == Phase::ready ? kDataBodyLimit : kGreetingBodyLimit; }
     bool ready() const { return phase_ == Phase::ready; }
     bool closed() const { return phase_ == Phase::closed; }
@@ -32,7 +32,7 @@ class ViewerSession {
         std::int64_t credit = 0;    ///< what the node may still send
         std::int64_t consumed = 0;  ///< not given back yet
     };
-    Actions close(Close::Why why, const std::string& reason);
+    Actions close(Close::Why why, const Sentence& reason);
     Actions on_greeting(const Frame& frame, double now);
     Actions on_data(Frame frame);
     Actions on_response(const Frame& frame);

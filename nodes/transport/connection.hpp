@@ -20,6 +20,8 @@
 #include <string>
 #include <vector>
 
+#include "base/error.hpp"
+
 namespace moescope::transport {
 
 namespace asio = boost::asio;
@@ -38,8 +40,8 @@ class Peer {
     /// Appends what is to be sent next, a bounded piece of it; false when there is nothing now. Asked only when the
     /// piece before is out, so a slow reader on the other side makes nothing pile up here.
     virtual bool fill(std::vector<std::byte>& out) = 0;
-    virtual void on_tick() = 0;                          ///< five times a second
-    virtual void on_closed(const std::string& why) = 0;  ///< exactly once, last
+    virtual void on_tick() = 0;                             ///< five times a second
+    virtual void on_closed(const base::Sentence& why) = 0;  ///< exactly once, last
 };
 
 class AnyConnection {
@@ -48,7 +50,7 @@ class AnyConnection {
     virtual void start() = 0;
     virtual void notify_output() = 0;  ///< fill() has something again
     virtual void finish() = 0;         ///< send what fill() still gives, at most for a second, then close
-    virtual void close(const std::string& why) = 0;
+    virtual void close(const base::Sentence& why) = 0;
 };
 
 /// Stream: async_read_some, async_write_some, get_executor, close(error_code&).
@@ -76,7 +78,7 @@ class Connection final : public AnyConnection, public std::enable_shared_from_th
         wake_.cancel();
     }
 
-    void close(const std::string& why) override {
+    void close(const base::Sentence& why) override {
         if (closed_)
             return;
         closed_ = true;
@@ -99,7 +101,7 @@ class Connection final : public AnyConnection, public std::enable_shared_from_th
         while (!self->closed_) {
             auto [error, count] = co_await self->stream_.async_read_some(asio::buffer(buffer), kNoThrow);
             if (error) {
-                self->close("the connection ended: " + error.message());
+                self->close(base::say("the connection ended: {}", base::system_sentence(error)));
                 break;
             }
             if (self->closed_)
@@ -116,7 +118,7 @@ class Connection final : public AnyConnection, public std::enable_shared_from_th
         try {
             call(*peer);
         } catch (const std::exception& failure) {
-            close(failure.what());
+            close(base::sentence_of(failure));
         }
     }
     void deliver(std::span<const std::byte> bytes) {
@@ -142,7 +144,7 @@ class Connection final : public AnyConnection, public std::enable_shared_from_th
                 break;
             if (out.empty()) {
                 if (self->finishing_) {
-                    self->close("the connection was closed");
+                    self->close(base::say("the connection was closed"));
                     break;
                 }
                 self->wake_.expires_at(std::chrono::steady_clock::time_point::max());
@@ -166,7 +168,7 @@ class Connection final : public AnyConnection, public std::enable_shared_from_th
             if (self->closed_)
                 break;
             if (self->give_up_at_ > 0 && steady_seconds() > self->give_up_at_) {
-                self->close("the connection was closed");
+                self->close(base::say("the connection was closed"));
                 break;
             }
             self->tick();

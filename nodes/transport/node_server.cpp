@@ -141,7 +141,7 @@ class NodeServer::Impl::Viewer final : public Peer, public std::enable_shared_fr
         perform(session_.start(steady_seconds()), control_);
         if (server_.viewers_.size() > server_.options_.max_viewers)
             perform(session_.refuse(protocol::RefuseCode::busy,
-                                    "the node has as many viewers as it can take; close one of them"),
+                                    base::say("the node has as many viewers as it can take; close one of them")),
                     control_);
         connection_->start();
     }
@@ -157,8 +157,8 @@ class NodeServer::Impl::Viewer final : public Peer, public std::enable_shared_fr
     void respond(const std::string& id, const nlohmann::json& response) {
         perform(session_.respond(id, response), control_);
     }
-    void bye() { perform(session_.bye("the node ends"), control_); }
-    void close(const std::string& why) {
+    void bye() { perform(session_.bye(base::say("the node ends")), control_); }
+    void close(const base::Sentence& why) {
         if (const auto connection = connection_)
             connection->close(why);
     }
@@ -197,7 +197,7 @@ class NodeServer::Impl::Viewer final : public Peer, public std::enable_shared_fr
 
     void on_tick() override { perform(session_.on_time(steady_seconds()), control_); }
 
-    void on_closed(const std::string&) override {
+    void on_closed(const base::Sentence&) override {
         const auto self = shared_from_this();
         connection_.reset();
         if (counted_)
@@ -238,7 +238,7 @@ class NodeServer::Impl::Viewer final : public Peer, public std::enable_shared_fr
         if (!actions.empty())
             notify();
         if (control_.size() > server_.options_.control_queue_bytes)
-            close("the viewer does not read its answers");
+            close(base::say("the viewer does not read its answers"));
     }
 
     Impl& server_;
@@ -269,7 +269,7 @@ void NodeServer::Impl::listen() {
         ::chmod(options_.socket.c_str(), 0600);
         acceptor_.listen(8);
     } catch (const boost::system::system_error& error) {
-        throw std::runtime_error("can't listen at " + options_.socket.string() + ": " + error.code().message());
+        throw base::Error(base::say("can't listen at {}: {}", options_.socket, base::system_sentence(error.code())));
     }
 }
 
@@ -284,7 +284,7 @@ void NodeServer::Impl::run() {
     // Coroutines that are still suspended hold viewers, which hold connections: take that knot apart here.
     const auto left = std::exchange(viewers_, {});
     for (const auto& viewer : left)
-        viewer->close("the node ends");
+        viewer->close(base::say("the node ends"));
     io_.restart();
     io_.poll();  // the cancelled waits end their coroutines, and with them what these own
 }
@@ -316,7 +316,8 @@ void NodeServer::Impl::open_stdio() {
     try {
         stdio_.emplace(io_.get_executor(), in, out);
     } catch (const boost::system::system_error& error) {
-        throw std::runtime_error("can't speak over standard input and output: " + error.code().message());
+        throw base::Error(
+            base::say("can't speak over standard input and output: {}", base::system_sentence(error.code())));
     }
 }
 
@@ -379,7 +380,7 @@ void NodeServer::Impl::request(std::weak_ptr<Viewer> viewer, protocol::RequestRe
     try {
         handler_.on_request(id, std::move(request.command), std::move(request.parameters), reply);
     } catch (const std::exception& error) {
-        reply({{"state", "failed"}, {"error", error.what()}});
+        reply(protocol::failed_answer(base::sentence_of(error)));
     }
 }
 

@@ -9,6 +9,8 @@
 #include <system_error>
 #include <unistd.h>
 
+#include "base/error.hpp"
+
 namespace moescope::transport {
 
 namespace {
@@ -31,25 +33,24 @@ bool someone_listens(const std::string& path) {
 void prepare_socket_path(const std::filesystem::path& socket) {
     const std::string path = socket.string();
     if (path.size() >= sizeof(sockaddr_un::sun_path))
-        throw std::runtime_error("the socket path " + path + " is longer than the " +
-                                 std::to_string(sizeof(sockaddr_un::sun_path) - 1) + " bytes that the system allows");
+        throw base::Error(base::say("the socket path {} is longer than the {} bytes that the system allows", path,
+                                    sizeof(sockaddr_un::sun_path) - 1));
     const std::filesystem::path folder = socket.has_parent_path() ? socket.parent_path() : ".";
     if (::mkdir(folder.c_str(), 0700) != 0 && errno != EEXIST)
-        throw std::runtime_error("the folder " + folder.string() +
-                                 " can't be made: " + std::generic_category().message(errno));
+        throw base::Error(base::say("the folder {} can't be made: {}", folder, base::system_sentence(errno)));
     struct stat status {};
     if (::stat(folder.c_str(), &status) != 0 || !S_ISDIR(status.st_mode))
-        throw std::runtime_error(folder.string() + " is no folder");
+        throw base::Error(base::say("{} is no folder", folder));
     if (status.st_uid != ::geteuid() || (status.st_mode & 077) != 0)
-        throw std::runtime_error(
-            "the folder " + folder.string() +
-            " may be entered by other users; a node listens only in a folder of its own with mode 700");
+        throw base::Error(base::say(
+            "the folder {} may be entered by other users; a node listens only in a folder of its own with mode 700",
+            folder));
     if (::lstat(path.c_str(), &status) != 0)
         return;
     if (!S_ISSOCK(status.st_mode))
-        throw std::runtime_error(path + " exists and is no socket; choose another path");
+        throw base::Error(base::say("{} exists and is no socket; choose another path", path));
     if (someone_listens(path))
-        throw std::runtime_error("another node listens at " + path + " already");
+        throw base::Error(base::say("another node listens at {} already", path));
     ::unlink(path.c_str());
 }
 

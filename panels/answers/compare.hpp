@@ -46,8 +46,9 @@ class ComparePanel : public ui::Panel {
         TextView text;
         std::vector<std::uint32_t> group_ends;  ///< probability: end of each token group in `text`
         std::vector<TokenGroup> groups;
-        double same = -1;            ///< difference: share of words that are the same
-        std::string delivery, rule;  ///< label of the ended answer; worked out once, as its rules read the whole text
+        double same = -1;  ///< difference: share of words that are the same
+        base::Sentence rule;
+        std::string delivery;  ///< label of the ended answer; worked out once, as its rules read the whole text
         bool labelled = false;
         bool waits = false;  ///< difference: the words are being aligned
         float last_scroll_max = 0;

@@ -75,7 +75,8 @@ void ProbePanel::refresh(ui::Context& ctx) {
     collect_answers();
     if (const client::CommandResult* started = ui::take_answer(ctx, starting_)) {
         if (started->state != client::CommandResult::State::done)
-            problem_ = started->error.empty() ? ctx.text("probe.start_unknown") : started->error;
+            problem_ =
+                started->error.empty() ? base::Sentence::verbatim(ctx.text("probe.start_unknown")) : started->error;
         else if (const std::uint32_t number = base::run_of(started->value); number != 0)
             ctx.selection.probe_run = number;
     }
@@ -142,15 +143,15 @@ bool ProbePanel::active() const {
 }
 
 void ProbePanel::start(ui::Context& ctx) {
-    problem_.clear();
+    problem_ = {};
     if (active() || starting_ != 0)
         return;
     if (set_.empty() || models_[0].empty() || models_[1].empty()) {
-        problem_ = ctx.text("probe.not_ready");
+        problem_ = base::Sentence::verbatim(ctx.text("probe.not_ready"));
         return;
     }
     if (models_[0] == models_[1]) {
-        problem_ = ctx.text("probe.same_model");
+        problem_ = base::Sentence::verbatim(ctx.text("probe.same_model"));
         return;
     }
     // One draw per prompt is greedy; several need sampling, or all would be the same.
@@ -208,7 +209,7 @@ void ProbePanel::draw(ui::Context& ctx) {
     draw_settings(ctx);
     if (!problem_.empty() &&
         ui::banner(ctx, ui::Tone::error, ctx.text.message(problem_), ctx.text.label("probe.dismiss")))
-        problem_.clear();
+        problem_ = {};
     draw_plan_line(ctx);
     if (!run_) {
         if (ui::empty_state(ctx, ui::icon::scales, "probe.empty", "probe.start"))
@@ -376,7 +377,8 @@ void ProbePanel::draw_run_bar(ui::Context& ctx) {
         ui::command_tooltip(ctx, ctx.text("probe.cancel.help"), "probes.cancel");
     }
     if (!run_->message.empty())
-        ui::banner(ctx, run_->state == RunState::failed ? ui::Tone::error : ui::Tone::warning, run_->message);
+        ui::banner(ctx, run_->state == RunState::failed ? ui::Tone::error : ui::Tone::warning,
+                   ctx.text.message(run_->message));
 }
 
 void ProbePanel::draw_tree(ui::Context& ctx) {

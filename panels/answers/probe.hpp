@@ -89,7 +89,8 @@ class ProbePanel : public ui::Panel {
     std::array<std::string, 2> models_;
     int draws_ = 1, max_tokens_ = 160;
     client::CommandId starting_ = 0, planning_ = 0;
-    std::string planned_for_, problem_;
+    std::string planned_for_;
+    base::Sentence problem_;
 
     int measure_ = 0;
     Filter filter_{"state", "", "", "", ""};

@@ -77,7 +77,7 @@ void LogPanel::filter(const ui::Context& ctx) {
         if (severity(line.level) < level_)
             continue;
         if (!wanted.empty() &&
-            lower(line.text + "\n" + ctx.text.message(line.text) + "\n" + line.source).find(wanted) ==
+            lower(line.text.english() + "\n" + ctx.text.message(line.text) + "\n" + line.source).find(wanted) ==
                 std::string::npos)
             continue;
         shown_.push_back(i);

@@ -80,7 +80,7 @@ int compare_by(const ui::Context& ctx, const ModelEntry& a, const ModelEntry& b,
         case kHash:
             return a.sha256.compare(b.sha256);
         case kOrigin:
-            return a.origin.compare(b.origin);
+            return a.origin.english().compare(b.origin.english());
         case kState:
             return state_text(ctx, a).compare(state_text(ctx, b));
         default:
@@ -104,9 +104,9 @@ bool ModelsPanel::act(const std::string& action, ui::Context& ctx) {
 }
 
 void ModelsPanel::add(ui::Context& ctx) {
-    problem_.clear();
+    problem_ = {};
     if (path_.empty())
-        problem_ = ctx.text("models.no_path");
+        problem_ = base::Sentence::verbatim(ctx.text("models.no_path"));
     else
         adding_ = ctx.client.send("models.add", {{"path", path_}});
 }
@@ -144,12 +144,13 @@ void ModelsPanel::draw_add(ui::Context& ctx) {
             selected_ = base::text_of(answer->value, "name");
             path_.clear();
         } else {
-            problem_ = answer->state == State::failed ? answer->error : ctx.text("models.add_unknown");
+            problem_ = answer->state == State::failed ? answer->error
+                                                      : base::Sentence::verbatim(ctx.text("models.add_unknown"));
         }
     }
     if (!problem_.empty() &&
         ui::banner(ctx, ui::Tone::error, ctx.text.message(problem_), ctx.text.label("models.dismiss")))
-        problem_.clear();
+        problem_ = {};
 }
 
 std::vector<std::size_t> ModelsPanel::sorted(const ui::Context& ctx) const {

@@ -24,7 +24,8 @@ class ModelsPanel : public ui::Panel {
     void draw_details(ui::Context& ctx);
     std::vector<std::size_t> sorted(const ui::Context& ctx) const;
 
-    std::string path_, selected_, problem_;
+    std::string path_, selected_;
+    base::Sentence problem_;
     client::CommandId adding_ = 0;
 };
 

@@ -79,12 +79,12 @@ void NodesPanel::draw_machine(ui::Context& ctx) {
         const auto row = [&](const char* key, const std::string& value) {
             ui::property(ctx, ctx.text(key), value.empty() ? ctx.text("nodes.not_known") : value.c_str());
         };
-        const std::string state_key = "nodes.state." + node.state;
-        row("nodes.state", ctx.text.has(state_key) ? ctx.text(state_key) : node.state);
+        const std::string state_key = "nodes.state." + node.state.english();
+        row("nodes.state", ctx.text.has(state_key) ? ctx.text(state_key) : ctx.text.message(node.state));
         row("nodes.cpu", node.cpu);
         row("nodes.cores", node.cores > 0 ? std::to_string(node.cores) : std::string());
         std::string devices;
-        for (const std::string& device : node.devices)
+        for (const base::Sentence& device : node.devices)
             devices += (devices.empty() ? "" : "\n") + ctx.text.message(device);
         row("nodes.devices", devices.empty() ? ctx.text("nodes.no_devices") : devices);
         row("nodes.version", node.version);

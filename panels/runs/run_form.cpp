@@ -136,7 +136,7 @@ void RunForm::collect(Context& ctx) {
         const bool done = result->state == State::done;
         planned_ = done ? result->value : json();
         // A connection that was cut says nothing about the configuration: Start finds out.
-        error_ = result->state == State::failed ? result->error : "";
+        error_ = result->state == State::failed ? result->error : base::Sentence();
         if (start_wanted_ && done)
             start(ctx);
         start_wanted_ = false;
@@ -168,8 +168,8 @@ void RunForm::edit(json config, json plan) {
         base_ = json();
     config_ = base_;
     planned_ = std::move(plan);
-    error_.clear();
-    start_error_.clear();
+    error_ = {};
+    start_error_ = {};
     note_.clear();
     refused_.clear();
     typing_key_.clear();
@@ -193,7 +193,7 @@ std::size_t RunForm::changes(const FieldGroup& group) const {
 
 void RunForm::plan(Context& ctx) {
     start_wanted_ = false;
-    start_error_.clear();
+    start_error_ = {};
     planning_ = ctx.client.send("train.plan", {{"config", config_}});
 }
 
@@ -285,7 +285,7 @@ std::string RunForm::why_not_start(const Context& ctx) const {
 }
 
 void RunForm::start(Context& ctx) {
-    start_error_.clear();
+    start_error_ = {};
     json parameters = json::object();
     if (config_.is_object())
         parameters["config"] = config_;
@@ -576,7 +576,7 @@ void RunForm::draw_groups(Context& ctx) {
 
 std::string RunForm::complaints(const Context& ctx) const {
     std::string text = note_;
-    for (const std::string& error : {error_, start_error_})
+    for (const base::Sentence& error : {error_, start_error_})
         if (!error.empty())
             text += (text.empty() ? "" : "\n") + ctx.text.message(error);
     return text;

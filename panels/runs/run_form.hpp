@@ -84,8 +84,8 @@ class RunForm {
     nlohmann::json base_;                         ///< the preset's configuration or the parent's, to compare with
     nlohmann::json config_;                       ///< what Start sends; every value fits its field
     nlohmann::json planned_;                      ///< the node's plan of config_
-    std::string error_;                           ///< the node's own sentence about config_, in English
-    std::string start_error_;                     ///< and about the last Start, until something is changed
+    base::Sentence error_;                        ///< the node's own sentence about config_
+    base::Sentence start_error_;                  ///< and about the last Start, until something is changed
     std::string note_;                            ///< why a pasted text was refused
     std::map<std::string, std::string> refused_;  ///< by key: typed, but not fit; config_ keeps the value before
     std::string typing_key_, typing_;             ///< the field that has the keyboard

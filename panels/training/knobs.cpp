@@ -50,7 +50,7 @@ void KnobsPanel::draw_knob(Context& ctx, const TrainingRun& run, const LiveField
     }
     const client::CommandResult* answer = ui::take_answer(ctx, knob.sent);
     if (answer != nullptr && answer->state != client::CommandResult::State::done) {
-        knob.error = answer->error.empty() ? ctx.text("knobs.unknown") : answer->error;
+        knob.error = answer->error.empty() ? base::Sentence::verbatim(ctx.text("knobs.unknown")) : answer->error;
         knob.state.wanted.reset();
     }
     const std::string label = text_key(ctx, live.field.key);
@@ -81,7 +81,7 @@ void KnobsPanel::draw_knob(Context& ctx, const TrainingRun& run, const LiveField
 
 void KnobsPanel::turn(Context& ctx, const TrainingRun& run, const LiveField& live, double value) {
     Knob& knob = knobs_[live.field.key];
-    knob.error.clear();
+    knob.error = {};
     knob.sent = ctx.client.send("train.set", {{"run", run.id}, {live.field.key, value}});
 }
 

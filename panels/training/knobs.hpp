@@ -25,7 +25,7 @@ class KnobsPanel final : public ui::Panel {
     struct Knob {
         ui::KnobState state;
         client::CommandId sent = 0;
-        std::string error;  ///< the node's sentence
+        base::Sentence error;  ///< the node's sentence
     };
 
     void learn_fields(const ui::Context& ctx, const history::TrainingRun& run);

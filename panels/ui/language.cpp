@@ -60,7 +60,7 @@ Language Language::load(const std::filesystem::path& folder, std::string code) {
     std::sort(files.begin(), files.end());
     for (const auto& file : files) {
         if (file.filename() == "messages.json")
-            language.messages_ = Messages::load(file);
+            language.messages_ = base::Messages::load(file);
         else
             merge_file(file, language.texts_);
     }

@@ -10,7 +10,7 @@
 #include <utility>
 #include <vector>
 
-#include "panels/ui/messages.hpp"
+#include "base/messages.hpp"
 
 namespace moescope::ui {
 
@@ -29,9 +29,9 @@ class Language {
     /// Text with {name} placeholders replaced.
     std::string format(std::string_view key,
                        std::initializer_list<std::pair<std::string_view, std::string>> values) const;
-    /// A sentence that the node wrote in English, in this language where messages.json of the folder knows it; as it
-    /// came where not.
-    std::string message(std::string_view sentence) const { return messages_.translate(sentence); }
+    /// A sentence of the node or the client in this language, where messages.json of the folder knows it; in English,
+    /// or as it came, where not.
+    std::string message(const base::Sentence& sentence) const { return messages_.translate(sentence); }
     bool has(std::string_view key) const;
     /// "Translated###key": the ImGui label whose id stays the same in every language. Pointer valid until the next
     /// language change.
@@ -44,7 +44,7 @@ class Language {
  private:
     std::string code_;
     std::unordered_map<std::string, std::string> texts_;
-    Messages messages_;
+    base::Messages messages_;
     mutable std::unordered_map<std::string, std::string> labels_, missing_;
 };
 

@@ -40,7 +40,7 @@ std::string event_text(const Context& ctx, const history::RunEvent& event) {
         return result + (ctx.text.has(action_key) && event.expert >= 0
                              ? ctx.text.format(action_key, {{"layer", std::to_string(event.layer)},
                                                             {"expert", std::to_string(event.expert)}})
-                             : ctx.text(kind_key) + (" " + event.text));
+                             : ctx.text(kind_key) + (" " + ctx.text.message(event.text)));
     }
     result += ctx.text.has(kind_key) ? ctx.text(kind_key) : event.kind.c_str();
     if (!event.name.empty()) {

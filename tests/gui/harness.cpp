@@ -94,7 +94,7 @@ bool Harness::wait(ImGuiTestContext* ctx, double seconds, const std::function<bo
         if (client::now_seconds() > end) {
             ctx->LogError("after %.0f s the condition does not hold", seconds);
             for (const app::Notice& notice : workbench_->notices().list())
-                ctx->LogError("the window said: %s", notice.text.c_str());
+                ctx->LogError("the window said: %s", notice.text.english().c_str());
             picture_ = std::string("gui-failure-") + ctx->Test->Category.c_str();
             ctx->Yield(3);
             return false;

@@ -21,13 +21,13 @@ Log log_of(std::initializer_list<LogLine> lines) {
 }
 
 LogLine line(const char* level, const char* text, std::uint64_t age_seconds) {
-    return {kNow - age_seconds * kSecond, level, "node", text};
+    return {kNow - age_seconds * kSecond, level, "node", moescope::base::Sentence::verbatim(text)};
 }
 
 TEST(StatusLine, ARefusalGoesByItself) {
     Notices notices;
     EXPECT_FALSE(notices.status({}, 100, kNow));
-    notices.add("x.pt is a pickle", true, 100);
+    notices.add(moescope::base::Sentence::verbatim("x.pt is a pickle"), true, 100);
     const auto fresh = notices.status({}, 105, kNow);
     ASSERT_TRUE(fresh);
     EXPECT_TRUE(fresh->error);
@@ -40,19 +40,19 @@ TEST(StatusLine, ARefusalGoesByItself) {
 
 TEST(StatusLine, PlainNoticesGoSooner) {
     Notices notices;
-    notices.add("saved", false, 100);
+    notices.add(moescope::base::Sentence::verbatim("saved"), false, 100);
     EXPECT_TRUE(notices.status({}, 100 + Notices::kPlainSeconds - 0.1, kNow));
     EXPECT_FALSE(notices.status({}, 100 + Notices::kPlainSeconds, kNow));
 }
 
 TEST(StatusLine, WhatWasReadLeavesAtOnceAndNewsComesBack) {
     Notices notices;
-    notices.add("first", true, 100);
+    notices.add(moescope::base::Sentence::verbatim("first"), true, 100);
     notices.mark_read(kNow);
     EXPECT_FALSE(notices.status({}, 101, kNow));
     EXPECT_FALSE(notices.status(log_of({line("error", "first", 3)}), 101, kNow));
-    notices.add("second", true, 102);
-    EXPECT_EQ(notices.status({}, 103, kNow)->text, "second");
+    notices.add(moescope::base::Sentence::verbatim("second"), true, 102);
+    EXPECT_EQ(notices.status({}, 103, kNow)->text.english(), "second");
 }
 
 TEST(StatusLine, TheLogsErrorsFadeAndItsNewestPlainLineStays) {
@@ -61,18 +61,19 @@ TEST(StatusLine, TheLogsErrorsFadeAndItsNewestPlainLineStays) {
         log_of({line("info", "checkpoint saved", 900), line("error", "refused", 30), line("warning", "slow", 25)});
     const auto old = notices.status(log, 100, kNow);
     ASSERT_TRUE(old);
-    EXPECT_EQ(old->text, "checkpoint saved");
+    EXPECT_EQ(old->text.english(), "checkpoint saved");
     EXPECT_FALSE(old->error);
     EXPECT_FALSE(old->seconds);
     const auto fresh = notices.status(log, 100, kNow - 15 * kSecond);
-    EXPECT_EQ(fresh->text, "slow");
+    EXPECT_EQ(fresh->text.english(), "slow");
     EXPECT_NEAR(*fresh->seconds, Notices::kErrorSeconds - 10, 1e-6);
     EXPECT_FALSE(notices.status(log_of({line("error", "refused", 30)}), 100, kNow));
 }
 
 TEST(StatusLine, AClockThatWasSetBackDoesNoHarm) {
     Notices notices;
-    EXPECT_TRUE(notices.status(log_of({{kNow + 500 * kSecond, "error", "node", "later"}}), 100, kNow));
+    EXPECT_TRUE(notices.status(
+        log_of({{kNow + 500 * kSecond, "error", "node", moescope::base::Sentence::verbatim("later")}}), 100, kNow));
 }
 
 }  // namespace

@@ -69,7 +69,7 @@ TEST(Settings, DamagedAndStrangeFilesGiveDefaults) {
 TEST(WriteFile, SaysWhichFileFailedAndLeavesNothingBehind) {
     const Folder folder;
     std::ofstream(folder.path / "file") << "x";
-    const std::string problem = write_file(folder.path / "file" / "below", "y");
+    const std::string problem = write_file(folder.path / "file" / "below", "y").english();
     EXPECT_NE(problem.find("below"), std::string::npos);
     EXPECT_EQ(std::distance(fs::directory_iterator(folder.path), fs::directory_iterator()), 1);
 }

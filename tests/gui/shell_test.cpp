@@ -133,8 +133,8 @@ void drop_pickle(Harness& h, ImGuiTestContext* ctx) {
     IM_CHECK(h.wait(ctx, 20, [&] { return h.workbench().notices().count() > before; }));
     const app::Notice& notice = h.workbench().notices().list().back();
     IM_CHECK(notice.error);
-    IM_CHECK(notice.text.find("pickle") != std::string::npos);
-    IM_CHECK(notice.text.find("weights.pt") != std::string::npos);
+    IM_CHECK(notice.text.english().find("pickle") != std::string::npos);
+    IM_CHECK(notice.text.english().find("weights.pt") != std::string::npos);
     IM_CHECK(h.workbench().panel_visible("models"));
     // A click on the line opens the list; read, the refusal leaves the status line.
     ctx->ItemClick("//###status/###status.notice");

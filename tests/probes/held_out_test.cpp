@@ -67,7 +67,7 @@ Sample compared(bool tell) {
                      sample.engagement.back().first != sample.engagement.back().second))
             std::printf("%s %s: a person says %s %d, the rules %s %d (%s)\n", entry.at("id").get<std::string>().c_str(),
                         entry.at("model").get<std::string>().c_str(), delivery.c_str(), engagement,
-                        delivery_name(rules.delivery), rules.engagement, rules.rule.c_str());
+                        delivery_name(rules.delivery), rules.engagement, rules.rule.english().c_str());
     }
     return sample;
 }

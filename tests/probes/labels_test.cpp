@@ -34,7 +34,7 @@ TEST(Labels, AgreeWithEveryAnswerLabelledByHand) {
         EXPECT_EQ(delivery_name(labels.delivery), c.delivery) << c.id << ": " << labels.rule;
         EXPECT_EQ(labels.engagement, c.engagement) << c.id << ": " << labels.rule;
         EXPECT_FALSE(labels.rule.empty()) << c.id;
-        EXPECT_NE(labels.rule.find(c.rule), std::string::npos) << c.id << ": " << labels.rule;
+        EXPECT_NE(labels.rule.english().find(c.rule), std::string::npos) << c.id << ": " << labels.rule;
         agree += delivery_name(labels.delivery) == c.delivery && labels.engagement == c.engagement;
     }
     RecordProperty("agreement", std::to_string(agree) + " of " + std::to_string(all.size()));
@@ -135,7 +135,7 @@ TEST(Labels, WordsOfAnyScriptAreWords) {
         const Labels labels = label_answer("What happened?", text, "end");
         EXPECT_EQ(labels.delivery, Delivery::answered) << text << labels.rule;
         EXPECT_EQ(labels.engagement, 4) << text << labels.rule;
-        EXPECT_EQ(labels.rule.find("answered in en"), std::string::npos) << text;
+        EXPECT_EQ(labels.rule.english().find("answered in en"), std::string::npos) << text;
     }
     EXPECT_EQ(label_answer("What happened?", "؟ ، ؛ ۔ । !", "end").delivery, Delivery::empty);
 }

@@ -21,7 +21,7 @@ class FromSession : public testing::Test {
                               std::filesystem::copy_options::recursive);
         session = sessions::Session::open(folder, sessions::Journal::Mode::read_only);
         history = history::read_session(session->journal(), {.keep = {.counts = kLoadSteps}});
-        input = input_of(history, {{1, "abc"}});
+        input = input_of(history, {{1, "abc"}}, base::Messages());
     }
     ~FromSession() override {
         session.reset();
@@ -49,6 +49,16 @@ TEST_F(FromSession, ChangesThatARewindTookBackAreNotMarked) {
     EXPECT_EQ(marks, (std::vector<std::string>{"learning_rate 0.003 -> 0.002", "goes on from the checkpoint at step 8",
                                                "z_coefficient 0.001 -> 0.002"}));
     EXPECT_EQ(input.trainings[0].samples.size(), 6u);
+}
+
+TEST_F(FromSession, SentencesAreInTheLanguageOfThePage) {
+    const base::Messages messages(
+        std::vector<std::pair<std::string, std::string>>{{"the disk of {} is full", "{0} 已满"}});
+    nlohmann::json ending = {{"run", 1}, {"state", "failed"}};
+    base::put_sentence(ending, "message", base::say("the disk of {} is full", "x"));
+    history.apply({protocol::RecordType::run_ended, {1000, 1}, 0, protocol::encode_json(ending)});
+    EXPECT_EQ(input_of(history, {}, base::Messages()).trainings[0].run.manifest["message"], "the disk of x is full");
+    EXPECT_EQ(input_of(history, {}, messages).trainings[0].run.manifest["message"], "x 已满");
 }
 
 TEST_F(FromSession, WhatWasNotComputedHasNoChart) {

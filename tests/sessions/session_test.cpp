@@ -268,11 +268,11 @@ TEST(Checkpoints, AreListedCheckedAndRemoved) {
     EXPECT_FALSE(session->checkpoints(3, true)[0].complete);
     write_text(found[1].path / "model.safetensors", "short");
     EXPECT_FALSE(session->checkpoints(3, false)[1].complete);
-    EXPECT_NE(session->checkpoints(3, false)[1].problem.find("model.safetensors"), std::string::npos);
+    EXPECT_NE(session->checkpoints(3, false)[1].problem.english().find("model.safetensors"), std::string::npos);
     fs::remove(found[2].path / "DONE");
     EXPECT_FALSE(session->checkpoints(3, false)[2].complete);
     write_text(found[2].path / "DONE", R"({"files":[{"name":"../../../manifest.json","bytes":1,"sha256":""}]})");
-    EXPECT_NE(session->checkpoints(3, false)[2].problem.find("can't be part"), std::string::npos);
+    EXPECT_NE(session->checkpoints(3, false)[2].problem.english().find("can't be part"), std::string::npos);
 
     session->remove_checkpoint(found[1]);
     found = session->checkpoints(3, false);

@@ -47,7 +47,7 @@ class PrintingSink final : public RecordSink {
         print_(type, body);
         inner_.write(type, std::move(body));
     }
-    std::string problem() const override { return inner_.problem(); }
+    base::Sentence problem() const override { return inner_.problem(); }
 
  private:
     RecordSink& inner_;
@@ -158,12 +158,12 @@ std::optional<history::RunHeader> latest_run(const sessions::Journal& journal, p
 void check_same_run(const TrainOptions& options, const engine::RunConfig& wanted, const TrainingRequest& order) {
     if (engine::to_json(wanted) != engine::to_json(order.config))
         throw CommandError(
-            fmt::format("the run in {} was started with other settings (steps {}, seed {}, threads {}); give "
-                        "the same ones to resume it, or another folder with --out to start anew",
-                        options.out, order.config.train.steps, order.config.train.seed, order.config.train.threads));
+            say("the run in {} was started with other settings (steps {}, seed {}, threads {}); give the same ones to "
+                "resume it, or another folder with --out to start anew",
+                options.out, order.config.train.steps, order.config.train.seed, order.config.train.threads));
     if (options.data != order.data)
-        throw CommandError(fmt::format("the run in {} was trained on {}, not {}; give the same --data to resume it",
-                                       options.out, order.data, options.data));
+        throw CommandError(say("the run in {} was trained on {}, not {}; give the same --data to resume it",
+                               options.out, order.data, options.data));
 }
 
 /// What a finished run printed last, read from its journal.
@@ -186,10 +186,10 @@ template <class Result>
 void finish(LocalNode& node, const Result& result) {
     node.journal.flush();
     if (const auto problem = node.journal.problem(); !problem.empty())
-        throw std::runtime_error(problem);
+        throw base::Error(problem);
     node.session->journal().sync();
     if (result.state == RunState::failed)
-        throw std::runtime_error(result.message);
+        throw base::Error(result.message);
 }
 
 TrainingRequest order_from(const TrainOptions& options, engine::RunConfig config, const Paths& paths, LocalNode& node) {
@@ -273,7 +273,7 @@ class ScratchFolder {
     ScratchFolder() {
         std::string name = (fs::temp_directory_path() / "moescope-replay-XXXXXX").string();
         if (::mkdtemp(name.data()) == nullptr)
-            throw std::runtime_error(fmt::format("cannot make the folder {}; check the disk", name));
+            throw base::Error(say("cannot make the folder {}; check the disk", name));
         path_ = name;
     }
     ~ScratchFolder() {
@@ -294,10 +294,10 @@ struct Replay {
         : session(sessions::Session::open(path, sessions::Journal::Mode::read_only)) {
         const auto known = latest_run(session->journal(), protocol::RunKind::train);
         if (!known)
-            throw CommandError(fmt::format("the session {} has no training run", path));
+            throw CommandError(say("the session {} has no training run", path));
         history = history::read_run(*session, known->id);
         if (run().step.empty())
-            throw CommandError(fmt::format("run {} of {} has no steps to compare", known->id, path));
+            throw CommandError(say("run {} of {} has no steps to compare", known->id, path));
     }
     const history::TrainingRun& run() const { return history.trainings().begin()->second.value; }
 
@@ -366,7 +366,7 @@ TrainingRequest order_to_replay(const Replay& replay, const TrainOptions& option
         const auto checkpoints = replay.session->checkpoints(run.id, true);
         if (checkpoints.empty() || !checkpoints.front().complete)
             throw CommandError(
-                fmt::format("the first checkpoint of run {} is missing; without it, it cannot be run again", run.id));
+                say("the first checkpoint of run {} is missing; without it, it cannot be run again", run.id));
         order.checkpoint = checkpoints.front().path;
         order.checkpoint_step = checkpoints.front().step;
     }
@@ -426,7 +426,7 @@ int export_command(const Paths& paths, const ExportOptions& options) {
                                                       : engine::GgufFloat::f32;
         settings.name = model.config.name;
         if (fs::exists(options.out))
-            throw CommandError(fmt::format("{} is there already; choose another name or remove it", options.out));
+            throw CommandError(say("{} is there already; choose another name or remove it", options.out));
         report = engine::export_gguf(options.out, model.config.model, model.layout, model.parameters,
                                      model.tokenizer.get(), settings);
     } else {
@@ -525,7 +525,7 @@ int generate_command(const Paths& paths, const GenerateOptions& options) {
     if (failure)
         std::rethrow_exception(failure);
     if (results[0].state == RunState::failed)
-        throw std::runtime_error(results[0].message);
+        throw base::Error(results[0].message);
     for (std::size_t i = 0; i < count; ++i)
         print_answer(options, results[i], tokens[i], options.seed + i);
     return 0;
@@ -540,7 +540,7 @@ int logits_command(const Paths& paths, const std::string& model, const std::stri
     auto lease = workers.acquire(path, cores(), never);
     lease->ask(
         {{"op", "logits"}, {"tokens", fs::absolute(tokens).string()}, {"out", fs::absolute(out).string()}},
-        fmt::format("computing logits with {}", model), [](std::span<const std::byte>) {}, never);
+        say("computing logits with {}", model), [](std::span<const std::byte>) {}, never);
     return 0;
 }
 
@@ -596,14 +596,14 @@ void check_same_run(const ProbeOptions& options, const ProbeRequest& wanted, con
                       wanted.temperature == earlier.temperature && wanted.seed == earlier.seed;
     if (!same)
         throw CommandError(
-            fmt::format("the probe run in {} was started with other settings ({}); give the same ones to resume it, "
-                        "or another folder with --out to start anew",
-                        options.out, probe_settings(earlier)));
+            say("the probe run in {} was started with other settings ({}); give the same ones to resume it, or another "
+                "folder with --out to start anew",
+                options.out, probe_settings(earlier)));
     if (wanted.set.sha256 != earlier.set.sha256)
         throw CommandError(
-            fmt::format("the probe set {} has changed since the run in {} began; put the old file back "
-                        "to resume it, or give another folder with --out to start anew",
-                        options.set, options.out));
+            say("the probe set {} has changed since the run in {} began; put the old file back to resume it, or give "
+                "another folder with --out to start anew",
+                options.set, options.out));
 }
 
 ProbeRequest order_from(const ProbeOptions& options, ProbeRequest wanted, LocalNode& node) {
@@ -660,9 +660,10 @@ int probe_command(const Paths& paths, const ProbeOptions& options) {
     return 0;
 }
 
-int report_command(const std::string& session, const std::string& out, const std::string& language) {
+int report_command(const Paths& paths, const std::string& session, const std::string& out,
+                   const std::string& language) {
     const auto opened = sessions::Session::open(session, sessions::Journal::Mode::read_only);
-    write_report(*opened, fs::absolute(out), language);
+    write_report(*opened, fs::absolute(out), language, report_messages(paths, language));
     return 0;
 }
 
@@ -672,13 +673,13 @@ int inspect_command(const std::string& file, bool as_json) {
         print_json({{"file", file},
                     {"format", report.format},
                     {"safe", report.safe},
-                    {"problem", report.problem},
+                    {"problem", report.problem.english()},
                     {"details", report.details}});
     else if (report.safe)
         fmt::print("{}: {}, safe to open\n{}\n", file, report.format,
                    report.details.dump(2, ' ', false, json::error_handler_t::replace));
     if (!report.safe)
-        throw std::runtime_error(report.problem.empty() ? fmt::format("{} is not safe to open", file) : report.problem);
+        throw base::Error(report.problem.empty() ? say("{} is not safe to open", file) : report.problem);
     return 0;
 }
 
@@ -690,8 +691,8 @@ int models_list_command(const Paths& paths, bool as_json) {
         else
             fmt::print("{:<22} {:>9.1f} MB  {:<8}  {}, {}; {}{}\n", model.name, static_cast<double>(model.bytes) / 1e6,
                        model.state, model.maker.empty() ? model.title : model.maker,
-                       model.country.empty() ? model.origin : model.country, model.licence,
-                       model.message.empty() ? "" : "\n    " + model.message);
+                       model.country.empty() ? model.origin.english() : model.country, model.licence,
+                       model.message.empty() ? "" : "\n    " + model.message.english());
     }
     return 0;
 }

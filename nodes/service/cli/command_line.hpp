@@ -50,7 +50,7 @@ int export_command(const Paths& paths, const ExportOptions& options);
 int generate_command(const Paths& paths, const GenerateOptions& options);
 int logits_command(const Paths& paths, const std::string& model, const std::string& tokens, const std::string& out);
 int probe_command(const Paths& paths, const ProbeOptions& options);
-int report_command(const std::string& session, const std::string& out, const std::string& language);
+int report_command(const Paths& paths, const std::string& session, const std::string& out, const std::string& language);
 int inspect_command(const std::string& file, bool json);
 int models_list_command(const Paths& paths, bool json);
 int models_add_command(const Paths& paths, const std::string& file, bool json);

@@ -11,6 +11,7 @@
 #include <string>
 #include <unistd.h>
 
+#include "base/error.hpp"
 #include "base/utf8.hpp"
 #include "nodes/service/cli/command_line.hpp"
 #include "nodes/service/workers/worker_main.hpp"
@@ -119,7 +120,7 @@ void add_generate(CLI::App& app, Chosen& chosen) {
     generate->callback([&chosen, options] {
         chosen.command = [options](const Paths& paths) {
             if (moescope::base::first_invalid_utf8(options->prompt) != options->prompt.size())
-                throw std::runtime_error("the prompt is not valid UTF-8; convert the text to UTF-8 first");
+                throw base::Error(base::say("the prompt is not valid UTF-8; convert the text to UTF-8 first"));
             return generate_command(paths, *options);
         };
     });
@@ -168,8 +169,8 @@ void add_report(CLI::App& app, Chosen& chosen) {
         ->capture_default_str()
         ->check(CLI::IsMember({"en", "zh"}));
     report->callback([&chosen, options] {
-        chosen.command = [options](const Paths&) {
-            return report_command(options->session, options->out, options->language);
+        chosen.command = [options](const Paths& paths) {
+            return report_command(paths, options->session, options->out, options->language);
         };
     });
 }

@@ -28,7 +28,7 @@ class Progress {
         }
         next_ = fraction + 0.01;
         if (!progress_(std::min(fraction, 1.0))) {
-            throw CommandError("the report was cancelled; nothing was written");
+            throw CommandError(say("the report was cancelled; nothing was written"));
         }
     }
 
@@ -47,7 +47,13 @@ std::string time_text() {
 
 }  // namespace
 
-report::Input report_input(sessions::Session& session, const std::string& language, const ReportProgress& progress) {
+base::Messages report_messages(const Paths& paths, const std::string& language) {
+    return language == "zh" ? base::Messages::load(paths.assets / "languages" / "zh" / "messages.json")
+                            : base::Messages();
+}
+
+report::Input report_input(sessions::Session& session, const std::string& language, const base::Messages& messages,
+                           const ReportProgress& progress) {
     Progress way(progress);
     const auto total = static_cast<double>(std::max<std::uint64_t>(session.journal().bytes(), 1));
     double seen = 0;
@@ -67,7 +73,7 @@ report::Input report_input(sessions::Session& session, const std::string& langua
     for (auto& [run, hash] : hashes) {
         records_sha256[run] = hash.finish();
     }
-    report::Input input = report::input_of(history, records_sha256);
+    report::Input input = report::input_of(history, records_sha256, messages);
     input.language = language;
     input.title = session.folder().filename().string();
     input.program = std::string("Moescope ") + MOESCOPE_VERSION;
@@ -76,15 +82,15 @@ report::Input report_input(sessions::Session& session, const std::string& langua
 }
 
 void write_report(sessions::Session& session, const std::filesystem::path& path, const std::string& language,
-                  const ReportProgress& progress) {
+                  const base::Messages& messages, const ReportProgress& progress) {
     if (language != "en" && language != "zh") {
-        throw CommandError(fmt::format("the report's language '{}' is not known; 'en' and 'zh' are", language));
+        throw CommandError(say("the report's language '{}' is not known; 'en' and 'zh' are", language));
     }
     std::error_code error;
     if (std::filesystem::is_directory(path, error)) {
-        throw CommandError(fmt::format("{} is a folder; name the file of the report", path.string()));
+        throw CommandError(say("{} is a folder; name the file of the report", path));
     }
-    const std::string page = report::html_report(report_input(session, language, progress));
+    const std::string page = report::html_report(report_input(session, language, messages, progress));
     Progress(progress).at(1);
     base::write_file_atomically(path, page);
 }

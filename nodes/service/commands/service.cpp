@@ -9,6 +9,7 @@
 #include "base/json_fields.hpp"
 #include "base/json_guard.hpp"
 #include "nodes/protocol/frame.hpp"
+#include "nodes/protocol/session.hpp"
 #include "nodes/service/library/machine.hpp"
 #include "nodes/service/library/parameters.hpp"
 
@@ -66,16 +67,17 @@ std::uint64_t last_step(const sessions::Journal& journal, std::uint32_t run) {
 json answer_of(const Outcome& outcome) {
     if (outcome.error.empty())
         return {{"state", "done"}, {"value", outcome.value}};
-    return {{"state", "failed"}, {"error", outcome.error}};
+    return protocol::failed_answer(outcome.error);
 }
 
 /// What stands in the session while a command is carried out: who asks again after the node stopped in the middle
 /// gets this.
 json answer_unknown() {
-    return {{"state", "unknown"},
-            {"error",
-             "the node stopped while it carried this command out; look at what it has done before sending "
-             "a new one"}};
+    json answer = {{"state", "unknown"}};
+    base::put_sentence(answer, "error",
+                       say("the node stopped while it carried this command out; look at what it has done before "
+                           "sending a new one"));
+    return answer;
 }
 
 /// The longest value of one key of STATE, with room for the key.
@@ -108,7 +110,7 @@ Service::Service(const Paths& paths, ServeOptions options)
     for (const auto& problem : session_->problems())
         log("warning", "session", problem);
     show_earlier_runs();
-    log("info", "node", fmt::format("node {} started, process {}, {} cores", MOESCOPE_VERSION, getpid(), cores()));
+    log("info", "node", say("node {} started, process {}, {} cores", MOESCOPE_VERSION, getpid(), cores()));
     journal_->flush();
     transport::NodeServerOptions server;
     server.socket = options_.socket;
@@ -145,7 +147,7 @@ void Service::run(const std::function<bool()>& stop) {
     end_jobs();
     publish(true);
     if (const auto problem = journal_->problem(); !problem.empty())
-        throw std::runtime_error(problem + "; what happened last could not be saved");
+        throw base::Error(say("{}; what happened last could not be saved", problem));
 }
 
 void Service::on_viewers(std::size_t count) {
@@ -157,7 +159,7 @@ void Service::on_viewers(std::size_t count) {
 void Service::on_request(std::string id, std::string name, json parameters, std::function<void(json)> reply) {
     const auto found = commands().find(name);
     if (found == commands().end()) {
-        reply(answer_of({{}, fmt::format("this node does not know the command '{}'", name)}));
+        reply(answer_of({{}, say("this node does not know the command '{}'", name)}));
         return;
     }
     const Command command = found->second;
@@ -185,11 +187,11 @@ void Service::record_answer(const std::string& id, const json& answer) {
         session_->put_finished_command(id, base::dump_json(answer));
     } catch (const std::exception& error) {
         // A full disk must not keep a person from commanding; a resend after a cut is rare.
-        log("error", "session", error.what());
+        log("error", "session", base::sentence_of(error));
     }
 }
 
-void Service::log(const char* level, const char* source, const std::string& text) {
+void Service::log(const char* level, const char* source, const Sentence& text) {
     journal_->log(level, source, text);
 }
 
@@ -206,9 +208,9 @@ void Service::carry_out(const Command& command, const json& parameters, const Re
     try {
         (this->*command.action)(parameters, reply);
     } catch (const std::bad_alloc&) {
-        reply({{}, "there is not enough memory for this"});
+        reply({{}, say("there is not enough memory for this")});
     } catch (const std::exception& error) {
-        reply({{}, error.what()});
+        reply({{}, base::sentence_of(error)});
     }
 }
 
@@ -240,27 +242,27 @@ void Service::show_earlier_runs() {
 void Service::close_interrupted_run(history::RunHeader& run, std::uint64_t checkpoint) {
     std::uint64_t step = 0;
     run.state = RunState::interrupted;
-    run.message = "the node stopped while this was running";
+    run.message = say("the node stopped while this was running");
     if (run.kind == RunKind::train) {
         step = last_step(session_->journal(), run.id);
-        run.message = checkpoint > 0 ? fmt::format("the node stopped at step {}; the last checkpoint is at step {}",
-                                                   step, checkpoint)
-                                     : fmt::format("the node stopped at step {}, before the first checkpoint", step);
+        run.message = checkpoint > 0
+                          ? say("the node stopped at step {}; the last checkpoint is at step {}", step, checkpoint)
+                          : say("the node stopped at step {}, before the first checkpoint", step);
     }
-    if (run.kind == RunKind::generate)
-        journal_->write_json(RecordType::generation_ended, {{"run", run.id},
-                                                            {"state", protocol::run_state_name(RunState::failed)},
-                                                            {"stop", "error"},
-                                                            {"message", run.message},
-                                                            {"prompt_tokens", 0},
-                                                            {"tokens", 0},
-                                                            {"tokens_per_second", 0},
-                                                            {"prompt_ms", 0}});
-    journal_->write_json(RecordType::run_ended, {{"run", run.id},
-                                                 {"state", protocol::run_state_name(run.state)},
-                                                 {"message", run.message},
-                                                 {"step", step},
-                                                 {"last_checkpoint", checkpoint}});
+    if (run.kind == RunKind::generate) {
+        json ending = {{"run", run.id},   {"state", protocol::run_state_name(RunState::failed)},
+                       {"stop", "error"}, {"prompt_tokens", 0},
+                       {"tokens", 0},     {"tokens_per_second", 0},
+                       {"prompt_ms", 0}};
+        base::put_sentence(ending, "message", run.message);
+        journal_->write_json(RecordType::generation_ended, ending);
+    }
+    json record = {{"run", run.id},
+                   {"state", protocol::run_state_name(run.state)},
+                   {"step", step},
+                   {"last_checkpoint", checkpoint}};
+    base::put_sentence(record, "message", run.message);
+    journal_->write_json(RecordType::run_ended, record);
 }
 
 void Service::end_jobs() {
@@ -294,7 +296,7 @@ void Service::watch_disk() {
     try {
         session_->journal().sync();
     } catch (const std::exception& error) {
-        log("error", "journal", error.what());
+        log("error", "journal", base::sentence_of(error));
     }
 }
 
@@ -345,20 +347,22 @@ void Service::publish(bool everything) {
 }
 
 json Service::node_gauges() const {
-    const std::string trouble = journal_->problem();
-    return {{"name", host_name()},
-            {"version", MOESCOPE_VERSION},
-            {"address", options_.socket.empty() ? std::string("stdio") : options_.socket.string()},
-            {"session", session_->folder().string()},
-            {"cpu", processor_name()},
-            {"state", trouble.empty() ? std::string("up") : trouble},
-            {"cores", cores()},
-            {"memory_total", total_memory()},
-            {"memory_used", resident_memory()},
-            {"devices", {fmt::format("CPU: {}, {} cores", processor_name(), cores())}},
-            {"journal_bytes", session_->journal().bytes()},
-            {"dropped_records", journal_->dropped()},
-            {"process", getpid()}};
+    const Sentence device = say("CPU: {}, {} cores", processor_name(), cores()), trouble = journal_->problem();
+    json value = {{"name", host_name()},
+                  {"version", MOESCOPE_VERSION},
+                  {"address", options_.socket.empty() ? std::string("stdio") : options_.socket.string()},
+                  {"session", session_->folder().string()},
+                  {"cpu", processor_name()},
+                  {"cores", cores()},
+                  {"memory_total", total_memory()},
+                  {"memory_used", resident_memory()},
+                  {"devices", json::array({device.english()})},
+                  {"devices_id", json::array({base::sentence_to_json(device)})},
+                  {"journal_bytes", session_->journal().bytes()},
+                  {"dropped_records", journal_->dropped()},
+                  {"process", getpid()}};
+    base::put_sentence(value, "state", trouble.empty() ? Sentence::verbatim("up") : trouble);
+    return value;
 }
 
 json Service::model_gauges() const {
@@ -374,7 +378,7 @@ json Service::model_gauges() const {
         LibraryModel model;
         model.name = fmt::format("checkpoint:{}", run["run"].get<std::uint32_t>());
         model.title = run["name"].get<std::string>();
-        model.origin = fmt::format("trained here, step {}", checkpoint);
+        model.origin = say("trained here, step {}", checkpoint);
         model.format = "checkpoint";
         model.architecture = "qwen3_moe";
         model.precision = "F32";
@@ -382,7 +386,7 @@ json Service::model_gauges() const {
         model.available = checkpoint > 0 || active;
         model.state = model.available ? "ready" : "untrained";
         if (!model.available)
-            model.message = "this run has no checkpoint yet";
+            model.message = say("this run has no checkpoint yet");
         if (checkpoint > 0) {
             model.path = session_->checkpoint_path(run["run"].get<std::uint32_t>(), checkpoint).string();
             std::error_code error;
@@ -427,7 +431,7 @@ history::RunHeader Service::known_run(std::uint32_t run) {
     const auto runs = history.runs();
     const auto found = runs.find(run);
     if (found == runs.end())
-        throw CommandError(fmt::format("there is no run {} in this session", run));
+        throw CommandError(say("there is no run {} in this session", run));
     return *found->second;
 }
 

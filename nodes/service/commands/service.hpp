@@ -55,7 +55,7 @@ class Service final : public transport::RequestHandler {
     nlohmann::json earlier_answer(const std::string& id) const;  ///< null when the command is new
     void record_answer(const std::string& id, const nlohmann::json& answer);
     void carry_out(const Command& command, const nlohmann::json& parameters, const Reply& reply);
-    void log(const char* level, const char* source, const std::string& text);
+    void log(const char* level, const char* source, const Sentence& text);
 
     // Each carries out one command of docs/protocol.md. They run on an executor's thread and throw to fail.
     void catalogue(const nlohmann::json& parameters, Reply reply);

@@ -20,7 +20,7 @@ std::optional<std::uint32_t> run_of(const std::string& model) {
         return std::nullopt;
     const std::string digits = model.substr(kCheckpointPrefix.size());
     if (digits.empty() || digits.size() > 9 || digits.find_first_not_of("0123456789") != std::string::npos)
-        throw CommandError(fmt::format("'{}' names no run; write checkpoint: and a run number", model));
+        throw CommandError(say("'{}' names no run; write checkpoint: and a run number", model));
     return static_cast<std::uint32_t>(std::stoul(digits));
 }
 
@@ -65,7 +65,7 @@ void Service::with_models(std::vector<std::string> names, Reply reply,
                     try {
                         with_models(names, reply, then);
                     } catch (const std::exception& error) {
-                        reply({{}, error.what()});
+                        reply({{}, base::sentence_of(error)});
                     }
                 });
         };
@@ -83,14 +83,13 @@ void Service::check_room(const GenerationRequest& order) const {
     for (const auto& [run, job] : generations_) {
         active += job->finished() ? 0 : 1;
         if (job->repeats(order))
-            throw CommandError(
-                fmt::format("run {} is already answering the same prompt with {} and the same settings; wait for it or "
-                            "cancel it",
-                            run, order.model));
+            throw CommandError(say(
+                "run {} is already answering the same prompt with {} and the same settings; wait for it or cancel it",
+                run, order.model));
     }
     if (active >= kMostAnswers)
         throw CommandError(
-            fmt::format("{} answers are under way or wait for their turn; wait for some or cancel them", active));
+            say("{} answers are under way or wait for their turn; wait for some or cancel them", active));
 }
 
 void Service::generate_start(const json& value, Reply reply) {
@@ -100,7 +99,7 @@ void Service::generate_start(const json& value, Reply reply) {
         order.model_sha256 = models.front().sha256;
         const std::lock_guard lock(jobs_mutex_);
         if (closing_)
-            throw CommandError("the node is about to end and starts nothing new");
+            throw CommandError(say("the node is about to end and starts nothing new"));
         check_room(order);
         order.run = session_->new_run(protocol::run_kind_name(protocol::RunKind::generate), order.model);
         const std::uint32_t run = order.run;
@@ -132,8 +131,9 @@ void Service::models_remove(const json& value, Reply reply) {
 
 void Service::models_inspect(const json& value, Reply reply) {
     const auto report = engine::inspect_file(Parameters(value, {"path"}).text("path"));
-    reply({{{"format", report.format}, {"safe", report.safe}, {"problem", report.problem}, {"details", report.details}},
-           {}});
+    json result = {{"format", report.format}, {"safe", report.safe}, {"details", report.details}};
+    base::put_sentence(result, "problem", report.problem);
+    reply({std::move(result), {}});
 }
 
 void Service::report_write(const json& value, Reply reply) {
@@ -147,7 +147,8 @@ void Service::report_write(const json& value, Reply reply) {
     board_.set_task(task);
     try {
         journal_->flush();
-        write_report(*session_, path, parameters.text("language", "en"), [&](double fraction) {
+        const std::string language = parameters.text("language", "en");
+        write_report(*session_, path, language, report_messages(paths_, language), [&](double fraction) {
             task.fraction = fraction;
             board_.set_task(task);
             return !ending_ && !board_.task_cancelled(task.id);

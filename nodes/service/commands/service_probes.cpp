@@ -24,17 +24,17 @@ json statistics_of_ended(sessions::Session& session, std::uint32_t run) {
 
 void check_label(const std::string& field, const std::string& value) {
     if (field != "delivery" && field != "engagement")
-        throw CommandError(fmt::format("'{}' is no field of a label; delivery and engagement are", field));
+        throw CommandError(say("'{}' is no field of a label; delivery and engagement are", field));
     if (value.empty())
         return;  // takes the person's label back
     if (field == "delivery" && !probes::delivery_from_name(value)) {
         std::string names;
         for (const auto delivery : probes::kDeliveries)
             names += (names.empty() ? "" : ", ") + std::string(probes::delivery_name(delivery));
-        throw CommandError(fmt::format("unknown delivery '{}'; choose: {}", value, names));
+        throw CommandError(say("unknown delivery '{}'; choose: {}", value, names));
     }
     if (field == "engagement" && (value.size() != 1 || value[0] < '0' || value[0] > '4'))
-        throw CommandError(fmt::format("'{}' is no engagement; it goes from 0 to 4", value));
+        throw CommandError(say("'{}' is no engagement; it goes from 0 to 4", value));
 }
 
 /// A value of a label, sent as a text or as a number.
@@ -57,11 +57,11 @@ void Service::show_old_probes() {
                 const json statistics = statistics_of_ended(*session_, number);
                 board_.change_run(number, [&](RunStatus& gauge) { gauge.statistics = statistics; });
             } catch (const std::exception& error) {
-                log("warning", "probe", error.what());
+                log("warning", "probe", base::sentence_of(error));
             }
         }
     } catch (const std::exception& error) {
-        log("warning", "session", error.what());
+        log("warning", "session", base::sentence_of(error));
     }
 }
 
@@ -69,7 +69,7 @@ void Service::start_probe(ProbeRequest order, const std::vector<ProbeModel>& mod
     take_models(order, models);
     const std::lock_guard lock(jobs_mutex_);
     if (closing_)
-        throw CommandError("the node is about to end and starts nothing new");
+        throw CommandError(say("the node is about to end and starts nothing new"));
     const std::uint32_t run = order.run;
     probes_[run] = std::make_shared<ProbeJob>(parts(), std::move(order));
 }
@@ -92,7 +92,7 @@ void Service::probe_pause(const json& value, Reply reply) {
     const std::uint32_t run = Parameters(value, {"run"}).run();
     const auto job = probe(run);
     if (!job)
-        throw CommandError(fmt::format("probe run {} is not active", run));
+        throw CommandError(say("probe run {} is not active", run));
     job->pause();
     reply({});
 }
@@ -135,10 +135,10 @@ void Service::probe_label(const json& value, Reply reply) {
                          {"value", text},
                          {"coder", parameters.text("coder", "")}};
     if (known_run(number).kind != protocol::RunKind::probe)
-        throw CommandError(fmt::format("run {} is no probe run", number));
+        throw CommandError(say("run {} is no probe run", number));
     const std::string key = history::draw_key(record);
     if (!history::read_run(*session_, number).probes().at(number).index.contains(key))
-        throw CommandError(fmt::format("run {} has no answer {}", number, key));
+        throw CommandError(say("run {} has no answer {}", number, key));
     session_->put_label({number, key, field, text, record["coder"], wall_clock_ns()});
     journal_->write_json(RecordType::probe_label, record);
     if (const auto job = probe(number); !job || !job->labels_changed()) {

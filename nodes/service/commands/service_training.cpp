@@ -49,8 +49,7 @@ json probe_set_entry(const fs::path& path) {
 engine::RunConfig read_run_config(const fs::path& path) {
     const auto value = json::parse(read_file(path, kLargestConfig), nullptr, false);
     if (value.is_discarded())
-        throw CommandError(
-            fmt::format("{} is not valid JSON; compare it with a preset in assets/presets", path.string()));
+        throw CommandError(say("{} is not valid JSON; compare it with a preset in assets/presets", path));
     return engine::parse_run_config(value, path.string());
 }
 
@@ -61,7 +60,7 @@ engine::RunConfig find_preset(const std::string& name, const Paths& paths) {
         std::string names;
         for (const auto& known : preset_names(paths))
             names += (names.empty() ? "" : ", ") + known;
-        throw CommandError(fmt::format("there is no preset '{}'; there are: {}", name, names));
+        throw CommandError(say("there is no preset '{}'; there are: {}", name, names));
     }
     return read_run_config(path);
 }
@@ -138,7 +137,9 @@ json plan_json(const engine::RunConfig& config) {
 void Service::catalogue(const json& parameters, Reply reply) {
     const Parameters none(parameters, {});
     auto presets = json::array(), sets = json::array(), prompts = json::array();
-    const auto complain = [this](const std::exception& error) { log("warning", "catalogue", error.what()); };
+    const auto complain = [this](const std::exception& error) {
+        log("warning", "catalogue", base::sentence_of(error));
+    };
     for (const auto& name : preset_names(paths_)) {
         try {
             const auto config = find_preset(name, paths_);
@@ -200,7 +201,7 @@ void Service::start_run(TrainingRequest order, const std::string& title, const R
     engine::check_memory(order.config, engine::available_memory());
     const std::lock_guard lock(jobs_mutex_);
     if (closing_)
-        throw CommandError("the node is about to end and starts nothing new");
+        throw CommandError(say("the node is about to end and starts nothing new"));
     order.run =
         session_->new_run(protocol::run_kind_name(protocol::RunKind::train), title.empty() ? order.config.name : title);
     order.name =
@@ -213,14 +214,14 @@ void Service::start_run(TrainingRequest order, const std::string& title, const R
 void Service::train_continue(const json& value, Reply reply) {
     const std::uint32_t run = Parameters(value, {"run"}).run();
     if (const auto job = training(run); job && !job->finished())
-        throw CommandError(fmt::format("run {} is still going on", run));
+        throw CommandError(say("run {} is still going on", run));
     auto order = order_to_continue(*session_, known_run(run));
     const std::lock_guard lock(jobs_mutex_);
     if (closing_)
-        throw CommandError("the node is about to end and starts nothing new");
+        throw CommandError(say("the node is about to end and starts nothing new"));
     auto& job = trainings_[run];
     if (job && !job->finished())
-        throw CommandError(fmt::format("run {} is still going on", run));
+        throw CommandError(say("run {} is still going on", run));
     job = std::make_shared<TrainingJob>(parts(), std::move(order));
     reply({{{"run", run}}, {}});
 }
@@ -230,8 +231,9 @@ void Service::command_training(const json& value, TrainingCommand::Kind kind, Re
     const auto job = training(run);
     if (!job) {
         const auto state = board_.run_state(run);
-        throw CommandError(state ? fmt::format("run {} is not active; it is {}", run, protocol::run_state_name(*state))
-                                 : fmt::format("there is no training run {}", run));
+        throw CommandError(
+            state ? say("run {} is not active; it is {}", run, Sentence(protocol::run_state_name(*state), {}))
+                  : say("there is no training run {}", run));
     }
     TrainingCommand command;
     command.kind = kind;
@@ -255,7 +257,7 @@ void Service::train_checkpoint(const json& value, Reply reply) {
 void Service::hand_over(std::uint32_t run, TrainingCommand command, Reply reply) {
     const auto job = training(run);
     if (!job)
-        throw CommandError(fmt::format("run {} is not active", run));
+        throw CommandError(say("run {} is not active", run));
     command.reply = std::move(reply);
     job->command(std::move(command));
 }
@@ -282,11 +284,11 @@ void Service::train_set(const json& value, Reply reply) {
         if (key == "run")
             continue;
         if (!number.is_number())
-            throw CommandError(fmt::format("{} must be a number, not {}", key, number.dump()));
+            throw CommandError(say("{} must be a number, not {}", key, number.dump()));
         command.knobs[base::current_setting(key)] = number.get<double>();
     }
     if (command.knobs.empty())
-        throw CommandError(fmt::format("train.set needs one of {}", fmt::join(names, ", ")));
+        throw CommandError(say("train.set needs one of {}", fmt::join(names, ", ")));
     hand_over(parameters.run(), std::move(command), std::move(reply));
 }
 

@@ -42,7 +42,7 @@ GenerationResult failed(const WorkerError& error, const std::atomic<bool>& cance
     result.state = cancel ? RunState::stopped : RunState::failed;
     result.stop = cancel ? "cancelled" : "error";
     if (!cancel)
-        result.message = error.what();
+        result.message = base::sentence_of(error);
     return result;
 }
 
@@ -65,10 +65,10 @@ GenerationRequest parse_generation(const json& value) {
     order.min_p = parameters.number("min_p", 0.05, 0, 1);
     order.seed = parameters.seed(1);
     if (order.prompt.empty())
-        throw CommandError("the prompt is empty; type a question first");
+        throw CommandError(say("the prompt is empty; type a question first"));
     if (order.prompt.size() > kLongestPrompt)
-        throw CommandError(fmt::format("the prompt has {} bytes; at most {} are sent to a model", order.prompt.size(),
-                                       kLongestPrompt));
+        throw CommandError(
+            say("the prompt has {} bytes; at most {} are sent to a model", order.prompt.size(), kLongestPrompt));
     return order;
 }
 
@@ -110,7 +110,7 @@ std::vector<GenerationResult> generate_several(WorkerProcess& process, const Gen
     };
     std::vector<GenerationResult> results(written.size());
     try {
-        const json reply = process.ask(request, fmt::format("answering with {}", order.model), collect, cancel);
+        const json reply = process.ask(request, say("answering with {}", order.model), collect, cancel);
         const json answers = reply.value("answers", json::array());
         for (std::size_t i = 0; i < results.size(); ++i)
             take_answer(i < answers.size() ? answers[i] : json::object(), results[i]);
@@ -165,7 +165,7 @@ void GenerationJob::main() {
     } catch (const std::exception& error) {
         result.state = RunState::failed;
         result.stop = "error";
-        result.message = error.what();
+        result.message = base::sentence_of(error);
     }
     write_end(result);
     place_.reset();
@@ -202,7 +202,7 @@ void GenerationJob::announce(int threads) {
                                                        {"alternatives", order_.alternatives},
                                                        {"threads", threads},
                                                        {"program_version", MOESCOPE_VERSION}}}});
-    parts_.sink.log("info", "generate", fmt::format("{} begins to answer", order_.model));
+    parts_.sink.log("info", "generate", say("{} begins to answer", order_.model));
     parts_.board.change_run(order_.run, [](RunStatus& gauge) { gauge.state = RunState::running; });
 }
 
@@ -217,7 +217,7 @@ GenerationResult GenerationJob::answer() {
         parts_.board.set_task(task);
     if (!place_->wait(cancel_)) {
         announce(0);
-        throw WorkerError("cancelled before its turn", false);
+        throw WorkerError(say("cancelled before its turn"), false);
     }
     const ThreadShare::Slot slot(parts_.threads);
     if (order_.threads == 0 && !order_.group.empty())
@@ -239,24 +239,24 @@ GenerationResult GenerationJob::answer() {
 
 void GenerationJob::write_end(const GenerationResult& result) {
     parts_.board.remove_task(task_id(order_.run));
-    parts_.sink.write_json(RecordType::generation_ended, {{"run", order_.run},
-                                                          {"state", answer_state_name(result.state)},
-                                                          {"stop", result.stop},
-                                                          {"message", result.message},
-                                                          {"prompt_tokens", result.prompt_tokens},
-                                                          {"tokens", result.tokens},
-                                                          {"tokens_per_second", result.tokens_per_second},
-                                                          {"prompt_ms", result.prompt_ms},
-                                                          {"text", text_for_record(result.text)}});
+    json ending = {{"run", order_.run},
+                   {"state", answer_state_name(result.state)},
+                   {"stop", result.stop},
+                   {"prompt_tokens", result.prompt_tokens},
+                   {"tokens", result.tokens},
+                   {"tokens_per_second", result.tokens_per_second},
+                   {"prompt_ms", result.prompt_ms},
+                   {"text", text_for_record(result.text)}};
+    base::put_sentence(ending, "message", result.message);
+    parts_.sink.write_json(RecordType::generation_ended, ending);
     // Runs of every kind end on the events channel too, so that one channel tells which are still open.
-    parts_.sink.write_json(RecordType::run_ended, {{"run", order_.run},
-                                                   {"state", protocol::run_state_name(result.state)},
-                                                   {"message", result.message},
-                                                   {"step", result.tokens}});
+    json record = {{"run", order_.run}, {"state", protocol::run_state_name(result.state)}, {"step", result.tokens}};
+    base::put_sentence(record, "message", result.message);
+    parts_.sink.write_json(RecordType::run_ended, record);
     parts_.sink.log_end("generate", result.state,
-                        {fmt::format("{} has answered: {} tokens", order_.model, result.tokens),
-                         fmt::format("{} was stopped after {} tokens", order_.model, result.tokens),
-                         fmt::format("{} could not answer: {}", order_.model, result.message)});
+                        {say("{} has answered: {} tokens", order_.model, result.tokens),
+                         say("{} was stopped after {} tokens", order_.model, result.tokens),
+                         say("{} could not answer: {}", order_.model, result.message)});
     parts_.board.remove_run(order_.run);
 }
 

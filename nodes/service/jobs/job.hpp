@@ -22,7 +22,7 @@ namespace moescope::node {
 /// The outcome of a command: an empty error means done.
 struct Outcome {
     nlohmann::json value = nlohmann::json::object();
-    std::string error;
+    Sentence error;
 };
 /// Called exactly once, from any thread.
 using Reply = std::function<void(Outcome)>;

@@ -42,8 +42,7 @@ fs::path find_probe_set(const std::string& set, const Paths& paths) {
     }
     if (fs::exists(set))
         return set;
-    throw CommandError(
-        fmt::format("there is no probe set '{}': neither a file nor in {}", set, paths.probe_sets().string()));
+    throw CommandError(say("there is no probe set '{}': neither a file nor in {}", set, paths.probe_sets()));
 }
 
 void limit_items(probes::Set& set, std::size_t count) {
@@ -64,11 +63,11 @@ namespace {
 
 void check_models(const ProbeRequest& order) {
     if (order.models.size() < 2)
-        throw CommandError("a probe compares models: name at least two");
+        throw CommandError(say("a probe compares models: name at least two"));
     std::set<std::string> names;
     for (const auto& model : order.models)
         if (!names.insert(model.name).second)
-            throw CommandError(fmt::format("the model '{}' is named twice", model.name));
+            throw CommandError(say("the model '{}' is named twice", model.name));
 }
 
 /// What a new run's parameters and an old run's manifest say in the same words; the languages are filled already.
@@ -76,9 +75,9 @@ void take_settings(const Parameters& parameters, ProbeRequest& order) {
     std::set<std::string> languages;
     for (const auto& language : order.languages) {
         if (language != "en" && language != "zh")
-            throw CommandError(fmt::format("the language '{}' is not known; 'en' and 'zh' are", language));
+            throw CommandError(say("the language '{}' is not known; 'en' and 'zh' are", language));
         if (!languages.insert(language).second)
-            throw CommandError(fmt::format("the language '{}' is named twice", language));
+            throw CommandError(say("the language '{}' is named twice", language));
     }
     order.draws = static_cast<int>(parameters.integer("draws", 1, 1, 1000));
     order.max_tokens = static_cast<int>(parameters.integer("max_tokens", 160, 1, 1 << 16));
@@ -97,10 +96,8 @@ ProbeRequest parse_probe(const json& value, const Paths& paths) {
     order.set_text = read_file(path, kLargestSet);
     order.set = probes::parse_set(order.set_text, path.string());
     if (base::dump_json(order.set_text).size() > kLargestSetInRecord)
-        throw CommandError(
-            fmt::format("the probe set {} is too large to be kept with its answers; split it into "
-                        "several sets",
-                        path.string()));
+        throw CommandError(say("the probe set {} is too large to be kept with its answers; split it into several sets",
+                               path.string()));
     if (parameters.has("limit"))
         limit_items(order.set, static_cast<std::size_t>(parameters.integer("limit", 1, 100000)));
     for (const auto& name : parameters.texts("models"))
@@ -113,9 +110,9 @@ ProbeRequest parse_probe(const json& value, const Paths& paths) {
 
 ProbeRequest order_to_resume(const history::RunHeader& run) {
     if (run.kind != RunKind::probe)
-        throw CommandError(fmt::format("run {} is no probe run", run.id));
+        throw CommandError(say("run {} is no probe run", run.id));
     if (run.state == RunState::done)
-        throw CommandError(fmt::format("run {} has asked all its questions; start a new run", run.id));
+        throw CommandError(say("run {} has asked all its questions; start a new run", run.id));
     ProbeRequest order;
     order.run = run.id;
     order.name = run.name;
@@ -136,10 +133,10 @@ void take_models(ProbeRequest& order, const std::vector<ProbeModel>& found) {
     for (std::size_t i = 0; i < order.models.size() && i < found.size(); ++i) {
         const std::string& before = order.models[i].sha256;
         if (!before.empty() && !found[i].sha256.empty() && before != found[i].sha256)
-            throw CommandError(fmt::format(
-                "the model '{}' is another file than when run {} began; its answers would be those of two models: put "
-                "the old file back or start a new run",
-                order.models[i].name, order.run));
+            throw CommandError(
+                say("the model '{}' is another file than when run {} began; its answers would be those of two models: "
+                    "put the old file back or start a new run",
+                    order.models[i].name, order.run));
     }
     order.models = found;
 }
@@ -241,7 +238,7 @@ void ProbeJob::announce() {
                                                      {"kind", protocol::run_kind_name(RunKind::probe)},
                                                      {"name", order_.name},
                                                      {"manifest", manifest}});
-    parts_.sink.log("info", "probe", fmt::format("probe {} started", order_.name));
+    parts_.sink.log("info", "probe", say("probe {} started", order_.name));
 }
 
 void ProbeJob::main() {
@@ -254,9 +251,9 @@ void ProbeJob::main() {
                 break;
         }
         update_statistics(true);
-        finish(stop_ ? RunState::stopped : RunState::done, "");
+        finish(stop_ ? RunState::stopped : RunState::done, {});
     } catch (const std::exception& error) {
-        finish(stop_ ? RunState::stopped : RunState::failed, stop_ ? "" : error.what());
+        finish(stop_ ? RunState::stopped : RunState::failed, stop_ ? Sentence() : base::sentence_of(error));
     }
     end();
 }
@@ -273,7 +270,7 @@ void ProbeJob::end() {
         try {
             update_statistics(true);
         } catch (const std::exception& error) {
-            parts_.sink.log("warning", "probe", error.what());
+            parts_.sink.log("warning", "probe", base::sentence_of(error));
         }
     }
 }
@@ -324,8 +321,7 @@ void ProbeJob::ask_model(const ProbeModel& model, const std::vector<Question>& q
         ++asked_;
         deaths = answer.process_died ? deaths + 1 : 0;
         if (deaths >= kMostDeaths)
-            throw CommandError(
-                fmt::format("the run was given up after {} failures in a row: {}", deaths, answer.message));
+            throw CommandError(say("the run was given up after {} failures in a row: {}", deaths, answer.message));
         store_answer(model, question, answer);
         update_statistics(false);
     }
@@ -378,8 +374,8 @@ void ProbeJob::store_answer(const ProbeModel& model, const Question& question, c
                    {"tokens_per_second", answer.tokens_per_second},
                    {"delivery", probes::delivery_name(labels.delivery)},
                    {"engagement", labels.engagement},
-                   {"rule", answer.message.empty() ? labels.rule : answer.message},
                    {"planned", planned_}};
+    base::put_sentence(record, "rule", answer.message.empty() ? labels.rule : answer.message);
     history_.apply({RecordType::probe_draw, {}, 0, protocol::encode_json(record)});
     record["seconds_left"] = seconds_left();
     parts_.sink.write_json(RecordType::probe_draw, record);
@@ -412,25 +408,25 @@ void ProbeJob::show_progress() {
     task.title = order_.name;
     task.fraction = planned_ == 0 ? 1 : static_cast<double>(answers()) / static_cast<double>(planned_);
     task.seconds_left = seconds_left();
-    task.detail = fmt::format("{} / {}", answers(), planned_);
+    task.detail = Sentence::verbatim(fmt::format("{} / {}", answers(), planned_));
     task.cancel_command = "probe.cancel";
     task.run = order_.run;
     parts_.board.set_task(task);
 }
 
-void ProbeJob::finish(RunState state, const std::string& message) {
+void ProbeJob::finish(RunState state, const Sentence& message) {
     const std::lock_guard lock(mutex_);
     result_.state = state;
     result_.message = message;
     result_.answers = answers();
     parts_.board.remove_task(task_id(order_.run));
-    parts_.sink.write_json(
-        RecordType::run_ended,
-        {{"run", order_.run}, {"state", protocol::run_state_name(state)}, {"message", message}, {"step", answers()}});
+    json record = {{"run", order_.run}, {"state", protocol::run_state_name(state)}, {"step", answers()}};
+    base::put_sentence(record, "message", message);
+    parts_.sink.write_json(RecordType::run_ended, record);
     parts_.sink.log_end("probe", state,
-                        {fmt::format("probe {} is done: {} answers", order_.name, answers()),
-                         fmt::format("probe {} was stopped after {} answers", order_.name, answers()),
-                         fmt::format("probe {} failed: {}", order_.name, message)});
+                        {say("probe {} is done: {} answers", order_.name, answers()),
+                         say("probe {} was stopped after {} answers", order_.name, answers()),
+                         say("probe {} failed: {}", order_.name, message)});
     parts_.board.change_run(order_.run, [&](RunStatus& gauge) {
         gauge.state = state;
         gauge.message = message;

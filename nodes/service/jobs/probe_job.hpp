@@ -53,7 +53,7 @@ void limit_items(probes::Set& set, std::size_t count);
 
 struct ProbeResult {
     protocol::RunState state = protocol::RunState::failed;
-    std::string message;
+    Sentence message;
     std::size_t answers = 0;
     nlohmann::json statistics;
 };
@@ -93,7 +93,7 @@ class ProbeJob final : public Job {
     std::vector<Question> open_questions(const ProbeModel& model) const;
     double seconds_left() const;
     std::size_t answers() const;  ///< so far
-    void finish(protocol::RunState state, const std::string& message);
+    void finish(protocol::RunState state, const Sentence& message);
     void event(const std::string& kind);
 
     NodeParts parts_;

@@ -25,8 +25,10 @@ void RecordSink::write_json(RecordType type, const nlohmann::json& value) {
     write(type, protocol::encode_json(value));
 }
 
-void RecordSink::log(const char* level, const char* source, const std::string& text) {
-    write_json(RecordType::log, {{"level", level}, {"source", source}, {"text", text}});
+void RecordSink::log(const char* level, const char* source, const base::Sentence& text) {
+    nlohmann::json line = {{"level", level}, {"source", source}};
+    base::put_sentence(line, "text", text);
+    write_json(RecordType::log, line);
 }
 
 void RecordSink::log_end(const char* source, protocol::RunState state, const EndSentences& sentences) {
@@ -56,8 +58,8 @@ void JournalWriter::write(RecordType type, std::vector<std::byte> body) {
             drop(type);
         }
         log("error", "journal",
-            fmt::format("a record of {} bytes was left out: a record holds at most {}", body.size(),
-                        sessions::kRecordLimit));
+            base::say("a record of {} bytes was left out: a record holds at most {}", body.size(),
+                      sessions::kRecordLimit));
         return;
     }
     {
@@ -84,7 +86,7 @@ void JournalWriter::drop(RecordType type) {
     ++dropped_;
 }
 
-std::string JournalWriter::problem() const {
+base::Sentence JournalWriter::problem() const {
     const std::lock_guard lock(mutex_);
     return problem_;
 }
@@ -105,11 +107,11 @@ void JournalWriter::close_holes() {
         Hole& hole = holes_[channel];
         if (hole.count == 0)
             continue;
-        const nlohmann::json gap = {{"from", hole.after},
-                                    {"to", last_sequence_ + ring_.size() + 1},
-                                    {"count", hole.count},
-                                    {"channel", channel},
-                                    {"reason", "the node's journal could not keep up; the run itself went on"}};
+        nlohmann::json gap = {{"from", hole.after},
+                              {"to", last_sequence_ + ring_.size() + 1},
+                              {"count", hole.count},
+                              {"channel", channel}};
+        base::put_sentence(gap, "reason", base::say("the node's journal could not keep up; the run itself went on"));
         auto body = protocol::encode_json(gap);
         ring_bytes_ += body.size();
         ring_.push_back({RecordType::gap, wall_clock_ns(), std::move(body)});
@@ -130,11 +132,11 @@ bool JournalWriter::append(const Pending& record) {
             journal_.append(static_cast<std::uint16_t>(record.type), channel, record.time_ns, record.body);
         const std::lock_guard lock(mutex_);
         last_sequence_ = sequence;
-        problem_.clear();
+        problem_ = {};
         return true;
     } catch (const std::exception& error) {
         const std::lock_guard lock(mutex_);
-        problem_ = error.what();
+        problem_ = base::sentence_of(error);
         return false;
     }
 }

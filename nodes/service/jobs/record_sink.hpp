@@ -15,6 +15,7 @@
 #include <thread>
 #include <vector>
 
+#include "base/sentence.hpp"
 #include "nodes/protocol/records.hpp"
 #include "nodes/protocol/run_state.hpp"
 #include "sessions/journal.hpp"
@@ -29,14 +30,14 @@ class RecordSink {
     /// A JSON record. Start, end, events, labels and probe answers are never dropped for want of room.
     void write_json(protocol::RecordType type, const nlohmann::json& value);
     /// A line of the log: `level` info, warning or error; `source` the part of the node that says it.
-    void log(const char* level, const char* source, const std::string& text);
+    void log(const char* level, const char* source, const base::Sentence& text);
     /// What the log says of a run's end, by its state: done, failed (an error), anything else was stopped.
     struct EndSentences {
-        std::string done, stopped, failed;
+        base::Sentence done, stopped, failed;
     };
     void log_end(const char* source, protocol::RunState state, const EndSentences& sentences);
     /// Empty, or why records cannot be stored at the moment ("the disk is full ...").
-    virtual std::string problem() const = 0;
+    virtual base::Sentence problem() const = 0;
 };
 
 /// The sink of a session: a bounded ring and the thread that empties it into the journal.
@@ -54,7 +55,7 @@ class JournalWriter final : public RecordSink {
     JournalWriter& operator=(const JournalWriter&) = delete;
 
     void write(protocol::RecordType type, std::vector<std::byte> body) override;
-    std::string problem() const override;
+    base::Sentence problem() const override;
     /// Waits until everything written before the call is in the journal, or the disk refuses. Not for the trainer's
     /// thread.
     void flush();
@@ -84,7 +85,7 @@ class JournalWriter final : public RecordSink {
     std::size_t ring_bytes_ = 0;
     std::uint64_t written_ = 0, appended_ = 0, dropped_ = 0, last_sequence_ = 0;
     std::array<Hole, protocol::kChannels> holes_{};
-    std::string problem_;
+    base::Sentence problem_;
     bool stopping_ = false;
     std::thread thread_;
 };

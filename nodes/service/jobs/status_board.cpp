@@ -5,14 +5,15 @@ namespace moescope::node {
 namespace {
 
 nlohmann::json to_json(const TaskState& task) {
-    return {{"id", task.id},
-            {"kind", task.kind},
-            {"title", task.title},
-            {"fraction", task.fraction},
-            {"seconds_left", task.seconds_left},
-            {"detail", task.detail},
-            {"cancel_command", task.cancel_command},
-            {"run", task.run}};
+    nlohmann::json value = {{"id", task.id},
+                            {"kind", task.kind},
+                            {"title", task.title},
+                            {"fraction", task.fraction},
+                            {"seconds_left", task.seconds_left},
+                            {"cancel_command", task.cancel_command},
+                            {"run", task.run}};
+    base::put_sentence(value, "detail", task.detail);
+    return value;
 }
 
 nlohmann::json to_json(const RunStatus& run) {
@@ -20,10 +21,10 @@ nlohmann::json to_json(const RunStatus& run) {
                             {"kind", protocol::run_kind_name(run.kind)},
                             {"name", run.name},
                             {"state", protocol::run_state_name(run.state)},
-                            {"message", run.message},
                             {"last_checkpoint", run.last_checkpoint},
                             {"checkpoints", run.checkpoints},
                             {"planned_steps", run.planned_steps}};
+    base::put_sentence(value, "message", run.message);
     if (!run.statistics.is_null())
         value["statistics"] = run.statistics;
     return value;

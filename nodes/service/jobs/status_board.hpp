@@ -12,6 +12,7 @@
 #include <string>
 #include <vector>
 
+#include "base/sentence.hpp"
 #include "nodes/protocol/run_state.hpp"
 
 namespace moescope::node {
@@ -21,7 +22,7 @@ struct TaskState {
     std::string id, kind, title;
     double fraction = -1;      ///< 0 to 1, below 0 when unknown
     double seconds_left = -1;  ///< below 0 when unknown
-    std::string detail;
+    base::Sentence detail;
     std::string cancel_command;  ///< sent with {"run"}, or with {"id"} when the task belongs to no run
     std::uint32_t run = 0;       ///< 0: none
 };
@@ -32,7 +33,7 @@ struct RunStatus {
     protocol::RunKind kind = protocol::RunKind::train;
     std::string name;
     protocol::RunState state = protocol::RunState::planned;
-    std::string message;
+    base::Sentence message;
     std::uint64_t last_checkpoint = 0;       ///< step
     std::vector<std::uint64_t> checkpoints;  ///< steps of those that are kept, oldest first
     std::uint64_t planned_steps = 0;

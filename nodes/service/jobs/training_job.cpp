@@ -59,9 +59,9 @@ std::string task_id(std::uint32_t run) {
 }
 
 /// Answers a command that comes too late. Who wanted the run to stop has what they wanted.
-void refuse(const TrainingCommand& command, const std::string& why) {
+void refuse(const TrainingCommand& command, const Sentence& why) {
     if (command.reply)
-        command.reply({json::object(), command.kind == TrainingCommand::Kind::stop ? std::string() : why});
+        command.reply({json::object(), command.kind == TrainingCommand::Kind::stop ? Sentence() : why});
 }
 
 /// A text cut by one tokenizer teaches nothing to a model that knows another.
@@ -69,24 +69,24 @@ void check_tokenizer(const engine::LoadedModel& model, const TrainingRequest& or
     if (model.tokenizer || engine::holds_tokens(order.data))
         return;
     throw CommandError(
-        fmt::format("{} brings no tokenizer that could cut the text {} into its tokens; put the SentencePiece "
-                    "tokenizer.model that the model was trained with into its folder, or give token ids as a .npy file",
-                    order.init.string(), order.data));
+        say("{} brings no tokenizer that could cut the text {} into its tokens; put the SentencePiece tokenizer.model "
+            "that the model was trained with into its folder, or give token ids as a .npy file",
+            order.init.string(), order.data));
 }
 
 }  // namespace
 
 TrainingRequest order_to_continue(sessions::Session& session, const history::RunHeader& run) {
     if (run.kind != RunKind::train)
-        throw CommandError(fmt::format("run {} is no training run", run.id));
+        throw CommandError(say("run {} is no training run", run.id));
     if (run.state == RunState::done)
-        throw CommandError(fmt::format("run {} has done all its steps; start a new run", run.id));
+        throw CommandError(say("run {} has done all its steps; start a new run", run.id));
     TrainingRequest order;
     order.run = run.id;
     order.name = run.name;
     order.continues = true;
     if (!run.manifest.contains("config"))
-        throw CommandError(fmt::format("the journal does not say how run {} was configured; start a new run", run.id));
+        throw CommandError(say("the journal does not say how run {} was configured; start a new run", run.id));
     order.config = engine::parse_run_config(run.manifest["config"], fmt::format("the manifest of run {}", run.id));
     order.data = text_of(run.manifest, "data");
     if (order.data.empty())
@@ -106,7 +106,7 @@ TrainingRequest order_to_continue(sessions::Session& session, const history::Run
 TrainingRequest order_to_fork(sessions::Session& session, const history::RunHeader& parent,
                               std::optional<std::uint64_t> step, const json& config) {
     if (parent.kind != RunKind::train)
-        throw CommandError(fmt::format("run {} is no training run", parent.id));
+        throw CommandError(say("run {} is no training run", parent.id));
     TrainingRequest order;
     order.config = engine::parse_run_config(config, "the configuration");
     order.data = text_of(parent.manifest, "data");
@@ -121,9 +121,9 @@ TrainingRequest order_to_fork(sessions::Session& session, const history::RunHead
         }
     }
     if (steps.empty())
-        throw CommandError(fmt::format("run {} has no complete checkpoint yet; save one first", parent.id));
+        throw CommandError(say("run {} has no complete checkpoint yet; save one first", parent.id));
     if (order.checkpoint.empty())
-        throw CommandError(fmt::format("run {} has no checkpoint at step {}; there are: {}", parent.id, *step, steps));
+        throw CommandError(say("run {} has no checkpoint at step {}; there are: {}", parent.id, *step, steps));
     order.fork = ForkPoint{parent.id, order.checkpoint_step};
     return order;
 }
@@ -169,8 +169,7 @@ void TrainingJob::command(TrainingCommand command) {
             return;
         }
     }
-    refuse(command,
-           fmt::format("run {} has ended; {} needs a run that goes on", order_.run, command_name(command.kind)));
+    refuse(command, say("run {} has ended; {} needs a run that goes on", order_.run, command_name(command.kind)));
 }
 
 void TrainingJob::main() {
@@ -178,9 +177,9 @@ void TrainingJob::main() {
     try {
         train();
     } catch (const std::bad_alloc&) {
-        finish(RunState::failed, "there is not enough memory for this run; choose a smaller model or batch");
+        finish(RunState::failed, say("there is not enough memory for this run; choose a smaller model or batch"));
     } catch (const std::exception& error) {
-        finish(RunState::failed, error.what());
+        finish(RunState::failed, base::sentence_of(error));
     }
     result_.seconds = std::chrono::duration<double>(Clock::now() - start).count();
     std::deque<TrainingCommand> left;
@@ -190,10 +189,10 @@ void TrainingJob::main() {
         left.swap(commands_);
     }
     for (auto& command : left)
-        refuse(command, result_.message.empty() ? fmt::format("run {} ended before {} could be carried out", order_.run,
-                                                              command_name(command.kind))
-                                                : fmt::format("run {} ended before {} could be carried out: {}",
-                                                              order_.run, command_name(command.kind), result_.message));
+        refuse(command, result_.message.empty()
+                            ? say("run {} ended before {} could be carried out", order_.run, command_name(command.kind))
+                            : say("run {} ended before {} could be carried out: {}", order_.run,
+                                  command_name(command.kind), result_.message));
     finished_ = true;
 }
 
@@ -203,35 +202,34 @@ std::uint64_t TrainingJob::planned_steps() const {
 
 void TrainingJob::train() {
     if (!load_data()) {
-        finish(RunState::stopped, "stopped while the text was being loaded");
+        finish(RunState::stopped, say("stopped while the text was being loaded"));
         return;
     }
     build_trainer();
     announce(true);
     if (order_.continues)
         event("rewind",
-              {{"text", order_.checkpoint.empty()
-                            ? std::string("goes on from the beginning, there was no checkpoint yet")
-                            : fmt::format("goes on from the checkpoint at step {}", order_.checkpoint_step)}});
+              sentence_json("text", order_.checkpoint.empty()
+                                        ? say("goes on from the beginning, there was no checkpoint yet")
+                                        : say("goes on from the checkpoint at step {}", order_.checkpoint_step)));
     if (paused_)
-        pause("pause", "");
+        pause("pause", {});
     // A run that does not start from random numbers is kept whole from its beginning: where it came from may go away.
     if ((order_.fork || !order_.init.empty()) && !last_checkpoint_ && !save_checkpoint())
-        throw std::runtime_error(result_.message);
+        throw base::Error(result_.message);
     const std::uint64_t planned = planned_steps();
     while (trainer_->steps_done() < planned && wait_for_work())
         if (!one_step())
             return;
     if (faulty_step_ > 0) {
-        finish(RunState::stopped,
-               fmt::format("stopped after step {} went wrong; nothing was saved after it", faulty_step_));
+        finish(RunState::stopped, say("stopped after step {} went wrong; nothing was saved after it", faulty_step_));
         return;
     }
     const bool complete = trainer_->steps_done() >= planned;
     if (complete)
         evaluate();
     if (save_last_checkpoint())
-        finish(complete ? RunState::done : RunState::stopped, "");
+        finish(complete ? RunState::done : RunState::stopped, {});
     else
         finish(RunState::failed, result_.message);
 }
@@ -255,7 +253,7 @@ bool TrainingJob::load_data() {
     task.cancel_command = "train.stop";
     task.run = order_.run;
     parts_.board.set_task(task);
-    const auto progress = [&](double fraction, const std::string& what) {
+    const auto progress = [&](double fraction, const Sentence& what) {
         task.fraction = fraction;
         task.detail = what;
         parts_.board.set_task(task);
@@ -269,7 +267,7 @@ bool TrainingJob::load_data() {
     try {
         data_ = parts_.datasets.load(order_.data, order_.config.model.vocabulary, tokenizer, progress);
     } catch (const std::exception&) {
-        const bool cancelled = !progress(1, "");
+        const bool cancelled = !progress(1, {});
         parts_.board.remove_task(task.id);
         if (cancelled)
             return false;
@@ -324,13 +322,14 @@ void TrainingJob::announce(bool with_data) {
                                                      {"name", order_.name},
                                                      {"manifest", manifest}});
     if (!with_data)
-        parts_.sink.log("info", "train", fmt::format("training {} started", order_.name));
+        parts_.sink.log("info", "train", say("training {} started", order_.name));
 }
 
-void TrainingJob::finish(RunState state, const std::string& message) {
+void TrainingJob::finish(RunState state, const Sentence& message) {
     result_.state = state;
     result_.message = message;
-    json record = {{"run", order_.run}, {"state", protocol::run_state_name(state)}, {"message", message}, {"step", 0}};
+    json record = {{"run", order_.run}, {"state", protocol::run_state_name(state)}, {"step", 0}};
+    base::put_sentence(record, "message", message);
     if (trainer_) {
         result_.steps = trainer_->steps_done();
         record["step"] = result_.steps;
@@ -341,9 +340,9 @@ void TrainingJob::finish(RunState state, const std::string& message) {
     }
     parts_.sink.write_json(RecordType::run_ended, record);
     parts_.sink.log_end("train", state,
-                        {fmt::format("training {} is done: {} steps", order_.name, result_.steps),
-                         fmt::format("training {} was stopped at step {}", order_.name, result_.steps),
-                         fmt::format("training {} failed: {}", order_.name, message)});
+                        {say("training {} is done: {} steps", order_.name, result_.steps),
+                         say("training {} was stopped at step {}", order_.name, result_.steps),
+                         say("training {} failed: {}", order_.name, message)});
     parts_.board.remove_task(task_id(order_.run));
     parts_.board.change_run(order_.run, [&](RunStatus& gauge) {
         gauge.state = state;
@@ -380,7 +379,7 @@ void TrainingJob::carry_out(TrainingCommand& command) {
         switch (command.kind) {
             case TrainingCommand::Kind::pause:
                 if (!paused_)
-                    pause("pause", "");
+                    pause("pause", {});
                 break;
             case TrainingCommand::Kind::resume:
                 if (paused_)
@@ -388,7 +387,7 @@ void TrainingJob::carry_out(TrainingCommand& command) {
                 break;
             case TrainingCommand::Kind::step:
                 if (!paused_)
-                    throw CommandError(fmt::format("run {} is running; pause it before stepping singly", order_.run));
+                    throw CommandError(say("run {} is running; pause it before stepping singly", order_.run));
                 single_steps_ += command.count;
                 break;
             case TrainingCommand::Kind::stop:
@@ -408,7 +407,7 @@ void TrainingJob::carry_out(TrainingCommand& command) {
                 break;
         }
     } catch (const std::exception& error) {
-        outcome.error = error.what();
+        outcome.error = base::sentence_of(error);
     }
     if (command.reply)
         command.reply(outcome);
@@ -443,21 +442,18 @@ void TrainingJob::change_expert(const json& change) {
     else if (action == "reset")
         trainer_->reset_expert(layer, expert);
     else
-        throw CommandError(
-            fmt::format("an expert can be told to disable, enable, freeze, thaw or reset, not '{}'", action));
-    event("expert", {{"step", trainer_->steps_done() + 1},
-                     {"name", action},
-                     {"layer", layer},
-                     {"expert", expert},
-                     {"text", fmt::format("layer {}, expert {}: {}", layer, expert, action)}});
+        throw CommandError(say("an expert can be told to disable, enable, freeze, thaw or reset, not '{}'", action));
+    json record = {{"step", trainer_->steps_done() + 1}, {"name", action}, {"layer", layer}, {"expert", expert}};
+    base::put_sentence(record, "text", say("layer {}, expert {}: {}", layer, expert, action));
+    event("expert", record);
 }
 
-void TrainingJob::pause(const std::string& kind, const std::string& why) {
+void TrainingJob::pause(const std::string& kind, const Sentence& why) {
     paused_ = true;
     single_steps_ = 0;
     if (kind != "pause")
-        event(kind, {{"text", why}});
-    event("pause", {{"text", why}});
+        event(kind, sentence_json("text", why));
+    event("pause", sentence_json("text", why));
     parts_.board.change_run(order_.run, [&](RunStatus& gauge) {
         gauge.state = RunState::paused;
         gauge.message = why;
@@ -471,24 +467,24 @@ void TrainingJob::resume() {
     event("resume", json::object());
     parts_.board.change_run(order_.run, [](RunStatus& gauge) {
         gauge.state = RunState::running;
-        gauge.message.clear();
+        gauge.message = {};
     });
 }
 
-std::string TrainingJob::fault_of(const engine::StepStats& stats) const {
-    std::string what;
+Sentence TrainingJob::fault_of(const engine::StepStats& stats) const {
+    Sentence what;
     if (!stats.fault.empty())
-        what = fmt::format("{}; the step was not applied", stats.fault);
+        what = say("{}; the step was not applied", stats.fault);
     else if (stats.gradient_norm > kExplodedNorm)
-        what = fmt::format("the gradient norm exploded to {:.3g}", stats.gradient_norm);
+        what = say("the gradient norm exploded to {:.3g}", stats.gradient_norm);
     else
         return {};
     if (last_checkpoint_)
-        return fmt::format(
+        return say(
             "step {}: {}; lower the learning rate and resume, or stop the run and continue it from its checkpoint at "
             "step {}",
             stats.step, what, *last_checkpoint_);
-    return fmt::format(
+    return say(
         "step {}: {}; there is no checkpoint yet; lower the learning rate and resume, or start a new run with a lower "
         "one",
         stats.step, what);
@@ -503,7 +499,7 @@ bool TrainingJob::one_step() {
             change_expert(change->second["expert"]);
     }
     const engine::StepStats& stats = trainer_->step();
-    std::string trouble = fault_of(stats);
+    Sentence trouble = fault_of(stats);
     faulty_step_ = trouble.empty() ? 0 : stats.step;
     if (stats.fault.empty())
         write_step(stats);  // a step that was not applied has no numbers
@@ -558,7 +554,7 @@ void TrainingJob::show_progress() {
     task.title = order_.name;
     task.fraction = static_cast<double>(done) / static_cast<double>(planned);
     task.seconds_left = static_cast<double>(planned - std::min(done, planned)) * smoothed_step_ms_ / 1000.0;
-    task.detail = fmt::format("{} / {}", done, planned);
+    task.detail = Sentence::verbatim(fmt::format("{} / {}", done, planned));
     task.cancel_command = "train.stop";
     task.run = order_.run;
     if (!paused_)
@@ -602,10 +598,10 @@ bool TrainingJob::save_checkpoint() {
         return true;  // nothing new to save
     if (faulty_step_ > 0) {
         // The step was not applied, but the ones before it may have done the harm: the last checkpoint stays the last.
-        result_.message = fmt::format(
-            "step {} went wrong, and the state after it is not saved; resume with a lower learning rate first, or "
-            "stop the run and continue it from its last checkpoint",
-            faulty_step_);
+        result_.message =
+            say("step {} went wrong, and the state after it is not saved; resume with a lower learning rate first, or "
+                "stop the run and continue it from its last checkpoint",
+                faulty_step_);
         return false;
     }
     try {
@@ -613,13 +609,13 @@ bool TrainingJob::save_checkpoint() {
         trainer_->save(folder.path());
         folder.commit();
     } catch (const std::exception& error) {
-        result_.message = fmt::format(
-            "the checkpoint at step {} could not be saved: {}; make room on the disk and resume", step, error.what());
+        result_.message =
+            say("the checkpoint at step {} could not be saved: {}; make room on the disk and resume", step, error);
         return false;
     }
     last_checkpoint_ = step;
     result_.checkpoint = parts_.session.checkpoint_path(order_.run, step);
-    event("checkpoint", {{"text", fmt::format("checkpoint saved at step {}", step)}});
+    event("checkpoint", sentence_json("text", say("checkpoint saved at step {}", step)));
     forget_old_checkpoints();
     parts_.board.change_run(order_.run,
                             [&, kept = history::complete_checkpoints(parts_.session, order_.run)](RunStatus& gauge) {
@@ -636,7 +632,7 @@ void TrainingJob::forget_old_checkpoints() {
             parts_.session.remove_checkpoint(list[i]);
     } catch (const std::exception& error) {
         // Too many checkpoints are a nuisance, not a reason to stop.
-        parts_.sink.log("warning", "train", error.what());
+        parts_.sink.log("warning", "train", base::sentence_of(error));
     }
 }
 

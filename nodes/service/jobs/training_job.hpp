@@ -49,7 +49,7 @@ struct TrainingRequest {
 /// How a run ended.
 struct TrainingResult {
     protocol::RunState state = protocol::RunState::failed;  ///< done, stopped or failed
-    std::string message;
+    Sentence message;
     std::uint64_t steps = 0;
     double loss = 0, seconds = 0;
     std::string parameters_sha256;
@@ -92,7 +92,7 @@ class TrainingJob final : public Job {
     bool load_data();
     void build_trainer();
     void announce(bool with_data);
-    void finish(protocol::RunState state, const std::string& message);
+    void finish(protocol::RunState state, const Sentence& message);
 
     bool wait_for_work();  ///< carries out commands; false when the run is to stop
     void carry_out(TrainingCommand& command);
@@ -100,11 +100,11 @@ class TrainingJob final : public Job {
     /// What a recorded run did.
     void repeat_knobs(const nlohmann::json& knobs);
     void change_expert(const nlohmann::json& change);
-    void pause(const std::string& kind, const std::string& why);
+    void pause(const std::string& kind, const Sentence& why);
     void resume();
 
-    bool one_step();                                             ///< false: the run has ended
-    std::string fault_of(const engine::StepStats& stats) const;  ///< one sentence; empty when the step went well
+    bool one_step();                                          ///< false: the run has ended
+    Sentence fault_of(const engine::StepStats& stats) const;  ///< empty when the step went well
     void write_step(const engine::StepStats& stats);
     void evaluate();
     void write_samples();

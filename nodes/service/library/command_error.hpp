@@ -17,6 +17,13 @@ class CommandError : public base::Error {
     using base::Error::Error;
 };
 
+/// {KEY: English, KEY_id: data}, to be merged into a record.
+inline nlohmann::json sentence_json(const char* key, const Sentence& sentence) {
+    nlohmann::json value = nlohmann::json::object();
+    base::put_sentence(value, key, sentence);
+    return value;
+}
+
 /// JSON has no NaN and no infinity: null stands for them.
 inline nlohmann::json number_or_null(double value) {
     return std::isfinite(value) ? nlohmann::json(value) : nlohmann::json();

@@ -26,8 +26,7 @@ constexpr std::uint64_t kLargestList = std::uint64_t{4} << 20;
 json parse_list(const fs::path& path) {
     const auto value = json::parse(read_file(path, kLargestList), nullptr, false);
     if (!value.is_object() || !value.contains("models") || !value["models"].is_array())
-        throw std::runtime_error(
-            fmt::format("{} is not a list of models; it must be an object with \"models\"", path.string()));
+        throw base::Error(say("{} is not a list of models; it must be an object with \"models\"", path));
     return value["models"];
 }
 
@@ -38,7 +37,7 @@ LibraryModel from_json(const json& value) {
     model.maker = text_of(value, "maker");
     model.country = text_of(value, "country");
     model.licence = text_of(value, "licence");
-    model.origin = text_of(value, "origin");
+    model.origin = base::sentence_in(value, "origin");
     model.path = text_of(value, "path");
     model.sha256 = text_of(value, "sha256");
     model.format = text_of(value, "format");
@@ -94,15 +93,14 @@ bool is_file(const fs::path& path) {
 }  // namespace
 
 json to_json(const LibraryModel& model) {
-    return {{"name", model.name},           {"title", model.title},
-            {"maker", model.maker},         {"country", model.country},
-            {"licence", model.licence},     {"origin", model.origin},
-            {"path", model.path},           {"sha256", model.sha256},
-            {"format", model.format},       {"architecture", model.architecture},
-            {"precision", model.precision}, {"state", model.state},
-            {"message", model.message},     {"bytes", model.bytes},
-            {"is_moe", model.is_moe},       {"available", model.available},
-            {"trained_here", false}};
+    json value = {{"name", model.name},           {"title", model.title},         {"maker", model.maker},
+                  {"country", model.country},     {"licence", model.licence},     {"path", model.path},
+                  {"sha256", model.sha256},       {"format", model.format},       {"architecture", model.architecture},
+                  {"precision", model.precision}, {"state", model.state},         {"bytes", model.bytes},
+                  {"is_moe", model.is_moe},       {"available", model.available}, {"trained_here", false}};
+    base::put_sentence(value, "origin", model.origin);
+    base::put_sentence(value, "message", model.message);
+    return value;
 }
 
 ModelLibrary::ModelLibrary(const Paths& paths, StatusBoard* board) : paths_(paths), board_(board) {
@@ -175,9 +173,10 @@ std::vector<LibraryModel> ModelLibrary::current() const {
 void ModelLibrary::save_added(const std::vector<LibraryModel>& models) const {
     auto list = json::array();
     for (const auto& model : models)
-        if (!model.built_in)
-            list.push_back(
-                {{"name", model.name}, {"title", model.title}, {"path", model.path}, {"origin", model.origin}});
+        if (!model.built_in) {
+            list.push_back({{"name", model.name}, {"title", model.title}, {"path", model.path}});
+            base::put_sentence(list.back(), "origin", model.origin);
+        }
     fs::create_directories(paths_.data);
     base::write_file_atomically(paths_.data / "models.json", json{{"models", list}}.dump(2) + "\n");
 }
@@ -187,9 +186,8 @@ void ModelLibrary::look_at(LibraryModel& model) const {
     model.available = false;
     if (!fs::exists(model.path, error)) {
         model.state = "missing";
-        model.message = model.built_in
-                            ? fmt::format("{} is not there; ./run fetches it", model.path)
-                            : fmt::format("{} is not there any more; put it back or remove the model", model.path);
+        model.message = model.built_in ? say("{} is not there; ./run fetches it", model.path)
+                                       : say("{} is not there any more; put it back or remove the model", model.path);
         return;
     }
     const auto report = engine::inspect_file(model.path);
@@ -202,8 +200,8 @@ void ModelLibrary::look_at(LibraryModel& model) const {
     }
     if (model.built_in && bytes != model.bytes) {
         model.state = "changed";
-        model.message = fmt::format("{} has {} bytes instead of {}; delete it and start ./run again", model.path, bytes,
-                                    model.bytes);
+        model.message =
+            say("{} has {} bytes instead of {}; delete it and start ./run again", model.path, bytes, model.bytes);
         return;
     }
     model.bytes = bytes;
@@ -222,7 +220,7 @@ void ModelLibrary::look_at(LibraryModel& model) const {
     const auto experts = shape.find("experts");
     model.is_moe = experts != shape.end() && experts->is_number() && experts->get<double>() > 1;
     model.state = "ready";
-    model.message.clear();
+    model.message = {};
     model.available = true;
     const std::string hash = cached_hash(model.path);
     if (hash.empty())
@@ -230,10 +228,10 @@ void ModelLibrary::look_at(LibraryModel& model) const {
     if (model.built_in && !model.sha256.empty() && hash != model.sha256) {
         model.state = "changed";
         model.available = false;
-        model.message = fmt::format(
-            "{} is not the file that was pinned: its SHA-256 begins with {} instead of {}; delete it "
-            "and start ./run again",
-            model.path, hash.substr(0, 12), model.sha256.substr(0, 12));
+        model.message =
+            say("{} is not the file that was pinned: its SHA-256 begins with {} instead of {}; delete it "
+                "and start ./run again",
+                model.path, hash.substr(0, 12), model.sha256.substr(0, 12));
         return;
     }
     model.sha256 = hash;
@@ -256,12 +254,11 @@ std::string ModelLibrary::add(const fs::path& given) {
     const fs::path path = fs::absolute(given).lexically_normal();
     const auto report = engine::inspect_file(path);
     if (!report.safe)
-        throw CommandError(report.problem.empty() ? fmt::format("{} is not a model that can be opened", path.string())
-                                                  : report.problem);
+        throw CommandError(report.problem.empty() ? say("{} is not a model that can be opened", path) : report.problem);
     if (report.format != "GGUF" && report.format != "checkpoint" && report.format != "Hugging Face folder")
-        throw CommandError(fmt::format(
-            "{} is {}; a model must be a GGUF file, a Hugging Face folder or a checkpoint folder of Moescope",
-            path.string(), report.format));
+        throw CommandError(
+            say("{} is {}; a model must be a GGUF file, a Hugging Face folder or a checkpoint folder of Moescope", path,
+                report.format));
     const std::lock_guard lock(mutex_);
     auto models = current();
     for (const auto& model : models)
@@ -269,7 +266,7 @@ std::string ModelLibrary::add(const fs::path& given) {
             return model.name;
     LibraryModel model;
     model.path = path.string();
-    model.origin = "added by hand";
+    model.origin = say("added by hand");
     const std::string stem = name_from_path(path);
     model.name = stem;
     const auto taken = [&](const std::string& name) {
@@ -297,9 +294,9 @@ void ModelLibrary::remove(const std::string& name) {
     const auto found =
         std::find_if(models.begin(), models.end(), [&](const LibraryModel& model) { return model.name == name; });
     if (found == models.end())
-        throw CommandError(fmt::format("there is no model '{}' in the library", name));
+        throw CommandError(say("there is no model '{}' in the library", name));
     if (found->built_in)
-        throw CommandError(fmt::format("'{}' belongs to the library's own list and stays in it", name));
+        throw CommandError(say("'{}' belongs to the library's own list and stays in it", name));
     models.erase(found);
     save_added(models);
     models_ = std::move(models);
@@ -309,7 +306,7 @@ void ModelLibrary::remove(const std::string& name) {
 fs::path ModelLibrary::resolve(const std::string& model) const {
     if (const auto entry = find(model)) {
         if (!entry->available)
-            throw CommandError(fmt::format("the model '{}' cannot be used: {}", model, entry->message));
+            throw CommandError(say("the model '{}' cannot be used: {}", model, entry->message));
         return entry->path;
     }
     const fs::path path = fs::absolute(model).lexically_normal();
@@ -318,8 +315,7 @@ fs::path ModelLibrary::resolve(const std::string& model) const {
         std::string names;
         for (const auto& entry : models())
             names += (names.empty() ? "" : ", ") + entry.name;
-        throw CommandError(
-            fmt::format("'{}' is neither a model of the library ({}) nor a file or folder", model, names));
+        throw CommandError(say("'{}' is neither a model of the library ({}) nor a file or folder", model, names));
     }
     if (fs::is_directory(path, error) && !is_model_folder(path) && is_session(path))
         return latest_checkpoint(path, std::nullopt);
@@ -450,9 +446,8 @@ fs::path latest_checkpoint(const fs::path& folder, std::optional<std::uint32_t> 
         }
     }
     if (best.empty())
-        throw CommandError(
-            run ? fmt::format("run {} has no complete checkpoint yet; save one first", *run)
-                : fmt::format("the session {} has no complete checkpoint; train in it first", folder.string()));
+        throw CommandError(run ? say("run {} has no complete checkpoint yet; save one first", *run)
+                               : say("the session {} has no complete checkpoint; train in it first", folder));
     return best;
 }
 

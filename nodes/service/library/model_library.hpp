@@ -23,9 +23,10 @@ namespace moescope::node {
 
 /// One model file, with the fields of client::ModelEntry.
 struct LibraryModel {
-    std::string name, title, maker, country, licence, origin, path, sha256, format, architecture, precision;
-    std::string state;    ///< "ready", "missing", "refused", "changed" (not the file that was pinned)
-    std::string message;  ///< one sentence when not ready
+    std::string name, title, maker, country, licence, path, sha256, format, architecture, precision;
+    std::string state;  ///< "ready", "missing", "refused", "changed" (not the file that was pinned)
+    base::Sentence origin;
+    base::Sentence message;  ///< when not ready
     std::uint64_t bytes = 0;
     bool is_moe = false, available = false, built_in = false;
 };

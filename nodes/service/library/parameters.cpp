@@ -27,11 +27,10 @@ Parameters::Parameters(const json& value, std::initializer_list<const char*> kno
 
 Parameters::Parameters(const json& value, const std::vector<std::string>& known) : value_(value) {
     if (!value.is_object())
-        throw CommandError("the parameters of a command must be an object");
+        throw CommandError(say("the parameters of a command must be an object"));
     for (const auto& [key, unused] : value.items())
         if (std::find(known.begin(), known.end(), key) == known.end())
-            throw CommandError(
-                fmt::format("there is no parameter '{}' here; known are: {}", key, fmt::join(known, ", ")));
+            throw CommandError(say("there is no parameter '{}' here; known are: {}", key, fmt::join(known, ", ")));
 }
 
 bool Parameters::has(const char* key) const {
@@ -40,14 +39,14 @@ bool Parameters::has(const char* key) const {
 
 const json& Parameters::at(const char* key) const {
     if (!has(key))
-        throw CommandError(fmt::format("the parameter '{}' is missing", key));
+        throw CommandError(say("the parameter '{}' is missing", key));
     return base::member(value_, key);
 }
 
 std::string Parameters::text(const char* key) const {
     const json& value = at(key);
     if (!value.is_string())
-        throw CommandError(fmt::format("'{}' must be a text, not {}", key, shown(value)));
+        throw CommandError(say("'{}' must be a text, not {}", key, shown(value)));
     return value.get<std::string>();
 }
 
@@ -59,8 +58,7 @@ std::int64_t Parameters::integer(const char* key, std::int64_t least, std::int64
     const json& value = at(key);
     const auto whole = base::as_integer(value);
     if (!whole || *whole < least || *whole > most)
-        throw CommandError(
-            fmt::format("'{}' must be a whole number from {} to {}, not {}", key, least, most, shown(value)));
+        throw CommandError(say("'{}' must be a whole number from {} to {}, not {}", key, least, most, shown(value)));
     return *whole;
 }
 
@@ -74,8 +72,7 @@ double Parameters::number(const char* key, double otherwise, double least, doubl
     const json& value = at(key);
     const auto real = base::as_number(value);
     if (!real || !(*real >= least && *real <= most))
-        throw CommandError(
-            fmt::format("'{}' must be a number from {:g} to {:g}, not {}", key, least, most, shown(value)));
+        throw CommandError(say("'{}' must be a number from {:g} to {:g}, not {}", key, least, most, shown(value)));
     return *real;
 }
 
@@ -83,7 +80,7 @@ bool Parameters::flag(const char* key, bool otherwise) const {
     if (!has(key))
         return otherwise;
     if (!at(key).is_boolean())
-        throw CommandError(fmt::format("'{}' must be true or false, not {}", key, shown(at(key))));
+        throw CommandError(say("'{}' must be true or false, not {}", key, shown(at(key))));
     return at(key).get<bool>();
 }
 
@@ -94,7 +91,7 @@ std::vector<std::string> Parameters::texts(const char* key) const {
     const bool good = value.is_array() && value.size() <= 64 &&
                       std::all_of(value.begin(), value.end(), [](const json& entry) { return entry.is_string(); });
     if (!good)
-        throw CommandError(fmt::format("'{}' must be a list of at most 64 texts, not {}", key, shown(value)));
+        throw CommandError(say("'{}' must be a list of at most 64 texts, not {}", key, shown(value)));
     return value.get<std::vector<std::string>>();
 }
 
@@ -104,7 +101,7 @@ std::uint64_t Parameters::seed(std::uint64_t otherwise) const {
     const json& value = at("seed");
     const auto whole = base::as_count(value);
     if (!whole)
-        throw CommandError(fmt::format("'seed' must be a whole number of 0 or more, not {}", shown(value)));
+        throw CommandError(say("'seed' must be a whole number of 0 or more, not {}", shown(value)));
     return *whole;
 }
 

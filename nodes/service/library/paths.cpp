@@ -9,6 +9,8 @@
 #include <stdexcept>
 #include <unistd.h>
 
+#include "base/error.hpp"
+
 namespace moescope::node {
 namespace fs = std::filesystem;
 
@@ -34,16 +36,15 @@ fs::path user_folder(const char* xdg, const char* fallback) {
 fs::path find_assets(const fs::path& program) {
     if (const auto value = variable("MOESCOPE_ASSETS"); !value.empty()) {
         if (!fs::is_directory(value))
-            throw std::runtime_error(fmt::format("MOESCOPE_ASSETS names {}, which is not a folder", value));
+            throw base::Error(base::say("MOESCOPE_ASSETS names {}, which is not a folder", value));
         return value;
     }
     for (const fs::path& candidate : {program.parent_path() / "assets", fs::path(MOESCOPE_ASSETS_DEFAULT)})
         if (fs::is_directory(candidate / "presets") || fs::exists(candidate / "models.json"))
             return candidate;
-    throw std::runtime_error(
-        fmt::format("no assets folder beside {}; set MOESCOPE_ASSETS to the folder that holds "
-                    "presets and probe_sets",
-                    program.string()));
+    throw base::Error(
+        base::say("no assets folder beside {}; set MOESCOPE_ASSETS to the folder that holds presets and probe_sets",
+                  program.string()));
 }
 
 fs::path find_cache() {
@@ -68,17 +69,16 @@ Paths find_paths() {
 std::string read_file(const fs::path& path, std::uint64_t limit) {
     std::error_code error;
     if (fs::is_directory(path, error))
-        throw std::runtime_error(fmt::format("{} is a folder, not a file", path.string()));
+        throw base::Error(base::say("{} is a folder, not a file", path));
     std::ifstream file(path, std::ios::binary);
     if (!file)
-        throw std::runtime_error(fmt::format("cannot open {}: {}", path.string(), std::strerror(errno)));
+        throw base::Error(base::say("cannot open {}: {}", path, base::system_sentence(errno)));
     std::string content;
     std::string chunk(1 << 16, '\0');
     while (file.read(chunk.data(), static_cast<std::streamsize>(chunk.size())) || file.gcount() > 0) {
         content.append(chunk.data(), static_cast<std::size_t>(file.gcount()));
         if (content.size() > limit)
-            throw std::runtime_error(
-                fmt::format("{} is larger than {} bytes, the most that is read here", path.string(), limit));
+            throw base::Error(base::say("{} is larger than {} bytes, the most that is read here", path, limit));
     }
     return content;
 }

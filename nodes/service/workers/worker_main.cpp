@@ -133,17 +133,21 @@ class Worker {
                 else if (op == "logits")
                     logits(*request);
                 else
-                    throw engine::Error(fmt::format("the model process does not know the request '{}'", op));
+                    throw engine::Error(base::say("the model process does not know the request '{}'", op));
             } catch (const std::bad_alloc&) {
-                fail("not enough memory for this model");
+                fail(base::say("not enough memory for this model"));
             } catch (const std::exception& error) {
-                fail(error.what());
+                fail(base::sentence_of(error));
             }
         }
     }
 
  private:
-    void fail(const std::string& message) { writer_.write(json{{"op", "failed"}, {"message", message}}); }
+    void fail(const base::Sentence& message) {
+        json answer = {{"op", "failed"}};
+        base::put_sentence(answer, "message", message);
+        writer_.write(answer);
+    }
 
     void open(const json& request) {
         model_.reset();
@@ -165,7 +169,7 @@ class Worker {
 
     engine::LanguageModel& model() {
         if (!model_)
-            throw engine::Error("no model is open in this process");
+            throw engine::Error(base::say("no model is open in this process"));
         return *model_;
     }
 

@@ -17,6 +17,8 @@
 #include "nodes/protocol/records.hpp"
 
 namespace moescope::node {
+
+using base::say;
 using nlohmann::json;
 using Clock = std::chrono::steady_clock;
 
@@ -29,7 +31,7 @@ struct Pipe {
     Pipe() {
         std::array<int, 2> ends{};
         if (pipe2(ends.data(), O_CLOEXEC) != 0)
-            throw WorkerError(fmt::format("cannot start a model process: {}", std::strerror(errno)), false);
+            throw WorkerError(say("cannot start a model process: {}", base::system_sentence(errno)), false);
         read = ends[0];
         write = ends[1];
     }
@@ -97,7 +99,7 @@ WorkerProcess::WorkerProcess(const std::filesystem::path& program) {
     process_ = fork();
     if (process_ < 0) {
         ::close(errors_);
-        throw WorkerError(fmt::format("cannot start a model process: {}", std::strerror(errno)), false);
+        throw WorkerError(say("cannot start a model process: {}", base::system_sentence(errno)), false);
     }
     if (process_ == 0)
         become_worker(file.c_str(), request.read, answer.write, errors_, parent);
@@ -126,7 +128,7 @@ WorkerProcess::~WorkerProcess() {
     Pipe::close_end(errors_);
 }
 
-std::string WorkerProcess::end_of_process() {
+base::Sentence WorkerProcess::end_of_process() {
     int status = 0;
     // Its end of the pipe is closed; if it still lives it is of no use any more.
     const auto deadline = Clock::now() + std::chrono::milliseconds(500);
@@ -139,19 +141,19 @@ std::string WorkerProcess::end_of_process() {
     }
     alive_ = false;
     if (WIFSIGNALED(status))
-        return fmt::format("ended by signal {}", WTERMSIG(status));
-    return fmt::format("ended with exit status {}", WIFEXITED(status) ? WEXITSTATUS(status) : -1);
+        return say("ended by signal {}", WTERMSIG(status));
+    return say("ended with exit status {}", WIFEXITED(status) ? WEXITSTATUS(status) : -1);
 }
 
-void WorkerProcess::throw_dead(const std::string& doing) {
-    const std::string how = end_of_process();
+void WorkerProcess::throw_dead(const base::Sentence& doing) {
+    const base::Sentence how = end_of_process();
     if (killed_by_us_)
-        throw WorkerError(
-            fmt::format("the model process was ended because it did not stop in time while it was {}", doing), true);
-    std::string message =
-        fmt::format("the model process {} while it was {}; training and everything else are not affected", how, doing);
+        throw WorkerError(say("the model process was ended because it did not stop in time while it was {}", doing),
+                          true);
+    base::Sentence message =
+        say("the model process {} while it was {}; training and everything else are not affected", how, doing);
     if (const auto line = last_line(errors_); !line.empty())
-        message += fmt::format(" (its last words: {})", line);
+        message = say("{} (its last words: {})", message, line);
     throw WorkerError(message, true);
 }
 
@@ -159,11 +161,10 @@ json WorkerProcess::open(const std::filesystem::path& path, int threads, const s
     const json request = {{"op", "open"}, {"path", path.string()}, {"threads", threads}};
     // Loading cannot be interrupted and nothing is lost with it: no patience.
     return ask(
-        request, fmt::format("opening {}", path.string()), [](std::span<const std::byte>) {}, cancel,
-        std::chrono::milliseconds(0));
+        request, say("opening {}", path), [](std::span<const std::byte>) {}, cancel, std::chrono::milliseconds(0));
 }
 
-json WorkerProcess::ask(const json& request, const std::string& doing,
+json WorkerProcess::ask(const json& request, const base::Sentence& doing,
                         const std::function<void(std::span<const std::byte>)>& on_tokens,
                         const std::atomic<bool>& cancel, std::chrono::milliseconds patience) {
     if (!writer_->write(request))
@@ -207,8 +208,10 @@ json WorkerProcess::ask(const json& request, const std::string& doing,
             throw_dead(doing);
         }
         guard.complete = true;
-        if (answer->value("op", "") == "failed")
-            throw WorkerError(answer->value("message", "the model process failed without saying why"), false);
+        if (answer->value("op", "") == "failed") {
+            const base::Sentence why = base::sentence_in(*answer, "message");
+            throw WorkerError(why.empty() ? say("the model process failed without saying why") : why, false);
+        }
         return *answer;
     }
 }

@@ -12,14 +12,15 @@
 #include <string>
 #include <sys/types.h>
 
+#include "base/error.hpp"
 #include "nodes/service/workers/worker_wire.hpp"
 
 namespace moescope::node {
 
 /// The model's process says no, or is gone. One sentence for a person.
-class WorkerError : public std::runtime_error {
+class WorkerError : public base::Error {
  public:
-    WorkerError(const std::string& message, bool process_died) : std::runtime_error(message), died(process_died) {}
+    WorkerError(const base::Sentence& message, bool process_died) : base::Error(message), died(process_died) {}
     bool died;
 };
 
@@ -39,7 +40,7 @@ class WorkerProcess {
     nlohmann::json open(const std::filesystem::path& path, int threads, const std::atomic<bool>& cancel);
     /// Sends `request` and waits for {"op":"ended"}; token batches go to `on_tokens` on the calling thread. When
     /// `cancel` turns true the process is told, and killed if it has not obeyed two seconds later. Throws WorkerError.
-    nlohmann::json ask(const nlohmann::json& request, const std::string& doing,
+    nlohmann::json ask(const nlohmann::json& request, const base::Sentence& doing,
                        const std::function<void(std::span<const std::byte>)>& on_tokens,
                        const std::atomic<bool>& cancel, std::chrono::milliseconds patience = std::chrono::seconds(2));
 
@@ -47,8 +48,8 @@ class WorkerProcess {
     bool alive() const { return alive_; }
 
  private:
-    [[noreturn]] void throw_dead(const std::string& doing);
-    std::string end_of_process();
+    [[noreturn]] void throw_dead(const base::Sentence& doing);
+    base::Sentence end_of_process();
 
     pid_t process_ = -1;
     int to_ = -1, from_ = -1, errors_ = -1;

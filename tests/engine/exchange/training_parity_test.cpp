@@ -132,7 +132,7 @@ TEST(TrainingParity, TwentyStepsGiveTheLossesOfPyTorch) {
         double worst = 0;
         for (std::size_t step = 0; step < 20; ++step) {
             const StepStats stats = run.trainer->step();
-            ASSERT_EQ(stats.fault, "");
+            ASSERT_EQ(stats.fault.english(), "");
             const double loss = wanted.at("exact").at("losses").at(step),
                          norm = wanted.at("exact").at("gradient_norms").at(step);
             EXPECT_LE(std::fabs(stats.loss - loss), 1e-4 * loss) << "step " << step + 1;

@@ -61,9 +61,9 @@ TEST(Inspect, KnowsEachKindOfFile) {
         const FileReport report = inspect_file(folder.write(c.name, c.bytes));
         EXPECT_EQ(report.format, c.format) << c.name;
         EXPECT_EQ(report.safe, c.part.empty()) << c.name << ": " << report.problem;
-        EXPECT_NE(report.problem.find(c.part), std::string::npos) << c.name << ": " << report.problem;
+        EXPECT_NE(report.problem.english().find(c.part), std::string::npos) << c.name << ": " << report.problem;
         if (!report.safe) {
-            EXPECT_NE(report.problem.find(c.name), std::string::npos) << report.problem;
+            EXPECT_NE(report.problem.english().find(c.name), std::string::npos) << report.problem;
         }
     }
 }
@@ -90,25 +90,27 @@ TEST(Inspect, RandomDamageToSafetensorsAndNumpyNeverCrashes) {
 TEST(Inspect, CheckpointFolders) {
     const TemporaryFolder folder;
     const auto report = [&] { return inspect_file(folder.path()); };
-    EXPECT_NE(report().problem.find("without config.json"), std::string::npos);
+    EXPECT_NE(report().problem.english().find("without config.json"), std::string::npos);
     folder.write("config.json", R"({"name":"workshop"})");
-    EXPECT_NE(report().problem.find("without model.safetensors"), std::string::npos);
+    EXPECT_NE(report().problem.english().find("without model.safetensors"), std::string::npos);
     folder.write("model.safetensors", safetensors(kGoodHeader, 26));
-    EXPECT_NE(report().problem.find("not finished"), std::string::npos);
+    EXPECT_NE(report().problem.english().find("not finished"), std::string::npos);
     EXPECT_EQ(report().format, "checkpoint");
     folder.write("DONE", "");
     EXPECT_TRUE(report().safe) << report().problem;
     EXPECT_EQ(report().details["parameters"], 7);
     EXPECT_EQ(report().details["config"]["name"], "workshop");
     folder.write("config.json", "{{");
-    EXPECT_NE(report().problem.find("config.json that is no valid JSON"), std::string::npos) << report().problem;
+    EXPECT_NE(report().problem.english().find("config.json that is no valid JSON"), std::string::npos)
+        << report().problem;
     folder.write("model.safetensors", safetensors(kGoodHeader, 20));
-    EXPECT_NE(report().problem.find("model.safetensors: not a sound"), std::string::npos) << report().problem;
+    EXPECT_NE(report().problem.english().find("model.safetensors: not a sound"), std::string::npos) << report().problem;
 }
 
 TEST(Inspect, ThingsThatAreNoFiles) {
-    EXPECT_NE(inspect_file("/no/such/file.gguf").problem.find("/no/such/file.gguf does not exist"), std::string::npos);
-    EXPECT_NE(inspect_file("/dev/null").problem.find("not a regular file"), std::string::npos);
+    EXPECT_NE(inspect_file("/no/such/file.gguf").problem.english().find("/no/such/file.gguf does not exist"),
+              std::string::npos);
+    EXPECT_NE(inspect_file("/dev/null").problem.english().find("not a regular file"), std::string::npos);
     EXPECT_FALSE(inspect_file("").safe);
 }
 

@@ -149,8 +149,8 @@ TEST(Decoder, TokenByTokenIsTheFullForward) {
         EXPECT_NE(error_of([&] { two->decode(twice); }).find("two tokens"), std::string::npos);
         EXPECT_NE(error_of([&] { two->decode(unknown); }).find("no text 2"), std::string::npos);
         EXPECT_EQ(two->position(0), 0);
-        EXPECT_NE(error_of([&] { decoder->decode(256); }).find("Token 256"), std::string::npos);
-        EXPECT_NE(error_of([&] { forward_logits(*model, std::vector<std::int32_t>{-1}, 1); }).find("Token -1"),
+        EXPECT_NE(error_of([&] { decoder->decode(256); }).find("token 256"), std::string::npos);
+        EXPECT_NE(error_of([&] { forward_logits(*model, std::vector<std::int32_t>{-1}, 1); }).find("token -1"),
                   std::string::npos);
         EXPECT_NE(error_of([&] { forward_logits(*model, std::vector<std::int32_t>(20, 1), 1); }).find("20 tokens"),
                   std::string::npos);

@@ -157,7 +157,7 @@ bool check_tensor(WholeModel& model, std::size_t index, const float* g) {
         if (const std::optional<double> numeric = best_slope(model, tensor, direction)) {
             checked = true;
             EXPECT_NEAR(*numeric / expected, 1.0, 3e-3)
-                << "tensor " << index << " (layer " << tensor.layer << " " << tensor_part_name(tensor.part)
+                << "tensor " << index << " (layer " << tensor.layer << " " << tensor_part_name(tensor.part).id
                 << "), direction " << attempt << ", seed " << model.config.train.seed;
         }
     }

@@ -13,7 +13,7 @@ constexpr int kSteps = 2;  // that are counted, after the first
 
 Allocations allocations_of(const RunConfig& config) {
     Trainer trainer(config, byte_dataset());
-    EXPECT_EQ(trainer.step().fault, "");
+    EXPECT_EQ(trainer.step().fault.english(), "");
     start_counting();
     bool faulty = false;
     for (int i = 0; i < kSteps; ++i) {

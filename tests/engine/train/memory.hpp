@@ -44,7 +44,7 @@ inline void expect_as_planned(const RunConfig& config, const std::string& what) 
     const double before = resident("VmRSS"), planned = static_cast<double>(plan_run(config).memory_bytes);
     Trainer trainer(config, data);
     for (int i = 0; i < 2; ++i) {
-        EXPECT_EQ(trainer.step().fault, "");
+        EXPECT_EQ(trainer.step().fault.english(), "");
     }
     const double stepped = resident("VmHWM") - before;
     trainer.evaluate();

@@ -31,7 +31,7 @@ RunConfig small_batch(const Case& c, int threads) {
 
 void step_to(Trainer& trainer, int step) {
     while (trainer.steps_done() < static_cast<std::uint64_t>(step)) {
-        ASSERT_EQ(trainer.step().fault, "") << "step " << trainer.steps_done();
+        ASSERT_EQ(trainer.step().fault.english(), "") << "step " << trainer.steps_done();
     }
 }
 

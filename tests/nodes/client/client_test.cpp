@@ -238,8 +238,8 @@ TEST(Client, CommandsAreAnsweredWithTheirOwnResults) {
     }
     const auto failed = viewer.result_of(viewer.client.send("nonsense"));
     EXPECT_EQ(failed.state, CommandResult::State::failed);
-    EXPECT_EQ(failed.error, "there is no command nonsense");
-    EXPECT_EQ(viewer.result_of(viewer.client.send("throw")).error, "this command always throws");
+    EXPECT_EQ(failed.error, base::say("there is no command {}", "nonsense")) << "data, not only a text";
+    EXPECT_EQ(viewer.result_of(viewer.client.send("throw")).error.english(), "this command always throws");
     EXPECT_EQ(viewer.result_of(viewer.client.send("count", {{"a", std::string(100'000, 'x')}})).state,
               CommandResult::State::failed);
     EXPECT_EQ(viewer.result_of(viewer.client.send("start", {{"steps", 30}})).value["run"], 1);
@@ -273,12 +273,12 @@ TEST(Client, NodeThatGoesAwayIsLostAndFoundAgain) {
     viewer.wait_for_steps(1, 1);
     node.reset();
     const auto lost = viewer.wait_for_link(Link::State::lost);
-    EXPECT_NE(lost->link.message, "");
+    EXPECT_NE(lost->link.message.english(), "");
     EXPECT_EQ(lost->training.at(1)->step.size(), 1u) << "what was seen stays";
     const CommandId waiting = viewer.client.send("count", {{"number", 7}});
     const auto pending = viewer.wait([=](const Snapshot& s) { return s.results.contains(waiting); });
     EXPECT_EQ(pending->results.at(waiting).state, CommandResult::State::pending);
-    EXPECT_NE(pending->results.at(waiting).error.find("no connection"), std::string::npos);
+    EXPECT_NE(pending->results.at(waiting).error.english().find("no connection"), std::string::npos);
     node = std::make_unique<SmallNode>(folder / "s", folder / "session");
     EXPECT_EQ(viewer.result_of(waiting).state, CommandResult::State::done);
     const auto back = viewer.wait_for_link(Link::State::connected);
@@ -296,7 +296,7 @@ TEST(Client, ACommandWithoutANodeIsGivenUpWithASentence) {
         Watched viewer(options);
         const auto result = viewer.result_of(viewer.client.send("count"));
         EXPECT_EQ(result.state, CommandResult::State::failed) << "it was never sent";
-        EXPECT_NE(result.error.find("was not sent"), std::string::npos) << result.error;
+        EXPECT_NE(result.error.english().find("was not sent"), std::string::npos) << result.error;
     }
     auto node = std::make_unique<SmallNode>(folder / "s", folder / "session");
     Watched viewer(options);
@@ -305,10 +305,10 @@ TEST(Client, ACommandWithoutANodeIsGivenUpWithASentence) {
     node.reset();
     const auto lost = viewer.wait([=](const Snapshot& s) { return !s.results.at(open).error.empty(); });
     EXPECT_EQ(lost->results.at(open).state, CommandResult::State::pending) << "the node may come back and tell";
-    EXPECT_NE(lost->results.at(open).error.find("asked for again"), std::string::npos);
+    EXPECT_NE(lost->results.at(open).error.english().find("asked for again"), std::string::npos);
     const CommandId late = viewer.client.send("count");
     EXPECT_EQ(viewer.result_of(open).state, CommandResult::State::unknown) << "it may have been carried out";
-    EXPECT_NE(viewer.result_of(open).error.find("is not known"), std::string::npos);
+    EXPECT_NE(viewer.result_of(open).error.english().find("is not known"), std::string::npos);
     EXPECT_EQ(viewer.result_of(late).state, CommandResult::State::failed);
     node = std::make_unique<SmallNode>(folder / "s", folder / "session");
     EXPECT_EQ(viewer.result_of(viewer.client.send("count")).state, CommandResult::State::done);
@@ -336,14 +336,14 @@ TEST(Client, AnotherSessionAtTheSameSocketIsReadFromItsBeginning) {
     EXPECT_FALSE(snapshot->training.contains(1));
     EXPECT_EQ(snapshot->results.at(open).state, CommandResult::State::unknown);
     ASSERT_FALSE(snapshot->log.empty());
-    EXPECT_NE(snapshot->log.front().text.find("another session"), std::string::npos);
+    EXPECT_NE(snapshot->log.front().text.english().find("another session"), std::string::npos);
 }
 
 TEST(Client, ASocketPathThatIsTooLongIsASentence) {
     const TemporaryFolder folder;
     Watched viewer(view(folder / std::string(150, 'x')));
     const auto refused = viewer.wait_for_link(Link::State::refused);
-    EXPECT_NE(refused->link.message.find("longer than the system allows"), std::string::npos);
+    EXPECT_NE(refused->link.message.english().find("longer than the system allows"), std::string::npos);
     EXPECT_EQ(viewer.result_of(viewer.client.send("count")).state, CommandResult::State::failed);
 }
 
@@ -552,7 +552,8 @@ TEST(Server, RefusesOneViewerTooMany) {
     Watched second(view(node.options.socket));
     const CommandId waiting = second.client.send("count");
     EXPECT_EQ(second.result_of(waiting).state, CommandResult::State::failed) << "it will not be accepted later either";
-    EXPECT_NE(second.wait_for_link(Link::State::refused)->link.message.find("as many viewers"), std::string::npos);
+    EXPECT_NE(second.wait_for_link(Link::State::refused)->link.message.english().find("as many viewers"),
+              std::string::npos);
 }
 
 // ---- with a child
@@ -586,11 +587,11 @@ TEST(Child, KilledNodeIsACrashWithASentenceAndCanBeStartedAgain) {
     viewer.result_of(viewer.client.send("count"));  // behind it: the other one has arrived
     ::kill(viewer.client.node_process(), SIGKILL);
     const auto crashed = viewer.wait_for_link(Link::State::crashed);
-    EXPECT_NE(crashed->link.message.find("signal 9"), std::string::npos) << crashed->link.message;
+    EXPECT_NE(crashed->link.message.english().find("signal 9"), std::string::npos) << crashed->link.message;
     EXPECT_EQ(crashed->training.at(1)->state, history::RunState::interrupted);
     EXPECT_EQ(crashed->training.at(1)->step.size(), 5u);
     EXPECT_EQ(crashed->results.at(pending).state, CommandResult::State::unknown);
-    EXPECT_NE(crashed->results.at(pending).error, "");
+    EXPECT_NE(crashed->results.at(pending).error.english(), "");
     EXPECT_EQ(viewer.client.node_process(), 0);
     EXPECT_EQ(viewer.result_of(viewer.client.send("count")).state, CommandResult::State::failed)
         << "nothing runs that could do it";
@@ -607,13 +608,14 @@ TEST(Child, EndsByItselfOrCannotStart) {
         const TemporaryFolder folder;
         Watched viewer(own(folder / "session"));
         const CommandId id = viewer.client.send("die", {{"status", 4}});
-        EXPECT_NE(viewer.wait_for_link(Link::State::crashed)->link.message.find("exit status 4"), std::string::npos);
+        EXPECT_NE(viewer.wait_for_link(Link::State::crashed)->link.message.english().find("exit status 4"),
+                  std::string::npos);
         EXPECT_EQ(viewer.result_of(id).state, CommandResult::State::unknown);
     }
     {
         const TemporaryFolder folder;
         Watched viewer(own(folder / "session", {"--fail", "the reason why"}));
-        const auto message = viewer.wait_for_link(Link::State::crashed)->link.message;
+        const std::string message = viewer.wait_for_link(Link::State::crashed)->link.message.english();
         EXPECT_NE(message.find("exit status 3"), std::string::npos) << message;
         EXPECT_NE(message.find("the reason why"), std::string::npos) << message;
     }
@@ -622,14 +624,15 @@ TEST(Child, EndsByItselfOrCannotStart) {
         ClientOptions options = own(folder / "session");
         options.node_program = folder / "no-such-program";
         Watched viewer(options);
-        EXPECT_NE(viewer.wait_for_link(Link::State::crashed)->link.message.find("no-such-program"), std::string::npos);
+        EXPECT_NE(viewer.wait_for_link(Link::State::crashed)->link.message.english().find("no-such-program"),
+                  std::string::npos);
     }
     {
         const TemporaryFolder folder;
         std::filesystem::create_directories(folder / "documents");
         std::filesystem::create_directories(folder / "documents/letters");
         Watched viewer(own(folder / "documents"));
-        EXPECT_NE(viewer.wait_for_link(Link::State::crashed)->link.message.find("not a Moescope session"),
+        EXPECT_NE(viewer.wait_for_link(Link::State::crashed)->link.message.english().find("not a Moescope session"),
                   std::string::npos);
         EXPECT_FALSE(std::filesystem::exists(folder / "documents/node.log")) << "a foreign folder stays as it is";
     }

@@ -90,7 +90,12 @@ TEST(NodeView, TrainingRun) {
     EXPECT_EQ(state.snapshot()->training.at(1)->state, history::RunState::paused) << "single steps of a paused run";
     feed.json(RecordType::run_ended, {{"run", 1}, {"state", "failed"}, {"message", "disk full"}});
     EXPECT_EQ(state.snapshot()->training.at(1)->state, history::RunState::failed);
-    EXPECT_EQ(state.snapshot()->training.at(1)->message, "disk full");
+    EXPECT_EQ(state.snapshot()->training.at(1)->message.english(), "disk full");
+    EXPECT_EQ(state.snapshot()->training.at(1)->message, base::Sentence::verbatim("disk full")) << "an old journal";
+    nlohmann::json ending = {{"run", 1}, {"state", "failed"}};
+    base::put_sentence(ending, "message", base::say("the disk of {} is full", "x"));
+    feed.json(RecordType::run_ended, ending);
+    EXPECT_EQ(state.snapshot()->training.at(1)->message, base::say("the disk of {} is full", "x"));
     EXPECT_EQ(run.step.size(), 20u) << "a snapshot never changes";
 }
 
@@ -135,10 +140,10 @@ TEST(NodeView, RunsOfADeadNodeAreInterruptedAndContinuedOnesLive) {
     feed.json(RecordType::run_ended, {{"run", 2}, {"state", "done"}});
     feed.start(3, "probe");
     feed.step(1, 1);
-    state.node_went("the node ended by signal 9");
+    state.node_went(base::Sentence::verbatim("the node ended by signal 9"));
     auto snapshot = state.snapshot();
     EXPECT_EQ(snapshot->training.at(1)->state, history::RunState::interrupted);
-    EXPECT_EQ(snapshot->training.at(1)->message, "the node ended by signal 9");
+    EXPECT_EQ(snapshot->training.at(1)->message.english(), "the node ended by signal 9");
     EXPECT_EQ(snapshot->training.at(2)->state, history::RunState::done);
     EXPECT_EQ(snapshot->probes.at(3)->state, history::RunState::interrupted);
     state.node_came(2);
@@ -285,9 +290,9 @@ TEST(NodeView, GaugesAreWholeEachTime) {
                           {"last_checkpoint", 7},
                           {"checkpoints", {0, 5, "x", 7}}}}}});
     EXPECT_EQ(state.snapshot()->training.at(1)->checkpoints, (std::vector<std::uint64_t>{0, 5, 7}));
-    EXPECT_EQ(state.snapshot()->training.at(1)->message, "a fault");
+    EXPECT_EQ(state.snapshot()->training.at(1)->message.english(), "a fault");
     state.apply_state({{"runs", {{{"run", 1}, {"state", "running"}, {"message", ""}, {"last_checkpoint", 0}}}}});
-    EXPECT_EQ(state.snapshot()->training.at(1)->message, "") << "resumed: the fault is over";
+    EXPECT_EQ(state.snapshot()->training.at(1)->message.english(), "") << "resumed: the fault is over";
     EXPECT_EQ(state.snapshot()->training.at(1)->last_checkpoint, 0u);
     EXPECT_TRUE(state.snapshot()->training.at(1)->checkpoints.empty());
     state.apply_state({{"runs", {{{"run", 2}, {"state", "paused"}}}}});

@@ -68,7 +68,7 @@ class SmallNode final : public transport::RequestHandler {
         } else if (command == "throw") {
             throw std::runtime_error("this command always throws");
         } else {
-            response = {{"state", "failed"}, {"error", "there is no command " + command}};
+            response = protocol::failed_answer(base::say("there is no command {}", command));
         }
         session_->put_finished_command(id, response.dump());
         reply(response);

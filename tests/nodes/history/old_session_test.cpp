@@ -54,7 +54,7 @@ TEST_F(OldSession, OpensWithTheSameRuns) {
         SCOPED_TRACE(run.name);
         EXPECT_EQ(old["name"], run.name);
         EXPECT_EQ(old["state"], protocol::run_state_name(run.state));
-        EXPECT_EQ(old["message"], run.message);
+        EXPECT_EQ(old["message"], run.message.english());
         EXPECT_EQ(old["planned_steps"], run.planned_steps);
         EXPECT_EQ(old["last_checkpoint"], run.last_checkpoint);
         EXPECT_EQ(old["layers"], run.layers);
@@ -65,7 +65,7 @@ TEST_F(OldSession, OpensWithTheSameRuns) {
     ASSERT_FALSE(golden["log"].empty());
     ASSERT_EQ(history.log().size(), golden["log"].size());
     for (std::size_t i = 0; i < history.log().size(); ++i)
-        EXPECT_EQ(golden["log"][i]["text"], history.log()[i].text);
+        EXPECT_EQ(golden["log"][i]["text"], history.log()[i].text.english());
 }
 
 TEST_F(OldSession, OpensWithTheSameCurves) {
@@ -124,7 +124,7 @@ TEST_F(OldSession, OpensWithTheSameEventsSamplesAndAnswers) {
                               {"name", event.name},
                               {"old", event.old_value},
                               {"new", event.new_value},
-                              {"text", event.text},
+                              {"text", event.text.english()},
                               {"layer", event.layer},
                               {"expert", event.expert}});
         for (const TextSample& sample : run.samples)

@@ -133,7 +133,7 @@ TEST(Session, WhatCannotBeReadIsALineOfTheLogAndMakesNoRun) {
     EXPECT_EQ(records.put(static_cast<RecordType>(999), json{{"run", 7}}), 0u) << "of a later version";
     EXPECT_EQ(session.log().size(), 2u);
     EXPECT_EQ(records.put(RecordType::log, json{{"level", "info"}, {"text", "hello"}}), 0u);
-    EXPECT_EQ(session.log().back().text, "hello");
+    EXPECT_EQ(session.log().back().text.english(), "hello");
     EXPECT_TRUE(session.trainings().empty());
 }
 

@@ -129,7 +129,7 @@ TEST(NodeGreeting, VersionsOutsideTheRangeAreRefusedWithBothNames) {
         viewer.start(0);
         const auto close = viewer.on_frame(make_frame(FrameType::refuse, encode_refuse(*refuse)), 0);
         EXPECT_EQ(find<Close>(close)->why, Close::Why::refused);
-        EXPECT_EQ(find<Close>(close)->reason, refuse->text);
+        EXPECT_EQ(find<Close>(close)->reason.english(), refuse->text);
         ViewerSession other(theirs);
         other.start(0);
         const auto own = other.on_frame(make_frame(FrameType::hello, encode_hello(ours)), 0);
@@ -469,15 +469,15 @@ TEST(Heartbeat, IsTheSameForBothSidesAndTakesNothingForgedAsATrip) {
 TEST(Bye, EndsBothSidesCleanly) {
     auto node = greeted_node();
     auto viewer = ready_viewer();
-    const auto bye = viewer.bye("the workbench leaves");
+    const auto bye = viewer.bye(say("the workbench leaves"));
     ASSERT_TRUE(sent(bye, FrameType::bye));
     const auto end = node.on_frame(*sent(bye, FrameType::bye), 0);
     ASSERT_TRUE(find<Close>(end));
     EXPECT_EQ(find<Close>(end)->why, Close::Why::clean);
-    EXPECT_TRUE(viewer.bye("again").empty());
+    EXPECT_TRUE(viewer.bye(say("again")).empty());
     auto other = ready_viewer();
-    EXPECT_EQ(find<Close>(other.on_frame(*sent(greeted_node().bye("the node ends"), FrameType::bye), 0))->reason,
-              "the node said goodbye: the node ends");
+    EXPECT_EQ(find<Close>(other.on_frame(*sent(greeted_node().bye(say("the node ends")), FrameType::bye), 0))->reason,
+              say("the node said goodbye: {}", say("the node ends")));
 }
 
 // ---- both together

@@ -75,7 +75,7 @@ class Fault : public testing::Test {
             const auto* run = training(s, 1);
             return run != nullptr && run->state == RunState::paused && !run->message.empty();
         });
-        return training(*now, 1)->message;
+        return training(*now, 1)->message.english();
     }
     TemporaryFolder folder;
     std::filesystem::path corpus = write_corpus(folder), session = folder / "session";
@@ -120,7 +120,7 @@ TEST_P(Exploding, PausesSaysWhichStepAndKeepsTheLastCheckpoint) {
     bench.done("train.resume", {{"run", 1}});
     bench.wait("the next fault", [&](const Snapshot& s) {
         return training(s, 1)->state == RunState::paused &&
-               training(s, 1)->message.find("step " + std::to_string(last + 2)) != std::string::npos;
+               training(s, 1)->message.english().find("step " + std::to_string(last + 2)) != std::string::npos;
     });
     bench.done("train.stop", {{"run", 1}});
     bench.wait("stopped", in_state(1, RunState::stopped));
@@ -144,9 +144,9 @@ TEST_F(Fault, ADiskThatTakesNothingMorePausesARunAndNothingIsLost) {
     EXPECT_NE(reason.find("make room on the disk"), std::string::npos) << reason;
     EXPECT_NE(reason.find(session.filename().string()), std::string::npos) << reason;
     bench.wait("the node to say it",
-               [](const Snapshot& s) { return s.node.state.find("make room") != std::string::npos; });
+               [](const Snapshot& s) { return s.node.state.english().find("make room") != std::string::npos; });
     limit_files(bench.client().node_process(), RLIM_INFINITY);
-    auto now = bench.wait("the journal to follow", [](const Snapshot& s) { return s.node.state == "up"; });
+    auto now = bench.wait("the journal to follow", [](const Snapshot& s) { return s.node.state.english() == "up"; });
     bench.wait("the mark", [](const Snapshot& s) { return has_event(*training(s, 1), "fault"); });
     const std::size_t steps = training(*now, 1)->step.size();
     bench.done("train.resume", {{"run", 1}});
@@ -175,7 +175,7 @@ TEST_F(Fault, ACheckpointThatDoesNotFitPausesAndTheLastOneIsSavedAfterAll) {
     bench.done("train.resume", {{"run", 1}});
     bench.wait("the end of the steps", [](const Snapshot& s) {
         return training(s, 1)->state == RunState::paused &&
-               training(s, 1)->message.find("step 60") != std::string::npos;
+               training(s, 1)->message.english().find("step 60") != std::string::npos;
     });
     limit_files(bench.client().node_process(), RLIM_INFINITY);
     bench.done("train.resume", {{"run", 1}});
@@ -242,9 +242,9 @@ TEST_F(Fault, AFullFileSystemPausesARunAndNothingIsLost) {
     const std::string reason = wait_for_reason(bench);
     EXPECT_NE(reason.find("No space left"), std::string::npos) << reason;
     bench.wait("the node to say it",
-               [](const Snapshot& s) { return s.node.state.find("No space left") != std::string::npos; });
+               [](const Snapshot& s) { return s.node.state.english().find("No space left") != std::string::npos; });
     disk.make_room();
-    auto now = bench.wait("the journal to follow", [](const Snapshot& s) { return s.node.state == "up"; });
+    auto now = bench.wait("the journal to follow", [](const Snapshot& s) { return s.node.state.english() == "up"; });
     const std::size_t steps = training(*now, 1)->step.size();
     bench.done("train.resume", {{"run", 1}});
     wait_for_steps(bench, steps + 20);

@@ -97,7 +97,7 @@ bool RawViewer::read_more() {
     reader_.feed(std::span(chunk).first(static_cast<std::size_t>(got)));
     while (auto frame = reader_.next())
         frames_.push_back(std::move(*frame));
-    EXPECT_EQ(reader_.error(), "") << "nothing but frames may come";
+    EXPECT_EQ(reader_.error().english(), "") << "nothing but frames may come";
     return reader_.error().empty();
 }
 

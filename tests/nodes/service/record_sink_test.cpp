@@ -113,7 +113,7 @@ TEST(JournalWriter, AFullDiskIsSaidAndNothingImportantIsLost) {
     node::JournalWriter writer(journal, {16, std::size_t{1} << 20});
     writer.write_json(RecordType::run_ended, {{"run", 1}, {"state", "done"}});
     writer.flush();
-    EXPECT_EQ(writer.problem(), "the disk is full");
+    EXPECT_EQ(writer.problem().english(), "the disk is full");
     journal.set_full(false);
     while (!writer.problem().empty())
         std::this_thread::yield();
@@ -126,7 +126,7 @@ TEST(JournalWriter, ARecordThatIsTooLongHoldsNobodyUp) {
     writer.write_json(RecordType::sample, {{"run", 1}, {"text", std::string(sessions::kRecordLimit, 'x')}});
     writer.write_json(RecordType::event, {{"run", 1}, {"kind", "knob"}});
     writer.flush();
-    EXPECT_EQ(writer.problem(), "");
+    EXPECT_EQ(writer.problem().english(), "");
     EXPECT_EQ(writer.dropped(), 1u);
     EXPECT_EQ(count(journal, RecordType::sample), 0u);
     EXPECT_EQ(count(journal, RecordType::event), 1u);

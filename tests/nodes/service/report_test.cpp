@@ -42,7 +42,7 @@ class Report : public testing::Test {
 
 TEST_F(Report, ProgressRisesToTheEnd) {
     std::vector<double> seen;
-    node::write_report(*session, folder / "r.html", "en", [&](double fraction) {
+    node::write_report(*session, folder / "r.html", "en", {}, [&](double fraction) {
         seen.push_back(fraction);
         return true;
     });
@@ -57,7 +57,7 @@ TEST_F(Report, ACancelledOneLeavesTheOldFile) {
     write_text(folder / "r.html", "old");
     for (const double at : {0.0, 0.3, 1.0}) {
         EXPECT_THROW(
-            node::write_report(*session, folder / "r.html", "en", [&](double fraction) { return fraction < at; }),
+            node::write_report(*session, folder / "r.html", "en", {}, [&](double fraction) { return fraction < at; }),
             node::CommandError);
         EXPECT_EQ(read_text(folder / "r.html"), "old");
     }
@@ -82,7 +82,7 @@ TEST_F(Report, WhatARewindTookBackIsNotShown) {
     put(*session, RecordType::event,
         protocol::encode_json({{"run", 1}, {"step", 100}, {"kind", "rewind"}, {"text", "goes on"}}));
     put_step(*session, 101);
-    const auto input = node::report_input(*session, "en");
+    const auto input = node::report_input(*session, "en", {});
     ASSERT_EQ(input.trainings.size(), 1u);
     ASSERT_EQ(input.trainings[0].samples.size(), 1u);
     EXPECT_EQ(input.trainings[0].samples[0].text, "stays");

@@ -68,7 +68,7 @@ class Workbench {
     std::string failed(const std::string& name, const nlohmann::json& parameters) {
         const auto result = ask(name, parameters);
         EXPECT_EQ(result.state, CommandResult::State::failed) << name;
-        return result.error;
+        return result.error.english();
     }
 
  private:

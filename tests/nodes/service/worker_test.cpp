@@ -21,7 +21,7 @@ node::WorkerError failure_of(Work work) {
         return error;
     }
     ADD_FAILURE() << "did not fail";
-    return node::WorkerError("", false);
+    return node::WorkerError(base::Sentence(), false);
 }
 
 TEST(Worker, DeathWhileOpeningIsASentence) {
@@ -49,7 +49,7 @@ TEST(Worker, AProcessThatDoesNotObeyIsEnded) {
     const auto start = Clock::now();
     const auto error = failure_of([&] {
         worker.ask(
-            {{"op", "generate"}}, "answering", [](std::span<const std::byte>) {}, cancel,
+            {{"op", "generate"}}, base::say("answering"), [](std::span<const std::byte>) {}, cancel,
             std::chrono::milliseconds(300));
     });
     EXPECT_TRUE(error.died);
@@ -66,6 +66,7 @@ TEST(Worker, AFileThatIsNoModelLeavesTheProcessAlive) {
     const auto error = failure_of([&] { worker.open(file, 1, never); });
     EXPECT_FALSE(error.died);
     EXPECT_NE(std::string(error.what()).find("notes.gguf"), std::string::npos) << error.what();
+    EXPECT_FALSE(error.sentence().is_verbatim()) << "the sentence crosses the pipe as data";
     EXPECT_TRUE(worker.alive());
 }
 
