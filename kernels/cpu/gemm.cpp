@@ -4,6 +4,7 @@
 #include <dnnl.h>
 #include <vector>
 
+#include "base/half_floats.hpp"
 #include "kernels/cpu/bfloat16.hpp"
 #include "kernels/cpu/parallel.hpp"
 
@@ -40,12 +41,55 @@ void round_operand(std::uint16_t* copy, Transpose op, std::int64_t rows, std::in
     }
 }
 
+/// A product is the work of one thread, whoever calls: on processors without AVX-512 oneDNN chooses its loops, and with
+/// them the order of its sums, by the number of threads that it may use.
+class OneThread {
+ public:
+    OneThread() : before_(in_parallel() ? 0 : workers()) {
+        if (before_ > 1) {
+            set_workers(1);
+        }
+    }
+    ~OneThread() {
+        if (before_ > 1) {
+            set_workers(before_);
+        }
+    }
+    OneThread(const OneThread&) = delete;
+    OneThread& operator=(const OneThread&) = delete;
+
+ private:
+    const int before_;
+};
+
 void float_gemm(Transpose op_a, Transpose op_b, std::int64_t m, std::int64_t n, std::int64_t k, const float* a,
                 std::int64_t lda, const float* b, std::int64_t ldb, float beta, float* c, std::int64_t ldc) {
+    const OneThread scope;
     if (k == 0 || dnnl_sgemm(letter(op_a), letter(op_b), m, n, k, 1.0f, a, lda, b, ldb, beta, c, ldc) != dnnl_success) {
         // oneDNN fails when it cannot get its packing buffer: slow is better than wrong.
         reference::gemm(op_a, op_b, m, n, k, a, lda, b, ldb, beta, c, ldc);
     }
+}
+
+/// The product of rounded copies. False where oneDNN has none for this processor (it needs AVX-512).
+bool rounded_gemm(Transpose op_a, Transpose op_b, std::int64_t m, std::int64_t n, std::int64_t k,
+                  const std::uint16_t* a, std::int64_t lda, const std::uint16_t* b, std::int64_t ldb, float beta,
+                  float* c, std::int64_t ldc) {
+    const OneThread scope;
+    return dnnl_gemm_bf16bf16f32(letter(op_a), letter(op_b), m, n, k, 1.0f, a, lda, b, ldb, beta, c, ldc) ==
+           dnnl_success;
+}
+
+/// The same by floats that hold the rounded values: slower than single precision, but with the numbers that were asked
+/// for.
+void widened_gemm(Transpose op_a, Transpose op_b, std::int64_t m, std::int64_t n, std::int64_t k,
+                  const std::uint16_t* a, std::int64_t lda, const std::uint16_t* b, std::int64_t ldb, float beta,
+                  float* c, std::int64_t ldc) {
+    static thread_local std::vector<float> wide;  // kept: a step asks for no memory after the first
+    wide.resize(static_cast<std::size_t>(std::max(kOperandRoom, (m + n) * k)));
+    std::transform(a, a + m * k, wide.begin(), base::bf16_to_float);
+    std::transform(b, b + n * k, wide.begin() + m * k, base::bf16_to_float);
+    float_gemm(op_a, op_b, m, n, k, wide.data(), lda, wide.data() + m * k, ldb, beta, c, ldc);
 }
 
 /// In pieces [mc, kc] x [kc, nc] whose rounded copies find room together.
@@ -70,11 +114,10 @@ void bfloat16_gemm(Transpose op_a, Transpose op_b, std::int64_t m, std::int64_t 
             for (std::int64_t j = 0; j < n; j += width) {
                 const std::int64_t nc = std::min(width, n - j);
                 round_operand(y, op_b, kc, nc, at(b, op_b, ldb, l, j), ldb);
-                if (dnnl_gemm_bf16bf16f32(letter(op_a), letter(op_b), mc, nc, kc, 1.0f, x,
-                                          op_a == Transpose::no ? kc : mc, y, op_b == Transpose::no ? nc : kc, beta_now,
-                                          c + i * ldc + j, ldc) != dnnl_success) {
-                    float_gemm(op_a, op_b, mc, nc, kc, at(a, op_a, lda, i, l), lda, at(b, op_b, ldb, l, j), ldb,
-                               beta_now, c + i * ldc + j, ldc);
+                const std::int64_t ldx = op_a == Transpose::no ? kc : mc, ldy = op_b == Transpose::no ? nc : kc;
+                float* z = c + i * ldc + j;
+                if (!rounded_gemm(op_a, op_b, mc, nc, kc, x, ldx, y, ldy, beta_now, z, ldc)) {
+                    widened_gemm(op_a, op_b, mc, nc, kc, x, ldx, y, ldy, beta_now, z, ldc);
                 }
             }
         }

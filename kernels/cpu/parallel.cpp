@@ -24,6 +24,9 @@ void set_workers(int count) {
 int workers() {
     return omp_get_max_threads();
 }
+bool in_parallel() {
+    return omp_in_parallel() != 0;
+}
 int hardware_workers() {
     return std::max(1, omp_get_num_procs());
 }
@@ -31,6 +34,9 @@ int hardware_workers() {
 void set_workers(int) {}
 int workers() {
     return 1;
+}
+bool in_parallel() {
+    return false;
 }
 int hardware_workers() {
     return std::max(1, static_cast<int>(std::thread::hardware_concurrency()));

@@ -16,6 +16,8 @@ namespace moescope::kernels {
 /// How many threads loops started from the calling thread will use, and how many matrix products may use. At least 1.
 void set_workers(int count);
 int workers();
+/// Whether the caller is inside such a loop already.
+bool in_parallel();
 /// Cores of this machine that the process may use.
 int hardware_workers();
 
