@@ -6,6 +6,7 @@
 #include <fmt/format.h>
 #include <numbers>
 
+#include "base/axis.hpp"
 #include "panels/panels.hpp"
 #include "panels/training/step_plot.hpp"
 #include "panels/ui/plot_tools.hpp"
@@ -668,7 +669,7 @@ void ExpertLoadPanel::draw_rows(Context& ctx, const Area& area) {
             draw.PrimRect({left, top}, {left + w, bottom}, row.colors[e]);
         }
     }
-    const double tick = nice_step(range, std::max(2, static_cast<int>(area.height() / (3 * ctx.em))));
+    const double tick = base::tick_step(range, std::max(2, static_cast<int>(area.height() / (3 * ctx.em))));
     const float line = ImGui::GetTextLineHeight();
     const ImU32 ink = ImGui::GetColorU32(ctx.theme.text_dim);
     for (int i = 0; i < 50; ++i) {
@@ -781,7 +782,7 @@ void ExpertLoadPanel::draw_bar_axis(const Context& ctx, const Area& area) const 
     const bool diff = mode_ == kDifference;
     const double even = 100.0 / static_cast<double>(loads().experts);
     const double top = (diff ? difference_ : scale_) * even, bottom = diff ? -top : 0;
-    const double tick = nice_step(top - bottom, std::max(2, static_cast<int>(area.height() / (2.2f * ctx.em))));
+    const double tick = base::tick_step(top - bottom, std::max(2, static_cast<int>(area.height() / (2.2f * ctx.em))));
     const ImU32 grid = ImGui::GetColorU32(ctx.theme.grid), ink = ImGui::GetColorU32(ctx.theme.text_dim);
     const float line = ImGui::GetTextLineHeight();
     for (int i = 0; i < 20; ++i) {
