@@ -19,8 +19,8 @@ std::string text(double x, double y, std::string_view anchor, std::string_view e
 }
 
 std::string rising_text(double x, double y, std::string_view escaped) {
-    return fmt::format(R"(<text transform="translate({:.1f} {:.1f}) rotate(-90)" text-anchor="middle">{}</text>)", x, y,
-                       escaped);
+    return fmt::format(R"svg(<text transform="translate({:.1f} {:.1f}) rotate(-90)" text-anchor="middle">{}</text>)svg",
+                       x, y, escaped);
 }
 
 std::string rect(double x, double y, double width, double height, std::string_view fill, std::string_view title) {

@@ -8,7 +8,7 @@
 
 namespace moescope::node {
 
-void print_json(const json& value) {
+void print_json(const nlohmann::json& value) {
     const std::string line = base::dump_json(value) + "\n";
     std::fwrite(line.data(), 1, line.size(), stdout);
     std::fflush(stdout);
