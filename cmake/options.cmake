@@ -25,7 +25,7 @@ target_compile_options(moescope_options INTERFACE -Wall -Wextra -Wshadow -Wnon-v
 target_compile_definitions(moescope_options INTERFACE MOESCOPE_VERSION="${PROJECT_VERSION}")
 target_link_libraries(moescope_options INTERFACE Threads::Threads)
 if(MOESCOPE_SANITIZE STREQUAL "address")
-    target_compile_options(moescope_options INTERFACE -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer -g)
+    target_compile_options(moescope_options INTERFACE -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer)
     target_link_options(moescope_options INTERFACE -fsanitize=address,undefined)
 elseif(MOESCOPE_SANITIZE STREQUAL "thread")
     target_compile_options(moescope_options INTERFACE -fsanitize=thread -g)

@@ -12,7 +12,6 @@ endfunction()
 moescope_debian_library(dnnl dnnl.h dnnl)
 moescope_debian_library(sqlite3 sqlite3.h sqlite3)
 moescope_debian_library(zstd zstd.h zstd)
-moescope_debian_library(lz4 lz4.h lz4)
 moescope_debian_library(sentencepiece sentencepiece_processor.h sentencepiece)
 moescope_debian_library(sentencepiece_train sentencepiece_trainer.h sentencepiece_train)
 moescope_debian_library(crypto openssl/evp.h crypto)  # SHA-256

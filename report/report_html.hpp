@@ -4,18 +4,23 @@
 #include <string>
 #include <string_view>
 
+#include "base/html.hpp"
+#include "base/numbers.hpp"
 #include "report/report.hpp"
 
 namespace moescope::report::html {
 
-/// Text for element content and quoted attributes: markup escaped, invalid UTF-8 and control characters replaced by
-/// U+FFFD.
-std::string escape(std::string_view text);
-
-/// `value` with `decimals` places and a point, whatever the locale; "–" when it is not finite.
-std::string number(double value, int decimals);
+/// Short names for what every line of the page needs.
+inline std::string escape(std::string_view text) {
+    return base::escape_html(text);
+}
+inline std::string number(double value, int decimals) {
+    return base::fixed_text(value, decimals);
+}
 /// Significant digits for axis ticks and manifests.
-std::string compact(double value);
+inline std::string compact(double value) {
+    return base::general_text(value);
+}
 /// A JSON number as number() prints it times `scale`, "–" for null and anything else.
 std::string number(const nlohmann::json& value, int decimals, double scale = 1);
 /// p-values: four decimals, "<0.0001" below.

@@ -3,7 +3,10 @@
 #include <algorithm>
 #include <array>
 #include <cmath>
+#include <fmt/format.h>
 
+#include "base/axis.hpp"
+#include "base/svg.hpp"
 #include "report/report_html.hpp"
 
 namespace moescope::report::html {
@@ -14,23 +17,12 @@ constexpr std::array<const char*, 7> kLines{"#0072b2", "#d55e00", "#009e73", "#c
 constexpr std::array<const char*, 5> kLevels{"#a50f15", "#de6b3f", "#d9b44a", "#7fb3d5", "#1f6fae"};
 constexpr double kWidth = 720, kHeight = 260, kLeft = 64, kRight = 16, kTop = 14, kBottom = 44;
 
+using base::Scale;
+namespace svg = base::svg;
+
 struct Range {
     double low = 0, high = 1;
-    double place(double value, double from, double to) const {
-        return from + (value - low) / (high - low) * (to - from);
-    }
 };
-
-/// Step of 1, 2 or 5 times a power of ten that gives at most `most` ticks.
-double tick_step(const Range& range, int most) {
-    const double raw = (range.high - range.low) / most, power = std::pow(10.0, std::floor(std::log10(raw)));
-    for (const double factor : {1.0, 2.0, 5.0}) {
-        if (factor * power >= raw) {
-            return factor * power;
-        }
-    }
-    return 10 * power;
-}
 
 /// Values beyond this are a fault of the run, not something to draw; they would also overflow the arithmetic of the
 /// axes.
@@ -60,12 +52,12 @@ bool range_of(const Chart& chart, bool x_axis, Range& range) {
 }
 
 /// At most two points per pixel column: the lowest and the highest, in their order.
-std::vector<Point> thin(const std::vector<Point>& points, const Range& x) {
+std::vector<Point> thin(const std::vector<Point>& points, const Scale& x) {
     if (points.size() <= 1400) {
         return points;
     }
     std::vector<Point> out;
-    const auto column = [&](const Point& point) { return std::floor(x.place(point.x, kLeft, kWidth - kRight)); };
+    const auto column = [&](const Point& point) { return std::floor(x(point.x)); };
     for (std::size_t i = 0; i < points.size();) {
         std::size_t end = i, low = i, high = i;
         while (end < points.size() && drawable(points[end]) && column(points[end]) == column(points[i])) {
@@ -86,52 +78,32 @@ std::vector<Point> thin(const std::vector<Point>& points, const Range& x) {
     return out;
 }
 
-std::string line(double x1, double y1, double x2, double y2, const char* kind) {
-    return "<line class=\"" + std::string(kind) + "\" x1=\"" + number(x1, 1) + "\" y1=\"" + number(y1, 1) + "\" x2=\"" +
-           number(x2, 1) + "\" y2=\"" + number(y2, 1) + "\"/>";
-}
-
-std::string label(double x, double y, const char* anchor, const std::string& escaped) {
-    return "<text x=\"" + number(x, 1) + "\" y=\"" + number(y, 1) + "\" text-anchor=\"" + anchor + "\">" + escaped +
-           "</text>";
-}
-
 std::string with_unit(const std::string& name, const std::string& unit, const Words& words) {
     return words(name) + (unit.empty() ? "" : " [" + escape(unit) + "]");
 }
 
-std::string axes(const Chart& chart, const Range& x, const Range& y, const Words& words) {
+std::string axes(const Chart& chart, const Scale& x, const Scale& y, const Words& words) {
     std::string out;
-    for (double step = tick_step(y, 5), at = std::ceil(y.low / step) * step; at <= y.high + step * 1e-9; at += step) {
-        const double place = y.place(at, kHeight - kBottom, kTop);
-        out += line(kLeft, place, kWidth - kRight, place, "grid") +
-               label(kLeft - 8, place + 4, "end", compact(std::fabs(at) < step * 1e-9 ? 0 : at));
+    for (const double at : base::ticks(y.low, y.high, 5)) {
+        out += svg::line(kLeft, y(at), kWidth - kRight, y(at), "grid") +
+               svg::text(kLeft - 8, y(at) + 4, "end", compact(at));
     }
-    for (double step = tick_step(x, 8), at = std::ceil(x.low / step) * step; at <= x.high + step * 1e-9; at += step) {
-        out += label(x.place(at, kLeft, kWidth - kRight), kHeight - kBottom + 17, "middle",
-                     compact(std::fabs(at) < step * 1e-9 ? 0 : at));
+    for (const double at : base::ticks(x.low, x.high, 8)) {
+        out += svg::text(x(at), kHeight - kBottom + 17, "middle", compact(at));
     }
-    out += line(kLeft, kHeight - kBottom, kWidth - kRight, kHeight - kBottom, "axis");
-    out += label((kLeft + kWidth - kRight) / 2, kHeight - 8, "middle", with_unit(chart.x_name, chart.x_unit, words));
-    const std::string middle = number((kTop + kHeight - kBottom) / 2, 1);
-    out += "<text transform=\"translate(14 " + middle + ") rotate(-90)\" text-anchor=\"middle\">" +
-           with_unit(chart.y_name, chart.y_unit, words) + "</text>";
-    return out;
+    out += svg::line(kLeft, kHeight - kBottom, kWidth - kRight, kHeight - kBottom, "axis");
+    out +=
+        svg::text((kLeft + kWidth - kRight) / 2, kHeight - 8, "middle", with_unit(chart.x_name, chart.x_unit, words));
+    return out + svg::rising_text(14, (kTop + kHeight - kBottom) / 2, with_unit(chart.y_name, chart.y_unit, words));
 }
 
-std::string polyline(const Series& series, const Range& x, const Range& y, const char* colour) {
-    std::string path;
-    bool pen = false;
+std::string polyline(const Series& series, const Scale& x, const Scale& y, const char* colour) {
+    std::vector<double> xs, ys;
     for (const Point& point : thin(series.points, x)) {
-        if (!drawable(point)) {
-            pen = false;
-            continue;
-        }
-        path += (pen ? "L" : "M") + compact(std::round(x.place(point.x, kLeft, kWidth - kRight) * 10) / 10) + " " +
-                compact(std::round(y.place(point.y, kHeight - kBottom, kTop) * 10) / 10);
-        pen = true;
+        xs.push_back(drawable(point) ? x(point.x) : NAN);
+        ys.push_back(y(point.y));
     }
-    return "<path class=\"curve\" stroke=\"" + std::string(colour) + "\" d=\"" + path + "\"/>";
+    return "<path class=\"curve\" stroke=\"" + std::string(colour) + "\" d=\"" + svg::path(xs, ys) + "\"/>";
 }
 
 /// Even steps of lightness from dark blue over green to yellow.
@@ -156,34 +128,35 @@ std::string load_legend(double top, double even, double width, double y, const W
     constexpr int kSteps = 48;
     const double cell = 240.0 / kSteps;
     for (int i = 0; i < kSteps; ++i) {
-        out += "<rect x=\"" + number(kLeft + i * cell, 1) + "\" y=\"" + number(y, 1) + "\" width=\"" +
-               number(cell + 0.3, 1) + "\" height=\"10\" fill=\"" + load_colour((i + 0.5) / kSteps) + "\"/>";
+        out += svg::rect(kLeft + i * cell, y, cell + 0.3, 10, load_colour((i + 0.5) / kSteps));
     }
     const double mark = kLeft + even / top * 240;
-    out += line(mark, y - 3, mark, y + 13, "axis");
-    out += label(kLeft, y + 25, "middle", "0") + label(kLeft + 240, y + 25, "middle", number(100 * top, 1) + " %");
-    out += label(mark, y + 25, "middle", number(100 * even, 1) + " %");
-    out += label(std::min(kLeft + 262, width), y + 10, "start", words("share") + "; " + words("even_share") + " = 1/N");
+    out += svg::line(mark, y - 3, mark, y + 13, "axis");
+    out +=
+        svg::text(kLeft, y + 25, "middle", "0") + svg::text(kLeft + 240, y + 25, "middle", number(100 * top, 1) + " %");
+    out += svg::text(mark, y + 25, "middle", number(100 * even, 1) + " %");
+    out += svg::text(std::min(kLeft + 262, width), y + 10, "start",
+                     words("share") + "; " + words("even_share") + " = 1/N");
     return out;
 }
 
 }  // namespace
 
 std::string chart_svg(const Chart& chart, const Words& words) {
-    Range x, y;
-    if (!range_of(chart, true, x) || !range_of(chart, false, y)) {
+    Range across, up;
+    if (!range_of(chart, true, across) || !range_of(chart, false, up)) {
         return "<p class=\"quiet\">" + words("no_points") + "</p>";
     }
-    const double margin = (y.high - y.low) * 0.04;
-    y.low -= margin;
-    y.high += margin;
+    const double margin = (up.high - up.low) * 0.04;
+    const Scale x{across.low, across.high, kLeft, kWidth - kRight},
+        y{up.low - margin, up.high + margin, kHeight - kBottom, kTop};
     std::string out = "<svg class=\"chart\" viewBox=\"0 0 " + compact(kWidth) + " " + compact(kHeight) +
                       "\" role=\"img\" aria-label=\"" + words(chart.title) + "\">" + axes(chart, x, y, words);
     for (const Mark& mark : chart.marks) {
         if (std::isfinite(mark.x) && mark.x >= x.low && mark.x <= x.high) {
-            const double place = x.place(mark.x, kLeft, kWidth - kRight);
+            const double place = x(mark.x);
             out += "<g class=\"mark\"><title>" + escape(mark.text) + "</title>" +
-                   line(place, kTop, place, kHeight - kBottom, "mark") + "</g>";
+                   svg::line(place, kTop, place, kHeight - kBottom, "mark") + "</g>";
         }
     }
     std::string legend;
@@ -215,23 +188,23 @@ std::string load_svg(const Load& load, const Words& words) {
     for (std::size_t layer = 0; layer < load.layers; ++layer) {
         const double y = kTop + row * static_cast<double>(layer);
         if (layer % std::max<std::size_t>(1, load.layers / 16) == 0) {
-            out += label(kLeft - 8, y + row / 2 + 4, "end", std::to_string(layer));
+            out += svg::text(kLeft - 8, y + row / 2 + 4, "end", fmt::to_string(layer));
         }
         for (std::size_t expert = 0; expert < load.experts; ++expert) {
             const double share = load.shares[layer * load.experts + expert];
             const std::string fill = std::isfinite(share) ? load_colour(share / top) : "none";
-            out += "<rect x=\"" + number(kLeft + cell * static_cast<double>(expert), 2) + "\" y=\"" + number(y, 1) +
-                   "\" width=\"" + number(std::max(cell - 0.6, cell * 0.9), 2) + "\" height=\"" + number(row - 0.6, 1) +
-                   "\" fill=\"" + fill + "\"><title>" + words("layer") + " " + std::to_string(layer) + ", " +
-                   words("expert") + " " + std::to_string(expert) + ": " + number(100 * share, 2) + " %</title></rect>";
+            out += svg::rect(kLeft + cell * static_cast<double>(expert), y, std::max(cell - 0.6, cell * 0.9), row - 0.6,
+                             fill,
+                             fmt::format("{} {}, {} {}: {} %", words("layer"), layer, words("expert"), expert,
+                                         number(100 * share, 2)));
         }
     }
     for (std::size_t expert = 0; expert < load.experts; expert += std::max<std::size_t>(1, load.experts / 16)) {
-        out += label(kLeft + cell * (static_cast<double>(expert) + 0.5), bottom + 14, "middle", std::to_string(expert));
+        out += svg::text(kLeft + cell * (static_cast<double>(expert) + 0.5), bottom + 14, "middle",
+                         fmt::to_string(expert));
     }
-    out += label((kLeft + kWidth - kRight) / 2, bottom + 30, "middle", words("expert"));
-    out += "<text transform=\"translate(14 " + number((kTop + bottom) / 2, 1) +
-           ") rotate(-90)\" text-anchor=\"middle\">" + words("layer") + "</text>";
+    out += svg::text((kLeft + kWidth - kRight) / 2, bottom + 30, "middle", words("expert"));
+    out += svg::rising_text(14, (kTop + bottom) / 2, words("layer"));
     return out + load_legend(top, even, kWidth, bottom + 44, words) + "</svg>";
 }
 
@@ -240,13 +213,13 @@ std::string interval_svg(const nlohmann::json& value, double low_end, double hig
         return value.is_object() && value.contains(key) && value[key].is_number() ? value[key].get<double>() : NAN;
     };
     const double low = at("low"), high = at("high"), estimate = at("estimate");
-    const Range range{low_end, high_end};
-    const auto place = [&](double v) { return range.place(std::clamp(v, low_end, high_end), 4, 116); };
+    const Scale scale{low_end, high_end, 4, 116};
+    const auto place = [&](double v) { return scale(std::clamp(v, low_end, high_end)); };
     std::string out = "<svg class=\"interval\" viewBox=\"0 0 120 16\" aria-hidden=\"true\">" +
-                      line(place(reference), 1, place(reference), 15, "grid");
-    out += line(4, 8, 116, 8, "grid");
+                      svg::line(place(reference), 1, place(reference), 15, "grid");
+    out += svg::line(4, 8, 116, 8, "grid");
     if (std::isfinite(low) && std::isfinite(high) && std::isfinite(estimate)) {
-        out += line(place(low), 8, place(high), 8, "bar") + "<circle cx=\"" + number(place(estimate), 1) +
+        out += svg::line(place(low), 8, place(high), 8, "bar") + "<circle cx=\"" + number(place(estimate), 1) +
                "\" cy=\"8\" r=\"3.4\"/>";
     }
     return out + "</svg>";
@@ -265,9 +238,8 @@ std::string engagement_svg(const nlohmann::json& counts, const Words& words) {
     for (std::size_t i = 0; i < values.size() && total > 0; ++i) {
         const double width = 120 * values[i] / total;
         if (width > 0) {
-            out += "<rect x=\"" + number(x, 2) + "\" y=\"1\" width=\"" + number(width, 2) + "\" height=\"10\" fill=\"" +
-                   kLevels[i] + "\"><title>" + words("engagement_" + std::to_string(i)) + ": " + number(values[i], 0) +
-                   "</title></rect>";
+            out += svg::rect(x, 1, width, 10, kLevels[i],
+                             fmt::format("{}: {}", words(fmt::format("engagement_{}", i)), number(values[i], 0)));
         }
         x += width;
     }

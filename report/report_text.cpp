@@ -1,10 +1,7 @@
 // The report's words in both languages, and how it prints texts and numbers.
 #include <algorithm>
-#include <array>
-#include <charconv>
 #include <cmath>
 
-#include "base/utf8.hpp"
 #include "report/report_html.hpp"
 
 namespace moescope::report::html {
@@ -154,71 +151,10 @@ constexpr auto kWords = std::to_array<Word>({
     {"nothing", "This session holds no run yet.", "此会话中还没有运行。"},
 });
 
-/// Control characters and what is not UTF-8 as U+FFFD.
-std::u32string clean(std::string_view text) {
-    std::u32string out = base::decode_utf8_lossy(text);
-    for (char32_t& c : out) {
-        const bool control = (c < 0x20 && c != U'\n' && c != U'\t') || (c >= 0x7F && c < 0xA0) ||
-                             (c >= 0xFDD0 && c < 0xFDF0) || (c & 0xFFFE) == 0xFFFE;
-        c = control ? U'\uFFFD' : c;
-    }
-    return out;
-}
-
 }  // namespace
 
-std::string escape(std::string_view text) {
-    const std::string safe = base::encode_utf8(clean(text));
-    std::string out;
-    out.reserve(safe.size());
-    for (const char c : safe) {
-        switch (c) {
-            case '&':
-                out += "&amp;";
-                break;
-            case '<':
-                out += "&lt;";
-                break;
-            case '>':
-                out += "&gt;";
-                break;
-            case '"':
-                out += "&quot;";
-                break;
-            case '\'':
-                out += "&#39;";
-                break;
-            default:
-                out += c;
-        }
-    }
-    return out;
-}
-
-std::string number(double value, int decimals) {
-    if (!std::isfinite(value) || std::fabs(value) > 1e15) {
-        return "–";
-    }
-    const double smallest = 0.5 * std::pow(10.0, -decimals);
-    std::array<char, 64> text{};
-    const auto end = std::to_chars(text.begin(), text.end(), std::fabs(value) < smallest ? 0.0 : std::fabs(value),
-                                   std::chars_format::fixed, decimals)
-                         .ptr;
-    return (value < 0 && -value >= smallest ? "−" : "") + std::string(text.begin(), end);
-}
-
-std::string compact(double value) {
-    if (!std::isfinite(value)) {
-        return "–";
-    }
-    std::array<char, 64> text{};
-    const auto end =
-        std::to_chars(text.begin(), text.end(), value == 0 ? 0.0 : value, std::chars_format::general, 4).ptr;
-    return std::string(text.begin(), end);
-}
-
 std::string number(const nlohmann::json& value, int decimals, double scale) {
-    return value.is_number() ? number(value.get<double>() * scale, decimals) : "–";
+    return value.is_number() ? number(value.get<double>() * scale, decimals) : base::kNoNumber;
 }
 
 std::string p_value(const nlohmann::json& value) {

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "base/axis.hpp"
 #include "panels/ui/plot_tools.hpp"
 
 namespace moescope::panels {
@@ -25,8 +26,8 @@ Axis axis_of(const LoadModel& model, const Area& area) {
 
 void draw_axis(const LoadView& view, const Axis& axis) {
     const ui::Context& ctx = view.ctx;
-    const double tick =
-        nice_step(100 * (axis.top - axis.bottom), std::max(2, static_cast<int>(axis.area.height() / (2.2f * ctx.em))));
+    const double tick = base::tick_step(100 * (axis.top - axis.bottom),
+                                        std::max(2, static_cast<int>(axis.area.height() / (2.2f * ctx.em))));
     for (int i = 0; i < 20; ++i) {
         const double percent = (std::ceil(100 * axis.bottom / tick) + i) * tick;
         if (percent > 100 * axis.top) {

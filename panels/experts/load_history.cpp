@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "base/axis.hpp"
 #include "panels/training/step_plot.hpp"
 #include "panels/ui/plot_tools.hpp"
 #include "panels/ui/text_layout.hpp"
@@ -75,7 +76,7 @@ void LoadHistory::draw_rows(const LoadView& view, const Area& area) const {
 void LoadHistory::draw_step_axis(const LoadView& view, const Area& area) const {
     const ui::Context& ctx = view.ctx;
     const auto [from, to] = rows_.shown();
-    const double tick = nice_step(to - from, std::max(2, static_cast<int>(area.height() / (3 * ctx.em))));
+    const double tick = base::tick_step(to - from, std::max(2, static_cast<int>(area.height() / (3 * ctx.em))));
     for (int i = 0; i < 50; ++i) {
         const double step = (std::ceil(from / tick) + i) * tick;
         if (step > to) {

@@ -6,7 +6,13 @@
 #include <fmt/format.h>
 #include <limits>
 
+#include "base/axis.hpp"
+#include "base/html.hpp"
+#include "base/svg.hpp"
+
 namespace moescope::panels {
+
+namespace svg = base::svg;
 
 namespace {
 
@@ -170,17 +176,6 @@ std::size_t nearest(const history::Column& x, double at) {
     return at - x[i - 1] <= x[i] - at ? i - 1 : i;
 }
 
-double nice_step(double range, int count) {
-    if (!(range > 0) || !std::isfinite(range) || count < 1)
-        return 1;
-    const double rough = range / count;
-    const double power = std::pow(10.0, std::floor(std::log10(rough)));
-    for (const double factor : {1.0, 2.0, 5.0})
-        if (rough <= factor * power * (1 + 1e-9))
-            return factor * power;
-    return 10 * power;
-}
-
 namespace {
 
 std::string quoted(const std::string& text) {
@@ -193,29 +188,6 @@ std::string quoted(const std::string& text) {
         result += c;
     }
     return result + '"';
-}
-
-std::string escaped(const std::string& text) {
-    std::string result;
-    for (const char c : text) {
-        switch (c) {
-            case '&':
-                result += "&amp;";
-                break;
-            case '<':
-                result += "&lt;";
-                break;
-            case '>':
-                result += "&gt;";
-                break;
-            case '"':
-                result += "&quot;";
-                break;
-            default:
-                result += c;
-        }
-    }
-    return result;
 }
 
 }  // namespace
@@ -248,68 +220,47 @@ std::string to_csv(const std::string& x_name, const std::vector<Series>& series)
 
 namespace {
 
-/// The part of the picture where lines are drawn, and its scales.
-struct Frame {
-    const Drawing& drawing;
-    static constexpr double left = 70, right = 880, top = 60, bottom = 370;
-    double x(double value) const {
-        return left + (value - drawing.x_min) / (drawing.x_max - drawing.x_min) * (right - left);
-    }
-    double y(double value) const {
-        return bottom - (value - drawing.y_min) / (drawing.y_max - drawing.y_min) * (bottom - top);
-    }
-};
+constexpr double kLeft = 70, kRight = 880, kTop = 60, kBottom = 370;
 
-void svg_grid(std::string& svg, const Frame& f) {
-    const Drawing& d = f.drawing;
-    const double dx = nice_step(d.x_max - d.x_min, 8), dy = nice_step(d.y_max - d.y_min, 6);
-    // Counted, not summed: a range far from zero would never reach its end by adding a step that rounding swallows.
-    for (int i = 0; i < 20; ++i) {
-        const double v = (std::ceil(d.x_min / dx) + i) * dx;
-        if (v <= d.x_max)
-            svg += fmt::format(
-                "<path d='M{0:.1f} 60V370' class='g'/><text x='{0:.1f}' y='388' text-anchor='middle'>{1:g}</text>\n",
-                f.x(v), v);
+void svg_grid(std::string& out, const base::Scale& x, const base::Scale& y) {
+    for (const double at : base::ticks(x.low, x.high, 8)) {
+        out += svg::line(x(at), kTop, x(at), kBottom, "g") + svg::text(x(at), 388, "middle", fmt::format("{:g}", at));
     }
-    for (int i = 0; i < 20; ++i) {
-        const double v = (std::ceil(d.y_min / dy) + i) * dy;
-        if (v <= d.y_max)
-            svg += fmt::format(
-                "<path d='M70 {0:.1f}H880' class='g'/><text x='64' y='{2:.1f}' text-anchor='end'>{1:.6g}</text>\n",
-                f.y(v), std::abs(v) < dy * 1e-9 ? 0.0 : v, f.y(v) + 4);
+    for (const double at : base::ticks(y.low, y.high, 6)) {
+        out += svg::line(kLeft, y(at), kRight, y(at), "g") + svg::text(64, y(at) + 4, "end", fmt::format("{:.6g}", at));
     }
+    out += '\n';
 }
 
 }  // namespace
 
 std::string to_svg(const Drawing& drawing) {
-    if (!(drawing.x_max > drawing.x_min) || !(drawing.y_max > drawing.y_min))
+    if (!(drawing.x_max > drawing.x_min) || !(drawing.y_max > drawing.y_min)) {
         return {};
-    const Frame frame{drawing};
-    std::string svg =
+    }
+    const base::Scale x{drawing.x_min, drawing.x_max, kLeft, kRight}, y{drawing.y_min, drawing.y_max, kBottom, kTop};
+    std::string out =
         "<svg xmlns='http://www.w3.org/2000/svg' width='900' height='420' viewBox='0 0 900 420' "
         "font-family='sans-serif' "
         "font-size='12'>\n<style>.g{stroke:#ddd;fill:none}.l{fill:none;stroke-width:1.6}</style>\n"
         "<rect width='900' height='420' fill='white'/>\n<clipPath id='c'><rect x='70' y='60' width='810' "
         "height='310'/></clipPath>\n";
-    svg += fmt::format("<text x='70' y='24' font-size='15' font-weight='bold'>{}</text>\n", escaped(drawing.title));
-    svg_grid(svg, frame);
-    svg += fmt::format("<text x='880' y='408' text-anchor='end'>{}</text>\n", escaped(drawing.x_name));
-    double legend = 70;
+    out += fmt::format("<text x='70' y='24' font-size='15' font-weight='bold'>{}</text>\n",
+                       base::escape_html(drawing.title));
+    svg_grid(out, x, y);
+    out += svg::text(kRight, 408, "end", base::escape_html(drawing.x_name));
+    double legend = kLeft;
     for (const Drawing::Line& line : drawing.lines) {
-        svg +=
-            fmt::format("<rect x='{:.0f}' y='38' width='10' height='10' fill='{}'/><text x='{:.0f}' y='47'>{}</text>\n",
-                        legend, line.color, legend + 14, escaped(line.name));
+        out += svg::rect(legend, 38, 10, 10, line.color) +
+               svg::text(legend + 14, 47, "start", base::escape_html(line.name)) + '\n';
         // Han characters are three bytes and about twice as wide as Latin ones: bytes are a fair guess for both.
         legend += 30 + 6.5 * static_cast<double>(line.name.size());
-        for_each_part(line.points.y, [&](std::size_t first, std::size_t count) {
-            svg += fmt::format("<polyline class='l' clip-path='url(#c)' stroke='{}' points='", line.color);
-            for (std::size_t i = first; i < first + count; ++i)
-                svg += fmt::format("{:.1f},{:.1f} ", frame.x(line.points.x[i]), frame.y(line.points.y[i]));
-            svg += "'/>\n";
-        });
+        std::vector<double> xs(line.points.x.size()), ys(line.points.y.size());
+        std::transform(line.points.x.begin(), line.points.x.end(), xs.begin(), x);
+        std::transform(line.points.y.begin(), line.points.y.end(), ys.begin(), y);
+        out += fmt::format("<path class='l' clip-path='url(#c)' stroke='{}' d='{}'/>\n", line.color, svg::path(xs, ys));
     }
-    return svg + "<rect x='70' y='60' width='810' height='310' fill='none' stroke='#888'/>\n</svg>\n";
+    return out + "<rect x='70' y='60' width='810' height='310' fill='none' stroke='#888'/>\n</svg>\n";
 }
 
 }  // namespace moescope::panels

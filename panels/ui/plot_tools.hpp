@@ -106,7 +106,4 @@ struct Drawing {
 /// A stand-alone SVG picture (900 x 420) with axes, ticks and a legend.
 std::string to_svg(const Drawing& drawing);
 
-/// 1, 2 or 5 times a power of ten, so that about `count` steps of it cover `range`. 1 for a range that is not positive.
-double nice_step(double range, int count);
-
 }  // namespace moescope::panels

@@ -10,10 +10,10 @@
 #include "nodes/service/jobs/dataset_store.hpp"
 #include "nodes/service/jobs/generation_queue.hpp"
 #include "nodes/service/jobs/record_sink.hpp"
-#include "nodes/service/jobs/status_board.hpp"
 #include "nodes/service/library/command_error.hpp"
 #include "nodes/service/library/model_library.hpp"
 #include "nodes/service/library/paths.hpp"
+#include "nodes/service/library/status_board.hpp"
 #include "nodes/service/workers/worker_pool.hpp"
 #include "sessions/session.hpp"
 

@@ -10,8 +10,7 @@
 #include "base/json_fields.hpp"
 #include "base/sha256.hpp"
 #include "engine/files/inspect.hpp"
-#include "nodes/service/jobs/job.hpp"
-#include "sessions/session.hpp"
+#include "nodes/service/library/command_error.hpp"
 
 namespace moescope::node {
 namespace fs = std::filesystem;

@@ -16,8 +16,8 @@
 #include <thread>
 #include <vector>
 
-#include "nodes/service/jobs/status_board.hpp"
 #include "nodes/service/library/paths.hpp"
+#include "nodes/service/library/status_board.hpp"
 
 namespace moescope::node {
 

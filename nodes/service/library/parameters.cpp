@@ -5,7 +5,7 @@
 
 #include "base/json_fields.hpp"
 #include "base/json_guard.hpp"
-#include "nodes/service/jobs/job.hpp"
+#include "nodes/service/library/command_error.hpp"
 
 namespace moescope::node {
 using nlohmann::json;

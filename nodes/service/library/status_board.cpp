@@ -1,4 +1,4 @@
-#include "nodes/service/jobs/status_board.hpp"
+#include "nodes/service/library/status_board.hpp"
 
 namespace moescope::node {
 

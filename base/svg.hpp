@@ -1,0 +1,23 @@
+// Elements of SVG pictures as text. Coordinates in the units of the picture, one decimal; `escaped` text went through
+// escape_html.
+#pragma once
+
+#include <span>
+#include <string>
+#include <string_view>
+
+namespace moescope::base::svg {
+
+/// A coordinate as it is written.
+std::string place(double value);
+std::string line(double x1, double y1, double x2, double y2, std::string_view css_class);
+/// `anchor`: start, middle or end.
+std::string text(double x, double y, std::string_view anchor, std::string_view escaped);
+/// Read from bottom to top, centred on the place.
+std::string rising_text(double x, double y, std::string_view escaped);
+/// `title`, escaped, is the tooltip; may be empty.
+std::string rect(double x, double y, double width, double height, std::string_view fill, std::string_view title = {});
+/// The "d" of a path through the points, both of one size; a point that is not finite is a hole.
+std::string path(std::span<const double> x, std::span<const double> y);
+
+}  // namespace moescope::base::svg

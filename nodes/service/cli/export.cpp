@@ -1,0 +1,80 @@
+// moescope-node export: a model for other programs.
+#include <CLI/CLI.hpp>
+#include <algorithm>
+#include <fmt/format.h>
+#include <memory>
+
+#include "base/sentence.hpp"
+#include "engine/exchange/gguf_export.hpp"
+#include "engine/exchange/open_weights.hpp"
+#include "nodes/service/cli/console.hpp"
+#include "nodes/service/cli/subcommands.hpp"
+#include "nodes/service/library/command_error.hpp"
+#include "nodes/service/library/model_library.hpp"
+
+namespace moescope::node {
+namespace fs = std::filesystem;
+using nlohmann::json;
+
+namespace {
+
+struct ExportOptions {
+    std::string model, format = "huggingface", out, precision = "f32";
+    bool json = false;
+};
+
+int export_command(const Paths& paths, const ExportOptions& options) {
+    const auto weights = engine::open_weights(ModelLibrary(paths).resolve(options.model));
+    const auto& model = *weights.model;
+    engine::ExportReport report;
+    if (options.format == "gguf") {
+        engine::GgufExportOptions settings;
+        settings.type = options.precision == "f16"    ? engine::GgufFloat::f16
+                        : options.precision == "bf16" ? engine::GgufFloat::bf16
+                                                      : engine::GgufFloat::f32;
+        settings.name = model.config.name;
+        if (fs::exists(options.out))
+            throw CommandError(say("{} is there already; choose another name or remove it", options.out));
+        report = engine::export_gguf(options.out, model.config.model, model.layout, model.parameters,
+                                     model.tokenizer.get(), settings);
+    } else {
+        report = engine::export_hugging_face(options.out, model.config.model, model.layout, model.parameters,
+                                             model.tokenizer.get());
+    }
+    auto notes = weights.notes;
+    for (const auto& note : report.notes)
+        if (std::find(notes.begin(), notes.end(), note) == notes.end())  // reading can have said the same
+            notes.push_back(note);
+    if (options.json) {
+        print_json({{"type", report.type}, {"out", options.out}, {"files", report.files}, {"notes", notes}});
+        return 0;
+    }
+    fmt::print("{}: {}, {} files\n", options.out, report.type, report.files.size());
+    for (const auto& note : notes)
+        fmt::print("{}\n", note);
+    return 0;
+}
+
+}  // namespace
+
+void add_export(CLI::App& app, Chosen& chosen) {
+    const auto options = std::make_shared<ExportOptions>();
+    auto* command = app.add_subcommand("export", "Write a model for other programs");
+    command
+        ->add_option("--model", options->model, "Library name, checkpoint, session, Hugging Face folder or GGUF file")
+        ->required();
+    command->add_option("--format", options->format, "huggingface or gguf")
+        ->capture_default_str()
+        ->check(CLI::IsMember({"huggingface", "gguf"}));
+    command->add_option("--precision", options->precision, "Of the matrices in a GGUF file: f32, f16 or bf16")
+        ->capture_default_str()
+        ->check(CLI::IsMember({"f32", "f16", "bf16"}));
+    command->add_option("--out", options->out, "Folder (huggingface) or file (gguf) to write; must not exist")
+        ->required();
+    command->add_flag("--json", options->json, "One JSON object on standard output");
+    command->callback([&chosen, options] {
+        chosen.command = [options](const Paths& paths) { return export_command(paths, *options); };
+    });
+}
+
+}  // namespace moescope::node

@@ -1,0 +1,143 @@
+// moescope-node generate: answers to one prompt.
+#include <CLI/CLI.hpp>
+#include <atomic>
+#include <fmt/format.h>
+#include <memory>
+#include <thread>
+
+#include "base/sentence.hpp"
+#include "base/utf8.hpp"
+#include "nodes/protocol/run_state.hpp"
+#include "nodes/service/cli/console.hpp"
+#include "nodes/service/cli/subcommands.hpp"
+#include "nodes/service/jobs/generation.hpp"
+#include "nodes/service/library/machine.hpp"
+#include "nodes/service/library/model_library.hpp"
+#include "nodes/service/workers/worker_pool.hpp"
+
+namespace moescope::node {
+using nlohmann::json;
+using protocol::RunState;
+
+namespace {
+
+struct GenerateOptions {
+    std::string model, prompt;
+    int max_tokens = 256, threads = 0, count = 1, alternatives = 0, top_k = 40;
+    std::uint64_t seed = 1;
+    double temperature = 0, top_p = 0.95, min_p = 0.05;
+    bool json = false;
+};
+
+json token_json(const protocol::TokenCandidate& token) {
+    return {
+        {"token", token.token}, {"text", base::to_valid_utf8(token.bytes)}, {"log_probability", token.log_probability}};
+}
+
+void print_answer(const GenerateOptions& options, const GenerationResult& result, const json& tokens,
+                  std::uint64_t seed) {
+    if (!options.json) {
+        if (options.count > 1)
+            fmt::print("--- seed {}\n", seed);
+        fmt::print("{}\n", result.text);
+        return;
+    }
+    json line = {{"text", result.text},
+                 {"tokens", result.tokens},
+                 {"tokens_per_second", result.tokens_per_second},
+                 {"stop", result.stop},
+                 {"prompt_tokens", result.prompt_tokens},
+                 {"prompt_ms", result.prompt_ms},
+                 {"model", options.model},
+                 {"seed", seed},
+                 {"temperature", options.temperature}};
+    if (options.alternatives > 0)
+        line["log_probabilities"] = tokens;
+    print_json(line);
+}
+
+int generate_command(const Paths& paths, const GenerateOptions& options) {
+    HeldSignals signals;
+    const ModelLibrary models(paths);
+    GenerationRequest order = parse_generation({{"model", options.model},
+                                                {"prompt", options.prompt},
+                                                {"max_tokens", options.max_tokens},
+                                                {"alternatives", options.alternatives},
+                                                {"seed", options.seed},
+                                                {"temperature", options.temperature},
+                                                {"top_k", options.top_k},
+                                                {"top_p", options.top_p},
+                                                {"min_p", options.min_p},
+                                                {"threads", options.threads}});
+    order.path = models.resolve(options.model);
+    const auto count = static_cast<std::size_t>(options.count);
+    WorkerPool workers(paths.program);
+    std::atomic<bool> cancel{false}, finished{false};
+    std::vector<GenerationResult> results;
+    std::vector<json> tokens(count, json::array());
+    const auto collect = [&](std::span<const std::byte> body) {
+        const auto batch = options.alternatives > 0 ? protocol::decode_tokens(body) : std::nullopt;
+        if (!batch || batch->run - order.run >= count)
+            return;
+        for (const auto& token : batch->tokens) {
+            json one = token_json(token.chosen);
+            for (const auto& other : token.alternatives)
+                one["alternatives"].push_back(token_json(other));
+            tokens[batch->run - order.run].push_back(std::move(one));
+        }
+    };
+    std::exception_ptr failure;
+    std::thread worker([&] {
+        try {
+            auto lease = workers.acquire(order.path, order.threads > 0 ? order.threads : cores(), cancel);
+            results = generate_several(*lease, order, options.count, collect, cancel);
+        } catch (...) {
+            failure = std::current_exception();
+        }
+        finished = true;
+    });
+    while (!finished)
+        if (signals.taken(10))
+            cancel = true;
+    worker.join();
+    if (failure)
+        std::rethrow_exception(failure);
+    if (results[0].state == RunState::failed)
+        throw base::Error(results[0].message);
+    for (std::size_t i = 0; i < count; ++i)
+        print_answer(options, results[i], tokens[i], options.seed + i);
+    return 0;
+}
+
+}  // namespace
+
+void add_generate(CLI::App& app, Chosen& chosen) {
+    const auto options = std::make_shared<GenerateOptions>();
+    auto* generate = app.add_subcommand("generate", "Answer one prompt");
+    generate->add_option("--model", options->model, "Library name, GGUF file, checkpoint or session folder")
+        ->required();
+    generate->add_option("--prompt", options->prompt, "What to ask, UTF-8")->required();
+    generate->add_option("--max-tokens", options->max_tokens, "Longest answer")->capture_default_str();
+    generate->add_option("--count", options->count, "Answers, drawn with the seed and those that follow it")
+        ->check(CLI::Range(1, 1000))
+        ->capture_default_str();
+    generate->add_option("--seed", options->seed, "Seed of sampling")->capture_default_str();
+    generate->add_option("--temperature", options->temperature, "0 is greedy")->capture_default_str();
+    generate->add_option("--top-k", options->top_k, "Draw from so many tokens; 0: all")->capture_default_str();
+    generate->add_option("--top-p", options->top_p, "Draw from the fewest that hold this share")->capture_default_str();
+    generate->add_option("--min-p", options->min_p, "Leave out what is rarer than this share of the likeliest")
+        ->capture_default_str();
+    generate->add_option("--alternatives", options->alternatives,
+                         "With --json: log-probabilities of each token and of so many others (0 to 20)");
+    generate->add_option("--threads", options->threads, "Compute threads; all cores when left out");
+    generate->add_flag("--json", options->json, "One JSON object on standard output");
+    generate->callback([&chosen, options] {
+        chosen.command = [options](const Paths& paths) {
+            if (base::first_invalid_utf8(options->prompt) != options->prompt.size())
+                throw base::Error(base::say("the prompt is not valid UTF-8; convert the text to UTF-8 first"));
+            return generate_command(paths, *options);
+        };
+    });
+}
+
+}  // namespace moescope::node

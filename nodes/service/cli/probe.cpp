@@ -1,0 +1,160 @@
+// moescope-node probe: the questions of a set, asked of models.
+#include <CLI/CLI.hpp>
+#include <algorithm>
+#include <fmt/format.h>
+#include <memory>
+
+#include "base/sentence.hpp"
+#include "nodes/history/journal_reader.hpp"
+#include "nodes/protocol/run_state.hpp"
+#include "nodes/service/cli/console.hpp"
+#include "nodes/service/cli/local_node.hpp"
+#include "nodes/service/cli/subcommands.hpp"
+#include "nodes/service/jobs/probe_job.hpp"
+#include "nodes/service/library/command_error.hpp"
+#include "nodes/service/library/model_library.hpp"
+
+namespace moescope::node {
+using nlohmann::json;
+using protocol::RunState;
+
+namespace {
+
+struct ProbeOptions {
+    std::string set, out;
+    std::vector<std::string> models;
+    std::optional<std::size_t> limit;
+    int max_tokens = 160;
+    bool resume = false, json = false;
+};
+
+void print_draw(const json& draw, bool as_json, std::size_t number) {
+    if (as_json) {
+        print_json(draw);
+        return;
+    }
+    const double left = draw.value("seconds_left", 0.0);
+    fmt::print("{:>4} / {}  {}  {}  {}: {} {}  ({:.0f} s left)\n", number, draw.value("planned", 0),
+               draw.value("model", ""), draw.value("language", ""), draw.value("item", ""), draw.value("delivery", ""),
+               draw.value("engagement", -1), std::max(0.0, left));
+    std::fflush(stdout);
+}
+
+/// The rates of the two groups, as the panel and the report show them.
+void print_rates(const json& statistics) {
+    fmt::print("\n{:<24} {:<8} {:<4} {:>22} {:>22}\n", "model", "group", "lang", "answered fully", "refused");
+    const auto rate = [](const json& value) {
+        if (!value["estimate"].is_number())
+            return std::string("no answers");
+        return fmt::format("{:.0f} % [{:.0f}, {:.0f}]", 100 * value["estimate"].get<double>(),
+                           100 * value["low"].get<double>(), 100 * value["high"].get<double>());
+    };
+    for (const auto& cell : statistics.at("cells"))
+        if (cell.at("scope") == "group")
+            fmt::print("{:<24} {:<8} {:<4} {:>22} {:>22}\n", cell["model"].get<std::string>(),
+                       cell["group"].get<std::string>(), cell["language"].get<std::string>(), rate(cell["engaged"]),
+                       rate(cell["refused"]));
+}
+
+/// "3 items of starter, models a, b, max-tokens 160".
+std::string probe_settings(const ProbeRequest& order) {
+    std::string models;
+    for (const auto& model : order.models)
+        models += (models.empty() ? "" : ", ") + model.name;
+    return fmt::format("{} items of {}, models {}, max-tokens {}", order.set.items.size(), order.set.name, models,
+                       order.max_tokens);
+}
+
+/// --resume must mean the same run: other settings are refused instead of being ignored.
+void check_same_run(const ProbeOptions& options, const ProbeRequest& wanted, const ProbeRequest& earlier) {
+    const auto same_item = [](const probes::Item& a, const probes::Item& b) { return a.id == b.id; };
+    const auto same_model = [](const ProbeModel& a, const ProbeModel& b) { return a.name == b.name; };
+    const bool same = std::equal(wanted.set.items.begin(), wanted.set.items.end(), earlier.set.items.begin(),
+                                 earlier.set.items.end(), same_item) &&
+                      std::equal(wanted.models.begin(), wanted.models.end(), earlier.models.begin(),
+                                 earlier.models.end(), same_model) &&
+                      wanted.set.name == earlier.set.name && wanted.max_tokens == earlier.max_tokens &&
+                      wanted.languages == earlier.languages && wanted.draws == earlier.draws &&
+                      wanted.temperature == earlier.temperature && wanted.seed == earlier.seed;
+    if (!same)
+        throw CommandError(
+            say("the probe run in {} was started with other settings ({}); give the same ones to resume it, or another "
+                "folder with --out to start anew",
+                options.out, probe_settings(earlier)));
+    if (wanted.set.sha256 != earlier.set.sha256)
+        throw CommandError(
+            say("the probe set {} has changed since the run in {} began; put the old file back to resume it, or give "
+                "another folder with --out to start anew",
+                options.set, options.out));
+}
+
+ProbeRequest order_from(const ProbeOptions& options, ProbeRequest wanted, LocalNode& node) {
+    const auto known = options.resume ? latest_run(node.session->journal(), protocol::RunKind::probe) : std::nullopt;
+    if (known) {
+        auto earlier = order_to_resume(*known);
+        check_same_run(options, wanted, earlier);
+        take_models(earlier, wanted.models);
+        return earlier;
+    }
+    wanted.run = node.session->new_run(protocol::run_kind_name(protocol::RunKind::probe), wanted.set.name);
+    wanted.name = fmt::format("{}-{}", wanted.set.name, wanted.run);
+    return wanted;
+}
+
+int probe_command(const Paths& paths, const ProbeOptions& options) {
+    HeldSignals signals;
+    json request = {{"set", options.set}, {"models", options.models}, {"max_tokens", options.max_tokens}};
+    if (options.limit)
+        request["limit"] = *options.limit;
+    auto wanted = parse_probe(request, paths);  // a bad set is found before a session folder is made
+    {
+        const ModelLibrary models(paths);
+        for (auto& model : wanted.models) {
+            model.path = models.resolve(model.name);
+            model.sha256 = models.known_sha256(model.path);
+        }
+    }
+    std::size_t number = 0;
+    LocalNode node(paths, options.out, [&](protocol::RecordType type, const std::vector<std::byte>& body) {
+        if (type == protocol::RecordType::probe_draw)
+            if (const auto draw = protocol::decode_json(body))
+                print_draw(*draw, options.json, ++number);
+    });
+    auto order = order_from(options, std::move(wanted), node);
+    if (order.continues)
+        number = history::read_run(*node.session, order.run).probes().at(order.run).value.draws.size();
+    ProbeResult result;
+    {
+        ProbeJob job(node.parts, std::move(order));
+        wait_for(job, signals);
+        result = job.result();
+    }
+    finish(node, result);
+    if (options.json)
+        print_json({{"done", result.state == RunState::done},
+                    {"state", protocol::run_state_name(result.state)},
+                    {"answers", result.answers},
+                    {"statistics", result.statistics}});
+    else
+        print_rates(result.statistics);
+    return 0;
+}
+
+}  // namespace
+
+void add_probe(CLI::App& app, Chosen& chosen) {
+    const auto options = std::make_shared<ProbeOptions>();
+    auto* probe = app.add_subcommand("probe", "Ask two or more models the questions of a set");
+    probe->add_option("--set", options->set, "Name of a probe set, or a file")->required();
+    probe->add_option("--models", options->models, "Models, separated by commas")->required()->delimiter(',');
+    probe->add_option("--out", options->out, "Session folder; created when missing")->required();
+    probe->add_option("--limit", options->limit, "Only so many items, from both groups in turn");
+    probe->add_option("--max-tokens", options->max_tokens, "Longest answer")->capture_default_str();
+    probe->add_flag("--resume", options->resume, "Go on with the latest probe run in the session");
+    probe->add_flag("--json", options->json, "JSON Lines on standard output");
+    probe->callback([&chosen, options] {
+        chosen.command = [options](const Paths& paths) { return probe_command(paths, *options); };
+    });
+}
+
+}  // namespace moescope::node

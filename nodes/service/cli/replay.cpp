@@ -1,0 +1,172 @@
+// moescope-node train --replay: a recorded run once more, compared step by step.
+#include "nodes/service/cli/replay.hpp"
+
+#include <cmath>
+#include <fmt/format.h>
+#include <map>
+#include <unistd.h>
+
+#include "base/json_fields.hpp"
+#include "base/sentence.hpp"
+#include "base/step_values.hpp"
+#include "nodes/history/journal_reader.hpp"
+#include "nodes/protocol/run_state.hpp"
+#include "nodes/service/cli/console.hpp"
+#include "nodes/service/cli/local_node.hpp"
+#include "nodes/service/library/command_error.hpp"
+
+namespace moescope::node {
+namespace fs = std::filesystem;
+using nlohmann::json;
+
+namespace {
+
+/// A folder that is gone again at the end.
+class ScratchFolder {
+ public:
+    ScratchFolder() {
+        std::string name = (fs::temp_directory_path() / "moescope-replay-XXXXXX").string();
+        if (::mkdtemp(name.data()) == nullptr)
+            throw base::Error(say("cannot make the folder {}; check the disk", name));
+        path_ = name;
+    }
+    ~ScratchFolder() {
+        std::error_code error;
+        fs::remove_all(path_, error);
+    }
+    ScratchFolder(const ScratchFolder&) = delete;
+    ScratchFolder& operator=(const ScratchFolder&) = delete;
+    const fs::path& path() const { return path_; }
+
+ private:
+    fs::path path_;
+};
+
+/// The recorded run, and how far the new one has agreed with it.
+struct Replay {
+    explicit Replay(const std::string& path)
+        : session(sessions::Session::open(path, sessions::Journal::Mode::read_only)) {
+        const auto known = latest_run(session->journal(), protocol::RunKind::train);
+        if (!known)
+            throw CommandError(say("the session {} has no training run", path));
+        history = history::read_run(*session, known->id);
+        if (run().step.empty())
+            throw CommandError(say("run {} of {} has no steps to compare", known->id, path));
+    }
+    const history::TrainingRun& run() const { return history.trainings().begin()->second.value; }
+
+    /// Called for every new step, in order. All values that are the same in every run of the same settings are
+    /// compared, and the counts; what only one of them knows (a session of an older program has fewer) says nothing.
+    void compare(const protocol::StepRecord& step) {
+        const history::Column& steps = run().step;
+        while (row < steps.size() && steps[row] < static_cast<double>(step.step))
+            ++row;
+        if (row == steps.size() || steps[row] != static_cast<double>(step.step) || difference ||
+            std::isnan(run()[&base::StepValues::loss][row]))
+            return;
+        ++compared;
+        bool same = true;
+        for (std::size_t i = 0; i < base::kStepValueCount; ++i) {
+            const double recorded = run().values[i][row], now = value_of(step, base::kStepValues[i]);
+            same = same &&
+                   (!base::kStepValues[i].reproducible || recorded == now || std::isnan(recorded) || std::isnan(now));
+        }
+        while (counted < run().counts.size() && run().counts[counted]->step < step.step)
+            ++counted;
+        if (counted < run().counts.size() && run().counts[counted]->step == step.step)
+            same = same && run().counts[counted]->counts == step.counts;
+        if (!same) {
+            difference = step;
+            recorded_loss = run()[&base::StepValues::loss][row];
+        }
+    }
+
+    std::unique_ptr<sessions::Session> session;
+    history::Session history;
+    std::size_t row = 0, counted = 0;  ///< how far the recorded columns and counts have been compared
+    std::uint64_t compared = 0;
+    std::optional<protocol::StepRecord> difference;
+    double recorded_loss = 0;
+};
+
+/// What a person changed while the run went on, by the step that it acted on first and in order.
+std::multimap<std::uint64_t, json> changes_of(const history::TrainingRun& run) {
+    std::multimap<std::uint64_t, json> changes;
+    for (const history::RunEvent& event : run.events) {
+        if (event.kind == "knob")
+            changes.emplace(event.step, json{{"knobs", {{event.name, event.new_value}}}});
+        else if (event.kind == "expert")
+            changes.emplace(
+                event.step,
+                json{{"expert", {{"layer", event.layer}, {"expert", event.expert}, {"action", event.name}}}});
+    }
+    return changes;
+}
+
+TrainingRequest order_to_replay(const Replay& replay, const TrainOptions& options, LocalNode& node) {
+    const history::TrainingRun& run = replay.run();
+    const json& manifest = run.manifest;
+    TrainingRequest order;
+    order.config =
+        engine::parse_run_config(base::member(manifest, "config"), fmt::format("the manifest of run {}", run.id));
+    order.data = base::text_of(manifest, "data");
+    order.changes = changes_of(run);
+    order.last_step = static_cast<std::uint64_t>(run.step.back());
+    order.faults_end_the_run = true;
+    if (options.threads)
+        order.config.train.threads = *options.threads;
+    // A run from other weights, and a fork, keep their beginning as their first checkpoint.
+    if (manifest.contains("init") || manifest.contains("fork")) {
+        const auto checkpoints = replay.session->checkpoints(run.id, true);
+        if (checkpoints.empty() || !checkpoints.front().complete)
+            throw CommandError(
+                say("the first checkpoint of run {} is missing; without it, it cannot be run again", run.id));
+        order.checkpoint = checkpoints.front().path;
+        order.checkpoint_step = checkpoints.front().step;
+    }
+    order.run = node.session->new_run(protocol::run_kind_name(protocol::RunKind::train), order.config.name);
+    order.name = fmt::format("replay of {}", run.name);
+    return order;
+}
+
+void print_replay(const Replay& replay, const TrainingResult& result, bool as_json) {
+    if (as_json) {
+        json line = {
+            {"equal", !replay.difference}, {"steps", replay.compared}, {"parameters_sha256", result.parameters_sha256}};
+        if (replay.difference)
+            line.update({{"first_difference", replay.difference->step},
+                         {"recorded_loss", number_or_null(replay.recorded_loss)},
+                         {"loss", number_or_null(replay.difference->loss)}});
+        print_json(line);
+    } else if (replay.difference) {
+        fmt::print("first difference at step {}: loss {:.17g} was recorded, now it is {:.17g}\n",
+                   replay.difference->step, replay.recorded_loss, replay.difference->loss);
+    } else {
+        fmt::print("equal: {} steps; parameters {}\n", replay.compared, result.parameters_sha256);
+    }
+}
+
+}  // namespace
+
+int replay_command(const Paths& paths, const TrainOptions& options) {
+    HeldSignals signals;
+    Replay replay(options.replay);
+    const ScratchFolder scratch;
+    TrainingResult result;
+    {
+        LocalNode node(paths, options.out.empty() ? scratch.path() / "session" : fs::path(options.out),
+                       [&](protocol::RecordType type, const std::vector<std::byte>& body) {
+                           if (type == protocol::RecordType::step)
+                               if (const auto step = protocol::decode_step(body))
+                                   replay.compare(*step);
+                       });
+        TrainingJob job(node.parts, order_to_replay(replay, options, node));
+        wait_for(job, signals);
+        result = job.result();
+        finish(node, result);
+    }
+    print_replay(replay, result, options.json);
+    return replay.difference ? 3 : 0;
+}
+
+}  // namespace moescope::node

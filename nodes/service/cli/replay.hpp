@@ -1,0 +1,25 @@
+// Options of training and replay, which share a subcommand.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+
+#include "nodes/service/library/paths.hpp"
+
+namespace moescope::node {
+
+struct TrainOptions {
+    std::string preset, config, data = "manpages", out;
+    std::string init;    ///< weights to start from: library name, checkpoint, session, Hugging Face folder or GGUF file
+    std::string replay;  ///< session whose latest training run is run again and compared
+    std::optional<int> steps, threads;
+    std::optional<std::uint64_t> seed;
+    bool resume = false, json = false;
+};
+
+/// Runs the latest training run of a session again and compares every step; 0 when all are equal, 3 when not. Throws
+/// to fail.
+int replay_command(const Paths& paths, const TrainOptions& options);
+
+}  // namespace moescope::node

@@ -1,0 +1,31 @@
+// The subcommands of moescope-node: one file each, which declares its options and carries it out. Add one here.
+#pragma once
+
+#include <CLI/CLI.hpp>
+#include <array>
+#include <functional>
+
+#include "nodes/service/library/paths.hpp"
+
+namespace moescope::node {
+
+/// What the command line asks for; gives the exit status, throws to fail (main prints the one sentence).
+struct Chosen {
+    std::function<int(const Paths&)> command;
+};
+
+void add_serve(CLI::App& app, Chosen& chosen);
+void add_train(CLI::App& app, Chosen& chosen);
+void add_export(CLI::App& app, Chosen& chosen);
+void add_generate(CLI::App& app, Chosen& chosen);
+void add_logits(CLI::App& app, Chosen& chosen);
+void add_probe(CLI::App& app, Chosen& chosen);
+void add_report(CLI::App& app, Chosen& chosen);
+void add_inspect(CLI::App& app, Chosen& chosen);
+void add_models(CLI::App& app, Chosen& chosen);
+
+/// In the order of --help.
+inline constexpr std::array kSubcommands = {add_serve, add_train,  add_export,  add_generate, add_logits,
+                                            add_probe, add_report, add_inspect, add_models};
+
+}  // namespace moescope::node

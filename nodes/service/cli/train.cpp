@@ -1,0 +1,196 @@
+// moescope-node train: one training run in a session of its own.
+#include <CLI/CLI.hpp>
+#include <algorithm>
+#include <fmt/format.h>
+#include <memory>
+
+#include "base/sentence.hpp"
+#include "base/step_values.hpp"
+#include "engine/exchange/open_weights.hpp"
+#include "engine/model/machine_memory.hpp"
+#include "engine/train/memory_check.hpp"
+#include "nodes/protocol/run_state.hpp"
+#include "nodes/service/cli/console.hpp"
+#include "nodes/service/cli/local_node.hpp"
+#include "nodes/service/cli/replay.hpp"
+#include "nodes/service/cli/subcommands.hpp"
+#include "nodes/service/commands/service.hpp"
+#include "nodes/service/library/command_error.hpp"
+#include "nodes/service/library/machine.hpp"
+#include "nodes/service/library/model_library.hpp"
+
+namespace moescope::node {
+namespace fs = std::filesystem;
+using nlohmann::json;
+using protocol::RunState;
+
+namespace {
+
+/// Every value of the table under its key, null where it was not computed; "part_ms.data" is data within part_ms.
+json step_json(const protocol::StepRecord& step) {
+    json line = {{"step", step.step}, {"tokens_total", step.tokens_total}};
+    for (const base::StepValue& row : base::kStepValues) {
+        const std::string_view key = row.key, name = base::short_key(row);
+        json& place =
+            name == key ? line[row.key] : line[std::string(key.substr(0, key.size() - name.size() - 1))][name];
+        place = number_or_null(value_of(step, row));
+    }
+    return line;
+}
+
+void print_step(const protocol::StepRecord& step, bool as_json, int planned) {
+    if (as_json) {
+        print_json(step_json(step));
+    } else if (step.step % 10 == 0 || step.step == 1 || step.step == static_cast<std::uint64_t>(planned)) {
+        fmt::print("step {:>6} / {}   loss {:.4f}   {:.0f} tok/s   {:.0f} ms\n", step.step, planned, step.loss,
+                   step.tokens_per_second, step.step_ms);
+        std::fflush(stdout);
+    }
+}
+
+/// Path of the weights to start from; empty when the run starts from random numbers.
+fs::path init_path(const TrainOptions& options, const Paths& paths) {
+    return options.init.empty() ? fs::path() : ModelLibrary(paths).resolve(options.init);
+}
+
+/// The shape is that of the weights, all but the length of a sequence, which may be shorter.
+void take_shape(engine::RunConfig& config, const engine::OpenedWeights& weights, bool has_context) {
+    const int context = config.model.context, most = weights.model->config.model.context;
+    config.model = weights.model->config.model;
+    config.model.context = has_context ? std::min(context, most) : most;
+    if (config.name.empty())
+        config.name = weights.type;
+}
+
+engine::RunConfig config_from(const TrainOptions& options, const Paths& paths) {
+    engine::RunConfig config;
+    if (!options.config.empty())
+        config = read_run_config(options.config);
+    else if (!options.preset.empty())
+        config = find_preset(options.preset, paths);
+    if (!options.init.empty())
+        take_shape(config, engine::open_weights(init_path(options, paths)),
+                   !options.config.empty() || !options.preset.empty());
+    if (options.steps)
+        config.train.steps = *options.steps;
+    if (options.seed)
+        config.train.seed = *options.seed;
+    if (options.threads)
+        config.train.threads = *options.threads;
+    if (config.train.threads == 0)
+        config.train.threads = cores();
+    // The options are held to the same ranges as the file.
+    return engine::parse_run_config(engine::to_json(config), !options.config.empty()   ? options.config
+                                                             : !options.preset.empty() ? "preset " + options.preset
+                                                                                       : options.init);
+}
+
+/// --resume must mean the same run: other settings are refused instead of being ignored.
+void check_same_run(const TrainOptions& options, const engine::RunConfig& wanted, const TrainingRequest& order) {
+    if (engine::to_json(wanted) != engine::to_json(order.config))
+        throw CommandError(
+            say("the run in {} was started with other settings (steps {}, seed {}, threads {}); give the same ones to "
+                "resume it, or another folder with --out to start anew",
+                options.out, order.config.train.steps, order.config.train.seed, order.config.train.threads));
+    if (options.data != order.data)
+        throw CommandError(say("the run in {} was trained on {}, not {}; give the same --data to resume it",
+                               options.out, order.data, options.data));
+}
+
+/// What a finished run printed last, read from its journal.
+json final_line(const TrainingResult& result) {
+    json line = {{"done", result.state == RunState::done},
+                 {"state", protocol::run_state_name(result.state)},
+                 {"steps", result.steps},
+                 {"loss", number_or_null(result.loss)},
+                 {"parameters_sha256", result.parameters_sha256},
+                 {"checkpoint", result.checkpoint.string()},
+                 {"seconds", result.seconds}};
+    if (result.held_out)
+        line["held_out_loss"] = {{"en", number_or_null(result.held_out->loss[0])},
+                                 {"zh", number_or_null(result.held_out->loss[1])}};
+    return line;
+}
+
+TrainingRequest order_from(const TrainOptions& options, engine::RunConfig config, const Paths& paths, LocalNode& node) {
+    TrainingRequest order;
+    order.config = std::move(config);
+    const auto known = options.resume ? latest_run(node.session->journal(), protocol::RunKind::train) : std::nullopt;
+    if (known) {
+        auto earlier = order_to_continue(*node.session, *known);
+        check_same_run(options, order.config, earlier);
+        return earlier;
+    }
+    order.data = options.data;
+    order.init = init_path(options, paths);
+    order.run = node.session->new_run(protocol::run_kind_name(protocol::RunKind::train), order.config.name);
+    order.name = fmt::format("{}-{}", order.config.name.empty() ? "run" : order.config.name, order.run);
+    return order;
+}
+
+int train_command(const Paths& paths, const TrainOptions& options) {
+    HeldSignals signals;
+    auto config = config_from(options, paths);  // a bad one is found before a session folder is made
+    if (!options.resume)
+        engine::check_memory(config, engine::available_memory());
+    int planned = 0;
+    LocalNode node(paths, options.out, [&](protocol::RecordType type, const std::vector<std::byte>& body) {
+        if (type == protocol::RecordType::step)
+            if (const auto step = protocol::decode_step(body))
+                print_step(*step, options.json, planned);
+    });
+    auto order = order_from(options, std::move(config), paths, node);
+    order.faults_end_the_run = true;
+    planned = order.config.train.steps;
+    TrainingResult result;
+    {
+        TrainingJob job(node.parts, std::move(order));
+        wait_for(job, signals);
+        result = job.result();
+    }
+    finish(node, result);
+    if (options.json)
+        print_json(final_line(result));
+    else
+        fmt::print("{} after {} steps; parameters {}\n", protocol::run_state_name(result.state), result.steps,
+                   result.parameters_sha256);
+    return 0;
+}
+
+}  // namespace
+
+void add_train(CLI::App& app, Chosen& chosen) {
+    const auto options = std::make_shared<TrainOptions>();
+    auto* train = app.add_subcommand("train", "Train a mixture-of-experts model");
+    auto* what = train->add_option_group("what");
+    what->add_option("--preset", options->preset, "Name of a preset");
+    what->add_option("--config", options->config, "Configuration file (JSON)");
+    what->require_option(0, 1);
+    train->add_option("--init", options->init,
+                      "Weights to start from: library name, checkpoint, session, Hugging Face folder or GGUF file");
+    train->add_option("--replay", options->replay, "Session whose latest training run is run again and compared");
+    train
+        ->add_option("--data", options->data,
+                     "manpages, a text file, a folder of .txt or .jsonl (.zst) files, or token ids in a .npy file")
+        ->capture_default_str();
+    train->add_option("--steps", options->steps, "Optimizer steps");
+    train->add_option("--out", options->out, "Session folder; created when missing");
+    train->add_option("--seed", options->seed, "Seed of parameters and data order");
+    train->add_option("--threads", options->threads, "Compute threads; as many as the machine has when left out");
+    train->add_flag("--resume", options->resume, "Go on from the last complete checkpoint in the session");
+    train->add_flag("--json", options->json, "JSON Lines on standard output");
+    train->callback([&chosen, options] {
+        const int sources = static_cast<int>(!options->preset.empty()) + static_cast<int>(!options->config.empty()) +
+                            static_cast<int>(!options->init.empty());
+        if (options->replay.empty() ? sources == 0 || options->out.empty() : sources > 0 || options->resume)
+            throw CLI::ValidationError(options->replay.empty()
+                                           ? "train needs --out, and --preset, --config or --init"
+                                           : "train --replay takes its settings from the session; only --out, "
+                                             "--threads and --json go with it");
+        chosen.command = [options](const Paths& paths) {
+            return options->replay.empty() ? train_command(paths, *options) : replay_command(paths, *options);
+        };
+    });
+}
+
+}  // namespace moescope::node
