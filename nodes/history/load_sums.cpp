@@ -30,8 +30,9 @@ void LoadSums::clear() {
 void LoadSums::add(const StepCounts& step, double sign) {
     ++added_;
     const std::size_t cells = loads_.layers * loads_.experts;
-    if (step.counts.size() != loads_.counts.size() * cells)
+    if (step.counts.size() != loads_.counts.size() * cells) {
         return;
+    }
     for (std::size_t language = 0; language < loads_.counts.size(); ++language) {
         const std::uint32_t* from = step.counts.data() + language * cells;
         for (std::size_t layer = 0; layer < loads_.layers; ++layer) {
@@ -51,22 +52,28 @@ void LoadSums::update(std::vector<Step> wanted, std::size_t layers, std::size_t 
     const std::size_t common = std::min(static_cast<std::size_t>(summed_.end() - kept), wanted.size());
     const auto after = kept + static_cast<std::ptrdiff_t>(common);
     if (common > 0 && std::equal(kept, after, wanted.begin())) {
-        for (auto gone = summed_.begin(); gone != kept; ++gone)
+        for (auto gone = summed_.begin(); gone != kept; ++gone) {
             add(**gone, -1);
-        for (auto gone = after; gone != summed_.end(); ++gone)
+        }
+        for (auto gone = after; gone != summed_.end(); ++gone) {
             add(**gone, -1);
-        for (std::size_t come = common; come < wanted.size(); ++come)
+        }
+        for (std::size_t come = common; come < wanted.size(); ++come) {
             add(*wanted[come], 1);
+        }
     } else {
         clear();
         loads_.layers = layers;
         loads_.experts = experts;
-        for (auto& counts : loads_.counts)
+        for (auto& counts : loads_.counts) {
             counts.assign(layers * experts, 0.0);
-        for (auto& totals : loads_.totals)
+        }
+        for (auto& totals : loads_.totals) {
             totals.assign(layers, 0.0);
-        for (const Step& come : wanted)
+        }
+        for (const Step& come : wanted) {
             add(*come, 1);
+        }
     }
     loads_.first_step = wanted.front()->step;
     loads_.last_step = wanted.back()->step;

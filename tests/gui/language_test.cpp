@@ -74,9 +74,11 @@ TEST(Languages, EveryKeyIsUsed) {
         bool used = code.find('"' + key + '"') != std::string::npos;
         for (const char* prefix : kDynamicPrefixes)
             used = used || key.rfind(prefix, 0) == 0;
-        // "models.state." + state: a literal that ends with a dot stands for all keys that begin so.
-        for (std::size_t dot = key.find('.'); dot != std::string::npos; dot = key.find('.', dot + 1))
-            used = used || code.find('"' + key.substr(0, dot + 1) + '"') != std::string::npos;
+        // "models.state." + state, or "models.state.{}": a literal that ends there stands for all keys that begin so.
+        for (std::size_t dot = key.find('.'); dot != std::string::npos; dot = key.find('.', dot + 1)) {
+            const std::string begin = '"' + key.substr(0, dot + 1);
+            used = used || code.find(begin + '"') != std::string::npos || code.find(begin + "{}") != std::string::npos;
+        }
         // "name.help" beside a used "name" is looked up by appending.
         const std::size_t dot = key.rfind('.');
         for (const char* suffix : {".help", ".hint", ".what"})
