@@ -233,8 +233,10 @@ void Workbench::draw_tasks(ui::Context& ctx) {
         const client::Task& task = ctx.snapshot.tasks[i];
         ImGui::PushID(task.id.c_str());
         ImGui::BeginGroup();
-        ui::text_elided((ctx.text.has(task.kind) ? std::string(ctx.text(task.kind)) + " " : std::string()) + task.title,
-                        ctx.em * 13);
+        ui::text_elided(
+            (task.kind ? std::string(ctx.text(protocol::task_kind_name(*task.kind))) + " " : std::string()) +
+                task.title,
+            ctx.em * 13);
         ImGui::SameLine();
         const float height = ImGui::GetTextLineHeight() * 0.45f;
         const ImVec2 at = ImGui::GetCursorScreenPos();

@@ -19,43 +19,6 @@ using base::sentence_in;
 using base::text_of;
 using nlohmann::json;
 
-ModelEntry model_entry(const json& entry) {
-    ModelEntry model;
-    const std::pair<const char*, std::string ModelEntry::*> fields[] = {{"name", &ModelEntry::name},
-                                                                        {"title", &ModelEntry::title},
-                                                                        {"maker", &ModelEntry::maker},
-                                                                        {"country", &ModelEntry::country},
-                                                                        {"licence", &ModelEntry::licence},
-                                                                        {"path", &ModelEntry::path},
-                                                                        {"sha256", &ModelEntry::sha256},
-                                                                        {"format", &ModelEntry::format},
-                                                                        {"architecture", &ModelEntry::architecture},
-                                                                        {"precision", &ModelEntry::precision},
-                                                                        {"state", &ModelEntry::state}};
-    for (const auto& [key, field] : fields)
-        model.*field = text_of(entry, key);
-    model.origin = sentence_in(entry, "origin");
-    model.message = sentence_in(entry, "message");
-    model.bytes = count_of(entry, "bytes");
-    model.is_moe = flag_of(entry, "is_moe");
-    model.available = flag_of(entry, "available");
-    model.trained_here = flag_of(entry, "trained_here");
-    return model;
-}
-
-Task task_entry(const json& entry) {
-    Task task;
-    task.id = text_of(entry, "id");
-    task.kind = text_of(entry, "kind");
-    task.title = text_of(entry, "title");
-    task.fraction = number_of(entry, "fraction", -1);
-    task.seconds_left = number_of(entry, "seconds_left", -1);
-    task.detail = sentence_in(entry, "detail");
-    task.cancel_command = text_of(entry, "cancel_command");
-    task.run = run_of(entry);
-    return task;
-}
-
 NodeInfo node_info(const json& entry) {
     NodeInfo node;
     node.name = text_of(entry, "name");
@@ -101,13 +64,13 @@ void NodeView::apply_state(const json& state) {
         head_.models.clear();
         for (const json& entry : models)
             if (entry.is_object())
-                head_.models.push_back(model_entry(entry));
+                head_.models.push_back(protocol::model_from_json(entry));
     }
     if (const json& tasks = member(state, "tasks"); tasks.is_array()) {
         head_.tasks.clear();
         for (const json& entry : tasks)
             if (entry.is_object())
-                head_.tasks.push_back(task_entry(entry));
+                head_.tasks.push_back(protocol::task_from_json(entry));
     }
     if (const json& runs = member(state, "runs"); runs.is_array()) {
         run_gauges_.clear();  // the list is whole each time

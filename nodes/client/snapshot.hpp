@@ -11,6 +11,7 @@
 
 #include "base/sentence.hpp"
 #include "nodes/history/runs.hpp"
+#include "nodes/protocol/gauges.hpp"
 
 namespace moescope::client {
 
@@ -44,24 +45,8 @@ struct Link {
     std::uint64_t epoch = 0;
 };
 
-/// Long work in the node: progress, rate, time left, cancel.
-struct Task {
-    std::string id, kind, title;  ///< kind is a language key ("task.train"), title a name
-    double fraction = -1;         ///< 0 to 1, below 0 when unknown
-    double seconds_left = -1;
-    base::Sentence detail;
-    std::string cancel_command;  ///< command name to send with {"run": run}, empty when it can't be cancelled
-    std::uint32_t run = 0;
-};
-
-struct ModelEntry {
-    std::string name, title, maker, country, licence, path, sha256, format, architecture, precision, state;
-    base::Sentence origin, message;
-    std::uint64_t bytes = 0;
-    bool is_moe = false;
-    bool available = false;
-    bool trained_here = false;  ///< a checkpoint of a run of this session
-};
+using protocol::ModelEntry;
+using protocol::Task;
 
 struct NodeInfo {
     std::string name, version, address, session, cpu;

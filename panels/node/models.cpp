@@ -46,16 +46,14 @@ std::string maker_text(const ui::Context& ctx, const ModelEntry& model) {
 }
 
 std::string state_text(const ui::Context& ctx, const ModelEntry& model) {
-    const std::string key = "models.state." + model.state;
-    if (ctx.text.has(key))
-        return ctx.text(key);
-    if (!model.state.empty())
-        return model.state;
+    if (model.state) {
+        return ctx.text(std::string("models.state.") + protocol::model_state_name(*model.state));
+    }
     return ctx.text(model.available ? "models.state.available" : "models.state.missing");
 }
 
 void state_badge(const ui::Context& ctx, const ModelEntry& model) {
-    const bool refused = model.state == "refused" || model.state == "failed";
+    const bool refused = model.state == protocol::ModelState::refused;
     const char* mark = model.available ? ui::icon::check : refused ? ui::icon::error : ui::icon::warning;
     ui::badge(ctx, mark, state_text(ctx, model),
               model.available ? ui::Tone::good

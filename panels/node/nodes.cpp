@@ -133,7 +133,7 @@ void NodesPanel::draw_tasks(ui::Context& ctx) {
         ImGui::TableNextRow();
         ImGui::TableNextColumn();
         ImGui::AlignTextToFramePadding();
-        const std::string kind = ctx.text.has(task.kind) ? ctx.text(task.kind) : task.kind;
+        const std::string kind = task.kind ? ctx.text(protocol::task_kind_name(*task.kind)) : "";
         ui::text_elided(task.title.empty() ? kind : kind + ": " + task.title, ImGui::GetContentRegionAvail().x);
         ImGui::TableNextColumn();
         const std::string detail = ctx.text.message(task.detail);

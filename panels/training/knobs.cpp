@@ -5,7 +5,6 @@
 #include <cstdlib>
 
 #include "base/json_fields.hpp"
-#include "panels/node/library.hpp"
 #include "panels/panels.hpp"
 #include "panels/ui/text_layout.hpp"
 #include "panels/ui/widgets.hpp"

@@ -33,7 +33,7 @@ Draw draw_of(const Item& item, const std::string& model, const std::string& lang
             model,
             language,
             draw,
-            {engagement == 0 ? Delivery::refused : delivery, engagement, "r"},
+            {engagement == 0 ? Delivery::refused : delivery, engagement, base::Sentence::verbatim("r")},
             false};
 }
 
@@ -139,7 +139,7 @@ TEST(Table, MissingAnswersAreBoundedNotDropped) {
         if (draw.model == "A" && draw.group == "state" && draw.language == "en" && changed < 6) {
             constexpr std::array kWays{Delivery::blocked, Delivery::empty,      Delivery::cut,
                                        Delivery::error,   Delivery::incoherent, Delivery::blocked};
-            draw.labels = {kWays[changed++], -1, "r"};
+            draw.labels = {kWays[changed++], -1, base::Sentence::verbatim("r")};
         }
     }
     const json table = statistics(set, {"A", "B"}, draws);
@@ -244,7 +244,7 @@ TEST(Table, OrderOfDrawsAndForeignDrawsDoNotMatter) {
 TEST(Table, APersonsRefusalCountsAsEngagementZero) {
     const Set set = small_set(2);
     auto draws = draws_of(set, 0);
-    draws[0].labels = {Delivery::refused, 4, "person"};
+    draws[0].labels = {Delivery::refused, 4, base::Sentence::verbatim("person")};
     draws[0].labels.engagement = -1;
     draws[0].by_person = true;
     const json table = statistics(set, {"A", "B"}, draws);

@@ -5,6 +5,7 @@
 #include <fmt/format.h>
 #include <memory>
 
+#include "base/error.hpp"
 #include "base/sentence.hpp"
 #include "nodes/service/cli/console.hpp"
 #include "nodes/service/cli/subcommands.hpp"
@@ -26,7 +27,7 @@ int inspect_command(const std::string& file, bool as_json) {
         fmt::print("{}: {}, safe to open\n{}\n", file, report.format,
                    report.details.dump(2, ' ', false, json::error_handler_t::replace));
     if (!report.safe)
-        throw base::Error(report.problem.empty() ? say("{} is not safe to open", file) : report.problem);
+        throw base::Error(report.problem.empty() ? base::say("{} is not safe to open", file) : report.problem);
     return 0;
 }
 

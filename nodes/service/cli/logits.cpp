@@ -24,7 +24,7 @@ int logits_command(const Paths& paths, const std::string& model, const std::stri
     auto lease = workers.acquire(path, cores(), never);
     lease->ask(
         {{"op", "logits"}, {"tokens", fs::absolute(tokens).string()}, {"out", fs::absolute(out).string()}},
-        say("computing logits with {}", model), [](std::span<const std::byte>) {}, never);
+        base::say("computing logits with {}", model), [](std::span<const std::byte>) {}, never);
     return 0;
 }
 

@@ -16,10 +16,11 @@ int models_list_command(const Paths& paths, bool as_json) {
     const ModelLibrary library(paths);
     for (const auto& model : library.models()) {
         if (as_json)
-            print_json(to_json(model));
+            print_json(protocol::to_json(model));
         else
             fmt::print("{:<22} {:>9.1f} MB  {:<8}  {}, {}; {}{}\n", model.name, static_cast<double>(model.bytes) / 1e6,
-                       model.state, model.maker.empty() ? model.title : model.maker,
+                       model.state ? protocol::model_state_name(*model.state) : "",
+                       model.maker.empty() ? model.title : model.maker,
                        model.country.empty() ? model.origin.english() : model.country, model.licence,
                        model.message.empty() ? "" : "\n    " + model.message.english());
     }

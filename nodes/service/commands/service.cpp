@@ -368,14 +368,14 @@ json Service::node_gauges() const {
 json Service::model_gauges() const {
     auto list = json::array();
     for (const auto& model : models_.models())
-        list.push_back(to_json(model));
+        list.push_back(protocol::to_json(model));
     for (const auto& run : board_.runs()) {
         if (run["kind"] != protocol::run_kind_name(RunKind::train))
             continue;
         const auto checkpoint = run["last_checkpoint"].get<std::uint64_t>();
         const auto state = protocol::run_state_named(base::text_of(run, "state"));
         const bool active = state == RunState::running || state == RunState::paused;
-        LibraryModel model;
+        protocol::ModelEntry model;
         model.name = fmt::format("checkpoint:{}", run["run"].get<std::uint32_t>());
         model.title = run["name"].get<std::string>();
         model.origin = say("trained here, step {}", checkpoint);
@@ -384,7 +384,7 @@ json Service::model_gauges() const {
         model.precision = "F32";
         model.is_moe = true;
         model.available = checkpoint > 0 || active;
-        model.state = model.available ? "ready" : "untrained";
+        model.state = model.available ? protocol::ModelState::ready : protocol::ModelState::untrained;
         if (!model.available)
             model.message = say("this run has no checkpoint yet");
         if (checkpoint > 0) {
@@ -394,9 +394,8 @@ json Service::model_gauges() const {
                 std::filesystem::file_size(std::filesystem::path(model.path) / "model.safetensors", error);
             model.bytes = error ? 0 : bytes;
         }
-        json entry = to_json(model);
-        entry["trained_here"] = true;
-        list.push_back(std::move(entry));
+        model.trained_here = true;
+        list.push_back(protocol::to_json(model));
     }
     return list;
 }

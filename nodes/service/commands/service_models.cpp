@@ -139,9 +139,9 @@ void Service::models_inspect(const json& value, Reply reply) {
 void Service::report_write(const json& value, Reply reply) {
     const Parameters parameters(value, {"path", "language"});
     const std::filesystem::path path = std::filesystem::absolute(parameters.text("path"));
-    TaskState task;
+    protocol::Task task;
     task.id = fmt::format("report-{}", ++reports_);
-    task.kind = "task.report";
+    task.kind = protocol::TaskKind::report;
     task.title = path.filename().string();
     task.cancel_command = "task.cancel";
     board_.set_task(task);

@@ -207,9 +207,9 @@ void GenerationJob::announce(int threads) {
 }
 
 GenerationResult GenerationJob::answer() {
-    TaskState task;
+    protocol::Task task;
     task.id = task_id(order_.run);
-    task.kind = "task.wait";
+    task.kind = protocol::TaskKind::wait;
     task.title = order_.model;
     task.cancel_command = "generate.cancel";
     task.run = order_.run;
@@ -224,10 +224,10 @@ GenerationResult GenerationJob::answer() {
         std::this_thread::sleep_for(kGather);
     const int threads = order_.threads > 0 ? order_.threads : slot.threads();
     announce(threads);
-    task.kind = "task.load";
+    task.kind = protocol::TaskKind::load;
     parts_.board.set_task(task);
     auto lease = parts_.workers.acquire(order_.path, threads, cancel_);
-    task.kind = "task.generate";
+    task.kind = protocol::TaskKind::generate;
     parts_.board.set_task(task);
     return generate_with(
         *lease, order_,

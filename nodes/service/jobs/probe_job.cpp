@@ -402,9 +402,9 @@ void ProbeJob::update_statistics(bool now) {
 }
 
 void ProbeJob::show_progress() {
-    TaskState task;
+    protocol::Task task;
     task.id = task_id(order_.run);
-    task.kind = "task.probe";
+    task.kind = protocol::TaskKind::probe;
     task.title = order_.name;
     task.fraction = planned_ == 0 ? 1 : static_cast<double>(answers()) / static_cast<double>(planned_);
     task.seconds_left = seconds_left();

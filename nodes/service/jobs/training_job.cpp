@@ -246,9 +246,9 @@ std::shared_ptr<const engine::Tokenizer> TrainingJob::open_beginning() {
 
 bool TrainingJob::load_data() {
     const auto tokenizer = open_beginning();
-    TaskState task;
+    protocol::Task task;
     task.id = fmt::format("data-{}", order_.run);
-    task.kind = "task.corpus";
+    task.kind = protocol::TaskKind::corpus;
     task.title = order_.data;
     task.cancel_command = "train.stop";
     task.run = order_.run;
@@ -548,9 +548,9 @@ void TrainingJob::write_step(const engine::StepStats& stats) {
 void TrainingJob::show_progress() {
     const std::uint64_t planned = planned_steps();
     const std::uint64_t done = trainer_->steps_done();
-    TaskState task;
+    protocol::Task task;
     task.id = task_id(order_.run);
-    task.kind = "task.train";
+    task.kind = protocol::TaskKind::train;
     task.title = order_.name;
     task.fraction = static_cast<double>(done) / static_cast<double>(planned);
     task.seconds_left = static_cast<double>(planned - std::min(done, planned)) * smoothed_step_ms_ / 1000.0;

@@ -30,21 +30,7 @@ json parse_list(const fs::path& path) {
 }
 
 LibraryModel from_json(const json& value) {
-    LibraryModel model;
-    model.name = text_of(value, "name");
-    model.title = text_of(value, "title");
-    model.maker = text_of(value, "maker");
-    model.country = text_of(value, "country");
-    model.licence = text_of(value, "licence");
-    model.origin = base::sentence_in(value, "origin");
-    model.path = text_of(value, "path");
-    model.sha256 = text_of(value, "sha256");
-    model.format = text_of(value, "format");
-    model.architecture = text_of(value, "architecture");
-    model.precision = text_of(value, "precision");
-    if (const auto bytes = value.find("bytes"); bytes != value.end() && bytes->is_number_unsigned())
-        model.bytes = bytes->get<std::uint64_t>();
-    return model;
+    return {protocol::model_from_json(value), false};
 }
 
 /// "My Model-Q4.gguf" -> "my-model-q4".
@@ -91,17 +77,6 @@ bool is_file(const fs::path& path) {
 
 }  // namespace
 
-json to_json(const LibraryModel& model) {
-    json value = {{"name", model.name},           {"title", model.title},         {"maker", model.maker},
-                  {"country", model.country},     {"licence", model.licence},     {"path", model.path},
-                  {"sha256", model.sha256},       {"format", model.format},       {"architecture", model.architecture},
-                  {"precision", model.precision}, {"state", model.state},         {"bytes", model.bytes},
-                  {"is_moe", model.is_moe},       {"available", model.available}, {"trained_here", false}};
-    base::put_sentence(value, "origin", model.origin);
-    base::put_sentence(value, "message", model.message);
-    return value;
-}
-
 ModelLibrary::ModelLibrary(const Paths& paths, StatusBoard* board) : paths_(paths), board_(board) {
     load_hashes();
     load_built_in();
@@ -129,7 +104,7 @@ void ModelLibrary::load_built_in() {
         LibraryModel model = from_json(value);
         model.built_in = true;
         model.path = (paths_.models() / text_of(value, "file")).string();
-        look_at(model);
+        inspect(model);
         models_.push_back(std::move(model));
     }
 }
@@ -152,7 +127,7 @@ std::optional<std::vector<LibraryModel>> ModelLibrary::read_added() const {
         LibraryModel model = from_json(value);
         if (model.name.empty() || model.path.empty())
             continue;
-        look_at(model);
+        inspect(model);
         models.push_back(std::move(model));
     }
     return models;
@@ -180,11 +155,11 @@ void ModelLibrary::save_added(const std::vector<LibraryModel>& models) const {
     base::write_file_atomically(paths_.data / "models.json", json{{"models", list}}.dump(2) + "\n");
 }
 
-void ModelLibrary::look_at(LibraryModel& model) const {
+void ModelLibrary::inspect(LibraryModel& model) const {
     std::error_code error;
     model.available = false;
     if (!fs::exists(model.path, error)) {
-        model.state = "missing";
+        model.state = protocol::ModelState::missing;
         model.message = model.built_in ? say("{} is not there; ./run fetches it", model.path)
                                        : say("{} is not there any more; put it back or remove the model", model.path);
         return;
@@ -193,12 +168,12 @@ void ModelLibrary::look_at(LibraryModel& model) const {
     const std::uint64_t bytes = size_of(model.path);
     model.format = report.format;
     if (!report.safe) {
-        model.state = "refused";
+        model.state = protocol::ModelState::refused;
         model.message = report.problem;
         return;
     }
     if (model.built_in && bytes != model.bytes) {
-        model.state = "changed";
+        model.state = protocol::ModelState::changed;
         model.message =
             say("{} has {} bytes instead of {}; delete it and start ./run again", model.path, bytes, model.bytes);
         return;
@@ -218,14 +193,14 @@ void ModelLibrary::look_at(LibraryModel& model) const {
     const json& shape = ours ? report.details["/config/model"_json_pointer] : report.details;
     const auto experts = shape.find("experts");
     model.is_moe = experts != shape.end() && experts->is_number() && experts->get<double>() > 1;
-    model.state = "ready";
+    model.state = protocol::ModelState::ready;
     model.message = {};
     model.available = true;
     const std::string hash = cached_hash(model.path);
     if (hash.empty())
         return;
     if (model.built_in && !model.sha256.empty() && hash != model.sha256) {
-        model.state = "changed";
+        model.state = protocol::ModelState::changed;
         model.available = false;
         model.message =
             say("{} is not the file that was pinned: its SHA-256 begins with {} instead of {}; delete it "
@@ -273,7 +248,7 @@ std::string ModelLibrary::add(const fs::path& given) {
     };
     for (int number = 2; taken(model.name); ++number)
         model.name = fmt::format("{}-{}", stem, number);
-    look_at(model);
+    inspect(model);
     if (model.title.empty())
         model.title = path.filename().string();
     models.push_back(model);
@@ -364,9 +339,9 @@ void ModelLibrary::save_hashes() const {
 }
 
 std::string ModelLibrary::hash_file(const LibraryModel& model) {
-    TaskState task;
+    protocol::Task task;
     task.id = "hash-" + model.name;
-    task.kind = "task.hash";
+    task.kind = protocol::TaskKind::hash;
     task.title = model.title.empty() ? model.name : model.title;
     task.cancel_command = "task.cancel";
     board_->set_task(task);
@@ -413,7 +388,7 @@ void ModelLibrary::hash_loop() {
         save_hashes();
         for (auto& model : models_)
             if (model.path == path)
-                look_at(model);
+                inspect(model);
         ++version_;
     }
 }

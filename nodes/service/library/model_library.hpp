@@ -16,21 +16,16 @@
 #include <thread>
 #include <vector>
 
+#include "nodes/protocol/gauges.hpp"
 #include "nodes/service/library/paths.hpp"
 #include "nodes/service/library/status_board.hpp"
 
 namespace moescope::node {
 
-/// One model file, with the fields of client::ModelEntry.
-struct LibraryModel {
-    std::string name, title, maker, country, licence, path, sha256, format, architecture, precision;
-    std::string state;  ///< "ready", "missing", "refused", "changed" (not the file that was pinned)
-    base::Sentence origin;
-    base::Sentence message;  ///< when not ready
-    std::uint64_t bytes = 0;
-    bool is_moe = false, available = false, built_in = false;
+/// One model file.
+struct LibraryModel : protocol::ModelEntry {
+    bool built_in = false;  ///< of the library's own list
 };
-nlohmann::json to_json(const LibraryModel& model);
 
 /// Thread safe. The list of added models is a file that several programs of a person share: it is read again before it
 /// is changed.
@@ -65,7 +60,7 @@ class ModelLibrary {
     void save_added(const std::vector<LibraryModel>& models) const;
     std::vector<LibraryModel> current() const;  ///< with the lock held: as the file lists them now
     std::string hash_file(const LibraryModel& model);
-    void look_at(LibraryModel& model) const;
+    void inspect(LibraryModel& model) const;
     void hash_loop();
     std::string hash_key(const std::filesystem::path& path) const;
     std::string cached_hash(const std::filesystem::path& path) const;  ///< with the lock held (or in the constructor)

@@ -4,18 +4,6 @@ namespace moescope::node {
 
 namespace {
 
-nlohmann::json to_json(const TaskState& task) {
-    nlohmann::json value = {{"id", task.id},
-                            {"kind", task.kind},
-                            {"title", task.title},
-                            {"fraction", task.fraction},
-                            {"seconds_left", task.seconds_left},
-                            {"cancel_command", task.cancel_command},
-                            {"run", task.run}};
-    base::put_sentence(value, "detail", task.detail);
-    return value;
-}
-
 nlohmann::json to_json(const RunStatus& run) {
     nlohmann::json value = {{"run", run.run},
                             {"kind", protocol::run_kind_name(run.kind)},
@@ -32,7 +20,7 @@ nlohmann::json to_json(const RunStatus& run) {
 
 }  // namespace
 
-void StatusBoard::set_task(const TaskState& task) {
+void StatusBoard::set_task(const protocol::Task& task) {
     const std::lock_guard lock(mutex_);
     tasks_[task.id] = task;
     ++version_;

@@ -13,19 +13,10 @@
 #include <vector>
 
 #include "base/sentence.hpp"
+#include "nodes/protocol/gauges.hpp"
 #include "nodes/protocol/run_state.hpp"
 
 namespace moescope::node {
-
-/// Long work, with the fields of client::Task.
-struct TaskState {
-    std::string id, kind, title;
-    double fraction = -1;      ///< 0 to 1, below 0 when unknown
-    double seconds_left = -1;  ///< below 0 when unknown
-    base::Sentence detail;
-    std::string cancel_command;  ///< sent with {"run"}, or with {"id"} when the task belongs to no run
-    std::uint32_t run = 0;       ///< 0: none
-};
 
 /// One run, for STATE `runs`.
 struct RunStatus {
@@ -43,7 +34,7 @@ struct RunStatus {
 /// Thread safe.
 class StatusBoard {
  public:
-    void set_task(const TaskState& task);
+    void set_task(const protocol::Task& task);
     void remove_task(const std::string& id);
     /// Remembers the wish until the task is removed; false when there is no such task.
     bool cancel_task(const std::string& id);
@@ -61,7 +52,7 @@ class StatusBoard {
 
  private:
     mutable std::mutex mutex_;
-    std::map<std::string, TaskState> tasks_;
+    std::map<std::string, protocol::Task> tasks_;
     std::set<std::string> cancelled_;  ///< tasks
     std::map<std::uint32_t, RunStatus> runs_;
     std::uint64_t version_ = 1;

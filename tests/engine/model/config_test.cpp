@@ -149,10 +149,10 @@ TEST(Plan, SizesBeyondAnyMachineAreRefused) {
     config.model.width = -1;
     EXPECT_NE(error_of([&] { plan_run(config); }).find("model.width"), std::string::npos);
     EXPECT_NE(error_of([] {
-                  checked_product(std::uint64_t{1} << 40, std::uint64_t{1} << 40, "a test");
+                  checked_product(std::uint64_t{1} << 40, std::uint64_t{1} << 40, base::marked("a test"));
               }).find("a test overflows"),
               std::string::npos);
-    EXPECT_NE(error_of([] { checked_sum(~std::uint64_t{0}, 1, "a test"); }).find("a test overflows"),
+    EXPECT_NE(error_of([] { checked_sum(~std::uint64_t{0}, 1, base::marked("a test")); }).find("a test overflows"),
               std::string::npos);
 }
 

@@ -119,7 +119,7 @@ TEST(Dataset, CancelStopsTheLoad) {
     for (int stop = 1; stop <= 4; ++stop) {
         const Fixture fixture;
         int count = 0;
-        const auto progress = [&](double fraction, const std::string&) {
+        const auto progress = [&](double fraction, const base::Sentence&) {
             return stop < 4 ? ++count < stop : fraction < 1.0;
         };
         try {

@@ -6,6 +6,7 @@
 #include <set>
 #include <string>
 
+#include "nodes/protocol/session.hpp"
 #include "nodes/protocol/records.hpp"
 #include "nodes/transport/node_server.hpp"
 #include "sessions/session.hpp"

@@ -52,7 +52,7 @@ class Compare : public testing::Test {
     }
     static bool waits(const Snapshot& snapshot, std::uint32_t run) {
         for (const auto& task : snapshot.tasks)
-            if (task.run == run && task.kind == "task.wait")
+            if (task.run == run && task.kind == protocol::TaskKind::wait)
                 return task.cancel_command == "generate.cancel";
         return false;
     }

@@ -51,7 +51,7 @@ TEST(Library, HashingALargeFileIsATaskThatCanBeCancelled) {
     Workbench bench(folder / "session");
     const auto name = bench.done("models.add", {{"path", (folder / "large.gguf").string()}}).value("name", "");
     const auto hashing = [](const Snapshot& s) {
-        return s.tasks.size() == 1 && s.tasks[0].kind == "task.hash" && s.tasks[0].fraction > 0;
+        return s.tasks.size() == 1 && s.tasks[0].kind == protocol::TaskKind::hash && s.tasks[0].fraction > 0;
     };
     const auto now = bench.wait("progress", hashing);
     EXPECT_EQ(now->tasks[0].title, "large.gguf");

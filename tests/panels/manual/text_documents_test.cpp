@@ -126,7 +126,7 @@ TEST(ProbeStatistics, ReadsWhatTheNodeComputes) {
                 draw.language = language;
                 const bool refused = item.group == "state" && model == "a" && random() % 4 != 0;
                 draw.labels = {refused ? probes::Delivery::refused : probes::Delivery::answered, refused ? 0 : 4,
-                               "test"};
+                               base::Sentence::verbatim("test")};
                 draws.push_back(draw);
             }
     const ProbeStatistics statistics = read_statistics(probes::statistics(set, models, draws));

@@ -1,0 +1,135 @@
+#include "nodes/protocol/gauges.hpp"
+
+#include <array>
+#include <utility>
+
+#include "base/json_fields.hpp"
+
+namespace moescope::protocol {
+namespace {
+
+constexpr std::array<std::pair<const char*, std::string ModelEntry::*>, 10> kTexts{
+    {{"name", &ModelEntry::name},
+     {"title", &ModelEntry::title},
+     {"maker", &ModelEntry::maker},
+     {"country", &ModelEntry::country},
+     {"licence", &ModelEntry::licence},
+     {"path", &ModelEntry::path},
+     {"sha256", &ModelEntry::sha256},
+     {"format", &ModelEntry::format},
+     {"architecture", &ModelEntry::architecture},
+     {"precision", &ModelEntry::precision}}};
+
+template <class Enum>
+std::optional<Enum> named(std::string_view name, int count, const char* (*name_of)(Enum)) {
+    for (int i = 0; i < count; ++i) {
+        if (name == name_of(static_cast<Enum>(i))) {
+            return static_cast<Enum>(i);
+        }
+    }
+    return std::nullopt;
+}
+
+}  // namespace
+
+const char* task_kind_name(TaskKind kind) {
+    switch (kind) {
+        case TaskKind::train:
+            return "task.train";
+        case TaskKind::corpus:
+            return "task.corpus";
+        case TaskKind::wait:
+            return "task.wait";
+        case TaskKind::load:
+            return "task.load";
+        case TaskKind::generate:
+            return "task.generate";
+        case TaskKind::probe:
+            return "task.probe";
+        case TaskKind::hash:
+            return "task.hash";
+        case TaskKind::report:
+            return "task.report";
+    }
+    return "";
+}
+
+std::optional<TaskKind> task_kind_named(std::string_view name) {
+    return named(name, kTaskKinds, task_kind_name);
+}
+
+nlohmann::json to_json(const Task& task) {
+    nlohmann::json value = {{"id", task.id},
+                            {"kind", task.kind ? task_kind_name(*task.kind) : ""},
+                            {"title", task.title},
+                            {"fraction", task.fraction},
+                            {"seconds_left", task.seconds_left},
+                            {"cancel_command", task.cancel_command},
+                            {"run", task.run}};
+    base::put_sentence(value, "detail", task.detail);
+    return value;
+}
+
+Task task_from_json(const nlohmann::json& value) {
+    Task task;
+    task.id = base::text_of(value, "id");
+    task.kind = task_kind_named(base::text_of(value, "kind"));
+    task.title = base::text_of(value, "title");
+    task.fraction = base::number_of(value, "fraction", -1);
+    task.seconds_left = base::number_of(value, "seconds_left", -1);
+    task.detail = base::sentence_in(value, "detail");
+    task.cancel_command = base::text_of(value, "cancel_command");
+    task.run = base::run_of(value);
+    return task;
+}
+
+const char* model_state_name(ModelState state) {
+    switch (state) {
+        case ModelState::ready:
+            return "ready";
+        case ModelState::missing:
+            return "missing";
+        case ModelState::refused:
+            return "refused";
+        case ModelState::changed:
+            return "changed";
+        case ModelState::untrained:
+            return "untrained";
+    }
+    return "";
+}
+
+std::optional<ModelState> model_state_named(std::string_view name) {
+    return named(name, kModelStates, model_state_name);
+}
+
+nlohmann::json to_json(const ModelEntry& model) {
+    nlohmann::json value = {{"state", model.state ? model_state_name(*model.state) : ""},
+                            {"bytes", model.bytes},
+                            {"is_moe", model.is_moe},
+                            {"available", model.available},
+                            {"trained_here", model.trained_here}};
+    for (const auto& [key, member] : kTexts) {
+        value[key] = model.*member;
+    }
+    base::put_sentence(value, "origin", model.origin);
+    base::put_sentence(value, "message", model.message);
+    return value;
+}
+
+ModelEntry model_from_json(const nlohmann::json& value) {
+    ModelEntry model;
+    for (const auto& [key, member] : kTexts) {
+        model.*member = base::text_of(value, key);
+    }
+    model.state = model_state_named(base::text_of(value, "state"));
+    model.origin = base::sentence_in(value, "origin");
+    model.message = base::sentence_in(value, "message");
+    model.bytes = base::count_of(value, "bytes");
+    model.is_moe = base::flag_of(value, "is_moe");
+    model.available = base::flag_of(value, "available");
+    model.trained_here = base::flag_of(value, "trained_here");
+    return model;
+}
+
+}  // namespace moescope::protocol

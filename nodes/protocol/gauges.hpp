@@ -1,0 +1,61 @@
+// What a node's STATE says of long work and of models: one definition for the node that fills it and the client that
+// reads it.
+#pragma once
+
+#include <cstdint>
+#include <nlohmann/json.hpp>
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include "base/sentence.hpp"
+
+namespace moescope::protocol {
+
+enum class TaskKind : std::uint8_t { train, corpus, wait, load, generate, probe, hash, report };
+inline constexpr int kTaskKinds = 8;
+/// "task.train", ...: a language key.
+const char* task_kind_name(TaskKind kind);
+std::optional<TaskKind> task_kind_named(std::string_view name);
+
+/// Long work in the node: progress, rate, time left, cancel.
+struct Task {
+    std::string id;
+    std::optional<TaskKind> kind;  ///< nothing: of a later version
+    std::string title;             ///< a name
+    double fraction = -1;          ///< 0 to 1, below 0 when unknown
+    double seconds_left = -1;      ///< below 0 when unknown
+    base::Sentence detail;
+    /// Sent with {"run"}, or with {"id"} when the task belongs to no run; empty when it cannot be cancelled.
+    std::string cancel_command;
+    std::uint32_t run = 0;  ///< 0: none
+};
+nlohmann::json to_json(const Task& task);
+Task task_from_json(const nlohmann::json& value);
+
+enum class ModelState : std::uint8_t {
+    ready,
+    missing,
+    refused,    ///< not safe to open, or not a model
+    changed,    ///< not the file that was pinned
+    untrained,  ///< a run of this session that has no checkpoint yet
+};
+inline constexpr int kModelStates = 5;
+const char* model_state_name(ModelState state);
+std::optional<ModelState> model_state_named(std::string_view name);
+
+/// One model of a node's library.
+struct ModelEntry {
+    std::string name, title, maker, country, licence, path, sha256, format, architecture, precision;
+    std::optional<ModelState> state;  ///< nothing: of a later version
+    base::Sentence origin;
+    base::Sentence message;  ///< when not ready
+    std::uint64_t bytes = 0;
+    bool is_moe = false;
+    bool available = false;
+    bool trained_here = false;  ///< a checkpoint of a run of this session
+};
+nlohmann::json to_json(const ModelEntry& model);
+ModelEntry model_from_json(const nlohmann::json& value);
+
+}  // namespace moescope::protocol
