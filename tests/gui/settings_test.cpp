@@ -40,7 +40,7 @@ Settings sample() {
 TEST(Settings, RoundTrip) {
     const Folder folder;
     const fs::path file = folder.path / "deep" / "settings.json";
-    ASSERT_EQ(write_file(file, settings_text(sample())), "");
+    ASSERT_TRUE(write_file(file, settings_text(sample())).empty());
     const Settings again = load_settings(file);
     EXPECT_EQ(settings_text(again), settings_text(sample()));
     EXPECT_EQ(again.layouts.at("probe").panels.size(), 2u);

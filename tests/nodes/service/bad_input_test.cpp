@@ -54,7 +54,7 @@ TEST_F(BadInput, Models) {
         expect_one_sentence({"models", "add", path.string()}, path.filename().string());
     }
     const Output reason = run_node({"inspect", pickle.string()});
-    EXPECT_NE(reason.error.english().find("pickle"), std::string::npos) << reason.error;
+    EXPECT_NE(reason.error.find("pickle"), std::string::npos) << reason.error;
     expect_one_sentence({"generate", "--model", "no-such-model", "--prompt", "hello"}, "no-such-model");
 }
 
