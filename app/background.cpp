@@ -36,13 +36,18 @@ void Background::finish() {
 }
 
 base::Sentence write_file(const std::filesystem::path& path, const std::string& bytes) {
+    std::error_code error;
+    if (path.has_parent_path()) {
+        std::filesystem::create_directories(path.parent_path(), error);
+    }
+    if (error) {
+        return base::say("{} {}: {}", path, base::say("can't be written"), base::system_sentence(error));
+    }
     try {
-        if (path.has_parent_path())
-            std::filesystem::create_directories(path.parent_path());
         base::write_file_atomically(path, bytes);
         return {};
-    } catch (const std::exception& error) {
-        return base::sentence_of(error);
+    } catch (const std::exception& problem) {
+        return base::sentence_of(problem);
     }
 }
 

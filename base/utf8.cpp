@@ -62,7 +62,21 @@ std::size_t complete_utf8_prefix(std::string_view bytes) {
             continue;
         }
         const char* const end = bytes.data() + bytes.size();
-        return utf::utf_traits<char>::decode(at, end) == utf::incomplete ? bytes.size() - back : bytes.size();
+        if (utf::utf_traits<char>::decode(at, end) != utf::incomplete) {
+            return bytes.size();
+        }
+        // Some beginnings lead to overlong forms and surrogates only: with the least or the largest bytes behind it, a
+        // beginning that can still become a character is one.
+        for (const char fill : {'\x80', '\xBF'}) {
+            std::string whole(bytes.substr(bytes.size() - back));
+            while (whole.size() < 4 && code_point_at(whole, 0).length == 0) {
+                whole += fill;
+            }
+            if (code_point_at(whole, 0).length == whole.size()) {
+                return bytes.size() - back;
+            }
+        }
+        return bytes.size();
     }
     return bytes.size();
 }

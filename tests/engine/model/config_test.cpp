@@ -40,7 +40,7 @@ TEST(Config, OldNamesAreReadAndNeverWritten) {
     EXPECT_EQ(error_of([&] {
                   parse_run_config(json{{"model", {{"head_norm", "full"}, {"qk_norm", "full"}}}}, "x");
               }),
-              "x: model has qk_norm twice, also under an older name: remove one.");
+              "x: model has qk_norm twice, also under an older name: remove one");
     json renamed = old;
     base::rename_settings(renamed);
     EXPECT_EQ(renamed, json::parse(R"({"model":{"qk_norm":"full"},"train":{"bias_update_rate":0.5}})"));

@@ -262,16 +262,16 @@ TEST(Trainer, SeveralKnobsAreTurnedTogetherOrNotAtAll) {
     const auto before = to_json(trainer.config());
     const std::pair<LiveValues, const char*> wrong[] = {
         {{{"balance_coefficient", 0.5}, {"bias_update_rate", 1.5}},
-         "bias_update_rate is 1.5, but must be from 0 to 1."},
-        {{{"balance_coefficient", 0.5}, {"bias_speed", 5}}, "bias_update_rate is 5, but must be from 0 to 1."},
+         "bias_update_rate is 1.5, but must be from 0 to 1"},
+        {{{"balance_coefficient", 0.5}, {"bias_speed", 5}}, "bias_update_rate is 5, but must be from 0 to 1"},
         {{{"balance_coefficient", 0.5}, {"experts_per_token", 3}},
-         "experts_per_token is 3, but must be from 1 to the 2 that the run was planned for; fork the run to use more."},
+         "experts_per_token is 3, but must be from 1 to the 2 that the run was planned for; fork the run to use more"},
         {{{"balance_coefficient", 0.5}, {"experts_per_token", 1.5}},
-         "experts_per_token is 1.5, but must be a whole number from 1 to 2."},
+         "experts_per_token is 1.5, but must be a whole number from 1 to 2"},
         {{{"balance_coefficient", 0.5}, {"prediction_coefficient", 0.5}},
-         "prediction_coefficient cannot be changed in this run: that needs prediction_depth > 0."},
-        {{{"balance_coefficient", 0.5}, {"width", 8}}, "width cannot be changed during a run."},
-        {{{"balance_coefficient", 0.5}, {"wdith", 8}}, "wdith cannot be changed during a run."},
+         "prediction_coefficient cannot be changed in this run: that needs prediction_depth > 0"},
+        {{{"balance_coefficient", 0.5}, {"width", 8}}, "width cannot be changed during a run"},
+        {{{"balance_coefficient", 0.5}, {"wdith", 8}}, "wdith cannot be changed during a run"},
     };
     for (const auto& [values, sentence] : wrong) {
         EXPECT_EQ(error_of([&] { trainer.set(values); }), sentence);
