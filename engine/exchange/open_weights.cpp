@@ -28,17 +28,17 @@ OpenedWeights open_weights(const std::filesystem::path& path, const FileReport& 
     if (!report.safe) {
         throw Error(report.problem);
     }
-    if (report.format == "checkpoint") {
-        return {load_model(path), report.format, "moescope", {}};
+    if (report.kind == FileKind::checkpoint) {
+        return {load_model(path), report.format(), "moescope", {}};
     }
-    if (report.format == "Hugging Face folder") {
-        return take(import_hugging_face(path), report.format);
+    if (report.kind == FileKind::hugging_face) {
+        return take(import_hugging_face(path), report.format());
     }
-    if (report.format == "GGUF") {
-        return take(import_gguf(path), report.format);
+    if (report.kind == FileKind::gguf) {
+        return take(import_gguf(path), report.format());
     }
     throw Error(
-        say("{} is a {} file; give a checkpoint folder, a Hugging Face folder or a GGUF file", path, report.format));
+        say("{} is a {} file; give a checkpoint folder, a Hugging Face folder or a GGUF file", path, report.format()));
 }
 
 }  // namespace moescope::engine

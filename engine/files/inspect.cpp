@@ -37,18 +37,18 @@ void inspect_by_content(const fs::path& path, FileReport& report) {
     report.details["bytes"] = file.size();
     const std::string start = file.text(std::min<std::uint64_t>(file.size(), 64), marked("its start"));
     if (start.starts_with("GGUF")) {
-        report.format = "GGUF";
+        report.kind = FileKind::gguf;
         inspect_gguf(path, report);
     } else if (start.starts_with("\x93NUMPY")) {
-        report.format = "npy";
+        report.kind = FileKind::npy;
         inspect_npy(path, report);
     } else if (looks_like_pickle(path, start)) {
-        report.format = "pickle";
+        report.kind = FileKind::pickle;
         throw Error(
             say("is a Python pickle, and a pickle can run any code when it is opened, so Moescope never opens one; use "
                 "the safetensors or GGUF version of this model, or convert it where you trust it"));
     } else if (looks_like_safetensors(start) || path.extension() == ".safetensors") {
-        report.format = "safetensors";
+        report.kind = FileKind::safetensors;
         inspect_safetensors(path, report);
     } else if (path.extension() == ".gguf") {
         throw Error(say(
@@ -74,9 +74,29 @@ void inspect_path(const fs::path& path, FileReport& report) {
 
 }  // namespace
 
+const char* file_kind_name(FileKind kind) {
+    switch (kind) {
+        case FileKind::gguf:
+            return "GGUF";
+        case FileKind::safetensors:
+            return "safetensors";
+        case FileKind::npy:
+            return "npy";
+        case FileKind::checkpoint:
+            return "checkpoint";
+        case FileKind::hugging_face:
+            return "Hugging Face folder";
+        case FileKind::pickle:
+            return "pickle";
+        case FileKind::unknown:
+            return "unknown";
+    }
+    return "";
+}
+
 FileReport inspect_file(const fs::path& path) {
     FileReport report;
-    report.format = "unknown";
+    report.kind = FileKind::unknown;
     report.details = nlohmann::json::object();
     try {
         inspect_path(path, report);

@@ -10,8 +10,13 @@
 
 namespace moescope::engine {
 
+enum class FileKind { gguf, safetensors, npy, checkpoint, hugging_face, pickle, unknown };
+/// "GGUF", "Hugging Face folder", ...: what reports and sentences call it.
+const char* file_kind_name(FileKind kind);
+
 struct FileReport {
-    std::string format;      ///< "GGUF", "safetensors", "checkpoint", "pickle", "npy", "unknown"
+    FileKind kind = FileKind::unknown;
+    std::string format() const { return file_kind_name(kind); }
     bool safe = false;       ///< every offset and size was checked against the file
     base::Sentence problem;  ///< one sentence with what to do, when not safe
     nlohmann::json details;  ///< architecture, tensors, parameters, quantisation, experts, licence, ...

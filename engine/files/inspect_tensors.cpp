@@ -76,7 +76,7 @@ namespace {
 
 /// A model as Hugging Face keeps it: config.json names the type; one safetensors file, or shards with their list.
 void inspect_hugging_face(const fs::path& path, nlohmann::json config, FileReport& report) {
-    report.format = "Hugging Face folder";
+    report.kind = FileKind::hugging_face;
     std::uint64_t bytes = 0;
     std::vector<fs::path> files;
     for (const auto& entry : fs::directory_iterator(path)) {
@@ -119,7 +119,7 @@ void inspect_folder(const fs::path& path, FileReport& report) {
         throw Error(say("is a folder without {}; name a model file or the folder of a checkpoint",
                         config ? "model.safetensors" : "config.json"));
     }
-    report.format = "checkpoint";
+    report.kind = FileKind::checkpoint;
     if (!fs::exists(path / "DONE", error)) {
         throw Error(say("is a checkpoint that was not finished (the file DONE is missing); use an earlier one"));
     }

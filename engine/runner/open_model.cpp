@@ -13,19 +13,19 @@ std::unique_ptr<LanguageModel> open_model(const std::filesystem::path& path, int
     if (!report.safe) {
         throw Error(report.problem);
     }
-    if (report.format == "checkpoint" || report.format == "Hugging Face folder") {
+    if (report.kind == FileKind::checkpoint || report.kind == FileKind::hugging_face) {
         return open_own_model(path, report, threads);
     }
-    if (report.format == "safetensors" && path.filename() == "model.safetensors") {
+    if (report.kind == FileKind::safetensors && path.filename() == "model.safetensors") {
         if (const FileReport folder = inspect_file(path.parent_path()); folder.safe) {
             return open_own_model(path.parent_path(), folder, threads);
         }
     }
-    if (report.format != "GGUF") {
+    if (report.kind != FileKind::gguf) {
         throw Error(
             say("{} is a {} file and cannot be run by itself; give a GGUF file, a checkpoint folder or a Hugging Face "
                 "folder",
-                path, report.format));
+                path, report.format()));
     }
     if (report.details.contains("split")) {
         throw Error(

@@ -1,5 +1,6 @@
 #include "panels/training/knobs.hpp"
 
+#include <algorithm>
 #include <cmath>
 #include <cstdint>
 #include <cstdlib>
@@ -16,6 +17,8 @@ namespace {
 using history::TrainingRun;
 using ui::Context;
 namespace icon = ui::icon;
+
+constexpr const char* kLearningRate = "learning_rate";
 
 /// "knobs.<key>" where the panel says more than the form of a new run.
 std::string text_key(const Context& ctx, const std::string& key) {
@@ -39,6 +42,12 @@ void KnobsPanel::learn_fields(const Context& ctx, const TrainingRun& run) {
     run_ = run.id;
     catalogue_ = ctx.snapshot.catalogue;
     fields_ = live_fields(*catalogue_, base::member(run.manifest, "config"));
+    // What people turn most comes first: the learning rate, then training, then the router.
+    const auto rank = [](const LiveField& live) {
+        return live.field.key == kLearningRate ? 0 : live.field.section == "train" ? 1 : 2;
+    };
+    std::stable_sort(fields_.begin(), fields_.end(),
+                     [&](const LiveField& a, const LiveField& b) { return rank(a) < rank(b); });
 }
 
 void KnobsPanel::draw_knob(Context& ctx, const TrainingRun& run, const LiveField& live) {
@@ -55,7 +64,7 @@ void KnobsPanel::draw_knob(Context& ctx, const TrainingRun& run, const LiveField
     const std::string label = text_key(ctx, live.field.key);
     ImGui::TextUnformatted(ctx.text(label));
     ui::help_mark(ctx, (label + ".help").c_str());
-    if (live.field.key == "learning_rate" && !run.step.empty()) {
+    if (live.field.key == kLearningRate && !run.step.empty()) {
         // The schedule (warm-up, decay) multiplies the knob: both numbers are shown.
         const std::string now =
             ctx.text.format("knobs.now", {{"value", ctx.text.number(run[&base::StepValues::learning_rate].back(), 3)}});

@@ -19,12 +19,12 @@ int inspect_command(const std::string& file, bool as_json) {
     const auto report = engine::inspect_file(file);
     if (as_json)
         print_json({{"file", file},
-                    {"format", report.format},
+                    {"format", report.format()},
                     {"safe", report.safe},
                     {"problem", report.problem.english()},
                     {"details", report.details}});
     else if (report.safe)
-        fmt::print("{}: {}, safe to open\n{}\n", file, report.format,
+        fmt::print("{}: {}, safe to open\n{}\n", file, report.format(),
                    report.details.dump(2, ' ', false, json::error_handler_t::replace));
     if (!report.safe)
         throw base::Error(report.problem.empty() ? base::say("{} is not safe to open", file) : report.problem);

@@ -131,7 +131,7 @@ void Service::models_remove(const json& value, Reply reply) {
 
 void Service::models_inspect(const json& value, Reply reply) {
     const auto report = engine::inspect_file(Parameters(value, {"path"}).text("path"));
-    json result = {{"format", report.format}, {"safe", report.safe}, {"details", report.details}};
+    json result = {{"format", report.format()}, {"safe", report.safe}, {"details", report.details}};
     base::put_sentence(result, "problem", report.problem);
     reply({std::move(result), {}});
 }

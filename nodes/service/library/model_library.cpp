@@ -166,7 +166,7 @@ void ModelLibrary::inspect(LibraryModel& model) const {
     }
     const auto report = engine::inspect_file(model.path);
     const std::uint64_t bytes = size_of(model.path);
-    model.format = report.format;
+    model.format = report.format();
     if (!report.safe) {
         model.state = protocol::ModelState::refused;
         model.message = report.problem;
@@ -189,7 +189,8 @@ void ModelLibrary::inspect(LibraryModel& model) const {
     if (model.title.empty())
         model.title = text_of(report.details, "name");
     // A checkpoint of ours says it in its configuration, a GGUF file at the top.
-    const bool ours = report.format == "checkpoint" && report.details.contains("/config/model"_json_pointer);
+    const bool ours =
+        report.kind == engine::FileKind::checkpoint && report.details.contains("/config/model"_json_pointer);
     const json& shape = ours ? report.details["/config/model"_json_pointer] : report.details;
     const auto experts = shape.find("experts");
     model.is_moe = experts != shape.end() && experts->is_number() && experts->get<double>() > 1;
@@ -229,10 +230,11 @@ std::string ModelLibrary::add(const fs::path& given) {
     const auto report = engine::inspect_file(path);
     if (!report.safe)
         throw CommandError(report.problem.empty() ? say("{} is not a model that can be opened", path) : report.problem);
-    if (report.format != "GGUF" && report.format != "checkpoint" && report.format != "Hugging Face folder")
+    if (report.kind != engine::FileKind::gguf && report.kind != engine::FileKind::checkpoint &&
+        report.kind != engine::FileKind::hugging_face)
         throw CommandError(
             say("{} is {}; a model must be a GGUF file, a Hugging Face folder or a checkpoint folder of Moescope", path,
-                report.format));
+                report.format()));
     const std::lock_guard lock(mutex_);
     auto models = current();
     for (const auto& model : models)

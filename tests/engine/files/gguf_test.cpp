@@ -157,7 +157,7 @@ TEST(Gguf, ReportsWhatAModelIs) {
     for (const auto& [key, value] : expected.items()) {
         EXPECT_EQ(report.details[key], value) << key;
     }
-    EXPECT_EQ(report.format, "GGUF");
+    EXPECT_EQ(report.format(), "GGUF");
 }
 
 TEST(Gguf, RealModelsAreReadInAMoment) {

@@ -59,7 +59,7 @@ TEST(Inspect, KnowsEachKindOfFile) {
     const TemporaryFolder folder;
     for (const Case& c : cases) {
         const FileReport report = inspect_file(folder.write(c.name, c.bytes));
-        EXPECT_EQ(report.format, c.format) << c.name;
+        EXPECT_EQ(report.format(), c.format) << c.name;
         EXPECT_EQ(report.safe, c.part.empty()) << c.name << ": " << report.problem;
         EXPECT_NE(report.problem.english().find(c.part), std::string::npos) << c.name << ": " << report.problem;
         if (!report.safe) {
@@ -95,7 +95,7 @@ TEST(Inspect, CheckpointFolders) {
     EXPECT_NE(report().problem.english().find("without model.safetensors"), std::string::npos);
     folder.write("model.safetensors", safetensors(kGoodHeader, 26));
     EXPECT_NE(report().problem.english().find("not finished"), std::string::npos);
-    EXPECT_EQ(report().format, "checkpoint");
+    EXPECT_EQ(report().format(), "checkpoint");
     folder.write("DONE", "");
     EXPECT_TRUE(report().safe) << report().problem;
     EXPECT_EQ(report().details["parameters"], 7);
