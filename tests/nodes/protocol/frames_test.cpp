@@ -217,6 +217,11 @@ TEST(Records, StepRoundTrip) {
 
 TEST(Records, AValueThatWasNotComputedIsAbsent) {
     StepRecord step = test::sample_step();
+    for (const base::StepValue& row : base::kStepValues) {
+        if (std::isnan(value_of(step, row))) {
+            value_of(step, row) = 1;  // younger than the golden files
+        }
+    }
     const std::size_t whole = encode_step(step).size();
     for (const base::StepValue& row : base::kStepValues) {
         StepRecord without = step;
