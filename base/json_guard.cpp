@@ -79,8 +79,8 @@ std::optional<Json> parse_json(std::span<const std::byte> text, std::size_t limi
     return builder.take();
 }
 
-std::optional<nlohmann::json> parse_object(std::string_view text, std::size_t limit) {
-    auto value = parse_json(std::as_bytes(std::span(text)), limit);
+std::optional<nlohmann::json> parse_object(std::span<const std::byte> text, std::size_t limit) {
+    auto value = parse_json(text, limit);
     if (!value || !value->is_object())
         return std::nullopt;
     return value;

@@ -17,7 +17,10 @@ inline constexpr int kJsonDepth = 16;
 /// kJsonDepth.
 std::optional<nlohmann::json> parse_json(std::span<const std::byte> text, std::size_t limit);
 /// The same for text that has to be an object.
-std::optional<nlohmann::json> parse_object(std::string_view text, std::size_t limit);
+std::optional<nlohmann::json> parse_object(std::span<const std::byte> text, std::size_t limit);
+inline std::optional<nlohmann::json> parse_object(std::string_view text, std::size_t limit) {
+    return parse_object(std::as_bytes(std::span(text)), limit);
+}
 /// UTF-8 text; invalid bytes in strings become U+FFFD.
 std::string dump_json(const nlohmann::json& value);
 

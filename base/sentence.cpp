@@ -116,14 +116,6 @@ Sentence system_sentence(const std::error_code& error) {
     return text.find_first_of("{}") == std::string::npos ? Sentence(text, {}) : Sentence::verbatim(text);
 }
 
-Sentence joined(const std::vector<Sentence>& parts) {
-    Sentence all;
-    for (const Sentence& part : parts) {
-        all = all.empty() ? part : say("{}; {}", all, part);
-    }
-    return all;
-}
-
 namespace sentence_detail {
 
 Sentence captured(fmt::string_view pattern, std::vector<Sentence> arguments) {

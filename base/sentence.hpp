@@ -2,7 +2,6 @@
 // in another language looks the pattern up, as gettext does (see base/messages.hpp); whoever does not takes english().
 #pragma once
 
-#include <array>
 #include <concepts>
 #include <cstddef>
 #include <exception>
@@ -63,8 +62,6 @@ Sentence sentence_of(const std::exception& error);
 /// "No space left on device": the system's own words, which the catalogue knows. A negative number counts as positive.
 Sentence system_sentence(int error_number);
 Sentence system_sentence(const std::error_code& error);
-/// "a; b; c", each part translated by itself.
-Sentence joined(const std::vector<Sentence>& parts);
 
 namespace sentence_detail {
 

@@ -57,23 +57,21 @@ std::size_t character_boundary(std::string_view text, std::size_t limit) {
 std::size_t complete_utf8_prefix(std::string_view bytes) {
     // An unfinished character is at most three bytes long.
     for (std::size_t back = 1; back <= 3 && back <= bytes.size(); ++back) {
-        const char* at = bytes.data() + (bytes.size() - back);
-        if (!utf::utf_traits<char>::is_lead(*at)) {
+        const std::size_t begin = bytes.size() - back;
+        if (utf::utf_traits<char>::is_trail(bytes[begin])) {
             continue;
         }
-        const char* const end = bytes.data() + bytes.size();
-        if (utf::utf_traits<char>::decode(at, end) != utf::incomplete) {
+        const int trail = utf::utf_traits<char>::trail_length(bytes[begin]);  // below 0: no character begins so
+        if (trail < static_cast<int>(back)) {
             return bytes.size();
         }
-        // Some beginnings lead to overlong forms and surrogates only: with the least or the largest bytes behind it, a
-        // beginning that can still become a character is one.
+        // Some beginnings lead to overlong forms and surrogates only. One that can still become a character does so
+        // with the least or with the largest bytes behind it.
         for (const char fill : {'\x80', '\xBF'}) {
-            std::string whole(bytes.substr(bytes.size() - back));
-            while (whole.size() < 4 && code_point_at(whole, 0).length == 0) {
-                whole += fill;
-            }
+            std::string whole(bytes.substr(begin));
+            whole.resize(static_cast<std::size_t>(trail) + 1, fill);
             if (code_point_at(whole, 0).length == whole.size()) {
-                return bytes.size() - back;
+                return begin;
             }
         }
         return bytes.size();

@@ -87,8 +87,7 @@ std::string new_manifest() {
 
 /// A label as it stands in a journal record.
 std::optional<Label> label_of(const Record& record) {
-    const auto body =
-        base::parse_object({reinterpret_cast<const char*>(record.body.data()), record.body.size()}, kRecordLimit);
+    const auto body = base::parse_object(record.body, kRecordLimit);
     if (!body)
         return std::nullopt;
     const auto text = [&](const char* key) {
@@ -109,8 +108,7 @@ std::optional<Label> label_of(const Record& record) {
 }
 
 std::optional<std::uint32_t> started_run(const Record& record) {
-    const auto body =
-        base::parse_object({reinterpret_cast<const char*>(record.body.data()), record.body.size()}, kRecordLimit);
+    const auto body = base::parse_object(record.body, kRecordLimit);
     if (!body || !body->contains("run") || !(*body)["run"].is_number_unsigned())
         return std::nullopt;
     return (*body)["run"].get<std::uint32_t>();

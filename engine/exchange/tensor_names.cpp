@@ -7,31 +7,6 @@ namespace {
 
 using Size = std::uint64_t;
 
-Size size_of(int value) {
-    return static_cast<Size>(value);
-}
-
-/// The sizes of the legend in engine/model/parameters.hpp.
-struct Sizes {
-    Size V, D, H, G, C, Cv, E, F, Fs, Fd, nope, rope, kv_rank, query_rank;
-
-    explicit Sizes(const ModelConfig& m)
-        : V(size_of(m.vocabulary)),
-          D(size_of(m.width)),
-          H(size_of(m.heads)),
-          G(size_of(m.kv_heads)),
-          C(size_of(query_width(m))),
-          Cv(size_of(engine::value_width(m))),
-          E(size_of(m.experts)),
-          F(size_of(m.expert_width)),
-          Fs(size_of(m.shared_experts) * size_of(m.expert_width)),
-          Fd(size_of(m.dense_width)),
-          nope(size_of(m.nope_width)),
-          rope(size_of(m.rope_width)),
-          kv_rank(size_of(m.kv_rank)),
-          query_rank(size_of(m.query_rank)) {}
-};
-
 class Table {
  public:
     void add(std::string name, std::vector<Size> shape, Size offset, std::vector<TensorAxis> axes) {
@@ -88,13 +63,13 @@ std::string hugging_face_tensor_name(ModelType type, std::string name, ExpertFil
     return name;
 }
 
-void add_fused_experts(Table& table, const LayerOffsets& at, const Sizes& n, const std::string& prefix) {
+void add_fused_experts(Table& table, const LayerOffsets& at, const ModelSizes& n, const std::string& prefix) {
     table.plain(prefix + "gate_up_proj", {n.E, 2 * n.F, n.D}, at.gate_up);
     table.plain(prefix + "down_proj", {n.E, n.D, n.F}, at.down);
 }
 
 /// gpt_oss multiplies from the left, so its matrices are transposed; gate and up take turns in the last dimension.
-void add_gpt_oss_experts(Table& table, const LayerOffsets& at, const Sizes& n, const std::string& prefix) {
+void add_gpt_oss_experts(Table& table, const LayerOffsets& at, const ModelSizes& n, const std::string& prefix) {
     table.add(prefix + "gate_up_proj", {n.E, n.D, 2 * n.F}, at.gate_up,
               {{n.E, 2 * n.F * n.D}, {n.D, 1}, {n.F, n.D}, {2, n.F * n.D}});
     table.add(prefix + "gate_up_proj_bias", {n.E, 2 * n.F}, at.gate_up_bias, {{n.E, 2 * n.F}, {n.F, 1}, {2, n.F}});
@@ -104,7 +79,7 @@ void add_gpt_oss_experts(Table& table, const LayerOffsets& at, const Sizes& n, c
 
 /// llama.cpp's llama turns neighbours where Hugging Face turns halves: within a head, file row 2 i + k is our row
 /// i + k C / 2.
-void add_rotated(Table& table, const std::string& name, Size heads, const Sizes& n, Size weight, Size bias,
+void add_rotated(Table& table, const std::string& name, Size heads, const ModelSizes& n, Size weight, Size bias,
                  bool neighbours) {
     if (!neighbours) {
         table.plain(name + ".weight", {heads * n.C, n.D}, weight);
@@ -118,7 +93,7 @@ void add_rotated(Table& table, const std::string& name, Size heads, const Sizes&
 
 void add_gguf_attention(Table& table, const LayerOffsets& at, const ModelConfig& m, ModelType type,
                         const std::string& prefix) {
-    const Sizes n(m);
+    const ModelSizes n(m);
     const Size q = n.H * n.C, kv = n.G * n.C;
     if (m.attention == AttentionKind::latent) {
         const Size head = (n.nope + n.Cv) * n.kv_rank;
@@ -146,7 +121,7 @@ void add_gguf_attention(Table& table, const LayerOffsets& at, const ModelConfig&
     table.plain(prefix + "attn_sinks.weight", {n.H}, at.sinks);
 }
 
-void add_gguf_experts(Table& table, const LayerOffsets& at, const Sizes& n, const std::string& prefix) {
+void add_gguf_experts(Table& table, const LayerOffsets& at, const ModelSizes& n, const std::string& prefix) {
     table.plain(prefix + "ffn_gate_inp.weight", {n.E, n.D}, at.router);
     table.plain(prefix + "ffn_gate_inp.bias", {n.E}, at.router_bias);
     table.plain(prefix + "exp_probs_b.bias", {n.E}, at.selection_bias);
@@ -223,7 +198,7 @@ std::vector<FileTensor> hugging_face_tensors(ModelType type, const ModelConfig& 
         table.plain(hugging_face_tensor_name(type, std::move(tensor.name), experts), std::move(tensor.shape),
                     tensor.offset);
     }
-    const Sizes n(model);
+    const ModelSizes n(model);
     const std::size_t layers = type == ModelType::deepseek_v3 ? layout.layers.size() : size_of(model.layers);
     for (std::size_t layer = 0; layer < layers; ++layer) {
         const LayerOffsets& at = layout.layers[layer];
@@ -242,7 +217,7 @@ std::vector<FileTensor> hugging_face_tensors(ModelType type, const ModelConfig& 
 
 std::vector<FileTensor> gguf_tensors(ModelType type, const ModelConfig& model, const ParameterLayout& layout) {
     Table table;
-    const Sizes n(model);
+    const ModelSizes n(model);
     table.plain("token_embd.weight", {n.V, n.D}, layout.embedding);
     for (std::size_t layer = 0; layer < size_of(model.layers); ++layer) {
         const LayerOffsets& at = layout.layers[layer];

@@ -5,6 +5,7 @@
 
 #include "base/half_floats.hpp"
 #include "engine/error.hpp"
+#include "engine/files/partial_file.hpp"
 
 namespace moescope::engine {
 namespace {
@@ -144,9 +145,8 @@ void pad(std::ofstream& file, std::uint64_t written) {
 
 void write_gguf(const std::filesystem::path& path, const GgufValues& values, const std::vector<GgufOutput>& tensors) {
     const std::string header = header_of(values, tensors);
-    std::filesystem::path partial = path;
-    partial += ".part";
-    std::ofstream file(partial, std::ios::binary | std::ios::trunc);
+    PartialFile output(path);
+    std::ofstream& file = output.stream();
     file.write(header.data(), static_cast<std::streamsize>(header.size()));
     pad(file, header.size());
     std::vector<float> floats;
@@ -155,16 +155,7 @@ void write_gguf(const std::filesystem::path& path, const GgufValues& values, con
         write_values(file, tensors[i], floats, halves);
         pad(file, bytes_of(tensors[i]));
     }
-    file.close();
-    std::error_code error;
-    if (file) {
-        std::filesystem::rename(partial, path, error);
-    }
-    if (!file || error) {
-        std::error_code ignored;
-        std::filesystem::remove(partial, ignored);
-        throw Error(say("{}: writing failed; check that the folder exists and the disk has room", path));
-    }
+    output.commit();
 }
 
 }  // namespace moescope::engine

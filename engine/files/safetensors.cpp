@@ -9,6 +9,7 @@
 
 #include "base/half_floats.hpp"
 #include "engine/error.hpp"
+#include "engine/files/partial_file.hpp"
 
 namespace moescope::engine {
 namespace {
@@ -345,9 +346,8 @@ void write_safetensors(const std::filesystem::path& path, std::vector<Safetensor
     const std::vector<std::uint64_t> sizes = place_tensors(path, header, tensors);
     std::string text = header.dump();
     text.resize((text.size() + 7) / 8 * 8, ' ');
-    std::filesystem::path partial = path;
-    partial += ".part";
-    std::ofstream file(partial, std::ios::binary | std::ios::trunc);
+    PartialFile output(path);
+    std::ofstream& file = output.stream();
     const std::uint64_t length = text.size();
     file.write(reinterpret_cast<const char*>(&length), 8);
     file.write(text.data(), static_cast<std::streamsize>(text.size()));
@@ -361,16 +361,7 @@ void write_safetensors(const std::filesystem::path& path, std::vector<Safetensor
         }
         file.write(reinterpret_cast<const char*>(data), static_cast<std::streamsize>(sizes[i]));
     }
-    file.close();
-    std::error_code error;
-    if (file) {
-        std::filesystem::rename(partial, path, error);
-    }
-    if (!file || error) {
-        std::error_code ignored;
-        std::filesystem::remove(partial, ignored);
-        throw Error(say("{}: writing failed; check that the folder exists and the disk has room", path));
-    }
+    output.commit();
 }
 
 }  // namespace moescope::engine

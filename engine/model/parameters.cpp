@@ -7,35 +7,27 @@
 #include "engine/model/random.hpp"
 
 namespace moescope::engine {
+
+ModelSizes::ModelSizes(const ModelConfig& m)
+    : V(size_of(m.vocabulary)),
+      D(size_of(m.width)),
+      H(size_of(m.heads)),
+      G(size_of(m.kv_heads)),
+      C(size_of(query_width(m))),
+      Cv(size_of(engine::value_width(m))),
+      E(size_of(m.experts)),
+      F(size_of(m.expert_width)),
+      Fs(size_of(m.shared_experts) * size_of(m.expert_width)),
+      Fd(size_of(m.dense_width)),
+      nope(size_of(m.nope_width)),
+      rope(size_of(m.rope_width)),
+      kv_rank(size_of(m.kv_rank)),
+      query_rank(size_of(m.query_rank)) {}
+
 namespace {
 
 constexpr std::uint64_t kAlignFloats = 16;
 constexpr double kDeviation = 0.02;
-
-std::uint64_t size_of(int value) {
-    return static_cast<std::uint64_t>(value);
-}
-
-/// The sizes of the legend.
-struct Sizes {
-    std::uint64_t V, D, H, G, C, Cv, E, F, Fs, Fd, nope, rope, kv_rank, query_rank;
-
-    explicit Sizes(const ModelConfig& m)
-        : V(size_of(m.vocabulary)),
-          D(size_of(m.width)),
-          H(size_of(m.heads)),
-          G(size_of(m.kv_heads)),
-          C(size_of(query_width(m))),
-          Cv(size_of(engine::value_width(m))),
-          E(size_of(m.experts)),
-          F(size_of(m.expert_width)),
-          Fs(size_of(m.shared_experts) * size_of(m.expert_width)),
-          Fd(size_of(m.dense_width)),
-          nope(size_of(m.nope_width)),
-          rope(size_of(m.rope_width)),
-          kv_rank(size_of(m.kv_rank)),
-          query_rank(size_of(m.query_rank)) {}
-};
 
 class LayoutBuilder {
  public:
@@ -78,7 +70,7 @@ class LayoutBuilder {
     int layer_ = -1;
 };
 
-void add_grouped_attention(LayoutBuilder& builder, LayerOffsets& at, const ModelConfig& m, const Sizes& n) {
+void add_grouped_attention(LayoutBuilder& builder, LayerOffsets& at, const ModelConfig& m, const ModelSizes& n) {
     constexpr auto kPart = TensorPart::attention;
     const std::uint64_t q = n.H * n.C, kv = n.G * n.C;
     at.qkv = builder.matrices(1, q + 2 * kv, n.D, kPart);
@@ -92,7 +84,7 @@ void add_grouped_attention(LayoutBuilder& builder, LayerOffsets& at, const Model
     }
 }
 
-void add_latent_attention(LayoutBuilder& builder, LayerOffsets& at, const Sizes& n) {
+void add_latent_attention(LayoutBuilder& builder, LayerOffsets& at, const ModelSizes& n) {
     constexpr auto kPart = TensorPart::attention;
     if (n.query_rank > 0) {
         at.query_down = builder.matrices(1, n.query_rank, n.D, kPart);
@@ -104,7 +96,7 @@ void add_latent_attention(LayoutBuilder& builder, LayerOffsets& at, const Sizes&
     at.kv_up = builder.matrices(1, n.H * (n.nope + n.Cv), n.kv_rank, kPart);
 }
 
-void add_experts(LayoutBuilder& builder, LayerOffsets& at, const ModelConfig& m, const Sizes& n) {
+void add_experts(LayoutBuilder& builder, LayerOffsets& at, const ModelConfig& m, const ModelSizes& n) {
     at.router = builder.matrices(1, n.E, n.D, TensorPart::router);
     if (m.router_bias) {
         at.router_bias = builder.vector(n.E, TensorPart::router, Start::zero);
@@ -127,7 +119,7 @@ void add_experts(LayoutBuilder& builder, LayerOffsets& at, const ModelConfig& m,
 }
 
 void add_layer(LayoutBuilder& builder, LayerOffsets& at, const ModelConfig& m, bool dense) {
-    const Sizes n(m);
+    const ModelSizes n(m);
     at.input_norm = builder.vector(n.D, TensorPart::norm, Start::one);
     if (m.attention == AttentionKind::latent) {
         add_latent_attention(builder, at, n);
@@ -175,7 +167,7 @@ std::uint64_t inside(std::uint64_t block, std::uint64_t floats) {
 }
 
 void name_attention(Names& names, const LayerOffsets& at, const ModelConfig& m, const std::string& prefix) {
-    const Sizes n(m);
+    const ModelSizes n(m);
     const std::uint64_t q = n.H * n.C, kv = n.G * n.C;
     const bool full = m.qk_norm == QkNorm::full;
     names.add(prefix + "q_proj.weight", {q, n.D}, at.qkv);
@@ -207,7 +199,7 @@ void name_swiglu(Names& names, const std::string& prefix, std::uint64_t gate_up,
 }
 
 void name_experts(Names& names, const LayerOffsets& at, const ModelConfig& m, const std::string& prefix) {
-    const Sizes n(m);
+    const ModelSizes n(m);
     names.add(prefix + "gate.weight", {n.E, n.D}, at.router);
     names.add(prefix + "gate.bias", {n.E}, at.router_bias);
     names.add(prefix + "gate.e_score_correction_bias", {n.E}, at.selection_bias);

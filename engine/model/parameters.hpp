@@ -14,6 +14,16 @@
 
 namespace moescope::engine {
 
+inline std::uint64_t size_of(int value) {
+    return static_cast<std::uint64_t>(value);
+}
+
+/// The sizes of the legend, of one model.
+struct ModelSizes {
+    explicit ModelSizes(const ModelConfig& m);
+    std::uint64_t V, D, H, G, C, Cv, E, F, Fs, Fd, nope, rope, kv_rank, query_rank;
+};
+
 /// What a tensor belongs to, in fault messages.
 enum class TensorPart { embedding, attention, router, experts, norm, head, shared, dense, prediction };
 base::Marked tensor_part_name(TensorPart part);
@@ -35,7 +45,7 @@ struct TensorSpec {
 };
 
 /// A piece of a block under its saved name. The names are those of Hugging Face where it has one for the thing
-/// (qwen3_moe, deepseek_v3); see engine/formats/ for the names of each exported type.
+/// (qwen3_moe, deepseek_v3); see engine/exchange/ for the names of each exported type.
 struct NamedTensor {
     std::string name;
     std::vector<std::uint64_t> shape;

@@ -1,4 +1,4 @@
-// The model: forward, and the hand-written backward, over buffers planned before the run (see model_state.hpp for them
+// The model: forward, and the hand-written backward, over buffers planned before the run (see activations.hpp for them
 // and for the legend of shapes).
 #pragma once
 

@@ -79,7 +79,7 @@ class LanguageModel {
     virtual std::vector<float> logits(std::span<const std::int32_t> tokens) = 0;
 };
 
-/// Opens a GGUF file or a checkpoint folder of ours. The file is checked first (engine/formats/inspect.hpp); pickle and
+/// Opens a GGUF file or a checkpoint folder of ours. The file is checked first (engine/files/inspect.hpp); pickle and
 /// damaged files are refused with the reason. Throws Error.
 std::unique_ptr<LanguageModel> open_model(const std::filesystem::path& path, int threads);
 

@@ -72,7 +72,7 @@ std::vector<std::vector<std::int32_t>> encode_documents(const Corpus& corpus, co
             tokens[i].push_back(tokenizer.end_token());
             if (reports && i % 64 == 0) {
                 report(progress, 0.6 + 0.4 * static_cast<double>(i) / static_cast<double>(tokens.size()),
-                       say("Encoding the text"));
+                       say("encoding the text"));
             }
         }
     };
@@ -150,14 +150,14 @@ std::shared_ptr<const Dataset> load_dataset(const std::string& data, int vocabul
     if (holds_tokens(data)) {
         return load_tokens(data, vocabulary);
     }
-    report(progress, 0.0, say("Reading the text"));
+    report(progress, 0.0, say("reading the text"));
     const Corpus corpus = read_corpus(data, cache);
     auto dataset = std::make_shared<Dataset>();
     dataset->name = corpus.name;
     dataset->sha256 = corpus.sha256;
-    report(progress, 0.05, say("Preparing the tokenizer"));
+    report(progress, 0.05, say("preparing the tokenizer"));
     dataset->tokenizer = tokenizer != nullptr ? std::move(tokenizer) : load_tokenizer(corpus, vocabulary, cache);
-    report(progress, 0.6, say("Encoding the text"));
+    report(progress, 0.6, say("encoding the text"));
 
     const std::string key =
         corpus.sha256.substr(0, 32) + "-" + base::sha256(dataset->tokenizer->model_bytes()).substr(0, 32);
@@ -176,7 +176,7 @@ std::shared_ptr<const Dataset> load_dataset(const std::string& data, int vocabul
     if (dataset->train_tokens.empty()) {
         throw Error(say("the text {} leaves nothing to train on; give more text", data));
     }
-    report(progress, 1.0, say("The text is ready"));
+    report(progress, 1.0, say("the text is ready"));
     return dataset;
 }
 

@@ -62,7 +62,9 @@ void require_utf8(const std::string& text, const fs::path& path) {
     }
 }
 
-int language_of(const nlohmann::json& line, const Sentence& where) {
+/// `where` gives the place as a sentence.
+template <class Where>
+int language_of(const nlohmann::json& line, const Where& where) {
     const auto found = line.find("language");
     if (found == line.end() || found->is_null()) {
         return -1;
@@ -70,7 +72,7 @@ int language_of(const nlohmann::json& line, const Sentence& where) {
     if (*found == "en" || *found == "zh") {
         return *found == "zh" ? 1 : 0;
     }
-    throw Error(say("{}: \"language\" must be en or zh, or be left out", where));
+    throw Error(say("{}: \"language\" must be en or zh, or be left out", where()));
 }
 
 std::vector<LabelledText> read_lines(const std::string& text, const fs::path& path) {
@@ -84,10 +86,10 @@ std::vector<LabelledText> read_lines(const std::string& text, const fs::path& pa
         if (line.find_first_not_of(" \t\r") == std::string_view::npos) {
             continue;
         }
-        const Sentence where = say("{}, line {}", path, number);
+        const auto where = [&] { return say("{}, line {}", path, number); };
         const auto value = nlohmann::json::parse(line, nullptr, false);
         if (!value.is_object() || !value.contains("text") || !value["text"].is_string()) {
-            throw Error(say("{} is no JSON object with \"text\"; every line must be one", where));
+            throw Error(say("{} is no JSON object with \"text\"; every line must be one", where()));
         }
         std::string document = value["text"].get<std::string>();
         std::replace(document.begin(), document.end(), '\f', '\n');

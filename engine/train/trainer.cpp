@@ -446,8 +446,11 @@ struct Trainer::Impl {
         if (config.model.prediction_depth == 0) {
             stats.prediction_loss = base::kAbsent;
         }
-        if (!routed || now.model.capacity_factor <= 0 || config.model.router_choice == kernels::Choice::expert) {
-            stats.dropped = base::kAbsent;  // nothing can overflow
+        // What experts choose fits them; hash layers drop whatever the others do.
+        const bool can_drop = config.model.router_choice != kernels::Choice::expert ||
+                              config.model.hash_layers > config.model.dense_layers;
+        if (!routed || now.model.capacity_factor <= 0 || !can_drop) {
+            stats.dropped = base::kAbsent;
         }
         for (std::size_t layer = 0; layer < stats.router_entropy.size(); ++layer) {
             if (!layout.layers[layer].has_experts()) {
@@ -569,7 +572,11 @@ struct Trainer::Impl {
 
     void take_controls(const CheckpointState& state, bool fork) {
         // A fork's settings hold instead, and no value may ask for more than the buffers were planned for.
-        const auto live = [&](const char* key, double value) { set_live(now, config, key, value); };
+        const auto live = [&](const char* key, double value) {
+            if (may_change(config, key)) {  // once, any could be turned in any run
+                set_live(now, config, key, value);
+            }
+        };
         if (!fork && state.experts_per_token > 0) {
             live("experts_per_token", state.experts_per_token);
         }

@@ -13,7 +13,7 @@
 
 namespace moescope::kernels {
 
-/// How many threads loops started from the calling thread will use, and how many matrix products may use. At least 1.
+/// How many threads loops started from the calling thread will use. At least 1.
 void set_workers(int count);
 int workers();
 /// Whether the caller is inside such a loop already.

@@ -1,6 +1,7 @@
 #include "nodes/history/journal_reader.hpp"
 
 #include <limits>
+#include <map>
 
 namespace moescope::history {
 
@@ -43,6 +44,9 @@ void for_each_record(const sessions::Journal& journal, Channel channel, sessions
 Session read_session(const sessions::Journal& journal, const ReadOptions& options) {
     Session history(options.keep);
     for (const Channel channel : options.channels) {
+        if (channel == Channel::metrics && options.keep.run != 0 && !history.trainings().contains(options.keep.run)) {
+            continue;  // only training runs have steps and evaluations
+        }
         const sessions::Position from = options.keep.run != 0 && channel != Channel::events
                                             ? beginning_of(history, options.keep.run)
                                             : sessions::Position{};
@@ -71,8 +75,16 @@ Session read_run(sessions::Session& session, std::uint32_t run) {
 
 void add_stored_labels(Session& history, const sessions::Session& session) {
     for (const auto& [id, probe] : history.probes()) {
+        std::map<std::string, Session::PersonLabels> stored;
         for (const sessions::Label& label : session.labels(id)) {
-            history.add_label(id, label.draw, label.field, label.value);
+            (label.field == "engagement" ? stored[label.draw].engagement : stored[label.draw].delivery) = label.value;
+        }
+        for (const auto& [key, labels] : probe.labels) {
+            stored.try_emplace(key);  // taken back: the database has no row of it
+        }
+        for (const auto& [key, labels] : stored) {
+            history.add_label(id, key, "delivery", labels.delivery);
+            history.add_label(id, key, "engagement", labels.engagement);
         }
     }
 }

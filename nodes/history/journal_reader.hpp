@@ -32,7 +32,8 @@ Session read_runs(const sessions::Journal& journal);
 /// One run with everything that it did, labels in the session's database included (these are durable before the
 /// journal's are); of a training run the counts of every step.
 Session read_run(sessions::Session& session, std::uint32_t run);
-/// The labels of the database, which outlive the journal's tail.
+/// The labels of the database in place of those of the journal: it is durable first, and rebuilt from the journal when
+/// it is lost.
 void add_stored_labels(Session& history, const sessions::Session& session);
 
 /// Steps of the complete checkpoints of a run, oldest first. Takes the word of each folder: no file is read whole.

@@ -370,6 +370,14 @@ void Session::step(const RecordView& record, const protocol::StepRecord& step) {
     run.epoch = std::max(run.epoch, record.at.epoch);
     if (!run.rewinds.undone(record.at, step.step)) {
         TrainingRun& value = run.value;
+        if (!run.step_rows.empty() && value.step.back() >= static_cast<double>(step.step)) {
+            // The run has gone back: what it said of this step and later ones counts no more, whether or not the record
+            // of the rewind has come yet (another channel) or was lost.
+            const Rewind back{record.at, step.step - 1};
+            run.rewinds.add(back);
+            evaluations_of(value, run.evaluation_rows).undo(back);
+            forget_samples(value, run.samples_from, back);
+        }
         steps_of(value, run.step_rows, keep_.values).add(row_of(step), {record.at, step.tokens_total, false});
         value.layers = step.layers;
         value.experts = step.experts;

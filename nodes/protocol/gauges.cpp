@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "base/json_fields.hpp"
+#include "nodes/protocol/run_state.hpp"
 
 namespace moescope::protocol {
 namespace {
@@ -19,16 +20,6 @@ constexpr std::array<std::pair<const char*, std::string ModelEntry::*>, 10> kTex
      {"format", &ModelEntry::format},
      {"architecture", &ModelEntry::architecture},
      {"precision", &ModelEntry::precision}}};
-
-template <class Enum>
-std::optional<Enum> named(std::string_view name, int count, const char* (*name_of)(Enum)) {
-    for (int i = 0; i < count; ++i) {
-        if (name == name_of(static_cast<Enum>(i))) {
-            return static_cast<Enum>(i);
-        }
-    }
-    return std::nullopt;
-}
 
 }  // namespace
 

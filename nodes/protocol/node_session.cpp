@@ -96,8 +96,8 @@ Actions NodeSession::on_hello(const Frame& frame) {
 }
 
 Actions NodeSession::on_request(const Frame& frame) {
-    auto body = base::parse_json(frame.body, kControlBodyLimit);
-    if (!body || !body->is_object())
+    auto body = base::parse_object(frame.body, kControlBodyLimit);
+    if (!body)
         return close(Close::Why::broken_rule, say("a request must be a JSON object of at most 64 KiB and 16 levels"));
     const auto id = body->find("id");
     if (id == body->end() || !id->is_string() || !is_command_id(id->get_ref<const std::string&>()))

@@ -318,10 +318,7 @@ std::vector<std::byte> encode_json(const nlohmann::json& value) {
 }
 
 std::optional<nlohmann::json> decode_json(std::span<const std::byte> body) {
-    auto value = base::parse_json(body, kDataBodyLimit);
-    if (!value || !value->is_object())
-        return std::nullopt;
-    return value;
+    return base::parse_object(body, kDataBodyLimit);
 }
 
 }  // namespace moescope::protocol

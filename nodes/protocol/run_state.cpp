@@ -23,12 +23,7 @@ const char* run_state_name(RunState state) {
 }
 
 std::optional<RunState> run_state_named(std::string_view name) {
-    for (int i = 0; i < kRunStates; ++i) {
-        if (name == run_state_name(static_cast<RunState>(i))) {
-            return static_cast<RunState>(i);
-        }
-    }
-    return name == "cancelled" ? std::optional(RunState::stopped) : std::nullopt;
+    return name == "cancelled" ? std::optional(RunState::stopped) : named(name, kRunStates, run_state_name);
 }
 
 bool ended(RunState state) {
@@ -59,12 +54,7 @@ const char* run_kind_name(RunKind kind) {
 }
 
 std::optional<RunKind> run_kind_named(std::string_view name) {
-    for (int i = 0; i < kRunKinds; ++i) {
-        if (name == run_kind_name(static_cast<RunKind>(i))) {
-            return static_cast<RunKind>(i);
-        }
-    }
-    return std::nullopt;
+    return named(name, kRunKinds, run_kind_name);
 }
 
 }  // namespace moescope::protocol

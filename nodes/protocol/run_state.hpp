@@ -7,6 +7,17 @@
 
 namespace moescope::protocol {
 
+/// The value of an enumeration that is called `name`; nothing when there is none. Values are 0 to count - 1.
+template <class Enum>
+std::optional<Enum> named(std::string_view name, int count, const char* (*name_of)(Enum)) {
+    for (int i = 0; i < count; ++i) {
+        if (name == name_of(static_cast<Enum>(i))) {
+            return static_cast<Enum>(i);
+        }
+    }
+    return std::nullopt;
+}
+
 enum class RunState : std::uint8_t {
     planned,
     running,

@@ -53,14 +53,14 @@ Actions ViewerSession::on_frame(Frame frame, double now) {
         case FrameType::response:
             return on_response(frame);
         case FrameType::state: {
-            auto state = base::parse_json(frame.body, kDataBodyLimit);
-            if (!state || !state->is_object())
+            auto state = base::parse_object(frame.body, kDataBodyLimit);
+            if (!state)
                 return close(Close::Why::broken_rule, say("the node sent a state that is no JSON object"));
             return {StateReceived{std::move(*state)}};
         }
         case FrameType::gap: {
-            auto gap = base::parse_json(frame.body, kDataBodyLimit);
-            if (!gap || !gap->is_object() || !is_data_channel(frame.channel))
+            auto gap = base::parse_object(frame.body, kDataBodyLimit);
+            if (!gap || !is_data_channel(frame.channel))
                 return close(Close::Why::broken_rule, say("the node sent a gap that can't be read"));
             return {GapReceived{frame.channel, std::move(*gap)}};
         }
@@ -146,8 +146,8 @@ Actions ViewerSession::on_data(Frame frame) {
 }
 
 Actions ViewerSession::on_response(const Frame& frame) {
-    auto body = base::parse_json(frame.body, kDataBodyLimit);
-    if (!body || !body->is_object() || !body->contains("id") || !(*body)["id"].is_string())
+    auto body = base::parse_object(frame.body, kDataBodyLimit);
+    if (!body || !body->contains("id") || !(*body)["id"].is_string())
         return close(Close::Why::broken_rule, say("the node sent an answer that can't be read"));
     ResponseReceived response;
     response.id = (*body)["id"].get<std::string>();

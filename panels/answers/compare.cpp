@@ -34,7 +34,7 @@ enum AnswerStyle : std::uint16_t { kPlain, kChip, kAdded, kRemoved, kTint };
 constexpr int kTints = 10;
 
 bool ended(const Generation& answer) {
-    return answer.state != RunState::planned && answer.state != RunState::running && answer.state != RunState::paused;
+    return protocol::ended(answer.state);
 }
 
 std::string new_group_id() {
@@ -59,8 +59,7 @@ const json* prompt_library(const client::Snapshot& snapshot) {
 std::string one_line(std::string text, std::size_t bytes) {
     std::replace(text.begin(), text.end(), '\n', ' ');
     if (text.size() > bytes) {
-        text.resize(bytes);
-        text.resize(base::complete_utf8_prefix(text));
+        text.resize(base::character_boundary(text, bytes));
         text += "…";
     }
     return text;

@@ -138,8 +138,7 @@ void ProbePanel::collect_items(ui::Context& ctx) {
 }
 
 bool ProbePanel::active() const {
-    return run_ &&
-           (run_->state == RunState::running || run_->state == RunState::paused || run_->state == RunState::planned);
+    return run_ && !protocol::ended(run_->state);
 }
 
 void ProbePanel::start(ui::Context& ctx) {
@@ -438,10 +437,8 @@ RunState state_of_run(const ui::Context& ctx) {
 
 bool can_start(const ui::Context& ctx) {
     const auto& runs = ctx.snapshot.probes;
-    return ctx.connected() && std::none_of(runs.begin(), runs.end(), [](const auto& entry) {
-               const RunState state = entry.second->state;
-               return state == RunState::planned || state == RunState::running || state == RunState::paused;
-           });
+    return ctx.connected() && std::none_of(runs.begin(), runs.end(),
+                                           [](const auto& entry) { return !protocol::ended(entry.second->state); });
 }
 
 bool can_pause(const ui::Context& ctx) {
@@ -451,8 +448,7 @@ bool can_pause(const ui::Context& ctx) {
 }
 
 bool can_cancel(const ui::Context& ctx) {
-    const RunState state = state_of_run(ctx);
-    return ctx.connected() && (state == RunState::planned || state == RunState::running || state == RunState::paused);
+    return ctx.connected() && !protocol::ended(state_of_run(ctx));
 }
 
 bool has_answers(const ui::Context& ctx) {

@@ -26,17 +26,12 @@ Axis axis_of(const LoadModel& model, const Area& area) {
 
 void draw_axis(const LoadView& view, const Axis& axis) {
     const ui::Context& ctx = view.ctx;
-    const double tick = base::tick_step(100 * (axis.top - axis.bottom),
-                                        std::max(2, static_cast<int>(axis.area.height() / (2.2f * ctx.em))));
-    for (int i = 0; i < 20; ++i) {
-        const double percent = (std::ceil(100 * axis.bottom / tick) + i) * tick;
-        if (percent > 100 * axis.top) {
-            break;
-        }
+    const int most = std::max(2, static_cast<int>(axis.area.height() / (2.2f * ctx.em)));
+    for (const double percent : base::ticks(100 * axis.bottom, 100 * axis.top, most)) {
         const float y = axis.y(percent / 100);
         ImGui::GetWindowDrawList()->AddLine({axis.area.min.x, y}, {axis.area.max.x, y},
                                             ImGui::GetColorU32(ctx.theme.grid));
-        draw_axis_label(ctx, axis.area, y, ctx.text.number(std::abs(percent) < tick * 1e-9 ? 0.0 : percent, 3) + " %");
+        draw_axis_label(ctx, axis.area, y, ctx.text.number(percent, 3) + " %");
     }
 }
 

@@ -76,12 +76,7 @@ void LoadHistory::draw_rows(const LoadView& view, const Area& area) const {
 void LoadHistory::draw_step_axis(const LoadView& view, const Area& area) const {
     const ui::Context& ctx = view.ctx;
     const auto [from, to] = rows_.shown();
-    const double tick = base::tick_step(to - from, std::max(2, static_cast<int>(area.height() / (3 * ctx.em))));
-    for (int i = 0; i < 50; ++i) {
-        const double step = (std::ceil(from / tick) + i) * tick;
-        if (step > to) {
-            break;
-        }
+    for (const double step : base::ticks(from, to, std::max(2, static_cast<int>(area.height() / (3 * ctx.em))))) {
         const float y = y_of(step, area);
         ImGui::GetWindowDrawList()->AddLine({area.min.x - 0.25f * ctx.em, y}, {area.min.x, y},
                                             ImGui::GetColorU32(ctx.theme.text_dim));

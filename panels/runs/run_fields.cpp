@@ -9,6 +9,7 @@
 
 #include "base/json_fields.hpp"
 #include "base/settings.hpp"
+#include "base/utf8.hpp"
 
 namespace moescope::panels {
 namespace {
@@ -114,12 +115,7 @@ std::string shown(const json& value) {
     if (text.empty())
         text = value.is_string() ? "\"\"" : "null";
     constexpr std::size_t kMost = 60;
-    if (text.size() <= kMost)
-        return text;
-    std::size_t end = kMost;
-    while (end > 0 && (static_cast<unsigned char>(text[end]) & 0xC0) == 0x80)
-        --end;  // not inside a character
-    return text.substr(0, end) + "...";
+    return text.size() <= kMost ? text : text.substr(0, base::character_boundary(text, kMost)) + "...";
 }
 
 /// Fills a configuration that has every key the node knows.

@@ -396,7 +396,7 @@ void StepPlot::draw(Context& ctx, const TrainingRun& run, const StepPlotSpec& sp
         ImPlot::SetupAxis(ImAxis_Y1, nullptr, axis);
         ImPlot::SetupAxisLimits(ImAxis_Y1, left_.min, left_.max, ImPlotCond_Always);
         ImPlot::SetupAxisFormat(ImAxis_Y1, format_tick, language);
-        if (spec.right_axis) {
+        if (std::any_of(spec.curves.begin(), spec.curves.end(), [](const Curve& curve) { return curve.right; })) {
             ImPlot::SetupAxis(ImAxis_Y2, nullptr, axis | ImPlotAxisFlags_AuxDefault);
             ImPlot::SetupAxisLimits(ImAxis_Y2, right_.min, right_.max, ImPlotCond_Always);
             ImPlot::SetupAxisFormat(ImAxis_Y2, format_tick, language);

@@ -40,7 +40,6 @@ struct StepPlotSpec {
     const char* key = "";       ///< "training.loss": title, id and file name
     const char* unit_key = "";  ///< of the left axis
     bool from_zero = false;     ///< both axes start at 0
-    bool right_axis = false;
     std::vector<Curve> curves{};
     /// A vertical line with what it means: where a fork began.
     struct Mark {

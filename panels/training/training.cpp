@@ -273,7 +273,7 @@ StepPlotSpec TrainingPanel::spec(const Context& ctx, const TrainingRun& run, Plo
             break;
         }
         case kParts:
-            result = {.key = "training.parts", .unit_key = "training.unit.parts", .right_axis = true};
+            result = {.key = "training.parts", .unit_key = "training.unit.parts"};
             add_curves(ctx, run, base::StepPlot::terms, result);
             break;
         case kSpeed:
@@ -285,10 +285,7 @@ StepPlotSpec TrainingPanel::spec(const Context& ctx, const TrainingRun& run, Plo
             add_curves(ctx, run, base::StepPlot::time, result);
             break;
         case kGradient:
-            result = {.key = "training.gradient",
-                      .unit_key = "training.unit.gradient",
-                      .from_zero = true,
-                      .right_axis = true};
+            result = {.key = "training.gradient", .unit_key = "training.unit.gradient", .from_zero = true};
             add_curves(ctx, run, base::StepPlot::gradient, result);
             break;
         case kMemory:

@@ -98,18 +98,7 @@ void text_elided(std::string_view text, float width) {
 }
 
 std::string displayable(std::string_view bytes) {
-    bytes = bytes.substr(0, base::complete_utf8_prefix(bytes));
-    std::string result;
-    result.reserve(bytes.size());
-    for (std::size_t at = 0; at < bytes.size();) {
-        const panels::Character c = panels::read_character(bytes, at);
-        if (c.valid)
-            result.append(bytes.substr(at, c.length));
-        else
-            result += "\ufffd";
-        at += c.length;
-    }
-    return result;
+    return base::to_valid_utf8(bytes.substr(0, base::complete_utf8_prefix(bytes)));
 }
 
 }  // namespace moescope::ui

@@ -8,6 +8,7 @@
 #include <gtest/gtest.h>
 #include <map>
 #include <nlohmann/json.hpp>
+#include <regex>
 #include <set>
 #include <unistd.h>
 
@@ -113,6 +114,17 @@ std::multiset<int> numbers(const std::string& text) {
         }
     }
     return found;
+}
+
+TEST(Catalogue, NoErrorIsMadeOfALiteral) {
+    const std::regex literal(R"re(\b(Error|CommandError|WorkerError)\((fmt::format|std::string\(|"))re");
+    for (const fs::path& file : sources()) {
+        std::ifstream in(file);
+        for (std::string line; std::getline(in, line);) {
+            EXPECT_TRUE(line.find("//") != std::string::npos || !std::regex_search(line, literal))
+                << file << ": " << line;
+        }
+    }
 }
 
 TEST(Catalogue, EverySentenceOfTheSourcesHasATranslation) {

@@ -9,6 +9,7 @@
 
 #include "nodes/history/journal_reader.hpp"
 #include "tests/paths.hpp"
+#include "tests/sessions/temporary_folder.hpp"
 
 namespace moescope::report {
 namespace {
@@ -16,16 +17,11 @@ namespace {
 class FromSession : public testing::Test {
  protected:
     FromSession() {
-        std::filesystem::remove_all(folder);
         std::filesystem::copy(moescope::test::test_data() + "/nodes/history/data/old_session", folder,
                               std::filesystem::copy_options::recursive);
         session = sessions::Session::open(folder, sessions::Journal::Mode::read_only);
         history = history::read_session(session->journal(), {.keep = {.counts = kLoadSteps}});
         input = input_of(history, {{1, "abc"}}, base::Messages());
-    }
-    ~FromSession() override {
-        session.reset();
-        std::filesystem::remove_all(folder);
     }
     const Chart* chart(const Training& training, const std::string& title) const {
         const auto found = std::find_if(training.charts.begin(), training.charts.end(),
@@ -33,7 +29,8 @@ class FromSession : public testing::Test {
         return found == training.charts.end() ? nullptr : &*found;
     }
 
-    std::filesystem::path folder = std::filesystem::path(testing::TempDir()) / "moescope-report-session";
+    test::TemporaryFolder temporary;
+    std::filesystem::path folder = temporary / "session";
     std::unique_ptr<sessions::Session> session;
     history::Session history;
     Input input;

@@ -369,15 +369,14 @@ json Service::model_gauges() const {
     auto list = json::array();
     for (const auto& model : models_.models())
         list.push_back(protocol::to_json(model));
-    for (const auto& run : board_.runs()) {
-        if (run["kind"] != protocol::run_kind_name(RunKind::train))
+    for (const RunStatus& run : board_.run_list()) {
+        if (run.kind != RunKind::train)
             continue;
-        const auto checkpoint = run["last_checkpoint"].get<std::uint64_t>();
-        const auto state = protocol::run_state_named(base::text_of(run, "state"));
-        const bool active = state == RunState::running || state == RunState::paused;
+        const std::uint64_t checkpoint = run.last_checkpoint;
+        const bool active = run.state == RunState::running || run.state == RunState::paused;
         protocol::ModelEntry model;
-        model.name = fmt::format("checkpoint:{}", run["run"].get<std::uint32_t>());
-        model.title = run["name"].get<std::string>();
+        model.name = fmt::format("checkpoint:{}", run.run);
+        model.title = run.name;
         model.origin = say("trained here, step {}", checkpoint);
         model.format = "checkpoint";
         model.architecture = "qwen3_moe";
@@ -388,7 +387,7 @@ json Service::model_gauges() const {
         if (!model.available)
             model.message = say("this run has no checkpoint yet");
         if (checkpoint > 0) {
-            model.path = session_->checkpoint_path(run["run"].get<std::uint32_t>(), checkpoint).string();
+            model.path = session_->checkpoint_path(run.run, checkpoint).string();
             std::error_code error;
             const auto bytes =
                 std::filesystem::file_size(std::filesystem::path(model.path) / "model.safetensors", error);

@@ -137,12 +137,15 @@ void Service::probe_label(const json& value, Reply reply) {
     if (known_run(number).kind != protocol::RunKind::probe)
         throw CommandError(say("run {} is no probe run", number));
     const std::string key = history::draw_key(record);
-    if (!history::read_run(*session_, number).probes().at(number).index.contains(key))
+    history::Session history = history::read_run(*session_, number);
+    const auto& known = history.probes().at(number);
+    if (!known.index.contains(key))
         throw CommandError(say("run {} has no answer {}", number, key));
     session_->put_label({number, key, field, text, record["coder"], wall_clock_ns()});
     journal_->write_json(RecordType::probe_label, record);
     if (const auto job = probe(number); !job || !job->labels_changed()) {
-        const json statistics = statistics_of_ended(*session_, number);
+        history.add_label(number, key, field, text);
+        const json statistics = report::statistics_of(known.value);
         board_.change_run(number, [&](RunStatus& gauge) { gauge.statistics = statistics; });
     }
     reply({});

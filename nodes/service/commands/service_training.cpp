@@ -281,8 +281,8 @@ void Service::train_set(const json& value, Reply reply) {
     TrainingCommand command;
     command.kind = TrainingCommand::Kind::set;
     for (const auto& [key, number] : value.items()) {
-        if (key == "run")
-            continue;
+        if (key == "run" || number.is_null())
+            continue;  // null is a value that is left out, as everywhere
         if (!number.is_number())
             throw CommandError(say("{} must be a number, not {}", key, number.dump()));
         command.knobs[base::current_setting(key)] = number.get<double>();

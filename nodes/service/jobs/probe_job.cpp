@@ -144,8 +144,6 @@ void take_models(ProbeRequest& order, const std::vector<ProbeModel>& found) {
 ProbeJob::ProbeJob(NodeParts parts, ProbeRequest order) : parts_(parts), order_(std::move(order)) {
     planned_ = order_.set.items.size() * order_.languages.size() * order_.models.size() *
                static_cast<std::size_t>(order_.draws);
-    if (order_.continues)
-        history_ = history::read_run(parts_.session, order_.run);
     RunStatus gauge;
     gauge.run = order_.run;
     gauge.kind = RunKind::probe;
@@ -243,6 +241,8 @@ void ProbeJob::announce() {
 
 void ProbeJob::main() {
     try {
+        if (order_.continues)
+            history_ = history::read_run(parts_.session, order_.run);
         for (const auto& model : order_.models) {
             const auto questions = open_questions(model);
             if (!questions.empty() && wait_while_paused())

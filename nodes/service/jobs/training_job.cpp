@@ -428,7 +428,7 @@ void TrainingJob::repeat_knobs(const json& knobs) {
     engine::LiveValues values;
     for (const auto& [name, value] : knobs.items())
         if (value.is_number() && engine::may_change(order_.config, name))  // once, any could be turned
-            values[base::current_setting(name)] = value.get<double>();
+            values[name] = value.get<double>();
     set_knobs(values);
 }
 

@@ -82,10 +82,12 @@ nlohmann::json StatusBoard::runs() const {
     return list;
 }
 
-nlohmann::json StatusBoard::run(std::uint32_t run) const {
+std::vector<RunStatus> StatusBoard::run_list() const {
     const std::lock_guard lock(mutex_);
-    const auto found = runs_.find(run);
-    return found == runs_.end() ? nlohmann::json() : to_json(found->second);
+    std::vector<RunStatus> list;
+    for (const auto& [id, run] : runs_)
+        list.push_back(run);
+    return list;
 }
 
 std::optional<protocol::RunState> StatusBoard::run_state(std::uint32_t run) const {

@@ -46,7 +46,7 @@ class StatusBoard {
 
     nlohmann::json tasks() const;
     nlohmann::json runs() const;
-    nlohmann::json run(std::uint32_t run) const;                           ///< null when unknown
+    std::vector<RunStatus> run_list() const;                               ///< by number
     std::optional<protocol::RunState> run_state(std::uint32_t run) const;  ///< nothing when unknown
     std::uint64_t version() const;                                         ///< rises with every change
 

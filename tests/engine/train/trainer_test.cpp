@@ -216,6 +216,18 @@ TEST(Trainer, KnobsActAndRefuseNonsense) {
     }
 }
 
+TEST(Trainer, HashLayersDropBesideLayersWhoseExpertsChoose) {
+    RunConfig config = tiny_config();
+    config.model.router_choice = Choice::expert;
+    config.model.normalise_weights = false;
+    config.model.hash_layers = 1;
+    config.model.capacity_factor = 0.25;
+    config.train.balance = Balance::none;
+    EXPECT_GT(Trainer(config, byte_dataset()).step().dropped, 0.0);
+    config.model.hash_layers = 0;
+    EXPECT_TRUE(std::isnan(Trainer(config, byte_dataset()).step().dropped)) << "what experts choose fits them";
+}
+
 TEST(Trainer, WhatIsNotComputedIsAbsentAndNotZero) {
     RunConfig config = tiny_config();
     config.model.layers = 3;
@@ -261,8 +273,7 @@ TEST(Trainer, SeveralKnobsAreTurnedTogetherOrNotAtAll) {
     Trainer trainer(config, byte_dataset());
     const auto before = to_json(trainer.config());
     const std::pair<LiveValues, const char*> wrong[] = {
-        {{{"balance_coefficient", 0.5}, {"bias_update_rate", 1.5}},
-         "bias_update_rate is 1.5, but must be from 0 to 1"},
+        {{{"balance_coefficient", 0.5}, {"bias_update_rate", 1.5}}, "bias_update_rate is 1.5, but must be from 0 to 1"},
         {{{"balance_coefficient", 0.5}, {"bias_speed", 5}}, "bias_update_rate is 5, but must be from 0 to 1"},
         {{{"balance_coefficient", 0.5}, {"experts_per_token", 3}},
          "experts_per_token is 3, but must be from 1 to the 2 that the run was planned for; fork the run to use more"},

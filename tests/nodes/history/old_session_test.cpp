@@ -9,6 +9,7 @@
 
 #include "nodes/history/journal_reader.hpp"
 #include "tests/paths.hpp"
+#include "tests/sessions/temporary_folder.hpp"
 
 namespace moescope::history {
 namespace {
@@ -21,17 +22,13 @@ class OldSession : public testing::Test {
         const std::string data = moescope::test::test_data() + "/nodes/history/data/";
         golden = json::parse(std::ifstream(data + "old_session.json"));
         // Opening may write beside the files.
-        std::filesystem::remove_all(folder);
         std::filesystem::copy(data + "old_session", folder, std::filesystem::copy_options::recursive);
         session = sessions::Session::open(folder, sessions::Journal::Mode::read_only);
         history = read_session(session->journal());
     }
-    ~OldSession() override {
-        session.reset();
-        std::filesystem::remove_all(folder);
-    }
 
-    std::filesystem::path folder = std::filesystem::path(testing::TempDir()) / "moescope-old-session";
+    test::TemporaryFolder temporary;
+    std::filesystem::path folder = temporary / "session";
     json golden;
     std::unique_ptr<sessions::Session> session;
     Session history;

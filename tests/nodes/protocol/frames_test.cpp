@@ -307,6 +307,15 @@ TEST(Records, AnnouncedCountsAreNotBelieved) {
     }
 }
 
+TEST(Records, ShapesThatDoNotFitAreRefused) {
+    StepRecord step = test::sample_step();
+    step.layers = step.experts = 0xFFFF;
+    EXPECT_FALSE(decode_step(encode_step(step)));
+    step = test::sample_step();
+    step.router_entropy.push_back(0.5f);
+    EXPECT_FALSE(decode_step(encode_step(step)));
+}
+
 TEST(Records, EveryValueStandsInTheDocument) {
     std::ifstream in(moescope::test::test_data() + "/../docs/protocol.md");
     const std::string page{std::istreambuf_iterator<char>(in), {}};

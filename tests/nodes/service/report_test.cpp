@@ -63,6 +63,22 @@ TEST_F(Report, ACancelledOneLeavesTheOldFile) {
     }
 }
 
+TEST_F(Report, WhatWasNotReachedAgainIsNotShown) {
+    const auto sample = [&](std::uint64_t step, const char* text) {
+        put(*session, RecordType::sample,
+            protocol::encode_json(
+                {{"run", 1}, {"step", step}, {"language", "en"}, {"prompt", "The "}, {"text", text}}));
+    };
+    sample(100, "stays");
+    sample(500, "unreached");
+    put_step(*session, 101);  // went on from the checkpoint at step 100; the record that says so was lost
+    const auto input = node::report_input(*session, "en", {});
+    ASSERT_EQ(input.trainings.size(), 1u);
+    ASSERT_EQ(input.trainings[0].samples.size(), 1u);
+    EXPECT_EQ(input.trainings[0].samples[0].text, "stays");
+    EXPECT_EQ(input.trainings[0].charts[0].series[0].points.size(), 101u);
+}
+
 TEST_F(Report, WhatARewindTookBackIsNotShown) {
     const auto sample = [&](std::uint64_t step, const char* text) {
         put(*session, RecordType::sample,
