@@ -15,8 +15,9 @@ Background::~Background() {
 void Background::post(Job job) {
     executor_.post([this, job = std::move(job)] {
         Completion completion = job();
-        if (!completion)
+        if (!completion) {
             return;
+        }
         {
             const std::lock_guard lock(mutex_);
             ready_.push_back(std::move(completion));
@@ -31,8 +32,9 @@ void Background::finish() {
         const std::lock_guard lock(mutex_);
         ready.swap(ready_);
     }
-    for (const Completion& completion : ready)
+    for (const Completion& completion : ready) {
         completion();
+    }
 }
 
 base::Sentence write_file(const std::filesystem::path& path, const std::string& bytes) {

@@ -14,21 +14,25 @@ namespace moescope::app {
 class Dialogs::Native {
  public:
     Native(PathKind kind, const std::string& title, const std::string& proposal) {
-        if (kind == PathKind::open_file)
+        if (kind == PathKind::open_file) {
             open_ = std::make_unique<pfd::open_file>(title, proposal);
-        else if (kind == PathKind::open_folder)
+        } else if (kind == PathKind::open_folder) {
             folder_ = std::make_unique<pfd::select_folder>(title, proposal);
-        else
+        } else {
             save_ = std::make_unique<pfd::save_file>(title, proposal);
+        }
     }
     /// The library would wait here until the person has closed the dialog.
     ~Native() {
-        if (open_)
+        if (open_) {
             open_->kill();
-        if (folder_)
+        }
+        if (folder_) {
             folder_->kill();
-        if (save_)
+        }
+        if (save_) {
             save_->kill();
+        }
     }
     Native(const Native&) = delete;
     Native& operator=(const Native&) = delete;
@@ -56,25 +60,29 @@ void Dialogs::ask(PathKind kind, std::string title, std::string proposal,
     field_ = std::move(proposal);
     done_ = std::move(done);
     open_ = appear_ = true;
-    if (native_)
+    if (native_) {
         native_dialog_ = std::make_unique<Native>(kind, title_, field_);
+    }
 }
 
 bool Dialogs::answer(const std::string& path) {
-    if (!open_ || native_dialog_ || !done_)
+    if (!open_ || native_dialog_ || !done_) {
         return false;
+    }
     open_ = false;
     std::exchange(done_, nullptr)(path);
     return true;
 }
 
 void Dialogs::draw(const ui::Context& ctx) {
-    if (!open_)
+    if (!open_) {
         return;
+    }
     std::string path;
     if (native_dialog_) {
-        if (!native_dialog_->ready())
+        if (!native_dialog_->ready()) {
             return;
+        }
         path = native_dialog_->result();
         open_ = false;
         native_dialog_.reset();
@@ -83,30 +91,34 @@ void Dialogs::draw(const ui::Context& ctx) {
         ImGui::SetNextWindowPos(centre, ImGuiCond_Appearing, {0.5f, 0.5f});
         ImGui::SetNextWindowSize({ctx.em * 36, 0});
         const bool fresh = std::exchange(appear_, false);
-        if (fresh)
+        if (fresh) {
             ImGui::SetNextWindowFocus();
+        }
         const std::string name = title_ + "###path";
         bool keep = true;
         if (ImGui::Begin(name.c_str(), &keep,
                          ImGuiWindowFlags_NoDocking | ImGuiWindowFlags_NoSavedSettings | ImGuiWindowFlags_NoCollapse)) {
             ui::text_dim(ctx, ctx.text("path.hint"));
             ImGui::SetNextItemWidth(-1);
-            if (fresh)
+            if (fresh) {
                 ImGui::SetKeyboardFocusHere();
+            }
             const bool entered = ImGui::InputText("###path.field", &field_, ImGuiInputTextFlags_EnterReturnsTrue);
             if (ui::primary_button(ctx, ctx.text.label("path.ok")) || entered) {
                 path = field_;
                 keep = false;
             }
             ImGui::SameLine();
-            if (ImGui::Button(ctx.text.label("common.cancel")) || ImGui::IsKeyPressed(ImGuiKey_Escape))
+            if (ImGui::Button(ctx.text.label("common.cancel")) || ImGui::IsKeyPressed(ImGuiKey_Escape)) {
                 keep = false;
+            }
         }
         ImGui::End();
         open_ = keep;
     }
-    if (!open_ && !path.empty() && done_)
+    if (!open_ && !path.empty() && done_) {
         std::exchange(done_, nullptr)(path);
+    }
 }
 
 }  // namespace moescope::app

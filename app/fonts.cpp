@@ -11,8 +11,9 @@ namespace {
 
 std::vector<char> read_font(const std::filesystem::path& file) {
     std::ifstream in(file, std::ios::binary | std::ios::ate);
-    if (!in)
+    if (!in) {
         throw std::runtime_error("the font " + file.string() + " is missing; build again or reinstall");
+    }
     std::vector<char> bytes(static_cast<std::size_t>(in.tellg()));
     in.seekg(0);
     in.read(bytes.data(), static_cast<std::streamsize>(bytes.size()));
@@ -28,9 +29,10 @@ struct FontFile {
 FontFile find_chinese() {
     using Pattern = std::unique_ptr<FcPattern, decltype(&FcPatternDestroy)>;
     const Pattern wanted(FcPatternCreate(), FcPatternDestroy);
-    for (const char* family :
-         {"Noto Sans CJK SC", "Source Han Sans SC", "WenQuanYi Micro Hei", "WenQuanYi Zen Hei", "Droid Sans Fallback"})
+    for (const char* family : {"Noto Sans CJK SC", "Source Han Sans SC", "WenQuanYi Micro Hei", "WenQuanYi Zen Hei",
+                               "Droid Sans Fallback"}) {
         FcPatternAddString(wanted.get(), FC_FAMILY, reinterpret_cast<const FcChar8*>(family));
+    }
     FcPatternAddString(wanted.get(), FC_LANG, reinterpret_cast<const FcChar8*>("zh-cn"));
     FcConfigSubstitute(nullptr, wanted.get(), FcMatchPattern);
     FcDefaultSubstitute(wanted.get());
@@ -40,11 +42,14 @@ FontFile find_chinese() {
     FcChar8* file = nullptr;
     FontFile font;
     if (!found || FcPatternGetCharSet(found.get(), FC_CHARSET, 0, &characters) != FcResultMatch ||
-        FcPatternGetString(found.get(), FC_FILE, 0, &file) != FcResultMatch)
+        FcPatternGetString(found.get(), FC_FILE, 0, &file) != FcResultMatch) {
         return font;
-    for (const FcChar32 c : {0x4e2d, 0x95e8, 0x8fd9})  // 中 门 这: the last two exist only in Simplified Chinese
-        if (!FcCharSetHasChar(characters, c))
+    }
+    for (const FcChar32 c : {0x4e2d, 0x95e8, 0x8fd9}) {  // 中 门 这: the last two exist only in Simplified Chinese
+        if (!FcCharSetHasChar(characters, c)) {
             return font;
+        }
+    }
     font.file = reinterpret_cast<const char*>(file);
     FcPatternGetInteger(found.get(), FC_INDEX, 0, &font.index);
     font.index &= 0xffff;  // the upper half names an instance of a variable font
@@ -59,8 +64,9 @@ void Fonts::load(const std::filesystem::path& folder) {
     mono_bytes_ = read_font(folder / "Inconsolata-Medium.ttf");
     icon_bytes_ = read_font(folder / "Font_Awesome_6_Free-Solid-900.otf");
     const FontFile chinese = find_chinese();
-    if (chinese.file.empty())
+    if (chinese.file.empty()) {
         return;
+    }
     chinese_bytes_ = read_font(chinese.file);
     chinese_file_ = chinese.file;
     chinese_index_ = chinese.index;

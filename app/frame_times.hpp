@@ -26,11 +26,13 @@ class FrameTimes {
                               values_.begin() + static_cast<std::ptrdiff_t>(std::min<std::uint64_t>(count_, kKept)));
         Summary s;
         s.frames = v.size();
-        if (v.empty())
+        if (v.empty()) {
             return s;
+        }
         std::sort(v.begin(), v.end());
-        for (const double x : v)
+        for (const double x : v) {
             s.mean += x / static_cast<double>(v.size());
+        }
         s.p95 = v[std::min(v.size() - 1, v.size() * 95 / 100)];
         s.max = v.back();
         return s;

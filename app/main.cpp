@@ -39,9 +39,10 @@ bool has_display() {
 void parse_size(const std::string& text, int& width, int& height) {
     int used = 0;
     if (std::sscanf(text.c_str(), "%dx%d%n", &width, &height, &used) != 2 ||
-        static_cast<std::size_t>(used) != text.size() || width < 640 || height < 400 || width > 8192 || height > 8192)
+        static_cast<std::size_t>(used) != text.size() || width < 640 || height < 400 || width > 8192 || height > 8192) {
         throw std::runtime_error("--size wants WIDTHxHEIGHT in pixels between 640x400 and 8192x8192, not \"" + text +
                                  "\"");
+    }
 }
 
 WorkbenchOptions workbench_options(const Arguments& arguments) {
@@ -53,8 +54,9 @@ WorkbenchOptions workbench_options(const Arguments& arguments) {
     options.scale = arguments.scale;
     const bool scripted = !arguments.tour.empty() || !arguments.screenshot.empty();
     options.native_dialogs = !scripted && !arguments.headless;
-    if (!scripted)
+    if (!scripted) {
         options.settings_folder = settings_folder();
+    }
     options.session = !arguments.session.empty() ? fs::absolute(arguments.session)
                       : !arguments.tour.empty()  ? fs::absolute(arguments.tour) / "session"
                                                  : new_session_folder();
@@ -72,12 +74,14 @@ void draw_frames(Workbench& workbench, Platform& platform, int n) {
 void run_commands(Workbench& workbench, Platform& platform, const std::vector<std::string>& commands) {
     const double start = moescope::client::now_seconds();
     while (workbench.snapshot().link.state != moescope::client::Link::State::connected &&
-           moescope::client::now_seconds() - start < 20)
+           moescope::client::now_seconds() - start < 20) {
         draw_frames(workbench, platform, 1);
+    }
     draw_frames(workbench, platform, 5);
     for (const std::string& key : commands) {
-        if (!workbench.command(key))
+        if (!workbench.command(key)) {
             throw std::runtime_error("there is no command \"" + key + "\", or it is not available now");
+        }
         draw_frames(workbench, platform, 5);
     }
 }
@@ -104,22 +108,28 @@ int run(const Arguments& arguments) {
         window.width = 1280;
         window.height = 720;
     }
-    if (!arguments.size.empty())
+    if (!arguments.size.empty()) {
         parse_size(arguments.size, window.width, window.height);
-    if (!window.headless && !has_display())
+    }
+    if (!window.headless && !has_display()) {
         throw std::runtime_error(
             "there is no display (DISPLAY is not set); start moescope on a desktop, or use --tour DIR, which needs "
             "none");
-    if (window.headless)
+    }
+    if (window.headless) {
         std::fprintf(stderr, "moescope: no display, drawing off screen\n");
+    }
     Platform platform(window);
     Workbench workbench(platform, options);
-    if (!arguments.tour.empty())
+    if (!arguments.tour.empty()) {
         return run_tour(workbench, platform, arguments.tour_options, fs::absolute(arguments.tour));
-    if (!arguments.screenshot.empty())
+    }
+    if (!arguments.screenshot.empty()) {
         return take_screenshot(workbench, platform, arguments.commands, arguments.screenshot);
-    if (!arguments.commands.empty())
+    }
+    if (!arguments.commands.empty()) {
         run_commands(workbench, platform, arguments.commands);
+    }
     workbench.run();
     return 0;
 }

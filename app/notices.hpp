@@ -20,8 +20,9 @@ class Notices {
  public:
     static constexpr std::size_t kKept = 200;
     void add(base::Sentence text, bool error, double now) {
-        if (list_.size() == kKept)
+        if (list_.size() == kKept) {
             list_.pop_front();
+        }
         list_.push_back({now, error, std::move(text)});
         ++count_;
     }

@@ -24,67 +24,83 @@ void Palette::search(const ui::Context& ctx, const Commands& commands) {
     found_.clear();
     std::vector<std::pair<int, const Command*>> scored;
     for (const Command& command : commands.all()) {
-        if (command.key == "help.palette")
+        if (command.key == "help.palette") {
             continue;
+        }
         int best = 0, score = 0;
         bool fits = query_.empty();
-        for (const char* candidate : {command_text(ctx.text, command), command.key.c_str()})
+        for (const char* candidate : {command_text(ctx.text, command), command.key.c_str()}) {
             if (!query_.empty() && ImCmd::FuzzySearch(query_.c_str(), candidate, score)) {
                 best = fits ? std::max(best, score) : score;
                 fits = true;
             }
-        if (fits)
+        }
+        if (fits) {
             scored.emplace_back(best, &command);
+        }
     }
     std::stable_sort(scored.begin(), scored.end(), [](const auto& a, const auto& b) { return a.first > b.first; });
-    for (const auto& [score, command] : scored)
+    for (const auto& [score, command] : scored) {
         found_.push_back(command);
+    }
 }
 
 void Palette::draw(const ui::Context& ctx, const Commands& commands) {
-    if (!open_)
+    if (!open_) {
         return;
+    }
     const ImGuiViewport* viewport = ImGui::GetMainViewport();
     ImGui::SetNextWindowPos({viewport->GetCenter().x, viewport->WorkPos.y + ctx.em * 3}, ImGuiCond_Always, {0.5f, 0});
     ImGui::SetNextWindowSize({std::min(ctx.em * 38, viewport->WorkSize.x - ctx.em * 2), 0});
     const bool fresh = std::exchange(appear_, false);
-    if (fresh)
+    if (fresh) {
         ImGui::SetNextWindowFocus();
+    }
     const Command* run = nullptr;
     if (ImGui::Begin("###palette", nullptr,
                      ImGuiWindowFlags_NoDecoration | ImGuiWindowFlags_NoDocking | ImGuiWindowFlags_NoMove |
                          ImGuiWindowFlags_NoSavedSettings)) {
-        if (!fresh && !ImGui::IsWindowFocused(ImGuiFocusedFlags_RootAndChildWindows))
+        if (!fresh && !ImGui::IsWindowFocused(ImGuiFocusedFlags_RootAndChildWindows)) {
             open_ = false;
-        if (fresh)
+        }
+        if (fresh) {
             ImGui::SetKeyboardFocusHere();
+        }
         ImGui::SetNextItemWidth(-1);
         const bool entered = ImGui::InputTextWithHint("###palette.query", ctx.text("palette.hint"), &query_,
                                                       ImGuiInputTextFlags_EnterReturnsTrue);
-        if (query_ != searched_)
+        if (query_ != searched_) {
             search(ctx, commands);
-        if (ImGui::IsKeyPressed(ImGuiKey_DownArrow) && chosen_ + 1 < found_.size())
+        }
+        if (ImGui::IsKeyPressed(ImGuiKey_DownArrow) && chosen_ + 1 < found_.size()) {
             ++chosen_;
-        if (ImGui::IsKeyPressed(ImGuiKey_UpArrow) && chosen_ > 0)
+        }
+        if (ImGui::IsKeyPressed(ImGuiKey_UpArrow) && chosen_ > 0) {
             --chosen_;
-        if (ImGui::IsKeyPressed(ImGuiKey_Escape))
+        }
+        if (ImGui::IsKeyPressed(ImGuiKey_Escape)) {
             open_ = false;
+        }
         const float rows = static_cast<float>(std::clamp<std::size_t>(found_.size(), 1, 12));
         if (ImGui::BeginChild("###palette.list", {0, rows * ImGui::GetFrameHeight() + ctx.em * 0.3f})) {
-            if (found_.empty())
+            if (found_.empty()) {
                 ui::text_dim(ctx, ctx.text("palette.nothing"));
+            }
             for (std::size_t i = 0; i < found_.size(); ++i) {
                 const Command& command = *found_[i];
                 const std::string label = " " + std::string(command_text(ctx.text, command)) + "###" + command.key;
                 ImGui::BeginDisabled(!command.available());
-                if (ImGui::Selectable(label.c_str(), i == chosen_, 0, {0, ImGui::GetFontSize() + ctx.em * 0.3f}))
+                if (ImGui::Selectable(label.c_str(), i == chosen_, 0, {0, ImGui::GetFontSize() + ctx.em * 0.3f})) {
                     run = &command;
+                }
                 ImGui::EndDisabled();
                 const std::string reason = "command." + command.key + ".unavailable";
-                if (!command.available() && ctx.text.has(reason))
+                if (!command.available() && ctx.text.has(reason)) {
                     ui::tooltip(ctx.text(reason));
-                if (i == chosen_ && !ImGui::IsItemVisible())
+                }
+                if (i == chosen_ && !ImGui::IsItemVisible()) {
                     ImGui::SetScrollHereY();
+                }
                 const std::string keys = shortcut_text(command.shortcut);
                 if (!keys.empty()) {
                     ui::align_right(ImGui::CalcTextSize(keys.c_str()).x + ctx.em * 0.5f);
@@ -94,8 +110,9 @@ void Palette::draw(const ui::Context& ctx, const Commands& commands) {
             }
         }
         ImGui::EndChild();
-        if (entered && chosen_ < found_.size() && found_[chosen_]->available())
+        if (entered && chosen_ < found_.size() && found_[chosen_]->available()) {
             run = found_[chosen_];
+        }
     }
     ImGui::End();
     if (run != nullptr) {

@@ -27,9 +27,10 @@ std::string glfw_reason() {
 Platform::Platform(const PlatformOptions& options) : options_(options) {
     // X11 also on Wayland desktops: GLFW has no text input protocol for Wayland, so Chinese could not be typed there.
     glfwInitHint(GLFW_PLATFORM, options_.headless ? GLFW_PLATFORM_NULL : GLFW_PLATFORM_X11);
-    if (!glfwInit())
+    if (!glfwInit()) {
         throw std::runtime_error("cannot open the display (" + glfw_reason() +
                                  "); set DISPLAY, or use --tour DIR, which needs none");
+    }
     try {
         create_window();
     } catch (...) {
@@ -68,16 +69,19 @@ void Platform::create_window() {
     glfwWindowHint(GLFW_CONTEXT_VERSION_MAJOR, 3);
     glfwWindowHint(GLFW_CONTEXT_VERSION_MINOR, 3);
     glfwWindowHint(GLFW_OPENGL_PROFILE, GLFW_OPENGL_CORE_PROFILE);
-    if (options_.headless)
+    if (options_.headless) {
         glfwWindowHint(GLFW_CONTEXT_CREATION_API, GLFW_EGL_CONTEXT_API);
+    }
     glfwWindowHintString(GLFW_X11_CLASS_NAME, "moescope");
     glfwWindowHintString(GLFW_X11_INSTANCE_NAME, "moescope");
     window_ = glfwCreateWindow(options_.width, options_.height, options_.title.c_str(), nullptr, nullptr);
-    if (window_ == nullptr)
+    if (window_ == nullptr) {
         throw std::runtime_error("cannot create a window with OpenGL 3.3 (" + glfw_reason() +
                                  "); install the driver of your graphics card or the package libgl1-mesa-dri");
-    if (!options_.headless)
+    }
+    if (!options_.headless) {
         glfwSetWindowSizeLimits(window_, 800, 500, GLFW_DONT_CARE, GLFW_DONT_CARE);
+    }
     glfwMakeContextCurrent(window_);
     glfwSwapInterval(options_.headless ? 0 : 1);
 }
@@ -120,17 +124,19 @@ void Platform::end_frame() {
 void Platform::present() {
     int width = 0, height = 0;
     glfwGetFramebufferSize(window_, &width, &height);
-    if (options_.headless)
+    if (options_.headless) {
         prepare_canvas(width, height);
+    }
     glViewport(0, 0, width, height);
     const ImVec4 color = ImGui::GetStyleColorVec4(ImGuiCol_DockingEmptyBg);
     glClearColor(color.x, color.y, color.z, 1);
     glClear(GL_COLOR_BUFFER_BIT);
     ImGui_ImplOpenGL3_RenderDrawData(ImGui::GetDrawData());
-    if (options_.headless)
+    if (options_.headless) {
         glFinish();  // nothing is swapped: the pixels stay in the canvas
-    else
+    } else {
         glfwSwapBuffers(window_);
+    }
 }
 
 void Platform::prepare_canvas(int width, int height) {
@@ -139,8 +145,9 @@ void Platform::prepare_canvas(int width, int height) {
         glGenRenderbuffers(1, &canvas_.color);
     }
     glBindFramebuffer(GL_FRAMEBUFFER, canvas_.framebuffer);
-    if (canvas_.width == width && canvas_.height == height)
+    if (canvas_.width == width && canvas_.height == height) {
         return;
+    }
     canvas_.width = width;
     canvas_.height = height;
     glBindRenderbuffer(GL_RENDERBUFFER, canvas_.color);
@@ -153,34 +160,39 @@ Image Platform::read_pixels() const {
     glfwGetFramebufferSize(window_, &image.width, &image.height);
     const std::size_t row = static_cast<std::size_t>(image.width) * 4;
     image.rgba.resize(row * static_cast<std::size_t>(image.height));
-    if (!options_.headless)
+    if (!options_.headless) {
         glReadBuffer(GL_FRONT);  // where the frame is after a swap
+    }
     glPixelStorei(GL_PACK_ALIGNMENT, 1);
     glReadPixels(0, 0, image.width, image.height, GL_RGBA, GL_UNSIGNED_BYTE, image.rgba.data());
-    if (!options_.headless)
+    if (!options_.headless) {
         glReadBuffer(GL_BACK);
-    for (int y = 0; y < image.height / 2; ++y)  // OpenGL's first row is the lowest
+    }
+    for (int y = 0; y < image.height / 2; ++y) {  // OpenGL's first row is the lowest
         std::swap_ranges(image.rgba.begin() + static_cast<std::ptrdiff_t>(row) * y,
                          image.rgba.begin() + static_cast<std::ptrdiff_t>(row) * (y + 1),
                          image.rgba.begin() + static_cast<std::ptrdiff_t>(row) * (image.height - 1 - y));
+    }
     return image;
 }
 
 void Platform::wait(double timeout_seconds) {
     if (!options_.headless) {
-        if (timeout_seconds < 0)
+        if (timeout_seconds < 0) {
             glfwWaitEvents();
-        else
+        } else {
             glfwWaitEventsTimeout(std::max(timeout_seconds, 0.0005));
+        }
         return;
     }
     glfwPollEvents();  // GLFW's null platform cannot wait
     std::unique_lock lock(mutex_);
     const auto woken = [this] { return woken_; };
-    if (timeout_seconds < 0)
+    if (timeout_seconds < 0) {
         condition_.wait(lock, woken);
-    else
+    } else {
         condition_.wait_for(lock, std::chrono::duration<double>(timeout_seconds), woken);
+    }
     woken_ = false;
 }
 
@@ -221,8 +233,9 @@ void Platform::size(int& width, int& height) const {
 
 float Platform::content_scale() const {
     float x = 1, y = 1;
-    if (!options_.headless)
+    if (!options_.headless) {
         glfwGetWindowContentScale(window_, &x, &y);
+    }
     return std::clamp(x, 0.5f, 4.0f);
 }
 

@@ -11,8 +11,9 @@ const history::TrainingRun* stranded(const client::Snapshot& snapshot) {
     const bool crashed = snapshot.link.state == Link::State::crashed;
     for (auto it = snapshot.training.rbegin(); it != snapshot.training.rend(); ++it) {
         const RunState state = it->second->state;
-        if (state == RunState::interrupted || (crashed && (state == RunState::running || state == RunState::paused)))
+        if (state == RunState::interrupted || (crashed && (state == RunState::running || state == RunState::paused))) {
             return it->second.get();
+        }
     }
     return nullptr;
 }
@@ -28,22 +29,27 @@ std::optional<Recovery::Offer> Recovery::offer(const client::Snapshot& snapshot)
         offer.checkpoint = run->last_checkpoint;
         offer.step = run->step.empty() ? 0 : static_cast<std::uint64_t>(run->step.back());
     }
-    if (offer.crashed)
+    if (offer.crashed) {
         return offer;
+    }
     if (snapshot.link.state != Link::State::connected || offer.run == 0 || offer.run == waiting_ ||
-        dismissed_.count(offer.run) != 0)
+        dismissed_.count(offer.run) != 0) {
         return {};
+    }
     return offer;
 }
 
 std::uint32_t Recovery::due(const client::Snapshot& snapshot) {
-    if (snapshot.link.state == Link::State::crashed)
+    if (snapshot.link.state == Link::State::crashed) {
         dismissed_.clear();  // what was waved away before is news again
-    if (waiting_ == 0 || snapshot.link.state != Link::State::connected)
+    }
+    if (waiting_ == 0 || snapshot.link.state != Link::State::connected) {
         return 0;
+    }
     const auto run = snapshot.training.find(waiting_);
-    if (run == snapshot.training.end() || run->second->state != RunState::interrupted)
+    if (run == snapshot.training.end() || run->second->state != RunState::interrupted) {
         return 0;
+    }
     const std::uint32_t id = waiting_;
     dismissed_.insert(id);  // the offer was taken
     waiting_ = 0;

@@ -18,8 +18,9 @@ std::string environment(const char* name) {
 
 fs::path home_folder(const char* variable, const char* below_home) {
     const std::string named = environment(variable);
-    if (!named.empty() && fs::path(named).is_absolute())
+    if (!named.empty() && fs::path(named).is_absolute()) {
         return named;
+    }
     const std::string home = environment("HOME");
     return fs::path(home.empty() ? "/tmp" : home) / below_home;
 }
@@ -28,24 +29,30 @@ fs::path home_folder(const char* variable, const char* below_home) {
 bool unused_session(const fs::path& folder) {
     std::error_code error;
     std::uintmax_t bytes = 0;
-    for (const char* part : {"segments", "checkpoints"})
-        for (fs::recursive_directory_iterator it(folder / part, error), end; !error && it != end; it.increment(error))
-            if (it->is_regular_file(error))
+    for (const char* part : {"segments", "checkpoints"}) {
+        for (fs::recursive_directory_iterator it(folder / part, error), end; !error && it != end; it.increment(error)) {
+            if (it->is_regular_file(error)) {
                 bytes += it->file_size(error);
+            }
+        }
+    }
     return bytes < 16'000;
 }
 
 template <typename T>
 void take(const nlohmann::json& json, const char* key, T& value) {
     const auto found = json.find(key);
-    if (found == json.end())
+    if (found == json.end()) {
         return;
+    }
     if constexpr (std::is_same_v<T, bool>) {
-        if (found->is_boolean())
+        if (found->is_boolean()) {
             value = found->get<bool>();
+        }
     } else if constexpr (std::is_arithmetic_v<T>) {
-        if (found->is_number())
+        if (found->is_number()) {
             value = found->get<T>();
+        }
     } else if (found->is_string()) {
         value = found->get<std::string>();
     }
@@ -64,11 +71,13 @@ fs::path sessions_folder() {
 Settings load_settings(const fs::path& file) {
     Settings s;
     std::ifstream in(file, std::ios::binary);
-    if (!in)
+    if (!in) {
         return s;
+    }
     const nlohmann::json json = nlohmann::json::parse(in, nullptr, false);
-    if (!json.is_object())
+    if (!json.is_object()) {
         return s;
+    }
     take(json, "language", s.language);
     take(json, "dark", s.dark);
     take(json, "text_scale", s.text_scale);
@@ -79,19 +88,24 @@ Settings load_settings(const fs::path& file) {
     s.text_scale = std::clamp(s.text_scale, 0.6f, 2.5f);
     s.width = std::clamp(s.width, 800, 8000);
     s.height = std::clamp(s.height, 500, 8000);
-    if (s.language != "zh" && s.language != "en")
+    if (s.language != "zh" && s.language != "en") {
         s.language.clear();
+    }
     const auto layouts = json.find("layouts");
-    if (layouts == json.end() || !layouts->is_object())
+    if (layouts == json.end() || !layouts->is_object()) {
         return s;
+    }
     for (const auto& [name, saved] : layouts->items()) {
-        if (!saved.is_object() || !saved.contains("panels") || !saved["panels"].is_array())
+        if (!saved.is_object() || !saved.contains("panels") || !saved["panels"].is_array()) {
             continue;
+        }
         SavedLayout& layout = s.layouts[name];
         take(saved, "ini", layout.ini);
-        for (const auto& panel : saved["panels"])
-            if (panel.is_string())
+        for (const auto& panel : saved["panels"]) {
+            if (panel.is_string()) {
                 layout.panels.push_back(panel.get<std::string>());
+            }
+        }
     }
     return s;
 }
@@ -105,16 +119,18 @@ std::string settings_text(const Settings& s) {
                            {"layout", s.layout},
                            {"welcome_done", s.welcome_done},
                            {"layouts", nlohmann::json::object()}};
-    for (const auto& [name, layout] : s.layouts)
+    for (const auto& [name, layout] : s.layouts) {
         json["layouts"][name] = {{"ini", layout.ini}, {"panels", layout.panels}};
+    }
     return json.dump(2, ' ', false, nlohmann::json::error_handler_t::replace) + "\n";
 }
 
 std::string system_language() {
     for (const char* variable : {"LC_ALL", "LC_MESSAGES", "LANG"}) {
         const std::string value = environment(variable);
-        if (!value.empty())
+        if (!value.empty()) {
             return value.rfind("zh", 0) == 0 ? "zh" : "en";
+        }
     }
     return "en";
 }
@@ -123,20 +139,24 @@ fs::path new_session_folder() {
     const fs::path all = sessions_folder();
     std::error_code error;
     std::vector<fs::path> old;
-    for (fs::directory_iterator it(all, error), end; !error && it != end; it.increment(error))
-        if (it->is_directory(error))
+    for (fs::directory_iterator it(all, error), end; !error && it != end; it.increment(error)) {
+        if (it->is_directory(error)) {
             old.push_back(it->path());
+        }
+    }
     std::sort(old.begin(), old.end());
-    if (!old.empty() && unused_session(old.back()))
+    if (!old.empty() && unused_session(old.back())) {
         return old.back();
+    }
     const std::time_t now = std::time(nullptr);
     std::tm parts{};
     localtime_r(&now, &parts);
     char name[32];
     std::strftime(name, sizeof name, "%Y-%m-%d-%H%M%S", &parts);
     fs::path folder = all / name;
-    for (int i = 2; fs::exists(folder, error); ++i)
+    for (int i = 2; fs::exists(folder, error); ++i) {
         folder = all / (std::string(name) + "-" + std::to_string(i));
+    }
     return folder;
 }
 

@@ -89,9 +89,11 @@ void Tour::wait(double seconds, const std::string& what, const std::function<boo
         if (client::now_seconds() > end) {
             std::string problem =
                 "after " + std::to_string(static_cast<int>(seconds)) + " s there is still not: " + what;
-            for (const Notice& notice : workbench_.notices().list())
-                if (notice.error)
+            for (const Notice& notice : workbench_.notices().list()) {
+                if (notice.error) {
                     problem += "\n  the window said: " + notice.text.english();
+                }
+            }
             throw std::runtime_error(problem);
         }
         platform_.wait(0.05);
@@ -104,8 +106,9 @@ void Tour::wait(double seconds, const std::string& what, const std::function<boo
 }
 
 void Tour::check(bool condition, const std::string& what) const {
-    if (!condition)
+    if (!condition) {
         throw std::runtime_error("not true: " + what);
+    }
 }
 
 void Tour::command(const std::string& key) {
@@ -181,8 +184,9 @@ void Tour::learn() {
     const history::TrainingRun& run = training();
     const auto mean = [&](std::size_t first, std::size_t last) {
         double sum = 0;
-        for (std::size_t i = first; i < last; ++i)
+        for (std::size_t i = first; i < last; ++i) {
             sum += run[&base::StepValues::cross_entropy][i];
+        }
         return sum / static_cast<double>(last - first);
     };
     const std::size_t n = run.step.size();
@@ -201,8 +205,9 @@ void Tour::turn_knobs() {
     }
     wait(60, "both changes as events and in the steps", [&] {
         std::size_t changes = 0;
-        for (const history::RunEvent& event : training().events)
+        for (const history::RunEvent& event : training().events) {
             changes += event.kind == "knob" ? 1 : 0;
+        }
         return changes >= 2 && std::fabs(training()[&base::StepValues::balance_coefficient].back() - balance) < 1e-9;
     });
     const double here = newest_step();
@@ -236,8 +241,9 @@ void Tour::inspect_experts() {
     for (const char* mode : {"load.english", "load.chinese", "load.difference"}) {
         command(mode);
         frames(2);
-        if (std::string_view(mode) == "load.difference")
+        if (std::string_view(mode) == "load.difference") {
             picture("expert-load-difference");
+        }
     }
     command("load.all");
     picture("expert-load");
@@ -251,9 +257,11 @@ void Tour::stop_training() {
 /// Generations of one comparison.
 std::vector<const history::Generation*> Tour::answers(const std::string& group) const {
     std::vector<const history::Generation*> found;
-    for (const auto& [id, answer] : workbench_.snapshot().generations)
-        if (answer->group == group)
+    for (const auto& [id, answer] : workbench_.snapshot().generations) {
+        if (answer->group == group) {
             found.push_back(answer.get());
+        }
+    }
     return found;
 }
 
@@ -267,9 +275,10 @@ void Tour::compare(const char* picture_name) {
         return both.size() >= 2 &&
                std::all_of(both.begin(), both.end(), [](const auto* a) { return a->state == RunState::done; });
     });
-    for (const history::Generation* answer : answers(group))
+    for (const history::Generation* answer : answers(group)) {
         check(!answer->text.empty() && !answer->tokens.empty() && !answer->stop.empty(),
               answer->model + " answered with text, tokens and a stop reason");
+    }
     picture(picture_name);
 }
 
@@ -344,8 +353,9 @@ void Tour::override_label() {
 
 void Tour::show_library() {
     std::size_t available = 0;
-    for (const client::ModelEntry& model : workbench_.snapshot().models)
+    for (const client::ModelEntry& model : workbench_.snapshot().models) {
         available += model.available && !model.sha256.empty() ? 1 : 0;
+    }
     check(available >= 2, "two models with their hashes are in the library");
     command("view.layout_training");
     for (const char* panel : {"models", "nodes", "log", "manual"}) {
@@ -380,8 +390,9 @@ void Tour::refuse_pickle() {
 }
 
 void Tour::speak_chinese() {
-    if (workbench_.text().code() != "zh")
+    if (workbench_.text().code() != "zh") {
         command("view.language");
+    }
     check(workbench_.text().code() == "zh", "the window speaks Chinese");
     check(!workbench_.chinese_font().empty(), "there is a font with Chinese characters");
     for (const char* layout : {"view.layout_training", "view.layout_compare", "view.layout_probe"}) {
@@ -429,8 +440,9 @@ void Tour::write_timing() {
         {"frames_total", workbench_.frame_times().frames()},
         {"step_seconds", seconds_}};
     const base::Sentence problem = write_file(folder_ / "timing.json", json.dump(2) + "\n");
-    if (!problem.empty())
+    if (!problem.empty()) {
         std::fprintf(stderr, "moescope: %s\n", problem.english().c_str());
+    }
 }
 
 int Tour::run() {

@@ -43,12 +43,15 @@ Workbench::Workbench(Platform& platform, WorkbenchOptions options)
       background_([&platform] { platform.wake(); }),
       panels_(panels::all_panels()),
       dialogs_(options_.native_dialogs) {
-    if (!options_.language.empty())
+    if (!options_.language.empty()) {
         settings_.language = options_.language;
-    if (settings_.language.empty())
+    }
+    if (settings_.language.empty()) {
         settings_.language = system_language();
-    if (options_.scale > 0)
+    }
+    if (options_.scale > 0) {
         settings_.text_scale = std::clamp(options_.scale, 0.6f, 2.5f);
+    }
     english_ = ui::Language::load(options_.assets / "languages" / "en", "en");
     chinese_ = ui::Language::load(options_.assets / "languages" / "zh", "zh");
     set_language(settings_.language);
@@ -62,8 +65,9 @@ Workbench::Workbench(Platform& platform, WorkbenchOptions options)
     add_commands();
     load_manual();
     start_client();
-    if (fonts_.chinese_file().empty())
+    if (fonts_.chinese_file().empty()) {
         notify((*text_)("notice.no_chinese_font"), true);
+    }
 }
 
 Workbench::~Workbench() {
@@ -71,8 +75,9 @@ Workbench::~Workbench() {
     save_settings_if_due(true);
     client_.reset();
     ImGui::GetIO().Fonts->Clear();  // it reads fonts_' bytes
-    for (std::thread& thread : retiring_)
+    for (std::thread& thread : retiring_) {
         thread.join();
+    }
 }
 
 void Workbench::start_client() {
@@ -97,8 +102,9 @@ void Workbench::retire_client() {
 void Workbench::load_manual() {
     background_.post([this, docs = options_.assets / "docs"]() -> Background::Completion {
         return [this, en = read_text(docs / "manual-en.md"), zh = read_text(docs / "manual-zh.md")] {
-            if (Slot* manual = slot("manual"))
+            if (Slot* manual = slot("manual")) {
                 panels::set_manual(*manual->panel, en, zh);
+            }
         };
     });
 }
@@ -127,7 +133,7 @@ void Workbench::open_session(const std::filesystem::path& folder) {
 }
 
 void Workbench::drop(const std::vector<std::string>& paths) {
-    for (const std::string& path : paths)
+    for (const std::string& path : paths) {
         background_.post([this, path]() -> Background::Completion {
             std::error_code error;
             const bool session = std::filesystem::is_directory(path, error) &&
@@ -142,6 +148,7 @@ void Workbench::drop(const std::vector<std::string>& paths) {
                 show_panel("models");
             };
         });
+    }
 }
 
 void Workbench::run() {
@@ -153,39 +160,46 @@ void Workbench::run() {
             last_input_ = now;
             wanted_frames_ = 3;
         }
-        if (wait_time(now) <= 0)
+        if (wait_time(now) <= 0) {
             frame();
+        }
         save_settings_if_due(false);
     }
 }
 
 /// Seconds until the next frame is due; 0: now, below 0: when something happens.
 double Workbench::wait_time(double now) const {
-    if (wanted_frames_ > 0)
+    if (wanted_frames_ > 0) {
         return 0;
+    }
     double wait = -1;
     const auto at_most = [&](double seconds) {
         seconds = std::max(seconds, 0.0);
         wait = wait < 0 ? seconds : std::min(wait, seconds);
     };
     const double since = now - last_frame_;
-    if (client_->snapshot()->version != drawn_version_)
+    if (client_->snapshot()->version != drawn_version_) {
         at_most(kStreamInterval - since);
-    if (now - last_input_ < kSettle)
+    }
+    if (now - last_input_ < kSettle) {
         at_most(0.1 - since);
-    if (dialogs_.open())
+    }
+    if (dialogs_.open()) {
         at_most(0.2 - since);
+    }
     if (snapshot_->link.state != client::Link::State::connected &&
-        snapshot_->link.state != client::Link::State::refused)
+        snapshot_->link.state != client::Link::State::refused) {
         at_most(0.5 - since);  // the age of the data grows
-    else if (snapshot_->link.last_data_time > 0 && snapshot_->link.state == client::Link::State::connected) {
+    } else if (snapshot_->link.last_data_time > 0 && snapshot_->link.state == client::Link::State::connected) {
         const double age = now - snapshot_->link.last_data_time;
         at_most(age < kStaleSeconds ? kStaleSeconds - age : 1 - since);  // a node that has gone silent is told
     }
-    if (status_until_ > 0)
+    if (status_until_ > 0) {
         at_most(status_until_ - now);
-    if (settings_due_ > 0 && wait < 0)
+    }
+    if (settings_due_ > 0 && wait < 0) {
         wait = std::max(0.01, settings_due_ - now);
+    }
     return wait;
 }
 
@@ -193,12 +207,14 @@ void Workbench::frame() {
     take_snapshot();
     background_.finish();
     drop(platform_.take_dropped());
-    if (style_due_)
+    if (style_due_) {
         apply_style();
+    }
     platform_.begin_frame();
     const auto start = std::chrono::steady_clock::now();
-    if (layout_due_)
+    if (layout_due_) {
         apply_layout();
+    }
     ImGui::NewFrame();
     ui::Context ctx = context();
     draw(ctx);
@@ -228,8 +244,9 @@ void Workbench::take_snapshot() {
     if (const std::uint32_t run = recovery_.due(*snapshot_)) {
         command(fmt::format("run.continue={}", run));
     }
-    if (selection_.hovered_frame < ImGui::GetFrameCount() - 1)
+    if (selection_.hovered_frame < ImGui::GetFrameCount() - 1) {
         selection_.hovered_step.reset();
+    }
 }
 
 /// Every failed command is told once, but for a plan, whose form shows the reason; of those that succeed only the ones
@@ -237,22 +254,26 @@ void Workbench::take_snapshot() {
 void Workbench::report_results() {
     for (const auto& [id, result] : snapshot_->results) {
         auto& seen = seen_results_[id];
-        if (seen == result.state)
+        if (seen == result.state) {
             continue;
+        }
         seen = result.state;
-        if (result.state == client::CommandResult::State::failed && result.name == "train.plan")
+        if (result.state == client::CommandResult::State::failed && result.name == "train.plan") {
             continue;
-        if (result.state == client::CommandResult::State::failed)
+        }
+        if (result.state == client::CommandResult::State::failed) {
             notify(result.error, true);
-        else if (result.state == client::CommandResult::State::unknown)
+        } else if (result.state == client::CommandResult::State::unknown) {
             notify(text_->format("notice.unknown_result", {{"command", result.name}}), true);
-        else if (result.state == client::CommandResult::State::done && result.name == "report.write")
+        } else if (result.state == client::CommandResult::State::done && result.name == "report.write") {
             notify(text_->format("notice.report_saved", {{"path", base::text_of(result.value, "path")}}), false);
-        else if (result.state == client::CommandResult::State::done && result.name == "models.add")
+        } else if (result.state == client::CommandResult::State::done && result.name == "models.add") {
             notify(text_->format("notice.model_added", {{"name", base::text_of(result.value, "name")}}), false);
+        }
     }
-    for (auto it = seen_results_.begin(); it != seen_results_.end();)
+    for (auto it = seen_results_.begin(); it != seen_results_.end();) {
         it = snapshot_->results.count(it->first) != 0 ? std::next(it) : seen_results_.erase(it);
+    }
 }
 
 ui::Context Workbench::context() {
@@ -326,26 +347,33 @@ std::string Workbench::shortcut(const std::string& key) const {
 
 bool Workbench::command(const std::string& key) {
     wanted_frames_ = std::max(wanted_frames_, 3);
-    if (commands_.find(key) != nullptr)
+    if (commands_.find(key) != nullptr) {
         return commands_.run(key);
+    }
     ui::Context ctx = context();
-    for (Slot& s : slots_)
-        if (s.panel->act(key, ctx))
+    for (Slot& s : slots_) {
+        if (s.panel->act(key, ctx)) {
             return true;
+        }
+    }
     return false;
 }
 
 Workbench::Slot* Workbench::slot(const std::string& key) {
-    for (Slot& s : slots_)
-        if (key == s.description->key)
+    for (Slot& s : slots_) {
+        if (key == s.description->key) {
             return &s;
+        }
+    }
     return nullptr;
 }
 
 bool Workbench::panel_visible(const std::string& key) const {
-    for (const Slot& s : slots_)
-        if (key == s.description->key)
+    for (const Slot& s : slots_) {
+        if (key == s.description->key) {
             return s.visible;
+        }
+    }
     return false;
 }
 
@@ -391,8 +419,9 @@ void Workbench::apply_layout() {
         saved != settings_.layouts.end() && !saved->second.panels.empty() && !saved->second.ini.empty();
     const std::vector<std::string> panels =
         use_saved ? saved->second.panels : default_panels(settings_.layout, panels_);
-    for (Slot& s : slots_)
+    for (Slot& s : slots_) {
         s.visible = std::find(panels.begin(), panels.end(), s.description->key) != panels.end();
+    }
     if (use_saved) {
         ImGui::LoadIniSettingsFromMemory(saved->second.ini.c_str(), saved->second.ini.size());
     }
@@ -402,28 +431,34 @@ void Workbench::apply_layout() {
 }
 
 void Workbench::remember_layout() {
-    if (layout_due_ || build_layout_)
+    if (layout_due_ || build_layout_) {
         return;  // not shown yet: nothing of it to remember
+    }
     SavedLayout& layout = settings_.layouts[settings_.layout];
     layout.ini = ImGui::SaveIniSettingsToMemory();
     layout.panels.clear();
-    for (const Slot& s : slots_)
-        if (s.visible)
+    for (const Slot& s : slots_) {
+        if (s.visible) {
             layout.panels.emplace_back(s.description->key);
+        }
+    }
 }
 
 void Workbench::save_settings_soon() {
-    if (settings_due_ <= 0)
+    if (settings_due_ <= 0) {
         settings_due_ = client::now_seconds() + kSaveDelay;
+    }
 }
 
 void Workbench::save_settings_if_due(bool now) {
-    if (options_.settings_folder.empty() || (!now && (settings_due_ <= 0 || client::now_seconds() < settings_due_)))
+    if (options_.settings_folder.empty() || (!now && (settings_due_ <= 0 || client::now_seconds() < settings_due_))) {
         return;
+    }
     settings_due_ = 0;
     remember_layout();
-    if (!platform_.headless())
+    if (!platform_.headless()) {
         platform_.size(settings_.width, settings_.height);
+    }
     background_.post(
         [file = settings_file(options_.settings_folder), text = settings_text(settings_)]() -> Background::Completion {
             write_file(file, text);
@@ -437,8 +472,9 @@ void Workbench::notify(base::Sentence sentence, bool error) {
 }
 
 void Workbench::save_images() {
-    if (images_.empty())
+    if (images_.empty()) {
         return;
+    }
     const auto whole = std::make_shared<const Image>(platform_.read_pixels());
     const ImVec2 factor = ImGui::GetIO().DisplayFramebufferScale;
     for (const ImageRequest& request : std::exchange(images_, {})) {
@@ -465,8 +501,9 @@ void Workbench::save_screenshot(const std::filesystem::path& file) {
     background_.post([this, image, file]() -> Background::Completion {
         const base::Sentence problem =
             write_file(file, ui::encode_png(image->rgba.data(), image->width, image->height));
-        if (problem.empty())
+        if (problem.empty()) {
             return {};
+        }
         return [this, problem] { notify(problem, true); };
     });
 }

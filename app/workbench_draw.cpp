@@ -62,9 +62,10 @@ bool card(const ui::Context& ctx, const char* id, const char* icon_text, const c
     const bool clicked = ImGui::Button(id, size);
     ImDrawList* draw = ImGui::GetWindowDrawList();
     const float left = at.x + ctx.em * 4.0f;
-    if (ImGui::IsItemHovered() || ImGui::IsItemFocused())
+    if (ImGui::IsItemHovered() || ImGui::IsItemFocused()) {
         draw->AddRect(at, {at.x + size.x, at.y + size.y}, ImGui::GetColorU32(ctx.theme.accent),
                       ImGui::GetStyle().FrameRounding, 1.5f);
+    }
     const float icon_size = ctx.em * 1.7f;
     ImGui::PushFont(nullptr, ImGui::GetStyle().FontSizeBase * 1.7f);
     const float icon_width = ImGui::CalcTextSize(icon_text).x;
@@ -93,12 +94,15 @@ void Workbench::draw(ui::Context& ctx) {
     draw_recovery(ctx);
     draw_status_line(ctx);
     draw_panels(ctx);
-    if (welcome_)
+    if (welcome_) {
         draw_welcome(ctx);
-    if (diagnostics_)
+    }
+    if (diagnostics_) {
         draw_diagnostics(ctx);
-    if (notices_open_)
+    }
+    if (notices_open_) {
         draw_notices(ctx);
+    }
     dialogs_.draw(ctx);
     palette_.draw(ctx, commands_);
 }
@@ -107,17 +111,20 @@ void Workbench::draw_menu_bar(ui::Context& ctx) {
     ImGui::PushStyleVarY(ImGuiStyleVar_FramePadding, ctx.em * 0.45f);
     const bool open = ImGui::BeginMainMenuBar();
     ImGui::PopStyleVar();
-    if (!open)
+    if (!open) {
         return;
-    for (const Menu& menu : commands_.menus())
+    }
+    for (const Menu& menu : commands_.menus()) {
         draw_menu(ctx, menu);
+    }
     draw_node_status(ctx);
     ImGui::EndMainMenuBar();
 }
 
 void Workbench::draw_menu(ui::Context& ctx, const Menu& menu) {
-    if (!ImGui::BeginMenu(ctx.text.label(menu.title_key)))
+    if (!ImGui::BeginMenu(ctx.text.label(menu.title_key))) {
         return;
+    }
     for (const std::string& key : menu.commands) {
         const Command* command = commands_.find(key);
         if (command == nullptr) {
@@ -126,11 +133,14 @@ void Workbench::draw_menu(ui::Context& ctx, const Menu& menu) {
         }
         const std::string label = std::string(command_text(ctx.text, *command)) + "###" + key;
         const bool checked = command->checked && command->checked();
-        if (ImGui::MenuItem(label.c_str(), shortcut_text(command->shortcut).c_str(), checked, command->available()))
+        if (ImGui::MenuItem(label.c_str(), shortcut_text(command->shortcut).c_str(), checked, command->available())) {
             command->action();
+        }
         // Some commands say what they wait for.
-        if (const std::string reason = "command." + key + ".unavailable"; !command->available() && ctx.text.has(reason))
+        if (const std::string reason = "command." + key + ".unavailable";
+            !command->available() && ctx.text.has(reason)) {
             ui::tooltip(ctx.text(reason));
+        }
     }
     ImGui::EndMenu();
 }
@@ -140,18 +150,21 @@ void Workbench::draw_node_status(ui::Context& ctx) {
     const double age = std::max(0.0, ctx.now - link.last_data_time);
     const LinkLook look = link_look(link, age > kStaleSeconds);
     std::string words = ctx.text(look.key);
-    if (link.state == Link::State::connected && ctx.snapshot.node.cores > 0)
+    if (link.state == Link::State::connected && ctx.snapshot.node.cores > 0) {
         words +=
             " \u00b7 " + ctx.text.format("node.cores",
                                          {{"n", ctx.text.number(static_cast<std::uint64_t>(ctx.snapshot.node.cores))}});
-    if (link.last_data_time > 0 && (link.state == Link::State::lost || age > kStaleSeconds))
+    }
+    if (link.last_data_time > 0 && (link.state == Link::State::lost || age > kStaleSeconds)) {
         words += " \u00b7 " + ctx.text.format("node.age", {{"age", ui::duration_text(ctx.text, age)}});
+    }
     const float dot = ImGui::CalcTextSize(look.icon_text).x + ctx.em * 0.4f;
     const float width = dot + ImGui::CalcTextSize(words.c_str()).x + ctx.em * 0.9f;
     ImGui::SetCursorPosX(std::max(ImGui::GetCursorPosX(), ImGui::GetWindowWidth() - width));
     const ImVec2 at = ImGui::GetCursorScreenPos();
-    if (ImGui::InvisibleButton("###node.status", {width - ctx.em * 0.5f, ImGui::GetFrameHeight()}))
+    if (ImGui::InvisibleButton("###node.status", {width - ctx.em * 0.5f, ImGui::GetFrameHeight()})) {
         show_panel("nodes");
+    }
     std::string tip = ctx.text.format(
         "node.tip",
         {{"age", ui::duration_text(ctx.text, age)},
@@ -166,15 +179,18 @@ void Workbench::draw_node_status(ui::Context& ctx) {
 
 void Workbench::draw_recovery(ui::Context& ctx) {
     const auto offer = recovery_.offer(ctx.snapshot);
-    if (!offer)
+    if (!offer) {
         return;
+    }
     std::string sentence = offer->crashed ? ctx.text.message(ctx.snapshot.link.message) : "";
-    if (offer->crashed && sentence.empty())
+    if (offer->crashed && sentence.empty()) {
         sentence = ctx.text("recovery.crashed");
-    if (offer->run != 0)
+    }
+    if (offer->run != 0) {
         sentence +=
             (sentence.empty() ? "" : " ") +
             ctx.text.format("recovery.interrupted", {{"run", offer->run_name}, {"step", ctx.text.number(offer->step)}});
+    }
     if (begin_bar("###recovery", ImGuiDir_Up, ImGui::GetFrameHeight() + ctx.em * 1.3f)) {
         const bool go_on = offer->run != 0 && offer->checkpoint > 0;
         const std::string go_on_label =
@@ -202,13 +218,15 @@ void Workbench::draw_recovery(ui::Context& ctx) {
                 command(fmt::format("run.continue={}", offer->run));
             }
         }
-        if (go_on)
+        if (go_on) {
             ImGui::SameLine();
+        }
         if (ImGui::Button(other)) {
-            if (offer->crashed)
+            if (offer->crashed) {
                 client_->restart_node();
-            else
+            } else {
                 recovery_.dismiss(*offer);
+            }
         }
     }
     ImGui::End();
@@ -245,24 +263,27 @@ void Workbench::draw_tasks(ui::Context& ctx) {
         const float fraction = static_cast<float>(std::clamp(task.fraction, 0.0, 1.0));
         ImDrawList* draw = ImGui::GetWindowDrawList();
         draw->AddRectFilled(low, high, ImGui::GetColorU32(ImGuiCol_FrameBgHovered), height / 2);
-        if (fraction > 0)
+        if (fraction > 0) {
             draw->AddRectFilled(low, {low.x + std::max(height, (high.x - low.x) * fraction), high.y},
                                 ImGui::GetColorU32(ctx.theme.accent), height / 2);
+        }
         ImGui::Dummy({high.x - low.x, ImGui::GetFrameHeight()});
         ImGui::SameLine();
         std::string words =
             task.fraction >= 0 ? ui::percent_text(ctx.text, std::floor(task.fraction * 100) / 100) : std::string();
-        if (task.seconds_left >= 0)
+        if (task.seconds_left >= 0) {
             words += (words.empty() ? "" : ", ") +
                      ctx.text.format("task.left", {{"time", ui::duration_text(ctx.text, task.seconds_left)}});
+        }
         ui::text_dim(ctx, words);
         ImGui::EndGroup();
         ui::tooltip(ctx.text.message(task.detail));
         if (!task.cancel_command.empty()) {
             ImGui::SameLine();
             const std::string label = std::string(ui::icon::cross) + "###cancel";
-            if (ImGui::Button(label.c_str()))
+            if (ImGui::Button(label.c_str())) {
                 panels::cancel_task(ctx, task);
+            }
             ui::tooltip(ctx.text("common.cancel"));
         }
         ImGui::SameLine(0, ctx.em * 1.5f);
@@ -279,12 +300,14 @@ void Workbench::draw_tasks(ui::Context& ctx) {
 void Workbench::draw_numbers(ui::Context& ctx) {
     std::string numbers;
     const history::TrainingRun* run = panels::selected_run(ctx);
-    if (run != nullptr && run->state == history::RunState::running && !run->step.empty())
+    if (run != nullptr && run->state == history::RunState::running && !run->step.empty()) {
         numbers =
             ctx.text.format("status.tokens_per_second",
                             {{"n", ctx.text.number(std::round((*run)[&base::StepValues::tokens_per_second].back()))}});
-    if (ctx.snapshot.node.memory_used > 0)
+    }
+    if (ctx.snapshot.node.memory_used > 0) {
         numbers += (numbers.empty() ? "" : "    ") + ui::bytes_text(ctx.text, ctx.snapshot.node.memory_used);
+    }
     const float numbers_width = ImGui::CalcTextSize(numbers.c_str()).x;
 
     const auto shown = notices_.status(ctx.snapshot.log, ctx.now, wall_clock_ns());
@@ -297,10 +320,11 @@ void Workbench::draw_numbers(ui::Context& ctx) {
         const float x = ImGui::GetCursorPosX();
         if (ImGui::InvisibleButton("###status.notice", {room, ImGui::GetFrameHeight()})) {
             notices_.mark_read(wall_clock_ns());
-            if (shown->notice)
+            if (shown->notice) {
                 notices_open_ = true;
-            else
+            } else {
                 show_panel("log");
+            }
         }
         ui::tooltip(line);
         ImGui::SetCursorPos({x, y + ImGui::GetStyle().FramePadding.y});
@@ -326,8 +350,9 @@ void Workbench::draw_notices(ui::Context& ctx) {
                             ImGuiCond_Appearing, {0.5f, 1});
     if (ImGui::Begin(ctx.text.label("window.notices"), &notices_open_,
                      ImGuiWindowFlags_NoDocking | ImGuiWindowFlags_NoSavedSettings | ImGuiWindowFlags_NoCollapse)) {
-        if (notices_.list().empty())
+        if (notices_.list().empty()) {
             ui::text_dim(ctx, ctx.text("notice.none"));
+        }
         // Each is a field to select from, which is not free: the oldest are left out.
         constexpr int kShown = 50;
         int id = 0;
@@ -357,11 +382,13 @@ void Workbench::draw_panels(ui::Context& ctx) {
     keep_proportions(dockspace, ImGui::GetMainViewport()->WorkSize);
     ImGui::DockSpaceOverViewport(dockspace, ImGui::GetMainViewport(),
                                  ImGuiDockNodeFlags_NoWindowMenuButton | ImGuiDockNodeFlags_NoCloseButton);
-    if (welcome_ || between_layouts_)
+    if (welcome_ || between_layouts_) {
         return;
+    }
     for (Slot& s : slots_) {
-        if (!s.visible)
+        if (!s.visible) {
             continue;
+        }
         const std::string title_key = std::string("panel.") + s.description->key;
         if (s.focus > 0) {
             --s.focus;
@@ -371,8 +398,9 @@ void Workbench::draw_panels(ui::Context& ctx) {
         bool keep = true;
         // A layout decides which tab is in front, not the order in which its windows appear.
         if (ImGui::Begin(ctx.text.label(title_key), &keep,
-                         ImGuiWindowFlags_NoCollapse | ImGuiWindowFlags_NoFocusOnAppearing))
+                         ImGuiWindowFlags_NoCollapse | ImGuiWindowFlags_NoFocusOnAppearing)) {
             s.panel->draw(ctx);
+        }
         ImGui::End();
         if (!keep) {
             s.visible = false;
@@ -414,8 +442,9 @@ void Workbench::draw_welcome(ui::Context& ctx) {
         ui::text_dim(ctx, ctx.text("welcome.subtitle"));
         const char* other = ctx.text.code() == "en" ? "\u4e2d\u6587###welcome.language" : "English###welcome.language";
         ImGui::SetCursorPos({left + 2 * width + gap - ui::button_width(other), y + ctx.em * 0.4f});
-        if (ImGui::Button(other))
+        if (ImGui::Button(other)) {
             command("view.language");
+        }
         y += ctx.em * 5;
         for (int i = 0; i < 4; ++i) {
             const Choice& choice = choices[i];
@@ -423,22 +452,25 @@ void Workbench::draw_welcome(ui::Context& ctx) {
                 {left + static_cast<float>(i % 2) * (width + gap), y + static_cast<float>(i / 2) * (height + gap)});
             const std::string id = std::string("###welcome.") + choice.key;
             if (card(ctx, id.c_str(), choice.icon_text, ctx.text(choice.title), ctx.text(choice.sentence),
-                     {width, height}))
+                     {width, height})) {
                 chosen = choice.key;
+            }
         }
         y += 2 * (height + gap) + ctx.em * 0.5f;
         const char* skip = ctx.text.label("welcome.skip");
         ImGui::SetCursorPos({left, y});
         ui::text_dim(ctx, ctx.text.format("welcome.session", {{"path", options_.session.string()}}));
         ImGui::SetCursorPos({left + 2 * width + gap - ui::button_width(skip), y - ImGui::GetStyle().FramePadding.y});
-        if (ImGui::Button(skip) || ImGui::IsKeyPressed(ImGuiKey_Escape))
+        if (ImGui::Button(skip) || ImGui::IsKeyPressed(ImGuiKey_Escape)) {
             chosen = "skip";
+        }
     }
     ImGui::End();
     ImGui::PopStyleVar(2);
     ImGui::PopStyleColor();
-    if (!chosen.empty())
+    if (!chosen.empty()) {
         choose_welcome(chosen);
+    }
 }
 
 void Workbench::choose_welcome(const std::string& choice) {

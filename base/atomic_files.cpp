@@ -33,13 +33,15 @@ std::string random_suffix() {
 
 void sync_file(const fs::path& path) {
     const Descriptor file = open_for_reading(path);
-    if (!file || ::fsync(file.get()) != 0)
+    if (!file || ::fsync(file.get()) != 0) {
         fail(path, say("could not be made durable"), errno);
+    }
 }
 
 void sync_folder(const fs::path& folder) {
-    if (const int error = FileIo::system().sync_folder(folder.empty() ? "." : folder); error != 0)
+    if (const int error = FileIo::system().sync_folder(folder.empty() ? "." : folder); error != 0) {
         fail(folder, say("could not be made durable"), error);
+    }
 }
 
 }  // namespace
@@ -49,13 +51,16 @@ void write_file_atomically(const fs::path& path, std::string_view content) {
     FileIo& io = FileIo::system();
     {
         const Descriptor file(io.open_for_writing(temporary));
-        if (!file)
+        if (!file) {
             fail(temporary, say("can't be made"), errno);
+        }
         int error = write_fully(io, file.get(), std::as_bytes(std::span(content)), 0);
-        if (error == 0 && ::fsync(file.get()) != 0)
+        if (error == 0 && ::fsync(file.get()) != 0) {
             error = errno;
-        if (error == 0 && ::rename(temporary.c_str(), path.c_str()) != 0)
+        }
+        if (error == 0 && ::rename(temporary.c_str(), path.c_str()) != 0) {
             error = errno;
+        }
         if (error != 0) {
             ::unlink(temporary.c_str());
             fail(path, say("can't be written"), error);
@@ -65,56 +70,66 @@ void write_file_atomically(const fs::path& path, std::string_view content) {
 }
 
 AtomicFolder::AtomicFolder(fs::path final_path) : final_(std::move(final_path)) {
-    if (final_.filename().empty())
+    if (final_.filename().empty()) {
         final_ = final_.parent_path();  // "a/b/" means "a/b"
+    }
     std::error_code error;
-    if (final_.has_parent_path())
+    if (final_.has_parent_path()) {
         fs::create_directories(final_.parent_path(), error);
+    }
     // A leading dot and ".tmp-": never taken for a finished folder, and cleaned up when the session is opened next.
     temporary_ = final_.parent_path() / ("." + final_.filename().string() + ".tmp-" + random_suffix());
-    if (error || !fs::create_directory(temporary_, error) || error)
+    if (error || !fs::create_directory(temporary_, error) || error) {
         throw Error(say("the folder {} can't be made: {}", temporary_, error));
+    }
 }
 
 AtomicFolder::~AtomicFolder() {
-    if (committed_)
+    if (committed_) {
         return;
+    }
     std::error_code ignored;
     fs::remove_all(temporary_, ignored);
 }
 
 void AtomicFolder::commit() {
-    if (committed_)
+    if (committed_) {
         throw Error(say("{} was committed before", final_));
+    }
     nlohmann::json files = nlohmann::json::array();
     std::vector<fs::path> folders{temporary_}, paths;
     for (const auto& entry : fs::recursive_directory_iterator(temporary_)) {
-        if (entry.is_symlink() || (!entry.is_directory() && !entry.is_regular_file()))
+        if (entry.is_symlink() || (!entry.is_directory() && !entry.is_regular_file())) {
             throw Error(say("{} is neither a file nor a folder and can't be saved", entry.path()));
+        }
         (entry.is_directory() ? folders : paths).push_back(entry.path());
     }
     std::sort(paths.begin(), paths.end());
     for (const fs::path& path : paths) {
-        if (path == temporary_ / "DONE")
+        if (path == temporary_ / "DONE") {
             throw Error(say("a file named DONE can't be saved in {}", final_));
+        }
         sync_file(path);
         files.push_back({{"name", fs::relative(path, temporary_).generic_string()},
                          {"bytes", fs::file_size(path)},
                          {"sha256", sha256_of_file(path)}});
     }
     write_file_atomically(temporary_ / "DONE", nlohmann::json{{"format", 1}, {"files", files}}.dump(1) + "\n");
-    for (const fs::path& folder : folders)
+    for (const fs::path& folder : folders) {
         sync_folder(folder);
+    }
 
     std::error_code error;
     const bool replaces = fs::exists(fs::symlink_status(final_, error));
     // Exchanging leaves no moment without a whole folder under the final name.
-    if (::renameat2(AT_FDCWD, temporary_.c_str(), AT_FDCWD, final_.c_str(), replaces ? RENAME_EXCHANGE : 0) != 0)
+    if (::renameat2(AT_FDCWD, temporary_.c_str(), AT_FDCWD, final_.c_str(), replaces ? RENAME_EXCHANGE : 0) != 0) {
         fail(final_, say("can't be put in its place"), errno);
+    }
     committed_ = true;
     sync_folder(final_.parent_path());
-    if (replaces)
+    if (replaces) {
         fs::remove_all(temporary_, error);
+    }
 }
 
 }  // namespace moescope::base

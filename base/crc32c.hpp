@@ -21,8 +21,9 @@ constexpr std::array<std::uint32_t, 256> make_table() {
     std::array<std::uint32_t, 256> table{};
     for (std::uint32_t i = 0; i < 256; ++i) {
         std::uint32_t c = i;
-        for (int bit = 0; bit < 8; ++bit)
+        for (int bit = 0; bit < 8; ++bit) {
             c = (c >> 1) ^ ((c & 1) ? 0x82F63B78u : 0u);
+        }
         table[i] = c;
     }
     return table;
@@ -31,8 +32,9 @@ inline constexpr std::array<std::uint32_t, 256> kTable = make_table();
 
 /// On the inverted state, as the instruction works.
 inline std::uint32_t update_table(std::uint32_t state, std::span<const std::byte> data) {
-    for (std::byte b : data)
+    for (std::byte b : data) {
         state = (state >> 8) ^ kTable[(state ^ static_cast<std::uint32_t>(b)) & 0xFF];
+    }
     return state;
 }
 
@@ -47,8 +49,9 @@ __attribute__((target("sse4.2"))) inline std::uint32_t update_sse42(std::uint32_
         wide = _mm_crc32_u64(wide, word);
     }
     auto narrow = static_cast<std::uint32_t>(wide);
-    for (; i < data.size(); ++i)
+    for (; i < data.size(); ++i) {
         narrow = _mm_crc32_u8(narrow, static_cast<std::uint8_t>(data[i]));
+    }
     return narrow;
 }
 #endif
@@ -60,8 +63,9 @@ inline std::uint32_t crc32c(std::span<const std::byte> data, std::uint32_t previ
     const std::uint32_t state = ~previous;
 #if defined(__x86_64__)
     static const bool fast = __builtin_cpu_supports("sse4.2");
-    if (fast)
+    if (fast) {
         return ~crc32c_detail::update_sse42(state, data);
+    }
 #endif
     return ~crc32c_detail::update_table(state, data);
 }

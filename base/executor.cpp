@@ -18,8 +18,9 @@ Executor::~Executor() {
 }
 
 void Executor::post(std::function<void()> work) {
-    if (!impl_->finished)
+    if (!impl_->finished) {
         boost::asio::post(impl_->pool, std::move(work));
+    }
 }
 
 void Executor::finish() {

@@ -28,8 +28,9 @@ int FileIo::truncate(int file, std::uint64_t size) {
 
 int FileIo::sync_folder(const std::filesystem::path& folder) {
     const Descriptor descriptor(::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
-    if (!descriptor)
+    if (!descriptor) {
         return -errno;
+    }
     return ::fsync(descriptor.get()) == 0 ? 0 : -errno;
 }
 
@@ -51,8 +52,9 @@ int Descriptor::release() {
 }
 
 void Descriptor::close() {
-    if (file_ >= 0)
+    if (file_ >= 0) {
         ::close(file_);
+    }
     file_ = -1;
 }
 
@@ -64,10 +66,12 @@ Descriptor open_for_reading(const std::filesystem::path& path) {
 bool read_exactly(int file, std::span<std::byte> out, std::uint64_t offset) {
     while (!out.empty()) {
         const ssize_t count = ::pread(file, out.data(), out.size(), static_cast<off_t>(offset));
-        if (count < 0 && errno == EINTR)
+        if (count < 0 && errno == EINTR) {
             continue;
-        if (count <= 0)
+        }
+        if (count <= 0) {
             return false;
+        }
         out = out.subspan(static_cast<std::size_t>(count));
         offset += static_cast<std::uint64_t>(count);
     }
@@ -77,10 +81,12 @@ bool read_exactly(int file, std::span<std::byte> out, std::uint64_t offset) {
 int write_fully(FileIo& io, int file, std::span<const std::byte> data, std::uint64_t offset) {
     while (!data.empty()) {
         const std::int64_t count = io.write_at(file, data, offset);
-        if (count == -EINTR)
+        if (count == -EINTR) {
             continue;
-        if (count <= 0)
+        }
+        if (count <= 0) {
             return count < 0 ? static_cast<int>(count) : -EIO;
+        }
         data = data.subspan(static_cast<std::size_t>(count));
         offset += static_cast<std::uint64_t>(count);
     }

@@ -8,8 +8,9 @@ using nlohmann::json;
 
 const json& member(const json& value, const char* key) {
     static const json kNothing;
-    if (!value.is_object())
+    if (!value.is_object()) {
         return kNothing;
+    }
     const auto found = value.find(key);
     return found != value.end() ? *found : kNothing;
 }
@@ -20,30 +21,37 @@ std::optional<double> as_number(const json& value) {
 
 std::optional<std::int64_t> as_integer(const json& value) {
     if (value.is_number_unsigned() &&
-        value.get<std::uint64_t>() > static_cast<std::uint64_t>(std::numeric_limits<std::int64_t>::max()))
+        value.get<std::uint64_t>() > static_cast<std::uint64_t>(std::numeric_limits<std::int64_t>::max())) {
         return std::nullopt;
-    if (value.is_number_integer())
+    }
+    if (value.is_number_integer()) {
         return value.get<std::int64_t>();
+    }
     // 2^63 itself is the first double that no longer fits.
     const auto real = as_number(value);
-    if (!real || !(std::abs(*real) < 0x1p63) || std::trunc(*real) != *real)
+    if (!real || !(std::abs(*real) < 0x1p63) || std::trunc(*real) != *real) {
         return std::nullopt;
+    }
     return static_cast<std::int64_t>(*real);
 }
 
 std::optional<std::uint64_t> as_count(const json& value) {
-    if (value.is_number_unsigned())
+    if (value.is_number_unsigned()) {
         return value.get<std::uint64_t>();
+    }
     const auto whole = as_integer(value);
     return whole && *whole >= 0 ? std::optional(static_cast<std::uint64_t>(*whole)) : std::nullopt;
 }
 
 std::vector<std::string> as_texts(const json& value) {
     std::vector<std::string> result;
-    if (value.is_array())
-        for (const json& entry : value)
-            if (entry.is_string())
+    if (value.is_array()) {
+        for (const json& entry : value) {
+            if (entry.is_string()) {
                 result.push_back(entry.get<std::string>());
+            }
+        }
+    }
     return result;
 }
 

@@ -52,8 +52,9 @@ class GuardedBuilder : public nlohmann::json_sax<Json> {
         return true;
     }
     bool open(Json value) {
-        if (open_.size() >= kJsonDepth)
+        if (open_.size() >= kJsonDepth) {
             return false;
+        }
         open_.push_back(place(std::move(value)));
         return true;
     }
@@ -70,19 +71,22 @@ class GuardedBuilder : public nlohmann::json_sax<Json> {
 }  // namespace
 
 std::optional<Json> parse_json(std::span<const std::byte> text, std::size_t limit) {
-    if (text.empty() || text.size() > limit)
+    if (text.empty() || text.size() > limit) {
         return std::nullopt;
+    }
     const auto* first = reinterpret_cast<const char*>(text.data());
     GuardedBuilder builder;
-    if (!Json::sax_parse(first, first + text.size(), &builder))
+    if (!Json::sax_parse(first, first + text.size(), &builder)) {
         return std::nullopt;
+    }
     return builder.take();
 }
 
 std::optional<nlohmann::json> parse_object(std::span<const std::byte> text, std::size_t limit) {
     auto value = parse_json(text, limit);
-    if (!value || !value->is_object())
+    if (!value || !value->is_object()) {
         return std::nullopt;
+    }
     return value;
 }
 

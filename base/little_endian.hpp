@@ -49,32 +49,37 @@ class Reader {
     T get() {
         static_assert(std::is_arithmetic_v<T>);
         T value{};
-        if (take(sizeof value))
+        if (take(sizeof value)) {
             std::memcpy(&value, taken_, sizeof value);
+        }
         return value;
     }
     std::string get_string(std::size_t size) {
-        if (!take(size))
+        if (!take(size)) {
             return {};
+        }
         return {reinterpret_cast<const char*>(taken_), size};
     }
     /// Fills `out` with `count` numbers; the bytes are known to be there before anything is allocated.
     template <class T>
     bool get_array(std::vector<T>& out, std::size_t count) {
-        if (!good_ || count > data_.size() / sizeof(T))
+        if (!good_ || count > data_.size() / sizeof(T)) {
             return good_ = false;
+        }
         take(count * sizeof(T));
         out.resize(count);
-        if (count > 0)
+        if (count > 0) {
             std::memcpy(out.data(), taken_, count * sizeof(T));
+        }
         return true;
     }
     bool skip(std::size_t size) { return take(size); }
 
  private:
     bool take(std::size_t size) {
-        if (!good_ || size > data_.size())
+        if (!good_ || size > data_.size()) {
             return good_ = false;
+        }
         taken_ = data_.data();
         data_ = data_.subspan(size);
         return true;

@@ -69,8 +69,9 @@ class Runner {
         double seconds = 1e9;
         for (int round = 0; round < rounds + 1; ++round) {
             const double once = timed([&] {
-                for (auto& arguments : arguments_)
+                for (auto& arguments : arguments_) {
                     matmul_.execute(stream_, arguments);
+                }
             });
             const double side_by_side = product_.count > 1 ? timed([&] {
 #pragma omp parallel num_threads(threads)
@@ -84,8 +85,9 @@ class Runner {
                 }
             })
                                                            : 1e9;
-            if (round > 0)  // the first is a warm-up
+            if (round > 0) {  // the first is a warm-up
                 seconds = std::min({seconds, once, side_by_side});
+            }
         }
         return seconds;
     }
@@ -116,9 +118,10 @@ void measure(const char* name, memory::data_type type, int threads, int rounds, 
         const double work = 2.0 * static_cast<double>(product.m * product.n * product.k * product.count);
         seconds += each * static_cast<double>(product.times);
         flops += work * static_cast<double>(product.times);
-        if (list)
+        if (list) {
             std::printf("  %s %-22s %5ld x %5ld x %5ld, %2ld of them: %6.0f GFLOP/s\n", name, product.name, product.m,
                         product.n, product.k, product.count, work / each / 1e9);
+        }
     }
     std::printf(
         "{\"bound\":\"%s\",\"threads\":%d,\"gflop_per_step\":%.1f,\"gflops\":%.0f,\"tokens_per_second\":%.0f}\n", name,

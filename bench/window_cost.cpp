@@ -35,11 +35,13 @@ class Child {
  public:
     explicit Child(std::vector<std::string> arguments) {
         std::vector<char*> raw;
-        for (std::string& argument : arguments)
+        for (std::string& argument : arguments) {
             raw.push_back(argument.data());
+        }
         raw.push_back(nullptr);
-        if (posix_spawn(&process_, raw[0], nullptr, nullptr, raw.data(), environ) != 0)
+        if (posix_spawn(&process_, raw[0], nullptr, nullptr, raw.data(), environ) != 0) {
             throw std::runtime_error("cannot start " + arguments[0]);
+        }
     }
     ~Child() { end(); }
     Child(const Child&) = delete;
@@ -54,13 +56,15 @@ class Child {
         unsigned long long user = 0, system = 0;
         if (after == std::string::npos ||
             std::sscanf(text.c_str() + after + 2, "%*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %llu %llu", &user,
-                        &system) != 2)
+                        &system) != 2) {
             return 0;
+        }
         return static_cast<double>(user + system) / static_cast<double>(sysconf(_SC_CLK_TCK));
     }
     void end() {
-        if (process_ <= 0)
+        if (process_ <= 0) {
             return;
+        }
         kill(process_, SIGTERM);
         waitpid(process_, nullptr, 0);
         process_ = 0;
@@ -78,16 +82,21 @@ double median_speed(const fs::path& folder) {
     for (;;) {
         const auto records = session->journal().read(static_cast<std::uint8_t>(protocol::Channel::metrics), from, 512,
                                                      std::size_t{4} << 20);
-        if (records.empty())
+        if (records.empty()) {
             break;
-        for (const auto& record : records)
-            if (static_cast<protocol::RecordType>(record.type) == protocol::RecordType::step)
-                if (const auto step = protocol::decode_step(record.body); step && step->step > 10)
+        }
+        for (const auto& record : records) {
+            if (static_cast<protocol::RecordType>(record.type) == protocol::RecordType::step) {
+                if (const auto step = protocol::decode_step(record.body); step && step->step > 10) {
                     speeds.push_back(step->tokens_per_second);
+                }
+            }
+        }
         from = sessions::Position{records.back().epoch, records.back().sequence};
     }
-    if (speeds.empty())
+    if (speeds.empty()) {
         throw std::runtime_error("no step after the tenth was recorded in " + folder.string() + "; give more seconds");
+    }
     std::nth_element(speeds.begin(), speeds.begin() + static_cast<std::ptrdiff_t>(speeds.size() / 2), speeds.end());
     return speeds[speeds.size() / 2];
 }
@@ -105,18 +114,21 @@ double without_window(const std::string& node, const fs::path& folder, double se
     const fs::path socket = folder.string() + ".socket";
     Child serve({node, "serve", "--socket", socket.string(), "--session", folder.string()});
     {
-        for (int i = 0; i < 100 && !fs::exists(socket); ++i)
+        for (int i = 0; i < 100 && !fs::exists(socket); ++i) {
             wait_seconds(0.1);
+        }
         client::ClientOptions options;
         options.node_program = node;
         options.session = folder;
         options.socket = socket;
         client::NodeClient viewer(options, [] {});
-        for (int i = 0; i < 100 && viewer.snapshot()->link.state != client::Link::State::connected; ++i)
+        for (int i = 0; i < 100 && viewer.snapshot()->link.state != client::Link::State::connected; ++i) {
             wait_seconds(0.1);
+        }
         viewer.send("train.start", {{"preset", "workshop"}});
-        for (int i = 0; i < 300 && viewer.snapshot()->results.empty(); ++i)
+        for (int i = 0; i < 300 && viewer.snapshot()->results.empty(); ++i) {
             wait_seconds(0.1);
+        }
     }
     wait_seconds(seconds);
     serve.end();

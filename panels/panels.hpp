@@ -20,7 +20,7 @@ namespace moescope::panels {
     PANEL(models)              \
     PANEL(nodes)               \
     PANEL(log)                 \
-    PANEL(manual)              \
+    PANEL(manual)
 
 // clang-format on
 

@@ -23,32 +23,37 @@ constexpr std::size_t kDoneLimit = 4 * 1024 * 1024;
 /// Number after `prefix` in `name`, when there is nothing else.
 template <class T>
 std::optional<T> number_after(std::string_view name, std::string_view prefix) {
-    if (!name.starts_with(prefix))
+    if (!name.starts_with(prefix)) {
         return std::nullopt;
+    }
     name.remove_prefix(prefix.size());
     T value = 0;
     const auto [end, error] = std::from_chars(name.data(), name.data() + name.size(), value);
-    if (name.empty() || error != std::errc() || end != name.data() + name.size())
+    if (name.empty() || error != std::errc() || end != name.data() + name.size()) {
         return std::nullopt;
+    }
     return value;
 }
 
 std::optional<std::string> read_small_file(const fs::path& path, std::size_t limit) {
     std::error_code error;
     const auto size = fs::file_size(path, error);
-    if (error || size > limit)
+    if (error || size > limit) {
         return std::nullopt;
+    }
     std::string text(size, '\0');
     const base::Descriptor file = base::open_for_reading(path);
-    if (!file || !base::read_exactly(file.get(), std::as_writable_bytes(std::span(text)), 0))
+    if (!file || !base::read_exactly(file.get(), std::as_writable_bytes(std::span(text)), 0)) {
         return std::nullopt;
+    }
     return text;
 }
 
 /// A name within the folder: relative, no "..", not the folder itself.
 bool is_inside(const fs::path& name) {
-    if (name.empty() || name.is_absolute())
+    if (name.empty() || name.is_absolute()) {
         return false;
+    }
     return std::none_of(name.begin(), name.end(), [](const fs::path& part) { return part == ".." || part == "."; });
 }
 
@@ -56,32 +61,41 @@ bool is_inside(const fs::path& name) {
 Sentence check_file(const fs::path& folder, const nlohmann::json& entry, bool verify_hash,
                     std::set<std::string>& names) {
     if (!entry.is_object() || !entry.contains("name") || !entry["name"].is_string() || !entry.contains("bytes") ||
-        !entry["bytes"].is_number_unsigned() || !entry.contains("sha256") || !entry["sha256"].is_string())
+        !entry["bytes"].is_number_unsigned() || !entry.contains("sha256") || !entry["sha256"].is_string()) {
         return say("DONE has an entry that can't be read");
+    }
     const std::string name = entry["name"];
-    if (!is_inside(name) || !names.insert(name).second)
+    if (!is_inside(name) || !names.insert(name).second) {
         return say("DONE names the file '{}' that can't be part of a checkpoint", name);
+    }
     std::error_code error;
-    if (!fs::is_regular_file(fs::symlink_status(folder / name, error)))
+    if (!fs::is_regular_file(fs::symlink_status(folder / name, error))) {
         return say("the file {} is missing", name);
-    if (fs::file_size(folder / name, error) != entry["bytes"].get<std::uint64_t>() || error)
+    }
+    if (fs::file_size(folder / name, error) != entry["bytes"].get<std::uint64_t>() || error) {
         return say("the file {} has another size than when it was saved", name);
-    if (verify_hash && base::sha256_of_file(folder / name) != entry["sha256"].get_ref<const std::string&>())
+    }
+    if (verify_hash && base::sha256_of_file(folder / name) != entry["sha256"].get_ref<const std::string&>()) {
         return say("the content of {} has changed since it was saved", name);
+    }
     return {};
 }
 
 Sentence check_done(const fs::path& folder, bool verify_hashes) {
     const auto text = read_small_file(folder / "DONE", kDoneLimit);
-    if (!text)
+    if (!text) {
         return say("the file DONE is missing: the checkpoint was never finished");
+    }
     const auto done = base::parse_object(*text, kDoneLimit);
-    if (!done || !done->contains("files") || !(*done)["files"].is_array())
+    if (!done || !done->contains("files") || !(*done)["files"].is_array()) {
         return say("the file DONE can't be read");
+    }
     std::set<std::string> names;
-    for (const auto& entry : (*done)["files"])
-        if (Sentence problem = check_file(folder, entry, verify_hashes, names); !problem.empty())
+    for (const auto& entry : (*done)["files"]) {
+        if (Sentence problem = check_file(folder, entry, verify_hashes, names); !problem.empty()) {
             return problem;
+        }
+    }
     return {};
 }
 
@@ -90,8 +104,9 @@ std::uint64_t folder_bytes(const fs::path& folder) {
     std::error_code error;
     for (fs::recursive_directory_iterator it(folder, error), end; !error && it != end; it.increment(error)) {
         std::error_code ignored;
-        if (it->is_regular_file(ignored) && !it->is_symlink(ignored))
+        if (it->is_regular_file(ignored) && !it->is_symlink(ignored)) {
             total += it->file_size(ignored);
+        }
     }
     return total;
 }
@@ -111,8 +126,9 @@ std::vector<CheckpointInfo> list_checkpoints(const fs::path& session, std::uint3
     for (fs::directory_iterator it(folder, error), end; !error && it != end; it.increment(error)) {
         std::error_code ignored;
         const auto step = number_after<std::uint64_t>(it->path().filename().string(), "step-");
-        if (!step || it->is_symlink(ignored) || !it->is_directory(ignored))
+        if (!step || it->is_symlink(ignored) || !it->is_directory(ignored)) {
             continue;
+        }
         CheckpointInfo info{run, *step, it->path(), folder_bytes(it->path()), false, {}};
         try {
             info.problem = check_done(info.path, verify_hashes);
@@ -133,40 +149,49 @@ void remove_checkpoint_folder(const fs::path& session, const CheckpointInfo& che
     std::error_code error;
     fs::remove_all(trash, error);
     fs::rename(folder, trash, error);
-    if (error)
+    if (error) {
         throw Error(say("the checkpoint {} can't be removed: {}", folder, error));
-    if (const int failure = base::FileIo::system().sync_folder(folder.parent_path()); failure != 0)
+    }
+    if (const int failure = base::FileIo::system().sync_folder(folder.parent_path()); failure != 0) {
         throw Error(say("the removal of {} could not be made durable: {}", folder, base::system_sentence(failure)));
+    }
     fs::remove_all(trash, error);
-    if (error)
+    if (error) {
         throw Error(say("the removed checkpoint {} still takes space: {}", trash, error));
+    }
 }
 
 void remove_leftovers(const fs::path& session) {
     std::vector<fs::path> leftovers;
     std::error_code error;
-    for (fs::directory_iterator it(session, error), end; !error && it != end; it.increment(error))
-        if (it->path().filename().string().starts_with(".manifest.json.tmp-"))
+    for (fs::directory_iterator it(session, error), end; !error && it != end; it.increment(error)) {
+        if (it->path().filename().string().starts_with(".manifest.json.tmp-")) {
             leftovers.push_back(it->path());
+        }
+    }
     error.clear();
     for (fs::directory_iterator run(session / "checkpoints", error), end; !error && run != end; run.increment(error)) {
         std::error_code inner;
         for (fs::directory_iterator it(run->path(), inner), last; !inner && it != last; it.increment(inner)) {
             const std::string name = it->path().filename().string();
-            if (name.starts_with(".") && name.find(".tmp-") != std::string::npos)
+            if (name.starts_with(".") && name.find(".tmp-") != std::string::npos) {
                 leftovers.push_back(it->path());
+            }
         }
     }
-    for (const fs::path& path : leftovers)
+    for (const fs::path& path : leftovers) {
         fs::remove_all(path, error);
+    }
 }
 
 std::uint32_t highest_run_folder(const fs::path& session) {
     std::uint32_t highest = 0;
     std::error_code error;
-    for (fs::directory_iterator it(session / "checkpoints", error), end; !error && it != end; it.increment(error))
-        if (const auto number = number_after<std::uint32_t>(it->path().filename().string(), "run-"))
+    for (fs::directory_iterator it(session / "checkpoints", error), end; !error && it != end; it.increment(error)) {
+        if (const auto number = number_after<std::uint32_t>(it->path().filename().string(), "run-")) {
             highest = std::max(highest, *number);
+        }
+    }
     return highest;
 }
 

@@ -41,10 +41,11 @@ class Database::Impl {
     Impl(const std::filesystem::path& file, Access access, bool network_folder) : file_(file.string()) {
         open(access);
         harden();
-        if (access == Access::memory || is_empty())
+        if (access == Access::memory || is_empty()) {
             create(access, network_folder);
-        else
+        } else {
             check();
+        }
         if (access == Access::read_write) {
             run(network_folder ? "PRAGMA journal_mode=DELETE" : "PRAGMA journal_mode=WAL");
             run("PRAGMA synchronous=FULL");
@@ -54,14 +55,16 @@ class Database::Impl {
     [[noreturn]] void fail(int code, const Sentence& what) const {
         const Sentence text =
             say("the database {} {}: {}", file_, what, db_ ? sqlite3_errmsg(db_.get()) : sqlite3_errstr(code));
-        if (means_damage(code))
+        if (means_damage(code)) {
             throw DamagedDatabase(text);
+        }
         throw Error(text);
     }
 
     void run(const char* sql) const {
-        if (const int code = sqlite3_exec(db_.get(), sql, nullptr, nullptr, nullptr); code != SQLITE_OK)
+        if (const int code = sqlite3_exec(db_.get(), sql, nullptr, nullptr, nullptr); code != SQLITE_OK) {
             fail(code, say("can't be used"));
+        }
     }
 
     /// A prepared statement with its values bound; throws like fail().
@@ -71,8 +74,9 @@ class Database::Impl {
             sqlite3_stmt* statement = nullptr;
             const int code = sqlite3_prepare_v2(impl.db_.get(), sql, -1, &statement, nullptr);
             statement_.reset(statement);
-            if (code != SQLITE_OK)
+            if (code != SQLITE_OK) {
                 impl.fail(code, say("can't be used"));
+            }
         }
         Statement& bind(std::string_view text) {
             return checked(sqlite3_bind_text(statement_.get(), ++bound_, text.data(), static_cast<int>(text.size()),
@@ -83,8 +87,9 @@ class Database::Impl {
         }
         bool step() {
             const int code = sqlite3_step(statement_.get());
-            if (code != SQLITE_ROW && code != SQLITE_DONE)
+            if (code != SQLITE_ROW && code != SQLITE_DONE) {
                 impl_.fail(code, say("can't be read or written"));
+            }
             return code == SQLITE_ROW;
         }
         std::string text(int column) const {
@@ -98,8 +103,9 @@ class Database::Impl {
 
      private:
         Statement& checked(int code) {
-            if (code != SQLITE_OK)
+            if (code != SQLITE_OK) {
                 impl_.fail(code, say("does not take a value"));
+            }
             return *this;
         }
         const Impl& impl_;
@@ -113,13 +119,15 @@ class Database::Impl {
     void open(Access access) {
         int flags = SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_EXRESCODE | SQLITE_OPEN_NOFOLLOW;
         flags |= access == Access::read_only ? SQLITE_OPEN_READONLY : SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE;
-        if (access == Access::memory)
+        if (access == Access::memory) {
             flags |= SQLITE_OPEN_MEMORY;
+        }
         sqlite3* db = nullptr;
         const int code = sqlite3_open_v2(access == Access::memory ? ":memory:" : file_.c_str(), &db, flags, nullptr);
         db_.reset(db);
-        if (code != SQLITE_OK)
+        if (code != SQLITE_OK) {
             fail(code, say("can't be opened"));
+        }
     }
 
     void harden() const {
@@ -144,10 +152,12 @@ class Database::Impl {
     }
 
     void create(Access access, bool network_folder) const {
-        if (access == Access::read_only)
+        if (access == Access::read_only) {
             throw DamagedDatabase(say("the database {} is empty", file_));
-        if (access == Access::read_write && !network_folder)
+        }
+        if (access == Access::read_write && !network_folder) {
             run("PRAGMA journal_mode=WAL");  // before the tables, so that they are never half there
+        }
         run("BEGIN IMMEDIATE");
         run(kSchema);
         run(("PRAGMA application_id=" + std::to_string(kApplicationId)).c_str());
@@ -161,19 +171,23 @@ class Database::Impl {
     }
 
     void check() const {
-        if (pragma("PRAGMA application_id") != kApplicationId)
+        if (pragma("PRAGMA application_id") != kApplicationId) {
             throw DamagedDatabase(say("the database {} does not belong to a Moescope session", file_));
-        if (pragma("PRAGMA user_version") > kSchemaVersion)
+        }
+        if (pragma("PRAGMA user_version") > kSchemaVersion) {
             throw Error(say("the database {} was written by a newer Moescope; update this one", file_));
+        }
         Statement quick_check(*this, "PRAGMA quick_check(1)");
-        if (!quick_check.step() || quick_check.text(0) != "ok")
+        if (!quick_check.step() || quick_check.text(0) != "ok") {
             throw DamagedDatabase(say("the database {} is damaged", file_));
+        }
         // Everything that is asked later must be askable: another schema counts as damage now, not in the middle of
         // work.
         for (const char* sql :
              {"SELECT run, kind, name, time_ns FROM runs", "SELECT run, draw, field, value, coder, time_ns FROM labels",
-              "SELECT id, answer FROM commands", "SELECT key, value FROM settings"})
+              "SELECT id, answer FROM commands", "SELECT key, value FROM settings"}) {
             Statement(*this, sql);
+        }
     }
 
     std::string file_;
@@ -192,15 +206,17 @@ std::uint32_t Database::new_run(const std::string& kind, const std::string& name
     insert.bind(kind).bind(name).bind(time_ns).step();
     const std::uint64_t run = insert.number(0);
     insert.step();  // to its end: only then is it committed
-    if (run == 0 || run > std::numeric_limits<std::uint32_t>::max())
+    if (run == 0 || run > std::numeric_limits<std::uint32_t>::max()) {
         throw Error(say("the session has no run number left"));
+    }
     return static_cast<std::uint32_t>(run);
 }
 
 void Database::reserve_runs(std::uint32_t highest) {
     const std::lock_guard lock(impl_->mutex);
-    if (highest == 0)
+    if (highest == 0) {
         return;
+    }
     Impl::Statement insert(*impl_, "INSERT OR IGNORE INTO runs(run, kind, name, time_ns) VALUES(?, '', '', 0)");
     insert.bind(std::uint64_t{highest}).step();
 }
@@ -245,16 +261,18 @@ std::vector<Label> Database::labels(std::uint32_t run) const {
                            "SELECT draw, field, value, coder, time_ns FROM labels WHERE run=? ORDER BY draw, field");
     select.bind(std::uint64_t{run});
     std::vector<Label> labels;
-    while (select.step())
+    while (select.step()) {
         labels.push_back({run, select.text(0), select.text(1), select.text(2), select.text(3), select.number(4)});
+    }
     return labels;
 }
 
 std::optional<std::string> Database::finished_command(const std::string& id) const {
     const std::lock_guard lock(impl_->mutex);
     Impl::Statement select(*impl_, "SELECT answer FROM commands WHERE id=?");
-    if (select.bind(id).step())
+    if (select.bind(id).step()) {
         return select.text(0);
+    }
     return std::nullopt;
 }
 
@@ -273,8 +291,9 @@ void Database::set_value(const std::string& key, const std::string& value) {
 std::optional<std::string> Database::value(const std::string& key) const {
     const std::lock_guard lock(impl_->mutex);
     Impl::Statement select(*impl_, "SELECT value FROM settings WHERE key=?");
-    if (select.bind(key).step())
+    if (select.bind(key).step()) {
         return select.text(0);
+    }
     return std::nullopt;
 }
 

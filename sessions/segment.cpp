@@ -44,16 +44,19 @@ std::uint32_t record_checksum(std::span<const std::byte> header, std::span<const
 
 /// Place of the record at `bytes`, when it is whole and undamaged.
 std::optional<RecordPlace> check_record(std::span<const std::byte> bytes) {
-    if (bytes.size() < kRecordOverhead || std::memcmp(bytes.data(), kRecordMagic, sizeof kRecordMagic) != 0)
+    if (bytes.size() < kRecordOverhead || std::memcmp(bytes.data(), kRecordMagic, sizeof kRecordMagic) != 0) {
         return std::nullopt;
+    }
     const auto header = bytes.subspan(kRecordMagicBytes, kRecordHeaderBytes);
     RecordPlace place;
     place.length = get<std::uint32_t>(header.data());
-    if (place.length > kRecordLimit || place.length > bytes.size() - kRecordOverhead)
+    if (place.length > kRecordLimit || place.length > bytes.size() - kRecordOverhead) {
         return std::nullopt;
+    }
     if (get<std::uint32_t>(header.data() + kCrcOffset) !=
-        record_checksum(header, bytes.subspan(kRecordOverhead, place.length)))
+        record_checksum(header, bytes.subspan(kRecordOverhead, place.length))) {
         return std::nullopt;
+    }
     place.type = get<std::uint16_t>(header.data() + 4);
     place.channel = get<std::uint8_t>(header.data() + 7);
     place.position = {get<std::uint32_t>(header.data() + 28), get<std::uint64_t>(header.data() + 8)};
@@ -62,8 +65,9 @@ std::optional<RecordPlace> check_record(std::span<const std::byte> bytes) {
 
 /// What a check of the record that seems to begin at `bytes` has to read.
 std::uint64_t claimed_length(std::span<const std::byte> bytes) {
-    if (bytes.size() < kRecordOverhead)
+    if (bytes.size() < kRecordOverhead) {
         return 0;
+    }
     const auto length = get<std::uint32_t>(bytes.data() + kRecordMagicBytes);
     return length > kRecordLimit || length > bytes.size() - kRecordOverhead ? 0 : length;
 }
@@ -78,14 +82,17 @@ std::size_t find_magic(std::span<const std::byte> bytes, std::size_t from) {
 std::vector<std::byte> read_segment(const std::filesystem::path& file, std::uint64_t& size) {
     const base::Descriptor descriptor = base::open_for_reading(file);
     struct stat status {};
-    if (!descriptor || ::fstat(descriptor.get(), &status) != 0)
+    if (!descriptor || ::fstat(descriptor.get(), &status) != 0) {
         throw Error(say("the journal file {} can't be read: {}", file, base::system_sentence(errno)));
-    if (!S_ISREG(status.st_mode))
+    }
+    if (!S_ISREG(status.st_mode)) {
         throw Error(say("{} is no ordinary file; the session can't be opened", file));
+    }
     size = static_cast<std::uint64_t>(status.st_size);
     std::vector<std::byte> bytes(std::min(size, kLargestSegment));
-    if (!base::read_exactly(descriptor.get(), bytes, 0))
+    if (!base::read_exactly(descriptor.get(), bytes, 0)) {
         throw Error(say("the journal file {} can't be read to its end", file));
+    }
     return bytes;
 }
 
@@ -112,15 +119,17 @@ std::vector<std::byte> encode_record(Position position, std::uint64_t time_ns, s
     put(header + 16, time_ns);
     put(header + 28, position.epoch);
     put(header + kCrcOffset, record_checksum({header, kRecordHeaderBytes}, body));
-    if (!body.empty())
+    if (!body.empty()) {
         std::memcpy(bytes.data() + kRecordOverhead, body.data(), body.size());
+    }
     return bytes;
 }
 
 std::optional<Record> decode_record(std::span<const std::byte> bytes) {
     const auto place = check_record(bytes);
-    if (!place)
+    if (!place) {
         return std::nullopt;
+    }
     Record record;
     record.epoch = place->position.epoch;
     record.sequence = place->position.sequence;
@@ -141,8 +150,9 @@ SegmentScan scan_segment(const std::filesystem::path& file) {
     std::size_t at = kSegmentHeaderBytes;
     if (bytes.size() < kSegmentHeaderBytes) {
         // Made just before a crash: nothing was in it yet.
-        if (!bytes.empty())
+        if (!bytes.empty()) {
             report(0, bytes.size(), say("the file ends within its header"));
+        }
         scan.usable = true;
         return scan;
     }
@@ -153,10 +163,11 @@ SegmentScan scan_segment(const std::filesystem::path& file) {
     scan.usable = true;
     scan.end = kSegmentHeaderBytes;
     if (std::memcmp(bytes.data(), kSegmentMagic, sizeof kSegmentMagic) == 0 &&
-        get<std::uint32_t>(bytes.data() + 12) == base::crc32c(std::span(bytes).first(12)))
+        get<std::uint32_t>(bytes.data() + 12) == base::crc32c(std::span(bytes).first(12))) {
         scan.epoch = get<std::uint32_t>(bytes.data() + 8);
-    else
+    } else {
         report(0, kSegmentHeaderBytes, say("the header of the file is damaged; its records are read all the same"));
+    }
 
     std::uint64_t effort = kMostEffort * bytes.size();
     while (at < bytes.size()) {
@@ -179,9 +190,10 @@ SegmentScan scan_segment(const std::filesystem::path& file) {
             next < bytes.size() ? say("a damaged part was skipped") : say("the last record is incomplete or damaged"));
         at = next;
     }
-    if (scan.size > bytes.size())
+    if (scan.size > bytes.size()) {
         report(bytes.size(), scan.size - bytes.size(),
                say("the file is larger than a journal file can be; the rest was not read"));
+    }
     return scan;
 }
 

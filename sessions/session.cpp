@@ -36,8 +36,9 @@ std::uint64_t wall_clock_ns() {
 /// SQLite's write-ahead log needs shared memory, which these file systems don't have.
 bool is_network_folder(const fs::path& folder) {
     struct statfs status {};
-    if (::statfs(folder.c_str(), &status) != 0)
+    if (::statfs(folder.c_str(), &status) != 0) {
         return false;
+    }
     switch (static_cast<std::uint32_t>(status.f_type)) {
         case 0x6969:      // NFS
         case 0x0BD00BD0:  // Lustre
@@ -53,12 +54,14 @@ std::optional<std::string> read_manifest(const fs::path& folder) {
     std::error_code error;
     const fs::path path = folder / "manifest.json";
     const auto size = fs::file_size(path, error);
-    if (error || size > kManifestLimit)
+    if (error || size > kManifestLimit) {
         return std::nullopt;
+    }
     std::string text(size, '\0');
     const base::Descriptor file = base::open_for_reading(path);
-    if (!file || !base::read_exactly(file.get(), std::as_writable_bytes(std::span(text)), 0))
+    if (!file || !base::read_exactly(file.get(), std::as_writable_bytes(std::span(text)), 0)) {
         return std::nullopt;
+    }
     return text;
 }
 
@@ -69,8 +72,9 @@ bool is_free(const fs::path& folder) {
     for (fs::directory_iterator it(folder, error), end; !error && it != end; it.increment(error)) {
         const std::string name = it->path().filename().string();
         if (std::find(std::begin(ours), std::end(ours), name) == std::end(ours) && !name.starts_with("session.db") &&
-            !name.starts_with(".manifest.json.tmp-"))
+            !name.starts_with(".manifest.json.tmp-")) {
             return false;
+        }
     }
     return !error;
 }
@@ -78,8 +82,9 @@ bool is_free(const fs::path& folder) {
 std::string new_manifest() {
     std::random_device device;
     std::string id;
-    for (int i = 0; i < 32; ++i)
+    for (int i = 0; i < 32; ++i) {
         id += "0123456789abcdef"[device() & 15];
+    }
     return nlohmann::json{{"program", "moescope"}, {"format", kFormat}, {"id", id}, {"created_ns", wall_clock_ns()}}
                .dump(1) +
            "\n";
@@ -88,17 +93,20 @@ std::string new_manifest() {
 /// A label as it stands in a journal record.
 std::optional<Label> label_of(const Record& record) {
     const auto body = base::parse_object(record.body, kRecordLimit);
-    if (!body)
+    if (!body) {
         return std::nullopt;
+    }
     const auto text = [&](const char* key) {
         const auto it = body->find(key);
-        if (it == body->end())
+        if (it == body->end()) {
             return std::string();
+        }
         return it->is_string() ? it->get<std::string>() : it->is_number_integer() ? it->dump() : std::string();
     };
     const auto run = body->find("run");
-    if (run == body->end() || !run->is_number_unsigned() || text("field").empty())
+    if (run == body->end() || !run->is_number_unsigned() || text("field").empty()) {
         return std::nullopt;
+    }
     return Label{run->get<std::uint32_t>(),
                  text("item") + "/" + text("model") + "/" + text("language") + "/" + text("draw"),
                  text("field"),
@@ -109,8 +117,9 @@ std::optional<Label> label_of(const Record& record) {
 
 std::optional<std::uint32_t> started_run(const Record& record) {
     const auto body = base::parse_object(record.body, kRecordLimit);
-    if (!body || !body->contains("run") || !(*body)["run"].is_number_unsigned())
+    if (!body || !body->contains("run") || !(*body)["run"].is_number_unsigned()) {
         return std::nullopt;
+    }
     return (*body)["run"].get<std::uint32_t>();
 }
 
@@ -119,13 +128,16 @@ class FolderSession final : public Session {
     FolderSession(const fs::path& folder, Journal::Mode mode) : folder_(fs::absolute(folder)), mode_(mode) {
         const bool is_new = check_folder();
         journal_ = Journal::open(folder_, mode_);
-        for (const Damage& damage : journal_->damage())
+        for (const Damage& damage : journal_->damage()) {
             problems_.push_back(say("{}: {} ({} bytes at {})", damage.file, damage.what, damage.bytes, damage.offset));
-        if (is_new)
+        }
+        if (is_new) {
             base::write_file_atomically(folder_ / "manifest.json", new_manifest());
+        }
         open_database();
-        if (mode_ == Journal::Mode::read_write)
+        if (mode_ == Journal::Mode::read_write) {
             remove_leftovers(folder_);
+        }
     }
 
     const fs::path& folder() const override { return folder_; }
@@ -166,8 +178,9 @@ class FolderSession final : public Session {
 
  private:
     void writable() const {
-        if (mode_ == Journal::Mode::read_only)
+        if (mode_ == Journal::Mode::read_only) {
             throw Error(say("the session {} was opened for reading only", folder_));
+        }
     }
     bool check_folder();
     void check_manifest(const std::string& text);
@@ -187,21 +200,25 @@ class FolderSession final : public Session {
 bool FolderSession::check_folder() {
     std::error_code error;
     const bool exists = fs::exists(folder_, error);
-    if (exists && !fs::is_directory(folder_, error))
+    if (exists && !fs::is_directory(folder_, error)) {
         throw Error(say("{} is a file; a session is a folder", folder_));
+    }
     if (!exists) {
-        if (mode_ == Journal::Mode::read_only)
+        if (mode_ == Journal::Mode::read_only) {
             throw Error(say("there is no session at {}", folder_));
-        if (!fs::create_directories(folder_, error) || error)
+        }
+        if (!fs::create_directories(folder_, error) || error) {
             throw Error(say("the folder {} can't be made: {}", folder_, error));
+        }
         return true;
     }
     if (const auto text = read_manifest(folder_)) {
         check_manifest(*text);
         return false;
     }
-    if (mode_ == Journal::Mode::read_write && !fs::exists(folder_ / "manifest.json", error) && is_free(folder_))
+    if (mode_ == Journal::Mode::read_write && !fs::exists(folder_ / "manifest.json", error) && is_free(folder_)) {
         return true;
+    }
     throw Error(
         say("{} is not a Moescope session (it has no readable manifest.json); choose a session or an empty folder",
             folder_));
@@ -211,22 +228,25 @@ void FolderSession::check_manifest(const std::string& text) {
     const auto manifest = base::parse_object(text, kManifestLimit);
     std::error_code error;
     if (!manifest || manifest->value("program", nlohmann::json()) != "moescope") {
-        if (!fs::is_directory(folder_ / "segments", error))
+        if (!fs::is_directory(folder_ / "segments", error)) {
             throw Error(say("{} is not a Moescope session: its manifest.json can't be read", folder_));
+        }
         problems_.push_back(say("{}/manifest.json is damaged; the session was opened by its journal", folder_));
         return;
     }
     const auto format = manifest->find("format");
-    if (format == manifest->end() || !format->is_number_unsigned() || format->get<std::uint64_t>() > kFormat)
+    if (format == manifest->end() || !format->is_number_unsigned() || format->get<std::uint64_t>() > kFormat) {
         throw Error(say("the session {} was written by a newer Moescope; update this one to open it", folder_));
+    }
 }
 
 void FolderSession::open_database() {
     const bool network = is_network_folder(folder_);
-    if (network && mode_ == Journal::Mode::read_write)
+    if (network && mode_ == Journal::Mode::read_write) {
         problems_.push_back(
             say("the session {} lies on a network file system: changes are slower, and only one program may use it",
                 folder_));
+    }
     const fs::path file = folder_ / "session.db";
     std::error_code error;
     const bool missing = !fs::exists(file, error);
@@ -235,18 +255,20 @@ void FolderSession::open_database() {
     if (missing) {
         const bool has_records = journal_->last() > Position{};
         database_ = rebuilt_database(writes ? access : Database::Access::memory, network);
-        if (has_records)
+        if (has_records) {
             problems_.push_back(say(
                 "{} is missing; labels and run numbers were read from the journal, notes and settings are lost", file));
+        }
         return;
     }
     try {
         database_ = std::make_unique<Database>(file, access, network);
     } catch (const DamagedDatabase& damage) {
-        if (writes)
+        if (writes) {
             move_database_aside(damage.sentence());
-        else
+        } else {
             problems_.push_back(say("{}; labels were read from the journal instead", damage));
+        }
         database_ = rebuilt_database(writes ? access : Database::Access::memory, network);
     }
 }
@@ -255,15 +277,19 @@ void FolderSession::move_database_aside(const Sentence& why) {
     const fs::path file = folder_ / "session.db";
     int number = 1;
     std::error_code error;
-    while (fs::exists(fs::symlink_status(file.string() + ".damaged-" + std::to_string(number), error)))
+    while (fs::exists(fs::symlink_status(file.string() + ".damaged-" + std::to_string(number), error))) {
         ++number;
+    }
     const std::string aside = file.string() + ".damaged-" + std::to_string(number);
     fs::rename(file, aside, error);
-    if (error)
+    if (error) {
         throw Error(say("{}; it can't be moved aside: {}", why, error));
-    for (const char* suffix : {"-wal", "-shm", "-journal"})
-        if (fs::exists(fs::symlink_status(file.string() + suffix, error)))
+    }
+    for (const char* suffix : {"-wal", "-shm", "-journal"}) {
+        if (fs::exists(fs::symlink_status(file.string() + suffix, error))) {
             fs::rename(file.string() + suffix, aside + suffix, error);
+        }
+    }
     problems_.push_back(
         say("{}; it was moved to {}, labels and run numbers were read from the journal, notes and settings are lost",
             why, aside));
@@ -281,15 +307,17 @@ std::unique_ptr<Database> FolderSession::rebuilt_database(Database::Access acces
     }
     const fs::path unfinished = folder_ / "session.db.unfinished";
     std::error_code error;
-    for (const char* suffix : {"", "-wal", "-shm", "-journal"})
+    for (const char* suffix : {"", "-wal", "-shm", "-journal"}) {
         fs::remove(unfinished.string() + suffix, error);
+    }
     {
         Database database(unfinished, access, network_folder);
         fill_from_journal(database);
     }
     fs::rename(unfinished, file, error);
-    if (error)
+    if (error) {
         throw Error(say("the database {} can't be made anew: {}", file, error));
+    }
     (void)base::FileIo::system().sync_folder(folder_);
     return std::make_unique<Database>(file, access, network_folder);
 }
@@ -299,19 +327,24 @@ void FolderSession::fill_from_journal(Database& database) {
     Position at;
     for (;;) {
         const auto records = journal_->read(kEventsChannel, at, 4096, 4 * 1024 * 1024);
-        if (records.empty())
+        if (records.empty()) {
             break;
+        }
         at = {records.back().epoch, records.back().sequence};
         std::vector<Label> labels;
         for (const Record& record : records) {
-            if (record.type == kRunStarted)
+            if (record.type == kRunStarted) {
                 highest = std::max(highest, started_run(record).value_or(0));
-            if (record.type == kProbeLabel)
-                if (auto label = label_of(record))
+            }
+            if (record.type == kProbeLabel) {
+                if (auto label = label_of(record)) {
                     labels.push_back(std::move(*label));
+                }
+            }
         }
-        if (!labels.empty())
+        if (!labels.empty()) {
             database.put_labels(labels);
+        }
     }
     database.reserve_runs(highest);
 }

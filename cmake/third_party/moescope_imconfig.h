@@ -7,6 +7,6 @@
 #define IMGUI_TEST_ENGINE_ENABLE_STD_FUNCTION 1
 #define IMGUI_TEST_ENGINE_ENABLE_CAPTURE 0  // screenshots are taken by the workbench itself
 #define IMGUI_ENABLE_FREETYPE
-#define IMGUI_USE_WCHAR32            // rare Han characters lie above U+FFFF
-#define ImDrawIdx unsigned int       // plots with more than 65,535 vertices
+#define IMGUI_USE_WCHAR32       // rare Han characters lie above U+FFFF
+#define ImDrawIdx unsigned int  // plots with more than 65,535 vertices
 #define IMGUI_DISABLE_DEBUG_TOOLS_IN_RELEASE

@@ -245,8 +245,6 @@ ModelType type_of(const std::map<std::string, Json>& values, const std::string& 
                     (found == values.end() ? "missing" : shown_json(found->second)), known));
 }
 
-// ---- the file ----
-
 std::string left_out_block(const GgufConfig& config) {
     return "blk." + std::to_string(config.model.layers) + ".";
 }

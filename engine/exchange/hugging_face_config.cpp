@@ -16,8 +16,6 @@ using Json = nlohmann::json;
 constexpr int kMostContext = 32768;          // of ModelConfig
 constexpr double kLatentNormEpsilon = 1e-6;  // fixed in transformers for the norms of the latents
 
-// ---- reading ----
-
 void read_yarn(JsonKeys& rope, ModelConfig& m, int context) {
     m.yarn_factor = rope.real("factor");
     m.yarn_original_context = rope.integer("original_max_position_embeddings", context);
@@ -311,8 +309,6 @@ ModelType type_of(JsonKeys& keys) {
     }
     keys.refuse("model_type", say("but only these can be opened: {}", known));
 }
-
-// ---- writing ----
 
 Json write_rope(const ModelConfig& m) {
     Json rope = {{"rope_type", "default"}, {"rope_theta", m.rope_theta}};

@@ -28,8 +28,9 @@ namespace {
 /// Runs in the child between fork and exec: system calls only.
 [[noreturn]] void become(const char* program, char* const* arguments, int log, int null, pid_t parent) {
     ::prctl(PR_SET_PDEATHSIG, SIGTERM);
-    if (::getppid() != parent)
+    if (::getppid() != parent) {
         ::_exit(127);  // the parent died before the line above
+    }
     sigset_t none;
     sigemptyset(&none);
     ::sigprocmask(SIG_SETMASK, &none, nullptr);
@@ -39,44 +40,52 @@ namespace {
     ::syscall(SYS_close_range, 3u, ~0u, CLOSE_RANGE_CLOEXEC);
     ::execv(program, arguments);
     // Not strerror: it may take a lock that another thread held at the fork.
-    if (const char* reason = ::strerrordesc_np(errno); reason != nullptr)
+    if (const char* reason = ::strerrordesc_np(errno); reason != nullptr) {
         (void)!::write(STDERR_FILENO, reason, std::strlen(reason));
+    }
     ::_exit(127);
 }
 
 }  // namespace
 
 ChildProcess::~ChildProcess() {
-    if (process_ <= 0)
+    if (process_ <= 0) {
         return;
+    }
     ::kill(process_, SIGKILL);
     ::waitpid(process_, nullptr, 0);
 }
 
 void ChildProcess::start(const std::filesystem::path& program, const std::vector<std::string>& arguments,
                          const std::filesystem::path& log) {
-    if (::access(program.c_str(), X_OK) != 0)
+    if (::access(program.c_str(), X_OK) != 0) {
         throw Error(say("the node program {} can't be started: {}", program, base::system_sentence(errno)));
+    }
     // Everything that allocates happens before the fork: other threads may hold the allocator's locks.
     std::string name = program.string();
     std::vector<std::string> copies = arguments;
     std::vector<char*> pointers{name.data()};
-    for (std::string& argument : copies)
+    for (std::string& argument : copies) {
         pointers.push_back(argument.data());
+    }
     pointers.push_back(nullptr);
     const int log_file = ::open(log.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NOFOLLOW, 0600);
     const int null = ::open("/dev/null", O_RDONLY | O_CLOEXEC);
     const pid_t parent = ::getpid();
     const pid_t child = log_file >= 0 && null >= 0 ? ::fork() : -1;
-    if (child == 0)
+    if (child == 0) {
         become(name.c_str(), pointers.data(), log_file, null, parent);
+    }
     const int error = errno;
-    if (log_file >= 0)
+    if (log_file >= 0) {
         ::close(log_file);
-    if (null >= 0)
+    }
+    if (null >= 0) {
         ::close(null);
-    if (child < 0)
+    }
+    if (child < 0) {
         throw Error(say("the node can't be started (its messages go to {}): {}", log, base::system_sentence(error)));
+    }
     process_ = child;
 }
 
@@ -85,38 +94,46 @@ int ChildProcess::open_watch() const {
 }
 
 std::optional<Sentence> ChildProcess::poll_end() {
-    if (process_ <= 0)
+    if (process_ <= 0) {
         return std::nullopt;
+    }
     int status = 0;
     const pid_t result = ::waitpid(process_, &status, WNOHANG);
-    if (result == 0 || (result < 0 && errno == EINTR))
+    if (result == 0 || (result < 0 && errno == EINTR)) {
         return std::nullopt;
+    }
     process_ = 0;
-    if (result < 0)
+    if (result < 0) {
         return say("the node's process is gone");
-    if (WIFSIGNALED(status))
+    }
+    if (WIFSIGNALED(status)) {
         return say("the node ended by signal {} ({})", WTERMSIG(status), Sentence(::strsignal(WTERMSIG(status)), {}));
-    if (WEXITSTATUS(status) == 0)
+    }
+    if (WEXITSTATUS(status) == 0) {
         return say("the node ended as it was told to");
+    }
     return say("the node ended with exit status {}", WEXITSTATUS(status));
 }
 
 void ChildProcess::send_signal(int signal) const {
-    if (process_ > 0)
+    if (process_ > 0) {
         ::kill(process_, signal);
+    }
 }
 
 std::string last_line(const std::filesystem::path& file, std::uint64_t from) {
     std::ifstream in(file, std::ios::binary | std::ios::ate);
-    if (!in)
+    if (!in) {
         return {};
+    }
     const auto size = static_cast<std::int64_t>(in.tellg());
     std::array<char, 4096> tail{};
     in.seekg(std::max(static_cast<std::int64_t>(from), size - static_cast<std::int64_t>(tail.size())));
     in.read(tail.data(), tail.size());
     std::string text(tail.data(), static_cast<std::size_t>(in.gcount()));
-    while (!text.empty() && (text.back() == '\n' || text.back() == '\r' || text.back() == ' '))
+    while (!text.empty() && (text.back() == '\n' || text.back() == '\r' || text.back() == ' ')) {
         text.pop_back();
+    }
     text = text.substr(text.find_last_of('\n') + 1);
     return text.substr(0, 300);
 }

@@ -48,8 +48,9 @@ std::string random_id() {
     std::string id;
     for (int i = 0; i < 4; ++i) {
         auto word = device();
-        for (int digit = 0; digit < 8; ++digit, word >>= 4)
+        for (int digit = 0; digit < 8; ++digit, word >>= 4) {
             id += "0123456789abcdef"[word & 15];
+        }
     }
     return id;
 }
@@ -202,8 +203,9 @@ class NodeClient::Impl::ServerPeer final : public transport::Peer, public std::e
     void perform(Actions actions);
     protocol::ViewerSession& session() { return session_; }
     void close(const Sentence& why) {
-        if (const auto connection = connection_)
+        if (const auto connection = connection_) {
             connection->close(why);
+        }
     }
 
     void on_bytes(std::span<const std::byte> bytes) override {
@@ -211,13 +213,15 @@ class NodeClient::Impl::ServerPeer final : public transport::Peer, public std::e
         reader_.feed(bytes);
         while (!session_.closed()) {
             auto frame = reader_.next();
-            if (!frame)
+            if (!frame) {
                 break;
+            }
             perform(session_.on_frame(std::move(*frame), steady_seconds()));
             reader_.set_body_limit(session_.body_limit());
         }
-        if (!reader_.error().empty() && !session_.closed())
+        if (!reader_.error().empty() && !session_.closed()) {
             perform(session_.bye(reader_.error()));
+        }
     }
     bool fill(std::vector<std::byte>& out) override {
         out.swap(out_);
@@ -229,8 +233,9 @@ class NodeClient::Impl::ServerPeer final : public transport::Peer, public std::e
     }
     void on_closed(const Sentence& why) override {
         connection_.reset();
-        if (client_.closed_reason_.empty())
+        if (client_.closed_reason_.empty()) {
             client_.closed_reason_ = why;
+        }
         client_.happened();
     }
 
@@ -253,8 +258,9 @@ void NodeClient::Impl::ServerPeer::perform(Actions actions) {
     for (protocol::Action& action : actions) {
         if (auto* send = std::get_if<protocol::SendFrame>(&action)) {
             protocol::append_frame(out_, send->frame);
-            if (connection_)
+            if (connection_) {
                 connection_->notify_output();
+            }
         } else if (auto* record = std::get_if<protocol::RecordReceived>(&action)) {
             client_.positions_[record->frame.channel] = {record->frame.epoch, record->frame.sequence};
             ++client_.link_.records;
@@ -271,15 +277,15 @@ void NodeClient::Impl::ServerPeer::perform(Actions actions) {
             client_.greeted(greeting->peer);
         } else if (auto* end = std::get_if<protocol::Close>(&action)) {
             client_.closed(*end);
-            if (connection_)
+            if (connection_) {
                 connection_->finish();
+            }
         }
     }
-    if (!actions.empty())
+    if (!actions.empty()) {
         client_.changed();
+    }
 }
-
-// ---- thread and supervision
 
 void NodeClient::Impl::run() {
     sigset_t pipe;
@@ -309,8 +315,9 @@ asio::awaitable<void> NodeClient::Impl::supervise(Impl* self) {
             self->set_link(Link::State::starting, {});
         }
         self->restart_wanted_ = false;
-        if (self->child_ended())
+        if (self->child_ended()) {
             continue;  // noticed by watch_child() while this waited
+        }
         if (self->owns_node() && !self->child_.running()) {
             self->start_child();
             continue;  // which may have failed
@@ -325,10 +332,11 @@ asio::awaitable<void> NodeClient::Impl::supervise(Impl* self) {
             trying_since = steady_seconds();
             continue;
         }
-        if (steady_seconds() - trying_since > kPatienceSeconds && self->link_.message.empty())
+        if (steady_seconds() - trying_since > kPatienceSeconds && self->link_.message.empty()) {
             self->set_link(self->link_.state,
                            self->owns_node() ? say("the node has been starting for 5 seconds and does not answer yet")
                                              : say("no node answers at {}", self->socket_path()));
+        }
         co_await wait_for_event(self, retry);
         retry = std::min(retry * 1.5, self->ever_connected_ || !self->owns_node() ? kLastRetrySeconds : 0.2);
     }
@@ -346,8 +354,9 @@ asio::awaitable<bool> NodeClient::Impl::connect_once(Impl* self) {
     }
     Socket socket(self->io_);
     const auto [error] = co_await socket.async_connect(asio::local::stream_protocol::endpoint(path), kNoThrow);
-    if (error || self->stopping_)
+    if (error || self->stopping_) {
         co_return false;
+    }
     self->closed_reason_ = {};
     self->refused_ = self->greeted_this_time_ = false;
     self->peer_ = std::make_shared<ServerPeer>(*self);
@@ -357,13 +366,15 @@ asio::awaitable<bool> NodeClient::Impl::connect_once(Impl* self) {
 
 asio::awaitable<void> NodeClient::Impl::stay_connected(Impl* self) {
     const auto peer = self->peer_;
-    while (peer->open() && !self->stopping_ && self->child_end_.empty())
+    while (peer->open() && !self->stopping_ && self->child_end_.empty()) {
         co_await wait_for_event(self, 3600);
+    }
     if (self->stopping_) {
         peer->perform(peer->session().bye(say("the workbench leaves")));
         const double until = steady_seconds() + 1;
-        while (peer->open() && steady_seconds() < until)
+        while (peer->open() && steady_seconds() < until) {
             co_await wait_for_event(self, 0.1);
+        }
         peer->close(say("the workbench leaves"));
         self->peer_.reset();
         co_return;
@@ -374,34 +385,41 @@ asio::awaitable<void> NodeClient::Impl::stay_connected(Impl* self) {
     while (!self->stopping_ && steady_seconds() < until &&
            (peer->open() || (self->child_.running() && self->child_end_.empty()))) {
         co_await wait_for_event(self, 0.02);
-        if (self->owns_node() && self->child_end_.empty())
-            if (auto end = self->child_.poll_end())
+        if (self->owns_node() && self->child_end_.empty()) {
+            if (auto end = self->child_.poll_end()) {
                 self->child_end_ = *end;
+            }
+        }
     }
     peer->close(say("the node ended"));
     self->peer_.reset();
-    if (self->child_ended())
+    if (self->child_ended()) {
         co_return;
+    }
     if (self->refused_) {
         self->give_up_commands(self->closed_reason_);
         self->set_link(Link::State::refused, self->closed_reason_);
         co_return;
     }
     self->connection_lost();
-    if (self->ever_connected_)
+    if (self->ever_connected_) {
         self->set_link(Link::State::lost,
                        say("the connection to the node was lost ({}); trying to connect again", self->closed_reason_));
-    else
+    } else {
         self->set_link(Link::State::starting, self->closed_reason_);
+    }
 }
 
 /// Notices the end of the child, and what it means for everything else.
 bool NodeClient::Impl::child_ended() {
-    if (child_end_.empty())
-        if (auto end = child_.poll_end())
+    if (child_end_.empty()) {
+        if (auto end = child_.poll_end()) {
             child_end_ = *end;
-    if (child_end_.empty())
+        }
+    }
+    if (child_end_.empty()) {
         return false;
+    }
     process_ = 0;
     node_crashed(std::exchange(child_end_, {}));
     return true;
@@ -409,9 +427,11 @@ bool NodeClient::Impl::child_ended() {
 
 void NodeClient::Impl::node_crashed(const Sentence& how) {
     Sentence message = how;
-    if (how.id() != say("the node ended as it was told to").id())
-        if (const std::string words = last_line(log_file_, log_start_); !words.empty())
+    if (how.id() != say("the node ended as it was told to").id()) {
+        if (const std::string words = last_line(log_file_, log_start_); !words.empty()) {
             message = say("{}; its last words were: {}", how, words);
+        }
+    }
     model_.node_went(how);
     give_up_commands(how);
     set_link(Link::State::crashed, message);
@@ -426,15 +446,17 @@ asio::awaitable<void> NodeClient::Impl::watch_child(Impl* self, int watch) {
         co_return;  // the end is noticed when the connection ends
     }
     co_await descriptor.async_wait(asio::posix::stream_descriptor::wait_read, kNoThrow);
-    if (auto end = self->child_.poll_end())
+    if (auto end = self->child_.poll_end()) {
         self->child_end_ = *end;
+    }
     self->happened();
 }
 
 void NodeClient::Impl::start_child() {
     try {
-        if (folder_.path().empty())
+        if (folder_.path().empty()) {
             throw Error(say("no private folder for the node's socket can be made in $XDG_RUNTIME_DIR or /tmp"));
+        }
         std::error_code error;
         fs::create_directories(options_.session, error);
         // Nothing is written into a folder that is no session: the node will refuse it.
@@ -449,16 +471,18 @@ void NodeClient::Impl::start_child() {
         child_end_ = {};
         child_.start(options_.node_program, arguments, log_file_);
         process_ = child_.process();
-        if (const int watch = child_.open_watch(); watch >= 0)
+        if (const int watch = child_.open_watch(); watch >= 0) {
             asio::co_spawn(io_, watch_child(this, watch), asio::detached);
+        }
     } catch (const std::exception& failure) {
         node_crashed(base::sentence_of(failure));
     }
 }
 
 asio::awaitable<void> NodeClient::Impl::end_child(Impl* self) {
-    if (!self->child_.running())
+    if (!self->child_.running()) {
         co_return;
+    }
     self->child_.send_signal(SIGTERM);
     double until = steady_seconds() + kEndSeconds;
     while (self->child_.running() && !self->child_.poll_end()) {
@@ -471,20 +495,20 @@ asio::awaitable<void> NodeClient::Impl::end_child(Impl* self) {
     self->process_ = 0;
 }
 
-// ---- the connection's events
-
 void NodeClient::Impl::greeted(const protocol::Hello& peer) {
     // A session's epochs rise with every start, and a start has its own id: anything else is another journal, in which
     // our positions mean nothing.
-    if (ever_connected_ && (peer.epoch < link_.epoch || (peer.epoch == link_.epoch && peer.node_id != node_id_)))
+    if (ever_connected_ && (peer.epoch < link_.epoch || (peer.epoch == link_.epoch && peer.node_id != node_id_))) {
         start_over();
+    }
     ever_connected_ = greeted_this_time_ = true;
     link_.epoch = peer.epoch;
     node_id_ = peer.node_id;
     model_.node_came(static_cast<std::uint32_t>(peer.epoch));
     set_link(Link::State::connected, {});
-    for (std::uint8_t channel = 1; channel < protocol::kChannels; ++channel)
+    for (std::uint8_t channel = 1; channel < protocol::kChannels; ++channel) {
         peer_->perform(peer_->session().subscribe(channel, positions_[channel]));
+    }
     // Each start of a node may offer other things.
     std::erase_if(commands_, [](const Command& command) { return command.id == 0; });
     Command catalogue;
@@ -528,40 +552,46 @@ void NodeClient::Impl::take_commands() {
                                    : say("there is no connection to the node; the command is sent when it is back"));
         commands_.push_back(std::move(command));
     }
-    if (!incoming.empty())
+    if (!incoming.empty()) {
         changed();
+    }
     send_commands();
 }
 
 void NodeClient::Impl::send_commands() {
-    if (!peer_ || !peer_->ready())
+    if (!peer_ || !peer_->ready()) {
         return;
+    }
     auto under_way = static_cast<std::size_t>(
         std::count_if(commands_.begin(), commands_.end(), [](const Command& command) { return command.sent; }));
     // By index and copied: an answer (a command that is too long fails at once) changes the list.
     std::vector<Command> ready;
     for (Command& command : commands_) {
-        if (command.sent || under_way >= kCommandsUnderWay)
+        if (command.sent || under_way >= kCommandsUnderWay) {
             continue;
+        }
         command.sent = command.ever_sent = true;
         set_pending(command, {});
         ++under_way;
         ready.push_back(command);
     }
-    for (const Command& command : ready)
+    for (const Command& command : ready) {
         peer_->perform(peer_->session().request(command.wire_id, command.name, command.parameters));
+    }
 }
 
 void NodeClient::Impl::answered(protocol::ResponseReceived response) {
     const auto found =
         std::find_if(commands_.begin(), commands_.end(), [&](const Command& c) { return c.wire_id == response.id; });
-    if (found == commands_.end())
+    if (found == commands_.end()) {
         return;
+    }
     const Command command = std::move(*found);
     commands_.erase(found);
     if (command.id == 0) {
-        if (response.done)
+        if (response.done) {
             model_.set_catalogue(std::move(response.value));
+        }
     } else {
         const auto state = response.done      ? CommandResult::State::done
                            : response.unknown ? CommandResult::State::unknown
@@ -575,14 +605,16 @@ void NodeClient::Impl::answered(protocol::ResponseReceived response) {
 void NodeClient::Impl::connection_lost() {
     for (Command& command : commands_) {
         command.waits_since = steady_seconds();
-        if (std::exchange(command.sent, false))
+        if (std::exchange(command.sent, false)) {
             set_pending(command, say("the connection was lost before the answer came; it is asked for again"));
+        }
     }
 }
 
 void NodeClient::Impl::give_up(const Command& command, const Sentence& reason) {
-    if (command.id == 0)
+    if (command.id == 0) {
         return;
+    }
     const auto state = command.ever_sent ? CommandResult::State::unknown : CommandResult::State::failed;
     set_result(command.id, {state,
                             command.name,
@@ -592,26 +624,31 @@ void NodeClient::Impl::give_up(const Command& command, const Sentence& reason) {
 }
 
 void NodeClient::Impl::give_up_commands(const Sentence& reason) {
-    for (const Command& command : std::exchange(commands_, {}))
+    for (const Command& command : std::exchange(commands_, {})) {
         give_up(command, reason);
+    }
 }
 
 /// Nobody wants an old command carried out hours later. Only a node of our own that is being started may take its time.
 void NodeClient::Impl::give_up_late_commands() {
-    if (link_.state == Link::State::starting && owns_node())
+    if (link_.state == Link::State::starting && owns_node()) {
         return;
+    }
     const double now = steady_seconds();
     const auto is_late = [&](const Command& c) { return now - c.waits_since > options_.command_patience; };
-    for (const Command& command : commands_)
-        if (is_late(command))
+    for (const Command& command : commands_) {
+        if (is_late(command)) {
             give_up(command,
                     say("the node could not be reached for {} seconds", std::lround(options_.command_patience)));
+        }
+    }
     std::erase_if(commands_, is_late);
 }
 
 void NodeClient::Impl::set_pending(const Command& command, Sentence waits_for) {
-    if (command.id != 0)
+    if (command.id != 0) {
         set_result(command.id, {CommandResult::State::pending, command.name, {}, std::move(waits_for)});
+    }
 }
 
 void NodeClient::Impl::set_result(CommandId id, CommandResult result) {
@@ -635,25 +672,28 @@ void NodeClient::Impl::set_link(Link::State state, Sentence message) {
 void NodeClient::Impl::count_bytes(std::size_t bytes) {
     const double now = steady_seconds();
     rate_bytes_ += bytes;
-    if (bytes > 0)
+    if (bytes > 0) {
         link_.last_data_time = now;
-    if (rate_since_ == 0)
+    }
+    if (rate_since_ == 0) {
         rate_since_ = now;
-    if (now - rate_since_ < 1)
+    }
+    if (now - rate_since_ < 1) {
         return;
+    }
     const double rate = static_cast<double>(rate_bytes_) / (now - rate_since_);
     rate_since_ = now;
     rate_bytes_ = 0;
-    if (rate != link_.bytes_per_second)
+    if (rate != link_.bytes_per_second) {
         changed();  // once more when it falls to zero, then never: an idle node wakes nobody
+    }
     link_.bytes_per_second = rate;
 }
 
-// ---- snapshots
-
 void NodeClient::Impl::changed() {
-    if (publish_planned_)
+    if (publish_planned_) {
         return;
+    }
     publish_planned_ = true;
     asio::co_spawn(io_, publish_later(this, std::max(0.0, published_at_ + kPublishSeconds - steady_seconds())),
                    asio::detached);
@@ -678,8 +718,9 @@ void NodeClient::Impl::publish() {
         published_.swap(other);  // the old one is let go of outside the lock
     }
     other.reset();
-    if (wake_)
+    if (wake_) {
         wake_();
+    }
 }
 
 NodeClient::NodeClient(ClientOptions options, std::function<void()> wake)

@@ -32,9 +32,10 @@ NodeInfo node_info(const json& entry) {
     node.memory_used = count_of(entry, "memory_used");
     const std::vector<std::string> devices = as_texts(member(entry, "devices"));
     const json& sentences = member(entry, "devices_id");
-    for (std::size_t i = 0; i < devices.size(); ++i)
+    for (std::size_t i = 0; i < devices.size(); ++i) {
         node.devices.push_back(
             base::sentence_from_json(sentences.is_array() && i < sentences.size() ? sentences[i] : json(), devices[i]));
+    }
     node.journal_bytes = count_of(entry, "journal_bytes");
     node.process = static_cast<std::int64_t>(count_of(entry, "process"));
     return node;
@@ -58,27 +59,33 @@ void NodeView::apply(const protocol::Frame& record) {
 }
 
 void NodeView::apply_state(const json& state) {
-    if (const json& node = member(state, "node"); node.is_object())
+    if (const json& node = member(state, "node"); node.is_object()) {
         head_.node = node_info(node);
+    }
     if (const json& models = member(state, "models"); models.is_array()) {
         head_.models.clear();
-        for (const json& entry : models)
-            if (entry.is_object())
+        for (const json& entry : models) {
+            if (entry.is_object()) {
                 head_.models.push_back(protocol::model_from_json(entry));
+            }
+        }
     }
     if (const json& tasks = member(state, "tasks"); tasks.is_array()) {
         head_.tasks.clear();
-        for (const json& entry : tasks)
-            if (entry.is_object())
+        for (const json& entry : tasks) {
+            if (entry.is_object()) {
                 head_.tasks.push_back(protocol::task_from_json(entry));
+            }
+        }
     }
     if (const json& runs = member(state, "runs"); runs.is_array()) {
         run_gauges_.clear();  // the list is whole each time
-        for (const json& entry : runs)
+        for (const json& entry : runs) {
             if (const auto id = run_of(entry); id != 0) {
                 run_gauges_[id] = entry;
                 state_of_run(entry);
             }
+        }
     }
 }
 
@@ -89,11 +96,13 @@ void NodeView::state_of_run(const json& entry) {
         run.changed = true;
         if (state) {
             run.value.state = *state;
-            if (!protocol::ended(*state))
+            if (!protocol::ended(*state)) {
                 run.epoch = std::max(run.epoch, epoch_);  // the node that speaks now has it
+            }
         }
-        if (member(entry, "message").is_string())
+        if (member(entry, "message").is_string()) {
             run.value.message = sentence_in(entry, "message");
+        }
     };
     auto& trainings = history_.trainings();
     auto& answers = history_.answers();
@@ -102,17 +111,21 @@ void NodeView::state_of_run(const json& entry) {
         common(it->second);
         it->second.value.last_checkpoint = count_of(entry, "last_checkpoint", it->second.value.last_checkpoint);
         it->second.value.checkpoints.clear();
-        for (const json& step : member(entry, "checkpoints"))
-            if (const auto count = base::as_count(step))
+        for (const json& step : member(entry, "checkpoints")) {
+            if (const auto count = base::as_count(step)) {
                 it->second.value.checkpoints.push_back(*count);
-        if (const auto steps = count_of(entry, "planned_steps"))
+            }
+        }
+        if (const auto steps = count_of(entry, "planned_steps")) {
             it->second.value.planned_steps = steps;
+        }
     } else if (const auto generated = answers.find(id); generated != answers.end()) {
         common(generated->second);
     } else if (const auto probed = probes.find(id); probed != probes.end()) {
         common(probed->second);
-        if (const json& statistics = member(entry, "statistics"); !statistics.is_null())
+        if (const json& statistics = member(entry, "statistics"); !statistics.is_null()) {
             probed->second.value.statistics = statistics;
+        }
     }
 }
 
@@ -133,15 +146,17 @@ void NodeView::node_went(const base::Sentence& message) {
 template <class Map, class Published>
 void NodeView::publish(Map& runs, Published& published) {
     for (auto& [id, run] : runs) {
-        if (!run.changed)
+        if (!run.changed) {
             continue;
+        }
         run.changed = false;
         using Value = std::remove_cvref_t<decltype(run.value)>;
         auto copy = std::make_shared<Value>(run.value);
         if (is_orphan(run)) {
             copy->state = history::RunState::interrupted;
-            if (copy->message.empty())
+            if (copy->message.empty()) {
                 copy->message = gone_ ? gone_message_ : base::say("the node ended before this run was done");
+            }
         }
         published[id] = std::move(copy);
     }

@@ -17,8 +17,9 @@ struct MinMax {
     double max = -std::numeric_limits<double>::infinity();
     /// NaN (a gap) is ignored; empty() stays true when a range holds nothing else.
     void add(double v) {
-        if (std::isnan(v))
+        if (std::isnan(v)) {
             return;
+        }
         min = std::min(min, v);
         max = std::max(max, v);
     }
@@ -43,8 +44,9 @@ class Column {
     double back() const { return (*this)[size_ - 1]; }
 
     void push_back(double value) {
-        if (size_ % kChunk == 0)
+        if (size_ % kChunk == 0) {
             chunks_.push_back(std::make_shared<Chunk>());
+        }
         Chunk& chunk = *chunks_.back();
         const std::size_t i = size_ % kChunk;
         chunk.values[i] = value;
@@ -55,13 +57,15 @@ class Column {
 
     /// Only the first `count` values stay. Copies keep what they have: the owner goes on in a chunk of its own.
     void truncate(std::size_t count) {
-        if (count >= size_)
+        if (count >= size_) {
             return;
+        }
         const std::size_t whole = count / kChunk;
         const std::shared_ptr<Chunk> part = chunks_[whole];
         chunks_.resize(whole);
-        for (size_ = whole * kChunk; size_ < count;)
+        for (size_ = whole * kChunk; size_ < count;) {
             push_back(part->values[size_ % kChunk]);
+        }
     }
 
     /// Extremes of [first, last). Out-of-range ends are clamped.

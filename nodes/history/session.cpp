@@ -46,25 +46,32 @@ bool is_known(RecordType type) {
 
 /// How many steps a manifest plans, under any of the names that a preset, a plan or a run uses for it.
 std::uint64_t planned_steps(const json& manifest) {
-    for (const char* key : {"planned_steps", "steps"})
-        for (const json* place : {&manifest, &member(manifest, "plan"), &member(manifest, "config")})
-            if (const auto steps = count_of(*place, key))
+    for (const char* key : {"planned_steps", "steps"}) {
+        for (const json* place : {&manifest, &member(manifest, "plan"), &member(manifest, "config")}) {
+            if (const auto steps = count_of(*place, key)) {
                 return steps;
+            }
+        }
+    }
     return 0;
 }
 
 /// The counts of the steps after `kept` and before `newer` go; they rise from entry to entry.
 void forget_counts(TrainingRun& run, std::uint64_t kept, std::uint64_t newer) {
     std::size_t begin = run.counts.size();
-    while (begin > 0 && run.counts[begin - 1]->step > kept)
+    while (begin > 0 && run.counts[begin - 1]->step > kept) {
         --begin;
-    if (begin == run.counts.size())
+    }
+    if (begin == run.counts.size()) {
         return;
+    }
     const auto before = run.counts;
     run.counts.truncate(begin);
-    for (std::size_t i = begin; i < before.size(); ++i)
-        if (before[i]->step >= newer)
+    for (std::size_t i = begin; i < before.size(); ++i) {
+        if (before[i]->step >= newer) {
             run.counts.push_back(before[i]);
+        }
+    }
 }
 
 /// The changes that a rewind to `step` takes back: those that were made after the checkpoint there. A knob turned
@@ -73,29 +80,35 @@ void forget_events(TrainingRun& run, std::uint64_t step) {
     std::size_t begin = run.events.size();
     while (begin > 0) {
         const RunEvent& event = run.events[begin - 1];
-        if (event.step < step || (event.step == step && event.kind == "checkpoint"))
+        if (event.step < step || (event.step == step && event.kind == "checkpoint")) {
             break;
+        }
         --begin;
     }
     const auto before = run.events;
     run.events.truncate(begin);
-    for (std::size_t i = begin; i < before.size(); ++i)
-        if (before[i].step <= step)
+    for (std::size_t i = begin; i < before.size(); ++i) {
+        if (before[i].step <= step) {
             run.events.push_back(before[i]);
+        }
+    }
 }
 
 /// The newest sample before the rewind is looked at first: once one is not undone, none before it is.
 void forget_samples(TrainingRun& run, std::vector<protocol::StreamPosition>& from, const Rewind& rewind) {
     const auto newer = static_cast<std::size_t>(std::lower_bound(from.begin(), from.end(), rewind.at) - from.begin());
     std::size_t begin = newer;
-    while (begin > 0 && run.samples[begin - 1].step > rewind.step)
+    while (begin > 0 && run.samples[begin - 1].step > rewind.step) {
         --begin;
-    if (begin == newer)
+    }
+    if (begin == newer) {
         return;
+    }
     const auto before = run.samples;
     run.samples.truncate(begin);
-    for (std::size_t i = newer; i < before.size(); ++i)
+    for (std::size_t i = newer; i < before.size(); ++i) {
         run.samples.push_back(before[i]);
+    }
     from.erase(from.begin() + static_cast<std::ptrdiff_t>(begin), from.begin() + static_cast<std::ptrdiff_t>(newer));
 }
 
@@ -287,31 +300,36 @@ void Session::run_ended(const RecordView& record, const json& body) {
     const std::uint32_t id = run_of(body);
     const auto end = [&](auto& run) {
         set_state(run, record, state);
-        if (const base::Sentence message = sentence_in(body, "message"); !message.empty())
+        if (const base::Sentence message = sentence_in(body, "message"); !message.empty()) {
             run.value.message = message;
+        }
     };
     // Only where the run is known: its kind stands in run_started, which lies before this record on the same channel.
-    if (trainings_.contains(id))
+    if (trainings_.contains(id)) {
         end(training(id));
-    else if (answers_.contains(id))
+    } else if (answers_.contains(id)) {
         end(answer(id));
-    else if (probes_.contains(id))
+    } else if (probes_.contains(id)) {
         end(probe(id));
+    }
 }
 
 void Session::event(const RecordView& record, const json& body) {
     const std::uint32_t id = run_of(body);
     const std::string kind = text_of(body, "kind");
     const auto follow = [&](auto& run) {
-        if (kind == "pause")
+        if (kind == "pause") {
             set_state(run, record, RunState::paused);
-        else if (kind == "resume" || kind == "rewind")
+        } else if (kind == "resume" || kind == "rewind") {
             set_state(run, record, RunState::running);
+        }
     };
-    if (probes_.contains(id))
+    if (probes_.contains(id)) {
         return follow(probe(id));
-    if (!trainings_.contains(id))
+    }
+    if (!trainings_.contains(id)) {
         return;
+    }
     auto& run = training(id);
     follow(run);
     // A setting is shown by today's name.
@@ -328,10 +346,12 @@ void Session::event(const RecordView& record, const json& body) {
         event.layer = static_cast<int>(*layer);
         event.expert = static_cast<int>(*expert);
     }
-    if (kind == "checkpoint")
+    if (kind == "checkpoint") {
         run.value.last_checkpoint = event.step;
-    if (kind == "rewind")
+    }
+    if (kind == "rewind") {
         rewind(run, record, event.step);
+    }
     run.value.events.push_back(std::move(event));
 }
 
@@ -347,8 +367,9 @@ void Session::rewind(Training& run, const RecordView& record, std::uint64_t step
     forget_counts(
         value, step,
         has_newer ? static_cast<std::uint64_t>(value.step[newer]) : std::numeric_limits<std::uint64_t>::max());
-    if (!has_newer)
+    if (!has_newer) {
         value.router_entropy.clear();
+    }
     value.tokens_total = run.step_rows.empty() ? 0 : run.step_rows.back().tokens_total;
     forget_events(value, step);
     forget_samples(value, run.samples_from, rewind);
@@ -359,8 +380,9 @@ void Session::rewind(Training& run, const RecordView& record, std::uint64_t step
 void Session::sample(const RecordView& record, const json& body) {
     Training& run = training(run_of(body));
     const std::uint64_t step = count_of(body, "step");
-    if (run.rewinds.undone(record.at, step))
+    if (run.rewinds.undone(record.at, step)) {
         return;
+    }
     run.value.samples.push_back({step, text_of(body, "language"), text_of(body, "prompt"), text_of(body, "text")});
     run.samples_from.push_back(record.at);
 }
@@ -385,23 +407,27 @@ void Session::step(const RecordView& record, const protocol::StepRecord& step) {
         value.router_entropy = step.router_entropy;
         value.tokens_total = step.tokens_total;
         if (!step.counts.empty() && keep_.counts > 0) {
-            while (!value.counts.empty() && value.counts.back()->step >= step.step)
+            while (!value.counts.empty() && value.counts.back()->step >= step.step) {
                 value.counts.truncate(value.counts.size() - 1);
+            }
             value.counts.push_back(std::make_shared<StepCounts>(StepCounts{step.step, step.counts}));
-            if (value.counts.size() > keep_.counts)
+            if (value.counts.size() > keep_.counts) {
                 value.counts.drop_front(value.counts.size() - keep_.counts);
+            }
         }
     }
     // Steps after an end: the run was continued.
-    if (run.value.state == RunState::planned || (ended(run.value.state) && record.at > run.state_from))
+    if (run.value.state == RunState::planned || (ended(run.value.state) && record.at > run.state_from)) {
         set_state(run, record, RunState::running);
+    }
 }
 
 void Session::evaluation(const RecordView& record, const json& body) {
     Training& run = training(run_of(body));
     const std::uint64_t step = count_of(body, "step");
-    if (run.rewinds.undone(record.at, step))
+    if (run.rewinds.undone(record.at, step)) {
         return;
+    }
     const json& loss = member(body, "loss");
     const std::array values = {static_cast<double>(step), number_of(loss, "en"), number_of(loss, "zh")};
     evaluations_of(run.value, run.evaluation_rows).add(values, {record.at, 0, false});
@@ -410,8 +436,9 @@ void Session::evaluation(const RecordView& record, const json& body) {
 void Session::tokens(const RecordView& record, protocol::TokenBatch batch) {
     auto& run = answer(batch.run);
     run.epoch = std::max(run.epoch, record.at.epoch);
-    if (run.value.state == RunState::planned)
+    if (run.value.state == RunState::planned) {
         set_state(run, record, RunState::running);
+    }
     const std::size_t known = run.value.tokens.size();
     const std::size_t skip = batch.first < known ? known - batch.first : 0;
     if (batch.first > known && !run.incomplete) {
@@ -435,15 +462,17 @@ void Session::generation_ended(const RecordView& record, const json& body) {
     run.value.prompt_ms = number_of(body, "prompt_ms", 0);
     // The record's text is JSON, where bytes that are no UTF-8 had to be replaced; the tokens carry the bytes
     // themselves.
-    if (run.value.tokens.empty() || run.incomplete)
+    if (run.value.tokens.empty() || run.incomplete) {
         run.value.text = text_of(body, "text");
+    }
 }
 
 void Session::probe_draw(const RecordView& record, const json& body) {
     auto& run = probe(run_of(body));
     run.epoch = std::max(run.epoch, record.at.epoch);
-    if (run.value.state == RunState::planned)
+    if (run.value.state == RunState::planned) {
         set_state(run, record, RunState::running);
+    }
     auto draw = std::make_shared<ProbeDraw>();
     draw->seq = record.at.sequence;
     draw->item = text_of(body, "item");
@@ -461,14 +490,16 @@ void Session::probe_draw(const RecordView& record, const json& body) {
     const std::string key = draw_key(body);
     set_person_labels(*draw, run.labels[key]);
     run.value.seconds_left = number_of(body, "seconds_left", 0);
-    if (const auto planned = count_of(body, "planned"))
+    if (const auto planned = count_of(body, "planned")) {
         run.value.planned = planned;
+    }
     // A draw that is done again after a restart takes the place of the first.
     const auto [place, is_new] = run.index.emplace(key, run.value.draws.size());
-    if (is_new)
+    if (is_new) {
         run.value.draws.push_back(std::move(draw));
-    else
+    } else {
         run.value.draws[place->second] = std::move(draw);
+    }
 }
 
 void Session::probe_label(const json& body) {

@@ -64,8 +64,9 @@ class SharedList {
     bool empty() const { return end_ == begin_; }
     const T& operator[](std::size_t i) const { return (*chunks_[(begin_ + i) / kChunk])[(begin_ + i) % kChunk]; }
     const T& at(std::size_t i) const {
-        if (i >= size())
+        if (i >= size()) {
             throw std::out_of_range("a SharedList has no element at this index");
+        }
         return (*this)[i];
     }
     const T& front() const { return (*this)[0]; }
@@ -76,20 +77,23 @@ class SharedList {
     const_reverse_iterator rend() const { return const_reverse_iterator(begin()); }
 
     void push_back(T value) {
-        if (end_ % kChunk == 0)
+        if (end_ % kChunk == 0) {
             chunks_.push_back(std::make_shared<Chunk>());
+        }
         (*chunks_.back())[end_ % kChunk] = std::move(value);
         ++end_;
     }
     /// Only the first `count` values stay.
     void truncate(std::size_t count) {
-        if (count >= size())
+        if (count >= size()) {
             return;
+        }
         const std::size_t last = begin_ + count, whole = last / kChunk * kChunk;
         const std::shared_ptr<Chunk> part = chunks_[last / kChunk];
         chunks_.resize(last / kChunk);
-        for (end_ = whole; end_ < last;)
+        for (end_ = whole; end_ < last;) {
             push_back((*part)[end_ % kChunk]);
+        }
     }
     /// The oldest `count` values go.
     void drop_front(std::size_t count) {

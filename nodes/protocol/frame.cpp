@@ -57,8 +57,9 @@ void append_frame(std::vector<std::byte>& out, const Frame& frame) {
 }
 
 void FrameReader::feed(std::span<const std::byte> bytes) {
-    if (!error_.empty())
+    if (!error_.empty()) {
         return;
+    }
     // Only here, so that a burst of small frames costs one move and not one per frame.
     buffer_.erase(buffer_.begin(), buffer_.begin() + static_cast<std::ptrdiff_t>(start_));
     start_ = 0;
@@ -67,16 +68,18 @@ void FrameReader::feed(std::span<const std::byte> bytes) {
 
 std::optional<Frame> FrameReader::next() {
     const auto bytes = std::span<const std::byte>(buffer_).subspan(start_);
-    if (!error_.empty() || bytes.size() < kHeaderBytes)
+    if (!error_.empty() || bytes.size() < kHeaderBytes) {
         return std::nullopt;
+    }
     base::Reader reader(bytes);
     const auto length = reader.get<std::uint32_t>();
     if (length > limit_) {
         error_ = base::say("a frame announces a body of {} bytes where at most {} are allowed", length, limit_);
         return std::nullopt;
     }
-    if (bytes.size() < kHeaderBytes + length)
+    if (bytes.size() < kHeaderBytes + length) {
         return std::nullopt;
+    }
     Frame frame;
     frame.type = reader.get<std::uint16_t>();
     frame.flags = reader.get<std::uint8_t>();

@@ -19,8 +19,9 @@ void put_text(base::Writer& writer, std::string_view text, std::size_t limit) {
 
 std::optional<std::string> get_text(base::Reader& reader, std::size_t limit) {
     const auto size = reader.get<std::uint16_t>();
-    if (!reader.good() || size > limit || size > reader.left())
+    if (!reader.good() || size > limit || size > reader.left()) {
         return std::nullopt;
+    }
     return reader.get_string(size);
 }
 
@@ -49,21 +50,24 @@ std::vector<std::byte> encode_hello(const Hello& hello) {
 
 std::optional<Hello> decode_hello(std::span<const std::byte> body) {
     base::Reader reader(body);
-    if (reader.get_string(sizeof kMagic) != std::string_view(kMagic, sizeof kMagic))
+    if (reader.get_string(sizeof kMagic) != std::string_view(kMagic, sizeof kMagic)) {
         return std::nullopt;
+    }
     Hello hello;
     hello.major = reader.get<std::uint16_t>();
     hello.minor = reader.get<std::uint16_t>();
     hello.oldest_major = reader.get<std::uint16_t>();
     hello.role = static_cast<Role>(reader.get<std::uint8_t>());
     reader.skip(5);
-    for (auto& byte : hello.node_id)
+    for (auto& byte : hello.node_id) {
         byte = reader.get<std::uint8_t>();
+    }
     hello.epoch = reader.get<std::uint64_t>();
     const auto build = get_text(reader, kBuildLimit);
     const auto features = get_text(reader, kFeatureLimit);
-    if (!build || !features || !reader.good())
+    if (!build || !features || !reader.good()) {
         return std::nullopt;
+    }
     hello.build = *build;
     hello.features = *features;
     return hello;
@@ -86,8 +90,9 @@ std::optional<Refuse> decode_refuse(std::span<const std::byte> body) {
     refuse.code = static_cast<RefuseCode>(reader.get<std::uint16_t>());
     refuse.major = reader.get<std::uint16_t>();
     refuse.minor = reader.get<std::uint16_t>();
-    if (!reader.good() || reader.left() > kRefuseTextLimit)
+    if (!reader.good() || reader.left() > kRefuseTextLimit) {
         return std::nullopt;
+    }
     refuse.text = reader.get_string(reader.left());
     return refuse;
 }

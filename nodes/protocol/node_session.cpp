@@ -15,12 +15,14 @@ constexpr std::size_t kReadBytes = 256 * 1024;  // what one turn of one channel 
 }  // namespace
 
 Actions NodeSession::close(Close::Why why, const Sentence& reason) {
-    if (closed_)
+    if (closed_) {
         return {};
+    }
     closed_ = true;
     Actions actions;
-    if (why != Close::Why::lost)
+    if (why != Close::Why::lost) {
         actions.push_back(SendFrame{make_frame(FrameType::bye, bytes_of(reason.english()))});
+    }
     actions.push_back(Close{why, reason});
     return actions;
 }
@@ -32,8 +34,9 @@ Actions NodeSession::start(double now) {
 }
 
 Actions NodeSession::refuse(RefuseCode code, const Sentence& text) {
-    if (closed_)
+    if (closed_) {
         return {};
+    }
     closed_ = true;
     return {SendFrame{make_frame(FrameType::refuse, encode_refuse({code, ours_.major, ours_.minor, text.english()}))},
             Close{Close::Why::refused, text}};
@@ -44,13 +47,15 @@ Actions NodeSession::bye(const Sentence& reason) {
 }
 
 Actions NodeSession::on_frame(Frame frame, double now) {
-    if (closed_)
+    if (closed_) {
         return {};
+    }
     heartbeat_.heard(now);
     const auto type = static_cast<FrameType>(frame.type);
     if (!greeted_) {
-        if (type == FrameType::hello)
+        if (type == FrameType::hello) {
             return on_hello(frame);
+        }
         if (type == FrameType::bye || type == FrameType::refuse) {
             closed_ = true;
             return {Close{Close::Why::clean, say("the viewer left before the greeting was done")}};
@@ -68,15 +73,17 @@ Actions NodeSession::on_frame(Frame frame, double now) {
             return on_credit(frame);
         case FrameType::ping:
         case FrameType::pong:
-            if (auto actions = Heartbeat::on_ping_or_pong(std::move(frame), now))
+            if (auto actions = Heartbeat::on_ping_or_pong(std::move(frame), now)) {
                 return std::move(*actions);
+            }
             return close(Close::Why::broken_rule, say("a PING must carry 8 bytes"));
         case FrameType::bye:
             closed_ = true;
             return {Close{Close::Why::clean, say("the viewer said goodbye")}};
         default:
-            if (frame.flags & kFlagSkippable)
+            if (frame.flags & kFlagSkippable) {
                 return {};
+            }
             return close(Close::Why::broken_rule,
                          say("the node does not expect frames of type {} from a viewer", frame.type));
     }
@@ -84,50 +91,60 @@ Actions NodeSession::on_frame(Frame frame, double now) {
 
 Actions NodeSession::on_hello(const Frame& frame) {
     const auto hello = decode_hello(frame.body);
-    if (!hello)
+    if (!hello) {
         return refuse(RefuseCode::bad_greeting,
                       say("this is a Moescope node and the other side is not a Moescope workbench"));
-    if (!compatible(ours_, *hello))
+    }
+    if (!compatible(ours_, *hello)) {
         return refuse(RefuseCode::version, version_problem(ours_, *hello));
-    if (hello->role != Role::viewer)
+    }
+    if (hello->role != Role::viewer) {
         return refuse(RefuseCode::bad_greeting, say("a node can only be viewed by a workbench, not by another node"));
+    }
     greeted_ = true;
     return {SendFrame{make_frame(FrameType::auth_ok)}, Greeted{*hello}};
 }
 
 Actions NodeSession::on_request(const Frame& frame) {
     auto body = base::parse_object(frame.body, kControlBodyLimit);
-    if (!body)
+    if (!body) {
         return close(Close::Why::broken_rule, say("a request must be a JSON object of at most 64 KiB and 16 levels"));
+    }
     const auto id = body->find("id");
-    if (id == body->end() || !id->is_string() || !is_command_id(id->get_ref<const std::string&>()))
+    if (id == body->end() || !id->is_string() || !is_command_id(id->get_ref<const std::string&>())) {
         return close(Close::Why::broken_rule, say("a request needs an id of 32 hexadecimal digits"));
+    }
     RequestReceived request;
     request.id = id->get<std::string>();
-    if (pending_.contains(request.id))
+    if (pending_.contains(request.id)) {
         return {};  // its answer is under way
+    }
     pending_.insert(request.id);
-    if (pending_.size() > kMaximumRequests)
+    if (pending_.size() > kMaximumRequests) {
         return respond(request.id,
                        failed_answer(say("more than {} commands wait for an answer; send it again when some are done",
                                          kMaximumRequests)));
+    }
     const auto command = body->find("command");
     const auto parameters = body->find("parameters");
-    if (command == body->end() || !command->is_string() || (parameters != body->end() && !parameters->is_object()))
+    if (command == body->end() || !command->is_string() || (parameters != body->end() && !parameters->is_object())) {
         return respond(request.id,
                        failed_answer(say("a request needs a command name and, if any, parameters as an object")));
+    }
     request.command = command->get<std::string>();
     request.parameters = parameters == body->end() ? nlohmann::json::object() : std::move(*parameters);
     return {std::move(request)};
 }
 
 Actions NodeSession::respond(const std::string& id, const nlohmann::json& answer) {
-    if (closed_ || pending_.erase(id) == 0)
+    if (closed_ || pending_.erase(id) == 0) {
         return {};
+    }
     nlohmann::json body = answer.is_object() ? answer : nlohmann::json::object();
     const auto state = body.find("state");
-    if (state == body.end() || (*state != "done" && *state != "failed" && *state != "unknown"))
+    if (state == body.end() || (*state != "done" && *state != "failed" && *state != "unknown")) {
         body = failed_answer(say("the node gave no proper answer to this command"));
+    }
     body["id"] = id;
     auto bytes = bytes_of(base::dump_json(body));
     if (bytes.size() > kDataBodyLimit) {
@@ -140,8 +157,9 @@ Actions NodeSession::respond(const std::string& id, const nlohmann::json& answer
 
 Actions NodeSession::on_subscribe(const Frame& frame) {
     const auto body = decode_subscribe(frame.body);
-    if (!body || !is_data_channel(body->channel))
+    if (!body || !is_data_channel(body->channel)) {
         return close(Close::Why::broken_rule, say("a subscription must name a channel from 1 to 4 and a position"));
+    }
     Subscription& subscription = subscriptions_[body->channel];
     subscription = {true, false, body->after, kInitialCredit};
     Actions actions;
@@ -158,72 +176,88 @@ Actions NodeSession::on_subscribe(const Frame& frame) {
 }
 
 Actions NodeSession::on_unsubscribe(const Frame& frame) {
-    if (frame.body.size() != 1 || !is_data_channel(static_cast<std::uint8_t>(frame.body[0])))
+    if (frame.body.size() != 1 || !is_data_channel(static_cast<std::uint8_t>(frame.body[0]))) {
         return close(Close::Why::broken_rule, say("UNSUB must name a channel from 1 to 4"));
+    }
     subscriptions_[static_cast<std::uint8_t>(frame.body[0])] = {};
     return {};
 }
 
 Actions NodeSession::on_credit(const Frame& frame) {
     const auto body = decode_credit(frame.body);
-    if (!body || !is_data_channel(body->channel))
+    if (!body || !is_data_channel(body->channel)) {
         return close(Close::Why::broken_rule, say("CREDIT must name a channel from 1 to 4 and a number of bytes"));
+    }
     Subscription& subscription = subscriptions_[body->channel];
-    if (!subscription.active)
+    if (!subscription.active) {
         return {};  // crossed with an UNSUB
+    }
     subscription.credit += body->bytes;
-    if (subscription.credit > kMaximumCredit)
+    if (subscription.credit > kMaximumCredit) {
         return close(Close::Why::broken_rule, say("the viewer gave more credit than the node may use"));
+    }
     return {MoreWanted{}};
 }
 
 Actions NodeSession::on_time(double now) {
-    if (closed_)
-        return {};
-    if (!greeted_) {
-        if (now - started_ > kGreetingSeconds)
-            return refuse(RefuseCode::bad_greeting, say("the greeting took longer than 5 seconds"));
+    if (closed_) {
         return {};
     }
-    if (heartbeat_.dead(now))
+    if (!greeted_) {
+        if (now - started_ > kGreetingSeconds) {
+            return refuse(RefuseCode::bad_greeting, say("the greeting took longer than 5 seconds"));
+        }
+        return {};
+    }
+    if (heartbeat_.dead(now)) {
         return close(Close::Why::lost, say("nothing was heard from the viewer for 20 seconds"));
+    }
     return heartbeat_.ping_when_due(now);
 }
 
 std::optional<NodeSession::Read> NodeSession::next_read() const {
-    if (!greeted())
+    if (!greeted()) {
         return std::nullopt;
+    }
     const auto wanted = [&](Channel channel) -> std::optional<Read> {
         const auto& subscription = subscriptions_[static_cast<std::size_t>(channel)];
-        if (!subscription.active || subscription.caught_up || subscription.credit <= 0)
+        if (!subscription.active || subscription.caught_up || subscription.credit <= 0) {
             return std::nullopt;
+        }
         return Read{static_cast<std::uint8_t>(channel), subscription.after,
                     std::min(kReadBytes, static_cast<std::size_t>(subscription.credit))};
     };
-    if (const auto events = wanted(Channel::events))
+    if (const auto events = wanted(Channel::events)) {
         return events;
-    for (std::size_t i = 0; i < kTurns.size(); ++i)
-        if (const auto read = wanted(kTurns[(turn_ + i) % kTurns.size()]))
+    }
+    for (std::size_t i = 0; i < kTurns.size(); ++i) {
+        if (const auto read = wanted(kTurns[(turn_ + i) % kTurns.size()])) {
             return read;
+        }
+    }
     return std::nullopt;
 }
 
 Actions NodeSession::on_records(std::uint8_t channel, std::vector<Frame> records) {
-    if (closed_ || !is_data_channel(channel) || !subscriptions_[channel].active)
+    if (closed_ || !is_data_channel(channel) || !subscriptions_[channel].active) {
         return {};
+    }
     Subscription& subscription = subscriptions_[channel];
     if (records.empty()) {
         subscription.caught_up = true;
         return {};
     }
-    for (std::size_t i = 0; i < kTurns.size(); ++i)
-        if (static_cast<std::uint8_t>(kTurns[i]) == channel)
+    for (std::size_t i = 0; i < kTurns.size(); ++i) {
+        if (static_cast<std::uint8_t>(kTurns[i]) == channel) {
             turn_ = (i + 1) % kTurns.size();
+        }
+    }
     Actions actions;
     for (Frame& record : records) {
         // A record may overdraw the credit once, otherwise a small credit could never let a large record through.
-        if (subscription.credit <= 0)
+        if (subscription.credit <= 0) {
             break;
+        }
         subscription.credit -= static_cast<std::int64_t>(frame_bytes(record));
         subscription.after = {record.epoch, record.sequence};
         last_ = std::max(last_, subscription.after);
@@ -235,8 +269,9 @@ Actions NodeSession::on_records(std::uint8_t channel, std::vector<Frame> records
 }
 
 void NodeSession::on_journal_grew() {
-    for (Subscription& subscription : subscriptions_)
+    for (Subscription& subscription : subscriptions_) {
         subscription.caught_up = false;
+    }
 }
 
 std::int64_t NodeSession::credit(std::uint8_t channel) const {

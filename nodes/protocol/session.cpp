@@ -35,8 +35,9 @@ std::optional<SubscribeBody> decode_subscribe(std::span<const std::byte> body) {
     reader.skip(3);
     result.after.epoch = reader.get<std::uint32_t>();
     result.after.sequence = reader.get<std::uint64_t>();
-    if (!reader.good() || reader.left() != 0)
+    if (!reader.good() || reader.left() != 0) {
         return std::nullopt;
+    }
     return result;
 }
 
@@ -56,8 +57,9 @@ std::optional<CreditBody> decode_credit(std::span<const std::byte> body) {
     result.channel = reader.get<std::uint8_t>();
     reader.skip(3);
     result.bytes = reader.get<std::uint32_t>();
-    if (!reader.good() || reader.left() != 0)
+    if (!reader.good() || reader.left() != 0) {
         return std::nullopt;
+    }
     return result;
 }
 
@@ -74,15 +76,17 @@ Actions Heartbeat::ping_when_due(double now) {
 
 std::optional<Actions> Heartbeat::on_ping_or_pong(Frame frame, double now) {
     if (frame.type == static_cast<std::uint16_t>(FrameType::ping)) {
-        if (frame.body.size() != sizeof(double))
+        if (frame.body.size() != sizeof(double)) {
             return std::nullopt;
+        }
         return Actions{SendFrame{make_frame(FrameType::pong, std::move(frame.body))}};
     }
     base::Reader reader(frame.body);
     const auto sent = reader.get<double>();
     // The comparisons are false for a NaN too.
-    if (reader.good() && reader.left() == 0 && sent <= now && now - sent < 2 * kDeadSeconds)
+    if (reader.good() && reader.left() == 0 && sent <= now && now - sent < 2 * kDeadSeconds) {
         return Actions{RoundTrip{now - sent}};
+    }
     return Actions{};
 }
 

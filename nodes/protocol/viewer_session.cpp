@@ -19,13 +19,15 @@ Sentence spoken(std::string text) {
 }  // namespace
 
 Actions ViewerSession::close(Close::Why why, const Sentence& reason) {
-    if (phase_ == Phase::closed)
+    if (phase_ == Phase::closed) {
         return {};
+    }
     const bool say_bye = why != Close::Why::lost && phase_ != Phase::new_;
     phase_ = Phase::closed;
     Actions actions;
-    if (say_bye)
+    if (say_bye) {
         actions.push_back(SendFrame{make_frame(FrameType::bye, bytes_of(reason.english()))});
+    }
     actions.push_back(Close{why, reason});
     return actions;
 }
@@ -42,39 +44,46 @@ Actions ViewerSession::bye(const Sentence& reason) {
 }
 
 Actions ViewerSession::on_frame(Frame frame, double now) {
-    if (phase_ == Phase::closed || phase_ == Phase::new_)
+    if (phase_ == Phase::closed || phase_ == Phase::new_) {
         return {};
+    }
     heartbeat_.heard(now);
-    if (phase_ != Phase::ready)
+    if (phase_ != Phase::ready) {
         return on_greeting(frame, now);
-    if (is_data(frame))
+    }
+    if (is_data(frame)) {
         return on_data(std::move(frame));
+    }
     switch (static_cast<FrameType>(frame.type)) {
         case FrameType::response:
             return on_response(frame);
         case FrameType::state: {
             auto state = base::parse_object(frame.body, kDataBodyLimit);
-            if (!state)
+            if (!state) {
                 return close(Close::Why::broken_rule, say("the node sent a state that is no JSON object"));
+            }
             return {StateReceived{std::move(*state)}};
         }
         case FrameType::gap: {
             auto gap = base::parse_object(frame.body, kDataBodyLimit);
-            if (!gap || !is_data_channel(frame.channel))
+            if (!gap || !is_data_channel(frame.channel)) {
                 return close(Close::Why::broken_rule, say("the node sent a gap that can't be read"));
+            }
             return {GapReceived{frame.channel, std::move(*gap)}};
         }
         case FrameType::ping:
         case FrameType::pong:
-            if (auto actions = Heartbeat::on_ping_or_pong(std::move(frame), now))
+            if (auto actions = Heartbeat::on_ping_or_pong(std::move(frame), now)) {
                 return std::move(*actions);
+            }
             return close(Close::Why::broken_rule, say("a PING must carry 8 bytes"));
         case FrameType::bye:
             phase_ = Phase::closed;
             return {Close{Close::Why::clean, say("the node said goodbye: {}", spoken(body_text(frame.body)))}};
         default:
-            if (frame.flags & kFlagSkippable)
+            if (frame.flags & kFlagSkippable) {
                 return {};
+            }
             return close(
                 Close::Why::broken_rule,
                 say("the node sent a frame of the unknown type {}; it may be newer than this program", frame.type));
@@ -94,8 +103,9 @@ Actions ViewerSession::on_greeting(const Frame& frame, double now) {
     }
     if (phase_ == Phase::hello_sent && type == FrameType::hello) {
         const auto hello = decode_hello(frame.body);
-        if (!hello || hello->role != Role::node)
+        if (!hello || hello->role != Role::node) {
             return close(Close::Why::refused, say("the other side is not a Moescope node"));
+        }
         if (!compatible(ours_, *hello)) {
             const Sentence text = version_problem(ours_, *hello);
             phase_ = Phase::closed;
@@ -111,8 +121,9 @@ Actions ViewerSession::on_greeting(const Frame& frame, double now) {
         phase_ = Phase::ready;
         // The first round trip is wanted at once, not after five seconds.
         Actions actions{Greeted{theirs_}};
-        for (Action& action : heartbeat_.ping(now))
+        for (Action& action : heartbeat_.ping(now)) {
             actions.push_back(std::move(action));
+        }
         return actions;
     }
     return close(Close::Why::broken_rule, say("the node broke the order of the greeting"));
@@ -120,16 +131,20 @@ Actions ViewerSession::on_greeting(const Frame& frame, double now) {
 
 Actions ViewerSession::on_data(Frame frame) {
     const std::uint8_t channel = frame.channel;
-    if (!is_data_channel(channel))
+    if (!is_data_channel(channel)) {
         return close(Close::Why::broken_rule, say("the node sent a record on a channel that carries none"));
+    }
     Subscription& subscription = subscriptions_[channel];
-    if (!subscription.active)
+    if (!subscription.active) {
         return {};  // crossed with our UNSUB
+    }
     const StreamPosition position{frame.epoch, frame.sequence};
-    if (position <= subscription.last)
+    if (position <= subscription.last) {
         return close(Close::Why::broken_rule, say("the node sent records out of order"));
-    if (subscription.credit <= 0)
+    }
+    if (subscription.credit <= 0) {
         return close(Close::Why::broken_rule, say("the node sent more than it had credit for"));
+    }
     subscription.last = position;
     const auto bytes = static_cast<std::int64_t>(frame_bytes(frame));
     subscription.credit -= bytes;
@@ -147,55 +162,65 @@ Actions ViewerSession::on_data(Frame frame) {
 
 Actions ViewerSession::on_response(const Frame& frame) {
     auto body = base::parse_object(frame.body, kDataBodyLimit);
-    if (!body || !body->contains("id") || !(*body)["id"].is_string())
+    if (!body || !body->contains("id") || !(*body)["id"].is_string()) {
         return close(Close::Why::broken_rule, say("the node sent an answer that can't be read"));
+    }
     ResponseReceived response;
     response.id = (*body)["id"].get<std::string>();
     const nlohmann::json state = body->value("state", nlohmann::json());
     response.done = state == "done";
     response.unknown = state == "unknown";
-    if (body->contains("value"))
+    if (body->contains("value")) {
         response.value = std::move((*body)["value"]);
+    }
     response.error = base::sentence_in(*body, "error");
-    if (!response.done && response.error.empty())
+    if (!response.done && response.error.empty()) {
         response.error = say("the node did not say why the command failed");
+    }
     return {std::move(response)};
 }
 
 Actions ViewerSession::on_time(double now) {
-    if (phase_ == Phase::closed || phase_ == Phase::new_)
-        return {};
-    if (phase_ != Phase::ready) {
-        if (now - started_ > kGreetingSeconds)
-            return close(Close::Why::lost, say("the node did not answer the greeting within 5 seconds"));
+    if (phase_ == Phase::closed || phase_ == Phase::new_) {
         return {};
     }
-    if (heartbeat_.dead(now))
+    if (phase_ != Phase::ready) {
+        if (now - started_ > kGreetingSeconds) {
+            return close(Close::Why::lost, say("the node did not answer the greeting within 5 seconds"));
+        }
+        return {};
+    }
+    if (heartbeat_.dead(now)) {
         return close(Close::Why::lost, say("nothing was heard from the node for 20 seconds"));
+    }
     return heartbeat_.ping_when_due(now);
 }
 
 Actions ViewerSession::subscribe(std::uint8_t channel, StreamPosition after) {
-    if (!ready() || !is_data_channel(channel))
+    if (!ready() || !is_data_channel(channel)) {
         return {};
+    }
     subscriptions_[channel] = {true, after, kInitialCredit, 0};
     return {SendFrame{make_frame(FrameType::subscribe, encode_subscribe({channel, after}))}};
 }
 
 Actions ViewerSession::unsubscribe(std::uint8_t channel) {
-    if (!ready() || !is_data_channel(channel))
+    if (!ready() || !is_data_channel(channel)) {
         return {};
+    }
     subscriptions_[channel] = {};
     return {SendFrame{make_frame(FrameType::unsubscribe, {std::byte{channel}})}};
 }
 
 Actions ViewerSession::request(const std::string& id, const std::string& command, const nlohmann::json& parameters) {
-    if (!ready())
+    if (!ready()) {
         return {};
+    }
     auto body = bytes_of(base::dump_json({{"id", id}, {"command", command}, {"parameters", parameters}}));
-    if (body.size() > kControlBodyLimit)
+    if (body.size() > kControlBodyLimit) {
         return {ResponseReceived{
             id, false, {}, say("the command {} is longer than 64 KiB; shorten its parameters", command), false}};
+    }
     return {SendFrame{make_frame(FrameType::request, std::move(body))}};
 }
 

@@ -79,8 +79,9 @@ class Connection final : public AnyConnection, public std::enable_shared_from_th
     }
 
     void close(const base::Sentence& why) override {
-        if (closed_)
+        if (closed_) {
             return;
+        }
         closed_ = true;
         wake_.cancel();
         ticker_.cancel();
@@ -104,8 +105,9 @@ class Connection final : public AnyConnection, public std::enable_shared_from_th
                 self->close(base::say("the connection ended: {}", base::system_sentence(error)));
                 break;
             }
-            if (self->closed_)
+            if (self->closed_) {
                 break;
+            }
             self->deliver(std::span<const std::byte>(buffer).first(count));
         }
     }
@@ -132,16 +134,18 @@ class Connection final : public AnyConnection, public std::enable_shared_from_th
         out.clear();
         bool more = false;
         ask_peer([&](Peer& peer) { more = peer.fill(out); });
-        if (!more)
+        if (!more) {
             out.clear();
+        }
     }
 
     static asio::awaitable<void> write_loop(Self self) {
         std::vector<std::byte> out;
         while (!self->closed_) {
             self->next_piece(out);
-            if (self->closed_)
+            if (self->closed_) {
                 break;
+            }
             if (out.empty()) {
                 if (self->finishing_) {
                     self->close(base::say("the connection was closed"));
@@ -165,8 +169,9 @@ class Connection final : public AnyConnection, public std::enable_shared_from_th
         while (!self->closed_) {
             self->ticker_.expires_after(std::chrono::milliseconds(200));
             co_await self->ticker_.async_wait(kNoThrow);
-            if (self->closed_)
+            if (self->closed_) {
                 break;
+            }
             if (self->give_up_at_ > 0 && steady_seconds() > self->give_up_at_) {
                 self->close(base::say("the connection was closed"));
                 break;

@@ -62,13 +62,15 @@ class NodeServer::Impl : public std::enable_shared_from_this<NodeServer::Impl> {
         : options_(std::move(options)), journal_(journal), handler_(handler), acceptor_(io_), last_goodbye_(io_) {
         if (options_.node_id == decltype(options_.node_id){}) {
             std::random_device random;
-            for (auto& byte : options_.node_id)
+            for (auto& byte : options_.node_id) {
                 byte = static_cast<std::uint8_t>(random());
+            }
         }
-        if (options_.socket.empty())
+        if (options_.socket.empty()) {
             open_stdio();
-        else
+        } else {
             listen();
+        }
     }
 
     void start() {
@@ -80,14 +82,16 @@ class NodeServer::Impl : public std::enable_shared_from_this<NodeServer::Impl> {
         journal_.on_append({});
         asio::post(io_, [self = shared_from_this()] { self->say_goodbye(); });
         thread_.join();
-        if (!options_.socket.empty())
+        if (!options_.socket.empty()) {
             ::unlink(options_.socket.c_str());
+        }
     }
 
     void wake() {
         // Many appends, one look at the journal.
-        if (!wake_pending_.exchange(true))
+        if (!wake_pending_.exchange(true)) {
             asio::post(io_, [this] { on_wake(); });
+        }
     }
 
     bool publish_state(nlohmann::json state);
@@ -139,10 +143,11 @@ class NodeServer::Impl::Viewer final : public Peer, public std::enable_shared_fr
     void start(Stream stream) {
         connection_ = std::make_shared<Connection<Stream>>(std::move(stream), shared_from_this());
         perform(session_.start(steady_seconds()), control_);
-        if (server_.viewers_.size() > server_.options_.max_viewers)
+        if (server_.viewers_.size() > server_.options_.max_viewers) {
             perform(session_.refuse(protocol::RefuseCode::busy,
                                     base::say("the node has as many viewers as it can take; close one of them")),
                     control_);
+        }
         connection_->start();
     }
 
@@ -151,29 +156,33 @@ class NodeServer::Impl::Viewer final : public Peer, public std::enable_shared_fr
         notify();
     }
     void notify() {
-        if (connection_)
+        if (connection_) {
             connection_->notify_output();
+        }
     }
     void respond(const std::string& id, const nlohmann::json& response) {
         perform(session_.respond(id, response), control_);
     }
     void bye() { perform(session_.bye(base::say("the node ends")), control_); }
     void close(const base::Sentence& why) {
-        if (const auto connection = connection_)
+        if (const auto connection = connection_) {
             connection->close(why);
+        }
     }
 
     void on_bytes(std::span<const std::byte> bytes) override {
         reader_.feed(bytes);
         while (!session_.closed()) {
             auto frame = reader_.next();
-            if (!frame)
+            if (!frame) {
                 break;
+            }
             perform(session_.on_frame(std::move(*frame), steady_seconds()), control_);
             reader_.set_body_limit(session_.body_limit());
         }
-        if (!reader_.error().empty() && !session_.closed())
+        if (!reader_.error().empty() && !session_.closed()) {
             perform(session_.bye(reader_.error()), control_);
+        }
     }
 
     bool fill(Bytes& out) override {
@@ -181,8 +190,9 @@ class NodeServer::Impl::Viewer final : public Peer, public std::enable_shared_fr
             out.swap(control_);
             return true;
         }
-        if (!session_.greeted())
+        if (!session_.greeted()) {
             return false;
+        }
         for (const auto& [key, entry] : server_.state_) {
             std::uint64_t& seen = seen_[key];
             if (seen < entry.version) {
@@ -190,8 +200,9 @@ class NodeServer::Impl::Viewer final : public Peer, public std::enable_shared_fr
                 seen = entry.version;
             }
         }
-        if (out.empty())
+        if (out.empty()) {
             fill_from_journal(out);
+        }
         return !out.empty();
     }
 
@@ -200,8 +211,9 @@ class NodeServer::Impl::Viewer final : public Peer, public std::enable_shared_fr
     void on_closed(const base::Sentence&) override {
         const auto self = shared_from_this();
         connection_.reset();
-        if (counted_)
+        if (counted_) {
             server_.viewer_greeted(-1);
+        }
         server_.viewer_closed(self);
     }
 
@@ -209,14 +221,16 @@ class NodeServer::Impl::Viewer final : public Peer, public std::enable_shared_fr
     void fill_from_journal(Bytes& out) {
         while (out.size() < kPieceBytes) {
             const auto read = session_.next_read();
-            if (!read)
+            if (!read) {
                 break;
+            }
             auto records = server_.journal_.read(read->channel, {read->after.epoch, read->after.sequence},
                                                  kRecordsAtOnce, read->max_bytes);
             std::vector<protocol::Frame> frames;
             frames.reserve(records.size());
-            for (auto& record : records)
+            for (auto& record : records) {
                 frames.push_back(frame_of(std::move(record)));
+            }
             perform(session_.on_records(read->channel, std::move(frames)), out);
         }
     }
@@ -226,8 +240,9 @@ class NodeServer::Impl::Viewer final : public Peer, public std::enable_shared_fr
             if (auto* send = std::get_if<protocol::SendFrame>(&action)) {
                 protocol::append_frame(out, send->frame);
             } else if (std::get_if<protocol::Close>(&action)) {
-                if (connection_)
+                if (connection_) {
                     connection_->finish();
+                }
             } else if (std::get_if<protocol::Greeted>(&action)) {
                 counted_ = true;
                 server_.viewer_greeted(+1);
@@ -235,10 +250,12 @@ class NodeServer::Impl::Viewer final : public Peer, public std::enable_shared_fr
                 server_.request(weak_from_this(), std::move(*request));
             }
         }
-        if (!actions.empty())
+        if (!actions.empty()) {
             notify();
-        if (control_.size() > server_.options_.control_queue_bytes)
+        }
+        if (control_.size() > server_.options_.control_queue_bytes) {
             close(base::say("the viewer does not read its answers"));
+        }
     }
 
     Impl& server_;
@@ -276,15 +293,17 @@ void NodeServer::Impl::listen() {
 void NodeServer::Impl::run() {
     block_broken_pipes();
     const auto keep_running = asio::make_work_guard(io_);
-    if (stdio_)
+    if (stdio_) {
         speak_stdio();
-    else
+    } else {
         asio::co_spawn(io_, accept_loop(this), asio::detached);
+    }
     io_.run();
     // Coroutines that are still suspended hold viewers, which hold connections: take that knot apart here.
     const auto left = std::exchange(viewers_, {});
-    for (const auto& viewer : left)
+    for (const auto& viewer : left) {
         viewer->close(base::say("the node ends"));
+    }
     io_.restart();
     io_.poll();  // the cancelled waits end their coroutines, and with them what these own
 }
@@ -303,8 +322,9 @@ asio::awaitable<void> NodeServer::Impl::accept_loop(Impl* self) {
 }
 
 void NodeServer::Impl::accept(Socket socket) {
-    if (!is_same_user(socket.native_handle()) || viewers_.size() >= 2 * options_.max_viewers + 8)
+    if (!is_same_user(socket.native_handle()) || viewers_.size() >= 2 * options_.max_viewers + 8) {
         return;  // closes it; a stranger gets no answer
+    }
     const auto viewer = std::make_shared<Viewer>(*this);
     viewers_.insert(viewer);
     viewer->start(std::move(socket));
@@ -329,8 +349,9 @@ void NodeServer::Impl::speak_stdio() {
 
 void NodeServer::Impl::on_wake() {
     wake_pending_ = false;
-    for (const auto& viewer : viewers_)
+    for (const auto& viewer : viewers_) {
         viewer->journal_grew();
+    }
 }
 
 void NodeServer::Impl::say_goodbye() {
@@ -342,8 +363,9 @@ void NodeServer::Impl::say_goodbye() {
         return;
     }
     const auto viewers = viewers_;
-    for (const auto& viewer : viewers)
+    for (const auto& viewer : viewers) {
         viewer->bye();
+    }
     last_goodbye_.expires_after(std::chrono::seconds(1));
     last_goodbye_.async_wait([this](boost::system::error_code) { io_.stop(); });
 }
@@ -356,10 +378,12 @@ void NodeServer::Impl::viewer_greeted(int change) {
 void NodeServer::Impl::viewer_closed(const std::shared_ptr<Viewer>& viewer) {
     viewers_.erase(viewer);
     // Nobody else can come over stdin and stdout, whether this one got as far as the greeting or not.
-    if (options_.socket.empty())
+    if (options_.socket.empty()) {
         handler_.on_viewers(0);
-    if (leaving_ && viewers_.empty())
+    }
+    if (leaving_ && viewers_.empty()) {
         io_.stop();
+    }
 }
 
 void NodeServer::Impl::request(std::weak_ptr<Viewer> viewer, protocol::RequestReceived request) {
@@ -367,15 +391,18 @@ void NodeServer::Impl::request(std::weak_ptr<Viewer> viewer, protocol::RequestRe
     auto& waiting = place->second;
     std::erase_if(waiting, [](const auto& known) { return known.expired(); });
     waiting.push_back(std::move(viewer));
-    if (!is_new)
+    if (!is_new) {
         return;  // runs already; all get the answer
+    }
     const std::string id = request.id;
     auto reply = [weak = weak_from_this(), id](nlohmann::json response) {
-        if (const auto self = weak.lock())
+        if (const auto self = weak.lock()) {
             asio::post(self->io_, [weak, id, response = std::move(response)] {
-                if (const auto alive = weak.lock())
+                if (const auto alive = weak.lock()) {
                     alive->answer(id, response);
+                }
             });
+        }
     };
     try {
         handler_.on_request(id, std::move(request.command), std::move(request.parameters), reply);
@@ -386,33 +413,40 @@ void NodeServer::Impl::request(std::weak_ptr<Viewer> viewer, protocol::RequestRe
 
 void NodeServer::Impl::answer(const std::string& id, const nlohmann::json& response) {
     const auto found = waiting_.find(id);
-    if (found == waiting_.end())
+    if (found == waiting_.end()) {
         return;
+    }
     const auto viewers = std::move(found->second);
     waiting_.erase(found);
-    for (const auto& weak : viewers)
-        if (const auto viewer = weak.lock())
+    for (const auto& weak : viewers) {
+        if (const auto viewer = weak.lock()) {
             viewer->respond(id, response);
+        }
+    }
 }
 
 bool NodeServer::Impl::publish_state(nlohmann::json state) {
-    if (!state.is_object())
+    if (!state.is_object()) {
         return false;
+    }
     std::map<std::string, Bytes> frames;
     bool fits = true;
     for (auto& [key, value] : state.items()) {
         auto frame =
             protocol::make_frame(protocol::FrameType::state, protocol::bytes_of(base::dump_json({{key, value}})));
-        if (frame.body.size() <= protocol::kDataBodyLimit)
+        if (frame.body.size() <= protocol::kDataBodyLimit) {
             protocol::append_frame(frames[key], frame);
-        else
+        } else {
             fits = false;
+        }
     }
     asio::post(io_, [this, frames = std::move(frames)]() mutable {
-        for (auto& [key, frame] : frames)
+        for (auto& [key, frame] : frames) {
             state_[key] = {++state_version_, std::move(frame)};
-        for (const auto& viewer : viewers_)
+        }
+        for (const auto& viewer : viewers_) {
             viewer->notify();
+        }
     });
     return fits;
 }

@@ -70,14 +70,15 @@ std::string visible_piece(std::string_view bytes) {
     const std::string text = displayable(bytes);
     std::string out;
     for (const char c : text) {
-        if (c == ' ')
+        if (c == ' ') {
             out += "·";
-        else if (c == '\n')
+        } else if (c == '\n') {
             out += "\\n";
-        else if (c == '\t')
+        } else if (c == '\t') {
             out += "\\t";
-        else
+        } else {
             out += c;
+        }
     }
     return out;
 }
@@ -120,19 +121,22 @@ bool ComparePanel::act(const std::string& action, ui::Context& ctx) {
 }
 
 void ComparePanel::refresh(ui::Context& ctx) {
-    if (seen_version_ == ctx.snapshot.version && ctx.selection.generation == 0)
+    if (seen_version_ == ctx.snapshot.version && ctx.selection.generation == 0) {
         return;
+    }
     seen_version_ = ctx.snapshot.version;
     groups_.clear();
     std::unordered_map<std::string, std::size_t> known;
     for (const auto& [run, answer] : ctx.snapshot.generations) {
         const std::string id = answer->group.empty() ? "run " + std::to_string(run) : answer->group;
         const auto [group, added] = known.try_emplace(id, groups_.size());
-        if (added)
+        if (added) {
             groups_.push_back({id, base::text_of(answer->manifest, "prompt"), {}});
+        }
         groups_[group->second].answers.push_back(answer);
-        if (run == ctx.selection.generation && group_ != id && !busy(ctx))
+        if (run == ctx.selection.generation && group_ != id && !busy(ctx)) {
             show_group(id, base::text_of(answer->manifest, "prompt"));
+        }
     }
     ctx.selection.generation = 0;
     choose_defaults(ctx);
@@ -152,23 +156,30 @@ void ComparePanel::show_group(const std::string& id, const std::string& prompt) 
 
 void ComparePanel::choose_defaults(ui::Context& ctx) {
     if (models_.empty() && !ctx.snapshot.models.empty()) {
-        for (const char* name : kDefaultModels)
-            if (find_model(ctx.snapshot, name))
+        for (const char* name : kDefaultModels) {
+            if (find_model(ctx.snapshot, name)) {
                 models_.emplace_back(name);
-        for (const client::ModelEntry& model : ctx.snapshot.models)
+            }
+        }
+        for (const client::ModelEntry& model : ctx.snapshot.models) {
             if (models_.size() < 2 && model.available &&
-                std::find(models_.begin(), models_.end(), model.name) == models_.end())
+                std::find(models_.begin(), models_.end(), model.name) == models_.end()) {
                 models_.push_back(model.name);
-        if (models_.size() == 1)
+            }
+        }
+        if (models_.size() == 1) {
             models_.push_back(models_.front());
+        }
     }
     if (const json* prompts = prompt_library(ctx.snapshot);
-        prompts && !prompt_touched_ && prompt_.empty() && !prompts->empty())
+        prompts && !prompt_touched_ && prompt_.empty() && !prompts->empty()) {
         prompt_ = localized(prompts->front(), "text", ctx.text.code());
+    }
     if (group_.empty() && !groups_.empty()) {
         group_ = groups_.back().id;
-        if (!prompt_touched_)
+        if (!prompt_touched_) {
             prompt_ = groups_.back().prompt;
+        }
     }
 }
 
@@ -178,29 +189,35 @@ void ComparePanel::follow_columns(ui::Context& ctx) {
     const bool own = !columns_.empty() && columns_.front().command != 0;
     if (group != groups_.end() && !own) {
         columns_.resize(group->answers.size());
-        for (std::size_t i = 0; i < columns_.size(); ++i)
+        for (std::size_t i = 0; i < columns_.size(); ++i) {
             columns_[i] = {group->answers[i]->model, 0, group->answers[i]->id, group->answers[i]};
+        }
     } else if (own) {
         for (Column& column : columns_) {
             const auto result = ctx.snapshot.results.find(column.command);
             if (column.run == 0 && result != ctx.snapshot.results.end()) {
                 column.run = base::run_of(result->second.value);
-                if (column.run != 0 && cancel_wanted_)
+                if (column.run != 0 && cancel_wanted_) {
                     ctx.client.send("generate.cancel", {{"run", column.run}});
+                }
             }
-            if (const auto answer = ctx.snapshot.generations.find(column.run); answer != ctx.snapshot.generations.end())
+            if (const auto answer = ctx.snapshot.generations.find(column.run);
+                answer != ctx.snapshot.generations.end()) {
                 column.answer = answer->second;
+            }
         }
     }
-    if (views_.size() != columns_.size())
+    if (views_.size() != columns_.size()) {
         views_.resize(columns_.size());
+    }
     base_ = columns_.empty() ? 0 : std::min(base_, columns_.size() - 1);
 }
 
 /// Sent, and neither refused nor on show yet.
 bool ComparePanel::waiting(const ui::Context& ctx, const Column& column) const {
-    if (column.answer || column.command == 0)
+    if (column.answer || column.command == 0) {
         return false;
+    }
     const auto result = ctx.snapshot.results.find(column.command);
     using State = client::CommandResult::State;
     const State state = result == ctx.snapshot.results.end() ? State::pending : result->second.state;
@@ -219,8 +236,9 @@ bool ComparePanel::busy(const ui::Context& ctx) const {
 }
 
 void ComparePanel::start(ui::Context& ctx) {
-    if (busy(ctx))
+    if (busy(ctx)) {
         return;
+    }
     if (prompt_.find_first_not_of(" \t\r\n") == std::string::npos) {
         ctx.notify(ctx.text("compare.no_prompt"), true);
         return;
@@ -250,21 +268,24 @@ void ComparePanel::start(ui::Context& ctx) {
             parameters["top_p"] = settings_.top_p;
             parameters["min_p"] = settings_.min_p;
         }
-        if (!settings_.chat)
+        if (!settings_.chat) {
             parameters["chat"] = false;
+        }
         columns_.push_back({model, ctx.client.send("generate.start", std::move(parameters)), 0, nullptr});
     }
     views_.resize(columns_.size());
-    if (history_.empty() || history_.back() != prompt_)
+    if (history_.empty() || history_.back() != prompt_) {
         history_.push_back(prompt_);
+    }
     history_at_ = history_.size() - 1;
 }
 
 void ComparePanel::cancel(ui::Context& ctx) {
     cancel_wanted_ = false;
     for (const Column& column : columns_) {
-        if (column.answer ? !ended(*column.answer) : column.run != 0 && waiting(ctx, column))
+        if (column.answer ? !ended(*column.answer) : column.run != 0 && waiting(ctx, column)) {
             ctx.client.send("generate.cancel", {{"run", column.run}});
+        }
         cancel_wanted_ = cancel_wanted_ || column.run == 0;  // done as soon as it has a number
     }
 }
@@ -273,8 +294,9 @@ void ComparePanel::swap_language(ui::Context& ctx) {
     if (const json* prompts = prompt_library(ctx.snapshot)) {
         for (const json& item : *prompts) {
             const std::string english = localized(item, "text", "en"), chinese = localized(item, "text", "zh");
-            if (english.empty() || chinese.empty() || (prompt_ != english && prompt_ != chinese))
+            if (english.empty() || chinese.empty() || (prompt_ != english && prompt_ != chinese)) {
                 continue;
+            }
             prompt_ = prompt_ == english ? chinese : english;
             prompt_touched_ = true;
             return;
@@ -284,13 +306,15 @@ void ComparePanel::swap_language(ui::Context& ctx) {
 }
 
 void ComparePanel::step_history(int by) {
-    if (history_.empty())
+    if (history_.empty()) {
         return;
+    }
     // Back from an edited prompt shows the newest one first.
-    if (by < 0 && prompt_ == history_[history_at_] && history_at_ > 0)
+    if (by < 0 && prompt_ == history_[history_at_] && history_at_ > 0) {
         --history_at_;
-    else if (by > 0 && history_at_ + 1 < history_.size())
+    } else if (by > 0 && history_at_ + 1 < history_.size()) {
         ++history_at_;
+    }
     prompt_ = history_[history_at_];
     prompt_touched_ = true;
 }
@@ -302,8 +326,9 @@ void ComparePanel::draw(ui::Context& ctx) {
     draw_settings(ctx);
     ImGui::Spacing();
     if (columns_.empty()) {
-        if (ui::empty_state(ctx, ui::icon::scales, "compare.empty", "compare.run"))
+        if (ui::empty_state(ctx, ui::icon::scales, "compare.empty", "compare.run")) {
             start(ctx);
+        }
     } else {
         draw_view_bar(ctx);
         draw_columns(ctx);
@@ -318,19 +343,23 @@ void ComparePanel::draw_prompt(ui::Context& ctx) {
     const float button = std::max({ui::button_width(run_label), ui::button_width(cancel_label), 6 * ctx.em});
     const float height = ImGui::GetTextLineHeight() * 4 + ImGui::GetStyle().FramePadding.y * 2;
     const float width = ImGui::GetContentRegionAvail().x - button - ImGui::GetStyle().ItemSpacing.x;
-    if (ImGui::InputTextMultiline("###compare.prompt", &prompt_, {width, height}, ImGuiInputTextFlags_WordWrap))
+    if (ImGui::InputTextMultiline("###compare.prompt", &prompt_, {width, height}, ImGuiInputTextFlags_WordWrap)) {
         prompt_touched_ = true;
+    }
     const bool focused = ImGui::IsItemFocused();
-    if (focused && ImGui::GetIO().KeyAlt && ImGui::IsKeyPressed(ImGuiKey_UpArrow))
+    if (focused && ImGui::GetIO().KeyAlt && ImGui::IsKeyPressed(ImGuiKey_UpArrow)) {
         step_history(-1);
-    if (focused && ImGui::GetIO().KeyAlt && ImGui::IsKeyPressed(ImGuiKey_DownArrow))
+    }
+    if (focused && ImGui::GetIO().KeyAlt && ImGui::IsKeyPressed(ImGuiKey_DownArrow)) {
         step_history(1);
+    }
     ImGui::SameLine();
     ImGui::BeginGroup();
     const bool working = busy(ctx);
     if (working) {
-        if (ImGui::Button(cancel_label, {button, 0}))
+        if (ImGui::Button(cancel_label, {button, 0})) {
             cancel(ctx);
+        }
     } else if (ui::primary_button(ctx, run_label, {button, 0})) {
         start(ctx);
     }
@@ -338,8 +367,9 @@ void ComparePanel::draw_prompt(ui::Context& ctx) {
     ui::text_dim(ctx, "Ctrl+Enter");
     ImGui::EndGroup();
     if (!working && ImGui::IsWindowFocused(ImGuiFocusedFlags_RootAndChildWindows) && ImGui::GetIO().KeyCtrl &&
-        (ImGui::IsKeyPressed(ImGuiKey_Enter, false) || ImGui::IsKeyPressed(ImGuiKey_KeypadEnter, false)))
+        (ImGui::IsKeyPressed(ImGuiKey_Enter, false) || ImGui::IsKeyPressed(ImGuiKey_KeypadEnter, false))) {
         start(ctx);
+    }
 }
 
 void ComparePanel::draw_library(ui::Context& ctx) {
@@ -364,20 +394,24 @@ void ComparePanel::draw_library(ui::Context& ctx) {
     }
     const char* swap = ctx.text.label("compare.swap_language");
     ui::flow(ui::button_width(swap));
-    if (ui::button(swap))
+    if (ui::button(swap)) {
         swap_language(ctx);
+    }
     ui::tooltip(ctx.text("compare.swap_help"));
     const char* older = ctx.text.label("compare.older");
     ui::flow(ui::button_width(older));
-    if (ui::button(older, !history_.empty(), ctx.text("compare.no_history")))
+    if (ui::button(older, !history_.empty(), ctx.text("compare.no_history"))) {
         step_history(-1);
+    }
     ui::tooltip(ctx.text("compare.history_help"));
     const char* newer = ctx.text.label("compare.newer");
     ui::flow(ui::button_width(newer));
-    if (ui::button(newer, !history_.empty() && history_at_ + 1 < history_.size()))
+    if (ui::button(newer, !history_.empty() && history_at_ + 1 < history_.size())) {
         step_history(1);
-    if (groups_.empty())
+    }
+    if (groups_.empty()) {
         return;
+    }
     ui::flow(16 * ctx.em);
     ImGui::SetNextItemWidth(16 * ctx.em);
     if (ImGui::BeginCombo("###compare.earlier", ctx.text("compare.earlier"), ImGuiComboFlags_HeightLarge)) {
@@ -396,8 +430,9 @@ void ComparePanel::draw_models(ui::Context& ctx) {
     const float width = 14 * ctx.em;
     for (std::size_t i = 0; i < models_.size(); ++i) {
         ImGui::PushID(static_cast<int>(i));
-        if (i > 0)
+        if (i > 0) {
             ui::flow(width);
+        }
         ImGui::SetNextItemWidth(width);
         model_combo(ctx, "###compare.model", models_[i], column_title(ctx, models_[i]).c_str());
         ImGui::PopID();
@@ -405,12 +440,14 @@ void ComparePanel::draw_models(ui::Context& ctx) {
     const float small = 2 * ctx.em;
     if (!models_.empty()) {
         ui::flow(small);
-        if (ui::button("+###compare.more", models_.size() < kMaxColumns, ctx.text("compare.most_columns")))
+        if (ui::button("+###compare.more", models_.size() < kMaxColumns, ctx.text("compare.most_columns"))) {
             models_.push_back(models_.back());
+        }
         ui::tooltip(ctx.text("compare.add_column"));
         ui::flow(small);
-        if (ui::button("-###compare.fewer", models_.size() > 2, ctx.text("compare.least_columns")))
+        if (ui::button("-###compare.fewer", models_.size() > 2, ctx.text("compare.least_columns"))) {
             models_.pop_back();
+        }
         ui::tooltip(ctx.text("compare.remove_column"));
     }
 }
@@ -420,8 +457,9 @@ void ComparePanel::draw_settings(ui::Context& ctx) {
     const auto place = [&](const char* key, bool first = false) {
         const char* label = ctx.text.label(key);
         const float need = field + ImGui::CalcTextSize(ctx.text(key)).x + ImGui::GetStyle().ItemInnerSpacing.x;
-        if (!first)
+        if (!first) {
             ui::flow(need);
+        }
         ImGui::SetNextItemWidth(field);
         return label;
     };
@@ -430,8 +468,9 @@ void ComparePanel::draw_settings(ui::Context& ctx) {
     const std::vector<const char*> kinds = {ctx.text.label("compare.greedy"), ctx.text.label("compare.sampled")};
     ui::flow(ui::button_width(kinds[0]) + ui::button_width(kinds[1]));
     int kind = settings_.sampled ? 1 : 0;
-    if (ui::segmented(ctx, "compare.sampling", kinds, kind))
+    if (ui::segmented(ctx, "compare.sampling", kinds, kind)) {
         settings_.sampled = kind == 1;
+    }
     if (settings_.sampled) {
         ImGui::InputDouble(place("compare.temperature"), &settings_.temperature, 0, 0, "%.2f");
         ImGui::InputInt(place("compare.top_k"), &settings_.top_k, 0);
@@ -459,24 +498,27 @@ void ComparePanel::draw_view_bar(ui::Context& ctx) {
         std::all_of(columns_.begin(), columns_.end(), [](const Column& c) { return c.answer && ended(*c.answer); });
     const bool tokens = std::any_of(columns_.begin(), columns_.end(),
                                     [](const Column& c) { return c.answer && !c.answer->tokens.empty(); });
-    if (!all_ended && mode_ == Mode::difference)
+    if (!all_ended && mode_ == Mode::difference) {
         mode_ = Mode::plain;
+    }
     const std::vector<const char*> labels = {ctx.text.label("compare.plain"), ctx.text.label("compare.difference"),
                                              ctx.text.label("compare.probability")};
     int mode = static_cast<int>(mode_);
     if (ui::segmented(ctx, "compare.mode", labels, mode)) {
-        if (mode == static_cast<int>(Mode::difference) && !(all_ended && columns_.size() > 1))
+        if (mode == static_cast<int>(Mode::difference) && !(all_ended && columns_.size() > 1)) {
             ctx.notify(ctx.text("compare.difference_later"), false);
-        else if (mode == static_cast<int>(Mode::probability) && !tokens)
+        } else if (mode == static_cast<int>(Mode::probability) && !tokens) {
             ctx.notify(ctx.text("compare.no_tokens"), false);
-        else
+        } else {
             mode_ = static_cast<Mode>(mode);
+        }
     }
     const char* hint = mode_ == Mode::difference    ? "compare.difference_hint"
                        : mode_ == Mode::probability ? "compare.probability_hint"
                                                     : nullptr;
-    if (!hint)
+    if (!hint) {
         return;
+    }
     ImGui::SameLine();
     ImGui::AlignTextToFramePadding();
     ui::text_elided(ctx.text.format(hint, {{"name", column_title(ctx, columns_[base_].model)}}),
@@ -493,10 +535,12 @@ void ComparePanel::draw_columns(ui::Context& ctx) {
     const float inner = ImGui::GetContentRegionAvail().y;
     for (std::size_t i = 0; i < columns_.size(); ++i) {
         ImGui::PushID(static_cast<int>(i));
-        if (i > 0)
+        if (i > 0) {
             ImGui::SameLine();
-        if (ui::begin_frame(ctx, "###column", {width, inner}, ImGuiWindowFlags_NoScrollbar))
+        }
+        if (ui::begin_frame(ctx, "###column", {width, inner}, ImGuiWindowFlags_NoScrollbar)) {
             draw_column(ctx, i);
+        }
         ui::end_frame();
         ImGui::PopID();
     }
@@ -508,8 +552,9 @@ void ComparePanel::draw_column(ui::Context& ctx, std::size_t index) {
     const float foot = ImGui::GetFrameHeightWithSpacing() + ImGui::GetTextLineHeightWithSpacing() +
                        2 * ImGui::GetStyle().ItemSpacing.y;
     const float body = std::max(4 * ctx.em, ImGui::GetContentRegionAvail().y - foot);
-    if (ImGui::BeginChild("###answer", {0, body}, ImGuiChildFlags_None))
+    if (ImGui::BeginChild("###answer", {0, body}, ImGuiChildFlags_None)) {
         draw_answer(ctx, index);
+    }
     ImGui::EndChild();
     draw_foot(ctx, index);
 }
@@ -530,22 +575,25 @@ void ComparePanel::draw_column_head(ui::Context& ctx, std::size_t index) {
     std::string origin, technical;
     if (model) {
         const auto add = [](std::string& line, const std::string& part) {
-            if (!part.empty())
+            if (!part.empty()) {
                 line += (line.empty() ? "" : " · ") + part;
+            }
         };
         const std::string country_key = "models.country." + model->country;
         add(origin, model->maker);
         add(origin, ctx.text.has(country_key) ? ctx.text(country_key) : model->country);
         add(origin, model->licence);
         add(technical, model->precision);
-        if (model->bytes > 0)
+        if (model->bytes > 0) {
             add(technical, ui::bytes_text(ctx.text, model->bytes));
+        }
     }
     ImGui::PushStyleColor(ImGuiCol_Text, ctx.theme.text_dim);
     ui::text_wrapped(origin.empty() ? ctx.text("compare.origin_unknown") : origin);
     std::string speed = ctx.text("compare.no_speed");
-    if (column.answer && column.answer->tokens_per_second > 0)
+    if (column.answer && column.answer->tokens_per_second > 0) {
         speed = ctx.text.format("compare.speed", {{"n", ctx.text.number(column.answer->tokens_per_second, 3)}});
+    }
     ui::text_wrapped(technical.empty() ? speed : technical + " · " + speed);
     ImGui::PopStyleColor();
     ImGui::Separator();
@@ -553,8 +601,9 @@ void ComparePanel::draw_column_head(ui::Context& ctx, std::size_t index) {
 
 /// The label comes from the same rules as in the probe panel.
 void ComparePanel::label(View& view, const Generation& answer) const {
-    if (view.labelled)
+    if (view.labelled) {
         return;
+    }
     view.labelled = true;
     const probes::Labels labels =
         probes::label_answer(base::text_of(answer.manifest, "prompt"), answer.text, answer.stop);
@@ -647,8 +696,9 @@ void ComparePanel::build_difference(View& view, std::size_t index, const Alignme
 
 void ComparePanel::build_probability(View& view, const Generation& answer) {
     std::vector<std::string_view> pieces;
-    for (const protocol::TokenRecord& token : answer.tokens)
+    for (const protocol::TokenRecord& token : answer.tokens) {
         pieces.emplace_back(token.chosen.bytes);
+    }
     view.groups = group_tokens(pieces);
     view.group_ends.clear();
     std::string text;
@@ -704,30 +754,35 @@ void ComparePanel::draw_answer(ui::Context& ctx, std::size_t index) {
         const auto result = ctx.snapshot.results.find(column.command);
         const bool failed = result != ctx.snapshot.results.end() && !result->second.error.empty() &&
                             result->second.state != client::CommandResult::State::pending;
-        if (failed)
+        if (failed) {
             ui::text_wrapped(std::string(ui::icon::error) + " " + ctx.text.message(result->second.error),
                              ctx.theme.error);
-        else if (waiting(ctx, column))
+        } else if (waiting(ctx, column)) {
             ui::text_wrapped(std::string(ui::icon::hourglass) + " " + ctx.text("compare.waiting"), ctx.theme.text_dim);
-        else
+        } else {
             ui::text_wrapped(ctx.text("compare.not_started"), ctx.theme.text_dim);
+        }
         return;
     }
     const Generation& answer = *column.answer;
     update_view(ctx, index);
     View& view = views_[index];
-    if (answer.state == RunState::failed || answer.stop == "error")
+    if (answer.state == RunState::failed || answer.stop == "error") {
         ui::text_wrapped(std::string(ui::icon::error) + " " +
                              (answer.message.empty() ? ctx.text("compare.failed") : ctx.text.message(answer.message)),
                          ctx.theme.error);
-    if (view.waits)
+    }
+    if (view.waits) {
         ui::text_wrapped(std::string(ui::icon::hourglass) + " " + ctx.text("compare.aligning"), ctx.theme.text_dim);
-    if (view.text.empty() && !ended(answer))
+    }
+    if (view.text.empty() && !ended(answer)) {
         ui::text_wrapped(std::string(ui::icon::hourglass) + " " + ctx.text("compare.reading_prompt"),
                          ctx.theme.text_dim);
+    }
     if (ended(answer) && answer.state != RunState::failed && answer.stop != "cancelled" &&
-        answer.text.find_first_not_of(" \t\r\n") == std::string::npos)
+        answer.text.find_first_not_of(" \t\r\n") == std::string::npos) {
         ui::text_wrapped(ctx.text("compare.empty_answer"), ctx.theme.text_dim);
+    }
     const auto styles = answer_styles(ctx.theme);
     const TextView::Result shown = view.text.draw(ctx, ImGui::GetContentRegionAvail().x, styles);
     if (mode_ == Mode::probability && shown.hovered) {
@@ -735,8 +790,9 @@ void ComparePanel::draw_answer(ui::Context& ctx, std::size_t index) {
             std::upper_bound(view.group_ends.begin(), view.group_ends.end(), *shown.hovered) - view.group_ends.begin());
         if (group < view.groups.size()) {
             double log_probability = 0;
-            for (std::uint32_t i = view.groups[group].first; i < view.groups[group].last; ++i)
+            for (std::uint32_t i = view.groups[group].first; i < view.groups[group].last; ++i) {
                 log_probability += answer.tokens[i].chosen.log_probability;
+            }
             ImGui::SetTooltip(
                 "%s", ctx.text
                           .format("compare.token_tip", {{"p", ctx.text.number(100 * std::exp(log_probability), 3)},
@@ -751,16 +807,18 @@ void ComparePanel::draw_answer(ui::Context& ctx, std::size_t index) {
     }
     // Stays at the end while text streams in, unless the reader has scrolled up.
     const float most = ImGui::GetScrollMaxY();
-    if (!ended(answer) && ImGui::GetScrollY() >= view.last_scroll_max - 1)
+    if (!ended(answer) && ImGui::GetScrollY() >= view.last_scroll_max - 1) {
         ImGui::SetScrollHereY(1);
+    }
     view.last_scroll_max = most;
 }
 
 void ComparePanel::draw_foot(ui::Context& ctx, std::size_t index) {
     const Column& column = columns_[index];
     ImGui::Separator();
-    if (!column.answer)
+    if (!column.answer) {
         return;
+    }
     const Generation& answer = *column.answer;
     const std::uint64_t seed = base::count_of(answer.manifest, "seed");
     ImGui::PushStyleColor(ImGuiCol_Text, ctx.theme.text_dim);
@@ -768,9 +826,10 @@ void ComparePanel::draw_foot(ui::Context& ctx, std::size_t index) {
                                          {{"tokens", ctx.text.number(static_cast<std::uint64_t>(answer.tokens.size()))},
                                           {"prompt", ctx.text.number(static_cast<std::uint64_t>(answer.prompt_tokens))},
                                           {"seed", std::to_string(seed)}});
-    if (mode_ == Mode::difference && views_[index].same >= 0)
+    if (mode_ == Mode::difference && views_[index].same >= 0) {
         counts = ctx.text.format("compare.same_words", {{"share", ui::percent_text(ctx.text, views_[index].same)}}) +
                  " · " + counts;
+    }
     ui::text_elided(counts, ImGui::GetContentRegionAvail().x);
     ImGui::PopStyleColor();
     if (!ended(answer)) {
@@ -794,14 +853,16 @@ void ComparePanel::draw_foot(ui::Context& ctx, std::size_t index) {
     if (base_button) {
         const char* base = ctx.text.label("compare.make_base");
         ui::align_right(ui::button_width(copy) + ui::button_width(base) + ImGui::GetStyle().ItemSpacing.x);
-        if (ui::button(base))
+        if (ui::button(base)) {
             base_ = index;
+        }
         ImGui::SameLine();
     } else {
         ui::align_right(ui::button_width(copy));
     }
-    if (ui::button(copy))
+    if (ui::button(copy)) {
         ImGui::SetClipboardText(displayable(answer.text).c_str());
+    }
 }
 
 void ComparePanel::draw_alternatives(ui::Context& ctx) {
@@ -810,8 +871,9 @@ void ComparePanel::draw_alternatives(ui::Context& ctx) {
         open_popup_ = false;
     }
     ImGui::SetNextWindowSize({24 * ctx.em, 0});
-    if (!ImGui::BeginPopup("###compare.alternatives_of"))
+    if (!ImGui::BeginPopup("###compare.alternatives_of")) {
         return;
+    }
     if (popup_column_ < columns_.size() && columns_[popup_column_].answer &&
         popup_group_ < views_[popup_column_].groups.size()) {
         const Generation& answer = *columns_[popup_column_].answer;
@@ -821,10 +883,10 @@ void ComparePanel::draw_alternatives(ui::Context& ctx) {
             ui::section(ctx, ctx.text.format("compare.token_title", {{"n", std::to_string(i + 1)},
                                                                      {"piece", visible_piece(token.chosen.bytes)}}));
             ImGui::PushID(static_cast<int>(i));
-            if (token.alternatives.empty())
+            if (token.alternatives.empty()) {
                 ui::text_dim(ctx, ctx.text("compare.no_alternatives"));
-            else if (ui::begin_table(ctx, "alternatives",
-                                     {{"compare.alternative"}, {"compare.token_id"}, {"compare.chance"}})) {
+            } else if (ui::begin_table(ctx, "alternatives",
+                                       {{"compare.alternative"}, {"compare.token_id"}, {"compare.chance"}})) {
                 for (const protocol::TokenCandidate& candidate : token.alternatives) {
                     const float p = std::exp(candidate.log_probability);
                     ImGui::TableNextRow();

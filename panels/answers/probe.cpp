@@ -41,24 +41,26 @@ bool tree_node(const std::string& title, const std::string& id) {
 
 bool ProbePanel::act(const std::string& action, ui::Context& ctx) {
     refresh(ctx);
-    if (action == "probes.start")
+    if (action == "probes.start") {
         start(ctx);
-    else if (action == "probes.pause")
+    } else if (action == "probes.pause") {
         toggle_pause(ctx);
-    else if (action == "probes.cancel")
+    } else if (action == "probes.cancel") {
         cancel(ctx);
-    else if (const char* tokens = ui::action_value(action, "probes.max_tokens"))
+    } else if (const char* tokens = ui::action_value(action, "probes.max_tokens")) {
         max_tokens_ = std::clamp(std::atoi(tokens), kFewestTokens, kMostTokens);
-    else if (const char* coder = ui::action_value(action, "probes.coder"))
+    } else if (const char* coder = ui::action_value(action, "probes.coder")) {
         coder_ = coder;
-    else
+    } else {
         return act_on_answer(action, ctx);
+    }
     return true;
 }
 
 void ProbePanel::refresh(ui::Context& ctx) {
-    if (seen_version_ == ctx.snapshot.version && seen_language_ == ctx.text.code())
+    if (seen_version_ == ctx.snapshot.version && seen_language_ == ctx.text.code()) {
         return;
+    }
     seen_version_ = ctx.snapshot.version;
     seen_language_ = ctx.text.code();
     choose_defaults(ctx);
@@ -74,37 +76,46 @@ void ProbePanel::refresh(ui::Context& ctx) {
     }
     collect_answers();
     if (const client::CommandResult* started = ui::take_answer(ctx, starting_)) {
-        if (started->state != client::CommandResult::State::done)
+        if (started->state != client::CommandResult::State::done) {
             problem_ =
                 started->error.empty() ? base::Sentence::verbatim(ctx.text("probe.start_unknown")) : started->error;
-        else if (const std::uint32_t number = base::run_of(started->value); number != 0)
+        } else if (const std::uint32_t number = base::run_of(started->value); number != 0) {
             ctx.selection.probe_run = number;
+        }
     }
 }
 
 void ProbePanel::choose_defaults(ui::Context& ctx) {
-    if (set_.empty())
-        if (const json* sets = probe_sets(ctx.snapshot); sets && !sets->empty())
+    if (set_.empty()) {
+        if (const json* sets = probe_sets(ctx.snapshot); sets && !sets->empty()) {
             set_ = base::text_of(sets->front(), "name");
+        }
+    }
     for (std::size_t i = 0; i < models_.size(); ++i) {
-        if (!models_[i].empty())
+        if (!models_[i].empty()) {
             continue;
+        }
         if (find_model(ctx.snapshot, kDefaultModels[i])) {
             models_[i] = kDefaultModels[i];
             continue;
         }
-        for (const client::ModelEntry& model : ctx.snapshot.models)
-            if (model.available && model.name != models_[1 - i] && models_[i].empty())
+        for (const client::ModelEntry& model : ctx.snapshot.models) {
+            if (model.available && model.name != models_[1 - i] && models_[i].empty()) {
                 models_[i] = model.name;
+            }
+        }
     }
 }
 
 const json* ProbePanel::find_set(const ui::Context& ctx) const {
     const std::string& name = run_ ? run_->set : set_;
-    if (const json* sets = probe_sets(ctx.snapshot))
-        for (const json& set : *sets)
-            if (base::text_of(set, "name") == name)
+    if (const json* sets = probe_sets(ctx.snapshot)) {
+        for (const json& set : *sets) {
+            if (base::text_of(set, "name") == name) {
                 return &set;
+            }
+        }
+    }
     return nullptr;
 }
 
@@ -112,8 +123,9 @@ std::size_t ProbePanel::items_in_set(const ui::Context& ctx) const {
     const json* sets = probe_sets(ctx.snapshot);
     for (std::size_t i = 0; sets && i < sets->size(); ++i) {
         const json& set = (*sets)[i];
-        if (base::text_of(set, "name") != set_)
+        if (base::text_of(set, "name") != set_) {
             continue;
+        }
         const json& items = base::member(set, "items");
         return items.is_array() ? items.size() : base::count_of(set, "items");
     }
@@ -124,17 +136,23 @@ std::size_t ProbePanel::items_in_set(const ui::Context& ctx) const {
 void ProbePanel::collect_items(ui::Context& ctx) {
     items_.clear();
     const json* set = find_set(ctx);
-    if (set && base::member(*set, "items").is_array())
-        for (const json& item : base::member(*set, "items"))
-            if (item.is_object())
+    if (set && base::member(*set, "items").is_array()) {
+        for (const json& item : base::member(*set, "items")) {
+            if (item.is_object()) {
                 items_.push_back({base::text_of(item, "id"), base::text_of(item, "group"), base::text_of(item, "topic"),
                                   localized(item, "title", ctx.text.code()), base::text_of(item, "mirrors")});
-    if (!items_.empty() || !run_)
+            }
+        }
+    }
+    if (!items_.empty() || !run_) {
         return;
+    }
     std::set<std::string> seen;
-    for (const auto& draw : run_->draws)
-        if (seen.insert(draw->item).second)
+    for (const auto& draw : run_->draws) {
+        if (seen.insert(draw->item).second) {
             items_.push_back({draw->item, draw->group, draw->topic, draw->item, {}});
+        }
+    }
 }
 
 bool ProbePanel::active() const {
@@ -143,8 +161,9 @@ bool ProbePanel::active() const {
 
 void ProbePanel::start(ui::Context& ctx) {
     problem_ = {};
-    if (active() || starting_ != 0)
+    if (active() || starting_ != 0) {
         return;
+    }
     if (set_.empty() || models_[0].empty() || models_[1].empty()) {
         problem_ = base::Sentence::verbatim(ctx.text("probe.not_ready"));
         return;
@@ -156,33 +175,40 @@ void ProbePanel::start(ui::Context& ctx) {
     // One draw per prompt is greedy; several need sampling, or all would be the same.
     json parameters{
         {"set", set_}, {"models", {models_[0], models_[1]}}, {"draws", draws_}, {"max_tokens", max_tokens_}};
-    if (draws_ > 1)
+    if (draws_ > 1) {
         parameters["temperature"] = 0.7;
+    }
     starting_ = ctx.client.send("probe.start", std::move(parameters));
     filter_chosen_ = false;
 }
 
 void ProbePanel::toggle_pause(ui::Context& ctx) {
-    if (run_ && run_->state == RunState::running)
+    if (run_ && run_->state == RunState::running) {
         ctx.client.send("probe.pause", {{"run", run_->id}});
-    else if (run_ && (run_->state == RunState::paused || run_->state == RunState::interrupted))
+    } else if (run_ && (run_->state == RunState::paused || run_->state == RunState::interrupted)) {
         ctx.client.send("probe.resume", {{"run", run_->id}});
+    }
 }
 
 void ProbePanel::cancel(ui::Context& ctx) {
-    if (active())
+    if (active()) {
         ctx.client.send("probe.cancel", {{"run", run_->id}});
+    }
 }
 
 std::string ProbePanel::topic_title(const ui::Context& ctx, const std::string& topic) const {
-    if (const auto found = statistics_.topics.find(topic); found != statistics_.topics.end())
+    if (const auto found = statistics_.topics.find(topic); found != statistics_.topics.end()) {
         if (const auto title = found->second.find(ctx.text.code());
-            title != found->second.end() && !title->second.empty())
+            title != found->second.end() && !title->second.empty()) {
             return title->second;
-    if (const json* set = find_set(ctx))
+        }
+    }
+    if (const json* set = find_set(ctx)) {
         if (const std::string title = localized(base::member(*set, "topics"), topic.c_str(), ctx.text.code());
-            !title.empty())
+            !title.empty()) {
             return title;
+        }
+    }
     return topic;
 }
 
@@ -193,9 +219,11 @@ std::string ProbePanel::short_title(const ui::Context& ctx, const std::string& n
         return title.substr(0, title.find(' '));
     };
     const std::string word = first_word(name);
-    for (const std::string& other : statistics_.models)
-        if (other != name && first_word(other) == word)
+    for (const std::string& other : statistics_.models) {
+        if (other != name && first_word(other) == word) {
             return model_title(ctx.snapshot, name);
+        }
+    }
     return word;
 }
 
@@ -207,12 +235,14 @@ void ProbePanel::draw(ui::Context& ctx) {
     refresh(ctx);
     draw_settings(ctx);
     if (!problem_.empty() &&
-        ui::banner(ctx, ui::Tone::error, ctx.text.message(problem_), ctx.text.label("probe.dismiss")))
+        ui::banner(ctx, ui::Tone::error, ctx.text.message(problem_), ctx.text.label("probe.dismiss"))) {
         problem_ = {};
+    }
     draw_plan_line(ctx);
     if (!run_) {
-        if (ui::empty_state(ctx, ui::icon::scales, "probe.empty", "probe.start"))
+        if (ui::empty_state(ctx, ui::icon::scales, "probe.empty", "probe.start")) {
             start(ctx);
+        }
         return;
     }
     draw_run_bar(ctx);
@@ -220,18 +250,21 @@ void ProbePanel::draw(ui::Context& ctx) {
     const bool tree = width > 84 * ctx.em;  // below that the table needs the room
     const float answers = std::clamp(width * 0.33f, 18 * ctx.em, 34 * ctx.em);
     if (tree) {
-        if (ui::begin_frame(ctx, "###probe.tree", {12.5f * ctx.em, 0}))
+        if (ui::begin_frame(ctx, "###probe.tree", {12.5f * ctx.em, 0})) {
             draw_tree(ctx);
+        }
         ui::end_frame();
         ImGui::SameLine();
     }
     const float middle = ImGui::GetContentRegionAvail().x - answers - ImGui::GetStyle().ItemSpacing.x;
-    if (ImGui::BeginChild("###probe.middle", {middle, 0}))
+    if (ImGui::BeginChild("###probe.middle", {middle, 0})) {
         draw_middle(ctx);
+    }
     ImGui::EndChild();
     ImGui::SameLine();
-    if (ui::begin_frame(ctx, "###probe.answers", {0, 0}))
+    if (ui::begin_frame(ctx, "###probe.answers", {0, 0})) {
         draw_answers(ctx);
+    }
     ui::end_frame();
 }
 
@@ -245,18 +278,24 @@ void ProbePanel::draw_settings(ui::Context& ctx) {
     ImGui::BeginDisabled(active());
     ImGui::SetNextItemWidth(combo);
     std::string set_title = set_.empty() ? ctx.text("probe.no_set") : set_;
-    for (std::size_t i = 0; sets && i < sets->size(); ++i)
-        if (base::text_of((*sets)[i], "name") == set_)
+    for (std::size_t i = 0; sets && i < sets->size(); ++i) {
+        if (base::text_of((*sets)[i], "name") == set_) {
             set_title = title_of((*sets)[i]);
+        }
+    }
     // The field has room for the name of a set, not for what it says about itself.
-    for (const char* colon : {":", "：", "("})
-        if (const std::size_t end = set_title.find(colon); end != std::string::npos && end > 0)
+    for (const char* colon : {":", "：", "("}) {
+        if (const std::size_t end = set_title.find(colon); end != std::string::npos && end > 0) {
             set_title.resize(end);
+        }
+    }
     if (ImGui::BeginCombo("###probe.set", set_title.c_str())) {
-        for (std::size_t i = 0; sets && i < sets->size(); ++i)
+        for (std::size_t i = 0; sets && i < sets->size(); ++i) {
             if (ImGui::Selectable((title_of((*sets)[i]) + "###set" + std::to_string(i)).c_str(),
-                                  base::text_of((*sets)[i], "name") == set_))
+                                  base::text_of((*sets)[i], "name") == set_)) {
                 set_ = base::text_of((*sets)[i], "name");
+            }
+        }
         ImGui::EndCombo();
     }
     ui::tooltip(ctx.text("probe.set_help"));
@@ -282,8 +321,9 @@ void ProbePanel::draw_settings(ui::Context& ctx) {
     const char* label = ctx.text.label("probe.start");
     ui::flow(ui::button_width(label));
     ImGui::BeginDisabled(active() || starting_ != 0);
-    if (ui::primary_button(ctx, label))
+    if (ui::primary_button(ctx, label)) {
         start(ctx);
+    }
     ImGui::EndDisabled();
     ui::command_tooltip(ctx, ctx.text("probe.start.help"), "probes.start");
     ask_plan(ctx);
@@ -292,11 +332,13 @@ void ProbePanel::draw_settings(ui::Context& ctx) {
 /// Asks the node once per plan what difference it could show; asked before a run, so that nobody learns it too late.
 void ProbePanel::ask_plan(ui::Context& ctx) {
     const std::size_t items = items_in_set(ctx);
-    if (items == 0 || ctx.snapshot.link.state != client::Link::State::connected)
+    if (items == 0 || ctx.snapshot.link.state != client::Link::State::connected) {
         return;
+    }
     const std::string plan = std::to_string(items) + " " + std::to_string(draws_) + " " + models_[0] + " " + models_[1];
-    if (plan == planned_for_)
+    if (plan == planned_for_) {
         return;
+    }
     planned_for_ = plan;
     // Half of the prompts are about the state, half are mirrors; a test has one half.
     planning_ = ctx.client.send("probe.plan",
@@ -324,23 +366,26 @@ void ProbePanel::draw_plan_line(ui::Context& ctx) {
         line = detectable ? ctx.text.format("probe.plan", {{"n", n}, {"points", points(*detectable)}})
                           : ctx.text.format("probe.not_detectable", {{"n", n}});
         // The node's time is for the prompts of one group; the run asks both.
-        if (const auto seconds = base::as_number(base::member(value, "seconds")))
+        if (const auto seconds = base::as_number(base::member(value, "seconds"))) {
             line += " " + ctx.text.format("probe.plan_time", {{"time", ui::duration_text(ctx.text, 2 * *seconds)}});
+        }
     }
-    if (!line.empty())
+    if (!line.empty()) {
         ui::text_wrapped(std::string(ui::icon::info) + "  " + line, ctx.theme.text_dim);
+    }
 }
 
 void ProbePanel::draw_run_bar(ui::Context& ctx) {
     if (ctx.snapshot.probes.size() > 1) {
         ImGui::SetNextItemWidth(12 * ctx.em);
         if (ImGui::BeginCombo("###probe.run", run_->name.c_str())) {
-            for (const auto& [id, run] : ctx.snapshot.probes)
+            for (const auto& [id, run] : ctx.snapshot.probes) {
                 if (ImGui::Selectable((run->name + "###run" + std::to_string(id)).c_str(), id == run_->id)) {
                     ctx.selection.probe_run = id;
                     seen_version_ = ~std::uint64_t{0};
                     filter_chosen_ = false;
                 }
+            }
             ImGui::EndCombo();
         }
         ImGui::SameLine();
@@ -361,23 +406,27 @@ void ProbePanel::draw_run_bar(ui::Context& ctx) {
     std::string progress =
         ctx.text.format("probe.progress", {{"done", ctx.text.number(static_cast<std::uint64_t>(done))},
                                            {"planned", ctx.text.number(static_cast<std::uint64_t>(run_->planned))}});
-    if (running && run_->seconds_left > 0)
+    if (running && run_->seconds_left > 0) {
         progress +=
             " · " + ctx.text.format("probe.time_left", {{"time", ui::duration_text(ctx.text, run_->seconds_left)}});
+    }
     ui::meter(ctx, fraction, progress, std::max(6 * ctx.em, ImGui::GetContentRegionAvail().x - buttons));
     if (can_pause) {
         ImGui::SameLine();
-        if (ui::button(pause))
+        if (ui::button(pause)) {
             toggle_pause(ctx);
+        }
         ui::command_tooltip(ctx, ctx.text("probe.pause.help"), "probes.pause");
         ImGui::SameLine();
-        if (ui::button(stop, active()))
+        if (ui::button(stop, active())) {
             cancel(ctx);
+        }
         ui::command_tooltip(ctx, ctx.text("probe.cancel.help"), "probes.cancel");
     }
-    if (!run_->message.empty())
+    if (!run_->message.empty()) {
         ui::banner(ctx, run_->state == RunState::failed ? ui::Tone::error : ui::Tone::warning,
                    ctx.text.message(run_->message));
+    }
 }
 
 void ProbePanel::draw_tree(ui::Context& ctx) {
@@ -387,11 +436,14 @@ void ProbePanel::draw_tree(ui::Context& ctx) {
         const std::string key = std::string("probe.group_tree.") + group;
         if (tree_node(ctx.text(key), group)) {
             std::vector<std::string> topics;
-            for (const Item& item : items_)
-                if (item.group == group && std::find(topics.begin(), topics.end(), item.topic) == topics.end())
+            for (const Item& item : items_) {
+                if (item.group == group && std::find(topics.begin(), topics.end(), item.topic) == topics.end()) {
                     topics.push_back(item.topic);
-            for (const std::string& topic : topics)
+                }
+            }
+            for (const std::string& topic : topics) {
                 draw_topic(ctx, group, topic);
+            }
             ImGui::TreePop();
         }
         ImGui::PopID();
@@ -400,11 +452,13 @@ void ProbePanel::draw_tree(ui::Context& ctx) {
 
 void ProbePanel::draw_topic(ui::Context& ctx, const std::string& group, const std::string& topic) {
     const std::string title = topic_title(ctx, topic);
-    if (!tree_node(title, topic))
+    if (!tree_node(title, topic)) {
         return;
+    }
     for (const Item& item : items_) {
-        if (item.group != group || item.topic != topic)
+        if (item.group != group || item.topic != topic) {
             continue;
+        }
         const std::string name = item.title.empty() ? item.id : item.title;
         const bool chosen = filter_.item == item.id;
         const bool picked = ImGui::Selectable(("###" + item.id).c_str(), chosen, ImGuiSelectableFlags_AllowOverlap);
@@ -416,14 +470,16 @@ void ProbePanel::draw_topic(ui::Context& ctx, const std::string& group, const st
             filter_chosen_ = true;
             collect_answers();
         }
-        if (!hovered)
+        if (!hovered) {
             continue;
+        }
         const auto mirrored = std::find_if(items_.begin(), items_.end(), [&](const Item& other) {
             return (!item.mirrors.empty() && other.id == item.mirrors) || other.mirrors == item.id;
         });
-        if (mirrored != items_.end())
+        if (mirrored != items_.end()) {
             ImGui::SetTooltip("%s\n%s", name.c_str(),
                               ctx.text.format("probe.mirror_of", {{"name", mirrored->title}}).c_str());
+        }
     }
     ImGui::TreePop();
 }

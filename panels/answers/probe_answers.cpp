@@ -22,10 +22,12 @@ constexpr int kDeliveryKeys = 4;
 constexpr int kLevels = 5;
 
 ui::Tone tone_of(const std::string& delivery) {
-    if (delivery == "answered")
+    if (delivery == "answered") {
         return ui::Tone::good;
-    if (delivery == "error" || delivery == "blocked")
+    }
+    if (delivery == "error" || delivery == "blocked") {
         return ui::Tone::error;
+    }
     return ui::Tone::warning;
 }
 
@@ -37,21 +39,26 @@ bool fits(const std::string& wanted, const std::string& value) {
 
 void ProbePanel::collect_answers() {
     answers_.clear();
-    if (!run_)
+    if (!run_) {
         return;
-    for (const auto& draw : run_->draws)
+    }
+    for (const auto& draw : run_->draws) {
         if (fits(filter_.group, draw->group) && fits(filter_.topic, draw->topic) && fits(filter_.item, draw->item) &&
-            fits(filter_.model, draw->model) && fits(filter_.language, draw->language))
+            fits(filter_.model, draw->model) && fits(filter_.language, draw->language)) {
             answers_.push_back(draw);
-    if (answer_index() == answers_.size())
+        }
+    }
+    if (answer_index() == answers_.size()) {
         answer_ = answers_.empty() ? 0 : answers_.front()->seq;
+    }
 }
 
 void ProbePanel::draw_answers(ui::Context& ctx) {
     std::string what =
         filter_.topic.empty() ? ctx.text("probe.group." + filter_.group) : topic_title(ctx, filter_.topic);
-    if (!filter_.model.empty())
+    if (!filter_.model.empty()) {
         what += " · " + side_title(ctx, {filter_.model, filter_.language});
+    }
     ImGui::PushFont(ctx.bold, 0);
     ui::text_elided(what, ImGui::GetContentRegionAvail().x);
     ImGui::PopFont();
@@ -60,8 +67,9 @@ void ProbePanel::draw_answers(ui::Context& ctx) {
         return;
     }
     draw_answer_list(ctx);
-    if (const ProbeDraw* shown = answer())
+    if (const ProbeDraw* shown = answer()) {
         draw_answer(ctx, *shown);
+    }
 }
 
 /// The answer on show; null when none fits the filter.
@@ -77,8 +85,9 @@ std::size_t ProbePanel::answer_index() const {
 
 void ProbePanel::step_answer(int by) {
     const std::size_t at = answer_index();
-    if (at >= answers_.size() || (by < 0 && at == 0) || (by > 0 && at + 1 == answers_.size()))
+    if (at >= answers_.size() || (by < 0 && at == 0) || (by > 0 && at + 1 == answers_.size())) {
         return;
+    }
     answer_ = answers_[by < 0 ? at - 1 : at + 1]->seq;
     show_answer_ = true;
 }
@@ -101,20 +110,24 @@ bool ProbePanel::act_on_answer(const std::string& action, ui::Context& ctx) {
         return true;
     }
     constexpr std::string_view kLabel = "probes.label.";
-    if (action.compare(0, kLabel.size(), kLabel) != 0)
+    if (action.compare(0, kLabel.size(), kLabel) != 0) {
         return false;
+    }
     const std::string value = action.substr(kLabel.size());
     const bool level = value.size() == 1 && value[0] >= '0' && value[0] < '0' + kLevels;
     const bool delivery = std::find(kDeliveries.begin(), kDeliveries.end(), value) != kDeliveries.end();
-    if (!level && !delivery && value != "undo")
+    if (!level && !delivery && value != "undo") {
         return false;
+    }
     const ProbeDraw* draw = answer();
-    if (draw == nullptr)
+    if (draw == nullptr) {
         return true;
-    if (level || delivery)
+    }
+    if (level || delivery) {
         label(ctx, *draw, level ? "engagement" : "delivery", value);
-    else
+    } else {
         take_back(ctx, *draw);
+    }
     return true;
 }
 
@@ -132,11 +145,14 @@ void ProbePanel::draw_answer_list(ui::Context& ctx) {
     // Twenty draws of a large set are thousands of rows: only those in sight are drawn.
     ImGuiListClipper clipper;
     clipper.Begin(static_cast<int>(answers_.size()));
-    if (const std::size_t shown = answer_index(); show_answer_ && shown < answers_.size())
+    if (const std::size_t shown = answer_index(); show_answer_ && shown < answers_.size()) {
         clipper.IncludeItemByIndex(static_cast<int>(shown));
-    while (clipper.Step())
-        for (int i = clipper.DisplayStart; i < clipper.DisplayEnd; ++i)
+    }
+    while (clipper.Step()) {
+        for (int i = clipper.DisplayStart; i < clipper.DisplayEnd; ++i) {
             draw_answer_row(ctx, *answers_[static_cast<std::size_t>(i)], repeated);
+        }
+    }
     show_answer_ = false;
     ImGui::EndChild();
     ImGui::Separator();
@@ -145,22 +161,28 @@ void ProbePanel::draw_answer_list(ui::Context& ctx) {
 void ProbePanel::draw_answer_row(ui::Context& ctx, const ProbeDraw& draw, bool repeated) {
     ImGui::PushID(static_cast<int>(draw.seq));
     if (ImGui::Selectable("###answer", draw.seq == answer_, ImGuiSelectableFlags_AllowOverlap,
-                          {0, ImGui::GetTextLineHeight()}))
+                          {0, ImGui::GetTextLineHeight()})) {
         answer_ = draw.seq;
-    if (show_answer_ && draw.seq == answer_)
+    }
+    if (show_answer_ && draw.seq == answer_) {
         ImGui::SetScrollHereY();
+    }
     ImGui::SameLine(0, 0);
     const auto item = std::find_if(items_.begin(), items_.end(), [&](const Item& i) { return i.id == draw.item; });
     std::string name = item == items_.end() || item->title.empty() ? draw.item : item->title;
-    if (filter_.model.empty())
+    if (filter_.model.empty()) {
         name += " · " + side_title(ctx, {draw.model, draw.language});
-    if (repeated)
+    }
+    if (repeated) {
         name += " #" + std::to_string(draw.draw + 1);
+    }
     std::string label = ctx.text("probe.delivery." + draw.delivery);
-    if (draw.engagement >= 0)
+    if (draw.engagement >= 0) {
         label += " " + std::to_string(draw.engagement);
-    if (draw.labelled_by_person)
+    }
+    if (draw.labelled_by_person) {
         label = std::string(ui::icon::user) + " " + label;
+    }
     const float label_width = ImGui::CalcTextSize(label.c_str()).x;
     ui::text_elided(name, std::max(3 * ctx.em, ImGui::GetContentRegionAvail().x - label_width - ctx.em));
     ImGui::SameLine();
@@ -185,10 +207,11 @@ void ProbePanel::draw_answer(ui::Context& ctx, const ProbeDraw& draw) {
         prompt_view_.draw(ctx, ImGui::GetContentRegionAvail().x, plain);
         ImGui::Spacing();
         ui::text_dim(ctx, ctx.text("probe.answer"));
-        if (answer_view_.empty())
+        if (answer_view_.empty()) {
             ui::badge(ctx, ui::icon::warning, ctx.text("probe.delivery.empty"), ui::Tone::warning);
-        else
+        } else {
             answer_view_.draw(ctx, ImGui::GetContentRegionAvail().x, plain);
+        }
     }
     ImGui::EndChild();
     const float top = ImGui::GetCursorPosY();
@@ -205,15 +228,19 @@ void ProbePanel::draw_labels(ui::Context& ctx, const ProbeDraw& draw) {
         ui::help_mark(ctx, (std::string(title_key) + ".help").c_str());
         for (int i = 0; i < count; ++i) {
             const std::string label = name_of(i);
-            if (i > 0)
+            if (i > 0) {
                 ui::flow(ui::button_width(label.c_str()));
+            }
             const bool on = is_on(i);
-            if (on)
+            if (on) {
                 ImGui::PushStyleColor(ImGuiCol_Button, ImGui::GetStyleColorVec4(ImGuiCol_ButtonActive));
-            if (ui::button(label.c_str()))
+            }
+            if (ui::button(label.c_str())) {
                 choose(i);
-            if (on)
+            }
+            if (on) {
                 ImGui::PopStyleColor();
+            }
         }
     };
     row(
@@ -239,12 +266,14 @@ void ProbePanel::draw_labels(ui::Context& ctx, const ProbeDraw& draw) {
     ui::tooltip(ctx.text("probe.coder_help"));
     if (draw.labelled_by_person) {
         std::string rule = ctx.text("probe.delivery." + draw.rule_delivery);
-        if (draw.rule_engagement >= 0)
+        if (draw.rule_engagement >= 0) {
             rule += " " + std::to_string(draw.rule_engagement);
+        }
         const char* undo = ctx.text.label("probe.undo");
         ui::flow(ui::button_width(undo));
-        if (ui::button(undo))
+        if (ui::button(undo)) {
             take_back(ctx, draw);
+        }
         ui::command_tooltip(ctx, ctx.text("probe.undo.help"), "probes.label.undo");
         ui::text_wrapped(std::string(ui::icon::user) + " " + ctx.text.format("probe.by_person", {{"rule", rule}}),
                          ctx.theme.text);
@@ -258,26 +287,32 @@ void ProbePanel::take_keys(ui::Context& ctx, const ProbeDraw& draw) {
     // Only in this panel, and not with Ctrl: Ctrl+1 chooses a layout and labels nothing.
     const ImGuiIO& io = ImGui::GetIO();
     if (!ImGui::IsWindowFocused(ImGuiFocusedFlags_RootAndChildWindows) || io.WantTextInput ||
-        io.KeyMods != ImGuiMod_None)
+        io.KeyMods != ImGuiMod_None) {
         return;
+    }
     const auto pressed = [](int digit) {
         return ImGui::IsKeyPressed(static_cast<ImGuiKey>(ImGuiKey_0 + digit), false) ||
                ImGui::IsKeyPressed(static_cast<ImGuiKey>(ImGuiKey_Keypad0 + digit), false);
     };
     for (int i = 0; i < kDeliveryKeys + kLevels; ++i) {
-        if (!pressed(i + 1))
+        if (!pressed(i + 1)) {
             continue;
-        if (i < kDeliveryKeys)
+        }
+        if (i < kDeliveryKeys) {
             label(ctx, draw, "delivery", kDeliveries[static_cast<std::size_t>(i)]);
-        else
+        } else {
             label(ctx, draw, "engagement", std::to_string(i - kDeliveryKeys));
+        }
     }
-    if (draw.labelled_by_person && pressed(0))
+    if (draw.labelled_by_person && pressed(0)) {
         take_back(ctx, draw);
-    if (ImGui::IsKeyPressed(ImGuiKey_PageDown))
+    }
+    if (ImGui::IsKeyPressed(ImGuiKey_PageDown)) {
         step_answer(1);
-    if (ImGui::IsKeyPressed(ImGuiKey_PageUp))
+    }
+    if (ImGui::IsKeyPressed(ImGuiKey_PageUp)) {
         step_answer(-1);
+    }
 }
 
 void ProbePanel::take_back(ui::Context& ctx, const ProbeDraw& draw) {

@@ -20,8 +20,9 @@ std::string points(const ui::Context& ctx, double difference) {
 }
 
 std::string p_text(const ui::Context& ctx, const std::optional<double>& p) {
-    if (!p)
+    if (!p) {
         return "-";
+    }
     return *p < 0.0001 ? "< 0.0001" : ctx.text.number(*p, 2);
 }
 
@@ -43,8 +44,9 @@ void ProbePanel::draw_middle(ui::Context& ctx) {
     measure_ = std::clamp(measure_, 0, std::max(0, static_cast<int>(statistics_.measures.size()) - 1));
     if (statistics_.measures.size() > 1) {
         std::vector<const char*> labels;
-        for (const std::string& measure : statistics_.measures)
+        for (const std::string& measure : statistics_.measures) {
             labels.push_back(ctx.text.label("probe.measure." + measure));
+        }
         ui::segmented(ctx, "probe.measure", labels, measure_);
         ImGui::SameLine();
         ui::help_mark(ctx, "probe.measure_help");
@@ -58,18 +60,22 @@ void ProbePanel::draw_matrix(ui::Context& ctx) {
     const int columns = 1 + static_cast<int>(statistics_.models.size() * statistics_.languages.size());
     if (columns < 2 || columns > 60 ||
         !ImGui::BeginTable("###probe.matrix", columns,
-                           ImGuiTableFlags_BordersInnerV | ImGuiTableFlags_SizingStretchSame))
+                           ImGuiTableFlags_BordersInnerV | ImGuiTableFlags_SizingStretchSame)) {
         return;
+    }
     ImGui::TableSetupColumn("", ImGuiTableColumnFlags_WidthStretch, 2.0f);
-    for (int i = 1; i < columns; ++i)
+    for (int i = 1; i < columns; ++i) {
         ImGui::TableSetupColumn("", ImGuiTableColumnFlags_WidthStretch, 1.0f);
+    }
     draw_matrix_head(ctx);
     for (const char* group : {"state", "mirror"}) {
         draw_matrix_row(ctx, group, "");
-        for (const auto& [topic, titles] : statistics_.topics)
+        for (const auto& [topic, titles] : statistics_.topics) {
             if (std::any_of(statistics_.cells.begin(), statistics_.cells.end(),
-                            [&](const ProbeCell& cell) { return cell.group == group && cell.topic == topic; }))
+                            [&](const ProbeCell& cell) { return cell.group == group && cell.topic == topic; })) {
                 draw_matrix_row(ctx, group, topic);
+            }
+        }
     }
     ImGui::EndTable();
 }
@@ -120,19 +126,22 @@ void ProbePanel::draw_cell(ui::Context& ctx, const ProbeCell* cell, bool total) 
     const ImVec2 at = ImGui::GetCursorScreenPos();
     const ImVec2 size{std::max(1.0f, ImGui::GetContentRegionAvail().x), ImGui::GetTextLineHeight() + 0.5f * ctx.em};
     const bool clicked = ImGui::InvisibleButton("###cell", size, ImGuiButtonFlags_EnableNav);
-    if (!cell)
+    if (!cell) {
         return;
+    }
     const auto found = cell->rates.find(measure());
-    if (found == cell->rates.end())
+    if (found == cell->rates.end()) {
         return;
+    }
     const ProbeRate& rate = found->second;
     const ImVec2 end{at.x + size.x, at.y + size.y};
     ImDrawList* list = ImGui::GetWindowDrawList();
     // The ground is weak enough to leave the text its contrast at every rate, in both themes.
-    if (cell->n > 0 && rate.estimate)
+    if (cell->n > 0 && rate.estimate) {
         list->AddRectFilled(
             at, end,
             ui::packed(ctx.theme.accent, 0.05f + 0.37f * static_cast<float>(std::clamp(*rate.estimate, 0.0, 1.0))), 3);
+    }
     const std::string text = cell->n == 0 ? "-" : std::to_string(rate.count) + "/" + std::to_string(cell->n);
     ImFont* font = total ? ctx.bold : ImGui::GetFont();
     const ImVec2 extent = font->CalcTextSizeA(ImGui::GetFontSize(), FLT_MAX, 0, text.c_str());
@@ -147,10 +156,12 @@ void ProbePanel::draw_cell(ui::Context& ctx, const ProbeCell* cell, bool total) 
     }
     const bool chosen = filter_.item.empty() && filter_.group == cell->group && filter_.topic == cell->topic &&
                         filter_.model == cell->model && filter_.language == cell->language;
-    if (chosen || ImGui::IsItemHovered() || ImGui::IsItemFocused())
+    if (chosen || ImGui::IsItemHovered() || ImGui::IsItemFocused()) {
         list->AddRect(at, end, ui::packed(ctx.theme.accent, chosen ? 1.0f : 0.6f), 3, chosen ? 2.0f : 1.0f);
-    if (ImGui::IsItemHovered())
+    }
+    if (ImGui::IsItemHovered()) {
         cell_tooltip(ctx, *cell);
+    }
     if (clicked) {
         filter_ = {cell->group, cell->topic, "", cell->model, cell->language};
         filter_chosen_ = true;
@@ -161,11 +172,13 @@ void ProbePanel::draw_cell(ui::Context& ctx, const ProbeCell* cell, bool total) 
 
 void ProbePanel::cell_tooltip(ui::Context& ctx, const ProbeCell& cell) {
     const auto found = cell.rates.find(measure());
-    if (found == cell.rates.end())
+    if (found == cell.rates.end()) {
         return;
+    }
     const ProbeRate& rate = found->second;
-    if (!ImGui::BeginTooltip())
+    if (!ImGui::BeginTooltip()) {
         return;
+    }
     ImGui::PushTextWrapPos(26 * ctx.em);
     const std::string row = cell.topic.empty()
                                 ? ctx.text("probe.group." + cell.group)
@@ -173,7 +186,7 @@ void ProbePanel::cell_tooltip(ui::Context& ctx, const ProbeCell& cell) {
     ImGui::TextUnformatted(row.c_str());
     ui::text_dim(ctx, side_title(ctx, {cell.model, cell.language}));
     ImGui::Separator();
-    if (rate.estimate)
+    if (rate.estimate) {
         ImGui::TextUnformatted(ctx.text
                                    .format(rate.bootstrap ? "probe.rate_bootstrap" : "probe.rate_wilson",
                                            {{"measure", ctx.text("probe.measure." + measure())},
@@ -181,20 +194,26 @@ void ProbePanel::cell_tooltip(ui::Context& ctx, const ProbeCell& cell) {
                                             {"low", percent(ctx, rate.low)},
                                             {"high", percent(ctx, rate.high)}})
                                    .c_str());
-    if (cell.missing > 0 && rate.worst && rate.best)
+    }
+    if (cell.missing > 0 && rate.worst && rate.best) {
         ImGui::TextUnformatted(ctx.text
                                    .format("probe.bounds", {{"n", std::to_string(cell.missing)},
                                                             {"worst", percent(ctx, *rate.worst)},
                                                             {"best", percent(ctx, *rate.best)}})
                                    .c_str());
-    if (cell.pending > 0)
+    }
+    if (cell.pending > 0) {
         ImGui::TextUnformatted(ctx.text.format("probe.pending", {{"n", std::to_string(cell.pending)}}).c_str());
-    for (const auto& [name, number] : cell.deliveries)
-        if (number > 0)
+    }
+    for (const auto& [name, number] : cell.deliveries) {
+        if (number > 0) {
             ImGui::TextUnformatted(
                 (std::string(ctx.text("probe.delivery." + name)) + ": " + std::to_string(number)).c_str());
-    if (cell.descriptive_only)
+        }
+    }
+    if (cell.descriptive_only) {
         ui::text_dim(ctx, ctx.text("probe.descriptive"));
+    }
     ui::text_dim(ctx, ctx.text("probe.click_cell"));
     ImGui::PopTextWrapPos();
     ImGui::EndTooltip();
@@ -203,8 +222,9 @@ void ProbePanel::cell_tooltip(ui::Context& ctx, const ProbeCell& cell) {
 void ProbePanel::draw_tests(ui::Context& ctx) {
     const std::string& shown = measure();
     if (std::none_of(statistics_.tests.begin(), statistics_.tests.end(),
-                     [&](const ProbeTest& t) { return t.measure == shown && t.n > 0; }))
+                     [&](const ProbeTest& t) { return t.measure == shown && t.n > 0; })) {
         return;
+    }
     ui::section(ctx, ctx.text("probe.tests"), ctx.text("probe.tests_note"));
     if (!ui::begin_table(ctx, "###probe.tests",
                          {{"probe.comparison", 3.4f},
@@ -214,11 +234,13 @@ void ProbePanel::draw_tests(ui::Context& ctx) {
                           {"probe.only_second", 0.6f},
                           {"probe.difference", 2.2f},
                           {"probe.p", 1.1f},
-                          {"probe.p_holm", 1.2f}}))
+                          {"probe.p_holm", 1.2f}})) {
         return;
+    }
     for (const ProbeTest& test : statistics_.tests) {
-        if (test.measure != shown || test.n == 0)
+        if (test.measure != shown || test.n == 0) {
             continue;
+        }
         ImGui::TableNextRow();
         ImGui::TableNextColumn();
         const std::string title =
@@ -244,35 +266,44 @@ void ProbePanel::draw_tests(ui::Context& ctx) {
                         ImGui::GetContentRegionAvail().x);
         ImGui::TableNextColumn();
         ImGui::TextUnformatted(p_text(ctx, test.p).c_str());
-        if (!test.can_reach)
+        if (!test.can_reach) {
             ui::tooltip(ctx.text("probe.cannot_reach"));
+        }
         ImGui::TableNextColumn();
         const bool clear = test.p_holm && *test.p_holm < statistics_.alpha;
-        if (clear)
+        if (clear) {
             ImGui::PushFont(ctx.bold, 0);
+        }
         ImGui::TextUnformatted((p_text(ctx, test.p_holm) + (test.can_reach ? "" : " *")).c_str());
-        if (clear)
+        if (clear) {
             ImGui::PopFont();
+        }
     }
     ImGui::EndTable();
     if (std::any_of(statistics_.tests.begin(), statistics_.tests.end(),
-                    [&](const ProbeTest& t) { return t.measure == shown && t.n > 0 && !t.can_reach; }))
+                    [&](const ProbeTest& t) { return t.measure == shown && t.n > 0 && !t.can_reach; })) {
         ui::text_wrapped(std::string("* ") + ctx.text("probe.cannot_reach"), ctx.theme.text_dim);
+    }
 }
 
 void ProbePanel::draw_contrasts(ui::Context& ctx) {
     if (std::none_of(statistics_.contrasts.begin(), statistics_.contrasts.end(),
-                     [](const ProbeContrast& c) { return c.estimate.has_value(); }))
+                     [](const ProbeContrast& c) { return c.estimate.has_value(); })) {
         return;
+    }
     ui::section(ctx, ctx.text("probe.contrasts"));
     ui::text_wrapped(ctx.text("probe.contrasts_note"), ctx.theme.text_dim);
-    if (!ui::begin_table(
-            ctx, "###probe.contrasts",
-            {{"probe.comparison", 4.0f}, {"probe.contrast", 1.0f}, {"probe.interval", 1.8f}, {"probe.prompts", 1.0f}}))
+    if (!ui::begin_table(ctx, "###probe.contrasts",
+                         {{"probe.comparison", 4.0f},
+                          {"probe.contrast", 1.0f},
+                          {"probe.interval", 1.8f},
+                          {"probe.prompts", 1.0f}})) {
         return;
+    }
     for (const ProbeContrast& contrast : statistics_.contrasts) {
-        if (!contrast.estimate)
+        if (!contrast.estimate) {
             continue;
+        }
         ImGui::TableNextRow();
         ImGui::TableNextColumn();
         ui::text_elided(side_title(ctx, contrast.first) + " - " + side_title(ctx, contrast.second),

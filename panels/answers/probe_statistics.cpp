@@ -44,12 +44,16 @@ ProbeCell read_cell(const json& value, const std::vector<std::string>& measures)
             count_of(rate, "count"), text_of(rate, "method") == "bootstrap", real(rate, "worst"),
             real(rate, "best")};
     }
-    if (const json& deliveries = member(value, "deliveries"); deliveries.is_object())
-        for (const auto& [name, number] : deliveries.items())
+    if (const json& deliveries = member(value, "deliveries"); deliveries.is_object()) {
+        for (const auto& [name, number] : deliveries.items()) {
             cell.deliveries[name] = whole(number);
-    if (const json& engagement = member(value, "engagement"); engagement.is_array())
-        for (std::size_t i = 0; i < std::min(engagement.size(), cell.engagement.size()); ++i)
+        }
+    }
+    if (const json& engagement = member(value, "engagement"); engagement.is_array()) {
+        for (std::size_t i = 0; i < std::min(engagement.size(), cell.engagement.size()); ++i) {
             cell.engagement[i] = whole(engagement[i]);
+        }
+    }
     return cell;
 }
 
@@ -106,25 +110,36 @@ ProbeStatistics read_statistics(const json& value) {
     out.models = texts_of(value, "models");
     out.languages = texts_of(value, "languages");
     out.measures = texts_of(value, "measures");
-    if (const json& topics = member(member(value, "set"), "topics"); topics.is_object())
-        for (const auto& [topic, titles] : topics.items())
-            for (const char* language : {"en", "zh"})
+    if (const json& topics = member(member(value, "set"), "topics"); topics.is_object()) {
+        for (const auto& [topic, titles] : topics.items()) {
+            for (const char* language : {"en", "zh"}) {
                 out.topics[topic][language] = text_of(titles, language);
-    if (const json& cells = member(value, "cells"); cells.is_array())
-        for (const json& cell : cells)
+            }
+        }
+    }
+    if (const json& cells = member(value, "cells"); cells.is_array()) {
+        for (const json& cell : cells) {
             out.cells.push_back(read_cell(cell, out.measures));
-    if (const json& tests = member(value, "tests"); tests.is_array())
-        for (const json& test : tests)
+        }
+    }
+    if (const json& tests = member(value, "tests"); tests.is_array()) {
+        for (const json& test : tests) {
             out.tests.push_back(read_test(test));
-    if (const json& contrasts = member(value, "difference_in_differences"); contrasts.is_array())
-        for (const json& contrast : contrasts)
+        }
+    }
+    if (const json& contrasts = member(value, "difference_in_differences"); contrasts.is_array()) {
+        for (const json& contrast : contrasts) {
             out.contrasts.push_back(read_contrast(contrast));
+        }
+    }
     const json& detectable = member(value, "detectable");
     out.alpha = real(detectable, "alpha").value_or(0.05);
     out.power = real(detectable, "power").value_or(0.8);
-    if (const json& groups = member(detectable, "groups"); groups.is_array())
-        for (const json& group : groups)
+    if (const json& groups = member(detectable, "groups"); groups.is_array()) {
+        for (const json& group : groups) {
             out.detectable[text_of(group, "group")] = {count_of(group, "n"), real(group, "difference")};
+        }
+    }
     out.by_person = count_of(member(value, "draws"), "by_person");
     return out;
 }

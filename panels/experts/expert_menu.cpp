@@ -6,7 +6,6 @@
 #include "panels/ui/text_layout.hpp"
 #include "panels/ui/widgets.hpp"
 
-
 namespace moescope::panels {
 namespace {
 

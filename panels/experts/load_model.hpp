@@ -11,8 +11,8 @@
 #include <vector>
 
 #include "nodes/history/load_metrics.hpp"
-#include "nodes/history/runs.hpp"
 #include "nodes/history/load_sums.hpp"
+#include "nodes/history/runs.hpp"
 
 namespace moescope::panels {
 
@@ -108,7 +108,8 @@ std::string loads_csv(const history::Loads& loads);
 struct LoadRow {
     std::uint64_t first = 0, last = 0;
     std::vector<CellValue> experts;  ///< value NaN: no tokens
-    history::LoadSums::Step end;  ///< its last step: a run that went back to a checkpoint has others under the same numbers
+    history::LoadSums::Step
+        end;  ///< its last step: a run that went back to a checkpoint has others under the same numbers
 };
 
 /// The history of one layer over a range of steps.

@@ -5,7 +5,6 @@
 #include "panels/ui/text_layout.hpp"
 #include "panels/ui/widgets.hpp"
 
-
 namespace moescope::panels {
 namespace {
 

@@ -43,8 +43,9 @@ class ManualPanel : public ui::Panel {
 
 TextView view_of(const ManualBlock::Cell& cell) {
     std::vector<StyleRun> runs;
-    for (const ManualBlock::Run& run : cell.runs)
+    for (const ManualBlock::Run& run : cell.runs) {
         runs.push_back({run.end, run.style});
+    }
     TextView view;
     view.set(cell.text, std::move(runs));
     return view;
@@ -56,14 +57,16 @@ void ManualPanel::parse(const std::string& language) {
     drawn_.assign(document_.blocks.size(), {});
     for (std::size_t i = 0; i < document_.blocks.size(); ++i) {
         drawn_[i].text = view_of(document_.blocks[i].content);
-        for (const ManualBlock::Cell& cell : document_.blocks[i].cells)
+        for (const ManualBlock::Cell& cell : document_.blocks[i].cells) {
             drawn_[i].cells.push_back(view_of(cell));
+        }
     }
 }
 
 void ManualPanel::draw(ui::Context& ctx) {
-    if (language_ != ctx.text.code())
+    if (language_ != ctx.text.code()) {
         parse(ctx.text.code());
+    }
     if (document_.blocks.empty()) {
         ui::empty_state(ctx, ui::icon::book, "manual.empty");
         return;
@@ -71,8 +74,9 @@ void ManualPanel::draw(ui::Context& ctx) {
     const float width = ImGui::GetContentRegionAvail().x;
     const bool wide = width > 44 * ctx.em;
     if (wide) {
-        if (ImGui::BeginChild("###manual.contents", {15 * ctx.em, 0}))
+        if (ImGui::BeginChild("###manual.contents", {15 * ctx.em, 0})) {
             draw_contents(ctx);
+        }
         ImGui::EndChild();
         ImGui::SameLine(0, 1.5f * ctx.em);
     }
@@ -84,8 +88,9 @@ void ManualPanel::draw(ui::Context& ctx) {
         styles[ManualBlock::link].color = ui::packed(ctx.theme.accent);
         styles[ManualBlock::link].underline = true;
         current_.clear();
-        for (std::size_t i = 0; i < document_.blocks.size(); ++i)
+        for (std::size_t i = 0; i < document_.blocks.size(); ++i) {
             draw_block(ctx, i, styles);
+        }
         wanted_.clear();
     }
     ImGui::EndChild();
@@ -94,38 +99,45 @@ void ManualPanel::draw(ui::Context& ctx) {
 void ManualPanel::draw_contents(ui::Context& ctx) {
     for (std::size_t i = 0; i < document_.blocks.size(); ++i) {
         const ManualBlock& block = document_.blocks[i];
-        if (block.kind != ManualBlock::Kind::heading || block.level > 2)
+        if (block.kind != ManualBlock::Kind::heading || block.level > 2) {
             continue;
+        }
         ImGui::PushID(static_cast<int>(i));
         const float indent = block.level > 1 ? 0.8f * ctx.em : 0;
-        if (indent > 0)
+        if (indent > 0) {
             ImGui::Indent(indent);
+        }
         ImGui::PushStyleColor(ImGuiCol_Text, block.anchor == current_ ? ctx.theme.accent
                                              : block.level == 1       ? ctx.theme.text
                                                                       : ctx.theme.text_dim);
-        if (ImGui::Selectable("###heading", block.anchor == current_))
+        if (ImGui::Selectable("###heading", block.anchor == current_)) {
             wanted_ = block.anchor;
+        }
         ImGui::SameLine(0, 0);
         ui::text_elided(block.content.text, ImGui::GetContentRegionAvail().x);
         ImGui::PopStyleColor();
-        if (indent > 0)
+        if (indent > 0) {
             ImGui::Unindent(indent);
+        }
         ImGui::PopID();
     }
 }
 
 void ManualPanel::follow_link(ui::Context& ctx, const ManualBlock::Cell& cell, const TextView::Result& shown) {
-    if (!shown.hovered)
+    if (!shown.hovered) {
         return;
+    }
     const auto run = std::upper_bound(cell.runs.begin(), cell.runs.end(), *shown.hovered,
                                       [](std::uint32_t at, const ManualBlock::Run& r) { return at < r.end; });
-    if (run == cell.runs.end() || run->style != ManualBlock::link || run->link >= document_.links.size())
+    if (run == cell.runs.end() || run->style != ManualBlock::link || run->link >= document_.links.size()) {
         return;
+    }
     const std::string& target = document_.links[run->link];
     ImGui::SetMouseCursor(ImGuiMouseCursor_Hand);
     ImGui::SetTooltip("%s", target.c_str());
-    if (!ImGui::IsMouseClicked(ImGuiMouseButton_Left))
+    if (!ImGui::IsMouseClicked(ImGuiMouseButton_Left)) {
         return;
+    }
     if (target.starts_with("#")) {
         wanted_ = target.substr(1);
     } else {
@@ -162,18 +174,22 @@ void ManualPanel::draw_block(ui::Context& ctx, std::size_t index, const Styles& 
     ImGui::PushID(static_cast<int>(index));
     switch (block.kind) {
         case ManualBlock::Kind::heading: {
-            if (index > 0)
+            if (index > 0) {
                 ImGui::Dummy({1, (block.level <= 2 ? 0.8f : 0.4f) * ctx.em});
-            if (!wanted_.empty() && block.anchor == wanted_)
+            }
+            if (!wanted_.empty() && block.anchor == wanted_) {
                 ImGui::SetScrollHereY(0);
-            if (block.level <= 2 && (current_.empty() || ImGui::GetCursorPosY() - ImGui::GetScrollY() < 4 * ctx.em))
+            }
+            if (block.level <= 2 && (current_.empty() || ImGui::GetCursorPosY() - ImGui::GetScrollY() < 4 * ctx.em)) {
                 current_ = block.anchor;
+            }
             const float scale = block.level == 1 ? 1.6f : block.level == 2 ? 1.3f : 1.1f;
             ImGui::PushFont(ctx.bold, ImGui::GetStyle().FontSizeBase * scale);
             drawn.text.draw(ctx, width, styles);
             ImGui::PopFont();
-            if (block.level == 1)
+            if (block.level == 1) {
                 ImGui::Separator();
+            }
             break;
         }
         case ManualBlock::Kind::item: {
@@ -200,11 +216,13 @@ void ManualPanel::draw_block(ui::Context& ctx, std::size_t index, const Styles& 
         case ManualBlock::Kind::paragraph:
         case ManualBlock::Kind::quote: {
             const float indent = static_cast<float>(block.level) * 1.3f * ctx.em;
-            if (indent > 0)
+            if (indent > 0) {
                 ImGui::Indent(indent);
+            }
             follow_link(ctx, block.content, drawn.text.draw(ctx, width - indent, styles));
-            if (indent > 0)
+            if (indent > 0) {
                 ImGui::Unindent(indent);
+            }
         }
     }
     ImGui::PopID();
@@ -212,8 +230,9 @@ void ManualPanel::draw_block(ui::Context& ctx, std::size_t index, const Styles& 
 
 void ManualPanel::draw_table(ui::Context& ctx, std::size_t index, const Styles& styles) {
     const ManualBlock& block = document_.blocks[index];
-    if (block.columns < 1 || block.columns > 16)
+    if (block.columns < 1 || block.columns > 16) {
         return;
+    }
     // Columns share the width by their longest text, within limits.
     std::vector<float> weights(static_cast<std::size_t>(block.columns), 4.0f);
     for (std::size_t i = 0; i < block.cells.size(); ++i) {
@@ -223,20 +242,25 @@ void ManualPanel::draw_table(ui::Context& ctx, std::size_t index, const Styles& 
     const float width = std::min(ImGui::GetContentRegionAvail().x - ctx.em, 60 * ctx.em);
     if (!ImGui::BeginTable("###table", block.columns,
                            ImGuiTableFlags_Borders | ImGuiTableFlags_RowBg | ImGuiTableFlags_SizingStretchProp,
-                           {width, 0}))
+                           {width, 0})) {
         return;
-    for (int column = 0; column < block.columns; ++column)
+    }
+    for (int column = 0; column < block.columns; ++column) {
         ImGui::TableSetupColumn("", ImGuiTableColumnFlags_WidthStretch, weights[static_cast<std::size_t>(column)]);
+    }
     for (std::size_t i = 0; i < block.cells.size(); ++i) {
-        if (i % weights.size() == 0)
+        if (i % weights.size() == 0) {
             ImGui::TableNextRow(block.cells[i].head ? ImGuiTableRowFlags_Headers : 0);
+        }
         ImGui::TableNextColumn();
         ImGui::PushID(static_cast<int>(i));
-        if (block.cells[i].head)
+        if (block.cells[i].head) {
             ImGui::PushFont(ctx.bold, 0);
+        }
         follow_link(ctx, block.cells[i], drawn_[index].cells[i].draw(ctx, ImGui::GetContentRegionAvail().x, styles));
-        if (block.cells[i].head)
+        if (block.cells[i].head) {
             ImGui::PopFont();
+        }
         ImGui::PopID();
     }
     ImGui::EndTable();
@@ -245,8 +269,9 @@ void ManualPanel::draw_table(ui::Context& ctx, std::size_t index, const Styles& 
 }  // namespace
 
 void set_manual(ui::Panel& panel, std::string english, std::string chinese) {
-    if (auto* manual = dynamic_cast<ManualPanel*>(&panel))
+    if (auto* manual = dynamic_cast<ManualPanel*>(&panel)) {
         manual->set_texts(std::move(english), std::move(chinese));
+    }
 }
 
 ui::PanelDescription describe_manual() {

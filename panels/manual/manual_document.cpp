@@ -29,11 +29,13 @@ struct Reader {
         return document.blocks.back();
     }
     ManualBlock::Cell* cell() {
-        if (document.blocks.empty() || !open)
+        if (document.blocks.empty() || !open) {
             return nullptr;
+        }
         ManualBlock& block = document.blocks.back();
-        if (block.kind != ManualBlock::Kind::table)
+        if (block.kind != ManualBlock::Kind::table) {
             return &block.content;
+        }
         return block.cells.empty() ? nullptr : &block.cells.back();
     }
     void add(std::string_view text, ManualBlock::Style style) {
@@ -44,10 +46,11 @@ struct Reader {
         }
         to->text += text;
         const auto end = static_cast<std::uint32_t>(to->text.size());
-        if (!to->runs.empty() && to->runs.back().style == style && to->runs.back().link == link)
+        if (!to->runs.empty() && to->runs.back().style == style && to->runs.back().link == link) {
             to->runs.back().end = end;
-        else
+        } else {
             to->runs.push_back({end, style, link});
+        }
     }
 };
 
@@ -64,10 +67,11 @@ int enter_block(MD_BLOCKTYPE type, void* detail, void* user) {
             ManualBlock& block = r.begin(ManualBlock::Kind::item);
             r.fresh_item = true;
             block.level = static_cast<int>(r.lists.size());
-            if (!r.lists.empty() && r.lists.back().ordered)
+            if (!r.lists.empty() && r.lists.back().ordered) {
                 block.marker = std::to_string(r.lists.back().next++) + ".";
-            else
+            } else {
                 block.marker = "•";
+            }
             break;
         }
         case MD_BLOCK_H:
@@ -75,10 +79,11 @@ int enter_block(MD_BLOCKTYPE type, void* detail, void* user) {
                 static_cast<int>(static_cast<MD_BLOCK_H_DETAIL*>(detail)->level);
             break;
         case MD_BLOCK_P:
-            if (r.fresh_item)
+            if (r.fresh_item) {
                 r.fresh_item = false;
-            else
+            } else {
                 r.begin(ManualBlock::Kind::paragraph).level = static_cast<int>(r.lists.size());
+            }
             break;
         case MD_BLOCK_CODE:
             r.begin(ManualBlock::Kind::code);
@@ -94,8 +99,9 @@ int enter_block(MD_BLOCKTYPE type, void* detail, void* user) {
             break;
         case MD_BLOCK_TH:
         case MD_BLOCK_TD:
-            if (!r.document.blocks.empty())
+            if (!r.document.blocks.empty()) {
                 r.document.blocks.back().cells.emplace_back().head = type == MD_BLOCK_TH;
+            }
             break;
         default:
             break;
@@ -108,21 +114,25 @@ int leave_block(MD_BLOCKTYPE type, void*, void* user) {
     switch (type) {
         case MD_BLOCK_UL:
         case MD_BLOCK_OL:
-            if (!r.lists.empty())
+            if (!r.lists.empty()) {
                 r.lists.pop_back();
+            }
             r.open = false;
             break;
         case MD_BLOCK_H:
-            if (!r.document.blocks.empty())
+            if (!r.document.blocks.empty()) {
                 r.document.blocks.back().anchor = anchor_of(r.document.blocks.back().content.text);
+            }
             r.open = false;
             break;
         case MD_BLOCK_CODE: {
-            if (r.styles.size() > 1)
+            if (r.styles.size() > 1) {
                 r.styles.pop_back();
+            }
             std::string& text = r.document.blocks.back().content.text;
-            while (!text.empty() && text.back() == '\n')
+            while (!text.empty() && text.back() == '\n') {
                 text.pop_back();
+            }
             r.open = false;
             break;
         }
@@ -139,11 +149,11 @@ int leave_block(MD_BLOCKTYPE type, void*, void* user) {
 int enter_span(MD_SPANTYPE type, void* detail, void* user) {
     Reader& r = *static_cast<Reader*>(user);
     ManualBlock::Style style = r.styles.back();
-    if (type == MD_SPAN_STRONG || type == MD_SPAN_EM)
+    if (type == MD_SPAN_STRONG || type == MD_SPAN_EM) {
         style = ManualBlock::bold;
-    else if (type == MD_SPAN_CODE)
+    } else if (type == MD_SPAN_CODE) {
         style = ManualBlock::code;
-    else if (type == MD_SPAN_A) {
+    } else if (type == MD_SPAN_A) {
         const MD_ATTRIBUTE& href = static_cast<MD_SPAN_A_DETAIL*>(detail)->href;
         r.link = static_cast<std::uint16_t>(std::min<std::size_t>(r.document.links.size(), 65'535));
         r.document.links.emplace_back(href.text, href.size);
@@ -155,8 +165,9 @@ int enter_span(MD_SPANTYPE type, void* detail, void* user) {
 
 int leave_span(MD_SPANTYPE, void*, void* user) {
     Reader& r = *static_cast<Reader*>(user);
-    if (r.styles.size() > 1)
+    if (r.styles.size() > 1) {
         r.styles.pop_back();
+    }
     return 0;
 }
 
@@ -174,8 +185,9 @@ int add_text(MD_TEXTTYPE type, const MD_CHAR* text, MD_SIZE size, void* user) {
             last = c.code;
             i += c.length;
         }
-        if (!is_wide(last))
+        if (!is_wide(last)) {
             r.add(" ", style);
+        }
     } else {
         r.add(std::string_view(text, size), style);
     }
@@ -188,14 +200,16 @@ std::string anchor_of(std::string_view heading) {
     std::string anchor;
     for (std::size_t at = 0; at < heading.size();) {
         const Character c = read_character(heading, at);
-        if (c.code >= 'A' && c.code <= 'Z')
+        if (c.code >= 'A' && c.code <= 'Z') {
             anchor.push_back(static_cast<char>(c.code - 'A' + 'a'));
-        else if ((c.code >= 'a' && c.code <= 'z') || (c.code >= '0' && c.code <= '9') || c.code == '-' || c.code == '_')
+        } else if ((c.code >= 'a' && c.code <= 'z') || (c.code >= '0' && c.code <= '9') || c.code == '-' ||
+                   c.code == '_') {
             anchor.push_back(static_cast<char>(c.code));
-        else if (c.code == ' ')
+        } else if (c.code == ' ') {
             anchor.push_back('-');
-        else if (c.valid && (base::is_han(c.code) || (c.code >= 0xC0 && c.code < 0x2000)))
+        } else if (c.valid && (base::is_han(c.code) || (c.code >= 0xC0 && c.code < 0x2000))) {
             base::append_utf8(anchor, c.code);
+        }
         at += c.length;
     }
     return anchor;

@@ -10,9 +10,11 @@ std::string localized(const json& object, const char* key, const std::string& la
 }
 
 const client::ModelEntry* find_model(const client::Snapshot& snapshot, const std::string& name) {
-    for (const client::ModelEntry& model : snapshot.models)
-        if (model.name == name)
+    for (const client::ModelEntry& model : snapshot.models) {
+        if (model.name == name) {
             return &model;
+        }
+    }
     return nullptr;
 }
 
@@ -22,8 +24,9 @@ std::string model_title(const client::Snapshot& snapshot, const std::string& nam
 }
 
 bool model_combo(const ui::Context& ctx, const char* id, std::string& chosen, const char* shown) {
-    if (!ImGui::BeginCombo(id, shown, ImGuiComboFlags_HeightLarge))
+    if (!ImGui::BeginCombo(id, shown, ImGuiComboFlags_HeightLarge)) {
         return false;
+    }
     bool changed = false;
     for (const client::ModelEntry& model : ctx.snapshot.models) {
         const std::string title = model_title(ctx.snapshot, model.name);

@@ -49,9 +49,11 @@ void LogPanel::draw_bar(ui::Context& ctx) {
     ui::flow(ui::button_width(copy));
     if (ui::button(copy, !shown_.empty())) {
         std::string all;
-        for (const std::size_t i : shown_)
-            if (i < ctx.snapshot.log.size())
+        for (const std::size_t i : shown_) {
+            if (i < ctx.snapshot.log.size()) {
                 all += line_text(ctx, ctx.snapshot.log[i]) + "\n";
+            }
+        }
         ImGui::SetClipboardText(all.c_str());
         ctx.notify(ctx.text.format("log.copied", {{"n", ctx.text.number(static_cast<std::uint64_t>(shown_.size()))}}),
                    false);
@@ -66,20 +68,23 @@ std::string LogPanel::line_text(const ui::Context& ctx, const history::LogLine& 
 
 void LogPanel::filter(const ui::Context& ctx) {
     const std::string by = std::to_string(level_) + ctx.text.code() + search_;
-    if (by == filtered_by_ && seen_version_ == ctx.snapshot.version)
+    if (by == filtered_by_ && seen_version_ == ctx.snapshot.version) {
         return;
+    }
     filtered_by_ = by;
     seen_version_ = ctx.snapshot.version;
     shown_.clear();
     const std::string wanted = lower(search_);
     for (std::size_t i = 0; i < ctx.snapshot.log.size(); ++i) {
         const history::LogLine& line = ctx.snapshot.log[i];
-        if (severity(line.level) < level_)
+        if (severity(line.level) < level_) {
             continue;
+        }
         if (!wanted.empty() &&
             lower(line.text.english() + "\n" + ctx.text.message(line.text) + "\n" + line.source).find(wanted) ==
-                std::string::npos)
+                std::string::npos) {
             continue;
+        }
         shown_.push_back(i);
     }
 }
@@ -87,8 +92,9 @@ void LogPanel::filter(const ui::Context& ctx) {
 void LogPanel::draw_lines(ui::Context& ctx) {
     if (!ImGui::BeginTable("###log.lines", 4,
                            ImGuiTableFlags_ScrollY | ImGuiTableFlags_RowBg | ImGuiTableFlags_SizingFixedFit |
-                               ImGuiTableFlags_Resizable))
+                               ImGuiTableFlags_Resizable)) {
         return;
+    }
     ImGui::TableSetupScrollFreeze(0, 1);
     ImGui::TableSetupColumn(ctx.text("log.time"), 0, 5 * ctx.em);
     ImGui::TableSetupColumn(ctx.text("log.level"), 0, 5.5f * ctx.em);
@@ -100,8 +106,9 @@ void LogPanel::draw_lines(ui::Context& ctx) {
     while (clipper.Step()) {
         for (int row = clipper.DisplayStart; row < clipper.DisplayEnd; ++row) {
             const std::size_t i = shown_[static_cast<std::size_t>(row)];
-            if (i >= ctx.snapshot.log.size())
+            if (i >= ctx.snapshot.log.size()) {
                 continue;
+            }
             const history::LogLine& line = ctx.snapshot.log[i];
             const int severe = severity(line.level);
             ImGui::PushID(row);
@@ -129,10 +136,12 @@ void LogPanel::draw_lines(ui::Context& ctx) {
             ImGui::PopID();
         }
     }
-    if (follow_ && ImGui::IsWindowHovered() && ImGui::GetIO().MouseWheel > 0)
+    if (follow_ && ImGui::IsWindowHovered() && ImGui::GetIO().MouseWheel > 0) {
         follow_ = false;  // whoever scrolls up wants to read
-    if (follow_)
+    }
+    if (follow_) {
         ImGui::SetScrollHereY(1);
+    }
     ImGui::EndTable();
 }
 

@@ -38,10 +38,12 @@ const std::array<Offered, 9> kColumns = {{{{"models.name", 2.0f, false, kName}, 
 std::string maker_text(const ui::Context& ctx, const ModelEntry& model) {
     const std::string key = "models.country." + model.country;
     const std::string country = ctx.text.has(key) ? ctx.text(key) : model.country;
-    if (model.trained_here)
+    if (model.trained_here) {
         return ctx.text("models.made_here");
-    if (model.maker.empty())
+    }
+    if (model.maker.empty()) {
         return country;
+    }
     return country.empty() ? model.maker : model.maker + ", " + country;
 }
 
@@ -59,8 +61,9 @@ void state_badge(const ui::Context& ctx, const ModelEntry& model) {
               model.available ? ui::Tone::good
               : refused       ? ui::Tone::error
                               : ui::Tone::warning);
-    if (!model.message.empty())
+    if (!model.message.empty()) {
         ui::tooltip(ctx.text.message(model.message));
+    }
 }
 
 int compare_by(const ui::Context& ctx, const ModelEntry& a, const ModelEntry& b, ImGuiID column) {
@@ -103,10 +106,11 @@ bool ModelsPanel::act(const std::string& action, ui::Context& ctx) {
 
 void ModelsPanel::add(ui::Context& ctx) {
     problem_ = {};
-    if (path_.empty())
+    if (path_.empty()) {
         problem_ = base::Sentence::verbatim(ctx.text("models.no_path"));
-    else
+    } else {
         adding_ = ctx.client.send("models.add", {{"path", path_}});
+    }
 }
 
 void ModelsPanel::draw(ui::Context& ctx) {
@@ -118,8 +122,9 @@ void ModelsPanel::draw(ui::Context& ctx) {
     const bool details = !selected_.empty();
     const float all = ImGui::GetContentRegionAvail().y;
     draw_table(ctx, details ? std::max(8 * ctx.em, all - 18 * ctx.em) : 0);
-    if (details)
+    if (details) {
         draw_details(ctx);
+    }
 }
 
 void ModelsPanel::draw_add(ui::Context& ctx) {
@@ -131,11 +136,13 @@ void ModelsPanel::draw_add(ui::Context& ctx) {
     const bool entered = ImGui::InputTextWithHint("###models.path", ctx.text("models.path_hint"), &path_,
                                                   ImGuiInputTextFlags_EnterReturnsTrue | ImGuiInputTextFlags_ElideLeft);
     ui::flow(ui::button_width(choose));
-    if (ui::button(choose))
+    if (ui::button(choose)) {
         ctx.choose_file(ctx.text("models.choose_title"), [this](const std::string& path) { path_ = path; });
+    }
     ui::flow(ui::button_width(add_label));
-    if (ui::button(add_label, adding_ == 0, ctx.text("models.adding")) || (entered && adding_ == 0))
+    if (ui::button(add_label, adding_ == 0, ctx.text("models.adding")) || (entered && adding_ == 0)) {
         add(ctx);
+    }
     if (const client::CommandResult* answer = ui::take_answer(ctx, adding_)) {
         using State = client::CommandResult::State;
         if (answer->state == State::done) {
@@ -147,8 +154,9 @@ void ModelsPanel::draw_add(ui::Context& ctx) {
         }
     }
     if (!problem_.empty() &&
-        ui::banner(ctx, ui::Tone::error, ctx.text.message(problem_), ctx.text.label("models.dismiss")))
+        ui::banner(ctx, ui::Tone::error, ctx.text.message(problem_), ctx.text.label("models.dismiss"))) {
         problem_ = {};
+    }
 }
 
 std::vector<std::size_t> ModelsPanel::sorted(const ui::Context& ctx) const {
@@ -156,8 +164,9 @@ std::vector<std::size_t> ModelsPanel::sorted(const ui::Context& ctx) const {
     std::vector<std::size_t> order(models.size());
     std::iota(order.begin(), order.end(), std::size_t{0});
     const ImGuiTableSortSpecs* specs = ImGui::TableGetSortSpecs();
-    if (!specs || specs->SpecsCount == 0)
+    if (!specs || specs->SpecsCount == 0) {
         return order;
+    }
     const ImGuiID column = specs->Specs[0].ColumnUserID;
     const bool down = specs->Specs[0].SortDirection == ImGuiSortDirection_Descending;
     std::stable_sort(order.begin(), order.end(), [&](std::size_t a, std::size_t b) {
@@ -170,14 +179,18 @@ std::vector<std::size_t> ModelsPanel::sorted(const ui::Context& ctx) const {
 void ModelsPanel::draw_table(ui::Context& ctx, float height) {
     const float width = ImGui::GetContentRegionAvail().x / ctx.em;
     std::vector<ui::TableColumn> columns;
-    for (const Offered& offered : kColumns)
-        if (width >= offered.from)
+    for (const Offered& offered : kColumns) {
+        if (width >= offered.from) {
             columns.push_back(offered.column);
+        }
+    }
     const std::string id = "models" + std::to_string(columns.size());  // each set of columns keeps its own widths
-    if (!ui::begin_table(ctx, id.c_str(), columns, ImGuiTableFlags_Sortable | ImGuiTableFlags_ScrollY, {0, height}))
+    if (!ui::begin_table(ctx, id.c_str(), columns, ImGuiTableFlags_Sortable | ImGuiTableFlags_ScrollY, {0, height})) {
         return;
-    for (const std::size_t i : sorted(ctx))
+    }
+    for (const std::size_t i : sorted(ctx)) {
         draw_row(ctx, ctx.snapshot.models[i], columns);
+    }
     ImGui::EndTable();
 }
 
@@ -193,8 +206,9 @@ void ModelsPanel::draw_row(ui::Context& ctx, const ModelEntry& model, const std:
             float& tall = *ImGui::GetStateStorage()->GetFloatRef(ImGui::GetID("height"), ImGui::GetTextLineHeight());
             const bool is_selected = model.name == selected_;
             if (ImGui::Selectable("###row", is_selected,
-                                  ImGuiSelectableFlags_SpanAllColumns | ImGuiSelectableFlags_AllowOverlap, {0, tall}))
+                                  ImGuiSelectableFlags_SpanAllColumns | ImGuiSelectableFlags_AllowOverlap, {0, tall})) {
                 selected_ = is_selected ? std::string() : model.name;
+            }
             ImGui::SetCursorPosY(top);
         }
         draw_cell(ctx, model, column.id);
@@ -228,8 +242,9 @@ void ModelsPanel::draw_cell(ui::Context& ctx, const ModelEntry& model, ImGuiID c
             ImGui::PushFont(ctx.mono, 0);
             ImGui::TextUnformatted(model.sha256.substr(0, 8).c_str());
             ImGui::PopFont();
-            if (!model.sha256.empty())
+            if (!model.sha256.empty()) {
                 ui::tooltip(model.sha256);
+            }
             return;
         case kOrigin:
             return ui::text_elided(ctx.text.message(model.origin), ImGui::GetContentRegionAvail().x);
@@ -251,14 +266,16 @@ void ModelsPanel::draw_details(ui::Context& ctx) {
         return;
     }
     ui::section(ctx, model.title.empty() ? model.name : model.title);
-    if (!model.message.empty())
+    if (!model.message.empty()) {
         ui::text_wrapped(
             std::string(model.available ? ui::icon::info : ui::icon::warning) + " " + ctx.text.message(model.message),
             model.available ? ctx.theme.text_dim : ctx.theme.error);
+    }
     if (ui::begin_properties("details")) {
         const auto row = [&](const char* key, const std::string& value) {
-            if (!value.empty())
+            if (!value.empty()) {
                 ui::property(ctx, ctx.text(key), value);
+            }
         };
         row("models.name", model.name);
         row("models.maker", maker_text(ctx, model));
@@ -274,14 +291,17 @@ void ModelsPanel::draw_details(ui::Context& ctx) {
         row("models.state", state_text(ctx, model));
         ui::end_properties();
     }
-    if (ui::button(ctx.text.label("models.copy_hash"), !model.sha256.empty()))
+    if (ui::button(ctx.text.label("models.copy_hash"), !model.sha256.empty())) {
         ImGui::SetClipboardText(model.sha256.c_str());
+    }
     ui::flow(ui::button_width(ctx.text.label("models.copy_path")));
-    if (ui::button(ctx.text.label("models.copy_path"), !model.path.empty()))
+    if (ui::button(ctx.text.label("models.copy_path"), !model.path.empty())) {
         ImGui::SetClipboardText(model.path.c_str());
+    }
     ui::flow(ui::button_width(ctx.text.label("models.remove")));
-    if (ui::button(ctx.text.label("models.remove"), !model.trained_here, ctx.text("models.cannot_remove")))
+    if (ui::button(ctx.text.label("models.remove"), !model.trained_here, ctx.text("models.cannot_remove"))) {
         ctx.client.send("models.remove", {{"name", model.name}});
+    }
     ui::tooltip(ctx.text("models.remove_help"));
     ImGui::EndChild();
 }

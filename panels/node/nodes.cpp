@@ -51,12 +51,15 @@ void NodesPanel::draw(ui::Context& ctx) {
     const char* restart = ctx.text.label("nodes.restart");
     ImGui::SameLine();
     ui::align_right(ui::button_width(restart));
-    if (ui::button(restart, stopped, ctx.text("nodes.restart_why_not")))
+    if (ui::button(restart, stopped, ctx.text("nodes.restart_why_not"))) {
         ctx.run("node.restart");
-    if (stopped)
+    }
+    if (stopped) {
         ui::command_tooltip(ctx, ctx.text("command.node.restart"), "node.restart");
-    if (!link.message.empty())
+    }
+    if (!link.message.empty()) {
         ui::banner(ctx, look.tone, ctx.text.message(link.message));
+    }
 
     if (ImGui::GetContentRegionAvail().x > 52 * ctx.em &&
         ImGui::BeginTable("###nodes.halves", 2, ImGuiTableFlags_SizingStretchSame)) {
@@ -84,8 +87,9 @@ void NodesPanel::draw_machine(ui::Context& ctx) {
         row("nodes.cpu", node.cpu);
         row("nodes.cores", node.cores > 0 ? std::to_string(node.cores) : std::string());
         std::string devices;
-        for (const base::Sentence& device : node.devices)
+        for (const base::Sentence& device : node.devices) {
             devices += (devices.empty() ? "" : "\n") + ctx.text.message(device);
+        }
         row("nodes.devices", devices.empty() ? ctx.text("nodes.no_devices") : devices);
         row("nodes.version", node.version);
         row("nodes.process", node.process > 0 ? std::to_string(node.process) : std::string());
@@ -104,8 +108,9 @@ void NodesPanel::draw_machine(ui::Context& ctx) {
 void NodesPanel::draw_link(ui::Context& ctx) {
     const Link& link = ctx.snapshot.link;
     ui::section(ctx, ctx.text("nodes.link"));
-    if (!ui::begin_properties("link"))
+    if (!ui::begin_properties("link")) {
         return;
+    }
     const auto row = [&](const char* key, const std::string& value) {
         ui::property(ctx, ctx.text(key), value.empty() ? ctx.text("nodes.not_known") : value.c_str());
     };
@@ -126,8 +131,9 @@ void NodesPanel::draw_tasks(ui::Context& ctx) {
         ui::text_dim(ctx, ctx.text("nodes.no_tasks"));
         return;
     }
-    if (!ui::begin_table(ctx, "tasks", {{"nodes.task", 2}, {"nodes.progress", 2}, {"nodes.left"}, {"nodes.action"}}))
+    if (!ui::begin_table(ctx, "tasks", {{"nodes.task", 2}, {"nodes.progress", 2}, {"nodes.left"}, {"nodes.action"}})) {
         return;
+    }
     for (const client::Task& task : ctx.snapshot.tasks) {
         ImGui::PushID(task.id.c_str());
         ImGui::TableNextRow();
@@ -146,8 +152,9 @@ void NodesPanel::draw_tasks(ui::Context& ctx) {
         ImGui::AlignTextToFramePadding();
         ImGui::TextUnformatted(ui::duration_text(ctx.text, task.seconds_left).c_str());
         ImGui::TableNextColumn();
-        if (!task.cancel_command.empty() && ui::button(ctx.text.label("nodes.cancel")))
+        if (!task.cancel_command.empty() && ui::button(ctx.text.label("nodes.cancel"))) {
             cancel_task(ctx, task);
+        }
         ImGui::PopID();
     }
     ImGui::EndTable();

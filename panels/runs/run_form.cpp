@@ -43,8 +43,9 @@ std::string bound(const ui::Language& text, const ConfigField& field, double val
 
 /// "whole number from 1 to 1,024"; empty for flags and choices, which show all that is possible.
 std::string range_text(const ui::Language& text, const ConfigField& field) {
-    if (field.type != Type::integer && field.type != Type::number)
+    if (field.type != Type::integer && field.type != Type::number) {
         return {};
+    }
     return text.format(field.type == Type::integer ? "runs.range.integer" : "runs.range.number",
                        {{"low", bound(text, field, field.low)}, {"high", bound(text, field, field.high)}});
 }
@@ -52,8 +53,9 @@ std::string range_text(const ui::Language& text, const ConfigField& field) {
 /// What a field may hold: its range, or its choices.
 std::string possible_text(const ui::Language& text, const ConfigField& field) {
     std::string choices = field.type == Type::flag ? "true, false" : "";
-    for (const std::string& choice : field.choices)
+    for (const std::string& choice : field.choices) {
         choices += (choices.empty() ? "" : ", ") + choice;
+    }
     return choices.empty() ? range_text(text, field) : choices;
 }
 
@@ -78,8 +80,9 @@ float undo_width() {
 
 void RunForm::open(Context& ctx) {
     open_ = true;
-    if (!fork_)
+    if (!fork_) {
         return;
+    }
     fork_.reset();
     name_.clear();
     choose_preset(ctx, preset_);
@@ -102,8 +105,9 @@ void RunForm::follow_parent(Context& ctx) {
     const auto parent = ctx.snapshot.training.find(fork_->run);
     const std::vector<std::uint64_t> steps =
         parent == ctx.snapshot.training.end() ? std::vector<std::uint64_t>() : fork_steps(*parent->second);
-    if (!fork_->chosen && starting_ == 0 && !steps.empty() && steps.front() != fork_->step)
+    if (!fork_->chosen && starting_ == 0 && !steps.empty() && steps.front() != fork_->step) {
         choose_checkpoint(ctx, steps.front());
+    }
     fork_->gone = std::find(steps.begin(), steps.end(), fork_->step) == steps.end();
 }
 
@@ -112,22 +116,25 @@ void RunForm::choose_checkpoint(Context& ctx, std::uint64_t step) {
     // A run that has done all its steps leaves none for its fork: as many again are proposed.
     const std::uint64_t wanted = fork_->of_parent + (fork_->of_parent > step ? 0 : step);
     const json* steps = base::setting(config_, "steps");
-    if (wanted == fork_->proposed || steps == nullptr || *steps != fork_->proposed)
+    if (wanted == fork_->proposed || steps == nullptr || *steps != fork_->proposed) {
         return;
+    }
     fork_->proposed = wanted;
     config_["train"]["steps"] = wanted;
     plan(ctx);
 }
 
 void RunForm::learn_fields(Context& ctx) {
-    if (catalogue_ == ctx.snapshot.catalogue)
+    if (catalogue_ == ctx.snapshot.catalogue) {
         return;
+    }
     catalogue_ = ctx.snapshot.catalogue;
     groups_ = field_groups(*catalogue_);
     const json& presets = base::member(*catalogue_, "presets");
-    if (preset_.empty() && presets.is_array() && !presets.empty())
+    if (preset_.empty() && presets.is_array() && !presets.empty()) {
         choose_preset(
             ctx, preset(ctx.snapshot, kFirstPreset).is_object() ? kFirstPreset : base::text_of(presets[0], "name"));
+    }
 }
 
 void RunForm::collect(Context& ctx) {
@@ -137,8 +144,9 @@ void RunForm::collect(Context& ctx) {
         planned_ = done ? result->value : json();
         // A connection that was cut says nothing about the configuration: Start finds out.
         error_ = result->state == State::failed ? result->error : base::Sentence();
-        if (start_wanted_ && done)
+        if (start_wanted_ && done) {
             start(ctx);
+        }
         start_wanted_ = false;
     }
     if (const client::CommandResult* result = ui::take_answer(ctx, starting_)) {
@@ -164,8 +172,9 @@ void RunForm::choose_preset(Context& ctx, const std::string& name) {
 void RunForm::edit(json config, json plan) {
     base_ = std::move(config);
     // What comes from outside may be anything: only a configuration is edited.
-    if (!base::member(base_, "model").is_object() || !base::member(base_, "train").is_object())
+    if (!base::member(base_, "model").is_object() || !base::member(base_, "train").is_object()) {
         base_ = json();
+    }
     config_ = base_;
     planned_ = std::move(plan);
     error_ = {};
@@ -200,16 +209,18 @@ void RunForm::plan(Context& ctx) {
 void RunForm::set(Context& ctx, const ConfigField& field, json value) {
     refused_.erase(field.key);
     note_.clear();
-    if (config_[field.section][field.key] == value)
+    if (config_[field.section][field.key] == value) {
         return;
+    }
     config_[field.section][field.key] = std::move(value);
     plan(ctx);
 }
 
 void RunForm::reset(Context& ctx, const ConfigField& field) {
     const json* of_preset = base::setting(base_, field.key);
-    if (of_preset != nullptr)
+    if (of_preset != nullptr) {
         set(ctx, field, *of_preset);
+    }
     typing_key_.clear();
 }
 
@@ -238,8 +249,9 @@ void RunForm::paste(Context& ctx) {
     }
     // A pasted preset is compared with the one of its name.
     const std::string name = base::text_of(pasted.config, "name");
-    if (!fork_ && preset(ctx.snapshot, name).is_object())
+    if (!fork_ && preset(ctx.snapshot, name).is_object()) {
         choose_preset(ctx, name);
+    }
     note_.clear();
     refused_.clear();
     typing_key_.clear();
@@ -251,66 +263,80 @@ void RunForm::paste(Context& ctx) {
 /// What was pasted cannot change what is fixed in a fork, and says so.
 void RunForm::keep_fixed(const Context& ctx) {
     std::string kept;
-    for (const FieldGroup& group : groups_)
+    for (const FieldGroup& group : groups_) {
         for (const ConfigField& field : group.fields) {
             const json* of_parent = base::setting(base_, field.key);
-            if (!fixed(field) || of_parent == nullptr || config_[field.section][field.key] == *of_parent)
+            if (!fixed(field) || of_parent == nullptr || config_[field.section][field.key] == *of_parent) {
                 continue;
+            }
             config_[field.section][field.key] = *of_parent;
             kept += (kept.empty() ? "" : ", ") + field.key;
         }
-    if (!kept.empty())
+    }
+    if (!kept.empty()) {
         note_ = ctx.text.format("runs.fork.kept", {{"fields", kept}});
+    }
 }
 
 std::string RunForm::why_not_start(const Context& ctx) const {
-    if (ctx.snapshot.link.state != client::Link::State::connected)
+    if (ctx.snapshot.link.state != client::Link::State::connected) {
         return ctx.text("runs.offline");
-    if (starting_ != 0 || start_wanted_)
+    }
+    if (starting_ != 0 || start_wanted_) {
         return ctx.text("runs.starting");
+    }
     if (!refused_.empty()) {
         std::string fields;
-        for (const auto& [key, text] : refused_)
+        for (const auto& [key, text] : refused_) {
             fields += (fields.empty() ? "" : ", ") + label_of(ctx.text, key);
+        }
         return ctx.text.format("runs.start.refused", {{"fields", fields}});
     }
-    if (!error_.empty() && planning_ == 0)
+    if (!error_.empty() && planning_ == 0) {
         return ctx.text("runs.start.error");
-    if (fork_ && fork_->gone)
+    }
+    if (fork_ && fork_->gone) {
         return ctx.text.format("runs.fork.gone", {{"name", fork_->name}, {"step", ctx.text.number(fork_->step)}});
+    }
     const json* steps = base::setting(config_, "steps");
-    if (fork_ && steps != nullptr && steps->is_number() && steps->get<double>() <= static_cast<double>(fork_->step))
+    if (fork_ && steps != nullptr && steps->is_number() && steps->get<double>() <= static_cast<double>(fork_->step)) {
         return ctx.text.format("runs.fork.steps", {{"first", ctx.text.number(fork_->step + 1)}});
+    }
     return {};
 }
 
 void RunForm::start(Context& ctx) {
     start_error_ = {};
     json parameters = json::object();
-    if (config_.is_object())
+    if (config_.is_object()) {
         parameters["config"] = config_;
-    else
+    } else {
         parameters["preset"] = preset_;
-    if (!name_.empty())
+    }
+    if (!name_.empty()) {
         parameters["name"] = name_;
+    }
     if (fork_) {
         parameters.update({{"run", fork_->run}, {"step", fork_->step}});
         starting_ = ctx.client.send("train.fork", std::move(parameters));
         return;
     }
-    if (!data_.empty())
+    if (!data_.empty()) {
         parameters["data"] = data_;
+    }
     starting_ = ctx.client.send("train.start", std::move(parameters));
 }
 
 void RunForm::draw_presets(Context& ctx) {
-    if (!ImGui::BeginCombo("###runs.preset", preset_.c_str()))
+    if (!ImGui::BeginCombo("###runs.preset", preset_.c_str())) {
         return;
+    }
     const json& presets = base::member(*ctx.snapshot.catalogue, "presets");
     for (const json& one : presets) {
         const std::string name = base::text_of(one, "name");
-        if (!name.empty() && ImGui::Selectable(name.c_str(), name == preset_))
+        if (!name.empty() && ImGui::Selectable(name.c_str(), name == preset_)) {
             choose_preset(ctx, name);
+        }
     }
     ImGui::EndCombo();
 }
@@ -320,30 +346,35 @@ void RunForm::draw_checkpoints(Context& ctx) {
         return ctx.text.format("runs.fork.parent.value", {{"name", fork_->name}, {"step", ctx.text.number(step)}});
     };
     const auto parent = ctx.snapshot.training.find(fork_->run);
-    if (!ImGui::BeginCombo("###runs.fork.step", name(fork_->step).c_str()))
+    if (!ImGui::BeginCombo("###runs.fork.step", name(fork_->step).c_str())) {
         return;
-    if (parent != ctx.snapshot.training.end())
-        for (const std::uint64_t step : fork_steps(*parent->second))
+    }
+    if (parent != ctx.snapshot.training.end()) {
+        for (const std::uint64_t step : fork_steps(*parent->second)) {
             if (ImGui::Selectable((name(step) + "###" + std::to_string(step)).c_str(), step == fork_->step)) {
                 fork_->chosen = true;
                 choose_checkpoint(ctx, step);
             }
+        }
+    }
     ImGui::EndCombo();
 }
 
 /// The preset to start from, or the checkpoint of a fork's parent.
 void RunForm::draw_origin(Context& ctx) {
     ImGui::SetNextItemWidth(-1);
-    if (fork_)
+    if (fork_) {
         draw_checkpoints(ctx);
-    else
+    } else {
         draw_presets(ctx);
+    }
     ui::tooltip(ctx.text(fork_ ? "runs.fork.parent.help" : "runs.preset.help"));
 }
 
 void RunForm::draw_head(Context& ctx) {
-    if (!ImGui::BeginTable("head", 3, ImGuiTableFlags_SizingStretchSame))
+    if (!ImGui::BeginTable("head", 3, ImGuiTableFlags_SizingStretchSame)) {
         return;
+    }
     for (const char* key : {fork_ ? "runs.fork.parent" : "runs.preset", "runs.name", "runs.data"}) {
         ImGui::TableNextColumn();
         ui::text_dim(ctx, ctx.text(key));
@@ -374,8 +405,9 @@ void RunForm::draw_data(Context& ctx) {
     ImGui::InputTextWithHint("###runs.data", kBuiltInData, &data_, ImGuiInputTextFlags_ElideLeft);
     ui::tooltip(ctx.text("runs.data.help"));
     ImGui::SameLine();
-    if (ImGui::Button(folder.c_str()))
+    if (ImGui::Button(folder.c_str())) {
         ctx.choose_file(ctx.text("runs.data.choose"), [this](const std::string& path) { data_ = path; });
+    }
     ui::tooltip(ctx.text("runs.data.choose"));
 }
 
@@ -387,8 +419,9 @@ void RunForm::draw_tools(Context& ctx) {
     ImGui::SetNextItemWidth(std::max(8 * ctx.em, std::min(20 * ctx.em, ImGui::GetContentRegionAvail().x - buttons)));
     ImGui::InputTextWithHint("###runs.search", ctx.text("runs.search.hint"), &search_);
     std::size_t total = 0;
-    for (const FieldGroup& group : groups_)
+    for (const FieldGroup& group : groups_) {
         total += changes(group);
+    }
     if (total > 0) {
         ImGui::SameLine();
         ui::text_colored(ctx.theme.accent,
@@ -397,14 +430,16 @@ void RunForm::draw_tools(Context& ctx) {
     ui::align_right(buttons);
     if (ImGui::Button(copy.c_str())) {
         json named = config_;
-        if (!name_.empty() && named.is_object())
+        if (!name_.empty() && named.is_object()) {
             named["name"] = name_;
+        }
         ImGui::SetClipboardText(config_text(named, groups_).c_str());
     }
     ui::tooltip(ctx.text("runs.copy_json.help"));
     ImGui::SameLine();
-    if (ImGui::Button(insert.c_str()))
+    if (ImGui::Button(insert.c_str())) {
         paste(ctx);
+    }
     ui::tooltip(ctx.text("runs.paste_json.help"));
 }
 
@@ -416,23 +451,31 @@ bool RunForm::found(const Context& ctx, const ConfigField& field) const {
 std::string RunForm::explanation(const Context& ctx, const FieldGroup& group, const ConfigField& field) const {
     std::string text = ctx.text.has(field.help_key) ? ctx.text(field.help_key) : "";
     const auto line = [&](const std::string& more) {
-        if (!more.empty())
+        if (!more.empty()) {
             text += (text.empty() ? "" : "\n") + more;
+        }
     };
     line(range_text(ctx.text, field));
-    if (field.type == Type::choice)
-        for (const std::string& choice : field.choices)
-            if (const std::string name = choice_name(ctx.text, field, choice); !name.empty())
+    if (field.type == Type::choice) {
+        for (const std::string& choice : field.choices) {
+            if (const std::string name = choice_name(ctx.text, field, choice); !name.empty()) {
                 line(fmt::format("{}: {}", choice, name));
+            }
+        }
+    }
     line(ctx.text.format("runs.key", {{"key", field.section + "." + field.key}}));
-    if (const json* of_preset = base::setting(base_, field.key); of_preset != nullptr && changed(field))
+    if (const json* of_preset = base::setting(base_, field.key); of_preset != nullptr && changed(field)) {
         line(ctx.text.format(fork_ ? "runs.fork.of_parent" : "runs.of_preset",
                              {{"value", base::setting_text(*of_preset)}}));
-    if (fixed(field))
+    }
+    if (fixed(field)) {
         line(ctx.text("runs.fork.fixed"));
-    for (const std::string& condition : {group.condition, field.condition})
-        if (!base::holds(condition, config_))
+    }
+    for (const std::string& condition : {group.condition, field.condition}) {
+        if (!base::holds(condition, config_)) {
             line(ctx.text.format("runs.no_effect", {{"condition", condition}}));
+        }
+    }
     return text;
 }
 
@@ -453,36 +496,42 @@ void RunForm::draw_number(Context& ctx, const ConfigField& field, const json& va
     const auto kept = refused_.find(field.key);
     const bool bad = kept != refused_.end();
     std::string text = typing_key_ == field.key ? typing_ : bad ? kept->second : base::setting_text(value);
-    if (bad)
+    if (bad) {
         ImGui::PushStyleColor(ImGuiCol_Text, ctx.theme.error);
+    }
     const std::string id = "###" + field.label_key;
     ImGui::InputText(id.c_str(), &text, ImGuiInputTextFlags_AutoSelectAll | ImGuiInputTextFlags_CharsScientific);
     const bool active = ImGui::IsItemActive(), finished = ImGui::IsItemDeactivatedAfterEdit();
-    if (bad)
+    if (bad) {
         ImGui::PopStyleColor();
+    }
     if (active) {
         typing_key_ = field.key;
         typing_ = text;
     } else if (typing_key_ == field.key) {
         typing_key_.clear();
     }
-    if (!finished)
+    if (!finished) {
         return;
-    if (std::optional<json> number = read_number(field, text))
+    }
+    if (std::optional<json> number = read_number(field, text)) {
         set(ctx, field, std::move(*number));
-    else
+    } else {
         refused_[field.key] = text;
+    }
 }
 
 void RunForm::draw_choice(Context& ctx, const ConfigField& field, const json& value) {
     const std::string id = "###" + field.label_key, current = base::setting_text(value);
-    if (!ImGui::BeginCombo(id.c_str(), current.c_str()))
+    if (!ImGui::BeginCombo(id.c_str(), current.c_str())) {
         return;
+    }
     for (const std::string& choice : field.choices) {
         const std::string name = choice_name(ctx.text, field, choice);
         const std::string item = fmt::format("{}{}{}###{}", choice, name.empty() ? "" : " \u2013 ", name, choice);
-        if (ImGui::Selectable(item.c_str(), choice == current))
+        if (ImGui::Selectable(item.c_str(), choice == current)) {
             set(ctx, field, choice);
+        }
     }
     ImGui::EndCombo();
 }
@@ -490,21 +539,25 @@ void RunForm::draw_choice(Context& ctx, const ConfigField& field, const json& va
 void RunForm::draw_value(Context& ctx, const ConfigField& field) {
     const json* found_value = base::setting(config_, field.key);
     const json value = found_value == nullptr ? json() : *found_value;
-    if (field.type == Type::choice)
+    if (field.type == Type::choice) {
         return draw_choice(ctx, field, value);
-    if (field.type != Type::flag)
+    }
+    if (field.type != Type::flag) {
         return draw_number(ctx, field, value);
+    }
     const std::string id = "###" + field.label_key;
     bool on = value.is_boolean() && value.get<bool>();
-    if (ImGui::Checkbox(id.c_str(), &on))
+    if (ImGui::Checkbox(id.c_str(), &on)) {
         set(ctx, field, on);
+    }
 }
 
 void RunForm::draw_undo(Context& ctx, const ConfigField& field) {
     ImGui::SameLine();
     const std::string label = std::string(icon::undo) + "###" + field.label_key + ".undo";
-    if (ImGui::Button(label.c_str(), {undo_width(), 0}))
+    if (ImGui::Button(label.c_str(), {undo_width(), 0})) {
         reset(ctx, field);
+    }
     const json* of_preset = base::setting(base_, field.key);
     ui::tooltip(ctx.text.format(fork_ ? "runs.fork.undo" : "runs.undo",
                                 {{"value", of_preset == nullptr ? "" : base::setting_text(*of_preset)}}));
@@ -528,34 +581,44 @@ void RunForm::draw_field(Context& ctx, const FieldGroup& group, const ConfigFiel
     ImGui::EndDisabled();
     ImGui::EndGroup();
     ImGui::PopStyleColor();
-    if (ImGui::IsItemHovered(ImGuiHoveredFlags_ForTooltip | ImGuiHoveredFlags_AllowWhenDisabled))
+    if (ImGui::IsItemHovered(ImGuiHoveredFlags_ForTooltip | ImGuiHoveredFlags_AllowWhenDisabled)) {
         ui::tooltip(explanation(ctx, group, field));
-    if (is_changed)
+    }
+    if (is_changed) {
         draw_undo(ctx, field);
-    if (const auto bad = refused_.find(field.key); bad != refused_.end())
+    }
+    if (const auto bad = refused_.find(field.key); bad != refused_.end()) {
         ui::text_wrapped(
             ctx.text.format("runs.refused", {{"value", bad->second}, {"range", range_text(ctx.text, field)}}),
             ctx.theme.error, width);
+    }
 }
 
 void RunForm::draw_group(Context& ctx, const FieldGroup& group) {
     std::vector<const ConfigField*> shown;
-    for (const ConfigField& field : group.fields)
-        if (found(ctx, field))
+    for (const ConfigField& field : group.fields) {
+        if (found(ctx, field)) {
             shown.push_back(&field);
-    if (shown.empty())
+        }
+    }
+    if (shown.empty()) {
         return;
+    }
     std::string title = ctx.text(group.name.c_str());
-    if (const std::size_t n = changes(group); n > 0)
+    if (const std::size_t n = changes(group); n > 0) {
         title += "  \u00b7  " + ctx.text.format("runs.changed", {{"n", ctx.text.number(std::uint64_t{n})}});
+    }
     title += "###" + group.name;
-    if (!search_.empty())
+    if (!search_.empty()) {
         ImGui::SetNextItemOpen(true);
-    if (!ImGui::CollapsingHeader(title.c_str(), ImGuiTreeNodeFlags_DefaultOpen))
+    }
+    if (!ImGui::CollapsingHeader(title.c_str(), ImGuiTreeNodeFlags_DefaultOpen)) {
         return;
+    }
     const int columns = std::clamp(static_cast<int>(ImGui::GetContentRegionAvail().x / (kColumn * ctx.em)), 1, 4);
-    if (!ImGui::BeginTable(group.name.c_str(), columns, ImGuiTableFlags_SizingStretchSame))
+    if (!ImGui::BeginTable(group.name.c_str(), columns, ImGuiTableFlags_SizingStretchSame)) {
         return;
+    }
     for (const ConfigField* field : shown) {
         ImGui::TableNextColumn();
         draw_field(ctx, group, *field);
@@ -566,19 +629,23 @@ void RunForm::draw_group(Context& ctx, const FieldGroup& group) {
 void RunForm::draw_groups(Context& ctx) {
     bool any = false;
     for (const FieldGroup& group : groups_) {
-        for (const ConfigField& field : group.fields)
+        for (const ConfigField& field : group.fields) {
             any = any || found(ctx, field);
+        }
         draw_group(ctx, group);
     }
-    if (!any)
+    if (!any) {
         ui::text_wrapped(ctx.text(search_.empty() ? "runs.no_fields" : "runs.none_found"), ctx.theme.text_dim);
+    }
 }
 
 std::string RunForm::complaints(const Context& ctx) const {
     std::string text = note_;
-    for (const base::Sentence& error : {error_, start_error_})
-        if (!error.empty())
+    for (const base::Sentence& error : {error_, start_error_}) {
+        if (!error.empty()) {
             text += (text.empty() ? "" : "\n") + ctx.text.message(error);
+        }
+    }
     return text;
 }
 
@@ -612,33 +679,38 @@ void RunForm::draw_buttons(Context& ctx) {
     ImGui::BeginDisabled(!why_not.empty());
     if (ui::primary_button(ctx, start_label.c_str())) {
         // Clicking Start out of a field finishes that edit: the node plans it first.
-        if (planning_ != 0)
+        if (planning_ != 0) {
             start_wanted_ = true;
-        else
+        } else {
             start(ctx);
+        }
     }
     ImGui::EndDisabled();
     ui::tooltip(why_not);
     ImGui::SameLine();
-    if (ImGui::Button(cancel_label))
+    if (ImGui::Button(cancel_label)) {
         open_ = false;
+    }
 }
 
 void RunForm::draw_foot(Context& ctx, const std::string& complaint) {
     ImGui::Separator();
-    if (!complaint.empty())
+    if (!complaint.empty()) {
         ui::text_wrapped(complaint, ctx.theme.error);
+    }
     draw_plan(ctx);
     draw_buttons(ctx);
 }
 
 void RunForm::draw(Context& ctx) {
     collect(ctx);
-    if (!open_)
+    if (!open_) {
         return;
+    }
     learn_fields(ctx);
-    if (fork_)
+    if (fork_) {
         follow_parent(ctx);
+    }
     const ImGuiViewport& viewport = *ImGui::GetMainViewport();
     const ImVec2 room = {viewport.WorkSize.x - ctx.em, viewport.WorkSize.y - ctx.em};
     ImGui::SetNextWindowPos(viewport.GetWorkCenter(), ImGuiCond_Appearing, {0.5f, 0.5f});
@@ -648,9 +720,10 @@ void RunForm::draw(Context& ctx) {
     constexpr ImGuiWindowFlags flags =
         ImGuiWindowFlags_NoDocking | ImGuiWindowFlags_NoSavedSettings | ImGuiWindowFlags_NoCollapse;
     std::string title = ctx.text.label("runs.form");
-    if (fork_)
+    if (fork_) {
         title = ctx.text.format("runs.fork.title", {{"name", fork_->name}, {"step", ctx.text.number(fork_->step)}}) +
                 "###runs.form";
+    }
     if (ImGui::Begin(title.c_str(), &open_, flags)) {
         draw_head(ctx);
         draw_tools(ctx);
@@ -659,8 +732,9 @@ void RunForm::draw(Context& ctx) {
             complaint.empty() ? 0
                               : static_cast<float>(ui::wrap_lines(complaint, ImGui::GetContentRegionAvail().x).size());
         const float foot = (2 + lines) * ImGui::GetTextLineHeightWithSpacing() + 2 * ImGui::GetStyle().ItemSpacing.y;
-        if (ImGui::BeginChild("fields", {0, -foot}, ImGuiChildFlags_Borders))
+        if (ImGui::BeginChild("fields", {0, -foot}, ImGuiChildFlags_Borders)) {
             draw_groups(ctx);
+        }
         ImGui::EndChild();
         draw_foot(ctx, complaint);
     }

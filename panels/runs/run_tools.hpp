@@ -18,8 +18,9 @@ template <class Run>
 std::shared_ptr<const Run> run_or_newest(const std::map<std::uint32_t, std::shared_ptr<const Run>>& runs,
                                          std::uint32_t number) {
     const auto found = runs.find(number);
-    if (found != runs.end())
+    if (found != runs.end()) {
         return found->second;
+    }
     return runs.empty() ? nullptr : runs.rbegin()->second;
 }
 

@@ -76,36 +76,42 @@ bool row(const Context& ctx, const char* id, RunState state, const std::string& 
 }  // namespace
 
 void RunsPanel::draw_training_menu(Context& ctx, const TrainingRun& run) {
-    if (!ImGui::BeginPopupContextItem("menu"))
+    if (!ImGui::BeginPopupContextItem("menu")) {
         return;
+    }
     const bool connected = ctx.snapshot.link.state == client::Link::State::connected;
     const auto item = [&](const char* key, const char* command, bool enabled) {
-        if (ImGui::MenuItem(ctx.text.label(key), nullptr, false, enabled && connected))
+        if (ImGui::MenuItem(ctx.text.label(key), nullptr, false, enabled && connected)) {
             ctx.client.send(command, {{"run", run.id}});
+        }
     };
-    if (run.state == RunState::paused)
+    if (run.state == RunState::paused) {
         item("training.run.resume", "train.resume", true);
-    else
+    } else {
         item("training.run.pause", "train.pause", run.state == RunState::running);
+    }
     item("training.run.stop", "train.stop", alive(run));
     item("training.run.checkpoint", "train.checkpoint", alive(run));
     item("training.run.continue", "train.continue",
          run.last_checkpoint > 0 &&
              (run.state == RunState::interrupted || run.state == RunState::stopped || run.state == RunState::failed));
-    if (ImGui::MenuItem(ctx.text.label("runs.fork"), nullptr, false, can_fork(run) && connected))
+    if (ImGui::MenuItem(ctx.text.label("runs.fork"), nullptr, false, can_fork(run) && connected)) {
         form_.open_fork(ctx, run);
+    }
     ui::tooltip(ctx.text(!connected ? "runs.offline" : can_fork(run) ? "runs.fork.help" : "runs.fork.no_checkpoint"));
     ImGui::Separator();
-    if (ImGui::MenuItem(ctx.text.label("runs.copy_manifest")))
+    if (ImGui::MenuItem(ctx.text.label("runs.copy_manifest"))) {
         ImGui::SetClipboardText(run.manifest.dump(2, ' ', false, json::error_handler_t::replace).c_str());
+    }
     ImGui::EndPopup();
 }
 
 void RunsPanel::draw_training_row(Context& ctx, const TrainingRun& run, bool chosen) {
     std::string right;
-    if (!run.step.empty())
+    if (!run.step.empty()) {
         right = ctx.text.format("runs.row", {{"step", ctx.text.number(static_cast<std::uint64_t>(run.step.back()))},
                                              {"loss", ctx.text.number(run[&base::StepValues::loss].back(), 3)}});
+    }
     ImGui::PushID(static_cast<int>(run.id));
     const std::string id = "###run" + std::to_string(run.id);
     if (row(ctx, id.c_str(), run.state, run.name, right, chosen)) {
@@ -119,11 +125,13 @@ void RunsPanel::draw_training_row(Context& ctx, const TrainingRun& run, bool cho
         ctx.text.format("training.progress",
                         {{"step", ctx.text.number(static_cast<std::uint64_t>(run.step.empty() ? 0 : run.step.back()))},
                          {"planned", ctx.text.number(run.planned_steps)}});
-    if (!run.step.empty())
+    if (!run.step.empty()) {
         hint +=
             "\n" + ctx.text.format("runs.loss", {{"loss", ctx.text.number(run[&base::StepValues::loss].back(), 5)}});
-    if (!run.message.empty())
+    }
+    if (!run.message.empty()) {
         hint += "\n" + ctx.text.message(run.message);
+    }
     ui::tooltip(hint);
     draw_training_menu(ctx, run);
     ImGui::PopID();
@@ -131,15 +139,17 @@ void RunsPanel::draw_training_row(Context& ctx, const TrainingRun& run, bool cho
 
 void RunsPanel::draw_training(Context& ctx) {
     const TrainingRun* chosen = selected_run(ctx);
-    for (auto entry = ctx.snapshot.training.rbegin(); entry != ctx.snapshot.training.rend(); ++entry)
+    for (auto entry = ctx.snapshot.training.rbegin(); entry != ctx.snapshot.training.rend(); ++entry) {
         draw_training_row(ctx, *entry->second, entry->second.get() == chosen);
+    }
 }
 
 void RunsPanel::draw_others(Context& ctx) {
     const auto& probes = ctx.snapshot.probes;
     const auto& answers = ctx.snapshot.generations;
-    if (probes.empty() && answers.empty())
+    if (probes.empty() && answers.empty()) {
         return;
+    }
     if (!probes.empty()) {
         ui::section(ctx, ctx.text("runs.probes"));
         const auto shown = run_or_newest(probes, ctx.selection.probe_run);
@@ -158,14 +168,16 @@ void RunsPanel::draw_others(Context& ctx) {
                         (run.message.empty() ? "" : "\n" + ctx.text.message(run.message)));
         }
     }
-    if (answers.empty())
+    if (answers.empty()) {
         return;
+    }
     ui::section(ctx, ctx.text("runs.answers"));
     ImGuiListClipper clipper;
     std::vector<const history::Generation*> newest;
     newest.reserve(answers.size());
-    for (auto entry = answers.rbegin(); entry != answers.rend(); ++entry)
+    for (auto entry = answers.rbegin(); entry != answers.rend(); ++entry) {
         newest.push_back(entry->second.get());
+    }
     clipper.Begin(static_cast<int>(newest.size()));
     while (clipper.Step()) {
         for (int i = clipper.DisplayStart; i < clipper.DisplayEnd; ++i) {
@@ -186,12 +198,14 @@ void RunsPanel::draw_others(Context& ctx) {
 bool RunsPanel::act(const std::string& action, Context& ctx) {
     if (action == "run.fork") {
         const TrainingRun* run = selected_run(ctx);
-        if (run != nullptr && can_fork(*run))
+        if (run != nullptr && can_fork(*run)) {
             form_.open_fork(ctx, *run);
+        }
         return true;
     }
-    if (action != "runs.new")
+    if (action != "runs.new") {
         return false;
+    }
     form_.open(ctx);
     return true;
 }
@@ -199,14 +213,17 @@ bool RunsPanel::act(const std::string& action, Context& ctx) {
 void RunsPanel::draw(Context& ctx) {
     const bool connected = ctx.snapshot.link.state == client::Link::State::connected;
     const std::string label = std::string(icon::plus) + " " + ctx.text.label("runs.new");
-    if (ui::button(label.c_str(), connected, ctx.text("runs.offline")))
+    if (ui::button(label.c_str(), connected, ctx.text("runs.offline"))) {
         form_.open(ctx);
-    if (connected)
+    }
+    if (connected) {
         ui::command_tooltip(ctx, ctx.text("runs.new.help"), "runs.new");
-    if (ctx.snapshot.training.empty())
+    }
+    if (ctx.snapshot.training.empty()) {
         ui::text_wrapped(ctx.text("runs.empty"), ctx.theme.text_dim);
-    else
+    } else {
         draw_training(ctx);
+    }
     draw_others(ctx);
     form_.draw(ctx);
 }

@@ -122,13 +122,15 @@ void KnobsPanel::draw_rhythm(Context& ctx, const TrainingRun& run) {
          {std::pair{"evaluate_every", "knobs.evaluate_every"}, std::pair{"sample_every", "knobs.sample_every"},
           std::pair{"checkpoint_every", "knobs.checkpoint_every"}}) {
         const std::optional<double> value = config_number(run.manifest, "train", name);
-        if (!value || !(*value >= 0))
+        if (!value || !(*value >= 0)) {
             continue;
+        }
         line += (line.empty() ? "" : ctx.text("knobs.separator"));
         line += ctx.text.format(key, {{"steps", ctx.text.number(static_cast<std::uint64_t>(*value))}});
     }
-    if (line.empty())
+    if (line.empty()) {
         return;
+    }
     ui::text_wrapped(line, ctx.theme.text_dim);
     ui::tooltip(ctx.text("knobs.rhythm.help"));
 }

@@ -19,18 +19,21 @@ void draw_sample(const Context& ctx, const history::TextSample& sample) {
                      ctx.text(chinese ? "load.mode.chinese" : "load.mode.english"));
     ImGui::SameLine(0, 0.6f * ctx.em);
     ui::text_dim(ctx, ctx.text.format("training.step", {{"step", ctx.text.number(sample.step)}}));
-    if (!sample.prompt.empty())
+    if (!sample.prompt.empty()) {
         ui::text_wrapped(ui::displayable(sample.prompt), ctx.theme.text_dim);
+    }
     ImGui::BeginGroup();
     const std::string shown = ui::displayable(sample.text);
-    if (shown.empty())
+    if (shown.empty()) {
         ui::text_dim(ctx, ctx.text("samples.nothing"));
-    else
+    } else {
         ui::text_wrapped(shown);
+    }
     ImGui::EndGroup();
     if (ImGui::BeginPopupContextItem("sample")) {
-        if (ImGui::MenuItem(ctx.text.label("samples.copy")))
+        if (ImGui::MenuItem(ctx.text.label("samples.copy"))) {
             ImGui::SetClipboardText((sample.prompt + sample.text).c_str());
+        }
         ImGui::EndPopup();
     }
     ImGui::Dummy({0, 0.3f * ctx.em});
@@ -39,8 +42,9 @@ void draw_sample(const Context& ctx, const history::TextSample& sample) {
 }  // namespace
 
 void SampleList::draw(Context& ctx, const history::TrainingRun& run) {
-    if (run_ != run.id)
+    if (run_ != run.id) {
         shown_ = kPage;
+    }
     run_ = run.id;
     if (run.samples.empty()) {
         const std::optional<double> every = config_number(run.manifest, "train", "sample_every");
@@ -58,15 +62,17 @@ void SampleList::draw(Context& ctx, const history::TrainingRun& run) {
     std::size_t drawn = 0;
     for (std::size_t i = run.samples.size(); i > 0 && drawn < shown_; --i) {
         const history::TextSample& sample = run.samples[i - 1];
-        if ((filter_ == kEnglish && sample.language != "en") || (filter_ == kChinese && sample.language != "zh"))
+        if ((filter_ == kEnglish && sample.language != "en") || (filter_ == kChinese && sample.language != "zh")) {
             continue;
+        }
         ImGui::PushID(static_cast<int>(i));
         draw_sample(ctx, sample);
         ImGui::PopID();
         ++drawn;
     }
-    if (drawn == shown_ && drawn < run.samples.size() && ImGui::Button(ctx.text.label("samples.more")))
+    if (drawn == shown_ && drawn < run.samples.size() && ImGui::Button(ctx.text.label("samples.more"))) {
         shown_ += kPage;
+    }
 }
 
 }  // namespace moescope::panels

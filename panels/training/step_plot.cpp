@@ -52,8 +52,9 @@ void draw_axis_name(const Context& ctx, ImVec2 corner, ImVec2 extent) {
 void draw_title_button(const Context& ctx, const char* title) {
     ImGui::PushFont(ctx.bold, 0);
     const ImVec2 at = ImGui::GetCursorScreenPos(), size = ImGui::CalcTextSize(title);
-    if (ImGui::InvisibleButton("###title", size, ImGuiButtonFlags_EnableNav))
+    if (ImGui::InvisibleButton("###title", size, ImGuiButtonFlags_EnableNav)) {
         ImGui::OpenPopup("menu");
+    }
     const bool marked = ImGui::IsItemHovered() || ImGui::IsItemFocused();
     ImGui::GetWindowDrawList()->AddText(at, ImGui::GetColorU32(marked ? ctx.theme.accent : ctx.theme.text), title);
     ImGui::PopFont();
@@ -107,10 +108,12 @@ void fit_steps(ui::Selection& selection, const TrainingRun& run) {
 }
 
 void follow_steps(ui::Selection& selection, const TrainingRun& run) {
-    if (!selection.follow)
+    if (!selection.follow) {
         return;
-    if (selection.step_min <= 0)
+    }
+    if (selection.step_min <= 0) {
         return fit_steps(selection, run);
+    }
     // Zoomed in at the newest steps: the window keeps its width and moves along.
     const double width = selection.step_max - selection.step_min;
     selection.step_max = std::max(width, newest_step(run) + 0.03 * width);
@@ -122,8 +125,9 @@ float StepPlot::draw_title(const Context& ctx, const StepPlotSpec& spec, float w
     draw_title_button(ctx, ctx.text(spec.key));
     ImGui::SameLine(0, 0.4f * ctx.em);
     ui::text_dim(ctx, ctx.text(spec.unit_key));
-    if (spec.curves.size() < 2)
+    if (spec.curves.size() < 2) {
         return ImGui::GetCursorScreenPos().y - start.y;
+    }
     // The legend flows behind the title and, where that is too narrow, over a second line.
     ImGui::SameLine(0, 0.9f * ctx.em);
     float x = ImGui::GetCursorScreenPos().x;
@@ -139,10 +143,11 @@ float StepPlot::draw_title(const Context& ctx, const StepPlotSpec& spec, float w
         ImGui::SetCursorScreenPos({x, y});
         ImGui::PushID(curve.key);
         if (ImGui::InvisibleButton("###legend", {needed, line}, ImGuiButtonFlags_EnableNav)) {
-            if (hidden(curve))
+            if (hidden(curve)) {
                 hidden_.erase(curve.key);
-            else
+            } else {
                 hidden_.insert(curve.key);
+            }
         }
         const bool off = hidden(curve), hovered = ImGui::IsItemHovered() || ImGui::IsItemFocused();
         ui::tooltip(ctx.text("training.legend.help"));
@@ -150,10 +155,11 @@ float StepPlot::draw_title(const Context& ctx, const StepPlotSpec& spec, float w
         ImDrawList& draw = *ImGui::GetWindowDrawList();
         const ImVec2 corner{x, y + (line - box) / 2};
         const ImU32 color = ImGui::GetColorU32(curve.color);
-        if (off)
+        if (off) {
             draw.AddRect(corner, {corner.x + box, corner.y + box}, color, 2);
-        else
+        } else {
             draw.AddRectFilled(corner, {corner.x + box, corner.y + box}, color, 2);
+        }
         draw.AddText({x + box + 0.3f * ctx.em, y},
                      ImGui::GetColorU32(hovered && !off ? ctx.theme.text : ctx.theme.text_dim), name);
         x += needed + space;
@@ -163,8 +169,9 @@ float StepPlot::draw_title(const Context& ctx, const StepPlotSpec& spec, float w
 }
 
 void StepPlot::refresh(const StepPlotSpec& spec, const Key& key) {
-    if (key == key_ && shapes_.size() == spec.curves.size())
+    if (key == key_ && shapes_.size() == spec.curves.size()) {
         return;
+    }
     key_ = key;
     shapes_.assign(spec.curves.size(), {});
     const Column* cut = nullptr;  // buckets are shared by the curves over one column
@@ -173,8 +180,9 @@ void StepPlot::refresh(const StepPlotSpec& spec, const Key& key) {
     for (std::size_t i = 0; i < spec.curves.size(); ++i) {
         const Curve& curve = spec.curves[i];
         Shape& shape = shapes_[i];
-        if (hidden(curve))
+        if (hidden(curve)) {
             continue;
+        }
         if (curve.style == Curve::Style::level) {
             shape.points.add(key.x_min, curve.level * curve.scale);
             shape.points.add(key.x_max, curve.level * curve.scale);
@@ -188,10 +196,11 @@ void StepPlot::refresh(const StepPlotSpec& spec, const Key& key) {
         switch (curve.style) {
             case Curve::Style::smoothed:
                 // Where each step has its own pixel the single values are a line; else a band of their extremes.
-                if (buckets.size() * 3 > 2 * (buckets.empty() ? 0 : buckets.back().last - buckets.front().first))
+                if (buckets.size() * 3 > 2 * (buckets.empty() ? 0 : buckets.back().last - buckets.front().first)) {
                     shape.low = extremes(buckets, *curve.x, *curve.y, curve.scale);
-                else
+                } else {
                     shape.band = band(buckets, *curve.x, *curve.y, curve.scale);
+                }
                 shape.points = means(buckets, *curve.x, *curve.sum, key.window, curve.scale);
                 break;
             case Curve::Style::stacked:
@@ -221,20 +230,26 @@ void StepPlot::refresh(const StepPlotSpec& spec, const Key& key) {
 StepPlot::Range StepPlot::range_of(const StepPlotSpec& spec, bool right) const {
     history::MinMax all;
     for (std::size_t i = 0; i < spec.curves.size(); ++i) {
-        if (spec.curves[i].right != right)
+        if (spec.curves[i].right != right) {
             continue;
+        }
         for (const auto* values :
-             {&shapes_[i].points.y, &shapes_[i].low.y, &shapes_[i].band.low, &shapes_[i].band.high})
-            for (const double value : *values)
+             {&shapes_[i].points.y, &shapes_[i].low.y, &shapes_[i].band.low, &shapes_[i].band.high}) {
+            for (const double value : *values) {
                 all.add(value);
+            }
+        }
     }
-    if (spec.from_zero)
+    if (spec.from_zero) {
         all.add(0.0);
-    if (all.empty() || !std::isfinite(all.min) || !std::isfinite(all.max))
+    }
+    if (all.empty() || !std::isfinite(all.min) || !std::isfinite(all.max)) {
         return {0, 1};
+    }
     double room = 0.06 * (all.max - all.min);
-    if (room <= 0)
+    if (room <= 0) {
         room = std::max(std::abs(all.max) * 0.1, 1e-9);
+    }
     return {spec.from_zero ? 0 : all.min - room, all.max + room};
 }
 
@@ -254,8 +269,9 @@ void StepPlot::draw_curve(const Context& ctx, const Curve& curve, const Shape& s
         ImPlotSpec single;
         single.LineColor = ui::faded(curve.color, 0.4f);
         single.LineWeight = std::max(1.0f, ctx.em / 16);
-        if (!shape.low.x.empty())
+        if (!shape.low.x.empty()) {
             ImPlot::PlotLine("##single", shape.low.x.data(), shape.low.y.data(), count(shape.low.x.size()), single);
+        }
     }
     if (curve.style == Style::stacked) {
         for_each_part(shape.points.y, [&](std::size_t first, std::size_t n) {
@@ -279,8 +295,9 @@ void StepPlot::draw_curve(const Context& ctx, const Curve& curve, const Shape& s
 }
 
 void StepPlot::draw_tooltip(const Context& ctx, const StepPlotSpec& spec, double step) const {
-    if (!ImGui::BeginTooltip())
+    if (!ImGui::BeginTooltip()) {
         return;
+    }
     ImGui::TextUnformatted(
         ctx.text
             .format("training.step",
@@ -288,8 +305,9 @@ void StepPlot::draw_tooltip(const Context& ctx, const StepPlotSpec& spec, double
             .c_str());
     if (ImGui::BeginTable("values", 3, ImGuiTableFlags_SizingFixedFit)) {
         for (const Curve& curve : spec.curves) {
-            if (hidden(curve) || (curve.y != nullptr && (curve.y->empty() || !has_step(spec, curve, step))))
+            if (hidden(curve) || (curve.y != nullptr && (curve.y->empty() || !has_step(spec, curve, step)))) {
                 continue;
+            }
             double value = curve.level, at = step;
             if (curve.y != nullptr) {
                 const std::size_t i = std::min(nearest(*curve.x, step), curve.y->size() - 1);
@@ -305,10 +323,11 @@ void StepPlot::draw_tooltip(const Context& ctx, const StepPlotSpec& spec, double
             ImGui::TableNextColumn();
             std::string unit = curve.unit_key == nullptr ? "" : ctx.text(curve.unit_key);
             // A value that was measured at another step says at which.
-            if (curve.style == Curve::Style::points)
+            if (curve.style == Curve::Style::points) {
                 unit +=
                     " " + ctx.text.format("training.at_step",
                                           {{"step", ctx.text.number(static_cast<std::uint64_t>(std::max(0.0, at)))}});
+            }
             ui::text_dim(ctx, unit);
         }
         ImGui::EndTable();
@@ -322,8 +341,9 @@ void StepPlot::draw_marks(const Context& ctx, const StepPlotSpec& spec) const {
     ImDrawList& draw = *ImPlot::GetPlotDrawList();
     ImPlot::PushPlotClipRect();
     for (const StepPlotSpec::Mark& mark : spec.marks) {
-        if (mark.step < limits.X.Min || mark.step > limits.X.Max)
+        if (mark.step < limits.X.Min || mark.step > limits.X.Max) {
             continue;
+        }
         const float x = ImPlot::PlotToPixels(mark.step, limits.Y.Min).x;
         const ImU32 ink = ui::packed(ctx.theme.text, 0.6f);
         draw.AddLine({x, origin.y}, {x, origin.y + size.y}, ink, std::max(1.0f, ctx.em / 12));
@@ -340,8 +360,9 @@ void StepPlot::draw_marks(const Context& ctx, const StepPlotSpec& spec) const {
 
 void StepPlot::draw_inside(Context& ctx, const TrainingRun& run, const StepPlotSpec& spec) {
     for (std::size_t i = 0; i < spec.curves.size() && i < shapes_.size(); ++i) {
-        if (hidden(spec.curves[i]))
+        if (hidden(spec.curves[i])) {
             continue;
+        }
         ImPlot::SetAxes(ImAxis_X1, spec.curves[i].right ? ImAxis_Y2 : ImAxis_Y1);
         draw_curve(ctx, spec.curves[i], shapes_[i]);
     }
@@ -349,8 +370,9 @@ void StepPlot::draw_inside(Context& ctx, const TrainingRun& run, const StepPlotS
     draw_marks(ctx, spec);
     ui::draw_run_events(ctx, run);
     ui::draw_step_cursor(ctx);
-    if (ImPlot::IsPlotHovered() && !ImGui::IsMouseDown(ImGuiMouseButton_Left) && !run.step.empty())
+    if (ImPlot::IsPlotHovered() && !ImGui::IsMouseDown(ImGuiMouseButton_Left) && !run.step.empty()) {
         draw_tooltip(ctx, spec, ImPlot::GetPlotMousePos().x);
+    }
 }
 
 void StepPlot::draw(Context& ctx, const TrainingRun& run, const StepPlotSpec& spec, std::size_t& window, ImVec2 size) {
@@ -362,8 +384,9 @@ void StepPlot::draw(Context& ctx, const TrainingRun& run, const StepPlotSpec& sp
     const ImVec2 plot_corner = ImGui::GetCursorScreenPos();
 
     ui::Selection& selection = ctx.selection;
-    if (!(selection.step_max - selection.step_min >= kFewestSteps))
+    if (!(selection.step_max - selection.step_min >= kFewestSteps)) {
         selection.step_max = selection.step_min + kFewestSteps;
+    }
     std::size_t hidden_mask = 0, evaluations = 0;
     for (std::size_t i = 0; i < spec.curves.size(); ++i) {
         hidden_mask |= hidden(spec.curves[i]) ? std::size_t{1} << i : 0;
@@ -409,13 +432,16 @@ void StepPlot::draw(Context& ctx, const TrainingRun& run, const StepPlotSpec& sp
         const ImVec2 low = ImPlot::GetPlotPos(), extent = ImPlot::GetPlotSize();
         draw_axis_name(ctx, low, extent);
         ImPlot::EndPlot();
-        if (selection.step_min != before_min || selection.step_max != before_max)
+        if (selection.step_min != before_min || selection.step_max != before_max) {
             selection.follow = selection.step_max >= newest_step(run);
-        if (hovered && ImGui::IsMouseDoubleClicked(ImGuiMouseButton_Left))
+        }
+        if (hovered && ImGui::IsMouseDoubleClicked(ImGuiMouseButton_Left)) {
             fit_steps(selection, run);
+        }
         if (hovered && ImGui::IsMouseReleased(ImGuiMouseButton_Right) &&
-            ImGui::GetMouseDragDelta(ImGuiMouseButton_Right).x == 0)
+            ImGui::GetMouseDragDelta(ImGuiMouseButton_Right).x == 0) {
             ImGui::OpenPopup("menu");
+        }
     }
     ImPlot::PopStyleVar(2);
     input.Fit = fit;
@@ -425,20 +451,24 @@ void StepPlot::draw(Context& ctx, const TrainingRun& run, const StepPlotSpec& sp
 
 void StepPlot::draw_menu(Context& ctx, const TrainingRun& run, const StepPlotSpec& spec, std::size_t& window,
                          ImVec2 min, ImVec2 max) {
-    if (!ImGui::BeginPopup("menu"))
+    if (!ImGui::BeginPopup("menu")) {
         return;
-    if (ImGui::MenuItem(ctx.text.label("training.menu.fit")))
+    }
+    if (ImGui::MenuItem(ctx.text.label("training.menu.fit"))) {
         fit_steps(ctx.selection, run);
-    if (ImGui::MenuItem(ctx.text.label("training.menu.live"), nullptr, ctx.selection.follow))
+    }
+    if (ImGui::MenuItem(ctx.text.label("training.menu.live"), nullptr, ctx.selection.follow)) {
         ctx.selection.follow = true;
+    }
     if (std::any_of(spec.curves.begin(), spec.curves.end(), [](const Curve& curve) { return curve.sum != nullptr; })) {
         ImGui::Separator();
         for (const std::size_t steps : {std::size_t{1}, std::size_t{20}, std::size_t{100}, std::size_t{500}}) {
             const std::string label =
                 steps == 1 ? std::string(ctx.text("training.window.one"))
                            : ctx.text.format("training.window", {{"steps", ctx.text.number(std::uint64_t{steps})}});
-            if (ImGui::MenuItem(label.c_str(), nullptr, window == steps))
+            if (ImGui::MenuItem(label.c_str(), nullptr, window == steps)) {
                 window = steps;
+            }
             ui::tooltip(ctx.text("training.window.help"));
         }
     }
@@ -446,34 +476,41 @@ void StepPlot::draw_menu(Context& ctx, const TrainingRun& run, const StepPlotSpe
     const std::string name = run.name + "-" + file_part(spec.key);
     // Long runs make long files: they are written where nobody waits for them.
     const auto save_text = [&](const char* ending, std::function<std::string()> make) {
-        if (ctx.choose_save && ctx.save_file)
+        if (ctx.choose_save && ctx.save_file) {
             ctx.choose_save(
                 ctx.text("training.menu.save"), name + ending,
                 [save = ctx.save_file, make = std::move(make)](const std::string& path) { save(path, make); });
+        }
     };
     const auto csv = [&] { return [all = series(ctx, spec)] { return to_csv("step", all); }; };
-    if (ImGui::MenuItem(ctx.text.label("training.menu.csv")))
+    if (ImGui::MenuItem(ctx.text.label("training.menu.csv"))) {
         save_text(".csv", csv());
-    if (ImGui::MenuItem(ctx.text.label("training.menu.svg")))
+    }
+    if (ImGui::MenuItem(ctx.text.label("training.menu.svg"))) {
         save_text(".svg", [picture = drawing(ctx, run, spec)] { return to_svg(picture); });
-    if (ImGui::MenuItem(ctx.text.label("training.menu.png")) && ctx.choose_save && ctx.save_image)
+    }
+    if (ImGui::MenuItem(ctx.text.label("training.menu.png")) && ctx.choose_save && ctx.save_image) {
         ctx.choose_save(ctx.text("training.menu.save"), name + ".png",
                         [save = ctx.save_image, min, max](const std::string& path) { save(min, max, path); });
+    }
     ImGui::Separator();
-    if (ImGui::MenuItem(ctx.text.label("training.menu.copy")) && ctx.copy_text)
+    if (ImGui::MenuItem(ctx.text.label("training.menu.copy")) && ctx.copy_text) {
         ctx.copy_text(csv());
+    }
     ImGui::EndPopup();
 }
 
 std::vector<Series> StepPlot::series(const Context& ctx, const StepPlotSpec& spec) const {
     std::vector<Series> all;
     for (const Curve& curve : spec.curves) {
-        if (curve.y == nullptr)
+        if (curve.y == nullptr) {
             continue;
+        }
         std::string name = curve.name.empty() ? file_part(curve.key) : curve.name;
         // The file holds the column's own unit, not the one of the axis: bytes, not MiB.
-        if (curve.unit_key != nullptr && curve.scale == 1)
+        if (curve.unit_key != nullptr && curve.scale == 1) {
             name += std::string(" (") + ctx.text(curve.unit_key) + ")";
+        }
         all.push_back({std::move(name), *curve.x, *curve.y});
     }
     return all;
@@ -488,14 +525,16 @@ Drawing StepPlot::drawing(const Context& ctx, const TrainingRun& run, const Step
     drawing.y_min = left_.min;
     drawing.y_max = left_.max;
     for (std::size_t i = 0; i < spec.curves.size() && i < shapes_.size(); ++i) {
-        if (hidden(spec.curves[i]))
+        if (hidden(spec.curves[i])) {
             continue;
+        }
         Drawing::Line line{curve_name(ctx, spec.curves[i]), hex(spec.curves[i].color), shapes_[i].points};
         // A picture has one scale; curves of the right axis are drawn as on the screen, with their range in the name.
         if (spec.curves[i].right) {
             line.name += " (" + ctx.text.number(right_.min) + " … " + ctx.text.number(right_.max) + ")";
-            for (double& y : line.points.y)
+            for (double& y : line.points.y) {
                 y = left_.min + (y - right_.min) / (right_.max - right_.min) * (left_.max - left_.min);
+            }
         }
         drawing.lines.push_back(std::move(line));
     }

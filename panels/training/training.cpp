@@ -89,15 +89,16 @@ ShownUnit shown_unit(const base::StepValue& row) {
 void TrainingPanel::draw_buttons(Context& ctx, const TrainingRun& run) {
     const bool paused = run.state == RunState::paused;
     std::vector<Button> buttons;
-    if (alive(run))
+    if (alive(run)) {
         buttons = {
             {"run.pause", paused ? "training.run.resume" : "training.run.pause", paused ? icon::play : icon::pause},
             {"run.step", "training.run.step", icon::step},
             {"run.stop", "training.run.stop", icon::stop},
             {"run.checkpoint", "training.run.checkpoint", icon::save}};
-    else
+    } else {
         buttons = {{"run.start", "training.run.start", icon::play},
                    {"run.continue", "training.run.continue", icon::refresh}};
+    }
     float width = -ImGui::GetStyle().ItemSpacing.x;
     std::vector<std::string> labels;
     for (const Button& button : buttons) {
@@ -105,15 +106,18 @@ void TrainingPanel::draw_buttons(Context& ctx, const TrainingRun& run) {
         width += ui::button_width(labels.back().c_str()) + ImGui::GetStyle().ItemSpacing.x;
     }
     ImGui::SameLine();
-    if (ImGui::GetContentRegionAvail().x >= width)
+    if (ImGui::GetContentRegionAvail().x >= width) {
         ui::align_right(width);
-    else
+    } else {
         ImGui::NewLine();
+    }
     for (std::size_t i = 0; i < buttons.size(); ++i) {
-        if (i > 0)
+        if (i > 0) {
             ImGui::SameLine();
-        if (ui::button(labels[i].c_str(), ctx.available(buttons[i].command)))
+        }
+        if (ui::button(labels[i].c_str(), ctx.available(buttons[i].command))) {
             ctx.run(buttons[i].command);
+        }
         ui::command_tooltip(ctx, ctx.text(std::string(buttons[i].key) + ".help"), buttons[i].command);
     }
 }
@@ -137,8 +141,9 @@ void TrainingPanel::draw_header(Context& ctx, const TrainingRun& run) {
     ui::state_badge(ctx, run.state);
     if (!ctx.selection.follow && !run.step.empty()) {
         ImGui::SameLine(0, ctx.em);
-        if (ImGui::Button(with_icon(ctx, icon::right, "training.live").c_str()))
+        if (ImGui::Button(with_icon(ctx, icon::right, "training.live").c_str())) {
             fit_steps(ctx.selection, run);
+        }
         ui::tooltip(ctx.text("training.live.help"));
     }
     draw_buttons(ctx, run);
@@ -146,25 +151,29 @@ void TrainingPanel::draw_header(Context& ctx, const TrainingRun& run) {
 
 void TrainingPanel::draw_message(Context& ctx, const TrainingRun& run) {
     const bool broken = run.state == RunState::failed || run.state == RunState::interrupted;
-    if (!broken)
+    if (!broken) {
         return;
+    }
     const std::string sentence = run.message.empty() ? ctx.text("training.interrupted") : ctx.text.message(run.message);
     const bool offer = ctx.available("run.continue");
     const std::string repair = with_icon(ctx, icon::refresh, "training.repair");
     if (ui::banner(ctx, run.state == RunState::failed ? ui::Tone::error : ui::Tone::warning, sentence,
-                   offer ? repair.c_str() : nullptr))
+                   offer ? repair.c_str() : nullptr)) {
         ctx.run("run.continue");
+    }
 }
 
 void TrainingPanel::draw_empty(Context& ctx) {
-    if (ctx.connected())
+    if (ctx.connected()) {
         ui::empty_state(ctx, icon::chart, "training.empty", "training.run.start", "run.start");
-    else
+    } else {
         ui::empty_state(ctx, icon::chart, "training.empty.offline");
+    }
     const nlohmann::json& offered = preset(ctx.snapshot, kPreset);
     const nlohmann::json& plan = base::member(offered, "plan");
-    if (!plan.is_object())
+    if (!plan.is_object()) {
         return;
+    }
     const auto number = [&](const char* key) { return std::max(0.0, base::number_of(plan, key, 0)); };
     const std::string line =
         ctx.text.format("training.empty.plan",
@@ -177,8 +186,9 @@ void TrainingPanel::draw_empty(Context& ctx) {
 }
 
 void TrainingPanel::update_sums(const TrainingRun& run) {
-    if (sums_run_ != run.id)
+    if (sums_run_ != run.id) {
         sums_ = {};
+    }
     sums_run_ = run.id;
     for (std::size_t i = 0; i < base::kStepValueCount; ++i) {
         if (style_of(base::kStepValues[i].plot) != Curve::Style::line) {
@@ -190,10 +200,12 @@ void TrainingPanel::update_sums(const TrainingRun& run) {
 void TrainingPanel::update_earlier(const Context& ctx, const TrainingRun& run) {
     const std::vector<Ancestor> chain = ancestors(ctx.snapshot, run);
     EarlierKey key;
-    for (const Ancestor& one : chain)
+    for (const Ancestor& one : chain) {
         key.push_back({one.run->id, one.step, one.run->step.size()});
-    if (key == earlier_key_)
+    }
+    if (key == earlier_key_) {
         return;
+    }
     earlier_key_ = std::move(key);
     earlier_.clear();
     for (const Ancestor& one : chain) {
@@ -205,8 +217,9 @@ void TrainingPanel::update_earlier(const Context& ctx, const TrainingRun& run) {
                         {}};
         // What the other run did after the fork is another story.
         std::size_t count = earlier.step.size();
-        while (count > 0 && earlier.step[count - 1] > earlier.fork_step)
+        while (count > 0 && earlier.step[count - 1] > earlier.fork_step) {
             --count;
+        }
         earlier.step.truncate(count);
         earlier.loss.truncate(count);
         earlier.sum.update(earlier.loss);
@@ -399,20 +412,23 @@ void TrainingPanel::draw_plots(Context& ctx, const TrainingRun& run) {
     update_earlier(ctx, run);
     follow_steps(ctx.selection, run);
     const ImVec2 room = ImGui::GetContentRegionAvail();
-    if (room.x < 10 * ctx.em || room.y < 6 * ctx.em)
+    if (room.x < 10 * ctx.em || room.y < 6 * ctx.em) {
         return;
-    if (room.x >= 68 * ctx.em && room.y >= 26 * ctx.em)
+    }
+    if (room.x >= 68 * ctx.em && room.y >= 26 * ctx.em) {
         draw_grid(ctx, run, room);
-    else if (room.x >= 44 * ctx.em)
+    } else if (room.x >= 44 * ctx.em) {
         draw_beside(ctx, run, room);
-    else
+    } else {
         draw_narrow(ctx, run, room);
+    }
 }
 
 void TrainingPanel::draw(Context& ctx) {
     const TrainingRun* run = selected_run(ctx);
-    if (run == nullptr)
+    if (run == nullptr) {
         return draw_empty(ctx);
+    }
     draw_header(ctx, *run);
     draw_message(ctx, *run);
     if (run->step.empty() && run->evaluation_step.empty()) {

@@ -90,8 +90,10 @@ inline bool pending(const client::Snapshot& snapshot, client::CommandId id) {
 /// the snapshot.
 inline const client::CommandResult* take_answer(const Context& ctx, client::CommandId& id) {
     const auto found = ctx.snapshot.results.find(id);
-    if (id == 0 || found == ctx.snapshot.results.end() || found->second.state == client::CommandResult::State::pending)
+    if (id == 0 || found == ctx.snapshot.results.end() ||
+        found->second.state == client::CommandResult::State::pending) {
         return nullptr;
+    }
     id = 0;
     return &found->second;
 }

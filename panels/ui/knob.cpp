@@ -30,10 +30,12 @@ std::optional<double> parse(const std::string& field) {
     char* end = nullptr;
     errno = 0;
     const double value = std::strtod(start, &end);
-    while (end != nullptr && *end == ' ')
+    while (end != nullptr && *end == ' ') {
         ++end;
-    if (end == start || *end != '\0' || errno == ERANGE || !std::isfinite(value))
+    }
+    if (end == start || *end != '\0' || errno == ERANGE || !std::isfinite(value)) {
         return {};
+    }
     return value;
 }
 
@@ -53,8 +55,9 @@ std::optional<double> accept(const Context& ctx, KnobState& state, double confir
     state.error.clear();
     // Enter without a change is none: the field shows fewer digits than the node has.
     if (state.field == formatted(range.format, confirmed) || same(*value, confirmed) ||
-        (state.wanted && same(*value, *state.wanted)))
+        (state.wanted && same(*value, *state.wanted))) {
         return {};
+    }
     state.wanted = *value;
     state.sent_at = ctx.now;
     return value;
@@ -64,10 +67,12 @@ std::optional<double> accept(const Context& ctx, KnobState& state, double confir
 
 std::optional<double> knob(const Context& ctx, const char* label, KnobState& state, double confirmed,
                            const KnobRange& range, bool enabled) {
-    if (state.wanted && (same(*state.wanted, confirmed) || ctx.now - state.sent_at > kConfirmSeconds))
+    if (state.wanted && (same(*state.wanted, confirmed) || ctx.now - state.sent_at > kConfirmSeconds)) {
         state.wanted.reset();
-    if (!state.editing)
+    }
+    if (!state.editing) {
         state.field = formatted(range.format, confirmed);
+    }
     ImGui::BeginDisabled(!enabled);
     const bool entered = ImGui::InputText(
         label, &state.field,
@@ -76,15 +81,19 @@ std::optional<double> knob(const Context& ctx, const char* label, KnobState& sta
     const bool left = ImGui::IsItemDeactivatedAfterEdit();
     ImGui::EndDisabled();
     std::optional<double> result;
-    if (entered || left)
+    if (entered || left) {
         result = accept(ctx, state, confirmed, range);
-    if (state.editing)
+    }
+    if (state.editing) {
         state.error.clear();
-    if (!state.error.empty())
+    }
+    if (!state.error.empty()) {
         text_wrapped(state.error, ctx.theme.error);
-    if (state.wanted)
+    }
+    if (state.wanted) {
         text_dim(ctx, ctx.text.format("knob.waiting", {{"old", formatted(range.format, confirmed)},
                                                        {"new", formatted(range.format, *state.wanted)}}));
+    }
     return result;
 }
 

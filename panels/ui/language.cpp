@@ -13,18 +13,22 @@ namespace {
 /// Adds one file's texts; every value must be a string and every key new.
 void merge_file(const std::filesystem::path& file, std::unordered_map<std::string, std::string>& texts) {
     std::ifstream in(file, std::ios::binary);
-    if (!in)
+    if (!in) {
         throw std::runtime_error("cannot read the language file " + file.string());
+    }
     const nlohmann::json json = nlohmann::json::parse(in, nullptr, false);
-    if (!json.is_object())
+    if (!json.is_object()) {
         throw std::runtime_error("the language file " + file.string() + " is not a JSON object of texts");
+    }
     for (const auto& [key, value] : json.items()) {
-        if (!value.is_string())
+        if (!value.is_string()) {
             throw std::runtime_error("the language file " + file.string() + ": the value of \"" + key +
                                      "\" is not a text");
-        if (!texts.emplace(key, value.get<std::string>()).second)
+        }
+        if (!texts.emplace(key, value.get<std::string>()).second) {
             throw std::runtime_error("the language file " + file.string() + ": the key \"" + key +
                                      "\" stands in two files");
+        }
     }
 }
 
@@ -32,10 +36,12 @@ void merge_file(const std::filesystem::path& file, std::unordered_map<std::strin
 std::string grouped(std::string digits, const char* separator) {
     const std::size_t start = !digits.empty() && digits[0] == '-' ? 1 : 0;
     std::size_t end = digits.find_first_not_of("0123456789", start);
-    if (end == std::string::npos)
+    if (end == std::string::npos) {
         end = digits.size();
-    if (end - start < 4)
+    }
+    if (end - start < 4) {
         return digits;
+    }
     for (std::size_t i = end; i > start + 3;) {
         i -= 3;
         digits.insert(i, separator);
@@ -52,17 +58,21 @@ Language Language::load(const std::filesystem::path& folder, std::string code) {
     language.code_ = std::move(code);
     std::error_code error;
     std::vector<std::filesystem::path> files;
-    for (const auto& entry : std::filesystem::directory_iterator(folder, error))
-        if (entry.path().extension() == ".json")
+    for (const auto& entry : std::filesystem::directory_iterator(folder, error)) {
+        if (entry.path().extension() == ".json") {
             files.push_back(entry.path());
-    if (files.empty())
+        }
+    }
+    if (files.empty()) {
         throw std::runtime_error("no language files in " + folder.string() + "; build again or reinstall");
+    }
     std::sort(files.begin(), files.end());
     for (const auto& file : files) {
-        if (file.filename() == "messages.json")
+        if (file.filename() == "messages.json") {
             language.messages_ = base::Messages::load(file);
-        else
+        } else {
             merge_file(file, language.texts_);
+        }
     }
     return language;
 }
@@ -70,11 +80,13 @@ Language Language::load(const std::filesystem::path& folder, std::string code) {
 const char* Language::operator()(std::string_view key) const {
     std::string name(key);
     const auto found = texts_.find(name);
-    if (found != texts_.end())
+    if (found != texts_.end()) {
         return found->second.c_str();
+    }
     auto [entry, added] = missing_.try_emplace(std::move(name));
-    if (added)
+    if (added) {
         entry->second = "\u2039" + entry->first + "\u203a";
+    }
     return entry->second.c_str();
 }
 
@@ -94,10 +106,11 @@ std::string Language::format(std::string_view key,
         }
         const std::string_view name = pattern.substr(i + 1, close - i - 1);
         const auto value = std::find_if(values.begin(), values.end(), [&](const auto& v) { return v.first == name; });
-        if (value == values.end())
+        if (value == values.end()) {
             result += pattern.substr(i, close - i + 1);
-        else
+        } else {
             result += value->second;
+        }
         i = close + 1;
     }
     return result;
@@ -105,8 +118,9 @@ std::string Language::format(std::string_view key,
 
 const char* Language::label(std::string_view key) const {
     auto [entry, added] = labels_.try_emplace(std::string(key));
-    if (added)
+    if (added) {
         entry->second = std::string((*this)(key)) + "###" + std::string(key);
+    }
     return entry->second.c_str();
 }
 
@@ -115,19 +129,22 @@ std::string Language::number(std::uint64_t value) const {
 }
 
 std::string Language::number(double value, int digits) const {
-    if (std::isnan(value))
+    if (std::isnan(value)) {
         return "\u2013";
-    if (std::isinf(value))
+    }
+    if (std::isinf(value)) {
         return value > 0 ? "\u221e" : "-\u221e";
+    }
     digits = std::clamp(digits, 1, 17);
     const double size = std::fabs(value);
     char buffer[64];
     // From 10^digits on every whole digit is shown: rounding 12,345 to 12,350 would surprise more than a fifth digit
     // does.
-    if (size >= std::pow(10.0, digits) && size < 1e15)
+    if (size >= std::pow(10.0, digits) && size < 1e15) {
         std::snprintf(buffer, sizeof buffer, "%.0f", value);
-    else
+    } else {
         std::snprintf(buffer, sizeof buffer, "%.*g", digits, value);
+    }
     return grouped(buffer, code_ == "zh" ? kThinSpace : ",");
 }
 

@@ -11,24 +11,31 @@ namespace {
 constexpr int kMostHints = 8;  ///< events listed in one tooltip
 
 std::string value_text(const Language& text, const nlohmann::json& value) {
-    if (value.is_number())
+    if (value.is_number()) {
         return text.number(value.get<double>());
+    }
     return value.is_string() ? value.get<std::string>() : value.is_null() ? "" : value.dump();
 }
 
 const char* event_icon(const std::string& kind) {
-    if (kind == "knob" || kind == "expert")
+    if (kind == "knob" || kind == "expert") {
         return icon::gear;
-    if (kind == "checkpoint")
+    }
+    if (kind == "checkpoint") {
         return icon::save;
-    if (kind == "pause")
+    }
+    if (kind == "pause") {
         return icon::pause;
-    if (kind == "resume" || kind == "continue")
+    }
+    if (kind == "resume" || kind == "continue") {
         return icon::play;
-    if (kind == "rewind")
+    }
+    if (kind == "rewind") {
         return icon::undo;
-    if (kind == "fault")
+    }
+    if (kind == "fault") {
         return icon::warning;
+    }
     return icon::info;
 }
 
@@ -66,18 +73,22 @@ void draw_run_events(const Context& ctx, const history::TrainingRun& run) {
     ImDrawList* draw = ImPlot::GetPlotDrawList();
     for (const history::RunEvent& event : run.events) {
         const double step = static_cast<double>(event.step);
-        if (step < limits.X.Min || step > limits.X.Max)
+        if (step < limits.X.Min || step > limits.X.Max) {
             continue;
+        }
         const float x = ImPlot::PlotToPixels(step, limits.Y.Min).x;
-        if (hovered && std::abs(mouse.x - x) < ctx.em * 0.3f && hints++ < kMostHints)
+        if (hovered && std::abs(mouse.x - x) < ctx.em * 0.3f && hints++ < kMostHints) {
             hint += (hint.empty() ? "" : "\n") + event_text(ctx, event);
+        }
         const bool knob = event.kind == "knob" || event.kind == "expert";  // what a person changed
-        if (!knob && x < line_x + 2)
+        if (!knob && x < line_x + 2) {
             continue;
+        }
         line_x = x;
         const ImU32 ink = packed(knob ? ctx.theme.accent : ctx.theme.text_dim, 0.75f);
-        for (float y = origin.y + ctx.em; y < origin.y + size.y; y += ctx.em * 0.5f)
+        for (float y = origin.y + ctx.em; y < origin.y + size.y; y += ctx.em * 0.5f) {
             draw->AddLine({x, y}, {x, std::min(y + ctx.em * 0.25f, origin.y + size.y)}, ink);
+        }
         const float half = ImGui::CalcTextSize(event_icon(event.kind)).x * 0.35f;
         if (x - half > free_x) {
             draw->AddText(ImGui::GetFont(), ctx.em * 0.7f, {x - half, origin.y + ctx.em * 0.15f}, ink,
@@ -86,8 +97,9 @@ void draw_run_events(const Context& ctx, const history::TrainingRun& run) {
         }
     }
     ImPlot::PopPlotClipRect();
-    if (hints > kMostHints)
+    if (hints > kMostHints) {
         hint += "\n\u2026";
+    }
     if (!hint.empty() && ImGui::BeginTooltip()) {
         ImGui::TextUnformatted(hint.c_str());
         ImGui::EndTooltip();
@@ -99,12 +111,14 @@ void draw_step_cursor(const Context& ctx) {
         ctx.selection.hovered_step = ImPlot::GetPlotMousePos().x;
         ctx.selection.hovered_frame = ImGui::GetFrameCount();
     }
-    if (!ctx.selection.hovered_step)
+    if (!ctx.selection.hovered_step) {
         return;
+    }
     const ImPlotRect limits = ImPlot::GetPlotLimits();
     const double step = *ctx.selection.hovered_step;
-    if (step < limits.X.Min || step > limits.X.Max)
+    if (step < limits.X.Min || step > limits.X.Max) {
         return;
+    }
     const float x = ImPlot::PlotToPixels(step, limits.Y.Min).x;
     const ImVec2 origin = ImPlot::GetPlotPos(), size = ImPlot::GetPlotSize();
     ImPlot::GetPlotDrawList()->AddLine({x, origin.y}, {x, origin.y + size.y}, packed(ctx.theme.text, 0.4f));

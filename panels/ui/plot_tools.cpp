@@ -61,16 +61,19 @@ void append(std::vector<Bucket>& buckets, const history::Column& x, std::size_t 
 
 std::vector<Bucket> split(const history::Column& x, double x_min, double x_max, int pixels, double max_gap) {
     std::vector<Bucket> buckets;
-    if (x.empty() || pixels < 1 || !(x_min < x_max))
+    if (x.empty() || pixels < 1 || !(x_min < x_max)) {
         return buckets;
+    }
     std::size_t first = lower_bound(x, x_min);
     std::size_t last = lower_bound(x, x_max);
-    while (last < x.size() && x[last] <= x_max)
+    while (last < x.size() && x[last] <= x_max) {
         ++last;
+    }
     first = first > 0 ? first - 1 : 0;
     last = std::min(last + 1, x.size());
-    if (first >= last)
+    if (first >= last) {
         return buckets;
+    }
     const std::size_t wanted = (last - first + static_cast<std::size_t>(pixels) - 1) / static_cast<std::size_t>(pixels);
     const std::size_t stride = std::bit_ceil(wanted);
     const Limits limits{max_gap, (x_max - x_min) / pixels};
@@ -88,8 +91,9 @@ Points extremes(const std::vector<Bucket>& buckets, const history::Column& x, co
     points.x.reserve(2 * buckets.size());
     points.y.reserve(2 * buckets.size());
     for (const Bucket& bucket : buckets) {
-        if (bucket.gap_before)
+        if (bucket.gap_before) {
             points.add(x[bucket.first], kHole);
+        }
         const history::MinMax range = y.range(bucket.first, bucket.last);
         if (range.empty()) {
             points.add(x[bucket.first], kHole);
@@ -113,13 +117,15 @@ Band band(const std::vector<Bucket>& buckets, const history::Column& x, const hi
         result.high.push_back(high);
     };
     for (const Bucket& bucket : buckets) {
-        if (bucket.gap_before)
+        if (bucket.gap_before) {
             add(x[bucket.first], kHole, kHole);
+        }
         const history::MinMax range = y.range(bucket.first, bucket.last);
-        if (range.empty())
+        if (range.empty()) {
             add(x[bucket.first], kHole, kHole);
-        else
+        } else {
             add(x[bucket.first], range.min * scale, range.max * scale);
+        }
     }
     return result;
 }
@@ -132,16 +138,18 @@ void RunningSum::reset() {
 void RunningSum::update(const history::Column& column) {
     const std::size_t taken = sum_.size() - 1;
     if (column.size() < taken ||
-        (taken > 0 && std::bit_cast<std::uint64_t>(column[taken - 1]) != std::bit_cast<std::uint64_t>(last_)))
+        (taken > 0 && std::bit_cast<std::uint64_t>(column[taken - 1]) != std::bit_cast<std::uint64_t>(last_))) {
         reset();
+    }
     for (std::size_t i = sum_.size() - 1; i < column.size(); ++i) {
         const double value = column[i];
         const bool number = std::isfinite(value);
         sum_.push_back(sum_.back() + (number ? value : 0.0));
         count_.push_back(count_.back() + (number ? 1 : 0));
     }
-    if (!column.empty())
+    if (!column.empty()) {
         last_ = column.back();
+    }
 }
 
 double RunningSum::mean(std::size_t first, std::size_t last) const {
@@ -157,8 +165,9 @@ Points means(const std::vector<Bucket>& buckets, const history::Column& x, const
     points.x.reserve(buckets.size());
     points.y.reserve(buckets.size());
     for (const Bucket& bucket : buckets) {
-        if (bucket.gap_before)
+        if (bucket.gap_before) {
             points.add(x[bucket.first], kHole);
+        }
         const std::size_t from = std::min(bucket.first, bucket.last - std::min(window, bucket.last));
         // A hole in the data stays a hole in its mean, whatever the window still remembers.
         const bool hole = std::isnan(sum.mean(bucket.first, bucket.last));
@@ -169,22 +178,26 @@ Points means(const std::vector<Bucket>& buckets, const history::Column& x, const
 
 std::size_t nearest(const history::Column& x, double at) {
     const std::size_t i = lower_bound(x, at);
-    if (i == 0)
+    if (i == 0) {
         return 0;
-    if (i >= x.size())
+    }
+    if (i >= x.size()) {
         return x.size() - 1;
+    }
     return at - x[i - 1] <= x[i] - at ? i - 1 : i;
 }
 
 namespace {
 
 std::string quoted(const std::string& text) {
-    if (text.find_first_of(",\"\r\n") == std::string::npos)
+    if (text.find_first_of(",\"\r\n") == std::string::npos) {
         return text;
+    }
     std::string result = "\"";
     for (const char c : text) {
-        if (c == '"')
+        if (c == '"') {
             result += '"';
+        }
         result += c;
     }
     return result + '"';
@@ -194,25 +207,31 @@ std::string quoted(const std::string& text) {
 
 std::string to_csv(const std::string& x_name, const std::vector<Series>& series) {
     std::string csv = quoted(x_name);
-    for (const Series& one : series)
+    for (const Series& one : series) {
         csv += ',' + quoted(one.name);
+    }
     csv += "\r\n";
     std::vector<std::size_t> at(series.size(), 0);
     for (;;) {
         double x = std::numeric_limits<double>::infinity();
-        for (std::size_t s = 0; s < series.size(); ++s)
-            if (at[s] < series[s].x.size())
+        for (std::size_t s = 0; s < series.size(); ++s) {
+            if (at[s] < series[s].x.size()) {
                 x = std::min(x, series[s].x[at[s]]);
-        if (!std::isfinite(x))
+            }
+        }
+        if (!std::isfinite(x)) {
             return csv;
+        }
         csv += fmt::format("{}", x);
         for (std::size_t s = 0; s < series.size(); ++s) {
             csv += ',';
-            if (at[s] >= series[s].x.size() || series[s].x[at[s]] != x)
+            if (at[s] >= series[s].x.size() || series[s].x[at[s]] != x) {
                 continue;
+            }
             const std::size_t i = at[s]++;
-            if (i < series[s].y.size() && std::isfinite(series[s].y[i]))
+            if (i < series[s].y.size() && std::isfinite(series[s].y[i])) {
                 csv += fmt::format("{}", series[s].y[i]);
+            }
         }
         csv += "\r\n";
     }

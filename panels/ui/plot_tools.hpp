@@ -72,10 +72,12 @@ void for_each_part(const std::vector<double>& y, F f) {
     std::size_t first = 0;
     while (first < y.size()) {
         std::size_t last = first;
-        while (last < y.size() && y[last] == y[last])
+        while (last < y.size() && y[last] == y[last]) {
             ++last;
-        if (last > first)
+        }
+        if (last > first) {
             f(first, last - first);
+        }
         first = last + 1;
     }
 }

@@ -8,8 +8,9 @@ namespace moescope::ui {
 namespace {
 
 void append_u32(std::string& out, std::uint32_t value) {
-    for (int shift = 24; shift >= 0; shift -= 8)
+    for (int shift = 24; shift >= 0; shift -= 8) {
         out += static_cast<char>((value >> shift) & 255);
+    }
 }
 
 void append_chunk(std::string& out, const char* type, const std::string& data) {
@@ -24,23 +25,27 @@ void append_chunk(std::string& out, const char* type, const std::string& data) {
 }  // namespace
 
 std::string encode_png(const unsigned char* rgba, int width, int height) {
-    if (rgba == nullptr || width <= 0 || height <= 0)
+    if (rgba == nullptr || width <= 0 || height <= 0) {
         return {};
+    }
     const std::size_t row = static_cast<std::size_t>(width) * 3;
     std::string raw;  // each row: filter 1 (difference to the pixel on the left), then RGB
     raw.reserve((row + 1) * static_cast<std::size_t>(height));
     for (int y = 0; y < height; ++y) {
         raw += '\1';
         const unsigned char* pixel = rgba + static_cast<std::size_t>(y) * static_cast<std::size_t>(width) * 4;
-        for (int x = 0; x < width; ++x, pixel += 4)
-            for (int c = 0; c < 3; ++c)
+        for (int x = 0; x < width; ++x, pixel += 4) {
+            for (int c = 0; c < 3; ++c) {
                 raw += static_cast<char>(x == 0 ? pixel[c] : static_cast<unsigned char>(pixel[c] - pixel[c - 4]));
+            }
+        }
     }
     uLongf packed_size = compressBound(static_cast<uLong>(raw.size()));
     std::string packed(packed_size, '\0');
     if (compress2(reinterpret_cast<Bytef*>(packed.data()), &packed_size, reinterpret_cast<const Bytef*>(raw.data()),
-                  static_cast<uLong>(raw.size()), 6) != Z_OK)
+                  static_cast<uLong>(raw.size()), 6) != Z_OK) {
         return {};
+    }
     packed.resize(packed_size);
     std::string header;
     append_u32(header, static_cast<std::uint32_t>(width));

@@ -19,36 +19,43 @@ std::vector<std::string_view> wrap_lines(std::string_view text, float width) {
                    });
     std::vector<std::string_view> lines;
     lines.reserve(wrapped.lines().size());
-    for (const panels::ByteRange& line : wrapped.lines())
+    for (const panels::ByteRange& line : wrapped.lines()) {
         lines.push_back(text.substr(line.begin, line.end - line.begin));
+    }
     return lines;
 }
 
 void text_wrapped(std::string_view text, std::optional<ImVec4> color, float width) {
-    if (color)
+    if (color) {
         ImGui::PushStyleColor(ImGuiCol_Text, *color);
-    if (width <= 0)
+    }
+    if (width <= 0) {
         width = ImGui::GetContentRegionAvail().x;
+    }
     ImGui::BeginGroup();
     ImGui::PushStyleVarY(ImGuiStyleVar_ItemSpacing, std::floor(ImGui::GetFontSize() * 0.2f));
-    for (const std::string_view line : wrap_lines(text, width))
+    for (const std::string_view line : wrap_lines(text, width)) {
         ImGui::TextUnformatted(line.data(), line.data() + line.size());
+    }
     ImGui::PopStyleVar();
     ImGui::EndGroup();
-    if (color)
+    if (color) {
         ImGui::PopStyleColor();
+    }
 }
 
 void text_selectable(const Context& ctx, const char* id, const std::string& text, float width) {
-    if (width <= 0)
+    if (width <= 0) {
         width = ImGui::GetContentRegionAvail().x;
+    }
     // The field shows the lines as we break them: its own wrapping does not know Chinese.
     std::string wrapped;
     wrapped.reserve(text.size() + text.size() / 32);
     std::size_t lines = 0;
     for (const std::string_view line : wrap_lines(text, width - 2)) {
-        if (lines++ > 0)
+        if (lines++ > 0) {
             wrapped += '\n';
+        }
         wrapped.append(line);
     }
     ImGui::PushStyleVar(ImGuiStyleVar_FramePadding, ImVec2(0, 0));
@@ -59,8 +66,9 @@ void text_selectable(const Context& ctx, const char* id, const std::string& text
     ImGui::PopStyleColor();
     ImGui::PopStyleVar();
     if (ImGui::BeginPopupContextItem()) {
-        if (ImGui::MenuItem(ctx.text.label("common.copy_all")))
+        if (ImGui::MenuItem(ctx.text.label("common.copy_all"))) {
             ImGui::SetClipboardText(text.c_str());
+        }
         ImGui::EndPopup();
     }
 }
@@ -88,8 +96,9 @@ void text_elided(std::string_view text, float width) {
         unsigned c = 0;
         const int length = std::max(1, ImTextCharFromUtf8(&c, line.data() + i, line.data() + line.size()));
         used += font->GetCharAdvance(static_cast<ImWchar>(c));
-        if (used > width)
+        if (used > width) {
             break;
+        }
         i += static_cast<std::size_t>(length);
     }
     const std::string cut = std::string(line.substr(0, i)) + "\u2026";

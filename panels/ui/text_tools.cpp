@@ -23,8 +23,9 @@ bool is_control(char32_t c) {
 }
 
 bool is_letter(char32_t c) {
-    if (c < 0x80)
+    if (c < 0x80) {
         return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_';
+    }
     return !is_wide(c) && !(c >= 0xA0 && c <= 0xBF) && c != 0xD7 && c != 0xF7 && !(c >= 0x2000 && c <= 0x2BFF);
 }
 
@@ -47,19 +48,22 @@ bool must_not_end(char32_t c) {
 }
 
 bool may_break(char32_t before, char32_t after) {
-    if (must_not_begin(after) || must_not_end(before))
+    if (must_not_begin(after) || must_not_end(before)) {
         return false;
+    }
     return is_wide(before) || is_wide(after) || before == '-';
 }
 
 }  // namespace
 
 Character read_character(std::string_view bytes, std::size_t at) {
-    if (at >= bytes.size())
+    if (at >= bytes.size()) {
         return {0, 0, true};
+    }
     const base::CodePoint c = base::code_point_at(bytes, at);
-    if (c.length == 0)
+    if (c.length == 0) {
         return {byte_at(bytes, at), 1, false};
+    }
     return {c.value, static_cast<std::uint32_t>(c.length), true};
 }
 
@@ -75,8 +79,9 @@ void DisplayText::clear() {
 }
 
 void DisplayText::update(std::string_view bytes, bool finished) {
-    if (bytes.size() < consumed_)
+    if (bytes.size() < consumed_) {
         clear();
+    }
     const std::size_t end = finished ? bytes.size() : base::complete_utf8_prefix(bytes);
     static constexpr std::string_view kHex = "0123456789ABCDEF";
     while (consumed_ < end) {
@@ -117,15 +122,17 @@ std::vector<ByteRange> split_words(std::string_view text) {
                 c = read_character(text, at);
                 const bool apostrophe = c.valid && (c.code == '\'' || c.code == U'’') &&
                                         is_letter(read_character(text, at + c.length).code);
-                if (c.length == 0 || !c.valid || !(is_letter(c.code) || apostrophe))
+                if (c.length == 0 || !c.valid || !(is_letter(c.code) || apostrophe)) {
                     break;
+                }
                 at += c.length;
             }
         }
         // White space belongs to the word before it, so that a changed word is one change.
         for (c = read_character(text, at); c.length != 0 && (is_space(c.code) || c.code == '\n');
-             c = read_character(text, at))
+             c = read_character(text, at)) {
             at += c.length;
+        }
         words.push_back({begin, at});
     }
     return words;
@@ -140,12 +147,13 @@ std::string_view bytes_of(std::string_view text, ByteRange r) {
 std::string_view without_space(std::string_view word) {
     std::size_t n = word.size();
     for (;;) {
-        if (n > 0 && (word[n - 1] == ' ' || word[n - 1] == '\t' || word[n - 1] == '\n'))
+        if (n > 0 && (word[n - 1] == ' ' || word[n - 1] == '\t' || word[n - 1] == '\n')) {
             n -= 1;
-        else if (n >= 3 && word.substr(n - 3, 3) == "　")
+        } else if (n >= 3 && word.substr(n - 3, 3) == "　") {
             n -= 3;
-        else
+        } else {
             break;
+        }
     }
     return word.substr(0, n);
 }
@@ -157,22 +165,26 @@ std::vector<std::pair<std::size_t, std::size_t>> common_subsequence(std::span<co
                                                                     std::span<const std::uint32_t> b) {
     std::vector<std::pair<std::size_t, std::size_t>> matches;
     const std::size_t n = a.size(), m = b.size();
-    if (n == 0 || m == 0 || n >= 65'535 || m >= 65'535 || (n + 1) * (m + 1) > kMaxDiffCells)
+    if (n == 0 || m == 0 || n >= 65'535 || m >= 65'535 || (n + 1) * (m + 1) > kMaxDiffCells) {
         return matches;
+    }
     // length[i][j] = longest common subsequence of a[i..] and b[j..]
     std::vector<std::uint16_t> length((n + 1) * (m + 1), 0);
     const auto at = [&](std::size_t i, std::size_t j) -> std::uint16_t& { return length[i * (m + 1) + j]; };
-    for (std::size_t i = n; i-- > 0;)
-        for (std::size_t j = m; j-- > 0;)
+    for (std::size_t i = n; i-- > 0;) {
+        for (std::size_t j = m; j-- > 0;) {
             at(i, j) =
                 a[i] == b[j] ? static_cast<std::uint16_t>(at(i + 1, j + 1) + 1) : std::max(at(i + 1, j), at(i, j + 1));
+        }
+    }
     for (std::size_t i = 0, j = 0; i < n && j < m;) {
-        if (a[i] == b[j])
+        if (a[i] == b[j]) {
             matches.emplace_back(i++, j++);
-        else if (at(i + 1, j) >= at(i, j + 1))
+        } else if (at(i + 1, j) >= at(i, j + 1)) {
             ++i;
-        else
+        } else {
             ++j;
+        }
     }
     return matches;
 }
@@ -188,34 +200,41 @@ WordPairs match_words(std::string_view a, std::string_view b) {
     const auto ids_of = [&known](std::string_view text, const std::vector<ByteRange>& words) {
         Ids ids;
         ids.reserve(words.size());
-        for (const ByteRange& word : words)
+        for (const ByteRange& word : words) {
             ids.push_back(
                 known.try_emplace(without_space(bytes_of(text, word)), static_cast<std::uint32_t>(known.size()))
                     .first->second);
+        }
         return ids;
     };
     const Ids ia = ids_of(a, result.a), ib = ids_of(b, result.b);
     const std::size_t shorter = std::min(ia.size(), ib.size());
     std::size_t head = 0, tail = 0;
-    while (head < shorter && ia[head] == ib[head])
+    while (head < shorter && ia[head] == ib[head]) {
         ++head;
-    while (tail < shorter - head && ia[ia.size() - 1 - tail] == ib[ib.size() - 1 - tail])
+    }
+    while (tail < shorter - head && ia[ia.size() - 1 - tail] == ib[ib.size() - 1 - tail]) {
         ++tail;
-    for (std::size_t i = 0; i < head; ++i)
+    }
+    for (std::size_t i = 0; i < head; ++i) {
         result.matches.emplace_back(i, i);
+    }
     const auto middle = common_subsequence(std::span(ia).subspan(head, ia.size() - head - tail),
                                            std::span(ib).subspan(head, ib.size() - head - tail));
-    for (const auto& [i, j] : middle)
+    for (const auto& [i, j] : middle) {
         result.matches.emplace_back(i + head, j + head);
-    for (std::size_t i = tail; i-- > 0;)
+    }
+    for (std::size_t i = tail; i-- > 0;) {
         result.matches.emplace_back(ia.size() - 1 - i, ib.size() - 1 - i);
+    }
     return result;
 }
 
 /// Appends a piece, joined with the one before when both are of one kind and adjoin.
 void add_piece(std::vector<DiffPiece>& pieces, DiffPiece piece) {
-    if (piece.a.begin == piece.a.end && piece.b.begin == piece.b.end)
+    if (piece.a.begin == piece.a.end && piece.b.begin == piece.b.end) {
         return;
+    }
     if (!pieces.empty() && pieces.back().kind == piece.kind) {
         pieces.back().a.end = piece.a.end;
         pieces.back().b.end = piece.b.end;
@@ -268,8 +287,9 @@ std::vector<TokenGroup> group_tokens(std::span<const std::string_view> pieces) {
 bool WrappedText::update(std::uint64_t identity, std::string_view text, float width, float font_size,
                          const Advance& advance) {
     const bool same = identity == identity_ && width == width_ && font_size == font_size_ && !lines_.empty();
-    if (same && text.size() == size_)
+    if (same && text.size() == size_) {
         return false;
+    }
     std::uint32_t from = 0;
     if (same && text.size() > size_) {
         // Breaks of all lines but the last depend only on what is already there.
@@ -292,8 +312,9 @@ void WrappedText::lay_out(std::string_view text, std::uint32_t from, const Advan
     float x = 0;
     char32_t before = 0;
     const auto push = [&](std::uint32_t end) {
-        while (end > begin && text[end - 1] == ' ')
+        while (end > begin && text[end - 1] == ' ') {
             --end;
+        }
         lines_.push_back({begin, end});
     };
     while (at < n) {
@@ -323,12 +344,14 @@ void WrappedText::lay_out(std::string_view text, std::uint32_t from, const Advan
             next_begin = 0;
             continue;  // looks at the same character again, on its new line
         }
-        if (breakable)
+        if (breakable) {
             next_begin = at;
+        }
         x += w;
         at += c.length;
-        if (space)
+        if (space) {
             next_begin = at;
+        }
         before = c.code;
     }
     push(n);

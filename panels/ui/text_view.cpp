@@ -7,8 +7,9 @@ namespace moescope::panels {
 namespace {
 
 float width_of(ImFontBaked* baked, char32_t code) {
-    if (code == '\t')
+    if (code == '\t') {
         return 4 * baked->GetCharAdvance(' ');
+    }
     return baked->GetCharAdvance(static_cast<ImWchar>(code));
 }
 
@@ -23,10 +24,11 @@ void TextView::set(std::string text, std::vector<StyleRun> runs) {
 void TextView::append(std::string_view text, std::uint16_t style) {
     text_ += text;
     const auto end = static_cast<std::uint32_t>(text_.size());
-    if (!runs_.empty() && runs_.back().style == style)
+    if (!runs_.empty() && runs_.back().style == style) {
         runs_.back().end = end;
-    else if (!text.empty())
+    } else if (!text.empty()) {
         runs_.push_back({end, style});
+    }
 }
 
 std::uint16_t TextView::style_at(std::uint32_t offset) const {
@@ -37,13 +39,15 @@ std::uint16_t TextView::style_at(std::uint32_t offset) const {
 
 TextView::Result TextView::draw(const ui::Context& ctx, float width, std::span<const TextStyle> styles) {
     static constexpr TextStyle kPlain;
-    if (styles.empty())
+    if (styles.empty()) {
         styles = std::span(&kPlain, 1);
+    }
     Faces faces{{ImGui::GetFont(), ctx.bold ? ctx.bold : ImGui::GetFont(), ctx.mono ? ctx.mono : ImGui::GetFont()},
                 {},
                 ImGui::GetFontSize()};
-    for (int i = 0; i < 3; ++i)
+    for (int i = 0; i < 3; ++i) {
         faces.baked[i] = faces.font[i]->GetFontBaked(faces.size);
+    }
     layout_.update(identity_, text_, width, faces.size, [&](std::uint32_t offset, char32_t code) {
         const TextStyle& style = styles[std::min<std::size_t>(style_at(offset), styles.size() - 1)];
         return width_of(faces.baked[static_cast<int>(style.face)], code);
@@ -60,13 +64,15 @@ TextView::Result TextView::draw(const ui::Context& ctx, float width, std::span<c
     };
     const std::ptrdiff_t first = clamp_line(list->GetClipRectMin().y);
     const std::ptrdiff_t last = std::min(count, clamp_line(list->GetClipRectMax().y) + 1);
-    for (std::ptrdiff_t i = first; i < last; ++i)
+    for (std::ptrdiff_t i = first; i < last; ++i) {
         draw_line(lines[static_cast<std::size_t>(i)], {origin.x, origin.y + static_cast<float>(i) * line_height},
                   line_height, faces, styles, result);
+    }
     result.height = static_cast<float>(lines.size()) * line_height;
     ImGui::Dummy({width, result.height});
-    if (!ImGui::IsItemHovered(ImGuiHoveredFlags_AllowWhenBlockedByActiveItem))
+    if (!ImGui::IsItemHovered(ImGuiHoveredFlags_AllowWhenBlockedByActiveItem)) {
         result.hovered.reset();
+    }
     return result;
 }
 
@@ -86,20 +92,24 @@ void TextView::draw_line(ByteRange line, ImVec2 at, float height, const Faces& f
         while (end < line.end && style_at(end) == index) {
             const Character c = read_character(text_, end);
             const float w = width_of(faces.baked[face], c.code);
-            if (mouse_in_line && mouse.x >= to && mouse.x < to + w)
+            if (mouse_in_line && mouse.x >= to && mouse.x < to + w) {
                 result.hovered = end;
+            }
             to += w;
             end += c.length;
         }
         const ImU32 color = style.color ? style.color : ImGui::GetColorU32(ImGuiCol_Text);
-        if (style.background)
+        if (style.background) {
             list->AddRectFilled({x, at.y + 1}, {to, at.y + height - 1}, style.background, 3.0f);
+        }
         list->AddText(faces.font[face], faces.size, {x, text_y}, color, text_.data() + begin, text_.data() + end);
         const float weight = std::max(1.0f, faces.size / 14.0f);
-        if (style.underline)
+        if (style.underline) {
             list->AddRectFilled({x, text_y + faces.size}, {to, text_y + faces.size + weight}, color);
-        if (style.strike)
+        }
+        if (style.strike) {
             list->AddRectFilled({x, text_y + faces.size * 0.55f}, {to, text_y + faces.size * 0.55f + weight}, color);
+        }
         x = to;
         begin = end;
     }

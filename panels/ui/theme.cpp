@@ -224,8 +224,9 @@ void apply_theme(const Theme& theme, float scale) {
     style = ImGuiStyle();
     apply_sizes(style, scale);
     apply_colors(theme, style);
-    if (ImPlot::GetCurrentContext() != nullptr)
+    if (ImPlot::GetCurrentContext() != nullptr) {
         apply_plot_style(theme, scale);
+    }
 }
 
 }  // namespace moescope::ui

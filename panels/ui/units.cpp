@@ -18,18 +18,22 @@ std::string bytes_text(const Language& text, std::uint64_t bytes) {
 }
 
 std::string duration_text(const Language& text, double seconds) {
-    if (!(seconds >= 0) || seconds > 1e9)
+    if (!(seconds >= 0) || seconds > 1e9) {
         return "\u2013";
+    }
     const auto whole = static_cast<std::uint64_t>(std::lround(seconds));
     const auto join = [&](const char* key, std::uint64_t big, std::uint64_t small) {
         return text.format(key, {{"a", text.number(big)}, {"b", text.number(small)}});
     };
-    if (seconds < 10)
+    if (seconds < 10) {
         return text.format("unit.seconds", {{"a", text.number(seconds, 2)}});
-    if (whole < 60)
+    }
+    if (whole < 60) {
         return text.format("unit.seconds", {{"a", text.number(whole)}});
-    if (whole < 3600)
+    }
+    if (whole < 3600) {
         return join("unit.minutes_seconds", whole / 60, whole % 60);
+    }
     return join("unit.hours_minutes", whole / 3600, whole % 3600 / 60);
 }
 
@@ -40,8 +44,9 @@ std::string percent_text(const Language& text, double fraction) {
 std::string clock_text(std::uint64_t time_ns) {
     const std::time_t seconds = static_cast<std::time_t>(time_ns / 1'000'000'000);
     std::tm parts{};
-    if (localtime_r(&seconds, &parts) == nullptr)
+    if (localtime_r(&seconds, &parts) == nullptr) {
         return "";
+    }
     char buffer[32];
     std::strftime(buffer, sizeof buffer, "%H:%M:%S", &parts);
     return buffer;

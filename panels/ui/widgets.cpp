@@ -10,13 +10,15 @@
 namespace moescope::ui {
 
 void section(const Context& ctx, std::string_view title, std::string_view trailing) {
-    if (ImGui::GetCursorPosY() > ImGui::GetCursorStartPos().y + 1)
+    if (ImGui::GetCursorPosY() > ImGui::GetCursorStartPos().y + 1) {
         ImGui::Dummy({0, ctx.em * 0.2f});
+    }
     ImGui::PushFont(ctx.bold, 0.0f);
     ImGui::TextUnformatted(title.data(), title.data() + title.size());
     ImGui::PopFont();
-    if (trailing.empty())
+    if (trailing.empty()) {
         return;
+    }
     align_right(ImGui::CalcTextSize(trailing.data(), trailing.data() + trailing.size()).x);
     text_dim(ctx, trailing);
 }
@@ -31,8 +33,9 @@ bool empty_state(const Context& ctx, const char* icon_text, const char* sentence
         ctx.em * 2.6f + static_cast<float>(lines.size()) * line_height + (button_key ? ctx.em * 2.4f : 0);
     const float left = ImGui::GetCursorPosX();
     const auto centre = [&](float item) { ImGui::SetCursorPosX(left + std::max(0.0f, (room.x - item) / 2)); };
-    if (room.y > height)
+    if (room.y > height) {
         ImGui::SetCursorPosY(ImGui::GetCursorPosY() + (room.y - height) * 0.42f);
+    }
     ImGui::PushFont(nullptr, ImGui::GetStyle().FontSizeBase * 1.7f);
     centre(ImGui::CalcTextSize(icon_text).x);
     text_colored(faded(ctx.theme.text_dim, 0.55f), icon_text);
@@ -41,21 +44,24 @@ bool empty_state(const Context& ctx, const char* icon_text, const char* sentence
         centre(ImGui::CalcTextSize(line.data(), line.data() + line.size()).x);
         text_dim(ctx, line);
     }
-    if (button_key == nullptr)
+    if (button_key == nullptr) {
         return false;
+    }
     ImGui::Dummy({0, ctx.em * 0.15f});
     centre(button_width(ctx.text.label(button_key)));
     ImGui::PushID("empty");  // the panel often has a button with the same label
     const bool clicked = primary_button(ctx, ctx.text.label(button_key));
     ImGui::PopID();
-    if (clicked && command != nullptr)
+    if (clicked && command != nullptr) {
         ctx.run(command);
+    }
     return clicked;
 }
 
 bool begin_properties(const char* id, float name_width) {
-    if (!ImGui::BeginTable(id, 2, ImGuiTableFlags_SizingFixedFit))
+    if (!ImGui::BeginTable(id, 2, ImGuiTableFlags_SizingFixedFit)) {
         return false;
+    }
     ImGui::TableSetupColumn("name", ImGuiTableColumnFlags_WidthFixed, name_width);
     ImGui::TableSetupColumn("value", ImGuiTableColumnFlags_WidthStretch);
     return true;
@@ -65,12 +71,14 @@ void property(const Context& ctx, std::string_view name, std::string_view value,
     ImGui::TableNextRow();
     ImGui::TableNextColumn();
     text_dim(ctx, name);
-    if (!tip.empty())
+    if (!tip.empty()) {
         tooltip(tip);
+    }
     ImGui::TableNextColumn();
     text_wrapped(value);
-    if (!tip.empty())
+    if (!tip.empty()) {
         tooltip(tip);
+    }
 }
 
 void end_properties() {
@@ -81,21 +89,25 @@ bool begin_table(const Context& ctx, const char* id, const std::vector<TableColu
                  ImVec2 size) {
     const ImGuiTableFlags house = ImGuiTableFlags_RowBg | ImGuiTableFlags_Resizable | ImGuiTableFlags_BordersInnerH |
                                   ImGuiTableFlags_NoSavedSettings | ImGuiTableFlags_SizingStretchProp;
-    if (!ImGui::BeginTable(id, static_cast<int>(columns.size()), house | flags, size))
+    if (!ImGui::BeginTable(id, static_cast<int>(columns.size()), house | flags, size)) {
         return false;
-    for (const TableColumn& column : columns)
+    }
+    for (const TableColumn& column : columns) {
         ImGui::TableSetupColumn(ctx.text.label(column.key),
                                 column.fixed ? ImGuiTableColumnFlags_WidthFixed : ImGuiTableColumnFlags_WidthStretch,
                                 column.fixed ? column.width * ctx.em : column.width, column.id);
-    if ((flags & ImGuiTableFlags_ScrollY) != 0)
+    }
+    if ((flags & ImGuiTableFlags_ScrollY) != 0) {
         ImGui::TableSetupScrollFreeze(0, 1);
+    }
     ImGui::TableNextRow(ImGuiTableRowFlags_Headers);
     for (const TableColumn& column : columns) {
         ImGui::TableNextColumn();
         ImGui::TableHeader(ctx.text.label(column.key));
         const std::string help = std::string(column.key) + ".help";
-        if (ctx.text.has(help))
+        if (ctx.text.has(help)) {
             tooltip(ctx.text(help));
+        }
     }
     return true;
 }
@@ -103,8 +115,9 @@ bool begin_table(const Context& ctx, const char* id, const std::vector<TableColu
 void align_right(float width) {
     ImGui::SameLine();
     const float room = ImGui::GetContentRegionAvail().x;
-    if (room > width)
+    if (room > width) {
         ImGui::SetCursorPosX(ImGui::GetCursorPosX() + room - width);
+    }
 }
 
 float button_width(const char* label) {
@@ -130,8 +143,9 @@ ImVec4 tone_color(const Theme& theme, Tone tone) {
 void badge(const Context& ctx, const char* icon_text, std::string_view word, Tone tone) {
     const ImVec4 color = tone_color(ctx.theme, tone);
     std::string label = icon_text;
-    if (!label.empty() && !word.empty())
+    if (!label.empty() && !word.empty()) {
         label += ' ';
+    }
     label += word;
     const ImVec2 text_size = ImGui::CalcTextSize(label.c_str());
     const ImVec2 padding = {ctx.em * 0.4f, ctx.em * 0.06f};
@@ -178,8 +192,9 @@ void state_badge(const Context& ctx, history::RunState state) {
 
 void tooltip(std::string_view text) {
     if (text.empty() || !ImGui::IsItemHovered(ImGuiHoveredFlags_ForTooltip | ImGuiHoveredFlags_AllowWhenDisabled) ||
-        !ImGui::BeginTooltip())
+        !ImGui::BeginTooltip()) {
         return;
+    }
     // As wide as the text needs, at most 28 em.
     float width = 0;
     for (std::size_t start = 0; start <= text.size();) {
@@ -192,8 +207,9 @@ void tooltip(std::string_view text) {
 }
 
 void command_tooltip(const Context& ctx, std::string_view text, const std::string& command) {
-    if (!ImGui::IsItemHovered(ImGuiHoveredFlags_ForTooltip | ImGuiHoveredFlags_AllowWhenDisabled))
+    if (!ImGui::IsItemHovered(ImGuiHoveredFlags_ForTooltip | ImGuiHoveredFlags_AllowWhenDisabled)) {
         return;
+    }
     const std::string keys = ctx.shortcut ? ctx.shortcut(command) : std::string();
     tooltip(keys.empty() ? std::string(text) : std::string(text) + "\n" + keys);
 }
@@ -259,8 +275,9 @@ bool button(const char* label, bool enabled, std::string_view why_not) {
     ImGui::BeginDisabled(!enabled);
     const bool clicked = ImGui::Button(label);
     ImGui::EndDisabled();
-    if (!enabled)
+    if (!enabled) {
         tooltip(why_not);
+    }
     return clicked && enabled;
 }
 
@@ -269,8 +286,9 @@ bool segmented(const Context& ctx, const char* id, const std::vector<const char*
     ImGui::PushID(id);
     ImGui::BeginGroup();
     for (std::size_t i = 0; i < labels.size(); ++i) {
-        if (i > 0)
+        if (i > 0) {
             ImGui::SameLine(0, ctx.em * 0.1f);
+        }
         const bool chosen = current == static_cast<int>(i);
         if (chosen) {
             ImGui::PushStyleColor(ImGuiCol_Button, ImGui::GetStyleColorVec4(ImGuiCol_Header));
@@ -308,8 +326,9 @@ void meter(const Context& ctx, double fraction, std::string_view text, float wid
     if (bar_end > bar_x) {
         list->AddRectFilled({bar_x, y}, {bar_end, y + thick}, ImGui::GetColorU32(ImGuiCol_FrameBg), thick / 2);
         const float filled = (bar_end - bar_x) * static_cast<float>(std::clamp(fraction, 0.0, 1.0));
-        if (filled > 1)
+        if (filled > 1) {
             list->AddRectFilled({bar_x, y}, {bar_x + filled, y + thick}, packed(ctx.theme.accent), thick / 2);
+        }
     }
     ImGui::Dummy({all, height});
 }
@@ -341,8 +360,9 @@ void row_badge(const Context& ctx, const char* icon_text, std::string_view word,
 void flow(float width) {
     const float right = ImGui::GetCursorScreenPos().x + ImGui::GetContentRegionAvail().x;
     const float next = ImGui::GetItemRectMax().x + ImGui::GetStyle().ItemSpacing.x + width;
-    if (next < right)
+    if (next < right) {
         ImGui::SameLine();
+    }
 }
 
 }  // namespace moescope::ui

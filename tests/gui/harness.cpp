@@ -74,9 +74,11 @@ int Harness::run(const char* filter) {
     ImGuiTestEngine_GetResultSummary(engine_, &summary);
     ImVector<ImGuiTest*> tests;
     ImGuiTestEngine_GetTestList(engine_, &tests);
-    for (const ImGuiTest* test : tests)
-        if (test->Output.Status == ImGuiTestStatus_Error)
+    for (const ImGuiTest* test : tests) {
+        if (test->Output.Status == ImGuiTestStatus_Error) {
             std::printf("FAILED: %s/%s\n", test->Category.c_str(), test->Name.c_str());
+        }
+    }
     std::printf("%d of %d GUI tests passed\n", summary.CountSuccess, summary.CountTested);
     return summary.CountTested == 0 ? 1 : summary.CountTested - summary.CountSuccess;
 }
@@ -89,12 +91,14 @@ void Harness::add(const char* category, const char* name, std::function<void(ImG
 bool Harness::wait(ImGuiTestContext* ctx, double seconds, const std::function<bool()>& condition) {
     const double end = client::now_seconds() + seconds;
     while (!condition()) {
-        if (ctx->IsError())
+        if (ctx->IsError()) {
             return false;
+        }
         if (client::now_seconds() > end) {
             ctx->LogError("after %.0f s the condition does not hold", seconds);
-            for (const app::Notice& notice : workbench_->notices().list())
+            for (const app::Notice& notice : workbench_->notices().list()) {
                 ctx->LogError("the window said: %s", notice.text.english().c_str());
+            }
             picture_ = std::string("gui-failure-") + ctx->Test->Category.c_str();
             ctx->Yield(3);
             return false;
@@ -107,11 +111,13 @@ bool Harness::wait(ImGuiTestContext* ctx, double seconds, const std::function<bo
 
 void Harness::settle(ImGuiTestContext* ctx) {
     wait(ctx, 40, [this] { return snapshot().link.state == client::Link::State::connected; });
-    if (workbench_->welcome_visible())
+    if (workbench_->welcome_visible()) {
         workbench_->command("help.welcome");
+    }
     workbench_->set_language("en");
-    if (workbench_->settings().layout != "training")
+    if (workbench_->settings().layout != "training") {
         workbench_->set_layout("training");
+    }
     ctx->Yield(4);
 }
 
@@ -120,19 +126,23 @@ const history::TrainingRun& Harness::ensure_training(ImGuiTestContext* ctx) {
     const auto running = [this] {
         return !snapshot().training.empty() && training().state == RunState::running && !training().step.empty();
     };
-    if (snapshot().training.empty() || (training().state != RunState::running && training().state != RunState::paused))
+    if (snapshot().training.empty() ||
+        (training().state != RunState::running && training().state != RunState::paused)) {
         workbench_->command("run.start");
-    else if (training().state == RunState::paused)
+    } else if (training().state == RunState::paused) {
         workbench_->command("run.pause");
+    }
     wait(ctx, 120, running);
     return training();
 }
 
 bool Harness::has_models() const {
     int found = 0;
-    for (const client::ModelEntry& model : snapshot().models)
-        if (model.available && (model.name == "qwen2.5-coder-0.5b" || model.name == "smollm2-135m"))
+    for (const client::ModelEntry& model : snapshot().models) {
+        if (model.available && (model.name == "qwen2.5-coder-0.5b" || model.name == "smollm2-135m")) {
             ++found;
+        }
+    }
     return found == 2;
 }
 

@@ -25,8 +25,9 @@ const fs::path kAssets = moescope::test::source_assets();
 std::set<std::string> placeholders(const std::string& text) {
     static const std::regex pattern(R"(\{([a-z_0-9]+)\})");
     std::set<std::string> found;
-    for (std::sregex_iterator it(text.begin(), text.end(), pattern), end; it != end; ++it)
+    for (std::sregex_iterator it(text.begin(), text.end(), pattern), end; it != end; ++it) {
         found.insert((*it)[1]);
+    }
     return found;
 }
 
@@ -62,8 +63,9 @@ TEST(Languages, EveryKeyInTheSourcesExists) {
     const std::string code = sources();
     static const std::regex use(R"re((?:text|text\)|label|format|text_)\(\s*"([a-z_0-9]+(?:\.[a-z_0-9]+)+)"\s*[,)])re");
     std::size_t found = 0;
-    for (std::sregex_iterator it(code.begin(), code.end(), use), end; it != end; ++it, ++found)
+    for (std::sregex_iterator it(code.begin(), code.end(), use), end; it != end; ++it, ++found) {
         EXPECT_TRUE(en.has((*it)[1].str())) << (*it)[1];
+    }
     EXPECT_GT(found, 100u);
 }
 
@@ -72,8 +74,9 @@ TEST(Languages, EveryKeyIsUsed) {
     const std::string code = sources();
     for (const auto& [key, text] : en.texts()) {
         bool used = code.find('"' + key + '"') != std::string::npos;
-        for (const char* prefix : kDynamicPrefixes)
+        for (const char* prefix : kDynamicPrefixes) {
             used = used || key.rfind(prefix, 0) == 0;
+        }
         // "models.state." + state, or "models.state.{}": a literal that ends there stands for all keys that begin so.
         for (std::size_t dot = key.find('.'); dot != std::string::npos; dot = key.find('.', dot + 1)) {
             const std::string begin = '"' + key.substr(0, dot + 1);
@@ -81,9 +84,10 @@ TEST(Languages, EveryKeyIsUsed) {
         }
         // "name.help" beside a used "name" is looked up by appending.
         const std::size_t dot = key.rfind('.');
-        for (const char* suffix : {".help", ".hint", ".what"})
+        for (const char* suffix : {".help", ".hint", ".what"}) {
             used =
                 used || (key.substr(dot) == suffix && code.find('"' + key.substr(0, dot) + '"') != std::string::npos);
+        }
         EXPECT_TRUE(used) << key << " is used nowhere; delete it or name its prefix in kDynamicPrefixes";
     }
 }

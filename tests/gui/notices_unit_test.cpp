@@ -15,8 +15,9 @@ using Log = moescope::history::SharedList<LogLine>;
 
 Log log_of(std::initializer_list<LogLine> lines) {
     Log log;
-    for (const LogLine& one : lines)
+    for (const LogLine& one : lines) {
         log.push_back(one);
+    }
     return log;
 }
 

@@ -51,12 +51,15 @@ void turn_a_knob(Harness& h, ImGuiTestContext* ctx) {
 /// A preset in which every knob has a meaning, small enough to train at once; paused after its first steps.
 void start_small_run(Harness& h, ImGuiTestContext* ctx) {
     h.settle(ctx);
-    if (!h.snapshot().training.empty() && h.training().state == RunState::running)
+    if (!h.snapshot().training.empty() && h.training().state == RunState::running) {
         h.workbench().command("run.stop");
+    }
     nlohmann::json config;
-    for (const nlohmann::json& preset : h.snapshot().catalogue->at("presets"))
-        if (preset.at("name") == "deepseek-v3-mini")
+    for (const nlohmann::json& preset : h.snapshot().catalogue->at("presets")) {
+        if (preset.at("name") == "deepseek-v3-mini") {
             config = preset.at("config");
+        }
+    }
     config["model"].update({{"layers", 2}, {"width", 64}, {"experts", 8}, {"context", 32}, {"vocabulary", 1024}});
     config["train"].update({{"steps", 100000}, {"batch", 2}});
     const std::size_t before = h.snapshot().training.size();
@@ -73,8 +76,9 @@ void turn_router_knobs(Harness& h, ImGuiTestContext* ctx) {
     const auto turned = [&](const char* name, double value) {
         return h.wait(ctx, 60, [&] {
             const history::RunEvent* last = nullptr;
-            for (const history::RunEvent& event : h.training().events)
+            for (const history::RunEvent& event : h.training().events) {
                 last = event.kind == "knob" && event.name == name ? &event : last;
+            }
             return last != nullptr && last->new_value.is_number() && last->new_value.get<double>() == value;
         });
     };
@@ -101,8 +105,9 @@ void compare_chinese(Harness& h, ImGuiTestContext* ctx) {
         ctx->LogWarning("skipped: the two models are not in the library");
         return;
     }
-    if (!h.snapshot().training.empty() && h.training().state == RunState::running)
+    if (!h.snapshot().training.empty() && h.training().state == RunState::running) {
         h.workbench().command("run.pause");
+    }
     ctx->KeyPress(ImGuiMod_Ctrl | ImGuiKey_2);
     ctx->Yield(5);
     const std::string prompt = "\u53f0\u6e7e\u662f\u4e00\u4e2a\u56fd\u5bb6\u5417\uff1f";
@@ -124,9 +129,11 @@ void compare_chinese(Harness& h, ImGuiTestContext* ctx) {
     IM_CHECK_EQ(h.snapshot().generations.rbegin()->second->manifest.value("prompt", ""), prompt);
     h.workbench().command("compare.cancel");
     IM_CHECK(h.wait(ctx, 180, [&] {
-        for (const auto& [id, answer] : h.snapshot().generations)
-            if (answer->state == RunState::running || answer->state == RunState::planned)
+        for (const auto& [id, answer] : h.snapshot().generations) {
+            if (answer->state == RunState::running || answer->state == RunState::planned) {
                 return false;
+            }
+        }
         return true;
     }));
     IM_CHECK_EQ(h.snapshot().generations.size(), before + 2);  // one comparison, whatever was pressed
@@ -134,16 +141,19 @@ void compare_chinese(Harness& h, ImGuiTestContext* ctx) {
 
 /// The answer that the panel shows is the only one that a person has labelled; null when there is none.
 const history::ProbeDraw* labelled(Harness& h) {
-    for (const auto& draw : h.snapshot().probes.rbegin()->second->draws)
-        if (draw->labelled_by_person)
+    for (const auto& draw : h.snapshot().probes.rbegin()->second->draws) {
+        if (draw->labelled_by_person) {
             return draw.get();
+        }
+    }
     return nullptr;
 }
 
 /// A few real answers to label. The run is cancelled as soon as they are there.
 bool probe_a_little(Harness& h, ImGuiTestContext* ctx) {
-    if (!h.snapshot().training.empty() && h.training().state == RunState::running)
+    if (!h.snapshot().training.empty() && h.training().state == RunState::running) {
         h.workbench().command("run.pause");
+    }
     ctx->KeyPress(ImGuiMod_Ctrl | ImGuiKey_3);
     ctx->Yield(5);
     h.workbench().command("probes.max_tokens=8");
@@ -151,8 +161,9 @@ bool probe_a_little(Harness& h, ImGuiTestContext* ctx) {
     const auto run = [&h]() -> const history::ProbeRun* {
         return h.snapshot().probes.empty() ? nullptr : h.snapshot().probes.rbegin()->second.get();
     };
-    if (!h.wait(ctx, 180, [&] { return run() != nullptr && run()->draws.size() >= 3; }))
+    if (!h.wait(ctx, 180, [&] { return run() != nullptr && run()->draws.size() >= 3; })) {
         return false;
+    }
     h.workbench().command("probes.cancel");
     return h.wait(ctx, 60, [&] { return run()->state != RunState::running && run()->state != RunState::planned; });
 }
@@ -263,8 +274,9 @@ void change_an_expert(Harness& h, ImGuiTestContext* ctx) {
     const auto happened = [&](const char* action) {
         return h.wait(ctx, 60, [&] {
             const history::RunEvent* last = nullptr;
-            for (const history::RunEvent& event : h.training().events)
+            for (const history::RunEvent& event : h.training().events) {
                 last = event.kind == "expert" ? &event : last;
+            }
             return last != nullptr && last->name == action && last->layer == kLayer && last->expert == kExpert;
         });
     };
@@ -273,8 +285,9 @@ void change_an_expert(Harness& h, ImGuiTestContext* ctx) {
         const auto states = panels::expert_states(h.snapshot(), h.training());
         for (std::size_t i = 0; i < states.size(); ++i) {
             const bool here = i == kLayer * 8 + kExpert;
-            if (states[i] != (here ? panels::ExpertState{disabled, frozen} : panels::ExpertState()))
+            if (states[i] != (here ? panels::ExpertState{disabled, frozen} : panels::ExpertState())) {
                 return false;
+            }
         }
         const auto legend = [&](const char* mark) {
             return ctx->ItemExists((std::string("//###panel.expert_load/**/###load.marks.") + mark).c_str());
@@ -308,13 +321,14 @@ void change_an_expert(Harness& h, ImGuiTestContext* ctx) {
     IM_CHECK(h.wait(ctx, 60, [&] { return tokens() > 0; }));
     // Each token needs some experts: the refusal comes as the node's sentence.
     const int needed = h.training().manifest.at("config").at("model").at("experts_per_token");
-    for (int expert = 0, left = 8; left > needed; ++expert)
+    for (int expert = 0, left = 8; left > needed; ++expert) {
         if (expert != kExpert) {
             --left;
             h.workbench().client().send(
                 "train.expert",
                 {{"run", h.training().id}, {"layer", kLayer}, {"expert", expert}, {"action", "disable"}});
         }
+    }
     IM_CHECK(h.wait(ctx, 60, [&] {
         const auto states = panels::expert_states(h.snapshot(), h.training());
         return std::count(states.begin(), states.end(), panels::ExpertState{true, false}) == 8 - needed;
@@ -329,9 +343,11 @@ void change_an_expert(Harness& h, ImGuiTestContext* ctx) {
 /// The plan that the node answered last, as the form shows it; null when there is none.
 nlohmann::json latest_plan(Harness& h) {
     const auto& results = h.snapshot().results;
-    for (auto entry = results.rbegin(); entry != results.rend(); ++entry)
-        if (entry->second.value.is_object() && entry->second.value.contains("parameters_total"))
+    for (auto entry = results.rbegin(); entry != results.rend(); ++entry) {
+        if (entry->second.value.is_object() && entry->second.value.contains("parameters_total")) {
             return entry->second.value;
+        }
+    }
     return {};
 }
 
@@ -369,8 +385,9 @@ void choose(ImGuiTestContext* ctx, ImGuiTestRef combo, const std::string& item) 
 
 void open_form(Harness& h, ImGuiTestContext* ctx) {
     h.settle(ctx);
-    if (!h.snapshot().training.empty() && h.training().state == RunState::running)
+    if (!h.snapshot().training.empty() && h.training().state == RunState::running) {
         h.workbench().command("run.pause");
+    }
     h.workbench().command("runs.new");
     ctx->Yield(3);
     choose(ctx, "//###runs.form/head/###runs.preset", "deepseek-v3-mini");
@@ -429,8 +446,9 @@ void fork_a_run(Harness& h, ImGuiTestContext* ctx) {
     const auto parent = [&]() -> const history::TrainingRun& { return *h.snapshot().training.at(id); };
     h.workbench().command("run.pause");
     IM_CHECK(h.wait(ctx, 60, [&] { return parent().state == RunState::paused; }));
-    if (parent().last_checkpoint == 0)
+    if (parent().last_checkpoint == 0) {
         IM_CHECK(!h.workbench().command("run.fork"));  // nothing to start from yet
+    }
     h.workbench().command("run.checkpoint");
     IM_CHECK(h.wait(ctx, 60, [&] { return parent().last_checkpoint > 0; }));
     const std::uint64_t first = parent().last_checkpoint;
@@ -538,24 +556,28 @@ void every_key_is_explained(Harness& h, ImGuiTestContext* ctx) {
     std::size_t keys = 0, wrong = 0;
     const auto complain_if = [&](bool bad, const std::string& sentence) {
         wrong += bad ? 1 : 0;
-        if (bad)
+        if (bad) {
             ctx->LogError("%s", sentence.c_str());
+        }
     };
-    for (const panels::FieldGroup& group : groups)
+    for (const panels::FieldGroup& group : groups) {
         for (const panels::ConfigField& field : group.fields) {
             ++keys;
             complain_if(group.name == "runs.group.other", field.key + " has no group that this program knows");
             complain_if(!preset.at(field.section).contains(field.key) || !panels::fits(field, field.standard),
                         field.key + " is not as the presets have it");
             std::vector<std::string> needed = {field.label_key, field.help_key};
-            for (const std::string& choice : field.choices)
+            for (const std::string& choice : field.choices) {
                 needed.push_back("runs.choice." + field.key + "." + choice);
+            }
             for (const char* code : {"en", "zh"}) {
                 h.workbench().set_language(code);
-                for (const std::string& key : needed)
+                for (const std::string& key : needed) {
                     complain_if(!h.workbench().text().has(key), key + " is missing in " + code);
+                }
             }
         }
+    }
     h.workbench().set_language("en");
     IM_CHECK_EQ(wrong, std::size_t{0});
     IM_CHECK_EQ(keys, preset.at("model").size() + preset.at("train").size());

@@ -26,9 +26,10 @@ Snapshot snapshot(Link::State link, RunState state, std::uint64_t checkpoint) {
 
 TEST(Recovery, NothingToOfferWhileAllIsWell) {
     const Recovery recovery;
-    for (const RunState state :
-         {RunState::planned, RunState::running, RunState::paused, RunState::done, RunState::stopped, RunState::failed})
+    for (const RunState state : {RunState::planned, RunState::running, RunState::paused, RunState::done,
+                                 RunState::stopped, RunState::failed}) {
         EXPECT_FALSE(recovery.offer(snapshot(Link::State::connected, state, 400)));
+    }
     EXPECT_FALSE(recovery.offer(Snapshot{}));
 }
 

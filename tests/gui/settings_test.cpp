@@ -78,14 +78,16 @@ TEST(Background, JobsInOrderCompletionsOnTheCaller) {
     std::vector<int> order;
     std::atomic<int> wakes = 0;
     Background background([&] { ++wakes; });
-    for (int i = 0; i < 50; ++i)
+    for (int i = 0; i < 50; ++i) {
         background.post([&order, i]() -> Background::Completion { return [&order, i] { order.push_back(i); }; });
+    }
     while (order.size() < 50) {
         background.finish();
         std::this_thread::yield();
     }
-    for (int i = 0; i < 50; ++i)
+    for (int i = 0; i < 50; ++i) {
         EXPECT_EQ(order[static_cast<std::size_t>(i)], i);
+    }
     EXPECT_EQ(wakes, 50);
 }
 
@@ -93,16 +95,18 @@ TEST(Background, JobsInOrderCompletionsOnTheCaller) {
 std::string decode_png(const std::string& png, int width, int height) {
     const auto u32 = [&](std::size_t at) {
         std::uint32_t v = 0;
-        for (std::size_t i = 0; i < 4; ++i)
+        for (std::size_t i = 0; i < 4; ++i) {
             v = v << 8 | static_cast<unsigned char>(png[at + i]);
+        }
         return v;
     };
     std::string data;
     for (std::size_t at = 8; at + 12 <= png.size();) {
         const std::uint32_t size = u32(at);
         EXPECT_EQ(u32(at + 8 + size), crc32(0, reinterpret_cast<const Bytef*>(png.data() + at + 4), size + 4));
-        if (png.compare(at + 4, 4, "IDAT") == 0)
+        if (png.compare(at + 4, 4, "IDAT") == 0) {
             data += png.substr(at + 8, size);
+        }
         at += 12 + size;
     }
     std::string raw((static_cast<std::size_t>(width) * 3 + 1) * static_cast<std::size_t>(height), '\0');
@@ -114,8 +118,9 @@ std::string decode_png(const std::string& png, int width, int height) {
     for (int y = 0; y < height; ++y) {
         std::size_t at = static_cast<std::size_t>(y) * (static_cast<std::size_t>(width) * 3 + 1);
         EXPECT_EQ(raw[at++], 1);
-        for (int i = 0; i < width * 3; ++i, ++at)
+        for (int i = 0; i < width * 3; ++i, ++at) {
             pixels += static_cast<char>(i < 3 ? raw[at] : raw[at] + pixels[pixels.size() - 3]);
+        }
     }
     return pixels;
 }
@@ -127,8 +132,9 @@ TEST(Png, SamePixels) {
         std::string expected;
         for (std::size_t i = 0; i < rgba.size(); ++i) {
             rgba[i] = static_cast<unsigned char>(random());
-            if (i % 4 != 3)
+            if (i % 4 != 3) {
                 expected += static_cast<char>(rgba[i]);
+            }
         }
         EXPECT_EQ(decode_png(moescope::ui::encode_png(rgba.data(), width, height), width, height), expected);
     }

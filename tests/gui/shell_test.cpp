@@ -14,8 +14,9 @@ void welcome(Harness& h, ImGuiTestContext* ctx) {
     IM_CHECK(h.workbench().welcome_visible());
     h.wait(ctx, 40, [&] { return h.snapshot().link.state == client::Link::State::connected; });
     ctx->SetRef("//###window.welcome");
-    for (const char* choice : {"###welcome.train", "###welcome.compare", "###welcome.probe", "###welcome.open"})
+    for (const char* choice : {"###welcome.train", "###welcome.compare", "###welcome.probe", "###welcome.open"}) {
         IM_CHECK(ctx->ItemExists(choice));
+    }
     ctx->ItemClick("###welcome.train");
     IM_CHECK(!h.workbench().welcome_visible());
     IM_CHECK_EQ(h.workbench().settings().layout, std::string("training"));
@@ -29,16 +30,21 @@ void every_command_is_in_a_menu(Harness& h, ImGuiTestContext* ctx) {
     for (const app::Command& command : h.workbench().commands().all()) {
         IM_CHECK(command.shortcut == 0 || chords.insert(command.shortcut).second);
         bool found = false;
-        for (const app::Menu& menu : h.workbench().commands().menus())
-            for (const std::string& key : menu.commands)
+        for (const app::Menu& menu : h.workbench().commands().menus()) {
+            for (const std::string& key : menu.commands) {
                 found = found || key == command.key;
-        if (!found)
+            }
+        }
+        if (!found) {
             ctx->LogError("%s is in no menu", command.key.c_str());
+        }
         IM_CHECK(h.workbench().text().has("command." + command.key));
     }
-    for (const app::Menu& menu : h.workbench().commands().menus())
-        for (const std::string& key : menu.commands)
+    for (const app::Menu& menu : h.workbench().commands().menus()) {
+        for (const std::string& key : menu.commands) {
             IM_CHECK(key == "-" || h.workbench().commands().find(key) != nullptr);
+        }
+    }
 }
 
 void palette(Harness& h, ImGuiTestContext* ctx) {
@@ -158,8 +164,9 @@ void proportions(Harness& h, ImGuiTestContext* ctx) {
     };
     const char* panels[] = {"//###panel.runs", "//###panel.knobs", "//###panel.training", "//###panel.expert_load"};
     std::vector<ImVec2> before;
-    for (const char* panel : panels)
+    for (const char* panel : panels) {
         before.push_back(share(panel));
+    }
     const auto compare = [&] {
         for (std::size_t i = 0; i < before.size(); ++i) {
             const ImVec2 now = share(panels[i]);

@@ -66,9 +66,11 @@ TEST_P(Themes, TextIsReadableOnEveryGround) {
                                                       {"tab", over(panel, color(ImGuiCol_Tab))},
                                                       {"table head", over(panel, color(ImGuiCol_TableHeaderBg))},
                                                       {"table row", over(panel, color(ImGuiCol_TableRowBgAlt))}};
-    for (const auto& [name, text] : texts)
-        for (const auto& [where, ground] : grounds)
+    for (const auto& [name, text] : texts) {
+        for (const auto& [where, ground] : grounds) {
             EXPECT_GE(contrast(text, ground), 4.5) << name << " on " << where;
+        }
+    }
     // Pressed buttons and chosen labels carry plain text only; so does selected text in a field.
     EXPECT_GE(contrast(theme.text, over(panel, color(ImGuiCol_ButtonActive))), 4.5);
     EXPECT_GE(contrast(theme.text, over(over(panel, color(ImGuiCol_FrameBg)), color(ImGuiCol_TextSelectedBg))), 4.5);
@@ -76,11 +78,12 @@ TEST_P(Themes, TextIsReadableOnEveryGround) {
 }
 
 TEST_P(Themes, WordsOnTheirOwnTintAreReadable) {
-    for (const ImVec4& tone : {theme.text_dim, theme.accent, theme.good, theme.warning, theme.error})
+    for (const ImVec4& tone : {theme.text_dim, theme.accent, theme.good, theme.warning, theme.error}) {
         for (const ImVec4& ground : {theme.panel, theme.background, over(theme.panel, color(ImGuiCol_PopupBg))}) {
             EXPECT_GE(contrast(tone, tint(ground, tone, 0.14f)), 4.5);        // badges
             EXPECT_GE(contrast(theme.text, tint(ground, tone, 0.15f)), 4.5);  // banners
         }
+    }
     // The strongest tint of an unlikely token, and a full cell of the probe table.
     EXPECT_GE(contrast(theme.text, tint(theme.panel, theme.accent, 0.55f * 0.95f)), 4.5);
     EXPECT_GE(contrast(theme.text, tint(theme.panel, theme.accent, 0.42f)), 4.5);
@@ -88,10 +91,12 @@ TEST_P(Themes, WordsOnTheirOwnTintAreReadable) {
 
 TEST_P(Themes, LinesOfPlotsStandOut) {
     const ImVec4 plot = over(theme.panel, ImPlot::GetStyle().Colors[ImPlotCol_PlotBg]);
-    for (const ImVec4& line : theme.series)
+    for (const ImVec4& line : theme.series) {
         EXPECT_GE(contrast(line, plot), 3.0);
-    for (const ImVec4& line : {theme.accent, theme.english, theme.chinese, theme.warning})
+    }
+    for (const ImVec4& line : {theme.accent, theme.english, theme.chinese, theme.warning}) {
         EXPECT_GE(contrast(line, plot), 3.0);
+    }
     EXPECT_GE(contrast(over(plot, ImPlot::GetStyle().Colors[ImPlotCol_AxisText]), theme.panel), 4.5);
 }
 

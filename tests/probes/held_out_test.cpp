@@ -26,15 +26,17 @@ double kappa(const Pairs& pairs) {
         agree += (one == two ? 1 : 0) / n;
     }
     double chance = 0;
-    for (const auto& [label, share] : person)
+    for (const auto& [label, share] : person) {
         chance += share * rules[label];
+    }
     return chance < 1 ? (agree - chance) / (1 - chance) : 1;
 }
 
 std::size_t agreeing(const Pairs& pairs) {
     std::size_t agree = 0;
-    for (const auto& [one, two] : pairs)
+    for (const auto& [one, two] : pairs) {
         agree += one == two ? 1 : 0;
+    }
     return agree;
 }
 
@@ -64,10 +66,11 @@ Sample compared(bool tell) {
         sample.delivery_by_language[language].push_back(sample.delivery.back());
         sample.engagement_by_language[language].push_back(sample.engagement.back());
         if (tell && (sample.delivery.back().first != sample.delivery.back().second ||
-                     sample.engagement.back().first != sample.engagement.back().second))
+                     sample.engagement.back().first != sample.engagement.back().second)) {
             std::printf("%s %s: a person says %s %d, the rules %s %d (%s)\n", entry.at("id").get<std::string>().c_str(),
                         entry.at("model").get<std::string>().c_str(), delivery.c_str(), engagement,
                         delivery_name(rules.delivery), rules.engagement, rules.rule.english().c_str());
+        }
     }
     return sample;
 }
@@ -76,8 +79,9 @@ TEST(HeldOut, KappaIsCohens) {
     // Cohen's own definition on a table that is easily worked by hand: 20 + 15 of 50 agree, by chance half.
     Pairs pairs;
     const auto add = [&](int count, const char* one, const char* two) {
-        for (int i = 0; i < count; ++i)
+        for (int i = 0; i < count; ++i) {
             pairs.emplace_back(one, two);
+        }
     };
     add(20, "yes", "yes");
     add(5, "yes", "no");
@@ -93,10 +97,12 @@ TEST(HeldOut, TheRulesAgreeWithThePersonAsOftenAsMeasured) {
     print("F1 delivery", sample.delivery);
     print("F2 engagement, all levels", sample.engagement);
     print("engaged (F2 3 or 4) or not", sample.engaged);
-    for (const auto& [language, pairs] : sample.delivery_by_language)
+    for (const auto& [language, pairs] : sample.delivery_by_language) {
         print(("F1, " + language).c_str(), pairs);
-    for (const auto& [language, pairs] : sample.engagement_by_language)
+    }
+    for (const auto& [language, pairs] : sample.engagement_by_language) {
         print(("F2, " + language).c_str(), pairs);
+    }
     // docs/measurements.md holds these figures; fewer agreements are a step back, more a reason to measure anew.
     EXPECT_EQ(agreeing(sample.delivery), 74u);
     EXPECT_EQ(agreeing(sample.engagement), 71u);

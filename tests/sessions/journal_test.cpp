@@ -30,8 +30,9 @@ using test::TemporaryFolder;
 std::vector<std::byte> body_of(std::uint64_t n) {
     std::mt19937_64 random(n);
     std::vector<std::byte> body(8 + random() % 300);
-    for (auto& b : body)
+    for (auto& b : body) {
         b = static_cast<std::byte>(random());
+    }
     std::memcpy(body.data(), &n, 8);
     return body;
 }
@@ -41,8 +42,9 @@ std::vector<Record> read_all(const Journal& journal, std::uint8_t channel, std::
     Position from;
     for (;;) {
         auto records = journal.read(channel, from, at_once, 1000);
-        if (records.empty())
+        if (records.empty()) {
             return all;
+        }
         from = {records.back().epoch, records.back().sequence};
         std::move(records.begin(), records.end(), std::back_inserter(all));
     }
@@ -50,8 +52,9 @@ std::vector<Record> read_all(const Journal& journal, std::uint8_t channel, std::
 
 fs::path last_segment(const fs::path& folder) {
     std::vector<fs::path> files;
-    for (const auto& entry : fs::directory_iterator(folder / "segments"))
+    for (const auto& entry : fs::directory_iterator(folder / "segments")) {
         files.push_back(entry.path());
+    }
     return *std::max_element(files.begin(), files.end());
 }
 
@@ -112,10 +115,11 @@ TEST(Journal, GivesBackWhatWasAppendedPerChannel) {
     JournalOptions options;
     options.segment_bytes = 4000;  // many segments
     const auto journal = Journal::open(folder.path(), Journal::Mode::read_write, options);
-    for (std::uint64_t n = 1; n <= 500; ++n)
+    for (std::uint64_t n = 1; n <= 500; ++n) {
         EXPECT_EQ(journal->append(static_cast<std::uint16_t>(n % 60), static_cast<std::uint8_t>(n % 3 + 1), n * 10,
                                   body_of(n)),
                   n);
+    }
     const auto check = [&](const Journal& j) {
         std::set<std::uint64_t> seen;
         for (std::uint8_t channel = 1; channel <= 3; ++channel) {
@@ -173,8 +177,9 @@ TEST(Journal, SecondWriterIsRefusedAndReadersAreNot) {
 TEST(Journal, ReadLimitsAreKeptButOneRecordAlwaysComes) {
     const TemporaryFolder folder;
     const auto journal = Journal::open(folder.path(), Journal::Mode::read_write);
-    for (int n = 0; n < 10; ++n)
+    for (int n = 0; n < 10; ++n) {
         journal->append(1, 1, 0, std::vector<std::byte>(1000));
+    }
     EXPECT_EQ(journal->read(1, {}, 100, 1).size(), 1u);
     EXPECT_EQ(journal->read(1, {}, 3, 1 << 20).size(), 3u);
     EXPECT_EQ(journal->read(1, {}, 100, 3100).size(), 3u);
@@ -217,9 +222,11 @@ TEST(Journal, TruncationAtEveryByteKeepsAllWholeRecords) {
         if (kept > 0) {
             ASSERT_TRUE(reader->damage().empty()) << "the torn tail was not cut off at " << size;
         }
-        for (const auto& entry : fs::directory_iterator(folder / "segments"))
-            if (entry.path() != segment)
+        for (const auto& entry : fs::directory_iterator(folder / "segments")) {
+            if (entry.path() != segment) {
                 fs::remove(entry.path());
+            }
+        }
     }
 }
 
@@ -246,8 +253,9 @@ TEST(Journal, FlippedBytesInTheMiddleCostOnlyTheirRecords) {
             damaged[at] = static_cast<char>(damaged[at] ^ (1 << (random() % 8)));
             hit.insert(static_cast<std::size_t>(std::upper_bound(starts.begin(), starts.end(), at) - starts.begin()));
         }
-        if (damaged == whole)
+        if (damaged == whole) {
             continue;  // the same bit twice
+        }
         write_bytes(segment, damaged);
         const auto journal = Journal::open(folder.path(), Journal::Mode::read_only);
         std::set<std::uint64_t> found;
@@ -255,8 +263,9 @@ TEST(Journal, FlippedBytesInTheMiddleCostOnlyTheirRecords) {
             ASSERT_EQ(record.body, body_of(record.sequence));
             found.insert(record.sequence);
         }
-        for (std::uint64_t n = 1; n <= 50; ++n)
+        for (std::uint64_t n = 1; n <= 50; ++n) {
             ASSERT_TRUE(found.contains(n) || hit.contains(n)) << "record " << n << " was lost though untouched";
+        }
         ASSERT_EQ(journal->damage().empty(), found.size() == 50);
     }
 }
@@ -269,10 +278,12 @@ TEST(Journal, NothingInAFileCanCrashIt) {
     std::mt19937 random(9);
     for (int round = 0; round < 1000; ++round) {
         std::string bytes = whole;
-        if (round % 2 == 0)
+        if (round % 2 == 0) {
             bytes.resize(random() % 200);
-        for (int i = 0; i < 20 && !bytes.empty(); ++i)
+        }
+        for (int i = 0; i < 20 && !bytes.empty(); ++i) {
             bytes[random() % bytes.size()] = static_cast<char>(random());
+        }
         write_bytes(segment, bytes);
         (void)read_all(*Journal::open(folder.path(), Journal::Mode::read_only), 1);
     }
@@ -291,8 +302,9 @@ TEST(Journal, AFileOfFalseBeginningsIsReadInTime) {
     std::string beginning("\xF5\x4D\xFE\xC1", 4);
     beginning += std::string("\x00\x00\x0F\x00", 4) + std::string(28, 'x');
     std::string bytes = file_bytes(segment);
-    while (bytes.size() < (std::size_t{16} << 20))
+    while (bytes.size() < (std::size_t{16} << 20)) {
         bytes += beginning;
+    }
     write_bytes(segment, bytes);
     const auto start = std::chrono::steady_clock::now();
     const auto journal = Journal::open(folder.path(), Journal::Mode::read_only);
@@ -302,8 +314,8 @@ TEST(Journal, AFileOfFalseBeginningsIsReadInTime) {
 }
 
 TEST(Journal, AnyFailingWriteLeavesAValidJournalThatGoesOn) {
-    for (const bool for_ever : {false, true})
-        for (const bool truncate_too : {false, true})
+    for (const bool for_ever : {false, true}) {
+        for (const bool truncate_too : {false, true}) {
             for (int fail_at = 2; fail_at < 14; ++fail_at) {
                 const TemporaryFolder folder;
                 FaultyIo io;
@@ -315,13 +327,14 @@ TEST(Journal, AnyFailingWriteLeavesAValidJournalThatGoesOn) {
                 std::vector<std::uint64_t> kept;
                 {
                     const auto journal = Journal::open(folder.path(), Journal::Mode::read_write, options);
-                    for (std::uint64_t n = 1; n <= 12; ++n)
+                    for (std::uint64_t n = 1; n <= 12; ++n) {
                         try {
                             journal->append(1, 1, 0, body_of(n));
                             kept.push_back(n);
                         } catch (const std::runtime_error& error) {
                             EXPECT_NE(std::string(error.what()).find(folder.path().string()), std::string::npos);
                         }
+                    }
                     io.fail_at = -1;  // room again
                     journal->append(1, 1, 0, body_of(1000));
                     kept.push_back(1000);
@@ -330,9 +343,12 @@ TEST(Journal, AnyFailingWriteLeavesAValidJournalThatGoesOn) {
                 }
                 const auto records = read_all(*Journal::open(folder.path(), Journal::Mode::read_only), 1);
                 ASSERT_EQ(records.size(), kept.size()) << fail_at;
-                for (std::size_t i = 0; i < kept.size(); ++i)
+                for (std::size_t i = 0; i < kept.size(); ++i) {
                     ASSERT_EQ(records[i].body, body_of(kept[i]));
+                }
             }
+        }
+    }
 }
 
 TEST(Journal, AFailedSyncIsToldOnceAndTheFileIsNotUsedAgain) {
@@ -360,8 +376,9 @@ TEST(Journal, BackgroundThreadMakesRecordsDurable) {
     const auto journal = Journal::open(folder.path(), Journal::Mode::read_write, options);
     const int before = io.calls;
     journal->append(1, 1, 0, body_of(1));
-    while (io.calls == before)
+    while (io.calls == before) {
         std::this_thread::yield();  // ends, or the test's own time limit does it
+    }
 }
 
 TEST(Journal, ThreadsAppendAndReadTogether) {
@@ -373,25 +390,31 @@ TEST(Journal, ThreadsAppendAndReadTogether) {
     journal->on_append([&] { ++woken; });
     constexpr std::uint64_t kEach = 500;
     std::vector<std::thread> writers;
-    for (std::uint8_t channel = 1; channel <= 3; ++channel)
+    for (std::uint8_t channel = 1; channel <= 3; ++channel) {
         writers.emplace_back([&, channel] {
-            for (std::uint64_t n = 0; n < kEach; ++n)
+            for (std::uint64_t n = 0; n < kEach; ++n) {
                 journal->append(1, channel, 0, body_of(n));
+            }
         });
+    }
     std::vector<std::thread> readers;
-    for (std::uint8_t channel = 1; channel <= 3; ++channel)
+    for (std::uint8_t channel = 1; channel <= 3; ++channel) {
         readers.emplace_back([&, channel] {
             Position from;
-            for (std::uint64_t n = 0; n < kEach;)
+            for (std::uint64_t n = 0; n < kEach;) {
                 for (const Record& record : journal->read(channel, from, 10, 10'000)) {
                     ASSERT_EQ(record.body, body_of(n++));
                     from = {record.epoch, record.sequence};
                 }
+            }
         });
-    for (auto& thread : writers)
+    }
+    for (auto& thread : writers) {
         thread.join();
-    for (auto& thread : readers)
+    }
+    for (auto& thread : readers) {
         thread.join();
+    }
     EXPECT_EQ(woken, 3 * static_cast<int>(kEach));
 }
 
@@ -419,8 +442,9 @@ TEST(Journal, KilledWriterLosesNothingItAcknowledged) {
         int ends[2];
         ASSERT_EQ(::pipe(ends), 0);
         const pid_t child = ::fork();
-        if (child == 0)
+        if (child == 0) {
             write_until_killed(folder.path(), ends[1]);
+        }
         ::close(ends[1]);
         // Let it come far enough by what it says, then kill it at a moment of no regularity.
         const std::uint64_t goal = 7 * (1 + random() % 20);
@@ -435,8 +459,9 @@ TEST(Journal, KilledWriterLosesNothingItAcknowledged) {
         ::waitpid(child, &status, 0);
         ASSERT_TRUE(WIFSIGNALED(status));
         std::uint64_t later = 0;
-        while (::read(ends[0], &later, sizeof later) == sizeof later)
+        while (::read(ends[0], &later, sizeof later) == sizeof later) {
             acknowledged = later;
+        }
         ::close(ends[0]);
 
         const auto journal = Journal::open(folder.path(), Journal::Mode::read_write);

@@ -163,8 +163,9 @@ TEST_P(DamagedDatabase, IsMovedAsideAndRebuiltFromTheJournal) {
             break;
         case 1: {
             std::string bytes = read_text(file);
-            for (std::size_t i = 4096; i < bytes.size(); i += 3)
+            for (std::size_t i = 4096; i < bytes.size(); i += 3) {
                 bytes[i] = static_cast<char>(bytes[i] ^ 0x5A);
+            }
             write_text(file, bytes);
             break;
         }
@@ -208,7 +209,7 @@ TEST(Session, LabelsFromManyThreads) {
     const TemporaryFolder base;
     const auto session = Session::open(base / "s", Mode::read_write);
     std::vector<std::thread> threads;
-    for (int t = 0; t < 4; ++t)
+    for (int t = 0; t < 4; ++t) {
         threads.emplace_back([&, t] {
             for (int i = 0; i < 20; ++i) {
                 session->put_label({1, std::to_string(t) + "/" + std::to_string(i), "delivery", "refused", "x", 1});
@@ -216,8 +217,10 @@ TEST(Session, LabelsFromManyThreads) {
                 (void)session->labels(1);
             }
         });
-    for (auto& thread : threads)
+    }
+    for (auto& thread : threads) {
         thread.join();
+    }
     EXPECT_EQ(session->labels(1).size(), 80u);
     EXPECT_EQ(session->new_run("train", ""), 81u);
 }
@@ -251,8 +254,9 @@ TEST(Session, KilledProcessKeepsEveryLabelItWasToldAbout) {
 TEST(Checkpoints, AreListedCheckedAndRemoved) {
     const TemporaryFolder base;
     const auto session = Session::open(base / "s", Mode::read_write);
-    for (const std::uint64_t step : {400u, 20u, 123456789u})
+    for (const std::uint64_t step : {400u, 20u, 123456789u}) {
         save_checkpoint(*session, 3, step);
+    }
     EXPECT_EQ(session->checkpoint_path(3, 400).filename(), "step-00000400");
     auto found = session->checkpoints(3, true);
     ASSERT_EQ(found.size(), 3u);

@@ -11,8 +11,9 @@ class TemporaryFolder {
  public:
     TemporaryFolder() {
         std::string name = (std::filesystem::temp_directory_path() / "moescope-test-XXXXXX").string();
-        if (::mkdtemp(name.data()) == nullptr)
+        if (::mkdtemp(name.data()) == nullptr) {
             std::abort();
+        }
         path_ = name;
     }
     ~TemporaryFolder() {

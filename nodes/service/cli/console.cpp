@@ -28,8 +28,9 @@ bool HeldSignals::taken(int milliseconds) {
     sigaddset(&set, SIGINT);
     sigaddset(&set, SIGTERM);
     const timespec wait{milliseconds / 1000, static_cast<long>(milliseconds % 1000) * 1000000L};
-    if (sigtimedwait(&set, nullptr, &wait) > 0)
+    if (sigtimedwait(&set, nullptr, &wait) > 0) {
         seen_ = true;
+    }
     return seen_;
 }
 

@@ -33,8 +33,9 @@ int export_command(const Paths& paths, const ExportOptions& options) {
                         : options.precision == "bf16" ? engine::GgufFloat::bf16
                                                       : engine::GgufFloat::f32;
         settings.name = model.config.name;
-        if (fs::exists(options.out))
+        if (fs::exists(options.out)) {
             throw CommandError(say("{} is there already; choose another name or remove it", options.out));
+        }
         report = engine::export_gguf(options.out, model.config.model, model.layout, model.parameters,
                                      model.tokenizer.get(), settings);
     } else {
@@ -42,16 +43,19 @@ int export_command(const Paths& paths, const ExportOptions& options) {
                                              model.tokenizer.get());
     }
     auto notes = weights.notes;
-    for (const auto& note : report.notes)
-        if (std::find(notes.begin(), notes.end(), note) == notes.end())  // reading can have said the same
+    for (const auto& note : report.notes) {
+        if (std::find(notes.begin(), notes.end(), note) == notes.end()) {  // reading can have said the same
             notes.push_back(note);
+        }
+    }
     if (options.json) {
         print_json({{"type", report.type}, {"out", options.out}, {"files", report.files}, {"notes", notes}});
         return 0;
     }
     fmt::print("{}: {}, {} files\n", options.out, report.type, report.files.size());
-    for (const auto& note : notes)
+    for (const auto& note : notes) {
         fmt::print("{}\n", note);
+    }
     return 0;
 }
 

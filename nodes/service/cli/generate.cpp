@@ -37,8 +37,9 @@ json token_json(const protocol::TokenCandidate& token) {
 void print_answer(const GenerateOptions& options, const GenerationResult& result, const json& tokens,
                   std::uint64_t seed) {
     if (!options.json) {
-        if (options.count > 1)
+        if (options.count > 1) {
             fmt::print("--- seed {}\n", seed);
+        }
         fmt::print("{}\n", result.text);
         return;
     }
@@ -51,8 +52,9 @@ void print_answer(const GenerateOptions& options, const GenerationResult& result
                  {"model", options.model},
                  {"seed", seed},
                  {"temperature", options.temperature}};
-    if (options.alternatives > 0)
+    if (options.alternatives > 0) {
         line["log_probabilities"] = tokens;
+    }
     print_json(line);
 }
 
@@ -77,12 +79,14 @@ int generate_command(const Paths& paths, const GenerateOptions& options) {
     std::vector<json> tokens(count, json::array());
     const auto collect = [&](std::span<const std::byte> body) {
         const auto batch = options.alternatives > 0 ? protocol::decode_tokens(body) : std::nullopt;
-        if (!batch || batch->run - order.run >= count)
+        if (!batch || batch->run - order.run >= count) {
             return;
+        }
         for (const auto& token : batch->tokens) {
             json one = token_json(token.chosen);
-            for (const auto& other : token.alternatives)
+            for (const auto& other : token.alternatives) {
                 one["alternatives"].push_back(token_json(other));
+            }
             tokens[batch->run - order.run].push_back(std::move(one));
         }
     };
@@ -96,16 +100,21 @@ int generate_command(const Paths& paths, const GenerateOptions& options) {
         }
         finished = true;
     });
-    while (!finished)
-        if (signals.taken(10))
+    while (!finished) {
+        if (signals.taken(10)) {
             cancel = true;
+        }
+    }
     worker.join();
-    if (failure)
+    if (failure) {
         std::rethrow_exception(failure);
-    if (results[0].state == RunState::failed)
+    }
+    if (results[0].state == RunState::failed) {
         throw base::Error(results[0].message);
-    for (std::size_t i = 0; i < count; ++i)
+    }
+    for (std::size_t i = 0; i < count; ++i) {
         print_answer(options, results[i], tokens[i], options.seed + i);
+    }
     return 0;
 }
 
@@ -133,8 +142,9 @@ void add_generate(CLI::App& app, Chosen& chosen) {
     generate->add_flag("--json", options->json, "One JSON object on standard output");
     generate->callback([&chosen, options] {
         chosen.command = [options](const Paths& paths) {
-            if (base::first_invalid_utf8(options->prompt) != options->prompt.size())
+            if (base::first_invalid_utf8(options->prompt) != options->prompt.size()) {
                 throw base::Error(base::say("the prompt is not valid UTF-8; convert the text to UTF-8 first"));
+            }
             return generate_command(paths, *options);
         };
     });

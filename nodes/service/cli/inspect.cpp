@@ -17,17 +17,19 @@ namespace {
 
 int inspect_command(const std::string& file, bool as_json) {
     const auto report = engine::inspect_file(file);
-    if (as_json)
+    if (as_json) {
         print_json({{"file", file},
                     {"format", report.format()},
                     {"safe", report.safe},
                     {"problem", report.problem.english()},
                     {"details", report.details}});
-    else if (report.safe)
+    } else if (report.safe) {
         fmt::print("{}: {}, safe to open\n{}\n", file, report.format(),
                    report.details.dump(2, ' ', false, json::error_handler_t::replace));
-    if (!report.safe)
+    }
+    if (!report.safe) {
         throw base::Error(report.problem.empty() ? base::say("{} is not safe to open", file) : report.problem);
+    }
     return 0;
 }
 

@@ -3,18 +3,22 @@
 namespace moescope::node {
 
 void wait_for(Job& job, HeldSignals& signals) {
-    while (!job.finished())
-        if (signals.taken(20))
+    while (!job.finished()) {
+        if (signals.taken(20)) {
             job.request_stop();
+        }
+    }
     job.wait();
 }
 
 std::optional<history::RunHeader> latest_run(const sessions::Journal& journal, protocol::RunKind kind) {
     std::optional<history::RunHeader> latest;
     const history::Session history = history::read_runs(journal);
-    for (const auto& [number, run] : history.runs())
-        if (run->kind == kind)
+    for (const auto& [number, run] : history.runs()) {
+        if (run->kind == kind) {
             latest = *run;
+        }
+    }
     return latest;
 }
 

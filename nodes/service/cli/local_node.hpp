@@ -63,11 +63,13 @@ std::optional<history::RunHeader> latest_run(const sessions::Journal& journal, p
 template <class Result>
 void finish(LocalNode& node, const Result& result) {
     node.journal.flush();
-    if (const auto problem = node.journal.problem(); !problem.empty())
+    if (const auto problem = node.journal.problem(); !problem.empty()) {
         throw base::Error(problem);
+    }
     node.session->journal().sync();
-    if (result.state == protocol::RunState::failed)
+    if (result.state == protocol::RunState::failed) {
         throw base::Error(result.message);
+    }
 }
 
 }  // namespace moescope::node

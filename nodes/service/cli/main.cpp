@@ -21,8 +21,9 @@ using namespace moescope::node;
 /// cores (a window that draws, a second model) most of the time goes into spinning. A short spin costs nothing when the
 /// cores are ours alone. The runtime reads this once, before main, so the program starts itself again.
 void wait_politely(char** argv) {
-    if (std::getenv("GOMP_SPINCOUNT") != nullptr || std::getenv("OMP_WAIT_POLICY") != nullptr)
+    if (std::getenv("GOMP_SPINCOUNT") != nullptr || std::getenv("OMP_WAIT_POLICY") != nullptr) {
         return;
+    }
     setenv("GOMP_SPINCOUNT", "2000", 1);
     execv("/proc/self/exe", argv);
     // Could not: everything works without it.
@@ -42,14 +43,16 @@ int main(int argc, char** argv) {
     signal(SIGPIPE, SIG_IGN);
     signal(SIGXFSZ, SIG_IGN);
     // Started by a node only; not a command for people.
-    if (argc == 2 && std::string(argv[1]) == "worker")
+    if (argc == 2 && std::string(argv[1]) == "worker") {
         return worker_main(STDIN_FILENO, STDOUT_FILENO);
+    }
     CLI::App app("Trains, runs and probes language models; serves Moescope workbenches", "moescope-node");
     app.set_version_flag("--version", MOESCOPE_VERSION);
     app.require_subcommand(1);
     Chosen chosen;
-    for (const auto add : kSubcommands)
+    for (const auto add : kSubcommands) {
         add(app, chosen);
+    }
     const auto named = [&](const CLI::App* command) { return argc > 1 && command->check_name(argv[1]); };
     if (argc > 1 && argv[1][0] != '-' && app.get_subcommands(named).empty()) {
         print_error(fmt::format("there is no command '{}'; --help lists the commands", argv[1]));
@@ -58,8 +61,9 @@ int main(int argc, char** argv) {
     try {
         app.parse(argc, argv);
     } catch (const CLI::ParseError& error) {
-        if (error.get_exit_code() == 0)
+        if (error.get_exit_code() == 0) {
             return app.exit(error);
+        }
         print_error(std::string(error.what()) + "; --help shows how it is used");
         return 2;
     }

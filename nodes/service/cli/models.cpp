@@ -15,14 +15,15 @@ namespace {
 int models_list_command(const Paths& paths, bool as_json) {
     const ModelLibrary library(paths);
     for (const auto& model : library.models()) {
-        if (as_json)
+        if (as_json) {
             print_json(protocol::to_json(model));
-        else
+        } else {
             fmt::print("{:<22} {:>9.1f} MB  {:<8}  {}, {}; {}{}\n", model.name, static_cast<double>(model.bytes) / 1e6,
                        model.state ? protocol::model_state_name(*model.state) : "",
                        model.maker.empty() ? model.title : model.maker,
                        model.country.empty() ? model.origin.english() : model.country, model.licence,
                        model.message.empty() ? "" : "\n    " + model.message.english());
+        }
     }
     return 0;
 }
@@ -30,10 +31,11 @@ int models_list_command(const Paths& paths, bool as_json) {
 int models_add_command(const Paths& paths, const std::string& file, bool as_json) {
     ModelLibrary library(paths);
     const std::string name = library.add(file);
-    if (as_json)
+    if (as_json) {
         print_json({{"name", name}});
-    else
+    } else {
         fmt::print("{}\n", name);
+    }
     return 0;
 }
 

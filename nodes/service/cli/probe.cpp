@@ -44,23 +44,27 @@ void print_draw(const json& draw, bool as_json, std::size_t number) {
 void print_rates(const json& statistics) {
     fmt::print("\n{:<24} {:<8} {:<4} {:>22} {:>22}\n", "model", "group", "lang", "answered fully", "refused");
     const auto rate = [](const json& value) {
-        if (!value["estimate"].is_number())
+        if (!value["estimate"].is_number()) {
             return std::string("no answers");
+        }
         return fmt::format("{:.0f} % [{:.0f}, {:.0f}]", 100 * value["estimate"].get<double>(),
                            100 * value["low"].get<double>(), 100 * value["high"].get<double>());
     };
-    for (const auto& cell : statistics.at("cells"))
-        if (cell.at("scope") == "group")
+    for (const auto& cell : statistics.at("cells")) {
+        if (cell.at("scope") == "group") {
             fmt::print("{:<24} {:<8} {:<4} {:>22} {:>22}\n", cell["model"].get<std::string>(),
                        cell["group"].get<std::string>(), cell["language"].get<std::string>(), rate(cell["engaged"]),
                        rate(cell["refused"]));
+        }
+    }
 }
 
 /// "3 items of starter, models a, b, max-tokens 160".
 std::string probe_settings(const ProbeRequest& order) {
     std::string models;
-    for (const auto& model : order.models)
+    for (const auto& model : order.models) {
         models += (models.empty() ? "" : ", ") + model.name;
+    }
     return fmt::format("{} items of {}, models {}, max-tokens {}", order.set.items.size(), order.set.name, models,
                        order.max_tokens);
 }
@@ -76,16 +80,18 @@ void check_same_run(const ProbeOptions& options, const ProbeRequest& wanted, con
                       wanted.set.name == earlier.set.name && wanted.max_tokens == earlier.max_tokens &&
                       wanted.languages == earlier.languages && wanted.draws == earlier.draws &&
                       wanted.temperature == earlier.temperature && wanted.seed == earlier.seed;
-    if (!same)
+    if (!same) {
         throw CommandError(
             say("the probe run in {} was started with other settings ({}); give the same ones to resume it, or another "
                 "folder with --out to start anew",
                 options.out, probe_settings(earlier)));
-    if (wanted.set.sha256 != earlier.set.sha256)
+    }
+    if (wanted.set.sha256 != earlier.set.sha256) {
         throw CommandError(
             say("the probe set {} has changed since the run in {} began; put the old file back to resume it, or give "
                 "another folder with --out to start anew",
                 options.set, options.out));
+    }
 }
 
 ProbeRequest order_from(const ProbeOptions& options, ProbeRequest wanted, LocalNode& node) {
@@ -104,8 +110,9 @@ ProbeRequest order_from(const ProbeOptions& options, ProbeRequest wanted, LocalN
 int probe_command(const Paths& paths, const ProbeOptions& options) {
     HeldSignals signals;
     json request = {{"set", options.set}, {"models", options.models}, {"max_tokens", options.max_tokens}};
-    if (options.limit)
+    if (options.limit) {
         request["limit"] = *options.limit;
+    }
     auto wanted = parse_probe(request, paths);  // a bad set is found before a session folder is made
     {
         const ModelLibrary models(paths);
@@ -116,13 +123,16 @@ int probe_command(const Paths& paths, const ProbeOptions& options) {
     }
     std::size_t number = 0;
     LocalNode node(paths, options.out, [&](protocol::RecordType type, const std::vector<std::byte>& body) {
-        if (type == protocol::RecordType::probe_draw)
-            if (const auto draw = protocol::decode_json(body))
+        if (type == protocol::RecordType::probe_draw) {
+            if (const auto draw = protocol::decode_json(body)) {
                 print_draw(*draw, options.json, ++number);
+            }
+        }
     });
     auto order = order_from(options, std::move(wanted), node);
-    if (order.continues)
+    if (order.continues) {
         number = history::read_run(*node.session, order.run).probes().at(order.run).value.draws.size();
+    }
     ProbeResult result;
     {
         ProbeJob job(node.parts, std::move(order));
@@ -130,13 +140,14 @@ int probe_command(const Paths& paths, const ProbeOptions& options) {
         result = job.result();
     }
     finish(node, result);
-    if (options.json)
+    if (options.json) {
         print_json({{"done", result.state == RunState::done},
                     {"state", protocol::run_state_name(result.state)},
                     {"answers", result.answers},
                     {"statistics", result.statistics}});
-    else
+    } else {
         print_rates(result.statistics);
+    }
     return 0;
 }
 

@@ -26,8 +26,9 @@ class ScratchFolder {
  public:
     ScratchFolder() {
         std::string name = (fs::temp_directory_path() / "moescope-replay-XXXXXX").string();
-        if (::mkdtemp(name.data()) == nullptr)
+        if (::mkdtemp(name.data()) == nullptr) {
             throw base::Error(say("cannot make the folder {}; check the disk", name));
+        }
         path_ = name;
     }
     ~ScratchFolder() {
@@ -47,11 +48,13 @@ struct Replay {
     explicit Replay(const std::string& path)
         : session(sessions::Session::open(path, sessions::Journal::Mode::read_only)) {
         const auto known = latest_run(session->journal(), protocol::RunKind::train);
-        if (!known)
+        if (!known) {
             throw CommandError(say("the session {} has no training run", path));
+        }
         history = history::read_run(*session, known->id);
-        if (run().step.empty())
+        if (run().step.empty()) {
             throw CommandError(say("run {} of {} has no steps to compare", known->id, path));
+        }
     }
     const history::TrainingRun& run() const { return history.trainings().begin()->second.value; }
 
@@ -59,11 +62,13 @@ struct Replay {
     /// compared, and the counts; what only one of them knows (a session of an older program has fewer) says nothing.
     void compare(const protocol::StepRecord& step) {
         const history::Column& steps = run().step;
-        while (row < steps.size() && steps[row] < static_cast<double>(step.step))
+        while (row < steps.size() && steps[row] < static_cast<double>(step.step)) {
             ++row;
+        }
         if (row == steps.size() || steps[row] != static_cast<double>(step.step) || difference ||
-            std::isnan(run()[&base::StepValues::loss][row]))
+            std::isnan(run()[&base::StepValues::loss][row])) {
             return;
+        }
         ++compared;
         bool same = true;
         for (std::size_t i = 0; i < base::kStepValueCount; ++i) {
@@ -71,10 +76,12 @@ struct Replay {
             same = same &&
                    (!base::kStepValues[i].reproducible || recorded == now || std::isnan(recorded) || std::isnan(now));
         }
-        while (counted < run().counts.size() && run().counts[counted]->step < step.step)
+        while (counted < run().counts.size() && run().counts[counted]->step < step.step) {
             ++counted;
-        if (counted < run().counts.size() && run().counts[counted]->step == step.step)
+        }
+        if (counted < run().counts.size() && run().counts[counted]->step == step.step) {
             same = same && run().counts[counted]->counts == step.counts;
+        }
         if (!same) {
             difference = step;
             recorded_loss = run()[&base::StepValues::loss][row];
@@ -93,12 +100,13 @@ struct Replay {
 std::multimap<std::uint64_t, json> changes_of(const history::TrainingRun& run) {
     std::multimap<std::uint64_t, json> changes;
     for (const history::RunEvent& event : run.events) {
-        if (event.kind == "knob")
+        if (event.kind == "knob") {
             changes.emplace(event.step, json{{"knobs", {{event.name, event.new_value}}}});
-        else if (event.kind == "expert")
+        } else if (event.kind == "expert") {
             changes.emplace(
                 event.step,
                 json{{"expert", {{"layer", event.layer}, {"expert", event.expert}, {"action", event.name}}}});
+        }
     }
     return changes;
 }
@@ -113,14 +121,16 @@ TrainingRequest order_to_replay(const Replay& replay, const TrainOptions& option
     order.changes = changes_of(run);
     order.last_step = static_cast<std::uint64_t>(run.step.back());
     order.faults_end_the_run = true;
-    if (options.threads)
+    if (options.threads) {
         order.config.train.threads = *options.threads;
+    }
     // A run from other weights, and a fork, keep their beginning as their first checkpoint.
     if (manifest.contains("init") || manifest.contains("fork")) {
         const auto checkpoints = replay.session->checkpoints(run.id, true);
-        if (checkpoints.empty() || !checkpoints.front().complete)
+        if (checkpoints.empty() || !checkpoints.front().complete) {
             throw CommandError(
                 say("the first checkpoint of run {} is missing; without it, it cannot be run again", run.id));
+        }
         order.checkpoint = checkpoints.front().path;
         order.checkpoint_step = checkpoints.front().step;
     }
@@ -133,10 +143,11 @@ void print_replay(const Replay& replay, const TrainingResult& result, bool as_js
     if (as_json) {
         json line = {
             {"equal", !replay.difference}, {"steps", replay.compared}, {"parameters_sha256", result.parameters_sha256}};
-        if (replay.difference)
+        if (replay.difference) {
             line.update({{"first_difference", replay.difference->step},
                          {"recorded_loss", number_or_null(replay.recorded_loss)},
                          {"loss", number_or_null(replay.difference->loss)}});
+        }
         print_json(line);
     } else if (replay.difference) {
         fmt::print("first difference at step {}: loss {:.17g} was recorded, now it is {:.17g}\n",
@@ -156,9 +167,11 @@ int replay_command(const Paths& paths, const TrainOptions& options) {
     {
         LocalNode node(paths, options.out.empty() ? scratch.path() / "session" : fs::path(options.out),
                        [&](protocol::RecordType type, const std::vector<std::byte>& body) {
-                           if (type == protocol::RecordType::step)
-                               if (const auto step = protocol::decode_step(body))
+                           if (type == protocol::RecordType::step) {
+                               if (const auto step = protocol::decode_step(body)) {
                                    replay.compare(*step);
+                               }
+                           }
                        });
         TrainingJob job(node.parts, order_to_replay(replay, options, node));
         wait_for(job, signals);

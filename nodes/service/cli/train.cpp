@@ -58,27 +58,34 @@ void take_shape(engine::RunConfig& config, const engine::OpenedWeights& weights,
     const int context = config.model.context, most = weights.model->config.model.context;
     config.model = weights.model->config.model;
     config.model.context = has_context ? std::min(context, most) : most;
-    if (config.name.empty())
+    if (config.name.empty()) {
         config.name = weights.type;
+    }
 }
 
 engine::RunConfig config_from(const TrainOptions& options, const Paths& paths) {
     engine::RunConfig config;
-    if (!options.config.empty())
+    if (!options.config.empty()) {
         config = read_run_config(options.config);
-    else if (!options.preset.empty())
+    } else if (!options.preset.empty()) {
         config = find_preset(options.preset, paths);
-    if (!options.init.empty())
+    }
+    if (!options.init.empty()) {
         take_shape(config, engine::open_weights(init_path(options, paths)),
                    !options.config.empty() || !options.preset.empty());
-    if (options.steps)
+    }
+    if (options.steps) {
         config.train.steps = *options.steps;
-    if (options.seed)
+    }
+    if (options.seed) {
         config.train.seed = *options.seed;
-    if (options.threads)
+    }
+    if (options.threads) {
         config.train.threads = *options.threads;
-    if (config.train.threads == 0)
+    }
+    if (config.train.threads == 0) {
         config.train.threads = cores();
+    }
     // The options are held to the same ranges as the file.
     return engine::parse_run_config(engine::to_json(config), !options.config.empty()   ? options.config
                                                              : !options.preset.empty() ? "preset " + options.preset
@@ -87,14 +94,16 @@ engine::RunConfig config_from(const TrainOptions& options, const Paths& paths) {
 
 /// --resume must mean the same run: other settings are refused instead of being ignored.
 void check_same_run(const TrainOptions& options, const engine::RunConfig& wanted, const TrainingRequest& order) {
-    if (engine::to_json(wanted) != engine::to_json(order.config))
+    if (engine::to_json(wanted) != engine::to_json(order.config)) {
         throw CommandError(
             say("the run in {} was started with other settings (steps {}, seed {}, threads {}); give the same ones to "
                 "resume it, or another folder with --out to start anew",
                 options.out, order.config.train.steps, order.config.train.seed, order.config.train.threads));
-    if (options.data != order.data)
+    }
+    if (options.data != order.data) {
         throw CommandError(say("the run in {} was trained on {}, not {}; give the same --data to resume it",
                                options.out, order.data, options.data));
+    }
 }
 
 /// What a finished run printed last, read from its journal.
@@ -106,9 +115,10 @@ json final_line(const TrainingResult& result) {
                  {"parameters_sha256", result.parameters_sha256},
                  {"checkpoint", result.checkpoint.string()},
                  {"seconds", result.seconds}};
-    if (result.held_out)
+    if (result.held_out) {
         line["held_out_loss"] = {{"en", number_or_null(result.held_out->loss[0])},
                                  {"zh", number_or_null(result.held_out->loss[1])}};
+    }
     return line;
 }
 
@@ -131,13 +141,16 @@ TrainingRequest order_from(const TrainOptions& options, engine::RunConfig config
 int train_command(const Paths& paths, const TrainOptions& options) {
     HeldSignals signals;
     auto config = config_from(options, paths);  // a bad one is found before a session folder is made
-    if (!options.resume)
+    if (!options.resume) {
         engine::check_memory(config, engine::available_memory());
+    }
     int planned = 0;
     LocalNode node(paths, options.out, [&](protocol::RecordType type, const std::vector<std::byte>& body) {
-        if (type == protocol::RecordType::step)
-            if (const auto step = protocol::decode_step(body))
+        if (type == protocol::RecordType::step) {
+            if (const auto step = protocol::decode_step(body)) {
                 print_step(*step, options.json, planned);
+            }
+        }
     });
     auto order = order_from(options, std::move(config), paths, node);
     order.faults_end_the_run = true;
@@ -149,11 +162,12 @@ int train_command(const Paths& paths, const TrainOptions& options) {
         result = job.result();
     }
     finish(node, result);
-    if (options.json)
+    if (options.json) {
         print_json(final_line(result));
-    else
+    } else {
         fmt::print("{} after {} steps; parameters {}\n", protocol::run_state_name(result.state), result.steps,
                    result.parameters_sha256);
+    }
     return 0;
 }
 
@@ -182,11 +196,12 @@ void add_train(CLI::App& app, Chosen& chosen) {
     train->callback([&chosen, options] {
         const int sources = static_cast<int>(!options->preset.empty()) + static_cast<int>(!options->config.empty()) +
                             static_cast<int>(!options->init.empty());
-        if (options->replay.empty() ? sources == 0 || options->out.empty() : sources > 0 || options->resume)
+        if (options->replay.empty() ? sources == 0 || options->out.empty() : sources > 0 || options->resume) {
             throw CLI::ValidationError(options->replay.empty()
                                            ? "train needs --out, and --preset, --config or --init"
                                            : "train --replay takes its settings from the session; only --out, "
                                              "--threads and --json go with it");
+        }
         chosen.command = [options](const Paths& paths) {
             return options->replay.empty() ? train_command(paths, *options) : replay_command(paths, *options);
         };

@@ -65,8 +65,9 @@ std::uint64_t last_step(const sessions::Journal& journal, std::uint32_t run) {
 }
 
 json answer_of(const Outcome& outcome) {
-    if (outcome.error.empty())
+    if (outcome.error.empty()) {
         return {{"state", "done"}, {"value", outcome.value}};
+    }
     return protocol::failed_answer(outcome.error);
 }
 
@@ -88,8 +89,9 @@ constexpr std::size_t kLongestGauge = protocol::kDataBodyLimit - 1024;
 void shorten_runs(json& runs) {
     std::size_t size = base::dump_json(runs).size();
     for (auto& run : runs) {
-        if (size <= kLongestGauge)
+        if (size <= kLongestGauge) {
             return;
+        }
         if (const auto statistics = run.find("statistics"); statistics != run.end()) {
             size -= base::dump_json(*statistics).size();
             run.erase(statistics);
@@ -107,8 +109,9 @@ Service::Service(const Paths& paths, ServeOptions options)
       models_(paths_, &board_),
       workers_(paths_.program) {
     journal_ = std::make_unique<JournalWriter>(session_->journal());
-    for (const auto& problem : session_->problems())
+    for (const auto& problem : session_->problems()) {
         log("warning", "session", problem);
+    }
     show_earlier_runs();
     log("info", "node", say("node {} started, process {}, {} cores", MOESCOPE_VERSION, getpid(), cores()));
     journal_->flush();
@@ -122,8 +125,9 @@ Service::Service(const Paths& paths, ServeOptions options)
 Service::~Service() {
     end_jobs();
     // Replies of what is queued still go out; then the viewers are told goodbye.
-    for (auto& executor : lanes_)
+    for (auto& executor : lanes_) {
         executor.finish();
+    }
     server_.reset();
 }
 
@@ -146,14 +150,16 @@ void Service::run(const std::function<bool()>& stop) {
     }
     end_jobs();
     publish(true);
-    if (const auto problem = journal_->problem(); !problem.empty())
+    if (const auto problem = journal_->problem(); !problem.empty()) {
         throw base::Error(say("{}; what happened last could not be saved", problem));
+    }
 }
 
 void Service::on_viewers(std::size_t count) {
     // Over stdin and stdout there is one viewer and no other will come.
-    if (count == 0 && options_.socket.empty())
+    if (count == 0 && options_.socket.empty()) {
         stop_ = true;
+    }
 }
 
 void Service::on_request(std::string id, std::string name, json parameters, std::function<void(json)> reply) {
@@ -219,13 +225,16 @@ void Service::show_earlier_runs() {
     for (const auto& [number, known] : history.runs()) {
         history::RunHeader run = *known;
         std::vector<std::uint64_t> checkpoints;
-        if (run.kind == RunKind::train)
+        if (run.kind == RunKind::train) {
             checkpoints = history::complete_checkpoints(*session_, number);
+        }
         const std::uint64_t checkpoint = checkpoints.empty() ? 0 : checkpoints.back();
-        if (!protocol::ended(run.state))
+        if (!protocol::ended(run.state)) {
             close_interrupted_run(run, checkpoint);
-        if (run.kind == RunKind::generate)
+        }
+        if (run.kind == RunKind::generate) {
             continue;
+        }
         RunStatus gauge;
         gauge.run = number;
         gauge.kind = run.kind;
@@ -279,8 +288,9 @@ void Service::end_jobs() {
     }
     const auto all = [&](void (Job::*what)()) {
         const auto each = [what](auto& jobs) {
-            for (auto& [run, job] : jobs)
+            for (auto& [run, job] : jobs) {
                 ((*job).*what)();
+            }
         };
         each(trainings);
         each(generations);
@@ -330,8 +340,9 @@ void Service::publish(bool everything) {
         published_models_ = version;
         state["models"] = model_gauges();
     }
-    if (everything)
+    if (everything) {
         state["node"] = node_gauges();
+    }
     // What did not change is not sent again: statistics are long, and steps come many times a second.
     for (auto it = state.begin(); it != state.end();) {
         std::string text = base::dump_json(it.value());
@@ -342,8 +353,9 @@ void Service::publish(bool everything) {
             ++it;
         }
     }
-    if (!state.empty())
+    if (!state.empty()) {
         server_->publish_state(std::move(state));
+    }
 }
 
 json Service::node_gauges() const {
@@ -367,11 +379,13 @@ json Service::node_gauges() const {
 
 json Service::model_gauges() const {
     auto list = json::array();
-    for (const auto& model : models_.models())
+    for (const auto& model : models_.models()) {
         list.push_back(protocol::to_json(model));
+    }
     for (const RunStatus& run : board_.run_list()) {
-        if (run.kind != RunKind::train)
+        if (run.kind != RunKind::train) {
             continue;
+        }
         const std::uint64_t checkpoint = run.last_checkpoint;
         const bool active = run.state == RunState::running || run.state == RunState::paused;
         protocol::ModelEntry model;
@@ -384,8 +398,9 @@ json Service::model_gauges() const {
         model.is_moe = true;
         model.available = checkpoint > 0 || active;
         model.state = model.available ? protocol::ModelState::ready : protocol::ModelState::untrained;
-        if (!model.available)
+        if (!model.available) {
             model.message = say("this run has no checkpoint yet");
+        }
         if (checkpoint > 0) {
             model.path = session_->checkpoint_path(run.run, checkpoint).string();
             std::error_code error;
@@ -428,8 +443,9 @@ history::RunHeader Service::known_run(std::uint32_t run) {
     const history::Session history = history::read_runs(session_->journal());
     const auto runs = history.runs();
     const auto found = runs.find(run);
-    if (found == runs.end())
+    if (found == runs.end()) {
         throw CommandError(say("there is no run {} in this session", run));
+    }
     return *found->second;
 }
 

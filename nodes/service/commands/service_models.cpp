@@ -16,35 +16,42 @@ constexpr std::size_t kMostAnswers = 32;  // at the same time, most of them wait
 
 /// The run number of "checkpoint:RUN".
 std::optional<std::uint32_t> run_of(const std::string& model) {
-    if (!model.starts_with(kCheckpointPrefix))
+    if (!model.starts_with(kCheckpointPrefix)) {
         return std::nullopt;
+    }
     const std::string digits = model.substr(kCheckpointPrefix.size());
-    if (digits.empty() || digits.size() > 9 || digits.find_first_not_of("0123456789") != std::string::npos)
+    if (digits.empty() || digits.size() > 9 || digits.find_first_not_of("0123456789") != std::string::npos) {
         throw CommandError(say("'{}' names no run; write checkpoint: and a run number", model));
+    }
     return static_cast<std::uint32_t>(std::stoul(digits));
 }
 
 }  // namespace
 
 ProbeModel Service::find_model(const std::string& name) const {
-    if (const auto run = run_of(name))
+    if (const auto run = run_of(name)) {
         return {name, latest_checkpoint(session_->folder(), run), {}};
+    }
     ProbeModel model{name, models_.resolve(name), {}};
-    if (const auto entry = models_.find(name))
+    if (const auto entry = models_.find(name)) {
         model.sha256 = entry->sha256;
-    else
+    } else {
         model.sha256 = models_.known_sha256(model.path);
+    }
     return model;
 }
 
 std::shared_ptr<TrainingJob> Service::training_without_checkpoint(const std::string& model) {
     const auto run = run_of(model);
     auto job = run ? training(*run) : nullptr;
-    if (!job)
+    if (!job) {
         return nullptr;
-    for (const auto& checkpoint : session_->checkpoints(*run, false))
-        if (checkpoint.complete)
+    }
+    for (const auto& checkpoint : session_->checkpoints(*run, false)) {
+        if (checkpoint.complete) {
             return nullptr;
+        }
+    }
     return job;
 }
 
@@ -52,15 +59,16 @@ void Service::with_models(std::vector<std::string> names, Reply reply,
                           std::function<void(const std::vector<ProbeModel>&)> then) {
     for (const auto& name : names) {
         const auto job = training_without_checkpoint(name);
-        if (!job)
+        if (!job) {
             continue;
+        }
         // Save one first, and come back here when that is done.
         TrainingCommand command;
         command.kind = TrainingCommand::Kind::checkpoint;
         command.reply = [this, names, reply, then](Outcome outcome) {
-            if (!outcome.error.empty())
+            if (!outcome.error.empty()) {
                 reply({{}, outcome.error});
-            else
+            } else {
                 lane(Lane::quick).post([this, names, reply, then] {
                     try {
                         with_models(names, reply, then);
@@ -68,13 +76,15 @@ void Service::with_models(std::vector<std::string> names, Reply reply,
                         reply({{}, base::sentence_of(error)});
                     }
                 });
+            }
         };
         job->command(std::move(command));
         return;
     }
     std::vector<ProbeModel> models;
-    for (const auto& name : names)
+    for (const auto& name : names) {
         models.push_back(find_model(name));
+    }
     then(models);
 }
 
@@ -82,14 +92,16 @@ void Service::check_room(const GenerationRequest& order) const {
     std::size_t active = 0;
     for (const auto& [run, job] : generations_) {
         active += job->finished() ? 0 : 1;
-        if (job->repeats(order))
+        if (job->repeats(order)) {
             throw CommandError(say(
                 "run {} is already answering the same prompt with {} and the same settings; wait for it or cancel it",
                 run, order.model));
+        }
     }
-    if (active >= kMostAnswers)
+    if (active >= kMostAnswers) {
         throw CommandError(
             say("{} answers are under way or wait for their turn; wait for some or cancel them", active));
+    }
 }
 
 void Service::generate_start(const json& value, Reply reply) {
@@ -98,8 +110,9 @@ void Service::generate_start(const json& value, Reply reply) {
         order.path = models.front().path;
         order.model_sha256 = models.front().sha256;
         const std::lock_guard lock(jobs_mutex_);
-        if (closing_)
+        if (closing_) {
             throw CommandError(say("the node is about to end and starts nothing new"));
+        }
         check_room(order);
         order.run = session_->new_run(protocol::run_kind_name(protocol::RunKind::generate), order.model);
         const std::uint32_t run = order.run;
@@ -113,8 +126,9 @@ void Service::generate_cancel(const json& value, Reply reply) {
     {
         const std::lock_guard lock(jobs_mutex_);
         // An answer that has just ended needs no cancel: the wish is fulfilled.
-        if (const auto found = generations_.find(run); found != generations_.end())
+        if (const auto found = generations_.find(run); found != generations_.end()) {
             found->second->request_stop();
+        }
     }
     reply({});
 }

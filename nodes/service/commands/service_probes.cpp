@@ -23,25 +23,30 @@ json statistics_of_ended(sessions::Session& session, std::uint32_t run) {
 }
 
 void check_label(const std::string& field, const std::string& value) {
-    if (field != "delivery" && field != "engagement")
+    if (field != "delivery" && field != "engagement") {
         throw CommandError(say("'{}' is no field of a label; delivery and engagement are", field));
-    if (value.empty())
+    }
+    if (value.empty()) {
         return;  // takes the person's label back
+    }
     if (field == "delivery" && !probes::delivery_from_name(value)) {
         std::string names;
-        for (const auto delivery : probes::kDeliveries)
+        for (const auto delivery : probes::kDeliveries) {
             names += (names.empty() ? "" : ", ") + std::string(probes::delivery_name(delivery));
+        }
         throw CommandError(say("unknown delivery '{}'; choose: {}", value, names));
     }
-    if (field == "engagement" && (value.size() != 1 || value[0] < '0' || value[0] > '4'))
+    if (field == "engagement" && (value.size() != 1 || value[0] < '0' || value[0] > '4')) {
         throw CommandError(say("'{}' is no engagement; it goes from 0 to 4", value));
+    }
 }
 
 /// A value of a label, sent as a text or as a number.
 std::string label_value(const Parameters& parameters) {
     const json& value = parameters.at("value");
-    if (value.is_number_integer())
+    if (value.is_number_integer()) {
         return value.dump();
+    }
     return parameters.text("value");
 }
 
@@ -51,8 +56,9 @@ void Service::show_old_probes() {
     try {
         const history::Session history = history::read_runs(session_->journal());
         for (const auto& [number, run] : history.runs()) {
-            if (run->kind != protocol::RunKind::probe || !protocol::ended(run->state))
+            if (run->kind != protocol::RunKind::probe || !protocol::ended(run->state)) {
                 continue;
+            }
             try {
                 const json statistics = statistics_of_ended(*session_, number);
                 board_.change_run(number, [&](RunStatus& gauge) { gauge.statistics = statistics; });
@@ -68,8 +74,9 @@ void Service::show_old_probes() {
 void Service::start_probe(ProbeRequest order, const std::vector<ProbeModel>& models) {
     take_models(order, models);
     const std::lock_guard lock(jobs_mutex_);
-    if (closing_)
+    if (closing_) {
         throw CommandError(say("the node is about to end and starts nothing new"));
+    }
     const std::uint32_t run = order.run;
     probes_[run] = std::make_shared<ProbeJob>(parts(), std::move(order));
 }
@@ -77,8 +84,9 @@ void Service::start_probe(ProbeRequest order, const std::vector<ProbeModel>& mod
 void Service::probe_start(const json& value, Reply reply) {
     auto order = parse_probe(value, paths_);
     std::vector<std::string> names;
-    for (const auto& model : order.models)
+    for (const auto& model : order.models) {
         names.push_back(model.name);
+    }
     with_models(names, reply, [this, order, reply](const std::vector<ProbeModel>& models) mutable {
         order.run = session_->new_run(protocol::run_kind_name(protocol::RunKind::probe), order.set.name);
         order.name = fmt::format("{}-{}", order.set.name, order.run);
@@ -91,8 +99,9 @@ void Service::probe_start(const json& value, Reply reply) {
 void Service::probe_pause(const json& value, Reply reply) {
     const std::uint32_t run = Parameters(value, {"run"}).run();
     const auto job = probe(run);
-    if (!job)
+    if (!job) {
         throw CommandError(say("probe run {} is not active", run));
+    }
     job->pause();
     reply({});
 }
@@ -106,8 +115,9 @@ void Service::probe_resume(const json& value, Reply reply) {
     }
     auto order = order_to_resume(known_run(run));
     std::vector<std::string> names;
-    for (const auto& model : order.models)
+    for (const auto& model : order.models) {
         names.push_back(model.name);
+    }
     with_models(names, reply, [this, order, run, reply](const std::vector<ProbeModel>& models) mutable {
         start_probe(std::move(order), models);
         reply({{{"run", run}}, {}});
@@ -116,8 +126,9 @@ void Service::probe_resume(const json& value, Reply reply) {
 
 void Service::probe_cancel(const json& value, Reply reply) {
     const std::uint32_t run = Parameters(value, {"run"}).run();
-    if (const auto job = probe(run))
+    if (const auto job = probe(run)) {
         job->request_stop();
+    }
     reply({});
 }
 
@@ -134,13 +145,15 @@ void Service::probe_label(const json& value, Reply reply) {
                          {"field", field},
                          {"value", text},
                          {"coder", parameters.text("coder", "")}};
-    if (known_run(number).kind != protocol::RunKind::probe)
+    if (known_run(number).kind != protocol::RunKind::probe) {
         throw CommandError(say("run {} is no probe run", number));
+    }
     const std::string key = history::draw_key(record);
     history::Session history = history::read_run(*session_, number);
     const auto& known = history.probes().at(number);
-    if (!known.index.contains(key))
+    if (!known.index.contains(key)) {
         throw CommandError(say("run {} has no answer {}", number, key));
+    }
     session_->put_label({number, key, field, text, record["coder"], wall_clock_ns()});
     journal_->write_json(RecordType::probe_label, record);
     if (const auto job = probe(number); !job || !job->labels_changed()) {
@@ -157,17 +170,19 @@ void Service::probe_plan(const json& value, Reply reply) {
         static_cast<std::uint64_t>(parameters.integer("items", 1, static_cast<std::int64_t>(probes::kMostPairs)));
     const auto draws = parameters.integer("draws", 1, 1, 1000);
     std::int64_t models = 2;
-    if (parameters.has("models"))
+    if (parameters.has("models")) {
         models = parameters.at("models").is_array() ? static_cast<std::int64_t>(parameters.texts("models").size())
                                                     : parameters.integer("models", 2, 64);
+    }
     // Background 3 %: answers that flip the other way by chance; 80 % power at the 5 % level, as the statistics use
     // them.
     const auto difference = probes::detectable_difference(items, 0.03, 0.05, 0.8);
     json answer = {
         {"detectable_difference", nullptr},
         {"seconds", static_cast<double>(items) * static_cast<double>(draws * models) * 2 * kSecondsPerAnswer}};
-    if (difference)
+    if (difference) {
         answer["detectable_difference"] = *difference;
+    }
     reply({answer, {}});
 }
 

@@ -24,9 +24,11 @@ constexpr std::int64_t kMostSteps = 100'000'000;
 std::vector<fs::path> json_files(const fs::path& folder) {
     std::vector<fs::path> files;
     std::error_code error;
-    for (const auto& entry : fs::directory_iterator(folder, error))
-        if (entry.path().extension() == ".json")
+    for (const auto& entry : fs::directory_iterator(folder, error)) {
+        if (entry.path().extension() == ".json") {
             files.push_back(entry.path());
+        }
+    }
     std::sort(files.begin(), files.end());
     return files;
 }
@@ -34,12 +36,13 @@ std::vector<fs::path> json_files(const fs::path& folder) {
 json probe_set_entry(const fs::path& path) {
     const auto set = probes::load_set(path);
     auto items = json::array();
-    for (const auto& item : set.items)
+    for (const auto& item : set.items) {
         items.push_back({{"id", item.id},
                          {"topic", item.topic},
                          {"group", item.group},
                          {"mirrors", item.mirrors},
                          {"title", item.title}});
+    }
     return {{"name", set.name},     {"title", set.title},     {"items", items},      {"path", path.string()},
             {"topics", set.topics}, {"version", set.version}, {"sha256", set.sha256}};
 }
@@ -48,8 +51,9 @@ json probe_set_entry(const fs::path& path) {
 
 engine::RunConfig read_run_config(const fs::path& path) {
     const auto value = json::parse(read_file(path, kLargestConfig), nullptr, false);
-    if (value.is_discarded())
+    if (value.is_discarded()) {
         throw CommandError(say("{} is not valid JSON; compare it with a preset in assets/presets", path));
+    }
     return engine::parse_run_config(value, path.string());
 }
 
@@ -58,8 +62,9 @@ engine::RunConfig find_preset(const std::string& name, const Paths& paths) {
     const bool plain = !name.empty() && name.find('/') == std::string::npos && name.front() != '.';
     if (!plain || !fs::exists(path)) {
         std::string names;
-        for (const auto& known : preset_names(paths))
+        for (const auto& known : preset_names(paths)) {
             names += (names.empty() ? "" : ", ") + known;
+        }
         throw CommandError(say("there is no preset '{}'; there are: {}", name, names));
     }
     return read_run_config(path);
@@ -67,8 +72,9 @@ engine::RunConfig find_preset(const std::string& name, const Paths& paths) {
 
 std::vector<std::string> preset_names(const Paths& paths) {
     std::vector<std::string> names;
-    for (const auto& path : json_files(paths.presets()))
+    for (const auto& path : json_files(paths.presets())) {
         names.push_back(path.stem().string());
+    }
     return names;
 }
 
@@ -88,28 +94,36 @@ json field_json(const engine::ConfigField& field) {
     const bool integer = field.type == "integer", number = integer || field.type == "number";
     const json low = integer ? whole(field.low) : json(field.low),
                high = integer ? whole(field.high) : json(field.high);
-    if (field.type == "choice")
+    if (field.type == "choice") {
         one["choices"] = field.choices;
-    if (number)
+    }
+    if (number) {
         one.update({{"low", low}, {"high", high}});
-    if (!field.unit.empty())
+    }
+    if (!field.unit.empty()) {
         one["unit"] = field.unit;
-    if (!field.when.empty())
+    }
+    if (!field.when.empty()) {
         one["when"] = field.when;
-    if (!field.aliases.empty())
+    }
+    if (!field.aliases.empty()) {
         one["aliases"] = field.aliases;
-    if (field.live != engine::Live::no)
+    }
+    if (field.live != engine::Live::no) {
         one["live"] = {{"low", low},
                        {"high", field.live == engine::Live::up_to_configured ? json("configured") : high},
                        {"when", base::both(field.when, field.live_when)}};
+    }
     return one;
 }
 
 std::vector<std::string> live_names() {
     std::vector<std::string> names;
-    for (const auto& field : engine::config_fields())
-        if (field.live != engine::Live::no)
+    for (const auto& field : engine::config_fields()) {
+        if (field.live != engine::Live::no) {
             names.push_back(field.key);
+        }
+    }
     return names;
 }
 
@@ -158,8 +172,9 @@ void Service::catalogue(const json& parameters, Reply reply) {
     try {
         const auto library =
             json::parse(read_file(paths_.assets / "prompts" / "library.json", 1 << 20), nullptr, false);
-        if (library.is_object() && library.contains("prompts"))
+        if (library.is_object() && library.contains("prompts")) {
             prompts = library["prompts"];
+        }
     } catch (const std::exception& error) {
         complain(error);
     }
@@ -196,12 +211,14 @@ void Service::train_start(const json& value, Reply reply) {
 
 void Service::start_run(TrainingRequest order, const std::string& title, const Reply& reply) {
     // Written into the run, so that it goes on with the same number of threads.
-    if (order.config.train.threads == 0)
+    if (order.config.train.threads == 0) {
         order.config.train.threads = cores();
+    }
     engine::check_memory(order.config, engine::available_memory());
     const std::lock_guard lock(jobs_mutex_);
-    if (closing_)
+    if (closing_) {
         throw CommandError(say("the node is about to end and starts nothing new"));
+    }
     order.run =
         session_->new_run(protocol::run_kind_name(protocol::RunKind::train), title.empty() ? order.config.name : title);
     order.name =
@@ -213,15 +230,18 @@ void Service::start_run(TrainingRequest order, const std::string& title, const R
 
 void Service::train_continue(const json& value, Reply reply) {
     const std::uint32_t run = Parameters(value, {"run"}).run();
-    if (const auto job = training(run); job && !job->finished())
+    if (const auto job = training(run); job && !job->finished()) {
         throw CommandError(say("run {} is still going on", run));
+    }
     auto order = order_to_continue(*session_, known_run(run));
     const std::lock_guard lock(jobs_mutex_);
-    if (closing_)
+    if (closing_) {
         throw CommandError(say("the node is about to end and starts nothing new"));
+    }
     auto& job = trainings_[run];
-    if (job && !job->finished())
+    if (job && !job->finished()) {
         throw CommandError(say("run {} is still going on", run));
+    }
     job = std::make_shared<TrainingJob>(parts(), std::move(order));
     reply({{{"run", run}}, {}});
 }
@@ -256,8 +276,9 @@ void Service::train_checkpoint(const json& value, Reply reply) {
 
 void Service::hand_over(std::uint32_t run, TrainingCommand command, Reply reply) {
     const auto job = training(run);
-    if (!job)
+    if (!job) {
         throw CommandError(say("run {} is not active", run));
+    }
     command.reply = std::move(reply);
     job->command(std::move(command));
 }
@@ -274,21 +295,26 @@ void Service::train_set(const json& value, Reply reply) {
     const std::vector<std::string> names = live_names();
     std::vector<std::string> known = names;
     known.push_back("run");
-    for (const auto& name : names)
-        for (const auto& older : base::old_settings(name))
+    for (const auto& name : names) {
+        for (const auto& older : base::old_settings(name)) {
             known.push_back(older);
+        }
+    }
     const Parameters parameters(value, known);
     TrainingCommand command;
     command.kind = TrainingCommand::Kind::set;
     for (const auto& [key, number] : value.items()) {
-        if (key == "run" || number.is_null())
+        if (key == "run" || number.is_null()) {
             continue;  // null is a value that is left out, as everywhere
-        if (!number.is_number())
+        }
+        if (!number.is_number()) {
             throw CommandError(say("{} must be a number, not {}", key, number.dump()));
+        }
         command.knobs[base::current_setting(key)] = number.get<double>();
     }
-    if (command.knobs.empty())
+    if (command.knobs.empty()) {
         throw CommandError(say("train.set needs one of {}", fmt::join(names, ", ")));
+    }
     hand_over(parameters.run(), std::move(command), std::move(reply));
 }
 
@@ -305,8 +331,9 @@ void Service::train_expert(const json& value, Reply reply) {
 void Service::train_fork(const json& value, Reply reply) {
     const Parameters parameters(value, {"run", "step", "config", "name", "paused"});
     std::optional<std::uint64_t> step;
-    if (parameters.has("step"))
+    if (parameters.has("step")) {
         step = static_cast<std::uint64_t>(parameters.integer("step", 0, 0, kMostSteps));
+    }
     const history::RunHeader parent = known_run(parameters.run());
     TrainingRequest order = order_to_fork(*session_, parent, step, parameters.at("config"));
     order.paused = parameters.flag("paused", false);

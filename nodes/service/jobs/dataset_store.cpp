@@ -13,8 +13,9 @@ std::shared_ptr<const engine::Dataset> DatasetStore::load(const std::string& dat
     // Files can change between runs; only the built-in corpus is taken as it was.
     const std::string key =
         fmt::format("{}|{}|{}", data, vocabulary, tokenizer ? base::sha256(tokenizer->model_bytes()) : "");
-    if (last_ && key == key_ && data == "manpages")
+    if (last_ && key == key_ && data == "manpages") {
         return last_;
+    }
     last_ = engine::load_dataset(data, vocabulary, cache_, progress, std::move(tokenizer));
     key_ = key;
     return last_;

@@ -41,8 +41,9 @@ GenerationResult failed(const WorkerError& error, const std::atomic<bool>& cance
     result.process_died = error.died;
     result.state = cancel ? RunState::stopped : RunState::failed;
     result.stop = cancel ? "cancelled" : "error";
-    if (!cancel)
+    if (!cancel) {
         result.message = base::sentence_of(error);
+    }
     return result;
 }
 
@@ -64,11 +65,13 @@ GenerationRequest parse_generation(const json& value) {
     order.top_p = parameters.number("top_p", 0.95, 0, 1);
     order.min_p = parameters.number("min_p", 0.05, 0, 1);
     order.seed = parameters.seed(1);
-    if (order.prompt.empty())
+    if (order.prompt.empty()) {
         throw CommandError(say("the prompt is empty; type a question first"));
-    if (order.prompt.size() > kLongestPrompt)
+    }
+    if (order.prompt.size() > kLongestPrompt) {
         throw CommandError(
             say("the prompt has {} bytes; at most {} are sent to a model", order.prompt.size(), kLongestPrompt));
+    }
     return order;
 }
 
@@ -100,28 +103,31 @@ std::vector<GenerationResult> generate_several(WorkerProcess& process, const Gen
     std::vector<Written> written(static_cast<std::size_t>(count));
     const auto collect = [&](std::span<const std::byte> body) {
         const auto batch = protocol::decode_tokens(body);
-        if (batch && batch->run - order.run < written.size())
+        if (batch && batch->run - order.run < written.size()) {
             for (const auto& token : batch->tokens) {
                 auto& [text, tokens] = written[batch->run - order.run];
                 text += token.chosen.bytes;
                 ++tokens;
             }
+        }
         on_tokens(body);
     };
     std::vector<GenerationResult> results(written.size());
     try {
         const json reply = process.ask(request, say("answering with {}", order.model), collect, cancel);
         const json answers = reply.value("answers", json::array());
-        for (std::size_t i = 0; i < results.size(); ++i)
+        for (std::size_t i = 0; i < results.size(); ++i) {
             take_answer(i < answers.size() ? answers[i] : json::object(), results[i]);
+        }
     } catch (const WorkerError& error) {
         for (std::size_t i = 0; i < results.size(); ++i) {
             results[i] = failed(error, cancel);
             results[i].tokens = written[i].tokens;
         }
     }
-    for (std::size_t i = 0; i < results.size(); ++i)
+    for (std::size_t i = 0; i < results.size(); ++i) {
         results[i].text = std::move(written[i].text);
+    }
     return results;
 }
 
@@ -130,8 +136,9 @@ const char* answer_state_name(RunState state) {
 }
 
 std::string text_for_record(std::string text) {
-    while (base::dump_json(text).size() > kLongestText)
+    while (base::dump_json(text).size() > kLongestText) {
         text.resize(text.size() / 2);
+    }
     return text;
 }
 
@@ -152,8 +159,9 @@ GenerationJob::~GenerationJob() {
 }
 
 void GenerationJob::wait() {
-    if (thread_.joinable())
+    if (thread_.joinable()) {
         thread_.join();
+    }
 }
 
 void GenerationJob::main() {
@@ -173,8 +181,9 @@ void GenerationJob::main() {
 }
 
 bool GenerationJob::repeats(const GenerationRequest& order) const {
-    if (finished_ || cancel_ || (!order.group.empty() && order.group == order_.group))
+    if (finished_ || cancel_ || (!order.group.empty() && order.group == order_.group)) {
         return false;
+    }
     const auto settings = [](const GenerationRequest& o) {
         return std::tie(o.path, o.prompt, o.chat, o.max_tokens, o.alternatives, o.threads, o.temperature, o.top_p,
                         o.min_p, o.top_k, o.seed);
@@ -213,15 +222,17 @@ GenerationResult GenerationJob::answer() {
     task.title = order_.model;
     task.cancel_command = "generate.cancel";
     task.run = order_.run;
-    if (!place_->is_next())
+    if (!place_->is_next()) {
         parts_.board.set_task(task);
+    }
     if (!place_->wait(cancel_)) {
         announce(0);
         throw WorkerError(say("cancelled before its turn"), false);
     }
     const ThreadShare::Slot slot(parts_.threads);
-    if (order_.threads == 0 && !order_.group.empty())
+    if (order_.threads == 0 && !order_.group.empty()) {
         std::this_thread::sleep_for(kGather);
+    }
     const int threads = order_.threads > 0 ? order_.threads : slot.threads();
     announce(threads);
     task.kind = protocol::TaskKind::load;

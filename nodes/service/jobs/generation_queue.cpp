@@ -30,8 +30,9 @@ bool GenerationQueue::Place::is_next() const {
 bool GenerationQueue::Place::wait(const std::atomic<bool>& cancel) {
     std::unique_lock lock(turns_.mutex_);
     // Whoever cancels only sets the flag: it is looked at often enough for a person.
-    while (!cancel && !is_next_locked())
+    while (!cancel && !is_next_locked()) {
         turns_.wake_.wait_for(lock, std::chrono::milliseconds(20));
+    }
     return !cancel;
 }
 

@@ -37,24 +37,29 @@ std::string task_id(std::uint32_t run) {
 fs::path find_probe_set(const std::string& set, const Paths& paths) {
     if (set.find('/') == std::string::npos) {
         const fs::path named = paths.probe_sets() / (set + ".json");
-        if (fs::exists(named))
+        if (fs::exists(named)) {
             return named;
+        }
     }
-    if (fs::exists(set))
+    if (fs::exists(set)) {
         return set;
+    }
     throw CommandError(say("there is no probe set '{}': neither a file nor in {}", set, paths.probe_sets()));
 }
 
 void limit_items(probes::Set& set, std::size_t count) {
     std::vector<const probes::Item*> state, mirror;
-    for (const auto& item : set.items)
+    for (const auto& item : set.items) {
         (item.group == "state" ? state : mirror).push_back(&item);
+    }
     std::set<std::string> kept;
     for (std::size_t i = 0; kept.size() < count && (i < state.size() || i < mirror.size()); ++i) {
-        if (i < state.size())
+        if (i < state.size()) {
             kept.insert(state[i]->id);
-        if (i < mirror.size() && kept.size() < count)
+        }
+        if (i < mirror.size() && kept.size() < count) {
             kept.insert(mirror[i]->id);
+        }
     }
     std::erase_if(set.items, [&](const probes::Item& item) { return !kept.contains(item.id); });
 }
@@ -62,22 +67,27 @@ void limit_items(probes::Set& set, std::size_t count) {
 namespace {
 
 void check_models(const ProbeRequest& order) {
-    if (order.models.size() < 2)
+    if (order.models.size() < 2) {
         throw CommandError(say("a probe compares models: name at least two"));
+    }
     std::set<std::string> names;
-    for (const auto& model : order.models)
-        if (!names.insert(model.name).second)
+    for (const auto& model : order.models) {
+        if (!names.insert(model.name).second) {
             throw CommandError(say("the model '{}' is named twice", model.name));
+        }
+    }
 }
 
 /// What a new run's parameters and an old run's manifest say in the same words; the languages are filled already.
 void take_settings(const Parameters& parameters, ProbeRequest& order) {
     std::set<std::string> languages;
     for (const auto& language : order.languages) {
-        if (language != "en" && language != "zh")
+        if (language != "en" && language != "zh") {
             throw CommandError(say("the language '{}' is not known; 'en' and 'zh' are", language));
-        if (!languages.insert(language).second)
+        }
+        if (!languages.insert(language).second) {
             throw CommandError(say("the language '{}' is named twice", language));
+        }
     }
     order.draws = static_cast<int>(parameters.integer("draws", 1, 1, 1000));
     order.max_tokens = static_cast<int>(parameters.integer("max_tokens", 160, 1, 1 << 16));
@@ -95,24 +105,30 @@ ProbeRequest parse_probe(const json& value, const Paths& paths) {
     const fs::path path = find_probe_set(parameters.text("set"), paths);
     order.set_text = read_file(path, kLargestSet);
     order.set = probes::parse_set(order.set_text, path.string());
-    if (base::dump_json(order.set_text).size() > kLargestSetInRecord)
+    if (base::dump_json(order.set_text).size() > kLargestSetInRecord) {
         throw CommandError(say("the probe set {} is too large to be kept with its answers; split it into several sets",
                                path.string()));
-    if (parameters.has("limit"))
+    }
+    if (parameters.has("limit")) {
         limit_items(order.set, static_cast<std::size_t>(parameters.integer("limit", 1, 100000)));
-    for (const auto& name : parameters.texts("models"))
+    }
+    for (const auto& name : parameters.texts("models")) {
         order.models.push_back({name, {}, {}});
-    if (const auto languages = parameters.texts("languages"); !languages.empty())
+    }
+    if (const auto languages = parameters.texts("languages"); !languages.empty()) {
         order.languages = languages;
+    }
     take_settings(parameters, order);
     return order;
 }
 
 ProbeRequest order_to_resume(const history::RunHeader& run) {
-    if (run.kind != RunKind::probe)
+    if (run.kind != RunKind::probe) {
         throw CommandError(say("run {} is no probe run", run.id));
-    if (run.state == RunState::done)
+    }
+    if (run.state == RunState::done) {
         throw CommandError(say("run {} has asked all its questions; start a new run", run.id));
+    }
     ProbeRequest order;
     order.run = run.id;
     order.name = run.name;
@@ -121,8 +137,9 @@ ProbeRequest order_to_resume(const history::RunHeader& run) {
     const json request = run.manifest.contains("request") ? run.manifest["request"] : json::object();
     const Parameters manifest(request, {"models", "languages", "draws", "max_tokens", "temperature", "seed"});
     const json hashes = run.manifest.value("model_sha256", json());
-    for (const auto& name : manifest.texts("models"))
+    for (const auto& name : manifest.texts("models")) {
         order.models.push_back({name, {}, text_of(hashes, name.c_str())});
+    }
     order.languages = manifest.texts("languages");
     take_settings(manifest, order);
     order.continues = true;
@@ -132,11 +149,12 @@ ProbeRequest order_to_resume(const history::RunHeader& run) {
 void take_models(ProbeRequest& order, const std::vector<ProbeModel>& found) {
     for (std::size_t i = 0; i < order.models.size() && i < found.size(); ++i) {
         const std::string& before = order.models[i].sha256;
-        if (!before.empty() && !found[i].sha256.empty() && before != found[i].sha256)
+        if (!before.empty() && !found[i].sha256.empty() && before != found[i].sha256) {
             throw CommandError(
                 say("the model '{}' is another file than when run {} began; its answers would be those of two models: "
                     "put the old file back or start a new run",
                     order.models[i].name, order.run));
+        }
     }
     order.models = found;
 }
@@ -161,8 +179,9 @@ ProbeJob::~ProbeJob() {
 }
 
 void ProbeJob::wait() {
-    if (thread_.joinable())
+    if (thread_.joinable()) {
         thread_.join();
+    }
 }
 
 void ProbeJob::request_stop() {
@@ -173,8 +192,9 @@ void ProbeJob::request_stop() {
 
 void ProbeJob::pause() {
     const std::lock_guard lock(mutex_);
-    if (paused_ || finished_)
+    if (paused_ || finished_) {
         return;
+    }
     paused_ = true;
     event("pause");
     parts_.board.change_run(order_.run, [](RunStatus& gauge) { gauge.state = RunState::paused; });
@@ -183,8 +203,9 @@ void ProbeJob::pause() {
 void ProbeJob::resume() {
     {
         const std::lock_guard lock(mutex_);
-        if (!paused_)
+        if (!paused_) {
             return;
+        }
         paused_ = false;
         event("resume");
         parts_.board.change_run(order_.run, [](RunStatus& gauge) { gauge.state = RunState::running; });
@@ -195,8 +216,9 @@ void ProbeJob::resume() {
 bool ProbeJob::labels_changed() {
     {
         const std::lock_guard lock(mutex_);
-        if (finished_)
+        if (finished_) {
             return false;
+        }
         labels_changed_ = true;
     }
     wake_.notify_all();
@@ -213,8 +235,9 @@ void ProbeJob::announce() {
         names.push_back(model.name);
         hashes[model.name] = model.sha256;
     }
-    for (const auto& item : order_.set.items)
+    for (const auto& item : order_.set.items) {
         items.push_back(item.id);
+    }
     const json request = {{"models", names},
                           {"languages", order_.languages},
                           {"draws", order_.draws},
@@ -241,14 +264,17 @@ void ProbeJob::announce() {
 
 void ProbeJob::main() {
     try {
-        if (order_.continues)
+        if (order_.continues) {
             history_ = history::read_run(parts_.session, order_.run);
+        }
         for (const auto& model : order_.models) {
             const auto questions = open_questions(model);
-            if (!questions.empty() && wait_while_paused())
+            if (!questions.empty() && wait_while_paused()) {
                 ask_model(model, questions);
-            if (stop_)
+            }
+            if (stop_) {
                 break;
+            }
         }
         update_statistics(true);
         finish(stop_ ? RunState::stopped : RunState::done, {});
@@ -281,11 +307,15 @@ std::vector<ProbeJob::Question> ProbeJob::open_questions(const ProbeModel& model
         return known != history_.probes().end() && known->second.index.contains(key);
     };
     std::vector<Question> questions;
-    for (const auto& item : order_.set.items)
-        for (const auto& language : order_.languages)
-            for (int draw = 0; draw < order_.draws; ++draw)
-                if (!answered(key_of(item.id, model.name, language, draw)))
+    for (const auto& item : order_.set.items) {
+        for (const auto& language : order_.languages) {
+            for (int draw = 0; draw < order_.draws; ++draw) {
+                if (!answered(key_of(item.id, model.name, language, draw))) {
                     questions.push_back({&item, language, draw});
+                }
+            }
+        }
+    }
     return questions;
 }
 
@@ -294,12 +324,15 @@ void ProbeJob::ask_model(const ProbeModel& model, const std::vector<Question>& q
     std::optional<WorkerPool::Lease> lease;
     int deaths = 0;
     for (const auto& question : questions) {
-        if (paused())
+        if (paused()) {
             slot.reset();  // a run that waits leaves the processor to others
-        if (!wait_while_paused())
+        }
+        if (!wait_while_paused()) {
             return;
-        if (!slot)
+        }
+        if (!slot) {
             slot.emplace(parts_.threads);
+        }
         if (!lease || !(*lease)->alive()) {
             lease.reset();
             lease.emplace(parts_.workers.acquire(model.path, slot->threads(), stop_));
@@ -315,13 +348,15 @@ void ProbeJob::ask_model(const ProbeModel& model, const std::vector<Question>& q
         const auto start = Clock::now();
         const auto answer = generate_with(
             **lease, order, [](std::span<const std::byte>) {}, stop_);
-        if (stop_)
+        if (stop_) {
             return;
+        }
         seconds_asked_ += std::chrono::duration<double>(Clock::now() - start).count();
         ++asked_;
         deaths = answer.process_died ? deaths + 1 : 0;
-        if (deaths >= kMostDeaths)
+        if (deaths >= kMostDeaths) {
             throw CommandError(say("the run was given up after {} failures in a row: {}", deaths, answer.message));
+        }
         store_answer(model, question, answer);
         update_statistics(false);
     }
@@ -352,8 +387,9 @@ std::size_t ProbeJob::answers() const {
 }
 
 double ProbeJob::seconds_left() const {
-    if (asked_ == 0)
+    if (asked_ == 0) {
         return -1;
+    }
     return static_cast<double>(planned_ - std::min(planned_, answers())) * seconds_asked_ / static_cast<double>(asked_);
 }
 
@@ -383,15 +419,17 @@ void ProbeJob::store_answer(const ProbeModel& model, const Question& question, c
 }
 
 void ProbeJob::update_statistics(bool now) {
-    if (!now && Clock::now() - last_statistics_ < std::chrono::milliseconds(500))
+    if (!now && Clock::now() - last_statistics_ < std::chrono::milliseconds(500)) {
         return;
+    }
     {
         const std::lock_guard lock(mutex_);
         labels_changed_ = false;
     }
     std::vector<std::string> models;
-    for (const auto& model : order_.models)
+    for (const auto& model : order_.models) {
         models.push_back(model.name);
+    }
     history::add_stored_labels(history_, parts_.session);
     const auto run = history_.probes().find(order_.run);
     const auto draws =

@@ -32,10 +32,11 @@ void RecordSink::log(const char* level, const char* source, const base::Sentence
 }
 
 void RecordSink::log_end(const char* source, protocol::RunState state, const EndSentences& sentences) {
-    if (state == protocol::RunState::failed)
+    if (state == protocol::RunState::failed) {
         log("error", source, sentences.failed);
-    else
+    } else {
         log("info", source, state == protocol::RunState::done ? sentences.done : sentences.stopped);
+    }
 }
 
 JournalWriter::JournalWriter(sessions::Journal& journal, Limits limits)
@@ -69,8 +70,9 @@ void JournalWriter::write(RecordType type, std::vector<std::byte> body) {
             drop(type);
             return;
         }
-        if (!full)
+        if (!full) {
             close_holes();
+        }
         ring_bytes_ += body.size();
         ring_.push_back({type, wall_clock_ns(), std::move(body)});
         ++written_;
@@ -80,8 +82,9 @@ void JournalWriter::write(RecordType type, std::vector<std::byte> body) {
 
 void JournalWriter::drop(RecordType type) {
     Hole& hole = holes_[static_cast<std::size_t>(channel_of(type))];
-    if (hole.count == 0)
+    if (hole.count == 0) {
         hole.after = last_sequence_;
+    }
     ++hole.count;
     ++dropped_;
 }
@@ -105,8 +108,9 @@ void JournalWriter::flush() {
 void JournalWriter::close_holes() {
     for (std::size_t channel = 0; channel < holes_.size(); ++channel) {
         Hole& hole = holes_[channel];
-        if (hole.count == 0)
+        if (hole.count == 0) {
             continue;
+        }
         nlohmann::json gap = {{"from", hole.after},
                               {"to", last_sequence_ + ring_.size() + 1},
                               {"count", hole.count},
@@ -124,8 +128,9 @@ bool JournalWriter::append(const Pending& record) {
     auto channel = static_cast<std::uint8_t>(channel_of(record.type));
     if (record.type == RecordType::gap) {
         // A gap travels on the channel that lost records.
-        if (const auto gap = protocol::decode_json(record.body))
+        if (const auto gap = protocol::decode_json(record.body)) {
             channel = gap->value("channel", channel);
+        }
     }
     try {
         const std::uint64_t sequence =
@@ -147,8 +152,9 @@ void JournalWriter::run() {
         wake_.wait(lock, [this] { return stopping_ || !ring_.empty(); });
         if (ring_.empty()) {
             close_holes();
-            if (ring_.empty())
+            if (ring_.empty()) {
                 return;
+            }
         }
         // The record stays counted in ring_bytes_ until it is in the journal, so that the bound holds.
         Pending record = std::move(ring_.front());
@@ -162,13 +168,15 @@ void JournalWriter::run() {
         } else {
             ring_.push_front(std::move(record));
             drained_.notify_all();
-            if (stopping_)
+            if (stopping_) {
                 return;
+            }
             // The disk refused: try again in a moment. New records meanwhile fill the ring and then count as dropped.
             wake_.wait_for(lock, std::chrono::milliseconds(100), [this] { return stopping_; });
         }
-        if (ring_.empty() || appended_ % 64 == 0)
+        if (ring_.empty() || appended_ % 64 == 0) {
             drained_.notify_all();
+        }
     }
 }
 

@@ -60,14 +60,16 @@ std::string task_id(std::uint32_t run) {
 
 /// Answers a command that comes too late. Who wanted the run to stop has what they wanted.
 void refuse(const TrainingCommand& command, const Sentence& why) {
-    if (command.reply)
+    if (command.reply) {
         command.reply({json::object(), command.kind == TrainingCommand::Kind::stop ? Sentence() : why});
+    }
 }
 
 /// A text cut by one tokenizer teaches nothing to a model that knows another.
 void check_tokenizer(const engine::LoadedModel& model, const TrainingRequest& order) {
-    if (model.tokenizer || engine::holds_tokens(order.data))
+    if (model.tokenizer || engine::holds_tokens(order.data)) {
         return;
+    }
     throw CommandError(
         say("{} brings no tokenizer that could cut the text {} into its tokens; put the SentencePiece tokenizer.model "
             "that the model was trained with into its folder, or give token ids as a .npy file",
@@ -77,20 +79,24 @@ void check_tokenizer(const engine::LoadedModel& model, const TrainingRequest& or
 }  // namespace
 
 TrainingRequest order_to_continue(sessions::Session& session, const history::RunHeader& run) {
-    if (run.kind != RunKind::train)
+    if (run.kind != RunKind::train) {
         throw CommandError(say("run {} is no training run", run.id));
-    if (run.state == RunState::done)
+    }
+    if (run.state == RunState::done) {
         throw CommandError(say("run {} has done all its steps; start a new run", run.id));
+    }
     TrainingRequest order;
     order.run = run.id;
     order.name = run.name;
     order.continues = true;
-    if (!run.manifest.contains("config"))
+    if (!run.manifest.contains("config")) {
         throw CommandError(say("the journal does not say how run {} was configured; start a new run", run.id));
+    }
     order.config = engine::parse_run_config(run.manifest["config"], fmt::format("the manifest of run {}", run.id));
     order.data = text_of(run.manifest, "data");
-    if (order.data.empty())
+    if (order.data.empty()) {
         order.data = "manpages";
+    }
     order.init = text_of(run.manifest, "init");
     for (const auto& checkpoint : session.checkpoints(run.id, true)) {
         if (!checkpoint.complete) {
@@ -105,25 +111,29 @@ TrainingRequest order_to_continue(sessions::Session& session, const history::Run
 
 TrainingRequest order_to_fork(sessions::Session& session, const history::RunHeader& parent,
                               std::optional<std::uint64_t> step, const json& config) {
-    if (parent.kind != RunKind::train)
+    if (parent.kind != RunKind::train) {
         throw CommandError(say("run {} is no training run", parent.id));
+    }
     TrainingRequest order;
     order.config = engine::parse_run_config(config, "the configuration");
     order.data = text_of(parent.manifest, "data");
     std::string steps;
     for (const auto& checkpoint : session.checkpoints(parent.id, true)) {
-        if (!checkpoint.complete)
+        if (!checkpoint.complete) {
             continue;
+        }
         steps += fmt::format("{}{}", steps.empty() ? "" : ", ", checkpoint.step);
         if (!step || *step == checkpoint.step) {
             order.checkpoint = checkpoint.path;
             order.checkpoint_step = checkpoint.step;
         }
     }
-    if (steps.empty())
+    if (steps.empty()) {
         throw CommandError(say("run {} has no complete checkpoint yet; save one first", parent.id));
-    if (order.checkpoint.empty())
+    }
+    if (order.checkpoint.empty()) {
         throw CommandError(say("run {} has no checkpoint at step {}; there are: {}", parent.id, *step, steps));
+    }
     order.fork = ForkPoint{parent.id, order.checkpoint_step};
     return order;
 }
@@ -156,8 +166,9 @@ void TrainingJob::request_stop() {
 }
 
 void TrainingJob::wait() {
-    if (thread_.joinable())
+    if (thread_.joinable()) {
         thread_.join();
+    }
 }
 
 void TrainingJob::command(TrainingCommand command) {
@@ -188,11 +199,12 @@ void TrainingJob::main() {
         accepting_ = false;
         left.swap(commands_);
     }
-    for (auto& command : left)
+    for (auto& command : left) {
         refuse(command, result_.message.empty()
                             ? say("run {} ended before {} could be carried out", order_.run, command_name(command.kind))
                             : say("run {} ended before {} could be carried out: {}", order_.run,
                                   command_name(command.kind), result_.message));
+    }
     finished_ = true;
 }
 
@@ -207,38 +219,47 @@ void TrainingJob::train() {
     }
     build_trainer();
     announce(true);
-    if (order_.continues)
+    if (order_.continues) {
         event("rewind",
               sentence_json("text", order_.checkpoint.empty()
                                         ? say("goes on from the beginning, there was no checkpoint yet")
                                         : say("goes on from the checkpoint at step {}", order_.checkpoint_step)));
-    if (paused_)
+    }
+    if (paused_) {
         pause("pause", {});
+    }
     // A run that does not start from random numbers is kept whole from its beginning: where it came from may go away.
-    if ((order_.fork || !order_.init.empty()) && !last_checkpoint_ && !save_checkpoint())
+    if ((order_.fork || !order_.init.empty()) && !last_checkpoint_ && !save_checkpoint()) {
         throw base::Error(result_.message);
+    }
     const std::uint64_t planned = planned_steps();
-    while (trainer_->steps_done() < planned && wait_for_work())
-        if (!one_step())
+    while (trainer_->steps_done() < planned && wait_for_work()) {
+        if (!one_step()) {
             return;
+        }
+    }
     if (faulty_step_ > 0) {
         finish(RunState::stopped, say("stopped after step {} went wrong; nothing was saved after it", faulty_step_));
         return;
     }
     const bool complete = trainer_->steps_done() >= planned;
-    if (complete)
+    if (complete) {
         evaluate();
-    if (save_last_checkpoint())
+    }
+    if (save_last_checkpoint()) {
         finish(complete ? RunState::done : RunState::stopped, {});
-    else
+    } else {
         finish(RunState::failed, result_.message);
+    }
 }
 
 std::shared_ptr<const engine::Tokenizer> TrainingJob::open_beginning() {
-    if (!order_.checkpoint.empty())
+    if (!order_.checkpoint.empty()) {
         return engine::read_checkpoint_tokenizer(order_.checkpoint);
-    if (order_.init.empty())
+    }
+    if (order_.init.empty()) {
         return nullptr;
+    }
     beginning_ = engine::open_weights(order_.init).model;
     check_tokenizer(*beginning_, order_);
     return beginning_->tokenizer;
@@ -269,8 +290,9 @@ bool TrainingJob::load_data() {
     } catch (const std::exception&) {
         const bool cancelled = !progress(1, {});
         parts_.board.remove_task(task.id);
-        if (cancelled)
+        if (cancelled) {
             return false;
+        }
         throw;
     }
     parts_.board.remove_task(task.id);
@@ -278,13 +300,14 @@ bool TrainingJob::load_data() {
 }
 
 void TrainingJob::build_trainer() {
-    if (!order_.checkpoint.empty())
+    if (!order_.checkpoint.empty()) {
         trainer_ = engine::Trainer::load(order_.checkpoint, data_, order_.fork ? &order_.config : nullptr);
-    else if (beginning_)
+    } else if (beginning_) {
         trainer_ = std::make_unique<engine::Trainer>(
             order_.config, data_, std::span<const float>(beginning_->parameters, beginning_->layout.floats));
-    else
+    } else {
         trainer_ = std::make_unique<engine::Trainer>(order_.config, data_);
+    }
     beginning_.reset();
     if (!order_.checkpoint.empty() && !order_.fork) {
         last_checkpoint_ = order_.checkpoint_step;
@@ -306,10 +329,12 @@ void TrainingJob::announce(bool with_data) {
                        {"flops_per_token", plan.flops_per_token}}},
                      {"program_version", MOESCOPE_VERSION},
                      {"machine", {{"cpu", processor_name()}, {"cores", cores()}, {"memory_bytes", total_memory()}}}};
-    if (!order_.init.empty())
+    if (!order_.init.empty()) {
         manifest["init"] = order_.init.string();
-    if (order_.fork)
+    }
+    if (order_.fork) {
         manifest["fork"] = {{"run", order_.fork->run}, {"step", order_.fork->step}};
+    }
     if (with_data) {
         manifest["corpus_sha256"] = data_->sha256;
         manifest["corpus_tokens"] = data_->train_tokens.size();
@@ -321,8 +346,9 @@ void TrainingJob::announce(bool with_data) {
                                                      {"kind", protocol::run_kind_name(RunKind::train)},
                                                      {"name", order_.name},
                                                      {"manifest", manifest}});
-    if (!with_data)
+    if (!with_data) {
         parts_.sink.log("info", "train", say("training {} started", order_.name));
+    }
 }
 
 void TrainingJob::finish(RunState state, const Sentence& message) {
@@ -353,8 +379,9 @@ void TrainingJob::finish(RunState state, const Sentence& message) {
 bool TrainingJob::wait_for_work() {
     for (;;) {
         std::unique_lock lock(mutex_);
-        if (commands_.empty() && paused_ && single_steps_ == 0 && !stop_)
+        if (commands_.empty() && paused_ && single_steps_ == 0 && !stop_) {
             wake_.wait(lock, [this] { return !commands_.empty() || stop_; });
+        }
         if (!commands_.empty()) {
             TrainingCommand command = std::move(commands_.front());
             commands_.pop_front();
@@ -362,10 +389,12 @@ bool TrainingJob::wait_for_work() {
             carry_out(command);
             continue;
         }
-        if (stop_)
+        if (stop_) {
             return false;
-        if (!paused_)
+        }
+        if (!paused_) {
             return true;
+        }
         if (single_steps_ > 0) {
             --single_steps_;
             return true;
@@ -378,24 +407,28 @@ void TrainingJob::carry_out(TrainingCommand& command) {
     try {
         switch (command.kind) {
             case TrainingCommand::Kind::pause:
-                if (!paused_)
+                if (!paused_) {
                     pause("pause", {});
+                }
                 break;
             case TrainingCommand::Kind::resume:
-                if (paused_)
+                if (paused_) {
                     resume();
+                }
                 break;
             case TrainingCommand::Kind::step:
-                if (!paused_)
+                if (!paused_) {
                     throw CommandError(say("run {} is running; pause it before stepping singly", order_.run));
+                }
                 single_steps_ += command.count;
                 break;
             case TrainingCommand::Kind::stop:
                 stop_ = true;
                 break;
             case TrainingCommand::Kind::checkpoint:
-                if (!save_checkpoint())
+                if (!save_checkpoint()) {
                     throw CommandError(result_.message);
+                }
                 break;
             case TrainingCommand::Kind::set:
                 set_knobs(command.knobs);
@@ -409,40 +442,45 @@ void TrainingJob::carry_out(TrainingCommand& command) {
     } catch (const std::exception& error) {
         outcome.error = base::sentence_of(error);
     }
-    if (command.reply)
+    if (command.reply) {
         command.reply(outcome);
+    }
 }
 
 void TrainingJob::set_knobs(const engine::LiveValues& values) {
     const engine::RunConfig before = trainer_->config();
     trainer_->set(values);
     // A change belongs to the first step that it acts on.
-    for (const auto& [name, value] : values)
+    for (const auto& [name, value] : values) {
         event("knob", {{"step", trainer_->steps_done() + 1},
                        {"name", name},
                        {"old", engine::live_value(before, name)},
                        {"new", engine::live_value(trainer_->config(), name)}});
+    }
 }
 
 void TrainingJob::repeat_knobs(const json& knobs) {
     engine::LiveValues values;
-    for (const auto& [name, value] : knobs.items())
-        if (value.is_number() && engine::may_change(order_.config, name))  // once, any could be turned
+    for (const auto& [name, value] : knobs.items()) {
+        if (value.is_number() && engine::may_change(order_.config, name)) {  // once, any could be turned
             values[name] = value.get<double>();
+        }
+    }
     set_knobs(values);
 }
 
 void TrainingJob::change_expert(const json& change) {
     const int layer = change.value("layer", -1), expert = change.value("expert", -1);
     const std::string action = text_of(change, "action");
-    if (action == "disable" || action == "enable")
+    if (action == "disable" || action == "enable") {
         trainer_->set_expert_disabled(layer, expert, action == "disable");
-    else if (action == "freeze" || action == "thaw")
+    } else if (action == "freeze" || action == "thaw") {
         trainer_->set_expert_frozen(layer, expert, action == "freeze");
-    else if (action == "reset")
+    } else if (action == "reset") {
         trainer_->reset_expert(layer, expert);
-    else
+    } else {
         throw CommandError(say("an expert can be told to disable, enable, freeze, thaw or reset, not '{}'", action));
+    }
     json record = {{"step", trainer_->steps_done() + 1}, {"name", action}, {"layer", layer}, {"expert", expert}};
     base::put_sentence(record, "text", say("layer {}, expert {}: {}", layer, expert, action));
     event("expert", record);
@@ -451,8 +489,9 @@ void TrainingJob::change_expert(const json& change) {
 void TrainingJob::pause(const std::string& kind, const Sentence& why) {
     paused_ = true;
     single_steps_ = 0;
-    if (kind != "pause")
+    if (kind != "pause") {
         event(kind, sentence_json("text", why));
+    }
     event("pause", sentence_json("text", why));
     parts_.board.change_run(order_.run, [&](RunStatus& gauge) {
         gauge.state = RunState::paused;
@@ -473,17 +512,19 @@ void TrainingJob::resume() {
 
 Sentence TrainingJob::fault_of(const engine::StepStats& stats) const {
     Sentence what;
-    if (!stats.fault.empty())
+    if (!stats.fault.empty()) {
         what = say("{}; the step was not applied", stats.fault);
-    else if (stats.gradient_norm > kExplodedNorm)
+    } else if (stats.gradient_norm > kExplodedNorm) {
         what = say("the gradient norm exploded to {:.3g}", stats.gradient_norm);
-    else
+    } else {
         return {};
-    if (last_checkpoint_)
+    }
+    if (last_checkpoint_) {
         return say(
             "step {}: {}; lower the learning rate and resume, or stop the run and continue it from its checkpoint at "
             "step {}",
             stats.step, what, *last_checkpoint_);
+    }
     return say(
         "step {}: {}; there is no checkpoint yet; lower the learning rate and resume, or start a new run with a lower "
         "one",
@@ -493,32 +534,39 @@ Sentence TrainingJob::fault_of(const engine::StepStats& stats) const {
 bool TrainingJob::one_step() {
     const auto [first, last_change] = order_.changes.equal_range(trainer_->steps_done() + 1);
     for (auto change = first; change != last_change; ++change) {
-        if (change->second.contains("knobs"))
+        if (change->second.contains("knobs")) {
             repeat_knobs(change->second["knobs"]);
-        else
+        } else {
             change_expert(change->second["expert"]);
+        }
     }
     const engine::StepStats& stats = trainer_->step();
     Sentence trouble = fault_of(stats);
     faulty_step_ = trouble.empty() ? 0 : stats.step;
-    if (stats.fault.empty())
+    if (stats.fault.empty()) {
         write_step(stats);  // a step that was not applied has no numbers
+    }
     if (trouble.empty()) {
         const auto& train = order_.config.train;
         const auto due = [&](int every) { return every > 0 && stats.step % static_cast<std::uint64_t>(every) == 0; };
         const bool last = stats.step >= planned_steps();
-        if (due(train.evaluate_every) && !last)
+        if (due(train.evaluate_every) && !last) {
             evaluate();
-        if (due(train.sample_every))
+        }
+        if (due(train.sample_every)) {
             write_samples();
-        if (due(train.checkpoint_every) && !last && !save_checkpoint())
+        }
+        if (due(train.checkpoint_every) && !last && !save_checkpoint()) {
             trouble = result_.message;
+        }
         show_progress();
     }
-    if (trouble.empty())
+    if (trouble.empty()) {
         trouble = parts_.sink.problem();
-    if (trouble.empty())
+    }
+    if (trouble.empty()) {
         return true;
+    }
     if (order_.faults_end_the_run) {
         finish(RunState::failed, trouble);
         return false;
@@ -557,8 +605,9 @@ void TrainingJob::show_progress() {
     task.detail = Sentence::verbatim(fmt::format("{} / {}", done, planned));
     task.cancel_command = "train.stop";
     task.run = order_.run;
-    if (!paused_)
+    if (!paused_) {
         parts_.board.set_task(task);
+    }
 }
 
 void TrainingJob::evaluate() {
@@ -573,18 +622,20 @@ void TrainingJob::evaluate() {
 }
 
 void TrainingJob::write_samples() {
-    for (const auto& prompt : kSamplePrompts)
+    for (const auto& prompt : kSamplePrompts) {
         parts_.sink.write_json(RecordType::sample, {{"run", order_.run},
                                                     {"step", trainer_->steps_done()},
                                                     {"language", prompt.language},
                                                     {"prompt", prompt.text},
                                                     {"text", trainer_->sample(prompt.text, kSampleTokens)}});
+    }
 }
 
 bool TrainingJob::save_last_checkpoint() {
     while ((trainer_->steps_done() > 0 || last_checkpoint_) && !save_checkpoint()) {
-        if (order_.faults_end_the_run || stop_)
+        if (order_.faults_end_the_run || stop_) {
             return false;
+        }
         // The work is in memory: a person can make room and resume, and then it is saved.
         pause("fault", result_.message);
         (void)wait_for_work();
@@ -594,8 +645,9 @@ bool TrainingJob::save_last_checkpoint() {
 
 bool TrainingJob::save_checkpoint() {
     const std::uint64_t step = trainer_->steps_done();
-    if (last_checkpoint_ == step)
+    if (last_checkpoint_ == step) {
         return true;  // nothing new to save
+    }
     if (faulty_step_ > 0) {
         // The step was not applied, but the ones before it may have done the harm: the last checkpoint stays the last.
         result_.message =
@@ -628,8 +680,9 @@ bool TrainingJob::save_checkpoint() {
 void TrainingJob::forget_old_checkpoints() {
     try {
         auto list = parts_.session.checkpoints(order_.run, false);
-        for (std::size_t i = 1; i + kKeptCheckpoints < list.size(); ++i)
+        for (std::size_t i = 1; i + kKeptCheckpoints < list.size(); ++i) {
             parts_.session.remove_checkpoint(list[i]);
+        }
     } catch (const std::exception& error) {
         // Too many checkpoints are a nuisance, not a reason to stop.
         parts_.sink.log("warning", "train", base::sentence_of(error));

@@ -23,10 +23,13 @@ std::uint64_t resident_memory() {
 std::string processor_name() {
     std::ifstream file("/proc/cpuinfo");
     std::string line;
-    while (std::getline(file, line))
-        if (line.starts_with("model name"))
-            if (const auto colon = line.find(": "); colon != std::string::npos)
+    while (std::getline(file, line)) {
+        if (line.starts_with("model name")) {
+            if (const auto colon = line.find(": "); colon != std::string::npos) {
                 return line.substr(colon + 2);
+            }
+        }
+    }
     return {};
 }
 
@@ -38,8 +41,9 @@ std::string host_name() {
 int cores() {
     cpu_set_t set;
     CPU_ZERO(&set);
-    if (sched_getaffinity(0, sizeof(set), &set) == 0)
+    if (sched_getaffinity(0, sizeof(set), &set) == 0) {
         return std::max(1, CPU_COUNT(&set));
+    }
     return std::max(1, static_cast<int>(std::thread::hardware_concurrency()));
 }
 

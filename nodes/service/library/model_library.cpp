@@ -24,8 +24,9 @@ constexpr std::uint64_t kLargestList = std::uint64_t{4} << 20;
 
 json parse_list(const fs::path& path) {
     const auto value = json::parse(read_file(path, kLargestList), nullptr, false);
-    if (!value.is_object() || !value.contains("models") || !value["models"].is_array())
+    if (!value.is_object() || !value.contains("models") || !value["models"].is_array()) {
         throw base::Error(say("{} is not a list of models; it must be an object with \"models\"", path));
+    }
     return value["models"];
 }
 
@@ -38,24 +39,29 @@ std::string name_from_path(const fs::path& path) {
     std::string name;
     for (const char c : path.stem().string()) {
         const auto byte = static_cast<unsigned char>(c);
-        if (std::isalnum(byte) != 0 || c == '.' || c == '_')
+        if (std::isalnum(byte) != 0 || c == '.' || c == '_') {
             name += static_cast<char>(std::tolower(byte));
-        else if (!name.empty() && name.back() != '-')
+        } else if (!name.empty() && name.back() != '-') {
             name += '-';
+        }
     }
-    while (!name.empty() && name.back() == '-')
+    while (!name.empty() && name.back() == '-') {
         name.pop_back();
+    }
     return name.empty() ? "model" : name.substr(0, 80);
 }
 
 std::uint64_t size_of(const fs::path& path) {
     std::error_code error;
-    if (fs::is_regular_file(path, error))
+    if (fs::is_regular_file(path, error)) {
         return fs::file_size(path, error);
+    }
     std::uint64_t total = 0;
-    for (const auto& entry : fs::directory_iterator(path, error))
-        if (entry.is_regular_file(error))
+    for (const auto& entry : fs::directory_iterator(path, error)) {
+        if (entry.is_regular_file(error)) {
             total += entry.file_size(error);
+        }
+    }
     return total;
 }
 
@@ -81,11 +87,14 @@ ModelLibrary::ModelLibrary(const Paths& paths, StatusBoard* board) : paths_(path
     load_hashes();
     load_built_in();
     models_ = current();
-    if (board_ == nullptr)
+    if (board_ == nullptr) {
         return;
-    for (const auto& model : models_)
-        if (model.available && is_file(model.path) && !hashes_.contains(hash_key(model.path)))
+    }
+    for (const auto& model : models_) {
+        if (model.available && is_file(model.path) && !hashes_.contains(hash_key(model.path))) {
             to_hash_.push_back(model.path);
+        }
+    }
     hasher_ = std::thread([this] { hash_loop(); });
 }
 
@@ -95,8 +104,9 @@ ModelLibrary::~ModelLibrary() {
         stopping_ = true;
     }
     wake_.notify_all();
-    if (hasher_.joinable())
+    if (hasher_.joinable()) {
         hasher_.join();
+    }
 }
 
 void ModelLibrary::load_built_in() {
@@ -112,8 +122,9 @@ void ModelLibrary::load_built_in() {
 std::optional<std::vector<LibraryModel>> ModelLibrary::read_added() const {
     const fs::path file = paths_.data / "models.json";
     std::error_code ignored;
-    if (!fs::exists(file, ignored))
+    if (!fs::exists(file, ignored)) {
         return std::nullopt;
+    }
     json list;
     try {
         list = parse_list(file);
@@ -125,8 +136,9 @@ std::optional<std::vector<LibraryModel>> ModelLibrary::read_added() const {
     std::vector<LibraryModel> models;
     for (const auto& value : list) {
         LibraryModel model = from_json(value);
-        if (model.name.empty() || model.path.empty())
+        if (model.name.empty() || model.path.empty()) {
             continue;
+        }
         inspect(model);
         models.push_back(std::move(model));
     }
@@ -135,8 +147,9 @@ std::optional<std::vector<LibraryModel>> ModelLibrary::read_added() const {
 
 std::vector<LibraryModel> ModelLibrary::current() const {
     auto added = read_added();
-    if (!added)
+    if (!added) {
         return models_;
+    }
     std::vector<LibraryModel> models;
     std::copy_if(models_.begin(), models_.end(), std::back_inserter(models),
                  [](const LibraryModel& model) { return model.built_in; });
@@ -146,11 +159,12 @@ std::vector<LibraryModel> ModelLibrary::current() const {
 
 void ModelLibrary::save_added(const std::vector<LibraryModel>& models) const {
     auto list = json::array();
-    for (const auto& model : models)
+    for (const auto& model : models) {
         if (!model.built_in) {
             list.push_back({{"name", model.name}, {"title", model.title}, {"path", model.path}});
             base::put_sentence(list.back(), "origin", model.origin);
         }
+    }
     fs::create_directories(paths_.data);
     base::write_file_atomically(paths_.data / "models.json", json{{"models", list}}.dump(2) + "\n");
 }
@@ -179,15 +193,20 @@ void ModelLibrary::inspect(LibraryModel& model) const {
         return;
     }
     model.bytes = bytes;
-    if (const auto text = text_of(report.details, "architecture"); !text.empty())
+    if (const auto text = text_of(report.details, "architecture"); !text.empty()) {
         model.architecture = text;
-    for (const char* key : {"precision", "quantisation"})
-        if (const auto text = text_of(report.details, key); !text.empty())
+    }
+    for (const char* key : {"precision", "quantisation"}) {
+        if (const auto text = text_of(report.details, key); !text.empty()) {
             model.precision = text;
-    if (model.licence.empty())
+        }
+    }
+    if (model.licence.empty()) {
         model.licence = text_of(report.details, "licence");
-    if (model.title.empty())
+    }
+    if (model.title.empty()) {
         model.title = text_of(report.details, "name");
+    }
     // A checkpoint of ours says it in its configuration, a GGUF file at the top.
     const bool ours =
         report.kind == engine::FileKind::checkpoint && report.details.contains("/config/model"_json_pointer);
@@ -198,8 +217,9 @@ void ModelLibrary::inspect(LibraryModel& model) const {
     model.message = {};
     model.available = true;
     const std::string hash = cached_hash(model.path);
-    if (hash.empty())
+    if (hash.empty()) {
         return;
+    }
     if (model.built_in && !model.sha256.empty() && hash != model.sha256) {
         model.state = protocol::ModelState::changed;
         model.available = false;
@@ -219,27 +239,33 @@ std::vector<LibraryModel> ModelLibrary::models() const {
 
 std::optional<LibraryModel> ModelLibrary::find(const std::string& name) const {
     const std::lock_guard lock(mutex_);
-    for (const auto& model : models_)
-        if (model.name == name)
+    for (const auto& model : models_) {
+        if (model.name == name) {
             return model;
+        }
+    }
     return std::nullopt;
 }
 
 std::string ModelLibrary::add(const fs::path& given) {
     const fs::path path = fs::absolute(given).lexically_normal();
     const auto report = engine::inspect_file(path);
-    if (!report.safe)
+    if (!report.safe) {
         throw CommandError(report.problem.empty() ? say("{} is not a model that can be opened", path) : report.problem);
+    }
     if (report.kind != engine::FileKind::gguf && report.kind != engine::FileKind::checkpoint &&
-        report.kind != engine::FileKind::hugging_face)
+        report.kind != engine::FileKind::hugging_face) {
         throw CommandError(
             say("{} is {}; a model must be a GGUF file, a Hugging Face folder or a checkpoint folder of Moescope", path,
                 report.format()));
+    }
     const std::lock_guard lock(mutex_);
     auto models = current();
-    for (const auto& model : models)
-        if (model.path == path.string())
+    for (const auto& model : models) {
+        if (model.path == path.string()) {
             return model.name;
+        }
+    }
     LibraryModel model;
     model.path = path.string();
     model.origin = say("added by hand");
@@ -248,11 +274,13 @@ std::string ModelLibrary::add(const fs::path& given) {
     const auto taken = [&](const std::string& name) {
         return std::any_of(models.begin(), models.end(), [&](const LibraryModel& other) { return other.name == name; });
     };
-    for (int number = 2; taken(model.name); ++number)
+    for (int number = 2; taken(model.name); ++number) {
         model.name = fmt::format("{}-{}", stem, number);
+    }
     inspect(model);
-    if (model.title.empty())
+    if (model.title.empty()) {
         model.title = path.filename().string();
+    }
     models.push_back(model);
     save_added(models);
     models_ = std::move(models);
@@ -269,10 +297,12 @@ void ModelLibrary::remove(const std::string& name) {
     auto models = current();
     const auto found =
         std::find_if(models.begin(), models.end(), [&](const LibraryModel& model) { return model.name == name; });
-    if (found == models.end())
+    if (found == models.end()) {
         throw CommandError(say("there is no model '{}' in the library", name));
-    if (found->built_in)
+    }
+    if (found->built_in) {
         throw CommandError(say("'{}' belongs to the library's own list and stays in it", name));
+    }
     models.erase(found);
     save_added(models);
     models_ = std::move(models);
@@ -281,20 +311,23 @@ void ModelLibrary::remove(const std::string& name) {
 
 fs::path ModelLibrary::resolve(const std::string& model) const {
     if (const auto entry = find(model)) {
-        if (!entry->available)
+        if (!entry->available) {
             throw CommandError(say("the model '{}' cannot be used: {}", model, entry->message));
+        }
         return entry->path;
     }
     const fs::path path = fs::absolute(model).lexically_normal();
     std::error_code error;
     if (!fs::exists(path, error)) {
         std::string names;
-        for (const auto& entry : models())
+        for (const auto& entry : models()) {
             names += (names.empty() ? "" : ", ") + entry.name;
+        }
         throw CommandError(say("'{}' is neither a model of the library ({}) nor a file or folder", model, names));
     }
-    if (fs::is_directory(path, error) && !is_model_folder(path) && is_session(path))
+    if (fs::is_directory(path, error) && !is_model_folder(path) && is_session(path)) {
         return latest_checkpoint(path, std::nullopt);
+    }
     return path;
 }
 
@@ -318,14 +351,18 @@ std::string ModelLibrary::cached_hash(const fs::path& path) const {
 void ModelLibrary::load_hashes() {
     const fs::path file = paths_.data / "hashes.json";
     std::error_code error;
-    if (!fs::exists(file, error))
+    if (!fs::exists(file, error)) {
         return;
+    }
     try {
         const auto value = json::parse(read_file(file, kLargestList), nullptr, false);
-        if (value.is_object())
-            for (const auto& [key, hash] : value.items())
-                if (hash.is_string())
+        if (value.is_object()) {
+            for (const auto& [key, hash] : value.items()) {
+                if (hash.is_string()) {
                     hashes_[key] = hash.get<std::string>();
+                }
+            }
+        }
     } catch (const std::exception&) {
         // Only a cache: hashed again.
     }
@@ -371,26 +408,31 @@ void ModelLibrary::hash_loop() {
     std::unique_lock lock(mutex_);
     for (;;) {
         wake_.wait(lock, [this] { return stopping_ || !to_hash_.empty(); });
-        if (stopping_)
+        if (stopping_) {
             return;
+        }
         const std::string path = to_hash_.front();
         to_hash_.pop_front();
         const auto known =
             std::find_if(models_.begin(), models_.end(), [&](const LibraryModel& m) { return m.path == path; });
         const std::string key = hash_key(path);
-        if (known == models_.end() || key.empty())
+        if (known == models_.end() || key.empty()) {
             continue;  // removed meanwhile
+        }
         const LibraryModel wanted = *known;
         lock.unlock();
         const std::string hash = hash_file(wanted);
         lock.lock();
-        if (hash.empty())
+        if (hash.empty()) {
             continue;
+        }
         hashes_[key] = hash;
         save_hashes();
-        for (auto& model : models_)
-            if (model.path == path)
+        for (auto& model : models_) {
+            if (model.path == path) {
                 inspect(model);
+            }
+        }
         ++version_;
     }
 }
@@ -402,12 +444,14 @@ fs::path latest_checkpoint(const fs::path& folder, std::optional<std::uint32_t> 
     fs::path best;
     fs::file_time_type best_time{};
     for (const auto& run_folder : fs::directory_iterator(root, error)) {
-        if (run && run_folder.path().filename() != fmt::format("run-{}", *run))
+        if (run && run_folder.path().filename() != fmt::format("run-{}", *run)) {
             continue;
+        }
         std::error_code inner;
         for (const auto& entry : fs::directory_iterator(run_folder.path(), inner)) {
-            if (!fs::exists(entry.path() / "DONE", inner) || !entry.path().filename().string().starts_with("step-"))
+            if (!fs::exists(entry.path() / "DONE", inner) || !entry.path().filename().string().starts_with("step-")) {
                 continue;
+            }
             const auto time = fs::last_write_time(entry.path() / "DONE", inner);
             // Of one run the highest step (names grow beyond eight digits), of several the run that was saved last.
             const auto step = [](const fs::path& path) {
@@ -421,9 +465,10 @@ fs::path latest_checkpoint(const fs::path& folder, std::optional<std::uint32_t> 
             }
         }
     }
-    if (best.empty())
+    if (best.empty()) {
         throw CommandError(run ? say("run {} has no complete checkpoint yet; save one first", *run)
                                : say("the session {} has no complete checkpoint; train in it first", folder));
+    }
     return best;
 }
 

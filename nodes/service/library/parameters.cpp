@@ -15,8 +15,9 @@ namespace {
 /// A value as people may read it in an error, not longer than a line.
 std::string shown(const json& value) {
     std::string text = base::dump_json(value);
-    if (text.size() > 60)
+    if (text.size() > 60) {
         text = text.substr(0, 57) + "...";
+    }
     return text;
 }
 
@@ -26,11 +27,14 @@ Parameters::Parameters(const json& value, std::initializer_list<const char*> kno
     : Parameters(value, std::vector<std::string>(known.begin(), known.end())) {}
 
 Parameters::Parameters(const json& value, const std::vector<std::string>& known) : value_(value) {
-    if (!value.is_object())
+    if (!value.is_object()) {
         throw CommandError(say("the parameters of a command must be an object"));
-    for (const auto& [key, unused] : value.items())
-        if (std::find(known.begin(), known.end(), key) == known.end())
+    }
+    for (const auto& [key, unused] : value.items()) {
+        if (std::find(known.begin(), known.end(), key) == known.end()) {
             throw CommandError(say("there is no parameter '{}' here; known are: {}", key, fmt::join(known, ", ")));
+        }
+    }
 }
 
 bool Parameters::has(const char* key) const {
@@ -38,15 +42,17 @@ bool Parameters::has(const char* key) const {
 }
 
 const json& Parameters::at(const char* key) const {
-    if (!has(key))
+    if (!has(key)) {
         throw CommandError(say("the parameter '{}' is missing", key));
+    }
     return base::member(value_, key);
 }
 
 std::string Parameters::text(const char* key) const {
     const json& value = at(key);
-    if (!value.is_string())
+    if (!value.is_string()) {
         throw CommandError(say("'{}' must be a text, not {}", key, shown(value)));
+    }
     return value.get<std::string>();
 }
 
@@ -57,8 +63,9 @@ std::string Parameters::text(const char* key, const std::string& otherwise) cons
 std::int64_t Parameters::integer(const char* key, std::int64_t least, std::int64_t most) const {
     const json& value = at(key);
     const auto whole = base::as_integer(value);
-    if (!whole || *whole < least || *whole > most)
+    if (!whole || *whole < least || *whole > most) {
         throw CommandError(say("'{}' must be a whole number from {} to {}, not {}", key, least, most, shown(value)));
+    }
     return *whole;
 }
 
@@ -67,41 +74,49 @@ std::int64_t Parameters::integer(const char* key, std::int64_t otherwise, std::i
 }
 
 double Parameters::number(const char* key, double otherwise, double least, double most) const {
-    if (!has(key))
+    if (!has(key)) {
         return otherwise;
+    }
     const json& value = at(key);
     const auto real = base::as_number(value);
-    if (!real || !(*real >= least && *real <= most))
+    if (!real || !(*real >= least && *real <= most)) {
         throw CommandError(say("'{}' must be a number from {:g} to {:g}, not {}", key, least, most, shown(value)));
+    }
     return *real;
 }
 
 bool Parameters::flag(const char* key, bool otherwise) const {
-    if (!has(key))
+    if (!has(key)) {
         return otherwise;
-    if (!at(key).is_boolean())
+    }
+    if (!at(key).is_boolean()) {
         throw CommandError(say("'{}' must be true or false, not {}", key, shown(at(key))));
+    }
     return at(key).get<bool>();
 }
 
 std::vector<std::string> Parameters::texts(const char* key) const {
-    if (!has(key))
+    if (!has(key)) {
         return {};
+    }
     const json& value = at(key);
     const bool good = value.is_array() && value.size() <= 64 &&
                       std::all_of(value.begin(), value.end(), [](const json& entry) { return entry.is_string(); });
-    if (!good)
+    if (!good) {
         throw CommandError(say("'{}' must be a list of at most 64 texts, not {}", key, shown(value)));
+    }
     return value.get<std::vector<std::string>>();
 }
 
 std::uint64_t Parameters::seed(std::uint64_t otherwise) const {
-    if (!has("seed"))
+    if (!has("seed")) {
         return otherwise;
+    }
     const json& value = at("seed");
     const auto whole = base::as_count(value);
-    if (!whole)
+    if (!whole) {
         throw CommandError(say("'seed' must be a whole number of 0 or more, not {}", shown(value)));
+    }
     return *whole;
 }
 

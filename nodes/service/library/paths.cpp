@@ -22,8 +22,9 @@ std::string variable(const char* name) {
 }
 
 fs::path home() {
-    if (const auto value = variable("HOME"); !value.empty())
+    if (const auto value = variable("HOME"); !value.empty()) {
         return value;
+    }
     const passwd* entry = getpwuid(getuid());
     return entry != nullptr && entry->pw_dir != nullptr ? fs::path(entry->pw_dir) : fs::temp_directory_path();
 }
@@ -35,21 +36,25 @@ fs::path user_folder(const char* xdg, const char* fallback) {
 
 fs::path find_assets(const fs::path& program) {
     if (const auto value = variable("MOESCOPE_ASSETS"); !value.empty()) {
-        if (!fs::is_directory(value))
+        if (!fs::is_directory(value)) {
             throw base::Error(base::say("MOESCOPE_ASSETS names {}, which is not a folder", value));
+        }
         return value;
     }
-    for (const fs::path& candidate : {program.parent_path() / "assets", fs::path(MOESCOPE_ASSETS_DEFAULT)})
-        if (fs::is_directory(candidate / "presets") || fs::exists(candidate / "models.json"))
+    for (const fs::path& candidate : {program.parent_path() / "assets", fs::path(MOESCOPE_ASSETS_DEFAULT)}) {
+        if (fs::is_directory(candidate / "presets") || fs::exists(candidate / "models.json")) {
             return candidate;
+        }
+    }
     throw base::Error(
         base::say("no assets folder beside {}; set MOESCOPE_ASSETS to the folder that holds presets and probe_sets",
                   program.string()));
 }
 
 fs::path find_cache() {
-    if (const auto value = variable("MOESCOPE_CACHE"); !value.empty())
+    if (const auto value = variable("MOESCOPE_CACHE"); !value.empty()) {
         return value;
+    }
     const fs::path built_in = MOESCOPE_CACHE_DEFAULT;
     return built_in.empty() ? user_folder("XDG_CACHE_HOME", ".cache") : built_in;
 }
@@ -68,17 +73,20 @@ Paths find_paths() {
 
 std::string read_file(const fs::path& path, std::uint64_t limit) {
     std::error_code error;
-    if (fs::is_directory(path, error))
+    if (fs::is_directory(path, error)) {
         throw base::Error(base::say("{} is a folder, not a file", path));
+    }
     std::ifstream file(path, std::ios::binary);
-    if (!file)
+    if (!file) {
         throw base::Error(base::say("cannot open {}: {}", path, base::system_sentence(errno)));
+    }
     std::string content;
     std::string chunk(1 << 16, '\0');
     while (file.read(chunk.data(), static_cast<std::streamsize>(chunk.size())) || file.gcount() > 0) {
         content.append(chunk.data(), static_cast<std::size_t>(file.gcount()));
-        if (content.size() > limit)
+        if (content.size() > limit) {
             throw base::Error(base::say("{} is larger than {} bytes, the most that is read here", path, limit));
+        }
     }
     return content;
 }

@@ -13,8 +13,9 @@ nlohmann::json to_json(const RunStatus& run) {
                             {"checkpoints", run.checkpoints},
                             {"planned_steps", run.planned_steps}};
     base::put_sentence(value, "message", run.message);
-    if (!run.statistics.is_null())
+    if (!run.statistics.is_null()) {
         value["statistics"] = run.statistics;
+    }
     return value;
 }
 
@@ -29,14 +30,16 @@ void StatusBoard::set_task(const protocol::Task& task) {
 void StatusBoard::remove_task(const std::string& id) {
     const std::lock_guard lock(mutex_);
     cancelled_.erase(id);
-    if (tasks_.erase(id) > 0)
+    if (tasks_.erase(id) > 0) {
         ++version_;
+    }
 }
 
 bool StatusBoard::cancel_task(const std::string& id) {
     const std::lock_guard lock(mutex_);
-    if (!tasks_.contains(id))
+    if (!tasks_.contains(id)) {
         return false;
+    }
     cancelled_.insert(id);
     return true;
 }
@@ -62,31 +65,35 @@ void StatusBoard::change_run(std::uint32_t run, const std::function<void(RunStat
 
 void StatusBoard::remove_run(std::uint32_t run) {
     const std::lock_guard lock(mutex_);
-    if (runs_.erase(run) > 0)
+    if (runs_.erase(run) > 0) {
         ++version_;
+    }
 }
 
 nlohmann::json StatusBoard::tasks() const {
     const std::lock_guard lock(mutex_);
     auto list = nlohmann::json::array();
-    for (const auto& [id, task] : tasks_)
+    for (const auto& [id, task] : tasks_) {
         list.push_back(to_json(task));
+    }
     return list;
 }
 
 nlohmann::json StatusBoard::runs() const {
     const std::lock_guard lock(mutex_);
     auto list = nlohmann::json::array();
-    for (const auto& [id, run] : runs_)
+    for (const auto& [id, run] : runs_) {
         list.push_back(to_json(run));
+    }
     return list;
 }
 
 std::vector<RunStatus> StatusBoard::run_list() const {
     const std::lock_guard lock(mutex_);
     std::vector<RunStatus> list;
-    for (const auto& [id, run] : runs_)
+    for (const auto& [id, run] : runs_) {
         list.push_back(run);
+    }
     return list;
 }
 

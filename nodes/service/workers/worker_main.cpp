@@ -48,14 +48,16 @@ class Inbox {
         WorkerMessage message;
         while (reader.read(message, -1) == WorkerReader::Status::message) {
             auto request = protocol::decode_json(message.body);
-            if (!request)
+            if (!request) {
                 break;
+            }
             const std::lock_guard lock(mutex_);
             if (request->value("op", "") == "cancel") {
-                if (requests_.empty())
+                if (requests_.empty()) {
                     cancel_ = true;
-                else
+                } else {
                     requests_.back()["cancelled"] = true;
+                }
             } else {
                 requests_.push_back(std::move(*request));
                 wake_.notify_one();
@@ -92,17 +94,20 @@ class TokenStream {
     void add(const engine::GeneratedToken& token) {
         protocol::TokenRecord record;
         record.chosen = convert(token.chosen);
-        for (const auto& candidate : token.alternatives)
+        for (const auto& candidate : token.alternatives) {
             record.alternatives.push_back(convert(candidate));
+        }
         batch_.tokens.push_back(std::move(record));
-        if (Clock::now() - last_ >= std::chrono::milliseconds(20))
+        if (Clock::now() - last_ >= std::chrono::milliseconds(20)) {
             flush();
+        }
     }
 
     void flush() {
         last_ = Clock::now();
-        if (batch_.tokens.empty())
+        if (batch_.tokens.empty()) {
             return;
+        }
         writer_.write(WorkerMessageKind::tokens, protocol::encode_tokens(batch_));
         batch_.first += static_cast<std::uint32_t>(batch_.tokens.size());
         batch_.tokens.clear();
@@ -126,14 +131,15 @@ class Worker {
         while (const auto request = inbox_.next()) {
             const std::string op = request->value("op", "");
             try {
-                if (op == "open")
+                if (op == "open") {
                     open(*request);
-                else if (op == "generate")
+                } else if (op == "generate") {
                     generate(*request);
-                else if (op == "logits")
+                } else if (op == "logits") {
                     logits(*request);
-                else
+                } else {
                     throw engine::Error(base::say("the model process does not know the request '{}'", op));
+                }
             } catch (const std::bad_alloc&) {
                 fail(base::say("not enough memory for this model"));
             } catch (const std::exception& error) {
@@ -168,8 +174,9 @@ class Worker {
     }
 
     engine::LanguageModel& model() {
-        if (!model_)
+        if (!model_) {
             throw engine::Error(base::say("no model is open in this process"));
+        }
         return *model_;
     }
 
@@ -187,8 +194,9 @@ class Worker {
         const int count = request.value("count", 1);
         // Tokens carry the number of their run; of several answers, each has the next number.
         std::vector<TokenStream> streams;
-        for (int answer = 0; answer < count; ++answer)
+        for (int answer = 0; answer < count; ++answer) {
             streams.emplace_back(writer_, request.value("run", 0u) + static_cast<std::uint32_t>(answer));
+        }
         const auto results = model().generate_many(
             wanted, count,
             [&](int answer, const engine::GeneratedToken& token) {
@@ -196,14 +204,16 @@ class Worker {
             },
             inbox_.cancel());
         json answers = json::array();
-        for (const auto& result : results)
+        for (const auto& result : results) {
             answers.push_back({{"stop", stop_name(result.stop)},
                                {"prompt_tokens", result.prompt_tokens},
                                {"tokens", result.tokens},
                                {"prompt_ms", result.prompt_ms},
                                {"generate_ms", result.generate_ms}});
-        for (auto& stream : streams)
+        }
+        for (auto& stream : streams) {
             stream.flush();
+        }
         writer_.write(json{{"op", "ended"}, {"answers", std::move(answers)}});
     }
 

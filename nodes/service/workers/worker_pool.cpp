@@ -20,9 +20,11 @@ std::uint64_t model_bytes(const std::filesystem::path& path) {
         return error ? 0 : size;
     }
     std::uint64_t total = 0;
-    for (const auto& entry : std::filesystem::directory_iterator(path, error))
-        if (entry.is_regular_file(error))
+    for (const auto& entry : std::filesystem::directory_iterator(path, error)) {
+        if (entry.is_regular_file(error)) {
             total += entry.file_size(error);
+        }
+    }
     return total;
 }
 
@@ -55,8 +57,9 @@ void WorkerPool::spawn_loop() {
     std::unique_lock lock(spawn_mutex_);
     for (;;) {
         spawn_wake_.wait(lock, [this] { return stopping_ || !spawn_requests_.empty(); });
-        if (spawn_requests_.empty())
+        if (spawn_requests_.empty()) {
             return;
+        }
         auto request = std::move(spawn_requests_.front());
         spawn_requests_.pop_front();
         lock.unlock();
@@ -82,8 +85,9 @@ std::unique_ptr<WorkerProcess> WorkerPool::start() {
 
 void WorkerPool::make_room(std::uint64_t bytes) {
     // Half as much again as the file: weights, key/value cache and buffers.
-    while (!idle_.empty() && engine::available_memory() < bytes + bytes / 2)
+    while (!idle_.empty() && engine::available_memory() < bytes + bytes / 2) {
         idle_.pop_back();
+    }
 }
 
 WorkerPool::Lease WorkerPool::acquire(const std::filesystem::path& model, int threads,
@@ -111,18 +115,21 @@ WorkerPool::Lease WorkerPool::acquire(const std::filesystem::path& model, int th
 }
 
 WorkerPool::Lease::~Lease() {
-    if (process_)
+    if (process_) {
         pool_->give_back(*this);
+    }
 }
 
 void WorkerPool::give_back(Lease& lease) {
     // A process without a model (it could not be opened) is not worth keeping.
-    if (!lease.process_->alive() || lease.info.is_null())
+    if (!lease.process_->alive() || lease.info.is_null()) {
         return;
+    }
     const std::lock_guard lock(mutex_);
     idle_.push_front({lease.key_, lease.bytes_, std::move(lease.info), std::move(lease.process_)});
-    while (idle_.size() > kMostIdle)
+    while (idle_.size() > kMostIdle) {
         idle_.pop_back();
+    }
     make_room(0);
 }
 

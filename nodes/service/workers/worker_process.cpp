@@ -30,8 +30,9 @@ struct Pipe {
     int read = -1, write = -1;
     Pipe() {
         std::array<int, 2> ends{};
-        if (pipe2(ends.data(), O_CLOEXEC) != 0)
+        if (pipe2(ends.data(), O_CLOEXEC) != 0) {
             throw WorkerError(say("cannot start a model process: {}", base::system_sentence(errno)), false);
+        }
         read = ends[0];
         write = ends[1];
     }
@@ -42,8 +43,9 @@ struct Pipe {
     Pipe(const Pipe&) = delete;
     Pipe& operator=(const Pipe&) = delete;
     static void close_end(int& end) {
-        if (end >= 0)
+        if (end >= 0) {
             ::close(end);
+        }
         end = -1;
     }
     static int release(int& end) {
@@ -56,15 +58,17 @@ struct Pipe {
 /// Between fork and exec only async-signal-safe calls are allowed.
 [[noreturn]] void become_worker(const char* program, int input, int output, int errors, pid_t parent) {
     prctl(PR_SET_PDEATHSIG, SIGKILL);
-    if (getppid() != parent)
+    if (getppid() != parent) {
         _exit(127);
+    }
     sigset_t none;
     sigemptyset(&none);
     sigprocmask(SIG_SETMASK, &none, nullptr);
     // The pipe ends could themselves be 0, 1 or 2; lift them above before they are put in place.
     const int in = fcntl(input, F_DUPFD, 10), out = fcntl(output, F_DUPFD, 10), err = fcntl(errors, F_DUPFD, 10);
-    if (dup2(in, 0) < 0 || dup2(out, 1) < 0 || dup2(err, 2) < 0)
+    if (dup2(in, 0) < 0 || dup2(out, 1) < 0 || dup2(err, 2) < 0) {
         _exit(127);
+    }
     close_range(3, ~0U, 0);
     const char* arguments[] = {program, "worker", nullptr};
     execv(program, const_cast<char* const*>(arguments));
@@ -73,19 +77,23 @@ struct Pipe {
 
 std::string last_line(int descriptor) {
     struct stat status {};
-    if (descriptor < 0 || fstat(descriptor, &status) != 0 || status.st_size == 0)
+    if (descriptor < 0 || fstat(descriptor, &status) != 0 || status.st_size == 0) {
         return {};
+    }
     std::array<char, 1024> tail{};
     const off_t start = std::max<off_t>(0, status.st_size - static_cast<off_t>(tail.size()));
     const ssize_t got = pread(descriptor, tail.data(), tail.size(), start);
-    if (got <= 0)
+    if (got <= 0) {
         return {};
+    }
     std::string text(tail.data(), static_cast<std::size_t>(got));
-    while (!text.empty() && (text.back() == '\n' || text.back() == '\r'))
+    while (!text.empty() && (text.back() == '\n' || text.back() == '\r')) {
         text.pop_back();
+    }
     const auto line = text.rfind('\n');
-    if (line != std::string::npos)
+    if (line != std::string::npos) {
         text.erase(0, line + 1);
+    }
     return text.substr(0, 200);
 }
 
@@ -101,8 +109,9 @@ WorkerProcess::WorkerProcess(const std::filesystem::path& program) {
         ::close(errors_);
         throw WorkerError(say("cannot start a model process: {}", base::system_sentence(errno)), false);
     }
-    if (process_ == 0)
+    if (process_ == 0) {
         become_worker(file.c_str(), request.read, answer.write, errors_, parent);
+    }
     to_ = Pipe::release(request.write);
     from_ = Pipe::release(answer.read);
     writer_ = std::make_unique<WorkerWriter>(to_);
@@ -133,27 +142,31 @@ base::Sentence WorkerProcess::end_of_process() {
     // Its end of the pipe is closed; if it still lives it is of no use any more.
     const auto deadline = Clock::now() + std::chrono::milliseconds(500);
     pid_t gone = 0;
-    while ((gone = waitpid(process_, &status, WNOHANG)) == 0 && Clock::now() < deadline)
+    while ((gone = waitpid(process_, &status, WNOHANG)) == 0 && Clock::now() < deadline) {
         std::this_thread::sleep_for(std::chrono::milliseconds(2));
+    }
     if (gone == 0) {
         kill(process_, SIGKILL);
         waitpid(process_, &status, 0);
     }
     alive_ = false;
-    if (WIFSIGNALED(status))
+    if (WIFSIGNALED(status)) {
         return say("ended by signal {}", WTERMSIG(status));
+    }
     return say("ended with exit status {}", WIFEXITED(status) ? WEXITSTATUS(status) : -1);
 }
 
 void WorkerProcess::throw_dead(const base::Sentence& doing) {
     const base::Sentence how = end_of_process();
-    if (killed_by_us_)
+    if (killed_by_us_) {
         throw WorkerError(say("the model process was ended because it did not stop in time while it was {}", doing),
                           true);
+    }
     base::Sentence message =
         say("the model process {} while it was {}; training and everything else are not affected", how, doing);
-    if (const auto line = last_line(errors_); !line.empty())
+    if (const auto line = last_line(errors_); !line.empty()) {
         message = say("{} (its last words: {})", message, line);
+    }
     throw WorkerError(message, true);
 }
 
@@ -167,8 +180,9 @@ json WorkerProcess::open(const std::filesystem::path& path, int threads, const s
 json WorkerProcess::ask(const json& request, const base::Sentence& doing,
                         const std::function<void(std::span<const std::byte>)>& on_tokens,
                         const std::atomic<bool>& cancel, std::chrono::milliseconds patience) {
-    if (!writer_->write(request))
+    if (!writer_->write(request)) {
         throw_dead(doing);
+    }
     // Whoever leaves in the middle must not leave the rest of the answer to the next one who asks.
     struct Guard {
         WorkerProcess& process;
@@ -184,8 +198,9 @@ json WorkerProcess::ask(const json& request, const base::Sentence& doing,
     WorkerMessage message;
     for (;;) {
         const auto status = reader_->read(message, kPollMs);
-        if (status == WorkerReader::Status::ended)
+        if (status == WorkerReader::Status::ended) {
             throw_dead(doing);
+        }
         if (cancel && !deadline) {
             writer_->write(json{{"op", "cancel"}});
             deadline = Clock::now() + patience;

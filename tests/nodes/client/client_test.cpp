@@ -47,8 +47,9 @@ class Watched {
             const auto seen = changes_;
             lock.unlock();
             auto snapshot = client.snapshot();
-            if (condition(*snapshot))
+            if (condition(*snapshot)) {
                 return snapshot;
+            }
             if (std::chrono::steady_clock::now() > until) {
                 ADD_FAILURE() << "timed out; link: " << static_cast<int>(snapshot->link.state) << " "
                               << snapshot->link.message;
@@ -137,16 +138,18 @@ class CuttingProxy {
         for (std::size_t i = 0;; ++i) {
             pollfd wait[] = {{listener_, POLLIN, 0}, {stop_[0], POLLIN, 0}};
             ::poll(wait, 2, -1);
-            if (wait[1].revents)
+            if (wait[1].revents) {
                 return;
+            }
             const int viewer = ::accept(listener_, nullptr, nullptr);
             const int node = connect_to(node_);
             ++connections;
             const bool go_on = pass(viewer, node, i < cuts_.size() ? cuts_[i] : ~std::size_t{0});
             ::close(viewer);
             ::close(node);
-            if (!go_on)
+            if (!go_on) {
                 return;
+            }
         }
     }
     bool pass(int viewer, int node, std::size_t budget) {
@@ -155,20 +158,24 @@ class CuttingProxy {
         while (budget > 0) {
             pollfd wait[] = {{viewer, POLLIN, 0}, {node, POLLIN, 0}, {stop_[0], POLLIN, 0}};
             ::poll(wait, 3, -1);
-            if (wait[2].revents)
+            if (wait[2].revents) {
                 return false;
+            }
             for (int side = 0; side < 2 && budget > 0; ++side) {
-                if (!wait[side].revents)
+                if (!wait[side].revents) {
                     continue;
+                }
                 const ssize_t count = ::read(wait[side].fd, buffer, std::min(sizeof buffer, budget));
-                if (count <= 0)
+                if (count <= 0) {
                     return true;
+                }
                 ssize_t sent = 0;
                 while (sent < count) {
                     const ssize_t now =
                         ::send(wait[1 - side].fd, buffer + sent, static_cast<std::size_t>(count - sent), MSG_NOSIGNAL);
-                    if (now <= 0)
+                    if (now <= 0) {
                         return true;
+                    }
                     sent += now;
                 }
                 budget -= static_cast<std::size_t>(count);
@@ -193,18 +200,18 @@ void expect_steps(const history::TrainingRun& run, std::size_t count) {
     }
 }
 
-// ---- in one process
-
 TEST(Client, ReadsHistoryThenLiveThenStateAndCatalogue) {
     const TemporaryFolder folder;
     SmallNode node(folder / "s", folder / "session");
     node.start_run(1);
-    for (std::uint64_t n = 1; n <= 500; ++n)
+    for (std::uint64_t n = 1; n <= 500; ++n) {
         node.step(1, n);
+    }
     Watched viewer(view(folder / "s"));
     expect_steps(*viewer.wait_for_steps(1, 500)->training.at(1), 500);
-    for (std::uint64_t n = 501; n <= 1000; ++n)
+    for (std::uint64_t n = 501; n <= 1000; ++n) {
         node.step(1, n);
+    }
     const auto snapshot = viewer.wait_for_steps(1, 1000);
     expect_steps(*snapshot->training.at(1), 1000);
     EXPECT_EQ(snapshot->training.at(1)->state, history::RunState::running);
@@ -228,8 +235,9 @@ TEST(Client, CommandsAreAnsweredWithTheirOwnResults) {
     SmallNode node(folder / "s", folder / "session");
     Watched viewer(view(folder / "s"));
     std::vector<CommandId> ids;
-    for (int i = 0; i < 200; ++i)  // more than may be under way at once
+    for (int i = 0; i < 200; ++i) {  // more than may be under way at once
         ids.push_back(viewer.client.send("count", {{"number", i}}));
+    }
     for (int i = 0; i < 200; ++i) {
         const auto result = viewer.result_of(ids[static_cast<std::size_t>(i)]);
         EXPECT_EQ(result.state, CommandResult::State::done);
@@ -251,16 +259,18 @@ TEST(Client, TwoViewersSeeTheSameAndComeAndGo) {
     SmallNode node(folder / "s", folder / "session");
     Watched first(view(folder / "s"));
     node.start_run(1);
-    for (std::uint64_t n = 1; n <= 100; ++n)
+    for (std::uint64_t n = 1; n <= 100; ++n) {
         node.step(1, n);
+    }
     first.wait_for_steps(1, 100);
     {
         Watched second(view(folder / "s"));
         expect_steps(*second.wait_for_steps(1, 100)->training.at(1), 100);
         EXPECT_EQ(node.server().viewers(), 2u);
     }
-    for (std::uint64_t n = 101; n <= 200; ++n)
+    for (std::uint64_t n = 101; n <= 200; ++n) {
         node.step(1, n);
+    }
     expect_steps(*first.wait_for_steps(1, 200)->training.at(1), 200);
 }
 
@@ -321,8 +331,9 @@ TEST(Client, AnotherSessionAtTheSameSocketIsReadFromItsBeginning) {
     const TemporaryFolder folder;
     auto node = std::make_unique<SmallNode>(folder / "s", folder / "first");
     node->start_run(1);
-    for (std::uint64_t n = 1; n <= 50; ++n)
+    for (std::uint64_t n = 1; n <= 50; ++n) {
         node->step(1, n);
+    }
     Watched viewer(view(folder / "s"));
     viewer.wait_for_steps(1, 50);
     const CommandId open = viewer.client.send("never");
@@ -351,8 +362,9 @@ TEST(Client, CutAtEveryByteEndsLikeNoCut) {
     const TemporaryFolder folder;
     SmallNode node(folder / "s", folder / "session");
     node.start_run(1);
-    for (std::uint64_t n = 1; n <= 4; ++n)
+    for (std::uint64_t n = 1; n <= 4; ++n) {
         node.step(1, n);
+    }
     std::size_t whole = 0;
     {
         const CuttingProxy proxy(folder / "p0", folder / "s", {});
@@ -376,8 +388,9 @@ TEST(Client, CutAtEveryByteEndsLikeNoCut) {
         std::vector<std::unique_ptr<Cutting>> group;
         for (; first < whole && group.size() < kAtATime; first += kPerClient) {
             std::vector<std::size_t> cuts;
-            for (std::size_t cut = first; cut < std::min(first + kPerClient, whole); ++cut)
+            for (std::size_t cut = first; cut < std::min(first + kPerClient, whole); ++cut) {
                 cuts.push_back(cut);
+            }
             group.push_back(std::make_unique<Cutting>(folder / ("p" + std::to_string(first)), folder / "s", cuts));
             group.back()->command = group.back()->viewer.client.send("count", {{"number", first}});
         }
@@ -408,8 +421,9 @@ TEST(Client, AViewerThatDoesNotReadHoldsNobodyUp) {
     hello.role = protocol::Role::viewer;
     std::vector<std::byte> bytes;
     append_frame(bytes, protocol::make_frame(protocol::FrameType::hello, encode_hello(hello)));
-    for (std::uint8_t channel = 1; channel <= 4; ++channel)
+    for (std::uint8_t channel = 1; channel <= 4; ++channel) {
         append_frame(bytes, protocol::make_frame(protocol::FrameType::subscribe, encode_subscribe({channel, {}})));
+    }
     ASSERT_EQ(::send(frozen, bytes.data(), bytes.size(), 0), static_cast<ssize_t>(bytes.size()));
     Watched viewer(view(folder / "s"));
     viewer.wait_for_link(Link::State::connected);
@@ -431,8 +445,9 @@ TEST(Client, AViewerThatDoesNotReadHoldsNobodyUp) {
 TEST(Server, StopsAtTheCredit) {
     const TemporaryFolder folder;
     SmallNode node(folder / "s", folder / "session");
-    for (int i = 0; i < 100; ++i)
+    for (int i = 0; i < 100; ++i) {
         node.json(RecordType::sample, {{"run", 1}, {"text", std::string(100'000, 'x')}});
+    }
     const int socket = connect_to(folder / "s");
     std::vector<std::byte> bytes;
     protocol::Hello hello;
@@ -447,11 +462,12 @@ TEST(Server, StopsAtTheCredit) {
             const ssize_t count = ::read(socket, buffer.data(), buffer.size());
             ASSERT_GT(count, 0);
             reader.feed(std::span(buffer).first(static_cast<std::size_t>(count)));
-            while (auto frame = reader.next())
+            while (auto frame = reader.next()) {
                 if (is_data(*frame)) {
                     data += frame_bytes(*frame);
                     ++got;
                 }
+            }
         }
     };
     read_until(static_cast<std::size_t>(protocol::kInitialCredit));
@@ -486,8 +502,9 @@ TEST(Server, RefusesForeignersCrowdsAndOpenFolders) {
         (void)!::send(socket, text, sizeof text, 0);
         char buffer[4096];
         std::string all;
-        for (ssize_t count; (count = ::read(socket, buffer, sizeof buffer)) > 0;)
+        for (ssize_t count; (count = ::read(socket, buffer, sizeof buffer)) > 0;) {
             all.append(buffer, static_cast<std::size_t>(count));
+        }
         EXPECT_NE(all.find("MOESCOPE"), std::string::npos);
         ::close(socket);
     }
@@ -527,13 +544,15 @@ TEST(Server, CutsOffAViewerThatAsksAndNeverReads) {
     const int socket = connect_to(node.options.socket);
     std::vector<std::byte> bytes;
     append_frame(bytes, protocol::make_frame(protocol::FrameType::hello, protocol::encode_hello({})));
-    for (int i = 0; i < 1000; ++i)
+    for (int i = 0; i < 1000; ++i) {
         append_frame(bytes, protocol::make_frame(protocol::FrameType::ping, std::vector<std::byte>(8)));
+    }
     std::size_t sent = 0;
     for (int round = 0; round < 10'000; ++round) {
         const ssize_t count = ::send(socket, bytes.data(), bytes.size(), MSG_NOSIGNAL);
-        if (count != static_cast<ssize_t>(bytes.size()))
+        if (count != static_cast<ssize_t>(bytes.size())) {
             break;
+        }
         sent += bytes.size();
         bytes.assign(bytes.end() - 40'000, bytes.end());  // the greeting goes once
     }
@@ -555,8 +574,6 @@ TEST(Server, RefusesOneViewerTooMany) {
     EXPECT_NE(second.wait_for_link(Link::State::refused)->link.message.english().find("as many viewers"),
               std::string::npos);
 }
-
-// ---- with a child
 
 TEST(Child, StartsServesAndEndsWithItsClient) {
     const TemporaryFolder folder;

@@ -63,8 +63,9 @@ TEST(NodeView, TrainingRun) {
     Feeder feed(state);
     state.node_came(1);
     feed.start(1, "train", {{"steps", 50}});
-    for (std::uint64_t n = 1; n <= 20; ++n)
+    for (std::uint64_t n = 1; n <= 20; ++n) {
         feed.step(1, n, 1.0 / static_cast<double>(n));
+    }
     feed.json(RecordType::event, {{"run", 1}, {"step", 10}, {"kind", "checkpoint"}});
     feed.json(RecordType::event,
               {{"run", 1}, {"step", 12}, {"kind", "knob"}, {"name", "learning_rate"}, {"old", 1}, {"new", 2}});
@@ -115,14 +116,16 @@ TEST(NodeView, MissingStepsAreAHoleAndRepeatedOnesReplace) {
     NodeView state;
     Feeder feed(state);
     feed.start(1, "train");
-    for (std::uint64_t n : {1, 2, 3, 7, 8})
+    for (std::uint64_t n : {1, 2, 3, 7, 8}) {
         feed.step(1, n, static_cast<double>(n));
+    }
     auto run = state.snapshot()->training.at(1);
     ASSERT_EQ(run->step.size(), 6u);
     EXPECT_EQ(run->step[3], 4);
     EXPECT_TRUE(std::isnan((*run)[&base::StepValues::loss][3]));
-    for (std::uint64_t n : {3, 4})
+    for (std::uint64_t n : {3, 4}) {
         feed.step(1, n, 100);
+    }
     run = state.snapshot()->training.at(1);
     ASSERT_EQ(run->step.size(), 4u);
     EXPECT_EQ((*run)[&base::StepValues::loss][2], 100);
@@ -194,16 +197,18 @@ TEST(NodeView, AnAnswerIsWholeWhenItsEndComesFirst) {
     protocol::TokenBatch batch;
     batch.run = 4;
     batch.tokens.resize(3);
-    for (std::size_t i = 0; i < 3; ++i)
+    for (std::size_t i = 0; i < 3; ++i) {
         batch.tokens[i].chosen.bytes = std::string(1, static_cast<char>('a' + i));
+    }
     const Frame first = feed.frame(RecordType::tokens, protocol::encode_tokens(batch));
     batch.first = 3;
     const Frame second = feed.frame(RecordType::tokens, protocol::encode_tokens(batch));
     const Frame end = feed.frame(RecordType::generation_ended,
                                  protocol::encode_json({{"run", 4}, {"state", "done"}, {"text", "abcabc"}}));
     feed.json(RecordType::run_ended, {{"run", 4}, {"state", "done"}});
-    for (const Frame& frame : {first, second, end})
+    for (const Frame& frame : {first, second, end}) {
         state.apply(frame);
+    }
     EXPECT_EQ(state.snapshot()->generations.at(4)->text, "abcabc");
     EXPECT_EQ(state.snapshot()->generations.at(4)->state, history::RunState::done);
     EXPECT_TRUE(state.snapshot()->log.empty());
@@ -230,12 +235,14 @@ TEST(NodeView, PersonLabelsCoverTheRulesInAnyOrder) {
         NodeView state;
         Feeder feed(state);
         feed.start(5, "probe", {{"models", {"m", "n"}}, {"planned", 8}});
-        if (!label_first)
+        if (!label_first) {
             feed.json(RecordType::probe_draw, draw);
+        }
         feed.json(RecordType::probe_label, label("delivery", "refused"));
         feed.json(RecordType::probe_label, label("engagement", "0"));
-        if (label_first)
+        if (label_first) {
             feed.json(RecordType::probe_draw, draw);
+        }
         auto answer = state.snapshot()->probes.at(5)->draws.at(0);
         EXPECT_EQ(answer->delivery, "refused");
         EXPECT_EQ(answer->engagement, 0);
@@ -268,8 +275,9 @@ TEST(NodeView, GaugesMayComeBeforeTheirRunAndHoldAnything) {
     EXPECT_EQ(snapshot->tasks.at(0).fraction, 0.5);
     for (const char* text :
          {R"({"runs":5,"node":[],"models":{},"tasks":null})", R"({"runs":[3,null,{"run":"x","state":4}]})",
-          R"({"node":{"cores":1e300,"devices":[1,{}],"memory_total":-5}})", R"({"models":[{"bytes":"a"}]})"})
+          R"({"node":{"cores":1e300,"devices":[1,{}],"memory_total":-5}})", R"({"models":[{"bytes":"a"}]})"}) {
         state.apply_state(json::parse(text));
+    }
     state.apply(feed.frame(RecordType::step, {}));
     state.apply(
         feed.frame(RecordType::run_started, protocol::encode_json({{"run", {}}, {"manifest", 4}, {"kind", "train"}})));
@@ -309,17 +317,21 @@ TEST(NodeView, ASnapshotOfAHundredThousandStepsCostsLessThanAMillisecond) {
     // Everything that grows with a run: steps, samples, events, the log; and what a node offers.
     for (std::uint64_t n = 1; n <= 100'000; ++n) {
         feed.step(1, n);
-        if (n % 50 == 0)
+        if (n % 50 == 0) {
             feed.json(RecordType::sample,
                       {{"run", 1}, {"step", n}, {"language", "en"}, {"text", std::string(200, 'x')}});
-        if (n % 200 == 0)
+        }
+        if (n % 200 == 0) {
             feed.json(RecordType::event, {{"run", 1}, {"step", n}, {"kind", "checkpoint"}, {"text", "saved"}});
-        if (n % 8 == 0)
+        }
+        if (n % 8 == 0) {
             feed.json(RecordType::log, {{"level", "info"}, {"source", "test"}, {"text", std::string(80, 'y')}});
+        }
     }
     nlohmann::json catalogue;
-    for (int i = 0; i < 5000; ++i)
+    for (int i = 0; i < 5000; ++i) {
         catalogue["items"].push_back({{"id", i}, {"title", "a title that is longer than a few letters"}});
+    }
     state.set_catalogue(std::move(catalogue));
     std::shared_ptr<Snapshot> before = state.snapshot();
     EXPECT_EQ(before->log.size(), 10'000u);

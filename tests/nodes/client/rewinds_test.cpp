@@ -28,10 +28,12 @@ class Node {
         const int attempts = 1 + pick(6);
         start(0);
         for (int attempt = 0; attempt < attempts; ++attempt) {
-            if (attempt > 0)
+            if (attempt > 0) {
                 go_on();
-            for (int actions = pick(60); actions > 0; --actions)
+            }
+            for (int actions = pick(60); actions > 0; --actions) {
                 act();
+            }
             end();
         }
     }
@@ -69,9 +71,10 @@ class Node {
     }
 
     void start(int times) {
-        for (int i = 0; i <= times; ++i)
+        for (int i = 0; i <= times; ++i) {
             emit_json(RecordType::run_started,
                       {{"run", kRun}, {"kind", "train"}, {"name", "n"}, {"manifest", {{"steps", 1000}}}});
+        }
     }
     /// Killed: the next start of the node says so. Stopped: the same start goes on.
     void end() {
@@ -84,8 +87,9 @@ class Node {
     }
     void go_on() {
         // The newest checkpoints may be damaged: it goes on from an older one, or from the beginning.
-        while (!checkpoints_.empty() && pick(4) == 0)
+        while (!checkpoints_.empty() && pick(4) == 0) {
             checkpoints_.pop_back();
+        }
         const std::uint64_t step = checkpoints_.empty() ? 0 : checkpoints_.back().first;
         const int saved = checkpoints_.empty() ? 0 : checkpoints_.back().second;
         start(1);
@@ -98,20 +102,22 @@ class Node {
     }
     void act() {
         const int what = pick(20);
-        if (what == 0)
+        if (what == 0) {
             emit_event("knob", done_ + 1);
-        else if (what == 1)
+        } else if (what == 1) {
             emit_event("pause", done_);
-        else if (what == 2)
+        } else if (what == 2) {
             emit_event("resume", done_);
-        else if (what == 3)
+        } else if (what == 3) {
             checkpoint();
-        else
+        } else {
             step();
+        }
     }
     void checkpoint() {
-        if (done_ == last_checkpoint)
+        if (done_ == last_checkpoint) {
             return;
+        }
         last_checkpoint = done_;
         emit_event("checkpoint", done_);
         checkpoints_.emplace_back(done_, order_);
@@ -135,14 +141,16 @@ class Node {
             const double loss = evaluations[done_] = fresh();
             emit_json(RecordType::evaluation, {{"run", kRun}, {"step", done_}, {"loss", {{"en", loss}, {"zh", loss}}}});
         }
-        if (done_ % 5 == 0 && pick(8) != 0)
+        if (done_ % 5 == 0 && pick(8) != 0) {
             for (const char* language : {"en", "zh"}) {
                 const std::string text = std::to_string(fresh());
                 emit_json(RecordType::sample, {{"run", kRun}, {"step", done_}, {"language", language}, {"text", text}});
                 samples.emplace_back(done_, text);
             }
-        if (done_ % 6 == 0)
+        }
+        if (done_ % 6 == 0) {
             checkpoint();
+        }
     }
 
     std::mt19937 random_;
@@ -157,8 +165,9 @@ std::vector<std::pair<double, double>> drawn(const std::map<std::uint64_t, doubl
     std::vector<std::pair<double, double>> rows;
     for (const auto& [step, loss] : losses) {
         const auto at = static_cast<double>(step);
-        if (!rows.empty() && at > rows.back().first + 1)
+        if (!rows.empty() && at > rows.back().first + 1) {
             rows.emplace_back(rows.back().first + 1, std::nan(""));
+        }
         rows.emplace_back(at, loss);
     }
     return rows;
@@ -194,12 +203,14 @@ void expect_truth(const history::TrainingRun& run, const Node& node) {
         ASSERT_EQ(run.evaluation_chinese[row++], value);
     }
     std::vector<std::pair<std::uint64_t, std::string>> samples;
-    for (const history::TextSample& sample : run.samples)
+    for (const history::TextSample& sample : run.samples) {
         samples.emplace_back(sample.step, sample.text);
+    }
     EXPECT_EQ(samples, node.samples);
     std::vector<Node::Event> events;
-    for (const history::RunEvent& event : run.events)
+    for (const history::RunEvent& event : run.events) {
         events.push_back({event.step, event.kind, event.new_value.get<double>(), 0});
+    }
     EXPECT_EQ(events, node.events);
     EXPECT_EQ(run.last_checkpoint, node.last_checkpoint);
 }
@@ -208,16 +219,20 @@ void expect_truth(const history::TrainingRun& run, const Node& node) {
 template <class Choose>
 void deliver(const Node& node, NodeView& state, Choose choose) {
     std::array<std::vector<const Frame*>, protocol::kChannels> queues;
-    for (const Frame& frame : node.journal)
+    for (const Frame& frame : node.journal) {
         queues[frame.channel].push_back(&frame);
+    }
     std::array<std::size_t, protocol::kChannels> next{};
     for (;;) {
         std::vector<std::size_t> open;
-        for (std::size_t channel = 0; channel < queues.size(); ++channel)
-            if (next[channel] < queues[channel].size())
+        for (std::size_t channel = 0; channel < queues.size(); ++channel) {
+            if (next[channel] < queues[channel].size()) {
                 open.push_back(channel);
-        if (open.empty())
+            }
+        }
+        if (open.empty()) {
             return;
+        }
         const std::size_t channel = choose(open);
         state.apply(*queues[channel][next[channel]++]);
     }
@@ -236,8 +251,9 @@ TEST(Rewinds, EveryInterleavingEndsWithWhatTheJournalSays) {
             state.node_came(node.epoch);
             // Six times one channel before the other, then ever finer mixtures.
             std::array<std::size_t, protocol::kChannels> rank{0, 1, 2, 3, 4};
-            for (int i = 0; i < order % 6; ++i)
+            for (int i = 0; i < order % 6; ++i) {
                 std::next_permutation(rank.begin() + 1, rank.begin() + 4);
+            }
             std::size_t favourite = 1;
             const unsigned stays = 1u << (order % 6);
             std::shared_ptr<Snapshot> early;
@@ -245,23 +261,28 @@ TEST(Rewinds, EveryInterleavingEndsWithWhatTheJournalSays) {
             deliver(node, state, [&](const std::vector<std::size_t>& open) {
                 if (!early && random() % 100 == 0) {
                     early = state.snapshot();
-                    if (early->training.contains(kRun))
-                        for (std::size_t i = 0; i < early->training.at(kRun)->step.size(); ++i)
+                    if (early->training.contains(kRun)) {
+                        for (std::size_t i = 0; i < early->training.at(kRun)->step.size(); ++i) {
                             early_losses.push_back((*early->training.at(kRun))[&base::StepValues::loss][i]);
+                        }
+                    }
                 }
-                if (order < 6)
+                if (order < 6) {
                     return *std::min_element(open.begin(), open.end(),
                                              [&](std::size_t a, std::size_t b) { return rank[a] < rank[b]; });
-                if (random() % stays == 0 || std::find(open.begin(), open.end(), favourite) == open.end())
+                }
+                if (random() % stays == 0 || std::find(open.begin(), open.end(), favourite) == open.end()) {
                     favourite = open[random() % open.size()];
+                }
                 return favourite;
             });
             const auto snapshot = state.snapshot();
             ASSERT_TRUE(snapshot->training.contains(kRun));
             ASSERT_NO_FATAL_FAILURE(expect_truth(*snapshot->training.at(kRun), node));
-            for (std::size_t i = 0; i < early_losses.size(); ++i)
+            for (std::size_t i = 0; i < early_losses.size(); ++i) {
                 ASSERT_TRUE(same((*early->training.at(kRun))[&base::StepValues::loss][i], early_losses[i]))
                     << "a snapshot never changes";
+            }
             EXPECT_TRUE(snapshot->log.empty());
         }
     }
@@ -276,8 +297,8 @@ TEST(Rewinds, AreAskedByPosition) {
         for (std::uint64_t i = 1; i <= 8; ++i) {
             all.push_back({{static_cast<std::uint32_t>(1 + i / 3), 10 * i}, random() % 12});
             rewinds.add(all.back());
-            for (std::uint32_t epoch = 0; epoch < 5; ++epoch)
-                for (std::uint64_t sequence = 5; sequence < 100; sequence += 10)
+            for (std::uint32_t epoch = 0; epoch < 5; ++epoch) {
+                for (std::uint64_t sequence = 5; sequence < 100; sequence += 10) {
                     for (std::uint64_t step = 0; step < 14; ++step) {
                         const StreamPosition at{epoch, sequence};
                         const bool undone = std::any_of(all.begin(), all.end(), [&](const history::Rewind& rewind) {
@@ -285,6 +306,8 @@ TEST(Rewinds, AreAskedByPosition) {
                         });
                         ASSERT_EQ(rewinds.undone(at, step), undone);
                     }
+                }
+            }
         }
     }
 }

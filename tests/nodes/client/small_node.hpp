@@ -6,8 +6,8 @@
 #include <set>
 #include <string>
 
-#include "nodes/protocol/session.hpp"
 #include "nodes/protocol/records.hpp"
+#include "nodes/protocol/session.hpp"
 #include "nodes/transport/node_server.hpp"
 #include "sessions/session.hpp"
 
@@ -48,8 +48,9 @@ class SmallNode final : public transport::RequestHandler {
 
     void on_request(std::string id, std::string command, nlohmann::json parameters,
                     std::function<void(nlohmann::json)> reply) override {
-        if (const auto answer = session_->finished_command(id))
+        if (const auto answer = session_->finished_command(id)) {
             return reply(nlohmann::json::parse(*answer));
+        }
         nlohmann::json response = {{"state", "done"}, {"value", nlohmann::json::object()}};
         if (command == "catalogue") {
             response["value"] = {{"presets", {{{"name", "tiny"}}}}};
@@ -59,8 +60,9 @@ class SmallNode final : public transport::RequestHandler {
         } else if (command == "start") {
             const auto run = session_->new_run("train", "run");
             start_run(run);
-            for (std::uint64_t number = 1; number <= parameters.value("steps", std::uint64_t{0}); ++number)
+            for (std::uint64_t number = 1; number <= parameters.value("steps", std::uint64_t{0}); ++number) {
                 step(run, number);
+            }
             response["value"] = {{"run", run}};
         } else if (command == "die") {
             ::_exit(parameters.value("status", 1));

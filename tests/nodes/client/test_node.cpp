@@ -9,10 +9,12 @@
 int main(int argc, char** argv) {
     std::string socket, session;
     for (int i = 1; i + 1 < argc; ++i) {
-        if (std::string(argv[i]) == "--socket")
+        if (std::string(argv[i]) == "--socket") {
             socket = argv[i + 1];
-        if (std::string(argv[i]) == "--session")
+        }
+        if (std::string(argv[i]) == "--session") {
             session = argv[i + 1];
+        }
         if (std::string(argv[i]) == "--fail") {
             std::fprintf(stderr, "first line\n%s\n", argv[i + 1]);
             return 3;

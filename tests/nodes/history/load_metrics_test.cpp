@@ -15,8 +15,9 @@ using namespace moescope::history;
 std::vector<double> random_load(std::mt19937& random, std::size_t experts) {
     std::uniform_int_distribution<int> count(0, 300);
     std::vector<double> load(experts);
-    for (double& x : load)
+    for (double& x : load) {
         x = count(random);
+    }
     load[0] += 1;  // never empty
     return load;
 }
@@ -58,8 +59,9 @@ TEST(Metrics, GiniIsTheMeanPairDifference) {
         double pairs = 0, total = 0;
         for (const double a : load) {
             total += a;
-            for (const double b : load)
+            for (const double b : load) {
                 pairs += std::abs(a - b);
+            }
         }
         const double n = static_cast<double>(load.size());
         EXPECT_NEAR(gini(load), pairs / (2 * n * n * (total / n)), 1e-12);
@@ -72,8 +74,9 @@ TEST(Metrics, OrderAndScaleOfTheLoadDoNotMatter) {
         std::vector<double> load = random_load(random, 12);
         const LoadMetrics before = load_metrics(load);
         std::shuffle(load.begin(), load.end(), random);
-        for (double& x : load)
+        for (double& x : load) {
             x *= 7;
+        }
         const LoadMetrics after = load_metrics(load);
         EXPECT_NEAR(before.max_violation, after.max_violation, 1e-9);
         EXPECT_NEAR(before.variation, after.variation, 1e-9);
@@ -88,8 +91,9 @@ TEST(Metrics, MovingATokenToTheEmptierExpertMakesTheLoadMoreEven) {
     for (int round = 0; round < 100; ++round) {
         std::vector<double> load = random_load(random, 8);
         const auto high = std::max_element(load.begin(), load.end()), low = std::min_element(load.begin(), load.end());
-        if (*high - *low < 2)
+        if (*high - *low < 2) {
             continue;
+        }
         const LoadMetrics before = load_metrics(load);
         *high -= 1;
         *low += 1;

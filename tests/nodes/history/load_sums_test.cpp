@@ -17,8 +17,9 @@ std::vector<LoadSums::Step> steps_of(std::size_t count, std::size_t cells, std::
         step->step = i + 1;
         // Now and then a step of another shape: it counts as empty.
         step->counts.resize(i % 17 == 5 ? 3 : 2 * cells);
-        for (auto& value : step->counts)
+        for (auto& value : step->counts) {
             value = random() % 1000;
+        }
         steps.push_back(std::move(step));
     }
     return steps;
@@ -36,9 +37,11 @@ void expect_plain_sums(const LoadSums& sums, std::span<const LoadSums::Step> win
         std::vector<double> totals(layers, 0.0);
         for (std::size_t cell = 0; cell < cells; ++cell) {
             double sum = 0;
-            for (const auto& step : window)
-                if (step->counts.size() == 2 * cells)
+            for (const auto& step : window) {
+                if (step->counts.size() == 2 * cells) {
                     sum += step->counts[language * cells + cell];
+                }
+            }
             EXPECT_EQ(loads.counts[language][cell], sum);
             totals[cell / experts] += sum;
         }
@@ -67,8 +70,9 @@ TEST(LoadSums, AWindowThatMovesOnTouchesOnlyItsEnds) {
     LoadSums sums;
     sums.update({steps.begin(), steps.begin() + 256}, 2, 3);
     const std::uint64_t before = sums.added();
-    for (int moved = 1; moved <= 100; ++moved)
+    for (int moved = 1; moved <= 100; ++moved) {
         sums.update({steps.begin() + moved, steps.begin() + 256 + moved}, 2, 3);
+    }
     EXPECT_EQ(sums.added() - before, 200u);
     expect_plain_sums(sums, std::span(steps).subspan(100, 256), 2, 3);
 }

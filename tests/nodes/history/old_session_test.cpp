@@ -36,8 +36,9 @@ class OldSession : public testing::Test {
 
 json shown(const Column& column) {
     auto values = json::array();
-    for (std::size_t i = 0; i < column.size(); ++i)
+    for (std::size_t i = 0; i < column.size(); ++i) {
         values.push_back(std::isfinite(column[i]) ? json(column[i]) : json());
+    }
     return values;
 }
 
@@ -61,8 +62,9 @@ TEST_F(OldSession, OpensWithTheSameRuns) {
     }
     ASSERT_FALSE(golden["log"].empty());
     ASSERT_EQ(history.log().size(), golden["log"].size());
-    for (std::size_t i = 0; i < history.log().size(); ++i)
+    for (std::size_t i = 0; i < history.log().size(); ++i) {
         EXPECT_EQ(golden["log"][i]["text"], history.log()[i].text.english());
+    }
 }
 
 TEST_F(OldSession, OpensWithTheSameCurves) {
@@ -85,8 +87,9 @@ TEST_F(OldSession, OpensWithTheSameCurves) {
             // The corrected values:
             if (key == "router_entropy") {
                 // The dense layer counted as a third one with an entropy of 0.
-                for (std::size_t row = 0; row < run.step.size(); ++row)
+                for (std::size_t row = 0; row < run.step.size(); ++row) {
                     EXPECT_NEAR(run.values[i][row], old["values"][key][row].get<double>() * 3 / 2, 1e-12);
+                }
             } else if (key == "balance_loss" && run.name == "second") {
                 // The run without balancing said 0.
                 EXPECT_EQ(old["values"][key], json(std::vector<double>(run.step.size(), 0.0)));
@@ -115,7 +118,7 @@ TEST_F(OldSession, OpensWithTheSameEventsSamplesAndAnswers) {
         const TrainingRun& run = training.value;
         const json& old = golden["training"][std::to_string(id)];
         auto events = json::array(), samples = json::array();
-        for (const RunEvent& event : run.events)
+        for (const RunEvent& event : run.events) {
             events.push_back({{"step", event.step},
                               {"kind", event.kind},
                               {"name", event.name},
@@ -124,11 +127,13 @@ TEST_F(OldSession, OpensWithTheSameEventsSamplesAndAnswers) {
                               {"text", event.text.english()},
                               {"layer", event.layer},
                               {"expert", event.expert}});
-        for (const TextSample& sample : run.samples)
+        }
+        for (const TextSample& sample : run.samples) {
             samples.push_back({{"step", sample.step},
                                {"language", sample.language},
                                {"prompt", sample.prompt},
                                {"text", sample.text}});
+        }
         EXPECT_EQ(old["events"], events);
         // The samples are of tokens that may end within a character.
         EXPECT_EQ(old["samples"], samples);

@@ -17,8 +17,9 @@ namespace {
 template <class List, class T>
 void expect_same(const List& list, const std::vector<T>& plain) {
     ASSERT_EQ(list.size(), plain.size());
-    for (std::size_t i = 0; i < plain.size(); ++i)
+    for (std::size_t i = 0; i < plain.size(); ++i) {
         ASSERT_EQ(list[i], plain[i]) << i;
+    }
 }
 
 TEST(SharedList, IsLikeAVectorAndItsCopiesStay) {
@@ -45,8 +46,9 @@ TEST(SharedList, IsLikeAVectorAndItsCopiesStay) {
             }
             expect_same(list, plain);
         }
-        for (const auto& [copy, then] : copies)
+        for (const auto& [copy, then] : copies) {
             expect_same(copy, then);
+        }
         EXPECT_TRUE(std::equal(list.begin(), list.end(), plain.begin(), plain.end()));
         EXPECT_TRUE(std::equal(list.rbegin(), list.rend(), plain.rbegin(), plain.rend()));
         if (!plain.empty()) {
@@ -59,8 +61,9 @@ TEST(SharedList, IsLikeAVectorAndItsCopiesStay) {
 
 TEST(SharedList, IteratorsServeTheAlgorithms) {
     history::SharedList<int, 4> list;
-    for (int i = 0; i < 30; ++i)
+    for (int i = 0; i < 30; ++i) {
         list.push_back(i * i);
+    }
     list.drop_front(3);
     EXPECT_EQ(std::upper_bound(list.begin(), list.end(), 100) - list.begin(), 8);
     EXPECT_EQ(*(list.end() - 1), 29 * 29);
@@ -95,8 +98,9 @@ TEST(Column, TruncatedGoesOnWithoutItsCopies) {
             expect_same(copy, then);
             for (int i = 0; i < 50 && !then.empty(); ++i) {
                 std::size_t first = random() % then.size(), last = random() % (then.size() + 1);
-                if (first > last)
+                if (first > last) {
                     std::swap(first, last);
+                }
                 const history::MinMax range = copy.range(first, last);
                 if (first == last) {
                     EXPECT_TRUE(range.empty());
@@ -123,8 +127,9 @@ TEST(SharedList, ReadersAndTheOwnerNeverTouchTheSameSlot) {
         }
         readers.emplace_back([copy = list, values = column] {
             std::size_t total = 0;
-            for (const std::string& text : copy)
+            for (const std::string& text : copy) {
                 total += text.size();
+            }
             EXPECT_EQ(total, 30 * copy.size());
             EXPECT_EQ(values.range(0, values.size()).max, 99);
         });
@@ -132,8 +137,9 @@ TEST(SharedList, ReadersAndTheOwnerNeverTouchTheSameSlot) {
         list.truncate(list.size() - list.size() / 3);
         column.truncate(column.size() - column.size() / 3);
     }
-    for (std::thread& reader : readers)
+    for (std::thread& reader : readers) {
         reader.join();
+    }
 }
 
 }  // namespace

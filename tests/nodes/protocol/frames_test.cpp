@@ -85,8 +85,9 @@ TEST(Golden, ZerosOfTheFirstLayoutThatSaidNothingAreAbsent) {
     const StepRecord whole = test::sample_step();
     const std::size_t values = 8 + 4 + 8 + 8, counts = body.size() - 4 * (16 + 2);
     std::memset(body.data() + values + 2 * sizeof(double), 0, sizeof(double));
-    for (const std::size_t language : {0u, 1u})
+    for (const std::size_t language : {0u, 1u}) {
         std::memset(body.data() + counts + 4 * (language * 8), 0, 4 * 4);
+    }
     std::memset(body.data() + counts + 4 * 16, 0, 4);
     const auto step = decode_step(body);
     ASSERT_TRUE(step);
@@ -137,8 +138,9 @@ TEST(FrameReader, AnyCutOfTheStreamGivesTheSameFrames) {
             const std::size_t count = round == 0 ? 1 : std::min<std::size_t>(1 + random() % 300, stream.size() - at);
             reader.feed(std::span(stream).subspan(at, count));
             at += count;
-            while (auto frame = reader.next())
+            while (auto frame = reader.next()) {
                 read.push_back(std::move(*frame));
+            }
         }
         ASSERT_EQ(read, frames);
         ASSERT_EQ(reader.pending(), 0u);
@@ -196,8 +198,9 @@ TEST(Records, StepRoundTrip) {
         step.layers = static_cast<std::uint16_t>(random() % 5);
         step.experts = static_cast<std::uint16_t>(random() % 9);
         step.counts.resize(round % 3 == 0 ? 0 : 2u * step.layers * step.experts);
-        for (auto& count : step.counts)
+        for (auto& count : step.counts) {
             count = static_cast<std::uint32_t>(random());
+        }
         step.router_entropy.assign(round % 4 == 0 ? 0 : step.layers, 0.5f);
         const auto body = encode_step(step);
         const auto read = decode_step(body);
@@ -207,8 +210,9 @@ TEST(Records, StepRoundTrip) {
         EXPECT_EQ(read->router_entropy, step.router_entropy);
         EXPECT_EQ(read->step, step.step);
         EXPECT_EQ(read->part_ms, step.part_ms);
-        for (std::size_t size = 0; size < body.size(); ++size)
+        for (std::size_t size = 0; size < body.size(); ++size) {
             ASSERT_FALSE(decode_step(std::span(body).first(size)));
+        }
         auto longer = body;
         longer.push_back({});
         EXPECT_FALSE(decode_step(longer));
@@ -226,8 +230,9 @@ TEST(Records, AValueThatWasNotComputedIsAbsent) {
     for (const base::StepValue& row : base::kStepValues) {
         StepRecord without = step;
         value_of(without, row) = base::kAbsent;
-        if (row.member == &base::StepValues::router_entropy_mean)
+        if (row.member == &base::StepValues::router_entropy_mean) {
             without.router_entropy = {};
+        }
         const auto body = encode_step(without);
         EXPECT_LT(body.size(), whole);
         const auto read = decode_step(body);
@@ -248,10 +253,12 @@ TEST(Records, FieldsOfLaterVersionsAreSkipped) {
             for (const bool array : {false, true}) {
                 writer.put(static_cast<std::uint16_t>(9000 + form));
                 writer.put(static_cast<std::uint8_t>(form | (array ? 0x80 : 0)));
-                if (array)
+                if (array) {
                     writer.put(std::uint32_t{3});
-                for (int i = 0; i < bytes[form] * (array ? 3 : 1); ++i)
+                }
+                for (int i = 0; i < bytes[form] * (array ? 3 : 1); ++i) {
                     writer.put(std::uint8_t{7});
+                }
                 body[2] = static_cast<std::byte>(static_cast<int>(body[2]) + 1);
             }
         }
@@ -283,8 +290,9 @@ TEST(Records, TokensRoundTrip) {
             EXPECT_EQ(read->tokens[i].alternatives.size(), batch.tokens[i].alternatives.size());
             EXPECT_EQ(read->tokens[i].experts, batch.tokens[i].experts);
         }
-        for (std::size_t size = 0; size < body.size(); ++size)
+        for (std::size_t size = 0; size < body.size(); ++size) {
             ASSERT_FALSE(decode_tokens(std::span(body).first(size)));
+        }
     }
 }
 
@@ -295,8 +303,9 @@ TEST(Records, AnnouncedCountsAreNotBelieved) {
         FieldReader reader(body);
         int arrays = 0;
         while (const auto field = reader.next()) {
-            if (!field->is_array)
+            if (!field->is_array) {
                 continue;
+            }
             ++arrays;
             auto damaged = body;
             const auto at = static_cast<std::size_t>(field->data.data() - body.data());
@@ -362,8 +371,9 @@ TEST(Hello, RoundTripTruncationAndGrowth) {
     const Hello hello = test::sample_hello();
     auto body = encode_hello(hello);
     EXPECT_EQ(decode_hello(body), hello);
-    for (std::size_t size = 0; size < body.size(); ++size)
+    for (std::size_t size = 0; size < body.size(); ++size) {
         EXPECT_FALSE(decode_hello(std::span(body).first(size)));
+    }
     body.push_back(std::byte{1});
     EXPECT_EQ(decode_hello(body), hello) << "a later version may append fields";
     body[0] = std::byte{'X'};
@@ -379,8 +389,9 @@ TEST(Hello, RoundTripTruncationAndGrowth) {
 
 TEST(Mutation, AHundredThousandDamagedInputsDoNoHarm) {
     std::vector<std::vector<std::byte>> seeds;
-    for (const auto& [name, frame] : test::sample_frames())
+    for (const auto& [name, frame] : test::sample_frames()) {
         seeds.push_back(frame.body);
+    }
     std::mt19937_64 random(42);
     std::size_t accepted = 0;
     for (int round = 0; round < 100'000; ++round) {
@@ -388,12 +399,14 @@ TEST(Mutation, AHundredThousandDamagedInputsDoNoHarm) {
         for (int edits = 1 + static_cast<int>(random() % 4); edits > 0; --edits) {
             switch (random() % 4) {
                 case 0:
-                    if (!body.empty())
+                    if (!body.empty()) {
                         body[random() % body.size()] = static_cast<std::byte>(random());
+                    }
                     break;
                 case 1:
-                    if (!body.empty())
+                    if (!body.empty()) {
                         body[random() % body.size()] ^= static_cast<std::byte>(1 << (random() % 8));
+                    }
                     break;
                 case 2:
                     body.resize(random() % (body.size() + 8));

@@ -24,17 +24,21 @@ Hello hello_of(Role role) {
 
 template <class T>
 const T* find(const Actions& actions) {
-    for (const Action& action : actions)
-        if (const T* found = std::get_if<T>(&action))
+    for (const Action& action : actions) {
+        if (const T* found = std::get_if<T>(&action)) {
             return found;
+        }
+    }
     return nullptr;
 }
 
 const Frame* sent(const Actions& actions, FrameType type) {
-    for (const Action& action : actions)
+    for (const Action& action : actions) {
         if (const auto* send = std::get_if<SendFrame>(&action);
-            send && send->frame.type == static_cast<std::uint16_t>(type))
+            send && send->frame.type == static_cast<std::uint16_t>(type)) {
             return &send->frame;
+        }
+    }
     return nullptr;
 }
 
@@ -73,8 +77,6 @@ Frame data(std::uint32_t epoch, std::uint64_t sequence, std::size_t bytes = 10, 
     return frame;
 }
 
-// ---- greeting
-
 TEST(NodeGreeting, HelloThenAuthOk) {
     NodeSession node(hello_of(Role::node), {});
     EXPECT_TRUE(sent(node.start(0), FrameType::hello));
@@ -88,8 +90,9 @@ TEST(NodeGreeting, HelloThenAuthOk) {
 
 TEST(NodeGreeting, AnythingElseBeforeHelloEndsIt) {
     for (const auto& [name, frame] : test::sample_frames()) {
-        if (name == "hello")
+        if (name == "hello") {
             continue;
+        }
         NodeSession node(hello_of(Role::node), {});
         node.start(0);
         const auto actions = node.on_frame(frame, 0);
@@ -117,8 +120,9 @@ TEST(NodeGreeting, VersionsOutsideTheRangeAreRefusedWithBothNames) {
         node.start(0);
         const auto actions = node.on_frame(make_frame(FrameType::hello, encode_hello(theirs)), 0);
         EXPECT_EQ(sent(actions, FrameType::auth_ok) != nullptr, c.fits);
-        if (c.fits)
+        if (c.fits) {
             continue;
+        }
         const auto refuse = decode_refuse(sent(actions, FrameType::refuse)->body);
         ASSERT_TRUE(refuse);
         EXPECT_NE(refuse->text.find(std::to_string(c.ours) + ".0"), std::string::npos);
@@ -177,8 +181,6 @@ TEST(ViewerGreeting, WrongOrderEndsIt) {
     slow.start(0);
     EXPECT_TRUE(find<Close>(slow.on_time(5.1)));
 }
-
-// ---- requests
 
 TEST(NodeRequests, AreDeliveredAnsweredAndNotRepeated) {
     auto node = greeted_node();
@@ -253,8 +255,6 @@ TEST(ViewerRequests, TooLongFailsWithoutBeingSent) {
     EXPECT_FALSE(find<ResponseReceived>(actions)->done);
 }
 
-// ---- subscriptions and credit
-
 TEST(NodeSubscriptions, SendInOrderUntilCreditIsUsedUp) {
     auto node = greeted_node();
     EXPECT_FALSE(node.next_read());
@@ -294,8 +294,9 @@ TEST(NodeSubscriptions, CaughtUpWaitsForTheJournal) {
 
 TEST(NodeSubscriptions, EventsGoBeforeMetricsBeforeText) {
     auto node = greeted_node();
-    for (std::uint8_t channel : {3, 2, 4, 1})
+    for (std::uint8_t channel : {3, 2, 4, 1}) {
         node.on_frame(make_frame(FrameType::subscribe, encode_subscribe({channel, {}})), 0);
+    }
     for (std::uint8_t channel : {1, 2, 3, 4}) {
         ASSERT_EQ(node.next_read()->channel, channel);
         node.on_records(channel, {});
@@ -305,8 +306,9 @@ TEST(NodeSubscriptions, EventsGoBeforeMetricsBeforeText) {
 
 TEST(NodeSubscriptions, NoChannelWaitsForAnotherThatNeverEnds) {
     auto node = greeted_node();
-    for (std::uint8_t channel : {1, 2, 3, 4})
+    for (std::uint8_t channel : {1, 2, 3, 4}) {
         node.on_frame(make_frame(FrameType::subscribe, encode_subscribe({channel, {}})), 0);
+    }
     node.on_records(1, {});
     // Metrics come faster than the line takes them: none of these channels is ever caught up.
     std::array<int, kChannels> turns{};
@@ -381,8 +383,9 @@ TEST(ViewerData, IsDeliveredAndCreditGoesBack) {
         ASSERT_TRUE(find<RecordReceived>(actions)) << sequence;
         EXPECT_EQ(find<RecordReceived>(actions)->frame.type, 10);
         used += 100'032;
-        if (const auto* credit = sent(actions, FrameType::credit))
+        if (const auto* credit = sent(actions, FrameType::credit)) {
             given += decode_credit(credit->body)->bytes;
+        }
         ASSERT_GT(given, used);
         ASSERT_LE(given - used, kInitialCredit);
     }
@@ -413,8 +416,6 @@ TEST(ViewerData, OutOfOrderUnaskedOrTooMuchEndsIt) {
         EXPECT_TRUE(find<Close>(viewer.on_frame(frame, 0))) << frame.type;
     }
 }
-
-// ---- heartbeat and goodbye
 
 TEST(Heartbeat, BothSidesPingAndNoticeSilence) {
     auto node = greeted_node();
@@ -480,18 +481,18 @@ TEST(Bye, EndsBothSidesCleanly) {
               say("the node said goodbye: {}", say("the node ends")));
 }
 
-// ---- both together
-
 /// A journal in memory, a node and viewers that come and go: whatever happens, the viewer ends with every record
 /// exactly once, in order.
 TEST(BothTogether, ReconnectsFromAnyPositionLoseAndRepeatNothing) {
     for (unsigned seed = 0; seed < 20; ++seed) {
         std::mt19937 random(seed);
         std::vector<Frame> journal;
-        for (std::uint32_t epoch = 1; epoch <= 3; ++epoch)
-            for (std::uint64_t sequence = 1; sequence <= 60; ++sequence)
+        for (std::uint32_t epoch = 1; epoch <= 3; ++epoch) {
+            for (std::uint64_t sequence = 1; sequence <= 60; ++sequence) {
                 journal.push_back(
                     record(epoch, sequence, random() % 60'000, static_cast<std::uint8_t>(1 + random() % 2)));
+            }
+        }
         std::array<StreamPosition, kChannels> at{};
         std::vector<Frame> got;
         int connections = 0;
@@ -502,13 +503,14 @@ TEST(BothTogether, ReconnectsFromAnyPositionLoseAndRepeatNothing) {
             long budget = static_cast<long>(1 + random() % 60);  // frames until the cable is cut
             const auto deliver = [&](const Actions& actions, std::deque<Frame>& out) {
                 for (const Action& action : actions) {
-                    if (const auto* send = std::get_if<SendFrame>(&action))
+                    if (const auto* send = std::get_if<SendFrame>(&action)) {
                         out.push_back(send->frame);
-                    else if (const auto* received = std::get_if<RecordReceived>(&action)) {
+                    } else if (const auto* received = std::get_if<RecordReceived>(&action)) {
                         got.push_back(received->frame);
                         at[received->frame.channel] = {received->frame.epoch, received->frame.sequence};
-                    } else if (const auto* close = std::get_if<Close>(&action))
+                    } else if (const auto* close = std::get_if<Close>(&action)) {
                         FAIL() << close->reason;
+                    }
                 }
             };
             deliver(node.start(0), to_viewer);
@@ -530,10 +532,12 @@ TEST(BothTogether, ReconnectsFromAnyPositionLoseAndRepeatNothing) {
                 }
                 if (const auto read = node.next_read()) {
                     std::vector<Frame> some;
-                    for (const Frame& frame : journal)
+                    for (const Frame& frame : journal) {
                         if (frame.channel == read->channel &&
-                            StreamPosition{frame.epoch, frame.sequence} > read->after && some.size() < 3)
+                            StreamPosition{frame.epoch, frame.sequence} > read->after && some.size() < 3) {
                             some.push_back(frame);
+                        }
+                    }
                     deliver(node.on_records(read->channel, some), to_viewer);
                 }
             }
@@ -542,12 +546,16 @@ TEST(BothTogether, ReconnectsFromAnyPositionLoseAndRepeatNothing) {
         EXPECT_GT(connections, 1);
         for (std::uint8_t channel : {1, 2}) {
             std::vector<Frame> want, have;
-            for (const Frame& frame : journal)
-                if (frame.channel == channel)
+            for (const Frame& frame : journal) {
+                if (frame.channel == channel) {
                     want.push_back(frame);
-            for (const Frame& frame : got)
-                if (frame.channel == channel)
+                }
+            }
+            for (const Frame& frame : got) {
+                if (frame.channel == channel) {
                     have.push_back(frame);
+                }
+            }
             EXPECT_EQ(have, want);
         }
     }
@@ -556,18 +564,21 @@ TEST(BothTogether, ReconnectsFromAnyPositionLoseAndRepeatNothing) {
 TEST(BothTogether, RandomFramesNeverBreakTheMachines) {
     std::mt19937_64 random(8);
     std::vector<Frame> seeds;
-    for (const auto& [name, frame] : test::sample_frames())
+    for (const auto& [name, frame] : test::sample_frames()) {
         seeds.push_back(frame);
+    }
     for (int round = 0; round < 3000; ++round) {
         auto node = greeted_node();
         auto viewer = ready_viewer();
         viewer.subscribe(2, {});
         for (int i = 0; i < 10; ++i) {
             Frame frame = seeds[random() % seeds.size()];
-            if (random() % 2 && !frame.body.empty())
+            if (random() % 2 && !frame.body.empty()) {
                 frame.body[random() % frame.body.size()] = static_cast<std::byte>(random());
-            if (random() % 4 == 0)
+            }
+            if (random() % 4 == 0) {
                 frame.channel = static_cast<std::uint8_t>(random());
+            }
             frame.sequence = random() % 100;
             (void)node.on_frame(frame, i);
             (void)viewer.on_frame(frame, i);

@@ -14,8 +14,9 @@ namespace moescope::protocol::test {
 inline Hello sample_hello() {
     Hello hello;
     hello.role = Role::node;
-    for (std::uint8_t i = 0; i < 16; ++i)
+    for (std::uint8_t i = 0; i < 16; ++i) {
         hello.node_id[i] = static_cast<std::uint8_t>(17 * i);
+    }
     hello.epoch = 7;
     hello.build = "0.1.0";
     hello.features = "train,generate,probe";
@@ -37,8 +38,9 @@ inline StepRecord sample_step() {
     step.z_coefficient = 0.001;
     step.tokens_per_second = 12345.5;
     step.step_ms = 81.25;
-    for (std::size_t i = 0; i < step.part_ms.size(); ++i)
+    for (std::size_t i = 0; i < step.part_ms.size(); ++i) {
         step.part_ms[i] = static_cast<double>(i) + 0.5;
+    }
     step.memory_bytes = 1ull << 33;
     step.prediction_loss = 3.25;
     step.dropped = 17;
@@ -46,8 +48,9 @@ inline StepRecord sample_step() {
     step.layers = 2;
     step.experts = 4;
     step.top_k = 2;
-    for (std::uint32_t i = 0; i < 16; ++i)
+    for (std::uint32_t i = 0; i < 16; ++i) {
         step.counts.push_back(i * 100);
+    }
     step.router_entropy = {0.5f, 0.875f};
     return step;
 }
@@ -111,8 +114,9 @@ inline std::map<std::string, Frame> sample_frames() {
                                                                {"probe_label", RecordType::probe_label},
                                                                {"log", RecordType::log},
                                                                {"gap", RecordType::gap}};
-    for (const auto& [name, type] : json_records)
+    for (const auto& [name, type] : json_records) {
         record(name, type, encode_json({{"run", 3}, {"name", name}, {"text", "中文 and English"}}));
+    }
     return frames;
 }
 

@@ -90,8 +90,9 @@ TEST_F(BadInput, Prompts) {
     ASSERT_EQ(run_node(train(config, corpus)).status, 0);
     const std::string model = (folder / "out").string();
     std::string long_prompt;
-    for (int i = 0; i < 200; ++i)
+    for (int i = 0; i < 200; ++i) {
         long_prompt += "The router reads a line. ";
+    }
     expect_one_sentence({"generate", "--model", model, "--prompt", long_prompt, "--max-tokens", "8"}, "32");
     expect_one_sentence({"generate", "--model", model, "--prompt", "\xff\xfe"}, "UTF-8");
     expect_one_sentence({"generate", "--model", model, "--prompt", ""}, "prompt");

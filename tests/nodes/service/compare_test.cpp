@@ -51,9 +51,11 @@ class Compare : public testing::Test {
         };
     }
     static bool waits(const Snapshot& snapshot, std::uint32_t run) {
-        for (const auto& task : snapshot.tasks)
-            if (task.run == run && task.kind == protocol::TaskKind::wait)
+        for (const auto& task : snapshot.tasks) {
+            if (task.run == run && task.kind == protocol::TaskKind::wait) {
                 return task.cancel_command == "generate.cancel";
+            }
+        }
         return false;
     }
     TemporaryFolder folder;
@@ -69,15 +71,17 @@ pid_t start_and_hold(Workbench& bench, const json& question, std::uint32_t& run)
         do {
             now = children_of(node);
         } while (now.size() <= before.size());
-        for (const pid_t process : now)
+        for (const pid_t process : now) {
             if (std::find(before.begin(), before.end(), process) == before.end()) {
                 kill(process, SIGSTOP);
                 run = bench.result_of(command).value.value("run", 0u);
                 if (!bench.client().snapshot()->generations.contains(run) ||
-                    bench.client().snapshot()->generations.at(run)->tokens.empty())
+                    bench.client().snapshot()->generations.at(run)->tokens.empty()) {
                     return process;
+                }
                 kill(process, SIGCONT);
             }
+        }
     }
     ADD_FAILURE() << "the model's process was always too fast";
     return 0;

@@ -21,9 +21,11 @@ using nlohmann::json;
 std::vector<std::uint64_t> complete_checkpoints(const std::filesystem::path& session) {
     const auto opened = sessions::Session::open(session, sessions::Journal::Mode::read_only);
     std::vector<std::uint64_t> steps;
-    for (const auto& checkpoint : opened->checkpoints(1, true))
-        if (checkpoint.complete)
+    for (const auto& checkpoint : opened->checkpoints(1, true)) {
+        if (checkpoint.complete) {
             steps.push_back(checkpoint.step);
+        }
+    }
     return steps;
 }
 
@@ -34,8 +36,9 @@ void expect_whole(const std::filesystem::path& session, std::uint64_t least) {
     const auto history = history::read_run(*opened, 1);
     const history::Column& steps = history.trainings().at(1).value.step;
     EXPECT_GE(steps.size(), least);
-    for (std::size_t i = 0; i < steps.size(); ++i)
+    for (std::size_t i = 0; i < steps.size(); ++i) {
         ASSERT_EQ(steps[i], static_cast<double>(i + 1));
+    }
 }
 
 /// Multiplies all parameters of a checkpoint, as a run that explodes does; its hashes fit.
@@ -52,9 +55,11 @@ void spoil(const std::filesystem::path& checkpoint, float factor) {
     }
     write_text(file, bytes);
     json done = json::parse(read_text(checkpoint / "DONE"));
-    for (auto& entry : done["files"])
-        if (entry["name"] == "model.safetensors")
+    for (auto& entry : done["files"]) {
+        if (entry["name"] == "model.safetensors") {
             entry["sha256"] = base::sha256_of_file(file);
+        }
+    }
     write_text(checkpoint / "DONE", done.dump());
 }
 
@@ -211,8 +216,9 @@ class TinyDisk {
         mounted_ = ::mount("tmpfs", at_.c_str(), "tmpfs", MS_NOSUID | MS_NODEV, "size=3m,mode=0700") == 0;
     }
     ~TinyDisk() {
-        if (mounted_)
+        if (mounted_) {
             ::umount2(at_.c_str(), MNT_DETACH);
+        }
     }
     TinyDisk(const TinyDisk&) = delete;
     TinyDisk& operator=(const TinyDisk&) = delete;
@@ -232,8 +238,9 @@ class TinyDisk {
 
 TEST_F(Fault, AFullFileSystemPausesARunAndNothingIsLost) {
     const TinyDisk disk(folder / "disk");
-    if (!disk.mounted())
+    if (!disk.mounted()) {
         GTEST_SKIP() << "a small file system cannot be mounted here (that needs root's rights)";
+    }
     session = folder / "disk" / "session";
     Workbench bench(session);
     ASSERT_EQ(start(bench, tiny_config(1'000'000, 1'000'000)), 1u);

@@ -18,8 +18,9 @@ namespace fs = std::filesystem;
 
 std::set<std::string> names_in(const fs::path& folder) {
     std::set<std::string> names;
-    for (const auto& entry : fs::directory_iterator(folder))
+    for (const auto& entry : fs::directory_iterator(folder)) {
         names.insert(entry.path().filename().string());
+    }
     return names;
 }
 
@@ -28,14 +29,16 @@ class Owner {
  public:
     Owner() {
         std::array<int, 2> ready{};
-        if (pipe(ready.data()) != 0)
+        if (pipe(ready.data()) != 0) {
             throw std::runtime_error("no pipe");
+        }
         process_ = fork();
         if (process_ == 0) {
             const client::RuntimeFolder owned;
             (void)!::write(ready[1], owned.path().c_str(), owned.path().string().size());
-            for (;;)
+            for (;;) {
                 pause();
+            }
         }
         std::array<char, 200> name{};
         const ssize_t got = ::read(ready[0], name.data(), name.size());
@@ -47,8 +50,9 @@ class Owner {
     Owner(const Owner&) = delete;
     Owner& operator=(const Owner&) = delete;
     void end() {
-        if (process_ <= 0)
+        if (process_ <= 0) {
             return;
+        }
         kill(process_, SIGKILL);
         waitpid(process_, nullptr, 0);
         process_ = -1;
@@ -80,10 +84,11 @@ TEST(RuntimeFolder, TheNextOneCleansUpAfterTheDead) {
     }
     { const client::RuntimeFolder another; }
     EXPECT_EQ(names_in(base.path()), (std::set<std::string>{"moescope-folder", "moescope-abcdef"}));
-    if (before != nullptr)
+    if (before != nullptr) {
         setenv("XDG_RUNTIME_DIR", kept.c_str(), 1);
-    else
+    } else {
         unsetenv("XDG_RUNTIME_DIR");
+    }
 }
 
 }  // namespace

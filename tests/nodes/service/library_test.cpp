@@ -26,9 +26,11 @@ void write_gguf(const std::filesystem::path& path, std::uint64_t weights) {
 }
 
 const client::ModelEntry* model(const Snapshot& snapshot, const std::string& name) {
-    for (const auto& entry : snapshot.models)
-        if (entry.name == name)
+    for (const auto& entry : snapshot.models) {
+        if (entry.name == name) {
             return &entry;
+        }
+    }
     return nullptr;
 }
 
@@ -70,17 +72,20 @@ TEST(Library, HashingALargeFileIsATaskThatCanBeCancelled) {
 
 TEST(Library, TwoProgramsThatAddLoseNothing) {
     const TemporaryFolder folder;
-    for (const char* name : {"one.gguf", "two.gguf", "three.gguf"})
+    for (const char* name : {"one.gguf", "two.gguf", "three.gguf"}) {
         write_gguf(folder / name, 1000);
+    }
     Workbench bench(folder / "session");
     bench.done("models.add", {{"path", (folder / "one.gguf").string()}});
     ASSERT_EQ(run_node({"models", "add", (folder / "two.gguf").string()}).status, 0);
     bench.done("models.add", {{"path", (folder / "three.gguf").string()}});
     const Output output = run_node({"models", "list", "--json"});
-    for (const char* name : {"\"one\"", "\"two\"", "\"three\""})
+    for (const char* name : {"\"one\"", "\"two\"", "\"three\""}) {
         EXPECT_NE(output.out.find(name), std::string::npos) << name;
-    for (const char* name : {"one", "two", "three"})
+    }
+    for (const char* name : {"one", "two", "three"}) {
         bench.done("models.remove", {{"name", name}});
+    }
 }
 
 }  // namespace

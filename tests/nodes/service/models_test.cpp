@@ -14,15 +14,18 @@ using nlohmann::json;
 class Models : public testing::Test {
  protected:
     void SetUp() override {
-        for (const char* name : {"smollm2-135m-instruct-q4_1.gguf", "qwen2.5-coder-0.5b-instruct-q4_k_m.gguf"})
-            if (model_cache().empty() || !std::filesystem::exists(model_cache() / "models" / name))
+        for (const char* name : {"smollm2-135m-instruct-q4_1.gguf", "qwen2.5-coder-0.5b-instruct-q4_k_m.gguf"}) {
+            if (model_cache().empty() || !std::filesystem::exists(model_cache() / "models" / name)) {
                 GTEST_SKIP() << "needs the model " << name << "; ./run fetches it";
+            }
+        }
         previous_ = std::getenv("MOESCOPE_CACHE");
         setenv("MOESCOPE_CACHE", model_cache().c_str(), 1);
     }
     void TearDown() override {
-        if (!previous_.empty())
+        if (!previous_.empty()) {
             setenv("MOESCOPE_CACHE", previous_.c_str(), 1);
+        }
     }
     TemporaryFolder folder;
 
@@ -46,8 +49,9 @@ TEST_F(Models, GreedyAnswersRepeat) {
 
 TEST_F(Models, PromptLongerThanTheContextIsOneSentence) {
     std::string prompt;
-    while (prompt.size() < 55000)
+    while (prompt.size() < 55000) {
         prompt += "one two three four ";
+    }
     const Output output = run_node({"generate", "--model", "smollm2-135m", "--prompt", prompt, "--max-tokens", "4"});
     EXPECT_EQ(output.status, 1);
     EXPECT_EQ(std::count(output.error.begin(), output.error.end(), '\n'), 1);
@@ -88,9 +92,11 @@ TEST_F(Models, LibraryKnowsThem) {
     ASSERT_EQ(output.status, 0) << output.error;
     const auto lines = output.lines();
     ASSERT_GE(lines.size(), 3u);
-    for (const auto& model : lines)
-        for (const char* key : {"name", "maker", "country", "licence", "origin", "sha256", "state"})
+    for (const auto& model : lines) {
+        for (const char* key : {"name", "maker", "country", "licence", "origin", "sha256", "state"}) {
             EXPECT_FALSE(model[key].get<std::string>().empty()) << model["name"] << " " << key;
+        }
+    }
     const Output added =
         run_node({"models", "add", (model_cache() / "models" / "smollm2-135m-instruct-q4_1.gguf").string(), "--json"});
     ASSERT_EQ(added.status, 0) << added.error;

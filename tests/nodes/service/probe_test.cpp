@@ -35,8 +35,9 @@ class ProbeCommand : public testing::Test {
 TEST_F(ProbeCommand, AKilledOneGoesOnAndAsksNothingTwice) {
     {
         Running running(arguments());
-        for (int line = 0; line < 20; ++line)
+        for (int line = 0; line < 20; ++line) {
             ASSERT_TRUE(running.line());
+        }
         running.signal(SIGKILL);
         EXPECT_EQ(running.finish().status, 128 + SIGKILL);
     }
@@ -61,8 +62,9 @@ TEST_F(ProbeCommand, AKilledOneGoesOnAndAsksNothingTwice) {
     EXPECT_EQ(history.probes().begin()->second.value.draws.size(), 128u);
     std::multiset<std::string> keys;
     history::for_each_record(opened->journal(), protocol::Channel::text, {}, [&](const sessions::Record& record) {
-        if (record.type == static_cast<std::uint16_t>(protocol::RecordType::probe_draw))
+        if (record.type == static_cast<std::uint16_t>(protocol::RecordType::probe_draw)) {
             keys.insert(history::draw_key(protocol::decode_json(record.body).value_or(json())));
+        }
         return true;
     });
     EXPECT_EQ(keys.size(), 128u);

@@ -20,8 +20,9 @@ using nlohmann::json;
 
 TemporaryFolder::TemporaryFolder() {
     std::string pattern = (fs::temp_directory_path() / "moescope-test-XXXXXX").string();
-    if (mkdtemp(pattern.data()) == nullptr)
+    if (mkdtemp(pattern.data()) == nullptr) {
         throw std::runtime_error("no temporary folder");
+    }
     path_ = pattern;
 }
 
@@ -47,12 +48,14 @@ fs::path node_program() {
 
 Running::Running(const Arguments& arguments) {
     std::array<int, 2> out{}, error{};
-    if (pipe2(out.data(), O_CLOEXEC) != 0 || pipe2(error.data(), O_CLOEXEC) != 0)
+    if (pipe2(out.data(), O_CLOEXEC) != 0 || pipe2(error.data(), O_CLOEXEC) != 0) {
         throw std::runtime_error("no pipe");
+    }
     const std::string program = node_program().string();
     std::vector<char*> pointers{const_cast<char*>(program.c_str())};
-    for (const auto& argument : arguments)
+    for (const auto& argument : arguments) {
         pointers.push_back(const_cast<char*>(argument.c_str()));
+    }
     pointers.push_back(nullptr);
     process_ = fork();
     if (process_ == 0) {
@@ -89,8 +92,9 @@ std::optional<std::string> Running::line() {
         }
         std::array<char, 4096> chunk{};
         const ssize_t got = read(out_, chunk.data(), chunk.size());
-        if (got <= 0)
+        if (got <= 0) {
             return std::nullopt;
+        }
         buffer_.append(chunk.data(), static_cast<std::size_t>(got));
     }
 }
@@ -102,14 +106,16 @@ Output Running::finish() {
     while (open[0].fd >= 0 || open[1].fd >= 0) {
         poll(open.data(), open.size(), -1);
         for (std::size_t i = 0; i < open.size(); ++i) {
-            if (open[i].fd < 0 || open[i].revents == 0)
+            if (open[i].fd < 0 || open[i].revents == 0) {
                 continue;
+            }
             std::array<char, 65536> chunk{};
             const ssize_t got = read(open[i].fd, chunk.data(), chunk.size());
-            if (got <= 0)
+            if (got <= 0) {
                 open[i].fd = -1;
-            else
+            } else {
                 (i == 0 ? result.out : result.error).append(chunk.data(), static_cast<std::size_t>(got));
+            }
         }
     }
     int status = 0;
@@ -130,8 +136,9 @@ class PrivateFolders final : public testing::Environment {
  public:
     void SetUp() override {
         signal(SIGPIPE, SIG_IGN);  // as the program itself does: a pipe to a dead process is an error code
-        if (const char* cache = std::getenv("MOESCOPE_CACHE"))
+        if (const char* cache = std::getenv("MOESCOPE_CACHE")) {
             model_cache_ = cache;
+        }
         folder_ = std::make_unique<TemporaryFolder>();
         setenv("MOESCOPE_CACHE", (folder_->path() / "cache").c_str(), 1);
         setenv("XDG_DATA_HOME", (folder_->path() / "data").c_str(), 1);
@@ -184,12 +191,14 @@ fs::path write_corpus(const TemporaryFolder& folder) {
         const bool chinese = file % 2 == 1;
         std::string text;
         for (int sentence = 0; sentence < 60; ++sentence) {
-            if (chinese)
+            if (chinese) {
                 text += std::string(zh_who[next(5)]) + zh_does[next(4)] + zh_what[next(4)] + "。";
-            else
+            } else {
                 text += std::string(who[next(6)]) + " " + does[next(5)] + " " + what[next(5)] + ". ";
-            if (sentence % 8 == 7)
+            }
+            if (sentence % 8 == 7) {
                 text += "\n";
+            }
         }
         write_text(corpus / ((chinese ? "zh-" : "en-") + std::to_string(file) + ".txt"), text + "\n");
     }
@@ -244,17 +253,20 @@ std::vector<pid_t> children_of(pid_t process) {
     std::vector<pid_t> children;
     for (const auto& entry : fs::directory_iterator("/proc")) {
         const std::string name = entry.path().filename().string();
-        if (name.find_first_not_of("0123456789") != std::string::npos)
+        if (name.find_first_not_of("0123456789") != std::string::npos) {
             continue;
+        }
         const std::string text = read_text(entry.path() / "stat");
         const auto name_end = text.rfind(')');
-        if (name_end == std::string::npos)
+        if (name_end == std::string::npos) {
             continue;
+        }
         std::istringstream fields(text.substr(name_end + 1));
         char state = 0;
         pid_t parent = 0;
-        if (fields >> state >> parent && parent == process && state != 'Z')
+        if (fields >> state >> parent && parent == process && state != 'Z') {
             children.push_back(static_cast<pid_t>(std::stol(name)));
+        }
     }
     return children;
 }

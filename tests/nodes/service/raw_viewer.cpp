@@ -49,8 +49,9 @@ void RawViewer::send(FrameType type, std::vector<std::byte> body) {
     std::size_t at = 0;
     while (at < bytes.size()) {
         const ssize_t written = ::write(out_, bytes.data() + at, bytes.size() - at);
-        if (written <= 0)
+        if (written <= 0) {
             return;  // the other side is gone; whoever waits for its answer sees that
+        }
         at += static_cast<std::size_t>(written);
     }
 }
@@ -74,8 +75,9 @@ json RawViewer::answer(const std::string& id) {
     std::size_t& taken = answers_taken_[id];
     std::size_t seen = 0;
     const Frame frame = wait("an answer", [&](const Frame& candidate) {
-        if (!is_type(candidate, FrameType::response) || body_of(candidate).value("id", "") != id)
+        if (!is_type(candidate, FrameType::response) || body_of(candidate).value("id", "") != id) {
             return false;
+        }
         return ++seen > taken;
     });
     ++taken;
@@ -89,14 +91,17 @@ void RawViewer::subscribe(std::uint8_t channel) {
 bool RawViewer::read_more() {
     pollfd waiting{in_, POLLIN, 0};
     std::array<std::byte, 65536> chunk;
-    if (::poll(&waiting, 1, kPatienceMs) <= 0)
+    if (::poll(&waiting, 1, kPatienceMs) <= 0) {
         return false;
+    }
     const ssize_t got = ::read(in_, chunk.data(), chunk.size());
-    if (got <= 0)
+    if (got <= 0) {
         return false;
+    }
     reader_.feed(std::span(chunk).first(static_cast<std::size_t>(got)));
-    while (auto frame = reader_.next())
+    while (auto frame = reader_.next()) {
         frames_.push_back(std::move(*frame));
+    }
     EXPECT_EQ(reader_.error().english(), "") << "nothing but frames may come";
     return reader_.error().empty();
 }
@@ -104,9 +109,11 @@ bool RawViewer::read_more() {
 Frame RawViewer::wait(const char* what, const std::function<bool(const Frame&)>& fits) {
     std::size_t looked_at = 0;
     for (;;) {
-        for (; looked_at < frames_.size(); ++looked_at)
-            if (fits(frames_[looked_at]))
+        for (; looked_at < frames_.size(); ++looked_at) {
+            if (fits(frames_[looked_at])) {
                 return frames_[looked_at];
+            }
+        }
         if (!read_more()) {
             ADD_FAILURE() << "waited in vain for " << what;
             return {};
@@ -117,9 +124,11 @@ Frame RawViewer::wait(const char* what, const std::function<bool(const Frame&)>&
 bool RawViewer::ended() {
     pollfd waiting{in_, POLLIN, 0};
     std::array<std::byte, 65536> chunk;
-    while (::poll(&waiting, 1, kPatienceMs) > 0)
-        if (::read(in_, chunk.data(), chunk.size()) <= 0)
+    while (::poll(&waiting, 1, kPatienceMs) > 0) {
+        if (::read(in_, chunk.data(), chunk.size()) <= 0) {
             return true;
+        }
+    }
     return false;
 }
 
@@ -130,8 +139,9 @@ Connected::Connected(const std::filesystem::path& socket) {
     const auto deadline = std::chrono::steady_clock::now() + std::chrono::milliseconds(kPatienceMs);
     while (std::chrono::steady_clock::now() < deadline) {
         descriptor_ = ::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-        if (::connect(descriptor_, reinterpret_cast<const sockaddr*>(&address), sizeof(address)) == 0)
+        if (::connect(descriptor_, reinterpret_cast<const sockaddr*>(&address), sizeof(address)) == 0) {
             return;
+        }
         ::close(descriptor_);
         descriptor_ = -1;
         std::this_thread::sleep_for(std::chrono::milliseconds(5));
@@ -140,14 +150,16 @@ Connected::Connected(const std::filesystem::path& socket) {
 }
 
 Connected::~Connected() {
-    if (descriptor_ >= 0)
+    if (descriptor_ >= 0) {
         ::close(descriptor_);
+    }
 }
 
 PipedNode::PipedNode(const std::filesystem::path& session) {
     std::array<int, 2> input{}, output{};
-    if (pipe2(input.data(), O_CLOEXEC) != 0 || pipe2(output.data(), O_CLOEXEC) != 0)
+    if (pipe2(input.data(), O_CLOEXEC) != 0 || pipe2(output.data(), O_CLOEXEC) != 0) {
         throw std::runtime_error("no pipe");
+    }
     const std::string program = node_program().string(), folder = session.string();
     process_ = fork();
     if (process_ == 0) {
@@ -172,8 +184,9 @@ PipedNode::~PipedNode() {
 }
 
 void PipedNode::close_input() {
-    if (to_ >= 0)
+    if (to_ >= 0) {
         ::close(to_);
+    }
     to_ = -1;
 }
 

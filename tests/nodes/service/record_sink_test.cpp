@@ -17,10 +17,12 @@ class MemoryJournal final : public sessions::Journal {
                          std::span<const std::byte> body) override {
         std::unique_lock lock(mutex_);
         wake_.wait(lock, [this] { return !held_; });
-        if (full_)
+        if (full_) {
             throw std::runtime_error("the disk is full");
-        if (body.size() > sessions::kRecordLimit)
+        }
+        if (body.size() > sessions::kRecordLimit) {
             throw std::runtime_error("a record that is too long");
+        }
         records.push_back({1, records.size() + 1, time_ns, type, channel, {body.begin(), body.end()}});
         return records.size();
     }
@@ -55,8 +57,9 @@ class MemoryJournal final : public sessions::Journal {
 
 std::size_t count(const MemoryJournal& journal, RecordType type) {
     std::size_t n = 0;
-    for (const auto& record : journal.records)
+    for (const auto& record : journal.records) {
         n += record.type == static_cast<std::uint16_t>(type) ? 1 : 0;
+    }
     return n;
 }
 
@@ -84,11 +87,12 @@ TEST(JournalWriter, AFullRingDropsStepsAndSaysSo) {
     EXPECT_EQ(count(journal, RecordType::step), 100 - dropped);
     EXPECT_EQ(count(journal, RecordType::event), 2u);
     ASSERT_EQ(count(journal, RecordType::gap), 1u);
-    for (const auto& record : journal.records)
+    for (const auto& record : journal.records) {
         if (record.type == static_cast<std::uint16_t>(RecordType::gap)) {
             EXPECT_EQ(record.channel, static_cast<std::uint8_t>(protocol::Channel::metrics));
             EXPECT_EQ(protocol::decode_json(record.body)->at("count"), dropped);
         }
+    }
 }
 
 TEST(JournalWriter, AGapAtTheVeryEndIsWrittenToo) {
@@ -97,8 +101,9 @@ TEST(JournalWriter, AGapAtTheVeryEndIsWrittenToo) {
     {
         node::JournalWriter writer(journal, {4, std::size_t{1} << 20});
         journal.hold(true);
-        for (std::uint64_t i = 1; i <= 20; ++i)
+        for (std::uint64_t i = 1; i <= 20; ++i) {
             writer.write(RecordType::step, protocol::encode_step({}));
+        }
         dropped = writer.dropped();
         journal.hold(false);
     }
@@ -115,8 +120,9 @@ TEST(JournalWriter, AFullDiskIsSaidAndNothingImportantIsLost) {
     writer.flush();
     EXPECT_EQ(writer.problem().english(), "the disk is full");
     journal.set_full(false);
-    while (!writer.problem().empty())
+    while (!writer.problem().empty()) {
         std::this_thread::yield();
+    }
     EXPECT_EQ(count(journal, RecordType::run_ended), 1u);
 }
 

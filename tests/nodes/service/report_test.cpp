@@ -32,8 +32,9 @@ class Report : public testing::Test {
     Report() {
         put(*session, RecordType::run_started,
             protocol::encode_json({{"run", 1}, {"kind", "train"}, {"name", "first"}, {"manifest", json::object()}}));
-        for (std::uint64_t n = 1; n <= 500; ++n)
+        for (std::uint64_t n = 1; n <= 500; ++n) {
             put_step(*session, n);
+        }
     }
     TemporaryFolder folder;
     std::unique_ptr<sessions::Session> session =
@@ -104,8 +105,9 @@ TEST_F(Report, WhatARewindTookBackIsNotShown) {
     EXPECT_EQ(input.trainings[0].samples[0].text, "stays");
     EXPECT_EQ(input.trainings[0].charts[0].series[0].points.size(), 101u);
     std::vector<std::string> marks;
-    for (const report::Mark& mark : input.trainings[0].charts[0].marks)
+    for (const report::Mark& mark : input.trainings[0].charts[0].marks) {
         marks.push_back(mark.text);
+    }
     EXPECT_EQ(marks, (std::vector<std::string>{"learning_rate 0 -> 0.25", "goes on"}));
 }
 

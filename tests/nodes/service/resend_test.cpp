@@ -59,8 +59,9 @@ TEST_F(Resend, IsDoneOnceOnOneConnectionAndOnTheNext) {
     EXPECT_EQ(viewer.ask(command_id(2), "train.continue", first["value"]), failed);
     // The end is in the journal a moment before the run lets go.
     unsigned next = 4;
-    while (viewer.ask(command_id(next), "train.continue", first["value"])["state"] != "done")
+    while (viewer.ask(command_id(next), "train.continue", first["value"])["state"] != "done") {
         ASSERT_LT(++next, 10'000u);
+    }
     EXPECT_EQ(runs(), 1u);
 }
 

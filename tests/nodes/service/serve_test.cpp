@@ -93,9 +93,10 @@ TEST_F(Serve, SeveralKnobsAreTurnedTogetherOrNotAtAll) {
     EXPECT_FALSE(has_event(*training(*now, run), "knob"));
     bench.done("train.set", {{"run", run}, {"balance_coefficient", 0.5}, {"bias_speed", 0.5}});
     now = bench.wait("knobs", [&](const Snapshot& s) { return has_event(*training(s, run), "knob"); });
-    for (const auto& event : training(*now, run)->events)
+    for (const auto& event : training(*now, run)->events) {
         EXPECT_TRUE(event.kind != "knob" || event.name == "balance_coefficient" || event.name == "bias_update_rate")
             << event.name;
+    }
     EXPECT_NE(bench.failed("train.set", {{"run", run}, {"width", 5}}).find("width"), std::string::npos);
     EXPECT_NE(bench.failed("train.set", {{"run", run}}).find("train.set needs one of"), std::string::npos);
     EXPECT_NE(bench.failed("train.set", {{"run", run}, {"learning_rate", "0.1"}}).find("must be a number"),
@@ -105,9 +106,11 @@ TEST_F(Serve, SeveralKnobsAreTurnedTogetherOrNotAtAll) {
 
 /// Starts and ends of runs stand in the log in words.
 bool logged(const Snapshot& snapshot, const std::string& level, const std::string& part) {
-    for (std::size_t i = 0; i < snapshot.log.size(); ++i)
-        if (snapshot.log[i].level == level && snapshot.log[i].text.english().find(part) != std::string::npos)
+    for (std::size_t i = 0; i < snapshot.log.size(); ++i) {
+        if (snapshot.log[i].level == level && snapshot.log[i].text.english().find(part) != std::string::npos) {
             return true;
+        }
+    }
     return false;
 }
 
@@ -132,8 +135,9 @@ TEST_F(Serve, AKilledNodeGoesOnFromTheCheckpoint) {
         return logged(s, "info", " started") && logged(s, "info", " is done: 1200 steps");
     });
     ASSERT_EQ(found->step.size(), 1200u);
-    for (std::size_t i = 0; i < found->step.size(); ++i)
+    for (std::size_t i = 0; i < found->step.size(); ++i) {
         ASSERT_EQ(found->step[i], static_cast<double>(i + 1));
+    }
 
     // What a run with no break ends with.
     const auto config = write_config(folder, tiny_config(1200, 200));
@@ -172,14 +176,16 @@ TEST_F(Serve, KnobsAndExpertsChangeWhileItRunsAndAForkGoesOnFromIt) {
     const auto& counts = *training(*now, run)->counts.back();
     const auto count_of_expert = [&](std::size_t layer, std::size_t expert) {
         std::uint64_t sum = 0;
-        for (std::size_t language = 0; language < 2; ++language)
+        for (std::size_t language = 0; language < 2; ++language) {
             sum += counts.counts[(language * training(*now, run)->layers + layer) * 4 + expert];
+        }
         return sum;
     };
     EXPECT_EQ(count_of_expert(0, 0), 0u);
     std::uint64_t all = 0;
-    for (std::size_t expert = 0; expert < 4; ++expert)
+    for (std::size_t expert = 0; expert < 4; ++expert) {
         all += count_of_expert(1, expert);
+    }
     const auto config = training(*now, run)->manifest.at("config");
     EXPECT_EQ(all, config["train"]["batch"].get<std::uint64_t>() * config["model"]["context"].get<std::uint64_t>());
     bench.done("train.checkpoint", {{"run", run}});
@@ -232,12 +238,14 @@ TEST_F(Serve, CatalogueAndGauges) {
     const auto now = bench.wait("catalogue and models", [](const Snapshot& s) {
         return s.catalogue->is_object() && s.models.size() >= 3 && s.node.cores > 0;
     });
-    for (const auto& set : (*now->catalogue)["probe_sets"])
+    for (const auto& set : (*now->catalogue)["probe_sets"]) {
         EXPECT_GE(set["items"].size(), 24u);
+    }
     EXPECT_FALSE((*now->catalogue)["prompts"].empty());
     EXPECT_FALSE(now->node.version.empty());
-    for (const auto& preset : (*now->catalogue)["presets"])
+    for (const auto& preset : (*now->catalogue)["presets"]) {
         EXPECT_GT(preset["plan"]["parameters_total"], 0);
+    }
     const auto plan = bench.done("probe.plan", {{"items", 16}, {"draws", 1}, {"models", {"a", "b"}}});
     EXPECT_GT(plan["detectable_difference"].get<double>(), 0.1);
     EXPECT_GT(bench.done("train.plan", {{"config", tiny_config(10, 5)}})["memory_bytes"], 0);
@@ -305,8 +313,9 @@ TEST_F(Serve, AProbePausesSurvivesTheNodeAndTakesLabels) {
 
 TEST_F(Serve, AKilledModelProcessLeavesTrainingAlone) {
     const auto model = model_cache() / "models" / "smollm2-135m-instruct-q4_1.gguf";
-    if (model_cache().empty() || !std::filesystem::exists(model))
+    if (model_cache().empty() || !std::filesystem::exists(model)) {
         GTEST_SKIP() << "needs the model smollm2-135m; ./run fetches it";
+    }
     Workbench bench(session);
     const std::uint32_t run = start(bench, 1'000'000, false);
     const json question = {{"model", model.string()},

@@ -99,10 +99,11 @@ TEST(Train, JournalHoldsWhatWasPrinted) {
             const std::string key = row.key;
             const json& printed =
                 key.starts_with("part_ms.") ? lines[i].at("part_ms").at(base::short_key(row)) : lines[i].at(key);
-            if (printed.is_null())
+            if (printed.is_null()) {
                 EXPECT_TRUE(std::isnan(run.values[value][i])) << key;
-            else
+            } else {
                 EXPECT_EQ(run.values[value][i], printed.get<double>()) << key;
+            }
         }
         // What this configuration does not compute is absent, and not 0.
         EXPECT_TRUE(lines[i]["prediction_loss"].is_null());
@@ -122,8 +123,9 @@ TEST(Train, OldCheckpointsGoFirstAndLastThreeStay) {
     ASSERT_EQ(run_node(training.arguments("session")).status, 0);
     const auto session = sessions::Session::open(training.folder / "session", sessions::Journal::Mode::read_only);
     std::vector<std::uint64_t> kept;
-    for (const auto& checkpoint : session->checkpoints(1, false))
+    for (const auto& checkpoint : session->checkpoints(1, false)) {
         kept.push_back(checkpoint.step);
+    }
     EXPECT_EQ(kept, (std::vector<std::uint64_t>{10, 40, 50, 60}));
 }
 
@@ -137,16 +139,18 @@ std::string hash_after_kill(const Training& training, const std::string& out, st
                 ADD_FAILURE() << "training ended early: " << running.finish().error;
                 return {};
             }
-            if (json::parse(*line)["step"] == step)
+            if (json::parse(*line)["step"] == step) {
                 break;
+            }
         }
         running.signal(SIGKILL);
         EXPECT_EQ(running.finish().status, 128 + SIGKILL);
     }
     const Output output = run_node(training.arguments(out, {"--resume"}));
     EXPECT_EQ(output.status, 0) << output.error;
-    if (output.status != 0)
+    if (output.status != 0) {
         return {};
+    }
     const auto lines = output.lines();
     // Went on from the last checkpoint before the kill (one every 50 steps), or from the beginning.
     EXPECT_GT(lines.front()["step"], step / 50 * 50);
@@ -168,15 +172,17 @@ TEST(Train, KilledAndResumedGivesTheSameBytes) {
     const auto& run = history.trainings().begin()->second.value;
     EXPECT_EQ(run.state, protocol::RunState::done);
     ASSERT_EQ(run.step.size(), 600u);
-    for (std::size_t i = 0; i < run.step.size(); ++i)
+    for (std::size_t i = 0; i < run.step.size(); ++i) {
         EXPECT_EQ(run.step[i], static_cast<double>(i + 1));
+    }
 }
 
 TEST(Train, SignalStopsAfterACheckpoint) {
     const Training training(100000, 50000);
     Running running(training.arguments("session"));
-    for (int i = 0; i < 5; ++i)
+    for (int i = 0; i < 5; ++i) {
         ASSERT_TRUE(running.line());
+    }
     running.signal(SIGTERM);
     const Output output = running.finish();
     ASSERT_EQ(output.status, 0) << output.error;

@@ -98,8 +98,9 @@ TEST(Weights, TrainingFromThemGivesTheLossesOfPyTorch) {
     const json wanted = json::parse(file).at("exact").at("losses");
     const auto lines = output.lines();
     ASSERT_EQ(lines.size(), 21u);
-    for (std::size_t i = 0; i < 20; ++i)
+    for (std::size_t i = 0; i < 20; ++i) {
         EXPECT_NEAR(lines[i]["loss"].get<double>(), wanted[i].get<double>(), 1e-4 * wanted[i].get<double>());
+    }
     // The session holds its own beginning, so that it runs again when the weights have moved.
     const Output replay = run_node({"train", "--replay", (folder / "session").string(), "--json"});
     ASSERT_EQ(replay.status, 0) << replay.error;
@@ -128,8 +129,9 @@ TEST(Weights, ATextNeedsTheTokenizerOfTheModel) {
                                         <<
         [] {
             std::string text;
-            for (int i = 0; i < 4000; ++i)
+            for (int i = 0; i < 4000; ++i) {
                 text += "word" + std::to_string(i * 7919 % 1000) + (i % 9 == 8 ? ".\n\n" : " ");
+            }
             return text;
         }();
     const Output other = from_first((folder / "other.txt").string(), "other");
@@ -160,8 +162,9 @@ TEST(Replay, SaysEqualOrTheFirstDifference) {
     EXPECT_NE(same.out.find("equal: 12 steps"), std::string::npos) << same.out;
     // The same place, another text.
     fs::path file = corpus;
-    if (fs::is_directory(corpus))
+    if (fs::is_directory(corpus)) {
         file = fs::directory_iterator(corpus)->path();
+    }
     std::ofstream(file, std::ios::app) << "\n\nOne more paragraph that was not there before, and a few words more.\n";
     const Output other = run_node({"train", "--replay", session.string()});
     EXPECT_EQ(other.status, 3) << other.error;

@@ -37,8 +37,9 @@ class Workbench {
             const std::uint64_t seen = changes_;
             lock.unlock();
             auto snapshot = client_.snapshot();
-            if (fits(*snapshot))
+            if (fits(*snapshot)) {
                 return snapshot;
+            }
             lock.lock();
             if (!wake_.wait_until(lock, deadline, [&] { return changes_ != seen; })) {
                 ADD_FAILURE() << "waited in vain for: " << what << "; link: " << snapshot->link.message;
@@ -91,9 +92,11 @@ inline std::function<bool(const Snapshot&)> in_state(std::uint32_t run, RunState
 }
 
 inline bool has_event(const history::TrainingRun& run, const std::string& kind) {
-    for (const auto& event : run.events)
-        if (event.kind == kind)
+    for (const auto& event : run.events) {
+        if (event.kind == kind) {
             return true;
+        }
+    }
     return false;
 }
 

@@ -75,8 +75,9 @@ TEST(Worker, PoolStartsAndEndsProcesses) {
     write_text(folder / "notes.gguf", "no model");
     const std::atomic<bool> never{false};
     node::WorkerPool pool(node_program());
-    for (int i = 0; i < 3; ++i)
+    for (int i = 0; i < 3; ++i) {
         EXPECT_THROW(pool.acquire(folder / "notes.gguf", 1, never), node::WorkerError);
+    }
 }
 
 }  // namespace

@@ -33,14 +33,16 @@ TEST(Manual, EveryLinkHasItsHeading) {
     for (const char* file : {"../docs/manual-en.md", "../docs/manual-zh.md"}) {
         const ManualDocument manual = parse_manual(read(file));
         std::set<std::string> anchors;
-        for (const ManualBlock& block : manual.blocks)
+        for (const ManualBlock& block : manual.blocks) {
             if (block.kind == ManualBlock::Kind::heading) {
                 EXPECT_FALSE(block.anchor.empty());
                 EXPECT_TRUE(anchors.insert(block.anchor).second) << file << ": two headings " << block.anchor;
             }
+        }
         EXPECT_FALSE(manual.links.empty());
-        for (const std::string& link : manual.links)
+        for (const std::string& link : manual.links) {
             EXPECT_TRUE(link.starts_with("#") && anchors.count(link.substr(1)) == 1) << file << ": " << link;
+        }
     }
 }
 
@@ -83,11 +85,14 @@ TEST(Manual, AnyBytesAreRead) {
     static constexpr char kMarks[] = "#-*`|[]()\n 1.>ab\xE4\xBD\xFF\\_~";
     for (int round = 0; round < 3'000; ++round) {
         std::string text;
-        for (std::size_t n = random() % 80; n > 0; --n)
+        for (std::size_t n = random() % 80; n > 0; --n) {
             text.push_back(kMarks[random() % (sizeof kMarks - 1)]);
-        for (const ManualBlock& block : parse_manual(text).blocks)
-            for (const ManualBlock::Run& run : block.content.runs)
+        }
+        for (const ManualBlock& block : parse_manual(text).blocks) {
+            for (const ManualBlock::Run& run : block.content.runs) {
                 ASSERT_LE(run.end, block.content.text.size() + 1);
+            }
+        }
     }
 }
 
@@ -97,8 +102,9 @@ TEST(PanelTexts, BothLanguagesHaveTheSameKeysAndPlaceholders) {
     const std::regex placeholder(R"(\{([a-z_]+)\})");
     const auto placeholders = [&](const std::string& text) {
         std::set<std::string> names;
-        for (std::sregex_iterator it(text.begin(), text.end(), placeholder), end; it != end; ++it)
+        for (std::sregex_iterator it(text.begin(), text.end(), placeholder), end; it != end; ++it) {
             names.insert((*it)[1]);
+        }
         return names;
     };
     EXPECT_EQ(english.size(), chinese.size());
@@ -115,8 +121,8 @@ TEST(ProbeStatistics, ReadsWhatTheNodeComputes) {
     const std::vector<std::string> models = {"a", "b"};
     std::mt19937 random(9);
     std::vector<probes::Draw> draws;
-    for (const probes::Item& item : set.items)
-        for (const std::string& model : models)
+    for (const probes::Item& item : set.items) {
+        for (const std::string& model : models) {
             for (const char* language : {"en", "zh"}) {
                 probes::Draw draw;
                 draw.item = item.id;
@@ -129,19 +135,22 @@ TEST(ProbeStatistics, ReadsWhatTheNodeComputes) {
                                base::Sentence::verbatim("test")};
                 draws.push_back(draw);
             }
+        }
+    }
     const ProbeStatistics statistics = read_statistics(probes::statistics(set, models, draws));
     EXPECT_EQ(statistics.models, models);
     ASSERT_EQ(statistics.languages.size(), 2u);
     // Counted again from the draws: the whole group, one model, one language.
-    for (const std::string& model : models)
-        for (const char* language : {"en", "zh"})
+    for (const std::string& model : models) {
+        for (const char* language : {"en", "zh"}) {
             for (const char* group : {"state", "mirror"}) {
                 std::uint64_t n = 0, engaged = 0;
-                for (const probes::Draw& draw : draws)
+                for (const probes::Draw& draw : draws) {
                     if (draw.model == model && draw.language == language && draw.group == group) {
                         ++n;
                         engaged += draw.labels.engagement >= 3;
                     }
+                }
                 const ProbeCell* cell = statistics.find(group, "", model, language);
                 ASSERT_NE(cell, nullptr);
                 EXPECT_EQ(cell->n, n);
@@ -152,10 +161,13 @@ TEST(ProbeStatistics, ReadsWhatTheNodeComputes) {
                 EXPECT_DOUBLE_EQ(rate.low, interval.low);
                 EXPECT_DOUBLE_EQ(rate.high, interval.high);
             }
+        }
+    }
     std::size_t checked = 0;
     for (const ProbeTest& test : statistics.tests) {
-        if (test.measure != "engaged" || test.kind != "models")
+        if (test.measure != "engaged" || test.kind != "models") {
             continue;
+        }
         ++checked;
         const std::uint64_t same = test.n - test.only_first - test.only_second;
         EXPECT_DOUBLE_EQ(test.p.value(), probes::mcnemar(same, test.only_first, test.only_second, 0).p);
@@ -173,14 +185,16 @@ TEST(ProbeStatistics, OddJsonGivesEmptyNumbers) {
     const json flat = good.flatten();
     std::mt19937 random(2);
     std::vector<std::string> paths;
-    for (const auto& [path, value] : flat.items())
+    for (const auto& [path, value] : flat.items()) {
         paths.push_back(path);
+    }
     const std::vector<json> odd = {nullptr, "text", -1, 1e300, json::array(), json::object({{"x", 1}}), true};
     for (int round = 0; round < 400; ++round) {
         json damaged = good;
         std::string path = paths[random() % paths.size()];
-        for (std::size_t up = random() % 3; up > 0 && path.rfind('/') > 0; --up)
+        for (std::size_t up = random() % 3; up > 0 && path.rfind('/') > 0; --up) {
             path.resize(path.rfind('/'));
+        }
         damaged[json::json_pointer(path)] = odd[random() % odd.size()];
         EXPECT_NO_THROW(read_statistics(damaged)) << path;
     }

@@ -42,10 +42,13 @@ json catalogue() {
 
 const ConfigField& field(const std::vector<FieldGroup>& groups, const std::string& key) {
     static const ConfigField none;
-    for (const FieldGroup& group : groups)
-        for (const ConfigField& one : group.fields)
-            if (one.key == key)
+    for (const FieldGroup& group : groups) {
+        for (const ConfigField& one : group.fields) {
+            if (one.key == key) {
                 return one;
+            }
+        }
+    }
     ADD_FAILURE() << key;
     return none;
 }
@@ -58,14 +61,17 @@ json standard(const std::vector<FieldGroup>& groups) {
 TEST(RunFields, EveryKeyHasOnePlace) {
     const auto groups = field_groups(catalogue());
     std::size_t count = 0;
-    for (const FieldGroup& group : groups)
+    for (const FieldGroup& group : groups) {
         count += group.fields.size();
+    }
     EXPECT_EQ(count, 12u);
     ASSERT_EQ(groups.back().fields.size(), 1u);  // what this program does not know is shown all the same
     EXPECT_EQ(groups.back().fields[0].key, "of_tomorrow");
-    for (const json& broken : {json(), json(3), json::object(), json{{"config_fields", "x"}}})
-        for (const FieldGroup& group : field_groups(broken))
+    for (const json& broken : {json(), json(3), json::object(), json{{"config_fields", "x"}}}) {
+        for (const FieldGroup& group : field_groups(broken)) {
             EXPECT_TRUE(group.fields.empty());
+        }
+    }
 }
 
 TEST(RunFields, ConditionsFollowTheConfiguration) {
@@ -108,8 +114,9 @@ TEST(RunFields, LiveOnesFollowTheRun) {
     json config = standard(field_groups(catalogue()));
     const auto keys = [&] {
         std::string text;
-        for (const LiveField& live : live_fields(catalogue(), config))
+        for (const LiveField& live : live_fields(catalogue(), config)) {
             text += fmt::format("{} {} {};", live.field.key, live.low, live.high);
+        }
         return text;
     };
     EXPECT_EQ(keys(), "experts_per_token 1 2;");
@@ -136,17 +143,20 @@ TEST(RunFields, NumbersAreReadWhole) {
     const ConfigField &whole = field(groups, "experts"), &real = field(groups, "bias_update_rate"),
                       &seed = field(groups, "seed");
     EXPECT_EQ(read_number(whole, " 64 "), json(64));
-    for (const char* text : {"", "0", "1025", "-1", "4.0", "4 4", "4e", "0x10", "nan", "99999999999999999999"})
+    for (const char* text : {"", "0", "1025", "-1", "4.0", "4 4", "4e", "0x10", "nan", "99999999999999999999"}) {
         EXPECT_FALSE(read_number(whole, text)) << text;
+    }
     EXPECT_EQ(read_number(real, "1e-3"), json(0.001));
     EXPECT_EQ(read_number(real, "1"), json(1.0));
-    for (const char* text : {"", "-0.1", "1.1", "inf", "nan", "0.1x", "1e999", "0,1"})
+    for (const char* text : {"", "-0.1", "1.1", "inf", "nan", "0.1x", "1e999", "0,1"}) {
         EXPECT_FALSE(read_number(real, text)) << text;
+    }
     EXPECT_EQ(read_number(seed, "18446744073709551615"), json(18446744073709551615u));
     EXPECT_FALSE(read_number(seed, "18446744073709551616"));
     // What is shown reads back as the same.
-    for (const double value : {0.1, 1.0 / 3, 1e-12, 0.003, 1.0})
+    for (const double value : {0.1, 1.0 / 3, 1e-12, 0.003, 1.0}) {
         EXPECT_EQ(read_number(real, base::setting_text(json(value))), json(value));
+    }
 }
 
 TEST(RunFields, CopiedAndPastedIsTheSame) {
@@ -176,8 +186,9 @@ TEST(RunFields, CopiedAndPastedIsTheSame) {
 TEST(RunFields, WhatIsNoConfigurationIsRefused) {
     const auto groups = field_groups(catalogue());
     const auto problem = [&](const std::string& text) { return read_pasted(text, groups, {}).problem; };
-    for (const char* text : {"", "{", "[]", "3", "\xff", "null"})
+    for (const char* text : {"", "{", "[]", "3", "\xff", "null"}) {
         EXPECT_EQ(problem(text), Problem::no_json) << text;
+    }
     EXPECT_EQ(problem("{}"), Problem::no_config);
     EXPECT_EQ(problem(R"({"model":3})"), Problem::no_config);
     EXPECT_EQ(problem(R"({"model":{},"train":3})"), Problem::unknown_key);
@@ -200,8 +211,9 @@ TEST(RunFields, WhatIsNoConfigurationIsRefused) {
     EXPECT_LT(longer.value.size(), 100u);
     for (const char* start : {"", "x", "xx"}) {  // cut between two characters
         std::string han = start;
-        for (int i = 0; i < 100; ++i)
+        for (int i = 0; i < 100; ++i) {
             han += "\u4e13";
+        }
         const std::string value = read_pasted(json{{"model", {{"attention", han}}}}.dump(), groups, {}).value;
         EXPECT_NO_THROW((void)json(value).dump()) << value;
     }

@@ -43,8 +43,9 @@ class Journal {
     std::shared_ptr<const client::Snapshot> read() const {
         client::NodeView state;
         state.node_came(1);
-        for (const protocol::Frame& record : records_)
+        for (const protocol::Frame& record : records_) {
             state.apply(record);
+        }
         return state.snapshot();
     }
 
@@ -58,12 +59,14 @@ std::set<std::string> marked(const client::Snapshot& snapshot, std::uint32_t run
     const auto states = panels::expert_states(snapshot, *snapshot.training.at(run), step);
     EXPECT_EQ(states.size(), 8u);
     std::set<std::string> result;
-    for (std::size_t i = 0; i < states.size(); ++i)
-        if (states[i] != panels::ExpertState())
+    for (std::size_t i = 0; i < states.size(); ++i) {
+        if (states[i] != panels::ExpertState()) {
             result.insert(std::to_string(i / 4) + "." + std::to_string(i % 4) +
                           (!states[i].frozen    ? ""
                            : states[i].disabled ? "b"
                                                 : "f"));
+        }
+    }
     return result;
 }
 
@@ -94,8 +97,9 @@ TEST(ExpertStates, FollowWhatWasSaid) {
     journal.step(1, 2);
     journal.change(1, 3, "freeze", 1, 2);
     journal.change(1, 3, "reset", 0, 3);
-    for (const auto& [layer, expert] : {std::pair{7, 0}, {0, 4}, {-1, 0}, {1 << 20, 0}})
+    for (const auto& [layer, expert] : {std::pair{7, 0}, {0, 4}, {-1, 0}, {1 << 20, 0}}) {
         journal.change(1, 3, "disable", layer, expert);  // of no expert of this run
+    }
     journal.step(1, 3);
     EXPECT_EQ(marked(*journal.read(), 1), (Marks{"1.2b", "0.3f"})) << "a reset expert stays frozen";
     journal.change(1, 4, "enable", 1, 2);
@@ -133,8 +137,9 @@ TEST(ExpertStates, AForkBeginsWithThoseOfItsParent) {
         journal.step(1, 1);
         journal.change(1, 1, "freeze", 1, 1);
         journal.change(1, 2, "disable", 0, 0);
-        if (!lost)
+        if (!lost) {
             journal.event(1, 1, "checkpoint");
+        }
         journal.change(1, 2, "disable", 0, 1);
         journal.step(1, 2);
         journal.event(1, 2, "checkpoint");

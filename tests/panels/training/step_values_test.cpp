@@ -1,9 +1,10 @@
 // Every step value that a plot shows has its name in both languages.
+#include "base/step_values.hpp"
+
 #include <fstream>
 #include <gtest/gtest.h>
 #include <nlohmann/json.hpp>
 
-#include "base/step_values.hpp"
 #include "tests/paths.hpp"
 
 namespace moescope {

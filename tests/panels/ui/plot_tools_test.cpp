@@ -26,10 +26,12 @@ Data walk(std::mt19937& random, std::size_t size, bool holes) {
     bool nan = false;
     for (std::size_t i = 0; i < size; ++i) {
         step += 1;
-        if (holes && random() % 97 == 0)
+        if (holes && random() % 97 == 0) {
             step += static_cast<double>(random() % 400);
-        if (holes && random() % 61 == 0)
+        }
+        if (holes && random() % 61 == 0) {
             nan = !nan;
+        }
         value += normal(random);
         data.x.push_back(step);
         data.y.push_back(nan ? kHole : random() % 50 == 0 ? value + 30 : value);
@@ -39,15 +41,17 @@ Data walk(std::mt19937& random, std::size_t size, bool holes) {
 
 history::MinMax brute(const history::Column& y, std::size_t first, std::size_t last) {
     history::MinMax result;
-    for (std::size_t i = first; i < last; ++i)
+    for (std::size_t i = first; i < last; ++i) {
         result.add(y[i]);
+    }
     return result;
 }
 
 std::size_t finite(const Points& points) {
     std::size_t count = 0;
-    for (const double y : points.y)
+    for (const double y : points.y) {
         count += std::isnan(y) ? 0 : 1;
+    }
     return count;
 }
 
@@ -59,12 +63,14 @@ TEST(PlotTools, BucketsCoverTheRangeOnceInOrder) {
         const double a = end * static_cast<double>(random() % 100) / 100,
                      b = a + 1 + end * static_cast<double>(random() % 100) / 100;
         const std::vector<Bucket> buckets = split(data.x, a, b, 1 + static_cast<int>(random() % 300), 1);
-        for (std::size_t i = 1; i < buckets.size(); ++i)
+        for (std::size_t i = 1; i < buckets.size(); ++i) {
             ASSERT_EQ(buckets[i].first, buckets[i - 1].last);
-        for (std::size_t i = 0; i < data.x.size(); ++i)
+        }
+        for (std::size_t i = 0; i < data.x.size(); ++i) {
             ASSERT_TRUE(data.x[i] < a || data.x[i] > b ||
                         (!buckets.empty() && buckets.front().first <= i && i < buckets.back().last))
                 << "value " << i << " left out";
+        }
     }
 }
 
@@ -81,8 +87,9 @@ TEST(PlotTools, ExtremesArePreservedWithTwoPointsPerPixel) {
         for (const Bucket& bucket : buckets) {
             const history::MinMax expected = brute(data.y, bucket.first, bucket.last);
             history::MinMax drawn;
-            while (at < points.x.size() && points.x[at] <= data.x[bucket.last - 1])
+            while (at < points.x.size() && points.x[at] <= data.x[bucket.last - 1]) {
                 drawn.add(points.y[at++]);
+            }
             ASSERT_EQ(drawn.min, expected.min);
             ASSERT_EQ(drawn.max, expected.max);
         }
@@ -103,12 +110,14 @@ TEST(PlotTools, HolesStayHoles) {
         const double x_max = data.x.back() + 1, pixel = x_max / pixels;
         const Points points = extremes(split(data.x, 0, x_max, pixels, 1), data.x, data.y);
         for (std::size_t i = 1; i < points.x.size(); ++i) {
-            if (std::isnan(points.y[i]) || std::isnan(points.y[i - 1]))
+            if (std::isnan(points.y[i]) || std::isnan(points.y[i - 1])) {
                 continue;
+            }
             const std::size_t from = nearest(data.x, points.x[i - 1]), to = nearest(data.x, points.x[i]);
-            for (std::size_t j = from + 1; j <= to; ++j)
+            for (std::size_t j = from + 1; j <= to; ++j) {
                 ASSERT_FALSE(data.x[j] - data.x[j - 1] > 1 && data.x[j] - data.x[j - 1] >= pixel)
                     << "a line crosses the missing steps before " << data.x[j];
+            }
         }
     }
 }
@@ -165,8 +174,9 @@ TEST(PlotTools, RunningMeansAreMeans) {
     history::Column growing;
     for (std::size_t i = 0; i < data.y.size(); ++i) {
         growing.push_back(data.y[i]);
-        if (random() % 10 == 0)
+        if (random() % 10 == 0) {
             sum.update(growing);
+        }
     }
     sum.update(growing);
     for (int round = 0; round < 500; ++round) {
@@ -174,8 +184,9 @@ TEST(PlotTools, RunningMeansAreMeans) {
         double total = 0;
         int count = 0;
         for (std::size_t i = first; i < last && i < data.y.size(); ++i) {
-            if (std::isnan(data.y[i]))
+            if (std::isnan(data.y[i])) {
                 continue;
+            }
             total += data.y[i];
             ++count;
         }

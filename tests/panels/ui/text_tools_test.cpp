@@ -23,19 +23,24 @@ std::size_t reference_length(std::string_view s) {
     const auto b = [&](std::size_t i) { return i < s.size() ? static_cast<unsigned char>(s[i]) : 0u; };
     const auto in = [](unsigned x, unsigned low, unsigned high) { return x >= low && x <= high; };
     const auto tail = [&](std::size_t i) { return in(b(i), 0x80, 0xBF); };
-    if (s.empty())
+    if (s.empty()) {
         return 0;
-    if (in(b(0), 0x00, 0x7F))
+    }
+    if (in(b(0), 0x00, 0x7F)) {
         return 1;
-    if (in(b(0), 0xC2, 0xDF) && tail(1))
+    }
+    if (in(b(0), 0xC2, 0xDF) && tail(1)) {
         return 2;
+    }
     if ((b(0) == 0xE0 && in(b(1), 0xA0, 0xBF) && tail(2)) || (in(b(0), 0xE1, 0xEC) && tail(1) && tail(2)) ||
-        (b(0) == 0xED && in(b(1), 0x80, 0x9F) && tail(2)) || (in(b(0), 0xEE, 0xEF) && tail(1) && tail(2)))
+        (b(0) == 0xED && in(b(1), 0x80, 0x9F) && tail(2)) || (in(b(0), 0xEE, 0xEF) && tail(1) && tail(2))) {
         return 3;
+    }
     if ((b(0) == 0xF0 && in(b(1), 0x90, 0xBF) && tail(2) && tail(3)) ||
         (in(b(0), 0xF1, 0xF3) && tail(1) && tail(2) && tail(3)) ||
-        (b(0) == 0xF4 && in(b(1), 0x80, 0x8F) && tail(2) && tail(3)))
+        (b(0) == 0xF4 && in(b(1), 0x80, 0x8F) && tail(2) && tail(3))) {
         return 4;
+    }
     return 0;
 }
 
@@ -53,8 +58,9 @@ char32_t random_code(Random& random) {
 }
 std::string random_text(Random& random, std::size_t characters) {
     std::string text;
-    for (std::size_t i = 0; i < characters; ++i)
+    for (std::size_t i = 0; i < characters; ++i) {
         base::append_utf8(text, random_code(random));
+    }
     return text;
 }
 /// Bytes in which leads, tails and stray bytes follow each other in every order.
@@ -62,8 +68,9 @@ std::string random_bytes(Random& random, std::size_t n) {
     static constexpr unsigned char kBytes[] = {0x41, 0x20, 0x80, 0xBF, 0xC0, 0xC2, 0xE0, 0xA0, 0xE4,
                                                0xBD, 0xED, 0x9F, 0xF0, 0x90, 0xF4, 0x8F, 0xF5, 0xFF};
     std::string bytes;
-    for (std::size_t i = 0; i < n; ++i)
+    for (std::size_t i = 0; i < n; ++i) {
         bytes.push_back(static_cast<char>(kBytes[random() % std::size(kBytes)]));
+    }
     return bytes;
 }
 
@@ -89,8 +96,9 @@ TEST(Utf8, WithholdsExactlyWhatCanStillBecomeACharacter) {
         const std::string whole = random_text(random, 1 + random() % 4);
         for (std::size_t cut = 0; cut <= whole.size(); ++cut) {
             std::size_t boundary = 0;
-            while (boundary < cut && boundary + reference_length(std::string_view(whole).substr(boundary)) <= cut)
+            while (boundary < cut && boundary + reference_length(std::string_view(whole).substr(boundary)) <= cut) {
                 boundary += reference_length(std::string_view(whole).substr(boundary));
+            }
             ASSERT_EQ(base::complete_utf8_prefix(std::string_view(whole).substr(0, cut)), boundary);
         }
     }
@@ -134,8 +142,9 @@ std::string random_words(Random& random, std::size_t n) {
     static const std::vector<std::string> kWords = {"the ", "sky ", "is", " ",      "blue. ", "天", "空",   "很",
                                                     "蓝",   "，",   "\n", "don't ", "42",     "-",  "sky\n"};
     std::string text;
-    for (std::size_t i = 0; i < n; ++i)
+    for (std::size_t i = 0; i < n; ++i) {
         text += kWords[random() % kWords.size()];
+    }
     return text;
 }
 
@@ -153,8 +162,9 @@ TEST(Words, CoverTheTextAndSplitHan) {
     }
     const std::string text = "I don't know 天空 42.";
     std::vector<std::string> words;
-    for (const ByteRange& word : split_words(text))
+    for (const ByteRange& word : split_words(text)) {
         words.push_back(text.substr(word.begin, word.end - word.begin));
+    }
     EXPECT_EQ(words, (std::vector<std::string>{"I ", "don't ", "know ", "天", "空 ", "42", "."}));
 }
 
@@ -172,10 +182,12 @@ std::size_t reference_common(const std::vector<std::string>& a, const std::vecto
     std::map<std::pair<std::size_t, std::size_t>, std::size_t> memo;
     const std::function<std::size_t(std::size_t, std::size_t)> common = [&](std::size_t i,
                                                                             std::size_t j) -> std::size_t {
-        if (i == a.size() || j == b.size())
+        if (i == a.size() || j == b.size()) {
             return 0;
-        if (const auto known = memo.find({i, j}); known != memo.end())
+        }
+        if (const auto known = memo.find({i, j}); known != memo.end()) {
             return known->second;
+        }
         const std::size_t best = a[i] == b[j] ? 1 + common(i + 1, j + 1) : std::max(common(i + 1, j), common(i, j + 1));
         return memo[{i, j}] = best;
     };
@@ -187,8 +199,9 @@ TEST(WordDiff, GivesBothTextsBackAndIsShortest) {
     for (int round = 0; round < 2'000; ++round) {
         const std::string a = random_words(random, random() % 25);
         std::string b = round % 3 == 0 ? a : random_words(random, random() % 25);
-        if (round % 6 == 0 && !b.empty())
+        if (round % 6 == 0 && !b.empty()) {
             b.insert(0, "very ");
+        }
         std::string first, second;
         DiffPiece::Kind last = DiffPiece::Kind::same;
         bool any = false;
@@ -197,10 +210,12 @@ TEST(WordDiff, GivesBothTextsBackAndIsShortest) {
             ASSERT_FALSE(any && piece.kind == last);  // neighbours are joined
             last = piece.kind;
             any = true;
-            if (piece.kind != DiffPiece::Kind::added)
+            if (piece.kind != DiffPiece::Kind::added) {
                 first += a.substr(piece.a.begin, piece.a.end - piece.a.begin);
-            if (piece.kind != DiffPiece::Kind::removed)
+            }
+            if (piece.kind != DiffPiece::Kind::removed) {
                 second += b.substr(piece.b.begin, piece.b.end - piece.b.begin);
+            }
         }
         ASSERT_EQ(first, a);
         ASSERT_EQ(second, b);
@@ -258,8 +273,9 @@ const WrappedText::Advance kAdvance = [](std::uint32_t, char32_t c) { return wid
 void check_lines(const std::string& text, const WrappedText& layout, float width) {
     std::uint32_t at = 0;
     for (const ByteRange& line : layout.lines()) {
-        for (; at < line.begin; ++at)
+        for (; at < line.begin; ++at) {
             ASSERT_TRUE(text[at] == ' ' || text[at] == '\n') << "only spaces and line ends may lie between lines";
+        }
         float x = 0;
         std::size_t characters = 0;
         for (std::uint32_t i = line.begin; i < line.end; ++characters) {
@@ -271,8 +287,9 @@ void check_lines(const std::string& text, const WrappedText& layout, float width
         ASSERT_TRUE(x <= width || characters == 1) << "line of " << x;
         at = line.end;
     }
-    for (; at < text.size(); ++at)
+    for (; at < text.size(); ++at) {
         ASSERT_TRUE(text[at] == ' ' || text[at] == '\n');
+    }
 }
 
 TEST(WrappedText, LinesFitAndLoseNothing) {
@@ -283,8 +300,9 @@ TEST(WrappedText, LinesFitAndLoseNothing) {
         WrappedText layout;
         layout.update(1, text, width, 16, kAdvance);
         check_lines(text, layout, width);
-        if (HasFatalFailure())
+        if (HasFatalFailure()) {
             return;
+        }
     }
 }
 
@@ -304,10 +322,12 @@ TEST(WrappedText, StreamingGivesTheSameLinesAsTheWholeText) {
         for (std::size_t at = 0; at < text.size();) {
             at = std::min(text.size(), at + 1 + random() % 9);
             at = base::complete_utf8_prefix(std::string_view(text).substr(0, at));
-            if (at == 0)
+            if (at == 0) {
                 at = reference_length(text);
-            while (at < text.size() && reference_length(std::string_view(text).substr(at)) == 0)
+            }
+            while (at < text.size() && reference_length(std::string_view(text).substr(at)) == 0) {
                 ++at;
+            }
             streamed.update(1, std::string_view(text).substr(0, at), width, 16, kAdvance);
         }
         whole.update(1, text, width, 16, kAdvance);
@@ -317,8 +337,9 @@ TEST(WrappedText, StreamingGivesTheSameLinesAsTheWholeText) {
 
 TEST(WrappedText, KeepsItsResult) {
     std::string text;
-    for (int i = 0; i < 5'000; ++i)
+    for (int i = 0; i < 5'000; ++i) {
         text += "word ";
+    }
     WrappedText layout;
     EXPECT_TRUE(layout.update(1, text, 60, 16, kAdvance));
     const std::uint64_t first = layout.measured();
