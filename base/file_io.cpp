@@ -2,6 +2,7 @@
 
 #include <cerrno>
 #include <fcntl.h>
+#include <sys/stat.h>
 #include <system_error>
 #include <unistd.h>
 #include <utility>
@@ -59,8 +60,16 @@ void Descriptor::close() {
 }
 
 Descriptor open_for_reading(const std::filesystem::path& path) {
-    // Not blocking: a named pipe in the place of a file must not hang the program.
-    return Descriptor(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));
+    // Not blocking: a named pipe in the place of a file must not hang the program; nor may a terminal become its own.
+    Descriptor file(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY));
+    struct stat status {};
+    if (file && ::fstat(file.get(), &status) != 0) {
+        file.close();
+    } else if (file && !S_ISREG(status.st_mode)) {
+        file.close();
+        errno = S_ISDIR(status.st_mode) ? EISDIR : ENOTSUP;
+    }
+    return file;
 }
 
 bool read_exactly(int file, std::span<std::byte> out, std::uint64_t offset) {

@@ -41,7 +41,8 @@ class Descriptor {
     int file_ = -1;
 };
 
-/// Opens for reading, close-on-exec; an empty Descriptor when that fails (errno says why).
+/// Opens a regular file for reading, close-on-exec and without waiting; an empty Descriptor when that fails (errno says
+/// why: EISDIR for a folder, ENOTSUP for a pipe or a device). For sentences about the cause see base/input_file.hpp.
 Descriptor open_for_reading(const std::filesystem::path& path);
 /// Reads exactly `out.size()` bytes at `offset`; false when they are not there.
 bool read_exactly(int file, std::span<std::byte> out, std::uint64_t offset);

@@ -1,8 +1,10 @@
 #include "base/json_guard.hpp"
 
-#include <string>
+#include <algorithm>
 #include <utility>
 #include <vector>
+
+#include "base/utf8.hpp"
 
 namespace moescope::base {
 
@@ -10,27 +12,29 @@ namespace {
 
 using Json = nlohmann::json;
 
-/// Builds the value while it is parsed, so that a level too many ends the parse before it costs anything.
-class GuardedBuilder : public nlohmann::json_sax<Json> {
- public:
-    Json take() { return std::move(root_); }
+constexpr std::size_t kShownBytes = 60;
 
-    bool null() override { return add(nullptr); }
-    bool boolean(bool value) override { return add(value); }
-    bool number_integer(number_integer_t value) override { return add(value); }
-    bool number_unsigned(number_unsigned_t value) override { return add(value); }
-    bool number_float(number_float_t value, const string_t&) override { return add(value); }
-    bool string(string_t& value) override { return add(std::move(value)); }
-    bool binary(binary_t&) override { return false; }
-    bool start_object(std::size_t) override { return open(Json::object()); }
-    bool key(string_t& value) override {
-        key_ = std::move(value);
-        return true;
+std::string shown(std::string_view text) {
+    return text.size() <= kShownBytes ? std::string(text)
+                                      : std::string(text.substr(0, character_boundary(text, kShownBytes))) + "\u2026";
+}
+
+/// The word that JSON does not know at `text`, or nothing.
+std::string_view foreign_word(std::string_view text) {
+    for (const std::string_view word :
+         {"NaN", "nan", "Infinity", "-Infinity", "-NaN", "inf", "-inf", "None", "True", "False", "undefined"}) {
+        if (text.starts_with(word)) {
+            return word;
+        }
     }
-    bool end_object() override { return close(); }
-    bool start_array(std::size_t) override { return open(Json::array()); }
-    bool end_array() override { return close(); }
-    bool parse_error(std::size_t, const std::string&, const nlohmann::detail::exception&) override { return false; }
+    return {};
+}
+
+/// Builds the value while it is parsed, so that a level too many ends the parse before it costs anything.
+class Builder final : public JsonWalker {
+ public:
+    explicit Builder(const JsonRules& rules) : JsonWalker(rules), unique_keys_(rules.unique_keys) {}
+    Json take() { return std::move(root_); }
 
  private:
     Json* place(Json value) {
@@ -47,22 +51,27 @@ class GuardedBuilder : public nlohmann::json_sax<Json> {
         slot = std::move(value);
         return &slot;
     }
-    bool add(Json value) {
+    bool on_scalar(Json value) override {
         place(std::move(value));
         return true;
     }
-    bool open(Json value) {
-        if (open_.size() >= kJsonDepth) {
-            return false;
+    bool on_key(std::string& key) override {
+        if (unique_keys_ && open_.back()->contains(key)) {
+            return refuse(say("has the key \"{}\" twice in one object", shown(key)));
         }
-        open_.push_back(place(std::move(value)));
+        key_ = std::move(key);
         return true;
     }
-    bool close() {
+    bool on_open(bool object) override {
+        open_.push_back(place(object ? Json::object() : Json::array()));
+        return true;
+    }
+    bool on_close() override {
         open_.pop_back();
         return true;
     }
 
+    const bool unique_keys_;
     Json root_;
     std::vector<Json*> open_;  // stays valid: only the last element of a container is ever open
     std::string key_;
@@ -70,16 +79,76 @@ class GuardedBuilder : public nlohmann::json_sax<Json> {
 
 }  // namespace
 
+bool JsonWalker::walk(std::string_view text) {
+    text_ = text;
+    return Json::sax_parse(text.begin(), text.end(), static_cast<nlohmann::json_sax<Json>*>(this));
+}
+
+bool JsonWalker::refuse(Sentence problem) {
+    problem_ = std::move(problem);
+    return false;
+}
+
+bool JsonWalker::counted() {
+    return ++values_ <= rules_.values || refuse(say("has more than {} values", rules_.values));
+}
+
+bool JsonWalker::open(bool object) {
+    if (++depth_ > rules_.depth) {
+        return refuse(say("is nested deeper than {} levels", rules_.depth));
+    }
+    return counted() && on_open(object);
+}
+
+bool JsonWalker::close() {
+    --depth_;
+    return on_close();
+}
+
+// The library's own words name rules of its grammar; what a person can act on is the place and what stands there.
+bool JsonWalker::parse_error(std::size_t position, const std::string& last_token,
+                             const nlohmann::detail::exception& error) {
+    constexpr int kOutOfRange = 406;
+    const std::string_view what = error.what();
+    if (error.id == kOutOfRange) {
+        return refuse(say("has the number {}, which is too large", shown(last_token)));
+    }
+    const std::size_t last = std::min(position == 0 ? 0 : position - 1, text_.size());
+    if (text_.starts_with("\xff\xfe") || text_.starts_with("\xfe\xff")) {
+        return refuse(say("is UTF-16; save it as UTF-8"));
+    }
+    if (what.find("ill-formed UTF-8") != std::string_view::npos) {
+        return refuse(say("is not UTF-8 at byte {}", first_invalid_utf8(text_)));
+    }
+    if (what.find("surrogate") != std::string_view::npos) {
+        return refuse(say("has half of a surrogate pair before byte {}, which is no character", last));
+    }
+    if (last >= text_.size()) {
+        return refuse(text_.find_first_not_of(" \t\r\n") == std::string_view::npos ? say("is empty")
+                                                                                   : say("ends before its JSON does"));
+    }
+    // Where the word begins: the library stops inside it.
+    for (std::size_t back = std::min<std::size_t>(last, 8) + 1; back-- > 0;) {
+        if (const auto word = foreign_word(text_.substr(last - back)); word.size() > back) {
+            return refuse(say("has {} at byte {}, which JSON does not know", word, last - back));
+        }
+    }
+    return refuse(say("is no JSON from byte {} on", last));
+}
+
+ParsedJson read_json(std::string_view text, std::size_t limit, const JsonRules& rules) {
+    if (text.size() > limit) {
+        return {std::nullopt, say("has {} bytes, more than the {} that are read", text.size(), limit)};
+    }
+    Builder builder(rules);
+    if (!builder.walk(text)) {
+        return {std::nullopt, builder.problem()};
+    }
+    return {builder.take(), {}};
+}
+
 std::optional<Json> parse_json(std::span<const std::byte> text, std::size_t limit) {
-    if (text.empty() || text.size() > limit) {
-        return std::nullopt;
-    }
-    const auto* first = reinterpret_cast<const char*>(text.data());
-    GuardedBuilder builder;
-    if (!Json::sax_parse(first, first + text.size(), &builder)) {
-        return std::nullopt;
-    }
-    return builder.take();
+    return read_json({reinterpret_cast<const char*>(text.data()), text.size()}, limit).value;
 }
 
 std::optional<nlohmann::json> parse_object(std::span<const std::byte> text, std::size_t limit) {
