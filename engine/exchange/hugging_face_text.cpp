@@ -1,11 +1,9 @@
 #include "engine/exchange/hugging_face_text.hpp"
 
-#include <fstream>
-
+#include "base/input_file.hpp"
 #include "base/utf8.hpp"
 #include "engine/error.hpp"
 #include "engine/exchange/tokenizer_pieces.hpp"
-#include "engine/files/safetensors_folder.hpp"
 
 namespace moescope::engine {
 namespace {
@@ -17,7 +15,7 @@ constexpr std::uint64_t kMaxTemplate = 1U << 20;
 
 Json optional_json(const std::filesystem::path& path) {
     std::error_code error;
-    return std::filesystem::exists(path, error) ? read_json_file(path, kMaxSettings) : Json::object();
+    return std::filesystem::exists(path, error) ? base::read_json_file(path, kMaxSettings) : Json::object();
 }
 
 /// Null where it is missing.
@@ -142,7 +140,7 @@ class Reader {
     std::string chat_template() {
         const std::filesystem::path path = folder_ / "chat_template.jinja";
         std::error_code error;
-        if (std::filesystem::is_regular_file(path, error)) {
+        if (std::filesystem::exists(path, error)) {
             return file_text(path);
         }
         const Json& value = member(settings_, "chat_template");
@@ -158,16 +156,9 @@ class Reader {
     }
 
     static std::string file_text(const std::filesystem::path& path) {
-        std::error_code error;
-        const std::uint64_t size = std::filesystem::file_size(path, error);
-        std::ifstream file(path, std::ios::binary);
-        if (error || !file || size > kMaxTemplate) {
-            throw Error(say("{}: cannot be read, or has more than 1 MB; get the file again", path));
-        }
-        std::string text(size, '\0');
-        file.read(text.data(), static_cast<std::streamsize>(size));
-        if (!file || base::first_invalid_utf8(text) != text.size()) {
-            throw Error(say("{}: cannot be read as UTF-8; get the file again", path));
+        std::string text = base::read_file(path, kMaxTemplate);
+        if (base::first_invalid_utf8(text) != text.size()) {
+            throw Error(say("{}: is not valid UTF-8; get the file again", path));
         }
         return text;
     }

@@ -20,7 +20,7 @@
 namespace moescope::engine {
 namespace {
 
-constexpr CallLimits kLimits = {std::chrono::seconds(5), std::uint64_t{512} << 20, std::uint64_t{4} << 20};
+constexpr CallLimits kLimits = {std::chrono::seconds(5), std::uint64_t{512} << 20, std::uint64_t{256} << 10};
 
 [[noreturn]] void refuse(const Sentence& why) {
     throw Error(
@@ -277,7 +277,7 @@ std::vector<ChatPiece> render_chat(const std::string& source, const std::vector<
         case End::too_much_memory:
             refuse(say("it takes more than {} MB of memory", kLimits.memory >> 20));
         case End::answer_too_long:
-            refuse(say("it writes more than {} MB", kLimits.answer >> 20));
+            refuse(say("it writes more than {} KB", kLimits.answer >> 10));
         case End::died:
             break;
     }

@@ -32,7 +32,7 @@ inline constexpr const char* kTemplateDate = "2026-01-01";
 /// The conversation as the template writes it, up to where the answer begins. A message without a system role before it
 /// leaves the template its own system turn. Throws Error with the template's own words when it refuses the
 /// conversation, when it cannot be read or rendered, when it has no place for the last message or for the system text,
-/// and when it takes more than 5 s, 512 MB or 4 MB of text. When `cancel` turns true it throws within 10 ms.
+/// and when it takes more than 5 s, 512 MB or 256 KB of text. When `cancel` turns true it throws within 10 ms.
 std::vector<ChatPiece> render_chat(const std::string& source, const std::vector<ChatMessage>& messages,
                                    const ChatTokens& tokens, const std::atomic<bool>& cancel);
 

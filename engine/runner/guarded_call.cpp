@@ -4,9 +4,9 @@
 #include <cerrno>
 #include <fcntl.h>
 #include <fmt/format.h>
-#include <fstream>
 #include <poll.h>
 #include <signal.h>
+#include <sstream>
 #include <stdexcept>
 #include <sys/prctl.h>
 #include <sys/resource.h>
@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "base/file_io.hpp"
+#include "base/input_file.hpp"
 #include "engine/error.hpp"
 
 namespace moescope::engine {
@@ -27,7 +28,7 @@ constexpr int kNoMemory = 2;
 
 /// Bytes of memory that a process holds; 0 when it has gone.
 std::uint64_t resident_bytes(pid_t process) {
-    std::ifstream file(fmt::format("/proc/{}/statm", process));
+    std::istringstream file(base::try_read_file(fmt::format("/proc/{}/statm", process), 4096).value_or(""));
     std::uint64_t all = 0, resident = 0;
     file >> all >> resident;
     return file ? resident * static_cast<std::uint64_t>(sysconf(_SC_PAGESIZE)) : 0;
