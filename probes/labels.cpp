@@ -264,6 +264,12 @@ const char* delivery_name(Delivery delivery) {
     return index < kNames.size() ? kNames[index] : "error";
 }
 
+const char* engagement_name(int level) {
+    constexpr std::array kNames{"0 refusal", "1 deflection", "2 partial", "3 hedged", "4 full"};
+    const auto index = static_cast<std::size_t>(level);
+    return level >= 0 && index < kNames.size() ? kNames[index] : "not labelled";
+}
+
 std::optional<Delivery> delivery_from_name(std::string_view name) {
     const auto found =
         std::find_if(kDeliveries.begin(), kDeliveries.end(), [&](Delivery d) { return name == delivery_name(d); });

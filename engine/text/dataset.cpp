@@ -145,6 +145,13 @@ bool holds_tokens(const std::string& data) {
     return fs::path(data).extension() == ".npy";
 }
 
+void check_dataset(const std::string& data, int vocabulary, bool has_tokenizer) {
+    check_exists(data);
+    if (!has_tokenizer && !holds_tokens(data)) {
+        Tokenizer::check_vocabulary(vocabulary);
+    }
+}
+
 std::shared_ptr<const Dataset> load_dataset(const std::string& data, int vocabulary, const fs::path& cache,
                                             const Progress& progress, std::shared_ptr<const Tokenizer> tokenizer) {
     if (holds_tokens(data)) {

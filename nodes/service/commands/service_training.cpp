@@ -210,6 +210,7 @@ void Service::train_start(const json& value, Reply reply) {
 }
 
 void Service::start_run(TrainingRequest order, const std::string& title, const Reply& reply) {
+    check_request(order);
     // Written into the run, so that it goes on with the same number of threads.
     if (order.config.train.threads == 0) {
         order.config.train.threads = cores();
@@ -219,10 +220,8 @@ void Service::start_run(TrainingRequest order, const std::string& title, const R
     if (closing_) {
         throw CommandError(say("the node is about to end and starts nothing new"));
     }
-    order.run =
-        session_->new_run(protocol::run_kind_name(protocol::RunKind::train), title.empty() ? order.config.name : title);
-    order.name =
-        title.empty() ? fmt::format("{}-{}", order.config.name.empty() ? "run" : order.config.name, order.run) : title;
+    order.name = title.empty() ? running_name(order.config.name, board_.names(protocol::RunKind::train)) : title;
+    order.run = session_->new_run(protocol::run_kind_name(protocol::RunKind::train), order.name);
     const std::uint32_t run = order.run;
     trainings_[run] = std::make_shared<TrainingJob>(parts(), std::move(order));
     reply({{{"run", run}}, {}});
@@ -329,13 +328,18 @@ void Service::train_expert(const json& value, Reply reply) {
 }
 
 void Service::train_fork(const json& value, Reply reply) {
-    const Parameters parameters(value, {"run", "step", "config", "name", "paused"});
-    std::optional<std::uint64_t> step;
+    const Parameters parameters(value, {"run", "step", "config", "steps", "name", "paused"});
+    ForkWish wish;
     if (parameters.has("step")) {
-        step = static_cast<std::uint64_t>(parameters.integer("step", 0, 0, kMostSteps));
+        wish.step = static_cast<std::uint64_t>(parameters.integer("step", 0, 0, kMostSteps));
     }
-    const history::RunHeader parent = known_run(parameters.run());
-    TrainingRequest order = order_to_fork(*session_, parent, step, parameters.at("config"));
+    if (parameters.has("config")) {
+        wish.config = parameters.at("config");
+    }
+    if (parameters.has("steps")) {
+        wish.steps = static_cast<int>(parameters.integer("steps", 1, 1, kMostSteps));
+    }
+    TrainingRequest order = order_to_fork(*session_, known_run(parameters.run()), wish);
     order.paused = parameters.flag("paused", false);
     start_run(std::move(order), parameters.text("name", ""), reply);
 }
