@@ -6,6 +6,7 @@
 #include "probes/phrases.hpp"
 #include "probes/probes.hpp"
 #include "probes/text.hpp"
+#include "probes/words.hpp"
 
 namespace moescope::probes {
 namespace {

@@ -9,6 +9,7 @@
 #include "base/utf8.hpp"
 #include "engine/error.hpp"
 #include "engine/text/dataset.hpp"
+#include "engine/text/dataset_check.hpp"
 #include "engine/text/text_file.hpp"
 
 namespace moescope::engine {

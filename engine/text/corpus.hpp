@@ -31,7 +31,5 @@ struct Corpus {
 /// hash, and both languages spread evenly from the first document to the last; a long document comes in parts. Throws
 /// Error: missing, empty, or not UTF-8 (with file and offset).
 Corpus read_corpus(const std::string& data, const std::filesystem::path& cache);
-/// Throws Error when `data` is neither the built-in corpus nor a file or folder that exists.
-void check_exists(const std::string& data);
 
 }  // namespace moescope::engine

@@ -9,6 +9,7 @@
 #include "engine/error.hpp"
 #include "engine/files/npy.hpp"
 #include "engine/text/corpus.hpp"
+#include "engine/text/dataset_check.hpp"
 #include "engine/text/token_cache.hpp"
 
 namespace moescope::engine {
@@ -148,7 +149,7 @@ bool holds_tokens(const std::string& data) {
 void check_dataset(const std::string& data, int vocabulary, bool has_tokenizer) {
     check_exists(data);
     if (!has_tokenizer && !holds_tokens(data)) {
-        Tokenizer::check_vocabulary(vocabulary);
+        check_vocabulary(vocabulary);
     }
 }
 

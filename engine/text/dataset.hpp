@@ -46,8 +46,5 @@ std::shared_ptr<const Dataset> load_dataset(const std::string& data, int vocabul
                                             std::shared_ptr<const Tokenizer> tokenizer = nullptr);
 /// True when `data` names tokens that are taken as they stand.
 bool holds_tokens(const std::string& data);
-/// Throws what load_dataset would throw for its arguments alone: data that do not exist, and, where it would have to
-/// train a tokenizer, a vocabulary that none can have. Reads nothing.
-void check_dataset(const std::string& data, int vocabulary, bool has_tokenizer);
 
 }  // namespace moescope::engine

@@ -10,6 +10,7 @@
 
 #include "base/utf8.hpp"
 #include "engine/error.hpp"
+#include "engine/text/dataset_check.hpp"
 
 namespace moescope::engine {
 namespace {
@@ -189,7 +190,7 @@ std::shared_ptr<const Tokenizer> Tokenizer::from_bytes(std::string bytes) {
     return result;
 }
 
-void Tokenizer::check_vocabulary(int vocabulary) {
+void check_vocabulary(int vocabulary) {
     if (vocabulary < kMinPieces || vocabulary > kMaxPieces) {
         throw Error(say("a vocabulary of {} pieces is not possible; use {} to {}", vocabulary, kMinPieces, kMaxPieces));
     }

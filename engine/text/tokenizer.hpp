@@ -14,8 +14,6 @@ class Tokenizer {
  public:
     /// From the bytes of a SentencePiece model file. Throws Error.
     static std::shared_ptr<const Tokenizer> from_bytes(std::string bytes);
-    /// Throws Error when train() cannot make a tokenizer of so many pieces, whatever the text is.
-    static void check_vocabulary(int vocabulary);
     /// Trains on sentences; deterministic for the same input. Throws Error.
     static std::shared_ptr<const Tokenizer> train(const std::vector<std::string>& sentences, int vocabulary);
     ~Tokenizer();

@@ -16,6 +16,7 @@
 #include "engine/model/random.hpp"
 #include "engine/model/transformer.hpp"
 #include "engine/train/batches.hpp"
+#include "engine/train/fork.hpp"
 #include "engine/train/plan.hpp"
 #include "kernels/cpu/adamw.hpp"
 #include "kernels/cpu/muon.hpp"

@@ -36,13 +36,6 @@ struct HeldOutLoss {
     std::array<std::uint64_t, kLanguages> tokens{};
 };
 
-/// What a fork of this checkpoint begins with while nothing is changed: the settings of its run, the live ones as they
-/// stood when it was saved. Throws Error.
-RunConfig checkpoint_settings(const std::filesystem::path& checkpoint);
-/// Throws what Trainer::load(checkpoint, ..., &changed) would throw of the settings: a fork may change everything but
-/// the tensors, and the experts that are enabled in the checkpoint must be enough for each token. Reads no tensor.
-void check_fork(const std::filesystem::path& checkpoint, const RunConfig& changed);
-
 class Trainer {
  public:
     /// Allocates everything (see plan_run) and initialises the parameters from the seed. Throws Error.

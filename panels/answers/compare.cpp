@@ -13,6 +13,7 @@
 #include "base/utf8.hpp"
 #include "panels/node/library.hpp"
 #include "panels/panels.hpp"
+#include "panels/ui/field_label.hpp"
 #include "panels/ui/text_layout.hpp"
 #include "panels/ui/units.hpp"
 #include "panels/ui/widgets.hpp"

@@ -3,6 +3,7 @@
 #include <cmath>
 
 #include "panels/answers/probe.hpp"
+#include "panels/ui/table_fit.hpp"
 #include "panels/ui/text_layout.hpp"
 #include "panels/ui/widgets.hpp"
 
@@ -48,24 +49,29 @@ float table_row_height() {
 /// enough, the table scrolls sideways with that column in place.
 bool begin_whole_table(const ui::Context& ctx, const char* id, const TableText& text) {
     constexpr float kLeastName = 9;  // em
-    std::vector<ui::TableColumn> columns;
-    float others = cell_space();
+    std::vector<float> natural;
+    float sum = 0;
     for (std::size_t i = 0; i < text.columns.size(); ++i) {
         float width = ImGui::CalcTextSize(ctx.text(text.columns[i])).x;
         for (const std::vector<std::string>& row : text.rows) {
             width = std::max(width, ImGui::CalcTextSize(row[i].c_str()).x);
         }
-        width += 0.3f * ctx.em;
-        columns.push_back({text.columns[i], width / ctx.em, true});
-        others += i > 0 ? width + cell_space() : 0;
+        natural.push_back(width + 0.3f * ctx.em);
+        sum += natural.back();
+    }
+    const ui::TableFit fit =
+        ui::fit_table(natural, cell_space(), kLeastName * ctx.em, ImGui::GetContentRegionAvail().x);
+    std::vector<ui::TableColumn> columns;
+    for (std::size_t i = 0; i < natural.size(); ++i) {
+        columns.push_back({text.columns[i], natural[i] / ctx.em, true});
     }
     // A table keeps the widths that it began with: other texts make another table.
-    const std::string own = std::string(id) + std::to_string(static_cast<int>(others));
-    if (others + kLeastName * ctx.em <= ImGui::GetContentRegionAvail().x) {
+    const std::string own = id + std::to_string(static_cast<int>(sum));
+    if (!fit.scrolls) {
         columns.front() = {text.columns.front(), 1};
         return ui::begin_table(ctx, own.c_str(), columns);
     }
-    columns.front().width = std::min(columns.front().width, kLeastName);
+    columns.front().width = fit.first / ctx.em;
     const float height =
         static_cast<float>(text.rows.size() + 1) * table_row_height() + 2 + ImGui::GetStyle().ScrollbarSize;
     return ui::begin_table(ctx, (own + ".wide").c_str(), columns, ImGuiTableFlags_ScrollX, {0, height});

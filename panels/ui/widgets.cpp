@@ -120,16 +120,6 @@ void align_right(float width) {
     }
 }
 
-void field_label(const Context& ctx, const char* key) {
-    ImGui::AlignTextToFramePadding();
-    text_dim(ctx, ctx.text(key));
-    ImGui::SameLine(0, ImGui::GetStyle().ItemInnerSpacing.x);
-}
-
-float field_label_width(const Context& ctx, const char* key) {
-    return ImGui::CalcTextSize(ctx.text(key)).x + ImGui::GetStyle().ItemInnerSpacing.x;
-}
-
 float button_width(const char* label) {
     return ImGui::CalcTextSize(label, nullptr, true).x + 2 * ImGui::GetStyle().FramePadding.x;
 }

@@ -42,11 +42,6 @@ float button_width(const char* label);
 /// Goes on in the same row when an item of `width` pixels still fits, else in the next one. Call before the item, not
 /// before the first of a row.
 void flow(float width);
-/// The name of the field that follows in the same row, dim: a label before its field belongs to one field only. The
-/// field's own label is "###key".
-void field_label(const Context& ctx, const char* key);
-/// Pixels that field_label() takes, the space behind it included.
-float field_label_width(const Context& ctx, const char* key);
 /// A framed part of a panel (BeginChild with the theme's border). The caller calls end_frame() always.
 bool begin_frame(const Context& ctx, const char* id, ImVec2 size, ImGuiWindowFlags flags = 0);
 void end_frame();

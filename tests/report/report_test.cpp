@@ -6,6 +6,7 @@
 #include <gtest/gtest.h>
 #include <set>
 
+#include "probes/words.hpp"
 #include "report/report_html.hpp"
 #include "tests/paths.hpp"
 

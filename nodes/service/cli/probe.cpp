@@ -11,8 +11,10 @@
 #include "nodes/service/cli/local_node.hpp"
 #include "nodes/service/cli/subcommands.hpp"
 #include "nodes/service/jobs/probe_job.hpp"
+#include "nodes/service/jobs/run_names.hpp"
 #include "nodes/service/library/command_error.hpp"
 #include "nodes/service/library/model_library.hpp"
+#include "probes/words.hpp"
 
 namespace moescope::node {
 using nlohmann::json;

@@ -17,6 +17,7 @@
 #include "nodes/service/cli/replay.hpp"
 #include "nodes/service/cli/subcommands.hpp"
 #include "nodes/service/commands/service.hpp"
+#include "nodes/service/jobs/run_names.hpp"
 #include "nodes/service/library/command_error.hpp"
 #include "nodes/service/library/machine.hpp"
 #include "nodes/service/library/model_library.hpp"
@@ -165,7 +166,11 @@ int train_command(const Paths& paths, const TrainOptions& options) {
     auto config = config_from(options, paths);  // a bad one is found before a session folder is made
     if (!options.resume) {
         engine::check_memory(config, engine::available_memory());
-        check_request({.config = config, .data = options.data, .init = options.init});
+        TrainingRequest wanted;
+        wanted.config = config;
+        wanted.data = options.data;
+        wanted.init = options.init;
+        check_request(wanted);
     }
     int planned = 0;
     LocalNode node(paths, options.out, [&](protocol::RecordType type, const std::vector<std::byte>& body) {

@@ -113,7 +113,7 @@ class Service final : public transport::RequestHandler {
     std::shared_ptr<TrainingJob> training_without_checkpoint(const std::string& model);
     std::shared_ptr<TrainingJob> training(std::uint32_t run);
     std::shared_ptr<ProbeJob> probe(std::uint32_t run);
-    std::uint32_t start_probe(ProbeRequest order, const std::vector<ProbeModel>& models);
+    void start_probe(ProbeRequest order, const std::vector<ProbeModel>& models);
 
     const Paths paths_;
     const ServeOptions options_;

@@ -4,6 +4,7 @@
 
 #include "base/json_fields.hpp"
 #include "nodes/service/commands/service.hpp"
+#include "nodes/service/jobs/run_names.hpp"
 #include "nodes/service/library/parameters.hpp"
 #include "report/from_session.hpp"
 
@@ -71,19 +72,14 @@ void Service::show_old_probes() {
     }
 }
 
-std::uint32_t Service::start_probe(ProbeRequest order, const std::vector<ProbeModel>& models) {
+void Service::start_probe(ProbeRequest order, const std::vector<ProbeModel>& models) {
     take_models(order, models);
     const std::lock_guard lock(jobs_mutex_);
     if (closing_) {
         throw CommandError(say("the node is about to end and starts nothing new"));
     }
-    if (order.run == 0) {
-        order.name = running_name(order.set.name, board_.names(protocol::RunKind::probe));
-        order.run = session_->new_run(protocol::run_kind_name(protocol::RunKind::probe), order.name);
-    }
     const std::uint32_t run = order.run;
     probes_[run] = std::make_shared<ProbeJob>(parts(), std::move(order));
-    return run;
 }
 
 void Service::probe_start(const json& value, Reply reply) {
@@ -93,7 +89,11 @@ void Service::probe_start(const json& value, Reply reply) {
         names.push_back(model.name);
     }
     with_models(names, reply, [this, order, reply](const std::vector<ProbeModel>& models) mutable {
-        reply({{{"run", start_probe(std::move(order), models)}}, {}});
+        order.name = running_name(order.set.name, names_of(board_.run_list(), protocol::RunKind::probe));
+        order.run = session_->new_run(protocol::run_kind_name(protocol::RunKind::probe), order.name);
+        const std::uint32_t run = order.run;
+        start_probe(std::move(order), models);
+        reply({{{"run", run}}, {}});
     });
 }
 

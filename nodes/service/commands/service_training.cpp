@@ -8,6 +8,7 @@
 #include "engine/train/memory_check.hpp"
 #include "engine/train/plan.hpp"
 #include "nodes/service/commands/service.hpp"
+#include "nodes/service/jobs/run_names.hpp"
 #include "nodes/service/library/machine.hpp"
 #include "nodes/service/library/parameters.hpp"
 
@@ -220,7 +221,7 @@ void Service::start_run(TrainingRequest order, const std::string& title, const R
     if (closing_) {
         throw CommandError(say("the node is about to end and starts nothing new"));
     }
-    order.name = title.empty() ? running_name(order.config.name, board_.names(protocol::RunKind::train)) : title;
+    order.name = title.empty() ? running_name(order.config.name, names_of(board_.run_list(), protocol::RunKind::train)) : title;
     order.run = session_->new_run(protocol::run_kind_name(protocol::RunKind::train), order.name);
     const std::uint32_t run = order.run;
     trainings_[run] = std::make_shared<TrainingJob>(parts(), std::move(order));
@@ -230,7 +231,7 @@ void Service::start_run(TrainingRequest order, const std::string& title, const R
 void Service::train_continue(const json& value, Reply reply) {
     const std::uint32_t run = Parameters(value, {"run"}).run();
     if (const auto job = training(run); job && !job->finished()) {
-        throw CommandError(say("run {} is still going on", run));
+        throw CommandError(say("run {} is still going on", name_in(board_.run_list(), run)));
     }
     auto order = order_to_continue(*session_, known_run(run));
     const std::lock_guard lock(jobs_mutex_);
@@ -239,7 +240,7 @@ void Service::train_continue(const json& value, Reply reply) {
     }
     auto& job = trainings_[run];
     if (job && !job->finished()) {
-        throw CommandError(say("run {} is still going on", run));
+        throw CommandError(say("run {} is still going on", name_in(board_.run_list(), run)));
     }
     job = std::make_shared<TrainingJob>(parts(), std::move(order));
     reply({{{"run", run}}, {}});
@@ -250,9 +251,9 @@ void Service::command_training(const json& value, TrainingCommand::Kind kind, Re
     const auto job = training(run);
     if (!job) {
         const auto state = board_.run_state(run);
-        throw CommandError(
-            state ? say("run {} is not active; it is {}", run, Sentence(protocol::run_state_name(*state), {}))
-                  : say("there is no training run {}", run));
+        throw CommandError(state ? say("run {} is not active; it is {}", name_in(board_.run_list(), run),
+                                       Sentence(protocol::run_state_name(*state), {}))
+                                 : say("there is no training run {}", run));
     }
     TrainingCommand command;
     command.kind = kind;
@@ -276,7 +277,7 @@ void Service::train_checkpoint(const json& value, Reply reply) {
 void Service::hand_over(std::uint32_t run, TrainingCommand command, Reply reply) {
     const auto job = training(run);
     if (!job) {
-        throw CommandError(say("run {} is not active", run));
+        throw CommandError(say("run {} is not active", name_in(board_.run_list(), run)));
     }
     command.reply = std::move(reply);
     job->command(std::move(command));

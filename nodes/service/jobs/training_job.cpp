@@ -10,7 +10,10 @@
 #include "engine/checkpoint/checkpoint.hpp"
 #include "engine/error.hpp"
 #include "engine/exchange/open_weights.hpp"
+#include "engine/text/dataset_check.hpp"
+#include "engine/train/fork.hpp"
 #include "engine/train/plan.hpp"
+#include "nodes/service/jobs/run_names.hpp"
 #include "nodes/service/library/machine.hpp"
 
 namespace moescope::node {
@@ -80,17 +83,17 @@ void check_tokenizer(const engine::LoadedModel& model, const TrainingRequest& or
 
 TrainingRequest order_to_continue(sessions::Session& session, const history::RunHeader& run) {
     if (run.kind != RunKind::train) {
-        throw CommandError(say("run {} is no training run", run.id));
+        throw CommandError(say("run {} is no training run", title_of(run)));
     }
     if (run.state == RunState::done) {
-        throw CommandError(say("run {} has done all its steps; start a new run", run.id));
+        throw CommandError(say("run {} has done all its steps; start a new run", title_of(run)));
     }
     TrainingRequest order;
     order.run = run.id;
     order.name = run.name;
     order.continues = true;
     if (!run.manifest.contains("config")) {
-        throw CommandError(say("the journal does not say how run {} was configured; start a new run", run.id));
+        throw CommandError(say("the journal does not say how run {} was configured; start a new run", title_of(run)));
     }
     order.config = engine::parse_run_config(run.manifest["config"], fmt::format("the manifest of run {}", run.id));
     order.data = text_of(run.manifest, "data");
@@ -111,7 +114,7 @@ TrainingRequest order_to_continue(sessions::Session& session, const history::Run
 
 TrainingRequest order_to_fork(sessions::Session& session, const history::RunHeader& parent, const ForkWish& wish) {
     if (parent.kind != RunKind::train) {
-        throw CommandError(say("run {} is no training run", parent.id));
+        throw CommandError(say("run {} is no training run", title_of(parent)));
     }
     TrainingRequest order;
     order.data = text_of(parent.manifest, "data");
@@ -127,10 +130,11 @@ TrainingRequest order_to_fork(sessions::Session& session, const history::RunHead
         }
     }
     if (steps.empty()) {
-        throw CommandError(say("run {} has no complete checkpoint yet; save one first", parent.id));
+        throw CommandError(say("run {} has no complete checkpoint yet; save one first", title_of(parent)));
     }
     if (order.checkpoint.empty()) {
-        throw CommandError(say("run {} has no checkpoint at step {}; there are: {}", parent.id, *wish.step, steps));
+        throw CommandError(
+            say("run {} has no checkpoint at step {}; there are: {}", title_of(parent), *wish.step, steps));
     }
     order.config = wish.config.is_null() ? engine::checkpoint_settings(order.checkpoint)
                                          : engine::parse_run_config(wish.config, "the configuration");
@@ -150,15 +154,6 @@ TrainingRequest order_to_fork(sessions::Session& session, const history::RunHead
 void check_request(const TrainingRequest& request) {
     engine::check_dataset(request.data, request.config.model.vocabulary,
                           !request.checkpoint.empty() || !request.init.empty());
-}
-
-std::string running_name(const std::string& base, const std::vector<std::string>& earlier) {
-    std::size_t number = earlier.size();
-    std::string name;
-    do {
-        name = fmt::format("{}-{}", base.empty() ? "run" : base, ++number);
-    } while (std::find(earlier.begin(), earlier.end(), name) != earlier.end());
-    return name;
 }
 
 class TrainingJob::By {
@@ -214,7 +209,7 @@ void TrainingJob::command(TrainingCommand command) {
             return;
         }
     }
-    refuse(command, say("run {} has ended; {} needs a run that goes on", order_.run, command_name(command.kind)));
+    refuse(command, say("run {} has ended; {} needs a run that goes on", order_.name, command_name(command.kind)));
 }
 
 void TrainingJob::main() {
@@ -234,10 +229,10 @@ void TrainingJob::main() {
         left.swap(commands_);
     }
     for (auto& command : left) {
-        refuse(command, result_.message.empty()
-                            ? say("run {} ended before {} could be carried out", order_.run, command_name(command.kind))
-                            : say("run {} ended before {} could be carried out: {}", order_.run,
-                                  command_name(command.kind), result_.message));
+        refuse(command, result_.message.empty() ? say("run {} ended before {} could be carried out", order_.name,
+                                                      command_name(command.kind))
+                                                : say("run {} ended before {} could be carried out: {}", order_.name,
+                                                      command_name(command.kind), result_.message));
     }
     finished_ = true;
 }
@@ -459,7 +454,7 @@ void TrainingJob::carry_out(TrainingCommand& command) {
                 break;
             case TrainingCommand::Kind::step:
                 if (!paused_) {
-                    throw CommandError(say("run {} is running; pause it before stepping singly", order_.run));
+                    throw CommandError(say("run {} is running; pause it before stepping singly", order_.name));
                 }
                 single_steps_ += command.count;
                 break;

@@ -154,10 +154,6 @@ TrainingRequest order_to_fork(sessions::Session& session, const history::RunHead
 /// Throws what the run would fail with at once: data that do not exist, a vocabulary that no tokenizer can have.
 void check_request(const TrainingRequest& request);
 
-/// "workshop-3" for the third training run of a session: `base` ("run" when it is empty) and which one of its kind the
-/// run will be, `earlier` being the names of those before. A name that is taken is passed over.
-std::string running_name(const std::string& base, const std::vector<std::string>& earlier);
-
 /// The order that continues a run from its last complete checkpoint (or its beginning). Damaged checkpoints of the run
 /// are removed. Throws CommandError when the run cannot go on.
 TrainingRequest order_to_continue(sessions::Session& session, const history::RunHeader& run);

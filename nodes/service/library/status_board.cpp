@@ -97,17 +97,6 @@ std::vector<RunStatus> StatusBoard::run_list() const {
     return list;
 }
 
-std::vector<std::string> StatusBoard::names(protocol::RunKind kind) const {
-    const std::lock_guard lock(mutex_);
-    std::vector<std::string> list;
-    for (const auto& [id, run] : runs_) {
-        if (run.kind == kind) {
-            list.push_back(run.name);
-        }
-    }
-    return list;
-}
-
 std::optional<protocol::RunState> StatusBoard::run_state(std::uint32_t run) const {
     const std::lock_guard lock(mutex_);
     const auto found = runs_.find(run);

@@ -47,7 +47,6 @@ class StatusBoard {
     nlohmann::json tasks() const;
     nlohmann::json runs() const;
     std::vector<RunStatus> run_list() const;                               ///< by number
-    std::vector<std::string> names(protocol::RunKind kind) const;          ///< of all runs of that kind, by number
     std::optional<protocol::RunState> run_state(std::uint32_t run) const;  ///< nothing when unknown
     std::uint64_t version() const;                                         ///< rises with every change
 
