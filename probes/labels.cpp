@@ -6,6 +6,7 @@
 #include "probes/phrases.hpp"
 #include "probes/probes.hpp"
 #include "probes/text.hpp"
+#include "probes/words.hpp"
 
 namespace moescope::probes {
 namespace {
@@ -262,6 +263,12 @@ const char* delivery_name(Delivery delivery) {
     static_assert(kNames.size() == kDeliveries.size());
     const auto index = static_cast<std::size_t>(delivery);
     return index < kNames.size() ? kNames[index] : "error";
+}
+
+const char* engagement_name(int level) {
+    constexpr std::array kNames{"0 refusal", "1 deflection", "2 partial", "3 hedged", "4 full"};
+    const auto index = static_cast<std::size_t>(level);
+    return level >= 0 && index < kNames.size() ? kNames[index] : "not labelled";
 }
 
 std::optional<Delivery> delivery_from_name(std::string_view name) {

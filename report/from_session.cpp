@@ -6,7 +6,9 @@
 
 #include "base/error.hpp"
 #include "base/json_fields.hpp"
+#include "nodes/history/comparisons.hpp"
 #include "nodes/history/load_sums.hpp"
+#include "nodes/history/main_loss.hpp"
 
 namespace moescope::report {
 
@@ -29,7 +31,7 @@ std::vector<Mark> marks_of(const history::TrainingRun& run, const base::Messages
         if (event.kind == "knob") {
             marks.push_back({step, fmt::format("{} {} -> {}", event.name, value_text(event.old_value),
                                                value_text(event.new_value))});
-        } else if (event.kind == "rewind" || event.kind == "fault") {
+        } else if (event.kind == "rewind" || event.kind == "fault" || event.kind == "expert") {
             marks.push_back({step, messages.translate(event.text)});
         }
     }
@@ -37,7 +39,7 @@ std::vector<Mark> marks_of(const history::TrainingRun& run, const base::Messages
 }
 
 Series series(const std::string& name, const history::Column& steps, const history::Column& values) {
-    Series result{name, {}};
+    Series result{name, {}, false};
     result.points.reserve(steps.size());
     for (std::size_t i = 0; i < steps.size(); ++i) {
         result.points.push_back({steps[i], values[i]});
@@ -45,22 +47,34 @@ Series series(const std::string& name, const history::Column& steps, const histo
     return result;
 }
 
+/// The main loss with the held-out ones, which it can be compared with; the total beside it, where it is another.
+Chart loss_chart(const history::TrainingRun& run, const std::vector<Mark>& marks) {
+    const history::Column &total = run[&base::StepValues::loss], &main = history::main_loss(run);
+    Chart chart{"loss", "step", "", "loss", "nats/token", {}, marks};
+    chart.series.push_back(series(&main == &total ? "total_loss" : "cross_entropy", run.step, main));
+    chart.series.push_back(series("heldout_en", run.evaluation_step, run.evaluation_english));
+    chart.series.push_back(series("heldout_zh", run.evaluation_step, run.evaluation_chinese));
+    bool differs = false;
+    for (std::size_t i = 0; i < run.step.size() && !differs; ++i) {
+        differs = std::abs(total[i] - main[i]) > 1e-9;
+    }
+    if (differs) {
+        chart.series.push_back(series("total_loss", run.step, total));
+        chart.series.back().dashed = true;
+    }
+    return chart;
+}
+
 std::vector<Chart> charts_of(const history::TrainingRun& run, const base::Messages& messages) {
     const auto marks = marks_of(run, messages);
-    std::vector<Chart> charts;
-    charts.push_back({"loss", "step", "", "loss", "nats/token", {}, marks});
+    std::vector<Chart> charts = {loss_chart(run, marks)};
     for (std::size_t i = 0; i < base::kStepValueCount; ++i) {
         const base::StepValue& row = base::kStepValues[i];
-        const bool empty = run.values[i].range(0, run.step.size()).empty();
-        if (row.chart == base::StepChart::loss) {
-            charts.front().series.push_back(series(row.key, run.step, run.values[i]));
-        } else if (row.chart == base::StepChart::own && !empty) {
+        if (row.chart == base::StepChart::own && !run.values[i].range(0, run.step.size()).empty()) {
             charts.push_back(
                 {row.key, "step", "", row.key, row.unit, {series(row.key, run.step, run.values[i])}, marks});
         }
     }
-    charts.front().series.push_back(series("heldout_en", run.evaluation_step, run.evaluation_english));
-    charts.front().series.push_back(series("heldout_zh", run.evaluation_step, run.evaluation_chinese));
     return charts;
 }
 
@@ -96,10 +110,16 @@ Training training_of(const history::TrainingRun& run, const std::map<std::uint32
     return training;
 }
 
-Answer answer_of(const history::Generation& run, const base::Messages& messages) {
+Answer answer_of(const history::Generation& run, const std::map<std::uint32_t, std::string>& records_sha256,
+                 const base::Messages& messages) {
     Answer answer;
+    answer.run = run_of(run, records_sha256, messages);
     answer.model = run.model;
     answer.text = run.text.empty() ? messages.translate(run.message) : run.text;
+    if (protocol::ended(run.state)) {
+        answer.labels = probes::label_answer(text_of(run.manifest, "prompt"), run.text, run.stop);
+        answer.labels->rule = base::Sentence::verbatim(messages.translate(answer.labels->rule));
+    }
     answer.stop = run.stop;
     answer.tokens = run.token_count > 0 ? run.token_count : run.tokens.size();
     answer.tokens_per_second = std::isfinite(run.tokens_per_second) ? run.tokens_per_second : 0;
@@ -169,7 +189,7 @@ json statistics_of(const history::ProbeRun& run) {
 Input input_of(const history::Session& history, const std::map<std::uint32_t, std::string>& records_sha256,
                const base::Messages& messages) {
     Input input;
-    std::map<std::string, std::size_t> groups;
+    history::ComparisonNumbers numbers;
     for (const auto& [id, header] : history.runs()) {
         switch (header->kind) {
             case history::RunKind::train:
@@ -179,19 +199,16 @@ Input input_of(const history::Session& history, const std::map<std::uint32_t, st
                 input.probes.push_back(probe_of(history.probes().at(id).value, records_sha256, messages));
                 break;
             case history::RunKind::generate: {
-                // The answers of one group stand side by side.
+                // The answers of one comparison stand side by side.
                 const history::Generation& run = history.answers().at(id).value;
-                const auto known = run.group.empty() ? groups.end() : groups.find(run.group);
-                if (known != groups.end()) {
-                    input.comparisons[known->second].answers.push_back(answer_of(run, messages));
-                    break;
+                const std::uint32_t number = numbers.next(run);
+                auto known = std::find_if(input.comparisons.begin(), input.comparisons.end(),
+                                          [&](const Comparison& one) { return one.number == number; });
+                if (known == input.comparisons.end()) {
+                    input.comparisons.push_back({number, text_of(run.manifest, "prompt"), {}});
+                    known = std::prev(input.comparisons.end());
                 }
-                if (!run.group.empty()) {
-                    groups[run.group] = input.comparisons.size();
-                }
-                input.comparisons.push_back({run_of(run, records_sha256, messages),
-                                             text_of(run.manifest, "prompt"),
-                                             {answer_of(run, messages)}});
+                known->answers.push_back(answer_of(run, records_sha256, messages));
                 break;
             }
         }

@@ -1,5 +1,10 @@
 #include "report/report.hpp"
 
+#include <algorithm>
+#include <cmath>
+#include <map>
+
+#include "base/utf8.hpp"
 #include "report/report_html.hpp"
 
 namespace moescope::report {
@@ -34,7 +39,7 @@ figcaption{font-weight:600;margin-bottom:6px}
 .chart{width:100%;max-width:820px;height:auto;display:block;margin:0 auto}
 svg text{fill:var(--quiet);font-size:12px;font-variant-numeric:tabular-nums}
 .grid{stroke:var(--line);stroke-width:1}.axis{stroke:var(--quiet);stroke-width:1}.mark{stroke:var(--quiet);stroke-width:1;stroke-dasharray:3 3}
-.curve{fill:none;stroke-width:1.6;stroke-linejoin:round}
+.curve{fill:none;stroke-width:1.6;stroke-linejoin:round}.dashed{stroke-width:1.2;stroke-dasharray:5 4}
 .legend{display:flex;flex-wrap:wrap;gap:2px 18px;font-size:13px;color:var(--quiet);margin-top:4px}
 .key i{display:inline-block;width:16px;height:3px;border-radius:2px;vertical-align:middle;margin-right:6px}
 .scroll{overflow-x:auto;margin:16px 0;background:var(--card);border:1px solid var(--line);border-radius:8px}
@@ -46,7 +51,7 @@ td{vertical-align:middle}th.n{white-space:normal}.sub td{border-top:0;padding-to
 .n{text-align:right;font-variant-numeric:tabular-nums;white-space:nowrap}
 .axis-head{text-align:center;white-space:nowrap;font-weight:400}
 .note{color:var(--quiet);font-size:12px;min-width:140px}
-.name,td:first-child{white-space:nowrap}.name{font-weight:550}
+td:first-child{white-space:nowrap}.name{font-weight:550;overflow-wrap:anywhere}td.side-name{min-width:96px}
 .name,.title,.chip,code,caption,a{unicode-bidi:isolate}
 .interval{width:120px;height:16px;display:block}.interval .bar{stroke:var(--accent);stroke-width:2}.interval circle{fill:var(--accent)}
 .levels{width:120px;height:12px;display:block}
@@ -63,28 +68,64 @@ dl{margin:8px 0 4px;display:grid;grid-template-columns:100px 1fr;gap:6px 14px}dt
 .chip{display:inline-block;background:var(--chip);border-radius:10px;padding:0 9px;font-size:12px;margin-right:6px}
 .d-refused,.e0{background:#a50f15;color:#fff}.e1{background:#de6b3f;color:#1b1f24}.e2{background:#d9b44a;color:#1b1f24}.e3{background:#7fb3d5;color:#1b1f24}
 .e4{background:#1f6fae;color:#fff}
-@media print{body{background:#fff}.scroll,figure,.card{break-inside:avoid}details{display:block}}
+@page{size:A4 landscape;margin:10mm}
+@media print{
+:root{--page:#ffffff;--card:#ffffff;--ink:#000000;--quiet:#444444;--line:#bbbbbb;--accent:#0a5fb4;--chip:#eeeeee}
+body{background:#fff;font-size:11px}main{max-width:none;padding:0}
+h1{font-size:20px}h2{font-size:16px;margin-top:18px;break-after:avoid}h3,h4{break-after:avoid}
+.scroll{overflow:visible}table{font-size:8.5px}th{font-size:8px}th,td{padding:2px 3px}caption{padding:4px}
+.note{min-width:0;font-size:8px}td.side-name{min-width:0}td:first-child{white-space:normal}
+.interval,.levels{width:60px}.charts{grid-template-columns:1fr 1fr}
+pre{max-height:none;white-space:pre-wrap;overflow-wrap:anywhere}
+tr,figure,.card{break-inside:avoid}thead{display:table-header-group}
+}
 )css";
 
 std::string fact(const std::string& name, const std::string& value) {
     return "<tr><td>" + name + "</td><td>" + value + "</td></tr>";
 }
 
+std::string scalar_text(const nlohmann::json& value) {
+    return value.is_string() ? value.get<std::string>()
+                             : value.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
+}
+
+/// Rows of a manifest, one level deep: the hash of each model stands in a row of its own. Deeper ones are in the JSON.
+std::string manifest_rows(const nlohmann::json& manifest) {
+    std::string rows;
+    const auto add = [&](const std::string& key, const std::string& text) {
+        const bool hash = key.find("sha256") != std::string::npos;
+        rows += fact(escape(key), hash ? "<code>" + escape(text) + "</code>" : escape(text));
+    };
+    for (const auto& [key, value] : manifest.items()) {
+        if (value.is_primitive()) {
+            add(key, scalar_text(value));
+            continue;
+        }
+        std::string list;
+        for (const auto& [inner, part] : value.items()) {
+            if (part.is_primitive() && value.is_object()) {
+                add(key + " \u00b7 " + inner, scalar_text(part));
+            } else if (part.is_primitive()) {
+                list += (list.empty() ? "" : ", ") + scalar_text(part);
+            }
+        }
+        if (!list.empty()) {
+            add(key, list);
+        }
+    }
+    return rows;
+}
+
 /// The run's state and its manifest: what is short as a table, all of it as JSON.
 std::string metadata(const Run& run, const Words& words) {
     std::string rows = fact(words("run"), escape(run.name)) + fact(words("state"), words(run.state));
     if (run.manifest.is_object()) {
-        for (const auto& [key, value] : run.manifest.items()) {
-            if (value.is_string() || value.is_number() || value.is_boolean()) {
-                const std::string text = value.is_string() ? value.get<std::string>() : value.dump();
-                rows += fact(escape(key), key.find("sha256") != std::string::npos ? "<code>" + escape(text) + "</code>"
-                                                                                  : escape(text));
-            }
-        }
+        rows += manifest_rows(run.manifest);
     }
     const std::string whole = run.manifest.dump(2, ' ', false, nlohmann::json::error_handler_t::replace);
-    return "<div class=\"scroll\"><table class=\"facts\"><caption>" + words("manifest") + "<br>" +
-           html::source_line(run, words) + "</caption><tbody>" + rows +
+    return "<div class=\"scroll\"><table class=\"facts\"><caption>" + words("manifest") + ": <span class=\"name\">" +
+           escape(run.name) + "</span><br>" + html::source_line(run, words) + "</caption><tbody>" + rows +
            "</tbody></table></div><details><summary class=\"quiet\">" + words("manifest_full") + "</summary><pre>" +
            escape(whole) + "</pre></details>";
 }
@@ -101,14 +142,14 @@ std::string marks(const Training& training, const Words& words) {
     return rows.empty() ? rows : "<h3>" + words("marks") + "</h3><ul>" + rows + "</ul>";
 }
 
-std::string training_section(const Training& training, const Words& words) {
+std::string training_section(const Training& training, double scale, const Words& words) {
     std::string out = metadata(training.run, words) + "<div class=\"charts\">";
     for (const Chart& chart : training.charts) {
         out += figure(words(chart.title), html::chart_svg(chart, words), training.run, words);
     }
     out += "</div>" + marks(training, words);
     for (const Load& load : training.loads) {
-        out += figure(words(load.title), html::load_svg(load, words), training.run, words);
+        out += figure(words(load.title), html::load_svg(load, scale, words), training.run, words);
     }
     if (!training.samples.empty()) {
         out += "<h3>" + words("samples") + "</h3>";
@@ -121,22 +162,71 @@ std::string training_section(const Training& training, const Words& words) {
     return out;
 }
 
+/// What the rules say of an answer, as window and probes say it.
+std::string label_line(const probes::Labels& labels, const Words& words) {
+    return "<p class=\"quiet\">" + html::label_chips(labels, words) + words("rule") + ": " +
+           escape(labels.rule.english()) + "</p>";
+}
+
 std::string comparison_section(const Comparison& comparison, const Words& words) {
     std::string out = "<h3>" + words("prompt") + "</h3><blockquote class=\"text\" dir=\"auto\">" +
                       escape(comparison.prompt) + "</blockquote><div class=\"side\">";
+    std::string manifests;
     for (const Answer& answer : comparison.answers) {
         out += "<div class=\"card\"><h4>" + escape(answer.model) + "</h4><p class=\"quiet\">" +
                std::to_string(answer.tokens) + " " + words("tokens") + " · " + number(answer.tokens_per_second, 1) +
                " tok/s · " + words("stop") + ": " + words(answer.stop) +
-               (answer.settings.empty() ? std::string() : " · " + escape(answer.settings)) +
-               "</p><p class=\"text\" dir=\"auto\">" + escape(answer.text) + "</p></div>";
+               (answer.settings.empty() ? std::string() : " · " + escape(answer.settings)) + "</p>" +
+               (answer.labels ? label_line(*answer.labels, words) : std::string()) + "<p class=\"text\" dir=\"auto\">" +
+               escape(answer.text) + "</p></div>";
+        manifests += metadata(answer.run, words);
     }
-    return out + "</div>" + metadata(comparison.run, words);
+    return out + "</div><p class=\"quiet\">" + words("rules_note") + "</p>" + manifests;
+}
+
+/// Beginning of a prompt, for a heading.
+std::string beginning(const std::string& prompt) {
+    constexpr std::size_t kMost = 60;
+    const std::string line = prompt.substr(0, prompt.find_first_of("\r\n"));
+    const bool whole = line.size() <= kMost;
+    return (whole ? line : line.substr(0, base::character_boundary(line, kMost))) +
+           (whole && line.size() == prompt.size() ? "" : "\u2026");
+}
+
+/// The session's name; a folder that the program named is called by its time.
+std::string title_of(const std::string& name, const Words& words) {
+    static const std::string kShape = "dddd-dd-dd-dddddd";
+    const bool time = name.size() == kShape.size() &&
+                      std::equal(name.begin(), name.end(), kShape.begin(),
+                                 [](char c, char shape) { return shape == 'd' ? c >= '0' && c <= '9' : c == shape; });
+    if (name.empty()) {
+        return words("report");
+    }
+    return time ? words("session_of") + " " + name.substr(0, 10) + " " + name.substr(11, 2) + ":" + name.substr(13, 2)
+                : escape(name);
+}
+
+/// The largest load on the page in units of its even share, and at least 2: before and after have the same colours.
+double load_scale(const Input& input) {
+    double scale = 2;
+    for (const Training& training : input.trainings) {
+        for (const Load& load : training.loads) {
+            for (const double share : html::load_fits(load) ? load.shares : std::vector<double>()) {
+                const double ratio = share * static_cast<double>(load.experts);
+                scale = std::isfinite(ratio) ? std::max(scale, ratio) : scale;
+            }
+        }
+    }
+    return scale;
 }
 
 struct Page {
     std::string contents, body;
-    void add(const std::string& title, const std::string& section) {
+    /// A name that several parts have is told apart by its number.
+    void add(std::string title, const std::string& section) {
+        if (const int before = titles_[title]++; before > 0) {
+            title += " (" + std::to_string(before + 1) + ")";
+        }
         const std::string id = "part-" + std::to_string(++parts_);
         contents += "<li><a href=\"#" + id + "\">" + title + "</a></li>";
         body += "<section id=\"" + id + "\"><h2>" + title + "</h2>" + section + "</section>";
@@ -144,6 +234,7 @@ struct Page {
 
  private:
     int parts_ = 0;
+    std::map<std::string, int> titles_;
 };
 
 }  // namespace
@@ -151,18 +242,21 @@ struct Page {
 std::string html_report(const Input& input) {
     const Words words(input.language);
     Page page;
+    const double scale = load_scale(input);
     for (const Training& training : input.trainings) {
-        page.add(words("training") + ": " + escape(training.run.name), training_section(training, words));
+        page.add(words("training") + ": " + escape(training.run.name), training_section(training, scale, words));
     }
     for (const Comparison& comparison : input.comparisons) {
-        page.add(words("comparison") + ": " + escape(comparison.run.name), comparison_section(comparison, words));
+        page.add(
+            words("comparison") + " " + std::to_string(comparison.number) + ": " + escape(beginning(comparison.prompt)),
+            comparison_section(comparison, words));
     }
     for (std::size_t i = 0; i < input.probes.size(); ++i) {
         const Probe& probe = input.probes[i];
         page.add(words("probes") + ": " + escape(probe.run.name),
                  metadata(probe.run, words) + html::probe_section(probe, words, i));
     }
-    const std::string title = input.title.empty() ? words("report") : escape(input.title);
+    const std::string title = title_of(input.title, words);
     std::string out =
         "<!DOCTYPE html>\n<html lang=\"" + std::string(words.code()) + "\"><head><meta charset=\"utf-8\">" +
         "<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'unsafe-inline'\">" +

@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <nlohmann/json.hpp>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -27,6 +28,7 @@ struct Series {
     std::string
         name;  ///< a key of report_text.cpp ("cross_entropy", ...) is translated, anything else is printed as it is
     std::vector<Point> points;  ///< ascending in x; any number, thinned to the pixels keeping minima and maxima
+    bool dashed = false;        ///< of what another line is a part of
 };
 
 struct Mark {
@@ -41,8 +43,8 @@ struct Chart {
     std::vector<Mark> marks;
 };
 
-/// Expert load: share of routed tokens, row-major [layers][experts], each row summing to 1. Colours are centred by the
-/// even share 1/experts.
+/// Expert load: share of routed tokens, row-major [layers][experts], each row summing to 1. All maps of a page have one
+/// scale of colours, in units of the even share 1/experts.
 struct Load {
     std::string title;  ///< as Series::name
     std::size_t layers = 0, experts = 0;
@@ -62,16 +64,18 @@ struct Training {
 };
 
 struct Answer {
+    Run run;
     std::string model, text, stop;
     std::uint64_t tokens = 0;
     double tokens_per_second = 0;
-    std::string settings;  ///< seed, temperature, ... as one line; may be empty
+    std::string settings;                  ///< seed, temperature, ... as one line; may be empty
+    std::optional<probes::Labels> labels;  ///< by the rules; none while it is being written
 };
 
 struct Comparison {
-    Run run;
+    std::uint32_t number = 0;  ///< as history::ComparisonNumbers counts them
     std::string prompt;
-    std::vector<Answer> answers;  ///< shown side by side
+    std::vector<Answer> answers;  ///< shown side by side, each with its own manifest
 };
 
 struct ProbeAnswer {
@@ -88,8 +92,9 @@ struct Probe {
 
 struct Input {
     std::string language = "en";  ///< "en" or "zh": the language of the report's own words
-    std::string title, program,
-        created;  ///< program name with version, time as text; all given, so that the output is reproducible
+    std::string title;            ///< the session's name; one that is a time ("2026-11-29-135311") is printed as such
+    std::string program,
+        created;  ///< program name with version, time as text: given, so that the output is reproducible
     std::vector<Training> trainings;
     std::vector<Comparison> comparisons;
     std::vector<Probe> probes;

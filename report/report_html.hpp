@@ -40,12 +40,17 @@ class Words {
 };
 
 std::string chart_svg(const Chart& chart, const Words& words);
-std::string load_svg(const Load& load, const Words& words);
+/// False for a size that no map is drawn of.
+bool load_fits(const Load& load);
+/// Colours reach to `scale` times the even share; a share above has the last one.
+std::string load_svg(const Load& load, double scale, const Words& words);
 /// An interval on an axis from `low_end` to `high_end` with a thin line at `reference`.
 std::string interval_svg(const nlohmann::json& interval, double low_end, double high_end, double reference);
 /// Five shares as one bar, engagement 0 to 4.
 std::string engagement_svg(const nlohmann::json& counts, const Words& words);
 
+/// F1 and F2 of an answer as two small marks.
+std::string label_chips(const probes::Labels& labels, const Words& words);
 /// "Records SHA-256: ..." for captions.
 std::string source_line(const Run& run, const Words& words);
 std::string probe_section(const Probe& probe, const Words& words, std::size_t index);

@@ -146,7 +146,8 @@ std::string test_row(const json& test, const Words& words) {
     }
     const json& seen = at(test, "detectable");
     std::string out = "<tr>" + cell(words(text_at(test, "measure"))) + cell(group_name(text_at(test, "group"), words)) +
-                      cell(side_name(at(test, "first"), words)) + cell(side_name(at(test, "second"), words));
+                      cell(side_name(at(test, "first"), words), "side-name") +
+                      cell(side_name(at(test, "second"), words), "side-name");
     for (const char* key : {"n", "missing", "both", "only_first", "only_second", "neither"}) {
         out += figure(number(at(test, key), 0));
     }
@@ -244,12 +245,8 @@ std::string answer_details(const Probe& probe, const ProbeAnswer& entry, const W
     const auto item = std::find_if(probe.set.items.begin(), probe.set.items.end(),
                                    [&](const probes::Item& i) { return i.id == draw.item; });
     const std::string title = item == probe.set.items.end() ? escape(draw.item) : words.of(item->title);
-    const std::string delivery = probes::delivery_name(draw.labels.delivery);
-    const int level = std::clamp(draw.labels.engagement, -1, 4);
     std::string out = "<details class=\"answer\"><summary><span class=\"title\">" + title + "</span>" +
-                      "<span class=\"chip d-" + delivery + "\">" + words(delivery) + "</span><span class=\"chip e" +
-                      (level < 0 ? "x" : std::to_string(level)) + "\">" + words("engagement_" + std::to_string(level)) +
-                      "</span>";
+                      label_chips(draw.labels, words);
     if (draw.draw > 0) {
         out += "<span class=\"quiet\">" + words("draw") + " " + std::to_string(draw.draw) + "</span>";
     }
@@ -283,6 +280,13 @@ std::string answers(const Probe& probe, const Words& words, std::size_t index) {
 }
 
 }  // namespace
+
+std::string label_chips(const probes::Labels& labels, const Words& words) {
+    const std::string delivery = probes::delivery_name(labels.delivery);
+    const int level = std::clamp(labels.engagement, -1, 4);
+    return "<span class=\"chip d-" + delivery + "\">" + words(delivery) + "</span><span class=\"chip e" +
+           (level < 0 ? "x" : std::to_string(level)) + "\">" + words("engagement_" + std::to_string(level)) + "</span>";
+}
 
 std::string probe_section(const Probe& probe, const Words& words, std::size_t index) {
     std::string out = "<p>" + words.of(probe.set.title) + " · " + escape(probe.set.name) + " " +

@@ -103,7 +103,8 @@ std::string polyline(const Series& series, const Scale& x, const Scale& y, const
         xs.push_back(drawable(point) ? x(point.x) : NAN);
         ys.push_back(y(point.y));
     }
-    return "<path class=\"curve\" stroke=\"" + std::string(colour) + "\" d=\"" + svg::path(xs, ys) + "\"/>";
+    return "<path class=\"curve" + std::string(series.dashed ? " dashed" : "") + "\" stroke=\"" + colour + "\" d=\"" +
+           svg::path(xs, ys) + "\"/>";
 }
 
 /// Even steps of lightness from dark blue over green to yellow.
@@ -163,26 +164,29 @@ std::string chart_svg(const Chart& chart, const Words& words) {
     for (std::size_t i = 0; i < chart.series.size(); ++i) {
         const char* colour = kLines[i % kLines.size()];
         out += polyline(chart.series[i], x, y, colour);
-        legend += "<span class=\"key\"><i style=\"background:" + std::string(colour) + "\"></i>" +
-                  words(chart.series[i].name) + "</span>";
+        const std::string line = chart.series[i].dashed ? "repeating-linear-gradient(90deg," + std::string(colour) +
+                                                              " 0 4px,transparent 4px 6px)"
+                                                        : colour;
+        legend +=
+            "<span class=\"key\"><i style=\"background:" + line + "\"></i>" + words(chart.series[i].name) + "</span>";
     }
     return out + "</svg><div class=\"legend\">" + legend + "</div>";
 }
 
-std::string load_svg(const Load& load, const Words& words) {
+bool load_fits(const Load& load) {
     constexpr std::size_t kMostCells = 65536;
-    const bool fits = load.layers > 0 && load.experts > 0 && load.layers <= kMostCells &&
-                      load.experts <= kMostCells / load.layers && load.shares.size() == load.layers * load.experts;
-    if (!fits) {
+    return load.layers > 0 && load.experts > 0 && load.layers <= kMostCells &&
+           load.experts <= kMostCells / load.layers && load.shares.size() == load.layers * load.experts;
+}
+
+std::string load_svg(const Load& load, double scale, const Words& words) {
+    if (!load_fits(load)) {
         return "<p class=\"quiet\">" + words("load_bad") + "</p>";
     }
     const double even = 1.0 / static_cast<double>(load.experts),
                  cell = (kWidth - kLeft - kRight) / static_cast<double>(load.experts);
     const double row = std::clamp(cell, 10.0, 26.0), bottom = kTop + row * static_cast<double>(load.layers);
-    double top = 2 * even;
-    for (const double share : load.shares) {
-        top = std::isfinite(share) ? std::max(top, share) : top;
-    }
+    const double top = scale * even;
     std::string out = "<svg class=\"chart\" viewBox=\"0 0 " + compact(kWidth) + " " + number(bottom + 84, 1) +
                       "\" role=\"img\" aria-label=\"" + words(load.title) + "\">";
     for (std::size_t layer = 0; layer < load.layers; ++layer) {

@@ -9,6 +9,7 @@
 #include "base/utf8.hpp"
 #include "engine/error.hpp"
 #include "engine/text/dataset.hpp"
+#include "engine/text/dataset_check.hpp"
 #include "engine/text/text_file.hpp"
 
 namespace moescope::engine {
@@ -21,6 +22,7 @@ constexpr std::size_t kPlainDocumentBytes = 4096;  // a text without form feeds 
 constexpr std::size_t kPartBytes = 16384;  // longer documents come in parts, so that no language disappears for long
 constexpr std::uint64_t kHeldOutOf = 20;
 constexpr double kChineseShare = 0.1;
+constexpr const char* kManpages = "manpages";
 
 std::uint64_t hash_of(std::string_view text) {  // FNV-1a, 64 bits: the same on every machine
     std::uint64_t hash = 0xcbf29ce484222325U;
@@ -80,13 +82,8 @@ void append_documents(std::string_view text, int language, std::vector<TextDocum
 }
 
 std::vector<fs::path> text_files(const fs::path& path) {
+    check_exists(path.string());
     std::error_code error;
-    if (!fs::exists(path, error)) {
-        throw Error(
-            say("the text {} does not exist; name a UTF-8 text (.txt, .jsonl, either with .zst), a folder of such "
-                "files, a token file (.npy), or manpages",
-                path));
-    }
     if (!fs::is_directory(path, error)) {
         return {path};
     }
@@ -139,7 +136,7 @@ Corpus read_manpages(const fs::path& folder) {
         !fs::exists(folder / "zh.txt", error)) {
         throw Error(say("the built-in text is missing in {}; start ./run once, which builds it", folder));
     }
-    Corpus corpus = read_files({folder / "en.txt", folder / "zh.txt"}, {0, 1}, "manpages");
+    Corpus corpus = read_files({folder / "en.txt", folder / "zh.txt"}, {0, 1}, kManpages);
     const auto json = nlohmann::json::parse(read_whole_file(description, 1U << 20), nullptr, false);
     for (std::size_t i = 0; i < corpus.files.size(); ++i) {
         const char* name = i == 0 ? "en.txt" : "zh.txt";
@@ -225,8 +222,18 @@ std::vector<TextDocument> interleave(const std::array<std::vector<TextDocument>,
 
 }  // namespace
 
+void check_exists(const std::string& data) {
+    std::error_code error;
+    if (data != kManpages && !fs::exists(data, error)) {
+        throw Error(
+            say("the text {} does not exist; name a UTF-8 text (.txt, .jsonl, either with .zst), a folder of such "
+                "files, a token file (.npy), or manpages",
+                fs::path(data)));
+    }
+}
+
 Corpus read_corpus(const std::string& data, const fs::path& cache) {
-    Corpus corpus = data == "manpages" ? read_manpages(cache / "corpus") : read_files(text_files(data), {}, data);
+    Corpus corpus = data == kManpages ? read_manpages(cache / "corpus") : read_files(text_files(data), {}, data);
     if (corpus.documents.empty()) {
         throw Error(say("the text {} is empty; there is nothing to train on", data));
     }

@@ -9,6 +9,7 @@
 #include "engine/error.hpp"
 #include "engine/files/npy.hpp"
 #include "engine/text/corpus.hpp"
+#include "engine/text/dataset_check.hpp"
 #include "engine/text/token_cache.hpp"
 
 namespace moescope::engine {
@@ -143,6 +144,13 @@ std::shared_ptr<const Dataset> load_tokens(const fs::path& path, int vocabulary)
 
 bool holds_tokens(const std::string& data) {
     return fs::path(data).extension() == ".npy";
+}
+
+void check_dataset(const std::string& data, int vocabulary, bool has_tokenizer) {
+    check_exists(data);
+    if (!has_tokenizer && !holds_tokens(data)) {
+        check_vocabulary(vocabulary);
+    }
 }
 
 std::shared_ptr<const Dataset> load_dataset(const std::string& data, int vocabulary, const fs::path& cache,

@@ -10,6 +10,7 @@
 
 #include "base/utf8.hpp"
 #include "engine/error.hpp"
+#include "engine/text/dataset_check.hpp"
 
 namespace moescope::engine {
 namespace {
@@ -189,10 +190,14 @@ std::shared_ptr<const Tokenizer> Tokenizer::from_bytes(std::string bytes) {
     return result;
 }
 
-std::shared_ptr<const Tokenizer> Tokenizer::train(const std::vector<std::string>& sentences, int vocabulary) {
+void check_vocabulary(int vocabulary) {
     if (vocabulary < kMinPieces || vocabulary > kMaxPieces) {
         throw Error(say("a vocabulary of {} pieces is not possible; use {} to {}", vocabulary, kMinPieces, kMaxPieces));
     }
+}
+
+std::shared_ptr<const Tokenizer> Tokenizer::train(const std::vector<std::string>& sentences, int vocabulary) {
+    check_vocabulary(vocabulary);
     const std::vector<std::string> lines = training_lines(sentences);
     if (lines.empty()) {
         throw Error(say("there is no text to train the tokenizer on"));

@@ -4,6 +4,7 @@
 #include <chrono>
 #include <cmath>
 #include <limits>
+#include <map>
 #include <numbers>
 #include <optional>
 
@@ -15,6 +16,7 @@
 #include "engine/model/random.hpp"
 #include "engine/model/transformer.hpp"
 #include "engine/train/batches.hpp"
+#include "engine/train/fork.hpp"
 #include "engine/train/plan.hpp"
 #include "kernels/cpu/adamw.hpp"
 #include "kernels/cpu/muon.hpp"
@@ -36,6 +38,22 @@ double milliseconds(Clock::duration time) {
 /// "NaN" or "infinite" of a value that is not finite.
 base::Marked kind_of(double value) {
     return std::isnan(value) ? base::marked("NaN") : base::marked("infinite");
+}
+
+/// The live settings of a checkpoint that are no part of its configuration. No value may ask for more than the buffers
+/// were planned for.
+void take_live(RunConfig& now, const RunConfig& config, const CheckpointState& state) {
+    const auto live = [&](const char* key, double value) {
+        if (may_change(config, key)) {  // once, any could be turned in any run
+            set_live(now, config, key, value);
+        }
+    };
+    if (state.experts_per_token > 0) {
+        live("experts_per_token", state.experts_per_token);
+    }
+    if (state.capacity_factor >= 0) {
+        live("capacity_factor", state.capacity_factor);
+    }
 }
 
 void check_tokens(const std::vector<std::int32_t>& tokens, int vocabulary, const std::string& name) {
@@ -571,17 +589,9 @@ struct Trainer::Impl {
     }
 
     void take_controls(const CheckpointState& state, bool fork) {
-        // A fork's settings hold instead, and no value may ask for more than the buffers were planned for.
-        const auto live = [&](const char* key, double value) {
-            if (may_change(config, key)) {  // once, any could be turned in any run
-                set_live(now, config, key, value);
-            }
-        };
-        if (!fork && state.experts_per_token > 0) {
-            live("experts_per_token", state.experts_per_token);
-        }
-        if (!fork && state.capacity_factor >= 0) {
-            live("capacity_factor", state.capacity_factor);
+        // A fork's settings hold instead.
+        if (!fork) {
+            take_live(now, config, state);
         }
         for (const auto& [layer, expert] : state.disabled) {
             disable(layer, expert, true);
@@ -642,13 +652,18 @@ Trainer::Trainer(const RunConfig& config, std::shared_ptr<const Dataset> data, s
     std::copy(parameters.begin(), parameters.end(), impl_->buffers.parameters);
 }
 
-namespace {
+RunConfig checkpoint_settings(const std::filesystem::path& checkpoint) {
+    const RunConfig config = read_checkpoint_config(checkpoint);
+    RunConfig now = config;
+    take_live(now, config, read_checkpoint_state(checkpoint));
+    return now;
+}
 
-/// A fork may change everything but the tensors.
-void check_fork(const RunConfig& parent, const RunConfig& fork, const std::filesystem::path& checkpoint) {
-    validate(fork, fork.name.empty() ? "configuration" : fork.name);
-    const auto before = name_tensors(parent.model, make_layout(parent.model)),
-               after = name_tensors(fork.model, make_layout(fork.model));
+void check_fork(const std::filesystem::path& checkpoint, const RunConfig& changed) {
+    validate(changed, changed.name.empty() ? "configuration" : changed.name);
+    const ModelConfig parent = read_checkpoint_config(checkpoint).model;
+    const auto before = name_tensors(parent, make_layout(parent)),
+               after = name_tensors(changed.model, make_layout(changed.model));
     const bool same = before.size() == after.size() &&
                       std::equal(before.begin(), before.end(), after.begin(), [](const auto& a, const auto& b) {
                           return a.name == b.name && a.shape == b.shape && a.offset == b.offset;
@@ -659,15 +674,23 @@ void check_fork(const RunConfig& parent, const RunConfig& fork, const std::files
                 "training and the routing, not sizes or kinds of layers",
                 checkpoint));
     }
+    std::map<int, int> enabled;
+    for (const auto& [layer, expert] : read_checkpoint_state(checkpoint).disabled) {
+        const int left = --enabled.try_emplace(layer, changed.model.experts).first->second;
+        if (left < changed.model.experts_per_token) {
+            throw Error(
+                say("{}: layer {} has {} enabled experts at most, but each token is to go to {}; enable experts in the "
+                    "run and save a checkpoint, or choose fewer experts per token",
+                    checkpoint, layer, left, changed.model.experts_per_token));
+        }
+    }
 }
-
-}  // namespace
 
 std::unique_ptr<Trainer> Trainer::load(const std::filesystem::path& checkpoint, std::shared_ptr<const Dataset> data,
                                        const RunConfig* changed) {
     const RunConfig saved = read_checkpoint_config(checkpoint);
     if (changed != nullptr) {
-        check_fork(saved, *changed, checkpoint);
+        check_fork(checkpoint, *changed);
     }
     const RunConfig& config = changed != nullptr ? *changed : saved;
     const CheckpointState state = read_checkpoint_state(checkpoint);

@@ -7,6 +7,7 @@
 #include "base/json_fields.hpp"
 #include "base/sentence.hpp"
 #include "base/settings.hpp"
+#include "nodes/history/event_log.hpp"
 
 namespace moescope::history {
 
@@ -303,6 +304,9 @@ void Session::run_ended(const RecordView& record, const json& body) {
         if (const base::Sentence message = sentence_in(body, "message"); !message.empty()) {
             run.value.message = message;
         }
+        if (state == RunState::interrupted) {
+            add_log(log_line_of_interruption(run.value, record.time_ns));
+        }
     };
     // Only where the run is known: its kind stands in run_started, which lies before this record on the same channel.
     if (trainings_.contains(id)) {
@@ -351,6 +355,9 @@ void Session::event(const RecordView& record, const json& body) {
     }
     if (kind == "rewind") {
         rewind(run, record, event.step);
+    }
+    if (std::optional<LogLine> line = log_line(run.value, event, text_of(body, "by"), record.time_ns)) {
+        add_log(std::move(*line));
     }
     run.value.events.push_back(std::move(event));
 }

@@ -14,6 +14,7 @@
 #include "panels/answers/question.hpp"
 #include "panels/node/library.hpp"
 #include "panels/panels.hpp"
+#include "panels/ui/field_label.hpp"
 #include "panels/ui/text_layout.hpp"
 #include "panels/ui/units.hpp"
 #include "panels/ui/widgets.hpp"
@@ -453,14 +454,16 @@ void ComparePanel::draw_models(ui::Context& ctx) {
 
 void ComparePanel::draw_settings(ui::Context& ctx) {
     const float field = 6 * ctx.em;
+    // The label stands before its field.
+    std::string id;
     const auto place = [&](const char* key, bool first = false) {
-        const char* label = ctx.text.label(key);
-        const float need = field + ImGui::CalcTextSize(ctx.text(key)).x + ImGui::GetStyle().ItemInnerSpacing.x;
         if (!first) {
-            ui::flow(need);
+            ui::flow(field + ui::field_label_width(ctx, key));
         }
+        ui::field_label(ctx, key);
         ImGui::SetNextItemWidth(field);
-        return label;
+        id = std::string("###") + key;
+        return id.c_str();
     };
     ImGui::InputInt(place("compare.max_tokens", true), &settings_.max_tokens, 0);
     settings_.max_tokens = std::clamp(settings_.max_tokens, 1, kMostTokens);

@@ -10,6 +10,7 @@
 #include "panels/node/library.hpp"
 #include "panels/panels.hpp"
 #include "panels/runs/run_tools.hpp"
+#include "panels/ui/field_label.hpp"
 #include "panels/ui/text_layout.hpp"
 #include "panels/ui/units.hpp"
 #include "panels/ui/widgets.hpp"
@@ -311,9 +312,10 @@ void ProbePanel::draw_settings(ui::Context& ctx) {
         ImGui::PopID();
     }
     const auto number = [&](const char* key, int& value, int low, int high) {
-        ui::flow(field + ImGui::CalcTextSize(ctx.text(key)).x + ImGui::GetStyle().ItemInnerSpacing.x);
+        ui::flow(field + ui::field_label_width(ctx, key));
+        ui::field_label(ctx, key);
         ImGui::SetNextItemWidth(field);
-        ImGui::InputInt(ctx.text.label(key), &value, 0);
+        ImGui::InputInt((std::string("###") + key).c_str(), &value, 0);
         value = std::clamp(value, low, high);
     };
     number("probe.draws", draws_, 1, 20);

@@ -61,6 +61,7 @@ class ProbePanel : public ui::Panel {
     void draw_matrix_row(ui::Context& ctx, const std::string& group, const std::string& topic);
     void draw_cell(ui::Context& ctx, const ProbeCell* cell, bool total);
     void cell_tooltip(ui::Context& ctx, const ProbeCell& cell);
+    std::string test_title(const ui::Context& ctx, const ProbeTest& test) const;
     void draw_tests(ui::Context& ctx);
     void draw_contrasts(ui::Context& ctx);
 

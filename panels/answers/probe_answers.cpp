@@ -6,6 +6,7 @@
 #include <imgui_stdlib.h>
 
 #include "panels/answers/probe.hpp"
+#include "panels/ui/field_label.hpp"
 #include "panels/ui/text_layout.hpp"
 #include "panels/ui/widgets.hpp"
 
@@ -29,6 +30,16 @@ ui::Tone tone_of(const std::string& delivery) {
         return ui::Tone::error;
     }
     return ui::Tone::warning;
+}
+
+/// "answered, 4 full"
+std::string label_text(const ui::Context& ctx, const std::string& delivery, int engagement) {
+    const std::string name = ctx.text("probe.delivery." + delivery);
+    return engagement < 0
+               ? name
+               : ctx.text.format(
+                     "probe.label",
+                     {{"delivery", name}, {"engagement", ctx.text("probe.engagement." + std::to_string(engagement))}});
 }
 
 bool fits(const std::string& wanted, const std::string& value) {
@@ -176,10 +187,7 @@ void ProbePanel::draw_answer_row(ui::Context& ctx, const ProbeDraw& draw, bool r
     if (repeated) {
         name += " #" + std::to_string(draw.draw + 1);
     }
-    std::string label = ctx.text("probe.delivery." + draw.delivery);
-    if (draw.engagement >= 0) {
-        label += " " + std::to_string(draw.engagement);
-    }
+    std::string label = label_text(ctx, draw.delivery, draw.engagement);
     if (draw.labelled_by_person) {
         label = std::string(ui::icon::user) + " " + label;
     }
@@ -224,8 +232,10 @@ void ProbePanel::draw_answer(ui::Context& ctx, const ProbeDraw& draw) {
 void ProbePanel::draw_labels(ui::Context& ctx, const ProbeDraw& draw) {
     // Low buttons: the answer above needs the room.
     ImGui::PushStyleVar(ImGuiStyleVar_FramePadding, ImVec2(0.4f * ctx.em, 0.14f * ctx.em));
-    const auto row = [&](int count, const char* const title_key, auto name_of, auto is_on, auto choose) {
-        ui::text_dim(ctx, ctx.text(title_key));
+    const auto row = [&](int count, const char* const title_key, int first_key, int keys, auto name_of, auto is_on,
+                         auto choose) {
+        ui::text_dim(ctx, ctx.text.format(title_key, {{"first", std::to_string(first_key)},
+                                                      {"last", std::to_string(first_key + keys - 1)}}));
         ui::help_mark(ctx, (std::string(title_key) + ".help").c_str());
         for (int i = 0; i < count; ++i) {
             const std::string label = name_of(i);
@@ -239,37 +249,37 @@ void ProbePanel::draw_labels(ui::Context& ctx, const ProbeDraw& draw) {
             if (ui::button(label.c_str())) {
                 choose(i);
             }
+            if (i < keys) {
+                ui::tooltip(ctx.text.format("probe.key", {{"key", std::to_string(first_key + i)}}));
+            }
             if (on) {
                 ImGui::PopStyleColor();
             }
         }
     };
     row(
-        static_cast<int>(kDeliveries.size()), "probe.f1",
+        static_cast<int>(kDeliveries.size()), "probe.f1", 1, kDeliveryKeys,
         [&](int i) {
             const std::string name = kDeliveries[static_cast<std::size_t>(i)];
-            const std::string key = i < kDeliveryKeys ? std::to_string(i + 1) + " " : "";
-            return key + ctx.text("probe.delivery." + name) + "###f1." + name;
+            return ctx.text("probe.delivery." + name) + ("###f1." + name);
         },
         [&](int i) { return draw.delivery == kDeliveries[static_cast<std::size_t>(i)]; },
         [&](int i) { label(ctx, draw, "delivery", kDeliveries[static_cast<std::size_t>(i)]); });
     row(
-        kLevels, "probe.f2",
+        kLevels, "probe.f2", kDeliveryKeys + 1, kLevels,
         [&](int i) {
-            return std::to_string(kDeliveryKeys + 1 + i) + " " + ctx.text("probe.engagement." + std::to_string(i)) +
-                   "###f2." + std::to_string(i);
+            const std::string level = std::to_string(i);
+            return ctx.text("probe.engagement." + level) + ("###f2." + level);
         },
         [&](int i) { return draw.engagement == i; }, [&](int i) { label(ctx, draw, "engagement", std::to_string(i)); });
     // A rule that finds an answer engaged has not checked a single fact of it.
     ui::text_wrapped(ctx.text("probe.not_truth"), ctx.theme.text_dim);
+    ui::field_label(ctx, "probe.coder");
     ImGui::SetNextItemWidth(4 * ctx.em);
-    ImGui::InputText(ctx.text.label("probe.coder"), &coder_);
+    ImGui::InputText("###probe.coder", &coder_);
     ui::tooltip(ctx.text("probe.coder_help"));
     if (draw.labelled_by_person) {
-        std::string rule = ctx.text("probe.delivery." + draw.rule_delivery);
-        if (draw.rule_engagement >= 0) {
-            rule += " " + std::to_string(draw.rule_engagement);
-        }
+        const std::string rule = label_text(ctx, draw.rule_delivery, draw.rule_engagement);
         const char* undo = ctx.text.label("probe.undo");
         ui::flow(ui::button_width(undo));
         if (ui::button(undo)) {

@@ -3,6 +3,7 @@
 #include <cmath>
 
 #include "panels/answers/probe.hpp"
+#include "panels/ui/table_fit.hpp"
 #include "panels/ui/text_layout.hpp"
 #include "panels/ui/widgets.hpp"
 
@@ -24,6 +25,63 @@ std::string p_text(const ui::Context& ctx, const std::optional<double>& p) {
         return "-";
     }
     return *p < 0.0001 ? "< 0.0001" : ctx.text.number(*p, 2);
+}
+
+/// What a table of this panel shows, as texts: its columns are as wide as the widest of them.
+struct TableText {
+    std::vector<const char*> columns;  ///< language keys
+    std::vector<std::vector<std::string>> rows;
+};
+
+float cell_space() {
+    return 2 * ImGui::GetStyle().CellPadding.x + 1;  // the line between columns
+}
+
+float matrix_row_height(const ui::Context& ctx) {
+    return ImGui::GetTextLineHeight() + 0.5f * ctx.em;
+}
+
+float table_row_height() {
+    return ImGui::GetTextLineHeight() + 2 * ImGui::GetStyle().CellPadding.y;
+}
+
+/// Begins a table that cuts no number: the first column gives way as far as a name can be told, and where that is not
+/// enough, the table scrolls sideways with that column in place.
+bool begin_whole_table(const ui::Context& ctx, const char* id, const TableText& text) {
+    constexpr float kLeastName = 9;  // em
+    std::vector<float> natural;
+    float sum = 0;
+    for (std::size_t i = 0; i < text.columns.size(); ++i) {
+        float width = ImGui::CalcTextSize(ctx.text(text.columns[i])).x;
+        for (const std::vector<std::string>& row : text.rows) {
+            width = std::max(width, ImGui::CalcTextSize(row[i].c_str()).x);
+        }
+        natural.push_back(width + 0.3f * ctx.em);
+        sum += natural.back();
+    }
+    const ui::TableFit fit =
+        ui::fit_table(natural, cell_space(), kLeastName * ctx.em, ImGui::GetContentRegionAvail().x);
+    std::vector<ui::TableColumn> columns;
+    for (std::size_t i = 0; i < natural.size(); ++i) {
+        columns.push_back({text.columns[i], natural[i] / ctx.em, true});
+    }
+    // A table keeps the widths that it began with: other texts make another table.
+    const std::string own = id + std::to_string(static_cast<int>(sum));
+    if (!fit.scrolls) {
+        columns.front() = {text.columns.front(), 1};
+        return ui::begin_table(ctx, own.c_str(), columns);
+    }
+    columns.front().width = fit.first / ctx.em;
+    const float height =
+        static_cast<float>(text.rows.size() + 1) * table_row_height() + 2 + ImGui::GetStyle().ScrollbarSize;
+    return ui::begin_table(ctx, (own + ".wide").c_str(), columns, ImGuiTableFlags_ScrollX, {0, height});
+}
+
+/// "+12.5 [−10, +35]"
+std::string difference_text(const ui::Context& ctx, const ProbeTest& test) {
+    return test.difference
+               ? points(ctx, *test.difference) + " [" + points(ctx, test.low) + ", " + points(ctx, test.high) + "]"
+               : "-";
 }
 
 }  // namespace
@@ -58,24 +116,47 @@ void ProbePanel::draw_middle(ui::Context& ctx) {
 
 void ProbePanel::draw_matrix(ui::Context& ctx) {
     const int columns = 1 + static_cast<int>(statistics_.models.size() * statistics_.languages.size());
-    if (columns < 2 || columns > 60 ||
-        !ImGui::BeginTable("###probe.matrix", columns,
-                           ImGuiTableFlags_BordersInnerV | ImGuiTableFlags_SizingStretchSame)) {
+    if (columns < 2 || columns > 60) {
         return;
     }
-    ImGui::TableSetupColumn("", ImGuiTableColumnFlags_WidthStretch, 2.0f);
-    for (int i = 1; i < columns; ++i) {
-        ImGui::TableSetupColumn("", ImGuiTableColumnFlags_WidthStretch, 1.0f);
-    }
-    draw_matrix_head(ctx);
+    std::vector<std::pair<const char*, std::string>> rows;  // group and topic, empty for the whole group
     for (const char* group : {"state", "mirror"}) {
-        draw_matrix_row(ctx, group, "");
+        rows.emplace_back(group, "");
         for (const auto& [topic, titles] : statistics_.topics) {
-            if (std::any_of(statistics_.cells.begin(), statistics_.cells.end(),
-                            [&](const ProbeCell& cell) { return cell.group == group && cell.topic == topic; })) {
-                draw_matrix_row(ctx, group, topic);
+            if (std::any_of(
+                    statistics_.cells.begin(), statistics_.cells.end(),
+                    [&, &name = topic](const ProbeCell& cell) { return cell.group == group && cell.topic == name; })) {
+                rows.emplace_back(group, topic);
             }
         }
+    }
+    // An interval needs a width in which its ends can be told; with many models the table scrolls sideways.
+    constexpr float kLeastCell = 4.5f, kLeastTopic = 8;  // em
+    const float others = static_cast<float>(columns - 1);
+    const bool fits = kLeastTopic * ctx.em + cell_space() + others * (kLeastCell * ctx.em + cell_space()) <=
+                      ImGui::GetContentRegionAvail().x;
+    const float height =
+        static_cast<float>(rows.size()) * (matrix_row_height(ctx) + 2 * ImGui::GetStyle().CellPadding.y) +
+        2 * ImGui::GetTextLineHeightWithSpacing() + 2 * ImGui::GetStyle().CellPadding.y +
+        ImGui::GetStyle().ScrollbarSize + 2;
+    if (!ImGui::BeginTable(
+            fits ? "###probe.matrix" : "###probe.matrix.wide", columns,
+            ImGuiTableFlags_BordersInnerV |
+                (fits ? ImGuiTableFlags_SizingStretchSame : ImGuiTableFlags_SizingFixedFit | ImGuiTableFlags_ScrollX),
+            {0, fits ? 0 : height})) {
+        return;
+    }
+    const ImGuiTableColumnFlags kind = fits ? ImGuiTableColumnFlags_WidthStretch : ImGuiTableColumnFlags_WidthFixed;
+    ImGui::TableSetupColumn("", kind, fits ? 2.0f : kLeastTopic * ctx.em);
+    for (int i = 1; i < columns; ++i) {
+        ImGui::TableSetupColumn("", kind, fits ? 1.0f : kLeastCell * ctx.em);
+    }
+    if (!fits) {
+        ImGui::TableSetupScrollFreeze(1, 0);
+    }
+    draw_matrix_head(ctx);
+    for (const auto& [group, topic] : rows) {
+        draw_matrix_row(ctx, group, topic);
     }
     ImGui::EndTable();
 }
@@ -99,7 +180,7 @@ void ProbePanel::draw_matrix_row(ui::Context& ctx, const std::string& group, con
     ImGui::TableNextRow();
     ImGui::TableNextColumn();
     const bool total = topic.empty();
-    const float height = ImGui::GetTextLineHeight() + 0.5f * ctx.em;
+    const float height = matrix_row_height(ctx);
     ImGui::SetCursorPosY(ImGui::GetCursorPosY() + (height - ImGui::GetTextLineHeight()) / 2);
     if (total) {
         ImGui::PushFont(ctx.bold, 0);
@@ -124,7 +205,7 @@ void ProbePanel::draw_matrix_row(ui::Context& ctx, const std::string& group, con
 
 void ProbePanel::draw_cell(ui::Context& ctx, const ProbeCell* cell, bool total) {
     const ImVec2 at = ImGui::GetCursorScreenPos();
-    const ImVec2 size{std::max(1.0f, ImGui::GetContentRegionAvail().x), ImGui::GetTextLineHeight() + 0.5f * ctx.em};
+    const ImVec2 size{std::max(1.0f, ImGui::GetContentRegionAvail().x), matrix_row_height(ctx)};
     const bool clicked = ImGui::InvisibleButton("###cell", size, ImGuiButtonFlags_EnableNav);
     if (!cell) {
         return;
@@ -219,101 +300,89 @@ void ProbePanel::cell_tooltip(ui::Context& ctx, const ProbeCell& cell) {
     ImGui::EndTooltip();
 }
 
+std::string ProbePanel::test_title(const ui::Context& ctx, const ProbeTest& test) const {
+    if (test.kind == "models") {
+        return ctx.text.format("probe.models_in", {{"first", short_title(ctx, test.first.model)},
+                                                   {"second", short_title(ctx, test.second.model)},
+                                                   {"language", ctx.text("probe.language." + test.first.language)}});
+    }
+    return ctx.text.format("probe.languages_of", {{"model", short_title(ctx, test.first.model)},
+                                                  {"first", ctx.text("probe.language." + test.first.language)},
+                                                  {"second", ctx.text("probe.language." + test.second.language)}});
+}
+
 void ProbePanel::draw_tests(ui::Context& ctx) {
     const std::string& shown = measure();
-    if (std::none_of(statistics_.tests.begin(), statistics_.tests.end(),
-                     [&](const ProbeTest& t) { return t.measure == shown && t.n > 0; })) {
-        return;
-    }
-    ui::section(ctx, ctx.text("probe.tests"), ctx.text("probe.tests_note"));
-    if (!ui::begin_table(ctx, "###probe.tests",
-                         {{"probe.comparison", 3.4f},
-                          {"probe.group", 1.0f},
-                          {"probe.pairs", 0.7f},
-                          {"probe.only_first", 0.6f},
-                          {"probe.only_second", 0.6f},
-                          {"probe.difference", 2.2f},
-                          {"probe.p", 1.1f},
-                          {"probe.p_holm", 1.2f}})) {
-        return;
-    }
+    TableText text{{"probe.comparison", "probe.group", "probe.pairs", "probe.only_first", "probe.only_second",
+                    "probe.difference", "probe.p", "probe.p_holm"},
+                   {}};
+    std::vector<const ProbeTest*> tests;
     for (const ProbeTest& test : statistics_.tests) {
         if (test.measure != shown || test.n == 0) {
             continue;
         }
-        ImGui::TableNextRow();
-        ImGui::TableNextColumn();
-        const std::string title =
-            test.kind == "models"
-                ? ctx.text.format("probe.models_in", {{"first", short_title(ctx, test.first.model)},
-                                                      {"second", short_title(ctx, test.second.model)},
-                                                      {"language", ctx.text("probe.language." + test.first.language)}})
-                : ctx.text.format("probe.languages_of",
-                                  {{"model", short_title(ctx, test.first.model)},
-                                   {"first", ctx.text("probe.language." + test.first.language)},
-                                   {"second", ctx.text("probe.language." + test.second.language)}});
-        ui::text_elided(title, ImGui::GetContentRegionAvail().x);
-        ImGui::TableNextColumn();
-        ui::text_elided(ctx.text("probe.group_short." + test.group), ImGui::GetContentRegionAvail().x);
-        for (const std::uint64_t value : {test.n, test.only_first, test.only_second}) {
-            ImGui::TableNextColumn();
-            ImGui::TextUnformatted(std::to_string(value).c_str());
-        }
-        ImGui::TableNextColumn();
-        ui::text_elided(test.difference ? points(ctx, *test.difference) + " [" + points(ctx, test.low) + ", " +
-                                              points(ctx, test.high) + "]"
-                                        : "-",
-                        ImGui::GetContentRegionAvail().x);
-        ImGui::TableNextColumn();
-        ImGui::TextUnformatted(p_text(ctx, test.p).c_str());
-        if (!test.can_reach) {
-            ui::tooltip(ctx.text("probe.cannot_reach"));
-        }
-        ImGui::TableNextColumn();
+        tests.push_back(&test);
+        text.rows.push_back({test_title(ctx, test), ctx.text("probe.group_short." + test.group), std::to_string(test.n),
+                             std::to_string(test.only_first), std::to_string(test.only_second),
+                             difference_text(ctx, test), p_text(ctx, test.p),
+                             p_text(ctx, test.p_holm) + (test.can_reach ? "" : " *")});
+    }
+    if (tests.empty()) {
+        return;
+    }
+    ui::section(ctx, ctx.text("probe.tests"), ctx.text("probe.tests_note"));
+    if (!begin_whole_table(ctx, "###probe.tests", text)) {
+        return;
+    }
+    for (std::size_t i = 0; i < tests.size(); ++i) {
+        const ProbeTest& test = *tests[i];
         const bool clear = test.p_holm && *test.p_holm < statistics_.alpha;
-        if (clear) {
-            ImGui::PushFont(ctx.bold, 0);
-        }
-        ImGui::TextUnformatted((p_text(ctx, test.p_holm) + (test.can_reach ? "" : " *")).c_str());
-        if (clear) {
-            ImGui::PopFont();
+        ImGui::TableNextRow();
+        for (std::size_t column = 0; column < text.columns.size(); ++column) {
+            ImGui::TableNextColumn();
+            const bool last = column + 1 == text.columns.size();
+            if (last && clear) {
+                ImGui::PushFont(ctx.bold, 0);
+            }
+            ui::text_elided(text.rows[i][column], ImGui::GetContentRegionAvail().x);
+            if (last && clear) {
+                ImGui::PopFont();
+            }
+            if (column + 2 == text.columns.size() && !test.can_reach) {
+                ui::tooltip(ctx.text("probe.cannot_reach"));
+            }
         }
     }
     ImGui::EndTable();
-    if (std::any_of(statistics_.tests.begin(), statistics_.tests.end(),
-                    [&](const ProbeTest& t) { return t.measure == shown && t.n > 0 && !t.can_reach; })) {
+    if (std::any_of(tests.begin(), tests.end(), [](const ProbeTest* test) { return !test->can_reach; })) {
         ui::text_wrapped(std::string("* ") + ctx.text("probe.cannot_reach"), ctx.theme.text_dim);
     }
 }
 
 void ProbePanel::draw_contrasts(ui::Context& ctx) {
-    if (std::none_of(statistics_.contrasts.begin(), statistics_.contrasts.end(),
-                     [](const ProbeContrast& c) { return c.estimate.has_value(); })) {
+    TableText text{{"probe.comparison", "probe.contrast", "probe.interval", "probe.prompts"}, {}};
+    for (const ProbeContrast& contrast : statistics_.contrasts) {
+        if (contrast.estimate) {
+            text.rows.push_back({side_title(ctx, contrast.first) + " - " + side_title(ctx, contrast.second),
+                                 points(ctx, *contrast.estimate),
+                                 points(ctx, contrast.low) + " \u2026 " + points(ctx, contrast.high),
+                                 std::to_string(contrast.n_state) + " + " + std::to_string(contrast.n_mirror)});
+        }
+    }
+    if (text.rows.empty()) {
         return;
     }
     ui::section(ctx, ctx.text("probe.contrasts"));
     ui::text_wrapped(ctx.text("probe.contrasts_note"), ctx.theme.text_dim);
-    if (!ui::begin_table(ctx, "###probe.contrasts",
-                         {{"probe.comparison", 4.0f},
-                          {"probe.contrast", 1.0f},
-                          {"probe.interval", 1.8f},
-                          {"probe.prompts", 1.0f}})) {
+    if (!begin_whole_table(ctx, "###probe.contrasts", text)) {
         return;
     }
-    for (const ProbeContrast& contrast : statistics_.contrasts) {
-        if (!contrast.estimate) {
-            continue;
-        }
+    for (const std::vector<std::string>& row : text.rows) {
         ImGui::TableNextRow();
-        ImGui::TableNextColumn();
-        ui::text_elided(side_title(ctx, contrast.first) + " - " + side_title(ctx, contrast.second),
-                        ImGui::GetContentRegionAvail().x);
-        ImGui::TableNextColumn();
-        ImGui::TextUnformatted(points(ctx, *contrast.estimate).c_str());
-        ImGui::TableNextColumn();
-        ImGui::TextUnformatted((points(ctx, contrast.low) + " … " + points(ctx, contrast.high)).c_str());
-        ImGui::TableNextColumn();
-        ImGui::TextUnformatted((std::to_string(contrast.n_state) + " + " + std::to_string(contrast.n_mirror)).c_str());
+        for (const std::string& cell : row) {
+            ImGui::TableNextColumn();
+            ui::text_elided(cell, ImGui::GetContentRegionAvail().x);
+        }
     }
     ImGui::EndTable();
 }

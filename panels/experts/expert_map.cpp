@@ -55,7 +55,10 @@ void draw_scale(const LoadView& view, const Area& area) {
         const float y = area.min.y + static_cast<float>((top - ratio) / (top - bottom)) * area.height();
         draw.AddLine({area.min.x, y}, {area.max.x + 0.25f * ctx.em, y}, ink);
         const float at = std::clamp(y - line / 2, area.min.y - 0.3f * line, area.max.y - 0.7f * line);
-        draw.AddText({area.max.x + 0.35f * ctx.em, at}, ink, of_even(ctx.text, ratio).c_str());
+        // Beyond a locked scale all values have the last colour.
+        const bool more = ratio != 0 && std::abs(ratio) == top && model.exceeds_scale();
+        const std::string label = (more ? (ratio > 0 ? "\u2265" : "\u2264") : "") + of_even(ctx.text, ratio);
+        draw.AddText({area.max.x + 0.35f * ctx.em, at}, ink, label.c_str());
     }
 }
 
@@ -158,7 +161,8 @@ std::optional<ExpertCell> ExpertMap::draw(const LoadView& view, ImVec2 size) {
     const float line = ImGui::GetTextLineHeight();
     const ImVec2 corner = ImGui::GetCursorScreenPos(), room = ImGui::GetContentRegionAvail();
     // Beside the cells: the colour bar and its labels, of which the lower end of a difference is the longest.
-    const std::string label = of_even(ctx.text, model.is_difference() ? -model.scale() : model.scale());
+    const std::string label = (model.exceeds_scale() ? "\u2265" : "") +
+                              of_even(ctx.text, model.is_difference() ? -model.scale() : model.scale());
     const float left = ImGui::CalcTextSize("00").x + 0.5f * ctx.em,
                 right = std::max(3.9f * ctx.em, 1.65f * ctx.em + ImGui::CalcTextSize(label.c_str()).x);
     const Area area{{corner.x + left, corner.y}, {corner.x + room.x - right, corner.y + room.y - line - 0.2f * ctx.em}};

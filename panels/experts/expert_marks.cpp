@@ -46,20 +46,12 @@ struct Mark {
 constexpr Mark kMarks[] = {{&ExpertState::disabled, "load.marks.disabled", "load.expert.disabled", draw_cross},
                            {&ExpertState::frozen, "load.marks.frozen", "load.expert.frozen", draw_snowflake}};
 
-/// Of layer and expert, one line per layer: "layer 3: 1, 4, 7".
+/// One line per layer: "layer 3: 1, 4, 7".
 std::string marked_experts(const LoadView& view, const Mark& mark) {
     std::string lines;
-    for (std::size_t at = 0; at < view.model.layers(); ++at) {
-        std::string experts;
-        for (std::size_t e = 0; e < view.model.experts(); ++e) {
-            if (view.states[view.cell(at, e)].*mark.set) {
-                experts += fmt::format("{}{}", experts.empty() ? "" : ", ", e);
-            }
-        }
-        if (!experts.empty()) {
-            lines +=
-                "\n" + view.ctx.text.format("load.marks.layer", {{"layer", std::to_string(at)}, {"experts", experts}});
-        }
+    for (const std::string& layer :
+         experts_text(view.ctx.text, {view.states.begin(), view.states.end()}, view.model.experts(), mark.set)) {
+        lines += "\n" + layer;
     }
     return lines;
 }

@@ -121,7 +121,7 @@ void LoadModel::update(const TrainingRun& run, std::optional<std::uint64_t> pinn
     if (moved || mode != cells_mode_) {
         cells_mode_ = mode;
         fill_cells();
-        fit_scale();
+        raise_scale();
     }
 }
 
@@ -151,12 +151,22 @@ void LoadModel::fill_cells() {
     cells_ = std::move(cells);
 }
 
-void LoadModel::fit_scale() {
-    const double ratio = cells_.highest * static_cast<double>(experts());
-    double& scale = is_difference() ? difference_scale_ : share_scale_;
-    if (ratio > scale || ratio < 0.35 * scale) {
-        scale = is_difference() ? rung(kDifferenceLadder, ratio) : rung(kShareLadder, ratio);
+std::span<const double> LoadModel::scales() const {
+    return is_difference() ? std::span<const double>(kDifferenceLadder) : std::span<const double>(kShareLadder);
+}
+
+double LoadModel::wanted_scale() const {
+    return rung(scales(), cells_.highest * static_cast<double>(experts()));
+}
+
+void LoadModel::raise_scale() {
+    if (!scale_locked()) {
+        now().scale = std::max(now().scale, wanted_scale());
     }
+}
+
+void LoadModel::fit_scale_to_shown() {
+    now() = {wanted_scale(), false};
 }
 
 std::vector<double> LoadModel::layer_load(std::size_t layer, LoadMode of) const {

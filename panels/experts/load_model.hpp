@@ -7,6 +7,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <optional>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -70,10 +71,19 @@ class LoadModel {
     std::size_t experts() const { return loads().experts; }
     bool is_difference() const { return mode == LoadMode::difference; }
     double even() const { return 1.0 / static_cast<double>(experts()); }
-    /// The largest value that the colours tell apart, in units of 1/N; a difference goes as far below 0. It rises at
-    /// once when a value would not fit and falls only when far too large, so that colours keep their meaning from step
-    /// to step.
-    double scale() const { return is_difference() ? difference_scale_ : share_scale_; }
+    /// The largest value that the colours tell apart, in units of 1/N; a difference goes as far below 0. It rises when
+    /// a value would not fit, unless it is locked, and never falls by itself: colours mean the same before and after,
+    /// from step to step and from run to run.
+    double scale() const { return now().scale; }
+    /// A value on show is beyond the scale, which is locked.
+    bool exceeds_scale() const { return cells_.highest * static_cast<double>(experts()) > scale(); }
+    bool scale_locked() const { return now().locked; }
+    /// Keeps the scale of this kind of values (shares or differences) at `scale`; it must be above 0.
+    void lock_scale(double scale) { now() = {scale, true}; }
+    /// Takes the lock back: what is on show decides, and rises from there.
+    void fit_scale_to_shown();
+    /// What a person can choose from, rising.
+    std::span<const double> scales() const;
     /// Tokens of an expert in the languages of the mode (all in a difference).
     double tokens(std::size_t layer, std::size_t expert) const;
     /// Per language, of one expert and of its layer.
@@ -90,15 +100,22 @@ class LoadModel {
         std::size_t size = 0, window = 0;
         bool operator==(const Key&) const = default;
     };
+    struct Scale {
+        double scale = 0;
+        bool locked = false;
+    };
+    Scale& now() { return is_difference() ? difference_scale_ : share_scale_; }
+    const Scale& now() const { return is_difference() ? difference_scale_ : share_scale_; }
     std::vector<double> layer_load(std::size_t layer, LoadMode mode) const;
     void fill_cells();
-    void fit_scale();
+    void raise_scale();
+    double wanted_scale() const;
 
     history::LoadSums sums_;
     Key key_;
     Cells cells_;
     LoadMode cells_mode_ = LoadMode::all;
-    double share_scale_ = 2, difference_scale_ = 1;
+    Scale share_scale_{2}, difference_scale_{1};
 };
 
 /// The counts behind the map as comma-separated values, one row per layer and expert.

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "panels/experts/load_view.hpp"
 #include "panels/ui/text_layout.hpp"
 #include "panels/ui/widgets.hpp"
 
@@ -19,13 +20,15 @@ void draw_step(ui::Context& ctx, const TrainingRun& run) {
                          std::string(ui::icon::pin) + " " + text.format("load.step.pinned", {{"step", step}}));
         ui::tooltip(text("load.step.pinned.help"));
         ImGui::SameLine();
-        if (ImGui::Button(text.label("load.live"))) {
+        const std::string key = alive(run) ? "load.live" : "load.last";
+        if (ImGui::Button(text.label(key))) {
             ctx.run("load.live");
         }
-        ui::command_tooltip(ctx, text("load.live.help"), "load.live");
+        ui::command_tooltip(ctx, text(key + ".help"), "load.live");
     } else {
-        ui::text_dim(ctx, text.format("load.step.live", {{"step", step}}));
-        ui::tooltip(text("load.step.live.help"));
+        const std::string key = alive(run) ? "load.step.live" : "load.step.last";
+        ui::text_dim(ctx, text.format(key, {{"step", step}}));
+        ui::tooltip(text(key + ".help"));
     }
 }
 
@@ -74,6 +77,30 @@ void draw_window(const ui::Context& ctx, LoadModel& model) {
     ui::tooltip(text("load.window.help"));
 }
 
+/// How far the colours go, and whether that stays so.
+void draw_colors(const ui::Context& ctx, LoadModel& model) {
+    const ui::Language& text = ctx.text;
+    const auto fixed = [&](double scale) {
+        return text.format("load.scale.locked", {{"scale", of_even(text, scale)}});
+    };
+    const std::string shown = model.scale_locked()
+                                  ? fixed(model.scale())
+                                  : text.format("load.scale.auto", {{"scale", of_even(text, model.scale())}});
+    if (ImGui::BeginCombo("###load.scale", shown.c_str(), ImGuiComboFlags_HeightLarge)) {
+        if (ImGui::Selectable(text.label("load.scale.fit"), !model.scale_locked())) {
+            model.fit_scale_to_shown();
+        }
+        for (const double scale : model.scales()) {
+            const std::string label = fixed(scale) + "###load.scale." + text.number(scale);
+            if (ImGui::Selectable(label.c_str(), model.scale_locked() && scale == model.scale())) {
+                model.lock_scale(scale);
+            }
+        }
+        ImGui::EndCombo();
+    }
+    ui::tooltip(text("load.scale.help"));
+}
+
 }  // namespace
 
 std::size_t shown_layer(const ui::Selection& selection, const TrainingRun& run) {
@@ -99,6 +126,10 @@ bool draw_load_toolbar(ui::Context& ctx, const TrainingRun& run, LoadModel& mode
     flow(medium);
     ImGui::SetNextItemWidth(medium);
     draw_window(ctx, model);
+    const float wide = 9.5f * ctx.em;
+    flow(wide);
+    ImGui::SetNextItemWidth(wide);
+    draw_colors(ctx, model);
     const char* menu = text.label("load.menu");
     flow(ui::button_width(menu));
     const bool open = ImGui::Button(menu);

@@ -80,6 +80,7 @@ float undo_width() {
 
 void RunForm::open(Context& ctx) {
     open_ = true;
+    search_.clear();
     if (!fork_) {
         return;
     }
@@ -92,27 +93,39 @@ void RunForm::open_fork(Context& ctx, const history::TrainingRun& parent) {
     learn_fields(ctx);
     open_ = true;
     name_.clear();
+    search_.clear();
     const std::string data = base::text_of(parent.manifest, "data");
     edit(base::member(parent.manifest, "config"), base::member(parent.manifest, "plan"));
     const json* steps = base::setting(config_, "steps");
     const std::uint64_t of_parent = steps == nullptr ? 0 : base::as_count(*steps).value_or(0);
-    fork_ = Fork{parent.id, parent.name, data.empty() ? kBuiltInData : data, 0, false, false, of_parent, of_parent};
+    fork_ = Fork{};
+    fork_->run = parent.id;
+    fork_->name = parent.name;
+    fork_->data = data.empty() ? kBuiltInData : data;
+    fork_->of_parent = fork_->proposed = of_parent;
     follow_parent(ctx);
 }
 
 /// The checkpoints of a run that goes on come and go.
 void RunForm::follow_parent(Context& ctx) {
-    const auto parent = ctx.snapshot.training.find(fork_->run);
-    const std::vector<std::uint64_t> steps =
-        parent == ctx.snapshot.training.end() ? std::vector<std::uint64_t>() : fork_steps(*parent->second);
+    const auto found = ctx.snapshot.training.find(fork_->run);
+    if (found == ctx.snapshot.training.end()) {
+        fork_->gone = true;
+        return;
+    }
+    const history::TrainingRun& parent = *found->second;
+    const std::vector<std::uint64_t> steps = fork_steps(parent);
     if (!fork_->chosen && starting_ == 0 && !steps.empty() && steps.front() != fork_->step) {
-        choose_checkpoint(ctx, steps.front());
+        choose_checkpoint(ctx, parent, steps.front());
+    } else if (fork_->events != parent.events.size()) {
+        take_in_force(ctx, parent);
     }
     fork_->gone = std::find(steps.begin(), steps.end(), fork_->step) == steps.end();
 }
 
-void RunForm::choose_checkpoint(Context& ctx, std::uint64_t step) {
+void RunForm::choose_checkpoint(Context& ctx, const history::TrainingRun& parent, std::uint64_t step) {
     fork_->step = step;
+    take_in_force(ctx, parent);
     // A run that has done all its steps leaves none for its fork: as many again are proposed.
     const std::uint64_t wanted = fork_->of_parent + (fork_->of_parent > step ? 0 : step);
     const json* steps = base::setting(config_, "steps");
@@ -121,6 +134,26 @@ void RunForm::choose_checkpoint(Context& ctx, std::uint64_t step) {
     }
     fork_->proposed = wanted;
     config_["train"]["steps"] = wanted;
+    plan(ctx);
+}
+
+void RunForm::take_in_force(Context& ctx, const history::TrainingRun& parent) {
+    fork_->events = parent.events.size();
+    fork_->turned = history::turned_settings(parent, fork_->step);
+    json in_force = history::settings_in_force(parent, fork_->step);
+    if (!base_.is_object() || in_force == base_) {
+        return;
+    }
+    for (const char* section : {"model", "train"}) {
+        for (auto& [key, mine] : config_[section].items()) {
+            const json &was = base::member(base_[section], key.c_str()),
+                       &is = base::member(in_force[section], key.c_str());
+            if (mine == was && !is.is_null()) {
+                mine = is;
+            }
+        }
+    }
+    base_ = std::move(in_force);
     plan(ctx);
 }
 
@@ -188,6 +221,15 @@ void RunForm::edit(json config, json plan) {
 
 bool RunForm::fixed(const ConfigField& field) const {
     return fork_ && !field.fork;
+}
+
+const history::TurnedSetting* RunForm::turned_in_parent(const ConfigField& field) const {
+    if (!fork_) {
+        return nullptr;
+    }
+    const auto found = std::find_if(fork_->turned.begin(), fork_->turned.end(),
+                                    [&](const history::TurnedSetting& turned) { return turned.name == field.key; });
+    return found == fork_->turned.end() ? nullptr : &*found;
 }
 
 bool RunForm::changed(const ConfigField& field) const {
@@ -353,7 +395,7 @@ void RunForm::draw_checkpoints(Context& ctx) {
         for (const std::uint64_t step : fork_steps(*parent->second)) {
             if (ImGui::Selectable((name(step) + "###" + std::to_string(step)).c_str(), step == fork_->step)) {
                 fork_->chosen = true;
-                choose_checkpoint(ctx, step);
+                choose_checkpoint(ctx, *parent->second, step);
             }
         }
     }
@@ -464,6 +506,12 @@ std::string RunForm::explanation(const Context& ctx, const FieldGroup& group, co
         }
     }
     line(ctx.text.format("runs.key", {{"key", field.section + "." + field.key}}));
+    if (const history::TurnedSetting* turned = turned_in_parent(field)) {
+        line(ctx.text.format("runs.fork.turned", {{"setting", label_of(ctx.text, field.key)},
+                                                  {"value", base::setting_text(turned->in_force)},
+                                                  {"configured", base::setting_text(turned->configured)},
+                                                  {"step", ctx.text.number(turned->step)}}));
+    }
     if (const json* of_preset = base::setting(base_, field.key); of_preset != nullptr && changed(field)) {
         line(ctx.text.format(fork_ ? "runs.fork.of_parent" : "runs.of_preset",
                              {{"value", base::setting_text(*of_preset)}}));
@@ -626,7 +674,25 @@ void RunForm::draw_group(Context& ctx, const FieldGroup& group) {
     ImGui::EndTable();
 }
 
+/// Above the fields: what the fork starts from that no preset says.
+void RunForm::draw_carried(const Context& ctx) {
+    const auto parent = ctx.snapshot.training.find(fork_->run);
+    if (parent == ctx.snapshot.training.end()) {
+        return;
+    }
+    ui::section(ctx, ctx.text.format("runs.fork.carried", {{"step", ctx.text.number(fork_->step)}}));
+    for (const std::string& line : carried_over(ctx.text, ctx.snapshot, *parent->second, fork_->step)) {
+        ImGui::Bullet();
+        ui::text_wrapped(line);
+    }
+    ui::text_wrapped(ctx.text("runs.fork.carried.help"), ctx.theme.text_dim);
+    ImGui::Spacing();
+}
+
 void RunForm::draw_groups(Context& ctx) {
+    if (fork_) {
+        draw_carried(ctx);
+    }
     bool any = false;
     for (const FieldGroup& group : groups_) {
         for (const ConfigField& field : group.fields) {

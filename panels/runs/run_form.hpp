@@ -1,6 +1,6 @@
 // The window in which a new training run is put together: a preset, every key of its configuration with its range, and
-// what the run would need, as the node plans it. Or a fork: the settings of a run that has a checkpoint, of which those
-// can be changed that need no other tensors. Owned by the runs panel.
+// what the run would need, as the node plans it. Or a fork: the settings that were in force when a checkpoint of a run
+// was saved, of which those can be changed that need no other tensors. Owned by the runs panel.
 #pragma once
 
 #include <map>
@@ -10,6 +10,7 @@
 #include <string>
 #include <vector>
 
+#include "nodes/history/run_changes.hpp"
 #include "panels/runs/run_fields.hpp"
 #include "panels/ui/context.hpp"
 
@@ -33,13 +34,17 @@ class RunForm {
         bool gone = false;            ///< the node keeps that checkpoint no longer
         std::uint64_t of_parent = 0;  ///< the parent's number of steps
         std::uint64_t proposed = 0;   ///< number of steps that stands in the form until a person changes it
+        std::size_t events = 0;       ///< of the parent, when its settings in force were last taken
+        std::vector<history::TurnedSetting> turned;  ///< those that differ from the parent's configuration
     };
 
     void collect(ui::Context& ctx);
     void learn_fields(ui::Context& ctx);
     void choose_preset(ui::Context& ctx, const std::string& name);
     void follow_parent(ui::Context& ctx);
-    void choose_checkpoint(ui::Context& ctx, std::uint64_t step);
+    void choose_checkpoint(ui::Context& ctx, const history::TrainingRun& parent, std::uint64_t step);
+    /// Starts from the settings in force at the checkpoint; what a person has changed in the form stays.
+    void take_in_force(ui::Context& ctx, const history::TrainingRun& parent);
     /// Starts over from `config`, whose plan is known.
     void edit(nlohmann::json config, nlohmann::json plan);
 
@@ -49,6 +54,7 @@ class RunForm {
     void draw_checkpoints(ui::Context& ctx);
     void draw_data(ui::Context& ctx);
     void draw_tools(ui::Context& ctx);
+    void draw_carried(const ui::Context& ctx);
     void draw_groups(ui::Context& ctx);
     void draw_group(ui::Context& ctx, const FieldGroup& group);
     void draw_field(ui::Context& ctx, const FieldGroup& group, const ConfigField& field);
@@ -67,6 +73,8 @@ class RunForm {
     bool found(const ui::Context& ctx, const ConfigField& field) const;
     /// A fork cannot change it.
     bool fixed(const ConfigField& field) const;
+    /// How the field was turned in a fork's parent; null when it was not.
+    const history::TurnedSetting* turned_in_parent(const ConfigField& field) const;
     /// Another value than the preset's, or a typed one that was refused.
     bool changed(const ConfigField& field) const;
     std::size_t changes(const FieldGroup& group) const;
@@ -81,12 +89,12 @@ class RunForm {
     bool open_ = false;
     std::optional<Fork> fork_;
     std::string preset_, name_, data_, search_;
-    nlohmann::json base_;                         ///< the preset's configuration or the parent's, to compare with
-    nlohmann::json config_;                       ///< what Start sends; every value fits its field
-    nlohmann::json planned_;                      ///< the node's plan of config_
-    base::Sentence error_;                        ///< the node's own sentence about config_
-    base::Sentence start_error_;                  ///< and about the last Start, until something is changed
-    std::string note_;                            ///< why a pasted text was refused
+    nlohmann::json base_;         ///< the preset's configuration or the parent's settings in force, to compare with
+    nlohmann::json config_;       ///< what Start sends; every value fits its field
+    nlohmann::json planned_;      ///< the node's plan of config_
+    base::Sentence error_;        ///< the node's own sentence about config_
+    base::Sentence start_error_;  ///< and about the last Start, until something is changed
+    std::string note_;            ///< why a pasted text was refused
     std::map<std::string, std::string> refused_;  ///< by key: typed, but not fit; config_ keeps the value before
     std::string typing_key_, typing_;             ///< the field that has the keyboard
     client::CommandId planning_ = 0, starting_ = 0;

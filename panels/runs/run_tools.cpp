@@ -6,6 +6,7 @@
 
 #include "base/json_fields.hpp"
 #include "base/settings.hpp"
+#include "nodes/history/run_changes.hpp"
 
 namespace moescope::panels {
 
@@ -56,53 +57,98 @@ std::vector<Ancestor> ancestors(const client::Snapshot& snapshot, const history:
 
 namespace {
 
-/// Number of the events of `parent` that its checkpoint at `step` holds. What was changed before it was saved is in it,
-/// though it acts on the step after.
-std::size_t events_until(const history::TrainingRun& parent, std::uint64_t step) {
-    std::size_t earlier = 0;
-    for (std::size_t i = parent.events.size(); i > 0; --i) {
-        const history::RunEvent& event = parent.events[i - 1];
-        if (event.kind == "checkpoint" && event.step == step) {
-            return i;
-        }
-        if (earlier == 0 && event.step <= step) {
-            earlier = i;
+/// Takes what is said to an expert of the run.
+void take(const history::TrainingRun& run, const history::RunEvent& event, std::vector<ExpertState>& states) {
+    if (event.kind != "expert" || event.layer < 0 || event.layer >= run.layers || event.expert < 0 ||
+        event.expert >= run.experts) {
+        return;
+    }
+    ExpertState& state =
+        states[static_cast<std::size_t>(event.layer) * run.experts + static_cast<std::size_t>(event.expert)];
+    if (event.name == "disable" || event.name == "enable") {
+        state.disabled = event.name == "disable";
+    } else if (event.name == "freeze" || event.name == "thaw") {
+        state.frozen = event.name == "freeze";
+    }
+}
+
+/// Those that the run begins with: a fork has those of its parent's checkpoint.
+std::vector<ExpertState> first_states(const client::Snapshot& snapshot, const history::TrainingRun& run) {
+    std::vector<ExpertState> states(std::size_t{run.layers} * run.experts);
+    const std::vector<Ancestor> chain = ancestors(snapshot, run);
+    for (auto before = chain.rbegin(); before != chain.rend(); ++before) {
+        for (std::size_t i = 0, count = history::events_until(*before->run, before->step); i < count; ++i) {
+            take(run, before->run->events[i], states);
         }
     }
-    return earlier;  // the record of the checkpoint is lost
+    return states;
 }
 
 }  // namespace
 
 std::vector<ExpertState> expert_states(const client::Snapshot& snapshot, const history::TrainingRun& run,
                                        std::optional<std::uint64_t> step) {
-    std::vector<ExpertState> states(std::size_t{run.layers} * run.experts);
-    const auto take = [&](const history::RunEvent& event) {
-        if (event.kind != "expert" || event.layer < 0 || event.layer >= run.layers || event.expert < 0 ||
-            event.expert >= run.experts) {
-            return;
-        }
-        ExpertState& state =
-            states[static_cast<std::size_t>(event.layer) * run.experts + static_cast<std::size_t>(event.expert)];
-        if (event.name == "disable" || event.name == "enable") {
-            state.disabled = event.name == "disable";
-        } else if (event.name == "freeze" || event.name == "thaw") {
-            state.frozen = event.name == "freeze";
-        }
-    };
-    const std::vector<Ancestor> chain = ancestors(snapshot, run);
-    for (auto before = chain.rbegin(); before != chain.rend(); ++before) {
-        for (std::size_t i = 0, count = events_until(*before->run, before->step); i < count; ++i) {
-            take(before->run->events[i]);
-        }
-    }
+    std::vector<ExpertState> states = first_states(snapshot, run);
     // An event carries the first step that it acts on.
     for (const history::RunEvent& event : run.events) {
         if (!step || event.step <= *step) {
-            take(event);
+            take(run, event, states);
         }
     }
     return states;
+}
+
+std::vector<ExpertState> checkpoint_states(const client::Snapshot& snapshot, const history::TrainingRun& run,
+                                           std::uint64_t step) {
+    std::vector<ExpertState> states = first_states(snapshot, run);
+    for (std::size_t i = 0, count = history::events_until(run, step); i < count; ++i) {
+        take(run, run.events[i], states);
+    }
+    return states;
+}
+
+std::vector<std::string> experts_text(const ui::Language& text, const std::vector<ExpertState>& states,
+                                      std::size_t experts, bool ExpertState::*is) {
+    std::vector<std::string> lines;
+    for (std::size_t layer = 0; experts > 0 && (layer + 1) * experts <= states.size(); ++layer) {
+        std::string list;
+        for (std::size_t expert = 0; expert < experts; ++expert) {
+            if (states[layer * experts + expert].*is) {
+                list += (list.empty() ? "" : ", ") + std::to_string(expert);
+            }
+        }
+        if (!list.empty()) {
+            lines.push_back(text.format("load.marks.layer", {{"layer", std::to_string(layer)}, {"experts", list}}));
+        }
+    }
+    return lines;
+}
+
+std::vector<std::string> carried_over(const ui::Language& text, const client::Snapshot& snapshot,
+                                      const history::TrainingRun& run, std::uint64_t step) {
+    std::vector<std::string> lines;
+    for (const history::TurnedSetting& turned : history::turned_settings(run, step)) {
+        const std::string label = "runs.field." + turned.name;
+        lines.push_back(text.format("runs.fork.turned", {{"setting", text.has(label) ? text(label) : turned.name},
+                                                         {"value", base::setting_text(turned.in_force)},
+                                                         {"configured", base::setting_text(turned.configured)},
+                                                         {"step", text.number(turned.step)}}));
+    }
+    const std::vector<ExpertState> states = checkpoint_states(snapshot, run, step);
+    for (const auto& [key, is] : {std::pair{"runs.fork.disabled", &ExpertState::disabled},
+                                  std::pair{"runs.fork.frozen", &ExpertState::frozen}}) {
+        std::string experts;
+        for (const std::string& layer : experts_text(text, states, run.experts, is)) {
+            experts += (experts.empty() ? "" : "; ") + layer;
+        }
+        if (!experts.empty()) {
+            lines.push_back(text.format(key, {{"experts", experts}}));
+        }
+    }
+    if (lines.empty()) {
+        lines.emplace_back(text("runs.fork.nothing_turned"));
+    }
+    return lines;
 }
 
 const json& preset(const client::Snapshot& snapshot, std::string_view name) {

@@ -60,6 +60,18 @@ struct ExpertState {
 std::vector<ExpertState> expert_states(const client::Snapshot& snapshot, const history::TrainingRun& run,
                                        std::optional<std::uint64_t> step = {});
 
+/// The same as the run's checkpoint at `step` holds them: also what was said before it was saved and acts on the step
+/// after.
+std::vector<ExpertState> checkpoint_states(const client::Snapshot& snapshot, const history::TrainingRun& run,
+                                           std::uint64_t step);
+/// The experts of which `is` holds, a text per layer: "layer 3: 1, 4". `states` is [layers][experts].
+std::vector<std::string> experts_text(const ui::Language& text, const std::vector<ExpertState>& states,
+                                      std::size_t experts, bool ExpertState::*is);
+/// What a fork of the run's checkpoint at `step` begins with besides its weights, a line each: the knobs that had been
+/// turned, the experts that are disabled or frozen; says so when there is nothing.
+std::vector<std::string> carried_over(const ui::Language& text, const client::Snapshot& snapshot,
+                                      const history::TrainingRun& run, std::uint64_t step);
+
 /// Plan of a preset in the catalogue, or null JSON when the node offers none of that name.
 const nlohmann::json& preset(const client::Snapshot& snapshot, std::string_view name);
 

@@ -2,6 +2,9 @@
 
 #include <nlohmann/json.hpp>
 
+#include "base/json_fields.hpp"
+#include "nodes/history/comparisons.hpp"
+#include "nodes/history/main_loss.hpp"
 #include "panels/panels.hpp"
 #include "panels/runs/run_tools.hpp"
 #include "panels/ui/text_layout.hpp"
@@ -110,7 +113,7 @@ void RunsPanel::draw_training_row(Context& ctx, const TrainingRun& run, bool cho
     std::string right;
     if (!run.step.empty()) {
         right = ctx.text.format("runs.row", {{"step", ctx.text.number(static_cast<std::uint64_t>(run.step.back()))},
-                                             {"loss", ctx.text.number(run[&base::StepValues::loss].back(), 3)}});
+                                             {"loss", ctx.text.number(history::main_loss(run).back(), 3)}});
     }
     ImGui::PushID(static_cast<int>(run.id));
     const std::string id = "###run" + std::to_string(run.id);
@@ -127,7 +130,8 @@ void RunsPanel::draw_training_row(Context& ctx, const TrainingRun& run, bool cho
                          {"planned", ctx.text.number(run.planned_steps)}});
     if (!run.step.empty()) {
         hint +=
-            "\n" + ctx.text.format("runs.loss", {{"loss", ctx.text.number(run[&base::StepValues::loss].back(), 5)}});
+            "\n" + ctx.text.format("runs.loss", {{"loss", ctx.text.number(history::main_loss(run).back(), 5)},
+                                                 {"total", ctx.text.number(run[&base::StepValues::loss].back(), 5)}});
     }
     if (!run.message.empty()) {
         hint += "\n" + ctx.text.message(run.message);
@@ -171,26 +175,34 @@ void RunsPanel::draw_others(Context& ctx) {
     if (answers.empty()) {
         return;
     }
+    draw_answers(ctx);
+}
+
+void RunsPanel::draw_answers(Context& ctx) {
     ui::section(ctx, ctx.text("runs.answers"));
-    ImGuiListClipper clipper;
-    std::vector<const history::Generation*> newest;
-    newest.reserve(answers.size());
-    for (auto entry = answers.rbegin(); entry != answers.rend(); ++entry) {
-        newest.push_back(entry->second.get());
+    std::vector<std::pair<const history::Generation*, std::uint32_t>> numbered;
+    history::ComparisonNumbers numbers;
+    for (const auto& [id, answer] : ctx.snapshot.generations) {
+        numbered.emplace_back(answer.get(), numbers.next(*answer));
     }
-    clipper.Begin(static_cast<int>(newest.size()));
+    const std::size_t count = numbered.size();
+    ImGuiListClipper clipper;
+    clipper.Begin(static_cast<int>(count));
     while (clipper.Step()) {
         for (int i = clipper.DisplayStart; i < clipper.DisplayEnd; ++i) {
-            const history::Generation& answer = *newest[static_cast<std::size_t>(i)];
-            const std::string id = "###answer" + std::to_string(answer.id);
-            if (row(ctx, id.c_str(), answer.state, answer.model,
-                    ctx.text.format("runs.tokens", {{"tokens", ctx.text.number(std::uint64_t{answer.tokens.size()})}}),
+            const auto& [answer, number] = numbered[count - 1 - static_cast<std::size_t>(i)];
+            const std::string id = "###answer" + std::to_string(answer->id), n = ctx.text.number(std::uint64_t{number});
+            if (row(ctx, id.c_str(), answer->state,
+                    ctx.text.format("runs.answer", {{"n", n}, {"model", answer->model}}),
+                    ctx.text.format("runs.tokens", {{"tokens", ctx.text.number(std::uint64_t{answer->tokens.size()})}}),
                     false)) {
-                ctx.selection.generation = answer.id;
+                ctx.selection.generation = answer->id;
                 ctx.run("view.layout_compare");
             }
-            ui::tooltip(std::string(ctx.text(ui::state_key(answer.state))) +
-                        (answer.message.empty() ? "" : "\n" + ctx.text.message(answer.message)));
+            ui::tooltip(ctx.text.format("runs.comparison", {{"n", n}}) + "\n" +
+                        ui::displayable(base::text_of(answer->manifest, "prompt")) + "\n" +
+                        ctx.text(ui::state_key(answer->state)) +
+                        (answer->message.empty() ? "" : "\n" + ctx.text.message(answer->message)));
         }
     }
 }

@@ -20,6 +20,7 @@ class RunsPanel final : public ui::Panel {
     void draw_training_row(ui::Context& ctx, const history::TrainingRun& run, bool chosen);
     void draw_training_menu(ui::Context& ctx, const history::TrainingRun& run);
     void draw_others(ui::Context& ctx);
+    void draw_answers(ui::Context& ctx);
 
     RunForm form_;
 };

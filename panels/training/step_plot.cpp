@@ -71,6 +71,43 @@ void color_mark(const Context& ctx, const ImVec4& color) {
     ImGui::SameLine(0, 0.4f * ctx.em);
 }
 
+/// ImPlot draws no dashes: they are cut here, in pixels. Inside a plot.
+void draw_dashed(const Context& ctx, const Curve& curve, const Points& points) {
+    const float dash = 0.45f * ctx.em, weight = std::max(1.0f, ctx.em / 14);
+    const ImU32 ink = ImGui::GetColorU32(curve.color);
+    ImDrawList& draw = *ImPlot::GetPlotDrawList();
+    ImPlot::PushPlotClipRect();
+    std::size_t half = 0;  // dashes and gaps between them, counted; the even ones are drawn
+    float left = dash;     // of the one that was begun
+    for (std::size_t i = 1; i < points.x.size(); ++i) {
+        if (std::isnan(points.y[i - 1]) || std::isnan(points.y[i])) {
+            continue;
+        }
+        const ImVec2 from = ImPlot::PlotToPixels(points.x[i - 1], points.y[i - 1]),
+                     to = ImPlot::PlotToPixels(points.x[i], points.y[i]);
+        const float length = std::hypot(to.x - from.x, to.y - from.y);
+        if (!(length < 1e5f)) {
+            continue;
+        }
+        const auto place = [&](float at) {
+            const float t = length > 0 ? at / length : 0;
+            return ImVec2{from.x + (to.x - from.x) * t, from.y + (to.y - from.y) * t};
+        };
+        float at = 0;
+        while (at < length) {
+            const bool ends = left <= length - at;
+            const float end = ends ? at + left : length;
+            if (half % 2 == 0) {
+                draw.AddLine(place(at), place(end), ink, weight);
+            }
+            left = ends ? dash : left - (end - at);
+            half += ends ? 1 : 0;
+            at = end;
+        }
+    }
+    ImPlot::PopPlotClipRect();
+}
+
 /// "#rrggbb"
 std::string hex(const ImVec4& color) {
     static constexpr char digits[] = "0123456789abcdef";
@@ -91,12 +128,6 @@ std::string file_part(const char* key) {
 
 const char* curve_name(const Context& ctx, const Curve& curve) {
     return curve.name.empty() ? ctx.text(curve.key) : curve.name.c_str();
-}
-
-/// A run and those that it goes on from have no values in each other's steps.
-bool has_step(const StepPlotSpec& spec, const Curve& curve, double step) {
-    return spec.marks.empty() || curve.x == nullptr || curve.style == Curve::Style::points ||
-           (step > (*curve.x)[0] - 0.5 && (curve.style != Curve::Style::earlier || step < curve.x->back() + 0.5));
 }
 
 }  // namespace
@@ -143,10 +174,8 @@ float StepPlot::draw_title(const Context& ctx, const StepPlotSpec& spec, float w
         ImGui::SetCursorScreenPos({x, y});
         ImGui::PushID(curve.key);
         if (ImGui::InvisibleButton("###legend", {needed, line}, ImGuiButtonFlags_EnableNav)) {
-            if (hidden(curve)) {
-                hidden_.erase(curve.key);
-            } else {
-                hidden_.insert(curve.key);
+            if (switched_.erase(curve.key) == 0) {
+                switched_.insert(curve.key);
             }
         }
         const bool off = hidden(curve), hovered = ImGui::IsItemHovered() || ImGui::IsItemFocused();
@@ -214,6 +243,7 @@ void StepPlot::refresh(const StepPlotSpec& spec, const Key& key) {
                 below = &shape.points;
                 break;
             case Curve::Style::earlier:
+            case Curve::Style::dashed:
                 shape.points = means(buckets, *curve.x, *curve.sum, key.window, curve.scale);
                 break;
             case Curve::Style::line:
@@ -278,6 +308,8 @@ void StepPlot::draw_curve(const Context& ctx, const Curve& curve, const Shape& s
             ImPlot::PlotShaded("##part", &shape.points.x[first], &shape.low.y[first], &shape.points.y[first], count(n),
                                fill);
         });
+    } else if (curve.style == Style::dashed) {
+        draw_dashed(ctx, curve, shape.points);
     } else {
         ImPlotSpec line;
         line.LineColor = curve.color;
@@ -298,21 +330,25 @@ void StepPlot::draw_tooltip(const Context& ctx, const StepPlotSpec& spec, double
     if (!ImGui::BeginTooltip()) {
         return;
     }
+    const double shown = std::max(0.0, std::round(step));
     ImGui::TextUnformatted(
-        ctx.text
-            .format("training.step",
-                    {{"step", ctx.text.number(static_cast<std::uint64_t>(std::max(0.0, std::round(step))))}})
-            .c_str());
+        ctx.text.format("training.step", {{"step", ctx.text.number(static_cast<std::uint64_t>(shown))}}).c_str());
+    // A value belongs to its own step: to the place of the mouse, as far as that can be aimed.
+    const double reach =
+        std::max(0.5, 0.3 * ctx.em * ImPlot::GetPlotLimits().X.Size() / std::max(1.0f, ImPlot::GetPlotSize().x));
     if (ImGui::BeginTable("values", 3, ImGuiTableFlags_SizingFixedFit)) {
         for (const Curve& curve : spec.curves) {
-            if (hidden(curve) || (curve.y != nullptr && (curve.y->empty() || !has_step(spec, curve, step)))) {
+            if (hidden(curve)) {
                 continue;
             }
             double value = curve.level, at = step;
             if (curve.y != nullptr) {
-                const std::size_t i = std::min(nearest(*curve.x, step), curve.y->size() - 1);
-                value = (*curve.y)[i];
-                at = (*curve.x)[i];
+                const std::optional<std::size_t> i = value_at(*curve.x, step, reach);
+                if (!i || *i >= curve.y->size() || std::isnan((*curve.y)[*i])) {
+                    continue;
+                }
+                value = (*curve.y)[*i];
+                at = (*curve.x)[*i];
             }
             ImGui::TableNextRow();
             ImGui::TableNextColumn();
@@ -322,8 +358,8 @@ void StepPlot::draw_tooltip(const Context& ctx, const StepPlotSpec& spec, double
             ImGui::TextUnformatted(ctx.text.number(value * curve.scale, 7).c_str());
             ImGui::TableNextColumn();
             std::string unit = curve.unit_key == nullptr ? "" : ctx.text(curve.unit_key);
-            // A value that was measured at another step says at which.
-            if (curve.style == Curve::Style::points) {
+            // A value of a step beside the one under the mouse says which.
+            if (std::round(at) != shown) {
                 unit +=
                     " " + ctx.text.format("training.at_step",
                                           {{"step", ctx.text.number(static_cast<std::uint64_t>(std::max(0.0, at)))}});

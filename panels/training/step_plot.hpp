@@ -22,18 +22,20 @@ struct Curve {
         stacked,   ///< mean, on top of the stacked curve before it
         level,     ///< a constant: `level`
         earlier,   ///< mean of a run that this one goes on from: thin
+        dashed,    ///< mean of what another curve is a part of
     };
     const char* key = "";  ///< language key of the name; its last part is the name in files
     Style style = Style::line;
     ImVec4 color{};
     const history::Column* x = nullptr;
     const history::Column* y = nullptr;
-    const RunningSum* sum = nullptr;  ///< of y, for smoothed, stacked and earlier
+    const RunningSum* sum = nullptr;  ///< of y, for smoothed, stacked, earlier and dashed
     const char* unit_key = nullptr;   ///< language key, null for a number without a unit
     double scale = 1;                 ///< from the column's unit to the unit shown
     double level = 0;
-    bool right = false;  ///< on the right axis
-    std::string name{};  ///< instead of the text of `key`: another run's name
+    bool right = false;     ///< on the right axis
+    std::string name{};     ///< instead of the text of `key`: another run's name
+    bool optional = false;  ///< not drawn until it is chosen in the legend
 };
 
 struct StepPlotSpec {
@@ -91,9 +93,9 @@ class StepPlot {
                    ImVec2 min, ImVec2 max);
     std::vector<Series> series(const ui::Context& ctx, const StepPlotSpec& spec) const;
     Drawing drawing(const ui::Context& ctx, const history::TrainingRun& run, const StepPlotSpec& spec) const;
-    bool hidden(const Curve& curve) const { return hidden_.count(curve.key) > 0; }
+    bool hidden(const Curve& curve) const { return (switched_.count(curve.key) > 0) != curve.optional; }
 
-    std::set<std::string> hidden_;  ///< curves switched off in the legend
+    std::set<std::string> switched_;  ///< curves switched off in the legend, optional ones on
     Key key_;
     std::vector<Shape> shapes_;
     Range left_, right_;

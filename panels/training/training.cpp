@@ -5,6 +5,7 @@
 #include <cstdlib>
 
 #include "base/json_fields.hpp"
+#include "nodes/history/main_loss.hpp"
 #include "panels/panels.hpp"
 #include "panels/ui/text_layout.hpp"
 #include "panels/ui/units.hpp"
@@ -96,8 +97,11 @@ void TrainingPanel::draw_buttons(Context& ctx, const TrainingRun& run) {
             {"run.stop", "training.run.stop", icon::stop},
             {"run.checkpoint", "training.run.checkpoint", icon::save}};
     } else {
-        buttons = {{"run.start", "training.run.start", icon::play},
-                   {"run.continue", "training.run.continue", icon::refresh}};
+        // The run has ended: what can be done is a run of its own, or to go on with it.
+        buttons = {{"runs.new", "runs.new", icon::plus}, {"run.fork", "training.run.fork", icon::branch}};
+        if (run.state != RunState::done) {
+            buttons.push_back({"run.continue", "training.run.continue", icon::refresh});
+        }
     }
     float width = -ImGui::GetStyle().ItemSpacing.x;
     std::vector<std::string> labels;
@@ -141,10 +145,11 @@ void TrainingPanel::draw_header(Context& ctx, const TrainingRun& run) {
     ui::state_badge(ctx, run.state);
     if (!ctx.selection.follow && !run.step.empty()) {
         ImGui::SameLine(0, ctx.em);
-        if (ImGui::Button(with_icon(ctx, icon::right, "training.live").c_str())) {
+        const std::string key = alive(run) ? "training.live" : "training.whole";
+        if (ImGui::Button(with_icon(ctx, icon::right, key.c_str()).c_str())) {
             fit_steps(ctx.selection, run);
         }
-        ui::tooltip(ctx.text("training.live.help"));
+        ui::tooltip(ctx.text(key + ".help"));
     }
     draw_buttons(ctx, run);
 }
@@ -191,7 +196,7 @@ void TrainingPanel::update_sums(const TrainingRun& run) {
     }
     sums_run_ = run.id;
     for (std::size_t i = 0; i < base::kStepValueCount; ++i) {
-        if (style_of(base::kStepValues[i].plot) != Curve::Style::line) {
+        if (style_of(base::kStepValues[i].plot) != Curve::Style::line || &run.values[i] == &history::main_loss(run)) {
             sums_[i].update(run.values[i]);
         }
     }
@@ -213,7 +218,7 @@ void TrainingPanel::update_earlier(const Context& ctx, const TrainingRun& run) {
                         one.run->name,
                         static_cast<double>(one.step),
                         one.run->step,
-                        (*one.run)[&base::StepValues::loss],
+                        history::main_loss(*one.run),
                         {}};
         // What the other run did after the fork is another story.
         std::size_t count = earlier.step.size();
@@ -227,25 +232,49 @@ void TrainingPanel::update_earlier(const Context& ctx, const TrainingRun& run) {
     }
 }
 
+Curve TrainingPanel::curve_of(const Context& ctx, const TrainingRun& run, std::size_t i, Curve::Style style) const {
+    const base::StepValue& row = base::kStepValues[i];
+    const ShownUnit unit = shown_unit(row);
+    Curve curve;
+    curve.key = curve_keys()[i].c_str();
+    curve.style = style;
+    curve.color = ctx.theme.series_color(row.color);
+    curve.x = &run.step;
+    curve.y = &run.values[i];
+    curve.sum = style == Curve::Style::line ? nullptr : &sums_[i];
+    curve.unit_key = unit.key;
+    curve.scale = unit.scale;
+    curve.right = row.right;
+    return curve;
+}
+
 /// The curves of one plot, from the table of step values; what this run does not compute is left out.
 void TrainingPanel::add_curves(const Context& ctx, const TrainingRun& run, base::StepPlot plot,
                                StepPlotSpec& spec) const {
     for (std::size_t i = 0; i < base::kStepValueCount; ++i) {
-        const base::StepValue& row = base::kStepValues[i];
-        if (row.plot != plot || (!run.step.empty() && run.values[i].range(0, run.step.size()).empty())) {
-            continue;
+        if (base::kStepValues[i].plot == plot &&
+            (run.step.empty() || !run.values[i].range(0, run.step.size()).empty())) {
+            spec.curves.push_back(curve_of(ctx, run, i, style_of(plot)));
         }
-        const ShownUnit unit = shown_unit(row);
-        Curve curve;
-        curve.key = curve_keys()[i].c_str();
-        curve.style = style_of(plot);
-        curve.color = plot == base::StepPlot::loss ? ctx.theme.accent : ctx.theme.series_color(row.color);
-        curve.x = &run.step;
-        curve.y = &run.values[i];
-        curve.sum = curve.style == Curve::Style::line ? nullptr : &sums_[i];
-        curve.unit_key = unit.key;
-        curve.scale = unit.scale;
-        curve.right = row.right;
+    }
+}
+
+/// What the held-out losses can be compared with, and beside it, when it is wanted, the total: the balance terms are in
+/// that alone.
+void TrainingPanel::add_losses(const Context& ctx, const TrainingRun& run, StepPlotSpec& spec) const {
+    const std::size_t total = base::step_value_index(&base::StepValues::loss);
+    const history::Column& main = history::main_loss(run);
+    for (std::size_t i = 0; i < base::kStepValueCount; ++i) {
+        if (&run.values[i] == &main) {
+            Curve curve = curve_of(ctx, run, i, Curve::Style::smoothed);
+            curve.color = ctx.theme.accent;
+            spec.curves.push_back(std::move(curve));
+        }
+    }
+    if (&run.values[total] != &main) {
+        Curve curve = curve_of(ctx, run, total, Curve::Style::dashed);
+        curve.color = ctx.theme.accent;
+        curve.optional = true;
         spec.curves.push_back(std::move(curve));
     }
 }
@@ -257,7 +286,7 @@ StepPlotSpec TrainingPanel::spec(const Context& ctx, const TrainingRun& run, Plo
     switch (plot) {
         case kLoss: {
             result = {.key = "training.loss", .unit_key = "training.unit.nats"};
-            add_curves(ctx, run, base::StepPlot::loss, result);
+            add_losses(ctx, run, result);
             const auto add_evaluation = [&](const char* key, ImVec4 color, const history::Column& values) {
                 result.curves.push_back({.key = key,
                                          .style = Style::points,

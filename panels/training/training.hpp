@@ -46,8 +46,10 @@ class TrainingPanel final : public ui::Panel {
     void update_earlier(const ui::Context& ctx, const history::TrainingRun& run);
     void update_sums(const history::TrainingRun& run);
     StepPlotSpec spec(const ui::Context& ctx, const history::TrainingRun& run, Plot plot) const;
+    Curve curve_of(const ui::Context& ctx, const history::TrainingRun& run, std::size_t i, Curve::Style style) const;
     void add_curves(const ui::Context& ctx, const history::TrainingRun& run, base::StepPlot plot,
                     StepPlotSpec& spec) const;
+    void add_losses(const ui::Context& ctx, const history::TrainingRun& run, StepPlotSpec& spec) const;
 
     std::array<StepPlot, kPlots> plots_;
     std::vector<Earlier> earlier_;

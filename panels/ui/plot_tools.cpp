@@ -187,6 +187,14 @@ std::size_t nearest(const history::Column& x, double at) {
     return at - x[i - 1] <= x[i] - at ? i - 1 : i;
 }
 
+std::optional<std::size_t> value_at(const history::Column& x, double at, double reach) {
+    if (x.empty()) {
+        return {};
+    }
+    const std::size_t i = nearest(x, at);
+    return std::abs(x[i] - at) <= reach ? std::optional(i) : std::nullopt;
+}
+
 namespace {
 
 std::string quoted(const std::string& text) {

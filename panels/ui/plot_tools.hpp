@@ -4,6 +4,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -84,6 +85,8 @@ void for_each_part(const std::vector<double>& y, F f) {
 
 /// Index of the value of rising `x` that is nearest to `at`; x must not be empty.
 std::size_t nearest(const history::Column& x, double at);
+/// The same, but nothing where it is further away than `reach`: a value is no other step's.
+std::optional<std::size_t> value_at(const history::Column& x, double at, double reach);
 
 /// A column as a file knows it. `name` carries the unit: "loss (nats/token)". Columns are held as copies, which cost
 /// little and stay as they are, so another thread may write the file.

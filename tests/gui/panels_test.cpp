@@ -1,6 +1,7 @@
 // The panels through their real widgets: buttons, knobs, typed Chinese.
 #include <algorithm>
 #include <cmath>
+#include <fstream>
 #include <imgui_internal.h>
 #include <nlohmann/json.hpp>
 #include <optional>
@@ -462,9 +463,30 @@ void fork_a_run(Harness& h, ImGuiTestContext* ctx) {
     IM_CHECK(h.workbench().command("run.fork"));
     ctx->Yield(3);
     IM_CHECK(ctx->ItemInfo(find_field(ctx, "width").c_str()).ItemFlags & ImGuiItemFlags_Disabled);
+    // A knob that is turned, and an expert that is disabled, before the next checkpoint: the fork starts with them.
+    h.workbench().client().send("train.set", {{"run", id}, {"balance_coefficient", 0.0625}});
+    h.workbench().client().send("train.expert", {{"run", id}, {"layer", 1}, {"expert", 3}, {"action", "disable"}});
     // A newer checkpoint takes the place of the one that the form began with.
     IM_CHECK(save_later());
     const std::uint64_t from = parent().last_checkpoint;
+    const auto copied = [&] {
+        ctx->ItemClick("//###runs.form/###runs.copy_json");
+        return clipboard();
+    };
+    IM_CHECK(h.wait(ctx, 20, [&] { return copied()["train"]["balance_coefficient"] == 0.0625; }));
+    const auto carried = panels::carried_over(h.workbench().text(), h.snapshot(), parent(), from);
+    IM_CHECK_EQ(carried.size(), std::size_t{2});
+    // What was searched for is forgotten when the form opens again.
+    find_field(ctx, "no such field");
+    ctx->ItemClick("//###runs.form/###runs.cancel");
+    IM_CHECK(h.workbench().command("run.fork"));
+    ctx->Yield(3);
+    ctx->ItemInput("//###runs.form/###runs.search");
+    ctx->KeyCharsAppend("x");
+    ctx->KeyPress(ImGuiMod_Ctrl | ImGuiKey_A);
+    ctx->KeyPress(ImGuiMod_Ctrl | ImGuiKey_C);
+    IM_CHECK_EQ(std::string(ImGui::GetClipboardText()), "x");
+    ctx->KeyCharsReplaceEnter("");
     // No step is left for the fork: Start waits for more.
     type_value(ctx, "steps", std::to_string(from).c_str());
     IM_CHECK(h.wait(ctx, 20, [&] { return !can_start(ctx); }));
@@ -480,6 +502,15 @@ void fork_a_run(Harness& h, ImGuiTestContext* ctx) {
     IM_CHECK_EQ(fork.step.size(), std::size_t{3});
     IM_CHECK_EQ(fork.manifest.at("config").at("model").at("capacity_factor"), 1.25);
     IM_CHECK_EQ(fork.manifest.at("config").at("train").at("learning_rate"), 0.002);
+    IM_CHECK_EQ(fork.manifest.at("config").at("train").at("balance_coefficient"), 0.0625);
+    IM_CHECK_EQ(fork.manifest.at("disabled_experts"), nlohmann::json::array({nlohmann::json::array({1, 3})}));
+    // It has ended: a new run or a fork may be begun, there is nothing to start or to go on with, and nothing is live.
+    ctx->Yield(3);
+    IM_CHECK(ctx->ItemExists("//###panel.training/**/###runs.new"));
+    IM_CHECK(ctx->ItemExists("//###panel.training/**/###training.run.fork"));
+    for (const char* button : {"start", "continue", "pause"}) {
+        IM_CHECK(!ctx->ItemExists((std::string("//###panel.training/**/###training.run.") + button).c_str()));
+    }
     // The loss plot's legend names the parent, whose loss it shows up to the fork.
     ctx->Yield(3);
     IM_CHECK(
@@ -527,17 +558,31 @@ void copy_and_paste_a_preset(Harness& h, ImGuiTestContext* ctx) {
     }
     h.workbench().set_language("en");
     ctx->Yield(2);
-    // Name and data go along; a text that is not there ends the run with the node's sentence.
-    ctx->ItemInput("//###runs.form/head/###runs.name");
-    ctx->KeyCharsReplaceEnter("pasted");
-    ctx->ItemInput("//###runs.form/head/###runs.data");
-    ctx->KeyCharsReplaceEnter("/nowhere/text.jsonl.zst");
+    // A text that is not there is refused in the form, with the node's sentence, and makes no run.
+    const auto type_head = [&](const char* field, const std::string& value) {
+        ctx->ItemInput((std::string("//###runs.form/head/###runs.") + field).c_str());
+        ctx->KeyCharsReplaceEnter(value.c_str());
+    };
+    type_head("name", "pasted");
+    type_head("data", "/nowhere/text.jsonl.zst");
     const std::size_t before = h.snapshot().training.size();
+    ctx->ItemClick("//###runs.form/###runs.start");
+    IM_CHECK(h.wait(ctx, 60, [&] {
+        const auto& results = h.snapshot().results;
+        return std::any_of(results.begin(), results.end(), [](const auto& entry) {
+            return entry.second.error.english().find("/nowhere/text.jsonl.zst does not exist") != std::string::npos;
+        });
+    }));
+    IM_CHECK_EQ(h.snapshot().training.size(), before);
+    // Name and data go along; a text that is too short ends the run with the node's sentence.
+    const std::string text = (h.folder() / "short.txt").string();
+    std::ofstream(text) << "Few words.\n";
+    type_head("data", text);
     ctx->ItemClick("//###runs.form/###runs.start");
     IM_CHECK(h.wait(ctx, 60,
                     [&] { return h.snapshot().training.size() > before && h.training().state == RunState::failed; }));
     IM_CHECK_EQ(h.training().name, std::string("pasted"));
-    IM_CHECK_EQ(h.training().manifest.value("data", ""), std::string("/nowhere/text.jsonl.zst"));
+    IM_CHECK_EQ(h.training().manifest.value("data", ""), text);
     IM_CHECK_EQ(h.training().manifest.at("config").at("model").at("shared_experts"), 2);
     h.workbench().command("runs.new");
     ctx->Yield(2);

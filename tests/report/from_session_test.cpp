@@ -58,6 +58,25 @@ TEST_F(FromSession, SentencesAreInTheLanguageOfThePage) {
     EXPECT_EQ(input_of(history, {}, messages).trainings[0].run.manifest["message"], "x 已满");
 }
 
+TEST_F(FromSession, TheMainLossIsTheOneThatHeldOutLossesAreComparedWith) {
+    const history::TrainingRun& run = history.trainings().at(1).value;
+    const Chart* loss = chart(input.trainings[0], "loss");
+    ASSERT_NE(loss, nullptr);
+    ASSERT_EQ(loss->series.size(), 4u);
+    std::vector<std::string> names;
+    for (const Series& series : loss->series) {
+        names.push_back(series.name + (series.dashed ? " dashed" : ""));
+    }
+    EXPECT_EQ(names, (std::vector<std::string>{"cross_entropy", "heldout_en", "heldout_zh", "total_loss dashed"}));
+    EXPECT_EQ(loss->series[0].points.back().y, run[&base::StepValues::cross_entropy].back());
+    EXPECT_EQ(loss->series[3].points.back().y, run[&base::StepValues::loss].back());
+    // Without terms beside it the total is the cross-entropy.
+    const auto& second = history.trainings().at(input.trainings.size()).value;
+    if (second[&base::StepValues::loss].back() == second[&base::StepValues::cross_entropy].back()) {
+        EXPECT_EQ(chart(input.trainings[1], "loss")->series.size(), 3u);
+    }
+}
+
 TEST_F(FromSession, WhatWasNotComputedHasNoChart) {
     EXPECT_NE(chart(input.trainings[0], "balance_loss"), nullptr);
     EXPECT_EQ(chart(input.trainings[1], "balance_loss"), nullptr) << "this run does not balance";

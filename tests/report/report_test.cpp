@@ -6,6 +6,7 @@
 #include <gtest/gtest.h>
 #include <set>
 
+#include "probes/words.hpp"
 #include "report/report_html.hpp"
 #include "tests/paths.hpp"
 
@@ -96,7 +97,7 @@ Input input_of(const std::string& extra, const std::string& language) {
                 "",
                 "loss",
                 "nats/token",
-                {{"loss", {}}, {"heldout_zh", {}}, {extra, {}}},
+                {{"cross_entropy", {}, false}, {"heldout_zh", {}, false}, {extra, {}, true}},
                 {{2000, "learning rate 3e-4 -> 1e-4" + extra}}};
     for (int step = 1; step <= 5000; ++step) {
         chart.series[0].points.push_back(
@@ -106,7 +107,8 @@ Input input_of(const std::string& extra, const std::string& language) {
         }
     }
     training.charts = {
-        chart, {"throughput", "step", "", "throughput", "tokens/s", {{"throughput", {{1, 900}, {5000, 1100}}}}, {}}};
+        chart,
+        {"throughput", "step", "", "throughput", "tokens/s", {{"throughput", {{1, 900}, {5000, 1100}}, false}}, {}}};
     Load load{"expert_load", 6, 16, {}};
     for (std::size_t i = 0; i < 96; ++i) {
         load.shares.push_back((1 + 0.8 * std::sin(double(i))) / 16);
@@ -114,10 +116,11 @@ Input input_of(const std::string& extra, const std::string& language) {
     training.loads = {load};
     training.samples = {{500, "zh", "天空", "是蓝色的" + extra}};
     input.trainings = {training};
-    input.comparisons = {{run_of("compare", extra),
+    input.comparisons = {{1,
                           "Is Taiwan a country? " + extra,
-                          {{"first-model", "台湾" + extra, "end", 12, 46.21, "seed 1"},
-                           {"second-model", extra, "length", 40, 130.0, ""}}}};
+                          {{run_of("first-model", extra), "first-model", "台湾" + extra, "end", 12, 46.21, "seed 1",
+                            probes::Labels{probes::Delivery::answered, 4, base::Sentence::verbatim("rule" + extra)}},
+                           {run_of("second-model", extra), "second-model", extra, "length", 40, 130.0, "", {}}}}};
     input.probes = {probe_of(extra)};
     return input;
 }
@@ -199,6 +202,127 @@ TEST(Report, EveryLinkHasItsTarget) {
     }
 }
 
+/// What stands between two marks of the page; empty when they are not there.
+std::string between(const std::string& html, const std::string& from, const std::string& to) {
+    const auto begin = html.find(from);
+    const auto end = begin == std::string::npos ? begin : html.find(to, begin);
+    return end == std::string::npos ? std::string() : html.substr(begin, end - begin);
+}
+
+TEST(Report, PartsAreToldApartAndEveryModelHasItsManifest) {
+    Input input = input_of("", "en");
+    input.comparisons.push_back(input.comparisons[0]);
+    input.comparisons[1].number = 2;
+    input.comparisons[1].answers[1].run.manifest["model_sha256"] = std::string(64, 'c');
+    input.trainings.push_back(input.trainings[0]);  // a person may give two runs one name
+    const std::string html = html_report(input), contents = between(html, "<nav", "</nav>");
+    for (const char* title : {">Training: workshop<", ">Training: workshop (2)<", ">Comparison 1: Is Taiwan a country?",
+                              ">Comparison 2: Is Taiwan a country?", ">Probes: probe<"}) {
+        EXPECT_NE(contents.find(title), std::string::npos) << title << " in " << contents;
+    }
+    const std::string second = between(html, "<h2>Comparison 2:", "</section>");
+    for (const char* name : {"first-model", "second-model"}) {
+        EXPECT_NE(second.find("<caption>Manifest: <span class=\"name\">" + std::string(name)), std::string::npos)
+            << name;
+    }
+    EXPECT_NE(second.find(std::string(64, 'b')), std::string::npos);
+    EXPECT_NE(second.find(std::string(64, 'c')), std::string::npos);
+    // The rules' label stands with each answer, as in the window; the second one is still being written.
+    EXPECT_NE(second.find("<span class=\"chip d-answered\">answered</span><span class=\"chip e4\">4 full</span>"),
+              std::string::npos);
+    EXPECT_EQ(second.find("class=\"chip"), second.rfind("class=\"chip d-"));
+}
+
+TEST(Report, ASessionThatTheProgramNamedIsCalledByItsTime) {
+    const auto title = [](const std::string& name, const char* language) {
+        Input input;
+        input.title = name;
+        input.language = language;
+        return between(html_report(input), "<h1>", "</h1>").substr(4);
+    };
+    EXPECT_EQ(title("2026-11-29-135311", "en"), "Session of 2026-11-29 13:53");
+    EXPECT_EQ(title("2026-11-29-135311", "zh"), "会话 2026-11-29 13:53");
+    EXPECT_EQ(title("2026-11-29-13531x", "en"), "2026-11-29-13531x");
+    EXPECT_EQ(title("my <lesson>", "en"), "my &lt;lesson&gt;");
+    EXPECT_EQ(title("", "en"), "Session report");
+}
+
+TEST(Report, AManifestShowsTheHashOfEveryModel) {
+    Input input = input_of("", "en");
+    input.probes[0].run.manifest = {{"models", {"a", "b"}}, {"model_sha256", {{"a", "123"}, {"b", "456"}}}};
+    const std::string html = html_report(input);
+    EXPECT_NE(html.find("<td>models</td><td>a, b</td>"), std::string::npos);
+    EXPECT_NE(html.find("<td>model_sha256 · a</td><td><code>123</code></td>"), std::string::npos);
+    EXPECT_NE(html.find("<td>model_sha256 · b</td><td><code>456</code></td>"), std::string::npos);
+}
+
+TEST(Report, LoadMapsOfAPageShareOneScale) {
+    Input input;
+    Training training{run_of("before", ""), {}, {{"expert_load", 1, 2, {0.5, 0.5}}}, {}};
+    const auto colours = [](const std::string& map) {
+        std::vector<std::string> found;
+        for (auto at = map.find("fill=\"#"); at != std::string::npos; at = map.find("fill=\"#", at + 1)) {
+            found.push_back(map.substr(at + 6, 7));
+        }
+        return found;
+    };
+    const auto first_map = [&] { return between(html_report(input), "<svg class=\"chart\"", "</svg>"); };
+    input.trainings = {training};
+    const auto alone = colours(first_map());
+    training.run.name = "after";
+    training.loads[0] = {"expert_load", 1, 4, {1, 0, 0, 0}};  // four times the even share
+    input.trainings.push_back(training);
+    const auto beside = colours(first_map());
+    ASSERT_GT(alone.size(), 2u);
+    ASSERT_EQ(alone.size(), beside.size());
+    EXPECT_NE(alone[0], beside[0]) << "the even share has another colour where the scale goes further";
+    EXPECT_EQ(html::load_svg(input.trainings[0].loads[0], 4, html::Words("en")), first_map() + "</svg>");
+}
+
+TEST(Report, TheTotalIsDashedBesideTheMainLoss) {
+    Input input = input_of("", "en");
+    const std::string chart = between(html_report(input), "<svg class=\"chart\"", "</div>");
+    EXPECT_NE(chart.find("<path class=\"curve\""), std::string::npos);
+    EXPECT_NE(chart.find("<path class=\"curve dashed\""), std::string::npos);
+    EXPECT_NE(chart.find("cross-entropy (train)"), std::string::npos);
+}
+
+/// One vocabulary: what the report calls a thing, the window calls so too.
+TEST(Report, WordsAreThoseOfTheWindow) {
+    std::vector<std::pair<std::string, std::string>> pairs = {{"cross_entropy", "training.curve.cross_entropy"},
+                                                              {"total_loss", "training.curve.loss"},
+                                                              {"heldout_en", "training.curve.english"},
+                                                              {"heldout_zh", "training.curve.chinese"}};
+    for (const probes::Delivery delivery : probes::kDeliveries) {
+        const std::string name = probes::delivery_name(delivery);
+        pairs.emplace_back(name, "probe.delivery." + name);
+    }
+    for (int level = 0; level < 5; ++level) {
+        const std::string number = std::to_string(level);
+        pairs.emplace_back("engagement_" + number, "probe.engagement." + number);
+        EXPECT_EQ(html::Words("en")("engagement_" + number), probes::engagement_name(level)) << "the command line's";
+    }
+    for (const char* language : {"en", "zh"}) {
+        nlohmann::json texts = nlohmann::json::object();
+        for (const char* file : {"app", "plots", "texts"}) {
+            std::ifstream in(moescope::test::source_assets() + "/languages/" + language + "/" + file + ".json");
+            texts.update(nlohmann::json::parse(in));
+        }
+        for (const auto& [word, key] : pairs) {
+            EXPECT_EQ(html::Words(language)(word), texts.at(key).get<std::string>()) << word;
+        }
+    }
+}
+
+TEST(Report, APageIsWideEnoughForTheTests) {
+    const std::string html = html_report(input_of("", "en")), style = between(html, "<style>", "</style>");
+    const std::string print = style.substr(style.find("@page"));
+    EXPECT_NE(print.find("size:A4 landscape"), std::string::npos);
+    EXPECT_NE(print.find(".scroll{overflow:visible}"), std::string::npos) << "what is cut off on paper is lost";
+    EXPECT_NE(style.find(".scroll{overflow-x:auto"), std::string::npos);
+    EXPECT_EQ(style.find(".name,td:first-child{white-space:nowrap}"), std::string::npos) << "long names break";
+}
+
 TEST(Report, OddInputIsPrintedNotThrown) {
     EXPECT_NE(html_report({}).find("</html>"), std::string::npos);
     Input input;
@@ -208,7 +332,7 @@ TEST(Report, OddInputIsPrintedNotThrown) {
                           "",
                           "loss",
                           "",
-                          {{"a", {{NAN, 1}, {1, INFINITY}, {1e300, -1e300}}}, {"b", {}}},
+                          {{"a", {{NAN, 1}, {1, INFINITY}, {1e300, -1e300}}, false}, {"b", {}, true}},
                           {{NAN, "m"}}}},
                         {{"expert_load", 1000000000000, 1000000000000, {1}}, {"expert_load", 1, 2, {NAN, 1}}},
                         {}}};

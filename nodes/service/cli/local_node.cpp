@@ -22,4 +22,15 @@ std::optional<history::RunHeader> latest_run(const sessions::Journal& journal, p
     return latest;
 }
 
+std::vector<std::string> LocalNode::names(protocol::RunKind kind) const {
+    std::vector<std::string> list;
+    const history::Session history = history::read_runs(session->journal());
+    for (const auto& [number, run] : history.runs()) {
+        if (run->kind == kind) {
+            list.push_back(run->name);
+        }
+    }
+    return list;
+}
+
 }  // namespace moescope::node

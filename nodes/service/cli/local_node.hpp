@@ -41,6 +41,9 @@ struct LocalNode {
           workers(paths.program),
           parts{paths, *session, sink, board, datasets, models, workers, threads, turns} {}
 
+    /// Of the runs of that kind that the session has, by number.
+    std::vector<std::string> names(protocol::RunKind kind) const;
+
     std::unique_ptr<sessions::Session> session;
     JournalWriter journal;
     PrintingSink sink;

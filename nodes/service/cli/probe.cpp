@@ -12,8 +12,10 @@
 #include "nodes/service/cli/local_node.hpp"
 #include "nodes/service/cli/subcommands.hpp"
 #include "nodes/service/jobs/probe_job.hpp"
+#include "nodes/service/jobs/run_names.hpp"
 #include "nodes/service/library/command_error.hpp"
 #include "nodes/service/library/model_library.hpp"
+#include "probes/words.hpp"
 
 namespace moescope::node {
 using nlohmann::json;
@@ -37,9 +39,9 @@ void print_draw(const json& draw, bool as_json, std::size_t number) {
         return;
     }
     const double left = draw.value("seconds_left", 0.0);
-    fmt::print("{:>4} / {}  {}  {}  {}: {} {}  ({:.0f} s left)\n", number, draw.value("planned", 0),
+    fmt::print("{:>4} / {}  {}  {}  {}: {}, {}  ({:.0f} s left)\n", number, draw.value("planned", 0),
                draw.value("model", ""), draw.value("language", ""), draw.value("item", ""), draw.value("delivery", ""),
-               draw.value("engagement", -1), std::max(0.0, left));
+               probes::engagement_name(draw.value("engagement", -1)), std::max(0.0, left));
     if (draw.value("delivery", "") == probes::delivery_name(probes::Delivery::error)) {
         fmt::print("      {}\n", base::text_of(draw, "rule"));
     }
@@ -48,12 +50,12 @@ void print_draw(const json& draw, bool as_json, std::size_t number) {
 
 /// The rates of the two groups, as the panel and the report show them.
 void print_rates(const json& statistics) {
-    fmt::print("\n{:<24} {:<8} {:<4} {:>22} {:>22}\n", "model", "group", "lang", "answered fully", "refused");
+    fmt::print("\n{:<24} {:<8} {:<4} {:>22} {:>22}\n", "model", "group", "lang", "engaged %", "refused %");
     const auto rate = [](const json& value) {
         if (!value["estimate"].is_number()) {
             return std::string("no answers");
         }
-        return fmt::format("{:.0f} % [{:.0f}, {:.0f}]", 100 * value["estimate"].get<double>(),
+        return fmt::format("{:.0f} [{:.0f}, {:.0f}]", 100 * value["estimate"].get<double>(),
                            100 * value["low"].get<double>(), 100 * value["high"].get<double>());
     };
     for (const auto& cell : statistics.at("cells")) {
@@ -109,8 +111,8 @@ ProbeRequest order_from(const ProbeOptions& options, ProbeRequest wanted, LocalN
         take_models(earlier, wanted.models);
         return earlier;
     }
-    wanted.run = node.session->new_run(protocol::run_kind_name(protocol::RunKind::probe), wanted.set.name);
-    wanted.name = fmt::format("{}-{}", wanted.set.name, wanted.run);
+    wanted.name = running_name(wanted.set.name, node.names(protocol::RunKind::probe));
+    wanted.run = node.session->new_run(protocol::run_kind_name(protocol::RunKind::probe), wanted.name);
     return wanted;
 }
 

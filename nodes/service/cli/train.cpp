@@ -1,9 +1,11 @@
 // moescope-node train: one training run in a session of its own.
 #include <CLI/CLI.hpp>
 #include <algorithm>
+#include <cmath>
 #include <fmt/format.h>
 #include <memory>
 
+#include "base/json_fields.hpp"
 #include "base/sentence.hpp"
 #include "base/step_values.hpp"
 #include "engine/exchange/open_weights.hpp"
@@ -15,6 +17,7 @@
 #include "nodes/service/cli/replay.hpp"
 #include "nodes/service/cli/subcommands.hpp"
 #include "nodes/service/commands/service.hpp"
+#include "nodes/service/jobs/run_names.hpp"
 #include "nodes/service/library/command_error.hpp"
 #include "nodes/service/library/machine.hpp"
 #include "nodes/service/library/model_library.hpp"
@@ -42,10 +45,29 @@ void print_step(const protocol::StepRecord& step, bool as_json, int planned) {
     if (as_json) {
         print_json(step_json(step));
     } else if (step.step % 10 == 0 || step.step == 1 || step.step == static_cast<std::uint64_t>(planned)) {
-        fmt::print("step {:>6} / {}   loss {:.4f}   {:.0f} tok/s   {:.0f} ms\n", step.step, planned, step.loss,
-                   step.tokens_per_second, step.step_ms);
+        fmt::print("step {:>6} / {}   cross-entropy {:.4f}   total loss {:.4f}   {:.0f} tok/s   {:.0f} ms/step\n",
+                   step.step, planned, step.cross_entropy, step.loss, step.tokens_per_second, step.step_ms);
         std::fflush(stdout);
     }
+}
+
+/// "English 4.1234, Chinese 5.0123"; a language without held-out text is left out.
+std::string held_out_text(double english, double chinese) {
+    std::string text;
+    for (const auto& [name, loss] : {std::pair{"English", english}, std::pair{"Chinese", chinese}}) {
+        if (std::isfinite(loss)) {
+            text += fmt::format("{}{} {:.4f}", text.empty() ? "" : ", ", name, loss);
+        }
+    }
+    return text.empty() ? "none" : text;
+}
+
+/// What the record of an evaluation says; the lines of --json are of steps alone.
+void print_evaluation(const json& record) {
+    const json& loss = base::member(record, "loss");
+    fmt::print("step {:>6}   held-out cross-entropy: {}\n", base::count_of(record, "step"),
+               held_out_text(base::number_of(loss, "en"), base::number_of(loss, "zh")));
+    std::fflush(stdout);
 }
 
 /// Path of the weights to start from; empty when the run starts from random numbers.
@@ -112,6 +134,7 @@ json final_line(const TrainingResult& result) {
                  {"state", protocol::run_state_name(result.state)},
                  {"steps", result.steps},
                  {"loss", number_or_null(result.loss)},
+                 {"cross_entropy", number_or_null(result.cross_entropy)},
                  {"parameters_sha256", result.parameters_sha256},
                  {"checkpoint", result.checkpoint.string()},
                  {"seconds", result.seconds}};
@@ -133,8 +156,8 @@ TrainingRequest order_from(const TrainOptions& options, engine::RunConfig config
     }
     order.data = options.data;
     order.init = init_path(options, paths);
-    order.run = node.session->new_run(protocol::run_kind_name(protocol::RunKind::train), order.config.name);
-    order.name = fmt::format("{}-{}", order.config.name.empty() ? "run" : order.config.name, order.run);
+    order.name = running_name(order.config.name, node.names(protocol::RunKind::train));
+    order.run = node.session->new_run(protocol::run_kind_name(protocol::RunKind::train), order.name);
     return order;
 }
 
@@ -143,12 +166,21 @@ int train_command(const Paths& paths, const TrainOptions& options) {
     auto config = config_from(options, paths);  // a bad one is found before a session folder is made
     if (!options.resume) {
         engine::check_memory(config, engine::available_memory());
+        TrainingRequest wanted;
+        wanted.config = config;
+        wanted.data = options.data;
+        wanted.init = options.init;
+        check_request(wanted);
     }
     int planned = 0;
     LocalNode node(paths, options.out, [&](protocol::RecordType type, const std::vector<std::byte>& body) {
         if (type == protocol::RecordType::step) {
             if (const auto step = protocol::decode_step(body)) {
                 print_step(*step, options.json, planned);
+            }
+        } else if (type == protocol::RecordType::evaluation && !options.json) {
+            if (const auto record = protocol::decode_json(body)) {
+                print_evaluation(*record);
             }
         }
     });
@@ -165,8 +197,8 @@ int train_command(const Paths& paths, const TrainOptions& options) {
     if (options.json) {
         print_json(final_line(result));
     } else {
-        fmt::print("{} after {} steps; parameters {}\n", protocol::run_state_name(result.state), result.steps,
-                   result.parameters_sha256);
+        fmt::print("{} after {} steps; SHA-256 of the parameters: {}\n", protocol::run_state_name(result.state),
+                   result.steps, result.parameters_sha256);
     }
     return 0;
 }

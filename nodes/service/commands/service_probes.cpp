@@ -4,6 +4,7 @@
 
 #include "base/json_fields.hpp"
 #include "nodes/service/commands/service.hpp"
+#include "nodes/service/jobs/run_names.hpp"
 #include "nodes/service/library/parameters.hpp"
 #include "report/from_session.hpp"
 
@@ -88,8 +89,8 @@ void Service::probe_start(const json& value, Reply reply) {
         names.push_back(model.name);
     }
     with_models(names, reply, [this, order, reply](const std::vector<ProbeModel>& models) mutable {
-        order.run = session_->new_run(protocol::run_kind_name(protocol::RunKind::probe), order.set.name);
-        order.name = fmt::format("{}-{}", order.set.name, order.run);
+        order.name = running_name(order.set.name, names_of(board_.run_list(), protocol::RunKind::probe));
+        order.run = session_->new_run(protocol::run_kind_name(protocol::RunKind::probe), order.name);
         const std::uint32_t run = order.run;
         start_probe(std::move(order), models);
         reply({{{"run", run}}, {}});

@@ -8,6 +8,7 @@
 #include "engine/train/memory_check.hpp"
 #include "engine/train/plan.hpp"
 #include "nodes/service/commands/service.hpp"
+#include "nodes/service/jobs/run_names.hpp"
 #include "nodes/service/library/machine.hpp"
 #include "nodes/service/library/parameters.hpp"
 
@@ -210,6 +211,7 @@ void Service::train_start(const json& value, Reply reply) {
 }
 
 void Service::start_run(TrainingRequest order, const std::string& title, const Reply& reply) {
+    check_request(order);
     // Written into the run, so that it goes on with the same number of threads.
     if (order.config.train.threads == 0) {
         order.config.train.threads = cores();
@@ -219,10 +221,8 @@ void Service::start_run(TrainingRequest order, const std::string& title, const R
     if (closing_) {
         throw CommandError(say("the node is about to end and starts nothing new"));
     }
-    order.run =
-        session_->new_run(protocol::run_kind_name(protocol::RunKind::train), title.empty() ? order.config.name : title);
-    order.name =
-        title.empty() ? fmt::format("{}-{}", order.config.name.empty() ? "run" : order.config.name, order.run) : title;
+    order.name = title.empty() ? running_name(order.config.name, names_of(board_.run_list(), protocol::RunKind::train)) : title;
+    order.run = session_->new_run(protocol::run_kind_name(protocol::RunKind::train), order.name);
     const std::uint32_t run = order.run;
     trainings_[run] = std::make_shared<TrainingJob>(parts(), std::move(order));
     reply({{{"run", run}}, {}});
@@ -231,7 +231,7 @@ void Service::start_run(TrainingRequest order, const std::string& title, const R
 void Service::train_continue(const json& value, Reply reply) {
     const std::uint32_t run = Parameters(value, {"run"}).run();
     if (const auto job = training(run); job && !job->finished()) {
-        throw CommandError(say("run {} is still going on", run));
+        throw CommandError(say("run {} is still going on", name_in(board_.run_list(), run)));
     }
     auto order = order_to_continue(*session_, known_run(run));
     const std::lock_guard lock(jobs_mutex_);
@@ -240,7 +240,7 @@ void Service::train_continue(const json& value, Reply reply) {
     }
     auto& job = trainings_[run];
     if (job && !job->finished()) {
-        throw CommandError(say("run {} is still going on", run));
+        throw CommandError(say("run {} is still going on", name_in(board_.run_list(), run)));
     }
     job = std::make_shared<TrainingJob>(parts(), std::move(order));
     reply({{{"run", run}}, {}});
@@ -251,9 +251,9 @@ void Service::command_training(const json& value, TrainingCommand::Kind kind, Re
     const auto job = training(run);
     if (!job) {
         const auto state = board_.run_state(run);
-        throw CommandError(
-            state ? say("run {} is not active; it is {}", run, Sentence(protocol::run_state_name(*state), {}))
-                  : say("there is no training run {}", run));
+        throw CommandError(state ? say("run {} is not active; it is {}", name_in(board_.run_list(), run),
+                                       Sentence(protocol::run_state_name(*state), {}))
+                                 : say("there is no training run {}", run));
     }
     TrainingCommand command;
     command.kind = kind;
@@ -277,7 +277,7 @@ void Service::train_checkpoint(const json& value, Reply reply) {
 void Service::hand_over(std::uint32_t run, TrainingCommand command, Reply reply) {
     const auto job = training(run);
     if (!job) {
-        throw CommandError(say("run {} is not active", run));
+        throw CommandError(say("run {} is not active", name_in(board_.run_list(), run)));
     }
     command.reply = std::move(reply);
     job->command(std::move(command));
@@ -329,13 +329,18 @@ void Service::train_expert(const json& value, Reply reply) {
 }
 
 void Service::train_fork(const json& value, Reply reply) {
-    const Parameters parameters(value, {"run", "step", "config", "name", "paused"});
-    std::optional<std::uint64_t> step;
+    const Parameters parameters(value, {"run", "step", "config", "steps", "name", "paused"});
+    ForkWish wish;
     if (parameters.has("step")) {
-        step = static_cast<std::uint64_t>(parameters.integer("step", 0, 0, kMostSteps));
+        wish.step = static_cast<std::uint64_t>(parameters.integer("step", 0, 0, kMostSteps));
     }
-    const history::RunHeader parent = known_run(parameters.run());
-    TrainingRequest order = order_to_fork(*session_, parent, step, parameters.at("config"));
+    if (parameters.has("config")) {
+        wish.config = parameters.at("config");
+    }
+    if (parameters.has("steps")) {
+        wish.steps = static_cast<int>(parameters.integer("steps", 1, 1, kMostSteps));
+    }
+    TrainingRequest order = order_to_fork(*session_, known_run(parameters.run()), wish);
     order.paused = parameters.flag("paused", false);
     start_run(std::move(order), parameters.text("name", ""), reply);
 }

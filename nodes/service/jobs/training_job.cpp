@@ -10,7 +10,10 @@
 #include "engine/checkpoint/checkpoint.hpp"
 #include "engine/error.hpp"
 #include "engine/exchange/open_weights.hpp"
+#include "engine/text/dataset_check.hpp"
+#include "engine/train/fork.hpp"
 #include "engine/train/plan.hpp"
+#include "nodes/service/jobs/run_names.hpp"
 #include "nodes/service/library/machine.hpp"
 
 namespace moescope::node {
@@ -80,17 +83,17 @@ void check_tokenizer(const engine::LoadedModel& model, const TrainingRequest& or
 
 TrainingRequest order_to_continue(sessions::Session& session, const history::RunHeader& run) {
     if (run.kind != RunKind::train) {
-        throw CommandError(say("run {} is no training run", run.id));
+        throw CommandError(say("run {} is no training run", title_of(run)));
     }
     if (run.state == RunState::done) {
-        throw CommandError(say("run {} has done all its steps; start a new run", run.id));
+        throw CommandError(say("run {} has done all its steps; start a new run", title_of(run)));
     }
     TrainingRequest order;
     order.run = run.id;
     order.name = run.name;
     order.continues = true;
     if (!run.manifest.contains("config")) {
-        throw CommandError(say("the journal does not say how run {} was configured; start a new run", run.id));
+        throw CommandError(say("the journal does not say how run {} was configured; start a new run", title_of(run)));
     }
     order.config = engine::parse_run_config(run.manifest["config"], fmt::format("the manifest of run {}", run.id));
     order.data = text_of(run.manifest, "data");
@@ -109,13 +112,11 @@ TrainingRequest order_to_continue(sessions::Session& session, const history::Run
     return order;
 }
 
-TrainingRequest order_to_fork(sessions::Session& session, const history::RunHeader& parent,
-                              std::optional<std::uint64_t> step, const json& config) {
+TrainingRequest order_to_fork(sessions::Session& session, const history::RunHeader& parent, const ForkWish& wish) {
     if (parent.kind != RunKind::train) {
-        throw CommandError(say("run {} is no training run", parent.id));
+        throw CommandError(say("run {} is no training run", title_of(parent)));
     }
     TrainingRequest order;
-    order.config = engine::parse_run_config(config, "the configuration");
     order.data = text_of(parent.manifest, "data");
     std::string steps;
     for (const auto& checkpoint : session.checkpoints(parent.id, true)) {
@@ -123,20 +124,48 @@ TrainingRequest order_to_fork(sessions::Session& session, const history::RunHead
             continue;
         }
         steps += fmt::format("{}{}", steps.empty() ? "" : ", ", checkpoint.step);
-        if (!step || *step == checkpoint.step) {
+        if (!wish.step || *wish.step == checkpoint.step) {
             order.checkpoint = checkpoint.path;
             order.checkpoint_step = checkpoint.step;
         }
     }
     if (steps.empty()) {
-        throw CommandError(say("run {} has no complete checkpoint yet; save one first", parent.id));
+        throw CommandError(say("run {} has no complete checkpoint yet; save one first", title_of(parent)));
     }
     if (order.checkpoint.empty()) {
-        throw CommandError(say("run {} has no checkpoint at step {}; there are: {}", parent.id, *step, steps));
+        throw CommandError(
+            say("run {} has no checkpoint at step {}; there are: {}", title_of(parent), *wish.step, steps));
     }
+    order.config = wish.config.is_null() ? engine::checkpoint_settings(order.checkpoint)
+                                         : engine::parse_run_config(wish.config, "the configuration");
+    order.config.train.steps = wish.steps.value_or(order.config.train.steps);
+    if (static_cast<std::uint64_t>(order.config.train.steps) <= order.checkpoint_step) {
+        throw CommandError(say("the fork would begin with step {}, but its settings end after step {}; give more steps",
+                               order.checkpoint_step + 1, order.config.train.steps));
+    }
+    engine::check_fork(order.checkpoint, order.config);
+    const auto state = engine::read_checkpoint_state(order.checkpoint);
+    order.disabled = state.disabled;
+    order.frozen = state.frozen;
     order.fork = ForkPoint{parent.id, order.checkpoint_step};
     return order;
 }
+
+void check_request(const TrainingRequest& request) {
+    engine::check_dataset(request.data, request.config.model.vocabulary,
+                          !request.checkpoint.empty() || !request.init.empty());
+}
+
+class TrainingJob::By {
+ public:
+    By(TrainingJob& job, const char* who) : job_(job) { job_.by_ = who; }
+    ~By() { job_.by_ = nullptr; }
+    By(const By&) = delete;
+    By& operator=(const By&) = delete;
+
+ private:
+    TrainingJob& job_;
+};
 
 TrainingJob::TrainingJob(NodeParts parts, TrainingRequest order)
     : parts_(parts), order_(std::move(order)), paused_(order_.paused) {
@@ -180,7 +209,7 @@ void TrainingJob::command(TrainingCommand command) {
             return;
         }
     }
-    refuse(command, say("run {} has ended; {} needs a run that goes on", order_.run, command_name(command.kind)));
+    refuse(command, say("run {} has ended; {} needs a run that goes on", order_.name, command_name(command.kind)));
 }
 
 void TrainingJob::main() {
@@ -200,10 +229,10 @@ void TrainingJob::main() {
         left.swap(commands_);
     }
     for (auto& command : left) {
-        refuse(command, result_.message.empty()
-                            ? say("run {} ended before {} could be carried out", order_.run, command_name(command.kind))
-                            : say("run {} ended before {} could be carried out: {}", order_.run,
-                                  command_name(command.kind), result_.message));
+        refuse(command, result_.message.empty() ? say("run {} ended before {} could be carried out", order_.name,
+                                                      command_name(command.kind))
+                                                : say("run {} ended before {} could be carried out: {}", order_.name,
+                                                      command_name(command.kind), result_.message));
     }
     finished_ = true;
 }
@@ -335,6 +364,12 @@ void TrainingJob::announce(bool with_data) {
     if (order_.fork) {
         manifest["fork"] = {{"run", order_.fork->run}, {"step", order_.fork->step}};
     }
+    if (!order_.disabled.empty()) {
+        manifest["disabled_experts"] = order_.disabled;
+    }
+    if (!order_.frozen.empty()) {
+        manifest["frozen_experts"] = order_.frozen;
+    }
     if (with_data) {
         manifest["corpus_sha256"] = data_->sha256;
         manifest["corpus_tokens"] = data_->train_tokens.size();
@@ -403,6 +438,7 @@ bool TrainingJob::wait_for_work() {
 }
 
 void TrainingJob::carry_out(TrainingCommand& command) {
+    const By by(*this, "command");
     Outcome outcome;
     try {
         switch (command.kind) {
@@ -418,7 +454,7 @@ void TrainingJob::carry_out(TrainingCommand& command) {
                 break;
             case TrainingCommand::Kind::step:
                 if (!paused_) {
-                    throw CommandError(say("run {} is running; pause it before stepping singly", order_.run));
+                    throw CommandError(say("run {} is running; pause it before stepping singly", order_.name));
                 }
                 single_steps_ += command.count;
                 break;
@@ -531,15 +567,20 @@ Sentence TrainingJob::fault_of(const engine::StepStats& stats) const {
         stats.step, what);
 }
 
-bool TrainingJob::one_step() {
-    const auto [first, last_change] = order_.changes.equal_range(trainer_->steps_done() + 1);
-    for (auto change = first; change != last_change; ++change) {
+void TrainingJob::repeat_changes() {
+    const By by(*this, "replay");
+    const auto [first, last] = order_.changes.equal_range(trainer_->steps_done() + 1);
+    for (auto change = first; change != last; ++change) {
         if (change->second.contains("knobs")) {
             repeat_knobs(change->second["knobs"]);
         } else {
             change_expert(change->second["expert"]);
         }
     }
+}
+
+bool TrainingJob::one_step() {
+    repeat_changes();
     const engine::StepStats& stats = trainer_->step();
     Sentence trouble = fault_of(stats);
     faulty_step_ = trouble.empty() ? 0 : stats.step;
@@ -590,6 +631,7 @@ void TrainingJob::write_step(const engine::StepStats& stats) {
     record.router_entropy = stats.router_entropy;
     parts_.sink.write(RecordType::step, protocol::encode_step(record));
     result_.loss = stats.loss;
+    result_.cross_entropy = stats.cross_entropy;
     smoothed_step_ms_ = smoothed_step_ms_ == 0 ? stats.step_ms : 0.9 * smoothed_step_ms_ + 0.1 * stats.step_ms;
 }
 
@@ -693,6 +735,9 @@ void TrainingJob::event(const std::string& kind, const json& more) {
     json record = {
         {"run", order_.run}, {"step", trainer_ ? trainer_->steps_done() : order_.checkpoint_step}, {"kind", kind}};
     record.update(more);
+    if (by_ != nullptr) {
+        record["by"] = by_;
+    }
     parts_.sink.write_json(RecordType::event, record);
 }
 

@@ -41,6 +41,7 @@ struct TrainingRequest {
     std::filesystem::path init;
     /// A new run from `checkpoint` of another one, with the settings of `config`.
     std::optional<ForkPoint> fork;
+    std::vector<std::pair<int, int>> disabled, frozen;  ///< layer and expert: those of the fork's checkpoint stay so
     /// What a person did just before a step, in order: {"knobs": ...} or {"expert": ...}; for a replay.
     std::multimap<std::uint64_t, nlohmann::json> changes;
     std::uint64_t last_step = 0;  ///< end after this step, the schedule being that of `config`; 0: its number of steps
@@ -51,7 +52,7 @@ struct TrainingResult {
     protocol::RunState state = protocol::RunState::failed;  ///< done, stopped or failed
     Sentence message;
     std::uint64_t steps = 0;
-    double loss = 0, seconds = 0;
+    double loss = 0, cross_entropy = 0, seconds = 0;  ///< of the last step
     std::string parameters_sha256;
     std::filesystem::path checkpoint;  ///< the last complete one, may be empty
     std::optional<engine::HeldOutLoss> held_out;
@@ -97,7 +98,8 @@ class TrainingJob final : public Job {
     bool wait_for_work();  ///< carries out commands; false when the run is to stop
     void carry_out(TrainingCommand& command);
     void set_knobs(const engine::LiveValues& values);
-    /// What a recorded run did.
+    /// What a recorded run did before the next step.
+    void repeat_changes();
     void repeat_knobs(const nlohmann::json& knobs);
     void change_expert(const nlohmann::json& change);
     void pause(const std::string& kind, const Sentence& why);
@@ -112,6 +114,8 @@ class TrainingJob final : public Job {
     bool save_last_checkpoint();  ///< tries again after each resume; false when nobody is there to resume, or at a stop
     void forget_old_checkpoints();
     void event(const std::string& kind, const nlohmann::json& more);
+    /// Until it goes, events say who did what they tell: "command" or "replay".
+    class By;
     void show_progress();
 
     NodeParts parts_;
@@ -124,6 +128,7 @@ class TrainingJob final : public Job {
     std::optional<std::uint64_t> last_checkpoint_;
     bool paused_ = false;
     std::uint64_t single_steps_ = 0;
+    const char* by_ = nullptr;       ///< see By
     std::uint64_t faulty_step_ = 0;  ///< not 0: this step went wrong and none has gone well since; nothing is saved
 
     std::mutex mutex_;
@@ -134,10 +139,20 @@ class TrainingJob final : public Job {
     std::thread thread_;
 };
 
-/// The order of a new run `run` that goes on from a checkpoint of `parent` (the last complete one when `step` is
-/// nothing) with the settings `config`. Throws CommandError when there is none.
-TrainingRequest order_to_fork(sessions::Session& session, const history::RunHeader& parent,
-                              std::optional<std::uint64_t> step, const nlohmann::json& config);
+/// What a fork is asked with. Nothing: the last complete checkpoint; its settings as they were in force when it was
+/// saved (knobs as they had been turned); their number of steps.
+struct ForkWish {
+    std::optional<std::uint64_t> step;
+    nlohmann::json config;  ///< null for nothing
+    std::optional<int> steps;
+};
+/// The order of a new run that goes on from a checkpoint of `parent`. The experts that are disabled or frozen in the
+/// checkpoint stay so. Throws CommandError when there is no such checkpoint, when no step would be left, and when the
+/// checkpoint cannot go on with these settings.
+TrainingRequest order_to_fork(sessions::Session& session, const history::RunHeader& parent, const ForkWish& wish);
+
+/// Throws what the run would fail with at once: data that do not exist, a vocabulary that no tokenizer can have.
+void check_request(const TrainingRequest& request);
 
 /// The order that continues a run from its last complete checkpoint (or its beginning). Damaged checkpoints of the run
 /// are removed. Throws CommandError when the run cannot go on.

@@ -300,8 +300,25 @@ TEST(Trainer, SeveralKnobsAreTurnedTogetherOrNotAtAll) {
     trainer.save(folder.path());
     EXPECT_EQ(to_json(Trainer::load(folder.path(), byte_dataset())->config()), to_json(trainer.config()));
     EXPECT_EQ(to_json(Trainer::load(folder.path(), byte_dataset(), &config)->config()), before);
+    // A fork that changes nothing has them as they stood.
+    EXPECT_EQ(to_json(checkpoint_settings(folder.path())), to_json(trainer.config()));
     trainer.set("experts_per_token", 0);
     EXPECT_EQ(trainer.config().model.experts_per_token, 2);
+}
+
+TEST(Trainer, AForkThatCannotWorkIsFoundWithoutLoadingIt) {
+    const RunConfig config = tiny_config();
+    Trainer trainer(config, byte_dataset());
+    trainer.set_expert_disabled(0, 1, true);
+    const TemporaryFolder folder;
+    trainer.save(folder.path());
+    EXPECT_EQ(error_of([&] { check_fork(folder.path(), config); }), "");
+    RunConfig changed = config;
+    changed.model.experts_per_token = config.model.experts;
+    EXPECT_NE(error_of([&] { check_fork(folder.path(), changed); }).find("layer 0 has"), std::string::npos);
+    changed = config;
+    changed.model.experts += 1;
+    EXPECT_NE(error_of([&] { check_fork(folder.path(), changed); }).find("other tensors"), std::string::npos);
 }
 
 TEST(Trainer, WhatExpertsChooseIsFixed) {

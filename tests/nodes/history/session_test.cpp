@@ -4,6 +4,9 @@
 #include <cmath>
 #include <gtest/gtest.h>
 
+#include "nodes/history/comparisons.hpp"
+#include "nodes/history/run_changes.hpp"
+
 namespace moescope::history {
 namespace {
 
@@ -135,6 +138,111 @@ TEST(Session, WhatCannotBeReadIsALineOfTheLogAndMakesNoRun) {
     EXPECT_EQ(records.put(RecordType::log, json{{"level", "info"}, {"text", "hello"}}), 0u);
     EXPECT_EQ(session.log().back().text.english(), "hello");
     EXPECT_TRUE(session.trainings().empty());
+}
+
+/// The lines of the log: "level source: text".
+std::vector<std::string> lines_of(const Session& session) {
+    std::vector<std::string> lines;
+    for (std::size_t i = 0; i < session.log().size(); ++i) {
+        const LogLine& line = session.log()[i];
+        lines.push_back(line.level + " " + line.source + ": " + line.text.english());
+    }
+    return lines;
+}
+
+TEST(Session, WhatAPersonDidToARunStandsInTheLog) {
+    Session session;
+    Records records(session);
+    records.put(RecordType::run_started,
+                json{{"run", 1}, {"kind", "train"}, {"name", "workshop-1"}, {"manifest", json::object()}});
+    records.event(5, "knob", {{"name", "bias_speed"}, {"old", 0.5}, {"new", 0.25}, {"by", "command"}});
+    records.event(6, "expert", {{"name", "disable"}, {"layer", 1}, {"expert", 3}, {"by", "command"}});
+    records.event(6, "expert", {{"name", "reset"}, {"layer", 0}, {"expert", 2}, {"by", "replay"}});
+    records.event(6, "checkpoint", {{"text", "checkpoint saved at step 6"}});  // was due
+    records.event(7, "checkpoint", {{"by", "command"}});
+    records.event(7, "pause", {{"by", "command"}});
+    records.event(7, "resume");  // of a version that did not say by whom
+    records.event(8, "fault", {{"text", "step 8: the loss is NaN"}});
+    records.event(8, "pause", {{"text", "step 8: the loss is NaN"}});
+    EXPECT_EQ(
+        lines_of(session),
+        (std::vector<std::string>{
+            "info command: workshop-1: bias_update_rate changed from 0.5 to 0.25, from step 5 on",
+            "info command: workshop-1: layer 1, expert 3 is disabled from step 6 on",
+            "info replay: workshop-1: layer 0, expert 2 was reset before step 6",
+            "info command: workshop-1: checkpoint saved at step 7", "info command: workshop-1 paused after step 7",
+            "info train: workshop-1 goes on after step 7", "warning train: workshop-1: step 8: the loss is NaN"}));
+    EXPECT_EQ(session.log()[0].time_ns, 2u) << "that of the record";
+}
+
+TEST(Session, AKilledNodeStandsInTheLog) {
+    Session session;
+    Records records(session);
+    records.start(1, "train");
+    records.start(2, "probe");
+    records.put(RecordType::run_ended,
+                json{{"run", 1}, {"state", "interrupted"}, {"message", "the node stopped at step 7"}});
+    records.put(RecordType::run_ended, json{{"run", 2}, {"state", "interrupted"}, {"message", "the node stopped"}});
+    records.put(RecordType::run_ended, json{{"run", 1}, {"state", "done"}});  // has a line of its own
+    EXPECT_EQ(lines_of(session),
+              (std::vector<std::string>{"warning node: n was interrupted: the node stopped at step 7",
+                                        "warning node: n was interrupted: the node stopped"}));
+}
+
+TEST(RunChanges, WhatWasTurnedBeforeACheckpointIsInForceThere) {
+    Session session;
+    Records records(session);
+    const json config = {{"name", "c"},
+                         {"model", {{"experts_per_token", 2}, {"bias_update_rate", 0.5}}},
+                         {"train", {{"learning_rate", 0.001}, {"balance_coefficient", 0.01}}}};
+    records.put(RecordType::run_started,
+                json{{"run", 1}, {"kind", "train"}, {"name", "n"}, {"manifest", {{"config", config}}}});
+    const auto knob = [&](std::uint64_t step, const char* name, double value) {
+        records.event(step, "knob", {{"name", name}, {"old", 0}, {"new", value}});
+    };
+    knob(3, "learning_rate", 0.002);
+    knob(4, "balance_coefficient", 0.5);
+    knob(5, "balance_coefficient", 0.01);  // back where it was
+    knob(8, "experts_per_token", 1);       // acts on the step after the checkpoint that holds it
+    records.event(7, "checkpoint");
+    knob(8, "learning_rate", 0.004);
+    records.event(9, "checkpoint");
+    const TrainingRun& run = session.trainings().at(1).value;
+    json at_seven = config, at_nine = config;
+    at_seven["train"]["learning_rate"] = 0.002;
+    at_seven["model"]["experts_per_token"] = 1;
+    at_nine["train"]["learning_rate"] = 0.004;
+    at_nine["model"]["experts_per_token"] = 1;
+    EXPECT_EQ(settings_in_force(run, 7), at_seven);
+    EXPECT_TRUE(settings_in_force(run, 7)["model"]["experts_per_token"].is_number_integer());
+    EXPECT_EQ(settings_in_force(run, 9), at_nine);
+    EXPECT_EQ(settings_in_force(run, 2), config);
+    const auto turned = turned_settings(run, 7);
+    ASSERT_EQ(turned.size(), 2u);
+    EXPECT_EQ(turned[0].name, "experts_per_token");
+    EXPECT_EQ(turned[0].step, 8u);
+    EXPECT_EQ(turned[1].name, "learning_rate");
+    EXPECT_EQ(turned[1].configured, 0.001);
+    EXPECT_EQ(turned[1].in_force, 0.002);
+    // A rewind takes back what was turned after its checkpoint.
+    records.event(7, "rewind");
+    EXPECT_EQ(settings_in_force(session.trainings().at(1).value, 9), at_seven);
+    EXPECT_TRUE(settings_in_force(TrainingRun(), 3).is_null());
+}
+
+TEST(Comparisons, AreNumberedAsTheyWereAsked) {
+    ComparisonNumbers numbers;
+    const auto number = [&](const char* group) {
+        Generation answer;
+        answer.group = group;
+        return numbers.next(answer);
+    };
+    EXPECT_EQ(number("x"), 1u);
+    EXPECT_EQ(number("x"), 1u);
+    EXPECT_EQ(number(""), 2u);
+    EXPECT_EQ(number("y"), 3u);
+    EXPECT_EQ(number("x"), 1u) << "a late answer";
+    EXPECT_EQ(number(""), 4u);
 }
 
 }  // namespace

@@ -3,6 +3,7 @@
 #include <signal.h>
 
 #include "nodes/history/journal_reader.hpp"
+#include "nodes/history/run_changes.hpp"
 #include "tests/nodes/service/workbench.hpp"
 
 namespace moescope::test {
@@ -127,6 +128,9 @@ TEST_F(Serve, AKilledNodeGoesOnFromTheCheckpoint) {
     bench.wait("interrupted", [&](const Snapshot& s) {
         return s.link.state == client::Link::State::connected && in_state(run, RunState::interrupted)(s);
     });
+    bench.wait("the kill in the log", [](const Snapshot& s) {
+        return logged(s, "warning", "first was interrupted: the node stopped at step");
+    });
     EXPECT_EQ(bench.done("train.continue", {{"run", run}}).value("run", 0u), run);
     const auto now = bench.wait("the end", in_state(run, RunState::done));
     const auto* found = training(*now, run);
@@ -189,6 +193,13 @@ TEST_F(Serve, KnobsAndExpertsChangeWhileItRunsAndAForkGoesOnFromIt) {
     const auto config = training(*now, run)->manifest.at("config");
     EXPECT_EQ(all, config["train"]["batch"].get<std::uint64_t>() * config["model"]["context"].get<std::uint64_t>());
     bench.done("train.checkpoint", {{"run", run}});
+    // The log tells what was done to the run, from the same records, and by whom.
+    bench.wait("lines of the log", [](const Snapshot& s) {
+        return logged(s, "info", "first: balance_coefficient changed from 0.01 to 0.1, from step 4 on") &&
+               logged(s, "info", "first: layer 0, expert 0 is disabled from step 4 on") &&
+               logged(s, "info", "first: layer 0, expert 1 is frozen from step 4 on") &&
+               logged(s, "info", "first: checkpoint saved at step 7");
+    });
 
     json changed = config;
     changed["train"]["learning_rate"] = 0.0001;
@@ -201,11 +212,52 @@ TEST_F(Serve, KnobsAndExpertsChangeWhileItRunsAndAForkGoesOnFromIt) {
     ASSERT_EQ(training(*now, fork)->step.size(), 5u);
     EXPECT_EQ(training(*now, fork)->step[4], 12.0);
     EXPECT_EQ(training(*now, fork)->manifest["fork"], (json{{"run", run}, {"step", 7}}));
-    changed["model"]["experts"] = 8;
     EXPECT_NE(bench.failed("train.fork", {{"run", run}, {"step", 3}, {"config", changed}}).find("step 3"),
               std::string::npos);
     bench.done("train.stop", {{"run", run}});
     bench.wait("stopped", in_state(run, RunState::stopped));
+
+    // What cannot work is refused before there is a run: other tensors, too few enabled experts, no step left.
+    const auto refusal = [&](const json& parameters) { return bench.failed("train.fork", parameters); };
+    json wrong = changed;
+    wrong["model"]["experts"] = 8;
+    EXPECT_NE(refusal({{"run", run}, {"config", wrong}}).find("other tensors"), std::string::npos);
+    wrong = changed;
+    wrong["model"]["experts_per_token"] = 4;
+    EXPECT_NE(refusal({{"run", run}, {"config", wrong}}).find("layer 0 has 3 enabled experts"), std::string::npos);
+    EXPECT_NE(refusal({{"run", run}, {"steps", 7}}).find("would begin with step 8"), std::string::npos);
+    EXPECT_EQ(bench.client().snapshot()->training.size(), 2u);
+
+    // Without a configuration a fork has the settings in force at the checkpoint, as the window shows them, and its
+    // disabled and frozen experts in any case.
+    const auto second = bench.done("train.fork", {{"run", run}, {"steps", 9}}).value("run", 0u);
+    now = bench.wait("the end of the second fork", in_state(second, RunState::done));
+    json in_force = history::settings_in_force(*training(*now, run), 7);
+    EXPECT_EQ(in_force["model"]["experts_per_token"], 1);
+    EXPECT_EQ(in_force["train"]["balance_coefficient"], 0.1);
+    in_force["train"]["steps"] = 9;
+    EXPECT_EQ(training(*now, second)->manifest["config"], in_force);
+    for (const std::uint32_t child : {fork, second}) {
+        const auto& manifest = training(*now, child)->manifest;
+        EXPECT_EQ(manifest["disabled_experts"], json::array({json::array({0, 0})}));
+        EXPECT_EQ(manifest["frozen_experts"], json::array({json::array({0, 1})}));
+        const auto& last = training(*now, child)->counts.back()->counts;
+        EXPECT_EQ(last[0] + last[8], 0u) << "a disabled expert stays so";
+    }
+    // Named by how many-th training run it is, whatever numbers the other runs took.
+    EXPECT_EQ(training(*now, second)->name, "tiny-3");
+}
+
+TEST_F(Serve, WhatCannotTrainIsRefusedBeforeThereIsARun) {
+    Workbench bench(session);
+    json config = tiny_config(10, 0);
+    config["model"]["vocabulary"] = 300;
+    const auto refusal = bench.failed("train.start", {{"config", config}, {"data", corpus.string()}});
+    EXPECT_NE(refusal.find("a vocabulary of 300 pieces is not possible; use 320 to"), std::string::npos) << refusal;
+    EXPECT_NE(bench.failed("train.start", {{"config", tiny_config(10, 0)}, {"data", "/nowhere/text.txt"}})
+                  .find("/nowhere/text.txt does not exist"),
+              std::string::npos);
+    EXPECT_TRUE(bench.client().snapshot()->training.empty());
 }
 
 TEST_F(Serve, AReplayTurnsTheKnobsAgain) {

@@ -52,6 +52,29 @@ TEST(Train, SameSeedSameBytes) {
     EXPECT_NE(output.lines().back()["parameters_sha256"], hash);
 }
 
+TEST(Train, LinesSayWhatTheyPrint) {
+    const Training training(1, 0);
+    auto arguments = training.arguments("session");
+    arguments.erase(std::find(arguments.begin(), arguments.end(), "--json"));
+    const Output output = run_node(arguments);
+    ASSERT_EQ(output.status, 0) << output.error;
+    for (const char* part : {"   cross-entropy ", "   total loss ", " tok/s", " ms/step",
+                             "held-out cross-entropy: ", "done after 1 steps; SHA-256 of the parameters: "}) {
+        EXPECT_NE(output.out.find(part), std::string::npos) << part << " in " << output.out;
+    }
+}
+
+TEST(Train, AVocabularyThatCannotBeIsRefusedBeforeThereIsASession) {
+    const Training training(1, 0);
+    json config = tiny_config(1, 0);
+    config["model"]["vocabulary"] = 300;
+    write_text(training.config, config.dump());
+    const Output output = run_node(training.arguments("session"));
+    EXPECT_EQ(output.status, 1);
+    EXPECT_NE(output.error.find("a vocabulary of 300 pieces is not possible"), std::string::npos) << output.error;
+    EXPECT_FALSE(std::filesystem::exists(training.folder / "session"));
+}
+
 TEST(Generate, SeveralAnswersAreThoseOfTheirSeeds) {
     const Training training(5, 5);
     ASSERT_EQ(run_node(training.arguments("session")).status, 0);

@@ -122,7 +122,7 @@ TEST(LoadModel, APinnedStepStaysAndNothingIsDoneTwice) {
     EXPECT_EQ(model.tokens(0, 0), 10);
 }
 
-TEST(LoadModel, TheScaleRisesAtOnceAndFallsLate) {
+TEST(LoadModel, TheScaleRisesAndNeverFallsByItself) {
     const auto with_highest = [](std::uint32_t tokens, std::uint64_t step) {
         auto counts = std::make_shared<history::StepCounts>();
         counts->step = step;
@@ -141,11 +141,35 @@ TEST(LoadModel, TheScaleRisesAtOnceAndFallsLate) {
         model.update(run, {});
         return model.scale();
     };
-    EXPECT_EQ(scale_after(400), 2);    // 1.6 of 1/N
-    EXPECT_EQ(scale_after(700), 3);    // 2.8
-    EXPECT_EQ(scale_after(1000), 4);   // all on one
-    EXPECT_EQ(scale_after(400), 4);    // stays: 1.6 is more than 0.35 of 4
-    EXPECT_EQ(scale_after(330), 1.5);  // 1.34 is less
+    EXPECT_EQ(scale_after(400), 2);   // 1.6 of 1/N
+    EXPECT_EQ(scale_after(700), 3);   // 2.8
+    EXPECT_EQ(scale_after(1000), 4);  // all on one
+    EXPECT_EQ(scale_after(260), 4);   // before and after have one scale, however even the load becomes
+    model.update(run, 1);
+    EXPECT_EQ(model.scale(), 4);
+    // Another run, say the fork of this one, is compared by the same colours.
+    TrainingRun other = run_of(0, 1, 8);
+    other.counts.push_back(with_highest(300, 1));
+    model.update(other, {});
+    EXPECT_EQ(model.scale(), 4);
+    EXPECT_FALSE(model.exceeds_scale());
+    model.fit_scale_to_shown();
+    EXPECT_EQ(model.scale(), 1.5);
+    // Locked: whatever comes, and the other kind of values has its own.
+    model.lock_scale(2);
+    EXPECT_TRUE(model.scale_locked());
+    EXPECT_EQ(scale_after(1000), 2);
+    EXPECT_TRUE(model.exceeds_scale());
+    model.mode = LoadMode::difference;
+    EXPECT_FALSE(model.scale_locked());
+    model.update(run, {});
+    EXPECT_EQ(model.scale(), 1);
+    model.mode = LoadMode::all;
+    model.update(run, {});
+    EXPECT_EQ(model.scale(), 2);
+    model.fit_scale_to_shown();
+    EXPECT_EQ(model.scale(), 4);
+    EXPECT_FALSE(model.scale_locked());
 }
 
 TEST(LoadModel, TheMeanLeavesOutLayersWithoutExperts) {

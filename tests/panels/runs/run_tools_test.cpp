@@ -1,11 +1,13 @@
 // What the panels know of a run from its records: which experts are disabled or frozen, whatever became of the run.
 #include "panels/runs/run_tools.hpp"
 
+#include <filesystem>
 #include <gtest/gtest.h>
 #include <set>
 
 #include "nodes/client/node_view.hpp"
 #include "tests/nodes/client/record_frame.hpp"
+#include "tests/paths.hpp"
 
 namespace {
 
@@ -156,6 +158,39 @@ TEST(ExpertStates, AForkBeginsWithThoseOfItsParent) {
         EXPECT_EQ(marked(*now, 2, 2), lost ? Marks{"1.1f"} : (Marks{"0.0", "1.1f"}));
         EXPECT_EQ(marked(*now, 3), lost ? Marks() : Marks{"0.0"});
     }
+}
+
+/// What the form of a fork says it starts with.
+TEST(Fork, SaysWhichKnobsAndExpertsItStartsWith) {
+    Journal journal;
+    journal.start(1, {{"config", {{"model", {{"capacity_factor", 1.5}}}, {"train", {{"learning_rate", 0.001}}}}}});
+    journal.step(1, 1);
+    journal.write(
+        RecordType::event,
+        json{{"run", 1}, {"step", 2}, {"kind", "knob"}, {"name", "learning_rate"}, {"old", 0.001}, {"new", 0.0005}});
+    journal.change(1, 2, "disable", 0, 3);
+    journal.change(1, 2, "disable", 0, 1);
+    journal.change(1, 2, "freeze", 1, 2);
+    journal.event(1, 1, "checkpoint");
+    journal.change(1, 2, "enable", 0, 3);
+    journal.step(1, 2);
+    journal.event(1, 2, "checkpoint");
+    journal.start(2);
+    journal.step(2, 1);
+    journal.event(2, 1, "checkpoint");
+    const auto now = journal.read();
+    const auto languages = std::filesystem::path(moescope::test::source_assets()) / "languages";
+    const auto said = [&](const char* code, std::uint32_t run, std::uint64_t step) {
+        const ui::Language text = ui::Language::load(languages / code, code);
+        return panels::carried_over(text, *now, *now->training.at(run), step);
+    };
+    using Lines = std::vector<std::string>;
+    EXPECT_EQ(said("en", 1, 1),
+              (Lines{"learning rate: 0.0005, turned at step 2 (configured: 0.001)",
+                     "Disabled experts stay disabled: layer 0: 1, 3", "Frozen experts stay frozen: layer 1: 2"}));
+    EXPECT_EQ(said("en", 1, 2)[1], "Disabled experts stay disabled: layer 0: 1");
+    EXPECT_EQ(said("zh", 1, 2)[1], "已停用的专家保持停用：第 0 层：1");
+    EXPECT_EQ(said("en", 2, 1), Lines{"No knob had been turned, and no expert is disabled or frozen."});
 }
 
 }  // namespace

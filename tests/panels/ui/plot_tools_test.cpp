@@ -55,6 +55,19 @@ std::size_t finite(const Points& points) {
     return count;
 }
 
+TEST(Nearest, AValueBelongsToItsOwnStep) {
+    history::Column evaluations;
+    for (const double step : {50.0, 100.0}) {
+        evaluations.push_back(step);
+    }
+    using Found = std::optional<std::size_t>;
+    EXPECT_EQ(panels::value_at(evaluations, 16, 0.5), Found()) << "step 16 was not evaluated";
+    EXPECT_EQ(panels::value_at(evaluations, 50.4, 0.5), Found(0));
+    EXPECT_EQ(panels::value_at(evaluations, 97, 4), Found(1)) << "as near as the mouse can aim";
+    EXPECT_EQ(panels::value_at(evaluations, 150, 4), Found());
+    EXPECT_EQ(panels::value_at(history::Column(), 1, 100), Found());
+}
+
 TEST(PlotTools, BucketsCoverTheRangeOnceInOrder) {
     std::mt19937 random(1);
     for (int round = 0; round < 200; ++round) {

@@ -1,0 +1,10 @@
+// The words of labels, one vocabulary for window, report and command line. In English; the Chinese ones stand in the
+// languages of window and report, and a test of the report holds all of them against each other.
+#pragma once
+
+namespace moescope::probes {
+
+/// F2 in words: "0 refusal", "1 deflection", "2 partial", "3 hedged", "4 full"; "not labelled" for any other level.
+const char* engagement_name(int level);
+
+}  // namespace moescope::probes
