@@ -128,8 +128,8 @@ std::string comparison_section(const Comparison& comparison, const Words& words)
         out += "<div class=\"card\"><h4>" + escape(answer.model) + "</h4><p class=\"quiet\">" +
                std::to_string(answer.tokens) + " " + words("tokens") + " · " + number(answer.tokens_per_second, 1) +
                " tok/s · " + words("stop") + ": " + words(answer.stop) +
-               (answer.settings.empty() ? std::string() : " · " + escape(answer.settings)) +
-               "</p><p class=\"text\" dir=\"auto\">" + escape(answer.text) + "</p></div>";
+               (answer.settings.empty() ? std::string() : " · " + escape(answer.settings)) + "</p>" +
+               html::answer_text(answer.text, words) + "</div>";
     }
     return out + "</div>" + metadata(comparison.run, words);
 }

@@ -12,6 +12,8 @@
 #include <string>
 #include <vector>
 
+#include "base/stop_reason.hpp"
+
 namespace moescope::engine {
 
 struct ModelInfo {
@@ -42,14 +44,14 @@ struct GeneratedToken {
 struct GenerateRequest {
     std::string prompt;    ///< what the person typed, UTF-8
     bool chat = true;      ///< wrap in the model's chat template when it has one
-    int max_tokens = 256;  ///< fewer when the context is full before; the answer then stops with `length`
+    int max_tokens = 256;  ///< fewer when the context is full before; the answer then stops with `context`
     int alternatives = 0;  ///< how many to report per token
     Sampling sampling;
 };
 
 struct GenerateResult {
-    enum class Stop { end, length, cancelled };
-    Stop stop = Stop::end;
+    using Stop = base::StopReason;
+    Stop stop = Stop::end;  ///< end, length, context or cancelled
     int prompt_tokens = 0, tokens = 0;
     double prompt_ms = 0, generate_ms = 0;  ///< tokens_per_second = tokens / generate_ms
 };

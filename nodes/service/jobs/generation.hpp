@@ -36,7 +36,7 @@ GenerationRequest parse_generation(const nlohmann::json& parameters);
 
 struct GenerationResult {
     protocol::RunState state = protocol::RunState::failed;  ///< done, stopped (by a person) or failed
-    std::string stop;                                       ///< end, length, cancelled or error
+    std::string stop;                                       ///< a name of base/stop_reason.hpp
     Sentence message;                                       ///< of a failed one
     std::string text;                                       ///< bytes; need not be valid UTF-8
     int prompt_tokens = 0, tokens = 0;

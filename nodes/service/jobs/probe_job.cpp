@@ -410,6 +410,7 @@ void ProbeJob::store_answer(const ProbeModel& model, const Question& question, c
                    {"tokens_per_second", answer.tokens_per_second},
                    {"delivery", probes::delivery_name(labels.delivery)},
                    {"engagement", labels.engagement},
+                   {"reasoning", probes::trace_name(labels.reasoning)},
                    {"planned", planned_}};
     base::put_sentence(record, "rule", answer.message.empty() ? labels.rule : answer.message);
     history_.apply({RecordType::probe_draw, {}, 0, protocol::encode_json(record)});

@@ -3,6 +3,7 @@
 
 #include <cmath>
 #include <gtest/gtest.h>
+#include <tuple>
 
 namespace moescope::history {
 namespace {
@@ -135,6 +136,20 @@ TEST(Session, WhatCannotBeReadIsALineOfTheLogAndMakesNoRun) {
     EXPECT_EQ(records.put(RecordType::log, json{{"level", "info"}, {"text", "hello"}}), 0u);
     EXPECT_EQ(session.log().back().text.english(), "hello");
     EXPECT_TRUE(session.trainings().empty());
+}
+
+TEST(Session, AnOldLengthBeforeTheLimitWasTheContext) {
+    Session session;
+    Records records(session);
+    std::uint32_t run = 0;
+    for (const auto& [stop, tokens, wanted] : std::vector<std::tuple<const char*, int, const char*>>{
+             {"length", 20, "length"}, {"length", 7, "context"}, {"end", 7, "end"}, {"context", 7, "context"}}) {
+        records.put(RecordType::run_started,
+                    json{{"run", ++run}, {"kind", "generate"}, {"name", "m"}, {"manifest", {{"max_tokens", 20}}}});
+        records.put(RecordType::generation_ended,
+                    json{{"run", run}, {"state", "done"}, {"stop", stop}, {"tokens", tokens}, {"text", "x"}});
+        EXPECT_EQ(session.answers().at(run).value.stop, wanted);
+    }
 }
 
 }  // namespace
