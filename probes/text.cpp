@@ -10,15 +10,17 @@
 namespace moescope::probes::text {
 namespace {
 
-constexpr char32_t kBad = U'\uFFFD';
-
 // Traditional and simplified forms of the characters in the phrase lists.
 constexpr std::u32string_view kTraditional =
     U"無對討論話題這個問們關換協幫評參與複雜沒觀點為語請諒內違規說應該來難訊實認識後開聯辦權據觸過讓時記錄話達繼續別訴"
-    U"詢須體況務處盡";
+    U"詢須體況務處盡學習還檢測監險審啟護機擋攔濾絕節頻異錯誤試樣適當壞顯結級種類儘給與係選擇戶單導現終斷標準範圍滿領"
+    U"擅長數碼編邏輯歡顧慮屬僅簡嚴敘優東間連動會輸產從嗎麼風統暫資尋遺議報責職專歷國較確寫執爭見眾紛紜場樂隨設計訓練於"
+    U"發並覆偵鎖網閉態";
 constexpr std::u32string_view kSimplified =
     U"无对讨论话题这个问们关换协帮评参与复杂没观点为语请谅内违规说应该来难讯实认识后开联办权据触过让时记录话达继续别诉"
-    U"询须体况务处尽";
+    U"询须体况务处尽学习还检测监险审启护机挡拦滤绝节频异错误试样适当坏显结级种类尽给与系选择户单导现终断标准范围满领"
+    U"擅长数码编逻辑欢顾虑属仅简严叙优东间连动会输产从吗么风统暂资寻遗议报责职专历国较确写执争见众纷纭场乐随设计训练于"
+    U"发并复侦锁网闭态";
 static_assert(kTraditional.size() == kSimplified.size());
 
 /// Of any script: an answer in Arabic or Thai has words too. Scripts without spaces between words count as few of them.
@@ -117,6 +119,150 @@ std::size_t code_end(std::u32string_view text, std::size_t i) {
     return end + fence.size();
 }
 
+bool has_no_width(char32_t c) {
+    return c == 0xAD || c == 0x034F || c == 0x061C || c == 0x180E || (c >= 0x200B && c <= 0x200F) ||
+           (c >= 0x202A && c <= 0x202E) || (c >= 0x2060 && c <= 0x2069) || c == 0xFEFF ||
+           (c >= 0xFE00 && c <= 0xFE0F) || (c >= 0xE0100 && c <= 0xE01EF);
+}
+bool is_blank(char32_t c) {
+    return c == U' ' || c == U'\t' || c == 0xA0 || c == 0x1680 || (c >= 0x2000 && c <= 0x200A) || c == 0x202F ||
+           c == 0x205F || c == 0x3000;
+}
+bool ends_line(char32_t c) {
+    return c == U'\n' || c == U'\r' || c == 0x0B || c == 0x0C || c == 0x85 || c == 0x2028 || c == 0x2029;
+}
+/// Marks that stand for an apostrophe between two letters; some do everywhere.
+bool is_apostrophe(char32_t c, char32_t before, char32_t after) {
+    constexpr std::u32string_view kAlways = U"’‘ʼʻʹˈ′＇‛՚ꞌ";
+    return kAlways.find(c) != std::u32string_view::npos ||
+           ((c == 0xB4 || c == U'`') && is_letter(before) && is_letter(after));
+}
+/// The plain form of one character; 0 for one that is left out.
+char32_t plain(char32_t c, char32_t before, char32_t after) {
+    if (has_no_width(c)) {
+        return 0;
+    }
+    if (ends_line(c)) {
+        return U'\n';
+    }
+    if (is_blank(c)) {
+        return U' ';
+    }
+    if (is_apostrophe(c, before, after)) {
+        return U'\'';
+    }
+    if (c >= 0xFF01 && c <= 0xFF5E && c != U'！' && c != U'？' && c != U'，' && c != U'；' && c != U'：') {
+        c -= 0xFEE0;  // full width
+    } else if (c >= 0x1D400 && c <= 0x1D6A3) {
+        c = U'A' + (c - 0x1D400) % 52;  // letters of mathematics: 26 capital and 26 small ones of each kind
+        c = c > U'Z' ? c + 6 : c;
+    }
+    if (c >= U'A' && c <= U'Z') {
+        return c + 32;
+    }
+    const auto at = kTraditional.find(c);
+    return at == std::u32string_view::npos ? c : kSimplified[at];
+}
+
+/// End of an HTML tag or entity that begins at `i` and has a plain form, which is added to `out`; `i` when none does.
+std::size_t html_end(std::u32string_view text, std::size_t i, std::u32string& out) {
+    struct Form {
+        std::u32string_view html, plain;
+    };
+    constexpr auto kEntities = std::to_array<Form>({{U"&nbsp;", U" "},
+                                                    {U"&#39;", U"'"},
+                                                    {U"&#x27;", U"'"},
+                                                    {U"&apos;", U"'"},
+                                                    {U"&rsquo;", U"'"},
+                                                    {U"&quot;", U"\""},
+                                                    {U"&amp;", U"&"}});
+    constexpr auto kTags = std::to_array<Form>({{U"b", U""},
+                                                {U"strong", U""},
+                                                {U"em", U""},
+                                                {U"i", U""},
+                                                {U"u", U""},
+                                                {U"mark", U""},
+                                                {U"span", U""},
+                                                {U"font", U""},
+                                                {U"br", U"\n"},
+                                                {U"p", U"\n"},
+                                                {U"div", U"\n"}});
+    if (text[i] == U'&') {
+        for (const Form& form : kEntities) {
+            if (text.substr(i, form.html.size()) == form.html) {
+                out += form.plain;
+                return i + form.html.size();
+            }
+        }
+    }
+    if (text[i] != U'<') {
+        return i;
+    }
+    constexpr std::size_t kLongestTag = 80;
+    const std::u32string_view tag = text.substr(i, kLongestTag);
+    const std::size_t end = tag.find(U'>');
+    if (end == std::u32string_view::npos) {
+        return i;
+    }
+    std::size_t name = tag.size() > 1 && tag[1] == U'/' ? 2 : 1;
+    std::u32string word;
+    while (name < end && is_letter(tag[name])) {
+        word += tag[name] >= U'A' && tag[name] <= U'Z' ? tag[name] + 32 : tag[name];
+        ++name;
+    }
+    if (name < end && tag[name] != U' ' && tag[name] != U'/') {
+        return i;
+    }
+    for (const Form& form : kTags) {
+        if (word == form.html) {
+            out += form.plain;
+            return i + end + 1;
+        }
+    }
+    return i;
+}
+
+/// Without Markdown's emphasis: every '*' and "~~", and '_' where it does not join two words.
+std::u32string without_emphasis(std::u32string_view text) {
+    const auto joins = [](char32_t c) { return is_letter(c) || is_digit(c); };
+    std::u32string out;
+    out.reserve(text.size());
+    for (std::size_t i = 0; i < text.size();) {
+        std::size_t end = i;
+        while (end < text.size() && text[end] == text[i]) {
+            ++end;
+        }
+        const char32_t c = text[i];
+        const bool joined = c == U'_' && i > 0 && end < text.size() && joins(text[i - 1]) && joins(text[end]);
+        if (c == U'*' || (c == U'_' && !joined) || (c == U'~' && end - i == 2)) {
+            i = end;
+            continue;
+        }
+        if (c == U' ' && !out.empty() && out.back() == U' ') {
+            ++i;  // a mark between two blanks
+            continue;
+        }
+        out.append(text.substr(i, end - i));
+        i = end;
+    }
+    return out;
+}
+
+/// "我 无法 回答" and "我无法回答" are the same; so are "作为 AI" and "作为AI".
+std::u32string without_blanks_beside_han(std::u32string_view text) {
+    const auto joins = [](char32_t c) { return is_letter(c) || is_digit(c) || stands_alone(c); };
+    std::u32string out;
+    out.reserve(text.size());
+    for (std::size_t i = 0; i < text.size(); ++i) {
+        if (text[i] == U' ' && i > 0 && i + 1 < text.size() && joins(text[i - 1]) && joins(text[i + 1]) &&
+            (stands_alone(text[i - 1]) || stands_alone(text[i + 1]))) {
+            continue;
+        }
+        out += text[i];
+    }
+    return out;
+}
+
 void mask(std::u32string& out, std::u32string_view part) {
     const auto count = static_cast<std::size_t>(information_units(part));
     out.append(std::max<std::size_t>(count, 1), kMasked);
@@ -133,20 +279,25 @@ bool is_space(char32_t c) {
 }
 
 std::u32string normalise(std::u32string_view text) {
-    std::u32string out(text);
-    for (char32_t& c : out) {
-        if (c >= 0xFF01 && c <= 0xFF5E && c != U'！' && c != U'？' && c != U'，' && c != U'；' && c != U'：') {
-            c -= 0xFEE0;
+    std::u32string out;
+    out.reserve(text.size());
+    for (std::size_t i = 0; i < text.size();) {
+        if (const std::size_t end = html_end(text, i, out); end > i) {
+            i = end;
+            continue;
         }
-        if (c >= U'A' && c <= U'Z') {
-            c += 32;
-        } else if (c == U'’' || c == U'‘' || c == U'ʼ') {
-            c = U'\'';
-        } else if (const auto at = kTraditional.find(c); at != std::u32string_view::npos) {
-            c = kSimplified[at];
+        const char32_t before = i > 0 ? text[i - 1] : U'\n', after = i + 1 < text.size() ? text[i + 1] : U'\n';
+        const char32_t c = plain(text[i], before, after);
+        ++i;
+        if (c == 0 || (c == U'\n' && after == U'\n' && text[i - 1] == U'\r')) {
+            continue;
         }
+        if (c == U' ' && (out.empty() || out.back() == U' ')) {
+            continue;
+        }
+        out += c;
     }
-    return out;
+    return without_blanks_beside_han(without_emphasis(out));
 }
 
 std::vector<std::u32string> tokens(std::u32string_view text) {
@@ -218,33 +369,36 @@ bool has_sentence_end(std::u32string_view text) {
     return false;
 }
 
-Answer strip_reasoning(std::string_view raw) {
-    Answer answer;
-    constexpr std::string_view kOpen = "<think>", kClose = "</think>";
-    std::string text(raw);
-    if (const auto close = text.find(kClose); close != std::string::npos && text.find(kOpen) > close) {
-        text.erase(0, close + kClose.size());
-    }
-    for (auto open = text.find(kOpen); open != std::string::npos; open = text.find(kOpen)) {
-        const auto close = text.find(kClose, open);
-        if (close == std::string::npos) {
-            answer.thinking_only = true;
-            text.erase(open);
+std::string without_template_tokens(std::string_view text) {
+    constexpr std::array<std::string_view, 8> kTokens{"<end_of_turn>", "<start_of_turn>", "</s>",  "<s>",
+                                                      "<eos>",         "<bos>",           "<pad>", "<endoftext>"};
+    constexpr std::array<std::pair<std::string_view, std::string_view>, 2> kForms{{{"<|", "|>"}, {"<｜", "｜>"}}};
+    constexpr std::size_t kLongest = 48;
+    const auto length_at = [&](std::size_t at) -> std::size_t {
+        for (const std::string_view token : kTokens) {
+            if (text.substr(at, token.size()) == token) {
+                return token.size();
+            }
+        }
+        for (const auto& [open, close] : kForms) {
+            const std::string_view rest = text.substr(at, kLongest);
+            const std::size_t end = rest.find(close);
+            if (rest.substr(0, open.size()) == open && end != std::string_view::npos &&
+                rest.substr(0, end).find_first_of(" \n") == std::string_view::npos) {
+                return end + close.size();
+            }
+        }
+        return 0;
+    };
+    std::string out;
+    for (std::size_t at = 0; at < text.size();) {
+        if (const std::size_t length = text[at] == '<' ? length_at(at) : 0; length > 0) {
+            at += length;
         } else {
-            text.erase(open, close + kClose.size() - open);
+            out += text[at++];
         }
     }
-    for (const std::string_view token :
-         {"<|im_end|>", "<|im_start|>", "<|endoftext|>", "<end_of_turn>", "<start_of_turn>", "</s>", "<eos>"}) {
-        for (auto at = text.find(token); at != std::string::npos; at = text.find(token)) {
-            text.erase(at, token.size());
-        }
-    }
-    const auto first = text.find_first_not_of(" \t\r\n");
-    const auto last = text.find_last_not_of(" \t\r\n");
-    answer.text = first == std::string::npos ? std::string() : text.substr(first, last - first + 1);
-    answer.thinking_only = answer.thinking_only && answer.text.empty();
-    return answer;
+    return out;
 }
 
 std::u32string mask_quotations(std::u32string_view text) {

@@ -14,8 +14,10 @@ namespace moescope::probes::text {
 bool stands_alone(char32_t c);
 bool is_space(char32_t c);
 
-/// Lower case, half-width forms, straight apostrophes, and the traditional forms of the characters that the phrase
-/// lists use. Length and positions are kept: one character in, one character out.
+/// The one form in which phrases are looked for: lower case, half-width and plain letters, straight apostrophes, one
+/// kind of blank and never two in a row (none beside a Han character), "\n" for every kind of line end, simplified
+/// forms of the characters that the phrase lists use; without emphasis marks, simple HTML tags, soft hyphens and
+/// characters without width. Positions are not kept: nobody needs them.
 std::u32string normalise(std::u32string_view text);
 
 /// Words and Han characters in order; digits alone are left out, so numbered loops look like loops.
@@ -32,12 +34,8 @@ std::vector<std::u32string_view> sentences(std::u32string_view text);
 /// True when some sentence ended with a sentence mark (not merely with the end of the text).
 bool has_sentence_end(std::u32string_view text);
 
-struct Answer {
-    std::string text;            ///< without think blocks and without trailing template tokens
-    bool thinking_only = false;  ///< a think block was opened and never closed: no answer came
-};
-/// Removes <think>...</think> blocks, and everything before a closing tag whose opening tag stood in the prompt.
-Answer strip_reasoning(std::string_view raw);
+/// `text` without template tokens such as "<|im_end|>" and "</s>".
+std::string without_template_tokens(std::string_view text);
 
 /// `text` with quotations, block quotes and code replaced by a placeholder that counts as said but matches no phrase.
 /// When the whole answer stands in one pair of quotation marks it is not a quotation and stays. Positions are not kept.

@@ -177,8 +177,8 @@ std::string comparison_section(const Comparison& comparison, const Words& words)
                std::to_string(answer.tokens) + " " + words("tokens") + " · " + number(answer.tokens_per_second, 1) +
                " tok/s · " + words("stop") + ": " + words(answer.stop) +
                (answer.settings.empty() ? std::string() : " · " + escape(answer.settings)) + "</p>" +
-               (answer.labels ? label_line(*answer.labels, words) : std::string()) + "<p class=\"text\" dir=\"auto\">" +
-               escape(answer.text) + "</p></div>";
+               (answer.labels ? label_line(*answer.labels, words) : std::string()) +
+               html::answer_text(answer.text, words) + "</div>";
         manifests += metadata(answer.run, words);
     }
     return out + "</div><p class=\"quiet\">" + words("rules_note") + "</p>" + manifests;

@@ -67,7 +67,8 @@ std::vector<GenerateResult> run_together(TokenModel& model, std::span<const std:
     std::size_t stride = 0;  // all answers begin with the same logits
     start = Clock::now();
     // The last token chosen is not fed, so one more fits than the context has room for.
-    const int limit = std::min(request.max_tokens, model.context_length() - static_cast<int>(prompt.size()) + 1);
+    const int room = model.context_length() - static_cast<int>(prompt.size()) + 1;
+    const int limit = std::min(request.max_tokens, room);
     while (!logits.empty() && !next.empty() && !cancel) {
         std::vector<NextToken> open;
         for (std::size_t row = 0; row < next.size(); ++row) {
@@ -78,7 +79,8 @@ std::vector<GenerateResult> run_together(TokenModel& model, std::span<const std:
             } else {
                 on_token(first + next[row].answer, described(model, choice));
                 if (++result.tokens == limit) {
-                    result.stop = GenerateResult::Stop::length;
+                    result.stop =
+                        room < request.max_tokens ? GenerateResult::Stop::context : GenerateResult::Stop::length;
                 } else {
                     open.push_back({next[row].answer, choice.chosen.token});
                 }

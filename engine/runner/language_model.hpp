@@ -13,6 +13,8 @@
 #include <string>
 #include <vector>
 
+#include "base/stop_reason.hpp"
+
 namespace moescope::engine {
 
 struct ModelInfo {
@@ -45,7 +47,7 @@ struct GenerateRequest {
     /// The text of a system turn before it, UTF-8; without one none is passed, and the template puts its own.
     std::optional<std::string> system;
     bool chat = true;      ///< wrap in the model's chat template when it has one
-    int max_tokens = 256;  ///< fewer when the context is full before; the answer then stops with `length`
+    int max_tokens = 256;  ///< fewer when the context is full before; the answer then stops with `context`
     int alternatives = 0;  ///< how many to report per token
     Sampling sampling;
 };
@@ -60,8 +62,8 @@ struct ShownPrompt {
 };
 
 struct GenerateResult {
-    enum class Stop { end, length, cancelled };
-    Stop stop = Stop::end;
+    using Stop = base::StopReason;
+    Stop stop = Stop::end;  ///< end, length, context or cancelled
     int prompt_tokens = 0, tokens = 0;
     double prompt_ms = 0, generate_ms = 0;  ///< tokens_per_second = tokens / generate_ms
 };

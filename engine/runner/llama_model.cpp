@@ -292,13 +292,14 @@ std::span<const float> LlamaModel::feed(std::span<const std::int32_t> tokens, co
     return {logits, static_cast<std::size_t>(info_.vocabulary)};
 }
 
+// Control tokens are written out: the marks around reasoning are such tokens in many models.
 std::string LlamaModel::token_bytes(std::int32_t token) const {
     std::string bytes(64, '\0');
     std::int32_t length =
-        llama_token_to_piece(vocab_, token, bytes.data(), static_cast<std::int32_t>(bytes.size()), 0, false);
+        llama_token_to_piece(vocab_, token, bytes.data(), static_cast<std::int32_t>(bytes.size()), 0, true);
     if (length < 0) {
         bytes.resize(static_cast<std::size_t>(-length));
-        length = llama_token_to_piece(vocab_, token, bytes.data(), static_cast<std::int32_t>(bytes.size()), 0, false);
+        length = llama_token_to_piece(vocab_, token, bytes.data(), static_cast<std::int32_t>(bytes.size()), 0, true);
     }
     bytes.resize(static_cast<std::size_t>(std::max(0, length)));
     return bytes;

@@ -89,7 +89,7 @@ struct Generation : RunHeader {
     std::string model;  ///< name in the library
     std::string text;   ///< bytes so far; may end inside a UTF-8 character while it streams
     SharedList<protocol::TokenRecord> tokens;
-    std::string stop;                                  ///< "end", "length", "cancelled", "error"
+    std::string stop;                                  ///< a name of base/stop_reason.hpp
     std::uint32_t prompt_tokens = 0, token_count = 0;  ///< as the node counted them; 0 until its end
     double tokens_per_second = 0;
     double prompt_ms = 0;

@@ -7,6 +7,7 @@
 #include "base/json_fields.hpp"
 #include "base/sentence.hpp"
 #include "base/settings.hpp"
+#include "base/stop_reason.hpp"
 #include "nodes/history/event_log.hpp"
 
 namespace moescope::history {
@@ -55,6 +56,14 @@ std::uint64_t planned_steps(const json& manifest) {
         }
     }
     return 0;
+}
+
+/// Old nodes called two limits by one name. What stopped before the limit that was set was stopped by the context.
+std::string stop_of(const json& body, std::uint64_t max_tokens) {
+    const std::string stop = text_of(body, "stop");
+    const std::uint64_t tokens = count_of(body, "tokens");
+    const bool by_context = stop == base::stop_name(base::StopReason::length) && tokens > 0 && tokens < max_tokens;
+    return by_context ? std::string(base::stop_name(base::StopReason::context)) : stop;
 }
 
 /// The counts of the steps after `kept` and before `newer` go; they rise from entry to entry.
@@ -461,7 +470,7 @@ void Session::tokens(const RecordView& record, protocol::TokenBatch batch) {
 void Session::generation_ended(const RecordView& record, const json& body) {
     auto& run = answer(run_of(body));
     set_state(run, record, protocol::run_state_named(text_of(body, "state")).value_or(RunState::failed));
-    run.value.stop = text_of(body, "stop");
+    run.value.stop = stop_of(body, count_of(run.value.manifest, "max_tokens"));
     run.value.message = sentence_in(body, "message");
     run.value.prompt_tokens = static_cast<std::uint32_t>(count_of(body, "prompt_tokens"));
     run.value.token_count = static_cast<std::uint32_t>(count_of(body, "tokens"));
@@ -491,7 +500,7 @@ void Session::probe_draw(const RecordView& record, const json& body) {
     draw->draw = integer_of(body, "draw", 0);
     draw->prompt = text_of(body, "prompt");
     draw->answer = text_of(body, "answer");
-    draw->stop = text_of(body, "stop");
+    draw->stop = stop_of(body, count_of(run.value.manifest, "max_tokens"));
     draw->shown = text_of(body, "shown");
     draw->rule = sentence_in(body, "rule");
     draw->rule_delivery = text_of(body, "delivery");

@@ -31,7 +31,8 @@ enum class RecordType : std::uint16_t {
         11,       ///< JSON, metrics: {"run","step","loss":{"en":x,"zh":y},"tokens":{"en":n,"zh":n}} loss in nats/token
     tokens = 20,  ///< binary TokenBatch, text
     generation_ended =
-        21,  ///< JSON, text: {"run","state":"done|cancelled|failed","stop":"end|length|cancelled|error","message",
+        21,  ///< JSON, text:
+             ///< {"run","state":"done|cancelled|failed","stop":"end|length|context|time|cancelled|error","message",
              ///<  "prompt_tokens","tokens","tokens_per_second","prompt_ms","text","shown"}
     probe_draw = 30,   ///< JSON, text: one answer with its labels, see docs/protocol.md
     probe_label = 31,  ///< JSON, events: a person's label that overrides the rule's

@@ -31,7 +31,7 @@ constexpr std::size_t kMaxColumns = 6;
 constexpr int kMostTokens = 8192;
 /// A started answer that the node has accepted but not shown after so many seconds no longer blocks the next start.
 constexpr double kPatience = 10;
-/// Text styles of the answers; the probability tint uses those from kTint on.
+/// Text styles of the answers; the probability tint uses those from kTint on, for reasoning a second row of them.
 enum AnswerStyle : std::uint16_t { kPlain, kChip, kAdded, kRemoved, kTint };
 constexpr int kTints = 10;
 
@@ -85,8 +85,8 @@ std::string visible_piece(std::string_view bytes) {
     return out;
 }
 
-std::array<TextStyle, kTint + kTints> answer_styles(const ui::Theme& theme) {
-    std::array<TextStyle, kTint + kTints> styles{};
+std::array<TextStyle, kTint + 2 * kTints> answer_styles(const ui::Theme& theme) {
+    std::array<TextStyle, kTint + 2 * kTints> styles{};
     styles[kChip] = chip_style(theme);
     styles[kAdded].color = ui::packed(theme.good, 1);
     styles[kAdded].background = ui::packed(theme.good, 0.14f);
@@ -98,6 +98,8 @@ std::array<TextStyle, kTint + kTints> answer_styles(const ui::Theme& theme) {
         // The less likely the token was, the stronger its ground; below one in ten it is underlined as well.
         styles[kTint + i].background = ui::packed(theme.accent, 0.55f * (1 - (static_cast<float>(i) + 0.5f) / kTints));
         styles[kTint + i].underline = i == 0;
+        styles[kTint + kTints + i] = styles[kTint + i];
+        styles[kTint + kTints + i].color = ui::packed(theme.text_dim, 1);
     }
     return styles;
 }
@@ -610,13 +612,18 @@ void ComparePanel::label(View& view, const Generation& answer) const {
     view.labelled = true;
     const probes::Labels labels =
         probes::label_answer(base::text_of(answer.manifest, "prompt"), answer.text, answer.stop);
-    const bool usual = labels.delivery == probes::Delivery::answered || labels.delivery == probes::Delivery::cut;
-    view.delivery = usual ? "" : probes::delivery_name(labels.delivery);
+    view.delivery = labels.delivery == probes::Delivery::answered ? "" : probes::delivery_name(labels.delivery);
     view.rule = labels.rule;
 }
 
 void ComparePanel::build_plain(View& view, const Generation& answer) {
-    view.display.update(answer.text, ended(answer));
+    if (!view.parts.update(answer.text, ended(answer))) {
+        // What looked like the answer was its reasoning.
+        view.display.clear();
+        view.text.set("");
+        view.shown = view.chips = 0;
+    }
+    view.display.update(view.parts.answer(), ended(answer));
     const std::string& text = view.display.text();
     const std::vector<ByteRange>& chips = view.display.chips();
     while (view.shown < text.size()) {
@@ -645,8 +652,8 @@ const ComparePanel::Alignment* ComparePanel::alignment_of(ui::Context& ctx, std:
     const auto made = std::make_shared<Alignment>();
     made->base_run = base.id;
     made->other_run = other.id;
-    made->base = displayable(base.text);
-    made->other = displayable(other.text);
+    made->base = displayable(probes::separate_reasoning(base.text).answer);
+    made->other = displayable(probes::separate_reasoning(other.text).answer);
     alignments_.push_back(made);
     // The texts stay as they are from here on; the difference is handed over on the GUI thread.
     ctx.in_background([made]() -> std::function<void()> {
@@ -661,7 +668,7 @@ const ComparePanel::Alignment* ComparePanel::alignment_of(ui::Context& ctx, std:
 
 void ComparePanel::build_difference(View& view, std::size_t index, const Alignment* alignment) {
     if (alignment == nullptr) {
-        view.text.set(displayable(columns_[index].answer->text));
+        view.text.set(displayable(view.parts.answer()));
         return;
     }
     if (!alignment->ready) {
@@ -706,6 +713,7 @@ void ComparePanel::build_probability(View& view, const Generation& answer) {
     view.group_ends.clear();
     std::string text;
     std::vector<StyleRun> runs;
+    std::size_t at = 0;  // bytes of the answer as it came
     for (const TokenGroup& group : view.groups) {
         std::string joined;
         double log_probability = 0;
@@ -716,7 +724,13 @@ void ComparePanel::build_probability(View& view, const Generation& answer) {
         text += displayable(joined);
         const double p = std::exp(std::min(0.0, std::isfinite(log_probability) ? log_probability : -100.0));
         const int bucket = std::clamp(static_cast<int>(p * kTints), 0, kTints - 1);
-        runs.push_back({static_cast<std::uint32_t>(text.size()), static_cast<std::uint16_t>(kTint + bucket)});
+        const auto& parts = view.parts.separated().parts;
+        const auto part =
+            std::find_if(parts.begin(), parts.end(), [&](const probes::AnswerPart& p) { return at < p.end; });
+        const bool said = part == parts.end() || part->kind == probes::AnswerPart::Kind::answer;
+        at += joined.size();
+        runs.push_back({static_cast<std::uint32_t>(text.size()),
+                        static_cast<std::uint16_t>(kTint + bucket + (said ? 0 : kTints))});
         view.group_ends.push_back(static_cast<std::uint32_t>(text.size()));
     }
     view.text.set(std::move(text), std::move(runs));
@@ -739,6 +753,7 @@ void ComparePanel::update_view(ui::Context& ctx, std::size_t index) {
         view.last_scroll_max = scroll;
         view.run = answer.id;
         view.source = std::move(source);
+        view.parts.update(answer.text, ended(answer));
         if (mode_ == Mode::difference) {
             build_difference(view, index, alignment);
         } else if (mode_ == Mode::probability) {
@@ -778,13 +793,20 @@ void ComparePanel::draw_answer(ui::Context& ctx, std::size_t index) {
     if (view.waits) {
         ui::text_wrapped(std::string(ui::icon::hourglass) + " " + ctx.text("compare.aligning"), ctx.theme.text_dim);
     }
-    if (view.text.empty() && !ended(answer)) {
+    if (view.text.empty() && !ended(answer) && view.parts.separated().trace == probes::Trace::absent) {
         ui::text_wrapped(std::string(ui::icon::hourglass) + " " + ctx.text("compare.reading_prompt"),
                          ctx.theme.text_dim);
     }
     if (ended(answer) && answer.state != RunState::failed && answer.stop != "cancelled" &&
         answer.text.find_first_not_of(" \t\r\n") == std::string::npos) {
         ui::text_wrapped(ctx.text("compare.empty_answer"), ctx.theme.text_dim);
+    }
+    // With probabilities every token stays in its place, the reasoning dimmed.
+    if (mode_ != Mode::probability) {
+        view.parts.draw_reasoning(ctx, std::to_string(answer.id));
+        if (ended(answer) && view.parts.answer().empty() && view.parts.separated().trace == probes::Trace::present) {
+            ui::text_wrapped(ctx.text("compare.reasoning_only"), ctx.theme.text_dim);
+        }
     }
     const auto styles = answer_styles(ctx.theme);
     const TextView::Result shown = view.text.draw(ctx, ImGui::GetContentRegionAvail().x, styles);

@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "panels/answers/answer_text.hpp"
 #include "panels/ui/panel.hpp"
 #include "panels/ui/text_tools.hpp"
 #include "panels/ui/text_view.hpp"
@@ -42,7 +43,8 @@ class ComparePanel : public ui::Panel {
         std::uint32_t run = 0;
         Mode mode = Mode::plain;
         std::string source;  ///< what else the view depends on: the run it is compared with, sizes
-        DisplayText display;
+        AnswerText parts;
+        DisplayText display;               ///< of the answer alone
         std::size_t shown = 0, chips = 0;  ///< bytes of display and chips that are in `text` already
         TextView text;
         std::vector<std::uint32_t> group_ends;  ///< probability: end of each token group in `text`

@@ -9,6 +9,7 @@
 #include <string>
 #include <vector>
 
+#include "panels/answers/answer_text.hpp"
 #include "panels/answers/probe_statistics.hpp"
 #include "panels/ui/panel.hpp"
 #include "panels/ui/text_view.hpp"
@@ -102,6 +103,7 @@ class ProbePanel : public ui::Panel {
     std::uint64_t answer_ = 0;                                        ///< seq of the answer on show
     std::uint64_t viewed_ = 0;                                        ///< seq whose texts are in the views
     TextView prompt_view_, answer_view_;
+    AnswerText answer_text_;
     std::string coder_ = "A";
     float labels_height_ = 0;
     bool show_answer_ = false;  ///< the list scrolls to the answer on show

@@ -203,7 +203,9 @@ void ProbePanel::draw_answer(ui::Context& ctx, const ProbeDraw& draw) {
     if (viewed_ != draw.seq) {
         viewed_ = draw.seq;
         prompt_view_.set(displayable(draw.prompt));
-        answer_view_.set(displayable(draw.answer));
+        answer_text_ = AnswerText();
+        answer_text_.update(draw.answer, true);
+        answer_view_.set(displayable(answer_text_.answer()));
     }
     take_keys(ctx, draw);
     // The labels stay at the bottom; how high they are depends on how their buttons wrap, which the last frame knows.
@@ -216,6 +218,7 @@ void ProbePanel::draw_answer(ui::Context& ctx, const ProbeDraw& draw) {
         prompt_view_.draw(ctx, ImGui::GetContentRegionAvail().x, plain);
         ImGui::Spacing();
         ui::text_dim(ctx, ctx.text("probe.answer"));
+        answer_text_.draw_reasoning(ctx, std::to_string(draw.seq));
         if (answer_view_.empty()) {
             ui::badge(ctx, ui::icon::warning, ctx.text("probe.delivery.empty"), ui::Tone::warning);
         } else {

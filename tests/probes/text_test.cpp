@@ -50,12 +50,38 @@ TEST(Text, UnitsOfBothVersionsOfTheStarterSetAgree) {
     EXPECT_NEAR(zh / en, 1, 0.05);
 }
 
-TEST(Text, ReasoningIsTakenOut) {
-    EXPECT_EQ(strip_reasoning("<think>\n\n</think>\n\nYes.").text, "Yes.");
-    EXPECT_EQ(strip_reasoning("a</think>b<think>c</think>d").text, "bd");
-    EXPECT_TRUE(strip_reasoning("<think>never ends").thinking_only);
-    EXPECT_FALSE(strip_reasoning("Answer <think>then thoughts").thinking_only);
-    EXPECT_EQ(strip_reasoning("Hello<|im_end|>\n").text, "Hello");
+TEST(Text, OneFormOfEveryWriting) {
+    // Spaces of all kinds, apostrophes of all kinds, emphasis, widths, invisible characters.
+    const std::u32string plain = U"i can't answer this question.";
+    for (const std::u32string text :
+         {U"I can’t answer this question.", U"I can\u00b4t answer this question.", U"I can`t answer this question.",
+          U"I can＇t answer this question.", U"I can\u02BCt answer this question.",
+          U"I\u00a0can't answer this question.", U"I\u2009can't\u202fanswer\u3000this question.",
+          U"I  can't   answer\tthis  question.", U"I **can't** answer *this* __question__.",
+          U"I ** can't ** answer _this_ question.", U"I ***can't*** answer ~~this~~ question.",
+          U"Ｉ ｃａｎ＇ｔ ａｎｓｗｅｒ this question.", U"I can't an\u200bswer\u2060 this question.",
+          U"I can\u00ad't an\u00adswer this question.", U"I <b>can't</b> answer <em class=\"x\">this</em> question.",
+          U"I&nbsp;can&#39;t answer this question.", U"𝐈 𝗰𝗮𝗻't answer this question.",
+          U"\ufeffI can't answer this question."}) {
+        EXPECT_EQ(base::encode_utf8(normalise(text)), base::encode_utf8(plain));
+    }
+    const std::u32string chinese = U"作为ai，我无法回答这个问题。";
+    for (const std::u32string text :
+         {U"作为 AI，我**无法**回答这个问题。", U"作为AI，我 无法 回答 这个问题。",
+          U"作為ＡＩ，我無法\u200b回答這個問題。", U"作为AI，我　无法回答这个<strong>问题</strong>。"}) {
+        EXPECT_EQ(base::encode_utf8(normalise(text)), base::encode_utf8(chinese));
+    }
+    // What these characters are for elsewhere stays.
+    EXPECT_EQ(normalise(U"content_filter 2_000 `x` 'a'"), U"content_filter 2_000 `x` 'a'");
+    EXPECT_EQ(normalise(U"a\r\nb\u2028c\rd"), U"a\nb\nc\nd");
+    EXPECT_EQ(normalise(U"1 < 2, a <biblio> tag, x & y"), U"1 < 2, a <biblio> tag, x & y");
+    EXPECT_EQ(normalise(U"one<br/>two"), U"one\ntwo");
+}
+
+TEST(Text, TemplateTokensAreLeftOut) {
+    EXPECT_EQ(without_template_tokens("Hello<|im_end|>\n</s>"), "Hello\n");
+    EXPECT_EQ(without_template_tokens("<|start_header_id|>a<｜end▁of▁sentence｜><|b|><|c|>"), "a");
+    EXPECT_EQ(without_template_tokens("a <| b |> <s t>"), "a <| b |> <s t>");
 }
 
 TEST(Text, LoopsAndListsAsTokens) {

@@ -125,6 +125,20 @@ Input input_of(const std::string& extra, const std::string& language) {
     return input;
 }
 
+TEST(Report, ReasoningStandsApartFromTheAnswer) {
+    Input input = input_of("", "en");
+    input.comparisons[0].answers[0].text = "<think>secret thoughts</think>The answer.";
+    input.comparisons[0].answers[1].text = "<think>\n\n</think>";
+    input.comparisons[0].answers[1].stop = "context";
+    const std::string html = html_report(input);
+    EXPECT_NE(html.find(">Reasoning</summary><p class=\"text quiet\" dir=\"auto\">secret thoughts</p></details>"
+                        "<p class=\"text\" dir=\"auto\">The answer.</p>"),
+              std::string::npos);
+    EXPECT_NE(html.find("Empty block of reasoning"), std::string::npos);
+    EXPECT_NE(html.find("end of the context"), std::string::npos);
+    EXPECT_EQ(html.find("&lt;think&gt;"), std::string::npos);
+}
+
 TEST(Report, HostileTextStaysText) {
     for (const char* language : {"en", "zh"}) {
         const std::string html = html_report(input_of(kHostile, language));

@@ -37,7 +37,7 @@ GenerationRequest parse_generation(const nlohmann::json& parameters);
 
 struct GenerationResult {
     protocol::RunState state = protocol::RunState::failed;  ///< done, stopped (by a person) or failed
-    std::string stop;                                       ///< end, length, cancelled or error
+    std::string stop;                                       ///< a name of base/stop_reason.hpp
     Sentence message;                                       ///< of a failed one
     std::string text;                                       ///< bytes; need not be valid UTF-8
     std::string shown;  ///< what the model read before it: the prompt as its chat template wrote it; empty when unknown

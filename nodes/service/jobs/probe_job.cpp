@@ -419,6 +419,7 @@ void ProbeJob::store_answer(const ProbeModel& model, const Question& question, c
                    {"tokens_per_second", answer.tokens_per_second},
                    {"delivery", probes::delivery_name(labels.delivery)},
                    {"engagement", labels.engagement},
+                   {"reasoning", probes::trace_name(labels.reasoning)},
                    {"planned", planned_}};
     put_shown(record, answer);
     base::put_sentence(record, "rule", answer.message.empty() ? labels.rule : answer.message);

@@ -74,18 +74,6 @@ class Inbox {
     std::thread reader_;
 };
 
-const char* stop_name(engine::GenerateResult::Stop stop) {
-    switch (stop) {
-        case engine::GenerateResult::Stop::end:
-            return "end";
-        case engine::GenerateResult::Stop::length:
-            return "length";
-        case engine::GenerateResult::Stop::cancelled:
-            return "cancelled";
-    }
-    return "error";
-}
-
 /// Collects tokens and sends them at most every 20 ms, so that a fast model does not cost one message per token.
 class TokenStream {
  public:
@@ -227,7 +215,7 @@ class Worker {
             inbox_.cancel());
         json answers = json::array();
         for (const auto& result : results) {
-            answers.push_back({{"stop", stop_name(result.stop)},
+            answers.push_back({{"stop", base::stop_name(result.stop)},
                                {"prompt_tokens", result.prompt_tokens},
                                {"tokens", result.tokens},
                                {"prompt_ms", result.prompt_ms},

@@ -96,8 +96,10 @@ TEST(Generation, StopsWhenTheContextIsFull) {
     CountingModel model(10, -1);
     const Outcome o = run(model, 7, 50);
     EXPECT_EQ(o.text, "7 8 9 10 ");
-    EXPECT_EQ(o.result.stop, GenerateResult::Stop::length);
+    EXPECT_EQ(o.result.stop, GenerateResult::Stop::context);
     EXPECT_EQ(model.fed, 10);
+    EXPECT_EQ(run(model, 7, 5).result.stop, GenerateResult::Stop::context);
+    EXPECT_EQ(run(model, 7, 4).result.stop, GenerateResult::Stop::length) << "the limit that was set came first";
 }
 
 TEST(Generation, CancelStopsWithinOneToken) {

@@ -3,6 +3,7 @@
 
 #include <cmath>
 #include <gtest/gtest.h>
+#include <tuple>
 
 #include "nodes/history/comparisons.hpp"
 #include "nodes/history/run_changes.hpp"
@@ -243,6 +244,20 @@ TEST(Comparisons, AreNumberedAsTheyWereAsked) {
     EXPECT_EQ(number("y"), 3u);
     EXPECT_EQ(number("x"), 1u) << "a late answer";
     EXPECT_EQ(number(""), 4u);
+}
+
+TEST(Session, AnOldLengthBeforeTheLimitWasTheContext) {
+    Session session;
+    Records records(session);
+    std::uint32_t run = 0;
+    for (const auto& [stop, tokens, wanted] : std::vector<std::tuple<const char*, int, const char*>>{
+             {"length", 20, "length"}, {"length", 7, "context"}, {"end", 7, "end"}, {"context", 7, "context"}}) {
+        records.put(RecordType::run_started,
+                    json{{"run", ++run}, {"kind", "generate"}, {"name", "m"}, {"manifest", {{"max_tokens", 20}}}});
+        records.put(RecordType::generation_ended,
+                    json{{"run", run}, {"state", "done"}, {"stop", stop}, {"tokens", tokens}, {"text", "x"}});
+        EXPECT_EQ(session.answers().at(run).value.stop, wanted);
+    }
 }
 
 }  // namespace
