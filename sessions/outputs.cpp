@@ -255,16 +255,18 @@ void OutputFile::commit() {
     }
 }
 
+void OutputFile::fill(std::string_view bytes) {
+    const base::Descriptor file(::open(temporary_.c_str(), O_WRONLY | O_NOFOLLOW | O_CLOEXEC));
+    const int error =
+        file ? base::write_fully(base::FileIo::system(), file.get(), std::as_bytes(std::span(bytes)), 0) : -errno;
+    if (error != 0) {
+        throw Error(say("{} can't be written: {}", final_, base::system_sentence(error)));
+    }
+}
+
 void write_output(const fs::path& path, std::string_view bytes, Existing existing) {
     OutputFile output(path, existing);
-    {
-        const base::Descriptor file(::open(output.temporary().c_str(), O_WRONLY | O_NOFOLLOW | O_CLOEXEC));
-        const int error =
-            file ? base::write_fully(base::FileIo::system(), file.get(), std::as_bytes(std::span(bytes)), 0) : -errno;
-        if (error != 0) {
-            throw Error(say("{} can't be written: {}", path, base::system_sentence(error)));
-        }
-    }
+    output.fill(bytes);
     output.commit();
 }
 

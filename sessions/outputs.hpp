@@ -32,6 +32,7 @@ class OutputFile {
     OutputFile& operator=(const OutputFile&) = delete;
     /// An empty file beside it, to be filled or replaced before commit().
     const std::filesystem::path& temporary() const { return temporary_; }
+    void fill(std::string_view bytes);  ///< throws base::Error
     /// Makes it durable and puts it in its place. Throws base::Error; what was there then stays.
     void commit();
 
