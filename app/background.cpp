@@ -2,7 +2,7 @@
 
 #include <utility>
 
-#include "base/atomic_files.hpp"
+#include "sessions/outputs.hpp"
 
 namespace moescope::app {
 
@@ -46,7 +46,7 @@ base::Sentence write_file(const std::filesystem::path& path, const std::string& 
         return base::say("{} {}: {}", path, base::say("can't be written"), base::system_sentence(error));
     }
     try {
-        base::write_file_atomically(path, bytes);
+        sessions::write_output(path, bytes, sessions::Existing::replace);
         return {};
     } catch (const std::exception& problem) {
         return base::sentence_of(problem);

@@ -33,8 +33,9 @@ class Background {
     base::Executor executor_;  ///< last: its jobs use the others
 };
 
-/// Writes `bytes` to a temporary file beside `path` and renames it, so a crash leaves the old file or the new one.
-/// Creates missing folders. Gives a sentence when it failed, else "".
+/// Writes `bytes` as sessions/outputs.hpp does: whole or not at all, never over a part of a session or what is no
+/// ordinary file. A file that is there is replaced: who saves has been asked. Creates missing folders. Gives a sentence
+/// when it failed, else "".
 base::Sentence write_file(const std::filesystem::path& path, const std::string& bytes);
 
 }  // namespace moescope::app

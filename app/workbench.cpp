@@ -89,6 +89,7 @@ void Workbench::start_client() {
         std::make_unique<client::NodeClient>(std::move(client_options), [&platform = platform_] { platform.wake(); });
     snapshot_ = client_->snapshot();
     seen_results_.clear();
+    told_problems_.clear();
     selection_ = {};
     recovery_ = {};
 }
@@ -113,8 +114,10 @@ void Workbench::open_session(const std::filesystem::path& folder) {
     background_.post([this, folder, open = options_.session]() -> Background::Completion {
         std::error_code error;
         const bool same = std::filesystem::equivalent(folder, open, error) && !error;
+        // What is damaged is for the node to judge.
         const bool good = std::filesystem::is_regular_file(folder / "manifest.json", error) ||
-                          std::filesystem::is_regular_file(folder / "session.db", error);
+                          std::filesystem::is_regular_file(folder / "session.db", error) ||
+                          std::filesystem::is_directory(folder / "segments", error);
         return [this, folder, good, same] {
             if (same) {
                 notify((*text_)("notice.session_already_open"), false);
@@ -238,6 +241,7 @@ void Workbench::take_snapshot() {
     snapshot_ = client_->snapshot();
     drawn_version_ = snapshot_->version;
     report_results();
+    report_problems();
     when_connected_.erase(std::remove_if(when_connected_.begin(), when_connected_.end(),
                                          [this](const std::string& key) { return commands_.run(key); }),
                           when_connected_.end());
@@ -274,6 +278,20 @@ void Workbench::report_results() {
     for (auto it = seen_results_.begin(); it != seen_results_.end();) {
         it = snapshot_->results.count(it->first) != 0 ? std::next(it) : seen_results_.erase(it);
     }
+}
+
+/// What is damaged in the session is told once, when it is opened and when more is found.
+void Workbench::report_problems() {
+    const auto& problems = snapshot_->node.problems;
+    if (problems == told_problems_) {
+        return;
+    }
+    for (const base::Sentence& problem : problems) {
+        if (std::find(told_problems_.begin(), told_problems_.end(), problem) == told_problems_.end()) {
+            notify(problem, true);
+        }
+    }
+    told_problems_ = problems;
 }
 
 ui::Context Workbench::context() {

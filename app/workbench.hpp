@@ -95,6 +95,7 @@ class Workbench {
     void retire_client();
     void take_snapshot();
     void report_results();
+    void report_problems();
     void apply_style();
     void apply_layout();
     void remember_layout();
@@ -157,9 +158,10 @@ class Workbench {
     };
     std::vector<ImageRequest> images_;  ///< to be cut out of the next finished frame
     std::map<client::CommandId, client::CommandResult::State> seen_results_;
-    std::vector<std::string> when_connected_;  ///< commands that wait until they are available
-    bool layout_due_ = true;                   ///< the next frame begins with apply_layout()
-    bool build_layout_ = false;                ///< and builds the default dock tree
+    std::vector<base::Sentence> told_problems_;  ///< of the session, as they were last
+    std::vector<std::string> when_connected_;    ///< commands that wait until they are available
+    bool layout_due_ = true;                     ///< the next frame begins with apply_layout()
+    bool build_layout_ = false;                  ///< and builds the default dock tree
     bool between_layouts_ =
         false;  ///< one frame without panels, never shown: all tabs then appear at once and in order
     bool style_due_ = true;

@@ -133,11 +133,12 @@ void Workbench::add_file_commands() {
                    .menu = {"menu.file", 1},
                    .action =
                        [this] {
-                           dialogs_.ask(
-                               PathKind::save_file, (*text_)("command.file.report"),
-                               (options_.session / "report.html").string(), [this](const std::string& path) {
-                                   client_->send("report.write", {{"path", path}, {"language", text_->code()}});
-                               });
+                           dialogs_.ask(PathKind::save_file, (*text_)("command.file.report"),
+                                        (options_.session / "report.html").string(), [this](const std::string& path) {
+                                            client_->send(
+                                                "report.write",
+                                                {{"path", path}, {"language", text_->code()}, {"replace", true}});
+                                        });
                        },
                    .enabled = [this] { return snapshot_->link.state == client::Link::State::connected; }});
     commands_.add(

@@ -7,6 +7,7 @@
 #include <imgui_internal.h>
 
 #include "app/layouts.hpp"
+#include "app/unopened.hpp"
 #include "app/workbench.hpp"
 #include "panels/node/tasks.hpp"
 #include "panels/runs/run_tools.hpp"
@@ -43,6 +44,8 @@ LinkLook link_look(const Link& link, bool stale) {
             return {"link.crashed", ui::icon::error, ui::Tone::error};
         case Link::State::refused:
             return {"link.refused", ui::icon::error, ui::Tone::error};
+        case Link::State::unopened:
+            return {"link.unopened", ui::icon::warning, ui::Tone::warning};
     }
     return {"link.starting", ui::icon::hourglass, ui::Tone::neutral};
 }
@@ -92,6 +95,7 @@ void Workbench::draw(ui::Context& ctx) {
     commands_.handle_shortcuts();
     draw_menu_bar(ctx);
     draw_recovery(ctx);
+    draw_unopened(ctx);
     draw_status_line(ctx);
     draw_panels(ctx);
     if (welcome_) {
@@ -154,6 +158,9 @@ void Workbench::draw_node_status(ui::Context& ctx) {
         words +=
             " \u00b7 " + ctx.text.format("node.cores",
                                          {{"n", ctx.text.number(static_cast<std::uint64_t>(ctx.snapshot.node.cores))}});
+    }
+    if (link.state == Link::State::connected && ctx.snapshot.node.read_only) {
+        words += std::string(" \u00b7 ") + ctx.text("node.read_only");
     }
     if (link.last_data_time > 0 && (link.state == Link::State::lost || age > kStaleSeconds)) {
         words += " \u00b7 " + ctx.text.format("node.age", {{"age", ui::duration_text(ctx.text, age)}});

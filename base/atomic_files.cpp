@@ -38,6 +38,12 @@ void sync_file(const fs::path& path) {
     }
 }
 
+/// As far as the file system knows modes.
+void make_private(const fs::path& path, fs::perms mode) {
+    std::error_code ignored;
+    fs::permissions(path, mode, ignored);
+}
+
 void sync_folder(const fs::path& folder) {
     if (const int error = FileIo::system().sync_folder(folder.empty() ? "." : folder); error != 0) {
         fail(folder, say("could not be made durable"), error);
@@ -46,14 +52,46 @@ void sync_folder(const fs::path& folder) {
 
 }  // namespace
 
+std::vector<fs::path> make_private_folders(const fs::path& folder) {
+    std::vector<fs::path> missing, made;
+    std::error_code error;
+    // "a/b/" means "a/b"
+    for (fs::path at = folder.filename().empty() ? folder.parent_path() : folder;
+         !at.empty() && !fs::exists(at, error) && !error; at = at.parent_path()) {
+        missing.push_back(at);
+    }
+    for (auto at = missing.rbegin(); at != missing.rend(); ++at) {
+        if (::mkdir(at->c_str(), 0700) == 0) {
+            made.push_back(*at);
+        } else if (errno != EEXIST) {
+            const int why = errno;
+            while (!made.empty()) {
+                ::rmdir(made.back().c_str());
+                made.pop_back();
+            }
+            throw Error(say("the folder {} can't be made: {}", *at, system_sentence(why)));
+        }
+    }
+    if (error) {
+        throw Error(say("the folder {} can't be made: {}", folder, error));
+    }
+    return made;
+}
+
+fs::path temporary_beside(const fs::path& path) {
+    constexpr std::size_t kMost = 200;  // of the 255 bytes of a name
+    return path.parent_path() / ("." + path.filename().string().substr(0, kMost) + ".tmp-" + random_suffix());
+}
+
 void write_file_atomically(const fs::path& path, std::string_view content) {
-    const fs::path temporary = path.parent_path() / ("." + path.filename().string() + ".tmp-" + random_suffix());
+    const fs::path temporary = temporary_beside(path);
     FileIo& io = FileIo::system();
     {
-        const Descriptor file(io.open_for_writing(temporary));
-        if (!file) {
-            fail(temporary, say("can't be made"), errno);
+        const int opened = io.open_for_writing(temporary);
+        if (opened < 0) {
+            fail(temporary, say("can't be made"), -opened);
         }
+        const Descriptor file(opened);
         int error = write_fully(io, file.get(), std::as_bytes(std::span(content)), 0);
         if (error == 0 && ::fsync(file.get()) != 0) {
             error = errno;
@@ -73,14 +111,13 @@ AtomicFolder::AtomicFolder(fs::path final_path) : final_(std::move(final_path)) 
     if (final_.filename().empty()) {
         final_ = final_.parent_path();  // "a/b/" means "a/b"
     }
-    std::error_code error;
     if (final_.has_parent_path()) {
-        fs::create_directories(final_.parent_path(), error);
+        make_private_folders(final_.parent_path());
     }
     // A leading dot and ".tmp-": never taken for a finished folder, and cleaned up when the session is opened next.
-    temporary_ = final_.parent_path() / ("." + final_.filename().string() + ".tmp-" + random_suffix());
-    if (error || !fs::create_directory(temporary_, error) || error) {
-        throw Error(say("the folder {} can't be made: {}", temporary_, error));
+    temporary_ = temporary_beside(final_);
+    if (::mkdir(temporary_.c_str(), 0700) != 0) {
+        throw Error(say("the folder {} can't be made: {}", temporary_, system_sentence(errno)));
     }
 }
 
@@ -109,6 +146,7 @@ void AtomicFolder::commit() {
         if (path == temporary_ / "DONE") {
             throw Error(say("a file named DONE can't be saved in {}", final_));
         }
+        make_private(path, fs::perms::owner_read | fs::perms::owner_write);
         sync_file(path);
         files.push_back({{"name", fs::relative(path, temporary_).generic_string()},
                          {"bytes", fs::file_size(path)},
@@ -116,6 +154,7 @@ void AtomicFolder::commit() {
     }
     write_file_atomically(temporary_ / "DONE", nlohmann::json{{"format", 1}, {"files", files}}.dump(1) + "\n");
     for (const fs::path& folder : folders) {
+        make_private(folder, fs::perms::owner_all);
         sync_folder(folder);
     }
 

@@ -2,12 +2,23 @@
 #pragma once
 
 #include <filesystem>
+#include <string>
 #include <string_view>
+#include <vector>
 
 namespace moescope::base {
 
+/// The folder and its missing parents, for the user alone (mode 0700). Gives those that were made, outermost first.
+/// Throws base::Error naming the one that can't be made; what was made before it is removed again.
+std::vector<std::filesystem::path> make_private_folders(const std::filesystem::path& folder);
+
+/// A name for a file or folder that is not finished, beside `path`: begins with a dot, holds ".tmp-", and is no longer
+/// than a name may be.
+std::filesystem::path temporary_beside(const std::filesystem::path& path);
+
 /// A folder that appears whole or not at all: write into path(), then commit(): files and folder are fsynced, the
-/// folder renamed to its final name, the parent fsynced. Without commit the destructor removes it.
+/// folder renamed to its final name, the parent fsynced. Without commit the destructor removes it. Folders and files
+/// are for the user alone (0700, 0600).
 class AtomicFolder {
  public:
     explicit AtomicFolder(std::filesystem::path final_path);  ///< throws std::runtime_error
@@ -22,8 +33,8 @@ class AtomicFolder {
     bool committed_ = false;
 };
 
-/// One file that is replaced whole or not at all (temporary + fsync + rename + fsync of the folder). Throws
-/// std::runtime_error.
+/// One of the program's own files that is replaced whole or not at all (temporary + fsync + rename + fsync of the
+/// folder), mode 0600. What a person names goes through sessions/outputs.hpp. Throws std::runtime_error.
 void write_file_atomically(const std::filesystem::path& path, std::string_view content);
 
 }  // namespace moescope::base

@@ -1,8 +1,13 @@
 #include "base/file_io.hpp"
 
+#include <algorithm>
 #include <cerrno>
+#include <cstdio>
 #include <fcntl.h>
+#include <fstream>
+#include <string>
 #include <sys/stat.h>
+#include <sys/sysmacros.h>
 #include <system_error>
 #include <unistd.h>
 #include <utility>
@@ -10,7 +15,7 @@
 namespace moescope::base {
 
 int FileIo::open_for_writing(const std::filesystem::path& path) {
-    const int file = ::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0644);
+    const int file = ::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
     return file >= 0 ? file : -errno;
 }
 
@@ -35,6 +40,18 @@ int FileIo::sync_folder(const std::filesystem::path& folder) {
     return ::fsync(descriptor.get()) == 0 ? 0 : -errno;
 }
 
+int FileIo::check_name(int file, const std::filesystem::path& path) {
+    struct stat open {
+    }, named{};
+    if (::fstat(file, &open) != 0) {
+        return -errno;
+    }
+    if (::lstat(path.c_str(), &named) != 0) {
+        return errno == ENOTDIR ? -ENOENT : -errno;
+    }
+    return open.st_dev == named.st_dev && open.st_ino == named.st_ino ? 0 : -ENOENT;
+}
+
 FileIo& FileIo::system() {
     static FileIo io;
     return io;
@@ -57,6 +74,39 @@ void Descriptor::close() {
         ::close(file_);
     }
     file_ = -1;
+}
+
+std::optional<LockHolder> lock_holder(const std::filesystem::path& path) {
+    // Asking with a shared lock would keep a writer out that starts at this moment: the kernel's list is read instead.
+    struct stat status {};
+    if (::stat(path.c_str(), &status) != 0) {
+        return std::nullopt;
+    }
+    std::ifstream locks("/proc/locks");
+    for (std::string line; std::getline(locks, line);) {
+        // "7: FLOCK  ADVISORY  WRITE 1234 fd:01:5678 0 EOF"
+        int process = 0;
+        unsigned major = 0, minor = 0;
+        unsigned long long inode = 0;
+        if (std::sscanf(line.c_str(), "%*d: FLOCK %*s WRITE %d %x:%x:%llu", &process, &major, &minor, &inode) != 4 ||
+            inode != status.st_ino) {
+            continue;
+        }
+        // The numbers of a device are not the same here and in stat() on every file system (btrfs, overlays): they
+        // decide only where another file with this number could be meant.
+        const bool same_device = major == ::major(status.st_dev) && minor == ::minor(status.st_dev);
+        LockHolder holder{std::max(process, 0), {}, true};
+        const std::string folder = "/proc/" + std::to_string(holder.process);
+        std::ifstream name(folder + "/comm");
+        std::getline(name, holder.program);
+        if (struct stat owner{}; ::stat(folder.c_str(), &owner) == 0) {
+            holder.ours = owner.st_uid == ::geteuid();
+        }
+        if (same_device || holder.program.starts_with("moescope")) {
+            return holder;
+        }
+    }
+    return std::nullopt;
 }
 
 Descriptor open_for_reading(const std::filesystem::path& path) {

@@ -5,6 +5,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <filesystem>
+#include <optional>
 #include <span>
 #include <string>
 
@@ -14,11 +15,14 @@ namespace moescope::base {
 class FileIo {
  public:
     virtual ~FileIo() = default;
-    virtual int open_for_writing(const std::filesystem::path& path);  ///< creates; the descriptor, or a negative errno
+    /// Creates, for the user alone (mode 0600); never through a link. The descriptor, or a negative errno.
+    virtual int open_for_writing(const std::filesystem::path& path);
     virtual std::int64_t write_at(int file, std::span<const std::byte> data, std::uint64_t offset);  ///< may be short
     virtual int sync_data(int file);
     virtual int truncate(int file, std::uint64_t size);
     virtual int sync_folder(const std::filesystem::path& folder);
+    /// 0 when `path` still names the open file; -ENOENT when that was removed, moved away or replaced by another.
+    virtual int check_name(int file, const std::filesystem::path& path);
 
     /// The real one.
     static FileIo& system();
@@ -40,6 +44,15 @@ class Descriptor {
  private:
     int file_ = -1;
 };
+
+/// One writer of a file that nobody else may write meanwhile (flock), found in the system's list of locks.
+struct LockHolder {
+    int process = 0;      ///< 0: not known
+    std::string program;  ///< its name; may be empty
+    bool ours = true;     ///< a process of this user
+};
+/// Who holds an exclusive flock on the file; nothing when nobody does, or the file is not there.
+std::optional<LockHolder> lock_holder(const std::filesystem::path& path);
 
 /// Opens a regular file for reading, close-on-exec and without waiting; an empty Descriptor when that fails (errno says
 /// why: EISDIR for a folder, ENOTSUP for a pipe or a device). For sentences about the cause see base/input_file.hpp.

@@ -68,6 +68,8 @@ dl{margin:8px 0 4px;display:grid;grid-template-columns:100px 1fr;gap:6px 14px}dt
 .chip{display:inline-block;background:var(--chip);border-radius:10px;padding:0 9px;font-size:12px;margin-right:6px}
 .d-refused,.e0{background:#a50f15;color:#fff}.e1{background:#de6b3f;color:#1b1f24}.e2{background:#d9b44a;color:#1b1f24}.e3{background:#7fb3d5;color:#1b1f24}
 .e4{background:#1f6fae;color:#fff}
+.problems{border:1px solid var(--line);border-left:4px solid #b42318;background:var(--card);padding:10px 14px;margin:12px 0;overflow-wrap:anywhere}
+.problems ul{margin:6px 0 0;padding-left:20px}
 @page{size:A4 landscape;margin:10mm}
 @media print{
 :root{--page:#ffffff;--card:#ffffff;--ink:#000000;--quiet:#444444;--line:#bbbbbb;--accent:#0a5fb4;--chip:#eeeeee}
@@ -264,6 +266,13 @@ std::string html_report(const Input& input) {
         std::string(kStyle) + "</style></head><body><main><header><h1>" + title + "</h1><p class=\"quiet\">" +
         escape(input.program) +
         (input.created.empty() ? std::string() : " · " + words("created") + " " + escape(input.created)) + "</p>";
+    if (!input.problems.empty()) {
+        out += "<div class=\"problems\"><b>" + words("problems") + "</b><ul>";
+        for (const std::string& problem : input.problems) {
+            out += "<li>" + escape(problem) + "</li>";
+        }
+        out += "</ul></div>";
+    }
     if (page.body.empty()) {
         return out + "</header><p>" + words("nothing") + "</p></main></body></html>\n";
     }

@@ -98,6 +98,7 @@ struct Input {
     std::vector<Training> trainings;
     std::vector<Comparison> comparisons;
     std::vector<Probe> probes;
+    std::vector<std::string> problems;  ///< what is damaged or lost in the session, in the report's language
 };
 
 /// Any text of the input may be hostile: it is escaped, invalid UTF-8 and control characters are replaced. Does not

@@ -31,6 +31,7 @@ constexpr auto kWords = std::to_array<Word>({
     {"manifest", "Manifest", "运行清单"},
     {"manifest_full", "Whole manifest (JSON)", "完整运行清单（JSON）"},
     {"created", "written", "生成时间"},
+    {"problems", "Parts of this session are damaged or missing:", "此会话有部分内容损坏或缺失："},
     {"records_sha256", "SHA-256 of the run's records", "运行记录的SHA-256"},
     {"set_sha256", "SHA-256 of the probe set", "题集的SHA-256"},
     {"not_known", "not known", "未知"},

@@ -1,11 +1,22 @@
 #include "sessions/database.hpp"
 
+#include <algorithm>
+#include <cerrno>
+#include <cstdlib>
+#include <cstring>
+#include <fcntl.h>
 #include <limits>
 #include <mutex>
 #include <sqlite3.h>
 #include <string_view>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/file_io.hpp"
 
 namespace moescope::sessions {
+
+namespace fs = std::filesystem;
 
 namespace {
 
@@ -34,13 +45,123 @@ bool means_damage(int code) {
     }
 }
 
+bool means_out_of_reach(int code) {
+    switch (code & 0xFF) {
+        case SQLITE_CANTOPEN:
+        case SQLITE_READONLY:
+        case SQLITE_PERM:
+        case SQLITE_AUTH:
+        case SQLITE_IOERR:
+        case SQLITE_PROTOCOL:
+            return true;
+        default:
+            return false;
+    }
+}
+
+/// Takes a name as it is.
+int copy_name(sqlite3_vfs*, const char* name, int bytes, char* out) {
+    const std::size_t length = std::strlen(name);
+    if (length >= static_cast<std::size_t>(bytes)) {
+        return SQLITE_CANTOPEN;
+    }
+    std::memcpy(out, name, length + 1);
+    return SQLITE_OK;
+}
+
+/// SQLite's own file system, but for one thing: it resolves every link in a path and takes at most 512 bytes of what
+/// comes out. Ours is given /proc/self/fd/N/session.db, where N is the open folder, and leaves it at that.
+const char* our_file_system() {
+    static sqlite3_vfs ours;
+    static const bool made = [] {
+        sqlite3_initialize();
+        const sqlite3_vfs* system = sqlite3_vfs_find("unix");
+        if (system == nullptr) {
+            return false;
+        }
+        ours = *system;
+        ours.pNext = nullptr;
+        ours.zName = "moescope";
+        ours.xFullPathname = copy_name;
+        return sqlite3_vfs_register(&ours, 0) == SQLITE_OK;
+    }();
+    return made ? ours.zName : nullptr;
+}
+
+/// Copies a file of at most kMostCopied bytes for the user alone.
+constexpr std::uint64_t kMostCopied = 256ull * 1024 * 1024;
+void copy_private(const fs::path& from, const fs::path& to) {
+    const base::Descriptor in = base::open_for_reading(from);
+    struct stat status {};
+    if (!in || ::fstat(in.get(), &status) != 0) {
+        throw Error(say("{} can't be read: {}", from, base::system_sentence(errno)));
+    }
+    if (!S_ISREG(status.st_mode) || static_cast<std::uint64_t>(status.st_size) > kMostCopied) {
+        throw Error(say("{} is no ordinary file, or too large", from));
+    }
+    const int opened = base::FileIo::system().open_for_writing(to);
+    if (opened < 0) {
+        throw Error(say("the file {} can't be opened: {}", to, base::system_sentence(opened)));
+    }
+    const base::Descriptor out(opened);
+    std::vector<std::byte> piece(std::size_t{1} << 20);
+    for (std::uint64_t at = 0, size = static_cast<std::uint64_t>(status.st_size); at < size;) {
+        const auto part = std::span(piece).first(std::min<std::uint64_t>(piece.size(), size - at));
+        if (!base::read_exactly(in.get(), part, at)) {
+            throw Error(say("{} can't be read to its end", from));
+        }
+        if (const int error = base::write_fully(base::FileIo::system(), out.get(), part, at); error != 0) {
+            throw Error(say("{} can't be written: {}", to, base::system_sentence(error)));
+        }
+        at += part.size();
+    }
+}
+
+/// A folder of the user alone that is gone with the object.
+class ScratchFolder {
+ public:
+    ScratchFolder() {
+        std::error_code error;
+        std::string name = (fs::temp_directory_path(error) / "moescope-XXXXXX").string();
+        if (::mkdtemp(name.data()) == nullptr) {
+            throw Error(say("the folder {} can't be made: {}", name, base::system_sentence(errno)));
+        }
+        path_ = name;
+    }
+    ~ScratchFolder() {
+        std::error_code ignored;
+        fs::remove_all(path_, ignored);
+    }
+    ScratchFolder(const ScratchFolder&) = delete;
+    ScratchFolder& operator=(const ScratchFolder&) = delete;
+    const fs::path& path() const { return path_; }
+
+ private:
+    fs::path path_;
+};
+
+/// What reading alone would not need is not permitted, or does not work here.
+class NotReached : public Error {
+ public:
+    using Error::Error;
+};
+
 }  // namespace
 
 class Database::Impl {
  public:
-    Impl(const std::filesystem::path& file, Access access, bool network_folder) : file_(file.string()) {
-        open(access);
-        harden();
+    Impl(const fs::path& file, Access access, bool network_folder) : file_(file.string()) {
+        if (access == Access::read_only) {
+            open_for_reading();
+            return;
+        }
+        if (access == Access::memory) {
+            open_at(":memory:", SQLITE_OPEN_READWRITE | SQLITE_OPEN_MEMORY);
+        } else {
+            // SQLite gives the files beside it the mode of this one.
+            base::Descriptor(::open(file.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK, 0600));
+            open_at(short_name(file), SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE);
+        }
         if (access == Access::memory || is_empty()) {
             create(access, network_folder);
         } else {
@@ -57,6 +178,9 @@ class Database::Impl {
             say("the database {} {}: {}", file_, what, db_ ? sqlite3_errmsg(db_.get()) : sqlite3_errstr(code));
         if (means_damage(code)) {
             throw DamagedDatabase(text);
+        }
+        if (means_out_of_reach(code)) {
+            throw NotReached(text);
         }
         throw Error(text);
     }
@@ -116,18 +240,71 @@ class Database::Impl {
     mutable std::mutex mutex;
 
  private:
-    void open(Access access) {
-        int flags = SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_EXRESCODE | SQLITE_OPEN_NOFOLLOW;
-        flags |= access == Access::read_only ? SQLITE_OPEN_READONLY : SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE;
-        if (access == Access::memory) {
-            flags |= SQLITE_OPEN_MEMORY;
-        }
+    /// Throws like fail().
+    void open_at(const std::string& name, int flags) {
+        flags |= SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_EXRESCODE;
         sqlite3* db = nullptr;
-        const int code = sqlite3_open_v2(access == Access::memory ? ":memory:" : file_.c_str(), &db, flags, nullptr);
+        const int code = sqlite3_open_v2(name.c_str(), &db, flags, our_file_system());
         db_.reset(db);
         if (code != SQLITE_OK) {
             fail(code, say("can't be opened"));
         }
+        harden();
+    }
+
+    /// A name for SQLite that is short and free of links: through the open folder.
+    std::string short_name(const fs::path& file) {
+        const fs::path folder = file.has_parent_path() ? file.parent_path() : fs::path(".");
+        folder_ = base::Descriptor(::open(folder.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC));
+        if (!folder_) {
+            throw Error(say("the folder {} can't be opened: {}", folder, base::system_sentence(errno)));
+        }
+        const std::string through = "/proc/self/fd/" + std::to_string(folder_.get());
+        struct stat status {};
+        if (our_file_system() != nullptr && ::stat(through.c_str(), &status) == 0) {
+            return through + "/" + file.filename().string();
+        }
+        // Without /proc, the path itself, as far as it goes.
+        std::error_code error;
+        const fs::path whole = fs::canonical(folder, error) / file.filename();
+        constexpr std::size_t kMost = 500;  // SQLite's 512, less "-journal" and a zero
+        if (error || whole.string().size() > kMost) {
+            throw Error(
+                say("the path of {} is longer than the {} bytes that the database takes where /proc is missing; "
+                    "use a shorter one",
+                    file, kMost));
+        }
+        return whole.string();
+    }
+
+    /// As it is, when that may be done without writing; else as a file that nobody changes; and when a log lies beside
+    /// it that would have to be worked in first, a copy of both.
+    void open_for_reading() {
+        const std::string name = short_name(file_);
+        try {
+            open_at(name, SQLITE_OPEN_READONLY);
+            check_for_reading();
+            return;
+        } catch (const NotReached&) {
+            db_.reset();
+        }
+        std::error_code error;
+        if (const auto log = fs::file_size(file_ + "-wal", error); error || log == 0) {
+            open_at("file:" + name + "?immutable=1", SQLITE_OPEN_READONLY | SQLITE_OPEN_URI);
+        } else {
+            scratch_ = std::make_unique<ScratchFolder>();
+            copy_private(file_, scratch_->path() / "session.db");
+            copy_private(file_ + "-wal", scratch_->path() / "session.db-wal");
+            open_at(short_name(scratch_->path() / "session.db"), SQLITE_OPEN_READWRITE);
+        }
+        check_for_reading();
+    }
+
+    void check_for_reading() const {
+        if (is_empty()) {
+            throw DamagedDatabase(say("the database {} is empty", file_));
+        }
+        check();
     }
 
     void harden() const {
@@ -152,9 +329,6 @@ class Database::Impl {
     }
 
     void create(Access access, bool network_folder) const {
-        if (access == Access::read_only) {
-            throw DamagedDatabase(say("the database {} is empty", file_));
-        }
         if (access == Access::read_write && !network_folder) {
             run("PRAGMA journal_mode=WAL");  // before the tables, so that they are never half there
         }
@@ -191,10 +365,12 @@ class Database::Impl {
     }
 
     std::string file_;
+    base::Descriptor folder_;  ///< that of the file, as long as the database is open
+    std::unique_ptr<ScratchFolder> scratch_;
     std::unique_ptr<sqlite3, decltype(&sqlite3_close)> db_{nullptr, &sqlite3_close};
 };
 
-Database::Database(const std::filesystem::path& file, Access access, bool network_folder)
+Database::Database(const fs::path& file, Access access, bool network_folder)
     : impl_(std::make_unique<Impl>(file, access, network_folder)) {}
 Database::~Database() = default;
 

@@ -24,7 +24,8 @@ class Database {
  public:
     enum class Access { read_only, read_write, memory };
     /// Opens or creates the file as one that may come from an enemy: no triggers, views or extensions, low limits,
-    /// checked whole.
+    /// checked whole. The path may be of any length and lead through links; the file itself must be none. For reading,
+    /// nothing has to be writable.
     Database(const std::filesystem::path& file, Access access, bool network_folder);
     ~Database();
     Database(const Database&) = delete;

@@ -8,11 +8,14 @@
 #include <cstdio>
 #include <fcntl.h>
 #include <limits>
+#include <set>
 #include <stdexcept>
 #include <sys/file.h>
 #include <thread>
+#include <unistd.h>
 #include <utility>
 
+#include "base/atomic_files.hpp"
 #include "base/file_io.hpp"
 #include "sessions/segment.hpp"
 
@@ -23,6 +26,7 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr std::size_t kChannelCount = 256;
+constexpr const char* kLockName = "journal.lock";
 
 /// Number of "seg-000123.wbj", 0 for any other name.
 std::uint32_t segment_number(const std::string& name) {
@@ -32,7 +36,7 @@ std::uint32_t segment_number(const std::string& name) {
     }
     const char* last = name.data() + name.size() - 4;
     const auto [end, error] = std::from_chars(name.data() + 4, last, number);
-    return error == std::errc() && end == last ? number : 0;
+    return error == std::errc() && end == last && number < 1'000'000'000 ? number : 0;
 }
 
 std::string segment_name(std::uint32_t number) {
@@ -48,6 +52,41 @@ struct IndexEntry {
     std::uint32_t segment = 0;  ///< number of the file
 };
 
+/// What journal.lock says of the journal: written by who holds the lock, after the records are durable.
+struct LockNote {
+    std::uint32_t epoch = 0;
+    SegmentLink end;
+};
+constexpr std::size_t kLockNoteBytes = 96;
+
+std::string encode_lock_note(const LockNote& note) {
+    char text[kLockNoteBytes];
+    std::snprintf(text, sizeof text, "epoch %u records %llu last %u %llu", note.epoch,
+                  static_cast<unsigned long long>(note.end.records), note.end.last.epoch,
+                  static_cast<unsigned long long>(note.end.last.sequence));
+    std::string line = text;
+    line.resize(kLockNoteBytes - 1, ' ');  // always as long: nothing of an older one is left behind it
+    return line + "\n";
+}
+
+/// All zero when the file is not there or says nothing that can be read.
+LockNote read_lock_note(const fs::path& path) {
+    const base::Descriptor file = base::open_for_reading(path);
+    char text[kLockNoteBytes + 1]{};
+    if (!file || !base::read_exactly(file.get(), std::as_writable_bytes(std::span(text, kLockNoteBytes)), 0)) {
+        return {};
+    }
+    LockNote note;
+    unsigned long long records = 0, sequence = 0;
+    if (std::sscanf(text, "epoch %u records %llu last %u %llu", &note.epoch, &records, &note.end.last.epoch,
+                    &sequence) != 4) {
+        return {};
+    }
+    note.end.records = records;
+    note.end.last.sequence = sequence;
+    return note;
+}
+
 class FileJournal final : public Journal {
  public:
     FileJournal(const fs::path& folder, Mode mode, const JournalOptions& options)
@@ -58,7 +97,7 @@ class FileJournal final : public Journal {
         if (mode_ == Mode::read_write) {
             take_lock(folder);
         }
-        load_segments();
+        load_segments(read_lock_note(folder / kLockName));
         if (mode_ == Mode::read_write) {
             newest_epoch_ = std::max(newest_epoch_, last_.epoch);
             if (newest_epoch_ == std::numeric_limits<std::uint32_t>::max()) {
@@ -83,8 +122,8 @@ class FileJournal final : public Journal {
         if (syncer_.joinable()) {
             syncer_.join();
         }
-        if (mode_ == Mode::read_write && unsynced_) {
-            (void)io_.sync_data(segment_.get());
+        if (mode_ == Mode::read_write && unsynced_ && io_.sync_data(segment_.get()) == 0) {
+            note_in_lock({epoch_, {seen_, records_}});
         }
     }
 
@@ -116,8 +155,8 @@ class FileJournal final : public Journal {
         }
     }
 
-    std::vector<Record> read(std::uint8_t channel, Position from, std::size_t max_records,
-                             std::size_t max_bytes) const override;
+    std::vector<Record> read(std::uint8_t channel, Position from, std::size_t max_records, std::size_t max_bytes,
+                             std::vector<Hole>* holes) const override;
 
     Position last() const override {
         const std::lock_guard lock(mutex_);
@@ -132,6 +171,14 @@ class FileJournal final : public Journal {
         const std::lock_guard lock(mutex_);
         return damage_;
     }
+    std::uint64_t lost() const override {
+        const std::lock_guard lock(mutex_);
+        return lost_ + unreadable_.size();
+    }
+    Sentence out_of_place() const override {
+        const std::lock_guard lock(mutex_);
+        return mode_ == Mode::read_write ? out_of_place_locked() : Sentence();
+    }
     void on_append(std::function<void()> callback) override {
         const std::lock_guard lock(callback_mutex_);
         callback_ = std::move(callback);
@@ -139,15 +186,22 @@ class FileJournal final : public Journal {
 
  private:
     void take_lock(const fs::path& folder);
-    void load_segments();
+    void note_in_lock(const LockNote& note) const;
+    void load_segments(const LockNote& note);
     void load_segment(std::uint32_t number, bool is_last);
+    void note_record(Position at);
+    std::uint64_t catch_up(const SegmentLink& link);
+    void note_hole(Position until, std::uint64_t count);
+    Sentence out_of_place_locked() const;
     void begin_segment();
     std::uint64_t append_locked(std::uint16_t type, std::uint8_t channel, std::uint64_t time_ns,
                                 std::span<const std::byte> body);
     void flush();
     std::vector<IndexEntry> entries_after(std::uint8_t channel, Position from, std::size_t max_records,
                                           std::size_t max_bytes) const;
-    std::vector<Record> read_entries(const std::vector<IndexEntry>& entries) const;
+    std::vector<Record> read_entries(const std::vector<IndexEntry>& entries, std::uint8_t channel, Position from,
+                                     std::vector<Hole>& holes) const;
+    void add_known_holes(std::uint8_t channel, Position from, Position to, std::vector<Hole>& holes) const;
     void note_unreadable(const IndexEntry& entry) const;
     void sync_regularly();
 
@@ -160,7 +214,12 @@ class FileJournal final : public Journal {
     mutable std::mutex mutex_;
     std::array<std::vector<IndexEntry>, kChannelCount> index_;
     mutable std::vector<Damage> damage_;
+    std::vector<Hole> holes_;                                               ///< found on opening, in order
+    mutable std::set<std::pair<std::uint32_t, std::uint64_t>> unreadable_;  ///< segment and offset, found on reading
     Position last_;
+    Position seen_;              ///< as last_, lost records included
+    std::uint64_t records_ = 0;  ///< ever appended, lost ones included
+    std::uint64_t lost_ = 0;     ///< of these, as found on opening
     std::uint32_t epoch_ = 0, newest_epoch_ = 0;
     std::uint64_t bytes_ = 0;
 
@@ -181,24 +240,41 @@ class FileJournal final : public Journal {
 };
 
 void FileJournal::take_lock(const fs::path& folder) {
-    std::error_code error;
-    fs::create_directories(folder_, error);
-    if (error) {
-        throw Error(say("the folder {} can't be made: {}", folder_, error));
-    }
-    const fs::path path = folder / "journal.lock";
+    base::make_private_folders(folder_);
+    const fs::path path = folder / kLockName;
     const int file = io_.open_for_writing(path);
     if (file < 0) {
         throw Error(say("the file {} can't be opened: {}", path, base::system_sentence(file)));
     }
     lock_file_ = base::Descriptor(file);
-    if (::flock(file, LOCK_EX | LOCK_NB) != 0) {
-        throw Error(
-            say("the session {} is in use by another node; end that one or open the session for reading", folder));
+    if (::flock(file, LOCK_EX | LOCK_NB) == 0) {
+        return;
     }
+    if (errno != EWOULDBLOCK) {
+        throw Error(say("the file {} can't be locked: {}", path, base::system_sentence(errno)));
+    }
+    const auto holder = base::lock_holder(path);
+    if (!holder || holder->process == 0) {
+        throw InUse(
+            say("the session {} is in use by another program; end that one, or open the session for reading", folder));
+    }
+    if (!holder->ours) {
+        throw InUse(
+            say("the session {} is locked by process {} of another user, who may enter its folder; take that "
+                "right away (chmod 700) and end the process, or open the session for reading",
+                folder, holder->process));
+    }
+    throw InUse(say("the session {} is in use by process {} ({}); end that one, or open the session for reading",
+                    folder, holder->process, holder->program));
 }
 
-void FileJournal::load_segments() {
+/// Only a note: a journal without it is whole.
+void FileJournal::note_in_lock(const LockNote& note) const {
+    const std::string line = encode_lock_note(note);
+    (void)!::pwrite(lock_file_.get(), line.data(), line.size(), 0);
+}
+
+void FileJournal::load_segments(const LockNote& note) {
     std::vector<std::uint32_t> numbers;
     std::error_code error;
     for (fs::directory_iterator it(folder_, error), end; !error && it != end; it.increment(error)) {
@@ -207,19 +283,48 @@ void FileJournal::load_segments() {
         }
     }
     if (error && error != std::errc::no_such_file_or_directory) {
-        throw Error(say("the folder {} can't be read: {}", folder_, error));
+        if (mode_ == Mode::read_write) {
+            throw Error(say("the folder {} can't be read: {}", folder_, error));
+        }
+        damage_.push_back({folder_.string(), 0, 0, say("the folder can't be read: {}", error)});
     }
     std::sort(numbers.begin(), numbers.end());
     for (std::uint32_t number : numbers) {
         load_segment(number, number == numbers.back());
+    }
+    newest_epoch_ = std::max(newest_epoch_, note.epoch);
+    if (const std::uint64_t missing = catch_up(note.end); missing > 0) {
+        damage_.push_back({folder_.string(), 0, 0,
+                           say("the newest {} records are missing: a file was removed, emptied or cut", missing)});
     }
 }
 
 void FileJournal::load_segment(std::uint32_t number, bool is_last) {
     const fs::path path = folder_ / segment_name(number);
     SegmentScan scan = scan_segment(path);
+    // Each epoch begins with a file of its own, so that none is higher than the number of its file.
+    newest_epoch_ = std::max(newest_epoch_, scan.epoch > 0 ? scan.epoch : number);
+    if (scan.link) {
+        if (const std::uint64_t missing = catch_up(*scan.link); missing > 0) {
+            damage_.push_back({folder_.string(), 0, 0,
+                               say("{} records before {} are missing: a file was removed, emptied or cut", missing,
+                                   segment_name(number))});
+        }
+    } else if (number > segment_number_ + 1 && scan.usable && !scan.records.empty()) {
+        // Written before segments had links: a start that recorded nothing left no file, and its number is missing.
+        damage_.push_back({folder_.string(), 0, 0,
+                           say("a file before {} is missing: perhaps of a start that recorded nothing, perhaps with "
+                               "records that are lost",
+                               segment_name(number))});
+    }
+    if (scan.size == 0 && scan.damage.empty() && !is_last) {
+        scan.damage.push_back({path.string(), 0, 0, say("the file is empty")});
+    }
     segment_number_ = number;
-    newest_epoch_ = std::max(newest_epoch_, scan.epoch);
+    if (mode_ == Mode::read_only && is_last && scan.end < scan.size && !scan.damage.empty() &&
+        scan.damage.back().offset == scan.end && base::lock_holder(folder_.parent_path() / kLockName)) {
+        scan.damage.pop_back();  // a record that is being written now
+    }
     damage_.insert(damage_.end(), scan.damage.begin(), scan.damage.end());
     for (const RecordPlace& place : scan.records) {
         auto& entries = index_[place.channel];
@@ -230,6 +335,7 @@ void FileJournal::load_segment(std::uint32_t number, bool is_last) {
         }
         entries.push_back({place.position, place.offset, place.length, number});
         last_ = std::max(last_, place.position);
+        note_record(place.position);
     }
     bytes_ += scan.size;
     if (mode_ != Mode::read_write || !is_last || !scan.usable) {
@@ -249,6 +355,52 @@ void FileJournal::load_segment(std::uint32_t number, bool is_last) {
     }
 }
 
+/// A record as it stands in the files, which have all channels in the order of their sequences.
+void FileJournal::note_record(Position at) {
+    if (at > seen_) {
+        const std::uint64_t next = at.epoch == seen_.epoch ? seen_.sequence + 1 : 1;
+        if (at.sequence > next) {
+            note_hole({at.epoch, at.sequence - 1}, at.sequence - next);
+        }
+        seen_ = at;
+    }
+    ++records_;
+}
+
+/// Up to here there were so many records: what was not found is lost. Gives how many that are.
+std::uint64_t FileJournal::catch_up(const SegmentLink& link) {
+    const std::uint64_t missing = link.records > records_ ? link.records - records_ : 0;
+    if (missing > 0) {
+        note_hole(std::max(seen_, link.last), missing);
+    }
+    seen_ = std::max(seen_, link.last);
+    return missing;
+}
+
+void FileJournal::note_hole(Position until, std::uint64_t count) {
+    constexpr std::size_t kMost = 1000;
+    records_ += count;
+    lost_ += count;
+    if (holes_.size() < kMost) {
+        holes_.push_back({seen_, until, count, 0});
+    } else {
+        holes_.back().until = until;
+        holes_.back().count += count;
+    }
+}
+
+Sentence FileJournal::out_of_place_locked() const {
+    const fs::path path = folder_ / segment_name(segment_number_);
+    const int error = io_.check_name(segment_.get(), path);
+    if (error == 0) {
+        return {};
+    }
+    if (error == -ENOENT) {
+        return say("the session's folder {} was removed or moved away; put it back to go on", folder_.parent_path());
+    }
+    return say("the journal file {} can't be reached: {}", path, base::system_sentence(error));
+}
+
 void FileJournal::begin_segment() {
     const std::uint32_t number = segment_number_ + 1;
     const fs::path path = folder_ / segment_name(number);
@@ -258,7 +410,7 @@ void FileJournal::begin_segment() {
             say("the journal file {} can't be made: {}; make room on the disk", path, base::system_sentence(opened)));
     }
     base::Descriptor file(opened);
-    const auto header = encode_segment_header(epoch_);
+    const auto header = encode_segment_begin(epoch_, {seen_, records_});
     int error = io_.truncate(file.get(), 0);
     if (error == 0) {
         error = base::write_fully(io_, file.get(), header, 0);
@@ -281,10 +433,15 @@ void FileJournal::begin_segment() {
     segment_broken_ = false;
     unsynced_ = false;
     bytes_ += header.size();
+    note_in_lock({epoch_, {seen_, records_}});
 }
 
 std::uint64_t FileJournal::append_locked(std::uint16_t type, std::uint8_t channel, std::uint64_t time_ns,
                                          std::span<const std::byte> body) {
+    // A file that was removed or moved away takes everything and keeps nothing.
+    if (Sentence gone = out_of_place_locked(); !gone.empty()) {
+        throw Error(std::move(gone));
+    }
     if (segment_broken_ || segment_end_ >= options_.segment_bytes) {
         if (unsynced_ && !segment_broken_) {
             if (const int error = io_.sync_data(segment_.get()); error != 0) {
@@ -308,7 +465,8 @@ std::uint64_t FileJournal::append_locked(std::uint16_t type, std::uint8_t channe
     index_[channel].push_back({position, segment_end_, static_cast<std::uint32_t>(body.size()), segment_number_});
     segment_end_ += bytes.size();
     bytes_ += bytes.size();
-    last_ = position;
+    last_ = seen_ = position;
+    ++records_;
     unsynced_ = true;
     return position.sequence;
 }
@@ -323,11 +481,13 @@ void FileJournal::flush() {
     // The slow call runs outside the lock on a descriptor of its own, so that nobody who appends waits for the disk.
     const base::Descriptor file(::fcntl(segment_.get(), F_DUPFD_CLOEXEC, 0));
     const std::uint32_t number = segment_number_;
+    const LockNote note{epoch_, {seen_, records_}};
     unsynced_ = false;
     lock.unlock();
     const int error = file ? io_.sync_data(file.get()) : -EMFILE;
     lock.lock();
     if (error == 0) {
+        note_in_lock(note);
         return;
     }
     sync_error_ =
@@ -370,12 +530,14 @@ std::vector<IndexEntry> FileJournal::entries_after(std::uint8_t channel, Positio
     return wanted;
 }
 
-std::vector<Record> FileJournal::read_entries(const std::vector<IndexEntry>& entries) const {
+std::vector<Record> FileJournal::read_entries(const std::vector<IndexEntry>& entries, std::uint8_t channel,
+                                              Position from, std::vector<Hole>& holes) const {
     std::vector<Record> records;
     records.reserve(entries.size());
     base::Descriptor file;
     std::uint32_t open_segment = 0;
     std::vector<std::byte> bytes;
+    bool in_hole = false;
     for (const IndexEntry& entry : entries) {
         if (entry.segment != open_segment) {
             file = base::open_for_reading(folder_ / segment_name(entry.segment));
@@ -390,28 +552,60 @@ std::vector<Record> FileJournal::read_entries(const std::vector<IndexEntry>& ent
             records.push_back(std::move(*record));
         } else {
             note_unreadable(entry);
+            if (!in_hole) {
+                holes.push_back({from, entry.position, 0, channel});
+            }
+            holes.back().until = entry.position;
+            ++holes.back().count;
         }
+        in_hole = !record;
+        from = entry.position;
     }
     return records;
 }
 
 void FileJournal::note_unreadable(const IndexEntry& entry) const {
     constexpr std::size_t kMost = 1000;
-    const std::string file = (folder_ / segment_name(entry.segment)).string();
     const std::lock_guard lock(mutex_);
-    const bool known = std::any_of(damage_.begin(), damage_.end(),
-                                   [&](const Damage& d) { return d.file == file && d.offset == entry.offset; });
-    if (!known && damage_.size() < kMost) {
-        damage_.push_back({file, entry.offset, kRecordOverhead + entry.length, say("a record could not be read back")});
+    if (unreadable_.emplace(entry.segment, entry.offset).second && damage_.size() < kMost) {
+        damage_.push_back({(folder_ / segment_name(entry.segment)).string(), entry.offset,
+                           kRecordOverhead + entry.length, say("a record could not be read back")});
+    }
+}
+
+void FileJournal::add_known_holes(std::uint8_t channel, Position from, Position to, std::vector<Hole>& holes) const {
+    constexpr std::uint8_t kEvents = 1;
+    std::erase_if(holes, [&](const Hole& hole) { return hole.until > to; });  // will be met again
+    if (channel != kEvents) {
+        return;
+    }
+    const std::lock_guard lock(mutex_);
+    for (const Hole& hole : holes_) {
+        if (hole.until > from && hole.until <= to) {
+            holes.push_back(hole);
+        }
     }
 }
 
 std::vector<Record> FileJournal::read(std::uint8_t channel, Position from, std::size_t max_records,
-                                      std::size_t max_bytes) const {
+                                      std::size_t max_bytes, std::vector<Hole>* holes) const {
+    const Position begin = from;
+    std::vector<Hole> met;
     for (;;) {
         const auto wanted = entries_after(channel, from, std::max<std::size_t>(max_records, 1), max_bytes);
-        auto records = read_entries(wanted);
+        auto records = read_entries(wanted, channel, from, met);
         if (!records.empty() || wanted.empty()) {
+            if (holes != nullptr) {
+                Position to;
+                if (records.empty()) {
+                    const std::lock_guard lock(mutex_);
+                    to = seen_;
+                } else {
+                    to = {records.back().epoch, records.back().sequence};
+                }
+                add_known_holes(channel, begin, to, met);
+                *holes = std::move(met);
+            }
             return records;
         }
         from = wanted.back().position;  // all of them unreadable: that must not look like the end

@@ -4,7 +4,10 @@
 //
 // Segment file segments/seg-000001.wbj, little-endian: 16-byte file header, then records: 4-byte magic, the 32-byte
 // frame header of the wire (nodes/protocol/frame.hpp has the same fields: length u32, type u16, flags u8, channel u8,
-// sequence u64, time_ns u64, crc32c u32 over header and body, epoch u32), body.
+// sequence u64, time_ns u64, crc32c u32 over header and body, epoch u32), body. The first record of a segment is its
+// link (segment.hpp): how many records there were before it. journal.lock, which the writer locks, says how many there
+// are (as of the last time that they were made durable). So a journal knows how many are missing, whatever file is
+// gone.
 #pragma once
 
 #include <cstdint>
@@ -48,8 +51,21 @@ struct Damage {
     base::Sentence what;
 };
 
+/// Records that were written and can't be read any more: those after `after` up to and with `until`.
+struct Hole {
+    Position after, until;
+    std::uint64_t count = 0;
+    std::uint8_t channel = 0;  ///< 0: not known
+};
+
 /// The largest body of a record.
 inline constexpr std::size_t kRecordLimit = 1024 * 1024;
+
+/// Another program writes to the session.
+class InUse : public Error {
+ public:
+    using Error::Error;
+};
 
 /// For tests; the defaults are what the program uses.
 struct JournalOptions {
@@ -61,15 +77,15 @@ struct JournalOptions {
 class Journal {
  public:
     enum class Mode { read_only, read_write };
-    /// Opens or creates `folder`/segments. Read-write starts a new epoch and takes a lock (a second writer is refused).
-    /// Throws std::runtime_error with the file name.
+    /// Opens or creates `folder`/segments. Read-write starts a new epoch and takes a lock (a second writer is refused:
+    /// InUse). Throws std::runtime_error with the file name.
     static std::unique_ptr<Journal> open(const std::filesystem::path& folder, Mode mode);
     static std::unique_ptr<Journal> open(const std::filesystem::path& folder, Mode mode, const JournalOptions& options);
     virtual ~Journal() = default;
 
-    /// Appends and gives the record's sequence. Thread safe. Throws std::runtime_error on a full disk (nothing
-    /// half-written stays visible, the sequence is used again, and a later append may succeed), on a body over
-    /// kRecordLimit and in read-only mode.
+    /// Appends and gives the record's sequence. Thread safe. Throws std::runtime_error on a full disk and when the
+    /// session's folder was removed or moved away (nothing half-written stays visible, the sequence is used again, and
+    /// a later append may succeed), on a body over kRecordLimit and in read-only mode.
     virtual std::uint64_t append(std::uint16_t type, std::uint8_t channel, std::uint64_t time_ns,
                                  std::span<const std::byte> body) = 0;
     /// Makes everything appended so far durable (fdatasync). A background thread does so every 500 ms by itself. Throws
@@ -79,14 +95,22 @@ class Journal {
     virtual void sync() = 0;
 
     /// Up to `max_records` and `max_bytes` (but at least one, if there is one) records of one channel after `from`, in
-    /// order. Thread safe, also while another thread appends. Reads from the files.
+    /// order. Thread safe, also while another thread appends. Reads from the files. `holes`: gets what is missing
+    /// between `from` and the last record given (the journal's end when there is none); a hole whose channel is not
+    /// known belongs to channel 1.
     virtual std::vector<Record> read(std::uint8_t channel, Position from, std::size_t max_records,
-                                     std::size_t max_bytes) const = 0;
+                                     std::size_t max_bytes, std::vector<Hole>* holes = nullptr) const = 0;
     virtual Position last() const = 0;  ///< of any channel
     virtual std::uint32_t epoch() const = 0;
     virtual std::uint64_t bytes() const = 0;  ///< of all segments
     /// Found on opening (a torn tail included), and records that could not be read back later.
     virtual std::vector<Damage> damage() const = 0;
+    /// How many records are known to be lost: found on opening from the numbers of the others and from what the journal
+    /// says of itself, and those that could not be read back later. A torn tail was never acknowledged and is not among
+    /// them.
+    virtual std::uint64_t lost() const { return 0; }
+    /// Empty, or why nothing can be written now: the file that is written was removed or moved away.
+    virtual base::Sentence out_of_place() const { return {}; }
     /// Called (on the appending thread, outside the journal's lock) after each append; for waking senders. Replaces the
     /// earlier callback and returns when that one no longer runs; an empty function takes it away.
     virtual void on_append(std::function<void()> callback) = 0;

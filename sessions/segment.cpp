@@ -79,21 +79,36 @@ std::size_t find_magic(std::span<const std::byte> bytes, std::size_t from) {
     return static_cast<std::size_t>(found - bytes.begin());
 }
 
-std::vector<std::byte> read_segment(const std::filesystem::path& file, std::uint64_t& size) {
+/// As much of the file as can be read; `problem` says why it is not all. `size` is that of the file.
+std::vector<std::byte> read_segment(const std::filesystem::path& file, std::uint64_t& size, Sentence& problem) {
     const base::Descriptor descriptor = base::open_for_reading(file);
     struct stat status {};
     if (!descriptor || ::fstat(descriptor.get(), &status) != 0) {
-        throw Error(say("the journal file {} can't be read: {}", file, base::system_sentence(errno)));
-    }
-    if (!S_ISREG(status.st_mode)) {
-        throw Error(say("{} is no ordinary file; the session can't be opened", file));
+        problem = errno == EISDIR || errno == ENOTSUP ? say("it is no ordinary file")
+                                                      : say("the file can't be read: {}", base::system_sentence(errno));
+        return {};
     }
     size = static_cast<std::uint64_t>(status.st_size);
     std::vector<std::byte> bytes(std::min(size, kLargestSegment));
-    if (!base::read_exactly(descriptor.get(), bytes, 0)) {
-        throw Error(say("the journal file {} can't be read to its end", file));
+    std::size_t got = 0;
+    constexpr std::size_t kPiece = 1 << 20;
+    while (got < bytes.size()) {
+        const std::size_t piece = std::min(kPiece, bytes.size() - got);
+        if (!base::read_exactly(descriptor.get(), std::span(bytes).subspan(got, piece), got)) {
+            problem = say("the file can't be read to its end");
+            bytes.resize(got);
+        }
+        got += piece;
     }
     return bytes;
+}
+
+/// The link, when the record at `bytes` is one.
+std::optional<SegmentLink> link_of(const RecordPlace& place, std::span<const std::byte> bytes) {
+    if (place.type != 0 || place.channel != 0 || place.length != sizeof(std::uint64_t)) {
+        return std::nullopt;
+    }
+    return SegmentLink{place.position, get<std::uint64_t>(bytes.data() + kRecordOverhead)};
 }
 
 }  // namespace
@@ -104,6 +119,13 @@ std::vector<std::byte> encode_segment_header(std::uint32_t epoch) {
     put(header.data() + 8, epoch);
     put(header.data() + 12, base::crc32c(std::span(header).first(12)));
     return header;
+}
+
+std::vector<std::byte> encode_segment_begin(std::uint32_t epoch, const SegmentLink& link) {
+    std::vector<std::byte> bytes = encode_segment_header(epoch);
+    const auto record = encode_record(link.last, 0, 0, 0, std::as_bytes(std::span(&link.records, 1)));
+    bytes.insert(bytes.end(), record.begin(), record.end());
+    return bytes;
 }
 
 std::vector<std::byte> encode_record(Position position, std::uint64_t time_ns, std::uint16_t type, std::uint8_t channel,
@@ -143,10 +165,17 @@ std::optional<Record> decode_record(std::span<const std::byte> bytes) {
 
 SegmentScan scan_segment(const std::filesystem::path& file) {
     SegmentScan scan;
-    const std::vector<std::byte> bytes = read_segment(file, scan.size);
+    Sentence problem;
+    const std::vector<std::byte> bytes = read_segment(file, scan.size, problem);
     const auto report = [&](std::uint64_t offset, std::uint64_t count, Sentence what) {
         scan.damage.push_back({file.string(), offset, count, std::move(what)});
     };
+    if (!problem.empty()) {
+        report(bytes.size(), scan.size - bytes.size(), problem);
+        if (bytes.size() < kSegmentHeaderBytes) {
+            return scan;
+        }
+    }
     std::size_t at = kSegmentHeaderBytes;
     if (bytes.size() < kSegmentHeaderBytes) {
         // Made just before a crash: nothing was in it yet.
@@ -160,7 +189,7 @@ SegmentScan scan_segment(const std::filesystem::path& file) {
         report(0, scan.size, say("the file was written by another version of the journal"));
         return scan;
     }
-    scan.usable = true;
+    scan.usable = problem.empty();
     scan.end = kSegmentHeaderBytes;
     if (std::memcmp(bytes.data(), kSegmentMagic, sizeof kSegmentMagic) == 0 &&
         get<std::uint32_t>(bytes.data() + 12) == base::crc32c(std::span(bytes).first(12))) {
@@ -173,9 +202,13 @@ SegmentScan scan_segment(const std::filesystem::path& file) {
     while (at < bytes.size()) {
         if (auto place = check_record(std::span(bytes).subspan(at))) {
             place->offset = at;
+            if (const auto link = link_of(*place, std::span(bytes).subspan(at))) {
+                scan.link = link;
+            } else {
+                scan.records.push_back(*place);
+            }
             at += kRecordOverhead + place->length;
             scan.end = at;
-            scan.records.push_back(*place);
             continue;
         }
         // Damaged or torn: go on at the next place that holds a whole record.
@@ -190,7 +223,7 @@ SegmentScan scan_segment(const std::filesystem::path& file) {
             next < bytes.size() ? say("a damaged part was skipped") : say("the last record is incomplete or damaged"));
         at = next;
     }
-    if (scan.size > bytes.size()) {
+    if (scan.size > bytes.size() && problem.empty()) {
         report(bytes.size(), scan.size - bytes.size(),
                say("the file is larger than a journal file can be; the rest was not read"));
     }

@@ -19,6 +19,15 @@ inline constexpr std::size_t kSegmentHeaderBytes =
 inline constexpr std::size_t kRecordMagicBytes = 4;
 inline constexpr std::size_t kRecordHeaderBytes = 32;
 inline constexpr std::size_t kRecordOverhead = kRecordMagicBytes + kRecordHeaderBytes;
+/// The header and the link, which every segment begins with since November 2026.
+inline constexpr std::size_t kSegmentBeginBytes = kSegmentHeaderBytes + kRecordOverhead + 8;
+
+/// What was in the journal when a segment was begun: from it a reader learns what is missing before. A record of type 0
+/// on channel 0 with `last` as its position and `records` u64 as its body.
+struct SegmentLink {
+    Position last;              ///< of the newest record
+    std::uint64_t records = 0;  ///< ever appended, lost ones included
+};
 
 /// Where a whole record stands; `offset` is that of its magic.
 struct RecordPlace {
@@ -30,6 +39,8 @@ struct RecordPlace {
 };
 
 std::vector<std::byte> encode_segment_header(std::uint32_t epoch);
+/// Header and link.
+std::vector<std::byte> encode_segment_begin(std::uint32_t epoch, const SegmentLink& link);
 /// Magic, header with checksum, body.
 std::vector<std::byte> encode_record(Position position, std::uint64_t time_ns, std::uint16_t type, std::uint8_t channel,
                                      std::span<const std::byte> body);
@@ -38,15 +49,15 @@ std::vector<std::byte> encode_record(Position position, std::uint64_t time_ns, s
 std::optional<Record> decode_record(std::span<const std::byte> bytes);
 
 struct SegmentScan {
-    bool usable = false;      ///< a segment of this format
+    bool usable = false;      ///< a segment of this format that could be read to its end
     std::uint32_t epoch = 0;  ///< from the header; 0 when that is damaged
     std::uint64_t end = 0;    ///< after the last whole record: where a torn tail begins
     std::uint64_t size = 0;   ///< of the file
-    std::vector<RecordPlace> records;
-    std::vector<Damage> damage;  ///< the torn tail is the last one, when end < size
+    std::optional<SegmentLink> link;
+    std::vector<RecordPlace> records;  ///< without the link
+    std::vector<Damage> damage;        ///< the torn tail is the last one, when end < size
 };
-/// Reads a whole segment, skipping what is damaged. Never throws for what the file holds; throws std::runtime_error
-/// when it can't be read at all.
+/// Reads a whole segment, skipping what is damaged. Does not throw: a file that can't be read, or is none, is damage.
 SegmentScan scan_segment(const std::filesystem::path& file);
 
 }  // namespace moescope::sessions

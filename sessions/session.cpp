@@ -1,17 +1,23 @@
 #include "sessions/session.hpp"
 
 #include <algorithm>
+#include <cerrno>
 #include <chrono>
+#include <fcntl.h>
 #include <mutex>
 #include <random>
+#include <set>
 #include <stdexcept>
+#include <sys/stat.h>
 #include <sys/vfs.h>
+#include <unistd.h>
 
 #include "base/atomic_files.hpp"
 #include "base/file_io.hpp"
 #include "base/json_guard.hpp"
 #include "sessions/checkpoints.hpp"
 #include "sessions/database.hpp"
+#include "sessions/segment.hpp"
 
 namespace moescope::sessions {
 
@@ -123,26 +129,89 @@ std::optional<std::uint32_t> started_run(const Record& record) {
     return (*body)["run"].get<std::uint32_t>();
 }
 
+/// A journal file that holds more than its beginning: the folder was used as a session.
+bool has_journal(const fs::path& folder) {
+    std::error_code error;
+    for (fs::directory_iterator it(folder / "segments", error), end; !error && it != end; it.increment(error)) {
+        std::error_code ignored;
+        const std::string name = it->path().filename().string();
+        if (name.starts_with("seg-") && name.ends_with(".wbj") && it->is_regular_file(ignored) &&
+            it->file_size(ignored) > kSegmentBeginBytes) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/// What stands in a folder before a session is made there, so that a session that can't be made leaves nothing.
+class Making {
+ public:
+    explicit Making(const fs::path& folder) : folder_(folder) {}
+    /// The folder is there now; `made`: it and those of its parents that were missing.
+    void begin(std::vector<fs::path> made) {
+        made_ = std::move(made);
+        before_ = names();
+        begun_ = true;
+    }
+    void undo() const {
+        if (!begun_) {
+            return;
+        }
+        std::error_code ignored;
+        for (const std::string& name : names()) {
+            if (!before_.contains(name)) {
+                fs::remove_all(folder_ / name, ignored);
+            }
+        }
+        for (auto folder = made_.rbegin(); folder != made_.rend(); ++folder) {
+            fs::remove(*folder, ignored);  // when it is empty
+        }
+    }
+
+ private:
+    std::set<std::string> names() const {
+        std::set<std::string> names;
+        std::error_code error;
+        for (fs::directory_iterator it(folder_, error), end; !error && it != end; it.increment(error)) {
+            names.insert(it->path().filename().string());
+        }
+        return names;
+    }
+
+    fs::path folder_;
+    std::vector<fs::path> made_;
+    std::set<std::string> before_;
+    bool begun_ = false;
+};
+
+/// "a/b/" means "a/b".
+fs::path folder_path(const fs::path& given) {
+    const fs::path whole = fs::absolute(given);
+    return whole.filename().empty() ? whole.parent_path() : whole;
+}
+
 class FolderSession final : public Session {
  public:
-    FolderSession(const fs::path& folder, Journal::Mode mode) : folder_(fs::absolute(folder)), mode_(mode) {
-        const bool is_new = check_folder();
-        journal_ = Journal::open(folder_, mode_);
-        for (const Damage& damage : journal_->damage()) {
-            problems_.push_back(say("{}: {} ({} bytes at {})", damage.file, damage.what, damage.bytes, damage.offset));
-        }
-        if (is_new) {
-            base::write_file_atomically(folder_ / "manifest.json", new_manifest());
-        }
-        open_database();
-        if (mode_ == Journal::Mode::read_write) {
-            remove_leftovers(folder_);
+    FolderSession(const fs::path& folder, Journal::Mode mode)
+        : folder_(folder_path(folder)), mode_(mode), making_(folder_) {
+        try {
+            open();
+        } catch (const OpenError& error) {
+            if (error.why() != OpenError::Why::in_use) {  // what stands there now is another program's
+                undo();
+            }
+            throw;
+        } catch (...) {
+            undo();
+            throw;
         }
     }
 
     const fs::path& folder() const override { return folder_; }
     Journal& journal() override { return *journal_; }
-    std::vector<Sentence> problems() const override { return problems_; }
+    std::vector<Sentence> problems() const override;
+    std::vector<Sentence> notes() const override { return notes_; }
+    void check_place() const override;
 
     std::uint32_t new_run(const std::string& kind, const std::string& name) override {
         writable();
@@ -181,9 +250,18 @@ class FolderSession final : public Session {
         if (mode_ == Journal::Mode::read_only) {
             throw Error(say("the session {} was opened for reading only", folder_));
         }
+        check_place();
     }
+    void undo() {
+        database_.reset();
+        journal_.reset();
+        making_.undo();
+    }
+    void open();
     bool check_folder();
     void check_manifest(const std::string& text);
+    void check_writable() const;
+    void add_notes();
     void open_database();
     std::unique_ptr<Database> rebuilt_database(Database::Access access, bool network_folder);
     void fill_from_journal(Database& database);
@@ -191,35 +269,74 @@ class FolderSession final : public Session {
 
     fs::path folder_;
     Journal::Mode mode_;
-    std::vector<Sentence> problems_;
+    Making making_;
+    base::Descriptor place_;  ///< the folder itself, wherever its name leads later
+    std::vector<Sentence> problems_, notes_;
     std::unique_ptr<Journal> journal_;
     std::unique_ptr<Database> database_;
 };
 
+void FolderSession::open() {
+    const bool is_new = check_folder();
+    place_ = base::Descriptor(::open(folder_.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC));
+    if (mode_ == Journal::Mode::read_write) {
+        check_writable();
+    }
+    try {
+        journal_ = Journal::open(folder_, mode_);
+    } catch (const InUse& error) {
+        throw OpenError(OpenError::Why::in_use, error.sentence());
+    }
+    std::error_code error;
+    if (is_new ||
+        (mode_ == Journal::Mode::read_write && !fs::exists(fs::symlink_status(folder_ / "manifest.json", error)))) {
+        base::write_file_atomically(folder_ / "manifest.json", new_manifest());
+    }
+    open_database();
+    if (mode_ == Journal::Mode::read_write) {
+        remove_leftovers(folder_);
+        add_notes();
+    }
+}
+
 /// True when a new session is to be made here.
 bool FolderSession::check_folder() {
     std::error_code error;
-    const bool exists = fs::exists(folder_, error);
-    if (exists && !fs::is_directory(folder_, error)) {
-        throw Error(say("{} is a file; a session is a folder", folder_));
+    const fs::file_status status = fs::status(folder_, error);
+    if (!fs::status_known(status)) {
+        throw OpenError(OpenError::Why::other, say("the folder {} can't be reached: {}", folder_, error));
+    }
+    const bool exists = fs::exists(status);
+    if (exists && !fs::is_directory(status)) {
+        throw OpenError(OpenError::Why::no_session, say("{} is a file; a session is a folder", folder_));
     }
     if (!exists) {
         if (mode_ == Journal::Mode::read_only) {
-            throw Error(say("there is no session at {}", folder_));
+            throw OpenError(OpenError::Why::no_session, say("there is no session at {}", folder_));
         }
-        if (!fs::create_directories(folder_, error) || error) {
-            throw Error(say("the folder {} can't be made: {}", folder_, error));
-        }
+        making_.begin(base::make_private_folders(folder_));
         return true;
+    }
+    if (::access(folder_.c_str(), R_OK | X_OK) != 0) {
+        throw OpenError(OpenError::Why::other,
+                        say("the session {} can't be read: {}; its owner can give you the right to", folder_,
+                            base::system_sentence(errno)));
     }
     if (const auto text = read_manifest(folder_)) {
         check_manifest(*text);
         return false;
     }
+    if (has_journal(folder_)) {
+        problems_.push_back(
+            say("{}/manifest.json is missing or can't be read; the session was opened by its journal", folder_));
+        return false;
+    }
     if (mode_ == Journal::Mode::read_write && !fs::exists(folder_ / "manifest.json", error) && is_free(folder_)) {
+        making_.begin({});
         return true;
     }
-    throw Error(
+    throw OpenError(
+        OpenError::Why::no_session,
         say("{} is not a Moescope session (it has no readable manifest.json); choose a session or an empty folder",
             folder_));
 }
@@ -229,48 +346,113 @@ void FolderSession::check_manifest(const std::string& text) {
     std::error_code error;
     if (!manifest || manifest->value("program", nlohmann::json()) != "moescope") {
         if (!fs::is_directory(folder_ / "segments", error)) {
-            throw Error(say("{} is not a Moescope session: its manifest.json can't be read", folder_));
+            throw OpenError(OpenError::Why::no_session,
+                            say("{} is not a Moescope session: its manifest.json can't be read", folder_));
         }
         problems_.push_back(say("{}/manifest.json is damaged; the session was opened by its journal", folder_));
         return;
     }
     const auto format = manifest->find("format");
     if (format == manifest->end() || !format->is_number_unsigned() || format->get<std::uint64_t>() > kFormat) {
-        throw Error(say("the session {} was written by a newer Moescope; update this one to open it", folder_));
+        throw OpenError(OpenError::Why::newer,
+                        say("the session {} was written by a newer Moescope; update this one to open it", folder_));
     }
+}
+
+/// Said at once and as a whole, not by the part that happens to be written first.
+void FolderSession::check_writable() const {
+    for (const char* part : {"", "segments", "journal.lock", "session.db"}) {
+        const fs::path path = *part == '\0' ? folder_ : folder_ / part;
+        if (::access(path.c_str(), W_OK) != 0 && errno != ENOENT) {
+            throw OpenError(OpenError::Why::not_writable,
+                            say("the session {} can't be written: {}; open it for reading, or copy it to a folder of "
+                                "your own",
+                                folder_, base::system_sentence(errno)));
+        }
+    }
+}
+
+void FolderSession::add_notes() {
+    struct stat status {};
+    if (place_ && ::fstat(place_.get(), &status) == 0 && status.st_uid == ::geteuid() &&
+        (status.st_mode & (S_IRWXG | S_IRWXO)) != 0) {
+        notes_.push_back(
+            say("other users of this machine may enter the session {}, read it, and keep you out of it; chmod 700 "
+                "prevents that",
+                folder_));
+    }
+}
+
+void FolderSession::check_place() const {
+    struct stat here {
+    }, named{};
+    if (place_ && ::fstat(place_.get(), &here) == 0 &&
+        (::stat(folder_.c_str(), &named) != 0 || here.st_dev != named.st_dev || here.st_ino != named.st_ino)) {
+        throw Error(say("the session's folder {} was removed or moved away; put it back to go on", folder_));
+    }
+}
+
+std::vector<Sentence> FolderSession::problems() const {
+    constexpr std::size_t kMost = 20;
+    std::vector<Sentence> all = problems_;
+    if (const std::uint64_t lost = journal_->lost(); lost > 0) {
+        all.push_back(say("{} records of this session are lost", lost));
+    }
+    const std::vector<Damage> damage = journal_->damage();
+    for (std::size_t i = 0; i < std::min(kMost, damage.size()); ++i) {
+        const Damage& part = damage[i];
+        all.push_back(part.bytes > 0 ? say("{}: {} ({} bytes at {})", part.file, part.what, part.bytes, part.offset)
+                                     : say("{}: {}", part.file, part.what));
+    }
+    if (damage.size() > kMost) {
+        all.push_back(say("{} more places of the journal are damaged", damage.size() - kMost));
+    }
+    return all;
 }
 
 void FolderSession::open_database() {
     const bool network = is_network_folder(folder_);
     if (network && mode_ == Journal::Mode::read_write) {
-        problems_.push_back(
+        notes_.push_back(
             say("the session {} lies on a network file system: changes are slower, and only one program may use it",
                 folder_));
     }
     const fs::path file = folder_ / "session.db";
     std::error_code error;
-    const bool missing = !fs::exists(file, error);
+    const fs::file_status status = fs::symlink_status(file, error);
     const bool writes = mode_ == Journal::Mode::read_write;
     const auto access = writes ? Database::Access::read_write : Database::Access::read_only;
-    if (missing) {
+    const auto rebuilt_access = writes ? access : Database::Access::memory;
+    if (!fs::exists(status)) {
         const bool has_records = journal_->last() > Position{};
-        database_ = rebuilt_database(writes ? access : Database::Access::memory, network);
+        database_ = rebuilt_database(rebuilt_access, network);
         if (has_records) {
             problems_.push_back(say(
                 "{} is missing; labels and run numbers were read from the journal, notes and settings are lost", file));
         }
         return;
     }
+    Sentence why;
     try {
-        database_ = std::make_unique<Database>(file, access, network);
-    } catch (const DamagedDatabase& damage) {
-        if (writes) {
-            move_database_aside(damage.sentence());
-        } else {
-            problems_.push_back(say("{}; labels were read from the journal instead", damage));
+        if (!fs::is_regular_file(status)) {
+            throw DamagedDatabase(say("the database {} is no ordinary file", file));
         }
-        database_ = rebuilt_database(writes ? access : Database::Access::memory, network);
+        database_ = std::make_unique<Database>(file, access, network);
+        return;
+    } catch (const DamagedDatabase& damage) {
+        why = damage.sentence();
+    } catch (const Error& problem) {
+        if (writes) {
+            throw;
+        }
+        why = problem.sentence();
     }
+    if (writes) {
+        move_database_aside(why);
+    } else {
+        problems_.push_back(say("{}; labels were read from the journal instead", why));
+    }
+    database_ = rebuilt_database(rebuilt_access, network);
 }
 
 void FolderSession::move_database_aside(const Sentence& why) {
@@ -350,6 +532,22 @@ void FolderSession::fill_from_journal(Database& database) {
 }
 
 }  // namespace
+
+const char* name_of(OpenError::Why why) {
+    switch (why) {
+        case OpenError::Why::in_use:
+            return "in_use";
+        case OpenError::Why::not_writable:
+            return "not_writable";
+        case OpenError::Why::no_session:
+            return "no_session";
+        case OpenError::Why::newer:
+            return "newer";
+        case OpenError::Why::other:
+            break;
+    }
+    return "other";
+}
 
 std::unique_ptr<Session> Session::open(const fs::path& folder, Journal::Mode mode) {
     return std::make_unique<FolderSession>(folder, mode);

@@ -8,6 +8,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "sessions/journal.hpp"
@@ -32,17 +33,43 @@ struct Label {
     std::uint64_t time_ns = 0;
 };
 
+/// Why a session can't be opened, for who has to offer what can be done.
+class OpenError : public base::Error {
+ public:
+    enum class Why {
+        in_use,        ///< another program writes to it; it can be opened for reading
+        not_writable,  ///< no right to write, or a disk that takes nothing; it can be opened for reading
+        no_session,    ///< another folder, a file, or nothing
+        newer,         ///< of a later version
+        other,
+    };
+    OpenError(Why why, base::Sentence sentence) : base::Error(std::move(sentence)), why_(why) {}
+    Why why() const { return why_; }
+
+ private:
+    Why why_;
+};
+/// "in_use", "not_writable", ...
+const char* name_of(OpenError::Why why);
+
 class Session {
  public:
-    /// Opens or creates the folder. Throws std::runtime_error with one sentence when it cannot be used at all (not a
-    /// session, newer format, locked by another node); a damaged database is moved aside and rebuilt from the journal's
+    /// Opens or creates the folder; a new one is for the user alone (0700). For reading, nothing has to be writable.
+    /// Throws base::Error with one sentence (OpenError where it is known what can be done) when it cannot be used at
+    /// all, and then a new folder is taken away again; a damaged database is moved aside and rebuilt from the journal's
     /// records, and said in problems().
     static std::unique_ptr<Session> open(const std::filesystem::path& folder, Journal::Mode mode);
     virtual ~Session() = default;
 
     virtual const std::filesystem::path& folder() const = 0;
     virtual Journal& journal() = 0;
+    /// What is damaged or lost, as far as it is known by now; at most some dozens of sentences. Not empty when records
+    /// are lost.
     virtual std::vector<base::Sentence> problems() const = 0;
+    /// What is worth saying but no damage: a network file system, a folder that other users may enter.
+    virtual std::vector<base::Sentence> notes() const = 0;
+    /// Throws base::Error when the folder is no longer where it was opened. The functions that write do so too.
+    virtual void check_place() const = 0;
     /// Next run number; unique in the session, durable before it is given out.
     virtual std::uint32_t new_run(const std::string& kind, const std::string& name) = 0;
     virtual std::filesystem::path checkpoint_path(std::uint32_t run,

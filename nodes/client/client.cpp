@@ -14,7 +14,11 @@
 #include <thread>
 #include <unistd.h>
 
+#include "base/atomic_files.hpp"
 #include "base/error.hpp"
+#include "base/file_io.hpp"
+#include "base/json_fields.hpp"
+#include "base/json_guard.hpp"
 #include "nodes/client/child_process.hpp"
 #include "nodes/client/node_view.hpp"
 #include "nodes/client/runtime_folder.hpp"
@@ -64,6 +68,14 @@ struct Command {
     bool ever_sent = false;  ///< the node may have carried it out
 };
 
+Link::Obstacle obstacle_named(const std::string& why) {
+    return why == "in_use"         ? Link::Obstacle::in_use
+           : why == "not_writable" ? Link::Obstacle::not_writable
+           : why == "no_session"   ? Link::Obstacle::no_session
+           : why == "newer"        ? Link::Obstacle::newer
+                                   : Link::Obstacle::other;
+}
+
 }  // namespace
 
 double now_seconds() {
@@ -104,9 +116,10 @@ class NodeClient::Impl {
         return id;
     }
 
-    void restart_node() {
-        asio::post(io_, [this] {
+    void restart_node(bool for_reading) {
+        asio::post(io_, [this, for_reading] {
             restart_wanted_ = true;
+            for_reading_ = for_reading_ || for_reading;
             happened();
         });
     }
@@ -130,6 +143,9 @@ class NodeClient::Impl {
     void start_child();
     bool child_ended();
     void node_crashed(const Sentence& how);
+    bool take_failure();
+    void clean_up_unopened();
+    fs::path failure_file() const { return folder_.path() / "node.failure"; }
     void happened() { event_.cancel(); }
     void set_link(Link::State state, Sentence message);
     void take_commands();
@@ -166,7 +182,8 @@ class NodeClient::Impl {
     fs::path log_file_;
     std::uint64_t log_start_ = 0;  ///< where the lines of the child that runs now begin
     Sentence child_end_;
-    bool stopping_ = false, restart_wanted_ = false;
+    bool stopping_ = false, restart_wanted_ = false, for_reading_ = false;
+    std::vector<fs::path> made_;  ///< folders that were made for the session
 
     std::shared_ptr<ServerPeer> peer_;  ///< of the connection that exists now
     bool ever_connected_ = false, greeted_this_time_ = false;
@@ -304,7 +321,8 @@ asio::awaitable<void> NodeClient::Impl::wait_for_event(Impl* self, double second
 asio::awaitable<void> NodeClient::Impl::supervise(Impl* self) {
     double retry = kFirstRetrySeconds, trying_since = steady_seconds();
     while (!self->stopping_) {
-        const bool down = self->link_.state == Link::State::crashed || self->link_.state == Link::State::refused;
+        const bool down = self->link_.state == Link::State::crashed || self->link_.state == Link::State::refused ||
+                          self->link_.state == Link::State::unopened;
         if (down && !self->restart_wanted_) {
             co_await wait_for_event(self, 3600);
             continue;
@@ -421,8 +439,52 @@ bool NodeClient::Impl::child_ended() {
         return false;
     }
     process_ = 0;
-    node_crashed(std::exchange(child_end_, {}));
+    const Sentence how = std::exchange(child_end_, {});
+    if (!take_failure()) {
+        node_crashed(how);
+    }
     return true;
+}
+
+/// A node that could not open its session has left a word why: that is no crash.
+bool NodeClient::Impl::take_failure() {
+    constexpr std::size_t kLimit = 64 * 1024;
+    std::error_code error;
+    const auto size = fs::file_size(failure_file(), error);
+    if (error || size > kLimit) {
+        return false;
+    }
+    std::string text(size, '\0');
+    const base::Descriptor file = base::open_for_reading(failure_file());
+    const bool whole = file && base::read_exactly(file.get(), std::as_writable_bytes(std::span(text)), 0);
+    fs::remove(failure_file(), error);
+    const auto failure = whole ? base::parse_object(text, kLimit) : std::nullopt;
+    if (!failure) {
+        return false;
+    }
+    const Sentence why = base::sentence_in(*failure, "error");
+    if (why.empty()) {
+        return false;
+    }
+    link_.obstacle = obstacle_named(base::text_of(*failure, "why"));
+    model_.node_went(why);
+    give_up_commands(why);
+    clean_up_unopened();
+    set_link(Link::State::unopened, why);
+    return true;
+}
+
+/// The folders that were made for a session that never was, and the log in it.
+void NodeClient::Impl::clean_up_unopened() {
+    if (made_.empty() || ever_connected_) {
+        return;
+    }
+    std::error_code ignored;
+    fs::remove(made_.back() / "node.log", ignored);
+    for (auto folder = made_.rbegin(); folder != made_.rend(); ++folder) {
+        fs::remove(*folder, ignored);  // when it is empty
+    }
+    made_.clear();
 }
 
 void NodeClient::Impl::node_crashed(const Sentence& how) {
@@ -458,13 +520,28 @@ void NodeClient::Impl::start_child() {
             throw Error(say("no private folder for the node's socket can be made in $XDG_RUNTIME_DIR or /tmp"));
         }
         std::error_code error;
-        fs::create_directories(options_.session, error);
-        // Nothing is written into a folder that is no session: the node will refuse it.
+        if (!for_reading_ && !fs::exists(options_.session, error) && !error) {
+            made_ = base::make_private_folders(options_.session);
+        }
+        // Nothing is written into a folder that is no session: the node will refuse it. Nor where nothing may be.
         const bool ours =
-            !error && (fs::exists(options_.session / "manifest.json", error) || fs::is_empty(options_.session, error));
+            !for_reading_ && ::access(options_.session.c_str(), W_OK) == 0 &&
+            (fs::exists(options_.session / "manifest.json", error) || fs::is_empty(options_.session, error));
         log_file_ = (ours ? options_.session : folder_.path()) / "node.log";
-        std::vector<std::string> arguments{"serve", "--socket", socket_path().string(), "--session",
-                                           options_.session.string()};
+        if (ours && ::access(log_file_.c_str(), F_OK) == 0 && ::access(log_file_.c_str(), W_OK) != 0) {
+            log_file_ = folder_.path() / "node.log";
+        }
+        fs::remove(failure_file(), error);
+        std::vector<std::string> arguments{"serve",
+                                           "--socket",
+                                           socket_path().string(),
+                                           "--session",
+                                           options_.session.string(),
+                                           "--failure",
+                                           failure_file().string()};
+        if (for_reading_) {
+            arguments.emplace_back("--read-only");
+        }
         arguments.insert(arguments.end(), options_.node_arguments.begin(), options_.node_arguments.end());
         const auto log_size = fs::file_size(log_file_, error);
         log_start_ = error ? 0 : log_size;
@@ -540,9 +617,10 @@ void NodeClient::Impl::take_commands() {
         incoming.swap(incoming_);
     }
     for (Command& command : incoming) {
-        if (link_.state == Link::State::crashed || link_.state == Link::State::refused) {
-            const bool crashed = link_.state == Link::State::crashed;
-            give_up(command, crashed ? say("the node is not running") : say("the node does not accept this workbench"));
+        if (link_.state == Link::State::crashed || link_.state == Link::State::refused ||
+            link_.state == Link::State::unopened) {
+            const bool refused = link_.state == Link::State::refused;
+            give_up(command, refused ? say("the node does not accept this workbench") : say("the node is not running"));
             continue;
         }
         command.wire_id = random_id();
@@ -665,6 +743,9 @@ void NodeClient::Impl::set_result(CommandId id, CommandResult result) {
 
 void NodeClient::Impl::set_link(Link::State state, Sentence message) {
     link_.state = state;
+    if (state != Link::State::unopened) {
+        link_.obstacle = Link::Obstacle::none;
+    }
     link_.message = std::move(message);
     changed();
 }
@@ -735,8 +816,8 @@ CommandId NodeClient::send(std::string name, nlohmann::json parameters) {
     return impl_->send(std::move(name), std::move(parameters));
 }
 
-void NodeClient::restart_node() {
-    impl_->restart_node();
+void NodeClient::restart_node(bool for_reading) {
+    impl_->restart_node(for_reading);
 }
 
 int NodeClient::node_process() const {

@@ -40,8 +40,9 @@ class NodeClient {
     /// Without a connection it stays pending, says so, and is sent when the node is back; after command_patience it is
     /// given up: failed when it was never sent, unknown when it was. While the node is crashed or refuses us, it fails.
     CommandId send(std::string name, nlohmann::json parameters = nlohmann::json::object());
-    /// Starts the child again after Link::State::crashed.
-    void restart_node();
+    /// Starts the child again after Link::State::crashed or unopened; `for_reading`: from now on it writes nothing to
+    /// the session.
+    void restart_node(bool for_reading = false);
     /// Process id of the child, 0 when there is none (for tests that kill it).
     int node_process() const;
 

@@ -38,6 +38,11 @@ NodeInfo node_info(const json& entry) {
     }
     node.journal_bytes = count_of(entry, "journal_bytes");
     node.process = static_cast<std::int64_t>(count_of(entry, "process"));
+    node.read_only = flag_of(entry, "read_only");
+    node.lost_records = count_of(entry, "lost_records");
+    for (const json& problem : member(entry, "problems")) {
+        node.problems.push_back(sentence_in(problem, "text"));
+    }
     return node;
 }
 

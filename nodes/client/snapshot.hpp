@@ -32,12 +32,16 @@ struct Link {
     enum class State {
         starting,  ///< the node's process is being started or the greeting is under way
         connected,
-        lost,     ///< was connected; trying again
-        crashed,  ///< the node's process ended by itself; `message` says how. restart_node() goes on.
-        refused,  ///< the node speaks another version, or does not accept us
+        lost,      ///< was connected; trying again
+        crashed,   ///< the node's process ended by itself; `message` says how. restart_node() goes on.
+        refused,   ///< the node speaks another version, or does not accept us
+        unopened,  ///< the node could not open the session and ended; `message` says why, `obstacle` what may help
     };
+    /// Of a session that could not be opened. In use, or not writable: it can be opened for reading.
+    enum class Obstacle { none, in_use, not_writable, no_session, newer, other };
     State state = State::starting;
-    base::Sentence message;     ///< for a person, empty while all is well
+    Obstacle obstacle = Obstacle::none;  ///< while `unopened`
+    base::Sentence message;              ///< for a person, empty while all is well
     double last_data_time = 0;  ///< seconds of steady clock (client::now_seconds()) at which the last frame came
     double round_trip_ms = 0;
     double bytes_per_second = 0;
@@ -56,6 +60,9 @@ struct NodeInfo {
     std::vector<base::Sentence> devices;
     std::uint64_t journal_bytes = 0;
     std::int64_t process = 0;  ///< process id, local nodes only
+    bool read_only = false;    ///< the session is open for reading; commands that would write to it are refused
+    std::uint64_t lost_records = 0;
+    std::vector<base::Sentence> problems;  ///< what is damaged or lost in the session
 };
 
 struct Snapshot {

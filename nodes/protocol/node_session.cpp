@@ -161,7 +161,7 @@ Actions NodeSession::on_subscribe(const Frame& frame) {
         return close(Close::Why::broken_rule, say("a subscription must name a channel from 1 to 4 and a position"));
     }
     Subscription& subscription = subscriptions_[body->channel];
-    subscription = {true, false, body->after, kInitialCredit};
+    subscription = {true, false, body->after, kInitialCredit, body->after};
     Actions actions;
     if (body->after > last_) {
         // Records that this journal does not know: the viewer must be told, never left with a silent hole.
@@ -264,6 +264,29 @@ Actions NodeSession::on_records(std::uint8_t channel, std::vector<Frame> records
         record.type |= kDataTypeBase;
         record.channel = channel;
         actions.push_back(SendFrame{std::move(record)});
+    }
+    return actions;
+}
+
+Actions NodeSession::on_missing(std::uint8_t channel, const std::vector<Missing>& missing) {
+    if (closed_ || !is_data_channel(channel) || !subscriptions_[channel].active) {
+        return {};
+    }
+    Subscription& subscription = subscriptions_[channel];
+    Actions actions;
+    for (const Missing& part : missing) {
+        if (part.until <= subscription.told) {
+            continue;
+        }
+        subscription.told = part.until;
+        nlohmann::json gap = {{"from", part.after.epoch == part.until.epoch ? part.after.sequence : 0},
+                              {"to", part.until.sequence},
+                              {"epoch", part.until.epoch},
+                              {"count", part.count}};
+        base::put_sentence(gap, "reason", say("the journal is damaged"));
+        Frame frame = make_frame(FrameType::gap, bytes_of(base::dump_json(gap)));
+        frame.channel = channel;
+        actions.push_back(SendFrame{std::move(frame)});
     }
     return actions;
 }

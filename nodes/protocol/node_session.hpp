@@ -39,6 +39,12 @@ class NodeSession {
     /// Records of that channel in order (types without 0x8000). None: the channel has caught up until
     /// on_journal_grew(). What goes beyond the credit is not sent and will be asked for again.
     Actions on_records(std::uint8_t channel, std::vector<Frame> records);
+    /// What the journal has lost of that channel, in order; told once, as a GAP each. Before the records that follow.
+    struct Missing {
+        StreamPosition after, until;  ///< the missing ones: those between, with the last
+        std::uint64_t count = 0;
+    };
+    Actions on_missing(std::uint8_t channel, const std::vector<Missing>& missing);
     void on_journal_grew();
     std::int64_t credit(std::uint8_t channel) const;  ///< 0 when not subscribed
 
@@ -47,6 +53,7 @@ class NodeSession {
         bool active = false, caught_up = false;
         StreamPosition after;
         std::int64_t credit = 0;
+        StreamPosition told;  ///< up to here the viewer knows what is missing
     };
     Actions close(Close::Why why, const Sentence& reason);
     Actions on_hello(const Frame& frame);

@@ -224,8 +224,15 @@ class NodeServer::Impl::Viewer final : public Peer, public std::enable_shared_fr
             if (!read) {
                 break;
             }
+            std::vector<sessions::Hole> holes;
             auto records = server_.journal_.read(read->channel, {read->after.epoch, read->after.sequence},
-                                                 kRecordsAtOnce, read->max_bytes);
+                                                 kRecordsAtOnce, read->max_bytes, &holes);
+            std::vector<protocol::NodeSession::Missing> missing;
+            for (const sessions::Hole& hole : holes) {
+                missing.push_back(
+                    {{hole.after.epoch, hole.after.sequence}, {hole.until.epoch, hole.until.sequence}, hole.count});
+            }
+            perform(session_.on_missing(read->channel, missing), out);
             std::vector<protocol::Frame> frames;
             frames.reserve(records.size());
             for (auto& record : records) {

@@ -30,10 +30,16 @@ LinkLook look_of(Link::State state) {
             return {"nodes.link.crashed", ui::icon::error, ui::Tone::error};
         case Link::State::refused:
             return {"nodes.link.refused", ui::icon::error, ui::Tone::error};
+        case Link::State::unopened:
+            return {"nodes.link.unopened", ui::icon::warning, ui::Tone::warning};
         case Link::State::starting:
             break;
     }
     return {"nodes.link.starting", ui::icon::hourglass, ui::Tone::neutral};
+}
+
+bool can_start(Link::State state) {
+    return state == Link::State::crashed || state == Link::State::refused || state == Link::State::unopened;
 }
 
 }  // namespace
@@ -47,7 +53,7 @@ void NodesPanel::draw(ui::Context& ctx) {
     ImGui::PopFont();
     ImGui::SameLine();
     ui::badge(ctx, look.mark, ctx.text(look.key), look.tone);
-    const bool stopped = link.state == Link::State::crashed || link.state == Link::State::refused;
+    const bool stopped = can_start(link.state);
     const char* restart = ctx.text.label("nodes.restart");
     ImGui::SameLine();
     ui::align_right(ui::button_width(restart));
@@ -59,6 +65,13 @@ void NodesPanel::draw(ui::Context& ctx) {
     }
     if (!link.message.empty()) {
         ui::banner(ctx, look.tone, ctx.text.message(link.message));
+    }
+    std::string problems;
+    for (const base::Sentence& problem : ctx.snapshot.node.problems) {
+        problems += (problems.empty() ? "" : "\n") + ctx.text.message(problem);
+    }
+    if (!problems.empty()) {
+        ui::banner(ctx, ui::Tone::error, problems);
     }
 
     if (ImGui::GetContentRegionAvail().x > 52 * ctx.em &&
@@ -176,8 +189,7 @@ ui::PanelDescription describe_nodes() {
         .make = ui::make_panel<NodesPanel>,
         .stands = {{"training", Place::lower, 2, Show::open}, {"compare", Place::whole, 7}, {"probe", Place::whole, 7}},
         .commands = {{.key = "node.restart", .menu = {"menu.run", 2}, .available = [](const ui::Context& ctx) {
-                          const Link::State state = ctx.snapshot.link.state;
-                          return state == Link::State::crashed || state == Link::State::refused;
+                          return can_start(ctx.snapshot.link.state);
                       }}}};
 }
 

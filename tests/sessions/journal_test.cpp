@@ -8,6 +8,7 @@
 #include <csignal>
 #include <fcntl.h>
 #include <fstream>
+#include <functional>
 #include <gtest/gtest.h>
 #include <random>
 #include <set>
@@ -189,7 +190,7 @@ TEST(Journal, ReadLimitsAreKeptButOneRecordAlwaysComes) {
 
 TEST(Journal, TruncationAtEveryByteKeepsAllWholeRecords) {
     const TemporaryFolder folder;
-    std::vector<std::uint64_t> ends{kSegmentHeaderBytes};
+    std::vector<std::uint64_t> ends{kSegmentBeginBytes};
     {
         const auto journal = Journal::open(folder.path(), Journal::Mode::read_write);
         for (std::uint64_t n = 1; n <= 4; ++n) {
@@ -202,14 +203,17 @@ TEST(Journal, TruncationAtEveryByteKeepsAllWholeRecords) {
     ASSERT_EQ(whole.size(), ends.back());
     for (std::size_t size = 0; size <= whole.size(); ++size) {
         write_bytes(segment, whole.substr(0, size));
+        fs::remove(folder / "journal.lock");  // the records after that place were never acknowledged
         const auto kept =
             static_cast<std::size_t>(std::upper_bound(ends.begin() + 1, ends.end(), size) - ends.begin() - 1);
         {
             const auto reader = Journal::open(folder.path(), Journal::Mode::read_only);
             ASSERT_EQ(read_all(*reader, 1).size(), kept) << size;
             ASSERT_EQ(fs::file_size(segment), size);  // a reader changes nothing
-            ASSERT_EQ(reader->damage().empty(), size == 0 || std::find(ends.begin(), ends.end(), size) != ends.end())
+            ASSERT_EQ(reader->damage().empty(), size == 0 || size == kSegmentHeaderBytes ||
+                                                    std::find(ends.begin(), ends.end(), size) != ends.end())
                 << size;
+            ASSERT_EQ(reader->lost(), 0u) << size;
         }
         {
             const auto writer = Journal::open(folder.path(), Journal::Mode::read_write);
@@ -235,7 +239,7 @@ TEST(Journal, FlippedBytesInTheMiddleCostOnlyTheirRecords) {
     std::vector<std::uint64_t> starts;
     {
         const auto journal = Journal::open(folder.path(), Journal::Mode::read_write);
-        std::uint64_t at = kSegmentHeaderBytes;
+        std::uint64_t at = kSegmentBeginBytes;
         for (std::uint64_t n = 1; n <= 50; ++n) {
             starts.push_back(at);
             journal->append(1, 1, n, body_of(n));
@@ -249,7 +253,7 @@ TEST(Journal, FlippedBytesInTheMiddleCostOnlyTheirRecords) {
         std::string damaged = whole;
         std::set<std::size_t> hit;
         for (int flips = 1 + static_cast<int>(random() % 3); flips > 0; --flips) {
-            const std::size_t at = kSegmentHeaderBytes + random() % (whole.size() - kSegmentHeaderBytes);
+            const std::size_t at = kSegmentBeginBytes + random() % (whole.size() - kSegmentBeginBytes);
             damaged[at] = static_cast<char>(damaged[at] ^ (1 << (random() % 8)));
             hit.insert(static_cast<std::size_t>(std::upper_bound(starts.begin(), starts.end(), at) - starts.begin()));
         }
@@ -267,6 +271,7 @@ TEST(Journal, FlippedBytesInTheMiddleCostOnlyTheirRecords) {
             ASSERT_TRUE(found.contains(n) || hit.contains(n)) << "record " << n << " was lost though untouched";
         }
         ASSERT_EQ(journal->damage().empty(), found.size() == 50);
+        ASSERT_EQ(journal->lost(), 50 - found.size());
     }
 }
 
@@ -290,8 +295,18 @@ TEST(Journal, NothingInAFileCanCrashIt) {
     // Names and kinds of files that don't belong there.
     write_bytes(folder.path() / "segments" / "seg-999999999999999.wbj", "x");
     write_bytes(folder.path() / "segments" / "notes.txt", "x");
+    write_bytes(segment, whole);
     ASSERT_EQ(::mkfifo((folder.path() / "segments" / "seg-000900.wbj").c_str(), 0600), 0);
-    EXPECT_THROW(Journal::open(folder.path(), Journal::Mode::read_only), std::runtime_error);  // and does not hang
+    fs::create_directory(folder.path() / "segments" / "seg-000901.wbj");
+    for (const auto mode : {Journal::Mode::read_only, Journal::Mode::read_write}) {
+        const auto journal = Journal::open(folder.path(), mode);  // and does not hang
+        EXPECT_EQ(read_all(*journal, 1).size(), 1u);
+        ASSERT_EQ(journal->damage().size(), 2u);
+        EXPECT_EQ(journal->damage()[0].what.english(), "it is no ordinary file");
+        if (mode == Journal::Mode::read_write) {
+            EXPECT_GT(journal->epoch(), 901u) << "whatever these files were, their epochs are not given out again";
+        }
+    }
 }
 
 TEST(Journal, AFileOfFalseBeginningsIsReadInTime) {
@@ -341,13 +356,151 @@ TEST(Journal, AnyFailingWriteLeavesAValidJournalThatGoesOn) {
                     const auto records = read_all(*journal, 1);
                     ASSERT_EQ(records.size(), kept.size());
                 }
-                const auto records = read_all(*Journal::open(folder.path(), Journal::Mode::read_only), 1);
+                const auto reader = Journal::open(folder.path(), Journal::Mode::read_only);
+                ASSERT_EQ(reader->lost(), 0u) << fail_at;
+                const auto records = read_all(*reader, 1);
                 ASSERT_EQ(records.size(), kept.size()) << fail_at;
                 for (std::size_t i = 0; i < kept.size(); ++i) {
                     ASSERT_EQ(records[i].body, body_of(kept[i]));
                 }
             }
         }
+    }
+}
+
+/// Several starts, each with several files.
+struct Written {
+    TemporaryFolder folder;
+    std::vector<fs::path> files;  ///< in order
+    std::vector<std::string> bytes;
+    std::string lock;
+    std::size_t records = 0;
+    std::uint32_t epochs = 0;
+
+    Written() {
+        JournalOptions options;
+        options.segment_bytes = 900;
+        for (const int count : {9, 1, 14, 6}) {
+            const auto journal = Journal::open(folder.path(), Journal::Mode::read_write, options);
+            epochs = journal->epoch();
+            for (int n = 0; n < count; ++n) {
+                journal->append(1, static_cast<std::uint8_t>(records % 3 + 1), 0, body_of(records));
+                ++records;
+            }
+        }
+        for (const auto& entry : fs::directory_iterator(folder / "segments")) {
+            files.push_back(entry.path());
+        }
+        std::sort(files.begin(), files.end());
+        for (const fs::path& file : files) {
+            bytes.push_back(file_bytes(file));
+        }
+        lock = file_bytes(folder / "journal.lock");
+    }
+    void restore() const {
+        for (const auto& entry : fs::directory_iterator(folder / "segments")) {
+            fs::remove_all(entry.path());
+        }
+        for (std::size_t i = 0; i < files.size(); ++i) {
+            write_bytes(files[i], bytes[i]);
+        }
+        write_bytes(folder / "journal.lock", lock);
+    }
+};
+
+/// What can happen to a file.
+const std::vector<std::pair<const char*, std::function<void(const fs::path&)>>> kHarm = {
+    {"deleted", [](const fs::path& file) { fs::remove(file); }},
+    {"emptied", [](const fs::path& file) { write_bytes(file, ""); }},
+    {"cut", [](const fs::path& file) { fs::resize_file(file, fs::file_size(file) / 2); }},
+    {"cut in its header", [](const fs::path& file) { fs::resize_file(file, 7); }},
+    {"a folder",
+     [](const fs::path& file) {
+         fs::remove(file);
+         fs::create_directory(file);
+     }},
+    {"overwritten", [](const fs::path& file) { write_bytes(file, std::string(fs::file_size(file), 'x')); }},
+    {"header damaged",
+     [](const fs::path& file) {
+         std::string bytes = file_bytes(file);
+         bytes[9] = static_cast<char>(bytes[9] ^ 1);
+         write_bytes(file, bytes);
+     }},
+};
+
+TEST(Journal, WhateverFileIsHarmedTheLostRecordsAreCountedAndToldToReaders) {
+    const Written written;
+    ASSERT_GT(written.files.size(), 6u);
+    for (const auto& [name, harm] : kHarm) {
+        for (const fs::path& file : written.files) {
+            const std::string where = std::string(name) + ": " + file.filename().string();
+            written.restore();
+            harm(file);
+            for (int again = 0; again < 2; ++again) {  // later starts still know it
+                const auto reader = Journal::open(written.folder.path(), Journal::Mode::read_only);
+                std::size_t found = 0;
+                for (std::uint8_t channel = 1; channel <= 3; ++channel) {
+                    found += read_all(*reader, channel).size();
+                }
+                EXPECT_EQ(found + reader->lost(), written.records + again) << where;
+                EXPECT_FALSE(reader->damage().empty() && again == 0) << where;
+                std::uint64_t told = 0;
+                Position at;
+                for (;;) {
+                    std::vector<Hole> holes;
+                    const auto records = reader->read(1, at, 2, 1000, &holes);
+                    for (const Hole& hole : holes) {
+                        told += hole.count;
+                    }
+                    if (records.empty()) {
+                        break;
+                    }
+                    at = {records.back().epoch, records.back().sequence};
+                }
+                EXPECT_EQ(told, reader->lost()) << where;
+                if (again == 0) {
+                    const auto writer = Journal::open(written.folder.path(), Journal::Mode::read_write);
+                    EXPECT_GT(writer->epoch(), written.epochs) << where << ": an epoch is given out twice";
+                    writer->append(1, 1, 0, body_of(1));
+                }
+            }
+        }
+    }
+}
+
+TEST(Journal, AFolderThatIsRemovedOrMovedAwayIsNoticedAndTakesUpAgainWhenItIsBack) {
+    const TemporaryFolder base;
+    const fs::path folder = base / "s", away = base / "t";
+    fs::create_directory(folder);
+    const auto journal = Journal::open(folder, Journal::Mode::read_write);
+    journal->append(1, 1, 0, body_of(1));
+    EXPECT_TRUE(journal->out_of_place().empty());
+    fs::rename(folder, away);
+    EXPECT_NE(journal->out_of_place().english().find("was removed or moved away"), std::string::npos);
+    EXPECT_THROW(journal->append(1, 1, 0, body_of(2)), std::runtime_error);
+    std::vector<Hole> holes;
+    EXPECT_TRUE(journal->read(1, {}, 10, 1000, &holes).empty());
+    ASSERT_EQ(holes.size(), 1u) << "a new viewer must not take it for an empty journal";
+    EXPECT_EQ(holes[0].count, 1u);
+    EXPECT_EQ(holes[0].channel, 1u);
+    fs::rename(away, folder);
+    EXPECT_EQ(journal->append(1, 1, 0, body_of(2)), 2u);
+    EXPECT_EQ(read_all(*journal, 1).size(), 2u);
+    EXPECT_EQ(Journal::open(folder, Journal::Mode::read_only)->lost(), 0u);
+    fs::remove_all(folder);
+    EXPECT_THROW(journal->append(1, 1, 0, body_of(3)), std::runtime_error);
+    EXPECT_FALSE(fs::exists(folder)) << "nothing is made anew in its place";
+}
+
+TEST(Journal, ASecondWriterIsToldWhichProcessIsInTheWay) {
+    const TemporaryFolder folder;
+    const auto writer = Journal::open(folder.path(), Journal::Mode::read_write);
+    try {
+        Journal::open(folder.path(), Journal::Mode::read_write);
+        FAIL();
+    } catch (const InUse& error) {
+        EXPECT_NE(std::string(error.what()).find("process " + std::to_string(::getpid()) + " "), std::string::npos)
+            << error.what();
     }
 }
 

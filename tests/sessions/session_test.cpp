@@ -1,10 +1,16 @@
 // Session folders: what survives, what is refused, what is rebuilt.
 #include "sessions/session.hpp"
 
+#include <csignal>
+#include <cstdio>
 #include <fstream>
+#include <functional>
 #include <gtest/gtest.h>
+#include <linux/capability.h>
 #include <sqlite3.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <thread>
 #include <unistd.h>
@@ -115,7 +121,7 @@ TEST(Session, OneWriterAndAnyReaders) {
     const auto writer = Session::open(base / "s", Mode::read_write);
     writer->new_run("train", "a");
     writer->set_value("k", "v");
-    EXPECT_NE(message_of(base / "s", Mode::read_write).find("in use by another"), std::string::npos);
+    EXPECT_NE(message_of(base / "s", Mode::read_write).find("in use by process"), std::string::npos);
     const auto reader = Session::open(base / "s", Mode::read_only);
     EXPECT_EQ(reader->value("k"), "v");
     writer->set_value("k", "w");
@@ -130,6 +136,207 @@ TEST(Session, EmptyFolderAndInterruptedFirstStartAreUsable) {
     write_text(base / "a" / ".manifest.json.tmp-0123", "{");
     EXPECT_EQ(message_of(base / "a", Mode::read_write), "");
     EXPECT_FALSE(fs::exists(base / "a" / ".manifest.json.tmp-0123")) << "what an interrupted start leaves goes";
+}
+
+TEST(Session, LiesBelowLinksAndUnderLongPaths) {
+    const TemporaryFolder base;
+    fs::create_directories(base / "real");
+    fs::create_directory_symlink("real", base / "link");
+    fs::path deep = base.path();
+    while (deep.string().size() < 3000) {
+        deep /= std::string(200, 'e');
+    }
+    for (const fs::path& folder :
+         {base / "link" / "s", deep / "s", base / "link2", base.path() / "real" / "long" / ""}) {
+        if (folder.filename() == "link2") {
+            fs::create_directories(base / "real" / "target");
+            fs::create_directory_symlink(base / "real" / "target", folder);
+        }
+        // Killed, so that the database's log is left beside it.
+        const pid_t child = ::fork();
+        if (child == 0) {
+            try {
+                const auto session = Session::open(folder, Mode::read_write);
+                session->put_label({1, "item/model/en/0", "delivery", "refused", "A", 7});
+                ::_exit(0);
+            } catch (const std::exception& error) {
+                std::fprintf(stderr, "%s\n", error.what());
+                ::_exit(1);
+            }
+        }
+        int status = -1;
+        ::waitpid(child, &status, 0);
+        ASSERT_EQ(status, 0) << folder;
+        EXPECT_GT(fs::file_size(folder / "session.db-wal"), 0u);
+        for (const Mode mode : {Mode::read_only, Mode::read_write}) {
+            const auto session = Session::open(folder, mode);
+            EXPECT_EQ(session->labels(1).size(), 1u) << folder;
+            EXPECT_TRUE(session->problems().empty()) << session->problems().front();
+            EXPECT_FALSE(session->folder().filename().empty());
+        }
+    }
+}
+
+/// Runs `work` in a child without root's right to do as it likes; true when it gives true.
+bool without_rights(const std::function<bool()>& work) {
+    const pid_t child = ::fork();
+    if (child == 0) {
+        bool good = false;
+        try {
+            __user_cap_header_struct head{_LINUX_CAPABILITY_VERSION_3, 0};
+            __user_cap_data_struct none[2]{};
+            good = ::syscall(SYS_capset, &head, none) == 0 && work();
+        } catch (const std::exception& error) {
+            std::fprintf(stderr, "%s\n", error.what());
+        }
+        ::_exit(good ? 0 : 1);
+    }
+    int status = -1;
+    ::waitpid(child, &status, 0);
+    return status == 0;
+}
+
+/// Every file and folder of it.
+void set_modes(const fs::path& folder, fs::perms file, fs::perms directory) {
+    std::vector<fs::path> folders{folder};
+    for (const auto& entry : fs::recursive_directory_iterator(folder)) {
+        if (entry.is_directory()) {
+            folders.push_back(entry.path());
+        } else {
+            fs::permissions(entry.path(), file);
+        }
+    }
+    for (const fs::path& path : folders) {
+        fs::permissions(path, directory);
+    }
+}
+
+TEST(Session, WhatCanNotBeMadeLeavesNothing) {
+    const TemporaryFolder base;
+    const fs::path folder = base / "a" / "b" / "s";
+    EXPECT_TRUE(without_rights([&] {
+        // No file may hold a byte.
+        ::signal(SIGXFSZ, SIG_IGN);
+        const rlimit none{0, 0};
+        return ::setrlimit(RLIMIT_FSIZE, &none) == 0 &&
+               message_of(folder, Mode::read_write).find("File too large") != std::string::npos;
+    }));
+    EXPECT_TRUE(fs::is_empty(base.path())) << fs::directory_iterator(base.path())->path();
+    // A folder that was there stays, with what was in it.
+    fs::create_directories(folder);
+    write_text(folder / "node.log", "starting");
+    EXPECT_TRUE(without_rights([&] {
+        ::signal(SIGXFSZ, SIG_IGN);
+        const rlimit none{0, 0};
+        return ::setrlimit(RLIMIT_FSIZE, &none) == 0 && !message_of(folder, Mode::read_write).empty();
+    }));
+    EXPECT_EQ(std::distance(fs::directory_iterator(folder), fs::directory_iterator()), 1);
+}
+
+TEST(Session, IsForTheUserAlone) {
+    const TemporaryFolder base;
+    ::umask(022);
+    const auto session = Session::open(base / "new" / "s", Mode::read_write);
+    session->put_label({1, "item/model/en/0", "delivery", "refused", "A", 7});
+    append_json(*session, 1, "{}");
+    save_checkpoint(*session, 1, 10);
+    const fs::perms others = fs::perms::group_all | fs::perms::others_all;
+    EXPECT_EQ(fs::status(base / "new" / "s").permissions() & others, fs::perms::none);
+    for (const auto& entry : fs::recursive_directory_iterator(base / "new" / "s")) {
+        EXPECT_EQ(entry.status().permissions() & others, fs::perms::none) << entry.path();
+    }
+    EXPECT_TRUE(session->notes().empty());
+    fs::create_directory(base / "old");
+    fs::permissions(base / "old", fs::perms::owner_all | fs::perms::others_read | fs::perms::others_exec);
+    const auto old = Session::open(base / "old", Mode::read_write);
+    ASSERT_EQ(old->notes().size(), 1u);
+    EXPECT_NE(old->notes()[0].english().find("chmod 700"), std::string::npos);
+    EXPECT_TRUE(old->problems().empty());
+}
+
+TEST(Session, CanBeReadWithoutTheRightToWrite) {
+    const TemporaryFolder base;
+    for (const bool killed : {false, true}) {
+        const fs::path folder = base / (killed ? "killed" : "closed");
+        const pid_t child = ::fork();
+        if (child == 0) {
+            auto session = Session::open(folder, Mode::read_write);
+            session->put_label({1, "item/model/en/0", "delivery", "refused", "A", 7});
+            append_json(*session, 1, R"({"run":1,"kind":"probe"})");
+            session->set_value("notes", "hello");
+            if (killed) {
+                ::_exit(0);
+            }
+            session.reset();
+            ::_exit(0);
+        }
+        int status = -1;
+        ::waitpid(child, &status, 0);
+        ASSERT_EQ(status, 0);
+        ASSERT_EQ(fs::exists(folder / "session.db-wal"), killed);
+        set_modes(folder, fs::perms::owner_read, fs::perms::owner_read | fs::perms::owner_exec);
+        EXPECT_TRUE(without_rights([&] {
+            const auto session = Session::open(folder, Mode::read_only);
+            return session->labels(1).size() == 1 && session->value("notes") == "hello" &&
+                   session->problems().empty() && session->journal().read(1, {}, 10, 1000).size() == 1;
+        })) << killed;
+        EXPECT_TRUE(without_rights([&] {
+            try {
+                Session::open(folder, Mode::read_write);
+            } catch (const OpenError& error) {
+                return error.why() == OpenError::Why::not_writable &&
+                       std::string(error.what()).find("open it for reading") != std::string::npos;
+            }
+            return false;
+        })) << killed;
+        set_modes(folder, fs::perms::none, fs::perms::none);
+        EXPECT_TRUE(without_rights([&] {
+            return message_of(folder, Mode::read_only).find("can't be read: Permission denied") != std::string::npos;
+        })) << killed;
+        set_modes(folder, fs::perms::owner_all, fs::perms::owner_all);
+    }
+}
+
+TEST(Session, WhatIsMissingOrSomethingElseLeavesTheRestUsable) {
+    for (const char* part : {"manifest.json", "session.db", "segments/seg-000001.wbj", "checkpoints"}) {
+        for (const bool replaced : {false, true}) {
+            const TemporaryFolder base;
+            const fs::path folder = base / "s";
+            for (int start = 0; start < 2; ++start) {
+                const auto session = Session::open(folder, Mode::read_write);
+                append_json(
+                    *session, 31,
+                    R"({"run":1,"item":"q1","model":"m","language":"en","draw":2,"field":"delivery","value":"refused","coder":"B"})");
+                session->put_label({1, "q1/m/en/2", "delivery", "refused", "B", 5});
+                save_checkpoint(*session, 1, 10);
+            }
+            fs::remove_all(folder / part);
+            if (replaced) {
+                fs::create_directory(folder / part);
+                write_text(folder / part / "x", "x");
+            }
+            for (const Mode mode : {Mode::read_only, Mode::read_write, Mode::read_only}) {
+                const auto session = Session::open(folder, mode);
+                EXPECT_EQ(session->labels(1).size(), 1u) << part << replaced;
+                EXPECT_GE(session->journal().read(1, {}, 10, 1000).size(), 1u) << part << replaced;
+                EXPECT_EQ(session->checkpoints(1, true).size(), std::string(part) == "checkpoints" ? 0u : 1u);
+            }
+        }
+    }
+}
+
+TEST(Session, NothingIsWrittenIntoAFolderThatWasMovedAway) {
+    const TemporaryFolder base;
+    const auto session = Session::open(base / "s", Mode::read_write);
+    fs::rename(base / "s", base / "t");
+    EXPECT_THROW(session->put_label({1, "a/b/en/0", "delivery", "refused", "A", 7}), std::runtime_error);
+    EXPECT_THROW(session->new_run("train", ""), std::runtime_error);
+    EXPECT_THROW(session->check_place(), std::runtime_error);
+    fs::create_directory(base / "s");
+    EXPECT_THROW(session->check_place(), std::runtime_error) << "another folder";
+    fs::remove(base / "s");
+    fs::rename(base / "t", base / "s");
+    EXPECT_EQ(session->new_run("train", ""), 1u);
 }
 
 class DamagedDatabase : public ::testing::TestWithParam<int> {};

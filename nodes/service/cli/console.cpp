@@ -1,5 +1,6 @@
 #include "nodes/service/cli/console.hpp"
 
+#include <algorithm>
 #include <cstdio>
 #include <ctime>
 #include <signal.h>
@@ -14,6 +15,14 @@ void print_json(const nlohmann::json& value) {
     const std::string line = base::dump_json(value) + "\n";
     std::fwrite(line.data(), 1, line.size(), stdout);
     std::fflush(stdout);
+}
+
+void print_warnings(const std::vector<base::Sentence>& sentences) {
+    for (const base::Sentence& sentence : sentences) {
+        std::string line = sentence.english();
+        std::replace(line.begin(), line.end(), '\n', ' ');
+        std::fprintf(stderr, "moescope-node: warning: %s\n", line.c_str());
+    }
 }
 
 HeldSignals::HeldSignals() {

@@ -3,6 +3,7 @@
 
 #include <nlohmann/json.hpp>
 #include <string>
+#include <vector>
 
 #include "base/sentence.hpp"
 
@@ -10,6 +11,9 @@ namespace moescope::node {
 
 /// One line of JSON Lines; invalid UTF-8 is replaced.
 void print_json(const nlohmann::json& value);
+
+/// One line each on standard error: what is worth knowing and no reason to fail.
+void print_warnings(const std::vector<base::Sentence>& sentences);
 
 /// SIGINT and SIGTERM are held back from all threads started later and taken with `taken`.
 class HeldSignals {

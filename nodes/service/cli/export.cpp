@@ -11,6 +11,7 @@
 #include "nodes/service/cli/subcommands.hpp"
 #include "nodes/service/library/command_error.hpp"
 #include "nodes/service/library/model_library.hpp"
+#include "sessions/outputs.hpp"
 
 namespace moescope::node {
 namespace fs = std::filesystem;
@@ -20,27 +21,36 @@ namespace {
 
 struct ExportOptions {
     std::string model, format = "huggingface", out, precision = "f32";
-    bool json = false;
+    bool json = false, force = false;
 };
+
+/// What a folder in Hugging Face's layout consists of.
+bool is_of_hugging_face(const std::string& name) {
+    const std::string_view ending = std::string_view(name).substr(std::min(name.find_last_of('.'), name.size()));
+    return ending == ".safetensors" || ending == ".json" || ending == ".jinja" || name == "tokenizer.model";
+}
 
 int export_command(const Paths& paths, const ExportOptions& options) {
     const auto weights = engine::open_weights(ModelLibrary(paths).resolve(options.model));
     const auto& model = *weights.model;
     engine::ExportReport report;
+    const auto existing = options.force ? sessions::Existing::replace : sessions::Existing::refuse;
     if (options.format == "gguf") {
+        sessions::OutputFile output(options.out, existing);
         engine::GgufExportOptions settings;
         settings.type = options.precision == "f16"    ? engine::GgufFloat::f16
                         : options.precision == "bf16" ? engine::GgufFloat::bf16
                                                       : engine::GgufFloat::f32;
         settings.name = model.config.name;
-        if (fs::exists(options.out)) {
-            throw CommandError(say("{} is there already; choose another name or remove it", options.out));
-        }
-        report = engine::export_gguf(options.out, model.config.model, model.layout, model.parameters,
+        report = engine::export_gguf(output.temporary(), model.config.model, model.layout, model.parameters,
                                      model.tokenizer.get(), settings);
+        report.files = {fs::path(options.out).filename().string()};
+        output.commit();
     } else {
-        report = engine::export_hugging_face(options.out, model.config.model, model.layout, model.parameters,
+        sessions::OutputFolder output(options.out, existing, is_of_hugging_face);
+        report = engine::export_hugging_face(output.temporary(), model.config.model, model.layout, model.parameters,
                                              model.tokenizer.get());
+        output.commit();
     }
     auto notes = weights.notes;
     for (const auto& note : report.notes) {
@@ -73,8 +83,8 @@ void add_export(CLI::App& app, Chosen& chosen) {
     command->add_option("--precision", options->precision, "Of the matrices in a GGUF file: f32, f16 or bf16")
         ->capture_default_str()
         ->check(CLI::IsMember({"f32", "f16", "bf16"}));
-    command->add_option("--out", options->out, "Folder (huggingface) or file (gguf) to write; must not exist")
-        ->required();
+    command->add_option("--out", options->out, "Folder (huggingface) or file (gguf) to write")->required();
+    command->add_flag("--force", options->force, "Replace a file, or a folder that holds such a model, that is there");
     command->add_flag("--json", options->json, "One JSON object on standard output");
     command->callback([&chosen, options] {
         chosen.command = [options](const Paths& paths) { return export_command(paths, *options); };

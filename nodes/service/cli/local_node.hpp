@@ -39,7 +39,10 @@ struct LocalNode {
           datasets(paths.cache),
           models(paths),
           workers(paths.program),
-          parts{paths, *session, sink, board, datasets, models, workers, threads, turns} {}
+          parts{paths, *session, sink, board, datasets, models, workers, threads, turns} {
+        print_warnings(session->problems());
+        print_warnings(session->notes());
+    }
 
     /// Of the runs of that kind that the session has, by number.
     std::vector<std::string> names(protocol::RunKind kind) const;

@@ -9,13 +9,16 @@
 #include "nodes/service/library/machine.hpp"
 #include "nodes/service/library/model_library.hpp"
 #include "nodes/service/workers/worker_pool.hpp"
+#include "sessions/outputs.hpp"
 
 namespace moescope::node {
 namespace fs = std::filesystem;
 
 namespace {
 
-int logits_command(const Paths& paths, const std::string& model, const std::string& tokens, const std::string& out) {
+int logits_command(const Paths& paths, const std::string& model, const std::string& tokens, const std::string& out,
+                   sessions::Existing existing) {
+    sessions::OutputFile output(out, existing);
     const ModelLibrary models(paths);
     const fs::path path = models.resolve(model);
     engine::read_npy_tokens(tokens);  // a bad file is named before a model is loaded
@@ -23,8 +26,9 @@ int logits_command(const Paths& paths, const std::string& model, const std::stri
     const std::atomic<bool> never{false};
     auto lease = workers.acquire(path, cores(), never);
     lease->ask(
-        {{"op", "logits"}, {"tokens", fs::absolute(tokens).string()}, {"out", fs::absolute(out).string()}},
+        {{"op", "logits"}, {"tokens", fs::absolute(tokens).string()}, {"out", output.temporary().string()}},
         base::say("computing logits with {}", model), [](std::span<const std::byte>) {}, never);
+    output.commit();
     return 0;
 }
 
@@ -33,15 +37,18 @@ int logits_command(const Paths& paths, const std::string& model, const std::stri
 void add_logits(CLI::App& app, Chosen& chosen) {
     struct Options {
         std::string model, tokens, out;
+        bool force = false;
     };
     const auto options = std::make_shared<Options>();
     auto* logits = app.add_subcommand("logits", "Logits of every position of a token sequence");
     logits->add_option("--model", options->model, "Library name, GGUF file, checkpoint or session folder")->required();
     logits->add_option("--tokens", options->tokens, "NumPy file, int32 [T]")->required();
     logits->add_option("--out", options->out, "NumPy file to write, float32 [T, V]")->required();
+    logits->add_flag("--force", options->force, "Replace a file that is there");
     logits->callback([&chosen, options] {
         chosen.command = [options](const Paths& paths) {
-            return logits_command(paths, options->model, options->tokens, options->out);
+            return logits_command(paths, options->model, options->tokens, options->out,
+                                  options->force ? sessions::Existing::replace : sessions::Existing::refuse);
         };
     });
 }

@@ -141,8 +141,10 @@ TrainingRequest order_to_replay(const Replay& replay, const TrainOptions& option
 
 void print_replay(const Replay& replay, const TrainingResult& result, bool as_json) {
     if (as_json) {
-        json line = {
-            {"equal", !replay.difference}, {"steps", replay.compared}, {"parameters_sha256", result.parameters_sha256}};
+        json line = {{"equal", !replay.difference},
+                     {"steps", replay.compared},
+                     {"parameters_sha256", result.parameters_sha256},
+                     {"lost_records", replay.session->journal().lost()}};
         if (replay.difference) {
             line.update({{"first_difference", replay.difference->step},
                          {"recorded_loss", number_or_null(replay.recorded_loss)},
@@ -162,6 +164,7 @@ void print_replay(const Replay& replay, const TrainingResult& result, bool as_js
 int replay_command(const Paths& paths, const TrainOptions& options) {
     HeldSignals signals;
     Replay replay(options.replay);
+    print_warnings(replay.session->problems());
     const ScratchFolder scratch;
     TrainingResult result;
     {

@@ -4,6 +4,7 @@
 #include <CLI/CLI.hpp>
 #include <memory>
 
+#include "nodes/service/cli/console.hpp"
 #include "nodes/service/cli/subcommands.hpp"
 
 namespace moescope::node {
@@ -11,30 +12,37 @@ namespace fs = std::filesystem;
 
 namespace {
 
-int report_command(const Paths& paths, const std::string& session, const std::string& out,
-                   const std::string& language) {
-    const auto opened = sessions::Session::open(session, sessions::Journal::Mode::read_only);
-    write_report(*opened, fs::absolute(out), language, report_messages(paths, language));
+struct ReportOptions {
+    std::string session, out, language = "en";
+    bool force = false;
+};
+
+int report_command(const Paths& paths, const ReportOptions& options) {
+    const auto session = sessions::Session::open(options.session, sessions::Journal::Mode::read_only);
+    const base::Messages messages = report_messages(paths, options.language);
+    if (sessions::is_standard_output(options.out)) {
+        sessions::write_standard_output(report_page(*session, options.language, messages));
+    } else {
+        write_report(*session, options.out, options.force ? sessions::Existing::replace : sessions::Existing::refuse,
+                     options.language, messages);
+    }
+    print_warnings(session->problems());
     return 0;
 }
 
 }  // namespace
 
 void add_report(CLI::App& app, Chosen& chosen) {
-    struct Options {
-        std::string session, out, language = "en";
-    };
-    const auto options = std::make_shared<Options>();
+    const auto options = std::make_shared<ReportOptions>();
     auto* report = app.add_subcommand("report", "Write a session as one HTML file");
     report->add_option("session", options->session, "Session folder")->required();
-    report->add_option("--out", options->out, "HTML file to write")->required();
+    report->add_option("--out", options->out, "HTML file to write; - or /dev/stdout: standard output")->required();
+    report->add_flag("--force", options->force, "Replace a file that is there");
     report->add_option("--language", options->language, "en or zh")
         ->capture_default_str()
         ->check(CLI::IsMember({"en", "zh"}));
     report->callback([&chosen, options] {
-        chosen.command = [options](const Paths& paths) {
-            return report_command(paths, options->session, options->out, options->language);
-        };
+        chosen.command = [options](const Paths& paths) { return report_command(paths, *options); };
     });
 }
 

@@ -1,7 +1,10 @@
 // moescope-node serve: jobs for workbenches.
 #include <CLI/CLI.hpp>
 #include <memory>
+#include <optional>
 
+#include "base/atomic_files.hpp"
+#include "base/json_guard.hpp"
 #include "nodes/service/cli/console.hpp"
 #include "nodes/service/cli/subcommands.hpp"
 #include "nodes/service/commands/service.hpp"
@@ -10,31 +13,55 @@ namespace moescope::node {
 
 namespace {
 
-int serve_command(const Paths& paths, const std::string& socket, const std::string& session) {
+struct ServeCommand {
+    std::string socket, session, failure;
+    bool stdio = false, read_only = false;
+};
+
+/// For the workbench that started this node: what it shall show, and what it can offer.
+void write_failure(const std::string& file, const char* why, const base::Sentence& error) {
+    if (file.empty()) {
+        return;
+    }
+    nlohmann::json failure = {{"why", why}};
+    base::put_sentence(failure, "error", error);
+    try {
+        base::write_file_atomically(file, base::dump_json(failure) + "\n");
+    } catch (const std::exception&) {  // the sentence goes to standard error all the same
+    }
+}
+
+int serve_command(const Paths& paths, const ServeCommand& options) {
     HeldSignals signals;
-    Service service(paths, {socket, session});
-    service.run([&] { return signals.taken(100); });
+    std::optional<Service> service;
+    try {
+        service.emplace(paths, ServeOptions{options.socket, options.session, options.read_only});
+    } catch (const sessions::OpenError& error) {
+        write_failure(options.failure, sessions::name_of(error.why()), error.sentence());
+        throw;
+    } catch (const base::Error& error) {
+        write_failure(options.failure, "other", error.sentence());
+        throw;
+    }
+    service->run([&] { return signals.taken(100); });
     return 0;
 }
 
 }  // namespace
 
 void add_serve(CLI::App& app, Chosen& chosen) {
-    struct Options {
-        std::string socket, session;
-        bool stdio = false;
-    };
-    const auto options = std::make_shared<Options>();
+    const auto options = std::make_shared<ServeCommand>();
     auto* serve = app.add_subcommand("serve", "Run jobs for workbenches");
     auto* where = serve->add_option_group("where");
     where->add_option("--socket", options->socket, "Unix socket to listen on");
     where->add_flag("--stdio", options->stdio, "One workbench over standard input and output (ssh)");
     where->require_option(1);
     serve->add_option("--session", options->session, "Session folder; created when missing")->required();
+    serve->add_flag("--read-only", options->read_only,
+                    "Show the session and write nothing to it: also one that is in use or may not be written");
+    serve->add_option("--failure", options->failure, "File that says, as JSON, why the session could not be opened");
     serve->callback([&chosen, options] {
-        chosen.command = [options](const Paths& paths) {
-            return serve_command(paths, options->socket, options->session);
-        };
+        chosen.command = [options](const Paths& paths) { return serve_command(paths, *options); };
     });
 }
 

@@ -5,7 +5,6 @@
 #include <fmt/format.h>
 #include <map>
 
-#include "base/atomic_files.hpp"
 #include "base/sha256.hpp"
 #include "nodes/history/journal_reader.hpp"
 #include "nodes/service/library/command_error.hpp"
@@ -81,18 +80,27 @@ report::Input report_input(sessions::Session& session, const std::string& langua
     return input;
 }
 
-void write_report(sessions::Session& session, const std::filesystem::path& path, const std::string& language,
-                  const base::Messages& messages, const ReportProgress& progress) {
+std::string report_page(sessions::Session& session, const std::string& language, const base::Messages& messages,
+                        const ReportProgress& progress) {
     if (language != "en" && language != "zh") {
         throw CommandError(say("the report's language '{}' is not known; 'en' and 'zh' are", language));
     }
-    std::error_code error;
-    if (std::filesystem::is_directory(path, error)) {
-        throw CommandError(say("{} is a folder; name the file of the report", path));
+    report::Input input = report_input(session, language, messages, progress);
+    // Now that everything was read, all is known that can't be.
+    for (const base::Sentence& problem : session.problems()) {
+        input.problems.push_back(messages.translate(problem));
     }
-    const std::string page = report::html_report(report_input(session, language, messages, progress));
+    const std::string page = report::html_report(input);
     Progress(progress).at(1);
-    base::write_file_atomically(path, page);
+    return page;
+}
+
+void write_report(sessions::Session& session, const std::filesystem::path& path, sessions::Existing existing,
+                  const std::string& language, const base::Messages& messages, const ReportProgress& progress) {
+    sessions::OutputFile output(path, existing);
+    const std::string page = report_page(session, language, messages, progress);
+    output.fill(page);
+    output.commit();
 }
 
 }  // namespace moescope::node

@@ -8,6 +8,7 @@
 #include "base/messages.hpp"
 #include "nodes/service/library/paths.hpp"
 #include "report/report.hpp"
+#include "sessions/outputs.hpp"
 #include "sessions/session.hpp"
 
 namespace moescope::node {
@@ -23,9 +24,14 @@ base::Messages report_messages(const Paths& paths, const std::string& language);
 report::Input report_input(sessions::Session& session, const std::string& language, const base::Messages& messages,
                            const ReportProgress& progress = {});
 
-/// Writes the report; the file appears whole or not at all. Throws CommandError for another language and when it was
-/// cancelled, std::runtime_error when it cannot be written.
-void write_report(sessions::Session& session, const std::filesystem::path& path, const std::string& language,
-                  const base::Messages& messages, const ReportProgress& progress = {});
+/// The page. Throws CommandError for another language and when it was cancelled. What is damaged or lost in the session
+/// is said on it; session.problems() has the same sentences afterwards.
+std::string report_page(sessions::Session& session, const std::string& language, const base::Messages& messages,
+                        const ReportProgress& progress = {});
+
+/// Writes the page; the file appears whole or not at all. Throws as report_page(), and base::Error when it may not or
+/// can't be written there (sessions/outputs.hpp), the former before the work begins.
+void write_report(sessions::Session& session, const std::filesystem::path& path, sessions::Existing existing,
+                  const std::string& language, const base::Messages& messages, const ReportProgress& progress = {});
 
 }  // namespace moescope::node

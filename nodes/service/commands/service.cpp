@@ -23,8 +23,8 @@ using protocol::RunState;
 const std::map<std::string, Service::Command>& Service::commands() {
     constexpr auto quick = Lane::quick, slow = Lane::slow, long_work = Lane::long_work;
     static const std::map<std::string, Command> table = {
-        {"catalogue", {&Service::catalogue, slow, false}},
-        {"train.plan", {&Service::train_plan, quick, false}},
+        {"catalogue", {&Service::catalogue, slow, false, true}},
+        {"train.plan", {&Service::train_plan, quick, false, true}},
         {"train.start", {&Service::train_start, quick, true}},
         {"train.pause", {&Service::train_pause, quick, false}},
         {"train.resume", {&Service::train_resume, quick, false}},
@@ -42,13 +42,13 @@ const std::map<std::string, Service::Command>& Service::commands() {
         {"probe.resume", {&Service::probe_resume, slow, true}},
         {"probe.cancel", {&Service::probe_cancel, quick, false}},
         {"probe.label", {&Service::probe_label, slow, true}},
-        {"probe.plan", {&Service::probe_plan, slow, false}},
-        {"models.add", {&Service::models_add, slow, true}},
-        {"models.remove", {&Service::models_remove, slow, true}},
-        {"models.inspect", {&Service::models_inspect, slow, false}},
-        {"report.write", {&Service::report_write, long_work, false}},
-        {"task.cancel", {&Service::task_cancel, quick, false}},
-        {"node.stop", {&Service::node_stop, quick, false}},
+        {"probe.plan", {&Service::probe_plan, slow, false, true}},
+        {"models.add", {&Service::models_add, slow, true, true}},
+        {"models.remove", {&Service::models_remove, slow, true, true}},
+        {"models.inspect", {&Service::models_inspect, slow, false, true}},
+        {"report.write", {&Service::report_write, long_work, false, true}},
+        {"task.cancel", {&Service::task_cancel, quick, false, true}},
+        {"node.stop", {&Service::node_stop, quick, false, true}},
     };
     return table;
 }
@@ -104,17 +104,24 @@ void shorten_runs(json& runs) {
 Service::Service(const Paths& paths, ServeOptions options)
     : paths_(paths),
       options_(std::move(options)),
-      session_(sessions::Session::open(options_.session, sessions::Journal::Mode::read_write)),
+      session_(sessions::Session::open(options_.session, options_.read_only ? sessions::Journal::Mode::read_only
+                                                                            : sessions::Journal::Mode::read_write)),
       datasets_(paths_.cache),
       models_(paths_, &board_),
       workers_(paths_.program) {
-    journal_ = std::make_unique<JournalWriter>(session_->journal());
-    for (const auto& problem : session_->problems()) {
-        log("warning", "session", problem);
+    if (!options_.read_only) {
+        journal_ = std::make_unique<JournalWriter>(session_->journal());
+    }
+    for (const auto& sentences : {session_->problems(), session_->notes()}) {
+        for (const auto& sentence : sentences) {
+            log("warning", "session", sentence);
+        }
     }
     show_earlier_runs();
     log("info", "node", say("node {} started, process {}, {} cores", MOESCOPE_VERSION, getpid(), cores()));
-    journal_->flush();
+    if (journal_) {
+        journal_->flush();
+    }
     transport::NodeServerOptions server;
     server.socket = options_.socket;
     server.features = "train,generate,probe,report";
@@ -150,8 +157,8 @@ void Service::run(const std::function<bool()>& stop) {
     }
     end_jobs();
     publish(true);
-    if (const auto problem = journal_->problem(); !problem.empty()) {
-        throw base::Error(say("{}; what happened last could not be saved", problem));
+    if (journal_ && !journal_->problem().empty()) {
+        throw base::Error(say("{}; what happened last could not be saved", journal_->problem()));
     }
 }
 
@@ -169,9 +176,16 @@ void Service::on_request(std::string id, std::string name, json parameters, std:
         return;
     }
     const Command command = found->second;
+    if (!journal_ && !command.reads) {
+        reply(answer_of({{},
+                         say("the session {} is open for reading only, and '{}' would write to it; open it for writing "
+                             "when nobody else uses it, or open a copy of its folder",
+                             session_->folder(), name)}));
+        return;
+    }
     lane(command.lane)
         .post([this, id = std::move(id), command, parameters = std::move(parameters), reply = std::move(reply)] {
-            if (!command.recorded) {
+            if (!command.recorded || !journal_) {
                 carry_out(command, parameters, [reply](Outcome outcome) { reply(answer_of(outcome)); });
                 return;
             }
@@ -198,7 +212,9 @@ void Service::record_answer(const std::string& id, const json& answer) {
 }
 
 void Service::log(const char* level, const char* source, const Sentence& text) {
-    journal_->log(level, source, text);
+    if (journal_) {
+        journal_->log(level, source, text);
+    }
 }
 
 json Service::earlier_answer(const std::string& id) const {
@@ -229,8 +245,11 @@ void Service::show_earlier_runs() {
             checkpoints = history::complete_checkpoints(*session_, number);
         }
         const std::uint64_t checkpoint = checkpoints.empty() ? 0 : checkpoints.back();
-        if (!protocol::ended(run.state)) {
+        if (!protocol::ended(run.state) && journal_) {
             close_interrupted_run(run, checkpoint);
+        } else if (!protocol::ended(run.state) && !base::lock_holder(session_->folder() / "journal.lock")) {
+            run.state = RunState::interrupted;  // nobody is there who could go on with it
+            run.message = say("the node stopped while this was running");
         }
         if (run.kind == RunKind::generate) {
             continue;
@@ -298,7 +317,9 @@ void Service::end_jobs() {
     };
     all(&Job::request_stop);
     all(&Job::wait);
-    journal_->flush();
+    if (journal_) {
+        journal_->flush();
+    }
     watch_disk();
 }
 
@@ -358,8 +379,24 @@ void Service::publish(bool everything) {
     }
 }
 
+/// "up", or what keeps the session from being written.
+Sentence Service::state_sentence() const {
+    if (!journal_) {
+        const auto writer = base::lock_holder(session_->folder() / "journal.lock");
+        return writer ? say("open for reading; what process {} writes from now on is shown when the session is opened "
+                            "again",
+                            writer->process)
+                      : say("open for reading");
+    }
+    Sentence trouble = journal_->problem();
+    if (trouble.empty()) {
+        trouble = session_->journal().out_of_place();
+    }
+    return trouble.empty() ? Sentence::verbatim("up") : trouble;
+}
+
 json Service::node_gauges() const {
-    const Sentence device = say("CPU: {}, {} cores", processor_name(), cores()), trouble = journal_->problem();
+    const Sentence device = say("CPU: {}, {} cores", processor_name(), cores());
     json value = {{"name", host_name()},
                   {"version", MOESCOPE_VERSION},
                   {"address", options_.socket.empty() ? std::string("stdio") : options_.socket.string()},
@@ -371,9 +408,17 @@ json Service::node_gauges() const {
                   {"devices", json::array({device.english()})},
                   {"devices_id", json::array({base::sentence_to_json(device)})},
                   {"journal_bytes", session_->journal().bytes()},
-                  {"dropped_records", journal_->dropped()},
+                  {"dropped_records", journal_ ? journal_->dropped() : 0},
+                  {"read_only", !journal_},
+                  {"lost_records", session_->journal().lost()},
+                  {"problems", json::array()},
                   {"process", getpid()}};
-    base::put_sentence(value, "state", trouble.empty() ? Sentence::verbatim("up") : trouble);
+    for (const Sentence& problem : session_->problems()) {
+        json entry = json::object();
+        base::put_sentence(entry, "text", problem);
+        value["problems"].push_back(std::move(entry));
+    }
+    base::put_sentence(value, "state", state_sentence());
     return value;
 }
 
@@ -439,7 +484,9 @@ std::shared_ptr<ProbeJob> Service::probe(std::uint32_t run) {
 }
 
 history::RunHeader Service::known_run(std::uint32_t run) {
-    journal_->flush();
+    if (journal_) {
+        journal_->flush();
+    }
     const history::Session history = history::read_runs(session_->journal());
     const auto runs = history.runs();
     const auto found = runs.find(run);

@@ -23,6 +23,9 @@ namespace moescope::node {
 struct ServeOptions {
     std::filesystem::path socket;  ///< empty: stdin and stdout
     std::filesystem::path session;
+    /// Shows what the session holds and writes nothing to it: for one that is in use or may not be written. What would
+    /// have to write is refused.
+    bool read_only = false;
 };
 
 class Service final : public transport::RequestHandler {
@@ -49,6 +52,7 @@ class Service final : public transport::RequestHandler {
         Action action;
         Lane lane;      ///< slow: reads or writes files; long_work: seconds and more, with a task that can be cancelled
         bool recorded;  ///< must not be done twice when it is sent again
+        bool reads = false;  ///< also while the session is open for reading only
     };
     base::Executor& lane(Lane which) { return lanes_[static_cast<std::size_t>(which)]; }
     static const std::map<std::string, Command>& commands();
@@ -92,6 +96,7 @@ class Service final : public transport::RequestHandler {
     void show_old_probes();
     void end_jobs();
     void watch_disk();  ///< says when the journal could not be made durable
+    Sentence state_sentence() const;
     void reap();
     void publish(bool everything);
     nlohmann::json node_gauges() const;
@@ -124,7 +129,7 @@ class Service final : public transport::RequestHandler {
     WorkerPool workers_;
     ThreadShare threads_;
     GenerationQueue turns_;
-    std::unique_ptr<JournalWriter> journal_;
+    std::unique_ptr<JournalWriter> journal_;  ///< null while the session is open for reading only
 
     std::mutex jobs_mutex_;
     std::map<std::uint32_t, std::shared_ptr<TrainingJob>> trainings_;

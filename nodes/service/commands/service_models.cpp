@@ -151,8 +151,9 @@ void Service::models_inspect(const json& value, Reply reply) {
 }
 
 void Service::report_write(const json& value, Reply reply) {
-    const Parameters parameters(value, {"path", "language"});
+    const Parameters parameters(value, {"path", "language", "replace"});
     const std::filesystem::path path = std::filesystem::absolute(parameters.text("path"));
+    const auto existing = parameters.flag("replace", false) ? sessions::Existing::replace : sessions::Existing::refuse;
     protocol::Task task;
     task.id = fmt::format("report-{}", ++reports_);
     task.kind = protocol::TaskKind::report;
@@ -160,9 +161,11 @@ void Service::report_write(const json& value, Reply reply) {
     task.cancel_command = "task.cancel";
     board_.set_task(task);
     try {
-        journal_->flush();
+        if (journal_) {
+            journal_->flush();
+        }
         const std::string language = parameters.text("language", "en");
-        write_report(*session_, path, language, report_messages(paths_, language), [&](double fraction) {
+        write_report(*session_, path, existing, language, report_messages(paths_, language), [&](double fraction) {
             task.fraction = fraction;
             board_.set_task(task);
             return !ending_ && !board_.task_cancelled(task.id);

@@ -699,6 +699,12 @@ bool TrainingJob::save_checkpoint() {
         return false;
     }
     try {
+        parts_.session.check_place();
+    } catch (const std::exception& error) {
+        result_.message = say("the checkpoint at step {} could not be saved: {}", step, error);
+        return false;
+    }
+    try {
         base::AtomicFolder folder(parts_.session.checkpoint_path(order_.run, step));
         trainer_->save(folder.path());
         folder.commit();

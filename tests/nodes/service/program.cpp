@@ -5,10 +5,12 @@
 #include <fcntl.h>
 #include <fstream>
 #include <gtest/gtest.h>
+#include <linux/capability.h>
 #include <poll.h>
 #include <signal.h>
 #include <sstream>
 #include <stdexcept>
+#include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -46,7 +48,7 @@ fs::path node_program() {
     return fs::path(moescope::test::binary_folder()) / "moescope-node";
 }
 
-Running::Running(const Arguments& arguments) {
+Running::Running(const Arguments& arguments, bool without_rights) {
     std::array<int, 2> out{}, error{};
     if (pipe2(out.data(), O_CLOEXEC) != 0 || pipe2(error.data(), O_CLOEXEC) != 0) {
         throw std::runtime_error("no pipe");
@@ -61,6 +63,12 @@ Running::Running(const Arguments& arguments) {
     if (process_ == 0) {
         dup2(out[1], 1);
         dup2(error[1], 2);
+        // Root gets at exec what is left here.
+        for (const int right : {CAP_DAC_OVERRIDE, CAP_DAC_READ_SEARCH, CAP_FOWNER}) {
+            if (without_rights && prctl(PR_CAPBSET_DROP, right) != 0 && geteuid() == 0) {
+                _exit(125);
+            }
+        }
         execv(program.c_str(), pointers.data());
         _exit(126);
     }
@@ -127,6 +135,10 @@ Output Running::finish() {
 
 Output run_node(const Arguments& arguments) {
     return Running(arguments).finish();
+}
+
+Output run_node_without_rights(const Arguments& arguments) {
+    return Running(arguments, true).finish();
 }
 
 namespace {

@@ -38,7 +38,8 @@ class MemoryJournal final : public sessions::Journal {
         full_ = full;
     }
     void sync() override {}
-    std::vector<sessions::Record> read(std::uint8_t, sessions::Position, std::size_t, std::size_t) const override {
+    std::vector<sessions::Record> read(std::uint8_t, sessions::Position, std::size_t, std::size_t,
+                                       std::vector<sessions::Hole>*) const override {
         return {};
     }
     sessions::Position last() const override { return {1, 0}; }

@@ -43,7 +43,7 @@ class Report : public testing::Test {
 
 TEST_F(Report, ProgressRisesToTheEnd) {
     std::vector<double> seen;
-    node::write_report(*session, folder / "r.html", "en", {}, [&](double fraction) {
+    node::write_report(*session, folder / "r.html", sessions::Existing::refuse, "en", {}, [&](double fraction) {
         seen.push_back(fraction);
         return true;
     });
@@ -57,9 +57,9 @@ TEST_F(Report, ProgressRisesToTheEnd) {
 TEST_F(Report, ACancelledOneLeavesTheOldFile) {
     write_text(folder / "r.html", "old");
     for (const double at : {0.0, 0.3, 1.0}) {
-        EXPECT_THROW(
-            node::write_report(*session, folder / "r.html", "en", {}, [&](double fraction) { return fraction < at; }),
-            node::CommandError);
+        EXPECT_THROW(node::write_report(*session, folder / "r.html", sessions::Existing::refuse, "en", {},
+                                        [&](double fraction) { return fraction < at; }),
+                     node::CommandError);
         EXPECT_EQ(read_text(folder / "r.html"), "old");
     }
 }

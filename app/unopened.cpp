@@ -1,0 +1,56 @@
+#include "app/unopened.hpp"
+
+#include <imgui.h>
+#include <imgui_internal.h>
+
+#include "panels/ui/text_layout.hpp"
+#include "panels/ui/widgets.hpp"
+
+namespace moescope::app {
+
+void draw_unopened(ui::Context& ctx) {
+    using client::Link;
+    const Link& link = ctx.snapshot.link;
+    if (link.state != Link::State::unopened) {
+        return;
+    }
+    const bool readable = link.obstacle == Link::Obstacle::in_use || link.obstacle == Link::Obstacle::not_writable;
+    const std::string sentence = ctx.text.message(link.message);
+    const float width = ImGui::GetMainViewport()->WorkSize.x - ctx.em * 3.5f;
+    const auto lines = static_cast<float>(ui::wrap_lines(sentence, width).size());
+    const float height = lines * ImGui::GetTextLineHeightWithSpacing() + ImGui::GetFrameHeight() + ctx.em * 1.6f;
+    if (ImGui::BeginViewportSideBar("###unopened", ImGui::GetMainViewport(), ImGuiDir_Up, height,
+                                    ImGuiWindowFlags_NoDecoration | ImGuiWindowFlags_NoSavedSettings |
+                                        ImGuiWindowFlags_NoDocking | ImGuiWindowFlags_NoNavFocus |
+                                        ImGuiWindowFlags_NoFocusOnAppearing)) {
+        const ImVec4 color = ui::tone_color(ctx.theme, ui::Tone::warning);
+        const ImVec2 low = ImGui::GetWindowPos(), size = ImGui::GetWindowSize();
+        ImGui::GetWindowDrawList()->AddRectFilled(low, {low.x + size.x, low.y + size.y},
+                                                  ImGui::GetColorU32(ImVec4(color.x, color.y, color.z, 0.15f)));
+        ui::text_colored(color, ui::icon::warning);
+        ImGui::SameLine();
+        ImGui::PushTextWrapPos(0);
+        ImGui::TextUnformatted(sentence.c_str());
+        ImGui::PopTextWrapPos();
+        if (readable) {
+            if (ui::primary_button(ctx, ctx.text.label("unopened.read"))) {
+                ctx.client.restart_node(true);
+            }
+            ImGui::SameLine();
+        }
+        if (ImGui::Button(ctx.text.label("unopened.again"))) {
+            ctx.client.restart_node();
+        }
+        ImGui::SameLine();
+        if (ImGui::Button(ctx.text.label("unopened.other"))) {
+            ctx.run("file.open_session");
+        }
+        ImGui::SameLine();
+        if (ImGui::Button(ctx.text.label("unopened.new"))) {
+            ctx.run("file.new_session");
+        }
+    }
+    ImGui::End();
+}
+
+}  // namespace moescope::app

@@ -1,0 +1,66 @@
+// What the program writes where a person says: reports, tables, pictures, exported models. One place decides what may
+// be written over: never a part of a session, never what is no ordinary file, and what is there only when that was
+// told.
+#pragma once
+
+#include <filesystem>
+#include <functional>
+#include <string>
+#include <string_view>
+
+#include "base/error.hpp"
+
+namespace moescope::sessions {
+
+/// What to do with a file that is there.
+enum class Existing { refuse, replace };
+
+/// True for "-", /dev/stdout and its other names: who can, writes there instead of into a file.
+bool is_standard_output(const std::filesystem::path& path);
+/// Throws base::Error.
+void write_standard_output(std::string_view bytes);
+
+/// A file that takes its name when it is whole. Checked before the work that fills it begins; a link stays, and the
+/// file that it names is written.
+class OutputFile {
+ public:
+    /// Throws base::Error: an empty path or one with a zero byte, a folder, a device, a pipe, a part of a session, a
+    /// folder that is not there, a file that is there (with Existing::refuse) or may not be written.
+    OutputFile(const std::filesystem::path& path, Existing existing);
+    ~OutputFile();  ///< removes what was not committed
+    OutputFile(const OutputFile&) = delete;
+    OutputFile& operator=(const OutputFile&) = delete;
+    /// An empty file beside it, to be filled or replaced before commit().
+    const std::filesystem::path& temporary() const { return temporary_; }
+    void fill(std::string_view bytes);  ///< throws base::Error
+    /// Makes it durable and puts it in its place. Throws base::Error; what was there then stays.
+    void commit();
+
+ private:
+    std::filesystem::path final_, temporary_;
+    Existing existing_;
+    bool committed_ = false;
+};
+
+/// The whole file at once, as OutputFile.
+void write_output(const std::filesystem::path& path, std::string_view bytes, Existing existing);
+
+/// The same for a folder of files. One that holds something is replaced only when every name in it is one that
+/// `is_ours` says such an output has.
+class OutputFolder {
+ public:
+    OutputFolder(const std::filesystem::path& path, Existing existing,
+                 const std::function<bool(const std::string& name)>& is_ours);
+    ~OutputFolder();
+    OutputFolder(const OutputFolder&) = delete;
+    OutputFolder& operator=(const OutputFolder&) = delete;
+    /// Does not exist yet.
+    const std::filesystem::path& temporary() const { return temporary_; }
+    void commit();
+
+ private:
+    std::filesystem::path final_, temporary_;
+    bool committed_ = false;
+};
+
+}  // namespace moescope::sessions
