@@ -39,6 +39,10 @@ class OwnModel final : public LanguageModel, private TokenModel {
     // `special`: the text starts a new document, as the model saw it in training, where every document follows an end
     // of text.
     std::vector<std::int32_t> tokenize(const std::string& text, bool special) const override {
+        if (!model_->tokenizer && !model_->no_tokenizer.empty()) {
+            throw Error(say("{} cannot read or write text: {}; logits of token ids can be had", name_,
+                            model_->no_tokenizer));
+        }
         if (!model_->tokenizer) {
             throw Error(say(
                 "{} has no tokenizer.model, so it cannot read or write text; copy the one it was trained with", name_));

@@ -7,6 +7,7 @@
 #include "base/sentence.hpp"
 #include "engine/exchange/gguf_export.hpp"
 #include "engine/exchange/open_weights.hpp"
+#include "engine/exchange/tokenizer_pieces.hpp"
 #include "nodes/service/cli/console.hpp"
 #include "nodes/service/cli/subcommands.hpp"
 #include "nodes/service/library/command_error.hpp"
@@ -44,7 +45,8 @@ int export_command(const Paths& paths, const ExportOptions& options) {
     }
     auto notes = weights.notes;
     for (const auto& note : report.notes) {
-        if (std::find(notes.begin(), notes.end(), note) == notes.end()) {  // reading can have said the same
+        // Reading has said why already.
+        if (note != engine::kNoTokenizer || model.no_tokenizer.empty()) {
             notes.push_back(note);
         }
     }
