@@ -195,7 +195,7 @@ void put_sentence(nlohmann::json& object, const std::string& key, const Sentence
 }
 
 Sentence sentence_in(const nlohmann::json& object, const std::string& key) {
-    return sentence_from_json(member(object, (key + "_id").c_str()), text_of(object, key.c_str()));
+    return fit_to_show(sentence_from_json(member(object, (key + "_id").c_str()), text_of(object, key.c_str())));
 }
 
 }  // namespace moescope::base

@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 #include <memory>
 
+#include "base/foreign_text.hpp"
 #include "base/sentence.hpp"
 #include "engine/exchange/gguf_export.hpp"
 #include "engine/exchange/open_weights.hpp"
@@ -34,7 +35,8 @@ int export_command(const Paths& paths, const ExportOptions& options) {
                         : options.precision == "bf16" ? engine::GgufFloat::bf16
                                                       : engine::GgufFloat::f32;
         settings.name = model.config.name;
-        if (fs::exists(options.out)) {
+        std::error_code error;
+        if (fs::exists(options.out, error)) {
             throw CommandError(say("{} is there already; choose another name or remove it", options.out));
         }
         report = engine::export_gguf(options.out, model.config.model, model.layout, model.parameters,
@@ -54,9 +56,9 @@ int export_command(const Paths& paths, const ExportOptions& options) {
         print_json({{"type", report.type}, {"out", options.out}, {"files", report.files}, {"notes", notes}});
         return 0;
     }
-    fmt::print("{}: {}, {} files\n", options.out, report.type, report.files.size());
+    fmt::print("{}: {}, {} files\n", base::one_line(options.out), report.type, report.files.size());
     for (const auto& note : notes) {
-        fmt::print("{}\n", note);
+        fmt::print("{}\n", base::one_line(note));
     }
     return 0;
 }
@@ -68,7 +70,8 @@ void add_export(CLI::App& app, Chosen& chosen) {
     auto* command = app.add_subcommand("export", "Write a model for other programs");
     command
         ->add_option("--model", options->model, "Library name, checkpoint, session, Hugging Face folder or GGUF file")
-        ->required();
+        ->required()
+        ->check(filled());
     command->add_option("--format", options->format, "huggingface or gguf")
         ->capture_default_str()
         ->check(CLI::IsMember({"huggingface", "gguf"}));
@@ -76,7 +79,8 @@ void add_export(CLI::App& app, Chosen& chosen) {
         ->capture_default_str()
         ->check(CLI::IsMember({"f32", "f16", "bf16"}));
     command->add_option("--out", options->out, "Folder (huggingface) or file (gguf) to write; must not exist")
-        ->required();
+        ->required()
+        ->check(filled());
     command->add_flag("--json", options->json, "One JSON object on standard output");
     command->callback([&chosen, options] {
         chosen.command = [options](const Paths& paths) { return export_command(paths, *options); };

@@ -4,6 +4,7 @@
 #include <CLI/CLI.hpp>
 #include <memory>
 
+#include "nodes/service/cli/console.hpp"
 #include "nodes/service/cli/subcommands.hpp"
 
 namespace moescope::node {
@@ -26,8 +27,8 @@ void add_report(CLI::App& app, Chosen& chosen) {
     };
     const auto options = std::make_shared<Options>();
     auto* report = app.add_subcommand("report", "Write a session as one HTML file");
-    report->add_option("session", options->session, "Session folder")->required();
-    report->add_option("--out", options->out, "HTML file to write")->required();
+    report->add_option("session", options->session, "Session folder")->required()->check(filled());
+    report->add_option("--out", options->out, "HTML file to write")->required()->check(filled());
     report->add_option("--language", options->language, "en or zh")
         ->capture_default_str()
         ->check(CLI::IsMember({"en", "zh"}));

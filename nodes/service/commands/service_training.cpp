@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 #include <limits>
 
+#include "base/foreign_text.hpp"
 #include "base/settings.hpp"
 #include "engine/model/machine_memory.hpp"
 #include "engine/train/memory_check.hpp"
@@ -210,6 +211,10 @@ void Service::train_start(const json& value, Reply reply) {
 }
 
 void Service::start_run(TrainingRequest order, const std::string& title, const Reply& reply) {
+    if (title.size() > base::kNameBytes) {
+        throw CommandError(
+            say("a name of {} bytes is too long; use one of at most {}", title.size(), base::kNameBytes));
+    }
     // Written into the run, so that it goes on with the same number of threads.
     if (order.config.train.threads == 0) {
         order.config.train.threads = cores();

@@ -4,6 +4,7 @@
 #include <tuple>
 
 #include "base/json_guard.hpp"
+#include "nodes/service/jobs/limits.hpp"
 #include "nodes/service/library/parameters.hpp"
 
 namespace moescope::node {
@@ -57,11 +58,11 @@ GenerationRequest parse_generation(const json& value) {
     order.prompt = parameters.text("prompt");
     order.group = parameters.text("group", "");
     order.chat = parameters.flag("chat", true);
-    order.max_tokens = static_cast<int>(parameters.integer("max_tokens", 256, 1, 1 << 20));
-    order.alternatives = static_cast<int>(parameters.integer("alternatives", 0, 0, 20));
-    order.threads = static_cast<int>(parameters.integer("threads", 0, 0, 1024));
-    order.temperature = parameters.number("temperature", 0, 0, 100);
-    order.top_k = static_cast<int>(parameters.integer("top_k", 40, 0, 1 << 20));
+    order.max_tokens = static_cast<int>(parameters.integer("max_tokens", 256, 1, kMostAnswerTokens));
+    order.alternatives = static_cast<int>(parameters.integer("alternatives", 0, 0, kMostAlternatives));
+    order.threads = static_cast<int>(parameters.integer("threads", 0, 0, kMostThreads));
+    order.temperature = parameters.number("temperature", 0, 0, kMostTemperature);
+    order.top_k = static_cast<int>(parameters.integer("top_k", 40, 0, kMostTopK));
     order.top_p = parameters.number("top_p", 0.95, 0, 1);
     order.min_p = parameters.number("min_p", 0.05, 0, 1);
     order.seed = parameters.seed(1);

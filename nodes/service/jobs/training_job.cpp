@@ -78,12 +78,9 @@ void check_tokenizer(const engine::LoadedModel& model, const TrainingRequest& or
 
 }  // namespace
 
-TrainingRequest order_to_continue(sessions::Session& session, const history::RunHeader& run) {
+TrainingRequest training_order(const history::RunHeader& run) {
     if (run.kind != RunKind::train) {
         throw CommandError(say("run {} is no training run", run.id));
-    }
-    if (run.state == RunState::done) {
-        throw CommandError(say("run {} has done all its steps; start a new run", run.id));
     }
     TrainingRequest order;
     order.run = run.id;
@@ -98,6 +95,14 @@ TrainingRequest order_to_continue(sessions::Session& session, const history::Run
         order.data = "manpages";
     }
     order.init = text_of(run.manifest, "init");
+    return order;
+}
+
+TrainingRequest order_to_continue(sessions::Session& session, const history::RunHeader& run) {
+    if (run.state == RunState::done) {
+        throw CommandError(say("run {} has done all its steps; start a new run", run.id));
+    }
+    TrainingRequest order = training_order(run);
     for (const auto& checkpoint : session.checkpoints(run.id, true)) {
         if (!checkpoint.complete) {
             session.remove_checkpoint(checkpoint);

@@ -139,6 +139,8 @@ class TrainingJob final : public Job {
 TrainingRequest order_to_fork(sessions::Session& session, const history::RunHeader& parent,
                               std::optional<std::uint64_t> step, const nlohmann::json& config);
 
+/// The settings with which a run was started, as its journal has them. Throws CommandError.
+TrainingRequest training_order(const history::RunHeader& run);
 /// The order that continues a run from its last complete checkpoint (or its beginning). Damaged checkpoints of the run
 /// are removed. Throws CommandError when the run cannot go on.
 TrainingRequest order_to_continue(sessions::Session& session, const history::RunHeader& run);
