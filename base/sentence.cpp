@@ -1,11 +1,13 @@
 #include "base/sentence.hpp"
 
-#include <cstring>
 #include <fmt/format.h>
+#include <new>
 #include <nlohmann/json.hpp>
 #include <ostream>
+#include <stdexcept>
 
 #include "base/error.hpp"
+#include "base/foreign_text.hpp"
 #include "base/json_fields.hpp"
 
 namespace moescope::base {
@@ -103,8 +105,39 @@ std::vector<std::string> pattern_parts(std::string_view pattern) {
 }
 
 Sentence sentence_of(const std::exception& error) {
-    const auto* ours = dynamic_cast<const Error*>(&error);
-    return ours != nullptr ? ours->sentence() : Sentence::verbatim(error.what());
+    if (const auto* ours = dynamic_cast<const Error*>(&error)) {
+        return ours->sentence();
+    }
+    if (dynamic_cast<const std::bad_alloc*>(&error) != nullptr) {
+        return say("there is not enough memory for this");
+    }
+    if (const auto* file = dynamic_cast<const std::filesystem::filesystem_error*>(&error)) {
+        return file->path1().empty() ? system_sentence(file->code()) : say("{}: {}", file->path1(), file->code());
+    }
+    if (const auto* system = dynamic_cast<const std::system_error*>(&error)) {
+        return system_sentence(system->code());
+    }
+    std::string_view words = error.what();
+    if (dynamic_cast<const nlohmann::json::exception*>(&error) != nullptr) {
+        const std::size_t number = words.find("] ");  // "[json.exception.type_error.302] "
+        words.remove_prefix(number == std::string_view::npos ? 0 : number + 2);
+        return say("a value is not of the kind that belongs there: {}", words);
+    }
+    if (dynamic_cast<const std::logic_error*>(&error) != nullptr) {
+        return say("a check inside the program failed: {}", words);
+    }
+    return Sentence::verbatim(std::string(words));
+}
+
+Sentence fit_to_show(const Sentence& sentence) {
+    if (sentence.is_verbatim()) {
+        return Sentence::verbatim(one_line(sentence.id()));
+    }
+    std::vector<Sentence> arguments;
+    for (const Sentence& argument : sentence.arguments()) {
+        arguments.push_back(fit_to_show(argument));
+    }
+    return {sentence.id(), std::move(arguments)};
 }
 
 Sentence system_sentence(int error_number) {
@@ -151,7 +184,8 @@ Sentence sentence_from_json(const nlohmann::json& value, const std::string& othe
     return from_json(value, 1, sentence) ? sentence : Sentence::verbatim(otherwise);
 }
 
-void put_sentence(nlohmann::json& object, const std::string& key, const Sentence& sentence) {
+void put_sentence(nlohmann::json& object, const std::string& key, const Sentence& given) {
+    const Sentence sentence = fit_to_show(given);
     object[key] = sentence.english();
     if (sentence.is_verbatim()) {
         object.erase(key + "_id");
@@ -161,7 +195,7 @@ void put_sentence(nlohmann::json& object, const std::string& key, const Sentence
 }
 
 Sentence sentence_in(const nlohmann::json& object, const std::string& key) {
-    return sentence_from_json(member(object, (key + "_id").c_str()), text_of(object, key.c_str()));
+    return fit_to_show(sentence_from_json(member(object, (key + "_id").c_str()), text_of(object, key.c_str())));
 }
 
 }  // namespace moescope::base

@@ -4,6 +4,7 @@
 #include <filesystem>
 #include <memory>
 
+#include "engine/error.hpp"
 #include "engine/model/arena.hpp"
 #include "engine/model/config.hpp"
 #include "engine/model/parameters.hpp"
@@ -20,6 +21,7 @@ struct LoadedModel {
     const float* parameters = nullptr;           ///< [layout.floats], inside memory
     std::shared_ptr<const Tokenizer> tokenizer;  ///< null when the checkpoint has none
     TextRules text;                              ///< of a model with a tokenizer
+    Sentence no_tokenizer;                       ///< why there is none, when that is known
     std::uint64_t step = 0;                      ///< optimizer steps behind it
 };
 

@@ -155,7 +155,8 @@ void add_tokenizer(GgufValues& values, const Tokenizer* tokenizer, const ModelCo
     values.emplace_back("tokenizer.ggml.model", std::string("no_vocab"));
     report.notes.emplace_back(tokenizer == nullptr
                                   ? kNoTokenizer
-                                  : "The tokenizer was left out: GGUF has no exact form of the way it cuts text.");
+                                  : "The tokenizer was left out: GGUF has no exact form of its pieces or of the way it "
+                                    "cuts text. Programs that open the file get and give token ids only.");
 }
 
 }  // namespace
@@ -190,7 +191,7 @@ GgufValues gguf_tokenizer_values(const Tokenizer& tokenizer, int vocabulary) {
     using Kind = TokenizerPiece::Kind;
     const TokenizerPieces model = read_tokenizer_pieces(tokenizer.model_bytes());
     const auto wanted = static_cast<std::size_t>(vocabulary);
-    if (!model.unigram || !model.takes_text_as_it_is || model.pieces.size() > wanted) {
+    if (!has_portable_form(tokenizer) || model.pieces.size() > wanted) {
         throw Error(say("this tokenizer cannot be written into a GGUF file; only those that Moescope trained can"));
     }
     const float factor = score_factor(model.pieces);

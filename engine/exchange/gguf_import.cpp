@@ -6,6 +6,7 @@
 #include <fmt/format.h>
 #include <fstream>
 
+#include "base/foreign_text.hpp"
 #include "base/half_floats.hpp"
 #include "engine/error.hpp"
 #include "engine/exchange/hugging_face_keys.hpp"
@@ -260,22 +261,27 @@ std::map<std::string, StoredTensor> stored_tensors(const GgufHeader& header) {
 
 class TensorReader {
  public:
-    TensorReader(const std::filesystem::path& path, const GgufHeader& header) : file_(path, std::ios::binary) {
-        for (const GgufTensor& tensor : header.tensors) {
+    /// `model` must outlive this.
+    explicit TensorReader(const GgufModel& model) {
+        for (const std::filesystem::path& part : model.parts) {
+            files_.emplace_back(part, std::ios::binary);
+        }
+        for (const GgufTensor& tensor : model.header.tensors) {
             tensors_[tensor.name] = &tensor;
         }
     }
 
     void read(const std::string& name, std::span<float> into) {
         const GgufTensor& tensor = *tensors_.at(name);
-        file_.seekg(static_cast<std::streamoff>(tensor.offset));
+        std::ifstream& file = files_[tensor.part];
+        file.seekg(static_cast<std::streamoff>(tensor.offset));
         if (tensor.type == "F32") {
-            return read_bytes(name, into.data(), into.size_bytes());
+            return read_bytes(file, name, into.data(), into.size_bytes());
         }
         std::vector<std::uint16_t> part(std::min<std::size_t>(into.size(), std::size_t{1} << 19));
         for (std::size_t at = 0; at < into.size(); at += part.size()) {
             const std::size_t count = std::min(part.size(), into.size() - at);
-            read_bytes(name, part.data(), count * 2);
+            read_bytes(file, name, part.data(), count * 2);
             for (std::size_t i = 0; i < count; ++i) {
                 into[at + i] = tensor.type == "F16" ? base::f16_to_float(part[i]) : base::bf16_to_float(part[i]);
             }
@@ -283,14 +289,14 @@ class TensorReader {
     }
 
  private:
-    void read_bytes(const std::string& name, void* into, std::size_t bytes) {
-        file_.read(static_cast<char*>(into), static_cast<std::streamsize>(bytes));
-        if (!file_) {
+    static void read_bytes(std::ifstream& file, const std::string& name, void* into, std::size_t bytes) {
+        file.read(static_cast<char*>(into), static_cast<std::streamsize>(bytes));
+        if (!file) {
             throw Error(say("tensor \"{}\" cannot be read; check the disk", name));
         }
     }
 
-    std::ifstream file_;
+    std::vector<std::ifstream> files_;
     std::map<std::string, const GgufTensor*> tensors_;
 };
 
@@ -319,7 +325,8 @@ int vocabulary_of(const GgufHeader& header) {
     throw Error(say("has no embedding \"token_embd.weight\" of two dimensions"));
 }
 
-ImportedModel import_checked(const std::filesystem::path& path, const GgufHeader& header) {
+ImportedModel import_checked(const std::filesystem::path& path, const GgufModel& model) {
+    const GgufHeader& header = model.header;
     std::map<std::string, StoredTensor> stored = stored_tensors(header);
     const auto has = [&](const std::string& name) { return stored.contains(name); };
     GgufConfig config = parse_gguf_config(header.values, has, vocabulary_of(header), path.string());
@@ -338,12 +345,16 @@ ImportedModel import_checked(const std::filesystem::path& path, const GgufHeader
         tensors, stored,
         [&](const std::string& name) { return config.prediction_layers > 0 && name.starts_with(further); },
         path.string());
-    TensorReader reader(path, header);
+    TensorReader reader(model);
     read_parameters(out, tensors,
                     [&](const FileTensor& tensor, std::span<float> values) { reader.read(tensor.name, values); });
-    std::string tokenizer = sentencepiece_of(path, header);
+    std::string tokenizer = sentencepiece_of(model.parts.front(), header);
     if (tokenizer.empty()) {
-        out.notes.emplace_back(kNoTokenizer);
+        const auto kind = header.values.find("tokenizer.ggml.model");
+        const bool none = kind == header.values.end() || !kind->second.is_string() || kind->second == "no_vocab";
+        leave_out_tokenizer(out, none ? say("it has no tokenizer")
+                                      : say("Moescope's own engine cannot run its tokenizer ({})",
+                                            base::shown_name(kind->second.get_ref<const std::string&>())));
     } else {
         take_tokenizer(out, std::move(tokenizer));
     }
@@ -389,7 +400,7 @@ GgufConfig parse_gguf_config(const std::map<std::string, Json>& values, const Ha
 
 ImportedModel import_gguf(const std::filesystem::path& path) {
     try {
-        return import_checked(path, read_gguf(path));
+        return import_checked(path, read_gguf_model(path));
     } catch (const Error& error) {
         const std::string what = error.what();
         throw Error(what.starts_with(path.string()) ? error.sentence() : say("{} {}", path, error));

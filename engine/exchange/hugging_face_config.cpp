@@ -16,6 +16,43 @@ using Json = nlohmann::json;
 constexpr int kMostContext = 32768;          // of ModelConfig
 constexpr double kLatentNormEpsilon = 1e-6;  // fixed in transformers for the norms of the latents
 
+/// Names of one setting, as the attribute_map of the type's class in transformers has them; save_pretrained may write
+/// either (5.24 writes num_local_experts for qwen3_moe, where the published models have num_experts).
+struct OtherName {
+    ModelType type;
+    const char* key;
+    const char* other;
+};
+constexpr OtherName kOtherNames[] = {
+    {ModelType::qwen3_moe, "num_experts", "num_local_experts"},
+    {ModelType::olmoe, "num_experts", "num_local_experts"},
+    {ModelType::mixtral, "num_local_experts", "num_experts"},
+    {ModelType::deepseek_v3, "n_routed_experts", "num_local_experts"},
+    {ModelType::deepseek_v3, "num_nextn_predict_layers", "num_mtp_layers"},
+    {ModelType::gpt_oss, "num_local_experts", "num_experts"},
+};
+
+/// What transformers takes for num_key_value_heads when the key is not there; for null it takes num_attention_heads.
+int left_out_kv_heads(ModelType type, int heads) {
+    switch (type) {
+        case ModelType::qwen3_moe:
+            return 4;
+        case ModelType::mixtral:
+        case ModelType::gpt_oss:
+            return 8;
+        case ModelType::deepseek_v3:
+            return 128;
+        case ModelType::olmoe:
+            break;
+    }
+    return heads;
+}
+
+/// A number that may be null; `left_out` when the key is not there, as the class in transformers has it.
+int integer_or_null(JsonKeys& keys, const char* key, int null, int left_out) {
+    return keys.integer(key, keys.contains(key) ? null : left_out);
+}
+
 void read_yarn(JsonKeys& rope, ModelConfig& m, int context) {
     m.yarn_factor = rope.real("factor");
     m.yarn_original_context = rope.integer("original_max_position_embeddings", context);
@@ -97,7 +134,7 @@ void read_common(JsonKeys& keys, const std::string& source, HuggingFaceConfig& o
     m.rms_epsilon = keys.real("rms_norm_eps");
     m.tied_head = keys.flag("tie_word_embeddings", false);
     m.heads = keys.integer("num_attention_heads");
-    m.kv_heads = keys.integer("num_key_value_heads", m.heads);
+    m.kv_heads = integer_or_null(keys, "num_key_value_heads", m.heads, left_out_kv_heads(out.type, m.heads));
     m.experts_per_token = keys.integer("num_experts_per_tok");
     keys.must_be("hidden_act", "silu", say("experts are SwiGLU"));
     keys.must_be_off("quantization_config",
@@ -206,7 +243,7 @@ void read_qwen3_moe(JsonKeys& keys, HuggingFaceConfig& out) {
     if (read_layer_types(keys, m, SlidingLayers::none) != SlidingLayers::none) {
         keys.refuse("layer_types", say("but use_sliding_window is not set"));
     }
-    keys.ignore({"intermediate_size", "sliding_window", "max_window_layers", "num_local_experts"});
+    keys.ignore({"intermediate_size", "sliding_window", "max_window_layers"});
 }
 
 void read_olmoe(JsonKeys& keys, HuggingFaceConfig& out) {
@@ -220,7 +257,6 @@ void read_olmoe(JsonKeys& keys, HuggingFaceConfig& out) {
     m.experts = keys.integer("num_experts");
     m.expert_width = keys.integer("intermediate_size");
     m.normalise_weights = keys.flag("norm_topk_prob", false);
-    keys.ignore({"num_local_experts"});
 }
 
 void read_mixtral(JsonKeys& keys, HuggingFaceConfig& out) {
@@ -236,14 +272,13 @@ void read_mixtral(JsonKeys& keys, HuggingFaceConfig& out) {
         keys.refuse("layer_types", say("but sliding_window says something else"));
     }
     keys.must_be_off("attention_bias", say("this type has no biases"));
-    keys.ignore({"num_experts"});
 }
 
 void read_deepseek_v3(JsonKeys& keys, HuggingFaceConfig& out) {
     ModelConfig& m = out.model;
     m.attention = AttentionKind::latent;
     m.qk_norm = QkNorm::none;
-    m.query_rank = keys.integer("q_lora_rank", 0);
+    m.query_rank = integer_or_null(keys, "q_lora_rank", 0, 1536);
     m.kv_rank = keys.integer("kv_lora_rank");
     m.nope_width = keys.integer("qk_nope_head_dim");
     m.rope_width = keys.integer("qk_rope_head_dim");
@@ -258,8 +293,8 @@ void read_deepseek_v3(JsonKeys& keys, HuggingFaceConfig& out) {
     m.selection_bias = true;
     m.normalise_weights = keys.flag("norm_topk_prob", true);
     m.router_scale = keys.real("routed_scaling_factor", 2.5);
-    m.router_groups = keys.integer("n_group", 1);
-    m.router_groups_kept = keys.integer("topk_group", 1);
+    m.router_groups = integer_or_null(keys, "n_group", 1, 8);
+    m.router_groups_kept = integer_or_null(keys, "topk_group", 1, 4);
     m.group_score = GroupScore::top2;
     if (m.kv_heads != m.heads) {
         keys.refuse("num_key_value_heads", say("but must equal num_attention_heads in this type"));
@@ -276,7 +311,7 @@ void read_deepseek_v3(JsonKeys& keys, HuggingFaceConfig& out) {
     keys.must_be("scoring_func", "sigmoid", say("the other one belongs to DeepSeek-V2"));
     keys.must_be("topk_method", "noaux_tc", say("the others belong to DeepSeek-V2"));
     out.prediction_layers = keys.integer("num_nextn_predict_layers", 0);
-    keys.ignore({"intermediate_size", "head_dim", "qk_head_dim", "num_local_experts"});
+    keys.ignore({"intermediate_size", "head_dim", "qk_head_dim"});
 }
 
 void read_gpt_oss(JsonKeys& keys, HuggingFaceConfig& out) {
@@ -293,9 +328,9 @@ void read_gpt_oss(JsonKeys& keys, HuggingFaceConfig& out) {
     m.expert_bias = true;
     m.router_bias = true;
     m.router_scoring = Scoring::softmax_after_top_k;
-    m.sliding_window = keys.integer("sliding_window", 0);
+    m.sliding_window = integer_or_null(keys, "sliding_window", 0, 128);
     m.sliding_layers = read_layer_types(keys, m, m.sliding_window > 0 ? SlidingLayers::even : SlidingLayers::none);
-    keys.ignore({"num_experts", "experts_per_token"});
+    keys.ignore({"experts_per_token"});
 }
 
 ModelType type_of(JsonKeys& keys) {
@@ -443,6 +478,11 @@ HuggingFaceConfig parse_hugging_face_config(const Json& config, const std::strin
     JsonKeys keys(config, source);
     HuggingFaceConfig out;
     out.type = type_of(keys);
+    for (const OtherName& name : kOtherNames) {
+        if (name.type == out.type) {
+            keys.also_named(name.key, name.other);
+        }
+    }
     read_common(keys, source, out);
     kReaders[static_cast<std::size_t>(out.type)](keys, out);
     RunConfig checked;

@@ -144,8 +144,8 @@ void write_tokenizer(NewFolder& folder, const Tokenizer* tokenizer, const ModelC
     folder.write("tokenizer.model", tokenizer->model_bytes());
     if (!has_portable_form(*tokenizer)) {
         report.notes.emplace_back(
-            "tokenizer.model is the SentencePiece model; there is no tokenizer.json, because the way this model treats "
-            "spaces or cuts words has no exact form there.");
+            "tokenizer.model is the SentencePiece model; there is no tokenizer.json, because its pieces or the way it "
+            "treats spaces and cuts words have no exact form there.");
         return;
     }
     folder.write("tokenizer.json", tokenizer_json(*tokenizer).dump(1) + "\n");

@@ -83,7 +83,10 @@ void read_tokenizer(const std::filesystem::path& folder, ImportedModel& out) {
     const std::filesystem::path path = folder / "tokenizer.model";
     std::error_code error;
     if (!std::filesystem::is_regular_file(path, error)) {
-        out.notes.emplace_back(kNoTokenizer);
+        const bool other = std::filesystem::exists(folder / "tokenizer.json", error);
+        leave_out_tokenizer(
+            out, other ? say("it has a tokenizer.json but no tokenizer.model, the kind that Moescope's own engine runs")
+                       : say("it has no tokenizer.model; copy the one it was trained with into its folder"));
         return;
     }
     const std::uint64_t size = std::filesystem::file_size(path, error);

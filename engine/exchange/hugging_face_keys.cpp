@@ -20,23 +20,45 @@ JsonKeys::JsonKeys(const nlohmann::json& value, std::string source) : value_(val
     }
 }
 
+nlohmann::json::const_iterator JsonKeys::find(const std::string& key) const {
+    const auto name = names_.find(key);
+    return value_.find(name == names_.end() ? key : name->second);
+}
+
+void JsonKeys::also_named(const std::string& key, const std::string& other) {
+    used_.insert(other);
+    const auto one = value_.find(key), two = value_.find(other);
+    const bool has_one = one != value_.end() && !one->is_null(), has_two = two != value_.end() && !two->is_null();
+    if (has_one && has_two && *one != *two) {
+        throw Error(say("{}: {} is {}, but {}, another name of the same setting, is {}; remove the wrong one", source_,
+                        key, shown_json(*one), other, shown_json(*two)));
+    }
+    if (!has_one && two != value_.end() && (has_two || one == value_.end())) {
+        names_[key] = other;
+    }
+}
+
 bool JsonKeys::has(const std::string& key) const {
-    const auto found = value_.find(key);
+    const auto found = find(key);
     return found != value_.end() && !found->is_null();
 }
 
+bool JsonKeys::contains(const std::string& key) const {
+    return find(key) != value_.end();
+}
+
 void JsonKeys::refuse(const std::string& key, const Sentence& why) const {
-    const auto found = value_.find(key);
+    const auto found = find(key);
     if (found == value_.end()) {
         throw Error(say("{}: {} is missing, {}", source_, key, why));
     }
-    throw Error(say("{}: {} is {}, {}", source_, key, shown_json(*found), why));
+    throw Error(say("{}: {} is {}, {}", source_, found.key(), shown_json(*found), why));
 }
 
 const nlohmann::json& JsonKeys::value(const std::string& key) {
     static const nlohmann::json kNull;
     used_.insert(key);
-    const auto found = value_.find(key);
+    const auto found = find(key);
     return found == value_.end() ? kNull : *found;
 }
 
@@ -95,7 +117,7 @@ std::string JsonKeys::text(const std::string& key, const std::string& otherwise)
 
 void JsonKeys::must_be(const std::string& key, const nlohmann::json& wanted, const Sentence& why) {
     const nlohmann::json& found = value(key);
-    if (value_.contains(key) && found != wanted) {
+    if (contains(key) && found != wanted) {
         refuse(key, say("but only {} can be opened: {}", wanted.dump(), why));
     }
 }

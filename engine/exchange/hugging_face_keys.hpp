@@ -1,6 +1,7 @@
 // Typed access to the keys of a JSON object of somebody else's making, with errors that name the key and the value.
 #pragma once
 
+#include <map>
 #include <nlohmann/json.hpp>
 #include <set>
 #include <string>
@@ -15,8 +16,12 @@ class JsonKeys {
     /// `value` must be an object and outlive this. Throws Error.
     JsonKeys(const nlohmann::json& value, std::string source);
 
+    /// `other` is another name of `key`, which is then read under the name that the file has. Refuses two values.
+    void also_named(const std::string& key, const std::string& other);
     /// Present and not null.
     bool has(const std::string& key) const;
+    /// Present, be it null.
+    bool contains(const std::string& key) const;
     int integer(const std::string& key);
     int integer(const std::string& key, int otherwise);
     double real(const std::string& key);
@@ -37,8 +42,11 @@ class JsonKeys {
     [[noreturn]] void refuse(const std::string& key, const Sentence& why) const;
 
  private:
+    nlohmann::json::const_iterator find(const std::string& key) const;
+
     const nlohmann::json& value_;
     std::string source_;
+    std::map<std::string, std::string> names_;  ///< key -> its name in the file, where that is another one
     std::set<std::string> used_;
 };
 

@@ -41,7 +41,7 @@ Json end_before_text(const std::string& end, std::int32_t id) {
 
 bool has_portable_form(const Tokenizer& tokenizer) {
     const TokenizerPieces model = read_tokenizer_pieces(tokenizer.model_bytes());
-    return model.unigram && model.takes_text_as_it_is;
+    return model.unigram && model.takes_text_as_it_is && model.valid_utf8;
 }
 
 Json tokenizer_json(const Tokenizer& tokenizer) {

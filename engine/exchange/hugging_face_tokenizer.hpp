@@ -8,7 +8,7 @@
 namespace moescope::engine {
 
 /// True when tokenizer.json and GGUF can say how this tokenizer cuts text: a unigram model with byte fallback that
-/// takes text as it is, as Tokenizer::train makes them.
+/// takes text as it is and whose pieces are UTF-8, as Tokenizer::train makes them.
 bool has_portable_form(const Tokenizer& tokenizer);
 
 /// A Unigram model with the same pieces and scores, which gives the same ids as Tokenizer::encode, except where

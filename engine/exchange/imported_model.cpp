@@ -66,17 +66,21 @@ void read_parameters(ImportedModel& model, const std::vector<FileTensor>& tensor
 void take_tokenizer(ImportedModel& model, std::string bytes) {
     try {
         auto tokenizer = Tokenizer::from_bytes(std::move(bytes));
-        if (tokenizer->size() > model.model.vocabulary) {
-            model.notes.push_back("The tokenizer has " + std::to_string(tokenizer->size()) +
-                                  " pieces, more than the model's vocabulary of " +
-                                  std::to_string(model.model.vocabulary) + ", and was left out.");
+        if (tokenizer->size() <= model.model.vocabulary) {
+            model.text.begin = model.text.ends.emplace_back(tokenizer->end_token());  // as Moescope trains
+            model.tokenizer = std::move(tokenizer);
             return;
         }
-        model.text.begin = model.text.ends.emplace_back(tokenizer->end_token());  // as Moescope trains
-        model.tokenizer = std::move(tokenizer);
+        leave_out_tokenizer(model, say("its tokenizer has {} pieces, more than the model's vocabulary of {}",
+                                       tokenizer->size(), model.model.vocabulary));
     } catch (const Error& error) {
-        model.notes.push_back(std::string("The tokenizer was left out: ") + error.what() + ".");
+        leave_out_tokenizer(model, say("its tokenizer cannot be used: {}", error));
     }
+}
+
+void leave_out_tokenizer(ImportedModel& model, const Sentence& why) {
+    model.no_tokenizer = why;
+    model.notes.push_back("The model reads and writes token ids only: " + why.english() + ".");
 }
 
 }  // namespace moescope::engine

@@ -9,6 +9,7 @@
 #include <string>
 #include <vector>
 
+#include "engine/error.hpp"
 #include "engine/exchange/tensor_names.hpp"
 #include "engine/model/arena.hpp"
 #include "engine/model/config.hpp"
@@ -26,6 +27,7 @@ struct ImportedModel {
     float* parameters = nullptr;                 ///< [layout.floats], inside memory
     std::shared_ptr<const Tokenizer> tokenizer;  ///< null when the file has none that we can run
     TextRules text;                              ///< of a model that has a tokenizer
+    Sentence no_tokenizer;                       ///< why there is none: "it has no tokenizer"
     std::vector<std::string> notes;              ///< what was left out or limited, one sentence each
 };
 
@@ -45,7 +47,9 @@ void check_tensors(const std::vector<FileTensor>& wanted, const std::map<std::st
 void read_parameters(ImportedModel& model, const std::vector<FileTensor>& tensors,
                      const std::function<void(const FileTensor&, std::span<float>)>& read);
 
-/// Takes the tokenizer when its pieces fit the vocabulary, otherwise adds a note. `bytes`: a SentencePiece model.
+/// Takes the tokenizer when its pieces fit the vocabulary, otherwise leaves it out. `bytes`: a SentencePiece model.
 void take_tokenizer(ImportedModel& model, std::string bytes);
+/// The model has none, for a reason that is kept and noted.
+void leave_out_tokenizer(ImportedModel& model, const Sentence& why);
 
 }  // namespace moescope::engine

@@ -16,6 +16,7 @@ OpenedWeights take(ImportedModel imported, const std::string& format) {
     model->parameters = imported.parameters;
     model->tokenizer = std::move(imported.tokenizer);
     model->text = std::move(imported.text);
+    model->no_tokenizer = std::move(imported.no_tokenizer);
     return {std::move(model), format, imported.type, std::move(imported.notes)};
 }
 

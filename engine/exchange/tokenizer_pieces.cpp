@@ -4,6 +4,7 @@
 #include <cstring>
 #include <string_view>
 
+#include "base/utf8.hpp"
 #include "engine/error.hpp"
 
 namespace moescope::engine {
@@ -146,6 +147,8 @@ TokenizerPieces read_tokenizer_pieces(const std::string& model) {
     for (Fields fields(model); fields.next();) {
         if (fields.number() == 1) {
             result.pieces.push_back(read_piece(fields.body()));
+            const std::string& text = result.pieces.back().text;
+            result.valid_utf8 = result.valid_utf8 && base::first_invalid_utf8(text) == text.size();
         } else if (fields.number() == 2) {
             result.unigram = is_unigram(fields.body());
         } else if (fields.number() == 3) {

@@ -24,6 +24,7 @@ struct TokenizerPieces {
     std::vector<TokenizerPiece> pieces;
     bool unigram = false;
     bool takes_text_as_it_is = false;  ///< no normalisation, no space put before, none removed
+    bool valid_utf8 = true;            ///< every piece is
 };
 
 /// `model` has been opened by SentencePiece before. Throws Error when it is damaged all the same.

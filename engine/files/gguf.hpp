@@ -19,6 +19,7 @@ struct GgufTensor {
     std::uint64_t offset = 0;          ///< bytes from the start of the file
     std::uint64_t bytes = 0;
     std::uint64_t elements = 0;
+    std::size_t part = 0;  ///< of read_gguf_model: the file that holds it
 };
 
 struct GgufHeader {
@@ -33,6 +34,23 @@ struct GgufHeader {
 
 /// Throws Error: what is wrong at which place, without the name of the file.
 GgufHeader read_gguf(const std::filesystem::path& path);
+
+/// The file of a model that has several ("NAME-00001-of-00003.gguf", as llama-gguf-split names them): which of them.
+struct GgufPart {
+    std::uint64_t number = 1, count = 1;  ///< from 1
+};
+GgufPart part_of(const GgufHeader& header);
+/// All files of the model that the file belongs to, in order; the file itself when it is whole. They need not exist.
+/// Throws Error when its name does not tell the others'.
+std::vector<std::filesystem::path> gguf_parts(const std::filesystem::path& path, const GgufPart& part);
+
+struct GgufModel {
+    GgufHeader header;  ///< of the first file, with the tensors of all
+    std::vector<std::filesystem::path> parts;
+};
+/// `path`: any part, or a whole file. Every part is read and checked as read_gguf does. Throws Error that names the
+/// file, unless it is `path` itself.
+GgufModel read_gguf_model(const std::filesystem::path& path);
 
 /// Name of the value of the key general.file_type, for example "Q4_K_M"; "" when unknown.
 std::string gguf_file_type_name(std::uint64_t file_type);

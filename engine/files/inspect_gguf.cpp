@@ -1,14 +1,12 @@
 #include <algorithm>
 #include <map>
 
-#include "base/utf8.hpp"
+#include "base/foreign_text.hpp"
 #include "engine/files/gguf.hpp"
 #include "engine/files/inspect_parts.hpp"
 
 namespace moescope::engine {
 namespace {
-
-constexpr std::size_t kShownTextBytes = 300;
 
 // A count under `key`: a whole number that is not negative. Files store it in any of the integer types.
 std::uint64_t count_of(const GgufHeader& header, const std::string& key) {
@@ -26,8 +24,7 @@ std::string text_of(const GgufHeader& header, const std::string& key) {
     if (found == header.values.end() || !found->second.is_string()) {
         return {};
     }
-    const std::string text = found->second.get<std::string>();
-    return text.substr(0, base::character_boundary(text, kShownTextBytes));
+    return base::shown_name(found->second.get_ref<const std::string&>());
 }
 
 // The type that holds the most bytes, for files that do not name their mixture.
@@ -49,7 +46,8 @@ std::uint64_t vocabulary_of(const GgufHeader& header, const std::string& archite
 }  // namespace
 
 void inspect_gguf(const std::filesystem::path& path, FileReport& report) {
-    const GgufHeader header = read_gguf(path);
+    const GgufModel model = read_gguf_model(path);
+    const GgufHeader& header = model.header;
     const std::string architecture = text_of(header, "general.architecture");
     std::string quantisation =
         header.values.contains("general.file_type") ? gguf_file_type_name(count_of(header, "general.file_type")) : "";
@@ -73,9 +71,17 @@ void inspect_gguf(const std::filesystem::path& path, FileReport& report) {
     d["vocabulary"] = vocabulary_of(header, architecture);
     d["chat_template"] =
         header.values.contains("tokenizer.chat_template") || header.arrays.contains("tokenizer.chat_template");
-    const std::uint64_t parts = count_of(header, "split.count");
-    if (parts > 1) {
-        d["split"] = {{"part", count_of(header, "split.no") + 1}, {"parts", parts}};
+    const std::string tokenizer = text_of(header, "tokenizer.ggml.model");
+    d["tokenizer"] = tokenizer == "no_vocab" ? "" : tokenizer;
+    if (model.parts.size() > 1) {
+        auto files = nlohmann::json::array();
+        std::uint64_t bytes = 0;
+        for (const auto& part : model.parts) {
+            bytes += std::filesystem::file_size(part);
+            files.push_back(part.filename().string());
+        }
+        d["bytes"] = bytes;
+        d["parts"] = std::move(files);
     }
 }
 

@@ -1,14 +1,19 @@
 // safetensors and NumPy files, and checkpoint folders made of them: what they hold, checked without reading the
 // numbers.
 #include <algorithm>
+#include <map>
 #include <set>
 #include <span>
 
+#include "base/foreign_text.hpp"
+#include "base/json_fields.hpp"
+#include "base/json_guard.hpp"
 #include "engine/error.hpp"
 #include "engine/files/file_reader.hpp"
 #include "engine/files/inspect_parts.hpp"
 #include "engine/files/npy.hpp"
 #include "engine/files/safetensors.hpp"
+#include "engine/files/safetensors_folder.hpp"
 
 namespace moescope::engine {
 namespace {
@@ -24,16 +29,26 @@ json read_json(const fs::path& path) {
     if (file.size() > kMaxConfigBytes) {
         throw Error(say("has a {} of {} bytes, which cannot be right", path.filename(), file.size()));
     }
-    json value = json::parse(file.text(file.size(), marked("its JSON")), nullptr, false);
-    if (value.is_discarded() || !value.is_object()) {
+    auto value = base::parse_object(file.text(file.size(), marked("its JSON")), kMaxConfigBytes);
+    if (!value) {
         throw Error(say("has a {} that is no valid JSON", path.filename()));
     }
-    return value;
+    return std::move(*value);
 }
 
-}  // namespace
+/// What the headers of one or more files say.
+struct Tensors {
+    std::uint64_t count = 0, parameters = 0, bytes = 0;
+    std::map<std::string, std::uint64_t> types;  ///< name -> bytes
 
-void inspect_safetensors(const fs::path& path, FileReport& report) {
+    std::string main_type() const {
+        const auto largest = std::max_element(types.begin(), types.end(),
+                                              [](const auto& a, const auto& b) { return a.second < b.second; });
+        return largest == types.end() ? "" : largest->first;
+    }
+};
+
+void add_tensors(const fs::path& path, Tensors& all) {
     FileReader file(path);
     std::string prefix = file.text(std::min<std::uint64_t>(file.size(), 8), marked("its start"));
     if (prefix.size() == 8) {
@@ -45,19 +60,34 @@ void inspect_safetensors(const fs::path& path, FileReport& report) {
         }
     }
     const SafetensorsHeader header = parse_safetensors(std::as_bytes(std::span(prefix)), file.size(), path.string());
-    std::set<std::string> types;
-    std::uint64_t parameters = 0;
     for (const auto& [name, tensor] : header.tensors) {
-        types.insert(tensor.dtype);
         std::uint64_t elements = 1;
         for (const std::uint64_t size : tensor.shape) {
             elements *= size;  // the parser has checked that this does not overflow
         }
-        parameters += elements;
+        all.parameters += elements;
+        all.types[tensor.dtype] += tensor.end - tensor.begin;
     }
-    report.details["tensors"] = header.tensors.size();
-    report.details["parameters"] = parameters;
-    report.details["types"] = types;
+    all.count += header.tensors.size();
+    all.bytes += file.size();
+}
+
+void put_tensors(const Tensors& all, FileReport& report) {
+    auto types = json::array();
+    for (const auto& [type, bytes] : all.types) {
+        types.push_back(type);
+    }
+    report.details["tensors"] = all.count;
+    report.details["parameters"] = all.parameters;
+    report.details["types"] = std::move(types);
+}
+
+}  // namespace
+
+void inspect_safetensors(const fs::path& path, FileReport& report) {
+    Tensors all;
+    add_tensors(path, all);
+    put_tensors(all, report);
 }
 
 void inspect_npy(const fs::path& path, FileReport& report) {
@@ -74,32 +104,54 @@ void inspect_npy(const fs::path& path, FileReport& report) {
 
 namespace {
 
+constexpr std::size_t kShownNeighbours = 20;
+
+/// Files of weights that lie beside those of the model and that nothing reads.
+json neighbours(const fs::path& folder, const std::vector<std::string>& read) {
+    auto list = json::array();
+    std::error_code error;
+    for (const auto& entry : fs::directory_iterator(folder, error)) {
+        const std::string name = entry.path().filename().string(), kind = entry.path().extension().string();
+        const bool weights = kind == ".safetensors" || kind == ".bin" || kind == ".pt" || kind == ".pth" ||
+                             kind == ".gguf" || kind == ".ckpt";
+        if (weights && std::find(read.begin(), read.end(), name) == read.end() && list.size() < kShownNeighbours) {
+            list.push_back(base::shown_name(name));
+        }
+    }
+    std::sort(list.begin(), list.end());
+    return list;
+}
+
 /// A model as Hugging Face keeps it: config.json names the type; one safetensors file, or shards with their list.
 void inspect_hugging_face(const fs::path& path, nlohmann::json config, FileReport& report) {
     report.kind = FileKind::hugging_face;
-    std::uint64_t bytes = 0;
-    std::vector<fs::path> files;
-    for (const auto& entry : fs::directory_iterator(path)) {
-        if (entry.path().extension() == ".safetensors" && entry.is_regular_file()) {
-            files.push_back(entry.path());
-            bytes += entry.file_size();
-        }
-    }
-    std::sort(files.begin(), files.end());
-    if (files.empty()) {
+    std::error_code error;
+    const json all_weights = neighbours(path, {});
+    const bool any = std::any_of(all_weights.begin(), all_weights.end(), [](const json& name) {
+        return name.get_ref<const std::string&>().ends_with(".safetensors");
+    });
+    if (!any) {
         throw Error(
             say("is a Hugging Face folder without safetensors weights; get the version with .safetensors files"));
     }
-    auto shards = nlohmann::json::array();
-    for (const fs::path& file : files) {
-        FileReport shard;
-        inspect_safetensors(file, shard);
-        shards.push_back(file.filename().string());
+    const std::vector<std::string> files = weight_files(path);
+    Tensors all;
+    for (const std::string& file : files) {
+        add_tensors(path / file, all);
+    }
+    put_tensors(all, report);
+    report.details["architecture"] = base::shown_name(base::text_of(config, "model_type"));
+    report.details["precision"] = all.main_type();
+    for (const char* key : {"num_experts", "num_local_experts", "n_routed_experts"}) {
+        if (const auto experts = base::count_of(config, key); experts > 0) {
+            report.details["experts"] = experts;
+        }
     }
     report.details["config"] = std::move(config);
-    report.details["files"] = std::move(shards);
-    report.details["bytes"] = bytes;
-    report.details["tokenizer"] = fs::exists(path / "tokenizer.model");
+    report.details["files"] = files;
+    report.details["bytes"] = all.bytes;
+    report.details["not_read"] = neighbours(path, files);
+    report.details["tokenizer"] = fs::exists(path / "tokenizer.model", error);
 }
 
 }  // namespace

@@ -43,7 +43,10 @@ class HeaderReader : public nlohmann::json_sax<nlohmann::json> {
     SafetensorsHeader header;
     Sentence problem;
 
-    bool null() override { return refuse(say("has a null")); }
+    bool null() override {
+        // Some writers say so that there is no metadata; the safetensors library reads it.
+        return (place_ == Place::top && name_ == "__metadata__") || refuse(say("has a null"));
+    }
     bool boolean(bool) override { return refuse(say("has a true or false")); }
     bool number_integer(number_integer_t) override { return refuse(say("has a negative number")); }
     bool number_float(number_float_t, const string_t&) override {
@@ -232,6 +235,10 @@ SafetensorsHeader parse_safetensors(std::span<const std::byte> prefix, std::uint
     const char* text = reinterpret_cast<const char*>(prefix.data()) + 8;
     if (n == 0 || text[0] != '{') {
         damaged(source, say("its header does not begin with '{{'"));
+    }
+    // The parser would take a zero byte for the end of the text.
+    if (const void* zero = std::memchr(text, 0, n); zero != nullptr) {
+        damaged(source, say("its header {}", say("has a zero byte at byte {}", static_cast<const char*>(zero) - text)));
     }
     HeaderReader reader;
     if (!nlohmann::json::sax_parse(text, text + n, &reader)) {

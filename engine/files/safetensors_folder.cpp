@@ -10,6 +10,8 @@ namespace {
 
 constexpr std::uint64_t kMaxIndexBytes = 64U << 20;
 constexpr std::size_t kMaxFiles = 2000;
+constexpr const char* kSingle = "model.safetensors";
+constexpr const char* kIndex = "model.safetensors.index.json";
 
 /// A shard lies in the folder itself: a name with a path in it could lead anywhere.
 bool is_plain_name(const std::string& name) {
@@ -61,12 +63,11 @@ nlohmann::json read_json_file(const std::filesystem::path& path, std::uint64_t l
     return value;
 }
 
-SafetensorsFolder::SafetensorsFolder(const std::filesystem::path& folder) {
-    const std::filesystem::path single = folder / "model.safetensors", index = folder / "model.safetensors.index.json";
+std::vector<std::string> weight_files(const std::filesystem::path& folder) {
+    const std::filesystem::path index = folder / kIndex;
     std::error_code error;
-    if (std::filesystem::exists(single, error)) {
-        add_file(single);
-        return;
+    if (std::filesystem::exists(folder / kSingle, error)) {
+        return {kSingle};
     }
     if (!std::filesystem::exists(index, error)) {
         throw Error(
@@ -74,18 +75,24 @@ SafetensorsFolder::SafetensorsFolder(const std::filesystem::path& folder) {
                 "config.json and safetensors weights",
                 folder));
     }
-    const std::map<std::string, std::string> listed = read_index(index);
     std::set<std::string> names;
-    for (const auto& [tensor, file] : listed) {
+    for (const auto& [tensor, file] : read_index(index)) {
         names.insert(file);
     }
     if (names.empty() || names.size() > kMaxFiles) {
         throw Error(say("{}: lists {} files; 1 to {} are possible", index, names.size(), kMaxFiles));
     }
+    return {names.begin(), names.end()};
+}
+
+SafetensorsFolder::SafetensorsFolder(const std::filesystem::path& folder) {
+    const std::vector<std::string> names = weight_files(folder);
     for (const std::string& name : names) {
         add_file(folder / name);
     }
-    check_index(index, listed);
+    if (names.front() != kSingle) {
+        check_index(folder / kIndex);
+    }
 }
 
 void SafetensorsFolder::add_file(const std::filesystem::path& path) {
@@ -100,8 +107,8 @@ void SafetensorsFolder::add_file(const std::filesystem::path& path) {
     }
 }
 
-void SafetensorsFolder::check_index(const std::filesystem::path& index,
-                                    const std::map<std::string, std::string>& listed) const {
+void SafetensorsFolder::check_index(const std::filesystem::path& index) const {
+    const std::map<std::string, std::string> listed = read_index(index);
     for (const auto& [name, file] : listed) {
         const auto found = tensors_.find(name);
         if (found == tensors_.end() || paths_[found->second.file].filename() != file) {

@@ -14,9 +14,14 @@
 
 namespace moescope::engine {
 
+/// Names of the files that hold the weights of `folder`, as transformers chooses them: model.safetensors, else the
+/// shards of the list. What lies beside them (an adapter, a copy, a damaged download, ._ files) is no part of the
+/// model. Throws Error when there is neither.
+std::vector<std::string> weight_files(const std::filesystem::path& folder);
+
 class SafetensorsFolder {
  public:
-    /// Opens and checks every file. Throws Error naming the file and the tensor.
+    /// Opens and checks the files of weight_files and no others. Throws Error naming the file and the tensor.
     explicit SafetensorsFolder(const std::filesystem::path& folder);
 
     struct Place {
@@ -29,7 +34,7 @@ class SafetensorsFolder {
 
  private:
     void add_file(const std::filesystem::path& path);
-    void check_index(const std::filesystem::path& index, const std::map<std::string, std::string>& listed) const;
+    void check_index(const std::filesystem::path& index) const;
 
     std::vector<std::filesystem::path> paths_;
     std::vector<std::unique_ptr<SafetensorsFile>> files_;

@@ -59,6 +59,22 @@ bool should_abort(void* cancel) {
     return *flag != nullptr && (*flag)->load(std::memory_order_relaxed);
 }
 
+/// Why texts cannot be cut into tokens: libllama would end the process over it. Empty when they can.
+Sentence text_problem(const llama_vocab* vocab) {
+    const bool word_piece = llama_vocab_type(vocab) == LLAMA_VOCAB_TYPE_WPM;
+    if (llama_vocab_type(vocab) == LLAMA_VOCAB_TYPE_NONE) {
+        return say("it has no tokenizer; get a version with one");
+    }
+    if ((word_piece || llama_vocab_get_add_bos(vocab)) && llama_vocab_bos(vocab) == LLAMA_TOKEN_NULL) {
+        return say("its tokenizer begins every text with a token that it does not name");
+    }
+    if ((llama_vocab_get_add_eos(vocab) && llama_vocab_eos(vocab) == LLAMA_TOKEN_NULL) ||
+        (word_piece && llama_vocab_sep(vocab) == LLAMA_TOKEN_NULL)) {
+        return say("its tokenizer ends every text with a token that it does not name");
+    }
+    return {};
+}
+
 class LlamaModel final : public LanguageModel, private TokenModel {
  public:
     LlamaModel(const std::filesystem::path& path, const FileReport& report, int threads);
@@ -99,6 +115,7 @@ class LlamaModel final : public LanguageModel, private TokenModel {
     bool ends_text(std::int32_t token) const override { return llama_vocab_is_eog(vocab_, token); }
     std::string token_bytes(std::int32_t token) const override;
 
+    std::string name_;
     std::unique_ptr<llama_model, decltype(&llama_model_free)> model_{nullptr, llama_model_free};
     std::unique_ptr<llama_context, decltype(&llama_free)> context_{nullptr, llama_free};
     const llama_vocab* vocab_ = nullptr;
@@ -108,7 +125,8 @@ class LlamaModel final : public LanguageModel, private TokenModel {
     ChatTokens chat_tokens_;
 };
 
-LlamaModel::LlamaModel(const std::filesystem::path& path, const FileReport& report, int threads) {
+LlamaModel::LlamaModel(const std::filesystem::path& path, const FileReport& report, int threads)
+    : name_(path.string()) {
     start_libllama();
     open_model(path);
     fill_info(report);
@@ -177,6 +195,9 @@ void LlamaModel::fill_info(const FileReport& report) {
 }
 
 std::vector<std::int32_t> LlamaModel::tokens_of(std::string_view text, bool add_special, bool parse_special) const {
+    if (const Sentence problem = text_problem(vocab_); !problem.empty()) {
+        throw Error(say("{} cannot read or write text: {}; logits of token ids can be had", name_, problem));
+    }
     if (text.size() > static_cast<std::size_t>(std::numeric_limits<std::int32_t>::max()) / 2) {
         throw Error(say("a text of {} bytes is too long for a model; shorten it", text.size()));
     }

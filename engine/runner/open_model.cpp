@@ -1,4 +1,5 @@
 #include "engine/error.hpp"
+#include "engine/files/gguf_limits.hpp"
 #include "engine/files/inspect.hpp"
 #include "engine/runner/language_model.hpp"
 #include "engine/runner/own_model.hpp"
@@ -27,12 +28,15 @@ std::unique_ptr<LanguageModel> open_model(const std::filesystem::path& path, int
                 "folder",
                 path, report.format()));
     }
-    if (report.details.contains("split")) {
-        throw Error(
-            say("{} is one part of a model in several files; join them first with llama-gguf-split --merge", path));
-    }
 #ifdef MOESCOPE_HAVE_LLAMA
-    return open_llama_model(path, report, threads);
+    const GgufModel parts = read_gguf_model(path);
+    const std::filesystem::path& first = parts.parts.front();  // libllama finds the others by its name
+    try {
+        check_limits_of_libllama(first, parts.header);
+    } catch (const Error& problem) {
+        throw Error(say("{} {}", first, problem));
+    }
+    return open_llama_model(first, report, threads);
 #else
     throw Error(say("{} needs libllama, which this build was made without; start ./run, which builds it", path));
 #endif

@@ -82,6 +82,10 @@ class OwnModel final : public LanguageModel, private TokenModel {
 
  private:
     const Tokenizer& tokenizer() const {
+        if (!model_->tokenizer && !model_->no_tokenizer.empty()) {
+            throw Error(
+                say("{} cannot read or write text: {}; logits of token ids can be had", name_, model_->no_tokenizer));
+        }
         if (!model_->tokenizer) {
             throw Error(say(
                 "{} has no tokenizer.model, so it cannot read or write text; copy the one it was trained with", name_));

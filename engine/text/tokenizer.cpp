@@ -124,6 +124,14 @@ void append_unused_pieces(std::string& model, int have, int want) {
     }
 }
 
+/// What the library says, without its place in its sources: "INTERNAL: src/x.cc(662) [condition] words".
+std::string words_of(const sentencepiece::util::Status& status) {
+    const std::string text = status.ToString();
+    const std::size_t place = text.find("] ");
+    const std::string words = place == std::string::npos ? text : text.substr(place + 2);
+    return words.empty() ? "SentencePiece gave no reason" : words;
+}
+
 }  // namespace
 
 struct Tokenizer::Impl {
@@ -183,7 +191,7 @@ std::shared_ptr<const Tokenizer> Tokenizer::from_bytes(std::string bytes) {
     std::shared_ptr<Tokenizer> result(new Tokenizer());  // the constructor is private
     const auto status = result->impl_->processor.LoadFromSerializedProto(bytes);
     if (!status.ok()) {
-        throw Error(say("the tokenizer is damaged or no SentencePiece model: {}", status.ToString()));
+        throw Error(say("it is damaged or no SentencePiece model"));
     }
     result->impl_->model = std::move(bytes);
     result->impl_->read_pieces();
@@ -223,7 +231,7 @@ std::shared_ptr<const Tokenizer> Tokenizer::train(const std::vector<std::string>
     std::string model;
     const auto status = sentencepiece::SentencePieceTrainer::Train(settings, &iterator, &model);
     if (!status.ok()) {
-        throw Error(say("the tokenizer could not be trained on this text: {}", status.ToString()));
+        throw Error(say("the tokenizer could not be trained on this text: {}", words_of(status)));
     }
     sentencepiece::SentencePieceProcessor processor;
     if (!processor.LoadFromSerializedProto(model).ok() || processor.GetPieceSize() > vocabulary) {
@@ -243,7 +251,7 @@ std::vector<std::int32_t> Tokenizer::encode(std::string_view text) const {
         }
         const auto status = impl_->processor.Encode(absl::string_view(text.data() + start, offset - start), &ids);
         if (!status.ok()) {
-            throw Error(say("the text could not be split into tokens: {}", status.ToString()));
+            throw Error(say("the text could not be split into tokens: {}", words_of(status)));
         }
         tokens.insert(tokens.end(), ids.begin(), ids.end());
     };

@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 #include <limits>
 
+#include "base/foreign_text.hpp"
 #include "base/json_fields.hpp"
 #include "base/sentence.hpp"
 #include "base/settings.hpp"
@@ -153,7 +154,7 @@ T& announced(Session::Run<T>& run, const RecordView& record, const json& body) {
     if (!value.announced()) {
         value.started = record.at;
     }
-    value.name = text_of(body, "name");
+    value.name = base::shown_name(text_of(body, "name"));
     value.manifest = member(body, "manifest");
     if (value.manifest.is_object() && value.manifest.contains("config")) {
         base::rename_settings(value.manifest["config"]);
@@ -297,7 +298,7 @@ void Session::run_started(const RecordView& record, const json& body) {
         case RunKind::probe: {
             ProbeRun& run = announced(probe(id), record, body);
             run.message = {};
-            run.set = text_of(run.manifest, "set");
+            run.set = base::shown_name(text_of(run.manifest, "set"));
             run.models = as_texts(member(run.manifest, "models"));
             run.planned = count_of(run.manifest, "planned");
             break;

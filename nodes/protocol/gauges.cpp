@@ -3,6 +3,7 @@
 #include <array>
 #include <utility>
 
+#include "base/foreign_text.hpp"
 #include "base/json_fields.hpp"
 #include "nodes/protocol/run_state.hpp"
 
@@ -65,7 +66,7 @@ Task task_from_json(const nlohmann::json& value) {
     Task task;
     task.id = base::text_of(value, "id");
     task.kind = task_kind_named(base::text_of(value, "kind"));
-    task.title = base::text_of(value, "title");
+    task.title = base::shown_name(base::text_of(value, "title"));
     task.fraction = base::number_of(value, "fraction", -1);
     task.seconds_left = base::number_of(value, "seconds_left", -1);
     task.detail = base::sentence_in(value, "detail");
@@ -112,6 +113,9 @@ ModelEntry model_from_json(const nlohmann::json& value) {
     ModelEntry model;
     for (const auto& [key, member] : kTexts) {
         model.*member = base::text_of(value, key);
+        if (member != &ModelEntry::name && member != &ModelEntry::path) {  // these two go into commands as they are
+            model.*member = base::shown_name(model.*member);
+        }
     }
     model.state = model_state_named(base::text_of(value, "state"));
     model.origin = base::sentence_in(value, "origin");

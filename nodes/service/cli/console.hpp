@@ -1,6 +1,8 @@
-// Standard output and signals of a command.
+// Standard output, signals and options of a command.
 #pragma once
 
+#include <CLI/CLI.hpp>
+#include <cstdint>
 #include <nlohmann/json.hpp>
 #include <string>
 #include <vector>
@@ -14,6 +16,17 @@ void print_json(const nlohmann::json& value);
 
 /// One line each on standard error: what is worth knowing and no reason to fail.
 void print_warnings(const std::vector<base::Sentence>& sentences);
+
+/// Text of several lines for a terminal: every line as base::one_line has it.
+std::string for_terminal(const std::string& text);
+
+/// For ->check(): a whole number in digits from `least` to `most`. CLI11 alone takes an empty text for 0, -1 for the
+/// largest number, and whatever is too large for the next that fits.
+CLI::Validator whole_number(std::int64_t least, std::uint64_t most);
+/// The same for a number that may have a fraction and an exponent.
+CLI::Validator real_number(double least, double most);
+/// For ->check(): a text that is not empty.
+CLI::Validator filled();
 
 /// SIGINT and SIGTERM are held back from all threads started later and taken with `taken`.
 class HeldSignals {

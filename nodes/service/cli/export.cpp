@@ -4,9 +4,11 @@
 #include <fmt/format.h>
 #include <memory>
 
+#include "base/foreign_text.hpp"
 #include "base/sentence.hpp"
 #include "engine/exchange/gguf_export.hpp"
 #include "engine/exchange/open_weights.hpp"
+#include "engine/exchange/tokenizer_pieces.hpp"
 #include "nodes/service/cli/console.hpp"
 #include "nodes/service/cli/subcommands.hpp"
 #include "nodes/service/library/command_error.hpp"
@@ -54,7 +56,8 @@ int export_command(const Paths& paths, const ExportOptions& options) {
     }
     auto notes = weights.notes;
     for (const auto& note : report.notes) {
-        if (std::find(notes.begin(), notes.end(), note) == notes.end()) {  // reading can have said the same
+        // Reading has said why already.
+        if (note != engine::kNoTokenizer || model.no_tokenizer.empty()) {
             notes.push_back(note);
         }
     }
@@ -62,9 +65,9 @@ int export_command(const Paths& paths, const ExportOptions& options) {
         print_json({{"type", report.type}, {"out", options.out}, {"files", report.files}, {"notes", notes}});
         return 0;
     }
-    fmt::print("{}: {}, {} files\n", options.out, report.type, report.files.size());
+    fmt::print("{}: {}, {} files\n", base::one_line(options.out), report.type, report.files.size());
     for (const auto& note : notes) {
-        fmt::print("{}\n", note);
+        fmt::print("{}\n", base::one_line(note));
     }
     return 0;
 }
@@ -76,14 +79,17 @@ void add_export(CLI::App& app, Chosen& chosen) {
     auto* command = app.add_subcommand("export", "Write a model for other programs");
     command
         ->add_option("--model", options->model, "Library name, checkpoint, session, Hugging Face folder or GGUF file")
-        ->required();
+        ->required()
+        ->check(filled());
     command->add_option("--format", options->format, "huggingface or gguf")
         ->capture_default_str()
         ->check(CLI::IsMember({"huggingface", "gguf"}));
     command->add_option("--precision", options->precision, "Of the matrices in a GGUF file: f32, f16 or bf16")
         ->capture_default_str()
         ->check(CLI::IsMember({"f32", "f16", "bf16"}));
-    command->add_option("--out", options->out, "Folder (huggingface) or file (gguf) to write")->required();
+    command->add_option("--out", options->out, "Folder (huggingface) or file (gguf) to write")
+        ->required()
+        ->check(filled());
     command->add_flag("--force", options->force, "Replace a file, or a folder that holds such a model, that is there");
     command->add_flag("--json", options->json, "One JSON object on standard output");
     command->callback([&chosen, options] {

@@ -2,6 +2,7 @@
 #include <CLI/CLI.hpp>
 #include <atomic>
 #include <fmt/format.h>
+#include <limits>
 #include <memory>
 #include <thread>
 
@@ -11,6 +12,7 @@
 #include "nodes/service/cli/console.hpp"
 #include "nodes/service/cli/subcommands.hpp"
 #include "nodes/service/jobs/generation.hpp"
+#include "nodes/service/jobs/limits.hpp"
 #include "nodes/service/library/machine.hpp"
 #include "nodes/service/library/model_library.hpp"
 #include "nodes/service/workers/worker_pool.hpp"
@@ -20,6 +22,8 @@ using nlohmann::json;
 using protocol::RunState;
 
 namespace {
+
+constexpr int kMostCount = 1000;  // answers
 
 struct GenerateOptions {
     std::string model, prompt;
@@ -132,23 +136,38 @@ void add_generate(CLI::App& app, Chosen& chosen) {
     const auto options = std::make_shared<GenerateOptions>();
     auto* generate = app.add_subcommand("generate", "Answer one prompt");
     generate->add_option("--model", options->model, "Library name, GGUF file, checkpoint or session folder")
-        ->required();
+        ->required()
+        ->check(filled());
     generate->add_option("--prompt", options->prompt, "What to ask, UTF-8")->required();
     generate->add_option("--system", options->system, kSystemHelp);
     generate->add_flag("--no-chat", options->plain, kPlainHelp);
-    generate->add_option("--max-tokens", options->max_tokens, "Longest answer")->capture_default_str();
+    generate->add_option("--max-tokens", options->max_tokens, "Longest answer")
+        ->check(whole_number(1, kMostAnswerTokens))
+        ->capture_default_str();
     generate->add_option("--count", options->count, "Answers, drawn with the seed and those that follow it")
-        ->check(CLI::Range(1, 1000))
+        ->check(whole_number(1, kMostCount))
         ->capture_default_str();
-    generate->add_option("--seed", options->seed, "Seed of sampling")->capture_default_str();
-    generate->add_option("--temperature", options->temperature, "0 is greedy")->capture_default_str();
-    generate->add_option("--top-k", options->top_k, "Draw from so many tokens; 0: all")->capture_default_str();
-    generate->add_option("--top-p", options->top_p, "Draw from the fewest that hold this share")->capture_default_str();
+    generate->add_option("--seed", options->seed, "Seed of sampling")
+        ->check(whole_number(0, std::numeric_limits<std::uint64_t>::max()))
+        ->capture_default_str();
+    generate->add_option("--temperature", options->temperature, "0 is greedy")
+        ->check(real_number(0, kMostTemperature))
+        ->capture_default_str();
+    generate->add_option("--top-k", options->top_k, "Draw from so many tokens; 0: all")
+        ->check(whole_number(0, kMostTopK))
+        ->capture_default_str();
+    generate->add_option("--top-p", options->top_p, "Draw from the fewest that hold this share")
+        ->check(real_number(0, 1))
+        ->capture_default_str();
     generate->add_option("--min-p", options->min_p, "Leave out what is rarer than this share of the likeliest")
+        ->check(real_number(0, 1))
         ->capture_default_str();
-    generate->add_option("--alternatives", options->alternatives,
-                         "With --json: log-probabilities of each token and of so many others (0 to 20)");
-    generate->add_option("--threads", options->threads, "Compute threads; all cores when left out");
+    generate
+        ->add_option("--alternatives", options->alternatives,
+                     "With --json: log-probabilities of each token and of so many others")
+        ->check(whole_number(0, kMostAlternatives));
+    generate->add_option("--threads", options->threads, "Compute threads; all cores when left out")
+        ->check(whole_number(0, kMostThreads));
     generate->add_flag("--json", options->json, "One JSON object on standard output");
     generate->callback([&chosen, options] {
         chosen.command = [options](const Paths& paths) {

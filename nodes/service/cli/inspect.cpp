@@ -6,6 +6,7 @@
 #include <memory>
 
 #include "base/error.hpp"
+#include "base/foreign_text.hpp"
 #include "base/sentence.hpp"
 #include "nodes/service/cli/console.hpp"
 #include "nodes/service/cli/subcommands.hpp"
@@ -24,8 +25,8 @@ int inspect_command(const std::string& file, bool as_json) {
                     {"problem", report.problem.english()},
                     {"details", report.details}});
     } else if (report.safe) {
-        fmt::print("{}: {}, safe to open\n{}\n", file, report.format(),
-                   report.details.dump(2, ' ', false, json::error_handler_t::replace));
+        fmt::print("{}: {}, safe to open\n{}\n", base::one_line(file), report.format(),
+                   for_terminal(report.details.dump(2, ' ', false, json::error_handler_t::replace)));
     }
     if (!report.safe) {
         throw base::Error(report.problem.empty() ? base::say("{} is not safe to open", file) : report.problem);
@@ -42,7 +43,7 @@ void add_inspect(CLI::App& app, Chosen& chosen) {
     };
     const auto options = std::make_shared<Options>();
     auto* inspect = app.add_subcommand("inspect", "What a model file is, and whether it is safe to open");
-    inspect->add_option("file", options->file, "File or checkpoint folder")->required();
+    inspect->add_option("file", options->file, "File or checkpoint folder")->required()->check(filled());
     inspect->add_flag("--json", options->json, "One JSON object on standard output");
     inspect->callback([&chosen, options] {
         chosen.command = [options](const Paths&) { return inspect_command(options->file, options->json); };

@@ -5,6 +5,7 @@
 
 #include "base/sentence.hpp"
 #include "engine/files/npy.hpp"
+#include "nodes/service/cli/console.hpp"
 #include "nodes/service/cli/subcommands.hpp"
 #include "nodes/service/library/machine.hpp"
 #include "nodes/service/library/model_library.hpp"
@@ -41,9 +42,11 @@ void add_logits(CLI::App& app, Chosen& chosen) {
     };
     const auto options = std::make_shared<Options>();
     auto* logits = app.add_subcommand("logits", "Logits of every position of a token sequence");
-    logits->add_option("--model", options->model, "Library name, GGUF file, checkpoint or session folder")->required();
-    logits->add_option("--tokens", options->tokens, "NumPy file, int32 [T]")->required();
-    logits->add_option("--out", options->out, "NumPy file to write, float32 [T, V]")->required();
+    logits->add_option("--model", options->model, "Library name, GGUF file, checkpoint or session folder")
+        ->required()
+        ->check(filled());
+    logits->add_option("--tokens", options->tokens, "NumPy file, int32 [T]")->required()->check(filled());
+    logits->add_option("--out", options->out, "NumPy file to write, float32 [T, V]")->required()->check(filled());
     logits->add_flag("--force", options->force, "Replace a file that is there");
     logits->callback([&chosen, options] {
         chosen.command = [options](const Paths& paths) {

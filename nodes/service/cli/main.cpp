@@ -1,6 +1,5 @@
 // moescope-node: the jobs of Moescope on this machine, as a node for workbenches or as a command line tool.
 #include <CLI/CLI.hpp>
-#include <algorithm>
 #include <cstdio>
 #include <cstdlib>
 #include <exception>
@@ -10,12 +9,15 @@
 #include <unistd.h>
 
 #include "base/error.hpp"
+#include "base/foreign_text.hpp"
 #include "nodes/service/cli/subcommands.hpp"
 #include "nodes/service/workers/worker_main.hpp"
 
 namespace {
 
 using namespace moescope::node;
+using moescope::base::fit_to_show;
+using moescope::base::sentence_of;
 
 /// Threads of OpenMP that wait for each other spin for milliseconds by default, and when anything else runs on the same
 /// cores (a window that draws, a second model) most of the time goes into spinning. A short spin costs nothing when the
@@ -29,10 +31,11 @@ void wait_politely(char** argv) {
     // Could not: everything works without it.
 }
 
-/// Exactly one line, whatever the message holds.
-void print_error(std::string message) {
-    std::replace(message.begin(), message.end(), '\n', ' ');
-    fmt::print(stderr, "moescope-node: {}\n", message);
+constexpr std::size_t kLongestError = 2000;  // bytes
+
+/// Exactly one line of bounded length, whatever the message holds.
+void print_error(const std::string& message) {
+    fmt::print(stderr, "moescope-node: {}\n", moescope::base::one_line(message, kLongestError));
 }
 
 }  // namespace
@@ -55,7 +58,8 @@ int main(int argc, char** argv) {
     }
     const auto named = [&](const CLI::App* command) { return argc > 1 && command->check_name(argv[1]); };
     if (argc > 1 && argv[1][0] != '-' && app.get_subcommands(named).empty()) {
-        print_error(fmt::format("there is no command '{}'; --help lists the commands", argv[1]));
+        print_error(
+            fmt::format("there is no command '{}'; --help lists the commands", moescope::base::shown_name(argv[1])));
         return 2;
     }
     try {
@@ -69,10 +73,8 @@ int main(int argc, char** argv) {
     }
     try {
         return chosen.command(find_paths());
-    } catch (const std::bad_alloc&) {
-        print_error("there is not enough memory for this");
     } catch (const std::exception& error) {
-        print_error(error.what());
+        print_error(fit_to_show(sentence_of(error)).english());
     }
     return 1;
 }

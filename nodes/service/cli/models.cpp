@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 #include <memory>
 
+#include "base/foreign_text.hpp"
 #include "nodes/service/cli/console.hpp"
 #include "nodes/service/cli/subcommands.hpp"
 #include "nodes/service/library/model_library.hpp"
@@ -18,11 +19,13 @@ int models_list_command(const Paths& paths, bool as_json) {
         if (as_json) {
             print_json(protocol::to_json(model));
         } else {
-            fmt::print("{:<22} {:>9.1f} MB  {:<8}  {}, {}; {}{}\n", model.name, static_cast<double>(model.bytes) / 1e6,
+            const std::string message = fit_to_show(model.message).english();
+            fmt::print("{:<22} {:>9.1f} MB  {:<8}  {}, {}; {}{}\n", base::shown_name(model.name),
+                       static_cast<double>(model.bytes) / 1e6,
                        model.state ? protocol::model_state_name(*model.state) : "",
                        model.maker.empty() ? model.title : model.maker,
                        model.country.empty() ? model.origin.english() : model.country, model.licence,
-                       model.message.empty() ? "" : "\n    " + model.message.english());
+                       message.empty() ? "" : "\n    " + message);
         }
     }
     return 0;
@@ -55,7 +58,7 @@ void add_models(CLI::App& app, Chosen& chosen) {
         chosen.command = [options](const Paths& paths) { return models_list_command(paths, options->json); };
     });
     auto* add = models->add_subcommand("add", "Add a GGUF file or a checkpoint folder");
-    add->add_option("file", options->file, "The file; it stays where it is")->required();
+    add->add_option("file", options->file, "The file; it stays where it is")->required()->check(filled());
     add->add_flag("--json", options->json, "The name as a JSON object");
     add->callback([&chosen, options] {
         chosen.command = [options](const Paths& paths) {

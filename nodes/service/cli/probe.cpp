@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 #include <memory>
 
+#include "base/foreign_text.hpp"
 #include "base/json_fields.hpp"
 #include "base/sentence.hpp"
 #include "nodes/history/journal_reader.hpp"
@@ -11,6 +12,7 @@
 #include "nodes/service/cli/console.hpp"
 #include "nodes/service/cli/local_node.hpp"
 #include "nodes/service/cli/subcommands.hpp"
+#include "nodes/service/jobs/limits.hpp"
 #include "nodes/service/jobs/probe_job.hpp"
 #include "nodes/service/jobs/run_names.hpp"
 #include "nodes/service/library/command_error.hpp"
@@ -40,7 +42,8 @@ void print_draw(const json& draw, bool as_json, std::size_t number) {
     }
     const double left = draw.value("seconds_left", 0.0);
     fmt::print("{:>4} / {}  {}  {}  {}: {}, {}  ({:.0f} s left)\n", number, draw.value("planned", 0),
-               draw.value("model", ""), draw.value("language", ""), draw.value("item", ""), draw.value("delivery", ""),
+               base::shown_name(draw.value("model", "")), draw.value("language", ""),
+               base::shown_name(draw.value("item", "")), draw.value("delivery", ""),
                probes::engagement_name(draw.value("engagement", -1)), std::max(0.0, left));
     if (draw.value("delivery", "") == probes::delivery_name(probes::Delivery::error)) {
         fmt::print("      {}\n", base::text_of(draw, "rule"));
@@ -60,7 +63,7 @@ void print_rates(const json& statistics) {
     };
     for (const auto& cell : statistics.at("cells")) {
         if (cell.at("scope") == "group") {
-            fmt::print("{:<24} {:<8} {:<4} {:>22} {:>22}\n", cell["model"].get<std::string>(),
+            fmt::print("{:<24} {:<8} {:<4} {:>22} {:>22}\n", base::shown_name(cell["model"].get<std::string>()),
                        cell["group"].get<std::string>(), cell["language"].get<std::string>(), rate(cell["engaged"]),
                        rate(cell["refused"]));
         }
@@ -103,10 +106,11 @@ void check_same_run(const ProbeOptions& options, const ProbeRequest& wanted, con
     }
 }
 
-ProbeRequest order_from(const ProbeOptions& options, ProbeRequest wanted, LocalNode& node) {
-    const auto known = options.resume ? latest_run(node.session->journal(), protocol::RunKind::probe) : std::nullopt;
+/// `known`: the run that --resume means, if there is one.
+ProbeRequest order_from(const ProbeOptions& options, ProbeRequest wanted, LocalNode& node,
+                        const std::optional<history::RunHeader>& known) {
     if (known) {
-        auto earlier = order_to_resume(*known);
+        auto earlier = known->state == RunState::done ? probe_order(*known) : order_to_resume(*known);
         check_same_run(options, wanted, earlier);
         take_models(earlier, wanted.models);
         return earlier;
@@ -131,6 +135,17 @@ base::Sentence failure_of_all(sessions::Session& session, std::uint32_t run) {
         failure = draw->rule;
     }
     return failure;
+}
+
+void print_end(RunState state, std::size_t answers, const json& statistics, bool as_json) {
+    if (as_json) {
+        print_json({{"done", state == RunState::done},
+                    {"state", protocol::run_state_name(state)},
+                    {"answers", answers},
+                    {"statistics", statistics}});
+    } else {
+        print_rates(statistics);
+    }
 }
 
 int probe_command(const Paths& paths, const ProbeOptions& options) {
@@ -160,7 +175,13 @@ int probe_command(const Paths& paths, const ProbeOptions& options) {
             }
         }
     });
-    auto order = order_from(options, std::move(wanted), node);
+    const auto known = options.resume ? latest_run(node.session->journal(), protocol::RunKind::probe) : std::nullopt;
+    auto order = order_from(options, std::move(wanted), node, known);
+    if (known && known->state == RunState::done) {
+        const auto answers = history::read_run(*node.session, order.run).probes().at(order.run).value.draws.size();
+        print_end(known->state, answers, probe_statistics(*node.session, order.run), options.json);
+        return 0;
+    }
     if (order.continues) {
         number = history::read_run(*node.session, order.run).probes().at(order.run).value.draws.size();
     }
@@ -173,14 +194,7 @@ int probe_command(const Paths& paths, const ProbeOptions& options) {
     }
     finish(node, result);
     const base::Sentence failure = failure_of_all(*node.session, result_run);
-    if (options.json) {
-        print_json({{"done", result.state == RunState::done},
-                    {"state", protocol::run_state_name(result.state)},
-                    {"answers", result.answers},
-                    {"statistics", result.statistics}});
-    } else {
-        print_rates(result.statistics);
-    }
+    print_end(result.state, result.answers, result.statistics, options.json);
     if (!failure.empty()) {
         throw base::Error(base::say("no model could answer: {}", failure));
     }
@@ -192,11 +206,17 @@ int probe_command(const Paths& paths, const ProbeOptions& options) {
 void add_probe(CLI::App& app, Chosen& chosen) {
     const auto options = std::make_shared<ProbeOptions>();
     auto* probe = app.add_subcommand("probe", "Ask two or more models the questions of a set");
-    probe->add_option("--set", options->set, "Name of a probe set, or a file")->required();
-    probe->add_option("--models", options->models, "Models, separated by commas")->required()->delimiter(',');
-    probe->add_option("--out", options->out, "Session folder; created when missing")->required();
-    probe->add_option("--limit", options->limit, "Only so many items, from both groups in turn");
-    probe->add_option("--max-tokens", options->max_tokens, "Longest answer")->capture_default_str();
+    probe->add_option("--set", options->set, "Name of a probe set, or a file")->required()->check(filled());
+    probe->add_option("--models", options->models, "Models, separated by commas")
+        ->required()
+        ->delimiter(',')
+        ->check(filled());
+    probe->add_option("--out", options->out, "Session folder; created when missing")->required()->check(filled());
+    probe->add_option("--limit", options->limit, "Only so many items, from both groups in turn")
+        ->check(whole_number(1, kMostItems));
+    probe->add_option("--max-tokens", options->max_tokens, "Longest answer")
+        ->check(whole_number(1, kMostProbeTokens))
+        ->capture_default_str();
     probe->add_option("--system", options->system, kSystemHelp);
     probe->add_flag("--no-chat", options->plain, kPlainHelp);
     probe->add_flag("--resume", options->resume, "Go on with the latest probe run in the session");

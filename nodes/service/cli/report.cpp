@@ -35,8 +35,10 @@ int report_command(const Paths& paths, const ReportOptions& options) {
 void add_report(CLI::App& app, Chosen& chosen) {
     const auto options = std::make_shared<ReportOptions>();
     auto* report = app.add_subcommand("report", "Write a session as one HTML file");
-    report->add_option("session", options->session, "Session folder")->required();
-    report->add_option("--out", options->out, "HTML file to write; - or /dev/stdout: standard output")->required();
+    report->add_option("session", options->session, "Session folder")->required()->check(filled());
+    report->add_option("--out", options->out, "HTML file to write; - or /dev/stdout: standard output")
+        ->required()
+        ->check(filled());
     report->add_flag("--force", options->force, "Replace a file that is there");
     report->add_option("--language", options->language, "en or zh")
         ->capture_default_str()

@@ -53,10 +53,12 @@ void add_serve(CLI::App& app, Chosen& chosen) {
     const auto options = std::make_shared<ServeCommand>();
     auto* serve = app.add_subcommand("serve", "Run jobs for workbenches");
     auto* where = serve->add_option_group("where");
-    where->add_option("--socket", options->socket, "Unix socket to listen on");
+    where->add_option("--socket", options->socket, "Unix socket to listen on")->check(filled());
     where->add_flag("--stdio", options->stdio, "One workbench over standard input and output (ssh)");
     where->require_option(1);
-    serve->add_option("--session", options->session, "Session folder; created when missing")->required();
+    serve->add_option("--session", options->session, "Session folder; created when missing")
+        ->required()
+        ->check(filled());
     serve->add_flag("--read-only", options->read_only,
                     "Show the session and write nothing to it: also one that is in use or may not be written");
     serve->add_option("--failure", options->failure, "File that says, as JSON, why the session could not be opened");

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <fmt/format.h>
+#include <limits>
 #include <memory>
 
 #include "base/json_fields.hpp"
@@ -128,7 +129,18 @@ void check_same_run(const TrainOptions& options, const engine::RunConfig& wanted
     }
 }
 
-/// What a finished run printed last, read from its journal.
+/// The range of a whole number of the configuration, for the option of the same name.
+CLI::Validator range_of(const std::string& key) {
+    for (const auto& field : engine::config_fields()) {
+        if (field.section == "train" && field.key == key) {
+            const bool all = field.high >= 0x1p64;
+            return whole_number(static_cast<std::int64_t>(field.low), all ? std::numeric_limits<std::uint64_t>::max()
+                                                                          : static_cast<std::uint64_t>(field.high));
+        }
+    }
+    return {};
+}
+
 json final_line(const TrainingResult& result) {
     json line = {{"done", result.state == RunState::done},
                  {"state", protocol::run_state_name(result.state)},
@@ -145,12 +157,55 @@ json final_line(const TrainingResult& result) {
     return line;
 }
 
-TrainingRequest order_from(const TrainOptions& options, engine::RunConfig config, const Paths& paths, LocalNode& node) {
+/// `before`: the run had ended when the command came, and there was nothing left to do.
+void print_end(const TrainingResult& result, bool as_json, bool before) {
+    if (as_json) {
+        json line = final_line(result);
+        if (before) {
+            line["nothing_left"] = true;
+        }
+        print_json(line);
+    } else {
+        fmt::print("{}{} after {} steps; SHA-256 of the parameters: {}\n", before ? "nothing is left to do: " : "",
+                   protocol::run_state_name(result.state), result.steps, result.parameters_sha256);
+    }
+}
+
+/// What a finished run printed last, read from its journal.
+TrainingResult result_of(sessions::Session& session, std::uint32_t id) {
+    const history::Session history = history::read_run(session, id);
+    const history::TrainingRun& run = history.trainings().at(id).value;
+    TrainingResult result;
+    result.state = run.state;
+    result.message = run.message;
+    result.loss = run.step.empty() ? std::nan("") : run[&base::StepValues::loss][run.step.size() - 1];
+    for (const auto& checkpoint : session.checkpoints(id, false)) {
+        result.checkpoint = checkpoint.complete ? checkpoint.path : result.checkpoint;
+    }
+    if (!run.evaluation_step.empty()) {
+        result.held_out.emplace();
+        result.held_out->loss = {run.evaluation_english.back(), run.evaluation_chinese.back()};
+    }
+    history::for_each_record(session.journal(), protocol::Channel::events, {}, [&](const sessions::Record& record) {
+        if (record.type == static_cast<std::uint16_t>(protocol::RecordType::run_ended)) {
+            if (const auto body = protocol::decode_json(record.body); body && base::run_of(*body) == id) {
+                result.steps = base::count_of(*body, "step");
+                result.parameters_sha256 = base::text_of(*body, "parameters_sha256");
+            }
+        }
+        return true;
+    });
+    return result;
+}
+
+/// `known`: the run that --resume means, if there is one.
+TrainingRequest order_from(const TrainOptions& options, engine::RunConfig config, const Paths& paths, LocalNode& node,
+                           const std::optional<history::RunHeader>& known) {
     TrainingRequest order;
     order.config = std::move(config);
-    const auto known = options.resume ? latest_run(node.session->journal(), protocol::RunKind::train) : std::nullopt;
     if (known) {
-        auto earlier = order_to_continue(*node.session, *known);
+        auto earlier =
+            known->state == RunState::done ? training_order(*known) : order_to_continue(*node.session, *known);
         check_same_run(options, order.config, earlier);
         return earlier;
     }
@@ -184,7 +239,12 @@ int train_command(const Paths& paths, const TrainOptions& options) {
             }
         }
     });
-    auto order = order_from(options, std::move(config), paths, node);
+    const auto known = options.resume ? latest_run(node.session->journal(), protocol::RunKind::train) : std::nullopt;
+    auto order = order_from(options, std::move(config), paths, node, known);
+    if (known && known->state == RunState::done) {
+        print_end(result_of(*node.session, known->id), options.json, true);
+        return 0;
+    }
     order.faults_end_the_run = true;
     planned = order.config.train.steps;
     TrainingResult result;
@@ -194,12 +254,7 @@ int train_command(const Paths& paths, const TrainOptions& options) {
         result = job.result();
     }
     finish(node, result);
-    if (options.json) {
-        print_json(final_line(result));
-    } else {
-        fmt::print("{} after {} steps; SHA-256 of the parameters: {}\n", protocol::run_state_name(result.state),
-                   result.steps, result.parameters_sha256);
-    }
+    print_end(result, options.json, false);
     return 0;
 }
 
@@ -209,20 +264,25 @@ void add_train(CLI::App& app, Chosen& chosen) {
     const auto options = std::make_shared<TrainOptions>();
     auto* train = app.add_subcommand("train", "Train a mixture-of-experts model");
     auto* what = train->add_option_group("what");
-    what->add_option("--preset", options->preset, "Name of a preset");
-    what->add_option("--config", options->config, "Configuration file (JSON)");
+    what->add_option("--preset", options->preset, "Name of a preset")->check(filled());
+    what->add_option("--config", options->config, "Configuration file (JSON)")->check(filled());
     what->require_option(0, 1);
-    train->add_option("--init", options->init,
-                      "Weights to start from: library name, checkpoint, session, Hugging Face folder or GGUF file");
-    train->add_option("--replay", options->replay, "Session whose latest training run is run again and compared");
+    train
+        ->add_option("--init", options->init,
+                     "Weights to start from: library name, checkpoint, session, Hugging Face folder or GGUF file")
+        ->check(filled());
+    train->add_option("--replay", options->replay, "Session whose latest training run is run again and compared")
+        ->check(filled());
     train
         ->add_option("--data", options->data,
                      "manpages, a text file, a folder of .txt or .jsonl (.zst) files, or token ids in a .npy file")
+        ->check(filled())
         ->capture_default_str();
-    train->add_option("--steps", options->steps, "Optimizer steps");
-    train->add_option("--out", options->out, "Session folder; created when missing");
-    train->add_option("--seed", options->seed, "Seed of parameters and data order");
-    train->add_option("--threads", options->threads, "Compute threads; as many as the machine has when left out");
+    train->add_option("--steps", options->steps, "Optimizer steps")->check(range_of("steps"));
+    train->add_option("--out", options->out, "Session folder; created when missing")->check(filled());
+    train->add_option("--seed", options->seed, "Seed of parameters and data order")->check(range_of("seed"));
+    train->add_option("--threads", options->threads, "Compute threads; as many as the machine has when left out")
+        ->check(range_of("threads"));
     train->add_flag("--resume", options->resume, "Go on from the last complete checkpoint in the session");
     train->add_flag("--json", options->json, "JSON Lines on standard output");
     train->callback([&chosen, options] {

@@ -99,6 +99,16 @@ void shorten_runs(json& runs) {
     }
 }
 
+/// Leaves the first (oldest) entries out as far as the list would not fit a frame; gives how many.
+std::size_t fit_list(json& list) {
+    std::size_t size = base::dump_json(list).size(), count = 0;
+    while (size > kLongestGauge && count < list.size()) {
+        size -= base::dump_json(list[count++]).size() + 1;
+    }
+    list.erase(list.begin(), list.begin() + static_cast<std::ptrdiff_t>(count));
+    return count;
+}
+
 }  // namespace
 
 Service::Service(const Paths& paths, ServeOptions options)
@@ -374,8 +384,16 @@ void Service::publish(bool everything) {
             ++it;
         }
     }
-    if (!state.empty()) {
-        server_->publish_state(std::move(state));
+    for (auto& [key, value] : state.items()) {
+        const std::size_t left_out = value.is_array() ? fit_list(value) : 0;
+        if (left_out > left_out_[key]) {
+            log("warning", "node",
+                say("the list of {} is too long for one message; the oldest {} are left out", key, left_out));
+        }
+        left_out_[key] = left_out;
+    }
+    if (!state.empty() && !server_->publish_state(std::move(state))) {
+        log("error", "node", say("a part of the node's state is too long for one message and was not sent"));
     }
 }
 

@@ -141,6 +141,7 @@ class Service final : public transport::RequestHandler {
     std::atomic<bool> stop_{false}, ending_{false};
     std::uint64_t published_board_ = 0, published_models_ = 0;
     std::map<std::string, std::string> published_;  ///< each gauge as it was last sent
+    std::map<std::string, std::size_t> left_out_;   ///< entries of each list that did not fit
     std::array<base::Executor, static_cast<std::size_t>(Lane::count)> lanes_;
     std::unique_ptr<transport::NodeServer> server_;
 };

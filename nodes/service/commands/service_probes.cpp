@@ -18,11 +18,6 @@ namespace {
 /// measured.
 constexpr double kSecondsPerAnswer = 3.0;
 
-/// The rates of a run that is not asking any more, from its answers and labels.
-json statistics_of_ended(sessions::Session& session, std::uint32_t run) {
-    return report::statistics_of(history::read_run(session, run).probes().at(run).value);
-}
-
 void check_label(const std::string& field, const std::string& value) {
     if (field != "delivery" && field != "engagement") {
         throw CommandError(say("'{}' is no field of a label; delivery and engagement are", field));
@@ -61,7 +56,7 @@ void Service::show_old_probes() {
                 continue;
             }
             try {
-                const json statistics = statistics_of_ended(*session_, number);
+                const json statistics = probe_statistics(*session_, number);
                 board_.change_run(number, [&](RunStatus& gauge) { gauge.statistics = statistics; });
             } catch (const std::exception& error) {
                 log("warning", "probe", base::sentence_of(error));

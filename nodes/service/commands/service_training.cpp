@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 #include <limits>
 
+#include "base/foreign_text.hpp"
 #include "base/settings.hpp"
 #include "engine/model/machine_memory.hpp"
 #include "engine/train/memory_check.hpp"
@@ -212,6 +213,10 @@ void Service::train_start(const json& value, Reply reply) {
 
 void Service::start_run(TrainingRequest order, const std::string& title, const Reply& reply) {
     check_request(order);
+    if (title.size() > base::kNameBytes) {
+        throw CommandError(
+            say("a name of {} bytes is too long; use one of at most {}", title.size(), base::kNameBytes));
+    }
     // Written into the run, so that it goes on with the same number of threads.
     if (order.config.train.threads == 0) {
         order.config.train.threads = cores();
@@ -221,7 +226,8 @@ void Service::start_run(TrainingRequest order, const std::string& title, const R
     if (closing_) {
         throw CommandError(say("the node is about to end and starts nothing new"));
     }
-    order.name = title.empty() ? running_name(order.config.name, names_of(board_.run_list(), protocol::RunKind::train)) : title;
+    order.name =
+        title.empty() ? running_name(order.config.name, names_of(board_.run_list(), protocol::RunKind::train)) : title;
     order.run = session_->new_run(protocol::run_kind_name(protocol::RunKind::train), order.name);
     const std::uint32_t run = order.run;
     trainings_[run] = std::make_shared<TrainingJob>(parts(), std::move(order));

@@ -6,6 +6,7 @@
 #include "base/json_fields.hpp"
 #include "base/json_guard.hpp"
 #include "engine/runner/chat_template.hpp"
+#include "nodes/service/jobs/limits.hpp"
 #include "nodes/service/library/parameters.hpp"
 
 namespace moescope::node {
@@ -63,11 +64,11 @@ GenerationRequest parse_generation(const json& value) {
     if (parameters.has("system")) {
         order.system = parameters.text("system", "");
     }
-    order.max_tokens = static_cast<int>(parameters.integer("max_tokens", 256, 1, 1 << 20));
-    order.alternatives = static_cast<int>(parameters.integer("alternatives", 0, 0, 20));
-    order.threads = static_cast<int>(parameters.integer("threads", 0, 0, 1024));
-    order.temperature = parameters.number("temperature", 0, 0, 100);
-    order.top_k = static_cast<int>(parameters.integer("top_k", 40, 0, 1 << 20));
+    order.max_tokens = static_cast<int>(parameters.integer("max_tokens", 256, 1, kMostAnswerTokens));
+    order.alternatives = static_cast<int>(parameters.integer("alternatives", 0, 0, kMostAlternatives));
+    order.threads = static_cast<int>(parameters.integer("threads", 0, 0, kMostThreads));
+    order.temperature = parameters.number("temperature", 0, 0, kMostTemperature);
+    order.top_k = static_cast<int>(parameters.integer("top_k", 40, 0, kMostTopK));
     order.top_p = parameters.number("top_p", 0.95, 0, 1);
     order.min_p = parameters.number("min_p", 0.05, 0, 1);
     order.seed = parameters.seed(1);

@@ -6,6 +6,7 @@
 
 #include "base/json_fields.hpp"
 #include "base/json_guard.hpp"
+#include "nodes/service/jobs/limits.hpp"
 #include "nodes/service/library/machine.hpp"
 #include "nodes/service/library/parameters.hpp"
 #include "report/from_session.hpp"
@@ -90,8 +91,8 @@ void take_settings(const Parameters& parameters, ProbeRequest& order) {
         }
     }
     order.draws = static_cast<int>(parameters.integer("draws", 1, 1, 1000));
-    order.max_tokens = static_cast<int>(parameters.integer("max_tokens", 160, 1, 1 << 16));
-    order.temperature = parameters.number("temperature", 0, 0, 100);
+    order.max_tokens = static_cast<int>(parameters.integer("max_tokens", 160, 1, kMostProbeTokens));
+    order.temperature = parameters.number("temperature", 0, 0, kMostTemperature);
     order.seed = parameters.seed(1);
     order.chat = parameters.flag("chat", true);
     if (parameters.has("system")) {
@@ -115,7 +116,7 @@ ProbeRequest parse_probe(const json& value, const Paths& paths) {
                                path.string()));
     }
     if (parameters.has("limit")) {
-        limit_items(order.set, static_cast<std::size_t>(parameters.integer("limit", 1, 100000)));
+        limit_items(order.set, static_cast<std::size_t>(parameters.integer("limit", 1, kMostItems)));
     }
     for (const auto& name : parameters.texts("models")) {
         order.models.push_back({name, {}, {}});
@@ -127,12 +128,20 @@ ProbeRequest parse_probe(const json& value, const Paths& paths) {
     return order;
 }
 
+json probe_statistics(sessions::Session& session, std::uint32_t run) {
+    return report::statistics_of(history::read_run(session, run).probes().at(run).value);
+}
+
 ProbeRequest order_to_resume(const history::RunHeader& run) {
-    if (run.kind != RunKind::probe) {
-        throw CommandError(say("run {} is no probe run", run.id));
-    }
     if (run.state == RunState::done) {
         throw CommandError(say("run {} has asked all its questions; start a new run", run.id));
+    }
+    return probe_order(run);
+}
+
+ProbeRequest probe_order(const history::RunHeader& run) {
+    if (run.kind != RunKind::probe) {
+        throw CommandError(say("run {} is no probe run", run.id));
     }
     ProbeRequest order;
     order.run = run.id;

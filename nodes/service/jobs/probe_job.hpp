@@ -43,6 +43,10 @@ struct ProbeRequest {
 /// Reads an order from command parameters and the set from its file. Does not resolve models. Throws CommandError or
 /// probes::Error.
 ProbeRequest parse_probe(const nlohmann::json& parameters, const Paths& paths);
+/// The rates of a run that is not asking any more, from its answers and labels.
+nlohmann::json probe_statistics(sessions::Session& session, std::uint32_t run);
+/// What a run was asked to do, as its journal has it. Throws CommandError.
+ProbeRequest probe_order(const history::RunHeader& run);
 /// The order that goes on with an interrupted or stopped run. Throws CommandError.
 ProbeRequest order_to_resume(const history::RunHeader& run);
 /// Gives an order the models as they were found now. Throws CommandError when one is another file than when the run

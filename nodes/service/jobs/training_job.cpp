@@ -81,12 +81,9 @@ void check_tokenizer(const engine::LoadedModel& model, const TrainingRequest& or
 
 }  // namespace
 
-TrainingRequest order_to_continue(sessions::Session& session, const history::RunHeader& run) {
+TrainingRequest training_order(const history::RunHeader& run) {
     if (run.kind != RunKind::train) {
         throw CommandError(say("run {} is no training run", title_of(run)));
-    }
-    if (run.state == RunState::done) {
-        throw CommandError(say("run {} has done all its steps; start a new run", title_of(run)));
     }
     TrainingRequest order;
     order.run = run.id;
@@ -101,6 +98,14 @@ TrainingRequest order_to_continue(sessions::Session& session, const history::Run
         order.data = "manpages";
     }
     order.init = text_of(run.manifest, "init");
+    return order;
+}
+
+TrainingRequest order_to_continue(sessions::Session& session, const history::RunHeader& run) {
+    if (run.state == RunState::done) {
+        throw CommandError(say("run {} has done all its steps; start a new run", title_of(run)));
+    }
+    TrainingRequest order = training_order(run);
     for (const auto& checkpoint : session.checkpoints(run.id, true)) {
         if (!checkpoint.complete) {
             session.remove_checkpoint(checkpoint);

@@ -154,6 +154,8 @@ TrainingRequest order_to_fork(sessions::Session& session, const history::RunHead
 /// Throws what the run would fail with at once: data that do not exist, a vocabulary that no tokenizer can have.
 void check_request(const TrainingRequest& request);
 
+/// The settings with which a run was started, as its journal has them. Throws CommandError.
+TrainingRequest training_order(const history::RunHeader& run);
 /// The order that continues a run from its last complete checkpoint (or its beginning). Damaged checkpoints of the run
 /// are removed. Throws CommandError when the run cannot go on.
 TrainingRequest order_to_continue(sessions::Session& session, const history::RunHeader& run);

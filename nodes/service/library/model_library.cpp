@@ -5,10 +5,13 @@
 #include <fmt/format.h>
 #include <fstream>
 #include <iterator>
+#include <regex>
 
 #include "base/atomic_files.hpp"
+#include "base/foreign_text.hpp"
 #include "base/json_fields.hpp"
 #include "base/sha256.hpp"
+#include "engine/files/gguf.hpp"
 #include "engine/files/inspect.hpp"
 #include "nodes/service/library/command_error.hpp"
 
@@ -34,10 +37,25 @@ LibraryModel from_json(const json& value) {
     return {protocol::model_from_json(value), false};
 }
 
-/// "My Model-Q4.gguf" -> "my-model-q4".
+/// The name of a file without its ending and without the number of its part; a folder's whole.
+std::string stem_of(const fs::path& path) {
+    std::string name = path.filename().string();
+    for (const std::string_view ending : {".gguf", ".safetensors"}) {
+        if (name.size() > ending.size() && name.ends_with(ending)) {
+            name.resize(name.size() - ending.size());
+            static const std::regex kPart("-[0-9]{5}-of-[0-9]{5}$");
+            return std::regex_replace(name, kPart, "");
+        }
+    }
+    return name;
+}
+
+/// "My Model-v0.3-Q4.gguf" -> "my-model-v0.3-q4".
 std::string name_from_path(const fs::path& path) {
+    constexpr std::size_t kLongestName = 80;
     std::string name;
-    for (const char c : path.stem().string()) {
+    const std::string stem = base::one_line(stem_of(path), 4 * kLongestName);
+    for (const char c : stem) {
         const auto byte = static_cast<unsigned char>(c);
         if (std::isalnum(byte) != 0 || c == '.' || c == '_') {
             name += static_cast<char>(std::tolower(byte));
@@ -45,18 +63,35 @@ std::string name_from_path(const fs::path& path) {
             name += '-';
         }
     }
+    name = name.substr(0, kLongestName);
     while (!name.empty() && name.back() == '-') {
         name.pop_back();
     }
-    return name.empty() ? "model" : name.substr(0, 80);
+    return name.empty() ? "model" : name;
+}
+
+/// The files that hold a model: those of a model in parts in order, else itself.
+std::vector<fs::path> files_of(const fs::path& path) {
+    static const std::regex kPart("(.*)-00001-of-([0-9]{5})\\.gguf");
+    std::smatch part;
+    const std::string name = path.filename().string();
+    if (name.size() > 255 || !std::regex_match(name, part, kPart)) {
+        return {path};
+    }
+    const std::uint64_t count = std::stoull(part[2].str());
+    return engine::gguf_parts(path, {1, std::max<std::uint64_t>(1, std::min<std::uint64_t>(count, 9999))});
 }
 
 std::uint64_t size_of(const fs::path& path) {
     std::error_code error;
-    if (fs::is_regular_file(path, error)) {
-        return fs::file_size(path, error);
-    }
     std::uint64_t total = 0;
+    if (fs::is_regular_file(path, error)) {
+        for (const auto& file : files_of(path)) {
+            const auto bytes = fs::file_size(file, error);
+            total += error ? 0 : bytes;
+        }
+        return total;
+    }
     for (const auto& entry : fs::directory_iterator(path, error)) {
         if (entry.is_regular_file(error)) {
             total += entry.file_size(error);
@@ -181,6 +216,9 @@ void ModelLibrary::inspect(LibraryModel& model) const {
     const auto report = engine::inspect_file(model.path);
     const std::uint64_t bytes = size_of(model.path);
     model.format = report.format();
+    if (const auto parts = base::texts_of(report.details, "parts"); !parts.empty()) {
+        model.format = fmt::format("{} ({})", report.format(), parts.size());
+    }
     if (!report.safe) {
         model.state = protocol::ModelState::refused;
         model.message = report.problem;
@@ -248,8 +286,14 @@ std::optional<LibraryModel> ModelLibrary::find(const std::string& name) const {
 }
 
 std::string ModelLibrary::add(const fs::path& given) {
-    const fs::path path = fs::absolute(given).lexically_normal();
+    fs::path path = fs::absolute(given).lexically_normal();
+    if (!path.has_filename()) {
+        path = path.parent_path();  // "folder/"
+    }
     const auto report = engine::inspect_file(path);
+    if (const auto parts = base::texts_of(report.details, "parts"); report.safe && !parts.empty()) {
+        path = path.parent_path() / parts.front();  // of a model in parts, any may be named
+    }
     if (!report.safe) {
         throw CommandError(report.problem.empty() ? say("{} is not a model that can be opened", path) : report.problem);
     }
@@ -279,7 +323,7 @@ std::string ModelLibrary::add(const fs::path& given) {
     }
     inspect(model);
     if (model.title.empty()) {
-        model.title = path.filename().string();
+        model.title = base::shown_name(files_of(path).size() > 1 ? stem_of(path) : path.filename().string());
     }
     models.push_back(model);
     save_added(models);
@@ -332,10 +376,17 @@ fs::path ModelLibrary::resolve(const std::string& model) const {
 }
 
 std::string ModelLibrary::hash_key(const fs::path& path) const {
-    std::error_code error;
-    const auto size = fs::file_size(path, error);
-    const auto time = fs::last_write_time(path, error).time_since_epoch().count();
-    return error ? std::string() : fmt::format("{}|{}|{}", path.string(), size, time);
+    std::string key = path.string();
+    for (const auto& file : files_of(path)) {
+        std::error_code error;
+        const auto size = fs::file_size(file, error);
+        const auto time = error ? 0 : fs::last_write_time(file, error).time_since_epoch().count();
+        if (error) {
+            return {};
+        }
+        key += fmt::format("|{}|{}", size, time);
+    }
+    return key;
 }
 
 std::string ModelLibrary::known_sha256(const fs::path& path) const {
@@ -384,24 +435,28 @@ std::string ModelLibrary::hash_file(const LibraryModel& model) {
     task.title = model.title.empty() ? model.name : model.title;
     task.cancel_command = "task.cancel";
     board_->set_task(task);
-    std::ifstream file(model.path, std::ios::binary);
+    // Of a model in parts the hash of all, one after the other: that of the joined bytes.
     base::Sha256 sha;
     std::string chunk(std::size_t{1} << 20, '\0');
     const auto total = static_cast<double>(std::max<std::uint64_t>(model.bytes, 1));
     double done = 0;
-    bool cancelled = false;
-    while (!cancelled && (file.read(chunk.data(), static_cast<std::streamsize>(chunk.size())) || file.gcount() > 0)) {
-        sha.add(std::string_view(chunk.data(), static_cast<std::size_t>(file.gcount())));
-        done += static_cast<double>(file.gcount());
-        // About every hundredth of the way, not for every piece.
-        if (done / total >= task.fraction + 0.01) {
-            task.fraction = std::min(1.0, done / total);
-            board_->set_task(task);
+    bool going = true;
+    for (const fs::path& path : files_of(model.path)) {
+        std::ifstream file(path, std::ios::binary);
+        while (going && (file.read(chunk.data(), static_cast<std::streamsize>(chunk.size())) || file.gcount() > 0)) {
+            sha.add(std::string_view(chunk.data(), static_cast<std::size_t>(file.gcount())));
+            done += static_cast<double>(file.gcount());
+            // About every hundredth of the way, not for every piece.
+            if (done / total >= task.fraction + 0.01) {
+                task.fraction = std::min(1.0, done / total);
+                board_->set_task(task);
+            }
+            going = !stopping_ && !board_->task_cancelled(task.id);
         }
-        cancelled = stopping_ || board_->task_cancelled(task.id);
+        going = going && file.eof();
     }
     board_->remove_task(task.id);
-    return !cancelled && file.eof() ? sha.finish() : std::string();
+    return going ? sha.finish() : std::string();
 }
 
 void ModelLibrary::hash_loop() {

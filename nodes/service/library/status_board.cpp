@@ -1,5 +1,7 @@
 #include "nodes/service/library/status_board.hpp"
 
+#include "base/foreign_text.hpp"
+
 namespace moescope::node {
 
 namespace {
@@ -24,6 +26,7 @@ nlohmann::json to_json(const RunStatus& run) {
 void StatusBoard::set_task(const protocol::Task& task) {
     const std::lock_guard lock(mutex_);
     tasks_[task.id] = task;
+    tasks_[task.id].title = base::shown_name(task.title);
     ++version_;
 }
 
@@ -52,6 +55,7 @@ bool StatusBoard::task_cancelled(const std::string& id) const {
 void StatusBoard::set_run(const RunStatus& run) {
     const std::lock_guard lock(mutex_);
     runs_[run.run] = run;
+    runs_[run.run].name = base::shown_name(run.name);
     ++version_;
 }
 

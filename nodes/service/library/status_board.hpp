@@ -31,7 +31,7 @@ struct RunStatus {
     nlohmann::json statistics;  ///< of a probe run, null otherwise
 };
 
-/// Thread safe.
+/// Thread safe. Names and titles are kept as base::shown_name has them: STATE stays short whatever a session holds.
 class StatusBoard {
  public:
     void set_task(const protocol::Task& task);

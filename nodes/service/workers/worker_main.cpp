@@ -3,6 +3,7 @@
 #include <atomic>
 #include <chrono>
 #include <condition_variable>
+#include <cstdlib>
 #include <deque>
 #include <fmt/format.h>
 #include <memory>
@@ -248,6 +249,8 @@ int worker_main(int input, int output) {
     signal(SIGPIPE, SIG_IGN);
     // Ctrl+C in a terminal goes to the whole group; the node decides when its models leave.
     signal(SIGINT, SIG_IGN);
+    // ggml would start a debugger on a failed check, which kills the process and writes its own words over the reason.
+    setenv("GGML_NO_BACKTRACE", "1", 1);
     Worker(input, output).serve();
     return 0;
 }

@@ -6,7 +6,9 @@
 #include <cstring>
 #include <fcntl.h>
 #include <fmt/format.h>
+#include <regex>
 #include <signal.h>
+#include <sstream>
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/stat.h>
@@ -14,6 +16,7 @@
 #include <thread>
 #include <unistd.h>
 
+#include "base/foreign_text.hpp"
 #include "nodes/protocol/records.hpp"
 
 namespace moescope::node {
@@ -25,6 +28,9 @@ using Clock = std::chrono::steady_clock;
 namespace {
 
 constexpr int kPollMs = 20;
+constexpr std::size_t kTailBytes = 16384;
+constexpr std::size_t kLongestLine = 2000;  // that is looked at closely
+constexpr std::size_t kLongestWords = 200;
 
 struct Pipe {
     int read = -1, write = -1;
@@ -75,29 +81,44 @@ struct Pipe {
     _exit(127);
 }
 
-std::string last_line(int descriptor) {
+/// The end of what the process wrote to its standard error.
+std::string tail_of(int descriptor) {
     struct stat status {};
     if (descriptor < 0 || fstat(descriptor, &status) != 0 || status.st_size == 0) {
         return {};
     }
-    std::array<char, 1024> tail{};
+    std::string tail(kTailBytes, '\0');
     const off_t start = std::max<off_t>(0, status.st_size - static_cast<off_t>(tail.size()));
     const ssize_t got = pread(descriptor, tail.data(), tail.size(), start);
-    if (got <= 0) {
-        return {};
-    }
-    std::string text(tail.data(), static_cast<std::size_t>(got));
-    while (!text.empty() && (text.back() == '\n' || text.back() == '\r')) {
-        text.pop_back();
-    }
-    const auto line = text.rfind('\n');
-    if (line != std::string::npos) {
-        text.erase(0, line + 1);
-    }
-    return text.substr(0, 200);
+    tail.resize(got > 0 ? static_cast<std::size_t>(got) : 0);
+    return tail;
 }
 
 }  // namespace
+
+std::string last_words(const std::string& log) {
+    std::string thrown, said, last;
+    std::istringstream lines(log);
+    for (std::string line; std::getline(lines, line);) {
+        constexpr std::string_view kThrown = "terminate called after throwing an instance of ", kSaid = "  what():  ";
+        // "/where/it/was/built/x.cpp:66: GGML_ASSERT(a == b) failed"
+        static const std::regex kPlace(R"((?:\S*/)?([^\s/:]+\.[A-Za-z]+:[0-9]+): (.+))");
+        std::smatch place;
+        if (line.starts_with(kThrown)) {
+            thrown = line.substr(kThrown.size());
+        } else if (line.starts_with(kSaid)) {
+            said = line.substr(kSaid.size());
+        } else if (line.size() < kLongestLine && std::regex_match(line, place, kPlace)) {
+            last = place[2].str() + " (" + place[1].str() + ")";
+        } else if (line.find_first_not_of(" \t\r") != std::string::npos) {
+            last = line;
+        }
+    }
+    if (!thrown.empty()) {
+        last = said.empty() ? thrown : said + " (" + thrown + ")";
+    }
+    return base::one_line(last, kLongestWords);
+}
 
 WorkerProcess::WorkerProcess(const std::filesystem::path& program) {
     Pipe request, answer;
@@ -164,7 +185,7 @@ void WorkerProcess::throw_dead(const base::Sentence& doing) {
     }
     base::Sentence message =
         say("the model process {} while it was {}; training and everything else are not affected", how, doing);
-    if (const auto line = last_line(errors_); !line.empty()) {
+    if (const auto line = last_words(tail_of(errors_)); !line.empty()) {
         message = say("{} (its last words: {})", message, line);
     }
     throw WorkerError(message, true);

@@ -1,7 +1,7 @@
 """The tiny models: their config.json, the shapes of their tensors and their random weights, without PyTorch.
 
-Some configurations are written the way transformers 4 wrote them (rope_theta, rope_scaling, torch_dtype), some the way
-of transformers 5 (rope_parameters, dtype): an importer meets both.
+Of every type some cases are written the way transformers 4 wrote them (rope_theta, rope_scaling, torch_dtype), and some
+are saved by the transformers of requirements.txt (rope_parameters, dtype, its own names of keys): an importer meets both.
 """
 import zlib
 
@@ -18,6 +18,14 @@ def old_style(theta, scaling=None):
 
 def new_style(theta, scaling=None):
     return {"rope_parameters": {"rope_type": "default", "rope_theta": theta, **(scaling or {})}, "dtype": "float32"}
+
+
+# Of configurations that transformers 4 wrote, or that came with a model's own code; 5 does not know them.
+OLD_KEYS = {"max_window_layers", "moe_layer_freq", "scoring_func", "topk_method"}
+
+
+def is_new_style(config):
+    return "rope_parameters" in config
 
 
 def common(kind, architecture, layers, rope, **more):

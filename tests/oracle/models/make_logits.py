@@ -2,12 +2,14 @@
 
     python make_logits.py [CASE ...]
 
-logits.npy [T, V] float32 is computed in float64 throughout (double.py). The seed is the first for which no token is
-undecided between two experts, so that float32 rounding can not change a choice.
+Cases in the style of transformers 5 (see families.py) are saved by save_pretrained, with everything that it writes;
+the others hold what transformers 4 wrote. logits.npy [T, V] float32 is computed in float64 throughout (double.py). The
+seed is the first for which no token is undecided between two experts, so that float32 rounding can not change a choice.
 """
 import json
 import pathlib
 import sys
+import tempfile
 
 import numpy as np
 import torch
@@ -22,10 +24,24 @@ DATA = pathlib.Path(__file__).resolve().parent.parent / "data"
 MARGIN = 1e-3
 
 
-def write_model(folder, config, seed):
+def write_old(folder, config, seed):
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "config.json").write_text(json.dumps(config, indent=2) + "\n")
     save_file(families.random_weights(config, seed), folder / "model.safetensors", metadata={"format": "pt"})
+
+
+def write_new(folder, config, seed):
+    """As transformers itself saves it, under the names that it gives the keys."""
+    with tempfile.TemporaryDirectory() as scratch:
+        write_old(pathlib.Path(scratch), config, seed)
+        model = hub.load(scratch)
+        model.config = type(model.config)(**{k: v for k, v in config.items() if k not in families.OLD_KEYS})
+        model.config._attn_implementation = "eager"
+        model.save_pretrained(folder)
+
+
+def write_model(folder, config, seed):
+    (write_new if families.is_new_style(config) else write_old)(folder, config, seed)
 
 
 def check_names(config, folder, model, seed):

@@ -1,0 +1,100 @@
+// Models in several GGUF files. The first holds the metadata; its name tells the others'.
+#include <fmt/format.h>
+#include <set>
+
+#include "engine/error.hpp"
+#include "engine/files/gguf.hpp"
+
+namespace moescope::engine {
+namespace {
+
+constexpr std::uint64_t kMostParts = 9999;
+
+std::uint64_t count_of(const GgufHeader& header, const char* key) {
+    const auto found = header.values.find(key);
+    if (found == header.values.end() || !found->second.is_number_integer()) {
+        return 0;
+    }
+    const auto value = found->second.get<std::int64_t>();
+    return value < 0 ? 0 : static_cast<std::uint64_t>(value);
+}
+
+std::string ending_of(std::uint64_t number, std::uint64_t count) {
+    return fmt::format("-{:05}-of-{:05}.gguf", number, count);
+}
+
+GgufHeader read_part(const std::filesystem::path& part, std::uint64_t number, std::uint64_t count) {
+    std::error_code error;
+    if (!std::filesystem::exists(part, error)) {
+        throw Error(say("is one part of a model in {} files, but {} is missing; put all parts into one folder", count,
+                        part.filename()));
+    }
+    GgufHeader header;
+    try {
+        header = read_gguf(part);
+    } catch (const Error& problem) {
+        throw Error(say("is one part of a model in {} files, of which {} {}", count, part.filename(), problem));
+    }
+    const GgufPart got = part_of(header);
+    if (got.number != number || got.count != count) {
+        throw Error(say("is one part of a model in {} files, but {} says that it is part {} of {}; get the files again",
+                        count, part.filename(), got.number, got.count));
+    }
+    return header;
+}
+
+}  // namespace
+
+GgufPart part_of(const GgufHeader& header) {
+    const std::uint64_t count = count_of(header, "split.count");
+    return count > 1 ? GgufPart{count_of(header, "split.no") + 1, count} : GgufPart{};
+}
+
+std::vector<std::filesystem::path> gguf_parts(const std::filesystem::path& path, const GgufPart& part) {
+    if (part.count == 1) {
+        return {path};
+    }
+    const std::string name = path.filename().string(), ending = ending_of(part.number, part.count);
+    if (part.count > kMostParts || part.number > part.count || !name.ends_with(ending)) {
+        throw Error(
+            say("is part {} of {} of a model, but its name does not end with {}, which tells the names of the "
+                "others; give the parts their own names again",
+                part.number, part.count, ending));
+    }
+    const std::string stem = name.substr(0, name.size() - ending.size());
+    std::vector<std::filesystem::path> parts;
+    for (std::uint64_t number = 1; number <= part.count; ++number) {
+        parts.push_back(path.parent_path() / (stem + ending_of(number, part.count)));
+    }
+    return parts;
+}
+
+GgufModel read_gguf_model(const std::filesystem::path& path) {
+    GgufModel model;
+    model.header = read_gguf(path);
+    const GgufPart part = part_of(model.header);
+    model.parts = gguf_parts(path, part);
+    if (part.count == 1) {
+        return model;
+    }
+    std::set<std::string> names;
+    std::vector<GgufTensor> tensors;
+    for (std::size_t i = 0; i < model.parts.size(); ++i) {
+        GgufHeader header = read_part(model.parts[i], i + 1, part.count);
+        for (GgufTensor& tensor : header.tensors) {
+            if (!names.insert(tensor.name).second) {
+                throw Error(say("is one part of a model in {} files, two of which hold the tensor '{}'", part.count,
+                                tensor.name));
+            }
+            tensor.part = i;
+            tensors.push_back(std::move(tensor));
+        }
+        if (i == 0) {
+            model.header = std::move(header);
+        }
+    }
+    model.header.tensors = std::move(tensors);
+    return model;
+}
+
+}  // namespace moescope::engine
