@@ -51,7 +51,8 @@ td{vertical-align:middle}th.n{white-space:normal}.sub td{border-top:0;padding-to
 .n{text-align:right;font-variant-numeric:tabular-nums;white-space:nowrap}
 .axis-head{text-align:center;white-space:nowrap;font-weight:400}
 .note{color:var(--quiet);font-size:12px;min-width:140px}
-td:first-child{white-space:nowrap}.name{font-weight:550;overflow-wrap:anywhere}td.side-name{min-width:96px}
+td:first-child{white-space:nowrap}.name{font-weight:550;overflow-wrap:anywhere}td.name{min-width:120px}td.side-name{min-width:92px}
+.wide table{font-size:12px}.wide th,.wide td{padding:5px 4px}.wide .interval{width:84px}
 .name,.title,.chip,code,caption,a{unicode-bidi:isolate}
 .interval{width:120px;height:16px;display:block}.interval .bar{stroke:var(--accent);stroke-width:2}.interval circle{fill:var(--accent)}
 .levels{width:120px;height:12px;display:block}
@@ -76,10 +77,12 @@ dl{margin:8px 0 4px;display:grid;grid-template-columns:100px 1fr;gap:6px 14px}dt
 body{background:#fff;font-size:11px}main{max-width:none;padding:0}
 h1{font-size:20px}h2{font-size:16px;margin-top:18px;break-after:avoid}h3,h4{break-after:avoid}
 .scroll{overflow:visible}table{font-size:8.5px}th{font-size:8px}th,td{padding:2px 3px}caption{padding:4px}
-.note{min-width:0;font-size:8px}td.side-name{min-width:0}td:first-child{white-space:normal}
-.interval,.levels{width:60px}.charts{grid-template-columns:1fr 1fr}
+.wide table{font-size:8.5px}.wide th,.wide td{padding:2px 3px}
+.note{min-width:0;font-size:8px}td.name,td.side-name{min-width:60px}td:first-child{white-space:normal}
+.interval,.wide .interval,.levels{width:60px}.charts{grid-template-columns:1fr 1fr}
 pre{max-height:none;white-space:pre-wrap;overflow-wrap:anywhere}
-tr,figure,.card{break-inside:avoid}thead{display:table-header-group}
+.quiet,.legend{font-size:9.5px}.source,.source code{font-size:8px}code,pre{font-size:8.5px}
+tr,figure,.card,.scroll{break-inside:avoid}thead{display:table-header-group}
 }
 )css";
 

@@ -40,9 +40,9 @@ std::string head(const std::vector<std::pair<std::string, const char*>>& columns
 }
 
 std::string table(const std::string& caption, const std::string& source, const std::string& header,
-                  const std::string& rows) {
-    return "<div class=\"scroll\"><table><caption>" + caption + "<br>" + source + "</caption>" + header + "<tbody>" +
-           rows + "</tbody></table></div>";
+                  const std::string& rows, bool wide = false) {
+    return std::string("<div class=\"scroll") + (wide ? " wide" : "") + "\"><table><caption>" + caption + "<br>" +
+           source + "</caption>" + header + "<tbody>" + rows + "</tbody></table></div>";
 }
 
 std::string group_name(const std::string& group, const Words& words) {
@@ -183,7 +183,7 @@ std::string tests(const Probe& probe, const Words& words) {
                                                                    {words("mid_p"), "n"},
                                                                    {words("p_holm"), "n"},
                                                                    {words("could_see"), "n"}};
-    return table(words("paired_tests"), source_line(probe.run, words), head(columns), rows);
+    return table(words("paired_tests"), source_line(probe.run, words), head(columns), rows, true);
 }
 
 std::string contrast_row(const std::string& name, const json& value, const Words& words) {

@@ -44,7 +44,7 @@ TEST_F(FromSession, ChangesThatARewindTookBackAreNotMarked) {
     }
     // The balance coefficient was turned at step 11, before the kill that went back to step 8.
     EXPECT_EQ(marks, (std::vector<std::string>{"learning_rate 0.003 -> 0.002", "goes on from the checkpoint at step 8",
-                                               "z_coefficient 0.001 -> 0.002"}));
+                                               "z_coefficient 0.001 -> 0.002", "layer 1, expert 2: disable"}));
     EXPECT_EQ(input.trainings[0].samples.size(), 6u);
 }
 

@@ -8,6 +8,7 @@
 #include <numeric>
 
 #include "engine/train/batches.hpp"
+#include "engine/train/fork.hpp"
 #include "engine/train/plan.hpp"
 #include "fixtures.hpp"
 #include "kernels/cpu/parallel.hpp"

@@ -61,10 +61,18 @@ TEST_F(OldSession, OpensWithTheSameRuns) {
         EXPECT_EQ(old["tokens_total"], run.tokens_total);
     }
     ASSERT_FALSE(golden["log"].empty());
-    ASSERT_EQ(history.log().size(), golden["log"].size());
+    // The lines that were recorded, in their order; between them those of the events, which no record repeats.
+    std::size_t recorded = 0;
+    bool disabled = false, interrupted = false;
     for (std::size_t i = 0; i < history.log().size(); ++i) {
-        EXPECT_EQ(golden["log"][i]["text"], history.log()[i].text.english());
+        const std::string text = history.log()[i].text.english();
+        recorded += recorded < golden["log"].size() && golden["log"][recorded]["text"] == text ? 1 : 0;
+        disabled = disabled || text.find("layer 1, expert 2 is disabled from step") != std::string::npos;
+        interrupted = interrupted || text.find(" was interrupted: the node stopped at step") != std::string::npos;
     }
+    EXPECT_EQ(recorded, golden["log"].size());
+    EXPECT_TRUE(disabled);
+    EXPECT_TRUE(interrupted);
 }
 
 TEST_F(OldSession, OpensWithTheSameCurves) {
