@@ -185,7 +185,8 @@ void add_train(CLI::App& app, Chosen& chosen) {
     train->add_option("--replay", options->replay, "Session whose latest training run is run again and compared");
     train
         ->add_option("--data", options->data,
-                     "manpages, a text file, a folder of .txt or .jsonl (.zst) files, or token ids in a .npy file")
+                     "manpages, a text file, a folder of .txt, .jsonl, .ndjson or .json files (also .zst or .gz), or "
+                     "token ids in a .npy file")
         ->capture_default_str();
     train->add_option("--steps", options->steps, "Optimizer steps");
     train->add_option("--out", options->out, "Session folder; created when missing");
