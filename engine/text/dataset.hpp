@@ -48,8 +48,8 @@ using Progress = std::function<bool(double fraction, const base::Sentence& what)
 std::shared_ptr<const Dataset> load_dataset(const std::string& data, int vocabulary, const std::filesystem::path& cache,
                                             const Progress& progress,
                                             std::shared_ptr<const Tokenizer> tokenizer = nullptr);
-/// True while a tokenizer is being trained, perhaps for a load that was cancelled. A program that ends meanwhile must not
-/// take down what the training uses, so it ends with _exit.
+/// True while a tokenizer is being trained, perhaps for a load that was cancelled. A program that ends meanwhile must
+/// not take down what the training uses, so it ends with _exit.
 bool trains_tokenizer();
 /// True when `data` names tokens that are taken as they stand.
 bool holds_tokens(const std::string& data);
