@@ -2,22 +2,23 @@
 
 #include <cstdio>
 #include <fontconfig/fontconfig.h>
-#include <fstream>
 #include <memory>
 #include <stdexcept>
+
+#include "base/error.hpp"
+#include "base/input_file.hpp"
 
 namespace moescope::app {
 namespace {
 
 std::vector<char> read_font(const std::filesystem::path& file) {
-    std::ifstream in(file, std::ios::binary | std::ios::ate);
-    if (!in) {
-        throw std::runtime_error("the font " + file.string() + " is missing; build again or reinstall");
+    constexpr std::uint64_t kMostBytes = std::uint64_t{256} << 20;  // more than the largest collection of CJK fonts
+    try {
+        const std::string bytes = base::read_file(file, kMostBytes);
+        return {bytes.begin(), bytes.end()};
+    } catch (const base::Error& error) {
+        throw std::runtime_error("the font " + std::string(error.what()) + "; build again or reinstall");
     }
-    std::vector<char> bytes(static_cast<std::size_t>(in.tellg()));
-    in.seekg(0);
-    in.read(bytes.data(), static_cast<std::streamsize>(bytes.size()));
-    return bytes;
 }
 
 struct FontFile {

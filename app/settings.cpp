@@ -3,13 +3,17 @@
 #include <algorithm>
 #include <cstdlib>
 #include <ctime>
-#include <fstream>
 #include <nlohmann/json.hpp>
+
+#include "base/input_file.hpp"
+#include "base/json_guard.hpp"
 
 namespace moescope::app {
 namespace {
 
 namespace fs = std::filesystem;
+
+constexpr std::uint64_t kMostBytes = std::uint64_t{4} << 20;  // of the settings
 
 std::string environment(const char* name) {
     const char* value = std::getenv(name);
@@ -70,11 +74,8 @@ fs::path sessions_folder() {
 
 Settings load_settings(const fs::path& file) {
     Settings s;
-    std::ifstream in(file, std::ios::binary);
-    if (!in) {
-        return s;
-    }
-    const nlohmann::json json = nlohmann::json::parse(in, nullptr, false);
+    const nlohmann::json json =
+        base::parse_object(base::try_read_file(file, kMostBytes).value_or(""), kMostBytes).value_or(nlohmann::json());
     if (!json.is_object()) {
         return s;
     }

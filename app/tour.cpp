@@ -5,7 +5,6 @@
 #include <cmath>
 #include <cstdio>
 #include <fmt/format.h>
-#include <fstream>
 #include <functional>
 #include <nlohmann/json.hpp>
 #include <stdexcept>
@@ -13,6 +12,7 @@
 #include "app/background.hpp"
 #include "app/platform.hpp"
 #include "app/workbench.hpp"
+#include "base/input_file.hpp"
 
 namespace moescope::app {
 namespace {
@@ -427,8 +427,7 @@ void Tour::write_report() {
     command("file.report");
     check(workbench_.answer_path(file.string()), "the report asks for a path");
     answered("report.write", before, 60);
-    std::ifstream in(file, std::ios::binary);
-    const std::string html((std::istreambuf_iterator<char>(in)), std::istreambuf_iterator<char>());
+    const std::string html = base::try_read_file(file, std::uint64_t{64} << 20).value_or("");
     check(html.find("<svg") != std::string::npos && html.find("<table") != std::string::npos,
           "the report holds plots and tables");
 }

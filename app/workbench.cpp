@@ -5,12 +5,11 @@
 #include <algorithm>
 #include <chrono>
 #include <fmt/format.h>
-#include <fstream>
 #include <imgui_internal.h>
-#include <sstream>
 #include <utility>
 
 #include "app/layouts.hpp"
+#include "base/input_file.hpp"
 #include "base/json_fields.hpp"
 #include "panels/manual/manual.hpp"
 #include "panels/panels.hpp"
@@ -24,10 +23,8 @@ constexpr double kStreamInterval = 1.0 / 30;  ///< shortest time between frames 
 constexpr double kSaveDelay = 1.5;
 
 std::string read_text(const std::filesystem::path& file) {
-    std::ifstream in(file, std::ios::binary);
-    std::ostringstream text;
-    text << in.rdbuf();
-    return text.str();
+    constexpr std::uint64_t kMostBytes = std::uint64_t{16} << 20;
+    return base::try_read_file(file, kMostBytes).value_or("");
 }
 
 std::filesystem::path settings_file(const std::filesystem::path& folder) {

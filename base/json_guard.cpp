@@ -30,6 +30,10 @@ std::string_view foreign_word(std::string_view text) {
     return {};
 }
 
+bool utf16(std::string_view text) {
+    return text.starts_with("\xff\xfe") || text.starts_with("\xfe\xff");
+}
+
 /// Builds the value while it is parsed, so that a level too many ends the parse before it costs anything.
 class Builder final : public JsonWalker {
  public:
@@ -81,6 +85,10 @@ class Builder final : public JsonWalker {
 
 bool JsonWalker::walk(std::string_view text) {
     text_ = text;
+    // The parser would take a zero byte for the end of the text.
+    if (const std::size_t zero = text.find('\0'); zero != std::string_view::npos && !utf16(text)) {
+        return refuse(say("has a zero byte at byte {}", zero));
+    }
     return Json::sax_parse(text.begin(), text.end(), static_cast<nlohmann::json_sax<Json>*>(this));
 }
 
@@ -114,7 +122,7 @@ bool JsonWalker::parse_error(std::size_t position, const std::string& last_token
         return refuse(say("has the number {}, which is too large", shown(last_token)));
     }
     const std::size_t last = std::min(position == 0 ? 0 : position - 1, text_.size());
-    if (text_.starts_with("\xff\xfe") || text_.starts_with("\xfe\xff")) {
+    if (utf16(text_)) {
         return refuse(say("is UTF-16; save it as UTF-8"));
     }
     if (what.find("ill-formed UTF-8") != std::string_view::npos) {

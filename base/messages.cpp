@@ -1,13 +1,15 @@
 #include "base/messages.hpp"
 
 #include <algorithm>
-#include <fstream>
 #include <nlohmann/json.hpp>
 
 #include "base/error.hpp"
+#include "base/input_file.hpp"
 
 namespace moescope::base {
 namespace {
+
+constexpr std::uint64_t kMostBytes = std::uint64_t{4} << 20;  // of a catalogue
 
 /// The number in the place "{12}" that begins at `open`, and where it ends; false when there is none.
 bool number_at(std::string_view text, std::size_t open, std::size_t& close, std::size_t& number) {
@@ -57,11 +59,7 @@ Messages::Messages(const std::vector<std::pair<std::string, std::string>>& entri
 }
 
 Messages Messages::load(const std::filesystem::path& file) {
-    std::ifstream in(file, std::ios::binary);
-    if (!in) {
-        throw Error(say("cannot read the message file {}", file));
-    }
-    const nlohmann::json json = nlohmann::json::parse(in, nullptr, false);
+    const nlohmann::json json = read_json_file(file, kMostBytes);
     if (!json.is_object()) {
         throw Error(say("the message file {} is not a JSON object of texts", file));
     }

@@ -1,10 +1,10 @@
 // Reading a probe set: strict, because a set that is silently half translated gives numbers that compare two different
 // questions.
 #include <algorithm>
-#include <fstream>
 #include <set>
-#include <sstream>
 
+#include "base/input_file.hpp"
+#include "base/json_guard.hpp"
 #include "base/sha256.hpp"
 #include "base/utf8.hpp"
 #include "probes/probes.hpp"
@@ -18,7 +18,6 @@ using nlohmann::json;
 constexpr std::uintmax_t kMostBytes = 16u << 20;
 constexpr std::size_t kMostItems = 10000;
 constexpr std::size_t kLongestId = 80;
-constexpr int kDeepest = 16;  ///< levels of the JSON; a set needs four
 
 /// Where in which file we are; every error begins with it.
 struct Place {
@@ -126,32 +125,12 @@ Set parse_set(const std::string& text, const std::string& source) {
     if (!base::decode_utf8(text)) {
         place.fail(say("is not valid UTF-8; save it as UTF-8"));
     }
-    std::vector<std::set<std::string>>
-        levels;  // duplicate keys are an error: the JSON library would keep one of them without a word
-    std::string twice;
-    const auto watch = [&](int depth, json::parse_event_t event, json& parsed) {
-        if (depth >= kDeepest) {
-            return false;  // left out at once: a million opening brackets must not become a million values
-        }
-        if (event == json::parse_event_t::object_start) {
-            levels.emplace_back();
-        } else if (event == json::parse_event_t::object_end && !levels.empty()) {
-            levels.pop_back();
-        } else if (event == json::parse_event_t::key && !levels.empty() &&
-                   !levels.back().insert(parsed.get<std::string>()).second) {
-            twice = parsed.get<std::string>();
-        }
-        return true;
-    };
-    json root;
-    try {
-        root = json::parse(text, watch);
-    } catch (const json::exception& error) {
-        place.fail(say("is not JSON ({})", error.what()));
+    // A key that stands twice is an error: the JSON library would keep one of them without a word.
+    base::ParsedJson parsed = base::read_json(text, kMostBytes, {.unique_keys = true});
+    if (!parsed.value) {
+        throw Error(say("{} {}", place.text, parsed.problem));
     }
-    if (!twice.empty()) {
-        place.fail(say("the key \"{}\" stands twice in one object", twice));
-    }
+    const json& root = *parsed.value;
     only_keys(root, {"name", "version", "licence", "canary", "title", "topics", "items"}, place);
     Set set;
     set.name = text_at(root, "name", place);
@@ -170,20 +149,7 @@ Set parse_set(const std::string& text, const std::string& source) {
 }
 
 Set load_set(const std::filesystem::path& path) {
-    std::error_code code;
-    const auto size = std::filesystem::file_size(path, code);
-    if (code || !std::filesystem::is_regular_file(path, code)) {
-        throw Error(say("probe set {}: cannot be read; check that the file exists", path));
-    }
-    if (size > kMostBytes) {
-        throw Error(say("probe set {}: is larger than 16 MiB, which no probe set is", path));
-    }
-    std::ifstream file(path, std::ios::binary);
-    std::ostringstream text;
-    if (!file || !(text << file.rdbuf())) {
-        throw Error(say("probe set {}: cannot be read or is empty", path));
-    }
-    return parse_set(text.str(), path.string());
+    return parse_set(base::read_file(path, kMostBytes), path.string());
 }
 
 }  // namespace moescope::probes

@@ -3,6 +3,7 @@
 #include <fstream>
 #include <nlohmann/json.hpp>
 
+#include "base/input_file.hpp"
 #include "engine/error.hpp"
 
 namespace moescope::engine {
@@ -11,25 +12,6 @@ namespace {
 using Json = nlohmann::json;
 constexpr std::uint64_t kMaxText = 1 << 20;        // config.json, state.json
 constexpr std::uint64_t kMaxTokenizer = 64 << 20;  // tokenizer.model
-
-std::string read_file(const std::filesystem::path& path, std::uint64_t most) {
-    std::error_code error;
-    const bool regular = std::filesystem::is_regular_file(path, error);
-    const std::uint64_t size = regular ? std::filesystem::file_size(path, error) : 0;
-    std::ifstream file(path, std::ios::binary);
-    if (!regular || error || !file) {
-        throw Error(say("{}: cannot be read; the checkpoint is incomplete, use another one", path));
-    }
-    if (size > most) {
-        throw Error(say("{}: has {} bytes, at most {} are expected; it is no file of a checkpoint", path, size, most));
-    }
-    std::string text(size, '\0');
-    file.read(text.data(), static_cast<std::streamsize>(size));
-    if (!file) {
-        throw Error(say("{}: reading failed; check the disk", path));
-    }
-    return text;
-}
 
 void write_file(const std::filesystem::path& path, const std::string& text) {
     std::ofstream file(path, std::ios::binary | std::ios::trunc);
@@ -41,7 +23,12 @@ void write_file(const std::filesystem::path& path, const std::string& text) {
 }
 
 Json read_json(const std::filesystem::path& path) {
-    Json value = Json::parse(read_file(path, kMaxText), nullptr, false);
+    Json value;
+    try {
+        value = base::read_json_file(path, kMaxText);
+    } catch (const Error& problem) {
+        throw Error(say("{}; the checkpoint is damaged, use another one", problem));
+    }
     if (!value.is_object()) {
         throw Error(say("{}: is not a JSON object; the checkpoint is damaged, use another one", path));
     }
@@ -137,7 +124,7 @@ std::shared_ptr<const Tokenizer> read_checkpoint_tokenizer(const std::filesystem
         return nullptr;
     }
     try {
-        return Tokenizer::from_bytes(read_file(path, kMaxTokenizer));
+        return Tokenizer::from_bytes(base::read_file(path, kMaxTokenizer));
     } catch (const Error& problem) {
         const std::string text = problem.what();
         throw Error(text.find(path.string()) == std::string::npos ? say("{}: {}", path, problem) : problem.sentence());

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <span>
 
 #include "engine/error.hpp"
 
@@ -10,35 +11,19 @@ namespace {
 constexpr std::size_t kBufferBytes = 256U << 10;
 }
 
-FileReader::FileReader(const std::filesystem::path& path) {
-    std::error_code error;
-    const auto status = std::filesystem::status(path, error);
-    if (!std::filesystem::exists(status)) {
-        throw Error(say("does not exist"));
-    }
-    if (!std::filesystem::is_regular_file(status)) {
-        throw Error(say("is not a regular file"));
-    }
-    size_ = std::filesystem::file_size(path, error);
-    file_.open(path, std::ios::binary);
-    if (error || !file_) {
-        throw Error(say("cannot be opened; check its permissions"));
-    }
-}
+FileReader::FileReader(const std::filesystem::path& path) : file_(path) {}
 
 void FileReader::require(std::uint64_t count, base::Marked what) const {
     if (count > left()) {
-        throw Error(say("ends at byte {} inside {}, which needs {} bytes from byte {}", size_, what, count, position_));
+        throw Error(
+            say("ends at byte {} inside {}, which needs {} bytes from byte {}", size(), what, count, position_));
     }
 }
 
 void FileReader::refill() {
     buffer_.resize(static_cast<std::size_t>(std::min<std::uint64_t>(kBufferBytes, left())));
     next_ = 0;
-    file_.read(buffer_.data(), static_cast<std::streamsize>(buffer_.size()));
-    if (!file_) {
-        throw Error(say("cannot be read at byte {}", position_));
-    }
+    file_.read(position_, std::span(buffer_));
 }
 
 void FileReader::read(void* target, std::uint64_t count, base::Marked what) {
@@ -67,11 +52,6 @@ void FileReader::skip(std::uint64_t count, base::Marked what) {
     position_ += count;
     buffer_.clear();
     next_ = 0;
-    file_.clear();
-    file_.seekg(static_cast<std::streamoff>(position_));
-    if (!file_) {
-        throw Error(say("cannot be read at byte {}", position_));
-    }
 }
 
 std::string FileReader::text(std::uint64_t count, base::Marked what) {

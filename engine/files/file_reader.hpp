@@ -5,23 +5,23 @@
 
 #include <cstdint>
 #include <filesystem>
-#include <fstream>
 #include <string>
 #include <type_traits>
 #include <vector>
 
+#include "base/input_file.hpp"
 #include "base/sentence.hpp"
 
 namespace moescope::engine {
 
 class FileReader {
  public:
-    /// Throws Error when the file cannot be opened or is no regular file.
+    /// Throws Error as base::InputFile does, beginning with the path.
     explicit FileReader(const std::filesystem::path& path);
 
-    std::uint64_t size() const { return size_; }
+    std::uint64_t size() const { return file_.size(); }
     std::uint64_t position() const { return position_; }
-    std::uint64_t left() const { return size_ - position_; }
+    std::uint64_t left() const { return size() - position_; }
 
     /// `what` names the thing for the message. Throws Error when fewer than `count` bytes are left.
     void read(void* target, std::uint64_t count, base::Marked what);
@@ -41,8 +41,8 @@ class FileReader {
     void require(std::uint64_t count, base::Marked what) const;
     void refill();
 
-    std::ifstream file_;
-    std::uint64_t size_ = 0, position_ = 0;
+    base::InputFile file_;
+    std::uint64_t position_ = 0;
     std::vector<char> buffer_;
     std::size_t next_ = 0;  ///< in buffer_
 };

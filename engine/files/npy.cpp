@@ -1,6 +1,7 @@
 #include "engine/files/npy.hpp"
 
 #include <algorithm>
+#include <bit>
 #include <cstring>
 #include <fstream>
 #include <limits>
@@ -8,6 +9,7 @@
 #include <string_view>
 #include <utility>
 
+#include "base/input_file.hpp"
 #include "engine/error.hpp"
 
 namespace moescope::engine {
@@ -15,6 +17,7 @@ namespace {
 
 constexpr std::string_view kMagic = "\x93NUMPY";
 constexpr std::uint64_t kMaxHeader = 65536;
+constexpr std::size_t kPieceBytes = std::size_t{1} << 20;  // a multiple of every width
 
 [[noreturn]] void damaged(const std::string& source, const Sentence& what) {
     throw Error(say("{}: not a sound .npy file, {}; write it again with numpy.save", source, what));
@@ -85,10 +88,14 @@ class DictReader {
         }
         if (which == 1) {
             skip();
-            constexpr std::string_view kFalse = "False";
-            const bool plain = text_.substr(at_, kFalse.size()) == kFalse;
-            at_ += plain ? kFalse.size() : 0;
-            return plain;
+            for (const std::string_view word : {"False", "True"}) {
+                if (text_.substr(at_).starts_with(word)) {
+                    header.columns_first = word == "True";
+                    at_ += word.size();
+                    return true;
+                }
+            }
+            return false;
         }
         return shape(header.shape);
     }
@@ -121,45 +128,69 @@ class DictReader {
     std::size_t at_ = 0;
 };
 
+/// Bytes of one value; 0 when the type holds anything but numbers.
 std::uint64_t item_bytes_of(const std::string& dtype) {
-    constexpr std::pair<std::string_view, std::uint64_t> kTypes[] = {{"<i4", 4}, {"<i8", 8}, {"<u2", 2},
-                                                                     {"<u4", 4}, {"|u1", 1}, {"<f4", 4}};
-    for (const auto& [name, bytes] : kTypes) {
-        if (dtype == name) {
-            return bytes;
+    constexpr std::string_view kTypes[] = {"b1", "i1", "u1", "i2", "u2", "f2",  "i4", "u4",
+                                           "f4", "i8", "u8", "f8", "c8", "c16", "f16"};
+    if (dtype.size() < 3 || std::string_view("<>|").find(dtype[0]) == std::string_view::npos) {
+        return 0;
+    }
+    for (const std::string_view name : kTypes) {
+        if (std::string_view(dtype).substr(1) == name) {
+            return static_cast<std::uint64_t>(std::stoul(std::string(name.substr(1))));
         }
     }
     return 0;
 }
 
+/// Appends values of the type Stored, in the machine's byte order or the other one.
 template <class Stored>
-std::vector<std::int32_t> converted(const std::vector<char>& bytes, const std::string& source) {
-    std::vector<std::int32_t> values(bytes.size() / sizeof(Stored));
-    for (std::size_t i = 0; i < values.size(); ++i) {
-        Stored value;
-        std::memcpy(&value, bytes.data() + i * sizeof(Stored), sizeof(Stored));
-        if (!std::in_range<std::int32_t>(value)) {
-            throw Error(say("{}: value {} at position {} is no token", source, value, i));
+void append_tokens(std::span<const char> bytes, bool swapped, const std::string& source,
+                   std::vector<std::int32_t>& tokens) {
+    for (std::size_t at = 0; at < bytes.size(); at += sizeof(Stored)) {
+        char item[sizeof(Stored)];
+        std::copy_n(bytes.data() + at, sizeof item, item);
+        if (swapped) {
+            std::reverse(std::begin(item), std::end(item));
         }
-        values[i] = static_cast<std::int32_t>(value);
+        Stored value;
+        std::memcpy(&value, item, sizeof value);
+        if (!std::in_range<std::int32_t>(value)) {
+            throw Error(say("{}: value {} at position {} is no token", source, value, tokens.size()));
+        }
+        tokens.push_back(static_cast<std::int32_t>(value));
     }
-    return values;
 }
 
-std::vector<std::int32_t> convert(const std::string& dtype, const std::vector<char>& bytes, const std::string& source) {
-    if (dtype == "<i4") {
-        return converted<std::int32_t>(bytes, source);
+using Append = void (*)(std::span<const char>, bool, const std::string&, std::vector<std::int32_t>&);
+
+/// How values of a type are taken; null for what is no whole number.
+Append append_of(const std::string& dtype) {
+    constexpr std::pair<std::string_view, Append> kTypes[] = {
+        {"i1", append_tokens<std::int8_t>},   {"u1", append_tokens<std::uint8_t>}, {"i2", append_tokens<std::int16_t>},
+        {"u2", append_tokens<std::uint16_t>}, {"i4", append_tokens<std::int32_t>}, {"u4", append_tokens<std::uint32_t>},
+        {"i8", append_tokens<std::int64_t>},  {"u8", append_tokens<std::uint64_t>}};
+    for (const auto& [name, append] : kTypes) {
+        if (std::string_view(dtype).substr(1) == name) {
+            return append;
+        }
     }
-    if (dtype == "<i8") {
-        return converted<std::int64_t>(bytes, source);
+    return nullptr;
+}
+
+void check_tokens(const NpyHeader& header, const std::filesystem::path& path) {
+    if (append_of(header.dtype) == nullptr) {
+        throw Error(say("{} holds values of the type {}, but tokens are whole numbers; save them with .astype('int32')",
+                        path, header.dtype));
     }
-    if (dtype == "<u2") {
-        return converted<std::uint16_t>(bytes, source);
+    if (header.shape.size() != 1) {
+        throw Error(say("{} has {} dimensions, but tokens are a one-dimensional list; save them with .reshape(-1)",
+                        path, header.shape.size()));
     }
-    if (dtype == "<u4") {
-        return converted<std::uint32_t>(bytes, source);
+    if (header.count > kMostNpyTokens) {
+        throw Error(say("{} has {} tokens, more than the {} that can be used at once, so take a part of it", path,
+                        header.count, kMostNpyTokens));
     }
-    return converted<std::uint8_t>(bytes, source);
 }
 
 void write_bytes(const std::filesystem::path& path, const char* dtype, const void* data, std::uint64_t count,
@@ -201,8 +232,8 @@ NpyHeader parse_npy(std::span<const std::byte> prefix, std::uint64_t file_bytes,
         damaged(source, say("it does not begin with NumPy's mark"));
     }
     const int version = static_cast<unsigned char>(text[6]);
-    if ((version != 1 && version != 2) || text[7] != 0) {
-        damaged(source, say("its version {} is not 1 or 2", version));
+    if (version < 1 || version > 3 || text[7] != 0) {
+        damaged(source, say("its version {} is not 1, 2 or 3", version));
     }
     std::uint32_t length = 0;
     std::memcpy(&length, text.data() + 8, version == 1 ? 2 : 4);
@@ -212,12 +243,12 @@ NpyHeader parse_npy(std::span<const std::byte> prefix, std::uint64_t file_bytes,
     }
     NpyHeader header;
     if (!DictReader(text.substr(before, length)).read(header)) {
-        damaged(source, say("its header is not what NumPy writes for a plain array in C order"));
+        damaged(source, say("its header is not what NumPy writes for a plain array of numbers"));
     }
     header.data_begin = before + length;
     header.item_bytes = item_bytes_of(header.dtype);
     if (header.item_bytes == 0) {
-        damaged(source, say("its type \"{}\" is not supported", header.dtype));
+        throw Error(say("{} holds values of the type {}, which are no numbers", source, header.dtype));
     }
     header.count = 1;
     std::uint64_t bytes = header.item_bytes;
@@ -232,27 +263,27 @@ NpyHeader parse_npy(std::span<const std::byte> prefix, std::uint64_t file_bytes,
     return header;
 }
 
-std::vector<std::int32_t> read_npy_tokens(const std::filesystem::path& path) {
-    std::error_code error;
-    std::ifstream file(path, std::ios::binary);
-    const bool regular = std::filesystem::is_regular_file(path, error);
-    const std::uint64_t size = regular ? std::filesystem::file_size(path, error) : 0;
-    if (!file || !regular || error) {
-        throw Error(say("{}: cannot be read; check that the file exists and that you may read it", path));
+std::vector<std::int32_t> read_npy_tokens(const std::filesystem::path& path, const std::function<void()>& check) {
+    const base::InputFile file(path);
+    std::vector<char> piece(std::min<std::uint64_t>(file.size(), kMaxHeader + 12));
+    file.read(0, std::span(piece));
+    const NpyHeader header = parse_npy(std::as_bytes(std::span(piece)), file.size(), path.string());
+    check_tokens(header, path);
+    const Append append = append_of(header.dtype);
+    const bool swapped = header.dtype[0] == (std::endian::native == std::endian::little ? '>' : '<');
+    std::vector<std::int32_t> tokens;
+    tokens.reserve(header.count);
+    piece.resize(kPieceBytes);
+    const std::uint64_t bytes = header.count * header.item_bytes;
+    for (std::uint64_t at = 0; at < bytes; at += piece.size()) {
+        if (check) {
+            check();
+        }
+        const std::span<char> now = std::span(piece).first(std::min<std::uint64_t>(piece.size(), bytes - at));
+        file.read(header.data_begin + at, now);
+        append(now, swapped, path.string(), tokens);
     }
-    std::vector<std::byte> prefix(std::min<std::uint64_t>(size, kMaxHeader + 12));
-    file.read(reinterpret_cast<char*>(prefix.data()), static_cast<std::streamsize>(prefix.size()));
-    const NpyHeader header = parse_npy(prefix, size, path.string());
-    if (header.shape.size() != 1 || header.dtype == "<f4") {
-        throw Error(say("{}: tokens must be a one-dimensional array of whole numbers, for example int32", path));
-    }
-    std::vector<char> bytes(size - header.data_begin);
-    file.seekg(static_cast<std::streamoff>(header.data_begin));
-    file.read(bytes.data(), static_cast<std::streamsize>(bytes.size()));
-    if (!file) {
-        throw Error(say("{}: reading failed; check the disk", path));
-    }
-    return convert(header.dtype, bytes, path.string());
+    return tokens;
 }
 
 void write_npy(const std::filesystem::path& path, std::span<const float> values,

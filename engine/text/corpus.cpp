@@ -5,9 +5,13 @@
 #include <nlohmann/json.hpp>
 #include <unordered_set>
 
+#include "base/input_file.hpp"
+#include "base/json_fields.hpp"
+#include "base/json_guard.hpp"
 #include "base/sha256.hpp"
 #include "base/utf8.hpp"
 #include "engine/error.hpp"
+#include "engine/text/byte_source.hpp"
 #include "engine/text/dataset.hpp"
 #include "engine/text/dataset_check.hpp"
 #include "engine/text/text_file.hpp"
@@ -23,13 +27,40 @@ constexpr std::size_t kPartBytes = 16384;  // longer documents come in parts, so
 constexpr std::uint64_t kHeldOutOf = 20;
 constexpr double kChineseShare = 0.1;
 constexpr const char* kManpages = "manpages";
+constexpr std::size_t kLanguageSample = std::size_t{1} << 20;  // bytes of a document that tell its language
+constexpr std::size_t kPieceBytes = std::size_t{1} << 22;      // handled between two checks for a stop
+constexpr std::size_t kPieceDocuments = 1024;
+constexpr std::size_t kMaxDescriptionBytes = std::size_t{1} << 20;  // of the built-in corpus
 
-std::uint64_t hash_of(std::string_view text) {  // FNV-1a, 64 bits: the same on every machine
-    std::uint64_t hash = 0xcbf29ce484222325U;
-    for (const char c : text) {
-        hash = (hash ^ static_cast<std::uint8_t>(c)) * 0x100000001b3U;
+void check_stop(const StopCheck& check) {
+    if (check) {
+        check();
     }
+}
+
+/// Calls `take` with `text` in pieces.
+template <class Take>
+void in_pieces(std::string_view text, const StopCheck& check, const Take& take) {
+    for (; !text.empty(); text.remove_prefix(std::min(kPieceBytes, text.size()))) {
+        check_stop(check);
+        take(text.substr(0, kPieceBytes));
+    }
+}
+
+std::uint64_t hash_of(std::string_view text, const StopCheck& check) {  // FNV-1a, 64 bits: the same on every machine
+    std::uint64_t hash = 0xcbf29ce484222325U;
+    in_pieces(text, check, [&](std::string_view piece) {
+        for (const char c : piece) {
+            hash = (hash ^ static_cast<std::uint8_t>(c)) * 0x100000001b3U;
+        }
+    });
     return hash ^ (hash >> 29);
+}
+
+std::string sha256_of(std::string_view text, const StopCheck& check) {
+    base::Sha256 hash;
+    in_pieces(text, check, [&](std::string_view piece) { hash.add(piece); });
+    return hash.finish();
 }
 
 struct Cut {
@@ -42,8 +73,9 @@ Cut cut_part(std::string_view text, std::size_t size) {
         return {text.size(), text.size()};
     }
     for (const std::string_view mark : {"\n\n", "\n"}) {
-        const std::size_t end = text.find(mark, size);
-        if (end != std::string_view::npos && end < 2 * size) {
+        // Not further than a mark counts: a search through the whole rest would make a long text cost its square.
+        const std::size_t end = text.substr(0, 2 * size + mark.size() - 1).find(mark, size);
+        if (end != std::string_view::npos) {
             return {end, end + mark.size()};
         }
     }
@@ -67,82 +99,116 @@ std::string_view trimmed(std::string_view text) {
     return text.substr(first, text.find_last_not_of(" \t\r\n\f") - first + 1);
 }
 
+int language_of(std::string_view document) {
+    const std::string_view sample = document.substr(0, base::character_boundary(document, kLanguageSample));
+    return base::han_share(sample) >= kChineseShare ? 1 : 0;
+}
+
 // `language` < 0: told from each document's text.
-void append_documents(std::string_view text, int language, std::vector<TextDocument>& documents) {
+void append_documents(std::string_view text, int language, const StopCheck& check,
+                      std::vector<TextDocument>& documents) {
     const bool form_feeds = text.find('\f') != std::string_view::npos;
     while (!text.empty()) {
+        if (documents.size() % kPieceDocuments == 0) {
+            check_stop(check);
+        }
         const auto [end, next] = cut_document(text, form_feeds);
         const std::string_view body = trimmed(text.substr(0, end));
         text.remove_prefix(next);
         if (!body.empty()) {
-            const int own = language >= 0 ? language : (base::han_share(body) >= kChineseShare ? 1 : 0);
+            const int own = language >= 0 ? language : language_of(body);
             documents.push_back({body, static_cast<std::uint8_t>(own), false});
         }
     }
 }
 
-std::vector<fs::path> text_files(const fs::path& path) {
-    check_exists(path.string());
-    std::error_code error;
-    if (!fs::is_directory(path, error)) {
-        return {path};
-    }
+bool is_hidden(const fs::path& path) {  // "._en.txt" is what macOS writes beside "en.txt", not a text
+    return path.filename().string().starts_with('.');
+}
+
+/// The texts of a folder and its subfolders; what is hidden counts as absent.
+std::vector<fs::path> files_of_folder(const fs::path& path, const StopCheck& check, std::vector<Sentence>& notes) {
     std::vector<fs::path> files;
+    std::error_code error;
     for (fs::recursive_directory_iterator entry(path, error), end; !error && entry != end; entry.increment(error)) {
+        check_stop(check);
         std::error_code gone;
-        if (is_text_file(entry->path()) && entry->is_regular_file(gone)) {
-            files.push_back(entry->path());
+        if (is_hidden(entry->path())) {
+            entry.disable_recursion_pending();
+        } else if (is_text_file(entry->path()) && entry->is_regular_file(gone)) {
+            if (is_other_json(entry->path())) {
+                notes.push_back(say("{} was left out: it does not begin with a document", entry->path()));
+            } else {
+                files.push_back(entry->path());
+            }
         }
     }
     if (error || files.empty()) {
         throw Error(error ? say("the folder {} cannot be read: {}", path, error)
-                          : say("the folder {} holds no .txt or .jsonl files, also not with .zst", path));
+                          : say("the folder {} holds no .txt, .jsonl, .ndjson or .json files with text, also not with "
+                                ".zst or .gz",
+                                path));
     }
     std::sort(files.begin(), files.end());
     return files;
 }
 
+std::vector<fs::path> text_files(const fs::path& path, const StopCheck& check, std::vector<Sentence>& notes) {
+    check_exists(path.string());
+    std::error_code error;
+    const bool folder = fs::is_directory(path, error);
+    if (!folder && lower_extension(path) == ".bin") {
+        throw Error(
+            say("{} is a bare list of numbers that does not say how wide they are; make a .npy of it, for "
+                "example numpy.save('train.npy', numpy.fromfile('train.bin', 'uint16'))",
+                path));
+    }
+    return folder ? files_of_folder(path, check, notes) : std::vector<fs::path>{path};
+}
+
 // Reads the files and fills everything but the order of the documents. `languages` names the language of each file, or
 // is empty.
-Corpus read_files(const std::vector<fs::path>& files, const std::vector<int>& languages, std::string name) {
+Corpus read_files(const std::vector<fs::path>& files, const std::vector<int>& languages, std::string name,
+                  const StopCheck& check) {
     Corpus corpus;
     corpus.name = std::move(name);
     base::Sha256 hash;
     std::uintmax_t room = kMaxTextBytes;
     std::vector<int> known;
     for (std::size_t i = 0; i < files.size(); ++i) {
-        for (LabelledText& labelled : read_text_file(files[i], room)) {
+        for (LabelledText& labelled : read_text_file(files[i], room, check)) {
             known.push_back(languages.empty() ? labelled.language : languages[i]);
             corpus.files.push_back(std::move(labelled.text));
             const std::string& text = corpus.files.back();
             room -= std::min<std::uintmax_t>(room, text.size());
             hash.add(files[i].filename().string() + ' ' + std::to_string(text.size()) + '\n');
-            hash.add(text);
+            in_pieces(text, check, [&](std::string_view piece) { hash.add(piece); });
         }
     }
     corpus.sha256 = hash.finish();
     for (std::size_t i = 0; i < corpus.files.size(); ++i) {
-        append_documents(corpus.files[i], known[i], corpus.documents);
+        append_documents(corpus.files[i], known[i], check, corpus.documents);
     }
     return corpus;
 }
 
 // The built-in corpus is checked against the description that was written with it: a damaged file is found here, not as
 // a strange loss.
-Corpus read_manpages(const fs::path& folder) {
+Corpus read_manpages(const fs::path& folder, const StopCheck& check) {
     std::error_code error;
     const fs::path description = folder / "corpus.json";
     if (!fs::exists(description, error) || !fs::exists(folder / "en.txt", error) ||
         !fs::exists(folder / "zh.txt", error)) {
         throw Error(say("the built-in text is missing in {}; start ./run once, which builds it", folder));
     }
-    Corpus corpus = read_files({folder / "en.txt", folder / "zh.txt"}, {0, 1}, kManpages);
-    const auto json = nlohmann::json::parse(read_whole_file(description, 1U << 20), nullptr, false);
+    Corpus corpus = read_files({folder / "en.txt", folder / "zh.txt"}, {0, 1}, kManpages, check);
+    const auto text = base::try_read_file(description, kMaxDescriptionBytes);
+    const nlohmann::json json =
+        base::parse_object(text.value_or(""), kMaxDescriptionBytes).value_or(nlohmann::json::object());
     for (std::size_t i = 0; i < corpus.files.size(); ++i) {
         const char* name = i == 0 ? "en.txt" : "zh.txt";
-        const auto pointer = nlohmann::json::json_pointer(std::string("/files/") + name + "/sha256");
-        const bool known = !json.is_discarded() && json.contains(pointer) && json.at(pointer).is_string();
-        if (!known || json.at(pointer).get<std::string>() != base::sha256(corpus.files[i])) {
+        const std::string known = base::text_of(base::member(base::member(json, "files"), name), "sha256");
+        if (known != sha256_of(corpus.files[i], check)) {
             throw Error(say("{} is not what {} describes; delete the folder and start ./run, which builds it again",
                             (folder / name), description));
         }
@@ -151,13 +217,16 @@ Corpus read_manpages(const fs::path& folder) {
 }
 
 // Marks the held-out documents of one language and gives the order of its documents, long ones in parts.
-std::vector<TextDocument> arrange_language(const std::vector<TextDocument>& all, std::uint8_t language) {
+std::vector<TextDocument> arrange_language(const std::vector<TextDocument>& all, std::uint8_t language,
+                                           const StopCheck& check) {
     std::vector<std::pair<std::uint64_t, TextDocument>> hashed;
     std::unordered_set<std::uint64_t> seen;
     for (const TextDocument& document : all) {
-        const std::uint64_t hash = hash_of(document.text);
-        if (document.language == language &&
-            seen.insert(hash).second) {  // a copy would leak held-out text into training
+        if (document.language != language) {
+            continue;
+        }
+        const std::uint64_t hash = hash_of(document.text, check);
+        if (seen.insert(hash).second) {  // a copy would leak held-out text into training
             hashed.emplace_back(hash, document);
         }
     }
@@ -182,6 +251,9 @@ std::vector<TextDocument> arrange_language(const std::vector<TextDocument>& all,
     std::vector<TextDocument> result;
     for (const auto& [hash, document] : hashed) {
         std::string_view rest = document.text;
+        if (result.size() % kPieceDocuments == 0) {
+            check_stop(check);
+        }
         while (!rest.empty()) {
             const auto [end, next] = cut_part(rest, kPartBytes);
             const std::string_view part = trimmed(rest.substr(0, end));
@@ -226,20 +298,23 @@ void check_exists(const std::string& data) {
     std::error_code error;
     if (data != kManpages && !fs::exists(data, error)) {
         throw Error(
-            say("the text {} does not exist; name a UTF-8 text (.txt, .jsonl, either with .zst), a folder of such "
-                "files, a token file (.npy), or manpages",
+            say("the text {} does not exist; name a UTF-8 text (.txt, .jsonl, .ndjson or .json, each also with "
+                ".zst or .gz), a folder of such files, a token file (.npy), or manpages",
                 fs::path(data)));
     }
 }
 
-Corpus read_corpus(const std::string& data, const fs::path& cache) {
-    Corpus corpus = data == kManpages ? read_manpages(cache / "corpus") : read_files(text_files(data), {}, data);
+Corpus read_corpus(const std::string& data, const fs::path& cache, const StopCheck& check) {
+    std::vector<Sentence> notes;
+    Corpus corpus = data == kManpages ? read_manpages(cache / "corpus", check)
+                                      : read_files(text_files(data, check, notes), {}, data, check);
+    corpus.notes = std::move(notes);
     if (corpus.documents.empty()) {
         throw Error(say("the text {} is empty; there is nothing to train on", data));
     }
     std::array<std::vector<TextDocument>, kLanguages> languages;
     for (std::uint8_t language = 0; language < kLanguages; ++language) {
-        languages[language] = arrange_language(corpus.documents, language);
+        languages[language] = arrange_language(corpus.documents, language, check);
     }
     corpus.documents = interleave(languages);
     return corpus;

@@ -8,6 +8,9 @@
 #include <string_view>
 #include <vector>
 
+#include "base/sentence.hpp"
+#include "engine/text/text_file.hpp"
+
 namespace moescope::engine {
 
 struct TextDocument {
@@ -19,8 +22,9 @@ struct TextDocument {
 struct Corpus {
     std::vector<std::string> files;  ///< contents; the documents point into them, so it never changes after reading
     std::vector<TextDocument> documents;
-    std::string sha256;  ///< of names and contents
-    std::string name;    ///< "manpages" or the path
+    std::string sha256;                 ///< of names and contents
+    std::string name;                   ///< "manpages" or the path
+    std::vector<base::Sentence> notes;  ///< about files that were left out
 
     Corpus() = default;
     Corpus(Corpus&&) = default;
@@ -28,8 +32,8 @@ struct Corpus {
 };
 
 /// `data` as in load_dataset. The documents come in the order in which they are trained on: each language shuffled by
-/// hash, and both languages spread evenly from the first document to the last; a long document comes in parts. Throws
-/// Error: missing, empty, or not UTF-8 (with file and offset).
-Corpus read_corpus(const std::string& data, const std::filesystem::path& cache);
+/// hash, and both languages spread evenly from the first document to the last; a long document comes in parts. Linear
+/// in the text; `check` is called every few milliseconds. Throws Error: missing, empty, or what read_text_file says.
+Corpus read_corpus(const std::string& data, const std::filesystem::path& cache, const StopCheck& check = {});
 
 }  // namespace moescope::engine

@@ -2,12 +2,16 @@
 
 #include <algorithm>
 #include <atomic>
+#include <chrono>
 #include <exception>
 #include <future>
+#include <span>
+#include <thread>
 
 #include "base/sha256.hpp"
 #include "engine/error.hpp"
 #include "engine/files/npy.hpp"
+#include "engine/text/byte_source.hpp"
 #include "engine/text/corpus.hpp"
 #include "engine/text/dataset_check.hpp"
 #include "engine/text/token_cache.hpp"
@@ -23,11 +27,42 @@ constexpr const char* kTokenizerVersion =
     "1";  // raise when the sample or the training changes: old files are then not used
 constexpr int kEncodeThreads = 2;
 
-void report(const Progress& progress, double fraction, const Sentence& what) {
-    if (progress && !progress(fraction, what)) {
-        throw Error(say("cancelled"));
+/// Reports progress, not too often, and ends the load when nobody wants it any more. One thread.
+class Watch {
+ public:
+    explicit Watch(const Progress& progress) : progress_(progress) {}
+    /// The stage that begins.
+    void stage(double fraction, const Sentence& what) {
+        what_ = what;
+        report(fraction);
     }
-}
+    /// Called often: reports at most every kReportEvery.
+    void check(double fraction) {
+        if (cancelled_ || Clock::now() - last_ >= kReportEvery) {
+            report(fraction);
+        }
+    }
+    void check() { check(fraction_); }
+
+ private:
+    using Clock = std::chrono::steady_clock;
+    static constexpr std::chrono::milliseconds kReportEvery{100};
+
+    void report(double fraction) {
+        fraction_ = fraction;
+        cancelled_ = cancelled_ || (progress_ && !progress_(fraction, what_));
+        last_ = Clock::now();
+        if (cancelled_) {
+            throw Error(say("cancelled"));
+        }
+    }
+
+    const Progress& progress_;
+    Sentence what_;
+    double fraction_ = 0;
+    Clock::time_point last_ = Clock::now();
+    bool cancelled_ = false;
+};
 
 // The first documents in training order, held-out ones left out, up to the same number of bytes of each language.
 std::vector<std::string> tokenizer_sample(const Corpus& corpus) {
@@ -42,7 +77,37 @@ std::vector<std::string> tokenizer_sample(const Corpus& corpus) {
     return sample;
 }
 
-std::shared_ptr<const Tokenizer> load_tokenizer(const Corpus& corpus, int vocabulary, const fs::path& cache) {
+std::atomic<int>& trainings() {
+    static std::atomic<int> count{0};
+    return count;
+}
+
+/// Training takes seconds and cannot be interrupted. When nobody wants it any more it is left to end by itself.
+std::shared_ptr<const Tokenizer> train_tokenizer(std::vector<std::string> sample, int vocabulary, Watch& watch) {
+    struct Counted {
+        Counted() { ++trainings(); }
+        ~Counted() { --trainings(); }
+    };
+    std::packaged_task<std::shared_ptr<const Tokenizer>()> task(
+        [sample = std::move(sample), vocabulary, counted = std::make_shared<const Counted>()] {
+            return Tokenizer::train(sample, vocabulary);
+        });
+    auto tokenizer = task.get_future();
+    std::thread thread(std::move(task));
+    try {
+        while (tokenizer.wait_for(std::chrono::milliseconds(50)) != std::future_status::ready) {
+            watch.check();
+        }
+    } catch (...) {
+        thread.detach();
+        throw;
+    }
+    thread.join();
+    return tokenizer.get();
+}
+
+std::shared_ptr<const Tokenizer> load_tokenizer(const Corpus& corpus, int vocabulary, const fs::path& cache,
+                                                Watch& watch) {
     const fs::path path =
         cache / "tokenizers" / (corpus.sha256 + "-" + std::to_string(vocabulary) + "-" + kTokenizerVersion + ".model");
     if (auto bytes = read_cached(path)) {
@@ -55,14 +120,14 @@ std::shared_ptr<const Tokenizer> load_tokenizer(const Corpus& corpus, int vocabu
             // Damaged: trained again below, and written over.
         }
     }
-    auto tokenizer = Tokenizer::train(tokenizer_sample(corpus), vocabulary);
+    auto tokenizer = train_tokenizer(tokenizer_sample(corpus), vocabulary, watch);
     write_cached(path, tokenizer->model_bytes());
     return tokenizer;
 }
 
 // Encodes every document; threads take the next one that is left. The result does not depend on who took which.
 std::vector<std::vector<std::int32_t>> encode_documents(const Corpus& corpus, const Tokenizer& tokenizer,
-                                                        const Progress& progress) {
+                                                        Watch& watch) {
     std::vector<std::vector<std::int32_t>> tokens(corpus.documents.size());
     std::atomic<std::size_t> next = 0;
     std::atomic<bool> stop = false;
@@ -71,9 +136,8 @@ std::vector<std::vector<std::int32_t>> encode_documents(const Corpus& corpus, co
             const std::vector<std::int32_t> ids = tokenizer.encode(corpus.documents[i].text);
             tokens[i].assign(ids.begin(), ids.end());
             tokens[i].push_back(tokenizer.end_token());
-            if (reports && i % 64 == 0) {
-                report(progress, 0.6 + 0.4 * static_cast<double>(i) / static_cast<double>(tokens.size()),
-                       say("encoding the text"));
+            if (reports) {
+                watch.check(0.6 + 0.35 * static_cast<double>(i) / static_cast<double>(tokens.size()));
             }
         }
     };
@@ -101,10 +165,17 @@ std::vector<std::vector<std::int32_t>> encode_documents(const Corpus& corpus, co
     return tokens;
 }
 
-void fill_tokens(const Corpus& corpus, const Progress& progress, Dataset& dataset) {
-    const auto tokens = encode_documents(corpus, *dataset.tokenizer, progress);
+void fill_tokens(const Corpus& corpus, Watch& watch, Dataset& dataset) {
+    auto tokens = encode_documents(corpus, *dataset.tokenizer, watch);
     std::array<std::uint64_t, kLanguages> held_out_bytes{};
+    std::size_t total = 0;
     for (std::size_t i = 0; i < tokens.size(); ++i) {
+        total += corpus.documents[i].held_out ? 0 : tokens[i].size();
+    }
+    dataset.train_tokens.reserve(total);
+    dataset.train_languages.reserve(total);
+    for (std::size_t i = 0; i < tokens.size(); ++i) {
+        watch.check();
         const TextDocument& document = corpus.documents[i];
         auto& target = document.held_out ? dataset.held_out[document.language] : dataset.train_tokens;
         target.insert(target.end(), tokens[i].begin(), tokens[i].end());
@@ -113,6 +184,7 @@ void fill_tokens(const Corpus& corpus, const Progress& progress, Dataset& datase
         } else {
             dataset.train_languages.insert(dataset.train_languages.end(), tokens[i].size(), document.language);
         }
+        tokens[i] = {};  // not all of them twice
     }
     for (std::size_t language = 0; language < kLanguages; ++language) {
         const auto count = static_cast<double>(dataset.held_out[language].size());
@@ -121,19 +193,25 @@ void fill_tokens(const Corpus& corpus, const Progress& progress, Dataset& datase
 }
 
 /// Tokens as they are, taken in their order; there is no tokenizer, no held-out text, and all counts as English.
-std::shared_ptr<const Dataset> load_tokens(const fs::path& path, int vocabulary) {
+std::shared_ptr<const Dataset> load_tokens(const fs::path& path, int vocabulary, Watch& watch) {
+    constexpr std::size_t kPiece = std::size_t{1} << 20;
     auto dataset = std::make_shared<Dataset>();
+    dataset->train_tokens = read_npy_tokens(path, [&] { watch.check(); });
     base::Sha256 hash;
-    for (const std::int32_t token : read_npy_tokens(path)) {
-        if (token < 0 || token >= vocabulary) {
-            throw Error(say("{} has the token {}, but the model's vocabulary is {}; the tokens belong to another model",
-                            path, token, vocabulary));
+    for (std::span<const std::int32_t> left = dataset->train_tokens; !left.empty();) {
+        watch.check();
+        const auto piece = left.first(std::min(kPiece, left.size()));
+        left = left.subspan(piece.size());
+        for (const std::int32_t token : piece) {
+            if (token < 0 || token >= vocabulary) {
+                throw Error(
+                    say("{} has the token {}, but the model's vocabulary is {}; the tokens belong to another model",
+                        path, token, vocabulary));
+            }
         }
-        dataset->train_tokens.push_back(token);
+        hash.add({reinterpret_cast<const char*>(piece.data()), piece.size_bytes()});
     }
     dataset->train_languages.assign(dataset->train_tokens.size(), 0);
-    hash.add({reinterpret_cast<const char*>(dataset->train_tokens.data()),
-              dataset->train_tokens.size() * sizeof(std::int32_t)});
     dataset->sha256 = hash.finish();
     dataset->name = path.string();
     dataset->in_order = true;
@@ -142,8 +220,12 @@ std::shared_ptr<const Dataset> load_tokens(const fs::path& path, int vocabulary)
 
 }  // namespace
 
+bool trains_tokenizer() {
+    return trainings() > 0;
+}
+
 bool holds_tokens(const std::string& data) {
-    return fs::path(data).extension() == ".npy";
+    return lower_extension(data) == ".npy";
 }
 
 void check_dataset(const std::string& data, int vocabulary, bool has_tokenizer) {
@@ -155,36 +237,35 @@ void check_dataset(const std::string& data, int vocabulary, bool has_tokenizer) 
 
 std::shared_ptr<const Dataset> load_dataset(const std::string& data, int vocabulary, const fs::path& cache,
                                             const Progress& progress, std::shared_ptr<const Tokenizer> tokenizer) {
+    Watch watch(progress);
+    watch.stage(0.0, say("reading the text"));
     if (holds_tokens(data)) {
-        return load_tokens(data, vocabulary);
+        return load_tokens(data, vocabulary, watch);
     }
-    report(progress, 0.0, say("reading the text"));
-    const Corpus corpus = read_corpus(data, cache);
+    const StopCheck check = [&watch] { watch.check(); };
+    const Corpus corpus = read_corpus(data, cache, check);
     auto dataset = std::make_shared<Dataset>();
-    dataset->name = corpus.name;
-    dataset->sha256 = corpus.sha256;
-    report(progress, 0.05, say("preparing the tokenizer"));
-    dataset->tokenizer = tokenizer != nullptr ? std::move(tokenizer) : load_tokenizer(corpus, vocabulary, cache);
-    report(progress, 0.6, say("encoding the text"));
-
+    watch.stage(0.05, say("preparing the tokenizer"));
+    dataset->tokenizer = tokenizer != nullptr ? std::move(tokenizer) : load_tokenizer(corpus, vocabulary, cache, watch);
+    watch.stage(0.6, say("encoding the text"));
     const std::string key =
         corpus.sha256.substr(0, 32) + "-" + base::sha256(dataset->tokenizer->model_bytes()).substr(0, 32);
     const fs::path path = cache / "tokens" / (key + ".tokens");
-    const auto bytes = read_cached(path);
     Dataset cached;
-    if (bytes && tokens_from_bytes(*bytes, vocabulary, cached)) {
+    if (read_cached_tokens(path, vocabulary, cached, check)) {
         cached.tokenizer = dataset->tokenizer;
-        cached.name = dataset->name;
-        cached.sha256 = dataset->sha256;
         *dataset = std::move(cached);
     } else {
-        fill_tokens(corpus, progress, *dataset);
-        write_cached(path, tokens_to_bytes(*dataset));
+        fill_tokens(corpus, watch, *dataset);
+        write_cached_tokens(path, *dataset, check);
     }
+    dataset->name = corpus.name;
+    dataset->sha256 = corpus.sha256;
+    dataset->notes = corpus.notes;
     if (dataset->train_tokens.empty()) {
         throw Error(say("the text {} leaves nothing to train on; give more text", data));
     }
-    report(progress, 1.0, say("the text is ready"));
+    watch.stage(1.0, say("the text is ready"));
     return dataset;
 }
 

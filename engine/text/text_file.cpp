@@ -1,150 +1,167 @@
 #include "engine/text/text_file.hpp"
 
 #include <algorithm>
-#include <array>
-#include <fstream>
 #include <memory>
-#include <nlohmann/json.hpp>
-#include <zstd.h>
 
 #include "base/utf8.hpp"
 #include "engine/error.hpp"
+#include "engine/text/byte_source.hpp"
+#include "engine/text/json_documents.hpp"
 
 namespace moescope::engine {
 namespace {
 
 namespace fs = std::filesystem;
 
+/// What stands beside the texts in JSON is unpacked and skipped; this much of it, for each byte of text that is
+/// allowed.
+constexpr std::uintmax_t kBesideText = 16;
+
+enum class Kind { plain, lines, values };
+
 [[noreturn]] void refuse_size(const fs::path& path, std::uintmax_t limit) {
     throw Error(
         say("{} has more than the {} bytes of text that can be used at once, so take a part of it", path, limit));
 }
 
-/// Stops as soon as the text is larger than `limit`, whatever size the file claims.
-std::string decompress(const std::string& packed, const fs::path& path, std::uintmax_t limit) {
-    const std::unique_ptr<ZSTD_DStream, decltype(&ZSTD_freeDStream)> stream(ZSTD_createDStream(), ZSTD_freeDStream);
-    if (!stream) {
-        throw Error(say("there is not enough memory to decompress {}", path));
+/// Names the encodings that are met besides UTF-8; `start` is the beginning of the file.
+void refuse_other_encodings(std::string_view start, const fs::path& path) {
+    constexpr std::string_view kZeros("\0\0", 2);
+    const auto zero = [&](std::size_t i) { return i < start.size() && start[i] == '\0'; };
+    const bool marked32 = (start.starts_with("\xff\xfe") && start.substr(2).starts_with(kZeros)) ||
+                          (start.starts_with(kZeros) && start.substr(2).starts_with("\xfe\xff"));
+    const bool marked16 = start.starts_with("\xff\xfe") || start.starts_with("\xfe\xff");
+    // Without a mark, Latin letters give it away: every second byte is zero.
+    const bool letters16 = start.size() >= 4 && (zero(0) == zero(2)) && (zero(1) == zero(3)) && (zero(0) != zero(1));
+    if (marked32 || marked16 || letters16) {
+        const char* name = marked32 ? "UTF-32" : "UTF-16";
+        throw Error(
+            say("{} is {}; convert it to UTF-8 first, for example with iconv -f {} -t UTF-8", path, name, name));
     }
-    std::string text;
-    std::vector<char> piece(ZSTD_DStreamOutSize());
-    ZSTD_inBuffer in{packed.data(), packed.size(), 0};
-    std::size_t left = 1;  // 0 after a complete frame
-    while (in.pos < in.size) {
-        ZSTD_outBuffer out{piece.data(), piece.size(), 0};
-        left = ZSTD_decompressStream(stream.get(), &out, &in);
-        if (ZSTD_isError(left) != 0) {
-            throw Error(say("{} is damaged or not compressed with zstd: {}", path, ZSTD_getErrorName(left)));
+}
+
+/// The pieces of a file as valid UTF-8, without a byte order mark.
+class TextPieces {
+ public:
+    TextPieces(const fs::path& path, const StopCheck& check)
+        : path_(path), source_(ByteSource::open(path)), check_(check) {
+        read_piece();
+        refuse_other_encodings(text_, path_);
+        if (text_.starts_with(kByteOrderMark)) {
+            text_.erase(0, kByteOrderMark.size());
+            before_ = kByteOrderMark.size();
         }
-        if (text.size() + out.pos > limit) {
+    }
+
+    /// The beginning of the text, before the first next().
+    std::string_view beginning() const { return text_; }
+    std::uint64_t expected_bytes() const { return source_->expected_bytes(); }
+    /// Empty at the end.
+    std::string_view next() {
+        if (!taken_) {
+            taken_ = true;
+        } else {
+            before_ += whole_;
+            text_.erase(0, whole_);
+            read_piece();
+        }
+        whole_ = ended_ ? text_.size() : base::complete_utf8_prefix(text_);
+        const std::string_view piece = std::string_view(text_).substr(0, whole_);
+        if (const std::size_t bad = base::first_invalid_utf8(piece); bad != piece.size()) {
+            throw Error(say("{} is not UTF-8 at byte {}; convert it first, for example with iconv -t UTF-8", path_,
+                            before_ + bad));
+        }
+        return piece;
+    }
+
+ private:
+    static constexpr std::string_view kByteOrderMark = "\xef\xbb\xbf";
+
+    /// Adds to text_ until something whole is in it.
+    void read_piece() {
+        do {
+            if (check_) {
+                check_();
+            }
+            const std::string_view piece = source_->next();
+            ended_ = piece.empty();
+            text_ += piece;
+        } while (!ended_ && text_.size() < kByteOrderMark.size() + 1);
+    }
+
+    const fs::path& path_;
+    std::unique_ptr<ByteSource> source_;
+    const StopCheck& check_;
+    std::string text_;
+    std::size_t whole_ = 0;      ///< bytes of text_ that were given out
+    std::uintmax_t before_ = 0;  ///< bytes of the file before text_
+    bool taken_ = false, ended_ = false;
+};
+
+Kind kind_of(const fs::path& path, std::string_view beginning) {
+    const std::string extension = lower_extension(unpacked_name(path));
+    if (extension == ".jsonl" || extension == ".ndjson") {
+        return Kind::lines;
+    }
+    if (extension == ".json" || (extension != ".txt" && looks_like_documents(beginning, false))) {
+        return Kind::values;
+    }
+    return Kind::plain;
+}
+
+std::vector<LabelledText> read_plain(TextPieces& pieces, const fs::path& path, std::uintmax_t limit) {
+    std::vector<LabelledText> texts(1);
+    std::string& text = texts.front().text;
+    for (std::string_view piece = pieces.next(); !piece.empty(); piece = pieces.next()) {
+        if (piece.size() > limit - text.size()) {
             refuse_size(path, limit);
         }
-        text.append(piece.data(), out.pos);
-    }
-    while (left != 0) {  // what the decoder still holds
-        ZSTD_outBuffer out{piece.data(), piece.size(), 0};
-        left = ZSTD_decompressStream(stream.get(), &out, &in);
-        if (ZSTD_isError(left) != 0 || (left != 0 && out.pos == 0)) {
-            throw Error(say("{} ends before its compressed data do; get it again", path));
-        }
-        if (text.size() + out.pos > limit) {
-            refuse_size(path, limit);
-        }
-        text.append(piece.data(), out.pos);
-    }
-    return text;
-}
-
-void require_utf8(const std::string& text, const fs::path& path) {
-    const std::size_t bad = base::first_invalid_utf8(text);
-    if (bad != text.size()) {
-        throw Error(say("{} is not UTF-8 at byte {}; convert it first, for example with iconv -t UTF-8", path, bad));
-    }
-}
-
-/// `where` gives the place as a sentence.
-template <class Where>
-int language_of(const nlohmann::json& line, const Where& where) {
-    const auto found = line.find("language");
-    if (found == line.end() || found->is_null()) {
-        return -1;
-    }
-    if (*found == "en" || *found == "zh") {
-        return *found == "zh" ? 1 : 0;
-    }
-    throw Error(say("{}: \"language\" must be en or zh, or be left out", where()));
-}
-
-std::vector<LabelledText> read_lines(const std::string& text, const fs::path& path) {
-    std::array<LabelledText, 3> by_language = {LabelledText{{}, -1}, LabelledText{{}, 0}, LabelledText{{}, 1}};
-    std::size_t number = 0;
-    for (std::size_t begin = 0; begin < text.size();) {
-        const std::size_t end = std::min(text.find('\n', begin), text.size());
-        const std::string_view line(text.data() + begin, end - begin);
-        begin = end + 1;
-        ++number;
-        if (line.find_first_not_of(" \t\r") == std::string_view::npos) {
-            continue;
-        }
-        const auto where = [&] { return say("{}, line {}", path, number); };
-        const auto value = nlohmann::json::parse(line, nullptr, false);
-        if (!value.is_object() || !value.contains("text") || !value["text"].is_string()) {
-            throw Error(say("{} is no JSON object with \"text\"; every line must be one", where()));
-        }
-        std::string document = value["text"].get<std::string>();
-        std::replace(document.begin(), document.end(), '\f', '\n');
-        std::string& target = by_language[static_cast<std::size_t>(language_of(value, where) + 1)].text;
-        target += document;
-        target += '\f';
-    }
-    std::vector<LabelledText> texts;
-    for (LabelledText& labelled : by_language) {
-        if (!labelled.text.empty()) {
-            texts.push_back(std::move(labelled));
-        }
+        text += piece;
     }
     return texts;
 }
 
 }  // namespace
 
-std::string read_whole_file(const fs::path& path, std::uintmax_t limit) {
-    std::error_code error;
-    const std::uintmax_t size = fs::file_size(path, error);
-    if (error) {
-        throw Error(say("{} cannot be read: {}", path, error));
-    }
-    if (size > limit) {
+std::vector<LabelledText> read_text_file(const fs::path& path, std::uintmax_t limit, const StopCheck& check) {
+    TextPieces pieces(path, check);
+    const Kind kind = kind_of(path, pieces.beginning());
+    if (pieces.expected_bytes() / (kind == Kind::plain ? 1 : kBesideText) > limit) {
         refuse_size(path, limit);
     }
-    std::string text(static_cast<std::size_t>(size), '\0');
-    std::ifstream file(path, std::ios::binary);
-    file.read(text.data(), static_cast<std::streamsize>(text.size()));
-    if (!file || static_cast<std::uintmax_t>(file.gcount()) != size) {
-        throw Error(say("{} cannot be read to its end; check the file and its permissions", path));
+    if (kind == Kind::plain) {
+        return read_plain(pieces, path, limit);
     }
-    return text;
+    DocumentCollector documents(path, limit);
+    std::unique_ptr<DocumentSplitter> splitter;
+    if (kind == Kind::lines) {
+        splitter = std::make_unique<LineSplitter>(path, documents);
+    } else {
+        splitter = std::make_unique<ValueSplitter>(path, documents);
+    }
+    std::uintmax_t bytes = 0;
+    for (std::string_view piece = pieces.next(); !piece.empty(); piece = pieces.next()) {
+        bytes += piece.size();
+        if (bytes / kBesideText > limit) {
+            refuse_size(path, limit);
+        }
+        splitter->piece(piece);
+    }
+    splitter->end();
+    return documents.take();
 }
 
 bool is_text_file(const fs::path& path) {
-    const fs::path inner = path.extension() == ".zst" ? path.stem() : path;
-    return inner.extension() == ".txt" || inner.extension() == ".jsonl";
+    const std::string extension = lower_extension(unpacked_name(path));
+    return extension == ".txt" || extension == ".jsonl" || extension == ".ndjson" || extension == ".json";
 }
 
-std::vector<LabelledText> read_text_file(const fs::path& path, std::uintmax_t limit) {
-    std::string text = read_whole_file(path, limit);
-    const bool packed = path.extension() == ".zst";
-    if (packed) {
-        text = decompress(text, path, limit);
+bool is_other_json(const fs::path& path) {
+    if (lower_extension(unpacked_name(path)) != ".json") {
+        return false;
     }
-    require_utf8(text, path);
-    const fs::path inner = packed ? path.stem() : path;
-    if (inner.extension() == ".jsonl") {
-        return read_lines(text, path);
-    }
-    std::vector<LabelledText> texts;
-    texts.push_back({std::move(text), -1});
-    return texts;
+    const StopCheck never;
+    return !looks_like_documents(TextPieces(path, never).beginning(), true);
 }
 
 }  // namespace moescope::engine

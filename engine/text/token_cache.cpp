@@ -1,12 +1,17 @@
 #include "engine/text/token_cache.hpp"
 
 #include <algorithm>
+#include <atomic>
 #include <cstring>
 #include <fstream>
 #include <span>
+#include <string_view>
 #include <type_traits>
 #include <unistd.h>
 
+#include "base/atomic_files.hpp"
+#include "base/error.hpp"
+#include "base/input_file.hpp"
 #include "base/sha256.hpp"
 
 namespace moescope::engine {
@@ -16,6 +21,8 @@ namespace fs = std::filesystem;
 
 constexpr std::string_view kMagic = "MOETOK04";  // raise the number when the layout or the meaning changes
 constexpr std::size_t kHashLength = 64;
+constexpr std::uint64_t kMaxTokenizerBytes = std::uint64_t{64} << 20;
+constexpr std::size_t kPieceBytes = std::size_t{4} << 20;  // handled between two checks for a stop
 
 struct Header {
     char magic[8];
@@ -26,54 +33,164 @@ struct Header {
 static_assert(std::is_trivially_copyable_v<Header>);
 
 template <class T>
-void append(std::string& out, const std::vector<T>& values) {
-    if (!values.empty()) {
-        out.append(reinterpret_cast<const char*>(values.data()), values.size() * sizeof(T));
+std::span<const std::byte> bytes_of(const std::vector<T>& values) {
+    return std::as_bytes(std::span(values));
+}
+
+/// Calls `take` with `bytes` in pieces.
+template <class Byte, class Take>
+void in_pieces(std::span<Byte> bytes, const StopCheck& check, const Take& take) {
+    while (!bytes.empty()) {
+        if (check) {
+            check();
+        }
+        const std::span<Byte> piece = bytes.first(std::min(kPieceBytes, bytes.size()));
+        take(piece);
+        bytes = bytes.subspan(piece.size());
     }
 }
 
-template <class T>
-bool take(std::string_view& in, std::uint64_t count, std::vector<T>& values) {
-    if (count > in.size() / sizeof(T)) {
-        return false;
-    }
-    values.resize(static_cast<std::size_t>(count));
-    if (count > 0) {
-        std::memcpy(values.data(), in.data(), values.size() * sizeof(T));
-    }
-    in.remove_prefix(values.size() * sizeof(T));
-    return true;
+std::string_view text_of(std::span<const std::byte> bytes) {
+    return {reinterpret_cast<const char*>(bytes.data()), bytes.size()};
 }
+
+/// What a file with this header must have; nothing when that overflows.
+std::optional<std::uint64_t> file_bytes(const Header& header) {
+    std::uint64_t bytes = 0;
+    if (__builtin_mul_overflow(header.train, sizeof(std::int32_t) + sizeof(std::uint8_t), &bytes) ||
+        __builtin_add_overflow(bytes, sizeof(Header) + kHashLength, &bytes)) {
+        return std::nullopt;
+    }
+    for (const std::uint64_t count : header.held_out) {
+        std::uint64_t part = 0;
+        if (__builtin_mul_overflow(count, sizeof(std::int32_t), &part) || __builtin_add_overflow(bytes, part, &bytes)) {
+            return std::nullopt;
+        }
+    }
+    return bytes;
+}
+
+/// Reads one array after another and keeps their hash.
+class TokenReader {
+ public:
+    TokenReader(const base::InputFile& file, const StopCheck& check) : file_(file), check_(check) {}
+
+    template <class T>
+    void read(std::uint64_t count, std::vector<T>& values) {
+        values.resize(static_cast<std::size_t>(count));
+        read(std::as_writable_bytes(std::span(values)));
+    }
+    void read(std::span<std::byte> bytes) {
+        in_pieces(bytes, check_, [&](std::span<std::byte> piece) {
+            file_.read(at_, piece);
+            at_ += piece.size();
+            hash_.add(text_of(piece));
+        });
+    }
+    /// The rest of the file is the hash of what was read.
+    bool ends_with_hash() {
+        std::string stored(kHashLength, ' ');
+        file_.read(at_, std::span(stored));
+        return stored == hash_.finish();
+    }
+
+ private:
+    const base::InputFile& file_;
+    const StopCheck& check_;
+    base::Sha256 hash_;
+    std::uint64_t at_ = 0;
+};
 
 bool all_below(const std::vector<std::int32_t>& tokens, int vocabulary) {
-    return tokens.empty() || *std::max_element(tokens.begin(), tokens.end()) < vocabulary;
+    return std::all_of(tokens.begin(), tokens.end(), [&](std::int32_t t) { return t >= 0 && t < vocabulary; });
+}
+
+bool read_tokens(const base::InputFile& file, int vocabulary, Dataset& dataset, const StopCheck& check) {
+    TokenReader reader(file, check);
+    Header header;
+    if (file.size() < sizeof header) {
+        return false;
+    }
+    reader.read(std::as_writable_bytes(std::span(&header, 1)));
+    if (std::string_view(header.magic, sizeof header.magic) != kMagic || file_bytes(header) != file.size()) {
+        return false;
+    }
+    reader.read(header.train, dataset.train_tokens);
+    reader.read(header.train, dataset.train_languages);
+    bool good = all_below(dataset.train_tokens, vocabulary);
+    for (std::size_t language = 0; language < kLanguages; ++language) {
+        dataset.bytes_per_token[language] = header.bytes_per_token[language];
+        reader.read(header.held_out[language], dataset.held_out[language]);
+        good = good && all_below(dataset.held_out[language], vocabulary);
+    }
+    const auto& languages = dataset.train_languages;
+    return reader.ends_with_hash() && good &&
+           std::all_of(languages.begin(), languages.end(), [](std::uint8_t l) { return l < kLanguages; });
 }
 
 }  // namespace
 
 std::optional<std::string> read_cached(const fs::path& path) {
-    std::error_code error;
-    const std::uintmax_t size = fs::file_size(path, error);
-    if (error || size > (4ULL << 30)) {
-        return std::nullopt;
-    }
-    std::ifstream file(path, std::ios::binary);
-    std::string bytes(static_cast<std::size_t>(size), '\0');
-    file.read(bytes.data(), static_cast<std::streamsize>(bytes.size()));
-    if (!file) {
-        return std::nullopt;
-    }
-    return bytes;
+    return base::try_read_file(path, kMaxTokenizerBytes);
 }
 
 void write_cached(const fs::path& path, const std::string& bytes) {
+    try {
+        fs::create_directories(path.parent_path());
+        base::write_file_atomically(path, bytes);
+    } catch (const std::exception&) {
+        // As the header says.
+    }
+}
+
+bool read_cached_tokens(const fs::path& path, int vocabulary, Dataset& dataset, const StopCheck& check) {
+    std::error_code error;
+    if (!fs::exists(path, error)) {
+        return false;
+    }
+    try {
+        return read_tokens(base::InputFile(path), vocabulary, dataset, check);
+    } catch (const base::Error&) {
+        if (check) {
+            check();  // throws again when that was the cause
+        }
+        return false;
+    }
+}
+
+void write_cached_tokens(const fs::path& path, const Dataset& dataset, const StopCheck& check) {
     std::error_code error;
     fs::create_directories(path.parent_path(), error);
-    // The process id keeps two programs that write the same file at once apart; the later rename wins with the same
-    // bytes.
-    const fs::path temporary = path.string() + ".tmp" + std::to_string(::getpid());
+    // Runs in this process and others may write the same file at once; the later rename wins with the same bytes.
+    static std::atomic<unsigned> number{0};
+    const fs::path temporary = path.string() + ".tmp" + std::to_string(::getpid()) + "-" + std::to_string(number++);
+    Header header;
+    std::memcpy(header.magic, kMagic.data(), sizeof header.magic);
+    header.train = dataset.train_tokens.size();
+    for (std::size_t language = 0; language < kLanguages; ++language) {
+        header.held_out[language] = dataset.held_out[language].size();
+        header.bytes_per_token[language] = dataset.bytes_per_token[language];
+    }
     std::ofstream file(temporary, std::ios::binary);
-    file.write(bytes.data(), static_cast<std::streamsize>(bytes.size()));
+    base::Sha256 hash;
+    const auto write = [&](std::span<const std::byte> bytes) {
+        in_pieces(bytes, check, [&](std::span<const std::byte> piece) {
+            hash.add(text_of(piece));
+            file.write(text_of(piece).data(), static_cast<std::streamsize>(piece.size()));
+        });
+    };
+    try {
+        write(std::as_bytes(std::span(&header, 1)));
+        write(bytes_of(dataset.train_tokens));
+        write(bytes_of(dataset.train_languages));
+        for (const auto& tokens : dataset.held_out) {
+            write(bytes_of(tokens));
+        }
+    } catch (...) {
+        fs::remove(temporary, error);
+        throw;
+    }
+    file << hash.finish();
     file.close();
     if (file) {
         fs::rename(temporary, path, error);
@@ -81,46 +198,6 @@ void write_cached(const fs::path& path, const std::string& bytes) {
     if (!file || error) {
         fs::remove(temporary, error);
     }
-}
-
-std::string tokens_to_bytes(const Dataset& dataset) {
-    Header header;
-    std::memcpy(header.magic, kMagic.data(), sizeof header.magic);
-    header.train = dataset.train_tokens.size();
-    for (int language = 0; language < kLanguages; ++language) {
-        const auto at = static_cast<std::size_t>(language);
-        header.held_out[language] = dataset.held_out[at].size();
-        header.bytes_per_token[language] = dataset.bytes_per_token[at];
-    }
-    std::string bytes(reinterpret_cast<const char*>(&header), sizeof header);
-    append(bytes, dataset.train_tokens);
-    append(bytes, dataset.train_languages);
-    for (const auto& tokens : dataset.held_out) {
-        append(bytes, tokens);
-    }
-    return bytes + base::sha256(bytes);
-}
-
-bool tokens_from_bytes(const std::string& bytes, int vocabulary, Dataset& dataset) {
-    if (bytes.size() < sizeof(Header) + kHashLength || std::string_view(bytes).substr(0, kMagic.size()) != kMagic) {
-        return false;
-    }
-    std::string_view body(bytes.data(), bytes.size() - kHashLength);
-    if (base::sha256(body) != std::string_view(bytes).substr(body.size())) {
-        return false;
-    }
-    Header header;
-    std::memcpy(&header, body.data(), sizeof header);
-    body.remove_prefix(sizeof header);
-    bool good = take(body, header.train, dataset.train_tokens) && take(body, header.train, dataset.train_languages);
-    for (std::size_t language = 0; language < kLanguages; ++language) {
-        dataset.bytes_per_token[language] = header.bytes_per_token[language];
-        good = good && take(body, header.held_out[language], dataset.held_out[language]) &&
-               all_below(dataset.held_out[language], vocabulary);
-    }
-    const auto& languages = dataset.train_languages;
-    return good && body.empty() && all_below(dataset.train_tokens, vocabulary) &&
-           std::all_of(languages.begin(), languages.end(), [](std::uint8_t l) { return l < kLanguages; });
 }
 
 }  // namespace moescope::engine

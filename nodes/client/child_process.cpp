@@ -6,8 +6,8 @@
 #include <csignal>
 #include <cstring>
 #include <fcntl.h>
-#include <fstream>
 #include <linux/close_range.h>
+#include <span>
 #include <stdexcept>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #include "base/error.hpp"
+#include "base/input_file.hpp"
 
 namespace moescope::client {
 
@@ -122,15 +123,15 @@ void ChildProcess::send_signal(int signal) const {
 }
 
 std::string last_line(const std::filesystem::path& file, std::uint64_t from) {
-    std::ifstream in(file, std::ios::binary | std::ios::ate);
-    if (!in) {
+    std::array<char, 4096> tail{};
+    std::string text;
+    try {
+        const base::InputFile in(file);
+        const std::uint64_t begin = in.size() - std::min<std::uint64_t>(in.size(), tail.size());
+        text.assign(tail.data(), in.read_some(std::max(from, begin), std::span(tail)));
+    } catch (const base::Error&) {
         return {};
     }
-    const auto size = static_cast<std::int64_t>(in.tellg());
-    std::array<char, 4096> tail{};
-    in.seekg(std::max(static_cast<std::int64_t>(from), size - static_cast<std::int64_t>(tail.size())));
-    in.read(tail.data(), tail.size());
-    std::string text(tail.data(), static_cast<std::size_t>(in.gcount()));
     while (!text.empty() && (text.back() == '\n' || text.back() == '\r' || text.back() == ' ')) {
         text.pop_back();
     }

@@ -106,9 +106,14 @@ Actions NodeSession::on_hello(const Frame& frame) {
 }
 
 Actions NodeSession::on_request(const Frame& frame) {
-    auto body = base::parse_object(frame.body, kControlBodyLimit);
-    if (!body) {
-        return close(Close::Why::broken_rule, say("a request must be a JSON object of at most 64 KiB and 16 levels"));
+    auto parsed =
+        base::read_json({reinterpret_cast<const char*>(frame.body.data()), frame.body.size()}, kControlBodyLimit);
+    if (!parsed.value) {
+        return close(Close::Why::broken_rule, say("a request must be a JSON object; this one {}", parsed.problem));
+    }
+    nlohmann::json* body = &*parsed.value;
+    if (!body->is_object()) {
+        return close(Close::Why::broken_rule, say("a request must be a JSON object"));
     }
     const auto id = body->find("id");
     if (id == body->end() || !id->is_string() || !is_command_id(id->get_ref<const std::string&>())) {

@@ -8,6 +8,7 @@
 #include <iterator>
 
 #include "base/json_fields.hpp"
+#include "base/json_guard.hpp"
 #include "base/settings.hpp"
 #include "base/utf8.hpp"
 
@@ -230,7 +231,7 @@ std::optional<json> read_number(const ConfigField& field, std::string_view text)
 PastedConfig read_pasted(std::string_view text, const std::vector<FieldGroup>& groups, const json& start,
                          Lacking lacking) {
     using Problem = PastedConfig::Problem;
-    const json pasted = text.size() > kLargestPaste ? json() : json::parse(text, nullptr, false);
+    const json pasted = base::read_json(text, kLargestPaste).value.value_or(json());
     if (!pasted.is_object()) {
         return refused(Problem::no_json);
     }

@@ -3,20 +3,18 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdio>
-#include <fstream>
 #include <nlohmann/json.hpp>
 #include <stdexcept>
+
+#include "base/input_file.hpp"
 
 namespace moescope::ui {
 namespace {
 
 /// Adds one file's texts; every value must be a string and every key new.
 void merge_file(const std::filesystem::path& file, std::unordered_map<std::string, std::string>& texts) {
-    std::ifstream in(file, std::ios::binary);
-    if (!in) {
-        throw std::runtime_error("cannot read the language file " + file.string());
-    }
-    const nlohmann::json json = nlohmann::json::parse(in, nullptr, false);
+    constexpr std::uint64_t kMostBytes = std::uint64_t{4} << 20;
+    const nlohmann::json json = base::read_json_file(file, kMostBytes);
     if (!json.is_object()) {
         throw std::runtime_error("the language file " + file.string() + " is not a JSON object of texts");
     }

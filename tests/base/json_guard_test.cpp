@@ -31,6 +31,7 @@ TEST(JsonGuard, TheCauseIsNamed) {
     EXPECT_EQ(problem("[\"\\udd99\"]"), "has half of a surrogate pair before byte 7, which is no character");
     EXPECT_EQ(problem("[\"ab\xff\"]"), "is not UTF-8 at byte 4");
     EXPECT_EQ(problem(std::string("\xff\xfe{\0}\0", 6)), "is UTF-16; save it as UTF-8");
+    EXPECT_EQ(problem(std::string("{}\0{}", 5)), "has a zero byte at byte 2");
     EXPECT_EQ(problem("{\"a\" 1}"), "is no JSON from byte 5 on");
     EXPECT_EQ(problem("{} x"), "is no JSON from byte 3 on");
     EXPECT_EQ(problem("plain text"), "is no JSON from byte 0 on");

@@ -10,6 +10,7 @@
 
 #include "base/error.hpp"
 #include "base/foreign_text.hpp"
+#include "engine/text/dataset.hpp"
 #include "nodes/service/cli/subcommands.hpp"
 #include "nodes/service/workers/worker_main.hpp"
 
@@ -71,10 +72,17 @@ int main(int argc, char** argv) {
         print_error(std::string(error.what()) + "; --help shows how it is used");
         return 2;
     }
+    int status = 1;
     try {
-        return chosen.command(find_paths());
+        status = chosen.command(find_paths());
+    } catch (const std::bad_alloc&) {
+        print_error("there is not enough memory for this");
     } catch (const std::exception& error) {
         print_error(fit_to_show(sentence_of(error)).english());
     }
-    return 1;
+    if (moescope::engine::trains_tokenizer()) {
+        std::fflush(nullptr);
+        _exit(status);
+    }
+    return status;
 }

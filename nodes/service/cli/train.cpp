@@ -275,7 +275,8 @@ void add_train(CLI::App& app, Chosen& chosen) {
         ->check(filled());
     train
         ->add_option("--data", options->data,
-                     "manpages, a text file, a folder of .txt or .jsonl (.zst) files, or token ids in a .npy file")
+                     "manpages, a text file, a folder of .txt, .jsonl, .ndjson or .json files (also .zst or .gz), or "
+                     "token ids in a .npy file")
         ->check(filled())
         ->capture_default_str();
     train->add_option("--steps", options->steps, "Optimizer steps")->check(range_of("steps"));

@@ -230,7 +230,7 @@ void Service::log(const char* level, const char* source, const Sentence& text) {
 json Service::earlier_answer(const std::string& id) const {
     try {
         const auto known = session_->finished_command(id);
-        return known ? json::parse(*known, nullptr, false) : json();
+        return known ? base::parse_object(*known, protocol::kDataBodyLimit).value_or(json()) : json();
     } catch (const std::exception&) {
         return {};  // a database that cannot be read knows no command
     }

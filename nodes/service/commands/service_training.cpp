@@ -4,6 +4,7 @@
 #include <limits>
 
 #include "base/foreign_text.hpp"
+#include "base/input_file.hpp"
 #include "base/settings.hpp"
 #include "engine/model/machine_memory.hpp"
 #include "engine/train/memory_check.hpp"
@@ -52,11 +53,7 @@ json probe_set_entry(const fs::path& path) {
 }  // namespace
 
 engine::RunConfig read_run_config(const fs::path& path) {
-    const auto value = json::parse(read_file(path, kLargestConfig), nullptr, false);
-    if (value.is_discarded()) {
-        throw CommandError(say("{} is not valid JSON; compare it with a preset in assets/presets", path));
-    }
-    return engine::parse_run_config(value, path.string());
+    return engine::parse_run_config(base::read_json_file(path, kLargestConfig), path.string());
 }
 
 engine::RunConfig find_preset(const std::string& name, const Paths& paths) {
@@ -172,8 +169,7 @@ void Service::catalogue(const json& parameters, Reply reply) {
         }
     }
     try {
-        const auto library =
-            json::parse(read_file(paths_.assets / "prompts" / "library.json", 1 << 20), nullptr, false);
+        const auto library = base::read_json_file(paths_.assets / "prompts" / "library.json", 1 << 20);
         if (library.is_object() && library.contains("prompts")) {
             prompts = library["prompts"];
         }

@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 #include <set>
 
+#include "base/input_file.hpp"
 #include "base/json_fields.hpp"
 #include "base/json_guard.hpp"
 #include "nodes/service/jobs/limits.hpp"
@@ -109,7 +110,7 @@ ProbeRequest parse_probe(const json& value, const Paths& paths) {
         value, {"set", "models", "languages", "draws", "max_tokens", "temperature", "seed", "limit", "chat", "system"});
     ProbeRequest order;
     const fs::path path = find_probe_set(parameters.text("set"), paths);
-    order.set_text = read_file(path, kLargestSet);
+    order.set_text = base::read_file(path, kLargestSet);
     order.set = probes::parse_set(order.set_text, path.string());
     if (base::dump_json(order.set_text).size() > kLargestSetInRecord) {
         throw CommandError(say("the probe set {} is too large to be kept with its answers; split it into several sets",

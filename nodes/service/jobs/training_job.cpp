@@ -330,6 +330,9 @@ bool TrainingJob::load_data() {
         throw;
     }
     parts_.board.remove_task(task.id);
+    for (const Sentence& note : data_->notes) {
+        parts_.sink.log("warning", "train", note);
+    }
     return true;
 }
 

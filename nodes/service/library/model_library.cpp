@@ -3,12 +3,13 @@
 #include <algorithm>
 #include <cctype>
 #include <fmt/format.h>
-#include <fstream>
 #include <iterator>
 #include <regex>
+#include <span>
 
 #include "base/atomic_files.hpp"
 #include "base/foreign_text.hpp"
+#include "base/input_file.hpp"
 #include "base/json_fields.hpp"
 #include "base/sha256.hpp"
 #include "engine/files/gguf.hpp"
@@ -26,7 +27,7 @@ namespace {
 constexpr std::uint64_t kLargestList = std::uint64_t{4} << 20;
 
 json parse_list(const fs::path& path) {
-    const auto value = json::parse(read_file(path, kLargestList), nullptr, false);
+    const auto value = base::read_json_file(path, kLargestList);
     if (!value.is_object() || !value.contains("models") || !value["models"].is_array()) {
         throw base::Error(say("{} is not a list of models; it must be an object with \"models\"", path));
     }
@@ -406,7 +407,7 @@ void ModelLibrary::load_hashes() {
         return;
     }
     try {
-        const auto value = json::parse(read_file(file, kLargestList), nullptr, false);
+        const auto value = base::read_json_file(file, kLargestList);
         if (value.is_object()) {
             for (const auto& [key, hash] : value.items()) {
                 if (hash.is_string()) {
@@ -439,24 +440,33 @@ std::string ModelLibrary::hash_file(const LibraryModel& model) {
     base::Sha256 sha;
     std::string chunk(std::size_t{1} << 20, '\0');
     const auto total = static_cast<double>(std::max<std::uint64_t>(model.bytes, 1));
-    double done = 0;
-    bool going = true;
-    for (const fs::path& path : files_of(model.path)) {
-        std::ifstream file(path, std::ios::binary);
-        while (going && (file.read(chunk.data(), static_cast<std::streamsize>(chunk.size())) || file.gcount() > 0)) {
-            sha.add(std::string_view(chunk.data(), static_cast<std::size_t>(file.gcount())));
-            done += static_cast<double>(file.gcount());
-            // About every hundredth of the way, not for every piece.
-            if (done / total >= task.fraction + 0.01) {
-                task.fraction = std::min(1.0, done / total);
-                board_->set_task(task);
+    std::uint64_t before = 0;  // bytes of the parts that are done
+    bool complete = true;
+    try {
+        for (const fs::path& path : files_of(model.path)) {
+            const base::InputFile file(path);
+            std::uint64_t done = 0;
+            bool at_end = false;
+            while (!at_end && !stopping_ && !board_->task_cancelled(task.id)) {
+                const std::size_t count = file.read_some(done, std::span(chunk));
+                sha.add(std::string_view(chunk).substr(0, count));
+                done += count;
+                at_end = count == 0;
+                // About every hundredth of the way, not for every piece.
+                const double fraction = std::min(1.0, static_cast<double>(before + done) / total);
+                if (fraction >= task.fraction + 0.01) {
+                    task.fraction = fraction;
+                    board_->set_task(task);
+                }
             }
-            going = !stopping_ && !board_->task_cancelled(task.id);
+            before += done;
+            complete = complete && at_end;
         }
-        going = going && file.eof();
+    } catch (const base::Error&) {
+        complete = false;  // it went away or cannot be read; the model says so when it is used
     }
     board_->remove_task(task.id);
-    return going ? sha.finish() : std::string();
+    return complete ? sha.finish() : std::string();
 }
 
 void ModelLibrary::hash_loop() {

@@ -1,10 +1,7 @@
 #include "nodes/service/library/paths.hpp"
 
-#include <cerrno>
 #include <cstdlib>
-#include <cstring>
 #include <fmt/format.h>
-#include <fstream>
 #include <pwd.h>
 #include <stdexcept>
 #include <unistd.h>
@@ -69,26 +66,6 @@ Paths find_paths() {
     paths.cache = find_cache();
     paths.data = user_folder("XDG_DATA_HOME", ".local/share");
     return paths;
-}
-
-std::string read_file(const fs::path& path, std::uint64_t limit) {
-    std::error_code error;
-    if (fs::is_directory(path, error)) {
-        throw base::Error(base::say("{} is a folder, not a file", path));
-    }
-    std::ifstream file(path, std::ios::binary);
-    if (!file) {
-        throw base::Error(base::say("cannot open {}: {}", path, base::system_sentence(errno)));
-    }
-    std::string content;
-    std::string chunk(1 << 16, '\0');
-    while (file.read(chunk.data(), static_cast<std::streamsize>(chunk.size())) || file.gcount() > 0) {
-        content.append(chunk.data(), static_cast<std::size_t>(file.gcount()));
-        if (content.size() > limit) {
-            throw base::Error(base::say("{} is larger than {} bytes, the most that is read here", path, limit));
-        }
-    }
-    return content;
 }
 
 }  // namespace moescope::node

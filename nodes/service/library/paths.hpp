@@ -21,7 +21,4 @@ struct Paths {
 /// Creates nothing. Throws std::runtime_error when no assets folder can be found.
 Paths find_paths();
 
-/// Whole file as bytes. Throws std::runtime_error naming the file when it cannot be read or is larger than `limit`.
-std::string read_file(const std::filesystem::path& path, std::uint64_t limit);
-
 }  // namespace moescope::node

@@ -1,6 +1,7 @@
 #include "engine/text/corpus.hpp"
 
 #include <algorithm>
+#include <chrono>
 #include <fstream>
 #include <gtest/gtest.h>
 #include <map>
@@ -161,8 +162,55 @@ TEST(Corpus, ErrorsNameTheFileAndWhatToDo) {
     const TemporaryFolder bare;
     const auto manpages = error_of([&] { read_corpus("manpages", bare.path()); });
     EXPECT_NE(manpages.find("./run"), std::string::npos) << manpages;
-    EXPECT_NE(error_of([&] { read_corpus(bare.path().string(), {}); }).find("holds no .txt or .jsonl files"),
+    EXPECT_NE(error_of([&] { read_corpus(bare.path().string(), {}); }).find("holds no .txt, .jsonl"),
               std::string::npos);
+}
+
+TEST(Corpus, HiddenFilesAndOtherJsonOfAFolderAreNoText) {
+    const TemporaryFolder folder;
+    folder.write("a.txt", joined(30, english));
+    folder.write("._a.txt", "\x00\x05\x16\x07");
+    folder.write(".git/b.txt", "hidden");
+    folder.write("__MACOSX/._a.txt", "\xff");
+    folder.write("dataset_infos.json", R"({"default": {"features": {}}})");
+    folder.write("sub/more.json", R"([{"text": "One more document."}])");
+    const Corpus corpus = read_corpus(folder.path().string(), {});
+    EXPECT_EQ(corpus.documents.size(), 31u);
+    ASSERT_EQ(corpus.notes.size(), 1u);
+    EXPECT_NE(corpus.notes[0].english().find("dataset_infos.json was left out"), std::string::npos);
+    EXPECT_NE(
+        error_of([&] { read_corpus((folder.path() / "dataset_infos.json").string(), {}); }).find("line 1 is no JSON"),
+        std::string::npos);
+    folder.write("train.bin", "1234");
+    EXPECT_NE(error_of([&] { read_corpus((folder.path() / "train.bin").string(), {}); }).find("how wide"),
+              std::string::npos);
+}
+
+TEST(Corpus, ALongTextTakesTimeInProportionAndCanBeStopped) {
+    const TemporaryFolder folder;
+    std::string text;
+    while (text.size() < (std::size_t{24} << 20)) {
+        text += "Sentence " + std::to_string(text.size()) + " stands on a line of its own, without a blank one.\n";
+    }
+    const auto path = folder.write("a.txt", text).string();
+    int checks = 0;
+    const auto start = std::chrono::steady_clock::now();
+    read_corpus(path, {}, [&] { ++checks; });
+    // A tenth of a second here; it grew with the square: 14 s.
+    EXPECT_LT(std::chrono::steady_clock::now() - start, std::chrono::seconds(5));
+    EXPECT_GT(checks, 60) << "for every megabyte read, hashed and cut";
+    for (const int stop : {1, 5, 20, checks / 2, checks - 1}) {
+        int count = 0;
+        EXPECT_EQ(error_of([&] {
+                      read_corpus(path, {}, [&] {
+                          if (++count >= stop) {
+                              throw Error(base::say("stop"));
+                          }
+                      });
+                  }),
+                  "stop");
+        EXPECT_EQ(count, stop);
+    }
 }
 
 TEST(Corpus, ADamagedBuiltInCorpusIsFound) {

@@ -4,6 +4,7 @@
 #include <cstdlib>
 #include <fstream>
 #include <gtest/gtest.h>
+#include <thread>
 
 #include "engine/error.hpp"
 #include "engine/text/corpus.hpp"
@@ -79,6 +80,11 @@ TEST(Dataset, TokensAreTheDocumentsInOrder) {
     }
 }
 
+std::string bytes_of(const fs::path& file) {
+    std::ifstream in(file, std::ios::binary);
+    return {std::istreambuf_iterator<char>(in), {}};
+}
+
 TEST(Dataset, SecondLoadComesFromTheCacheAndDamageIsRepaired) {
     const Fixture fixture;
     const auto first = fixture.load();
@@ -88,30 +94,67 @@ TEST(Dataset, SecondLoadComesFromTheCacheAndDamageIsRepaired) {
         ASSERT_NE(begin, fs::directory_iterator());
         const fs::path file = begin->path();
         EXPECT_EQ(std::distance(begin, fs::directory_iterator()), 1) << "no temporary files stay behind";
-        const std::string good = *read_cached(file);
+        const std::string good = bytes_of(file);
         std::string bad = good;
         bad[bad.size() / 2] = static_cast<char>(bad[bad.size() / 2] ^ 0x15);
         fixture.cache.write(std::string(kind) + "/" + file.filename().string(),
                             std::string(kind) == "tokens" ? bad : good.substr(0, 1000));
         expect_same(*first, *fixture.load());
-        EXPECT_EQ(*read_cached(file), good) << "written again";
+        EXPECT_EQ(bytes_of(file), good) << "written again";
     }
 }
 
 TEST(Dataset, DamagedTokenFilesAreNeverBelieved) {
     const Fixture fixture;
     const auto dataset = fixture.load();
-    const std::string bytes = tokens_to_bytes(*dataset);
-    Dataset other;
-    ASSERT_TRUE(tokens_from_bytes(bytes, 512, other));
-    EXPECT_EQ(other.train_tokens, dataset->train_tokens);
-    EXPECT_FALSE(tokens_from_bytes(bytes, 100, other)) << "tokens outside the vocabulary";
+    const TemporaryFolder folder;
+    const fs::path file = folder.path() / "a.tokens";
+    write_cached_tokens(file, *dataset, {});
+    const std::string bytes = bytes_of(file);
+    const auto good = [&](int vocabulary = 512) {
+        Dataset other;
+        const bool read = read_cached_tokens(file, vocabulary, other, {});
+        EXPECT_TRUE(!read || other.train_tokens == dataset->train_tokens);
+        return read;
+    };
+    EXPECT_TRUE(good());
+    EXPECT_FALSE(good(100)) << "tokens outside the vocabulary";
     for (std::size_t cut = 0; cut < bytes.size(); cut += 97) {
-        EXPECT_FALSE(tokens_from_bytes(bytes.substr(0, cut), 512, other));
+        folder.write("a.tokens", bytes.substr(0, cut));
+        EXPECT_FALSE(good());
         std::string changed = bytes;
         changed[cut] = static_cast<char>(changed[cut] + 1);
-        EXPECT_FALSE(tokens_from_bytes(changed, 512, other)) << cut;
+        folder.write("a.tokens", changed);
+        EXPECT_FALSE(good()) << cut;
     }
+    // Counts that no file of this size can hold cost nothing.
+    std::string huge = bytes;
+    std::fill_n(huge.begin() + 8, 8, '\x7f');
+    folder.write("a.tokens", huge);
+    EXPECT_FALSE(good());
+    fs::remove(file);
+    EXPECT_FALSE(good());
+}
+
+TEST(Dataset, TokenFilesCanBeAbandonedOnTheWay) {
+    const Fixture fixture;
+    const auto dataset = fixture.load();
+    const TemporaryFolder folder;
+    const auto stop = [] { throw Error(base::say("stop")); };
+    EXPECT_THROW(write_cached_tokens(folder.path() / "a.tokens", *dataset, stop), Error);
+    EXPECT_TRUE(fs::is_empty(folder.path()));
+    write_cached_tokens(folder.path() / "a.tokens", *dataset, {});
+    Dataset other;
+    EXPECT_THROW(read_cached_tokens(folder.path() / "a.tokens", 512, other, stop), Error);
+}
+
+TEST(Dataset, ByteOrderMarksChangeNothing) {
+    const TemporaryFolder plain, marked, cache;
+    plain.write("a.txt", sample(false));
+    marked.write("a.txt", "\xEF\xBB\xBF" + sample(false));
+    const auto a = load_dataset(plain.path().string(), 512, cache.path(), {});
+    const auto b = load_dataset(marked.path().string(), 512, cache.path(), {});
+    expect_same(*a, *b);
 }
 
 TEST(Dataset, CancelStopsTheLoad) {
@@ -129,6 +172,28 @@ TEST(Dataset, CancelStopsTheLoad) {
             EXPECT_STREQ(error.what(), "cancelled");
         }
         EXPECT_EQ(count, stop < 4 ? stop : 0) << "nothing is reported after a cancel";
+    }
+}
+
+TEST(Dataset, TheTrainingOfATokenizerIsNotWaitedFor) {
+    const TemporaryFolder data, cache;
+    std::string text;
+    for (int i = 0; text.size() < 1'500'000; ++i) {
+        text += "Sentence " + std::to_string(i * 7919) + " of " + std::to_string(i % 977) + " says something else.\n\n";
+    }
+    data.write("a.txt", text);
+    using Clock = std::chrono::steady_clock;
+    Clock::time_point stopped;
+    const auto progress = [&](double, const base::Sentence& what) {
+        const bool training = what.english() == "preparing the tokenizer" && trains_tokenizer();
+        stopped = training ? Clock::now() : stopped;
+        return !training;
+    };
+    EXPECT_THROW(load_dataset(data.path().string(), 4096, cache.path(), progress), Error);
+    EXPECT_NE(stopped, Clock::time_point());
+    EXPECT_LT(Clock::now() - stopped, std::chrono::milliseconds(500));
+    while (trains_tokenizer()) {
+        std::this_thread::sleep_for(std::chrono::milliseconds(10));
     }
 }
 

@@ -1,0 +1,299 @@
+// Every reader that the node and its command line have. A new one gets a row here and in cmake/readers.txt.
+#include <fstream>
+#include <gtest/gtest.h>
+#include <nlohmann/json.hpp>
+#include <unistd.h>
+
+#include "base/error.hpp"
+#include "base/input_file.hpp"
+#include "base/messages.hpp"
+#include "base/sha256.hpp"
+#include "engine/checkpoint/checkpoint.hpp"
+#include "engine/checkpoint/loaded_model.hpp"
+#include "engine/exchange/gguf_import.hpp"
+#include "engine/exchange/hugging_face_import.hpp"
+#include "engine/files/inspect.hpp"
+#include "engine/files/npy.hpp"
+#include "engine/files/safetensors_folder.hpp"
+#include "engine/model/machine_memory.hpp"
+#include "engine/text/corpus.hpp"
+#include "engine/text/dataset.hpp"
+#include "engine/text/token_cache.hpp"
+#include "engine/train/trainer.hpp"
+#include "nodes/client/child_process.hpp"
+#include "nodes/service/commands/service.hpp"
+#include "nodes/service/jobs/probe_job.hpp"
+#include "nodes/service/library/model_library.hpp"
+#include "probes/probes.hpp"
+#include "sessions/session.hpp"
+#include "tests/engine/files/gguf_bytes.hpp"
+#include "tests/nodes/service/program.hpp"
+#include "tests/paths.hpp"
+#include "tests/readers/hostile.hpp"
+
+namespace moescope::test {
+namespace {
+
+using base::Error;
+using base::say;
+using engine::GgufBytes;
+
+constexpr std::uintmax_t kMostText = std::uintmax_t{1} << 30;
+
+void write(const fs::path& path, const std::string& text) {
+    fs::create_directories(path.parent_path());
+    std::ofstream(path, std::ios::binary) << text;
+}
+
+void copy(const fs::path& from, const fs::path& to) {
+    fs::create_directories(to.parent_path());
+    fs::copy(from, to, fs::copy_options::recursive | fs::copy_options::overwrite_existing);
+}
+
+/// A session with one checkpoint, trained once.
+const fs::path& session() {
+    static const TemporaryFolder folder;
+    static const fs::path path = [] {
+        const fs::path out = folder / "session";
+        const Output output = run_node({"train", "--config", write_config(folder, tiny_config(2, 2)).string(), "--data",
+                                        write_corpus(folder).string(), "--out", out.string()});
+        EXPECT_EQ(output.status, 0) << output.error;
+        return out;
+    }();
+    return path;
+}
+
+fs::path checkpoint() {
+    for (const auto& entry : fs::recursive_directory_iterator(session() / "checkpoints")) {
+        if (entry.path().filename() == "DONE") {
+            return entry.path().parent_path();
+        }
+    }
+    ADD_FAILURE() << "no checkpoint";
+    return {};
+}
+
+void inspect(const fs::path& path) {
+    const auto report = engine::inspect_file(path);
+    if (!report.safe) {
+        throw Error(report.problem);
+    }
+}
+
+TEST(Readers, OfTheGroundFloor) {
+    expect_guarded({
+        {READER("file"), "a", "text", [](const fs::path& f) { base::read_file(f / "a", 1 << 20); }},
+        {.name = READER("optional-file"),
+         .place = "a",
+         .good = "text",
+         .read = [](const fs::path& f) { base::try_read_file(f / "a", 1 << 20); },
+         .tolerant = true},
+        {READER("json-file"), "a.json", "{\"a\": [1, 2, 3]}",
+         [](const fs::path& f) { base::read_json_file(f / "a.json", 1 << 20); }},
+        {READER("named-file"), "a", "text", [](const fs::path& f) { base::require_regular_file(f / "a"); }},
+        {.name = READER("hash"),
+         .place = "a",
+         .good = "text",
+         .read = [](const fs::path& f) { base::sha256_of_file(f / "a"); },
+         .endless = true},
+        {READER("messages"), "messages.json", "{\"a sentence\": \"一句话\"}",
+         [](const fs::path& f) { base::Messages::load(f / "messages.json"); }},
+        {.name = READER("machine"),
+         .place = "proc/meminfo",
+         .good = "MemAvailable: 1000 kB\n",
+         .read = [](const fs::path& f) { engine::available_memory(f); },
+         .tolerant = true},
+    });
+}
+
+TEST(Readers, OfTexts) {
+    const std::string line = "{\"text\": \"a document\"}\n";
+    const auto text = [](const char* name) {
+        return [name](const fs::path& f) { engine::read_text_file(f / name, kMostText); };
+    };
+    const auto built_in = [](const fs::path& f) { engine::read_corpus("manpages", f); };
+    const auto describe = [](const fs::path& f) {
+        const auto entry = [](const std::string& content) { return nlohmann::json{{"sha256", base::sha256(content)}}; };
+        write(f / "corpus/en.txt", "English\n");
+        write(f / "corpus/zh.txt", "中文\n");
+        write(f / "corpus/corpus.json",
+              nlohmann::json{{"files", {{"en.txt", entry("English\n")}, {"zh.txt", entry("中文\n")}}}}.dump());
+    };
+    const std::string description = [&] {
+        const TemporaryFolder folder;
+        describe(folder.path());
+        return read_text(folder / "corpus/corpus.json");
+    }();
+    expect_guarded({
+        {READER("text"), "a.txt", "text\n", text("a.txt")},
+        {READER("text-of-another-name"), "a", "text\n", text("a")},
+        {READER("json-lines"), "a.jsonl", line + line, text("a.jsonl")},
+        {READER("json-documents"), "a.json", "[" + line + "," + line + "]", text("a.json")},
+        {READER("gzip"), "a.txt.gz", read_text(fs::path(test_data()) / "readers/data/text.gz"), text("a.txt.gz")},
+        {READER("zstd"), "a.txt.zst", read_text(fs::path(test_data()) / "readers/data/text.zst"), text("a.txt.zst")},
+        {.name = READER("text-folder"),
+         .place = "b.txt",
+         .good = "more text\n",
+         .read = [](const fs::path& f) { engine::read_corpus(f.string(), {}); },
+         .prepare = [](const fs::path& f) { write(f / "a.txt", "some text\n"); },
+         .tolerant = true},
+        {.name = READER("json-of-a-folder"),
+         .place = "b.json",
+         .good = "[\"more text\"]",
+         .read = [](const fs::path& f) { engine::read_corpus(f.string(), {}); },
+         .prepare = [](const fs::path& f) { write(f / "a.txt", "some text\n"); },
+         .tolerant = true},
+        {READER("built-in-text"), "corpus/en.txt", "English\n", built_in, describe},
+        {READER("built-in-description"), "corpus/corpus.json", description, built_in, describe},
+        {.name = READER("cached-tokenizer"),
+         .place = "a.model",
+         .good = "bytes",
+         .read = [](const fs::path& f) { engine::read_cached(f / "a.model"); },
+         .tolerant = true},
+        {.name = READER("cached-tokens"),
+         .place = "a.tokens",
+         .good = "bytes",
+         .read =
+             [](const fs::path& f) {
+                 engine::Dataset dataset;
+                 engine::read_cached_tokens(f / "a.tokens", 512, dataset, {});
+             },
+         .tolerant = true},
+    });
+}
+
+TEST(Readers, OfModels) {
+    const std::string array = "\x93NUMPY\x01" + std::string("\0\x36\0", 3) +
+                              "{'descr': '<i4', 'fortran_order': False, 'shape': (2,)}" +
+                              std::string("\x01\0\0\0\x02\0\0\0", 8);
+    GgufBytes gguf;
+    gguf.string("general.architecture", "llama");
+    gguf.tensor({"a", {32}, 0, 0});
+    const fs::path golden = fs::path(test_data()) / "oracle/data/qwen3_moe";
+    const std::string weights = read_text(golden / "model.safetensors");
+    const auto beside = [golden](const fs::path& f) {
+        copy(golden / "config.json", f / "config.json");
+        copy(golden / "model.safetensors", f / "model.safetensors");
+    };
+    const auto import = [](const fs::path& f) { engine::import_hugging_face(f); };
+    expect_guarded({
+        {READER("npy"), "a.npy", array, [](const fs::path& f) { engine::read_npy_tokens(f / "a.npy"); }},
+        {READER("npy-inspection"), "a.npy", array, [](const fs::path& f) { inspect(f / "a.npy"); }},
+        {READER("tokens-as-data"), "a.npy", array,
+         [](const fs::path& f) { engine::load_dataset((f / "a.npy").string(), 512, f, {}); }},
+        {READER("gguf-inspection"), "a.gguf", gguf.file(128), [](const fs::path& f) { inspect(f / "a.gguf"); }},
+        {READER("safetensors"), "a.safetensors", weights,
+         [](const fs::path& f) { const engine::SafetensorsFile file(f / "a.safetensors"); }},
+        {READER("safetensors-inspection"), "a.safetensors", weights,
+         [](const fs::path& f) { inspect(f / "a.safetensors"); }},
+        {READER("hugging-face-config"), "config.json", read_text(golden / "config.json"), import, beside},
+        {READER("hugging-face-weights"), "model.safetensors", weights, import, beside},
+        {.name = READER("hugging-face-tokenizer"),
+         .place = "tokenizer.model",
+         .good = read_text(checkpoint() / engine::kTokenizerFile),
+         .read = import,
+         .prepare = beside,
+         .tolerant = true},
+        {READER("folder-inspection"), "config.json", read_text(golden / "config.json"),
+         [](const fs::path& f) { inspect(f); }, beside},
+        {READER("safetensors-list"), "model.safetensors.index.json", "{\"weight_map\": {\"a\": \"b.safetensors\"}}",
+         [](const fs::path& f) { const engine::SafetensorsFolder folder(f); },
+         [](const fs::path& f) {
+             const float value = 1;
+             engine::write_safetensors(f / "b.safetensors", {{"a", {1}, &value}});
+         }},
+    });
+}
+
+TEST(Readers, OfCheckpoints) {
+    const fs::path whole = checkpoint();
+    const auto beside = [whole](const fs::path& f) { copy(whole, f / "c"); };
+    const auto load = [](const fs::path& f) { engine::load_model(f / "c"); };
+    const auto inspection = [](const fs::path& f) { inspect(f / "c"); };
+    std::vector<Reader> readers = {
+        {READER("checkpoint-config"), "c/config.json", {}, load, beside},
+        {READER("checkpoint-state"), "c/state.json", {}, load, beside},
+        {READER("checkpoint-weights"), "c/model.safetensors", {}, load, beside},
+        {READER("checkpoint-tokenizer"), "c/tokenizer.model", {}, load, beside},
+        {READER("checkpoint-inspection"), "c/config.json", {}, inspection, beside},
+    };
+    for (Reader& reader : readers) {
+        reader.good = read_text(whole / fs::path(reader.place).filename());
+    }
+    expect_guarded(readers);
+}
+
+TEST(Readers, OfSessions) {
+    const auto beside = [](const fs::path& f) { copy(session(), f / "s"); };
+    const auto open = [](const fs::path& f) {
+        const auto opened = sessions::Session::open(f / "s", sessions::Journal::Mode::read_only);
+        opened->journal().read(1, {}, 1000, 1 << 20);
+        opened->checkpoints(1, true);
+        opened->labels(1);
+    };
+    const fs::path relative = fs::relative(checkpoint(), session());
+    std::string segment;
+    for (const auto& entry : fs::directory_iterator(session() / "segments")) {
+        segment = entry.path().filename().string();
+    }
+    std::vector<Reader> readers = {
+        {READER("session-manifest"), "s/manifest.json", {}, open, beside, true},
+        {READER("session-database"), "s/session.db", {}, open, beside, true},
+        {READER("session-segment"), "s/segments/" + segment, {}, open, beside, true},
+        {READER("checkpoint-list"), "s/" + (relative / "DONE").string(), {}, open, beside, true},
+        {READER("checkpoint-files"), "s/" + (relative / "model.safetensors").string(), {}, open, beside, true},
+    };
+    for (Reader& reader : readers) {
+        reader.good = read_text(session() / fs::path(reader.place).lexically_relative("s"));
+    }
+    readers.push_back({READER("session-database-log"), "s/session.db-wal", "", open, beside, true});
+    readers.push_back({READER("session-database-journal"), "s/session.db-journal", "", open, beside, true});
+    expect_guarded(readers);
+}
+
+TEST(Readers, OfTheNode) {
+    const fs::path assets = source_assets();
+    const std::string models = "{\"models\": []}";
+    const auto paths = [](const fs::path& f) {
+        node::Paths paths;
+        paths.assets = f / "assets";
+        paths.cache = f / "cache";
+        paths.data = f / "data";
+        return paths;
+    };
+    const auto library = [paths](const fs::path& f) { const node::ModelLibrary opened(paths(f)); };
+    const auto beside = [models](const fs::path& f) { write(f / "assets/models.json", models); };
+    const std::string set = read_text(assets / "probe_sets/starter.json");
+    expect_guarded({
+        {READER("probe-set"), "a.json", set, [](const fs::path& f) { probes::load_set(f / "a.json"); }},
+        {READER("probe-order"), "a.json", set,
+         [paths](const fs::path& f) {
+             node::parse_probe({{"set", (f / "a.json").string()}, {"models", {"a", "b"}}}, paths(f));
+         }},
+        {READER("run-config"), "a.json", tiny_config(2, 2).dump(),
+         [](const fs::path& f) { node::read_run_config(f / "a.json"); }},
+        {READER("preset"), "assets/presets/a.json", tiny_config(2, 2).dump(),
+         [paths](const fs::path& f) { node::find_preset("a", paths(f)); }},
+        {READER("library"), "assets/models.json", models, library},
+        {.name = READER("added-models"),
+         .place = "data/models.json",
+         .good = models,
+         .read = library,
+         .prepare = beside,
+         .tolerant = true},
+        {.name = READER("hashes"),
+         .place = "data/hashes.json",
+         .good = "{}",
+         .read = library,
+         .prepare = beside,
+         .tolerant = true},
+        {.name = READER("node-log"),
+         .place = "node.log",
+         .good = "a line\n",
+         .read = [](const fs::path& f) { client::last_line(f / "node.log", 0); },
+         .tolerant = true},
+    });
+}
+
+}  // namespace
+}  // namespace moescope::test
