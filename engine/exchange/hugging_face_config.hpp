@@ -1,7 +1,7 @@
 // config.json of a Hugging Face folder to and from our configuration. Reading is strict on everything that changes what
 // the model computes: a setting that we have no way to follow is refused with a sentence that names the key. Both
-// spellings of RoPE are read, rope_theta with rope_scaling (transformers 4) and rope_parameters (5), and every name that
-// transformers has for a key; a key that is left out means what transformers takes for it.
+// spellings of RoPE are read, rope_theta with rope_scaling (transformers 4) and rope_parameters (5), and every name
+// that transformers has for a key; a key that is left out means what transformers takes for it.
 #pragma once
 
 #include <nlohmann/json.hpp>

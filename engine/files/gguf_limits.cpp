@@ -18,9 +18,9 @@ constexpr std::uint32_t kTexts = 8;          // type of the elements of an array
 
 /// Architectures whose graph asserts that RoPE turns whole heads; the others turn a part or none.
 constexpr auto kWholeHeads = std::to_array<std::string_view>(
-    {"arctic", "baichuan", "dbrx",     "deepseek", "dots1",    "ernie4_5", "ernie4_5-moe", "exaone",
-     "falcon", "granite",  "granitemoe", "grok",   "internlm2", "llama",   "llama4",       "mistral3",
-     "olmo",   "olmo2",    "olmoe",    "qwen2",    "qwen2moe", "qwen3",    "qwen3moe",     "smollm3", "starcoder2"});
+    {"arctic",  "baichuan",   "dbrx",     "deepseek",  "dots1",    "ernie4_5", "ernie4_5-moe", "exaone", "falcon",
+     "granite", "granitemoe", "grok",     "internlm2", "llama",    "llama4",   "mistral3",     "olmo",   "olmo2",
+     "olmoe",   "qwen2",      "qwen2moe", "qwen3",     "qwen3moe", "smollm3",  "starcoder2"});
 
 class Limits {
  public:
@@ -112,9 +112,10 @@ void check_tokens(const std::filesystem::path& path, const GgufHeader& header) {
         }
         const auto [first, fresh] = seen.emplace(std::move(text), i);
         if (!fresh) {
-            throw Error(say("has the token '{}' twice, as number {} and as number {}; get another conversion of the "
-                            "model",
-                            first->first, first->second, i));
+            throw Error(
+                say("has the token '{}' twice, as number {} and as number {}; get another conversion of the "
+                    "model",
+                    first->first, first->second, i));
         }
     }
 }

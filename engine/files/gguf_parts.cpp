@@ -56,9 +56,10 @@ std::vector<std::filesystem::path> gguf_parts(const std::filesystem::path& path,
     }
     const std::string name = path.filename().string(), ending = ending_of(part.number, part.count);
     if (part.count > kMostParts || part.number > part.count || !name.ends_with(ending)) {
-        throw Error(say("is part {} of {} of a model, but its name does not end with {}, which tells the names of the "
-                        "others; give the parts their own names again",
-                        part.number, part.count, ending));
+        throw Error(
+            say("is part {} of {} of a model, but its name does not end with {}, which tells the names of the "
+                "others; give the parts their own names again",
+                part.number, part.count, ending));
     }
     const std::string stem = name.substr(0, name.size() - ending.size());
     std::vector<std::filesystem::path> parts;

@@ -40,8 +40,8 @@ class OwnModel final : public LanguageModel, private TokenModel {
     // of text.
     std::vector<std::int32_t> tokenize(const std::string& text, bool special) const override {
         if (!model_->tokenizer && !model_->no_tokenizer.empty()) {
-            throw Error(say("{} cannot read or write text: {}; logits of token ids can be had", name_,
-                            model_->no_tokenizer));
+            throw Error(
+                say("{} cannot read or write text: {}; logits of token ids can be had", name_, model_->no_tokenizer));
         }
         if (!model_->tokenizer) {
             throw Error(say(

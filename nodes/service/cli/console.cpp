@@ -46,7 +46,8 @@ CLI::Validator whole_number(std::int64_t least, std::uint64_t most) {
     return {[least, most](std::string& text) {
                 std::uint64_t large = 0;
                 std::int64_t value = 0;
-                const bool fits = read_number(text, large)   ? large <= most && (least <= 0 || large >= static_cast<std::uint64_t>(least))
+                const bool fits = read_number(text, large)
+                                      ? large <= most && (least <= 0 || large >= static_cast<std::uint64_t>(least))
                                   : read_number(text, value) ? value >= least
                                                              : false;
                 return fits ? std::string()

@@ -58,8 +58,8 @@ int main(int argc, char** argv) {
     }
     const auto named = [&](const CLI::App* command) { return argc > 1 && command->check_name(argv[1]); };
     if (argc > 1 && argv[1][0] != '-' && app.get_subcommands(named).empty()) {
-        print_error(fmt::format("there is no command '{}'; --help lists the commands",
-                                moescope::base::shown_name(argv[1])));
+        print_error(
+            fmt::format("there is no command '{}'; --help lists the commands", moescope::base::shown_name(argv[1])));
         return 2;
     }
     try {

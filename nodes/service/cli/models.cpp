@@ -21,7 +21,8 @@ int models_list_command(const Paths& paths, bool as_json) {
         } else {
             const std::string message = fit_to_show(model.message).english();
             fmt::print("{:<22} {:>9.1f} MB  {:<8}  {}, {}; {}{}\n", base::shown_name(model.name),
-                       static_cast<double>(model.bytes) / 1e6, model.state ? protocol::model_state_name(*model.state) : "",
+                       static_cast<double>(model.bytes) / 1e6,
+                       model.state ? protocol::model_state_name(*model.state) : "",
                        model.maker.empty() ? model.title : model.maker,
                        model.country.empty() ? model.origin.english() : model.country, model.licence,
                        message.empty() ? "" : "\n    " + message);

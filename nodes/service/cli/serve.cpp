@@ -30,7 +30,9 @@ void add_serve(CLI::App& app, Chosen& chosen) {
     where->add_option("--socket", options->socket, "Unix socket to listen on")->check(filled());
     where->add_flag("--stdio", options->stdio, "One workbench over standard input and output (ssh)");
     where->require_option(1);
-    serve->add_option("--session", options->session, "Session folder; created when missing")->required()->check(filled());
+    serve->add_option("--session", options->session, "Session folder; created when missing")
+        ->required()
+        ->check(filled());
     serve->callback([&chosen, options] {
         chosen.command = [options](const Paths& paths) {
             return serve_command(paths, options->socket, options->session);

@@ -114,8 +114,8 @@ CLI::Validator range_of(const std::string& key) {
     for (const auto& field : engine::config_fields()) {
         if (field.section == "train" && field.key == key) {
             const bool all = field.high >= 0x1p64;
-            return whole_number(static_cast<std::int64_t>(field.low),
-                                all ? std::numeric_limits<std::uint64_t>::max() : static_cast<std::uint64_t>(field.high));
+            return whole_number(static_cast<std::int64_t>(field.low), all ? std::numeric_limits<std::uint64_t>::max()
+                                                                          : static_cast<std::uint64_t>(field.high));
         }
     }
     return {};

@@ -366,8 +366,8 @@ void Service::publish(bool everything) {
     for (auto& [key, value] : state.items()) {
         const std::size_t left_out = value.is_array() ? fit_list(value) : 0;
         if (left_out > left_out_[key]) {
-            log("warning", "node", say("the list of {} is too long for one message; the oldest {} are left out", key,
-                                       left_out));
+            log("warning", "node",
+                say("the list of {} is too long for one message; the oldest {} are left out", key, left_out));
         }
         left_out_[key] = left_out;
     }

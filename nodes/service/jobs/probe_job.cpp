@@ -6,8 +6,8 @@
 
 #include "base/json_fields.hpp"
 #include "base/json_guard.hpp"
-#include "nodes/service/library/machine.hpp"
 #include "nodes/service/jobs/limits.hpp"
+#include "nodes/service/library/machine.hpp"
 #include "nodes/service/library/parameters.hpp"
 #include "report/from_session.hpp"
 

@@ -24,8 +24,8 @@ class WorkerError : public base::Error {
     bool died;
 };
 
-/// The reason in what a process wrote before it died: a failed check of ggml without the place where it was built, what an
-/// exception said, else the last line. Short and fit to be shown; empty when there is none.
+/// The reason in what a process wrote before it died: a failed check of ggml without the place where it was built, what
+/// an exception said, else the last line. Short and fit to be shown; empty when there is none.
 std::string last_words(const std::string& log);
 
 /// One model's process. The caller's program ignores SIGPIPE: writing to a dead process is then an error code. One
