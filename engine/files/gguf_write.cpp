@@ -20,6 +20,8 @@ template <class Value>
 constexpr std::uint32_t type_id() {
     if constexpr (std::is_same_v<Value, std::uint8_t>) {
         return 0;
+    } else if constexpr (std::is_same_v<Value, std::uint16_t>) {
+        return 2;
     } else if constexpr (std::is_same_v<Value, std::uint32_t>) {
         return 4;
     } else if constexpr (std::is_same_v<Value, std::int32_t>) {

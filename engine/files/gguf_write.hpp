@@ -13,7 +13,7 @@
 namespace moescope::engine {
 
 using GgufValue = std::variant<std::uint32_t, std::int32_t, float, bool, std::string, std::vector<std::string>,
-                               std::vector<float>, std::vector<std::int32_t>, std::vector<std::uint8_t>>;
+                               std::vector<float>, std::vector<std::int32_t>, std::vector<std::uint8_t>, std::uint16_t>;
 using GgufValues = std::vector<std::pair<std::string, GgufValue>>;
 
 enum class GgufFloat { f32, f16, bf16 };

@@ -107,14 +107,14 @@ namespace {
 constexpr std::size_t kShownNeighbours = 20;
 
 /// Files of weights that lie beside those of the model and that nothing reads.
-json neighbours(const fs::path& folder, const std::vector<std::string>& read) {
-    auto list = json::array();
+std::vector<std::string> neighbours(const fs::path& folder, const std::vector<std::string>& read) {
+    std::vector<std::string> list;
     std::error_code error;
     for (const auto& entry : fs::directory_iterator(folder, error)) {
         const std::string name = entry.path().filename().string(), kind = entry.path().extension().string();
         const bool weights = kind == ".safetensors" || kind == ".bin" || kind == ".pt" || kind == ".pth" ||
                              kind == ".gguf" || kind == ".ckpt";
-        if (weights && std::find(read.begin(), read.end(), name) == read.end() && list.size() < kShownNeighbours) {
+        if (weights && std::find(read.begin(), read.end(), name) == read.end()) {
             list.push_back(base::shown_name(name));
         }
     }
@@ -126,11 +126,9 @@ json neighbours(const fs::path& folder, const std::vector<std::string>& read) {
 void inspect_hugging_face(const fs::path& path, nlohmann::json config, FileReport& report) {
     report.kind = FileKind::hugging_face;
     std::error_code error;
-    const json all_weights = neighbours(path, {});
-    const bool any = std::any_of(all_weights.begin(), all_weights.end(), [](const json& name) {
-        return name.get_ref<const std::string&>().ends_with(".safetensors");
-    });
-    if (!any) {
+    const std::vector<std::string> weights = neighbours(path, {});
+    if (std::none_of(weights.begin(), weights.end(),
+                     [](const std::string& name) { return name.ends_with(".safetensors"); })) {
         throw Error(
             say("is a Hugging Face folder without safetensors weights; get the version with .safetensors files"));
     }
@@ -150,7 +148,9 @@ void inspect_hugging_face(const fs::path& path, nlohmann::json config, FileRepor
     report.details["config"] = std::move(config);
     report.details["files"] = files;
     report.details["bytes"] = all.bytes;
-    report.details["not_read"] = neighbours(path, files);
+    std::vector<std::string> others = neighbours(path, files);
+    others.resize(std::min(others.size(), kShownNeighbours));
+    report.details["not_read"] = std::move(others);
     report.details["tokenizer"] = fs::exists(path / "tokenizer.model", error);
 }
 

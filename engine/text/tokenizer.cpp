@@ -191,7 +191,7 @@ std::shared_ptr<const Tokenizer> Tokenizer::from_bytes(std::string bytes) {
     std::shared_ptr<Tokenizer> result(new Tokenizer());  // the constructor is private
     const auto status = result->impl_->processor.LoadFromSerializedProto(bytes);
     if (!status.ok()) {
-        throw Error(say("it is damaged or no SentencePiece model"));
+        throw Error(say("the tokenizer is damaged or no SentencePiece model"));
     }
     result->impl_->model = std::move(bytes);
     result->impl_->read_pieces();

@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "engine/exchange/gguf_export.hpp"
 #include "engine/exchange/model_types.hpp"
 #include "engine/exchange/tensor_names.hpp"
 #include "engine/model/parameters.hpp"
@@ -122,6 +123,28 @@ inline Filled fill(const ModelConfig& model, unsigned seed) {
         }
     }
     return out;
+}
+
+/// A model in two GGUF files as llama-gguf-split names and numbers them: "m-00001-of-00002.gguf" has the metadata.
+inline void write_in_parts(const std::filesystem::path& folder, const SmallModel& small, const Filled& filled,
+                           const GgufValues& more) {
+    const auto tensors = gguf_tensors(small.type, small.model, filled.layout);
+    std::vector<GgufOutput> parts[2];
+    for (std::size_t i = 0; i < tensors.size(); ++i) {
+        const FileTensor& tensor = tensors[i];
+        parts[i < tensors.size() / 2 ? 0 : 1].push_back(
+            {tensor.name, tensor.shape, GgufFloat::f32,
+             [&tensor, &filled](std::span<float> values) { gather(values, filled.parameters.data(), tensor); }});
+    }
+    GgufValues values = gguf_model_values(small.type, small.model);
+    values.insert(values.end(), more.begin(), more.end());
+    for (std::uint16_t part = 0; part < 2; ++part) {
+        values.emplace_back("split.no", part);
+        values.emplace_back("split.count", std::uint16_t{2});
+        values.emplace_back("split.tensors.count", static_cast<std::int32_t>(tensors.size()));
+        write_gguf(folder / (part == 0 ? "m-00001-of-00002.gguf" : "m-00002-of-00002.gguf"), values, parts[part]);
+        values.clear();
+    }
 }
 
 }  // namespace moescope::engine::test

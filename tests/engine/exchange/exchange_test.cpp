@@ -11,6 +11,7 @@
 #include "engine/exchange/hugging_face_export.hpp"
 #include "engine/exchange/hugging_face_import.hpp"
 #include "engine/exchange/hugging_face_tokenizer.hpp"
+#include "engine/exchange/tokenizer_pieces.hpp"
 #include "engine/files/inspect.hpp"
 #include "engine/files/safetensors.hpp"
 #include "exchange_models.hpp"
@@ -226,6 +227,61 @@ TEST(HuggingFace, BothSpellingsOfRopeAreOne) {
     EXPECT_NE(parse_hugging_face_config(new_style, "c").notes.at(0).find("something_new"), std::string::npos);
 }
 
+TEST(HuggingFace, EveryNameThatTransformersHasForAKeyIsRead) {
+    const Json maps = read_json(std::filesystem::path(moescope::test::test_data()) / "oracle/data/attribute_maps.json");
+    for (const SmallModel& small : small_models()) {
+        const Json config = write_hugging_face_config(small.type, small.model);
+        const ModelConfig wanted = parse_hugging_face_config(config, "c").model;
+        const Json& map = maps.at(hugging_face_name(small.type));
+        ASSERT_FALSE(map.empty());
+        for (const auto& [one, other] : map.items()) {
+            const std::string two = other.get<std::string>(), written = config.contains(one) ? one : two;
+            ASSERT_TRUE(config.contains(written)) << small.name << " " << written;
+            const std::string further = written == one ? two : one;
+            SCOPED_TRACE(small.name + " " + written + " as " + further);
+            Json renamed = config;
+            renamed[further] = renamed[written];
+            const HuggingFaceConfig both = parse_hugging_face_config(renamed, "c");
+            EXPECT_EQ(differing_settings(wanted, both.model), std::vector<std::string>{});
+            renamed[written] = nullptr;
+            EXPECT_EQ(differing_settings(wanted, parse_hugging_face_config(renamed, "c").model),
+                      std::vector<std::string>{});
+            renamed.erase(written);
+            const HuggingFaceConfig got = parse_hugging_face_config(renamed, "c");
+            EXPECT_EQ(differing_settings(wanted, got.model), std::vector<std::string>{});
+            EXPECT_EQ(got.prediction_layers, both.prediction_layers);
+            EXPECT_EQ(got.notes, std::vector<std::string>{});
+            renamed[written] = 77;
+            const std::string refused = error_of([&] { parse_hugging_face_config(renamed, "c"); });
+            EXPECT_NE(refused.find(written + " is 77"), std::string::npos) << refused;
+            EXPECT_NE(refused.find(further), std::string::npos) << refused;
+        }
+    }
+    Json missing = write_hugging_face_config(ModelType::qwen3_moe, small_config());
+    missing.erase("num_experts");
+    EXPECT_NE(error_of([&] { parse_hugging_face_config(missing, "c"); }).find("num_experts is missing"),
+              std::string::npos);
+}
+
+TEST(HuggingFace, AKeyThatIsLeftOutMeansWhatTransformersTakes) {
+    const auto without = [](ModelType type, const ModelConfig& model, const char* key) {
+        Json config = write_hugging_face_config(type, model);
+        config.erase(key);
+        return config;
+    };
+    ModelConfig mixtral = small_mixtral();
+    mixtral.heads = 16;  // so that 8 key heads fit
+    mixtral.kv_heads = 2;
+    Json config = without(ModelType::mixtral, mixtral, "num_key_value_heads");
+    EXPECT_EQ(parse_hugging_face_config(config, "c").model.kv_heads, 8);
+    config["num_key_value_heads"] = nullptr;
+    EXPECT_EQ(parse_hugging_face_config(config, "c").model.kv_heads, 16);
+    const Json gpt_oss = without(ModelType::gpt_oss, small_gpt_oss(), "sliding_window");
+    EXPECT_EQ(parse_hugging_face_config(gpt_oss, "c").model.sliding_window, 128);
+    const Json deepseek = without(ModelType::deepseek_v3, small_deepseek(), "q_lora_rank");
+    EXPECT_EQ(parse_hugging_face_config(deepseek, "c").model.query_rank, 1536);
+}
+
 /// Rewrites one exported file and gives what the importer says.
 std::string after(const Filled& filled, const SmallModel& small,
                   const std::function<void(std::vector<SafetensorsOutput>&)>& change) {
@@ -289,6 +345,71 @@ TEST(HuggingFace, TheTokenizerGoesWithTheModel) {
                                       small_tokenizer().get());
               }).find("do not belong together"),
               std::string::npos);
+}
+
+/// Why a folder's tokenizer is not used, after something was put in its place.
+std::string why_no_tokenizer(const std::string& name, const std::string& bytes) {
+    const SmallModel small = small_models()[0];
+    const Filled filled = fill(small.model, 26);
+    const TemporaryFolder folder;
+    export_hugging_face(folder.path() / "out", small.model, filled.layout, filled.parameters.data(), nullptr);
+    std::ofstream(folder.path() / "out" / name, std::ios::binary) << bytes;
+    const ImportedModel back = import_hugging_face(folder.path() / "out");
+    EXPECT_EQ(back.tokenizer, nullptr);
+    EXPECT_EQ(back.notes.size(), 1u);
+    EXPECT_NE(back.notes.at(0).find(back.no_tokenizer.english()), std::string::npos);
+    return back.no_tokenizer.english();
+}
+
+TEST(HuggingFace, WhyATokenizerIsNotUsedIsSaidTruly) {
+    EXPECT_NE(why_no_tokenizer("other.txt", "").find("it has no tokenizer.model"), std::string::npos);
+    EXPECT_NE(why_no_tokenizer("tokenizer.json", "{}").find("it has a tokenizer.json but no tokenizer.model"),
+              std::string::npos);
+    // The tokenizer.model of other families: tiktoken's list.
+    const std::string other = why_no_tokenizer("tokenizer.model", "IQ== 0\nIg== 1\nIw== 2\n");
+    EXPECT_NE(other.find("damaged or no SentencePiece model"), std::string::npos) << other;
+    EXPECT_EQ(other.find(".cc("), std::string::npos) << "no place in the library's sources: " << other;
+    EXPECT_EQ(why_no_tokenizer("tokenizer.model", small_tokenizer()->model_bytes()),
+              "its tokenizer has 600 pieces, more than the model's vocabulary of 40");
+}
+
+TEST(HuggingFace, APieceThatIsNoUtf8IsNoReasonToFail) {
+    std::string bytes = small_tokenizer()->model_bytes();
+    // The text of one piece, in the protocol buffer: the first byte of a word becomes one that no character starts
+    // with.
+    const auto pieces = read_tokenizer_pieces(bytes).pieces;
+    const auto word = std::find_if(pieces.begin(), pieces.end(), [](const TokenizerPiece& piece) {
+        return piece.kind == TokenizerPiece::Kind::normal && piece.text.size() > 4 && piece.text[0] > 0;
+    });
+    ASSERT_NE(word, pieces.end());
+    bytes[bytes.find(std::string(1, static_cast<char>(word->text.size())) + word->text) + 1] = '\xff';
+    const auto tokenizer = Tokenizer::from_bytes(bytes);
+    EXPECT_FALSE(has_portable_form(*tokenizer));
+    SmallModel small = small_models()[0];
+    small.model.vocabulary = tokenizer->size();
+    const Filled filled = fill(small.model, 27);
+    const TemporaryFolder folder;
+    const auto hf = export_hugging_face(folder.path() / "out", small.model, filled.layout, filled.parameters.data(),
+                                        tokenizer.get());
+    EXPECT_TRUE(std::filesystem::exists(folder.path() / "out/tokenizer.model"));
+    EXPECT_FALSE(std::filesystem::exists(folder.path() / "out/tokenizer.json"));
+    const auto gguf =
+        export_gguf(folder.path() / "m.gguf", small.model, filled.layout, filled.parameters.data(), tokenizer.get());
+    EXPECT_NE(gguf.notes.at(0).find("The tokenizer was left out"), std::string::npos) << gguf.notes.at(0);
+    EXPECT_EQ(import_gguf(folder.path() / "m.gguf").no_tokenizer.english(), "it has no tokenizer");
+}
+
+TEST(HuggingFace, FilesBesideTheModelsOwnAreNotRead) {
+    const SmallModel small = small_models()[4];
+    const Filled filled = fill(small.model, 28);
+    const TemporaryFolder folder;
+    const auto out = folder.path() / "out";
+    export_hugging_face(out, small.model, filled.layout, filled.parameters.data(), nullptr, {}, 20'000);
+    std::ofstream(out / "._model-00001-of-00008.safetensors") << "AppleDouble";
+    std::ofstream(out / "model-copy.safetensors") << "half a download";
+    const float one = 1;
+    write_safetensors(out / "adapter_model.safetensors", {{"lora_A.weight", {1}, &one}});
+    expect_same(small.model, filled, import_hugging_face(out));
 }
 
 /// Each change makes a model that no type of either format can express; the message must name the setting.
@@ -400,6 +521,16 @@ TEST(Gguf, TheTokenizerComesBack) {
     const ImportedModel back = import_gguf(path);
     ASSERT_NE(back.tokenizer, nullptr);
     EXPECT_EQ(back.tokenizer->model_bytes(), small_tokenizer()->model_bytes());
+}
+
+TEST(Gguf, AModelInPartsComesBackBitByBit) {
+    const SmallModel small = small_models()[0];
+    const Filled filled = fill(small.model, 29);
+    const TemporaryFolder folder;
+    write_in_parts(folder.path(), small, filled, {});
+    for (const char* part : {"m-00001-of-00002.gguf", "m-00002-of-00002.gguf"}) {
+        expect_same(small.model, filled, import_gguf(folder.path() / part));
+    }
 }
 
 TEST(Gguf, WhatCannotBeImportedIsRefusedByName) {

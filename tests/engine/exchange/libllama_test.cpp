@@ -1,13 +1,16 @@
 // Our GGUF files in libllama: it opens them, computes what we compute and cuts text as we do.
 #include <fstream>
+#include <nlohmann/json.hpp>
 
 #include "engine/error.hpp"
 #include "engine/exchange/gguf_export.hpp"
 #include "engine/exchange/gguf_import.hpp"
 #include "engine/exchange/hugging_face_import.hpp"
+#include "engine/files/inspect.hpp"
 #include "engine/runner/language_model.hpp"
 #include "exchange_models.hpp"
 #include "golden_files.hpp"
+#include "tests/engine/error_of.hpp"
 #include "tests/engine/text/temporary_folder.hpp"
 #include "tests/paths.hpp"
 
@@ -146,6 +149,93 @@ TEST(Libllama, WritesTheBytesOfOurTokens) {
         },
         cancel);
     EXPECT_GT(seen, 0);
+}
+
+TEST(Libllama, OpensAModelInParts) {
+    const SmallModel small = small_models()[0];
+    const Filled filled = fill(small.model, 34);
+    const TemporaryFolder folder;
+    write_in_parts(folder.path(), small, filled, {{"tokenizer.ggml.model", std::string("no_vocab")}});
+    const std::vector<std::int32_t> tokens = some_tokens(30, small.model.vocabulary);
+    const std::vector<float> ours =
+        forward_logits(loaded(import_gguf(folder.path() / "m-00001-of-00002.gguf")), tokens, 1);
+    for (const char* part : {"m-00001-of-00002.gguf", "m-00002-of-00002.gguf"}) {
+        EXPECT_LE(libllama_error(folder.path() / part, tokens, ours), kMostError) << part;
+    }
+}
+
+/// What is said to somebody who asks the model in `path`.
+std::string answer_of(const std::filesystem::path& path) {
+    const std::atomic<bool> cancel = false;
+    GenerateRequest request;
+    request.prompt = "The ";
+    return error_of([&] {
+        open_model(path, 1)->generate(
+            request, [](const GeneratedToken&) {}, cancel);
+    });
+}
+
+/// In libllama each of these ends the process.
+TEST(Libllama, WithoutATokenizerItGivesLogitsAndAReason) {
+    const SmallModel small = small_models()[1];
+    const Filled filled = fill(small.model, 35);
+    const TemporaryFolder folder;
+    const auto path = folder.path() / "m.gguf";
+    export_gguf(path, small.model, filled.layout, filled.parameters.data(), nullptr);
+    EXPECT_EQ(inspect_file(path).details["tokenizer"], "");
+    EXPECT_NE(answer_of(path).find("m.gguf cannot read or write text: it has no tokenizer"), std::string::npos)
+        << answer_of(path);
+    EXPECT_EQ(open_model(path, 1)->logits(some_tokens(5, small.model.vocabulary)).size(),
+              5U * static_cast<unsigned>(small.model.vocabulary));
+}
+
+TEST(Libllama, TokenizersThatWouldEndTheProcessAreRefusedWithTheReason) {
+    const auto tokenizer = Tokenizer::train(text_lines(), 600);
+    SmallModel small = small_models()[0];
+    small.model.vocabulary = tokenizer->size();
+    const Filled filled = fill(small.model, 36);
+    const TemporaryFolder folder;
+    const auto path = folder.path() / "m.gguf";
+    const auto said = [&](const std::function<void(GgufValues&)>& change) {
+        GgufValues values = gguf_model_values(small.type, small.model);
+        for (auto& value : gguf_tokenizer_values(*tokenizer, small.model.vocabulary)) {
+            values.push_back(value);
+        }
+        change(values);
+        std::vector<GgufOutput> outputs;
+        const auto tensors = gguf_tensors(small.type, small.model, filled.layout);
+        for (const FileTensor& t : tensors) {
+            outputs.push_back(
+                {t.name, t.shape, GgufFloat::f32, [&](std::span<float> v) { gather(v, filled.parameters.data(), t); }});
+        }
+        write_gguf(path, values, outputs);
+        return answer_of(path);
+    };
+    const auto set = [](GgufValues& values, const std::string& key, const GgufValue& value) {
+        std::erase_if(values, [&](const auto& one) { return one.first == key; });
+        values.emplace_back(key, value);
+    };
+    EXPECT_EQ(said([](GgufValues&) {}), "no error");
+    // Unigram of T5, which has no begin token by itself.
+    const std::string begin = said([&](GgufValues& values) {
+        set(values, "tokenizer.ggml.model", std::string("t5"));
+        std::erase_if(values, [](const auto& one) { return one.first == "tokenizer.ggml.bos_token_id"; });
+    });
+    EXPECT_NE(begin.find("begins every text with a token that it does not name"), std::string::npos) << begin;
+    const std::string twice = said([&](GgufValues& values) {
+        for (auto& [key, value] : values) {
+            if (key == "tokenizer.ggml.tokens") {
+                auto& tokens = std::get<std::vector<std::string>>(value);
+                tokens[500] = tokens[400];
+            }
+        }
+    });
+    EXPECT_NE(twice.find("twice, as number 400 and as number 500"), std::string::npos) << twice;
+    const std::string layers = said([&](GgufValues& values) { set(values, "qwen3moe.block_count", 0x7fff'ffffU); });
+    EXPECT_NE(layers.find("qwen3moe.block_count is 2147483647"), std::string::npos) << layers;
+    const std::string heads =
+        said([&](GgufValues& values) { set(values, "qwen3moe.rope.dimension_count", std::uint32_t{4}); });
+    EXPECT_NE(heads.find("rope.dimension_count is 4"), std::string::npos) << heads;
 }
 
 }  // namespace

@@ -107,6 +107,53 @@ TEST(Inspect, CheckpointFolders) {
     EXPECT_NE(report().problem.english().find("model.safetensors: not a sound"), std::string::npos) << report().problem;
 }
 
+/// Two sound shards with their list.
+void write_shards(const TemporaryFolder& folder) {
+    folder.write("config.json", R"({"model_type":"mixtral","num_local_experts":8})");
+    folder.write("model-00001-of-00002.safetensors",
+                 safetensors(R"({"a":{"dtype":"BF16","shape":[2,3],"data_offsets":[0,12]}})", 12));
+    folder.write("model-00002-of-00002.safetensors",
+                 safetensors(R"({"b":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}})", 4));
+    folder.write("model.safetensors.index.json", R"({"weight_map":{"a":"model-00001-of-00002.safetensors",
+        "b":"model-00002-of-00002.safetensors"}})");
+}
+
+TEST(Inspect, OnlyTheFilesOfTheModelCount) {
+    const TemporaryFolder folder;
+    write_shards(folder);
+    folder.write("._model-00001-of-00002.safetensors", std::string("\0\5\x16\7\0\2\0\0 Mac", 12));
+    folder.write("model-00001-of-00002 (1).safetensors", "half a download");
+    folder.write("adapter_model.safetensors",
+                 safetensors(R"({"lora":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}})", 4));
+    folder.write("pytorch_model.bin", "\x80\x02}q.");
+    const FileReport report = inspect_file(folder.path());
+    ASSERT_TRUE(report.safe) << report.problem;
+    EXPECT_EQ(report.format(), "Hugging Face folder");
+    EXPECT_EQ(report.details["files"], json({"model-00001-of-00002.safetensors", "model-00002-of-00002.safetensors"}));
+    EXPECT_EQ(report.details["not_read"], json({"._model-00001-of-00002.safetensors", "adapter_model.safetensors",
+                                                "model-00001-of-00002 (1).safetensors", "pytorch_model.bin"}));
+    EXPECT_EQ(report.details["parameters"], 7);
+    EXPECT_EQ(report.details["architecture"], "mixtral");
+    EXPECT_EQ(report.details["precision"], "BF16") << "the type of most bytes";
+    EXPECT_EQ(report.details["experts"], 8);
+    // What the list names has to be sound.
+    folder.write("model-00002-of-00002.safetensors", "half a download");
+    EXPECT_NE(inspect_file(folder.path()).problem.english().find("model-00002-of-00002.safetensors"),
+              std::string::npos);
+}
+
+TEST(Inspect, AFolderWithoutItsListOrItsWeights) {
+    const TemporaryFolder folder;
+    write_shards(folder);
+    std::filesystem::remove(folder.path() / "model.safetensors.index.json");
+    EXPECT_NE(inspect_file(folder.path()).problem.english().find("neither model.safetensors nor"), std::string::npos);
+    for (const char* shard : {"model-00001-of-00002.safetensors", "model-00002-of-00002.safetensors"}) {
+        std::filesystem::remove(folder.path() / shard);
+    }
+    folder.write("pytorch_model.bin", "\x80\x02}q.");
+    EXPECT_NE(inspect_file(folder.path()).problem.english().find("without safetensors weights"), std::string::npos);
+}
+
 TEST(Inspect, ThingsThatAreNoFiles) {
     EXPECT_NE(inspect_file("/no/such/file.gguf").problem.english().find("/no/such/file.gguf does not exist"),
               std::string::npos);

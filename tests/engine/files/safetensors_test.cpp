@@ -43,6 +43,8 @@ TEST(Safetensors, SoundFilesAreAccepted) {
     const std::string good[] = {
         framed("{}", ""),
         framed("{\"__metadata__\":{\"a\":\"b\"}}   ", ""),
+        // Written by some programs, and opened by the safetensors library.
+        framed(R"({"__metadata__":null,"t":{"dtype":"U8","shape":[1],"data_offsets":[0,1]}})", "1"),
         framed(R"({"t":{"dtype":"F32","shape":[1,2],"data_offsets":[0,8]}})", "12345678"),
         framed(
             R"({"t":{"dtype":"F4","shape":[2],"data_offsets":[0,1]},"e":{"dtype":"U8","shape":[0],"data_offsets":[1,1]}})",
@@ -68,6 +70,9 @@ TEST(Safetensors, EveryMalformedKindIsRefused) {
         {"begin with '{'", framed("[]", "")},
         {"valid JSON", framed("{\"\xff\":{}}", "")},
         {"valid JSON", framed("{} x", "")},
+        {"zero byte at byte 2", framed(std::string("{}\0\0", 4), "")},
+        {"zero byte", framed(std::string("{\"__metadata__\":{\"a\0b\":\"c\"}}", 28), "")},
+        {"null", framed(R"({"t":null})", "")},
         {"valid JSON", framed(R"({"t":)", "")},
         {"twice", framed(R"({"__metadata__":{},"__metadata__":{}})", "")},
         {"twice", framed(R"({"t":{"dtype":"U8","dtype":"U8","shape":[0],"data_offsets":[0,0]}})", "")},

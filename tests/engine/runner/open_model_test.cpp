@@ -31,7 +31,9 @@ TEST(OpenModel, RefusesBeforeAnythingIsLoaded) {
               std::string::npos);
     GgufBytes part = small_moe();
     part.u32("split.count", 3);
-    EXPECT_NE(problem(folder.write("part.gguf", part.file(256))).find("one part of a model"), std::string::npos);
+    EXPECT_NE(
+        problem(folder.write("part-00001-of-00003.gguf", part.file(256))).find("part-00002-of-00003.gguf is missing"),
+        std::string::npos);
     EXPECT_NE(problem(folder.path()).find("is a folder without config.json"), std::string::npos);
 }
 

@@ -96,7 +96,7 @@ TEST_F(BadInput, Prompts) {
     expect_one_sentence({"generate", "--model", model, "--prompt", long_prompt, "--max-tokens", "8"}, "32");
     expect_one_sentence({"generate", "--model", model, "--prompt", "\xff\xfe"}, "UTF-8");
     expect_one_sentence({"generate", "--model", model, "--prompt", ""}, "prompt");
-    expect_one_sentence({"generate", "--model", model, "--prompt", "hello", "--temperature", "nan"}, "temperature");
+    expect_one_sentence({"generate", "--model", model, "--prompt", "hello", "--temperature", "nan"}, "temperature", 2);
 }
 
 TEST_F(BadInput, ProbeSets) {
@@ -143,6 +143,47 @@ TEST_F(BadInput, Tokens) {
     expect_one_sentence(logits(folder / "missing.npy"), "missing.npy");
     expect_one_sentence(logits(file("text.npy", "hello")), "text.npy");
     EXPECT_FALSE(std::filesystem::exists(folder / "logits.npy"));
+}
+
+TEST_F(BadInput, NumbersOfOptionsAreCheckedWithTheirRange) {
+    const auto train_with = [](const char* option, const char* value) {
+        return Arguments{"train", "--preset", "workshop", "--out", "/no/such/folder/s", option, value};
+    };
+    expect_one_sentence(train_with("--steps", ""), "'' is not a whole number from 1 to", 2);
+    expect_one_sentence(train_with("--steps", "0"), "'0' is not a whole number from 1 to", 2);
+    expect_one_sentence(train_with("--steps", "1e3"), "'1e3' is not a whole number", 2);
+    expect_one_sentence(train_with("--steps", "99999999999999999999"), "whole number from 1 to", 2);
+    expect_one_sentence(train_with("--seed", ""), "from 0 to 18446744073709551615", 2);
+    expect_one_sentence(train_with("--seed", "-1"), "'-1' is not a whole number from 0", 2);
+    expect_one_sentence(train_with("--seed", "18446744073709551616"), "from 0 to 18446744073709551615", 2);
+    expect_one_sentence(train_with("--threads", "5000"), "from 0 to 1024", 2);
+    expect_one_sentence(train_with("--data", ""), "--data", 2);
+    const auto generate_with = [](const char* option, const char* value) {
+        return Arguments{"generate", "--model", "x", "--prompt", "y", option, value};
+    };
+    expect_one_sentence(generate_with("--max-tokens", ""), "'' is not a whole number from 1", 2);
+    expect_one_sentence(generate_with("--count", "1001"), "from 1 to 1000", 2);
+    expect_one_sentence(generate_with("--top-p", "1.5"), "'1.5' is not a number from 0 to 1", 2);
+    expect_one_sentence(generate_with("--temperature", "1e999"), "'1e999' is not a number from 0 to 100", 2);
+    expect_one_sentence(generate_with("--top-k", "-1"), "from 0 to", 2);
+    expect_one_sentence({"probe", "--set", "starter", "--models", "a,b", "--out", "o", "--limit", "-3"}, "from 1", 2);
+    expect_one_sentence({"generate", "--model", "", "--prompt", "y"}, "--model", 2);
+}
+
+TEST_F(BadInput, ErrorsAreShortAndFitForATerminal) {
+    const std::string lengthy(100'000, 'x'), hostile = "no\x1b[31msuch\u202emodel\a";
+    for (const Arguments& arguments :
+         {Arguments{"generate", "--model", lengthy, "--prompt", "y"}, Arguments{"inspect", lengthy},
+          Arguments{"train", "--preset", lengthy, "--out", (folder / "s").string()}, Arguments{lengthy},
+          Arguments{"generate", "--model", "m", "--prompt", "y", "--seed", lengthy},
+          Arguments{"models", "add", lengthy}, Arguments{"generate", "--model", hostile, "--prompt", "y"}}) {
+        const Output output = run_node(arguments);
+        EXPECT_NE(output.status, 0);
+        EXPECT_LT(output.error.size(), 4000u) << output.error.substr(0, 500);
+        EXPECT_EQ(std::count(output.error.begin(), output.error.end(), '\n'), 1);
+        EXPECT_EQ(output.error.find_first_of("\x1b\a"), std::string::npos) << output.error;
+        EXPECT_EQ(output.error.find("\u202e"), std::string::npos) << output.error;
+    }
 }
 
 TEST_F(BadInput, WrongUsageIsTwo) {

@@ -227,10 +227,21 @@ TEST(Train, SignalStopsAfterACheckpoint) {
 
 TEST(Train, ResumeRefusesOtherSettings) {
     const Training training(10, 5);
-    ASSERT_EQ(run_node(training.arguments("session")).status, 0);
+    const Output first = run_node(training.arguments("session"));
+    ASSERT_EQ(first.status, 0) << first.error;
+    // What is finished needs no error; other settings still do.
     const Output done = run_node(training.arguments("session", {"--resume"}));
-    EXPECT_EQ(done.status, 1);
-    EXPECT_NE(done.error.find("all its steps"), std::string::npos) << done.error;
+    ASSERT_EQ(done.status, 0) << done.error;
+    const json last = done.lines().back();
+    EXPECT_EQ(last["done"], true);
+    EXPECT_EQ(last["nothing_left"], true);
+    for (const char* key : {"steps", "loss", "parameters_sha256", "held_out_loss"}) {
+        EXPECT_EQ(last[key], first.lines().back()[key]) << key;
+    }
+    EXPECT_EQ(done.lines().size(), 1u) << "nothing is trained again";
+    const Output other = run_node(training.arguments("session", {"--resume", "--steps", "11"}));
+    EXPECT_EQ(other.status, 1);
+    EXPECT_NE(other.error.find("other settings"), std::string::npos) << other.error;
 }
 
 }  // namespace

@@ -24,6 +24,21 @@ node::WorkerError failure_of(Work work) {
     return node::WorkerError(base::Sentence(), false);
 }
 
+TEST(Worker, TheLastWordsAreTheReason) {
+    using node::last_words;
+    EXPECT_EQ(last_words(""), "");
+    EXPECT_EQ(last_words("one line\n"), "one line");
+    EXPECT_EQ(last_words("/a/b/llama.cpp/src/models/qwen3moe.cpp:66: GGML_ASSERT(n_embd_head == n_rot) failed\n"),
+              "GGML_ASSERT(n_embd_head == n_rot) failed (qwen3moe.cpp:66)");
+    EXPECT_EQ(last_words("terminate called after throwing an instance of 'std::out_of_range'\n  what():  map::at\n"),
+              "map::at ('std::out_of_range')");
+    EXPECT_EQ(last_words("terminate called without an active exception\n"),
+              "terminate called without an active exception");
+    const std::string words = last_words("noise\nx\x1b[31m" + std::string(50'000, 'y') + "\n\n");
+    EXPECT_LT(words.size(), 300u);
+    EXPECT_EQ(words.find('\x1b'), std::string::npos);
+}
+
 TEST(Worker, DeathWhileOpeningIsASentence) {
     const std::atomic<bool> never{false};
     node::WorkerProcess worker(node_program());
