@@ -72,11 +72,13 @@ void Workbench::add_view_commands() {
          .shortcut = ImGuiKey_Escape,
          .action =
              [this] {
-                 selection_.layer = selection_.expert = -1;
-                 selection_.pinned_step.reset();
+                 selection().layer = selection().expert = -1;
+                 selection().pinned_step.reset();
              },
          .enabled =
-             [this] { return selection_.layer >= 0 || selection_.expert >= 0 || selection_.pinned_step.has_value(); }},
+             [this] {
+                 return selection().layer >= 0 || selection().expert >= 0 || selection().pinned_step.has_value();
+             }},
         2);
     add({.key = "view.text_larger",
          .shortcut = ImGuiMod_Ctrl | ImGuiKey_Equal,
@@ -135,9 +137,10 @@ void Workbench::add_file_commands() {
                        [this] {
                            dialogs_.ask(
                                PathKind::save_file, (*text_)("command.file.report"),
-                               (options_.session / "report.html").string(), [this](const std::string& path) {
+                               (options_.session / "report.html").string(),
+                               while_on_show(std::function([this](const std::string& path) {
                                    client_->send("report.write", {{"path", path}, {"language", text_->code()}});
-                               });
+                               })));
                        },
                    .enabled = [this] { return snapshot_->link.state == client::Link::State::connected; }});
     commands_.add(

@@ -38,6 +38,11 @@ NodeInfo node_info(const json& entry) {
     }
     node.journal_bytes = count_of(entry, "journal_bytes");
     node.process = static_cast<std::int64_t>(count_of(entry, "process"));
+    for (const json& process : member(entry, "processes")) {
+        if (const auto memory = protocol::process_memory_from_json(process)) {
+            node.processes.push_back(*memory);
+        }
+    }
     return node;
 }
 

@@ -11,6 +11,7 @@
 
 #include "base/json_fields.hpp"
 #include "base/utf8.hpp"
+#include "nodes/protocol/checkpoint_name.hpp"
 #include "panels/node/library.hpp"
 #include "panels/panels.hpp"
 #include "panels/ui/text_layout.hpp"
@@ -101,6 +102,14 @@ std::array<TextStyle, kTint + kTints> answer_styles(const ui::Theme& theme) {
 }
 
 }  // namespace
+
+void ComparePanel::take_over(ui::Panel& before) {
+    const auto& old = dynamic_cast<const ComparePanel&>(before);
+    settings_ = old.settings_;
+    if (std::none_of(old.models_.begin(), old.models_.end(), protocol::is_checkpoint_name)) {
+        models_ = old.models_;
+    }
+}
 
 bool ComparePanel::act(const std::string& action, ui::Context& ctx) {
     if (action == "compare.run") {

@@ -6,6 +6,7 @@
 #include <set>
 
 #include "base/json_fields.hpp"
+#include "nodes/protocol/checkpoint_name.hpp"
 #include "panels/node/library.hpp"
 #include "panels/panels.hpp"
 #include "panels/runs/run_tools.hpp"
@@ -38,6 +39,18 @@ bool tree_node(const std::string& title, const std::string& id) {
 }
 
 }  // namespace
+
+void ProbePanel::take_over(ui::Panel& before) {
+    const auto& old = dynamic_cast<const ProbePanel&>(before);
+    set_ = old.set_;
+    draws_ = old.draws_;
+    max_tokens_ = old.max_tokens_;
+    measure_ = old.measure_;
+    coder_ = old.coder_;
+    if (std::none_of(old.models_.begin(), old.models_.end(), protocol::is_checkpoint_name)) {
+        models_ = old.models_;
+    }
+}
 
 bool ProbePanel::act(const std::string& action, ui::Context& ctx) {
     refresh(ctx);
