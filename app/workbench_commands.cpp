@@ -111,8 +111,10 @@ void Workbench::add_view_commands() {
 void Workbench::add_file_commands() {
     commands_.add(
         {.key = "file.new_session", .menu = {"menu.file", 0}, .shortcut = ImGuiMod_Ctrl | ImGuiKey_N, .action = [this] {
-             background_.post([this]() -> Background::Completion {
-                 return [this, folder = new_session_folder()] {
+             background_.post([this, leaving = leaving_]() -> Background::Completion {
+                 const std::filesystem::path fresh = new_session_folder();
+                 wait_until_left(leaving, fresh);
+                 return [this, folder = fresh] {
                      if (folder == options_.session) {
                          notify((*text_)("notice.session_is_new"), false);
                          return;

@@ -8,6 +8,7 @@
 
 #include "app/layouts.hpp"
 #include "app/workbench.hpp"
+#include "panels/node/memory.hpp"
 #include "panels/node/tasks.hpp"
 #include "panels/runs/run_tools.hpp"
 #include "panels/ui/text_layout.hpp"
@@ -306,7 +307,7 @@ void Workbench::draw_numbers(ui::Context& ctx) {
                             {{"n", ctx.text.number(std::round((*run)[&base::StepValues::tokens_per_second].back()))}});
     }
     if (ctx.snapshot.node.memory_used > 0) {
-        numbers += (numbers.empty() ? "" : "    ") + ui::bytes_text(ctx.text, ctx.snapshot.node.memory_used);
+        numbers += (numbers.empty() ? "" : "    ") + ui::bytes_text(ctx.text, panels::memory_of_all(ctx.snapshot));
     }
     const float numbers_width = ImGui::CalcTextSize(numbers.c_str()).x;
 
@@ -339,6 +340,7 @@ void Workbench::draw_numbers(ui::Context& ctx) {
     if (!numbers.empty()) {
         ui::align_right(numbers_width);
         ImGui::TextUnformatted(numbers.c_str());
+        ui::tooltip(panels::memory_lines(ctx));
     }
 }
 

@@ -61,6 +61,8 @@ class LanguageModel {
  public:
     virtual ~LanguageModel() = default;
     virtual const ModelInfo& info() const = 0;
+    /// For what is asked from now on; as in open_model().
+    virtual void set_threads(int threads) = 0;
     virtual std::vector<std::int32_t> tokenize(const std::string& text, bool special) const = 0;
     /// Calls `on_token` after each token; stops within one token after `cancel` turns true, also while it reads a long
     /// prompt. Throws Error, also when the prompt does not fit the context (the message names both numbers) or is no

@@ -63,6 +63,10 @@ class LlamaModel final : public LanguageModel, private TokenModel {
     LlamaModel(const std::filesystem::path& path, const FileReport& report, int threads);
 
     const ModelInfo& info() const override { return info_; }
+    void set_threads(int threads) override {
+        const int count = thread_count(threads);
+        llama_set_n_threads(context_.get(), count, count);
+    }
     std::vector<std::int32_t> tokenize(const std::string& text, bool special) const override {
         return tokens_of(text, special, special);
     }
@@ -74,6 +78,9 @@ class LlamaModel final : public LanguageModel, private TokenModel {
     void open_model(const std::filesystem::path& path);
     void open_context(const std::filesystem::path& path, int threads);
     void fill_info(const FileReport& report);
+    static int thread_count(int threads) {
+        return threads > 0 ? threads : static_cast<int>(std::max(1U, std::thread::hardware_concurrency()));
+    }
     std::vector<std::int32_t> tokens_of(std::string_view text, bool add_special, bool parse_special) const;
     std::vector<std::int32_t> prompt_tokens(const GenerateRequest& request) const;
     std::string in_template(const std::string& message) const;
@@ -128,7 +135,7 @@ void LlamaModel::open_model(const std::filesystem::path& path) {
 
 void LlamaModel::open_context(const std::filesystem::path& path, int threads) {
     const LogCapture log;
-    const int count = threads > 0 ? threads : static_cast<int>(std::max(1U, std::thread::hardware_concurrency()));
+    const int count = thread_count(threads);
     llama_context_params params = llama_context_default_params();
     params.n_ctx = static_cast<std::uint32_t>(info_.context);
     params.n_batch = static_cast<std::uint32_t>(std::min(kBatch, info_.context));

@@ -35,6 +35,7 @@ class OwnModel final : public LanguageModel, private TokenModel {
     }
 
     const ModelInfo& info() const override { return info_; }
+    void set_threads(int threads) override { threads_ = threads; }
 
     // `special`: the text starts a new document, as the model saw it in training, where every document follows an end
     // of text.

@@ -46,12 +46,6 @@ std::string new_group_id() {
     return text.data();
 }
 
-std::string column_title(const ui::Context& ctx, const std::string& name) {
-    const client::ModelEntry* model = find_model(ctx.snapshot, name);
-    const std::string title = model_title(ctx.snapshot, name);
-    return model && model->trained_here ? ctx.text.format("compare.trained_here", {{"name", title}}) : title;
-}
-
 const json* prompt_library(const client::Snapshot& snapshot) {
     const json& prompts = base::member(*snapshot.catalogue, "prompts");
     return prompts.is_array() ? &prompts : nullptr;
@@ -213,6 +207,7 @@ void ComparePanel::follow_columns(ui::Context& ctx) {
             if (const auto answer = ctx.snapshot.generations.find(column.run);
                 answer != ctx.snapshot.generations.end()) {
                 column.answer = answer->second;
+                column.model = answer->second->model;  // of the model "as it is now": the step that it was
             }
         }
     }
@@ -443,7 +438,7 @@ void ComparePanel::draw_models(ui::Context& ctx) {
             ui::flow(width);
         }
         ImGui::SetNextItemWidth(width);
-        model_combo(ctx, "###compare.model", models_[i], column_title(ctx, models_[i]).c_str());
+        model_combo(ctx, "###compare.model", models_[i], model_title(ctx, models_[i]).c_str());
         ImGui::PopID();
     }
     const float small = 2 * ctx.em;
@@ -530,7 +525,7 @@ void ComparePanel::draw_view_bar(ui::Context& ctx) {
     }
     ImGui::SameLine();
     ImGui::AlignTextToFramePadding();
-    ui::text_elided(ctx.text.format(hint, {{"name", column_title(ctx, columns_[base_].model)}}),
+    ui::text_elided(ctx.text.format(hint, {{"name", model_title(ctx, columns_[base_].model)}}),
                     ImGui::GetContentRegionAvail().x);
 }
 
@@ -578,7 +573,7 @@ void ComparePanel::draw_column_head(ui::Context& ctx, std::size_t index) {
     ImGui::Dummy({mark, mark});
     ImGui::SameLine();
     ImGui::PushFont(ctx.bold, 0);
-    ui::text_elided(column_title(ctx, column.model), ImGui::GetContentRegionAvail().x);
+    ui::text_elided(model_title(ctx, column.model), ImGui::GetContentRegionAvail().x);
     ImGui::PopFont();
 
     std::string origin, technical;

@@ -228,13 +228,13 @@ std::string ProbePanel::topic_title(const ui::Context& ctx, const std::string& t
 /// The first word of the title, where that tells the run's models apart: table columns are narrow.
 std::string ProbePanel::short_title(const ui::Context& ctx, const std::string& name) const {
     const auto first_word = [&](const std::string& model) {
-        const std::string title = model_title(ctx.snapshot, model);
+        const std::string title = model_title(ctx, model);
         return title.substr(0, title.find(' '));
     };
     const std::string word = first_word(name);
     for (const std::string& other : statistics_.models) {
         if (other != name && first_word(other) == word) {
-            return model_title(ctx.snapshot, name);
+            return model_title(ctx, name);
         }
     }
     return word;
@@ -316,9 +316,8 @@ void ProbePanel::draw_settings(ui::Context& ctx) {
         ImGui::PushID(static_cast<int>(side));
         ui::flow(combo);
         ImGui::SetNextItemWidth(combo);
-        model_combo(
-            ctx, "###probe.model", models_[side],
-            models_[side].empty() ? ctx.text("probe.no_model") : model_title(ctx.snapshot, models_[side]).c_str());
+        model_combo(ctx, "###probe.model", models_[side],
+                    models_[side].empty() ? ctx.text("probe.no_model") : model_title(ctx, models_[side]).c_str());
         ImGui::PopID();
     }
     const auto number = [&](const char* key, int& value, int low, int high) {

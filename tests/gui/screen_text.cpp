@@ -13,7 +13,9 @@ namespace {
 class Letters {
  public:
     Letters() {
-        for (ImFontBaked& baked : ImGui::GetIO().Fonts->Builder->BakedPool) {
+        auto& pool = ImGui::GetIO().Fonts->Builder->BakedPool;
+        for (int i = 0; i < pool.Size; ++i) {
+            const ImFontBaked& baked = pool[i];
             for (const ImFontGlyph& glyph : baked.Glyphs) {
                 if (glyph.Visible != 0 && baked.WantDestroy == 0) {
                     known_[{glyph.U0, glyph.V0}] = glyph.Codepoint;

@@ -39,7 +39,7 @@ struct LocalNode {
           datasets(paths.cache),
           models(paths),
           workers(paths.program),
-          parts{paths, *session, sink, board, datasets, models, workers, threads, turns} {}
+          parts{paths, *session, sink, board, datasets, models, workers, threads, turns, holds} {}
 
     std::unique_ptr<sessions::Session> session;
     JournalWriter journal;
@@ -50,6 +50,7 @@ struct LocalNode {
     WorkerPool workers;
     ThreadShare threads;
     GenerationQueue turns;
+    CheckpointHolds holds;
     NodeParts parts;
 };
 

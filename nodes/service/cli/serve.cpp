@@ -10,9 +10,9 @@ namespace moescope::node {
 
 namespace {
 
-int serve_command(const Paths& paths, const std::string& socket, const std::string& session) {
+int serve_command(const Paths& paths, const ServeOptions& options) {
     HeldSignals signals;
-    Service service(paths, {socket, session});
+    Service service(paths, options);
     service.run([&] { return signals.taken(100); });
     return 0;
 }
@@ -23,6 +23,7 @@ void add_serve(CLI::App& app, Chosen& chosen) {
     struct Options {
         std::string socket, session;
         bool stdio = false;
+        double keep_models = std::chrono::duration<double>(WorkerPool::kKeep).count();
     };
     const auto options = std::make_shared<Options>();
     auto* serve = app.add_subcommand("serve", "Run jobs for workbenches");
@@ -31,9 +32,17 @@ void add_serve(CLI::App& app, Chosen& chosen) {
     where->add_flag("--stdio", options->stdio, "One workbench over standard input and output (ssh)");
     where->require_option(1);
     serve->add_option("--session", options->session, "Session folder; created when missing")->required();
+    serve
+        ->add_option("--keep-models", options->keep_models,
+                     "Seconds that a model stays open after its last answer; less when memory is short")
+        ->check(CLI::Range(0.0, 1e6))
+        ->envname("MOESCOPE_KEEP_MODELS")
+        ->capture_default_str();
     serve->callback([&chosen, options] {
         chosen.command = [options](const Paths& paths) {
-            return serve_command(paths, options->socket, options->session);
+            const auto keep = std::chrono::duration<double>(options->keep_models);
+            return serve_command(paths, {options->socket, options->session,
+                                         std::chrono::duration_cast<std::chrono::milliseconds>(keep)});
         };
     });
 }
