@@ -65,6 +65,12 @@ void Dialogs::ask(PathKind kind, std::string title, std::string proposal,
     }
 }
 
+void Dialogs::close() {
+    native_dialog_.reset();
+    open_ = false;
+    done_ = nullptr;
+}
+
 bool Dialogs::answer(const std::string& path) {
     if (!open_ || native_dialog_ || !done_) {
         return false;

@@ -22,6 +22,8 @@ class Dialogs {
     /// Once per frame: draws the field, or looks whether the desktop's dialog has an answer.
     void draw(const ui::Context& ctx);
     bool open() const { return open_; }
+    /// Drops the question: nobody waits for its answer any more.
+    void close();
     /// As if `path` had been typed into the field and confirmed. False when no field of the window is open.
     bool answer(const std::string& path);
 

@@ -56,7 +56,7 @@ Workbench::Workbench(Platform& platform, WorkbenchOptions options)
     fonts_.load(options_.assets / "fonts");
     fonts_.add_to_atlas();
     for (const ui::PanelDescription& panel : panels_) {
-        slots_.push_back({.description = &panel, .panel = panel.make()});
+        slots_.push_back({.description = &panel});
     }
     welcome_ = !settings_.welcome_done;
     add_commands();
@@ -85,16 +85,46 @@ void Workbench::start_client() {
     client_ =
         std::make_unique<client::NodeClient>(std::move(client_options), [&platform = platform_] { platform.wake(); });
     snapshot_ = client_->snapshot();
-    seen_results_.clear();
-    told_problems_.clear();
-    selection_ = {};
-    recovery_ = {};
+    begin_session();
+}
+
+/// Nothing of another session stays: neither what panels keep, nor what is typed into a field, nor an open list or
+/// question. Between two frames.
+void Workbench::begin_session() {
+    on_show_ = std::make_shared<OnShow>();
+    on_show_->session = snapshot_->session;
+    for (Slot& s : slots_) {
+        const std::unique_ptr<ui::Panel> before = std::exchange(s.panel, s.description->make());
+        if (before) {
+            s.panel->take_over(*before);
+        }
+    }
+    dialogs_.close();
+    ImGui::ClosePopupsOverWindow(nullptr, false);
+    ImGui::ClearActiveID();
+    // The field that was being typed in would hand its text to the one of the same name.
+    ImGui::GetCurrentContext()->InputTextDeactivatedState.ID = 0;
+    wanted_frames_ = std::max(wanted_frames_, 3);
 }
 
 /// Ending a client may take seconds (the node writes a checkpoint): a thread of its own waits for it.
 void Workbench::retire_client() {
     std::shared_ptr<client::NodeClient> old = std::move(client_);
-    retiring_.emplace_back([old = std::move(old)]() mutable { old.reset(); });
+    const auto gone = std::make_shared<std::promise<void>>();
+    leaving_[options_.session] = gone->get_future().share();
+    retiring_.emplace_back([old = std::move(old), gone]() mutable {
+        old.reset();
+        gone->set_value();
+    });
+}
+
+void Workbench::wait_until_left(const Leaving& leaving, const std::filesystem::path& session) {
+    for (const auto& [folder, gone] : leaving) {
+        std::error_code error;
+        if (std::filesystem::equivalent(folder, session, error) && !error) {
+            gone.wait();
+        }
+    }
 }
 
 void Workbench::load_manual() {
@@ -108,13 +138,14 @@ void Workbench::load_manual() {
 }
 
 void Workbench::open_session(const std::filesystem::path& folder) {
-    background_.post([this, folder, open = options_.session]() -> Background::Completion {
+    background_.post([this, folder, open = options_.session, leaving = leaving_]() -> Background::Completion {
         std::error_code error;
         const bool same = std::filesystem::equivalent(folder, open, error) && !error;
         // What is damaged is for the node to judge.
         const bool good = std::filesystem::is_regular_file(folder / "manifest.json", error) ||
                           std::filesystem::is_regular_file(folder / "session.db", error) ||
                           std::filesystem::is_directory(folder / "segments", error);
+        wait_until_left(leaving, folder);
         return [this, folder, good, same] {
             if (same) {
                 notify((*text_)("notice.session_already_open"), false);
@@ -178,7 +209,7 @@ double Workbench::wait_time(double now) const {
         wait = wait < 0 ? seconds : std::min(wait, seconds);
     };
     const double since = now - last_frame_;
-    if (client_->snapshot()->version != drawn_version_) {
+    if (client_->snapshot()->version != on_show_->drawn_version) {
         at_most(kStreamInterval - since);
     }
     if (now - last_input_ < kSettle) {
@@ -194,8 +225,8 @@ double Workbench::wait_time(double now) const {
         const double age = now - snapshot_->link.last_data_time;
         at_most(age < kStaleSeconds ? kStaleSeconds - age : 1 - since);  // a node that has gone silent is told
     }
-    if (status_until_ > 0) {
-        at_most(status_until_ - now);
+    if (on_show_->status_until > 0) {
+        at_most(on_show_->status_until - now);
     }
     if (settings_due_ > 0 && wait < 0) {
         wait = std::max(0.01, settings_due_ - now);
@@ -236,17 +267,20 @@ void Workbench::frame() {
 
 void Workbench::take_snapshot() {
     snapshot_ = client_->snapshot();
-    drawn_version_ = snapshot_->version;
+    if (snapshot_->session != on_show_->session) {
+        begin_session();
+    }
+    on_show_->drawn_version = snapshot_->version;
     report_results();
     report_problems();
-    when_connected_.erase(std::remove_if(when_connected_.begin(), when_connected_.end(),
-                                         [this](const std::string& key) { return commands_.run(key); }),
-                          when_connected_.end());
-    if (const std::uint32_t run = recovery_.due(*snapshot_)) {
+    on_show_->when_connected.erase(std::remove_if(on_show_->when_connected.begin(), on_show_->when_connected.end(),
+                                                  [this](const std::string& key) { return commands_.run(key); }),
+                                   on_show_->when_connected.end());
+    if (const std::uint32_t run = on_show_->recovery.due(*snapshot_)) {
         command(fmt::format("run.continue={}", run));
     }
-    if (selection_.hovered_frame < ImGui::GetFrameCount() - 1) {
-        selection_.hovered_step.reset();
+    if (ui::Selection& selection = on_show_->selection; selection.hovered_frame < ImGui::GetFrameCount() - 1) {
+        selection.hovered_step.reset();
     }
 }
 
@@ -254,7 +288,7 @@ void Workbench::take_snapshot() {
 /// whose effect cannot be seen.
 void Workbench::report_results() {
     for (const auto& [id, result] : snapshot_->results) {
-        auto& seen = seen_results_[id];
+        auto& seen = on_show_->seen_results[id];
         if (seen == result.state) {
             continue;
         }
@@ -272,23 +306,24 @@ void Workbench::report_results() {
             notify(text_->format("notice.model_added", {{"name", base::text_of(result.value, "name")}}), false);
         }
     }
-    for (auto it = seen_results_.begin(); it != seen_results_.end();) {
-        it = snapshot_->results.count(it->first) != 0 ? std::next(it) : seen_results_.erase(it);
+    for (auto it = on_show_->seen_results.begin(); it != on_show_->seen_results.end();) {
+        it = snapshot_->results.count(it->first) != 0 ? std::next(it) : on_show_->seen_results.erase(it);
     }
 }
 
 /// What is damaged in the session is told once, when it is opened and when more is found.
 void Workbench::report_problems() {
     const auto& problems = snapshot_->node.problems;
-    if (problems == told_problems_) {
+    if (problems == on_show_->told_problems) {
         return;
     }
     for (const base::Sentence& problem : problems) {
-        if (std::find(told_problems_.begin(), told_problems_.end(), problem) == told_problems_.end()) {
+        if (std::find(on_show_->told_problems.begin(), on_show_->told_problems.end(), problem) ==
+            on_show_->told_problems.end()) {
             notify(problem, true);
         }
     }
-    told_problems_ = problems;
+    on_show_->told_problems = problems;
 }
 
 ui::Context Workbench::context() {
@@ -297,7 +332,7 @@ ui::Context Workbench::context() {
         .client = *client_,
         .text = *text_,
         .theme = theme_,
-        .selection = selection_,
+        .selection = on_show_->selection,
         .run = [this](const std::string& key) { command(key); },
         .available =
             [this](const std::string& key) {
@@ -312,22 +347,21 @@ ui::Context Workbench::context() {
         .notify = [this](const std::string& sentence, bool error) { notify(sentence, error); },
         .choose_file =
             [this](const std::string& title, std::function<void(const std::string&)> done) {
-                dialogs_.ask(PathKind::open_file, title, "", std::move(done));
+                dialogs_.ask(PathKind::open_file, title, "", while_on_show(std::move(done)));
             },
         .choose_save =
             [this](const std::string& title, const std::string& name, std::function<void(const std::string&)> done) {
-                dialogs_.ask(PathKind::save_file, title, name, std::move(done));
+                dialogs_.ask(PathKind::save_file, title, name, while_on_show(std::move(done)));
             },
         .save_file = [this](const std::string& path,
                             std::function<std::string()> make) { write_in_background(path, std::move(make)); },
         .in_background =
             [this](std::function<std::function<void()>()> work) {
-                background_.post([this, work = std::move(work)]() -> Background::Completion {
-                    return [this, done = work()] {
-                        done();
-                        wanted_frames_ = std::max(wanted_frames_, 2);
-                    };
-                });
+                background_.post([work = std::move(work),
+                                  then = while_on_show(std::function([this](const std::function<void()>& done) {
+                                      done();
+                                      wanted_frames_ = std::max(wanted_frames_, 2);
+                                  }))]() -> Background::Completion { return [done = work(), then] { then(done); }; });
             },
         .copy_text =
             [this](std::function<std::string()> make) {
@@ -337,7 +371,7 @@ ui::Context Workbench::context() {
             },
         .save_image =
             [this](ImVec2 min, ImVec2 max, const std::string& path) {
-                images_.push_back({min, max, path});
+                on_show_->images.push_back({min, max, path});
                 wanted_frames_ = std::max(wanted_frames_, 2);
             },
     };
@@ -482,17 +516,17 @@ void Workbench::save_settings_if_due(bool now) {
 }
 
 void Workbench::notify(base::Sentence sentence, bool error) {
-    notices_.add(std::move(sentence), error, client::now_seconds());
+    on_show_->notices.add(std::move(sentence), error, client::now_seconds());
     wanted_frames_ = std::max(wanted_frames_, 2);
 }
 
 void Workbench::save_images() {
-    if (images_.empty()) {
+    if (on_show_->images.empty()) {
         return;
     }
     const auto whole = std::make_shared<const Image>(platform_.read_pixels());
     const ImVec2 factor = ImGui::GetIO().DisplayFramebufferScale;
-    for (const ImageRequest& request : std::exchange(images_, {})) {
+    for (const ImageRequest& request : std::exchange(on_show_->images, {})) {
         const auto pixel = [](float at, float scale, int limit) {
             return std::clamp(static_cast<int>(at * scale), 0, limit);
         };

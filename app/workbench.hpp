@@ -3,6 +3,7 @@
 #pragma once
 
 #include <filesystem>
+#include <future>
 #include <map>
 #include <memory>
 #include <string>
@@ -52,10 +53,10 @@ class Workbench {
     const Commands& commands() const { return commands_; }
     const client::Snapshot& snapshot() const { return *snapshot_; }
     client::NodeClient& client() { return *client_; }
-    ui::Selection& selection() { return selection_; }
+    ui::Selection& selection() { return on_show_->selection; }
     const ui::Language& text() const { return *text_; }
     const Settings& settings() const { return settings_; }
-    const Notices& notices() const { return notices_; }
+    const Notices& notices() const { return on_show_->notices; }
     std::string shortcut(const std::string& key) const;  ///< keys of a command as text, empty when it has none
     FrameTimes& frame_times() { return frame_times_; }
     const std::string& chinese_font() const { return fonts_.chinese_file(); }
@@ -82,10 +83,29 @@ class Workbench {
  private:
     struct Slot {
         const ui::PanelDescription* description = nullptr;
-        std::unique_ptr<ui::Panel> panel;
+        std::unique_ptr<ui::Panel> panel{};
         bool visible = false;
         int focus =
             0;  ///< in so many frames its tab is brought to the front: a dock node chooses its own tab in the first
+    };
+
+    struct ImageRequest {
+        ImVec2 min, max;
+        std::filesystem::path file;
+    };
+    /// What belongs to the session on show, as all panels do: begin_session() makes it anew, so that none of it needs
+    /// to be taken back.
+    struct OnShow {
+        std::uint64_t session = 0;  ///< Snapshot::session
+        ui::Selection selection;
+        Recovery recovery;
+        Notices notices;
+        double status_until = 0;  ///< client::now_seconds() at which the line in the status line goes; 0: it stays
+        std::map<client::CommandId, client::CommandResult::State> seen_results;
+        std::vector<base::Sentence> told_problems;  ///< of the session, as they were last
+        std::vector<std::string> when_connected;    ///< commands that wait until they are available
+        std::vector<ImageRequest> images;           ///< to be cut out of the next finished frame
+        std::uint64_t drawn_version = 0;
     };
 
     ui::Context context();
@@ -93,6 +113,20 @@ class Workbench {
     void load_manual();
     void start_client();
     void retire_client();
+    void begin_session();
+    /// Sessions that were left, and when their node is gone.
+    using Leaving = std::map<std::filesystem::path, std::shared_future<void>>;
+    /// A node that is still on its way out has its session locked. Not on the GUI thread: waits some seconds at most.
+    static void wait_until_left(const Leaving& leaving, const std::filesystem::path& session);
+    /// `what`, which does nothing once another session is on show: whoever waits for it is gone then.
+    template <class... Arguments>
+    std::function<void(Arguments...)> while_on_show(std::function<void(Arguments...)> what) const {
+        return [what = std::move(what), session = std::weak_ptr<OnShow>(on_show_)](Arguments... arguments) {
+            if (!session.expired()) {
+                what(std::forward<Arguments>(arguments)...);
+            }
+        };
+    }
     void take_snapshot();
     void report_results();
     void report_problems();
@@ -141,27 +175,17 @@ class Workbench {
     std::unique_ptr<client::NodeClient> client_;
     std::shared_ptr<const client::Snapshot> snapshot_;
     std::vector<std::thread> retiring_;  ///< clients of sessions that were left, on their way out
+    Leaving leaving_;
     const std::vector<ui::PanelDescription> panels_;
     std::vector<Slot> slots_;  ///< [panels_]
     Commands commands_;
-    ui::Selection selection_;
-    Notices notices_;
-    double status_until_ = 0;  ///< client::now_seconds() at which the line in the status line goes; 0: it stays
+    std::shared_ptr<OnShow> on_show_ = std::make_shared<OnShow>();  ///< never null
     Palette palette_;
     Dialogs dialogs_;
-    Recovery recovery_;
     FrameTimes frame_times_;
 
-    struct ImageRequest {
-        ImVec2 min, max;
-        std::filesystem::path file;
-    };
-    std::vector<ImageRequest> images_;  ///< to be cut out of the next finished frame
-    std::map<client::CommandId, client::CommandResult::State> seen_results_;
-    std::vector<base::Sentence> told_problems_;  ///< of the session, as they were last
-    std::vector<std::string> when_connected_;    ///< commands that wait until they are available
-    bool layout_due_ = true;                     ///< the next frame begins with apply_layout()
-    bool build_layout_ = false;                  ///< and builds the default dock tree
+    bool layout_due_ = true;     ///< the next frame begins with apply_layout()
+    bool build_layout_ = false;  ///< and builds the default dock tree
     bool between_layouts_ =
         false;  ///< one frame without panels, never shown: all tabs then appear at once and in order
     bool style_due_ = true;
@@ -170,7 +194,6 @@ class Workbench {
     double settings_due_ = 0;  ///< client::now_seconds() at which the settings are saved; 0: nothing to save
     double last_frame_ = 0, last_input_ = 0;
     int wanted_frames_ = 3;
-    std::uint64_t drawn_version_ = 0;
 };
 
 }  // namespace moescope::app

@@ -72,11 +72,13 @@ void Workbench::add_view_commands() {
          .shortcut = ImGuiKey_Escape,
          .action =
              [this] {
-                 selection_.layer = selection_.expert = -1;
-                 selection_.pinned_step.reset();
+                 selection().layer = selection().expert = -1;
+                 selection().pinned_step.reset();
              },
          .enabled =
-             [this] { return selection_.layer >= 0 || selection_.expert >= 0 || selection_.pinned_step.has_value(); }},
+             [this] {
+                 return selection().layer >= 0 || selection().expert >= 0 || selection().pinned_step.has_value();
+             }},
         2);
     add({.key = "view.text_larger",
          .shortcut = ImGuiMod_Ctrl | ImGuiKey_Equal,
@@ -109,8 +111,10 @@ void Workbench::add_view_commands() {
 void Workbench::add_file_commands() {
     commands_.add(
         {.key = "file.new_session", .menu = {"menu.file", 0}, .shortcut = ImGuiMod_Ctrl | ImGuiKey_N, .action = [this] {
-             background_.post([this]() -> Background::Completion {
-                 return [this, folder = new_session_folder()] {
+             background_.post([this, leaving = leaving_]() -> Background::Completion {
+                 const std::filesystem::path fresh = new_session_folder();
+                 wait_until_left(leaving, fresh);
+                 return [this, folder = fresh] {
                      if (folder == options_.session) {
                          notify((*text_)("notice.session_is_new"), false);
                          return;
@@ -134,11 +138,12 @@ void Workbench::add_file_commands() {
                    .action =
                        [this] {
                            dialogs_.ask(PathKind::save_file, (*text_)("command.file.report"),
-                                        (options_.session / "report.html").string(), [this](const std::string& path) {
+                                        (options_.session / "report.html").string(),
+                                        while_on_show(std::function([this](const std::string& path) {
                                             client_->send(
                                                 "report.write",
                                                 {{"path", path}, {"language", text_->code()}, {"replace", true}});
-                                        });
+                                        })));
                        },
                    .enabled = [this] { return snapshot_->link.state == client::Link::State::connected; }});
     commands_.add(

@@ -9,6 +9,7 @@
 #include "app/layouts.hpp"
 #include "app/unopened.hpp"
 #include "app/workbench.hpp"
+#include "panels/node/memory.hpp"
 #include "panels/node/tasks.hpp"
 #include "panels/runs/run_tools.hpp"
 #include "panels/ui/text_layout.hpp"
@@ -185,7 +186,7 @@ void Workbench::draw_node_status(ui::Context& ctx) {
 }
 
 void Workbench::draw_recovery(ui::Context& ctx) {
-    const auto offer = recovery_.offer(ctx.snapshot);
+    const auto offer = on_show_->recovery.offer(ctx.snapshot);
     if (!offer) {
         return;
     }
@@ -218,10 +219,10 @@ void Workbench::draw_recovery(ui::Context& ctx) {
         ui::align_right(buttons);
         if (go_on && ui::primary_button(ctx, go_on_label.c_str())) {
             if (offer->crashed) {
-                recovery_.go_on_later(offer->run);
+                on_show_->recovery.go_on_later(offer->run);
                 client_->restart_node();
             } else {
-                recovery_.dismiss(*offer);
+                on_show_->recovery.dismiss(*offer);
                 command(fmt::format("run.continue={}", offer->run));
             }
         }
@@ -232,7 +233,7 @@ void Workbench::draw_recovery(ui::Context& ctx) {
             if (offer->crashed) {
                 client_->restart_node();
             } else {
-                recovery_.dismiss(*offer);
+                on_show_->recovery.dismiss(*offer);
             }
         }
     }
@@ -313,12 +314,12 @@ void Workbench::draw_numbers(ui::Context& ctx) {
                             {{"n", ctx.text.number(std::round((*run)[&base::StepValues::tokens_per_second].back()))}});
     }
     if (ctx.snapshot.node.memory_used > 0) {
-        numbers += (numbers.empty() ? "" : "    ") + ui::bytes_text(ctx.text, ctx.snapshot.node.memory_used);
+        numbers += (numbers.empty() ? "" : "    ") + ui::bytes_text(ctx.text, panels::memory_of_all(ctx.snapshot));
     }
     const float numbers_width = ImGui::CalcTextSize(numbers.c_str()).x;
 
-    const auto shown = notices_.status(ctx.snapshot.log, ctx.now, wall_clock_ns());
-    status_until_ = shown && shown->seconds ? ctx.now + *shown->seconds : 0;
+    const auto shown = on_show_->notices.status(ctx.snapshot.log, ctx.now, wall_clock_ns());
+    on_show_->status_until = shown && shown->seconds ? ctx.now + *shown->seconds : 0;
     const std::string line = shown ? ctx.text.message(shown->text) : std::string();
     const bool error = shown && shown->error;
     const float room = ImGui::GetContentRegionAvail().x - numbers_width - ctx.em * 2;
@@ -326,7 +327,7 @@ void Workbench::draw_numbers(ui::Context& ctx) {
         const float y = ImGui::GetCursorPosY();
         const float x = ImGui::GetCursorPosX();
         if (ImGui::InvisibleButton("###status.notice", {room, ImGui::GetFrameHeight()})) {
-            notices_.mark_read(wall_clock_ns());
+            on_show_->notices.mark_read(wall_clock_ns());
             if (shown->notice) {
                 notices_open_ = true;
             } else {
@@ -346,24 +347,26 @@ void Workbench::draw_numbers(ui::Context& ctx) {
     if (!numbers.empty()) {
         ui::align_right(numbers_width);
         ImGui::TextUnformatted(numbers.c_str());
+        ui::tooltip(panels::memory_lines(ctx));
     }
 }
 
 void Workbench::draw_notices(ui::Context& ctx) {
-    notices_.mark_read(wall_clock_ns());
+    on_show_->notices.mark_read(wall_clock_ns());
     const ImGuiViewport* viewport = ImGui::GetMainViewport();
     ImGui::SetNextWindowSize({ctx.em * 40, ctx.em * 16}, ImGuiCond_Appearing);
     ImGui::SetNextWindowPos({viewport->GetCenter().x, viewport->WorkPos.y + viewport->WorkSize.y - ctx.em * 0.5f},
                             ImGuiCond_Appearing, {0.5f, 1});
     if (ImGui::Begin(ctx.text.label("window.notices"), &notices_open_,
                      ImGuiWindowFlags_NoDocking | ImGuiWindowFlags_NoSavedSettings | ImGuiWindowFlags_NoCollapse)) {
-        if (notices_.list().empty()) {
+        if (on_show_->notices.list().empty()) {
             ui::text_dim(ctx, ctx.text("notice.none"));
         }
         // Each is a field to select from, which is not free: the oldest are left out.
         constexpr int kShown = 50;
         int id = 0;
-        for (auto notice = notices_.list().rbegin(); notice != notices_.list().rend() && id < kShown; ++notice) {
+        for (auto notice = on_show_->notices.list().rbegin(); notice != on_show_->notices.list().rend() && id < kShown;
+             ++notice) {
             ImGui::PushID(id++);
             ui::text_colored(notice->error ? ctx.theme.error : ctx.theme.text_dim,
                              notice->error ? ui::icon::error : ui::icon::info);
@@ -486,13 +489,13 @@ void Workbench::choose_welcome(const std::string& choice) {
     save_settings_soon();
     if (choice == "train") {
         set_layout("training");
-        when_connected_.emplace_back("run.start");
+        on_show_->when_connected.emplace_back("run.start");
     } else if (choice == "compare") {
         set_layout("compare");
-        when_connected_.emplace_back("compare.run");
+        on_show_->when_connected.emplace_back("compare.run");
     } else if (choice == "probe") {
         set_layout("probe");
-        when_connected_.emplace_back("probes.start");
+        on_show_->when_connected.emplace_back("probes.start");
     } else if (choice == "open") {
         command("file.open_session");
     }

@@ -75,6 +75,8 @@ class LanguageModel {
  public:
     virtual ~LanguageModel() = default;
     virtual const ModelInfo& info() const = 0;
+    /// For what is asked from now on; as in open_model().
+    virtual void set_threads(int threads) = 0;
     virtual std::vector<std::int32_t> tokenize(const std::string& text, bool special) const = 0;
     /// The prompt as the model is shown it: in its chat template unless the request says otherwise or it has none, with
     /// the begin token once where the model wants one. No words of the request become a control token. Throws Error:

@@ -80,6 +80,10 @@ class LlamaModel final : public LanguageModel, private TokenModel {
     LlamaModel(const std::filesystem::path& path, const FileReport& report, int threads);
 
     const ModelInfo& info() const override { return info_; }
+    void set_threads(int threads) override {
+        const int count = thread_count(threads);
+        llama_set_n_threads(context_.get(), count, count);
+    }
     std::vector<std::int32_t> tokenize(const std::string& text, bool special) const override {
         return tokens_of(text, special, special);
     }
@@ -95,6 +99,9 @@ class LlamaModel final : public LanguageModel, private TokenModel {
     void open_context(const std::filesystem::path& path, int threads);
     void fill_info(const FileReport& report);
     void read_special_texts();
+    static int thread_count(int threads) {
+        return threads > 0 ? threads : static_cast<int>(std::max(1U, std::thread::hardware_concurrency()));
+    }
     std::vector<std::int32_t> tokens_of(std::string_view text, bool add_special, bool parse_special) const;
     std::vector<std::int32_t> tokens_of_rest(const std::string& part) const;
     void put_begin_token(std::vector<std::int32_t>& tokens) const;
@@ -154,7 +161,7 @@ void LlamaModel::open_model(const std::filesystem::path& path) {
 
 void LlamaModel::open_context(const std::filesystem::path& path, int threads) {
     const LogCapture log;
-    const int count = threads > 0 ? threads : static_cast<int>(std::max(1U, std::thread::hardware_concurrency()));
+    const int count = thread_count(threads);
     llama_context_params params = llama_context_default_params();
     params.n_ctx = static_cast<std::uint32_t>(info_.context);
     params.n_batch = static_cast<std::uint32_t>(std::min(kBatch, info_.context));

@@ -40,6 +40,7 @@ class OwnModel final : public LanguageModel, private TokenModel {
     }
 
     const ModelInfo& info() const override { return info_; }
+    void set_threads(int threads) override { threads_ = threads; }
 
     // `special`: the text begins, so it has the begin token.
     std::vector<std::int32_t> tokenize(const std::string& text, bool special) const override {

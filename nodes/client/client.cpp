@@ -19,6 +19,7 @@
 #include "base/file_io.hpp"
 #include "base/json_fields.hpp"
 #include "base/json_guard.hpp"
+#include "base/process_memory.hpp"
 #include "nodes/client/child_process.hpp"
 #include "nodes/client/node_view.hpp"
 #include "nodes/client/runtime_folder.hpp"
@@ -40,6 +41,7 @@ using Actions = protocol::Actions;
 using transport::steady_seconds;
 
 constexpr double kPublishSeconds = 0.030;
+constexpr double kMeasureSeconds = 3;   ///< between two looks at our own memory
 constexpr double kPatienceSeconds = 5;  ///< then the person is told that the start takes long
 constexpr double kFirstRetrySeconds = 0.02, kLastRetrySeconds = 2;
 constexpr double kEndSeconds = 3;  ///< for the child, between SIGTERM and SIGKILL
@@ -57,6 +59,11 @@ std::string random_id() {
         }
     }
     return id;
+}
+
+std::uint64_t random_number() {
+    std::random_device device;
+    return (std::uint64_t{device()} << 32 | device()) | 1;  // never 0
 }
 
 struct Command {
@@ -85,7 +92,7 @@ double now_seconds() {
 class NodeClient::Impl {
  public:
     Impl(ClientOptions options, std::function<void()> wake)
-        : options_(std::move(options)), wake_(std::move(wake)), published_(std::make_shared<Snapshot>()) {
+        : options_(std::move(options)), wake_(std::move(wake)), published_(first_snapshot(session_)) {
         thread_ = std::thread(&Impl::run, this);
     }
 
@@ -129,6 +136,11 @@ class NodeClient::Impl {
  private:
     class ServerPeer;
 
+    static std::shared_ptr<const Snapshot> first_snapshot(std::uint64_t session) {
+        auto snapshot = std::make_shared<Snapshot>();
+        snapshot->session = session;
+        return snapshot;
+    }
     void run();
     static asio::awaitable<void> supervise(Impl* self);
     static asio::awaitable<void> watch_child(Impl* self, int watch);
@@ -166,6 +178,7 @@ class NodeClient::Impl {
 
     const ClientOptions options_;
     const std::function<void()> wake_;
+    std::uint64_t session_ = random_number();  ///< of the I/O thread once that runs
     std::atomic<CommandId> last_id_{0};
     std::atomic<int> process_{0};
 
@@ -198,6 +211,8 @@ class NodeClient::Impl {
     std::array<std::uint8_t, 16> node_id_{};  ///< of the latest greeting
     std::uint64_t version_ = 0;
     double published_at_ = 0;
+    std::uint64_t window_memory_ = 0;
+    double measured_at_ = 0;
     bool publish_planned_ = false;
     double rate_since_ = 0;
     std::size_t rate_bytes_ = 0;
@@ -597,6 +612,8 @@ void NodeClient::Impl::greeted(const protocol::Hello& peer) {
 }
 
 void NodeClient::Impl::start_over() {
+    session_ = random_number();
+    results_.clear();
     give_up_commands(say("the node has another session than before"));  // what they name is not in this one
     model_ = NodeView{};
     positions_ = {};
@@ -790,9 +807,15 @@ asio::awaitable<void> NodeClient::Impl::publish_later(Impl* self, double seconds
 void NodeClient::Impl::publish() {
     auto snapshot = model_.snapshot();
     snapshot->version = ++version_;
+    snapshot->session = session_;
     snapshot->link = link_;
     snapshot->results = results_;
     published_at_ = steady_seconds();
+    if (window_memory_ == 0 || published_at_ - measured_at_ > kMeasureSeconds) {
+        window_memory_ = base::process_memory(::getpid());
+        measured_at_ = published_at_;
+    }
+    snapshot->window_memory = window_memory_;
     std::shared_ptr<const Snapshot> other = std::move(snapshot);
     {
         const std::lock_guard lock(mutex_);

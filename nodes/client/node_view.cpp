@@ -43,6 +43,11 @@ NodeInfo node_info(const json& entry) {
     for (const json& problem : member(entry, "problems")) {
         node.problems.push_back(sentence_in(problem, "text"));
     }
+    for (const json& process : member(entry, "processes")) {
+        if (const auto memory = protocol::process_memory_from_json(process)) {
+            node.processes.push_back(*memory);
+        }
+    }
     return node;
 }
 

@@ -62,13 +62,19 @@ struct NodeInfo {
     std::int64_t process = 0;  ///< process id, local nodes only
     bool read_only = false;    ///< the session is open for reading; commands that would write to it are refused
     std::uint64_t lost_records = 0;
-    std::vector<base::Sentence> problems;  ///< what is damaged or lost in the session
+    std::vector<base::Sentence> problems;            ///< what is damaged or lost in the session
+    std::vector<protocol::ProcessMemory> processes;  ///< of the node and its models; empty while it does not tell
 };
 
 struct Snapshot {
     std::uint64_t version = 0;  ///< rises with every change
+    /// Names the reading of one journal that everything here comes from; never 0. Another one for each client, and
+    /// whenever the node at the other end turns out to have another journal. The same run number under another name is
+    /// another run.
+    std::uint64_t session = 0;
     Link link;
     NodeInfo node;
+    std::uint64_t window_memory = 0;  ///< bytes of this program, see base::process_memory()
     std::vector<ModelEntry> models;
     std::vector<Task> tasks;
     std::map<std::uint32_t, std::shared_ptr<const history::TrainingRun>> training;

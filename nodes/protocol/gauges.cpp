@@ -75,6 +75,40 @@ Task task_from_json(const nlohmann::json& value) {
     return task;
 }
 
+const char* process_kind_name(ProcessMemory::Kind kind) {
+    switch (kind) {
+        case ProcessMemory::Kind::node:
+            return "node";
+        case ProcessMemory::Kind::model:
+            return "model";
+        case ProcessMemory::Kind::window:
+            return "window";
+    }
+    return "";
+}
+
+nlohmann::json to_json(const ProcessMemory& memory) {
+    return {{"kind", process_kind_name(memory.kind)},
+            {"name", memory.name},
+            {"process", memory.process},
+            {"bytes", memory.bytes},
+            {"in_use", memory.in_use}};
+}
+
+std::optional<ProcessMemory> process_memory_from_json(const nlohmann::json& value) {
+    const auto kind = named(base::text_of(value, "kind"), kProcessKinds, process_kind_name);
+    if (!kind) {
+        return std::nullopt;
+    }
+    ProcessMemory memory;
+    memory.kind = *kind;
+    memory.name = base::text_of(value, "name");
+    memory.process = static_cast<std::int64_t>(base::count_of(value, "process"));
+    memory.bytes = base::count_of(value, "bytes");
+    memory.in_use = base::flag_of(value, "in_use");
+    return memory;
+}
+
 const char* model_state_name(ModelState state) {
     switch (state) {
         case ModelState::ready:

@@ -11,6 +11,7 @@
 
 #include "base/json_fields.hpp"
 #include "base/utf8.hpp"
+#include "nodes/protocol/checkpoint_name.hpp"
 #include "panels/answers/question.hpp"
 #include "panels/node/library.hpp"
 #include "panels/panels.hpp"
@@ -45,12 +46,6 @@ std::string new_group_id() {
     std::array<char, 17> text{};
     std::snprintf(text.data(), text.size(), "%016llx", static_cast<unsigned long long>(id));
     return text.data();
-}
-
-std::string column_title(const ui::Context& ctx, const std::string& name) {
-    const client::ModelEntry* model = find_model(ctx.snapshot, name);
-    const std::string title = model_title(ctx.snapshot, name);
-    return model && model->trained_here ? ctx.text.format("compare.trained_here", {{"name", title}}) : title;
 }
 
 const json* prompt_library(const client::Snapshot& snapshot) {
@@ -105,6 +100,14 @@ std::array<TextStyle, kTint + 2 * kTints> answer_styles(const ui::Theme& theme) 
 }
 
 }  // namespace
+
+void ComparePanel::take_over(ui::Panel& before) {
+    const auto& old = dynamic_cast<const ComparePanel&>(before);
+    settings_ = old.settings_;
+    if (std::none_of(old.models_.begin(), old.models_.end(), protocol::is_checkpoint_name)) {
+        models_ = old.models_;
+    }
+}
 
 bool ComparePanel::act(const std::string& action, ui::Context& ctx) {
     if (action == "compare.run") {
@@ -208,6 +211,7 @@ void ComparePanel::follow_columns(ui::Context& ctx) {
             if (const auto answer = ctx.snapshot.generations.find(column.run);
                 answer != ctx.snapshot.generations.end()) {
                 column.answer = answer->second;
+                column.model = answer->second->model;  // of the model "as it is now": the step that it was
             }
         }
     }
@@ -436,7 +440,7 @@ void ComparePanel::draw_models(ui::Context& ctx) {
             ui::flow(width);
         }
         ImGui::SetNextItemWidth(width);
-        model_combo(ctx, "###compare.model", models_[i], column_title(ctx, models_[i]).c_str());
+        model_combo(ctx, "###compare.model", models_[i], model_title(ctx, models_[i]).c_str());
         ImGui::PopID();
     }
     const float small = 2 * ctx.em;
@@ -526,7 +530,7 @@ void ComparePanel::draw_view_bar(ui::Context& ctx) {
     }
     ImGui::SameLine();
     ImGui::AlignTextToFramePadding();
-    ui::text_elided(ctx.text.format(hint, {{"name", column_title(ctx, columns_[base_].model)}}),
+    ui::text_elided(ctx.text.format(hint, {{"name", model_title(ctx, columns_[base_].model)}}),
                     ImGui::GetContentRegionAvail().x);
 }
 
@@ -574,7 +578,7 @@ void ComparePanel::draw_column_head(ui::Context& ctx, std::size_t index) {
     ImGui::Dummy({mark, mark});
     ImGui::SameLine();
     ImGui::PushFont(ctx.bold, 0);
-    ui::text_elided(column_title(ctx, column.model), ImGui::GetContentRegionAvail().x);
+    ui::text_elided(model_title(ctx, column.model), ImGui::GetContentRegionAvail().x);
     ImGui::PopFont();
 
     std::string origin, technical;

@@ -15,6 +15,8 @@ namespace moescope::panels {
 
 class ComparePanel : public ui::Panel {
  public:
+    /// The settings, and the models if all are of the library.
+    void take_over(ui::Panel& before) override;
     void draw(ui::Context& context) override;
     /// compare.run, compare.cancel, compare.swap_language, compare.max_tokens=N.
     bool act(const std::string& action, ui::Context& context) override;

@@ -6,6 +6,7 @@
 #include <set>
 
 #include "base/json_fields.hpp"
+#include "nodes/protocol/checkpoint_name.hpp"
 #include "panels/answers/question.hpp"
 #include "panels/node/library.hpp"
 #include "panels/panels.hpp"
@@ -40,6 +41,18 @@ bool tree_node(const std::string& title, const std::string& id) {
 }
 
 }  // namespace
+
+void ProbePanel::take_over(ui::Panel& before) {
+    const auto& old = dynamic_cast<const ProbePanel&>(before);
+    set_ = old.set_;
+    draws_ = old.draws_;
+    max_tokens_ = old.max_tokens_;
+    measure_ = old.measure_;
+    coder_ = old.coder_;
+    if (std::none_of(old.models_.begin(), old.models_.end(), protocol::is_checkpoint_name)) {
+        models_ = old.models_;
+    }
+}
 
 bool ProbePanel::act(const std::string& action, ui::Context& ctx) {
     refresh(ctx);
@@ -218,13 +231,13 @@ std::string ProbePanel::topic_title(const ui::Context& ctx, const std::string& t
 /// The first word of the title, where that tells the run's models apart: table columns are narrow.
 std::string ProbePanel::short_title(const ui::Context& ctx, const std::string& name) const {
     const auto first_word = [&](const std::string& model) {
-        const std::string title = model_title(ctx.snapshot, model);
+        const std::string title = model_title(ctx, model);
         return title.substr(0, title.find(' '));
     };
     const std::string word = first_word(name);
     for (const std::string& other : statistics_.models) {
         if (other != name && first_word(other) == word) {
-            return model_title(ctx.snapshot, name);
+            return model_title(ctx, name);
         }
     }
     return word;
@@ -306,9 +319,8 @@ void ProbePanel::draw_settings(ui::Context& ctx) {
         ImGui::PushID(static_cast<int>(side));
         ui::flow(combo);
         ImGui::SetNextItemWidth(combo);
-        model_combo(
-            ctx, "###probe.model", models_[side],
-            models_[side].empty() ? ctx.text("probe.no_model") : model_title(ctx.snapshot, models_[side]).c_str());
+        model_combo(ctx, "###probe.model", models_[side],
+                    models_[side].empty() ? ctx.text("probe.no_model") : model_title(ctx, models_[side]).c_str());
         ImGui::PopID();
     }
     const auto number = [&](const char* key, int& value, int low, int high) {

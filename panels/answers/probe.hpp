@@ -18,6 +18,8 @@ namespace moescope::panels {
 
 class ProbePanel : public ui::Panel {
  public:
+    /// The settings, the coder, and the models if both are of the library.
+    void take_over(ui::Panel& before) override;
     void draw(ui::Context& context) override;
     /// probes.start, probes.pause (pauses or resumes), probes.cancel, probes.max_tokens=N, probes.coder=NAME; for the
     /// answer on show probes.label.<delivery or 0 to 4>, probes.label.undo, probes.next_answer, probes.previous_answer.

@@ -103,6 +103,12 @@ void ExpertLoadPanel::draw_layer(const LoadView& view, float height) const {
     ImGui::EndChild();
 }
 
+void ExpertLoadPanel::take_over(ui::Panel& before) {
+    const LoadModel& old = dynamic_cast<const ExpertLoadPanel&>(before).model_;
+    model_.mode = old.mode;
+    model_.window = old.window;
+}
+
 bool ExpertLoadPanel::act(const std::string& action, Context& ctx) {
     if (const auto mode = std::find(kModes.begin(), kModes.end(), action); mode != kModes.end()) {
         model_.mode = static_cast<LoadMode>(mode - kModes.begin());

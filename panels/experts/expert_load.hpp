@@ -15,6 +15,7 @@ namespace moescope::panels {
 
 class ExpertLoadPanel final : public ui::Panel {
  public:
+    void take_over(ui::Panel& before) override;
     void draw(ui::Context& ctx) override;
     /// load.all, load.english, load.chinese, load.difference, load.live, load.layer_next, load.layer_previous,
     /// load.expert_next, load.expert_previous.

@@ -14,6 +14,8 @@ namespace {
 class ManualPanel : public ui::Panel {
  public:
     void draw(ui::Context& ctx) override;
+    /// The manual is the same in every session.
+    void take_over(ui::Panel& before) override { *this = std::move(dynamic_cast<ManualPanel&>(before)); }
     void set_texts(std::string english, std::string chinese) {
         english_ = std::move(english);
         chinese_ = std::move(chinese);

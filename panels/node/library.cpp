@@ -1,5 +1,7 @@
 #include "panels/node/library.hpp"
 
+#include "nodes/protocol/checkpoint_name.hpp"
+
 namespace moescope::panels {
 
 using nlohmann::json;
@@ -18,8 +20,32 @@ const client::ModelEntry* find_model(const client::Snapshot& snapshot, const std
     return nullptr;
 }
 
-std::string model_title(const client::Snapshot& snapshot, const std::string& name) {
-    const client::ModelEntry* model = find_model(snapshot, name);
+namespace {
+
+std::string checkpoint_title(const ui::Context& ctx, const protocol::CheckpointName& checkpoint) {
+    const auto run = ctx.snapshot.training.find(checkpoint.run);
+    const std::string name = run != ctx.snapshot.training.end()
+                                 ? run->second->name
+                                 : ctx.text.format("models.checkpoint.run", {{"run", std::to_string(checkpoint.run)}});
+    switch (checkpoint.which) {
+        case protocol::CheckpointName::Which::now:
+            return ctx.text.format("models.checkpoint.now", {{"name", name}});
+        case protocol::CheckpointName::Which::step:
+            return ctx.text.format("models.checkpoint.step",
+                                   {{"name", name}, {"step", ctx.text.number(checkpoint.step)}});
+        case protocol::CheckpointName::Which::latest:
+            return ctx.text.format("models.checkpoint.latest", {{"name", name}});
+    }
+    return name;
+}
+
+}  // namespace
+
+std::string model_title(const ui::Context& ctx, const std::string& name) {
+    if (const auto checkpoint = protocol::checkpoint_named(name)) {
+        return checkpoint_title(ctx, *checkpoint);
+    }
+    const client::ModelEntry* model = find_model(ctx.snapshot, name);
     return model && !model->title.empty() ? model->title : name;
 }
 
@@ -29,10 +55,7 @@ bool model_combo(const ui::Context& ctx, const char* id, std::string& chosen, co
     }
     bool changed = false;
     for (const client::ModelEntry& model : ctx.snapshot.models) {
-        const std::string title = model_title(ctx.snapshot, model.name);
-        const std::string label =
-            (model.trained_here ? ctx.text.format("compare.trained_here", {{"name", title}}) : title) + "###" +
-            model.name;
+        const std::string label = model_title(ctx, model.name) + "###" + model.name;
         if (ImGui::Selectable(label.c_str(), model.name == chosen,
                               model.available ? 0 : ImGuiSelectableFlags_Disabled)) {
             changed = chosen != model.name;

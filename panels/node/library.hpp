@@ -17,8 +17,8 @@ std::string localized(const nlohmann::json& object, const char* key, const std::
 
 /// The entry of a name, null when the library has none. Valid as long as the snapshot.
 const client::ModelEntry* find_model(const client::Snapshot& snapshot, const std::string& name);
-/// The title of a model for a person, else its name.
-std::string model_title(const client::Snapshot& snapshot, const std::string& name);
+/// What a person calls a model: its title, else its name; a checkpoint by its run and the step that wrote it.
+std::string model_title(const ui::Context& ctx, const std::string& name);
 /// A combo box with all models of the library; those without a file can't be chosen. True when `chosen` has changed.
 bool model_combo(const ui::Context& ctx, const char* id, std::string& chosen, const char* shown);
 

@@ -11,6 +11,11 @@ namespace moescope::panels {
 
 class LogPanel : public ui::Panel {
  public:
+    void take_over(ui::Panel& before) override {
+        const auto& old = dynamic_cast<const LogPanel&>(before);
+        level_ = old.level_;
+        follow_ = old.follow_;
+    }
     void draw(ui::Context& context) override;
 
  private:

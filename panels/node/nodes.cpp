@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "panels/node/memory.hpp"
 #include "panels/node/tasks.hpp"
 #include "panels/panels.hpp"
 #include "panels/ui/text_layout.hpp"
@@ -111,10 +112,12 @@ void NodesPanel::draw_machine(ui::Context& ctx) {
         ui::end_properties();
     }
     if (node.memory_total > 0) {
-        const double share = static_cast<double>(node.memory_used) / static_cast<double>(node.memory_total);
+        const std::uint64_t used = memory_of_all(ctx.snapshot);
+        const double share = static_cast<double>(used) / static_cast<double>(node.memory_total);
         ui::meter(ctx, share,
-                  ctx.text.format("nodes.memory_value", {{"used", ui::bytes_text(ctx.text, node.memory_used)},
+                  ctx.text.format("nodes.memory_value", {{"used", ui::bytes_text(ctx.text, used)},
                                                          {"total", ui::bytes_text(ctx.text, node.memory_total)}}));
+        ui::tooltip(memory_lines(ctx));
     }
 }
 

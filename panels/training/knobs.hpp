@@ -17,6 +17,7 @@ namespace moescope::panels {
 
 class KnobsPanel final : public ui::Panel {
  public:
+    void take_over(ui::Panel& before) override { samples_.take_over(dynamic_cast<const KnobsPanel&>(before).samples_); }
     void draw(ui::Context& ctx) override;
     /// knobs.learning_rate=V, knobs.experts_per_token=V and so on for each knob: what typing V into the field does.
     bool act(const std::string& action, ui::Context& ctx) override;

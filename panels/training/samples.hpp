@@ -13,6 +13,7 @@ namespace moescope::panels {
 class SampleList {
  public:
     void draw(ui::Context& ctx, const history::TrainingRun& run);
+    void take_over(const SampleList& before) { filter_ = before.filter_; }
 
  private:
     enum Filter { kBoth, kEnglish, kChinese };

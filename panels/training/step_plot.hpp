@@ -63,6 +63,8 @@ class StepPlot {
     /// `window`: steps in the running mean, chosen in the context menu. GUI thread, inside a window.
     void draw(ui::Context& ctx, const history::TrainingRun& run, const StepPlotSpec& spec, std::size_t& window,
               ImVec2 size);
+    /// Which curves a person has switched off.
+    void take_over(const StepPlot& before) { hidden_ = before.hidden_; }
 
  private:
     /// What is drawn of one curve; kept until its data, the range or the width changes.

@@ -502,6 +502,17 @@ void start(Context& ctx) {
 
 }  // namespace
 
+void TrainingPanel::take_over(ui::Panel& before) {
+    const auto& old = dynamic_cast<const TrainingPanel&>(before);
+    for (std::size_t i = 0; i < plots_.size(); ++i) {
+        plots_[i].take_over(old.plots_[i]);
+    }
+    window_ = old.window_;
+    tab_ = old.tab_;
+    low_tab_ = old.low_tab_;
+    page_ = old.page_;
+}
+
 bool TrainingPanel::act(const std::string& action, Context& ctx) {
     const TrainingRun* run = selected_run(ctx);
     const auto send = [&](const char* command) {

@@ -14,6 +14,7 @@ namespace moescope::panels {
 
 class TrainingPanel final : public ui::Panel {
  public:
+    void take_over(ui::Panel& before) override;
     void draw(ui::Context& ctx) override;
     /// run.start, run.pause (pauses or resumes), run.step, run.stop, run.checkpoint, run.continue; run.continue=NUMBER
     /// goes on with that run instead of the selected one.

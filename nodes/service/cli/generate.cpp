@@ -105,7 +105,8 @@ int generate_command(const Paths& paths, const GenerateOptions& options) {
     std::exception_ptr failure;
     std::thread worker([&] {
         try {
-            auto lease = workers.acquire(order.path, order.threads > 0 ? order.threads : cores(), cancel);
+            auto lease = workers.acquire(order.model, order.path, cancel);
+            lease.open(order.threads > 0 ? order.threads : cores(), cancel);
             results = generate_several(*lease, order, options.count, collect, cancel);
         } catch (...) {
             failure = std::current_exception();

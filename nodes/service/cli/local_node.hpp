@@ -39,7 +39,7 @@ struct LocalNode {
           datasets(paths.cache),
           models(paths),
           workers(paths.program),
-          parts{paths, *session, sink, board, datasets, models, workers, threads, turns} {
+          parts{paths, *session, sink, board, datasets, models, workers, threads, turns, holds} {
         print_warnings(session->problems());
         print_warnings(session->notes());
     }
@@ -56,6 +56,7 @@ struct LocalNode {
     WorkerPool workers;
     ThreadShare threads;
     GenerationQueue turns;
+    CheckpointHolds holds;
     NodeParts parts;
 };
 

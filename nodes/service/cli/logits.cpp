@@ -25,7 +25,8 @@ int logits_command(const Paths& paths, const std::string& model, const std::stri
     engine::read_npy_tokens(tokens);  // a bad file is named before a model is loaded
     WorkerPool workers(paths.program);
     const std::atomic<bool> never{false};
-    auto lease = workers.acquire(path, cores(), never);
+    auto lease = workers.acquire(model, path, never);
+    lease.open(cores(), never);
     lease->ask(
         {{"op", "logits"}, {"tokens", fs::absolute(tokens).string()}, {"out", output.temporary().string()}},
         base::say("computing logits with {}", model), [](std::span<const std::byte>) {}, never);

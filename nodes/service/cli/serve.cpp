@@ -1,5 +1,6 @@
 // moescope-node serve: jobs for workbenches.
 #include <CLI/CLI.hpp>
+#include <chrono>
 #include <memory>
 #include <optional>
 
@@ -16,6 +17,7 @@ namespace {
 struct ServeCommand {
     std::string socket, session, failure;
     bool stdio = false, read_only = false;
+    double keep_models = std::chrono::duration<double>(WorkerPool::kKeep).count();  ///< seconds
 };
 
 /// For the workbench that started this node: what it shall show, and what it can offer.
@@ -35,7 +37,9 @@ int serve_command(const Paths& paths, const ServeCommand& options) {
     HeldSignals signals;
     std::optional<Service> service;
     try {
-        service.emplace(paths, ServeOptions{options.socket, options.session, options.read_only});
+        const auto keep =
+            std::chrono::duration_cast<std::chrono::milliseconds>(std::chrono::duration<double>(options.keep_models));
+        service.emplace(paths, ServeOptions{options.socket, options.session, options.read_only, keep});
     } catch (const sessions::OpenError& error) {
         write_failure(options.failure, sessions::name_of(error.why()), error.sentence());
         throw;
@@ -62,6 +66,12 @@ void add_serve(CLI::App& app, Chosen& chosen) {
     serve->add_flag("--read-only", options->read_only,
                     "Show the session and write nothing to it: also one that is in use or may not be written");
     serve->add_option("--failure", options->failure, "File that says, as JSON, why the session could not be opened");
+    serve
+        ->add_option("--keep-models", options->keep_models,
+                     "Seconds that a model stays open after its last answer; less when memory is short")
+        ->check(real_number(0.0, 1e6))
+        ->envname("MOESCOPE_KEEP_MODELS")
+        ->capture_default_str();
     serve->callback([&chosen, options] {
         chosen.command = [options](const Paths& paths) { return serve_command(paths, *options); };
     });

@@ -8,6 +8,7 @@
 
 #include "base/json_fields.hpp"
 #include "base/json_guard.hpp"
+#include "base/process_memory.hpp"
 #include "nodes/protocol/frame.hpp"
 #include "nodes/protocol/session.hpp"
 #include "nodes/service/library/machine.hpp"
@@ -118,7 +119,7 @@ Service::Service(const Paths& paths, ServeOptions options)
                                                                             : sessions::Journal::Mode::read_write)),
       datasets_(paths_.cache),
       models_(paths_, &board_),
-      workers_(paths_.program) {
+      workers_(paths_.program, options_.keep_models) {
     if (!options_.read_only) {
         journal_ = std::make_unique<JournalWriter>(session_->journal());
     }
@@ -149,7 +150,7 @@ Service::~Service() {
 }
 
 NodeParts Service::parts() {
-    return {paths_, *session_, *journal_, board_, datasets_, models_, workers_, threads_, turns_};
+    return {paths_, *session_, *journal_, board_, datasets_, models_, workers_, threads_, turns_, holds_};
 }
 
 void Service::run(const std::function<bool()>& stop) {
@@ -413,7 +414,27 @@ Sentence Service::state_sentence() const {
     return trouble.empty() ? Sentence::verbatim("up") : trouble;
 }
 
-json Service::node_gauges() const {
+/// The memory of the node and of its models. Looking costs milliseconds for a large model, so not every second.
+json Service::process_gauges() {
+    constexpr std::chrono::seconds kBetweenLooks{3};
+    constexpr std::uint64_t kStep = std::uint64_t{1} << 20;  // smaller changes wake no window
+    const auto now = std::chrono::steady_clock::now();
+    if (!processes_.is_null() && now - looked_at_processes_ < kBetweenLooks) {
+        return processes_;
+    }
+    looked_at_processes_ = now;
+    std::vector<protocol::ProcessMemory> list = workers_.processes();
+    list.insert(list.begin(),
+                {protocol::ProcessMemory::Kind::node, {}, getpid(), base::process_memory(getpid()), true});
+    processes_ = json::array();
+    for (protocol::ProcessMemory& process : list) {
+        process.bytes = process.bytes / kStep * kStep;
+        processes_.push_back(protocol::to_json(process));
+    }
+    return processes_;
+}
+
+json Service::node_gauges() {
     const Sentence device = say("CPU: {}, {} cores", processor_name(), cores());
     json value = {{"name", host_name()},
                   {"version", MOESCOPE_VERSION},
@@ -423,6 +444,7 @@ json Service::node_gauges() const {
                   {"cores", cores()},
                   {"memory_total", total_memory()},
                   {"memory_used", resident_memory()},
+                  {"processes", process_gauges()},
                   {"devices", json::array({device.english()})},
                   {"devices_id", json::array({base::sentence_to_json(device)})},
                   {"journal_bytes", session_->journal().bytes()},
@@ -440,39 +462,61 @@ json Service::node_gauges() const {
     return value;
 }
 
-json Service::model_gauges() const {
+json Service::model_gauges() {
     auto list = json::array();
     for (const auto& model : models_.models()) {
         list.push_back(protocol::to_json(model));
     }
     for (const RunStatus& run : board_.run_list()) {
-        if (run.kind != RunKind::train) {
-            continue;
+        if (run.kind == RunKind::train) {
+            for (const protocol::ModelEntry& model : models_of(run)) {
+                list.push_back(protocol::to_json(model));
+            }
         }
-        const std::uint64_t checkpoint = run.last_checkpoint;
-        const bool active = run.state == RunState::running || run.state == RunState::paused;
-        protocol::ModelEntry model;
-        model.name = fmt::format("checkpoint:{}", run.run);
-        model.title = run.name;
-        model.origin = say("trained here, step {}", checkpoint);
-        model.format = "checkpoint";
-        model.architecture = "qwen3_moe";
-        model.precision = "F32";
-        model.is_moe = true;
-        model.available = checkpoint > 0 || active;
-        model.state = model.available ? protocol::ModelState::ready : protocol::ModelState::untrained;
-        if (!model.available) {
-            model.message = say("this run has no checkpoint yet");
-        }
-        if (checkpoint > 0) {
-            model.path = session_->checkpoint_path(run.run, checkpoint).string();
+    }
+    return list;
+}
+
+std::vector<protocol::ModelEntry> Service::models_of(const RunStatus& run) {
+    using Which = protocol::CheckpointName::Which;
+    protocol::ModelEntry common;
+    common.title = run.name;
+    common.format = "checkpoint";
+    common.architecture = "qwen3_moe";
+    common.precision = "F32";
+    common.is_moe = true;
+    common.trained_here = true;
+    common.available = true;
+    common.state = protocol::ModelState::ready;
+    std::vector<protocol::ModelEntry> list;
+    if (run.state == RunState::running || run.state == RunState::paused) {
+        protocol::ModelEntry model = common;
+        model.name = protocol::to_text({run.run, Which::now, 0});
+        model.origin = say("in training, as it is now");
+        list.push_back(std::move(model));
+    }
+    for (auto step = run.checkpoints.rbegin(); step != run.checkpoints.rend(); ++step) {
+        protocol::ModelEntry model = common;
+        model.name = protocol::to_text({run.run, Which::step, *step});
+        model.origin = say("trained here, step {}", *step);
+        model.path = session_->checkpoint_path(run.run, *step).string();
+        const auto [bytes, unknown] = checkpoint_bytes_.try_emplace(model.path, 0);
+        if (unknown) {
             std::error_code error;
-            const auto bytes =
+            const auto size =
                 std::filesystem::file_size(std::filesystem::path(model.path) / "model.safetensors", error);
-            model.bytes = error ? 0 : bytes;
+            bytes->second = error ? 0 : size;
         }
-        model.trained_here = true;
-        list.push_back(protocol::to_json(model));
+        model.bytes = bytes->second;
+        list.push_back(std::move(model));
+    }
+    if (list.empty()) {
+        protocol::ModelEntry model = common;
+        model.name = protocol::to_text({run.run, Which::latest, 0});
+        model.available = false;
+        model.state = protocol::ModelState::untrained;
+        model.message = say("this run has no checkpoint yet");
+        list.push_back(std::move(model));
     }
     return list;
 }

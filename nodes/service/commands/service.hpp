@@ -12,6 +12,7 @@
 #include <string>
 
 #include "base/executor.hpp"
+#include "nodes/protocol/checkpoint_name.hpp"
 #include "nodes/service/jobs/generation.hpp"
 #include "nodes/service/jobs/job.hpp"
 #include "nodes/service/jobs/probe_job.hpp"
@@ -26,6 +27,7 @@ struct ServeOptions {
     /// Shows what the session holds and writes nothing to it: for one that is in use or may not be written. What would
     /// have to write is refused.
     bool read_only = false;
+    std::chrono::milliseconds keep_models = WorkerPool::kKeep;  ///< how long an idle model stays open
 };
 
 class Service final : public transport::RequestHandler {
@@ -73,6 +75,7 @@ class Service final : public transport::RequestHandler {
     void train_set(const nlohmann::json& parameters, Reply reply);
     void train_expert(const nlohmann::json& parameters, Reply reply);
     void train_fork(const nlohmann::json& parameters, Reply reply);
+    std::uint64_t memory_for_runs() const;
     /// Gives the run its number and name and starts it.
     void start_run(TrainingRequest order, const std::string& title, const Reply& reply);
     void train_continue(const nlohmann::json& parameters, Reply reply);
@@ -99,8 +102,11 @@ class Service final : public transport::RequestHandler {
     Sentence state_sentence() const;
     void reap();
     void publish(bool everything);
-    nlohmann::json node_gauges() const;
-    nlohmann::json model_gauges() const;
+    nlohmann::json node_gauges();
+    nlohmann::json process_gauges();
+    nlohmann::json model_gauges();
+    /// The models of a training run: as it is now, and its checkpoints.
+    std::vector<protocol::ModelEntry> models_of(const RunStatus& run);
 
     NodeParts parts();
     void command_training(const nlohmann::json& parameters, TrainingCommand::Kind kind, Reply reply);
@@ -108,14 +114,17 @@ class Service final : public transport::RequestHandler {
     void hand_over(std::uint32_t run, TrainingCommand command, Reply reply);
     /// Of this session, with what its events say. Throws CommandError when there is none.
     history::RunHeader known_run(std::uint32_t run);
-    /// Looks models up; "checkpoint:RUN" is the latest checkpoint of a run, which is saved first when a running run
-    /// has none yet. Then calls `then` on the thread of a lane, or replies with the failure.
+    /// Looks models up; checkpoints of the session have the names of protocol::CheckpointName. For the model as it is
+    /// now a run that goes on saves a checkpoint first, and for the latest one when it has none yet. Then calls `then`
+    /// on the thread of a lane, or replies with the failure. What `then` gets is named by its step.
     void with_models(std::vector<std::string> names, Reply reply,
                      std::function<void(const std::vector<ProbeModel>&)> then);
-    ProbeModel find_model(const std::string& name) const;
+    ProbeModel find_model(const std::string& name);
+    ProbeModel find_checkpoint(protocol::CheckpointName name);
+    /// The run that has to save a checkpoint before this one can be opened; null when none has.
+    std::shared_ptr<TrainingJob> has_to_save(const protocol::CheckpointName& name);
     /// With the lock of the jobs held. Throws CommandError when another answer must not be started now.
     void check_room(const GenerationRequest& order) const;
-    std::shared_ptr<TrainingJob> training_without_checkpoint(const std::string& model);
     std::shared_ptr<TrainingJob> training(std::uint32_t run);
     std::shared_ptr<ProbeJob> probe(std::uint32_t run);
     void start_probe(ProbeRequest order, const std::vector<ProbeModel>& models);
@@ -129,6 +138,7 @@ class Service final : public transport::RequestHandler {
     WorkerPool workers_;
     ThreadShare threads_;
     GenerationQueue turns_;
+    CheckpointHolds holds_;
     std::unique_ptr<JournalWriter> journal_;  ///< null while the session is open for reading only
 
     std::mutex jobs_mutex_;
@@ -142,6 +152,9 @@ class Service final : public transport::RequestHandler {
     std::uint64_t published_board_ = 0, published_models_ = 0;
     std::map<std::string, std::string> published_;  ///< each gauge as it was last sent
     std::map<std::string, std::size_t> left_out_;   ///< entries of each list that did not fit
+    nlohmann::json processes_;                      ///< of the latest look, see process_gauges()
+    std::chrono::steady_clock::time_point looked_at_processes_;
+    std::map<std::string, std::uint64_t> checkpoint_bytes_;  ///< by path; a complete checkpoint never changes
     std::array<base::Executor, static_cast<std::size_t>(Lane::count)> lanes_;
     std::unique_ptr<transport::NodeServer> server_;
 };

@@ -1,6 +1,9 @@
 // The generate.* and models.* commands, and the report.
+#include <algorithm>
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
+#include "base/json_fields.hpp"
 #include "engine/files/inspect.hpp"
 #include "nodes/service/commands/report.hpp"
 #include "nodes/service/commands/service.hpp"
@@ -11,26 +14,25 @@ using nlohmann::json;
 
 namespace {
 
-constexpr std::string_view kCheckpointPrefix = "checkpoint:";
 constexpr std::size_t kMostAnswers = 32;  // at the same time, most of them waiting
 
-/// The run number of "checkpoint:RUN".
-std::optional<std::uint32_t> run_of(const std::string& model) {
-    if (!model.starts_with(kCheckpointPrefix)) {
-        return std::nullopt;
+/// Nothing for a model of the library or a file. Throws CommandError for what begins like a checkpoint and is none.
+std::optional<protocol::CheckpointName> checkpoint_of(const std::string& model) {
+    const auto name = protocol::checkpoint_named(model);
+    if (!name && protocol::is_checkpoint_name(model)) {
+        throw CommandError(
+            say("'{}' names no checkpoint; write checkpoint:RUN, checkpoint:RUN:STEP or "
+                "checkpoint:RUN:now with the numbers of a run and of a step",
+                model));
     }
-    const std::string digits = model.substr(kCheckpointPrefix.size());
-    if (digits.empty() || digits.size() > 9 || digits.find_first_not_of("0123456789") != std::string::npos) {
-        throw CommandError(say("'{}' names no run; write checkpoint: and a run number", model));
-    }
-    return static_cast<std::uint32_t>(std::stoul(digits));
+    return name;
 }
 
 }  // namespace
 
-ProbeModel Service::find_model(const std::string& name) const {
-    if (const auto run = run_of(name)) {
-        return {name, latest_checkpoint(session_->folder(), run), {}};
+ProbeModel Service::find_model(const std::string& name) {
+    if (const auto checkpoint = checkpoint_of(name)) {
+        return find_checkpoint(*checkpoint);
     }
     ProbeModel model{name, models_.resolve(name), {}};
     if (const auto entry = models_.find(name)) {
@@ -41,42 +43,62 @@ ProbeModel Service::find_model(const std::string& name) const {
     return model;
 }
 
-std::shared_ptr<TrainingJob> Service::training_without_checkpoint(const std::string& model) {
-    const auto run = run_of(model);
-    auto job = run ? training(*run) : nullptr;
-    if (!job) {
-        return nullptr;
+ProbeModel Service::find_checkpoint(protocol::CheckpointName name) {
+    using Which = protocol::CheckpointName::Which;
+    const std::vector<std::uint64_t> kept = history::complete_checkpoints(*session_, name.run);
+    if (kept.empty()) {
+        throw CommandError(say("run {} has no complete checkpoint yet; save one first", name.run));
     }
-    for (const auto& checkpoint : session_->checkpoints(*run, false)) {
-        if (checkpoint.complete) {
-            return nullptr;
-        }
+    if (name.which != Which::step) {
+        name = {name.run, Which::step, kept.back()};
     }
-    return job;
+    ProbeModel model{protocol::to_text(name), session_->checkpoint_path(name.run, name.step), {}};
+    model.hold = holds_.hold(model.path);
+    // Looked at once more, as it could have been forgotten before it was held.
+    const std::vector<std::uint64_t> now = history::complete_checkpoints(*session_, name.run);
+    if (std::find(now.begin(), now.end(), name.step) == now.end()) {
+        throw CommandError(say("run {} keeps no checkpoint of step {}; it has those of steps {}", name.run, name.step,
+                               fmt::format("{}", fmt::join(now, ", "))));
+    }
+    return model;
+}
+
+std::shared_ptr<TrainingJob> Service::has_to_save(const protocol::CheckpointName& name) {
+    using Which = protocol::CheckpointName::Which;
+    auto job = name.which == Which::step ? nullptr : training(name.run);
+    if (!job || job->finished()) {
+        return nullptr;  // what an ended run was last stands in its last checkpoint
+    }
+    const bool needed = name.which == Which::now || history::complete_checkpoints(*session_, name.run).empty();
+    return needed ? job : nullptr;
 }
 
 void Service::with_models(std::vector<std::string> names, Reply reply,
                           std::function<void(const std::vector<ProbeModel>&)> then) {
-    for (const auto& name : names) {
-        const auto job = training_without_checkpoint(name);
+    for (std::string& name : names) {
+        const auto checkpoint = checkpoint_of(name);
+        const auto job = checkpoint ? has_to_save(*checkpoint) : nullptr;
         if (!job) {
             continue;
         }
-        // Save one first, and come back here when that is done.
+        // Save one first, and come back here with its step in the place of "now".
         TrainingCommand command;
         command.kind = TrainingCommand::Kind::checkpoint;
-        command.reply = [this, names, reply, then](Outcome outcome) {
+        command.reply = [this, names, which = &name - names.data(), run = checkpoint->run, reply,
+                         then](Outcome outcome) mutable {
             if (!outcome.error.empty()) {
                 reply({{}, outcome.error});
-            } else {
-                lane(Lane::quick).post([this, names, reply, then] {
-                    try {
-                        with_models(names, reply, then);
-                    } catch (const std::exception& error) {
-                        reply({{}, base::sentence_of(error)});
-                    }
-                });
+                return;
             }
+            names[static_cast<std::size_t>(which)] =
+                protocol::to_text({run, protocol::CheckpointName::Which::step, base::count_of(outcome.value, "step")});
+            lane(Lane::quick).post([this, names, reply, then] {
+                try {
+                    with_models(names, reply, then);
+                } catch (const std::exception& error) {
+                    reply({{}, base::sentence_of(error)});
+                }
+            });
         };
         job->command(std::move(command));
         return;
@@ -107,8 +129,10 @@ void Service::check_room(const GenerationRequest& order) const {
 void Service::generate_start(const json& value, Reply reply) {
     auto order = parse_generation(value);
     with_models({order.model}, reply, [this, order, reply](const std::vector<ProbeModel>& models) mutable {
+        order.model = models.front().name;
         order.path = models.front().path;
         order.model_sha256 = models.front().sha256;
+        order.hold = models.front().hold;
         const std::lock_guard lock(jobs_mutex_);
         if (closing_) {
             throw CommandError(say("the node is about to end and starts nothing new"));

@@ -189,7 +189,7 @@ void Service::train_plan(const json& value, Reply reply) {
     const auto config = parameters.has("config")
                             ? engine::parse_run_config(parameters.at("config"), "the configuration")
                             : find_preset(parameters.text("preset"), paths_);
-    engine::check_memory(config, engine::available_memory());
+    engine::check_memory(config, memory_for_runs());
     reply({plan_json(config), {}});
 }
 
@@ -207,6 +207,12 @@ void Service::train_start(const json& value, Reply reply) {
     start_run(std::move(order), title, reply);
 }
 
+/// Idle models give way to a run.
+std::uint64_t Service::memory_for_runs() const {
+    const std::uint64_t available = engine::available_memory(), idle = workers_.idle_memory();
+    return available > std::numeric_limits<std::uint64_t>::max() - idle ? available : available + idle;
+}
+
 void Service::start_run(TrainingRequest order, const std::string& title, const Reply& reply) {
     check_request(order);
     if (title.size() > base::kNameBytes) {
@@ -217,7 +223,8 @@ void Service::start_run(TrainingRequest order, const std::string& title, const R
     if (order.config.train.threads == 0) {
         order.config.train.threads = cores();
     }
-    engine::check_memory(order.config, engine::available_memory());
+    engine::check_memory(order.config, memory_for_runs());
+    workers_.make_room(engine::plan_run(order.config).memory_bytes);
     const std::lock_guard lock(jobs_mutex_);
     if (closing_) {
         throw CommandError(say("the node is about to end and starts nothing new"));

@@ -107,6 +107,7 @@ std::vector<GenerationResult> generate_several(WorkerProcess& process, const Gen
                     {"count", count},
                     {"prompt", order.prompt},
                     {"chat", order.chat},
+                    {"threads", order.threads},
                     {"max_tokens", order.max_tokens},
                     {"alternatives", order.alternatives},
                     {"temperature", order.temperature},
@@ -252,6 +253,16 @@ void GenerationJob::announce(int threads) {
     parts_.board.change_run(order_.run, [](RunStatus& gauge) { gauge.state = RunState::running; });
 }
 
+/// Another answer of the same model, in this comparison or in a probe, comes before.
+WorkerPool::Lease GenerationJob::wait_for_model() {
+    try {
+        return parts_.workers.acquire(order_.model, order_.path, cancel_);
+    } catch (...) {
+        announce(0);
+        throw;
+    }
+}
+
 GenerationResult GenerationJob::answer() {
     protocol::Task task;
     task.id = task_id(order_.run);
@@ -259,26 +270,26 @@ GenerationResult GenerationJob::answer() {
     task.title = order_.model;
     task.cancel_command = "generate.cancel";
     task.run = order_.run;
-    if (!place_->is_next()) {
-        parts_.board.set_task(task);
-    }
+    parts_.board.set_task(task);
     if (!place_->wait(cancel_)) {
         announce(0);
         throw WorkerError(say("cancelled before its turn"), false);
     }
+    WorkerPool::Lease lease = wait_for_model();
     const ThreadShare::Slot slot(parts_.threads);
     if (order_.threads == 0 && !order_.group.empty()) {
         std::this_thread::sleep_for(kGather);
     }
-    const int threads = order_.threads > 0 ? order_.threads : slot.threads();
-    announce(threads);
+    GenerationRequest order = order_;
+    order.threads = order_.threads > 0 ? order_.threads : slot.threads();
+    announce(order.threads);
     task.kind = protocol::TaskKind::load;
     parts_.board.set_task(task);
-    auto lease = parts_.workers.acquire(order_.path, threads, cancel_);
+    lease.open(order.threads, cancel_);
     task.kind = protocol::TaskKind::generate;
     parts_.board.set_task(task);
     return generate_with(
-        *lease, order_,
+        *lease, order,
         [this](std::span<const std::byte> body) {
             parts_.sink.write(RecordType::tokens, std::vector<std::byte>(body.begin(), body.end()));
         },

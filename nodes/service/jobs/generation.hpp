@@ -20,6 +20,7 @@ struct GenerationRequest {
     std::string model;           ///< name, for people
     std::filesystem::path path;  ///< file or checkpoint folder
     std::string model_sha256;    ///< when known
+    CheckpointHolds::Hold hold;  ///< of a checkpoint of the session: it is kept until the order is gone
     std::string prompt, group;
     std::optional<std::string> system;  ///< text of a system turn; without one the template puts its own
     bool chat = true;                   ///< in the model's chat template, when it has one
@@ -88,6 +89,7 @@ class GenerationJob final : public Job {
  private:
     void main();
     GenerationResult answer();
+    WorkerPool::Lease wait_for_model();
     void announce(int threads);
     void write_end(const GenerationResult& result);
 

@@ -7,6 +7,7 @@
 #include <nlohmann/json.hpp>
 #include <string>
 
+#include "nodes/service/jobs/checkpoint_holds.hpp"
 #include "nodes/service/jobs/dataset_store.hpp"
 #include "nodes/service/jobs/generation_queue.hpp"
 #include "nodes/service/jobs/record_sink.hpp"
@@ -38,6 +39,7 @@ struct NodeParts {
     WorkerPool& workers;
     ThreadShare& threads;
     GenerationQueue& turns;  ///< of generations
+    CheckpointHolds& holds;
 };
 
 /// Long work on a thread of its own. Destruction asks it to stop and waits.

@@ -172,7 +172,13 @@ void take_models(ProbeRequest& order, const std::vector<ProbeModel>& found) {
                     order.models[i].name, order.run));
         }
     }
-    order.models = found;
+    for (std::size_t i = 0; i < found.size(); ++i) {
+        // The answers of a run that goes on stand under the names that it began with.
+        const std::string name = order.continues ? order.models[i].name : found[i].name;
+        order.models[i] = found[i];
+        order.models[i].name = name;
+    }
+    check_models(order);  // two names may have turned out to be one checkpoint
 }
 
 ProbeJob::ProbeJob(NodeParts parts, ProbeRequest order) : parts_(parts), order_(std::move(order)) {
@@ -337,36 +343,33 @@ std::vector<ProbeJob::Question> ProbeJob::open_questions(const ProbeModel& model
 }
 
 void ProbeJob::ask_model(const ProbeModel& model, const std::vector<Question>& questions) {
-    std::optional<ThreadShare::Slot> slot;
-    std::optional<WorkerPool::Lease> lease;
-    int deaths = 0;
+    int deaths = 0, threads = 0;
     for (const auto& question : questions) {
         if (paused()) {
-            slot.reset();  // a run that waits leaves the processor to others
+            threads = 0;  // others may have come or gone meanwhile
         }
         if (!wait_while_paused()) {
             return;
         }
-        if (!slot) {
-            slot.emplace(parts_.threads);
-        }
-        if (!lease || !(*lease)->alive()) {
-            lease.reset();
-            lease.emplace(parts_.workers.acquire(model.path, slot->threads(), stop_));
-        }
+        // For one question at a time: a comparison with the same model comes in between.
+        WorkerPool::Lease lease = parts_.workers.acquire(model.name, model.path, stop_);
+        const ThreadShare::Slot slot(parts_.threads);
+        threads = threads > 0 ? threads : slot.threads();
+        lease.open(threads, stop_);
         GenerationRequest order;
         order.run = order_.run;
         order.model = model.name;
         order.prompt = question.item->prompt.at(question.language);
         order.system = order_.system;
         order.chat = order_.chat;
+        order.threads = threads;
         order.max_tokens = order_.max_tokens;
         order.temperature = order_.temperature;
         order.seed = order_.seed + static_cast<std::uint64_t>(question.draw);
         show_progress();
         const auto start = Clock::now();
         const auto answer = generate_with(
-            **lease, order, [](std::span<const std::byte>) {}, stop_);
+            *lease, order, [](std::span<const std::byte>) {}, stop_);
         if (stop_) {
             return;
         }

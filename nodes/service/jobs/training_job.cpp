@@ -473,6 +473,7 @@ void TrainingJob::carry_out(TrainingCommand& command) {
                 if (!save_checkpoint()) {
                     throw CommandError(result_.message);
                 }
+                outcome.value = {{"step", trainer_->steps_done()}};
                 break;
             case TrainingCommand::Kind::set:
                 set_knobs(command.knobs);
@@ -737,7 +738,7 @@ void TrainingJob::forget_old_checkpoints() {
     try {
         auto list = parts_.session.checkpoints(order_.run, false);
         for (std::size_t i = 1; i + kKeptCheckpoints < list.size(); ++i) {
-            parts_.session.remove_checkpoint(list[i]);
+            parts_.holds.forget_unless_held(list[i].path, [&] { parts_.session.remove_checkpoint(list[i]); });
         }
     } catch (const std::exception& error) {
         // Too many checkpoints are a nuisance, not a reason to stop.

@@ -202,6 +202,9 @@ class Worker {
         wanted.sampling.min_p = request.value("min_p", 0.05);
         wanted.sampling.seed = request.value("seed", std::uint64_t{1});
         const int count = request.value("count", 1);
+        if (const int threads = request.value("threads", 0); threads > 0) {
+            model().set_threads(threads);
+        }
         // Tokens carry the number of their run; of several answers, each has the next number.
         std::vector<TokenStream> streams;
         for (int answer = 0; answer < count; ++answer) {

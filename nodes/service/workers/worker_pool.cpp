@@ -3,14 +3,20 @@
 #include <algorithm>
 #include <fmt/format.h>
 
+#include "base/process_memory.hpp"
 #include "engine/model/machine_memory.hpp"
 #include "nodes/service/library/machine.hpp"
 
 namespace moescope::node {
 
+using base::say;
+
 namespace {
 
 constexpr std::size_t kMostIdle = 3;
+constexpr std::uint64_t kTight = std::uint64_t{512} << 20;  ///< bytes left on the machine
+constexpr std::chrono::seconds kLongestLook{1};             ///< between two looks at the idle models
+constexpr std::chrono::milliseconds kLookForCancel{20};
 
 /// Bytes on disk, a fair estimate of what a model takes in memory.
 std::uint64_t model_bytes(const std::filesystem::path& path) {
@@ -29,21 +35,21 @@ std::uint64_t model_bytes(const std::filesystem::path& path) {
 }
 
 /// The same path can hold another file tomorrow.
-std::string model_key(const std::filesystem::path& path, int threads) {
+std::string model_key(const std::filesystem::path& path, std::uint64_t bytes) {
     std::error_code error;
     const auto changed = std::filesystem::last_write_time(path, error).time_since_epoch().count();
-    return fmt::format("{}|{}|{}|{}", path.string(), model_bytes(path), changed, threads);
+    return fmt::format("{}|{}|{}", path.string(), bytes, changed);
 }
 
 }  // namespace
 
-WorkerPool::WorkerPool(std::filesystem::path program)
-    : program_(std::move(program)), spawner_([this] { spawn_loop(); }) {}
+WorkerPool::WorkerPool(std::filesystem::path program, std::chrono::milliseconds keep)
+    : program_(std::move(program)), keep_(keep), spawner_([this] { spawn_loop(); }) {}
 
 WorkerPool::~WorkerPool() {
     {
         const std::lock_guard lock(mutex_);
-        idle_.clear();
+        models_.clear();
     }
     {
         const std::lock_guard lock(spawn_mutex_);
@@ -54,11 +60,18 @@ WorkerPool::~WorkerPool() {
 }
 
 void WorkerPool::spawn_loop() {
+    const Clock::duration look = std::clamp<Clock::duration>(keep_ / 4, std::chrono::milliseconds(10), kLongestLook);
     std::unique_lock lock(spawn_mutex_);
     for (;;) {
-        spawn_wake_.wait(lock, [this] { return stopping_ || !spawn_requests_.empty(); });
+        spawn_wake_.wait_for(lock, look, [this] { return stopping_ || !spawn_requests_.empty(); });
         if (spawn_requests_.empty()) {
-            return;
+            if (stopping_) {
+                return;
+            }
+            lock.unlock();
+            tidy();
+            lock.lock();
+            continue;
         }
         auto request = std::move(spawn_requests_.front());
         spawn_requests_.pop_front();
@@ -83,54 +96,165 @@ std::unique_ptr<WorkerProcess> WorkerPool::start() {
     return future.get();
 }
 
+std::list<WorkerPool::Model>::iterator WorkerPool::least_lately_used() {
+    auto oldest = models_.end();
+    for (auto model = models_.begin(); model != models_.end(); ++model) {
+        if (model->idle()) {
+            oldest = model;
+        }
+    }
+    return oldest;
+}
+
+/// With the lock held. A process may take its time to end: the caller does that without the lock.
+void WorkerPool::put_away(std::list<Model>::iterator model, Processes& gone) {
+    gone.push_back(std::move(model->process));
+    models_.erase(model);
+}
+
 void WorkerPool::make_room(std::uint64_t bytes) {
-    // Half as much again as the file: weights, key/value cache and buffers.
-    while (!idle_.empty() && engine::available_memory() < bytes + bytes / 2) {
-        idle_.pop_back();
+    while (engine::available_memory() < bytes) {
+        Processes gone;
+        const std::lock_guard lock(mutex_);
+        const auto oldest = least_lately_used();
+        if (oldest == models_.end()) {
+            return;
+        }
+        put_away(oldest, gone);
+        gone.clear();  // its memory is free before the next look
     }
 }
 
-WorkerPool::Lease WorkerPool::acquire(const std::filesystem::path& model, int threads,
-                                      const std::atomic<bool>& cancel) {
-    const std::string key = model_key(model, threads);
-    const std::uint64_t bytes = model_bytes(model);
+void WorkerPool::tidy() {
+    Processes gone;
     {
         const std::lock_guard lock(mutex_);
-        const auto found = std::find_if(idle_.begin(), idle_.end(), [&](const Idle& idle) { return idle.key == key; });
-        if (found != idle_.end()) {
-            Lease lease(*this, std::move(found->process));
-            lease.key_ = key;
-            lease.bytes_ = bytes;
-            lease.info = std::move(found->info);
-            idle_.erase(found);
-            return lease;
+        for (auto oldest = least_lately_used(); oldest != models_.end() && Clock::now() - oldest->since >= keep_;
+             oldest = least_lately_used()) {
+            put_away(oldest, gone);
         }
-        make_room(bytes);
+        if (gone.empty() && !models_.empty() && engine::available_memory() < kTight) {
+            if (const auto oldest = least_lately_used(); oldest != models_.end()) {
+                put_away(oldest, gone);
+            }
+        }
     }
-    Lease lease(*this, start());
-    lease.key_ = key;
-    lease.bytes_ = bytes;
-    lease.info = lease->open(model, threads, cancel);
-    return lease;
+}
+
+WorkerPool::Lease WorkerPool::acquire(const std::string& name, const std::filesystem::path& path,
+                                      const std::atomic<bool>& cancel) {
+    const std::uint64_t bytes = model_bytes(path);
+    const std::string key = model_key(path, bytes);
+    std::unique_lock lock(mutex_);
+    auto found = std::find_if(models_.begin(), models_.end(), [&](const Model& model) { return model.key == key; });
+    if (found == models_.end()) {
+        found = models_.emplace(models_.begin());
+        found->key = key;
+        found->path = path;
+        found->bytes = bytes;
+    }
+    Model& model = *found;
+    model.name = name;
+    if (!model.idle()) {
+        const std::uint64_t ticket = ++last_ticket_;
+        model.waiting.push_back(ticket);
+        while (model.in_use || model.waiting.front() != ticket) {
+            if (cancel) {
+                std::erase(model.waiting, ticket);
+                freed_.notify_all();
+                throw WorkerError(say("cancelled before its turn"), false);
+            }
+            freed_.wait_for(lock, kLookForCancel);
+        }
+        model.waiting.pop_front();
+    }
+    model.in_use = true;
+    return Lease(*this, model);
+}
+
+void WorkerPool::load(Model& model, int threads, const std::atomic<bool>& cancel) {
+    // Half as much again as the file: weights, key/value cache and buffers.
+    make_room(model.bytes + model.bytes / 2);
+    auto process = start();
+    WorkerProcess& fresh = *process;
+    {
+        const std::lock_guard lock(mutex_);
+        model.process.swap(process);
+        model.info = nullptr;
+    }
+    auto info = fresh.open(model.path, threads, cancel);
+    const std::lock_guard lock(mutex_);
+    model.info = std::move(info);
+}
+
+void WorkerPool::give_back(Model& model) {
+    Processes gone;
+    {
+        const std::lock_guard lock(mutex_);
+        model.in_use = false;
+        model.since = Clock::now();
+        const auto here =
+            std::find_if(models_.begin(), models_.end(), [&](const Model& other) { return &other == &model; });
+        models_.splice(models_.begin(), models_, here);
+        // A process without a model (it could not be opened) is not worth keeping.
+        if (!model.process || !model.process->alive() || model.info.is_null()) {
+            gone.push_back(std::move(model.process));
+            model.info = nullptr;
+            if (model.waiting.empty()) {
+                models_.erase(here);
+            }
+        }
+        std::size_t idle = 0;
+        for (const Model& other : models_) {
+            idle += other.idle() ? 1 : 0;
+        }
+        if (idle > kMostIdle) {
+            put_away(least_lately_used(), gone);
+        }
+    }
+    freed_.notify_all();
+}
+
+std::vector<protocol::ProcessMemory> WorkerPool::processes() const {
+    std::vector<protocol::ProcessMemory> list;
+    {
+        const std::lock_guard lock(mutex_);
+        for (const Model& model : models_) {
+            if (model.process) {
+                list.push_back(
+                    {protocol::ProcessMemory::Kind::model, model.name, model.process->process(), 0, model.in_use});
+            }
+        }
+    }
+    for (auto& process : list) {
+        process.bytes = base::process_memory(process.process);
+    }
+    return list;
+}
+
+std::uint64_t WorkerPool::idle_memory() const {
+    std::uint64_t bytes = 0;
+    for (const auto& process : processes()) {
+        bytes += process.in_use ? 0 : process.bytes;
+    }
+    return bytes;
 }
 
 WorkerPool::Lease::~Lease() {
-    if (process_) {
-        pool_->give_back(*this);
+    if (pool_ != nullptr) {
+        pool_->give_back(*model_);
     }
 }
 
-void WorkerPool::give_back(Lease& lease) {
-    // A process without a model (it could not be opened) is not worth keeping.
-    if (!lease.process_->alive() || lease.info.is_null()) {
-        return;
+const nlohmann::json& WorkerPool::Lease::open(int threads, const std::atomic<bool>& cancel) {
+    if (!model_->process || !model_->process->alive() || model_->info.is_null()) {
+        pool_->load(*model_, threads, cancel);
     }
-    const std::lock_guard lock(mutex_);
-    idle_.push_front({lease.key_, lease.bytes_, std::move(lease.info), std::move(lease.process_)});
-    while (idle_.size() > kMostIdle) {
-        idle_.pop_back();
-    }
-    make_room(0);
+    return model_->info;
+}
+
+WorkerProcess& WorkerPool::Lease::operator*() const {
+    return *model_->process;
 }
 
 int ThreadShare::Slot::threads() const {

@@ -1,6 +1,8 @@
-// Model processes that are kept warm: a model that was used a moment ago answers again without being loaded.
+// The models that are open: one process for each, shared by everything that asks it, and kept for a while, so that a
+// model that was used a moment ago answers again without being loaded.
 #pragma once
 
+#include <chrono>
 #include <condition_variable>
 #include <deque>
 #include <future>
@@ -9,59 +11,91 @@
 #include <mutex>
 #include <string>
 #include <thread>
+#include <vector>
 
+#include "nodes/protocol/gauges.hpp"
 #include "nodes/service/workers/worker_process.hpp"
 
 namespace moescope::node {
 
 /// Thread safe.
 class WorkerPool {
+    struct Model;
+    using Clock = std::chrono::steady_clock;
+
  public:
-    explicit WorkerPool(std::filesystem::path program);
+    /// How long a model stays open that nobody asks any more. It goes earlier when others need the memory: a model or a
+    /// run that is about to start, or a machine with less than 512 MiB left.
+    static constexpr std::chrono::seconds kKeep{120};
+
+    explicit WorkerPool(std::filesystem::path program, std::chrono::milliseconds keep = kKeep);
     ~WorkerPool();  ///< ends all idle processes; leases must be gone
     WorkerPool(const WorkerPool&) = delete;
     WorkerPool& operator=(const WorkerPool&) = delete;
 
-    /// A model's process for one user at a time; goes back to the pool (or is dropped, when it died) at the end.
+    /// The right to ask a model, alone until the end of the lease. Then it is the next one's turn, in the order in
+    /// which they came; the process stays (or is dropped, when it died).
     class Lease {
      public:
-        Lease(WorkerPool& pool, std::unique_ptr<WorkerProcess> process) : pool_(&pool), process_(std::move(process)) {}
+        Lease(Lease&& other) noexcept : pool_(std::exchange(other.pool_, nullptr)), model_(other.model_) {}
         ~Lease();
-        Lease(Lease&&) = default;
         Lease(const Lease&) = delete;
         Lease& operator=(const Lease&) = delete;
-        WorkerProcess& operator*() const { return *process_; }
-        WorkerProcess* operator->() const { return process_.get(); }
-        nlohmann::json info;  ///< what the process said when it opened the model
+        /// Loads the model, unless it is open. Gives what the process said when it opened it. Throws WorkerError.
+        const nlohmann::json& open(int threads, const std::atomic<bool>& cancel);
+        /// Once it is open.
+        WorkerProcess& operator*() const;
+        WorkerProcess* operator->() const { return &**this; }
 
      private:
         friend class WorkerPool;
+        Lease(WorkerPool& pool, Model& model) : pool_(&pool), model_(&model) {}
         WorkerPool* pool_;
-        std::unique_ptr<WorkerProcess> process_;
-        std::string key_;
-        std::uint64_t bytes_ = 0;
+        Model* model_;
     };
 
-    /// A process with this model open, warm or new. Throws WorkerError.
-    Lease acquire(const std::filesystem::path& model, int threads, const std::atomic<bool>& cancel);
+    /// Waits for those who ask the same model. Loads nothing yet. `name` is for people. Throws WorkerError when
+    /// `cancel` turns true.
+    Lease acquire(const std::string& name, const std::filesystem::path& model, const std::atomic<bool>& cancel);
+
+    /// Puts idle models away, the one that was used least lately first, until so many bytes are free or none is left.
+    void make_room(std::uint64_t bytes);
+    /// What each open model takes now.
+    std::vector<protocol::ProcessMemory> processes() const;
+    /// Bytes of the idle ones: what make_room() could free.
+    std::uint64_t idle_memory() const;
 
  private:
-    struct Idle {
-        std::string key;
-        std::uint64_t bytes = 0;
-        nlohmann::json info;
-        std::unique_ptr<WorkerProcess> process;
+    struct Model {
+        std::string key, name;
+        std::filesystem::path path;
+        std::uint64_t bytes = 0;                 ///< on disk
+        nlohmann::json info;                     ///< null: not open
+        std::unique_ptr<WorkerProcess> process;  ///< null: not started
+        bool in_use = false;
+        std::deque<std::uint64_t> waiting;  ///< tickets
+        Clock::time_point since;            ///< of its latest use
+        bool idle() const { return !in_use && waiting.empty(); }
     };
+    using Processes = std::vector<std::unique_ptr<WorkerProcess>>;
+
     std::unique_ptr<WorkerProcess> start();
-    void give_back(Lease& lease);
-    void make_room(std::uint64_t bytes);
+    void load(Model& model, int threads, const std::atomic<bool>& cancel);
+    void give_back(Model& model);
+    std::list<Model>::iterator least_lately_used();  ///< of the idle ones; with the lock held
+    void put_away(std::list<Model>::iterator model, Processes& gone);
+    void tidy();
     void spawn_loop();
 
     const std::filesystem::path program_;
-    std::mutex mutex_;
-    std::list<Idle> idle_;  ///< most recently used first
+    const Clock::duration keep_;
+    mutable std::mutex mutex_;
+    std::condition_variable freed_;
+    std::list<Model> models_;  ///< most recently used first; references stay valid
+    std::uint64_t last_ticket_ = 0;
 
     // A process is tied to the thread that started it, so all are started by one thread that lives as long as the pool.
+    // It also looks after the idle ones.
     std::mutex spawn_mutex_;
     std::condition_variable spawn_wake_;
     std::deque<std::promise<std::unique_ptr<WorkerProcess>>> spawn_requests_;

@@ -335,16 +335,26 @@ TEST(Client, AnotherSessionAtTheSameSocketIsReadFromItsBeginning) {
         node->step(1, n);
     }
     Watched viewer(view(folder / "s"));
-    viewer.wait_for_steps(1, 50);
+    const std::uint64_t first = viewer.wait_for_steps(1, 50)->session;
     const CommandId open = viewer.client.send("never");
-    viewer.result_of(viewer.client.send("count"));  // behind it: the other one has arrived
-    // Both sessions are in their first epoch: only the start's own id tells them apart.
+    // Behind it: the other one has arrived.
+    const CommandId counted = viewer.client.send("count");
+    EXPECT_EQ(viewer.result_of(counted).state, CommandResult::State::done);
+    // The same session from another start is the same session.
+    node.reset();
+    node = std::make_unique<SmallNode>(folder / "s", folder / "first");
+    node->step(1, 51);
+    EXPECT_EQ(viewer.wait_for_steps(1, 51)->session, first);
+    EXPECT_NE(first, 0u);
+    // The other session is in its first epoch.
     node.reset();
     node = std::make_unique<SmallNode>(folder / "s", folder / "second");
     node->start_run(2);
     node->step(2, 1);
     const auto snapshot = viewer.wait_for_steps(2, 1);
+    EXPECT_NE(snapshot->session, first);
     EXPECT_FALSE(snapshot->training.contains(1));
+    EXPECT_FALSE(snapshot->results.contains(counted)) << "an answer of the other session";
     EXPECT_EQ(snapshot->results.at(open).state, CommandResult::State::unknown);
     ASSERT_FALSE(snapshot->log.empty());
     EXPECT_NE(snapshot->log.front().text.english().find("another session"), std::string::npos);

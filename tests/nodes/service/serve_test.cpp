@@ -1,4 +1,5 @@
 // The node as a workbench uses it: over its socket, with the client that the window uses.
+#include <algorithm>
 #include <gtest/gtest.h>
 #include <signal.h>
 
@@ -77,6 +78,99 @@ TEST_F(Serve, TrainsObeysAndReopens) {
     });
     EXPECT_TRUE(has_event(*training(*now, run), "knob"));
     EXPECT_EQ(now->generations.size(), 1u);
+}
+
+/// A model in training answers as it is now, and as it was at each checkpoint that is kept.
+TEST_F(Serve, AnswersOfTheModelInTraining) {
+    Workbench bench(session);
+    const std::uint32_t run = start(bench, 1000, true);
+    bench.wait("paused", in_state(run, RunState::paused));
+    const std::string name = "checkpoint:" + std::to_string(run);
+    const auto step_to = [&](std::uint64_t step) {
+        const auto now = bench.client().snapshot();
+        bench.done("train.step", {{"run", run}, {"count", step - training(*now, run)->step.size()}});
+        bench.wait("steps", [&](const Snapshot& s) { return training(s, run)->step.size() == step; });
+    };
+    const auto ask = [&](const std::string& model) {
+        const json order = {{"model", model}, {"prompt", "The "}, {"max_tokens", 4}};
+        const std::uint32_t answer = bench.done("generate.start", order).value("run", 0u);
+        const auto now = bench.wait("an answer", [&](const Snapshot& s) {
+            const auto found = s.generations.find(answer);
+            return found != s.generations.end() && !found->second->stop.empty();
+        });
+        EXPECT_EQ(now->generations.at(answer)->state, RunState::done) << now->generations.at(answer)->message;
+        return now->generations.at(answer);
+    };
+    const auto offered = [&](const std::vector<std::string>& names) {
+        return [names](const Snapshot& s) {
+            std::vector<std::string> list;
+            for (const auto& model : s.models) {
+                if (model.trained_here && model.available) {
+                    list.push_back(model.name);
+                }
+            }
+            return list == names;
+        };
+    };
+    bench.wait("the run as a model", offered({name + ":now"}));
+    step_to(3);
+    const auto third = ask(name + ":now");
+    EXPECT_EQ(third->model, name + ":3");
+    bench.wait("a checkpoint by itself", [&](const Snapshot& s) { return training(s, run)->last_checkpoint == 3; });
+    step_to(8);
+    EXPECT_EQ(ask(name)->model, name + ":3") << "the latest that is saved";
+    const auto eighth = ask(name + ":now");
+    EXPECT_EQ(eighth->model, name + ":8");
+    EXPECT_EQ(ask(name + ":8")->text, eighth->text);
+    EXPECT_EQ(ask(name + ":3")->text, third->text);
+    bench.wait("both and the model in training", offered({name + ":now", name + ":8", name + ":3"}));
+    const std::string gone = bench.failed("generate.start", {{"model", name + ":5"}, {"prompt", "The "}});
+    EXPECT_NE(gone.find("keeps no checkpoint of step 5; it has those of steps 3, 8"), std::string::npos) << gone;
+    const std::string odd = bench.failed("generate.start", {{"model", name + ":soon"}, {"prompt", "The "}});
+    EXPECT_NE(odd.find("checkpoint:RUN:now"), std::string::npos) << odd;
+
+    // A probe of the model as it is now against itself at an earlier step asks two checkpoints, not one and a half.
+    step_to(9);
+    const auto probe = bench
+                           .done("probe.start", {{"set", "starter"},
+                                                 {"models", {name + ":now", name + ":3"}},
+                                                 {"languages", {"en"}},
+                                                 {"max_tokens", 2},
+                                                 {"limit", 2}})
+                           .value("run", 0u);
+    const auto now = bench.wait("the probe", [&](const Snapshot& s) {
+        const auto found = s.probes.find(probe);
+        return found != s.probes.end() && found->second->state == RunState::done;
+    });
+    EXPECT_EQ(now->probes.at(probe)->models, (std::vector<std::string>{name + ":9", name + ":3"}));
+    const std::string twice =
+        bench.failed("probe.start", {{"set", "starter"}, {"models", {name + ":now", name + ":9"}}});
+    EXPECT_NE(twice.find("named twice"), std::string::npos) << twice;
+
+    bench.done("train.stop", {{"run", run}});
+    bench.wait("stopped", in_state(run, RunState::stopped));
+    EXPECT_EQ(ask(name + ":now")->model, name + ":9") << "what it was last";
+    bench.wait("no model in training", [&](const Snapshot& s) {
+        return std::none_of(s.models.begin(), s.models.end(), [&](const auto& m) { return m.name == name + ":now"; });
+    });
+}
+
+/// The node tells what each of its processes takes; a model that answers is one of them and stays for a while.
+TEST_F(Serve, TellsTheMemoryOfEachProcess) {
+    const std::string model = train_tiny_models(folder)[0];
+    Workbench bench(session);
+    bench.wait("the node", [](const Snapshot& s) { return !s.node.processes.empty(); });
+    bench.done("generate.start", {{"model", model}, {"prompt", "The "}, {"max_tokens", 4}});
+    const auto now = bench.wait("the model's process", [](const Snapshot& s) { return s.node.processes.size() == 2; });
+    using Kind = protocol::ProcessMemory::Kind;
+    EXPECT_EQ(now->node.processes[0].kind, Kind::node);
+    EXPECT_EQ(now->node.processes[0].process, bench.client().node_process());
+    EXPECT_EQ(now->node.processes[1].kind, Kind::model);
+    EXPECT_EQ(now->node.processes[1].name, model);
+    for (const auto& process : now->node.processes) {
+        EXPECT_GE(process.bytes, std::uint64_t{1} << 20);
+    }
+    EXPECT_GE(now->window_memory, std::uint64_t{1} << 20);
 }
 
 TEST_F(Serve, SeveralKnobsAreTurnedTogetherOrNotAtAll) {

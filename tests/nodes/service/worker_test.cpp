@@ -1,9 +1,13 @@
 // A model's process can die or hang at any moment; the node says so in a sentence and goes on.
 #include <chrono>
 #include <gtest/gtest.h>
+#include <mutex>
+#include <optional>
 #include <signal.h>
 #include <thread>
 
+#include "nodes/service/jobs/checkpoint_holds.hpp"
+#include "nodes/service/library/model_library.hpp"
 #include "nodes/service/workers/worker_pool.hpp"
 #include "tests/nodes/service/program.hpp"
 
@@ -91,8 +95,112 @@ TEST(Worker, PoolStartsAndEndsProcesses) {
     const std::atomic<bool> never{false};
     node::WorkerPool pool(node_program());
     for (int i = 0; i < 3; ++i) {
-        EXPECT_THROW(pool.acquire(folder / "notes.gguf", 1, never), node::WorkerError);
+        auto lease = pool.acquire("notes", folder / "notes.gguf", never);
+        EXPECT_THROW(lease.open(1, never), node::WorkerError);
     }
+    EXPECT_TRUE(pool.processes().empty()) << "a process without a model is not kept";
+}
+
+/// Of a model in the pool.
+pid_t open_and_give_back(node::WorkerPool& pool, const std::string& model, int threads) {
+    const std::atomic<bool> never{false};
+    auto lease = pool.acquire("model", model, never);
+    EXPECT_EQ(lease.open(threads, never).value("op", ""), "opened");
+    return lease->process();
+}
+
+class Pool : public testing::Test {
+ protected:
+    static std::string checkpoint(const std::string& session) {
+        return node::latest_checkpoint(session, std::nullopt).string();
+    }
+    TemporaryFolder folder;
+    std::vector<std::string> sessions = train_tiny_models(folder);
+    std::string model = checkpoint(sessions[0]), other = checkpoint(sessions[1]);
+    const std::atomic<bool> never{false};
+};
+
+TEST_F(Pool, AModelIsLoadedOnceWhoeverAsksAndWithHoweverManyThreads) {
+    node::WorkerPool pool(node_program());
+    const pid_t process = open_and_give_back(pool, model, 2);
+    EXPECT_EQ(open_and_give_back(pool, model, 1), process);
+    EXPECT_NE(open_and_give_back(pool, other, 1), process);
+    ASSERT_EQ(pool.processes().size(), 2u);
+    EXPECT_GT(pool.idle_memory(), std::uint64_t{1} << 20);
+
+    // Who comes meanwhile waits, and they go in the order in which they came.
+    std::optional<node::WorkerPool::Lease> first(pool.acquire("model", model, never));
+    std::vector<int> order;
+    std::mutex mutex;
+    std::vector<std::thread> waiting;
+    std::atomic<int> came{0};
+    for (int i = 0; i < 3; ++i) {
+        waiting.emplace_back([&, i] {
+            while (came != i) {
+                std::this_thread::yield();
+            }
+            ++came;
+            auto lease = pool.acquire("model", model, never);
+            EXPECT_EQ((lease.open(1, never), lease->process()), process);
+            const std::lock_guard lock(mutex);
+            order.push_back(i);
+        });
+        while (came != i + 1) {
+            std::this_thread::yield();
+        }
+        std::this_thread::sleep_for(std::chrono::milliseconds(30));  // from its mark to its place in the queue
+    }
+    std::atomic<bool> cancel{false};
+    std::thread impatient([&] { EXPECT_THROW(pool.acquire("model", model, cancel), node::WorkerError); });
+    cancel = true;
+    impatient.join();
+    EXPECT_TRUE(order.empty());
+    first.reset();
+    for (auto& thread : waiting) {
+        thread.join();
+    }
+    EXPECT_EQ(order, (std::vector<int>{0, 1, 2}));
+}
+
+TEST_F(Pool, IdleModelsGoAfterAWhileAndWhenOthersNeedTheRoom) {
+    using namespace std::chrono_literals;
+    node::WorkerPool pool(node_program(), 300ms);
+    const pid_t process = open_and_give_back(pool, model, 1);
+    {
+        const auto used = pool.acquire("model", other, never);
+        const auto until = Clock::now() + 10s;
+        while (kill(process, 0) == 0 && Clock::now() < until) {
+            std::this_thread::sleep_for(10ms);
+        }
+        EXPECT_NE(kill(process, 0), 0) << "the idle one has left";
+    }
+    node::WorkerPool patient(node_program(), 1h);
+    const pid_t early = open_and_give_back(patient, model, 1), late = open_and_give_back(patient, other, 1);
+    patient.make_room(1);
+    EXPECT_EQ(patient.processes().size(), 2u) << "there is that much";
+    auto lease = patient.acquire("model", other, never);
+    patient.make_room(~std::uint64_t{0} - 1);
+    EXPECT_NE(kill(early, 0), 0);
+    EXPECT_EQ(kill(late, 0), 0) << "in use";
+    EXPECT_EQ(patient.processes().size(), 1u);
+    EXPECT_TRUE(patient.processes()[0].in_use);
+    EXPECT_EQ(patient.processes()[0].process, late);
+}
+
+TEST(CheckpointHolds, WhatIsHeldIsNotForgotten) {
+    node::CheckpointHolds holds;
+    int forgotten = 0;
+    const auto forget = [&] { ++forgotten; };
+    auto first = holds.hold("a"), second = holds.hold("a");
+    holds.forget_unless_held("a", forget);
+    first.reset();
+    holds.forget_unless_held("a", forget);
+    EXPECT_EQ(forgotten, 0);
+    holds.forget_unless_held("b", forget);
+    EXPECT_EQ(forgotten, 1);
+    second.reset();
+    holds.forget_unless_held("a", forget);
+    EXPECT_EQ(forgotten, 2);
 }
 
 }  // namespace

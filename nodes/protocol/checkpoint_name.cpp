@@ -1,0 +1,65 @@
+#include "nodes/protocol/checkpoint_name.hpp"
+
+#include <charconv>
+
+namespace moescope::protocol {
+namespace {
+
+constexpr std::string_view kPrefix = "checkpoint:", kNow = "now";
+
+/// A whole number in digits alone, at most `longest` of them.
+std::optional<std::uint64_t> read_digits(std::string_view text, std::size_t longest) {
+    if (text.empty() || text.size() > longest || text.find_first_not_of("0123456789") != std::string_view::npos) {
+        return std::nullopt;
+    }
+    std::uint64_t value = 0;
+    std::from_chars(text.data(), text.data() + text.size(), value);
+    return value;
+}
+
+}  // namespace
+
+bool is_checkpoint_name(std::string_view name) {
+    return name.starts_with(kPrefix);
+}
+
+std::optional<CheckpointName> checkpoint_named(std::string_view name) {
+    if (!is_checkpoint_name(name)) {
+        return std::nullopt;
+    }
+    name.remove_prefix(kPrefix.size());
+    const std::size_t colon = name.find(':');
+    const auto run = read_digits(name.substr(0, colon), 9);
+    if (!run || *run == 0) {
+        return std::nullopt;
+    }
+    CheckpointName found;
+    found.run = static_cast<std::uint32_t>(*run);
+    if (colon == std::string_view::npos) {
+        return found;
+    }
+    const std::string_view which = name.substr(colon + 1);
+    if (which == kNow) {
+        found.which = CheckpointName::Which::now;
+        return found;
+    }
+    const auto step = read_digits(which, 18);
+    if (!step) {
+        return std::nullopt;
+    }
+    found.which = CheckpointName::Which::step;
+    found.step = *step;
+    return found;
+}
+
+std::string to_text(const CheckpointName& name) {
+    std::string text = std::string(kPrefix) + std::to_string(name.run);
+    if (name.which == CheckpointName::Which::now) {
+        text += ":" + std::string(kNow);
+    } else if (name.which == CheckpointName::Which::step) {
+        text += ":" + std::to_string(name.step);
+    }
+    return text;
+}
+
+}  // namespace moescope::protocol

@@ -1,0 +1,27 @@
+// What a person can read on the screen: every letter of the frame that was drawn last, taken from the triangles that
+// went to the graphics card. No panel can show a text past it, however it draws.
+#pragma once
+
+#include <imgui.h>
+#include <string>
+#include <vector>
+
+namespace moescope::gui_test {
+
+/// Letters that follow each other on one line.
+struct ScreenLine {
+    std::string window;  ///< id of the window that it stands in: "panel.compare"
+    std::string part;    ///< name of the child window, down from `window`; empty: in the window itself
+    std::string text;    ///< UTF-8; a gap between letters is a space
+    ImVec2 min, max;     ///< pixels
+    ImVec2 middle() const { return {(min.x + max.x) / 2, (min.y + max.y) / 2}; }
+};
+
+/// In the order in which they were drawn. Between two frames, on the GUI thread. Letters outside of the clip rectangle
+/// are left out, as they are on the screen.
+std::vector<ScreenLine> screen_lines();
+
+/// Without white space: where lines are broken says nothing about what is said.
+std::string squeezed(const std::string& text);
+
+}  // namespace moescope::gui_test

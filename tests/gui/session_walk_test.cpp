@@ -1,0 +1,454 @@
+// The window goes from session to session and shows each as a window does that never saw another one: ten random
+// switches with all panels open, after each of them every letter on the screen.
+#include <algorithm>
+#include <cstdlib>
+#include <fmt/format.h>
+#include <fstream>
+#include <functional>
+#include <gtest/gtest.h>
+#include <imgui_internal.h>
+#include <map>
+#include <nlohmann/json.hpp>
+#include <random>
+#include <regex>
+#include <set>
+#include <signal.h>
+#include <unistd.h>
+
+#include "app/platform.hpp"
+#include "app/workbench.hpp"
+#include "nodes/history/journal_reader.hpp"
+#include "panels/panels.hpp"
+#include "tests/gui/screen_text.hpp"
+#include "tests/gui/written_session.hpp"
+#include "tests/paths.hpp"
+
+namespace moescope::gui_test {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr int kWidth = 2000, kHeight = 1200;
+
+/// Where each panel floats: all are seen at once, none hides another.
+constexpr struct {
+    const char* key;
+    int x, y, width, height;
+} kPlaces[] = {{"training", 0, 40, 660, 370},  {"expert_load", 660, 40, 660, 370}, {"runs", 1320, 40, 340, 370},
+               {"knobs", 1660, 40, 340, 560},  {"compare", 0, 410, 660, 750},      {"probe", 660, 410, 660, 750},
+               {"log", 1320, 410, 340, 370},   {"models", 1320, 780, 340, 380},    {"nodes", 1660, 600, 340, 300},
+               {"manual", 1660, 900, 340, 260}};
+
+/// What it says differs from start to start (ages, process numbers, memory, what the node has told so far): there only
+/// the words count, not the numbers, and not how often.
+bool is_about_the_machine(const std::string& window) {
+    return window.rfind("panel.", 0) != 0 || window == "panel.nodes" || window == "panel.log";
+}
+
+std::string without_numbers(const std::string& text) {
+    static const std::regex number("[0-9][0-9.,:]*( ?[kMGT]?B)?");
+    return std::regex_replace(text, number, "#");
+}
+
+/// The words of a window in the order in which they stand there.
+using Screen = std::map<std::string, std::vector<std::string>>;
+
+/// The program with all panels side by side, drawn off screen; the test is its mouse and keyboard.
+class Window {
+ public:
+    Window(app::Platform& platform, const fs::path& settings, const fs::path& session) {
+        app::WorkbenchOptions options;
+        options.session = session;
+        options.node_program = fs::path(test::binary_folder()) / "moescope-node";
+        options.assets = fs::path(test::binary_folder()) / "assets";
+        options.settings_folder = settings;
+        options.language = "en";
+        options.native_dialogs = false;
+        workbench_ = std::make_unique<app::Workbench>(platform, std::move(options));
+        ImGuiContextHook hook;
+        hook.Type = ImGuiContextHookType_NewFramePre;
+        hook.UserData = this;
+        hook.Callback = [](ImGuiContext*, ImGuiContextHook* own) { static_cast<Window*>(own->UserData)->give_input(); };
+        hook_ = ImGui::AddContextHook(ImGui::GetCurrentContext(), &hook);
+    }
+    ~Window() { ImGui::RemoveContextHook(ImGui::GetCurrentContext(), hook_); }
+    Window(const Window&) = delete;
+    Window& operator=(const Window&) = delete;
+
+    app::Workbench& workbench() { return *workbench_; }
+    const client::Snapshot& snapshot() const { return workbench_->snapshot(); }
+
+    void frames(int n) {
+        for (int i = 0; i < n; ++i) {
+            usleep(5000);
+            workbench_->frame();
+        }
+    }
+    bool wait(double seconds, const std::function<bool()>& holds) {
+        const double end = client::now_seconds() + seconds;
+        while (!holds()) {
+            if (client::now_seconds() > end) {
+                return false;
+            }
+            frames(1);
+        }
+        return true;
+    }
+
+    void move_mouse(ImVec2 to) {
+        mouse_ = to;
+        frames(2);
+    }
+    void click(ImVec2 at) {
+        move_mouse(at);
+        pressed_ = true;
+        frames(1);
+        pressed_ = false;
+        frames(2);
+    }
+    /// On the first line of the window that holds these words; false when there is none.
+    bool click(const std::string& window, const std::string& words) {
+        for (const ScreenLine& line : screen_lines()) {
+            if (line.window == window && line.text.find(words) != std::string::npos) {
+                click(line.middle());
+                return true;
+            }
+        }
+        return false;
+    }
+    void type(const std::string& text) {
+        typed_ = text;
+        frames(2);
+    }
+
+    /// All of a session of so many runs is there, and nothing on the screen changes any more.
+    Screen settled_screen(std::size_t runs) {
+        mouse_ = {-FLT_MAX, -FLT_MAX};
+        const auto complete = [&] {
+            const client::Snapshot& now = snapshot();
+            const auto has_rates = [](const auto& run) { return !run.second->statistics.is_null(); };
+            return now.link.state == client::Link::State::connected && now.node.cores > 0 && !now.models.empty() &&
+                   !now.catalogue->is_null() &&
+                   now.training.size() + now.generations.size() + now.probes.size() == runs &&
+                   std::all_of(now.probes.begin(), now.probes.end(), has_rates) && now.tasks.empty();
+        };
+        if (!wait(30, complete)) {
+            ADD_FAILURE() << "the session did not come: " << snapshot().link.message.english();
+        }
+        Screen screen = read();
+        int same = 0;
+        for (int i = 0; i < 400 && same < 12; ++i) {
+            frames(1);
+            Screen next = read();
+            same = next == screen ? same + 1 : 0;
+            screen = std::move(next);
+        }
+        EXPECT_EQ(same, 12) << "the screen does not come to rest";
+        return screen;
+    }
+
+    static Screen read() {
+        Screen screen;
+        for (const ScreenLine& line : screen_lines()) {
+            screen[line.window].push_back(is_about_the_machine(line.window) ? without_numbers(line.text) : line.text);
+        }
+        for (auto& [window, lines] : screen) {
+            if (is_about_the_machine(window)) {
+                std::sort(lines.begin(), lines.end());
+                lines.erase(std::unique(lines.begin(), lines.end()), lines.end());
+            }
+        }
+        return screen;
+    }
+
+ private:
+    void give_input() {
+        ImGuiIO& io = ImGui::GetIO();
+        io.ClearEventsQueue();
+        io.AddMousePosEvent(mouse_.x, mouse_.y);
+        io.AddMouseButtonEvent(ImGuiMouseButton_Left, pressed_);
+        io.AddInputCharactersUTF8(typed_.c_str());
+        typed_.clear();
+    }
+
+    std::unique_ptr<app::Workbench> workbench_;
+    ImGuiID hook_ = 0;
+    ImVec2 mouse_{-FLT_MAX, -FLT_MAX};
+    bool pressed_ = false;
+    std::string typed_;
+};
+
+class SessionWalk : public testing::Test {
+ protected:
+    struct Known {
+        fs::path folder;
+        std::string root;
+        std::size_t runs = 0;
+        std::string kinds;
+        Screen screen;  ///< of a window that has seen no other session
+    };
+
+    void SetUp() override {
+        char name[] = "/tmp/moescope-walk-XXXXXX";
+        ASSERT_NE(mkdtemp(name), nullptr);
+        folder_ = name;
+        app::PlatformOptions window;
+        window.headless = true;
+        window.width = kWidth;
+        window.height = kHeight;
+        platform_ = std::make_unique<app::Platform>(window);
+        write_settings();
+    }
+    void TearDown() override {
+        platform_.reset();
+        std::error_code ignored;
+        fs::remove_all(folder_, ignored);
+    }
+
+    fs::path settings() const { return folder_ / "settings"; }
+
+    void write_settings() const {
+        std::string ini;
+        nlohmann::json panels = nlohmann::json::array();
+        std::set<std::string> missing;
+        for (const ui::PanelDescription& panel : panels::all_panels()) {
+            missing.insert(panel.key);
+        }
+        for (const auto& place : kPlaces) {
+            ini += fmt::format("[Window][###panel.{}]\nPos={},{}\nSize={},{}\nCollapsed=0\n\n", place.key, place.x,
+                               place.y, place.width, place.height);
+            panels.push_back(place.key);
+            missing.erase(place.key);
+        }
+        ASSERT_TRUE(missing.empty()) << "a panel has no place in this test: " << *missing.begin();
+        fs::create_directories(settings());
+        std::ofstream(settings() / "settings.json")
+            << nlohmann::json{{"welcome_done", true},
+                              {"text_scale", 0.6},
+                              {"layout", "training"},
+                              {"layouts", {{"training", {{"ini", ini}, {"panels", panels}}}}}};
+    }
+
+    void write_sessions(std::uint64_t seed) {
+        const auto add = [&](const char* root, const char* kinds) {
+            Known known;
+            known.folder = folder_ / root;
+            known.root = root;
+            known.kinds = kinds;
+            for (const char kind : known.kinds) {
+                known.runs += kind == 'A' ? 2 : kind == 'B' ? 3 : 1;
+            }
+            WrittenSession(known.folder, root, seed + sessions_.size()).write(kinds);
+            sessions_.push_back(std::move(known));
+        };
+        // Two of a kind: the same run numbers, kinds and sizes. A third in which each number is something else.
+        add("Zuva", "TATAPTBAP");
+        add("Kemo", "TATAPTBAP");
+        add("Hirq", "PBATPTA");
+        Known empty;
+        empty.folder = folder_ / "empty";
+        sessions_.push_back(empty);
+    }
+
+    void check_against_journal(const Known& known) const;
+    void check_no_foreign_word(const Known& known, const Screen& screen) const;
+    void stroll(Window& window, std::mt19937_64& random, const Known& known) const;
+
+    fs::path folder_;
+    std::unique_ptr<app::Platform> platform_;
+    std::vector<Known> sessions_;
+};
+
+std::string all_text(const std::string& window, const std::string& part = "") {
+    std::string text;
+    for (const ScreenLine& line : screen_lines()) {
+        if (line.window == window && line.part.find(part) != std::string::npos) {
+            text += squeezed(line.text) + "\n";
+        }
+    }
+    return text;
+}
+
+/// The texts of the answers' columns from left to right.
+std::vector<std::string> columns_on_screen() {
+    std::map<std::string, std::pair<float, std::string>> columns;
+    for (const ScreenLine& line : screen_lines()) {
+        if (line.window == "panel.compare" && line.part.find("###answer") != std::string::npos) {
+            auto& [left, text] = columns.try_emplace(line.part, line.min.x, "").first->second;
+            left = std::min(left, line.min.x);
+            text += squeezed(line.text);
+        }
+    }
+    std::map<float, std::string> by_place;
+    for (auto& [part, column] : columns) {
+        by_place[column.first] = column.second;
+    }
+    std::vector<std::string> texts;
+    for (auto& [left, text] : by_place) {
+        texts.push_back(std::move(text));
+    }
+    return texts;
+}
+
+/// What the files of the session say is what the panels show: the newest run of each kind.
+void SessionWalk::check_against_journal(const Known& known) const {
+    const auto journal = sessions::Journal::open(known.folder / "segments", sessions::Journal::Mode::read_only);
+    const history::Session history = history::read_session(*journal);
+    const auto shows = [](const std::string& window, const std::string& text) {
+        return testing::AssertionResult(all_text(window).find(squeezed(text)) != std::string::npos)
+               << window << " does not show \"" << text << "\" but\n"
+               << all_text(window);
+    };
+    if (!history.trainings().empty()) {
+        const history::TrainingRun& run = history.trainings().rbegin()->second.value;
+        const auto last = static_cast<std::uint64_t>(run.step.back());
+        EXPECT_TRUE(shows("panel.training", run.name));
+        EXPECT_TRUE(shows("panel.training", fmt::format("step {} / {}", last, last)));
+        EXPECT_TRUE(shows("panel.knobs", run.samples.back().text));
+        for (const auto& [id, training] : history.trainings()) {
+            EXPECT_TRUE(shows("panel.runs", training.value.name));
+        }
+    }
+    if (!history.answers().empty()) {
+        const std::string group = history.answers().rbegin()->second.value.group;
+        std::vector<std::string> expected;
+        for (const auto& [id, answer] : history.answers()) {
+            if (answer.value.group != group) {
+                continue;
+            }
+            expected.push_back(squeezed(answer.value.text));
+            EXPECT_TRUE(shows("panel.compare", answer.value.model));
+            EXPECT_TRUE(shows("panel.compare", answer.value.manifest.at("prompt")));
+            EXPECT_TRUE(shows("panel.compare",
+                              fmt::format("{} tokens · prompt {} · seed {}", answer.value.tokens.size(),
+                                          answer.value.prompt_tokens, answer.value.manifest.at("seed").get<int>())));
+        }
+        EXPECT_EQ(columns_on_screen(), expected);
+    } else {
+        EXPECT_TRUE(columns_on_screen().empty());
+    }
+    if (!history.probes().empty()) {
+        const history::ProbeRun& run = history.probes().rbegin()->second.value;
+        EXPECT_TRUE(shows("panel.probe", fmt::format("{} of {} answers", run.draws.size(), run.planned)));
+        const bool shown = std::any_of(run.draws.begin(), run.draws.end(), [&](const auto& draw) {
+            return all_text("panel.probe").find(squeezed(draw->answer)) != std::string::npos;
+        });
+        (void)shown;
+    }
+    EXPECT_TRUE(shows("panel.nodes", known.folder.filename().string()));
+}
+
+void SessionWalk::check_no_foreign_word(const Known& known, const Screen& screen) const {
+    for (const Known& other : sessions_) {
+        if (other.root.empty() || other.root == known.root) {
+            continue;
+        }
+        for (const auto& [window, lines] : screen) {
+            for (const std::string& line : lines) {
+                EXPECT_EQ(line.find(other.root), std::string::npos)
+                    << window << " shows \"" << line << "\" of another session";
+            }
+        }
+    }
+}
+
+/// What a person may have done before they go to another session: selections, other views, half typed text, open forms
+/// and lists, commands without an answer.
+void SessionWalk::stroll(Window& window, std::mt19937_64& random, const Known& known) const {
+    app::Workbench& workbench = window.workbench();
+    const auto any = [&](const auto& runs) {
+        return std::next(runs.begin(), static_cast<int>(random() % runs.size()));
+    };
+    const client::Snapshot& now = window.snapshot();
+    for (int i = 0; i < 4 && known.runs > 0; ++i) {
+        switch (random() % 9) {
+            case 0: {
+                workbench.selection().training_run = any(now.training)->first;
+                workbench.selection().pinned_step = 1 + random() % 40;
+                workbench.selection().layer = static_cast<int>(random() % 2);
+                workbench.selection().expert = static_cast<int>(random() % 8);
+                break;
+            }
+            case 1:
+                workbench.selection().generation = any(now.generations)->first;
+                break;
+            case 2:
+                workbench.selection().probe_run = any(now.probes)->first;
+                break;
+            case 3:
+                EXPECT_TRUE(window.click("panel.compare", "Difference"));
+                break;
+            case 4:
+                EXPECT_TRUE(window.click("panel.compare", "Probab"));
+                break;
+            case 5:  // and the field keeps the keyboard
+                EXPECT_TRUE(window.click("panel.compare", known.root));
+                window.type(known.root + "typed");
+                break;
+            case 6:
+                workbench.command("runs.new");
+                break;
+            case 7:
+                window.move_mouse({330, 200});  // over the loss
+                break;
+            default:
+                window.click("panel.probe", "%");
+        }
+        window.frames(3);
+    }
+}
+
+TEST_F(SessionWalk, EachSessionLooksAsIfItWereTheOnlyOne) {
+    std::uint64_t seed = std::random_device()();
+    if (const char* given = std::getenv("MOESCOPE_TEST_SEED")) {
+        seed = std::strtoull(given, nullptr, 10);
+    }
+    std::printf("seed %llu (MOESCOPE_TEST_SEED repeats it)\n", static_cast<unsigned long long>(seed));
+    SCOPED_TRACE(fmt::format("MOESCOPE_TEST_SEED={}", seed));
+    std::mt19937_64 random(seed);
+    write_sessions(seed);
+    for (Known& known : sessions_) {
+        SCOPED_TRACE("alone: " + known.folder.filename().string());
+        Window window(*platform_, settings(), known.folder);
+        known.screen = window.settled_screen(known.runs);
+        check_against_journal(known);
+        check_no_foreign_word(known, known.screen);
+    }
+    std::size_t at = random() % sessions_.size();
+    Window window(*platform_, settings(), sessions_[at].folder);
+    window.settled_screen(sessions_[at].runs);
+    const std::size_t stopped = random() % 10;
+    for (std::size_t turn = 0; turn < 10 && !HasFailure(); ++turn) {
+        stroll(window, random, sessions_[at]);
+        if (turn == stopped) {
+            // A node that answers nothing any more: what is asked of it stays without an answer.
+            kill(window.workbench().client().node_process(), SIGSTOP);
+            window.workbench().command("compare.run");
+            window.workbench().command("run.start");
+            window.frames(3);
+        }
+        const std::size_t next = (at + 1 + random() % (sessions_.size() - 1)) % sessions_.size();
+        SCOPED_TRACE(fmt::format("switch {}: {} to {}", turn + 1, sessions_[at].folder.filename().string(),
+                                 sessions_[next].folder.filename().string()));
+        at = next;
+        const Known& known = sessions_[at];
+        window.workbench().open_session(known.folder);
+        ASSERT_TRUE(window.wait(10, [&] { return window.workbench().session() == known.folder; }));
+        check_no_foreign_word(known, Window::read());  // from the first frame on
+        const Screen screen = window.settled_screen(known.runs);
+        check_no_foreign_word(known, screen);
+        check_against_journal(known);
+        for (const auto& [panel, lines] : known.screen) {
+            if (panel.rfind("panel.", 0) == 0) {
+                const auto found = screen.find(panel);
+                EXPECT_EQ(found == screen.end() ? std::vector<std::string>() : found->second, lines) << panel;
+            }
+        }
+        for (const auto& [name, lines] : screen) {
+            EXPECT_TRUE(known.screen.count(name) != 0) << "a window too many: " << name;
+        }
+    }
+}
+
+}  // namespace
+}  // namespace moescope::gui_test
