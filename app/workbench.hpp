@@ -12,8 +12,11 @@
 #include "app/background.hpp"
 #include "app/commands.hpp"
 #include "app/dialogs.hpp"
+#include "app/escape.hpp"
 #include "app/fonts.hpp"
 #include "app/frame_times.hpp"
+#include "app/input_queue.hpp"
+#include "app/leaving.hpp"
 #include "app/notices.hpp"
 #include "app/palette.hpp"
 #include "app/platform.hpp"
@@ -44,6 +47,12 @@ class Workbench {
 
     /// Frames on demand until the window is closed.
     void run();
+    /// One turn of run(): waits until something happens or a frame is due, at most `longest` seconds (below 0: for
+    /// ever), and draws the frames that are due.
+    void turn(double longest);
+    /// A person wants the window closed: asks what becomes of the work, or ends at once.
+    void take_close();
+    bool ended() const { return quit_; }
     /// Builds, draws and shows one frame, whatever happened.
     void frame();
 
@@ -56,6 +65,8 @@ class Workbench {
     const ui::Language& text() const { return *text_; }
     const Settings& settings() const { return settings_; }
     const Notices& notices() const { return notices_; }
+    const Dialogs& dialogs() const { return dialogs_; }
+    const ui::Floating& floating() const { return floating_; }
     std::string shortcut(const std::string& key) const;  ///< keys of a command as text, empty when it has none
     FrameTimes& frame_times() { return frame_times_; }
     const std::string& chinese_font() const { return fonts_.chinese_file(); }
@@ -70,9 +81,11 @@ class Workbench {
     void open_session(const std::filesystem::path& folder);
     /// What dropping files on the window does: model files are added, a session folder is opened.
     void drop(const std::vector<std::string>& paths);
-    void notify(base::Sentence sentence, bool error);
+    /// `file`: what was written, for the button that shows it.
+    void notify(base::Sentence sentence, bool error, const std::filesystem::path& file = {});
     void notify(std::string translated, bool error) { notify(base::Sentence::verbatim(std::move(translated)), error); }
-    /// As if the path had been typed into the open path field and confirmed; false when none is open.
+    /// As if the path had been typed into the open file dialog and confirmed, overwriting included; false when none is
+    /// open.
     bool answer_path(const std::string& path) { return dialogs_.answer(path); }
     /// Saves the frame on show as PNG in the background.
     void save_screenshot(const std::filesystem::path& file);
@@ -100,8 +113,11 @@ class Workbench {
     void remember_layout();
     void save_settings_soon();
     void save_settings_if_due(bool now);
-    void save_images();
+    void take_pictures();
+    void save_as(const std::string& name, std::function<std::string()> make);
     void write_in_background(const std::string& path, std::function<std::string()> make);
+    void show_file(const std::filesystem::path& file);
+    void leave(Leaving::Where where, std::function<void()> go);
 
     // workbench_commands.cpp
     void add_commands();
@@ -120,6 +136,7 @@ class Workbench {
     void draw_tasks(ui::Context& ctx);
     void draw_numbers(ui::Context& ctx);
     void draw_notices(ui::Context& ctx);
+    void draw_show_button(ui::Context& ctx, const std::filesystem::path& file);
     void draw_panels(ui::Context& ctx);
     void draw_welcome(ui::Context& ctx);
     void draw_diagnostics(ui::Context& ctx);
@@ -148,14 +165,18 @@ class Workbench {
     double status_until_ = 0;  ///< client::now_seconds() at which the line in the status line goes; 0: it stays
     Palette palette_;
     Dialogs dialogs_;
+    Leaving leaving_;
+    InputQueue input_;
+    Escape escape_;
+    ui::Floating floating_;
     Recovery recovery_;
     FrameTimes frame_times_;
 
-    struct ImageRequest {
+    struct PictureRequest {
         ImVec2 min, max;
-        std::filesystem::path file;
+        std::string name;
     };
-    std::vector<ImageRequest> images_;  ///< to be cut out of the next finished frame
+    std::vector<PictureRequest> pictures_;  ///< to be cut out of this frame when it is finished
     std::map<client::CommandId, client::CommandResult::State> seen_results_;
     std::vector<std::string> when_connected_;  ///< commands that wait until they are available
     bool layout_due_ = true;                   ///< the next frame begins with apply_layout()
@@ -167,6 +188,7 @@ class Workbench {
     bool quit_ = false;
     double settings_due_ = 0;  ///< client::now_seconds() at which the settings are saved; 0: nothing to save
     double last_frame_ = 0, last_input_ = 0;
+    bool hurry_ = false;  ///< more input waits: this frame may stay unseen
     int wanted_frames_ = 3;
     std::uint64_t drawn_version_ = 0;
 };

@@ -115,9 +115,11 @@ void Workbench::add_file_commands() {
                          notify((*text_)("notice.session_is_new"), false);
                          return;
                      }
-                     retire_client();
-                     options_.session = folder;
-                     start_client();
+                     leave(Leaving::Where::other_session, [this, folder] {
+                         retire_client();
+                         options_.session = folder;
+                         start_client();
+                     });
                  };
              });
          }});
@@ -125,8 +127,10 @@ void Workbench::add_file_commands() {
                    .menu = {"menu.file", 0},
                    .shortcut = ImGuiMod_Ctrl | ImGuiKey_O,
                    .action = [this] {
-                       dialogs_.ask(PathKind::open_folder, (*text_)("command.file.open_session"),
-                                    sessions_folder().string(),
+                       dialogs_.ask({.what = FileRequest::What::open_folder,
+                                     .place = "session",
+                                     .title = (*text_)("command.file.open_session"),
+                                     .folder = sessions_folder()},
                                     [this](const std::string& path) { open_session(path); });
                    }});
     commands_.add({.key = "file.report",
@@ -134,15 +138,19 @@ void Workbench::add_file_commands() {
                    .action =
                        [this] {
                            dialogs_.ask(
-                               PathKind::save_file, (*text_)("command.file.report"),
-                               (options_.session / "report.html").string(), [this](const std::string& path) {
+                               {.what = FileRequest::What::save_file,
+                                .place = "save",
+                                .title = (*text_)("command.file.report"),
+                                .name = "report.html",
+                                .endings = {".html"}},
+                               [this](const std::string& path) {
                                    client_->send("report.write", {{"path", path}, {"language", text_->code()}});
                                });
                        },
                    .enabled = [this] { return snapshot_->link.state == client::Link::State::connected; }});
     commands_.add(
         {.key = "file.quit", .menu = {"menu.file", 2}, .shortcut = ImGuiMod_Ctrl | ImGuiKey_Q, .action = [this] {
-             quit_ = true;
+             leave(Leaving::Where::out, [this] { quit_ = true; });
          }});
 }
 
