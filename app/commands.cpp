@@ -70,7 +70,7 @@ bool Commands::run(std::string_view key) const {
 
 void Commands::handle_shortcuts() const {
     const auto pressed = [](ImGuiKeyChord chord) {
-        return chord != 0 && ImGui::Shortcut(chord, ImGuiInputFlags_RouteGlobal);
+        return chord != 0 && chord != ImGuiKey_Escape && ImGui::Shortcut(chord, ImGuiInputFlags_RouteGlobal);
     };
     for (const Command& command : commands_) {
         bool wanted = pressed(command.shortcut);

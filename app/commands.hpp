@@ -41,7 +41,7 @@ class Commands {
     const Command* find(std::string_view key) const;
     /// False when the key is unknown or the command is not available now.
     bool run(std::string_view key) const;
-    /// Runs the command whose shortcut was pressed in this frame.
+    /// Runs the command whose shortcut was pressed in this frame. Those of the Escape key are left to app/escape.
     void handle_shortcuts() const;
 
  private:

@@ -1,25 +1,108 @@
 #include "app/dialogs.hpp"
 
-#include <imgui.h>
+#include <algorithm>
+#include <chrono>
+#include <cstdlib>
+#include <imgui_internal.h>
 #include <imgui_stdlib.h>
 #include <portable_file_dialogs.h>
 #include <utility>
 
+#include "base/utf8.hpp"
+#include "panels/ui/floating.hpp"
 #include "panels/ui/text_layout.hpp"
+#include "panels/ui/units.hpp"
 #include "panels/ui/widgets.hpp"
 
 namespace moescope::app {
+namespace {
+
+namespace fs = std::filesystem;
+using ui::Context;
+namespace icon = ui::icon;
+
+constexpr std::size_t kRecent = 8;
+
+fs::path home() {
+    const char* value = std::getenv("HOME");
+    return value != nullptr && *value == '/' ? value : "/";
+}
+
+std::string trimmed(const std::string& text) {
+    const std::size_t first = text.find_first_not_of(" \t\n"), last = text.find_last_not_of(" \t\n");
+    return first == std::string::npos ? "" : text.substr(first, last - first + 1);
+}
+
+/// "~/x" is in the home folder, a relative name in `folder`.
+fs::path path_of(const std::string& typed, const fs::path& folder) {
+    if (typed == "~" || typed.rfind("~/", 0) == 0) {
+        return (home() / fs::path(typed.substr(std::min<std::size_t>(2, typed.size())))).lexically_normal();
+    }
+    return (folder / typed).lexically_normal();
+}
+
+/// A name of the file system as it can be drawn: any bytes may be in it.
+std::string shown_name(const std::string& name) {
+    std::string text = base::to_valid_utf8(name);
+    std::replace_if(
+        text.begin(), text.end(), [](char c) { return static_cast<unsigned char>(c) < 32 || c == 127; }, '?');
+    return text;
+}
+
+/// What is typed while the list has the keyboard.
+std::string typed_characters() {
+    std::string text;
+    for (const ImWchar c : ImGui::GetIO().InputQueueCharacters) {
+        if (c >= 32 && c != 127 && c != '/') {
+            char utf8[5];
+            text += ImTextCharToUtf8(utf8, c);
+        }
+    }
+    return text;
+}
+
+void drop_last_character(std::string& text) {
+    while (!text.empty() && (static_cast<unsigned char>(text.back()) & 0xc0) == 0x80) {
+        text.pop_back();
+    }
+    if (!text.empty()) {
+        text.pop_back();
+    }
+}
+
+std::string joined(const std::vector<std::string>& endings) {
+    std::string all;
+    for (const std::string& ending : endings) {
+        all += (all.empty() ? "*" : ", *") + ending;
+    }
+    return all;
+}
+
+}  // namespace
 
 /// One running dialog of the desktop (a child process), asked once per frame.
 class Dialogs::Native {
  public:
-    Native(PathKind kind, const std::string& title, const std::string& proposal) {
-        if (kind == PathKind::open_file) {
-            open_ = std::make_unique<pfd::open_file>(title, proposal);
-        } else if (kind == PathKind::open_folder) {
-            folder_ = std::make_unique<pfd::select_folder>(title, proposal);
-        } else {
-            save_ = std::make_unique<pfd::save_file>(title, proposal);
+    explicit Native(const FileRequest& request, const fs::path& folder) {
+        const std::string begin = (folder / request.name).string();
+        std::vector<std::string> filters = {"*", "*"};
+        if (!request.endings.empty()) {
+            std::string all;
+            for (const std::string& ending : request.endings) {
+                all += (all.empty() ? "*" : " *") + ending;
+            }
+            filters = {all, all, "*", "*"};
+        }
+        switch (request.what) {
+            case FileRequest::What::open_file:
+                open_ = std::make_unique<pfd::open_file>(request.title, begin, filters);
+                break;
+            case FileRequest::What::open_folder:
+                folder_ = std::make_unique<pfd::select_folder>(request.title, begin);
+                break;
+            case FileRequest::What::save_file:
+                save_ = std::make_unique<pfd::save_file>(request.title, begin, filters);
+                break;
         }
     }
     /// The library would wait here until the person has closed the dialog.
@@ -51,18 +134,228 @@ class Dialogs::Native {
     std::unique_ptr<pfd::save_file> save_;
 };
 
-Dialogs::Dialogs(bool native) : native_(native && pfd::settings::available()) {}
+Dialogs::Dialogs(bool native, FolderMemory& memory, std::function<void()> wake)
+    : native_(native && pfd::settings::available()), memory_(memory), background_(std::move(wake)) {}
 Dialogs::~Dialogs() = default;
 
-void Dialogs::ask(PathKind kind, std::string title, std::string proposal,
-                  std::function<void(const std::string&)> done) {
-    title_ = std::move(title);
-    field_ = std::move(proposal);
+void Dialogs::ask(FileRequest request, Done done) {
+    native_dialog_.reset();
+    request_ = std::move(request);
     done_ = std::move(done);
-    open_ = appear_ = true;
-    if (native_) {
-        native_dialog_ = std::make_unique<Native>(kind, title_, field_);
+    name_ = request_.name;
+    const auto last = memory_.last.find(request_.place);
+    fs::path folder = last != memory_.last.end() ? fs::path(last->second) : request_.folder;
+    if (folder.empty()) {
+        folder = home();
     }
+    open_ = appear_ = true;
+    looking_ = all_types_ = overwrite_ = false;
+    view_ = {.files = !for_folder()};
+    if (native_) {
+        native_dialog_ = std::make_unique<Native>(request_, folder);
+        return;
+    }
+    focus_ = saving() ? Focus::name : Focus::list;
+    go(folder);
+}
+
+/// A folder that has gone since it was remembered: the nearest one above that is there.
+void Dialogs::go(fs::path folder) {
+    question_.reset();
+    new_folder_.reset();
+    problem_ = {};
+    view_.filter.clear();
+    reading_ = true;
+    const int number = ++asked_;
+    background_.post([this, folder = std::move(folder), number]() -> Background::Completion {
+        fs::path there = fs::absolute(folder).lexically_normal();
+        while (look_at(there) != PathState::folder && there.has_parent_path() && there != there.parent_path()) {
+            there = there.parent_path();
+        }
+        auto listing = std::make_shared<FolderListing>(read_folder(there));
+        return [this, listing, number] {
+            if (number != asked_) {
+                return;
+            }
+            reading_ = false;
+            folder_ = listing->folder;
+            listing_ = std::move(*listing);
+            path_field_ = folder_.string();
+            cursor_ = -1;
+            rearrange();
+        };
+    });
+}
+
+void Dialogs::rearrange() {
+    const std::string chosen =
+        cursor_ >= 0 ? listing_.entries[shown_[static_cast<std::size_t>(cursor_)]].name : std::string();
+    view_.endings = all_types_ ? std::vector<std::string>() : request_.endings;
+    shown_ = arrange(listing_.entries, view_);
+    const auto same =
+        std::find_if(shown_.begin(), shown_.end(), [&](std::size_t i) { return listing_.entries[i].name == chosen; });
+    cursor_ = same == shown_.end() ? -1 : static_cast<int>(same - shown_.begin());
+    if (cursor_ < 0 && !view_.filter.empty() && !shown_.empty()) {
+        move(0);  // Enter takes the first that fits
+    }
+    scroll_ = true;
+}
+
+void Dialogs::confirm() {
+    std::string typed = trimmed(name_);
+    if (typed.empty()) {
+        if (for_folder()) {
+            accept(folder_);
+        }
+        return;
+    }
+    if (saving() && !all_types_ && typed.back() != '/' && !has_ending(typed, request_.endings)) {
+        typed += request_.endings.front();
+    }
+    look(path_of(typed, folder_));
+}
+
+void Dialogs::look(const fs::path& path) {
+    looking_ = true;
+    const int number = asked_;
+    background_.post([this, path, number]() -> Background::Completion {
+        std::error_code error;
+        const PathState state = look_at(path);
+        FolderEntry file;
+        file.name = path.filename().string();
+        if (state == PathState::regular) {
+            const auto size = fs::file_size(path, error);
+            file.bytes = error ? 0 : size;
+            const auto time = fs::last_write_time(path, error);
+            file.modified = error ? 0
+                                  : std::chrono::duration_cast<std::chrono::seconds>(
+                                        std::chrono::file_clock::to_sys(time).time_since_epoch())
+                                        .count();
+        }
+        return [this, path, state, file, number] {
+            looking_ = false;
+            if (open_ && number == asked_) {
+                looked(path, state, file);
+            }
+        };
+    });
+}
+
+void Dialogs::looked(const fs::path& path, PathState state, FolderEntry file) {
+    problem_ = {};
+    const std::string name = shown_name(path.filename().string());
+    switch (state) {
+        case PathState::folder:
+            if (for_folder()) {
+                accept(path);
+                return;
+            }
+            name_ = request_.name;
+            go(path);
+            return;
+        case PathState::regular:
+            if (for_folder()) {
+                say("files.is_file", name);
+            } else if (saving() && !overwrite_) {
+                question_ = {path, std::move(file)};
+            } else {
+                accept(path);
+            }
+            return;
+        case PathState::nothing:
+            if (saving()) {
+                accept(path);
+            } else {
+                say("files.not_there", shown_name(path.string()));
+            }
+            return;
+        case PathState::no_folder:
+            say("files.no_folder", shown_name(path.parent_path().string()));
+            return;
+        case PathState::other:
+            say("files.neither", name);
+            return;
+    }
+}
+
+void Dialogs::accept(const fs::path& path) {
+    const std::string folder = path.parent_path().string();  // of a folder too: there its neighbours are
+    memory_.last[request_.place] = folder;
+    auto& recent = memory_.recent;
+    recent.erase(std::remove(recent.begin(), recent.end(), folder), recent.end());
+    recent.insert(recent.begin(), folder);
+    recent.resize(std::min(recent.size(), kRecent));
+    open_ = false;
+    ++asked_;
+    if (done_) {
+        std::exchange(done_, nullptr)(path.string());
+    }
+}
+
+void Dialogs::create_folder() {
+    const std::string name = trimmed(*new_folder_);
+    if (name.empty()) {
+        return;
+    }
+    looking_ = true;
+    const int number = asked_;
+    background_.post([this, path = path_of(name, folder_), number]() -> Background::Completion {
+        std::error_code error;
+        const bool there = look_at(path) != PathState::nothing;
+        const bool made = !there && fs::create_directory(path, error);
+        return [this, path, number, there, made, problem = base::system_sentence(error)] {
+            looking_ = false;
+            if (!open_ || number != asked_) {
+                return;
+            }
+            if (made) {
+                focus_ = saving() ? Focus::name : Focus::list;
+                go(path);
+            } else {
+                problem_ = there ? std::pair(std::string("files.exists_already"),
+                                             base::Sentence::verbatim(shown_name(path.filename().string())))
+                                 : std::pair(std::string("files.not_made"), problem);
+            }
+        };
+    });
+}
+
+/// The name follows the cursor, except that a folder on the way does not replace the name of the file to be saved.
+void Dialogs::move(int to) {
+    if (shown_.empty()) {
+        cursor_ = -1;
+        return;
+    }
+    cursor_ = std::clamp(to, 0, static_cast<int>(shown_.size()) - 1);
+    moved_ = scroll_ = true;
+    const FolderEntry& entry = listing_.entries[shown_[static_cast<std::size_t>(cursor_)]];
+    if (entry.folder ? for_folder() : true) {
+        name_ = entry.name;
+    } else if (!saving()) {
+        name_.clear();
+    }
+}
+
+void Dialogs::activate(int row) {
+    move(row);
+    if (cursor_ < 0) {
+        return;
+    }
+    const FolderEntry& entry = listing_.entries[shown_[static_cast<std::size_t>(cursor_)]];
+    if (entry.folder) {
+        if (for_folder()) {
+            name_.clear();
+        }
+        go(folder_ / entry.name);
+    } else {
+        confirm();
+    }
+}
+
+void Dialogs::close() {
+    native_dialog_.reset();
+    open_ = false;
+    done_ = nullptr;
 }
 
 void Dialogs::close() {
@@ -75,55 +368,406 @@ bool Dialogs::answer(const std::string& path) {
     if (!open_ || native_dialog_ || !done_) {
         return false;
     }
-    open_ = false;
-    std::exchange(done_, nullptr)(path);
+    overwrite_ = true;
+    looking_ = true;
+    look(path_of(path, folder_));
     return true;
 }
 
-void Dialogs::draw(const ui::Context& ctx) {
+void Dialogs::draw(const Context& ctx) {
+    background_.finish();
     if (!open_) {
         return;
     }
-    std::string path;
     if (native_dialog_) {
-        if (!native_dialog_->ready()) {
+        draw_native();
+    } else {
+        draw_window(ctx);
+    }
+}
+
+void Dialogs::draw_native() {
+    if (!native_dialog_->ready()) {
+        return;
+    }
+    const std::string path = native_dialog_->result();
+    native_dialog_.reset();
+    open_ = false;
+    if (!path.empty()) {
+        accept(path);
+    }
+}
+
+void Dialogs::draw_window(const Context& ctx) {
+    if (appear_) {
+        ImGui::SetNextWindowFocus();
+    }
+    bool keep = true;
+    const std::string title = request_.title + "###files";
+    if (ui::begin_floating(ctx, title.c_str(), keep, {.size = {48, 32}, .least = {24, 18}, .at_once = true})) {
+        draw_top(ctx);
+        draw_filter(ctx);
+        draw_headers(ctx);
+        const std::string problem = problem_text(ctx);
+        const float line = ImGui::GetFrameHeightWithSpacing();
+        const float below = 2 * line + (question_ || !problem.empty() ? line + ctx.em : 0);
+        draw_list(ctx, std::max(5 * ctx.em, ImGui::GetContentRegionAvail().y - below));
+        draw_name(ctx);
+        draw_foot(ctx);
+    }
+    ImGui::End();
+    appear_ = false;
+    if (keep) {
+        return;
+    }
+    if (question_ || new_folder_) {  // these are on top of the dialog
+        question_.reset();
+        new_folder_.reset();
+        return;
+    }
+    close();
+}
+
+void Dialogs::draw_top(const Context& ctx) {
+    const auto tool = [&](const char* symbol, const char* key) {
+        const bool clicked = ImGui::Button((std::string(symbol) + "###" + key).c_str());
+        ui::tooltip(ctx.text(key));
+        ImGui::SameLine();
+        return clicked;
+    };
+    if (tool(icon::up, "files.up") || ImGui::Shortcut(ImGuiMod_Alt | ImGuiKey_UpArrow, ImGuiInputFlags_RouteFocused)) {
+        go(folder_.parent_path());
+    }
+    if (tool(icon::home, "files.home")) {
+        go(home());
+    }
+    if (tool(icon::clock, "files.places")) {
+        ImGui::OpenPopup("places");
+    }
+    draw_places(ctx);
+    if (tool(icon::new_folder, "files.new_folder")) {
+        new_folder_ = "";
+        focus_ = Focus::new_folder;
+    }
+    ImGui::SetNextItemWidth(-1);
+    if (!new_folder_) {
+        if (ImGui::InputText("###files.path", &path_field_,
+                             ImGuiInputTextFlags_EnterReturnsTrue | ImGuiInputTextFlags_ElideLeft)) {
+            look(path_of(trimmed(path_field_), folder_));
+        }
+        return;
+    }
+    if (focus_ == Focus::new_folder) {
+        ImGui::SetKeyboardFocusHere();
+        focus_ = Focus::none;
+    }
+    if (ImGui::InputTextWithHint("###files.new_name", ctx.text("files.new_folder.hint"), &*new_folder_,
+                                 ImGuiInputTextFlags_EnterReturnsTrue)) {
+        create_folder();
+    }
+}
+
+void Dialogs::draw_places(const Context& ctx) {
+    if (!ImGui::BeginPopup("places")) {
+        return;
+    }
+    std::vector<std::string> places = memory_.recent;
+    for (const fs::path& path : {sessions_folder(), home() / "Documents", home() / "Downloads", fs::path("/")}) {
+        if (std::find(places.begin(), places.end(), path.string()) == places.end()) {
+            places.push_back(path.string());
+        }
+    }
+    ui::text_dim(ctx, ctx.text("files.places"));
+    for (const std::string& place : places) {
+        if (ImGui::MenuItem((shown_name(place) + "###place." + place).c_str())) {
+            go(place);
+        }
+    }
+    ImGui::EndPopup();
+}
+
+void Dialogs::draw_filter(const Context& ctx) {
+    const char* hidden = ctx.text.label("files.hidden");
+    const float box = ImGui::CalcTextSize(hidden, nullptr, true).x + 2.5f * ctx.em;
+    const std::string types = joined(request_.endings);
+    const float list = types.empty() ? 0 : 9 * ctx.em;
+    const float room = ImGui::GetContentRegionAvail().x - box - list - 2 * ImGui::GetStyle().ItemSpacing.x;
+    ImGui::SetNextItemWidth(std::max(6 * ctx.em, room));
+    if (ImGui::InputTextWithHint("###files.filter", ctx.text("files.filter.hint"), &view_.filter)) {
+        rearrange();
+    }
+    if (!types.empty()) {
+        ui::flow(list);
+        ImGui::SetNextItemWidth(list);
+        int chosen = all_types_ ? 1 : 0;
+        const std::string choices = types + '\0' + ctx.text("files.all") + '\0';
+        if (ImGui::Combo("###files.type", &chosen, choices.c_str())) {
+            all_types_ = chosen == 1;
+            rearrange();
+        }
+    }
+    ui::flow(box);
+    if (ImGui::Checkbox(hidden, &view_.hidden)) {
+        rearrange();
+    }
+}
+
+namespace {
+
+/// Widths of the two right columns; 0 when there is no room for them.
+struct Columns {
+    float size, date;
+};
+
+Columns columns(const Context& ctx, float room) {
+    return {room > 20 * ctx.em ? 6 * ctx.em : 0, room > 32 * ctx.em ? 9 * ctx.em : 0};
+}
+
+}  // namespace
+
+void Dialogs::draw_headers(const Context& ctx) {
+    const Columns widths = columns(ctx, ImGui::GetContentRegionAvail().x);
+    const float left = ImGui::GetCursorPosX(), room = ImGui::GetContentRegionAvail().x,
+                edge = ImGui::GetStyle().ScrollbarSize;
+    const auto header = [&](ListOrder order, const char* key, float x, float width) {
+        if (width <= 0) {
             return;
         }
-        path = native_dialog_->result();
-        open_ = false;
-        native_dialog_.reset();
-    } else {
-        const ImVec2 centre = ImGui::GetMainViewport()->GetCenter();
-        ImGui::SetNextWindowPos(centre, ImGuiCond_Appearing, {0.5f, 0.5f});
-        ImGui::SetNextWindowSize({ctx.em * 36, 0});
-        const bool fresh = std::exchange(appear_, false);
-        if (fresh) {
-            ImGui::SetNextWindowFocus();
+        ImGui::SetCursorPosX(left + x);
+        const bool chosen = view_.order == order;
+        const std::string label =
+            std::string(ctx.text(key)) + (chosen ? (view_.falling ? " \u2193" : " \u2191") : "") + "###" + key;
+        if (ImGui::Selectable(label.c_str(), false, 0, {width, 0})) {
+            view_.falling = chosen ? !view_.falling : order != ListOrder::name;
+            view_.order = order;
+            rearrange();
         }
-        const std::string name = title_ + "###path";
-        bool keep = true;
-        if (ImGui::Begin(name.c_str(), &keep,
-                         ImGuiWindowFlags_NoDocking | ImGuiWindowFlags_NoSavedSettings | ImGuiWindowFlags_NoCollapse)) {
-            ui::text_dim(ctx, ctx.text("path.hint"));
-            ImGui::SetNextItemWidth(-1);
-            if (fresh) {
-                ImGui::SetKeyboardFocusHere();
-            }
-            const bool entered = ImGui::InputText("###path.field", &field_, ImGuiInputTextFlags_EnterReturnsTrue);
-            if (ui::primary_button(ctx, ctx.text.label("path.ok")) || entered) {
-                path = field_;
-                keep = false;
-            }
-            ImGui::SameLine();
-            if (ImGui::Button(ctx.text.label("common.cancel")) || ImGui::IsKeyPressed(ImGuiKey_Escape)) {
-                keep = false;
-            }
-        }
-        ImGui::End();
-        open_ = keep;
+    };
+    const float names = room - edge - widths.size - widths.date;
+    ImGui::PushStyleColor(ImGuiCol_Text, ctx.theme.text_dim);
+    header(ListOrder::name, "files.name", 0, names);
+    if (widths.size > 0) {
+        ImGui::SameLine();
     }
-    if (!open_ && !path.empty() && done_) {
-        std::exchange(done_, nullptr)(path);
+    header(ListOrder::size, "files.size", names, widths.size);
+    if (widths.date > 0) {
+        ImGui::SameLine();
+    }
+    header(ListOrder::modified, "files.modified", names + widths.size, widths.date);
+    ImGui::PopStyleColor();
+}
+
+void Dialogs::draw_list(const Context& ctx, float height) {
+    if (focus_ == Focus::list) {
+        ImGui::SetNextWindowFocus();
+        focus_ = Focus::none;
+    }
+    // The list reads the keyboard itself: letters filter it.
+    const bool visible =
+        ImGui::BeginChild("###files.list", {0, height}, ImGuiChildFlags_Borders, ImGuiWindowFlags_NoNavInputs);
+    const bool focused = ImGui::IsWindowFocused();
+    if (visible) {
+        draw_rows(ctx);
+    }
+    ImGui::EndChild();
+    handle_keys(focused, false);
+}
+
+void Dialogs::draw_rows(const Context& ctx) {
+    if (reading_) {
+        ui::text_dim(ctx, ctx.text("files.reading"));
+        return;
+    }
+    if (!listing_.problem.empty()) {
+        ui::text_wrapped(ctx.text.format("files.unreadable", {{"why", ctx.text.message(listing_.problem)}}),
+                         ctx.theme.error);
+        return;
+    }
+    if (shown_.empty()) {
+        ui::text_dim(ctx, ctx.text(listing_.entries.empty() ? "files.empty" : "files.nothing_fits"));
+        return;
+    }
+    const float step = ImGui::GetTextLineHeightWithSpacing();
+    if (std::exchange(scroll_, false) && cursor_ >= 0) {
+        const float top = static_cast<float>(cursor_) * step, seen = ImGui::GetWindowHeight() - 2 * step;
+        if (top < ImGui::GetScrollY()) {
+            ImGui::SetScrollY(top);
+        } else if (top > ImGui::GetScrollY() + seen) {
+            ImGui::SetScrollY(top - seen);
+        }
+    }
+    ImGuiListClipper clipper;
+    clipper.Begin(static_cast<int>(shown_.size()), step);
+    int clicked = -1, twice = -1;
+    while (clipper.Step()) {
+        for (int row = clipper.DisplayStart; row < clipper.DisplayEnd; ++row) {
+            draw_row(ctx, row);
+            if (ImGui::IsItemClicked()) {
+                (ImGui::IsMouseDoubleClicked(ImGuiMouseButton_Left) ? twice : clicked) = row;
+            }
+        }
+    }
+    if (listing_.cut) {
+        ui::text_dim(ctx, ctx.text.format("files.cut", {{"n", ctx.text.number(std::uint64_t{FolderListing::kMost})}}));
+    }
+    if (twice >= 0) {
+        activate(twice);
+    } else if (clicked >= 0) {
+        move(clicked);
+        scroll_ = false;
+    }
+}
+
+void Dialogs::draw_row(const Context& ctx, int row) {
+    const FolderEntry& entry = listing_.entries[shown_[static_cast<std::size_t>(row)]];
+    const float room = ImGui::GetContentRegionAvail().x;
+    const Columns widths = columns(ctx, room + ImGui::GetStyle().ScrollbarSize);
+    const float left = ImGui::GetCursorPosX();
+    ImGui::Selectable(("###entry." + entry.name).c_str(), row == cursor_);
+    ImGui::SameLine(left);
+    ui::text_colored(entry.folder ? ctx.theme.accent : ctx.theme.text_dim, entry.folder ? icon::folder : icon::file);
+    ImGui::SameLine(left + 1.6f * ctx.em);
+    ui::text_elided(shown_name(entry.name), room - widths.size - widths.date - 2 * ctx.em);
+    const auto right = [&](const std::string& text, float end) {
+        ImGui::SameLine(left + end - ImGui::CalcTextSize(text.c_str()).x);
+        ui::text_dim(ctx, text);
+    };
+    if (widths.size > 0 && entry.regular) {
+        right(ui::bytes_text(ctx.text, entry.bytes), room - widths.date - ctx.em);
+    }
+    if (widths.date > 0) {
+        right(date_text(entry.modified), room);
+    }
+}
+
+void Dialogs::draw_name(const Context& ctx) {
+    ImGui::AlignTextToFramePadding();
+    ui::text_dim(ctx, ctx.text(for_folder() ? "files.folder_field" : "files.name_field"));
+    ImGui::SameLine();
+    ImGui::SetNextItemWidth(-1);
+    if (focus_ == Focus::name && !reading_) {
+        ImGui::SetKeyboardFocusHere();
+        focus_ = Focus::none;
+    }
+    const std::string before = name_;
+    const bool entered = ImGui::InputText("###files.name_input", &name_,
+                                          ImGuiInputTextFlags_EnterReturnsTrue | ImGuiInputTextFlags_AutoSelectAll);
+    const ImGuiID id = ImGui::GetItemID();
+    const bool active = ImGui::IsItemActive();
+    if (name_ != before) {
+        moved_ = false;
+        question_.reset();
+        problem_ = {};
+    }
+    if (active) {
+        const std::string typed = name_;
+        handle_keys(false, true);
+        if (ImGuiInputTextState* state = ImGui::GetInputTextState(id); state != nullptr && typed != name_) {
+            state->ReloadUserBufAndSelectAll();
+        }
+    }
+    if (entered && moved_ && cursor_ >= 0) {
+        activate(cursor_);
+    } else if (entered) {
+        confirm();
+    }
+}
+
+/// Arrows work from the field of the name as well; the rest belongs to the list.
+void Dialogs::handle_keys(bool in_list, bool in_name) {
+    if ((!in_list && !in_name) || reading_) {
+        return;
+    }
+    const int page = 12, last = static_cast<int>(shown_.size()) - 1;
+    const auto pressed = [](ImGuiKey key) { return ImGui::IsKeyPressed(key) && ImGui::GetIO().KeyMods == 0; };
+    if (pressed(ImGuiKey_DownArrow)) {
+        move(cursor_ + 1);
+    } else if (pressed(ImGuiKey_UpArrow)) {
+        move(cursor_ - 1);
+    } else if (pressed(ImGuiKey_PageDown)) {
+        move(cursor_ + page);
+    } else if (pressed(ImGuiKey_PageUp)) {
+        move(cursor_ - page);
+    }
+    if (!in_list) {
+        return;
+    }
+    if (pressed(ImGuiKey_Home)) {
+        move(0);
+    } else if (pressed(ImGuiKey_End)) {
+        move(last);
+    } else if (pressed(ImGuiKey_Tab)) {
+        focus_ = Focus::name;
+    } else if (pressed(ImGuiKey_Enter) || pressed(ImGuiKey_KeypadEnter)) {
+        if (question_) {
+            return;  // overwriting wants a click, or Tab and Space
+        }
+        if (cursor_ >= 0) {
+            activate(cursor_);
+        } else {
+            confirm();
+        }
+    } else if (pressed(ImGuiKey_Backspace)) {
+        if (view_.filter.empty()) {
+            go(folder_.parent_path());
+        } else {
+            drop_last_character(view_.filter);
+            rearrange();
+        }
+    } else if (const std::string typed = typed_characters(); !typed.empty()) {
+        view_.filter += typed;
+        rearrange();
+    }
+}
+
+std::string Dialogs::problem_text(const Context& ctx) const {
+    return problem_.first.empty() ? "" : ctx.text.format(problem_.first, {{"what", ctx.text.message(problem_.second)}});
+}
+
+void Dialogs::draw_foot(const Context& ctx) {
+    if (question_) {
+        draw_question(ctx);
+        return;
+    }
+    if (const std::string problem = problem_text(ctx); !problem.empty()) {
+        ui::text_wrapped(problem, ctx.theme.error);
+    }
+    draw_buttons(ctx);
+}
+
+void Dialogs::draw_question(const Context& ctx) {
+    ui::text_wrapped(ctx.text.format("files.exists", {{"name", shown_name(question_->file.name)},
+                                                      {"size", ui::bytes_text(ctx.text, question_->file.bytes)},
+                                                      {"date", date_text(question_->file.modified)}}),
+                     ctx.theme.warning);
+    const char *yes = ctx.text.label("files.overwrite"), *no = ctx.text.label("files.keep");
+    ImGui::Dummy({0, 0});
+    ui::align_right(ui::button_width(yes) + ui::button_width(no) + ImGui::GetStyle().ItemSpacing.x);
+    const bool overwrite = ImGui::Button(yes);
+    ImGui::SameLine();
+    const bool leave = ui::primary_button(ctx, no);
+    if (overwrite) {
+        accept(fs::path(question_->path));
+        question_.reset();
+    } else if (leave) {
+        question_.reset();
+        focus_ = Focus::name;
+    }
+}
+
+void Dialogs::draw_buttons(const Context& ctx) {
+    const char* ok = ctx.text.label(saving() ? "files.save" : for_folder() ? "files.open_folder" : "files.open");
+    const char* cancel = ctx.text.label("common.cancel");
+    ImGui::Dummy({0, 0});
+    ui::align_right(ui::button_width(ok) + ui::button_width(cancel) + ImGui::GetStyle().ItemSpacing.x);
+    ImGui::BeginDisabled(looking_ || (trimmed(name_).empty() && !for_folder()));
+    if (ui::primary_button(ctx, ok)) {
+        confirm();
+    }
+    ImGui::EndDisabled();
+    ImGui::SameLine();
+    if (ImGui::Button(cancel)) {
+        close();
     }
 }
 

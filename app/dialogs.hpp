@@ -1,38 +1,115 @@
-// Asking for a path without stopping the window: the desktop's own dialog where there is one, else a field inside the
-// window.
+// Asking for a file or a folder without stopping the window: one dialog for opening, choosing a folder and saving. The
+// desktop's own where there is one, else the list of folders in this file. GUI thread; folders are read in the
+// background.
 #pragma once
 
+#include <filesystem>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
+#include <vector>
 
+#include "app/background.hpp"
+#include "app/folder_listing.hpp"
+#include "app/settings.hpp"
 #include "panels/ui/context.hpp"
 
 namespace moescope::app {
 
-enum class PathKind { open_file, open_folder, save_file };
+struct FileRequest {
+    enum class What { open_file, open_folder, save_file };
+    What what = What::open_file;
+    std::string place{};                    ///< the folder is remembered under this word: "model", "save"
+    std::string title{};                    ///< in the language of the window
+    std::string name = {};                  ///< of the file to be saved, as proposed
+    std::filesystem::path folder = {};      ///< where it begins the first time; empty: the home folder
+    std::vector<std::string> endings = {};  ///< ".png": shown first, and added to a name without it; empty: any file
+};
 
 class Dialogs {
  public:
-    /// native: false never starts a desktop dialog (tests, tour, no display).
-    explicit Dialogs(bool native);
+    using Done = std::function<void(const std::string& path)>;
+
+    /// native: false never starts a desktop dialog (tests, tour, no display). `memory` outlives this; `wake` is called
+    /// from the background thread when a folder has been read.
+    Dialogs(bool native, FolderMemory& memory, std::function<void()> wake);
     ~Dialogs();
-    /// A dialog that is still open is dropped.
-    void ask(PathKind kind, std::string title, std::string proposal, std::function<void(const std::string&)> done);
-    /// Once per frame: draws the field, or looks whether the desktop's dialog has an answer.
+    /// A dialog that is still open is dropped. `done` comes with an absolute path, or not at all; a file to be saved
+    /// that exists may be overwritten, the person was asked.
+    void ask(FileRequest request, Done done);
+    /// Once per frame: draws the dialog, or looks whether the desktop's has an answer.
     void draw(const ui::Context& ctx);
     bool open() const { return open_; }
     /// Drops the question: nobody waits for its answer any more.
     void close();
-    /// As if `path` had been typed into the field and confirmed. False when no field of the window is open.
+    /// As if `path` had been typed and confirmed, overwriting included. False when no dialog of the window is open.
     bool answer(const std::string& path);
+    /// Whether something is being read whose result will change what is seen.
+    bool reading() const { return open_ && (reading_ || looking_); }
 
  private:
     class Native;
+    enum class Focus { none, list, name, new_folder };
+    struct Question {
+        std::filesystem::path path;
+        FolderEntry file;
+    };
+
+    bool saving() const { return request_.what == FileRequest::What::save_file; }
+    bool for_folder() const { return request_.what == FileRequest::What::open_folder; }
+    void go(std::filesystem::path folder);
+    void confirm();
+    void look(const std::filesystem::path& path);
+    void looked(const std::filesystem::path& path, PathState state, FolderEntry file);
+    void accept(const std::filesystem::path& path);
+    void create_folder();
+    void move(int to);
+    void activate(int row);
+    void rearrange();
+    void say(std::string key, std::string value) {
+        problem_ = {std::move(key), base::Sentence::verbatim(std::move(value))};
+    }
+
+    void draw_native();
+    void draw_window(const ui::Context& ctx);
+    void draw_top(const ui::Context& ctx);
+    void draw_places(const ui::Context& ctx);
+    void draw_filter(const ui::Context& ctx);
+    void draw_headers(const ui::Context& ctx);
+    void draw_list(const ui::Context& ctx, float height);
+    void draw_rows(const ui::Context& ctx);
+    void draw_row(const ui::Context& ctx, int row);
+    void draw_name(const ui::Context& ctx);
+    void draw_foot(const ui::Context& ctx);
+    void draw_question(const ui::Context& ctx);
+    void draw_buttons(const ui::Context& ctx);
+    void handle_keys(bool in_list, bool in_name);
+    std::string problem_text(const ui::Context& ctx) const;
+
+    const bool native_;
+    FolderMemory& memory_;
     std::unique_ptr<Native> native_dialog_;
-    bool native_ = false, open_ = false, appear_ = false;
-    std::string title_, field_;
-    std::function<void(const std::string&)> done_;
+    FileRequest request_;
+    Done done_;
+    bool open_ = false, appear_ = false;
+
+    std::filesystem::path folder_;  ///< on show
+    FolderListing listing_;
+    ListView view_;
+    std::vector<std::size_t> shown_;  ///< indexes into listing_.entries
+    int cursor_ = -1;                 ///< index into shown_
+    bool moved_ = false;              ///< the cursor was moved after the last change of the name
+    bool scroll_ = false;
+    std::string name_, path_field_;
+    bool all_types_ = false, overwrite_ = false;
+    std::optional<Question> question_;
+    std::optional<std::string> new_folder_;
+    std::pair<std::string, base::Sentence> problem_;  ///< language key and {what}
+    Focus focus_ = Focus::none;
+    int asked_ = 0;  ///< numbers what is read, so that late answers are known
+    bool reading_ = false, looking_ = false;
+    Background background_;  ///< last: its jobs speak to the others
 };
 
 }  // namespace moescope::app

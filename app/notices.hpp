@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <deque>
+#include <filesystem>
 #include <optional>
 #include <string>
 
@@ -14,16 +15,17 @@ struct Notice {
     double time = 0;  ///< client::now_seconds()
     bool error = false;
     base::Sentence text;
+    std::filesystem::path file{};  ///< not empty: what was written, for the button that shows it
 };
 
 class Notices {
  public:
     static constexpr std::size_t kKept = 200;
-    void add(base::Sentence text, bool error, double now) {
+    void add(base::Sentence text, bool error, double now, std::filesystem::path file = {}) {
         if (list_.size() == kKept) {
             list_.pop_front();
         }
-        list_.push_back({now, error, std::move(text)});
+        list_.push_back({now, error, std::move(text), std::move(file)});
         ++count_;
     }
     const std::deque<Notice>& list() const { return list_; }
@@ -34,12 +36,13 @@ class Notices {
         read_wall_ns_ = wall_ns;
     }
 
-    static constexpr double kErrorSeconds = 20, kPlainSeconds = 8;
+    static constexpr double kErrorSeconds = 20, kPlainSeconds = 8, kFileSeconds = 20;
     struct Line {
-        base::Sentence text;
+        base::Sentence text{};
         bool error = false;
-        bool notice = false;            ///< else a line of the log
-        std::optional<double> seconds;  ///< until it goes by itself; none: it stays
+        bool notice = false;              ///< else a line of the log
+        std::optional<double> seconds{};  ///< until it goes by itself; none: it stays
+        std::filesystem::path file{};     ///< of the notice
     };
     /// What the status line shows: a fresh notice, else the newest line of the log. Errors and warnings stand for
     /// kErrorSeconds, so that a refusal is not repeated for ever; the list and the log keep them.

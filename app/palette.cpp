@@ -6,6 +6,7 @@
 #include <imgui_stdlib.h>
 #include <utility>
 
+#include "panels/ui/floating.hpp"
 #include "panels/ui/text_layout.hpp"
 #include "panels/ui/widgets.hpp"
 
@@ -49,17 +50,15 @@ void Palette::draw(const ui::Context& ctx, const Commands& commands) {
     if (!open_) {
         return;
     }
-    const ImGuiViewport* viewport = ImGui::GetMainViewport();
-    ImGui::SetNextWindowPos({viewport->GetCenter().x, viewport->WorkPos.y + ctx.em * 3}, ImGuiCond_Always, {0.5f, 0});
-    ImGui::SetNextWindowSize({std::min(ctx.em * 38, viewport->WorkSize.x - ctx.em * 2), 0});
     const bool fresh = std::exchange(appear_, false);
     if (fresh) {
         ImGui::SetNextWindowFocus();
     }
     const Command* run = nullptr;
-    if (ImGui::Begin("###palette", nullptr,
-                     ImGuiWindowFlags_NoDecoration | ImGuiWindowFlags_NoDocking | ImGuiWindowFlags_NoMove |
-                         ImGuiWindowFlags_NoSavedSettings)) {
+    constexpr ImGuiWindowFlags flags =
+        ImGuiWindowFlags_NoTitleBar | ImGuiWindowFlags_NoResize | ImGuiWindowFlags_NoMove;
+    if (ui::begin_floating(ctx, "###palette", open_,
+                           {.size = {38, 0}, .place = {0.5f, 0.06f}, .fixed = true, .at_once = true, .flags = flags})) {
         if (!fresh && !ImGui::IsWindowFocused(ImGuiFocusedFlags_RootAndChildWindows)) {
             open_ = false;
         }
@@ -77,9 +76,6 @@ void Palette::draw(const ui::Context& ctx, const Commands& commands) {
         }
         if (ImGui::IsKeyPressed(ImGuiKey_UpArrow) && chosen_ > 0) {
             --chosen_;
-        }
-        if (ImGui::IsKeyPressed(ImGuiKey_Escape)) {
-            open_ = false;
         }
         const float rows = static_cast<float>(std::clamp<std::size_t>(found_.size(), 1, 12));
         if (ImGui::BeginChild("###palette.list", {0, rows * ImGui::GetFrameHeight() + ctx.em * 0.3f})) {

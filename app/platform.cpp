@@ -121,17 +121,21 @@ void Platform::end_frame() {
     ImGui::Render();
 }
 
+void Platform::draw(ImDrawData& data, int width, int height) {
+    glViewport(0, 0, width, height);
+    const ImVec4 color = ImGui::GetStyleColorVec4(ImGuiCol_DockingEmptyBg);
+    glClearColor(color.x, color.y, color.z, 1);
+    glClear(GL_COLOR_BUFFER_BIT);
+    ImGui_ImplOpenGL3_RenderDrawData(&data);
+}
+
 void Platform::present() {
     int width = 0, height = 0;
     glfwGetFramebufferSize(window_, &width, &height);
     if (options_.headless) {
         prepare_canvas(width, height);
     }
-    glViewport(0, 0, width, height);
-    const ImVec4 color = ImGui::GetStyleColorVec4(ImGuiCol_DockingEmptyBg);
-    glClearColor(color.x, color.y, color.z, 1);
-    glClear(GL_COLOR_BUFFER_BIT);
-    ImGui_ImplOpenGL3_RenderDrawData(ImGui::GetDrawData());
+    draw(*ImGui::GetDrawData(), width, height);
     if (options_.headless) {
         glFinish();  // nothing is swapped: the pixels stay in the canvas
     } else {
@@ -155,18 +159,27 @@ void Platform::prepare_canvas(int width, int height) {
     glFramebufferRenderbuffer(GL_FRAMEBUFFER, GL_COLOR_ATTACHMENT0, GL_RENDERBUFFER, canvas_.color);
 }
 
-Image Platform::read_pixels() const {
+Image Platform::read_pixels(const std::function<bool(const ImDrawList&)>& keep) {
     Image image;
     glfwGetFramebufferSize(window_, &image.width, &image.height);
+    ImDrawData data = *ImGui::GetDrawData();
+    if (keep) {
+        data.CmdLists.clear();
+        for (ImDrawList* list : ImGui::GetDrawData()->CmdLists) {
+            if (keep(*list)) {
+                data.CmdLists.push_back(list);
+            }
+        }
+        data.CmdListsCount = data.CmdLists.Size;
+    }
+    prepare_canvas(image.width, image.height);
+    draw(data, image.width, image.height);
     const std::size_t row = static_cast<std::size_t>(image.width) * 4;
     image.rgba.resize(row * static_cast<std::size_t>(image.height));
-    if (!options_.headless) {
-        glReadBuffer(GL_FRONT);  // where the frame is after a swap
-    }
     glPixelStorei(GL_PACK_ALIGNMENT, 1);
     glReadPixels(0, 0, image.width, image.height, GL_RGBA, GL_UNSIGNED_BYTE, image.rgba.data());
     if (!options_.headless) {
-        glReadBuffer(GL_BACK);
+        glBindFramebuffer(GL_FRAMEBUFFER, 0);
     }
     for (int y = 0; y < image.height / 2; ++y) {  // OpenGL's first row is the lowest
         std::swap_ranges(image.rgba.begin() + static_cast<std::ptrdiff_t>(row) * y,
@@ -180,8 +193,10 @@ void Platform::wait(double timeout_seconds) {
     if (!options_.headless) {
         if (timeout_seconds < 0) {
             glfwWaitEvents();
+        } else if (timeout_seconds > 0) {
+            glfwWaitEventsTimeout(timeout_seconds);
         } else {
-            glfwWaitEventsTimeout(std::max(timeout_seconds, 0.0005));
+            glfwPollEvents();
         }
         return;
     }

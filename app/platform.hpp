@@ -4,6 +4,7 @@
 #pragma once
 
 #include <condition_variable>
+#include <functional>
 #include <imgui.h>
 #include <memory>
 #include <mutex>
@@ -40,10 +41,12 @@ class Platform {
     void end_frame();
     /// Draws what end_frame() produced and shows it.
     void present();
-    /// What present() drew last; call between end_frame() and the next begin_frame().
-    Image read_pixels() const;
+    /// What end_frame() produced, drawn once more into a buffer of our own: what a window's buffers hold once a frame
+    /// is shown, OpenGL leaves open (under software renderers the front one is black). With `keep` only the draw lists
+    /// that it accepts. Call between end_frame() and the next begin_frame().
+    Image read_pixels(const std::function<bool(const ImDrawList&)>& keep = {});
 
-    /// Waits for input, wake() or the time-out (below 0: for ever), then handles events.
+    /// Waits for input, wake() or the time-out (0: not at all, below 0: for ever), then handles events.
     void wait(double timeout_seconds);
     /// Ends a wait; any thread.
     void wake();
@@ -63,11 +66,12 @@ class Platform {
     void create_window();
     void install_callbacks();
     void prepare_canvas(int width, int height);
+    void draw(ImDrawData& data, int width, int height);
 
     PlatformOptions options_;
     GLFWwindow* window_ = nullptr;
-    /// Without a display everything is drawn into this buffer: the surface that GLFW makes there never changes its
-    /// size.
+    /// What pictures are read from. Without a display everything is drawn into it: the surface that GLFW makes there
+    /// never changes its size.
     struct Canvas {
         unsigned framebuffer = 0, color = 0;
         int width = 0, height = 0;

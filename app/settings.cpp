@@ -62,6 +62,23 @@ void take(const nlohmann::json& json, const char* key, T& value) {
     }
 }
 
+void take_folders(const nlohmann::json& json, FolderMemory& folders) {
+    if (const auto last = json.find("folders"); last != json.end() && last->is_object()) {
+        for (const auto& [kind, folder] : last->items()) {
+            if (folder.is_string()) {
+                folders.last[kind] = folder.get<std::string>();
+            }
+        }
+    }
+    if (const auto recent = json.find("recent_folders"); recent != json.end() && recent->is_array()) {
+        for (const auto& folder : *recent) {
+            if (folder.is_string() && folders.recent.size() < 16) {
+                folders.recent.push_back(folder.get<std::string>());
+            }
+        }
+    }
+}
+
 }  // namespace
 
 fs::path settings_folder() {
@@ -92,6 +109,7 @@ Settings load_settings(const fs::path& file) {
     if (s.language != "zh" && s.language != "en") {
         s.language.clear();
     }
+    take_folders(json, s.folders);
     const auto layouts = json.find("layouts");
     if (layouts == json.end() || !layouts->is_object()) {
         return s;
@@ -119,6 +137,8 @@ std::string settings_text(const Settings& s) {
                            {"height", s.height},
                            {"layout", s.layout},
                            {"welcome_done", s.welcome_done},
+                           {"folders", s.folders.last},
+                           {"recent_folders", s.folders.recent},
                            {"layouts", nlohmann::json::object()}};
     for (const auto& [name, layout] : s.layouts) {
         json["layouts"][name] = {{"ini", layout.ini}, {"panels", layout.panels}};

@@ -14,6 +14,12 @@ struct SavedLayout {
     std::vector<std::string> panels;  ///< keys of the visible panels
 };
 
+/// Where files were opened and saved before.
+struct FolderMemory {
+    std::map<std::string, std::string> last;  ///< by kind of file ("model", "save"): the folder
+    std::vector<std::string> recent;          ///< the latest first
+};
+
 struct Settings {
     std::string language;  ///< "en", "zh"; empty: that of the system
     bool dark = true;
@@ -22,6 +28,7 @@ struct Settings {
     bool welcome_done = false;
     std::string layout = "training";
     std::map<std::string, SavedLayout> layouts;
+    FolderMemory folders;
 };
 
 /// $XDG_CONFIG_HOME/moescope (or ~/.config/moescope).

@@ -4,11 +4,13 @@
 
 #include <algorithm>
 #include <chrono>
+#include <cmath>
 #include <fmt/format.h>
 #include <imgui_internal.h>
 #include <utility>
 
 #include "app/layouts.hpp"
+#include "app/show_file.hpp"
 #include "base/input_file.hpp"
 #include "base/json_fields.hpp"
 #include "panels/manual/manual.hpp"
@@ -21,6 +23,7 @@ namespace {
 constexpr double kSettle = 0.6;  ///< seconds after input in which a few more frames come: tooltips appear with a delay
 constexpr double kStreamInterval = 1.0 / 30;  ///< shortest time between frames that only new data asks for
 constexpr double kSaveDelay = 1.5;
+constexpr double kUnseen = 0.05;  ///< frames that only take in more input are not shown for so long
 
 std::string read_text(const std::filesystem::path& file) {
     constexpr std::uint64_t kMostBytes = std::uint64_t{16} << 20;
@@ -31,6 +34,17 @@ std::filesystem::path settings_file(const std::filesystem::path& folder) {
     return folder / "settings.json";
 }
 
+/// Panels and what holds them, but not what floats above: menus, tooltips, forms, dialogs, bars.
+bool is_of_panels(const ImDrawList& list) {
+    for (const ImGuiWindow* window : ImGui::GetCurrentContext()->Windows) {
+        if (window->DrawList == &list) {
+            return (window->Flags & ImGuiWindowFlags_DockNodeHost) != 0 ||
+                   std::string_view(window->RootWindow->Name).find("###panel.") != std::string_view::npos;
+        }
+    }
+    return false;
+}
+
 }  // namespace
 
 Workbench::Workbench(Platform& platform, WorkbenchOptions options)
@@ -39,7 +53,7 @@ Workbench::Workbench(Platform& platform, WorkbenchOptions options)
       settings_(options_.settings_folder.empty() ? Settings{} : load_settings(settings_file(options_.settings_folder))),
       background_([&platform] { platform.wake(); }),
       panels_(panels::all_panels()),
-      dialogs_(options_.native_dialogs) {
+      dialogs_(options_.native_dialogs, settings_.folders, [&platform] { platform.wake(); }) {
     if (!options_.language.empty()) {
         settings_.language = options_.language;
     }
@@ -111,15 +125,15 @@ void Workbench::begin_session() {
 void Workbench::retire_client() {
     std::shared_ptr<client::NodeClient> old = std::move(client_);
     const auto gone = std::make_shared<std::promise<void>>();
-    leaving_[options_.session] = gone->get_future().share();
+    departures_[options_.session] = gone->get_future().share();
     retiring_.emplace_back([old = std::move(old), gone]() mutable {
         old.reset();
         gone->set_value();
     });
 }
 
-void Workbench::wait_until_left(const Leaving& leaving, const std::filesystem::path& session) {
-    for (const auto& [folder, gone] : leaving) {
+void Workbench::wait_until_left(const Departures& departures, const std::filesystem::path& session) {
+    for (const auto& [folder, gone] : departures) {
         std::error_code error;
         if (std::filesystem::equivalent(folder, session, error) && !error) {
             gone.wait();
@@ -138,14 +152,14 @@ void Workbench::load_manual() {
 }
 
 void Workbench::open_session(const std::filesystem::path& folder) {
-    background_.post([this, folder, open = options_.session, leaving = leaving_]() -> Background::Completion {
+    background_.post([this, folder, open = options_.session, departures = departures_]() -> Background::Completion {
         std::error_code error;
         const bool same = std::filesystem::equivalent(folder, open, error) && !error;
         // What is damaged is for the node to judge.
         const bool good = std::filesystem::is_regular_file(folder / "manifest.json", error) ||
                           std::filesystem::is_regular_file(folder / "session.db", error) ||
                           std::filesystem::is_directory(folder / "segments", error);
-        wait_until_left(leaving, folder);
+        wait_until_left(departures, folder);
         return [this, folder, good, same] {
             if (same) {
                 notify((*text_)("notice.session_already_open"), false);
@@ -155,10 +169,12 @@ void Workbench::open_session(const std::filesystem::path& folder) {
                 notify(text_->format("notice.not_a_session", {{"path", folder.string()}}), true);
                 return;
             }
-            retire_client();
-            options_.session = folder;
-            start_client();
-            notify(text_->format("notice.session_opened", {{"path", folder.string()}}), false);
+            leave(Leaving::Where::other_session, [this, folder] {
+                retire_client();
+                options_.session = folder;
+                start_client();
+                notify(text_->format("notice.session_opened", {{"path", folder.string()}}), false);
+            });
         };
     });
 }
@@ -183,24 +199,55 @@ void Workbench::drop(const std::vector<std::string>& paths) {
 }
 
 void Workbench::run() {
-    while (!quit_ && !platform_.should_close()) {
-        platform_.wait(wait_time(client::now_seconds()));
-        background_.finish();
-        const double now = client::now_seconds();
-        if (platform_.take_input()) {
-            last_input_ = now;
-            wanted_frames_ = 3;
-        }
-        if (wait_time(now) <= 0) {
-            frame();
-        }
-        save_settings_if_due(false);
+    while (!quit_) {
+        turn(-1);
     }
+}
+
+void Workbench::turn(double longest) {
+    double wait = wait_time(client::now_seconds());
+    if (longest >= 0) {
+        wait = wait < 0 ? longest : std::min(wait, longest);
+    }
+    platform_.wait(wait);
+    background_.finish();
+    const double now = client::now_seconds();
+    if (platform_.take_input()) {
+        last_input_ = now;
+        wanted_frames_ = 3;
+    }
+    take_close();
+    // A key stroke takes a frame or two to be understood, drawing one takes far longer: only the last of those that
+    // wait is drawn, and others meanwhile when it takes long.
+    bool due = wait_time(now) <= 0;
+    while (due && !quit_) {
+        hurry_ = client::now_seconds() - last_frame_ < kUnseen;
+        frame();
+        due = input_.waiting();
+        if (due) {
+            platform_.wait(0);
+        }
+    }
+    hurry_ = false;
+    save_settings_if_due(false);
+}
+
+void Workbench::take_close() {
+    if (platform_.should_close()) {
+        platform_.set_should_close(false);
+        leave(Leaving::Where::out, [this] { quit_ = true; });
+    }
+}
+
+/// Says what becomes of the work that is under way, then goes.
+void Workbench::leave(Leaving::Where where, std::function<void()> go) {
+    wanted_frames_ = std::max(wanted_frames_, 3);
+    leaving_.ask(*snapshot_, where, std::move(go));
 }
 
 /// Seconds until the next frame is due; 0: now, below 0: when something happens.
 double Workbench::wait_time(double now) const {
-    if (wanted_frames_ > 0) {
+    if (wanted_frames_ > 0 || input_.waiting()) {
         return 0;
     }
     double wait = -1;
@@ -216,7 +263,7 @@ double Workbench::wait_time(double now) const {
         at_most(0.1 - since);
     }
     if (dialogs_.open()) {
-        at_most(0.2 - since);
+        at_most((dialogs_.reading() ? kStreamInterval : 0.2) - since);
     }
     if (snapshot_->link.state != client::Link::State::connected &&
         snapshot_->link.state != client::Link::State::refused) {
@@ -246,7 +293,10 @@ void Workbench::frame() {
     if (layout_due_) {
         apply_layout();
     }
+    input_.before_frame();
+    escape_.before_frame();
     ImGui::NewFrame();
+    input_.after_frame();
     ui::Context ctx = context();
     draw(ctx);
     platform_.end_frame();
@@ -255,8 +305,11 @@ void Workbench::frame() {
         wanted_frames_ = 3;
         return;
     }
+    if (hurry_ && input_.waiting() && on_show_->pictures.empty()) {
+        return;  // the next one shows it
+    }
     platform_.present();
-    save_images();
+    take_pictures();
     last_frame_ = client::now_seconds();
     wanted_frames_ = std::max(0, wanted_frames_ - 1);
     if (ImGui::GetIO().WantSaveIniSettings) {
@@ -301,7 +354,8 @@ void Workbench::report_results() {
         } else if (result.state == client::CommandResult::State::unknown) {
             notify(text_->format("notice.unknown_result", {{"command", result.name}}), true);
         } else if (result.state == client::CommandResult::State::done && result.name == "report.write") {
-            notify(text_->format("notice.report_saved", {{"path", base::text_of(result.value, "path")}}), false);
+            const std::string path = base::text_of(result.value, "path");
+            notify(base::Sentence::verbatim(text_->format("notice.report_saved", {{"path", path}})), false, path);
         } else if (result.state == client::CommandResult::State::done && result.name == "models.add") {
             notify(text_->format("notice.model_added", {{"name", base::text_of(result.value, "name")}}), false);
         }
@@ -333,6 +387,7 @@ ui::Context Workbench::context() {
         .text = *text_,
         .theme = theme_,
         .selection = on_show_->selection,
+        .floating = floating_,
         .run = [this](const std::string& key) { command(key); },
         .available =
             [this](const std::string& key) {
@@ -346,15 +401,17 @@ ui::Context Workbench::context() {
         .mono = fonts_.mono,
         .notify = [this](const std::string& sentence, bool error) { notify(sentence, error); },
         .choose_file =
-            [this](const std::string& title, std::function<void(const std::string&)> done) {
-                dialogs_.ask(PathKind::open_file, title, "", while_on_show(std::move(done)));
+            [this](const std::string& title, const std::string& place, std::function<void(const std::string&)> done) {
+                dialogs_.ask({.what = FileRequest::What::open_file, .place = place, .title = title},
+                             while_on_show(std::move(done)));
             },
-        .choose_save =
-            [this](const std::string& title, const std::string& name, std::function<void(const std::string&)> done) {
-                dialogs_.ask(PathKind::save_file, title, name, while_on_show(std::move(done)));
+        .save_as = [this](const std::string& name,
+                          std::function<std::string()> make) { save_as(name, std::move(make)); },
+        .save_picture =
+            [this](const std::string& name, ImVec2 min, ImVec2 max) {
+                on_show_->pictures.push_back({min, max, name});
+                wanted_frames_ = std::max(wanted_frames_, 2);
             },
-        .save_file = [this](const std::string& path,
-                            std::function<std::string()> make) { write_in_background(path, std::move(make)); },
         .in_background =
             [this](std::function<std::function<void()>()> work) {
                 background_.post([work = std::move(work),
@@ -369,12 +426,31 @@ ui::Context Workbench::context() {
                     return [text = make()] { ImGui::SetClipboardText(text.c_str()); };
                 });
             },
-        .save_image =
-            [this](ImVec2 min, ImVec2 max, const std::string& path) {
-                on_show_->images.push_back({min, max, path});
-                wanted_frames_ = std::max(wanted_frames_, 2);
-            },
     };
+}
+
+/// Asks where, then writes. The ending of the proposed name is the kind of file.
+void Workbench::save_as(const std::string& name, std::function<std::string()> make) {
+    wanted_frames_ = std::max(wanted_frames_, 3);
+    dialogs_.ask({.what = FileRequest::What::save_file,
+                  .place = "save",
+                  .title = (*text_)("files.save_title"),
+                  .name = name,
+                  .endings = {std::filesystem::path(name).extension().string()}},
+                 [this, make = std::move(make)](const std::string& path) { write_in_background(path, make); });
+}
+
+/// In the file manager; where there is none the path goes into the clipboard.
+void Workbench::show_file(const std::filesystem::path& file) {
+    background_.post([this, file]() -> Background::Completion {
+        const bool shown = show_in_folder(file);
+        return [this, file, shown] {
+            if (!shown) {
+                ImGui::SetClipboardText(file.c_str());
+                notify(text_->format("notice.path_copied", {{"path", file.string()}}), false);
+            }
+        };
+    });
 }
 
 /// Writes what `make` gives and says so in the status line.
@@ -384,7 +460,7 @@ void Workbench::write_in_background(const std::string& path, std::function<std::
         return [this, path, problem] {
             notify(problem.empty() ? base::Sentence::verbatim(text_->format("notice.file_saved", {{"path", path}}))
                                    : problem,
-                   !problem.empty());
+                   !problem.empty(), problem.empty() ? std::filesystem::path(path) : std::filesystem::path());
         };
     });
 }
@@ -515,25 +591,26 @@ void Workbench::save_settings_if_due(bool now) {
         });
 }
 
-void Workbench::notify(base::Sentence sentence, bool error) {
-    on_show_->notices.add(std::move(sentence), error, client::now_seconds());
+void Workbench::notify(base::Sentence sentence, bool error, const std::filesystem::path& file) {
+    on_show_->notices.add(std::move(sentence), error, client::now_seconds(), file);
     wanted_frames_ = std::max(wanted_frames_, 2);
 }
 
-void Workbench::save_images() {
-    if (on_show_->images.empty()) {
+/// Pictures are of what was on the screen when the person asked; where to put them is asked afterwards.
+void Workbench::take_pictures() {
+    if (on_show_->pictures.empty()) {
         return;
     }
-    const auto whole = std::make_shared<const Image>(platform_.read_pixels());
+    const auto whole = std::make_shared<const Image>(platform_.read_pixels(is_of_panels));
     const ImVec2 factor = ImGui::GetIO().DisplayFramebufferScale;
-    for (const ImageRequest& request : std::exchange(on_show_->images, {})) {
+    for (const PictureRequest& request : std::exchange(on_show_->pictures, {})) {
         const auto pixel = [](float at, float scale, int limit) {
-            return std::clamp(static_cast<int>(at * scale), 0, limit);
+            return std::clamp(static_cast<int>(std::lround(at * scale)), 0, limit);
         };
         const int x0 = pixel(request.min.x, factor.x, whole->width), x1 = pixel(request.max.x, factor.x, whole->width);
         const int y0 = pixel(request.min.y, factor.y, whole->height),
                   y1 = pixel(request.max.y, factor.y, whole->height);
-        write_in_background(request.file.string(), [whole, x0, x1, y0, y1] {
+        save_as(request.name, [whole, x0, x1, y0, y1] {
             std::vector<unsigned char> part;
             for (int y = y0; y < y1; ++y) {
                 const auto row = whole->rgba.begin() + (static_cast<std::ptrdiff_t>(y) * whole->width) * 4;

@@ -13,8 +13,11 @@
 #include "app/background.hpp"
 #include "app/commands.hpp"
 #include "app/dialogs.hpp"
+#include "app/escape.hpp"
 #include "app/fonts.hpp"
 #include "app/frame_times.hpp"
+#include "app/input_queue.hpp"
+#include "app/leaving.hpp"
 #include "app/notices.hpp"
 #include "app/palette.hpp"
 #include "app/platform.hpp"
@@ -45,6 +48,12 @@ class Workbench {
 
     /// Frames on demand until the window is closed.
     void run();
+    /// One turn of run(): waits until something happens or a frame is due, at most `longest` seconds (below 0: for
+    /// ever), and draws the frames that are due.
+    void turn(double longest);
+    /// A person wants the window closed: asks what becomes of the work, or ends at once.
+    void take_close();
+    bool ended() const { return quit_; }
     /// Builds, draws and shows one frame, whatever happened.
     void frame();
 
@@ -57,6 +66,8 @@ class Workbench {
     const ui::Language& text() const { return *text_; }
     const Settings& settings() const { return settings_; }
     const Notices& notices() const { return on_show_->notices; }
+    const Dialogs& dialogs() const { return dialogs_; }
+    const ui::Floating& floating() const { return floating_; }
     std::string shortcut(const std::string& key) const;  ///< keys of a command as text, empty when it has none
     FrameTimes& frame_times() { return frame_times_; }
     const std::string& chinese_font() const { return fonts_.chinese_file(); }
@@ -71,9 +82,11 @@ class Workbench {
     void open_session(const std::filesystem::path& folder);
     /// What dropping files on the window does: model files are added, a session folder is opened.
     void drop(const std::vector<std::string>& paths);
-    void notify(base::Sentence sentence, bool error);
+    /// `file`: what was written, for the button that shows it.
+    void notify(base::Sentence sentence, bool error, const std::filesystem::path& file = {});
     void notify(std::string translated, bool error) { notify(base::Sentence::verbatim(std::move(translated)), error); }
-    /// As if the path had been typed into the open path field and confirmed; false when none is open.
+    /// As if the path had been typed into the open file dialog and confirmed, overwriting included; false when none is
+    /// open.
     bool answer_path(const std::string& path) { return dialogs_.answer(path); }
     /// Saves the frame on show as PNG in the background.
     void save_screenshot(const std::filesystem::path& file);
@@ -89,9 +102,9 @@ class Workbench {
             0;  ///< in so many frames its tab is brought to the front: a dock node chooses its own tab in the first
     };
 
-    struct ImageRequest {
+    struct PictureRequest {
         ImVec2 min, max;
-        std::filesystem::path file;
+        std::string name;
     };
     /// What belongs to the session on show, as all panels do: begin_session() makes it anew, so that none of it needs
     /// to be taken back.
@@ -104,7 +117,7 @@ class Workbench {
         std::map<client::CommandId, client::CommandResult::State> seen_results;
         std::vector<base::Sentence> told_problems;  ///< of the session, as they were last
         std::vector<std::string> when_connected;    ///< commands that wait until they are available
-        std::vector<ImageRequest> images;           ///< to be cut out of the next finished frame
+        std::vector<PictureRequest> pictures;       ///< to be cut out of this frame when it is finished
         std::uint64_t drawn_version = 0;
     };
 
@@ -115,9 +128,9 @@ class Workbench {
     void retire_client();
     void begin_session();
     /// Sessions that were left, and when their node is gone.
-    using Leaving = std::map<std::filesystem::path, std::shared_future<void>>;
+    using Departures = std::map<std::filesystem::path, std::shared_future<void>>;
     /// A node that is still on its way out has its session locked. Not on the GUI thread: waits some seconds at most.
-    static void wait_until_left(const Leaving& leaving, const std::filesystem::path& session);
+    static void wait_until_left(const Departures& departures, const std::filesystem::path& session);
     /// `what`, which does nothing once another session is on show: whoever waits for it is gone then.
     template <class... Arguments>
     std::function<void(Arguments...)> while_on_show(std::function<void(Arguments...)> what) const {
@@ -135,8 +148,11 @@ class Workbench {
     void remember_layout();
     void save_settings_soon();
     void save_settings_if_due(bool now);
-    void save_images();
+    void take_pictures();
+    void save_as(const std::string& name, std::function<std::string()> make);
     void write_in_background(const std::string& path, std::function<std::string()> make);
+    void show_file(const std::filesystem::path& file);
+    void leave(Leaving::Where where, std::function<void()> go);
 
     // workbench_commands.cpp
     void add_commands();
@@ -155,6 +171,7 @@ class Workbench {
     void draw_tasks(ui::Context& ctx);
     void draw_numbers(ui::Context& ctx);
     void draw_notices(ui::Context& ctx);
+    void draw_show_button(ui::Context& ctx, const std::filesystem::path& file);
     void draw_panels(ui::Context& ctx);
     void draw_welcome(ui::Context& ctx);
     void draw_diagnostics(ui::Context& ctx);
@@ -175,13 +192,17 @@ class Workbench {
     std::unique_ptr<client::NodeClient> client_;
     std::shared_ptr<const client::Snapshot> snapshot_;
     std::vector<std::thread> retiring_;  ///< clients of sessions that were left, on their way out
-    Leaving leaving_;
+    Departures departures_;
     const std::vector<ui::PanelDescription> panels_;
     std::vector<Slot> slots_;  ///< [panels_]
     Commands commands_;
     std::shared_ptr<OnShow> on_show_ = std::make_shared<OnShow>();  ///< never null
     Palette palette_;
     Dialogs dialogs_;
+    Leaving leaving_;
+    InputQueue input_;
+    Escape escape_;
+    ui::Floating floating_;
     FrameTimes frame_times_;
 
     bool layout_due_ = true;     ///< the next frame begins with apply_layout()
@@ -193,6 +214,7 @@ class Workbench {
     bool quit_ = false;
     double settings_due_ = 0;  ///< client::now_seconds() at which the settings are saved; 0: nothing to save
     double last_frame_ = 0, last_input_ = 0;
+    bool hurry_ = false;  ///< more input waits: this frame may stay unseen
     int wanted_frames_ = 3;
 };
 

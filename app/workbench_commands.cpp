@@ -111,17 +111,19 @@ void Workbench::add_view_commands() {
 void Workbench::add_file_commands() {
     commands_.add(
         {.key = "file.new_session", .menu = {"menu.file", 0}, .shortcut = ImGuiMod_Ctrl | ImGuiKey_N, .action = [this] {
-             background_.post([this, leaving = leaving_]() -> Background::Completion {
+             background_.post([this, departures = departures_]() -> Background::Completion {
                  const std::filesystem::path fresh = new_session_folder();
-                 wait_until_left(leaving, fresh);
+                 wait_until_left(departures, fresh);
                  return [this, folder = fresh] {
                      if (folder == options_.session) {
                          notify((*text_)("notice.session_is_new"), false);
                          return;
                      }
-                     retire_client();
-                     options_.session = folder;
-                     start_client();
+                     leave(Leaving::Where::other_session, [this, folder] {
+                         retire_client();
+                         options_.session = folder;
+                         start_client();
+                     });
                  };
              });
          }});
@@ -129,16 +131,21 @@ void Workbench::add_file_commands() {
                    .menu = {"menu.file", 0},
                    .shortcut = ImGuiMod_Ctrl | ImGuiKey_O,
                    .action = [this] {
-                       dialogs_.ask(PathKind::open_folder, (*text_)("command.file.open_session"),
-                                    sessions_folder().string(),
+                       dialogs_.ask({.what = FileRequest::What::open_folder,
+                                     .place = "session",
+                                     .title = (*text_)("command.file.open_session"),
+                                     .folder = sessions_folder()},
                                     [this](const std::string& path) { open_session(path); });
                    }});
     commands_.add({.key = "file.report",
                    .menu = {"menu.file", 1},
                    .action =
                        [this] {
-                           dialogs_.ask(PathKind::save_file, (*text_)("command.file.report"),
-                                        (options_.session / "report.html").string(),
+                           dialogs_.ask({.what = FileRequest::What::save_file,
+                                         .place = "save",
+                                         .title = (*text_)("command.file.report"),
+                                         .name = "report.html",
+                                         .endings = {".html"}},
                                         while_on_show(std::function([this](const std::string& path) {
                                             client_->send(
                                                 "report.write",
@@ -148,7 +155,7 @@ void Workbench::add_file_commands() {
                    .enabled = [this] { return snapshot_->link.state == client::Link::State::connected; }});
     commands_.add(
         {.key = "file.quit", .menu = {"menu.file", 2}, .shortcut = ImGuiMod_Ctrl | ImGuiKey_Q, .action = [this] {
-             quit_ = true;
+             leave(Leaving::Where::out, [this] { quit_ = true; });
          }});
 }
 

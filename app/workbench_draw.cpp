@@ -12,6 +12,7 @@
 #include "panels/node/memory.hpp"
 #include "panels/node/tasks.hpp"
 #include "panels/runs/run_tools.hpp"
+#include "panels/ui/floating.hpp"
 #include "panels/ui/text_layout.hpp"
 #include "panels/ui/units.hpp"
 #include "panels/ui/widgets.hpp"
@@ -93,6 +94,11 @@ bool card(const ui::Context& ctx, const char* id, const char* icon_text, const c
 }  // namespace
 
 void Workbench::draw(ui::Context& ctx) {
+    if (escape_.after_frame(floating_)) {
+        commands_.run("view.clear_selection");
+    }
+    floating_.shown.clear();
+    ui::keep_popups_inside();
     commands_.handle_shortcuts();
     draw_menu_bar(ctx);
     draw_recovery(ctx);
@@ -108,7 +114,12 @@ void Workbench::draw(ui::Context& ctx) {
     if (notices_open_) {
         draw_notices(ctx);
     }
+    const bool asked = dialogs_.open();
     dialogs_.draw(ctx);
+    if (asked && !dialogs_.open()) {
+        save_settings_soon();  // it remembers the folder
+    }
+    leaving_.draw(ctx);
     palette_.draw(ctx, commands_);
 }
 
@@ -322,7 +333,11 @@ void Workbench::draw_numbers(ui::Context& ctx) {
     on_show_->status_until = shown && shown->seconds ? ctx.now + *shown->seconds : 0;
     const std::string line = shown ? ctx.text.message(shown->text) : std::string();
     const bool error = shown && shown->error;
-    const float room = ImGui::GetContentRegionAvail().x - numbers_width - ctx.em * 2;
+    const bool wrote = shown && !shown->file.empty();
+    const float show_width =
+        wrote ? ImGui::CalcTextSize((std::string(ui::icon::folder) + " " + ctx.text("notice.show")).c_str()).x + ctx.em
+              : 0;
+    const float room = ImGui::GetContentRegionAvail().x - numbers_width - show_width - ctx.em * 2;
     if (!line.empty() && room > ctx.em * 4) {
         const float y = ImGui::GetCursorPosY();
         const float x = ImGui::GetCursorPosX();
@@ -341,6 +356,10 @@ void Workbench::draw_numbers(ui::Context& ctx) {
         ImGui::PushStyleColor(ImGuiCol_Text, error ? ctx.theme.error : ctx.theme.text_dim);
         ui::text_elided(line, room - ctx.em * 1.8f);
         ImGui::PopStyleColor();
+        if (wrote) {
+            ImGui::SameLine();
+            draw_show_button(ctx, shown->file);
+        }
     } else {
         ImGui::Dummy({1, ImGui::GetFrameHeight()});
     }
@@ -353,12 +372,8 @@ void Workbench::draw_numbers(ui::Context& ctx) {
 
 void Workbench::draw_notices(ui::Context& ctx) {
     on_show_->notices.mark_read(wall_clock_ns());
-    const ImGuiViewport* viewport = ImGui::GetMainViewport();
-    ImGui::SetNextWindowSize({ctx.em * 40, ctx.em * 16}, ImGuiCond_Appearing);
-    ImGui::SetNextWindowPos({viewport->GetCenter().x, viewport->WorkPos.y + viewport->WorkSize.y - ctx.em * 0.5f},
-                            ImGuiCond_Appearing, {0.5f, 1});
-    if (ImGui::Begin(ctx.text.label("window.notices"), &notices_open_,
-                     ImGuiWindowFlags_NoDocking | ImGuiWindowFlags_NoSavedSettings | ImGuiWindowFlags_NoCollapse)) {
+    if (ui::begin_floating(ctx, ctx.text.label("window.notices"), notices_open_,
+                           {.size = {40, 16}, .least = {16, 6}, .place = {0.5f, 1}})) {
         if (on_show_->notices.list().empty()) {
             ui::text_dim(ctx, ctx.text("notice.none"));
         }
@@ -372,10 +387,21 @@ void Workbench::draw_notices(ui::Context& ctx) {
                              notice->error ? ui::icon::error : ui::icon::info);
             ImGui::SameLine(ctx.em * 2);
             ui::text_selectable(ctx, "###text", ctx.text.message(notice->text), ImGui::GetContentRegionAvail().x);
+            draw_show_button(ctx, notice->file);
             ImGui::PopID();
         }
     }
     ImGui::End();
+}
+
+void Workbench::draw_show_button(ui::Context& ctx, const std::filesystem::path& file) {
+    if (file.empty()) {
+        return;
+    }
+    if (ImGui::SmallButton((std::string(ui::icon::folder) + " " + ctx.text.label("notice.show")).c_str())) {
+        show_file(file);
+    }
+    ui::tooltip(file.string());
 }
 
 void Workbench::draw_panels(ui::Context& ctx) {
@@ -471,7 +497,7 @@ void Workbench::draw_welcome(ui::Context& ctx) {
         ImGui::SetCursorPos({left, y});
         ui::text_dim(ctx, ctx.text.format("welcome.session", {{"path", options_.session.string()}}));
         ImGui::SetCursorPos({left + 2 * width + gap - ui::button_width(skip), y - ImGui::GetStyle().FramePadding.y});
-        if (ImGui::Button(skip) || ImGui::IsKeyPressed(ImGuiKey_Escape)) {
+        if (ImGui::Button(skip) || ui::escape_closes(ctx)) {
             chosen = "skip";
         }
     }
@@ -502,12 +528,8 @@ void Workbench::choose_welcome(const std::string& choice) {
 }
 
 void Workbench::draw_diagnostics(ui::Context& ctx) {
-    ImGui::SetNextWindowSize({ctx.em * 28, 0}, ImGuiCond_Appearing);
-    const ImGuiViewport* viewport = ImGui::GetMainViewport();
-    ImGui::SetNextWindowPos({viewport->WorkPos.x + viewport->WorkSize.x - ctx.em, viewport->WorkPos.y + ctx.em * 3},
-                            ImGuiCond_Appearing, {1, 0});
-    if (ImGui::Begin(ctx.text.label("window.diagnostics"), &diagnostics_,
-                     ImGuiWindowFlags_NoDocking | ImGuiWindowFlags_NoSavedSettings | ImGuiWindowFlags_NoCollapse)) {
+    if (ui::begin_floating(ctx, ctx.text.label("window.diagnostics"), diagnostics_,
+                           {.size = {28, 0}, .place = {0.98f, 0.06f}})) {
         const FrameTimes::Summary times = frame_times_.summary();
         const Link& link = ctx.snapshot.link;
         const auto milliseconds = [&](double value) { return ctx.text.number(value, 3) + " ms"; };

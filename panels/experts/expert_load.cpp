@@ -16,6 +16,9 @@ namespace {
 using history::TrainingRun;
 using ui::Context;
 
+constexpr float kLeastWidth = 14, kLeastHeight = 15;  ///< em, of the views
+constexpr float kBeside = 24;                         ///< em, from which map and layer stand beside one another
+
 constexpr std::array<const char*, 4> kModes = {"load.all", "load.english", "load.chinese", "load.difference"};
 
 struct Turn {
@@ -60,11 +63,16 @@ void ExpertLoadPanel::draw(Context& ctx) {
 
 void ExpertLoadPanel::draw_views(const LoadView& view, bool open_menu) {
     const float em = view.ctx.em;
-    const ImVec2 room = ImGui::GetContentRegionAvail();
     if (open_menu) {
         menu_.open({});
     }
-    if (room.x < 12 * em || room.y < 5 * em) {
+    // In a small place the views keep a size in which they can be read, and the panel scrolls.
+    const ImVec2 there = ImGui::GetContentRegionAvail();
+    const ImVec2 room = {std::max(there.x, kLeastWidth * em), std::max(there.y, kLeastHeight * em)};
+    if (room.x < kBeside * em) {
+        const std::optional<ExpertCell> hovered = map_.draw(view, {room.x, kLeastHeight * em});
+        draw_layer(view, std::max(kLeastHeight * em, there.y - kLeastHeight * em));
+        menu_.draw(view, hovered);
         return;
     }
     // A narrow panel keeps the map and the layer; the history needs width.
@@ -91,7 +99,7 @@ void ExpertLoadPanel::draw_layer(const LoadView& view, float height) const {
     const float numbers = with_numbers ? layer_numbers_height(view.ctx, compact) : 0;
     const float chance = difference ? (width > 26 * em ? 2 : 3) * ImGui::GetTextLineHeightWithSpacing() : 0;
     const float bars = height - numbers - chance;
-    if (bars > 5 * em) {
+    if (bars > 3 * em) {
         draw_layer_bars(view, {width, bars});
     }
     if (difference) {

@@ -51,14 +51,10 @@ void draw_saving(const LoadView& view, ImVec2 low, ImVec2 size) {
     const std::string name = fmt::format("{}-load-{}", view.run.name, loads.last_step);
     const auto csv = [&] { return [loads] { return loads_csv(loads); }; };
     if (ImGui::MenuItem(ctx.text.label("load.menu.csv"))) {
-        ctx.choose_save(ctx.text("training.menu.save"), name + ".csv",
-                        [save = ctx.save_file, make = csv()](const std::string& path) { save(path, make); });
+        ctx.save_as(name + ".csv", csv());
     }
     if (ImGui::MenuItem(ctx.text.label("training.menu.png"))) {
-        ctx.choose_save(ctx.text("training.menu.save"), name + ".png",
-                        [save = ctx.save_image, low, size](const std::string& path) {
-                            save(low, {low.x + size.x, low.y + size.y}, path);
-                        });
+        ctx.save_picture(name + ".png", low, {low.x + size.x, low.y + size.y});
     }
     if (ImGui::MenuItem(ctx.text.label("load.menu.copy"))) {
         ctx.copy_text(csv());

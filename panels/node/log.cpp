@@ -48,17 +48,26 @@ void LogPanel::draw_bar(ui::Context& ctx) {
     const char* copy = ctx.text.label("log.copy");
     ui::flow(ui::button_width(copy));
     if (ui::button(copy, !shown_.empty())) {
-        std::string all;
-        for (const std::size_t i : shown_) {
-            if (i < ctx.snapshot.log.size()) {
-                all += line_text(ctx, ctx.snapshot.log[i]) + "\n";
-            }
-        }
-        ImGui::SetClipboardText(all.c_str());
+        ImGui::SetClipboardText(shown_text(ctx).c_str());
         ctx.notify(ctx.text.format("log.copied", {{"n", ctx.text.number(static_cast<std::uint64_t>(shown_.size()))}}),
                    false);
     }
     ui::tooltip(ctx.text("log.copy_help"));
+    const char* save = ctx.text.label("log.save");
+    ui::flow(ui::button_width(save));
+    if (ui::button(save, !shown_.empty()) && ctx.save_as) {
+        ctx.save_as("log.txt", [all = shown_text(ctx)] { return all; });
+    }
+}
+
+std::string LogPanel::shown_text(const ui::Context& ctx) const {
+    std::string all;
+    for (const std::size_t i : shown_) {
+        if (i < ctx.snapshot.log.size()) {
+            all += line_text(ctx, ctx.snapshot.log[i]) + "\n";
+        }
+    }
+    return all;
 }
 
 std::string LogPanel::line_text(const ui::Context& ctx, const history::LogLine& line) const {

@@ -22,6 +22,7 @@ class LogPanel : public ui::Panel {
     void draw_bar(ui::Context& ctx);
     void filter(const ui::Context& ctx);
     void draw_lines(ui::Context& ctx);
+    std::string shown_text(const ui::Context& ctx) const;
     std::string line_text(const ui::Context& ctx, const history::LogLine& line) const;
 
     int level_ = 0;  ///< 0 all, 1 warnings and errors, 2 errors

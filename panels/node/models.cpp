@@ -96,7 +96,7 @@ bool ModelsPanel::act(const std::string& action, ui::Context& ctx) {
         path_ = path;
         add(ctx);
     } else if (action == "models.add") {
-        ctx.choose_file(ctx.text("command.models.add"),
+        ctx.choose_file(ctx.text("command.models.add"), "model",
                         [run = ctx.run](const std::string& chosen) { run("models.add=" + chosen); });
     } else {
         return false;
@@ -137,7 +137,7 @@ void ModelsPanel::draw_add(ui::Context& ctx) {
                                                   ImGuiInputTextFlags_EnterReturnsTrue | ImGuiInputTextFlags_ElideLeft);
     ui::flow(ui::button_width(choose));
     if (ui::button(choose)) {
-        ctx.choose_file(ctx.text("models.choose_title"), [this](const std::string& path) { path_ = path; });
+        ctx.choose_file(ctx.text("models.choose_title"), "model", [this](const std::string& path) { path_ = path; });
     }
     ui::flow(ui::button_width(add_label));
     if (ui::button(add_label, adding_ == 0, ctx.text("models.adding")) || (entered && adding_ == 0)) {

@@ -8,6 +8,7 @@
 #include "base/json_fields.hpp"
 #include "base/settings.hpp"
 #include "panels/runs/run_tools.hpp"
+#include "panels/ui/floating.hpp"
 #include "panels/ui/text_layout.hpp"
 #include "panels/ui/units.hpp"
 #include "panels/ui/widgets.hpp"
@@ -28,6 +29,7 @@ constexpr const char* kBuiltInData = "manpages";
 constexpr float kWidth = 63, kHeight = 40, kLeastWidth = 34, kLeastHeight = 22;
 constexpr float kColumn = 27;  ///< least width of a column of fields
 constexpr float kLabel = 13.5f;
+constexpr float kLeastFields = 8;  ///< height of the list of fields; in a smaller window the whole form scrolls
 
 bool contains(std::string_view text, std::string_view part) {
     const auto same = [](char a, char b) {
@@ -448,7 +450,7 @@ void RunForm::draw_data(Context& ctx) {
     ui::tooltip(ctx.text("runs.data.help"));
     ImGui::SameLine();
     if (ImGui::Button(folder.c_str())) {
-        ctx.choose_file(ctx.text("runs.data.choose"), [this](const std::string& path) { data_ = path; });
+        ctx.choose_file(ctx.text("runs.data.choose"), "data", [this](const std::string& path) { data_ = path; });
     }
     ui::tooltip(ctx.text("runs.data.choose"));
 }
@@ -777,20 +779,14 @@ void RunForm::draw(Context& ctx) {
     if (fork_) {
         follow_parent(ctx);
     }
-    const ImGuiViewport& viewport = *ImGui::GetMainViewport();
-    const ImVec2 room = {viewport.WorkSize.x - ctx.em, viewport.WorkSize.y - ctx.em};
-    ImGui::SetNextWindowPos(viewport.GetWorkCenter(), ImGuiCond_Appearing, {0.5f, 0.5f});
-    ImGui::SetNextWindowSize({kWidth * ctx.em, std::max(kHeight * ctx.em, 0.8f * room.y)}, ImGuiCond_FirstUseEver);
-    ImGui::SetNextWindowSizeConstraints(
-        {std::min(kLeastWidth * ctx.em, room.x), std::min(kLeastHeight * ctx.em, room.y)}, room);
-    constexpr ImGuiWindowFlags flags =
-        ImGuiWindowFlags_NoDocking | ImGuiWindowFlags_NoSavedSettings | ImGuiWindowFlags_NoCollapse;
+    const float high = 0.8f * ImGui::GetMainViewport()->WorkSize.y / ctx.em;
     std::string title = ctx.text.label("runs.form");
     if (fork_) {
         title = ctx.text.format("runs.fork.title", {{"name", fork_->name}, {"step", ctx.text.number(fork_->step)}}) +
                 "###runs.form";
     }
-    if (ImGui::Begin(title.c_str(), &open_, flags)) {
+    if (ui::begin_floating(ctx, title.c_str(), open_,
+                           {.size = {kWidth, std::max(kHeight, high)}, .least = {kLeastWidth, kLeastHeight}})) {
         draw_head(ctx);
         draw_tools(ctx);
         const std::string complaint = complaints(ctx);
@@ -798,7 +794,8 @@ void RunForm::draw(Context& ctx) {
             complaint.empty() ? 0
                               : static_cast<float>(ui::wrap_lines(complaint, ImGui::GetContentRegionAvail().x).size());
         const float foot = (2 + lines) * ImGui::GetTextLineHeightWithSpacing() + 2 * ImGui::GetStyle().ItemSpacing.y;
-        if (ImGui::BeginChild("fields", {0, -foot}, ImGuiChildFlags_Borders)) {
+        const float fields = std::max(kLeastFields * ctx.em, ImGui::GetContentRegionAvail().y - foot);
+        if (ImGui::BeginChild("fields", {0, fields}, ImGuiChildFlags_Borders)) {
             draw_groups(ctx);
         }
         ImGui::EndChild();

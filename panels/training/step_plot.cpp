@@ -512,10 +512,8 @@ void StepPlot::draw_menu(Context& ctx, const TrainingRun& run, const StepPlotSpe
     const std::string name = run.name + "-" + file_part(spec.key);
     // Long runs make long files: they are written where nobody waits for them.
     const auto save_text = [&](const char* ending, std::function<std::string()> make) {
-        if (ctx.choose_save && ctx.save_file) {
-            ctx.choose_save(
-                ctx.text("training.menu.save"), name + ending,
-                [save = ctx.save_file, make = std::move(make)](const std::string& path) { save(path, make); });
+        if (ctx.save_as) {
+            ctx.save_as(name + ending, std::move(make));
         }
     };
     const auto csv = [&] { return [all = series(ctx, spec)] { return to_csv("step", all); }; };
@@ -525,9 +523,8 @@ void StepPlot::draw_menu(Context& ctx, const TrainingRun& run, const StepPlotSpe
     if (ImGui::MenuItem(ctx.text.label("training.menu.svg"))) {
         save_text(".svg", [picture = drawing(ctx, run, spec)] { return to_svg(picture); });
     }
-    if (ImGui::MenuItem(ctx.text.label("training.menu.png")) && ctx.choose_save && ctx.save_image) {
-        ctx.choose_save(ctx.text("training.menu.save"), name + ".png",
-                        [save = ctx.save_image, min, max](const std::string& path) { save(min, max, path); });
+    if (ImGui::MenuItem(ctx.text.label("training.menu.png")) && ctx.save_picture) {
+        ctx.save_picture(name + ".png", min, max);
     }
     ImGui::Separator();
     if (ImGui::MenuItem(ctx.text.label("training.menu.copy")) && ctx.copy_text) {

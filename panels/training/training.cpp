@@ -22,6 +22,7 @@ namespace icon = ui::icon;
 
 constexpr const char* kPreset = "workshop";
 constexpr double kMebibyte = 1024.0 * 1024.0;
+constexpr float kLeastWidth = 12, kLeastHeight = 14, kLeastPlot = 9;  ///< em
 
 /// A command of the program with the text and picture of its button.
 struct Button {
@@ -433,17 +434,16 @@ void TrainingPanel::draw_narrow(Context& ctx, const TrainingRun& run, ImVec2 roo
     const int shown = tab - (tall ? 0 : 1);
     ui::segmented(ctx, tall ? "tab" : "tab_all", labels, tab);
     draw_plot(ctx, run, shown < 0 ? kLoss : kTabs[static_cast<std::size_t>(shown)],
-              {room.x, corner.y + room.y - ImGui::GetCursorPosY()});
+              {room.x, std::max(kLeastPlot * ctx.em, corner.y + room.y - ImGui::GetCursorPosY())});
 }
 
 void TrainingPanel::draw_plots(Context& ctx, const TrainingRun& run) {
     update_sums(run);
     update_earlier(ctx, run);
     follow_steps(ctx.selection, run);
-    const ImVec2 room = ImGui::GetContentRegionAvail();
-    if (room.x < 10 * ctx.em || room.y < 6 * ctx.em) {
-        return;
-    }
+    // In a small place the plots keep a size in which they can be read, and the panel scrolls.
+    const ImVec2 there = ImGui::GetContentRegionAvail();
+    const ImVec2 room = {std::max(there.x, kLeastWidth * ctx.em), std::max(there.y, kLeastHeight * ctx.em)};
     if (room.x >= 68 * ctx.em && room.y >= 26 * ctx.em) {
         draw_grid(ctx, run, room);
     } else if (room.x >= 44 * ctx.em) {

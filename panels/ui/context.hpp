@@ -10,6 +10,7 @@
 
 #include "nodes/client/client.hpp"
 #include "nodes/client/snapshot.hpp"
+#include "panels/ui/floating.hpp"
 #include "panels/ui/language.hpp"
 #include "panels/ui/theme.hpp"
 
@@ -41,6 +42,7 @@ struct Context {
     const Language& text;
     const Theme& theme;
     Selection& selection;
+    Floating& floating;
     RunCommand run;
     /// Whether the command exists and would do something now.
     std::function<bool(const std::string& key)> available;
@@ -52,22 +54,22 @@ struct Context {
     ImFont* mono = nullptr;
     /// Puts a line into the status line; errors open their details on click.
     std::function<void(const std::string& sentence, bool error)> notify;
-    /// Shows the system's file dialog without blocking; the callback comes on the GUI thread with the chosen path, or
-    /// not at all.
-    std::function<void(const std::string& title, std::function<void(const std::string&)>)> choose_file;
-    /// The same for a file to be written: `name` is what the dialog proposes ("loss.csv").
-    std::function<void(const std::string& title, const std::string& name, std::function<void(const std::string&)>)>
-        choose_save;
-    /// Writes a whole file in the background (temporary file, then rename) and reports the outcome in the status line.
-    /// `make` gives the bytes; it runs on the background thread and must own what it reads.
-    std::function<void(const std::string& path, std::function<std::string()> make)> save_file;
+    /// Shows the file dialog without blocking; the callback comes on the GUI thread with the chosen path, or not at
+    /// all. The folder is remembered under `place`: one word for files of one kind ("model").
+    std::function<void(const std::string& title, const std::string& place, std::function<void(const std::string&)>)>
+        choose_file;
+    /// Asks where to save and writes the whole file in the background (temporary file, then rename); the status line
+    /// says where it is. `name` is what the dialog proposes ("loss.csv"); its ending is the kind of file. `make` gives
+    /// the bytes; it runs on the background thread and must own what it reads.
+    std::function<void(const std::string& name, std::function<std::string()> make)> save_as;
+    /// The same for a picture (PNG) of a part of the panels, as they are in this frame: menus, tooltips and floating
+    /// windows above them are not in it.
+    std::function<void(const std::string& name, ImVec2 min, ImVec2 max)> save_picture;
     /// Runs `work` on the background thread, and what it gives back on the GUI thread; a frame follows. `work` must own
     /// what it reads.
     std::function<void(std::function<std::function<void()>()> work)> in_background;
     /// Puts what `make` gives into the clipboard; `make` runs on the background thread as well.
     std::function<void(std::function<std::string()> make)> copy_text;
-    /// Saves a part of the window (pixels of the next finished frame) as PNG in the background.
-    std::function<void(ImVec2 min, ImVec2 max, const std::string& path)> save_image;
 
     bool connected() const { return snapshot.link.state == client::Link::State::connected; }
 };

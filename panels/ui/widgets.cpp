@@ -284,10 +284,11 @@ bool button(const char* label, bool enabled, std::string_view why_not) {
 bool segmented(const Context& ctx, const char* id, const std::vector<const char*>& labels, int& current) {
     bool changed = false;
     ImGui::PushID(id);
+    const float right = ImGui::GetCursorScreenPos().x + ImGui::GetContentRegionAvail().x, gap = ctx.em * 0.1f;
     ImGui::BeginGroup();
     for (std::size_t i = 0; i < labels.size(); ++i) {
-        if (i > 0) {
-            ImGui::SameLine(0, ctx.em * 0.1f);
+        if (i > 0 && ImGui::GetItemRectMax().x + gap + button_width(labels[i]) < right) {
+            ImGui::SameLine(0, gap);
         }
         const bool chosen = current == static_cast<int>(i);
         if (chosen) {

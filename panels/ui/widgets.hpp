@@ -72,7 +72,8 @@ void meter(const Context& ctx, double fraction, std::string_view text, float wid
 bool primary_button(const Context& ctx, const char* label, ImVec2 size = {0, 0});
 /// A button that is dim and does nothing while `enabled` is false; `why_not` is then its tooltip.
 bool button(const char* label, bool enabled = true, std::string_view why_not = {});
-/// Choices as one row of joined buttons; `labels` carry ids ("All###load.all"). True when `current` changed.
+/// Choices as joined buttons, in more rows where one does not hold them; `labels` carry ids ("All###load.all"). True
+/// when `current` changed.
 bool segmented(const Context& ctx, const char* id, const std::vector<const char*>& labels, int& current);
 
 }  // namespace moescope::ui

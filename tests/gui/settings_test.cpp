@@ -7,11 +7,11 @@
 #include <random>
 #include <sstream>
 #include <unistd.h>
-#include <zlib.h>
 
 #include "app/background.hpp"
 #include "panels/ui/png.hpp"
 #include "panels/ui/text_layout.hpp"
+#include "tests/gui/png_reader.hpp"
 
 namespace {
 
@@ -34,6 +34,7 @@ Settings sample() {
     s.welcome_done = true;
     s.layout = "probe";
     s.layouts["probe"] = {"[Window][x]\nPos=1,2\n", {"probe", "log"}};
+    s.folders = {.last = {{"save", "/home/a/pictures"}}, .recent = {"/home/a/pictures", "/tmp"}};
     return s;
 }
 
@@ -55,13 +56,16 @@ TEST(Settings, DamagedAndStrangeFilesGiveDefaults) {
         EXPECT_EQ(load_settings(file).width, Settings{}.width);
     }
     std::ofstream(file)
-        << R"({"width": "wide", "height": 1e9, "text_scale": 900, "language": "xx", "layouts": {"a": 3}, "dark": 7})";
+        << R"({"width": "wide", "height": 1e9, "text_scale": 900, "language": "xx", "layouts": {"a": 3}, "dark": 7,
+             "folders": {"save": 3}, "recent_folders": "x"})";
     const Settings strange = load_settings(file);
     EXPECT_EQ(strange.width, Settings{}.width);
     EXPECT_LE(strange.height, 8000);
     EXPECT_LE(strange.text_scale, 2.5f);
     EXPECT_EQ(strange.language, "");
     EXPECT_TRUE(strange.layouts.empty());
+    EXPECT_TRUE(strange.folders.last.empty());
+    EXPECT_TRUE(strange.folders.recent.empty());
     EXPECT_TRUE(strange.dark);
     EXPECT_EQ(load_settings(folder.path / "none.json").width, Settings{}.width);
 }
@@ -91,40 +95,6 @@ TEST(Background, JobsInOrderCompletionsOnTheCaller) {
     EXPECT_EQ(wakes, 50);
 }
 
-/// Undoes encode_png's framing and filter; checks every chunk's checksum.
-std::string decode_png(const std::string& png, int width, int height) {
-    const auto u32 = [&](std::size_t at) {
-        std::uint32_t v = 0;
-        for (std::size_t i = 0; i < 4; ++i) {
-            v = v << 8 | static_cast<unsigned char>(png[at + i]);
-        }
-        return v;
-    };
-    std::string data;
-    for (std::size_t at = 8; at + 12 <= png.size();) {
-        const std::uint32_t size = u32(at);
-        EXPECT_EQ(u32(at + 8 + size), crc32(0, reinterpret_cast<const Bytef*>(png.data() + at + 4), size + 4));
-        if (png.compare(at + 4, 4, "IDAT") == 0) {
-            data += png.substr(at + 8, size);
-        }
-        at += 12 + size;
-    }
-    std::string raw((static_cast<std::size_t>(width) * 3 + 1) * static_cast<std::size_t>(height), '\0');
-    uLongf length = raw.size();
-    EXPECT_EQ(uncompress(reinterpret_cast<Bytef*>(raw.data()), &length, reinterpret_cast<const Bytef*>(data.data()),
-                         data.size()),
-              Z_OK);
-    std::string pixels;
-    for (int y = 0; y < height; ++y) {
-        std::size_t at = static_cast<std::size_t>(y) * (static_cast<std::size_t>(width) * 3 + 1);
-        EXPECT_EQ(raw[at++], 1);
-        for (int i = 0; i < width * 3; ++i, ++at) {
-            pixels += static_cast<char>(i < 3 ? raw[at] : raw[at] + pixels[pixels.size() - 3]);
-        }
-    }
-    return pixels;
-}
-
 TEST(Png, SamePixels) {
     std::mt19937 random(7);
     for (const auto& [width, height] : {std::pair{1, 1}, std::pair{3, 5}, std::pair{64, 33}}) {
@@ -136,7 +106,11 @@ TEST(Png, SamePixels) {
                 expected += static_cast<char>(rgba[i]);
             }
         }
-        EXPECT_EQ(decode_png(moescope::ui::encode_png(rgba.data(), width, height), width, height), expected);
+        const auto picture = moescope::gui_test::read_png(moescope::ui::encode_png(rgba.data(), width, height));
+        ASSERT_TRUE(picture);
+        EXPECT_EQ(picture->width, width);
+        EXPECT_EQ(picture->height, height);
+        EXPECT_EQ(picture->rgb, expected);
     }
     EXPECT_EQ(moescope::ui::encode_png(nullptr, 1, 1), "");
 }

@@ -1,0 +1,72 @@
+#include "panels/ui/floating.hpp"
+
+#include <algorithm>
+#include <imgui_internal.h>
+
+#include "panels/ui/context.hpp"
+
+namespace moescope::ui {
+namespace {
+
+/// Where a window of this size comes to lie inside the room, as near as possible to where it is.
+ImVec2 inside(ImVec2 at, ImVec2 size, ImVec2 low, ImVec2 room) {
+    return {std::max(low.x, std::min(at.x, low.x + room.x - size.x)),
+            std::max(low.y, std::min(at.y, low.y + room.y - size.y))};
+}
+
+}  // namespace
+
+bool begin_floating(const Context& ctx, const char* name, bool& open, const FloatingWindow& window) {
+    const ImGuiViewport& viewport = *ImGui::GetMainViewport();
+    const float edge = 0.3f * ctx.em;
+    const ImVec2 low = {viewport.WorkPos.x + edge, viewport.WorkPos.y + edge},
+                 room = {viewport.WorkSize.x - 2 * edge, viewport.WorkSize.y - 2 * edge};
+    const auto pixels = [&](ImVec2 size) {
+        return ImVec2(std::min(size.x * ctx.em, room.x), std::min(size.y * ctx.em, room.y));
+    };
+    const bool by_content = window.size.y <= 0;
+    const ImVec2 size = pixels(window.size);
+    ImGui::SetNextWindowSizeConstraints(pixels(window.least), room);
+    ImGui::SetNextWindowSize({size.x, by_content ? 0 : size.y},
+                             window.fixed || by_content ? ImGuiCond_Always : ImGuiCond_FirstUseEver);
+    const ImVec2 place = {low.x + window.place.x * room.x, low.y + window.place.y * room.y};
+    ImGuiWindow* before = ImGui::FindWindowByName(name);
+    if (window.fixed || before == nullptr || !before->WasActive) {
+        ImGui::SetNextWindowPos(place, ImGuiCond_Always, window.place);
+    } else {
+        const ImVec2 now = {std::min(before->SizeFull.x, room.x), std::min(before->SizeFull.y, room.y)};
+        const ImVec2 at = inside(before->Pos, now, low, room);
+        if (at.x != before->Pos.x || at.y != before->Pos.y) {
+            ImGui::SetNextWindowPos(at);
+        }
+    }
+    constexpr ImGuiWindowFlags flags =
+        ImGuiWindowFlags_NoDocking | ImGuiWindowFlags_NoSavedSettings | ImGuiWindowFlags_NoCollapse;
+    const bool visible = ImGui::Begin(name, &open, flags | window.flags);
+    if (escape_closes(ctx, window.at_once)) {
+        open = false;
+    }
+    return visible;
+}
+
+bool escape_closes(const Context& ctx, bool at_once) {
+    const ImGuiID id = ImGui::GetCurrentWindow()->ID;
+    ctx.floating.shown.push_back({id, at_once});
+    return ctx.floating.closing == id;
+}
+
+void keep_popups_inside() {
+    const ImGuiViewport& viewport = *ImGui::GetMainViewport();
+    for (const ImGuiPopupData& popup : ImGui::GetCurrentContext()->OpenPopupStack) {
+        ImGuiWindow* window = popup.Window;
+        if (window == nullptr || !window->WasActive || window->Hidden) {
+            continue;
+        }
+        const ImVec2 at = inside(window->Pos, window->Size, viewport.Pos, viewport.Size);
+        if (at.x != window->Pos.x || at.y != window->Pos.y) {
+            ImGui::SetWindowPos(window, at);
+        }
+    }
+}
+
+}  // namespace moescope::ui

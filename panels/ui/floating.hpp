@@ -1,0 +1,40 @@
+// Windows that float above the panels: forms, lists, dialogs, the palette. They stay inside the window of the system
+// however small that becomes, and Escape closes the topmost of them; which one that is decides app/escape. GUI thread.
+#pragma once
+
+#include <imgui.h>
+#include <vector>
+
+namespace moescope::ui {
+
+struct Context;
+
+/// What the app knows of the floating windows. Owned by it, reached through Context::floating.
+struct Floating {
+    struct Window {
+        ImGuiID id = 0;
+        bool at_once = false;  ///< see FloatingWindow
+    };
+    std::vector<Window> shown;  ///< in this frame, so far
+    ImGuiID closing = 0;        ///< the one that Escape closes in this frame; 0: none
+};
+
+struct FloatingWindow {
+    ImVec2 size{};                ///< em, when it appears; a height of 0 follows the content
+    ImVec2 least{};               ///< em, below which a person cannot make it; a smaller screen can
+    ImVec2 place = {0.5f, 0.5f};  ///< 0 to 1: of it, at the same place of the room that is there, when it appears
+    bool fixed = false;           ///< always there and of that size
+    bool at_once = false;         ///< Escape closes it even while one of its fields is being edited
+    ImGuiWindowFlags flags = 0;   ///< besides those of all: no docking, no collapsing, nothing saved
+};
+
+/// ImGui::Begin() for such a window; ImGui::End() is always due. `open` becomes false when its cross was clicked or
+/// Escape closes it.
+bool begin_floating(const Context& ctx, const char* name, bool& open, const FloatingWindow& window);
+/// For windows that are placed otherwise: takes part in the order of Escape. True when it is to close now. Call between
+/// Begin and End.
+bool escape_closes(const Context& ctx, bool at_once = false);
+/// Menus and lists that hang open come back inside when the window of the system has become smaller. Once per frame.
+void keep_popups_inside();
+
+}  // namespace moescope::ui

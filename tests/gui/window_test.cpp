@@ -1,0 +1,425 @@
+// What stands above the panels: menus, forms, the palette, the file dialog, and what becomes of work when a person
+// leaves. Pictures of panels.
+#include <fstream>
+#include <imgui_internal.h>
+#include <iterator>
+#include <sys/stat.h>
+
+#include "tests/gui/harness.hpp"
+#include "tests/gui/png_reader.hpp"
+
+namespace moescope::gui_test {
+namespace {
+
+using history::RunState;
+namespace fs = std::filesystem;
+
+bool is_open(ImGuiTestContext* ctx, const char* window) {
+    const ImGuiWindow* found = ctx->GetWindowByRef(window);
+    return found != nullptr && found->Active;
+}
+
+int popups() {
+    return ImGui::GetCurrentContext()->OpenPopupStack.Size;
+}
+
+void escape(ImGuiTestContext* ctx) {
+    ctx->KeyPress(ImGuiKey_Escape);
+    ctx->Yield(3);
+}
+
+std::string read_file(const fs::path& file) {
+    std::ifstream in(file, std::ios::binary);
+    return {std::istreambuf_iterator<char>(in), std::istreambuf_iterator<char>()};
+}
+
+/// The file dialog is open and has read its folder.
+bool dialog_ready(Harness& h, ImGuiTestContext* ctx) {
+    return h.wait(ctx, 20, [&] { return is_open(ctx, "//###files") && !h.workbench().dialogs().reading(); });
+}
+
+/// Types into the name field and confirms.
+void name_file(ImGuiTestContext* ctx, const std::string& name) {
+    ctx->ItemInput("//###files/###files.name_input");
+    ctx->KeyCharsReplaceEnter(name.c_str());
+    ctx->Yield(2);
+}
+
+void list_has_focus(ImGuiTestContext* ctx) {
+    ctx->WindowFocus("//###files/###files.list");
+    ctx->Yield(2);
+}
+
+void open_form(Harness& h, ImGuiTestContext* ctx) {
+    h.settle(ctx);
+    h.workbench().command("runs.new");
+    ctx->Yield(3);
+    IM_CHECK(is_open(ctx, "//###runs.form"));
+}
+
+/// A menu, a list and the palette above the form: each goes alone, the form last.
+void escape_above_the_form(Harness& h, ImGuiTestContext* ctx) {
+    open_form(h, ctx);
+    ctx->ItemClick("//##MainMenuBar/###menu.help");
+    IM_CHECK_EQ(popups(), 1);
+    escape(ctx);
+    IM_CHECK_EQ(popups(), 0);
+    IM_CHECK(is_open(ctx, "//###runs.form"));
+    ctx->ItemClick("//###runs.form/head/###runs.preset");
+    IM_CHECK_EQ(popups(), 1);
+    escape(ctx);
+    IM_CHECK_EQ(popups(), 0);
+    IM_CHECK(is_open(ctx, "//###runs.form"));
+    ctx->KeyPress(ImGuiMod_Ctrl | ImGuiKey_P);
+    ctx->Yield(3);
+    IM_CHECK(is_open(ctx, "//###palette"));
+    escape(ctx);
+    IM_CHECK(!is_open(ctx, "//###palette"));
+    IM_CHECK(is_open(ctx, "//###runs.form"));
+    // An edit ends first, and the form stays.
+    ctx->ItemInput("//###runs.form/head/###runs.name");
+    ctx->KeyChars("x");
+    escape(ctx);
+    IM_CHECK(is_open(ctx, "//###runs.form"));
+    IM_CHECK_EQ(ImGui::GetCurrentContext()->ActiveId, 0u);
+    escape(ctx);
+    IM_CHECK(!is_open(ctx, "//###runs.form"));
+}
+
+/// The file dialog above the form, its question and its new folder above the dialog.
+void escape_above_the_dialog(Harness& h, ImGuiTestContext* ctx) {
+    open_form(h, ctx);
+    ctx->ItemClick("//###runs.form/head/###runs.data.choose");
+    IM_CHECK(dialog_ready(h, ctx));
+    ctx->ItemClick("//###files/###files.places");
+    IM_CHECK_EQ(popups(), 1);
+    escape(ctx);
+    IM_CHECK_EQ(popups(), 0);
+    IM_CHECK(is_open(ctx, "//###files"));
+    ctx->ItemClick("//###files/###files.new_folder");
+    ctx->Yield(2);
+    IM_CHECK(ctx->ItemExists("//###files/###files.new_name"));
+    escape(ctx);
+    IM_CHECK(!ctx->ItemExists("//###files/###files.new_name"));
+    IM_CHECK(is_open(ctx, "//###files"));
+    ctx->ItemInput("//###files/###files.name_input");
+    escape(ctx);  // a dialog goes at once, whatever field has the keyboard
+    IM_CHECK(!is_open(ctx, "//###files"));
+    IM_CHECK(is_open(ctx, "//###runs.form"));
+    escape(ctx);
+    IM_CHECK(!is_open(ctx, "//###runs.form"));
+}
+
+/// The selection goes last of all, and a context menu or a list of messages does not take it along.
+void escape_and_the_selection(Harness& h, ImGuiTestContext* ctx) {
+    h.ensure_training(ctx);
+    h.workbench().show_panel("expert_load");
+    ctx->Yield(3);
+    h.workbench().selection().layer = 1;
+    h.workbench().selection().expert = 2;
+    h.workbench().command("help.messages");
+    ctx->Yield(3);
+    const ImRect map = ctx->ItemInfo("//###panel.expert_load/**/###load.cells").RectFull;
+    ctx->MouseMoveToPos(map.GetCenter());
+    ctx->MouseClick(ImGuiMouseButton_Right);
+    ctx->Yield(2);
+    IM_CHECK_EQ(popups(), 1);
+    escape(ctx);
+    IM_CHECK_EQ(popups(), 0);
+    IM_CHECK(is_open(ctx, "//###window.notices"));
+    escape(ctx);
+    IM_CHECK(!is_open(ctx, "//###window.notices"));
+    IM_CHECK_EQ(h.workbench().selection().expert, 2);
+    escape(ctx);
+    IM_CHECK_EQ(h.workbench().selection().expert, -1);
+    // The list of a field in a panel, too.
+    h.workbench().selection().expert = 2;
+    ctx->ItemClick("//###panel.expert_load/**/###load.menu");
+    IM_CHECK_EQ(popups(), 1);
+    escape(ctx);
+    IM_CHECK_EQ(popups(), 0);
+    IM_CHECK_EQ(h.workbench().selection().expert, 2);
+    h.workbench().command("help.welcome");
+    ctx->Yield(3);
+    IM_CHECK(h.workbench().welcome_visible());
+    escape(ctx);
+    IM_CHECK(!h.workbench().welcome_visible());
+    IM_CHECK_EQ(h.workbench().selection().expert, 2);
+    h.workbench().command("view.clear_selection");
+}
+
+std::uint32_t rgb(ImVec4 color) {
+    const ImU32 packed = ImGui::ColorConvertFloat4ToU32(color);
+    return (packed & 255) << 16 | (packed >> 8 & 255) << 8 | (packed >> 16 & 255);
+}
+
+/// Saved under this name by the open menu's item; nothing when it is no such picture.
+std::optional<Picture> saved_picture(Harness& h, ImGuiTestContext* ctx, const std::string& name) {
+    ctx->ItemClick("//$FOCUSED/###training.menu.png");
+    const fs::path file = h.folder() / name;
+    if (!dialog_ready(h, ctx)) {
+        return {};
+    }
+    name_file(ctx, file.string());
+    if (!h.wait(ctx, 20, [&] {
+            return !h.workbench().notices().list().empty() && h.workbench().notices().list().back().file == file;
+        })) {
+        return {};
+    }
+    return read_png(read_file(file));
+}
+
+/// What is in the file is what was on the screen: the curve, the ground, the letters; as large as the part shown.
+void pictures(Harness& h, ImGuiTestContext* ctx) {
+    h.ensure_training(ctx);
+    IM_CHECK(h.wait(ctx, 120, [&] { return h.training().step.size() >= 12; }));
+    h.workbench().command("run.pause");
+    IM_CHECK(h.wait(ctx, 60, [&] { return h.training().state == RunState::paused; }));
+    ctx->ItemClick("//###panel.training/**/training.loss/###title");
+    ctx->Yield(2);
+    const auto plot = saved_picture(h, ctx, "loss.png");
+    IM_CHECK(plot.has_value());
+    const ImGuiWindow* panel = ctx->GetWindowByRef("//###panel.training");
+    IM_CHECK_GT(plot->width, 200);
+    IM_CHECK_LT(plot->width, static_cast<int>(panel->Size.x));
+    IM_CHECK_GT(plot->height, 80);
+    IM_CHECK_LT(plot->height, static_cast<int>(panel->Size.y));
+    const ui::Theme theme = ui::make_theme(h.workbench().settings().dark);
+    IM_CHECK_GT(plot->colors().size(), std::size_t{60});
+    IM_CHECK_GT(plot->like(rgb(theme.accent), 40), 30);
+    IM_CHECK_GT(plot->like(rgb(theme.text), 60), 20);
+    IM_CHECK_LT(plot->like(0, 0), plot->width * plot->height / 100);
+
+    h.workbench().show_panel("expert_load");
+    ctx->Yield(3);
+    ctx->ItemClick("//###panel.expert_load/**/###load.menu");
+    ctx->Yield(2);
+    const ImGuiWindow* load = ctx->GetWindowByRef("//###panel.expert_load");
+    const auto map = saved_picture(h, ctx, "map.png");
+    IM_CHECK(map.has_value());
+    IM_CHECK_LT(std::abs(map->width - static_cast<int>(load->Size.x)), 2);
+    IM_CHECK_LT(std::abs(map->height - static_cast<int>(load->Size.y)), 2);
+    // Dark cells for little load, bright ones for much; the dialog above is not in it.
+    IM_CHECK_GT(map->colors().size(), std::size_t{60});
+    IM_CHECK_GT(map->like(0x2c728e, 48), 200);
+    IM_CHECK_LT(map->like(0, 0), map->width * map->height / 100);
+}
+
+/// Saving: proposed name, ending, question before overwriting, a new folder, the place remembered, where it went.
+void save_dialog(Harness& h, ImGuiTestContext* ctx) {
+    h.settle(ctx);
+    const fs::path folder = h.folder() / "saved";
+    fs::create_directories(folder / "inner");
+    std::ofstream(folder / "old.txt") << "old";
+    std::ofstream(folder / ".hidden.txt") << "x";
+    std::ofstream(folder / "picture.png") << "x";
+    h.workbench().show_panel("log");
+    ctx->Yield(3);
+    const auto ask = [&] {
+        ctx->ItemClick("//###panel.log/**/###log.save");
+        return dialog_ready(h, ctx);
+    };
+    IM_CHECK(ask());
+    IM_CHECK(ctx->ItemExists("//###files/###files.save"));
+    IM_CHECK(!ctx->ItemExists("//###files/###files.open"));
+    ctx->ItemInput("//###files/###files.path");
+    ctx->KeyCharsReplaceEnter(folder.c_str());
+    IM_CHECK(dialog_ready(h, ctx));
+    IM_CHECK(h.wait(ctx, 10, [&] { return ctx->ItemExists("//###files/**/###entry.old.txt"); }));
+    IM_CHECK(ctx->ItemExists("//###files/**/###entry.inner"));
+    IM_CHECK(!ctx->ItemExists("//###files/**/###entry.picture.png"));  // another kind
+    IM_CHECK(!ctx->ItemExists("//###files/**/###entry..hidden.txt"));
+    ctx->ItemClick("//###files/###files.hidden");
+    IM_CHECK(ctx->ItemExists("//###files/**/###entry..hidden.txt"));
+    ctx->ItemClick("//###files/###files.hidden");
+    // What exists is asked about, and stays when the answer is no.
+    name_file(ctx, "old");
+    IM_CHECK(h.wait(ctx, 10, [&] { return ctx->ItemExists("//###files/###files.overwrite"); }));
+    escape(ctx);
+    IM_CHECK(is_open(ctx, "//###files"));
+    IM_CHECK(!ctx->ItemExists("//###files/###files.overwrite"));
+    IM_CHECK_EQ(read_file(folder / "old.txt"), std::string("old"));
+    name_file(ctx, "old.txt");
+    IM_CHECK(h.wait(ctx, 10, [&] { return ctx->ItemExists("//###files/###files.overwrite"); }));
+    ctx->ItemClick("//###files/###files.overwrite");
+    IM_CHECK(h.wait(ctx, 20, [&] { return read_file(folder / "old.txt") != "old"; }));
+    IM_CHECK(h.wait(ctx, 20, [&] { return h.workbench().notices().list().back().file == folder / "old.txt"; }));
+    IM_CHECK(ctx->ItemExists("//###status/**/###notice.show"));
+    // The next one begins there; a new folder is made and entered.
+    IM_CHECK(ask());
+    IM_CHECK(ctx->ItemExists("//###files/**/###entry.old.txt"));
+    ctx->ItemClick("//###files/###files.new_folder");
+    ctx->Yield(2);
+    ctx->KeyChars("fresh");
+    ctx->KeyPress(ImGuiKey_Enter);
+    IM_CHECK(h.wait(ctx, 10, [&] { return fs::is_directory(folder / "fresh"); }));
+    IM_CHECK(dialog_ready(h, ctx));
+    ctx->Yield(4);
+    ctx->KeyPress(ImGuiKey_Enter);  // the proposed name, in the new folder
+    IM_CHECK(h.wait(ctx, 20, [&] { return fs::exists(folder / "fresh" / "log.txt"); }));
+    IM_CHECK(read_file(folder / "fresh" / "log.txt").find("node") != std::string::npos);
+    IM_CHECK_EQ(h.workbench().settings().folders.last.at("save"), (folder / "fresh").string());
+    // Neither pipes (and devices) nor folders that are not there.
+    IM_CHECK_EQ(::mkfifo((folder / "pipe.txt").c_str(), 0600), 0);
+    IM_CHECK(ask());
+    name_file(ctx, (folder / "pipe.txt").string());
+    ctx->Yield(10);
+    IM_CHECK(is_open(ctx, "//###files"));
+    name_file(ctx, "/nowhere/at/all.txt");
+    ctx->Yield(10);
+    IM_CHECK(is_open(ctx, "//###files"));
+    escape(ctx);
+    IM_CHECK(!is_open(ctx, "//###files"));
+}
+
+/// The keyboard alone: letters filter, arrows and Enter open, Backspace goes up.
+void dialog_by_keys(Harness& h, ImGuiTestContext* ctx) {
+    open_form(h, ctx);
+    const fs::path folder = h.folder() / "keys";
+    for (const char* name : {"alpha", "beta", "gamma"}) {
+        fs::create_directories(folder / name);
+    }
+    std::ofstream(folder / "beta" / "text.jsonl") << "{}";
+    ctx->ItemClick("//###runs.form/head/###runs.data.choose");
+    IM_CHECK(dialog_ready(h, ctx));
+    IM_CHECK(ctx->ItemExists("//###files/###files.open"));
+    IM_CHECK(!ctx->ItemExists("//###files/###files.save"));
+    ctx->ItemInput("//###files/###files.path");
+    ctx->KeyCharsReplaceEnter(folder.c_str());
+    IM_CHECK(h.wait(ctx, 10, [&] { return ctx->ItemExists("//###files/**/###entry.gamma"); }));
+    list_has_focus(ctx);
+    ctx->KeyChars("eta");
+    ctx->Yield(2);
+    IM_CHECK(ctx->ItemExists("//###files/**/###entry.beta"));
+    IM_CHECK(!ctx->ItemExists("//###files/**/###entry.gamma"));
+    ctx->KeyPress(ImGuiKey_Enter);
+    IM_CHECK(h.wait(ctx, 10, [&] { return ctx->ItemExists("//###files/**/###entry.text.jsonl"); }));
+    ctx->KeyPress(ImGuiKey_Backspace);
+    IM_CHECK(h.wait(ctx, 10, [&] { return ctx->ItemExists("//###files/**/###entry.gamma"); }));
+    ctx->KeyPress(ImGuiKey_DownArrow, 2);
+    ctx->KeyPress(ImGuiKey_Enter);
+    IM_CHECK(h.wait(ctx, 10, [&] { return ctx->ItemExists("//###files/**/###entry.text.jsonl"); }));
+    ctx->KeyPress(ImGuiKey_DownArrow);
+    ctx->KeyPress(ImGuiKey_Enter);
+    IM_CHECK(h.wait(ctx, 10, [&] { return !is_open(ctx, "//###files"); }));
+    IM_CHECK_EQ(h.workbench().settings().folders.last.at("data"), (folder / "beta").string());
+    ctx->ItemInput("//###runs.form/head/###runs.data");
+    ctx->KeyCharsReplaceEnter("");
+    ctx->ItemClick("//###runs.form/###runs.cancel");
+}
+
+bool inside(const ImGuiWindow* window) {
+    const ImGuiViewport& viewport = *ImGui::GetMainViewport();
+    return window->Pos.x >= -1 && window->Pos.y >= -1 && window->Pos.x + window->Size.x <= viewport.Size.x + 1 &&
+           window->Pos.y + window->Size.y <= viewport.Size.y + 1;
+}
+
+/// Forms and menus stay inside a window that becomes small, and are whole again by scrolling.
+void small_window(Harness& h, ImGuiTestContext* ctx) {
+    open_form(h, ctx);
+    for (const float scale : {1.0f, 2.5f}) {
+        h.workbench().set_text_scale(scale);
+        h.platform().set_size(1280, 720);
+        ctx->Yield(4);
+        const ImGuiWindow* form = ctx->GetWindowByRef("//###runs.form");
+        ctx->WindowMove("//###runs.form", ImGui::GetMainViewport()->Size, {1, 1});
+        ctx->ItemClick("//###runs.form/head/###runs.preset");
+        IM_CHECK_EQ(popups(), 1);
+        h.platform().set_size(800, 500);
+        ctx->Yield(4);
+        IM_CHECK_EQ(ImGui::GetMainViewport()->Size.x, 800.0f);
+        IM_CHECK(inside(form));
+        for (const ImGuiPopupData& popup : ImGui::GetCurrentContext()->OpenPopupStack) {
+            IM_CHECK(popup.Window != nullptr && inside(popup.Window));
+        }
+        escape(ctx);
+        IM_CHECK(ctx->ItemExists("//###runs.form/###runs.cancel"));
+        h.workbench().command("help.messages");
+        h.workbench().command("help.diagnostics");
+        h.workbench().command("help.palette");
+        h.workbench().command("file.open_session");
+        ctx->Yield(4);
+        for (const char* window :
+             {"//###window.notices", "//###window.diagnostics", "//###palette", "//###files", "//###runs.form"}) {
+            const ImGuiWindow* found = ctx->GetWindowByRef(window);
+            IM_CHECK(found != nullptr && (!found->Active || inside(found)));
+        }
+        for (int i = 0; i < 6 && !h.workbench().floating().shown.empty(); ++i) {
+            escape(ctx);
+        }
+        IM_CHECK(h.workbench().floating().shown.empty());
+        h.workbench().command("runs.new");
+        ctx->Yield(3);
+    }
+    ctx->KeyPress(ImGuiKey_Escape);
+    h.workbench().set_text_scale(1);
+    h.platform().set_size(1280, 720);
+    ctx->Yield(4);
+}
+
+/// With large letters in a small window the plots are still there, of a size to read.
+void plots_in_a_small_window(Harness& h, ImGuiTestContext* ctx) {
+    h.ensure_training(ctx);
+    h.workbench().show_panel("expert_load");
+    h.workbench().show_panel("training");
+    h.workbench().set_text_scale(2.5f);
+    h.platform().set_size(800, 500);
+    ctx->Yield(6);
+    const float em = ImGui::GetFontSize();
+    const ImRect cells = ctx->ItemInfo("//###panel.expert_load/**/###load.cells").RectFull;
+    IM_CHECK_GT(cells.GetHeight(), 6 * em);
+    IM_CHECK_GT(cells.GetWidth(), 4 * em);
+    const ImGuiWindow* load = ctx->GetWindowByRef("//###panel.expert_load");
+    IM_CHECK_GT(load->ScrollMax.y, 0.0f);
+    IM_CHECK(ctx->ItemExists("//###panel.training/**/###title"));
+    const ImGuiWindow* training = ctx->GetWindowByRef("//###panel.training");
+    IM_CHECK_GT(training->ScrollMax.y + training->Size.y, 14 * em);
+    h.workbench().set_text_scale(1);
+    h.platform().set_size(1280, 720);
+    ctx->Yield(6);
+    IM_CHECK_EQ(ctx->GetWindowByRef("//###panel.expert_load")->ScrollMax.y, 0.0f);
+    IM_CHECK_EQ(ctx->GetWindowByRef("//###panel.training")->ScrollMax.y, 0.0f);
+}
+
+/// Closing while a run trains: it is said, can be taken back, and what is said is done.
+void leave_while_training(Harness& h, ImGuiTestContext* ctx) {
+    h.ensure_training(ctx);
+    h.platform().set_should_close(true);
+    h.workbench().take_close();
+    ctx->Yield(3);
+    IM_CHECK(is_open(ctx, "//###leaving"));
+    ctx->ItemClick("//###leaving/###leaving.stay");
+    ctx->Yield(2);
+    IM_CHECK(!is_open(ctx, "//###leaving"));
+    IM_CHECK(!h.workbench().ended() && h.training().state == RunState::running);
+    ctx->KeyPress(ImGuiMod_Ctrl | ImGuiKey_Q);
+    ctx->Yield(3);
+    IM_CHECK(is_open(ctx, "//###leaving"));
+    escape(ctx);
+    IM_CHECK(!is_open(ctx, "//###leaving"));
+    h.workbench().command("file.quit");
+    ctx->Yield(3);
+    ctx->ItemClick("//###leaving/###leaving.close");
+    IM_CHECK(h.wait(ctx, 60, [&] { return h.workbench().ended(); }));
+    IM_CHECK(h.training().state == RunState::stopped);
+    IM_CHECK_EQ(static_cast<double>(h.training().last_checkpoint), h.training().step.back());
+}
+
+}  // namespace
+
+void register_window(Harness& harness) {
+    const auto add = [&](const char* name, void (*body)(Harness&, ImGuiTestContext*)) {
+        harness.add("window", name, [&harness, body](ImGuiTestContext* ctx) { body(harness, ctx); });
+    };
+    add("Escape closes menu, list and palette above a form", escape_above_the_form);
+    add("Escape closes what is above the file dialog, then it", escape_above_the_dialog);
+    add("Escape clears the selection when nothing is open", escape_and_the_selection);
+    add("pictures of a plot and of the map", pictures);
+    add("saving asks, remembers and says where", save_dialog);
+    add("the file dialog by keys", dialog_by_keys);
+    add("forms and menus stay inside a small window", small_window);
+    add("plots scroll in a small window", plots_in_a_small_window);
+    add("closing while training is said and done", leave_while_training);
+}
+
+}  // namespace moescope::gui_test
