@@ -114,15 +114,15 @@ void Workbench::begin_session() {
 void Workbench::retire_client() {
     std::shared_ptr<client::NodeClient> old = std::move(client_);
     const auto gone = std::make_shared<std::promise<void>>();
-    leaving_[options_.session] = gone->get_future().share();
+    departing_[options_.session] = gone->get_future().share();
     retiring_.emplace_back([old = std::move(old), gone]() mutable {
         old.reset();
         gone->set_value();
     });
 }
 
-void Workbench::wait_until_left(const Leaving& leaving, const std::filesystem::path& session) {
-    for (const auto& [folder, gone] : leaving) {
+void Workbench::wait_until_gone(const Departing& departing, const std::filesystem::path& session) {
+    for (const auto& [folder, gone] : departing) {
         std::error_code error;
         if (std::filesystem::equivalent(folder, session, error) && !error) {
             gone.wait();
@@ -141,12 +141,12 @@ void Workbench::load_manual() {
 }
 
 void Workbench::open_session(const std::filesystem::path& folder) {
-    background_.post([this, folder, open = options_.session, leaving = leaving_]() -> Background::Completion {
+    background_.post([this, folder, open = options_.session, departing = departing_]() -> Background::Completion {
         std::error_code error;
         const bool same = std::filesystem::equivalent(folder, open, error) && !error;
         const bool good = std::filesystem::is_regular_file(folder / "manifest.json", error) ||
                           std::filesystem::is_regular_file(folder / "session.db", error);
-        wait_until_left(leaving, folder);
+        wait_until_gone(departing, folder);
         return [this, folder, good, same] {
             if (same) {
                 notify((*text_)("notice.session_already_open"), false);

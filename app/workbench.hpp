@@ -114,9 +114,9 @@ class Workbench {
     void retire_client();
     void begin_session();
     /// Sessions that were left, and when their node is gone.
-    using Leaving = std::map<std::filesystem::path, std::shared_future<void>>;
+    using Departing = std::map<std::filesystem::path, std::shared_future<void>>;
     /// A node that is still on its way out has its session locked. Not on the GUI thread: waits some seconds at most.
-    static void wait_until_left(const Leaving& leaving, const std::filesystem::path& session);
+    static void wait_until_gone(const Departing& departing, const std::filesystem::path& session);
     /// `what`, which does nothing once another session is on show: whoever waits for it is gone then.
     template <class... Arguments>
     std::function<void(Arguments...)> while_on_show(std::function<void(Arguments...)> what) const {
@@ -173,7 +173,7 @@ class Workbench {
     std::unique_ptr<client::NodeClient> client_;
     std::shared_ptr<const client::Snapshot> snapshot_;
     std::vector<std::thread> retiring_;  ///< clients of sessions that were left, on their way out
-    Leaving leaving_;
+    Departing departing_;
     const std::vector<ui::PanelDescription> panels_;
     std::vector<Slot> slots_;  ///< [panels_]
     Commands commands_;

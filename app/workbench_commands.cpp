@@ -111,9 +111,9 @@ void Workbench::add_view_commands() {
 void Workbench::add_file_commands() {
     commands_.add(
         {.key = "file.new_session", .menu = {"menu.file", 0}, .shortcut = ImGuiMod_Ctrl | ImGuiKey_N, .action = [this] {
-             background_.post([this, leaving = leaving_]() -> Background::Completion {
+             background_.post([this, departing = departing_]() -> Background::Completion {
                  const std::filesystem::path fresh = new_session_folder();
-                 wait_until_left(leaving, fresh);
+                 wait_until_gone(departing, fresh);
                  return [this, folder = fresh] {
                      if (folder == options_.session) {
                          notify((*text_)("notice.session_is_new"), false);
