@@ -11,7 +11,7 @@
 
 #include "base/json_fields.hpp"
 #include "base/utf8.hpp"
-#include "nodes/protocol/checkpoint_name.hpp"
+#include "nodes/history/checkpoint_name.hpp"
 #include "panels/answers/question.hpp"
 #include "panels/node/library.hpp"
 #include "panels/panels.hpp"
@@ -104,7 +104,7 @@ std::array<TextStyle, kTint + 2 * kTints> answer_styles(const ui::Theme& theme) 
 void ComparePanel::take_over(ui::Panel& before) {
     const auto& old = dynamic_cast<const ComparePanel&>(before);
     settings_ = old.settings_;
-    if (std::none_of(old.models_.begin(), old.models_.end(), protocol::is_checkpoint_name)) {
+    if (std::none_of(old.models_.begin(), old.models_.end(), history::is_checkpoint_name)) {
         models_ = old.models_;
     }
 }

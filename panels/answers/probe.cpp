@@ -6,7 +6,7 @@
 #include <set>
 
 #include "base/json_fields.hpp"
-#include "nodes/protocol/checkpoint_name.hpp"
+#include "nodes/history/checkpoint_name.hpp"
 #include "panels/answers/question.hpp"
 #include "panels/node/library.hpp"
 #include "panels/panels.hpp"
@@ -49,7 +49,7 @@ void ProbePanel::take_over(ui::Panel& before) {
     max_tokens_ = old.max_tokens_;
     measure_ = old.measure_;
     coder_ = old.coder_;
-    if (std::none_of(old.models_.begin(), old.models_.end(), protocol::is_checkpoint_name)) {
+    if (std::none_of(old.models_.begin(), old.models_.end(), history::is_checkpoint_name)) {
         models_ = old.models_;
     }
 }

@@ -1,6 +1,6 @@
 #include "panels/node/library.hpp"
 
-#include "nodes/protocol/checkpoint_name.hpp"
+#include "nodes/history/checkpoint_name.hpp"
 
 namespace moescope::panels {
 
@@ -22,18 +22,18 @@ const client::ModelEntry* find_model(const client::Snapshot& snapshot, const std
 
 namespace {
 
-std::string checkpoint_title(const ui::Context& ctx, const protocol::CheckpointName& checkpoint) {
+std::string checkpoint_title(const ui::Context& ctx, const history::CheckpointName& checkpoint) {
     const auto run = ctx.snapshot.training.find(checkpoint.run);
     const std::string name = run != ctx.snapshot.training.end()
                                  ? run->second->name
                                  : ctx.text.format("models.checkpoint.run", {{"run", std::to_string(checkpoint.run)}});
     switch (checkpoint.which) {
-        case protocol::CheckpointName::Which::now:
+        case history::CheckpointName::Which::now:
             return ctx.text.format("models.checkpoint.now", {{"name", name}});
-        case protocol::CheckpointName::Which::step:
+        case history::CheckpointName::Which::step:
             return ctx.text.format("models.checkpoint.step",
                                    {{"name", name}, {"step", ctx.text.number(checkpoint.step)}});
-        case protocol::CheckpointName::Which::latest:
+        case history::CheckpointName::Which::latest:
             return ctx.text.format("models.checkpoint.latest", {{"name", name}});
     }
     return name;
@@ -42,7 +42,7 @@ std::string checkpoint_title(const ui::Context& ctx, const protocol::CheckpointN
 }  // namespace
 
 std::string model_title(const ui::Context& ctx, const std::string& name) {
-    if (const auto checkpoint = protocol::checkpoint_named(name)) {
+    if (const auto checkpoint = history::checkpoint_named(name)) {
         return checkpoint_title(ctx, *checkpoint);
     }
     const client::ModelEntry* model = find_model(ctx.snapshot, name);

@@ -478,7 +478,7 @@ json Service::model_gauges() {
 }
 
 std::vector<protocol::ModelEntry> Service::models_of(const RunStatus& run) {
-    using Which = protocol::CheckpointName::Which;
+    using Which = history::CheckpointName::Which;
     protocol::ModelEntry common;
     common.title = run.name;
     common.format = "checkpoint";
@@ -491,13 +491,13 @@ std::vector<protocol::ModelEntry> Service::models_of(const RunStatus& run) {
     std::vector<protocol::ModelEntry> list;
     if (run.state == RunState::running || run.state == RunState::paused) {
         protocol::ModelEntry model = common;
-        model.name = protocol::to_text({run.run, Which::now, 0});
+        model.name = history::to_text({run.run, Which::now, 0});
         model.origin = say("in training, as it is now");
         list.push_back(std::move(model));
     }
     for (auto step = run.checkpoints.rbegin(); step != run.checkpoints.rend(); ++step) {
         protocol::ModelEntry model = common;
-        model.name = protocol::to_text({run.run, Which::step, *step});
+        model.name = history::to_text({run.run, Which::step, *step});
         model.origin = say("trained here, step {}", *step);
         model.path = session_->checkpoint_path(run.run, *step).string();
         const auto [bytes, unknown] = checkpoint_bytes_.try_emplace(model.path, 0);
@@ -512,7 +512,7 @@ std::vector<protocol::ModelEntry> Service::models_of(const RunStatus& run) {
     }
     if (list.empty()) {
         protocol::ModelEntry model = common;
-        model.name = protocol::to_text({run.run, Which::latest, 0});
+        model.name = history::to_text({run.run, Which::latest, 0});
         model.available = false;
         model.state = protocol::ModelState::untrained;
         model.message = say("this run has no checkpoint yet");

@@ -12,7 +12,7 @@
 #include <string>
 
 #include "base/executor.hpp"
-#include "nodes/protocol/checkpoint_name.hpp"
+#include "nodes/history/checkpoint_name.hpp"
 #include "nodes/service/jobs/generation.hpp"
 #include "nodes/service/jobs/job.hpp"
 #include "nodes/service/jobs/probe_job.hpp"
@@ -114,15 +114,15 @@ class Service final : public transport::RequestHandler {
     void hand_over(std::uint32_t run, TrainingCommand command, Reply reply);
     /// Of this session, with what its events say. Throws CommandError when there is none.
     history::RunHeader known_run(std::uint32_t run);
-    /// Looks models up; checkpoints of the session have the names of protocol::CheckpointName. For the model as it is
+    /// Looks models up; checkpoints of the session have the names of history::CheckpointName. For the model as it is
     /// now a run that goes on saves a checkpoint first, and for the latest one when it has none yet. Then calls `then`
     /// on the thread of a lane, or replies with the failure. What `then` gets is named by its step.
     void with_models(std::vector<std::string> names, Reply reply,
                      std::function<void(const std::vector<ProbeModel>&)> then);
     ProbeModel find_model(const std::string& name);
-    ProbeModel find_checkpoint(protocol::CheckpointName name);
+    ProbeModel find_checkpoint(history::CheckpointName name);
     /// The run that has to save a checkpoint before this one can be opened; null when none has.
-    std::shared_ptr<TrainingJob> has_to_save(const protocol::CheckpointName& name);
+    std::shared_ptr<TrainingJob> has_to_save(const history::CheckpointName& name);
     /// With the lock of the jobs held. Throws CommandError when another answer must not be started now.
     void check_room(const GenerationRequest& order) const;
     std::shared_ptr<TrainingJob> training(std::uint32_t run);

@@ -17,9 +17,9 @@ namespace {
 constexpr std::size_t kMostAnswers = 32;  // at the same time, most of them waiting
 
 /// Nothing for a model of the library or a file. Throws CommandError for what begins like a checkpoint and is none.
-std::optional<protocol::CheckpointName> checkpoint_of(const std::string& model) {
-    const auto name = protocol::checkpoint_named(model);
-    if (!name && protocol::is_checkpoint_name(model)) {
+std::optional<history::CheckpointName> checkpoint_of(const std::string& model) {
+    const auto name = history::checkpoint_named(model);
+    if (!name && history::is_checkpoint_name(model)) {
         throw CommandError(
             say("'{}' names no checkpoint; write checkpoint:RUN, checkpoint:RUN:STEP or "
                 "checkpoint:RUN:now with the numbers of a run and of a step",
@@ -43,8 +43,8 @@ ProbeModel Service::find_model(const std::string& name) {
     return model;
 }
 
-ProbeModel Service::find_checkpoint(protocol::CheckpointName name) {
-    using Which = protocol::CheckpointName::Which;
+ProbeModel Service::find_checkpoint(history::CheckpointName name) {
+    using Which = history::CheckpointName::Which;
     const std::vector<std::uint64_t> kept = history::complete_checkpoints(*session_, name.run);
     if (kept.empty()) {
         throw CommandError(say("run {} has no complete checkpoint yet; save one first", name.run));
@@ -52,7 +52,7 @@ ProbeModel Service::find_checkpoint(protocol::CheckpointName name) {
     if (name.which != Which::step) {
         name = {name.run, Which::step, kept.back()};
     }
-    ProbeModel model{protocol::to_text(name), session_->checkpoint_path(name.run, name.step), {}};
+    ProbeModel model{history::to_text(name), session_->checkpoint_path(name.run, name.step), {}};
     model.hold = holds_.hold(model.path);
     // Looked at once more, as it could have been forgotten before it was held.
     const std::vector<std::uint64_t> now = history::complete_checkpoints(*session_, name.run);
@@ -63,8 +63,8 @@ ProbeModel Service::find_checkpoint(protocol::CheckpointName name) {
     return model;
 }
 
-std::shared_ptr<TrainingJob> Service::has_to_save(const protocol::CheckpointName& name) {
-    using Which = protocol::CheckpointName::Which;
+std::shared_ptr<TrainingJob> Service::has_to_save(const history::CheckpointName& name) {
+    using Which = history::CheckpointName::Which;
     auto job = name.which == Which::step ? nullptr : training(name.run);
     if (!job || job->finished()) {
         return nullptr;  // what an ended run was last stands in its last checkpoint
@@ -91,7 +91,7 @@ void Service::with_models(std::vector<std::string> names, Reply reply,
                 return;
             }
             names[static_cast<std::size_t>(which)] =
-                protocol::to_text({run, protocol::CheckpointName::Which::step, base::count_of(outcome.value, "step")});
+                history::to_text({run, history::CheckpointName::Which::step, base::count_of(outcome.value, "step")});
             lane(Lane::quick).post([this, names, reply, then] {
                 try {
                     with_models(names, reply, then);

@@ -8,7 +8,7 @@
 #include <string>
 #include <string_view>
 
-namespace moescope::protocol {
+namespace moescope::history {
 
 struct CheckpointName {
     enum class Which : std::uint8_t { latest, now, step };
@@ -24,4 +24,4 @@ bool is_checkpoint_name(std::string_view name);
 std::optional<CheckpointName> checkpoint_named(std::string_view name);
 std::string to_text(const CheckpointName& name);
 
-}  // namespace moescope::protocol
+}  // namespace moescope::history

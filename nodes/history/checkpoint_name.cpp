@@ -1,8 +1,8 @@
-#include "nodes/protocol/checkpoint_name.hpp"
+#include "nodes/history/checkpoint_name.hpp"
 
 #include <charconv>
 
-namespace moescope::protocol {
+namespace moescope::history {
 namespace {
 
 constexpr std::string_view kPrefix = "checkpoint:", kNow = "now";
@@ -62,4 +62,4 @@ std::string to_text(const CheckpointName& name) {
     return text;
 }
 
-}  // namespace moescope::protocol
+}  // namespace moescope::history

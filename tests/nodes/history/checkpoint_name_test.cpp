@@ -1,9 +1,9 @@
 // The names of checkpoints, and what is none.
-#include "nodes/protocol/checkpoint_name.hpp"
+#include "nodes/history/checkpoint_name.hpp"
 
 #include <gtest/gtest.h>
 
-namespace moescope::protocol {
+namespace moescope::history {
 namespace {
 
 TEST(CheckpointName, TheThreeForms) {
@@ -31,4 +31,4 @@ TEST(CheckpointName, AnythingElseIsNone) {
 }
 
 }  // namespace
-}  // namespace moescope::protocol
+}  // namespace moescope::history
