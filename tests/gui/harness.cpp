@@ -10,6 +10,7 @@ namespace moescope::gui_test {
 // The table of test files.
 void register_shell(Harness& harness);
 void register_panels(Harness& harness);
+void register_unopened(Harness& harness);
 void register_crash(Harness& harness);  // last: it kills the node
 
 namespace {
@@ -49,6 +50,7 @@ Harness::Harness(std::filesystem::path folder) : folder_(std::move(folder)) {
     ImGuiTestEngine_Start(engine_, ImGui::GetCurrentContext());
     register_shell(*this);
     register_panels(*this);
+    register_unopened(*this);
     register_crash(*this);
 }
 
