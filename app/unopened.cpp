@@ -14,7 +14,8 @@ void draw_unopened(ui::Context& ctx) {
     if (link.state != Link::State::unopened) {
         return;
     }
-    const bool readable = link.obstacle == Link::Obstacle::in_use || link.obstacle == Link::Obstacle::not_writable;
+    // What keeps a session from being written (another program, a right, a full disk) mostly leaves it readable.
+    const bool readable = link.obstacle != Link::Obstacle::no_session && link.obstacle != Link::Obstacle::newer;
     const std::string sentence = ctx.text.message(link.message);
     const float width = ImGui::GetMainViewport()->WorkSize.x - ctx.em * 3.5f;
     const auto lines = static_cast<float>(ui::wrap_lines(sentence, width).size());

@@ -4,13 +4,15 @@
 #include <cerrno>
 #include <cstdio>
 #include <fcntl.h>
-#include <fstream>
+#include <sstream>
 #include <string>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
 #include <system_error>
 #include <unistd.h>
 #include <utility>
+
+#include "base/input_file.hpp"
 
 namespace moescope::base {
 
@@ -82,7 +84,8 @@ std::optional<LockHolder> lock_holder(const std::filesystem::path& path) {
     if (::stat(path.c_str(), &status) != 0) {
         return std::nullopt;
     }
-    std::ifstream locks("/proc/locks");
+    constexpr std::uint64_t kMost = std::uint64_t{8} << 20;
+    std::istringstream locks(try_read_file("/proc/locks", kMost).value_or(""));
     for (std::string line; std::getline(locks, line);) {
         // "7: FLOCK  ADVISORY  WRITE 1234 fd:01:5678 0 EOF"
         int process = 0;
@@ -97,7 +100,7 @@ std::optional<LockHolder> lock_holder(const std::filesystem::path& path) {
         const bool same_device = major == ::major(status.st_dev) && minor == ::minor(status.st_dev);
         LockHolder holder{std::max(process, 0), {}, true};
         const std::string folder = "/proc/" + std::to_string(holder.process);
-        std::ifstream name(folder + "/comm");
+        std::istringstream name(try_read_file(folder + "/comm", kMost).value_or(""));
         std::getline(name, holder.program);
         if (struct stat owner{}; ::stat(folder.c_str(), &owner) == 0) {
             holder.ours = owner.st_uid == ::geteuid();

@@ -70,7 +70,7 @@ void ChildProcess::start(const std::filesystem::path& program, const std::vector
         pointers.push_back(argument.data());
     }
     pointers.push_back(nullptr);
-    const int log_file = ::open(log.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NOFOLLOW, 0600);
+    const int log_file = ::open(log.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK, 0600);
     const int null = ::open("/dev/null", O_RDONLY | O_CLOEXEC);
     const pid_t parent = ::getpid();
     const pid_t child = log_file >= 0 && null >= 0 ? ::fork() : -1;

@@ -16,7 +16,7 @@
 
 #include "base/atomic_files.hpp"
 #include "base/error.hpp"
-#include "base/file_io.hpp"
+#include "base/input_file.hpp"
 #include "base/json_fields.hpp"
 #include "base/json_guard.hpp"
 #include "base/process_memory.hpp"
@@ -463,25 +463,22 @@ bool NodeClient::Impl::child_ended() {
 
 /// A node that could not open its session has left a word why: that is no crash.
 bool NodeClient::Impl::take_failure() {
-    constexpr std::size_t kLimit = 64 * 1024;
     std::error_code error;
-    const auto size = fs::file_size(failure_file(), error);
-    if (error || size > kLimit) {
+    if (!fs::exists(failure_file(), error)) {
         return false;
     }
-    std::string text(size, '\0');
-    const base::Descriptor file = base::open_for_reading(failure_file());
-    const bool whole = file && base::read_exactly(file.get(), std::as_writable_bytes(std::span(text)), 0);
+    nlohmann::json failure;
+    try {
+        failure = base::read_json_file(failure_file(), 64 << 10);
+    } catch (const Error&) {
+        return false;
+    }
     fs::remove(failure_file(), error);
-    const auto failure = whole ? base::parse_object(text, kLimit) : std::nullopt;
-    if (!failure) {
-        return false;
-    }
-    const Sentence why = base::sentence_in(*failure, "error");
+    const Sentence why = base::sentence_in(failure, "error");
     if (why.empty()) {
         return false;
     }
-    link_.obstacle = obstacle_named(base::text_of(*failure, "why"));
+    link_.obstacle = obstacle_named(base::text_of(failure, "why"));
     model_.node_went(why);
     give_up_commands(why);
     clean_up_unopened();
@@ -543,7 +540,8 @@ void NodeClient::Impl::start_child() {
             !for_reading_ && ::access(options_.session.c_str(), W_OK) == 0 &&
             (fs::exists(options_.session / "manifest.json", error) || fs::is_empty(options_.session, error));
         log_file_ = (ours ? options_.session : folder_.path()) / "node.log";
-        if (ours && ::access(log_file_.c_str(), F_OK) == 0 && ::access(log_file_.c_str(), W_OK) != 0) {
+        const fs::file_status log = fs::symlink_status(log_file_, error);
+        if (fs::exists(log) && (!fs::is_regular_file(log) || ::access(log_file_.c_str(), W_OK) != 0)) {
             log_file_ = folder_.path() / "node.log";
         }
         fs::remove(failure_file(), error);

@@ -11,6 +11,7 @@ namespace moescope::gui_test {
 void register_shell(Harness& harness);
 void register_panels(Harness& harness);
 void register_window(Harness& harness);
+void register_unopened(Harness& harness);
 void register_crash(Harness& harness);  // last: it kills the node
 
 namespace {
@@ -51,6 +52,7 @@ Harness::Harness(std::filesystem::path folder) : folder_(std::move(folder)) {
     register_shell(*this);
     register_panels(*this);
     register_window(*this);
+    register_unopened(*this);
     register_crash(*this);
 }
 
