@@ -64,7 +64,7 @@ class StepPlot {
     void draw(ui::Context& ctx, const history::TrainingRun& run, const StepPlotSpec& spec, std::size_t& window,
               ImVec2 size);
     /// Which curves a person has switched off.
-    void take_over(const StepPlot& before) { hidden_ = before.hidden_; }
+    void take_over(const StepPlot& before) { switched_ = before.switched_; }
 
  private:
     /// What is drawn of one curve; kept until its data, the range or the width changes.

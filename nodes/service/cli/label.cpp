@@ -14,6 +14,7 @@
 #include "base/stop_reason.hpp"
 #include "nodes/service/cli/console.hpp"
 #include "nodes/service/cli/subcommands.hpp"
+#include "nodes/service/library/command_error.hpp"
 #include "probes/probes.hpp"
 
 namespace moescope::node {

@@ -34,7 +34,8 @@ int tokenize_command(const Paths& paths, const TokenizeOptions& options) {
     }
     WorkerPool workers(paths.program);
     const std::atomic<bool> never{false};
-    auto lease = workers.acquire(path, cores(), never);
+    auto lease = workers.acquire(options.model, path, never);
+    lease.open(cores(), never);
     const json shown = lease->ask(
         request, base::say("reading a prompt with {}", options.model), [](std::span<const std::byte>) {}, never);
     const json ids = shown.value("ids", json::array());
