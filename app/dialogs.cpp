@@ -358,12 +358,6 @@ void Dialogs::close() {
     done_ = nullptr;
 }
 
-void Dialogs::close() {
-    native_dialog_.reset();
-    open_ = false;
-    done_ = nullptr;
-}
-
 bool Dialogs::answer(const std::string& path) {
     if (!open_ || native_dialog_ || !done_) {
         return false;

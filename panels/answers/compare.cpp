@@ -730,7 +730,7 @@ void ComparePanel::build_probability(View& view, const Generation& answer) {
         const int bucket = std::clamp(static_cast<int>(p * kTints), 0, kTints - 1);
         const auto& parts = view.parts.separated().parts;
         const auto part =
-            std::find_if(parts.begin(), parts.end(), [&](const probes::AnswerPart& p) { return at < p.end; });
+            std::find_if(parts.begin(), parts.end(), [&](const probes::AnswerPart& one) { return at < one.end; });
         const bool said = part == parts.end() || part->kind == probes::AnswerPart::Kind::answer;
         at += joined.size();
         runs.push_back({static_cast<std::uint32_t>(text.size()),

@@ -6,6 +6,7 @@
 #include <imgui_stdlib.h>
 
 #include "panels/answers/probe.hpp"
+#include "panels/answers/question.hpp"
 #include "panels/ui/field_label.hpp"
 #include "panels/ui/text_layout.hpp"
 #include "panels/ui/widgets.hpp"

@@ -4,6 +4,7 @@
 #include <imgui_stdlib.h>
 
 #include "base/utf8.hpp"
+#include "panels/ui/text_layout.hpp"
 #include "panels/ui/text_tools.hpp"
 #include "panels/ui/widgets.hpp"
 

@@ -12,7 +12,6 @@ namespace moescope::engine {
 namespace {
 
 using nlohmann::json;
-using test::error_of;
 
 void number(GgufBytes& g, const std::string& key, std::uint16_t value) {
     g.add(key, 2, GgufBytes::raw(value));
