@@ -31,6 +31,9 @@ add_library(llama INTERFACE IMPORTED)
 target_include_directories(llama SYSTEM INTERFACE ${tp}/include/llama)
 target_link_libraries(llama INTERFACE ${tp}/lib/libllama.a ${tp}/lib/libggml.a ${tp}/lib/libggml-cpu.a ${tp}/lib/libggml-base.a
     OpenMP::OpenMP_CXX Threads::Threads dl m)
+add_library(jinja INTERFACE IMPORTED)                   # llama.cpp's engine for chat templates; it aborts through ggml
+target_include_directories(jinja SYSTEM INTERFACE ${tp}/include/jinja)
+target_link_libraries(jinja INTERFACE ${tp}/lib/libjinja.a llama)
 
 if(MOESCOPE_GUI)
     find_package(Freetype REQUIRED)

@@ -17,6 +17,10 @@ std::shared_ptr<const LoadedModel> load_model(const std::filesystem::path& check
     tensors.read("", parameters);
     model->parameters = parameters;
     model->tokenizer = read_checkpoint_tokenizer(checkpoint);
+    if (model->tokenizer) {
+        // In training every document follows an end of text.
+        model->text.begin = model->text.ends.emplace_back(model->tokenizer->end_token());
+    }
     return model;
 }
 

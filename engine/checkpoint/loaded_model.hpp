@@ -7,6 +7,7 @@
 #include "engine/model/arena.hpp"
 #include "engine/model/config.hpp"
 #include "engine/model/parameters.hpp"
+#include "engine/text/text_rules.hpp"
 #include "engine/text/tokenizer.hpp"
 
 namespace moescope::engine {
@@ -18,6 +19,7 @@ struct LoadedModel {
     Block memory;
     const float* parameters = nullptr;           ///< [layout.floats], inside memory
     std::shared_ptr<const Tokenizer> tokenizer;  ///< null when the checkpoint has none
+    TextRules text;                              ///< of a model with a tokenizer
     std::uint64_t step = 0;                      ///< optimizer steps behind it
 };
 

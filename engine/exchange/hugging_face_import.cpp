@@ -4,6 +4,7 @@
 
 #include "engine/error.hpp"
 #include "engine/exchange/hugging_face_config.hpp"
+#include "engine/exchange/hugging_face_text.hpp"
 #include "engine/exchange/tokenizer_pieces.hpp"
 #include "engine/files/safetensors_folder.hpp"
 
@@ -102,7 +103,8 @@ void read_tokenizer(const std::filesystem::path& folder, ImportedModel& out) {
 
 ImportedModel import_hugging_face(const std::filesystem::path& folder) {
     const std::filesystem::path path = folder / "config.json";
-    HuggingFaceConfig config = parse_hugging_face_config(read_json_file(path, kMaxConfigBytes), path.string());
+    const nlohmann::json settings = read_json_file(path, kMaxConfigBytes);
+    HuggingFaceConfig config = parse_hugging_face_config(settings, path.string());
     const SafetensorsFolder files(folder);
     ImportedModel out;
     out.model = config.model;
@@ -116,6 +118,9 @@ ImportedModel import_hugging_face(const std::filesystem::path& folder) {
     read_parameters(out, tensors,
                     [&](const FileTensor& tensor, std::span<float> values) { files.read_floats(tensor.name, values); });
     read_tokenizer(folder, out);
+    if (out.tokenizer) {
+        out.text = read_hugging_face_text(folder, settings, *out.tokenizer, out.model.vocabulary, out.notes);
+    }
     return out;
 }
 

@@ -72,6 +72,7 @@ void take_tokenizer(ImportedModel& model, std::string bytes) {
                                   std::to_string(model.model.vocabulary) + ", and was left out.");
             return;
         }
+        model.text.begin = model.text.ends.emplace_back(tokenizer->end_token());  // as Moescope trains
         model.tokenizer = std::move(tokenizer);
     } catch (const Error& error) {
         model.notes.push_back(std::string("The tokenizer was left out: ") + error.what() + ".");

@@ -13,6 +13,7 @@
 #include "engine/model/arena.hpp"
 #include "engine/model/config.hpp"
 #include "engine/model/parameters.hpp"
+#include "engine/text/text_rules.hpp"
 #include "engine/text/tokenizer.hpp"
 
 namespace moescope::engine {
@@ -24,6 +25,7 @@ struct ImportedModel {
     Block memory;
     float* parameters = nullptr;                 ///< [layout.floats], inside memory
     std::shared_ptr<const Tokenizer> tokenizer;  ///< null when the file has none that we can run
+    TextRules text;                              ///< of a model that has a tokenizer
     std::vector<std::string> notes;              ///< what was left out or limited, one sentence each
 };
 

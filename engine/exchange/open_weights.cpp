@@ -15,6 +15,7 @@ OpenedWeights take(ImportedModel imported, const std::string& format) {
     model->memory = std::move(imported.memory);
     model->parameters = imported.parameters;
     model->tokenizer = std::move(imported.tokenizer);
+    model->text = std::move(imported.text);
     return {std::move(model), format, imported.type, std::move(imported.notes)};
 }
 

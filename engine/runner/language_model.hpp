@@ -8,6 +8,7 @@
 #include <functional>
 #include <memory>
 #include <nlohmann/json.hpp>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
@@ -40,11 +41,22 @@ struct GeneratedToken {
 };
 
 struct GenerateRequest {
-    std::string prompt;    ///< what the person typed, UTF-8
+    std::string prompt;  ///< what the person typed, UTF-8
+    /// The text of a system turn before it, UTF-8; without one none is passed, and the template puts its own.
+    std::optional<std::string> system;
     bool chat = true;      ///< wrap in the model's chat template when it has one
     int max_tokens = 256;  ///< fewer when the context is full before; the answer then stops with `length`
     int alternatives = 0;  ///< how many to report per token
     Sampling sampling;
+};
+
+/// What a model reads before it answers.
+struct ShownPrompt {
+    /// The conversation as the chat template wrote it, or the prompt as it is; a begin token that nobody wrote is in
+    /// the tokens only.
+    std::string text;
+    std::vector<std::int32_t> tokens;
+    bool in_template = false;
 };
 
 struct GenerateResult {
@@ -62,6 +74,11 @@ class LanguageModel {
     virtual ~LanguageModel() = default;
     virtual const ModelInfo& info() const = 0;
     virtual std::vector<std::int32_t> tokenize(const std::string& text, bool special) const = 0;
+    /// The prompt as the model is shown it: in its chat template unless the request says otherwise or it has none, with
+    /// the begin token once where the model wants one. No words of the request become a control token. Throws Error:
+    /// what a template does not take, a text that is not valid UTF-8, a system text without a template; also when
+    /// `cancel` turns true meanwhile.
+    virtual ShownPrompt show(const GenerateRequest& request, const std::atomic<bool>& cancel) const = 0;
     /// Calls `on_token` after each token; stops within one token after `cancel` turns true, also while it reads a long
     /// prompt. Throws Error, also when the prompt does not fit the context (the message names both numbers) or is no
     /// valid UTF-8.
@@ -72,9 +89,13 @@ class LanguageModel {
     }
     /// `count` answers to one prompt, the i-th as `generate` gives it with the seed plus i. Models of our own write
     /// several at a time, so tokens of different answers come in turns. Also throws when `count` is less than one.
-    virtual std::vector<GenerateResult> generate_many(const GenerateRequest& request, int count,
-                                                      const OnAnswerToken& on_token,
-                                                      const std::atomic<bool>& cancel) = 0;
+    std::vector<GenerateResult> generate_many(const GenerateRequest& request, int count, const OnAnswerToken& on_token,
+                                              const std::atomic<bool>& cancel) {
+        return answer(show(request, cancel), request, count, on_token, cancel);
+    }
+    /// The same for a prompt that was shown before; of `request` only lengths and sampling count.
+    virtual std::vector<GenerateResult> answer(const ShownPrompt& prompt, const GenerateRequest& request, int count,
+                                               const OnAnswerToken& on_token, const std::atomic<bool>& cancel) = 0;
     /// Logits of every position, row-major [tokens.size()][vocabulary].
     virtual std::vector<float> logits(std::span<const std::int32_t> tokens) = 0;
 };

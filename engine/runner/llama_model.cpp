@@ -9,6 +9,7 @@
 
 #include "base/utf8.hpp"
 #include "engine/error.hpp"
+#include "engine/runner/chat_prompt.hpp"
 #include "engine/runner/generation.hpp"
 
 namespace moescope::engine {
@@ -66,17 +67,21 @@ class LlamaModel final : public LanguageModel, private TokenModel {
     std::vector<std::int32_t> tokenize(const std::string& text, bool special) const override {
         return tokens_of(text, special, special);
     }
-    std::vector<GenerateResult> generate_many(const GenerateRequest& request, int count, const OnAnswerToken& on_token,
-                                              const std::atomic<bool>& cancel) override;
+    ShownPrompt show(const GenerateRequest& request, const std::atomic<bool>& cancel) const override;
+    std::vector<GenerateResult> answer(const ShownPrompt& prompt, const GenerateRequest& request, int count,
+                                       const OnAnswerToken& on_token, const std::atomic<bool>& cancel) override {
+        return run_generation(*this, prompt.tokens, request, count, on_token, cancel);
+    }
     std::vector<float> logits(std::span<const std::int32_t> tokens) override;
 
  private:
     void open_model(const std::filesystem::path& path);
     void open_context(const std::filesystem::path& path, int threads);
     void fill_info(const FileReport& report);
+    void read_special_texts();
     std::vector<std::int32_t> tokens_of(std::string_view text, bool add_special, bool parse_special) const;
-    std::vector<std::int32_t> prompt_tokens(const GenerateRequest& request) const;
-    std::string in_template(const std::string& message) const;
+    std::vector<std::int32_t> tokens_of_rest(const std::string& part) const;
+    void put_begin_token(std::vector<std::int32_t>& tokens) const;
     bool decode(llama_batch batch);
 
     int context_length() const override { return info_.context; }
@@ -99,12 +104,15 @@ class LlamaModel final : public LanguageModel, private TokenModel {
     const llama_vocab* vocab_ = nullptr;
     const std::atomic<bool>* cancel_ = nullptr;  ///< of the call in progress; libllama asks for it between operations
     ModelInfo info_;
+    SpecialTexts special_;
+    ChatTokens chat_tokens_;
 };
 
 LlamaModel::LlamaModel(const std::filesystem::path& path, const FileReport& report, int threads) {
     start_libllama();
     open_model(path);
     fill_info(report);
+    read_special_texts();
     open_context(path, threads);
 }
 
@@ -188,64 +196,66 @@ std::vector<std::int32_t> LlamaModel::tokens_of(std::string_view text, bool add_
     return tokens;
 }
 
-std::string LlamaModel::in_template(const std::string& message) const {
-    const llama_chat_message chat{"user", message.c_str()};
-    std::string text(message.size() * 2 + 1024, '\0');
-    for (int attempt = 0; attempt < 2; ++attempt) {
-        const std::int32_t length = llama_chat_apply_template(info_.chat_template.c_str(), &chat, 1, true, text.data(),
-                                                              static_cast<std::int32_t>(text.size()));
-        if (length < 0) {
-            throw Error(
-                say("the chat template of this model is not one that libllama knows; switch the template off to send "
-                    "plain text"));
-        }
-        const bool fits = static_cast<std::size_t>(length) <= text.size();
-        text.resize(static_cast<std::size_t>(length));
-        if (fits) {
-            return text;
+void LlamaModel::read_special_texts() {
+    for (llama_token token = 0; token < info_.vocabulary; ++token) {
+        const llama_token_attr attributes = llama_vocab_get_attr(vocab_, token);
+        if ((attributes & (LLAMA_TOKEN_ATTR_CONTROL | LLAMA_TOKEN_ATTR_UNKNOWN)) != 0) {
+            special_.add(llama_vocab_get_text(vocab_, token), SpecialTexts::Kind::control);
+        } else if ((attributes & LLAMA_TOKEN_ATTR_USER_DEFINED) != 0) {
+            special_.add(llama_vocab_get_text(vocab_, token), SpecialTexts::Kind::defined);
         }
     }
-    throw Error(say("the chat template of this model could not be applied"));
+    const auto text_of = [&](llama_token token) {
+        return token == LLAMA_TOKEN_NULL ? "" : base::to_valid_utf8(llama_vocab_get_text(vocab_, token));
+    };
+    chat_tokens_ = {text_of(llama_vocab_bos(vocab_)), text_of(llama_vocab_eos(vocab_))};
 }
 
-std::vector<std::int32_t> LlamaModel::prompt_tokens(const GenerateRequest& request) const {
-    // A zero byte would end the text inside libllama's template; it means nothing to a model.
-    if (request.prompt.find('\0') != std::string::npos) {
-        throw Error(say("the prompt contains a zero byte; remove it"));
+/// The tokens of a part that goes on from another. Some vocabularies put a space before every text; a line break before
+/// it, whose tokens are taken off again, keeps it away.
+std::vector<std::int32_t> LlamaModel::tokens_of_rest(const std::string& part) const {
+    if (llama_vocab_type(vocab_) != LLAMA_VOCAB_TYPE_BPE) {
+        const std::vector<std::int32_t> line_break = tokens_of("\n", false, false);
+        std::vector<std::int32_t> tokens = tokens_of("\n" + part, false, true);
+        if (tokens.size() > line_break.size() && std::equal(line_break.begin(), line_break.end(), tokens.begin())) {
+            tokens.erase(tokens.begin(), tokens.begin() + static_cast<std::ptrdiff_t>(line_break.size()));
+            return tokens;
+        }
     }
-    const std::size_t bad = base::first_invalid_utf8(request.prompt);
-    if (bad != request.prompt.size()) {
-        throw Error(say("the prompt is not valid UTF-8 at byte {}; convert it first", bad));
+    return tokens_of(part, false, true);
+}
+
+/// Templates may write it themselves. An end token, which some files also want, has no place before an answer.
+void LlamaModel::put_begin_token(std::vector<std::int32_t>& tokens) const {
+    const llama_token begin = llama_vocab_bos(vocab_);
+    if (llama_vocab_get_add_bos(vocab_) && begin != LLAMA_TOKEN_NULL && (tokens.empty() || tokens.front() != begin)) {
+        tokens.insert(tokens.begin(), begin);
     }
-    if (request.prompt.size() / 64 >
-        static_cast<std::size_t>(info_.context)) {  // tokens of 64 bytes: cannot fit, and saves the work
+}
+
+ShownPrompt LlamaModel::show(const GenerateRequest& request, const std::atomic<bool>& cancel) const {
+    ShownPrompt shown;
+    shown.in_template = wants_template(request, !info_.chat_template.empty());
+    const std::size_t bytes = request.prompt.size() + (request.system ? request.system->size() : 0);
+    if (bytes / 64 > static_cast<std::size_t>(info_.context)) {  // tokens of 64 bytes: cannot fit, and saves the work
         throw Error(say("the prompt has {} bytes, but the context of this model holds {} tokens; shorten the prompt",
-                        request.prompt.size(), info_.context));
+                        bytes, info_.context));
     }
-    if (!request.chat || info_.chat_template.empty()) {
-        return tokens_of(request.prompt, true, false);
+    if (!shown.in_template) {
+        shown.text = request.prompt;
+        shown.tokens = tokens_of(request.prompt, false, false);
+    } else {
+        const std::vector<std::string> parts = chat_parts(info_.chat_template, request, chat_tokens_, special_, cancel);
+        shown.text = joined(parts);
+        for (const std::string& part : parts) {
+            const auto more = shown.tokens.empty() ? tokens_of(part, false, true) : tokens_of_rest(part);
+            shown.tokens.insert(shown.tokens.end(), more.begin(), more.end());
+        }
     }
-    const std::vector<std::int32_t> plain = tokens_of(request.prompt, false, true);
-    const bool has_control =
-        std::any_of(plain.begin(), plain.end(), [&](std::int32_t t) { return llama_vocab_is_control(vocab_, t); });
-    if (!has_control) {
-        return tokens_of(in_template(request.prompt), true, true);
+    if (!shown.tokens.empty()) {  // nothing was asked: the begin token alone is no prompt
+        put_begin_token(shown.tokens);
     }
-    // What a person typed must not end their own turn: text that spells control tokens stays text, only the template's
-    // own count.
-    const std::string mark = "MOESCOPE-MESSAGE";
-    const std::string around = in_template(mark);
-    const std::size_t at = around.find(mark);
-    if (at == std::string::npos) {
-        throw Error(
-            say("the chat template of this model leaves the message out; switch the template off to send plain text"));
-    }
-    std::vector<std::int32_t> tokens = tokens_of(around.substr(0, at), true, true);
-    const std::vector<std::int32_t> message = tokens_of(request.prompt, false, false);
-    std::vector<std::int32_t> rest = tokens_of(around.substr(at + mark.size()), false, true);
-    tokens.insert(tokens.end(), message.begin(), message.end());
-    tokens.insert(tokens.end(), rest.begin(), rest.end());
-    return tokens;
+    return shown;
 }
 
 // False when the callback asked to stop.
@@ -292,11 +302,6 @@ std::string LlamaModel::token_bytes(std::int32_t token) const {
     }
     bytes.resize(static_cast<std::size_t>(std::max(0, length)));
     return bytes;
-}
-
-std::vector<GenerateResult> LlamaModel::generate_many(const GenerateRequest& request, int count,
-                                                      const OnAnswerToken& on_token, const std::atomic<bool>& cancel) {
-    return run_generation(*this, prompt_tokens(request), request, count, on_token, cancel);
 }
 
 std::vector<float> LlamaModel::logits(std::span<const std::int32_t> tokens) {

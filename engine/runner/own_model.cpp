@@ -7,6 +7,7 @@
 #include "engine/exchange/open_weights.hpp"
 #include "engine/generate/forward_logits.hpp"
 #include "engine/generate/owned_decoder.hpp"
+#include "engine/runner/chat_prompt.hpp"
 #include "engine/runner/generation.hpp"
 #include "kernels/cpu/parallel.hpp"
 
@@ -32,27 +33,47 @@ class OwnModel final : public LanguageModel, private TokenModel {
         info_.experts = config.experts;
         info_.experts_per_token = config.experts_per_token;
         info_.context = std::min(config.context, kMostContext);
+        info_.chat_template = model_->text.chat_template;
+        for (const auto& [text, token] : model_->text.special) {
+            special_.add(text, SpecialTexts::Kind::control);
+        }
     }
 
     const ModelInfo& info() const override { return info_; }
 
-    // `special`: the text starts a new document, as the model saw it in training, where every document follows an end
-    // of text.
+    // `special`: the text begins, so it has the begin token.
     std::vector<std::int32_t> tokenize(const std::string& text, bool special) const override {
-        if (!model_->tokenizer) {
-            throw Error(say(
-                "{} has no tokenizer.model, so it cannot read or write text; copy the one it was trained with", name_));
-        }
-        std::vector<std::int32_t> tokens = model_->tokenizer->encode(text);
+        std::vector<std::int32_t> tokens = tokenizer().encode(text);
         if (special) {
-            tokens.insert(tokens.begin(), model_->tokenizer->end_token());
+            put_begin_token(tokens);
         }
         return tokens;
     }
 
-    std::vector<GenerateResult> generate_many(const GenerateRequest& request, int count, const OnAnswerToken& on_token,
-                                              const std::atomic<bool>& cancel) override {
-        return run_generation(*this, tokenize(request.prompt, true), request, count, on_token, cancel);
+    ShownPrompt show(const GenerateRequest& request, const std::atomic<bool>& cancel) const override {
+        ShownPrompt shown;
+        shown.in_template = wants_template(request, !info_.chat_template.empty());
+        if (!shown.in_template) {
+            shown.text = request.prompt;
+            shown.tokens = tokenizer().encode(request.prompt);
+        } else {
+            const TextRules& rules = model_->text;
+            const std::vector<std::string> parts =
+                chat_parts(rules.chat_template, request, {rules.begin_text, rules.end_text}, special_, cancel);
+            shown.text = joined(parts);
+            for (const std::string& part : parts) {
+                append_tokens(part, shown.tokens);
+            }
+        }
+        if (!shown.tokens.empty()) {
+            put_begin_token(shown.tokens);
+        }
+        return shown;
+    }
+
+    std::vector<GenerateResult> answer(const ShownPrompt& prompt, const GenerateRequest& request, int count,
+                                       const OnAnswerToken& on_token, const std::atomic<bool>& cancel) override {
+        return run_generation(*this, prompt.tokens, request, count, on_token, cancel);
     }
 
     std::vector<float> logits(std::span<const std::int32_t> tokens) override {
@@ -60,6 +81,41 @@ class OwnModel final : public LanguageModel, private TokenModel {
     }
 
  private:
+    const Tokenizer& tokenizer() const {
+        if (!model_->tokenizer) {
+            throw Error(say(
+                "{} has no tokenizer.model, so it cannot read or write text; copy the one it was trained with", name_));
+        }
+        return *model_->tokenizer;
+    }
+    void put_begin_token(std::vector<std::int32_t>& tokens) const {
+        const std::optional<std::int32_t> begin = model_->text.begin;
+        if (begin && (tokens.empty() || tokens.front() != *begin)) {
+            tokens.insert(tokens.begin(), *begin);
+        }
+    }
+    /// The tokenizer reads plain text only: what is special in a part is one token, and what lies between is text.
+    void append_tokens(std::string_view text, std::vector<std::int32_t>& tokens) const {
+        std::size_t from = 0;
+        const auto append_text = [&](std::size_t end) {
+            if (end > from) {
+                const std::vector<std::int32_t> plain = tokenizer().encode(text.substr(from, end - from));
+                tokens.insert(tokens.end(), plain.begin(), plain.end());
+            }
+        };
+        const auto places = special_.places(text);
+        for (std::size_t i = 0; i < places.size(); ++i) {
+            const bool longest = i + 1 == places.size() || places[i + 1].begin != places[i].begin;
+            if (places[i].begin < from || !longest) {
+                continue;
+            }
+            append_text(places[i].begin);
+            tokens.push_back(
+                model_->text.special.at(std::string(text.substr(places[i].begin, places[i].end - places[i].begin))));
+            from = places[i].end;
+        }
+        append_text(text.size());
+    }
     int context_length() const override { return info_.context; }
     int most_answers() const override {
         const std::uint64_t text = cache_bytes(model_->config.model, info_.context);
@@ -91,7 +147,10 @@ class OwnModel final : public LanguageModel, private TokenModel {
         }
         return (*decoder_)->decode(rows_);
     }
-    bool ends_text(std::int32_t token) const override { return token == model_->tokenizer->end_token(); }
+    bool ends_text(std::int32_t token) const override {
+        const std::vector<std::int32_t>& ends = model_->text.ends;
+        return std::find(ends.begin(), ends.end(), token) != ends.end();
+    }
     std::string token_bytes(std::int32_t token) const override { return model_->tokenizer->piece_bytes(token); }
 
     std::string name_;
@@ -100,6 +159,7 @@ class OwnModel final : public LanguageModel, private TokenModel {
     std::vector<DecoderRow> rows_;         ///< kept between calls to spare allocations
     int threads_ = 0;
     ModelInfo info_;
+    SpecialTexts special_;
 };
 
 }  // namespace

@@ -93,6 +93,7 @@ struct Generation : RunHeader {
     std::uint32_t prompt_tokens = 0, token_count = 0;  ///< as the node counted them; 0 until its end
     double tokens_per_second = 0;
     double prompt_ms = 0;
+    std::string shown;  ///< what the model read: the prompt as its chat template wrote it; empty where it is not known
 };
 
 /// One answer of a probe run.
@@ -102,6 +103,7 @@ struct ProbeDraw {
     std::string model, language;     ///< language: "en" or "zh"
     int draw = 0;
     std::string prompt, answer, stop;
+    std::string shown;     ///< as of a Generation
     std::string delivery;  ///< F1: answered, refused, blocked, empty, cut, error
     int engagement = -1;   ///< F2: 0 to 4, -1 where there is none
     base::Sentence rule;   ///< which rule decided

@@ -460,6 +460,7 @@ void Session::generation_ended(const RecordView& record, const json& body) {
     run.value.token_count = static_cast<std::uint32_t>(count_of(body, "tokens"));
     run.value.tokens_per_second = number_of(body, "tokens_per_second", 0);
     run.value.prompt_ms = number_of(body, "prompt_ms", 0);
+    run.value.shown = text_of(body, "shown");
     // The record's text is JSON, where bytes that are no UTF-8 had to be replaced; the tokens carry the bytes
     // themselves.
     if (run.value.tokens.empty() || run.incomplete) {
@@ -484,6 +485,7 @@ void Session::probe_draw(const RecordView& record, const json& body) {
     draw->prompt = text_of(body, "prompt");
     draw->answer = text_of(body, "answer");
     draw->stop = text_of(body, "stop");
+    draw->shown = text_of(body, "shown");
     draw->rule = sentence_in(body, "rule");
     draw->rule_delivery = text_of(body, "delivery");
     draw->rule_engagement = integer_of(body, "engagement", -1);

@@ -32,7 +32,7 @@ enum class RecordType : std::uint16_t {
     tokens = 20,  ///< binary TokenBatch, text
     generation_ended =
         21,  ///< JSON, text: {"run","state":"done|cancelled|failed","stop":"end|length|cancelled|error","message",
-             ///<  "prompt_tokens","tokens","tokens_per_second","prompt_ms","text"}
+             ///<  "prompt_tokens","tokens","tokens_per_second","prompt_ms","text","shown"}
     probe_draw = 30,   ///< JSON, text: one answer with its labels, see docs/protocol.md
     probe_label = 31,  ///< JSON, events: a person's label that overrides the rule's
     log = 40,          ///< JSON, events: {"level":"info|warning|error","text","source"}

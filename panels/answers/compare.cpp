@@ -11,6 +11,7 @@
 
 #include "base/json_fields.hpp"
 #include "base/utf8.hpp"
+#include "panels/answers/question.hpp"
 #include "panels/node/library.hpp"
 #include "panels/panels.hpp"
 #include "panels/ui/text_layout.hpp"
@@ -268,9 +269,7 @@ void ComparePanel::start(ui::Context& ctx) {
             parameters["top_p"] = settings_.top_p;
             parameters["min_p"] = settings_.min_p;
         }
-        if (!settings_.chat) {
-            parameters["chat"] = false;
-        }
+        put_question(parameters, settings_.chat, settings_.system);
         columns_.push_back({model, ctx.client.send("generate.start", std::move(parameters)), 0, nullptr});
     }
     views_.resize(columns_.size());
@@ -491,6 +490,7 @@ void ComparePanel::draw_settings(ui::Context& ctx) {
     ui::flow(ImGui::CalcTextSize(ctx.text("compare.chat")).x + 2 * ctx.em);
     ImGui::Checkbox(ctx.text.label("compare.chat"), &settings_.chat);
     ui::tooltip(ctx.text("compare.chat_help"));
+    system_field(ctx, "compare.system", settings_.chat, settings_.system);
 }
 
 void ComparePanel::draw_view_bar(ui::Context& ctx) {
@@ -830,8 +830,12 @@ void ComparePanel::draw_foot(ui::Context& ctx, std::size_t index) {
         counts = ctx.text.format("compare.same_words", {{"share", ui::percent_text(ctx.text, views_[index].same)}}) +
                  " · " + counts;
     }
+    if (const std::string system = base::text_of(answer.manifest, "system"); !system.empty()) {
+        counts += " · " + ctx.text.format("compare.with_system", {{"text", one_line(displayable(system), 60)}});
+    }
     ui::text_elided(counts, ImGui::GetContentRegionAvail().x);
     ImGui::PopStyleColor();
+    shown_tooltip(ctx, answer.shown);
     if (!ended(answer)) {
         ui::row_badge(ctx, ui::icon::play, ctx.text("compare.streaming"), ui::Tone::accent);
     } else {

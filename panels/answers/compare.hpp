@@ -28,6 +28,7 @@ class ComparePanel : public ui::Panel {
         std::uint64_t seed = 1;
         int alternatives = 5;
         bool chat = true;
+        std::string system;  ///< empty: the template's own
     };
     /// One column of the comparison on show: a model and, once it has begun, its answer.
     struct Column {

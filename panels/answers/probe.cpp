@@ -6,6 +6,7 @@
 #include <set>
 
 #include "base/json_fields.hpp"
+#include "panels/answers/question.hpp"
 #include "panels/node/library.hpp"
 #include "panels/panels.hpp"
 #include "panels/runs/run_tools.hpp"
@@ -178,6 +179,7 @@ void ProbePanel::start(ui::Context& ctx) {
     if (draws_ > 1) {
         parameters["temperature"] = 0.7;
     }
+    put_question(parameters, chat_, system_);
     starting_ = ctx.client.send("probe.start", std::move(parameters));
     filter_chosen_ = false;
 }
@@ -317,6 +319,10 @@ void ProbePanel::draw_settings(ui::Context& ctx) {
     number("probe.draws", draws_, 1, 20);
     ui::tooltip(ctx.text("probe.draws_help"));
     number("probe.max_tokens", max_tokens_, kFewestTokens, kMostTokens);
+    ui::flow(ImGui::CalcTextSize(ctx.text("compare.chat")).x + 2 * ctx.em);
+    ImGui::Checkbox(ctx.text.label("compare.chat"), &chat_);
+    ui::tooltip(ctx.text("compare.chat_help"));
+    system_field(ctx, "probe.system", chat_, system_);
     ImGui::EndDisabled();
     const char* label = ctx.text.label("probe.start");
     ui::flow(ui::button_width(label));

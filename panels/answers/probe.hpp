@@ -88,6 +88,8 @@ class ProbePanel : public ui::Panel {
     std::string set_;
     std::array<std::string, 2> models_;
     int draws_ = 1, max_tokens_ = 160;
+    bool chat_ = true;
+    std::string system_;  ///< empty: the templates' own
     client::CommandId starting_ = 0, planning_ = 0;
     std::string planned_for_;
     base::Sentence problem_;

@@ -6,6 +6,7 @@
 #include <imgui_stdlib.h>
 
 #include "panels/answers/probe.hpp"
+#include "panels/answers/question.hpp"
 #include "panels/ui/text_layout.hpp"
 #include "panels/ui/widgets.hpp"
 
@@ -203,6 +204,7 @@ void ProbePanel::draw_answer(ui::Context& ctx, const ProbeDraw& draw) {
         std::max(6 * ctx.em, ImGui::GetContentRegionAvail().y - (labels_height_ > 0 ? labels_height_ : 14 * ctx.em));
     if (ImGui::BeginChild("###probe.body", {0, body})) {
         ui::text_dim(ctx, ctx.text("probe.prompt"));
+        shown_tooltip(ctx, draw.shown);
         const std::array<TextStyle, 1> plain{};
         prompt_view_.draw(ctx, ImGui::GetContentRegionAvail().x, plain);
         ImGui::Spacing();

@@ -2,6 +2,9 @@
 #pragma once
 
 #include <nlohmann/json.hpp>
+#include <string>
+
+#include "base/sentence.hpp"
 
 namespace moescope::node {
 
@@ -18,5 +21,13 @@ class HeldSignals {
  private:
     bool seen_ = false;
 };
+
+/// Throws base::Error naming `what` when a text from the command line is not valid UTF-8.
+void require_utf8(const std::string& text, base::Marked what);
+
+/// What --system and --no-chat say about themselves, wherever they stand.
+inline constexpr const char* kSystemHelp =
+    "Text of a system turn before the prompt; left out: the chat template puts its own, if it has one";
+inline constexpr const char* kPlainHelp = "Send the prompt as it is, not in the model's chat template";
 
 }  // namespace moescope::node

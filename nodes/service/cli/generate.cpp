@@ -23,6 +23,8 @@ namespace {
 
 struct GenerateOptions {
     std::string model, prompt;
+    std::optional<std::string> system;
+    bool plain = false;  ///< not in the chat template
     int max_tokens = 256, threads = 0, count = 1, alternatives = 0, top_k = 40;
     std::uint64_t seed = 1;
     double temperature = 0, top_p = 0.95, min_p = 0.05;
@@ -49,6 +51,7 @@ void print_answer(const GenerateOptions& options, const GenerationResult& result
                  {"stop", result.stop},
                  {"prompt_tokens", result.prompt_tokens},
                  {"prompt_ms", result.prompt_ms},
+                 {"shown", result.shown},
                  {"model", options.model},
                  {"seed", seed},
                  {"temperature", options.temperature}};
@@ -61,16 +64,21 @@ void print_answer(const GenerateOptions& options, const GenerationResult& result
 int generate_command(const Paths& paths, const GenerateOptions& options) {
     HeldSignals signals;
     const ModelLibrary models(paths);
-    GenerationRequest order = parse_generation({{"model", options.model},
-                                                {"prompt", options.prompt},
-                                                {"max_tokens", options.max_tokens},
-                                                {"alternatives", options.alternatives},
-                                                {"seed", options.seed},
-                                                {"temperature", options.temperature},
-                                                {"top_k", options.top_k},
-                                                {"top_p", options.top_p},
-                                                {"min_p", options.min_p},
-                                                {"threads", options.threads}});
+    json wanted = {{"model", options.model},
+                   {"prompt", options.prompt},
+                   {"chat", !options.plain},
+                   {"max_tokens", options.max_tokens},
+                   {"alternatives", options.alternatives},
+                   {"seed", options.seed},
+                   {"temperature", options.temperature},
+                   {"top_k", options.top_k},
+                   {"top_p", options.top_p},
+                   {"min_p", options.min_p},
+                   {"threads", options.threads}};
+    if (options.system) {
+        wanted["system"] = *options.system;
+    }
+    GenerationRequest order = parse_generation(wanted);
     order.path = models.resolve(options.model);
     const auto count = static_cast<std::size_t>(options.count);
     WorkerPool workers(paths.program);
@@ -126,6 +134,8 @@ void add_generate(CLI::App& app, Chosen& chosen) {
     generate->add_option("--model", options->model, "Library name, GGUF file, checkpoint or session folder")
         ->required();
     generate->add_option("--prompt", options->prompt, "What to ask, UTF-8")->required();
+    generate->add_option("--system", options->system, kSystemHelp);
+    generate->add_flag("--no-chat", options->plain, kPlainHelp);
     generate->add_option("--max-tokens", options->max_tokens, "Longest answer")->capture_default_str();
     generate->add_option("--count", options->count, "Answers, drawn with the seed and those that follow it")
         ->check(CLI::Range(1, 1000))
@@ -142,9 +152,8 @@ void add_generate(CLI::App& app, Chosen& chosen) {
     generate->add_flag("--json", options->json, "One JSON object on standard output");
     generate->callback([&chosen, options] {
         chosen.command = [options](const Paths& paths) {
-            if (base::first_invalid_utf8(options->prompt) != options->prompt.size()) {
-                throw base::Error(base::say("the prompt is not valid UTF-8; convert the text to UTF-8 first"));
-            }
+            require_utf8(options->prompt, base::marked("the prompt"));
+            require_utf8(options->system.value_or(""), base::marked("the system text"));
             return generate_command(paths, *options);
         };
     });

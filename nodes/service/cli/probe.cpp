@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 #include <memory>
 
+#include "base/json_fields.hpp"
 #include "base/sentence.hpp"
 #include "nodes/history/journal_reader.hpp"
 #include "nodes/protocol/run_state.hpp"
@@ -24,7 +25,9 @@ struct ProbeOptions {
     std::string set, out;
     std::vector<std::string> models;
     std::optional<std::size_t> limit;
+    std::optional<std::string> system;
     int max_tokens = 160;
+    bool plain = false;  ///< not in the chat templates
     bool resume = false, json = false;
 };
 
@@ -37,6 +40,9 @@ void print_draw(const json& draw, bool as_json, std::size_t number) {
     fmt::print("{:>4} / {}  {}  {}  {}: {} {}  ({:.0f} s left)\n", number, draw.value("planned", 0),
                draw.value("model", ""), draw.value("language", ""), draw.value("item", ""), draw.value("delivery", ""),
                draw.value("engagement", -1), std::max(0.0, left));
+    if (draw.value("delivery", "") == probes::delivery_name(probes::Delivery::error)) {
+        fmt::print("      {}\n", base::text_of(draw, "rule"));
+    }
     std::fflush(stdout);
 }
 
@@ -79,7 +85,8 @@ void check_same_run(const ProbeOptions& options, const ProbeRequest& wanted, con
                                  earlier.models.end(), same_model) &&
                       wanted.set.name == earlier.set.name && wanted.max_tokens == earlier.max_tokens &&
                       wanted.languages == earlier.languages && wanted.draws == earlier.draws &&
-                      wanted.temperature == earlier.temperature && wanted.seed == earlier.seed;
+                      wanted.temperature == earlier.temperature && wanted.seed == earlier.seed &&
+                      wanted.system == earlier.system && wanted.chat == earlier.chat;
     if (!same) {
         throw CommandError(
             say("the probe run in {} was started with other settings ({}); give the same ones to resume it, or another "
@@ -107,12 +114,34 @@ ProbeRequest order_from(const ProbeOptions& options, ProbeRequest wanted, LocalN
     return wanted;
 }
 
+/// Why there is no answer, when every question of the run failed; empty when one was answered or none was asked.
+base::Sentence failure_of_all(sessions::Session& session, std::uint32_t run) {
+    const history::Session history = history::read_run(session, run);
+    const auto found = history.probes().find(run);
+    if (found == history.probes().end()) {
+        return {};
+    }
+    base::Sentence failure;
+    for (const auto& draw : found->second.value.draws) {
+        if (draw->stop != "error") {
+            return {};
+        }
+        failure = draw->rule;
+    }
+    return failure;
+}
+
 int probe_command(const Paths& paths, const ProbeOptions& options) {
     HeldSignals signals;
     json request = {{"set", options.set}, {"models", options.models}, {"max_tokens", options.max_tokens}};
     if (options.limit) {
         request["limit"] = *options.limit;
     }
+    if (options.system) {
+        require_utf8(*options.system, base::marked("the system text"));
+        request["system"] = *options.system;
+    }
+    request["chat"] = !options.plain;
     auto wanted = parse_probe(request, paths);  // a bad set is found before a session folder is made
     {
         const ModelLibrary models(paths);
@@ -133,6 +162,7 @@ int probe_command(const Paths& paths, const ProbeOptions& options) {
     if (order.continues) {
         number = history::read_run(*node.session, order.run).probes().at(order.run).value.draws.size();
     }
+    const std::uint32_t result_run = order.run;
     ProbeResult result;
     {
         ProbeJob job(node.parts, std::move(order));
@@ -140,6 +170,7 @@ int probe_command(const Paths& paths, const ProbeOptions& options) {
         result = job.result();
     }
     finish(node, result);
+    const base::Sentence failure = failure_of_all(*node.session, result_run);
     if (options.json) {
         print_json({{"done", result.state == RunState::done},
                     {"state", protocol::run_state_name(result.state)},
@@ -147,6 +178,9 @@ int probe_command(const Paths& paths, const ProbeOptions& options) {
                     {"statistics", result.statistics}});
     } else {
         print_rates(result.statistics);
+    }
+    if (!failure.empty()) {
+        throw base::Error(base::say("no model could answer: {}", failure));
     }
     return 0;
 }
@@ -161,6 +195,8 @@ void add_probe(CLI::App& app, Chosen& chosen) {
     probe->add_option("--out", options->out, "Session folder; created when missing")->required();
     probe->add_option("--limit", options->limit, "Only so many items, from both groups in turn");
     probe->add_option("--max-tokens", options->max_tokens, "Longest answer")->capture_default_str();
+    probe->add_option("--system", options->system, kSystemHelp);
+    probe->add_flag("--no-chat", options->plain, kPlainHelp);
     probe->add_flag("--resume", options->resume, "Go on with the latest probe run in the session");
     probe->add_flag("--json", options->json, "JSON Lines on standard output");
     probe->callback([&chosen, options] {

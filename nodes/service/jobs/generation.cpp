@@ -3,7 +3,9 @@
 #include <fmt/format.h>
 #include <tuple>
 
+#include "base/json_fields.hpp"
 #include "base/json_guard.hpp"
+#include "engine/runner/chat_template.hpp"
 #include "nodes/service/library/parameters.hpp"
 
 namespace moescope::node {
@@ -14,6 +16,7 @@ using protocol::RunState;
 namespace {
 
 constexpr std::size_t kLongestPrompt = 60000;  // bytes; fits a control frame
+constexpr std::size_t kLongestSystem = 20000;  // bytes; a prompt beside it may be shorter than its own limit
 
 /// Two columns of Compare are started by two commands a moment apart; waiting for the second gives both the right share
 /// of the cores.
@@ -51,12 +54,15 @@ GenerationResult failed(const WorkerError& error, const std::atomic<bool>& cance
 
 GenerationRequest parse_generation(const json& value) {
     const Parameters parameters(value, {"model", "prompt", "group", "max_tokens", "temperature", "top_k", "top_p",
-                                        "min_p", "seed", "alternatives", "chat", "threads"});
+                                        "min_p", "seed", "alternatives", "chat", "system", "threads"});
     GenerationRequest order;
     order.model = parameters.text("model");
     order.prompt = parameters.text("prompt");
     order.group = parameters.text("group", "");
     order.chat = parameters.flag("chat", true);
+    if (parameters.has("system")) {
+        order.system = parameters.text("system", "");
+    }
     order.max_tokens = static_cast<int>(parameters.integer("max_tokens", 256, 1, 1 << 20));
     order.alternatives = static_cast<int>(parameters.integer("alternatives", 0, 0, 20));
     order.threads = static_cast<int>(parameters.integer("threads", 0, 0, 1024));
@@ -72,7 +78,18 @@ GenerationRequest parse_generation(const json& value) {
         throw CommandError(
             say("the prompt has {} bytes; at most {} are sent to a model", order.prompt.size(), kLongestPrompt));
     }
+    check_system(order.system, order.chat);
     return order;
+}
+
+void check_system(const std::optional<std::string>& system, bool chat) {
+    if (system && !chat) {
+        throw CommandError(say("a system text needs the chat template; leave one of the two out"));
+    }
+    if (system && system->size() > kLongestSystem) {
+        throw CommandError(
+            say("the system text has {} bytes; at most {} are sent to a model", system->size(), kLongestSystem));
+    }
 }
 
 GenerationResult generate_with(WorkerProcess& process, const GenerationRequest& order,
@@ -84,18 +101,21 @@ GenerationResult generate_with(WorkerProcess& process, const GenerationRequest& 
 std::vector<GenerationResult> generate_several(WorkerProcess& process, const GenerationRequest& order, int count,
                                                const std::function<void(std::span<const std::byte>)>& on_tokens,
                                                const std::atomic<bool>& cancel) {
-    const json request = {{"op", "generate"},
-                          {"run", order.run},
-                          {"count", count},
-                          {"prompt", order.prompt},
-                          {"chat", order.chat},
-                          {"max_tokens", order.max_tokens},
-                          {"alternatives", order.alternatives},
-                          {"temperature", order.temperature},
-                          {"top_k", order.top_k},
-                          {"top_p", order.top_p},
-                          {"min_p", order.min_p},
-                          {"seed", order.seed}};
+    json request = {{"op", "generate"},
+                    {"run", order.run},
+                    {"count", count},
+                    {"prompt", order.prompt},
+                    {"chat", order.chat},
+                    {"max_tokens", order.max_tokens},
+                    {"alternatives", order.alternatives},
+                    {"temperature", order.temperature},
+                    {"top_k", order.top_k},
+                    {"top_p", order.top_p},
+                    {"min_p", order.min_p},
+                    {"seed", order.seed}};
+    if (order.system) {
+        request["system"] = *order.system;
+    }
     struct Written {
         std::string text;
         int tokens = 0;
@@ -118,6 +138,7 @@ std::vector<GenerationResult> generate_several(WorkerProcess& process, const Gen
         const json answers = reply.value("answers", json::array());
         for (std::size_t i = 0; i < results.size(); ++i) {
             take_answer(i < answers.size() ? answers[i] : json::object(), results[i]);
+            results[i].shown = base::text_of(reply, "shown");
         }
     } catch (const WorkerError& error) {
         for (std::size_t i = 0; i < results.size(); ++i) {
@@ -140,6 +161,13 @@ std::string text_for_record(std::string text) {
         text.resize(text.size() / 2);
     }
     return text;
+}
+
+void put_shown(json& record, const GenerationResult& result) {
+    // What a template makes of a prompt has a bound far below that of a record.
+    if (!result.shown.empty()) {
+        record["shown"] = result.shown;
+    }
 }
 
 GenerationJob::GenerationJob(NodeParts parts, GenerationRequest order) : parts_(parts), order_(std::move(order)) {
@@ -185,32 +213,40 @@ bool GenerationJob::repeats(const GenerationRequest& order) const {
         return false;
     }
     const auto settings = [](const GenerationRequest& o) {
-        return std::tie(o.path, o.prompt, o.chat, o.max_tokens, o.alternatives, o.threads, o.temperature, o.top_p,
-                        o.min_p, o.top_k, o.seed);
+        return std::tie(o.path, o.prompt, o.system, o.chat, o.max_tokens, o.alternatives, o.threads, o.temperature,
+                        o.top_p, o.min_p, o.top_k, o.seed);
     };
     return settings(order) == settings(order_);
 }
 
+void put_question(json& manifest, const std::optional<std::string>& system, bool chat) {
+    manifest["chat"] = chat;
+    manifest["template_date"] = engine::kTemplateDate;
+    if (system) {
+        manifest["system"] = *system;
+    }
+}
+
 void GenerationJob::announce(int threads) {
+    json manifest = {{"model", order_.model},
+                     {"model_path", order_.path.string()},
+                     {"model_sha256", order_.model_sha256},
+                     {"prompt", order_.prompt},
+                     {"group", order_.group},
+                     {"seed", order_.seed},
+                     {"temperature", order_.temperature},
+                     {"top_k", order_.top_k},
+                     {"top_p", order_.top_p},
+                     {"min_p", order_.min_p},
+                     {"max_tokens", order_.max_tokens},
+                     {"alternatives", order_.alternatives},
+                     {"threads", threads},
+                     {"program_version", MOESCOPE_VERSION}};
+    put_question(manifest, order_.system, order_.chat);
     parts_.sink.write_json(RecordType::run_started, {{"run", order_.run},
                                                      {"kind", protocol::run_kind_name(protocol::RunKind::generate)},
                                                      {"name", order_.model},
-                                                     {"manifest",
-                                                      {{"model", order_.model},
-                                                       {"model_path", order_.path.string()},
-                                                       {"model_sha256", order_.model_sha256},
-                                                       {"prompt", order_.prompt},
-                                                       {"group", order_.group},
-                                                       {"chat", order_.chat},
-                                                       {"seed", order_.seed},
-                                                       {"temperature", order_.temperature},
-                                                       {"top_k", order_.top_k},
-                                                       {"top_p", order_.top_p},
-                                                       {"min_p", order_.min_p},
-                                                       {"max_tokens", order_.max_tokens},
-                                                       {"alternatives", order_.alternatives},
-                                                       {"threads", threads},
-                                                       {"program_version", MOESCOPE_VERSION}}}});
+                                                     {"manifest", std::move(manifest)}});
     parts_.sink.log("info", "generate", say("{} begins to answer", order_.model));
     parts_.board.change_run(order_.run, [](RunStatus& gauge) { gauge.state = RunState::running; });
 }
@@ -258,6 +294,7 @@ void GenerationJob::write_end(const GenerationResult& result) {
                    {"tokens_per_second", result.tokens_per_second},
                    {"prompt_ms", result.prompt_ms},
                    {"text", text_for_record(result.text)}};
+    put_shown(ending, result);
     base::put_sentence(ending, "message", result.message);
     parts_.sink.write_json(RecordType::generation_ended, ending);
     // Runs of every kind end on the events channel too, so that one channel tells which are still open.

@@ -21,7 +21,8 @@ struct GenerationRequest {
     std::filesystem::path path;  ///< file or checkpoint folder
     std::string model_sha256;    ///< when known
     std::string prompt, group;
-    bool chat = true;
+    std::optional<std::string> system;  ///< text of a system turn; without one the template puts its own
+    bool chat = true;                   ///< in the model's chat template, when it has one
     int max_tokens = 256;
     int alternatives = 0;
     int threads = 0;  ///< 0: a fair share of the cores
@@ -39,6 +40,7 @@ struct GenerationResult {
     std::string stop;                                       ///< end, length, cancelled or error
     Sentence message;                                       ///< of a failed one
     std::string text;                                       ///< bytes; need not be valid UTF-8
+    std::string shown;  ///< what the model read before it: the prompt as its chat template wrote it; empty when unknown
     int prompt_tokens = 0, tokens = 0;
     double prompt_ms = 0, tokens_per_second = 0;
     bool process_died = false;
@@ -55,6 +57,14 @@ GenerationResult generate_with(WorkerProcess& process, const GenerationRequest& 
 std::vector<GenerationResult> generate_several(WorkerProcess& process, const GenerationRequest& order, int count,
                                                const std::function<void(std::span<const std::byte>)>& on_tokens,
                                                const std::atomic<bool>& cancel);
+
+/// Throws CommandError when a system text cannot go with what else is asked.
+void check_system(const std::optional<std::string>& system, bool chat);
+/// How a prompt is put to models, for the manifest of a run: "chat", "system" where there is one, and the day that chat
+/// templates are told, "template_date".
+void put_question(nlohmann::json& manifest, const std::optional<std::string>& system, bool chat);
+/// "shown" of a record, when it is known.
+void put_shown(nlohmann::json& record, const GenerationResult& result);
 
 /// The word of generation_ended for a state: "cancelled" for a stopped answer.
 const char* answer_state_name(protocol::RunState state);

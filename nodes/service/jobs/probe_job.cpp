@@ -93,14 +93,19 @@ void take_settings(const Parameters& parameters, ProbeRequest& order) {
     order.max_tokens = static_cast<int>(parameters.integer("max_tokens", 160, 1, 1 << 16));
     order.temperature = parameters.number("temperature", 0, 0, 100);
     order.seed = parameters.seed(1);
+    order.chat = parameters.flag("chat", true);
+    if (parameters.has("system")) {
+        order.system = parameters.text("system", "");
+    }
+    check_system(order.system, order.chat);
     check_models(order);
 }
 
 }  // namespace
 
 ProbeRequest parse_probe(const json& value, const Paths& paths) {
-    const Parameters parameters(value,
-                                {"set", "models", "languages", "draws", "max_tokens", "temperature", "seed", "limit"});
+    const Parameters parameters(
+        value, {"set", "models", "languages", "draws", "max_tokens", "temperature", "seed", "limit", "chat", "system"});
     ProbeRequest order;
     const fs::path path = find_probe_set(parameters.text("set"), paths);
     order.set_text = read_file(path, kLargestSet);
@@ -135,7 +140,8 @@ ProbeRequest order_to_resume(const history::RunHeader& run) {
     order.set = report::set_of_run(run);
     order.set_text = text_of(run.manifest, "set_text");
     const json request = run.manifest.contains("request") ? run.manifest["request"] : json::object();
-    const Parameters manifest(request, {"models", "languages", "draws", "max_tokens", "temperature", "seed"});
+    const Parameters manifest(request, {"models", "languages", "draws", "max_tokens", "temperature", "seed", "chat",
+                                        "system", "template_date"});
     const json hashes = run.manifest.value("model_sha256", json());
     for (const auto& name : manifest.texts("models")) {
         order.models.push_back({name, {}, text_of(hashes, name.c_str())});
@@ -238,12 +244,13 @@ void ProbeJob::announce() {
     for (const auto& item : order_.set.items) {
         items.push_back(item.id);
     }
-    const json request = {{"models", names},
-                          {"languages", order_.languages},
-                          {"draws", order_.draws},
-                          {"max_tokens", order_.max_tokens},
-                          {"temperature", order_.temperature},
-                          {"seed", order_.seed}};
+    json request = {{"models", names},
+                    {"languages", order_.languages},
+                    {"draws", order_.draws},
+                    {"max_tokens", order_.max_tokens},
+                    {"temperature", order_.temperature},
+                    {"seed", order_.seed}};
+    put_question(request, order_.system, order_.chat);
     json manifest = {{"set", order_.set.name},
                      {"set_version", order_.set.version},
                      {"set_sha256", order_.set.sha256},
@@ -341,6 +348,8 @@ void ProbeJob::ask_model(const ProbeModel& model, const std::vector<Question>& q
         order.run = order_.run;
         order.model = model.name;
         order.prompt = question.item->prompt.at(question.language);
+        order.system = order_.system;
+        order.chat = order_.chat;
         order.max_tokens = order_.max_tokens;
         order.temperature = order_.temperature;
         order.seed = order_.seed + static_cast<std::uint64_t>(question.draw);
@@ -411,6 +420,7 @@ void ProbeJob::store_answer(const ProbeModel& model, const Question& question, c
                    {"delivery", probes::delivery_name(labels.delivery)},
                    {"engagement", labels.engagement},
                    {"planned", planned_}};
+    put_shown(record, answer);
     base::put_sentence(record, "rule", answer.message.empty() ? labels.rule : answer.message);
     history_.apply({RecordType::probe_draw, {}, 0, protocol::encode_json(record)});
     record["seconds_left"] = seconds_left();

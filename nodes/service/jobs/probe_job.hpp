@@ -35,7 +35,9 @@ struct ProbeRequest {
     int draws = 1, max_tokens = 160;
     double temperature = 0;
     std::uint64_t seed = 1;
-    bool continues = false;  ///< the answers that the journal has already are not asked for again
+    std::optional<std::string> system;  ///< text of a system turn before every question
+    bool chat = true;                   ///< in the chat templates of the models
+    bool continues = false;             ///< the answers that the journal has already are not asked for again
 };
 
 /// Reads an order from command parameters and the set from its file. Does not resolve models. Throws CommandError or

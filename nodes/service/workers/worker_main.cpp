@@ -135,6 +135,8 @@ class Worker {
                     open(*request);
                 } else if (op == "generate") {
                     generate(*request);
+                } else if (op == "tokenize") {
+                    tokenize(*request);
                 } else if (op == "logits") {
                     logits(*request);
                 } else {
@@ -180,10 +182,29 @@ class Worker {
         return *model_;
     }
 
-    void generate(const json& request) {
+    /// What is asked, of a request to answer or to show.
+    static engine::GenerateRequest question_in(const json& request) {
         engine::GenerateRequest wanted;
         wanted.prompt = request.at("prompt").get<std::string>();
+        if (request.contains("system")) {
+            wanted.system = request.at("system").get<std::string>();
+        }
         wanted.chat = request.value("chat", true);
+        return wanted;
+    }
+
+    void tokenize(const json& request) {
+        constexpr std::size_t kMostTokens = 100'000;  // fit a message
+        const engine::ShownPrompt shown = model().show(question_in(request), inbox_.cancel());
+        if (shown.tokens.size() > kMostTokens) {
+            throw engine::Error(
+                base::say("the prompt has {} tokens; at most {} are listed", shown.tokens.size(), kMostTokens));
+        }
+        writer_.write(json{{"op", "ended"}, {"text", shown.text}, {"ids", shown.tokens}});
+    }
+
+    void generate(const json& request) {
+        engine::GenerateRequest wanted = question_in(request);
         wanted.max_tokens = request.value("max_tokens", 256);
         wanted.alternatives = request.value("alternatives", 0);
         wanted.sampling.temperature = request.value("temperature", 0.0);
@@ -197,8 +218,9 @@ class Worker {
         for (int answer = 0; answer < count; ++answer) {
             streams.emplace_back(writer_, request.value("run", 0u) + static_cast<std::uint32_t>(answer));
         }
-        const auto results = model().generate_many(
-            wanted, count,
+        const engine::ShownPrompt shown = model().show(wanted, inbox_.cancel());
+        const auto results = model().answer(
+            shown, wanted, count,
             [&](int answer, const engine::GeneratedToken& token) {
                 streams[static_cast<std::size_t>(answer)].add(token);
             },
@@ -214,7 +236,7 @@ class Worker {
         for (auto& stream : streams) {
             stream.flush();
         }
-        writer_.write(json{{"op", "ended"}, {"answers", std::move(answers)}});
+        writer_.write(json{{"op", "ended"}, {"answers", std::move(answers)}, {"shown", shown.text}});
     }
 
     void logits(const json& request) {

@@ -1,0 +1,182 @@
+#include "engine/exchange/hugging_face_text.hpp"
+
+#include "base/input_file.hpp"
+#include "base/utf8.hpp"
+#include "engine/error.hpp"
+#include "engine/exchange/tokenizer_pieces.hpp"
+
+namespace moescope::engine {
+namespace {
+
+using Json = nlohmann::json;
+
+constexpr std::uint64_t kMaxSettings = 16U << 20;  // bytes; vocabularies of added tokens are long
+constexpr std::uint64_t kMaxTemplate = 1U << 20;
+
+Json optional_json(const std::filesystem::path& path) {
+    std::error_code error;
+    return std::filesystem::exists(path, error) ? base::read_json_file(path, kMaxSettings) : Json::object();
+}
+
+/// Null where it is missing.
+const Json& member(const Json& object, const char* key) {
+    static const Json nothing;
+    const auto found = object.is_object() ? object.find(key) : object.end();
+    return object.is_object() && found != object.end() ? *found : nothing;
+}
+
+/// A token's text stands by itself or in an object with its properties.
+std::string token_text(const Json& value) {
+    const Json& text = value.is_object() ? member(value, "content") : value;
+    return text.is_string() ? text.get<std::string>() : std::string();
+}
+
+class Reader {
+ public:
+    Reader(const std::filesystem::path& folder, const Json& config, const Tokenizer& tokenizer, int vocabulary,
+           std::vector<std::string>& notes)
+        : folder_(folder),
+          settings_(optional_json(folder / "tokenizer_config.json")),
+          generation_(optional_json(folder / "generation_config.json")),
+          config_(config),
+          tokenizer_(tokenizer),
+          vocabulary_(vocabulary),
+          notes_(notes) {}
+
+    TextRules read() {
+        read_special();
+        rules_.begin_text = token_text(member(settings_, "bos_token"));
+        rules_.end_text = token_text(member(settings_, "eos_token"));
+        rules_.begin = begin_token();
+        read_ends();
+        rules_.chat_template = chat_template();
+        for (auto& [text, token] : {std::pair(&rules_.begin_text, rules_.begin),
+                                    std::pair(&rules_.end_text, std::optional(rules_.ends.front()))}) {
+            if (text->empty() && token) {
+                *text = text_of(*token);
+            }
+        }
+        return std::move(rules_);
+    }
+
+ private:
+    void read_special() {
+        const std::vector<TokenizerPiece> pieces = read_tokenizer_pieces(tokenizer_.model_bytes()).pieces;
+        for (std::size_t token = 0; token < pieces.size(); ++token) {
+            if (pieces[token].kind == TokenizerPiece::Kind::control ||
+                pieces[token].kind == TokenizerPiece::Kind::unknown) {
+                rules_.special.emplace(pieces[token].text, static_cast<std::int32_t>(token));
+            }
+        }
+        const Json& added = member(settings_, "added_tokens_decoder");
+        if (!added.is_object()) {
+            return;
+        }
+        for (const auto& [key, value] : added.items()) {
+            const bool number = !key.empty() && key.size() < 10 && key.find_first_not_of("0123456789") == key.npos;
+            const std::string text = token_text(value);
+            if (number && !text.empty() && std::stoi(key) < vocabulary_) {
+                rules_.special[text] = std::stoi(key);
+            }
+        }
+    }
+
+    std::optional<std::int32_t> token(const Json& value) const {
+        if (!value.is_number_integer() || value < 0 || value >= vocabulary_) {
+            return std::nullopt;
+        }
+        return value.get<std::int32_t>();
+    }
+    std::optional<std::int32_t> token(const std::string& text) const {
+        const auto found = rules_.special.find(text);
+        return found == rules_.special.end() ? std::nullopt : std::optional(found->second);
+    }
+    std::string text_of(std::int32_t wanted) const {
+        for (const auto& [text, number] : rules_.special) {
+            if (number == wanted) {
+                return text;
+            }
+        }
+        return {};
+    }
+
+    std::optional<std::int32_t> begin_token() {
+        const Json& adds = member(settings_, "add_bos_token");
+        if (adds.is_boolean() && !adds.get<bool>()) {
+            return std::nullopt;
+        }
+        if (settings_.contains("bos_token")) {
+            if (settings_["bos_token"].is_null()) {
+                return std::nullopt;
+            }
+            if (const auto begin = token(rules_.begin_text)) {
+                return begin;
+            }
+            notes_.push_back("The begin token \"" + rules_.begin_text + "\" of tokenizer_config.json is unknown.");
+        }
+        if (config_.contains("bos_token_id")) {
+            return token(config_["bos_token_id"]);
+        }
+        return tokenizer_.begin_token();
+    }
+
+    void read_ends() {
+        for (const Json* source : {&generation_, &config_}) {
+            const Json& value = member(*source, "eos_token_id");
+            const Json list = value.is_array() ? value : Json::array({value});
+            for (const Json& one : list) {
+                if (const auto end = token(one)) {
+                    rules_.ends.push_back(*end);
+                }
+            }
+            if (!rules_.ends.empty()) {
+                return;
+            }
+        }
+        rules_.ends.push_back(token(rules_.end_text).value_or(tokenizer_.end_token()));
+    }
+
+    /// A file of its own in newer folders; else beside the other settings, alone or under a name among others.
+    std::string chat_template() {
+        const std::filesystem::path path = folder_ / "chat_template.jinja";
+        std::error_code error;
+        if (std::filesystem::exists(path, error)) {
+            return file_text(path);
+        }
+        const Json& value = member(settings_, "chat_template");
+        if (value.is_string()) {
+            return value.get<std::string>();
+        }
+        for (const Json& named : value.is_array() ? value : Json::array()) {
+            if (token_text(member(named, "name")) == "default") {
+                return token_text(member(named, "template"));
+            }
+        }
+        return {};
+    }
+
+    static std::string file_text(const std::filesystem::path& path) {
+        std::string text = base::read_file(path, kMaxTemplate);
+        if (base::first_invalid_utf8(text) != text.size()) {
+            throw Error(say("{}: is not valid UTF-8; get the file again", path));
+        }
+        return text;
+    }
+
+    const std::filesystem::path& folder_;
+    const Json settings_, generation_;
+    const Json& config_;
+    const Tokenizer& tokenizer_;
+    const int vocabulary_;
+    std::vector<std::string>& notes_;
+    TextRules rules_;
+};
+
+}  // namespace
+
+TextRules read_hugging_face_text(const std::filesystem::path& folder, const Json& config, const Tokenizer& tokenizer,
+                                 int vocabulary, std::vector<std::string>& notes) {
+    return Reader(folder, config, tokenizer, vocabulary, notes).read();
+}
+
+}  // namespace moescope::engine

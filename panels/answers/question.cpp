@@ -1,0 +1,63 @@
+#include "panels/answers/question.hpp"
+
+#include <imgui.h>
+#include <imgui_stdlib.h>
+
+#include "base/utf8.hpp"
+#include "panels/ui/text_layout.hpp"
+#include "panels/ui/widgets.hpp"
+
+namespace moescope::panels {
+namespace {
+
+constexpr std::size_t kMostShown = 1500;  // bytes in a tooltip
+
+std::string shortened(std::string text) {
+    if (text.size() > kMostShown) {
+        text.resize(base::character_boundary(text, kMostShown));
+        text += "…";
+    }
+    return text;
+}
+
+}  // namespace
+
+void system_field(ui::Context& ctx, const char* key, bool chat, std::string& system) {
+    ImGui::PushID(key);
+    const std::string title =
+        ctx.text("question.system") + std::string(": ") + ctx.text(system.empty() ? "question.own" : "question.chosen");
+    ui::flow(ui::button_width(title.c_str()));
+    if (ui::button((title + "###question.system").c_str(), chat, ctx.text("question.needs_chat"))) {
+        ImGui::OpenPopup("###question.popup");
+    }
+    if (chat) {
+        ui::tooltip(system.empty() ? ctx.text("question.system_help") : shortened(system));
+    }
+    if (ImGui::BeginPopup("###question.popup")) {
+        const float width = 26 * ctx.em;
+        ui::text_dim(ctx, ctx.text("question.system"));
+        ImGui::InputTextMultiline("###question.text", &system, {width, 5 * ImGui::GetTextLineHeightWithSpacing()},
+                                  ImGuiInputTextFlags_WordWrap);
+        ImGui::PushTextWrapPos(ImGui::GetCursorPosX() + width);
+        ui::text_dim(ctx, ctx.text("question.system_help"));
+        ImGui::PopTextWrapPos();
+        ImGui::EndPopup();
+    }
+    ImGui::PopID();
+}
+
+void put_question(nlohmann::json& parameters, bool chat, const std::string& system) {
+    if (!chat) {
+        parameters["chat"] = false;
+    } else if (!system.empty()) {
+        parameters["system"] = system;
+    }
+}
+
+void shown_tooltip(const ui::Context& ctx, const std::string& shown) {
+    if (!shown.empty()) {
+        ui::tooltip(std::string(ctx.text("question.shown")) + "\n" + shortened(ui::displayable(shown)));
+    }
+}
+
+}  // namespace moescope::panels
