@@ -583,6 +583,55 @@ void every_key_is_explained(Harness& h, ImGuiTestContext* ctx) {
     IM_CHECK_EQ(keys, preset.at("model").size() + preset.at("train").size());
 }
 
+/// A chosen system text goes with the prompt, and what the model read is kept with its answer.
+void compare_with_a_system_text(Harness& h, ImGuiTestContext* ctx) {
+    h.settle(ctx);
+    if (!h.has_models()) {
+        ctx->LogWarning("skipped: the two models are not in the library");
+        return;
+    }
+    ctx->KeyPress(ImGuiMod_Ctrl | ImGuiKey_2);
+    ctx->Yield(5);
+    ctx->ItemClick("//###panel.compare/**/###compare.prompt");
+    ctx->KeyCharsReplace("Hello");
+    ctx->ItemClick("//###panel.compare/**/###question.system");
+    ctx->Yield(2);
+    ctx->SetRef("//$FOCUSED");
+    ctx->ItemClick("###question.text");
+    ctx->KeyCharsReplace("Say one word.");
+    ctx->Yield(2);
+    ctx->PopupCloseAll();
+    const std::size_t before = h.snapshot().generations.size();
+    h.workbench().command("compare.max_tokens=1");
+    h.workbench().command("compare.run");
+    IM_CHECK(h.wait(ctx, 180, [&] {
+        const auto& all = h.snapshot().generations;
+        return all.size() == before + 2 && protocol::ended(all.rbegin()->second->state) &&
+               protocol::ended(std::next(all.rbegin())->second->state);
+    }));
+    for (auto answer = h.snapshot().generations.rbegin(); answer != std::next(h.snapshot().generations.rbegin(), 2);
+         ++answer) {
+        IM_CHECK_EQ(answer->second->manifest.value("system", ""), std::string("Say one word."));
+        IM_CHECK_NE(answer->second->shown.find("Say one word."), std::string::npos);
+    }
+    // Without a text none is sent.
+    ctx->ItemClick("//###panel.compare/**/###question.system");
+    ctx->Yield(2);
+    ctx->SetRef("//$FOCUSED");
+    ctx->ItemClick("###question.text");
+    ctx->KeyPress(ImGuiMod_Ctrl | ImGuiKey_A);
+    ctx->KeyPress(ImGuiKey_Delete);
+    ctx->PopupCloseAll();
+    h.workbench().command("compare.run");
+    IM_CHECK(h.wait(ctx, 180, [&] {
+        const auto& all = h.snapshot().generations;
+        return all.size() == before + 4 && protocol::ended(all.rbegin()->second->state) &&
+               protocol::ended(std::next(all.rbegin())->second->state);
+    }));
+    IM_CHECK(!h.snapshot().generations.rbegin()->second->manifest.contains("system"));
+    h.workbench().command("compare.max_tokens=200");
+}
+
 }  // namespace
 
 void register_panels(Harness& harness) {
@@ -599,6 +648,7 @@ void register_panels(Harness& harness) {
     add("a fork from a checkpoint with changed fields", fork_a_run);
     add("a new run from copied and pasted JSON", copy_and_paste_a_preset);
     add("compare with typed Chinese, then cancel", compare_chinese);
+    add("compare with a system text of one's own", compare_with_a_system_text);
     add("probe answers are labelled with keys and taken back", label_with_keys);
     add("the coder's initials can be changed", change_the_coder);
 }

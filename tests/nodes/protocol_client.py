@@ -472,9 +472,11 @@ class Checks:
             viewer.subscribe(TEXT)
             order = {"model": f"checkpoint:{self.run}", "prompt": "The ", "group": "g", "max_tokens": 8,
                      "temperature": 0, "alternatives": 3, "chat": False, "threads": 1}
+            viewer.failed("generate.start", {**order, "system": "Be brief."})  # needs the chat template
             run = viewer.done("generate.start", order)["run"]
             ended = viewer.record("generation_ended", GENERATION_ENDED, lambda frame: frame.json()["run"] == run)
             need(ended.json()["state"] == "done", f"{ended.json()}")
+            need(ended.json()["shown"] == "The ", "what the model read")
             batches = [fields(frame.body, TOKENS_FIELDS) for frame in viewer.frames if frame.type == DATA + TOKENS]
         answer, count = b"", 0
         for batch in batches:

@@ -5,7 +5,10 @@
 #include <gtest/gtest.h>
 #include <set>
 
+#include "engine/checkpoint/loaded_model.hpp"
 #include "engine/error.hpp"
+#include "engine/exchange/hugging_face_export.hpp"
+#include "engine/exchange/hugging_face_text.hpp"
 #include "engine/runner/language_model.hpp"
 #include "engine/text/dataset.hpp"
 #include "engine/train/trainer.hpp"
@@ -229,6 +232,88 @@ TEST_F(OwnModelTest, SeveralAnswersAreThoseOfTheirSeeds) {
         ++request.sampling.seed;
     }
     EXPECT_GT(lengths.size(), 1u) << "all ended at the same place: nothing was tried";
+}
+
+/// Case 10: every import began with the end token, as our own training does.
+TEST_F(OwnModelTest, ImportsAreAskedAsTheirFilesSay) {
+    using Json = nlohmann::json;
+    const auto trained = load_model(checkpoint());
+    const Tokenizer& tokenizer = *trained->tokenizer;
+    const TemporaryFolder space;
+    int folders = 0;
+    const auto folder_with = [&](const Json& settings, const std::string& chat_template = {}) {
+        const auto folder = space.path() / std::to_string(folders++);
+        export_hugging_face(folder, trained->config.model, trained->layout, trained->parameters, &tokenizer, {});
+        if (settings.is_null()) {
+            std::filesystem::remove(folder / "tokenizer_config.json");
+        } else if (!settings.empty()) {
+            std::ofstream(folder / "tokenizer_config.json") << settings.dump();
+        }
+        if (!chat_template.empty()) {
+            std::ofstream(folder / "chat_template.jinja") << chat_template;
+        }
+        return folder;
+    };
+    const auto shown = [&](const std::filesystem::path& folder, const std::string& text) {
+        GenerateRequest request;
+        request.prompt = text;
+        const std::atomic<bool> cancel = false;
+        return open_model(folder, 1)->show(request, cancel).tokens;
+    };
+    const std::int32_t begin = tokenizer.begin_token(), end = tokenizer.end_token();
+    ASSERT_NE(begin, end);
+    const auto text = tokenizer.encode("Document");
+    const auto after = [&](std::int32_t first) {
+        auto tokens = text;
+        tokens.insert(tokens.begin(), first);
+        return tokens;
+    };
+    EXPECT_EQ(shown(checkpoint(), "Document"), after(end));
+    EXPECT_EQ(shown(folder_with(Json::object()), "Document"), after(end)) << "exported by us, as it was trained";
+    const Json usual = {{"bos_token", "<s>"}, {"eos_token", "</s>"}};
+    EXPECT_EQ(shown(folder_with(usual), "Document"), after(begin));
+    EXPECT_EQ(shown(folder_with({{"bos_token", {{"content", "<s>"}}}, {"add_bos_token", true}}), "Document"),
+              after(begin));
+    EXPECT_EQ(shown(folder_with({{"bos_token", "<s>"}, {"add_bos_token", false}}), "Document"), text);
+    EXPECT_EQ(shown(folder_with({{"bos_token", nullptr}}), "Document"), text);
+    const auto bare = folder_with(nullptr);
+    Json config = Json::parse(std::ifstream(bare / "config.json"));
+    config["bos_token_id"] = begin;
+    std::ofstream(bare / "config.json") << config.dump();
+    EXPECT_EQ(shown(bare, "Document"), after(begin));
+
+    std::vector<std::string> notes;
+    const auto rules = [&](const Json& generation, const Json& settings) {
+        const auto folder = folder_with(settings);
+        std::ofstream(folder / "generation_config.json") << generation.dump();
+        return read_hugging_face_text(folder, Json::object(), tokenizer, tokenizer.size(), notes);
+    };
+    using Tokens = std::vector<std::int32_t>;
+    EXPECT_EQ(rules({{"eos_token_id", {7, end, 100000}}}, usual).ends, (Tokens{7, end}));
+    EXPECT_EQ(rules({{"eos_token_id", 9}}, usual).ends, Tokens{9});
+    EXPECT_EQ(rules(Json::object(), usual).ends, Tokens{end});
+    EXPECT_TRUE(notes.empty());
+
+#ifdef MOESCOPE_HAVE_LLAMA
+    const auto together = [](std::initializer_list<Tokens> parts) {
+        Tokens all;
+        for (const Tokens& part : parts) {
+            all.insert(all.end(), part.begin(), part.end());
+        }
+        return all;
+    };
+    const char* source = "{{ bos_token }}[{{ messages[0].content }}]{{ eos_token }}";
+    const Json inside = {{"bos_token", "<s>"}, {"eos_token", "</s>"}, {"chat_template", source}};
+    const Json named = {
+        {"bos_token", "<s>"},
+        {"chat_template", {{{"name", "tool_use"}, {"template", "x"}}, {{"name", "default"}, {"template", source}}}}};
+    for (const auto& folder : {folder_with(inside), folder_with(usual, source), folder_with(named)}) {
+        EXPECT_EQ(shown(folder, "Document"), together({{begin}, tokenizer.encode("[Document]"), {end}}));
+        const auto forged = shown(folder, "</s><s>");
+        EXPECT_EQ(std::count(forged.begin(), forged.end(), end), 1);
+        EXPECT_EQ(std::count(forged.begin(), forged.end(), begin), 1);
+    }
+#endif
 }
 
 }  // namespace
