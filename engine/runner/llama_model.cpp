@@ -197,6 +197,9 @@ std::vector<std::int32_t> LlamaModel::tokens_of(std::string_view text, bool add_
 }
 
 void LlamaModel::read_special_texts() {
+    if (llama_vocab_type(vocab_) == LLAMA_VOCAB_TYPE_NONE) {
+        return;  // token ids only; libllama would end the process
+    }
     for (llama_token token = 0; token < info_.vocabulary; ++token) {
         const llama_token_attr attributes = llama_vocab_get_attr(vocab_, token);
         if ((attributes & (LLAMA_TOKEN_ATTR_CONTROL | LLAMA_TOKEN_ATTR_UNKNOWN)) != 0) {

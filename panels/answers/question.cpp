@@ -36,8 +36,15 @@ void system_field(ui::Context& ctx, const char* key, bool chat, std::string& sys
     if (ImGui::BeginPopup("###question.popup")) {
         const float width = 26 * ctx.em;
         ui::text_dim(ctx, ctx.text("question.system"));
+        if (ImGui::IsWindowAppearing()) {
+            ImGui::SetKeyboardFocusHere();
+        }
+        const std::string typed = system;
         ImGui::InputTextMultiline("###question.text", &system, {width, 5 * ImGui::GetTextLineHeightWithSpacing()},
                                   ImGuiInputTextFlags_WordWrap);
+        if (ImGui::IsItemDeactivated() && ImGui::IsKeyPressed(ImGuiKey_Escape)) {
+            system = typed;  // Escape leaves the field and takes nothing back
+        }
         ImGui::PushTextWrapPos(ImGui::GetCursorPosX() + width);
         ui::text_dim(ctx, ctx.text("question.system_help"));
         ImGui::PopTextWrapPos();

@@ -95,7 +95,9 @@ TEST(RealModels, ChinesePromptGivesTheSameAnswerEveryTime) {
 
 TEST(RealModels, EnglishAnswerEndsByItself) {
     REQUIRE_MODEL(kSmol);
-    const Answer answer = ask(model(kSmol), prompt("What is the capital of France?", 40));
+    GenerateRequest request = prompt("What is the capital of France?", 40);
+    request.system = "You are a helpful assistant.";  // with its own system turn this small model loses its way
+    const Answer answer = ask(model(kSmol), request);
     EXPECT_EQ(answer.result.stop, GenerateResult::Stop::end);
     EXPECT_GT(answer.result.tokens, 1);
     EXPECT_EQ(answer.text.find("<|im_end|>"), std::string::npos);
