@@ -36,6 +36,11 @@ constexpr double kPatience = 10;
 enum AnswerStyle : std::uint16_t { kPlain, kChip, kAdded, kRemoved, kTint };
 constexpr int kTints = 10;
 
+/// Known once the answer has ended: what the model was shown comes with its end.
+bool begins_inside(const Generation& answer) {
+    return probes::ends_inside_reasoning(answer.shown);
+}
+
 bool ended(const Generation& answer) {
     return protocol::ended(answer.state);
 }
@@ -615,13 +620,13 @@ void ComparePanel::label(View& view, const Generation& answer) const {
     }
     view.labelled = true;
     const probes::Labels labels =
-        probes::label_answer(base::text_of(answer.manifest, "prompt"), answer.text, answer.stop);
+        probes::label_answer(base::text_of(answer.manifest, "prompt"), answer.text, answer.stop, begins_inside(answer));
     view.delivery = labels.delivery == probes::Delivery::answered ? "" : probes::delivery_name(labels.delivery);
     view.rule = labels.rule;
 }
 
 void ComparePanel::build_plain(View& view, const Generation& answer) {
-    if (!view.parts.update(answer.text, ended(answer))) {
+    if (!view.parts.update(answer.text, ended(answer), begins_inside(answer))) {
         // What looked like the answer was its reasoning.
         view.display.clear();
         view.text.set("");
@@ -656,8 +661,8 @@ const ComparePanel::Alignment* ComparePanel::alignment_of(ui::Context& ctx, std:
     const auto made = std::make_shared<Alignment>();
     made->base_run = base.id;
     made->other_run = other.id;
-    made->base = displayable(probes::separate_reasoning(base.text).answer);
-    made->other = displayable(probes::separate_reasoning(other.text).answer);
+    made->base = displayable(probes::separate_reasoning(base.text, begins_inside(base)).answer);
+    made->other = displayable(probes::separate_reasoning(other.text, begins_inside(other)).answer);
     alignments_.push_back(made);
     // The texts stay as they are from here on; the difference is handed over on the GUI thread.
     ctx.in_background([made]() -> std::function<void()> {
@@ -757,7 +762,7 @@ void ComparePanel::update_view(ui::Context& ctx, std::size_t index) {
         view.last_scroll_max = scroll;
         view.run = answer.id;
         view.source = std::move(source);
-        view.parts.update(answer.text, ended(answer));
+        view.parts.update(answer.text, ended(answer), begins_inside(answer));
         if (mode_ == Mode::difference) {
             build_difference(view, index, alignment);
         } else if (mode_ == Mode::probability) {

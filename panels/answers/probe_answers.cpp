@@ -205,7 +205,7 @@ void ProbePanel::draw_answer(ui::Context& ctx, const ProbeDraw& draw) {
         viewed_ = draw.seq;
         prompt_view_.set(displayable(draw.prompt));
         answer_text_ = AnswerText();
-        answer_text_.update(draw.answer, true);
+        answer_text_.update(draw.answer, true, probes::ends_inside_reasoning(draw.shown));
         answer_view_.set(displayable(answer_text_.answer()));
     }
     take_keys(ctx, draw);

@@ -29,7 +29,7 @@ class Lines {
  public:
     explicit Lines(const std::string& name) {
         if (name != "-") {
-            file_.emplace(name);
+            file_.emplace(base::InputFile(name));
         }
     }
 

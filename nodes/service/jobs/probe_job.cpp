@@ -417,7 +417,8 @@ double ProbeJob::seconds_left() const {
 
 void ProbeJob::store_answer(const ProbeModel& model, const Question& question, const GenerationResult& answer) {
     const std::string& prompt = question.item->prompt.at(question.language);
-    const auto labels = probes::label_answer(prompt, answer.text, answer.stop);
+    const auto labels =
+        probes::label_answer(prompt, answer.text, answer.stop, probes::ends_inside_reasoning(answer.shown));
     json record = {{"run", order_.run},
                    {"item", question.item->id},
                    {"topic", question.item->topic},

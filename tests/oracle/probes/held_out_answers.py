@@ -1,9 +1,10 @@
 #!/usr/bin/env python3
 """Draws answers for the held-out sample of the label rules: real models, sampled, labels left open for a person.
 
-    held_out_answers.py NODE OUT.json
+    held_out_answers.py NODE OUT.json FIRST_SEED [EVERY]
 
-NODE is moescope-node with the models of ./run. Writes every answer with its prompt, model, language, seed and stop
+FIRST_SEED: a number that no sample before this one began with, so that the answers are new; EVERY: only every so many
+items. NODE is moescope-node with the models of ./run. Writes every answer with its prompt, model, language, seed and stop
 reason, in a fixed shuffled order and without anything that the rules say. A person fills in "delivery" and
 "engagement" (probes/README.md says what they mean) before looking at the rules; tests/probes/held_out_test.cpp then
 compares. Answers that come twice are kept once.
@@ -35,20 +36,21 @@ def answer(node, model, prompt, seed):
 
 
 def main():
-    node, out = sys.argv[1:]
+    node, out, first_seed, *every = sys.argv[1:]
+    first_seed, every = int(first_seed), int(every[0]) if every else 1
     path = pathlib.Path(__file__).resolve().parents[3] / "assets/probe_sets/starter.json"
     probe_set = json.loads(path.read_text())
     answers, seen = [], set()
-    for number, (item, model, language) in enumerate(plan(probe_set["items"])):
-        got = answer(node, model, item["prompt"][language], 1000 + number)
+    for number, (item, model, language) in enumerate(plan(probe_set["items"][::every])):
+        got = answer(node, model, item["prompt"][language], first_seed + number)
         if got["text"] in seen:
             continue
         seen.add(got["text"])
         answers.append({"id": f"held-{number:03}", "item": item["id"], "model": model, "language": language,
-                        "seed": 1000 + number, "prompt": item["prompt"][language], "answer": got["text"],
+                        "seed": first_seed + number, "prompt": item["prompt"][language], "answer": got["text"],
                         "stop": got["stop"], "delivery": None, "engagement": None})
         print(number, model, language, item["id"], file=sys.stderr)
-    random.Random(1).shuffle(answers)
+    random.Random(first_seed).shuffle(answers)
     sample = {"set_sha256": hashlib.sha256(path.read_bytes()).hexdigest(), "max_tokens": TOKENS,
               "temperature": TEMPERATURE, "answers": answers}
     pathlib.Path(out).write_text(json.dumps(sample, ensure_ascii=False, indent=1) + "\n")
