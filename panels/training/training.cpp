@@ -289,6 +289,9 @@ StepPlotSpec TrainingPanel::spec(const Context& ctx, const TrainingRun& run, Plo
             result = {.key = "training.loss", .unit_key = "training.unit.nats"};
             add_losses(ctx, run, result);
             const auto add_evaluation = [&](const char* key, ImVec4 color, const history::Column& values) {
+                if (!values.empty() && values.range(0, values.size()).empty()) {
+                    return;  // there is no held-out text of that language
+                }
                 result.curves.push_back({.key = key,
                                          .style = Style::points,
                                          .color = color,

@@ -313,7 +313,7 @@ TEST(Trainer, AForkThatCannotWorkIsFoundWithoutLoadingIt) {
     trainer.set_expert_disabled(0, 1, true);
     const TemporaryFolder folder;
     trainer.save(folder.path());
-    EXPECT_EQ(error_of([&] { check_fork(folder.path(), config); }), "");
+    EXPECT_NO_THROW(check_fork(folder.path(), config));
     RunConfig changed = config;
     changed.model.experts_per_token = config.model.experts;
     EXPECT_NE(error_of([&] { check_fork(folder.path(), changed); }).find("layer 0 has"), std::string::npos);
