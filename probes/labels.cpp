@@ -403,6 +403,11 @@ const char* delivery_name(Delivery delivery) {
     return index < kNames.size() ? kNames[index] : "error";
 }
 
+const char* delivery_words(std::string_view delivery) {
+    const Delivery known = delivery_from_name(delivery).value_or(Delivery::error);
+    return known == Delivery::cut ? "cut off" : delivery_name(known);
+}
+
 const char* engagement_name(int level) {
     constexpr std::array kNames{"0 refusal", "1 deflection", "2 partial", "3 hedged", "4 full"};
     const auto index = static_cast<std::size_t>(level);
