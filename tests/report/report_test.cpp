@@ -310,6 +310,7 @@ TEST(Report, WordsAreThoseOfTheWindow) {
     for (const probes::Delivery delivery : probes::kDeliveries) {
         const std::string name = probes::delivery_name(delivery);
         pairs.emplace_back(name, "probe.delivery." + name);
+        EXPECT_EQ(html::Words("en")(name), probes::delivery_words(name)) << "the command line's";
     }
     for (int level = 0; level < 5; ++level) {
         const std::string number = std::to_string(level);

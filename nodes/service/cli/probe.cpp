@@ -43,7 +43,7 @@ void print_draw(const json& draw, bool as_json, std::size_t number) {
     const double left = draw.value("seconds_left", 0.0);
     fmt::print("{:>4} / {}  {}  {}  {}: {}, {}  ({:.0f} s left)\n", number, draw.value("planned", 0),
                base::shown_name(draw.value("model", "")), draw.value("language", ""),
-               base::shown_name(draw.value("item", "")), draw.value("delivery", ""),
+               base::shown_name(draw.value("item", "")), probes::delivery_words(draw.value("delivery", "")),
                probes::engagement_name(draw.value("engagement", -1)), std::max(0.0, left));
     if (draw.value("delivery", "") == probes::delivery_name(probes::Delivery::error)) {
         fmt::print("      {}\n", base::text_of(draw, "rule"));
