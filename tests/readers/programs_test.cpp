@@ -60,6 +60,7 @@ TEST(Programs, NoOptionWaitsForWhatIsNoFile) {
             {"logits", "--model", corpus, "--tokens", f_npy, "--out", out},
             {"models", "add", f_gguf},
             {"report", f_txt, "--out", out},
+            {"label", f_json, "--json"},
         };
         if (kind != Hostile::folder) {
             all.push_back({"train", "--config", config, "--data", f_txt, "--out", out + "2"});
