@@ -10,8 +10,10 @@
 #include "base/sha256.hpp"
 #include "engine/checkpoint/checkpoint.hpp"
 #include "engine/checkpoint/loaded_model.hpp"
+#include "engine/exchange/gguf_export.hpp"
 #include "engine/exchange/gguf_import.hpp"
 #include "engine/exchange/hugging_face_import.hpp"
+#include "engine/files/gguf_limits.hpp"
 #include "engine/files/inspect.hpp"
 #include "engine/files/npy.hpp"
 #include "engine/files/safetensors_folder.hpp"
@@ -176,12 +178,23 @@ TEST(Readers, OfModels) {
         copy(golden / "model.safetensors", f / "model.safetensors");
     };
     const auto import = [](const fs::path& f) { engine::import_hugging_face(f); };
+    const std::string exported = [&] {
+        const TemporaryFolder folder;
+        const engine::ImportedModel model = engine::import_hugging_face(golden);
+        engine::export_gguf(folder / "a.gguf", model.model, model.layout, model.parameters, nullptr);
+        return read_text(folder / "a.gguf");
+    }();
     expect_guarded({
         {READER("npy"), "a.npy", array, [](const fs::path& f) { engine::read_npy_tokens(f / "a.npy"); }},
         {READER("npy-inspection"), "a.npy", array, [](const fs::path& f) { inspect(f / "a.npy"); }},
         {READER("tokens-as-data"), "a.npy", array,
          [](const fs::path& f) { engine::load_dataset((f / "a.npy").string(), 512, f, {}); }},
         {READER("gguf-inspection"), "a.gguf", gguf.file(128), [](const fs::path& f) { inspect(f / "a.gguf"); }},
+        {READER("gguf-import"), "a.gguf", exported, [](const fs::path& f) { engine::import_gguf(f / "a.gguf"); }},
+        {READER("gguf-limits"), "a.gguf", gguf.file(128),
+         [](const fs::path& f) {
+             engine::check_limits_of_libllama(f / "a.gguf", engine::read_gguf_model(f / "a.gguf").header);
+         }},
         {READER("safetensors"), "a.safetensors", weights,
          [](const fs::path& f) { const engine::SafetensorsFile file(f / "a.safetensors"); }},
         {READER("safetensors-inspection"), "a.safetensors", weights,
