@@ -93,8 +93,8 @@ void read_tokenizer(const std::filesystem::path& folder, ImportedModel& out) {
     std::string bytes;
     try {
         bytes = base::read_file(path, kMaxTokenizerBytes);
-    } catch (const Error& error) {
-        return leave_out_tokenizer(out, say("its tokenizer cannot be used: {}", error));
+    } catch (const Error& problem) {
+        return leave_out_tokenizer(out, say("its tokenizer cannot be used: {}", problem));
     }
     take_tokenizer(out, std::move(bytes));
 }
