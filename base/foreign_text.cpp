@@ -1,7 +1,5 @@
 #include "base/foreign_text.hpp"
 
-#include <algorithm>
-
 #include "base/utf8.hpp"
 
 namespace moescope::base {
@@ -41,10 +39,15 @@ std::string one_line(std::string_view text, std::size_t most) {
         append_line(line, text);
         return line;
     }
-    const std::size_t front = character_boundary(text, most - most / 3);
-    append_line(line, text.substr(0, front));
+    // No character is cut in two; what is no UTF-8 has no characters and is cut anywhere.
+    const std::string_view front = text.substr(0, most - most / 3);
+    std::string_view back = text.substr(text.size() - most / 3);
+    for (int i = 0; i < 3 && !back.empty() && (static_cast<unsigned char>(back.front()) & 0xc0) == 0x80; ++i) {
+        back.remove_prefix(1);
+    }
+    append_line(line, front.substr(0, complete_utf8_prefix(front)));
     line += kLeftOut;
-    append_line(line, text.substr(std::max(front, character_boundary(text, text.size() - most / 3))));
+    append_line(line, back);
     return line;
 }
 

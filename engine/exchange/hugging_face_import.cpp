@@ -1,5 +1,7 @@
 #include "engine/exchange/hugging_face_import.hpp"
 
+#include <nlohmann/json.hpp>
+
 #include "base/input_file.hpp"
 #include "engine/error.hpp"
 #include "engine/exchange/hugging_face_config.hpp"
@@ -88,7 +90,13 @@ void read_tokenizer(const std::filesystem::path& folder, ImportedModel& out) {
                        : say("it has no tokenizer.model; copy the one it was trained with into its folder"));
         return;
     }
-    take_tokenizer(out, base::read_file(path, kMaxTokenizerBytes));
+    std::string bytes;
+    try {
+        bytes = base::read_file(path, kMaxTokenizerBytes);
+    } catch (const Error& problem) {
+        return leave_out_tokenizer(out, say("its tokenizer cannot be used: {}", problem));
+    }
+    take_tokenizer(out, std::move(bytes));
 }
 
 }  // namespace

@@ -24,7 +24,7 @@ using nlohmann::json;
 constexpr std::uint64_t kMaxConfigBytes = 1U << 20;
 constexpr std::uint64_t kNpyPrefixBytes = 70'000;  // more than the longest NumPy header
 
-json read_json(const fs::path& path) {
+json read_object(const fs::path& path) {
     json value = base::read_json_file(path, kMaxConfigBytes);
     if (!value.is_object()) {
         throw Error(say("has a {} that is no JSON object", path.filename()));
@@ -157,7 +157,7 @@ void inspect_folder(const fs::path& path, FileReport& report) {
     const bool weights = fs::exists(path / "model.safetensors", error);
     const bool config = fs::exists(path / "config.json", error);
     if (config && !fs::exists(path / "state.json", error) && !fs::exists(path / "DONE", error)) {
-        nlohmann::json value = read_json(path / "config.json");
+        nlohmann::json value = read_object(path / "config.json");
         if (value.is_object() && value.contains("model_type")) {
             inspect_hugging_face(path, std::move(value), report);
             return;
@@ -172,7 +172,7 @@ void inspect_folder(const fs::path& path, FileReport& report) {
         throw Error(say("is a checkpoint that was not finished (the file DONE is missing); use an earlier one"));
     }
     inspect_safetensors(path / "model.safetensors", report);
-    report.details["config"] = read_json(path / "config.json");
+    report.details["config"] = read_object(path / "config.json");
     report.details["bytes"] = fs::file_size(path / "model.safetensors", error);
     report.details["tokenizer"] = fs::exists(path / "tokenizer.model", error);
 }

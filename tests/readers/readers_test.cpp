@@ -10,9 +10,11 @@
 #include "base/sha256.hpp"
 #include "engine/checkpoint/checkpoint.hpp"
 #include "engine/checkpoint/loaded_model.hpp"
+#include "engine/exchange/gguf_export.hpp"
 #include "engine/exchange/gguf_import.hpp"
 #include "engine/exchange/hugging_face_import.hpp"
 #include "engine/exchange/hugging_face_text.hpp"
+#include "engine/files/gguf_limits.hpp"
 #include "engine/files/inspect.hpp"
 #include "engine/files/npy.hpp"
 #include "engine/files/safetensors_folder.hpp"
@@ -196,6 +198,10 @@ TEST(Readers, OfModels) {
          [](const fs::path& f) { engine::load_dataset((f / "a.npy").string(), 512, f, {}); }},
         {READER("gguf-inspection"), "a.gguf", gguf.file(128), [](const fs::path& f) { inspect(f / "a.gguf"); }},
         {READER("gguf-import"), "a.gguf", own, [](const fs::path& f) { engine::import_gguf(f / "a.gguf"); }},
+        {READER("gguf-limits"), "a.gguf", gguf.file(128),
+         [](const fs::path& f) {
+             engine::check_limits_of_libllama(f / "a.gguf", engine::read_gguf_model(f / "a.gguf").header);
+         }},
         {READER("safetensors"), "a.safetensors", weights,
          [](const fs::path& f) { const engine::SafetensorsFile file(f / "a.safetensors"); }},
         {READER("safetensors-inspection"), "a.safetensors", weights,
