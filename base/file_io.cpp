@@ -100,8 +100,9 @@ std::optional<LockHolder> lock_holder(const std::filesystem::path& path) {
         const bool same_device = major == ::major(status.st_dev) && minor == ::minor(status.st_dev);
         LockHolder holder{std::max(process, 0), {}, true};
         const std::string folder = "/proc/" + std::to_string(holder.process);
-        std::istringstream name(try_read_file(folder + "/comm", kMost).value_or(""));
-        std::getline(name, holder.program);
+        // Its "comm" is "exe" for a program that has started itself again.
+        std::error_code error;
+        holder.program = std::filesystem::read_symlink(folder + "/exe", error).filename().string();
         if (struct stat owner{}; ::stat(folder.c_str(), &owner) == 0) {
             holder.ours = owner.st_uid == ::geteuid();
         }
