@@ -258,7 +258,7 @@ void Dialogs::looked(const fs::path& path, PathState state, FolderEntry file) {
             return;
         case PathState::regular:
             if (for_folder()) {
-                say("files.is_file", name);
+                complain("files.is_file", name);
             } else if (saving() && !overwrite_) {
                 question_ = {path, std::move(file)};
             } else {
@@ -269,14 +269,14 @@ void Dialogs::looked(const fs::path& path, PathState state, FolderEntry file) {
             if (saving()) {
                 accept(path);
             } else {
-                say("files.not_there", shown_name(path.string()));
+                complain("files.not_there", shown_name(path.string()));
             }
             return;
         case PathState::no_folder:
-            say("files.no_folder", shown_name(path.parent_path().string()));
+            complain("files.no_folder", shown_name(path.parent_path().string()));
             return;
         case PathState::other:
-            say("files.neither", name);
+            complain("files.neither", name);
             return;
     }
 }

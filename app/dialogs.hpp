@@ -67,7 +67,7 @@ class Dialogs {
     void move(int to);
     void activate(int row);
     void rearrange();
-    void say(std::string key, std::string value) {
+    void complain(std::string key, std::string value) {
         problem_ = {std::move(key), base::Sentence::verbatim(std::move(value))};
     }
 
