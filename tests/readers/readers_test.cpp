@@ -48,7 +48,7 @@ void write(const fs::path& path, const std::string& text) {
     std::ofstream(path, std::ios::binary) << text;
 }
 
-void copy(const fs::path& from, const fs::path& to) {
+void copy_file_or_folder(const fs::path& from, const fs::path& to) {
     fs::create_directories(to.parent_path());
     fs::copy(from, to, fs::copy_options::recursive | fs::copy_options::overwrite_existing);
 }
@@ -175,8 +175,8 @@ TEST(Readers, OfModels) {
     const fs::path golden = fs::path(test_data()) / "oracle/data/qwen3_moe";
     const std::string weights = read_text(golden / "model.safetensors");
     const auto beside = [golden](const fs::path& f) {
-        copy(golden / "config.json", f / "config.json");
-        copy(golden / "model.safetensors", f / "model.safetensors");
+        copy_file_or_folder(golden / "config.json", f / "config.json");
+        copy_file_or_folder(golden / "model.safetensors", f / "model.safetensors");
     };
     const auto import = [](const fs::path& f) { engine::import_hugging_face(f); };
     const auto tokenizer = engine::read_checkpoint_tokenizer(checkpoint());
@@ -229,7 +229,7 @@ TEST(Readers, OfModels) {
 
 TEST(Readers, OfCheckpoints) {
     const fs::path whole = checkpoint();
-    const auto beside = [whole](const fs::path& f) { copy(whole, f / "c"); };
+    const auto beside = [whole](const fs::path& f) { copy_file_or_folder(whole, f / "c"); };
     const auto load = [](const fs::path& f) { engine::load_model(f / "c"); };
     const auto inspection = [](const fs::path& f) { inspect(f / "c"); };
     std::vector<Reader> readers = {
@@ -246,7 +246,7 @@ TEST(Readers, OfCheckpoints) {
 }
 
 TEST(Readers, OfSessions) {
-    const auto beside = [](const fs::path& f) { copy(session(), f / "s"); };
+    const auto beside = [](const fs::path& f) { copy_file_or_folder(session(), f / "s"); };
     const auto open = [](const fs::path& f) {
         const auto opened = sessions::Session::open(f / "s", sessions::Journal::Mode::read_only);
         opened->journal().read(1, {}, 1000, 1 << 20);
@@ -277,11 +277,11 @@ TEST(Readers, OfTheNode) {
     const fs::path assets = source_assets();
     const std::string models = "{\"models\": []}";
     const auto paths = [](const fs::path& f) {
-        node::Paths paths;
-        paths.assets = f / "assets";
-        paths.cache = f / "cache";
-        paths.data = f / "data";
-        return paths;
+        node::Paths made;
+        made.assets = f / "assets";
+        made.cache = f / "cache";
+        made.data = f / "data";
+        return made;
     };
     const auto library = [paths](const fs::path& f) { const node::ModelLibrary opened(paths(f)); };
     const auto beside = [models](const fs::path& f) { write(f / "assets/models.json", models); };
