@@ -114,10 +114,24 @@ void Workbench::begin_session() {
         }
     }
     dialogs_.close();
+    leaving_ = {};
     ImGui::ClosePopupsOverWindow(nullptr, false);
     ImGui::ClearActiveID();
     // The field that was being typed in would hand its text to the one of the same name.
     ImGui::GetCurrentContext()->InputTextDeactivatedState.ID = 0;
+    wanted_frames_ = std::max(wanted_frames_, 3);
+}
+
+/// Before the next frame: what is being drawn now still reads the snapshot and the panels of the session that is left.
+void Workbench::switch_session(const std::filesystem::path& folder, const std::string& say_then) {
+    next_ = [this, folder, say_then] {
+        retire_client();
+        options_.session = folder;
+        start_client();
+        if (!say_then.empty()) {
+            notify(say_then, false);
+        }
+    };
     wanted_frames_ = std::max(wanted_frames_, 3);
 }
 
@@ -170,10 +184,7 @@ void Workbench::open_session(const std::filesystem::path& folder) {
                 return;
             }
             leave(Leaving::Where::other_session, [this, folder] {
-                retire_client();
-                options_.session = folder;
-                start_client();
-                notify(text_->format("notice.session_opened", {{"path", folder.string()}}), false);
+                switch_session(folder, text_->format("notice.session_opened", {{"path", folder.string()}}));
             });
         };
     });
@@ -282,6 +293,9 @@ double Workbench::wait_time(double now) const {
 }
 
 void Workbench::frame() {
+    if (next_) {
+        std::exchange(next_, nullptr)();
+    }
     take_snapshot();
     background_.finish();
     drop(platform_.take_dropped());

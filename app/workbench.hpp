@@ -126,6 +126,7 @@ class Workbench {
     void load_manual();
     void start_client();
     void retire_client();
+    void switch_session(const std::filesystem::path& folder, const std::string& say_then);
     void begin_session();
     /// Sessions that were left, and when their node is gone.
     using Departures = std::map<std::filesystem::path, std::shared_future<void>>;
@@ -205,8 +206,9 @@ class Workbench {
     ui::Floating floating_;
     FrameTimes frame_times_;
 
-    bool layout_due_ = true;     ///< the next frame begins with apply_layout()
-    bool build_layout_ = false;  ///< and builds the default dock tree
+    bool layout_due_ = true;      ///< the next frame begins with apply_layout()
+    bool build_layout_ = false;   ///< and builds the default dock tree
+    std::function<void()> next_;  ///< done before the next frame begins
     bool between_layouts_ =
         false;  ///< one frame without panels, never shown: all tabs then appear at once and in order
     bool style_due_ = true;

@@ -119,11 +119,7 @@ void Workbench::add_file_commands() {
                          notify((*text_)("notice.session_is_new"), false);
                          return;
                      }
-                     leave(Leaving::Where::other_session, [this, folder] {
-                         retire_client();
-                         options_.session = folder;
-                         start_client();
-                     });
+                     leave(Leaving::Where::other_session, [this, folder] { switch_session(folder, ""); });
                  };
              });
          }});
