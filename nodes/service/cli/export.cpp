@@ -29,7 +29,8 @@ struct ExportOptions {
 /// What a folder in Hugging Face's layout consists of.
 bool is_of_hugging_face(const std::string& name) {
     const std::string_view ending = std::string_view(name).substr(std::min(name.find_last_of('.'), name.size()));
-    return ending == ".safetensors" || ending == ".json" || ending == ".jinja" || name == "tokenizer.model";
+    return ending == ".safetensors" || ending == ".json" || ending == ".jinja" || name == "tokenizer.model" ||
+           name == "README.md";
 }
 
 int export_command(const Paths& paths, const ExportOptions& options) {

@@ -80,7 +80,7 @@ TEST_F(Models, ProbeAndReport) {
     EXPECT_EQ(lines.back()["done"], true);
     EXPECT_EQ(lines.back()["statistics"]["draws"]["received"], 8);
     for (const char* language : {"en", "zh"}) {
-        ASSERT_EQ(run_node({"report", session, "--out", page, "--language", language}).status, 0);
+        ASSERT_EQ(run_node({"report", session, "--out", page, "--language", language, "--force"}).status, 0);
         const std::string html = read_text(page);
         EXPECT_NE(html.find("qwen2.5-coder-0.5b"), std::string::npos);
         EXPECT_NE(html.find("</html>"), std::string::npos);

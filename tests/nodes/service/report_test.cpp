@@ -57,7 +57,7 @@ TEST_F(Report, ProgressRisesToTheEnd) {
 TEST_F(Report, ACancelledOneLeavesTheOldFile) {
     write_text(folder / "r.html", "old");
     for (const double at : {0.0, 0.3, 1.0}) {
-        EXPECT_THROW(node::write_report(*session, folder / "r.html", sessions::Existing::refuse, "en", {},
+        EXPECT_THROW(node::write_report(*session, folder / "r.html", sessions::Existing::replace, "en", {},
                                         [&](double fraction) { return fraction < at; }),
                      node::CommandError);
         EXPECT_EQ(read_text(folder / "r.html"), "old");

@@ -30,8 +30,8 @@ std::vector<float> floats(const fs::path& path) {
 
 /// Logits of the golden tokens by `model`, against the golden ones; mean squared error over mean square.
 double logits_error(const fs::path& model, const fs::path& from, const fs::path& out) {
-    const Output output = run_node(
-        {"logits", "--model", model.string(), "--tokens", (from / "tokens.npy").string(), "--out", out.string()});
+    const Output output = run_node({"logits", "--model", model.string(), "--tokens", (from / "tokens.npy").string(),
+                                    "--out", out.string(), "--force"});
     EXPECT_EQ(output.status, 0) << output.error;
     const auto got = floats(out), wanted = floats(from / "logits.npy");
     EXPECT_EQ(got.size(), wanted.size());
