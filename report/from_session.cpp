@@ -116,6 +116,7 @@ Answer answer_of(const history::Generation& run, const std::map<std::uint32_t, s
     answer.run = run_of(run, records_sha256, messages);
     answer.model = run.model;
     answer.text = run.text.empty() ? messages.translate(run.message) : run.text;
+    answer.shown = run.shown;
     answer.begins_inside_reasoning = probes::ends_inside_reasoning(run.shown);
     if (protocol::ended(run.state)) {
         answer.labels =
@@ -143,7 +144,7 @@ Probe probe_of(const history::ProbeRun& run, const std::map<std::uint32_t, std::
         // The page has one language: from here on the rule is a text.
         draws[i].labels.rule = base::Sentence::verbatim(messages.translate(draws[i].labels.rule));
         probe.draws.push_back({draws[i], run.draws[i]->prompt, run.draws[i]->answer, run.draws[i]->stop,
-                               probes::ends_inside_reasoning(run.draws[i]->shown)});
+                               probes::ends_inside_reasoning(run.draws[i]->shown), run.draws[i]->shown});
     }
     return probe;
 }

@@ -183,7 +183,8 @@ std::string comparison_section(const Comparison& comparison, const Words& words)
                " tok/s · " + words("stop") + ": " + words(answer.stop) +
                (answer.settings.empty() ? std::string() : " · " + escape(answer.settings)) + "</p>" +
                (answer.labels ? label_line(*answer.labels, words) : std::string()) +
-               html::answer_text(answer.text, answer.begins_inside_reasoning, words) + "</div>";
+               html::answer_text(answer.text, answer.begins_inside_reasoning, words) +
+               html::shown_text(answer.shown, words) + "</div>";
         manifests += metadata(answer.run, words);
     }
     return out + "</div><p class=\"quiet\">" + words("rules_note") + "</p>" + manifests;

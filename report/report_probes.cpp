@@ -254,7 +254,8 @@ std::string answer_details(const Probe& probe, const ProbeAnswer& entry, const W
            "</dd><dt>" + words("answer") + "</dt><dd>" +
            answer_text(entry.answer, entry.begins_inside_reasoning, words) + "</dd><dt>" + words("rule") + "</dt><dd>" +
            (draw.by_person ? words("by_person") + "; " : std::string()) + escape(draw.labels.rule.english()) +
-           "</dd><dt>" + words("stop") + "</dt><dd>" + words(entry.stop) + "</dd></dl></details>";
+           "</dd><dt>" + words("stop") + "</dt><dd>" + words(entry.stop) + "</dd></dl>" +
+           shown_text(entry.shown, words) + "</details>";
     return out;
 }
 

@@ -63,6 +63,7 @@ constexpr auto kWords = std::to_array<Word>({
     {"no_points", "No values were recorded.", "没有记录到数值。"},
     {"marks", "Changes during the run", "运行中的更改"},
     {"prompt", "Prompt", "提示"},
+    {"shown", "What the model read", "模型读到的内容"},
     {"answer", "Answer", "回答"},
     {"model", "Model", "模型"},
     {"stop", "stopped by", "停止原因"},
@@ -201,6 +202,14 @@ std::string answer_text(std::string_view text, bool begins_inside_reasoning, con
     return "<details><summary class=\"quiet\">" + words("reasoning") +
            "</summary><p class=\"text quiet\" dir=\"auto\">" + escape(separated.reasoning) + "</p></details>" +
            (separated.answer.empty() ? "<p class=\"quiet\">" + words("reasoning_only") + "</p>" : answer);
+}
+
+std::string shown_text(std::string_view shown, const Words& words) {
+    if (shown.empty()) {
+        return {};
+    }
+    return "<details><summary class=\"quiet\">" + words("shown") + "</summary><pre class=\"quiet\" dir=\"auto\">" +
+           escape(shown) + "</pre></details>";
 }
 
 std::string source_line(const Run& run, const Words& words) {

@@ -139,6 +139,16 @@ TEST(Report, ReasoningStandsApartFromTheAnswer) {
     EXPECT_EQ(html.find("&lt;think&gt;"), std::string::npos);
 }
 
+TEST(Report, WhatAModelReadStandsBelowItsAnswer) {
+    Input input = input_of("", "en");
+    EXPECT_EQ(html_report(input).find("What the model read"), std::string::npos) << "an old session does not know";
+    input.comparisons[0].answers[0].shown = "<|im_start|>user\nHi<b><think>\n";
+    input.probes[0].draws[0].shown = "<|im_start|>system\nBe brief.";
+    const std::string html = html_report(input);
+    EXPECT_NE(html.find("&lt;|im_start|&gt;user\nHi&lt;b&gt;&lt;think&gt;"), std::string::npos);
+    EXPECT_NE(html.find("&lt;|im_start|&gt;system\nBe brief."), std::string::npos);
+}
+
 TEST(Report, HostileTextStaysText) {
     for (const char* language : {"en", "zh"}) {
         const std::string html = html_report(input_of(kHostile, language));
