@@ -437,6 +437,13 @@ void FolderSession::open_database() {
         if (!fs::is_regular_file(status)) {
             throw DamagedDatabase(say("the database {} is no ordinary file", file));
         }
+        for (const char* suffix : {"-wal", "-shm", "-journal"}) {  // SQLite would wait for a pipe in their place
+            const fs::path beside = file.string() + suffix;
+            const auto found = fs::status(beside, error);
+            if (fs::exists(found) && !fs::is_regular_file(found)) {
+                throw DamagedDatabase(say("the database {} is no ordinary file", beside));
+            }
+        }
         database_ = std::make_unique<Database>(file, access, network);
         return;
     } catch (const DamagedDatabase& damage) {

@@ -4,10 +4,11 @@
 #include <charconv>
 #include <cmath>
 #include <fmt/format.h>
-#include <fstream>
+#include <span>
 
 #include "base/foreign_text.hpp"
 #include "base/half_floats.hpp"
+#include "base/input_file.hpp"
 #include "engine/error.hpp"
 #include "engine/exchange/hugging_face_keys.hpp"
 #include "engine/exchange/tokenizer_pieces.hpp"
@@ -264,7 +265,7 @@ class TensorReader {
     /// `model` must outlive this.
     explicit TensorReader(const GgufModel& model) {
         for (const std::filesystem::path& part : model.parts) {
-            files_.emplace_back(part, std::ios::binary);
+            files_.emplace_back(part);
         }
         for (const GgufTensor& tensor : model.header.tensors) {
             tensors_[tensor.name] = &tensor;
@@ -273,15 +274,14 @@ class TensorReader {
 
     void read(const std::string& name, std::span<float> into) {
         const GgufTensor& tensor = *tensors_.at(name);
-        std::ifstream& file = files_[tensor.part];
-        file.seekg(static_cast<std::streamoff>(tensor.offset));
+        const base::InputFile& file = files_[tensor.part];
         if (tensor.type == "F32") {
-            return read_bytes(file, name, into.data(), into.size_bytes());
+            return file.read(tensor.offset, std::as_writable_bytes(into));
         }
         std::vector<std::uint16_t> part(std::min<std::size_t>(into.size(), std::size_t{1} << 19));
         for (std::size_t at = 0; at < into.size(); at += part.size()) {
             const std::size_t count = std::min(part.size(), into.size() - at);
-            read_bytes(file, name, part.data(), count * 2);
+            file.read(tensor.offset + 2 * at, std::as_writable_bytes(std::span(part).first(count)));
             for (std::size_t i = 0; i < count; ++i) {
                 into[at + i] = tensor.type == "F16" ? base::f16_to_float(part[i]) : base::bf16_to_float(part[i]);
             }
@@ -289,14 +289,7 @@ class TensorReader {
     }
 
  private:
-    static void read_bytes(std::ifstream& file, const std::string& name, void* into, std::size_t bytes) {
-        file.read(static_cast<char*>(into), static_cast<std::streamsize>(bytes));
-        if (!file) {
-            throw Error(say("tensor \"{}\" cannot be read; check the disk", name));
-        }
-    }
-
-    std::vector<std::ifstream> files_;
+    std::vector<base::InputFile> files_;
     std::map<std::string, const GgufTensor*> tensors_;
 };
 

@@ -1,7 +1,6 @@
 #include "engine/exchange/hugging_face_import.hpp"
 
-#include <fstream>
-
+#include "base/input_file.hpp"
 #include "engine/error.hpp"
 #include "engine/exchange/hugging_face_config.hpp"
 #include "engine/exchange/hugging_face_text.hpp"
@@ -89,24 +88,14 @@ void read_tokenizer(const std::filesystem::path& folder, ImportedModel& out) {
                        : say("it has no tokenizer.model; copy the one it was trained with into its folder"));
         return;
     }
-    const std::uint64_t size = std::filesystem::file_size(path, error);
-    std::ifstream file(path, std::ios::binary);
-    if (error || !file || size > kMaxTokenizerBytes) {
-        throw Error(say("{}: cannot be read, or has more than 64 MB; get the file again", path));
-    }
-    std::string bytes(size, '\0');
-    file.read(bytes.data(), static_cast<std::streamsize>(size));
-    if (!file) {
-        throw Error(say("{}: reading failed; check the disk", path));
-    }
-    take_tokenizer(out, std::move(bytes));
+    take_tokenizer(out, base::read_file(path, kMaxTokenizerBytes));
 }
 
 }  // namespace
 
 ImportedModel import_hugging_face(const std::filesystem::path& folder) {
     const std::filesystem::path path = folder / "config.json";
-    const nlohmann::json settings = read_json_file(path, kMaxConfigBytes);
+    const nlohmann::json settings = base::read_json_file(path, kMaxConfigBytes);
     HuggingFaceConfig config = parse_hugging_face_config(settings, path.string());
     const SafetensorsFolder files(folder);
     ImportedModel out;

@@ -9,7 +9,9 @@
 namespace moescope::engine {
 namespace {
 constexpr std::size_t kBufferBytes = 256U << 10;
-}
+constexpr std::size_t kFirstBytes = 1U << 10;          // read after a leap, as another one may follow
+constexpr std::uint64_t kMaxTextBytes = 128ULL << 20;  // more than any header
+}  // namespace
 
 FileReader::FileReader(const std::filesystem::path& path) : file_(path) {}
 
@@ -21,7 +23,8 @@ void FileReader::require(std::uint64_t count, base::Marked what) const {
 }
 
 void FileReader::refill() {
-    buffer_.resize(static_cast<std::size_t>(std::min<std::uint64_t>(kBufferBytes, left())));
+    ahead_ = std::min(std::max(kFirstBytes, ahead_ * 2), kBufferBytes);
+    buffer_.resize(static_cast<std::size_t>(std::min<std::uint64_t>(ahead_, left())));
     next_ = 0;
     file_.read(position_, std::span(buffer_));
 }
@@ -52,10 +55,14 @@ void FileReader::skip(std::uint64_t count, base::Marked what) {
     position_ += count;
     buffer_.clear();
     next_ = 0;
+    ahead_ = 0;
 }
 
 std::string FileReader::text(std::uint64_t count, base::Marked what) {
     require(count, what);
+    if (count > kMaxTextBytes) {
+        throw Error(say("has {} of {} bytes, more than the {} that are read", what, count, kMaxTextBytes));
+    }
     std::string result(static_cast<std::size_t>(count), '\0');
     read(result.data(), count, what);
     return result;

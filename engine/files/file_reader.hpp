@@ -44,7 +44,8 @@ class FileReader {
     base::InputFile file_;
     std::uint64_t position_ = 0;
     std::vector<char> buffer_;
-    std::size_t next_ = 0;  ///< in buffer_
+    std::size_t next_ = 0;   ///< in buffer_
+    std::size_t ahead_ = 0;  ///< bytes of the last refill; 0 after a leap
 };
 
 }  // namespace moescope::engine

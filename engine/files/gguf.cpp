@@ -24,6 +24,9 @@ constexpr std::uint64_t kMaxTensorNameBytes = 1024;
 constexpr std::uint32_t kMaxDimensions = 4;
 constexpr int kMaxArrayDepth = 3;
 constexpr std::uint64_t kMaxAlignment = 1U << 20;
+constexpr std::uint64_t kMaxElements =
+    4'000'000;  // texts and lists in all lists; the largest tokenizers have a million
+constexpr std::uint64_t kMaxTextBytes = 128ULL << 20;  // of all keys, names and texts that are kept
 
 enum class ValueType : std::uint32_t { u8, i8, u16, i16, u32, i32, f32, boolean, string, array, u64, i64, f64 };
 
@@ -92,7 +95,10 @@ class HeaderReader {
     void read_tensor();
     std::uint64_t alignment() const;
     void place_tensors();
+    /// Called before memory is taken for a text.
+    void count_text(std::uint64_t bytes);
 
+    std::uint64_t elements_ = 0, text_bytes_ = 0;
     FileReader file_;
     GgufHeader header_;
     std::set<std::string, std::less<>> names_;
@@ -128,12 +134,20 @@ ValueType HeaderReader::value_type(const std::string& key) {
     return static_cast<ValueType>(type);
 }
 
+void HeaderReader::count_text(std::uint64_t bytes) {
+    text_bytes_ += bytes;  // each is limited already
+    if (text_bytes_ > kMaxTextBytes) {
+        throw Error(say("has more than {} bytes of keys, names and texts", kMaxTextBytes));
+    }
+}
+
 std::string HeaderReader::string_value() {
     const auto length = file_.number<std::uint64_t>(marked("the length of a string"));
     if (length > kMaxKeptStringBytes) {
         file_.skip(length, marked("a string"));
         return {};
     }
+    count_text(length);
     return base::to_valid_utf8(file_.text(length, marked("a string")));
 }
 
@@ -186,6 +200,11 @@ std::uint64_t HeaderReader::skip_array(const std::string& key, int depth) {
     if (count > file_.left() / least) {
         throw Error(say("announces {} elements under the key '{}', more than can be in it", count, key));
     }
+    if (count > kMaxElements - elements_) {
+        throw Error(
+            say("has more than {} texts in its lists, {} of them under the key '{}'", kMaxElements, count, key));
+    }
+    elements_ += count;
     for (std::uint64_t i = 0; i < count; ++i) {
         if (type == ValueType::string) {
             file_.skip(file_.number<std::uint64_t>(marked("the length of a string")), marked("a string of an array"));
@@ -201,6 +220,7 @@ void HeaderReader::read_value() {
     if (length == 0 || length > kMaxKeyBytes) {
         throw Error(say("has a key of {} bytes at byte {}", length, file_.position()));
     }
+    count_text(length);
     const std::string key = base::to_valid_utf8(file_.text(length, marked("a key")));
     if (header_.values.contains(key) || header_.arrays.contains(key)) {
         throw Error(say("has the key '{}' twice", key));
@@ -220,6 +240,7 @@ void HeaderReader::read_tensor() {
     if (length == 0 || length > kMaxTensorNameBytes) {
         throw Error(say("has a tensor with a name of {} bytes", length));
     }
+    count_text(length);
     tensor.name = base::to_valid_utf8(file_.text(length, marked("a tensor's name")));
     const Sentence what = say("the tensor '{}'", tensor.name);
     if (!names_.insert(tensor.name).second) {

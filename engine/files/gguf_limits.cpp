@@ -12,9 +12,10 @@
 namespace moescope::engine {
 namespace {
 
-constexpr std::int64_t kMostLayers = 512;    // LLAMA_MAX_LAYERS
-constexpr std::int64_t kMostExperts = 1024;  // LLAMA_MAX_EXPERTS
-constexpr std::uint32_t kTexts = 8;          // type of the elements of an array
+constexpr std::int64_t kMostLayers = 512;               // LLAMA_MAX_LAYERS
+constexpr std::int64_t kMostExperts = 1024;             // LLAMA_MAX_EXPERTS
+constexpr std::uint64_t kMostTokenBytes = 64ULL << 20;  // all together; the largest tokenizers have 3 MB
+constexpr std::uint32_t kTexts = 8;                     // type of the elements of an array
 
 /// Architectures whose graph asserts that RoPE turns whole heads; the others turn a part or none.
 constexpr auto kWholeHeads = std::to_array<std::string_view>(
@@ -104,9 +105,13 @@ void check_tokens(const std::filesystem::path& path, const GgufHeader& header) {
     }
     const auto count = file.number<std::uint64_t>(marked("the tokenizer"));
     std::unordered_map<std::string, std::uint64_t> seen;
+    std::uint64_t bytes = 0;
     for (std::uint64_t i = 0; i < count; ++i) {
-        std::string text =
-            file.text(file.number<std::uint64_t>(marked("the length of a string")), marked("a string of an array"));
+        const auto length = file.number<std::uint64_t>(marked("the length of a string"));
+        if (__builtin_add_overflow(bytes, length, &bytes) || bytes > kMostTokenBytes) {
+            throw Error(say("has tokens of more than {} bytes together", kMostTokenBytes));
+        }
+        std::string text = file.text(length, marked("a string of an array"));
         if (text.empty()) {
             text = "[EMPTY_" + std::to_string(i) + "]";  // as libllama calls it
         }

@@ -6,8 +6,8 @@
 #include <span>
 
 #include "base/foreign_text.hpp"
+#include "base/input_file.hpp"
 #include "base/json_fields.hpp"
-#include "base/json_guard.hpp"
 #include "engine/error.hpp"
 #include "engine/files/file_reader.hpp"
 #include "engine/files/inspect_parts.hpp"
@@ -25,15 +25,11 @@ constexpr std::uint64_t kMaxConfigBytes = 1U << 20;
 constexpr std::uint64_t kNpyPrefixBytes = 70'000;  // more than the longest NumPy header
 
 json read_json(const fs::path& path) {
-    FileReader file(path);
-    if (file.size() > kMaxConfigBytes) {
-        throw Error(say("has a {} of {} bytes, which cannot be right", path.filename(), file.size()));
+    json value = base::read_json_file(path, kMaxConfigBytes);
+    if (!value.is_object()) {
+        throw Error(say("has a {} that is no JSON object", path.filename()));
     }
-    auto value = base::parse_object(file.text(file.size(), marked("its JSON")), kMaxConfigBytes);
-    if (!value) {
-        throw Error(say("has a {} that is no valid JSON", path.filename()));
-    }
-    return std::move(*value);
+    return value;
 }
 
 /// What the headers of one or more files say.

@@ -249,39 +249,26 @@ SafetensorsHeader parse_safetensors(std::span<const std::byte> prefix, std::uint
     return std::move(reader.header);
 }
 
-SafetensorsFile::SafetensorsFile(const std::filesystem::path& path) : path_(path), file_(path, std::ios::binary) {
-    std::error_code error;
-    const std::uint64_t size =
-        std::filesystem::is_regular_file(path, error) ? std::filesystem::file_size(path, error) : 0;
-    if (!file_ || error || !std::filesystem::is_regular_file(path, error)) {
-        throw Error(say("{}: cannot be read; check that the file exists and that you may read it", path));
-    }
+SafetensorsFile::SafetensorsFile(const std::filesystem::path& path) : file_(path) {
+    const std::uint64_t size = file_.size();
     std::vector<std::byte> prefix(std::min<std::uint64_t>(size, 8));
-    file_.read(reinterpret_cast<char*>(prefix.data()), static_cast<std::streamsize>(prefix.size()));
+    file_.read(0, prefix);
     const std::uint64_t n = header_bytes(prefix, size, path.string());
     prefix.resize(8 + n);
-    file_.read(reinterpret_cast<char*>(prefix.data()) + 8, static_cast<std::streamsize>(n));
-    if (!file_) {
-        throw Error(say("{}: reading failed; check the disk", path));
-    }
+    file_.read(8, std::span(prefix).subspan(8));
     header_ = parse_safetensors(prefix, size, path.string());
 }
 
 const SafetensorsTensor& SafetensorsFile::find(const std::string& name) const {
     const auto found = header_.tensors.find(name);
     if (found == header_.tensors.end()) {
-        throw Error(say("{}: tensor \"{}\" is missing; the file belongs to another model", path_, name));
+        throw Error(say("{}: tensor \"{}\" is missing; the file belongs to another model", file_.path(), name));
     }
     return found->second;
 }
 
 void SafetensorsFile::read_bytes(const std::string& name, std::uint64_t begin, std::span<std::byte> into) const {
-    file_.clear();
-    file_.seekg(static_cast<std::streamoff>(header_.data_begin + begin));
-    file_.read(reinterpret_cast<char*>(into.data()), static_cast<std::streamsize>(into.size()));
-    if (!file_) {
-        throw Error(say("{}: reading tensor \"{}\" failed; check the disk", path_, name));
-    }
+    file_.read(header_.data_begin + begin, into);
 }
 
 void SafetensorsFile::read_f32(const std::string& name, std::span<float> into) const {
@@ -289,7 +276,7 @@ void SafetensorsFile::read_f32(const std::string& name, std::span<float> into) c
     if (tensor.dtype != "F32" || tensor.end - tensor.begin != into.size_bytes()) {
         throw Error(
             say("{}: tensor \"{}\" is {} of {} bytes, but F32 of {} bytes is needed; the file belongs to another model",
-                path_, name, tensor.dtype, tensor.end - tensor.begin, into.size_bytes()));
+                file_.path(), name, tensor.dtype, tensor.end - tensor.begin, into.size_bytes()));
     }
     read_bytes(name, tensor.begin, std::as_writable_bytes(into));
 }
@@ -306,7 +293,7 @@ void SafetensorsFile::read_floats(const std::string& name, std::span<float> into
         throw Error(
             say("{}: tensor \"{}\" is {} of {} bytes, but {} values of F32, F16, BF16 or F64 are needed; convert the "
                 "file or get another",
-                path_, name, tensor.dtype, bytes, into.size()));
+                file_.path(), name, tensor.dtype, bytes, into.size()));
     }
     if (width == 4) {
         return read_bytes(name, tensor.begin, std::as_writable_bytes(into));

@@ -8,12 +8,13 @@
 
 #include <cstdint>
 #include <filesystem>
-#include <fstream>
 #include <functional>
 #include <map>
 #include <span>
 #include <string>
 #include <vector>
+
+#include "base/input_file.hpp"
 
 namespace moescope::engine {
 
@@ -50,9 +51,8 @@ class SafetensorsFile {
     const SafetensorsTensor& find(const std::string& name) const;
     void read_bytes(const std::string& name, std::uint64_t begin, std::span<std::byte> into) const;
 
-    std::filesystem::path path_;
+    base::InputFile file_;
     SafetensorsHeader header_;
-    mutable std::ifstream file_;
 };
 
 /// True for the types that read_floats takes.

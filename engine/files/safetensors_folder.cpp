@@ -3,6 +3,7 @@
 #include <nlohmann/json.hpp>
 #include <set>
 
+#include "base/input_file.hpp"
 #include "engine/error.hpp"
 
 namespace moescope::engine {
@@ -20,7 +21,7 @@ bool is_plain_name(const std::string& name) {
 }
 
 std::map<std::string, std::string> read_index(const std::filesystem::path& path) {
-    const nlohmann::json index = read_json_file(path, kMaxIndexBytes);
+    const nlohmann::json index = base::read_json_file(path, kMaxIndexBytes);
     const auto found = index.is_object() ? index.find("weight_map") : index.end();
     if (!index.is_object() || found == index.end() || !found->is_object()) {
         throw Error(say("{}: has no weight_map; get the folder again", path));
@@ -39,29 +40,6 @@ std::map<std::string, std::string> read_index(const std::filesystem::path& path)
 }
 
 }  // namespace
-
-nlohmann::json read_json_file(const std::filesystem::path& path, std::uint64_t limit) {
-    std::error_code error;
-    const std::uint64_t size =
-        std::filesystem::is_regular_file(path, error) ? std::filesystem::file_size(path, error) : 0;
-    std::ifstream file(path, std::ios::binary);
-    if (error || !file || size == 0) {
-        throw Error(say("{}: cannot be read; check that the file exists and is not empty", path));
-    }
-    if (size > limit) {
-        throw Error(say("{}: has {} bytes, more than the {} that such a file may have", path, size, limit));
-    }
-    std::string text(size, '\0');
-    file.read(text.data(), static_cast<std::streamsize>(size));
-    if (!file) {
-        throw Error(say("{}: reading failed; check the disk", path));
-    }
-    nlohmann::json value = nlohmann::json::parse(text, nullptr, false);
-    if (value.is_discarded()) {
-        throw Error(say("{}: is not valid JSON; get the file again", path));
-    }
-    return value;
-}
 
 std::vector<std::string> weight_files(const std::filesystem::path& folder) {
     const std::filesystem::path index = folder / kIndex;

@@ -5,7 +5,6 @@
 #include <filesystem>
 #include <map>
 #include <memory>
-#include <nlohmann/json.hpp>
 #include <span>
 #include <string>
 #include <vector>
@@ -40,8 +39,5 @@ class SafetensorsFolder {
     std::vector<std::unique_ptr<SafetensorsFile>> files_;
     std::map<std::string, Place> tensors_;
 };
-
-/// Reads a JSON file of at most `limit` bytes. Throws Error naming the file.
-nlohmann::json read_json_file(const std::filesystem::path& path, std::uint64_t limit);
 
 }  // namespace moescope::engine

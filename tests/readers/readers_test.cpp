@@ -12,6 +12,7 @@
 #include "engine/checkpoint/loaded_model.hpp"
 #include "engine/exchange/gguf_import.hpp"
 #include "engine/exchange/hugging_face_import.hpp"
+#include "engine/exchange/hugging_face_text.hpp"
 #include "engine/files/inspect.hpp"
 #include "engine/files/npy.hpp"
 #include "engine/files/safetensors_folder.hpp"
@@ -176,6 +177,11 @@ TEST(Readers, OfModels) {
         copy(golden / "model.safetensors", f / "model.safetensors");
     };
     const auto import = [](const fs::path& f) { engine::import_hugging_face(f); };
+    const auto tokenizer = engine::read_checkpoint_tokenizer(checkpoint());
+    const auto text_rules = [tokenizer](const fs::path& f) {
+        std::vector<std::string> notes;
+        engine::read_hugging_face_text(f, nlohmann::json::object(), *tokenizer, tokenizer->size(), notes);
+    };
     expect_guarded({
         {READER("npy"), "a.npy", array, [](const fs::path& f) { engine::read_npy_tokens(f / "a.npy"); }},
         {READER("npy-inspection"), "a.npy", array, [](const fs::path& f) { inspect(f / "a.npy"); }},
@@ -194,6 +200,8 @@ TEST(Readers, OfModels) {
          .read = import,
          .prepare = beside,
          .tolerant = true},
+        {READER("hugging-face-settings"), "tokenizer_config.json", "{}", text_rules},
+        {READER("hugging-face-template"), "chat_template.jinja", "{{ messages[0].content }}", text_rules},
         {READER("folder-inspection"), "config.json", read_text(golden / "config.json"),
          [](const fs::path& f) { inspect(f); }, beside},
         {READER("safetensors-list"), "model.safetensors.index.json", "{\"weight_map\": {\"a\": \"b.safetensors\"}}",

@@ -2,6 +2,7 @@
 
 #include <chrono>
 #include <cstdlib>
+#include <fstream>
 #include <functional>
 #include <gtest/gtest.h>
 #include <random>
@@ -135,6 +136,44 @@ TEST(Gguf, EachLieIsNamed) {
     expect("overflows", [](GgufBytes& g) {
         g.add("x", 9, GgufBytes::raw<std::uint32_t>(12) + GgufBytes::raw<std::uint64_t>(1ULL << 61));
     });
+}
+
+TEST(Gguf, SparseGiantsAreRefusedByTheirNumbers) {
+    const TemporaryFolder folder;
+    const auto problem = [&](const std::string& bytes, std::uint64_t size) {
+        const fs::path path = folder.write("giant.gguf", bytes);
+        fs::resize_file(path, size);
+        const auto start = std::chrono::steady_clock::now();
+        const std::string text = inspect_file(path).problem.english();
+        // Half a second at most; it was half a minute and 3 GB.
+        EXPECT_LT(std::chrono::steady_clock::now() - start, std::chrono::seconds(10));
+        return text;
+    };
+    constexpr std::uint64_t kSize = 200ULL << 30;
+    GgufBytes list;
+    list.add("tokens", 9, GgufBytes::raw<std::uint32_t>(8) + GgufBytes::raw<std::uint64_t>(kSize / 8 - 100));
+    EXPECT_NE(problem(list.header(), kSize).find("has more than 4000000 texts in its lists"), std::string::npos);
+    GgufBytes lists;
+    lists.add("lists", 9, GgufBytes::raw<std::uint32_t>(9) + GgufBytes::raw<std::uint64_t>(kSize / 12 - 100));
+    EXPECT_NE(problem(lists.header(), kSize).find("has more than 4000000 texts in its lists"), std::string::npos);
+    // Every text has the length of the last one kept; what they say is a hole.
+    GgufBytes texts;
+    texts.value_count = 699;
+    const std::uint64_t each = 4ULL << 20;
+    const std::string entry_end = GgufBytes::raw<std::uint32_t>(8) + GgufBytes::raw(each);
+    const fs::path path = folder.write("giant.gguf", texts.header());
+    std::fstream file(path, std::ios::binary | std::ios::in | std::ios::out);
+    std::uint64_t at = texts.header().size();
+    for (int i = 0; i < 699; ++i) {
+        const std::string entry = GgufBytes::text("key" + std::to_string(i)) + entry_end;
+        file.seekp(static_cast<std::streamoff>(at));
+        file.write(entry.data(), static_cast<std::streamsize>(entry.size()));
+        at += entry.size() + each;
+    }
+    file.close();
+    fs::resize_file(path, at);
+    EXPECT_NE(inspect_file(path).problem.english().find("has more than 134217728 bytes of keys"), std::string::npos)
+        << inspect_file(path).problem;
 }
 
 TEST(Gguf, ReportsWhatAModelIs) {

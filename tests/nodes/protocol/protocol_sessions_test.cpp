@@ -229,6 +229,22 @@ TEST(NodeRequests, BadOnesEndTheConnectionOrFail) {
     }
 }
 
+TEST(NodeRequests, ThatCannotBeReadAreToldWhy) {
+    const std::string begin = R"({"id":")" + kId + R"(","command":"x","parameters":)";
+    const std::pair<std::string, std::string> causes[] = {
+        {begin + "{\"a\":1e999}}", "has the number 1e999, which is too large"},
+        {begin + "{\"a\":NaN}}", "has NaN at byte"},
+        {begin + std::string(40, '[') + std::string(40, ']') + "}", "is nested deeper than 16 levels"},
+        {begin, "ends before its JSON does"}};
+    for (const auto& [body, cause] : causes) {
+        auto node = greeted_node();
+        const auto actions = node.on_frame(make_frame(FrameType::request, bytes_of(body)), 0);
+        ASSERT_TRUE(find<Close>(actions)) << body;
+        EXPECT_NE(find<Close>(actions)->reason.english().find(cause), std::string::npos)
+            << find<Close>(actions)->reason.english();
+    }
+}
+
 TEST(NodeRequests, AreBoundedInNumberAndAnswersInSize) {
     auto node = greeted_node();
     char id[33];
