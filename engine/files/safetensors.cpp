@@ -267,7 +267,7 @@ const SafetensorsTensor& SafetensorsFile::find(const std::string& name) const {
     return found->second;
 }
 
-void SafetensorsFile::read_bytes(const std::string& name, std::uint64_t begin, std::span<std::byte> into) const {
+void SafetensorsFile::read_bytes(std::uint64_t begin, std::span<std::byte> into) const {
     file_.read(header_.data_begin + begin, into);
 }
 
@@ -278,7 +278,7 @@ void SafetensorsFile::read_f32(const std::string& name, std::span<float> into) c
             say("{}: tensor \"{}\" is {} of {} bytes, but F32 of {} bytes is needed; the file belongs to another model",
                 file_.path(), name, tensor.dtype, tensor.end - tensor.begin, into.size_bytes()));
     }
-    read_bytes(name, tensor.begin, std::as_writable_bytes(into));
+    read_bytes(tensor.begin, std::as_writable_bytes(into));
 }
 
 bool is_float_type(const std::string& dtype) {
@@ -296,12 +296,12 @@ void SafetensorsFile::read_floats(const std::string& name, std::span<float> into
                 file_.path(), name, tensor.dtype, bytes, into.size()));
     }
     if (width == 4) {
-        return read_bytes(name, tensor.begin, std::as_writable_bytes(into));
+        return read_bytes(tensor.begin, std::as_writable_bytes(into));
     }
     std::vector<std::byte> part(std::min<std::uint64_t>(bytes, std::uint64_t{1} << 20));
     for (std::uint64_t at = 0; at < bytes; at += part.size()) {
         const std::span<std::byte> now = std::span(part).first(std::min<std::uint64_t>(part.size(), bytes - at));
-        read_bytes(name, tensor.begin + at, now);
+        read_bytes(tensor.begin + at, now);
         narrow_or_widen(now, tensor.dtype, into.data() + at / width);
     }
 }

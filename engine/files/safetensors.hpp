@@ -49,7 +49,7 @@ class SafetensorsFile {
 
  private:
     const SafetensorsTensor& find(const std::string& name) const;
-    void read_bytes(const std::string& name, std::uint64_t begin, std::span<std::byte> into) const;
+    void read_bytes(std::uint64_t begin, std::span<std::byte> into) const;
 
     base::InputFile file_;
     SafetensorsHeader header_;

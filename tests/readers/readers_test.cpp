@@ -178,6 +178,13 @@ TEST(Readers, OfModels) {
     };
     const auto import = [](const fs::path& f) { engine::import_hugging_face(f); };
     const auto tokenizer = engine::read_checkpoint_tokenizer(checkpoint());
+    const std::string own = [] {
+        const TemporaryFolder folder;
+        const std::string file = (folder / "own.gguf").string();
+        const Output output = run_node({"export", "--model", session().string(), "--format", "gguf", "--out", file});
+        EXPECT_EQ(output.status, 0) << output.error;
+        return read_text(file);
+    }();
     const auto text_rules = [tokenizer](const fs::path& f) {
         std::vector<std::string> notes;
         engine::read_hugging_face_text(f, nlohmann::json::object(), *tokenizer, tokenizer->size(), notes);
@@ -188,6 +195,7 @@ TEST(Readers, OfModels) {
         {READER("tokens-as-data"), "a.npy", array,
          [](const fs::path& f) { engine::load_dataset((f / "a.npy").string(), 512, f, {}); }},
         {READER("gguf-inspection"), "a.gguf", gguf.file(128), [](const fs::path& f) { inspect(f / "a.gguf"); }},
+        {READER("gguf-import"), "a.gguf", own, [](const fs::path& f) { engine::import_gguf(f / "a.gguf"); }},
         {READER("safetensors"), "a.safetensors", weights,
          [](const fs::path& f) { const engine::SafetensorsFile file(f / "a.safetensors"); }},
         {READER("safetensors-inspection"), "a.safetensors", weights,
