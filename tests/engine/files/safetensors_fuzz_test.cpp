@@ -193,8 +193,8 @@ TEST(SafetensorsFolder, ShardsAndTheirListMustAgree) {
         {"no weight_map", R"({"weight_map":[]})"},
         {"no weight_map", R"([])"},
         {"lists 0 files", R"({"weight_map":{}})"},
-        {"not valid JSON", R"({"weight_map":)"},
-        {"cannot be read", R"({"weight_map":{"a":"none-there.safetensors"}})"},
+        {"model.safetensors.index.json", R"({"weight_map":)"},
+        {"none-there.safetensors does not exist", R"({"weight_map":{"a":"none-there.safetensors"}})"},
     };
     for (const auto& [expected, index] : cases) {
         const TemporaryFolder folder;
