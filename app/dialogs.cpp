@@ -202,25 +202,28 @@ void Dialogs::rearrange() {
 }
 
 void Dialogs::confirm() {
-    std::string typed = trimmed(name_);
+    const std::string typed = trimmed(name_);
     if (typed.empty()) {
         if (for_folder()) {
             accept(folder_);
         }
         return;
     }
-    if (saving() && !all_types_ && typed.back() != '/' && !has_ending(typed, request_.endings)) {
-        typed += request_.endings.front();
-    }
-    look(path_of(typed, folder_));
+    const bool complete = !saving() || all_types_ || has_ending(typed, request_.endings);
+    look(path_of(typed, folder_), complete ? "" : request_.endings.front());
 }
 
-void Dialogs::look(const fs::path& path) {
+/// `ending` is added to a path that is no folder.
+void Dialogs::look(const fs::path& wanted, const std::string& ending) {
     looking_ = true;
     const int number = asked_;
-    background_.post([this, path, number]() -> Background::Completion {
+    background_.post([this, path = wanted, ending, number]() mutable -> Background::Completion {
         std::error_code error;
-        const PathState state = look_at(path);
+        PathState state = look_at(path);
+        if (state != PathState::folder && !ending.empty()) {
+            path += ending;
+            state = look_at(path);
+        }
         FolderEntry file;
         file.name = path.filename().string();
         if (state == PathState::regular) {

@@ -60,7 +60,7 @@ class Dialogs {
     bool for_folder() const { return request_.what == FileRequest::What::open_folder; }
     void go(std::filesystem::path folder);
     void confirm();
-    void look(const std::filesystem::path& path);
+    void look(const std::filesystem::path& wanted, const std::string& ending = {});
     void looked(const std::filesystem::path& path, PathState state, FolderEntry file);
     void accept(const std::filesystem::path& path);
     void create_folder();

@@ -130,8 +130,19 @@ void Workbench::draw_menu_bar(ui::Context& ctx) {
     if (!open) {
         return;
     }
+    float width = 3 * ctx.em;  // for the mark of the node
     for (const Menu& menu : commands_.menus()) {
-        draw_menu(ctx, menu);
+        width += ImGui::CalcTextSize(ctx.text(menu.title_key)).x + 2 * ImGui::GetStyle().ItemSpacing.x;
+    }
+    // In a narrow window with large letters all menus are in one.
+    const bool one = width > ImGui::GetContentRegionAvail().x;
+    if (!one || ImGui::BeginMenu(ctx.text.label("menu.all"))) {
+        for (const Menu& menu : commands_.menus()) {
+            draw_menu(ctx, menu);
+        }
+        if (one) {
+            ImGui::EndMenu();
+        }
     }
     draw_node_status(ctx);
     ImGui::EndMainMenuBar();
@@ -178,17 +189,23 @@ void Workbench::draw_node_status(ui::Context& ctx) {
         words += " \u00b7 " + ctx.text.format("node.age", {{"age", ui::duration_text(ctx.text, age)}});
     }
     const float dot = ImGui::CalcTextSize(look.icon_text).x + ctx.em * 0.4f;
-    const float width = dot + ImGui::CalcTextSize(words.c_str()).x + ctx.em * 0.9f;
+    float width = dot + ImGui::CalcTextSize(words.c_str()).x + ctx.em * 0.9f;
+    if (width > ImGui::GetContentRegionAvail().x) {
+        words.clear();  // the tooltip has them
+        width = dot + ctx.em * 0.9f;
+    }
     ImGui::SetCursorPosX(std::max(ImGui::GetCursorPosX(), ImGui::GetWindowWidth() - width));
     const ImVec2 at = ImGui::GetCursorScreenPos();
     if (ImGui::InvisibleButton("###node.status", {width - ctx.em * 0.5f, ImGui::GetFrameHeight()})) {
         show_panel("nodes");
     }
-    std::string tip = ctx.text.format(
-        "node.tip",
-        {{"age", ui::duration_text(ctx.text, age)},
-         {"rtt", ctx.text.number(link.round_trip_ms, 2)},
-         {"rate", ui::bytes_text(ctx.text, static_cast<std::uint64_t>(std::max(0.0, link.bytes_per_second)))}});
+    std::string tip =
+        std::string(ctx.text(look.key)) + "\n" +
+        ctx.text.format(
+            "node.tip",
+            {{"age", ui::duration_text(ctx.text, age)},
+             {"rtt", ctx.text.number(link.round_trip_ms, 2)},
+             {"rate", ui::bytes_text(ctx.text, static_cast<std::uint64_t>(std::max(0.0, link.bytes_per_second)))}});
     ui::tooltip(link.message.empty() ? tip : ctx.text.message(link.message) + "\n" + tip);
     ImDrawList* draw = ImGui::GetWindowDrawList();
     const float y = at.y + (ImGui::GetWindowHeight() - ImGui::GetTextLineHeight()) / 2;

@@ -1,5 +1,6 @@
 // What stands above the panels: menus, forms, the palette, the file dialog, and what becomes of work when a person
 // leaves. Pictures of panels.
+#include <algorithm>
 #include <fstream>
 #include <imgui_internal.h>
 #include <iterator>
@@ -46,7 +47,7 @@ void name_file(ImGuiTestContext* ctx, const std::string& name) {
 }
 
 void list_has_focus(ImGuiTestContext* ctx) {
-    ctx->WindowFocus("//###files/###files.list");
+    ImGui::FocusWindow(ctx->WindowInfo("//###files/###files.list").Window);
     ctx->Yield(2);
 }
 
@@ -322,7 +323,8 @@ void small_window(Harness& h, ImGuiTestContext* ctx) {
         h.platform().set_size(1280, 720);
         ctx->Yield(4);
         const ImGuiWindow* form = ctx->GetWindowByRef("//###runs.form");
-        ctx->WindowMove("//###runs.form", ImGui::GetMainViewport()->Size, {1, 1});
+        ImGui::SetWindowPos(ctx->GetWindowByRef("//###runs.form"), {600, 400});
+        ctx->Yield(2);
         ctx->ItemClick("//###runs.form/head/###runs.preset");
         IM_CHECK_EQ(popups(), 1);
         h.platform().set_size(800, 500);
@@ -366,12 +368,25 @@ void plots_in_a_small_window(Harness& h, ImGuiTestContext* ctx) {
     h.platform().set_size(800, 500);
     ctx->Yield(6);
     const float em = ImGui::GetFontSize();
-    const ImRect cells = ctx->ItemInfo("//###panel.expert_load/**/###load.cells").RectFull;
+    // What is scrolled out of sight is not there for a test.
+    const auto scrolled_to = [&](const char* panel, const char* item) {
+        ImGuiWindow* window = ctx->GetWindowByRef(panel);
+        for (float y = 0; y <= window->ScrollMax.y + em; y += em) {
+            ImGui::SetScrollY(window, std::min(y, window->ScrollMax.y));
+            ctx->Yield(2);
+            if (ctx->ItemExists(item)) {
+                return true;
+            }
+        }
+        return false;
+    };
+    const char* map = "//###panel.expert_load/**/###load.cells";
+    IM_CHECK(scrolled_to("//###panel.expert_load", map));
+    const ImRect cells = ctx->ItemInfo(map).RectFull;
     IM_CHECK_GT(cells.GetHeight(), 6 * em);
     IM_CHECK_GT(cells.GetWidth(), 4 * em);
-    const ImGuiWindow* load = ctx->GetWindowByRef("//###panel.expert_load");
-    IM_CHECK_GT(load->ScrollMax.y, 0.0f);
-    IM_CHECK(ctx->ItemExists("//###panel.training/**/###title"));
+    IM_CHECK_GT(ctx->GetWindowByRef("//###panel.expert_load")->ScrollMax.y, 0.0f);
+    IM_CHECK(scrolled_to("//###panel.training", "//###panel.training/**/###title"));
     const ImGuiWindow* training = ctx->GetWindowByRef("//###panel.training");
     IM_CHECK_GT(training->ScrollMax.y + training->Size.y, 14 * em);
     h.workbench().set_text_scale(1);
