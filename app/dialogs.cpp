@@ -488,7 +488,7 @@ void Dialogs::draw_filter(const Context& ctx) {
     const float box = ImGui::CalcTextSize(hidden, nullptr, true).x + 2.5f * ctx.em;
     const std::string types = joined(request_.endings);
     const float list = types.empty() ? 0 : 9 * ctx.em;
-    const float room = ImGui::GetContentRegionAvail().x - box - list - 2 * ImGui::GetStyle().ItemSpacing.x;
+    const float room = ImGui::GetContentRegionAvail().x - box - list - 3 * ImGui::GetStyle().ItemSpacing.x;
     ImGui::SetNextItemWidth(std::max(6 * ctx.em, room));
     if (ImGui::InputTextWithHint("###files.filter", ctx.text("files.filter.hint"), &view_.filter)) {
         rearrange();

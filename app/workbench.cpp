@@ -273,6 +273,9 @@ double Workbench::wait_time(double now) const {
     if (now - last_input_ < kSettle) {
         at_most(0.1 - since);
     }
+    if (leaving_.open()) {
+        at_most(0.2 - since);
+    }
     if (dialogs_.open()) {
         at_most((dialogs_.reading() ? kStreamInterval : 0.2) - since);
     }

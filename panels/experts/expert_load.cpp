@@ -16,7 +16,7 @@ namespace {
 using history::TrainingRun;
 using ui::Context;
 
-constexpr float kLeastWidth = 14, kLeastHeight = 15;  ///< em, of the views
+constexpr float kLeastWidth = 14, kLeastHeight = 12;  ///< em, of the views
 constexpr float kBeside = 24;                         ///< em, from which map and layer stand beside one another
 
 constexpr std::array<const char*, 4> kModes = {"load.all", "load.english", "load.chinese", "load.difference"};
