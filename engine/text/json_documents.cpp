@@ -67,6 +67,14 @@ class DocumentReader final : public base::JsonWalker {
 
 }  // namespace
 
+void append_text(std::string& text, std::string_view more, std::uintmax_t limit) {
+    constexpr std::size_t kLong = std::size_t{32} << 20;
+    if (text.size() + more.size() > text.capacity() && text.size() >= kLong) {
+        text.reserve(static_cast<std::size_t>(std::max<std::uintmax_t>(limit, text.size() + more.size())));
+    }
+    text += more;
+}
+
 void DocumentCollector::add(std::string_view json, std::size_t line, bool texts_too) {
     DocumentReader reader;
     if (!reader.walk(json)) {
@@ -87,8 +95,8 @@ void DocumentCollector::add(std::string_view json, std::size_t line, bool texts_
     }
     std::replace(reader.text.begin(), reader.text.end(), '\f', '\n');
     std::string& target = by_language_[language.is_null() ? 0 : language == "en" ? 1 : 2].text;
-    target += reader.text;
-    target += '\f';
+    append_text(target, reader.text, limit_);
+    append_text(target, "\f", limit_);
 }
 
 std::vector<LabelledText> DocumentCollector::take() {

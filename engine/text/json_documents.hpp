@@ -13,6 +13,10 @@
 
 namespace moescope::engine {
 
+/// Appends to a text that may become as long as `limit`. A long one takes its whole room at once: to move it again and
+/// again would take seconds in which nothing can be stopped, and room that is not used costs no memory.
+void append_text(std::string& text, std::string_view more, std::uintmax_t limit);
+
 /// Collects documents by language.
 class DocumentCollector {
  public:

@@ -116,7 +116,7 @@ std::vector<LabelledText> read_plain(TextPieces& pieces, const fs::path& path, s
         if (piece.size() > limit - text.size()) {
             refuse_size(path, limit);
         }
-        text += piece;
+        append_text(text, piece, limit);
     }
     return texts;
 }
