@@ -70,7 +70,9 @@ std::optional<LogLine> log_line(const TrainingRun& run, const RunEvent& event, c
 }
 
 LogLine log_line_of_interruption(const RunHeader& run, std::uint64_t time_ns) {
-    return {time_ns, "warning", "node", say("{} was interrupted: {}", title_of(run), run.message)};
+    return {time_ns, "warning", "node",
+            run.message.empty() ? say("{} was interrupted", title_of(run))
+                                : say("{} was interrupted: {}", title_of(run), run.message)};
 }
 
 }  // namespace moescope::history
