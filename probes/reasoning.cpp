@@ -620,18 +620,36 @@ std::string without_tokens_around(View text) {
     return std::string(text);
 }
 
-/// Bytes at the end that may be the beginning of a mark.
+/// Bytes at the end that may be the beginning of a mark, or of a header whose end has not come.
 std::size_t unfinished_mark(View text) {
-    const View tail = text.substr(text.size() - std::min(text.size(), kLongestName));
+    constexpr std::array<std::pair<View, View>, 6> kHeaders{{{"<|start|>", "<|message|>"},
+                                                             {"<|channel|>", "<|message|>"},
+                                                             {"<|begin|>", "<|content|>"},
+                                                             {"<|open|>", "<|sep|>"},
+                                                             {"<|close|>", "<|sep|>"},
+                                                             {"<|channel>", "thought"}}};
+    const View tail = text.substr(text.size() - std::min(text.size(), kLongestHeader));
+    std::size_t hidden = 0;
+    for (const auto& [open, close] : kHeaders) {
+        const std::size_t at = tail.rfind(open);
+        if (at != View::npos && tail.find(close, at) == View::npos && tail.find('\n', at) == View::npos) {
+            hidden = std::max(hidden, tail.size() - at);
+        }
+    }
+    // "<|start|>assistant<|channel|>final" is one header.
+    if (const std::size_t at = tail.rfind("<|start|>");
+        hidden > 0 && at != View::npos && tail.find("<|message|>", at) == View::npos) {
+        hidden = std::max(hidden, tail.size() - at);
+    }
     std::size_t begin = View::npos;
     for (const View open : {"<", "[", "◁"}) {
         if (const std::size_t at = tail.rfind(open); at != View::npos && (begin == View::npos || at > begin)) {
             begin = at;
         }
     }
-    return begin == View::npos || tail.find_first_of(">]\n", begin) != View::npos || tail.find("▷", begin) != View::npos
-               ? 0
-               : tail.size() - begin;
+    const bool whole = begin == View::npos || tail.size() - begin > kLongestName ||
+                       tail.find_first_of(">]\n", begin) != View::npos || tail.find("▷", begin) != View::npos;
+    return whole ? hidden : std::max(hidden, tail.size() - begin);
 }
 
 }  // namespace

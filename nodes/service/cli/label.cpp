@@ -107,7 +107,7 @@ GivenAnswer parse_line(const std::string& line) {
             return false;
         }
         if (!found->is_string()) {
-            throw base::Error(say("has a \"{}\" that is no text", key));
+            throw base::Error(say("has \"{}\" that is no text", key));
         }
         into = found->get<std::string>();
         return true;
