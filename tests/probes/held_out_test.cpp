@@ -51,8 +51,8 @@ struct Sample {
     std::map<std::string, Pairs> delivery_by_language, engagement_by_language;
 };
 
-Sample compared(bool tell) {
-    std::ifstream file(moescope::test::test_data() + "/probes/data/held_out_answers.json");
+Sample compared(const std::string& name, bool tell) {
+    std::ifstream file(moescope::test::test_data() + "/probes/data/" + name);
     const auto root = nlohmann::json::parse(file);
     Sample sample;
     for (const auto& entry : root.at("answers")) {
@@ -92,7 +92,7 @@ TEST(HeldOut, KappaIsCohens) {
 }
 
 TEST(HeldOut, TheRulesAgreeWithThePersonAsOftenAsMeasured) {
-    const Sample sample = compared(true);
+    const Sample sample = compared("held_out_answers.json", true);
     ASSERT_GE(sample.delivery.size(), 60u);
     print("F1 delivery", sample.delivery);
     print("F2 engagement, all levels", sample.engagement);
@@ -107,6 +107,17 @@ TEST(HeldOut, TheRulesAgreeWithThePersonAsOftenAsMeasured) {
     EXPECT_EQ(agreeing(sample.delivery), 72u);
     EXPECT_EQ(agreeing(sample.engagement), 72u);
     EXPECT_EQ(agreeing(sample.engaged), 76u);
+}
+
+TEST(HeldOut, AndOnAnswersDrawnWithTheModelsOwnTemplates) {
+    const Sample sample = compared("held_out_fresh.json", true);
+    ASSERT_GE(sample.delivery.size(), 27u);
+    print("F1 delivery", sample.delivery);
+    print("F2 engagement, all levels", sample.engagement);
+    print("engaged (F2 3 or 4) or not", sample.engaged);
+    EXPECT_EQ(agreeing(sample.delivery), 24u);
+    EXPECT_EQ(agreeing(sample.engagement), 26u);
+    EXPECT_EQ(agreeing(sample.engaged), 26u);
 }
 
 }  // namespace
