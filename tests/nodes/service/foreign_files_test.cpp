@@ -1,6 +1,7 @@
 // Model files as the world writes them, through the program: names and titles of every kind, models in parts, files
 // without a tokenizer, strays in a folder.
 #include <algorithm>
+#include <cstdlib>
 #include <fstream>
 #include <gtest/gtest.h>
 
@@ -41,6 +42,17 @@ std::string gguf(const std::string& title, std::uint16_t part = 0, std::uint16_t
     return bytes + std::string(32, '\0');
 }
 
+/// A list of models of its own: what is added here is not in the other tests' way.
+class ForeignFiles : public testing::Test {
+ protected:
+    ForeignFiles() : before_(std::getenv("XDG_DATA_HOME")) { setenv("XDG_DATA_HOME", (folder / "data").c_str(), 1); }
+    ~ForeignFiles() override { setenv("XDG_DATA_HOME", before_.c_str(), 1); }
+    TemporaryFolder folder;
+
+ private:
+    const std::string before_;
+};
+
 json entry(const std::string& name) {
     for (const json& model : run_node({"models", "list", "--json"}).lines()) {
         if (model["name"] == name) {
@@ -58,8 +70,7 @@ std::string add(const fs::path& path) {
     return output.status == 0 ? output.lines().back().value("name", "") : "";
 }
 
-TEST(ForeignFiles, AFolderKeepsItsDotsAndSaysWhatItIs) {
-    const TemporaryFolder folder;
+TEST_F(ForeignFiles, AFolderKeepsItsDotsAndSaysWhatItIs) {
     const fs::path model = folder / "Mixtral-8x7B-v0.3";
     fs::copy(golden("mixtral-sliding"), model);
     const std::string name = add(model.string() + "/");
@@ -81,8 +92,7 @@ TEST(ForeignFiles, AFolderKeepsItsDotsAndSaysWhatItIs) {
     EXPECT_EQ(details["not_read"], json({"._model.safetensors", "model (1).safetensors", "pytorch_model.bin"}));
 }
 
-TEST(ForeignFiles, AModelInPartsIsListedOnce) {
-    const TemporaryFolder folder;
+TEST_F(ForeignFiles, AModelInPartsIsListedOnce) {
     write_text(folder / "big-v1.5-00001-of-00002.gguf", gguf("big", 0, 2));
     const Output alone = run_node({"models", "add", (folder / "big-v1.5-00001-of-00002.gguf").string()});
     EXPECT_EQ(alone.status, 1);
@@ -98,8 +108,7 @@ TEST(ForeignFiles, AModelInPartsIsListedOnce) {
                                  fs::file_size(folder / "big-v1.5-00002-of-00002.gguf"));
 }
 
-TEST(ForeignFiles, TitlesDoNotCommandTheTerminal) {
-    const TemporaryFolder folder;
+TEST_F(ForeignFiles, TitlesDoNotCommandTheTerminal) {
     write_text(folder / "m.gguf", gguf("red \x1b[31m\nline\abell \u202eright"));
     const std::string name = add(folder / "m.gguf");
     for (const Arguments& arguments :
@@ -114,8 +123,7 @@ TEST(ForeignFiles, TitlesDoNotCommandTheTerminal) {
 }
 
 #ifdef MOESCOPE_HAVE_LLAMA
-TEST(ForeignFiles, OurExportWithoutATokenizerAnswersWithAReason) {
-    const TemporaryFolder folder;
+TEST_F(ForeignFiles, OurExportWithoutATokenizerAnswersWithAReason) {
     const std::string file = (folder / "olmoe.gguf").string();
     ASSERT_EQ(run_node({"export", "--model", golden("olmoe").string(), "--format", "gguf", "--out", file}).status, 0);
     const Output output = run_node({"generate", "--model", file, "--prompt", "hi"});
@@ -131,8 +139,7 @@ TEST(ForeignFiles, OurExportWithoutATokenizerAnswersWithAReason) {
 }
 #endif
 
-TEST(ForeignFiles, NamesAreBoundedOnTheWayIn) {
-    const TemporaryFolder folder;
+TEST_F(ForeignFiles, NamesAreBoundedOnTheWayIn) {
     const std::string corpus = write_corpus(folder).string();
     Workbench bench(folder / "session");
     json order = {{"config", tiny_config(1, 1)}, {"data", corpus}, {"name", std::string(60'000, 'n')}};
@@ -145,8 +152,7 @@ TEST(ForeignFiles, NamesAreBoundedOnTheWayIn) {
 }
 
 /// Twenty of these were more than one message can hold, and later runs never appeared.
-TEST(ForeignFiles, ASessionWithVeryLongNamesShowsAllItsRuns) {
-    const TemporaryFolder folder;
+TEST_F(ForeignFiles, ASessionWithVeryLongNamesShowsAllItsRuns) {
     constexpr std::uint32_t kRuns = 25;
     {
         const auto session = sessions::Session::open(folder / "session", sessions::Journal::Mode::read_write);
