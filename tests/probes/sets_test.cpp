@@ -127,18 +127,18 @@ TEST(Sets, EveryFaultIsNamed) {
 
 TEST(Sets, BrokenBytesAreRefused) {
     std::string text = small().dump();
-    EXPECT_NE(refusal_of(text.substr(0, text.size() / 2)).find("is not JSON"), std::string::npos);
-    EXPECT_NE(refusal_of("").find("is not JSON"), std::string::npos);
+    EXPECT_NE(refusal_of(text.substr(0, text.size() / 2)).find("ends before its JSON does"), std::string::npos);
+    EXPECT_NE(refusal_of("").find("is empty"), std::string::npos);
     std::string twice = text;
     twice.insert(1, "\"name\":\"other\",");
-    EXPECT_NE(refusal_of(twice).find("stands twice in one object"), std::string::npos);
+    EXPECT_NE(refusal_of(twice).find("\"name\" twice in one object"), std::string::npos);
     text[text.find("甲")] = '\xFF';
     EXPECT_NE(refusal_of(text).find("not valid UTF-8"), std::string::npos);
     EXPECT_NE(refusal_of(std::string(100000, '[')).find("small.json"), std::string::npos);
-    // Deep nesting is left out while it is read; what stays is refused, and nothing overflows.
+    // Deep nesting is refused while it is read, and nothing overflows.
     std::string nested = small().dump();
     nested.insert(1, "\"extra\":" + std::string(200000, '[') + std::string(200000, ']') + ",");
-    EXPECT_NE(refusal_of(nested).find("unknown key \"extra\""), std::string::npos);
+    EXPECT_NE(refusal_of(nested).find("nested deeper than"), std::string::npos);
     std::ifstream file(kStarter);
     const std::string whole((std::istreambuf_iterator<char>(file)), {});
     for (std::size_t cut = 0; cut + 2 < whole.size(); cut += 97) {
