@@ -29,6 +29,7 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr int kWidth = 2000, kHeight = 1200;
+constexpr int kFramesAtRest = 8;
 
 /// Where each panel floats: all are seen at once, none hides another.
 constexpr struct {
@@ -70,13 +71,18 @@ class Window {
         options.language = "en";
         options.native_dialogs = false;
         workbench_ = std::make_unique<app::Workbench>(*platform_, std::move(options));
-        ImGuiContextHook hook;
-        hook.Type = ImGuiContextHookType_NewFramePre;
-        hook.UserData = this;
-        hook.Callback = [](ImGuiContext*, ImGuiContextHook* own) { static_cast<Window*>(own->UserData)->give_input(); };
-        hook_ = ImGui::AddContextHook(ImGui::GetCurrentContext(), &hook);
+        add_hook(ImGuiContextHookType_NewFramePre,
+                 [](ImGuiContext*, ImGuiContextHook* own) { static_cast<Window*>(own->UserData)->give_input(); });
+        // What is read are the triangles. Their pixels are drawn as a thumbnail: a software renderer needs its time.
+        add_hook(ImGuiContextHookType_RenderPost, [](ImGuiContext*, ImGuiContextHook*) {
+            ImGui::GetDrawData()->FramebufferScale = {0.02f, 0.02f};
+        });
     }
-    ~Window() { ImGui::RemoveContextHook(ImGui::GetCurrentContext(), hook_); }
+    ~Window() {
+        for (const ImGuiID hook : hooks_) {
+            ImGui::RemoveContextHook(ImGui::GetCurrentContext(), hook);
+        }
+    }
     Window(const Window&) = delete;
     Window& operator=(const Window&) = delete;
 
@@ -142,13 +148,13 @@ class Window {
         }
         Screen screen = read();
         int same = 0;
-        for (int i = 0; i < 400 && same < 12; ++i) {
+        for (int i = 0; i < 400 && same < kFramesAtRest; ++i) {
             frames(1);
             Screen next = read();
             same = next == screen ? same + 1 : 0;
             screen = std::move(next);
         }
-        EXPECT_EQ(same, 12) << "the screen does not come to rest";
+        EXPECT_EQ(same, kFramesAtRest) << "the screen does not come to rest";
         return screen;
     }
 
@@ -167,6 +173,14 @@ class Window {
     }
 
  private:
+    void add_hook(ImGuiContextHookType type, ImGuiContextHookCallback callback) {
+        ImGuiContextHook hook;
+        hook.Type = type;
+        hook.UserData = this;
+        hook.Callback = callback;
+        hooks_.push_back(ImGui::AddContextHook(ImGui::GetCurrentContext(), &hook));
+    }
+
     void give_input() {
         ImGuiIO& io = ImGui::GetIO();
         io.ClearEventsQueue();
@@ -178,7 +192,7 @@ class Window {
 
     std::unique_ptr<app::Platform> platform_;
     std::unique_ptr<app::Workbench> workbench_;
-    ImGuiID hook_ = 0;
+    std::vector<ImGuiID> hooks_;
     ImVec2 mouse_{-FLT_MAX, -FLT_MAX};
     bool pressed_ = false;
     std::string typed_;
@@ -361,21 +375,20 @@ void SessionWalk::stroll(Window& window, std::mt19937_64& random, const Known& k
     const auto any = [&](const auto& runs) {
         return std::next(runs.begin(), static_cast<int>(random() % runs.size()));
     };
-    const client::Snapshot& now = window.snapshot();
     for (int i = 0; i < 4 && known.runs > 0; ++i) {
         switch (random() % 9) {
             case 0: {
-                workbench.selection().training_run = any(now.training)->first;
+                workbench.selection().training_run = any(window.snapshot().training)->first;
                 workbench.selection().pinned_step = 1 + random() % 40;
                 workbench.selection().layer = static_cast<int>(random() % 2);
                 workbench.selection().expert = static_cast<int>(random() % 8);
                 break;
             }
             case 1:
-                workbench.selection().generation = any(now.generations)->first;
+                workbench.selection().generation = any(window.snapshot().generations)->first;
                 break;
             case 2:
-                workbench.selection().probe_run = any(now.probes)->first;
+                workbench.selection().probe_run = any(window.snapshot().probes)->first;
                 break;
             case 3:
                 EXPECT_TRUE(window.click("panel.compare", "Difference"));
@@ -406,6 +419,7 @@ TEST_F(SessionWalk, EachSessionLooksAsIfItWereTheOnlyOne) {
         seed = std::strtoull(given, nullptr, 10);
     }
     std::printf("seed %llu (MOESCOPE_TEST_SEED repeats it)\n", static_cast<unsigned long long>(seed));
+    std::fflush(stdout);
     SCOPED_TRACE(fmt::format("MOESCOPE_TEST_SEED={}", seed));
     std::mt19937_64 random(seed);
     write_sessions(seed);
