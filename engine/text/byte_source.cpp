@@ -180,11 +180,15 @@ class GzipSource final : public ByteSource {
     }
 
  private:
-    /// Zeros fill up what tapes and disks hold. True when nothing is left of the piece.
+    /// Zeros fill up what tapes and disks hold, up to a block. True when nothing is left of the piece.
     bool skip_padding() {
         while (stream_.avail_in > 0 && *stream_.next_in == 0) {
             ++stream_.next_in;
             --stream_.avail_in;
+            ++padding_;
+        }
+        if (padding_ > kPieceBytes) {
+            throw Error(say("{} is damaged: behind its compressed data there are only zeros", bytes_.path()));
         }
         return stream_.avail_in == 0;
     }
@@ -192,6 +196,7 @@ class GzipSource final : public ByteSource {
     PackedBytes bytes_;
     std::vector<char> out_;
     z_stream stream_{};
+    std::size_t padding_ = 0;
     bool ended_ = false, between_ = false;
 };
 

@@ -67,7 +67,7 @@ TEST(Programs, NoOptionWaitsForWhatIsNoFile) {
         }
         for (const Arguments& arguments : all) {
             const Output output = run_in_time(arguments);
-            SCOPED_TRACE(arguments[0] + " " + arguments[2] + ": " + output.error);
+            SCOPED_TRACE(arguments[0] + " " + arguments.back() + ": " + output.error);
             EXPECT_EQ(output.status, 1);
             EXPECT_EQ(std::count(output.error.begin(), output.error.end(), '\n'), 1);
         }

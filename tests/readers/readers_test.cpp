@@ -166,7 +166,7 @@ TEST(Readers, OfTexts) {
 }
 
 TEST(Readers, OfModels) {
-    const std::string array = "\x93NUMPY\x01" + std::string("\0\x36\0", 3) +
+    const std::string array = "\x93NUMPY\x01" + std::string("\0\x37\0", 3) +
                               "{'descr': '<i4', 'fortran_order': False, 'shape': (2,)}" +
                               std::string("\x01\0\0\0\x02\0\0\0", 8);
     GgufBytes gguf;
