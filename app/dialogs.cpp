@@ -55,7 +55,8 @@ std::string typed_characters() {
     for (const ImWchar c : ImGui::GetIO().InputQueueCharacters) {
         if (c >= 32 && c != 127 && c != '/') {
             char utf8[5];
-            text += ImTextCharToUtf8(utf8, c);
+            ImTextCharToUtf8(utf8, c);  // ends with a zero
+            text += utf8;
         }
     }
     return text;

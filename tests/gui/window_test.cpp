@@ -61,7 +61,7 @@ void open_form(Harness& h, ImGuiTestContext* ctx) {
 /// A menu, a list and the palette above the form: each goes alone, the form last.
 void escape_above_the_form(Harness& h, ImGuiTestContext* ctx) {
     open_form(h, ctx);
-    ctx->ItemClick("//##MainMenuBar/###menu.help");
+    ctx->ItemClick("//##MainMenuBar/##MenuBar/###menu.help");
     IM_CHECK_EQ(popups(), 1);
     escape(ctx);
     IM_CHECK_EQ(popups(), 0);
@@ -415,7 +415,7 @@ void leave_while_training(Harness& h, ImGuiTestContext* ctx) {
     h.workbench().command("file.quit");
     ctx->Yield(3);
     ctx->ItemClick("//###leaving/###leaving.close");
-    IM_CHECK(h.wait(ctx, 60, [&] { return h.workbench().ended(); }));
+    IM_CHECK(h.wait(ctx, 200, [&] { return h.workbench().ended(); }));
     IM_CHECK(h.training().state == RunState::stopped);
     IM_CHECK_EQ(static_cast<double>(h.training().last_checkpoint), h.training().step.back());
 }
