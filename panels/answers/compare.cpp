@@ -654,13 +654,16 @@ const ComparePanel::Alignment* ComparePanel::alignment_of(ui::Context& ctx, std:
     const Generation& base = *columns_[base_].answer;
     const Generation& other = *columns_[index == base_ ? 1 - base_ : index].answer;
     for (const std::shared_ptr<Alignment>& known : alignments_) {
-        if (known->base_run == base.id && known->other_run == other.id) {
+        if (known->base_run == base.id && known->other_run == other.id && known->base_bytes == base.text.size() &&
+            known->other_bytes == other.text.size()) {
             return known.get();
         }
     }
     const auto made = std::make_shared<Alignment>();
     made->base_run = base.id;
     made->other_run = other.id;
+    made->base_bytes = base.text.size();
+    made->other_bytes = other.text.size();
     made->base = displayable(probes::separate_reasoning(base.text, begins_inside(base)).answer);
     made->other = displayable(probes::separate_reasoning(other.text, begins_inside(other)).answer);
     alignments_.push_back(made);
@@ -749,9 +752,13 @@ void ComparePanel::update_view(ui::Context& ctx, std::size_t index) {
     View& view = views_[index];
     const Generation& answer = *columns_[index].answer;
     const Alignment* alignment = mode_ == Mode::difference ? alignment_of(ctx, index) : nullptr;
-    std::string source = fmt::format("{}", static_cast<int>(mode_));
+    // Its end and its text come on two channels: what was made of an ended answer is made again when more of it comes.
+    const bool over = ended(answer);
+    std::string source = fmt::format("{} {} {}", static_cast<int>(mode_), over ? answer.text.size() : 0,
+                                     over ? answer.stop : std::string());
     if (mode_ == Mode::difference) {
         source += fmt::format(" {} {} {}", base_, columns_.size(), alignment == nullptr || alignment->ready);
+        source += alignment == nullptr ? "" : fmt::format(" {} {}", alignment->base_bytes, alignment->other_bytes);
     }
     if (mode_ == Mode::probability) {
         source += fmt::format(" {}", answer.tokens.size());

@@ -53,7 +53,7 @@ class ComparePanel : public ui::Panel {
         std::vector<TokenGroup> groups;
         double same = -1;  ///< difference: share of words that are the same
         base::Sentence rule;
-        std::string delivery;  ///< label of the ended answer; worked out once, as its rules read the whole text
+        std::string delivery;  ///< label of the ended answer; worked out once a view, as its rules read the whole text
         bool labelled = false;
         bool waits = false;  ///< difference: the words are being aligned
         float last_scroll_max = 0;
@@ -61,7 +61,8 @@ class ComparePanel : public ui::Panel {
     /// The words of two ended answers against each other. Made in the background: long texts take their time.
     struct Alignment {
         std::uint32_t base_run = 0, other_run = 0;
-        bool ready = false;  ///< changed on the GUI thread only
+        std::size_t base_bytes = 0, other_bytes = 0;  ///< an end may come before the last of the text
+        bool ready = false;                           ///< changed on the GUI thread only
         std::string base, other;
         WordDiff diff;
     };
