@@ -120,9 +120,7 @@ void escape_and_the_selection(Harness& h, ImGuiTestContext* ctx) {
     h.workbench().selection().expert = 2;
     h.workbench().command("help.messages");
     ctx->Yield(3);
-    const ImRect map = ctx->ItemInfo("//###panel.expert_load/**/###load.cells").RectFull;
-    ctx->MouseMoveToPos(map.GetCenter());
-    ctx->MouseClick(ImGuiMouseButton_Right);
+    ctx->ItemClick("//###panel.expert_load/**/###load.menu");  // above the list of messages
     ctx->Yield(2);
     IM_CHECK_EQ(popups(), 1);
     escape(ctx);
@@ -133,9 +131,12 @@ void escape_and_the_selection(Harness& h, ImGuiTestContext* ctx) {
     IM_CHECK_EQ(h.workbench().selection().expert, 2);
     escape(ctx);
     IM_CHECK_EQ(h.workbench().selection().expert, -1);
-    // The list of a field in a panel, too.
+    // The context menu of the map, too.
     h.workbench().selection().expert = 2;
-    ctx->ItemClick("//###panel.expert_load/**/###load.menu");
+    const ImRect map = ctx->ItemInfo("//###panel.expert_load/**/###load.cells").RectFull;
+    ctx->MouseMoveToPos(map.GetCenter());
+    ctx->MouseClick(ImGuiMouseButton_Right);
+    ctx->Yield(2);
     IM_CHECK_EQ(popups(), 1);
     escape(ctx);
     IM_CHECK_EQ(popups(), 0);
