@@ -30,17 +30,20 @@ fs::path home_folder(const char* variable, const char* below_home) {
 }
 
 /// Nothing was done in it: no checkpoint and hardly a record (the node's greeting lines take less than 16 KB).
+/// Nothing was ever run in it: its journal is short and names no run. The record that begins a run is JSON with its
+/// manifest, and segments hold records as they are.
 bool unused_session(const fs::path& folder) {
+    constexpr std::uintmax_t kMostUnused = 16'000;  // of starts alone
     std::error_code error;
     std::uintmax_t bytes = 0;
-    for (const char* part : {"segments", "checkpoints"}) {
-        for (fs::recursive_directory_iterator it(folder / part, error), end; !error && it != end; it.increment(error)) {
-            if (it->is_regular_file(error)) {
-                bytes += it->file_size(error);
-            }
+    for (fs::directory_iterator it(folder / "segments", error), end; !error && it != end; it.increment(error)) {
+        const auto text = base::try_read_file(it->path(), kMostUnused);
+        if (!text || text->find("\"manifest\"") != std::string::npos) {
+            return false;
         }
+        bytes += text->size();
     }
-    return bytes < 16'000;
+    return bytes < kMostUnused && fs::is_empty(folder / "checkpoints", error);
 }
 
 template <typename T>

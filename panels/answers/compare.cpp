@@ -109,6 +109,7 @@ std::array<TextStyle, kTint + 2 * kTints> answer_styles(const ui::Theme& theme) 
 void ComparePanel::take_over(ui::Panel& before) {
     const auto& old = dynamic_cast<const ComparePanel&>(before);
     settings_ = old.settings_;
+    settings_.system.clear();  // a text is part of a question, no setting
     if (std::none_of(old.models_.begin(), old.models_.end(), history::is_checkpoint_name)) {
         models_ = old.models_;
     }

@@ -50,7 +50,6 @@ void ProbePanel::take_over(ui::Panel& before) {
     measure_ = old.measure_;
     coder_ = old.coder_;
     chat_ = old.chat_;
-    system_ = old.system_;
     if (std::none_of(old.models_.begin(), old.models_.end(), history::is_checkpoint_name)) {
         models_ = old.models_;
     }

@@ -6,6 +6,7 @@
 #include <fmt/format.h>
 #include <signal.h>
 #include <string>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/error.hpp"
@@ -37,6 +38,11 @@ constexpr std::size_t kLongestError = 2000;  // bytes
 /// Exactly one line of bounded length, whatever the message holds.
 void print_error(const std::string& message) {
     fmt::print(stderr, "moescope-node: {}\n", moescope::base::one_line(message, kLongestError));
+}
+
+bool is_pipe(int file) {
+    struct stat status {};
+    return fstat(file, &status) == 0 && (S_ISFIFO(status.st_mode) || S_ISSOCK(status.st_mode));
 }
 
 }  // namespace
@@ -79,6 +85,11 @@ int main(int argc, char** argv) {
         print_error("there is not enough memory for this");
     } catch (const std::exception& error) {
         print_error(fit_to_show(sentence_of(error)).english());
+    }
+    // What was printed onto a full disk is not there, whatever the command thinks. Who closes a pipe has seen enough.
+    if ((std::fflush(stdout) != 0 || std::ferror(stdout) != 0) && !is_pipe(STDOUT_FILENO)) {
+        print_error("not everything could be written to standard output");
+        status = status == 0 ? 1 : status;
     }
     if (moescope::engine::trains_tokenizer()) {
         std::fflush(nullptr);

@@ -4,11 +4,11 @@
 #include <memory>
 #include <optional>
 
-#include "base/atomic_files.hpp"
 #include "base/json_guard.hpp"
 #include "nodes/service/cli/console.hpp"
 #include "nodes/service/cli/subcommands.hpp"
 #include "nodes/service/commands/service.hpp"
+#include "sessions/outputs.hpp"
 
 namespace moescope::node {
 
@@ -28,7 +28,7 @@ void write_failure(const std::string& file, const char* why, const base::Sentenc
     nlohmann::json failure = {{"why", why}};
     base::put_sentence(failure, "error", error);
     try {
-        base::write_file_atomically(file, base::dump_json(failure) + "\n");
+        sessions::write_output(file, base::dump_json(failure) + "\n", sessions::Existing::refuse);
     } catch (const std::exception&) {  // the sentence goes to standard error all the same
     }
 }

@@ -98,6 +98,11 @@ TrainingRequest training_order(const history::RunHeader& run) {
         order.data = "manpages";
     }
     order.init = text_of(run.manifest, "init");
+    for (const char* key : {"fork", "disabled_experts", "frozen_experts"}) {
+        if (run.manifest.contains(key)) {
+            order.origin[key] = run.manifest[key];
+        }
+    }
     return order;
 }
 
@@ -366,6 +371,7 @@ void TrainingJob::announce(bool with_data) {
                        {"flops_per_token", plan.flops_per_token}}},
                      {"program_version", MOESCOPE_VERSION},
                      {"machine", {{"cpu", processor_name()}, {"cores", cores()}, {"memory_bytes", total_memory()}}}};
+    manifest.update(order_.origin);
     if (!order_.init.empty()) {
         manifest["init"] = order_.init.string();
     }

@@ -44,6 +44,8 @@ struct TrainingRequest {
     std::vector<std::pair<int, int>> disabled, frozen;  ///< layer and expert: those of the fork's checkpoint stay so
     /// What a person did just before a step, in order: {"knobs": ...} or {"expert": ...}; for a replay.
     std::multimap<std::uint64_t, nlohmann::json> changes;
+    /// Of the manifest of a run that goes on: where it came from, and what stayed disabled or frozen from there.
+    nlohmann::json origin = nlohmann::json::object();
     std::uint64_t last_step = 0;  ///< end after this step, the schedule being that of `config`; 0: its number of steps
 };
 

@@ -4,6 +4,7 @@
 #include <signal.h>
 
 #include "nodes/history/journal_reader.hpp"
+#include "nodes/service/jobs/training_job.hpp"
 #include "sessions/session.hpp"
 #include "tests/nodes/service/program.hpp"
 
@@ -223,6 +224,16 @@ TEST(Train, SignalStopsAfterACheckpoint) {
                                     "--max-tokens", "8", "--json"});
     ASSERT_EQ(answer.status, 0) << answer.error;
     EXPECT_EQ(answer.lines().front()["tokens"], 8);
+}
+
+TEST(Train, AForkThatGoesOnStaysOne) {
+    history::RunHeader run;
+    run.id = 2;
+    run.kind = protocol::RunKind::train;
+    const json fork = {{"run", 1}, {"step", 200}}, disabled = {{0, 13}};
+    run.manifest = {{"config", tiny_config(2, 2)}, {"fork", fork}, {"disabled_experts", disabled}};
+    const json origin = node::training_order(run).origin;
+    EXPECT_EQ(origin, (json{{"fork", fork}, {"disabled_experts", disabled}}));
 }
 
 TEST(Train, ResumeRefusesOtherSettings) {
