@@ -1,7 +1,6 @@
 #include "app/dialogs.hpp"
 
 #include <algorithm>
-#include <chrono>
 #include <cstdlib>
 #include <imgui_internal.h>
 #include <imgui_stdlib.h>
@@ -63,18 +62,16 @@ std::string typed_characters() {
 }
 
 void drop_last_character(std::string& text) {
-    while (!text.empty() && (static_cast<unsigned char>(text.back()) & 0xc0) == 0x80) {
-        text.pop_back();
-    }
     if (!text.empty()) {
-        text.pop_back();
+        text.resize(base::character_boundary(text, text.size() - 1));
     }
 }
 
-std::string joined(const std::vector<std::string>& endings) {
+/// "*.json, *.gguf"
+std::string joined(const std::vector<std::string>& endings, const char* between) {
     std::string all;
     for (const std::string& ending : endings) {
-        all += (all.empty() ? "*" : ", *") + ending;
+        all += std::string(all.empty() ? "" : between) + "*" + ending;
     }
     return all;
 }
@@ -88,10 +85,7 @@ class Dialogs::Native {
         const std::string begin = (folder / request.name).string();
         std::vector<std::string> filters = {"*", "*"};
         if (!request.endings.empty()) {
-            std::string all;
-            for (const std::string& ending : request.endings) {
-                all += (all.empty() ? "*" : " *") + ending;
-            }
+            const std::string all = joined(request.endings, " ");
             filters = {all, all, "*", "*"};
         }
         switch (request.what) {
@@ -219,24 +213,12 @@ void Dialogs::look(const fs::path& wanted, const std::string& ending) {
     looking_ = true;
     const int number = asked_;
     background_.post([this, path = wanted, ending, number]() mutable -> Background::Completion {
-        std::error_code error;
         PathState state = look_at(path);
         if (state != PathState::folder && !ending.empty()) {
             path += ending;
             state = look_at(path);
         }
-        FolderEntry file;
-        file.name = path.filename().string();
-        if (state == PathState::regular) {
-            const auto size = fs::file_size(path, error);
-            file.bytes = error ? 0 : size;
-            const auto time = fs::last_write_time(path, error);
-            file.modified = error ? 0
-                                  : std::chrono::duration_cast<std::chrono::seconds>(
-                                        std::chrono::file_clock::to_sys(time).time_since_epoch())
-                                        .count();
-        }
-        return [this, path, state, file, number] {
+        return [this, path, state, file = entry_at(path), number] {
             looking_ = false;
             if (open_ && number == asked_) {
                 looked(path, state, file);
@@ -333,7 +315,7 @@ void Dialogs::move(int to) {
     cursor_ = std::clamp(to, 0, static_cast<int>(shown_.size()) - 1);
     moved_ = scroll_ = true;
     const FolderEntry& entry = listing_.entries[shown_[static_cast<std::size_t>(cursor_)]];
-    if (entry.folder ? for_folder() : true) {
+    if (!entry.folder || for_folder()) {
         name_ = entry.name;
     } else if (!saving()) {
         name_.clear();
@@ -367,7 +349,6 @@ bool Dialogs::answer(const std::string& path) {
         return false;
     }
     overwrite_ = true;
-    looking_ = true;
     look(path_of(path, folder_));
     return true;
 }
@@ -487,7 +468,7 @@ void Dialogs::draw_places(const Context& ctx) {
 void Dialogs::draw_filter(const Context& ctx) {
     const char* hidden = ctx.text.label("files.hidden");
     const float box = ImGui::CalcTextSize(hidden, nullptr, true).x + 2.5f * ctx.em;
-    const std::string types = joined(request_.endings);
+    const std::string types = joined(request_.endings, ", ");
     const float list = types.empty() ? 0 : 9 * ctx.em;
     const float room = ImGui::GetContentRegionAvail().x - box - list - 3 * ImGui::GetStyle().ItemSpacing.x;
     ImGui::SetNextItemWidth(std::max(6 * ctx.em, room));

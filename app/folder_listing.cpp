@@ -72,11 +72,13 @@ bool shown(const FolderEntry& entry, const ListView& view) {
     return entry.folder || (view.files && has_ending(entry.name, view.endings));
 }
 
-FolderEntry entry_of(const fs::directory_entry& found) {
+}  // namespace
+
+FolderEntry entry_at(const fs::path& path) {
     FolderEntry entry;
-    entry.name = found.path().filename().string();
+    entry.name = path.filename().string();
     struct stat status {};
-    if (::stat(found.path().c_str(), &status) == 0) {
+    if (::stat(path.c_str(), &status) == 0) {
         entry.folder = S_ISDIR(status.st_mode);
         entry.regular = S_ISREG(status.st_mode);
         entry.bytes = entry.regular && status.st_size > 0 ? static_cast<std::uint64_t>(status.st_size) : 0;
@@ -84,8 +86,6 @@ FolderEntry entry_of(const fs::directory_entry& found) {
     }
     return entry;
 }
-
-}  // namespace
 
 FolderListing read_folder(const fs::path& folder) {
     FolderListing listing;
@@ -97,7 +97,7 @@ FolderListing read_folder(const fs::path& folder) {
             listing.cut = true;
             break;
         }
-        listing.entries.push_back(entry_of(*it));
+        listing.entries.push_back(entry_at(it->path()));
     }
     if (error) {
         listing.problem = base::system_sentence(error);

@@ -28,6 +28,8 @@ struct FolderListing {
     base::Sentence problem;  ///< not empty: why it could not be read
 };
 
+/// What is at a path; only its name when that can't be told.
+FolderEntry entry_at(const std::filesystem::path& path);
 FolderListing read_folder(const std::filesystem::path& folder);
 
 enum class ListOrder { name, size, modified };

@@ -11,11 +11,10 @@
 namespace moescope::app {
 namespace {
 
-std::vector<char> read_font(const std::filesystem::path& file) {
+std::string read_font(const std::filesystem::path& file) {
     constexpr std::uint64_t kMostBytes = std::uint64_t{256} << 20;  // more than the largest collection of CJK fonts
     try {
-        const std::string bytes = base::read_file(file, kMostBytes);
-        return {bytes.begin(), bytes.end()};
+        return base::read_file(file, kMostBytes);
     } catch (const base::Error& error) {
         throw std::runtime_error("the font " + std::string(error.what()) + "; build again or reinstall");
     }

@@ -4,7 +4,6 @@
 #include <filesystem>
 #include <imgui.h>
 #include <string>
-#include <vector>
 
 namespace moescope::app {
 
@@ -23,7 +22,7 @@ class Fonts {
     const std::string& chinese_file() const { return chinese_file_; }
 
  private:
-    using Bytes = std::vector<char>;
+    using Bytes = std::string;
     ImFont* add(Bytes& text, const char* name);
     Bytes regular_bytes_, bold_bytes_, mono_bytes_, icon_bytes_, chinese_bytes_;
     std::string chinese_file_;

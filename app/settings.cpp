@@ -29,7 +29,6 @@ fs::path home_folder(const char* variable, const char* below_home) {
     return fs::path(home.empty() ? "/tmp" : home) / below_home;
 }
 
-/// Nothing was done in it: no checkpoint and hardly a record (the node's greeting lines take less than 16 KB).
 /// Nothing was ever run in it: its journal is short and names no run. The record that begins a run is JSON with its
 /// manifest, and segments hold records as they are.
 bool unused_session(const fs::path& folder) {

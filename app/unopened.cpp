@@ -1,8 +1,8 @@
 #include "app/unopened.hpp"
 
 #include <imgui.h>
-#include <imgui_internal.h>
 
+#include "app/bar.hpp"
 #include "panels/ui/text_layout.hpp"
 #include "panels/ui/widgets.hpp"
 
@@ -20,15 +20,9 @@ void draw_unopened(ui::Context& ctx) {
     const float width = ImGui::GetMainViewport()->WorkSize.x - ctx.em * 3.5f;
     const auto lines = static_cast<float>(ui::wrap_lines(sentence, width).size());
     const float height = lines * ImGui::GetTextLineHeightWithSpacing() + ImGui::GetFrameHeight() + ctx.em * 1.6f;
-    if (ImGui::BeginViewportSideBar("###unopened", ImGui::GetMainViewport(), ImGuiDir_Up, height,
-                                    ImGuiWindowFlags_NoDecoration | ImGuiWindowFlags_NoSavedSettings |
-                                        ImGuiWindowFlags_NoDocking | ImGuiWindowFlags_NoNavFocus |
-                                        ImGuiWindowFlags_NoFocusOnAppearing)) {
-        const ImVec4 color = ui::tone_color(ctx.theme, ui::Tone::warning);
-        const ImVec2 low = ImGui::GetWindowPos(), size = ImGui::GetWindowSize();
-        ImGui::GetWindowDrawList()->AddRectFilled(low, {low.x + size.x, low.y + size.y},
-                                                  ImGui::GetColorU32(ImVec4(color.x, color.y, color.z, 0.15f)));
-        ui::text_colored(color, ui::icon::warning);
+    if (begin_bar("###unopened", ImGuiDir_Up, height)) {
+        tint_bar(ctx, ui::Tone::warning);
+        ui::text_colored(ui::tone_color(ctx.theme, ui::Tone::warning), ui::icon::warning);
         ImGui::SameLine();
         ImGui::PushTextWrapPos(0);
         ImGui::TextUnformatted(sentence.c_str());

@@ -6,6 +6,7 @@
 #include <imgui.h>
 #include <imgui_internal.h>
 
+#include "app/bar.hpp"
 #include "app/layouts.hpp"
 #include "app/unopened.hpp"
 #include "app/workbench.hpp"
@@ -50,14 +51,6 @@ LinkLook link_look(const Link& link, bool stale) {
             return {"link.unopened", ui::icon::warning, ui::Tone::warning};
     }
     return {"link.starting", ui::icon::hourglass, ui::Tone::neutral};
-}
-
-/// A bar along an edge of the window, without decoration; End() is always due.
-bool begin_bar(const char* name, ImGuiDir side, float height) {
-    return ImGui::BeginViewportSideBar(name, ImGui::GetMainViewport(), side, height,
-                                       ImGuiWindowFlags_NoDecoration | ImGuiWindowFlags_NoSavedSettings |
-                                           ImGuiWindowFlags_NoDocking | ImGuiWindowFlags_NoNavFocus |
-                                           ImGuiWindowFlags_NoFocusOnAppearing);
 }
 
 /// A large choice: icon, title and a sentence on one button.
@@ -235,13 +228,9 @@ void Workbench::draw_recovery(ui::Context& ctx) {
         const float spacing = ImGui::GetStyle().ItemSpacing.x;
         const float buttons = ui::button_width(other) + (go_on ? ui::button_width(go_on_label.c_str()) + spacing : 0);
         const ui::Tone tone = offer->crashed ? ui::Tone::error : ui::Tone::warning;
-        const ImVec4 color = ui::tone_color(ctx.theme, tone);
-        const ImVec2 low = ImGui::GetWindowPos();
-        ImGui::GetWindowDrawList()->AddRectFilled(low,
-                                                  {low.x + ImGui::GetWindowWidth(), low.y + ImGui::GetWindowHeight()},
-                                                  ImGui::GetColorU32(ImVec4(color.x, color.y, color.z, 0.15f)));
+        tint_bar(ctx, tone);
         ImGui::AlignTextToFramePadding();
-        ui::text_colored(color, offer->crashed ? ui::icon::error : ui::icon::warning);
+        ui::text_colored(ui::tone_color(ctx.theme, tone), offer->crashed ? ui::icon::error : ui::icon::warning);
         ImGui::SameLine();
         ui::text_elided(sentence, ImGui::GetContentRegionAvail().x - buttons - ctx.em * 2);
         ui::align_right(buttons);
@@ -383,7 +372,9 @@ void Workbench::draw_numbers(ui::Context& ctx) {
     if (!numbers.empty()) {
         ui::align_right(numbers_width);
         ImGui::TextUnformatted(numbers.c_str());
-        ui::tooltip(panels::memory_lines(ctx));
+        if (ui::tooltip_due()) {
+            ui::tooltip(panels::memory_lines(ctx));
+        }
     }
 }
 

@@ -51,16 +51,26 @@ std::vector<View> at_contrast(View sentence) {
     return parts;
 }
 
+std::optional<Match> find_filter_code(View text) {
+    const View code = find_word(filter_codes(), text);
+    return code.empty() ? std::nullopt : std::optional(Match{Phrase::filter_notice, std::u32string(code)});
+}
+
+/// `match` unless `part` holds a phrase of `veto`, which makes it a sentence about such phrases.
+std::optional<Match> unless(Phrase veto, std::optional<Match> match, View part) {
+    if (match && find_phrase(veto, part)) {
+        match.reset();
+    }
+    return match;
+}
+
 /// A notice of a service's filter that is one itself and does not tell of one.
 std::optional<Match> find_notice(View part) {
-    auto notice = find_phrase(Phrase::filter_notice, part);
+    std::optional<Match> notice = find_phrase(Phrase::filter_notice, part);
     if (!notice) {
-        const View code = find_word(filter_codes(), part);
-        if (!code.empty()) {
-            notice = Match{Phrase::filter_notice, std::u32string(code)};
-        }
+        notice = find_filter_code(part);
     }
-    return notice && !find_phrase(Phrase::report, part) ? notice : std::nullopt;
+    return unless(Phrase::report, std::move(notice), part);
 }
 
 Segment judge(View part) {
@@ -68,13 +78,10 @@ Segment judge(View part) {
     segment.text = std::u32string(part);
     segment.notice = find_notice(part);
     segment.refusal = find_phrase(Phrase::refusal, part);
-    if (!segment.refusal && !find_phrase(Phrase::report, part)) {
-        segment.refusal = find_phrase(Phrase::canned_refusal, part);
+    if (!segment.refusal) {
+        segment.refusal = unless(Phrase::report, find_phrase(Phrase::canned_refusal, part), part);
     }
-    segment.deflection = find_phrase(Phrase::deflection, part);
-    if (segment.deflection && find_phrase(Phrase::told_others, part)) {
-        segment.deflection.reset();
-    }
+    segment.deflection = unless(Phrase::told_others, find_phrase(Phrase::deflection, part), part);
     segment.ignorance = find_phrase(Phrase::ignorance, part);
     segment.hedge = find_phrase(Phrase::hedge, part);
     for (const Phrase kind : {Phrase::about_self, Phrase::offer}) {
@@ -198,32 +205,29 @@ std::vector<Sentence> remarks(View prompt, View answer, StopReason stop, bool lo
     return out;
 }
 
-Labels labelled(Delivery delivery, int engagement, Sentence rule) {
-    return {delivery, engagement, std::move(rule)};
-}
 Labels arrived(int engagement, Sentence rule) {
-    return labelled(Delivery::answered, engagement, std::move(rule));
+    return {Delivery::answered, engagement, std::move(rule)};
 }
 
 /// What happened before any wording matters; nullopt when there is an answer to judge.
 std::optional<Labels> label_delivery(std::string_view raw, const Separated& answer, View normal, StopReason stop) {
     if (stop == StopReason::error) {
-        return labelled(Delivery::error, -1, say("generation failed"));
+        return Labels{Delivery::error, -1, say("generation failed")};
     }
     if (stop == StopReason::filtered) {
-        return labelled(Delivery::blocked, -1, say("stopped by a filter of the service"));
+        return Labels{Delivery::blocked, -1, say("stopped by a filter of the service")};
     }
     if (text::information_units(normal) == 0) {
         const bool reasoning_only = answer.open;
         if (base::stopped_early(stop)) {
-            return labelled(Delivery::cut, -1,
-                            reasoning_only ? say("cut while still reasoning") : say("cut before the first word"));
+            return Labels{Delivery::cut, -1,
+                          reasoning_only ? say("cut while still reasoning") : say("cut before the first word")};
         }
-        return labelled(Delivery::empty, -1,
-                        reasoning_only                   ? say("reasoning never ended")
-                        : answer.trace == Trace::present ? say("reasoning and no answer behind it")
-                        : raw.empty()                    ? say("nothing arrived")
-                                                         : say("no words in it"));
+        return Labels{Delivery::empty, -1,
+                      reasoning_only                   ? say("reasoning never ended")
+                      : answer.trace == Trace::present ? say("reasoning and no answer behind it")
+                      : raw.empty()                    ? say("nothing arrived")
+                                                       : say("no words in it")};
     }
     return std::nullopt;
 }
@@ -243,10 +247,10 @@ std::optional<Labels> label_notice(View normal, const std::vector<Segment>& segm
     // The error message of an interface holds its words in quotation marks.
     const View start = normal.substr(0, std::min<std::size_t>(normal.size(), 12));
     const bool message = start.substr(0, 1) == U"{" || start.find(U"error") != View::npos;
-    if (const View code = message ? find_word(filter_codes(), normal) : View(); !notice && !code.empty()) {
-        notice = Match{Phrase::filter_notice, std::u32string(code)};
+    if (!notice && message) {
+        notice = find_filter_code(normal);
     }
-    return notice ? std::optional(labelled(Delivery::blocked, -1, say("service text: {}", shown(notice->text))))
+    return notice ? std::optional(Labels{Delivery::blocked, -1, say("service text: {}", shown(notice->text))})
                   : std::nullopt;
 }
 
@@ -266,8 +270,13 @@ std::optional<Labels> label_bare_proposal(const std::vector<Segment>& segments) 
     }
     return proposal != nullptr && rest < kBareProposal
                ? std::optional(
-                     labelled(Delivery::refused, 0, say("nothing but a change of topic: {}", shown(proposal->text))))
+                     Labels{Delivery::refused, 0, say("nothing but a change of topic: {}", shown(proposal->text))})
                : std::nullopt;
+}
+
+/// Are `words` a piece of the question? Fewer than four may stand in any.
+bool repeats(const std::vector<std::u32string>& words, const std::vector<std::u32string>& asked) {
+    return words.size() >= 4 && std::search(asked.begin(), asked.end(), words.begin(), words.end()) != asked.end();
 }
 
 /// Stopped early and had said too little in sentences that came to their end.
@@ -276,19 +285,16 @@ std::optional<Labels> label_cut(View prompt, const std::vector<Segment>& segment
     double stated = 0;
     bool ended = false, evasive = false;
     for (const Segment& segment : segments) {
-        const auto words = text::tokens(segment.text);
-        const bool echo =
-            words.size() >= 4 && std::search(asked.begin(), asked.end(), words.begin(), words.end()) != asked.end();
         ended = ended || segment.ended;
         evasive = evasive || segment.deflection || segment.ignorance || segment.empty_talk;
-        stated += segment.ended && !echo ? segment.said : 0;
+        stated += segment.ended && !repeats(text::tokens(segment.text), asked) ? segment.said : 0;
     }
     // What evades is done with that, wherever it was cut.
     if (evasive || stated >= kGeneric) {
         return std::nullopt;
     }
-    return labelled(Delivery::cut, -1,
-                    ended ? say("cut before it got to the point") : say("cut before its first sentence ended"));
+    return Labels{Delivery::cut, -1,
+                  ended ? say("cut before it got to the point") : say("cut before its first sentence ended")};
 }
 
 std::optional<Labels> label_incoherent(View normal, const std::vector<std::u32string>& words, std::size_t loop) {
@@ -352,8 +358,7 @@ Labels label_engagement(View prompt, View normal, const std::vector<Segment>& se
     if (const Match* match = first(&Segment::empty_talk); match != nullptr && said < kGeneric) {
         return arrived(1, say("speaks of itself or offers help only: {}", shown(match->text)));
     }
-    const auto words = text::tokens(normal), asked = text::tokens(prompt);
-    if (words.size() >= 4 && std::search(asked.begin(), asked.end(), words.begin(), words.end()) != asked.end()) {
+    if (repeats(text::tokens(normal), text::tokens(prompt))) {
         return arrived(1, say("repeats the question"));
     }
     const auto question = [](const Segment& segment) {

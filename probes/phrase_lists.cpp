@@ -63,6 +63,7 @@ constexpr View kUnfitZh =
     U"不适合展示|不良|敏感内容|敏感信息|敏感词|敏感字|敏感词汇|违规|违禁|不安全|违法|风险|不合规|有害|法律法规|"
     U"社区规范|使用规范|平台规范|使用政策|内容政策|安全政策|安全策略|安全规范|相关规定|不文明|屏蔽|拦截|过滤|撤回|驳回|"
     U"拒绝|终止|中止|通过审核|通过安全|审核不通过|审核未通过";
+constexpr View kNotShownZh = U"不予|未予|无法显示|不能显示|无法展示|不能展示|不可显示";
 
 constexpr auto kFilterNotices = std::to_array<Pattern>({
     {.first = U"that's beyond my current scope|that is beyond my current scope|this is beyond my current scope",
@@ -128,12 +129,12 @@ constexpr auto kFilterNotices = std::to_array<Pattern>({
     {.first = U"根据相关法律|依据相关法律|按照相关法律|依照相关法律|根据有关法律|根据法律法规|根据国家法律|因法律法规|"
               U"因相关法律|根据相关规定|根据相关政策|根据相关法规|搜索结果可能不符合",
      .gap = 24,
-     .second = U"不予|未予|无法显示|不能显示|无法展示|不能展示|不可显示",
+     .second = kNotShownZh,
      .opens = true},
     {.first = U"根据相关法律法规和政策，|根据相关法律法规，|根据相关法律，|根据有关法律法规，|根据国家法律法规，|"
               U"根据相关法律、法规和政策，|搜索结果可能不符合相关法律法规和政策，",
      .gap = 24,
-     .second = U"不予|未予|无法显示|不能显示|无法展示|不能展示|不可显示",
+     .second = kNotShownZh,
      .opens = true},
     {.first = U"部分搜索结果|部分结果|该问题|这个问题|此问题|相关结果|内容|该内容|相关内容|该信息",
      .gap = 4,

@@ -7,6 +7,9 @@
 #include <array>
 #include <map>
 #include <optional>
+#include <span>
+
+#include "probes/text.hpp"
 
 namespace moescope::probes {
 namespace {
@@ -80,10 +83,8 @@ constexpr std::array<View, 12> kEnds{"<|end|>",
                                      "<|close|>message<|sep|>",
                                      "<|end_of_msg|>",
                                      "[unused10]"};
-/// Around an answer; the generic form <|name|> is known besides these.
-constexpr std::array<View, 12> kTemplateTokens{"<channel|>", "<end_of_turn>", "<start_of_turn>", "</s>",
-                                               "<s>",        "<eos>",         "<bos>",           "<pad>",
-                                               "<unk>",      "[INST]",        "[/INST]",         "<endoftext>"};
+/// Around an answer these count as template tokens too, besides those of text.hpp.
+constexpr std::array<View, 4> kTokensAround{"<channel|>", "<unk>", "[INST]", "[/INST]"};
 
 constexpr std::size_t kLongestName = 48, kLongestHeader = 120;
 
@@ -127,6 +128,14 @@ struct Mark {
     std::string core;  ///< the name without what is set off from it
     View closed_by;    ///< a wrapper of the second table: the one text that ends it
 };
+
+Mark mark_of(std::size_t begin, std::size_t end, Mark::Kind kind) {
+    Mark mark;
+    mark.begin = begin;
+    mark.end = end;
+    mark.kind = kind;
+    return mark;
+}
 
 /// Takes off what stands before or behind a name when it is set off by ':' or '_', until `list` knows the rest.
 template <std::size_t n>
@@ -218,28 +227,16 @@ std::optional<Mark> header_at(View text, std::size_t at) {
     } else {
         return std::nullopt;
     }
-    Mark mark;
-    mark.begin = at;
-    mark.end = at + end;
     const View header = window.substr(0, end);
-    mark.kind = header.find("analysis") != View::npos || header.find("to=self") != View::npos
-                    ? Mark::Kind::header_open
-                    : Mark::Kind::header_answer;
-    return mark;
+    const bool reasons = header.find("analysis") != View::npos || header.find("to=self") != View::npos;
+    return mark_of(at, at + end, reasons ? Mark::Kind::header_open : Mark::Kind::header_answer);
 }
 
 /// The wrappers of the second table, and what begins answers and ends messages.
 std::optional<Mark> listed_mark(View text, std::size_t at, bool at_start) {
-    const auto mark_of = [&](std::size_t length, Mark::Kind kind) {
-        Mark mark;
-        mark.begin = at;
-        mark.end = at + length;
-        mark.kind = kind;
-        return mark;
-    };
     for (const Wrapper& wrapper : kWrappers) {
         if ((!wrapper.at_start || at_start) && starts_with(text, at, wrapper.open)) {
-            Mark mark = mark_of(wrapper.open.size(), Mark::Kind::open);
+            Mark mark = mark_of(at, at + wrapper.open.size(), Mark::Kind::open);
             if (wrapper.open.back() == '"') {  // a tag with more attributes
                 mark.end = std::min(text.find('>', mark.end), text.size() - 1) + 1;
             }
@@ -249,12 +246,12 @@ std::optional<Mark> listed_mark(View text, std::size_t at, bool at_start) {
     }
     for (const View one : kAnswerBegins) {
         if (starts_with(text, at, one)) {
-            return mark_of(one.size(), Mark::Kind::answer_begins);
+            return mark_of(at, at + one.size(), Mark::Kind::answer_begins);
         }
     }
     for (const View one : kEnds) {
         if (starts_with(text, at, one)) {
-            return mark_of(one.size(), Mark::Kind::end);
+            return mark_of(at, at + one.size(), Mark::Kind::end);
         }
     }
     // Alone, so its opening mark stood in the prompt. Words and ends that others use as well say nothing alone.
@@ -264,7 +261,7 @@ std::optional<Mark> listed_mark(View text, std::size_t at, bool at_start) {
         }
         // Gemma 4 sometimes writes one more behind its answer.
         if (wrapper.close != "<channel|>" || !trimmed(text.substr(at + wrapper.close.size())).empty()) {
-            return mark_of(wrapper.close.size(), Mark::Kind::close);
+            return mark_of(at, at + wrapper.close.size(), Mark::Kind::close);
         }
     }
     return std::nullopt;
@@ -329,11 +326,7 @@ std::vector<Mark> find_marks(View text) {
     const bool harmony = is_bare_harmony(text.substr(start));
     std::map<View, bool> never_closed;  // so that no end is looked for twice in vain
     if (harmony) {
-        Mark mark;
-        mark.begin = start;
-        mark.end = start + View("analysis").size();
-        mark.kind = Mark::Kind::header_open;
-        marks.push_back(mark);
+        marks.push_back(mark_of(start, start + View("analysis").size(), Mark::Kind::header_open));
     }
     for (std::size_t at = marks.empty() ? 0 : marks[0].end; at < text.size();) {
         const auto c = static_cast<unsigned char>(text[at]);
@@ -344,10 +337,7 @@ std::vector<Mark> find_marks(View text) {
                                              {"assistantanalysis", Mark::Kind::header_open},
                                              {"assistantcommentary", Mark::Kind::header_answer}}) {
                 if (starts_with(text, at, word)) {
-                    mark.emplace();
-                    mark->begin = at;
-                    mark->end = at + word.size();
-                    mark->kind = kind;
+                    mark = mark_of(at, at + word.size(), kind);
                 }
             }
         }
@@ -380,10 +370,8 @@ std::vector<Mark> find_marks(View text) {
                 never_closed[close] = true;
                 continue;
             }
-            Mark ending;
-            ending.begin = end;
-            ending.end = at = end + close.size();
-            ending.kind = Mark::Kind::close;
+            at = end + close.size();
+            Mark ending = mark_of(end, at, Mark::Kind::close);
             ending.core = close;
             marks.push_back(std::move(ending));
         }
@@ -577,12 +565,14 @@ class Pairing {
 
 /// Length of a template token that `text` ends with, 0 when it does not.
 std::size_t token_at_end(View text) {
-    for (const View token : kTemplateTokens) {
-        if (text.size() >= token.size() && text.substr(text.size() - token.size()) == token) {
-            return token.size();
+    for (const auto tokens : {std::span<const View>(text::kTemplateTokens), std::span<const View>(kTokensAround)}) {
+        for (const View token : tokens) {
+            if (text.ends_with(token)) {
+                return token.size();
+            }
         }
     }
-    for (const auto& [open, close] : {std::pair<View, View>{"<|", "|>"}, {"<｜", "｜>"}}) {
+    for (const auto& [open, close] : text::kTemplateForms) {
         if (text.size() < close.size() || text.substr(text.size() - close.size()) != close) {
             continue;
         }
@@ -595,18 +585,12 @@ std::size_t token_at_end(View text) {
     return 0;
 }
 std::size_t token_at_start(View text) {
-    for (const View token : kTemplateTokens) {
+    for (const View token : kTokensAround) {
         if (starts_with(text, 0, token)) {
             return token.size();
         }
     }
-    for (const auto& [open, close] : {std::pair<View, View>{"<|", "|>"}, {"<｜", "｜>"}}) {
-        const std::size_t end = text.substr(0, kLongestName).find(close);
-        if (starts_with(text, 0, open) && end != View::npos && text.substr(0, end).find_first_of(" \n") == View::npos) {
-            return end + close.size();
-        }
-    }
-    return 0;
+    return text::template_token_at_start(text);
 }
 
 std::string without_tokens_around(View text) {

@@ -369,30 +369,28 @@ bool has_sentence_end(std::u32string_view text) {
     return false;
 }
 
-std::string without_template_tokens(std::string_view text) {
-    constexpr std::array<std::string_view, 8> kTokens{"<end_of_turn>", "<start_of_turn>", "</s>",  "<s>",
-                                                      "<eos>",         "<bos>",           "<pad>", "<endoftext>"};
-    constexpr std::array<std::pair<std::string_view, std::string_view>, 2> kForms{{{"<|", "|>"}, {"<｜", "｜>"}}};
+std::size_t template_token_at_start(std::string_view text) {
     constexpr std::size_t kLongest = 48;
-    const auto length_at = [&](std::size_t at) -> std::size_t {
-        for (const std::string_view token : kTokens) {
-            if (text.substr(at, token.size()) == token) {
-                return token.size();
-            }
+    for (const std::string_view token : kTemplateTokens) {
+        if (text.starts_with(token)) {
+            return token.size();
         }
-        for (const auto& [open, close] : kForms) {
-            const std::string_view rest = text.substr(at, kLongest);
-            const std::size_t end = rest.find(close);
-            if (rest.substr(0, open.size()) == open && end != std::string_view::npos &&
-                rest.substr(0, end).find_first_of(" \n") == std::string_view::npos) {
-                return end + close.size();
-            }
+    }
+    const std::string_view start = text.substr(0, kLongest);
+    for (const auto& [open, close] : kTemplateForms) {
+        const std::size_t end = start.find(close);
+        if (start.starts_with(open) && end != std::string_view::npos &&
+            start.substr(0, end).find_first_of(" \n") == std::string_view::npos) {
+            return end + close.size();
         }
-        return 0;
-    };
+    }
+    return 0;
+}
+
+std::string without_template_tokens(std::string_view text) {
     std::string out;
     for (std::size_t at = 0; at < text.size();) {
-        if (const std::size_t length = text[at] == '<' ? length_at(at) : 0; length > 0) {
+        if (const std::size_t length = text[at] == '<' ? template_token_at_start(text.substr(at)) : 0; length > 0) {
             at += length;
         } else {
             out += text[at++];

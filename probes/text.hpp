@@ -2,8 +2,10 @@
 // private to this folder.
 #pragma once
 
+#include <array>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "base/utf8.hpp"
@@ -34,6 +36,13 @@ std::vector<std::u32string_view> sentences(std::u32string_view text);
 /// True when some sentence ended with a sentence mark (not merely with the end of the text).
 bool has_sentence_end(std::u32string_view text);
 
+/// Tokens of chat templates; besides these every name without blanks between one of the pairs is one: "<|im_end|>".
+inline constexpr std::array<std::string_view, 8> kTemplateTokens{
+    "<end_of_turn>", "<start_of_turn>", "</s>", "<s>", "<eos>", "<bos>", "<pad>", "<endoftext>"};
+inline constexpr std::array<std::pair<std::string_view, std::string_view>, 2> kTemplateForms{
+    {{"<|", "|>"}, {"<｜", "｜>"}}};
+/// Bytes of the template token that `text` begins with, 0 when it begins with none.
+std::size_t template_token_at_start(std::string_view text);
 /// `text` without template tokens such as "<|im_end|>" and "</s>".
 std::string without_template_tokens(std::string_view text);
 

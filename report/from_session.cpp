@@ -117,10 +117,9 @@ Answer answer_of(const history::Generation& run, const std::map<std::uint32_t, s
     answer.model = run.model;
     answer.text = run.text.empty() ? messages.translate(run.message) : run.text;
     answer.shown = run.shown;
-    answer.begins_inside_reasoning = probes::ends_inside_reasoning(run.shown);
     if (protocol::ended(run.state)) {
-        answer.labels =
-            probes::label_answer(text_of(run.manifest, "prompt"), run.text, run.stop, answer.begins_inside_reasoning);
+        answer.labels = probes::label_answer(text_of(run.manifest, "prompt"), run.text, run.stop,
+                                             probes::ends_inside_reasoning(run.shown));
         answer.labels->rule = base::Sentence::verbatim(messages.translate(answer.labels->rule));
     }
     answer.stop = run.stop;
@@ -143,8 +142,8 @@ Probe probe_of(const history::ProbeRun& run, const std::map<std::uint32_t, std::
     for (std::size_t i = 0; i < draws.size(); ++i) {
         // The page has one language: from here on the rule is a text.
         draws[i].labels.rule = base::Sentence::verbatim(messages.translate(draws[i].labels.rule));
-        probe.draws.push_back({draws[i], run.draws[i]->prompt, run.draws[i]->answer, run.draws[i]->stop,
-                               probes::ends_inside_reasoning(run.draws[i]->shown), run.draws[i]->shown});
+        probe.draws.push_back(
+            {draws[i], run.draws[i]->prompt, run.draws[i]->answer, run.draws[i]->stop, run.draws[i]->shown});
     }
     return probe;
 }
@@ -203,16 +202,13 @@ Input input_of(const history::Session& history, const std::map<std::uint32_t, st
                 input.probes.push_back(probe_of(history.probes().at(id).value, records_sha256, messages));
                 break;
             case history::RunKind::generate: {
-                // The answers of one comparison stand side by side.
+                // The answers of one comparison stand side by side; its number counts from 1.
                 const history::Generation& run = history.answers().at(id).value;
                 const std::uint32_t number = numbers.next(run);
-                auto known = std::find_if(input.comparisons.begin(), input.comparisons.end(),
-                                          [&](const Comparison& one) { return one.number == number; });
-                if (known == input.comparisons.end()) {
+                if (number > input.comparisons.size()) {
                     input.comparisons.push_back({number, text_of(run.manifest, "prompt"), {}});
-                    known = std::prev(input.comparisons.end());
                 }
-                known->answers.push_back(answer_of(run, records_sha256, messages));
+                input.comparisons[number - 1].answers.push_back(answer_of(run, records_sha256, messages));
                 break;
             }
         }

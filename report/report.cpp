@@ -4,6 +4,7 @@
 #include <cmath>
 #include <map>
 
+#include "base/json_guard.hpp"
 #include "base/utf8.hpp"
 #include "report/report_html.hpp"
 
@@ -91,8 +92,7 @@ std::string fact(const std::string& name, const std::string& value) {
 }
 
 std::string scalar_text(const nlohmann::json& value) {
-    return value.is_string() ? value.get<std::string>()
-                             : value.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
+    return value.is_string() ? value.get<std::string>() : base::dump_json(value);
 }
 
 /// Rows of a manifest, one level deep: the hash of each model stands in a row of its own. Deeper ones are in the JSON.
@@ -183,8 +183,7 @@ std::string comparison_section(const Comparison& comparison, const Words& words)
                " tok/s · " + words("stop") + ": " + words(answer.stop) +
                (answer.settings.empty() ? std::string() : " · " + escape(answer.settings)) + "</p>" +
                (answer.labels ? label_line(*answer.labels, words) : std::string()) +
-               html::answer_text(answer.text, answer.begins_inside_reasoning, words) +
-               html::shown_text(answer.shown, words) + "</div>";
+               html::answer_text(answer.text, answer.shown, words) + html::shown_text(answer.shown, words) + "</div>";
         manifests += metadata(answer.run, words);
     }
     return out + "</div><p class=\"quiet\">" + words("rules_note") + "</p>" + manifests;

@@ -70,7 +70,6 @@ struct Answer {
     double tokens_per_second = 0;
     std::string settings;                  ///< seed, temperature, ... as one line; may be empty
     std::optional<probes::Labels> labels;  ///< by the rules; none while it is being written
-    bool begins_inside_reasoning = false;  ///< the prompt as it was shown ended with an opening mark
     std::string shown = {};                ///< what the model read before it; empty when it is not known
 };
 
@@ -83,8 +82,7 @@ struct Comparison {
 struct ProbeAnswer {
     probes::Draw draw;  ///< labels as the statistics saw them
     std::string prompt, answer, stop;
-    bool begins_inside_reasoning = false;  ///< as of an Answer
-    std::string shown = {};                ///< as of an Answer
+    std::string shown = {};  ///< as of an Answer
 };
 
 struct Probe {

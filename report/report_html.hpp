@@ -52,8 +52,8 @@ std::string engagement_svg(const nlohmann::json& counts, const Words& words);
 
 /// F1 and F2 of an answer as two small marks.
 std::string label_chips(const probes::Labels& labels, const Words& words);
-/// A model's text: its reasoning in a block that folds, its answer below.
-std::string answer_text(std::string_view text, bool begins_inside_reasoning, const Words& words);
+/// A model's text: its reasoning in a block that folds, its answer below. `shown`: what the model read before it.
+std::string answer_text(std::string_view text, std::string_view shown, const Words& words);
 /// What a model read, in a block that folds; nothing when it is not known.
 std::string shown_text(std::string_view shown, const Words& words);
 /// "Records SHA-256: ..." for captions.

@@ -251,11 +251,10 @@ std::string answer_details(const Probe& probe, const ProbeAnswer& entry, const W
         out += "<span class=\"quiet\">" + words("draw") + " " + std::to_string(draw.draw) + "</span>";
     }
     out += "</summary><dl><dt>" + words("prompt") + "</dt><dd class=\"text\" dir=\"auto\">" + escape(entry.prompt) +
-           "</dd><dt>" + words("answer") + "</dt><dd>" +
-           answer_text(entry.answer, entry.begins_inside_reasoning, words) + "</dd><dt>" + words("rule") + "</dt><dd>" +
-           (draw.by_person ? words("by_person") + "; " : std::string()) + escape(draw.labels.rule.english()) +
-           "</dd><dt>" + words("stop") + "</dt><dd>" + words(entry.stop) + "</dd></dl>" +
-           shown_text(entry.shown, words) + "</details>";
+           "</dd><dt>" + words("answer") + "</dt><dd>" + answer_text(entry.answer, entry.shown, words) + "</dd><dt>" +
+           words("rule") + "</dt><dd>" + (draw.by_person ? words("by_person") + "; " : std::string()) +
+           escape(draw.labels.rule.english()) + "</dd><dt>" + words("stop") + "</dt><dd>" + words(entry.stop) +
+           "</dd></dl>" + shown_text(entry.shown, words) + "</details>";
     return out;
 }
 

@@ -188,8 +188,8 @@ std::string Words::of(const std::map<std::string, std::string>& texts) const {
     return found == texts.end() ? std::string() : escape(found->second);
 }
 
-std::string answer_text(std::string_view text, bool begins_inside_reasoning, const Words& words) {
-    const probes::Separated separated = probes::separate_reasoning(text, begins_inside_reasoning);
+std::string answer_text(std::string_view text, std::string_view shown, const Words& words) {
+    const probes::Separated separated = probes::separate_reasoning(text, probes::ends_inside_reasoning(shown));
     const std::string answer = "<p class=\"text\" dir=\"auto\">" + escape(separated.answer) + "</p>";
     switch (separated.trace) {
         case probes::Trace::absent:

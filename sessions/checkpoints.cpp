@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "base/file_io.hpp"
+#include "base/input_file.hpp"
 #include "base/json_guard.hpp"
 #include "base/sha256.hpp"
 
@@ -33,20 +34,6 @@ std::optional<T> number_after(std::string_view name, std::string_view prefix) {
         return std::nullopt;
     }
     return value;
-}
-
-std::optional<std::string> read_small_file(const fs::path& path, std::size_t limit) {
-    std::error_code error;
-    const auto size = fs::file_size(path, error);
-    if (error || size > limit) {
-        return std::nullopt;
-    }
-    std::string text(size, '\0');
-    const base::Descriptor file = base::open_for_reading(path);
-    if (!file || !base::read_exactly(file.get(), std::as_writable_bytes(std::span(text)), 0)) {
-        return std::nullopt;
-    }
-    return text;
 }
 
 /// A name within the folder: relative, no "..", not the folder itself.
@@ -82,7 +69,7 @@ Sentence check_file(const fs::path& folder, const nlohmann::json& entry, bool ve
 }
 
 Sentence check_done(const fs::path& folder, bool verify_hashes) {
-    const auto text = read_small_file(folder / "DONE", kDoneLimit);
+    const auto text = base::try_read_file(folder / "DONE", kDoneLimit);
     if (!text) {
         return say("the file DONE is missing: the checkpoint was never finished");
     }

@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "base/file_io.hpp"
+#include "base/scratch_folder.hpp"
 
 namespace moescope::sessions {
 
@@ -116,29 +117,6 @@ void copy_private(const fs::path& from, const fs::path& to) {
         at += part.size();
     }
 }
-
-/// A folder of the user alone that is gone with the object.
-class ScratchFolder {
- public:
-    ScratchFolder() {
-        std::error_code error;
-        std::string name = (fs::temp_directory_path(error) / "moescope-XXXXXX").string();
-        if (::mkdtemp(name.data()) == nullptr) {
-            throw Error(say("the folder {} can't be made: {}", name, base::system_sentence(errno)));
-        }
-        path_ = name;
-    }
-    ~ScratchFolder() {
-        std::error_code ignored;
-        fs::remove_all(path_, ignored);
-    }
-    ScratchFolder(const ScratchFolder&) = delete;
-    ScratchFolder& operator=(const ScratchFolder&) = delete;
-    const fs::path& path() const { return path_; }
-
- private:
-    fs::path path_;
-};
 
 /// What reading alone would not need is not permitted, or does not work here.
 class NotReached : public Error {
@@ -292,7 +270,7 @@ class Database::Impl {
         if (const auto log = fs::file_size(file_ + "-wal", error); error || log == 0) {
             open_at("file:" + name + "?immutable=1", SQLITE_OPEN_READONLY | SQLITE_OPEN_URI);
         } else {
-            scratch_ = std::make_unique<ScratchFolder>();
+            scratch_ = std::make_unique<base::ScratchFolder>();
             copy_private(file_, scratch_->path() / "session.db");
             copy_private(file_ + "-wal", scratch_->path() / "session.db-wal");
             open_at(short_name(scratch_->path() / "session.db"), SQLITE_OPEN_READWRITE);
@@ -366,7 +344,7 @@ class Database::Impl {
 
     std::string file_;
     base::Descriptor folder_;  ///< that of the file, as long as the database is open
-    std::unique_ptr<ScratchFolder> scratch_;
+    std::unique_ptr<base::ScratchFolder> scratch_;
     std::unique_ptr<sqlite3, decltype(&sqlite3_close)> db_{nullptr, &sqlite3_close};
 };
 

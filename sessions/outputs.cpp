@@ -26,11 +26,6 @@ namespace {
 constexpr std::array<std::string_view, 5> kParts = {"manifest.json", "segments", "checkpoints", "journal.lock",
                                                     "session.db"};
 
-bool is_part_name(const std::string& name) {
-    return std::find(kParts.begin(), kParts.end(), name) != kParts.end() || name == "node.log" ||
-           name.starts_with("session.db") || name.starts_with(".manifest.json.tmp-");
-}
-
 /// Also one that is damaged or not finished.
 bool looks_like_session(const fs::path& folder) {
     return std::count_if(kParts.begin(), kParts.end(), [&](std::string_view part) {
@@ -204,6 +199,11 @@ int put_in_place(const fs::path& from, const fs::path& to, Existing existing) {
 }
 
 }  // namespace
+
+bool is_part_name(const std::string& name) {
+    return std::find(kParts.begin(), kParts.end(), name) != kParts.end() || name == "node.log" ||
+           name.starts_with("session.db") || name.starts_with(".manifest.json.tmp-");
+}
 
 bool is_standard_output(const fs::path& path) {
     constexpr std::array<std::string_view, 5> kNames = {"-", "/dev/stdout", "/dev/fd/1", "/proc/self/fd/1",

@@ -15,6 +15,9 @@ namespace moescope::sessions {
 /// What to do with a file that is there.
 enum class Existing { refuse, replace };
 
+/// The name of something that a session's folder holds, or that an interrupted start left in it.
+bool is_part_name(const std::string& name);
+
 /// True for "-", /dev/stdout and its other names: who can, writes there instead of into a file.
 bool is_standard_output(const std::filesystem::path& path);
 /// Throws base::Error.

@@ -111,8 +111,6 @@ std::optional<SegmentLink> link_of(const RecordPlace& place, std::span<const std
     return SegmentLink{place.position, get<std::uint64_t>(bytes.data() + kRecordOverhead)};
 }
 
-}  // namespace
-
 std::vector<std::byte> encode_segment_header(std::uint32_t epoch) {
     std::vector<std::byte> header(kSegmentHeaderBytes);
     std::memcpy(header.data(), kSegmentMagic, sizeof kSegmentMagic);
@@ -120,6 +118,8 @@ std::vector<std::byte> encode_segment_header(std::uint32_t epoch) {
     put(header.data() + 12, base::crc32c(std::span(header).first(12)));
     return header;
 }
+
+}  // namespace
 
 std::vector<std::byte> encode_segment_begin(std::uint32_t epoch, const SegmentLink& link) {
     std::vector<std::byte> bytes = encode_segment_header(epoch);

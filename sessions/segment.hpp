@@ -38,7 +38,6 @@ struct RecordPlace {
     std::uint8_t channel = 0;
 };
 
-std::vector<std::byte> encode_segment_header(std::uint32_t epoch);
 /// Header and link.
 std::vector<std::byte> encode_segment_begin(std::uint32_t epoch, const SegmentLink& link);
 /// Magic, header with checksum, body.

@@ -14,9 +14,11 @@
 
 #include "base/atomic_files.hpp"
 #include "base/file_io.hpp"
+#include "base/input_file.hpp"
 #include "base/json_guard.hpp"
 #include "sessions/checkpoints.hpp"
 #include "sessions/database.hpp"
+#include "sessions/outputs.hpp"
 #include "sessions/segment.hpp"
 
 namespace moescope::sessions {
@@ -56,29 +58,12 @@ bool is_network_folder(const fs::path& folder) {
     }
 }
 
-std::optional<std::string> read_manifest(const fs::path& folder) {
-    std::error_code error;
-    const fs::path path = folder / "manifest.json";
-    const auto size = fs::file_size(path, error);
-    if (error || size > kManifestLimit) {
-        return std::nullopt;
-    }
-    std::string text(size, '\0');
-    const base::Descriptor file = base::open_for_reading(path);
-    if (!file || !base::read_exactly(file.get(), std::as_writable_bytes(std::span(text)), 0)) {
-        return std::nullopt;
-    }
-    return text;
-}
-
 /// May a session be made here? Yes when there is nothing but what an interrupted first start leaves.
 bool is_free(const fs::path& folder) {
-    constexpr std::string_view ours[] = {"node.log", "journal.lock", "segments", "checkpoints"};
     std::error_code error;
     for (fs::directory_iterator it(folder, error), end; !error && it != end; it.increment(error)) {
         const std::string name = it->path().filename().string();
-        if (std::find(std::begin(ours), std::end(ours), name) == std::end(ours) && !name.starts_with("session.db") &&
-            !name.starts_with(".manifest.json.tmp-")) {
+        if (name == "manifest.json" || !is_part_name(name)) {
             return false;
         }
     }
@@ -322,7 +307,7 @@ bool FolderSession::check_folder() {
                         say("the session {} can't be read: {}; its owner can give you the right to", folder_,
                             base::system_sentence(errno)));
     }
-    if (const auto text = read_manifest(folder_)) {
+    if (const auto text = base::try_read_file(folder_ / "manifest.json", kManifestLimit)) {
         check_manifest(*text);
         return false;
     }

@@ -1,6 +1,7 @@
 #include "engine/exchange/hugging_face_text.hpp"
 
 #include "base/input_file.hpp"
+#include "base/json_fields.hpp"
 #include "base/utf8.hpp"
 #include "engine/error.hpp"
 #include "engine/exchange/tokenizer_pieces.hpp"
@@ -8,6 +9,7 @@
 namespace moescope::engine {
 namespace {
 
+using base::member;
 using Json = nlohmann::json;
 
 constexpr std::uint64_t kMaxSettings = 16U << 20;  // bytes; vocabularies of added tokens are long
@@ -16,13 +18,6 @@ constexpr std::uint64_t kMaxTemplate = 1U << 20;
 Json optional_json(const std::filesystem::path& path) {
     std::error_code error;
     return std::filesystem::exists(path, error) ? base::read_json_file(path, kMaxSettings) : Json::object();
-}
-
-/// Null where it is missing.
-const Json& member(const Json& object, const char* key) {
-    static const Json nothing;
-    const auto found = object.is_object() ? object.find(key) : object.end();
-    return object.is_object() && found != object.end() ? *found : nothing;
 }
 
 /// A token's text stands by itself or in an object with its properties.

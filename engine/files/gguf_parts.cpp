@@ -1,6 +1,7 @@
 // Models in several GGUF files. The first holds the metadata; its name tells the others'.
 #include <fmt/format.h>
 #include <set>
+#include <utility>
 
 #include "engine/error.hpp"
 #include "engine/files/gguf.hpp"
@@ -70,17 +71,19 @@ std::vector<std::filesystem::path> gguf_parts(const std::filesystem::path& path,
 }
 
 GgufModel read_gguf_model(const std::filesystem::path& path) {
+    GgufHeader own = read_gguf(path);
+    const GgufPart part = part_of(own);
     GgufModel model;
-    model.header = read_gguf(path);
-    const GgufPart part = part_of(model.header);
     model.parts = gguf_parts(path, part);
     if (part.count == 1) {
+        model.header = std::move(own);
         return model;
     }
     std::set<std::string> names;
     std::vector<GgufTensor> tensors;
     for (std::size_t i = 0; i < model.parts.size(); ++i) {
-        GgufHeader header = read_part(model.parts[i], i + 1, part.count);
+        GgufHeader header =
+            i + 1 == part.number ? std::exchange(own, {}) : read_part(model.parts[i], i + 1, part.count);
         for (GgufTensor& tensor : header.tensors) {
             if (!names.insert(tensor.name).second) {
                 throw Error(say("is one part of a model in {} files, two of which hold the tensor '{}'", part.count,

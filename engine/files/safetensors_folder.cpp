@@ -39,13 +39,16 @@ std::map<std::string, std::string> read_index(const std::filesystem::path& path)
     return listed;
 }
 
-}  // namespace
+struct Weights {
+    std::vector<std::string> files;
+    std::map<std::string, std::string> listed;  ///< tensor -> file; empty when there is but one file, without a list
+};
 
-std::vector<std::string> weight_files(const std::filesystem::path& folder) {
+Weights find_weights(const std::filesystem::path& folder) {
     const std::filesystem::path index = folder / kIndex;
     std::error_code error;
     if (std::filesystem::exists(folder / kSingle, error)) {
-        return {kSingle};
+        return {{kSingle}, {}};
     }
     if (!std::filesystem::exists(index, error)) {
         throw Error(
@@ -53,23 +56,30 @@ std::vector<std::string> weight_files(const std::filesystem::path& folder) {
                 "config.json and safetensors weights",
                 folder));
     }
+    std::map<std::string, std::string> listed = read_index(index);
     std::set<std::string> names;
-    for (const auto& [tensor, file] : read_index(index)) {
+    for (const auto& [tensor, file] : listed) {
         names.insert(file);
     }
     if (names.empty() || names.size() > kMaxFiles) {
         throw Error(say("{}: lists {} files; 1 to {} are possible", index, names.size(), kMaxFiles));
     }
-    return {names.begin(), names.end()};
+    return {{names.begin(), names.end()}, std::move(listed)};
+}
+
+}  // namespace
+
+std::vector<std::string> weight_files(const std::filesystem::path& folder) {
+    return find_weights(folder).files;
 }
 
 SafetensorsFolder::SafetensorsFolder(const std::filesystem::path& folder) {
-    const std::vector<std::string> names = weight_files(folder);
-    for (const std::string& name : names) {
+    const Weights weights = find_weights(folder);
+    for (const std::string& name : weights.files) {
         add_file(folder / name);
     }
-    if (names.front() != kSingle) {
-        check_index(folder / kIndex);
+    if (!weights.listed.empty()) {
+        check_index(folder / kIndex, weights.listed);
     }
 }
 
@@ -85,8 +95,8 @@ void SafetensorsFolder::add_file(const std::filesystem::path& path) {
     }
 }
 
-void SafetensorsFolder::check_index(const std::filesystem::path& index) const {
-    const std::map<std::string, std::string> listed = read_index(index);
+void SafetensorsFolder::check_index(const std::filesystem::path& index,
+                                    const std::map<std::string, std::string>& listed) const {
     for (const auto& [name, file] : listed) {
         const auto found = tensors_.find(name);
         if (found == tensors_.end() || paths_[found->second.file].filename() != file) {

@@ -33,7 +33,7 @@ class SafetensorsFolder {
 
  private:
     void add_file(const std::filesystem::path& path);
-    void check_index(const std::filesystem::path& index) const;
+    void check_index(const std::filesystem::path& index, const std::map<std::string, std::string>& listed) const;
 
     std::vector<std::filesystem::path> paths_;
     std::vector<std::unique_ptr<SafetensorsFile>> files_;

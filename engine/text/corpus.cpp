@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 #include <nlohmann/json.hpp>
+#include <span>
 #include <unordered_set>
 
 #include "base/input_file.hpp"
@@ -14,6 +15,7 @@
 #include "engine/text/byte_source.hpp"
 #include "engine/text/dataset.hpp"
 #include "engine/text/dataset_check.hpp"
+#include "engine/text/pieces.hpp"
 #include "engine/text/text_file.hpp"
 
 namespace moescope::engine {
@@ -27,29 +29,17 @@ constexpr std::size_t kPartBytes = 16384;  // longer documents come in parts, so
 constexpr std::uint64_t kHeldOutOf = 20;
 constexpr double kChineseShare = 0.1;
 constexpr const char* kManpages = "manpages";
-constexpr std::size_t kLanguageSample = std::size_t{1} << 20;  // bytes of a document that tell its language
-constexpr std::size_t kPieceBytes = std::size_t{1} << 22;      // handled between two checks for a stop
-constexpr std::size_t kPieceDocuments = 1024;
+constexpr std::size_t kLanguageSample = std::size_t{1} << 20;       // bytes of a document that tell its language
+constexpr std::size_t kPieceDocuments = 1024;                       // handled between two checks for a stop
 constexpr std::size_t kMaxDescriptionBytes = std::size_t{1} << 20;  // of the built-in corpus
 
-void check_stop(const StopCheck& check) {
-    if (check) {
-        check();
-    }
-}
-
-/// Calls `take` with `text` in pieces.
-template <class Take>
-void in_pieces(std::string_view text, const StopCheck& check, const Take& take) {
-    for (; !text.empty(); text.remove_prefix(std::min(kPieceBytes, text.size()))) {
-        check_stop(check);
-        take(text.substr(0, kPieceBytes));
-    }
+void add_to(base::Sha256& hash, std::string_view text, const StopCheck& check) {
+    in_pieces(std::span(text), check, [&](std::span<const char> piece) { hash.add({piece.data(), piece.size()}); });
 }
 
 std::uint64_t hash_of(std::string_view text, const StopCheck& check) {  // FNV-1a, 64 bits: the same on every machine
     std::uint64_t hash = 0xcbf29ce484222325U;
-    in_pieces(text, check, [&](std::string_view piece) {
+    in_pieces(std::span(text), check, [&](std::span<const char> piece) {
         for (const char c : piece) {
             hash = (hash ^ static_cast<std::uint8_t>(c)) * 0x100000001b3U;
         }
@@ -59,7 +49,7 @@ std::uint64_t hash_of(std::string_view text, const StopCheck& check) {  // FNV-1
 
 std::string sha256_of(std::string_view text, const StopCheck& check) {
     base::Sha256 hash;
-    in_pieces(text, check, [&](std::string_view piece) { hash.add(piece); });
+    add_to(hash, text, check);
     return hash.finish();
 }
 
@@ -182,7 +172,7 @@ Corpus read_files(const std::vector<fs::path>& files, const std::vector<int>& la
             const std::string& text = corpus.files.back();
             room -= std::min<std::uintmax_t>(room, text.size());
             hash.add(files[i].filename().string() + ' ' + std::to_string(text.size()) + '\n');
-            in_pieces(text, check, [&](std::string_view piece) { hash.add(piece); });
+            add_to(hash, text, check);
         }
     }
     corpus.sha256 = hash.finish();

@@ -14,6 +14,7 @@
 #include "engine/text/byte_source.hpp"
 #include "engine/text/corpus.hpp"
 #include "engine/text/dataset_check.hpp"
+#include "engine/text/pieces.hpp"
 #include "engine/text/token_cache.hpp"
 
 namespace moescope::engine {
@@ -194,14 +195,11 @@ void fill_tokens(const Corpus& corpus, Watch& watch, Dataset& dataset) {
 
 /// Tokens as they are, taken in their order; there is no tokenizer, no held-out text, and all counts as English.
 std::shared_ptr<const Dataset> load_tokens(const fs::path& path, int vocabulary, Watch& watch) {
-    constexpr std::size_t kPiece = std::size_t{1} << 20;
+    const StopCheck check = [&watch] { watch.check(); };
     auto dataset = std::make_shared<Dataset>();
-    dataset->train_tokens = read_npy_tokens(path, [&] { watch.check(); });
+    dataset->train_tokens = read_npy_tokens(path, check);
     base::Sha256 hash;
-    for (std::span<const std::int32_t> left = dataset->train_tokens; !left.empty();) {
-        watch.check();
-        const auto piece = left.first(std::min(kPiece, left.size()));
-        left = left.subspan(piece.size());
+    in_pieces(std::span<const std::int32_t>(dataset->train_tokens), check, [&](std::span<const std::int32_t> piece) {
         for (const std::int32_t token : piece) {
             if (token < 0 || token >= vocabulary) {
                 throw Error(
@@ -210,7 +208,7 @@ std::shared_ptr<const Dataset> load_tokens(const fs::path& path, int vocabulary,
             }
         }
         hash.add({reinterpret_cast<const char*>(piece.data()), piece.size_bytes()});
-    }
+    });
     dataset->train_languages.assign(dataset->train_tokens.size(), 0);
     dataset->sha256 = hash.finish();
     dataset->name = path.string();

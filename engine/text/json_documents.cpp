@@ -75,6 +75,11 @@ void append_text(std::string& text, std::string_view more, std::uintmax_t limit)
     text += more;
 }
 
+void refuse_size(const std::filesystem::path& path, std::uintmax_t limit) {
+    throw Error(
+        say("{} has more than the {} bytes of text that can be used at once, so take a part of it", path, limit));
+}
+
 void DocumentCollector::add(std::string_view json, std::size_t line, bool texts_too) {
     DocumentReader reader;
     if (!reader.walk(json)) {
@@ -90,8 +95,7 @@ void DocumentCollector::add(std::string_view json, std::size_t line, bool texts_
     }
     bytes_ += reader.text.size() + 1;
     if (bytes_ > limit_) {
-        throw Error(
-            say("{} has more than the {} bytes of text that can be used at once, so take a part of it", path_, limit_));
+        refuse_size(path_, limit_);
     }
     std::replace(reader.text.begin(), reader.text.end(), '\f', '\n');
     std::string& target = by_language_[language.is_null() ? 0 : language == "en" ? 1 : 2].text;

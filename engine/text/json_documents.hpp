@@ -17,6 +17,9 @@ namespace moescope::engine {
 /// again would take seconds in which nothing can be stopped, and room that is not used costs no memory.
 void append_text(std::string& text, std::string_view more, std::uintmax_t limit);
 
+/// Throws Error: there is more text than `limit`.
+[[noreturn]] void refuse_size(const std::filesystem::path& path, std::uintmax_t limit);
+
 /// Collects documents by language.
 class DocumentCollector {
  public:

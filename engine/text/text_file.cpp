@@ -19,11 +19,6 @@ constexpr std::uintmax_t kBesideText = 16;
 
 enum class Kind { plain, lines, values };
 
-[[noreturn]] void refuse_size(const fs::path& path, std::uintmax_t limit) {
-    throw Error(
-        say("{} has more than the {} bytes of text that can be used at once, so take a part of it", path, limit));
-}
-
 /// Names the encodings that are met besides UTF-8; `start` is the beginning of the file.
 void refuse_other_encodings(std::string_view start, const fs::path& path) {
     constexpr std::string_view kZeros("\0\0", 2);
@@ -80,9 +75,7 @@ class TextPieces {
     /// Adds to text_ until something whole is in it.
     void read_piece() {
         do {
-            if (check_) {
-                check_();
-            }
+            check_stop(check_);
             const std::string_view piece = source_->next();
             ended_ = piece.empty();
             text_ += piece;

@@ -4,9 +4,10 @@
 
 #include <cstdint>
 #include <filesystem>
-#include <functional>
 #include <string>
 #include <vector>
+
+#include "engine/text/pieces.hpp"
 
 namespace moescope::engine {
 
@@ -14,9 +15,6 @@ struct LabelledText {
     std::string text;   ///< valid UTF-8; form feeds separate documents
     int language = -1;  ///< 0 English, 1 Chinese, -1: told from each document's text
 };
-
-/// Called between two pieces of work of a few milliseconds each; throws to end the work.
-using StopCheck = std::function<void()>;
 
 /// The ending decides, whatever the case of its letters. Packed files (.zst, .gz) are unpacked first. Then:
 /// - .jsonl and .ndjson hold one document a line, an object with "text" and perhaps "language": "en" or "zh";

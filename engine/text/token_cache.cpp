@@ -1,18 +1,17 @@
 #include "engine/text/token_cache.hpp"
 
 #include <algorithm>
-#include <atomic>
 #include <cstring>
 #include <fstream>
 #include <span>
 #include <string_view>
 #include <type_traits>
-#include <unistd.h>
 
 #include "base/atomic_files.hpp"
 #include "base/error.hpp"
 #include "base/input_file.hpp"
 #include "base/sha256.hpp"
+#include "engine/text/pieces.hpp"
 
 namespace moescope::engine {
 namespace {
@@ -22,7 +21,6 @@ namespace fs = std::filesystem;
 constexpr std::string_view kMagic = "MOETOK04";  // raise the number when the layout or the meaning changes
 constexpr std::size_t kHashLength = 64;
 constexpr std::uint64_t kMaxTokenizerBytes = std::uint64_t{64} << 20;
-constexpr std::size_t kPieceBytes = std::size_t{4} << 20;  // handled between two checks for a stop
 
 struct Header {
     char magic[8];
@@ -35,19 +33,6 @@ static_assert(std::is_trivially_copyable_v<Header>);
 template <class T>
 std::span<const std::byte> bytes_of(const std::vector<T>& values) {
     return std::as_bytes(std::span(values));
-}
-
-/// Calls `take` with `bytes` in pieces.
-template <class Byte, class Take>
-void in_pieces(std::span<Byte> bytes, const StopCheck& check, const Take& take) {
-    while (!bytes.empty()) {
-        if (check) {
-            check();
-        }
-        const std::span<Byte> piece = bytes.first(std::min(kPieceBytes, bytes.size()));
-        take(piece);
-        bytes = bytes.subspan(piece.size());
-    }
 }
 
 std::string_view text_of(std::span<const std::byte> bytes) {
@@ -151,9 +136,7 @@ bool read_cached_tokens(const fs::path& path, int vocabulary, Dataset& dataset, 
     try {
         return read_tokens(base::InputFile(path), vocabulary, dataset, check);
     } catch (const base::Error&) {
-        if (check) {
-            check();  // throws again when that was the cause
-        }
+        check_stop(check);  // throws again when that was the cause
         return false;
     }
 }
@@ -162,8 +145,7 @@ void write_cached_tokens(const fs::path& path, const Dataset& dataset, const Sto
     std::error_code error;
     fs::create_directories(path.parent_path(), error);
     // Runs in this process and others may write the same file at once; the later rename wins with the same bytes.
-    static std::atomic<unsigned> number{0};
-    const fs::path temporary = path.string() + ".tmp" + std::to_string(::getpid()) + "-" + std::to_string(number++);
+    const fs::path temporary = base::temporary_beside(path);
     Header header;
     std::memcpy(header.magic, kMagic.data(), sizeof header.magic);
     header.train = dataset.train_tokens.size();

@@ -18,7 +18,6 @@
 #include "base/error.hpp"
 #include "base/input_file.hpp"
 #include "base/json_fields.hpp"
-#include "base/json_guard.hpp"
 #include "base/process_memory.hpp"
 #include "nodes/client/child_process.hpp"
 #include "nodes/client/node_view.hpp"
@@ -158,6 +157,11 @@ class NodeClient::Impl {
     bool take_failure();
     void clean_up_unopened();
     fs::path failure_file() const { return folder_.path() / "node.failure"; }
+    /// Until restart_node(): nobody tries to reach it.
+    bool node_is_down() const {
+        return link_.state == Link::State::crashed || link_.state == Link::State::refused ||
+               link_.state == Link::State::unopened;
+    }
     void happened() { event_.cancel(); }
     void set_link(Link::State state, Sentence message);
     void take_commands();
@@ -336,8 +340,7 @@ asio::awaitable<void> NodeClient::Impl::wait_for_event(Impl* self, double second
 asio::awaitable<void> NodeClient::Impl::supervise(Impl* self) {
     double retry = kFirstRetrySeconds, trying_since = steady_seconds();
     while (!self->stopping_) {
-        const bool down = self->link_.state == Link::State::crashed || self->link_.state == Link::State::refused ||
-                          self->link_.state == Link::State::unopened;
+        const bool down = self->node_is_down();
         if (down && !self->restart_wanted_) {
             co_await wait_for_event(self, 3600);
             continue;
@@ -632,8 +635,7 @@ void NodeClient::Impl::take_commands() {
         incoming.swap(incoming_);
     }
     for (Command& command : incoming) {
-        if (link_.state == Link::State::crashed || link_.state == Link::State::refused ||
-            link_.state == Link::State::unopened) {
+        if (node_is_down()) {
             const bool refused = link_.state == Link::State::refused;
             give_up(command, refused ? say("the node does not accept this workbench") : say("the node is not running"));
             continue;

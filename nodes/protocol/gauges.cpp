@@ -81,8 +81,6 @@ const char* process_kind_name(ProcessMemory::Kind kind) {
             return "node";
         case ProcessMemory::Kind::model:
             return "model";
-        case ProcessMemory::Kind::window:
-            return "window";
     }
     return "";
 }

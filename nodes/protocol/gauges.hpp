@@ -46,14 +46,14 @@ std::optional<ModelState> model_state_named(std::string_view name);
 
 /// Memory of one process of the program.
 struct ProcessMemory {
-    enum class Kind : std::uint8_t { node, model, window };
+    enum class Kind : std::uint8_t { node, model };
     Kind kind = Kind::node;
     std::string name;          ///< of a model; of several that a process has open one after the other, the present one
     std::int64_t process = 0;  ///< process id
     std::uint64_t bytes = 0;   ///< see base::process_memory()
     bool in_use = true;        ///< of a model's process: it answers; else it is kept for the next question
 };
-inline constexpr int kProcessKinds = 3;
+inline constexpr int kProcessKinds = 2;
 const char* process_kind_name(ProcessMemory::Kind kind);
 nlohmann::json to_json(const ProcessMemory& memory);
 /// Nothing for a kind of a later version.

@@ -12,6 +12,14 @@ namespace {
 constexpr std::array kTurns = {Channel::metrics, Channel::text, Channel::bulk};
 constexpr std::size_t kReadBytes = 256 * 1024;  // what one turn of one channel sends at most, so that others get theirs
 
+/// What a viewer is told of records that it will not get.
+SendFrame gap_of(std::uint8_t channel, nlohmann::json gap, const Sentence& reason) {
+    base::put_sentence(gap, "reason", reason);
+    Frame frame = make_frame(FrameType::gap, bytes_of(base::dump_json(gap)));
+    frame.channel = channel;
+    return {std::move(frame)};
+}
+
 }  // namespace
 
 Actions NodeSession::close(Close::Why why, const Sentence& reason) {
@@ -171,10 +179,8 @@ Actions NodeSession::on_subscribe(const Frame& frame) {
     if (body->after > last_) {
         // Records that this journal does not know: the viewer must be told, never left with a silent hole.
         nlohmann::json gap = {{"from", body->after.sequence}, {"to", last_.sequence}, {"count", 0}};
-        base::put_sentence(gap, "reason", say("the node's journal ends before the viewer's position"));
-        Frame reply = make_frame(FrameType::gap, bytes_of(base::dump_json(gap)));
-        reply.channel = body->channel;
-        actions.push_back(SendFrame{std::move(reply)});
+        actions.push_back(
+            gap_of(body->channel, std::move(gap), say("the node's journal ends before the viewer's position")));
     }
     actions.push_back(MoreWanted{});
     return actions;
@@ -288,10 +294,7 @@ Actions NodeSession::on_missing(std::uint8_t channel, const std::vector<Missing>
                               {"to", part.until.sequence},
                               {"epoch", part.until.epoch},
                               {"count", part.count}};
-        base::put_sentence(gap, "reason", say("the journal is damaged"));
-        Frame frame = make_frame(FrameType::gap, bytes_of(base::dump_json(gap)));
-        frame.channel = channel;
-        actions.push_back(SendFrame{std::move(frame)});
+        actions.push_back(gap_of(channel, std::move(gap), say("the journal is damaged")));
     }
     return actions;
 }

@@ -24,6 +24,7 @@ bool AnswerText::update(std::string_view raw, bool finished, bool begins_inside)
         std::exchange(separated_, probes::separate_reasoning(whole, begins_inside, !finished));
     if (before.reasoning != separated_.reasoning) {
         view_.set(displayable(separated_.reasoning));
+        reasoning_characters_ = base::decode_utf8_lossy(separated_.reasoning).size();
     }
     return separated_.answer.compare(0, before.answer.size(), before.answer) == 0;
 }
@@ -36,8 +37,7 @@ void AnswerText::draw_reasoning(const ui::Context& ctx, std::string_view id) {
         ui::text_wrapped(ctx.text("answer.reasoning_empty"), ctx.theme.text_dim);
         return;
     }
-    const std::string count =
-        ctx.text.number(static_cast<std::uint64_t>(base::decode_utf8_lossy(separated_.reasoning).size()));
+    const std::string count = ctx.text.number(std::uint64_t{reasoning_characters_});
     std::string title = ctx.text.format("answer.reasoning", {{"n", count}});
     if (separated_.open && finished_) {
         title += " · " + std::string(ctx.text("answer.reasoning_open"));

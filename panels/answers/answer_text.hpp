@@ -26,6 +26,7 @@ class AnswerText {
     probes::Separated separated_;
     TextView view_;
     std::size_t size_ = 0;
+    std::size_t reasoning_characters_ = 0;
     bool finished_ = false, begins_inside_ = false;
 };
 

@@ -10,7 +10,6 @@
 #include <unordered_map>
 
 #include "base/json_fields.hpp"
-#include "base/utf8.hpp"
 #include "nodes/history/checkpoint_name.hpp"
 #include "panels/answers/question.hpp"
 #include "panels/node/library.hpp"
@@ -60,11 +59,7 @@ const json* prompt_library(const client::Snapshot& snapshot) {
 
 std::string one_line(std::string text, std::size_t bytes) {
     std::replace(text.begin(), text.end(), '\n', ' ');
-    if (text.size() > bytes) {
-        text.resize(base::character_boundary(text, bytes));
-        text += "…";
-    }
-    return text;
+    return shortened(std::move(text), bytes);
 }
 
 /// A token's bytes for a table: spaces and line ends made visible.
@@ -502,10 +497,7 @@ void ComparePanel::draw_settings(ui::Context& ctx) {
     ImGui::InputInt(place("compare.alternatives"), &settings_.alternatives, 0);
     settings_.alternatives = std::clamp(settings_.alternatives, 0, 20);
     ui::tooltip(ctx.text("compare.alternatives_help"));
-    ui::flow(ImGui::CalcTextSize(ctx.text("compare.chat")).x + 2 * ctx.em);
-    ImGui::Checkbox(ctx.text.label("compare.chat"), &settings_.chat);
-    ui::tooltip(ctx.text("compare.chat_help"));
-    system_field(ctx, "compare.system", settings_.chat, settings_.system);
+    question_fields(ctx, "compare.system", settings_.chat, settings_.system);
 }
 
 void ComparePanel::draw_view_bar(ui::Context& ctx) {

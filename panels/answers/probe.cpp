@@ -334,10 +334,7 @@ void ProbePanel::draw_settings(ui::Context& ctx) {
     number("probe.draws", draws_, 1, 20);
     ui::tooltip(ctx.text("probe.draws_help"));
     number("probe.max_tokens", max_tokens_, kFewestTokens, kMostTokens);
-    ui::flow(ImGui::CalcTextSize(ctx.text("compare.chat")).x + 2 * ctx.em);
-    ImGui::Checkbox(ctx.text.label("compare.chat"), &chat_);
-    ui::tooltip(ctx.text("compare.chat_help"));
-    system_field(ctx, "probe.system", chat_, system_);
+    question_fields(ctx, "probe.system", chat_, system_);
     ImGui::EndDisabled();
     const char* label = ctx.text.label("probe.start");
     ui::flow(ui::button_width(label));

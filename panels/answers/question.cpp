@@ -3,7 +3,6 @@
 #include <imgui.h>
 #include <imgui_stdlib.h>
 
-#include "base/utf8.hpp"
 #include "panels/ui/text_layout.hpp"
 #include "panels/ui/text_tools.hpp"
 #include "panels/ui/widgets.hpp"
@@ -13,17 +12,12 @@ namespace {
 
 constexpr std::size_t kMostShown = 1500;  // bytes in a tooltip
 
-std::string shortened(std::string text) {
-    if (text.size() > kMostShown) {
-        text.resize(base::character_boundary(text, kMostShown));
-        text += "…";
-    }
-    return text;
-}
-
 }  // namespace
 
-void system_field(ui::Context& ctx, const char* key, bool chat, std::string& system) {
+void question_fields(ui::Context& ctx, const char* key, bool& chat, std::string& system) {
+    ui::flow(ImGui::CalcTextSize(ctx.text("compare.chat")).x + 2 * ctx.em);
+    ImGui::Checkbox(ctx.text.label("compare.chat"), &chat);
+    ui::tooltip(ctx.text("compare.chat_help"));
     ImGui::PushID(key);
     const std::string title =
         ctx.text("question.system") + std::string(": ") + ctx.text(system.empty() ? "question.own" : "question.chosen");
@@ -32,7 +26,7 @@ void system_field(ui::Context& ctx, const char* key, bool chat, std::string& sys
         ImGui::OpenPopup("###question.popup");
     }
     if (chat) {
-        ui::tooltip(system.empty() ? ctx.text("question.system_help") : shortened(system));
+        ui::tooltip(system.empty() ? ctx.text("question.system_help") : shortened(system, kMostShown));
     }
     if (ImGui::BeginPopup("###question.popup")) {
         const float width = 26 * ctx.em;
@@ -63,8 +57,8 @@ void put_question(nlohmann::json& parameters, bool chat, const std::string& syst
 }
 
 void shown_tooltip(const ui::Context& ctx, const std::string& shown) {
-    if (!shown.empty()) {
-        ui::tooltip(std::string(ctx.text("question.shown")) + "\n" + shortened(displayable(shown)));
+    if (!shown.empty() && ui::tooltip_due()) {
+        ui::tooltip(std::string(ctx.text("question.shown")) + "\n" + shortened(displayable(shown), kMostShown));
     }
 }
 

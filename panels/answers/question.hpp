@@ -8,9 +8,9 @@
 
 namespace moescope::panels {
 
-/// A button that opens a field for a system text and says whether there is one. `key` keeps two of them apart. Dim
-/// without the chat template, which a system text needs.
-void system_field(ui::Context& ctx, const char* key, bool chat, std::string& system);
+/// A box for the chat template and a button that opens a field for a system text and says whether there is one. `key`
+/// keeps two of them apart. The button is dim without the chat template, which a system text needs.
+void question_fields(ui::Context& ctx, const char* key, bool& chat, std::string& system);
 /// "chat" and "system" of a command, where they are not what the node takes anyway.
 void put_question(nlohmann::json& parameters, bool chat, const std::string& system);
 /// Of the last item: what a model read before its answer, when that is known.

@@ -117,7 +117,9 @@ void NodesPanel::draw_machine(ui::Context& ctx) {
         ui::meter(ctx, share,
                   ctx.text.format("nodes.memory_value", {{"used", ui::bytes_text(ctx.text, used)},
                                                          {"total", ui::bytes_text(ctx.text, node.memory_total)}}));
-        ui::tooltip(memory_lines(ctx));
+        if (ui::tooltip_due()) {
+            ui::tooltip(memory_lines(ctx));
+        }
     }
 }
 

@@ -61,12 +61,6 @@ std::string possible_text(const ui::Language& text, const ConfigField& field) {
     return choices.empty() ? range_text(text, field) : choices;
 }
 
-/// A key that only the node knows stands for itself.
-std::string label_of(const ui::Language& text, const std::string& key) {
-    const std::string label_key = "runs.field." + key;
-    return text.has(label_key) ? text(label_key) : key;
-}
-
 /// What a choice means in words, or nothing.
 std::string choice_name(const ui::Language& text, const ConfigField& field, const std::string& choice) {
     const std::string key = "runs.choice." + field.key + "." + choice;
@@ -332,7 +326,7 @@ std::string RunForm::why_not_start(const Context& ctx) const {
     if (!refused_.empty()) {
         std::string fields;
         for (const auto& [key, text] : refused_) {
-            fields += (fields.empty() ? "" : ", ") + label_of(ctx.text, key);
+            fields += (fields.empty() ? "" : ", ") + setting_label(ctx.text, key);
         }
         return ctx.text.format("runs.start.refused", {{"fields", fields}});
     }
@@ -488,7 +482,7 @@ void RunForm::draw_tools(Context& ctx) {
 }
 
 bool RunForm::found(const Context& ctx, const ConfigField& field) const {
-    return search_.empty() || contains(field.key, search_) || contains(label_of(ctx.text, field.key), search_) ||
+    return search_.empty() || contains(field.key, search_) || contains(setting_label(ctx.text, field.key), search_) ||
            contains(ctx.text(field.help_key), search_);
 }
 
@@ -509,10 +503,7 @@ std::string RunForm::explanation(const Context& ctx, const FieldGroup& group, co
     }
     line(ctx.text.format("runs.key", {{"key", field.section + "." + field.key}}));
     if (const history::TurnedSetting* turned = turned_in_parent(field)) {
-        line(ctx.text.format("runs.fork.turned", {{"setting", label_of(ctx.text, field.key)},
-                                                  {"value", base::setting_text(turned->in_force)},
-                                                  {"configured", base::setting_text(turned->configured)},
-                                                  {"step", ctx.text.number(turned->step)}}));
+        line(turned_text(ctx.text, *turned));
     }
     if (const json* of_preset = base::setting(base_, field.key); of_preset != nullptr && changed(field)) {
         line(ctx.text.format(fork_ ? "runs.fork.of_parent" : "runs.of_preset",
@@ -535,7 +526,7 @@ void RunForm::draw_label(const Context& ctx, const ConfigField& field, bool is_c
         ImGui::PushStyleColor(ImGuiCol_Text, ctx.theme.accent);
         ImGui::PushFont(ctx.bold, 0.0f);
     }
-    ui::text_elided(label_of(ctx.text, field.key), width);
+    ui::text_elided(setting_label(ctx.text, field.key), width);
     if (is_changed) {
         ImGui::PopFont();
         ImGui::PopStyleColor();
@@ -631,7 +622,7 @@ void RunForm::draw_field(Context& ctx, const FieldGroup& group, const ConfigFiel
     ImGui::EndDisabled();
     ImGui::EndGroup();
     ImGui::PopStyleColor();
-    if (ImGui::IsItemHovered(ImGuiHoveredFlags_ForTooltip | ImGuiHoveredFlags_AllowWhenDisabled)) {
+    if (ui::tooltip_due()) {
         ui::tooltip(explanation(ctx, group, field));
     }
     if (is_changed) {

@@ -6,7 +6,6 @@
 
 #include "base/json_fields.hpp"
 #include "base/settings.hpp"
-#include "nodes/history/run_changes.hpp"
 
 namespace moescope::panels {
 
@@ -124,15 +123,23 @@ std::vector<std::string> experts_text(const ui::Language& text, const std::vecto
     return lines;
 }
 
+std::string setting_label(const ui::Language& text, const std::string& key) {
+    const std::string label = "runs.field." + key;
+    return text.has(label) ? text(label) : key;
+}
+
+std::string turned_text(const ui::Language& text, const history::TurnedSetting& turned) {
+    return text.format("runs.fork.turned", {{"setting", setting_label(text, turned.name)},
+                                            {"value", base::setting_text(turned.in_force)},
+                                            {"configured", base::setting_text(turned.configured)},
+                                            {"step", text.number(turned.step)}});
+}
+
 std::vector<std::string> carried_over(const ui::Language& text, const client::Snapshot& snapshot,
                                       const history::TrainingRun& run, std::uint64_t step) {
     std::vector<std::string> lines;
     for (const history::TurnedSetting& turned : history::turned_settings(run, step)) {
-        const std::string label = "runs.field." + turned.name;
-        lines.push_back(text.format("runs.fork.turned", {{"setting", text.has(label) ? text(label) : turned.name},
-                                                         {"value", base::setting_text(turned.in_force)},
-                                                         {"configured", base::setting_text(turned.configured)},
-                                                         {"step", text.number(turned.step)}}));
+        lines.push_back(turned_text(text, turned));
     }
     const std::vector<ExpertState> states = checkpoint_states(snapshot, run, step);
     for (const auto& [key, is] : {std::pair{"runs.fork.disabled", &ExpertState::disabled},

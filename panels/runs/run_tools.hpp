@@ -9,6 +9,7 @@
 #include <string_view>
 #include <vector>
 
+#include "nodes/history/run_changes.hpp"
 #include "panels/ui/context.hpp"
 
 namespace moescope::panels {
@@ -67,6 +68,10 @@ std::vector<ExpertState> checkpoint_states(const client::Snapshot& snapshot, con
 /// The experts of which `is` holds, a text per layer: "layer 3: 1, 4". `states` is [layers][experts].
 std::vector<std::string> experts_text(const ui::Language& text, const std::vector<ExpertState>& states,
                                       std::size_t experts, bool ExpertState::*is);
+/// The name of a setting; a key that only the node knows stands for itself.
+std::string setting_label(const ui::Language& text, const std::string& key);
+/// "learning rate: 0.001, turned at step 7 (configured: 0.01)"
+std::string turned_text(const ui::Language& text, const history::TurnedSetting& turned);
 /// What a fork of the run's checkpoint at `step` begins with besides its weights, a line each: the knobs that had been
 /// turned, the experts that are disabled or frozen; says so when there is nothing.
 std::vector<std::string> carried_over(const ui::Language& text, const client::Snapshot& snapshot,

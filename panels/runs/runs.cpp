@@ -199,10 +199,12 @@ void RunsPanel::draw_answers(Context& ctx) {
                 ctx.selection.generation = answer->id;
                 ctx.run("view.layout_compare");
             }
-            ui::tooltip(ctx.text.format("runs.comparison", {{"n", n}}) + "\n" +
-                        ui::displayable(base::text_of(answer->manifest, "prompt")) + "\n" +
-                        ctx.text(ui::state_key(answer->state)) +
-                        (answer->message.empty() ? "" : "\n" + ctx.text.message(answer->message)));
+            if (ui::tooltip_due()) {
+                ui::tooltip(ctx.text.format("runs.comparison", {{"n", n}}) + "\n" +
+                            ui::displayable(base::text_of(answer->manifest, "prompt")) + "\n" +
+                            ctx.text(ui::state_key(answer->state)) +
+                            (answer->message.empty() ? "" : "\n" + ctx.text.message(answer->message)));
+            }
         }
     }
 }

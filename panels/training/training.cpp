@@ -196,8 +196,9 @@ void TrainingPanel::update_sums(const TrainingRun& run) {
         sums_ = {};
     }
     sums_run_ = run.id;
+    const history::Column& main = history::main_loss(run);
     for (std::size_t i = 0; i < base::kStepValueCount; ++i) {
-        if (style_of(base::kStepValues[i].plot) != Curve::Style::line || &run.values[i] == &history::main_loss(run)) {
+        if (style_of(base::kStepValues[i].plot) != Curve::Style::line || &run.values[i] == &main) {
             sums_[i].update(run.values[i]);
         }
     }

@@ -50,6 +50,8 @@ class DisplayText {
     std::size_t consumed_ = 0;
 };
 std::string displayable(std::string_view bytes);
+/// At most so many bytes of whole characters, and "…" where something is missing.
+std::string shortened(std::string text, std::size_t bytes);
 
 /// Words (with the white space behind them), Han characters and punctuation marks, in order; together they are the
 /// whole text.

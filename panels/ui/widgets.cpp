@@ -190,9 +190,12 @@ void state_badge(const Context& ctx, history::RunState state) {
     badge(ctx, look.icon_text, ctx.text(state_key(state)), look.tone);
 }
 
+bool tooltip_due() {
+    return ImGui::IsItemHovered(ImGuiHoveredFlags_ForTooltip | ImGuiHoveredFlags_AllowWhenDisabled);
+}
+
 void tooltip(std::string_view text) {
-    if (text.empty() || !ImGui::IsItemHovered(ImGuiHoveredFlags_ForTooltip | ImGuiHoveredFlags_AllowWhenDisabled) ||
-        !ImGui::BeginTooltip()) {
+    if (text.empty() || !tooltip_due() || !ImGui::BeginTooltip()) {
         return;
     }
     // As wide as the text needs, at most 28 em.
@@ -207,7 +210,7 @@ void tooltip(std::string_view text) {
 }
 
 void command_tooltip(const Context& ctx, std::string_view text, const std::string& command) {
-    if (!ImGui::IsItemHovered(ImGuiHoveredFlags_ForTooltip | ImGuiHoveredFlags_AllowWhenDisabled)) {
+    if (!tooltip_due()) {
         return;
     }
     const std::string keys = ctx.shortcut ? ctx.shortcut(command) : std::string();

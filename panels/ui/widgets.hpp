@@ -55,7 +55,9 @@ void state_badge(const Context& ctx, history::RunState state);
 const char* state_key(history::RunState state);
 /// Tooltip of the last item: wrapped at 28 em, shown after the usual short delay.
 void tooltip(std::string_view text);
-/// The same for an item that runs a command: `text`, and below it the command's keys when it has some.
+/// Whether tooltip() shows one now: asked first where the text is long or costs work to make.
+bool tooltip_due();
+/// tooltip() for an item that runs a command: `text`, and below it the command's keys when it has some.
 void command_tooltip(const Context& ctx, std::string_view text, const std::string& command);
 /// A dim question mark after the last item whose tooltip explains it.
 void help_mark(const Context& ctx, const char* key);

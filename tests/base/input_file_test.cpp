@@ -1,7 +1,6 @@
 #include "base/input_file.hpp"
 
 #include <chrono>
-#include <fstream>
 #include <gtest/gtest.h>
 #include <nlohmann/json.hpp>
 #include <sys/socket.h>
@@ -10,6 +9,7 @@
 #include <unistd.h>
 
 #include "base/error.hpp"
+#include "tests/files.hpp"
 
 namespace moescope::base {
 namespace {
@@ -18,14 +18,8 @@ namespace fs = std::filesystem;
 
 class InputFileTest : public ::testing::Test {
  protected:
-    InputFileTest() {
-        std::string name = (fs::temp_directory_path() / "moescope-input-XXXXXX").string();
-        folder_ = ::mkdtemp(name.data());
-    }
-    ~InputFileTest() override { fs::remove_all(folder_); }
-
     fs::path write(const char* name, const std::string& text) const {
-        std::ofstream(folder_ / name, std::ios::binary) << text;
+        test::write_text(folder_ / name, text);
         return folder_ / name;
     }
     /// What is said about `path`, without the path.
@@ -40,7 +34,8 @@ class InputFileTest : public ::testing::Test {
         return "no problem";
     }
 
-    fs::path folder_;
+    const test::TemporaryFolder temporary_;
+    const fs::path& folder_ = temporary_.path();
 };
 
 TEST_F(InputFileTest, AFileIsReadWholeUpToItsLimit) {

@@ -2,9 +2,9 @@
 #include <fstream>
 #include <gtest/gtest.h>
 #include <sys/stat.h>
-#include <unistd.h>
 
 #include "app/folder_listing.hpp"
+#include "tests/files.hpp"
 
 namespace {
 
@@ -56,9 +56,8 @@ TEST(FolderListing, NumbersInNamesOfAnyLength) {
 }
 
 struct Folder {
-    fs::path path = fs::temp_directory_path() / ("moescope-listing-" + std::to_string(::getpid()));
-    Folder() { fs::create_directories(path); }
-    ~Folder() { fs::remove_all(path); }
+    const moescope::test::TemporaryFolder temporary;
+    const fs::path& path = temporary.path();
 };
 
 TEST(FolderListing, WhatIsOnTheDisk) {

@@ -19,6 +19,7 @@
 #include "app/workbench.hpp"
 #include "nodes/history/journal_reader.hpp"
 #include "panels/panels.hpp"
+#include "tests/files.hpp"
 #include "tests/gui/screen_text.hpp"
 #include "tests/gui/written_session.hpp"
 #include "tests/paths.hpp"
@@ -208,16 +209,7 @@ class SessionWalk : public testing::Test {
         Screen screen;  ///< of a window that has seen no other session
     };
 
-    void SetUp() override {
-        char name[] = "/tmp/moescope-walk-XXXXXX";
-        ASSERT_NE(mkdtemp(name), nullptr);
-        folder_ = name;
-        write_settings();
-    }
-    void TearDown() override {
-        std::error_code ignored;
-        fs::remove_all(folder_, ignored);
-    }
+    void SetUp() override { write_settings(); }
 
     fs::path settings() const { return folder_ / "settings"; }
 
@@ -268,7 +260,7 @@ class SessionWalk : public testing::Test {
     void check_no_foreign_word(const Known& known, const Screen& screen) const;
     void stroll(Window& window, std::mt19937_64& random, const Known& known) const;
 
-    fs::path folder_;
+    const test::TemporaryFolder folder_;
     std::vector<Known> sessions_;
 };
 

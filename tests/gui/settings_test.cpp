@@ -6,11 +6,11 @@
 #include <gtest/gtest.h>
 #include <random>
 #include <sstream>
-#include <unistd.h>
 
 #include "app/background.hpp"
 #include "panels/ui/png.hpp"
 #include "panels/ui/text_layout.hpp"
+#include "tests/files.hpp"
 #include "tests/gui/png_reader.hpp"
 
 namespace {
@@ -19,9 +19,8 @@ using namespace moescope::app;
 namespace fs = std::filesystem;
 
 struct Folder {
-    fs::path path = fs::temp_directory_path() / ("moescope-settings-" + std::to_string(::getpid()));
-    Folder() { fs::create_directories(path); }
-    ~Folder() { fs::remove_all(path); }
+    const moescope::test::TemporaryFolder temporary;
+    const fs::path& path = temporary.path();
 };
 
 Settings sample() {

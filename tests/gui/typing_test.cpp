@@ -1,10 +1,10 @@
 // Somebody types faster than frames are drawn: the loop of the window takes all of it in at once.
 #include <gtest/gtest.h>
 #include <imgui_internal.h>
-#include <unistd.h>
 
 #include "app/platform.hpp"
 #include "app/workbench.hpp"
+#include "tests/files.hpp"
 #include "tests/paths.hpp"
 
 namespace {
@@ -13,9 +13,8 @@ using namespace moescope;
 namespace fs = std::filesystem;
 
 struct Folder {
-    fs::path path = fs::temp_directory_path() / ("moescope-typing-" + std::to_string(::getpid()));
-    Folder() { fs::create_directories(path); }
-    ~Folder() { fs::remove_all(path); }
+    const moescope::test::TemporaryFolder temporary;
+    const fs::path& path = temporary.path();
 };
 
 app::WorkbenchOptions options(const fs::path& folder) {

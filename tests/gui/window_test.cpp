@@ -3,9 +3,9 @@
 #include <algorithm>
 #include <fstream>
 #include <imgui_internal.h>
-#include <iterator>
 #include <sys/stat.h>
 
+#include "tests/files.hpp"
 #include "tests/gui/harness.hpp"
 #include "tests/gui/png_reader.hpp"
 
@@ -29,10 +29,7 @@ void escape(ImGuiTestContext* ctx) {
     ctx->Yield(3);
 }
 
-std::string read_file(const fs::path& file) {
-    std::ifstream in(file, std::ios::binary);
-    return {std::istreambuf_iterator<char>(in), std::istreambuf_iterator<char>()};
-}
+constexpr auto read_file = test::read_text;
 
 /// The file dialog is open and has read its folder.
 bool dialog_ready(Harness& h, ImGuiTestContext* ctx) {

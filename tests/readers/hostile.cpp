@@ -3,7 +3,6 @@
 #include <array>
 #include <chrono>
 #include <csignal>
-#include <fstream>
 #include <gtest/gtest.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
@@ -88,10 +87,6 @@ void expect_well_behaved(const Outcome& outcome) {
     }
 }
 
-void write_bytes(const fs::path& path, const std::string& bytes) {
-    std::ofstream(path, std::ios::binary).write(bytes.data(), static_cast<std::streamsize>(bytes.size()));
-}
-
 }  // namespace
 
 const char* name_of(Hostile kind) {
@@ -117,14 +112,14 @@ void make_hostile(Hostile kind, const fs::path& path, const std::string& good) {
             break;
         case Hostile::giant:
         case Hostile::long_giant:
-            write_bytes(path, kind == Hostile::giant ? "" : good);
+            write_text(path, kind == Hostile::giant ? "" : good);
             fs::resize_file(path, kGiantBytes);
             break;
         case Hostile::nested:
-            write_bytes(path, std::string(100'000, '[') + std::string(100'000, ']'));
+            write_text(path, std::string(100'000, '[') + std::string(100'000, ']'));
             break;
         case Hostile::cut:
-            write_bytes(path, good.substr(0, good.size() / 2));
+            write_text(path, good.substr(0, good.size() / 2));
             break;
     }
 }
@@ -138,7 +133,7 @@ void expect_guarded(const std::vector<Reader>& readers) {
         if (reader.prepare) {
             reader.prepare(folder.path());
         }
-        write_bytes(file, reader.good);
+        write_text(file, reader.good);
         {
             SCOPED_TRACE("what is right");
             const Outcome right = try_reader(reader.read, folder.path());

@@ -1,5 +1,4 @@
 // Every reader that the node and its command line have. A new one gets a row here and in cmake/readers.txt.
-#include <fstream>
 #include <gtest/gtest.h>
 #include <nlohmann/json.hpp>
 #include <unistd.h>
@@ -42,11 +41,6 @@ using base::say;
 using engine::GgufBytes;
 
 constexpr std::uintmax_t kMostText = std::uintmax_t{1} << 30;
-
-void write(const fs::path& path, const std::string& text) {
-    fs::create_directories(path.parent_path());
-    std::ofstream(path, std::ios::binary) << text;
-}
 
 void copy_file_or_folder(const fs::path& from, const fs::path& to) {
     fs::create_directories(to.parent_path());
@@ -117,10 +111,10 @@ TEST(Readers, OfTexts) {
     const auto built_in = [](const fs::path& f) { engine::read_corpus("manpages", f); };
     const auto describe = [](const fs::path& f) {
         const auto entry = [](const std::string& content) { return nlohmann::json{{"sha256", base::sha256(content)}}; };
-        write(f / "corpus/en.txt", "English\n");
-        write(f / "corpus/zh.txt", "中文\n");
-        write(f / "corpus/corpus.json",
-              nlohmann::json{{"files", {{"en.txt", entry("English\n")}, {"zh.txt", entry("中文\n")}}}}.dump());
+        write_text(f / "corpus/en.txt", "English\n");
+        write_text(f / "corpus/zh.txt", "中文\n");
+        write_text(f / "corpus/corpus.json",
+                   nlohmann::json{{"files", {{"en.txt", entry("English\n")}, {"zh.txt", entry("中文\n")}}}}.dump());
     };
     const std::string description = [&] {
         const TemporaryFolder folder;
@@ -138,13 +132,13 @@ TEST(Readers, OfTexts) {
          .place = "b.txt",
          .good = "more text\n",
          .read = [](const fs::path& f) { engine::read_corpus(f.string(), {}); },
-         .prepare = [](const fs::path& f) { write(f / "a.txt", "some text\n"); },
+         .prepare = [](const fs::path& f) { write_text(f / "a.txt", "some text\n"); },
          .tolerant = true},
         {.name = READER("json-of-a-folder"),
          .place = "b.json",
          .good = "[\"more text\"]",
          .read = [](const fs::path& f) { engine::read_corpus(f.string(), {}); },
-         .prepare = [](const fs::path& f) { write(f / "a.txt", "some text\n"); },
+         .prepare = [](const fs::path& f) { write_text(f / "a.txt", "some text\n"); },
          .tolerant = true},
         {READER("built-in-text"), "corpus/en.txt", "English\n", built_in, describe},
         {READER("built-in-description"), "corpus/corpus.json", description, built_in, describe},
@@ -284,7 +278,7 @@ TEST(Readers, OfTheNode) {
         return made;
     };
     const auto library = [paths](const fs::path& f) { const node::ModelLibrary opened(paths(f)); };
-    const auto beside = [models](const fs::path& f) { write(f / "assets/models.json", models); };
+    const auto beside = [models](const fs::path& f) { write_text(f / "assets/models.json", models); };
     const std::string set = read_text(assets / "probe_sets/starter.json");
     expect_guarded({
         {READER("probe-set"), "a.json", set, [](const fs::path& f) { probes::load_set(f / "a.json"); }},

@@ -8,8 +8,8 @@
 #include <gtest/gtest.h>
 
 #include "nodes/history/journal_reader.hpp"
+#include "tests/files.hpp"
 #include "tests/paths.hpp"
-#include "tests/sessions/temporary_folder.hpp"
 
 namespace moescope::report {
 namespace {

@@ -19,7 +19,7 @@
 #include "base/crc32c.hpp"
 #include "base/file_io.hpp"
 #include "sessions/segment.hpp"
-#include "tests/sessions/temporary_folder.hpp"
+#include "tests/files.hpp"
 
 namespace moescope::sessions {
 namespace {

@@ -1,7 +1,6 @@
 // What an output may be written over, and what never.
 #include "sessions/outputs.hpp"
 
-#include <fstream>
 #include <gtest/gtest.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -9,22 +8,15 @@
 #include <unistd.h>
 
 #include "sessions/session.hpp"
-#include "tests/sessions/temporary_folder.hpp"
+#include "tests/files.hpp"
 
 namespace moescope::sessions {
 namespace {
 
 namespace fs = std::filesystem;
+using test::read_text;
 using test::TemporaryFolder;
-
-void write_text(const fs::path& path, const std::string& text) {
-    std::ofstream(path, std::ios::binary | std::ios::trunc) << text;
-}
-
-std::string read_text(const fs::path& path) {
-    std::ifstream in(path, std::ios::binary);
-    return {std::istreambuf_iterator<char>(in), {}};
-}
+using test::write_text;
 
 /// "" when it was written.
 std::string refusal(const fs::path& path, Existing existing) {

@@ -17,24 +17,16 @@
 
 #include "base/atomic_files.hpp"
 #include "base/sha256.hpp"
-#include "tests/sessions/temporary_folder.hpp"
+#include "tests/files.hpp"
 
 namespace moescope::sessions {
 namespace {
 
 namespace fs = std::filesystem;
+using test::read_text;
 using test::TemporaryFolder;
+using test::write_text;
 using Mode = Journal::Mode;
-
-void write_text(const fs::path& path, const std::string& text) {
-    fs::create_directories(path.parent_path());
-    std::ofstream(path, std::ios::binary | std::ios::trunc) << text;
-}
-
-std::string read_text(const fs::path& path) {
-    std::ifstream in(path, std::ios::binary);
-    return {std::istreambuf_iterator<char>(in), {}};
-}
 
 std::string message_of(const fs::path& folder, Mode mode) {
     try {

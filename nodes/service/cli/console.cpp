@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <charconv>
-#include <cmath>
 #include <cstdio>
 #include <ctime>
 #include <fmt/format.h>
@@ -81,9 +80,7 @@ void print_json(const nlohmann::json& value) {
 
 void print_warnings(const std::vector<base::Sentence>& sentences) {
     for (const base::Sentence& sentence : sentences) {
-        std::string line = sentence.english();
-        std::replace(line.begin(), line.end(), '\n', ' ');
-        std::fprintf(stderr, "moescope-node: warning: %s\n", line.c_str());
+        fmt::print(stderr, "moescope-node: warning: {}\n", base::fit_to_show(sentence).english());
     }
 }
 

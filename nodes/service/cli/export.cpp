@@ -11,7 +11,6 @@
 #include "engine/exchange/tokenizer_pieces.hpp"
 #include "nodes/service/cli/console.hpp"
 #include "nodes/service/cli/subcommands.hpp"
-#include "nodes/service/library/command_error.hpp"
 #include "nodes/service/library/model_library.hpp"
 #include "sessions/outputs.hpp"
 

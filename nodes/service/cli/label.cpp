@@ -1,6 +1,6 @@
 // moescope-node label: the label rules on answers that were made elsewhere.
 #include <CLI/CLI.hpp>
-#include <array>
+#include <algorithm>
 #include <cerrno>
 #include <fmt/format.h>
 #include <memory>

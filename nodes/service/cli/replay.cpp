@@ -4,9 +4,9 @@
 #include <cmath>
 #include <fmt/format.h>
 #include <map>
-#include <unistd.h>
 
 #include "base/json_fields.hpp"
+#include "base/scratch_folder.hpp"
 #include "base/sentence.hpp"
 #include "base/step_values.hpp"
 #include "nodes/history/journal_reader.hpp"
@@ -20,28 +20,6 @@ namespace fs = std::filesystem;
 using nlohmann::json;
 
 namespace {
-
-/// A folder that is gone again at the end.
-class ScratchFolder {
- public:
-    ScratchFolder() {
-        std::string name = (fs::temp_directory_path() / "moescope-replay-XXXXXX").string();
-        if (::mkdtemp(name.data()) == nullptr) {
-            throw base::Error(say("cannot make the folder {}; check the disk", name));
-        }
-        path_ = name;
-    }
-    ~ScratchFolder() {
-        std::error_code error;
-        fs::remove_all(path_, error);
-    }
-    ScratchFolder(const ScratchFolder&) = delete;
-    ScratchFolder& operator=(const ScratchFolder&) = delete;
-    const fs::path& path() const { return path_; }
-
- private:
-    fs::path path_;
-};
 
 /// The recorded run, and how far the new one has agreed with it.
 struct Replay {
@@ -165,7 +143,7 @@ int replay_command(const Paths& paths, const TrainOptions& options) {
     HeldSignals signals;
     Replay replay(options.replay);
     print_warnings(replay.session->problems());
-    const ScratchFolder scratch;
+    const base::ScratchFolder scratch;
     TrainingResult result;
     {
         LocalNode node(paths, options.out.empty() ? scratch.path() / "session" : fs::path(options.out),

@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <chrono>
 #include <filesystem>
-#include <fmt/format.h>
 #include <unistd.h>
 
 #include "base/json_fields.hpp"
@@ -100,9 +99,10 @@ void shorten_runs(json& runs) {
     }
 }
 
-/// Leaves the first (oldest) entries out as far as the list would not fit a frame; gives how many.
-std::size_t fit_list(json& list) {
-    std::size_t size = base::dump_json(list).size(), count = 0;
+/// Leaves the first (oldest) entries out as far as the list would not fit a frame; gives how many. `size`: bytes of the
+/// list as a text.
+std::size_t fit_list(json& list, std::size_t size) {
+    std::size_t count = 0;
     while (size > kLongestGauge && count < list.size()) {
         size -= base::dump_json(list[count++]).size() + 1;
     }
@@ -386,7 +386,7 @@ void Service::publish(bool everything) {
         }
     }
     for (auto& [key, value] : state.items()) {
-        const std::size_t left_out = value.is_array() ? fit_list(value) : 0;
+        const std::size_t left_out = value.is_array() ? fit_list(value, published_[key].size()) : 0;
         if (left_out > left_out_[key]) {
             log("warning", "node",
                 say("the list of {} is too long for one message; the oldest {} are left out", key, left_out));

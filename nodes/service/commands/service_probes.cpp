@@ -1,6 +1,5 @@
 // The probe.* commands.
 #include <algorithm>
-#include <fmt/format.h>
 
 #include "base/json_fields.hpp"
 #include "nodes/service/commands/service.hpp"

@@ -33,16 +33,20 @@ std::uint64_t resident_memory() {
 }
 
 std::string processor_name() {
-    std::istringstream file = system_file("/proc/cpuinfo");
-    std::string line;
-    while (std::getline(file, line)) {
-        if (line.starts_with("model name")) {
-            if (const auto colon = line.find(": "); colon != std::string::npos) {
-                return line.substr(colon + 2);
+    // Read once: it does not change, the file is long where there are many cores, and the gauges ask every second.
+    static const std::string name = [] {
+        std::istringstream file = system_file("/proc/cpuinfo");
+        std::string line;
+        while (std::getline(file, line)) {
+            if (line.starts_with("model name")) {
+                if (const auto colon = line.find(": "); colon != std::string::npos) {
+                    return line.substr(colon + 2);
+                }
             }
         }
-    }
-    return {};
+        return std::string();
+    }();
+    return name;
 }
 
 std::string host_name() {

@@ -83,24 +83,6 @@ std::vector<fs::path> files_of(const fs::path& path) {
     return engine::gguf_parts(path, {1, std::max<std::uint64_t>(1, std::min<std::uint64_t>(count, 9999))});
 }
 
-std::uint64_t size_of(const fs::path& path) {
-    std::error_code error;
-    std::uint64_t total = 0;
-    if (fs::is_regular_file(path, error)) {
-        for (const auto& file : files_of(path)) {
-            const auto bytes = fs::file_size(file, error);
-            total += error ? 0 : bytes;
-        }
-        return total;
-    }
-    for (const auto& entry : fs::directory_iterator(path, error)) {
-        if (entry.is_regular_file(error)) {
-            total += entry.file_size(error);
-        }
-    }
-    return total;
-}
-
 bool is_model_folder(const fs::path& path) {
     std::error_code error;
     return fs::exists(path / "config.json", error) &&
@@ -215,7 +197,7 @@ void ModelLibrary::inspect(LibraryModel& model) const {
         return;
     }
     const auto report = engine::inspect_file(model.path);
-    const std::uint64_t bytes = size_of(model.path);
+    const std::uint64_t bytes = model_bytes(model.path);
     model.format = report.format();
     if (const auto parts = base::texts_of(report.details, "parts"); !parts.empty()) {
         model.format = fmt::format("{} ({})", report.format(), parts.size());
@@ -500,6 +482,24 @@ void ModelLibrary::hash_loop() {
         }
         ++version_;
     }
+}
+
+std::uint64_t model_bytes(const fs::path& path) {
+    std::error_code error;
+    std::uint64_t total = 0;
+    if (fs::is_regular_file(path, error)) {
+        for (const auto& file : files_of(path)) {
+            const auto bytes = fs::file_size(file, error);
+            total += error ? 0 : bytes;
+        }
+        return total;
+    }
+    for (const auto& entry : fs::directory_iterator(path, error)) {
+        if (entry.is_regular_file(error)) {
+            total += entry.file_size(error);
+        }
+    }
+    return total;
 }
 
 fs::path latest_checkpoint(const fs::path& folder, std::optional<std::uint32_t> run) {

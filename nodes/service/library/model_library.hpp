@@ -79,6 +79,9 @@ class ModelLibrary {
     std::thread hasher_;
 };
 
+/// Bytes on disk: of the file, of all parts of a model in parts, or of the files in the folder.
+std::uint64_t model_bytes(const std::filesystem::path& path);
+
 /// The latest complete checkpoint in a session folder, or in one of its runs. Throws CommandError when there is none.
 std::filesystem::path latest_checkpoint(const std::filesystem::path& session, std::optional<std::uint32_t> run);
 

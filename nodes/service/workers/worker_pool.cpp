@@ -6,6 +6,7 @@
 #include "base/process_memory.hpp"
 #include "engine/model/machine_memory.hpp"
 #include "nodes/service/library/machine.hpp"
+#include "nodes/service/library/model_library.hpp"
 
 namespace moescope::node {
 
@@ -17,22 +18,6 @@ constexpr std::size_t kMostIdle = 3;
 constexpr std::uint64_t kTight = std::uint64_t{512} << 20;  ///< bytes left on the machine
 constexpr std::chrono::seconds kLongestLook{1};             ///< between two looks at the idle models
 constexpr std::chrono::milliseconds kLookForCancel{20};
-
-/// Bytes on disk, a fair estimate of what a model takes in memory.
-std::uint64_t model_bytes(const std::filesystem::path& path) {
-    std::error_code error;
-    if (!std::filesystem::is_directory(path, error)) {
-        const auto size = std::filesystem::file_size(path, error);
-        return error ? 0 : size;
-    }
-    std::uint64_t total = 0;
-    for (const auto& entry : std::filesystem::directory_iterator(path, error)) {
-        if (entry.is_regular_file(error)) {
-            total += entry.file_size(error);
-        }
-    }
-    return total;
-}
 
 /// The same path can hold another file tomorrow.
 std::string model_key(const std::filesystem::path& path, std::uint64_t bytes) {
@@ -114,14 +99,13 @@ void WorkerPool::put_away(std::list<Model>::iterator model, Processes& gone) {
 
 void WorkerPool::make_room(std::uint64_t bytes) {
     while (engine::available_memory() < bytes) {
-        Processes gone;
+        Processes gone;  // ends after the lock: its memory is free before the next look
         const std::lock_guard lock(mutex_);
         const auto oldest = least_lately_used();
         if (oldest == models_.end()) {
             return;
         }
         put_away(oldest, gone);
-        gone.clear();  // its memory is free before the next look
     }
 }
 
@@ -173,7 +157,7 @@ WorkerPool::Lease WorkerPool::acquire(const std::string& name, const std::filesy
 }
 
 void WorkerPool::load(Model& model, int threads, const std::atomic<bool>& cancel) {
-    // Half as much again as the file: weights, key/value cache and buffers.
+    // Half as much again as on disk: weights, key/value cache and buffers.
     make_room(model.bytes + model.bytes / 2);
     auto process = start();
     WorkerProcess& fresh = *process;
@@ -233,9 +217,18 @@ std::vector<protocol::ProcessMemory> WorkerPool::processes() const {
 }
 
 std::uint64_t WorkerPool::idle_memory() const {
+    std::vector<pid_t> idle;  // looking at those in use would take its time for nothing
+    {
+        const std::lock_guard lock(mutex_);
+        for (const Model& model : models_) {
+            if (model.process && !model.in_use) {
+                idle.push_back(model.process->process());
+            }
+        }
+    }
     std::uint64_t bytes = 0;
-    for (const auto& process : processes()) {
-        bytes += process.in_use ? 0 : process.bytes;
+    for (const pid_t process : idle) {
+        bytes += base::process_memory(process);
     }
     return bytes;
 }

@@ -22,6 +22,7 @@ class GgufBytes {
     }
     static std::string text(const std::string& s) { return raw<std::uint64_t>(s.size()) + s; }
 
+    void u16(const std::string& key, std::uint16_t value) { add(key, 2, raw(value)); }
     void u32(const std::string& key, std::uint32_t value) { add(key, 4, raw(value)); }
     void string(const std::string& key, const std::string& value) { add(key, 8, text(value)); }
     void strings(const std::string& key, const std::vector<std::string>& values) {

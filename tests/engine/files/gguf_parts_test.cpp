@@ -13,10 +13,6 @@ namespace {
 
 using nlohmann::json;
 
-void number(GgufBytes& g, const std::string& key, std::uint16_t value) {
-    g.add(key, 2, GgufBytes::raw(value));
-}
-
 /// Part `part` (from 0) of `parts`, with one tensor of 8 floats.
 std::string part_bytes(std::uint16_t part, std::uint16_t parts, const std::string& tensor) {
     GgufBytes g;
@@ -25,8 +21,8 @@ std::string part_bytes(std::uint16_t part, std::uint16_t parts, const std::strin
         g.string("general.name", "in parts");
         g.u32("qwen3moe.expert_count", 4);
     }
-    number(g, "split.no", part);
-    number(g, "split.count", parts);
+    g.u16("split.no", part);
+    g.u16("split.count", parts);
     g.tensor({tensor, {8}, 0, 0});
     return g.file(32);
 }

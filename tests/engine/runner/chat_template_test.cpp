@@ -3,7 +3,6 @@
 
 #include <chrono>
 #include <filesystem>
-#include <fstream>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <nlohmann/json.hpp>
@@ -11,6 +10,7 @@
 #include <thread>
 
 #include "engine/error.hpp"
+#include "tests/files.hpp"
 #include "tests/paths.hpp"
 
 namespace moescope::engine {
@@ -19,11 +19,6 @@ namespace {
 using Json = nlohmann::json;
 
 const std::atomic<bool> kNever{false};
-
-std::string file_text(const std::filesystem::path& path) {
-    std::ifstream file(path, std::ios::binary);
-    return {std::istreambuf_iterator<char>(file), {}};
-}
 
 std::string rendered(const std::string& source, const std::vector<ChatMessage>& messages,
                      const ChatTokens& tokens = {"<s>", "</s>"}) {
@@ -53,8 +48,8 @@ constexpr Difference kDifferences[] = {
 };
 
 TEST(ChatTemplates, AreRenderedAsJinja2DoesIt) {
-    const Json golden =
-        Json::parse(file_text(std::filesystem::path(moescope::test::test_data()) / "oracle/data/chat_templates.json"));
+    const Json golden = Json::parse(moescope::test::read_text(std::filesystem::path(moescope::test::test_data()) /
+                                                              "oracle/data/chat_templates.json"));
     ASSERT_EQ(golden["date"], kTemplateDate);
     std::set<std::string> seen;
     int compared = 0, refused = 0;
@@ -62,7 +57,7 @@ TEST(ChatTemplates, AreRenderedAsJinja2DoesIt) {
         const std::string name = entry.path().filename();
         seen.insert(name);
         ASSERT_TRUE(golden["templates"].contains(name)) << name << " is new: run tests/oracle/templates/make_golden.py";
-        const std::string source = file_text(entry.path());
+        const std::string source = moescope::test::read_text(entry.path());
         for (const auto& [conversation, messages] : golden["conversations"].items()) {
             SCOPED_TRACE(name + " " + conversation);
             std::vector<ChatMessage> said;

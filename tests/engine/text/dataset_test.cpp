@@ -80,10 +80,7 @@ TEST(Dataset, TokensAreTheDocumentsInOrder) {
     }
 }
 
-std::string bytes_of(const fs::path& file) {
-    std::ifstream in(file, std::ios::binary);
-    return {std::istreambuf_iterator<char>(in), {}};
-}
+constexpr auto bytes_of = moescope::test::read_text;
 
 TEST(Dataset, SecondLoadComesFromTheCacheAndDamageIsRepaired) {
     const Fixture fixture;

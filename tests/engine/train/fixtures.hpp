@@ -10,9 +10,12 @@
 
 #include "engine/error.hpp"
 #include "engine/train/trainer.hpp"
+#include "tests/files.hpp"
 #include "tests/paths.hpp"
 
 namespace moescope::engine::test {
+
+using moescope::test::TemporaryFolder;
 
 inline std::string file_bytes(const std::filesystem::path& path) {
     std::ifstream file(path, std::ios::binary);
@@ -69,25 +72,6 @@ inline RunConfig tiny_config() {
     config.train.seed = 11;
     return config;
 }
-
-/// A folder that is gone at the end of the test.
-class TemporaryFolder {
- public:
-    TemporaryFolder() {
-        std::string pattern = (std::filesystem::temp_directory_path() / "moescope-test-XXXXXX").string();
-        path_ = mkdtemp(pattern.data());
-    }
-    TemporaryFolder(const TemporaryFolder&) = delete;
-    TemporaryFolder& operator=(const TemporaryFolder&) = delete;
-    ~TemporaryFolder() {
-        std::error_code ignored;
-        std::filesystem::remove_all(path_, ignored);
-    }
-    const std::filesystem::path& path() const { return path_; }
-
- private:
-    std::filesystem::path path_;
-};
 
 /// The message of the Error that `action` throws; fails when it throws none or another kind.
 template <class Action>

@@ -16,8 +16,8 @@
 
 #include "nodes/protocol/node_session.hpp"
 #include "nodes/protocol/viewer_session.hpp"
+#include "tests/files.hpp"
 #include "tests/nodes/client/small_node.hpp"
-#include "tests/sessions/temporary_folder.hpp"
 
 namespace moescope::client {
 namespace {

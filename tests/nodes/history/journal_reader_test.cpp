@@ -4,7 +4,7 @@
 #include <gtest/gtest.h>
 
 #include "nodes/protocol/records.hpp"
-#include "tests/sessions/temporary_folder.hpp"
+#include "tests/files.hpp"
 
 namespace moescope::history {
 namespace {

@@ -144,9 +144,7 @@ TEST_F(Chat, QwenSaysWhoMadeItWithItsOwnSystemTurn) {
         !std::filesystem::exists(model_cache() / "models" / "qwen2.5-coder-0.5b-instruct-q4_k_m.gguf")) {
         GTEST_SKIP() << "needs the model qwen2.5-coder-0.5b; ./run fetches it";
     }
-    const char* before = std::getenv("MOESCOPE_CACHE");
-    const std::string previous = before == nullptr ? "" : before;
-    setenv("MOESCOPE_CACHE", model_cache().c_str(), 1);
+    const Variable cache("MOESCOPE_CACHE", model_cache());
     const Arguments question = {"--model", "qwen2.5-coder-0.5b", "--prompt", "Who created you?", "--json"};
     Arguments tokenize = {"tokenize", "--chat"}, generate = {"generate", "--max-tokens", "20"};
     tokenize.insert(tokenize.end(), question.begin(), question.end());
@@ -158,7 +156,6 @@ TEST_F(Chat, QwenSaysWhoMadeItWithItsOwnSystemTurn) {
     EXPECT_EQ(shown["ids"].front(), 151644);
     EXPECT_EQ(answer["prompt_tokens"], shown["ids"].size());
     EXPECT_NE(answer["text"].get<std::string>().find("Alibaba Cloud"), std::string::npos) << answer;
-    setenv("MOESCOPE_CACHE", previous.c_str(), 1);
 }
 
 }  // namespace

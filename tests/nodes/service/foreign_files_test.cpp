@@ -1,13 +1,12 @@
 // Model files as the world writes them, through the program: names and titles of every kind, models in parts, files
 // without a tokenizer, strays in a folder.
 #include <algorithm>
-#include <cstdlib>
-#include <fstream>
 #include <gtest/gtest.h>
 
 #include "nodes/protocol/records.hpp"
 #include "nodes/service/jobs/record_sink.hpp"
 #include "sessions/session.hpp"
+#include "tests/engine/files/gguf_bytes.hpp"
 #include "tests/nodes/service/program.hpp"
 #include "tests/nodes/service/raw_viewer.hpp"
 #include "tests/nodes/service/workbench.hpp"
@@ -23,34 +22,23 @@ fs::path golden(const std::string& name) {
     return fs::path(moescope::test::test_data()) / "oracle" / "data" / name;
 }
 
-template <class T>
-std::string raw(T value) {
-    return {reinterpret_cast<const char*>(&value), sizeof value};
-}
-std::string text(const std::string& value) {
-    return raw<std::uint64_t>(value.size()) + value;
-}
-
 /// A GGUF file with one tensor of 8 floats; `part` of `parts` (from 0).
 std::string gguf(const std::string& title, std::uint16_t part = 0, std::uint16_t parts = 1) {
-    std::string values = text("general.name") + raw<std::uint32_t>(8) + text(title) + text("split.no") +
-                         raw<std::uint32_t>(2) + raw(part) + text("split.count") + raw<std::uint32_t>(2) + raw(parts);
-    std::string bytes = "GGUF" + raw<std::uint32_t>(3) + raw<std::uint64_t>(1) + raw<std::uint64_t>(3) + values +
-                        text("t" + std::to_string(part)) + raw<std::uint32_t>(1) + raw<std::uint64_t>(8) +
-                        raw<std::uint32_t>(0) + raw<std::uint64_t>(0);
-    bytes.resize((bytes.size() + 31) / 32 * 32);
-    return bytes + std::string(32, '\0');
+    engine::GgufBytes g;
+    g.string("general.name", title);
+    g.u16("split.no", part);
+    g.u16("split.count", parts);
+    g.tensor({"t" + std::to_string(part), {8}, 0, 0});
+    return g.file(32);
 }
 
 /// A list of models of its own: what is added here is not in the other tests' way.
 class ForeignFiles : public testing::Test {
  protected:
-    ForeignFiles() : before_(std::getenv("XDG_DATA_HOME")) { setenv("XDG_DATA_HOME", (folder / "data").c_str(), 1); }
-    ~ForeignFiles() override { setenv("XDG_DATA_HOME", before_.c_str(), 1); }
     TemporaryFolder folder;
 
  private:
-    const std::string before_;
+    const Variable data_{"XDG_DATA_HOME", folder / "data"};
 };
 
 json entry(const std::string& name) {

@@ -65,9 +65,7 @@ class Owner {
 
 TEST(RuntimeFolder, TheNextOneCleansUpAfterTheDead) {
     const TemporaryFolder base;
-    const char* before = std::getenv("XDG_RUNTIME_DIR");
-    const std::string kept = before != nullptr ? before : "";
-    setenv("XDG_RUNTIME_DIR", base.path().c_str(), 1);
+    const Variable runtime("XDG_RUNTIME_DIR", base.path());
     fs::create_directory(base / "moescope-folder");
     fs::create_directory(base / "moescope-abcdef");  // no owner's lock: it may be in the making
     {
@@ -84,11 +82,6 @@ TEST(RuntimeFolder, TheNextOneCleansUpAfterTheDead) {
     }
     { const client::RuntimeFolder another; }
     EXPECT_EQ(names_in(base.path()), (std::set<std::string>{"moescope-folder", "moescope-abcdef"}));
-    if (before != nullptr) {
-        setenv("XDG_RUNTIME_DIR", kept.c_str(), 1);
-    } else {
-        unsetenv("XDG_RUNTIME_DIR");
-    }
 }
 
 }  // namespace

@@ -2,6 +2,7 @@
 #include <gtest/gtest.h>
 
 #include "base/sha256.hpp"
+#include "tests/engine/files/gguf_bytes.hpp"
 #include "tests/nodes/service/workbench.hpp"
 
 namespace moescope::test {
@@ -9,18 +10,9 @@ namespace {
 
 /// A GGUF file with one tensor of zeros; takes no room on the disk beyond its header.
 void write_gguf(const std::filesystem::path& path, std::uint64_t weights) {
-    std::string bytes = "GGUF";
-    const auto put = [&](auto value) { bytes.append(reinterpret_cast<const char*>(&value), sizeof(value)); };
-    put(std::uint32_t{3});
-    put(std::uint64_t{1});  // tensors
-    put(std::uint64_t{0});  // values
-    put(std::uint64_t{1});
-    bytes += "x";
-    put(std::uint32_t{1});  // dimensions
-    put(weights);
-    put(std::uint32_t{0});  // F32
-    put(std::uint64_t{0});  // offset
-    bytes.resize((bytes.size() + 31) / 32 * 32);
+    engine::GgufBytes g;
+    g.tensor({"x", {weights}, 0, 0});
+    const std::string bytes = g.file(0);
     write_text(path, bytes);
     std::filesystem::resize_file(path, bytes.size() + 4 * weights);
 }

@@ -1,7 +1,7 @@
 // The real models, when ./run has fetched them: generating, probing, reporting.
 #include <algorithm>
-#include <cstdlib>
 #include <gtest/gtest.h>
+#include <optional>
 #include <set>
 
 #include "tests/nodes/service/program.hpp"
@@ -19,18 +19,12 @@ class Models : public testing::Test {
                 GTEST_SKIP() << "needs the model " << name << "; ./run fetches it";
             }
         }
-        previous_ = std::getenv("MOESCOPE_CACHE");
-        setenv("MOESCOPE_CACHE", model_cache().c_str(), 1);
-    }
-    void TearDown() override {
-        if (!previous_.empty()) {
-            setenv("MOESCOPE_CACHE", previous_.c_str(), 1);
-        }
+        cache_.emplace("MOESCOPE_CACHE", model_cache());
     }
     TemporaryFolder folder;
 
  private:
-    std::string previous_;
+    std::optional<Variable> cache_;
 };
 
 TEST_F(Models, GreedyAnswersRepeat) {

@@ -20,17 +20,19 @@ namespace moescope::test {
 namespace fs = std::filesystem;
 using nlohmann::json;
 
-TemporaryFolder::TemporaryFolder() {
-    std::string pattern = (fs::temp_directory_path() / "moescope-test-XXXXXX").string();
-    if (mkdtemp(pattern.data()) == nullptr) {
-        throw std::runtime_error("no temporary folder");
+Variable::Variable(const char* name, const std::string& value) : name_(name) {
+    if (const char* before = std::getenv(name)) {
+        before_ = before;
     }
-    path_ = pattern;
+    setenv(name, value.c_str(), 1);
 }
 
-TemporaryFolder::~TemporaryFolder() {
-    std::error_code ignored;
-    fs::remove_all(path_, ignored);
+Variable::~Variable() {
+    if (before_) {
+        setenv(name_, before_->c_str(), 1);
+    } else {
+        unsetenv(name_);
+    }
 }
 
 std::vector<json> Output::lines() const {
@@ -170,18 +172,6 @@ const auto* const environment = testing::AddGlobalTestEnvironment(new PrivateFol
 
 fs::path model_cache() {
     return PrivateFolders::model_cache_;
-}
-
-void write_text(const fs::path& path, const std::string& content) {
-    std::ofstream file(path, std::ios::binary);
-    file << content;
-}
-
-std::string read_text(const fs::path& path) {
-    std::ifstream file(path, std::ios::binary);
-    std::ostringstream content;
-    content << file.rdbuf();
-    return content.str();
 }
 
 fs::path write_corpus(const TemporaryFolder& folder) {

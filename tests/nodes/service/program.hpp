@@ -8,20 +8,21 @@
 #include <sys/types.h>
 #include <vector>
 
+#include "tests/files.hpp"
+
 namespace moescope::test {
 
-/// A folder that is gone after the test.
-class TemporaryFolder {
+/// A variable of the environment, also of the programs that are started, while this lives.
+class Variable {
  public:
-    TemporaryFolder();
-    ~TemporaryFolder();
-    TemporaryFolder(const TemporaryFolder&) = delete;
-    TemporaryFolder& operator=(const TemporaryFolder&) = delete;
-    const std::filesystem::path& path() const { return path_; }
-    std::filesystem::path operator/(const std::string& name) const { return path_ / name; }
+    Variable(const char* name, const std::string& value);
+    ~Variable();
+    Variable(const Variable&) = delete;
+    Variable& operator=(const Variable&) = delete;
 
  private:
-    std::filesystem::path path_;
+    const char* name_;
+    std::optional<std::string> before_;
 };
 
 struct Output {
@@ -63,8 +64,6 @@ class Running {
 /// The cache with the real models, or empty when the build was told none.
 std::filesystem::path model_cache();
 
-void write_text(const std::filesystem::path& path, const std::string& content);
-std::string read_text(const std::filesystem::path& path);
 /// A folder of short English and Chinese texts.
 std::filesystem::path write_corpus(const TemporaryFolder& folder);
 nlohmann::json tiny_config(int steps, int checkpoint_every);
