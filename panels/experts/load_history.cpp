@@ -126,7 +126,7 @@ void LoadHistory::hover(const LoadView& view, const Area& area) const {
         ctx.selection.pinned_step.reset();
         fit_steps(ctx.selection, view.run);
     }
-    if (!ImGui::BeginTooltip()) {
+    if (!ui::begin_tooltip()) {
         return;
     }
     ImGui::TextUnformatted(row_title(ctx.text, *row).c_str());
