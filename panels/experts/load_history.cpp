@@ -7,6 +7,7 @@
 #include "panels/training/step_plot.hpp"
 #include "panels/ui/plot_tools.hpp"
 #include "panels/ui/text_layout.hpp"
+#include "panels/ui/widgets.hpp"
 
 namespace moescope::panels {
 namespace {

@@ -5,6 +5,7 @@
 
 #include "panels/experts/expert_marks.hpp"
 #include "panels/ui/text_layout.hpp"
+#include "panels/ui/widgets.hpp"
 
 namespace moescope::panels {
 

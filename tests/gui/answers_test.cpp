@@ -88,17 +88,21 @@ bool says(Harness& h, ImGuiTestContext* ctx, const char* window, const std::stri
     return found;
 }
 
-/// The models picked are these two: the row of pickers ends with the buttons for more and fewer of them.
+/// The models picked are these two.
 bool picked(Harness& h, ImGuiTestContext* ctx, const std::string& first, const std::string& second) {
-    for (const ScreenLine& line : h.screen(ctx)) {
-        const std::string text = squeezed(line.text);
-        if (line.window == "panel.compare" && text.size() > 2 && text.substr(text.size() - 2) == "+-") {
-            const std::size_t one = text.find(first), two = text.rfind(second);
-            ctx->LogInfo("picked: %s", text.c_str());
-            return one != std::string::npos && two != std::string::npos && one < two;
+    bool right = true;
+    const std::vector<ScreenLine> lines = h.screen(ctx);
+    for (const auto& [ref, wanted] : {std::pair{"//###panel.compare/$$0/###compare.model", first},
+                                      std::pair{"//###panel.compare/$$1/###compare.model", second}}) {
+        const ImRect field = ctx->ItemInfo(ref).RectFull;
+        std::string text;
+        for (const ScreenLine& line : lines) {
+            text += line.window == "panel.compare" && field.Contains(line.middle()) ? line.text : "";
         }
+        ctx->LogInfo("picked: %s", text.c_str());
+        right = right && text.find(wanted) != std::string::npos;
     }
-    return false;
+    return right;
 }
 
 bool enabled(ImGuiTestContext* ctx, const std::string& ref) {
@@ -135,6 +139,7 @@ void pickers_of_each_session(Harness& h, ImGuiTestContext* ctx) {
     show_compare(ctx);
     IM_CHECK(picked(h, ctx, "Gemma", "SmolLM2"));
     // One without comparisons begins as the program does.
+    WrittenSession(h.folder() / "pair-none", "Kemo", 1).write("");
     IM_CHECK(open(h, ctx, h.folder() / "pair-none", 0));
     show_compare(ctx);
     IM_CHECK(picked(h, ctx, "Qwen2.5", "SmolLM2"));
