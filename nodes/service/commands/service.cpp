@@ -368,7 +368,7 @@ void Service::publish(bool everything) {
         state["runs"] = board_.runs();
         shorten_runs(state["runs"]);
     }
-    if (const auto version = models_.version() + board_.version(); version != published_models_) {
+    if (const auto version = models_.version() + board_.models_version(); version != published_models_) {
         published_models_ = version;
         state["models"] = model_gauges();
     }
