@@ -127,10 +127,15 @@ struct RunConfig {
 };
 
 /// Throws Error. `source` names the file or preset in messages.
-RunConfig parse_run_config(const nlohmann::json& value, const std::string& source);
+RunConfig parse_run_config(const nlohmann::json& value, const base::Sentence& source);
+inline RunConfig parse_run_config(const nlohmann::json& value, const std::string& source) {
+    return parse_run_config(value, base::Sentence::verbatim(source));
+}
 nlohmann::json to_json(const RunConfig& config);
 /// Throws Error naming the key, the value and the range. For configurations that were not read from JSON.
-void validate(const RunConfig& config, const std::string& source);
+void validate(const RunConfig& config, const base::Sentence& source);
+/// What sentences call it: its name, else "configuration".
+base::Sentence title_of(const RunConfig& config);
 
 /// Whether a setting may change while a run goes on.
 enum class Live {
