@@ -135,6 +135,11 @@ std::optional<std::string> try_read_file(const fs::path& path, std::uint64_t lim
     }
 }
 
+std::istringstream system_file(const fs::path& path) {
+    constexpr std::uint64_t kMostBytes = std::uint64_t{8} << 20;  // /proc/cpuinfo of a machine with 1000 cores
+    return std::istringstream(try_read_file(path, kMostBytes).value_or(""));
+}
+
 nlohmann::json read_json_file(const fs::path& path, std::uint64_t limit) {
     ParsedJson parsed = read_json(read_file(path, limit), limit);
     if (!parsed.value) {

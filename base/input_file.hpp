@@ -13,6 +13,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <filesystem>
+#include <iosfwd>
 #include <nlohmann/json_fwd.hpp>
 #include <optional>
 #include <span>
@@ -51,6 +52,8 @@ class InputFile {
 std::string read_file(const std::filesystem::path& path, std::uint64_t limit);
 /// The same for files that are allowed to be missing or unreadable, such as caches: nothing then.
 std::optional<std::string> try_read_file(const std::filesystem::path& path, std::uint64_t limit);
+/// A file in which the system tells of itself (/proc, /sys), to be read word by word; empty when it is not there.
+std::istringstream system_file(const std::filesystem::path& path);
 /// A JSON file of at most `limit` bytes through the guard. Throws Error, a sentence that begins with the path and says
 /// the cause.
 nlohmann::json read_json_file(const std::filesystem::path& path, std::uint64_t limit);

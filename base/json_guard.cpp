@@ -4,6 +4,7 @@
 #include <utility>
 #include <vector>
 
+#include "base/text.hpp"
 #include "base/utf8.hpp"
 
 namespace moescope::base {
@@ -15,8 +16,7 @@ using Json = nlohmann::json;
 constexpr std::size_t kShownBytes = 60;
 
 std::string shown(std::string_view text) {
-    return text.size() <= kShownBytes ? std::string(text)
-                                      : std::string(text.substr(0, character_boundary(text, kShownBytes))) + "\u2026";
+    return shortened(std::string(text), kShownBytes);
 }
 
 /// The word that JSON does not know at `text`, or nothing.

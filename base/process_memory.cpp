@@ -9,16 +9,6 @@
 
 namespace moescope::base {
 
-namespace {
-
-/// A file of the system; empty when it is not there.
-std::istringstream system_file(const std::filesystem::path& path) {
-    constexpr std::uint64_t kMostBytes = 64 << 10;
-    return std::istringstream(try_read_file(path, kMostBytes).value_or(""));
-}
-
-}  // namespace
-
 std::uint64_t process_memory(std::int64_t process) {
     const std::filesystem::path folder = std::filesystem::path("/proc") / std::to_string(process);
     std::istringstream rollup = system_file(folder / "smaps_rollup");

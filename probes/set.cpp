@@ -120,7 +120,7 @@ void read_items(const json& values, Set& set, const Place& place) {
 
 }  // namespace
 
-Set parse_set(const std::string& text, const std::string& source) {
+Set parse_set(const std::string& text, const base::Sentence& source) {
     const Place place{say("probe set {}", source)};
     if (!base::decode_utf8(text)) {
         place.fail(say("is not valid UTF-8; save it as UTF-8"));

@@ -321,6 +321,20 @@ std::vector<std::u32string> tokens(std::u32string_view text) {
     return out;
 }
 
+std::u32string signs_at_end(std::u32string_view text) {
+    std::u32string out;
+    while (!text.empty() && text.back() == U'\uFFFD') {
+        text.remove_suffix(1);
+    }
+    for (; !text.empty() && !is_letter(text.back()) && !stands_alone(text.back()); text.remove_suffix(1)) {
+        if (const char32_t c = text.back(); !is_blank(c) && !ends_line(c) && !has_no_width(c)) {
+            out += c;
+        }
+    }
+    std::reverse(out.begin(), out.end());
+    return out;
+}
+
 double information_units(std::u32string_view text) {
     double units = 0;
     bool in_word = false;

@@ -11,6 +11,7 @@
 #include <variant>
 
 #include "base/settings.hpp"
+#include "base/text.hpp"
 #include "engine/error.hpp"
 
 namespace moescope::engine {
@@ -27,19 +28,15 @@ std::string number(double value) {
 }
 
 std::string shown(const Json& value) {
-    std::string text = value.dump(-1, ' ', false, Json::error_handler_t::replace);
-    if (text.size() > 60) {
-        text.resize(60);
-        text += "...";
-    }
-    return text;
+    constexpr std::size_t kMost = 60;
+    return base::shortened(value.dump(-1, ' ', false, Json::error_handler_t::replace), kMost);
 }
 
-[[noreturn]] void refuse_range(const std::string& where, const std::string& value, double low, double high) {
+[[noreturn]] void refuse_range(const Sentence& where, const std::string& value, double low, double high) {
     throw Error(say("{} is {}, but must be from {} to {}", where, value, number(low), number(high)));
 }
 
-void read_int(const Json& value, const std::string& where, int low, int high, int& into) {
+void read_int(const Json& value, const Sentence& where, int low, int high, int& into) {
     if (!value.is_number_integer()) {
         throw Error(
             say("{} is {}, but must be a whole number from {} to {}", where, shown(value), number(low), number(high)));
@@ -52,18 +49,10 @@ void read_int(const Json& value, const std::string& where, int low, int high, in
     into = value.get<int>();
 }
 
-void check_real(double value, const std::string& where, double low, double high) {
+void check_real(double value, const Sentence& where, double low, double high) {
     if (!std::isfinite(value) || value < low || value > high) {
         refuse_range(where, number(value), low, high);
     }
-}
-
-std::string join(std::span<const char* const> names) {
-    std::string text;
-    for (const char* name : names) {
-        text += (text.empty() ? "" : ", ") + std::string(name);
-    }
-    return text;
 }
 
 /// One function per type of member; std::visit picks it.
@@ -72,44 +61,45 @@ struct Overloaded : Functions... {
     using Functions::operator()...;
 };
 
-void read(const Row& row, const Json& value, const std::string& where, RunConfig& into) {
-    std::visit(Overloaded{
-                   [&](Member<int> member) {
-                       read_int(value, where, static_cast<int>(row.low), static_cast<int>(row.high), member(into));
-                   },
-                   [&](Member<double> member) {
-                       if (!value.is_number()) {
-                           throw Error(say("{} is {}, but must be a number from {} to {}", where, shown(value),
-                                           number(row.low), number(row.high)));
-                       }
-                       member(into) = value.get<double>();
-                       check_real(member(into), where, row.low, row.high);
-                   },
-                   [&](Member<bool> member) {
-                       if (!value.is_boolean()) {
-                           throw Error(say("{} is {}, but must be true or false", where, shown(value)));
-                       }
-                       member(into) = value.get<bool>();
-                   },
-                   [&](Member<std::uint64_t> member) {
-                       if (!value.is_number_unsigned()) {
-                           throw Error(say("{} is {}, but must be a whole number from 0 to 18446744073709551615", where,
-                                           shown(value)));
-                       }
-                       member(into) = value.get<std::uint64_t>();
-                   },
-                   [&](const Choices& choices) {
-                       const auto& names = choices.names;
-                       const auto found = value.is_string() ? std::find(names.begin(), names.end(),
-                                                                        value.get_ref<const std::string&>())
-                                                            : names.end();
-                       if (found == names.end()) {
-                           throw Error(say("{} is {}, but must be one of: {}", where, shown(value), join(names)));
-                       }
-                       choices.choose(into, static_cast<int>(found - names.begin()));
-                   },
-               },
-               row.member);
+void read(const Row& row, const Json& value, const Sentence& where, RunConfig& into) {
+    std::visit(
+        Overloaded{
+            [&](Member<int> member) {
+                read_int(value, where, static_cast<int>(row.low), static_cast<int>(row.high), member(into));
+            },
+            [&](Member<double> member) {
+                if (!value.is_number()) {
+                    throw Error(say("{} is {}, but must be a number from {} to {}", where, shown(value),
+                                    number(row.low), number(row.high)));
+                }
+                member(into) = value.get<double>();
+                check_real(member(into), where, row.low, row.high);
+            },
+            [&](Member<bool> member) {
+                if (!value.is_boolean()) {
+                    throw Error(say("{} is {}, but must be true or false", where, shown(value)));
+                }
+                member(into) = value.get<bool>();
+            },
+            [&](Member<std::uint64_t> member) {
+                if (!value.is_number_unsigned()) {
+                    throw Error(say("{} is {}, but must be a whole number from 0 to 18446744073709551615", where,
+                                    shown(value)));
+                }
+                member(into) = value.get<std::uint64_t>();
+            },
+            [&](const Choices& choices) {
+                const auto& names = choices.names;
+                const auto found = value.is_string()
+                                       ? std::find(names.begin(), names.end(), value.get_ref<const std::string&>())
+                                       : names.end();
+                if (found == names.end()) {
+                    throw Error(say("{} is {}, but must be one of: {}", where, shown(value), base::joined(names)));
+                }
+                choices.choose(into, static_cast<int>(found - names.begin()));
+            },
+        },
+        row.member);
 }
 
 Json value_of(const Row& row, RunConfig& config) {
@@ -121,7 +111,7 @@ Json value_of(const Row& row, RunConfig& config) {
 }
 
 /// Also of configurations that were not read from JSON.
-void check_range(const Row& row, RunConfig& config, const std::string& where) {
+void check_range(const Row& row, RunConfig& config, const Sentence& where) {
     const Json value = value_of(row, config);
     if (value.is_number_float()) {
         check_real(value.get<double>(), where, row.low, row.high);
@@ -174,11 +164,11 @@ ConfigField field_of(const Row& row) {
     return field;
 }
 
-[[noreturn]] void refuse_key(const std::string& where, const std::string& key) {
+[[noreturn]] void refuse_key(const Sentence& where, const std::string& key) {
     throw Error(say("{} has the unknown key \"{}\": check the spelling or remove it", where, key));
 }
 
-const Json& object(const Json& value, const std::string& where) {
+const Json& object(const Json& value, const Sentence& where) {
     if (!value.is_object()) {
         throw Error(say("{} is {}, but must be a JSON object", where, shown(value)));
     }
@@ -186,7 +176,7 @@ const Json& object(const Json& value, const std::string& where) {
 }
 
 /// `key` says both values when `wrong`.
-void refuse_if(bool wrong, const std::string& source, const Sentence& sentence) {
+void refuse_if(bool wrong, const Sentence& source, const Sentence& sentence) {
     if (wrong) {
         throw Error(say("{}: {}", source, sentence));
     }
@@ -196,7 +186,7 @@ std::string named(const char* key, int value) {
     return fmt::format("model.{} ({})", key, value);
 }
 
-void check_attention(const ModelConfig& m, const std::string& source) {
+void check_attention(const ModelConfig& m, const Sentence& source) {
     refuse_if(m.yarn_factor > 1 && m.rope_theta <= 1, source,
               say("model.yarn_factor needs model.rope_theta of more than 1: with 1 all frequencies are the same"));
     if (m.attention == AttentionKind::latent) {
@@ -222,7 +212,7 @@ void check_attention(const ModelConfig& m, const std::string& source) {
               say("model.sliding_layers needs model.sliding_window of at least 1"));
 }
 
-void check_groups(const ModelConfig& m, const std::string& source) {
+void check_groups(const ModelConfig& m, const Sentence& source) {
     refuse_if(m.experts % m.router_groups != 0, source,
               say("{} must be a multiple of {}", named("experts", m.experts), named("router_groups", m.router_groups)));
     refuse_if(m.router_groups_kept > m.router_groups, source,
@@ -237,7 +227,7 @@ void check_groups(const ModelConfig& m, const std::string& source) {
             m.router_groups_kept * size, named("experts_per_token", m.experts_per_token)));
 }
 
-void check_router(const RunConfig& config, const std::string& source) {
+void check_router(const RunConfig& config, const Sentence& source) {
     const ModelConfig& m = config.model;
     refuse_if(m.experts_per_token > m.experts, source,
               say("{} must not be more than {}", named("experts_per_token", m.experts_per_token),
@@ -265,7 +255,7 @@ void check_router(const RunConfig& config, const std::string& source) {
 }
 
 /// What no single range can say.
-void check_together(const RunConfig& config, const std::string& source) {
+void check_together(const RunConfig& config, const Sentence& source) {
     const ModelConfig& m = config.model;
     check_attention(m, source);
     check_router(config, source);
@@ -282,8 +272,8 @@ void check_together(const RunConfig& config, const std::string& source) {
 }
 
 /// Reads one of the two objects.
-void read_section(const std::string& name, const Json& value, const std::string& source, RunConfig& into) {
-    const std::string where = source + ": " + name;
+void read_section(const std::string& name, const Json& value, const Sentence& source, RunConfig& into) {
+    const Sentence where = say("{}: {}", source, name);
     std::set<const Row*> read_rows;
     for (const auto& [key, field] : object(value, where).items()) {
         const Row* row = find_row(name, key);
@@ -293,21 +283,25 @@ void read_section(const std::string& name, const Json& value, const std::string&
         if (!read_rows.insert(row).second) {
             throw Error(say("{} has {} twice, also under an older name: remove one", where, row->key));
         }
-        read(*row, field, where + "." + key, into);
+        read(*row, field, say("{}.{}", where, key), into);
     }
 }
 
 }  // namespace
 
-void validate(const RunConfig& config, const std::string& source) {
+void validate(const RunConfig& config, const Sentence& source) {
     RunConfig copy = config;
     for (const Row& row : kRows) {
-        check_range(row, copy, source + ": " + row.section + "." + row.key);
+        check_range(row, copy, say("{}: {}.{}", source, row.section, row.key));
     }
     check_together(config, source);
 }
 
-RunConfig parse_run_config(const Json& value, const std::string& source) {
+Sentence title_of(const RunConfig& config) {
+    return config.name.empty() ? say("configuration") : Sentence::verbatim(config.name);
+}
+
+RunConfig parse_run_config(const Json& value, const Sentence& source) {
     RunConfig config;
     for (const auto& [key, part] : object(value, source).items()) {
         if (key == "name") {

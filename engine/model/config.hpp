@@ -328,10 +328,15 @@ inline constexpr Row kRows[] = {
 }  // namespace rows
 
 /// Throws Error. `source` names the file or preset in messages.
-RunConfig parse_run_config(const nlohmann::json& value, const std::string& source);
+RunConfig parse_run_config(const nlohmann::json& value, const base::Sentence& source);
+inline RunConfig parse_run_config(const nlohmann::json& value, const std::string& source) {
+    return parse_run_config(value, base::Sentence::verbatim(source));
+}
 nlohmann::json to_json(const RunConfig& config);
 /// Throws Error naming the key, the value and the range. For configurations that were not read from JSON.
-void validate(const RunConfig& config, const std::string& source);
+void validate(const RunConfig& config, const base::Sentence& source);
+/// What sentences call it: its name, else "configuration".
+base::Sentence title_of(const RunConfig& config);
 
 /// One setting: all that the parser, the node's catalogue, a form and the knobs of a run know of it.
 struct ConfigField {

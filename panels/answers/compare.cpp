@@ -722,9 +722,8 @@ void ComparePanel::draw_column_head(ui::Context& ctx, std::size_t index) {
                 line += (line.empty() ? "" : " · ") + part;
             }
         };
-        const std::string country_key = "models.country." + model->country;
-        add(origin, model->maker);
-        add(origin, ctx.text.has(country_key) ? ctx.text(country_key) : model->country);
+        add(origin, ctx.text.named("models.maker_name.", model->maker));
+        add(origin, ctx.text.named("models.country.", model->country));
         add(origin, model->licence);
         add(technical, model->precision);
         if (model->bytes > 0) {

@@ -7,6 +7,7 @@
 
 #include "base/json_fields.hpp"
 #include "base/settings.hpp"
+#include "base/text.hpp"
 #include "panels/runs/run_tools.hpp"
 #include "panels/ui/floating.hpp"
 #include "panels/ui/text_layout.hpp"
@@ -31,13 +32,6 @@ constexpr float kColumn = 27;  ///< least width of a column of fields
 constexpr float kLabel = 13.5f;
 constexpr float kLeastFields = 8;  ///< height of the list of fields; in a smaller window the whole form scrolls
 
-bool contains(std::string_view text, std::string_view part) {
-    const auto same = [](char a, char b) {
-        return std::tolower(static_cast<unsigned char>(a)) == std::tolower(static_cast<unsigned char>(b));
-    };
-    return std::search(text.begin(), text.end(), part.begin(), part.end(), same) != text.end();
-}
-
 std::string bound(const ui::Language& text, const ConfigField& field, double value) {
     return field.type == Type::integer && value >= 0 && value < 1e15 ? text.number(static_cast<std::uint64_t>(value))
                                                                      : text.number(value, 7);
@@ -56,7 +50,7 @@ std::string range_text(const ui::Language& text, const ConfigField& field) {
 std::string possible_text(const ui::Language& text, const ConfigField& field) {
     std::string choices = field.type == Type::flag ? "true, false" : "";
     for (const std::string& choice : field.choices) {
-        choices += (choices.empty() ? "" : ", ") + choice;
+        base::append_to_list(choices, choice);
     }
     return choices.empty() ? range_text(text, field) : choices;
 }
@@ -308,7 +302,7 @@ void RunForm::keep_fixed(const Context& ctx) {
                 continue;
             }
             config_[field.section][field.key] = *of_parent;
-            kept += (kept.empty() ? "" : ", ") + field.key;
+            base::append_to_list(kept, field.key);
         }
     }
     if (!kept.empty()) {
@@ -326,7 +320,7 @@ std::string RunForm::why_not_start(const Context& ctx) const {
     if (!refused_.empty()) {
         std::string fields;
         for (const auto& [key, text] : refused_) {
-            fields += (fields.empty() ? "" : ", ") + setting_label(ctx.text, key);
+            base::append_to_list(fields, setting_label(ctx.text, key), ctx.text("common.comma"));
         }
         return ctx.text.format("runs.start.refused", {{"fields", fields}});
     }
@@ -482,8 +476,9 @@ void RunForm::draw_tools(Context& ctx) {
 }
 
 bool RunForm::found(const Context& ctx, const ConfigField& field) const {
-    return search_.empty() || contains(field.key, search_) || contains(setting_label(ctx.text, field.key), search_) ||
-           contains(ctx.text(field.help_key), search_);
+    return search_.empty() || base::contains_any_case(field.key, search_) ||
+           base::contains_any_case(setting_label(ctx.text, field.key), search_) ||
+           base::contains_any_case(ctx.text(field.help_key), search_);
 }
 
 std::string RunForm::explanation(const Context& ctx, const FieldGroup& group, const ConfigField& field) const {

@@ -7,6 +7,7 @@
 #include "base/foreign_text.hpp"
 #include "base/json_fields.hpp"
 #include "base/sentence.hpp"
+#include "base/text.hpp"
 #include "nodes/history/journal_reader.hpp"
 #include "nodes/protocol/run_state.hpp"
 #include "nodes/service/cli/console.hpp"
@@ -74,7 +75,7 @@ void print_rates(const json& statistics) {
 std::string probe_settings(const ProbeRequest& order) {
     std::string models;
     for (const auto& model : order.models) {
-        models += (models.empty() ? "" : ", ") + model.name;
+        base::append_to_list(models, model.name);
     }
     return fmt::format("{} items of {}, models {}, max-tokens {}", order.set.items.size(), order.set.name, models,
                        order.max_tokens);

@@ -93,8 +93,7 @@ TrainingRequest order_to_replay(const Replay& replay, const TrainOptions& option
     const history::TrainingRun& run = replay.run();
     const json& manifest = run.manifest;
     TrainingRequest order;
-    order.config =
-        engine::parse_run_config(base::member(manifest, "config"), fmt::format("the manifest of run {}", run.id));
+    order.config = engine::parse_run_config(base::member(manifest, "config"), say("the manifest of run {}", run.id));
     order.data = base::text_of(manifest, "data");
     order.changes = changes_of(run);
     order.last_step = static_cast<std::uint64_t>(run.step.back());

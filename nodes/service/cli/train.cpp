@@ -9,6 +9,7 @@
 #include "base/json_fields.hpp"
 #include "base/sentence.hpp"
 #include "base/step_values.hpp"
+#include "base/text.hpp"
 #include "engine/exchange/open_weights.hpp"
 #include "engine/model/machine_memory.hpp"
 #include "engine/train/memory_check.hpp"
@@ -57,7 +58,7 @@ std::string held_out_text(double english, double chinese) {
     std::string text;
     for (const auto& [name, loss] : {std::pair{"English", english}, std::pair{"Chinese", chinese}}) {
         if (std::isfinite(loss)) {
-            text += fmt::format("{}{} {:.4f}", text.empty() ? "" : ", ", name, loss);
+            base::append_to_list(text, fmt::format("{} {:.4f}", name, loss));
         }
     }
     return text.empty() ? "none" : text;

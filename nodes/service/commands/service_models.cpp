@@ -4,6 +4,7 @@
 #include <fmt/ranges.h>
 
 #include "base/json_fields.hpp"
+#include "base/text.hpp"
 #include "engine/files/inspect.hpp"
 #include "nodes/service/commands/report.hpp"
 #include "nodes/service/commands/service.hpp"
@@ -58,7 +59,7 @@ ProbeModel Service::find_checkpoint(history::CheckpointName name) {
     const std::vector<std::uint64_t> now = history::complete_checkpoints(*session_, name.run);
     if (std::find(now.begin(), now.end(), name.step) == now.end()) {
         throw CommandError(say("run {} keeps no checkpoint of step {}; it has those of steps {}", name.run, name.step,
-                               fmt::format("{}", fmt::join(now, ", "))));
+                               base::joined(now)));
     }
     return model;
 }

@@ -2,6 +2,7 @@
 #include <algorithm>
 
 #include "base/json_fields.hpp"
+#include "base/text.hpp"
 #include "nodes/service/commands/service.hpp"
 #include "nodes/service/jobs/run_names.hpp"
 #include "nodes/service/library/parameters.hpp"
@@ -27,7 +28,7 @@ void check_label(const std::string& field, const std::string& value) {
     if (field == "delivery" && !probes::delivery_from_name(value)) {
         std::string names;
         for (const auto delivery : probes::kDeliveries) {
-            names += (names.empty() ? "" : ", ") + std::string(probes::delivery_name(delivery));
+            base::append_to_list(names, probes::delivery_name(delivery));
         }
         throw CommandError(say("unknown delivery '{}'; choose: {}", value, names));
     }

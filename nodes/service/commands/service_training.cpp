@@ -6,6 +6,7 @@
 #include "base/foreign_text.hpp"
 #include "base/input_file.hpp"
 #include "base/settings.hpp"
+#include "base/text.hpp"
 #include "engine/model/machine_memory.hpp"
 #include "engine/train/memory_check.hpp"
 #include "engine/train/plan.hpp"
@@ -60,11 +61,7 @@ engine::RunConfig find_preset(const std::string& name, const Paths& paths) {
     const fs::path path = paths.presets() / (name + ".json");
     const bool plain = !name.empty() && name.find('/') == std::string::npos && name.front() != '.';
     if (!plain || !fs::exists(path)) {
-        std::string names;
-        for (const auto& known : preset_names(paths)) {
-            names += (names.empty() ? "" : ", ") + known;
-        }
-        throw CommandError(say("there is no preset '{}'; there are: {}", name, names));
+        throw CommandError(say("there is no preset '{}'; there are: {}", name, base::joined(preset_names(paths))));
     }
     return read_run_config(path);
 }
@@ -187,7 +184,7 @@ void Service::catalogue(const json& parameters, Reply reply) {
 void Service::train_plan(const json& value, Reply reply) {
     const Parameters parameters(value, {"config", "preset"});
     const auto config = parameters.has("config")
-                            ? engine::parse_run_config(parameters.at("config"), "the configuration")
+                            ? engine::parse_run_config(parameters.at("config"), say("the configuration"))
                             : find_preset(parameters.text("preset"), paths_);
     engine::check_memory(config, memory_for_runs());
     reply({plan_json(config), {}});
@@ -196,8 +193,9 @@ void Service::train_plan(const json& value, Reply reply) {
 void Service::train_start(const json& value, Reply reply) {
     const Parameters parameters(value, {"preset", "config", "data", "steps", "seed", "name", "paused"});
     TrainingRequest order;
-    order.config = parameters.has("config") ? engine::parse_run_config(parameters.at("config"), "the configuration")
-                                            : find_preset(parameters.text("preset"), paths_);
+    order.config = parameters.has("config")
+                       ? engine::parse_run_config(parameters.at("config"), say("the configuration"))
+                       : find_preset(parameters.text("preset"), paths_);
     auto& train = order.config.train;
     train.steps = static_cast<int>(parameters.integer("steps", train.steps, 1, kMostSteps));
     train.seed = parameters.seed(train.seed);
@@ -322,7 +320,7 @@ void Service::train_set(const json& value, Reply reply) {
         command.knobs[base::current_setting(key)] = number.get<double>();
     }
     if (command.knobs.empty()) {
-        throw CommandError(say("train.set needs one of {}", fmt::join(names, ", ")));
+        throw CommandError(say("train.set needs one of {}", base::joined(names)));
     }
     hand_over(parameters.run(), std::move(command), std::move(reply));
 }

@@ -7,6 +7,7 @@
 #include "base/atomic_files.hpp"
 #include "base/json_fields.hpp"
 #include "base/settings.hpp"
+#include "base/text.hpp"
 #include "engine/checkpoint/checkpoint.hpp"
 #include "engine/error.hpp"
 #include "engine/exchange/open_weights.hpp"
@@ -92,7 +93,7 @@ TrainingRequest training_order(const history::RunHeader& run) {
     if (!run.manifest.contains("config")) {
         throw CommandError(say("the journal does not say how run {} was configured; start a new run", title_of(run)));
     }
-    order.config = engine::parse_run_config(run.manifest["config"], fmt::format("the manifest of run {}", run.id));
+    order.config = engine::parse_run_config(run.manifest["config"], say("the manifest of run {}", run.id));
     order.data = text_of(run.manifest, "data");
     if (order.data.empty()) {
         order.data = "manpages";
@@ -133,7 +134,7 @@ TrainingRequest order_to_fork(sessions::Session& session, const history::RunHead
         if (!checkpoint.complete) {
             continue;
         }
-        steps += fmt::format("{}{}", steps.empty() ? "" : ", ", checkpoint.step);
+        base::append_to_list(steps, fmt::format("{}", checkpoint.step));
         if (!wish.step || *wish.step == checkpoint.step) {
             order.checkpoint = checkpoint.path;
             order.checkpoint_step = checkpoint.step;
@@ -147,7 +148,7 @@ TrainingRequest order_to_fork(sessions::Session& session, const history::RunHead
             say("run {} has no checkpoint at step {}; there are: {}", title_of(parent), *wish.step, steps));
     }
     order.config = wish.config.is_null() ? engine::checkpoint_settings(order.checkpoint)
-                                         : engine::parse_run_config(wish.config, "the configuration");
+                                         : engine::parse_run_config(wish.config, say("the configuration"));
     order.config.train.steps = wish.steps.value_or(order.config.train.steps);
     if (static_cast<std::uint64_t>(order.config.train.steps) <= order.checkpoint_step) {
         throw CommandError(say("the fork would begin with step {}, but its settings end after step {}; give more steps",

@@ -12,6 +12,7 @@
 #include "base/input_file.hpp"
 #include "base/json_fields.hpp"
 #include "base/sha256.hpp"
+#include "base/text.hpp"
 #include "engine/files/gguf.hpp"
 #include "engine/files/inspect.hpp"
 #include "nodes/service/library/command_error.hpp"
@@ -59,7 +60,7 @@ std::string name_from_path(const fs::path& path) {
     for (const char c : stem) {
         const auto byte = static_cast<unsigned char>(c);
         if (std::isalnum(byte) != 0 || c == '.' || c == '_') {
-            name += static_cast<char>(std::tolower(byte));
+            name += base::lower(c);
         } else if (!name.empty() && name.back() != '-') {
             name += '-';
         }
@@ -348,7 +349,7 @@ fs::path ModelLibrary::resolve(const std::string& model) const {
     if (!fs::exists(path, error)) {
         std::string names;
         for (const auto& entry : models()) {
-            names += (names.empty() ? "" : ", ") + entry.name;
+            base::append_to_list(names, entry.name);
         }
         throw CommandError(say("'{}' is neither a model of the library ({}) nor a file or folder", model, names));
     }

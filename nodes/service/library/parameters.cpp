@@ -5,6 +5,7 @@
 
 #include "base/json_fields.hpp"
 #include "base/json_guard.hpp"
+#include "base/text.hpp"
 #include "nodes/service/library/command_error.hpp"
 
 namespace moescope::node {
@@ -14,11 +15,8 @@ namespace {
 
 /// A value as people may read it in an error, not longer than a line.
 std::string shown(const json& value) {
-    std::string text = base::dump_json(value);
-    if (text.size() > 60) {
-        text = text.substr(0, 57) + "...";
-    }
-    return text;
+    constexpr std::size_t kMost = 60;
+    return base::shortened(base::dump_json(value), kMost);
 }
 
 }  // namespace
@@ -32,7 +30,7 @@ Parameters::Parameters(const json& value, const std::vector<std::string>& known)
     }
     for (const auto& [key, unused] : value.items()) {
         if (std::find(known.begin(), known.end(), key) == known.end()) {
-            throw CommandError(say("there is no parameter '{}' here; known are: {}", key, fmt::join(known, ", ")));
+            throw CommandError(say("there is no parameter '{}' here; known are: {}", key, base::joined(known)));
         }
     }
 }
