@@ -12,6 +12,7 @@
 #include <variant>
 #include <vector>
 
+#include "base/sentence.hpp"
 #include "kernels/cpu/experts.hpp"
 #include "kernels/cpu/qk_norm.hpp"
 #include "kernels/cpu/rope.hpp"
