@@ -230,15 +230,44 @@ bool TraceLines::next(TokenDecisions& token) {
     return true;
 }
 
-std::unique_ptr<TraceStream> open_trace(const fs::path& path) {
+namespace {
+
+bool is_trace_file(const fs::path& path) {
     std::array<std::byte, kTraceMark.size()> mark{};
     const base::InputFile file(path);
     const std::size_t count = file.read_some(0, mark);
-    const std::string_view start(reinterpret_cast<const char*>(mark.data()), count);
-    if (start == kTraceMark) {
+    return std::string_view(reinterpret_cast<const char*>(mark.data()), count) == kTraceMark;
+}
+
+}  // namespace
+
+std::unique_ptr<TraceStream> open_trace(const fs::path& path) {
+    if (is_trace_file(path)) {
         return std::make_unique<FileStream>(path);
     }
     return std::make_unique<LineStream>(path);
+}
+
+LoadedTrace load_trace(const fs::path& path, const std::function<void()>& check) {
+    if (is_trace_file(path)) {
+        const auto file = std::make_shared<const TraceFile>(path);
+        return {file, file->interventions(), file->problems(0)};
+    }
+    LineStream lines(path);
+    std::vector<std::shared_ptr<const Chunk>> chunks;
+    std::size_t chosen = 0;
+    while (auto chunk = lines.next()) {
+        if (check) {
+            check();
+        }
+        chosen += chunk->ids.size();
+        if (chosen > kMostChosenOfText) {
+            throw Error(say("{} has more than {} chosen experts, more than text can be read with at once", path,
+                            kMostChosenOfText));
+        }
+        chunks.push_back(std::move(chunk));
+    }
+    return {std::make_shared<const MemoryTrace>(lines.spec(), std::move(chunks)), lines.interventions(), {}};
 }
 
 }  // namespace moescope::routing

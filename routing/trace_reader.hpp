@@ -7,6 +7,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <filesystem>
+#include <functional>
 #include <memory>
 #include <nlohmann/json.hpp>
 #include <string>
@@ -62,5 +63,16 @@ class TraceStream {
 
 /// The first bytes tell which form it has. Throws Error naming the file.
 std::unique_ptr<TraceStream> open_trace(const std::filesystem::path& path);
+
+/// A trace that can be read at any place: a file of columns stays where it is, text is read whole.
+struct LoadedTrace {
+    std::shared_ptr<const TraceSource> source;
+    nlohmann::json interventions;
+    std::vector<Sentence> problems;  ///< what is damaged, for a person
+};
+/// Text of more than this many chosen experts is refused, as it would be held in memory; as columns it is not.
+inline constexpr std::size_t kMostChosenOfText = std::size_t{1} << 27;
+/// Throws Error naming the file. `check` is called now and then and may throw.
+LoadedTrace load_trace(const std::filesystem::path& path, const std::function<void()>& check = {});
 
 }  // namespace moescope::routing

@@ -213,11 +213,11 @@ std::vector<ServerText> read_server_answer(std::string_view text, const std::str
     return texts;
 }
 
-std::vector<std::int32_t> tokens_of(const ServerText& text) {
-    if (text.prompt_tokens.empty()) {
-        return {};
-    }
+std::vector<std::int32_t> tokens_of(const ServerText& text, std::size_t rows) {
     std::vector<std::int32_t> tokens = text.prompt_tokens;
+    if (tokens.empty() && !text.tokens.empty() && text.tokens.size() <= rows) {
+        tokens.assign(rows + 1 - text.tokens.size(), -1);
+    }
     tokens.insert(tokens.end(), text.tokens.begin(), text.tokens.end());
     return tokens;
 }

@@ -29,7 +29,8 @@ struct ServerText {
 /// `source`.
 std::vector<ServerText> read_server_answer(std::string_view text, const std::string& source);
 
-/// Its tokens one after another, where both parts are known.
-std::vector<std::int32_t> tokens_of(const ServerText& text);
+/// Its tokens one after another, for `rows` rows of ids, which leave out the last one. Where the answer says nothing of
+/// the prompt, those of the answer stand at the end, behind -1: not known.
+std::vector<std::int32_t> tokens_of(const ServerText& text, std::size_t rows);
 
 }  // namespace moescope::routing

@@ -143,10 +143,11 @@ Import import_sglang(const std::filesystem::path& path, const ModelShape& shape)
         if (!ids) {
             throw Error(say("{} has routed experts that are no whole base64 text", source));
         }
-        texts.push_back({IdTable::of_flat(std::move(*ids), text.type.empty() ? "int32" : text.type,
-                                          static_cast<std::size_t>(shape.layers),
-                                          static_cast<std::size_t>(shape.per_token), source),
-                         tokens_of(text)});
+        IdTable table =
+            IdTable::of_flat(std::move(*ids), text.type.empty() ? "int32" : text.type,
+                             static_cast<std::size_t>(shape.layers), static_cast<std::size_t>(shape.per_token), source);
+        std::vector<std::int32_t> tokens = tokens_of(text, table.tokens());
+        texts.push_back({std::move(table), std::move(tokens)});
     }
     return import_texts(std::move(texts), shape, true, source);
 }

@@ -59,7 +59,8 @@ Import import_vllm(const std::filesystem::path& path, const ModelShape& shape) {
         if (text.prompt.given()) {
             ids = joined(table_of(std::move(text.prompt), source), ids, source);
         }
-        texts.push_back({std::move(ids), tokens_of(text)});
+        std::vector<std::int32_t> tokens = tokens_of(text, ids.tokens());
+        texts.push_back({std::move(ids), std::move(tokens)});
     }
     return import_texts(std::move(texts), shape, false, source);
 }
