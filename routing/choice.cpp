@@ -157,10 +157,25 @@ float entropy_of(std::span<const float> scores) {
     return static_cast<float>(entropy);
 }
 
+void complete(LayerDecision& decision, const ChoiceRule& rule, const LayerChange* change, bool by_scores) {
+    decision.entropy = entropy_of(decision.scores);
+    if (rule.groups > 1) {
+        Choice choice = choose(decision.selection, rule, change);
+        decision.group_scores = std::move(choice.group_scores);
+        if (decision.groups_kept.empty()) {
+            decision.groups_kept = std::move(choice.groups_kept);
+        }
+    }
+    const bool forced = change != nullptr && !change->forced.empty();
+    decision.margin = by_scores && !forced
+                          ? margin_of(decision.selection, decision.ids, decision.groups_kept, rule.groups, change)
+                          : kNone;
+}
+
 void count_agreement(Agreement& agreement, const TokenDecisions& token, const RouterSpec& spec,
                      const InterventionPlan& plan) {
     for (const LayerDecision& layer : token.layers) {
-        if (layer.selection.empty() || layer.layer < spec.hash_layers ||
+        if (layer.selection.empty() || chooses_by_token(spec, layer.layer) ||
             (plan.replays() && !plan.replayed(token.position, layer.layer).empty())) {
             continue;
         }

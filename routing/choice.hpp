@@ -43,6 +43,10 @@ float margin_of(std::span<const float> selection, std::span<const std::int32_t> 
 /// Of the scores divided by their sum, nats. NaN without scores or when they have no positive sum.
 float entropy_of(std::span<const float> scores);
 
+/// Fills what follows from a decision's ids, scores and selection: entropy, group scores, the kept groups unless they
+/// are there, margin. `by_scores` false: the ids come from elsewhere (hash layer, replay), so that there is no margin.
+void complete(LayerDecision& decision, const ChoiceRule& rule, const LayerChange* change, bool by_scores);
+
 /// How often the ids that are recomputed from the selection scores are those that were executed, as sets.
 struct Agreement {
     std::uint64_t decisions = 0, equal = 0;

@@ -57,7 +57,7 @@ class Builder {
     }
     /// In hash layers no score is looked at.
     void needs_scores(int layer) const {
-        if (layer < spec_.hash_layers) {
+        if (chooses_by_token(spec_, layer)) {
             throw Error(
                 say("layer {} of {} chooses by the token's id: experts can be knocked out there, not forced or "
                     "given a bias",

@@ -38,7 +38,7 @@ RouterSpec small_router() {
     spec.experts = 6;
     spec.experts_per_token = 2;
     spec.routed_layers = {1, 2, 3};
-    spec.hash_layers = 2;
+    spec.hash_layers = 1;
     return spec;
 }
 
