@@ -71,7 +71,9 @@ struct LayerDecision {
 
 struct TokenDecisions {
     int position = 0;                      ///< in its text, from 0
-    std::int32_t token = 0;                ///< the token that was read at this position
+    std::uint32_t document = 0;            ///< number of its text in the trace, from 0
+    std::string language, group;           ///< of its text: "zh", "news"; empty: not known
+    std::int32_t token = 0;                ///< the token that was read at this position; -1: not known
     std::string bytes;                     ///< its text; may be a part of a character
     std::int32_t next = -1;                ///< the token that follows in the text; -1: none does
     std::int32_t predicted = -1;           ///< the most probable next token; -1: not known

@@ -8,23 +8,12 @@
 
 #include "base/json_guard.hpp"
 #include "base/utf8.hpp"
+#include "routing/router_spec.hpp"
 
 namespace moescope::routing {
 namespace {
 
 using nlohmann::json;
-
-const char* source_name(Source source) {
-    switch (source) {
-        case Source::executed:
-            return "executed";
-        case Source::recomputed:
-            return "recomputed";
-        case Source::imported:
-            return "imported";
-    }
-    return "";
-}
 
 // nlohmann::json would widen a float to a double and print 0.1 as 0.10000000149011612: three times as long.
 void put_number(std::string& out, float value) {
@@ -90,10 +79,16 @@ void put_layer(std::string& out, const LayerDecision& layer) {
     out += '}';
 }
 
+void put_text(std::string& out, const char* key, const std::string& text) {
+    if (!text.empty()) {
+        put_key(out, key);
+        out += base::dump_json(json(text));  // puts U+FFFD for what is no UTF-8
+    }
+}
+
 /// The text of a token. A part of a character is no text: its bytes stand beside it.
 void put_piece(std::string& out, const std::string& bytes) {
-    put_key(out, "piece");
-    out += base::dump_json(json(bytes));  // puts U+FFFD for what is no UTF-8
+    put_text(out, "piece", bytes);
     if (base::first_invalid_utf8(bytes) == bytes.size()) {
         return;
     }
@@ -108,35 +103,15 @@ void put_piece(std::string& out, const std::string& bytes) {
 }  // namespace
 
 std::string router_json(const RouterSpec& spec, const Interventions& interventions) {
-    json doubts = json::array();
-    for (const base::Sentence& doubt : spec.doubts) {
-        doubts.push_back(doubt.english());
+    json router = router_to_json(spec);
+    router["doubts"] = json::array();  // for scripts: in words
+    for (const Sentence& doubt : spec.doubts) {
+        router["doubts"].push_back(doubt.english());
     }
-    nlohmann::ordered_json router = {{"model", spec.model},
-                                     {"architecture", spec.architecture},
-                                     {"layers", spec.layers},
-                                     {"experts", spec.experts},
-                                     {"experts_per_token", spec.experts_per_token},
-                                     {"shared_experts", spec.shared_experts},
-                                     {"routed_layers", spec.routed_layers},
-                                     {"hash_layers", spec.hash_layers}};
-    if (!spec.scoring.empty()) {
-        router["scoring"] = spec.scoring;
-    }
-    if (!spec.group_score.empty()) {
-        router["group_score"] = spec.group_score;
-    }
-    router["groups"] = spec.groups;
-    router["groups_kept"] = spec.groups_kept;
-    router["selection_bias"] = spec.selection_bias;
-    router["normalise"] = spec.normalise;
-    router["scale"] = spec.scale;
-    router["source"] = source_name(spec.source);
-    router["doubts"] = doubts;
     if (!interventions.empty()) {
         router["interventions"] = items_to_json(interventions);
     }
-    return router.dump(-1, ' ', false, nlohmann::ordered_json::error_handler_t::replace);
+    return base::dump_json(router);
 }
 
 std::string trace_line(const TokenDecisions& token, const RouterSpec* first, const Interventions& interventions) {
@@ -147,11 +122,17 @@ std::string trace_line(const TokenDecisions& token, const RouterSpec* first, con
     }
     put_key(out, "position");
     put_number(out, token.position);
-    put_key(out, "token");
-    put_number(out, token.token);
-    if (!token.bytes.empty()) {
-        put_piece(out, token.bytes);
+    if (token.document > 0) {
+        put_key(out, "document");
+        fmt::format_to(std::back_inserter(out), "{}", token.document);
     }
+    put_text(out, "language", token.language);
+    put_text(out, "group", token.group);
+    if (token.token >= 0) {
+        put_key(out, "token");
+        put_number(out, token.token);
+    }
+    put_piece(out, token.bytes);
     if (token.next >= 0) {
         put_key(out, "next");
         put_number(out, token.next);

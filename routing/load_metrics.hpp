@@ -8,7 +8,7 @@
 #include <cstddef>
 #include <span>
 
-namespace moescope::history {
+namespace moescope::routing {
 
 /// MaxVio = (max_i load_i - mean) / mean. 0 is even, N - 1 is everything on one expert.
 /// Source: Wang et al. 2024, "Auxiliary-loss-free load balancing", arXiv 2408.15664, equation 4.
@@ -47,4 +47,4 @@ struct ShareDifference {
 /// NaN, NaN, false when either total is 0.
 ShareDifference share_difference(double count_a, double total_a, double count_b, double total_b);
 
-}  // namespace moescope::history
+}  // namespace moescope::routing

@@ -1,4 +1,4 @@
-#include "nodes/history/load_metrics.hpp"
+#include "routing/load_metrics.hpp"
 
 #include <algorithm>
 #include <cmath>
@@ -6,7 +6,7 @@
 #include <numeric>
 #include <vector>
 
-namespace moescope::history {
+namespace moescope::routing {
 
 namespace {
 
@@ -94,4 +94,4 @@ ShareDifference share_difference(double count_a, double total_a, double count_b,
     return result;
 }
 
-}  // namespace moescope::history
+}  // namespace moescope::routing
