@@ -104,7 +104,7 @@ class LlamaModel final : public LanguageModel, private TokenModel {
     routing::RouterSpec router_spec() override { return open_routing().spec(); }
     RoutedModel& routed(const RouteRequest& request) override {
         LlamaRouting& routing = open_routing();
-        routing.watch(request);
+        routing.watch(request.detail, request.interventions);
         return routing;
     }
 

@@ -36,7 +36,7 @@ LlamaRouting::LlamaRouting(const llama_model* model, const std::string& name, co
     learn();
     describe(model, name);
     put_doubts(model);
-    watch({});
+    watch(routing::Detail::weights, {});
 }
 
 void LlamaRouting::learn() {
@@ -54,7 +54,7 @@ void LlamaRouting::describe(const llama_model* model, const std::string& name) {
     spec_.layers = info_.layers;
     bool by_scores = false;
     for (const MoeGraph& graph : tap_.graph()) {
-        if (!graph.has(MoeNode::topk)) {
+        if (!graph.has(MoeNode::topk) || graph.twice()) {
             continue;
         }
         spec_.routed_layers.push_back(graph.layer);
@@ -101,20 +101,11 @@ void LlamaRouting::put_doubts(const llama_model* model) {
         spec_.doubts.push_back(
             say("the file does not say how scores are made of logits; libllama took {}", spec_.scoring));
     }
-    if (std::any_of(tap_.graph().begin(), tap_.graph().end(), [](const MoeGraph& g) { return g.twice(); })) {
-        spec_.doubts.push_back(
-            say("its layers route twice, and what is shown is the second time; it cannot be changed"));
-    }
 }
 
-void LlamaRouting::watch(const RouteRequest& request) {
-    const bool twice =
-        std::any_of(tap_.graph().begin(), tap_.graph().end(), [](const MoeGraph& g) { return g.twice(); });
-    if (twice && !request.interventions.empty()) {
-        throw Error(say("the layers of {} route twice, and cannot be changed", spec_.model));
-    }
-    plan_ = routing::InterventionPlan(request.interventions, spec_);
-    tap_.watch(request.detail, plan_, choice_rule(spec_));
+void LlamaRouting::watch(routing::Detail detail, const routing::Interventions& interventions) {
+    plan_ = routing::InterventionPlan(interventions, spec_);
+    tap_.watch(detail, plan_, choice_rule(spec_));
 }
 
 void LlamaRouting::restart() {

@@ -28,11 +28,10 @@ class LlamaRouting final : public RoutedModel {
     LlamaRouting(const LlamaRouting&) = delete;  // the context knows the tap's address
     LlamaRouting& operator=(const LlamaRouting&) = delete;
 
-    /// What is watched and changed from now on. Throws Error, and leaves things as they are.
-    void watch(const RouteRequest& request);
     void set_threads(int threads) { llama_set_n_threads(context_.get(), threads, threads); }
 
     const routing::RouterSpec& spec() const override { return spec_; }
+    void watch(routing::Detail detail, const routing::Interventions& interventions) override;
     const routing::InterventionPlan& plan() const override { return plan_; }
     int context_length() const override { return info_.context; }
     int vocabulary() const override { return info_.vocabulary; }

@@ -93,9 +93,10 @@ class OwnModel final : public LanguageModel, private TokenModel {
     }
     routing::RouterSpec router_spec() override { return own_router_spec(*model_, name_, info_.architecture); }
     RoutedModel& routed(const RouteRequest& request) override {
-        routed_.reset();  // before the new one takes its memory
-        routed_ =
-            open_own_routing(model_, router_spec(), request.detail, request.interventions, info_.context, threads_);
+        if (!routed_) {
+            routed_ = open_own_routing(model_, router_spec(), info_.context, threads_);
+        }
+        routed_->watch(request.detail, request.interventions);
         return *routed_;
     }
 

@@ -17,12 +17,9 @@ using routing::LayerDecision;
 
 class OwnRouting final : public RoutedModel, private RouterTap {
  public:
-    OwnRouting(std::shared_ptr<const LoadedModel> model, routing::RouterSpec spec, Detail detail,
-               routing::Interventions interventions, int context, int threads)
+    OwnRouting(std::shared_ptr<const LoadedModel> model, routing::RouterSpec spec, int context, int threads)
         : spec_(std::move(spec)),
-          plan_(std::move(interventions), spec_),
           rule_(choice_rule(spec_)),
-          detail_(detail),
           by_logits_(kernels::formulas_of(model->config.model.router_scoring).of_logits),
           threads_(threads > 0 ? threads : kernels::hardware_workers()),
           vocabulary_(model->config.model.vocabulary),
@@ -33,6 +30,10 @@ class OwnRouting final : public RoutedModel, private RouterTap {
     OwnRouting& operator=(const OwnRouting&) = delete;
 
     const routing::RouterSpec& spec() const override { return spec_; }
+    void watch(Detail detail, const routing::Interventions& interventions) override {
+        plan_ = routing::InterventionPlan(interventions, spec_);
+        detail_ = detail;
+    }
     const routing::InterventionPlan& plan() const override { return plan_; }
     int context_length() const override { return decoder_->context(); }
     int vocabulary() const override { return vocabulary_; }
@@ -124,7 +125,7 @@ class OwnRouting final : public RoutedModel, private RouterTap {
     routing::RouterSpec spec_;
     routing::InterventionPlan plan_;
     routing::ChoiceRule rule_;
-    Detail detail_;
+    Detail detail_ = Detail::weights;
     bool by_logits_ = false;  ///< the choice is by logits, not by scores
     int threads_ = 1, vocabulary_ = 0;
     OwnedDecoder decoder_;
@@ -189,10 +190,8 @@ routing::RouterSpec own_router_spec(const LoadedModel& model, std::string_view n
 }
 
 std::unique_ptr<RoutedModel> open_own_routing(std::shared_ptr<const LoadedModel> model, routing::RouterSpec spec,
-                                              Detail detail, routing::Interventions interventions, int context,
-                                              int threads) {
-    return std::make_unique<OwnRouting>(std::move(model), std::move(spec), detail, std::move(interventions), context,
-                                        threads);
+                                              int context, int threads) {
+    return std::make_unique<OwnRouting>(std::move(model), std::move(spec), context, threads);
 }
 
 }  // namespace moescope::engine

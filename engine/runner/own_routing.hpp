@@ -14,9 +14,8 @@ namespace moescope::engine {
 routing::RouterSpec own_router_spec(const LoadedModel& model, std::string_view name, std::string_view architecture);
 
 /// A decoder of its own for texts of at most `context` tokens, computed with `threads` (0: as many as the machine has).
-/// Throws Error: an intervention that does not fit the router, no memory.
+/// `spec` is what own_router_spec said. Throws Error: no memory.
 std::unique_ptr<RoutedModel> open_own_routing(std::shared_ptr<const LoadedModel> model, routing::RouterSpec spec,
-                                              routing::Detail detail, routing::Interventions interventions, int context,
-                                              int threads);
+                                              int context, int threads);
 
 }  // namespace moescope::engine

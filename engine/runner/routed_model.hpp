@@ -15,6 +15,9 @@ class RoutedModel {
  public:
     virtual ~RoutedModel() = default;
     virtual const routing::RouterSpec& spec() const = 0;
+    /// What is watched and changed from now on. Throws Error when an intervention does not fit the router, and leaves
+    /// things as they are.
+    virtual void watch(routing::Detail detail, const routing::Interventions& interventions) = 0;
     virtual const routing::InterventionPlan& plan() const = 0;
     virtual int context_length() const = 0;
     virtual int vocabulary() const = 0;

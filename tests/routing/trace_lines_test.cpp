@@ -85,12 +85,14 @@ TEST(TraceLines, TheFirstLineHasTheRouter) {
     Interventions out;
     out.knocked_out = {{1, 5}};
     const std::string line = trace_line({}, &spec, out);
-    EXPECT_EQ(line,
-              R"({"router":{"model":"m","architecture":"deepseek2","layers":3,"experts":8,"experts_per_token":2,)"
-              R"("shared_experts":1,"routed_layers":[1,2],"hash_layers":0,"scoring":"sigmoid","group_score":"top2",)"
-              R"("groups":4,"groups_kept":2,"selection_bias":true,"normalise":true,"scale":2.5,"source":"executed",)"
-              R"("doubts":["no group keys"],"interventions":[{"expert":5,"kind":"knock_out","layer":1}]},)"
-              R"("position":0,"token":0,"layers":[]})");
+    EXPECT_TRUE(line.ends_with(R"(},"position":0,"token":0,"layers":[]})")) << line;
+    EXPECT_EQ(
+        nlohmann::json::parse(line).at("router"),
+        nlohmann::json::parse(
+            R"({"model":"m","architecture":"deepseek2","layers":3,"experts":8,"experts_per_token":2,)"
+            R"("shared_experts":1,"routed_layers":[1,2],"hash_layers":0,"scoring":"sigmoid","group_score":"top2",)"
+            R"("groups":4,"groups_kept":2,"selection_bias":true,"normalise":true,"scale":2.5,"source":"executed",)"
+            R"("doubts":["no group keys"],"interventions":[{"expert":5,"kind":"knock_out","layer":1}]})"));
     spec.scoring.clear();
     spec.group_score.clear();
     const auto router = nlohmann::json::parse(router_json(spec));
