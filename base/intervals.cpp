@@ -1,6 +1,7 @@
 #include "base/intervals.hpp"
 
 #include <algorithm>
+#include <boost/math/distributions/students_t.hpp>
 #include <cmath>
 #include <limits>
 
@@ -23,6 +24,25 @@ Interval wilson_of_rate(double rate, double n) {
 
 Interval wilson(std::uint64_t successes, std::uint64_t n) {
     return wilson_of_rate(static_cast<double>(std::min(successes, n)) / static_cast<double>(n), static_cast<double>(n));
+}
+
+Interval of_mean(std::span<const double> values) {
+    constexpr double kNone = std::numeric_limits<double>::quiet_NaN();
+    const auto n = static_cast<double>(values.size());
+    double sum = 0, squares = 0;
+    for (const double value : values) {
+        sum += value;
+    }
+    const double mean = sum / n;  // NaN of none
+    for (const double value : values) {
+        squares += (value - mean) * (value - mean);
+    }
+    if (values.size() < 2 || !std::isfinite(squares)) {
+        return {mean, kNone, kNone};
+    }
+    const double t = boost::math::quantile(boost::math::students_t(n - 1), 0.975);
+    const double half = t * std::sqrt(squares / (n - 1) / n);
+    return {mean, mean - half, mean + half};
 }
 
 }  // namespace moescope::base

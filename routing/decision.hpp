@@ -2,6 +2,7 @@
 // model was computed by (our engine, libllama, another program whose recording was read). Plain data; knows no model.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <optional>
 #include <string>
@@ -42,6 +43,14 @@ struct RouterSpec {
     /// Why what is shown may differ from the original model; empty: nothing is known to.
     std::vector<base::Sentence> doubts;
 };
+
+/// Whether the layer is one of the hash layers.
+inline bool chooses_by_token(const RouterSpec& spec, int layer) {
+    const auto hash = static_cast<std::size_t>(std::max(0, spec.hash_layers));
+    const auto end =
+        spec.routed_layers.begin() + static_cast<std::ptrdiff_t>(std::min(hash, spec.routed_layers.size()));
+    return std::find(spec.routed_layers.begin(), end, layer) != end;
+}
 
 /// The decision of one layer for one token. Vectors that were not asked for, or that this router does not have, are
 /// empty; a number that was not computed is NaN.
