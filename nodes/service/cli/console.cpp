@@ -12,6 +12,7 @@
 #include <thread>
 
 #include "base/foreign_text.hpp"
+#include "base/input_file.hpp"
 #include "base/json_guard.hpp"
 #include "base/utf8.hpp"
 
@@ -168,6 +169,13 @@ void require_utf8(const std::string& text, base::Marked what) {
     if (const std::size_t bad = base::first_invalid_utf8(text); bad != text.size()) {
         throw base::Error(base::say("{} is not valid UTF-8 at byte {}; convert it first", what, bad));
     }
+}
+
+std::string text_option(const std::string& option, base::Marked what) {
+    constexpr std::uint64_t kMost = std::uint64_t{1} << 20;
+    std::string text = option.starts_with('@') ? base::read_file(option.substr(1), kMost) : option;
+    require_utf8(text, what);
+    return text;
 }
 
 }  // namespace moescope::node

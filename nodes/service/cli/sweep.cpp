@@ -5,6 +5,7 @@
 #include <memory>
 #include <unistd.h>
 
+#include "base/error.hpp"
 #include "base/json_fields.hpp"
 #include "base/json_guard.hpp"
 #include "base/lines.hpp"
