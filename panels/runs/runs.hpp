@@ -12,6 +12,7 @@ namespace moescope::panels {
 class RunsPanel final : public ui::Panel {
  public:
     void draw(ui::Context& ctx) override;
+    void draw_above(ui::Context& ctx) override { form_.draw(ctx); }
     /// runs.new opens the form, run.fork opens it for a fork of the selected run.
     bool act(const std::string& action, ui::Context& ctx) override;
 

@@ -11,6 +11,7 @@ namespace moescope::gui_test {
 void register_shell(Harness& harness);
 void register_panels(Harness& harness);
 void register_window(Harness& harness);
+void register_whole_text(Harness& harness);
 void register_unopened(Harness& harness);
 void register_crash(Harness& harness);  // last: it kills the node
 
@@ -52,6 +53,7 @@ Harness::Harness(std::filesystem::path folder) : folder_(std::move(folder)) {
     register_shell(*this);
     register_panels(*this);
     register_window(*this);
+    register_whole_text(*this);
     register_unopened(*this);
     register_crash(*this);
 }
@@ -70,7 +72,10 @@ int Harness::run(const char* filter) {
         workbench_->frame();
         ImGuiTestEngine_PostSwap(engine_);
         if (!picture_.empty()) {
-            workbench_->save_screenshot(std::filesystem::path(moescope::test::binary_folder()) / (picture_ + ".png"));
+            const std::filesystem::path file = picture_ + ".png";
+            workbench_->save_screenshot(
+                file.is_absolute() ? file : std::filesystem::path(moescope::test::binary_folder()) / file);
+            workbench_->flush_background();
             picture_.clear();
         }
     }
@@ -111,6 +116,11 @@ bool Harness::wait(ImGuiTestContext* ctx, double seconds, const std::function<bo
     }
     ctx->Yield(2);
     return true;
+}
+
+void Harness::take_picture(ImGuiTestContext* ctx, const std::string& path) {
+    picture_ = path;
+    ctx->Yield(2);
 }
 
 void Harness::settle(ImGuiTestContext* ctx) {

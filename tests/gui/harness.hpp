@@ -33,6 +33,8 @@ class Harness {
     void add(const char* category, const char* name, std::function<void(ImGuiTestContext*)> body);
     /// Inside a test: lets frames pass until the condition holds; after `seconds` of real time the test fails.
     bool wait(ImGuiTestContext* ctx, double seconds, const std::function<bool()>& condition);
+    /// Inside a test: saves what is on the screen as `path`.png.
+    void take_picture(ImGuiTestContext* ctx, const std::string& path);
     /// Connected, welcome page closed, English, training layout.
     void settle(ImGuiTestContext* ctx);
     /// A training run in the state "running" with at least one step, started through the program's command when there
