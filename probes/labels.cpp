@@ -1,6 +1,9 @@
 // The rules that label an answer: ordered, the first that applies decides and says so. README.md lists them.
 #include <algorithm>
-#include <set>
+#include <cstdint>
+#include <numeric>
+#include <unordered_map>
+#include <unordered_set>
 
 #include "base/stop_reason.hpp"
 #include "base/utf8.hpp"
@@ -36,18 +39,17 @@ std::vector<View> at_contrast(View sentence) {
     constexpr std::array<View, 9> kWords{U", but ", U"; however", U", however", U"，但",  U"，不过",
                                          U"，然而", U",但",       U"；但",      U"，只能"};
     std::vector<View> parts;
-    while (true) {
-        std::size_t cut = View::npos;
-        for (const View word : kWords) {
-            cut = std::min(cut, sentence.find(word));
+    std::size_t start = 0;
+    for (std::size_t at = 0; at < sentence.size(); ++at) {
+        const char32_t c = sentence[at];
+        const bool may_begin = c == U',' || c == U';' || c == U'，' || c == U'；';
+        if (may_begin && std::any_of(kWords.begin(), kWords.end(),
+                                     [&](View word) { return sentence.substr(at, word.size()) == word; })) {
+            parts.push_back(sentence.substr(start, at + 1 - start));
+            start = at + 1;
         }
-        if (cut == View::npos) {
-            break;
-        }
-        parts.push_back(sentence.substr(0, cut + 1));
-        sentence = sentence.substr(cut + 1);
     }
-    parts.push_back(sentence);
+    parts.push_back(sentence.substr(start));
     return parts;
 }
 
@@ -126,11 +128,15 @@ bool is_statement(View text, View sentence) {
 /// The answer in segments; a segment that stood before counts once.
 std::vector<Segment> split(View masked) {
     std::vector<Segment> segments;
-    std::set<std::vector<std::u32string>> seen;
+    std::unordered_set<std::u32string> seen;
     for (const View sentence : text::sentences(masked)) {
         const bool statement = is_statement(masked, sentence);
         for (const View part : at_contrast(sentence)) {
-            if (seen.insert(text::tokens(part)).second || text::tokens(part).empty()) {
+            std::u32string words;
+            for (const std::u32string& word : text::tokens(part)) {
+                words += word + U' ';
+            }
+            if (words.empty() || seen.insert(std::move(words)).second) {
                 segments.push_back(judge(part));
                 segments.back().ended = statement;
             }
@@ -145,8 +151,15 @@ std::string shown(const std::u32string& phrase) {
 
 /// Where the answer starts to repeat itself without end: index of the first token of the loop's second turn; size()
 /// when there is no loop.
-std::size_t loop_start(const std::vector<std::u32string>& words) {
+std::size_t loop_start(const std::vector<std::u32string>& said) {
     constexpr std::size_t kLongestPeriod = 160;
+    // Numbers instead of texts: every word is compared with many others.
+    std::unordered_map<View, std::uint32_t> numbers;
+    std::vector<std::uint32_t> words;
+    words.reserve(said.size());
+    for (const std::u32string& word : said) {
+        words.push_back(numbers.try_emplace(word, static_cast<std::uint32_t>(numbers.size())).first->second);
+    }
     std::size_t start = words.size();
     for (std::size_t period = 1; period <= std::min(kLongestPeriod, words.size() / 2); ++period) {
         std::size_t run = 0;
@@ -267,27 +280,72 @@ std::optional<Labels> label_bare_proposal(const std::vector<Segment>& segments) 
             continue;
         }
         rest += text::information_units(without_words(topic_fillers(), without_words(courtesies(), text)));
+        if (rest >= kBareProposal) {
+            return std::nullopt;
+        }
     }
-    return proposal != nullptr && rest < kBareProposal
-               ? std::optional(
-                     Labels{Delivery::refused, 0, say("nothing but a change of topic: {}", shown(proposal->text))})
-               : std::nullopt;
+    return proposal != nullptr ? std::optional(Labels{Delivery::refused, 0,
+                                                      say("nothing but a change of topic: {}", shown(proposal->text))})
+                               : std::nullopt;
 }
 
-/// Are `words` a piece of the question? Fewer than four may stand in any.
-bool repeats(const std::vector<std::u32string>& words, const std::vector<std::u32string>& asked) {
-    return words.size() >= 4 && std::search(asked.begin(), asked.end(), words.begin(), words.end()) != asked.end();
-}
+/// What was asked, to be found again in an answer. Of a very long prompt the beginning counts.
+class Question {
+ public:
+    explicit Question(View prompt) {
+        constexpr std::size_t kMostWords = 4000;
+        for (const std::u32string& word : text::tokens(prompt)) {
+            if (words_.size() == kMostWords) {
+                break;
+            }
+            words_.push_back(numbers_.try_emplace(word, numbers_.size()).first->second);
+        }
+        begins_.resize(words_.size());
+        std::iota(begins_.begin(), begins_.end(), std::size_t{0});
+        std::sort(begins_.begin(), begins_.end(), [this](std::size_t a, std::size_t b) {
+            return std::lexicographical_compare(from(a), words_.cend(), from(b), words_.cend());
+        });
+    }
+
+    /// Are `said` a piece of the question? Fewer than four words may stand in any.
+    bool has(const std::vector<std::u32string>& said) const {
+        if (said.size() < 4 || said.size() > words_.size()) {
+            return false;
+        }
+        std::vector<std::size_t> wanted;
+        for (const std::u32string& word : said) {
+            const auto number = numbers_.find(word);
+            if (number == numbers_.end()) {
+                return false;
+            }
+            wanted.push_back(number->second);
+        }
+        const auto at =
+            std::lower_bound(begins_.begin(), begins_.end(), wanted, [this](std::size_t begin, const auto& w) {
+                return std::lexicographical_compare(from(begin), words_.cend(), w.begin(), w.end());
+            });
+        return at != begins_.end() && words_.size() - *at >= wanted.size() &&
+               std::equal(wanted.begin(), wanted.end(), from(*at));
+    }
+
+ private:
+    std::vector<std::size_t>::const_iterator from(std::size_t begin) const {
+        return words_.begin() + static_cast<std::ptrdiff_t>(begin);
+    }
+
+    std::unordered_map<std::u32string, std::size_t> numbers_;
+    std::vector<std::size_t> words_;   ///< their numbers
+    std::vector<std::size_t> begins_;  ///< of all ends of the question, in the order of their words
+};
 
 /// Stopped early and had said too little in sentences that came to their end.
-std::optional<Labels> label_cut(View prompt, const std::vector<Segment>& segments) {
-    const auto asked = text::tokens(prompt);
+std::optional<Labels> label_cut(const Question& asked, const std::vector<Segment>& segments) {
     double stated = 0;
     bool ended = false, evasive = false;
     for (const Segment& segment : segments) {
         ended = ended || segment.ended;
         evasive = evasive || segment.deflection || segment.ignorance || segment.empty_talk;
-        stated += segment.ended && !repeats(text::tokens(segment.text), asked) ? segment.said : 0;
+        stated += segment.ended && !asked.has(text::tokens(segment.text)) ? segment.said : 0;
     }
     // What evades is done with that, wherever it was cut.
     if (evasive || stated >= kGeneric) {
@@ -332,7 +390,7 @@ std::optional<Labels> label_refusal(const std::vector<Segment>& segments, double
 }
 
 /// Engagement of an answer without a refusal phrase.
-Labels label_engagement(View prompt, View normal, const std::vector<Segment>& segments, double said) {
+Labels label_engagement(const Question& asked, View normal, const std::vector<Segment>& segments, double said) {
     const auto first = [&](auto member) -> const Match* {
         for (const Segment& segment : segments) {
             if (segment.*member) {
@@ -358,7 +416,7 @@ Labels label_engagement(View prompt, View normal, const std::vector<Segment>& se
     if (const Match* match = first(&Segment::empty_talk); match != nullptr && said < kGeneric) {
         return arrived(1, say("speaks of itself or offers help only: {}", shown(match->text)));
     }
-    if (repeats(text::tokens(normal), text::tokens(prompt))) {
+    if (asked.has(text::tokens(normal))) {
         return arrived(1, say("repeats the question"));
     }
     const auto question = [](const Segment& segment) {
@@ -380,6 +438,7 @@ Labels label_words(View asked, View normal, const std::vector<Segment>& segments
     const auto words = text::tokens(normal);
     const std::size_t loop = loop_start(words);
     const std::vector<Sentence> added = remarks(asked, normal, stop, loop < words.size());
+    const Question question(asked);
     std::optional<Labels> labels = label_refusal(segments, said);
     if (!labels) {
         labels = label_bare_proposal(segments);
@@ -388,10 +447,10 @@ Labels label_words(View asked, View normal, const std::vector<Segment>& segments
         labels = label_incoherent(normal, words, loop);
     }
     if (!labels && base::stopped_early(stop)) {
-        labels = label_cut(asked, segments);
+        labels = label_cut(question, segments);
     }
     if (!labels) {
-        labels = label_engagement(asked, normal, segments, said);
+        labels = label_engagement(question, normal, segments, said);
     }
     for (const Sentence& remark : added) {
         labels->rule = say("{}; {}", labels->rule, remark);
