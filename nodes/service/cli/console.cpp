@@ -10,7 +10,6 @@
 #include "base/error.hpp"
 #include "base/foreign_text.hpp"
 #include "base/json_guard.hpp"
-#include "base/utf8.hpp"
 
 namespace moescope::node {
 namespace {
@@ -102,12 +101,6 @@ bool HeldSignals::taken(int milliseconds) {
         seen_ = true;
     }
     return seen_;
-}
-
-void require_utf8(const std::string& text, base::Marked what) {
-    if (const std::size_t bad = base::first_invalid_utf8(text); bad != text.size()) {
-        throw base::Error(base::say("{} is not valid UTF-8 at byte {}; convert it first", what, bad));
-    }
 }
 
 }  // namespace moescope::node

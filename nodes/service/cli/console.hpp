@@ -39,9 +39,6 @@ class HeldSignals {
     bool seen_ = false;
 };
 
-/// Throws base::Error naming `what` when a text from the command line is not valid UTF-8.
-void require_utf8(const std::string& text, base::Marked what);
-
 /// What --system and --no-chat say about themselves, wherever they stand.
 inline constexpr const char* kSystemHelp =
     "Text of a system turn before the prompt; left out: the chat template puts its own, if it has one";

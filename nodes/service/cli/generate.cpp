@@ -6,6 +6,7 @@
 #include <memory>
 #include <thread>
 
+#include "base/foreign_text.hpp"
 #include "base/sentence.hpp"
 #include "base/utf8.hpp"
 #include "nodes/protocol/run_state.hpp"

@@ -5,6 +5,7 @@
 #include <memory>
 #include <optional>
 
+#include "base/foreign_text.hpp"
 #include "base/sentence.hpp"
 #include "nodes/service/cli/console.hpp"
 #include "nodes/service/cli/subcommands.hpp"
