@@ -151,6 +151,23 @@ void inspect_hugging_face(const fs::path& path, nlohmann::json config, FileRepor
     report.details["tokenizer"] = fs::exists(path / "tokenizer.model", error);
 }
 
+/// Empty when the files of a checkpoint that are there have the sizes that they were saved with.
+Sentence damage_of(const fs::path& checkpoint) {
+    try {
+        for (const base::SavedFile& file : base::read_saved_list(checkpoint)) {
+            if (!base::is_there(checkpoint / file.name)) {
+                continue;  // the optimizer's part is not needed to open a model
+            }
+            if (Sentence problem = base::changed_since_saved(checkpoint, file, false); !problem.empty()) {
+                return problem;
+            }
+        }
+    } catch (const Error& problem) {
+        return problem.sentence();
+    }
+    return {};
+}
+
 }  // namespace
 
 void inspect_folder(const fs::path& path, FileReport& report) {
@@ -178,13 +195,8 @@ void inspect_folder(const fs::path& path, FileReport& report) {
     if (!finished) {
         throw Error(say("is a checkpoint that was not finished (the file DONE is missing); use an earlier one"));
     }
-    for (const base::SavedFile& file : base::read_saved_list(path)) {
-        if (!base::is_there(path / file.name)) {
-            continue;  // the optimizer's part is not needed to open a model
-        }
-        if (const Sentence problem = base::changed_since_saved(path, file, false); !problem.empty()) {
-            throw Error(say("is a damaged checkpoint: {}; use another one", problem));
-        }
+    if (const Sentence problem = damage_of(path); !problem.empty()) {
+        throw Error(say("is a damaged checkpoint: {}; use another one", problem));
     }
     inspect_safetensors(path / "model.safetensors", report);
     report.details["config"] = read_object(path / "config.json");

@@ -140,7 +140,7 @@ TEST(ChatTemplates, TellWhatTheyDoNotTake) {
 TEST(ChatTemplates, WhatTheLibrarySaysOfItselfIsNotShown) {
     EXPECT_NE(error_of("{{ 99999999999999999999 }}").find("the number 99999999999999999999 in it is too large"),
               std::string::npos);
-    EXPECT_NE(error_of(std::string("{{ messages[0].content }}a\0b", 27)).find("it has a zero byte, at byte 25"),
+    EXPECT_NE(error_of(std::string("{{ messages[0].content }}a\0b", 28)).find("it has a zero byte, at byte 26"),
               std::string::npos);
     for (const char* source :
          {"{{ 99999999999999999999 }}",
