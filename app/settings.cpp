@@ -5,6 +5,7 @@
 #include <ctime>
 #include <nlohmann/json.hpp>
 
+#include "base/atomic_files.hpp"
 #include "base/input_file.hpp"
 #include "base/json_guard.hpp"
 
@@ -146,6 +147,17 @@ std::string settings_text(const Settings& s) {
         json["layouts"][name] = {{"ini", layout.ini}, {"panels", layout.panels}};
     }
     return json.dump(2, ' ', false, nlohmann::json::error_handler_t::replace) + "\n";
+}
+
+base::Sentence set_damaged_settings_aside(const fs::path& file) {
+    const auto text = base::try_read_file(file, kMostBytes);
+    if (!text || base::parse_object(*text, kMostBytes)) {
+        return {};
+    }
+    const fs::path aside = base::damaged_name(file);
+    std::error_code error;
+    fs::rename(file, aside, error);
+    return error ? base::Sentence() : base::say("the settings could not be read; they were kept as {}", aside);
 }
 
 std::string system_language() {

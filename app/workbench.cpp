@@ -622,11 +622,12 @@ void Workbench::save_settings_if_due(bool now) {
     if (!platform_.headless()) {
         platform_.size(settings_.width, settings_.height);
     }
-    background_.post(
-        [file = settings_file(options_.settings_folder), text = settings_text(settings_)]() -> Background::Completion {
-            write_file(file, text);
-            return {};
-        });
+    background_.post([this, file = settings_file(options_.settings_folder),
+                      text = settings_text(settings_)]() -> Background::Completion {
+        const base::Sentence kept = set_damaged_settings_aside(file);
+        write_file(file, text);
+        return kept.empty() ? Background::Completion() : [this, kept] { notify(kept, true); };
+    });
 }
 
 void Workbench::notify(base::Sentence sentence, bool error, const std::filesystem::path& file) {

@@ -456,12 +456,8 @@ void FolderSession::open_database() {
 
 void FolderSession::move_database_aside(const Sentence& why) {
     const fs::path file = folder_ / "session.db";
-    int number = 1;
+    const std::string aside = base::damaged_name(file).string();
     std::error_code error;
-    while (fs::exists(fs::symlink_status(file.string() + ".damaged-" + std::to_string(number), error))) {
-        ++number;
-    }
-    const std::string aside = file.string() + ".damaged-" + std::to_string(number);
     fs::rename(file, aside, error);
     if (error) {
         throw Error(say("{}; it can't be moved aside: {}", why, error));

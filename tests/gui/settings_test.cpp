@@ -92,6 +92,25 @@ TEST(Sessions, WhatIsOpenedAsOne) {
     EXPECT_FALSE(holds_session(folder.path / "nowhere"));
 }
 
+TEST(Settings, ADamagedFileIsKept) {
+    const Folder folder;
+    const fs::path file = folder.path / "settings.json", first = file.string() + ".damaged-1";
+    for (const std::string& good : {std::string("{}"), settings_text(sample())}) {
+        std::ofstream(file) << good;
+        EXPECT_EQ(set_damaged_settings_aside(file).english(), "");
+        EXPECT_TRUE(fs::exists(file));
+    }
+    fs::remove(file);
+    EXPECT_EQ(set_damaged_settings_aside(file).english(), "") << "nothing is there";
+    std::ofstream(first) << "an earlier one";
+    std::ofstream(file) << "{\"width\": 1200, \"lay";
+    const std::string told = set_damaged_settings_aside(file).english();
+    EXPECT_NE(told.find(file.string() + ".damaged-2"), std::string::npos) << told;
+    EXPECT_FALSE(fs::exists(file));
+    EXPECT_EQ(moescope::test::read_text(first), "an earlier one");
+    EXPECT_EQ(moescope::test::read_text(file.string() + ".damaged-2"), "{\"width\": 1200, \"lay");
+}
+
 TEST(WriteFile, SaysWhichFileFailedAndLeavesNothingBehind) {
     const Folder folder;
     std::ofstream(folder.path / "file") << "x";

@@ -196,13 +196,9 @@ std::vector<LibraryModel> ModelLibrary::current() {
     return models;
 }
 
-/// Under the first name that is free, whatever stands under the others.
 void ModelLibrary::set_damaged_list_aside(const fs::path& file) {
+    const fs::path aside = base::damaged_name(file);
     std::error_code error;
-    fs::path aside;
-    for (int number = 1; aside.empty() || fs::exists(fs::symlink_status(aside, error)); ++number) {
-        aside = file.parent_path() / fmt::format("{}.damaged-{}", file.filename().string(), number);
-    }
     fs::rename(file, aside, error);
     if (error) {
         throw CommandError(say(

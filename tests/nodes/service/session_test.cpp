@@ -365,7 +365,8 @@ TEST_F(SessionFolder, OutputThatAFullDiskLostIsNoSuccess) {
           Arguments{"label", (folder / "answers.jsonl").string(), "--json"},
           Arguments{"report", session.string(), "--out", "-"}, Arguments{"train", "--replay", session.string()},
           Arguments{"generate", "--model", session.string(), "--prompt", "The ", "--max-tokens", "2"},
-          train(config, folder / "other"), Arguments{"inspect", session.string(), "--json"}}) {
+          train(config, folder / "other"),
+          Arguments{"inspect", (session / "checkpoints" / "run-1" / "step-00000002").string(), "--json"}}) {
         const Output output = run_node_into("/dev/full", arguments);
         EXPECT_EQ(output.status, 1) << arguments[0];
         EXPECT_TRUE(has(output.error, "standard output")) << arguments[0] << ": " << output.error;

@@ -107,7 +107,7 @@ TEST_F(Signals, AnAnswerAndAReplayThatAreCutAreNotPassedOffAsWhole) {
                         model})
                   .status,
               0);
-    Running answering({"generate", "--model", model, "--prompt", "The ", "--max-tokens", "2000", "--count", "1000",
+    Running answering({"generate", "--model", model, "--prompt", "The ", "--max-tokens", "2000", "--count", "300",
                        "--temperature", "1"});
     wait_for_work(answering.process());
     std::this_thread::sleep_for(std::chrono::milliseconds(300));
