@@ -4,7 +4,6 @@
 #include <imgui_internal.h>
 #include <set>
 
-#include "panels/node/library.hpp"
 #include "tests/gui/harness.hpp"
 #include "tests/gui/written_session.hpp"
 
@@ -510,7 +509,7 @@ void small_windows(Harness& h, ImGuiTestContext* ctx) {
         IM_CHECK(has(probe, text("probe.engagement.4")));
         IM_CHECK(has(probe, text("probe.delivery.incoherent")));
         // The table keeps its first column and scrolls sideways to the others.
-        const ImGuiWindow* middle = ctx->GetWindowByRef("//###panel.probe/###probe.middle");
+        const ImGuiWindow* middle = ctx->WindowInfo("//###panel.probe/###probe.middle").Window;
         IM_CHECK(middle != nullptr && middle->Size.x > 0.7f * ctx->GetWindowByRef("//###panel.probe")->Size.x);
         show_compare(ctx);
         ctx->Yield(6);
