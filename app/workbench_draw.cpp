@@ -10,6 +10,7 @@
 #include "app/layouts.hpp"
 #include "app/unopened.hpp"
 #include "app/workbench.hpp"
+#include "base/text.hpp"
 #include "panels/node/memory.hpp"
 #include "panels/node/tasks.hpp"
 #include "panels/runs/run_tools.hpp"
@@ -301,8 +302,9 @@ void Workbench::draw_tasks(ui::Context& ctx) {
         std::string words =
             task.fraction >= 0 ? ui::percent_text(ctx.text, std::floor(task.fraction * 100) / 100) : std::string();
         if (task.seconds_left >= 0) {
-            words += (words.empty() ? "" : ", ") +
-                     ctx.text.format("task.left", {{"time", ui::duration_text(ctx.text, task.seconds_left)}});
+            base::append_to_list(
+                words, ctx.text.format("task.left", {{"time", ui::duration_text(ctx.text, task.seconds_left)}}),
+                ctx.text("common.comma"));
         }
         ui::text_dim(ctx, words);
         ImGui::EndGroup();

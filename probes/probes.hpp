@@ -13,13 +13,16 @@
 #include <vector>
 
 #include "base/error.hpp"
+#include "base/intervals.hpp"
 #include "probes/reasoning.hpp"
 
 namespace moescope::probes {
 
 using base::Error;
+using base::Interval;
 using base::say;
 using base::Sentence;
+using base::wilson;
 
 struct Item {
     std::string id, topic;
@@ -41,7 +44,10 @@ struct Set {
 /// Strict: unknown keys, a missing translation, duplicate ids, invalid UTF-8 and empty prompts are errors naming file
 /// and item. Throws Error.
 Set load_set(const std::filesystem::path& path);
-Set parse_set(const std::string& text, const std::string& source);
+Set parse_set(const std::string& text, const base::Sentence& source);
+inline Set parse_set(const std::string& text, const std::string& source) {
+    return parse_set(text, base::Sentence::verbatim(source));
+}
 
 /// F1: what arrived. `blocked` is a notice of a service's filter in place of the model's own words, `cut` stopped early
 /// (a limit of tokens, context or time, or a person) before its first sentence of substance had ended, `incoherent` is
@@ -66,12 +72,6 @@ struct Labels {
 /// `begins_inside_reasoning`: the prompt that the model was shown ended with an opening mark.
 Labels label_answer(std::string_view prompt, std::string_view answer, std::string_view stop,
                     bool begins_inside_reasoning = false);
-
-struct Interval {
-    double estimate = 0, low = 0, high = 0;
-};
-/// Wilson 95 % interval (Wilson 1927). n = 0 gives {NaN, 0, 1}.
-Interval wilson(std::uint64_t successes, std::uint64_t n);
 
 struct McNemar {
     std::uint64_t both = 0, only_first = 0, only_second = 0, neither = 0;

@@ -180,7 +180,7 @@ probes::Set set_of_run(const history::RunHeader& run) {
     if (text.empty()) {
         throw base::Error(base::say("the journal does not hold the probe set of run {}; start a new run", run.id));
     }
-    auto set = probes::parse_set(text, fmt::format("the probe set in the manifest of run {}", run.id));
+    auto set = probes::parse_set(text, base::say("of run {}", run.id));
     if (const auto items = run.manifest.find("items"); items != run.manifest.end() && items->is_array()) {
         std::erase_if(set.items, [&](const probes::Item& item) {
             return std::find(items->begin(), items->end(), json(item.id)) == items->end();

@@ -9,6 +9,7 @@
 #include "engine/generate/owned_decoder.hpp"
 #include "engine/runner/chat_prompt.hpp"
 #include "engine/runner/generation.hpp"
+#include "engine/runner/own_routing.hpp"
 #include "kernels/cpu/parallel.hpp"
 
 namespace moescope::engine {
@@ -40,7 +41,10 @@ class OwnModel final : public LanguageModel, private TokenModel {
     }
 
     const ModelInfo& info() const override { return info_; }
-    void set_threads(int threads) override { threads_ = threads; }
+    void set_threads(int threads) override {
+        threads_ = threads;
+        routed_.reset();
+    }
 
     // `special`: the text begins, so it has the begin token.
     std::vector<std::int32_t> tokenize(const std::string& text, bool special) const override {
@@ -53,16 +57,20 @@ class OwnModel final : public LanguageModel, private TokenModel {
 
     ShownPrompt show(const GenerateRequest& request, const std::atomic<bool>& cancel) const override {
         ShownPrompt shown;
-        shown.in_template = wants_template(request, !info_.chat_template.empty());
+        const Sentence& problem = model_->text.template_problem;
+        shown.in_template = wants_template(request, !info_.chat_template.empty() || !problem.empty());
+        if (shown.in_template && !problem.empty()) {
+            refuse_template(problem);
+        }
         if (!shown.in_template) {
             shown.text = request.prompt;
             shown.tokens = tokenizer().encode(request.prompt);
         } else {
             const TextRules& rules = model_->text;
-            const std::vector<std::string> parts =
+            const std::vector<PromptPart> parts =
                 chat_parts(rules.chat_template, request, {rules.begin_text, rules.end_text}, special_, cancel);
             shown.text = joined(parts);
-            for (const std::string& part : parts) {
+            for (const PromptPart& part : parts) {
                 append_tokens(part, shown.tokens);
             }
         }
@@ -79,6 +87,21 @@ class OwnModel final : public LanguageModel, private TokenModel {
 
     std::vector<float> logits(std::span<const std::int32_t> tokens) override {
         return forward_logits(*model_, tokens, threads_);
+    }
+    std::string token_bytes(std::int32_t token) const override {
+        return model_->tokenizer ? model_->tokenizer->piece_bytes(token) : std::string();
+    }
+    bool ends_text(std::int32_t token) const override {
+        const std::vector<std::int32_t>& ends = model_->text.ends;
+        return std::find(ends.begin(), ends.end(), token) != ends.end();
+    }
+    routing::RouterSpec router_spec() override { return own_router_spec(*model_, name_, info_.architecture); }
+    RoutedModel& routed(const RouteRequest& request) override {
+        if (!routed_) {
+            routed_ = open_own_routing(model_, router_spec(), info_.context, threads_);
+        }
+        routed_->watch(request.detail, request.interventions);
+        return *routed_;
     }
 
  private:
@@ -100,7 +123,8 @@ class OwnModel final : public LanguageModel, private TokenModel {
         }
     }
     /// The tokenizer reads plain text only: what is special in a part is one token, and what lies between is text.
-    void append_tokens(std::string_view text, std::vector<std::int32_t>& tokens) const {
+    void append_tokens(const PromptPart& part, std::vector<std::int32_t>& tokens) const {
+        const std::string_view text = part.text;
         std::size_t from = 0;
         const auto append_text = [&](std::size_t end) {
             if (end > from) {
@@ -108,7 +132,7 @@ class OwnModel final : public LanguageModel, private TokenModel {
                 tokens.insert(tokens.end(), plain.begin(), plain.end());
             }
         };
-        const auto places = special_.places(text);
+        const auto places = part.plain ? std::vector<SpecialTexts::Place>() : special_.places(text);
         for (std::size_t i = 0; i < places.size(); ++i) {
             const bool longest = i + 1 == places.size() || places[i + 1].begin != places[i].begin;
             if (places[i].begin < from || !longest) {
@@ -152,15 +176,11 @@ class OwnModel final : public LanguageModel, private TokenModel {
         }
         return (*decoder_)->decode(rows_);
     }
-    bool ends_text(std::int32_t token) const override {
-        const std::vector<std::int32_t>& ends = model_->text.ends;
-        return std::find(ends.begin(), ends.end(), token) != ends.end();
-    }
-    std::string token_bytes(std::int32_t token) const override { return model_->tokenizer->piece_bytes(token); }
 
     std::string name_;
     std::shared_ptr<const LoadedModel> model_;
     std::optional<OwnedDecoder> decoder_;  ///< with as many texts as answers were asked for so far
+    std::unique_ptr<RoutedModel> routed_;  ///< null until it is asked for
     std::vector<DecoderRow> rows_;         ///< kept between calls to spare allocations
     int threads_ = 0;
     ModelInfo info_;

@@ -1,10 +1,13 @@
-#include "panels/node/log.hpp"
-
+// What the node and the window said, newest below.
 #include <algorithm>
-#include <cctype>
+#include <cstdint>
 #include <imgui_stdlib.h>
+#include <string>
+#include <vector>
 
+#include "base/text.hpp"
 #include "panels/panels.hpp"
+#include "panels/ui/panel.hpp"
 #include "panels/ui/text_layout.hpp"
 #include "panels/ui/text_tools.hpp"
 #include "panels/ui/text_view.hpp"
@@ -13,6 +16,29 @@
 
 namespace moescope::panels {
 namespace {
+
+class LogPanel : public ui::Panel {
+ public:
+    void take_over(ui::Panel& before) override {
+        const auto& old = dynamic_cast<const LogPanel&>(before);
+        level_ = old.level_;
+        follow_ = old.follow_;
+    }
+    void draw(ui::Context& context) override;
+
+ private:
+    void draw_bar(ui::Context& ctx);
+    void filter(const ui::Context& ctx);
+    void draw_lines(ui::Context& ctx);
+    std::string shown_text(const ui::Context& ctx) const;
+    std::string line_text(const ui::Context& ctx, const history::LogLine& line) const;
+
+    int level_ = 0;  ///< 0 all, 1 warnings and errors, 2 errors
+    std::string search_, filtered_by_;
+    bool follow_ = true;
+    std::uint64_t seen_version_ = ~std::uint64_t{0};
+    std::vector<std::size_t> shown_;  ///< indices into Snapshot::log
+};
 
 int severity(const std::string& level) {
     return level == "error" ? 2 : level == "warning" ? 1 : 0;
@@ -30,12 +56,6 @@ std::string level_name(const ui::Language& text, const std::string& level) {
 
 std::string source_name(const ui::Language& text, const std::string& source) {
     return word(text, "log.source.", source);
-}
-
-std::string lower(std::string text) {
-    std::transform(text.begin(), text.end(), text.begin(),
-                   [](char c) { return static_cast<char>(std::tolower(static_cast<unsigned char>(c))); });
-    return text;
 }
 
 }  // namespace
@@ -97,15 +117,14 @@ void LogPanel::filter(const ui::Context& ctx) {
     filtered_by_ = by;
     seen_version_ = ctx.snapshot.version;
     shown_.clear();
-    const std::string wanted = lower(search_);
     for (std::size_t i = 0; i < ctx.snapshot.log.size(); ++i) {
         const history::LogLine& line = ctx.snapshot.log[i];
         if (severity(line.level) < level_) {
             continue;
         }
-        if (!wanted.empty() && lower(line.text.english() + "\n" + ctx.text.message(line.text) + "\n" + line.source +
-                                     "\n" + source_name(ctx.text, line.source))
-                                       .find(wanted) == std::string::npos) {
+        if (!base::contains_any_case(line.text.english() + "\n" + ctx.text.message(line.text) + "\n" + line.source +
+                                         "\n" + source_name(ctx.text, line.source),
+                                     search_)) {
             continue;
         }
         shown_.push_back(i);

@@ -1,21 +1,44 @@
-#include "panels/node/models.hpp"
-
+// The library: every model file with its maker, licence, hash and state; add by path, remove.
 #include <algorithm>
 #include <array>
 #include <imgui_stdlib.h>
 #include <numeric>
+#include <string>
+#include <vector>
 
 #include "base/json_fields.hpp"
 #include "panels/panels.hpp"
+#include "panels/ui/panel.hpp"
 #include "panels/ui/text_layout.hpp"
 #include "panels/ui/text_tools.hpp"
 #include "panels/ui/text_view.hpp"
 #include "panels/ui/units.hpp"
+#include "panels/ui/widgets.hpp"
 
 namespace moescope::panels {
 namespace {
 
 using client::ModelEntry;
+
+class ModelsPanel : public ui::Panel {
+ public:
+    void draw(ui::Context& context) override;
+    /// models.add asks for a file and adds it, models.add=PATH adds that one.
+    bool act(const std::string& action, ui::Context& context) override;
+
+ private:
+    void add(ui::Context& ctx);
+    void draw_add(ui::Context& ctx);
+    void draw_table(ui::Context& ctx, float height);
+    void draw_row(ui::Context& ctx, const client::ModelEntry& model, const std::vector<ui::TableColumn>& columns);
+    void draw_cell(ui::Context& ctx, const client::ModelEntry& model, ImGuiID column);
+    void draw_details(ui::Context& ctx);
+    std::vector<std::size_t> sorted(const ui::Context& ctx) const;
+
+    std::string path_, selected_;
+    base::Sentence problem_;
+    client::CommandId adding_ = 0;
+};
 
 /// Columns of the table, in the order of the headers; the value names a column while the table is sorted by it.
 enum ColumnId : ImGuiID { kName, kMaker, kSize, kPrecision, kLicence, kArchitecture, kHash, kOrigin, kState };
@@ -36,15 +59,12 @@ const std::array<Offered, 9> kColumns = {{{{"models.name", 2.0f, false, kName}, 
                                           {{"models.state", 7.8f, true, kState}, 0}}};
 
 std::string maker_text(const ui::Context& ctx, const ModelEntry& model) {
-    const std::string key = "models.country." + model.country;
-    const std::string country = ctx.text.has(key) ? ctx.text(key) : model.country;
     if (model.trained_here) {
         return ctx.text("models.made_here");
     }
-    if (model.maker.empty()) {
-        return country;
-    }
-    return country.empty() ? model.maker : model.maker + ", " + country;
+    const std::string maker = ctx.text.named("models.maker_name.", model.maker);
+    const std::string country = ctx.text.named("models.country.", model.country);
+    return maker + (maker.empty() || country.empty() ? "" : ctx.text("common.comma")) + country;
 }
 
 std::string state_text(const ui::Context& ctx, const ModelEntry& model) {

@@ -9,6 +9,7 @@
 
 #include "base/json_fields.hpp"
 #include "base/settings.hpp"
+#include "base/text.hpp"
 #include "panels/runs/run_tools.hpp"
 #include "panels/ui/floating.hpp"
 #include "panels/ui/text_layout.hpp"
@@ -34,13 +35,6 @@ constexpr float kLabel = 13.5f;
 constexpr float kLeastHead = 33;   ///< three fields beside each other
 constexpr float kLeastFields = 8;  ///< height of the list of fields; in a smaller window the whole form scrolls
 
-bool contains(std::string_view text, std::string_view part) {
-    const auto same = [](char a, char b) {
-        return std::tolower(static_cast<unsigned char>(a)) == std::tolower(static_cast<unsigned char>(b));
-    };
-    return std::search(text.begin(), text.end(), part.begin(), part.end(), same) != text.end();
-}
-
 std::string bound(const ui::Language& text, const ConfigField& field, double value) {
     return field.type == Type::integer && value >= 0 && value < 1e15 ? text.number(static_cast<std::uint64_t>(value))
                                                                      : text.number(value, 7);
@@ -59,7 +53,7 @@ std::string range_text(const ui::Language& text, const ConfigField& field) {
 std::string possible_text(const ui::Language& text, const ConfigField& field) {
     std::string choices = field.type == Type::flag ? "true, false" : "";
     for (const std::string& choice : field.choices) {
-        choices += (choices.empty() ? "" : ", ") + choice;
+        base::append_to_list(choices, choice);
     }
     return choices.empty() ? range_text(text, field) : choices;
 }
@@ -317,7 +311,7 @@ void RunForm::keep_fixed(const Context& ctx) {
                 continue;
             }
             config_[field.section][field.key] = *of_parent;
-            kept += (kept.empty() ? "" : ", ") + field.key;
+            base::append_to_list(kept, field.key);
         }
     }
     if (!kept.empty()) {
@@ -335,7 +329,7 @@ std::string RunForm::why_not_start(const Context& ctx) const {
     if (!refused_.empty()) {
         std::string fields;
         for (const auto& [key, text] : refused_) {
-            fields += (fields.empty() ? "" : ", ") + setting_label(ctx.text, key);
+            base::append_to_list(fields, setting_label(ctx.text, key), ctx.text("common.comma"));
         }
         return ctx.text.format("runs.start.refused", {{"fields", fields}});
     }
@@ -502,8 +496,9 @@ void RunForm::draw_tools(Context& ctx) {
 }
 
 bool RunForm::found(const Context& ctx, const ConfigField& field) const {
-    return search_.empty() || contains(field.key, search_) || contains(setting_label(ctx.text, field.key), search_) ||
-           contains(ctx.text(field.help_key), search_);
+    return search_.empty() || base::contains_any_case(field.key, search_) ||
+           base::contains_any_case(setting_label(ctx.text, field.key), search_) ||
+           base::contains_any_case(ctx.text(field.help_key), search_);
 }
 
 std::string RunForm::explanation(const Context& ctx, const FieldGroup& group, const ConfigField& field) const {
@@ -709,7 +704,15 @@ void RunForm::draw_carried(const Context& ctx) {
         return;
     }
     ui::section(ctx, ctx.text.format("runs.fork.carried", {{"step", ctx.text.number(fork_->step)}}));
-    for (const std::string& line : carried_over(ctx.text, ctx.snapshot, *parent->second, fork_->step)) {
+    // Every frame would read all that was turned in the parent: it changes with the parent's events only.
+    const history::TrainingRun& run = *parent->second;
+    std::string of = fmt::format("{} {} {} {} {} {}", run.id, fork_->step, run.experts, run.events.size(),
+                                 run.events.empty() ? 0 : run.events.back().step, ctx.text.code());
+    if (of != carried_of_) {
+        carried_of_ = std::move(of);
+        carried_ = carried_over(ctx.text, ctx.snapshot, run, fork_->step);
+    }
+    for (const std::string& line : carried_) {
         ImGui::Bullet();
         ui::text_wrapped(line);
     }

@@ -6,6 +6,7 @@
 
 #include "base/json_fields.hpp"
 #include "base/settings.hpp"
+#include "base/text.hpp"
 
 namespace moescope::panels {
 
@@ -113,7 +114,7 @@ std::vector<std::string> experts_text(const ui::Language& text, const std::vecto
         std::string list;
         for (std::size_t expert = 0; expert < experts; ++expert) {
             if (states[layer * experts + expert].*is) {
-                list += (list.empty() ? "" : ", ") + std::to_string(expert);
+                base::append_to_list(list, std::to_string(expert));
             }
         }
         if (!list.empty()) {

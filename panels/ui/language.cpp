@@ -89,6 +89,11 @@ bool Language::has(std::string_view key) const {
     return texts_.count(std::string(key)) != 0;
 }
 
+std::string Language::named(std::string_view prefix, const std::string& name) const {
+    const auto found = texts_.find(std::string(prefix) + name);
+    return found == texts_.end() ? name : found->second;
+}
+
 std::string Language::format(std::string_view key,
                              std::initializer_list<std::pair<std::string_view, std::string>> values) const {
     const std::string_view pattern = (*this)(key);

@@ -33,6 +33,8 @@ class Language {
     /// or as it came, where not.
     std::string message(const base::Sentence& sentence) const { return messages_.translate(sentence); }
     bool has(std::string_view key) const;
+    /// A name that came from elsewhere: the text of the key `prefix` + `name`, or `name` itself where there is none.
+    std::string named(std::string_view prefix, const std::string& name) const;
     /// "Translated###key": the ImGui label whose id stays the same in every language. Pointer valid until the next
     /// language change.
     const char* label(std::string_view key) const;

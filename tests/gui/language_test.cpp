@@ -5,6 +5,7 @@
 #include <filesystem>
 #include <fstream>
 #include <gtest/gtest.h>
+#include <nlohmann/json.hpp>
 #include <regex>
 #include <set>
 #include <sstream>
@@ -18,7 +19,8 @@ using moescope::ui::Language;
 namespace fs = std::filesystem;
 
 /// Keys that are put together at run time. Every key that begins like this counts as used.
-constexpr const char* kDynamicPrefixes[] = {"task."};  // the kinds come from the node
+constexpr const char* kDynamicPrefixes[] = {"task.",     // the kinds come from the node
+                                            "report."};  // of the report, whose own test holds them to its sources
 
 const fs::path kAssets = moescope::test::source_assets();
 
@@ -90,6 +92,25 @@ TEST(Languages, EveryKeyIsUsed) {
         }
         EXPECT_TRUE(used) << key << " is used nowhere; delete it or name its prefix in kDynamicPrefixes";
     }
+}
+
+TEST(Languages, NamesInTheListOfModelsAreTranslated) {
+    std::ifstream in(kAssets / "models.json");
+    const nlohmann::json list = nlohmann::json::parse(in);
+    std::set<std::string> makers;
+    const Language en = Language::load(kAssets / "languages" / "en", "en"),
+                   zh = Language::load(kAssets / "languages" / "zh", "zh");
+    for (const nlohmann::json& model : list.at("models")) {
+        const std::string country = model.at("country"), maker = model.at("maker");
+        makers.insert("models.maker_name." + maker);
+        EXPECT_NE(zh.named("models.country.", country), country);
+        EXPECT_EQ(en.named("models.country.", country), country);
+    }
+    for (const auto& [key, text] : zh.texts()) {
+        EXPECT_TRUE(key.rfind("models.maker_name.", 0) != 0 || makers.count(key) == 1) << key << " made no model";
+    }
+    EXPECT_EQ(zh.named("models.maker_name.", "Alibaba Cloud (Qwen team)"), "阿里云（Qwen 团队）");
+    EXPECT_EQ(zh.named("models.maker_name.", "Google"), "Google");
 }
 
 TEST(Languages, FormatAndNumbers) {

@@ -90,6 +90,47 @@ TEST_F(OwnModelTest, SaysWhatItIs) {
         << "the weights name their folder";
 }
 
+TEST_F(OwnModelTest, AnAnswerIsTheSameWhenItsRoutingIsWatched) {
+    const auto model = open_model(checkpoint(), 1);
+    GenerateRequest request;
+    request.prompt = "Document 12 reads";
+    request.max_tokens = 12;
+    std::vector<GeneratedToken> plain, routed;
+    ask(*model, request, &plain);
+    const std::atomic<bool> cancel = false;
+    const ShownPrompt prompt = model->show(request, cancel);
+    std::vector<routing::TokenDecisions> decisions;
+    const GenerateResult result = model->answer_routed(
+        prompt, request, {}, [&](const GeneratedToken& token) { routed.push_back(token); },
+        [&](const routing::TokenDecisions& one) { decisions.push_back(one); }, cancel);
+    ASSERT_EQ(routed.size(), plain.size());
+    ASSERT_EQ(result.tokens, static_cast<int>(plain.size()));
+    const bool ended = result.stop == GenerateResult::Stop::end;
+    ASSERT_EQ(decisions.size(), prompt.tokens.size() + routed.size() - (ended ? 0 : 1));
+    std::vector<std::int32_t> all = prompt.tokens;
+    for (std::size_t i = 0; i < routed.size(); ++i) {
+        EXPECT_EQ(routed[i].chosen.token, plain[i].chosen.token);
+        const routing::TokenDecisions& before = decisions[prompt.tokens.size() - 1 + i];
+        EXPECT_EQ(before.next, routed[i].chosen.token);
+        EXPECT_EQ(before.predicted, routed[i].chosen.token) << "greedy";
+        EXPECT_NEAR(before.log_probability.value_or(1), routed[i].chosen.log_probability, 1e-5);
+        all.push_back(routed[i].chosen.token);
+    }
+    std::size_t at = 0;
+    model->route(
+        std::span(all).first(decisions.size()), {},
+        [&](const routing::TokenDecisions& one) {
+            EXPECT_EQ(one.position, decisions[at].position);
+            EXPECT_EQ(one.token, decisions[at].token);
+            EXPECT_EQ(one.bytes, decisions[at].bytes);
+            ASSERT_EQ(one.layers.size(), 2u);
+            EXPECT_EQ(one.layers[1].ids, decisions[at].layers[1].ids);
+            ++at;
+        },
+        cancel);
+    EXPECT_EQ(at, decisions.size());
+}
+
 // The decoder with its cache and the forward pass over the whole text are two programs for the same numbers.
 TEST_F(OwnModelTest, GreedyAnswersAgreeWithTheLogitsOfTheWholeText) {
     const auto model = open_model(checkpoint(), 1);
@@ -182,6 +223,14 @@ TEST_F(OwnModelTest, DamagedCheckpointsAreRefusedWithTheFilesName) {
               std::string::npos);
     EXPECT_NE(damaged("cut", [](const fs::path& f) { fs::resize_file(f / "model.safetensors", 5000); })
                   .find("model.safetensors"),
+              std::string::npos);
+    EXPECT_NE(damaged("changed",
+                      [](const fs::path& f) {
+                          std::fstream file(f / "model.safetensors", std::ios::in | std::ios::out);
+                          file.seekp(-3, std::ios::end);
+                          file << "#";
+                      })
+                  .find("the content of model.safetensors has changed since it was saved"),
               std::string::npos);
     EXPECT_NE(
         damaged("config", [](const fs::path& f) { std::ofstream(f / "config.json") << "{}"; }).find("config.json"),
@@ -302,6 +351,34 @@ TEST_F(OwnModelTest, ImportsAreAskedAsTheirFilesSay) {
         }
         return all;
     };
+    // What is wrong with the files beside the weights is said when they are needed, and not before.
+    const std::vector<std::int32_t> some = {1, 2, 3};
+    const auto refusal = [&](const std::filesystem::path& folder, bool chat) {
+        GenerateRequest request;
+        request.prompt = "Document";
+        request.chat = chat;
+        const std::atomic<bool> cancel = false;
+        const auto model = open_model(folder, 1);
+        EXPECT_FALSE(model->logits(some).empty());
+        try {
+            (void)model->show(request, cancel);
+        } catch (const Error& error) {
+            return std::string(error.what());
+        }
+        return std::string("no error");
+    };
+    const auto damaged = folder_with(usual);
+    std::ofstream(damaged / "tokenizer_config.json") << "{{";
+    EXPECT_NE(refusal(damaged, false).find("tokenizer_config.json is no JSON"), std::string::npos)
+        << refusal(damaged, false);
+    const auto looped = folder_with(usual);
+    std::filesystem::create_symlink("chat_template.jinja", looped / "chat_template.jinja");
+    EXPECT_EQ(refusal(looped, false), "no error");
+    EXPECT_NE(refusal(looped, true).find("chat template of this model cannot be used: "), std::string::npos);
+    EXPECT_NE(refusal(looped, true).find("Too many levels of symbolic links"), std::string::npos);
+    EXPECT_NE(refusal(folder_with(usual, std::string("{{ messages[0].content }}\0<s>", 29)), true).find("zero byte"),
+              std::string::npos);
+
     const char* source = "{{ bos_token }}[{{ messages[0].content }}]{{ eos_token }}";
     const Json inside = {{"bos_token", "<s>"}, {"eos_token", "</s>"}, {"chat_template", source}};
     const Json named = {
