@@ -393,8 +393,9 @@ void Dialogs::draw_window(const Context& ctx) {
     const std::string title = request_.title + "###files";
     if (ui::begin_floating(ctx, title.c_str(), keep, {.size = {48, 32}, .least = {24, 18}, .at_once = true})) {
         // In a low window the list needs the room more than what stands between it and the path.
-        const float row = ImGui::GetFrameHeightWithSpacing(), below = row + foot_height(ctx);
-        low_ = ImGui::GetContentRegionAvail().y - 3.5f * row - below < 5 * ctx.em;
+        const float row = ImGui::GetFrameHeightWithSpacing();
+        low_ = ImGui::GetContentRegionAvail().y - 4.5f * row - foot_height(ctx) < 5 * ctx.em;
+        const float below = foot_height(ctx) + (low_ ? 0 : row);
         draw_top(ctx);
         if (!low_ || !view_.filter.empty()) {
             draw_filter(ctx);
@@ -403,7 +404,9 @@ void Dialogs::draw_window(const Context& ctx) {
             draw_headers(ctx);
         }
         draw_list(ctx, std::max(2.5f * ctx.em, ImGui::GetContentRegionAvail().y - below));
-        draw_name(ctx);
+        if (!low_ || !question_) {
+            draw_name(ctx);
+        }
         draw_foot(ctx);
     }
     ImGui::End();
@@ -661,10 +664,15 @@ void Dialogs::draw_row(const Context& ctx, int row) {
 }
 
 void Dialogs::draw_name(const Context& ctx) {
-    ImGui::AlignTextToFramePadding();
-    ui::text_dim(ctx, ctx.text(for_folder() ? "files.folder_field" : "files.name_field"));
-    ImGui::SameLine();
-    ImGui::SetNextItemWidth(-1);
+    if (low_) {  // the buttons stand in the same row
+        ui::next_field(std::max(
+            6 * ctx.em, ImGui::GetContentRegionAvail().x - buttons_width(ctx) - ImGui::GetStyle().ItemSpacing.x));
+    } else {
+        ImGui::AlignTextToFramePadding();
+        ui::text_dim(ctx, ctx.text(for_folder() ? "files.folder_field" : "files.name_field"));
+        ImGui::SameLine();
+        ImGui::SetNextItemWidth(-1);
+    }
     if (focus_ == Focus::name && !reading_) {
         ImGui::SetKeyboardFocusHere();
         focus_ = Focus::none;
@@ -675,8 +683,9 @@ void Dialogs::draw_name(const Context& ctx) {
         }
     }
     const std::string before = name_;
-    const bool entered = ImGui::InputText("###files.name_input", &name_,
-                                          ImGuiInputTextFlags_EnterReturnsTrue | ImGuiInputTextFlags_AutoSelectAll);
+    const bool entered = ImGui::InputTextWithHint(
+        "###files.name_input", low_ ? ctx.text(for_folder() ? "files.folder_field" : "files.name_field") : "", &name_,
+        ImGuiInputTextFlags_EnterReturnsTrue | ImGuiInputTextFlags_AutoSelectAll);
     in_field_ = name_;
     const bool active = ImGui::IsItemActive();
     if (name_ != before) {
@@ -766,10 +775,16 @@ void Dialogs::draw_foot(const Context& ctx) {
         draw_question(ctx);
         return;
     }
-    if (const std::string problem = problem_text(ctx); !problem.empty()) {
+    const std::string problem = problem_text(ctx);
+    if (low_) {
+        draw_buttons(ctx);
+    }
+    if (!problem.empty()) {
         ui::text_wrapped(problem, ctx.theme.error);
     }
-    draw_buttons(ctx);
+    if (!low_) {
+        draw_buttons(ctx);
+    }
 }
 
 void Dialogs::draw_question(const Context& ctx) {
@@ -789,11 +804,23 @@ void Dialogs::draw_question(const Context& ctx) {
     }
 }
 
+const char* Dialogs::ok_label(const Context& ctx) const {
+    return ctx.text.label(saving() ? "files.save" : for_folder() ? "files.open_folder" : "files.open");
+}
+
+float Dialogs::buttons_width(const Context& ctx) const {
+    return ui::button_width(ok_label(ctx)) + ui::button_width(ctx.text.label("common.cancel")) +
+           ImGui::GetStyle().ItemSpacing.x;
+}
+
 void Dialogs::draw_buttons(const Context& ctx) {
-    const char* ok = ctx.text.label(saving() ? "files.save" : for_folder() ? "files.open_folder" : "files.open");
-    const char* cancel = ctx.text.label("common.cancel");
-    ImGui::Dummy({0, 0});
-    ui::align_right(ui::button_width(ok) + ui::button_width(cancel) + ImGui::GetStyle().ItemSpacing.x);
+    const char *ok = ok_label(ctx), *cancel = ctx.text.label("common.cancel");
+    if (low_) {
+        ui::flow(buttons_width(ctx));
+    } else {
+        ImGui::Dummy({0, 0});
+        ui::align_right(buttons_width(ctx));
+    }
     ImGui::BeginDisabled(looking_ || (trimmed(name_).empty() && !for_folder()));
     if (ui::primary_button(ctx, ok)) {
         confirm();

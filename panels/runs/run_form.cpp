@@ -1,6 +1,7 @@
 #include "panels/runs/run_form.hpp"
 
 #include <algorithm>
+#include <array>
 #include <cctype>
 #include <fmt/format.h>
 #include <imgui_stdlib.h>
@@ -416,20 +417,26 @@ void RunForm::draw_head(Context& ctx) {
     if (!ImGui::BeginTable("head", wide ? 3 : 1, ImGuiTableFlags_SizingStretchSame)) {
         return;
     }
-    for (const char* key : {fork_ ? "runs.fork.parent" : "runs.preset", "runs.name", "runs.data"}) {
+    // Beside each other: a row of names, a row of fields. In a narrow form each field has its name above it.
+    const std::array<const char*, 3> keys = {fork_ ? "runs.fork.parent" : "runs.preset", "runs.name", "runs.data"};
+    for (std::size_t i = 0; wide && i < keys.size(); ++i) {
         ImGui::TableNextColumn();
-        ImGui::BeginGroup();
-        ui::text_dim(ctx, ctx.text(key));
-        if (std::string_view(key) == "runs.name") {
+        ui::text_dim(ctx, ctx.text(keys[i]));
+    }
+    for (std::size_t i = 0; i < keys.size(); ++i) {
+        ImGui::TableNextColumn();
+        if (!wide) {
+            ui::text_dim(ctx, ctx.text(keys[i]));
+        }
+        if (i == 0) {
+            draw_origin(ctx);
+        } else if (i == 1) {
             ImGui::SetNextItemWidth(-1);
             ImGui::InputTextWithHint("###runs.name", ctx.text("runs.name.hint"), &name_);
             ui::tooltip(ctx.text("runs.name.help"));
-        } else if (std::string_view(key) == "runs.data") {
-            draw_data(ctx);
         } else {
-            draw_origin(ctx);
+            draw_data(ctx);
         }
-        ImGui::EndGroup();
     }
     ImGui::EndTable();
 }

@@ -425,7 +425,7 @@ void row_badge(const Context& ctx, const char* icon_text, std::string_view word,
 void flow(float width) {
     const float right = ImGui::GetCursorScreenPos().x + ImGui::GetContentRegionAvail().x;
     const float next = ImGui::GetItemRectMax().x + ImGui::GetStyle().ItemSpacing.x + width;
-    if (next < right) {
+    if (next <= right + 0.5f) {
         ImGui::SameLine();
     }
 }

@@ -605,7 +605,8 @@ void leave_while_training(Harness& h, ImGuiTestContext* ctx) {
     h.workbench().command("file.quit");
     ctx->Yield(3);
     IM_CHECK(ctx->ItemExists("//###leaving/###leaving.close"));
-    ctx->MouseMoveToPos(ctx->WindowInfo("//###leaving").Window->InnerRect.Min + ImVec2(3, 3));
+    const ImVec2 corner = ctx->WindowInfo("//###leaving").Window->InnerRect.Min;
+    ctx->MouseMoveToPos({corner.x + 3, corner.y + 3});
     ctx->MouseClick();
     ctx->KeyPress(ImGuiKey_Enter);
     IM_CHECK(h.wait(ctx, 200, [&] { return h.workbench().ended(); }));

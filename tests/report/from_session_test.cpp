@@ -112,7 +112,7 @@ TEST_F(FromSession, FiguresAreThoseOfTheWindow) {
 TEST_F(FromSession, CheckpointsAreCalledByRunAndStep) {
     using protocol::RecordType;
     const std::string name = "checkpoint:1:250";
-    const auto apply = [&, at = std::uint64_t{0}](RecordType type, const nlohmann::json& body) mutable {
+    auto apply = [&, at = std::uint64_t{0}](RecordType type, const nlohmann::json& body) mutable {
         history.apply({type, {1000, ++at}, 0, protocol::encode_json(body)});
     };
     apply(RecordType::run_started, {{"run", 50},
