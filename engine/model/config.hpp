@@ -10,6 +10,7 @@
 #include <string>
 #include <vector>
 
+#include "base/sentence.hpp"
 #include "kernels/cpu/experts.hpp"
 #include "kernels/cpu/qk_norm.hpp"
 #include "kernels/cpu/rope.hpp"
