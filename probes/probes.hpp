@@ -13,13 +13,16 @@
 #include <vector>
 
 #include "base/error.hpp"
+#include "base/intervals.hpp"
 #include "probes/reasoning.hpp"
 
 namespace moescope::probes {
 
 using base::Error;
+using base::Interval;
 using base::say;
 using base::Sentence;
+using base::wilson;
 
 struct Item {
     std::string id, topic;
@@ -69,12 +72,6 @@ struct Labels {
 /// `begins_inside_reasoning`: the prompt that the model was shown ended with an opening mark.
 Labels label_answer(std::string_view prompt, std::string_view answer, std::string_view stop,
                     bool begins_inside_reasoning = false);
-
-struct Interval {
-    double estimate = 0, low = 0, high = 0;
-};
-/// Wilson 95 % interval (Wilson 1927). n = 0 gives {NaN, 0, 1}.
-Interval wilson(std::uint64_t successes, std::uint64_t n);
 
 struct McNemar {
     std::uint64_t both = 0, only_first = 0, only_second = 0, neither = 0;

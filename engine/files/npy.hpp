@@ -1,4 +1,4 @@
-// NumPy's .npy: arrays of numbers, read as numpy.save writes them on any machine.
+// NumPy's .npy files: tokens in, logits and tokens out. What their header says: base/npy.hpp.
 #pragma once
 
 #include <cstdint>
@@ -8,18 +8,12 @@
 #include <string>
 #include <vector>
 
+#include "base/npy.hpp"
+
 namespace moescope::engine {
 
-struct NpyHeader {
-    std::string dtype;  ///< "<i4", ">i8", "<f4", ...
-    std::vector<std::uint64_t> shape;
-    bool columns_first = false;  ///< Fortran's order, which differs from C's for arrays of two dimensions and more
-    std::uint64_t data_begin = 0, count = 0, item_bytes = 0;
-};
-
-/// `prefix` is the file's beginning, header included. Sizes are checked against `file_bytes`. Throws Error naming
-/// `source`.
-NpyHeader parse_npy(std::span<const std::byte> prefix, std::uint64_t file_bytes, const std::string& source);
+using base::NpyHeader;
+using base::parse_npy;
 
 inline constexpr std::uint64_t kMostNpyTokens = std::uint64_t{1} << 28;  ///< 1 GiB as int32
 

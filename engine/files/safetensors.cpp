@@ -314,7 +314,11 @@ std::vector<std::uint64_t> place_tensors(const std::filesystem::path& path, nloh
     std::vector<std::uint64_t> sizes;
     std::uint64_t at = 0;
     for (const SafetensorsOutput& tensor : tensors) {
-        std::uint64_t bytes = sizeof(float), end = 0;
+        const std::uint64_t bits = bits_of(tensor.dtype).value_or(0);
+        std::uint64_t bytes = bits / 8, end = 0;
+        if (bits < 8) {
+            throw Error(say("{}: tensor \"{}\" has the unknown type \"{}\"", path, tensor.name, tensor.dtype));
+        }
         for (const std::uint64_t size : tensor.shape) {
             if (__builtin_mul_overflow(bytes, size, &bytes)) {
                 throw Error(say("{}: the size of tensor \"{}\" overflows", path, tensor.name));
@@ -323,7 +327,7 @@ std::vector<std::uint64_t> place_tensors(const std::filesystem::path& path, nloh
         if (__builtin_add_overflow(at, bytes, &end)) {
             throw Error(say("{}: the tensors are too large together", path));
         }
-        header[tensor.name] = {{"dtype", "F32"}, {"shape", tensor.shape}, {"data_offsets", {at, end}}};
+        header[tensor.name] = {{"dtype", tensor.dtype}, {"shape", tensor.shape}, {"data_offsets", {at, end}}};
         sizes.push_back(bytes);
         at = end;
     }
@@ -348,6 +352,15 @@ void write_safetensors(const std::filesystem::path& path, std::vector<Safetensor
     std::vector<float> made;
     for (std::size_t i = 0; i < tensors.size() && file; ++i) {
         const float* data = tensors[i].data;
+        if (tensors[i].write) {
+            const auto before = file.tellp();
+            tensors[i].write(file);
+            if (file && static_cast<std::uint64_t>(file.tellp() - before) != sizes[i]) {
+                throw Error(
+                    say("{}: tensor \"{}\" was written with another size than its shape has", path, tensors[i].name));
+            }
+            continue;
+        }
         if (data == nullptr && tensors[i].fill) {
             made.resize(sizes[i] / sizeof(float));
             tensors[i].fill(made);

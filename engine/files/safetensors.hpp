@@ -9,6 +9,7 @@
 #include <cstdint>
 #include <filesystem>
 #include <functional>
+#include <iosfwd>
 #include <map>
 #include <span>
 #include <string>
@@ -63,9 +64,12 @@ struct SafetensorsOutput {
     std::vector<std::uint64_t> shape;
     const float* data = nullptr;  ///< product(shape) values; null: `fill` makes them when their turn comes
     std::function<void(std::span<float>)> fill = {};
+    // For others than F32 and for what is too large to be in memory at once:
+    std::string dtype = "F32";                      ///< as a header names it
+    std::function<void(std::ostream&)> write = {};  ///< instead of both above: writes exactly the bytes of the tensor
 };
 
-/// Writes F32 tensors, sorted by name, with metadata {"format":"pt"} and `metadata`. The header is padded so that the
+/// Writes tensors, sorted by name, with metadata {"format":"pt"} and `metadata`. The header is padded so that the
 /// data begin at a multiple of 8. Written beside the path and renamed, so that the path never holds half a file. Throws
 /// Error.
 void write_safetensors(const std::filesystem::path& path, std::vector<SafetensorsOutput> tensors,

@@ -343,12 +343,40 @@ void Decoder::route(Rows rows, const LayerOffsets& at, std::size_t layer) {
             hash_choice(given, &rows[row].token, 1, E, K, hash_seed(layer));
             in.given_TK = given;
         }
-        router_forward({s.s_E, &lse, ids + r * K, s.kept_RK + r * K, weights + r * K, s.row_counts_E, s.choices_E}, in,
-                       s.router_scratch, shape);
+        const RouterOutput out = {s.s_E,           &lse,           ids + r * K, s.kept_RK + r * K,
+                                  weights + r * K, s.row_counts_E, s.choices_E};
+        router_forward(out, in, s.router_scratch, shape);
+        if (tap_ != nullptr) {
+            show_tap(rows[row], r, layer, out, in, shape);
+        }
         for (std::int64_t e = 0; e < E; ++e) {
             s.counts_E[e] += s.row_counts_E[e];
         }
     }
+}
+
+void Decoder::show_tap(const Row& row, std::int64_t r, std::size_t layer, const RouterOutput& out, RouterInput in,
+                       RouterShape shape) {
+    const std::size_t E = u(model_.experts), K = u(model_.experts_per_token);
+    RoutedRow seen;
+    seen.layer = static_cast<int>(layer);
+    seen.row = static_cast<int>(r);
+    seen.sequence = row.sequence;
+    seen.position = row.position;
+    seen.by_token = shape.choice == Choice::hash;
+    seen.z_E = {in.z_TE, E};
+    seen.s_E = {out.s_TE, E};
+    seen.bias_E = in.selection_bias_E == nullptr ? std::span<const float>() : std::span(in.selection_bias_E, E);
+    seen.ids_K = {out.ids_TJ, K};
+    seen.weights_K = {out.w_TJ, K};
+    if (tap_->choose(seen)) {
+        std::int32_t given[kMaxChosen];
+        std::copy_n(out.ids_TJ, K, given);
+        in.given_TK = given;
+        shape.choice = Choice::hash;  // takes the ids as they are and weighs them as its own
+        router_forward(out, in, state_.router_scratch, shape);
+    }
+    tap_->weighed(seen);
 }
 
 void Decoder::mix_experts(Rows rows, const LayerOffsets& at, std::size_t layer) {
@@ -459,6 +487,27 @@ std::span<const float> Decoder::read(int sequence, std::span<const std::int32_t>
         compute(rows_);
     }
     return tokens.empty() ? std::span<const float>() : head(i64(rows_.size()) - 1, 1);
+}
+
+std::span<const float> Decoder::read_each(int sequence, std::span<const std::int32_t> tokens) {
+    if (tokens.size() > u(state_.rows)) {
+        throw Error(say("{} tokens were given at once, but this decoder takes {}", tokens.size(), state_.rows));
+    }
+    rows_.clear();
+    for (const std::int32_t token : tokens) {
+        check({sequence, token}, tokens.size());
+        rows_.push_back({sequence, position(sequence) + static_cast<int>(rows_.size()), token});
+    }
+    if (tokens.empty()) {
+        return {};
+    }
+    compute(rows_);
+    each_.resize(tokens.size() * u(model_.vocabulary));
+    rms_norm_forward(state_.norm_RD, state_.rstd_R, state_.x_RD, parameters_ + layout_.final_norm, i64(tokens.size()),
+                     model_.width, model_.rms_epsilon);
+    linear_forward(each_.data(), state_.norm_RD, parameters_ + layout_.head, i64(tokens.size()), model_.width,
+                   model_.vocabulary, Write::assign);
+    return each_;
 }
 
 std::int32_t draw_token(std::span<const float> logits, double temperature, double unit) {

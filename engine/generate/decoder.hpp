@@ -51,6 +51,28 @@ struct DecoderRow {
     std::int32_t token = 0;
 };
 
+/// What one row's router decided in one layer. Valid during the call.
+struct RoutedRow {
+    int layer = 0, row = 0;           ///< row of the call in progress
+    int sequence = 0, position = 0;   ///< of the text
+    bool by_token = false;            ///< a hash layer: the ids do not come from scores
+    std::span<const float> z_E, s_E;  ///< logits and scores
+    std::span<const float> bias_E;    ///< added to the scores for the choice; empty: none
+    std::span<std::int32_t> ids_K;    ///< best first; -1: not used
+    std::span<float> weights_K;
+};
+
+/// Sees what the routers of a decoder decide, and may change it.
+class RouterTap {
+ public:
+    virtual ~RouterTap() = default;
+    /// After the router has chosen. True: it wrote other ids (-1: a place that is not used, after all others), which
+    /// are then weighed as the router's own.
+    virtual bool choose(const RoutedRow& row) = 0;
+    /// Once the weights of the choice stand. It may change them; ids stay.
+    virtual void weighed(const RoutedRow& row) = 0;
+};
+
 /// Not thread safe. `parameters`, `layout` and the memory behind `state` are owned by the caller and outlive the
 /// decoder. A model whose experts choose their tokens, or whose router balances over the batch, needs the whole text to
 /// do so; here every token is routed for itself. What a text gets does not depend on the other texts.
@@ -68,6 +90,12 @@ class Decoder {
     /// tokens or `cancel` (may be null) turned true meanwhile. As above.
     std::span<const float> read(int sequence, std::span<const std::int32_t> tokens,
                                 const std::atomic<bool>* cancel = nullptr);
+    /// Appends at most most_rows() tokens to one text; gives the logits of each, [tokens.size()][V], valid until the
+    /// next call. As above.
+    std::span<const float> read_each(int sequence, std::span<const std::int32_t> tokens);
+    int most_rows() const { return state_.rows; }
+    /// From now on; null: nobody looks. Outlives the calls.
+    void set_tap(RouterTap* tap) { tap_ = tap; }
     /// Text `to` goes on from where `from` stands.
     void copy(int from, int to);
     /// Forgets everything decoded so far.
@@ -102,6 +130,9 @@ class Decoder {
     void attend_latent(Rows rows, const LayerOffsets& at, std::size_t layer);
     void feed(Rows rows, const LayerOffsets& at, std::size_t layer);
     void route(Rows rows, const LayerOffsets& at, std::size_t layer);
+    /// Shows row r of the layer to the tap; the router chooses and weighs anew where it wrote other ids.
+    void show_tap(const Row& row, std::int64_t r, std::size_t layer, const kernels::RouterOutput& out,
+                  kernels::RouterInput in, kernels::RouterShape shape);
     void mix_experts(Rows rows, const LayerOffsets& at, std::size_t layer);
     /// x_RD += SwiGLU of norm_RD.
     void add_swiglu(std::int64_t R, const float* gate_up, const float* down, std::int64_t width);
@@ -113,6 +144,8 @@ class Decoder {
     const float* parameters_;
     DecoderState state_;
     std::vector<Row> rows_;  ///< of the call in progress
+    RouterTap* tap_ = nullptr;
+    std::vector<float> each_;  ///< logits of read_each; empty until it is asked for
 };
 
 /// A token drawn from softmax(logits / temperature); temperature 0 takes the largest, a tie the lower id. `unit` is in

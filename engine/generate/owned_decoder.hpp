@@ -17,6 +17,7 @@ class OwnedDecoder {
     OwnedDecoder(std::shared_ptr<const LoadedModel> model, int sequences, int context);
     Decoder& operator*() { return *decoder_; }
     Decoder* operator->() { return decoder_.get(); }
+    const Decoder* operator->() const { return decoder_.get(); }
 
  private:
     std::shared_ptr<const LoadedModel> model_;

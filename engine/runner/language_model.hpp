@@ -14,6 +14,8 @@
 #include <vector>
 
 #include "base/stop_reason.hpp"
+#include "routing/decision.hpp"
+#include "routing/interventions.hpp"
 
 namespace moescope::engine {
 
@@ -71,6 +73,15 @@ struct GenerateResult {
 /// The number of the answer, and its next token.
 using OnAnswerToken = std::function<void(int, const GeneratedToken&)>;
 
+/// What of the routing is wanted, and what is changed in it.
+struct RouteRequest {
+    routing::Detail detail = routing::Detail::weights;
+    routing::Interventions interventions;
+};
+using OnDecisions = std::function<void(const routing::TokenDecisions&)>;
+
+class RoutedModel;
+
 class LanguageModel {
  public:
     virtual ~LanguageModel() = default;
@@ -102,6 +113,27 @@ class LanguageModel {
                                                const OnAnswerToken& on_token, const std::atomic<bool>& cancel) = 0;
     /// Logits of every position, row-major [tokens.size()][vocabulary].
     virtual std::vector<float> logits(std::span<const std::int32_t> tokens) = 0;
+    /// The text of a token, which may be a part of a character; empty where the model has none for it.
+    virtual std::string token_bytes(std::int32_t token) const = 0;
+    virtual bool ends_text(std::int32_t token) const = 0;
+
+    /// The routers of the model. `model` in it is the path. Throws Error when it has none, or none that can be watched.
+    virtual routing::RouterSpec router_spec() = 0;
+    /// The model with its routers watched and changed as the request says (routed_model.hpp); until the next call of
+    /// this or of set_threads. What is asked of the model otherwise neither sees nor suffers from it. Throws Error:
+    /// no router, or an intervention that this one can't do.
+    virtual RoutedModel& routed(const RouteRequest& request) = 0;
+
+    /// Reads the tokens and tells what the routers decided for each, in order, as soon as a block of them is computed.
+    /// False when `cancel` turned true before the end. Throws Error, also as routed() and when there are no tokens or
+    /// more than the context holds.
+    bool route(std::span<const std::int32_t> tokens, const RouteRequest& request, const OnDecisions& on_decisions,
+               const std::atomic<bool>& cancel);
+    /// As answer(), one answer with the routing of the prompt and of every token that was fed back: of all but the
+    /// last. The decision of a token comes once its successor is chosen.
+    GenerateResult answer_routed(const ShownPrompt& prompt, const GenerateRequest& request, const RouteRequest& routing,
+                                 const std::function<void(const GeneratedToken&)>& on_token,
+                                 const OnDecisions& on_decisions, const std::atomic<bool>& cancel);
 };
 
 /// Opens a GGUF file or a checkpoint folder of ours. The file is checked first (engine/files/inspect.hpp); pickle and

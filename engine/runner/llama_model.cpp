@@ -11,6 +11,8 @@
 #include "engine/error.hpp"
 #include "engine/runner/chat_prompt.hpp"
 #include "engine/runner/generation.hpp"
+#include "engine/runner/llama_batch.hpp"
+#include "engine/runner/llama_routing.hpp"
 
 namespace moescope::engine {
 namespace {
@@ -83,6 +85,10 @@ class LlamaModel final : public LanguageModel, private TokenModel {
     void set_threads(int threads) override {
         const int count = thread_count(threads);
         llama_set_n_threads(context_.get(), count, count);
+        threads_ = count;
+        if (routing_) {
+            routing_->set_threads(count);
+        }
     }
     std::vector<std::int32_t> tokenize(const std::string& text, bool special) const override {
         return tokens_of(text, special, special);
@@ -93,10 +99,20 @@ class LlamaModel final : public LanguageModel, private TokenModel {
         return run_generation(*this, prompt.tokens, request, count, on_token, cancel);
     }
     std::vector<float> logits(std::span<const std::int32_t> tokens) override;
+    bool ends_text(std::int32_t token) const override { return llama_vocab_is_eog(vocab_, token); }
+    std::string token_bytes(std::int32_t token) const override;
+    routing::RouterSpec router_spec() override { return open_routing().spec(); }
+    RoutedModel& routed(const RouteRequest& request) override {
+        LlamaRouting& routing = open_routing();
+        routing.watch(request.detail, request.interventions);
+        return routing;
+    }
 
  private:
     void open_model(const std::filesystem::path& path);
-    void open_context(const std::filesystem::path& path, int threads);
+    /// `tap` with `tap_data` looks at what the context computes; may be null.
+    LlamaContext open_context(int batch, ggml_backend_sched_eval_callback tap, void* tap_data);
+    LlamaRouting& open_routing();
     void fill_info(const FileReport& report);
     void read_special_texts();
     static int thread_count(int threads) {
@@ -105,7 +121,6 @@ class LlamaModel final : public LanguageModel, private TokenModel {
     std::vector<std::int32_t> tokens_of(std::string_view text, bool add_special, bool parse_special) const;
     std::vector<std::int32_t> tokens_of_rest(const std::string& part) const;
     void put_begin_token(std::vector<std::int32_t>& tokens) const;
-    bool decode(llama_batch batch);
 
     int context_length() const override { return info_.context; }
     int most_answers() const override { return 1; }
@@ -119,26 +134,28 @@ class LlamaModel final : public LanguageModel, private TokenModel {
     }
     void restart() { llama_memory_clear(llama_get_memory(context_.get()), false); }
     std::span<const float> feed(std::span<const std::int32_t> tokens, const std::atomic<bool>& cancel);
-    bool ends_text(std::int32_t token) const override { return llama_vocab_is_eog(vocab_, token); }
-    std::string token_bytes(std::int32_t token) const override;
 
     std::string name_;
     std::unique_ptr<llama_model, decltype(&llama_model_free)> model_{nullptr, llama_model_free};
-    std::unique_ptr<llama_context, decltype(&llama_free)> context_{nullptr, llama_free};
     const llama_vocab* vocab_ = nullptr;
     const std::atomic<bool>* cancel_ = nullptr;  ///< of the call in progress; libllama asks for it between operations
+    int threads_ = 1;
+    LlamaContext context_{nullptr, llama_free};
+    std::unique_ptr<LlamaRouting> routing_;  ///< null until it is asked for: it has a cache of its own
     ModelInfo info_;
     SpecialTexts special_;
     ChatTokens chat_tokens_;
 };
 
 LlamaModel::LlamaModel(const std::filesystem::path& path, const FileReport& report, int threads)
-    : name_(path.string()) {
+    : name_(path.string()), threads_(thread_count(threads)) {
     start_libllama();
     open_model(path);
     fill_info(report);
     read_special_texts();
-    open_context(path, threads);
+    context_ = open_context(std::min(kBatch, info_.context), nullptr, nullptr);
+    // libllama may round the length up for its own use; what we promise is the smaller number.
+    info_.context = std::min(info_.context, static_cast<int>(llama_n_ctx(context_.get())));
 }
 
 void LlamaModel::open_model(const std::filesystem::path& path) {
@@ -159,15 +176,14 @@ void LlamaModel::open_model(const std::filesystem::path& path) {
     }
 }
 
-void LlamaModel::open_context(const std::filesystem::path& path, int threads) {
+LlamaContext LlamaModel::open_context(int batch, ggml_backend_sched_eval_callback tap, void* tap_data) {
     const LogCapture log;
-    const int count = thread_count(threads);
     llama_context_params params = llama_context_default_params();
     params.n_ctx = static_cast<std::uint32_t>(info_.context);
-    params.n_batch = static_cast<std::uint32_t>(std::min(kBatch, info_.context));
+    params.n_batch = static_cast<std::uint32_t>(batch);
     params.n_ubatch = params.n_batch;
-    params.n_threads = count;
-    params.n_threads_batch = count;
+    params.n_threads = threads_;
+    params.n_threads_batch = threads_;
     params.no_perf = true;
     if (info_.precision == "F32") {
         // A model that somebody keeps in full precision is computed in it throughout: halves in the cache cost 1e-6.
@@ -176,12 +192,23 @@ void LlamaModel::open_context(const std::filesystem::path& path, int threads) {
     }
     params.abort_callback = should_abort;
     params.abort_callback_data = &cancel_;
-    context_.reset(llama_init_from_model(model_.get(), params));
-    if (!context_) {
-        throw Error(say("{} was loaded but cannot be run: {}", path, log.reason()));
+    params.cb_eval = tap;
+    params.cb_eval_user_data = tap_data;
+    LlamaContext context(llama_init_from_model(model_.get(), params), llama_free);
+    if (!context) {
+        throw Error(say("{} was loaded but cannot be run: {}", name_, log.reason()));
     }
-    // libllama may round the length up for its own use; what we promise is the smaller number.
-    info_.context = std::min(info_.context, static_cast<int>(llama_n_ctx(context_.get())));
+    return context;
+}
+
+LlamaRouting& LlamaModel::open_routing() {
+    if (!routing_) {
+        const auto make = [this](ggml_backend_sched_eval_callback tap, void* data) {
+            return open_context(std::min(LlamaRouting::kBatch, info_.context), tap, data);
+        };
+        routing_ = std::make_unique<LlamaRouting>(model_.get(), name_, info_, make, cancel_);
+    }
+    return *routing_;
 }
 
 void LlamaModel::fill_info(const FileReport& report) {
@@ -289,19 +316,6 @@ ShownPrompt LlamaModel::show(const GenerateRequest& request, const std::atomic<b
     return shown;
 }
 
-// False when the callback asked to stop.
-bool LlamaModel::decode(llama_batch batch) {
-    const std::int32_t code = llama_decode(context_.get(), batch);
-    if (code == 2) {
-        return false;
-    }
-    if (code != 0) {
-        throw Error(say("libllama could not process {} tokens (code {}); the machine may be out of memory",
-                        batch.n_tokens, code));
-    }
-    return true;
-}
-
 std::span<const float> LlamaModel::feed(std::span<const std::int32_t> tokens, const std::atomic<bool>& cancel) {
     cancel_ = &cancel;
     bool going = true;
@@ -309,22 +323,21 @@ std::span<const float> LlamaModel::feed(std::span<const std::int32_t> tokens, co
     for (std::size_t start = 0; start < tokens.size() && going; start += step) {
         const auto part = tokens.subspan(start, std::min(step, tokens.size() - start));
         // llama_batch_get_one takes a pointer to non-const but only reads.
-        going = !cancel && decode(llama_batch_get_one(const_cast<llama_token*>(part.data()),
-                                                      static_cast<std::int32_t>(part.size())));
+        going = !cancel && decode(context_.get(), llama_batch_get_one(const_cast<llama_token*>(part.data()),
+                                                                      static_cast<std::int32_t>(part.size())));
     }
     cancel_ = nullptr;
     if (!going) {
         return {};
     }
-    const float* logits = llama_get_logits_ith(context_.get(), -1);
-    if (logits == nullptr) {
-        throw Error(say("libllama gave no logits"));
-    }
-    return {logits, static_cast<std::size_t>(info_.vocabulary)};
+    return logits_of(context_.get(), -1, info_.vocabulary);
 }
 
 // Control tokens are written out: the marks around reasoning are such tokens in many models.
 std::string LlamaModel::token_bytes(std::int32_t token) const {
+    if (llama_vocab_type(vocab_) == LLAMA_VOCAB_TYPE_NONE) {
+        return {};  // libllama would end the process
+    }
     std::string bytes(64, '\0');
     std::int32_t length =
         llama_token_to_piece(vocab_, token, bytes.data(), static_cast<std::int32_t>(bytes.size()), 0, true);
@@ -349,28 +362,13 @@ std::vector<float> LlamaModel::logits(std::span<const std::int32_t> tokens) {
     std::vector<float> result(tokens.size() * width);
     restart();
     const std::size_t step = std::min<std::size_t>(kLogitsChunk, llama_n_batch(context_.get()));
-    const std::unique_ptr<llama_batch, void (*)(llama_batch*)> batch(
-        new llama_batch(llama_batch_init(static_cast<std::int32_t>(step), 0, 1)), [](llama_batch* b) {
-            llama_batch_free(*b);
-            delete b;
-        });
+    LlamaBatch batch(step);
     for (std::size_t start = 0; start < tokens.size(); start += step) {
-        const std::size_t count = std::min(step, tokens.size() - start);
-        batch->n_tokens = static_cast<std::int32_t>(count);
-        for (std::size_t i = 0; i < count; ++i) {
-            batch->token[i] = tokens[start + i];
-            batch->pos[i] = static_cast<llama_pos>(start + i);
-            batch->n_seq_id[i] = 1;
-            batch->seq_id[i][0] = 0;
-            batch->logits[i] = 1;
-        }
-        decode(*batch);
-        for (std::size_t i = 0; i < count; ++i) {
-            const float* row = llama_get_logits_ith(context_.get(), static_cast<std::int32_t>(i));
-            if (row == nullptr) {
-                throw Error(say("libllama gave no logits"));
-            }
-            std::copy_n(row, width, result.begin() + static_cast<std::ptrdiff_t>((start + i) * width));
+        const auto part = tokens.subspan(start, std::min(step, tokens.size() - start));
+        decode(context_.get(), batch.fill(part, start));
+        for (std::size_t i = 0; i < part.size(); ++i) {
+            const auto row = logits_of(context_.get(), static_cast<std::int32_t>(i), info_.vocabulary);
+            std::copy(row.begin(), row.end(), result.begin() + static_cast<std::ptrdiff_t>((start + i) * width));
         }
     }
     return result;

@@ -9,6 +9,7 @@
 #include "engine/generate/owned_decoder.hpp"
 #include "engine/runner/chat_prompt.hpp"
 #include "engine/runner/generation.hpp"
+#include "engine/runner/own_routing.hpp"
 #include "kernels/cpu/parallel.hpp"
 
 namespace moescope::engine {
@@ -40,7 +41,10 @@ class OwnModel final : public LanguageModel, private TokenModel {
     }
 
     const ModelInfo& info() const override { return info_; }
-    void set_threads(int threads) override { threads_ = threads; }
+    void set_threads(int threads) override {
+        threads_ = threads;
+        routed_.reset();
+    }
 
     // `special`: the text begins, so it has the begin token.
     std::vector<std::int32_t> tokenize(const std::string& text, bool special) const override {
@@ -79,6 +83,21 @@ class OwnModel final : public LanguageModel, private TokenModel {
 
     std::vector<float> logits(std::span<const std::int32_t> tokens) override {
         return forward_logits(*model_, tokens, threads_);
+    }
+    std::string token_bytes(std::int32_t token) const override {
+        return model_->tokenizer ? model_->tokenizer->piece_bytes(token) : std::string();
+    }
+    bool ends_text(std::int32_t token) const override {
+        const std::vector<std::int32_t>& ends = model_->text.ends;
+        return std::find(ends.begin(), ends.end(), token) != ends.end();
+    }
+    routing::RouterSpec router_spec() override { return own_router_spec(*model_, name_, info_.architecture); }
+    RoutedModel& routed(const RouteRequest& request) override {
+        if (!routed_) {
+            routed_ = open_own_routing(model_, router_spec(), info_.context, threads_);
+        }
+        routed_->watch(request.detail, request.interventions);
+        return *routed_;
     }
 
  private:
@@ -152,15 +171,11 @@ class OwnModel final : public LanguageModel, private TokenModel {
         }
         return (*decoder_)->decode(rows_);
     }
-    bool ends_text(std::int32_t token) const override {
-        const std::vector<std::int32_t>& ends = model_->text.ends;
-        return std::find(ends.begin(), ends.end(), token) != ends.end();
-    }
-    std::string token_bytes(std::int32_t token) const override { return model_->tokenizer->piece_bytes(token); }
 
     std::string name_;
     std::shared_ptr<const LoadedModel> model_;
     std::optional<OwnedDecoder> decoder_;  ///< with as many texts as answers were asked for so far
+    std::unique_ptr<RoutedModel> routed_;  ///< null until it is asked for
     std::vector<DecoderRow> rows_;         ///< kept between calls to spare allocations
     int threads_ = 0;
     ModelInfo info_;

@@ -24,7 +24,7 @@ std::array<Number, kNumbers> numbers_of(const LoadView& view) {
     const auto shown = [&](double value) {
         return std::isnan(value) ? std::string("-") : view.ctx.text.number(value, 3);
     };
-    const auto dead = [&](const history::LoadMetrics& metrics) {
+    const auto dead = [&](const routing::LoadMetrics& metrics) {
         return std::isnan(metrics.max_violation) ? std::string("-") : view.ctx.text.number(std::uint64_t{metrics.dead});
     };
     return {{{"metric.max_violation", shown(here.max_violation), shown(other.max_violation)},

@@ -12,10 +12,10 @@
 namespace moescope::panels {
 namespace {
 
-using history::LoadMetrics;
 using history::StepCounts;
 using history::TrainingRun;
 using protocol::kTextLanguages;
+using routing::LoadMetrics;
 
 constexpr double kNone = std::numeric_limits<double>::quiet_NaN();
 constexpr std::array kShareLadder = {1.5, 2.0, 3.0, 4.0, 6.0, 8.0, 12.0, 16.0, 24.0, 32.0, 64.0, 128.0, 256.0, 1024.0};
@@ -96,7 +96,7 @@ std::size_t shown_index(const TrainingRun& run, std::optional<std::uint64_t> pin
 
 CellValue cell_value(LoadMode mode, const ByLanguage& count, const ByLanguage& total) {
     if (mode == LoadMode::difference) {
-        const history::ShareDifference d = history::share_difference(count[0], total[0], count[1], total[1]);
+        const routing::ShareDifference d = routing::share_difference(count[0], total[0], count[1], total[1]);
         return {d.difference, d.sigma, d.beyond_chance};
     }
     const bool english = mode != LoadMode::chinese, chinese = mode != LoadMode::english;
@@ -143,9 +143,9 @@ void LoadModel::fill_cells() {
                 cells.highest = std::max(cells.highest, std::abs(cell.value));
             }
         }
-        cells.layers.push_back(history::load_metrics(layer_load(layer, is_difference() ? LoadMode::english : mode)));
+        cells.layers.push_back(routing::load_metrics(layer_load(layer, is_difference() ? LoadMode::english : mode)));
         if (is_difference()) {
-            cells.layers_chinese.push_back(history::load_metrics(layer_load(layer, LoadMode::chinese)));
+            cells.layers_chinese.push_back(routing::load_metrics(layer_load(layer, LoadMode::chinese)));
         }
     }
     cells_ = std::move(cells);

@@ -11,9 +11,9 @@
 #include <string>
 #include <vector>
 
-#include "nodes/history/load_metrics.hpp"
 #include "nodes/history/load_sums.hpp"
 #include "nodes/history/runs.hpp"
+#include "routing/load_metrics.hpp"
 
 namespace moescope::panels {
 
@@ -46,14 +46,14 @@ class LoadModel {
         std::vector<std::uint8_t> beyond;  ///< the same
         std::size_t beyond_count = 0;
         double highest = 0;                                ///< largest value, without its sign
-        std::vector<history::LoadMetrics> layers;          ///< [layers] in this mode; of English in a difference
-        std::vector<history::LoadMetrics> layers_chinese;  ///< in a difference only
+        std::vector<routing::LoadMetrics> layers;          ///< [layers] in this mode; of English in a difference
+        std::vector<routing::LoadMetrics> layers_chinese;  ///< in a difference only
         std::uint64_t version = 0;                         ///< rises when the above changes
     };
     /// What the panel says about one layer. NaN: there is none.
     struct Balance {
-        history::LoadMetrics here;
-        history::LoadMetrics
+        routing::LoadMetrics here;
+        routing::LoadMetrics
             other;  ///< mean over the layers that have experts (dead: their sum); in a difference: Chinese
         double router_entropy = 0, router_entropy_mean = 0;  ///< nats; NaN but for the newest step, and in a difference
     };

@@ -669,7 +669,15 @@ void RunForm::draw_carried(const Context& ctx) {
         return;
     }
     ui::section(ctx, ctx.text.format("runs.fork.carried", {{"step", ctx.text.number(fork_->step)}}));
-    for (const std::string& line : carried_over(ctx.text, ctx.snapshot, *parent->second, fork_->step)) {
+    // Every frame would read all that was turned in the parent: it changes with the parent's events only.
+    const history::TrainingRun& run = *parent->second;
+    std::string of = fmt::format("{} {} {} {} {} {}", run.id, fork_->step, run.experts, run.events.size(),
+                                 run.events.empty() ? 0 : run.events.back().step, ctx.text.code());
+    if (of != carried_of_) {
+        carried_of_ = std::move(of);
+        carried_ = carried_over(ctx.text, ctx.snapshot, run, fork_->step);
+    }
+    for (const std::string& line : carried_) {
         ImGui::Bullet();
         ui::text_wrapped(line);
     }

@@ -88,6 +88,8 @@ class RunForm {
 
     bool open_ = false;
     std::optional<Fork> fork_;
+    std::string carried_of_;  ///< what carried_ was made of
+    std::vector<std::string> carried_;
     std::string preset_, name_, data_, search_;
     nlohmann::json base_;         ///< the preset's configuration or the parent's settings in force, to compare with
     nlohmann::json config_;       ///< what Start sends; every value fits its field

@@ -327,7 +327,7 @@ void StepPlot::draw_curve(const Context& ctx, const Curve& curve, const Shape& s
 }
 
 void StepPlot::draw_tooltip(const Context& ctx, const StepPlotSpec& spec, double step) const {
-    if (!ImGui::BeginTooltip()) {
+    if (!ui::begin_tooltip()) {
         return;
     }
     const double shown = std::max(0.0, std::round(step));
@@ -386,7 +386,7 @@ void StepPlot::draw_marks(const Context& ctx, const StepPlotSpec& spec) const {
         // At the lower end: the icons of what happened during the run stand at the upper one.
         draw.AddText(ImGui::GetFont(), 0.8f * ctx.em, {x + 0.25f * ctx.em, origin.y + size.y - 2.2f * ctx.em}, ink,
                      ui::icon::branch);
-        if (ImPlot::IsPlotHovered() && std::abs(ImGui::GetMousePos().x - x) < 0.4f * ctx.em && ImGui::BeginTooltip()) {
+        if (ImPlot::IsPlotHovered() && std::abs(ImGui::GetMousePos().x - x) < 0.4f * ctx.em && ui::begin_tooltip()) {
             ImGui::TextUnformatted(mark.text.c_str());
             ImGui::EndTooltip();
         }

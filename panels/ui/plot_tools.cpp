@@ -7,6 +7,7 @@
 #include <limits>
 
 #include "base/axis.hpp"
+#include "base/csv.hpp"
 #include "base/html.hpp"
 #include "base/svg.hpp"
 
@@ -195,28 +196,10 @@ std::optional<std::size_t> value_at(const history::Column& x, double at, double 
     return std::abs(x[i] - at) <= reach ? std::optional(i) : std::nullopt;
 }
 
-namespace {
-
-std::string quoted(const std::string& text) {
-    if (text.find_first_of(",\"\r\n") == std::string::npos) {
-        return text;
-    }
-    std::string result = "\"";
-    for (const char c : text) {
-        if (c == '"') {
-            result += '"';
-        }
-        result += c;
-    }
-    return result + '"';
-}
-
-}  // namespace
-
 std::string to_csv(const std::string& x_name, const std::vector<Series>& series) {
-    std::string csv = quoted(x_name);
+    std::string csv = base::csv_text(x_name);
     for (const Series& one : series) {
-        csv += ',' + quoted(one.name);
+        csv += ',' + base::csv_text(one.name);
     }
     csv += "\r\n";
     std::vector<std::size_t> at(series.size(), 0);

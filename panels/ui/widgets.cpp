@@ -5,6 +5,7 @@
 #include <cmath>
 #include <imgui_internal.h>
 
+#include "panels/ui/floating.hpp"
 #include "panels/ui/text_layout.hpp"
 
 namespace moescope::ui {
@@ -191,11 +192,16 @@ void state_badge(const Context& ctx, history::RunState state) {
 }
 
 bool tooltip_due() {
-    return ImGui::IsItemHovered(ImGuiHoveredFlags_ForTooltip | ImGuiHoveredFlags_AllowWhenDisabled);
+    return ImGui::IsItemHovered(ImGuiHoveredFlags_ForTooltip | ImGuiHoveredFlags_AllowWhenDisabled) &&
+           !behind_a_dialog();
+}
+
+bool begin_tooltip() {
+    return !behind_a_dialog() && ImGui::BeginTooltip();
 }
 
 void tooltip(std::string_view text) {
-    if (text.empty() || !tooltip_due() || !ImGui::BeginTooltip()) {
+    if (text.empty() || !tooltip_due() || !begin_tooltip()) {
         return;
     }
     // As wide as the text needs, at most 28 em.

@@ -57,6 +57,9 @@ const char* state_key(history::RunState state);
 void tooltip(std::string_view text);
 /// Whether tooltip() shows one now: asked first where the text is long or costs work to make.
 bool tooltip_due();
+/// ImGui::BeginTooltip() for what has another shape than tooltip(), or other rules for when it is shown; begun nowhere
+/// else. False behind a dialog, where nothing says what it is. ImGui::EndTooltip() belongs to the caller when true.
+bool begin_tooltip();
 /// tooltip() for an item that runs a command: `text`, and below it the command's keys when it has some.
 void command_tooltip(const Context& ctx, std::string_view text, const std::string& command);
 /// A dim question mark after the last item whose tooltip explains it.

@@ -2,6 +2,7 @@
 
 #include <cstdio>
 #include <cstdlib>
+#include <utility>
 
 #include "tests/paths.hpp"
 
@@ -10,6 +11,7 @@ namespace moescope::gui_test {
 // The table of test files.
 void register_shell(Harness& harness);
 void register_panels(Harness& harness);
+void register_answers(Harness& harness);
 void register_window(Harness& harness);
 void register_unopened(Harness& harness);
 void register_crash(Harness& harness);  // last: it kills the node
@@ -51,6 +53,7 @@ Harness::Harness(std::filesystem::path folder) : folder_(std::move(folder)) {
     ImGuiTestEngine_Start(engine_, ImGui::GetCurrentContext());
     register_shell(*this);
     register_panels(*this);
+    register_answers(*this);
     register_window(*this);
     register_unopened(*this);
     register_crash(*this);
@@ -69,6 +72,9 @@ int Harness::run(const char* filter) {
         platform_->wait(0.002);
         workbench_->frame();
         ImGuiTestEngine_PostSwap(engine_);
+        if (std::exchange(screen_wanted_, false)) {
+            screen_ = screen_lines();
+        }
         if (!picture_.empty()) {
             workbench_->save_screenshot(std::filesystem::path(moescope::test::binary_folder()) / (picture_ + ".png"));
             picture_.clear();
@@ -111,6 +117,15 @@ bool Harness::wait(ImGuiTestContext* ctx, double seconds, const std::function<bo
     }
     ctx->Yield(2);
     return true;
+}
+
+std::vector<ScreenLine> Harness::screen(ImGuiTestContext* ctx) {
+    screen_wanted_ = true;
+    for (int i = 0; i < 4 && screen_wanted_; ++i) {
+        ctx->Yield();
+    }
+    ctx->Yield();
+    return screen_;
 }
 
 void Harness::settle(ImGuiTestContext* ctx) {

@@ -23,6 +23,7 @@
 #include "engine/text/token_cache.hpp"
 #include "engine/train/trainer.hpp"
 #include "nodes/client/child_process.hpp"
+#include "nodes/service/cli/console.hpp"
 #include "nodes/service/commands/service.hpp"
 #include "nodes/service/jobs/probe_job.hpp"
 #include "nodes/service/library/model_library.hpp"
@@ -286,6 +287,8 @@ TEST(Readers, OfTheNode) {
          [paths](const fs::path& f) {
              node::parse_probe({{"set", (f / "a.json").string()}, {"models", {"a", "b"}}}, paths(f));
          }},
+        {READER("text-option"), "a.txt", "Some text.",
+         [](const fs::path& f) { node::text_option("@" + (f / "a.txt").string(), base::marked("the text")); }},
         {READER("run-config"), "a.json", tiny_config(2, 2).dump(),
          [](const fs::path& f) { node::read_run_config(f / "a.json"); }},
         {READER("preset"), "assets/presets/a.json", tiny_config(2, 2).dump(),

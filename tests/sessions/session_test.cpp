@@ -225,9 +225,21 @@ TEST(Session, WhatCanNotBeMadeLeavesNothing) {
     EXPECT_EQ(std::distance(fs::directory_iterator(folder), fs::directory_iterator()), 1);
 }
 
+/// As it was before when this ends.
+class Umask {
+ public:
+    explicit Umask(mode_t mask) : before_(::umask(mask)) {}
+    ~Umask() { ::umask(before_); }
+    Umask(const Umask&) = delete;
+    Umask& operator=(const Umask&) = delete;
+
+ private:
+    mode_t before_;
+};
+
 TEST(Session, IsForTheUserAlone) {
     const TemporaryFolder base;
-    ::umask(022);
+    const Umask loose(022);
     const auto session = Session::open(base / "new" / "s", Mode::read_write);
     session->put_label({1, "item/model/en/0", "delivery", "refused", "A", 7});
     append_json(*session, 1, "{}");

@@ -1,15 +1,11 @@
 // moescope-node label: the label rules on answers that were made elsewhere.
 #include <CLI/CLI.hpp>
-#include <algorithm>
-#include <cerrno>
 #include <fmt/format.h>
 #include <memory>
-#include <optional>
-#include <unistd.h>
 
 #include "base/error.hpp"
-#include "base/input_file.hpp"
 #include "base/json_guard.hpp"
+#include "base/lines.hpp"
 #include "base/sentence.hpp"
 #include "base/stop_reason.hpp"
 #include "nodes/service/cli/console.hpp"
@@ -22,70 +18,7 @@ using nlohmann::json;
 
 namespace {
 
-constexpr std::size_t kLongestLine = std::size_t{4} << 20;
-
-/// The lines of a file, or of standard input for "-", read in pieces.
-class Lines {
- public:
-    explicit Lines(const std::string& name) {
-        if (name != "-") {
-            file_.emplace(base::InputFile(name));
-        }
-    }
-
-    std::uint64_t number() const { return number_; }  ///< of the line that `next` gave last, from 1
-
-    /// Without its end and, for the first, without a byte order mark. False at the end. Throws Error.
-    bool next(std::string& line) {
-        line.clear();
-        ++number_;
-        for (;;) {
-            const std::size_t end = std::min(buffer_.find('\n', at_), buffer_.size());
-            line.append(buffer_, at_, end - at_);
-            if (line.size() > kLongestLine) {
-                throw base::Error(say("has more than {} bytes", kLongestLine));
-            }
-            const bool complete = end < buffer_.size();
-            at_ = complete ? end + 1 : end;
-            if (complete || !read_more()) {
-                if (number_ == 1 && line.compare(0, 3, "\xEF\xBB\xBF") == 0) {
-                    line.erase(0, 3);
-                }
-                if (!line.empty() && line.back() == '\r') {
-                    line.pop_back();
-                }
-                return complete || !line.empty();
-            }
-        }
-    }
-
- private:
-    bool read_more() {
-        buffer_.resize(kPiece);
-        at_ = 0;
-        std::size_t count = 0;
-        if (file_) {
-            count = file_->read_some(offset_, std::span<char>(buffer_));
-        } else {
-            ssize_t got = 0;
-            while ((got = ::read(STDIN_FILENO, buffer_.data(), buffer_.size())) < 0) {
-                if (errno != EINTR) {
-                    throw base::Error(say("can't be read: {}", base::system_sentence(errno)));
-                }
-            }
-            count = static_cast<std::size_t>(got);
-        }
-        buffer_.resize(count);
-        offset_ += count;
-        return count > 0;
-    }
-
-    static constexpr std::size_t kPiece = std::size_t{1} << 16;
-    std::optional<base::InputFile> file_;
-    std::string buffer_;
-    std::size_t at_ = 0;
-    std::uint64_t offset_ = 0, number_ = 0;
-};
+constexpr std::size_t kLongestLine = std::size_t{4} << 20;  // bytes
 
 struct GivenAnswer {
     std::string prompt, answer, stop = "end";
@@ -126,7 +59,7 @@ GivenAnswer parse_line(const std::string& line) {
 }
 
 int label_command(const std::string& file, bool as_json) {
-    Lines lines(file);
+    base::Lines lines(file, kLongestLine);
     std::string line;
     try {
         while (lines.next(line)) {

@@ -12,6 +12,7 @@
 #include "base/error.hpp"
 #include "base/foreign_text.hpp"
 #include "engine/text/dataset.hpp"
+#include "nodes/service/cli/console.hpp"
 #include "nodes/service/cli/subcommands.hpp"
 #include "nodes/service/workers/worker_main.hpp"
 
@@ -81,6 +82,10 @@ int main(int argc, char** argv) {
     int status = 1;
     try {
         status = chosen.command(find_paths());
+    } catch (const Stopped& stopped) {
+        std::fflush(stdout);
+        print_error(fit_to_show(stopped.sentence()).english());
+        _exit(stopped.status());
     } catch (const std::bad_alloc&) {
         print_error("there is not enough memory for this");
     } catch (const std::exception& error) {

@@ -12,12 +12,12 @@
 #include "nodes/protocol/run_state.hpp"
 #include "nodes/service/cli/console.hpp"
 #include "nodes/service/cli/local_node.hpp"
+#include "nodes/service/cli/printed_library.hpp"
 #include "nodes/service/cli/subcommands.hpp"
 #include "nodes/service/jobs/limits.hpp"
 #include "nodes/service/jobs/probe_job.hpp"
 #include "nodes/service/jobs/run_names.hpp"
 #include "nodes/service/library/command_error.hpp"
-#include "nodes/service/library/model_library.hpp"
 #include "probes/words.hpp"
 
 namespace moescope::node {
@@ -162,7 +162,7 @@ int probe_command(const Paths& paths, const ProbeOptions& options) {
     request["chat"] = !options.plain;
     auto wanted = parse_probe(request, paths);  // a bad set is found before a session folder is made
     {
-        const ModelLibrary models(paths);
+        const PrintedLibrary models(paths);
         for (auto& model : wanted.models) {
             model.path = models.resolve(model.name);
             model.sha256 = models.known_sha256(model.path);
@@ -178,13 +178,14 @@ int probe_command(const Paths& paths, const ProbeOptions& options) {
     });
     const auto known = options.resume ? latest_run(node.session->journal(), protocol::RunKind::probe) : std::nullopt;
     auto order = order_from(options, std::move(wanted), node, known);
-    if (known && known->state == RunState::done) {
-        const auto answers = history::read_run(*node.session, order.run).probes().at(order.run).value.draws.size();
-        print_end(known->state, answers, probe_statistics(*node.session, order.run), options.json);
-        return 0;
-    }
-    if (order.continues) {
-        number = history::read_run(*node.session, order.run).probes().at(order.run).value.draws.size();
+    if (known) {
+        order.known = std::make_shared<history::Session>(history::read_run(*node.session, order.run));
+        const history::ProbeRun& run = order.known->probes().at(order.run).value;
+        number = run.draws.size();
+        if (known->state == RunState::done) {
+            print_end(known->state, number, probe_statistics(run), options.json);
+            return 0;
+        }
     }
     const std::uint32_t result_run = order.run;
     ProbeResult result;
@@ -196,6 +197,9 @@ int probe_command(const Paths& paths, const ProbeOptions& options) {
     finish(node, result);
     const base::Sentence failure = failure_of_all(*node.session, result_run);
     print_end(result.state, result.answers, result.statistics, options.json);
+    if (result.state == RunState::stopped) {
+        throw Stopped(signals.first(), base::say("after {} answers, which are kept; --resume goes on", result.answers));
+    }
     if (!failure.empty()) {
         throw base::Error(base::say("no model could answer: {}", failure));
     }

@@ -139,9 +139,9 @@ void print_replay(const Replay& replay, const TrainingResult& result, bool as_js
 }  // namespace
 
 int replay_command(const Paths& paths, const TrainOptions& options) {
-    HeldSignals signals;
     Replay replay(options.replay);
     print_warnings(replay.session->problems());
+    HeldSignals signals;
     const base::ScratchFolder scratch;
     TrainingResult result;
     {
@@ -157,6 +157,10 @@ int replay_command(const Paths& paths, const TrainOptions& options) {
         wait_for(job, signals);
         result = job.result();
         finish(node, result);
+    }
+    if (result.state == protocol::RunState::stopped && !replay.difference) {
+        throw Stopped(signals.first(),
+                      say("after {} of {} steps, which were equal", replay.compared, replay.run().step.size()));
     }
     print_replay(replay, result, options.json);
     return replay.difference ? 3 : 0;

@@ -20,14 +20,20 @@ void add_export(CLI::App& app, Chosen& chosen);
 void add_generate(CLI::App& app, Chosen& chosen);
 void add_tokenize(CLI::App& app, Chosen& chosen);
 void add_logits(CLI::App& app, Chosen& chosen);
+void add_route(CLI::App& app, Chosen& chosen);
+void add_sweep(CLI::App& app, Chosen& chosen);
 void add_probe(CLI::App& app, Chosen& chosen);
 void add_report(CLI::App& app, Chosen& chosen);
 void add_label(CLI::App& app, Chosen& chosen);
 void add_inspect(CLI::App& app, Chosen& chosen);
+void add_import(CLI::App& app, Chosen& chosen);
+void add_trace(CLI::App& app, Chosen& chosen);
+void add_diff(CLI::App& app, Chosen& chosen);
 void add_models(CLI::App& app, Chosen& chosen);
 
 /// In the order of --help.
-inline constexpr std::array kSubcommands = {add_serve, add_train, add_export, add_generate, add_tokenize, add_logits,
-                                            add_probe, add_label, add_report, add_inspect,  add_models};
+inline constexpr std::array kSubcommands = {add_serve,  add_train, add_export, add_generate, add_tokenize, add_logits,
+                                            add_route,  add_sweep, add_probe,  add_label,    add_report,   add_inspect,
+                                            add_import, add_trace, add_diff,   add_models};
 
 }  // namespace moescope::node

@@ -93,13 +93,15 @@ void Service::with_models(std::vector<std::string> names, Reply reply,
             }
             names[static_cast<std::size_t>(which)] =
                 history::to_text({run, history::CheckpointName::Which::step, base::count_of(outcome.value, "step")});
-            lane(Lane::quick).post([this, names, reply, then] {
-                try {
-                    with_models(names, reply, then);
-                } catch (const std::exception& error) {
-                    reply({{}, base::sentence_of(error)});
-                }
-            });
+            lane(Lane::quick)
+                .post(kNode, {[this, names, reply, then] {
+                                  try {
+                                      with_models(names, reply, then);
+                                  } catch (const std::exception& error) {
+                                      reply({{}, base::sentence_of(error)});
+                                  }
+                              },
+                              [reply] { reply(not_carried_out()); }});
         };
         job->command(std::move(command));
         return;
@@ -159,17 +161,20 @@ void Service::generate_cancel(const json& value, Reply reply) {
 }
 
 void Service::models_add(const json& value, Reply reply) {
-    const std::string path = Parameters(value, {"path"}).text("path");
-    reply({{{"name", models_.add(path)}}, {}});
+    const std::string path = Parameters(value, {"path"}).path("path");
+    const std::string name = models_.add(path);
+    tell_of_library();
+    reply({{{"name", name}}, {}});
 }
 
 void Service::models_remove(const json& value, Reply reply) {
     models_.remove(Parameters(value, {"name"}).text("name"));
+    tell_of_library();
     reply({});
 }
 
 void Service::models_inspect(const json& value, Reply reply) {
-    const auto report = engine::inspect_file(Parameters(value, {"path"}).text("path"));
+    const auto report = engine::inspect_file(Parameters(value, {"path"}).path("path"));
     json result = {{"format", report.format()}, {"safe", report.safe}, {"details", report.details}};
     base::put_sentence(result, "problem", report.problem);
     reply({std::move(result), {}});
@@ -177,7 +182,8 @@ void Service::models_inspect(const json& value, Reply reply) {
 
 void Service::report_write(const json& value, Reply reply) {
     const Parameters parameters(value, {"path", "language", "replace"});
-    const std::filesystem::path path = std::filesystem::absolute(parameters.text("path"));
+    const std::filesystem::path path = std::filesystem::absolute(parameters.path("path"));
+    const std::string language = parameters.text("language", "en");
     const auto existing = parameters.flag("replace", false) ? sessions::Existing::replace : sessions::Existing::refuse;
     protocol::Task task;
     task.id = fmt::format("report-{}", ++reports_);
@@ -189,7 +195,6 @@ void Service::report_write(const json& value, Reply reply) {
         if (journal_) {
             journal_->flush();
         }
-        const std::string language = parameters.text("language", "en");
         write_report(*session_, path, existing, language, report_messages(paths_, language), [&](double fraction) {
             task.fraction = fraction;
             board_.set_task(task);

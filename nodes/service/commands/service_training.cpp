@@ -59,8 +59,10 @@ engine::RunConfig read_run_config(const fs::path& path) {
 
 engine::RunConfig find_preset(const std::string& name, const Paths& paths) {
     const fs::path path = paths.presets() / (name + ".json");
-    const bool plain = !name.empty() && name.find('/') == std::string::npos && name.front() != '.';
-    if (!plain || !fs::exists(path)) {
+    const bool plain = !name.empty() && name.find('/') == std::string::npos && name.front() != '.' &&
+                       name.find('\0') == std::string::npos;
+    std::error_code error;
+    if (!plain || !fs::exists(path, error)) {
         throw CommandError(say("there is no preset '{}'; there are: {}", name, base::joined(preset_names(paths))));
     }
     return read_run_config(path);
@@ -199,7 +201,7 @@ void Service::train_start(const json& value, Reply reply) {
     auto& train = order.config.train;
     train.steps = static_cast<int>(parameters.integer("steps", train.steps, 1, kMostSteps));
     train.seed = parameters.seed(train.seed);
-    order.data = parameters.text("data", "manpages");
+    order.data = parameters.path("data", "manpages");
     order.paused = parameters.flag("paused", false);
     const std::string title = parameters.text("name", "");
     start_run(std::move(order), title, reply);
@@ -311,8 +313,8 @@ void Service::train_set(const json& value, Reply reply) {
     TrainingCommand command;
     command.kind = TrainingCommand::Kind::set;
     for (const auto& [key, number] : value.items()) {
-        if (key == "run" || number.is_null()) {
-            continue;  // null is a value that is left out, as everywhere
+        if (key == "run") {
+            continue;
         }
         if (!number.is_number()) {
             throw CommandError(say("{} must be a number, not {}", key, number.dump()));
@@ -347,9 +349,11 @@ void Service::train_fork(const json& value, Reply reply) {
     if (parameters.has("steps")) {
         wish.steps = static_cast<int>(parameters.integer("steps", 1, 1, kMostSteps));
     }
+    const bool paused = parameters.flag("paused", false);
+    const std::string title = parameters.text("name", "");
     TrainingRequest order = order_to_fork(*session_, known_run(parameters.run()), wish);
-    order.paused = parameters.flag("paused", false);
-    start_run(std::move(order), parameters.text("name", ""), reply);
+    order.paused = paused;
+    start_run(std::move(order), title, reply);
 }
 
 }  // namespace moescope::node

@@ -57,7 +57,7 @@ GenerationRequest parse_generation(const json& value) {
     const Parameters parameters(value, {"model", "prompt", "group", "max_tokens", "temperature", "top_k", "top_p",
                                         "min_p", "seed", "alternatives", "chat", "system", "threads"});
     GenerationRequest order;
-    order.model = parameters.text("model");
+    order.model = parameters.path("model");
     order.prompt = parameters.text("prompt");
     order.group = parameters.text("group", "");
     order.chat = parameters.flag("chat", true);

@@ -15,13 +15,6 @@ std::uint64_t total_memory() {
     return static_cast<std::uint64_t>(sysconf(_SC_PHYS_PAGES)) * static_cast<std::uint64_t>(sysconf(_SC_PAGESIZE));
 }
 
-std::uint64_t resident_memory() {
-    std::istringstream file = base::system_file("/proc/self/statm");
-    std::uint64_t size = 0, resident = 0;
-    file >> size >> resident;
-    return resident * static_cast<std::uint64_t>(sysconf(_SC_PAGESIZE));
-}
-
 std::string processor_name() {
     // Read once: it does not change, the file is long where there are many cores, and the gauges ask every second.
     static const std::string name = [] {

@@ -1,5 +1,6 @@
 // Messages between the node and a model's process, over two pipes: length u32, kind u8, body. Bodies are JSON objects
-// or the token batches of the journal, so that the node passes tokens on without looking into them.
+// or what comes token by token, which the node passes on without looking into it: the token batches of the journal, or
+// lines of text (worker_routing.hpp).
 #pragma once
 
 #include <cstddef>

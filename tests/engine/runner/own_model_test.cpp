@@ -90,6 +90,47 @@ TEST_F(OwnModelTest, SaysWhatItIs) {
         << "the weights name their folder";
 }
 
+TEST_F(OwnModelTest, AnAnswerIsTheSameWhenItsRoutingIsWatched) {
+    const auto model = open_model(checkpoint(), 1);
+    GenerateRequest request;
+    request.prompt = "Document 12 reads";
+    request.max_tokens = 12;
+    std::vector<GeneratedToken> plain, routed;
+    ask(*model, request, &plain);
+    const std::atomic<bool> cancel = false;
+    const ShownPrompt prompt = model->show(request, cancel);
+    std::vector<routing::TokenDecisions> decisions;
+    const GenerateResult result = model->answer_routed(
+        prompt, request, {}, [&](const GeneratedToken& token) { routed.push_back(token); },
+        [&](const routing::TokenDecisions& one) { decisions.push_back(one); }, cancel);
+    ASSERT_EQ(routed.size(), plain.size());
+    ASSERT_EQ(result.tokens, static_cast<int>(plain.size()));
+    const bool ended = result.stop == GenerateResult::Stop::end;
+    ASSERT_EQ(decisions.size(), prompt.tokens.size() + routed.size() - (ended ? 0 : 1));
+    std::vector<std::int32_t> all = prompt.tokens;
+    for (std::size_t i = 0; i < routed.size(); ++i) {
+        EXPECT_EQ(routed[i].chosen.token, plain[i].chosen.token);
+        const routing::TokenDecisions& before = decisions[prompt.tokens.size() - 1 + i];
+        EXPECT_EQ(before.next, routed[i].chosen.token);
+        EXPECT_EQ(before.predicted, routed[i].chosen.token) << "greedy";
+        EXPECT_NEAR(before.log_probability.value_or(1), routed[i].chosen.log_probability, 1e-5);
+        all.push_back(routed[i].chosen.token);
+    }
+    std::size_t at = 0;
+    model->route(
+        std::span(all).first(decisions.size()), {},
+        [&](const routing::TokenDecisions& one) {
+            EXPECT_EQ(one.position, decisions[at].position);
+            EXPECT_EQ(one.token, decisions[at].token);
+            EXPECT_EQ(one.bytes, decisions[at].bytes);
+            ASSERT_EQ(one.layers.size(), 2u);
+            EXPECT_EQ(one.layers[1].ids, decisions[at].layers[1].ids);
+            ++at;
+        },
+        cancel);
+    EXPECT_EQ(at, decisions.size());
+}
+
 // The decoder with its cache and the forward pass over the whole text are two programs for the same numbers.
 TEST_F(OwnModelTest, GreedyAnswersAgreeWithTheLogitsOfTheWholeText) {
     const auto model = open_model(checkpoint(), 1);

@@ -74,6 +74,19 @@ TEST_F(BadInput, Configurations) {
     std::string nan = tiny_config(10, 5).dump();
     nan.insert(nan.find("\"batch\""), "\"learning_rate\":NaN,");
     expect_one_sentence(train(file("nan.json", nan), corpus), "nan.json");
+    std::string twice = tiny_config(10, 5).dump();
+    twice.insert(twice.find("\"batch\""), "\"batch\":3,");
+    expect_one_sentence(train(file("twice.json", twice), corpus), "twice.json has the key \"batch\" twice");
+    for (const char* place : {"name", "model", "train"}) {
+        json null = tiny_config(10, 5);
+        null[place] = nullptr;
+        expect_one_sentence(train(file("null.json", null.dump()), corpus), "null");
+    }
+    for (const auto& [key, value] : tiny_config(10, 5)["train"].items()) {
+        json null = tiny_config(10, 5);
+        null["train"][key] = nullptr;
+        expect_one_sentence(train(file("null.json", null.dump()), corpus), "train." + key + " is null");
+    }
     EXPECT_FALSE(std::filesystem::exists(folder / "out")) << "a refused configuration leaves no session behind";
 }
 

@@ -80,7 +80,7 @@ TEST(LoadModel, DifferencesAreThoseOfTheShares) {
     std::size_t beyond = 0;
     for (std::size_t cell = 0; cell < kCells; ++cell) {
         const std::size_t layer = cell / kExperts;
-        const auto expected = history::share_difference(sum(run, 44, 299, 0, cell), model.total(layer)[0],
+        const auto expected = routing::share_difference(sum(run, 44, 299, 0, cell), model.total(layer)[0],
                                                         sum(run, 44, 299, 1, cell), model.total(layer)[1]);
         if (layer == 0) {
             EXPECT_TRUE(std::isnan(model.cells().value[cell]));

@@ -1,4 +1,4 @@
-#include "nodes/history/load_metrics.hpp"
+#include "routing/load_metrics.hpp"
 
 #include <algorithm>
 #include <cmath>
@@ -6,7 +6,7 @@
 #include <numeric>
 #include <vector>
 
-namespace moescope::history {
+namespace moescope::routing {
 
 namespace {
 
@@ -78,6 +78,15 @@ std::size_t dead_experts(std::span<const double> load) {
     return static_cast<std::size_t>(std::count(load.begin(), load.end(), 0.0));
 }
 
+std::vector<double> utilisation(std::span<const double> load) {
+    const double mean = sum(load) / static_cast<double>(load.size());
+    std::vector<double> shares;
+    for (const double x : load) {
+        shares.push_back(mean > 0 ? x / mean : kNone);
+    }
+    return shares;
+}
+
 LoadMetrics load_metrics(std::span<const double> load) {
     return {max_violation(load), variation(load), normalised_entropy(load), gini(load), dead_experts(load)};
 }
@@ -94,4 +103,4 @@ ShareDifference share_difference(double count_a, double total_a, double count_b,
     return result;
 }
 
-}  // namespace moescope::history
+}  // namespace moescope::routing

@@ -1,6 +1,6 @@
 // The load metrics against their definitions written out, against known extremes, and against what must not change
 // them.
-#include "nodes/history/load_metrics.hpp"
+#include "routing/load_metrics.hpp"
 
 #include <algorithm>
 #include <cmath>
@@ -10,7 +10,7 @@
 
 namespace {
 
-using namespace moescope::history;
+using namespace moescope::routing;
 
 std::vector<double> random_load(std::mt19937& random, std::size_t experts) {
     std::uniform_int_distribution<int> count(0, 300);

@@ -1,5 +1,6 @@
 // Numbers that describe how a router spreads tokens over experts. Each has one definition, here: the window, exports
-// and tests call these functions. Pure: no window, no state, any thread.
+// and tests call these functions, for the steps of a training run and for traces alike. Pure: no window, no state, any
+// thread.
 //
 // `load` is the number of (token, slot) pairs that went to each of the N experts of one layer; with T tokens and top-k
 // routing its sum is T k. Of an empty load (no expert or no token) every number is NaN.
@@ -7,8 +8,9 @@
 
 #include <cstddef>
 #include <span>
+#include <vector>
 
-namespace moescope::history {
+namespace moescope::routing {
 
 /// MaxVio = (max_i load_i - mean) / mean. 0 is even, N - 1 is everything on one expert.
 /// Source: Wang et al. 2024, "Auxiliary-loss-free load balancing", arXiv 2408.15664, equation 4.
@@ -27,7 +29,11 @@ double gini(std::span<const double> load);
 /// Experts without a single token.
 std::size_t dead_experts(std::span<const double> load);
 
-/// All of the above for one layer.
+/// Utilisation of each expert: load_i / (T k / N) = load_i / mean. 1 is its fair share, 0 is a dead expert; NaN when no
+/// expert has any. Source: NeMo Automodel's MoE load metrics.
+std::vector<double> utilisation(std::span<const double> load);
+
+/// All of the above that are one number for a layer.
 struct LoadMetrics {
     double max_violation = 0, variation = 0, entropy = 0, gini = 0;
     std::size_t dead = 0;
@@ -47,4 +53,4 @@ struct ShareDifference {
 /// NaN, NaN, false when either total is 0.
 ShareDifference share_difference(double count_a, double total_a, double count_b, double total_b);
 
-}  // namespace moescope::history
+}  // namespace moescope::routing

@@ -1,0 +1,14 @@
+// Base64 (RFC 4648, section 4) from outside.
+#pragma once
+
+#include <optional>
+#include <string>
+#include <string_view>
+
+namespace moescope::base {
+
+/// Strict: nothing when a character is none of the alphabet, the padding is missing or stands elsewhere than at the
+/// end, or the text is longer than 1 GiB.
+std::optional<std::string> decode_base64(std::string_view text);
+
+}  // namespace moescope::base

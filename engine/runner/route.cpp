@@ -1,0 +1,162 @@
+// Routing of a given text, and of an answer while it is written: the same for every kind of model.
+#include <algorithm>
+#include <optional>
+
+#include "engine/error.hpp"
+#include "engine/runner/generation.hpp"
+#include "engine/runner/language_model.hpp"
+#include "engine/runner/routed_model.hpp"
+#include "engine/runner/sampler.hpp"
+
+namespace moescope::engine {
+namespace {
+
+using routing::LayerDecision;
+using routing::TokenDecisions;
+
+/// What is known of a token before its successor is: that one's logits.
+TokenDecisions described(const LanguageModel& model, int position, std::int32_t token,
+                         std::vector<LayerDecision>&& layers, std::span<const float> logits) {
+    TokenDecisions decisions;
+    decisions.position = position;
+    decisions.token = token;
+    decisions.bytes = model.token_bytes(token);
+    decisions.predicted = static_cast<std::int32_t>(std::max_element(logits.begin(), logits.end()) - logits.begin());
+    decisions.layers = std::move(layers);
+    return decisions;
+}
+
+void put_next(TokenDecisions& decisions, std::int32_t next, std::span<const float> logits) {
+    const auto largest = logits[static_cast<std::size_t>(decisions.predicted)];
+    decisions.next = next;
+    decisions.log_probability =
+        static_cast<float>(logits[static_cast<std::size_t>(next)] - log_sum_exp(logits, largest));
+}
+
+void check_token(std::int32_t token, int vocabulary) {
+    if (token < 0 || token >= vocabulary) {
+        throw Error(say("the token {} is not in this model's vocabulary of {}", token, vocabulary));
+    }
+}
+
+/// A watched model for the loop of generation. The latest token waits for its successor.
+class RoutedAnswer final : public TokenModel {
+ public:
+    RoutedAnswer(const LanguageModel& model, RoutedModel& routed, const OnDecisions& on_decisions)
+        : model_(model), routed_(routed), on_decisions_(on_decisions) {}
+
+    int context_length() const override { return routed_.context_length(); }
+    int most_answers() const override { return 1; }
+    std::span<const float> read(std::span<const std::int32_t> prompt, int /*answers*/,
+                                const std::atomic<bool>& cancel) override {
+        routed_.restart();
+        position_ = 0;
+        waiting_.reset();
+        return feed(prompt, cancel);
+    }
+    std::span<const float> append(std::span<const NextToken> next, const std::atomic<bool>& cancel) override {
+        return feed(std::span(&next[0].token, 1), cancel);
+    }
+    bool ends_text(std::int32_t token) const override { return model_.ends_text(token); }
+    std::string token_bytes(std::int32_t token) const override { return model_.token_bytes(token); }
+
+    /// The waiting token gets its successor; nothing when none waits.
+    void chosen(std::int32_t next) {
+        if (waiting_) {
+            put_next(*waiting_, next, logits_);
+            finish();
+        }
+    }
+    void finish() {
+        if (waiting_) {
+            on_decisions_(*waiting_);
+            waiting_.reset();
+        }
+    }
+
+ private:
+    std::span<const float> feed(std::span<const std::int32_t> tokens, const std::atomic<bool>& cancel) {
+        const auto step = static_cast<std::size_t>(routed_.most_tokens()),
+                   V = static_cast<std::size_t>(routed_.vocabulary());
+        std::span<const float> logits;
+        for (std::size_t start = 0; start < tokens.size(); start += step) {
+            const auto part = tokens.subspan(start, std::min(step, tokens.size() - start));
+            chosen(part.front());  // the logits it is compared with are gone once the next are computed
+            logits = cancel ? std::span<const float>() : routed_.feed(part, layers_, cancel);
+            if (logits.empty()) {
+                return {};
+            }
+            for (std::size_t i = 0; i < part.size(); ++i) {
+                if (i > 0) {
+                    chosen(part[i]);
+                }
+                logits_ = logits.subspan(i * V, V);
+                waiting_ = described(model_, position_++, part[i], std::move(layers_[i]), logits_);
+            }
+        }
+        return logits_;
+    }
+
+    const LanguageModel& model_;
+    RoutedModel& routed_;
+    const OnDecisions& on_decisions_;
+    std::vector<std::vector<LayerDecision>> layers_;  ///< of the block in progress
+    std::span<const float> logits_;                   ///< after the waiting token
+    std::optional<TokenDecisions> waiting_;
+    int position_ = 0;
+};
+
+}  // namespace
+
+bool LanguageModel::route(std::span<const std::int32_t> tokens, const RouteRequest& request,
+                          const OnDecisions& on_decisions, const std::atomic<bool>& cancel) {
+    RoutedModel& model = routed(request);
+    if (tokens.empty()) {
+        throw Error(say("there are no tokens to look at: give at least one"));
+    }
+    if (tokens.size() > static_cast<std::size_t>(model.context_length())) {
+        throw Error(say("the text has {} tokens, but the context of this model holds {}; shorten the text",
+                        tokens.size(), model.context_length()));
+    }
+    for (const std::int32_t token : tokens) {
+        check_token(token, model.vocabulary());
+    }
+    model.restart();
+    const auto step = static_cast<std::size_t>(model.most_tokens()), V = static_cast<std::size_t>(model.vocabulary());
+    std::vector<std::vector<LayerDecision>> layers;
+    for (std::size_t start = 0; start < tokens.size(); start += step) {
+        const auto part = tokens.subspan(start, std::min(step, tokens.size() - start));
+        const std::span<const float> logits = cancel ? std::span<const float>() : model.feed(part, layers, cancel);
+        if (logits.empty()) {
+            return false;
+        }
+        for (std::size_t i = 0; i < part.size(); ++i) {
+            const std::span<const float> row = logits.subspan(i * V, V);
+            TokenDecisions decisions =
+                described(*this, static_cast<int>(start + i), part[i], std::move(layers[i]), row);
+            if (start + i + 1 < tokens.size()) {
+                put_next(decisions, tokens[start + i + 1], row);
+            }
+            on_decisions(decisions);
+        }
+    }
+    return true;
+}
+
+GenerateResult LanguageModel::answer_routed(const ShownPrompt& prompt, const GenerateRequest& request,
+                                            const RouteRequest& routing,
+                                            const std::function<void(const GeneratedToken&)>& on_token,
+                                            const OnDecisions& on_decisions, const std::atomic<bool>& cancel) {
+    RoutedAnswer answer(*this, routed(routing), on_decisions);
+    const auto results = run_generation(
+        answer, prompt.tokens, request, 1,
+        [&](int, const GeneratedToken& token) {
+            answer.chosen(token.chosen.token);
+            on_token(token);
+        },
+        cancel);
+    answer.finish();  // of an answer that ended or was cancelled: nobody follows
+    return results[0];
+}
+
+}  // namespace moescope::engine

@@ -1,0 +1,216 @@
+#include "engine/runner/sweep.hpp"
+
+#include <algorithm>
+#include <cmath>
+
+#include "engine/error.hpp"
+#include "engine/runner/routed_model.hpp"
+#include "engine/runner/sampler.hpp"
+
+namespace moescope::engine {
+namespace {
+
+constexpr std::size_t kMostFloats = std::size_t{1} << 28;  // 1 GiB: probabilities and logits of one text
+
+using Tokens = std::span<const std::int32_t>;
+
+/// The untouched model on one text.
+struct Untouched {
+    std::vector<float> logits, shares;  ///< [T][V]; shares: softmax of the logits
+    std::vector<double> sums;           ///< [T], log sum exp of the logits
+    std::vector<std::uint64_t> uses;    ///< [E], tokens that chose the expert
+    double loss = 0;                    ///< mean of -log p(next)
+};
+
+/// look(position, logits, layers) for every token; false when it was cancelled.
+template <class Look>
+bool read_text(RoutedModel& model, Tokens text, const std::atomic<bool>& cancel, const Look& look) {
+    const auto step = static_cast<std::size_t>(model.most_tokens()), V = static_cast<std::size_t>(model.vocabulary());
+    std::vector<std::vector<routing::LayerDecision>> layers;
+    model.restart();
+    for (std::size_t start = 0; start < text.size(); start += step) {
+        const Tokens part = text.subspan(start, std::min(step, text.size() - start));
+        const std::span<const float> logits = cancel ? std::span<const float>() : model.feed(part, layers, cancel);
+        if (logits.empty()) {
+            return false;
+        }
+        for (std::size_t i = 0; i < part.size(); ++i) {
+            look(start + i, logits.subspan(i * V, V), layers[i]);
+        }
+    }
+    return true;
+}
+
+double sum_of(std::span<const float> logits) {
+    return log_sum_exp(logits, *std::max_element(logits.begin(), logits.end()));
+}
+
+/// As log p of a text's tokens from the second on; the last has no successor.
+double mean_loss(double sum_of_logs, Tokens text) {
+    return -sum_of_logs / static_cast<double>(text.size() - 1);
+}
+
+bool read_untouched(RoutedModel& model, int layer, Tokens text, const std::atomic<bool>& cancel, Untouched& out) {
+    const auto V = static_cast<std::size_t>(model.vocabulary());
+    out = {};
+    out.uses.assign(static_cast<std::size_t>(model.spec().experts), 0);
+    out.logits.reserve(text.size() * V);
+    out.shares.reserve(text.size() * V);
+    double log_probabilities = 0;
+    const bool done =
+        read_text(model, text, cancel, [&](std::size_t t, std::span<const float> logits, const auto& layers) {
+            const double sum = sum_of(logits);
+            out.sums.push_back(sum);
+            out.logits.insert(out.logits.end(), logits.begin(), logits.end());
+            for (const float logit : logits) {
+                out.shares.push_back(static_cast<float>(std::exp(logit - sum)));
+            }
+            if (t + 1 < text.size()) {
+                log_probabilities += logits[static_cast<std::size_t>(text[t + 1])] - sum;
+            }
+            for (const routing::LayerDecision& one : layers) {
+                for (std::size_t i = 0; one.layer == layer && i < one.ids.size(); ++i) {
+                    ++out.uses[static_cast<std::size_t>(one.ids[i])];
+                }
+            }
+        });
+    out.loss = mean_loss(log_probabilities, text);
+    return done;
+}
+
+/// sum p (log p - log q), p untouched. Both are softmaxes, so it is sum p (z_p - z_q) - sum_p + sum_q. Rounding could
+/// make it a little negative, which it never is.
+double divergence(const float* shares, const float* untouched, double untouched_sum, std::span<const float> changed,
+                  double changed_sum) {
+    double difference = 0;
+    for (std::size_t v = 0; v < changed.size(); ++v) {
+        const double step = static_cast<double>(untouched[v]) - changed[v];
+        difference += shares[v] > 0 ? shares[v] * step : 0.0;
+    }
+    return std::max(0.0, difference - untouched_sum + changed_sum);
+}
+
+struct Effect {
+    double kl = 0, loss = 0;
+};
+
+bool read_changed(RoutedModel& model, Tokens text, const std::atomic<bool>& cancel, const Untouched& untouched,
+                  Effect& effect) {
+    const auto V = static_cast<std::size_t>(model.vocabulary());
+    double kl = 0, log_probabilities = 0;
+    const bool done = read_text(model, text, cancel, [&](std::size_t t, std::span<const float> logits, const auto&) {
+        const double sum = sum_of(logits);
+        kl += divergence(untouched.shares.data() + t * V, untouched.logits.data() + t * V, untouched.sums[t], logits,
+                         sum);
+        if (t + 1 < text.size()) {
+            log_probabilities += logits[static_cast<std::size_t>(text[t + 1])] - sum;
+        }
+    });
+    effect.kl = kl / static_cast<double>(text.size());
+    effect.loss = mean_loss(log_probabilities, text) - untouched.loss;
+    return done;
+}
+
+void check(const SweepRequest& request, const RoutedModel& model) {
+    const routing::RouterSpec& spec = model.spec();
+    if (!std::binary_search(spec.routed_layers.begin(), spec.routed_layers.end(), request.layer)) {
+        throw Error(say("layer {} of {} has no router; those with one are {} to {}", request.layer, spec.model,
+                        spec.routed_layers.front(), spec.routed_layers.back()));
+    }
+    if (spec.experts <= spec.experts_per_token || spec.experts < 2) {
+        throw Error(say("{} chooses all of its {} experts; none can be knocked out alone", spec.model, spec.experts));
+    }
+    if (request.texts.empty()) {
+        throw Error(say("there is no text to measure with"));
+    }
+    for (std::size_t i = 0; i < request.texts.size(); ++i) {
+        const std::size_t length = request.texts[i].size(), most = static_cast<std::size_t>(model.context_length());
+        if (length < 2 || length > most) {
+            throw Error(say("text {} has {} tokens; it takes 2 to {}", i + 1, length, most));
+        }
+        if (2 * length > kMostFloats / static_cast<std::size_t>(model.vocabulary())) {
+            throw Error(
+                say("text {} has {} tokens, whose distributions over {} tokens take too much memory; shorten it", i + 1,
+                    length, model.vocabulary()));
+        }
+        for (const std::int32_t token : request.texts[i]) {
+            if (token < 0 || token >= model.vocabulary()) {
+                throw Error(say("the token {} is not in this model's vocabulary of {}", token, model.vocabulary()));
+            }
+        }
+    }
+}
+
+/// Means over the texts; effects [E][texts].
+std::vector<ExpertEffect> summed_up(const std::vector<std::vector<Effect>>& effects,
+                                    const std::vector<std::uint64_t>& uses) {
+    std::vector<ExpertEffect> experts;
+    const std::size_t E = effects.size(), N = effects[0].size();
+    for (std::size_t e = 0; e < E; ++e) {
+        std::vector<double> kl(N), loss(N), control_kl(N), control_loss(N), above_kl(N), above_loss(N);
+        for (std::size_t n = 0; n < N; ++n) {
+            kl[n] = effects[e][n].kl;
+            loss[n] = effects[e][n].loss;
+            for (std::size_t other = 0; other < E; ++other) {
+                control_kl[n] += other == e ? 0.0 : effects[other][n].kl / static_cast<double>(E - 1);
+                control_loss[n] += other == e ? 0.0 : effects[other][n].loss / static_cast<double>(E - 1);
+            }
+            above_kl[n] = kl[n] - control_kl[n];
+            above_loss[n] = loss[n] - control_loss[n];
+        }
+        ExpertEffect one;
+        one.expert = static_cast<int>(e);
+        one.tokens = uses[e];
+        one.kl = base::of_mean(kl);
+        one.loss = base::of_mean(loss);
+        one.control_kl = base::of_mean(control_kl);
+        one.control_loss = base::of_mean(control_loss);
+        one.above_kl = base::of_mean(above_kl);
+        one.above_loss = base::of_mean(above_loss);
+        experts.push_back(one);
+    }
+    return experts;
+}
+
+}  // namespace
+
+SweepResult sweep_layer(LanguageModel& model, const SweepRequest& request,
+                        const std::function<void(std::uint64_t, std::uint64_t)>& on_progress,
+                        const std::atomic<bool>& cancel) {
+    RouteRequest routing;
+    routing.detail = routing::Detail::ids;
+    RoutedModel* routed = &model.routed(routing);
+    check(request, *routed);
+    const routing::RouterSpec spec = routed->spec();
+    const auto E = static_cast<std::size_t>(spec.experts);
+    std::vector<std::vector<Effect>> effects(E);
+    std::vector<std::uint64_t> uses(E, 0);
+    std::vector<double> losses;
+    std::uint64_t done = 0, tokens = 0;
+    for (const auto& text : request.texts) {
+        // One text after the other, so that the distributions of one are in memory.
+        routing.interventions.knocked_out.clear();
+        Untouched untouched;
+        if (!read_untouched(model.routed(routing), request.layer, text, cancel, untouched)) {
+            return {};
+        }
+        losses.push_back(untouched.loss);
+        tokens += text.size();
+        for (std::size_t e = 0; e < E; ++e) {
+            Effect effect;
+            // Nobody misses an expert that was not chosen, unless it counts for its group.
+            if (untouched.uses[e] > 0 || spec.groups > 1) {
+                routing.interventions.knocked_out = {{request.layer, static_cast<int>(e)}};
+                if (!read_changed(model.routed(routing), text, cancel, untouched, effect)) {
+                    return {};
+                }
+            }
+            effects[e].push_back(effect);
+            uses[e] += untouched.uses[e];
+            on_progress(++done, E * request.texts.size());
+        }
+    }
+    return {true, request.texts.size(), tokens, base::of_mean(losses), summed_up(effects, uses)};
+}
+
+}  // namespace moescope::engine

@@ -1,0 +1,173 @@
+// moescope-node route: what the routers of a model decide for a text, and how that changes when they are changed.
+#include <CLI/CLI.hpp>
+#include <fmt/format.h>
+#include <fstream>
+#include <memory>
+#include <optional>
+
+#include "base/json_fields.hpp"
+#include "nodes/service/cli/asked_model.hpp"
+#include "nodes/service/cli/console.hpp"
+#include "nodes/service/cli/subcommands.hpp"
+#include "routing/interventions.hpp"
+#include "routing/replay.hpp"
+#include "sessions/outputs.hpp"
+
+namespace moescope::node {
+using nlohmann::json;
+namespace fs = std::filesystem;
+
+namespace {
+
+struct RouteOptions {
+    std::string model, text, tokens, out, detail = "weights", replay;
+    std::vector<std::string> knock_out, force, bias, limit, zero;
+    bool chat = false, overwrite = false, json = false;
+};
+
+routing::Interventions interventions_of(const RouteOptions& options) {
+    routing::Interventions all;
+    const auto add = [](auto& into, const auto& more) { into.insert(into.end(), more.begin(), more.end()); };
+    for (const std::string& one : options.knock_out) {
+        add(all.knocked_out, routing::parse_places(one));
+    }
+    for (const std::string& one : options.force) {
+        add(all.forced, routing::parse_places(one));
+    }
+    for (const std::string& one : options.bias) {
+        add(all.biases, routing::parse_biases(one));
+    }
+    for (const std::string& one : options.limit) {
+        add(all.limits, routing::parse_limits(one));
+    }
+    for (const std::string& one : options.zero) {
+        add(all.zeroed, routing::parse_places(one));
+    }
+    return all;
+}
+
+/// The trace as it grows: into a file that takes its name at the end, or on standard output.
+class TraceOutput {
+ public:
+    TraceOutput(const std::string& out, sessions::Existing existing) {
+        if (!sessions::is_standard_output(out)) {
+            file_.emplace(out, existing);
+            stream_.open(file_->temporary(), std::ios::binary | std::ios::app);
+        }
+    }
+    void write(std::span<const std::byte> lines) {
+        const std::string_view text(reinterpret_cast<const char*>(lines.data()), lines.size());
+        if (file_) {
+            stream_ << text << std::flush;
+        } else {
+            sessions::write_standard_output(text);
+        }
+    }
+    void finish() {
+        if (!file_) {
+            return;
+        }
+        stream_.close();
+        if (!stream_) {
+            throw base::Error(base::say("{} could not be written; the disk may be full", file_->temporary()));
+        }
+        file_->commit();
+    }
+    bool is_file() const { return file_.has_value(); }
+
+ private:
+    std::optional<sessions::OutputFile> file_;
+    std::ofstream stream_;
+};
+
+void print_summary(const RouteOptions& options, const json& answer) {
+    json summary = {{"model", options.model}, {"out", options.out}, {"tokens", answer.value("tokens", 0)}};
+    for (const char* key : {"mean_log_probability", "agreement"}) {
+        if (answer.contains(key)) {
+            summary[key] = answer.at(key);
+        }
+    }
+    if (options.json) {
+        summary["doubts"] = json::array();
+        for (const json& doubt : base::member(answer, "doubts")) {
+            summary["doubts"].push_back(base::sentence_from_json(doubt, "").english());
+        }
+        print_json(summary);
+        return;
+    }
+    fmt::print("{} tokens in {}\n", answer.value("tokens", 0), for_terminal(options.out));
+    if (answer.contains("mean_log_probability")) {
+        fmt::print("mean log-probability of the next token: {:.4f}\n", answer.value("mean_log_probability", 0.0));
+    }
+    if (const json& agreement = base::member(answer, "agreement"); agreement.is_object()) {
+        fmt::print("recomputed from the scores, {} of {} choices are the executed ones\n",
+                   base::count_of(agreement, "equal"), base::count_of(agreement, "decisions"));
+    }
+}
+
+int route_command(const Paths& paths, const RouteOptions& options) {
+    json request = {{"op", "route"},
+                    {"name", options.model},
+                    {"detail", options.detail},
+                    {"chat", options.chat},
+                    {"interventions", routing::items_to_json(interventions_of(options))}};
+    if (options.tokens.empty()) {
+        request["text"] = text_option(options.text, base::marked("the text"));
+    } else {
+        request["tokens"] = fs::absolute(options.tokens).string();
+    }
+    if (!options.replay.empty()) {
+        routing::read_replay(options.replay);  // a bad one is named before a model is loaded
+        request["replay"] = fs::absolute(options.replay).string();
+    }
+    TraceOutput output(options.out, options.overwrite ? sessions::Existing::replace : sessions::Existing::refuse);
+    const json answer = ask_model(paths, options.model, request, base::say("routing a text with {}", options.model),
+                                  [&](std::span<const std::byte> lines) { output.write(lines); });
+    output.finish();
+    std::vector<base::Sentence> doubts;
+    for (const json& doubt : base::member(answer, "doubts")) {
+        doubts.push_back(base::sentence_from_json(doubt, ""));
+    }
+    print_warnings(doubts);
+    if (output.is_file()) {
+        print_summary(options, answer);
+    }
+    return 0;
+}
+
+}  // namespace
+
+void add_route(CLI::App& app, Chosen& chosen) {
+    const auto options = std::make_shared<RouteOptions>();
+    auto* route = app.add_subcommand("route", "Which experts a model chooses for each token of a text");
+    route->add_option("--model", options->model, "Library name, GGUF file, checkpoint or session folder")
+        ->required()
+        ->check(filled());
+    auto* input = route->add_option_group("input", "What is read");
+    input->add_option("--text", options->text, "UTF-8; @FILE: the text of a file")->check(filled());
+    input->add_option("--tokens", options->tokens, "NumPy file, int32 [T]: token ids instead of a text")
+        ->check(filled());
+    input->require_option(1);
+    route->add_flag("--chat", options->chat, "Put the text in the model's chat template");
+    route->add_option("--out", options->out, "JSON Lines to write, one line per token; \"-\": standard output")
+        ->required()
+        ->check(filled());
+    route->add_option("--detail", options->detail, "ids, weights, or scores: everything that the choice was made of")
+        ->check(CLI::IsMember({"ids", "weights", "scores"}))
+        ->capture_default_str();
+    const char* places = "LAYER:EXPERT,...; ranges 3:0-4, * for every: *:5";
+    route->add_option("--knock-out", options->knock_out, std::string("Never choose these experts. ") + places);
+    route->add_option("--force", options->force, "Always choose these experts. Written as above");
+    route->add_option("--bias", options->bias, "Add to the score that the choice is by: LAYER:EXPERT=VALUE,...");
+    route->add_option("--limit-k", options->limit, "Choose at most so many experts: K, or LAYER:K,...");
+    route->add_option("--zero", options->zero, "Multiply these experts' outputs by zero without choosing others");
+    route->add_option("--replay", options->replay, "Take the experts of this trace instead of choosing")
+        ->check(filled());
+    route->add_flag("--force-overwrite", options->overwrite, "Replace a file that is there");
+    route->add_flag("--json", options->json, "One JSON object on standard output at the end");
+    route->callback([&chosen, options] {
+        chosen.command = [options](const Paths& paths) { return route_command(paths, *options); };
+    });
+}
+
+}  // namespace moescope::node

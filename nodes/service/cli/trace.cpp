@@ -1,0 +1,138 @@
+// moescope-node trace: what a trace of routing holds, and the same as a file that other programs read.
+#include <CLI/CLI.hpp>
+#include <cmath>
+#include <filesystem>
+#include <fmt/format.h>
+#include <memory>
+#include <string>
+
+#include "base/error.hpp"
+#include "base/foreign_text.hpp"
+#include "base/sentence.hpp"
+#include "nodes/service/cli/console.hpp"
+#include "nodes/service/cli/subcommands.hpp"
+#include "nodes/service/library/trace_export.hpp"
+#include "routing/figures/load.hpp"
+#include "routing/figures/spread.hpp"
+#include "routing/load_metrics.hpp"
+#include "sessions/outputs.hpp"
+
+namespace moescope::node {
+using nlohmann::json;
+
+namespace {
+
+struct TraceOptions {
+    std::string file, out, format;
+    bool force = false, json = false;
+};
+
+json number(double value) {
+    return std::isfinite(value) ? json(value) : json(nullptr);
+}
+
+/// Figures of every layer.
+json summary_of(const routing::LoadedTrace& trace) {
+    const routing::RouterSpec& spec = trace.source->spec();
+    const routing::Shape shape = routing::shape_of(spec);
+    routing::Load load(shape);
+    routing::RouterEntropy entropy(shape);
+    routing::Margins margins(shape);
+    std::uint64_t tokens = 0, counts = 0, chosen = 0, damaged = 0;
+    for (std::size_t i = 0; i < trace.source->chunks(); ++i) {
+        const auto chunk = trace.source->chunk(i, routing::kAllColumns & ~static_cast<unsigned>(routing::kTokens));
+        if (!chunk) {
+            ++damaged;
+            continue;
+        }
+        tokens += chunk->tokens;
+        counts += chunk->loads.size();
+        for (const std::uint16_t here : chunk->chosen) {
+            chosen += here;
+        }
+        load.add(*chunk);
+        entropy.add(*chunk);
+        margins.add(*chunk);
+    }
+    json layers = json::array();
+    for (std::size_t place = 0; place < shape.layers; ++place) {
+        const routing::LoadMetrics metrics = routing::load_metrics(load.load(place));
+        layers.push_back({{"layer", spec.routed_layers[place]},
+                          {"max_violation", number(metrics.max_violation)},
+                          {"variation", number(metrics.variation)},
+                          {"gini", number(metrics.gini)},
+                          {"load_entropy", number(metrics.entropy)},
+                          {"dead", metrics.dead},
+                          {"router_entropy", number(entropy.normalised_mean(place))},
+                          {"median_margin", number(std::exp2(margins.layer(place).quantile(0.5)))}});
+    }
+    json router = routing::router_to_json(spec);
+    if (trace.interventions.is_array()) {
+        router["interventions"] = trace.interventions;
+    }
+    return {{"tokens", tokens},   {"counts", counts}, {"chosen", chosen}, {"chunks", trace.source->chunks()},
+            {"damaged", damaged}, {"router", router}, {"layers", layers}};
+}
+
+void print_summary(const json& summary) {
+    fmt::print("{} tokens, {} chosen experts, {} times counts; {} pieces, {} of them damaged\n",
+               summary["tokens"].get<std::uint64_t>(), summary["chosen"].get<std::uint64_t>(),
+               summary["counts"].get<std::uint64_t>(), summary["chunks"].get<std::uint64_t>(),
+               summary["damaged"].get<std::uint64_t>());
+    const auto shown = [](const json& value) {
+        return value.is_null() ? std::string("-") : fmt::format("{:.4g}", value.get<double>());
+    };
+    fmt::print("{:<8} {:>10} {:>10} {:>10} {:>14} {:>8} {:>16} {:>16}\n", "layer", "MaxVio", "CV", "Gini",
+               "load entropy", "dead", "router entropy", "median margin");
+    for (const json& layer : summary["layers"]) {
+        fmt::print("{:<8} {:>10} {:>10} {:>10} {:>14} {:>8} {:>16} {:>16}\n", layer["layer"].get<int>(),
+                   shown(layer["max_violation"]), shown(layer["variation"]), shown(layer["gini"]),
+                   shown(layer["load_entropy"]), layer["dead"].get<std::uint64_t>(), shown(layer["router_entropy"]),
+                   shown(layer["median_margin"]));
+    }
+}
+
+int trace_command(const TraceOptions& options) {
+    if (options.out.empty()) {
+        const routing::LoadedTrace trace = routing::load_trace(options.file);
+        json summary = summary_of(trace);
+        print_warnings(trace.problems);
+        print_warnings(trace.source->spec().doubts);
+        if (options.json) {
+            summary["file"] = options.file;
+            print_json(summary);
+        } else {
+            print_summary(summary);
+        }
+        return 0;
+    }
+    const std::string format = !options.format.empty()
+                                   ? options.format
+                                   : (std::filesystem::path(options.out).extension() == ".csv" ? "csv" : "safetensors");
+    sessions::OutputFile output(options.out, options.force ? sessions::Existing::replace : sessions::Existing::refuse);
+    const routing::LoadedTrace trace = routing::load_trace(options.file);
+    (format == "csv" ? write_trace_csv : write_trace_safetensors)(output.temporary(), trace, {});
+    output.commit();
+    print_warnings(trace.problems);
+    if (options.json) {
+        print_json({{"file", options.file}, {"out", options.out}, {"format", format}});
+    }
+    return 0;
+}
+
+}  // namespace
+
+void add_trace(CLI::App& app, Chosen& chosen) {
+    const auto options = std::make_shared<TraceOptions>();
+    auto* trace = app.add_subcommand("trace", "What a trace of routing holds; or the same as arrays or a table");
+    trace->add_option("file", options->file, "Trace, as text or in columns")->required()->check(filled());
+    trace->add_option("--out", options->out, "File to write it into; nothing: a summary")->check(filled());
+    trace->add_option("--format", options->format, "safetensors or csv; nothing: as the name of --out ends")
+        ->check(CLI::IsMember({"safetensors", "csv"}));
+    trace->add_flag("--force", options->force, "Replace a file that is there");
+    trace->add_flag("--json", options->json, "One JSON object on standard output");
+    trace->callback(
+        [&chosen, options] { chosen.command = [options](const Paths&) { return trace_command(*options); }; });
+}
+
+}  // namespace moescope::node

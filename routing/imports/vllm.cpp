@@ -1,0 +1,68 @@
+#include <algorithm>
+#include <utility>
+
+#include "base/base64.hpp"
+#include "base/input_file.hpp"
+#include "routing/imports/import.hpp"
+#include "routing/imports/server_answer.hpp"
+
+namespace moescope::routing {
+
+namespace {
+
+IdTable table_of(SentIds sent, const std::string& source) {
+    if (!sent.packed) {
+        return IdTable::of_list(sent.list, sent.tokens, sent.layers, sent.per_token);
+    }
+    auto bytes = base::decode_base64(*sent.packed);
+    if (!bytes) {
+        throw Error(say("{} has routed experts that are no whole base64 text", source));
+    }
+    return IdTable::of_npy(std::move(*bytes), source);
+}
+
+/// The rows of two tables, one after the other.
+IdTable joined(const IdTable& first, const IdTable& second, const std::string& source) {
+    if (first.layers() != second.layers() || first.per_token() != second.per_token()) {
+        throw Error(say("{} has {} layers with {} experts for the prompt and {} with {} for the answer", source,
+                        first.layers(), first.per_token(), second.layers(), second.per_token()));
+    }
+    std::vector<std::int32_t> ids;
+    for (const IdTable* table : {&first, &second}) {
+        for (std::size_t token = 0; token < table->tokens(); ++token) {
+            for (std::size_t layer = 0; layer < table->layers(); ++layer) {
+                for (std::size_t rank = 0; rank < table->per_token(); ++rank) {
+                    // What does not fit stays as wrong as it is.
+                    ids.push_back(static_cast<std::int32_t>(
+                        std::clamp<std::int64_t>(table->at(token, layer, rank), INT32_MIN, INT32_MAX)));
+                }
+            }
+        }
+    }
+    return IdTable::of_list(ids, first.tokens() + second.tokens(), first.layers(), first.per_token());
+}
+
+}  // namespace
+
+Import import_vllm(const std::filesystem::path& path, const ModelShape& shape) {
+    const std::string source = path.string();
+    std::string bytes = base::read_file(path, kMostRecording);
+    std::vector<RecordedText> texts;
+    if (bytes.starts_with("\x93NUMPY")) {
+        texts.push_back({IdTable::of_npy(std::move(bytes), source), {}});
+        return import_texts(std::move(texts), shape, false, source);
+    }
+    std::vector<ServerText> sent = read_server_answer(bytes, source);
+    bytes = {};
+    for (ServerText& text : sent) {
+        IdTable ids = table_of(std::move(text.ids), source);
+        if (text.prompt.given()) {
+            ids = joined(table_of(std::move(text.prompt), source), ids, source);
+        }
+        std::vector<std::int32_t> tokens = tokens_of(text, ids.tokens());
+        texts.push_back({std::move(ids), std::move(tokens)});
+    }
+    return import_texts(std::move(texts), shape, false, source);
+}
+
+}  // namespace moescope::routing

@@ -1,0 +1,194 @@
+#include "routing/intervention_plan.hpp"
+
+#include <algorithm>
+
+namespace moescope::routing {
+namespace {
+
+using base::Error;
+using base::say;
+
+/// Collects the changes of all layers of a model, and refuses what does not fit it.
+class Builder {
+ public:
+    explicit Builder(const RouterSpec& spec)
+        : spec_(spec), experts_(static_cast<std::size_t>(std::max(0, spec.experts))) {
+        if (spec.routed_layers.empty()) {
+            throw Error(say("{} has no router; there is nothing to change", spec.model));
+        }
+        changes_.resize(static_cast<std::size_t>(std::max(spec.layers, spec.routed_layers.back() + 1)));
+    }
+
+    /// what(change, expert, layer) for all that the place stands for.
+    template <class What>
+    void each(const ExpertPlace& place, const What& what) {
+        if (place.expert != kEvery && (place.expert < 0 || place.expert >= spec_.experts)) {
+            throw Error(
+                say("{} has the experts 0 to {}; there is no expert {}", spec_.model, spec_.experts - 1, place.expert));
+        }
+        each_layer(place.layer, [&](LayerChange& change, int layer) {
+            if (place.expert != kEvery) {
+                what(change, static_cast<std::size_t>(place.expert), layer);
+                return;
+            }
+            for (std::size_t expert = 0; expert < experts_; ++expert) {
+                what(change, expert, layer);
+            }
+        });
+    }
+    template <class What>
+    void each_layer(int layer, const What& what) {
+        const std::vector<int>& routed = spec_.routed_layers;
+        if (layer == kEvery) {
+            for (const int one : routed) {
+                what(changes_[static_cast<std::size_t>(one)], one);
+            }
+            return;
+        }
+        if (!std::binary_search(routed.begin(), routed.end(), layer)) {
+            throw Error(say("layer {} of {} has no router; those with one are {} to {}", layer, spec_.model,
+                            routed.front(), routed.back()));
+        }
+        what(changes_[static_cast<std::size_t>(layer)], layer);
+    }
+    void mark(std::vector<std::uint8_t>& marks, std::size_t expert) const {
+        marks.resize(experts_, 0);
+        marks[expert] = 1;
+    }
+    /// In hash layers no score is looked at.
+    void needs_scores(int layer) const {
+        if (chooses_by_token(spec_, layer)) {
+            throw Error(
+                say("layer {} of {} chooses by the token's id: experts can be knocked out there, not forced or "
+                    "given a bias",
+                    layer, spec_.model));
+        }
+    }
+    void check_layers() const {
+        for (const int layer : spec_.routed_layers) {
+            check(changes_[static_cast<std::size_t>(layer)], layer);
+        }
+    }
+    std::vector<LayerChange>& changes() { return changes_; }
+    std::size_t experts() const { return experts_; }
+
+ private:
+    void check(const LayerChange& change, int layer) const {
+        const int wanted = change.experts > 0 ? change.experts : spec_.experts_per_token;
+        const auto out = std::count(change.knocked_out.begin(), change.knocked_out.end(), 1);
+        if (spec_.experts - out < wanted) {
+            throw Error(say("layer {} keeps {} experts, but {} are chosen per token; knock out fewer or limit k there",
+                            layer, spec_.experts - out, wanted));
+        }
+        if (change.forced.size() > static_cast<std::size_t>(wanted)) {
+            throw Error(say("{} experts are forced in layer {}, but only {} are chosen per token", change.forced.size(),
+                            layer, wanted));
+        }
+        for (const std::int32_t expert : change.forced) {
+            if (change.is_out(static_cast<std::size_t>(expert))) {
+                throw Error(say("expert {} of layer {} is both forced and knocked out", expert, layer));
+            }
+        }
+    }
+
+    const RouterSpec& spec_;
+    const std::size_t experts_;
+    std::vector<LayerChange> changes_;  ///< by layer
+};
+
+void check_replay(const Replay& replay, const RouterSpec& spec) {
+    if (!replay.source.empty() && replay.ids.empty()) {
+        throw Error(say("no routing was read from {}", replay.source));
+    }
+    for (const auto& [place, ids] : replay.ids) {
+        if (!std::binary_search(spec.routed_layers.begin(), spec.routed_layers.end(), place.second)) {
+            throw Error(say("the replay has layer {}, which has no router in {}", place.second, spec.model));
+        }
+        if (ids.size() > static_cast<std::size_t>(spec.experts_per_token)) {
+            throw Error(say("the replay has {} experts for a token in layer {}, but {} chooses {}", ids.size(),
+                            place.second, spec.model, spec.experts_per_token));
+        }
+        for (std::size_t i = 0; i < ids.size(); ++i) {
+            if (ids[i] < 0 || ids[i] >= spec.experts) {
+                throw Error(say("the replay has expert {}, but {} has the experts 0 to {}", ids[i], spec.model,
+                                spec.experts - 1));
+            }
+            if (std::find(ids.begin(), ids.begin() + static_cast<std::ptrdiff_t>(i), ids[i]) !=
+                ids.begin() + static_cast<std::ptrdiff_t>(i)) {
+                throw Error(say("the replay has expert {} twice for one token in layer {}", ids[i], place.second));
+            }
+        }
+    }
+}
+
+}  // namespace
+
+InterventionPlan::InterventionPlan(Interventions interventions, const RouterSpec& spec)
+    : interventions_(std::move(interventions)) {
+    if (interventions_.empty()) {
+        return;
+    }
+    Builder build(spec);
+    for (const ExpertPlace& place : interventions_.knocked_out) {
+        build.each(place,
+                   [&](LayerChange& change, std::size_t expert, int) { build.mark(change.knocked_out, expert); });
+    }
+    for (const ExpertPlace& place : interventions_.forced) {
+        build.each(place, [&](LayerChange& change, std::size_t expert, int layer) {
+            build.needs_scores(layer);
+            const auto id = static_cast<std::int32_t>(expert);
+            if (std::find(change.forced.begin(), change.forced.end(), id) == change.forced.end()) {
+                change.forced.push_back(id);
+            }
+        });
+    }
+    for (const AddedBias& bias : interventions_.biases) {
+        build.each(bias.place, [&](LayerChange& change, std::size_t expert, int layer) {
+            build.needs_scores(layer);
+            change.bias.resize(build.experts(), 0.0f);
+            change.bias[expert] += bias.value;
+        });
+    }
+    for (const ChosenLimit& limit : interventions_.limits) {
+        if (limit.experts < 1 || limit.experts > spec.experts_per_token) {
+            throw Error(say("{} chooses {} experts per token; a limit of {} is not between 1 and that", spec.model,
+                            spec.experts_per_token, limit.experts));
+        }
+        build.each_layer(limit.layer, [&](LayerChange& change, int) { change.experts = limit.experts; });
+    }
+    for (const ExpertPlace& place : interventions_.zeroed) {
+        build.each(place, [&](LayerChange& change, std::size_t expert, int) { build.mark(change.zeroed, expert); });
+    }
+    build.check_layers();
+    check_replay(interventions_.replay, spec);
+    for (LayerChange& change : build.changes()) {
+        const bool changed = change.of_choice() || !change.zeroed.empty();
+        place_of_.push_back(changed ? static_cast<std::int32_t>(layers_.size()) : -1);
+        if (changed) {
+            layers_.push_back(std::move(change));
+        }
+    }
+}
+
+const LayerChange* InterventionPlan::layer(int layer) const {
+    const auto at = static_cast<std::size_t>(layer);
+    return layer < 0 || at >= place_of_.size() || place_of_[at] < 0 ? nullptr
+                                                                    : &layers_[static_cast<std::size_t>(place_of_[at])];
+}
+
+std::vector<std::int32_t> InterventionPlan::replayed(int position, int layer) const {
+    const auto found = interventions_.replay.ids.find({position, layer});
+    if (found == interventions_.replay.ids.end()) {
+        return {};
+    }
+    std::vector<std::int32_t> ids = found->second;
+    if (const LayerChange* change = this->layer(layer); change != nullptr) {
+        std::erase_if(ids, [&](std::int32_t id) { return change->is_out(static_cast<std::size_t>(id)); });
+        if (change->experts > 0 && ids.size() > static_cast<std::size_t>(change->experts)) {
+            ids.resize(static_cast<std::size_t>(change->experts));
+        }
+    }
+    return ids;
+}
+
+}  // namespace moescope::routing

@@ -1,0 +1,50 @@
+// Interventions for one model: checked against its router, and sorted by layer for whoever computes it.
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <vector>
+
+#include "routing/decision.hpp"
+#include "routing/interventions.hpp"
+
+namespace moescope::routing {
+
+/// What is changed in one layer. E experts.
+struct LayerChange {
+    std::vector<std::uint8_t> knocked_out;  ///< [E], 1: never chosen; empty: none
+    std::vector<std::int32_t> forced;       ///< always chosen, no id twice
+    std::vector<float> bias;                ///< [E], added to the selection score; empty: none
+    int experts = 0;                        ///< chosen per token at most; 0: as many as the model chooses
+    std::vector<std::uint8_t> zeroed;       ///< [E], 1: its weight is set to zero; empty: none
+
+    bool is_out(std::size_t expert) const { return !knocked_out.empty() && knocked_out[expert] != 0; }
+    bool is_zero(std::size_t expert) const { return !zeroed.empty() && zeroed[expert] != 0; }
+    /// Whether other experts may be chosen than without it.
+    bool of_choice() const { return !knocked_out.empty() || !forced.empty() || !bias.empty() || experts > 0; }
+};
+
+class InterventionPlan {
+ public:
+    InterventionPlan() = default;  ///< changes nothing
+    /// Throws base::Error with the reason: a layer without a router, an expert that is not there, fewer experts left
+    /// than are chosen, an expert both forced and knocked out, force or bias where ids do not come from scores, a
+    /// replay whose ids were not read or do not fit.
+    InterventionPlan(Interventions interventions, const RouterSpec& spec);
+
+    bool empty() const { return layers_.empty() && interventions_.replay.ids.empty(); }
+    const Interventions& interventions() const { return interventions_; }
+    /// Null: the layer is left alone. Lives as long as the plan.
+    const LayerChange* layer(int layer) const;
+    /// Ids that the token takes instead of choosing, best first, without those knocked out and no more than the limit;
+    /// empty: it chooses.
+    std::vector<std::int32_t> replayed(int position, int layer) const;
+    bool replays() const { return !interventions_.replay.ids.empty(); }
+
+ private:
+    Interventions interventions_;
+    std::vector<LayerChange> layers_;     ///< those that are changed
+    std::vector<std::int32_t> place_of_;  ///< layer -> index in layers_, or -1
+};
+
+}  // namespace moescope::routing

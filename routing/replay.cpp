@@ -1,0 +1,39 @@
+#include "routing/replay.hpp"
+
+#include "routing/trace_reader.hpp"
+
+namespace moescope::routing {
+namespace {
+
+constexpr std::size_t kMostDecisions = std::size_t{1} << 21;  // of a replay: 4096 tokens in 512 layers
+
+}  // namespace
+
+Replay read_replay(const std::filesystem::path& path) {
+    const auto trace = open_trace(path);
+    const std::vector<int>& layers = trace->spec().routed_layers;
+    Replay replay;
+    replay.source = path.filename().string();
+    while (const auto chunk = trace->next()) {
+        for (std::size_t at = 0; at < chunk->tokens; ++at) {
+            if (chunk->document[at] != 0) {
+                continue;
+            }
+            for (std::size_t layer = 0; layer < layers.size(); ++layer) {
+                const auto ids = chunk->ids_of(layer, at);
+                if (!ids.empty()) {
+                    replay.ids[{chunk->position[at], layers[layer]}].assign(ids.begin(), ids.end());
+                }
+            }
+            if (replay.ids.size() > kMostDecisions) {
+                throw Error(say("{} has more than {} decisions; replay a shorter text", path, kMostDecisions));
+            }
+        }
+    }
+    if (replay.ids.empty()) {
+        throw Error(say("{} has no decisions to replay", path));
+    }
+    return replay;
+}
+
+}  // namespace moescope::routing

@@ -1,0 +1,14 @@
+// The routing of another run, read from its trace to be given to a model again.
+#pragma once
+
+#include <filesystem>
+
+#include "routing/interventions.hpp"
+
+namespace moescope::routing {
+
+/// Of the first text in a trace of either form. Throws Error naming the file: it cannot be read, is no trace, or has
+/// too much to be held.
+Replay read_replay(const std::filesystem::path& path);
+
+}  // namespace moescope::routing

@@ -1,0 +1,162 @@
+#include "routing/router_spec.hpp"
+
+#include <algorithm>
+#include <array>
+#include <cmath>
+#include <utility>
+
+#include "base/json_fields.hpp"
+
+namespace moescope::routing {
+
+using nlohmann::json;
+
+namespace {
+
+constexpr std::array kSources = {std::pair(Source::executed, "executed"), std::pair(Source::recomputed, "recomputed"),
+                                 std::pair(Source::imported, "imported")};
+constexpr std::size_t kMostDoubts = 32, kMostNameBytes = 4096;
+
+Source source_from(const std::string& name) {
+    for (const auto& [source, known] : kSources) {
+        if (name == known) {
+            return source;
+        }
+    }
+    // Nobody says that these ids made the logits, so they are not called executed.
+    return Source::imported;
+}
+
+std::string name_of(const json& value, const char* key) {
+    std::string name = base::text_of(value, key);
+    if (name.size() > kMostNameBytes) {
+        throw Error(say("has a text of {} bytes under \"{}\"", name.size(), key));
+    }
+    return name;
+}
+
+std::vector<int> layers_of(const json& value) {
+    const json& given = base::member(value, "routed_layers");
+    std::vector<int> layers;
+    if (!given.is_array()) {
+        return layers;
+    }
+    if (given.size() > static_cast<std::size_t>(kMostLayers)) {
+        throw Error(say("has more than {} layers", kMostLayers));
+    }
+    for (const json& layer : given) {
+        const auto number = base::as_integer(layer);
+        layers.push_back(number && *number >= 0 && *number < kMostLayers ? static_cast<int>(*number) : -1);
+    }
+    return layers;
+}
+
+}  // namespace
+
+void check(const RouterSpec& spec) {
+    if (spec.layers < 1 || spec.layers > kMostLayers) {
+        throw Error(say("has {} layers; 1 to {} are possible", spec.layers, kMostLayers));
+    }
+    if (spec.experts < 1 || spec.experts > kMostExperts) {
+        throw Error(say("has {} experts; 1 to {} are possible", spec.experts, kMostExperts));
+    }
+    if (spec.experts_per_token < 1 || spec.experts_per_token > spec.experts) {
+        throw Error(say("chooses {} experts per token of {}", spec.experts_per_token, spec.experts));
+    }
+    if (spec.routed_layers.empty()) {
+        throw Error(say("names no layer that has a router"));
+    }
+    int before = -1;
+    for (const int layer : spec.routed_layers) {
+        if (layer <= before || layer >= spec.layers) {
+            throw Error(say("does not name its layers with a router in ascending order below {}", spec.layers));
+        }
+        before = layer;
+    }
+    const Shape shape = shape_of(spec);  // each factor is small enough for the products
+    if (shape.layers * shape.per_token > kMostChosenOfToken || shape.layers * shape.experts > kMostExpertsOfModel) {
+        throw Error(say("has {} layers of {} experts, more than can be shown", shape.layers, shape.experts));
+    }
+    if (spec.groups < 1 || spec.groups > spec.experts || spec.groups_kept < 1 || spec.groups_kept > spec.groups) {
+        throw Error(say("keeps {} of {} groups of {} experts", spec.groups_kept, spec.groups, spec.experts));
+    }
+}
+
+Shape shape_of(const RouterSpec& spec) {
+    return {spec.routed_layers.size(), static_cast<std::size_t>(spec.experts),
+            static_cast<std::size_t>(spec.experts_per_token)};
+}
+
+int routed_place(const RouterSpec& spec, int layer) {
+    const auto found = std::lower_bound(spec.routed_layers.begin(), spec.routed_layers.end(), layer);
+    return found != spec.routed_layers.end() && *found == layer ? static_cast<int>(found - spec.routed_layers.begin())
+                                                                : -1;
+}
+
+const char* source_name(Source source) {
+    for (const auto& [known, name] : kSources) {
+        if (source == known) {
+            return name;
+        }
+    }
+    return "";
+}
+
+json router_to_json(const RouterSpec& spec) {
+    json value = {{"layers", spec.layers},
+                  {"experts", spec.experts},
+                  {"experts_per_token", spec.experts_per_token},
+                  {"shared_experts", spec.shared_experts},
+                  {"routed_layers", spec.routed_layers},
+                  {"hash_layers", spec.hash_layers},
+                  {"groups", spec.groups},
+                  {"groups_kept", spec.groups_kept},
+                  {"selection_bias", spec.selection_bias},
+                  {"normalise", spec.normalise},
+                  {"scale", spec.scale},
+                  {"source", source_name(spec.source)}};
+    for (const auto& [key, text] : {std::pair("model", &spec.model), std::pair("architecture", &spec.architecture),
+                                    std::pair("scoring", &spec.scoring), std::pair("group_score", &spec.group_score)}) {
+        if (!text->empty()) {
+            value[key] = *text;
+        }
+    }
+    for (const Sentence& doubt : spec.doubts) {
+        value["doubts"].push_back(base::sentence_to_json(doubt));
+    }
+    return value;
+}
+
+RouterSpec router_from_json(const json& value) {
+    if (!value.is_object()) {
+        throw Error(say("does not say which router it is of"));
+    }
+    RouterSpec spec;
+    spec.model = name_of(value, "model");
+    spec.architecture = name_of(value, "architecture");
+    spec.scoring = name_of(value, "scoring");
+    spec.group_score = name_of(value, "group_score");
+    spec.layers = base::integer_of(value, "layers");
+    spec.experts = base::integer_of(value, "experts");
+    spec.experts_per_token = base::integer_of(value, "experts_per_token");
+    spec.shared_experts = std::max(0, base::integer_of(value, "shared_experts"));
+    spec.routed_layers = layers_of(value);
+    spec.hash_layers = std::max(0, base::integer_of(value, "hash_layers"));
+    spec.groups = base::integer_of(value, "groups", 1);
+    spec.groups_kept = base::integer_of(value, "groups_kept", 1);
+    spec.selection_bias = base::flag_of(value, "selection_bias");
+    spec.normalise = base::flag_of(value, "normalise");
+    spec.scale = base::number_of(value, "scale", 1.0);
+    spec.source = source_from(base::text_of(value, "source"));
+    const json& doubts = base::member(value, "doubts");
+    for (std::size_t i = 0; doubts.is_array() && i < std::min(doubts.size(), kMostDoubts); ++i) {
+        const std::string text = doubts[i].is_string() ? doubts[i].get<std::string>() : std::string();
+        if (Sentence doubt = base::sentence_from_json(doubts[i], text); !doubt.empty()) {
+            spec.doubts.push_back(std::move(doubt));
+        }
+    }
+    check(spec);
+    return spec;
+}
+
+}  // namespace moescope::routing

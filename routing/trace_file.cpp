@@ -1,0 +1,263 @@
+#include "routing/trace_file.hpp"
+
+#include <algorithm>
+#include <array>
+#include <cstring>
+#include <utility>
+
+#include "base/crc32c.hpp"
+#include "base/json_fields.hpp"
+#include "base/json_guard.hpp"
+#include "base/little_endian.hpp"
+#include "routing/chunk_codec.hpp"
+
+namespace moescope::routing {
+
+using nlohmann::json;
+namespace fs = std::filesystem;
+
+namespace {
+
+constexpr std::uint32_t kVersion = 1;
+constexpr std::size_t kHeadBytes = 20, kMostHeadJson = std::size_t{1} << 20;
+constexpr std::size_t kMostChunks = std::size_t{1} << 22;
+/// How far behind damage a sound chunk is looked for: more than the longest chunk.
+constexpr std::uint64_t kFarthest = std::uint64_t{96} << 20;
+constexpr std::size_t kFirstPiece = std::size_t{1} << 12, kLargestPiece = std::size_t{1} << 20;
+/// So many damaged places are stepped over; a file with more of them is not worth the time that it would take.
+constexpr int kMostGaps = 1000;
+
+std::span<const std::byte> bytes_of(const std::string& text) {
+    return std::as_bytes(std::span(text));
+}
+
+}  // namespace
+
+TraceWriter::TraceWriter(fs::path path, const RouterSpec& spec, const json& interventions, base::FileIo& io)
+    : path_(std::move(path)), io_(io) {
+    check(spec);
+    json head = {{"router", router_to_json(spec)}};
+    if (interventions.is_array()) {
+        head["interventions"] = interventions;
+    }
+    const std::string text = base::dump_json(head);
+    const int file = io_.open_for_writing(path_);
+    if (file < 0) {
+        throw Error(say("{} can't be written: {}", path_, base::system_sentence(file)));
+    }
+    file_ = base::Descriptor(file);
+    if (const int error = io_.truncate(file_.get(), 0); error < 0) {
+        throw Error(say("{} can't be written: {}", path_, base::system_sentence(error)));
+    }
+    std::vector<std::byte> out;
+    base::Writer writer(out);
+    writer.put_bytes(kTraceMark.data(), kTraceMark.size());
+    writer.put(kVersion);
+    writer.put(static_cast<std::uint32_t>(text.size()));
+    writer.put(base::crc32c(bytes_of(text)));
+    writer.put_bytes(text.data(), text.size());
+    write(out);
+}
+
+void TraceWriter::write(std::span<const std::byte> data) {
+    if (const int error = base::write_fully(io_, file_.get(), data, bytes_); error < 0) {
+        throw Error(say("{} can't be written: {}", path_, base::system_sentence(error)));
+    }
+    bytes_ += data.size();
+}
+
+void TraceWriter::append(const Chunk& chunk) {
+    write(encode_chunk(chunk));
+}
+
+void TraceWriter::sync() {
+    if (const int error = io_.sync_data(file_.get()); error < 0) {
+        throw Error(say("{} can't be written: {}", path_, base::system_sentence(error)));
+    }
+}
+
+TraceFile::TraceFile(const fs::path& path) : file_(path) {
+    try {
+        read_head();
+    } catch (const Error& error) {
+        throw Error(say("{} {}", path, error.sentence()));
+    }
+    refresh();
+}
+
+void TraceFile::read_head() {
+    std::array<std::byte, kHeadBytes> start{};
+    if (file_.read_some(0, start) < start.size() ||
+        std::memcmp(start.data(), kTraceMark.data(), kTraceMark.size()) != 0) {
+        throw Error(say("is no trace"));
+    }
+    base::Reader reader(std::span<const std::byte>(start).subspan(kTraceMark.size()));
+    const auto version = reader.get<std::uint32_t>(), size = reader.get<std::uint32_t>(),
+               crc = reader.get<std::uint32_t>();
+    if (version != kVersion) {
+        throw Error(say("is a trace of version {}; version {} can be read", version, kVersion));
+    }
+    if (size > kMostHeadJson || size > file_.size() - kHeadBytes) {
+        throw Error(say("ends within its head"));
+    }
+    std::string text(size, '\0');
+    file_.read(kHeadBytes, std::span(text));
+    if (base::crc32c(bytes_of(text)) != crc) {
+        throw Error(say("has a damaged head"));
+    }
+    const base::ParsedJson head = base::read_json(text, kMostHeadJson);
+    if (!head.value) {
+        throw Error(head.problem);
+    }
+    spec_ = router_from_json(base::member(*head.value, "router"));
+    shape_ = shape_of(spec_);
+    interventions_ = base::member(*head.value, "interventions");
+    end_ = kHeadBytes + size;
+}
+
+std::uint64_t TraceFile::find_header(std::uint64_t offset) const {
+    std::vector<std::byte> piece(kFirstPiece);
+    std::array<std::byte, 4> mark{};
+    std::memcpy(mark.data(), &kChunkMark, mark.size());
+    for (const std::uint64_t stop = offset + kFarthest; offset < stop;) {
+        const std::size_t count = file_.read_some(offset, piece);
+        const auto begin = piece.begin(), end = begin + static_cast<std::ptrdiff_t>(count);
+        for (auto at = std::search(begin, end, mark.begin(), mark.end()); at != end;
+             at = std::search(at + 1, end, mark.begin(), mark.end())) {
+            std::array<std::byte, kMostHeaderBytes> bytes{};
+            const std::uint64_t place = offset + static_cast<std::uint64_t>(at - begin);
+            const std::size_t have = file_.read_some(place, bytes);
+            if (read_chunk_header(std::span(bytes).first(have), shape_)) {
+                return place;
+            }
+        }
+        if (count < piece.size()) {
+            return 0;
+        }
+        offset += count - (mark.size() - 1);  // a mark may lie across two pieces
+        piece.resize(std::min(piece.size() * 4, kLargestPiece));
+    }
+    return 0;
+}
+
+void TraceFile::refresh() {
+    std::vector<Entry> found;
+    std::uint64_t end = 0, damaged = 0, left = 0, next_token = 0;
+    std::size_t known = 0;
+    int gaps = 0;
+    {
+        const std::lock_guard lock(mutex_);
+        end = end_;
+        known = entries_.size();
+        next_token = known == 0 ? 0 : entries_.back().first + entries_.back().tokens;
+    }
+    std::array<std::byte, kMostHeaderBytes> bytes{};
+    while (known + found.size() < kMostChunks) {
+        const std::size_t have = file_.read_some(end, bytes);
+        if (have == 0) {
+            break;
+        }
+        const auto header = read_chunk_header(std::span(bytes).first(have), shape_);
+        if (!header) {
+            const std::uint64_t next = ++gaps > kMostGaps ? 0 : find_header(end + 1);
+            if (next == 0) {
+                left = file_.size() > end ? file_.size() - end : have;
+                break;
+            }
+            damaged += next - end;
+            end = next;
+            continue;
+        }
+        const std::uint64_t after = end + header->header_bytes + header->packed_bytes;
+        std::array<std::byte, 1> last{};
+        if (file_.read_some(after - 1, last) == 0) {  // not all of it is there, or not yet
+            left = file_.size() > end ? file_.size() - end : have;
+            break;
+        }
+        if (header->first >= next_token) {
+            found.push_back({end, header->first, header->tokens});
+            next_token = header->first + header->tokens;
+        } else {
+            damaged += after - end;  // numbers of tokens only rise: it does not belong here
+        }
+        end = after;
+    }
+    const std::lock_guard lock(mutex_);
+    entries_.insert(entries_.end(), found.begin(), found.end());
+    end_ = end;
+    damaged_ += damaged;
+    left_ = left;
+}
+
+std::size_t TraceFile::chunks() const {
+    const std::lock_guard lock(mutex_);
+    return entries_.size();
+}
+
+std::uint64_t TraceFile::tokens() const {
+    const std::lock_guard lock(mutex_);
+    return entries_.empty() ? 0 : entries_.back().first + entries_.back().tokens;
+}
+
+std::size_t TraceFile::chunk_holding(std::uint64_t token) const {
+    const std::lock_guard lock(mutex_);
+    const auto after = std::upper_bound(entries_.begin(), entries_.end(), token,
+                                        [](std::uint64_t wanted, const Entry& entry) { return wanted < entry.first; });
+    for (auto at = after; at != entries_.begin();) {
+        --at;  // chunks without tokens may stand between
+        if (at->tokens > 0) {
+            return token - at->first < at->tokens ? static_cast<std::size_t>(at - entries_.begin()) : entries_.size();
+        }
+    }
+    return entries_.size();
+}
+
+std::shared_ptr<const Chunk> TraceFile::chunk(std::size_t number, unsigned wanted) const {
+    Entry entry;
+    {
+        const std::lock_guard lock(mutex_);
+        if (number >= entries_.size()) {
+            return nullptr;
+        }
+        entry = entries_[number];
+    }
+    std::array<std::byte, kMostHeaderBytes> bytes{};
+    const std::size_t have = file_.read_some(entry.offset, bytes);
+    const auto header = read_chunk_header(std::span(bytes).first(have), shape_);
+    if (!header) {
+        return nullptr;
+    }
+    ChunkDecoder decoder(*header, shape_);
+    std::vector<std::byte> packed;
+    std::uint64_t offset = entry.offset + header->header_bytes;
+    for (const PartEntry& part : header->parts) {
+        if (holds_wanted(part, wanted)) {
+            packed.resize(part.packed);
+            file_.read(offset, packed);
+            if (!decoder.take(part, packed)) {
+                return nullptr;
+            }
+        }
+        offset += part.packed;
+    }
+    return decoder.finish(wanted);
+}
+
+std::vector<Sentence> TraceFile::problems(std::size_t damaged_chunks) const {
+    const std::lock_guard lock(mutex_);
+    std::vector<Sentence> problems;
+    if (damaged_chunks > 0) {
+        problems.push_back(say("{}: {} of {} pieces of the trace are damaged and left out", file_.path(),
+                               damaged_chunks, entries_.size()));
+    }
+    if (damaged_ > 0) {
+        problems.push_back(say("{}: {} bytes between the pieces of the trace are damaged", file_.path(), damaged_));
+    }
+    if (left_ > 0) {
+        problems.push_back(
+            say("{}: its last {} bytes are no whole piece of the trace and are left out", file_.path(), left_));
+    }
+    return problems;
+}
+
+}  // namespace moescope::routing

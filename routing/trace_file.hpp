@@ -1,0 +1,86 @@
+// A trace of any length in a file: a head that says of which router it is, then chunks (chunk_codec.hpp), appended
+// while the text is made. Read chunk by chunk, each column by itself; what is damaged is counted, and everything else
+// is read.
+//
+//   "MOETRACE"  u32 version  u32 bytes of the JSON  u32 CRC-32C of the JSON  {"router": ..., "interventions": [...]}
+//   chunks
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <memory>
+#include <mutex>
+#include <nlohmann/json.hpp>
+#include <string_view>
+#include <vector>
+
+#include "base/file_io.hpp"
+#include "base/input_file.hpp"
+#include "routing/chunk.hpp"
+
+namespace moescope::routing {
+
+inline constexpr std::string_view kTraceMark = "MOETRACE";
+
+/// Writes a new trace. One thread.
+class TraceWriter {
+ public:
+    /// What is at `path` is written over. `interventions`: as a trace of text has them, or null. Throws Error naming
+    /// the file.
+    TraceWriter(std::filesystem::path path, const RouterSpec& spec, const nlohmann::json& interventions = nullptr,
+                base::FileIo& io = base::FileIo::system());
+    /// At the end of the file; a reader finds it at once. Throws Error; the trace is whole up to the chunk before.
+    void append(const Chunk& chunk);
+    /// Throws Error.
+    void sync();
+    std::uint64_t bytes() const { return bytes_; }
+
+ private:
+    void write(std::span<const std::byte> data);
+
+    const std::filesystem::path path_;
+    base::FileIo& io_;
+    base::Descriptor file_;
+    std::uint64_t bytes_ = 0;
+};
+
+/// An open trace. Opening looks at the headers of the chunks alone.
+class TraceFile final : public TraceSource {
+ public:
+    /// Throws Error naming the file.
+    explicit TraceFile(const std::filesystem::path& path);
+
+    const RouterSpec& spec() const override { return spec_; }
+    const nlohmann::json& interventions() const { return interventions_; }
+    std::size_t chunks() const override;
+    std::shared_ptr<const Chunk> chunk(std::size_t number, unsigned wanted) const override;
+    /// The chunk that holds a token of the trace; chunks() when none does.
+    std::size_t chunk_holding(std::uint64_t token) const;
+    std::uint64_t tokens() const;  ///< numbers of tokens that were given out, damaged ones included
+
+    /// Finds what was appended since. One thread, while others read.
+    void refresh();
+    /// What is damaged, with the number of chunks that could not be read; empty when all is well.
+    std::vector<Sentence> problems(std::size_t damaged_chunks) const;
+
+ private:
+    struct Entry {
+        std::uint64_t offset = 0, first = 0;
+        std::uint32_t tokens = 0;
+    };
+    void read_head();
+    /// Offset of the next sound header behind `offset`; 0 when there is none.
+    std::uint64_t find_header(std::uint64_t offset) const;
+
+    const base::InputFile file_;
+    RouterSpec spec_;
+    Shape shape_;
+    nlohmann::json interventions_;
+    mutable std::mutex mutex_;  ///< of what follows
+    std::vector<Entry> entries_;
+    std::uint64_t end_ = 0;      ///< of the last sound chunk
+    std::uint64_t damaged_ = 0;  ///< bytes between chunks
+    std::uint64_t left_ = 0;     ///< bytes behind the last one that are no whole chunk
+};
+
+}  // namespace moescope::routing

@@ -1,0 +1,19 @@
+// A trace as text: JSON Lines, one line per token, the router with the first. The keys are those of decision.hpp and
+// stand in docs/manual-en.md; what is not known or was not asked for is left out. Numbers are the shortest that read
+// back as the same float; one that is no number is null in a list and left out elsewhere.
+#pragma once
+
+#include <string>
+
+#include "routing/decision.hpp"
+#include "routing/interventions.hpp"
+
+namespace moescope::routing {
+
+/// The router as the first line has it: a JSON object.
+std::string router_json(const RouterSpec& spec, const Interventions& interventions = {});
+/// One line, without its end. `first`: the router, for the first line of a trace; null for the others.
+std::string trace_line(const TokenDecisions& token, const RouterSpec* first = nullptr,
+                       const Interventions& interventions = {});
+
+}  // namespace moescope::routing
