@@ -1,6 +1,7 @@
 #include "app/dialogs.hpp"
 
 #include <algorithm>
+#include <cmath>
 #include <cstdlib>
 #include <imgui_internal.h>
 #include <imgui_stdlib.h>
@@ -160,6 +161,10 @@ void Dialogs::go(fs::path folder) {
     new_folder_.reset();
     problem_ = {};
     view_.filter.clear();
+    if (!saving()) {
+        name_.clear();  // it was one of the folder that is left
+    }
+    moved_ = false;
     reading_ = true;
     const int number = ++asked_;
     background_.post([this, folder = std::move(folder), number]() -> Background::Completion {
@@ -192,6 +197,9 @@ void Dialogs::rearrange() {
     cursor_ = same == shown_.end() ? -1 : static_cast<int>(same - shown_.begin());
     if (cursor_ < 0 && !view_.filter.empty() && !shown_.empty()) {
         move(0);  // Enter takes the first that fits
+    } else if (cursor_ < 0 && moved_) {
+        moved_ = false;  // what the name had followed is not in the list any more
+        name_ = saving() ? request_.name : std::string();
     }
     scroll_ = true;
 }
@@ -384,13 +392,17 @@ void Dialogs::draw_window(const Context& ctx) {
     bool keep = true;
     const std::string title = request_.title + "###files";
     if (ui::begin_floating(ctx, title.c_str(), keep, {.size = {48, 32}, .least = {24, 18}, .at_once = true})) {
+        // In a low window the list needs the room more than what stands between it and the path.
+        const float row = ImGui::GetFrameHeightWithSpacing(), below = row + foot_height(ctx);
+        low_ = ImGui::GetContentRegionAvail().y - 3.5f * row - below < 5 * ctx.em;
         draw_top(ctx);
-        draw_filter(ctx);
-        draw_headers(ctx);
-        const std::string problem = problem_text(ctx);
-        const float line = ImGui::GetFrameHeightWithSpacing();
-        const float below = 2 * line + (question_ || !problem.empty() ? line + ctx.em : 0);
-        draw_list(ctx, std::max(5 * ctx.em, ImGui::GetContentRegionAvail().y - below));
+        if (!low_ || !view_.filter.empty()) {
+            draw_filter(ctx);
+        }
+        if (!low_) {
+            draw_headers(ctx);
+        }
+        draw_list(ctx, std::max(2.5f * ctx.em, ImGui::GetContentRegionAvail().y - below));
         draw_name(ctx);
         draw_foot(ctx);
     }
@@ -428,6 +440,10 @@ void Dialogs::draw_top(const Context& ctx) {
         new_folder_ = "";
         focus_ = Focus::new_folder;
     }
+    if (low_ && tool(icon::list, "files.view")) {
+        ImGui::OpenPopup("view");
+    }
+    draw_view_menu(ctx);
     ImGui::SetNextItemWidth(-1);
     if (!new_folder_) {
         if (ImGui::InputText("###files.path", &path_field_,
@@ -461,6 +477,31 @@ void Dialogs::draw_places(const Context& ctx) {
         if (ImGui::MenuItem((shown_name(place) + "###place." + place).c_str())) {
             go(place);
         }
+    }
+    ImGui::EndPopup();
+}
+
+/// What has no room in a low window: order, kinds of files, hidden ones.
+void Dialogs::draw_view_menu(const Context& ctx) {
+    if (!ImGui::BeginPopup("view")) {
+        return;
+    }
+    for (const auto& [order, key] : {std::pair{ListOrder::name, "files.name"}, std::pair{ListOrder::size, "files.size"},
+                                     std::pair{ListOrder::modified, "files.modified"}}) {
+        if (ImGui::MenuItem(ctx.text.label(key), nullptr, view_.order == order)) {
+            view_.falling = view_.order == order ? !view_.falling : order != ListOrder::name;
+            view_.order = order;
+            rearrange();
+        }
+    }
+    ImGui::Separator();
+    if (!request_.endings.empty() && ImGui::MenuItem(ctx.text.label("files.all"), nullptr, all_types_)) {
+        all_types_ = !all_types_;
+        rearrange();
+    }
+    if (ImGui::MenuItem(ctx.text.label("files.hidden"), nullptr, view_.hidden)) {
+        view_.hidden = !view_.hidden;
+        rearrange();
     }
     ImGui::EndPopup();
 }
@@ -628,10 +669,15 @@ void Dialogs::draw_name(const Context& ctx) {
         ImGui::SetKeyboardFocusHere();
         focus_ = Focus::none;
     }
+    if (name_ != in_field_) {  // changed while the field has the keyboard: it would put its own text back
+        if (ImGuiInputTextState* state = ImGui::GetInputTextState(ImGui::GetID("###files.name_input"))) {
+            state->ReloadUserBufAndSelectAll();
+        }
+    }
     const std::string before = name_;
     const bool entered = ImGui::InputText("###files.name_input", &name_,
                                           ImGuiInputTextFlags_EnterReturnsTrue | ImGuiInputTextFlags_AutoSelectAll);
-    const ImGuiID id = ImGui::GetItemID();
+    in_field_ = name_;
     const bool active = ImGui::IsItemActive();
     if (name_ != before) {
         moved_ = false;
@@ -639,11 +685,7 @@ void Dialogs::draw_name(const Context& ctx) {
         problem_ = {};
     }
     if (active) {
-        const std::string typed = name_;
         handle_keys(false, true);
-        if (ImGuiInputTextState* state = ImGui::GetInputTextState(id); state != nullptr && typed != name_) {
-            state->ReloadUserBufAndSelectAll();
-        }
     }
     if (entered && moved_ && cursor_ >= 0) {
         activate(cursor_);
@@ -683,9 +725,9 @@ void Dialogs::handle_keys(bool in_list, bool in_name) {
         }
         if (cursor_ >= 0) {
             activate(cursor_);
-        } else {
+        } else if (view_.filter.empty()) {
             confirm();
-        }
+        }  // else nothing fits what was typed: there is nothing to open
     } else if (pressed(ImGuiKey_Backspace)) {
         if (view_.filter.empty()) {
             go(folder_.parent_path());
@@ -703,6 +745,22 @@ std::string Dialogs::problem_text(const Context& ctx) const {
     return problem_.first.empty() ? "" : ctx.text.format(problem_.first, {{"what", ctx.text.message(problem_.second)}});
 }
 
+std::string Dialogs::question_text(const Context& ctx) const {
+    return ctx.text.format("files.exists", {{"name", shown_name(question_->file.name)},
+                                            {"size", ui::bytes_text(ctx.text, question_->file.bytes)},
+                                            {"date", date_text(question_->file.modified)}});
+}
+
+/// Of what stands below the name: the buttons, and a sentence above them.
+float Dialogs::foot_height(const Context& ctx) const {
+    const std::string sentence = question_ ? question_text(ctx) : problem_text(ctx);
+    const auto lines =
+        sentence.empty() ? std::size_t{0} : ui::wrap_lines(sentence, ImGui::GetContentRegionAvail().x).size();
+    const float line = ImGui::GetTextLineHeight() + std::floor(ImGui::GetFontSize() * 0.2f);
+    return static_cast<float>(lines) * line + (lines > 0 ? ImGui::GetStyle().ItemSpacing.y : 0) +
+           ImGui::GetFrameHeightWithSpacing();
+}
+
 void Dialogs::draw_foot(const Context& ctx) {
     if (question_) {
         draw_question(ctx);
@@ -715,15 +773,12 @@ void Dialogs::draw_foot(const Context& ctx) {
 }
 
 void Dialogs::draw_question(const Context& ctx) {
-    ui::text_wrapped(ctx.text.format("files.exists", {{"name", shown_name(question_->file.name)},
-                                                      {"size", ui::bytes_text(ctx.text, question_->file.bytes)},
-                                                      {"date", date_text(question_->file.modified)}}),
-                     ctx.theme.warning);
+    ui::text_wrapped(question_text(ctx), ctx.theme.warning);
     const char *yes = ctx.text.label("files.overwrite"), *no = ctx.text.label("files.keep");
     ImGui::Dummy({0, 0});
     ui::align_right(ui::button_width(yes) + ui::button_width(no) + ImGui::GetStyle().ItemSpacing.x);
     const bool overwrite = ImGui::Button(yes);
-    ImGui::SameLine();
+    ui::flow(ui::button_width(no));
     const bool leave = ui::primary_button(ctx, no);
     if (overwrite) {
         accept(fs::path(question_->path));
@@ -744,7 +799,7 @@ void Dialogs::draw_buttons(const Context& ctx) {
         confirm();
     }
     ImGui::EndDisabled();
-    ImGui::SameLine();
+    ui::flow(ui::button_width(cancel));
     if (ImGui::Button(cancel)) {
         close();
     }

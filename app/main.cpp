@@ -113,6 +113,7 @@ int run(const Arguments& arguments) {
     }
     if (!arguments.size.empty()) {
         parse_size(arguments.size, window.width, window.height);
+        window.fit = false;  // as it was asked for
     }
     if (!window.headless && !has_display()) {
         throw std::runtime_error(

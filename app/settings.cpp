@@ -158,6 +158,13 @@ std::string system_language() {
     return "en";
 }
 
+bool holds_session(const fs::path& folder) {
+    std::error_code error;
+    // Folders of models may have a manifest.json of their own.
+    return fs::is_regular_file(folder / "session.db", error) || fs::is_directory(folder / "segments", error) ||
+           (fs::is_regular_file(folder / "manifest.json", error) && !fs::exists(folder / "config.json", error));
+}
+
 fs::path new_session_folder() {
     const fs::path all = sessions_folder();
     std::error_code error;

@@ -40,6 +40,9 @@ Settings load_settings(const std::filesystem::path& file);
 std::string settings_text(const Settings& settings);
 /// "en" or "zh" by LC_ALL, LC_MESSAGES, LANG.
 std::string system_language();
+/// Whether a folder is opened as a session when a person chooses or drops it: it holds a part of one. What is damaged
+/// is for the node to judge.
+bool holds_session(const std::filesystem::path& folder);
 /// A folder for a new session: sessions_folder()/<date-time>, or the newest one there when nothing happened in it yet.
 std::filesystem::path new_session_folder();
 

@@ -464,7 +464,7 @@ void ComparePanel::draw_prompt(ui::Context& ctx) {
 }
 
 void ComparePanel::draw_library(ui::Context& ctx) {
-    ImGui::SetNextItemWidth(15 * ctx.em);
+    ui::next_field(15 * ctx.em);
     if (ImGui::BeginCombo("###compare.library", ctx.text("compare.library"), ImGuiComboFlags_HeightLarge)) {
         if (const json* prompts = prompt_library(ctx.snapshot)) {
             int row = 0;
@@ -509,7 +509,7 @@ void ComparePanel::draw_library(ui::Context& ctx) {
 /// Each with its number and time: the same models may have been asked the same twice.
 void ComparePanel::draw_earlier(ui::Context& ctx) {
     ui::flow(16 * ctx.em);
-    ImGui::SetNextItemWidth(16 * ctx.em);
+    ui::next_field(16 * ctx.em);
     if (!ImGui::BeginCombo("###compare.earlier", ctx.text("compare.earlier"), ImGuiComboFlags_HeightLarge)) {
         return;
     }
@@ -550,7 +550,7 @@ void ComparePanel::draw_models(ui::Context& ctx) {
         if (i > 0) {
             ui::flow(width);
         }
-        ImGui::SetNextItemWidth(width);
+        ui::next_field(width);
         if (model_combo(ctx, "###compare.model", models_[i], model_title(ctx, models_[i]).c_str())) {
             models_chosen_ = true;
         }
@@ -582,7 +582,7 @@ void ComparePanel::draw_settings(ui::Context& ctx) {
             ui::flow(field + ui::field_label_width(ctx, key));
         }
         ui::field_label(ctx, key);
-        ImGui::SetNextItemWidth(field);
+        ui::next_field(field);
         id = std::string("###") + key;
         return id.c_str();
     };

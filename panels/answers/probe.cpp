@@ -265,7 +265,7 @@ std::string ProbePanel::topic_title(const ui::Context& ctx, const std::string& t
 std::string ProbePanel::short_title(const ui::Context& ctx, const std::string& name) const {
     const auto first_word = [&](const std::string& model) {
         const std::string title = model_title(ctx, model);
-        return title.substr(0, title.find(' '));
+        return history::is_checkpoint_name(model) ? title : title.substr(0, title.find(' '));
     };
     const std::string word = first_word(name);
     for (const std::string& other : statistics_.models) {
@@ -347,7 +347,7 @@ void ProbePanel::draw_settings(ui::Context& ctx) {
         return title.empty() ? base::text_of(set, "name") : title;
     };
     ImGui::BeginDisabled(active());
-    ImGui::SetNextItemWidth(combo);
+    ui::next_field(combo);
     std::string set_title = set_.empty() ? ctx.text("probe.no_set") : set_;
     for (std::size_t i = 0; sets && i < sets->size(); ++i) {
         if (base::text_of((*sets)[i], "name") == set_) {
@@ -374,7 +374,7 @@ void ProbePanel::draw_settings(ui::Context& ctx) {
     for (std::size_t side = 0; side < models_.size(); ++side) {
         ImGui::PushID(static_cast<int>(side));
         ui::flow(combo);
-        ImGui::SetNextItemWidth(combo);
+        ui::next_field(combo);
         if (model_combo(ctx, "###probe.model", models_[side],
                         models_[side].empty() ? ctx.text("probe.no_model") : model_title(ctx, models_[side]).c_str())) {
             chosen_ = true;
@@ -384,7 +384,7 @@ void ProbePanel::draw_settings(ui::Context& ctx) {
     const auto number = [&](const char* key, int& value, int low, int high) {
         ui::flow(field + ui::field_label_width(ctx, key));
         ui::field_label(ctx, key);
-        ImGui::SetNextItemWidth(field);
+        ui::next_field(field);
         ImGui::InputInt((std::string("###") + key).c_str(), &value, 0);
         value = std::clamp(value, low, high);
     };
@@ -452,7 +452,7 @@ void ProbePanel::draw_plan_line(ui::Context& ctx) {
 
 void ProbePanel::draw_run_bar(ui::Context& ctx) {
     if (ctx.snapshot.probes.size() > 1) {
-        ImGui::SetNextItemWidth(12 * ctx.em);
+        ui::next_field(12 * ctx.em);
         if (ImGui::BeginCombo("###probe.run", run_->name.c_str())) {
             for (const auto& [id, run] : ctx.snapshot.probes) {
                 if (ImGui::Selectable((run->name + "###run" + std::to_string(id)).c_str(), id == run_->id)) {

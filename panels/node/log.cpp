@@ -45,6 +45,20 @@ int severity(const std::string& level) {
     return level == "error" ? 2 : level == "warning" ? 1 : 0;
 }
 
+/// Words of the journal in the language of the window; one that only the node knows stands for itself.
+std::string word(const ui::Language& text, const char* prefix, const std::string& name) {
+    const std::string key = prefix + name;
+    return text.has(key) ? text(key) : name;
+}
+
+std::string level_name(const ui::Language& text, const std::string& level) {
+    return word(text, "log.level.", level);
+}
+
+std::string source_name(const ui::Language& text, const std::string& source) {
+    return word(text, "log.source.", source);
+}
+
 }  // namespace
 
 void LogPanel::draw(ui::Context& ctx) {
@@ -62,7 +76,7 @@ void LogPanel::draw_bar(ui::Context& ctx) {
                                              ctx.text.label("log.errors")};
     ui::segmented(ctx, "log.level", levels, level_);
     ui::flow(12 * ctx.em);
-    ImGui::SetNextItemWidth(12 * ctx.em);
+    ui::next_field(12 * ctx.em);
     ImGui::InputTextWithHint("###log.search", ctx.text("log.search"), &search_);
     ui::flow(ImGui::CalcTextSize(ctx.text("log.follow")).x + 2 * ctx.em);
     ImGui::Checkbox(ctx.text.label("log.follow"), &follow_);
@@ -92,8 +106,8 @@ std::string LogPanel::shown_text(const ui::Context& ctx) const {
 }
 
 std::string LogPanel::line_text(const ui::Context& ctx, const history::LogLine& line) const {
-    return ui::clock_text(line.time_ns) + " " + line.level + " " + line.source + ": " +
-           displayable(ctx.text.message(line.text));
+    return ui::clock_text(line.time_ns) + " " + level_name(ctx.text, line.level) + " " +
+           source_name(ctx.text, line.source) + ": " + displayable(ctx.text.message(line.text));
 }
 
 void LogPanel::filter(const ui::Context& ctx) {
@@ -109,7 +123,8 @@ void LogPanel::filter(const ui::Context& ctx) {
         if (severity(line.level) < level_) {
             continue;
         }
-        if (!base::contains_any_case(line.text.english() + "\n" + ctx.text.message(line.text) + "\n" + line.source,
+        if (!base::contains_any_case(line.text.english() + "\n" + ctx.text.message(line.text) + "\n" + line.source +
+                                         "\n" + source_name(ctx.text, line.source),
                                      search_)) {
             continue;
         }
@@ -118,15 +133,24 @@ void LogPanel::filter(const ui::Context& ctx) {
 }
 
 void LogPanel::draw_lines(ui::Context& ctx) {
-    if (!ImGui::BeginTable("###log.lines", 4,
+    // The message needs the room most: in a narrow panel the level is its mark alone, and the source stands in the
+    // tooltip.
+    const float room = ImGui::GetContentRegionAvail().x / ctx.em;
+    const bool words = room >= 26, sources = room >= 34;
+    if (!ImGui::BeginTable(sources ? "###log.lines"
+                           : words ? "###log.lines.3"
+                                   : "###log.lines.2",
+                           sources ? 4 : 3,
                            ImGuiTableFlags_ScrollY | ImGuiTableFlags_RowBg | ImGuiTableFlags_SizingFixedFit |
                                ImGuiTableFlags_Resizable)) {
         return;
     }
     ImGui::TableSetupScrollFreeze(0, 1);
     ImGui::TableSetupColumn(ctx.text("log.time"), 0, 5 * ctx.em);
-    ImGui::TableSetupColumn(ctx.text("log.level"), 0, 5.5f * ctx.em);
-    ImGui::TableSetupColumn(ctx.text("log.source"), 0, 6 * ctx.em);
+    ImGui::TableSetupColumn(words ? ctx.text("log.level") : "", 0, (words ? 5.5f : 1.2f) * ctx.em);
+    if (sources) {
+        ImGui::TableSetupColumn(ctx.text("log.source"), 0, 6.5f * ctx.em);
+    }
     ImGui::TableSetupColumn(ctx.text("log.text"), ImGuiTableColumnFlags_WidthStretch);
     ImGui::TableHeadersRow();
     ImGuiListClipper clipper;
@@ -145,14 +169,19 @@ void LogPanel::draw_lines(ui::Context& ctx) {
             ui::text_dim(ctx, ui::clock_text(line.time_ns));
             ImGui::TableNextColumn();
             const char* mark = severe == 2 ? ui::icon::error : severe == 1 ? ui::icon::warning : ui::icon::info;
-            const std::string level_key = "log.level." + line.level;
+            const std::string level = level_name(ctx.text, line.level), source = source_name(ctx.text, line.source);
             ui::text_colored(severe == 2   ? ctx.theme.error
                              : severe == 1 ? ctx.theme.warning
                                            : ctx.theme.text_dim,
-                             std::string(mark) + " " + (ctx.text.has(level_key) ? ctx.text(level_key) : line.level));
+                             words ? std::string(mark) + " " + level : std::string(mark));
+            if (!sources) {
+                ui::tooltip(level + ", " + source);
+            }
             ImGui::TableNextColumn();
-            ui::text_elided(line.source, ImGui::GetContentRegionAvail().x);
-            ImGui::TableNextColumn();
+            if (sources) {
+                ui::text_elided(source, ImGui::GetContentRegionAvail().x);
+                ImGui::TableNextColumn();
+            }
             // One row per line; what does not fit is in the tooltip, and a right click copies it whole.
             std::string text = displayable(ctx.text.message(line.text));
             std::replace(text.begin(), text.end(), '\n', ' ');

@@ -118,7 +118,10 @@ bool ModelsPanel::act(const std::string& action, ui::Context& ctx) {
         add(ctx);
     } else if (action == "models.add") {
         ctx.choose_file(ctx.text("command.models.add"), "model",
-                        [run = ctx.run](const std::string& chosen) { run("models.add=" + chosen); });
+                        [run = ctx.run, show = ctx.show_panel](const std::string& chosen) {
+                            show("models");
+                            run("models.add=" + chosen);
+                        });
     } else {
         return false;
     }
@@ -154,8 +157,9 @@ void ModelsPanel::draw_add(ui::Context& ctx) {
         ui::button_width(choose) + ui::button_width(add_label) + 2 * ImGui::GetStyle().ItemSpacing.x + 2;
     const float all = ImGui::GetContentRegionAvail().x;
     ImGui::SetNextItemWidth(all - buttons >= 12 * ctx.em ? all - buttons : all);
-    const bool entered = ImGui::InputTextWithHint("###models.path", ctx.text("models.path_hint"), &path_,
-                                                  ImGuiInputTextFlags_EnterReturnsTrue | ImGuiInputTextFlags_ElideLeft);
+    const bool entered = ImGui::InputTextWithHint(
+        "###models.path", ctx.text("models.path_hint"), &path_,
+        ImGuiInputTextFlags_EnterReturnsTrue | (path_.empty() ? 0 : ImGuiInputTextFlags_ElideLeft));
     ui::flow(ui::button_width(choose));
     if (ui::button(choose)) {
         ctx.choose_file(ctx.text("models.choose_title"), "model", [this](const std::string& path) { path_ = path; });
@@ -335,10 +339,9 @@ ui::PanelDescription describe_models() {
             .stands = {{"training", Place::lower, 1, Show::open},
                        {"compare", Place::whole, 5, Show::open},
                        {"probe", Place::whole, 5, Show::open}},
-            .commands = {{.key = "models.add",
-                          .menu = {"menu.models", 0},
-                          .available = [](const ui::Context& ctx) { return ctx.connected(); },
-                          .opens = true}}};
+            .commands = {{.key = "models.add", .menu = {"menu.models", 0}, .available = [](const ui::Context& ctx) {
+                              return ctx.connected();
+                          }}}};
 }
 
 }  // namespace moescope::panels

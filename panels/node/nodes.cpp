@@ -171,7 +171,8 @@ void NodesPanel::draw_tasks(ui::Context& ctx) {
         ImGui::TableNextColumn();
         ImGui::AlignTextToFramePadding();
         const std::string kind = task.kind ? ctx.text(protocol::task_kind_name(*task.kind)) : "";
-        ui::text_elided(task.title.empty() ? kind : kind + ": " + task.title, ImGui::GetContentRegionAvail().x);
+        ui::text_elided(task.title.empty() ? kind : kind + ": " + task_title(ctx, task),
+                        ImGui::GetContentRegionAvail().x);
         ImGui::TableNextColumn();
         const std::string detail = ctx.text.message(task.detail);
         const std::string shown =

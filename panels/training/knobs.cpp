@@ -96,14 +96,14 @@ void KnobsPanel::draw_knob(Context& ctx, const TrainingRun& run, const LiveField
         knob.state.wanted.reset();
     }
     const std::string label = text_key(ctx, live.field.key);
-    ImGui::TextUnformatted(ctx.text(label));
+    const float mark = ImGui::CalcTextSize(icon::question).x + 0.35f * ctx.em;
+    ui::text_wrapped(ctx.text(label), {}, std::max(3 * ctx.em, ImGui::GetContentRegionAvail().x - mark));
     ui::help_mark(ctx, (label + ".help").c_str());
     if (live.field.key == kLearningRate && !run.step.empty()) {
         // The schedule (warm-up, decay) multiplies the knob: both numbers are shown.
         const std::string now =
             ctx.text.format("knobs.now", {{"value", ctx.text.number(run[&base::StepValues::learning_rate].back(), 3)}});
-        ui::align_right(ImGui::CalcTextSize(now.c_str()).x);
-        ui::text_dim(ctx, now);
+        ui::trailing(ctx, now);
         ui::tooltip(ctx.text("knobs.now.help"));
     }
     ImGui::SetNextItemWidth(-1);

@@ -166,15 +166,10 @@ void TrainingPanel::draw_buttons(Context& ctx, const TrainingRun& run) {
         labels.push_back(with_icon(ctx, button.icon, button.key));
         width += ui::button_width(labels.back().c_str()) + ImGui::GetStyle().ItemSpacing.x;
     }
-    ImGui::SameLine();
-    if (ImGui::GetContentRegionAvail().x >= width) {
-        ui::align_right(width);
-    } else {
-        ImGui::NewLine();
-    }
+    ui::align_right(width);
     for (std::size_t i = 0; i < buttons.size(); ++i) {
         if (i > 0) {
-            ImGui::SameLine();
+            ui::flow(ui::button_width(labels[i].c_str()));
         }
         if (ui::button(labels[i].c_str(), ctx.available(buttons[i].command))) {
             ctx.run(buttons[i].command);
@@ -185,25 +180,35 @@ void TrainingPanel::draw_buttons(Context& ctx, const TrainingRun& run) {
 
 void TrainingPanel::draw_header(Context& ctx, const TrainingRun& run) {
     ImGui::AlignTextToFramePadding();
+    // In a narrow panel what does not fit goes on in the next row.
+    const float right = ImGui::GetCursorScreenPos().x + ImGui::GetContentRegionAvail().x;
+    const auto flow = [&](float width) {
+        if (ImGui::GetItemRectMax().x + ctx.em + width < right) {
+            ImGui::SameLine(0, ctx.em);
+        }
+    };
     ImGui::PushFont(ctx.bold, 0);
-    ImGui::TextUnformatted(run.name.c_str());
+    ui::text_elided(run.name, ImGui::GetContentRegionAvail().x);
     ImGui::PopFont();
-    ImGui::SameLine(0, ctx.em);
     const auto step = static_cast<std::uint64_t>(run.step.empty() ? 0 : run.step.back());
-    ImGui::TextUnformatted(ctx.text
-                               .format("training.progress", {{"step", ctx.text.number(step)},
-                                                             {"planned", ctx.text.number(run.planned_steps)}})
-                               .c_str());
+    const std::string progress = ctx.text.format(
+        "training.progress", {{"step", ctx.text.number(step)}, {"planned", ctx.text.number(run.planned_steps)}});
+    flow(ImGui::CalcTextSize(progress.c_str()).x);
+    ImGui::AlignTextToFramePadding();
+    ImGui::TextUnformatted(progress.c_str());
     ui::tooltip(ctx.text.format("training.progress.help",
                                 {{"tokens", short_number(ctx.text, static_cast<double>(run.tokens_total))},
                                  {"checkpoint", ctx.text.number(run.last_checkpoint)}}));
-    ImGui::SameLine(0, ctx.em);
+    flow(ui::state_badge_width(ctx, run.state));
+    ImGui::BeginGroup();  // only the badge is lowered; the row keeps its own height
     ImGui::SetCursorPosY(ImGui::GetCursorPosY() + ImGui::GetStyle().FramePadding.y * 0.7f);
     ui::state_badge(ctx, run.state);
+    ImGui::EndGroup();
     if (!ctx.selection.follow && !run.step.empty()) {
-        ImGui::SameLine(0, ctx.em);
         const std::string key = alive(run) ? "training.live" : "training.whole";
-        if (ImGui::Button(with_icon(ctx, icon::right, key.c_str()).c_str())) {
+        const std::string label = with_icon(ctx, icon::right, key.c_str());
+        flow(ui::button_width(label.c_str()));
+        if (ImGui::Button(label.c_str())) {
             fit_steps(ctx.selection, run);
         }
         ui::tooltip(ctx.text(key + ".help"));

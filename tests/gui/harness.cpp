@@ -13,6 +13,7 @@ void register_shell(Harness& harness);
 void register_panels(Harness& harness);
 void register_answers(Harness& harness);
 void register_window(Harness& harness);
+void register_whole_text(Harness& harness);
 void register_unopened(Harness& harness);
 void register_crash(Harness& harness);  // last: it kills the node
 
@@ -55,6 +56,7 @@ Harness::Harness(std::filesystem::path folder) : folder_(std::move(folder)) {
     register_panels(*this);
     register_answers(*this);
     register_window(*this);
+    register_whole_text(*this);
     register_unopened(*this);
     register_crash(*this);
 }
@@ -76,7 +78,10 @@ int Harness::run(const char* filter) {
             screen_ = screen_lines();
         }
         if (!picture_.empty()) {
-            workbench_->save_screenshot(std::filesystem::path(moescope::test::binary_folder()) / (picture_ + ".png"));
+            const std::filesystem::path file = picture_ + ".png";
+            workbench_->save_screenshot(
+                file.is_absolute() ? file : std::filesystem::path(moescope::test::binary_folder()) / file);
+            workbench_->flush_background();
             picture_.clear();
         }
     }
@@ -126,6 +131,11 @@ std::vector<ScreenLine> Harness::screen(ImGuiTestContext* ctx) {
     }
     ctx->Yield();
     return screen_;
+}
+
+void Harness::take_picture(ImGuiTestContext* ctx, const std::string& path) {
+    picture_ = path;
+    ctx->Yield(2);
 }
 
 void Harness::settle(ImGuiTestContext* ctx) {

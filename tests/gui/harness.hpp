@@ -37,6 +37,8 @@ class Harness {
     bool wait(ImGuiTestContext* ctx, double seconds, const std::function<bool()>& condition);
     /// Inside a test: every letter of the next frame.
     std::vector<ScreenLine> screen(ImGuiTestContext* ctx);
+    /// Inside a test: saves what is on the screen as `path`.png.
+    void take_picture(ImGuiTestContext* ctx, const std::string& path);
     /// Connected, welcome page closed, English, training layout.
     void settle(ImGuiTestContext* ctx);
     /// A training run in the state "running" with at least one step, started through the program's command when there

@@ -124,6 +124,31 @@ TEST(Languages, FormatAndNumbers) {
     EXPECT_EQ(std::string(en("no.such.key")), "\u2039no.such.key\u203a");
     EXPECT_EQ(en.format("event.at_step", {{"step", "7"}}), "Step 7");
     EXPECT_EQ(std::string(en.label("common.cancel")), "Cancel###common.cancel");
+    const Language zh = Language::load(kAssets / "languages" / "zh", "zh");
+    EXPECT_EQ(zh.number(std::uint64_t{1234567}), "1,234,567");
+    EXPECT_EQ(zh.number(12345.6), "12,346");
+}
+
+/// Who writes into the log is named in the language of the window.
+TEST(Languages, EverySourceOfTheLogHasAName) {
+    const Language en = Language::load(kAssets / "languages" / "en", "en");
+    static const std::regex use(
+        R"re(log(?:_end)?\((?:"[a-z]+", )?"([a-z]+)"|"(?:info|warning|error)", "([a-z]+)"|by\(\*this, "([a-z]+)"\))re");
+    std::size_t found = 0;
+    for (const auto& entry : fs::recursive_directory_iterator(kAssets.parent_path() / "nodes")) {
+        if (entry.path().extension() != ".cpp" || entry.path().string().find("/cli/") != std::string::npos) {
+            continue;
+        }
+        std::ostringstream text;
+        text << std::ifstream(entry.path()).rdbuf();
+        const std::string code = text.str();
+        for (std::sregex_iterator it(code.begin(), code.end(), use), end; it != end; ++it) {
+            const std::string source = (*it)[1].str() + (*it)[2].str() + (*it)[3].str();
+            ++found;
+            EXPECT_TRUE(en.has("log.source." + source)) << source << " in " << entry.path();
+        }
+    }
+    EXPECT_GT(found, 15u);
 }
 
 TEST(Languages, DamagedFilesAreNamed) {

@@ -69,6 +69,29 @@ TEST(Settings, DamagedAndStrangeFilesGiveDefaults) {
     EXPECT_EQ(load_settings(folder.path / "none.json").width, Settings{}.width);
 }
 
+TEST(Sessions, WhatIsOpenedAsOne) {
+    const Folder folder;
+    const auto holds = [&](const char* name, std::initializer_list<const char*> files,
+                           std::initializer_list<const char*> folders) {
+        fs::create_directories(folder.path / name);
+        for (const char* file : files) {
+            std::ofstream(folder.path / name / file) << "{}";
+        }
+        for (const char* inner : folders) {
+            fs::create_directories(folder.path / name / inner);
+        }
+        return holds_session(folder.path / name);
+    };
+    EXPECT_TRUE(holds("whole", {"manifest.json", "session.db"}, {"segments", "checkpoints"}));
+    EXPECT_TRUE(holds("begun", {"manifest.json"}, {}));
+    EXPECT_TRUE(holds("without a manifest", {}, {"segments"}));
+    EXPECT_TRUE(holds("labels alone", {"session.db"}, {}));
+    EXPECT_FALSE(holds("empty", {}, {}));
+    EXPECT_FALSE(holds("model", {"config.json", "manifest.json", "model.safetensors"}, {}));
+    EXPECT_FALSE(holds("texts", {"segments"}, {}));  // a file of that name
+    EXPECT_FALSE(holds_session(folder.path / "nowhere"));
+}
+
 TEST(WriteFile, SaysWhichFileFailedAndLeavesNothingBehind) {
     const Folder folder;
     std::ofstream(folder.path / "file") << "x";

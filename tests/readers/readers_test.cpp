@@ -95,7 +95,7 @@ TEST(Readers, OfTheGroundFloor) {
          .read = [](const fs::path& f) { base::sha256_of_file(f / "a"); },
          .endless = true},
         {READER("messages"), "messages.json", "{\"a sentence\": \"一句话\"}",
-         [](const fs::path& f) { base::Messages::load(f / "messages.json"); }},
+         [](const fs::path& f) { base::Messages::of_language(f); }},
         {.name = READER("machine"),
          .place = "proc/meminfo",
          .good = "MemAvailable: 1000 kB\n",

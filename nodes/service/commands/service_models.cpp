@@ -120,7 +120,7 @@ void Service::check_room(const GenerationRequest& order) const {
         if (job->repeats(order)) {
             throw CommandError(say(
                 "run {} is already answering the same prompt with {} and the same settings; wait for it or cancel it",
-                run, order.model));
+                run, history::model_sentence(order.model)));
         }
     }
     if (active >= kMostAnswers) {

@@ -7,6 +7,7 @@
 #include "base/input_file.hpp"
 #include "base/json_fields.hpp"
 #include "base/json_guard.hpp"
+#include "nodes/history/checkpoint_name.hpp"
 #include "nodes/service/jobs/limits.hpp"
 #include "nodes/service/library/machine.hpp"
 #include "nodes/service/library/parameters.hpp"
@@ -76,7 +77,7 @@ void check_models(const ProbeRequest& order) {
     std::set<std::string> names;
     for (const auto& model : order.models) {
         if (!names.insert(model.name).second) {
-            throw CommandError(say("the model '{}' is named twice", model.name));
+            throw CommandError(say("the model '{}' is named twice", history::model_sentence(model.name)));
         }
     }
 }
@@ -175,7 +176,7 @@ void take_models(ProbeRequest& order, const std::vector<ProbeModel>& found) {
             throw CommandError(
                 say("the model '{}' is another file than when run {} began; its answers would be those of two models: "
                     "put the old file back or start a new run",
-                    order.models[i].name, order.run));
+                    history::model_sentence(order.models[i].name), order.run));
         }
     }
     for (std::size_t i = 0; i < found.size(); ++i) {
