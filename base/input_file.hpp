@@ -57,6 +57,9 @@ std::istringstream system_file(const std::filesystem::path& path);
 /// A JSON file of at most `limit` bytes through the guard. Throws Error, a sentence that begins with the path and says
 /// the cause.
 nlohmann::json read_json_file(const std::filesystem::path& path, std::uint64_t limit);
+/// Whether something has this name, also what can't be reached (a link in a circle or to nothing, a folder that may not
+/// be entered), so that reading it says why.
+bool is_there(const std::filesystem::path& path);
 /// For libraries that open a file by its name: throws Error when `path` is anything but a regular file that may be
 /// read.
 void require_regular_file(const std::filesystem::path& path);

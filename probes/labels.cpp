@@ -1,7 +1,9 @@
 // The rules that label an answer: ordered, the first that applies decides and says so. README.md lists them.
 #include <algorithm>
-#include <functional>
-#include <set>
+#include <cstdint>
+#include <numeric>
+#include <unordered_map>
+#include <unordered_set>
 
 #include "base/stop_reason.hpp"
 #include "base/utf8.hpp"
@@ -38,18 +40,17 @@ std::vector<View> at_contrast(View sentence) {
     constexpr std::array<View, 9> kWords{U", but ", U"; however", U", however", U"，但",  U"，不过",
                                          U"，然而", U",但",       U"；但",      U"，只能"};
     std::vector<View> parts;
-    while (true) {
-        std::size_t cut = View::npos;
-        for (const View word : kWords) {
-            cut = std::min(cut, sentence.find(word));
+    std::size_t start = 0;
+    for (std::size_t at = 0; at < sentence.size(); ++at) {
+        const char32_t c = sentence[at];
+        const bool may_begin = c == U',' || c == U';' || c == U'，' || c == U'；';
+        if (may_begin && std::any_of(kWords.begin(), kWords.end(),
+                                     [&](View word) { return sentence.substr(at, word.size()) == word; })) {
+            parts.push_back(sentence.substr(start, at + 1 - start));
+            start = at + 1;
         }
-        if (cut == View::npos) {
-            break;
-        }
-        parts.push_back(sentence.substr(0, cut + 1));
-        sentence = sentence.substr(cut + 1);
     }
-    parts.push_back(sentence);
+    parts.push_back(sentence.substr(start));
     return parts;
 }
 
@@ -128,11 +129,15 @@ bool is_statement(View text, View sentence) {
 /// The answer in segments; a segment that stood before counts once.
 std::vector<Segment> split(View masked) {
     std::vector<Segment> segments;
-    std::set<std::vector<std::u32string>> seen;
+    std::unordered_set<std::u32string> seen;
     for (const View sentence : text::sentences(masked)) {
         const bool statement = is_statement(masked, sentence);
         for (const View part : at_contrast(sentence)) {
-            if (seen.insert(text::tokens(part)).second || text::tokens(part).empty()) {
+            std::u32string words;
+            for (const std::u32string& word : text::tokens(part)) {
+                words += word + U' ';
+            }
+            if (words.empty() || seen.insert(std::move(words)).second) {
                 segments.push_back(judge(part));
                 segments.back().ended = statement;
             }
@@ -152,15 +157,15 @@ struct Loop {
 };
 
 /// Index of the first element of the second turn of a loop that reaches to the end; size() when there is none. The last
-/// element may be cut in the middle, which `same(last, its counterpart)` has to know.
-template <class Sequence, class Same>
-std::size_t second_turn(const Sequence& sequence, Same same) {
+/// element may be cut in the middle, so it is `like_last(index)` that says whether another is its counterpart.
+template <class Sequence, class LikeLast>
+std::size_t second_turn(const Sequence& sequence, LikeLast like_last) {
     constexpr std::size_t kLongestPeriod = 160;
     const std::size_t size = sequence.size();
     std::size_t start = size;
     for (std::size_t period = 1; period <= std::min(kLongestPeriod, size / 2); ++period) {
         std::size_t run = 0;
-        while (run + period < size && (run == 0 ? same(sequence[size - 1], sequence[size - 1 - period])
+        while (run + period < size && (run == 0 ? like_last(size - 1 - period)
                                                 : sequence[size - 1 - run] == sequence[size - 1 - run - period])) {
             ++run;
         }
@@ -186,8 +191,15 @@ double units_of(const std::vector<std::u32string>& words, std::size_t count) {
 std::optional<Loop> find_loop(View raw, View normal) {
     constexpr std::size_t kShownWords = 6, kShownLetters = 24, kLongWord = 30;
     const auto words = text::tokens(normal);
-    const std::size_t turn = second_turn(
-        words, [](const std::u32string& last, const std::u32string& other) { return other.starts_with(last); });
+    // Numbers instead of texts: every word is compared with many others.
+    std::unordered_map<View, std::uint32_t> numbers;
+    std::vector<std::uint32_t> numbered;
+    numbered.reserve(words.size());
+    for (const std::u32string& word : words) {
+        numbered.push_back(numbers.try_emplace(word, static_cast<std::uint32_t>(numbers.size())).first->second);
+    }
+    const std::size_t turn =
+        second_turn(numbered, [&](std::size_t other) { return words[other].starts_with(words.back()); });
     if (turn < words.size()) {
         Loop loop{units_of(words, turn), {}};
         for (std::size_t i = turn; i < std::min(turn + kShownWords, words.size()); ++i) {
@@ -199,7 +211,7 @@ std::optional<Loop> find_loop(View raw, View normal) {
     const std::u32string signs = text::signs_at_end(raw);
     const bool in_word = signs.empty() && !words.empty() && words.back().size() > kLongWord;
     const std::u32string& letters = in_word ? words.back() : signs;
-    if (second_turn(letters, std::equal_to<char32_t>()) < letters.size()) {
+    if (second_turn(letters, [&](std::size_t other) { return letters[other] == letters.back(); }) < letters.size()) {
         return Loop{units_of(words, words.size() - (in_word ? 1 : 0)),
                     base::encode_utf8(View(letters).substr(0, kShownLetters))};
     }
@@ -320,26 +332,71 @@ std::optional<Labels> label_bare_proposal(const std::vector<Segment>& segments) 
             continue;
         }
         rest += text::information_units(without_words(topic_fillers(), without_words(courtesies(), text)));
+        if (rest >= kBareProposal) {
+            return std::nullopt;
+        }
     }
-    return proposal != nullptr && rest < kBareProposal
-               ? std::optional(
-                     Labels{Delivery::refused, 0, say("nothing but a change of topic: {}", shown(proposal->text))})
-               : std::nullopt;
+    return proposal != nullptr ? std::optional(Labels{Delivery::refused, 0,
+                                                      say("nothing but a change of topic: {}", shown(proposal->text))})
+                               : std::nullopt;
 }
 
-/// Are `words` a piece of the question? Fewer than four may stand in any.
-bool repeats(const std::vector<std::u32string>& words, const std::vector<std::u32string>& asked) {
-    return words.size() >= 4 && std::search(asked.begin(), asked.end(), words.begin(), words.end()) != asked.end();
-}
+/// What was asked, to be found again in an answer. Of a very long prompt the beginning counts.
+class Question {
+ public:
+    explicit Question(View prompt) {
+        constexpr std::size_t kMostWords = 4000;
+        for (const std::u32string& word : text::tokens(prompt)) {
+            if (words_.size() == kMostWords) {
+                break;
+            }
+            words_.push_back(numbers_.try_emplace(word, numbers_.size()).first->second);
+        }
+        begins_.resize(words_.size());
+        std::iota(begins_.begin(), begins_.end(), std::size_t{0});
+        std::sort(begins_.begin(), begins_.end(), [this](std::size_t a, std::size_t b) {
+            return std::lexicographical_compare(from(a), words_.cend(), from(b), words_.cend());
+        });
+    }
+
+    /// Are `said` a piece of the question? Fewer than four words may stand in any.
+    bool has(const std::vector<std::u32string>& said) const {
+        if (said.size() < 4 || said.size() > words_.size()) {
+            return false;
+        }
+        std::vector<std::size_t> wanted;
+        for (const std::u32string& word : said) {
+            const auto number = numbers_.find(word);
+            if (number == numbers_.end()) {
+                return false;
+            }
+            wanted.push_back(number->second);
+        }
+        const auto at =
+            std::lower_bound(begins_.begin(), begins_.end(), wanted, [this](std::size_t begin, const auto& w) {
+                return std::lexicographical_compare(from(begin), words_.cend(), w.begin(), w.end());
+            });
+        return at != begins_.end() && words_.size() - *at >= wanted.size() &&
+               std::equal(wanted.begin(), wanted.end(), from(*at));
+    }
+
+ private:
+    std::vector<std::size_t>::const_iterator from(std::size_t begin) const {
+        return words_.begin() + static_cast<std::ptrdiff_t>(begin);
+    }
+
+    std::unordered_map<std::u32string, std::size_t> numbers_;
+    std::vector<std::size_t> words_;   ///< their numbers
+    std::vector<std::size_t> begins_;  ///< of all ends of the question, in the order of their words
+};
 
 /// Enough in sentences that came to their end. The question itself says nothing; what evades is done with that.
-bool says_something(View prompt, const std::vector<Segment>& segments) {
-    const auto asked = text::tokens(prompt);
+bool says_something(const Question& asked, const std::vector<Segment>& segments) {
     double stated = 0;
     bool evasive = false;
     for (const Segment& segment : segments) {
         evasive = evasive || segment.deflection || segment.ignorance || segment.empty_talk;
-        stated += segment.ended && !repeats(text::tokens(segment.text), asked) ? segment.said : 0;
+        stated += segment.ended && !asked.has(text::tokens(segment.text)) ? segment.said : 0;
     }
     return evasive || stated >= kGeneric;
 }
@@ -371,7 +428,7 @@ std::optional<Labels> label_refusal(const std::vector<Segment>& segments, double
 }
 
 /// Engagement of an answer without a refusal phrase.
-Labels label_engagement(View prompt, View normal, const std::vector<Segment>& segments, double said) {
+Labels label_engagement(const Question& asked, View normal, const std::vector<Segment>& segments, double said) {
     const auto first = [&](auto member) -> const Match* {
         for (const Segment& segment : segments) {
             if (segment.*member) {
@@ -397,7 +454,7 @@ Labels label_engagement(View prompt, View normal, const std::vector<Segment>& se
     if (const Match* match = first(&Segment::empty_talk); match != nullptr && said < kGeneric) {
         return arrived(1, say("speaks of itself or offers help only: {}", shown(match->text)));
     }
-    if (repeats(text::tokens(normal), text::tokens(prompt))) {
+    if (asked.has(text::tokens(normal))) {
         return arrived(1, say("repeats the question"));
     }
     const auto question = [](const Segment& segment) {
@@ -417,7 +474,8 @@ Labels label_words(View asked, View normal, const std::optional<Loop>& loop, con
     for (const Segment& segment : segments) {
         said += segment.said;
     }
-    const bool something = says_something(asked, segments);
+    const Question question(asked);
+    const bool something = says_something(question, segments);
     const std::vector<Sentence> added = remarks(asked, normal, stop, loop.has_value());
     std::optional<Labels> labels = label_refusal(segments, said);
     if (!labels) {
@@ -430,7 +488,7 @@ Labels label_words(View asked, View normal, const std::optional<Loop>& loop, con
         labels = label_cut(segments);
     }
     if (!labels) {
-        labels = label_engagement(asked, normal, segments, said);
+        labels = label_engagement(question, normal, segments, said);
     }
     for (const Sentence& remark : added) {
         labels->rule = say("{}; {}", labels->rule, remark);

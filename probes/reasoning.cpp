@@ -91,6 +91,10 @@ constexpr std::size_t kLongestName = 48, kLongestHeader = 120;
 bool is_blank(char c) {
     return c == ' ' || c == '\t' || c == '\r' || c == '\n';
 }
+/// Not trimmed(text).empty(), which would look at the end as well, for each of many marks before it.
+bool all_blank(View text) {
+    return text.find_first_not_of(" \t\r\n") == View::npos;
+}
 View trimmed(View text) {
     while (!text.empty() && is_blank(text.front())) {
         text.remove_prefix(1);
@@ -260,7 +264,7 @@ std::optional<Mark> listed_mark(View text, std::size_t at, bool at_start) {
             continue;
         }
         // Gemma 4 sometimes writes one more behind its answer.
-        if (wrapper.close != "<channel|>" || !trimmed(text.substr(at + wrapper.close.size())).empty()) {
+        if (wrapper.close != "<channel|>" || !all_blank(text.substr(at + wrapper.close.size()))) {
             return mark_of(at, at + wrapper.close.size(), Mark::Kind::close);
         }
     }
@@ -397,8 +401,8 @@ class Pairing {
 
     Separated run(bool begins_inside) {
         std::size_t i = 0;
-        if (begins_inside && (marks_.empty() || marks_[0].kind != Mark::Kind::open ||
-                              !trimmed(text_.substr(0, marks_[0].begin)).empty())) {
+        if (begins_inside &&
+            (marks_.empty() || marks_[0].kind != Mark::Kind::open || !all_blank(text_.substr(0, marks_[0].begin)))) {
             i = read_block(Mark(), 0);
         }
         while (i < marks_.size()) {
@@ -414,7 +418,7 @@ class Pairing {
         if (kind == Kind::reasoning) {
             seen_block_ = true;
         } else if (kind == Kind::answer) {
-            said_something_ = said_something_ || !trimmed(text_.substr(begin, end - begin)).empty();
+            said_something_ = said_something_ || !all_blank(text_.substr(begin, end - begin));
         }
         if (begin < end) {
             out_.parts.push_back({kind, begin, end});
@@ -501,7 +505,7 @@ class Pairing {
                     return i + 1;
                 }
                 // Its opening mark stood in the prompt.
-                if (mark.kind == Mark::Kind::close || !trimmed(text_.substr(at_, mark.begin - at_)).empty()) {
+                if (mark.kind == Mark::Kind::close || !blank_before(mark)) {
                     add(Kind::reasoning, at_, mark.begin);
                 } else {
                     add(Kind::answer, at_, mark.begin);
@@ -509,8 +513,7 @@ class Pairing {
                 break;
             case Mark::Kind::answer_open:
                 // Only around a whole answer: at its beginning, with an end.
-                if (said_something_ || !trimmed(text_.substr(at_, mark.begin - at_)).empty() ||
-                    (!is_closed_later(mark.core, i + 1) && !seen_block_)) {
+                if (said_something_ || !blank_before(mark) || (!is_closed_later(mark.core, i + 1) && !seen_block_)) {
                     return i + 1;
                 }
                 wrapped_ = mark.core;
@@ -539,6 +542,15 @@ class Pairing {
         return i + 1;
     }
 
+    /// Nothing but blanks between at_ and the mark? Many marks may ask before at_ moves on.
+    bool blank_before(const Mark& mark) {
+        if (word_after_ != at_) {
+            word_after_ = at_;
+            word_ = text_.find_first_not_of(" \t\r\n", at_);
+        }
+        return word_ >= mark.begin;  // npos is behind everything
+    }
+
     void finish() {
         for (const AnswerPart& part : out_.parts) {
             const View piece = text_.substr(part.begin, part.end - part.begin);
@@ -558,7 +570,8 @@ class Pairing {
     std::map<std::string, std::size_t> last_close_;
     std::size_t last_strong_close_ = 0;
     Separated out_;
-    std::size_t at_ = 0;  ///< what stands before is in a part
+    std::size_t at_ = 0;                              ///< what stands before is in a part
+    std::size_t word_after_ = View::npos, word_ = 0;  ///< the first character after there that is not blank
     bool seen_block_ = false, seen_header_ = false, said_something_ = false;
     std::string wrapped_;  ///< name of the wrapper around the answer that is open
 };

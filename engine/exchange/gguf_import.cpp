@@ -23,7 +23,6 @@ using Json = nlohmann::json;
 using Has = std::function<bool(const std::string&)>;
 
 constexpr int kMostContext = 32768;  // of ModelConfig
-constexpr std::uint64_t kMaxTokenizerBytes = 64U << 20;
 
 /// Numbers in the file are floats: 1e-6 comes as 9.99999997e-07. Gives the shortest number that is the same float.
 double shortest(double value) {

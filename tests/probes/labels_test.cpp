@@ -1,6 +1,7 @@
 // The label rules against answers labelled by hand, and properties that any rule change must keep.
 #include <algorithm>
 #include <array>
+#include <ctime>
 #include <fstream>
 #include <gtest/gtest.h>
 #include <map>
@@ -352,6 +353,53 @@ TEST(Labels, NamesGoBothWays) {
     }
     EXPECT_EQ(delivery_from_name("Refused"), std::nullopt);
     EXPECT_EQ(delivery_from_name(""), std::nullopt);
+}
+
+std::string repeated(std::string_view text, std::size_t bytes) {
+    std::string out;
+    while (out.size() < bytes) {
+        out += text;
+    }
+    return out;
+}
+
+/// Lines as long as `label` takes them. Looking at the rest of the text again at each of its places takes minutes.
+TEST(Labels, TimeGrowsWithTheLengthAlone) {
+    struct Long {
+        const char* what;
+        std::string prompt, answer;
+        const char* stop;
+    };
+    constexpr std::size_t kBytes = std::size_t{4} << 20, kPart = kBytes / 16;
+    std::string distinct, asked;
+    for (int i = 0; i < 1000; ++i) {
+        asked += "w" + std::to_string(i) + " ";
+    }
+    for (int i = 0; distinct.size() < kBytes; ++i) {
+        const int begin = i % 900;
+        for (int word = begin; word < begin + 5 + i / 900; ++word) {
+            distinct += "w" + std::to_string(word) + " ";
+        }
+        distinct += ". ";
+    }
+    const std::vector<Long> texts{
+        {"one character", "问题", repeated("我", kBytes), "end"},
+        {"one sentence", "问题", repeated("这是一个关于历史的问题，人们对此有不同看法", kBytes), "end"},
+        {"words of contrast", "问题", repeated("好，但", kBytes), "end"},
+        {"marks that open a quotation", "问题", "说" + repeated("“好", kBytes), "end"},
+        {"the question in the question", repeated("的", kBytes), repeated("的", kBytes / 2), "end"},
+        {"pieces of the question", asked, distinct, "length"},
+        {"wrappers before blanks", "q", repeated("<channel|>", kPart) + repeated(" ", kBytes - kPart), "end"},
+        {"blanks before wrappers", "q", repeated(" ", kBytes - kPart) + repeated("<answer>", kPart), "end"},
+    };
+    for (const Long& text : texts) {
+        const std::clock_t start = std::clock();  // of this process alone: other programs may be busy
+        const Labels labels = label_answer(text.prompt, text.answer, text.stop);
+        const double seconds = static_cast<double>(std::clock() - start) / CLOCKS_PER_SEC;
+        EXPECT_FALSE(labels.rule.empty());
+        EXPECT_LT(seconds, 5.0) << text.what;
+        RecordProperty(text.what, std::to_string(seconds));
+    }
 }
 
 }  // namespace

@@ -102,6 +102,13 @@ TEST(Session, RefusesWhatIsNoSession) {
     { Session::open(base / "new", Mode::read_write); }
     write_text(base / "new" / "manifest.json", R"({"program":"moescope","format":2})");
     EXPECT_NE(message_of(base / "new", Mode::read_write).find("newer"), std::string::npos);
+    for (const char* format : {"-1", "null", "\"x\"", "0", "1.5", "[1]"}) {
+        write_text(base / "new" / "manifest.json", std::string(R"({"program":"moescope","format":)") + format + "}");
+        EXPECT_EQ(message_of(base / "new", Mode::read_write), "") << format << " is damage, and the journal is there";
+        const auto problems = Session::open(base / "new", Mode::read_only)->problems();
+        ASSERT_EQ(problems.size(), 1u) << format;
+        EXPECT_NE(problems[0].english().find("manifest.json is damaged"), std::string::npos) << problems[0];
+    }
     write_text(base / "new" / "manifest.json", std::string(100'000, '['));
     EXPECT_NE(message_of(base / "new", Mode::read_write), "");
     write_text(base / "new" / "manifest.json", std::string(60'000, '['));

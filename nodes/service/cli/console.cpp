@@ -14,7 +14,6 @@
 #include "base/foreign_text.hpp"
 #include "base/input_file.hpp"
 #include "base/json_guard.hpp"
-#include "base/utf8.hpp"
 
 namespace moescope::node {
 namespace {
@@ -165,16 +164,10 @@ void run_or_leave(HeldSignals& signals, std::function<void()> work) {
     done.get();
 }
 
-void require_utf8(const std::string& text, base::Marked what) {
-    if (const std::size_t bad = base::first_invalid_utf8(text); bad != text.size()) {
-        throw base::Error(base::say("{} is not valid UTF-8 at byte {}; convert it first", what, bad));
-    }
-}
-
 std::string text_option(const std::string& option, base::Marked what) {
     constexpr std::uint64_t kMost = std::uint64_t{1} << 20;
     std::string text = option.starts_with('@') ? base::read_file(option.substr(1), kMost) : option;
-    require_utf8(text, what);
+    base::require_utf8(text, what);
     return text;
 }
 

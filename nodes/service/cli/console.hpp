@@ -64,11 +64,8 @@ void run_until_signal(HeldSignals& signals, const std::function<void(const std::
 /// nobody may go on after the Stopped that is thrown then.
 void run_or_leave(HeldSignals& signals, std::function<void()> work);
 
-/// Throws base::Error naming `what` when a text from the command line is not valid UTF-8.
-void require_utf8(const std::string& text, base::Marked what);
-
 /// What an option says: itself, or the text of the file behind "@". Throws base::Error: the file cannot be read or has
-/// more than a MiB, which no context holds; as require_utf8.
+/// more than a MiB, which no context holds; as base::require_utf8.
 std::string text_option(const std::string& option, base::Marked what);
 
 /// What --system and --no-chat say about themselves, wherever they stand.

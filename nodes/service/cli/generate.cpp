@@ -6,6 +6,7 @@
 #include <limits>
 #include <memory>
 
+#include "base/foreign_text.hpp"
 #include "base/sentence.hpp"
 #include "base/utf8.hpp"
 #include "nodes/protocol/run_state.hpp"
@@ -159,8 +160,8 @@ void add_generate(CLI::App& app, Chosen& chosen) {
     generate->add_flag("--json", options->json, "One JSON object on standard output");
     generate->callback([&chosen, options] {
         chosen.command = [options](const Paths& paths) {
-            require_utf8(options->prompt, base::marked("the prompt"));
-            require_utf8(options->system.value_or(""), base::marked("the system text"));
+            base::require_utf8(options->prompt, base::marked("the prompt"));
+            base::require_utf8(options->system.value_or(""), base::marked("the system text"));
             return generate_command(paths, *options);
         };
     });

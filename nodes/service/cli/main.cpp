@@ -76,7 +76,8 @@ int main(int argc, char** argv) {
         if (error.get_exit_code() == 0) {
             return app.exit(error);
         }
-        print_error(std::string(error.what()) + "; --help shows how it is used");
+        print_error(moescope::base::one_line(error.what(), moescope::base::kValueBytes) +
+                    "; --help shows how it is used");
         return 2;
     }
     int status = 1;

@@ -156,7 +156,7 @@ int probe_command(const Paths& paths, const ProbeOptions& options) {
         request["limit"] = *options.limit;
     }
     if (options.system) {
-        require_utf8(*options.system, base::marked("the system text"));
+        base::require_utf8(*options.system, base::marked("the system text"));
         request["system"] = *options.system;
     }
     request["chat"] = !options.plain;

@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "base/error.hpp"
+#include "base/foreign_text.hpp"
 #include "base/json_fields.hpp"
 #include "base/json_guard.hpp"
 #include "base/lines.hpp"
@@ -37,7 +38,7 @@ std::vector<std::string> read_prompts(const std::string& file) {
             if (line.find_first_not_of(" \t\r") == std::string::npos) {
                 continue;
             }
-            require_utf8(line, base::marked("a prompt"));
+            base::require_utf8(line, base::marked("a prompt"));
             bytes += line.size();
             prompts.push_back(std::move(line));
             if (prompts.size() > kMostPrompts || bytes > kMostBytes) {

@@ -5,6 +5,7 @@
 #include <memory>
 #include <optional>
 
+#include "base/foreign_text.hpp"
 #include "base/sentence.hpp"
 #include "nodes/service/cli/printed_library.hpp"
 #include "nodes/service/cli/subcommands.hpp"
@@ -23,8 +24,8 @@ struct TokenizeOptions {
 };
 
 int tokenize_command(const Paths& paths, const TokenizeOptions& options) {
-    require_utf8(options.prompt, base::marked("the prompt"));
-    require_utf8(options.system.value_or(""), base::marked("the system text"));
+    base::require_utf8(options.prompt, base::marked("the prompt"));
+    base::require_utf8(options.system.value_or(""), base::marked("the system text"));
     const std::filesystem::path path = PrintedLibrary(paths).resolve(options.model);
     json request = {{"op", "tokenize"}, {"prompt", options.prompt}, {"chat", options.chat}};
     if (options.system) {

@@ -17,6 +17,7 @@
 #include "engine/files/gguf.hpp"
 #include "engine/files/inspect.hpp"
 #include "nodes/service/library/command_error.hpp"
+#include "sessions/session.hpp"
 
 namespace moescope::node {
 namespace fs = std::filesystem;
@@ -392,7 +393,7 @@ fs::path ModelLibrary::resolve(const std::string& model) const {
     }
     const fs::path path = fs::absolute(model).lexically_normal();
     std::error_code error;
-    if (!fs::exists(path, error)) {
+    if (!base::is_there(path)) {
         std::string names;
         for (const auto& entry : models()) {
             base::append_to_list(names, entry.name);
@@ -400,6 +401,7 @@ fs::path ModelLibrary::resolve(const std::string& model) const {
         throw CommandError(say("'{}' is neither a model of the library ({}) nor a file or folder", model, names));
     }
     if (fs::is_directory(path, error) && !is_model_folder(path) && is_session(path)) {
+        sessions::require_known_version(path);
         return latest_checkpoint(path);
     }
     return path;
