@@ -39,6 +39,7 @@ constexpr std::array kTerms{
     Term{"manifest of a run", "运行清单", "训练清单", ""},
     Term{"interval", "置信区间", "95 % 区间", ""},
     Term{"planned", "待运行", "计划中", ""},
+    Term{"planned memory", "预计内存", "规划内存", ""},
     Term{"viewer", "客户端", "观看者", ""},
     Term{"pairs", "配对数", "不一致对", ""},
     Term{"you", "您", "你", "你是谁"},
