@@ -8,6 +8,7 @@
 #include <portable_file_dialogs.h>
 #include <utility>
 
+#include "base/text.hpp"
 #include "base/utf8.hpp"
 #include "panels/ui/floating.hpp"
 #include "panels/ui/text_layout.hpp"
@@ -26,11 +27,6 @@ constexpr std::size_t kRecent = 8;
 fs::path home() {
     const char* value = std::getenv("HOME");
     return value != nullptr && *value == '/' ? value : "/";
-}
-
-std::string trimmed(const std::string& text) {
-    const std::size_t first = text.find_first_not_of(" \t\n"), last = text.find_last_not_of(" \t\n");
-    return first == std::string::npos ? "" : text.substr(first, last - first + 1);
 }
 
 /// "~/x" is in the home folder, a relative name in `folder`.
@@ -205,7 +201,7 @@ void Dialogs::rearrange() {
 }
 
 void Dialogs::confirm() {
-    const std::string typed = trimmed(name_);
+    const std::string typed(base::trimmed(name_));
     if (typed.empty()) {
         if (for_folder()) {
             accept(folder_);
@@ -287,7 +283,7 @@ void Dialogs::accept(const fs::path& path) {
 }
 
 void Dialogs::create_folder() {
-    const std::string name = trimmed(*new_folder_);
+    const std::string name(base::trimmed(*new_folder_));
     if (name.empty()) {
         return;
     }
@@ -451,7 +447,7 @@ void Dialogs::draw_top(const Context& ctx) {
     if (!new_folder_) {
         if (ImGui::InputText("###files.path", &path_field_,
                              ImGuiInputTextFlags_EnterReturnsTrue | ImGuiInputTextFlags_ElideLeft)) {
-            look(path_of(trimmed(path_field_), folder_));
+            look(path_of(std::string(base::trimmed(path_field_)), folder_));
         }
         return;
     }
@@ -821,7 +817,7 @@ void Dialogs::draw_buttons(const Context& ctx) {
         ImGui::Dummy({0, 0});
         ui::align_right(buttons_width(ctx));
     }
-    ImGui::BeginDisabled(looking_ || (trimmed(name_).empty() && !for_folder()));
+    ImGui::BeginDisabled(looking_ || (base::trimmed(name_).empty() && !for_folder()));
     if (ui::primary_button(ctx, ok)) {
         confirm();
     }

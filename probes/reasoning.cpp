@@ -9,6 +9,7 @@
 #include <optional>
 #include <span>
 
+#include "base/text.hpp"
 #include "probes/text.hpp"
 
 namespace moescope::probes {
@@ -16,6 +17,8 @@ namespace {
 
 using View = std::string_view;
 using Kind = AnswerPart::Kind;
+using base::lower;
+using base::trimmed;
 
 /// Names that mean reasoning, in lower case. A name counts also with something before or behind it that is set off by
 /// ':' or '_' ("seed:think", "longcat_think", "think:opensource"). The strong ones open a block that may lack its end;
@@ -94,18 +97,6 @@ bool is_blank(char c) {
 /// Not trimmed(text).empty(), which would look at the end as well, for each of many marks before it.
 bool all_blank(View text) {
     return text.find_first_not_of(" \t\r\n") == View::npos;
-}
-View trimmed(View text) {
-    while (!text.empty() && is_blank(text.front())) {
-        text.remove_prefix(1);
-    }
-    while (!text.empty() && is_blank(text.back())) {
-        text.remove_suffix(1);
-    }
-    return text;
-}
-char lower(char c) {
-    return static_cast<char>(c >= 'A' && c <= 'Z' ? c + 32 : c);
 }
 bool starts_with(View text, std::size_t at, View what) {
     return text.substr(at, what.size()) == what;

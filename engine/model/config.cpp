@@ -362,7 +362,7 @@ void set_live(RunConfig& now, const RunConfig& configured, const std::string& ke
             say("{} is {}, but must be from {} to the {} that the run was planned for; fork the run to use more",
                 row.key, number(value), number(row.low), number(high)));
     }
-    check_real(value, row.key, row.low, high);
+    check_real(value, Sentence::verbatim(row.key), row.low, high);
     if (const auto* whole = std::get_if<Member<int>>(&row.member)) {
         if (value != std::floor(value)) {
             throw Error(say("{} is {}, but must be a whole number from {} to {}", row.key, number(value),

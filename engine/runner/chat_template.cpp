@@ -10,6 +10,7 @@
 #include <regex>
 #include <stdexcept>
 
+#include "base/text.hpp"
 #include "base/utf8.hpp"
 #include "engine/error.hpp"
 #include "engine/runner/guarded_call.hpp"
@@ -32,11 +33,7 @@ Sentence quoted(std::string text) {
     std::replace_if(
         text.begin(), text.end(), [](char c) { return static_cast<unsigned char>(c) < 0x20 || c == 0x7f; }, ' ');
     constexpr std::size_t kMost = 300;
-    if (text.size() > kMost) {
-        text.resize(base::character_boundary(text, kMost));
-        text += "…";
-    }
-    return Sentence::verbatim(text);
+    return Sentence::verbatim(base::shortened(std::move(text), kMost));
 }
 
 #ifdef MOESCOPE_HAVE_LLAMA

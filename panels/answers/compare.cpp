@@ -11,6 +11,7 @@
 #include <utility>
 
 #include "base/json_fields.hpp"
+#include "base/text.hpp"
 #include "nodes/history/comparisons.hpp"
 #include "panels/answers/question.hpp"
 #include "panels/node/library.hpp"
@@ -523,7 +524,7 @@ void ComparePanel::draw_earlier(ui::Context& ctx) {
             const Group& group = groups_[i];
             std::string models;
             for (const auto& answer : group.answers) {
-                models += (models.empty() ? "" : ", ") + model_title(ctx, answer->model);
+                base::append_to_list(models, model_title(ctx, answer->model), ctx.text("common.comma"));
             }
             std::string title = ctx.text.number(static_cast<std::uint64_t>(i + 1));
             for (const std::string& part : {group.started_ns > 0 ? ui::moment_text(group.started_ns) : std::string(),

@@ -1,6 +1,7 @@
 // What the node and the window said, newest below.
 #include <algorithm>
 #include <cstdint>
+#include <imgui.h>
 #include <imgui_stdlib.h>
 #include <string>
 #include <vector>

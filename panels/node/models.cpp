@@ -1,6 +1,7 @@
 // The library: every model file with its maker, licence, hash and state; add by path, remove.
 #include <algorithm>
 #include <array>
+#include <imgui.h>
 #include <imgui_stdlib.h>
 #include <numeric>
 #include <string>
