@@ -67,7 +67,7 @@ void show_progress(std::span<const std::byte> lines) {
     text = text.substr(0, text.find_last_not_of('\n') + 1);
     text = text.substr(text.rfind('\n') + 1);  // npos + 1: the whole
     if (const auto progress = base::parse_object(text, text.size())) {
-        fmt::print(stderr, "\r{} of {}", base::count_of(*progress, "done"), base::count_of(*progress, "total"));
+        fmt::print(stderr, "\r{} of {}", base::count_of(*progress, "progress"), base::count_of(*progress, "total"));
         std::fflush(stderr);
     }
 }

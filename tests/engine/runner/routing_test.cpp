@@ -468,6 +468,43 @@ TEST(Routing, TheGateOfDeepSeekIsTheGoldenOne) {
     }
 }
 
+TEST(Routing, HashLayersLoseWhatIsKnockedOut) {
+    ModelConfig m = small_config();
+    m.hash_layers = 1;
+    const Filled filled = fill(m, 54);
+    auto loaded = std::make_shared<LoadedModel>();
+    loaded->config.model = m;
+    loaded->layout = filled.layout;
+    loaded->parameters = filled.parameters.data();
+    const auto spec = own_router_spec(*loaded, "m", "own");
+    EXPECT_EQ(spec.hash_layers, 1);
+    const auto model = open_own_routing(loaded, spec, 64, 1);
+    const auto tokens = random_tokens(10, m.vocabulary);
+    const std::atomic<bool> cancel = false;
+    const auto decide = [&](const Interventions& change) {
+        model->watch(Detail::scores, change);
+        model->restart();
+        std::vector<std::vector<LayerDecision>> layers;
+        EXPECT_FALSE(model->feed(tokens, layers, cancel).empty());
+        return layers;
+    };
+    const auto before = decide({});
+    Interventions out, replay, forced;
+    const std::int32_t gone = before[0][0].ids[0], left = before[0][0].ids[1];
+    EXPECT_TRUE(std::isnan(before[0][0].margin));
+    EXPECT_FALSE(std::isnan(before[0][1].margin));
+    out.knocked_out = {{0, gone}};
+    const LayerDecision after = decide(out)[0][0];
+    EXPECT_EQ(after.ids, (std::vector<std::int32_t>{left})) << "nobody takes the place: no score says who";
+    EXPECT_NEAR(after.weights.at(0), 1.0f, 1e-6);
+    replay.replay.source = "by hand";
+    replay.replay.ids[{0, 0}] = {left, (left + 1) % 6};
+    EXPECT_EQ(decide(replay)[0][0].ids, (std::vector<std::int32_t>{left, (left + 1) % 6}));
+    EXPECT_EQ(decide(replay)[1][0].ids, before[1][0].ids);
+    forced.forced = {{0, 1}};
+    EXPECT_NE(error_of([&] { decide(forced); }).find("chooses by the token's id"), std::string::npos);
+}
+
 /// The rule of changes is not the code that routes; both are the same choice, experts knocked out or not.
 TEST(Routing, TheChoiceIsThatOfTheKernels) {
     std::mt19937 random(9);
