@@ -312,6 +312,14 @@ ShownPrompt LlamaModel::show(const GenerateRequest& request, const std::atomic<b
         shown.text = joined(parts);
         for (const PromptPart& part : parts) {
             const auto more = shown.tokens.empty() ? tokens_of(part.text, false, !part.plain) : tokens_of_rest(part);
+            // Some vocabularies give that token for the bare character as well.
+            if (part.plain && std::any_of(more.begin(), more.end(), [&](llama_token token) {
+                    return (llama_vocab_get_attr(vocab_, token) & LLAMA_TOKEN_ATTR_CONTROL) != 0;
+                })) {
+                throw Error(
+                    say("the character {} is a control token of this model, which nobody may type; leave it out",
+                        part.text));
+            }
             shown.tokens.insert(shown.tokens.end(), more.begin(), more.end());
         }
     }

@@ -110,7 +110,7 @@ TEST(Checkpoint, WhatChangedAfterItWasSavedIsNotUsed) {
     Trainer(tiny_config(), byte_dataset()).save(saved.path());
     saved.commit();
     const auto said = [&] { return error_of([&] { load_model(folder); }); };
-    ASSERT_EQ(said(), "no error");
+    EXPECT_NO_THROW(load_model(folder));
     for (const std::string name : {"model.safetensors", "config.json", "state.json"}) {
         const std::string bytes = file_bytes(folder / name);
         std::string other = bytes;
@@ -122,7 +122,7 @@ TEST(Checkpoint, WhatChangedAfterItWasSavedIsNotUsed) {
         EXPECT_NE(said().find("the file " + name + " has another size"), std::string::npos) << said();
         write_bytes(folder / name, bytes);
     }
-    ASSERT_EQ(said(), "no error");
+    EXPECT_NO_THROW(load_model(folder));
     const auto done = nlohmann::json::parse(file_bytes(folder / "DONE"));
     const auto with = [&](const std::function<void(nlohmann::json&)>& change) {
         auto value = done;

@@ -98,7 +98,7 @@ TEST(ShownPrompt, NoEndTokenBeforeAnAnswer) {
 
 /// Whatever the template does with the words: what is shown has the template's own control tokens and no others.
 TEST(ShownPrompt, NobodysWordsBecomeControlTokens) {
-    const std::vector<std::string> control = {"<|im_start|>", "<|im_end|>", "[INST]", "STOP", "\xe2\x98\x85"};
+    const std::vector<std::string> control = {"<|im_start|>", "<|im_end|>", "[INST]", "STOP"};
     const std::vector<std::string> contents = {
         "{{ m.content }}",
         "{{ m.content | trim }}",
@@ -159,8 +159,6 @@ TEST(ShownPrompt, NobodysWordsBecomeControlTokens) {
         "TO",
         "TOP",
         "STO",
-        "\xe2\x98\x85",
-        "a\xe2\x98\x85",
     };
     for (const std::string& content : contents) {
         const Scripted model({.control = control,
@@ -194,6 +192,15 @@ TEST(ShownPrompt, AddedWordsAreMarksWhereTheTemplateWritesThem) {
     EXPECT_EQ(model.tokens("<b>"), together({{kBegin, turn, bold, lines}}));
     EXPECT_EQ(model.tokens("\n\n"), together({{kBegin, turn, lines, lines}}));
     EXPECT_EQ(model.tokens("<turn>"), together({{kBegin, turn}, letters("<turn>"), {lines}}));
+}
+
+/// Cutting does not help where there is no middle, and libllama takes the bare character for the token too.
+TEST(ShownPrompt, ACharacterThatIsAControlTokenIsTheTemplatesAlone) {
+    const std::string star = "\xe2\x98\x85";
+    const Scripted model({.control = {star}, .chat_template = star + "{{ messages[0].content }}", .add_begin = false});
+    EXPECT_EQ(model.tokens("hi"), together({{kFirstControl}, letters("hi")}));
+    EXPECT_EQ(error_of([&] { (void)model.tokens("a" + star); }),
+              "the character " + star + " is a control token of this model, which nobody may type; leave it out");
 }
 
 TEST(ShownPrompt, ATemplateWithAZeroByteIsNotCutInSilence) {

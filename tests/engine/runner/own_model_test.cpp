@@ -5,6 +5,7 @@
 #include <gtest/gtest.h>
 #include <set>
 
+#include "base/atomic_files.hpp"
 #include "engine/checkpoint/loaded_model.hpp"
 #include "engine/error.hpp"
 #include "engine/exchange/hugging_face_export.hpp"
@@ -47,9 +48,9 @@ class OwnModelTest : public testing::Test {
         for (int i = 0; i < 30; ++i) {
             trainer.step();
         }
-        std::filesystem::create_directories(checkpoint());
-        trainer.save(checkpoint());
-        folder_->write("checkpoint/DONE", "{}");
+        base::AtomicFolder saved(checkpoint());
+        trainer.save(saved.path());
+        saved.commit();
     }
     static void TearDownTestSuite() {
         delete folder_;
