@@ -153,7 +153,10 @@ nlohmann::json read_json_file(const fs::path& path, std::uint64_t limit) {
 
 bool is_there(const fs::path& path) {
     struct stat status {};
-    return ::lstat(path.c_str(), &status) == 0 || (errno != ENOENT && errno != ENOTDIR);
+    if (::lstat(path.c_str(), &status) == 0) {
+        return true;
+    }
+    return errno != ENOENT && errno != ENOTDIR && errno != ENAMETOOLONG;  // no file can have such a name
 }
 
 void require_regular_file(const fs::path& path) {

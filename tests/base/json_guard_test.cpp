@@ -12,7 +12,7 @@ std::string problem(const std::string& text, const JsonRules& rules = {}) {
 }
 
 TEST(JsonGuard, GivesWhatTheTextSays) {
-    const std::string text = R"( {"a": [1, -2, 2.5, null, true, "\u4e2d\ud83e\udd99"], "b": {"c": []}, "b": 7} )";
+    const std::string text = R"( {"a": [1, -2, 2.5, null, true, "\u4e2d\ud83e\udd99"], "b": {"c": []}, "d": 7} )";
     EXPECT_EQ(read_json(text, 1000).value, nlohmann::json::parse(text));
     EXPECT_EQ(read_json("\xEF\xBB\xBF[1]", 1000).value, nlohmann::json::parse("[1]"));
     EXPECT_EQ(read_json("3", 1).value, nlohmann::json(3));

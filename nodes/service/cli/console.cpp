@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <charconv>
-#include <chrono>
 #include <cstdio>
 #include <ctime>
 #include <exception>
@@ -103,7 +102,10 @@ int HeldSignals::take(int milliseconds) {
     sigaddset(&set, SIGTERM);
     const timespec wait{milliseconds / 1000, static_cast<long>(milliseconds % 1000) * 1000000L};
     const int signal = std::max(sigtimedwait(&set, nullptr, &wait), 0);
-    first_ = first_ == 0 ? signal : first_;
+    if (first_ == 0 && signal != 0) {
+        first_ = signal;
+        first_at_ = std::chrono::steady_clock::now();
+    }
     return signal;
 }
 
@@ -115,7 +117,7 @@ bool HeldSignals::taken(int milliseconds) {
 bool HeldSignals::taken_once(int milliseconds) {
     const bool before = first_ != 0;
     const int signal = take(milliseconds);
-    if (before && signal != 0) {
+    if (before && signal != 0 && std::chrono::steady_clock::now() - first_at_ >= std::chrono::seconds(1)) {
         sigset_t set;
         sigemptyset(&set);
         sigaddset(&set, signal);

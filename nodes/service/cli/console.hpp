@@ -3,6 +3,7 @@
 
 #include <CLI/CLI.hpp>
 #include <atomic>
+#include <chrono>
 #include <cstdint>
 #include <functional>
 #include <nlohmann/json.hpp>
@@ -36,13 +37,15 @@ class HeldSignals {
     HeldSignals();
     /// Waits at most `milliseconds`; true when one of the two came, now or earlier.
     bool taken(int milliseconds);
-    /// The same for who stops at the first: the second one ends the program at once, as if none were held back.
+    /// The same for who stops at the first: one that comes a second later or more ends the program at once, as if none
+    /// were held back. What comes sooner is the same wish: timeout(1) sends each signal twice.
     bool taken_once(int milliseconds);
     int first() const { return first_; }  ///< the signal that came first; 0 when none has
 
  private:
     int take(int milliseconds);
     int first_ = 0;
+    std::chrono::steady_clock::time_point first_at_;
 };
 
 /// A command that a signal ended before it was done. main() prints the sentence and ends the program at once, also when

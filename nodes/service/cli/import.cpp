@@ -54,7 +54,8 @@ routing::Import read(const ImportOptions& options) {
 }
 
 int import_command(const ImportOptions& options) {
-    sessions::OutputFile output(options.out, options.force ? sessions::Existing::replace : sessions::Existing::refuse);
+    sessions::OutputFile output(options.out, options.force ? sessions::Existing::replace : sessions::Existing::refuse,
+                                {options.file, options.config});
     const routing::Import import = read(options);
     routing::TraceWriter writer(output.temporary(), import.spec);
     std::size_t tokens = 0, counts = 0;

@@ -9,6 +9,7 @@
 #include "nodes/service/cli/asked_model.hpp"
 #include "nodes/service/cli/console.hpp"
 #include "nodes/service/cli/subcommands.hpp"
+#include "nodes/service/library/model_library.hpp"
 #include "routing/interventions.hpp"
 #include "routing/replay.hpp"
 #include "sessions/outputs.hpp"
@@ -49,9 +50,9 @@ routing::Interventions interventions_of(const RouteOptions& options) {
 /// The trace as it grows: into a file that takes its name at the end, or on standard output.
 class TraceOutput {
  public:
-    TraceOutput(const std::string& out, sessions::Existing existing) {
+    TraceOutput(const std::string& out, sessions::Existing existing, const sessions::Sources& sources) {
         if (!sessions::is_standard_output(out)) {
-            file_.emplace(out, existing);
+            file_.emplace(out, existing, sources);
             stream_.open(file_->temporary(), std::ios::binary | std::ios::app);
         }
     }
@@ -120,7 +121,11 @@ int route_command(const Paths& paths, const RouteOptions& options) {
         routing::read_replay(options.replay);  // a bad one is named before a model is loaded
         request["replay"] = fs::absolute(options.replay).string();
     }
-    TraceOutput output(options.out, options.overwrite ? sessions::Existing::replace : sessions::Existing::refuse);
+    sessions::Sources sources = files_of_model(ModelLibrary(paths).resolve(options.model));
+    sources.emplace_back(options.tokens);
+    sources.emplace_back(options.replay);
+    TraceOutput output(options.out, options.overwrite ? sessions::Existing::replace : sessions::Existing::refuse,
+                       sources);
     const json answer = ask_model(paths, options.model, request, base::say("routing a text with {}", options.model),
                                   [&](std::span<const std::byte> lines) { output.write(lines); });
     output.finish();

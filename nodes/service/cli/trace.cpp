@@ -109,7 +109,8 @@ int trace_command(const TraceOptions& options) {
     const std::string format = !options.format.empty()
                                    ? options.format
                                    : (std::filesystem::path(options.out).extension() == ".csv" ? "csv" : "safetensors");
-    sessions::OutputFile output(options.out, options.force ? sessions::Existing::replace : sessions::Existing::refuse);
+    sessions::OutputFile output(options.out, options.force ? sessions::Existing::replace : sessions::Existing::refuse,
+                                {options.file});
     const routing::LoadedTrace trace = routing::load_trace(options.file);
     (format == "csv" ? write_trace_csv : write_trace_safetensors)(output.temporary(), trace, {});
     output.commit();

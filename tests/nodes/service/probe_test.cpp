@@ -90,7 +90,7 @@ TEST_F(ProbeCommand, AChangedSetIsRefused) {
         Running running(list);
         ASSERT_TRUE(running.line());
         running.signal(SIGTERM);
-        EXPECT_EQ(running.finish().status, 0);
+        EXPECT_EQ(running.finish().status, 128 + SIGTERM);
     }
     list.push_back("--resume");
     json changed = json::parse(read_text(copy));
