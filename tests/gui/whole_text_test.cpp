@@ -78,7 +78,7 @@ class Walk {
 
  private:
     void read(const std::string& place) {
-        const std::vector<ScreenLine> lines = screen_lines();
+        const std::vector<ScreenLine> lines = h_.screen(ctx_);
         const auto complain = [&](const std::string& what) {
             ++wrong_;
             ctx_->LogError("%s, %s: %s", look_.name().c_str(), place.c_str(), what.c_str());
