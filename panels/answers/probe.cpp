@@ -6,6 +6,7 @@
 #include <set>
 
 #include "base/json_fields.hpp"
+#include "nodes/history/checkpoint_name.hpp"
 #include "panels/answers/question.hpp"
 #include "panels/node/library.hpp"
 #include "panels/panels.hpp"
