@@ -155,7 +155,7 @@ std::string condition_text(const ui::Language& text, const std::string& conditio
                                                                         : choice_label(text, key, value);
             shown = setting_label(text, key) + " " + (relation == "!=" ? "\u2260" : relation) + " " + other;
         }
-        all += (all.empty() ? "" : text("runs.condition.and")) + shown;
+        all += (all.empty() ? "" : text("common.comma")) + shown;
     }
     return all;
 }

@@ -59,6 +59,7 @@ ScreenLine line_in(const char* owner) {
     std::string name = owner != nullptr ? owner : "";
     const std::size_t slash = name.find('/');
     ScreenLine line;
+    line.owner = name;
     line.part = slash == std::string::npos ? "" : name.substr(slash + 1);
     line.window = name.substr(0, slash);
     if (const std::size_t id = line.window.find("###"); id != std::string::npos) {
@@ -90,7 +91,8 @@ class Reader {
                 if (letter.code != 0 && middle.y >= clip.y && middle.y < clip.w) {
                     if (middle.x >= clip.x && middle.x < clip.z) {
                         add(list._OwnerName, letter.code, low.pos, high.pos);
-                        line_.cut = line_.cut || past || letter.cut;
+                        line_.cut = line_.cut || past;
+                        line_.cut_in_frame = line_.cut_in_frame || letter.cut;
                     } else if (continues(low.pos, high.pos) && high.pos.x > clip.x && low.pos.x < clip.z) {
                         line_.cut = true;  // of the next letter not even the half is seen
                     }

@@ -14,7 +14,9 @@ struct ScreenLine {
     std::string part;    ///< name of the child window, down from `window`; empty: in the window itself
     std::string text;    ///< UTF-8; a gap between letters is a space
     ImVec2 min, max;     ///< pixels
-    bool cut = false;    ///< a letter at its left or right end is not whole
+    bool cut = false;    ///< a letter at its left or right end is not whole: the window, or a column of it, ends there
+    bool cut_in_frame = false;  ///< the same, but at the edge of its own frame: a field, a list, a button
+    std::string owner;          ///< name of the ImGuiWindow that drew it
     ImVec2 middle() const { return {(min.x + max.x) / 2, (min.y + max.y) / 2}; }
 };
 
