@@ -21,7 +21,7 @@ class Route : public testing::Test {
         own() = train_tiny_models(*folder_)[0];
 #ifdef MOESCOPE_HAVE_LLAMA
         const fs::path gguf = *folder_ / "model.gguf";
-        const Output output = run_node({"export", "--session", own(), "--format", "gguf", "--out", gguf.string()});
+        const Output output = run_node({"export", "--model", own(), "--format", "gguf", "--out", gguf.string()});
         EXPECT_EQ(output.status, 0) << output.error;
         models() = {own(), gguf.string()};
 #else
