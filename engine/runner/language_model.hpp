@@ -124,6 +124,11 @@ class LanguageModel {
     /// no router, or an intervention that this one can't do.
     virtual RoutedModel& routed(const RouteRequest& request) = 0;
 
+    /// The same for several threads at once: as many models as threads were set, at most `most` and at least one, each
+    /// with a cache of its own for texts of `context` tokens and computed by the thread that asks it. They live no
+    /// longer than this. Throws Error.
+    virtual std::vector<std::unique_ptr<RoutedModel>> routed_copies(int most, int context) = 0;
+
     /// Reads the tokens and tells what the routers decided for each, in order, as soon as a block of them is computed.
     /// False when `cancel` turned true before the end. Throws Error, also as routed() and when there are no tokens or
     /// more than the context holds.

@@ -108,11 +108,13 @@ class LlamaModel final : public LanguageModel, private TokenModel {
         routing.watch(request.detail, request.interventions);
         return routing;
     }
+    std::vector<std::unique_ptr<RoutedModel>> routed_copies(int most, int context) override;
 
  private:
     void open_model(const std::filesystem::path& path);
-    /// `tap` with `tap_data` looks at what the context computes; may be null.
-    LlamaContext open_context(int batch, ggml_backend_sched_eval_callback tap, void* tap_data);
+    /// For texts of `length` tokens, at most `batch` of them per pass.
+    LlamaContext open_context(int length, int batch, int threads, const LlamaHooks& hooks);
+    std::unique_ptr<LlamaRouting> new_routing(int length, int threads);
     LlamaRouting& open_routing();
     void fill_info(const FileReport& report);
     void read_special_texts();
@@ -154,7 +156,7 @@ LlamaModel::LlamaModel(const std::filesystem::path& path, const FileReport& repo
     open_model(path);
     fill_info(report);
     read_special_texts();
-    context_ = open_context(std::min(kBatch, info_.context), nullptr, nullptr);
+    context_ = open_context(info_.context, kBatch, threads_, {nullptr, nullptr, &cancel_});
     // libllama may round the length up for its own use; what we promise is the smaller number.
     info_.context = std::min(info_.context, static_cast<int>(llama_n_ctx(context_.get())));
 }
@@ -177,14 +179,14 @@ void LlamaModel::open_model(const std::filesystem::path& path) {
     }
 }
 
-LlamaContext LlamaModel::open_context(int batch, ggml_backend_sched_eval_callback tap, void* tap_data) {
+LlamaContext LlamaModel::open_context(int length, int batch, int threads, const LlamaHooks& hooks) {
     const LogCapture log;
     llama_context_params params = llama_context_default_params();
-    params.n_ctx = static_cast<std::uint32_t>(info_.context);
-    params.n_batch = static_cast<std::uint32_t>(batch);
+    params.n_ctx = static_cast<std::uint32_t>(length);
+    params.n_batch = static_cast<std::uint32_t>(std::min(batch, length));
     params.n_ubatch = params.n_batch;
-    params.n_threads = threads_;
-    params.n_threads_batch = threads_;
+    params.n_threads = threads;
+    params.n_threads_batch = threads;
     params.no_perf = true;
     if (info_.precision == "F32") {
         // A model that somebody keeps in full precision is computed in it throughout: halves in the cache cost 1e-6.
@@ -192,9 +194,9 @@ LlamaContext LlamaModel::open_context(int batch, ggml_backend_sched_eval_callbac
         params.flash_attn_type = LLAMA_FLASH_ATTN_TYPE_DISABLED;
     }
     params.abort_callback = should_abort;
-    params.abort_callback_data = &cancel_;
-    params.cb_eval = tap;
-    params.cb_eval_user_data = tap_data;
+    params.abort_callback_data = hooks.cancel;
+    params.cb_eval = hooks.tap;
+    params.cb_eval_user_data = hooks.tap_data;
     LlamaContext context(llama_init_from_model(model_.get(), params), llama_free);
     if (!context) {
         throw Error(say("{} was loaded but cannot be run: {}", name_, log.reason()));
@@ -202,14 +204,27 @@ LlamaContext LlamaModel::open_context(int batch, ggml_backend_sched_eval_callbac
     return context;
 }
 
+std::unique_ptr<LlamaRouting> LlamaModel::new_routing(int length, int threads) {
+    ModelInfo info = info_;
+    info.context = length;
+    return std::make_unique<LlamaRouting>(model_.get(), name_, info, [&](const LlamaHooks& hooks) {
+        return open_context(length, LlamaRouting::kBatch, threads, hooks);
+    });
+}
+
 LlamaRouting& LlamaModel::open_routing() {
     if (!routing_) {
-        const auto make = [this](ggml_backend_sched_eval_callback tap, void* data) {
-            return open_context(std::min(LlamaRouting::kBatch, info_.context), tap, data);
-        };
-        routing_ = std::make_unique<LlamaRouting>(model_.get(), name_, info_, make, cancel_);
+        routing_ = new_routing(info_.context, threads_);
     }
     return *routing_;
+}
+
+std::vector<std::unique_ptr<RoutedModel>> LlamaModel::routed_copies(int most, int context) {
+    std::vector<std::unique_ptr<RoutedModel>> copies;
+    for (int i = 0; i < std::max(1, std::min(most, threads_)); ++i) {
+        copies.push_back(new_routing(std::clamp(context, 1, info_.context), 1));
+    }
+    return copies;
 }
 
 void LlamaModel::fill_info(const FileReport& report) {

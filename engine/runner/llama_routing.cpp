@@ -30,9 +30,8 @@ constexpr std::array kGuessed = {"afmoe",   "cohere2moe", "deepseek2",    "deeps
 }  // namespace
 
 LlamaRouting::LlamaRouting(const llama_model* model, const std::string& name, const ModelInfo& info,
-                           const std::function<LlamaContext(ggml_backend_sched_eval_callback, void*)>& make_context,
-                           const std::atomic<bool>*& cancel)
-    : info_(info), context_(make_context(LlamaTap::evaluate, &tap_)), cancel_(cancel) {
+                           const std::function<LlamaContext(const LlamaHooks&)>& make_context)
+    : info_(info), context_(make_context({LlamaTap::evaluate, &tap_, &cancel_})) {
     learn();
     describe(model, name);
     put_doubts(model);
@@ -42,7 +41,6 @@ LlamaRouting::LlamaRouting(const llama_model* model, const std::string& name, co
 void LlamaRouting::learn() {
     tap_.learn();
     const std::int32_t token = 0;
-    cancel_ = nullptr;
     decode(context_.get(), batch_.fill(std::span(&token, 1), 0));
     tap_.rest();
     restart();

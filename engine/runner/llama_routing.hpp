@@ -15,16 +15,21 @@ namespace moescope::engine {
 
 using LlamaContext = std::unique_ptr<llama_context, decltype(&llama_free)>;
 
+/// What looks at a context while it computes, and what stops it. Outlives the context.
+struct LlamaHooks {
+    ggml_backend_sched_eval_callback tap = nullptr;  ///< may be null
+    void* tap_data = nullptr;
+    const std::atomic<bool>** cancel = nullptr;  ///< where the flag of the call in progress stands
+};
+
 class LlamaRouting final : public RoutedModel {
  public:
     static constexpr int kBatch = 64;  ///< tokens per pass; logits of all of them are kept
 
-    /// `make_context` opens a context of kBatch tokens per pass with this callback; `model` and what `cancel` refers to
-    /// (read by the context's abort callback) outlive this. Computes one token to learn how the layers route. Throws
-    /// Error when none does.
+    /// `make_context` opens a context of kBatch tokens per pass, for texts of info.context tokens. `model` outlives
+    /// this. Computes one token to learn how the layers route. Throws Error when none does.
     LlamaRouting(const llama_model* model, const std::string& name, const ModelInfo& info,
-                 const std::function<LlamaContext(ggml_backend_sched_eval_callback, void*)>& make_context,
-                 const std::atomic<bool>*& cancel);
+                 const std::function<LlamaContext(const LlamaHooks&)>& make_context);
     LlamaRouting(const LlamaRouting&) = delete;  // the context knows the tap's address
     LlamaRouting& operator=(const LlamaRouting&) = delete;
 
@@ -48,9 +53,9 @@ class LlamaRouting final : public RoutedModel {
 
     ModelInfo info_;
     LlamaTap tap_;
+    const std::atomic<bool>* cancel_ = nullptr;  ///< of the call in progress
     LlamaContext context_;
     LlamaBatch batch_{kBatch};
-    const std::atomic<bool>*& cancel_;
     routing::RouterSpec spec_;
     routing::InterventionPlan plan_;
     std::size_t position_ = 0;

@@ -103,6 +103,19 @@ class OwnModel final : public LanguageModel, private TokenModel {
         routed_->watch(request.detail, request.interventions);
         return *routed_;
     }
+    std::vector<std::unique_ptr<RoutedModel>> routed_copies(int most, int context) override {
+        context = std::clamp(context, 1, info_.context);
+        const std::uint64_t text = std::max<std::uint64_t>(1, cache_bytes(model_->config.model, context));
+        const int threads = threads_ > 0 ? threads_ : kernels::hardware_workers();
+        const std::uint64_t count = std::min<std::uint64_t>(
+            kMostCache / text, static_cast<std::uint64_t>(std::max(1, std::min(most, threads))));
+        const routing::RouterSpec spec = router_spec();
+        std::vector<std::unique_ptr<RoutedModel>> copies;
+        for (std::uint64_t i = 0; i < std::max<std::uint64_t>(1, count); ++i) {
+            copies.push_back(open_own_routing(model_, spec, context, 1));
+        }
+        return copies;
+    }
 
  private:
     const Tokenizer& tokenizer() const {

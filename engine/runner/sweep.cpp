@@ -2,6 +2,9 @@
 
 #include <algorithm>
 #include <cmath>
+#include <exception>
+#include <mutex>
+#include <thread>
 
 #include "engine/error.hpp"
 #include "engine/runner/routed_model.hpp"
@@ -111,8 +114,7 @@ bool read_changed(RoutedModel& model, Tokens text, const std::atomic<bool>& canc
     return done;
 }
 
-void check(const SweepRequest& request, const RoutedModel& model) {
-    const routing::RouterSpec& spec = model.spec();
+void check(const SweepRequest& request, const routing::RouterSpec& spec, const ModelInfo& info) {
     if (!std::binary_search(spec.routed_layers.begin(), spec.routed_layers.end(), request.layer)) {
         throw Error(say("layer {} of {} has no router; those with one are {} to {}", request.layer, spec.model,
                         spec.routed_layers.front(), spec.routed_layers.back()));
@@ -124,18 +126,18 @@ void check(const SweepRequest& request, const RoutedModel& model) {
         throw Error(say("there is no text to measure with"));
     }
     for (std::size_t i = 0; i < request.texts.size(); ++i) {
-        const std::size_t length = request.texts[i].size(), most = static_cast<std::size_t>(model.context_length());
+        const std::size_t length = request.texts[i].size(), most = static_cast<std::size_t>(info.context);
         if (length < 2 || length > most) {
             throw Error(say("text {} has {} tokens; it takes 2 to {}", i + 1, length, most));
         }
-        if (2 * length > kMostFloats / static_cast<std::size_t>(model.vocabulary())) {
+        if (2 * length > kMostFloats / static_cast<std::size_t>(info.vocabulary)) {
             throw Error(
                 say("text {} has {} tokens, whose distributions over {} tokens take too much memory; shorten it", i + 1,
-                    length, model.vocabulary()));
+                    length, info.vocabulary));
         }
         for (const std::int32_t token : request.texts[i]) {
-            if (token < 0 || token >= model.vocabulary()) {
-                throw Error(say("the token {} is not in this model's vocabulary of {}", token, model.vocabulary()));
+            if (token < 0 || token >= info.vocabulary) {
+                throw Error(say("the token {} is not in this model's vocabulary of {}", token, info.vocabulary));
             }
         }
     }
@@ -172,42 +174,98 @@ std::vector<ExpertEffect> summed_up(const std::vector<std::vector<Effect>>& effe
     return experts;
 }
 
+/// One text with each expert knocked out, several at once: a model of `copies` for each thread.
+class TextSweep {
+ public:
+    TextSweep(const std::vector<std::unique_ptr<RoutedModel>>& copies, int layer, Tokens text,
+              const std::function<void()>& on_progress, const std::atomic<bool>& cancel)
+        : copies_(copies), layer_(layer), text_(text), on_progress_(on_progress), cancel_(cancel) {}
+
+    /// False when it was cancelled. Throws Error.
+    bool run(Untouched& untouched, std::vector<Effect>& effects) {
+        RoutedModel& first = *copies_.front();
+        first.watch(routing::Detail::ids, {});
+        if (!read_untouched(first, layer_, text_, cancel_, untouched)) {
+            return false;
+        }
+        effects.assign(untouched.uses.size(), {});
+        std::vector<std::thread> threads;
+        for (std::size_t i = 1; i < copies_.size(); ++i) {
+            threads.emplace_back([&, i] { work(*copies_[i], untouched, effects); });
+        }
+        work(first, untouched, effects);
+        for (std::thread& thread : threads) {
+            thread.join();
+        }
+        if (problem_ != nullptr) {
+            std::rethrow_exception(problem_);
+        }
+        return !cancel_;
+    }
+
+ private:
+    void work(RoutedModel& model, const Untouched& untouched, std::vector<Effect>& effects) {
+        try {
+            for (std::size_t e = next_++; e < effects.size() && !failed_ && !cancel_; e = next_++) {
+                // Nobody misses an expert that was not chosen, unless it counts for its group.
+                if (untouched.uses[e] > 0 || model.spec().groups > 1) {
+                    routing::Interventions out;
+                    out.knocked_out = {{layer_, static_cast<int>(e)}};
+                    model.watch(routing::Detail::ids, out);
+                    if (!read_changed(model, text_, cancel_, untouched, effects[e])) {
+                        return;
+                    }
+                }
+                const std::lock_guard lock(mutex_);
+                on_progress_();
+            }
+        } catch (...) {
+            failed_ = true;
+            const std::lock_guard lock(mutex_);
+            problem_ = std::current_exception();
+        }
+    }
+
+    const std::vector<std::unique_ptr<RoutedModel>>& copies_;
+    const int layer_;
+    const Tokens text_;
+    const std::function<void()>& on_progress_;
+    const std::atomic<bool>& cancel_;
+    std::atomic<std::size_t> next_{0};
+    std::atomic<bool> failed_{false};
+    std::mutex mutex_;
+    std::exception_ptr problem_;
+};
+
 }  // namespace
 
 SweepResult sweep_layer(LanguageModel& model, const SweepRequest& request,
                         const std::function<void(std::uint64_t, std::uint64_t)>& on_progress,
                         const std::atomic<bool>& cancel) {
-    RouteRequest routing;
-    routing.detail = routing::Detail::ids;
-    RoutedModel* routed = &model.routed(routing);
-    check(request, *routed);
-    const routing::RouterSpec spec = routed->spec();
+    const routing::RouterSpec spec = model.router_spec();
+    check(request, spec, model.info());
+    std::size_t longest = 0;
+    for (const auto& text : request.texts) {
+        longest = std::max(longest, text.size());
+    }
     const auto E = static_cast<std::size_t>(spec.experts);
+    const auto copies = model.routed_copies(spec.experts, static_cast<int>(longest));
     std::vector<std::vector<Effect>> effects(E);
     std::vector<std::uint64_t> uses(E, 0);
     std::vector<double> losses;
     std::uint64_t done = 0, tokens = 0;
-    for (const auto& text : request.texts) {
-        // One text after the other, so that the distributions of one are in memory.
-        routing.interventions.knocked_out.clear();
+    const std::function<void()> progressed = [&] { on_progress(++done, E * request.texts.size()); };
+    for (const auto& text : request.texts) {  // one after the other: the distributions of one are in memory
         Untouched untouched;
-        if (!read_untouched(model.routed(routing), request.layer, text, cancel, untouched)) {
+        std::vector<Effect> of_text;
+        if (!TextSweep(copies, request.layer, text, progressed, cancel).run(untouched, of_text)) {
             return {};
         }
         losses.push_back(untouched.loss);
         tokens += text.size();
         for (std::size_t e = 0; e < E; ++e) {
-            Effect effect;
-            // Nobody misses an expert that was not chosen, unless it counts for its group.
-            if (untouched.uses[e] > 0 || spec.groups > 1) {
-                routing.interventions.knocked_out = {{request.layer, static_cast<int>(e)}};
-                if (!read_changed(model.routed(routing), text, cancel, untouched, effect)) {
-                    return {};
-                }
-            }
-            effects[e].push_back(effect);
+            effects[e].push_back(of_text[e]);
             uses[e] += untouched.uses[e];
-            on_progress(++done, E * request.texts.size());
         }
     }
     return {true, request.texts.size(), tokens, base::of_mean(losses), summed_up(effects, uses)};

@@ -39,9 +39,9 @@ struct SweepResult {
     std::vector<ExpertEffect> experts;
 };
 
-/// `on_progress(done, total)` after each text with one expert knocked out. Throws Error: no router in the layer, fewer
-/// than two experts that could be told apart, no text, texts too short or too long, no memory for the untouched
-/// distributions.
+/// `on_progress(done, total)` after each text with one expert knocked out: one call at a time, on any thread. Experts
+/// are computed side by side, as many as the model has threads. Throws Error: no router in the layer, fewer than two
+/// experts that could be told apart, no text, texts too short or too long, no memory for the untouched distributions.
 SweepResult sweep_layer(LanguageModel& model, const SweepRequest& request,
                         const std::function<void(std::uint64_t, std::uint64_t)>& on_progress,
                         const std::atomic<bool>& cancel);

@@ -50,7 +50,7 @@ TEST(TraceLines, PartsOfCharactersHaveTheirBytes) {
     token.bytes = "\xe4\xbd";
     const auto line = nlohmann::json::parse(trace_line(token));
     EXPECT_EQ(line.at("bytes"), "e4bd");
-    EXPECT_EQ(line.at("piece"), "\xef\xbf\xbd\xef\xbf\xbd");
+    EXPECT_EQ(line.at("piece"), "\xef\xbf\xbd");
     token.bytes = "\xe4\xbd\xa0";
     EXPECT_FALSE(nlohmann::json::parse(trace_line(token)).contains("bytes"));
 }

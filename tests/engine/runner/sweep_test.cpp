@@ -117,6 +117,24 @@ TEST(Sweep, IsTheEffectOfEachExpert) {
     }
 }
 
+TEST(Sweep, SeveralThreadsFindTheSame) {
+    const SmallModel small = small_models()[0];
+    const Twice model(small.model, fill(small.model, 64));
+    const auto tokens = random_tokens(40, small.model.vocabulary);
+    const Texts texts = {{tokens.begin(), tokens.begin() + 25}, {tokens.begin() + 25, tokens.end()}};
+    for (LanguageModel* one : model.both()) {
+        const SweepResult alone = sweep(*one, 1, texts);
+        one->set_threads(3);
+        EXPECT_EQ(one->routed_copies(6, 30).size(), 3u);
+        EXPECT_EQ(one->routed_copies(2, 30).size(), 2u);
+        const SweepResult together = sweep(*one, 1, texts);
+        for (std::size_t e = 0; e < 6; ++e) {
+            EXPECT_EQ(together.experts[e].kl.estimate, alone.experts[e].kl.estimate);
+            EXPECT_EQ(together.experts[e].loss.low, alone.experts[e].loss.low);
+        }
+    }
+}
+
 TEST(Sweep, NobodyMissesAnExpertThatWasNotChosen) {
     const SmallModel small = small_models()[0];
     const Twice model(small.model, fill(small.model, 62));

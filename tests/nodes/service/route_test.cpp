@@ -21,7 +21,7 @@ class Route : public testing::Test {
         own() = train_tiny_models(*folder_)[0];
 #ifdef MOESCOPE_HAVE_LLAMA
         const fs::path gguf = *folder_ / "model.gguf";
-        const Output output = run_node({"export", "--session", own(), "--format", "gguf", "--out", gguf.string()});
+        const Output output = run_node({"export", "--model", own(), "--format", "gguf", "--out", gguf.string()});
         EXPECT_EQ(output.status, 0) << output.error;
         models() = {own(), gguf.string()};
 #else
@@ -177,8 +177,8 @@ TEST_F(Route, WhatIsWrongIsSaidInOneSentence) {
         EXPECT_EQ(std::count(output.error.begin(), output.error.end(), '\n'), 1) << output.error;
         EXPECT_FALSE(fs::exists(out("x.jsonl")));
     };
-    fails({}, 2, "input");
-    fails({"--text", "a", "--tokens", "b.npy"}, 2, "input");
+    fails({}, 2, "--text");
+    fails({"--text", "a", "--tokens", "b.npy"}, 2, "--tokens");
     fails({"--text", "a", "--detail", "all"}, 2, "--detail");
     fails({"--text", "@" + out("none.txt")}, 1, "none.txt");
     fails({"--text", "a", "--knock-out", "0"}, 1, "'0' is no LAYER:EXPERT");

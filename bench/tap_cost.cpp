@@ -1,0 +1,82 @@
+// What watching routers costs: tokens per second of one greedy answer with the context that answers, and with the
+// watched one at each level of detail, in turns, so that whatever else the machine does meets all of them.
+//
+//   tap_cost MODEL [TOKENS]
+#include <algorithm>
+#include <array>
+#include <charconv>
+#include <cstdio>
+#include <vector>
+
+#include "engine/runner/language_model.hpp"
+
+namespace {
+
+using namespace moescope;
+
+struct Level {
+    const char* name;
+    bool watched;
+    routing::Detail detail;
+};
+constexpr std::array kLevels = {Level{"none", false, routing::Detail::ids}, Level{"ids", true, routing::Detail::ids},
+                                Level{"ids and weights", true, routing::Detail::weights},
+                                Level{"scores", true, routing::Detail::scores}};
+constexpr int kRounds = 7;
+
+double tokens_per_second(engine::LanguageModel& model, const Level& level, int tokens) {
+    engine::ShownPrompt prompt;
+    for (std::int32_t token = 0; token < 16; ++token) {
+        prompt.tokens.push_back(1 + token % std::max(1, model.info().vocabulary - 1));
+    }
+    engine::GenerateRequest request;
+    request.max_tokens = tokens;
+    const std::atomic<bool> cancel = false;
+    engine::GenerateResult result;
+    if (level.watched) {
+        result = model.answer_routed(
+            prompt, request, {level.detail, {}}, [](const engine::GeneratedToken&) {},
+            [](const routing::TokenDecisions&) {}, cancel);
+    } else {
+        result = model.answer(
+            prompt, request, 1, [](int, const engine::GeneratedToken&) {}, cancel)[0];
+    }
+    return result.generate_ms > 0 ? 1000.0 * result.tokens / result.generate_ms : 0.0;
+}
+
+int run(const char* path, int tokens) {
+    const auto model = engine::open_model(path, 0);
+    std::array<std::vector<double>, kLevels.size()> speeds;
+    for (int round = 0; round < kRounds; ++round) {
+        for (std::size_t i = 0; i < kLevels.size(); ++i) {
+            speeds[i].push_back(tokens_per_second(*model, kLevels[i], tokens));
+        }
+    }
+    std::printf("%-16s %10s %10s\n", "watched", "tokens/s", "of none");
+    double none = 0;
+    for (std::size_t i = 0; i < kLevels.size(); ++i) {
+        std::sort(speeds[i].begin(), speeds[i].end());
+        const double median = speeds[i][kRounds / 2];
+        none = i == 0 ? median : none;
+        std::printf("%-16s %10.1f %9.1f %%\n", kLevels[i].name, median, 100 * median / none);
+    }
+    return 0;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+    int tokens = 64;
+    if (argc < 2 ||
+        (argc > 2 &&
+         std::from_chars(argv[2], argv[2] + std::char_traits<char>::length(argv[2]), tokens).ec != std::errc())) {
+        std::fprintf(stderr, "usage: tap_cost MODEL [TOKENS]\n");
+        return 2;
+    }
+    try {
+        return run(argv[1], std::max(1, tokens));
+    } catch (const std::exception& error) {
+        std::fprintf(stderr, "tap_cost: %s\n", error.what());
+        return 1;
+    }
+}
