@@ -64,6 +64,9 @@ struct Chunk {
     }
 };
 
+/// A token of a chunk that has all its columns, as records again; scores are not kept in chunks.
+TokenDecisions decisions_at(const Chunk& chunk, std::size_t at, const RouterSpec& spec);
+
 /// Collects decisions of one router into chunks. One thread.
 class ChunkBuilder {
  public:

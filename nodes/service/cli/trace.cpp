@@ -92,6 +92,11 @@ void print_summary(const json& summary) {
     }
 }
 
+std::string format_of(const std::filesystem::path& path) {
+    const std::string ending = path.extension().string();
+    return ending == ".csv" || ending == ".jsonl" ? ending.substr(1) : "safetensors";
+}
+
 int trace_command(const TraceOptions& options) {
     if (options.out.empty()) {
         const routing::LoadedTrace trace = routing::load_trace(options.file);
@@ -106,12 +111,13 @@ int trace_command(const TraceOptions& options) {
         }
         return 0;
     }
-    const std::string format = !options.format.empty()
-                                   ? options.format
-                                   : (std::filesystem::path(options.out).extension() == ".csv" ? "csv" : "safetensors");
+    const std::string format = options.format.empty() ? format_of(options.out) : options.format;
     sessions::OutputFile output(options.out, options.force ? sessions::Existing::replace : sessions::Existing::refuse);
     const routing::LoadedTrace trace = routing::load_trace(options.file);
-    (format == "csv" ? write_trace_csv : write_trace_safetensors)(output.temporary(), trace, {});
+    const auto write = format == "csv"     ? write_trace_csv
+                       : format == "jsonl" ? write_trace_lines
+                                           : write_trace_safetensors;
+    write(output.temporary(), trace, {});
     output.commit();
     print_warnings(trace.problems);
     if (options.json) {
@@ -127,8 +133,8 @@ void add_trace(CLI::App& app, Chosen& chosen) {
     auto* trace = app.add_subcommand("trace", "What a trace of routing holds; or the same as arrays or a table");
     trace->add_option("file", options->file, "Trace, as text or in columns")->required()->check(filled());
     trace->add_option("--out", options->out, "File to write it into; nothing: a summary")->check(filled());
-    trace->add_option("--format", options->format, "safetensors or csv; nothing: as the name of --out ends")
-        ->check(CLI::IsMember({"safetensors", "csv"}));
+    trace->add_option("--format", options->format, "safetensors, csv or jsonl; nothing: as the name of --out ends")
+        ->check(CLI::IsMember({"safetensors", "csv", "jsonl"}));
     trace->add_flag("--force", options->force, "Replace a file that is there");
     trace->add_flag("--json", options->json, "One JSON object on standard output");
     trace->callback(
