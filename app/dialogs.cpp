@@ -1,12 +1,14 @@
 #include "app/dialogs.hpp"
 
 #include <algorithm>
+#include <cmath>
 #include <cstdlib>
 #include <imgui_internal.h>
 #include <imgui_stdlib.h>
 #include <portable_file_dialogs.h>
 #include <utility>
 
+#include "base/text.hpp"
 #include "base/utf8.hpp"
 #include "panels/ui/floating.hpp"
 #include "panels/ui/text_layout.hpp"
@@ -25,11 +27,6 @@ constexpr std::size_t kRecent = 8;
 fs::path home() {
     const char* value = std::getenv("HOME");
     return value != nullptr && *value == '/' ? value : "/";
-}
-
-std::string trimmed(const std::string& text) {
-    const std::size_t first = text.find_first_not_of(" \t\n"), last = text.find_last_not_of(" \t\n");
-    return first == std::string::npos ? "" : text.substr(first, last - first + 1);
 }
 
 /// "~/x" is in the home folder, a relative name in `folder`.
@@ -160,6 +157,10 @@ void Dialogs::go(fs::path folder) {
     new_folder_.reset();
     problem_ = {};
     view_.filter.clear();
+    if (!saving()) {
+        name_.clear();  // it was one of the folder that is left
+    }
+    moved_ = false;
     reading_ = true;
     const int number = ++asked_;
     background_.post([this, folder = std::move(folder), number]() -> Background::Completion {
@@ -192,12 +193,15 @@ void Dialogs::rearrange() {
     cursor_ = same == shown_.end() ? -1 : static_cast<int>(same - shown_.begin());
     if (cursor_ < 0 && !view_.filter.empty() && !shown_.empty()) {
         move(0);  // Enter takes the first that fits
+    } else if (cursor_ < 0 && moved_) {
+        moved_ = false;  // what the name had followed is not in the list any more
+        name_ = saving() ? request_.name : std::string();
     }
     scroll_ = true;
 }
 
 void Dialogs::confirm() {
-    const std::string typed = trimmed(name_);
+    const std::string typed(base::trimmed(name_));
     if (typed.empty()) {
         if (for_folder()) {
             accept(folder_);
@@ -279,7 +283,7 @@ void Dialogs::accept(const fs::path& path) {
 }
 
 void Dialogs::create_folder() {
-    const std::string name = trimmed(*new_folder_);
+    const std::string name(base::trimmed(*new_folder_));
     if (name.empty()) {
         return;
     }
@@ -384,14 +388,21 @@ void Dialogs::draw_window(const Context& ctx) {
     bool keep = true;
     const std::string title = request_.title + "###files";
     if (ui::begin_floating(ctx, title.c_str(), keep, {.size = {48, 32}, .least = {24, 18}, .at_once = true})) {
+        // In a low window the list needs the room more than what stands between it and the path.
+        const float row = ImGui::GetFrameHeightWithSpacing();
+        low_ = ImGui::GetContentRegionAvail().y - 4.5f * row - foot_height(ctx) < 5 * ctx.em;
+        const float below = foot_height(ctx) + (low_ ? 0 : row);
         draw_top(ctx);
-        draw_filter(ctx);
-        draw_headers(ctx);
-        const std::string problem = problem_text(ctx);
-        const float line = ImGui::GetFrameHeightWithSpacing();
-        const float below = 2 * line + (question_ || !problem.empty() ? line + ctx.em : 0);
-        draw_list(ctx, std::max(5 * ctx.em, ImGui::GetContentRegionAvail().y - below));
-        draw_name(ctx);
+        if (!low_ || !view_.filter.empty()) {
+            draw_filter(ctx);
+        }
+        if (!low_) {
+            draw_headers(ctx);
+        }
+        draw_list(ctx, std::max(2.5f * ctx.em, ImGui::GetContentRegionAvail().y - below));
+        if (!low_ || !question_) {
+            draw_name(ctx);
+        }
         draw_foot(ctx);
     }
     ImGui::End();
@@ -428,11 +439,15 @@ void Dialogs::draw_top(const Context& ctx) {
         new_folder_ = "";
         focus_ = Focus::new_folder;
     }
+    if (low_ && tool(icon::list, "files.view")) {
+        ImGui::OpenPopup("view");
+    }
+    draw_view_menu(ctx);
     ImGui::SetNextItemWidth(-1);
     if (!new_folder_) {
         if (ImGui::InputText("###files.path", &path_field_,
                              ImGuiInputTextFlags_EnterReturnsTrue | ImGuiInputTextFlags_ElideLeft)) {
-            look(path_of(trimmed(path_field_), folder_));
+            look(path_of(std::string(base::trimmed(path_field_)), folder_));
         }
         return;
     }
@@ -461,6 +476,31 @@ void Dialogs::draw_places(const Context& ctx) {
         if (ImGui::MenuItem((shown_name(place) + "###place." + place).c_str())) {
             go(place);
         }
+    }
+    ImGui::EndPopup();
+}
+
+/// What has no room in a low window: order, kinds of files, hidden ones.
+void Dialogs::draw_view_menu(const Context& ctx) {
+    if (!ImGui::BeginPopup("view")) {
+        return;
+    }
+    for (const auto& [order, key] : {std::pair{ListOrder::name, "files.name"}, std::pair{ListOrder::size, "files.size"},
+                                     std::pair{ListOrder::modified, "files.modified"}}) {
+        if (ImGui::MenuItem(ctx.text.label(key), nullptr, view_.order == order)) {
+            view_.falling = view_.order == order ? !view_.falling : order != ListOrder::name;
+            view_.order = order;
+            rearrange();
+        }
+    }
+    ImGui::Separator();
+    if (!request_.endings.empty() && ImGui::MenuItem(ctx.text.label("files.all"), nullptr, all_types_)) {
+        all_types_ = !all_types_;
+        rearrange();
+    }
+    if (ImGui::MenuItem(ctx.text.label("files.hidden"), nullptr, view_.hidden)) {
+        view_.hidden = !view_.hidden;
+        rearrange();
     }
     ImGui::EndPopup();
 }
@@ -620,18 +660,29 @@ void Dialogs::draw_row(const Context& ctx, int row) {
 }
 
 void Dialogs::draw_name(const Context& ctx) {
-    ImGui::AlignTextToFramePadding();
-    ui::text_dim(ctx, ctx.text(for_folder() ? "files.folder_field" : "files.name_field"));
-    ImGui::SameLine();
-    ImGui::SetNextItemWidth(-1);
+    if (low_) {  // the buttons stand in the same row
+        ui::next_field(std::max(
+            6 * ctx.em, ImGui::GetContentRegionAvail().x - buttons_width(ctx) - ImGui::GetStyle().ItemSpacing.x));
+    } else {
+        ImGui::AlignTextToFramePadding();
+        ui::text_dim(ctx, ctx.text(for_folder() ? "files.folder_field" : "files.name_field"));
+        ImGui::SameLine();
+        ImGui::SetNextItemWidth(-1);
+    }
     if (focus_ == Focus::name && !reading_) {
         ImGui::SetKeyboardFocusHere();
         focus_ = Focus::none;
     }
+    if (name_ != in_field_) {  // changed while the field has the keyboard: it would put its own text back
+        if (ImGuiInputTextState* state = ImGui::GetInputTextState(ImGui::GetID("###files.name_input"))) {
+            state->ReloadUserBufAndSelectAll();
+        }
+    }
     const std::string before = name_;
-    const bool entered = ImGui::InputText("###files.name_input", &name_,
-                                          ImGuiInputTextFlags_EnterReturnsTrue | ImGuiInputTextFlags_AutoSelectAll);
-    const ImGuiID id = ImGui::GetItemID();
+    const bool entered = ImGui::InputTextWithHint(
+        "###files.name_input", low_ ? ctx.text(for_folder() ? "files.folder_field" : "files.name_field") : "", &name_,
+        ImGuiInputTextFlags_EnterReturnsTrue | ImGuiInputTextFlags_AutoSelectAll);
+    in_field_ = name_;
     const bool active = ImGui::IsItemActive();
     if (name_ != before) {
         moved_ = false;
@@ -639,11 +690,7 @@ void Dialogs::draw_name(const Context& ctx) {
         problem_ = {};
     }
     if (active) {
-        const std::string typed = name_;
         handle_keys(false, true);
-        if (ImGuiInputTextState* state = ImGui::GetInputTextState(id); state != nullptr && typed != name_) {
-            state->ReloadUserBufAndSelectAll();
-        }
     }
     if (entered && moved_ && cursor_ >= 0) {
         activate(cursor_);
@@ -683,9 +730,9 @@ void Dialogs::handle_keys(bool in_list, bool in_name) {
         }
         if (cursor_ >= 0) {
             activate(cursor_);
-        } else {
+        } else if (view_.filter.empty()) {
             confirm();
-        }
+        }  // else nothing fits what was typed: there is nothing to open
     } else if (pressed(ImGuiKey_Backspace)) {
         if (view_.filter.empty()) {
             go(folder_.parent_path());
@@ -703,27 +750,46 @@ std::string Dialogs::problem_text(const Context& ctx) const {
     return problem_.first.empty() ? "" : ctx.text.format(problem_.first, {{"what", ctx.text.message(problem_.second)}});
 }
 
+std::string Dialogs::question_text(const Context& ctx) const {
+    return ctx.text.format("files.exists", {{"name", shown_name(question_->file.name)},
+                                            {"size", ui::bytes_text(ctx.text, question_->file.bytes)},
+                                            {"date", date_text(question_->file.modified)}});
+}
+
+/// Of what stands below the name: the buttons, and a sentence above them.
+float Dialogs::foot_height(const Context& ctx) const {
+    const std::string sentence = question_ ? question_text(ctx) : problem_text(ctx);
+    const auto lines =
+        sentence.empty() ? std::size_t{0} : ui::wrap_lines(sentence, ImGui::GetContentRegionAvail().x).size();
+    const float line = ImGui::GetTextLineHeight() + std::floor(ImGui::GetFontSize() * 0.2f);
+    return static_cast<float>(lines) * line + (lines > 0 ? ImGui::GetStyle().ItemSpacing.y : 0) +
+           ImGui::GetFrameHeightWithSpacing();
+}
+
 void Dialogs::draw_foot(const Context& ctx) {
     if (question_) {
         draw_question(ctx);
         return;
     }
-    if (const std::string problem = problem_text(ctx); !problem.empty()) {
+    const std::string problem = problem_text(ctx);
+    if (low_) {
+        draw_buttons(ctx);
+    }
+    if (!problem.empty()) {
         ui::text_wrapped(problem, ctx.theme.error);
     }
-    draw_buttons(ctx);
+    if (!low_) {
+        draw_buttons(ctx);
+    }
 }
 
 void Dialogs::draw_question(const Context& ctx) {
-    ui::text_wrapped(ctx.text.format("files.exists", {{"name", shown_name(question_->file.name)},
-                                                      {"size", ui::bytes_text(ctx.text, question_->file.bytes)},
-                                                      {"date", date_text(question_->file.modified)}}),
-                     ctx.theme.warning);
+    ui::text_wrapped(question_text(ctx), ctx.theme.warning);
     const char *yes = ctx.text.label("files.overwrite"), *no = ctx.text.label("files.keep");
     ImGui::Dummy({0, 0});
     ui::align_right(ui::button_width(yes) + ui::button_width(no) + ImGui::GetStyle().ItemSpacing.x);
     const bool overwrite = ImGui::Button(yes);
-    ImGui::SameLine();
+    ui::flow(ui::button_width(no));
     const bool leave = ui::primary_button(ctx, no);
     if (overwrite) {
         accept(fs::path(question_->path));
@@ -734,17 +800,29 @@ void Dialogs::draw_question(const Context& ctx) {
     }
 }
 
+const char* Dialogs::ok_label(const Context& ctx) const {
+    return ctx.text.label(saving() ? "files.save" : for_folder() ? "files.open_folder" : "files.open");
+}
+
+float Dialogs::buttons_width(const Context& ctx) const {
+    return ui::button_width(ok_label(ctx)) + ui::button_width(ctx.text.label("common.cancel")) +
+           ImGui::GetStyle().ItemSpacing.x;
+}
+
 void Dialogs::draw_buttons(const Context& ctx) {
-    const char* ok = ctx.text.label(saving() ? "files.save" : for_folder() ? "files.open_folder" : "files.open");
-    const char* cancel = ctx.text.label("common.cancel");
-    ImGui::Dummy({0, 0});
-    ui::align_right(ui::button_width(ok) + ui::button_width(cancel) + ImGui::GetStyle().ItemSpacing.x);
-    ImGui::BeginDisabled(looking_ || (trimmed(name_).empty() && !for_folder()));
+    const char *ok = ok_label(ctx), *cancel = ctx.text.label("common.cancel");
+    if (low_) {
+        ui::flow(buttons_width(ctx));
+    } else {
+        ImGui::Dummy({0, 0});
+        ui::align_right(buttons_width(ctx));
+    }
+    ImGui::BeginDisabled(looking_ || (base::trimmed(name_).empty() && !for_folder()));
     if (ui::primary_button(ctx, ok)) {
         confirm();
     }
     ImGui::EndDisabled();
-    ImGui::SameLine();
+    ui::flow(ui::button_width(cancel));
     if (ImGui::Button(cancel)) {
         close();
     }

@@ -84,8 +84,13 @@ class Dialogs {
     void draw_foot(const ui::Context& ctx);
     void draw_question(const ui::Context& ctx);
     void draw_buttons(const ui::Context& ctx);
+    const char* ok_label(const ui::Context& ctx) const;
+    float buttons_width(const ui::Context& ctx) const;
+    float foot_height(const ui::Context& ctx) const;
+    void draw_view_menu(const ui::Context& ctx);
     void handle_keys(bool in_list, bool in_name);
     std::string problem_text(const ui::Context& ctx) const;
+    std::string question_text(const ui::Context& ctx) const;
 
     const bool native_;
     FolderMemory& memory_;
@@ -102,6 +107,8 @@ class Dialogs {
     bool moved_ = false;              ///< the cursor was moved after the last change of the name
     bool scroll_ = false;
     std::string name_, path_field_;
+    std::string in_field_;  ///< what the field of the name showed last
+    bool low_ = false;      ///< the window is too low for everything: filter, kinds and headers are in a menu
     bool all_types_ = false, overwrite_ = false;
     std::optional<Question> question_;
     std::optional<std::string> new_folder_;

@@ -22,6 +22,17 @@ const ui::Floating::Window* topmost(const std::vector<ui::Floating::Window>& sho
     return nullptr;
 }
 
+/// What was typed stays when the field is left: Dear ImGui would put back the text that it began with. A number that is
+/// being edited does go back to its value.
+void keep_typed_text() {
+    const ImGuiContext& g = *ImGui::GetCurrentContext();
+    constexpr ImGuiInputTextFlags number =
+        ImGuiInputTextFlags_CharsDecimal | ImGuiInputTextFlags_CharsHexadecimal | ImGuiInputTextFlags_CharsScientific;
+    if (g.ActiveId != 0 && g.ActiveId == g.InputTextState.ID && (g.InputTextState.Flags & number) == 0) {
+        ImGui::ClearActiveID();  // the field then takes its text as it does when the mouse leaves it
+    }
+}
+
 }  // namespace
 
 void Escape::before_frame() {
@@ -37,6 +48,7 @@ bool Escape::after_frame(ui::Floating& floating) const {
     if (!ImGui::IsKeyPressed(ImGuiKey_Escape, false) || dragging_) {
         return false;
     }
+    keep_typed_text();
     const ImGuiContext& g = *ImGui::GetCurrentContext();
     if (popups_ > 0) {
         if (g.OpenPopupStack.Size >= popups_) {  // Dear ImGui has ended an edit in it, or keeps it as modal

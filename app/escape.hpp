@@ -1,6 +1,7 @@
 // The one place that decides what the Escape key does: it closes what is on top and nothing behind it. In this order: a
 // menu, list or context menu that hangs open; the edit of a field; the topmost floating window (form, list, dialog,
-// palette, welcome page); and when nothing is open, the selection. GUI thread only.
+// palette, welcome page); and when nothing is open, the selection. The edit of a text ends with the text as it was
+// typed. GUI thread only.
 #pragma once
 
 #include <imgui.h>

@@ -1,18 +1,15 @@
 #include "app/folder_listing.hpp"
 
 #include <algorithm>
-#include <cctype>
 #include <ctime>
 #include <sys/stat.h>
+
+#include "base/text.hpp"
 
 namespace moescope::app {
 namespace {
 
 namespace fs = std::filesystem;
-
-char lower(char c) {
-    return static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
-}
 
 bool is_digit(char c) {
     return c >= '0' && c <= '9';
@@ -46,7 +43,8 @@ int compare_names(std::string_view a, std::string_view b) {
             j = static_cast<std::size_t>(y.data() - b.data()) + y.size();
             continue;
         }
-        const auto x = static_cast<unsigned char>(lower(a[i++])), y = static_cast<unsigned char>(lower(b[j++]));
+        const auto x = static_cast<unsigned char>(base::lower(a[i++])),
+                   y = static_cast<unsigned char>(base::lower(b[j++]));
         if (x != y) {
             return x < y ? -1 : 1;
         }
@@ -57,16 +55,11 @@ int compare_names(std::string_view a, std::string_view b) {
     return a.compare(b);
 }
 
-bool contains(std::string_view text, std::string_view part) {
-    return std::search(text.begin(), text.end(), part.begin(), part.end(),
-                       [](char x, char y) { return lower(x) == lower(y); }) != text.end();
-}
-
 bool shown(const FolderEntry& entry, const ListView& view) {
     if (!view.hidden && entry.name.front() == '.') {
         return false;
     }
-    if (!view.filter.empty() && !contains(entry.name, view.filter)) {
+    if (!view.filter.empty() && !base::contains_any_case(entry.name, view.filter)) {
         return false;
     }
     return entry.folder || (view.files && has_ending(entry.name, view.endings));
@@ -135,7 +128,7 @@ bool has_ending(std::string_view name, const std::vector<std::string>& endings) 
     return endings.empty() || std::any_of(endings.begin(), endings.end(), [&](const std::string& ending) {
                return name.size() >= ending.size() &&
                       std::equal(ending.begin(), ending.end(), name.end() - static_cast<std::ptrdiff_t>(ending.size()),
-                                 [](char x, char y) { return lower(x) == lower(y); });
+                                 [](char x, char y) { return base::lower(x) == base::lower(y); });
            });
 }
 

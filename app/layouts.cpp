@@ -44,6 +44,11 @@ void scale_below(const ImGuiDockNode& node, ImVec2 factor) {
 
 }  // namespace
 
+bool is_small(ImVec2 window, float em) {
+    constexpr float kLeastWidth = 44, kLeastHeight = 26;  // em
+    return window.x < kLeastWidth * em || window.y < kLeastHeight * em;
+}
+
 void keep_proportions(ImGuiID dockspace, ImVec2 size) {
     const ImGuiDockNode* root = ImGui::DockBuilderGetNode(dockspace);
     if (root == nullptr || root->Size.x < 1 || root->Size.y < 1 || size.x < 1 || size.y < 1) {
@@ -97,13 +102,20 @@ std::vector<std::string> tabs_of(const std::string& layout, Place place, std::sp
     return keys;
 }
 
-void build_layout(const std::string& layout, std::span<const ui::PanelDescription> panels, ImGuiID dockspace,
-                  ImVec2 size) {
+void build_layout(const std::string& layout, bool small, std::span<const ui::PanelDescription> panels,
+                  ImGuiID dockspace, ImVec2 size) {
     ImGui::DockBuilderRemoveNode(dockspace);
     ImGui::DockBuilderAddNode(dockspace, ImGuiDockNodeFlags_DockSpace);
     ImGui::DockBuilderSetNodeSize(dockspace, size);
     const auto fill = [&](Place place, ImGuiID node) { dock(tabs_of(layout, place, panels), node); };
-    if (is_split(layout)) {
+    if (is_split(layout) && small) {
+        std::vector<std::string> all;
+        for (const Place place : {Place::upper, Place::lower, Place::left_upper, Place::left_lower}) {
+            const std::vector<std::string> tabs = tabs_of(layout, place, panels);
+            all.insert(all.end(), tabs.begin(), tabs.end());
+        }
+        dock(all, dockspace);
+    } else if (is_split(layout)) {
         ImGuiID left = 0, middle = 0, upper = 0, lower = 0, left_upper = 0, left_lower = 0;
         ImGui::DockBuilderSplitNode(dockspace, ImGuiDir_Left, 0.225f, &left, &middle);
         ImGui::DockBuilderSplitNode(left, ImGuiDir_Up, 0.27f, &left_upper, &left_lower);

@@ -21,9 +21,14 @@ std::vector<std::string> default_panels(const std::string& layout, std::span<con
 /// Keys of the panels of one place of a layout, from the first tab to the last, closed ones too.
 std::vector<std::string> tabs_of(const std::string& layout, ui::Place place,
                                  std::span<const ui::PanelDescription> panels);
-/// Builds the default dock tree of a layout below `dockspace` (size in pixels).
-void build_layout(const std::string& layout, std::span<const ui::PanelDescription> panels, ImGuiID dockspace,
-                  ImVec2 size);
+/// A window (in pixels) in which four panels beside each other could not be read: `em` is the size of the letters.
+bool is_small(ImVec2 window, float em);
+/// Behind the name of a layout: its arrangement in a small window, which is kept apart.
+inline constexpr const char* kSmall = ":small";
+/// Builds the default dock tree of a layout below `dockspace` (size in pixels); in a small window all panels are tabs
+/// of one place, those of the layout's main place first.
+void build_layout(const std::string& layout, bool small, std::span<const ui::PanelDescription> panels,
+                  ImGuiID dockspace, ImVec2 size);
 /// Before the dock space is drawn: when its size has changed, all its parts keep their share of it. Dear ImGui itself
 /// would give every new pixel to one of them.
 void keep_proportions(ImGuiID dockspace, ImVec2 size);

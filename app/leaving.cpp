@@ -139,10 +139,10 @@ void Leaving::draw_buttons(const ui::Context& ctx) {
         leave_ = ImGui::Button(ok);
         return;
     }
-    if (ui::primary_button(ctx, ok)) {
+    if (ui::default_button(ctx, ok)) {
         save(ctx);
     }
-    ImGui::SameLine();
+    ui::flow(ui::button_width(stay));
     if (ImGui::Button(stay)) {
         go_ = nullptr;
     }

@@ -4,12 +4,15 @@
 #include <cstdio>
 #include <cstdlib>
 #include <filesystem>
+#include <optional>
 #include <stdexcept>
 
 #include "app/platform.hpp"
 #include "app/settings.hpp"
 #include "app/tour.hpp"
 #include "app/workbench.hpp"
+#include "panels/ui/png.hpp"
+#include "sessions/outputs.hpp"
 
 namespace {
 
@@ -20,7 +23,7 @@ struct Arguments {
     std::string session, node_program, language, tour, size, screenshot;
     std::vector<std::string> commands;
     float scale = 0;
-    bool headless = false;
+    bool headless = false, force = false;
     TourOptions tour_options;
 };
 
@@ -86,14 +89,14 @@ void run_commands(Workbench& workbench, Platform& platform, const std::vector<st
     }
 }
 
-/// One picture after the commands.
-int take_screenshot(Workbench& workbench, Platform& platform, const std::vector<std::string>& commands,
-                    const fs::path& file) {
+/// One picture after the commands. Nobody waits for this window: the file is written here and now.
+void take_screenshot(Workbench& workbench, Platform& platform, const std::vector<std::string>& commands,
+                     moescope::sessions::OutputFile& file) {
     run_commands(workbench, platform, commands);
     draw_frames(workbench, platform, 20);
-    workbench.save_screenshot(file);
-    workbench.flush_background();
-    return fs::exists(file) ? 0 : 1;
+    const Image image = platform.read_pixels();
+    file.fill(moescope::ui::encode_png(image.rgba.data(), image.width, image.height));
+    file.commit();
 }
 
 int run(const Arguments& arguments) {
@@ -110,11 +113,17 @@ int run(const Arguments& arguments) {
     }
     if (!arguments.size.empty()) {
         parse_size(arguments.size, window.width, window.height);
+        window.fit = false;  // as it was asked for
     }
     if (!window.headless && !has_display()) {
         throw std::runtime_error(
             "there is no display (DISPLAY is not set); start moescope on a desktop, or use --tour DIR, which needs "
             "none");
+    }
+    std::optional<moescope::sessions::OutputFile> picture;  // where it can't be written is said before the work
+    if (!arguments.screenshot.empty()) {
+        using moescope::sessions::Existing;
+        picture.emplace(arguments.screenshot, arguments.force ? Existing::replace : Existing::refuse);
     }
     if (window.headless) {
         std::fprintf(stderr, "moescope: no display, drawing off screen\n");
@@ -124,8 +133,9 @@ int run(const Arguments& arguments) {
     if (!arguments.tour.empty()) {
         return run_tour(workbench, platform, arguments.tour_options, fs::absolute(arguments.tour));
     }
-    if (!arguments.screenshot.empty()) {
-        return take_screenshot(workbench, platform, arguments.commands, arguments.screenshot);
+    if (picture) {
+        take_screenshot(workbench, platform, arguments.commands, *picture);
+        return 0;
     }
     if (!arguments.commands.empty()) {
         run_commands(workbench, platform, arguments.commands);
@@ -150,7 +160,9 @@ int main(int argc, char** argv) {
         ->check(CLI::Range(20, 100000));
     cli.add_option("--size", arguments.size, "window size, WIDTHxHEIGHT in pixels");
     cli.add_option("--scale", arguments.scale, "text size, 1 is 16 pixels")->check(CLI::Range(0.6, 2.5));
-    cli.add_option("--screenshot", arguments.screenshot, "save one picture of the window as PNG and leave");
+    auto* screenshot =
+        cli.add_option("--screenshot", arguments.screenshot, "save one picture of the window as PNG and leave");
+    cli.add_flag("--force", arguments.force, "replace the picture when it is there")->needs(screenshot);
     cli.add_option(
            "--command", arguments.commands,
            "command to run as soon as the node is there, by its key (run.start, view.layout_compare); repeatable")

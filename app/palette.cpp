@@ -78,7 +78,10 @@ void Palette::draw(const ui::Context& ctx, const Commands& commands) {
             --chosen_;
         }
         const float rows = static_cast<float>(std::clamp<std::size_t>(found_.size(), 1, 12));
-        if (ImGui::BeginChild("###palette.list", {0, rows * ImGui::GetFrameHeight() + ctx.em * 0.3f})) {
+        const float room = ImGui::GetMainViewport()->WorkSize.y - ImGui::GetCursorPosY() -
+                           ImGui::GetStyle().WindowPadding.y - 0.6f * ctx.em;
+        const float height = std::min(rows * ImGui::GetFrameHeight() + ctx.em * 0.3f, std::max(room, 2 * ctx.em));
+        if (ImGui::BeginChild("###palette.list", {0, height})) {
             if (found_.empty()) {
                 ui::text_dim(ctx, ctx.text("palette.nothing"));
             }

@@ -13,8 +13,12 @@
 #include <stdexcept>
 #include <utility>
 
+#include "app/window_place.hpp"
+
 namespace moescope::app {
 namespace {
+
+constexpr int kLeastWidth = 800, kLeastHeight = 500;  ///< pixels
 
 std::string glfw_reason() {
     const char* text = nullptr;
@@ -72,6 +76,9 @@ void Platform::create_window() {
     if (options_.headless) {
         glfwWindowHint(GLFW_CONTEXT_CREATION_API, GLFW_EGL_CONTEXT_API);
     }
+    // A window that was larger on another screen is made to fit before anybody sees it.
+    const bool fit = options_.fit && !options_.headless;
+    glfwWindowHint(GLFW_VISIBLE, fit ? GLFW_FALSE : GLFW_TRUE);
     glfwWindowHintString(GLFW_X11_CLASS_NAME, "moescope");
     glfwWindowHintString(GLFW_X11_INSTANCE_NAME, "moescope");
     window_ = glfwCreateWindow(options_.width, options_.height, options_.title.c_str(), nullptr, nullptr);
@@ -80,10 +87,30 @@ void Platform::create_window() {
                                  "); install the driver of your graphics card or the package libgl1-mesa-dri");
     }
     if (!options_.headless) {
-        glfwSetWindowSizeLimits(window_, 800, 500, GLFW_DONT_CARE, GLFW_DONT_CARE);
+        glfwSetWindowSizeLimits(window_, kLeastWidth, kLeastHeight, GLFW_DONT_CARE, GLFW_DONT_CARE);
+    }
+    if (fit) {
+        fit_to_screen();
+        glfwShowWindow(window_);
     }
     glfwMakeContextCurrent(window_);
     glfwSwapInterval(options_.headless ? 0 : 1);
+}
+
+void Platform::fit_to_screen() {
+    Area work, edges;
+    if (GLFWmonitor* monitor = glfwGetPrimaryMonitor()) {
+        glfwGetMonitorWorkarea(monitor, &work.x, &work.y, &work.width, &work.height);
+    }
+    glfwGetWindowFrameSize(window_, &edges.x, &edges.y, &edges.width, &edges.height);
+    const Area place = fitted(work, edges, options_.width, options_.height);
+    if (work.width <= 0 || work.height <= 0) {
+        return;  // a screen that does not tell its size
+    }
+    glfwSetWindowSizeLimits(window_, std::min(kLeastWidth, place.width), std::min(kLeastHeight, place.height),
+                            GLFW_DONT_CARE, GLFW_DONT_CARE);
+    glfwSetWindowSize(window_, place.width, place.height);
+    glfwSetWindowPos(window_, place.x, place.y);
 }
 
 Platform& Platform::of(GLFWwindow* window) {

@@ -24,6 +24,7 @@ struct Image {
 struct PlatformOptions {
     bool headless = false;
     int width = 1600, height = 900;  ///< pixels
+    bool fit = true;                 ///< no larger than the screen has room for, and placed inside it
     std::string title = "Moescope";
 };
 
@@ -64,6 +65,7 @@ class Platform {
  private:
     static Platform& of(GLFWwindow* window);
     void create_window();
+    void fit_to_screen();
     void install_callbacks();
     void prepare_canvas(int width, int height);
     void draw(ImDrawData& data, int width, int height);

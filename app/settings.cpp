@@ -5,6 +5,7 @@
 #include <ctime>
 #include <nlohmann/json.hpp>
 
+#include "base/atomic_files.hpp"
 #include "base/input_file.hpp"
 #include "base/json_guard.hpp"
 
@@ -148,6 +149,17 @@ std::string settings_text(const Settings& s) {
     return json.dump(2, ' ', false, nlohmann::json::error_handler_t::replace) + "\n";
 }
 
+base::Sentence set_damaged_settings_aside(const fs::path& file) {
+    const auto text = base::try_read_file(file, kMostBytes);
+    if (!text || base::parse_object(*text, kMostBytes)) {
+        return {};
+    }
+    const fs::path aside = base::damaged_name(file);
+    std::error_code error;
+    fs::rename(file, aside, error);
+    return error ? base::Sentence() : base::say("the settings could not be read; they were kept as {}", aside);
+}
+
 std::string system_language() {
     for (const char* variable : {"LC_ALL", "LC_MESSAGES", "LANG"}) {
         const std::string value = environment(variable);
@@ -156,6 +168,13 @@ std::string system_language() {
         }
     }
     return "en";
+}
+
+bool holds_session(const fs::path& folder) {
+    std::error_code error;
+    // Folders of models may have a manifest.json of their own.
+    return fs::is_regular_file(folder / "session.db", error) || fs::is_directory(folder / "segments", error) ||
+           (fs::is_regular_file(folder / "manifest.json", error) && !fs::exists(folder / "config.json", error));
 }
 
 fs::path new_session_folder() {

@@ -6,6 +6,8 @@
 #include <string>
 #include <vector>
 
+#include "base/sentence.hpp"
+
 namespace moescope::app {
 
 /// A named arrangement as the person left it.
@@ -38,8 +40,13 @@ std::filesystem::path sessions_folder();
 /// A missing or damaged file gives the defaults; values out of range are ignored one by one.
 Settings load_settings(const std::filesystem::path& file);
 std::string settings_text(const Settings& settings);
+/// A damaged file is kept under another name before a new one takes its place: what to tell the person, or "".
+base::Sentence set_damaged_settings_aside(const std::filesystem::path& file);
 /// "en" or "zh" by LC_ALL, LC_MESSAGES, LANG.
 std::string system_language();
+/// Whether a folder is opened as a session when a person chooses or drops it: it holds a part of one. What is damaged
+/// is for the node to judge.
+bool holds_session(const std::filesystem::path& folder);
 /// A folder for a new session: sessions_folder()/<date-time>, or the newest one there when nothing happened in it yet.
 std::filesystem::path new_session_folder();
 

@@ -17,30 +17,30 @@ void draw_unopened(ui::Context& ctx) {
     // What keeps a session from being written (another program, a right, a full disk) mostly leaves it readable.
     const bool readable = link.obstacle != Link::Obstacle::no_session && link.obstacle != Link::Obstacle::newer;
     const std::string sentence = ctx.text.message(link.message);
-    const float width = ImGui::GetMainViewport()->WorkSize.x - ctx.em * 3.5f;
-    const auto lines = static_cast<float>(ui::wrap_lines(sentence, width).size());
-    const float height = lines * ImGui::GetTextLineHeightWithSpacing() + ImGui::GetFrameHeight() + ctx.em * 1.6f;
-    if (begin_bar("###unopened", ImGuiDir_Up, height)) {
+    std::vector<const char*> buttons;
+    for (const char* key : {"unopened.read", "unopened.again", "unopened.other", "unopened.new"}) {
+        if (readable || std::string_view(key) != "unopened.read") {
+            buttons.push_back(ctx.text.label(key));
+        }
+    }
+    const BarText text = bar_text(ctx, sentence, buttons);
+    if (begin_bar("###unopened", ImGuiDir_Up, text.height)) {
         tint_bar(ctx, ui::Tone::warning);
-        ui::text_colored(ui::tone_color(ctx.theme, ui::Tone::warning), ui::icon::warning);
-        ImGui::SameLine();
-        ImGui::PushTextWrapPos(0);
-        ImGui::TextUnformatted(sentence.c_str());
-        ImGui::PopTextWrapPos();
+        draw_bar_text(ctx, text, ui::icon::warning, ui::Tone::warning, buttons);
         if (readable) {
             if (ui::primary_button(ctx, ctx.text.label("unopened.read"))) {
                 ctx.client.restart_node(true);
             }
-            ImGui::SameLine();
+            ui::flow(ui::button_width(ctx.text.label("unopened.again")));
         }
         if (ImGui::Button(ctx.text.label("unopened.again"))) {
             ctx.client.restart_node();
         }
-        ImGui::SameLine();
+        ui::flow(ui::button_width(ctx.text.label("unopened.other")));
         if (ImGui::Button(ctx.text.label("unopened.other"))) {
             ctx.run("file.open_session");
         }
-        ImGui::SameLine();
+        ui::flow(ui::button_width(ctx.text.label("unopened.new")));
         if (ImGui::Button(ctx.text.label("unopened.new"))) {
             ctx.run("file.new_session");
         }

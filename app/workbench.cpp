@@ -169,10 +169,7 @@ void Workbench::open_session(const std::filesystem::path& folder) {
     background_.post([this, folder, open = options_.session, departures = departures_]() -> Background::Completion {
         std::error_code error;
         const bool same = std::filesystem::equivalent(folder, open, error) && !error;
-        // What is damaged is for the node to judge.
-        const bool good = std::filesystem::is_regular_file(folder / "manifest.json", error) ||
-                          std::filesystem::is_regular_file(folder / "session.db", error) ||
-                          std::filesystem::is_directory(folder / "segments", error);
+        const bool good = holds_session(folder);
         wait_until_left(departures, folder);
         return [this, folder, good, same] {
             if (same) {
@@ -193,11 +190,7 @@ void Workbench::open_session(const std::filesystem::path& folder) {
 void Workbench::drop(const std::vector<std::string>& paths) {
     for (const std::string& path : paths) {
         background_.post([this, path]() -> Background::Completion {
-            std::error_code error;
-            const bool session = std::filesystem::is_directory(path, error) &&
-                                 (std::filesystem::exists(std::filesystem::path(path) / "session.db", error) ||
-                                  std::filesystem::exists(std::filesystem::path(path) / "segments", error));
-            return [this, path, session] {
+            return [this, path, session = holds_session(path)] {
                 if (session) {
                     open_session(path);
                     return;
@@ -306,6 +299,7 @@ void Workbench::frame() {
         apply_style();
     }
     platform_.begin_frame();
+    choose_arrangement();
     const auto start = std::chrono::steady_clock::now();
     if (layout_due_) {
         apply_layout();
@@ -416,6 +410,13 @@ ui::Context Workbench::context() {
         .now = client::now_seconds(),
         .bold = fonts_.bold,
         .mono = fonts_.mono,
+        .show_panel =
+            [this](const std::string& key) {
+                if (welcome_) {
+                    choose_welcome("skip");  // the page would hide it
+                }
+                show_panel(key);
+            },
         .notify = [this](const std::string& sentence, bool error) { notify(sentence, error); },
         .choose_file =
             [this](const std::string& title, const std::string& place, std::function<void(const std::string&)> done) {
@@ -554,9 +555,29 @@ void Workbench::set_layout(const std::string& layout) {
     save_settings_soon();
 }
 
+/// Under which name the arrangement on show is kept.
+std::string Workbench::arrangement() const {
+    return settings_.layout + (small_ ? kSmall : "");
+}
+
+/// A window that has become small, or letters that have become large, get the arrangement for that; the other one comes
+/// back as it was left.
+void Workbench::choose_arrangement() {
+    int width = 0, height = 0;
+    platform_.size(width, height);
+    const float em = ImGui::GetStyle().FontSizeBase * ImGui::GetStyle().FontScaleMain * ImGui::GetStyle().FontScaleDpi;
+    const bool small = is_small({static_cast<float>(width), static_cast<float>(height)}, em);
+    if (small == small_ || style_due_) {
+        return;
+    }
+    remember_layout();
+    small_ = small;
+    layout_due_ = true;
+}
+
 /// Before a frame begins: the saved arrangement of the layout, or the default one.
 void Workbench::apply_layout() {
-    const auto saved = settings_.layouts.find(settings_.layout);
+    const auto saved = settings_.layouts.find(arrangement());
     const bool use_saved =
         saved != settings_.layouts.end() && !saved->second.panels.empty() && !saved->second.ini.empty();
     const std::vector<std::string> panels =
@@ -576,7 +597,7 @@ void Workbench::remember_layout() {
     if (layout_due_ || build_layout_) {
         return;  // not shown yet: nothing of it to remember
     }
-    SavedLayout& layout = settings_.layouts[settings_.layout];
+    SavedLayout& layout = settings_.layouts[arrangement()];
     layout.ini = ImGui::SaveIniSettingsToMemory();
     layout.panels.clear();
     for (const Slot& s : slots_) {
@@ -601,11 +622,12 @@ void Workbench::save_settings_if_due(bool now) {
     if (!platform_.headless()) {
         platform_.size(settings_.width, settings_.height);
     }
-    background_.post(
-        [file = settings_file(options_.settings_folder), text = settings_text(settings_)]() -> Background::Completion {
-            write_file(file, text);
-            return {};
-        });
+    background_.post([this, file = settings_file(options_.settings_folder),
+                      text = settings_text(settings_)]() -> Background::Completion {
+        const base::Sentence kept = set_damaged_settings_aside(file);
+        write_file(file, text);
+        return kept.empty() ? Background::Completion() : [this, kept] { notify(kept, true); };
+    });
 }
 
 void Workbench::notify(base::Sentence sentence, bool error, const std::filesystem::path& file) {

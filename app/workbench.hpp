@@ -145,6 +145,8 @@ class Workbench {
     void report_results();
     void report_problems();
     void apply_style();
+    void choose_arrangement();
+    std::string arrangement() const;
     void apply_layout();
     void remember_layout();
     void save_settings_soon();
@@ -207,6 +209,7 @@ class Workbench {
     FrameTimes frame_times_;
 
     bool layout_due_ = true;      ///< the next frame begins with apply_layout()
+    bool small_ = false;          ///< all panels are tabs of one place, see is_small()
     bool build_layout_ = false;   ///< and builds the default dock tree
     std::function<void()> next_;  ///< done before the next frame begins
     bool between_layouts_ =

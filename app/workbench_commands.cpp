@@ -57,7 +57,7 @@ void Workbench::add_view_commands() {
     add({.key = "view.layout_reset",
          .action =
              [this] {
-                 settings_.layouts.erase(settings_.layout);
+                 settings_.layouts.erase(arrangement());
                  layout_due_ = true;
                  wanted_frames_ = 3;
              }},

@@ -10,6 +10,7 @@
 #include "app/layouts.hpp"
 #include "app/unopened.hpp"
 #include "app/workbench.hpp"
+#include "base/text.hpp"
 #include "panels/node/memory.hpp"
 #include "panels/node/tasks.hpp"
 #include "panels/runs/run_tools.hpp"
@@ -51,6 +52,11 @@ LinkLook link_look(const Link& link, bool stale) {
             return {"link.unopened", ui::icon::warning, ui::Tone::warning};
     }
     return {"link.starting", ui::icon::hourglass, ui::Tone::neutral};
+}
+
+/// How high a card of this width is that holds its sentence.
+float card_height(const ui::Context& ctx, const char* sentence, float width) {
+    return ctx.em * (1.75f + 1.8f + 1.3f * static_cast<float>(ui::wrap_lines(sentence, width - 5 * ctx.em).size()));
 }
 
 /// A large choice: icon, title and a sentence on one button.
@@ -220,20 +226,19 @@ void Workbench::draw_recovery(ui::Context& ctx) {
             (sentence.empty() ? "" : " ") +
             ctx.text.format("recovery.interrupted", {{"run", offer->run_name}, {"step", ctx.text.number(offer->step)}});
     }
-    if (begin_bar("###recovery", ImGuiDir_Up, ImGui::GetFrameHeight() + ctx.em * 1.3f)) {
-        const bool go_on = offer->run != 0 && offer->checkpoint > 0;
-        const std::string go_on_label =
-            ctx.text.format("recovery.go_on", {{"step", ctx.text.number(offer->checkpoint)}}) + "###recovery.go_on";
-        const char* other = ctx.text.label(offer->crashed ? "recovery.restart" : "recovery.dismiss");
-        const float spacing = ImGui::GetStyle().ItemSpacing.x;
-        const float buttons = ui::button_width(other) + (go_on ? ui::button_width(go_on_label.c_str()) + spacing : 0);
+    const bool go_on = offer->run != 0 && offer->checkpoint > 0;
+    const std::string go_on_label =
+        ctx.text.format("recovery.go_on", {{"step", ctx.text.number(offer->checkpoint)}}) + "###recovery.go_on";
+    const char* other = ctx.text.label(offer->crashed ? "recovery.restart" : "recovery.dismiss");
+    std::vector<const char*> buttons = {other};
+    if (go_on) {
+        buttons.insert(buttons.begin(), go_on_label.c_str());
+    }
+    const BarText text = bar_text(ctx, sentence, buttons);
+    if (begin_bar("###recovery", ImGuiDir_Up, text.height)) {
         const ui::Tone tone = offer->crashed ? ui::Tone::error : ui::Tone::warning;
         tint_bar(ctx, tone);
-        ImGui::AlignTextToFramePadding();
-        ui::text_colored(ui::tone_color(ctx.theme, tone), offer->crashed ? ui::icon::error : ui::icon::warning);
-        ImGui::SameLine();
-        ui::text_elided(sentence, ImGui::GetContentRegionAvail().x - buttons - ctx.em * 2);
-        ui::align_right(buttons);
+        draw_bar_text(ctx, text, offer->crashed ? ui::icon::error : ui::icon::warning, tone, buttons);
         if (go_on && ui::primary_button(ctx, go_on_label.c_str())) {
             if (offer->crashed) {
                 on_show_->recovery.go_on_later(offer->run);
@@ -244,7 +249,7 @@ void Workbench::draw_recovery(ui::Context& ctx) {
             }
         }
         if (go_on) {
-            ImGui::SameLine();
+            ui::flow(ui::button_width(other));
         }
         if (ImGui::Button(other)) {
             if (offer->crashed) {
@@ -278,7 +283,7 @@ void Workbench::draw_tasks(ui::Context& ctx) {
         ImGui::BeginGroup();
         ui::text_elided(
             (task.kind ? std::string(ctx.text(protocol::task_kind_name(*task.kind))) + " " : std::string()) +
-                task.title,
+                panels::task_title(ctx, task),
             ctx.em * 13);
         ImGui::SameLine();
         const float height = ImGui::GetTextLineHeight() * 0.45f;
@@ -297,8 +302,9 @@ void Workbench::draw_tasks(ui::Context& ctx) {
         std::string words =
             task.fraction >= 0 ? ui::percent_text(ctx.text, std::floor(task.fraction * 100) / 100) : std::string();
         if (task.seconds_left >= 0) {
-            words += (words.empty() ? "" : ", ") +
-                     ctx.text.format("task.left", {{"time", ui::duration_text(ctx.text, task.seconds_left)}});
+            base::append_to_list(
+                words, ctx.text.format("task.left", {{"time", ui::duration_text(ctx.text, task.seconds_left)}}),
+                ctx.text("common.comma"));
         }
         ui::text_dim(ctx, words);
         ImGui::EndGroup();
@@ -416,9 +422,11 @@ void Workbench::draw_panels(ui::Context& ctx) {
     const ImGuiID dockspace = ImGui::GetID("moescope");
     if (build_layout_) {
         build_layout_ = false;
-        build_layout(settings_.layout, panels_, dockspace, ImGui::GetMainViewport()->WorkSize);
+        build_layout(settings_.layout, small_, panels_, dockspace, ImGui::GetMainViewport()->WorkSize);
         for (Slot& s : slots_) {
-            if (stand_in(*s.description, settings_.layout).show == ui::Stand::Show::front) {
+            const ui::Stand stand = stand_in(*s.description, settings_.layout);
+            const bool main = !small_ || stand.place == ui::Place::upper || stand.place == ui::Place::whole;
+            if (stand.show == ui::Stand::Show::front && main) {
                 s.focus = 3;
             }
         }
@@ -426,6 +434,9 @@ void Workbench::draw_panels(ui::Context& ctx) {
     keep_proportions(dockspace, ImGui::GetMainViewport()->WorkSize);
     ImGui::DockSpaceOverViewport(dockspace, ImGui::GetMainViewport(),
                                  ImGuiDockNodeFlags_NoWindowMenuButton | ImGuiDockNodeFlags_NoCloseButton);
+    for (Slot& s : slots_) {
+        s.panel->draw_above(ctx);
+    }
     if (welcome_ || between_layouts_) {
         return;
     }
@@ -472,39 +483,53 @@ void Workbench::draw_welcome(ui::Context& ctx) {
     ImGui::PushStyleVar(ImGuiStyleVar_WindowBorderSize, 0);
     std::string chosen;
     if (ImGui::Begin(ctx.text.label("window.welcome"), nullptr,
-                     ImGuiWindowFlags_NoDecoration | ImGuiWindowFlags_NoMove | ImGuiWindowFlags_NoDocking |
-                         ImGuiWindowFlags_NoSavedSettings)) {
-        const float gap = ctx.em * 0.9f;
-        const float width = std::min(ctx.em * 26, (viewport->WorkSize.x - 3 * gap) / 2), height = ctx.em * 7.5f;
-        const float left = (viewport->WorkSize.x - 2 * width - gap) / 2;
-        float y = std::max(ctx.em * 2, (viewport->WorkSize.y - 2 * height - ctx.em * 11) * 0.45f);
+                     ImGuiWindowFlags_NoTitleBar | ImGuiWindowFlags_NoResize | ImGuiWindowFlags_NoCollapse |
+                         ImGuiWindowFlags_NoMove | ImGuiWindowFlags_NoDocking | ImGuiWindowFlags_NoSavedSettings)) {
+        const float gap = ctx.em * 0.9f, room = ImGui::GetContentRegionAvail().x;
+        // In a small window the choices stand below each other, and the page scrolls.
+        const int columns = room >= 42 * ctx.em ? 2 : 1;
+        const float width = columns == 2 ? std::min(ctx.em * 26, (room - gap) / 2) : room;
+        const float whole = static_cast<float>(columns) * (width + gap) - gap;
+        float height = ctx.em * 7.5f;
+        for (const Choice& choice : choices) {
+            height = std::max(height, card_height(ctx, ctx.text(choice.sentence), width));
+        }
+        const float left = ImGui::GetCursorPosX() + (room - whole) / 2, rows = static_cast<float>(4 / columns);
+        float y = std::max(ctx.em * 0.6f, (viewport->WorkSize.y - rows * (height + gap) - ctx.em * 10) * 0.45f);
         ImGui::SetCursorPos({left, y});
         ImGui::PushFont(ctx.bold, ImGui::GetStyle().FontSizeBase * 2.0f);
         ImGui::TextUnformatted("Moescope");
         ImGui::PopFont();
         ImGui::SetCursorPosX(left);
-        ui::text_dim(ctx, ctx.text("welcome.subtitle"));
+        ui::text_wrapped(ctx.text("welcome.subtitle"), ctx.theme.text_dim, whole);
+        const float below = std::max(y + ctx.em * 5, ImGui::GetCursorPosY() + ctx.em * 0.8f);
         const char* other = ctx.text.code() == "en" ? "\u4e2d\u6587###welcome.language" : "English###welcome.language";
-        ImGui::SetCursorPos({left + 2 * width + gap - ui::button_width(other), y + ctx.em * 0.4f});
+        ImGui::SetCursorPos({left + whole - ui::button_width(other), y + ctx.em * 0.4f});
         if (ImGui::Button(other)) {
             command("view.language");
         }
-        y += ctx.em * 5;
+        y = below;
         for (int i = 0; i < 4; ++i) {
             const Choice& choice = choices[i];
-            ImGui::SetCursorPos(
-                {left + static_cast<float>(i % 2) * (width + gap), y + static_cast<float>(i / 2) * (height + gap)});
+            ImGui::SetCursorPos({left + static_cast<float>(i % columns) * (width + gap),
+                                 y + static_cast<float>(i / columns) * (height + gap)});
             const std::string id = std::string("###welcome.") + choice.key;
             if (card(ctx, id.c_str(), choice.icon_text, ctx.text(choice.title), ctx.text(choice.sentence),
                      {width, height})) {
                 chosen = choice.key;
             }
         }
-        y += 2 * (height + gap) + ctx.em * 0.5f;
+        y += rows * (height + gap) + ctx.em * 0.5f;
         const char* skip = ctx.text.label("welcome.skip");
+        const std::string where = ctx.text.format("welcome.session", {{"path", options_.session.string()}});
+        const float beside = whole - ui::button_width(skip) - ctx.em;
         ImGui::SetCursorPos({left, y});
-        ui::text_dim(ctx, ctx.text.format("welcome.session", {{"path", options_.session.string()}}));
-        ImGui::SetCursorPos({left + 2 * width + gap - ui::button_width(skip), y - ImGui::GetStyle().FramePadding.y});
+        ui::text_wrapped(where, ctx.theme.text_dim, columns == 2 ? beside : whole);
+        if (columns == 2) {
+            ImGui::SetCursorPos({left + whole - ui::button_width(skip), y - ImGui::GetStyle().FramePadding.y});
+        } else {
+            ImGui::SetCursorPosX(left);
+        }
         if (ImGui::Button(skip) || ui::escape_closes(ctx)) {
             chosen = "skip";
         }

@@ -83,6 +83,17 @@ fs::path temporary_beside(const fs::path& path) {
     return path.parent_path() / ("." + path.filename().string().substr(0, kMost) + ".tmp-" + random_suffix());
 }
 
+fs::path damaged_name(const fs::path& file) {
+    std::error_code error;
+    for (int number = 1;; ++number) {
+        fs::path name = file;
+        name += ".damaged-" + std::to_string(number);
+        if (!fs::exists(fs::symlink_status(name, error))) {
+            return name;
+        }
+    }
+}
+
 void write_file_atomically(const fs::path& path, std::string_view content) {
     const fs::path temporary = temporary_beside(path);
     FileIo& io = FileIo::system();

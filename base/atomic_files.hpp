@@ -16,6 +16,10 @@ std::vector<std::filesystem::path> make_private_folders(const std::filesystem::p
 /// than a name may be.
 std::filesystem::path temporary_beside(const std::filesystem::path& path);
 
+/// A name under which a damaged file is kept when a new one takes its place: FILE.damaged-1 or the first after it that
+/// is free.
+std::filesystem::path damaged_name(const std::filesystem::path& file);
+
 /// A folder that appears whole or not at all: write into path(), then commit(): files and folder are fsynced, the
 /// folder renamed to its final name, the parent fsynced. Without commit the destructor removes it. Folders and files
 /// are for the user alone (0700, 0600).

@@ -10,13 +10,12 @@
 
 namespace moescope::base {
 
-/// what() is the sentence in English. Copying does not throw.
+/// what() is the sentence in English. A text from another program or library: Error(Sentence::verbatim(text)). Copying
+/// does not throw.
 class Error : public std::runtime_error {
  public:
     explicit Error(Sentence sentence)
         : std::runtime_error(sentence.english()), sentence_(std::make_shared<const Sentence>(std::move(sentence))) {}
-    /// For what cannot be data: a text from another program or library, shown as it is.
-    explicit Error(const std::string& verbatim) : Error(Sentence::verbatim(verbatim)) {}
 
     const Sentence& sentence() const { return *sentence_; }
 

@@ -141,6 +141,20 @@ bool read_exactly(int file, std::span<std::byte> out, std::uint64_t offset) {
     return true;
 }
 
+int write_all(int file, std::span<const std::byte> data) {
+    while (!data.empty()) {
+        const ssize_t count = ::write(file, data.data(), data.size());
+        if (count < 0 && errno == EINTR) {
+            continue;
+        }
+        if (count <= 0) {
+            return count < 0 ? -errno : -EIO;
+        }
+        data = data.subspan(static_cast<std::size_t>(count));
+    }
+    return 0;
+}
+
 int write_fully(FileIo& io, int file, std::span<const std::byte> data, std::uint64_t offset) {
     while (!data.empty()) {
         const std::int64_t count = io.write_at(file, data, offset);

@@ -59,7 +59,10 @@ std::optional<LockHolder> lock_holder(const std::filesystem::path& path);
 Descriptor open_for_reading(const std::filesystem::path& path);
 /// Reads exactly `out.size()` bytes at `offset`; false when they are not there.
 bool read_exactly(int file, std::span<std::byte> out, std::uint64_t offset);
-/// Writes everything, however many calls it takes; 0 or a negative errno.
+/// Writes everything to what has no offsets (a pipe, standard output), however many calls it takes; 0 or a negative
+/// errno.
+int write_all(int file, std::span<const std::byte> data);
+/// The same at an offset of a file.
 int write_fully(FileIo& io, int file, std::span<const std::byte> data, std::uint64_t offset);
 
 }  // namespace moescope::base

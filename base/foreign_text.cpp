@@ -1,5 +1,6 @@
 #include "base/foreign_text.hpp"
 
+#include "base/error.hpp"
 #include "base/utf8.hpp"
 
 namespace moescope::base {
@@ -32,6 +33,12 @@ void append_line(std::string& out, std::string_view text) {
 }
 
 }  // namespace
+
+void require_utf8(std::string_view text, Marked what) {
+    if (const std::size_t bad = first_invalid_utf8(text); bad != text.size()) {
+        throw Error(say("{} is not valid UTF-8 at byte {}; convert it first", what, bad));
+    }
+}
 
 std::string one_line(std::string_view text, std::size_t most) {
     std::string line;

@@ -33,7 +33,10 @@ constexpr std::size_t kMostRead = std::size_t{1} << 30;  // the system moves at 
 
 [[noreturn]] void fail(const fs::path& path, int error) {
     if (error == ENOENT) {
-        throw Error(say("{} does not exist", path));
+        std::error_code ignored;
+        throw Error(fs::is_symlink(fs::symlink_status(path, ignored))
+                        ? say("{} is a link to something that does not exist", path)
+                        : say("{} does not exist", path));
     }
     if (error == EAGAIN || error == EWOULDBLOCK || error == ESPIPE) {
         throw Error(
@@ -135,12 +138,22 @@ std::optional<std::string> try_read_file(const fs::path& path, std::uint64_t lim
     }
 }
 
+std::istringstream system_file(const fs::path& path) {
+    constexpr std::uint64_t kMostBytes = std::uint64_t{8} << 20;  // /proc/cpuinfo of a machine with 1000 cores
+    return std::istringstream(try_read_file(path, kMostBytes).value_or(""));
+}
+
 nlohmann::json read_json_file(const fs::path& path, std::uint64_t limit) {
     ParsedJson parsed = read_json(read_file(path, limit), limit);
     if (!parsed.value) {
         throw Error(say("{} {}", path, parsed.problem));
     }
     return std::move(*parsed.value);
+}
+
+bool is_there(const fs::path& path) {
+    struct stat status {};
+    return ::lstat(path.c_str(), &status) == 0 || (errno != ENOENT && errno != ENOTDIR);
 }
 
 void require_regular_file(const fs::path& path) {

@@ -13,6 +13,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <filesystem>
+#include <iosfwd>
 #include <nlohmann/json_fwd.hpp>
 #include <optional>
 #include <span>
@@ -51,9 +52,14 @@ class InputFile {
 std::string read_file(const std::filesystem::path& path, std::uint64_t limit);
 /// The same for files that are allowed to be missing or unreadable, such as caches: nothing then.
 std::optional<std::string> try_read_file(const std::filesystem::path& path, std::uint64_t limit);
+/// A file in which the system tells of itself (/proc, /sys), to be read word by word; empty when it is not there.
+std::istringstream system_file(const std::filesystem::path& path);
 /// A JSON file of at most `limit` bytes through the guard. Throws Error, a sentence that begins with the path and says
 /// the cause.
 nlohmann::json read_json_file(const std::filesystem::path& path, std::uint64_t limit);
+/// Whether something has this name, also what can't be reached (a link in a circle or to nothing, a folder that may not
+/// be entered), so that reading it says why.
+bool is_there(const std::filesystem::path& path);
 /// For libraries that open a file by its name: throws Error when `path` is anything but a regular file that may be
 /// read.
 void require_regular_file(const std::filesystem::path& path);

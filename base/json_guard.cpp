@@ -4,6 +4,7 @@
 #include <utility>
 #include <vector>
 
+#include "base/text.hpp"
 #include "base/utf8.hpp"
 
 namespace moescope::base {
@@ -15,8 +16,7 @@ using Json = nlohmann::json;
 constexpr std::size_t kShownBytes = 60;
 
 std::string shown(std::string_view text) {
-    return text.size() <= kShownBytes ? std::string(text)
-                                      : std::string(text.substr(0, character_boundary(text, kShownBytes))) + "\u2026";
+    return shortened(std::string(text), kShownBytes);
 }
 
 /// The word that JSON does not know at `text`, or nothing.
@@ -37,7 +37,7 @@ bool utf16(std::string_view text) {
 /// Builds the value while it is parsed, so that a level too many ends the parse before it costs anything.
 class Builder final : public JsonWalker {
  public:
-    explicit Builder(const JsonRules& rules) : JsonWalker(rules), unique_keys_(rules.unique_keys) {}
+    explicit Builder(const JsonRules& rules) : JsonWalker(rules) {}
     Json take() { return std::move(root_); }
 
  private:
@@ -51,20 +51,17 @@ class Builder final : public JsonWalker {
             parent.push_back(std::move(value));
             return &parent.back();
         }
-        Json& slot = parent[key_];
-        slot = std::move(value);
-        return &slot;
+        *member_ = std::move(value);
+        return member_;
     }
     bool on_scalar(Json value) override {
         place(std::move(value));
         return true;
     }
     bool on_key(std::string& key) override {
-        if (unique_keys_ && open_.back()->contains(key)) {
-            return refuse(say("has the key \"{}\" twice in one object", shown(key)));
-        }
-        key_ = std::move(key);
-        return true;
+        const auto [place, is_new] = open_.back()->get_ref<Json::object_t&>().try_emplace(std::move(key));
+        member_ = &place->second;
+        return is_new || refuse_twice(place->first);
     }
     bool on_open(bool object) override {
         open_.push_back(place(object ? Json::object() : Json::array()));
@@ -75,10 +72,9 @@ class Builder final : public JsonWalker {
         return true;
     }
 
-    const bool unique_keys_;
     Json root_;
-    std::vector<Json*> open_;  // stays valid: only the last element of a container is ever open
-    std::string key_;
+    std::vector<Json*> open_;  // stays valid: only the last element of an array is ever open, and maps move nothing
+    Json* member_ = nullptr;   // of the newest key: where its value comes
 };
 
 }  // namespace
@@ -95,6 +91,10 @@ bool JsonWalker::walk(std::string_view text) {
 bool JsonWalker::refuse(Sentence problem) {
     problem_ = std::move(problem);
     return false;
+}
+
+bool JsonWalker::refuse_twice(std::string_view key) {
+    return refuse(say("has the key \"{}\" twice in one object", shown(key)));
 }
 
 bool JsonWalker::counted() {

@@ -1,6 +1,7 @@
 // JSON from outside: parsed through a handler that stops at a depth and at a number of values, so that no text can
-// exhaust the stack or cost much more memory than its length, and that finds the cause when it is refused. Files are
-// read with base::read_json_file (base/input_file.hpp).
+// exhaust the stack or cost much more memory than its length, and that finds the cause when it is refused. A key that
+// stands twice in one object is such a cause: the library would keep one of them without a word, and nobody knows which
+// one was meant. Files are read with base::read_json_file (base/input_file.hpp).
 #pragma once
 
 #include <cstddef>
@@ -20,7 +21,6 @@ inline constexpr std::size_t kJsonValues = 1'000'000;
 struct JsonRules {
     int depth = kJsonDepth;            ///< levels of arrays and objects
     std::size_t values = kJsonValues;  ///< texts, numbers, arrays and objects in all
-    bool unique_keys = false;          ///< a key that stands twice in an object is refused instead of the last one kept
 };
 
 struct ParsedJson {
@@ -42,7 +42,8 @@ inline std::optional<nlohmann::json> parse_object(std::string_view text, std::si
 std::string dump_json(const nlohmann::json& value);
 
 /// For readers that keep only a part of a JSON text: override what is wanted and call walk(). Depth and number of
-/// values are watched here.
+/// values are watched here. Keys that stand twice are not, as that needs all of them in memory: who keeps the value of
+/// a key calls refuse_twice() when it comes again.
 class JsonWalker : private nlohmann::json_sax<nlohmann::json> {
  public:
     explicit JsonWalker(const JsonRules& rules = {}) : rules_(rules) {}
@@ -55,6 +56,7 @@ class JsonWalker : private nlohmann::json_sax<nlohmann::json> {
     int depth() const { return depth_; }  ///< of the container that is open; 0 outside
     /// Ends the walk; for the functions below.
     bool refuse(Sentence problem);
+    bool refuse_twice(std::string_view key);
 
     virtual bool on_scalar(nlohmann::json /*value*/) { return true; }
     virtual bool on_key(std::string& /*key*/) { return true; }

@@ -5,6 +5,7 @@
 
 #include "base/error.hpp"
 #include "base/input_file.hpp"
+#include "base/settings.hpp"
 
 namespace moescope::base {
 namespace {
@@ -23,6 +24,28 @@ bool number_at(std::string_view text, std::size_t open, std::size_t& close, std:
     }
     number = std::stoul(digits);
     return true;
+}
+
+constexpr std::string_view kSettingName = "runs.field.";
+
+/// A JSON object of texts; none where there is no such file.
+std::vector<std::pair<std::string, std::string>> texts_in(const std::filesystem::path& file) {
+    std::error_code error;
+    if (!std::filesystem::exists(file, error)) {
+        return {};
+    }
+    const nlohmann::json json = read_json_file(file, kMostBytes);
+    if (!json.is_object()) {
+        throw Error(say("the message file {} is not a JSON object of texts", file));
+    }
+    std::vector<std::pair<std::string, std::string>> texts;
+    for (const auto& [key, text] : json.items()) {
+        if (!text.is_string()) {
+            throw Error(say("the message file {}: the value of \"{}\" is not a text", file, key));
+        }
+        texts.emplace_back(key, text.get<std::string>());
+    }
+    return texts;
 }
 
 }  // namespace
@@ -58,17 +81,12 @@ Messages::Messages(const std::vector<std::pair<std::string, std::string>>& entri
     }
 }
 
-Messages Messages::load(const std::filesystem::path& file) {
-    const nlohmann::json json = read_json_file(file, kMostBytes);
-    if (!json.is_object()) {
-        throw Error(say("the message file {} is not a JSON object of texts", file));
-    }
-    std::vector<std::pair<std::string, std::string>> entries;
-    for (const auto& [english, translation] : json.items()) {
-        if (!translation.is_string()) {
-            throw Error(say("the message file {}: the value of \"{}\" is not a text", file, english));
+Messages Messages::of_language(const std::filesystem::path& folder) {
+    std::vector<std::pair<std::string, std::string>> entries = texts_in(folder / "messages.json");
+    for (const auto& [key, text] : texts_in(folder / "texts.json")) {
+        if (key.starts_with(kSettingName) && key.find('.', kSettingName.size()) == std::string::npos) {
+            entries.emplace_back(setting_name(key.substr(kSettingName.size())).id(), text);
         }
-        entries.emplace_back(english, translation.get<std::string>());
     }
     return Messages(entries);
 }

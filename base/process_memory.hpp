@@ -10,5 +10,7 @@ namespace moescope::base {
 /// tell that (another user's process), its resident set. 0 when there is no such process. Reads /proc: microseconds to
 /// a few milliseconds, more for more memory.
 std::uint64_t process_memory(std::int64_t process);
+/// Bytes of its resident set, shared pages counted whole; 0 when there is no such process. Microseconds.
+std::uint64_t resident_memory(std::int64_t process);
 
 }  // namespace moescope::base

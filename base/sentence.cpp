@@ -135,7 +135,8 @@ Sentence fit_to_show(const Sentence& sentence) {
     }
     std::vector<Sentence> arguments;
     for (const Sentence& argument : sentence.arguments()) {
-        arguments.push_back(fit_to_show(argument));
+        arguments.push_back(argument.is_verbatim() ? Sentence::verbatim(one_line(argument.id(), kValueBytes))
+                                                   : fit_to_show(argument));
     }
     return {sentence.id(), std::move(arguments)};
 }

@@ -87,6 +87,11 @@ void rename_settings(json& config) {
     }
 }
 
+Sentence setting_name(const std::string& key) {
+    const bool plain = key.find_first_not_of("abcdefghijklmnopqrstuvwxyz0123456789_") == std::string::npos;
+    return plain ? Sentence("setting " + key, {}) : Sentence::verbatim(key);
+}
+
 const json* setting(const json& config, std::string_view key) {
     if (!config.is_object()) {
         return nullptr;

@@ -8,6 +8,8 @@
 #include <string_view>
 #include <vector>
 
+#include "base/sentence.hpp"
+
 namespace moescope::base {
 
 /// Today's name of a setting that was once called `key`; `key` where it was not. Old configurations, journals and
@@ -17,6 +19,10 @@ std::string current_setting(const std::string& key);
 std::vector<std::string> old_settings(std::string_view key);
 /// Gives the settings of a configuration today's names. What is there under both names is left alone.
 void rename_settings(nlohmann::json& config);
+
+/// The key of a setting as a value of a sentence: "setting learning_rate", which window and report show by its name in
+/// their language (Messages::of_language). What can't be a key is verbatim.
+Sentence setting_name(const std::string& key);
 
 /// The value of `key` in the section "model" or "train", or null.
 const nlohmann::json* setting(const nlohmann::json& config, std::string_view key);

@@ -2,6 +2,9 @@
 
 #include <algorithm>
 #include <array>
+#include <map>
+#include <utility>
+#include <vector>
 
 namespace moescope::probes {
 namespace {
@@ -27,8 +30,12 @@ bool ends_word(View text, std::size_t end) {
     return end >= text.size() || !is_word(text[end]) || text[end] == U'\'' || !is_word(text[end - 1]);
 }
 
-/// Length of `word` (with a '+' at its end or not) at `at`, 0 when it does not stand there as a word.
+/// Length of `word` (with a '+' at its end or not) at `at`, which is inside `text`; 0 when it does not stand there as a
+/// word.
 std::size_t word_at(View word, View text, std::size_t at) {
+    if (text[at] != word[0]) {
+        return 0;
+    }
     const bool inflected = word.size() > 1 && word.back() == U'+';
     if (inflected) {
         word.remove_suffix(1);
@@ -70,19 +77,40 @@ std::size_t any_of(View list, Look look) {
     return 0;
 }
 
-/// Length of the alternative of `list` that stands at `at` as a word, 0 when none does.
-std::size_t alternative_at(View list, View text, std::size_t at) {
-    return at < text.size() && starts_word(text, at) ? any_of(list, [&](View word) { return word_at(word, text, at); })
-                                                     : 0;
-}
-/// The longest one.
-std::size_t longest_at(View list, View text, std::size_t at) {
-    std::size_t longest = 0;
-    if (at < text.size() && starts_word(text, at)) {
+/// A list taken apart once, for who looks at many places.
+struct Words {
+    explicit Words(View list) {
         any_of(list, [&](View word) {
-            longest = std::max(longest, word_at(word, text, at));
+            words.push_back(word);
+            if (firsts.find(word[0]) == View::npos) {
+                firsts += word[0];
+            }
             return std::size_t{0};
         });
+    }
+    std::vector<View> words;
+    std::u32string firsts;  ///< the characters that they begin with
+};
+
+/// Length of the first of `list` that stands at `at` as a word, 0 when none does.
+std::size_t alternative_at(const Words& list, View text, std::size_t at) {
+    if (at >= text.size() || list.firsts.find(text[at]) == View::npos || !starts_word(text, at)) {
+        return 0;
+    }
+    for (const View word : list.words) {
+        if (const std::size_t length = word_at(word, text, at); length != 0) {
+            return length;
+        }
+    }
+    return 0;
+}
+/// The longest one.
+std::size_t longest_at(const Words& list, View text, std::size_t at) {
+    std::size_t longest = 0;
+    if (at < text.size() && list.firsts.find(text[at]) != View::npos && starts_word(text, at)) {
+        for (const View word : list.words) {
+            longest = std::max(longest, word_at(word, text, at));
+        }
     }
     return longest;
 }
@@ -94,7 +122,7 @@ bool begins_with_one(View list, View text) {
 }
 
 /// End of what follows `from` within `gap` characters and is one of `list`; 0 when nothing does.
-std::size_t next_part(View list, std::size_t gap, View never, View text, std::size_t from) {
+std::size_t next_part(const Words& list, std::size_t gap, View never, View text, std::size_t from) {
     for (std::size_t at = from; at <= std::min(text.size(), from + gap); ++at) {
         if (const std::size_t length = alternative_at(list, text, at); length != 0) {
             return holds(never, text.substr(from, at - from)) ? 0 : at + length;
@@ -106,29 +134,40 @@ std::size_t next_part(View list, std::size_t gap, View never, View text, std::si
     return 0;
 }
 
-/// End of the pattern that begins at `at`, 0 when it does not match there.
-std::size_t match_at(const Pattern& pattern, View text, std::size_t at) {
-    const std::size_t first = alternative_at(pattern.first, text, at);
-    if (first == 0) {
-        return 0;
+/// A pattern as far as it begins with one character, its lists taken apart.
+struct Candidate {
+    const Pattern* pattern = nullptr;
+    Words second, third;
+    std::vector<View> first;  ///< those alternatives of its first list that begin with the character
+};
+
+/// End of the pattern that begins at `at`, where a word may begin; 0 when it does not match there.
+std::size_t match_at(const Candidate& candidate, View text, std::size_t at) {
+    const Pattern& pattern = *candidate.pattern;
+    std::size_t end = 0;
+    for (const View word : candidate.first) {
+        if (const std::size_t length = word_at(word, text, at); length != 0) {
+            end = at + length;
+            break;
+        }
     }
-    std::size_t end = at + first;
-    if (!pattern.second.empty()) {
-        end = next_part(pattern.second, pattern.gap, pattern.never, text, end);
+    if (end != 0 && !pattern.second.empty()) {
+        end = next_part(candidate.second, pattern.gap, pattern.never, text, end);
     }
     if (end != 0 && !pattern.third.empty()) {
-        end = next_part(pattern.third, pattern.second_gap, pattern.never, text, end);
+        end = next_part(candidate.third, pattern.second_gap, pattern.never, text, end);
     }
     return end != 0 && begins_with_one(pattern.unless, text.substr(end)) ? 0 : end;
 }
 
 /// Where the sentence begins behind its courtesies.
 std::size_t behind_courtesies(View text) {
+    static const Words kCourtesies(courtesies());
     std::size_t at = 0;
     while (at < text.size()) {
         if (is_blank_or_mark(text[at])) {
             ++at;
-        } else if (const std::size_t length = longest_at(courtesies(), text, at); length != 0) {
+        } else if (const std::size_t length = longest_at(kCourtesies, text, at); length != 0) {
             at += length;
         } else {
             break;
@@ -137,50 +176,54 @@ std::size_t behind_courtesies(View text) {
     return at;
 }
 
-/// The characters that phrases of `kind` begin with, sorted: most positions of a text need no further look.
-std::u32string first_characters(Phrase kind) {
-    std::u32string out;
+/// The patterns of a kind by the character that they begin with, in their order: most positions of a text begin none.
+using Candidates = std::map<char32_t, std::vector<Candidate>>;
+
+Candidates candidates_of(Phrase kind) {
+    Candidates found;
     for (const Pattern& pattern : patterns_of(kind)) {
         any_of(pattern.first, [&](View word) {
-            out += word[0];
+            auto& list = found[word[0]];
+            if (list.empty() || list.back().pattern != &pattern) {
+                list.push_back({&pattern, Words(pattern.second), Words(pattern.third), {}});
+            }
+            list.back().first.push_back(word);
             return std::size_t{0};
         });
     }
-    std::sort(out.begin(), out.end());
-    out.erase(std::unique(out.begin(), out.end()), out.end());
-    return out;
+    return found;
 }
 
-const std::u32string& characters_of(Phrase kind) {
-    static const auto kCharacters = [] {
-        std::array<std::u32string, kPhrases.size()> out;
+const Candidates& candidates(Phrase kind) {
+    static const auto kCandidates = [] {
+        std::array<Candidates, kPhrases.size()> out;
         for (std::size_t i = 0; i < out.size(); ++i) {
-            out[i] = first_characters(kPhrases[i]);
+            out[i] = candidates_of(kPhrases[i]);
         }
         return out;
     }();
-    return kCharacters[static_cast<std::size_t>(kind)];
+    return kCandidates[static_cast<std::size_t>(kind)];
 }
 
 }  // namespace
 
 std::optional<Match> find_phrase(Phrase kind, View segment) {
-    const std::span<const Pattern> patterns = patterns_of(kind);
-    const std::u32string& characters = characters_of(kind);
+    const Candidates& known = candidates(kind);
     std::size_t blank = 0;
     while (blank < segment.size() && is_blank_or_mark(segment[blank])) {
         ++blank;
     }
     const std::size_t opening = behind_courtesies(segment);
     for (std::size_t at = 0; at < segment.size(); ++at) {
-        if (!std::binary_search(characters.begin(), characters.end(), segment[at]) || !starts_word(segment, at)) {
+        const auto candidate_list = known.find(segment[at]);
+        if (candidate_list == known.end() || !starts_word(segment, at)) {
             continue;
         }
-        for (const Pattern& pattern : patterns) {
-            if (pattern.opens && at != opening && at != blank) {
+        for (const Candidate& candidate : candidate_list->second) {
+            if (candidate.pattern->opens && at != opening && at != blank) {
                 continue;
             }
-            if (const std::size_t end = match_at(pattern, segment, at); end != 0) {
+            if (const std::size_t end = match_at(candidate, segment, at); end != 0) {
                 return Match{kind, std::u32string(segment.substr(at, end - at))};
             }
         }
@@ -189,8 +232,9 @@ std::optional<Match> find_phrase(Phrase kind, View segment) {
 }
 
 View find_word(View list, View segment) {
+    const Words words(list);
     for (std::size_t at = 0; at < segment.size(); ++at) {
-        if (const std::size_t length = alternative_at(list, segment, at); length != 0) {
+        if (const std::size_t length = alternative_at(words, segment, at); length != 0) {
             return segment.substr(at, length);
         }
     }
@@ -198,9 +242,10 @@ View find_word(View list, View segment) {
 }
 
 std::u32string without_words(View list, View segment) {
+    const Words words(list);
     std::u32string out;
     for (std::size_t at = 0; at < segment.size();) {
-        if (const std::size_t length = longest_at(list, segment, at); length != 0) {
+        if (const std::size_t length = longest_at(words, segment, at); length != 0) {
             at += length;
             out += U' ';
         } else {

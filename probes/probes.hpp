@@ -44,7 +44,10 @@ struct Set {
 /// Strict: unknown keys, a missing translation, duplicate ids, invalid UTF-8 and empty prompts are errors naming file
 /// and item. Throws Error.
 Set load_set(const std::filesystem::path& path);
-Set parse_set(const std::string& text, const std::string& source);
+Set parse_set(const std::string& text, const base::Sentence& source);
+inline Set parse_set(const std::string& text, const std::string& source) {
+    return parse_set(text, base::Sentence::verbatim(source));
+}
 
 /// F1: what arrived. `blocked` is a notice of a service's filter in place of the model's own words, `cut` stopped early
 /// (a limit of tokens, context or time, or a person) before its first sentence of substance had ended, `incoherent` is

@@ -9,6 +9,7 @@
 #include <optional>
 #include <span>
 
+#include "base/text.hpp"
 #include "probes/text.hpp"
 
 namespace moescope::probes {
@@ -16,6 +17,8 @@ namespace {
 
 using View = std::string_view;
 using Kind = AnswerPart::Kind;
+using base::lower;
+using base::trimmed;
 
 /// Names that mean reasoning, in lower case. A name counts also with something before or behind it that is set off by
 /// ':' or '_' ("seed:think", "longcat_think", "think:opensource"). The strong ones open a block that may lack its end;
@@ -91,17 +94,9 @@ constexpr std::size_t kLongestName = 48, kLongestHeader = 120;
 bool is_blank(char c) {
     return c == ' ' || c == '\t' || c == '\r' || c == '\n';
 }
-View trimmed(View text) {
-    while (!text.empty() && is_blank(text.front())) {
-        text.remove_prefix(1);
-    }
-    while (!text.empty() && is_blank(text.back())) {
-        text.remove_suffix(1);
-    }
-    return text;
-}
-char lower(char c) {
-    return static_cast<char>(c >= 'A' && c <= 'Z' ? c + 32 : c);
+/// Not trimmed(text).empty(), which would look at the end as well, for each of many marks before it.
+bool all_blank(View text) {
+    return text.find_first_not_of(" \t\r\n") == View::npos;
 }
 bool starts_with(View text, std::size_t at, View what) {
     return text.substr(at, what.size()) == what;
@@ -260,7 +255,7 @@ std::optional<Mark> listed_mark(View text, std::size_t at, bool at_start) {
             continue;
         }
         // Gemma 4 sometimes writes one more behind its answer.
-        if (wrapper.close != "<channel|>" || !trimmed(text.substr(at + wrapper.close.size())).empty()) {
+        if (wrapper.close != "<channel|>" || !all_blank(text.substr(at + wrapper.close.size()))) {
             return mark_of(at, at + wrapper.close.size(), Mark::Kind::close);
         }
     }
@@ -397,8 +392,8 @@ class Pairing {
 
     Separated run(bool begins_inside) {
         std::size_t i = 0;
-        if (begins_inside && (marks_.empty() || marks_[0].kind != Mark::Kind::open ||
-                              !trimmed(text_.substr(0, marks_[0].begin)).empty())) {
+        if (begins_inside &&
+            (marks_.empty() || marks_[0].kind != Mark::Kind::open || !all_blank(text_.substr(0, marks_[0].begin)))) {
             i = read_block(Mark(), 0);
         }
         while (i < marks_.size()) {
@@ -414,7 +409,7 @@ class Pairing {
         if (kind == Kind::reasoning) {
             seen_block_ = true;
         } else if (kind == Kind::answer) {
-            said_something_ = said_something_ || !trimmed(text_.substr(begin, end - begin)).empty();
+            said_something_ = said_something_ || !all_blank(text_.substr(begin, end - begin));
         }
         if (begin < end) {
             out_.parts.push_back({kind, begin, end});
@@ -501,7 +496,7 @@ class Pairing {
                     return i + 1;
                 }
                 // Its opening mark stood in the prompt.
-                if (mark.kind == Mark::Kind::close || !trimmed(text_.substr(at_, mark.begin - at_)).empty()) {
+                if (mark.kind == Mark::Kind::close || !blank_before(mark)) {
                     add(Kind::reasoning, at_, mark.begin);
                 } else {
                     add(Kind::answer, at_, mark.begin);
@@ -509,8 +504,7 @@ class Pairing {
                 break;
             case Mark::Kind::answer_open:
                 // Only around a whole answer: at its beginning, with an end.
-                if (said_something_ || !trimmed(text_.substr(at_, mark.begin - at_)).empty() ||
-                    (!is_closed_later(mark.core, i + 1) && !seen_block_)) {
+                if (said_something_ || !blank_before(mark) || (!is_closed_later(mark.core, i + 1) && !seen_block_)) {
                     return i + 1;
                 }
                 wrapped_ = mark.core;
@@ -539,6 +533,15 @@ class Pairing {
         return i + 1;
     }
 
+    /// Nothing but blanks between at_ and the mark? Many marks may ask before at_ moves on.
+    bool blank_before(const Mark& mark) {
+        if (word_after_ != at_) {
+            word_after_ = at_;
+            word_ = text_.find_first_not_of(" \t\r\n", at_);
+        }
+        return word_ >= mark.begin;  // npos is behind everything
+    }
+
     void finish() {
         for (const AnswerPart& part : out_.parts) {
             const View piece = text_.substr(part.begin, part.end - part.begin);
@@ -558,7 +561,8 @@ class Pairing {
     std::map<std::string, std::size_t> last_close_;
     std::size_t last_strong_close_ = 0;
     Separated out_;
-    std::size_t at_ = 0;  ///< what stands before is in a part
+    std::size_t at_ = 0;                              ///< what stands before is in a part
+    std::size_t word_after_ = View::npos, word_ = 0;  ///< the first character after there that is not blank
     bool seen_block_ = false, seen_header_ = false, said_something_ = false;
     std::string wrapped_;  ///< name of the wrapper around the answer that is open
 };

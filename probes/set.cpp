@@ -120,13 +120,12 @@ void read_items(const json& values, Set& set, const Place& place) {
 
 }  // namespace
 
-Set parse_set(const std::string& text, const std::string& source) {
+Set parse_set(const std::string& text, const base::Sentence& source) {
     const Place place{say("probe set {}", source)};
     if (!base::decode_utf8(text)) {
         place.fail(say("is not valid UTF-8; save it as UTF-8"));
     }
-    // A key that stands twice is an error: the JSON library would keep one of them without a word.
-    base::ParsedJson parsed = base::read_json(text, kMostBytes, {.unique_keys = true});
+    base::ParsedJson parsed = base::read_json(text, kMostBytes);
     if (!parsed.value) {
         throw Error(say("{} {}", place.text, parsed.problem));
     }

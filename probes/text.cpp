@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 #include <cstdint>
+#include <map>
 #include <utility>
 
 #include "base/utf8.hpp"
@@ -22,6 +23,16 @@ constexpr std::u32string_view kSimplified =
     U"擅长数码编逻辑欢顾虑属仅简严叙优东间连动会输产从吗么风统暂资寻遗议报责职专历国较确写执争见众纷纭场乐随设计训练于"
     U"发并复侦锁网闭态";
 static_assert(kTraditional.size() == kSimplified.size());
+
+/// The pairs in the order of the traditional forms.
+constexpr auto kSimplifiedForms = [] {
+    std::array<std::pair<char32_t, char32_t>, kTraditional.size()> forms{};
+    for (std::size_t i = 0; i < forms.size(); ++i) {
+        forms[i] = {kTraditional[i], kSimplified[i]};
+    }
+    std::sort(forms.begin(), forms.end());
+    return forms;
+}();
 
 /// Of any script: an answer in Arabic or Thai has words too. Scripts without spaces between words count as few of them.
 bool is_letter(char32_t c) {
@@ -89,23 +100,39 @@ char32_t closing_quote(char32_t open) {
     }
 }
 
-/// End of the quotation that opens at `i` (one past the closing mark), or i when none opens. A quotation does not cross
-/// an empty line, so an unbalanced mark swallows at most a paragraph.
-std::size_t quotation_end(std::u32string_view text, std::size_t i) {
-    const char32_t close = closing_quote(text[i]);
-    if (close == 0) {
-        return i;
-    }
-    for (std::size_t j = i + 1; j < text.size(); ++j) {
-        if (text[j] == close) {
-            return j + 1;
-        }
-        if (text[j] == U'\n' && text[j - 1] == U'\n') {
+/// Finds where quotations end. A quotation does not cross an empty line, so an unbalanced mark swallows at most a
+/// paragraph.
+class Quotations {
+ public:
+    explicit Quotations(std::u32string_view text) : text_(text) {}
+
+    /// One past the closing mark of the quotation that opens at `i`, or i when none opens.
+    std::size_t end(std::size_t i) {
+        const char32_t close = closing_quote(text_[i]);
+        if (close == 0) {
             return i;
         }
+        std::size_t& without = without_[close];
+        if (i < without) {
+            return i;
+        }
+        for (std::size_t j = i + 1; j < text_.size(); ++j) {
+            if (text_[j] == close) {
+                return j + 1;
+            }
+            if (text_[j] == U'\n' && text_[j - 1] == U'\n') {
+                without = j;
+                return i;
+            }
+        }
+        without = text_.size();
+        return i;
     }
-    return i;
-}
+
+ private:
+    std::u32string_view text_;
+    std::map<char32_t, std::size_t> without_;  ///< closing mark -> where it was looked for in vain up to
+};
 
 std::size_t code_end(std::u32string_view text, std::size_t i) {
     if (text[i] != U'`') {
@@ -160,8 +187,8 @@ char32_t plain(char32_t c, char32_t before, char32_t after) {
     if (c >= U'A' && c <= U'Z') {
         return c + 32;
     }
-    const auto at = kTraditional.find(c);
-    return at == std::u32string_view::npos ? c : kSimplified[at];
+    const auto at = std::lower_bound(kSimplifiedForms.begin(), kSimplifiedForms.end(), std::pair(c, char32_t{0}));
+    return at == kSimplifiedForms.end() || at->first != c ? c : at->second;
 }
 
 /// End of an HTML tag or entity that begins at `i` and has a plain form, which is added to `out`; `i` when none does.
@@ -321,6 +348,20 @@ std::vector<std::u32string> tokens(std::u32string_view text) {
     return out;
 }
 
+std::u32string signs_at_end(std::u32string_view text) {
+    std::u32string out;
+    while (!text.empty() && text.back() == U'\uFFFD') {
+        text.remove_suffix(1);
+    }
+    for (; !text.empty() && !is_letter(text.back()) && !stands_alone(text.back()); text.remove_suffix(1)) {
+        if (const char32_t c = text.back(); !is_blank(c) && !ends_line(c) && !has_no_width(c)) {
+            out += c;
+        }
+    }
+    std::reverse(out.begin(), out.end());
+    return out;
+}
+
 double information_units(std::u32string_view text) {
     double units = 0;
     bool in_word = false;
@@ -401,9 +442,10 @@ std::string without_template_tokens(std::string_view text) {
 
 std::u32string mask_quotations(std::u32string_view text) {
     std::u32string out;
+    Quotations quotations(text);
     bool line_start = true;
     for (std::size_t i = 0; i < text.size();) {
-        std::size_t end = std::max(quotation_end(text, i), code_end(text, i));
+        std::size_t end = std::max(quotations.end(i), code_end(text, i));
         if (line_start && text[i] == U'>') {
             end = std::min(text.find(U'\n', i), text.size());
         }
@@ -422,7 +464,7 @@ std::u32string mask_quotations(std::u32string_view text) {
         out += text[i++];
     }
     // An answer that stands as a whole in quotation marks is the answer, not a quotation.
-    return !text.empty() && quotation_end(text, 0) == text.size() ? std::u32string(text) : out;
+    return !text.empty() && Quotations(text).end(0) == text.size() ? std::u32string(text) : out;
 }
 
 }  // namespace moescope::probes::text

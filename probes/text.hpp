@@ -25,6 +25,10 @@ std::u32string normalise(std::u32string_view text);
 /// Words and Han characters in order; digits alone are left out, so numbered loops look like loops.
 std::vector<std::u32string> tokens(std::u32string_view text);
 
+/// What can be seen behind the last word: marks, digits, symbols. Blanks are left out, and a character of which the end
+/// is missing.
+std::u32string signs_at_end(std::u32string_view text);
+
 /// How much a text says, in units of one English word. A Han character counts 0.65: the ratio of the two versions of
 /// the starter set (717 words to 1,035 characters after the shared numbers), held by a test.
 inline constexpr double kUnitsPerHan = 0.65;

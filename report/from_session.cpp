@@ -6,6 +6,8 @@
 
 #include "base/error.hpp"
 #include "base/json_fields.hpp"
+#include "base/settings.hpp"
+#include "nodes/history/checkpoint_name.hpp"
 #include "nodes/history/comparisons.hpp"
 #include "nodes/history/load_sums.hpp"
 #include "nodes/history/main_loss.hpp"
@@ -29,8 +31,8 @@ std::vector<Mark> marks_of(const history::TrainingRun& run, const base::Messages
     for (const history::RunEvent& event : run.events) {
         const auto step = static_cast<double>(event.step);
         if (event.kind == "knob") {
-            marks.push_back({step, fmt::format("{} {} -> {}", event.name, value_text(event.old_value),
-                                               value_text(event.new_value))});
+            marks.push_back({step, fmt::format("{} {} -> {}", messages.translate(base::setting_name(event.name)),
+                                               value_text(event.old_value), value_text(event.new_value))});
         } else if (event.kind == "rewind" || event.kind == "fault" || event.kind == "expert") {
             marks.push_back({step, messages.translate(event.text)});
         }
@@ -114,7 +116,8 @@ Answer answer_of(const history::Generation& run, const std::map<std::uint32_t, s
                  const base::Messages& messages) {
     Answer answer;
     answer.run = run_of(run, records_sha256, messages);
-    answer.model = run.model;
+    answer.model = messages.translate(history::model_sentence(run.model));
+    answer.run.name = messages.translate(history::model_sentence(run.name));  // it is called by its model
     answer.text = run.text.empty() ? messages.translate(run.message) : run.text;
     answer.shown = run.shown;
     if (protocol::ended(run.state)) {
@@ -132,14 +135,36 @@ Answer answer_of(const history::Generation& run, const std::map<std::uint32_t, s
     return answer;
 }
 
+/// Puts what a person reads in the place of the names of checkpoints, wherever the statistics name a model.
+void name_models(json& statistics, const base::Messages& messages) {
+    const auto name = [&](json& value) {
+        if (value.is_string()) {
+            value = messages.translate(history::model_sentence(value.get<std::string>()));
+        }
+    };
+    for (auto& [key, value] : statistics.items()) {
+        if (key == "model") {
+            name(value);
+        } else if (key == "models") {
+            for (json& one : value) {
+                name(one);
+            }
+        } else if (value.is_structured()) {
+            name_models(value, messages);
+        }
+    }
+}
+
 Probe probe_of(const history::ProbeRun& run, const std::map<std::uint32_t, std::string>& records_sha256,
                const base::Messages& messages) {
     Probe probe;
     probe.run = run_of(run, records_sha256, messages);
     probe.set = set_of_run(run);
     probe.statistics = statistics_of(run);
+    name_models(probe.statistics, messages);
     auto draws = draws_of(run);
     for (std::size_t i = 0; i < draws.size(); ++i) {
+        draws[i].model = messages.translate(history::model_sentence(draws[i].model));
         // The page has one language: from here on the rule is a text.
         draws[i].labels.rule = base::Sentence::verbatim(messages.translate(draws[i].labels.rule));
         probe.draws.push_back(
@@ -155,7 +180,7 @@ probes::Set set_of_run(const history::RunHeader& run) {
     if (text.empty()) {
         throw base::Error(base::say("the journal does not hold the probe set of run {}; start a new run", run.id));
     }
-    auto set = probes::parse_set(text, fmt::format("the probe set in the manifest of run {}", run.id));
+    auto set = probes::parse_set(text, base::say("of run {}", run.id));
     if (const auto items = run.manifest.find("items"); items != run.manifest.end() && items->is_array()) {
         std::erase_if(set.items, [&](const probes::Item& item) {
             return std::find(items->begin(), items->end(), json(item.id)) == items->end();

@@ -5,6 +5,7 @@
 #include <map>
 
 #include "base/json_guard.hpp"
+#include "base/text.hpp"
 #include "base/utf8.hpp"
 #include "report/report_html.hpp"
 
@@ -112,7 +113,7 @@ std::string manifest_rows(const nlohmann::json& manifest) {
             if (part.is_primitive() && value.is_object()) {
                 add(key + " \u00b7 " + inner, scalar_text(part));
             } else if (part.is_primitive()) {
-                list += (list.empty() ? "" : ", ") + scalar_text(part);
+                base::append_to_list(list, scalar_text(part));
             }
         }
         if (!list.empty()) {
@@ -180,7 +181,7 @@ std::string comparison_section(const Comparison& comparison, const Words& words)
     for (const Answer& answer : comparison.answers) {
         out += "<div class=\"card\"><h4>" + escape(answer.model) + "</h4><p class=\"quiet\">" +
                std::to_string(answer.tokens) + " " + words("tokens") + " · " + number(answer.tokens_per_second, 1) +
-               " tok/s · " + words("stop") + ": " + words(answer.stop) +
+               " " + words("per_second") + " · " + words("stop") + ": " + words(answer.stop) +
                (answer.settings.empty() ? std::string() : " · " + escape(answer.settings)) + "</p>" +
                (answer.labels ? label_line(*answer.labels, words) : std::string()) +
                html::answer_text(answer.text, answer.shown, words) + html::shown_text(answer.shown, words) + "</div>";
@@ -193,9 +194,8 @@ std::string comparison_section(const Comparison& comparison, const Words& words)
 std::string beginning(const std::string& prompt) {
     constexpr std::size_t kMost = 60;
     const std::string line = prompt.substr(0, prompt.find_first_of("\r\n"));
-    const bool whole = line.size() <= kMost;
-    return (whole ? line : line.substr(0, base::character_boundary(line, kMost))) +
-           (whole && line.size() == prompt.size() ? "" : "\u2026");
+    const bool whole = line.size() > kMost || line.size() == prompt.size();  // else more lines follow
+    return base::shortened(line, kMost) + (whole ? "" : "\u2026");
 }
 
 /// The session's name; a folder that the program named is called by its time.

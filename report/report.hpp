@@ -26,7 +26,7 @@ struct Point {
 
 struct Series {
     std::string
-        name;  ///< a key of report_text.cpp ("cross_entropy", ...) is translated, anything else is printed as it is
+        name;  ///< a key of report.json ("cross_entropy", ...) is translated, anything else is printed as it is
     std::vector<Point> points;  ///< ascending in x; any number, thinned to the pixels keeping minima and maxima
     bool dashed = false;        ///< of what another line is a part of
 };

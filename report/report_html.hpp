@@ -27,11 +27,13 @@ std::string number(const nlohmann::json& value, int decimals, double scale = 1);
 /// p-values: four decimals, "<0.0001" below.
 std::string p_value(const nlohmann::json& value);
 
-/// The report's own words, already escaped. Unknown keys give themselves, escaped.
+/// The report's own words, already escaped: "report.<key>" of assets/languages/*/report.json. Unknown keys give
+/// themselves, escaped.
 class Words {
  public:
     explicit Words(std::string_view language) : chinese_(language == "zh") {}
     std::string operator()(std::string_view key) const;
+    static bool has(std::string_view key);
     const char* code() const { return chinese_ ? "zh-Hans" : "en"; }
     /// Of a map with "en" and "zh", the one in this language, escaped.
     std::string of(const std::map<std::string, std::string>& texts) const;

@@ -4,22 +4,17 @@
 #include <charconv>
 #include <cinttypes>
 #include <cstdio>
-#include <set>
 #include <stdexcept>
 #include <vector>
 
 #include "base/file_io.hpp"
-#include "base/input_file.hpp"
-#include "base/json_guard.hpp"
-#include "base/sha256.hpp"
+#include "base/saved_folder.hpp"
 
 namespace moescope::sessions {
 
 namespace fs = std::filesystem;
 
 namespace {
-
-constexpr std::size_t kDoneLimit = 4 * 1024 * 1024;
 
 /// Number after `prefix` in `name`, when there is nothing else.
 template <class T>
@@ -36,50 +31,14 @@ std::optional<T> number_after(std::string_view name, std::string_view prefix) {
     return value;
 }
 
-/// A name within the folder: relative, no "..", not the folder itself.
-bool is_inside(const fs::path& name) {
-    if (name.empty() || name.is_absolute()) {
-        return false;
-    }
-    return std::none_of(name.begin(), name.end(), [](const fs::path& part) { return part == ".." || part == "."; });
-}
-
-/// Empty when the entry of DONE fits the file.
-Sentence check_file(const fs::path& folder, const nlohmann::json& entry, bool verify_hash,
-                    std::set<std::string>& names) {
-    if (!entry.is_object() || !entry.contains("name") || !entry["name"].is_string() || !entry.contains("bytes") ||
-        !entry["bytes"].is_number_unsigned() || !entry.contains("sha256") || !entry["sha256"].is_string()) {
-        return say("DONE has an entry that can't be read");
-    }
-    const std::string name = entry["name"];
-    if (!is_inside(name) || !names.insert(name).second) {
-        return say("DONE names the file '{}' that can't be part of a checkpoint", name);
-    }
-    std::error_code error;
-    if (!fs::is_regular_file(fs::symlink_status(folder / name, error))) {
-        return say("the file {} is missing", name);
-    }
-    if (fs::file_size(folder / name, error) != entry["bytes"].get<std::uint64_t>() || error) {
-        return say("the file {} has another size than when it was saved", name);
-    }
-    if (verify_hash && base::sha256_of_file(folder / name) != entry["sha256"].get_ref<const std::string&>()) {
-        return say("the content of {} has changed since it was saved", name);
-    }
-    return {};
-}
-
-Sentence check_done(const fs::path& folder, bool verify_hashes) {
-    const auto text = base::try_read_file(folder / "DONE", kDoneLimit);
-    if (!text) {
-        return say("the file DONE is missing: the checkpoint was never finished");
-    }
-    const auto done = base::parse_object(*text, kDoneLimit);
-    if (!done || !done->contains("files") || !(*done)["files"].is_array()) {
-        return say("the file DONE can't be read");
-    }
-    std::set<std::string> names;
-    for (const auto& entry : (*done)["files"]) {
-        if (Sentence problem = check_file(folder, entry, verify_hashes, names); !problem.empty()) {
+/// Empty when the folder is as it was saved.
+Sentence check_saved(const fs::path& folder, bool verify_hashes) {
+    for (const base::SavedFile& file : base::read_saved_list(folder)) {
+        std::error_code error;
+        if (fs::is_symlink(fs::symlink_status(folder / file.name, error))) {
+            return say("{} is no ordinary file", file.name);  // and may lead out of the session
+        }
+        if (Sentence problem = base::changed_since_saved(folder, file, verify_hashes); !problem.empty()) {
             return problem;
         }
     }
@@ -118,7 +77,7 @@ std::vector<CheckpointInfo> list_checkpoints(const fs::path& session, std::uint3
         }
         CheckpointInfo info{run, *step, it->path(), folder_bytes(it->path()), false, {}};
         try {
-            info.problem = check_done(info.path, verify_hashes);
+            info.problem = check_saved(info.path, verify_hashes);
         } catch (const std::exception& failure) {
             info.problem = base::sentence_of(failure);
         }

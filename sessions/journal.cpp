@@ -167,6 +167,7 @@ class FileJournal final : public Journal {
         const std::lock_guard lock(mutex_);
         return bytes_;
     }
+    bool follow() override;
     std::vector<Damage> damage() const override {
         const std::lock_guard lock(mutex_);
         return damage_;
@@ -188,7 +189,11 @@ class FileJournal final : public Journal {
     void take_lock(const fs::path& folder);
     void note_in_lock(const LockNote& note) const;
     void load_segments(const LockNote& note);
+    std::vector<std::uint32_t> segment_numbers(std::error_code& error) const;
     void load_segment(std::uint32_t number, bool is_last);
+    bool follow_segment(std::uint32_t number, bool is_last);
+    void take_link(const SegmentScan& scan, std::uint32_t number);
+    void take_records(const SegmentScan& scan, std::uint32_t number);
     void note_record(Position at);
     std::uint64_t catch_up(const SegmentLink& link);
     void note_hole(Position until, std::uint64_t count);
@@ -225,8 +230,10 @@ class FileJournal final : public Journal {
 
     base::Descriptor segment_;
     std::uint32_t segment_number_ = 0;
-    std::uint64_t segment_end_ = 0;
-    bool segment_broken_ = false;  ///< no more appends to this file
+    std::uint64_t segment_end_ = 0;   ///< where the next record goes; read-only: up to where it was read
+    std::uint64_t segment_size_ = 0;  ///< read-only: as it is counted in bytes_
+    std::uint64_t stuck_at_ = 0;      ///< read-only: what was no record there may have been written at that moment
+    bool segment_broken_ = false;     ///< no more appends to this file
     bool unsynced_ = false;
     Sentence sync_error_;
 
@@ -274,21 +281,27 @@ void FileJournal::note_in_lock(const LockNote& note) const {
     (void)!::pwrite(lock_file_.get(), line.data(), line.size(), 0);
 }
 
-void FileJournal::load_segments(const LockNote& note) {
+/// Of the files that are there, rising.
+std::vector<std::uint32_t> FileJournal::segment_numbers(std::error_code& error) const {
     std::vector<std::uint32_t> numbers;
-    std::error_code error;
     for (fs::directory_iterator it(folder_, error), end; !error && it != end; it.increment(error)) {
         if (const auto number = segment_number(it->path().filename().string())) {
             numbers.push_back(number);
         }
     }
+    std::sort(numbers.begin(), numbers.end());
+    return numbers;
+}
+
+void FileJournal::load_segments(const LockNote& note) {
+    std::error_code error;
+    const std::vector<std::uint32_t> numbers = segment_numbers(error);
     if (error && error != std::errc::no_such_file_or_directory) {
         if (mode_ == Mode::read_write) {
             throw Error(say("the folder {} can't be read: {}", folder_, error));
         }
         damage_.push_back({folder_.string(), 0, 0, say("the folder can't be read: {}", error)});
     }
-    std::sort(numbers.begin(), numbers.end());
     for (std::uint32_t number : numbers) {
         load_segment(number, number == numbers.back());
     }
@@ -302,42 +315,21 @@ void FileJournal::load_segments(const LockNote& note) {
 void FileJournal::load_segment(std::uint32_t number, bool is_last) {
     const fs::path path = folder_ / segment_name(number);
     SegmentScan scan = scan_segment(path);
-    // Each epoch begins with a file of its own, so that none is higher than the number of its file.
-    newest_epoch_ = std::max(newest_epoch_, scan.epoch > 0 ? scan.epoch : number);
-    if (scan.link) {
-        if (const std::uint64_t missing = catch_up(*scan.link); missing > 0) {
-            damage_.push_back({folder_.string(), 0, 0,
-                               say("{} records before {} are missing: a file was removed, emptied or cut", missing,
-                                   segment_name(number))});
-        }
-    } else if (number > segment_number_ + 1 && scan.usable && !scan.records.empty()) {
-        // Written before segments had links: a start that recorded nothing left no file, and its number is missing.
-        damage_.push_back({folder_.string(), 0, 0,
-                           say("a file before {} is missing: perhaps of a start that recorded nothing, perhaps with "
-                               "records that are lost",
-                               segment_name(number))});
+    if (is_last && scan.begun) {
+        scan.damage.clear();
     }
+    take_link(scan, number);
     if (scan.size == 0 && scan.damage.empty() && !is_last) {
         scan.damage.push_back({path.string(), 0, 0, say("the file is empty")});
     }
-    segment_number_ = number;
     if (mode_ == Mode::read_only && is_last && scan.end < scan.size && !scan.damage.empty() &&
         scan.damage.back().offset == scan.end && base::lock_holder(folder_.parent_path() / kLockName)) {
         scan.damage.pop_back();  // a record that is being written now
     }
-    damage_.insert(damage_.end(), scan.damage.begin(), scan.damage.end());
-    for (const RecordPlace& place : scan.records) {
-        auto& entries = index_[place.channel];
-        if (!entries.empty() && place.position <= entries.back().position) {
-            damage_.push_back({path.string(), place.offset, kRecordOverhead + place.length,
-                               say("a record is out of order and was skipped")});
-            continue;
-        }
-        entries.push_back({place.position, place.offset, place.length, number});
-        last_ = std::max(last_, place.position);
-        note_record(place.position);
-    }
+    take_records(scan, number);
     bytes_ += scan.size;
+    segment_end_ = scan.end;
+    segment_size_ = scan.size;
     if (mode_ != Mode::read_write || !is_last || !scan.usable) {
         return;
     }
@@ -353,6 +345,104 @@ void FileJournal::load_segment(std::uint32_t number, bool is_last) {
             bytes_ -= scan.size - scan.end;
         }
     }
+}
+
+/// What the beginning of a segment says of those before it.
+void FileJournal::take_link(const SegmentScan& scan, std::uint32_t number) {
+    // Each epoch begins with a file of its own, so that none is higher than the number of its file.
+    newest_epoch_ = std::max(newest_epoch_, scan.epoch > 0 ? scan.epoch : number);
+    if (scan.link) {
+        if (const std::uint64_t missing = catch_up(*scan.link); missing > 0) {
+            damage_.push_back({folder_.string(), 0, 0,
+                               say("{} records before {} are missing: a file was removed, emptied or cut", missing,
+                                   segment_name(number))});
+        }
+    } else if (number > segment_number_ + 1 && scan.usable && !scan.records.empty()) {
+        // Written before segments had links: a start that recorded nothing left no file, and its number is missing.
+        damage_.push_back({folder_.string(), 0, 0,
+                           say("a file before {} is missing: perhaps of a start that recorded nothing, perhaps with "
+                               "records that are lost",
+                               segment_name(number))});
+    }
+    segment_number_ = number;
+}
+
+void FileJournal::take_records(const SegmentScan& scan, std::uint32_t number) {
+    damage_.insert(damage_.end(), scan.damage.begin(), scan.damage.end());
+    for (const RecordPlace& place : scan.records) {
+        auto& entries = index_[place.channel];
+        if (!entries.empty() && place.position <= entries.back().position) {
+            damage_.push_back({(folder_ / segment_name(number)).string(), place.offset, kRecordOverhead + place.length,
+                               say("a record is out of order and was skipped")});
+            continue;
+        }
+        entries.push_back({place.position, place.offset, place.length, number});
+        last_ = std::max(last_, place.position);
+        note_record(place.position);
+    }
+}
+
+bool FileJournal::follow() {
+    if (mode_ != Mode::read_only) {
+        return false;
+    }
+    // The files that are there first: nothing comes any more to those before the newest of them.
+    std::error_code error;
+    const std::vector<std::uint32_t> numbers = segment_numbers(error);
+    bool grew = false;
+    for (const std::uint32_t number : numbers) {
+        if (number >= segment_number_) {
+            grew = follow_segment(number, number == numbers.back()) || grew;
+        }
+    }
+    if (grew) {
+        const std::lock_guard lock(callback_mutex_);
+        if (callback_) {
+            callback_();
+        }
+    }
+    return grew;
+}
+
+/// True when there was a record in it that was not known.
+bool FileJournal::follow_segment(std::uint32_t number, bool is_last) {
+    const bool known = number == segment_number_ && segment_end_ > 0;
+    const std::uint64_t from = known ? segment_end_ : 0;
+    const fs::path path = folder_ / segment_name(number);
+    std::error_code error;
+    const auto size = fs::file_size(path, error);
+    if (error || (number == segment_number_ && size == segment_size_) || (is_last && size < kSegmentBeginBytes)) {
+        return false;  // nothing new, or its beginning is being written
+    }
+    SegmentScan scan = scan_segment(path, from);
+    if (!scan.usable) {
+        return false;
+    }
+    if (is_last && !scan.damage.empty()) {
+        // What is no record may be one that is being written now. The second time it is damage, but for the end.
+        const std::uint64_t at = scan.damage.front().offset;
+        if (at >= scan.end) {
+            scan.damage.clear();
+        } else if (at != stuck_at_) {
+            stuck_at_ = at;
+            std::erase_if(scan.records, [&](const RecordPlace& place) { return place.offset > at; });
+            scan.damage.clear();
+            scan.end = at;
+        } else if (scan.damage.back().offset >= scan.end) {
+            scan.damage.pop_back();
+        }
+    }
+    const std::lock_guard lock(mutex_);
+    if (!known) {
+        take_link(scan, number);
+        segment_size_ = 0;
+    }
+    const Position before = last_;
+    take_records(scan, number);
+    bytes_ += scan.size - std::min(scan.size, segment_size_);
+    segment_size_ = scan.size;
+    segment_end_ = scan.end;
+    return last_ > before;
 }
 
 /// A record as it stands in the files, which have all channels in the order of their sequences.

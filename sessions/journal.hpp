@@ -103,6 +103,10 @@ class Journal {
     virtual Position last() const = 0;  ///< of any channel
     virtual std::uint32_t epoch() const = 0;
     virtual std::uint64_t bytes() const = 0;  ///< of all segments
+    /// In read-only mode: takes up what another program has appended since, and gives whether that was anything.
+    /// Readers find it from then on; the function of on_append() is called. Does not throw: what can't be read now is
+    /// looked at again the next time. From one thread. Nothing in read-write mode.
+    virtual bool follow() { return false; }
     /// Found on opening (a torn tail included), and records that could not be read back later.
     virtual std::vector<Damage> damage() const = 0;
     /// How many records are known to be lost: found on opening from the numbers of the others and from what the journal

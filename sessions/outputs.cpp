@@ -110,7 +110,28 @@ bool status_of(const fs::path& path, struct stat& status) {
     return false;
 }
 
-fs::path file_place(const fs::path& path, Existing existing) {
+bool same_file(const struct stat& a, const struct stat& b) {
+    return a.st_dev == b.st_dev && a.st_ino == b.st_ino;
+}
+
+/// `there`: the file or folder at `path`, which the output would replace.
+void refuse_sources(const fs::path& path, const struct stat& there, const Sources& sources) {
+    const auto check = [&](const fs::path& source) {
+        struct stat status {};
+        if (::stat(source.c_str(), &status) == 0 && same_file(status, there)) {
+            throw Error(say("{} is what the output is made from ({}); choose another place", path, source));
+        }
+    };
+    for (const fs::path& source : sources) {
+        check(source);
+        std::error_code error;
+        for (fs::recursive_directory_iterator it(source, error), end; !error && it != end; it.increment(error)) {
+            check(it->path());
+        }
+    }
+}
+
+fs::path file_place(const fs::path& path, Existing existing, const Sources& sources) {
     check_text(path);
     struct stat status {};
     if (!status_of(path, status)) {
@@ -133,6 +154,7 @@ fs::path file_place(const fs::path& path, Existing existing) {
         throw Error(say("{} has no name any more under which it could be written", path));  // /proc/self/fd/9
     }
     refuse_parts_of_sessions(place);
+    refuse_sources(path, status, sources);
     if (existing == Existing::refuse) {
         throw Error(say("{} is there already; choose another name, or say that it shall be replaced (--force)", path));
     }
@@ -142,7 +164,8 @@ fs::path file_place(const fs::path& path, Existing existing) {
     return place;
 }
 
-fs::path folder_place(const fs::path& path, Existing existing, const std::function<bool(const std::string&)>& is_ours) {
+fs::path folder_place(const fs::path& path, Existing existing, const std::function<bool(const std::string&)>& is_ours,
+                      const Sources& sources) {
     check_text(path);
     struct stat status {};
     if (!status_of(path, status)) {
@@ -158,6 +181,7 @@ fs::path folder_place(const fs::path& path, Existing existing, const std::functi
     if (looks_like_session(place)) {
         throw Error(say("{} is a session; choose another place", path));
     }
+    refuse_sources(path, status, sources);
     std::error_code error;
     for (fs::directory_iterator it(place, error), end; !error && it != end; it.increment(error)) {
         if (existing == Existing::refuse) {
@@ -168,6 +192,10 @@ fs::path folder_place(const fs::path& path, Existing existing, const std::functi
         const std::string name = it->path().filename().string();
         if (!fs::is_regular_file(it->symlink_status(ignored)) || !is_ours(name)) {
             throw Error(say("{} holds {}, which is not of an earlier output; choose another folder", path, name));
+        }
+        struct stat file {};
+        if (::stat(it->path().c_str(), &file) == 0) {
+            refuse_sources(it->path(), file, sources);
         }
     }
     if (error) {
@@ -213,17 +241,13 @@ bool is_standard_output(const fs::path& path) {
 
 void write_standard_output(std::string_view bytes) {
     std::fflush(stdout);
-    while (!bytes.empty()) {
-        const ssize_t count = ::write(STDOUT_FILENO, bytes.data(), bytes.size());
-        if (count < 0 && errno != EINTR) {
-            throw Error(say("the standard output can't be written: {}", base::system_sentence(errno)));
-        }
-        bytes.remove_prefix(static_cast<std::size_t>(std::max<ssize_t>(count, 0)));
+    if (const int error = base::write_all(STDOUT_FILENO, std::as_bytes(std::span(bytes))); error != 0) {
+        throw Error(say("the standard output can't be written: {}", base::system_sentence(error)));
     }
 }
 
-OutputFile::OutputFile(const fs::path& path, Existing existing)
-    : final_(file_place(path, existing)), temporary_(base::temporary_beside(final_)), existing_(existing) {
+OutputFile::OutputFile(const fs::path& path, Existing existing, const Sources& sources)
+    : final_(file_place(path, existing, sources)), temporary_(base::temporary_beside(final_)), existing_(existing) {
     const base::Descriptor file(
         ::open(temporary_.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0666));  // less the umask
     if (!file) {
@@ -271,13 +295,14 @@ void write_output(const fs::path& path, std::string_view bytes, Existing existin
 }
 
 OutputFolder::OutputFolder(const fs::path& path, Existing existing,
-                           const std::function<bool(const std::string&)>& is_ours)
-    : final_(folder_place(path, existing, is_ours)), temporary_(base::temporary_beside(final_)) {}
+                           const std::function<bool(const std::string&)>& is_ours, const Sources& sources)
+    : final_(folder_place(path, existing, is_ours, sources)), temporary_(base::temporary_beside(final_)) {}
 
 OutputFolder::~OutputFolder() {
-    if (!committed_) {
-        std::error_code ignored;
-        fs::remove_all(temporary_, ignored);
+    constexpr int kMostTries = 5;  // who fills it may not have ended yet
+    std::error_code error;
+    for (int i = 0; !committed_ && i < kMostTries && fs::exists(temporary_, error); ++i) {
+        fs::remove_all(temporary_, error);
     }
 }
 

@@ -1,12 +1,13 @@
 // What the program writes where a person says: reports, tables, pictures, exported models. One place decides what may
-// be written over: never a part of a session, never what is no ordinary file, and what is there only when that was
-// told.
+// be written over: never a part of a session, never what is no ordinary file, never what the output is made from, and
+// what is there only when that was told.
 #pragma once
 
 #include <filesystem>
 #include <functional>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "base/error.hpp"
 
@@ -14,6 +15,10 @@ namespace moescope::sessions {
 
 /// What to do with a file that is there.
 enum class Existing { refuse, replace };
+
+/// What an output is made from: files, and folders with all that lies in them. They are known again under other names,
+/// through links too.
+using Sources = std::vector<std::filesystem::path>;
 
 /// The name of something that a session's folder holds, or that an interrupted start left in it.
 bool is_part_name(const std::string& name);
@@ -28,8 +33,8 @@ void write_standard_output(std::string_view bytes);
 class OutputFile {
  public:
     /// Throws base::Error: an empty path or one with a zero byte, a folder, a device, a pipe, a part of a session, a
-    /// folder that is not there, a file that is there (with Existing::refuse) or may not be written.
-    OutputFile(const std::filesystem::path& path, Existing existing);
+    /// source, a folder that is not there, a file that is there (with Existing::refuse) or may not be written.
+    OutputFile(const std::filesystem::path& path, Existing existing, const Sources& sources = {});
     ~OutputFile();  ///< removes what was not committed
     OutputFile(const OutputFile&) = delete;
     OutputFile& operator=(const OutputFile&) = delete;
@@ -49,11 +54,11 @@ class OutputFile {
 void write_output(const std::filesystem::path& path, std::string_view bytes, Existing existing);
 
 /// The same for a folder of files. One that holds something is replaced only when every name in it is one that
-/// `is_ours` says such an output has.
+/// `is_ours` says such an output has, and none is a source.
 class OutputFolder {
  public:
     OutputFolder(const std::filesystem::path& path, Existing existing,
-                 const std::function<bool(const std::string& name)>& is_ours);
+                 const std::function<bool(const std::string& name)>& is_ours, const Sources& sources = {});
     ~OutputFolder();
     OutputFolder(const OutputFolder&) = delete;
     OutputFolder& operator=(const OutputFolder&) = delete;

@@ -79,8 +79,10 @@ std::size_t find_magic(std::span<const std::byte> bytes, std::size_t from) {
     return static_cast<std::size_t>(found - bytes.begin());
 }
 
-/// As much of the file as can be read; `problem` says why it is not all. `size` is that of the file.
-std::vector<std::byte> read_segment(const std::filesystem::path& file, std::uint64_t& size, Sentence& problem) {
+/// As much of the file as can be read from `from` on; `problem` says why it is not all. `size` is that of the file:
+/// what is written to it meanwhile is left for later, so that no half of a record is taken for damage.
+std::vector<std::byte> read_segment(const std::filesystem::path& file, std::uint64_t from, std::uint64_t& size,
+                                    Sentence& problem) {
     const base::Descriptor descriptor = base::open_for_reading(file);
     struct stat status {};
     if (!descriptor || ::fstat(descriptor.get(), &status) != 0) {
@@ -89,12 +91,12 @@ std::vector<std::byte> read_segment(const std::filesystem::path& file, std::uint
         return {};
     }
     size = static_cast<std::uint64_t>(status.st_size);
-    std::vector<std::byte> bytes(std::min(size, kLargestSegment));
+    std::vector<std::byte> bytes(std::min(size, kLargestSegment) - std::min({size, kLargestSegment, from}));
     std::size_t got = 0;
     constexpr std::size_t kPiece = 1 << 20;
     while (got < bytes.size()) {
         const std::size_t piece = std::min(kPiece, bytes.size() - got);
-        if (!base::read_exactly(descriptor.get(), std::span(bytes).subspan(got, piece), got)) {
+        if (!base::read_exactly(descriptor.get(), std::span(bytes).subspan(got, piece), from + got)) {
             problem = say("the file can't be read to its end");
             bytes.resize(got);
         }
@@ -163,26 +165,66 @@ std::optional<Record> decode_record(std::span<const std::byte> bytes) {
     return record;
 }
 
-SegmentScan scan_segment(const std::filesystem::path& file) {
+namespace {
+
+/// `bytes` stand in the file at `from`; those before `at` are known.
+void scan_records(std::span<const std::byte> bytes, std::uint64_t from, std::size_t at,
+                  const std::function<void(std::uint64_t, std::uint64_t, Sentence)>& report, SegmentScan& scan) {
+    std::uint64_t effort = kMostEffort * bytes.size();
+    while (at < bytes.size()) {
+        if (auto place = check_record(bytes.subspan(at))) {
+            place->offset = from + at;
+            if (const auto link = link_of(*place, bytes.subspan(at))) {
+                scan.link = link;
+            } else {
+                scan.records.push_back(*place);
+            }
+            at += kRecordOverhead + place->length;
+            scan.end = from + at;
+            continue;
+        }
+        // Damaged or torn: go on at the next place that holds a whole record.
+        std::size_t next = find_magic(bytes, at + 1);
+        while (next < bytes.size() && !check_record(bytes.subspan(next))) {
+            const std::uint64_t cost = claimed_length(bytes.subspan(next));
+            effort -= std::min(effort, cost);
+            next = effort == 0 ? bytes.size() : find_magic(bytes, next + 1);
+        }
+        report(
+            at, next - at,
+            next < bytes.size() ? say("a damaged part was skipped") : say("the last record is incomplete or damaged"));
+        at = next;
+    }
+}
+
+}  // namespace
+
+SegmentScan scan_segment(const std::filesystem::path& file, std::uint64_t from) {
     SegmentScan scan;
     Sentence problem;
-    const std::vector<std::byte> bytes = read_segment(file, scan.size, problem);
+    const std::vector<std::byte> bytes = read_segment(file, from, scan.size, problem);
     const auto report = [&](std::uint64_t offset, std::uint64_t count, Sentence what) {
-        scan.damage.push_back({file.string(), offset, count, std::move(what)});
+        scan.damage.push_back({file.string(), from + offset, count, std::move(what)});
     };
+    if (from > 0) {
+        scan.usable = problem.empty();
+        scan.end = from;
+        scan_records(bytes, from, 0, report, scan);
+        return scan;
+    }
     if (!problem.empty()) {
         report(bytes.size(), scan.size - bytes.size(), problem);
         if (bytes.size() < kSegmentHeaderBytes) {
             return scan;
         }
     }
-    std::size_t at = kSegmentHeaderBytes;
     if (bytes.size() < kSegmentHeaderBytes) {
-        // Made just before a crash: nothing was in it yet.
-        if (!bytes.empty()) {
+        scan.usable = true;
+        scan.begun = bytes.empty() ||
+                     std::memcmp(bytes.data(), kSegmentMagic, std::min(bytes.size(), sizeof kSegmentMagic)) == 0;
+        if (!scan.begun) {
             report(0, bytes.size(), say("the file ends within its header"));
         }
-        scan.usable = true;
         return scan;
     }
     if (std::memcmp(bytes.data(), kSegmentMagic, 7) == 0 && bytes[7] != std::byte{kSegmentMagic[7]}) {
@@ -197,32 +239,8 @@ SegmentScan scan_segment(const std::filesystem::path& file) {
     } else {
         report(0, kSegmentHeaderBytes, say("the header of the file is damaged; its records are read all the same"));
     }
-
-    std::uint64_t effort = kMostEffort * bytes.size();
-    while (at < bytes.size()) {
-        if (auto place = check_record(std::span(bytes).subspan(at))) {
-            place->offset = at;
-            if (const auto link = link_of(*place, std::span(bytes).subspan(at))) {
-                scan.link = link;
-            } else {
-                scan.records.push_back(*place);
-            }
-            at += kRecordOverhead + place->length;
-            scan.end = at;
-            continue;
-        }
-        // Damaged or torn: go on at the next place that holds a whole record.
-        std::size_t next = find_magic(bytes, at + 1);
-        while (next < bytes.size() && !check_record(std::span(bytes).subspan(next))) {
-            const std::uint64_t cost = claimed_length(std::span(bytes).subspan(next));
-            effort -= std::min(effort, cost);
-            next = effort == 0 ? bytes.size() : find_magic(bytes, next + 1);
-        }
-        report(
-            at, next - at,
-            next < bytes.size() ? say("a damaged part was skipped") : say("the last record is incomplete or damaged"));
-        at = next;
-    }
+    scan_records(bytes, 0, kSegmentHeaderBytes, report, scan);
+    scan.begun = scan.usable && scan.epoch > 0 && !scan.link && bytes.size() < kSegmentBeginBytes;
     if (scan.size > bytes.size() && problem.empty()) {
         report(bytes.size(), scan.size - bytes.size(),
                say("the file is larger than a journal file can be; the rest was not read"));

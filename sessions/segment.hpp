@@ -48,15 +48,17 @@ std::vector<std::byte> encode_record(Position position, std::uint64_t time_ns, s
 std::optional<Record> decode_record(std::span<const std::byte> bytes);
 
 struct SegmentScan {
-    bool usable = false;      ///< a segment of this format that could be read to its end
+    bool usable = false;  ///< a segment of this format that could be read to its end
+    bool begun = false;   ///< it ends within header and link, as when its writer was killed before anything was in it
     std::uint32_t epoch = 0;  ///< from the header; 0 when that is damaged
-    std::uint64_t end = 0;    ///< after the last whole record: where a torn tail begins
+    std::uint64_t end = 0;    ///< after the last whole record: where a torn tail begins, and where a later scan goes on
     std::uint64_t size = 0;   ///< of the file
     std::optional<SegmentLink> link;
     std::vector<RecordPlace> records;  ///< without the link
     std::vector<Damage> damage;        ///< the torn tail is the last one, when end < size
 };
 /// Reads a whole segment, skipping what is damaged. Does not throw: a file that can't be read, or is none, is damage.
-SegmentScan scan_segment(const std::filesystem::path& file);
+/// With `from`, the `end` of an earlier scan, only what has come since.
+SegmentScan scan_segment(const std::filesystem::path& file, std::uint64_t from = 0);
 
 }  // namespace moescope::sessions

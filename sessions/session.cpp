@@ -81,6 +81,20 @@ std::string new_manifest() {
            "\n";
 }
 
+/// The format that a manifest of ours names; null when it is none.
+nlohmann::json format_of(const std::string& manifest, const fs::path& folder) {
+    const auto value = base::parse_object(manifest, kManifestLimit);
+    if (!value || value->value("program", nlohmann::json()) != "moescope") {
+        return {};
+    }
+    const auto format = value->value("format", nlohmann::json());
+    if (format.is_number_unsigned() && format.get<std::uint64_t>() > kFormat) {
+        throw OpenError(OpenError::Why::newer,
+                        say("the session {} was written by a newer Moescope; update this one to open it", folder));
+    }
+    return format;
+}
+
 /// A label as it stands in a journal record.
 std::optional<Label> label_of(const Record& record) {
     const auto body = base::parse_object(record.body, kRecordLimit);
@@ -327,20 +341,13 @@ bool FolderSession::check_folder() {
 }
 
 void FolderSession::check_manifest(const std::string& text) {
-    const auto manifest = base::parse_object(text, kManifestLimit);
     std::error_code error;
-    if (!manifest || manifest->value("program", nlohmann::json()) != "moescope") {
+    if (format_of(text, folder_) != kFormat) {
         if (!fs::is_directory(folder_ / "segments", error)) {
             throw OpenError(OpenError::Why::no_session,
                             say("{} is not a Moescope session: its manifest.json can't be read", folder_));
         }
         problems_.push_back(say("{}/manifest.json is damaged; the session was opened by its journal", folder_));
-        return;
-    }
-    const auto format = manifest->find("format");
-    if (format == manifest->end() || !format->is_number_unsigned() || format->get<std::uint64_t>() > kFormat) {
-        throw OpenError(OpenError::Why::newer,
-                        say("the session {} was written by a newer Moescope; update this one to open it", folder_));
     }
 }
 
@@ -449,12 +456,8 @@ void FolderSession::open_database() {
 
 void FolderSession::move_database_aside(const Sentence& why) {
     const fs::path file = folder_ / "session.db";
-    int number = 1;
+    const std::string aside = base::damaged_name(file).string();
     std::error_code error;
-    while (fs::exists(fs::symlink_status(file.string() + ".damaged-" + std::to_string(number), error))) {
-        ++number;
-    }
-    const std::string aside = file.string() + ".damaged-" + std::to_string(number);
     fs::rename(file, aside, error);
     if (error) {
         throw Error(say("{}; it can't be moved aside: {}", why, error));
@@ -524,6 +527,12 @@ void FolderSession::fill_from_journal(Database& database) {
 }
 
 }  // namespace
+
+void require_known_version(const fs::path& session) {
+    if (const auto text = base::try_read_file(session / "manifest.json", kManifestLimit)) {
+        (void)format_of(*text, session);
+    }
+}
 
 const char* name_of(OpenError::Why why) {
     switch (why) {

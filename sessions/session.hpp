@@ -49,6 +49,8 @@ class OpenError : public base::Error {
  private:
     Why why_;
 };
+/// For who reads files of a session without opening it: throws OpenError when it is of a newer version.
+void require_known_version(const std::filesystem::path& session);
 /// "in_use", "not_writable", ...
 const char* name_of(OpenError::Why why);
 

@@ -1,17 +1,18 @@
 #include "engine/checkpoint/checkpoint.hpp"
 
+#include <algorithm>
 #include <fstream>
 #include <nlohmann/json.hpp>
 
 #include "base/input_file.hpp"
+#include "base/saved_folder.hpp"
 #include "engine/error.hpp"
 
 namespace moescope::engine {
 namespace {
 
 using Json = nlohmann::json;
-constexpr std::uint64_t kMaxText = 1 << 20;        // config.json, state.json
-constexpr std::uint64_t kMaxTokenizer = 64 << 20;  // tokenizer.model
+constexpr std::uint64_t kMaxText = 1 << 20;  // config.json, state.json
 
 void write_file(const std::filesystem::path& path, const std::string& text) {
     std::ofstream file(path, std::ios::binary | std::ios::trunc);
@@ -88,6 +89,34 @@ double number_of(const Json& value, const char* key, double low, double high, do
 
 }  // namespace
 
+void check_as_saved(const std::filesystem::path& folder) {
+    if (!base::is_there(folder / "DONE")) {
+        return;
+    }
+    const auto damaged = [&](const Sentence& problem) {
+        return Error(say("{}; the checkpoint is damaged, use another one", say("{}: {}", folder, problem)));
+    };
+    std::vector<base::SavedFile> files;
+    try {
+        files = base::read_saved_list(folder);
+    } catch (const Error& problem) {
+        throw damaged(problem.sentence());
+    }
+    for (const char* name : {kConfigFile, kStateFile, kModelFile, kTokenizerFile}) {
+        const auto file =
+            std::find_if(files.begin(), files.end(), [&](const base::SavedFile& saved) { return saved.name == name; });
+        if (!base::is_there(folder / name)) {
+            continue;  // who reads it says so; a model without its tokenizer still has logits
+        }
+        if (file == files.end()) {
+            throw damaged(say("the file DONE does not list {}", name));
+        }
+        if (const Sentence problem = base::changed_since_saved(folder, *file, true); !problem.empty()) {
+            throw damaged(problem);
+        }
+    }
+}
+
 RunConfig read_checkpoint_config(const std::filesystem::path& folder) {
     const auto path = folder / kConfigFile;
     return parse_run_config(read_json(path), path.string());
@@ -96,8 +125,11 @@ RunConfig read_checkpoint_config(const std::filesystem::path& folder) {
 CheckpointState read_checkpoint_state(const std::filesystem::path& folder) {
     const auto path = folder / kStateFile;
     const Json value = read_json(path);
-    if (whole_number(value, "format", path) != 1) {
+    if (const std::uint64_t format = whole_number(value, "format", path); format > 1) {
         throw Error(say("{}: was written by a newer version; update the program", path));
+    } else if (format == 0) {
+        throw Error(say("{}: \"{}\" is missing or no whole number; the checkpoint is damaged, use another one", path,
+                        "format"));
     }
     CheckpointState state;
     state.step = whole_number(value, "step", path);
@@ -119,12 +151,11 @@ CheckpointState read_checkpoint_state(const std::filesystem::path& folder) {
 
 std::shared_ptr<const Tokenizer> read_checkpoint_tokenizer(const std::filesystem::path& folder) {
     const auto path = folder / kTokenizerFile;
-    std::error_code error;
-    if (!std::filesystem::exists(path, error)) {
+    if (!base::is_there(path)) {
         return nullptr;
     }
     try {
-        return Tokenizer::from_bytes(base::read_file(path, kMaxTokenizer));
+        return Tokenizer::from_bytes(base::read_file(path, kMaxTokenizerBytes));
     } catch (const Error& problem) {
         const std::string text = problem.what();
         throw Error(text.find(path.string()) == std::string::npos ? say("{}: {}", path, problem) : problem.sentence());

@@ -37,6 +37,10 @@ struct CheckpointState {
     std::vector<std::pair<int, int>> disabled, frozen;  ///< layer, expert
 };
 
+/// Throws Error when a file that a model is read from is not as it was saved: its size and SHA-256 in DONE, which takes
+/// about a second for each GB. A folder without DONE has nothing to be compared with; whether one may be used is for
+/// who looks for checkpoints to say.
+void check_as_saved(const std::filesystem::path& folder);
 RunConfig read_checkpoint_config(const std::filesystem::path& folder);
 CheckpointState read_checkpoint_state(const std::filesystem::path& folder);
 /// Null when the folder has none.

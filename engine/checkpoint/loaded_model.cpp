@@ -5,6 +5,7 @@
 namespace moescope::engine {
 
 std::shared_ptr<const LoadedModel> load_model(const std::filesystem::path& checkpoint) {
+    check_as_saved(checkpoint);
     auto model = std::make_shared<LoadedModel>();
     model->config = read_checkpoint_config(checkpoint);
     model->layout = make_layout(model->config.model);

@@ -26,7 +26,7 @@ struct LoadedModel {
 };
 
 /// Reads config.json, model.safetensors, tokenizer.model and state.json of a checkpoint folder (Trainer::save). Every
-/// file is checked before it is used. Throws Error naming the file.
+/// file is checked before it is used, also whether it is still as it was saved. Throws Error naming the file.
 std::shared_ptr<const LoadedModel> load_model(const std::filesystem::path& checkpoint);
 
 }  // namespace moescope::engine

@@ -9,6 +9,7 @@
 #include "base/foreign_text.hpp"
 #include "base/half_floats.hpp"
 #include "base/input_file.hpp"
+#include "base/text.hpp"
 #include "engine/error.hpp"
 #include "engine/exchange/hugging_face_keys.hpp"
 #include "engine/exchange/tokenizer_pieces.hpp"
@@ -22,7 +23,6 @@ using Json = nlohmann::json;
 using Has = std::function<bool(const std::string&)>;
 
 constexpr int kMostContext = 32768;  // of ModelConfig
-constexpr std::uint64_t kMaxTokenizerBytes = 64U << 20;
 
 /// Numbers in the file are floats: 1e-6 comes as 9.99999997e-07. Gives the shortest number that is the same float.
 double shortest(double value) {
@@ -167,8 +167,8 @@ Scoring read_gating(JsonKeys& keys) {
             return scoring;
         }
         if (number > 0) {
-            known += fmt::format("{}{} ({})", known.empty() ? "" : ", ", number,
-                                 kernels::kScoringNames[static_cast<std::size_t>(scoring)]);
+            base::append_to_list(
+                known, fmt::format("{} ({})", number, kernels::kScoringNames[static_cast<std::size_t>(scoring)]));
         }
     }
     keys.refuse("expert_gating_func", say("but only {} can be opened", known));
@@ -241,7 +241,7 @@ ModelType type_of(const std::map<std::string, Json>& values, const std::string& 
         if (found != values.end() && found->second == gguf_name(type)) {
             return type;
         }
-        known += (known.empty() ? "" : ", ") + std::string(gguf_name(type));
+        base::append_to_list(known, gguf_name(type));
     }
     throw Error(say("{}: general.architecture is {}, but only these can be imported: {}", source,
                     (found == values.end() ? "missing" : shown_json(found->second)), known));
@@ -376,16 +376,12 @@ GgufConfig parse_gguf_config(const std::map<std::string, Json>& values, const Ha
     kReaders[static_cast<std::size_t>(out.type)](context);
     RunConfig checked;
     checked.model = out.model;
-    validate(checked, source);
+    validate(checked, Sentence::verbatim(source));
     if (out.prediction_layers > 0) {
         out.notes.emplace_back(
             "The layers for multi-token prediction were left out; they have no part in the next token.");
     }
-    std::string names;
-    for (const std::string& key : keys.unused()) {
-        names += (names.empty() ? "" : ", ") + key;
-    }
-    if (!names.empty()) {
+    if (const std::string names = base::joined(keys.unused()); !names.empty()) {
         out.notes.push_back("These keys are unknown and were not used: " + names + ".");
     }
     return out;

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "base/text.hpp"
 #include "engine/error.hpp"
 #include "engine/exchange/hugging_face_keys.hpp"
 #include "engine/model/config.hpp"
@@ -340,7 +341,7 @@ ModelType type_of(JsonKeys& keys) {
         if (name == hugging_face_name(type)) {
             return type;
         }
-        known += (known.empty() ? "" : ", ") + std::string(hugging_face_name(type));
+        base::append_to_list(known, hugging_face_name(type));
     }
     keys.refuse("model_type", say("but only these can be opened: {}", known));
 }
@@ -487,12 +488,8 @@ HuggingFaceConfig parse_hugging_face_config(const Json& config, const std::strin
     kReaders[static_cast<std::size_t>(out.type)](keys, out);
     RunConfig checked;
     checked.model = out.model;
-    validate(checked, source);
-    std::string names;
-    for (const std::string& key : keys.unused()) {
-        names += (names.empty() ? "" : ", ") + key;
-    }
-    if (!names.empty()) {
+    validate(checked, Sentence::verbatim(source));
+    if (const std::string names = base::joined(keys.unused()); !names.empty()) {
         out.notes.push_back("These keys of config.json are unknown and were not used: " + names + ".");
     }
     return out;

@@ -13,7 +13,6 @@ namespace moescope::engine {
 namespace {
 
 constexpr std::uint64_t kMaxConfigBytes = 4U << 20;
-constexpr std::uint64_t kMaxTokenizerBytes = 64U << 20;
 
 bool has_fused_experts(const SafetensorsFolder& files) {
     for (const auto& [name, place] : files.tensors()) {
@@ -83,7 +82,7 @@ std::map<std::string, StoredTensor> stored_tensors(const SafetensorsFolder& file
 void read_tokenizer(const std::filesystem::path& folder, ImportedModel& out) {
     const std::filesystem::path path = folder / "tokenizer.model";
     std::error_code error;
-    if (!std::filesystem::is_regular_file(path, error)) {
+    if (!base::is_there(path)) {
         const bool other = std::filesystem::exists(folder / "tokenizer.json", error);
         leave_out_tokenizer(
             out, other ? say("it has a tokenizer.json but no tokenizer.model, the kind that Moescope's own engine runs")
@@ -119,7 +118,12 @@ ImportedModel import_hugging_face(const std::filesystem::path& folder) {
                     [&](const FileTensor& tensor, std::span<float> values) { files.read_floats(tensor.name, values); });
     read_tokenizer(folder, out);
     if (out.tokenizer) {
-        out.text = read_hugging_face_text(folder, settings, *out.tokenizer, out.model.vocabulary, out.notes);
+        try {
+            out.text = read_hugging_face_text(folder, settings, *out.tokenizer, out.model.vocabulary, out.notes);
+        } catch (const Error& problem) {  // the weights are none the worse for it
+            out.tokenizer.reset();
+            leave_out_tokenizer(out, say("its tokenizer cannot be used: {}", problem));
+        }
     }
     return out;
 }

@@ -3,15 +3,13 @@
 #include <cmath>
 #include <limits>
 
+#include "base/text.hpp"
+
 namespace moescope::engine {
 
 std::string shown_json(const nlohmann::json& value) {
-    std::string text = value.dump(-1, ' ', true, nlohmann::json::error_handler_t::replace);
-    if (text.size() > 80) {
-        text.resize(80);
-        text += "...";
-    }
-    return text;
+    constexpr std::size_t kMost = 80;
+    return base::shortened(value.dump(-1, ' ', true, nlohmann::json::error_handler_t::replace), kMost);
 }
 
 JsonKeys::JsonKeys(const nlohmann::json& value, std::string source) : value_(value), source_(std::move(source)) {

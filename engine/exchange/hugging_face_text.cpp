@@ -16,8 +16,7 @@ constexpr std::uint64_t kMaxSettings = 16U << 20;  // bytes; vocabularies of add
 constexpr std::uint64_t kMaxTemplate = 1U << 20;
 
 Json optional_json(const std::filesystem::path& path) {
-    std::error_code error;
-    return std::filesystem::exists(path, error) ? base::read_json_file(path, kMaxSettings) : Json::object();
+    return base::is_there(path) ? base::read_json_file(path, kMaxSettings) : Json::object();
 }
 
 /// A token's text stands by itself or in an object with its properties.
@@ -134,9 +133,13 @@ class Reader {
     /// A file of its own in newer folders; else beside the other settings, alone or under a name among others.
     std::string chat_template() {
         const std::filesystem::path path = folder_ / "chat_template.jinja";
-        std::error_code error;
-        if (std::filesystem::exists(path, error)) {
-            return file_text(path);
+        if (base::is_there(path)) {
+            try {
+                return file_text(path);
+            } catch (const Error& problem) {
+                rules_.template_problem = problem.sentence();
+                return {};
+            }
         }
         const Json& value = member(settings_, "chat_template");
         if (value.is_string()) {

@@ -2,17 +2,14 @@
 
 #include <set>
 
+#include "base/text.hpp"
 #include "engine/error.hpp"
 
 namespace moescope::engine {
 namespace {
 
 std::string shown_shape(const std::vector<std::uint64_t>& shape) {
-    std::string text = "[";
-    for (std::size_t i = 0; i < shape.size(); ++i) {
-        text += (i == 0 ? "" : ", ") + std::to_string(shape[i]);
-    }
-    return text + "]";
+    return "[" + base::joined(shape) + "]";
 }
 
 }  // namespace

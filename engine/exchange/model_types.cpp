@@ -1,8 +1,10 @@
 #include "engine/exchange/model_types.hpp"
 
 #include <algorithm>
+#include <span>
 #include <cmath>
 
+#include "base/text.hpp"
 #include "engine/error.hpp"
 
 namespace moescope::engine {
@@ -18,12 +20,10 @@ bool same_value(const nlohmann::json& a, const nlohmann::json& b) {
     return a == b;
 }
 
-std::string joined(const std::vector<std::string>& parts) {
-    std::string text;
-    for (std::size_t i = 0; i < std::min(parts.size(), kMostReasons); ++i) {
-        text += (i == 0 ? "" : ", ") + parts[i];
-    }
-    return parts.size() > kMostReasons ? text + " and " + std::to_string(parts.size() - kMostReasons) + " more" : text;
+Sentence first_of(const std::vector<std::string>& parts) {
+    const std::size_t shown = std::min(parts.size(), kMostReasons);
+    const std::string list = base::joined(std::span(parts).first(shown));
+    return shown < parts.size() ? say("{} and {} more", list, parts.size() - shown) : Sentence::verbatim(list);
 }
 
 void reset_idle_attention(ModelConfig& m) {
@@ -134,7 +134,7 @@ ModelType choose_type(const ModelConfig& model, const std::string& format,
     throw Error(
         say("this model cannot be written as {}: the nearest type, {}, has no way to say {}; change the settings and "
             "train again, or keep the checkpoint",
-            format, name(nearest), joined(reasons)));
+            format, name(nearest), first_of(reasons)));
 }
 
 }  // namespace moescope::engine

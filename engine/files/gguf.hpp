@@ -35,13 +35,18 @@ struct GgufHeader {
 /// Throws Error: what is wrong at which place, without the name of the file.
 GgufHeader read_gguf(const std::filesystem::path& path);
 
+/// A whole number under `key`, which files store in any of the integer types; 0 when it is missing, negative or of
+/// another kind.
+std::uint64_t count_of(const GgufHeader& header, const std::string& key);
+
 /// The file of a model that has several ("NAME-00001-of-00003.gguf", as llama-gguf-split names them): which of them.
 struct GgufPart {
     std::uint64_t number = 1, count = 1;  ///< from 1
 };
+/// Throws Error, without the name of the file, when what it says of parts is no number.
 GgufPart part_of(const GgufHeader& header);
 /// All files of the model that the file belongs to, in order; the file itself when it is whole. They need not exist.
-/// Throws Error when its name does not tell the others'.
+/// Throws Error when its name does not tell the others', or tells of parts that the file knows nothing of.
 std::vector<std::filesystem::path> gguf_parts(const std::filesystem::path& path, const GgufPart& part);
 
 struct GgufModel {

@@ -1,8 +1,12 @@
 // Models in several GGUF files. The first holds the metadata; its name tells the others'.
+#include <algorithm>
+#include <charconv>
 #include <fmt/format.h>
+#include <regex>
 #include <set>
 #include <utility>
 
+#include "base/input_file.hpp"
 #include "engine/error.hpp"
 #include "engine/files/gguf.hpp"
 
@@ -11,13 +15,18 @@ namespace {
 
 constexpr std::uint64_t kMostParts = 9999;
 
-std::uint64_t count_of(const GgufHeader& header, const char* key) {
-    const auto found = header.values.find(key);
-    if (found == header.values.end() || !found->second.is_number_integer()) {
-        return 0;
+/// What a name says of parts: "NAME-00002-of-00003.gguf" is the second of three.
+GgufPart part_named(const std::string& name) {
+    static const std::regex kPart(".*-([0-9]{5})-of-([0-9]{5})\\.gguf");
+    std::smatch found;
+    constexpr std::size_t kLongestName = 255;
+    if (name.size() > kLongestName || !std::regex_match(name, found, kPart)) {
+        return {};
     }
-    const auto value = found->second.get<std::int64_t>();
-    return value < 0 ? 0 : static_cast<std::uint64_t>(value);
+    GgufPart part;
+    std::from_chars(&*found[1].first, &*found[1].first + found[1].length(), part.number);
+    std::from_chars(&*found[2].first, &*found[2].first + found[2].length(), part.count);
+    return part;
 }
 
 std::string ending_of(std::uint64_t number, std::uint64_t count) {
@@ -25,8 +34,7 @@ std::string ending_of(std::uint64_t number, std::uint64_t count) {
 }
 
 GgufHeader read_part(const std::filesystem::path& part, std::uint64_t number, std::uint64_t count) {
-    std::error_code error;
-    if (!std::filesystem::exists(part, error)) {
+    if (!base::is_there(part)) {
         throw Error(say("is one part of a model in {} files, but {} is missing; put all parts into one folder", count,
                         part.filename()));
     }
@@ -46,16 +54,40 @@ GgufHeader read_part(const std::filesystem::path& part, std::uint64_t number, st
 
 }  // namespace
 
+std::uint64_t count_of(const GgufHeader& header, const std::string& key) {
+    const auto found = header.values.find(key);
+    if (found == header.values.end() || !found->second.is_number_integer()) {
+        return 0;
+    }
+    return found->second.is_number_unsigned()
+               ? found->second.get<std::uint64_t>()
+               : static_cast<std::uint64_t>(std::max<std::int64_t>(0, found->second.get<std::int64_t>()));
+}
+
 GgufPart part_of(const GgufHeader& header) {
+    for (const char* key : {"split.count", "split.no"}) {
+        const auto found = header.values.find(key);
+        const bool counts = found == header.values.end() || count_of(header, key) > 0 || found->second == 0;
+        if (!counts || header.arrays.contains(key)) {
+            throw Error(say("does not say which part of a model it is: its {} is no whole number; get it again", key));
+        }
+    }
     const std::uint64_t count = count_of(header, "split.count");
     return count > 1 ? GgufPart{count_of(header, "split.no") + 1, count} : GgufPart{};
 }
 
 std::vector<std::filesystem::path> gguf_parts(const std::filesystem::path& path, const GgufPart& part) {
+    const std::string name = path.filename().string();
     if (part.count == 1) {
+        if (const GgufPart named = part_named(name); named.count > 1) {
+            throw Error(
+                say("has the name of part {} of {} of a model, but does not say itself that it is one; give it another "
+                    "name if it is a whole model, else get it again",
+                    named.number, named.count));
+        }
         return {path};
     }
-    const std::string name = path.filename().string(), ending = ending_of(part.number, part.count);
+    const std::string ending = ending_of(part.number, part.count);
     if (part.count > kMostParts || part.number > part.count || !name.ends_with(ending)) {
         throw Error(
             say("is part {} of {} of a model, but its name does not end with {}, which tells the names of the "

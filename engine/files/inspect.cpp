@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <exception>
 
+#include "base/text.hpp"
 #include "engine/error.hpp"
 #include "engine/files/file_reader.hpp"
 #include "engine/files/inspect_parts.hpp"
@@ -13,9 +14,7 @@ namespace {
 namespace fs = std::filesystem;
 
 bool has_pickle_extension(const fs::path& path) {
-    std::string extension = path.extension().string();
-    std::transform(extension.begin(), extension.end(), extension.begin(),
-                   [](unsigned char c) { return std::tolower(c); });
+    const std::string extension = base::lower(path.extension().string());
     for (const char* known : {".pt", ".pth", ".pkl", ".pickle", ".ckpt", ".bin", ".joblib"}) {
         if (extension == known) {
             return true;

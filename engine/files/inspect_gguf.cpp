@@ -8,17 +8,6 @@
 namespace moescope::engine {
 namespace {
 
-// A count under `key`: a whole number that is not negative. Files store it in any of the integer types.
-std::uint64_t count_of(const GgufHeader& header, const std::string& key) {
-    const auto found = header.values.find(key);
-    if (found == header.values.end() || !found->second.is_number_integer()) {
-        return 0;
-    }
-    return found->second.is_number_unsigned()
-               ? found->second.get<std::uint64_t>()
-               : static_cast<std::uint64_t>(std::max<std::int64_t>(0, found->second.get<std::int64_t>()));
-}
-
 std::string text_of(const GgufHeader& header, const std::string& key) {
     const auto found = header.values.find(key);
     if (found == header.values.end() || !found->second.is_string()) {
@@ -71,6 +60,10 @@ void inspect_gguf(const std::filesystem::path& path, FileReport& report) {
     d["vocabulary"] = vocabulary_of(header, architecture);
     d["chat_template"] =
         header.values.contains("tokenizer.chat_template") || header.arrays.contains("tokenizer.chat_template");
+    if (const auto found = header.values.find("tokenizer.chat_template");
+        found != header.values.end() && found->second.is_string()) {
+        d["chat_template_bytes"] = found->second.get_ref<const std::string&>().size();
+    }
     const std::string tokenizer = text_of(header, "tokenizer.ggml.model");
     d["tokenizer"] = tokenizer == "no_vocab" ? "" : tokenizer;
     if (model.parts.size() > 1) {

@@ -8,6 +8,7 @@
 #include "base/foreign_text.hpp"
 #include "base/input_file.hpp"
 #include "base/json_fields.hpp"
+#include "base/saved_folder.hpp"
 #include "engine/error.hpp"
 #include "engine/files/file_reader.hpp"
 #include "engine/files/inspect_parts.hpp"
@@ -150,17 +151,40 @@ void inspect_hugging_face(const fs::path& path, nlohmann::json config, FileRepor
     report.details["tokenizer"] = fs::exists(path / "tokenizer.model", error);
 }
 
+/// Empty when the files of a checkpoint that are there have the sizes that they were saved with.
+Sentence damage_of(const fs::path& checkpoint) {
+    try {
+        for (const base::SavedFile& file : base::read_saved_list(checkpoint)) {
+            if (!base::is_there(checkpoint / file.name)) {
+                continue;  // the optimizer's part is not needed to open a model
+            }
+            if (Sentence problem = base::changed_since_saved(checkpoint, file, false); !problem.empty()) {
+                return problem;
+            }
+        }
+    } catch (const Error& problem) {
+        return problem.sentence();
+    }
+    return {};
+}
+
 }  // namespace
 
 void inspect_folder(const fs::path& path, FileReport& report) {
     std::error_code error;
-    const bool weights = fs::exists(path / "model.safetensors", error);
-    const bool config = fs::exists(path / "config.json", error);
-    if (config && !fs::exists(path / "state.json", error) && !fs::exists(path / "DONE", error)) {
+    const bool weights = base::is_there(path / "model.safetensors");
+    const bool config = base::is_there(path / "config.json");
+    const bool finished = base::is_there(path / "DONE");
+    if (config && !finished && !base::is_there(path / "state.json")) {
         nlohmann::json value = read_object(path / "config.json");
-        if (value.is_object() && value.contains("model_type")) {
+        if (value.contains("model_type")) {
             inspect_hugging_face(path, std::move(value), report);
             return;
+        }
+        if (!base::member(value, "model").is_object()) {  // as in a checkpoint's
+            throw Error(
+                say("has a config.json without \"model_type\", so that nobody can tell which model it is; get the "
+                    "folder again"));
         }
     }
     if (!weights || !config) {
@@ -168,8 +192,11 @@ void inspect_folder(const fs::path& path, FileReport& report) {
                         config ? "model.safetensors" : "config.json"));
     }
     report.kind = FileKind::checkpoint;
-    if (!fs::exists(path / "DONE", error)) {
+    if (!finished) {
         throw Error(say("is a checkpoint that was not finished (the file DONE is missing); use an earlier one"));
+    }
+    if (const Sentence problem = damage_of(path); !problem.empty()) {
+        throw Error(say("is a damaged checkpoint: {}; use another one", problem));
     }
     inspect_safetensors(path / "model.safetensors", report);
     report.details["config"] = read_object(path / "config.json");

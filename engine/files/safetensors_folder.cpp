@@ -46,11 +46,10 @@ struct Weights {
 
 Weights find_weights(const std::filesystem::path& folder) {
     const std::filesystem::path index = folder / kIndex;
-    std::error_code error;
-    if (std::filesystem::exists(folder / kSingle, error)) {
+    if (base::is_there(folder / kSingle)) {
         return {{kSingle}, {}};
     }
-    if (!std::filesystem::exists(index, error)) {
+    if (!base::is_there(index)) {
         throw Error(
             say("{}: has neither model.safetensors nor model.safetensors.index.json; choose a folder with both "
                 "config.json and safetensors weights",

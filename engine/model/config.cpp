@@ -11,197 +11,14 @@
 #include <variant>
 
 #include "base/settings.hpp"
+#include "base/text.hpp"
 #include "engine/error.hpp"
 
 namespace moescope::engine {
 namespace {
 
 using Json = nlohmann::json;
-
-constexpr const char* kAttentions[] = {"grouped", "latent"};
-constexpr const char* kQkNorms[] = {"none", "head", "full"};
-constexpr const char* kRopeOrders[] = {"half", "interleaved"};
-constexpr const char* kSliding[] = {"none", "even", "all"};
-constexpr const char* kGroupScores[] = {"max", "top2"};
-constexpr const char* kChoices[] = {"token", "expert", "hash", "sinkhorn", "quantile"};
-constexpr const char* kDrops[] = {"probability", "position"};
-constexpr const char* kActivations[] = {"swiglu", "clamped_swiglu"};
-constexpr const char* kBalances[] = {"none", "batch", "sequence", "global"};
-constexpr const char* kOptimizers[] = {"adamw", "muon"};
-constexpr const char* kSchedules[] = {"cosine", "warmup_stable_decay"};
-constexpr const char* kPrecisions[] = {"f32", "bf16"};
-
-/// Reaches a member through the whole configuration.
-template <auto Member>
-struct Reach;
-template <class Value, Value ModelConfig::*Member>
-struct Reach<Member> {
-    static constexpr const char* kSection = "model";
-    static Value& of(RunConfig& config) { return config.model.*Member; }
-    static int index(RunConfig& config) { return static_cast<int>(of(config)); }
-    static void choose(RunConfig& config, int index) { of(config) = static_cast<Value>(index); }
-};
-template <class Value, Value TrainConfig::*Member>
-struct Reach<Member> {
-    static constexpr const char* kSection = "train";
-    static Value& of(RunConfig& config) { return config.train.*Member; }
-    static int index(RunConfig& config) { return static_cast<int>(of(config)); }
-    static void choose(RunConfig& config, int index) { of(config) = static_cast<Value>(index); }
-};
-
-/// An enumeration's member by its place among the names.
-struct Choices {
-    std::span<const char* const> names;  ///< in the order of the enumeration
-    int (*index)(RunConfig&);
-    void (*choose)(RunConfig&, int);
-};
-template <class Value>
-using Member = Value& (*)(RunConfig&);
-using AnyMember = std::variant<Member<int>, Member<double>, Member<bool>, Member<std::uint64_t>, Choices>;
-
-/// What a setting may have besides its name and range; see ConfigField.
-struct More {
-    const char* unit = "";
-    const char* when = "";
-    Live live = Live::no;
-    const char* live_when = "";
-    bool fork = false;
-};
-struct Row {
-    const char *section, *group, *key;
-    AnyMember member;
-    double low = 0, high = 0;
-    More more;
-};
-
-template <auto Member>
-constexpr Row number_row(const char* group, const char* key, double low, double high, More more = {}) {
-    return {Reach<Member>::kSection, group, key, &Reach<Member>::of, low, high, more};
-}
-template <auto Member>
-constexpr Row flag_row(const char* group, const char* key, More more = {}) {
-    return {Reach<Member>::kSection, group, key, &Reach<Member>::of, 0, 1, more};
-}
-template <auto Member>
-constexpr Row choice_row(const char* group, const char* key, std::span<const char* const> names, More more = {}) {
-    return {
-        Reach<Member>::kSection, group, key, Choices{names, &Reach<Member>::index, &Reach<Member>::choose}, 0, 0, more};
-}
-
-using M = ModelConfig;
-using T = TrainConfig;
-constexpr double kMany = 1e9;
-constexpr const char kRouted[] = "dense_layers < layers";
-constexpr const char kLatent[] = "attention = latent";
-constexpr const char kYarn[] = "yarn_factor > 1";
-
-// In the order in which a form shows them. Kernel limits: kMaxHeadWidth, kMaxExperts, kMaxChosen of kernels/cpu.
-constexpr Row kRows[] = {
-    number_row<&M::layers>("size", "layers", 1, 256),
-    number_row<&M::width>("size", "width", 1, 16384),
-    number_row<&M::vocabulary>("size", "vocabulary", 2, 1 << 20, {.unit = "tokens"}),
-    number_row<&M::context>("size", "context", 1, 32768, {.unit = "tokens"}),
-    number_row<&M::dense_layers>("size", "dense_layers", 0, 256),
-    number_row<&M::dense_width>("size", "dense_width", 1, 65536, {.when = "dense_layers > 0"}),
-    flag_row<&M::tied_head>("size", "tied_head"),
-    number_row<&M::rms_epsilon>("size", "rms_epsilon", 1e-12, 0.1),
-    number_row<&M::prediction_depth>("size", "prediction_depth", 0, 1),
-
-    choice_row<&M::attention>("attention", "attention", kAttentions),
-    number_row<&M::heads>("attention", "heads", 1, 256),
-    number_row<&M::kv_heads>("attention", "kv_heads", 1, 256),
-    number_row<&M::head_width>("attention", "head_width", 2, 512, {.when = "attention = grouped"}),
-    choice_row<&M::qk_norm>("attention", "qk_norm", kQkNorms),
-    choice_row<&M::sliding_layers>("attention", "sliding_layers", kSliding),
-    number_row<&M::sliding_window>("attention", "sliding_window", 0, 32768,
-                                   {.unit = "tokens", .when = "sliding_layers != none"}),
-    flag_row<&M::attention_bias>("attention", "attention_bias"),
-    flag_row<&M::attention_sinks>("attention", "attention_sinks"),
-    number_row<&M::query_rank>("attention", "query_rank", 0, 16384, {.when = kLatent}),
-    number_row<&M::kv_rank>("attention", "kv_rank", 1, 16384, {.when = kLatent}),
-    number_row<&M::nope_width>("attention", "nope_width", 1, 510, {.when = kLatent}),
-    number_row<&M::rope_width>("attention", "rope_width", 2, 510, {.when = kLatent}),
-    number_row<&M::value_width>("attention", "value_width", 1, 512, {.when = kLatent}),
-
-    number_row<&M::rope_theta>("position", "rope_theta", 1, 1e9),
-    choice_row<&M::rope_order>("position", "rope_order", kRopeOrders),
-    number_row<&M::yarn_factor>("position", "yarn_factor", 1, 1000),
-    number_row<&M::yarn_original_context>("position", "yarn_original_context", 1, 1 << 24,
-                                          {.unit = "tokens", .when = kYarn}),
-    number_row<&M::yarn_beta_fast>("position", "yarn_beta_fast", 0.01, 1000, {.when = kYarn}),
-    number_row<&M::yarn_beta_slow>("position", "yarn_beta_slow", 0.01, 1000, {.when = kYarn}),
-    number_row<&M::yarn_mscale>("position", "yarn_mscale", 0, 10, {.when = kYarn}),
-    number_row<&M::yarn_mscale_all_dim>("position", "yarn_mscale_all_dim", 0, 10, {.when = kYarn}),
-    flag_row<&M::yarn_truncate>("position", "yarn_truncate", {.when = kYarn}),
-
-    number_row<&M::experts>("experts", "experts", 1, 1024, {.when = kRouted}),
-    number_row<&M::experts_per_token>("experts", "experts_per_token", 1, 64,
-                                      {.when = kRouted, .live = Live::up_to_configured, .fork = true}),
-    number_row<&M::expert_width>("experts", "expert_width", 1, 65536, {.when = kRouted}),
-    number_row<&M::shared_experts>("experts", "shared_experts", 0, 16, {.when = kRouted}),
-    choice_row<&M::activation>("experts", "activation", kActivations, {.when = kRouted}),
-    flag_row<&M::expert_bias>("experts", "expert_bias", {.when = kRouted}),
-    number_row<&M::swiglu_alpha>("experts", "swiglu_alpha", 0, 100,
-                                 {.when = "dense_layers < layers and activation = clamped_swiglu"}),
-    number_row<&M::swiglu_limit>("experts", "swiglu_limit", 1e-3, 1e6,
-                                 {.when = "dense_layers < layers and activation = clamped_swiglu"}),
-
-    choice_row<&M::router_scoring>("router", "router_scoring", kernels::kScoringNames, {.when = kRouted, .fork = true}),
-    choice_row<&M::router_choice>("router", "router_choice", kChoices, {.when = kRouted}),
-    flag_row<&M::normalise_weights>("router", "normalise_weights", {.when = kRouted, .fork = true}),
-    number_row<&M::router_scale>("router", "router_scale", 1e-6, 1000, {.when = kRouted, .fork = true}),
-    number_row<&M::router_groups>("router", "router_groups", 1, 64, {.when = kRouted, .fork = true}),
-    number_row<&M::router_groups_kept>("router", "router_groups_kept", 1, 64,
-                                       {.when = "dense_layers < layers and router_groups > 1", .fork = true}),
-    choice_row<&M::group_score>("router", "group_score", kGroupScores,
-                                {.when = "dense_layers < layers and router_groups > 1", .fork = true}),
-    number_row<&M::hash_layers>("router", "hash_layers", 0, 256, {.when = kRouted}),
-    // With expert choice the capacity is what the experts choose: it is fixed for the run.
-    number_row<&M::capacity_factor>(
-        "router", "capacity_factor", 0, 1000,
-        {.when = kRouted, .live = Live::yes, .live_when = "router_choice != expert", .fork = true}),
-    choice_row<&M::drop>("router", "drop", kDrops,
-                         {.when = "dense_layers < layers and capacity_factor > 0", .fork = true}),
-    number_row<&M::router_jitter>("router", "router_jitter", 0, 0.5, {.when = kRouted, .fork = true}),
-    flag_row<&M::router_bias>("router", "router_bias", {.when = kRouted}),
-    flag_row<&M::selection_bias>("router", "selection_bias", {.when = kRouted}),
-
-    choice_row<&T::balance>("balance", "balance", kBalances, {.when = kRouted}),
-    number_row<&T::balance_coefficient>("balance", "balance_coefficient", 0, 10,
-                                        {.when = "dense_layers < layers and balance != none", .live = Live::yes}),
-    number_row<&T::z_coefficient>("balance", "z_coefficient", 0, 10, {.when = kRouted, .live = Live::yes}),
-    number_row<&T::bias_update_rate>(
-        "balance", "bias_update_rate", 0, 1,
-        {.unit = "per step", .when = "dense_layers < layers and selection_bias = true", .live = Live::yes}),
-    number_row<&T::prediction_coefficient>("balance", "prediction_coefficient", 0, 10,
-                                           {.when = "prediction_depth > 0", .live = Live::yes}),
-    number_row<&T::weight_decay>("balance", "weight_decay", 0, 1),
-    number_row<&T::gradient_clip>("balance", "gradient_clip", 1e-6, 1e6),
-    number_row<&T::norm_limit>("balance", "norm_limit", 0, 1e12),
-
-    number_row<&T::steps>("schedule", "steps", 1, kMany, {.unit = "steps"}),
-    number_row<&T::batch>("schedule", "batch", 1, 65536, {.unit = "sequences"}),
-    number_row<&T::accumulation>("schedule", "accumulation", 1, 4096),
-    number_row<&T::seed>("schedule", "seed", 0, 0x1p64),
-    choice_row<&T::schedule>("schedule", "schedule", kSchedules),
-    number_row<&T::warmup_steps>("schedule", "warmup_steps", 0, kMany, {.unit = "steps"}),
-    number_row<&T::final_learning_rate_ratio>("schedule", "final_learning_rate_ratio", 0, 1),
-    number_row<&T::decay_fraction>("schedule", "decay_fraction", 0, 1, {.when = "schedule = warmup_stable_decay"}),
-    choice_row<&T::precision>("schedule", "precision", kPrecisions),
-    number_row<&T::threads>("schedule", "threads", 0, 1024),
-
-    choice_row<&T::optimizer>("optimizer", "optimizer", kOptimizers),
-    number_row<&T::learning_rate>("optimizer", "learning_rate", 0, 1, {.live = Live::yes}),
-    number_row<&T::beta1>("optimizer", "beta1", 0, 0.999999),
-    number_row<&T::beta2>("optimizer", "beta2", 0, 0.999999),
-    number_row<&T::adam_epsilon>("optimizer", "adam_epsilon", 1e-16, 0.1),
-    number_row<&T::muon_learning_rate>("optimizer", "muon_learning_rate", 0, 1, {.when = "optimizer = muon"}),
-    number_row<&T::muon_momentum>("optimizer", "muon_momentum", 0, 0.9999, {.when = "optimizer = muon"}),
-
-    number_row<&T::evaluate_every>("saving", "evaluate_every", 0, kMany, {.unit = "steps"}),
-    number_row<&T::sample_every>("saving", "sample_every", 0, kMany, {.unit = "steps"}),
-    number_row<&T::checkpoint_every>("saving", "checkpoint_every", 0, kMany, {.unit = "steps"}),
-};
+using namespace rows;
 
 std::string number(double value) {
     std::ostringstream out;
@@ -211,19 +28,15 @@ std::string number(double value) {
 }
 
 std::string shown(const Json& value) {
-    std::string text = value.dump(-1, ' ', false, Json::error_handler_t::replace);
-    if (text.size() > 60) {
-        text.resize(60);
-        text += "...";
-    }
-    return text;
+    constexpr std::size_t kMost = 60;
+    return base::shortened(value.dump(-1, ' ', false, Json::error_handler_t::replace), kMost);
 }
 
-[[noreturn]] void refuse_range(const std::string& where, const std::string& value, double low, double high) {
+[[noreturn]] void refuse_range(const Sentence& where, const std::string& value, double low, double high) {
     throw Error(say("{} is {}, but must be from {} to {}", where, value, number(low), number(high)));
 }
 
-void read_int(const Json& value, const std::string& where, int low, int high, int& into) {
+void read_int(const Json& value, const Sentence& where, int low, int high, int& into) {
     if (!value.is_number_integer()) {
         throw Error(
             say("{} is {}, but must be a whole number from {} to {}", where, shown(value), number(low), number(high)));
@@ -236,18 +49,10 @@ void read_int(const Json& value, const std::string& where, int low, int high, in
     into = value.get<int>();
 }
 
-void check_real(double value, const std::string& where, double low, double high) {
+void check_real(double value, const Sentence& where, double low, double high) {
     if (!std::isfinite(value) || value < low || value > high) {
         refuse_range(where, number(value), low, high);
     }
-}
-
-std::string join(std::span<const char* const> names) {
-    std::string text;
-    for (const char* name : names) {
-        text += (text.empty() ? "" : ", ") + std::string(name);
-    }
-    return text;
 }
 
 /// One function per type of member; std::visit picks it.
@@ -256,44 +61,45 @@ struct Overloaded : Functions... {
     using Functions::operator()...;
 };
 
-void read(const Row& row, const Json& value, const std::string& where, RunConfig& into) {
-    std::visit(Overloaded{
-                   [&](Member<int> member) {
-                       read_int(value, where, static_cast<int>(row.low), static_cast<int>(row.high), member(into));
-                   },
-                   [&](Member<double> member) {
-                       if (!value.is_number()) {
-                           throw Error(say("{} is {}, but must be a number from {} to {}", where, shown(value),
-                                           number(row.low), number(row.high)));
-                       }
-                       member(into) = value.get<double>();
-                       check_real(member(into), where, row.low, row.high);
-                   },
-                   [&](Member<bool> member) {
-                       if (!value.is_boolean()) {
-                           throw Error(say("{} is {}, but must be true or false", where, shown(value)));
-                       }
-                       member(into) = value.get<bool>();
-                   },
-                   [&](Member<std::uint64_t> member) {
-                       if (!value.is_number_unsigned()) {
-                           throw Error(say("{} is {}, but must be a whole number from 0 to 18446744073709551615", where,
-                                           shown(value)));
-                       }
-                       member(into) = value.get<std::uint64_t>();
-                   },
-                   [&](const Choices& choices) {
-                       const auto& names = choices.names;
-                       const auto found = value.is_string() ? std::find(names.begin(), names.end(),
-                                                                        value.get_ref<const std::string&>())
-                                                            : names.end();
-                       if (found == names.end()) {
-                           throw Error(say("{} is {}, but must be one of: {}", where, shown(value), join(names)));
-                       }
-                       choices.choose(into, static_cast<int>(found - names.begin()));
-                   },
-               },
-               row.member);
+void read(const Row& row, const Json& value, const Sentence& where, RunConfig& into) {
+    std::visit(
+        Overloaded{
+            [&](Member<int> member) {
+                read_int(value, where, static_cast<int>(row.low), static_cast<int>(row.high), member(into));
+            },
+            [&](Member<double> member) {
+                if (!value.is_number()) {
+                    throw Error(say("{} is {}, but must be a number from {} to {}", where, shown(value),
+                                    number(row.low), number(row.high)));
+                }
+                member(into) = value.get<double>();
+                check_real(member(into), where, row.low, row.high);
+            },
+            [&](Member<bool> member) {
+                if (!value.is_boolean()) {
+                    throw Error(say("{} is {}, but must be true or false", where, shown(value)));
+                }
+                member(into) = value.get<bool>();
+            },
+            [&](Member<std::uint64_t> member) {
+                if (!value.is_number_unsigned()) {
+                    throw Error(say("{} is {}, but must be a whole number from 0 to 18446744073709551615", where,
+                                    shown(value)));
+                }
+                member(into) = value.get<std::uint64_t>();
+            },
+            [&](const Choices& choices) {
+                const auto& names = choices.names;
+                const auto found = value.is_string()
+                                       ? std::find(names.begin(), names.end(), value.get_ref<const std::string&>())
+                                       : names.end();
+                if (found == names.end()) {
+                    throw Error(say("{} is {}, but must be one of: {}", where, shown(value), base::joined(names)));
+                }
+                choices.choose(into, static_cast<int>(found - names.begin()));
+            },
+        },
+        row.member);
 }
 
 Json value_of(const Row& row, RunConfig& config) {
@@ -305,7 +111,7 @@ Json value_of(const Row& row, RunConfig& config) {
 }
 
 /// Also of configurations that were not read from JSON.
-void check_range(const Row& row, RunConfig& config, const std::string& where) {
+void check_range(const Row& row, RunConfig& config, const Sentence& where) {
     const Json value = value_of(row, config);
     if (value.is_number_float()) {
         check_real(value.get<double>(), where, row.low, row.high);
@@ -358,11 +164,11 @@ ConfigField field_of(const Row& row) {
     return field;
 }
 
-[[noreturn]] void refuse_key(const std::string& where, const std::string& key) {
+[[noreturn]] void refuse_key(const Sentence& where, const std::string& key) {
     throw Error(say("{} has the unknown key \"{}\": check the spelling or remove it", where, key));
 }
 
-const Json& object(const Json& value, const std::string& where) {
+const Json& object(const Json& value, const Sentence& where) {
     if (!value.is_object()) {
         throw Error(say("{} is {}, but must be a JSON object", where, shown(value)));
     }
@@ -370,7 +176,7 @@ const Json& object(const Json& value, const std::string& where) {
 }
 
 /// `key` says both values when `wrong`.
-void refuse_if(bool wrong, const std::string& source, const Sentence& sentence) {
+void refuse_if(bool wrong, const Sentence& source, const Sentence& sentence) {
     if (wrong) {
         throw Error(say("{}: {}", source, sentence));
     }
@@ -380,7 +186,7 @@ std::string named(const char* key, int value) {
     return fmt::format("model.{} ({})", key, value);
 }
 
-void check_attention(const ModelConfig& m, const std::string& source) {
+void check_attention(const ModelConfig& m, const Sentence& source) {
     refuse_if(m.yarn_factor > 1 && m.rope_theta <= 1, source,
               say("model.yarn_factor needs model.rope_theta of more than 1: with 1 all frequencies are the same"));
     if (m.attention == AttentionKind::latent) {
@@ -406,7 +212,7 @@ void check_attention(const ModelConfig& m, const std::string& source) {
               say("model.sliding_layers needs model.sliding_window of at least 1"));
 }
 
-void check_groups(const ModelConfig& m, const std::string& source) {
+void check_groups(const ModelConfig& m, const Sentence& source) {
     refuse_if(m.experts % m.router_groups != 0, source,
               say("{} must be a multiple of {}", named("experts", m.experts), named("router_groups", m.router_groups)));
     refuse_if(m.router_groups_kept > m.router_groups, source,
@@ -421,7 +227,7 @@ void check_groups(const ModelConfig& m, const std::string& source) {
             m.router_groups_kept * size, named("experts_per_token", m.experts_per_token)));
 }
 
-void check_router(const RunConfig& config, const std::string& source) {
+void check_router(const RunConfig& config, const Sentence& source) {
     const ModelConfig& m = config.model;
     refuse_if(m.experts_per_token > m.experts, source,
               say("{} must not be more than {}", named("experts_per_token", m.experts_per_token),
@@ -449,7 +255,7 @@ void check_router(const RunConfig& config, const std::string& source) {
 }
 
 /// What no single range can say.
-void check_together(const RunConfig& config, const std::string& source) {
+void check_together(const RunConfig& config, const Sentence& source) {
     const ModelConfig& m = config.model;
     check_attention(m, source);
     check_router(config, source);
@@ -466,8 +272,8 @@ void check_together(const RunConfig& config, const std::string& source) {
 }
 
 /// Reads one of the two objects.
-void read_section(const std::string& name, const Json& value, const std::string& source, RunConfig& into) {
-    const std::string where = source + ": " + name;
+void read_section(const std::string& name, const Json& value, const Sentence& source, RunConfig& into) {
+    const Sentence where = say("{}: {}", source, name);
     std::set<const Row*> read_rows;
     for (const auto& [key, field] : object(value, where).items()) {
         const Row* row = find_row(name, key);
@@ -477,21 +283,25 @@ void read_section(const std::string& name, const Json& value, const std::string&
         if (!read_rows.insert(row).second) {
             throw Error(say("{} has {} twice, also under an older name: remove one", where, row->key));
         }
-        read(*row, field, where + "." + key, into);
+        read(*row, field, say("{}.{}", where, key), into);
     }
 }
 
 }  // namespace
 
-void validate(const RunConfig& config, const std::string& source) {
+void validate(const RunConfig& config, const Sentence& source) {
     RunConfig copy = config;
     for (const Row& row : kRows) {
-        check_range(row, copy, source + ": " + row.section + "." + row.key);
+        check_range(row, copy, say("{}: {}.{}", source, row.section, row.key));
     }
     check_together(config, source);
 }
 
-RunConfig parse_run_config(const Json& value, const std::string& source) {
+Sentence title_of(const RunConfig& config) {
+    return config.name.empty() ? say("configuration") : Sentence::verbatim(config.name);
+}
+
+RunConfig parse_run_config(const Json& value, const Sentence& source) {
     RunConfig config;
     for (const auto& [key, part] : object(value, source).items()) {
         if (key == "name") {
@@ -552,7 +362,7 @@ void set_live(RunConfig& now, const RunConfig& configured, const std::string& ke
             say("{} is {}, but must be from {} to the {} that the run was planned for; fork the run to use more",
                 row.key, number(value), number(row.low), number(high)));
     }
-    check_real(value, row.key, row.low, high);
+    check_real(value, Sentence::verbatim(row.key), row.low, high);
     if (const auto* whole = std::get_if<Member<int>>(&row.member)) {
         if (value != std::floor(value)) {
             throw Error(say("{} is {}, but must be a whole number from {} to {}", row.key, number(value),

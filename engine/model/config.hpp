@@ -7,9 +7,12 @@
 #include <cstdint>
 #include <map>
 #include <nlohmann/json.hpp>
+#include <span>
 #include <string>
+#include <variant>
 #include <vector>
 
+#include "base/sentence.hpp"
 #include "kernels/cpu/experts.hpp"
 #include "kernels/cpu/qk_norm.hpp"
 #include "kernels/cpu/rope.hpp"
@@ -126,12 +129,6 @@ struct RunConfig {
     TrainConfig train;
 };
 
-/// Throws Error. `source` names the file or preset in messages.
-RunConfig parse_run_config(const nlohmann::json& value, const std::string& source);
-nlohmann::json to_json(const RunConfig& config);
-/// Throws Error naming the key, the value and the range. For configurations that were not read from JSON.
-void validate(const RunConfig& config, const std::string& source);
-
 /// Whether a setting may change while a run goes on.
 enum class Live {
     no,
@@ -139,6 +136,208 @@ enum class Live {
     up_to_configured,  ///< from its lowest value to the configured one, for which buffers were planned; 0 takes that
                        ///< one
 };
+
+/// The table of settings: a row beside each member above. Behind config_fields, for the code of this configuration
+/// alone.
+namespace rows {
+
+inline constexpr const char* kAttentions[] = {"grouped", "latent"};
+inline constexpr const char* kQkNorms[] = {"none", "head", "full"};
+inline constexpr const char* kRopeOrders[] = {"half", "interleaved"};
+inline constexpr const char* kSliding[] = {"none", "even", "all"};
+inline constexpr const char* kGroupScores[] = {"max", "top2"};
+inline constexpr const char* kChoices[] = {"token", "expert", "hash", "sinkhorn", "quantile"};
+inline constexpr const char* kDrops[] = {"probability", "position"};
+inline constexpr const char* kActivations[] = {"swiglu", "clamped_swiglu"};
+inline constexpr const char* kBalances[] = {"none", "batch", "sequence", "global"};
+inline constexpr const char* kOptimizers[] = {"adamw", "muon"};
+inline constexpr const char* kSchedules[] = {"cosine", "warmup_stable_decay"};
+inline constexpr const char* kPrecisions[] = {"f32", "bf16"};
+
+/// Reaches a member through the whole configuration.
+template <auto Member>
+struct Reach;
+template <class Value, Value ModelConfig::*Member>
+struct Reach<Member> {
+    static constexpr const char* kSection = "model";
+    static Value& of(RunConfig& config) { return config.model.*Member; }
+    static int index(RunConfig& config) { return static_cast<int>(of(config)); }
+    static void choose(RunConfig& config, int index) { of(config) = static_cast<Value>(index); }
+};
+template <class Value, Value TrainConfig::*Member>
+struct Reach<Member> {
+    static constexpr const char* kSection = "train";
+    static Value& of(RunConfig& config) { return config.train.*Member; }
+    static int index(RunConfig& config) { return static_cast<int>(of(config)); }
+    static void choose(RunConfig& config, int index) { of(config) = static_cast<Value>(index); }
+};
+
+/// An enumeration's member by its place among the names.
+struct Choices {
+    std::span<const char* const> names;  ///< in the order of the enumeration
+    int (*index)(RunConfig&);
+    void (*choose)(RunConfig&, int);
+};
+template <class Value>
+using Member = Value& (*)(RunConfig&);
+using AnyMember = std::variant<Member<int>, Member<double>, Member<bool>, Member<std::uint64_t>, Choices>;
+
+/// What a setting may have besides its name and range; see ConfigField.
+struct More {
+    const char* unit = "";
+    const char* when = "";
+    Live live = Live::no;
+    const char* live_when = "";
+    bool fork = false;
+};
+struct Row {
+    const char *section, *group, *key;
+    AnyMember member;
+    double low = 0, high = 0;
+    More more;
+};
+
+template <auto Member>
+constexpr Row number_row(const char* group, const char* key, double low, double high, More more = {}) {
+    return {Reach<Member>::kSection, group, key, &Reach<Member>::of, low, high, more};
+}
+template <auto Member>
+constexpr Row flag_row(const char* group, const char* key, More more = {}) {
+    return {Reach<Member>::kSection, group, key, &Reach<Member>::of, 0, 1, more};
+}
+template <auto Member>
+constexpr Row choice_row(const char* group, const char* key, std::span<const char* const> names, More more = {}) {
+    return {
+        Reach<Member>::kSection, group, key, Choices{names, &Reach<Member>::index, &Reach<Member>::choose}, 0, 0, more};
+}
+
+using M = ModelConfig;
+using T = TrainConfig;
+inline constexpr double kMany = 1e9;
+inline constexpr const char kRouted[] = "dense_layers < layers";
+inline constexpr const char kLatent[] = "attention = latent";
+inline constexpr const char kYarn[] = "yarn_factor > 1";
+
+// In the order in which a form shows them. Kernel limits: kMaxHeadWidth, kMaxExperts, kMaxChosen of kernels/cpu.
+inline constexpr Row kRows[] = {
+    number_row<&M::layers>("size", "layers", 1, 256),
+    number_row<&M::width>("size", "width", 1, 16384),
+    number_row<&M::vocabulary>("size", "vocabulary", 2, 1 << 20, {.unit = "tokens"}),
+    number_row<&M::context>("size", "context", 1, 32768, {.unit = "tokens"}),
+    number_row<&M::dense_layers>("size", "dense_layers", 0, 256),
+    number_row<&M::dense_width>("size", "dense_width", 1, 65536, {.when = "dense_layers > 0"}),
+    flag_row<&M::tied_head>("size", "tied_head"),
+    number_row<&M::rms_epsilon>("size", "rms_epsilon", 1e-12, 0.1),
+    number_row<&M::prediction_depth>("size", "prediction_depth", 0, 1),
+
+    choice_row<&M::attention>("attention", "attention", kAttentions),
+    number_row<&M::heads>("attention", "heads", 1, 256),
+    number_row<&M::kv_heads>("attention", "kv_heads", 1, 256),
+    number_row<&M::head_width>("attention", "head_width", 2, 512, {.when = "attention = grouped"}),
+    choice_row<&M::qk_norm>("attention", "qk_norm", kQkNorms),
+    choice_row<&M::sliding_layers>("attention", "sliding_layers", kSliding),
+    number_row<&M::sliding_window>("attention", "sliding_window", 0, 32768,
+                                   {.unit = "tokens", .when = "sliding_layers != none"}),
+    flag_row<&M::attention_bias>("attention", "attention_bias"),
+    flag_row<&M::attention_sinks>("attention", "attention_sinks"),
+    number_row<&M::query_rank>("attention", "query_rank", 0, 16384, {.when = kLatent}),
+    number_row<&M::kv_rank>("attention", "kv_rank", 1, 16384, {.when = kLatent}),
+    number_row<&M::nope_width>("attention", "nope_width", 1, 510, {.when = kLatent}),
+    number_row<&M::rope_width>("attention", "rope_width", 2, 510, {.when = kLatent}),
+    number_row<&M::value_width>("attention", "value_width", 1, 512, {.when = kLatent}),
+
+    number_row<&M::rope_theta>("position", "rope_theta", 1, 1e9),
+    choice_row<&M::rope_order>("position", "rope_order", kRopeOrders),
+    number_row<&M::yarn_factor>("position", "yarn_factor", 1, 1000),
+    number_row<&M::yarn_original_context>("position", "yarn_original_context", 1, 1 << 24,
+                                          {.unit = "tokens", .when = kYarn}),
+    number_row<&M::yarn_beta_fast>("position", "yarn_beta_fast", 0.01, 1000, {.when = kYarn}),
+    number_row<&M::yarn_beta_slow>("position", "yarn_beta_slow", 0.01, 1000, {.when = kYarn}),
+    number_row<&M::yarn_mscale>("position", "yarn_mscale", 0, 10, {.when = kYarn}),
+    number_row<&M::yarn_mscale_all_dim>("position", "yarn_mscale_all_dim", 0, 10, {.when = kYarn}),
+    flag_row<&M::yarn_truncate>("position", "yarn_truncate", {.when = kYarn}),
+
+    number_row<&M::experts>("experts", "experts", 1, 1024, {.when = kRouted}),
+    number_row<&M::experts_per_token>("experts", "experts_per_token", 1, 64,
+                                      {.when = kRouted, .live = Live::up_to_configured, .fork = true}),
+    number_row<&M::expert_width>("experts", "expert_width", 1, 65536, {.when = kRouted}),
+    number_row<&M::shared_experts>("experts", "shared_experts", 0, 16, {.when = kRouted}),
+    choice_row<&M::activation>("experts", "activation", kActivations, {.when = kRouted}),
+    flag_row<&M::expert_bias>("experts", "expert_bias", {.when = kRouted}),
+    number_row<&M::swiglu_alpha>("experts", "swiglu_alpha", 0, 100,
+                                 {.when = "dense_layers < layers and activation = clamped_swiglu"}),
+    number_row<&M::swiglu_limit>("experts", "swiglu_limit", 1e-3, 1e6,
+                                 {.when = "dense_layers < layers and activation = clamped_swiglu"}),
+
+    choice_row<&M::router_scoring>("router", "router_scoring", kernels::kScoringNames, {.when = kRouted, .fork = true}),
+    choice_row<&M::router_choice>("router", "router_choice", kChoices, {.when = kRouted}),
+    flag_row<&M::normalise_weights>("router", "normalise_weights", {.when = kRouted, .fork = true}),
+    number_row<&M::router_scale>("router", "router_scale", 1e-6, 1000, {.when = kRouted, .fork = true}),
+    number_row<&M::router_groups>("router", "router_groups", 1, 64, {.when = kRouted, .fork = true}),
+    number_row<&M::router_groups_kept>("router", "router_groups_kept", 1, 64,
+                                       {.when = "dense_layers < layers and router_groups > 1", .fork = true}),
+    choice_row<&M::group_score>("router", "group_score", kGroupScores,
+                                {.when = "dense_layers < layers and router_groups > 1", .fork = true}),
+    number_row<&M::hash_layers>("router", "hash_layers", 0, 256, {.when = kRouted}),
+    // With expert choice the capacity is what the experts choose: it is fixed for the run.
+    number_row<&M::capacity_factor>(
+        "router", "capacity_factor", 0, 1000,
+        {.when = kRouted, .live = Live::yes, .live_when = "router_choice != expert", .fork = true}),
+    choice_row<&M::drop>("router", "drop", kDrops,
+                         {.when = "dense_layers < layers and capacity_factor > 0", .fork = true}),
+    number_row<&M::router_jitter>("router", "router_jitter", 0, 0.5, {.when = kRouted, .fork = true}),
+    flag_row<&M::router_bias>("router", "router_bias", {.when = kRouted}),
+    flag_row<&M::selection_bias>("router", "selection_bias", {.when = kRouted}),
+
+    choice_row<&T::balance>("balance", "balance", kBalances, {.when = kRouted}),
+    number_row<&T::balance_coefficient>("balance", "balance_coefficient", 0, 10,
+                                        {.when = "dense_layers < layers and balance != none", .live = Live::yes}),
+    number_row<&T::z_coefficient>("balance", "z_coefficient", 0, 10, {.when = kRouted, .live = Live::yes}),
+    number_row<&T::bias_update_rate>(
+        "balance", "bias_update_rate", 0, 1,
+        {.unit = "per step", .when = "dense_layers < layers and selection_bias = true", .live = Live::yes}),
+    number_row<&T::prediction_coefficient>("balance", "prediction_coefficient", 0, 10,
+                                           {.when = "prediction_depth > 0", .live = Live::yes}),
+    number_row<&T::weight_decay>("balance", "weight_decay", 0, 1),
+    number_row<&T::gradient_clip>("balance", "gradient_clip", 1e-6, 1e6),
+    number_row<&T::norm_limit>("balance", "norm_limit", 0, 1e12),
+
+    number_row<&T::steps>("schedule", "steps", 1, kMany, {.unit = "steps"}),
+    number_row<&T::batch>("schedule", "batch", 1, 65536, {.unit = "sequences"}),
+    number_row<&T::accumulation>("schedule", "accumulation", 1, 4096),
+    number_row<&T::seed>("schedule", "seed", 0, 0x1p64),
+    choice_row<&T::schedule>("schedule", "schedule", kSchedules),
+    number_row<&T::warmup_steps>("schedule", "warmup_steps", 0, kMany, {.unit = "steps"}),
+    number_row<&T::final_learning_rate_ratio>("schedule", "final_learning_rate_ratio", 0, 1),
+    number_row<&T::decay_fraction>("schedule", "decay_fraction", 0, 1, {.when = "schedule = warmup_stable_decay"}),
+    choice_row<&T::precision>("schedule", "precision", kPrecisions),
+    number_row<&T::threads>("schedule", "threads", 0, 1024),
+
+    choice_row<&T::optimizer>("optimizer", "optimizer", kOptimizers),
+    number_row<&T::learning_rate>("optimizer", "learning_rate", 0, 1, {.live = Live::yes}),
+    number_row<&T::beta1>("optimizer", "beta1", 0, 0.999999),
+    number_row<&T::beta2>("optimizer", "beta2", 0, 0.999999),
+    number_row<&T::adam_epsilon>("optimizer", "adam_epsilon", 1e-16, 0.1),
+    number_row<&T::muon_learning_rate>("optimizer", "muon_learning_rate", 0, 1, {.when = "optimizer = muon"}),
+    number_row<&T::muon_momentum>("optimizer", "muon_momentum", 0, 0.9999, {.when = "optimizer = muon"}),
+
+    number_row<&T::evaluate_every>("saving", "evaluate_every", 0, kMany, {.unit = "steps"}),
+    number_row<&T::sample_every>("saving", "sample_every", 0, kMany, {.unit = "steps"}),
+    number_row<&T::checkpoint_every>("saving", "checkpoint_every", 0, kMany, {.unit = "steps"}),
+};
+
+}  // namespace rows
+
+/// Throws Error. `source` names the file or preset in messages.
+RunConfig parse_run_config(const nlohmann::json& value, const base::Sentence& source);
+inline RunConfig parse_run_config(const nlohmann::json& value, const std::string& source) {
+    return parse_run_config(value, base::Sentence::verbatim(source));
+}
+nlohmann::json to_json(const RunConfig& config);
+/// Throws Error naming the key, the value and the range. For configurations that were not read from JSON.
+void validate(const RunConfig& config, const base::Sentence& source);
+/// What sentences call it: its name, else "configuration".
+base::Sentence title_of(const RunConfig& config);
 
 /// One setting: all that the parser, the node's catalogue, a form and the knobs of a run know of it.
 struct ConfigField {

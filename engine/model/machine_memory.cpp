@@ -15,15 +15,9 @@ namespace {
 namespace fs = std::filesystem;
 constexpr std::uint64_t kUnknown = std::numeric_limits<std::uint64_t>::max();
 
-/// A file of the system; empty when it is not there.
-std::istringstream system_file(const fs::path& path) {
-    constexpr std::uint64_t kMostBytes = std::uint64_t{1} << 20;
-    return std::istringstream(base::try_read_file(path, kMostBytes).value_or(""));
-}
-
 /// The number after `name` in a file of lines "name number"; nothing when there is no such line or no number.
 std::optional<std::uint64_t> number_after(const fs::path& path, const std::string& name) {
-    std::istringstream file = system_file(path);
+    std::istringstream file = base::system_file(path);
     std::string line;
     while (std::getline(file, line)) {
         std::istringstream fields(line);
@@ -38,7 +32,7 @@ std::optional<std::uint64_t> number_after(const fs::path& path, const std::strin
 
 /// The number that a file consists of; nothing when it says "max".
 std::optional<std::uint64_t> number_in(const fs::path& path) {
-    std::istringstream file = system_file(path);
+    std::istringstream file = base::system_file(path);
     std::uint64_t value = 0;
     return file >> value ? std::optional(value) : std::nullopt;
 }
@@ -56,7 +50,7 @@ std::uint64_t left_in_group(const fs::path& group) {
 
 /// Of this process's group and all groups around it (version 2 of control groups).
 std::uint64_t left_in_groups(const fs::path& root) {
-    std::istringstream file = system_file(root / "proc/self/cgroup");
+    std::istringstream file = base::system_file(root / "proc/self/cgroup");
     std::string line;
     std::uint64_t left = kUnknown;
     while (std::getline(file, line)) {

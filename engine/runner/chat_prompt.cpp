@@ -3,98 +3,40 @@
 #include <algorithm>
 #include <cctype>
 
+#include "base/foreign_text.hpp"
 #include "base/utf8.hpp"
 #include "engine/error.hpp"
 
 namespace moescope::engine {
 namespace {
 
-bool is_plain(char c) {
-    const auto byte = static_cast<unsigned char>(c);
-    return std::isalnum(byte) != 0 || std::isspace(byte) != 0;
-}
-
-std::size_t character_length(std::string_view text, std::size_t at) {
-    return std::max<std::size_t>(1, base::code_point_at(text, at).length);
-}
-
-bool begins_alike(std::string_view text, std::string_view with) {
-    return text.size() >= with.size() && std::equal(with.begin(), with.end(), text.begin(), [](char a, char b) {
-               return std::tolower(static_cast<unsigned char>(a)) == std::tolower(static_cast<unsigned char>(b));
-           });
-}
-
-/// A character of the private use area that occurs nowhere: what the template does with letters does not touch it.
-std::string unused_mark(const std::string& source, const GenerateRequest& request) {
-    for (char32_t code = 0xe0b0; code < 0xf8ff; ++code) {
-        std::string mark;
-        base::append_utf8(mark, code);
-        const bool used = source.find(mark) != std::string::npos || request.prompt.find(mark) != std::string::npos ||
-                          (request.system && request.system->find(mark) != std::string::npos);
-        if (!used) {
-            return mark;
-        }
-    }
-    throw Error(say("the prompt is not a text that a model could be asked"));
-}
-
 void check_text(const std::string& text, base::Marked what) {
     // A zero byte ends a text inside libraries; it means nothing to a model.
     if (text.find('\0') != std::string::npos) {
         throw Error(say("{} contains a zero byte; remove it", what));
     }
-    const std::size_t bad = base::first_invalid_utf8(text);
-    if (bad != text.size()) {
-        throw Error(say("{} is not valid UTF-8 at byte {}; convert it first", what, bad));
-    }
+    base::require_utf8(text, what);
 }
 
-/// The text without marks, and for each byte who wrote it.
+/// A text, and for each of its bytes '\1' when it is the template's own.
 struct Written {
-    std::string text;
-    std::string by_person;        ///< one byte for each of text: 1 from a message, 0 by the template
-    std::set<std::size_t> marks;  ///< offsets in text before which a mark stood
+    std::string text, own;
 };
 
-Written without_marks(const std::vector<ChatPiece>& pieces, const std::string& mark) {
-    Written written;
-    const auto take = [&](std::string_view part, bool from_message) {
-        written.text += part;
-        written.by_person.append(part.size(), from_message ? '\1' : '\0');
-    };
-    for (const ChatPiece& piece : pieces) {
-        std::string_view rest = piece.text;
-        while (!mark.empty()) {
-            const std::size_t at = rest.find(mark);
-            if (at == std::string_view::npos) {
-                break;
-            }
-            take(rest.substr(0, at), piece.from_message);
-            written.marks.insert(written.text.size());
-            rest.remove_prefix(at + mark.size());
-        }
-        take(rest, piece.from_message);
-    }
-    return written;
-}
-
 bool of_template(const Written& written, const SpecialTexts::Place& place) {
-    const auto mark = written.marks.upper_bound(place.begin);
-    return written.by_person.find('\1', place.begin) >= place.end &&
-           (mark == written.marks.end() || *mark >= place.end);
+    const std::string_view own = written.own;
+    return own.substr(place.begin, place.end - place.begin).find('\0') == std::string_view::npos;
 }
 
-/// Where to cut inside a token: where the template's own bytes end or begin, at a mark, or after the first character.
+/// Where to cut inside a token: where the template's own bytes end or begin, or after the first character, which may be
+/// the whole of it.
 std::size_t cut_inside(const Written& written, const SpecialTexts::Place& place) {
     for (std::size_t at = place.begin + 1; at < place.end; ++at) {
-        if (written.by_person[at] != written.by_person[at - 1]) {
+        if (written.own[at] != written.own[at - 1]) {
             return at;
         }
     }
-    if (const auto mark = written.marks.upper_bound(place.begin); mark != written.marks.end() && *mark < place.end) {
-        return *mark;
-    }
-    return place.begin + character_length(written.text, place.begin);
+    return place.begin + std::max<std::size_t>(1, base::code_point_at(written.text, place.begin).length);
 }
 
 }  // namespace
@@ -111,9 +53,6 @@ void SpecialTexts::add(const std::string& text, Kind kind) {
         entry->second = kind;
     }
     lengths_[text.front()].insert(text.size());
-    if (!is_plain(text.front())) {
-        starts_.insert(text.substr(0, character_length(text, 0)));
-    }
 }
 
 std::vector<SpecialTexts::Place> SpecialTexts::places(std::string_view text) const {
@@ -135,32 +74,12 @@ std::vector<SpecialTexts::Place> SpecialTexts::places(std::string_view text) con
     return found;
 }
 
-std::string SpecialTexts::marked(std::string_view text, const std::string& mark) const {
-    std::string out;
-    for (std::size_t at = 0; at < text.size();) {
-        const std::size_t length = character_length(text, at);
-        const std::string_view character = text.substr(at, length);
-        bool starts = starts_.contains(std::string(character));
-        if (!starts && is_plain(text[at])) {
-            // Too common to be marked everywhere: only where the whole token could be meant.
-            for (const char first : {static_cast<char>(std::tolower(static_cast<unsigned char>(text[at]))),
-                                     static_cast<char>(std::toupper(static_cast<unsigned char>(text[at])))}) {
-                const auto begin = texts_.lower_bound(std::string(1, first));
-                for (auto entry = begin; entry != texts_.end() && entry->first.front() == first; ++entry) {
-                    starts = starts || (entry->second == Kind::control && begins_alike(text.substr(at), entry->first));
-                }
-            }
-        }
-        out += character;
-        out += starts ? mark : "";
-        at += length;
+std::vector<PromptPart> safe_parts(const std::vector<ChatPiece>& pieces, const SpecialTexts& special) {
+    Written written;
+    for (const ChatPiece& piece : pieces) {
+        written.text += piece.text;
+        written.own.append(piece.text.size(), piece.own ? '\1' : '\0');
     }
-    return out;
-}
-
-std::vector<std::string> safe_parts(const std::vector<ChatPiece>& pieces, const std::string& mark,
-                                    const SpecialTexts& special) {
-    const Written written = without_marks(pieces, mark);
     const std::string_view text = written.text;
     const std::vector<SpecialTexts::Place> places = special.places(text);
     std::set<std::string_view> own;  // tokens that the template writes itself
@@ -169,31 +88,35 @@ std::vector<std::string> safe_parts(const std::vector<ChatPiece>& pieces, const 
             own.insert(text.substr(place.begin, place.end - place.begin));
         }
     }
-    std::set<std::size_t> cuts = {0, text.size()};
+    std::set<std::size_t> cuts = {0, text.size()}, plain;
     for (const auto& place : places) {
         const bool harmless = place.kind == SpecialTexts::Kind::defined &&
                               !own.contains(text.substr(place.begin, place.end - place.begin));
         if (harmless || of_template(written, place)) {
             continue;
         }
-        cuts.insert(cut_inside(written, place));
+        const std::size_t cut = cut_inside(written, place);
+        cuts.insert(cut);
+        if (cut == place.end) {
+            cuts.insert(place.begin);
+            plain.insert(place.begin);
+        }
     }
-    std::vector<std::string> parts;
+    std::vector<PromptPart> parts;
     for (auto cut = cuts.begin(); std::next(cut) != cuts.end(); ++cut) {
-        parts.emplace_back(text.substr(*cut, *std::next(cut) - *cut));
+        parts.push_back({std::string(text.substr(*cut, *std::next(cut) - *cut)), plain.contains(*cut)});
     }
     return parts;
 }
 
-std::vector<std::string> chat_parts(const std::string& source, const GenerateRequest& request, const ChatTokens& tokens,
-                                    const SpecialTexts& special, const std::atomic<bool>& cancel) {
-    const std::string mark = unused_mark(source, request);
+std::vector<PromptPart> chat_parts(const std::string& source, const GenerateRequest& request, const ChatTokens& tokens,
+                                   const SpecialTexts& special, const std::atomic<bool>& cancel) {
     std::vector<ChatMessage> messages;
     if (request.system) {
-        messages.push_back({"system", special.marked(*request.system, mark)});
+        messages.push_back({"system", *request.system});
     }
-    messages.push_back({"user", special.marked(request.prompt, mark)});
-    return safe_parts(render_chat(source, messages, tokens, cancel), mark, special);
+    messages.push_back({"user", request.prompt});
+    return safe_parts(render_chat(source, messages, tokens, cancel), special);
 }
 
 bool wants_template(const GenerateRequest& request, bool has_template) {
@@ -211,10 +134,10 @@ bool wants_template(const GenerateRequest& request, bool has_template) {
     return true;
 }
 
-std::string joined(const std::vector<std::string>& parts) {
+std::string joined(const std::vector<PromptPart>& parts) {
     std::string text;
-    for (const std::string& part : parts) {
-        text += part;
+    for (const PromptPart& part : parts) {
+        text += part.text;
     }
     return text;
 }

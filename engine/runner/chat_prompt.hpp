@@ -31,31 +31,33 @@ class SpecialTexts {
     void add(const std::string& text, Kind kind);
     /// All of them in a text, also those that overlap, in the order of their first bytes.
     std::vector<Place> places(std::string_view text) const;
-    /// The text with `mark` inside everything that could be, or become when something is taken out or changed, the
-    /// beginning of one.
-    std::string marked(std::string_view text, const std::string& mark) const;
 
  private:
     std::map<std::string, Kind, std::less<>> texts_;
     std::map<char, std::set<std::size_t>> lengths_;  ///< of those that begin with a byte
-    std::set<std::string> starts_;                   ///< characters that are marked wherever they stand
 };
 
-/// Parts, each to become tokens by itself, whose concatenation is `pieces` without the marks: cut in the middle of
-/// every special token that has a byte of a message or a mark in it. Nothing else is cut: without such a token there is
-/// one part.
-std::vector<std::string> safe_parts(const std::vector<ChatPiece>& pieces, const std::string& mark,
-                                    const SpecialTexts& special);
+/// A part of a prompt, to become tokens by itself.
+struct PromptPart {
+    std::string text;
+    bool plain = false;  ///< read as text alone, without any special token
+    bool operator==(const PromptPart&) const = default;
+};
+
+/// Parts whose concatenation is `pieces`: cut in the middle of every special token that has a byte which is not the
+/// template's own; where there is no middle, the character is a plain part. Nothing else is cut: without such a token
+/// there is one part.
+std::vector<PromptPart> safe_parts(const std::vector<ChatPiece>& pieces, const SpecialTexts& special);
 
 /// The prompt of `request`, and the system text when it has one, in the template. Throws Error as render_chat does.
-std::vector<std::string> chat_parts(const std::string& source, const GenerateRequest& request, const ChatTokens& tokens,
-                                    const SpecialTexts& special, const std::atomic<bool>& cancel);
+std::vector<PromptPart> chat_parts(const std::string& source, const GenerateRequest& request, const ChatTokens& tokens,
+                                   const SpecialTexts& special, const std::atomic<bool>& cancel);
 
 /// True when the request is to be put in the template. Refuses what no model takes: a zero byte, text that is not
 /// UTF-8, and a system text for a model that has no template or without it. Throws Error.
 bool wants_template(const GenerateRequest& request, bool has_template);
 
 /// All parts, one after the other.
-std::string joined(const std::vector<std::string>& parts);
+std::string joined(const std::vector<PromptPart>& parts);
 
 }  // namespace moescope::engine

@@ -2,12 +2,15 @@
 
 #include <algorithm>
 #include <array>
+#include <charconv>
 #include <chrono>
 #include <cstring>
 #include <ctime>
 #include <new>
+#include <regex>
 #include <stdexcept>
 
+#include "base/text.hpp"
 #include "base/utf8.hpp"
 #include "engine/error.hpp"
 #include "engine/runner/guarded_call.hpp"
@@ -15,6 +18,8 @@
 #include <jinja/lexer.h>
 #include <jinja/parser.h>
 #include <jinja/runtime.h>
+
+#include "engine/runner/template_marks.hpp"
 #endif
 
 namespace moescope::engine {
@@ -22,34 +27,29 @@ namespace {
 
 constexpr CallLimits kLimits = {std::chrono::seconds(5), std::uint64_t{512} << 20, std::uint64_t{256} << 10};
 
-[[noreturn]] void refuse(const Sentence& why) {
-    throw Error(
-        say("the chat template of this model cannot be used: {}; send plain text instead (--no-chat, or \"chat "
-            "template\" switched off in the window)",
-            why));
-}
-
 /// A template's own words for one line: no control characters, not too long.
 Sentence quoted(std::string text) {
     text = base::to_valid_utf8(text);
     std::replace_if(
         text.begin(), text.end(), [](char c) { return static_cast<unsigned char>(c) < 0x20 || c == 0x7f; }, ' ');
     constexpr std::size_t kMost = 300;
-    if (text.size() > kMost) {
-        text.resize(base::character_boundary(text, kMost));
-        text += "…";
-    }
-    return Sentence::verbatim(text);
+    return Sentence::verbatim(base::shortened(std::move(text), kMost));
 }
 
 #ifdef MOESCOPE_HAVE_LLAMA
 
 // What the child answers: one of these, then the pieces or a text.
-constexpr char kPieces = 'P', kRefused = 'R', kFailed = 'F', kNoPrompt = 'U', kNoSystem = 'S';
+constexpr char kPieces = 'P', kRefused = 'R', kFailed = 'F', kNoPrompt = 'U', kNoSystem = 'S', kNumber = 'N',
+               kUnknown = 'L';
 
 /// Said by the template itself. No std::exception, which the engine would wrap in words of its own.
 struct Refused {
     std::string words;
+};
+
+/// A number in the template that the engine has no value for.
+struct TooLarge {
+    std::string number;
 };
 
 /// 2026-01-01T00:00:00Z, which is kTemplateDate.
@@ -64,15 +64,58 @@ jinja::value strftime_now(const jinja::func_args& arguments) {
     std::tm day{};
     gmtime_r(&kTemplateTime, &day);
     std::array<char, 1024> text{};
-    const std::string format = arguments.get_pos(0)->as_string().str();
-    const std::size_t length = std::strftime(text.data(), text.size(), format.c_str(), &day);
-    return jinja::mk_val<jinja::value_string>(std::string(text.data(), length));
+    const jinja::string format = arguments.get_pos(0)->as_string();
+    const std::size_t length = std::strftime(text.data(), text.size(), format.str().c_str(), &day);
+    auto written = jinja::mk_val<jinja::value_string>(std::string(text.data(), length));
+    written->val_str.mark_input_based_on(format);
+    return written;
+}
+
+jinja::value own_text(const std::string& text) {
+    auto own = jinja::mk_val<jinja::value_string>(text);
+    own->mark_input();
+    return own;
+}
+
+jinja::program parsed(const std::string& source) {
+    const jinja::lexer_result tokens = jinja::lexer().tokenize(source);
+    for (const jinja::token& token : tokens.tokens) {
+        const char* end = token.value.data() + token.value.size();
+        std::int64_t whole = 0;
+        double real = 0;
+        const bool is_real = token.value.find('.') != std::string::npos;
+        const char* begin = token.value.data() + (token.value.starts_with('+') ? 1 : 0);
+        if (token.t == jinja::token::numeric_literal &&
+            (is_real ? std::from_chars(begin, end, real).ec : std::from_chars(begin, end, whole).ec) != std::errc()) {
+            throw TooLarge{token.value};
+        }
+    }
+    jinja::program program = jinja::parse_from_tokens(tokens);
+    mark_literals(program);
+    return program;
+}
+
+/// In pieces of one origin each, with U+FFFD for bytes that are no character.
+std::vector<ChatPiece> pieces_of(const MarkedText& text) {
+    std::vector<ChatPiece> pieces;
+    for (std::size_t at = 0; at < text.bytes.size();) {
+        const std::size_t length = base::code_point_at(text.bytes, at).length,
+                          end = at + std::max<std::size_t>(1, length);
+        const bool own =
+            length > 0 && std::string_view(text.own).substr(at, length).find('\0') == std::string_view::npos;
+        if (pieces.empty() || pieces.back().own != own) {
+            pieces.push_back({"", own});
+        }
+        pieces.back().text += length > 0 ? text.bytes.substr(at, length) : "\xef\xbf\xbd";
+        at = end;
+    }
+    return pieces;
 }
 
 class Template {
  public:
     Template(const std::string& source, const ChatTokens& tokens)
-        : source_(source), tokens_(tokens), program_(jinja::parse_from_tokens(jinja::lexer().tokenize(source))) {}
+        : source_(source), tokens_(tokens), program_(parsed(source)) {}
 
     /// `in_parts`: contents as lists of parts, which templates of models that see pictures may want.
     std::vector<ChatPiece> render(const std::vector<ChatMessage>& messages, bool in_parts) const {
@@ -87,30 +130,25 @@ class Template {
         context.set_val("tools", jinja::mk_val<jinja::value_none>());
         context.set_val("documents", jinja::mk_val<jinja::value_none>());
         context.set_val("add_generation_prompt", jinja::mk_val<jinja::value_bool>(true));
-        context.set_val("bos_token", jinja::mk_val<jinja::value_string>(tokens_.begin));
-        context.set_val("eos_token", jinja::mk_val<jinja::value_string>(tokens_.end));
+        context.set_val("bos_token", own_text(tokens_.begin));
+        context.set_val("eos_token", own_text(tokens_.end));
         context.set_val("raise_exception", jinja::mk_val<jinja::value_func>("raise_exception", raise_exception));
         context.set_val("strftime_now", jinja::mk_val<jinja::value_func>("strftime_now", strftime_now));
         const auto written = jinja::runtime::gather_string_parts(jinja::runtime(context).execute(program_));
-        std::vector<ChatPiece> pieces;
-        for (const jinja::string_part& part : written->val_str.parts) {
-            pieces.push_back({base::to_valid_utf8(part.val), part.is_input});
-        }
-        return pieces;
+        return pieces_of(marked_text(written->val_str));
     }
 
  private:
     static jinja::value value_of(const ChatMessage& message, bool in_parts) {
         auto object = jinja::mk_val<jinja::value_object>();
-        object->insert("role", jinja::mk_val<jinja::value_string>(message.role));
+        object->insert("role", own_text(message.role));
         auto content = jinja::mk_val<jinja::value_string>(message.content);
-        content->mark_input();
         if (!in_parts) {
             object->insert("content", content);
             return object;
         }
         auto part = jinja::mk_val<jinja::value_object>();
-        part->insert("type", jinja::mk_val<jinja::value_string>(std::string("text")));
+        part->insert("type", own_text("text"));
         part->insert("text", content);
         auto parts = jinja::mk_val<jinja::value_array>();
         parts->push_back(part);
@@ -159,21 +197,40 @@ std::string in_one_line(const std::string& report) {
     return report.substr(where + 4, end - where - 4) + ": " + report.substr(what + kWhat.size());
 }
 
-/// The engine wraps also what it says of memory that ran out.
+/// What the C++ library says of itself ("stoll", "basic_string::substr: __pos (which is 9) > ..."): no words for
+/// people.
+bool is_of_library(std::string_view what) {
+    return what.find("::") != std::string_view::npos || what.find("(which is") != std::string_view::npos ||
+           what.starts_with("sto") || what.starts_with("bad_");
+}
+
+/// The engine names types as its compiler does.
+std::string with_plain_types(const std::string& report) {
+    static const std::regex kType("(St10shared_ptrI)?N5jinja[0-9]+value_([a-z]+)_tE(E)?");
+    return std::regex_replace(report, kType, "$2");
+}
+
+/// What the child answers for an exception of the engine, which also wraps what it says of memory that ran out.
 std::string failed(const std::string& report) {
-    for (const char* memory : {"std::bad_alloc", "basic_string::", "vector::"}) {
-        if (report.find(memory) != std::string::npos) {
+    const std::string line = in_one_line(with_plain_types(report));
+    if (!is_of_library(line)) {
+        return kFailed + line;
+    }
+    const bool place = line.find("(which is") != std::string::npos;
+    for (const char* memory : {"std::bad_alloc", "basic_string::", "vector::", "std::vector"}) {
+        if (!place && line.find(memory) != std::string::npos) {
             throw std::bad_alloc();
         }
     }
-    return kFailed + in_one_line(report);
+    const std::size_t end = line.starts_with("line ") ? line.find(':') : 0;
+    return kUnknown + line.substr(0, std::min(end, line.size()));
 }
 
 std::string encoded(const std::vector<ChatPiece>& pieces) {
     std::string answer(1, kPieces);
     for (const ChatPiece& piece : pieces) {
         const std::uint64_t size = piece.text.size();
-        answer += piece.from_message ? '\1' : '\0';
+        answer += piece.own ? '\1' : '\0';
         answer.append(reinterpret_cast<const char*>(&size), sizeof size);
         answer += piece.text;
     }
@@ -184,11 +241,11 @@ std::vector<ChatPiece> decoded(std::string_view answer) {
     std::vector<ChatPiece> pieces;
     std::uint64_t size = 0;
     while (answer.size() > sizeof size) {
-        const bool from_message = answer.front() == '\1';
+        const bool own = answer.front() == '\1';
         std::memcpy(&size, answer.data() + 1, sizeof size);
         answer.remove_prefix(1 + sizeof size);
         size = std::min<std::uint64_t>(size, answer.size());
-        pieces.push_back({std::string(answer.substr(0, size)), from_message});
+        pieces.push_back({std::string(answer.substr(0, size)), own});
         answer.remove_prefix(size);
     }
     return pieces;
@@ -197,6 +254,7 @@ std::vector<ChatPiece> decoded(std::string_view answer) {
 /// In the child.
 std::string render_all(const std::string& source, const std::vector<ChatMessage>& messages, const ChatTokens& tokens) {
     try {
+        follow_marks();
         const Template chat(source, tokens);
         bool in_parts = false;
         std::vector<ChatPiece> pieces;
@@ -228,6 +286,8 @@ std::string render_all(const std::string& source, const std::vector<ChatMessage>
         throw;
     } catch (const std::exception& error) {
         return failed(error.what());
+    } catch (const TooLarge& large) {
+        return kNumber + large.number;
     } catch (const Refused& refused) {
         return kRefused + refused.words;
     }
@@ -245,15 +305,20 @@ std::vector<ChatPiece> read_answer(const std::string& answer, bool has_system) {
                         "send plain text (--no-chat, or \"chat template\" switched off in the window)",
                         quoted(words)));
             }
-            refuse(say("it refuses the conversation: {}", quoted(words)));
+            refuse_template(say("it refuses the conversation: {}", quoted(words)));
+        case kNumber:
+            refuse_template(say("the number {} in it is too large", quoted(words)));
+        case kUnknown:
+            refuse_template(words.empty() ? say("the renderer cannot read it")
+                                          : say("the renderer cannot follow it ({})", quoted(words)));
         case kNoPrompt:
-            refuse(say("it leaves the prompt out"));
+            refuse_template(say("it leaves the prompt out"));
         case kNoSystem:
             throw Error(
                 say("the chat template of this model has no place for a system text; leave the system text "
                     "out"));
         default:
-            refuse(quoted(words));
+            refuse_template(quoted(words));
     }
 }
 
@@ -261,9 +326,20 @@ std::vector<ChatPiece> read_answer(const std::string& answer, bool has_system) {
 
 }  // namespace
 
+void refuse_template(const Sentence& why) {
+    throw Error(
+        say("the chat template of this model cannot be used: {}; send plain text instead (--no-chat, or \"chat "
+            "template\" switched off in the window)",
+            why));
+}
+
 std::vector<ChatPiece> render_chat(const std::string& source, const std::vector<ChatMessage>& messages,
                                    const ChatTokens& tokens, const std::atomic<bool>& cancel) {
 #ifdef MOESCOPE_HAVE_LLAMA
+    // Libraries read it to the zero byte and would leave out what follows.
+    if (const std::size_t zero = source.find('\0'); zero != std::string::npos) {
+        refuse_template(say("it has a zero byte, at byte {}", zero));
+    }
     const bool has_system = !messages.empty() && messages.front().role == "system";
     using End = CallResult::End;
     const CallResult result = call_guarded([&] { return render_all(source, messages, tokens); }, kLimits, cancel);
@@ -273,18 +349,18 @@ std::vector<ChatPiece> render_chat(const std::string& source, const std::vector<
         case End::cancelled:
             throw Error(say("cancelled before the chat template was rendered"));
         case End::too_slow:
-            refuse(say("it is not done after {} seconds", kLimits.time.count() / 1000));
+            refuse_template(say("it is not done after {} seconds", kLimits.time.count() / 1000));
         case End::too_much_memory:
-            refuse(say("it takes more than {} MB of memory", kLimits.memory >> 20));
+            refuse_template(say("it takes more than {} MB of memory", kLimits.memory >> 20));
         case End::answer_too_long:
-            refuse(say("it writes more than {} KB", kLimits.answer >> 10));
+            refuse_template(say("it writes more than {} KB", kLimits.answer >> 10));
         case End::died:
             break;
     }
-    refuse(say("it goes too deep, or the renderer has a fault (signal {})", result.signal));
+    refuse_template(say("it goes too deep, or the renderer has a fault (signal {})", result.signal));
 #else
     (void)source, (void)messages, (void)tokens, (void)cancel;
-    refuse(say("this build has no renderer for it; start ./run, which builds it"));
+    refuse_template(say("this build has no renderer for it; start ./run, which builds it"));
 #endif
 }
 

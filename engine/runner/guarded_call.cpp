@@ -3,10 +3,9 @@
 #include <array>
 #include <cerrno>
 #include <fcntl.h>
-#include <fmt/format.h>
 #include <poll.h>
 #include <signal.h>
-#include <sstream>
+#include <span>
 #include <stdexcept>
 #include <sys/prctl.h>
 #include <sys/resource.h>
@@ -14,7 +13,7 @@
 #include <unistd.h>
 
 #include "base/file_io.hpp"
-#include "base/input_file.hpp"
+#include "base/process_memory.hpp"
 #include "engine/error.hpp"
 
 namespace moescope::engine {
@@ -25,28 +24,6 @@ using End = CallResult::End;
 
 constexpr int kLookMs = 5;  // how often time, memory and `cancel` are looked at
 constexpr int kNoMemory = 2;
-
-/// Bytes of memory that a process holds; 0 when it has gone.
-std::uint64_t resident_bytes(pid_t process) {
-    std::istringstream file(base::try_read_file(fmt::format("/proc/{}/statm", process), 4096).value_or(""));
-    std::uint64_t all = 0, resident = 0;
-    file >> all >> resident;
-    return file ? resident * static_cast<std::uint64_t>(sysconf(_SC_PAGESIZE)) : 0;
-}
-
-bool write_all(int to, std::string_view text) {
-    while (!text.empty()) {
-        const ssize_t written = ::write(to, text.data(), text.size());
-        if (written < 0 && errno == EINTR) {
-            continue;
-        }
-        if (written <= 0) {
-            return false;
-        }
-        text.remove_prefix(static_cast<std::size_t>(written));
-    }
-    return true;
-}
 
 [[noreturn]] void be_child(const std::function<std::string()>& work, int out, pid_t parent) {
     prctl(PR_SET_PDEATHSIG, SIGKILL);
@@ -60,7 +37,8 @@ bool write_all(int to, std::string_view text) {
     }
     int status = 1;
     try {
-        status = write_all(out, work()) ? 0 : 1;
+        const std::string text = work();
+        status = base::write_all(out, std::as_bytes(std::span(text))) == 0 ? 0 : 1;
     } catch (const std::bad_alloc&) {
         status = kNoMemory;
     } catch (const std::length_error&) {
@@ -74,7 +52,7 @@ bool write_all(int to, std::string_view text) {
 /// Reads until the child has closed its end or has to be stopped.
 End listen(int from, pid_t child, const CallLimits& limits, const std::atomic<bool>& cancel, std::string& answer) {
     const auto deadline = Clock::now() + limits.time;
-    const std::uint64_t most = resident_bytes(getpid()) + limits.memory;
+    const std::uint64_t most = base::resident_memory(getpid()) + limits.memory;
     for (;;) {
         if (cancel) {
             return End::cancelled;
@@ -82,7 +60,7 @@ End listen(int from, pid_t child, const CallLimits& limits, const std::atomic<bo
         if (Clock::now() > deadline) {
             return End::too_slow;
         }
-        if (resident_bytes(child) > most) {
+        if (base::resident_memory(child) > most) {
             return End::too_much_memory;
         }
         pollfd waiting{from, POLLIN, 0};

@@ -1,6 +1,7 @@
 #include "engine/runner/llama_model.hpp"
 
 #include <algorithm>
+#include <cstring>
 #include <limits>
 #include <llama.h>
 #include <mutex>
@@ -119,7 +120,7 @@ class LlamaModel final : public LanguageModel, private TokenModel {
         return threads > 0 ? threads : static_cast<int>(std::max(1U, std::thread::hardware_concurrency()));
     }
     std::vector<std::int32_t> tokens_of(std::string_view text, bool add_special, bool parse_special) const;
-    std::vector<std::int32_t> tokens_of_rest(const std::string& part) const;
+    std::vector<std::int32_t> tokens_of_rest(const PromptPart& part) const;
     void put_begin_token(std::vector<std::int32_t>& tokens) const;
 
     int context_length() const override { return info_.context; }
@@ -226,6 +227,10 @@ void LlamaModel::fill_info(const FileReport& report) {
     info_.context = trained > 0 ? std::min(trained, kMaxContext) : kMaxContext;
     const char* chat_template = llama_model_chat_template(model_.get(), nullptr);
     info_.chat_template = chat_template == nullptr ? "" : base::to_valid_utf8(chat_template);
+    // libllama gives a text that ends at the first zero byte. With that byte it is refused when it is to be rendered.
+    if (chat_template != nullptr && d.value("chat_template_bytes", std::uint64_t{0}) > std::strlen(chat_template)) {
+        info_.chat_template += '\0';
+    }
 }
 
 std::vector<std::int32_t> LlamaModel::tokens_of(std::string_view text, bool add_special, bool parse_special) const {
@@ -271,16 +276,16 @@ void LlamaModel::read_special_texts() {
 
 /// The tokens of a part that goes on from another. Some vocabularies put a space before every text; a line break before
 /// it, whose tokens are taken off again, keeps it away.
-std::vector<std::int32_t> LlamaModel::tokens_of_rest(const std::string& part) const {
+std::vector<std::int32_t> LlamaModel::tokens_of_rest(const PromptPart& part) const {
     if (llama_vocab_type(vocab_) != LLAMA_VOCAB_TYPE_BPE) {
         const std::vector<std::int32_t> line_break = tokens_of("\n", false, false);
-        std::vector<std::int32_t> tokens = tokens_of("\n" + part, false, true);
+        std::vector<std::int32_t> tokens = tokens_of("\n" + part.text, false, !part.plain);
         if (tokens.size() > line_break.size() && std::equal(line_break.begin(), line_break.end(), tokens.begin())) {
             tokens.erase(tokens.begin(), tokens.begin() + static_cast<std::ptrdiff_t>(line_break.size()));
             return tokens;
         }
     }
-    return tokens_of(part, false, true);
+    return tokens_of(part.text, false, !part.plain);
 }
 
 /// Templates may write it themselves. An end token, which some files also want, has no place before an answer.
@@ -303,10 +308,10 @@ ShownPrompt LlamaModel::show(const GenerateRequest& request, const std::atomic<b
         shown.text = request.prompt;
         shown.tokens = tokens_of(request.prompt, false, false);
     } else {
-        const std::vector<std::string> parts = chat_parts(info_.chat_template, request, chat_tokens_, special_, cancel);
+        const std::vector<PromptPart> parts = chat_parts(info_.chat_template, request, chat_tokens_, special_, cancel);
         shown.text = joined(parts);
-        for (const std::string& part : parts) {
-            const auto more = shown.tokens.empty() ? tokens_of(part, false, true) : tokens_of_rest(part);
+        for (const PromptPart& part : parts) {
+            const auto more = shown.tokens.empty() ? tokens_of(part.text, false, !part.plain) : tokens_of_rest(part);
             shown.tokens.insert(shown.tokens.end(), more.begin(), more.end());
         }
     }

@@ -57,16 +57,20 @@ class OwnModel final : public LanguageModel, private TokenModel {
 
     ShownPrompt show(const GenerateRequest& request, const std::atomic<bool>& cancel) const override {
         ShownPrompt shown;
-        shown.in_template = wants_template(request, !info_.chat_template.empty());
+        const Sentence& problem = model_->text.template_problem;
+        shown.in_template = wants_template(request, !info_.chat_template.empty() || !problem.empty());
+        if (shown.in_template && !problem.empty()) {
+            refuse_template(problem);
+        }
         if (!shown.in_template) {
             shown.text = request.prompt;
             shown.tokens = tokenizer().encode(request.prompt);
         } else {
             const TextRules& rules = model_->text;
-            const std::vector<std::string> parts =
+            const std::vector<PromptPart> parts =
                 chat_parts(rules.chat_template, request, {rules.begin_text, rules.end_text}, special_, cancel);
             shown.text = joined(parts);
-            for (const std::string& part : parts) {
+            for (const PromptPart& part : parts) {
                 append_tokens(part, shown.tokens);
             }
         }
@@ -119,7 +123,8 @@ class OwnModel final : public LanguageModel, private TokenModel {
         }
     }
     /// The tokenizer reads plain text only: what is special in a part is one token, and what lies between is text.
-    void append_tokens(std::string_view text, std::vector<std::int32_t>& tokens) const {
+    void append_tokens(const PromptPart& part, std::vector<std::int32_t>& tokens) const {
+        const std::string_view text = part.text;
         std::size_t from = 0;
         const auto append_text = [&](std::size_t end) {
             if (end > from) {
@@ -127,7 +132,7 @@ class OwnModel final : public LanguageModel, private TokenModel {
                 tokens.insert(tokens.end(), plain.begin(), plain.end());
             }
         };
-        const auto places = special_.places(text);
+        const auto places = part.plain ? std::vector<SpecialTexts::Place>() : special_.places(text);
         for (std::size_t i = 0; i < places.size(); ++i) {
             const bool longest = i + 1 == places.size() || places[i + 1].begin != places[i].begin;
             if (places[i].begin < from || !longest) {

@@ -10,6 +10,7 @@
 #include "base/json_fields.hpp"
 #include "base/json_guard.hpp"
 #include "base/sha256.hpp"
+#include "base/text.hpp"
 #include "base/utf8.hpp"
 #include "engine/error.hpp"
 #include "engine/text/byte_source.hpp"
@@ -82,11 +83,7 @@ Cut cut_document(std::string_view text, bool form_feeds) {
 }
 
 std::string_view trimmed(std::string_view text) {
-    const std::size_t first = text.find_first_not_of(" \t\r\n\f");
-    if (first == std::string_view::npos) {
-        return {};
-    }
-    return text.substr(first, text.find_last_not_of(" \t\r\n\f") - first + 1);
+    return base::trimmed(text, " \t\r\n\f");  // a form feed stands between documents
 }
 
 int language_of(std::string_view document) {

@@ -1,6 +1,7 @@
 #include "engine/text/json_documents.hpp"
 
 #include <algorithm>
+#include <array>
 #include <limits>
 
 #include "base/json_guard.hpp"
@@ -33,6 +34,11 @@ class DocumentReader final : public base::JsonWalker {
     bool on_key(std::string& key) override {
         if (depth() == 1) {
             key_ = key == "text" ? Key::text : key == "language" ? Key::language : Key::other;
+            bool& came = came_[static_cast<std::size_t>(key_)];
+            if (key_ != Key::other && came) {
+                return refuse_twice(key);
+            }
+            came = true;
         }
         return true;
     }
@@ -59,6 +65,7 @@ class DocumentReader final : public base::JsonWalker {
 
     bool object_ = false;
     Key key_ = Key::other;
+    std::array<bool, 3> came_{};  ///< by Key
 };
 
 [[noreturn]] void too_long(const std::filesystem::path& path, std::size_t line) {

@@ -7,6 +7,8 @@
 #include <string>
 #include <vector>
 
+#include "base/sentence.hpp"
+
 namespace moescope::engine {
 
 struct TextRules {
@@ -15,6 +17,7 @@ struct TextRules {
     /// In the language Jinja, with the texts of the two tokens as it asks for them; empty for a model that only
     /// continues texts.
     std::string chat_template, begin_text, end_text;
+    base::Sentence template_problem;  ///< why the template that is there can't be read
     /// Texts that are one token each wherever a chat template writes them, and their tokens.
     std::map<std::string, std::int32_t> special;
 };

@@ -20,7 +20,6 @@ namespace fs = std::filesystem;
 
 constexpr std::string_view kMagic = "MOETOK04";  // raise the number when the layout or the meaning changes
 constexpr std::size_t kHashLength = 64;
-constexpr std::uint64_t kMaxTokenizerBytes = std::uint64_t{64} << 20;
 
 struct Header {
     char magic[8];

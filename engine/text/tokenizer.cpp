@@ -15,7 +15,6 @@
 namespace moescope::engine {
 namespace {
 
-constexpr std::size_t kMaxModelBytes = 64U << 20;
 constexpr int kMaxPieces = 65536;  // more than the built-in texts can teach
 constexpr int kMinPieces = 320;    // 256 bytes, the special pieces and a few characters
 constexpr std::size_t kMaxSentenceBytes = 4000;
@@ -185,7 +184,7 @@ Tokenizer::Tokenizer() : impl_(std::make_unique<Impl>()) {}
 Tokenizer::~Tokenizer() = default;
 
 std::shared_ptr<const Tokenizer> Tokenizer::from_bytes(std::string bytes) {
-    if (bytes.empty() || bytes.size() > kMaxModelBytes) {
+    if (bytes.empty() || bytes.size() > kMaxTokenizerBytes) {
         throw Error(say("a tokenizer of {} bytes cannot be right; it is empty or damaged", bytes.size()));
     }
     std::shared_ptr<Tokenizer> result(new Tokenizer());  // the constructor is private

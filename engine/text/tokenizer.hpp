@@ -10,6 +10,8 @@
 
 namespace moescope::engine {
 
+inline constexpr std::size_t kMaxTokenizerBytes = std::size_t{64} << 20;  ///< of a tokenizer.model
+
 class Tokenizer {
  public:
     /// From the bytes of a SentencePiece model file. Throws Error.

@@ -4,6 +4,7 @@
 #include <optional>
 #include <string>
 
+#include "base/text.hpp"
 #include "engine/error.hpp"
 #include "engine/model/machine_memory.hpp"
 #include "engine/train/plan.hpp"
@@ -60,7 +61,7 @@ void check_memory(const RunConfig& config, std::uint64_t available) {
     std::string fitting;
     for (const Field& field : fields) {
         if (const int value = largest_that_fits(config, field, available); value > 0) {
-            fitting += (fitting.empty() ? "" : ", ") + std::string(field.name) + " " + std::to_string(value);
+            base::append_to_list(fitting, fmt::format("{} {}", field.name, value));
         }
     }
     const Sentence wish = fitting.empty() ? say("several sizes of the model must become smaller")

@@ -62,16 +62,15 @@ RunBuffers RunBuffers::place(Arena& arena, const RunConfig& config, const Parame
 }
 
 RunPlan plan_run(const RunConfig& config) {
-    validate(config, config.name.empty() ? "configuration" : config.name);
+    validate(config, title_of(config));
     const ModelConfig& m = config.model;
     const ParameterLayout layout = make_layout(m);
     Arena arena;
     RunBuffers::place(arena, config, layout);
     constexpr std::uint64_t kMost = std::uint64_t{1} << 46;
     if (arena.used() > kMost) {
-        throw Error(say("{}: the run would need {} GiB of memory: choose smaller sizes",
-                        config.name.empty() ? say("configuration") : Sentence::verbatim(config.name),
-                        arena.used() >> 30));
+        throw Error(
+            say("{}: the run would need {} GiB of memory: choose smaller sizes", title_of(config), arena.used() >> 30));
     }
     RunPlan plan;
     plan.memory_bytes = arena.used();

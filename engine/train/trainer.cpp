@@ -635,14 +635,14 @@ Trainer::Trainer() = default;
 Trainer::~Trainer() = default;
 
 Trainer::Trainer(const RunConfig& config, std::shared_ptr<const Dataset> data) {
-    validate(config, config.name.empty() ? "configuration" : config.name);
+    validate(config, title_of(config));
     check_data(config, data.get());
     impl_ = std::make_unique<Impl>(config, std::move(data));
     initialise_parameters(impl_->buffers.parameters, impl_->layout, config.model, config.train.seed);
 }
 
 Trainer::Trainer(const RunConfig& config, std::shared_ptr<const Dataset> data, std::span<const float> parameters) {
-    validate(config, config.name.empty() ? "configuration" : config.name);
+    validate(config, title_of(config));
     check_data(config, data.get());
     impl_ = std::make_unique<Impl>(config, std::move(data));
     if (parameters.size() != impl_->layout.floats) {
@@ -660,7 +660,7 @@ RunConfig checkpoint_settings(const std::filesystem::path& checkpoint) {
 }
 
 void check_fork(const std::filesystem::path& checkpoint, const RunConfig& changed) {
-    validate(changed, changed.name.empty() ? "configuration" : changed.name);
+    validate(changed, title_of(changed));
     const ModelConfig parent = read_checkpoint_config(checkpoint).model;
     const auto before = name_tensors(parent, make_layout(parent)),
                after = name_tensors(changed.model, make_layout(changed.model));

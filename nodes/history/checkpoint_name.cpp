@@ -62,4 +62,20 @@ std::string to_text(const CheckpointName& name) {
     return text;
 }
 
+base::Sentence model_sentence(const std::string& name) {
+    const auto checkpoint = checkpoint_named(name);
+    if (!checkpoint) {
+        return base::Sentence::verbatim(name);
+    }
+    switch (checkpoint->which) {
+        case CheckpointName::Which::now:
+            return base::say("run {}, as it is now", checkpoint->run);
+        case CheckpointName::Which::step:
+            return base::say("run {}, step {}", checkpoint->run, checkpoint->step);
+        case CheckpointName::Which::latest:
+            break;
+    }
+    return base::say("run {}, latest checkpoint", checkpoint->run);
+}
+
 }  // namespace moescope::history

@@ -8,6 +8,8 @@
 #include <string>
 #include <string_view>
 
+#include "base/sentence.hpp"
+
 namespace moescope::history {
 
 struct CheckpointName {
@@ -23,5 +25,7 @@ bool is_checkpoint_name(std::string_view name);
 /// Nothing for anything else than the three forms above; run 1 to 999,999,999, step up to 18 digits.
 std::optional<CheckpointName> checkpoint_named(std::string_view name);
 std::string to_text(const CheckpointName& name);
+/// What a person reads where a model is named: "run 7, step 250" for a checkpoint, any other name as it is.
+base::Sentence model_sentence(const std::string& name);
 
 }  // namespace moescope::history

@@ -37,7 +37,7 @@ Sentence expert_sentence(const RunHeader& run, const RunEvent& event) {
 
 Sentence sentence_of(const RunHeader& run, const RunEvent& event, bool by_somebody) {
     if (event.kind == "knob") {
-        return say("{}: {} changed from {} to {}, from step {} on", title_of(run), event.name,
+        return say("{}: {} changed from {} to {}, from step {} on", title_of(run), base::setting_name(event.name),
                    base::setting_text(event.old_value), base::setting_text(event.new_value), event.step);
     }
     if (event.kind == "expert") {

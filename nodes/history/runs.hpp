@@ -53,6 +53,7 @@ struct RunHeader {
     /// of an answer: prompt, seed, temperature, max_tokens, model hash, ...
     nlohmann::json manifest;
     protocol::StreamPosition started;  ///< its first run_started; 0, 0 while that one has not come
+    std::uint64_t started_ns = 0;      ///< wall clock of that record
     bool announced() const { return started.sequence != 0; }
 };
 
@@ -91,6 +92,8 @@ struct Generation : RunHeader {
     SharedList<protocol::TokenRecord> tokens;
     std::string stop;                                  ///< a name of base/stop_reason.hpp
     std::uint32_t prompt_tokens = 0, token_count = 0;  ///< as the node counted them; 0 until its end
+    /// As the node measured it; until its end what the times of its tokens' records say so far, 0 while there are too
+    /// few of them.
     double tokens_per_second = 0;
     double prompt_ms = 0;
     std::string shown;  ///< what the model read: the prompt as its chat template wrote it; empty where it is not known

@@ -153,6 +153,7 @@ T& announced(Session::Run<T>& run, const RecordView& record, const json& body) {
     T& value = run.value;
     if (!value.announced()) {
         value.started = record.at;
+        value.started_ns = record.time_ns;
     }
     value.name = base::shown_name(text_of(body, "name"));
     value.manifest = member(body, "manifest");
@@ -465,6 +466,16 @@ void Session::tokens(const RecordView& record, protocol::TokenBatch batch) {
     for (std::size_t i = skip; i < batch.tokens.size(); ++i) {
         run.value.text += batch.tokens[i].chosen.bytes;
         run.value.tokens.push_back(std::move(batch.tokens[i]));
+    }
+    if (ended(run.value.state)) {
+        return;  // the node has said how fast it was
+    }
+    if (run.first_ns == 0) {
+        run.first_ns = record.time_ns;
+        run.first_count = run.value.tokens.size();
+    } else if (record.time_ns > run.first_ns) {
+        run.value.tokens_per_second = static_cast<double>(run.value.tokens.size() - run.first_count) * 1e9 /
+                                      static_cast<double>(record.time_ns - run.first_ns);
     }
 }
 

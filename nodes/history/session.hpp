@@ -53,7 +53,9 @@ class Session {
         Rewinds rewinds;
     };
     struct Answer : Run<Generation> {
-        bool incomplete = false;  ///< tokens are missing
+        bool incomplete = false;      ///< tokens are missing
+        std::uint64_t first_ns = 0;   ///< wall clock of the first record of tokens
+        std::size_t first_count = 0;  ///< tokens in that one
     };
     struct PersonLabels {
         std::string delivery, engagement;  ///< empty: the rule's counts

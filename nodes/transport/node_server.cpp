@@ -110,7 +110,7 @@ class NodeServer::Impl : public std::enable_shared_from_this<NodeServer::Impl> {
     void speak_stdio();
     void viewer_greeted(int change);
     void viewer_closed(const std::shared_ptr<Viewer>& viewer);
-    void request(std::weak_ptr<Viewer> viewer, protocol::RequestReceived request);
+    void request(const std::shared_ptr<Viewer>& viewer, protocol::RequestReceived request);
     void answer(const std::string& id, const nlohmann::json& response);
     protocol::Hello hello() const;
 
@@ -129,15 +129,19 @@ class NodeServer::Impl : public std::enable_shared_from_this<NodeServer::Impl> {
     // Of the I/O thread.
     std::set<std::shared_ptr<Viewer>> viewers_;
     std::map<std::string, StateKey> state_;
-    std::uint64_t state_version_ = 0;
+    std::uint64_t state_version_ = 0, last_viewer_ = 0;
     std::map<std::string, std::vector<std::weak_ptr<Viewer>>> waiting_;  ///< by command id
 };
 
 /// One viewer: carries out what its session asks for.
 class NodeServer::Impl::Viewer final : public Peer, public std::enable_shared_from_this<Viewer> {
  public:
+    const std::uint64_t number;  ///< from 1, in the order in which they came
+
     explicit Viewer(Impl& server)
-        : server_(server), session_(server.hello(), {server.journal_.last().epoch, server.journal_.last().sequence}) {}
+        : number(++server.last_viewer_),
+          server_(server),
+          session_(server.hello(), {server.journal_.last().epoch, server.journal_.last().sequence}) {}
 
     template <class Stream>
     void start(Stream stream) {
@@ -254,7 +258,7 @@ class NodeServer::Impl::Viewer final : public Peer, public std::enable_shared_fr
                 counted_ = true;
                 server_.viewer_greeted(+1);
             } else if (auto* request = std::get_if<protocol::RequestReceived>(&action)) {
-                server_.request(weak_from_this(), std::move(*request));
+                server_.request(shared_from_this(), std::move(*request));
             }
         }
         if (!actions.empty()) {
@@ -393,11 +397,11 @@ void NodeServer::Impl::viewer_closed(const std::shared_ptr<Viewer>& viewer) {
     }
 }
 
-void NodeServer::Impl::request(std::weak_ptr<Viewer> viewer, protocol::RequestReceived request) {
+void NodeServer::Impl::request(const std::shared_ptr<Viewer>& viewer, protocol::RequestReceived request) {
     const auto [place, is_new] = waiting_.try_emplace(request.id);
     auto& waiting = place->second;
     std::erase_if(waiting, [](const auto& known) { return known.expired(); });
-    waiting.push_back(std::move(viewer));
+    waiting.push_back(viewer);
     if (!is_new) {
         return;  // runs already; all get the answer
     }
@@ -412,7 +416,7 @@ void NodeServer::Impl::request(std::weak_ptr<Viewer> viewer, protocol::RequestRe
         }
     };
     try {
-        handler_.on_request(id, std::move(request.command), std::move(request.parameters), reply);
+        handler_.on_request(viewer->number, id, std::move(request.command), std::move(request.parameters), reply);
     } catch (const std::exception& error) {
         reply(protocol::failed_answer(base::sentence_of(error)));
     }

@@ -32,15 +32,16 @@ class RequestHandler {
  public:
     virtual ~RequestHandler() = default;
 
-    /// One command, not yet known under this id among the commands that still run; the same id again while it runs is
-    /// answered together with the first. A finished one that is sent again after a reconnect does arrive here: look it
+    /// One command of the viewer with that number (no two connections have the same one, and none has 0), not yet known
+    /// under this id among the commands that still run; the same id again while it runs is answered together with the
+    /// first. A finished one that is sent again after a reconnect does arrive here: look it
     /// up in Session::finished_command first. `id` is 32 lower-case hex digits, `parameters` an object (at most 64 KiB,
     /// 16 levels; its values are unchecked).
     ///
     /// Call `reply` exactly once, from any thread, now or later, also after the server is gone (then nothing happens),
     /// with
     /// {"state": "done", "value": {...}} or {"state": "failed", "error": "one sentence"}; the id is added here.
-    virtual void on_request(std::string id, std::string command, nlohmann::json parameters,
+    virtual void on_request(std::uint64_t viewer, std::string id, std::string command, nlohmann::json parameters,
                             std::function<void(nlohmann::json)> reply) = 0;
 
     /// The number of greeted viewers changed. With stdio, 0 means that the only viewer is gone for good.

@@ -5,12 +5,14 @@
 #include <cmath>
 #include <cstdlib>
 #include <fmt/format.h>
+#include <imgui_internal.h>
 #include <imgui_stdlib.h>
 #include <random>
-#include <unordered_map>
+#include <utility>
 
 #include "base/json_fields.hpp"
-#include "nodes/history/checkpoint_name.hpp"
+#include "base/text.hpp"
+#include "nodes/history/comparisons.hpp"
 #include "panels/answers/question.hpp"
 #include "panels/node/library.hpp"
 #include "panels/panels.hpp"
@@ -29,6 +31,7 @@ using nlohmann::json;
 
 constexpr std::size_t kMaxColumns = 6;
 constexpr int kMostTokens = 8192;
+constexpr std::size_t kMostQuestion = 600;  // bytes of a prompt in one line or a tooltip
 /// A started answer that the node has accepted but not shown after so many seconds no longer blocks the next start.
 constexpr double kPatience = 10;
 /// Text styles of the answers; the probability tint uses those from kTint on, for reasoning a second row of them.
@@ -80,6 +83,23 @@ std::string visible_piece(std::string_view bytes) {
     return out;
 }
 
+/// "24 tokens · prompt 12 · seed 1": what is known so far.
+std::string counts_text(const ui::Context& ctx, const Generation& answer) {
+    std::string text;
+    const auto add = [&](const char* key, std::string number) {
+        text += (text.empty() ? "" : " · ") + ctx.text.format(key, {{"n", std::move(number)}});
+    };
+    if (ended(answer) || !answer.tokens.empty()) {
+        add(ended(answer) ? "compare.count.tokens" : "compare.count.tokens_so_far",
+            ctx.text.number(static_cast<std::uint64_t>(answer.tokens.size())));
+    }
+    if (answer.prompt_tokens > 0) {
+        add("compare.count.prompt", ctx.text.number(std::uint64_t{answer.prompt_tokens}));
+    }
+    add("compare.count.seed", std::to_string(base::count_of(answer.manifest, "seed")));
+    return text;
+}
+
 std::array<TextStyle, kTint + 2 * kTints> answer_styles(const ui::Theme& theme) {
     std::array<TextStyle, kTint + 2 * kTints> styles{};
     styles[kChip] = chip_style(theme);
@@ -105,9 +125,6 @@ void ComparePanel::take_over(ui::Panel& before) {
     const auto& old = dynamic_cast<const ComparePanel&>(before);
     settings_ = old.settings_;
     settings_.system.clear();  // a text is part of a question, no setting
-    if (std::none_of(old.models_.begin(), old.models_.end(), history::is_checkpoint_name)) {
-        models_ = old.models_;
-    }
 }
 
 bool ComparePanel::act(const std::string& action, ui::Context& ctx) {
@@ -134,26 +151,29 @@ void ComparePanel::refresh(ui::Context& ctx) {
     }
     seen_version_ = ctx.snapshot.version;
     groups_.clear();
-    std::unordered_map<std::string, std::size_t> known;
+    history::ComparisonNumbers numbers;
     for (const auto& [run, answer] : ctx.snapshot.generations) {
         const std::string id = answer->group.empty() ? "run " + std::to_string(run) : answer->group;
-        const auto [group, added] = known.try_emplace(id, groups_.size());
-        if (added) {
-            groups_.push_back({id, base::text_of(answer->manifest, "prompt"), {}});
+        const std::uint32_t number = numbers.next(*answer);
+        if (number > groups_.size()) {
+            groups_.push_back({id, base::text_of(answer->manifest, "prompt"), answer->started_ns, {}});
         }
-        groups_[group->second].answers.push_back(answer);
+        groups_[number - 1].answers.push_back(answer);
         if (run == ctx.selection.generation && group_ != id && !busy(ctx)) {
             show_group(id, base::text_of(answer->manifest, "prompt"));
         }
     }
     ctx.selection.generation = 0;
+    collect_history();
     choose_defaults(ctx);
     follow_columns(ctx);
 }
 
 /// Puts an earlier comparison on show; its columns follow from the snapshot.
 void ComparePanel::show_group(const std::string& id, const std::string& prompt) {
+    keep_draft();
     group_ = id;
+    question_ = prompt;
     prompt_ = prompt;
     prompt_touched_ = true;
     columns_.clear();
@@ -162,7 +182,27 @@ void ComparePanel::show_group(const std::string& id, const std::string& prompt) 
     mode_ = Mode::plain;
 }
 
+/// Until a person picks others: those of the session's newest comparison, where the library has them all.
+void ComparePanel::choose_models(const ui::Context& ctx) {
+    const auto newest =
+        std::find_if(groups_.rbegin(), groups_.rend(), [](const Group& group) { return group.answers.size() > 1; });
+    if (newest == groups_.rend() || newest->answers.size() > kMaxColumns) {
+        return;
+    }
+    std::vector<std::string> models;
+    for (const auto& answer : newest->answers) {
+        if (!find_model(ctx.snapshot, answer->model)) {
+            return;
+        }
+        models.push_back(answer->model);
+    }
+    models_ = std::move(models);
+}
+
 void ComparePanel::choose_defaults(ui::Context& ctx) {
+    if (!models_chosen_) {
+        choose_models(ctx);
+    }
     if (models_.empty() && !ctx.snapshot.models.empty()) {
         for (const char* name : kDefaultModels) {
             if (find_model(ctx.snapshot, name)) {
@@ -185,6 +225,7 @@ void ComparePanel::choose_defaults(ui::Context& ctx) {
     }
     if (group_.empty() && !groups_.empty()) {
         group_ = groups_.back().id;
+        question_ = groups_.back().prompt;
         if (!prompt_touched_) {
             prompt_ = groups_.back().prompt;
         }
@@ -258,7 +299,9 @@ void ComparePanel::start(ui::Context& ctx) {
     }
     started_at_ = ctx.now;
     cancel_wanted_ = false;
+    models_chosen_ = true;
     group_ = new_group_id();
+    question_ = asked_ = prompt_;
     columns_.clear();
     views_.clear();
     alignments_.clear();
@@ -281,9 +324,7 @@ void ComparePanel::start(ui::Context& ctx) {
         columns_.push_back({model, ctx.client.send("generate.start", std::move(parameters)), 0, nullptr});
     }
     views_.resize(columns_.size());
-    if (history_.empty() || history_.back() != prompt_) {
-        history_.push_back(prompt_);
-    }
+    collect_history();
     history_at_ = history_.size() - 1;
 }
 
@@ -312,18 +353,58 @@ void ComparePanel::swap_language(ui::Context& ctx) {
     ctx.notify(ctx.text("compare.no_translation"), false);
 }
 
+/// What was asked in this session, in whichever window.
+void ComparePanel::collect_history() {
+    history_.clear();
+    const auto add = [&](const std::string& prompt) {
+        if (!prompt.empty() && (history_.empty() || history_.back() != prompt)) {
+            history_.push_back(prompt);
+        }
+    };
+    for (const Group& group : groups_) {
+        add(group.prompt);
+    }
+    // A question that no model took up leaves no answers, and is to be found again all the same.
+    if (std::find(history_.begin(), history_.end(), asked_) == history_.end()) {
+        add(asked_);
+    }
+}
+
+std::optional<std::size_t> ComparePanel::history_position() const {
+    if (history_at_ < history_.size() && prompt_ == history_[history_at_]) {
+        return history_at_;
+    }
+    const auto newest = std::find(history_.rbegin(), history_.rend(), prompt_);
+    return newest == history_.rend() ? std::nullopt
+                                     : std::optional(static_cast<std::size_t>(history_.rend() - newest) - 1);
+}
+
+bool ComparePanel::can_step_history(int by) const {
+    const auto at = history_position();
+    return by < 0 ? !history_.empty() && at != std::size_t{0} : at && (*at + 1 < history_.size() || !draft_.empty());
+}
+
+/// Back from a prompt of one's own comes to the newest one, and forward from that to one's own again.
 void ComparePanel::step_history(int by) {
-    if (history_.empty()) {
+    if (!can_step_history(by)) {
         return;
     }
-    // Back from an edited prompt shows the newest one first.
-    if (by < 0 && prompt_ == history_[history_at_] && history_at_ > 0) {
-        --history_at_;
-    } else if (by > 0 && history_at_ + 1 < history_.size()) {
-        ++history_at_;
+    const auto at = history_position();
+    if (by > 0 && *at + 1 == history_.size()) {
+        prompt_ = std::exchange(draft_, "");
+    } else {
+        keep_draft();
+        history_at_ = by > 0 ? *at + 1 : at.value_or(history_.size()) - 1;
+        prompt_ = history_[history_at_];
     }
-    prompt_ = history_[history_at_];
     prompt_touched_ = true;
+}
+
+/// Before another prompt takes the place of one that was typed and not run.
+void ComparePanel::keep_draft() {
+    if (prompt_touched_ && !prompt_.empty() && !history_position()) {
+        draft_ = prompt_;
+    }
 }
 
 void ComparePanel::draw(ui::Context& ctx) {
@@ -337,6 +418,7 @@ void ComparePanel::draw(ui::Context& ctx) {
             start(ctx);
         }
     } else {
+        draw_question(ctx);
         draw_view_bar(ctx);
         draw_columns(ctx);
         draw_alternatives(ctx);
@@ -353,12 +435,15 @@ void ComparePanel::draw_prompt(ui::Context& ctx) {
     if (ImGui::InputTextMultiline("###compare.prompt", &prompt_, {width, height}, ImGuiInputTextFlags_WordWrap)) {
         prompt_touched_ = true;
     }
-    const bool focused = ImGui::IsItemFocused();
-    if (focused && ImGui::GetIO().KeyAlt && ImGui::IsKeyPressed(ImGuiKey_UpArrow)) {
-        step_history(-1);
-    }
-    if (focused && ImGui::GetIO().KeyAlt && ImGui::IsKeyPressed(ImGuiKey_DownArrow)) {
-        step_history(1);
+    const ImGuiID field = ImGui::GetItemID();
+    const bool focused = ImGui::IsItemFocused() || ImGui::IsItemActive();
+    for (const auto& [key, by] : {std::pair{ImGuiKey_UpArrow, -1}, std::pair{ImGuiKey_DownArrow, 1}}) {
+        if (focused && ImGui::GetIO().KeyAlt && ImGui::IsKeyPressed(key)) {
+            step_history(by);
+            if (ImGuiInputTextState* typing = ImGui::GetInputTextState(field)) {
+                typing->ReloadUserBufAndMoveToEnd();  // else the field would put back its own text
+            }
+        }
     }
     ImGui::SameLine();
     ImGui::BeginGroup();
@@ -380,7 +465,7 @@ void ComparePanel::draw_prompt(ui::Context& ctx) {
 }
 
 void ComparePanel::draw_library(ui::Context& ctx) {
-    ImGui::SetNextItemWidth(15 * ctx.em);
+    ui::next_field(15 * ctx.em);
     if (ImGui::BeginCombo("###compare.library", ctx.text("compare.library"), ImGuiComboFlags_HeightLarge)) {
         if (const json* prompts = prompt_library(ctx.snapshot)) {
             int row = 0;
@@ -390,6 +475,7 @@ void ComparePanel::draw_library(ui::Context& ctx) {
                 const std::string text = localized(item, "text", ctx.text.code());
                 if (ImGui::Selectable((title + "###prompt").c_str(), !text.empty() && prompt_ == text) &&
                     !text.empty()) {
+                    keep_draft();
                     prompt_ = text;
                     prompt_touched_ = true;
                 }
@@ -407,29 +493,54 @@ void ComparePanel::draw_library(ui::Context& ctx) {
     ui::tooltip(ctx.text("compare.swap_help"));
     const char* older = ctx.text.label("compare.older");
     ui::flow(ui::button_width(older));
-    if (ui::button(older, !history_.empty(), ctx.text("compare.no_history"))) {
+    if (ui::button(older, can_step_history(-1), history_.empty() ? ctx.text("compare.no_history") : "")) {
         step_history(-1);
     }
     ui::tooltip(ctx.text("compare.history_help"));
     const char* newer = ctx.text.label("compare.newer");
     ui::flow(ui::button_width(newer));
-    if (ui::button(newer, !history_.empty() && history_at_ + 1 < history_.size())) {
+    if (ui::button(newer, can_step_history(1))) {
         step_history(1);
     }
-    if (groups_.empty()) {
+    if (!groups_.empty()) {
+        draw_earlier(ctx);
+    }
+}
+
+/// Each with its number and time: the same models may have been asked the same twice.
+void ComparePanel::draw_earlier(ui::Context& ctx) {
+    ui::flow(16 * ctx.em);
+    ui::next_field(16 * ctx.em);
+    if (!ImGui::BeginCombo("###compare.earlier", ctx.text("compare.earlier"), ImGuiComboFlags_HeightLarge)) {
         return;
     }
-    ui::flow(16 * ctx.em);
-    ImGui::SetNextItemWidth(16 * ctx.em);
-    if (ImGui::BeginCombo("###compare.earlier", ctx.text("compare.earlier"), ImGuiComboFlags_HeightLarge)) {
-        for (std::size_t i = groups_.size(); i-- > 0;) {
-            const std::string title = one_line(displayable(groups_[i].prompt), 90) + "###" + groups_[i].id;
-            if (ImGui::Selectable(title.c_str(), groups_[i].id == group_)) {
-                show_group(groups_[i].id, groups_[i].prompt);
-                follow_columns(ctx);
+    // A session may have hundreds: titles are made of those in sight only.
+    ImGuiListClipper clipper;
+    clipper.Begin(static_cast<int>(groups_.size()));
+    std::size_t chosen = groups_.size();
+    while (clipper.Step()) {
+        for (int row = clipper.DisplayStart; row < clipper.DisplayEnd; ++row) {
+            const std::size_t i = groups_.size() - 1 - static_cast<std::size_t>(row);
+            const Group& group = groups_[i];
+            std::string models;
+            for (const auto& answer : group.answers) {
+                base::append_to_list(models, model_title(ctx, answer->model), ctx.text("common.comma"));
             }
+            std::string title = ctx.text.number(static_cast<std::uint64_t>(i + 1));
+            for (const std::string& part : {group.started_ns > 0 ? ui::moment_text(group.started_ns) : std::string(),
+                                            one_line(displayable(group.prompt), 90), models}) {
+                title += part.empty() ? "" : " · " + part;
+            }
+            if (ImGui::Selectable((title + "###" + group.id).c_str(), group.id == group_)) {
+                chosen = i;
+            }
+            ui::tooltip(shortened(displayable(group.prompt), kMostQuestion));
         }
-        ImGui::EndCombo();
+    }
+    ImGui::EndCombo();
+    if (chosen < groups_.size()) {
+        show_group(groups_[chosen].id, groups_[chosen].prompt);
+        follow_columns(ctx);
     }
 }
 
@@ -440,8 +551,10 @@ void ComparePanel::draw_models(ui::Context& ctx) {
         if (i > 0) {
             ui::flow(width);
         }
-        ImGui::SetNextItemWidth(width);
-        model_combo(ctx, "###compare.model", models_[i], model_title(ctx, models_[i]).c_str());
+        ui::next_field(width);
+        if (model_combo(ctx, "###compare.model", models_[i], model_title(ctx, models_[i]).c_str())) {
+            models_chosen_ = true;
+        }
         ImGui::PopID();
     }
     const float small = 2 * ctx.em;
@@ -449,11 +562,13 @@ void ComparePanel::draw_models(ui::Context& ctx) {
         ui::flow(small);
         if (ui::button("+###compare.more", models_.size() < kMaxColumns, ctx.text("compare.most_columns"))) {
             models_.push_back(models_.back());
+            models_chosen_ = true;
         }
         ui::tooltip(ctx.text("compare.add_column"));
         ui::flow(small);
         if (ui::button("-###compare.fewer", models_.size() > 2, ctx.text("compare.least_columns"))) {
             models_.pop_back();
+            models_chosen_ = true;
         }
         ui::tooltip(ctx.text("compare.remove_column"));
     }
@@ -468,7 +583,7 @@ void ComparePanel::draw_settings(ui::Context& ctx) {
             ui::flow(field + ui::field_label_width(ctx, key));
         }
         ui::field_label(ctx, key);
-        ImGui::SetNextItemWidth(field);
+        ui::next_field(field);
         id = std::string("###") + key;
         return id.c_str();
     };
@@ -500,6 +615,20 @@ void ComparePanel::draw_settings(ui::Context& ctx) {
     question_fields(ctx, "compare.system", settings_.chat, settings_.system);
 }
 
+/// Which question the answers below answer: the field above may hold another one by now.
+void ComparePanel::draw_question(ui::Context& ctx) {
+    const bool earlier = prompt_ != question_;
+    const std::string line = ctx.text.format(earlier ? "compare.earlier_question" : "compare.question",
+                                             {{"prompt", one_line(displayable(question_), kMostQuestion)}});
+    const float left = ImGui::GetCursorPosX();
+    ImGui::AlignTextToFramePadding();
+    ui::text_colored(earlier ? ctx.theme.warning : ctx.theme.text_dim, earlier ? ui::icon::clock : ui::icon::question);
+    ImGui::SameLine(left + 1.5f * ctx.em);
+    ImGui::PushStyleColor(ImGuiCol_Text, earlier ? ctx.theme.text : ctx.theme.text_dim);
+    ui::text_elided(line, ImGui::GetContentRegionAvail().x);
+    ImGui::PopStyleColor();
+}
+
 void ComparePanel::draw_view_bar(ui::Context& ctx) {
     const bool all_ended =
         std::all_of(columns_.begin(), columns_.end(), [](const Column& c) { return c.answer && ended(*c.answer); });
@@ -526,7 +655,7 @@ void ComparePanel::draw_view_bar(ui::Context& ctx) {
     if (!hint) {
         return;
     }
-    ImGui::SameLine();
+    ui::flow(16 * ctx.em);
     ImGui::AlignTextToFramePadding();
     ui::text_elided(ctx.text.format(hint, {{"name", model_title(ctx, columns_[base_].model)}}),
                     ImGui::GetContentRegionAvail().x);
@@ -537,7 +666,10 @@ void ComparePanel::draw_columns(ui::Context& ctx) {
     const auto n = static_cast<float>(columns_.size());
     const float available = ImGui::GetContentRegionAvail().x;
     const float width = std::max(15 * ctx.em, std::floor((available - spacing * (n - 1)) / n));
-    const float height = std::max(14 * ctx.em, ImGui::GetContentRegionAvail().y);
+    const float height = std::max({14 * ctx.em, column_least_, ImGui::GetContentRegionAvail().y});
+    const float foot =
+        foot_height_ > 0 ? foot_height_ : ImGui::GetFrameHeightWithSpacing() + ImGui::GetTextLineHeightWithSpacing();
+    foot_height_ = column_least_ = 0;
     ImGui::BeginChild("###compare.columns", {0, height}, 0, ImGuiWindowFlags_HorizontalScrollbar);
     const float inner = ImGui::GetContentRegionAvail().y;
     for (std::size_t i = 0; i < columns_.size(); ++i) {
@@ -546,24 +678,29 @@ void ComparePanel::draw_columns(ui::Context& ctx) {
             ImGui::SameLine();
         }
         if (ui::begin_frame(ctx, "###column", {width, inner}, ImGuiWindowFlags_NoScrollbar)) {
-            draw_column(ctx, i);
+            draw_column(ctx, i, foot);
         }
         ui::end_frame();
         ImGui::PopID();
     }
+    column_least_ += height - inner;
     ImGui::EndChild();
 }
 
-void ComparePanel::draw_column(ui::Context& ctx, std::size_t index) {
+void ComparePanel::draw_column(ui::Context& ctx, std::size_t index, float foot) {
+    constexpr float kLeastAnswer = 5;  // em
     draw_column_head(ctx, index);
-    const float foot = ImGui::GetFrameHeightWithSpacing() + ImGui::GetTextLineHeightWithSpacing() +
-                       2 * ImGui::GetStyle().ItemSpacing.y;
-    const float body = std::max(4 * ctx.em, ImGui::GetContentRegionAvail().y - foot);
+    const float head = ImGui::GetCursorPosY();
+    const float body =
+        std::max(kLeastAnswer * ctx.em, ImGui::GetContentRegionAvail().y - foot - ImGui::GetStyle().ItemSpacing.y);
     if (ImGui::BeginChild("###answer", {0, body}, ImGuiChildFlags_None)) {
         draw_answer(ctx, index);
     }
     ImGui::EndChild();
+    const float top = ImGui::GetCursorPosY();
     draw_foot(ctx, index);
+    foot_height_ = std::max(foot_height_, ImGui::GetCursorPosY() - top);
+    column_least_ = std::max(column_least_, head + kLeastAnswer * ctx.em + foot_height_ + 2 * ctx.em);
 }
 
 void ComparePanel::draw_column_head(ui::Context& ctx, std::size_t index) {
@@ -586,9 +723,8 @@ void ComparePanel::draw_column_head(ui::Context& ctx, std::size_t index) {
                 line += (line.empty() ? "" : " · ") + part;
             }
         };
-        const std::string country_key = "models.country." + model->country;
-        add(origin, model->maker);
-        add(origin, ctx.text.has(country_key) ? ctx.text(country_key) : model->country);
+        add(origin, ctx.text.named("models.maker_name.", model->maker));
+        add(origin, ctx.text.named("models.country.", model->country));
         add(origin, model->licence);
         add(technical, model->precision);
         if (model->bytes > 0) {
@@ -597,11 +733,13 @@ void ComparePanel::draw_column_head(ui::Context& ctx, std::size_t index) {
     }
     ImGui::PushStyleColor(ImGuiCol_Text, ctx.theme.text_dim);
     ui::text_wrapped(origin.empty() ? ctx.text("compare.origin_unknown") : origin);
-    std::string speed = ctx.text("compare.no_speed");
     if (column.answer && column.answer->tokens_per_second > 0) {
-        speed = ctx.text.format("compare.speed", {{"n", ctx.text.number(column.answer->tokens_per_second, 3)}});
+        technical += (technical.empty() ? "" : " · ") +
+                     ctx.text.format("compare.speed", {{"n", ctx.text.number(column.answer->tokens_per_second, 3)}});
     }
-    ui::text_wrapped(technical.empty() ? speed : technical + " · " + speed);
+    if (!technical.empty()) {
+        ui::text_wrapped(technical);
+    }
     ImGui::PopStyleColor();
     ImGui::Separator();
 }
@@ -827,11 +965,14 @@ void ComparePanel::draw_answer(ui::Context& ctx, std::size_t index) {
             for (std::uint32_t i = view.groups[group].first; i < view.groups[group].last; ++i) {
                 log_probability += answer.tokens[i].chosen.log_probability;
             }
-            ImGui::SetTooltip(
-                "%s", ctx.text
-                          .format("compare.token_tip", {{"p", ctx.text.number(100 * std::exp(log_probability), 3)},
-                                                        {"log", ctx.text.number(log_probability, 3)}})
-                          .c_str());
+            if (ui::begin_tooltip()) {
+                ImGui::TextUnformatted(
+                    ctx.text
+                        .format("compare.token_tip", {{"p", ctx.text.number(100 * std::exp(log_probability), 3)},
+                                                      {"log", ctx.text.number(log_probability, 3)}})
+                        .c_str());
+                ImGui::EndTooltip();
+            }
             if (ImGui::IsMouseClicked(ImGuiMouseButton_Left)) {
                 popup_column_ = index;
                 popup_group_ = group;
@@ -854,12 +995,8 @@ void ComparePanel::draw_foot(ui::Context& ctx, std::size_t index) {
         return;
     }
     const Generation& answer = *column.answer;
-    const std::uint64_t seed = base::count_of(answer.manifest, "seed");
     ImGui::PushStyleColor(ImGuiCol_Text, ctx.theme.text_dim);
-    std::string counts = ctx.text.format("compare.counts",
-                                         {{"tokens", ctx.text.number(static_cast<std::uint64_t>(answer.tokens.size()))},
-                                          {"prompt", ctx.text.number(static_cast<std::uint64_t>(answer.prompt_tokens))},
-                                          {"seed", std::to_string(seed)}});
+    std::string counts = counts_text(ctx, answer);
     if (mode_ == Mode::difference && views_[index].same >= 0) {
         counts = ctx.text.format("compare.same_words", {{"share", ui::percent_text(ctx.text, views_[index].same)}}) +
                  " · " + counts;
@@ -879,24 +1016,26 @@ void ComparePanel::draw_foot(ui::Context& ctx, std::size_t index) {
         if (!view.delivery.empty()) {
             ui::row_badge(ctx, ui::icon::warning, ctx.text("probe.delivery." + view.delivery), ui::Tone::warning);
             ui::tooltip(ctx.text.format("compare.label_tip", {{"rule", ctx.text.message(view.rule)}}));
-            ImGui::SameLine();
+        }
+        const char* stop = ctx.text(ctx.text.has(stop_key) ? stop_key : "compare.stop.unknown");
+        if (!view.delivery.empty()) {
+            ui::flow(ImGui::CalcTextSize(stop).x);
         }
         ImGui::AlignTextToFramePadding();
-        ui::text_elided(ctx.text(ctx.text.has(stop_key) ? stop_key : "compare.stop.unknown"),
-                        ImGui::GetContentRegionAvail().x - 8 * ctx.em);
+        ui::text_elided(stop, ImGui::GetContentRegionAvail().x);
     }
     const char* copy = ctx.text.label("compare.copy");
+    const char* base = ctx.text.label("compare.make_base");
     const bool base_button = mode_ == Mode::difference && columns_.size() > 2 && index != base_;
-    ImGui::SameLine();
+    const float buttons =
+        ui::button_width(copy) + (base_button ? ui::button_width(base) + ImGui::GetStyle().ItemSpacing.x : 0);
+    ui::flow(buttons);
+    ImGui::SetCursorPosX(ImGui::GetCursorPosX() + std::max(0.0f, ImGui::GetContentRegionAvail().x - buttons));
     if (base_button) {
-        const char* base = ctx.text.label("compare.make_base");
-        ui::align_right(ui::button_width(copy) + ui::button_width(base) + ImGui::GetStyle().ItemSpacing.x);
         if (ui::button(base)) {
             base_ = index;
         }
         ImGui::SameLine();
-    } else {
-        ui::align_right(ui::button_width(copy));
     }
     if (ui::button(copy)) {
         ImGui::SetClipboardText(displayable(answer.text).c_str());

@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -15,7 +16,7 @@ namespace moescope::panels {
 
 class ComparePanel : public ui::Panel {
  public:
-    /// The settings, and the models if all are of the library.
+    /// The settings.
     void take_over(ui::Panel& before) override;
     void draw(ui::Context& context) override;
     /// compare.run, compare.cancel, compare.swap_language, compare.max_tokens=N.
@@ -68,28 +69,37 @@ class ComparePanel : public ui::Panel {
     };
     struct Group {
         std::string id, prompt;
+        std::uint64_t started_ns = 0;                                     ///< wall clock
         std::vector<std::shared_ptr<const history::Generation>> answers;  ///< in the order in which they were started
     };
 
     void refresh(ui::Context& ctx);
     void choose_defaults(ui::Context& ctx);
+    void choose_models(const ui::Context& ctx);
     void follow_columns(ui::Context& ctx);
     void show_group(const std::string& id, const std::string& prompt);
+    void collect_history();
     /// From the click on: a second comparison must not start before the first one's answers have arrived.
     bool busy(const ui::Context& ctx) const;
     bool waiting(const ui::Context& ctx, const Column& column) const;
     void start(ui::Context& ctx);
     void cancel(ui::Context& ctx);
     void swap_language(ui::Context& ctx);
+    /// Where in history_ the prompt comes from; none while it is no earlier one.
+    std::optional<std::size_t> history_position() const;
+    bool can_step_history(int by) const;
     void step_history(int by);
+    void keep_draft();
 
     void draw_prompt(ui::Context& ctx);
     void draw_library(ui::Context& ctx);
+    void draw_earlier(ui::Context& ctx);
     void draw_models(ui::Context& ctx);
     void draw_settings(ui::Context& ctx);
+    void draw_question(ui::Context& ctx);
     void draw_view_bar(ui::Context& ctx);
     void draw_columns(ui::Context& ctx);
-    void draw_column(ui::Context& ctx, std::size_t index);
+    void draw_column(ui::Context& ctx, std::size_t index, float foot);
     void draw_column_head(ui::Context& ctx, std::size_t index);
     void draw_answer(ui::Context& ctx, std::size_t index);
     void draw_foot(ui::Context& ctx, std::size_t index);
@@ -102,14 +112,18 @@ class ComparePanel : public ui::Panel {
     void build_probability(View& view, const history::Generation& answer);
 
     std::uint64_t seen_version_ = ~std::uint64_t{0};
-    std::vector<Group> groups_;  ///< all comparisons of the session, oldest first
+    std::vector<Group> groups_;  ///< all comparisons of the session, oldest first: number i + 1
     std::string prompt_;
     bool prompt_touched_ = false;
-    std::vector<std::string> history_;  ///< own prompts, oldest first
-    std::size_t history_at_ = 0;
-    std::vector<std::string> models_;  ///< picked, one per column
+    std::vector<std::string> history_;  ///< prompts of the session, oldest first, no two the same in a row
+    std::size_t history_at_ = 0;        ///< counts while prompt_ is that one
+    std::string asked_;                 ///< the latest own prompt: its answers may still be on the way
+    std::string draft_;                 ///< what was typed and not run, while an earlier prompt is shown
+    std::vector<std::string> models_;   ///< picked, one per column
+    bool models_chosen_ = false;        ///< by a person; until then they are those of the newest comparison
     Settings settings_;
-    std::string group_;  ///< comparison on show
+    std::string group_;     ///< comparison on show
+    std::string question_;  ///< its prompt
     std::vector<Column> columns_;
     std::vector<View> views_;
     std::vector<std::shared_ptr<Alignment>> alignments_;  ///< of the answers in columns_
@@ -119,6 +133,7 @@ class ComparePanel : public ui::Panel {
     std::size_t base_ = 0;  ///< column that the others are compared with
     std::size_t popup_column_ = 0, popup_group_ = 0;
     bool open_popup_ = false;
+    float foot_height_ = 0, column_least_ = 0;  ///< of the columns in the last frame: what wraps there is higher
 };
 
 }  // namespace moescope::panels

@@ -6,7 +6,6 @@
 #include <set>
 
 #include "base/json_fields.hpp"
-#include "nodes/history/checkpoint_name.hpp"
 #include "panels/answers/question.hpp"
 #include "panels/node/library.hpp"
 #include "panels/panels.hpp"
@@ -30,6 +29,21 @@ const json* probe_sets(const client::Snapshot& snapshot) {
     return sets.is_array() ? &sets : nullptr;
 }
 
+bool any_active(const client::Snapshot& snapshot) {
+    const auto& runs = snapshot.probes;
+    return std::any_of(runs.begin(), runs.end(),
+                       [](const auto& entry) { return !protocol::ended(entry.second->state); });
+}
+
+std::size_t answers_left(const history::ProbeRun& run) {
+    return run.planned - std::min(run.planned, run.draws.size());
+}
+
+/// The run ended before all its questions were asked, and no other one is under way.
+bool can_go_on(const client::Snapshot& snapshot, const history::ProbeRun& run) {
+    return protocol::ended(run.state) && run.state != RunState::done && answers_left(run) > 0 && !any_active(snapshot);
+}
+
 /// A tree node whose text is cut with an ellipsis instead of at the edge.
 bool tree_node(const std::string& title, const std::string& id) {
     const float start = ImGui::GetCursorPosX();
@@ -44,15 +58,11 @@ bool tree_node(const std::string& title, const std::string& id) {
 
 void ProbePanel::take_over(ui::Panel& before) {
     const auto& old = dynamic_cast<const ProbePanel&>(before);
-    set_ = old.set_;
     draws_ = old.draws_;
     max_tokens_ = old.max_tokens_;
     measure_ = old.measure_;
     coder_ = old.coder_;
     chat_ = old.chat_;
-    if (std::none_of(old.models_.begin(), old.models_.end(), history::is_checkpoint_name)) {
-        models_ = old.models_;
-    }
 }
 
 bool ProbePanel::act(const std::string& action, ui::Context& ctx) {
@@ -90,7 +100,7 @@ void ProbePanel::refresh(ui::Context& ctx) {
         filter_ = {"state", "", "", run_->models.empty() ? "" : run_->models.front(), "zh"};
         filter_chosen_ = !run_->models.empty();
     }
-    collect_answers();
+    collect_answers(ctx);
     if (const client::CommandResult* started = ui::take_answer(ctx, starting_)) {
         if (started->state != client::CommandResult::State::done) {
             problem_ =
@@ -101,7 +111,28 @@ void ProbePanel::refresh(ui::Context& ctx) {
     }
 }
 
+/// Until a person picks others: set and models of the session's newest run, where node and library have them.
+void ProbePanel::choose_as_before(const ui::Context& ctx) {
+    if (ctx.snapshot.probes.empty()) {
+        return;
+    }
+    const history::ProbeRun& newest = *ctx.snapshot.probes.rbegin()->second;
+    const json* sets = probe_sets(ctx.snapshot);
+    if (sets && std::any_of(sets->begin(), sets->end(),
+                            [&](const json& set) { return base::text_of(set, "name") == newest.set; })) {
+        set_ = newest.set;
+    }
+    if (newest.models.size() == models_.size() &&
+        std::all_of(newest.models.begin(), newest.models.end(),
+                    [&](const std::string& name) { return find_model(ctx.snapshot, name) != nullptr; })) {
+        std::copy(newest.models.begin(), newest.models.end(), models_.begin());
+    }
+}
+
 void ProbePanel::choose_defaults(ui::Context& ctx) {
+    if (!chosen_) {
+        choose_as_before(ctx);
+    }
     if (set_.empty()) {
         if (const json* sets = probe_sets(ctx.snapshot); sets && !sets->empty()) {
             set_ = base::text_of(sets->front(), "name");
@@ -196,13 +227,14 @@ void ProbePanel::start(ui::Context& ctx) {
     }
     put_question(parameters, chat_, system_);
     starting_ = ctx.client.send("probe.start", std::move(parameters));
+    chosen_ = true;
     filter_chosen_ = false;
 }
 
 void ProbePanel::toggle_pause(ui::Context& ctx) {
     if (run_ && run_->state == RunState::running) {
         ctx.client.send("probe.pause", {{"run", run_->id}});
-    } else if (run_ && (run_->state == RunState::paused || run_->state == RunState::interrupted)) {
+    } else if (run_ && (run_->state == RunState::paused || can_go_on(ctx.snapshot, *run_))) {
         ctx.client.send("probe.resume", {{"run", run_->id}});
     }
 }
@@ -233,7 +265,7 @@ std::string ProbePanel::topic_title(const ui::Context& ctx, const std::string& t
 std::string ProbePanel::short_title(const ui::Context& ctx, const std::string& name) const {
     const auto first_word = [&](const std::string& model) {
         const std::string title = model_title(ctx, model);
-        return title.substr(0, title.find(' '));
+        return history::is_checkpoint_name(model) ? title : title.substr(0, title.find(' '));
     };
     const std::string word = first_word(name);
     for (const std::string& other : statistics_.models) {
@@ -263,23 +295,45 @@ void ProbePanel::draw(ui::Context& ctx) {
         return;
     }
     draw_run_bar(ctx);
+    if (ImGui::GetContentRegionAvail().x < 42 * ctx.em) {
+        draw_below(ctx);
+    } else {
+        draw_beside(ctx);
+    }
+}
+
+/// Table and answers side by side; in a low window the panel scrolls.
+void ProbePanel::draw_beside(ui::Context& ctx) {
     const float width = ImGui::GetContentRegionAvail().x;
+    const float height = std::max(18 * ctx.em, ImGui::GetContentRegionAvail().y);
     const bool tree = width > 84 * ctx.em;  // below that the table needs the room
     const float answers = std::clamp(width * 0.33f, 18 * ctx.em, 34 * ctx.em);
     if (tree) {
-        if (ui::begin_frame(ctx, "###probe.tree", {12.5f * ctx.em, 0})) {
+        if (ui::begin_frame(ctx, "###probe.tree", {12.5f * ctx.em, height})) {
             draw_tree(ctx);
         }
         ui::end_frame();
         ImGui::SameLine();
     }
     const float middle = ImGui::GetContentRegionAvail().x - answers - ImGui::GetStyle().ItemSpacing.x;
-    if (ImGui::BeginChild("###probe.middle", {middle, 0})) {
+    if (ImGui::BeginChild("###probe.middle", {middle, height})) {
         draw_middle(ctx);
     }
     ImGui::EndChild();
     ImGui::SameLine();
-    if (ui::begin_frame(ctx, "###probe.answers", {0, 0})) {
+    if (ui::begin_frame(ctx, "###probe.answers", {0, height})) {
+        draw_answers(ctx);
+    }
+    ui::end_frame();
+}
+
+/// In a narrow panel the answers stand below the table, and the panel scrolls.
+void ProbePanel::draw_below(ui::Context& ctx) {
+    if (ImGui::BeginChild("###probe.middle", {0, 0}, ImGuiChildFlags_AutoResizeY)) {
+        draw_middle(ctx);
+    }
+    ImGui::EndChild();
+    if (ui::begin_frame(ctx, "###probe.answers", {0, 32 * ctx.em})) {
         draw_answers(ctx);
     }
     ui::end_frame();
@@ -293,7 +347,7 @@ void ProbePanel::draw_settings(ui::Context& ctx) {
         return title.empty() ? base::text_of(set, "name") : title;
     };
     ImGui::BeginDisabled(active());
-    ImGui::SetNextItemWidth(combo);
+    ui::next_field(combo);
     std::string set_title = set_.empty() ? ctx.text("probe.no_set") : set_;
     for (std::size_t i = 0; sets && i < sets->size(); ++i) {
         if (base::text_of((*sets)[i], "name") == set_) {
@@ -311,6 +365,7 @@ void ProbePanel::draw_settings(ui::Context& ctx) {
             if (ImGui::Selectable((title_of((*sets)[i]) + "###set" + std::to_string(i)).c_str(),
                                   base::text_of((*sets)[i], "name") == set_)) {
                 set_ = base::text_of((*sets)[i], "name");
+                chosen_ = true;
             }
         }
         ImGui::EndCombo();
@@ -319,15 +374,17 @@ void ProbePanel::draw_settings(ui::Context& ctx) {
     for (std::size_t side = 0; side < models_.size(); ++side) {
         ImGui::PushID(static_cast<int>(side));
         ui::flow(combo);
-        ImGui::SetNextItemWidth(combo);
-        model_combo(ctx, "###probe.model", models_[side],
-                    models_[side].empty() ? ctx.text("probe.no_model") : model_title(ctx, models_[side]).c_str());
+        ui::next_field(combo);
+        if (model_combo(ctx, "###probe.model", models_[side],
+                        models_[side].empty() ? ctx.text("probe.no_model") : model_title(ctx, models_[side]).c_str())) {
+            chosen_ = true;
+        }
         ImGui::PopID();
     }
     const auto number = [&](const char* key, int& value, int low, int high) {
         ui::flow(field + ui::field_label_width(ctx, key));
         ui::field_label(ctx, key);
-        ImGui::SetNextItemWidth(field);
+        ui::next_field(field);
         ImGui::InputInt((std::string("###") + key).c_str(), &value, 0);
         value = std::clamp(value, low, high);
     };
@@ -395,7 +452,7 @@ void ProbePanel::draw_plan_line(ui::Context& ctx) {
 
 void ProbePanel::draw_run_bar(ui::Context& ctx) {
     if (ctx.snapshot.probes.size() > 1) {
-        ImGui::SetNextItemWidth(12 * ctx.em);
+        ui::next_field(12 * ctx.em);
         if (ImGui::BeginCombo("###probe.run", run_->name.c_str())) {
             for (const auto& [id, run] : ctx.snapshot.probes) {
                 if (ImGui::Selectable((run->name + "###run" + std::to_string(id)).c_str(), id == run_->id)) {
@@ -412,39 +469,60 @@ void ProbePanel::draw_run_bar(ui::Context& ctx) {
     ImGui::SetCursorPosY(ImGui::GetCursorPosY() + (ImGui::GetFrameHeight() - ImGui::GetTextLineHeight()) / 2);
     ui::state_badge(ctx, run_->state);
     ImGui::EndGroup();
-    ImGui::SameLine();
-    const bool running = run_->state == RunState::running;
-    const bool can_pause = running || run_->state == RunState::paused || run_->state == RunState::interrupted;
-    const char* pause = ctx.text.label(running || !can_pause ? "probe.pause" : "probe.resume");
-    const char* stop = ctx.text.label("probe.cancel");
-    const float buttons =
-        can_pause ? ui::button_width(pause) + ui::button_width(stop) + 2 * ImGui::GetStyle().ItemSpacing.x : 0;
-    const std::size_t done = run_->draws.size();
-    const float fraction = run_->planned > 0 ? static_cast<float>(done) / static_cast<float>(run_->planned) : 0;
     std::string progress =
-        ctx.text.format("probe.progress", {{"done", ctx.text.number(static_cast<std::uint64_t>(done))},
-                                           {"planned", ctx.text.number(static_cast<std::uint64_t>(run_->planned))}});
-    if (running && run_->seconds_left > 0) {
+        ctx.text.format("probe.progress", {{"done", ctx.text.number(std::uint64_t{run_->draws.size()})},
+                                           {"planned", ctx.text.number(std::uint64_t{run_->planned})}});
+    if (run_->state == RunState::running && run_->seconds_left > 0) {
         progress +=
             " · " + ctx.text.format("probe.time_left", {{"time", ui::duration_text(ctx.text, run_->seconds_left)}});
     }
-    ui::meter(ctx, fraction, progress, std::max(6 * ctx.em, ImGui::GetContentRegionAvail().x - buttons));
-    if (can_pause) {
-        ImGui::SameLine();
-        if (ui::button(pause)) {
-            toggle_pause(ctx);
-        }
-        ui::command_tooltip(ctx, ctx.text("probe.pause.help"), "probes.pause");
-        ImGui::SameLine();
-        if (ui::button(stop, active())) {
-            cancel(ctx);
-        }
-        ui::command_tooltip(ctx, ctx.text("probe.cancel.help"), "probes.cancel");
+    const float fraction =
+        run_->planned > 0 ? static_cast<float>(run_->draws.size()) / static_cast<float>(run_->planned) : 0;
+    // As wide as its text and a bar that can be read; where there is no room for a bar, the text alone. The buttons
+    // follow in the same row or in the next.
+    const float least = 4.0f / 3 * ImGui::CalcTextSize(progress.c_str()).x + 2 * ctx.em;
+    ui::flow(least);
+    const float room = ImGui::GetContentRegionAvail().x;
+    if (least > room) {
+        ui::text_wrapped(progress);
+    } else {
+        ui::meter(ctx, fraction, progress, std::min(room, std::max(least, 36 * ctx.em)));
     }
+    draw_run_buttons(ctx);
     if (!run_->message.empty()) {
         ui::banner(ctx, run_->state == RunState::failed ? ui::Tone::error : ui::Tone::warning,
                    ctx.text.message(run_->message));
     }
+}
+
+void ProbePanel::draw_run_buttons(ui::Context& ctx) {
+    const auto next = [](const char* label) {
+        ui::flow(ui::button_width(label));
+        return ui::button(label);
+    };
+    if (can_go_on(ctx.snapshot, *run_)) {
+        const std::string label =
+            ctx.text.format("probe.go_on", {{"left", ctx.text.number(std::uint64_t{answers_left(*run_)})},
+                                            {"planned", ctx.text.number(std::uint64_t{run_->planned})}}) +
+            "###probe.go_on";
+        if (next(label.c_str())) {
+            toggle_pause(ctx);
+        }
+        ui::command_tooltip(ctx, ctx.text("probe.go_on.help"), "probes.pause");
+        return;
+    }
+    const bool running = run_->state == RunState::running;
+    if (!running && run_->state != RunState::paused) {
+        return;
+    }
+    if (next(ctx.text.label(running ? "probe.pause" : "probe.resume"))) {
+        toggle_pause(ctx);
+    }
+    ui::command_tooltip(ctx, ctx.text("probe.pause.help"), "probes.pause");
+    if (next(ctx.text.label("probe.cancel"))) {
+        cancel(ctx);
+    }
+    ui::command_tooltip(ctx, ctx.text("probe.cancel.help"), "probes.cancel");
 }
 
 void ProbePanel::draw_tree(ui::Context& ctx) {
@@ -486,7 +564,7 @@ void ProbePanel::draw_topic(ui::Context& ctx, const std::string& group, const st
         if (picked) {
             filter_ = {item.group, item.topic, item.id, "", ""};
             filter_chosen_ = true;
-            collect_answers();
+            collect_answers(ctx);
         }
         if (!hovered) {
             continue;
@@ -495,8 +573,7 @@ void ProbePanel::draw_topic(ui::Context& ctx, const std::string& group, const st
             return (!item.mirrors.empty() && other.id == item.mirrors) || other.mirrors == item.id;
         });
         if (mirrored != items_.end()) {
-            ImGui::SetTooltip("%s\n%s", name.c_str(),
-                              ctx.text.format("probe.mirror_of", {{"name", mirrored->title}}).c_str());
+            ui::tooltip(name + "\n" + ctx.text.format("probe.mirror_of", {{"name", mirrored->title}}));
         }
     }
     ImGui::TreePop();
@@ -504,25 +581,19 @@ void ProbePanel::draw_topic(ui::Context& ctx, const std::string& group, const st
 
 namespace {
 
-RunState state_of_run(const ui::Context& ctx) {
-    const auto run = run_or_newest(ctx.snapshot.probes, ctx.selection.probe_run);
-    return run ? run->state : RunState::done;
-}
-
 bool can_start(const ui::Context& ctx) {
-    const auto& runs = ctx.snapshot.probes;
-    return ctx.connected() && std::none_of(runs.begin(), runs.end(),
-                                           [](const auto& entry) { return !protocol::ended(entry.second->state); });
+    return ctx.connected() && !any_active(ctx.snapshot);
 }
 
 bool can_pause(const ui::Context& ctx) {
-    const RunState state = state_of_run(ctx);
-    return ctx.connected() &&
-           (state == RunState::running || state == RunState::paused || state == RunState::interrupted);
+    const auto run = run_or_newest(ctx.snapshot.probes, ctx.selection.probe_run);
+    return ctx.connected() && run &&
+           (run->state == RunState::running || run->state == RunState::paused || can_go_on(ctx.snapshot, *run));
 }
 
 bool can_cancel(const ui::Context& ctx) {
-    return ctx.connected() && !protocol::ended(state_of_run(ctx));
+    const auto run = run_or_newest(ctx.snapshot.probes, ctx.selection.probe_run);
+    return ctx.connected() && run && !protocol::ended(run->state);
 }
 
 bool has_answers(const ui::Context& ctx) {

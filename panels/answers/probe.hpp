@@ -18,11 +18,12 @@ namespace moescope::panels {
 
 class ProbePanel : public ui::Panel {
  public:
-    /// The settings, the coder, and the models if both are of the library.
+    /// The settings and the coder.
     void take_over(ui::Panel& before) override;
     void draw(ui::Context& context) override;
-    /// probes.start, probes.pause (pauses or resumes), probes.cancel, probes.max_tokens=N, probes.coder=NAME; for the
-    /// answer on show probes.label.<delivery or 0 to 4>, probes.label.undo, probes.next_answer, probes.previous_answer.
+    /// probes.start, probes.pause (pauses, resumes, goes on with a run that had ended early), probes.cancel,
+    /// probes.max_tokens=N, probes.coder=NAME; for the answer on show probes.label.<delivery or 0 to 4>,
+    /// probes.label.undo, probes.next_answer, probes.previous_answer.
     bool act(const std::string& action, ui::Context& context) override;
     /// The actions of the answer on show, in the order of their menu.
     static std::vector<std::string> answer_actions();
@@ -39,6 +40,7 @@ class ProbePanel : public ui::Panel {
     // probe.cpp: the run, its settings and progress, the set's tree
     void refresh(ui::Context& ctx);
     void choose_defaults(ui::Context& ctx);
+    void choose_as_before(const ui::Context& ctx);
     void collect_items(ui::Context& ctx);
     const nlohmann::json* find_set(const ui::Context& ctx) const;
     std::size_t items_in_set(const ui::Context& ctx) const;
@@ -49,6 +51,9 @@ class ProbePanel : public ui::Panel {
     void ask_plan(ui::Context& ctx);
     void draw_settings(ui::Context& ctx);
     void draw_run_bar(ui::Context& ctx);
+    void draw_run_buttons(ui::Context& ctx);
+    void draw_beside(ui::Context& ctx);
+    void draw_below(ui::Context& ctx);
     void draw_plan_line(ui::Context& ctx);
     void draw_tree(ui::Context& ctx);
     void draw_topic(ui::Context& ctx, const std::string& group, const std::string& topic);
@@ -70,7 +75,7 @@ class ProbePanel : public ui::Panel {
 
     // probe_answers.cpp: the answers behind a cell, their labels
     void draw_answers(ui::Context& ctx);
-    void collect_answers();
+    void collect_answers(const ui::Context& ctx);
     const history::ProbeDraw* answer() const;
     std::size_t answer_index() const;  ///< of the answer on show in answers_; their number when none is
     void step_answer(int by);
@@ -91,6 +96,7 @@ class ProbePanel : public ui::Panel {
 
     std::string set_;
     std::array<std::string, 2> models_;
+    bool chosen_ = false;  ///< set or models, by a person; until then they are those of the session's newest run
     int draws_ = 1, max_tokens_ = 160;
     bool chat_ = true;
     std::string system_;  ///< empty: the templates' own
@@ -102,6 +108,7 @@ class ProbePanel : public ui::Panel {
     Filter filter_{"state", "", "", "", ""};
     bool filter_chosen_ = false;
     std::vector<std::shared_ptr<const history::ProbeDraw>> answers_;  ///< those that fit the filter
+    std::string answers_title_;                                       ///< what they have in common
     std::uint64_t answer_ = 0;                                        ///< seq of the answer on show
     std::uint64_t viewed_ = 0;                                        ///< seq whose texts are in the views
     TextView prompt_view_, answer_view_;

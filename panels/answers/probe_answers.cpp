@@ -16,12 +16,29 @@ namespace {
 
 using history::ProbeDraw;
 
-/// F1 in the order of the keys; the last ones have none: there are but nine digits, and two of them the protocol
-/// decides.
-constexpr std::array<const char*, 7> kDeliveries = {"answered", "refused", "blocked",   "empty",
-                                                    "cut",      "error",   "incoherent"};
-constexpr int kDeliveryKeys = 4;
+/// F1, each with its key: the first letter of the English name where it is free. F2 has its own digits, 0 to 4.
+struct DeliveryKey {
+    const char* delivery;
+    char letter;
+};
+constexpr std::array<DeliveryKey, 7> kDeliveries = {{{"answered", 'A'},
+                                                     {"refused", 'R'},
+                                                     {"blocked", 'B'},
+                                                     {"empty", 'E'},
+                                                     {"cut", 'C'},
+                                                     {"error", 'X'},
+                                                     {"incoherent", 'I'}}};
+constexpr char kUndoKey = 'U';
 constexpr int kLevels = 5;
+
+ImGuiKey letter_key(char letter) {
+    return static_cast<ImGuiKey>(ImGuiKey_A + (letter - 'A'));
+}
+
+/// "answered  A": the key that does the same stands on the button.
+std::string with_key(std::string_view name, char letter) {
+    return std::string(name) + "  " + letter;
+}
 
 ui::Tone tone_of(const std::string& delivery) {
     if (delivery == "answered") {
@@ -49,10 +66,14 @@ bool fits(const std::string& wanted, const std::string& value) {
 
 }  // namespace
 
-void ProbePanel::collect_answers() {
+void ProbePanel::collect_answers(const ui::Context& ctx) {
     answers_.clear();
     if (!run_) {
         return;
+    }
+    answers_title_ = filter_.topic.empty() ? ctx.text("probe.group." + filter_.group) : topic_title(ctx, filter_.topic);
+    if (!filter_.model.empty()) {
+        answers_title_ += " · " + side_title(ctx, {filter_.model, filter_.language});
     }
     for (const auto& draw : run_->draws) {
         if (fits(filter_.group, draw->group) && fits(filter_.topic, draw->topic) && fits(filter_.item, draw->item) &&
@@ -66,13 +87,8 @@ void ProbePanel::collect_answers() {
 }
 
 void ProbePanel::draw_answers(ui::Context& ctx) {
-    std::string what =
-        filter_.topic.empty() ? ctx.text("probe.group." + filter_.group) : topic_title(ctx, filter_.topic);
-    if (!filter_.model.empty()) {
-        what += " · " + side_title(ctx, {filter_.model, filter_.language});
-    }
     ImGui::PushFont(ctx.bold, 0);
-    ui::text_elided(what, ImGui::GetContentRegionAvail().x);
+    ui::text_elided(answers_title_, ImGui::GetContentRegionAvail().x);
     ImGui::PopFont();
     if (answer() == nullptr) {
         ui::text_wrapped(ctx.text("probe.no_answers"), ctx.theme.text_dim);
@@ -106,8 +122,8 @@ void ProbePanel::step_answer(int by) {
 
 std::vector<std::string> ProbePanel::answer_actions() {
     std::vector<std::string> actions = {"probes.previous_answer", "probes.next_answer"};
-    for (const char* delivery : kDeliveries) {
-        actions.push_back(fmt::format("probes.label.{}", delivery));
+    for (const DeliveryKey& key : kDeliveries) {
+        actions.push_back(fmt::format("probes.label.{}", key.delivery));
     }
     for (int level = 0; level < kLevels; ++level) {
         actions.push_back(fmt::format("probes.label.{}", level));
@@ -127,7 +143,8 @@ bool ProbePanel::act_on_answer(const std::string& action, ui::Context& ctx) {
     }
     const std::string value = action.substr(kLabel.size());
     const bool level = value.size() == 1 && value[0] >= '0' && value[0] < '0' + kLevels;
-    const bool delivery = std::find(kDeliveries.begin(), kDeliveries.end(), value) != kDeliveries.end();
+    const bool delivery = std::any_of(kDeliveries.begin(), kDeliveries.end(),
+                                      [&](const DeliveryKey& key) { return value == key.delivery; });
     if (!level && !delivery && value != "undo") {
         return false;
     }
@@ -236,46 +253,40 @@ void ProbePanel::draw_answer(ui::Context& ctx, const ProbeDraw& draw) {
 void ProbePanel::draw_labels(ui::Context& ctx, const ProbeDraw& draw) {
     // Low buttons: the answer above needs the room.
     ImGui::PushStyleVar(ImGuiStyleVar_FramePadding, ImVec2(0.4f * ctx.em, 0.14f * ctx.em));
-    const auto row = [&](int count, const char* const title_key, int first_key, int keys, auto name_of, auto is_on,
-                         auto choose) {
-        ui::text_dim(ctx, ctx.text.format(title_key, {{"first", std::to_string(first_key)},
-                                                      {"last", std::to_string(first_key + keys - 1)}}));
-        ui::help_mark(ctx, (std::string(title_key) + ".help").c_str());
-        for (int i = 0; i < count; ++i) {
-            const std::string label = name_of(i);
-            if (i > 0) {
-                ui::flow(ui::button_width(label.c_str()));
-            }
-            const bool on = is_on(i);
-            if (on) {
-                ImGui::PushStyleColor(ImGuiCol_Button, ImGui::GetStyleColorVec4(ImGuiCol_ButtonActive));
-            }
-            if (ui::button(label.c_str())) {
-                choose(i);
-            }
-            if (i < keys) {
-                ui::tooltip(ctx.text.format("probe.key", {{"key", std::to_string(first_key + i)}}));
-            }
-            if (on) {
-                ImGui::PopStyleColor();
-            }
-        }
+    const auto title = [&](const char* key) {
+        ui::text_dim(ctx, ctx.text(key));
+        ui::help_mark(ctx, (std::string(key) + ".help").c_str());
     };
-    row(
-        static_cast<int>(kDeliveries.size()), "probe.f1", 1, kDeliveryKeys,
-        [&](int i) {
-            const std::string name = kDeliveries[static_cast<std::size_t>(i)];
-            return ctx.text("probe.delivery." + name) + ("###f1." + name);
-        },
-        [&](int i) { return draw.delivery == kDeliveries[static_cast<std::size_t>(i)]; },
-        [&](int i) { label(ctx, draw, "delivery", kDeliveries[static_cast<std::size_t>(i)]); });
-    row(
-        kLevels, "probe.f2", kDeliveryKeys + 1, kLevels,
-        [&](int i) {
-            const std::string level = std::to_string(i);
-            return ctx.text("probe.engagement." + level) + ("###f2." + level);
-        },
-        [&](int i) { return draw.engagement == i; }, [&](int i) { label(ctx, draw, "engagement", std::to_string(i)); });
+    const auto choice = [&](const std::string& label, bool first, bool on, char key) {
+        if (!first) {
+            ui::flow(ui::button_width(label.c_str()));
+        }
+        if (on) {
+            ImGui::PushStyleColor(ImGuiCol_Button, ImGui::GetStyleColorVec4(ImGuiCol_ButtonActive));
+        }
+        const bool clicked = ui::button(label.c_str());
+        if (on) {
+            ImGui::PopStyleColor();
+        }
+        ui::tooltip(ctx.text.format("probe.key", {{"key", std::string(1, key)}}));
+        return clicked;
+    };
+    title("probe.f1");
+    for (const DeliveryKey& key : kDeliveries) {
+        const std::string name = key.delivery;
+        if (choice(with_key(ctx.text("probe.delivery." + name), key.letter) + "###f1." + name,
+                   &key == kDeliveries.begin(), draw.delivery == name, key.letter)) {
+            this->label(ctx, draw, "delivery", name);
+        }
+    }
+    title("probe.f2");
+    for (int i = 0; i < kLevels; ++i) {
+        const std::string level = std::to_string(i);
+        if (choice(ctx.text("probe.engagement." + level) + ("###f2." + level), i == 0, draw.engagement == i,
+                   level.front())) {
+            this->label(ctx, draw, "engagement", level);
+        }
+    }
     // A rule that finds an answer engaged has not checked a single fact of it.
     ui::text_wrapped(ctx.text("probe.not_truth"), ctx.theme.text_dim);
     ui::field_label(ctx, "probe.coder");
@@ -284,9 +295,9 @@ void ProbePanel::draw_labels(ui::Context& ctx, const ProbeDraw& draw) {
     ui::tooltip(ctx.text("probe.coder_help"));
     if (draw.labelled_by_person) {
         const std::string rule = label_text(ctx, draw.rule_delivery, draw.rule_engagement);
-        const char* undo = ctx.text.label("probe.undo");
-        ui::flow(ui::button_width(undo));
-        if (ui::button(undo)) {
+        const std::string undo = with_key(ctx.text("probe.undo"), kUndoKey) + "###probe.undo";
+        ui::flow(ui::button_width(undo.c_str()));
+        if (ui::button(undo.c_str())) {
             take_back(ctx, draw);
         }
         ui::command_tooltip(ctx, ctx.text("probe.undo.help"), "probes.label.undo");
@@ -305,21 +316,21 @@ void ProbePanel::take_keys(ui::Context& ctx, const ProbeDraw& draw) {
         io.KeyMods != ImGuiMod_None) {
         return;
     }
-    const auto pressed = [](int digit) {
+    const auto digit_pressed = [](int digit) {
         return ImGui::IsKeyPressed(static_cast<ImGuiKey>(ImGuiKey_0 + digit), false) ||
                ImGui::IsKeyPressed(static_cast<ImGuiKey>(ImGuiKey_Keypad0 + digit), false);
     };
-    for (int i = 0; i < kDeliveryKeys + kLevels; ++i) {
-        if (!pressed(i + 1)) {
-            continue;
-        }
-        if (i < kDeliveryKeys) {
-            label(ctx, draw, "delivery", kDeliveries[static_cast<std::size_t>(i)]);
-        } else {
-            label(ctx, draw, "engagement", std::to_string(i - kDeliveryKeys));
+    for (const DeliveryKey& key : kDeliveries) {
+        if (ImGui::IsKeyPressed(letter_key(key.letter), false)) {
+            label(ctx, draw, "delivery", key.delivery);
         }
     }
-    if (draw.labelled_by_person && pressed(0)) {
+    for (int level = 0; level < kLevels; ++level) {
+        if (digit_pressed(level)) {
+            label(ctx, draw, "engagement", std::to_string(level));
+        }
+    }
+    if (draw.labelled_by_person && ImGui::IsKeyPressed(letter_key(kUndoKey), false)) {
         take_back(ctx, draw);
     }
     if (ImGui::IsKeyPressed(ImGuiKey_PageDown)) {

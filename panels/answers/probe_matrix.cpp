@@ -247,7 +247,7 @@ void ProbePanel::draw_cell(ui::Context& ctx, const ProbeCell* cell, bool total) 
         filter_ = {cell->group, cell->topic, "", cell->model, cell->language};
         filter_chosen_ = true;
         answer_ = 0;
-        collect_answers();
+        collect_answers(ctx);
     }
 }
 
@@ -257,7 +257,7 @@ void ProbePanel::cell_tooltip(ui::Context& ctx, const ProbeCell& cell) {
         return;
     }
     const ProbeRate& rate = found->second;
-    if (!ImGui::BeginTooltip()) {
+    if (!ui::begin_tooltip()) {
         return;
     }
     ImGui::PushTextWrapPos(26 * ctx.em);

@@ -1,5 +1,6 @@
 #include "panels/answers/question.hpp"
 
+#include <algorithm>
 #include <imgui.h>
 #include <imgui_stdlib.h>
 
@@ -29,17 +30,17 @@ void question_fields(ui::Context& ctx, const char* key, bool& chat, std::string&
         ui::tooltip(system.empty() ? ctx.text("question.system_help") : shortened(system, kMostShown));
     }
     if (ImGui::BeginPopup("###question.popup")) {
-        const float width = 26 * ctx.em;
+        const float width = std::min(26 * ctx.em, ImGui::GetMainViewport()->WorkSize.x - 2 * ctx.em);
         ui::text_dim(ctx, ctx.text("question.system"));
         if (ImGui::IsWindowAppearing()) {
             ImGui::SetKeyboardFocusHere();
         }
-        const std::string typed = system;
         ImGui::InputTextMultiline("###question.text", &system, {width, 5 * ImGui::GetTextLineHeightWithSpacing()},
                                   ImGuiInputTextFlags_WordWrap);
-        if (ImGui::IsItemDeactivated() && ImGui::IsKeyPressed(ImGuiKey_Escape)) {
-            system = typed;  // Escape leaves the field and takes nothing back
+        if (ui::button(ctx.text.label("question.clear"), !system.empty())) {
+            system.clear();
         }
+        ui::tooltip(ctx.text("question.clear_help"));
         ImGui::PushTextWrapPos(ImGui::GetCursorPosX() + width);
         ui::text_dim(ctx, ctx.text("question.system_help"));
         ImGui::PopTextWrapPos();

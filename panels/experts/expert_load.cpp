@@ -1,13 +1,20 @@
-#include "panels/experts/expert_load.hpp"
-
+// The expert load panel: which expert got how many tokens. A layer x expert map of one step, the history of one layer
+// over steps, the bars and balance numbers of that layer; for all text, English, Chinese, or the difference of the two.
+// What is shown is in load_model.hpp; here the views get their places.
 #include <algorithm>
 #include <array>
+#include <string>
 
+#include "panels/experts/expert_map.hpp"
+#include "panels/experts/expert_menu.hpp"
 #include "panels/experts/layer_bars.hpp"
 #include "panels/experts/layer_numbers.hpp"
+#include "panels/experts/load_history.hpp"
+#include "panels/experts/load_model.hpp"
 #include "panels/experts/load_toolbar.hpp"
 #include "panels/panels.hpp"
 #include "panels/training/step_plot.hpp"
+#include "panels/ui/panel.hpp"
 #include "panels/ui/widgets.hpp"
 
 namespace moescope::panels {
@@ -15,6 +22,24 @@ namespace {
 
 using history::TrainingRun;
 using ui::Context;
+
+class ExpertLoadPanel final : public ui::Panel {
+ public:
+    void take_over(ui::Panel& before) override;
+    void draw(ui::Context& ctx) override;
+    /// load.all, load.english, load.chinese, load.difference, load.live, load.layer_next, load.layer_previous,
+    /// load.expert_next, load.expert_previous.
+    bool act(const std::string& action, ui::Context& ctx) override;
+
+ private:
+    void draw_views(const LoadView& view, bool open_menu);
+    void draw_layer(const LoadView& view, float height) const;
+
+    LoadModel model_;
+    ExpertMap map_;
+    LoadHistory history_;
+    ExpertMenu menu_;
+};
 
 constexpr float kLeastWidth = 14, kLeastHeight = 12;  ///< em, of the views
 constexpr float kBeside = 24;                         ///< em, from which map and layer stand beside one another

@@ -1,6 +1,7 @@
 #include "panels/experts/expert_menu.hpp"
 
 #include <fmt/format.h>
+#include <imgui_internal.h>
 #include <nlohmann/json.hpp>
 
 #include "panels/ui/text_layout.hpp"
@@ -44,8 +45,8 @@ void draw_actions(const LoadView& view, ExpertCell cell) {
     ImGui::Separator();
 }
 
-/// `low`, `size`: the panel's window.
-void draw_saving(const LoadView& view, ImVec2 low, ImVec2 size) {
+/// `part`: what the panel shows, without the tabs above it.
+void draw_saving(const LoadView& view, const ImRect& part) {
     ui::Context& ctx = view.ctx;
     const history::Loads& loads = view.model.loads();
     const std::string name = fmt::format("{}-load-{}", view.run.name, loads.last_step);
@@ -54,7 +55,7 @@ void draw_saving(const LoadView& view, ImVec2 low, ImVec2 size) {
         ctx.save_as(name + ".csv", csv());
     }
     if (ImGui::MenuItem(ctx.text.label("training.menu.png"))) {
-        ctx.save_picture(name + ".png", low, {low.x + size.x, low.y + size.y});
+        ctx.save_picture(name + ".png", part.Min, part.Max);
     }
     if (ImGui::MenuItem(ctx.text.label("load.menu.copy"))) {
         ctx.copy_text(csv());
@@ -72,14 +73,14 @@ void ExpertMenu::draw(const LoadView& view, std::optional<ExpertCell> hovered) {
     if (ImGui::IsWindowHovered(ImGuiHoveredFlags_ChildWindows) && ImGui::IsMouseReleased(ImGuiMouseButton_Right)) {
         open(hovered);
     }
-    const ImVec2 low = ImGui::GetWindowPos(), size = ImGui::GetWindowSize();
+    const ImRect part = ImGui::GetCurrentWindow()->InnerRect;
     if (!ImGui::BeginPopup("menu")) {
         return;
     }
     if (cell_) {
         draw_actions(view, *cell_);
     }
-    draw_saving(view, low, size);
+    draw_saving(view, part);
     ImGui::EndPopup();
 }
 

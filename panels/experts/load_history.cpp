@@ -7,6 +7,7 @@
 #include "panels/training/step_plot.hpp"
 #include "panels/ui/plot_tools.hpp"
 #include "panels/ui/text_layout.hpp"
+#include "panels/ui/widgets.hpp"
 
 namespace moescope::panels {
 namespace {
@@ -126,7 +127,7 @@ void LoadHistory::hover(const LoadView& view, const Area& area) const {
         ctx.selection.pinned_step.reset();
         fit_steps(ctx.selection, view.run);
     }
-    if (!ImGui::BeginTooltip()) {
+    if (!ui::begin_tooltip()) {
         return;
     }
     ImGui::TextUnformatted(row_title(ctx.text, *row).c_str());

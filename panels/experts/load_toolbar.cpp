@@ -121,14 +121,14 @@ bool draw_load_toolbar(ui::Context& ctx, const TrainingRun& run, LoadModel& mode
     ImGui::AlignTextToFramePadding();
     ImGui::TextUnformatted(text("load.layer"));
     ImGui::SameLine(0, 0.4f * ctx.em);
-    ImGui::SetNextItemWidth(small);
+    ui::next_field(small);
     draw_layer(ctx, run);
     flow(medium);
-    ImGui::SetNextItemWidth(medium);
+    ui::next_field(medium);
     draw_window(ctx, model);
     const float wide = 9.5f * ctx.em;
     flow(wide);
-    ImGui::SetNextItemWidth(wide);
+    ui::next_field(wide);
     draw_colors(ctx, model);
     const char* menu = text.label("load.menu");
     flow(ui::button_width(menu));

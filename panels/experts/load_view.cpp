@@ -5,6 +5,7 @@
 
 #include "panels/experts/expert_marks.hpp"
 #include "panels/ui/text_layout.hpp"
+#include "panels/ui/widgets.hpp"
 
 namespace moescope::panels {
 
@@ -73,7 +74,7 @@ void draw_axis_label(const ui::Context& ctx, const Area& area, float y, const st
 }
 
 void draw_cell_tooltip(const LoadView& view, ExpertCell cell) {
-    if (!ImGui::BeginTooltip()) {
+    if (!ui::begin_tooltip()) {
         return;
     }
     const ui::Context& ctx = view.ctx;

@@ -136,7 +136,10 @@ void ManualPanel::follow_link(ui::Context& ctx, const ManualBlock::Cell& cell, c
     }
     const std::string& target = document_.links[run->link];
     ImGui::SetMouseCursor(ImGuiMouseCursor_Hand);
-    ImGui::SetTooltip("%s", target.c_str());
+    if (ui::begin_tooltip()) {
+        ImGui::TextUnformatted(target.c_str());
+        ImGui::EndTooltip();
+    }
     if (!ImGui::IsMouseClicked(ImGuiMouseButton_Left)) {
         return;
     }

@@ -1,21 +1,45 @@
-#include "panels/node/models.hpp"
-
+// The library: every model file with its maker, licence, hash and state; add by path, remove.
 #include <algorithm>
 #include <array>
+#include <imgui.h>
 #include <imgui_stdlib.h>
 #include <numeric>
+#include <string>
+#include <vector>
 
 #include "base/json_fields.hpp"
 #include "panels/panels.hpp"
+#include "panels/ui/panel.hpp"
 #include "panels/ui/text_layout.hpp"
 #include "panels/ui/text_tools.hpp"
 #include "panels/ui/text_view.hpp"
 #include "panels/ui/units.hpp"
+#include "panels/ui/widgets.hpp"
 
 namespace moescope::panels {
 namespace {
 
 using client::ModelEntry;
+
+class ModelsPanel : public ui::Panel {
+ public:
+    void draw(ui::Context& context) override;
+    /// models.add asks for a file and adds it, models.add=PATH adds that one.
+    bool act(const std::string& action, ui::Context& context) override;
+
+ private:
+    void add(ui::Context& ctx);
+    void draw_add(ui::Context& ctx);
+    void draw_table(ui::Context& ctx, float height);
+    void draw_row(ui::Context& ctx, const client::ModelEntry& model, const std::vector<ui::TableColumn>& columns);
+    void draw_cell(ui::Context& ctx, const client::ModelEntry& model, ImGuiID column);
+    void draw_details(ui::Context& ctx);
+    std::vector<std::size_t> sorted(const ui::Context& ctx) const;
+
+    std::string path_, selected_;
+    base::Sentence problem_;
+    client::CommandId adding_ = 0;
+};
 
 /// Columns of the table, in the order of the headers; the value names a column while the table is sorted by it.
 enum ColumnId : ImGuiID { kName, kMaker, kSize, kPrecision, kLicence, kArchitecture, kHash, kOrigin, kState };
@@ -36,15 +60,12 @@ const std::array<Offered, 9> kColumns = {{{{"models.name", 2.0f, false, kName}, 
                                           {{"models.state", 7.8f, true, kState}, 0}}};
 
 std::string maker_text(const ui::Context& ctx, const ModelEntry& model) {
-    const std::string key = "models.country." + model.country;
-    const std::string country = ctx.text.has(key) ? ctx.text(key) : model.country;
     if (model.trained_here) {
         return ctx.text("models.made_here");
     }
-    if (model.maker.empty()) {
-        return country;
-    }
-    return country.empty() ? model.maker : model.maker + ", " + country;
+    const std::string maker = ctx.text.named("models.maker_name.", model.maker);
+    const std::string country = ctx.text.named("models.country.", model.country);
+    return maker + (maker.empty() || country.empty() ? "" : ctx.text("common.comma")) + country;
 }
 
 std::string state_text(const ui::Context& ctx, const ModelEntry& model) {
@@ -97,7 +118,10 @@ bool ModelsPanel::act(const std::string& action, ui::Context& ctx) {
         add(ctx);
     } else if (action == "models.add") {
         ctx.choose_file(ctx.text("command.models.add"), "model",
-                        [run = ctx.run](const std::string& chosen) { run("models.add=" + chosen); });
+                        [run = ctx.run, show = ctx.show_panel](const std::string& chosen) {
+                            show("models");
+                            run("models.add=" + chosen);
+                        });
     } else {
         return false;
     }
@@ -133,8 +157,9 @@ void ModelsPanel::draw_add(ui::Context& ctx) {
         ui::button_width(choose) + ui::button_width(add_label) + 2 * ImGui::GetStyle().ItemSpacing.x + 2;
     const float all = ImGui::GetContentRegionAvail().x;
     ImGui::SetNextItemWidth(all - buttons >= 12 * ctx.em ? all - buttons : all);
-    const bool entered = ImGui::InputTextWithHint("###models.path", ctx.text("models.path_hint"), &path_,
-                                                  ImGuiInputTextFlags_EnterReturnsTrue | ImGuiInputTextFlags_ElideLeft);
+    const bool entered = ImGui::InputTextWithHint(
+        "###models.path", ctx.text("models.path_hint"), &path_,
+        ImGuiInputTextFlags_EnterReturnsTrue | (path_.empty() ? 0 : ImGuiInputTextFlags_ElideLeft));
     ui::flow(ui::button_width(choose));
     if (ui::button(choose)) {
         ctx.choose_file(ctx.text("models.choose_title"), "model", [this](const std::string& path) { path_ = path; });
@@ -314,10 +339,9 @@ ui::PanelDescription describe_models() {
             .stands = {{"training", Place::lower, 1, Show::open},
                        {"compare", Place::whole, 5, Show::open},
                        {"probe", Place::whole, 5, Show::open}},
-            .commands = {{.key = "models.add",
-                          .menu = {"menu.models", 0},
-                          .available = [](const ui::Context& ctx) { return ctx.connected(); },
-                          .opens = true}}};
+            .commands = {{.key = "models.add", .menu = {"menu.models", 0}, .available = [](const ui::Context& ctx) {
+                              return ctx.connected();
+                          }}}};
 }
 
 }  // namespace moescope::panels

@@ -1,10 +1,11 @@
-#include "panels/node/nodes.hpp"
-
+// The node behind the window: state, machine, link, and the work it is doing.
 #include <algorithm>
+#include <string>
 
 #include "panels/node/memory.hpp"
 #include "panels/node/tasks.hpp"
 #include "panels/panels.hpp"
+#include "panels/ui/panel.hpp"
 #include "panels/ui/text_layout.hpp"
 #include "panels/ui/text_view.hpp"
 #include "panels/ui/units.hpp"
@@ -14,6 +15,18 @@ namespace moescope::panels {
 namespace {
 
 using client::Link;
+
+class NodesPanel : public ui::Panel {
+ public:
+    void draw(ui::Context& context) override;
+    /// node.restart.
+    bool act(const std::string& action, ui::Context& context) override;
+
+ private:
+    void draw_link(ui::Context& ctx);
+    void draw_machine(ui::Context& ctx);
+    void draw_tasks(ui::Context& ctx);
+};
 
 struct LinkLook {
     const char* key;
@@ -158,7 +171,8 @@ void NodesPanel::draw_tasks(ui::Context& ctx) {
         ImGui::TableNextColumn();
         ImGui::AlignTextToFramePadding();
         const std::string kind = task.kind ? ctx.text(protocol::task_kind_name(*task.kind)) : "";
-        ui::text_elided(task.title.empty() ? kind : kind + ": " + task.title, ImGui::GetContentRegionAvail().x);
+        ui::text_elided(task.title.empty() ? kind : kind + ": " + task_title(ctx, task),
+                        ImGui::GetContentRegionAvail().x);
         ImGui::TableNextColumn();
         const std::string detail = ctx.text.message(task.detail);
         const std::string shown =

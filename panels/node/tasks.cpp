@@ -2,7 +2,13 @@
 
 #include <nlohmann/json.hpp>
 
+#include "panels/node/library.hpp"
+
 namespace moescope::panels {
+
+std::string task_title(const ui::Context& ctx, const client::Task& task) {
+    return model_title(ctx, task.title);
+}
 
 void cancel_task(const ui::Context& ctx, const client::Task& task) {
     nlohmann::json parameters;

@@ -10,6 +10,7 @@
 #include "base/json_fields.hpp"
 #include "base/json_guard.hpp"
 #include "base/settings.hpp"
+#include "base/text.hpp"
 #include "base/utf8.hpp"
 
 namespace moescope::panels {
@@ -131,7 +132,7 @@ std::string shown(const json& value) {
         text = value.is_string() ? "\"\"" : "null";
     }
     constexpr std::size_t kMost = 60;
-    return text.size() <= kMost ? text : text.substr(0, base::character_boundary(text, kMost)) + "...";
+    return base::shortened(std::move(text), kMost);
 }
 
 /// Fills a configuration that has every key the node knows.

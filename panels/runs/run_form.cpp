@@ -1,12 +1,15 @@
 #include "panels/runs/run_form.hpp"
 
 #include <algorithm>
+#include <array>
 #include <cctype>
 #include <fmt/format.h>
 #include <imgui_stdlib.h>
+#include <utility>
 
 #include "base/json_fields.hpp"
 #include "base/settings.hpp"
+#include "base/text.hpp"
 #include "panels/runs/run_tools.hpp"
 #include "panels/ui/floating.hpp"
 #include "panels/ui/text_layout.hpp"
@@ -29,14 +32,8 @@ constexpr const char* kBuiltInData = "manpages";
 constexpr float kWidth = 63, kHeight = 40, kLeastWidth = 34, kLeastHeight = 22;
 constexpr float kColumn = 27;  ///< least width of a column of fields
 constexpr float kLabel = 13.5f;
+constexpr float kLeastHead = 33;   ///< three fields beside each other
 constexpr float kLeastFields = 8;  ///< height of the list of fields; in a smaller window the whole form scrolls
-
-bool contains(std::string_view text, std::string_view part) {
-    const auto same = [](char a, char b) {
-        return std::tolower(static_cast<unsigned char>(a)) == std::tolower(static_cast<unsigned char>(b));
-    };
-    return std::search(text.begin(), text.end(), part.begin(), part.end(), same) != text.end();
-}
 
 std::string bound(const ui::Language& text, const ConfigField& field, double value) {
     return field.type == Type::integer && value >= 0 && value < 1e15 ? text.number(static_cast<std::uint64_t>(value))
@@ -56,15 +53,20 @@ std::string range_text(const ui::Language& text, const ConfigField& field) {
 std::string possible_text(const ui::Language& text, const ConfigField& field) {
     std::string choices = field.type == Type::flag ? "true, false" : "";
     for (const std::string& choice : field.choices) {
-        choices += (choices.empty() ? "" : ", ") + choice;
+        base::append_to_list(choices, choice);
     }
     return choices.empty() ? range_text(text, field) : choices;
 }
 
-/// What a choice means in words, or nothing.
-std::string choice_name(const ui::Language& text, const ConfigField& field, const std::string& choice) {
-    const std::string key = "runs.choice." + field.key + "." + choice;
+/// What a choice means in a sentence, or nothing.
+std::string choice_help(const ui::Language& text, const ConfigField& field, const std::string& choice) {
+    const std::string key = "runs.choice." + field.key + "." + choice + ".help";
     return text.has(key) ? text(key) : std::string();
+}
+
+/// A path shows its end, the hint of an empty field its beginning.
+ImGuiInputTextFlags path_flags(const std::string& path) {
+    return path.empty() ? 0 : ImGuiInputTextFlags_ElideLeft;
 }
 
 /// The undo button is a square at the right end of a field.
@@ -189,6 +191,7 @@ void RunForm::collect(Context& ctx) {
         ctx.selection.follow = true;
         ctx.selection.step_min = 0;
         ctx.selection.pinned_step.reset();
+        ctx.show_panel("training");
     }
 }
 
@@ -308,7 +311,7 @@ void RunForm::keep_fixed(const Context& ctx) {
                 continue;
             }
             config_[field.section][field.key] = *of_parent;
-            kept += (kept.empty() ? "" : ", ") + field.key;
+            base::append_to_list(kept, field.key);
         }
     }
     if (!kept.empty()) {
@@ -326,7 +329,7 @@ std::string RunForm::why_not_start(const Context& ctx) const {
     if (!refused_.empty()) {
         std::string fields;
         for (const auto& [key, text] : refused_) {
-            fields += (fields.empty() ? "" : ", ") + setting_label(ctx.text, key);
+            base::append_to_list(fields, setting_label(ctx.text, key), ctx.text("common.comma"));
         }
         return ctx.text.format("runs.start.refused", {{"fields", fields}});
     }
@@ -410,21 +413,31 @@ void RunForm::draw_origin(Context& ctx) {
 }
 
 void RunForm::draw_head(Context& ctx) {
-    if (!ImGui::BeginTable("head", 3, ImGuiTableFlags_SizingStretchSame)) {
+    const bool wide = ImGui::GetContentRegionAvail().x >= kLeastHead * ctx.em;
+    if (!ImGui::BeginTable("head", wide ? 3 : 1, ImGuiTableFlags_SizingStretchSame)) {
         return;
     }
-    for (const char* key : {fork_ ? "runs.fork.parent" : "runs.preset", "runs.name", "runs.data"}) {
+    // Beside each other: a row of names, a row of fields. In a narrow form each field has its name above it.
+    const std::array<const char*, 3> keys = {fork_ ? "runs.fork.parent" : "runs.preset", "runs.name", "runs.data"};
+    for (std::size_t i = 0; wide && i < keys.size(); ++i) {
         ImGui::TableNextColumn();
-        ui::text_dim(ctx, ctx.text(key));
+        ui::text_dim(ctx, ctx.text(keys[i]));
     }
-    ImGui::TableNextColumn();
-    draw_origin(ctx);
-    ImGui::TableNextColumn();
-    ImGui::SetNextItemWidth(-1);
-    ImGui::InputTextWithHint("###runs.name", ctx.text("runs.name.hint"), &name_);
-    ui::tooltip(ctx.text("runs.name.help"));
-    ImGui::TableNextColumn();
-    draw_data(ctx);
+    for (std::size_t i = 0; i < keys.size(); ++i) {
+        ImGui::TableNextColumn();
+        if (!wide) {
+            ui::text_dim(ctx, ctx.text(keys[i]));
+        }
+        if (i == 0) {
+            draw_origin(ctx);
+        } else if (i == 1) {
+            ImGui::SetNextItemWidth(-1);
+            ImGui::InputTextWithHint("###runs.name", ctx.text("runs.name.hint"), &name_);
+            ui::tooltip(ctx.text("runs.name.help"));
+        } else {
+            draw_data(ctx);
+        }
+    }
     ImGui::EndTable();
 }
 
@@ -432,7 +445,7 @@ void RunForm::draw_data(Context& ctx) {
     if (fork_) {
         ImGui::SetNextItemWidth(-1);
         ImGui::BeginDisabled();
-        ImGui::InputText("###runs.data", &fork_->data, ImGuiInputTextFlags_ElideLeft);
+        ImGui::InputText("###runs.data", &fork_->data, path_flags(fork_->data));
         ImGui::EndDisabled();
         ui::tooltip(ctx.text("runs.fork.data.help"));
         return;
@@ -440,7 +453,7 @@ void RunForm::draw_data(Context& ctx) {
     const std::string folder = std::string(icon::folder) + "###runs.data.choose";
     ImGui::SetNextItemWidth(ImGui::GetContentRegionAvail().x - ui::button_width(folder.c_str()) -
                             ImGui::GetStyle().ItemSpacing.x);
-    ImGui::InputTextWithHint("###runs.data", kBuiltInData, &data_, ImGuiInputTextFlags_ElideLeft);
+    ImGui::InputTextWithHint("###runs.data", kBuiltInData, &data_, path_flags(data_));
     ui::tooltip(ctx.text("runs.data.help"));
     ImGui::SameLine();
     if (ImGui::Button(folder.c_str())) {
@@ -454,16 +467,17 @@ void RunForm::draw_tools(Context& ctx) {
                       insert = std::string(icon::file) + " " + ctx.text.label("runs.paste_json");
     const float spacing = ImGui::GetStyle().ItemSpacing.x,
                 buttons = ui::button_width(copy.c_str()) + ui::button_width(insert.c_str()) + spacing;
-    ImGui::SetNextItemWidth(std::max(8 * ctx.em, std::min(20 * ctx.em, ImGui::GetContentRegionAvail().x - buttons)));
+    const float room = ImGui::GetContentRegionAvail().x;
+    ui::next_field(room - buttons >= 10 * ctx.em ? std::min(20 * ctx.em, room - buttons - spacing) : room);
     ImGui::InputTextWithHint("###runs.search", ctx.text("runs.search.hint"), &search_);
     std::size_t total = 0;
     for (const FieldGroup& group : groups_) {
         total += changes(group);
     }
     if (total > 0) {
-        ImGui::SameLine();
-        ui::text_colored(ctx.theme.accent,
-                         ctx.text.format("runs.changed", {{"n", ctx.text.number(std::uint64_t{total})}}));
+        const std::string changed = ctx.text.format("runs.changed", {{"n", ctx.text.number(std::uint64_t{total})}});
+        ui::flow(ImGui::CalcTextSize(changed.c_str()).x);
+        ui::text_colored(ctx.theme.accent, changed);
     }
     ui::align_right(buttons);
     if (ImGui::Button(copy.c_str())) {
@@ -474,7 +488,7 @@ void RunForm::draw_tools(Context& ctx) {
         ImGui::SetClipboardText(config_text(named, groups_).c_str());
     }
     ui::tooltip(ctx.text("runs.copy_json.help"));
-    ImGui::SameLine();
+    ui::flow(ui::button_width(insert.c_str()));
     if (ImGui::Button(insert.c_str())) {
         paste(ctx);
     }
@@ -482,8 +496,9 @@ void RunForm::draw_tools(Context& ctx) {
 }
 
 bool RunForm::found(const Context& ctx, const ConfigField& field) const {
-    return search_.empty() || contains(field.key, search_) || contains(setting_label(ctx.text, field.key), search_) ||
-           contains(ctx.text(field.help_key), search_);
+    return search_.empty() || base::contains_any_case(field.key, search_) ||
+           base::contains_any_case(setting_label(ctx.text, field.key), search_) ||
+           base::contains_any_case(ctx.text(field.help_key), search_);
 }
 
 std::string RunForm::explanation(const Context& ctx, const FieldGroup& group, const ConfigField& field) const {
@@ -496,9 +511,10 @@ std::string RunForm::explanation(const Context& ctx, const FieldGroup& group, co
     line(range_text(ctx.text, field));
     if (field.type == Type::choice) {
         for (const std::string& choice : field.choices) {
-            if (const std::string name = choice_name(ctx.text, field, choice); !name.empty()) {
-                line(fmt::format("{}: {}", choice, name));
-            }
+            const std::string help = choice_help(ctx.text, field, choice);
+            line(ctx.text.format(
+                help.empty() ? "runs.choice_key" : "runs.choice_key_help",
+                {{"name", choice_label(ctx.text, field.key, choice)}, {"key", choice}, {"help", help}}));
         }
     }
     line(ctx.text.format("runs.key", {{"key", field.section + "." + field.key}}));
@@ -507,17 +523,25 @@ std::string RunForm::explanation(const Context& ctx, const FieldGroup& group, co
     }
     if (const json* of_preset = base::setting(base_, field.key); of_preset != nullptr && changed(field)) {
         line(ctx.text.format(fork_ ? "runs.fork.of_parent" : "runs.of_preset",
-                             {{"value", base::setting_text(*of_preset)}}));
+                             {{"value", value_label(ctx.text, field.key, *of_preset)}}));
     }
     if (fixed(field)) {
         line(ctx.text("runs.fork.fixed"));
     }
     for (const std::string& condition : {group.condition, field.condition}) {
         if (!base::holds(condition, config_)) {
-            line(ctx.text.format("runs.no_effect", {{"condition", condition}}));
+            line(ctx.text.format("runs.no_effect", {{"condition", condition_text(ctx.text, condition)}}));
         }
     }
     return text;
+}
+
+/// In the bold letters of a changed field, so that a change moves nothing.
+float RunForm::label_width_of(const Context& ctx, const ConfigField& field) {
+    ImGui::PushFont(ctx.bold, 0.0f);
+    const float width = ImGui::CalcTextSize(setting_label(ctx.text, field.key).c_str()).x;
+    ImGui::PopFont();
+    return width;
 }
 
 void RunForm::draw_label(const Context& ctx, const ConfigField& field, bool is_changed, float width) {
@@ -526,7 +550,7 @@ void RunForm::draw_label(const Context& ctx, const ConfigField& field, bool is_c
         ImGui::PushStyleColor(ImGuiCol_Text, ctx.theme.accent);
         ImGui::PushFont(ctx.bold, 0.0f);
     }
-    ui::text_elided(setting_label(ctx.text, field.key), width);
+    ui::text_wrapped(setting_label(ctx.text, field.key), {}, width);
     if (is_changed) {
         ImGui::PopFont();
         ImGui::PopStyleColor();
@@ -564,15 +588,17 @@ void RunForm::draw_number(Context& ctx, const ConfigField& field, const json& va
 
 void RunForm::draw_choice(Context& ctx, const ConfigField& field, const json& value) {
     const std::string id = "###" + field.label_key, current = base::setting_text(value);
-    if (!ImGui::BeginCombo(id.c_str(), current.c_str())) {
+    if (!ImGui::BeginCombo(id.c_str(), choice_label(ctx.text, field.key, current).c_str())) {
         return;
     }
     for (const std::string& choice : field.choices) {
-        const std::string name = choice_name(ctx.text, field, choice);
-        const std::string item = fmt::format("{}{}{}###{}", choice, name.empty() ? "" : " \u2013 ", name, choice);
+        const std::string help = choice_help(ctx.text, field, choice);
+        const std::string item = fmt::format("{}{}{}###{}", choice_label(ctx.text, field.key, choice),
+                                             help.empty() ? "" : " \u2013 ", help, choice);
         if (ImGui::Selectable(item.c_str(), choice == current)) {
             set(ctx, field, choice);
         }
+        ui::tooltip(ctx.text.format("runs.key", {{"key", choice}}));
     }
     ImGui::EndCombo();
 }
@@ -601,7 +627,7 @@ void RunForm::draw_undo(Context& ctx, const ConfigField& field) {
     }
     const json* of_preset = base::setting(base_, field.key);
     ui::tooltip(ctx.text.format(fork_ ? "runs.fork.undo" : "runs.undo",
-                                {{"value", of_preset == nullptr ? "" : base::setting_text(*of_preset)}}));
+                                {{"value", of_preset == nullptr ? "" : value_label(ctx.text, field.key, *of_preset)}}));
 }
 
 void RunForm::draw_field(Context& ctx, const FieldGroup& group, const ConfigField& field) {
@@ -613,10 +639,14 @@ void RunForm::draw_field(Context& ctx, const FieldGroup& group, const ConfigFiel
                locked = fixed(field);
     ImGui::PushStyleColor(ImGuiCol_Text, counts ? ctx.theme.text : ctx.theme.text_dim);
     ImGui::BeginGroup();
-    draw_label(ctx, field, is_changed, label_width - spacing);
-    ImGui::SameLine();
-    ImGui::SetCursorPosX(left + label_width);
-    ImGui::SetNextItemWidth(width - label_width - undo_width() - spacing);
+    // A name that does not fit beside its field stands above it: none is cut.
+    const bool above = label_width_of(ctx, field) > label_width - spacing;
+    draw_label(ctx, field, is_changed, above ? width : label_width - spacing);
+    if (!above) {
+        ImGui::SameLine();
+        ImGui::SetCursorPosX(left + label_width);
+    }
+    ImGui::SetNextItemWidth(width - (above ? 0 : label_width) - undo_width() - spacing);
     ImGui::BeginDisabled(locked);
     draw_value(ctx, field);
     ImGui::EndDisabled();
@@ -674,7 +704,15 @@ void RunForm::draw_carried(const Context& ctx) {
         return;
     }
     ui::section(ctx, ctx.text.format("runs.fork.carried", {{"step", ctx.text.number(fork_->step)}}));
-    for (const std::string& line : carried_over(ctx.text, ctx.snapshot, *parent->second, fork_->step)) {
+    // Every frame would read all that was turned in the parent: it changes with the parent's events only.
+    const history::TrainingRun& run = *parent->second;
+    std::string of = fmt::format("{} {} {} {} {} {}", run.id, fork_->step, run.experts, run.events.size(),
+                                 run.events.empty() ? 0 : run.events.back().step, ctx.text.code());
+    if (of != carried_of_) {
+        carried_of_ = std::move(of);
+        carried_ = carried_over(ctx.text, ctx.snapshot, run, fork_->step);
+    }
+    for (const std::string& line : carried_) {
         ImGui::Bullet();
         ui::text_wrapped(line);
     }
@@ -713,13 +751,18 @@ void RunForm::draw_plan(const Context& ctx) {
     const bool known = planned_.is_object();
     // The numbers before stay in sight, dim, until the node has the new ones.
     const ImVec4 color = planning_ != 0 ? ctx.theme.text_dim : ctx.theme.text;
+    bool first = true;
     const auto cell = [&](const char* key, const char* help, const std::string& value) {
+        const float width = ImGui::CalcTextSize(ctx.text(key)).x,
+                    right = ImGui::GetCursorScreenPos().x + ImGui::GetContentRegionAvail().x;
+        if (!std::exchange(first, false) && ImGui::GetItemRectMax().x + 1.6f * ctx.em + width < right) {
+            ImGui::SameLine(0, 1.6f * ctx.em);
+        }
         ImGui::BeginGroup();
         ui::text_dim(ctx, ctx.text(key));
         ui::text_colored(color, known ? value : "\u2013");
         ImGui::EndGroup();
         ui::tooltip(planning_ != 0 ? ctx.text("runs.planning") : ctx.text(help));
-        ImGui::SameLine(0, 1.6f * ctx.em);
     };
     cell("runs.plan.total", "runs.plan.total.help", short_number(ctx.text, number("parameters_total")));
     cell("runs.plan.active", "runs.plan.active.help", short_number(ctx.text, number("parameters_active")));
@@ -746,7 +789,7 @@ void RunForm::draw_buttons(Context& ctx) {
     }
     ImGui::EndDisabled();
     ui::tooltip(why_not);
-    ImGui::SameLine();
+    ui::flow(ui::button_width(cancel_label));
     if (ImGui::Button(cancel_label)) {
         open_ = false;
     }
@@ -781,16 +824,16 @@ void RunForm::draw(Context& ctx) {
         draw_head(ctx);
         draw_tools(ctx);
         const std::string complaint = complaints(ctx);
-        const float lines =
-            complaint.empty() ? 0
-                              : static_cast<float>(ui::wrap_lines(complaint, ImGui::GetContentRegionAvail().x).size());
-        const float foot = (2 + lines) * ImGui::GetTextLineHeightWithSpacing() + 2 * ImGui::GetStyle().ItemSpacing.y;
+        // How high the foot is depends on what wraps in it, which the last frame knows.
+        const float foot = foot_height_ > 0 ? foot_height_ : 4 * ImGui::GetTextLineHeightWithSpacing();
         const float fields = std::max(kLeastFields * ctx.em, ImGui::GetContentRegionAvail().y - foot);
         if (ImGui::BeginChild("fields", {0, fields}, ImGuiChildFlags_Borders)) {
             draw_groups(ctx);
         }
         ImGui::EndChild();
+        const float top = ImGui::GetCursorPosY();
         draw_foot(ctx, complaint);
+        foot_height_ = ImGui::GetCursorPosY() - top;
     }
     ImGui::End();
 }

@@ -58,6 +58,7 @@ class RunForm {
     void draw_groups(ui::Context& ctx);
     void draw_group(ui::Context& ctx, const FieldGroup& group);
     void draw_field(ui::Context& ctx, const FieldGroup& group, const ConfigField& field);
+    static float label_width_of(const ui::Context& ctx, const ConfigField& field);
     void draw_label(const ui::Context& ctx, const ConfigField& field, bool changed, float width);
     void draw_value(ui::Context& ctx, const ConfigField& field);
     void draw_number(ui::Context& ctx, const ConfigField& field, const nlohmann::json& value);
@@ -87,7 +88,10 @@ class RunForm {
     void start(ui::Context& ctx);
 
     bool open_ = false;
+    float foot_height_ = 0;  ///< in the last frame
     std::optional<Fork> fork_;
+    std::string carried_of_;  ///< what carried_ was made of
+    std::vector<std::string> carried_;
     std::string preset_, name_, data_, search_;
     nlohmann::json base_;         ///< the preset's configuration or the parent's settings in force, to compare with
     nlohmann::json config_;       ///< what Start sends; every value fits its field

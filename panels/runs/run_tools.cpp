@@ -6,6 +6,7 @@
 
 #include "base/json_fields.hpp"
 #include "base/settings.hpp"
+#include "base/text.hpp"
 
 namespace moescope::panels {
 
@@ -113,7 +114,7 @@ std::vector<std::string> experts_text(const ui::Language& text, const std::vecto
         std::string list;
         for (std::size_t expert = 0; expert < experts; ++expert) {
             if (states[layer * experts + expert].*is) {
-                list += (list.empty() ? "" : ", ") + std::to_string(expert);
+                base::append_to_list(list, std::to_string(expert));
             }
         }
         if (!list.empty()) {
@@ -126,6 +127,37 @@ std::vector<std::string> experts_text(const ui::Language& text, const std::vecto
 std::string setting_label(const ui::Language& text, const std::string& key) {
     const std::string label = "runs.field." + key;
     return text.has(label) ? text(label) : key;
+}
+
+std::string choice_label(const ui::Language& text, const std::string& key, const std::string& choice) {
+    const std::string label = "runs.choice." + key + "." + choice;
+    return text.has(label) ? text(label) : choice;
+}
+
+std::string value_label(const ui::Language& text, const std::string& key, const json& value) {
+    if (value.is_boolean()) {
+        return text(value.get<bool>() ? "runs.flag.on" : "runs.flag.off");
+    }
+    return value.is_string() ? choice_label(text, key, value.get<std::string>()) : base::setting_text(value);
+}
+
+std::string condition_text(const ui::Language& text, const std::string& condition) {
+    std::string all;
+    for (const std::string& clause : base::clauses(condition)) {
+        const std::size_t first = clause.find(' '), second = clause.find(' ', first + 1);
+        std::string shown = clause;
+        if (first != std::string::npos && second != std::string::npos) {
+            const std::string key = clause.substr(0, first), relation = clause.substr(first + 1, second - first - 1),
+                              value = clause.substr(second + 1);
+            const std::string other = value == "true"                   ? text("runs.flag.on")
+                                      : value == "false"                ? text("runs.flag.off")
+                                      : text.has("runs.field." + value) ? setting_label(text, value)
+                                                                        : choice_label(text, key, value);
+            shown = setting_label(text, key) + " " + (relation == "!=" ? "\u2260" : relation) + " " + other;
+        }
+        all += (all.empty() ? "" : text("runs.condition.and")) + shown;
+    }
+    return all;
 }
 
 std::string turned_text(const ui::Language& text, const history::TurnedSetting& turned) {

@@ -70,6 +70,12 @@ std::vector<std::string> experts_text(const ui::Language& text, const std::vecto
                                       std::size_t experts, bool ExpertState::*is);
 /// The name of a setting; a key that only the node knows stands for itself.
 std::string setting_label(const ui::Language& text, const std::string& key);
+/// What a choice of a setting is called ("grouped (GQA)"); the choice itself where only the node knows it.
+std::string choice_label(const ui::Language& text, const std::string& key, const std::string& choice);
+/// A value of a setting as a person reads it: choices by their names, flags as yes and no.
+std::string value_label(const ui::Language& text, const std::string& key, const nlohmann::json& value);
+/// A condition of base/settings.hpp with the names of settings and choices: "attention: latent (MLA); layers > 2".
+std::string condition_text(const ui::Language& text, const std::string& condition);
 /// "learning rate: 0.001, turned at step 7 (configured: 0.01)"
 std::string turned_text(const ui::Language& text, const history::TurnedSetting& turned);
 /// What a fork of the run's checkpoint at `step` begins with besides its weights, a line each: the knobs that had been

@@ -1,12 +1,16 @@
-#include "panels/runs/runs.hpp"
-
+// The runs of the session: training runs above, answers and probes below. The form that starts a
+// new training run is in run_form.hpp.
 #include <nlohmann/json.hpp>
+#include <string>
 
 #include "base/json_fields.hpp"
 #include "nodes/history/comparisons.hpp"
 #include "nodes/history/main_loss.hpp"
+#include "panels/node/library.hpp"
 #include "panels/panels.hpp"
+#include "panels/runs/run_form.hpp"
 #include "panels/runs/run_tools.hpp"
+#include "panels/ui/panel.hpp"
 #include "panels/ui/text_layout.hpp"
 #include "panels/ui/widgets.hpp"
 
@@ -19,6 +23,23 @@ using history::TrainingRun;
 using nlohmann::json;
 using ui::Context;
 namespace icon = ui::icon;
+
+class RunsPanel final : public ui::Panel {
+ public:
+    void draw(ui::Context& ctx) override;
+    void draw_above(ui::Context& ctx) override { form_.draw(ctx); }
+    /// runs.new opens the form, run.fork opens it for a fork of the selected run.
+    bool act(const std::string& action, ui::Context& ctx) override;
+
+ private:
+    void draw_training(ui::Context& ctx);
+    void draw_training_row(ui::Context& ctx, const history::TrainingRun& run, bool chosen);
+    void draw_training_menu(ui::Context& ctx, const history::TrainingRun& run);
+    void draw_others(ui::Context& ctx);
+    void draw_answers(ui::Context& ctx);
+
+    RunForm form_;
+};
 
 const char* state_icon(RunState state) {
     switch (state) {
@@ -58,21 +79,45 @@ ImVec4 state_color(const ui::Theme& theme, RunState state) {
     return theme.text_dim;
 }
 
-/// One line of a list: state, name, and at the right end a dim number. True when clicked.
-bool row(const Context& ctx, const char* id, RunState state, const std::string& name, const std::string& right,
-         bool chosen) {
+/// How the name and the number of a row share its width: beside each other, the name in as many lines as it needs with
+/// the number below, or (in a list whose rows are all of one height) the name cut and the number left to the tooltip.
+enum class Fit { whole, one_line };
+
+/// One entry of a list: state, name, and a dim number. True when clicked.
+bool row(const Context& ctx, const char* id, RunState state, const std::string& name, const std::string& number,
+         bool chosen, Fit fit = Fit::whole) {
     const ImVec2 start = ImGui::GetCursorScreenPos();
-    const float width = ImGui::GetContentRegionAvail().x, height = ImGui::GetTextLineHeight() + 0.3f * ctx.em;
+    const float width = ImGui::GetContentRegionAvail().x, line = ImGui::GetTextLineHeight(), edge = 0.2f * ctx.em;
+    const float left = 1.5f * ctx.em, room = width - left - edge;
+    const float number_width = ImGui::CalcTextSize(number.c_str()).x, gap = number.empty() ? 0 : 0.6f * ctx.em;
+    const bool beside = ImGui::CalcTextSize(name.c_str()).x + gap + number_width <= room;
+    std::vector<std::string> lines;
+    if (beside) {
+        lines.push_back(name);
+    } else if (fit == Fit::one_line) {
+        lines.push_back(ui::elided(name, room));
+    } else {
+        for (const std::string_view part : ui::wrap_lines(name, room)) {
+            lines.emplace_back(part);
+        }
+    }
+    const bool below = !beside && fit == Fit::whole && !number.empty();
+    const float height = line * static_cast<float>(lines.size() + (below ? 1 : 0)) + 0.3f * ctx.em;
     const bool clicked = ImGui::Selectable(id, chosen, ImGuiSelectableFlags_AllowOverlap, {width, height});
     ImDrawList& draw = *ImGui::GetWindowDrawList();
-    const float y = start.y + 0.15f * ctx.em, text_x = start.x + 1.5f * ctx.em;
-    const float right_width = ImGui::CalcTextSize(right.c_str()).x,
-                right_x = start.x + width - right_width - 0.2f * ctx.em;
-    draw.AddText({start.x + 0.2f * ctx.em, y}, ImGui::GetColorU32(state_color(ctx.theme, state)), state_icon(state));
-    draw.PushClipRect({text_x, start.y}, {right_x - 0.4f * ctx.em, start.y + height}, true);
-    draw.AddText({text_x, y}, ImGui::GetColorU32(ctx.theme.text), name.c_str());
-    draw.PopClipRect();
-    draw.AddText({right_x, y}, ImGui::GetColorU32(ctx.theme.text_dim), right.c_str());
+    float y = start.y + 0.15f * ctx.em;
+    draw.AddText({start.x + edge, y}, ImGui::GetColorU32(state_color(ctx.theme, state)), state_icon(state));
+    if (beside) {
+        draw.AddText({start.x + width - number_width - edge, y}, ImGui::GetColorU32(ctx.theme.text_dim),
+                     number.c_str());
+    }
+    for (const std::string& part : lines) {
+        draw.AddText({start.x + left, y}, ImGui::GetColorU32(ctx.theme.text), part.c_str());
+        y += line;
+    }
+    if (below) {
+        draw.AddText({start.x + left, y}, ImGui::GetColorU32(ctx.theme.text_dim), number.c_str());
+    }
     return clicked;
 }
 
@@ -168,7 +213,7 @@ void RunsPanel::draw_others(Context& ctx) {
                 ctx.selection.probe_run = run.id;
                 ctx.run("view.layout_probe");
             }
-            ui::tooltip(std::string(ctx.text(ui::state_key(run.state))) +
+            ui::tooltip((run.name.empty() ? run.set : run.name) + "\n" + ctx.text(ui::state_key(run.state)) +
                         (run.message.empty() ? "" : "\n" + ctx.text.message(run.message)));
         }
     }
@@ -192,17 +237,18 @@ void RunsPanel::draw_answers(Context& ctx) {
         for (int i = clipper.DisplayStart; i < clipper.DisplayEnd; ++i) {
             const auto& [answer, number] = numbered[count - 1 - static_cast<std::size_t>(i)];
             const std::string id = "###answer" + std::to_string(answer->id), n = ctx.text.number(std::uint64_t{number});
-            if (row(ctx, id.c_str(), answer->state,
-                    ctx.text.format("runs.answer", {{"n", n}, {"model", answer->model}}),
-                    ctx.text.format("runs.tokens", {{"tokens", ctx.text.number(std::uint64_t{answer->tokens.size()})}}),
-                    false)) {
+            const std::string name =
+                ctx.text.format("runs.answer", {{"n", n}, {"model", model_title(ctx, answer->model)}});
+            const std::string tokens =
+                ctx.text.format("runs.tokens", {{"tokens", ctx.text.number(std::uint64_t{answer->tokens.size()})}});
+            if (row(ctx, id.c_str(), answer->state, name, tokens, false, Fit::one_line)) {
                 ctx.selection.generation = answer->id;
                 ctx.run("view.layout_compare");
             }
             if (ui::tooltip_due()) {
-                ui::tooltip(ctx.text.format("runs.comparison", {{"n", n}}) + "\n" +
-                            ui::displayable(base::text_of(answer->manifest, "prompt")) + "\n" +
-                            ctx.text(ui::state_key(answer->state)) +
+                ui::tooltip(ctx.text.format("runs.comparison", {{"n", n}}) + "\n" + model_title(ctx, answer->model) +
+                            " \u00b7 " + tokens + "\n" + ui::displayable(base::text_of(answer->manifest, "prompt")) +
+                            "\n" + ctx.text(ui::state_key(answer->state)) +
                             (answer->message.empty() ? "" : "\n" + ctx.text.message(answer->message)));
             }
         }
@@ -239,7 +285,6 @@ void RunsPanel::draw(Context& ctx) {
         draw_training(ctx);
     }
     draw_others(ctx);
-    form_.draw(ctx);
 }
 
 namespace {
@@ -254,18 +299,16 @@ bool can_fork_selected(const Context& ctx) {
 ui::PanelDescription describe_runs() {
     using ui::Place;
     using Show = ui::Stand::Show;
-    return {
-        .key = "runs",
-        .make = ui::make_panel<RunsPanel>,
-        .stands = {{"training", Place::left_upper, 0, Show::front},
-                   {"compare", Place::whole, 8},
-                   {"probe", Place::whole, 8}},
-        .commands = {{.key = "runs.new",
-                      .menu = {"menu.run", 0, 1},
-                      .shortcut = ImGuiMod_Ctrl | ImGuiMod_Shift | ImGuiKey_R,
-                      .available = [](const Context& ctx) { return ctx.connected(); },
-                      .opens = true},
-                     {.key = "run.fork", .menu = {"menu.run", 1, 1}, .available = can_fork_selected, .opens = true}}};
+    return {.key = "runs",
+            .make = ui::make_panel<RunsPanel>,
+            .stands = {{"training", Place::left_upper, 0, Show::front},
+                       {"compare", Place::whole, 8},
+                       {"probe", Place::whole, 8}},
+            .commands = {{.key = "runs.new",
+                          .menu = {"menu.run", 0, 1},
+                          .shortcut = ImGuiMod_Ctrl | ImGuiMod_Shift | ImGuiKey_R,
+                          .available = [](const Context& ctx) { return ctx.connected(); }},
+                         {.key = "run.fork", .menu = {"menu.run", 1, 1}, .available = can_fork_selected}}};
 }
 
 }  // namespace moescope::panels

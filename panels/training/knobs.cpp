@@ -1,12 +1,20 @@
-#include "panels/training/knobs.hpp"
-
+// What can be turned while a run trains: the settings that the node's catalogue calls live and that the run's
+// configuration gives an effect; below, what the run writes. A knob shows the node's value until the node has confirmed
+// a new one.
 #include <algorithm>
 #include <cmath>
 #include <cstdint>
 #include <cstdlib>
+#include <map>
+#include <string>
+#include <vector>
 
 #include "base/json_fields.hpp"
 #include "panels/panels.hpp"
+#include "panels/runs/run_fields.hpp"
+#include "panels/training/samples.hpp"
+#include "panels/ui/knob.hpp"
+#include "panels/ui/panel.hpp"
 #include "panels/ui/text_layout.hpp"
 #include "panels/ui/widgets.hpp"
 
@@ -17,6 +25,32 @@ namespace {
 using history::TrainingRun;
 using ui::Context;
 namespace icon = ui::icon;
+
+class KnobsPanel final : public ui::Panel {
+ public:
+    void take_over(ui::Panel& before) override { samples_.take_over(dynamic_cast<const KnobsPanel&>(before).samples_); }
+    void draw(ui::Context& ctx) override;
+    /// knobs.learning_rate=V, knobs.experts_per_token=V and so on for each knob: what typing V into the field does.
+    bool act(const std::string& action, ui::Context& ctx) override;
+
+ private:
+    struct Knob {
+        ui::KnobState state;
+        client::CommandId sent = 0;
+        base::Sentence error;  ///< the node's sentence
+    };
+
+    void learn_fields(const ui::Context& ctx, const history::TrainingRun& run);
+    void turn(ui::Context& ctx, const history::TrainingRun& run, const LiveField& live, double value);
+    void draw_knob(ui::Context& ctx, const history::TrainingRun& run, const LiveField& live);
+    void draw_rhythm(ui::Context& ctx, const history::TrainingRun& run);
+
+    std::map<std::string, Knob> knobs_;  ///< by key
+    std::vector<LiveField> fields_;      ///< of run_ by catalogue_
+    std::shared_ptr<const nlohmann::json> catalogue_;
+    std::uint32_t run_ = 0;
+    SampleList samples_;
+};
 
 constexpr const char* kLearningRate = "learning_rate";
 
@@ -62,14 +96,14 @@ void KnobsPanel::draw_knob(Context& ctx, const TrainingRun& run, const LiveField
         knob.state.wanted.reset();
     }
     const std::string label = text_key(ctx, live.field.key);
-    ImGui::TextUnformatted(ctx.text(label));
+    const float mark = ImGui::CalcTextSize(icon::question).x + 0.35f * ctx.em;
+    ui::text_wrapped(ctx.text(label), {}, std::max(3 * ctx.em, ImGui::GetContentRegionAvail().x - mark));
     ui::help_mark(ctx, (label + ".help").c_str());
     if (live.field.key == kLearningRate && !run.step.empty()) {
         // The schedule (warm-up, decay) multiplies the knob: both numbers are shown.
         const std::string now =
             ctx.text.format("knobs.now", {{"value", ctx.text.number(run[&base::StepValues::learning_rate].back(), 3)}});
-        ui::align_right(ImGui::CalcTextSize(now.c_str()).x);
-        ui::text_dim(ctx, now);
+        ui::trailing(ctx, now);
         ui::tooltip(ctx.text("knobs.now.help"));
     }
     ImGui::SetNextItemWidth(-1);
@@ -125,7 +159,7 @@ void KnobsPanel::draw_rhythm(Context& ctx, const TrainingRun& run) {
         if (!value || !(*value >= 0)) {
             continue;
         }
-        line += (line.empty() ? "" : ctx.text("knobs.separator"));
+        line += (line.empty() ? "" : ctx.text("common.comma"));
         line += ctx.text.format(key, {{"steps", ctx.text.number(static_cast<std::uint64_t>(*value))}});
     }
     if (line.empty()) {

@@ -179,7 +179,10 @@ float StepPlot::draw_title(const Context& ctx, const StepPlotSpec& spec, float w
             }
         }
         const bool off = hidden(curve), hovered = ImGui::IsItemHovered() || ImGui::IsItemFocused();
-        ui::tooltip(ctx.text("training.legend.help"));
+        // Some curves say more of themselves.
+        const std::string help = std::string(curve.key) + ".help";
+        ui::tooltip((ctx.text.has(help) ? std::string(ctx.text(help)) + "\n" : std::string()) +
+                    ctx.text("training.legend.help"));
         ImGui::PopID();
         ImDrawList& draw = *ImGui::GetWindowDrawList();
         const ImVec2 corner{x, y + (line - box) / 2};
@@ -327,7 +330,7 @@ void StepPlot::draw_curve(const Context& ctx, const Curve& curve, const Shape& s
 }
 
 void StepPlot::draw_tooltip(const Context& ctx, const StepPlotSpec& spec, double step) const {
-    if (!ImGui::BeginTooltip()) {
+    if (!ui::begin_tooltip()) {
         return;
     }
     const double shown = std::max(0.0, std::round(step));
@@ -386,7 +389,7 @@ void StepPlot::draw_marks(const Context& ctx, const StepPlotSpec& spec) const {
         // At the lower end: the icons of what happened during the run stand at the upper one.
         draw.AddText(ImGui::GetFont(), 0.8f * ctx.em, {x + 0.25f * ctx.em, origin.y + size.y - 2.2f * ctx.em}, ink,
                      ui::icon::branch);
-        if (ImPlot::IsPlotHovered() && std::abs(ImGui::GetMousePos().x - x) < 0.4f * ctx.em && ImGui::BeginTooltip()) {
+        if (ImPlot::IsPlotHovered() && std::abs(ImGui::GetMousePos().x - x) < 0.4f * ctx.em && ui::begin_tooltip()) {
             ImGui::TextUnformatted(mark.text.c_str());
             ImGui::EndTooltip();
         }
@@ -437,7 +440,8 @@ void StepPlot::draw(Context& ctx, const TrainingRun& run, const StepPlotSpec& sp
     ImPlotInputMap& input = ImPlot::GetInputMap();
     const ImGuiMouseButton fit = input.Fit;
     input.Fit = ImGuiMouseButton_COUNT - 1;
-    ImPlot::PushStyleVar(ImPlotStyleVar_PlotPadding, ImVec2(0.5f * ctx.em, 0.25f * ctx.em));
+    // The label of a tick at the upper end stands half above the frame: it must not touch the title.
+    ImPlot::PushStyleVar(ImPlotStyleVar_PlotPadding, ImVec2(0.5f * ctx.em, 0.6f * ctx.em));
     ImPlot::PushStyleVar(ImPlotStyleVar_PlotMinSize, ImVec2(4 * ctx.em, 2 * ctx.em));
     constexpr ImPlotFlags flags = ImPlotFlags_NoTitle | ImPlotFlags_NoLegend | ImPlotFlags_NoMenus |
                                   ImPlotFlags_NoBoxSelect | ImPlotFlags_NoMouseText;

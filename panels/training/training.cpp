@@ -1,12 +1,18 @@
-#include "panels/training/training.hpp"
-
+// The training panel: state and buttons of the selected run, and its plots over steps.
 #include <algorithm>
+#include <array>
 #include <cmath>
+#include <cstdint>
 #include <cstdlib>
+#include <string>
+#include <vector>
 
 #include "base/json_fields.hpp"
 #include "nodes/history/main_loss.hpp"
 #include "panels/panels.hpp"
+#include "panels/runs/run_tools.hpp"
+#include "panels/training/step_plot.hpp"
+#include "panels/ui/panel.hpp"
 #include "panels/ui/text_layout.hpp"
 #include "panels/ui/units.hpp"
 #include "panels/ui/widgets.hpp"
@@ -19,6 +25,56 @@ using history::RunState;
 using history::TrainingRun;
 using ui::Context;
 namespace icon = ui::icon;
+
+class TrainingPanel final : public ui::Panel {
+ public:
+    void take_over(ui::Panel& before) override;
+    void draw(ui::Context& ctx) override;
+    /// run.start, run.pause (pauses or resumes), run.step, run.stop, run.checkpoint, run.continue; run.continue=NUMBER
+    /// goes on with that run instead of the selected one.
+    bool act(const std::string& action, ui::Context& ctx) override;
+
+ private:
+    enum Plot { kLoss, kParts, kSpeed, kTime, kGradient, kMemory, kPlots };
+    /// Of the columns that are drawn as means.
+    using Sums = std::array<RunningSum, base::kStepValueCount>;
+
+    void draw_header(ui::Context& ctx, const history::TrainingRun& run);
+    void draw_buttons(ui::Context& ctx, const history::TrainingRun& run);
+    void draw_message(ui::Context& ctx, const history::TrainingRun& run);
+    void draw_empty(ui::Context& ctx);
+    void draw_plots(ui::Context& ctx, const history::TrainingRun& run);
+    void draw_grid(ui::Context& ctx, const history::TrainingRun& run, ImVec2 room);
+    void draw_beside(ui::Context& ctx, const history::TrainingRun& run, ImVec2 room);
+    void draw_narrow(ui::Context& ctx, const history::TrainingRun& run, ImVec2 room);
+    void draw_plot(ui::Context& ctx, const history::TrainingRun& run, Plot plot, ImVec2 size);
+    /// A run that the shown one goes on from: its loss up to the fork.
+    struct Earlier {
+        std::string key, name;
+        double fork_step = 0;
+        history::Column step, loss;
+        RunningSum sum;
+    };
+    /// Which runs, up to which step, and how many steps they had.
+    using EarlierKey = std::vector<std::array<std::uint64_t, 3>>;
+
+    void update_earlier(const ui::Context& ctx, const history::TrainingRun& run);
+    void update_sums(const history::TrainingRun& run);
+    StepPlotSpec spec(const ui::Context& ctx, const history::TrainingRun& run, Plot plot) const;
+    Curve curve_of(const ui::Context& ctx, const history::TrainingRun& run, std::size_t i, Curve::Style style) const;
+    void add_curves(const ui::Context& ctx, const history::TrainingRun& run, base::StepPlot plot,
+                    StepPlotSpec& spec) const;
+    void add_losses(const ui::Context& ctx, const history::TrainingRun& run, StepPlotSpec& spec) const;
+
+    std::array<StepPlot, kPlots> plots_;
+    std::vector<Earlier> earlier_;
+    EarlierKey earlier_key_;
+    Sums sums_{};
+    std::uint32_t sums_run_ = 0;
+    std::size_t window_ = 20;    ///< steps in the running mean
+    int tab_ = 0, low_tab_ = 0;  ///< the second where there is room for one plot only, the loss being one of the tabs
+    int page_ = 0;
+};
 
 constexpr const char* kPreset = "workshop";
 constexpr double kMebibyte = 1024.0 * 1024.0;
@@ -110,15 +166,10 @@ void TrainingPanel::draw_buttons(Context& ctx, const TrainingRun& run) {
         labels.push_back(with_icon(ctx, button.icon, button.key));
         width += ui::button_width(labels.back().c_str()) + ImGui::GetStyle().ItemSpacing.x;
     }
-    ImGui::SameLine();
-    if (ImGui::GetContentRegionAvail().x >= width) {
-        ui::align_right(width);
-    } else {
-        ImGui::NewLine();
-    }
+    ui::align_right(width);
     for (std::size_t i = 0; i < buttons.size(); ++i) {
         if (i > 0) {
-            ImGui::SameLine();
+            ui::flow(ui::button_width(labels[i].c_str()));
         }
         if (ui::button(labels[i].c_str(), ctx.available(buttons[i].command))) {
             ctx.run(buttons[i].command);
@@ -129,25 +180,35 @@ void TrainingPanel::draw_buttons(Context& ctx, const TrainingRun& run) {
 
 void TrainingPanel::draw_header(Context& ctx, const TrainingRun& run) {
     ImGui::AlignTextToFramePadding();
+    // In a narrow panel what does not fit goes on in the next row.
+    const float right = ImGui::GetCursorScreenPos().x + ImGui::GetContentRegionAvail().x;
+    const auto flow = [&](float width) {
+        if (ImGui::GetItemRectMax().x + ctx.em + width < right) {
+            ImGui::SameLine(0, ctx.em);
+        }
+    };
     ImGui::PushFont(ctx.bold, 0);
-    ImGui::TextUnformatted(run.name.c_str());
+    ui::text_elided(run.name, ImGui::GetContentRegionAvail().x);
     ImGui::PopFont();
-    ImGui::SameLine(0, ctx.em);
     const auto step = static_cast<std::uint64_t>(run.step.empty() ? 0 : run.step.back());
-    ImGui::TextUnformatted(ctx.text
-                               .format("training.progress", {{"step", ctx.text.number(step)},
-                                                             {"planned", ctx.text.number(run.planned_steps)}})
-                               .c_str());
+    const std::string progress = ctx.text.format(
+        "training.progress", {{"step", ctx.text.number(step)}, {"planned", ctx.text.number(run.planned_steps)}});
+    flow(ImGui::CalcTextSize(progress.c_str()).x);
+    ImGui::AlignTextToFramePadding();
+    ImGui::TextUnformatted(progress.c_str());
     ui::tooltip(ctx.text.format("training.progress.help",
                                 {{"tokens", short_number(ctx.text, static_cast<double>(run.tokens_total))},
                                  {"checkpoint", ctx.text.number(run.last_checkpoint)}}));
-    ImGui::SameLine(0, ctx.em);
+    flow(ui::state_badge_width(ctx, run.state));
+    ImGui::BeginGroup();  // only the badge is lowered; the row keeps its own height
     ImGui::SetCursorPosY(ImGui::GetCursorPosY() + ImGui::GetStyle().FramePadding.y * 0.7f);
     ui::state_badge(ctx, run.state);
+    ImGui::EndGroup();
     if (!ctx.selection.follow && !run.step.empty()) {
-        ImGui::SameLine(0, ctx.em);
         const std::string key = alive(run) ? "training.live" : "training.whole";
-        if (ImGui::Button(with_icon(ctx, icon::right, key.c_str()).c_str())) {
+        const std::string label = with_icon(ctx, icon::right, key.c_str());
+        flow(ui::button_width(label.c_str()));
+        if (ImGui::Button(label.c_str())) {
             fit_steps(ctx.selection, run);
         }
         ui::tooltip(ctx.text(key + ".help"));

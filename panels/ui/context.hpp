@@ -52,6 +52,8 @@ struct Context {
     double now = 0;  ///< client::now_seconds()
     ImFont* bold = nullptr;
     ImFont* mono = nullptr;
+    /// Opens the panel of that key and brings it to the front.
+    std::function<void(const std::string& key)> show_panel;
     /// Puts a line into the status line; errors open their details on click.
     std::function<void(const std::string& sentence, bool error)> notify;
     /// Shows the file dialog without blocking; the callback comes on the GUI thread with the chosen path, or not at

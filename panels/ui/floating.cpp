@@ -8,6 +8,9 @@
 namespace moescope::ui {
 namespace {
 
+/// Marks the windows that are dialogs; Dear ImGui keeps it with the window. Any number that no other class has.
+constexpr ImGuiID kDialogClass = 0x6469616c;
+
 /// Where a window of this size comes to lie inside the room, as near as possible to where it is.
 ImVec2 inside(ImVec2 at, ImVec2 size, ImVec2 low, ImVec2 room) {
     return {std::max(low.x, std::min(at.x, low.x + room.x - size.x)),
@@ -42,6 +45,11 @@ bool begin_floating(const Context& ctx, const char* name, bool& open, const Floa
     }
     constexpr ImGuiWindowFlags flags =
         ImGuiWindowFlags_NoDocking | ImGuiWindowFlags_NoSavedSettings | ImGuiWindowFlags_NoCollapse;
+    if (window.at_once) {
+        ImGuiWindowClass dialog;
+        dialog.ClassId = kDialogClass;
+        ImGui::SetNextWindowClass(&dialog);
+    }
     const bool visible = ImGui::Begin(name, &open, flags | window.flags);
     if (escape_closes(ctx, window.at_once)) {
         open = false;
@@ -53,6 +61,21 @@ bool escape_closes(const Context& ctx, bool at_once) {
     const ImGuiID id = ImGui::GetCurrentWindow()->ID;
     ctx.floating.shown.push_back({id, at_once});
     return ctx.floating.closing == id;
+}
+
+bool behind_a_dialog() {
+    const ImGuiContext& g = *ImGui::GetCurrentContext();
+    const ImGuiWindow* here = g.CurrentWindow;
+    if (here == nullptr || (here->RootWindow->Flags & ImGuiWindowFlags_Popup) != 0) {
+        return false;
+    }
+    for (int i = g.Windows.Size - 1; i >= 0; --i) {  // from front to back
+        const ImGuiWindow* window = g.Windows[i];
+        if (window->WindowClass.ClassId == kDialogClass && (window->Active || window->WasActive)) {
+            return window != here->RootWindow;
+        }
+    }
+    return false;
 }
 
 void keep_popups_inside() {

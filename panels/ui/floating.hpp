@@ -24,7 +24,7 @@ struct FloatingWindow {
     ImVec2 least{};               ///< em, below which a person cannot make it; a smaller screen can
     ImVec2 place = {0.5f, 0.5f};  ///< 0 to 1: of it, at the same place of the room that is there, when it appears
     bool fixed = false;           ///< always there and of that size
-    bool at_once = false;         ///< Escape closes it even while one of its fields is being edited
+    bool at_once = false;         ///< a dialog: Escape closes it even while one of its fields is being edited
     ImGuiWindowFlags flags = 0;   ///< besides those of all: no docking, no collapsing, nothing saved
 };
 
@@ -34,6 +34,9 @@ bool begin_floating(const Context& ctx, const char* name, bool& open, const Floa
 /// For windows that are placed otherwise: takes part in the order of Escape. True when it is to close now. Call between
 /// Begin and End.
 bool escape_closes(const Context& ctx, bool at_once = false);
+/// Whether a dialog (see FloatingWindow::at_once) stands in front of the window that is being drawn: a person is asked
+/// something there, and what lies behind keeps quiet. False in menus and lists, which hang above everything.
+bool behind_a_dialog();
 /// Menus and lists that hang open come back inside when the window of the system has become smaller. Once per frame.
 void keep_popups_inside();
 

@@ -30,8 +30,8 @@ void merge_file(const std::filesystem::path& file, std::unordered_map<std::strin
     }
 }
 
-/// Puts the separator between groups of three digits of the leading integer part.
-std::string grouped(std::string digits, const char* separator) {
+/// Puts a comma between groups of three digits of the leading integer part: in both languages what a reader expects.
+std::string grouped(std::string digits) {
     const std::size_t start = !digits.empty() && digits[0] == '-' ? 1 : 0;
     std::size_t end = digits.find_first_not_of("0123456789", start);
     if (end == std::string::npos) {
@@ -42,12 +42,10 @@ std::string grouped(std::string digits, const char* separator) {
     }
     for (std::size_t i = end; i > start + 3;) {
         i -= 3;
-        digits.insert(i, separator);
+        digits.insert(i, ",");
     }
     return digits;
 }
-
-constexpr const char* kThinSpace = "\u2009";
 
 }  // namespace
 
@@ -66,12 +64,11 @@ Language Language::load(const std::filesystem::path& folder, std::string code) {
     }
     std::sort(files.begin(), files.end());
     for (const auto& file : files) {
-        if (file.filename() == "messages.json") {
-            language.messages_ = base::Messages::load(file);
-        } else {
+        if (file.filename() != "messages.json") {
             merge_file(file, language.texts_);
         }
     }
+    language.messages_ = base::Messages::of_language(folder);
     return language;
 }
 
@@ -90,6 +87,11 @@ const char* Language::operator()(std::string_view key) const {
 
 bool Language::has(std::string_view key) const {
     return texts_.count(std::string(key)) != 0;
+}
+
+std::string Language::named(std::string_view prefix, const std::string& name) const {
+    const auto found = texts_.find(std::string(prefix) + name);
+    return found == texts_.end() ? name : found->second;
 }
 
 std::string Language::format(std::string_view key,
@@ -123,7 +125,7 @@ const char* Language::label(std::string_view key) const {
 }
 
 std::string Language::number(std::uint64_t value) const {
-    return grouped(std::to_string(value), code_ == "zh" ? kThinSpace : ",");
+    return grouped(std::to_string(value));
 }
 
 std::string Language::number(double value, int digits) const {
@@ -143,7 +145,7 @@ std::string Language::number(double value, int digits) const {
     } else {
         std::snprintf(buffer, sizeof buffer, "%.*g", digits, value);
     }
-    return grouped(buffer, code_ == "zh" ? kThinSpace : ",");
+    return grouped(buffer);
 }
 
 }  // namespace moescope::ui

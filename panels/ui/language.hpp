@@ -19,7 +19,7 @@ class Language {
  public:
     /// `folder` holds one JSON file per part of the window (assets/languages/en/app.json, ...); all are merged. A key
     /// that stands in two files is an error. messages.json is no such part: it is the catalogue behind
-    /// message(). Throws std::runtime_error naming the file.
+    /// message(), with the names of settings (base::Messages::of_language). Throws std::runtime_error naming the file.
     static Language load(const std::filesystem::path& folder, std::string code);
 
     const std::string& code() const { return code_; }  ///< "en" or "zh"
@@ -33,10 +33,12 @@ class Language {
     /// or as it came, where not.
     std::string message(const base::Sentence& sentence) const { return messages_.translate(sentence); }
     bool has(std::string_view key) const;
+    /// A name that came from elsewhere: the text of the key `prefix` + `name`, or `name` itself where there is none.
+    std::string named(std::string_view prefix, const std::string& name) const;
     /// "Translated###key": the ImGui label whose id stays the same in every language. Pointer valid until the next
     /// language change.
     const char* label(std::string_view key) const;
-    /// An integer with the language's grouping ("2,000"); a real number with at most `digits` significant digits.
+    /// An integer, grouped ("2,000"); a real number with at most `digits` significant digits.
     std::string number(std::uint64_t value) const;
     std::string number(double value, int digits = 4) const;
     const std::unordered_map<std::string, std::string>& texts() const { return texts_; }

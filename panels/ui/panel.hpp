@@ -24,6 +24,9 @@ class Panel {
     virtual void take_over(Panel& before) { (void)before; }
     /// Draws the content of the panel's window (Begin/End belong to the app).
     virtual void draw(Context& context) = 0;
+    /// Draws what floats above all panels (a form), every frame, also while the panel is closed or behind another tab:
+    /// whoever opens a form stays where they are.
+    virtual void draw_above(Context& context) { (void)context; }
     /// Named actions that commands, the tour and tests call: e.g. load.difference. An action that sets something
     /// carries the value behind '=': probes.max_tokens=48. False when unknown.
     virtual bool act(const std::string& action, Context& context) {

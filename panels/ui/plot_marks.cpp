@@ -100,7 +100,7 @@ void draw_run_events(const Context& ctx, const history::TrainingRun& run) {
     if (hints > kMostHints) {
         hint += "\n\u2026";
     }
-    if (!hint.empty() && ImGui::BeginTooltip()) {
+    if (!hint.empty() && begin_tooltip()) {
         ImGui::TextUnformatted(hint.c_str());
         ImGui::EndTooltip();
     }

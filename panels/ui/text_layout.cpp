@@ -83,11 +83,10 @@ void text_dim(const Context& ctx, std::string_view text) {
     text_colored(ctx.theme.text_dim, text);
 }
 
-void text_elided(std::string_view text, float width) {
+std::string elided(std::string_view text, float width) {
     const std::string_view line = text.substr(0, text.find('\n'));
     if (line.size() == text.size() && ImGui::CalcTextSize(line.data(), line.data() + line.size()).x <= width) {
-        ImGui::TextUnformatted(line.data(), line.data() + line.size());
-        return;
+        return std::string(line);
     }
     ImFontBaked* font = ImGui::GetFontBaked();
     float used = font->GetCharAdvance(0x2026);
@@ -101,9 +100,15 @@ void text_elided(std::string_view text, float width) {
         }
         i += static_cast<std::size_t>(length);
     }
-    const std::string cut = std::string(line.substr(0, i)) + "\u2026";
-    ImGui::TextUnformatted(cut.c_str());
-    tooltip(text);
+    return std::string(line.substr(0, i)) + "\u2026";
+}
+
+void text_elided(std::string_view text, float width) {
+    const std::string shown = elided(text, width);
+    ImGui::TextUnformatted(shown.c_str());
+    if (shown != text) {
+        tooltip(text);
+    }
 }
 
 std::string displayable(std::string_view bytes) {

@@ -23,7 +23,9 @@ void text_wrapped(std::string_view text, std::optional<ImVec4> color = {}, float
 void text_selectable(const Context& ctx, const char* id, const std::string& text, float width = 0);
 void text_colored(const ImVec4& color, std::string_view text);
 void text_dim(const Context& ctx, std::string_view text);
-/// Cuts UTF-8 `text` to `width` pixels with an ellipsis; the whole text is the tooltip when cut.
+/// The first line of UTF-8 `text`, cut to `width` pixels with an ellipsis where it is longer.
+std::string elided(std::string_view text, float width);
+/// Draws elided(); the whole text is the tooltip when it was cut.
 void text_elided(std::string_view text, float width);
 /// Replaces bytes that are not UTF-8 by U+FFFD and cuts an unfinished character at the end (a stream in progress).
 std::string displayable(std::string_view bytes);

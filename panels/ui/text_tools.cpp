@@ -109,14 +109,6 @@ std::string displayable(std::string_view bytes) {
     return text.text();
 }
 
-std::string shortened(std::string text, std::size_t bytes) {
-    if (text.size() > bytes) {
-        text.resize(base::character_boundary(text, bytes));
-        text += "…";
-    }
-    return text;
-}
-
 std::vector<ByteRange> split_words(std::string_view text) {
     std::vector<ByteRange> words;
     std::uint32_t at = 0;

@@ -10,6 +10,7 @@
 #include <string_view>
 #include <vector>
 
+#include "base/text.hpp"
 #include "base/utf8.hpp"
 
 namespace moescope::panels {
@@ -50,8 +51,7 @@ class DisplayText {
     std::size_t consumed_ = 0;
 };
 std::string displayable(std::string_view bytes);
-/// At most so many bytes of whole characters, and "…" where something is missing.
-std::string shortened(std::string text, std::size_t bytes);
+using base::shortened;
 
 /// Words (with the white space behind them), Han characters and punctuation marks, in order; together they are the
 /// whole text.

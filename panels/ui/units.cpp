@@ -41,15 +41,26 @@ std::string percent_text(const Language& text, double fraction) {
     return text.number(fraction * 100, 3) + " %";
 }
 
-std::string clock_text(std::uint64_t time_ns) {
+namespace {
+
+std::string local_time(std::uint64_t time_ns, const char* format) {
     const std::time_t seconds = static_cast<std::time_t>(time_ns / 1'000'000'000);
     std::tm parts{};
     if (localtime_r(&seconds, &parts) == nullptr) {
         return "";
     }
     char buffer[32];
-    std::strftime(buffer, sizeof buffer, "%H:%M:%S", &parts);
-    return buffer;
+    return {buffer, std::strftime(buffer, sizeof buffer, format, &parts)};
+}
+
+}  // namespace
+
+std::string clock_text(std::uint64_t time_ns) {
+    return local_time(time_ns, "%H:%M:%S");
+}
+
+std::string moment_text(std::uint64_t time_ns) {
+    return local_time(time_ns, "%Y-%m-%d %H:%M:%S");
 }
 
 }  // namespace moescope::ui

@@ -12,5 +12,6 @@ std::string bytes_text(const Language& text, std::uint64_t bytes);  ///< "1.2 GB
 std::string duration_text(const Language& text, double seconds);    ///< "2 min 5 s"; a dash below 0
 std::string percent_text(const Language& text, double fraction);    ///< "34 %"
 std::string clock_text(std::uint64_t time_ns);                      ///< wall clock, "14:03:21"
+std::string moment_text(std::uint64_t time_ns);                     ///< wall clock, "2026-11-29 14:03:21"
 
 }  // namespace moescope::ui

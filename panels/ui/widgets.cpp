@@ -5,22 +5,35 @@
 #include <cmath>
 #include <imgui_internal.h>
 
+#include "panels/ui/floating.hpp"
 #include "panels/ui/text_layout.hpp"
 
 namespace moescope::ui {
 
-void section(const Context& ctx, std::string_view title, std::string_view trailing) {
+void section(const Context& ctx, std::string_view title, std::string_view note) {
     if (ImGui::GetCursorPosY() > ImGui::GetCursorStartPos().y + 1) {
         ImGui::Dummy({0, ctx.em * 0.2f});
     }
     ImGui::PushFont(ctx.bold, 0.0f);
     ImGui::TextUnformatted(title.data(), title.data() + title.size());
     ImGui::PopFont();
-    if (trailing.empty()) {
-        return;
+    if (!note.empty()) {
+        trailing(ctx, note);
     }
-    align_right(ImGui::CalcTextSize(trailing.data(), trailing.data() + trailing.size()).x);
-    text_dim(ctx, trailing);
+}
+
+void trailing(const Context& ctx, std::string_view text) {
+    const float width = ImGui::CalcTextSize(text.data(), text.data() + text.size()).x;
+    align_right(width);
+    if (width <= ImGui::GetContentRegionAvail().x) {
+        text_dim(ctx, text);
+    } else {
+        text_wrapped(text, ctx.theme.text_dim);
+    }
+}
+
+void next_field(float width) {
+    ImGui::SetNextItemWidth(std::min(width, ImGui::GetContentRegionAvail().x));
 }
 
 bool empty_state(const Context& ctx, const char* icon_text, const char* sentence_key, const char* button_key,
@@ -115,8 +128,10 @@ bool begin_table(const Context& ctx, const char* id, const std::vector<TableColu
 void align_right(float width) {
     ImGui::SameLine();
     const float room = ImGui::GetContentRegionAvail().x;
-    if (room > width) {
+    if (room >= width) {
         ImGui::SetCursorPosX(ImGui::GetCursorPosX() + room - width);
+    } else {
+        ImGui::NewLine();
     }
 }
 
@@ -140,13 +155,38 @@ ImVec4 tone_color(const Theme& theme, Tone tone) {
     return theme.text_dim;
 }
 
-void badge(const Context& ctx, const char* icon_text, std::string_view word, Tone tone) {
-    const ImVec4 color = tone_color(ctx.theme, tone);
+namespace {
+
+std::string badge_label(const char* icon_text, std::string_view word) {
     std::string label = icon_text;
     if (!label.empty() && !word.empty()) {
         label += ' ';
     }
-    label += word;
+    return label.append(word);
+}
+
+struct StateLook {
+    const char* icon_text;
+    Tone tone;
+};
+
+StateLook look_of(history::RunState state) {
+    constexpr StateLook looks[] = {{icon::hourglass, Tone::neutral}, {icon::play, Tone::accent},
+                                   {icon::pause, Tone::warning},     {icon::check, Tone::good},
+                                   {icon::stop, Tone::neutral},      {icon::error, Tone::error},
+                                   {icon::warning, Tone::warning}};
+    return looks[static_cast<std::size_t>(state)];
+}
+
+}  // namespace
+
+float badge_width(const Context& ctx, const char* icon_text, std::string_view word) {
+    return ImGui::CalcTextSize(badge_label(icon_text, word).c_str()).x + ctx.em * 0.8f;
+}
+
+void badge(const Context& ctx, const char* icon_text, std::string_view word, Tone tone) {
+    const ImVec4 color = tone_color(ctx.theme, tone);
+    const std::string label = badge_label(icon_text, word);
     const ImVec2 text_size = ImGui::CalcTextSize(label.c_str());
     const ImVec2 padding = {ctx.em * 0.4f, ctx.em * 0.06f};
     const ImVec2 at = ImGui::GetCursorScreenPos();
@@ -177,25 +217,26 @@ const char* state_key(history::RunState state) {
     return "state.planned";
 }
 
+float state_badge_width(const Context& ctx, history::RunState state) {
+    return badge_width(ctx, look_of(state).icon_text, ctx.text(state_key(state)));
+}
+
 void state_badge(const Context& ctx, history::RunState state) {
-    struct Look {
-        const char* icon_text;
-        Tone tone;
-    };
-    constexpr Look looks[] = {{icon::hourglass, Tone::neutral}, {icon::play, Tone::accent},
-                              {icon::pause, Tone::warning},     {icon::check, Tone::good},
-                              {icon::stop, Tone::neutral},      {icon::error, Tone::error},
-                              {icon::warning, Tone::warning}};
-    const Look& look = looks[static_cast<std::size_t>(state)];
+    const StateLook look = look_of(state);
     badge(ctx, look.icon_text, ctx.text(state_key(state)), look.tone);
 }
 
 bool tooltip_due() {
-    return ImGui::IsItemHovered(ImGuiHoveredFlags_ForTooltip | ImGuiHoveredFlags_AllowWhenDisabled);
+    return ImGui::IsItemHovered(ImGuiHoveredFlags_ForTooltip | ImGuiHoveredFlags_AllowWhenDisabled) &&
+           !behind_a_dialog();
+}
+
+bool begin_tooltip() {
+    return !behind_a_dialog() && ImGui::BeginTooltip();
 }
 
 void tooltip(std::string_view text) {
-    if (text.empty() || !tooltip_due() || !ImGui::BeginTooltip()) {
+    if (text.empty() || !tooltip_due() || !begin_tooltip()) {
         return;
     }
     // As wide as the text needs, at most 28 em.
@@ -227,20 +268,24 @@ bool banner(const Context& ctx, Tone tone, std::string_view sentence, const char
     const ImVec4 color = tone_color(ctx.theme, tone);
     const ImVec2 padding = {ctx.em * 0.6f, ctx.em * 0.4f};
     const float full = ImGui::GetContentRegionAvail().x;
-    const float right = button_label ? button_width(button_label) + ctx.em * 0.6f : 0;
+    // In a narrow panel the button stands below the sentence.
+    const float button = button_label ? button_width(button_label) : 0;
+    const bool below = button_label && full - button < 14 * ctx.em;
+    const float right = button_label && !below ? button + ctx.em * 0.6f : 0;
     const char* icon_text = tone == Tone::error ? icon::error : tone == Tone::warning ? icon::warning : icon::info;
     const float icon_width = ctx.em * 1.5f;
     const std::vector<std::string_view> lines = wrap_lines(sentence, full - 2 * padding.x - icon_width - right);
     const float line_height = ImGui::GetTextLineHeight() * 1.2f;
     const float text_height = static_cast<float>(lines.size()) * line_height;
-    const float content = std::max(text_height, button_label ? ImGui::GetFrameHeight() : 0.0f);
+    const float frame = button_label ? ImGui::GetFrameHeight() : 0;
+    const float content = below ? text_height + padding.y + frame : std::max(text_height, frame);
     const ImVec2 at = ImGui::GetCursorScreenPos();
     const ImVec2 end = {at.x + full, at.y + content + 2 * padding.y};
     ImDrawList* draw = ImGui::GetWindowDrawList();
     draw->AddRectFilled(at, end, packed(color, 0.13f), ctx.em * 0.3f);
     draw->AddRectFilled(at, {at.x + ctx.em * 0.18f, end.y}, ImGui::GetColorU32(color), ctx.em * 0.3f,
                         ImDrawFlags_RoundCornersLeft);
-    float y = at.y + padding.y + (content - text_height) / 2;
+    float y = at.y + padding.y + (below ? 0 : (content - text_height) / 2);
     draw->AddText({at.x + padding.x, y}, ImGui::GetColorU32(color), icon_text);
     for (const std::string_view line : lines) {
         draw->AddText({at.x + padding.x + icon_width, y}, ImGui::GetColorU32(ctx.theme.text), line.data(),
@@ -249,8 +294,8 @@ bool banner(const Context& ctx, Tone tone, std::string_view sentence, const char
     }
     bool clicked = false;
     if (button_label != nullptr) {
-        ImGui::SetCursorScreenPos({end.x - padding.x - button_width(button_label),
-                                   at.y + padding.y + (content - ImGui::GetFrameHeight()) / 2});
+        ImGui::SetCursorScreenPos({below ? at.x + padding.x : end.x - padding.x - button,
+                                   below ? end.y - padding.y - frame : at.y + padding.y + (content - frame) / 2});
         clicked = ImGui::Button(button_label);
     }
     ImGui::SetCursorScreenPos(at);
@@ -272,6 +317,22 @@ bool primary_button(const Context& ctx, const char* label, ImVec2 size) {
     const bool clicked = ImGui::Button(label, size);
     ImGui::PopStyleColor(4);
     return clicked;
+}
+
+bool default_button(const Context& ctx, const char* label) {
+    bool pressed = primary_button(ctx, label);
+    if (ImGui::IsWindowAppearing()) {
+        ImGui::SetItemDefaultFocus();
+        ImGui::SetNavCursorVisible(true);
+    }
+    // Dear ImGui presses the item that the keyboard's frame is around; a click anywhere takes that frame away.
+    const ImGuiContext& g = *ImGui::GetCurrentContext();
+    const bool nobody = g.ActiveId == 0 && (!g.NavCursorVisible || g.NavId == 0);
+    if (nobody && ImGui::IsWindowFocused() && ImGui::GetIO().KeyMods == 0 &&
+        (ImGui::IsKeyPressed(ImGuiKey_Enter, false) || ImGui::IsKeyPressed(ImGuiKey_KeypadEnter, false))) {
+        pressed = true;
+    }
+    return pressed;
 }
 
 bool button(const char* label, bool enabled, std::string_view why_not) {
@@ -364,7 +425,7 @@ void row_badge(const Context& ctx, const char* icon_text, std::string_view word,
 void flow(float width) {
     const float right = ImGui::GetCursorScreenPos().x + ImGui::GetContentRegionAvail().x;
     const float next = ImGui::GetItemRectMax().x + ImGui::GetStyle().ItemSpacing.x + width;
-    if (next < right) {
+    if (next <= right + 0.5f) {
         ImGui::SameLine();
     }
 }

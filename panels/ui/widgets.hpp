@@ -13,8 +13,8 @@
 
 namespace moescope::ui {
 
-/// A heading of a part of a panel: bold, with space above, `trailing` dim at the right end.
-void section(const Context& ctx, std::string_view title, std::string_view trailing = {});
+/// A heading of a part of a panel: bold, with space above, `note` dim at the right end.
+void section(const Context& ctx, std::string_view title, std::string_view note = {});
 /// What an empty panel shows: one sentence and the button that fills it. A click runs `command` (when given) and gives
 /// true.
 bool empty_state(const Context& ctx, const char* icon_text, const char* sentence_key, const char* button_key = nullptr,
@@ -35,8 +35,13 @@ struct TableColumn {
 /// are added; with ScrollY the header stays in place. EndTable belongs to the caller when true.
 bool begin_table(const Context& ctx, const char* id, const std::vector<TableColumn>& columns, ImGuiTableFlags flags = 0,
                  ImVec2 size = {0, 0});
-/// Moves the cursor so that an item of `width` pixels ends at the right edge; same line as the last item.
+/// Moves the cursor so that an item of `width` pixels ends at the right edge, on the line of the last item; where there
+/// is no room for it, to the next line.
 void align_right(float width);
+/// Dim text at the right end of the row, or below it where it does not fit.
+void trailing(const Context& ctx, std::string_view text);
+/// Width of the next field: `width` pixels, or what the row has left.
+void next_field(float width);
 /// Width that a button with this label needs.
 float button_width(const char* label);
 /// Goes on in the same row when an item of `width` pixels still fits, else in the next one. Call before the item, not
@@ -50,13 +55,18 @@ enum class Tone { neutral, accent, good, warning, error };
 ImVec4 tone_color(const Theme& theme, Tone tone);
 /// Icon and word on a quiet tinted ground: a meaning is never colour alone.
 void badge(const Context& ctx, const char* icon_text, std::string_view word, Tone tone);
+float badge_width(const Context& ctx, const char* icon_text, std::string_view word);
 /// Badge of a run's state (language keys state.running ...).
 void state_badge(const Context& ctx, history::RunState state);
+float state_badge_width(const Context& ctx, history::RunState state);
 const char* state_key(history::RunState state);
 /// Tooltip of the last item: wrapped at 28 em, shown after the usual short delay.
 void tooltip(std::string_view text);
 /// Whether tooltip() shows one now: asked first where the text is long or costs work to make.
 bool tooltip_due();
+/// ImGui::BeginTooltip() for what has another shape than tooltip(), or other rules for when it is shown; begun nowhere
+/// else. False behind a dialog, where nothing says what it is. ImGui::EndTooltip() belongs to the caller when true.
+bool begin_tooltip();
 /// tooltip() for an item that runs a command: `text`, and below it the command's keys when it has some.
 void command_tooltip(const Context& ctx, std::string_view text, const std::string& command);
 /// A dim question mark after the last item whose tooltip explains it.
@@ -72,6 +82,9 @@ void meter(const Context& ctx, double fraction, std::string_view text, float wid
 
 /// The main button of a panel (accent ground). Only one per panel.
 bool primary_button(const Context& ctx, const char* label, ImVec2 size = {0, 0});
+/// The main button of a question: it has the keyboard when the question appears, and Enter presses it as long as no
+/// other item has shown that it has the keyboard.
+bool default_button(const Context& ctx, const char* label);
 /// A button that is dim and does nothing while `enabled` is false; `why_not` is then its tooltip.
 bool button(const char* label, bool enabled = true, std::string_view why_not = {});
 /// Choices as joined buttons, in more rows where one does not hold them; `labels` carry ids ("All###load.all"). True

@@ -6,6 +6,8 @@
 #include <set>
 #include <utility>
 
+#include "base/text.hpp"
+
 namespace moescope::routing {
 
 namespace {
@@ -77,8 +79,8 @@ std::string list_of(const std::vector<int>& numbers) {
         while (last + 1 < numbers.size() && numbers[last + 1] == numbers[last] + 1) {
             ++last;
         }
-        text += (text.empty() ? "" : ", ") + std::to_string(numbers[i]) +
-                (last > i ? "-" + std::to_string(numbers[last]) : "");
+        base::append_to_list(
+            text, std::to_string(numbers[i]) + (last > i ? "-" + std::to_string(numbers[last]) : std::string()));
         i = last + 1;
     }
     return text;

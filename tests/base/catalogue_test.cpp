@@ -165,7 +165,7 @@ TEST(Catalogue, EveryValueStandsOnceInTheTranslation) {
 }
 
 TEST(Catalogue, SentencesWithinSentences) {
-    const Messages messages = Messages::load(kAssets / "languages" / "zh" / "messages.json");
+    const Messages messages = Messages::of_language(kAssets / "languages" / "zh");
     EXPECT_EQ(messages.translate(say("the model '{}' cannot be used: {}", "m",
                                      say("{} {}", "/a b/m.gguf", say("does not start with the GGUF mark")))),
               "模型“m”无法使用：/a b/m.gguf 开头没有 GGUF 标记");

@@ -45,7 +45,7 @@ TEST(ForeignText, ValuesOfASentenceAreFitToShowAndItsPatternIsKept) {
     const Sentence shown = fit_to_show(sentence);
     EXPECT_EQ(shown.id(), sentence.id());
     EXPECT_TRUE(shown.english().starts_with("a b is yyy")) << shown;
-    EXPECT_LT(shown.english().size(), 1200u);
+    EXPECT_LT(shown.english().size(), kValueBytes + 50);
     nlohmann::json record;
     put_sentence(record, "text", sentence);
     EXPECT_LT(record.dump().size(), 3000u);

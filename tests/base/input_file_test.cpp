@@ -56,6 +56,19 @@ TEST_F(InputFileTest, FilesOfTheSystemSayThatTheyAreEmptyAndAreNot) {
     EXPECT_EQ(problem("/proc/self/status", 20).find(" has "), 0u);
 }
 
+TEST_F(InputFileTest, LinksThatLeadNowhereAreThere) {
+    fs::create_symlink("circle", folder_ / "circle");
+    fs::create_symlink("nothing", folder_ / "dangling");
+    EXPECT_TRUE(is_there(folder_ / "circle"));
+    EXPECT_TRUE(is_there(folder_ / "circle" / "below"));
+    EXPECT_TRUE(is_there(folder_ / "dangling"));
+    EXPECT_TRUE(is_there(write("a", "")));
+    EXPECT_FALSE(is_there(folder_ / "nothing"));
+    EXPECT_FALSE(is_there(folder_ / "a" / "below"));
+    EXPECT_EQ(problem(folder_ / "circle"), " can't be read: Too many levels of symbolic links");
+    EXPECT_EQ(problem(folder_ / "dangling"), " is a link to something that does not exist");
+}
+
 TEST_F(InputFileTest, PiecesAreReadAtTheirPlace) {
     const InputFile file(write("a", "0123456789"));
     EXPECT_EQ(file.size(), 10u);

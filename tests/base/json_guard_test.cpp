@@ -55,9 +55,12 @@ TEST(JsonGuard, DepthAndNumberOfValuesAreLimited) {
     EXPECT_EQ(problem(many + "]"), "has more than 1000000 values");
 }
 
-TEST(JsonGuard, KeysThatStandTwiceCanBeRefused) {
-    EXPECT_EQ(problem(R"({"a": {"b": 1}, "b": {"b": 1}})", {.unique_keys = true}), "");
-    EXPECT_EQ(problem(R"({"a": {"b": 1, "b": 2}})", {.unique_keys = true}), "has the key \"b\" twice in one object");
+TEST(JsonGuard, KeysThatStandTwiceAreRefused) {
+    EXPECT_EQ(problem(R"({"a": {"b": 1}, "b": {"b": 1}, "c": [{"b": 1}, {"b": 1}]})"), "");
+    EXPECT_EQ(problem(R"({"a": {"b": 1, "b": 2}})"), "has the key \"b\" twice in one object");
+    EXPECT_EQ(problem(R"([{"x": {}, "y": [], "x": null}])"), "has the key \"x\" twice in one object");
+    EXPECT_EQ(problem(R"({"a\u0062": 1, "ab": 1})"), "has the key \"ab\" twice in one object");
+    EXPECT_FALSE(parse_object(R"({"id": 1, "id": 1})", 100));
 }
 
 TEST(JsonGuard, AWalkerSeesEverythingOnce) {

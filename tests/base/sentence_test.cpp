@@ -48,7 +48,7 @@ TEST(Sentence, TheErrorOfEveryFolderCarriesIt) {
     EXPECT_STREQ(error.what(), "run 3 ends");
     EXPECT_EQ(sentence_of(error), say("run {} ends", 3));
     EXPECT_EQ(sentence_of(std::runtime_error("x")), Sentence::verbatim("x"));
-    EXPECT_TRUE(Error("from a library").sentence().is_verbatim());
+    EXPECT_TRUE(Error(Sentence::verbatim("from a library")).sentence().is_verbatim());
 }
 
 TEST(Sentence, GoesThroughJsonBesideItsEnglishText) {

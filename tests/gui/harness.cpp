@@ -2,6 +2,7 @@
 
 #include <cstdio>
 #include <cstdlib>
+#include <utility>
 
 #include "tests/paths.hpp"
 
@@ -10,7 +11,9 @@ namespace moescope::gui_test {
 // The table of test files.
 void register_shell(Harness& harness);
 void register_panels(Harness& harness);
+void register_answers(Harness& harness);
 void register_window(Harness& harness);
+void register_whole_text(Harness& harness);
 void register_unopened(Harness& harness);
 void register_crash(Harness& harness);  // last: it kills the node
 
@@ -51,7 +54,9 @@ Harness::Harness(std::filesystem::path folder) : folder_(std::move(folder)) {
     ImGuiTestEngine_Start(engine_, ImGui::GetCurrentContext());
     register_shell(*this);
     register_panels(*this);
+    register_answers(*this);
     register_window(*this);
+    register_whole_text(*this);
     register_unopened(*this);
     register_crash(*this);
 }
@@ -69,8 +74,14 @@ int Harness::run(const char* filter) {
         platform_->wait(0.002);
         workbench_->frame();
         ImGuiTestEngine_PostSwap(engine_);
+        if (std::exchange(screen_wanted_, false)) {
+            screen_ = screen_lines();
+        }
         if (!picture_.empty()) {
-            workbench_->save_screenshot(std::filesystem::path(moescope::test::binary_folder()) / (picture_ + ".png"));
+            const std::filesystem::path file = picture_ + ".png";
+            workbench_->save_screenshot(
+                file.is_absolute() ? file : std::filesystem::path(moescope::test::binary_folder()) / file);
+            workbench_->flush_background();
             picture_.clear();
         }
     }
@@ -111,6 +122,20 @@ bool Harness::wait(ImGuiTestContext* ctx, double seconds, const std::function<bo
     }
     ctx->Yield(2);
     return true;
+}
+
+std::vector<ScreenLine> Harness::screen(ImGuiTestContext* ctx) {
+    screen_wanted_ = true;
+    for (int i = 0; i < 4 && screen_wanted_; ++i) {
+        ctx->Yield();
+    }
+    ctx->Yield();
+    return screen_;
+}
+
+void Harness::take_picture(ImGuiTestContext* ctx, const std::string& path) {
+    picture_ = path;
+    ctx->Yield(2);
 }
 
 void Harness::settle(ImGuiTestContext* ctx) {

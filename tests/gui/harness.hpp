@@ -10,9 +10,11 @@
 #include <imgui_te_engine.h>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "app/platform.hpp"
 #include "app/workbench.hpp"
+#include "tests/gui/screen_text.hpp"
 
 namespace moescope::gui_test {
 
@@ -33,6 +35,10 @@ class Harness {
     void add(const char* category, const char* name, std::function<void(ImGuiTestContext*)> body);
     /// Inside a test: lets frames pass until the condition holds; after `seconds` of real time the test fails.
     bool wait(ImGuiTestContext* ctx, double seconds, const std::function<bool()>& condition);
+    /// Inside a test: every letter of the next frame.
+    std::vector<ScreenLine> screen(ImGuiTestContext* ctx);
+    /// Inside a test: saves what is on the screen as `path`.png.
+    void take_picture(ImGuiTestContext* ctx, const std::string& path);
     /// Connected, welcome page closed, English, training layout.
     void settle(ImGuiTestContext* ctx);
     /// A training run in the state "running" with at least one step, started through the program's command when there
@@ -46,6 +52,8 @@ class Harness {
     std::filesystem::path folder_;
     std::string
         picture_;  ///< the main loop saves the next frame under this name: the graphics context belongs to its thread
+    bool screen_wanted_ = false;  ///< the main loop reads it: inside a test the next frame has begun already
+    std::vector<ScreenLine> screen_;
     std::unique_ptr<app::Platform> platform_;
     ImGuiTestEngine* engine_ = nullptr;
     std::unique_ptr<app::Workbench> workbench_;

@@ -5,6 +5,7 @@
 #include <filesystem>
 #include <fstream>
 #include <gtest/gtest.h>
+#include <nlohmann/json.hpp>
 #include <regex>
 #include <set>
 #include <sstream>
@@ -18,7 +19,8 @@ using moescope::ui::Language;
 namespace fs = std::filesystem;
 
 /// Keys that are put together at run time. Every key that begins like this counts as used.
-constexpr const char* kDynamicPrefixes[] = {"task."};  // the kinds come from the node
+constexpr const char* kDynamicPrefixes[] = {"task.",     // the kinds come from the node
+                                            "report."};  // of the report, whose own test holds them to its sources
 
 const fs::path kAssets = moescope::test::source_assets();
 
@@ -92,6 +94,25 @@ TEST(Languages, EveryKeyIsUsed) {
     }
 }
 
+TEST(Languages, NamesInTheListOfModelsAreTranslated) {
+    std::ifstream in(kAssets / "models.json");
+    const nlohmann::json list = nlohmann::json::parse(in);
+    std::set<std::string> makers;
+    const Language en = Language::load(kAssets / "languages" / "en", "en"),
+                   zh = Language::load(kAssets / "languages" / "zh", "zh");
+    for (const nlohmann::json& model : list.at("models")) {
+        const std::string country = model.at("country"), maker = model.at("maker");
+        makers.insert("models.maker_name." + maker);
+        EXPECT_NE(zh.named("models.country.", country), country);
+        EXPECT_EQ(en.named("models.country.", country), country);
+    }
+    for (const auto& [key, text] : zh.texts()) {
+        EXPECT_TRUE(key.rfind("models.maker_name.", 0) != 0 || makers.count(key) == 1) << key << " made no model";
+    }
+    EXPECT_EQ(zh.named("models.maker_name.", "Alibaba Cloud (Qwen team)"), "阿里云（Qwen 团队）");
+    EXPECT_EQ(zh.named("models.maker_name.", "Google"), "Google");
+}
+
 TEST(Languages, FormatAndNumbers) {
     const Language en = Language::load(kAssets / "languages" / "en", "en");
     EXPECT_EQ(en.number(std::uint64_t{1234567}), "1,234,567");
@@ -103,6 +124,31 @@ TEST(Languages, FormatAndNumbers) {
     EXPECT_EQ(std::string(en("no.such.key")), "\u2039no.such.key\u203a");
     EXPECT_EQ(en.format("event.at_step", {{"step", "7"}}), "Step 7");
     EXPECT_EQ(std::string(en.label("common.cancel")), "Cancel###common.cancel");
+    const Language zh = Language::load(kAssets / "languages" / "zh", "zh");
+    EXPECT_EQ(zh.number(std::uint64_t{1234567}), "1,234,567");
+    EXPECT_EQ(zh.number(12345.6), "12,346");
+}
+
+/// Who writes into the log is named in the language of the window.
+TEST(Languages, EverySourceOfTheLogHasAName) {
+    const Language en = Language::load(kAssets / "languages" / "en", "en");
+    // log("info", "train", ...), {time, "warning", "node", ...}, log_end("train", ...), By by(*this, "command")
+    static const std::regex use(R"re((?:"(?:info|warning|error)", |log_end\(|by\(\*this, )"([a-z]+)")re");
+    std::size_t found = 0;
+    for (const auto& entry : fs::recursive_directory_iterator(kAssets.parent_path() / "nodes")) {
+        if (entry.path().extension() != ".cpp" || entry.path().string().find("/cli/") != std::string::npos) {
+            continue;
+        }
+        std::ostringstream text;
+        text << std::ifstream(entry.path()).rdbuf();
+        const std::string code = text.str();
+        for (std::sregex_iterator it(code.begin(), code.end(), use), end; it != end; ++it) {
+            const std::string source = (*it)[1].str();
+            ++found;
+            EXPECT_TRUE(en.has("log.source." + source)) << source << " in " << entry.path();
+        }
+    }
+    EXPECT_GT(found, 15u);
 }
 
 TEST(Languages, DamagedFilesAreNamed) {

@@ -18,27 +18,34 @@ class Letters {
             const ImFontBaked& baked = pool[i];
             for (const ImFontGlyph& glyph : baked.Glyphs) {
                 if (glyph.Visible != 0 && baked.WantDestroy == 0) {
-                    known_[{glyph.U0, glyph.V0}] = glyph.Codepoint;
+                    known_[{glyph.U0, glyph.V0}] = {glyph.Codepoint, glyph.U1};
                     all_.push_back(glyph);
                 }
             }
         }
     }
 
-    /// 0: no letter.
-    unsigned at(const ImVec2& min, const ImVec2& max) const {
+    struct Letter {
+        unsigned code = 0;  ///< 0: none
+        bool cut = false;   ///< at its left or right side
+    };
+    Letter at(const ImVec2& min, const ImVec2& max) const {
         if (const auto found = known_.find({min.x, min.y}); found != known_.end()) {
-            return found->second;
+            return {found->second.first, max.x < found->second.second - kHalfTexel};
         }
         // Cut at an edge.
         const auto whole = std::find_if(all_.begin(), all_.end(), [&](const ImFontGlyph& glyph) {
             return glyph.U0 <= min.x && glyph.V0 <= min.y && max.x <= glyph.U1 && max.y <= glyph.V1;
         });
-        return whole != all_.end() && max.x > min.x && max.y > min.y ? whole->Codepoint : 0;
+        if (whole == all_.end() || max.x <= min.x || max.y <= min.y) {
+            return {};
+        }
+        return {whole->Codepoint, min.x > whole->U0 + kHalfTexel || max.x < whole->U1 - kHalfTexel};
     }
 
  private:
-    std::map<std::pair<float, float>, unsigned> known_;
+    static constexpr float kHalfTexel = 0.5f / 2048;
+    std::map<std::pair<float, float>, std::pair<unsigned, float>> known_;  ///< code and right edge
     std::vector<ImFontGlyph> all_;
 };
 
@@ -75,11 +82,18 @@ class Reader {
                     continue;
                 }
                 const ImDrawVert &low = corner[first], &high = corner[first + 2];
-                const unsigned code = letters_.at(low.uv, high.uv);
+                const Letters::Letter letter = letters_.at(low.uv, high.uv);
                 const ImVec2 middle{(low.pos.x + high.pos.x) / 2, (low.pos.y + high.pos.y) / 2};
                 const ImVec4& clip = command.ClipRect;
-                if (code != 0 && middle.x >= clip.x && middle.x < clip.z && middle.y >= clip.y && middle.y < clip.w) {
-                    add(list._OwnerName, code, low.pos, high.pos);
+                constexpr float kBlur = 1.5f;  // pixels in which a letter fades out
+                const bool past = low.pos.x < clip.x - kBlur || high.pos.x > clip.z + kBlur;
+                if (letter.code != 0 && middle.y >= clip.y && middle.y < clip.w) {
+                    if (middle.x >= clip.x && middle.x < clip.z) {
+                        add(list._OwnerName, letter.code, low.pos, high.pos);
+                        line_.cut = line_.cut || past || letter.cut;
+                    } else if (continues(low.pos, high.pos) && high.pos.x > clip.x && low.pos.x < clip.z) {
+                        line_.cut = true;  // of the next letter not even the half is seen
+                    }
                 }
                 i += 6;
             }
@@ -96,13 +110,17 @@ class Reader {
         line_ = {};
     }
 
+    /// Letters differ in height and place: they share a line while they overlap.
+    bool continues(const ImVec2& min, const ImVec2& max) const {
+        const float size = ImGui::GetFontSize(), gap = min.x - line_.max.x;
+        return !line_.text.empty() && min.y < line_.max.y + 0.3f * size && max.y > line_.min.y - 0.3f * size &&
+               gap > -0.5f * size && gap < 1.5f * size;
+    }
+
     void add(const char* owner, unsigned code, const ImVec2& min, const ImVec2& max) {
         const float size = ImGui::GetFontSize();
         const float gap = min.x - line_.max.x;
-        // Letters differ in height and place: they share a line while they overlap.
-        const bool same_line = !line_.text.empty() && min.y < line_.max.y + 0.3f * size &&
-                               max.y > line_.min.y - 0.3f * size && gap > -0.5f * size && gap < 1.5f * size;
-        if (!same_line) {
+        if (!continues(min, max)) {
             end_line();
             line_ = line_in(owner);
             line_.min = min;

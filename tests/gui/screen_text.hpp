@@ -14,6 +14,7 @@ struct ScreenLine {
     std::string part;    ///< name of the child window, down from `window`; empty: in the window itself
     std::string text;    ///< UTF-8; a gap between letters is a space
     ImVec2 min, max;     ///< pixels
+    bool cut = false;    ///< a letter at its left or right end is not whole
     ImVec2 middle() const { return {(min.x + max.x) / 2, (min.y + max.y) / 2}; }
 };
 

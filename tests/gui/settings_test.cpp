@@ -69,6 +69,48 @@ TEST(Settings, DamagedAndStrangeFilesGiveDefaults) {
     EXPECT_EQ(load_settings(folder.path / "none.json").width, Settings{}.width);
 }
 
+TEST(Sessions, WhatIsOpenedAsOne) {
+    const Folder folder;
+    const auto holds = [&](const char* name, std::initializer_list<const char*> files,
+                           std::initializer_list<const char*> folders) {
+        fs::create_directories(folder.path / name);
+        for (const char* file : files) {
+            std::ofstream(folder.path / name / file) << "{}";
+        }
+        for (const char* inner : folders) {
+            fs::create_directories(folder.path / name / inner);
+        }
+        return holds_session(folder.path / name);
+    };
+    EXPECT_TRUE(holds("whole", {"manifest.json", "session.db"}, {"segments", "checkpoints"}));
+    EXPECT_TRUE(holds("begun", {"manifest.json"}, {}));
+    EXPECT_TRUE(holds("without a manifest", {}, {"segments"}));
+    EXPECT_TRUE(holds("labels alone", {"session.db"}, {}));
+    EXPECT_FALSE(holds("empty", {}, {}));
+    EXPECT_FALSE(holds("model", {"config.json", "manifest.json", "model.safetensors"}, {}));
+    EXPECT_FALSE(holds("texts", {"segments"}, {}));  // a file of that name
+    EXPECT_FALSE(holds_session(folder.path / "nowhere"));
+}
+
+TEST(Settings, ADamagedFileIsKept) {
+    const Folder folder;
+    const fs::path file = folder.path / "settings.json", first = file.string() + ".damaged-1";
+    for (const std::string& good : {std::string("{}"), settings_text(sample())}) {
+        std::ofstream(file) << good;
+        EXPECT_EQ(set_damaged_settings_aside(file).english(), "");
+        EXPECT_TRUE(fs::exists(file));
+    }
+    fs::remove(file);
+    EXPECT_EQ(set_damaged_settings_aside(file).english(), "") << "nothing is there";
+    std::ofstream(first) << "an earlier one";
+    std::ofstream(file) << "{\"width\": 1200, \"lay";
+    const std::string told = set_damaged_settings_aside(file).english();
+    EXPECT_NE(told.find(file.string() + ".damaged-2"), std::string::npos) << told;
+    EXPECT_FALSE(fs::exists(file));
+    EXPECT_EQ(moescope::test::read_text(first), "an earlier one");
+    EXPECT_EQ(moescope::test::read_text(file.string() + ".damaged-2"), "{\"width\": 1200, \"lay");
+}
+
 TEST(WriteFile, SaysWhichFileFailedAndLeavesNothingBehind) {
     const Folder folder;
     std::ofstream(folder.path / "file") << "x";

@@ -1,8 +1,10 @@
 // What stands above the panels: menus, forms, the palette, the file dialog, and what becomes of work when a person
 // leaves. Pictures of panels.
 #include <algorithm>
+#include <cstdlib>
 #include <fstream>
 #include <imgui_internal.h>
+#include <nlohmann/json.hpp>
 #include <sys/stat.h>
 
 #include "tests/files.hpp"
@@ -196,8 +198,10 @@ void pictures(Harness& h, ImGuiTestContext* ctx) {
     const ImGuiWindow* load = ctx->GetWindowByRef("//###panel.expert_load");
     const auto map = saved_picture(h, ctx, "map.png");
     IM_CHECK(map.has_value());
-    IM_CHECK_LT(std::abs(map->width - static_cast<int>(load->Size.x)), 2);
-    IM_CHECK_LT(std::abs(map->height - static_cast<int>(load->Size.y)), 2);
+    // The panel's content, without the tabs above it.
+    IM_CHECK_LT(std::abs(map->width - static_cast<int>(load->InnerRect.GetWidth())), 2);
+    IM_CHECK_LT(std::abs(map->height - static_cast<int>(load->InnerRect.GetHeight())), 2);
+    IM_CHECK_GT(load->Size.y - load->InnerRect.GetHeight(), ImGui::GetFontSize());
     // Dark cells for little load, bright ones for much; the dialog above is not in it.
     IM_CHECK_GT(map->colors().size(), std::size_t{60});
     IM_CHECK_GT(map->like(0x2c728e, 48), 200);
@@ -307,6 +311,184 @@ void dialog_by_keys(Harness& h, ImGuiTestContext* ctx) {
     ctx->ItemClick("//###runs.form/###runs.cancel");
 }
 
+/// What stands in the name field; nothing when it is empty.
+std::string name_in_field(ImGuiTestContext* ctx) {
+    ImGui::SetClipboardText("");
+    ctx->ItemInput("//###files/###files.name_input");
+    ctx->KeyPress(ImGuiMod_Ctrl | ImGuiKey_A);
+    ctx->KeyPress(ImGuiMod_Ctrl | ImGuiKey_C);
+    ctx->KeyPress(ImGuiKey_Tab);  // Escape would close the dialog
+    ctx->Yield(2);
+    return ImGui::GetClipboardText();
+}
+
+/// A filter that nothing fits opens nothing, and the name of a folder does not stay when its folder is left.
+void dialog_without_a_hit(Harness& h, ImGuiTestContext* ctx) {
+    h.settle(ctx);
+    const fs::path session = h.workbench().session(), folder = h.folder() / "hits";
+    for (const char* name : {"alpha", "beta"}) {
+        fs::create_directories(folder / name / "inner");
+    }
+    h.workbench().command("file.open_session");
+    IM_CHECK(dialog_ready(h, ctx));
+    ctx->ItemInput("//###files/###files.path");
+    ctx->KeyCharsReplaceEnter(folder.c_str());
+    IM_CHECK(h.wait(ctx, 10, [&] { return ctx->ItemExists("//###files/**/###entry.beta"); }));
+    list_has_focus(ctx);
+    const std::uint64_t told = h.workbench().notices().count();
+    ctx->KeyChars("eta");  // one fits, and its name is taken along
+    ctx->Yield(2);
+    ctx->KeyChars("zz");  // and now none
+    ctx->Yield(2);
+    IM_CHECK(!ctx->ItemExists("//###files/**/###entry.beta"));
+    ctx->KeyPress(ImGuiKey_Enter);
+    ctx->Yield(10);
+    IM_CHECK(is_open(ctx, "//###files"));
+    IM_CHECK_EQ(h.workbench().notices().count(), told);  // nothing was taken for a session
+    IM_CHECK_EQ(name_in_field(ctx), std::string());
+    list_has_focus(ctx);
+    ctx->KeyPress(ImGuiKey_Backspace, 5);
+    ctx->Yield(2);
+    ctx->KeyPress(ImGuiKey_DownArrow);
+    IM_CHECK_EQ(name_in_field(ctx), std::string("alpha"));
+    // Up, by the key and by the button: the name was one of the folder that is left.
+    list_has_focus(ctx);
+    ctx->KeyPress(ImGuiKey_Backspace);
+    IM_CHECK(h.wait(ctx, 10, [&] { return ctx->ItemExists("//###files/**/###entry.hits"); }));
+    IM_CHECK_EQ(name_in_field(ctx), std::string());
+    list_has_focus(ctx);
+    ctx->KeyPress(ImGuiKey_DownArrow);
+    ctx->ItemClick("//###files/###files.up");
+    IM_CHECK(dialog_ready(h, ctx));
+    IM_CHECK_EQ(name_in_field(ctx), std::string());
+    escape(ctx);
+    IM_CHECK_EQ(h.workbench().session(), session);
+}
+
+/// In a small window with the largest letters the buttons of the dialog are whole, and the list has room.
+void dialog_in_a_small_window(Harness& h, ImGuiTestContext* ctx) {
+    h.settle(ctx);
+    h.platform().set_size(800, 520);
+    h.workbench().set_text_scale(2.5f);
+    ctx->Yield(4);
+    h.workbench().command("file.open_session");
+    IM_CHECK(dialog_ready(h, ctx));
+    const ImGuiWindow* dialog = ctx->GetWindowByRef("//###files");
+    for (const char* item : {"###files.open_folder", "###common.cancel", "###files.name_input", "###files.up"}) {
+        const ImRect rect = ctx->ItemInfo((std::string("//###files/") + item).c_str()).RectFull;
+        IM_CHECK(dialog->InnerRect.Contains(rect));
+    }
+    IM_CHECK_GT(ctx->WindowInfo("//###files/###files.list").Window->Size.y, 2 * ImGui::GetFontSize());
+    // What has no room is in a menu.
+    ctx->ItemClick("//###files/###files.view");
+    ctx->Yield(2);
+    IM_CHECK(ctx->ItemExists("//$FOCUSED/###files.hidden"));
+    escape(ctx);
+    escape(ctx);
+    IM_CHECK(!is_open(ctx, "//###files"));
+    h.workbench().set_text_scale(1);
+    h.platform().set_size(1280, 720);
+    ctx->Yield(4);
+}
+
+bool in_front(ImGuiTestContext* ctx, const char* panel) {
+    const ImGuiWindow* window = ctx->GetWindowByRef(panel);
+    return window != nullptr && window->Active && window->DockTabIsVisible;
+}
+
+/// A form, or a question for a file, that is closed again leaves everything where it was.
+void back_from_a_form(Harness& h, ImGuiTestContext* ctx) {
+    h.settle(ctx);
+    for (const char* layout : {"compare", "training"}) {
+        h.workbench().set_layout(layout);
+        h.workbench().command("view.layout_reset");
+        ctx->Yield(6);
+        const bool training = std::string_view(layout) == "training";
+        if (training) {
+            h.workbench().show_panel("nodes");
+            ctx->Yield(4);
+        }
+        const char* here = training ? "//###panel.nodes" : "//###panel.compare";
+        IM_CHECK(in_front(ctx, here));
+        const bool runs = h.workbench().panel_visible("runs");
+        ctx->KeyPress(ImGuiMod_Ctrl | ImGuiMod_Shift | ImGuiKey_R);
+        ctx->Yield(3);
+        IM_CHECK(is_open(ctx, "//###runs.form"));
+        escape(ctx);
+        IM_CHECK(!is_open(ctx, "//###runs.form"));
+        IM_CHECK(in_front(ctx, here));
+        IM_CHECK_EQ(h.workbench().panel_visible("runs"), runs);
+        h.workbench().command("models.add");
+        IM_CHECK(dialog_ready(h, ctx));
+        escape(ctx);
+        IM_CHECK(in_front(ctx, here));
+        IM_CHECK(!in_front(ctx, "//###panel.models"));
+    }
+    // Above the welcome page, too.
+    h.workbench().command("help.welcome");
+    ctx->Yield(3);
+    h.workbench().command("runs.new");
+    ctx->Yield(3);
+    IM_CHECK(is_open(ctx, "//###runs.form"));
+    escape(ctx);
+    IM_CHECK(!is_open(ctx, "//###runs.form") && h.workbench().welcome_visible());
+    escape(ctx);
+    IM_CHECK(!h.workbench().welcome_visible());
+}
+
+/// A session in which nothing was run is used again; one with a run, however short, is not.
+void new_session(Harness& h, ImGuiTestContext* ctx) {
+    h.ensure_training(ctx);
+    const fs::path first = h.workbench().session(), data = h.folder() / "data";
+    const char* was = std::getenv("XDG_DATA_HOME");
+    const std::string before = was != nullptr ? was : "";
+    setenv("XDG_DATA_HOME", data.c_str(), 1);
+    const auto another_than = [&](const fs::path& session) {
+        return h.wait(ctx, 200, [&, session] {
+            return h.workbench().session() != session && h.snapshot().link.state == client::Link::State::connected;
+        });
+    };
+    // Training goes on: it is asked first, and Enter saves.
+    ctx->KeyPress(ImGuiMod_Ctrl | ImGuiKey_N);
+    IM_CHECK(h.wait(ctx, 20, [&] { return is_open(ctx, "//###leaving"); }));
+    IM_CHECK(ctx->ItemExists("//###leaving/###leaving.switch"));
+    ctx->KeyPress(ImGuiKey_Enter);
+    IM_CHECK(another_than(first));
+    const fs::path untouched = h.workbench().session();
+    IM_CHECK_EQ(untouched.parent_path(), data / "moescope" / "sessions");
+    IM_CHECK(h.snapshot().training.empty());
+    // Nothing was run in it: it stays, nobody is asked, and it is said.
+    const std::uint64_t told = h.workbench().notices().count();
+    ctx->KeyPress(ImGuiMod_Ctrl | ImGuiKey_N);
+    IM_CHECK(h.wait(ctx, 20, [&] { return h.workbench().notices().count() > told; }));
+    IM_CHECK(!is_open(ctx, "//###leaving"));
+    IM_CHECK_EQ(h.workbench().session(), untouched);
+    IM_CHECK_EQ(std::distance(fs::directory_iterator(untouched.parent_path()), fs::directory_iterator()), 1);
+    // A run that ended at once: its journal is as short as one of starts alone.
+    nlohmann::json config;
+    for (const nlohmann::json& preset : h.snapshot().catalogue->at("presets")) {
+        config = preset.at("name") == "workshop" ? preset.at("config") : config;
+    }
+    config["model"].update({{"layers", 1}, {"width", 32}, {"experts", 4}, {"context", 16}, {"vocabulary", 1024}});
+    config["train"].update({{"steps", 1}, {"batch", 1}});
+    h.workbench().client().send("train.start", {{"config", config}, {"name", "short"}});
+    IM_CHECK(h.wait(ctx, 120, [&] { return !h.snapshot().training.empty() && h.training().state == RunState::done; }));
+    ctx->KeyPress(ImGuiMod_Ctrl | ImGuiKey_N);
+    IM_CHECK(another_than(untouched));
+    IM_CHECK(!is_open(ctx, "//###leaving"));  // nothing trained any more
+    IM_CHECK_EQ(h.workbench().session().parent_path(), untouched.parent_path());
+    IM_CHECK(h.snapshot().training.empty());
+    if (was != nullptr) {
+        setenv("XDG_DATA_HOME", before.c_str(), 1);
+    } else {
+        unsetenv("XDG_DATA_HOME");
+    }
+    h.workbench().open_session(first);
+    IM_CHECK(h.wait(ctx, 60, [&] {
+        return h.workbench().session() == first && h.snapshot().link.state == client::Link::State::connected;
+    }));
+}
+
 bool inside(const ImGuiWindow* window) {
     const ImGuiViewport& viewport = *ImGui::GetMainViewport();
     return window->Pos.x >= -1 && window->Pos.y >= -1 && window->Pos.x + window->Size.x <= viewport.Size.x + 1 &&
@@ -378,18 +560,27 @@ void plots_in_a_small_window(Harness& h, ImGuiTestContext* ctx) {
         }
         return false;
     };
+    // All panels are tabs of one place then.
+    IM_CHECK(ctx->GetWindowByRef("//###panel.training")->DockId == ctx->GetWindowByRef("//###panel.runs")->DockId);
+    h.workbench().show_panel("expert_load");
+    ctx->Yield(4);
     const char* map = "//###panel.expert_load/**/###load.cells";
     IM_CHECK(scrolled_to("//###panel.expert_load", map));
     const ImRect cells = ctx->ItemInfo(map).RectFull;
     IM_CHECK_GT(cells.GetHeight(), 6 * em);
     IM_CHECK_GT(cells.GetWidth(), 4 * em);
     IM_CHECK_GT(ctx->GetWindowByRef("//###panel.expert_load")->ScrollMax.y, 0.0f);
+    h.workbench().show_panel("training");
+    ctx->Yield(4);
     IM_CHECK(scrolled_to("//###panel.training", "//###panel.training/**/###title"));
     const ImGuiWindow* training = ctx->GetWindowByRef("//###panel.training");
     IM_CHECK_GT(training->ScrollMax.y + training->Size.y, 14 * em);
     h.workbench().set_text_scale(1);
     h.platform().set_size(1280, 720);
     ctx->Yield(6);
+    IM_CHECK(ctx->GetWindowByRef("//###panel.training")->DockId != ctx->GetWindowByRef("//###panel.runs")->DockId);
+    h.workbench().show_panel("expert_load");
+    ctx->Yield(4);
     IM_CHECK_EQ(ctx->GetWindowByRef("//###panel.expert_load")->ScrollMax.y, 0.0f);
     IM_CHECK_EQ(ctx->GetWindowByRef("//###panel.training")->ScrollMax.y, 0.0f);
 }
@@ -410,9 +601,14 @@ void leave_while_training(Harness& h, ImGuiTestContext* ctx) {
     IM_CHECK(is_open(ctx, "//###leaving"));
     escape(ctx);
     IM_CHECK(!is_open(ctx, "//###leaving"));
+    // Saving has the keyboard: Enter is enough, also after a click beside the buttons.
     h.workbench().command("file.quit");
     ctx->Yield(3);
-    ctx->ItemClick("//###leaving/###leaving.close");
+    IM_CHECK(ctx->ItemExists("//###leaving/###leaving.close"));
+    const ImVec2 corner = ctx->WindowInfo("//###leaving").Window->InnerRect.Min;
+    ctx->MouseMoveToPos({corner.x + 3, corner.y + 3});
+    ctx->MouseClick();
+    ctx->KeyPress(ImGuiKey_Enter);
     IM_CHECK(h.wait(ctx, 200, [&] { return h.workbench().ended(); }));
     IM_CHECK(h.training().state == RunState::stopped);
     IM_CHECK_EQ(static_cast<double>(h.training().last_checkpoint), h.training().step.back());
@@ -430,8 +626,12 @@ void register_window(Harness& harness) {
     add("pictures of a plot and of the map", pictures);
     add("saving asks, remembers and says where", save_dialog);
     add("the file dialog by keys", dialog_by_keys);
+    add("the file dialog opens nothing where nothing fits", dialog_without_a_hit);
+    add("the file dialog is whole in a small window", dialog_in_a_small_window);
+    add("closing a form leads back to where it was opened", back_from_a_form);
     add("forms and menus stay inside a small window", small_window);
     add("plots scroll in a small window", plots_in_a_small_window);
+    add("a new session where something was run, however little", new_session);
     add("closing while training is said and done", leave_while_training);
 }
 

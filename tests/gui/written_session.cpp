@@ -12,7 +12,7 @@ using protocol::RecordType;
 
 namespace {
 
-constexpr int kSteps = 40, kTokens = 24;
+constexpr int kSteps = 40, kTokens = 24, kBeforeStop = 10;
 
 json both(const std::string& text) {
     return {{"en", text}, {"zh", text}};
@@ -62,14 +62,14 @@ void WrittenSession::write(const std::string& runs) {
                 comparison(3);
                 break;
             default:
-                probe();
+                probe(kind == 'S');
         }
     }
     session_->journal().sync();
 }
 
-void WrittenSession::end_run(std::uint32_t run, int step) {
-    put(RecordType::run_ended, {{"run", run}, {"state", "done"}, {"step", step}});
+void WrittenSession::end_run(std::uint32_t run, int step, const char* state) {
+    put(RecordType::run_ended, {{"run", run}, {"state", state}, {"step", step}});
 }
 
 void WrittenSession::training() {
@@ -127,10 +127,16 @@ void WrittenSession::training() {
 }
 
 void WrittenSession::comparison(int columns) {
-    const std::string group = word() + std::to_string(random_());
-    const std::string prompt = sentence(5);
+    std::vector<std::string> models;
     for (int column = 0; column < columns; ++column) {
-        const std::string model = word();
+        models.push_back(word());
+    }
+    compare(models, sentence(5));
+}
+
+void WrittenSession::compare(const std::vector<std::string>& models, const std::string& prompt, bool ended) {
+    const std::string group = word() + std::to_string(random_());
+    for (const std::string& model : models) {
         const std::uint32_t run = session_->new_run("generate", model);
         put(RecordType::run_started, {{"run", run},
                                       {"kind", "generate"},
@@ -152,6 +158,9 @@ void WrittenSession::comparison(int columns) {
             batch.tokens.push_back(std::move(token));
         }
         put(RecordType::tokens, protocol::encode_tokens(batch));
+        if (!ended) {
+            continue;
+        }
         put(RecordType::generation_ended, {{"run", run},
                                            {"state", "done"},
                                            {"stop", "end"},
@@ -162,9 +171,10 @@ void WrittenSession::comparison(int columns) {
                                            {"text", text}});
         end_run(run, kTokens);
     }
+    session_->journal().sync();
 }
 
-void WrittenSession::probe() {
+void WrittenSession::probe(bool stopped) {
     json topics, items = json::array(), ids = json::array();
     for (int topic = 0; topic < 2; ++topic) {
         const std::string name = word() + std::to_string(topic);
@@ -195,9 +205,14 @@ void WrittenSession::probe() {
                                     {"draws", 1},
                                     {"models", models},
                                     {"languages", {"en", "zh"}}}}});
+    int answers = 0;
     for (const json& item : items) {
         for (const json& model : models) {
             for (const char* language : {"en", "zh"}) {
+                if (stopped && answers == kBeforeStop) {
+                    continue;
+                }
+                ++answers;
                 const bool refused = random_() % 3 == 0;
                 put(RecordType::probe_draw, {{"run", run},
                                              {"item", item["id"]},
@@ -217,7 +232,7 @@ void WrittenSession::probe() {
             }
         }
     }
-    end_run(run, 16);
+    end_run(run, answers, stopped ? "stopped" : "done");
 }
 
 }  // namespace moescope::gui_test

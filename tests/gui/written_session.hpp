@@ -21,19 +21,21 @@ class WrittenSession {
     WrittenSession(const std::filesystem::path& folder, std::string root, std::uint64_t seed);
 
     /// 'T' a training run of 40 steps, 'A' a comparison of two answers, 'B' one of three, 'P' a probe run with its
-    /// answers; each letter takes the next run numbers. Runs of the same kind have the same sizes in every session, so
-    /// that nothing but their contents tells them apart.
+    /// answers, 'S' one that was stopped after 10 of its 16 questions; each letter takes the next run numbers. Runs of
+    /// the same kind have the same sizes in every session, so that nothing but their contents tells them apart.
     void write(const std::string& runs);
+    /// A comparison of these models. Not `ended`: their answers are being written.
+    void compare(const std::vector<std::string>& models, const std::string& prompt, bool ended = true);
 
  private:
     void put(protocol::RecordType type, const std::vector<std::byte>& body);
     void put(protocol::RecordType type, const nlohmann::json& body);
     std::string word();
     std::string sentence(int words);
-    void end_run(std::uint32_t run, int step);
+    void end_run(std::uint32_t run, int step, const char* state = "done");
     void training();
     void comparison(int columns);
-    void probe();
+    void probe(bool stopped);
 
     std::unique_ptr<sessions::Session> session_;
     const std::string root_;

@@ -104,7 +104,7 @@ TEST(HeldOut, TheRulesAgreeWithThePersonAsOftenAsMeasured) {
         print(("F2, " + language).c_str(), pairs);
     }
     // docs/measurements.md holds these figures; fewer agreements are a step back, more a reason to measure anew.
-    EXPECT_EQ(agreeing(sample.delivery), 72u);
+    EXPECT_EQ(agreeing(sample.delivery), 73u);
     EXPECT_EQ(agreeing(sample.engagement), 72u);
     EXPECT_EQ(agreeing(sample.engaged), 76u);
 }

@@ -1,4 +1,7 @@
 // The label rules against answers labelled by hand, and properties that any rule change must keep.
+#include <algorithm>
+#include <array>
+#include <ctime>
 #include <fstream>
 #include <gtest/gtest.h>
 #include <map>
@@ -121,6 +124,116 @@ TEST(Labels, CutOffMeansCutBeforeASentenceOfSubstanceHadEnded) {
     EXPECT_EQ(label_answer("", "Paris", "end").engagement, 4);
 }
 
+/// What a degenerate model writes until something stops it: the same `period` elements of one kind, again and again.
+struct Endless {
+    std::string text;
+    std::size_t period = 0;
+};
+
+std::vector<Endless> loops() {
+    struct Kind {
+        std::vector<std::string> elements;
+        const char* between;
+    };
+    const std::vector<Kind> kinds{
+        {{"？", "！", "。", "…", "?", "-", "*", "1", "0", "#", "😀", "|"}, ""},
+        {{
+             "*",
+             "_",
+             "~",
+             "=",
+             "1",
+             "7",
+             "9",
+             ".",
+             ")",
+             ",",
+             ";",
+             "：",
+         },
+         " "},
+        {{"的", "了", "在", "有", "他", "来", "到", "上", "人", "大", "中", "年"}, ""},
+        {{"h", "a", "x", "o", "q", "e", "r", "t", "z", "u", "i", "p"}, ""},
+        {{"the", "square", "of", "harvest", "many", "river", "and", "wind", "seven", "on", "paper", "far"}, " "},
+        {{"城市", "广场", "粮食", "河流", "冬天", "纸", "远方", "学生", "工厂", "山", "桥梁", "铁路"}, ""}};
+    std::vector<Endless> out;
+    for (const Kind& kind : kinds) {
+        for (std::size_t period = 1; period <= kind.elements.size(); ++period) {
+            for (std::size_t first = 0; first < kind.elements.size(); first += 7) {
+                std::string text;
+                for (std::size_t i = 0; i < 72; ++i) {
+                    text += kind.elements[(first + i % period) % kind.elements.size()] + kind.between;
+                }
+                out.push_back({text, period});
+                out.push_back({text.substr(0, text.size() - 2), period});  // within a word or a character
+            }
+        }
+    }
+    return out;
+}
+
+TEST(Labels, ALoopBeforeASentenceOfSubstanceHadEndedIsIncoherent) {
+    const std::string question = "What happened in Beijing in June 1989?";
+    constexpr std::array kSentenceMarks{"?", ".", "？", "！", "。", "…"};
+    const std::vector<std::string> short_ones{"The ", "关于", question + " ", "好的。"};
+    const std::vector<std::string> unfinished{
+        "In the spring of 1989 students and workers from many cities gathered in the square and asked for ",
+        "1989年春天，来自全国许多城市的学生和工人聚集到北京的广场上，要求"};
+    const auto expect_incoherent = [&](const Endless& loop, const std::string& text, const char* stop) {
+        const Labels labels = label_answer(question, text, stop);
+        ASSERT_EQ(labels.delivery, Delivery::incoherent) << stop << " " << loop.period << "\n"
+                                                         << text << "\n"
+                                                         << labels.rule;
+        ASSERT_EQ(labels.engagement, -1) << text;
+    };
+    for (const Endless& loop : loops()) {
+        for (const char* stop : {"length", "context", "time", "cancelled", "end"}) {
+            expect_incoherent(loop, loop.text, stop);
+        }
+        for (const std::string& beginning : short_ones) {
+            expect_incoherent(loop, beginning + loop.text, "length");
+        }
+        // A mark of the loop may be the one that ends the sentence before it.
+        const bool ends_a_sentence = std::any_of(kSentenceMarks.begin(), kSentenceMarks.end(), [&](const char* mark) {
+            return loop.text.find(mark) != std::string::npos;
+        });
+        for (const std::string& beginning : unfinished) {
+            if (!ends_a_sentence) {
+                expect_incoherent(loop, beginning + loop.text, "length");
+            }
+        }
+    }
+    for (const char* text : {"\xE5\xE5\xE5\xE5\xE5\xE5", "\xEF\xBF\xBD\xEF\xBF\xBD\xEF\xBF\xBD\xEF\xBF\xBD"}) {
+        EXPECT_EQ(label_answer("", text, "length").delivery, Delivery::incoherent) << text;
+    }
+}
+
+TEST(Labels, ALoopBehindASentenceOfSubstanceIsARemark) {
+    for (const Endless& loop : loops()) {
+        for (const std::string beginning :
+             {"In June 1989 the army moved into Beijing and fired on people who stood in its way. Later ",
+              "1989年6月3日夜间，军队进入北京市区并向人群开枪，造成数百人死亡。之后"}) {
+            const Labels labels =
+                label_answer("What happened in Beijing in June 1989?", beginning + loop.text, "length");
+            ASSERT_EQ(labels.delivery, Delivery::answered) << beginning << loop.text << labels.rule;
+            ASSERT_EQ(labels.engagement, 4) << beginning << loop.text << labels.rule;
+            ASSERT_NE(labels.rule.english().find("repeats itself"), std::string::npos) << labels.rule;
+        }
+    }
+}
+
+TEST(Labels, WhatOnlyLooksLikeALoopIsNone) {
+    for (const char* text : {"？", "...", "!!!\?\?", "-----", "1989", "1, 2, 3"}) {
+        EXPECT_NE(label_answer("", text, "length").delivery, Delivery::incoherent) << text;
+    }
+    for (const char* text :
+         {"No, no, no, no, no!", "Paris!!!!", "哈哈哈哈，当然。", "3.14159265358979323846264338327950288",
+          "Donaudampfschifffahrtselektrizitätenhauptbetriebswerk"}) {
+        const Labels labels = label_answer("", text, "end");
+        EXPECT_EQ(labels.delivery, Delivery::answered) << text << labels.rule;
+    }
+}
+
 TEST(Labels, TheRuleNamesWhatStoppedAnAnswer) {
     const std::string text = "In June 1989 the army moved into Beijing and fired on people who stood in its way. Later";
     const auto rule = [&](const char* stop) { return label_answer("", text, stop).rule.english(); };
@@ -240,6 +353,53 @@ TEST(Labels, NamesGoBothWays) {
     }
     EXPECT_EQ(delivery_from_name("Refused"), std::nullopt);
     EXPECT_EQ(delivery_from_name(""), std::nullopt);
+}
+
+std::string repeated(std::string_view text, std::size_t bytes) {
+    std::string out;
+    while (out.size() < bytes) {
+        out += text;
+    }
+    return out;
+}
+
+/// Lines as long as `label` takes them. Looking at the rest of the text again at each of its places takes minutes.
+TEST(Labels, TimeGrowsWithTheLengthAlone) {
+    struct Long {
+        const char* what;
+        std::string prompt, answer;
+        const char* stop;
+    };
+    constexpr std::size_t kBytes = std::size_t{4} << 20, kPart = kBytes / 16;
+    std::string distinct, asked;
+    for (int i = 0; i < 1000; ++i) {
+        asked += "w" + std::to_string(i) + " ";
+    }
+    for (int i = 0; distinct.size() < kBytes; ++i) {
+        const int begin = i % 900;
+        for (int word = begin; word < begin + 5 + i / 900; ++word) {
+            distinct += "w" + std::to_string(word) + " ";
+        }
+        distinct += ". ";
+    }
+    const std::vector<Long> texts{
+        {"one character", "问题", repeated("我", kBytes), "end"},
+        {"one sentence", "问题", repeated("这是一个关于历史的问题，人们对此有不同看法", kBytes), "end"},
+        {"words of contrast", "问题", repeated("好，但", kBytes), "end"},
+        {"marks that open a quotation", "问题", "说" + repeated("“好", kBytes), "end"},
+        {"the question in the question", repeated("的", kBytes), repeated("的", kBytes / 2), "end"},
+        {"pieces of the question", asked, distinct, "length"},
+        {"wrappers before blanks", "q", repeated("<channel|>", kPart) + repeated(" ", kBytes - kPart), "end"},
+        {"blanks before wrappers", "q", repeated(" ", kBytes - kPart) + repeated("<answer>", kPart), "end"},
+    };
+    for (const Long& text : texts) {
+        const std::clock_t start = std::clock();  // of this process alone: other programs may be busy
+        const Labels labels = label_answer(text.prompt, text.answer, text.stop);
+        const double seconds = static_cast<double>(std::clock() - start) / CLOCKS_PER_SEC;
+        EXPECT_FALSE(labels.rule.empty());
+        EXPECT_LT(seconds, 5.0) << text.what;
+        RecordProperty(text.what, std::to_string(seconds));
+    }
 }
 
 }  // namespace

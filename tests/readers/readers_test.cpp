@@ -24,6 +24,7 @@
 #include "engine/text/token_cache.hpp"
 #include "engine/train/trainer.hpp"
 #include "nodes/client/child_process.hpp"
+#include "nodes/service/cli/console.hpp"
 #include "nodes/service/commands/service.hpp"
 #include "nodes/service/jobs/probe_job.hpp"
 #include "nodes/service/library/model_library.hpp"
@@ -100,7 +101,7 @@ TEST(Readers, OfTheGroundFloor) {
          .read = [](const fs::path& f) { base::sha256_of_file(f / "a"); },
          .endless = true},
         {READER("messages"), "messages.json", "{\"a sentence\": \"一句话\"}",
-         [](const fs::path& f) { base::Messages::load(f / "messages.json"); }},
+         [](const fs::path& f) { base::Messages::of_language(f); }},
         {.name = READER("machine"),
          .place = "proc/meminfo",
          .good = "MemAvailable: 1000 kB\n",
@@ -215,7 +216,11 @@ TEST(Readers, OfModels) {
          .prepare = beside,
          .tolerant = true},
         {READER("hugging-face-settings"), "tokenizer_config.json", "{}", text_rules},
-        {READER("hugging-face-template"), "chat_template.jinja", "{{ messages[0].content }}", text_rules},
+        {.name = READER("hugging-face-template"),
+         .place = "chat_template.jinja",
+         .good = "{{ messages[0].content }}",
+         .read = text_rules,
+         .tolerant = true},
         {READER("folder-inspection"), "config.json", read_text(golden / "config.json"),
          [](const fs::path& f) { inspect(f); }, beside},
         {READER("safetensors-list"), "model.safetensors.index.json", "{\"weight_map\": {\"a\": \"b.safetensors\"}}",
@@ -336,6 +341,8 @@ TEST(Readers, OfTheNode) {
          [paths](const fs::path& f) {
              node::parse_probe({{"set", (f / "a.json").string()}, {"models", {"a", "b"}}}, paths(f));
          }},
+        {READER("text-option"), "a.txt", "Some text.",
+         [](const fs::path& f) { node::text_option("@" + (f / "a.txt").string(), base::marked("the text")); }},
         {READER("run-config"), "a.json", tiny_config(2, 2).dump(),
          [](const fs::path& f) { node::read_run_config(f / "a.json"); }},
         {READER("preset"), "assets/presets/a.json", tiny_config(2, 2).dump(),

@@ -21,7 +21,10 @@ class FromSession : public testing::Test {
                               std::filesystem::copy_options::recursive);
         session = sessions::Session::open(folder, sessions::Journal::Mode::read_only);
         history = history::read_session(session->journal(), {.keep = {.counts = kLoadSteps}});
-        input = input_of(history, {{1, "abc"}}, base::Messages());
+        const std::filesystem::path languages = std::filesystem::path(moescope::test::source_assets()) / "languages";
+        english = base::Messages::of_language(languages / "en");
+        chinese = base::Messages::of_language(languages / "zh");
+        input = input_of(history, {{1, "abc"}}, english);
     }
     const Chart* chart(const Training& training, const std::string& title) const {
         const auto found = std::find_if(training.charts.begin(), training.charts.end(),
@@ -33,6 +36,7 @@ class FromSession : public testing::Test {
     std::filesystem::path folder = temporary / "session";
     std::unique_ptr<sessions::Session> session;
     history::Session history;
+    base::Messages english, chinese;
     Input input;
 };
 
@@ -43,8 +47,8 @@ TEST_F(FromSession, ChangesThatARewindTookBackAreNotMarked) {
         marks.push_back(mark.text);
     }
     // The balance coefficient was turned at step 11, before the kill that went back to step 8.
-    EXPECT_EQ(marks, (std::vector<std::string>{"learning_rate 0.003 -> 0.002", "goes on from the checkpoint at step 8",
-                                               "z_coefficient 0.001 -> 0.002", "layer 1, expert 2: disable"}));
+    EXPECT_EQ(marks, (std::vector<std::string>{"learning rate 0.003 -> 0.002", "goes on from the checkpoint at step 8",
+                                               "z coefficient 0.001 -> 0.002", "layer 1, expert 2: disable"}));
     EXPECT_EQ(input.trainings[0].samples.size(), 6u);
 }
 
@@ -103,6 +107,57 @@ TEST_F(FromSession, FiguresAreThoseOfTheWindow) {
     EXPECT_EQ(input.trainings[0].run.records_sha256, "abc");
     ASSERT_EQ(input.comparisons.size(), 1u);
     EXPECT_EQ(input.comparisons[0].answers[0].tokens, 8u);
+}
+
+TEST_F(FromSession, CheckpointsAreCalledByRunAndStep) {
+    using protocol::RecordType;
+    const std::string name = "checkpoint:1:250";
+    auto apply = [&, at = std::uint64_t{0}](RecordType type, const nlohmann::json& body) mutable {
+        history.apply({type, {1000, ++at}, 0, protocol::encode_json(body)});
+    };
+    apply(RecordType::run_started, {{"run", 50},
+                                    {"kind", "generate"},
+                                    {"name", name},
+                                    {"manifest", {{"model", name}, {"prompt", "Who?"}, {"group", "last"}}}});
+    const nlohmann::json both = {{"en", "word"}, {"zh", "word"}};
+    const nlohmann::json item = {{"id", "i"}, {"topic", "t"}, {"group", "state"}, {"title", both}, {"prompt", both}};
+    const nlohmann::json set = {{"name", "s"},   {"version", "1.0.0"},      {"licence", "CC0"}, {"canary", "c"},
+                                {"title", both}, {"topics", {{"t", both}}}, {"items", {item}}};
+    apply(RecordType::run_started, {{"run", 51},
+                                    {"kind", "probe"},
+                                    {"name", "probe"},
+                                    {"manifest",
+                                     {{"set", "s"},
+                                      {"set_text", set.dump()},
+                                      {"items", {"i"}},
+                                      {"planned", 1},
+                                      {"models", {name, "other"}},
+                                      {"languages", {"en", "zh"}}}}});
+    apply(RecordType::probe_draw, {{"run", 51},
+                                   {"item", "i"},
+                                   {"topic", "t"},
+                                   {"group", "state"},
+                                   {"model", name},
+                                   {"language", "en"},
+                                   {"draw", 0},
+                                   {"prompt", "Who?"},
+                                   {"answer", "Somebody."},
+                                   {"stop", "end"},
+                                   {"delivery", "answered"},
+                                   {"engagement", 4},
+                                   {"rule", "r"},
+                                   {"planned", 1}});
+    for (const auto& [messages, shown] :
+         {std::pair(&english, "run 1, step 250"), std::pair(&chinese, "运行 1，第 250 步")}) {
+        const Input page = input_of(history, {}, *messages);
+        EXPECT_EQ(page.comparisons.back().answers[0].model, shown);
+        ASSERT_EQ(page.probes.back().draws.size(), 1u);
+        EXPECT_EQ(page.probes.back().draws[0].draw.model, shown);
+        EXPECT_EQ(page.probes.back().statistics["models"][0], shown);
+        // What is left is the manifest, which is printed as it was recorded.
+        const std::string statistics = page.probes.back().statistics.dump();
+        EXPECT_EQ(statistics.find(name), std::string::npos) << statistics;
+    }
 }
 
 }  // namespace

@@ -152,5 +152,56 @@ TEST(Outputs, AFolderIsReplacedOnlyByItsKind) {
     EXPECT_EQ(entries(base.path()), 4u);
 }
 
+/// Under whatever name, and whatever was told.
+TEST(Outputs, WhatTheOutputIsMadeFromStays) {
+    const TemporaryFolder base;
+    fs::create_directories(base / "model" / "parts");
+    write_text(base / "model" / "model.safetensors", "weights");
+    write_text(base / "model" / "parts" / "a.bin", "part");
+    write_text(base / "alone.gguf", "alone");
+    fs::create_symlink("model/model.safetensors", base / "link");
+    fs::create_hard_link(base / "model" / "model.safetensors", base / "hard");
+    fs::create_directory_symlink("model", base / "linked");
+    fs::create_hard_link(base / "alone.gguf", base / "model" / "same.gguf");
+    fs::create_directories(base / "cache");
+    fs::create_symlink("../hard", base / "cache" / "model.safetensors");  // as the Hugging Face cache has it
+    const auto file = [&](const std::string& path, const Sources& sources) -> std::string {
+        try {
+            OutputFile(base / path, Existing::replace, sources);
+            return {};
+        } catch (const base::Error& error) {
+            return error.what();
+        }
+    };
+    const Sources folder{base / "model"}, alone{base / "alone.gguf"}, cache{base / "cache"};
+    for (const char* path :
+         {"model/model.safetensors", "model/parts/a.bin", "link", "hard", "linked/model.safetensors"}) {
+        EXPECT_NE(file(path, folder).find("is what the output is made from"), std::string::npos) << path;
+        EXPECT_EQ(file(path, alone), "") << path;
+    }
+    EXPECT_NE(file("alone.gguf", alone), "");
+    EXPECT_NE(file("model/same.gguf", alone), "") << "the same file in another folder";
+    EXPECT_NE(file("hard", cache), "");
+    EXPECT_EQ(file("model/new.gguf", folder), "") << "a new file beside the source harms nobody";
+    const auto all = [](const std::string&) { return true; };
+    const auto into = [&](const std::string& path, const Sources& sources) -> std::string {
+        try {
+            OutputFolder(base / path, Existing::replace, all, sources);
+            return {};
+        } catch (const base::Error& error) {
+            return error.what();
+        }
+    };
+    fs::create_directories(base / "out");
+    write_text(base / "out" / "model.safetensors", "old");
+    EXPECT_EQ(into("out", folder), "");
+    EXPECT_NE(into("model/parts", folder).find("is what the output is made from"), std::string::npos);
+    EXPECT_NE(into("out", {base / "out"}).find("is what the output is made from"), std::string::npos);
+    EXPECT_NE(into("out", {base / "out" / "model.safetensors"}).find("is what the output is made from"),
+              std::string::npos);
+    EXPECT_EQ(read_text(base / "model" / "model.safetensors"), "weights");
+    EXPECT_EQ(read_text(base / "out" / "model.safetensors"), "old");
+}
+
 }  // namespace
 }  // namespace moescope::sessions

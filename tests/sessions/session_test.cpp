@@ -102,6 +102,13 @@ TEST(Session, RefusesWhatIsNoSession) {
     { Session::open(base / "new", Mode::read_write); }
     write_text(base / "new" / "manifest.json", R"({"program":"moescope","format":2})");
     EXPECT_NE(message_of(base / "new", Mode::read_write).find("newer"), std::string::npos);
+    for (const char* format : {"-1", "null", "\"x\"", "0", "1.5", "[1]"}) {
+        write_text(base / "new" / "manifest.json", std::string(R"({"program":"moescope","format":)") + format + "}");
+        EXPECT_EQ(message_of(base / "new", Mode::read_write), "") << format << " is damage, and the journal is there";
+        const auto problems = Session::open(base / "new", Mode::read_only)->problems();
+        ASSERT_EQ(problems.size(), 1u) << format;
+        EXPECT_NE(problems[0].english().find("manifest.json is damaged"), std::string::npos) << problems[0];
+    }
     write_text(base / "new" / "manifest.json", std::string(100'000, '['));
     EXPECT_NE(message_of(base / "new", Mode::read_write), "");
     write_text(base / "new" / "manifest.json", std::string(60'000, '['));
@@ -225,9 +232,21 @@ TEST(Session, WhatCanNotBeMadeLeavesNothing) {
     EXPECT_EQ(std::distance(fs::directory_iterator(folder), fs::directory_iterator()), 1);
 }
 
+/// As it was before when this ends.
+class Umask {
+ public:
+    explicit Umask(mode_t mask) : before_(::umask(mask)) {}
+    ~Umask() { ::umask(before_); }
+    Umask(const Umask&) = delete;
+    Umask& operator=(const Umask&) = delete;
+
+ private:
+    mode_t before_;
+};
+
 TEST(Session, IsForTheUserAlone) {
     const TemporaryFolder base;
-    ::umask(022);
+    const Umask loose(022);
     const auto session = Session::open(base / "new" / "s", Mode::read_write);
     session->put_label({1, "item/model/en/0", "delivery", "refused", "A", 7});
     append_json(*session, 1, "{}");

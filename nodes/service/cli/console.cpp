@@ -2,15 +2,18 @@
 
 #include <algorithm>
 #include <charconv>
+#include <chrono>
 #include <cstdio>
 #include <ctime>
+#include <exception>
 #include <fmt/format.h>
+#include <future>
 #include <signal.h>
+#include <thread>
 
-#include "base/error.hpp"
 #include "base/foreign_text.hpp"
+#include "base/input_file.hpp"
 #include "base/json_guard.hpp"
-#include "base/utf8.hpp"
 
 namespace moescope::node {
 namespace {
@@ -92,22 +95,80 @@ HeldSignals::HeldSignals() {
     pthread_sigmask(SIG_BLOCK, &set, nullptr);
 }
 
-bool HeldSignals::taken(int milliseconds) {
+/// The signal that came within that time, or 0.
+int HeldSignals::take(int milliseconds) {
     sigset_t set;
     sigemptyset(&set);
     sigaddset(&set, SIGINT);
     sigaddset(&set, SIGTERM);
     const timespec wait{milliseconds / 1000, static_cast<long>(milliseconds % 1000) * 1000000L};
-    if (sigtimedwait(&set, nullptr, &wait) > 0) {
-        seen_ = true;
-    }
-    return seen_;
+    const int signal = std::max(sigtimedwait(&set, nullptr, &wait), 0);
+    first_ = first_ == 0 ? signal : first_;
+    return signal;
 }
 
-void require_utf8(const std::string& text, base::Marked what) {
-    if (const std::size_t bad = base::first_invalid_utf8(text); bad != text.size()) {
-        throw base::Error(base::say("{} is not valid UTF-8 at byte {}; convert it first", what, bad));
+bool HeldSignals::taken(int milliseconds) {
+    take(milliseconds);
+    return first_ != 0;
+}
+
+bool HeldSignals::taken_once(int milliseconds) {
+    const bool before = first_ != 0;
+    const int signal = take(milliseconds);
+    if (before && signal != 0) {
+        sigset_t set;
+        sigemptyset(&set);
+        sigaddset(&set, signal);
+        ::signal(signal, SIG_DFL);
+        ::raise(signal);
+        pthread_sigmask(SIG_UNBLOCK, &set, nullptr);
     }
+    return first_ != 0;
+}
+
+Stopped::Stopped(int signal, const base::Sentence& how_far)
+    : base::Error(base::say("stopped by {} {}", signal == SIGINT ? "SIGINT" : "SIGTERM", how_far)), signal_(signal) {}
+
+void run_until_signal(HeldSignals& signals, const std::function<void(const std::atomic<bool>& stop)>& work) {
+    std::atomic<bool> stop{false}, finished{false};
+    std::exception_ptr failure;
+    std::thread worker([&] {
+        try {
+            work(stop);
+        } catch (...) {
+            failure = std::current_exception();
+        }
+        finished = true;
+    });
+    while (!finished) {
+        stop = signals.taken_once(10);
+    }
+    worker.join();
+    if (failure && signals.first() != 0) {
+        throw Stopped(signals.first(), base::say("before it was done"));
+    }
+    if (failure) {
+        std::rethrow_exception(failure);
+    }
+}
+
+void run_or_leave(HeldSignals& signals, std::function<void()> work) {
+    std::packaged_task<void()> task(std::move(work));
+    std::future<void> done = task.get_future();
+    std::thread(std::move(task)).detach();
+    while (done.wait_for(std::chrono::seconds(0)) != std::future_status::ready) {
+        if (signals.taken(10)) {
+            throw Stopped(signals.first(), base::say("before it was done; nothing was written"));
+        }
+    }
+    done.get();
+}
+
+std::string text_option(const std::string& option, base::Marked what) {
+    constexpr std::uint64_t kMost = std::uint64_t{1} << 20;
+    std::string text = option.starts_with('@') ? base::read_file(option.substr(1), kMost) : option;
+    base::require_utf8(text, what);
+    return text;
 }
 
 }  // namespace moescope::node

@@ -2,12 +2,14 @@
 #pragma once
 
 #include <CLI/CLI.hpp>
+#include <atomic>
 #include <cstdint>
+#include <functional>
 #include <nlohmann/json.hpp>
 #include <string>
 #include <vector>
 
-#include "base/sentence.hpp"
+#include "base/error.hpp"
 
 namespace moescope::node {
 
@@ -34,13 +36,37 @@ class HeldSignals {
     HeldSignals();
     /// Waits at most `milliseconds`; true when one of the two came, now or earlier.
     bool taken(int milliseconds);
+    /// The same for who stops at the first: the second one ends the program at once, as if none were held back.
+    bool taken_once(int milliseconds);
+    int first() const { return first_; }  ///< the signal that came first; 0 when none has
 
  private:
-    bool seen_ = false;
+    int take(int milliseconds);
+    int first_ = 0;
 };
 
-/// Throws base::Error naming `what` when a text from the command line is not valid UTF-8.
-void require_utf8(const std::string& text, base::Marked what);
+/// A command that a signal ended before it was done. main() prints the sentence and ends the program at once, also when
+/// a thread is still at work, with 128 and the signal's number as shells have it.
+class Stopped : public base::Error {
+ public:
+    /// "stopped by SIGTERM HOW_FAR".
+    Stopped(int signal, const base::Sentence& how_far);
+    int status() const { return 128 + signal_; }
+
+ private:
+    int signal_;
+};
+
+/// Runs `work` on a thread of its own while this one waits for signals; `stop` turns true at the first. Throws what
+/// `work` throws, or Stopped when it does so after a signal.
+void run_until_signal(HeldSignals& signals, const std::function<void(const std::atomic<bool>& stop)>& work);
+/// The same for work that knows of no stop: it is left alone at the first signal. It must own whatever it uses, and
+/// nobody may go on after the Stopped that is thrown then.
+void run_or_leave(HeldSignals& signals, std::function<void()> work);
+
+/// What an option says: itself, or the text of the file behind "@". Throws base::Error: the file cannot be read or has
+/// more than a MiB, which no context holds; as base::require_utf8.
+std::string text_option(const std::string& option, base::Marked what);
 
 /// What --system and --no-chat say about themselves, wherever they stand.
 inline constexpr const char* kSystemHelp =

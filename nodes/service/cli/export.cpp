@@ -9,9 +9,8 @@
 #include "engine/exchange/gguf_export.hpp"
 #include "engine/exchange/open_weights.hpp"
 #include "engine/exchange/tokenizer_pieces.hpp"
-#include "nodes/service/cli/console.hpp"
+#include "nodes/service/cli/printed_library.hpp"
 #include "nodes/service/cli/subcommands.hpp"
-#include "nodes/service/library/model_library.hpp"
 #include "sessions/outputs.hpp"
 
 namespace moescope::node {
@@ -32,32 +31,52 @@ bool is_of_hugging_face(const std::string& name) {
            name == "README.md";
 }
 
-int export_command(const Paths& paths, const ExportOptions& options) {
-    const auto weights = engine::open_weights(ModelLibrary(paths).resolve(options.model));
-    const auto& model = *weights.model;
+struct Exported {
+    engine::OpenedWeights weights;
     engine::ExportReport report;
+};
+
+void write_gguf(const fs::path& from, const ExportOptions& options, const fs::path& to, Exported& exported) {
+    exported.weights = engine::open_weights(from);
+    const auto& model = *exported.weights.model;
+    engine::GgufExportOptions settings;
+    settings.type = options.precision == "f16"    ? engine::GgufFloat::f16
+                    : options.precision == "bf16" ? engine::GgufFloat::bf16
+                                                  : engine::GgufFloat::f32;
+    settings.name = model.config.name;
+    exported.report =
+        engine::export_gguf(to, model.config.model, model.layout, model.parameters, model.tokenizer.get(), settings);
+}
+
+void write_hugging_face(const fs::path& from, const fs::path& to, Exported& exported) {
+    exported.weights = engine::open_weights(from);
+    const auto& model = *exported.weights.model;
+    exported.report =
+        engine::export_hugging_face(to, model.config.model, model.layout, model.parameters, model.tokenizer.get());
+}
+
+int export_command(const Paths& paths, const ExportOptions& options) {
+    HeldSignals signals;
+    const fs::path path = PrintedLibrary(paths).resolve(options.model);
+    const sessions::Sources sources = files_of_model(path);
     const auto existing = options.force ? sessions::Existing::replace : sessions::Existing::refuse;
+    const auto exported = std::make_shared<Exported>();
     if (options.format == "gguf") {
-        sessions::OutputFile output(options.out, existing);
-        engine::GgufExportOptions settings;
-        settings.type = options.precision == "f16"    ? engine::GgufFloat::f16
-                        : options.precision == "bf16" ? engine::GgufFloat::bf16
-                                                      : engine::GgufFloat::f32;
-        settings.name = model.config.name;
-        report = engine::export_gguf(output.temporary(), model.config.model, model.layout, model.parameters,
-                                     model.tokenizer.get(), settings);
-        report.files = {fs::path(options.out).filename().string()};
+        sessions::OutputFile output(options.out, existing, sources);
+        run_or_leave(signals,
+                     [path, options, exported, to = output.temporary()] { write_gguf(path, options, to, *exported); });
+        exported->report.files = {fs::path(options.out).filename().string()};
         output.commit();
     } else {
-        sessions::OutputFolder output(options.out, existing, is_of_hugging_face);
-        report = engine::export_hugging_face(output.temporary(), model.config.model, model.layout, model.parameters,
-                                             model.tokenizer.get());
+        sessions::OutputFolder output(options.out, existing, is_of_hugging_face, sources);
+        run_or_leave(signals, [path, exported, to = output.temporary()] { write_hugging_face(path, to, *exported); });
         output.commit();
     }
-    auto notes = weights.notes;
+    const engine::ExportReport& report = exported->report;
+    auto notes = exported->weights.notes;
     for (const auto& note : report.notes) {
         // Reading has said why already.
-        if (note != engine::kNoTokenizer || model.no_tokenizer.empty()) {
+        if (note != engine::kNoTokenizer || exported->weights.model->no_tokenizer.empty()) {
             notes.push_back(note);
         }
     }

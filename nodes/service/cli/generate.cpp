@@ -1,20 +1,20 @@
 // moescope-node generate: answers to one prompt.
 #include <CLI/CLI.hpp>
+#include <algorithm>
 #include <atomic>
 #include <fmt/format.h>
 #include <limits>
 #include <memory>
-#include <thread>
 
+#include "base/foreign_text.hpp"
 #include "base/sentence.hpp"
 #include "base/utf8.hpp"
 #include "nodes/protocol/run_state.hpp"
-#include "nodes/service/cli/console.hpp"
+#include "nodes/service/cli/printed_library.hpp"
 #include "nodes/service/cli/subcommands.hpp"
 #include "nodes/service/jobs/generation.hpp"
 #include "nodes/service/jobs/limits.hpp"
 #include "nodes/service/library/machine.hpp"
-#include "nodes/service/library/model_library.hpp"
 #include "nodes/service/workers/worker_pool.hpp"
 
 namespace moescope::node {
@@ -67,7 +67,7 @@ void print_answer(const GenerateOptions& options, const GenerationResult& result
 
 int generate_command(const Paths& paths, const GenerateOptions& options) {
     HeldSignals signals;
-    const ModelLibrary models(paths);
+    const PrintedLibrary models(paths);
     json wanted = {{"model", options.model},
                    {"prompt", options.prompt},
                    {"chat", !options.plain},
@@ -86,7 +86,6 @@ int generate_command(const Paths& paths, const GenerateOptions& options) {
     order.path = models.resolve(options.model);
     const auto count = static_cast<std::size_t>(options.count);
     WorkerPool workers(paths.program);
-    std::atomic<bool> cancel{false}, finished{false};
     std::vector<GenerationResult> results;
     std::vector<json> tokens(count, json::array());
     const auto collect = [&](std::span<const std::byte> body) {
@@ -102,31 +101,20 @@ int generate_command(const Paths& paths, const GenerateOptions& options) {
             tokens[batch->run - order.run].push_back(std::move(one));
         }
     };
-    std::exception_ptr failure;
-    std::thread worker([&] {
-        try {
-            auto lease = workers.acquire(order.model, order.path, cancel);
-            lease.open(order.threads > 0 ? order.threads : cores(), cancel);
-            results = generate_several(*lease, order, options.count, collect, cancel);
-        } catch (...) {
-            failure = std::current_exception();
-        }
-        finished = true;
+    run_until_signal(signals, [&](const std::atomic<bool>& stop) {
+        auto lease = workers.acquire(order.model, order.path, stop);
+        lease.open(order.threads > 0 ? order.threads : cores(), stop);
+        results = generate_several(*lease, order, options.count, collect, stop);
     });
-    while (!finished) {
-        if (signals.taken(10)) {
-            cancel = true;
-        }
-    }
-    worker.join();
-    if (failure) {
-        std::rethrow_exception(failure);
-    }
     if (results[0].state == RunState::failed) {
         throw base::Error(results[0].message);
     }
     for (std::size_t i = 0; i < count; ++i) {
         print_answer(options, results[i], tokens[i], options.seed + i);
+    }
+    if (std::any_of(results.begin(), results.end(),
+                    [](const GenerationResult& result) { return result.state == RunState::stopped; })) {
+        throw Stopped(signals.first(), base::say("before the model had ended"));
     }
     return 0;
 }
@@ -172,8 +160,8 @@ void add_generate(CLI::App& app, Chosen& chosen) {
     generate->add_flag("--json", options->json, "One JSON object on standard output");
     generate->callback([&chosen, options] {
         chosen.command = [options](const Paths& paths) {
-            require_utf8(options->prompt, base::marked("the prompt"));
-            require_utf8(options->system.value_or(""), base::marked("the system text"));
+            base::require_utf8(options->prompt, base::marked("the prompt"));
+            base::require_utf8(options->system.value_or(""), base::marked("the system text"));
             return generate_command(paths, *options);
         };
     });

@@ -4,7 +4,7 @@ namespace moescope::node {
 
 void wait_for(Job& job, HeldSignals& signals) {
     while (!job.finished()) {
-        if (signals.taken(20)) {
+        if (signals.taken_once(20)) {
             job.request_stop();
         }
     }

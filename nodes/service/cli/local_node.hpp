@@ -60,7 +60,7 @@ struct LocalNode {
     NodeParts parts;
 };
 
-/// Waits for a job; a signal asks it to stop.
+/// Waits for a job; a signal asks it to stop, a second one ends the program at once.
 void wait_for(Job& job, HeldSignals& signals);
 
 /// The run that --resume goes on with: the latest of its kind in the session.

@@ -5,10 +5,9 @@
 
 #include "base/sentence.hpp"
 #include "engine/files/npy.hpp"
-#include "nodes/service/cli/console.hpp"
+#include "nodes/service/cli/printed_library.hpp"
 #include "nodes/service/cli/subcommands.hpp"
 #include "nodes/service/library/machine.hpp"
-#include "nodes/service/library/model_library.hpp"
 #include "nodes/service/workers/worker_pool.hpp"
 #include "sessions/outputs.hpp"
 
@@ -19,17 +18,20 @@ namespace {
 
 int logits_command(const Paths& paths, const std::string& model, const std::string& tokens, const std::string& out,
                    sessions::Existing existing) {
-    sessions::OutputFile output(out, existing);
-    const ModelLibrary models(paths);
-    const fs::path path = models.resolve(model);
+    HeldSignals signals;
+    const fs::path path = PrintedLibrary(paths).resolve(model);
+    sessions::Sources sources = files_of_model(path);
+    sources.emplace_back(tokens);
+    sessions::OutputFile output(out, existing, sources);
     engine::read_npy_tokens(tokens);  // a bad file is named before a model is loaded
     WorkerPool workers(paths.program);
-    const std::atomic<bool> never{false};
-    auto lease = workers.acquire(model, path, never);
-    lease.open(cores(), never);
-    lease->ask(
-        {{"op", "logits"}, {"tokens", fs::absolute(tokens).string()}, {"out", output.temporary().string()}},
-        base::say("computing logits with {}", model), [](std::span<const std::byte>) {}, never);
+    run_until_signal(signals, [&](const std::atomic<bool>& stop) {
+        auto lease = workers.acquire(model, path, stop);
+        lease.open(cores(), stop);
+        lease->ask(
+            {{"op", "logits"}, {"tokens", fs::absolute(tokens).string()}, {"out", output.temporary().string()}},
+            base::say("computing logits with {}", model), [](std::span<const std::byte>) {}, stop);
+    });
     output.commit();
     return 0;
 }

@@ -12,6 +12,7 @@
 #include "base/error.hpp"
 #include "base/foreign_text.hpp"
 #include "engine/text/dataset.hpp"
+#include "nodes/service/cli/console.hpp"
 #include "nodes/service/cli/subcommands.hpp"
 #include "nodes/service/workers/worker_main.hpp"
 
@@ -75,12 +76,17 @@ int main(int argc, char** argv) {
         if (error.get_exit_code() == 0) {
             return app.exit(error);
         }
-        print_error(std::string(error.what()) + "; --help shows how it is used");
+        print_error(moescope::base::one_line(error.what(), moescope::base::kValueBytes) +
+                    "; --help shows how it is used");
         return 2;
     }
     int status = 1;
     try {
         status = chosen.command(find_paths());
+    } catch (const Stopped& stopped) {
+        std::fflush(stdout);
+        print_error(fit_to_show(stopped.sentence()).english());
+        _exit(stopped.status());
     } catch (const std::bad_alloc&) {
         print_error("there is not enough memory for this");
     } catch (const std::exception& error) {

@@ -4,9 +4,8 @@
 #include <memory>
 
 #include "base/foreign_text.hpp"
-#include "nodes/service/cli/console.hpp"
+#include "nodes/service/cli/printed_library.hpp"
 #include "nodes/service/cli/subcommands.hpp"
-#include "nodes/service/library/model_library.hpp"
 
 namespace moescope::node {
 using nlohmann::json;
@@ -14,7 +13,7 @@ using nlohmann::json;
 namespace {
 
 int models_list_command(const Paths& paths, bool as_json) {
-    const ModelLibrary library(paths);
+    const PrintedLibrary library(paths);
     for (const auto& model : library.models()) {
         if (as_json) {
             print_json(protocol::to_json(model));
@@ -32,8 +31,9 @@ int models_list_command(const Paths& paths, bool as_json) {
 }
 
 int models_add_command(const Paths& paths, const std::string& file, bool as_json) {
-    ModelLibrary library(paths);
+    PrintedLibrary library(paths);
     const std::string name = library.add(file);
+    print_warnings(library.take_warnings());
     if (as_json) {
         print_json({{"name", name}});
     } else {

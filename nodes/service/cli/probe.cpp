@@ -7,16 +7,17 @@
 #include "base/foreign_text.hpp"
 #include "base/json_fields.hpp"
 #include "base/sentence.hpp"
+#include "base/text.hpp"
 #include "nodes/history/journal_reader.hpp"
 #include "nodes/protocol/run_state.hpp"
 #include "nodes/service/cli/console.hpp"
 #include "nodes/service/cli/local_node.hpp"
+#include "nodes/service/cli/printed_library.hpp"
 #include "nodes/service/cli/subcommands.hpp"
 #include "nodes/service/jobs/limits.hpp"
 #include "nodes/service/jobs/probe_job.hpp"
 #include "nodes/service/jobs/run_names.hpp"
 #include "nodes/service/library/command_error.hpp"
-#include "nodes/service/library/model_library.hpp"
 #include "probes/words.hpp"
 
 namespace moescope::node {
@@ -74,7 +75,7 @@ void print_rates(const json& statistics) {
 std::string probe_settings(const ProbeRequest& order) {
     std::string models;
     for (const auto& model : order.models) {
-        models += (models.empty() ? "" : ", ") + model.name;
+        base::append_to_list(models, model.name);
     }
     return fmt::format("{} items of {}, models {}, max-tokens {}", order.set.items.size(), order.set.name, models,
                        order.max_tokens);
@@ -155,13 +156,13 @@ int probe_command(const Paths& paths, const ProbeOptions& options) {
         request["limit"] = *options.limit;
     }
     if (options.system) {
-        require_utf8(*options.system, base::marked("the system text"));
+        base::require_utf8(*options.system, base::marked("the system text"));
         request["system"] = *options.system;
     }
     request["chat"] = !options.plain;
     auto wanted = parse_probe(request, paths);  // a bad set is found before a session folder is made
     {
-        const ModelLibrary models(paths);
+        const PrintedLibrary models(paths);
         for (auto& model : wanted.models) {
             model.path = models.resolve(model.name);
             model.sha256 = models.known_sha256(model.path);
@@ -177,13 +178,14 @@ int probe_command(const Paths& paths, const ProbeOptions& options) {
     });
     const auto known = options.resume ? latest_run(node.session->journal(), protocol::RunKind::probe) : std::nullopt;
     auto order = order_from(options, std::move(wanted), node, known);
-    if (known && known->state == RunState::done) {
-        const auto answers = history::read_run(*node.session, order.run).probes().at(order.run).value.draws.size();
-        print_end(known->state, answers, probe_statistics(*node.session, order.run), options.json);
-        return 0;
-    }
-    if (order.continues) {
-        number = history::read_run(*node.session, order.run).probes().at(order.run).value.draws.size();
+    if (known) {
+        order.known = std::make_shared<history::Session>(history::read_run(*node.session, order.run));
+        const history::ProbeRun& run = order.known->probes().at(order.run).value;
+        number = run.draws.size();
+        if (known->state == RunState::done) {
+            print_end(known->state, number, probe_statistics(run), options.json);
+            return 0;
+        }
     }
     const std::uint32_t result_run = order.run;
     ProbeResult result;
@@ -195,6 +197,9 @@ int probe_command(const Paths& paths, const ProbeOptions& options) {
     finish(node, result);
     const base::Sentence failure = failure_of_all(*node.session, result_run);
     print_end(result.state, result.answers, result.statistics, options.json);
+    if (result.state == RunState::stopped) {
+        throw Stopped(signals.first(), base::say("after {} answers, which are kept; --resume goes on", result.answers));
+    }
     if (!failure.empty()) {
         throw base::Error(base::say("no model could answer: {}", failure));
     }

@@ -93,8 +93,7 @@ TrainingRequest order_to_replay(const Replay& replay, const TrainOptions& option
     const history::TrainingRun& run = replay.run();
     const json& manifest = run.manifest;
     TrainingRequest order;
-    order.config =
-        engine::parse_run_config(base::member(manifest, "config"), fmt::format("the manifest of run {}", run.id));
+    order.config = engine::parse_run_config(base::member(manifest, "config"), say("the manifest of run {}", run.id));
     order.data = base::text_of(manifest, "data");
     order.changes = changes_of(run);
     order.last_step = static_cast<std::uint64_t>(run.step.back());
@@ -140,9 +139,9 @@ void print_replay(const Replay& replay, const TrainingResult& result, bool as_js
 }  // namespace
 
 int replay_command(const Paths& paths, const TrainOptions& options) {
-    HeldSignals signals;
     Replay replay(options.replay);
     print_warnings(replay.session->problems());
+    HeldSignals signals;
     const base::ScratchFolder scratch;
     TrainingResult result;
     {
@@ -158,6 +157,10 @@ int replay_command(const Paths& paths, const TrainOptions& options) {
         wait_for(job, signals);
         result = job.result();
         finish(node, result);
+    }
+    if (result.state == protocol::RunState::stopped && !replay.difference) {
+        throw Stopped(signals.first(),
+                      say("after {} of {} steps, which were equal", replay.compared, replay.run().step.size()));
     }
     print_replay(replay, result, options.json);
     return replay.difference ? 3 : 0;

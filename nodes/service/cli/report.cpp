@@ -6,6 +6,7 @@
 
 #include "nodes/service/cli/console.hpp"
 #include "nodes/service/cli/subcommands.hpp"
+#include "nodes/service/library/command_error.hpp"
 
 namespace moescope::node {
 namespace fs = std::filesystem;
@@ -20,11 +21,21 @@ struct ReportOptions {
 int report_command(const Paths& paths, const ReportOptions& options) {
     const auto session = sessions::Session::open(options.session, sessions::Journal::Mode::read_only);
     const base::Messages messages = report_messages(paths, options.language);
-    if (sessions::is_standard_output(options.out)) {
-        sessions::write_standard_output(report_page(*session, options.language, messages));
-    } else {
-        write_report(*session, options.out, options.force ? sessions::Existing::replace : sessions::Existing::refuse,
-                     options.language, messages);
+    HeldSignals signals;
+    const auto progress = [&](double) { return !signals.taken(0); };
+    try {
+        if (sessions::is_standard_output(options.out)) {
+            sessions::write_standard_output(report_page(*session, options.language, messages, progress));
+        } else {
+            write_report(*session, options.out,
+                         options.force ? sessions::Existing::replace : sessions::Existing::refuse, options.language,
+                         messages, progress);
+        }
+    } catch (const CommandError&) {
+        if (signals.first() != 0) {
+            throw Stopped(signals.first(), base::say("before it was done; nothing was written"));
+        }
+        throw;
     }
     print_warnings(session->problems());
     return 0;

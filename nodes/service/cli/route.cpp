@@ -5,7 +5,6 @@
 #include <memory>
 #include <optional>
 
-#include "base/input_file.hpp"
 #include "base/json_fields.hpp"
 #include "nodes/service/cli/asked_model.hpp"
 #include "nodes/service/cli/console.hpp"
@@ -20,20 +19,11 @@ namespace fs = std::filesystem;
 
 namespace {
 
-constexpr std::uint64_t kMostText = std::uint64_t{1} << 20;  // bytes; no context holds more
-
 struct RouteOptions {
     std::string model, text, tokens, out, detail = "weights", replay;
     std::vector<std::string> knock_out, force, bias, limit, zero;
     bool chat = false, overwrite = false, json = false;
 };
-
-/// What stands behind an option: itself, or the file behind @.
-std::string text_of(const std::string& option) {
-    std::string text = option.starts_with('@') ? base::read_file(option.substr(1), kMostText) : option;
-    require_utf8(text, base::marked("the text"));
-    return text;
-}
 
 routing::Interventions interventions_of(const RouteOptions& options) {
     routing::Interventions all;
@@ -122,7 +112,7 @@ int route_command(const Paths& paths, const RouteOptions& options) {
                     {"chat", options.chat},
                     {"interventions", routing::items_to_json(interventions_of(options))}};
     if (options.tokens.empty()) {
-        request["text"] = text_of(options.text);
+        request["text"] = text_option(options.text, base::marked("the text"));
     } else {
         request["tokens"] = fs::absolute(options.tokens).string();
     }

@@ -5,6 +5,8 @@
 #include <memory>
 #include <unistd.h>
 
+#include "base/error.hpp"
+#include "base/foreign_text.hpp"
 #include "base/json_fields.hpp"
 #include "base/json_guard.hpp"
 #include "base/lines.hpp"
@@ -36,7 +38,7 @@ std::vector<std::string> read_prompts(const std::string& file) {
             if (line.find_first_not_of(" \t\r") == std::string::npos) {
                 continue;
             }
-            require_utf8(line, base::marked("a prompt"));
+            base::require_utf8(line, base::marked("a prompt"));
             bytes += line.size();
             prompts.push_back(std::move(line));
             if (prompts.size() > kMostPrompts || bytes > kMostBytes) {
@@ -65,7 +67,7 @@ void show_progress(std::span<const std::byte> lines) {
     text = text.substr(0, text.find_last_not_of('\n') + 1);
     text = text.substr(text.rfind('\n') + 1);  // npos + 1: the whole
     if (const auto progress = base::parse_object(text, text.size())) {
-        fmt::print(stderr, "\r{} of {}", base::count_of(*progress, "done"), base::count_of(*progress, "total"));
+        fmt::print(stderr, "\r{} of {}", base::count_of(*progress, "progress"), base::count_of(*progress, "total"));
         std::fflush(stderr);
     }
 }

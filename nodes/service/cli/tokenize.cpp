@@ -5,11 +5,11 @@
 #include <memory>
 #include <optional>
 
+#include "base/foreign_text.hpp"
 #include "base/sentence.hpp"
-#include "nodes/service/cli/console.hpp"
+#include "nodes/service/cli/printed_library.hpp"
 #include "nodes/service/cli/subcommands.hpp"
 #include "nodes/service/library/machine.hpp"
-#include "nodes/service/library/model_library.hpp"
 #include "nodes/service/workers/worker_pool.hpp"
 
 namespace moescope::node {
@@ -24,10 +24,9 @@ struct TokenizeOptions {
 };
 
 int tokenize_command(const Paths& paths, const TokenizeOptions& options) {
-    require_utf8(options.prompt, base::marked("the prompt"));
-    require_utf8(options.system.value_or(""), base::marked("the system text"));
-    const ModelLibrary models(paths);
-    const std::filesystem::path path = models.resolve(options.model);
+    base::require_utf8(options.prompt, base::marked("the prompt"));
+    base::require_utf8(options.system.value_or(""), base::marked("the system text"));
+    const std::filesystem::path path = PrintedLibrary(paths).resolve(options.model);
     json request = {{"op", "tokenize"}, {"prompt", options.prompt}, {"chat", options.chat}};
     if (options.system) {
         request["system"] = *options.system;
@@ -53,7 +52,8 @@ void add_tokenize(CLI::App& app, Chosen& chosen) {
     const auto options = std::make_shared<TokenizeOptions>();
     auto* tokenize = app.add_subcommand("tokenize", "What a model is shown for a prompt: the text and its tokens");
     tokenize->add_option("--model", options->model, "Library name, GGUF file, checkpoint or session folder")
-        ->required();
+        ->required()
+        ->check(filled());
     tokenize->add_option("--prompt", options->prompt, "UTF-8")->required();
     auto* chat = tokenize->add_flag("--chat", options->chat, "In the model's chat template");
     tokenize->add_option("--system", options->system, kSystemHelp)->needs(chat);

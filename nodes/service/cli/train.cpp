@@ -9,19 +9,20 @@
 #include "base/json_fields.hpp"
 #include "base/sentence.hpp"
 #include "base/step_values.hpp"
+#include "base/text.hpp"
 #include "engine/exchange/open_weights.hpp"
 #include "engine/model/machine_memory.hpp"
 #include "engine/train/memory_check.hpp"
 #include "nodes/protocol/run_state.hpp"
 #include "nodes/service/cli/console.hpp"
 #include "nodes/service/cli/local_node.hpp"
+#include "nodes/service/cli/printed_library.hpp"
 #include "nodes/service/cli/replay.hpp"
 #include "nodes/service/cli/subcommands.hpp"
 #include "nodes/service/commands/service.hpp"
 #include "nodes/service/jobs/run_names.hpp"
 #include "nodes/service/library/command_error.hpp"
 #include "nodes/service/library/machine.hpp"
-#include "nodes/service/library/model_library.hpp"
 
 namespace moescope::node {
 namespace fs = std::filesystem;
@@ -57,7 +58,7 @@ std::string held_out_text(double english, double chinese) {
     std::string text;
     for (const auto& [name, loss] : {std::pair{"English", english}, std::pair{"Chinese", chinese}}) {
         if (std::isfinite(loss)) {
-            text += fmt::format("{}{} {:.4f}", text.empty() ? "" : ", ", name, loss);
+            base::append_to_list(text, fmt::format("{} {:.4f}", name, loss));
         }
     }
     return text.empty() ? "none" : text;
@@ -73,7 +74,7 @@ void print_evaluation(const json& record) {
 
 /// Path of the weights to start from; empty when the run starts from random numbers.
 fs::path init_path(const TrainOptions& options, const Paths& paths) {
-    return options.init.empty() ? fs::path() : ModelLibrary(paths).resolve(options.init);
+    return options.init.empty() ? fs::path() : PrintedLibrary(paths).resolve(options.init);
 }
 
 /// The shape is that of the weights, all but the length of a sequence, which may be shorter.
@@ -86,7 +87,7 @@ void take_shape(engine::RunConfig& config, const engine::OpenedWeights& weights,
     }
 }
 
-engine::RunConfig config_from(const TrainOptions& options, const Paths& paths) {
+engine::RunConfig config_from(const TrainOptions& options, const fs::path& init, const Paths& paths) {
     engine::RunConfig config;
     if (!options.config.empty()) {
         config = read_run_config(options.config);
@@ -94,8 +95,7 @@ engine::RunConfig config_from(const TrainOptions& options, const Paths& paths) {
         config = find_preset(options.preset, paths);
     }
     if (!options.init.empty()) {
-        take_shape(config, engine::open_weights(init_path(options, paths)),
-                   !options.config.empty() || !options.preset.empty());
+        take_shape(config, engine::open_weights(init), !options.config.empty() || !options.preset.empty());
     }
     if (options.steps) {
         config.train.steps = *options.steps;
@@ -147,7 +147,7 @@ json final_line(const TrainingResult& result) {
                  {"steps", result.steps},
                  {"loss", number_or_null(result.loss)},
                  {"cross_entropy", number_or_null(result.cross_entropy)},
-                 {"parameters_sha256", result.parameters_sha256},
+                 {"parameters_sha256", result.parameters_sha256.empty() ? json() : json(result.parameters_sha256)},
                  {"checkpoint", result.checkpoint.string()},
                  {"seconds", result.seconds}};
     if (result.held_out) {
@@ -165,10 +165,26 @@ void print_end(const TrainingResult& result, bool as_json, bool before) {
             line["nothing_left"] = true;
         }
         print_json(line);
+    } else if (result.parameters_sha256.empty()) {
+        fmt::print("{} before the first step\n", protocol::run_state_name(result.state));
     } else {
         fmt::print("{}{} after {} steps; SHA-256 of the parameters: {}\n", before ? "nothing is left to do: " : "",
                    protocol::run_state_name(result.state), result.steps, result.parameters_sha256);
     }
+}
+
+/// Of a run that a signal stopped. `before`: the checkpoint from which it was to go on, if there was one.
+base::Sentence how_far(const TrainingResult& result, const fs::path& before, int planned) {
+    const bool began = !result.parameters_sha256.empty();
+    const fs::path kept = began ? result.checkpoint : before;
+    if (kept.empty()) {
+        return base::say("before the first step; nothing was saved, start it again");
+    }
+    if (!began) {
+        return base::say("before it went on; its last checkpoint is still {}, and --resume goes on from there", kept);
+    }
+    return base::say("at step {} of {}; the checkpoint {} is saved, and --resume goes on from there", result.steps,
+                     planned, kept);
 }
 
 /// What a finished run printed last, read from its journal.
@@ -199,7 +215,7 @@ TrainingResult result_of(sessions::Session& session, std::uint32_t id) {
 }
 
 /// `known`: the run that --resume means, if there is one.
-TrainingRequest order_from(const TrainOptions& options, engine::RunConfig config, const Paths& paths, LocalNode& node,
+TrainingRequest order_from(const TrainOptions& options, engine::RunConfig config, const fs::path& init, LocalNode& node,
                            const std::optional<history::RunHeader>& known) {
     TrainingRequest order;
     order.config = std::move(config);
@@ -210,15 +226,15 @@ TrainingRequest order_from(const TrainOptions& options, engine::RunConfig config
         return earlier;
     }
     order.data = options.data;
-    order.init = init_path(options, paths);
+    order.init = init;
     order.name = running_name(order.config.name, node.names(protocol::RunKind::train));
     order.run = node.session->new_run(protocol::run_kind_name(protocol::RunKind::train), order.name);
     return order;
 }
 
 int train_command(const Paths& paths, const TrainOptions& options) {
-    HeldSignals signals;
-    auto config = config_from(options, paths);  // a bad one is found before a session folder is made
+    const fs::path init = init_path(options, paths);
+    auto config = config_from(options, init, paths);  // a bad one is found before a session folder is made
     if (!options.resume) {
         engine::check_memory(config, engine::available_memory());
         TrainingRequest wanted;
@@ -227,6 +243,7 @@ int train_command(const Paths& paths, const TrainOptions& options) {
         wanted.init = options.init;
         check_request(wanted);
     }
+    HeldSignals signals;  // until here nothing was begun that would have to end well
     int planned = 0;
     LocalNode node(paths, options.out, [&](protocol::RecordType type, const std::vector<std::byte>& body) {
         if (type == protocol::RecordType::step) {
@@ -240,13 +257,14 @@ int train_command(const Paths& paths, const TrainOptions& options) {
         }
     });
     const auto known = options.resume ? latest_run(node.session->journal(), protocol::RunKind::train) : std::nullopt;
-    auto order = order_from(options, std::move(config), paths, node, known);
+    auto order = order_from(options, std::move(config), init, node, known);
     if (known && known->state == RunState::done) {
         print_end(result_of(*node.session, known->id), options.json, true);
         return 0;
     }
     order.faults_end_the_run = true;
     planned = order.config.train.steps;
+    const fs::path before = order.checkpoint;
     TrainingResult result;
     {
         TrainingJob job(node.parts, std::move(order));
@@ -255,6 +273,9 @@ int train_command(const Paths& paths, const TrainOptions& options) {
     }
     finish(node, result);
     print_end(result, options.json, false);
+    if (result.state == RunState::stopped) {
+        throw Stopped(signals.first(), how_far(result, before, planned));
+    }
     return 0;
 }
 

@@ -47,8 +47,7 @@ std::string time_text() {
 }  // namespace
 
 base::Messages report_messages(const Paths& paths, const std::string& language) {
-    return language == "zh" ? base::Messages::load(paths.assets / "languages" / "zh" / "messages.json")
-                            : base::Messages();
+    return base::Messages::of_language(paths.assets / "languages" / (language == "zh" ? "zh" : "en"));
 }
 
 report::Input report_input(sessions::Session& session, const std::string& language, const base::Messages& messages,

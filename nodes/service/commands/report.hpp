@@ -16,7 +16,7 @@ namespace moescope::node {
 /// Called from time to time with 0 to 1; false cancels.
 using ReportProgress = std::function<bool(double fraction)>;
 
-/// The catalogue of the node's sentences in that language; an empty one for English.
+/// The catalogue of the node's sentences in that language.
 base::Messages report_messages(const Paths& paths, const std::string& language);
 
 /// Reads the whole journal; everything in the report comes from there. `language` is "en" or "zh", that of `messages`.

@@ -128,7 +128,13 @@ Service::Service(const Paths& paths, ServeOptions options)
             log("warning", "session", sentence);
         }
     }
+    tell_of_library();
+    read_new_events();
     show_earlier_runs();
+    if (journal_) {
+        history_ = history::Session();  // from here on the jobs know better
+    }
+    followed_to_ = session_->journal().last();
     log("info", "node", say("node {} started, process {}, {} cores", MOESCOPE_VERSION, getpid(), cores()));
     if (journal_) {
         journal_->flush();
@@ -137,14 +143,14 @@ Service::Service(const Paths& paths, ServeOptions options)
     server.socket = options_.socket;
     server.features = "train,generate,probe,report";
     server_ = std::make_unique<transport::NodeServer>(server, session_->journal(), *this);
-    lane(Lane::slow).post([this] { show_old_probes(); });
+    lane(Lane::slow).post(kNode, {[this] { count_probes(); }, [] {}});
 }
 
 Service::~Service() {
     end_jobs();
-    // Replies of what is queued still go out; then the viewers are told goodbye.
-    for (auto& executor : lanes_) {
-        executor.finish();
+    // The answers to what is given up still go out; then the viewers are told goodbye.
+    for (FairLane& each : lanes_) {
+        each.finish();
     }
     server_.reset();
 }
@@ -162,6 +168,7 @@ void Service::run(const std::function<bool()>& stop) {
         if (second) {
             last_node = now;
             watch_disk();
+            follow_writer();
         }
         publish(second);
         reap();
@@ -180,7 +187,12 @@ void Service::on_viewers(std::size_t count) {
     }
 }
 
-void Service::on_request(std::string id, std::string name, json parameters, std::function<void(json)> reply) {
+Outcome Service::not_carried_out() {
+    return {{}, say("the node ended before the command's turn came; it was not carried out")};
+}
+
+void Service::on_request(std::uint64_t viewer, std::string id, std::string name, json parameters,
+                         std::function<void(json)> reply) {
     const auto found = commands().find(name);
     if (found == commands().end()) {
         reply(answer_of({{}, say("this node does not know the command '{}'", name)}));
@@ -194,23 +206,25 @@ void Service::on_request(std::string id, std::string name, json parameters, std:
                              session_->folder(), name)}));
         return;
     }
-    lane(command.lane)
-        .post([this, id = std::move(id), command, parameters = std::move(parameters), reply = std::move(reply)] {
-            if (!command.recorded || !journal_) {
-                carry_out(command, parameters, [reply](Outcome outcome) { reply(answer_of(outcome)); });
-                return;
-            }
-            if (const auto answer = earlier_answer(id); answer.is_object()) {
-                reply(answer);
-                return;
-            }
-            record_answer(id, answer_unknown());
-            carry_out(command, parameters, [this, id, reply](Outcome outcome) {
-                const json answer = answer_of(outcome);
-                record_answer(id, answer);
-                reply(answer);
-            });
+    const auto give_up = [reply] { reply(answer_of(not_carried_out())); };
+    const auto work = [this, id = std::move(id), command, parameters = std::move(parameters),
+                       reply = std::move(reply)] {
+        if (!command.recorded || !journal_) {
+            carry_out(command, parameters, [reply](Outcome outcome) { reply(answer_of(outcome)); });
+            return;
+        }
+        if (const auto answer = earlier_answer(id); answer.is_object()) {
+            reply(answer);
+            return;
+        }
+        record_answer(id, answer_unknown());
+        carry_out(command, parameters, [this, id, reply](Outcome outcome) {
+            const json answer = answer_of(outcome);
+            record_answer(id, answer);
+            reply(answer);
         });
+    };
+    lane(command.lane).post(viewer, {work, give_up});
 }
 
 void Service::record_answer(const std::string& id, const json& answer) {
@@ -247,9 +261,25 @@ void Service::carry_out(const Command& command, const json& parameters, const Re
     }
 }
 
+void Service::tell_of_library() {
+    for (const Sentence& warning : models_.take_warnings()) {
+        log("warning", "models", warning);
+    }
+}
+
+void Service::read_new_events() {
+    history::for_each_record(
+        session_->journal(), protocol::Channel::events, read_to_, [&](const sessions::Record& record) {
+            read_to_ = {record.epoch, record.sequence};
+            history_.apply(
+                {static_cast<RecordType>(record.type), {record.epoch, record.sequence}, record.time_ns, record.body});
+            return true;
+        });
+}
+
 void Service::show_earlier_runs() {
-    const history::Session history = history::read_runs(session_->journal());
-    for (const auto& [number, known] : history.runs()) {
+    writer_ = !journal_ && base::lock_holder(session_->folder() / "journal.lock").has_value();
+    for (const auto& [number, known] : history_.runs()) {
         history::RunHeader run = *known;
         std::vector<std::uint64_t> checkpoints;
         if (run.kind == RunKind::train) {
@@ -258,7 +288,7 @@ void Service::show_earlier_runs() {
         const std::uint64_t checkpoint = checkpoints.empty() ? 0 : checkpoints.back();
         if (!protocol::ended(run.state) && journal_) {
             close_interrupted_run(run, checkpoint);
-        } else if (!protocol::ended(run.state) && !base::lock_holder(session_->folder() / "journal.lock")) {
+        } else if (!protocol::ended(run.state) && !writer_) {
             run.state = RunState::interrupted;  // nobody is there who could go on with it
             run.message = say("the node stopped while this was running");
         }
@@ -274,7 +304,35 @@ void Service::show_earlier_runs() {
         gauge.last_checkpoint = checkpoint;
         gauge.checkpoints = std::move(checkpoints);
         gauge.planned_steps = std::max(count_of(run.manifest, "steps"), count_of(run.manifest, "planned"));
-        board_.set_run(gauge);
+        if (!board_.run_state(number)) {
+            board_.set_run(gauge);
+            continue;
+        }
+        board_.change_run(number, [&](RunStatus& shown) {
+            gauge.name = std::move(shown.name);
+            gauge.statistics = std::move(shown.statistics);  // those of the latest count
+            shown = std::move(gauge);
+        });
+    }
+}
+
+void Service::follow_writer() {
+    constexpr std::chrono::seconds kBetweenCounts{3};
+    if (journal_) {
+        return;
+    }
+    session_->journal().follow();
+    const sessions::Position before = read_to_;
+    read_new_events();
+    const bool writer = base::lock_holder(session_->folder() / "journal.lock").has_value();
+    if (read_to_ != before || writer != writer_) {
+        show_earlier_runs();
+    }
+    const auto now = std::chrono::steady_clock::now();
+    if (const auto last = session_->journal().last(); last != followed_to_ && now - counted_at_ >= kBetweenCounts) {
+        followed_to_ = last;
+        counted_at_ = now;
+        lane(Lane::slow).post(kNode, {[this] { count_probes(); }, [] {}});
     }
 }
 
@@ -312,6 +370,9 @@ void Service::end_jobs() {
         const std::lock_guard lock(jobs_mutex_);
         closing_ = true;
         ending_ = true;
+        for (FairLane& each : lanes_) {
+            each.close();
+        }
         trainings.swap(trainings_);
         generations.swap(generations_);
         probes.swap(probes_);
@@ -368,7 +429,7 @@ void Service::publish(bool everything) {
         state["runs"] = board_.runs();
         shorten_runs(state["runs"]);
     }
-    if (const auto version = models_.version() + board_.version(); version != published_models_) {
+    if (const auto version = models_.version() + board_.models_version(); version != published_models_) {
         published_models_ = version;
         state["models"] = model_gauges();
     }
@@ -402,9 +463,7 @@ void Service::publish(bool everything) {
 Sentence Service::state_sentence() const {
     if (!journal_) {
         const auto writer = base::lock_holder(session_->folder() / "journal.lock");
-        return writer ? say("open for reading; what process {} writes from now on is shown when the session is opened "
-                            "again",
-                            writer->process)
+        return writer ? say("open for reading; process {} writes to it, which is shown a moment later", writer->process)
                       : say("open for reading");
     }
     Sentence trouble = journal_->problem();
@@ -443,7 +502,7 @@ json Service::node_gauges() {
                   {"cpu", processor_name()},
                   {"cores", cores()},
                   {"memory_total", total_memory()},
-                  {"memory_used", resident_memory()},
+                  {"memory_used", base::resident_memory(getpid())},
                   {"processes", process_gauges()},
                   {"devices", json::array({device.english()})},
                   {"devices_id", json::array({base::sentence_to_json(device)})},
@@ -453,7 +512,11 @@ json Service::node_gauges() {
                   {"lost_records", session_->journal().lost()},
                   {"problems", json::array()},
                   {"process", getpid()}};
-    for (const Sentence& problem : session_->problems()) {
+    std::vector<Sentence> problems = session_->problems();
+    if (const Sentence problem = models_.problem(); !problem.empty()) {
+        problems.push_back(problem);
+    }
+    for (const Sentence& problem : problems) {
         json entry = json::object();
         base::put_sentence(entry, "text", problem);
         value["problems"].push_back(std::move(entry));

@@ -9,10 +9,12 @@
 #include <memory>
 #include <mutex>
 #include <optional>
+#include <set>
 #include <string>
 
-#include "base/executor.hpp"
 #include "nodes/history/checkpoint_name.hpp"
+#include "nodes/history/journal_reader.hpp"
+#include "nodes/service/commands/fair_lane.hpp"
 #include "nodes/service/jobs/generation.hpp"
 #include "nodes/service/jobs/job.hpp"
 #include "nodes/service/jobs/probe_job.hpp"
@@ -24,8 +26,8 @@ namespace moescope::node {
 struct ServeOptions {
     std::filesystem::path socket;  ///< empty: stdin and stdout
     std::filesystem::path session;
-    /// Shows what the session holds and writes nothing to it: for one that is in use or may not be written. What would
-    /// have to write is refused.
+    /// Shows what the session holds, and what its writer adds about a second later, and writes nothing to it: for one
+    /// that is in use or may not be written. What would have to write is refused.
     bool read_only = false;
     std::chrono::milliseconds keep_models = WorkerPool::kKeep;  ///< how long an idle model stays open
 };
@@ -42,13 +44,14 @@ class Service final : public transport::RequestHandler {
     /// viewer of stdio left. Then ends all jobs after a checkpoint.
     void run(const std::function<bool()>& stop);
 
-    void on_request(std::string id, std::string command, nlohmann::json parameters,
+    void on_request(std::uint64_t viewer, std::string id, std::string command, nlohmann::json parameters,
                     std::function<void(nlohmann::json)> reply) override;
     void on_viewers(std::size_t count) override;
 
  private:
     using Action = void (Service::*)(const nlohmann::json& parameters, Reply reply);
-    /// Each has a thread of its own, so that pause and stop never wait behind work that takes longer.
+    /// Each has a thread of its own, so that pause and stop never wait behind work that takes longer, and on each the
+    /// viewers take turns, so that none of them waits for all that another has asked.
     enum class Lane { quick, slow, long_work, count };
     struct Command {
         Action action;
@@ -56,7 +59,9 @@ class Service final : public transport::RequestHandler {
         bool recorded;  ///< must not be done twice when it is sent again
         bool reads = false;  ///< also while the session is open for reading only
     };
-    base::Executor& lane(Lane which) { return lanes_[static_cast<std::size_t>(which)]; }
+    FairLane& lane(Lane which) { return lanes_[static_cast<std::size_t>(which)]; }
+    static constexpr std::uint64_t kNode = 0;  ///< whose turn it is when no viewer has asked
+    static Outcome not_carried_out();          ///< of a command whose turn did not come before the node's end
     static const std::map<std::string, Command>& commands();
     nlohmann::json earlier_answer(const std::string& id) const;  ///< null when the command is new
     void record_answer(const std::string& id, const nlohmann::json& answer);
@@ -94,9 +99,14 @@ class Service final : public transport::RequestHandler {
     void task_cancel(const nlohmann::json& parameters, Reply reply);
     void node_stop(const nlohmann::json& parameters, Reply reply);
 
+    void read_new_events();  ///< into history_
     void show_earlier_runs();
     void close_interrupted_run(history::RunHeader& run, std::uint64_t checkpoint);
-    void show_old_probes();
+    void count_probes();  ///< statistics of the probe runs that no job looks after; on the slow lane
+    /// Of a session that is open for reading only: what another program has written since the last look.
+    void follow_writer();
+    /// What is wrong with the list of models is said once.
+    void tell_of_library();
     void end_jobs();
     void watch_disk();  ///< says when the journal could not be made durable
     Sentence state_sentence() const;
@@ -141,6 +151,14 @@ class Service final : public transport::RequestHandler {
     CheckpointHolds holds_;
     std::unique_ptr<JournalWriter> journal_;  ///< null while the session is open for reading only
 
+    // Of the thread that runs the service.
+    history::Session history_;        ///< as far as the events have been read
+    sessions::Position read_to_;      ///< of the events channel
+    sessions::Position followed_to_;  ///< of the journal
+    bool writer_ = false;             ///< somebody else writes to the session
+    std::chrono::steady_clock::time_point counted_at_;
+    std::set<std::uint32_t> counted_;  ///< probe runs whose last statistics are known; of the slow lane
+
     std::mutex jobs_mutex_;
     std::map<std::uint32_t, std::shared_ptr<TrainingJob>> trainings_;
     std::map<std::uint32_t, std::shared_ptr<GenerationJob>> generations_;
@@ -155,7 +173,7 @@ class Service final : public transport::RequestHandler {
     nlohmann::json processes_;                      ///< of the latest look, see process_gauges()
     std::chrono::steady_clock::time_point looked_at_processes_;
     std::map<std::string, std::uint64_t> checkpoint_bytes_;  ///< by path; a complete checkpoint never changes
-    std::array<base::Executor, static_cast<std::size_t>(Lane::count)> lanes_;
+    std::array<FairLane, static_cast<std::size_t>(Lane::count)> lanes_;
     std::unique_ptr<transport::NodeServer> server_;
 };
 

@@ -4,6 +4,7 @@
 #include <fmt/ranges.h>
 
 #include "base/json_fields.hpp"
+#include "base/text.hpp"
 #include "engine/files/inspect.hpp"
 #include "nodes/service/commands/report.hpp"
 #include "nodes/service/commands/service.hpp"
@@ -58,7 +59,7 @@ ProbeModel Service::find_checkpoint(history::CheckpointName name) {
     const std::vector<std::uint64_t> now = history::complete_checkpoints(*session_, name.run);
     if (std::find(now.begin(), now.end(), name.step) == now.end()) {
         throw CommandError(say("run {} keeps no checkpoint of step {}; it has those of steps {}", name.run, name.step,
-                               fmt::format("{}", fmt::join(now, ", "))));
+                               base::joined(now)));
     }
     return model;
 }
@@ -92,13 +93,15 @@ void Service::with_models(std::vector<std::string> names, Reply reply,
             }
             names[static_cast<std::size_t>(which)] =
                 history::to_text({run, history::CheckpointName::Which::step, base::count_of(outcome.value, "step")});
-            lane(Lane::quick).post([this, names, reply, then] {
-                try {
-                    with_models(names, reply, then);
-                } catch (const std::exception& error) {
-                    reply({{}, base::sentence_of(error)});
-                }
-            });
+            lane(Lane::quick)
+                .post(kNode, {[this, names, reply, then] {
+                                  try {
+                                      with_models(names, reply, then);
+                                  } catch (const std::exception& error) {
+                                      reply({{}, base::sentence_of(error)});
+                                  }
+                              },
+                              [reply] { reply(not_carried_out()); }});
         };
         job->command(std::move(command));
         return;
@@ -117,7 +120,7 @@ void Service::check_room(const GenerationRequest& order) const {
         if (job->repeats(order)) {
             throw CommandError(say(
                 "run {} is already answering the same prompt with {} and the same settings; wait for it or cancel it",
-                run, order.model));
+                run, history::model_sentence(order.model)));
         }
     }
     if (active >= kMostAnswers) {
@@ -158,17 +161,20 @@ void Service::generate_cancel(const json& value, Reply reply) {
 }
 
 void Service::models_add(const json& value, Reply reply) {
-    const std::string path = Parameters(value, {"path"}).text("path");
-    reply({{{"name", models_.add(path)}}, {}});
+    const std::string path = Parameters(value, {"path"}).path("path");
+    const std::string name = models_.add(path);
+    tell_of_library();
+    reply({{{"name", name}}, {}});
 }
 
 void Service::models_remove(const json& value, Reply reply) {
     models_.remove(Parameters(value, {"name"}).text("name"));
+    tell_of_library();
     reply({});
 }
 
 void Service::models_inspect(const json& value, Reply reply) {
-    const auto report = engine::inspect_file(Parameters(value, {"path"}).text("path"));
+    const auto report = engine::inspect_file(Parameters(value, {"path"}).path("path"));
     json result = {{"format", report.format()}, {"safe", report.safe}, {"details", report.details}};
     base::put_sentence(result, "problem", report.problem);
     reply({std::move(result), {}});
@@ -176,7 +182,8 @@ void Service::models_inspect(const json& value, Reply reply) {
 
 void Service::report_write(const json& value, Reply reply) {
     const Parameters parameters(value, {"path", "language", "replace"});
-    const std::filesystem::path path = std::filesystem::absolute(parameters.text("path"));
+    const std::filesystem::path path = std::filesystem::absolute(parameters.path("path"));
+    const std::string language = parameters.text("language", "en");
     const auto existing = parameters.flag("replace", false) ? sessions::Existing::replace : sessions::Existing::refuse;
     protocol::Task task;
     task.id = fmt::format("report-{}", ++reports_);
@@ -188,7 +195,6 @@ void Service::report_write(const json& value, Reply reply) {
         if (journal_) {
             journal_->flush();
         }
-        const std::string language = parameters.text("language", "en");
         write_report(*session_, path, existing, language, report_messages(paths_, language), [&](double fraction) {
             task.fraction = fraction;
             board_.set_task(task);

@@ -2,6 +2,7 @@
 #include <algorithm>
 
 #include "base/json_fields.hpp"
+#include "base/text.hpp"
 #include "nodes/service/commands/service.hpp"
 #include "nodes/service/jobs/run_names.hpp"
 #include "nodes/service/library/parameters.hpp"
@@ -27,7 +28,7 @@ void check_label(const std::string& field, const std::string& value) {
     if (field == "delivery" && !probes::delivery_from_name(value)) {
         std::string names;
         for (const auto delivery : probes::kDeliveries) {
-            names += (names.empty() ? "" : ", ") + std::string(probes::delivery_name(delivery));
+            base::append_to_list(names, probes::delivery_name(delivery));
         }
         throw CommandError(say("unknown delivery '{}'; choose: {}", value, names));
     }
@@ -47,22 +48,25 @@ std::string label_value(const Parameters& parameters) {
 
 }  // namespace
 
-void Service::show_old_probes() {
-    try {
-        const history::Session history = history::read_runs(session_->journal());
-        for (const auto& [number, run] : history.runs()) {
-            if (run->kind != protocol::RunKind::probe || !protocol::ended(run->state)) {
-                continue;
-            }
-            try {
-                const json statistics = probe_statistics(*session_, number);
-                board_.change_run(number, [&](RunStatus& gauge) { gauge.statistics = statistics; });
-            } catch (const std::exception& error) {
-                log("warning", "probe", base::sentence_of(error));
-            }
+void Service::count_probes() {
+    for (const RunStatus& run : board_.run_list()) {
+        const bool ended = protocol::ended(run.state);
+        // Those that go on have a job that counts them, unless it is another program's.
+        if (ending_ || run.kind != protocol::RunKind::probe ||
+            (ended ? counted_.contains(run.run) : journal_ != nullptr)) {
+            continue;
         }
-    } catch (const std::exception& error) {
-        log("warning", "session", base::sentence_of(error));
+        try {
+            const json statistics = probe_statistics(*session_, run.run);
+            board_.change_run(run.run, [&](RunStatus& gauge) { gauge.statistics = statistics; });
+        } catch (const std::exception& error) {
+            log("warning", "probe", base::sentence_of(error));
+        }
+        if (ended) {
+            counted_.insert(run.run);
+        } else {
+            counted_.erase(run.run);
+        }
     }
 }
 

@@ -6,6 +6,7 @@
 #include "base/foreign_text.hpp"
 #include "base/input_file.hpp"
 #include "base/settings.hpp"
+#include "base/text.hpp"
 #include "engine/model/machine_memory.hpp"
 #include "engine/train/memory_check.hpp"
 #include "engine/train/plan.hpp"
@@ -58,13 +59,11 @@ engine::RunConfig read_run_config(const fs::path& path) {
 
 engine::RunConfig find_preset(const std::string& name, const Paths& paths) {
     const fs::path path = paths.presets() / (name + ".json");
-    const bool plain = !name.empty() && name.find('/') == std::string::npos && name.front() != '.';
-    if (!plain || !fs::exists(path)) {
-        std::string names;
-        for (const auto& known : preset_names(paths)) {
-            names += (names.empty() ? "" : ", ") + known;
-        }
-        throw CommandError(say("there is no preset '{}'; there are: {}", name, names));
+    const bool plain = !name.empty() && name.find('/') == std::string::npos && name.front() != '.' &&
+                       name.find('\0') == std::string::npos;
+    std::error_code error;
+    if (!plain || !fs::exists(path, error)) {
+        throw CommandError(say("there is no preset '{}'; there are: {}", name, base::joined(preset_names(paths))));
     }
     return read_run_config(path);
 }
@@ -187,7 +186,7 @@ void Service::catalogue(const json& parameters, Reply reply) {
 void Service::train_plan(const json& value, Reply reply) {
     const Parameters parameters(value, {"config", "preset"});
     const auto config = parameters.has("config")
-                            ? engine::parse_run_config(parameters.at("config"), "the configuration")
+                            ? engine::parse_run_config(parameters.at("config"), say("the configuration"))
                             : find_preset(parameters.text("preset"), paths_);
     engine::check_memory(config, memory_for_runs());
     reply({plan_json(config), {}});
@@ -196,12 +195,13 @@ void Service::train_plan(const json& value, Reply reply) {
 void Service::train_start(const json& value, Reply reply) {
     const Parameters parameters(value, {"preset", "config", "data", "steps", "seed", "name", "paused"});
     TrainingRequest order;
-    order.config = parameters.has("config") ? engine::parse_run_config(parameters.at("config"), "the configuration")
-                                            : find_preset(parameters.text("preset"), paths_);
+    order.config = parameters.has("config")
+                       ? engine::parse_run_config(parameters.at("config"), say("the configuration"))
+                       : find_preset(parameters.text("preset"), paths_);
     auto& train = order.config.train;
     train.steps = static_cast<int>(parameters.integer("steps", train.steps, 1, kMostSteps));
     train.seed = parameters.seed(train.seed);
-    order.data = parameters.text("data", "manpages");
+    order.data = parameters.path("data", "manpages");
     order.paused = parameters.flag("paused", false);
     const std::string title = parameters.text("name", "");
     start_run(std::move(order), title, reply);
@@ -313,8 +313,8 @@ void Service::train_set(const json& value, Reply reply) {
     TrainingCommand command;
     command.kind = TrainingCommand::Kind::set;
     for (const auto& [key, number] : value.items()) {
-        if (key == "run" || number.is_null()) {
-            continue;  // null is a value that is left out, as everywhere
+        if (key == "run") {
+            continue;
         }
         if (!number.is_number()) {
             throw CommandError(say("{} must be a number, not {}", key, number.dump()));
@@ -322,7 +322,7 @@ void Service::train_set(const json& value, Reply reply) {
         command.knobs[base::current_setting(key)] = number.get<double>();
     }
     if (command.knobs.empty()) {
-        throw CommandError(say("train.set needs one of {}", fmt::join(names, ", ")));
+        throw CommandError(say("train.set needs one of {}", base::joined(names)));
     }
     hand_over(parameters.run(), std::move(command), std::move(reply));
 }
@@ -349,9 +349,11 @@ void Service::train_fork(const json& value, Reply reply) {
     if (parameters.has("steps")) {
         wish.steps = static_cast<int>(parameters.integer("steps", 1, 1, kMostSteps));
     }
+    const bool paused = parameters.flag("paused", false);
+    const std::string title = parameters.text("name", "");
     TrainingRequest order = order_to_fork(*session_, known_run(parameters.run()), wish);
-    order.paused = parameters.flag("paused", false);
-    start_run(std::move(order), parameters.text("name", ""), reply);
+    order.paused = paused;
+    start_run(std::move(order), title, reply);
 }
 
 }  // namespace moescope::node

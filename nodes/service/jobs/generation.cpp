@@ -6,6 +6,7 @@
 #include "base/json_fields.hpp"
 #include "base/json_guard.hpp"
 #include "engine/runner/chat_template.hpp"
+#include "nodes/history/checkpoint_name.hpp"
 #include "nodes/service/jobs/limits.hpp"
 #include "nodes/service/library/parameters.hpp"
 
@@ -57,7 +58,7 @@ GenerationRequest parse_generation(const json& value) {
     const Parameters parameters(value, {"model", "prompt", "group", "max_tokens", "temperature", "top_k", "top_p",
                                         "min_p", "seed", "alternatives", "chat", "system", "threads"});
     GenerationRequest order;
-    order.model = parameters.text("model");
+    order.model = parameters.path("model");
     order.prompt = parameters.text("prompt");
     order.group = parameters.text("group", "");
     order.chat = parameters.flag("chat", true);
@@ -136,7 +137,8 @@ std::vector<GenerationResult> generate_several(WorkerProcess& process, const Gen
     };
     std::vector<GenerationResult> results(written.size());
     try {
-        const json reply = process.ask(request, say("answering with {}", order.model), collect, cancel);
+        const json reply =
+            process.ask(request, say("answering with {}", history::model_sentence(order.model)), collect, cancel);
         const json answers = reply.value("answers", json::array());
         for (std::size_t i = 0; i < results.size(); ++i) {
             take_answer(i < answers.size() ? answers[i] : json::object(), results[i]);
@@ -249,7 +251,7 @@ void GenerationJob::announce(int threads) {
                                                      {"kind", protocol::run_kind_name(protocol::RunKind::generate)},
                                                      {"name", order_.model},
                                                      {"manifest", std::move(manifest)}});
-    parts_.sink.log("info", "generate", say("{} begins to answer", order_.model));
+    parts_.sink.log("info", "generate", say("{} begins to answer", history::model_sentence(order_.model)));
     parts_.board.change_run(order_.run, [](RunStatus& gauge) { gauge.state = RunState::running; });
 }
 
@@ -313,10 +315,11 @@ void GenerationJob::write_end(const GenerationResult& result) {
     json record = {{"run", order_.run}, {"state", protocol::run_state_name(result.state)}, {"step", result.tokens}};
     base::put_sentence(record, "message", result.message);
     parts_.sink.write_json(RecordType::run_ended, record);
+    const Sentence model = history::model_sentence(order_.model);
     parts_.sink.log_end("generate", result.state,
-                        {say("{} has answered: {} tokens", order_.model, result.tokens),
-                         say("{} was stopped after {} tokens", order_.model, result.tokens),
-                         say("{} could not answer: {}", order_.model, result.message)});
+                        {say("{} has answered: {} tokens", model, result.tokens),
+                         say("{} was stopped after {} tokens", model, result.tokens),
+                         say("{} could not answer: {}", model, result.message)});
     parts_.board.remove_run(order_.run);
 }
 

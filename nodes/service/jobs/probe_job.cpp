@@ -7,6 +7,7 @@
 #include "base/input_file.hpp"
 #include "base/json_fields.hpp"
 #include "base/json_guard.hpp"
+#include "nodes/history/checkpoint_name.hpp"
 #include "nodes/service/jobs/limits.hpp"
 #include "nodes/service/library/machine.hpp"
 #include "nodes/service/library/parameters.hpp"
@@ -37,13 +38,14 @@ std::string task_id(std::uint32_t run) {
 }  // namespace
 
 fs::path find_probe_set(const std::string& set, const Paths& paths) {
+    std::error_code error;
     if (set.find('/') == std::string::npos) {
         const fs::path named = paths.probe_sets() / (set + ".json");
-        if (fs::exists(named)) {
+        if (fs::exists(named, error)) {
             return named;
         }
     }
-    if (fs::exists(set)) {
+    if (fs::exists(set, error)) {
         return set;
     }
     throw CommandError(say("there is no probe set '{}': neither a file nor in {}", set, paths.probe_sets()));
@@ -75,7 +77,7 @@ void check_models(const ProbeRequest& order) {
     std::set<std::string> names;
     for (const auto& model : order.models) {
         if (!names.insert(model.name).second) {
-            throw CommandError(say("the model '{}' is named twice", model.name));
+            throw CommandError(say("the model '{}' is named twice", history::model_sentence(model.name)));
         }
     }
 }
@@ -109,7 +111,7 @@ ProbeRequest parse_probe(const json& value, const Paths& paths) {
     const Parameters parameters(
         value, {"set", "models", "languages", "draws", "max_tokens", "temperature", "seed", "limit", "chat", "system"});
     ProbeRequest order;
-    const fs::path path = find_probe_set(parameters.text("set"), paths);
+    const fs::path path = find_probe_set(parameters.path("set"), paths);
     order.set_text = base::read_file(path, kLargestSet);
     order.set = probes::parse_set(order.set_text, path.string());
     if (base::dump_json(order.set_text).size() > kLargestSetInRecord) {
@@ -119,7 +121,7 @@ ProbeRequest parse_probe(const json& value, const Paths& paths) {
     if (parameters.has("limit")) {
         limit_items(order.set, static_cast<std::size_t>(parameters.integer("limit", 1, kMostItems)));
     }
-    for (const auto& name : parameters.texts("models")) {
+    for (const auto& name : parameters.paths("models")) {
         order.models.push_back({name, {}, {}});
     }
     if (const auto languages = parameters.texts("languages"); !languages.empty()) {
@@ -130,14 +132,19 @@ ProbeRequest parse_probe(const json& value, const Paths& paths) {
 }
 
 json probe_statistics(sessions::Session& session, std::uint32_t run) {
-    return report::statistics_of(history::read_run(session, run).probes().at(run).value);
+    return probe_statistics(history::read_run(session, run).probes().at(run).value);
+}
+
+json probe_statistics(const history::ProbeRun& run) {
+    return report::statistics_of(run);
 }
 
 ProbeRequest order_to_resume(const history::RunHeader& run) {
+    ProbeRequest order = probe_order(run);
     if (run.state == RunState::done) {
         throw CommandError(say("run {} has asked all its questions; start a new run", run.id));
     }
-    return probe_order(run);
+    return order;
 }
 
 ProbeRequest probe_order(const history::RunHeader& run) {
@@ -169,7 +176,7 @@ void take_models(ProbeRequest& order, const std::vector<ProbeModel>& found) {
             throw CommandError(
                 say("the model '{}' is another file than when run {} began; its answers would be those of two models: "
                     "put the old file back or start a new run",
-                    order.models[i].name, order.run));
+                    history::model_sentence(order.models[i].name), order.run));
         }
     }
     for (std::size_t i = 0; i < found.size(); ++i) {
@@ -287,7 +294,9 @@ void ProbeJob::announce() {
 
 void ProbeJob::main() {
     try {
-        if (order_.continues) {
+        if (order_.known) {
+            history_ = std::move(*order_.known);
+        } else if (order_.continues) {
             history_ = history::read_run(parts_.session, order_.run);
         }
         for (const auto& model : order_.models) {

@@ -36,9 +36,10 @@ struct ProbeRequest {
     int draws = 1, max_tokens = 160;
     double temperature = 0;
     std::uint64_t seed = 1;
-    std::optional<std::string> system;  ///< text of a system turn before every question
-    bool chat = true;                   ///< in the chat templates of the models
-    bool continues = false;             ///< the answers that the journal has already are not asked for again
+    std::optional<std::string> system;          ///< text of a system turn before every question
+    bool chat = true;                           ///< in the chat templates of the models
+    bool continues = false;                     ///< the answers that the journal has already are not asked for again
+    std::shared_ptr<history::Session> known{};  ///< these answers, for who has read them already; the job takes them
 };
 
 /// Reads an order from command parameters and the set from its file. Does not resolve models. Throws CommandError or
@@ -46,6 +47,7 @@ struct ProbeRequest {
 ProbeRequest parse_probe(const nlohmann::json& parameters, const Paths& paths);
 /// The rates of a run that is not asking any more, from its answers and labels.
 nlohmann::json probe_statistics(sessions::Session& session, std::uint32_t run);
+nlohmann::json probe_statistics(const history::ProbeRun& run);
 /// What a run was asked to do, as its journal has it. Throws CommandError.
 ProbeRequest probe_order(const history::RunHeader& run);
 /// The order that goes on with an interrupted or stopped run. Throws CommandError.

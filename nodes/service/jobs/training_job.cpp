@@ -3,10 +3,13 @@
 #include <algorithm>
 #include <cmath>
 #include <fmt/format.h>
+#include <unistd.h>
 
 #include "base/atomic_files.hpp"
 #include "base/json_fields.hpp"
+#include "base/process_memory.hpp"
 #include "base/settings.hpp"
+#include "base/text.hpp"
 #include "engine/checkpoint/checkpoint.hpp"
 #include "engine/error.hpp"
 #include "engine/exchange/open_weights.hpp"
@@ -92,7 +95,7 @@ TrainingRequest training_order(const history::RunHeader& run) {
     if (!run.manifest.contains("config")) {
         throw CommandError(say("the journal does not say how run {} was configured; start a new run", title_of(run)));
     }
-    order.config = engine::parse_run_config(run.manifest["config"], fmt::format("the manifest of run {}", run.id));
+    order.config = engine::parse_run_config(run.manifest["config"], say("the manifest of run {}", run.id));
     order.data = text_of(run.manifest, "data");
     if (order.data.empty()) {
         order.data = "manpages";
@@ -107,10 +110,10 @@ TrainingRequest training_order(const history::RunHeader& run) {
 }
 
 TrainingRequest order_to_continue(sessions::Session& session, const history::RunHeader& run) {
+    TrainingRequest order = training_order(run);
     if (run.state == RunState::done) {
         throw CommandError(say("run {} has done all its steps; start a new run", title_of(run)));
     }
-    TrainingRequest order = training_order(run);
     for (const auto& checkpoint : session.checkpoints(run.id, true)) {
         if (!checkpoint.complete) {
             session.remove_checkpoint(checkpoint);
@@ -133,7 +136,7 @@ TrainingRequest order_to_fork(sessions::Session& session, const history::RunHead
         if (!checkpoint.complete) {
             continue;
         }
-        steps += fmt::format("{}{}", steps.empty() ? "" : ", ", checkpoint.step);
+        base::append_to_list(steps, fmt::format("{}", checkpoint.step));
         if (!wish.step || *wish.step == checkpoint.step) {
             order.checkpoint = checkpoint.path;
             order.checkpoint_step = checkpoint.step;
@@ -146,8 +149,8 @@ TrainingRequest order_to_fork(sessions::Session& session, const history::RunHead
         throw CommandError(
             say("run {} has no checkpoint at step {}; there are: {}", title_of(parent), *wish.step, steps));
     }
-    order.config = wish.config.is_null() ? engine::checkpoint_settings(order.checkpoint)
-                                         : engine::parse_run_config(wish.config, "the configuration");
+    order.config = wish.config ? engine::parse_run_config(*wish.config, say("the configuration"))
+                               : engine::checkpoint_settings(order.checkpoint);
     order.config.train.steps = wish.steps.value_or(order.config.train.steps);
     if (static_cast<std::uint64_t>(order.config.train.steps) <= order.checkpoint_step) {
         throw CommandError(say("the fork would begin with step {}, but its settings end after step {}; give more steps",
@@ -634,7 +637,7 @@ bool TrainingJob::one_step() {
 void TrainingJob::write_step(const engine::StepStats& stats) {
     protocol::StepRecord record;
     static_cast<base::StepValues&>(record) = stats;
-    record.memory_bytes = static_cast<double>(resident_memory());
+    record.memory_bytes = static_cast<double>(base::resident_memory(getpid()));
     record.run = order_.run;
     record.step = stats.step;
     record.tokens_total = stats.tokens_total;

@@ -145,7 +145,7 @@ class TrainingJob final : public Job {
 /// saved (knobs as they had been turned); their number of steps.
 struct ForkWish {
     std::optional<std::uint64_t> step;
-    nlohmann::json config;  ///< null for nothing
+    std::optional<nlohmann::json> config;
     std::optional<int> steps;
 };
 /// The order of a new run that goes on from a checkpoint of `parent`. The experts that are disabled or frozen in the

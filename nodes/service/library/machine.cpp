@@ -11,31 +11,14 @@
 
 namespace moescope::node {
 
-namespace {
-
-/// A file of the system; empty when it is not there.
-std::istringstream system_file(const char* path) {
-    constexpr std::uint64_t kMostBytes = std::uint64_t{8} << 20;  // /proc/cpuinfo of a machine with 1000 cores
-    return std::istringstream(base::try_read_file(path, kMostBytes).value_or(""));
-}
-
-}  // namespace
-
 std::uint64_t total_memory() {
     return static_cast<std::uint64_t>(sysconf(_SC_PHYS_PAGES)) * static_cast<std::uint64_t>(sysconf(_SC_PAGESIZE));
-}
-
-std::uint64_t resident_memory() {
-    std::istringstream file = system_file("/proc/self/statm");
-    std::uint64_t size = 0, resident = 0;
-    file >> size >> resident;
-    return resident * static_cast<std::uint64_t>(sysconf(_SC_PAGESIZE));
 }
 
 std::string processor_name() {
     // Read once: it does not change, the file is long where there are many cores, and the gauges ask every second.
     static const std::string name = [] {
-        std::istringstream file = system_file("/proc/cpuinfo");
+        std::istringstream file = base::system_file("/proc/cpuinfo");
         std::string line;
         while (std::getline(file, line)) {
             if (line.starts_with("model name")) {

@@ -6,9 +6,8 @@
 
 namespace moescope::node {
 
-std::uint64_t total_memory();     ///< bytes
-std::uint64_t resident_memory();  ///< bytes of this process
-std::string processor_name();     ///< "AMD EPYC ...", empty when unknown
+std::uint64_t total_memory();  ///< bytes
+std::string processor_name();  ///< "AMD EPYC ...", empty when unknown
 std::string host_name();
 int cores();  ///< that this process may use
 

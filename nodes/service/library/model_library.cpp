@@ -6,15 +6,18 @@
 #include <iterator>
 #include <regex>
 #include <span>
+#include <utility>
 
 #include "base/atomic_files.hpp"
 #include "base/foreign_text.hpp"
 #include "base/input_file.hpp"
 #include "base/json_fields.hpp"
 #include "base/sha256.hpp"
+#include "base/text.hpp"
 #include "engine/files/gguf.hpp"
 #include "engine/files/inspect.hpp"
 #include "nodes/service/library/command_error.hpp"
+#include "sessions/session.hpp"
 
 namespace moescope::node {
 namespace fs = std::filesystem;
@@ -59,7 +62,7 @@ std::string name_from_path(const fs::path& path) {
     for (const char c : stem) {
         const auto byte = static_cast<unsigned char>(c);
         if (std::isalnum(byte) != 0 || c == '.' || c == '_') {
-            name += static_cast<char>(std::tolower(byte));
+            name += base::lower(c);
         } else if (!name.empty() && name.back() != '-') {
             name += '-';
         }
@@ -69,18 +72,6 @@ std::string name_from_path(const fs::path& path) {
         name.pop_back();
     }
     return name.empty() ? "model" : name;
-}
-
-/// The files that hold a model: those of a model in parts in order, else itself.
-std::vector<fs::path> files_of(const fs::path& path) {
-    static const std::regex kPart("(.*)-00001-of-([0-9]{5})\\.gguf");
-    std::smatch part;
-    const std::string name = path.filename().string();
-    if (name.size() > 255 || !std::regex_match(name, part, kPart)) {
-        return {path};
-    }
-    const std::uint64_t count = std::stoull(part[2].str());
-    return engine::gguf_parts(path, {1, std::max<std::uint64_t>(1, std::min<std::uint64_t>(count, 9999))});
 }
 
 bool is_model_folder(const fs::path& path) {
@@ -137,33 +128,63 @@ void ModelLibrary::load_built_in() {
     }
 }
 
-std::optional<std::vector<LibraryModel>> ModelLibrary::read_added() const {
+std::optional<std::vector<LibraryModel>> ModelLibrary::read_added() {
+    problem_ = {};
     const fs::path file = paths_.data / "models.json";
     std::error_code ignored;
-    if (!fs::exists(file, ignored)) {
-        return std::nullopt;
-    }
-    json list;
-    try {
-        list = parse_list(file);
-    } catch (const std::exception&) {
-        // A damaged list must not keep the node from starting; it is kept beside the new one.
-        fs::rename(file, paths_.data / "models.damaged.json", ignored);
+    if (!fs::exists(fs::symlink_status(file, ignored))) {
         return std::nullopt;
     }
     std::vector<LibraryModel> models;
-    for (const auto& value : list) {
-        LibraryModel model = from_json(value);
-        if (model.name.empty() || model.path.empty()) {
-            continue;
+    try {
+        std::size_t number = 0;
+        for (const auto& value : parse_list(file)) {
+            ++number;
+            LibraryModel model = from_json(value);
+            if (model.name.empty() || model.path.empty()) {
+                problem_ = say("{}: entry {} names no model and no file", file, number);
+                continue;
+            }
+            inspect(model);
+            models.push_back(std::move(model));
         }
-        inspect(model);
-        models.push_back(std::move(model));
+    } catch (const std::exception& error) {
+        // A damaged list must not keep the node from starting.
+        problem_ = base::sentence_of(error);
     }
-    return models;
+    if (problem_.empty()) {
+        return models;
+    }
+    const bool whole = models.empty();
+    problem_ =
+        fs::is_regular_file(file, ignored)
+            ? say("the list of added models is damaged: {}; mend it, or it is kept under another name when a "
+                  "model is added or removed",
+                  problem_)
+            : say("the list of added models can't be read: {}; put that right before a model is added or removed",
+                  problem_);
+    warn(problem_);
+    return whole ? std::nullopt : std::optional(std::move(models));
 }
 
-std::vector<LibraryModel> ModelLibrary::current() const {
+void ModelLibrary::warn(const Sentence& sentence) {
+    if (std::find(warned_.begin(), warned_.end(), sentence) == warned_.end()) {
+        warned_.push_back(sentence);
+        warnings_.push_back(sentence);
+    }
+}
+
+Sentence ModelLibrary::problem() const {
+    const std::lock_guard lock(mutex_);
+    return problem_;
+}
+
+std::vector<Sentence> ModelLibrary::take_warnings() {
+    const std::lock_guard lock(mutex_);
+    return std::exchange(warnings_, {});
+}
+
+std::vector<LibraryModel> ModelLibrary::current() {
     auto added = read_added();
     if (!added) {
         return models_;
@@ -175,7 +196,18 @@ std::vector<LibraryModel> ModelLibrary::current() const {
     return models;
 }
 
-void ModelLibrary::save_added(const std::vector<LibraryModel>& models) const {
+void ModelLibrary::set_damaged_list_aside(const fs::path& file) {
+    const fs::path aside = base::damaged_name(file);
+    std::error_code error;
+    fs::rename(file, aside, error);
+    if (error) {
+        throw CommandError(say(
+            "the damaged list of models {} can't be kept under another name: {}; nothing was changed", file, error));
+    }
+    warn(say("the damaged list of models was kept as {}", aside));
+}
+
+void ModelLibrary::save_added(const std::vector<LibraryModel>& models) {
     auto list = json::array();
     for (const auto& model : models) {
         if (!model.built_in) {
@@ -184,7 +216,19 @@ void ModelLibrary::save_added(const std::vector<LibraryModel>& models) const {
         }
     }
     fs::create_directories(paths_.data);
-    base::write_file_atomically(paths_.data / "models.json", json{{"models", list}}.dump(2) + "\n");
+    fs::path file = paths_.data / "models.json";
+    std::error_code error;
+    if (fs::is_symlink(fs::symlink_status(file, error))) {
+        file = fs::canonical(file, error);  // the link stays, and what it names is written
+    }
+    if (!problem_.empty()) {
+        if (error || !fs::is_regular_file(fs::symlink_status(file, error))) {
+            throw CommandError(problem_);
+        }
+        set_damaged_list_aside(file);
+    }
+    base::write_file_atomically(file, json{{"models", list}}.dump(2) + "\n");
+    problem_ = {};
 }
 
 void ModelLibrary::inspect(LibraryModel& model) const {
@@ -306,7 +350,7 @@ std::string ModelLibrary::add(const fs::path& given) {
     }
     inspect(model);
     if (model.title.empty()) {
-        model.title = base::shown_name(files_of(path).size() > 1 ? stem_of(path) : path.filename().string());
+        model.title = base::shown_name(files_of_model(path).size() > 1 ? stem_of(path) : path.filename().string());
     }
     models.push_back(model);
     save_added(models);
@@ -345,22 +389,23 @@ fs::path ModelLibrary::resolve(const std::string& model) const {
     }
     const fs::path path = fs::absolute(model).lexically_normal();
     std::error_code error;
-    if (!fs::exists(path, error)) {
+    if (!base::is_there(path)) {
         std::string names;
         for (const auto& entry : models()) {
-            names += (names.empty() ? "" : ", ") + entry.name;
+            base::append_to_list(names, entry.name);
         }
         throw CommandError(say("'{}' is neither a model of the library ({}) nor a file or folder", model, names));
     }
     if (fs::is_directory(path, error) && !is_model_folder(path) && is_session(path)) {
-        return latest_checkpoint(path, std::nullopt);
+        sessions::require_known_version(path);
+        return latest_checkpoint(path);
     }
     return path;
 }
 
 std::string ModelLibrary::hash_key(const fs::path& path) const {
     std::string key = path.string();
-    for (const auto& file : files_of(path)) {
+    for (const auto& file : files_of_model(path)) {
         std::error_code error;
         const auto size = fs::file_size(file, error);
         const auto time = error ? 0 : fs::last_write_time(file, error).time_since_epoch().count();
@@ -425,7 +470,7 @@ std::string ModelLibrary::hash_file(const LibraryModel& model) {
     std::uint64_t before = 0;  // bytes of the parts that are done
     bool complete = true;
     try {
-        for (const fs::path& path : files_of(model.path)) {
+        for (const fs::path& path : files_of_model(model.path)) {
             const base::InputFile file(path);
             std::uint64_t done = 0;
             bool at_end = false;
@@ -488,7 +533,7 @@ std::uint64_t model_bytes(const fs::path& path) {
     std::error_code error;
     std::uint64_t total = 0;
     if (fs::is_regular_file(path, error)) {
-        for (const auto& file : files_of(path)) {
+        for (const auto& file : files_of_model(path)) {
             const auto bytes = fs::file_size(file, error);
             total += error ? 0 : bytes;
         }
@@ -502,16 +547,28 @@ std::uint64_t model_bytes(const fs::path& path) {
     return total;
 }
 
-fs::path latest_checkpoint(const fs::path& folder, std::optional<std::uint32_t> run) {
+std::vector<fs::path> files_of_model(const fs::path& path) {
+    static const std::regex kPart(".*-([0-9]{5})-of-([0-9]{5})\\.gguf");
+    std::smatch part;
+    const std::string name = path.filename().string();
+    if (name.size() > 255 || !std::regex_match(name, part, kPart)) {
+        return {path};
+    }
+    const std::uint64_t number = std::stoull(part[1].str()), count = std::stoull(part[2].str());
+    constexpr std::uint64_t kMostParts = 9999;
+    if (number == 0 || number > count || count > kMostParts) {
+        return {path};
+    }
+    return engine::gguf_parts(path, {number, count});
+}
+
+fs::path latest_checkpoint(const fs::path& folder) {
     // Checkpoint folders carry their own mark of completeness, so the journal need not be read.
     const fs::path root = folder / "checkpoints";
     std::error_code error;
     fs::path best;
     fs::file_time_type best_time{};
     for (const auto& run_folder : fs::directory_iterator(root, error)) {
-        if (run && run_folder.path().filename() != fmt::format("run-{}", *run)) {
-            continue;
-        }
         std::error_code inner;
         for (const auto& entry : fs::directory_iterator(run_folder.path(), inner)) {
             if (!fs::exists(entry.path() / "DONE", inner) || !entry.path().filename().string().starts_with("step-")) {
@@ -531,8 +588,7 @@ fs::path latest_checkpoint(const fs::path& folder, std::optional<std::uint32_t> 
         }
     }
     if (best.empty()) {
-        throw CommandError(run ? say("run {} has no complete checkpoint yet; save one first", *run)
-                               : say("the session {} has no complete checkpoint; train in it first", folder));
+        throw CommandError(say("the session {} has no complete checkpoint; train in it first", folder));
     }
     return best;
 }

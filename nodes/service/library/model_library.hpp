@@ -28,7 +28,8 @@ struct LibraryModel : protocol::ModelEntry {
 };
 
 /// Thread safe. The list of added models is a file that several programs of a person share: it is read again before it
-/// is changed.
+/// is changed. One that is damaged is never written over: it is kept under another name when the list changes next. A
+/// link in its place is followed and stays.
 class ModelLibrary {
  public:
     /// With a board, files are hashed on a thread of its own, each shown there as a task that can be cancelled, and
@@ -51,14 +52,21 @@ class ModelLibrary {
     /// The file or folder behind a library name, a GGUF path, a checkpoint folder or a session folder (its latest
     /// checkpoint). Throws CommandError.
     std::filesystem::path resolve(const std::string& model) const;
+    /// What is wrong with the list of added models, as it was read last; empty when nothing is.
+    base::Sentence problem() const;
+    /// That, and what was done about it; each sentence once.
+    std::vector<base::Sentence> take_warnings();
     /// The hash when it is known already, else empty.
     std::string known_sha256(const std::filesystem::path& path) const;
 
  private:
     void load_built_in();
-    std::optional<std::vector<LibraryModel>> read_added() const;  ///< nothing: the file is missing or damaged
-    void save_added(const std::vector<LibraryModel>& models) const;
-    std::vector<LibraryModel> current() const;  ///< with the lock held: as the file lists them now
+    // With the lock held (or in the constructor).
+    std::optional<std::vector<LibraryModel>> read_added();  ///< nothing: there is no file, or it can't be read
+    void save_added(const std::vector<LibraryModel>& models);
+    void set_damaged_list_aside(const std::filesystem::path& file);
+    std::vector<LibraryModel> current();  ///< as the file lists them now
+    void warn(const base::Sentence& sentence);
     std::string hash_file(const LibraryModel& model);
     void inspect(LibraryModel& model) const;
     void hash_loop();
@@ -71,7 +79,9 @@ class ModelLibrary {
     StatusBoard* const board_;
     mutable std::mutex mutex_;
     std::vector<LibraryModel> models_;
-    std::map<std::string, std::string> hashes_;  ///< path|size|time -> sha256
+    base::Sentence problem_;
+    std::vector<base::Sentence> warnings_, warned_;  ///< those not yet taken, and all
+    std::map<std::string, std::string> hashes_;      ///< path|size|time -> sha256
     std::deque<std::string> to_hash_;
     std::condition_variable wake_;
     std::atomic<std::uint64_t> version_{1};
@@ -82,7 +92,10 @@ class ModelLibrary {
 /// Bytes on disk: of the file, of all parts of a model in parts, or of the files in the folder.
 std::uint64_t model_bytes(const std::filesystem::path& path);
 
-/// The latest complete checkpoint in a session folder, or in one of its runs. Throws CommandError when there is none.
-std::filesystem::path latest_checkpoint(const std::filesystem::path& session, std::optional<std::uint32_t> run);
+/// The files that hold the model at `path`: all parts of one in parts, else the file or the folder itself.
+std::vector<std::filesystem::path> files_of_model(const std::filesystem::path& path);
+
+/// The latest complete checkpoint in a session folder. Throws CommandError when there is none.
+std::filesystem::path latest_checkpoint(const std::filesystem::path& session);
 
 }  // namespace moescope::node

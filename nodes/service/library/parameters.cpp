@@ -1,10 +1,12 @@
 #include "nodes/service/library/parameters.hpp"
 
 #include <algorithm>
+#include <climits>
 #include <fmt/format.h>
 
 #include "base/json_fields.hpp"
 #include "base/json_guard.hpp"
+#include "base/text.hpp"
 #include "nodes/service/library/command_error.hpp"
 
 namespace moescope::node {
@@ -14,11 +16,21 @@ namespace {
 
 /// A value as people may read it in an error, not longer than a line.
 std::string shown(const json& value) {
-    std::string text = base::dump_json(value);
-    if (text.size() > 60) {
-        text = text.substr(0, 57) + "...";
+    constexpr std::size_t kMost = 60;
+    return base::shortened(base::dump_json(value), kMost);
+}
+
+std::string checked_path(const char* key, std::string path) {
+    if (path.empty()) {
+        throw CommandError(say("'{}' is empty; give a name or a path", key));
     }
-    return text;
+    if (path.find('\0') != std::string::npos) {
+        throw CommandError(say("'{}' has a zero byte in it, which no name and no path has", key));
+    }
+    if (path.size() >= PATH_MAX) {
+        throw CommandError(say("'{}' has {} bytes; a path has at most {}", key, path.size(), PATH_MAX - 1));
+    }
+    return path;
 }
 
 }  // namespace
@@ -32,13 +44,13 @@ Parameters::Parameters(const json& value, const std::vector<std::string>& known)
     }
     for (const auto& [key, unused] : value.items()) {
         if (std::find(known.begin(), known.end(), key) == known.end()) {
-            throw CommandError(say("there is no parameter '{}' here; known are: {}", key, fmt::join(known, ", ")));
+            throw CommandError(say("there is no parameter '{}' here; known are: {}", key, base::joined(known)));
         }
     }
 }
 
 bool Parameters::has(const char* key) const {
-    return !base::member(value_, key).is_null();
+    return value_.contains(key);
 }
 
 const json& Parameters::at(const char* key) const {
@@ -58,6 +70,14 @@ std::string Parameters::text(const char* key) const {
 
 std::string Parameters::text(const char* key, const std::string& otherwise) const {
     return has(key) ? text(key) : otherwise;
+}
+
+std::string Parameters::path(const char* key) const {
+    return checked_path(key, text(key));
+}
+
+std::string Parameters::path(const char* key, const std::string& otherwise) const {
+    return has(key) ? path(key) : otherwise;
 }
 
 std::int64_t Parameters::integer(const char* key, std::int64_t least, std::int64_t most) const {
@@ -106,6 +126,14 @@ std::vector<std::string> Parameters::texts(const char* key) const {
         throw CommandError(say("'{}' must be a list of at most 64 texts, not {}", key, shown(value)));
     }
     return value.get<std::vector<std::string>>();
+}
+
+std::vector<std::string> Parameters::paths(const char* key) const {
+    std::vector<std::string> list = texts(key);
+    for (const std::string& path : list) {
+        (void)checked_path(key, path);
+    }
+    return list;
 }
 
 std::uint64_t Parameters::seed(std::uint64_t otherwise) const {

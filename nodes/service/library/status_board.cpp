@@ -57,13 +57,20 @@ void StatusBoard::set_run(const RunStatus& run) {
     runs_[run.run] = run;
     runs_[run.run].name = base::shown_name(run.name);
     ++version_;
+    models_version_ += run.kind == protocol::RunKind::train ? 1 : 0;
 }
 
 void StatusBoard::change_run(std::uint32_t run, const std::function<void(RunStatus&)>& change) {
     const std::lock_guard lock(mutex_);
     if (const auto found = runs_.find(run); found != runs_.end()) {
-        change(found->second);
+        RunStatus& status = found->second;
+        const auto state = status.state;
+        const auto checkpoints = status.checkpoints;
+        const std::string name = status.name;
+        change(status);
         ++version_;
+        const bool same = state == status.state && checkpoints == status.checkpoints && name == status.name;
+        models_version_ += status.kind == protocol::RunKind::train && !same ? 1 : 0;
     }
 }
 
@@ -71,6 +78,7 @@ void StatusBoard::remove_run(std::uint32_t run) {
     const std::lock_guard lock(mutex_);
     if (runs_.erase(run) > 0) {
         ++version_;
+        ++models_version_;
     }
 }
 
@@ -105,6 +113,11 @@ std::optional<protocol::RunState> StatusBoard::run_state(std::uint32_t run) cons
     const std::lock_guard lock(mutex_);
     const auto found = runs_.find(run);
     return found == runs_.end() ? std::nullopt : std::optional(found->second.state);
+}
+
+std::uint64_t StatusBoard::models_version() const {
+    const std::lock_guard lock(mutex_);
+    return models_version_;
 }
 
 std::uint64_t StatusBoard::version() const {

@@ -49,13 +49,15 @@ class StatusBoard {
     std::vector<RunStatus> run_list() const;                               ///< by number
     std::optional<protocol::RunState> run_state(std::uint32_t run) const;  ///< nothing when unknown
     std::uint64_t version() const;                                         ///< rises with every change
+    /// Rises only with what makes models of training runs: which runs there are, their names, states and checkpoints.
+    std::uint64_t models_version() const;
 
  private:
     mutable std::mutex mutex_;
     std::map<std::string, protocol::Task> tasks_;
     std::set<std::string> cancelled_;  ///< tasks
     std::map<std::uint32_t, RunStatus> runs_;
-    std::uint64_t version_ = 1;
+    std::uint64_t version_ = 1, models_version_ = 1;
 };
 
 }  // namespace moescope::node

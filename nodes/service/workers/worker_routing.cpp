@@ -144,7 +144,7 @@ json sweep_texts(engine::LanguageModel& model, const json& request, WorkerWriter
     const engine::SweepResult result = engine::sweep_layer(
         model, wanted,
         [&](std::uint64_t done, std::uint64_t total) {
-            lines.add(base::dump_json({{"done", done}, {"total", total}}));
+            lines.add(base::dump_json({{"progress", done}, {"total", total}}));
         },
         cancel);
     lines.flush();

@@ -18,7 +18,7 @@ namespace moescope::node {
 nlohmann::json route_text(engine::LanguageModel& model, const nlohmann::json& request, WorkerWriter& writer,
                           const std::atomic<bool>& cancel);
 
-/// {"op":"sweep", "layer", "texts": [...], "name"}. Sends {"done","total"} now and then. The answer: {"op":"ended",
+/// {"op":"sweep", "layer", "texts": [...], "name"}. Sends {"progress","total"} now and then. The answer: {"op":"ended",
 /// "complete", "layer", "texts", "tokens", "loss", "experts": [{"expert","tokens","kl","loss","control_kl",
 /// "control_loss","above_kl","above_loss"}]}, each figure {"mean","low","high"} (engine/runner/sweep.hpp). Throws
 /// Error.

@@ -6,6 +6,7 @@
 #include <poll.h>
 #include <unistd.h>
 
+#include "base/file_io.hpp"
 #include "nodes/protocol/records.hpp"
 
 namespace moescope::node {
@@ -13,21 +14,6 @@ namespace moescope::node {
 namespace {
 
 constexpr std::size_t kHeader = 5;  // length u32 little-endian, kind u8
-
-bool write_all(int descriptor, const std::byte* data, std::size_t size) {
-    while (size > 0) {
-        const ssize_t written = ::write(descriptor, data, size);
-        if (written < 0 && errno == EINTR) {
-            continue;
-        }
-        if (written <= 0) {
-            return false;
-        }
-        data += written;
-        size -= static_cast<std::size_t>(written);
-    }
-    return true;
-}
 
 }  // namespace
 
@@ -45,7 +31,7 @@ bool WorkerWriter::write(WorkerMessageKind kind, const std::vector<std::byte>& b
         std::memcpy(message.data() + kHeader, body.data(), body.size());
     }
     const std::lock_guard lock(mutex_);
-    return write_all(descriptor_, message.data(), message.size());
+    return base::write_all(descriptor_, message) == 0;
 }
 
 bool WorkerWriter::write(const nlohmann::json& value) {

@@ -1,6 +1,7 @@
 #include <functional>
 #include <nlohmann/json.hpp>
 
+#include "base/atomic_files.hpp"
 #include "engine/checkpoint/loaded_model.hpp"
 #include "tests/engine/train/fixtures.hpp"
 
@@ -87,6 +88,11 @@ TEST_F(DamagedCheckpoint, StateIsChecked) {
     EXPECT_NE(message().find("state.json"), std::string::npos);
     change_json("state.json", [](auto& v) { v["updates"] = 0, v["format"] = 2; });
     EXPECT_NE(message().find("newer"), std::string::npos);
+    for (const nlohmann::json& format :
+         {nlohmann::json(-1), nlohmann::json(), nlohmann::json("x"), nlohmann::json(0)}) {
+        change_json("state.json", [&](auto& v) { v["format"] = format; });
+        EXPECT_NE(message().find("\"format\" is missing or no whole number"), std::string::npos) << message();
+    }
     change_json("state.json", [](auto& v) { v["format"] = 1, v["data_sha256"] = "else"; });
     EXPECT_NE(message().find("not on these data"), std::string::npos);
 }
@@ -94,6 +100,46 @@ TEST_F(DamagedCheckpoint, StateIsChecked) {
 TEST_F(DamagedCheckpoint, ABrokenTokenizerIsNamed) {
     write_bytes(folder.path() / "tokenizer.model", "not a SentencePiece model");
     EXPECT_NE(error_of([&] { load_model(folder.path()); }).find("tokenizer.model"), std::string::npos);
+}
+
+/// Weights that a disk or a person changed afterwards look like any others.
+TEST(Checkpoint, WhatChangedAfterItWasSavedIsNotUsed) {
+    const TemporaryFolder space;
+    const fs::path folder = space.path() / "saved";
+    base::AtomicFolder saved(folder);
+    Trainer(tiny_config(), byte_dataset()).save(saved.path());
+    saved.commit();
+    const auto said = [&] { return error_of([&] { load_model(folder); }); };
+    ASSERT_EQ(said(), "no error");
+    for (const std::string name : {"model.safetensors", "config.json", "state.json"}) {
+        const std::string bytes = file_bytes(folder / name);
+        std::string other = bytes;
+        other[other.size() - 9] ^= 1;
+        write_bytes(folder / name, other);
+        EXPECT_EQ(said(), folder.string() + ": the content of " + name +
+                              " has changed since it was saved; the checkpoint is damaged, use another one");
+        write_bytes(folder / name, bytes + " ");
+        EXPECT_NE(said().find("the file " + name + " has another size"), std::string::npos) << said();
+        write_bytes(folder / name, bytes);
+    }
+    ASSERT_EQ(said(), "no error");
+    const auto done = nlohmann::json::parse(file_bytes(folder / "DONE"));
+    const auto with = [&](const std::function<void(nlohmann::json&)>& change) {
+        auto value = done;
+        change(value);
+        write_bytes(folder / "DONE", value.dump());
+        return said();
+    };
+    EXPECT_NE(with([](auto& v) { v["files"].clear(); }).find("DONE does not list config.json"), std::string::npos);
+    EXPECT_NE(with([](auto& v) { v["files"][0]["sha256"] = 5; }).find("DONE has an entry"), std::string::npos);
+    EXPECT_NE(with([](auto& v) { v["format"] = 2; }).find("newer version"), std::string::npos);
+    for (const nlohmann::json& format :
+         {nlohmann::json(-1), nlohmann::json(), nlohmann::json("x"), nlohmann::json(0)}) {
+        EXPECT_NE(with([&](auto& v) { v["format"] = format; }).find("DONE can't be read"), std::string::npos) << format;
+    }
+    fs::remove(folder / "DONE");
+    fs::create_symlink("DONE", folder / "DONE");
+    EXPECT_NE(said().find("Too many levels of symbolic links"), std::string::npos) << said();
 }
 
 TEST(Checkpoint, SavingIntoNothingIsOneSentence) {

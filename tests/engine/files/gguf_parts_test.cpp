@@ -1,4 +1,5 @@
 // Models in several GGUF files, and what libllama would end the process over.
+#include <functional>
 #include <gtest/gtest.h>
 
 #include "engine/error.hpp"
@@ -72,6 +73,34 @@ TEST(GgufParts, WhatIsMissingOrOfAnotherModelIsNamed) {
     many.u32("split.count", 4'000'000'000U);
     folder.write("m-00001-of-4000000000.gguf", many.file(0));
     EXPECT_NE(said("m-00001-of-4000000000.gguf").find("part 1 of 4000000000"), std::string::npos);
+}
+
+TEST(GgufParts, NamesAndFilesThatDisagreeAreSaid) {
+    const TemporaryFolder folder;
+    const auto said = [&](const char* name, const std::function<void(GgufBytes&)>& change) {
+        GgufBytes g;
+        g.string("general.architecture", "qwen3moe");
+        change(g);
+        g.tensor({"a", {8}, 0, 0});
+        folder.write(name, g.file(32));
+        return inspect_file(folder.path() / name).problem.english();
+    };
+    EXPECT_EQ(said("m-00001-of-00001.gguf", [](GgufBytes&) {}), "");
+    EXPECT_NE(said("m-00001-of-00003.gguf", [](GgufBytes&) {}).find("has the name of part 1 of 3 of a model, but"),
+              std::string::npos);
+    EXPECT_NE(said("m-00001-of-00003.gguf", [](GgufBytes& g) { g.u16("split.count", 5); })
+                  .find("is part 1 of 5 of a model, but its name does not end with -00001-of-00005.gguf"),
+              std::string::npos);
+    for (const char* key : {"split.count", "split.no"}) {
+        EXPECT_NE(said("m.gguf", [&](GgufBytes& g) { g.string(key, "x"); }).find(std::string("its ") + key + " is no"),
+                  std::string::npos);
+        EXPECT_NE(said("m.gguf", [&](GgufBytes& g) { g.add(key, 5, GgufBytes::raw<std::int32_t>(-1)); })
+                      .find(std::string("its ") + key + " is no"),
+                  std::string::npos);
+    }
+    EXPECT_NE(said("m.gguf", [](GgufBytes& g) { g.add("split.count", 10, GgufBytes::raw<std::uint64_t>(~0ULL)); })
+                  .find("is part 1 of 18446744073709551615"),
+              std::string::npos);
 }
 
 /// What check_limits_of_libllama says about small_moe after a change.

@@ -91,12 +91,16 @@ TEST(Inspect, CheckpointFolders) {
     const TemporaryFolder folder;
     const auto report = [&] { return inspect_file(folder.path()); };
     EXPECT_NE(report().problem.english().find("without config.json"), std::string::npos);
-    folder.write("config.json", R"({"name":"workshop"})");
+    folder.write("config.json", R"({"name":"workshop","model":{}})");
     EXPECT_NE(report().problem.english().find("without model.safetensors"), std::string::npos);
     folder.write("model.safetensors", safetensors(kGoodHeader, 26));
     EXPECT_NE(report().problem.english().find("not finished"), std::string::npos);
     EXPECT_EQ(report().format(), "checkpoint");
     folder.write("DONE", "");
+    EXPECT_NE(report().problem.english().find("is a damaged checkpoint"), std::string::npos) << report().problem;
+    folder.write("DONE", R"({"files":[{"name":"config.json","bytes":5,"sha256":""}]})");
+    EXPECT_NE(report().problem.english().find("config.json has another size"), std::string::npos) << report().problem;
+    folder.write("DONE", R"({"files":[]})");
     EXPECT_TRUE(report().safe) << report().problem;
     EXPECT_EQ(report().details["parameters"], 7);
     EXPECT_EQ(report().details["config"]["name"], "workshop");
@@ -151,6 +155,19 @@ TEST(Inspect, AFolderWithoutItsListOrItsWeights) {
     }
     folder.write("pytorch_model.bin", "\x80\x02}q.");
     EXPECT_NE(inspect_file(folder.path()).problem.english().find("without safetensors weights"), std::string::npos);
+}
+
+TEST(Inspect, WhatIsWrongWithAFolderIsSaidTruly) {
+    const TemporaryFolder folder;
+    const auto said = [&] { return inspect_file(folder.path()).problem.english(); };
+    folder.write("model.safetensors", safetensors(kGoodHeader, 26));
+    folder.write("config.json", R"({"architectures":["MixtralForCausalLM"]})");
+    EXPECT_TRUE(said().starts_with(folder.path().string() + " has a config.json without \"model_type\"")) << said();
+    folder.write("config.json", "null");
+    EXPECT_EQ(said(), folder.path().string() + " has a config.json that is no JSON object");
+    std::filesystem::remove(folder.path() / "config.json");
+    std::filesystem::create_symlink("config.json", folder.path() / "config.json");
+    EXPECT_NE(said().find("Too many levels of symbolic links"), std::string::npos) << said();
 }
 
 TEST(Inspect, ThingsThatAreNoFiles) {

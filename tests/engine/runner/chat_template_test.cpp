@@ -1,6 +1,7 @@
 // Published chat templates against what Python's jinja2 makes of them, and templates that mean harm.
 #include "engine/runner/chat_template.hpp"
 
+#include <algorithm>
 #include <chrono>
 #include <filesystem>
 #include <gmock/gmock.h>
@@ -71,7 +72,15 @@ TEST(ChatTemplates, AreRenderedAsJinja2DoesIt) {
                 continue;
             }
             if (want.is_string()) {
-                EXPECT_EQ(rendered(source, said, {golden["begin"], golden["end"]}), want.get<std::string>());
+                std::string text;
+                for (const ChatPiece& piece : render_chat(source, said, {golden["begin"], golden["end"]}, kNever)) {
+                    text += piece.text;
+                    const bool typed = std::any_of(said.begin(), said.end(), [&](const ChatMessage& message) {
+                        return message.content.find(piece.text) != std::string::npos;
+                    });
+                    EXPECT_TRUE(piece.own || typed) << "\"" << piece.text << "\" is the template's own";
+                }
+                EXPECT_EQ(text, want.get<std::string>());
                 ++compared;
                 continue;
             }
@@ -93,10 +102,16 @@ TEST(ChatTemplates, SayWhoseWordsAPieceIs) {
         render_chat("{{ '<' + messages[0].content | trim | upper + '>' }}", {{"user", " hi "}}, {}, kNever);
     ASSERT_EQ(pieces.size(), 3u);
     EXPECT_EQ(pieces[0].text, "<");
-    EXPECT_FALSE(pieces[0].from_message);
+    EXPECT_TRUE(pieces[0].own);
     EXPECT_EQ(pieces[1].text, "HI");
-    EXPECT_TRUE(pieces[1].from_message);
-    EXPECT_FALSE(pieces[2].from_message);
+    EXPECT_FALSE(pieces[1].own);
+    EXPECT_TRUE(pieces[2].own);
+    const auto named = render_chat("{{ bos_token ~ messages[0].role }}{{ messages[0].content | length }}",
+                                   {{"user", "four"}}, {"<s>", "</s>"}, kNever);
+    ASSERT_EQ(named.size(), 2u);
+    EXPECT_EQ(named[0].text, "<s>user");
+    EXPECT_TRUE(named[0].own);
+    EXPECT_EQ(named[1].text, "4") << "the words as they are, without anything between them";
 }
 
 TEST(ChatTemplates, ContentInPartsWhereATemplateWantsIt) {
@@ -120,6 +135,28 @@ TEST(ChatTemplates, TellWhatTheyDoNotTake) {
     EXPECT_NE(error_of("nothing of yours").find("it leaves the prompt out"), std::string::npos);
     EXPECT_NE(error_of("{{ raise_exception('never') }}").find("refuses the conversation: never; send plain text"),
               std::string::npos);
+}
+
+TEST(ChatTemplates, WhatTheLibrarySaysOfItselfIsNotShown) {
+    EXPECT_NE(error_of("{{ 99999999999999999999 }}").find("the number 99999999999999999999 in it is too large"),
+              std::string::npos);
+    EXPECT_NE(error_of(std::string("{{ messages[0].content }}a\0b", 28)).find("it has a zero byte, at byte 26"),
+              std::string::npos);
+    for (const char* source :
+         {"{{ 99999999999999999999 }}",
+          "{{ 1"
+          "e999999 }}",
+          "{{ "
+          "9.9"
+          "9999999999999999999999999 }}{{ messages[0].x.y.z }}",
+          "{{ messages[0].content | replace('a') }}", "{{ messages[0].content.startswith(1) }}",
+          "{{ messages[0].content[99999999999999999999:] }}", "{{ messages | join }}", "{{ range('a') }}",
+          "{{ messages[0].content | indent(-99) }}{{ messages[0].content | replace(1, 2) }}"}) {
+        const std::string error = error_of(source);
+        for (const char* raw : {"stoll", "stoi", "stod", "basic_string", "std::", "N5jinja", "_M_", "shared_ptr"}) {
+            EXPECT_EQ(error.find(raw), std::string::npos) << error;
+        }
+    }
 }
 
 TEST(ChatTemplates, BrokenOnesAreNamedWithTheirLine) {

@@ -28,7 +28,7 @@ class CountingModel final : public TokenModel {
             of.push_back(one.answer);
         }
         if (fed > context_) {
-            throw Error("fed past the context");
+            throw Error(base::Sentence::verbatim("fed past the context"));
         }
         return cancel ? std::span<const float>() : logits(of);
     }

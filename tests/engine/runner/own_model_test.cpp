@@ -224,6 +224,14 @@ TEST_F(OwnModelTest, DamagedCheckpointsAreRefusedWithTheFilesName) {
     EXPECT_NE(damaged("cut", [](const fs::path& f) { fs::resize_file(f / "model.safetensors", 5000); })
                   .find("model.safetensors"),
               std::string::npos);
+    EXPECT_NE(damaged("changed",
+                      [](const fs::path& f) {
+                          std::fstream file(f / "model.safetensors", std::ios::in | std::ios::out);
+                          file.seekp(-3, std::ios::end);
+                          file << "#";
+                      })
+                  .find("the content of model.safetensors has changed since it was saved"),
+              std::string::npos);
     EXPECT_NE(
         damaged("config", [](const fs::path& f) { std::ofstream(f / "config.json") << "{}"; }).find("config.json"),
         std::string::npos);
@@ -343,6 +351,34 @@ TEST_F(OwnModelTest, ImportsAreAskedAsTheirFilesSay) {
         }
         return all;
     };
+    // What is wrong with the files beside the weights is said when they are needed, and not before.
+    const std::vector<std::int32_t> some = {1, 2, 3};
+    const auto refusal = [&](const std::filesystem::path& folder, bool chat) {
+        GenerateRequest request;
+        request.prompt = "Document";
+        request.chat = chat;
+        const std::atomic<bool> cancel = false;
+        const auto model = open_model(folder, 1);
+        EXPECT_FALSE(model->logits(some).empty());
+        try {
+            (void)model->show(request, cancel);
+        } catch (const Error& error) {
+            return std::string(error.what());
+        }
+        return std::string("no error");
+    };
+    const auto damaged = folder_with(usual);
+    std::ofstream(damaged / "tokenizer_config.json") << "{{";
+    EXPECT_NE(refusal(damaged, false).find("tokenizer_config.json is no JSON"), std::string::npos)
+        << refusal(damaged, false);
+    const auto looped = folder_with(usual);
+    std::filesystem::create_symlink("chat_template.jinja", looped / "chat_template.jinja");
+    EXPECT_EQ(refusal(looped, false), "no error");
+    EXPECT_NE(refusal(looped, true).find("chat template of this model cannot be used: "), std::string::npos);
+    EXPECT_NE(refusal(looped, true).find("Too many levels of symbolic links"), std::string::npos);
+    EXPECT_NE(refusal(folder_with(usual, std::string("{{ messages[0].content }}\0<s>", 29)), true).find("zero byte"),
+              std::string::npos);
+
     const char* source = "{{ bos_token }}[{{ messages[0].content }}]{{ eos_token }}";
     const Json inside = {{"bos_token", "<s>"}, {"eos_token", "</s>"}, {"chat_template", source}};
     const Json named = {

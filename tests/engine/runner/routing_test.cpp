@@ -468,6 +468,89 @@ TEST(Routing, TheGateOfDeepSeekIsTheGoldenOne) {
     }
 }
 
+TEST(Routing, HashLayersLoseWhatIsKnockedOut) {
+    ModelConfig m = small_config();
+    m.hash_layers = 1;
+    const Filled filled = fill(m, 54);
+    auto loaded = std::make_shared<LoadedModel>();
+    loaded->config.model = m;
+    loaded->layout = filled.layout;
+    loaded->parameters = filled.parameters.data();
+    const auto spec = own_router_spec(*loaded, "m", "own");
+    EXPECT_EQ(spec.hash_layers, 1);
+    const auto model = open_own_routing(loaded, spec, 64, 1);
+    const auto tokens = random_tokens(10, m.vocabulary);
+    const std::atomic<bool> cancel = false;
+    const auto decide = [&](const Interventions& change) {
+        model->watch(Detail::scores, change);
+        model->restart();
+        std::vector<std::vector<LayerDecision>> layers;
+        EXPECT_FALSE(model->feed(tokens, layers, cancel).empty());
+        return layers;
+    };
+    const auto before = decide({});
+    Interventions out, replay, forced;
+    const std::int32_t gone = before[0][0].ids[0], left = before[0][0].ids[1];
+    EXPECT_TRUE(std::isnan(before[0][0].margin));
+    EXPECT_FALSE(std::isnan(before[0][1].margin));
+    out.knocked_out = {{0, gone}};
+    const LayerDecision after = decide(out)[0][0];
+    EXPECT_EQ(after.ids, (std::vector<std::int32_t>{left})) << "nobody takes the place: no score says who";
+    EXPECT_NEAR(after.weights.at(0), 1.0f, 1e-6);
+    replay.replay.source = "by hand";
+    replay.replay.ids[{0, 0}] = {left, (left + 1) % 6};
+    EXPECT_EQ(decide(replay)[0][0].ids, (std::vector<std::int32_t>{left, (left + 1) % 6}));
+    EXPECT_EQ(decide(replay)[1][0].ids, before[1][0].ids);
+    forced.forced = {{0, 1}};
+    EXPECT_NE(error_of([&] { decide(forced); }).find("chooses by the token's id"), std::string::npos);
+}
+
+/// The rule of changes is not the code that routes; both are the same choice, experts knocked out or not.
+TEST(Routing, TheChoiceIsThatOfTheKernels) {
+    std::mt19937 random(9);
+    std::normal_distribution<float> normal;
+    for (int round = 0; round < 300; ++round) {
+        kernels::RouterShape shape;
+        shape.T = 1;
+        shape.groups = std::vector<std::int64_t>{1, 2, 4}[random() % 3];
+        shape.E = shape.groups * static_cast<std::int64_t>(2 + random() % 4);
+        shape.K = 1 + static_cast<std::int64_t>(random() % 2);
+        shape.groups_kept = 1 + static_cast<std::int64_t>(random() % static_cast<unsigned>(shape.groups));
+        shape.group_score = random() % 2 == 0 ? GroupScore::max : GroupScore::top2;
+        shape.scoring = kernels::Scoring::sigmoid;
+        const auto E = static_cast<std::size_t>(shape.E);
+        Floats z(E), bias(E), s(E), weights(E);
+        for (std::size_t e = 0; e < E; ++e) {
+            z[e] = normal(random);
+            bias[e] = normal(random);
+        }
+        routing::LayerChange change;
+        change.knocked_out.assign(E, 0);
+        for (std::int64_t left = shape.E; left > shape.K && random() % 3 != 0; --left) {
+            change.knocked_out[random() % E] = 1;
+        }
+        float lse = 0;
+        std::vector<std::int32_t> ids(E);
+        std::vector<std::uint8_t> kept(E);
+        std::vector<std::uint32_t> counts(E), choices(E);
+        std::vector<double> scratch(static_cast<std::size_t>(kernels::router_scratch(shape)));
+        kernels::RouterInput in;
+        in.z_TE = z.data();
+        in.selection_bias_E = bias.data();
+        in.disabled_E = change.knocked_out.data();
+        kernels::router_forward(
+            {s.data(), &lse, ids.data(), kept.data(), weights.data(), counts.data(), choices.data()}, in,
+            scratch.data(), shape);
+        ids.resize(static_cast<std::size_t>(shape.K));
+        for (std::size_t e = 0; e < E; ++e) {
+            s[e] += bias[e];
+        }
+        const routing::ChoiceRule rule{static_cast<int>(shape.K), static_cast<int>(shape.groups),
+                                       static_cast<int>(shape.groups_kept), shape.group_score == GroupScore::max};
+        EXPECT_EQ(routing::choose(s, rule, &change).ids, ids) << round;
+    }
+}
+
 /// A GGUF file that leaves something out, or in which libllama does something else than the original: said, not hidden.
 TEST(Routing, DoubtsNameWhatTheFileDoesNotSay) {
     const auto spec_of = [](ModelConfig m, const std::function<void(GgufValues&)>& change) {

@@ -215,6 +215,8 @@ TEST(TextFile, BadLinesAreNamed) {
         {"{\"text\":\"a\",\"score\":NaN}", "line 3 has NaN at byte 20, which JSON does not know"},
         {"{\"text\":\"a\",\"score\":1e999}", "line 3 has the number 1e999, which is too large"},
         {"{\"text\":\"a\",\"id\":\"\\ud83d\"}", "line 3 has half of a surrogate pair"},
+        {"{\"text\":\"a\",\"text\":\"b\"}", "line 3 has the key \"text\" twice in one object"},
+        {"{\"language\":\"en\",\"text\":\"a\",\"language\":null}", "line 3 has the key \"language\" twice"},
     };
     for (const auto& [line, cause] : causes) {
         EXPECT_NE(error(line).find(cause), std::string::npos) << error(line);

@@ -534,7 +534,8 @@ TEST(Server, RefusesForeignersCrowdsAndOpenFolders) {
 /// What a server needs to run before it has anything to say; commands are never answered.
 struct SilentNode {
     class Handler final : public transport::RequestHandler {
-        void on_request(std::string, std::string, nlohmann::json, std::function<void(nlohmann::json)>) override {}
+        void on_request(std::uint64_t, std::string, std::string, nlohmann::json,
+                        std::function<void(nlohmann::json)>) override {}
     };
     TemporaryFolder folder;
     std::unique_ptr<sessions::Session> session =

@@ -17,6 +17,14 @@ TEST(CheckpointName, TheThreeForms) {
     }
 }
 
+TEST(CheckpointName, AsAPersonReadsIt) {
+    EXPECT_EQ(model_sentence("checkpoint:12:250").english(), "run 12, step 250");
+    EXPECT_EQ(model_sentence("checkpoint:7:now").english(), "run 7, as it is now");
+    EXPECT_EQ(model_sentence("checkpoint:7").english(), "run 7, latest checkpoint");
+    EXPECT_EQ(model_sentence("qwen2.5").english(), "qwen2.5");
+    EXPECT_EQ(model_sentence("checkpoint:x").english(), "checkpoint:x");
+}
+
 TEST(CheckpointName, AnythingElseIsNone) {
     for (const char* text : {"checkpoint:", "checkpoint:0", "checkpoint:-1", "checkpoint: 1", "checkpoint:1 ",
                              "checkpoint:1:", "checkpoint:1:Now", "checkpoint:1:2:3", "checkpoint:1:-2",

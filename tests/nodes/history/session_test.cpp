@@ -231,6 +231,36 @@ TEST(RunChanges, WhatWasTurnedBeforeACheckpointIsInForceThere) {
     EXPECT_TRUE(settings_in_force(TrainingRun(), 3).is_null());
 }
 
+TEST(Session, SaysHowFastAnAnswerIsWrittenBeforeItsEnd) {
+    Session session;
+    std::uint64_t sequence = 0;
+    const auto put = [&](RecordType type, std::uint64_t seconds, const std::vector<std::byte>& body) {
+        session.apply({type, {1, ++sequence}, seconds * 1'000'000'000, body});
+    };
+    const auto tokens = [&](std::uint64_t seconds, std::uint32_t first, std::size_t count) {
+        protocol::TokenBatch batch;
+        batch.run = 1;
+        batch.first = first;
+        batch.tokens.resize(count);
+        put(RecordType::tokens, seconds, protocol::encode_tokens(batch));
+    };
+    const auto& answer = session.answers()[1].value;
+    put(RecordType::run_started, 5,
+        protocol::encode_json({{"run", 1}, {"kind", "generate"}, {"name", "n"}, {"manifest", json::object()}}));
+    EXPECT_EQ(answer.started_ns, 5'000'000'000u);
+    tokens(20, 0, 3);  // reading the prompt took its time: the first ones say nothing
+    EXPECT_EQ(answer.tokens_per_second, 0);
+    tokens(22, 3, 20);
+    EXPECT_EQ(answer.tokens_per_second, 10);
+    tokens(24, 23, 60);
+    EXPECT_EQ(answer.tokens_per_second, 20);
+    put(RecordType::generation_ended, 25,
+        protocol::encode_json({{"run", 1}, {"state", "done"}, {"tokens", 83}, {"tokens_per_second", 18.5}}));
+    EXPECT_EQ(answer.tokens_per_second, 18.5);
+    tokens(26, 83, 1);  // overtaken by the end
+    EXPECT_EQ(answer.tokens_per_second, 18.5);
+}
+
 TEST(Comparisons, AreNumberedAsTheyWereAsked) {
     ComparisonNumbers numbers;
     const auto number = [&](const char* group) {

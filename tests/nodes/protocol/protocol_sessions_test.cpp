@@ -234,6 +234,8 @@ TEST(NodeRequests, ThatCannotBeReadAreToldWhy) {
     const std::pair<std::string, std::string> causes[] = {
         {begin + "{\"a\":1e999}}", "has the number 1e999, which is too large"},
         {begin + "{\"a\":NaN}}", "has NaN at byte"},
+        {begin + "{\"run\":1,\"run\":2}}", "has the key \"run\" twice in one object"},
+        {begin + "{},\"id\":\"" + kId + "\"}", "has the key \"id\" twice in one object"},
         {begin + std::string(40, '[') + std::string(40, ']') + "}", "is nested deeper than 16 levels"},
         {begin, "ends before its JSON does"}};
     for (const auto& [body, cause] : causes) {

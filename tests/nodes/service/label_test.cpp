@@ -72,6 +72,7 @@ TEST_F(Label, WhatIsWrongIsNamedWithItsLine) {
                                                           {"{\"answer\":3}", "\"answer\" that is no text"},
                                                           {"{\"answer\":\"x\",\"stop\":\"somehow\"}", "somehow"},
                                                           {"{\"answer\":\"\xFF\"}", "UTF-8"},
+                                                          {"{\"answer\":\"x\",\"answer\":\"y\"}", "\"answer\" twice"},
                                                           {"{\"answer\":" + std::string(100000, '['), "nested"},
                                                           {std::string(std::size_t{5} << 20, 'x'), "more than"}}) {
         const std::string path = file(good + line + "\n" + good);

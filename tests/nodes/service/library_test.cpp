@@ -1,5 +1,6 @@
 // Adding a large model file: known at once, hashed after that, with progress and cancel.
 #include <gtest/gtest.h>
+#include <sys/stat.h>
 
 #include "base/sha256.hpp"
 #include "tests/engine/files/gguf_bytes.hpp"
@@ -78,6 +79,108 @@ TEST(Library, TwoProgramsThatAddLoseNothing) {
     for (const char* name : {"one", "two", "three"}) {
         bench.done("models.remove", {{"name", name}});
     }
+}
+
+namespace fs = std::filesystem;
+
+bool has(const std::string& text, const std::string& part) {
+    return text.find(part) != std::string::npos;
+}
+
+/// A library of its own.
+class DamagedList : public testing::Test {
+ protected:
+    DamagedList() {
+        write_gguf(folder / "one.gguf", 1000);
+        write_gguf(folder / "two.gguf", 1000);
+    }
+    Output add(const char* name) const { return run_node({"models", "add", (folder / name).string()}); }
+    const TemporaryFolder folder;
+    const Variable data{"XDG_DATA_HOME", (folder / "data").string()};
+    const fs::path list = folder / "data" / "moescope" / "models.json";
+};
+
+TEST_F(DamagedList, IsSaidAndKeptUnderAFreeName) {
+    const std::string aside = list.string() + ".damaged-1", next = list.string() + ".damaged-2";
+    for (const std::string text :
+         {"{\"models\": [", "[]", "{\"models\": [{\"name\": \"x\"}]}", "{\"models\": [], \"models\": []}"}) {
+        fs::remove_all(list.parent_path());
+        write_text(list, text);
+        write_text(aside, "an earlier one");
+        for (const Arguments& arguments : {Arguments{"models", "list"}, Arguments{"models", "list", "--json"}}) {
+            const Output output = run_node(arguments);
+            EXPECT_EQ(output.status, 0) << output.error;
+            EXPECT_TRUE(has(output.error, "warning: the list of added models is damaged: ")) << output.error;
+            EXPECT_TRUE(has(output.error, list.string())) << output.error;
+        }
+        EXPECT_EQ(read_text(list), text) << "who reads changes nothing";
+        const Output added = add("one.gguf");
+        EXPECT_EQ(added.status, 0) << added.error;
+        EXPECT_TRUE(has(added.error, "was kept as " + next)) << added.error;
+        EXPECT_EQ(read_text(aside), "an earlier one");
+        EXPECT_EQ(read_text(next), text);
+        const Output listed = run_node({"models", "list", "--json"});
+        EXPECT_EQ(listed.error, "");
+        EXPECT_TRUE(has(listed.out, "\"one\""));
+    }
+}
+
+TEST_F(DamagedList, TheWindowIsTold) {
+    write_text(list, "no list");
+    Workbench bench(folder / "session");
+    const auto now = bench.wait("the problem", [](const Snapshot& s) { return !s.node.problems.empty(); });
+    EXPECT_TRUE(has(now->node.problems[0].english(), "the list of added models is damaged")) << now->node.problems[0];
+    const auto logged = [](const std::string& part) {
+        return [part](const Snapshot& s) {
+            for (std::size_t i = 0; i < s.log.size(); ++i) {
+                if (s.log[i].level == "warning" && has(s.log[i].text.english(), part)) {
+                    return true;
+                }
+            }
+            return false;
+        };
+    };
+    bench.wait("it in the log", logged("the list of added models is damaged"));
+    bench.done("models.add", {{"path", (folder / "one.gguf").string()}});
+    bench.wait("where it is kept", logged("was kept as " + list.string() + ".damaged-1"));
+    bench.wait("no problem any more", [](const Snapshot& s) { return s.node.problems.empty(); });
+    EXPECT_EQ(read_text(list.string() + ".damaged-1"), "no list");
+}
+
+TEST_F(DamagedList, WhatIsNoFileIsLeftWhereItIs) {
+    fs::create_directories(list.parent_path());
+    fs::create_symlink("nowhere.json", list);
+    for (const bool pipe : {false, true}) {
+        if (pipe) {
+            fs::remove(list);
+            ASSERT_EQ(::mkfifo(list.c_str(), 0600), 0);
+        }
+        const Output listed = run_node({"models", "list"});
+        EXPECT_EQ(listed.status, 0);
+        EXPECT_TRUE(has(listed.error, "warning: the list of added models can't be read: ")) << listed.error;
+        const Output added = add("one.gguf");
+        EXPECT_EQ(added.status, 1);
+        EXPECT_TRUE(has(added.error, "the list of added models can't be read: ")) << added.error;
+        EXPECT_EQ(fs::is_fifo(fs::symlink_status(list)), pipe);
+        EXPECT_EQ(fs::is_symlink(fs::symlink_status(list)), !pipe);
+    }
+    EXPECT_EQ(std::distance(fs::directory_iterator(list.parent_path()), fs::directory_iterator()), 1);
+}
+
+TEST_F(DamagedList, ALinkStaysAndWhatItNamesIsWritten) {
+    const fs::path real = folder / "dotfiles" / "models.json";
+    ASSERT_EQ(add("one.gguf").status, 0);
+    fs::create_directories(real.parent_path());
+    fs::rename(list, real);
+    fs::create_symlink(real, list);
+    ASSERT_EQ(add("two.gguf").status, 0);
+    EXPECT_TRUE(fs::is_symlink(fs::symlink_status(list)));
+    EXPECT_TRUE(has(read_text(real), "two.gguf"));
+    write_text(real, "no list");
+    ASSERT_EQ(add("one.gguf").status, 0);
+    EXPECT_TRUE(fs::is_symlink(fs::symlink_status(list)));
+    EXPECT_EQ(read_text(real.string() + ".damaged-1"), "no list");
+    EXPECT_TRUE(has(read_text(real), "one.gguf"));
 }
 
 }  // namespace

@@ -50,7 +50,7 @@ fs::path node_program() {
     return fs::path(moescope::test::binary_folder()) / "moescope-node";
 }
 
-Running::Running(const Arguments& arguments, bool without_rights) {
+Running::Running(const Arguments& arguments, bool without_rights, const fs::path& standard_output) {
     std::array<int, 2> out{}, error{};
     if (pipe2(out.data(), O_CLOEXEC) != 0 || pipe2(error.data(), O_CLOEXEC) != 0) {
         throw std::runtime_error("no pipe");
@@ -63,7 +63,10 @@ Running::Running(const Arguments& arguments, bool without_rights) {
     pointers.push_back(nullptr);
     process_ = fork();
     if (process_ == 0) {
-        dup2(out[1], 1);
+        const int file = standard_output.empty() ? out[1] : open(standard_output.c_str(), O_WRONLY | O_CLOEXEC);
+        if (dup2(file, 1) < 0) {
+            _exit(125);
+        }
         dup2(error[1], 2);
         // Root gets at exec what is left here.
         for (const int right : {CAP_DAC_OVERRIDE, CAP_DAC_READ_SEARCH, CAP_FOWNER}) {
@@ -137,6 +140,10 @@ Output Running::finish() {
 
 Output run_node(const Arguments& arguments) {
     return Running(arguments).finish();
+}
+
+Output run_node_into(const fs::path& file, const Arguments& arguments) {
+    return Running(arguments, false, file).finish();
 }
 
 Output run_node_without_rights(const Arguments& arguments) {

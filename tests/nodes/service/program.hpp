@@ -38,13 +38,16 @@ std::filesystem::path node_program();
 
 /// Runs it to its end.
 Output run_node(const Arguments& arguments);
+/// The same with its standard output written to that file; `out` stays empty.
+Output run_node_into(const std::filesystem::path& file, const Arguments& arguments);
 /// The same without root's right to read and write what modes forbid; nothing else changes for who is not root.
 Output run_node_without_rights(const Arguments& arguments);
 
 /// A running program whose standard output is read line by line.
 class Running {
  public:
-    explicit Running(const Arguments& arguments, bool without_rights = false);
+    explicit Running(const Arguments& arguments, bool without_rights = false,
+                     const std::filesystem::path& standard_output = {});
     ~Running();  ///< SIGKILL, when it still runs
     Running(const Running&) = delete;
     Running& operator=(const Running&) = delete;

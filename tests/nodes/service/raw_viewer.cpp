@@ -13,6 +13,7 @@
 #include <sys/wait.h>
 #include <thread>
 #include <unistd.h>
+#include <utility>
 
 #include "base/json_fields.hpp"
 #include "base/json_guard.hpp"
@@ -88,10 +89,10 @@ void RawViewer::subscribe(std::uint8_t channel) {
     send(FrameType::subscribe, protocol::encode_subscribe({channel, {}}));
 }
 
-bool RawViewer::read_more() {
+bool RawViewer::read_more(int patience_ms) {
     pollfd waiting{in_, POLLIN, 0};
     std::array<std::byte, 65536> chunk;
-    if (::poll(&waiting, 1, kPatienceMs) <= 0) {
+    if (::poll(&waiting, 1, patience_ms) <= 0) {
         return false;
     }
     const ssize_t got = ::read(in_, chunk.data(), chunk.size());
@@ -114,11 +115,17 @@ Frame RawViewer::wait(const char* what, const std::function<bool(const Frame&)>&
                 return frames_[looked_at];
             }
         }
-        if (!read_more()) {
+        if (!read_more(kPatienceMs)) {
             ADD_FAILURE() << "waited in vain for " << what;
             return {};
         }
     }
+}
+
+std::vector<Frame> RawViewer::take_now() {
+    while (read_more(0)) {
+    }
+    return std::exchange(frames_, {});
 }
 
 bool RawViewer::ended() {

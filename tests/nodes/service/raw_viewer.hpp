@@ -34,11 +34,13 @@ class RawViewer {
     /// Waits until a frame fits, among those that came already too. Fails the test after half a minute or at the end of
     /// the stream; then gives an empty frame.
     protocol::Frame wait(const char* what, const std::function<bool(const protocol::Frame&)>& fits);
+    /// Every frame that has come until now.
+    std::vector<protocol::Frame> take_now();
     /// Reads what is left; true when the other side ended the stream in time.
     bool ended();
 
  private:
-    bool read_more();
+    bool read_more(int patience_ms);
 
     int in_, out_;
     protocol::FrameReader reader_{protocol::kDataBodyLimit};

@@ -2,6 +2,9 @@
 // written over them. Nothing is lost without a word.
 #include <algorithm>
 #include <gtest/gtest.h>
+#include <memory>
+#include <signal.h>
+#include <thread>
 
 #include "nodes/history/journal_reader.hpp"
 #include "tests/nodes/service/workbench.hpp"
@@ -326,6 +329,127 @@ TEST_F(SessionFolder, ARunWhoseFolderIsRemovedIsNotDoneAndANewViewerIsTold) {
         }
     }
     EXPECT_TRUE(told) << "a viewer that comes now must not take it for an empty session";
+}
+
+TEST_F(SessionFolder, WhyANodeFailedIsWrittenOverNoFile) {
+    write_text(folder / "plain", "no session");
+    const auto serve = [&](const fs::path& failure) {
+        return run_node({"serve", "--socket", (folder / "run" / "s").string(), "--session", (folder / "plain").string(),
+                         "--failure", failure.string()});
+    };
+    const Output told = serve(folder / "why.json");
+    EXPECT_EQ(told.status, 1);
+    const auto why = nlohmann::json::parse(read_text(folder / "why.json"));
+    EXPECT_EQ(why["why"], "no_session");
+    EXPECT_TRUE(has(told.error, why["error"].get<std::string>())) << told.error;
+    make_session(2);
+    write_text(folder / "thesis.txt", "years of work");
+    const std::string manifest = read_text(session / "manifest.json");
+    fs::create_symlink(folder / "thesis.txt", folder / "link");
+    for (const fs::path& there : {folder / "thesis.txt", folder / "link", session / "manifest.json"}) {
+        const Output output = serve(there);
+        EXPECT_EQ(output.status, 1);
+        EXPECT_EQ(std::count(output.error.begin(), output.error.end(), '\n'), 1) << output.error;
+    }
+    EXPECT_EQ(read_text(folder / "thesis.txt"), "years of work");
+    EXPECT_EQ(read_text(session / "manifest.json"), manifest);
+    EXPECT_TRUE(fs::is_symlink(folder / "link"));
+}
+
+TEST_F(SessionFolder, OutputThatAFullDiskLostIsNoSuccess) {
+    make_session(2);
+    write_text(folder / "answers.jsonl", "{\"answer\":\"Paris.\"}\n");
+    const auto config = write_config(folder, tiny_config(2, 2));
+    for (const Arguments& arguments :
+         {Arguments{"models", "list", "--json"}, Arguments{"models", "list"},
+          Arguments{"label", (folder / "answers.jsonl").string(), "--json"},
+          Arguments{"report", session.string(), "--out", "-"}, Arguments{"train", "--replay", session.string()},
+          Arguments{"generate", "--model", session.string(), "--prompt", "The ", "--max-tokens", "2"},
+          train(config, folder / "other"),
+          Arguments{"inspect", (session / "checkpoints" / "run-1" / "step-00000002").string(), "--json"}}) {
+        const Output output = run_node_into("/dev/full", arguments);
+        EXPECT_EQ(output.status, 1) << arguments[0];
+        EXPECT_TRUE(has(output.error, "standard output")) << arguments[0] << ": " << output.error;
+        EXPECT_EQ(std::count(output.error.begin(), output.error.end(), '\n'), 1) << output.error;
+    }
+    const fs::path whole = folder / "list.txt";
+    write_text(whole, "");
+    EXPECT_EQ(run_node_into(whole, {"models", "list"}).status, 0);
+    EXPECT_TRUE(has(read_text(whole), "MB"));
+}
+
+TEST_F(SessionFolder, AModelIsNotWrittenOverItself) {
+    make_session(2);
+    const std::string gguf = (folder / "m.gguf").string(), layout = (folder / "hf").string();
+    ASSERT_EQ(run_node({"export", "--model", session.string(), "--format", "gguf", "--out", gguf}).status, 0);
+    ASSERT_EQ(run_node({"export", "--model", session.string(), "--out", layout}).status, 0);
+    fs::create_symlink(gguf, folder / "link.gguf");
+    fs::create_hard_link(gguf, folder / "hard.gguf");
+    const std::string before = read_text(gguf), weights = read_text(folder / "hf" / "model.safetensors");
+    const auto refused = [&](Arguments arguments) {
+        arguments.emplace_back("--force");
+        const Output output = run_node(arguments);
+        EXPECT_EQ(output.status, 1);
+        EXPECT_TRUE(has(output.error, "is what the output is made from")) << output.error;
+    };
+    for (const char* name : {"m.gguf", "link.gguf", "hard.gguf"}) {
+        refused(
+            {"export", "--model", gguf, "--format", "gguf", "--precision", "f16", "--out", (folder / name).string()});
+    }
+    refused({"export", "--model", layout, "--out", layout});
+    refused({"export", "--model", layout, "--format", "gguf", "--out", layout + "/model.safetensors"});
+    refused({"logits", "--model", gguf, "--tokens", (folder / "t.npy").string(), "--out", gguf});
+    write_text(folder / "t.npy", "tokens");
+    refused({"logits", "--model", gguf, "--tokens", (folder / "t.npy").string(), "--out", (folder / "t.npy").string()});
+    EXPECT_EQ(read_text(gguf), before);
+    EXPECT_EQ(read_text(folder / "hf" / "model.safetensors"), weights);
+    EXPECT_EQ(read_text(folder / "t.npy"), "tokens");
+}
+
+TEST_F(SessionFolder, AReaderFollowsWhoWrites) {
+    const auto config = write_config(folder, tiny_config(1'000'000, 50));
+    auto writer = std::make_unique<Running>(train(config, session));
+    ASSERT_TRUE(writer->line());
+    client::ClientOptions options;
+    options.node_program = node_program();
+    options.session = session;
+    options.node_arguments = {"--read-only"};
+    Workbench reader(options);
+    const auto steps = [](std::size_t least) {
+        return [=](const Snapshot& s) { return training(s, 1) != nullptr && training(s, 1)->step.size() >= least; };
+    };
+    auto now = reader.wait("the run", steps(1));
+    EXPECT_TRUE(now->node.read_only);
+    EXPECT_EQ(training(*now, 1)->state, RunState::running);
+    // Its output has to be read, or it waits.
+    std::thread drain([&] {
+        while (writer->line()) {
+        }
+    });
+    const std::size_t seen = training(*now, 1)->step.size();
+    now = reader.wait("what is written from now on", steps(seen + 200));
+    reader.wait("a checkpoint that is saved now",
+                [](const Snapshot& s) { return training(s, 1)->last_checkpoint >= 50; });
+    EXPECT_TRUE(has(now->node.state.english(), "writes to it, which is shown a moment later")) << now->node.state;
+    writer->signal(SIGTERM);
+    now = reader.wait("the end of the run", in_state(1, RunState::stopped));
+    drain.join();
+    EXPECT_EQ(writer->finish().status, 128 + SIGTERM);
+    reader.wait("that nobody writes any more",
+                [](const Snapshot& s) { return s.node.state.english() == "open for reading"; });
+    EXPECT_TRUE(now->node.problems.empty());
+
+    // Another start, another run, and one that is killed.
+    writer = std::make_unique<Running>(train(config, session));
+    for (int i = 0; i < 60; ++i) {
+        ASSERT_TRUE(writer->line());
+    }
+    reader.wait("the second run", in_state(2, RunState::running));
+    writer->signal(SIGKILL);
+    writer->finish();
+    now = reader.wait("that it was interrupted", in_state(2, RunState::interrupted));
+    EXPECT_TRUE(now->node.problems.empty());
+    EXPECT_EQ(now->link.state, Link::State::connected);
 }
 
 }  // namespace

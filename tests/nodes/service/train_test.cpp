@@ -209,7 +209,7 @@ TEST(Train, SignalStopsAfterACheckpoint) {
     }
     running.signal(SIGTERM);
     const Output output = running.finish();
-    ASSERT_EQ(output.status, 0) << output.error;
+    ASSERT_EQ(output.status, 128 + SIGTERM) << output.error;
     const json last = output.lines().back();
     EXPECT_EQ(last["done"], false);
     EXPECT_EQ(last["state"], "stopped");

@@ -19,7 +19,9 @@ using history::RunState;
 class Workbench {
  public:
     explicit Workbench(const std::filesystem::path& session)
-        : client_({node_program(), session, {}, {}}, [this] {
+        : Workbench(client::ClientOptions{node_program(), session, {}, {}}) {}
+    explicit Workbench(const client::ClientOptions& options)
+        : client_(options, [this] {
               {
                   const std::lock_guard lock(mutex_);
                   ++changes_;

@@ -111,9 +111,7 @@ pid_t open_and_give_back(node::WorkerPool& pool, const std::string& model, int t
 
 class Pool : public testing::Test {
  protected:
-    static std::string checkpoint(const std::string& session) {
-        return node::latest_checkpoint(session, std::nullopt).string();
-    }
+    static std::string checkpoint(const std::string& session) { return node::latest_checkpoint(session).string(); }
     TemporaryFolder folder;
     std::vector<std::string> sessions = train_tiny_models(folder);
     std::string model = checkpoint(sessions[0]), other = checkpoint(sessions[1]);

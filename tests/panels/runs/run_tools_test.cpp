@@ -193,4 +193,19 @@ TEST(Fork, SaysWhichKnobsAndExpertsItStartsWith) {
     EXPECT_EQ(said("en", 2, 1), Lines{"No knob had been turned, and no expert is disabled or frozen."});
 }
 
+TEST(RunTools, ChoicesAndConditionsAreSaidInWords) {
+    const std::filesystem::path languages = std::filesystem::path(test::source_assets()) / "languages";
+    const ui::Language en = ui::Language::load(languages / "en", "en"), zh = ui::Language::load(languages / "zh", "zh");
+    EXPECT_EQ(panels::choice_label(zh, "schedule", "cosine"), "余弦");
+    EXPECT_EQ(panels::choice_label(zh, "schedule", "of_tomorrow"), "of_tomorrow");
+    EXPECT_EQ(panels::value_label(zh, "balance", "none"), "无");
+    EXPECT_EQ(panels::value_label(en, "selection_bias", true), "yes");
+    EXPECT_EQ(panels::value_label(zh, "learning_rate", 0.003), "0.003");
+    EXPECT_EQ(panels::condition_text(zh, "attention = latent and dense_layers < layers"),
+              "注意力类型 = 潜在注意力（MLA），前置稠密层数 < 层数");
+    EXPECT_EQ(panels::condition_text(en, "selection_bias = true and balance != none"),
+              "selection bias = yes, balance loss over \u2260 none");
+    EXPECT_EQ(panels::condition_text(zh, ""), "");
+}
+
 }  // namespace

@@ -3,6 +3,7 @@
 
 #include <gtest/gtest.h>
 
+#include "base/settings.hpp"
 #include "tests/paths.hpp"
 
 namespace {
@@ -21,6 +22,21 @@ TEST(Language, SentencesFollowTheLanguageOfTheWindow) {
     EXPECT_FALSE(zh.has(sentence.id())) << "sentences are no keys of the window";
     EXPECT_EQ(zh.message(Sentence::verbatim("this run has no checkpoint yet")), "this run has no checkpoint yet")
         << "an old journal's sentence is shown as it came";
+}
+
+TEST(Language, SettingsAreCalledByTheirNames) {
+    const fs::path languages = fs::path(moescope::test::source_assets()) / "languages";
+    const Language en = Language::load(languages / "en", "en"), zh = Language::load(languages / "zh", "zh");
+    const Sentence sentence = say("{}: {} changed from {} to {}, from step {} on", "workshop-1",
+                                  moescope::base::setting_name("learning_rate"), "0.001", "0.002", 8);
+    EXPECT_EQ(en.message(sentence), "workshop-1: learning rate changed from 0.001 to 0.002, from step 8 on");
+    EXPECT_EQ(zh.message(sentence), "workshop-1：学习率 由 0.001 改为 0.002，自第 8 步起生效");
+    for (const Language* language : {&en, &zh}) {
+        EXPECT_EQ(language->message(say("{} stays", Sentence::verbatim("learning_rate"))), "learning_rate stays")
+            << "a text that happens to be called like a setting";
+        EXPECT_EQ(language->message(moescope::base::setting_name("a {} b")), "a {} b");
+        EXPECT_EQ(language->message(moescope::base::setting_name("of_tomorrow")), "setting of_tomorrow");
+    }
 }
 
 }  // namespace
