@@ -39,6 +39,8 @@ class HeldSignals {
     /// The same for who stops at the first: the second one ends the program at once, as if none were held back.
     bool taken_once(int milliseconds);
     int first() const { return first_; }  ///< the signal that came first; 0 when none has
+    /// Throws Stopped when one came, for work that can end between two pieces.
+    void stop_if_taken();
 
  private:
     int take(int milliseconds);

@@ -55,11 +55,15 @@ routing::Import read(const ImportOptions& options) {
 
 int import_command(const ImportOptions& options) {
     sessions::OutputFile output(options.out, options.force ? sessions::Existing::replace : sessions::Existing::refuse);
-    const routing::Import import = read(options);
+    HeldSignals signals;
+    const auto made = std::make_shared<routing::Import>();
+    run_or_leave(signals, [options, made] { *made = read(options); });
+    const routing::Import& import = *made;
     routing::TraceWriter writer(output.temporary(), import.spec);
     std::size_t tokens = 0, counts = 0;
     import.each([&](const std::shared_ptr<const routing::Chunk>& chunk) {
-        tokens += chunk->tokens;
+        signals.stop_if_taken();
+    tokens += chunk->tokens;
     counts += chunk->loads.size();
     writer.append(*chunk);
 });

@@ -3,6 +3,7 @@
 #include <cmath>
 #include <filesystem>
 #include <fmt/format.h>
+#include <functional>
 #include <memory>
 #include <string>
 
@@ -32,7 +33,7 @@ json number(double value) {
 }
 
 /// Figures of every layer.
-json summary_of(const routing::LoadedTrace& trace) {
+json summary_of(const routing::LoadedTrace& trace, const std::function<void()>& check) {
     const routing::RouterSpec& spec = trace.source->spec();
     const routing::Shape shape = routing::shape_of(spec);
     routing::Load load(shape);
@@ -40,6 +41,7 @@ json summary_of(const routing::LoadedTrace& trace) {
     routing::Margins margins(shape);
     std::uint64_t tokens = 0, counts = 0, chosen = 0, damaged = 0;
     for (std::size_t i = 0; i < trace.source->chunks(); ++i) {
+        check();
         const auto chunk = trace.source->chunk(i, routing::kAllColumns & ~static_cast<unsigned>(routing::kTokens));
         if (!chunk) {
             ++damaged;
@@ -98,9 +100,11 @@ std::string format_of(const std::filesystem::path& path) {
 }
 
 int trace_command(const TraceOptions& options) {
+    HeldSignals signals;
+    const auto check = [&] { signals.stop_if_taken(); };
     if (options.out.empty()) {
-        const routing::LoadedTrace trace = routing::load_trace(options.file);
-        json summary = summary_of(trace);
+        const routing::LoadedTrace trace = routing::load_trace(options.file, check);
+        json summary = summary_of(trace, check);
         print_warnings(trace.problems);
         print_warnings(trace.source->spec().doubts);
         if (options.json) {
@@ -113,11 +117,11 @@ int trace_command(const TraceOptions& options) {
     }
     const std::string format = options.format.empty() ? format_of(options.out) : options.format;
     sessions::OutputFile output(options.out, options.force ? sessions::Existing::replace : sessions::Existing::refuse);
-    const routing::LoadedTrace trace = routing::load_trace(options.file);
+    const routing::LoadedTrace trace = routing::load_trace(options.file, check);
     const auto write = format == "csv"     ? write_trace_csv
                        : format == "jsonl" ? write_trace_lines
                                            : write_trace_safetensors;
-    write(output.temporary(), trace, {});
+    write(output.temporary(), trace, check);
     output.commit();
     print_warnings(trace.problems);
     if (options.json) {

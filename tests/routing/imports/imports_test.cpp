@@ -180,6 +180,7 @@ TEST_F(Imports, VllmWrongOnes) {
     EXPECT_NE(list("[[[99999999999]]]").find("no id"), std::string::npos);
     EXPECT_NE(list("{\"values\":1}").find("form that is not known"), std::string::npos);
     EXPECT_NE(list(std::string(100'000, '[')), "");
+    EXPECT_NE(list("[[[1,2]]],\"routed_experts\":[[[3,4]]]").find("twice"), std::string::npos);
 }
 
 TEST_F(Imports, LayersOfTheModel) {
