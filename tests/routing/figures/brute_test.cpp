@@ -10,6 +10,8 @@
 #include "routing/figures/pairs.hpp"
 #include "routing/figures/spread.hpp"
 #include "routing/figures/vocabulary.hpp"
+#include "routing/trace_file.hpp"
+#include "tests/files.hpp"
 #include "tests/routing/random_trace.hpp"
 
 namespace moescope::routing {
@@ -364,6 +366,22 @@ TEST(FigureJobs, GiveTheSameAsAllAtOnce) {
     EXPECT_EQ(state->of, 10u);
     const Load wanted = over(Load(shape_of(spec)), spec, tokens);
     EXPECT_TRUE(std::ranges::equal(state->figure.counts(1), wanted.counts(1)));
+}
+
+TEST(FigureJobs, FollowATraceThatGrows) {
+    const test::TemporaryFolder folder;
+    const RouterSpec spec = make_spec(2, 8, 2);
+    const auto chunks = chunks_of(spec, RandomTrace(spec, 4).tokens(100));
+    TraceWriter writer(folder / "t", spec);
+    const FigureJob<Load> job(std::make_shared<const TraceFile>(folder / "t"), Load(shape_of(spec)), true);
+    for (std::size_t done = 1; done <= chunks.size(); ++done) {
+        writer.append(*chunks[done - 1]);
+        while (job.latest()->done < done) {
+            std::this_thread::yield();
+        }
+    }
+    EXPECT_FALSE(job.latest()->finished);
+    EXPECT_EQ(job.latest()->of, chunks.size());
 }
 
 class Endless final : public TraceSource {
