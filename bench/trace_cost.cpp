@@ -111,7 +111,7 @@ void read(const std::string& path) {
     std::printf("%-40s %8.3f s\n", "open, load of every layer", seconds_since(begin));
     time_of("co-activation of a layer, all pairs", file, CoActivation(shape, 0));
     if (shape.layers > 1) {
-        time_of("transitions of a layer", file, Transitions(shape, 0));
+        time_of("transitions of a layer", file, Transitions(shape, 0, 1));
     }
     time_of("vocabulary of a layer", file, Vocabulary(shape, 0, Vocabulary::By::input));
     time_of("shares by language, every layer", file, GroupLoad(shape, GroupLoad::By::language));

@@ -96,20 +96,22 @@ TEST_P(Figures, CoActivationOfAllPairs) {
 }
 
 TEST_P(Figures, Transitions) {
-    for (const auto ranks : {Transitions::Ranks::all, Transitions::Ranks::first}) {
-        const Transitions flow = over(Transitions(shape_, 1, ranks), spec_, tokens_);
+    for (const auto ranks : {Transitions::Ranks::all, Transitions::Ranks::first, Transitions::Ranks::same}) {
+        const Transitions flow = over(Transitions(shape_, 0, 2, ranks), spec_, tokens_);
         std::map<std::pair<int, int>, std::uint64_t> counts;
         std::uint64_t total = 0;
         for (const auto& token : tokens_) {
-            const auto *from = decision_of(token, 1), *to = decision_of(token, 2);
+            const auto *from = decision_of(token, 0), *to = decision_of(token, 2);
             if (from == nullptr || to == nullptr) {
                 continue;
             }
-            const bool all = ranks == Transitions::Ranks::all;
-            for (std::size_t a = 0; a < (all ? from->ids.size() : 1); ++a) {
-                for (std::size_t b = 0; b < (all ? to->ids.size() : 1); ++b) {
-                    ++counts[{from->ids[a], to->ids[b]}];
-                    ++total;
+            for (std::size_t a = 0; a < from->ids.size(); ++a) {
+                for (std::size_t b = 0; b < to->ids.size(); ++b) {
+                    if (ranks == Transitions::Ranks::all || (ranks == Transitions::Ranks::same && a == b) ||
+                        (ranks == Transitions::Ranks::first && a == 0 && b == 0)) {
+                        ++counts[{from->ids[a], to->ids[b]}];
+                        ++total;
+                    }
                 }
             }
         }
@@ -349,7 +351,7 @@ TEST(FiguresByHand, TooLargeOrNotThere) {
     const Shape large{1, 60000, 2};
     EXPECT_NE(sentence_of([&] { CoActivation figure(large, 0); }).find("at most"), std::string::npos);
     EXPECT_NE(sentence_of([&] { CoActivation figure(shape_of(two_layers()), 2); }), "");
-    EXPECT_NE(sentence_of([&] { Transitions figure(shape_of(two_layers()), 1); }), "");
+    EXPECT_NE(sentence_of([&] { Transitions figure(shape_of(two_layers()), 1, 2); }), "");
     EXPECT_NE(sentence_of([&] { Vocabulary figure(shape_of(two_layers()), 2, Vocabulary::By::input); }), "");
 }
 
