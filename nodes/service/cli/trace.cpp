@@ -1,5 +1,6 @@
 // moescope-node trace: what a trace of routing holds, and the same as a file that other programs read.
 #include <CLI/CLI.hpp>
+#include <array>
 #include <cmath>
 #include <filesystem>
 #include <fmt/format.h>
@@ -94,9 +95,23 @@ void print_summary(const json& summary) {
     }
 }
 
-std::string format_of(const std::filesystem::path& path) {
-    const std::string ending = path.extension().string();
-    return ending == ".csv" || ending == ".jsonl" ? ending.substr(1) : "safetensors";
+struct Format {
+    const char* name;
+    const char* ending;
+    void (*write)(const std::filesystem::path&, const routing::LoadedTrace&, const std::function<void()>&);
+};
+constexpr std::array kFormats = {Format{"safetensors", ".safetensors", write_trace_safetensors},
+                                 Format{"csv", ".csv", write_trace_csv}, Format{"jsonl", ".jsonl", write_trace_lines},
+                                 Format{"columns", ".trace", write_trace_columns}};
+
+const Format& format_of(const TraceOptions& options) {
+    const std::string ending = std::filesystem::path(options.out).extension().string();
+    for (const Format& format : kFormats) {
+        if (options.format.empty() ? ending == format.ending : options.format == format.name) {
+            return format;
+        }
+    }
+    throw base::Error(base::say("the name {} does not end as one of the formats does; say --format", options.out));
 }
 
 int trace_command(const TraceOptions& options) {
@@ -115,17 +130,14 @@ int trace_command(const TraceOptions& options) {
         }
         return 0;
     }
-    const std::string format = options.format.empty() ? format_of(options.out) : options.format;
+    const Format& format = format_of(options);
     sessions::OutputFile output(options.out, options.force ? sessions::Existing::replace : sessions::Existing::refuse);
     const routing::LoadedTrace trace = routing::load_trace(options.file, check);
-    const auto write = format == "csv"     ? write_trace_csv
-                       : format == "jsonl" ? write_trace_lines
-                                           : write_trace_safetensors;
-    write(output.temporary(), trace, check);
+    format.write(output.temporary(), trace, check);
     output.commit();
     print_warnings(trace.problems);
     if (options.json) {
-        print_json({{"file", options.file}, {"out", options.out}, {"format", format}});
+        print_json({{"file", options.file}, {"out", options.out}, {"format", format.name}});
     }
     return 0;
 }
@@ -134,11 +146,14 @@ int trace_command(const TraceOptions& options) {
 
 void add_trace(CLI::App& app, Chosen& chosen) {
     const auto options = std::make_shared<TraceOptions>();
-    auto* trace = app.add_subcommand("trace", "What a trace of routing holds; or the same as arrays or a table");
+    auto* trace = app.add_subcommand(
+        "trace", "What a trace of routing holds; or the same as arrays, as a table or in its other form");
     trace->add_option("file", options->file, "Trace, as text or in columns")->required()->check(filled());
     trace->add_option("--out", options->out, "File to write it into; nothing: a summary")->check(filled());
-    trace->add_option("--format", options->format, "safetensors, csv or jsonl; nothing: as the name of --out ends")
-        ->check(CLI::IsMember({"safetensors", "csv", "jsonl"}));
+    trace
+        ->add_option("--format", options->format,
+                     "safetensors, csv, jsonl (text) or columns (.trace); nothing: as the name of --out ends")
+        ->check(CLI::IsMember({"safetensors", "csv", "jsonl", "columns"}));
     trace->add_flag("--force", options->force, "Replace a file that is there");
     trace->add_flag("--json", options->json, "One JSON object on standard output");
     trace->callback(

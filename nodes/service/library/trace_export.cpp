@@ -16,6 +16,7 @@
 #include "base/utf8.hpp"
 #include "engine/files/safetensors.hpp"
 #include "routing/interventions.hpp"
+#include "routing/trace_file.hpp"
 #include "routing/trace_lines.hpp"
 
 namespace moescope::node {
@@ -269,6 +270,11 @@ void write_trace_csv(const fs::path& path, const routing::LoadedTrace& trace, co
         chunks.each(kLoads, [&](const Chunk& chunk) { put_loads(out, chunk, spec); });
     }
     finish(out, path);
+}
+
+void write_trace_columns(const fs::path& path, const routing::LoadedTrace& trace, const std::function<void()>& check) {
+    routing::TraceWriter writer(path, trace.source->spec(), trace.interventions);
+    Chunks(trace, check).each(routing::kAllColumns, [&](const Chunk& chunk) { writer.append(chunk); });
 }
 
 void write_trace_lines(const fs::path& path, const routing::LoadedTrace& trace, const std::function<void()>& check) {

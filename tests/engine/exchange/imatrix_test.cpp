@@ -30,7 +30,7 @@ std::string imatrix(const std::vector<Counted>& tensors) {
     return file + data;
 }
 
-routing::Import import(const std::string& bytes) {
+routing::Import read_imatrix(const std::string& bytes) {
     const test::TemporaryFolder folder;
     test::write_text(folder / "imatrix.gguf", bytes);
     routing::ModelShape shape;
@@ -39,11 +39,11 @@ routing::Import import(const std::string& bytes) {
 }
 
 TEST(Imatrix, GivesTheLoadOfEveryLayer) {
-    const auto made = import(imatrix({{"blk.1.ffn_down_exps.weight.counts", {1, 2, 3}},
-                                      {"blk.1.ffn_gate_exps.weight.counts", {1, 2, 3}},
-                                      {"blk.1.ffn_gate_exps.weight.in_sum2", {9, 9, 9}},
-                                      {"blk.0.attn_q.weight.counts", {6}},
-                                      {"blk.12.ffn_up_exps.weight.counts", {0, 6, 0}}}));
+    const auto made = read_imatrix(imatrix({{"blk.1.ffn_down_exps.weight.counts", {1, 2, 3}},
+                                            {"blk.1.ffn_gate_exps.weight.counts", {1, 2, 3}},
+                                            {"blk.1.ffn_gate_exps.weight.in_sum2", {9, 9, 9}},
+                                            {"blk.0.attn_q.weight.counts", {6}},
+                                            {"blk.12.ffn_up_exps.weight.counts", {0, 6, 0}}}));
     EXPECT_EQ(made.spec.experts, 3);
     EXPECT_EQ(made.spec.experts_per_token, 2);
     EXPECT_EQ(made.spec.routed_layers, (std::vector<int>{1, 12}));
@@ -54,12 +54,12 @@ TEST(Imatrix, GivesTheLoadOfEveryLayer) {
 }
 
 TEST(Imatrix, DoubtsAndRefusals) {
-    EXPECT_EQ(
-        import(imatrix({{"blk.1.ffn_down_exps.weight.counts", {1, 2}}, {"blk.1.ffn_gate_exps.weight.counts", {1, 3}}}))
-            .spec.doubts.size(),
-        1u);
-    EXPECT_EQ(import(imatrix({{"blk.1.ffn_down_exps.weight.counts", {1, 33554432}}})).spec.doubts.size(), 1u);
-    const auto problem = [](const std::string& bytes) { return error_of([&] { import(bytes); }); };
+    EXPECT_EQ(read_imatrix(imatrix({{"blk.1.ffn_down_exps.weight.counts", {1, 2}},
+                                    {"blk.1.ffn_gate_exps.weight.counts", {1, 3}}}))
+                  .spec.doubts.size(),
+              1u);
+    EXPECT_EQ(read_imatrix(imatrix({{"blk.1.ffn_down_exps.weight.counts", {1, 33554432}}})).spec.doubts.size(), 1u);
+    const auto problem = [](const std::string& bytes) { return error_of([&] { read_imatrix(bytes); }); };
     EXPECT_NE(problem(imatrix({{"blk.0.attn_q.weight.counts", {6}}})).find("no counts of experts"), std::string::npos);
     EXPECT_NE(problem(imatrix({{"blk.1.ffn_down_exps.weight.counts", {1, -2}}})).find("no whole number"),
               std::string::npos);

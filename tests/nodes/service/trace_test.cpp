@@ -130,6 +130,10 @@ TEST_F(Traces, AsATableAndAsText) {
     ASSERT_EQ(same.status, 0) << same.error;
     EXPECT_EQ(same.lines().at(0)["flips"]["flipped"], 0);
     EXPECT_EQ(same.lines().at(0)["flips"]["moved"], 0);
+    const std::string back = (folder_ / "back.trace").string();
+    ASSERT_EQ(run_node({"trace", text, "--out", back}).status, 0);
+    EXPECT_EQ(run_node({"trace", back, "--json"}).lines().at(0)["chosen"], 160);
+    EXPECT_EQ(run_node({"trace", from, "--out", (folder_ / "a.png").string()}).status, 1);
     const Output again = run_node({"trace", from, "--out", csv});
     EXPECT_EQ(again.status, 1);
     EXPECT_EQ(run_node({"trace", from, "--out", csv, "--force", "--format", "csv"}).status, 0);
@@ -171,6 +175,10 @@ TEST_F(Traces, Import) {
     ASSERT_EQ(shaped.status, 0) << shaped.error;
     EXPECT_EQ(shaped.lines().at(0)["router"]["routed_layers"], (nlohmann::json{1}));
     EXPECT_EQ(shaped.lines().at(0)["router"]["experts"], 4);
+    const std::string text = (folder_ / "v.jsonl").string();
+    ASSERT_EQ(run_node({"import", (folder_ / "answer.json").string(), "--format", "vllm", "--out", text}).status, 0);
+    EXPECT_EQ(read_text(text).find("{\"router\""), 0u);
+    EXPECT_EQ(run_node({"trace", text, "--json"}).lines().at(0)["tokens"], 2);
 }
 
 }  // namespace
