@@ -1,6 +1,7 @@
 #include "routing/chunk.hpp"
 
 #include <algorithm>
+#include <cmath>
 #include <limits>
 #include <unordered_map>
 #include <utility>
@@ -53,6 +54,37 @@ std::vector<T> layers_first(const std::vector<T>& rows, std::size_t tokens, std:
 }
 
 }  // namespace
+
+TokenDecisions decisions_at(const Chunk& chunk, std::size_t at, const RouterSpec& spec) {
+    TokenDecisions token;
+    token.position = chunk.position[at];
+    token.document = chunk.document[at];
+    token.language = chunk.names[chunk.language[at]];
+    token.group = chunk.names[chunk.group[at]];
+    token.token = chunk.token[at];
+    token.bytes = chunk.piece_of(at);
+    token.next = chunk.next[at];
+    token.predicted = chunk.predicted[at];
+    if (!std::isnan(chunk.log_probability[at])) {
+        token.log_probability = chunk.log_probability[at];
+    }
+    for (std::size_t layer = 0; layer < chunk.shape.layers; ++layer) {
+        const std::size_t cell = chunk.cell(layer, at);
+        if (chunk.chosen[cell] == 0) {
+            continue;
+        }
+        LayerDecision decision;
+        decision.layer = spec.routed_layers[layer];
+        const auto ids = chunk.ids_of(layer, at);
+        const auto weights = chunk.weights_of(layer, at);
+        decision.ids.assign(ids.begin(), ids.end());
+        decision.weights.assign(weights.begin(), weights.end());
+        decision.margin = chunk.margin.empty() ? kUnknown : chunk.margin[cell];
+        decision.entropy = chunk.entropy.empty() ? kUnknown : chunk.entropy[cell];
+        token.layers.push_back(std::move(decision));
+    }
+    return token;
+}
 
 /// Decisions token by token, as they come; columns are made of them at the end.
 struct ChunkBuilder::Rows {

@@ -64,6 +64,9 @@ struct Chunk {
     }
 };
 
+/// A token of a chunk that has all its columns, as records again; scores are not kept in chunks.
+TokenDecisions decisions_at(const Chunk& chunk, std::size_t at, const RouterSpec& spec);
+
 /// Collects decisions of one router into chunks. One thread.
 class ChunkBuilder {
  public:
@@ -94,7 +97,10 @@ class TraceSource {
     virtual ~TraceSource() = default;
     virtual const RouterSpec& spec() const = 0;
     virtual std::size_t chunks() const = 0;
-    /// The columns of `wanted` (Columns) at least; null when the chunk is damaged.
+    /// Finds what was appended since; a trace that does not grow has nothing to do.
+    virtual void refresh() const {}
+    /// The columns of `wanted` (Columns) at least; null when the chunk is damaged. Throws Error when the file can't be
+    /// read.
     virtual std::shared_ptr<const Chunk> chunk(std::size_t number, unsigned wanted) const = 0;
 };
 

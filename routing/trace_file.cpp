@@ -140,7 +140,8 @@ std::uint64_t TraceFile::find_header(std::uint64_t offset) const {
     return 0;
 }
 
-void TraceFile::refresh() {
+void TraceFile::refresh() const {
+    const std::lock_guard alone(refreshing_);
     std::vector<Entry> found;
     std::uint64_t end = 0, damaged = 0, left = 0, next_token = 0;
     std::size_t known = 0;
@@ -212,24 +213,42 @@ std::size_t TraceFile::chunk_holding(std::uint64_t token) const {
     return entries_.size();
 }
 
-std::shared_ptr<const Chunk> TraceFile::chunk(std::size_t number, unsigned wanted) const {
+std::optional<ChunkHeader> TraceFile::header_of(std::size_t number, std::uint64_t* offset) const {
     Entry entry;
     {
         const std::lock_guard lock(mutex_);
         if (number >= entries_.size()) {
-            return nullptr;
+            return std::nullopt;
         }
         entry = entries_[number];
     }
+    if (offset != nullptr) {
+        *offset = entry.offset;
+    }
     std::array<std::byte, kMostHeaderBytes> bytes{};
-    const std::size_t have = file_.read_some(entry.offset, bytes);
-    const auto header = read_chunk_header(std::span(bytes).first(have), shape_);
+    return read_chunk_header(std::span(bytes).first(file_.read_some(entry.offset, bytes)), shape_);
+}
+
+std::uint64_t TraceFile::file_bytes(unsigned wanted) const {
+    std::uint64_t bytes = 0;
+    for (std::size_t number = 0; number < chunks(); ++number) {
+        const auto header = header_of(number);
+        for (std::size_t i = 0; header && i < header->parts.size(); ++i) {
+            bytes += holds_wanted(header->parts[i], wanted) ? header->parts[i].packed : 0;
+        }
+    }
+    return bytes;
+}
+
+std::shared_ptr<const Chunk> TraceFile::chunk(std::size_t number, unsigned wanted) const {
+    std::uint64_t offset = 0;
+    const auto header = header_of(number, &offset);
     if (!header) {
         return nullptr;
     }
     ChunkDecoder decoder(*header, shape_);
     std::vector<std::byte> packed;
-    std::uint64_t offset = entry.offset + header->header_bytes;
+    offset += header->header_bytes;
     for (const PartEntry& part : header->parts) {
         if (holds_wanted(part, wanted)) {
             packed.resize(part.packed);

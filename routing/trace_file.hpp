@@ -11,6 +11,7 @@
 #include <memory>
 #include <mutex>
 #include <nlohmann/json.hpp>
+#include <optional>
 #include <string_view>
 #include <vector>
 
@@ -19,6 +20,8 @@
 #include "routing/chunk.hpp"
 
 namespace moescope::routing {
+
+struct ChunkHeader;
 
 inline constexpr std::string_view kTraceMark = "MOETRACE";
 
@@ -56,10 +59,11 @@ class TraceFile final : public TraceSource {
     std::shared_ptr<const Chunk> chunk(std::size_t number, unsigned wanted) const override;
     /// The chunk that holds a token of the trace; chunks() when none does.
     std::size_t chunk_holding(std::uint64_t token) const;
+    /// Of the parts that hold `wanted`, packed.
+    std::uint64_t file_bytes(unsigned wanted) const;
     std::uint64_t tokens() const;  ///< numbers of tokens that were given out, damaged ones included
 
-    /// Finds what was appended since. One thread, while others read.
-    void refresh();
+    void refresh() const override;
     /// What is damaged, with the number of chunks that could not be read; empty when all is well.
     std::vector<Sentence> problems(std::size_t damaged_chunks) const;
 
@@ -69,6 +73,7 @@ class TraceFile final : public TraceSource {
         std::uint32_t tokens = 0;
     };
     void read_head();
+    std::optional<ChunkHeader> header_of(std::size_t number, std::uint64_t* offset = nullptr) const;
     /// Offset of the next sound header behind `offset`; 0 when there is none.
     std::uint64_t find_header(std::uint64_t offset) const;
 
@@ -76,11 +81,12 @@ class TraceFile final : public TraceSource {
     RouterSpec spec_;
     Shape shape_;
     nlohmann::json interventions_;
-    mutable std::mutex mutex_;  ///< of what follows
-    std::vector<Entry> entries_;
-    std::uint64_t end_ = 0;      ///< of the last sound chunk
-    std::uint64_t damaged_ = 0;  ///< bytes between chunks
-    std::uint64_t left_ = 0;     ///< bytes behind the last one that are no whole chunk
+    mutable std::mutex refreshing_;  ///< held by who looks for more
+    mutable std::mutex mutex_;       ///< of what follows
+    mutable std::vector<Entry> entries_;
+    mutable std::uint64_t end_ = 0;      ///< of the last sound chunk
+    mutable std::uint64_t damaged_ = 0;  ///< bytes between chunks
+    mutable std::uint64_t left_ = 0;     ///< bytes behind the last one that are no whole chunk
 };
 
 }  // namespace moescope::routing

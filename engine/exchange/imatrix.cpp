@@ -70,14 +70,14 @@ routing::Import import_imatrix(const std::filesystem::path& path, const routing:
     } catch (const Error& error) {
         throw Error(say("{} {}", path, base::sentence_of(error)));
     }
-    routing::Import import = routing::import_counts({std::move(step)}, shape, false, path.string());
+    routing::Import made = routing::import_counts({std::move(step)}, shape, false, path.string());
     if (different > 0) {
-        import.spec.doubts.push_back(say("{} tensors have other counts than the first one of their layer", different));
+        made.spec.doubts.push_back(say("{} tensors have other counts than the first one of their layer", different));
     }
     if (rounded) {
-        import.spec.doubts.push_back(say("counts above 16777216 are rounded in this kind of file"));
+        made.spec.doubts.push_back(say("counts above 16777216 are rounded in this kind of file"));
     }
-    return import;
+    return made;
 }
 
 }  // namespace moescope::engine

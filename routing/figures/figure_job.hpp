@@ -69,6 +69,10 @@ class FigureJob {
                     if (!follow_) {
                         break;
                     }
+                    trace_->refresh();
+                    if (state.done < trace_->chunks()) {
+                        continue;
+                    }
                     std::mutex nothing;
                     std::unique_lock lock(nothing);
                     std::condition_variable_any().wait_for(lock, stop, kWait, [] { return false; });

@@ -60,34 +60,32 @@ double CoActivation::baseline(std::size_t j) const {
     return ratio(counts_[j], decisions_);
 }
 
-Transitions::Transitions(const Shape& shape, std::size_t layer, Ranks ranks)
+Transitions::Transitions(const Shape& shape, std::size_t from, std::size_t to, Ranks ranks)
     : shape_(shape),
-      layer_(layer),
+      from_(from),
+      to_(to),
       ranks_(ranks),
-      counts_(pairs_of(shape, layer, shape.layers - 1)),
+      counts_(pairs_of(shape, std::max(from, to), shape.layers)),
       leaving_(shape.experts),
       coming_(shape.experts) {}
 
 void Transitions::add(const Chunk& chunk) {
     for (std::size_t at = 0; at < chunk.tokens && !chunk.ids.empty(); ++at) {
-        auto from = chunk.ids_of(layer_, at), to = chunk.ids_of(layer_ + 1, at);
-        if (from.empty() || to.empty()) {
-            continue;
-        }
-        if (ranks_ == Ranks::first) {
-            from = from.first(1);
-            to = to.first(1);
-        }
-        for (const std::uint16_t a : from) {
-            leaving_[a] += to.size();
-            for (const std::uint16_t b : to) {
-                ++counts_[a * shape_.experts + b];
+        const auto from = chunk.ids_of(from_, at), to = chunk.ids_of(to_, at);
+        for (std::size_t rank = 0; rank < from.size(); ++rank) {
+            if (ranks_ == Ranks::first && rank > 0) {
+                break;
+            }
+            // Which ranks of the other layer go with this one.
+            const std::size_t first = ranks_ == Ranks::same ? std::min(rank, to.size()) : 0;
+            const std::size_t last = ranks_ == Ranks::all ? to.size() : std::min(first + 1, to.size());
+            for (const std::uint16_t b : to.subspan(first, last - first)) {
+                ++counts_[from[rank] * shape_.experts + b];
+                ++leaving_[from[rank]];
+                ++coming_[b];
+                ++total_;
             }
         }
-        for (const std::uint16_t b : to) {
-            coming_[b] += from.size();
-        }
-        total_ += from.size() * to.size();
     }
 }
 

@@ -46,16 +46,22 @@ class CoActivation {
     std::uint64_t decisions_ = 0;
 };
 
-/// C_ab: tokens for which expert a was chosen in a routed layer and expert b in the next routed one. Share of b among
-/// what follows a: C_ab / sum_b C_ab. Source: the cross-layer paths of the OLMoE analysis (with `first` ranks alone:
-/// scripts/plot_routing_analysis_v2_cross_layer.ipynb of allenai/OLMoE counts so).
+/// C_ab: pairs (token, choice) in which expert a was chosen in one layer and expert b in a later one. Share of b among
+/// what follows a: C_ab / sum_b C_ab. Source: the cross-layer paths of the OLMoE analysis.
 class Transitions {
  public:
     static constexpr unsigned kWanted = kIds;
-    enum class Ranks { all, first };
+    enum class Ranks {
+        all,    ///< every chosen expert of the one layer with every one of the other
+        first,  ///< the best of either
+        /// Rank r with rank r. So counts scripts/run_routing_analysis.py of allenai/OLMoE (crosslayer_counters), which
+        /// made the paper's figures; to reproduce them. It takes k of the k k pairs, by an order that has no meaning
+        /// between layers.
+        same,
+    };
 
-    /// From routed layer `layer` to the one behind it. Throws Error as CoActivation.
-    Transitions(const Shape& shape, std::size_t layer, Ranks ranks = Ranks::all);
+    /// Places among the routed layers; mostly `to` = `from` + 1. Throws Error as CoActivation.
+    Transitions(const Shape& shape, std::size_t from, std::size_t to, Ranks ranks = Ranks::all);
     void add(const Chunk& chunk);
 
     std::uint64_t count(std::size_t from, std::size_t to) const { return counts_[from * shape_.experts + to]; }
@@ -65,7 +71,7 @@ class Transitions {
 
  private:
     Shape shape_;
-    std::size_t layer_;
+    std::size_t from_, to_;
     Ranks ranks_;
     std::vector<std::uint32_t> counts_;            ///< [E][E]
     std::vector<std::uint64_t> leaving_, coming_;  ///< [E]

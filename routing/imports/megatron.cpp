@@ -80,11 +80,11 @@ Import import_megatron(const std::filesystem::path& path, const ModelShape& shap
     } catch (const Error& error) {
         throw Error(say("line {} of {} {}", lines.number(), path, error.sentence()));
     }
-    Import import = import_counts(std::move(steps), shape, false, path.string());
+    Import made = import_counts(std::move(steps), shape, false, path.string());
     if (others > 0) {
-        import.spec.doubts.push_back(say("{} lines of blocks that predict further tokens are left out", others));
+        made.spec.doubts.push_back(say("{} lines of blocks that predict further tokens are left out", others));
     }
-    return import;
+    return made;
 }
 
 }  // namespace moescope::routing

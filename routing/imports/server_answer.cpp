@@ -16,6 +16,7 @@ using nlohmann::json;
 
 /// A nested list of every layer of a long text is some ten million numbers; a reader that kept them as JSON would take
 /// sixteen times their size.
+constexpr std::string_view kType = "routed_experts_dtype";
 constexpr std::size_t kMostValues = std::size_t{1} << 26;
 
 /// Keeps of an answer what is of use, while it is read.
@@ -30,7 +31,8 @@ class AnswerWalker final : public base::JsonWalker {
         bool object = false;
         std::string name;  ///< the key that it stands under
         ServerText text;
-        std::size_t texts_before = 0;  ///< found before it opened
+        std::size_t texts_before = 0;        ///< found before it opened
+        std::vector<std::string> kept = {};  ///< its keys whose values are of use
     };
     enum class Into { nothing, ids, prompt_ids, tokens, prompt_tokens };
 
@@ -49,6 +51,14 @@ class AnswerWalker final : public base::JsonWalker {
 
     bool on_key(std::string& key) override {
         key_ = std::move(key);
+        if (into_of(key_) == Into::nothing && key_ != kType) {
+            return true;
+        }
+        std::vector<std::string>& kept = frames_.back().kept;
+        if (std::find(kept.begin(), kept.end(), key_) != kept.end()) {
+            return refuse_twice(key_);
+        }
+        kept.push_back(key_);
         return true;
     }
 
@@ -68,7 +78,7 @@ class AnswerWalker final : public base::JsonWalker {
             } else {
                 ++nulls_;  // vLLM: a request that was preempted
             }
-        } else if (key == "routed_experts_dtype" && value.is_string()) {
+        } else if (key == kType && value.is_string()) {
             text.type = value.get<std::string>();
         }
         return true;

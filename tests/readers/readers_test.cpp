@@ -13,6 +13,7 @@
 #include "engine/exchange/gguf_import.hpp"
 #include "engine/exchange/hugging_face_import.hpp"
 #include "engine/exchange/hugging_face_text.hpp"
+#include "engine/exchange/imatrix.hpp"
 #include "engine/files/gguf_limits.hpp"
 #include "engine/files/inspect.hpp"
 #include "engine/files/npy.hpp"
@@ -28,11 +29,16 @@
 #include "nodes/service/jobs/probe_job.hpp"
 #include "nodes/service/library/model_library.hpp"
 #include "probes/probes.hpp"
+#include "routing/imports/import.hpp"
+#include "routing/trace_file.hpp"
+#include "routing/trace_lines.hpp"
+#include "routing/trace_reader.hpp"
 #include "sessions/session.hpp"
 #include "tests/engine/files/gguf_bytes.hpp"
 #include "tests/nodes/service/program.hpp"
 #include "tests/paths.hpp"
 #include "tests/readers/hostile.hpp"
+#include "tests/routing/random_trace.hpp"
 
 namespace moescope::test {
 namespace {
@@ -270,6 +276,50 @@ TEST(Readers, OfSessions) {
     readers.push_back({READER("session-database-log"), "s/session.db-wal", "", open, beside, true});
     readers.push_back({READER("session-database-journal"), "s/session.db-journal", "", open, beside, true});
     expect_guarded(readers);
+}
+
+TEST(Readers, OfRouting) {
+    const routing::RouterSpec spec = routing::make_spec(2, 8, 2);
+    const auto tokens = routing::RandomTrace(spec, 1).tokens(200);
+    std::string lines;
+    for (const auto& token : tokens) {
+        lines += routing::trace_line(token, lines.empty() ? &spec : nullptr) + "\n";
+    }
+    const TemporaryFolder folder;
+    {
+        routing::TraceWriter writer(folder / "t", spec);
+        for (const auto& chunk : routing::chunks_of(spec, tokens)) {
+            writer.append(*chunk);
+        }
+    }
+    GgufBytes gguf;
+    gguf.string("general.type", "imatrix");
+    gguf.tensor({"blk.0.ffn_up_exps.weight.counts", {1, 8}, 0, 0});
+    std::string imatrix = gguf.file(0);
+    for (int i = 0; i < 8; ++i) {
+        imatrix += GgufBytes::raw(static_cast<float>(i));
+    }
+    const std::string list = "{\"routed_experts\": [[[1, 2], [3, 4]]]}";
+    const std::string counts = "layer_id,expert_id,count\n0,0,3\n0,1,4\n";
+    const std::string megatron = "{\"iter\": 1, \"block\": \"decoder\", \"layer\": 0, \"tpe\": [[1, 2]]}\n";
+    const auto read_all = [](const fs::path& f) {
+        const auto trace = routing::open_trace(f / "t");
+        while (trace->next()) {
+        }
+        if (!trace->problems().empty()) {
+            throw Error(trace->problems().front());
+        }
+    };
+    expect_guarded({
+        {READER("trace-lines"), "t", lines, read_all},
+        {READER("trace-file"), "t", read_text(folder / "t"), read_all},
+        {READER("lines"), "t", megatron, [](const fs::path& f) { routing::import_megatron(f / "t", {}); }},
+        {READER("vllm"), "t", list, [](const fs::path& f) { routing::import_vllm(f / "t", {}); }},
+        {READER("sglang"), "t", counts, [](const fs::path& f) { routing::import_sglang(f / "t", {}); }},
+        {READER("imatrix"), "t", imatrix, [](const fs::path& f) { engine::import_imatrix(f / "t", {}); }},
+        {READER("model-shape"), "t", "{\"num_hidden_layers\": 2, \"num_experts\": 4, \"num_experts_per_tok\": 2}",
+         [](const fs::path& f) { routing::read_model_shape(f / "t"); }},
+    });
 }
 
 TEST(Readers, OfTheNode) {

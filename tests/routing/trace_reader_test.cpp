@@ -45,6 +45,9 @@ TEST(TraceLines, ReadBackWhatWasWritten) {
         EXPECT_EQ(token.predicted, wanted.predicted);
         EXPECT_EQ(token.bytes, wanted.bytes);
         EXPECT_EQ(token.log_probability, wanted.log_probability);
+        EXPECT_EQ(token.document, wanted.document);
+        EXPECT_EQ(token.language, wanted.language);
+        EXPECT_EQ(token.group, wanted.group);
         ASSERT_EQ(token.layers.size(), wanted.layers.size());
         for (std::size_t i = 0; i < wanted.layers.size(); ++i) {
             EXPECT_EQ(token.layers[i].layer, wanted.layers[i].layer);
@@ -66,6 +69,7 @@ TEST(TraceLines, BothFormsGiveTheSame) {
     const RouterSpec spec = make_spec(2, 8, 2);
     const auto tokens = RandomTrace(spec, 2).tokens(60);
     write_text(folder / "t.jsonl", text_of(spec, tokens));
+    EXPECT_EQ(trace_line(decisions_at(*open_trace(folder / "t.jsonl")->next(), 17, spec)), trace_line(tokens[17]));
     {
         TraceWriter writer(folder / "t.trace", spec);
         for (const auto& chunk : chunks_of(spec, tokens)) {

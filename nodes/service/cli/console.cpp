@@ -154,6 +154,12 @@ void run_until_signal(HeldSignals& signals, const std::function<void(const std::
     }
 }
 
+void HeldSignals::stop_if_taken() {
+    if (taken(0)) {
+        throw Stopped(first_, base::say("before it was done; nothing was written"));
+    }
+}
+
 void run_or_leave(HeldSignals& signals, std::function<void()> work) {
     std::packaged_task<void()> task(std::move(work));
     std::future<void> done = task.get_future();

@@ -41,6 +41,8 @@ class HeldSignals {
     /// were held back. What comes sooner is the same wish: timeout(1) sends each signal twice.
     bool taken_once(int milliseconds);
     int first() const { return first_; }  ///< the signal that came first; 0 when none has
+    /// Throws Stopped when one came, for work that can end between two pieces.
+    void stop_if_taken();
 
  private:
     int take(int milliseconds);

@@ -79,8 +79,9 @@ json described(const std::string& file, const routing::TraceStream& trace) {
 }
 
 int diff_command(const std::string& first, const std::string& second, bool as_json) {
+    HeldSignals signals;
     const auto a = routing::open_trace(first), b = routing::open_trace(second);
-    const Comparison comparison = routing::compare_traces(*a, *b);
+    const Comparison comparison = routing::compare_traces(*a, *b, [&] { signals.stop_if_taken(); });
     for (const auto* trace : {&a, &b}) {
         print_warnings((*trace)->problems());
     }

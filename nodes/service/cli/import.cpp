@@ -2,9 +2,13 @@
 #include "routing/imports/import.hpp"
 
 #include <CLI/CLI.hpp>
+#include <filesystem>
 #include <fmt/format.h>
 #include <memory>
+#include <optional>
 #include <string>
+#include <utility>
+#include <vector>
 
 #include "base/error.hpp"
 #include "base/foreign_text.hpp"
@@ -12,6 +16,7 @@
 #include "engine/exchange/imatrix.hpp"
 #include "nodes/service/cli/console.hpp"
 #include "nodes/service/cli/subcommands.hpp"
+#include "nodes/service/library/trace_export.hpp"
 #include "routing/trace_file.hpp"
 #include "sessions/outputs.hpp"
 
@@ -56,58 +61,76 @@ routing::Import read(const ImportOptions& options) {
 int import_command(const ImportOptions& options) {
     sessions::OutputFile output(options.out, options.force ? sessions::Existing::replace : sessions::Existing::refuse,
                                 {options.file, options.config});
-    const routing::Import import = read(options);
-    routing::TraceWriter writer(output.temporary(), import.spec);
+    HeldSignals signals;
+    const auto read_one = std::make_shared<routing::Import>();
+    run_or_leave(signals, [options, read_one] { *read_one = read(options); });
+    const routing::RouterSpec& spec = read_one->spec;
     std::size_t tokens = 0, counts = 0;
-    import.each([&](const std::shared_ptr<const routing::Chunk>& chunk) {
+    const bool as_text = std::filesystem::path(options.out).extension() == ".jsonl";
+    std::vector<std::shared_ptr<const routing::Chunk>> chunks;
+    std::optional<routing::TraceWriter> writer;
+    if (!as_text) {
+        writer.emplace(output.temporary(), spec);
+    }
+    read_one->each([&](std::shared_ptr<const routing::Chunk> chunk) {
+        signals.stop_if_taken();
         tokens += chunk->tokens;
-    counts += chunk->loads.size();
-    writer.append(*chunk);
-});
-output.commit();
-print_warnings(import.spec.doubts);
-if (options.json) {
-    print_json({{"file", options.file},
-                {"out", options.out},
-                {"tokens", tokens},
-                {"counts", counts},
-                {"bytes", writer.bytes()},
-                {"router", routing::router_to_json(import.spec)}});
-} else {
-    fmt::print("{}: {} layers of {} experts, {} per token; {}\n", base::one_line(options.out),
-               import.spec.routed_layers.size(), import.spec.experts, import.spec.experts_per_token,
-               tokens > 0 ? fmt::format("{} tokens", tokens) : fmt::format("{} times the counts", counts));
+        counts += chunk->loads.size();
+        if (writer) {
+            writer->append(*chunk);
+        } else {
+            chunks.push_back(std::move(chunk));
+        }
+    });
+    if (as_text) {
+        write_trace_lines(output.temporary(),
+                          {std::make_shared<routing::MemoryTrace>(spec, std::move(chunks)), nullptr, {}});
+    }
+    const std::uint64_t bytes = std::filesystem::file_size(output.temporary());
+    output.commit();
+    print_warnings(spec.doubts);
+    if (options.json) {
+        print_json({{"file", options.file},
+                    {"out", options.out},
+                    {"tokens", tokens},
+                    {"counts", counts},
+                    {"bytes", bytes},
+                    {"router", routing::router_to_json(spec)}});
+    } else {
+        fmt::print("{}: {} layers of {} experts, {} per token; {}\n", base::one_line(options.out),
+                   spec.routed_layers.size(), spec.experts, spec.experts_per_token,
+                   tokens > 0 ? fmt::format("{} tokens", tokens) : fmt::format("{} times the counts", counts));
+    }
+    return 0;
 }
-return 0;
-}  // namespace
 
-}  // namespace moescope::node
+}  // namespace
 
 void add_import(CLI::App& app, Chosen& chosen) {
     const auto options = std::make_shared<ImportOptions>();
-    auto* import = app.add_subcommand("import", "What another program recorded of a router, as a trace");
-    import->add_option("file", options->file, "Answers of a server, counts of a training run, or an importance matrix")
+    auto* command = app.add_subcommand("import", "What another program recorded of a router, as a trace");
+    command->add_option("file", options->file, "Answers of a server, counts of a training run, or an importance matrix")
         ->required()
         ->check(filled());
-    import->add_option("--format", options->format, "vllm, sglang, megatron or imatrix")
+    command->add_option("--format", options->format, "vllm, sglang, megatron or imatrix")
         ->required()
         ->check(CLI::IsMember({"vllm", "sglang", "megatron", "imatrix"}));
-    import->add_option("--out", options->out, "Trace file to write")->required()->check(filled());
-    import->add_flag("--force", options->force, "Replace a file that is there");
-    import->add_option("--config", options->config, "config.json of the model: its layers and experts")
+    command->add_option("--out", options->out, "Trace to write: columns, or text when the name ends with .jsonl")
+        ->required()
         ->check(filled());
-    import->add_option("--model", options->model, "Its name, for people")->check(filled());
-    import->add_option("--layers", options->layers, "Layers of the model, those without experts too")
+    command->add_flag("--force", options->force, "Replace a file that is there");
+    command->add_option("--config", options->config, "config.json of the model: its layers and experts")
+        ->check(filled());
+    command->add_option("--model", options->model, "Its name, for people")->check(filled());
+    command->add_option("--layers", options->layers, "Layers of the model, those without experts too")
         ->check(whole_number(1, routing::kMostLayers));
-    import->add_option("--experts", options->experts, "Experts of a layer")
+    command->add_option("--experts", options->experts, "Experts of a layer")
         ->check(whole_number(1, routing::kMostExperts));
-    import->add_option("--experts-per-token", options->per_token, "Experts that are chosen for a token")
+    command->add_option("--experts-per-token", options->per_token, "Experts that are chosen for a token")
         ->check(whole_number(1, routing::kMostExperts));
-    import->add_flag("--json", options->json, "One JSON object on standard output");
-    import->callback([&chosen, options] {
-        chosen.command = [options](const Paths&) { return import_command(*options);
-};
-});
+    command->add_flag("--json", options->json, "One JSON object on standard output");
+    command->callback(
+        [&chosen, options] { chosen.command = [options](const Paths&) { return import_command(*options); }; });
 }
 
 }  // namespace moescope::node

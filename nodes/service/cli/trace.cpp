@@ -1,8 +1,10 @@
 // moescope-node trace: what a trace of routing holds, and the same as a file that other programs read.
 #include <CLI/CLI.hpp>
+#include <array>
 #include <cmath>
 #include <filesystem>
 #include <fmt/format.h>
+#include <functional>
 #include <memory>
 #include <string>
 
@@ -32,7 +34,7 @@ json number(double value) {
 }
 
 /// Figures of every layer.
-json summary_of(const routing::LoadedTrace& trace) {
+json summary_of(const routing::LoadedTrace& trace, const std::function<void()>& check) {
     const routing::RouterSpec& spec = trace.source->spec();
     const routing::Shape shape = routing::shape_of(spec);
     routing::Load load(shape);
@@ -40,6 +42,7 @@ json summary_of(const routing::LoadedTrace& trace) {
     routing::Margins margins(shape);
     std::uint64_t tokens = 0, counts = 0, chosen = 0, damaged = 0;
     for (std::size_t i = 0; i < trace.source->chunks(); ++i) {
+        check();
         const auto chunk = trace.source->chunk(i, routing::kAllColumns & ~static_cast<unsigned>(routing::kTokens));
         if (!chunk) {
             ++damaged;
@@ -92,10 +95,31 @@ void print_summary(const json& summary) {
     }
 }
 
+struct Format {
+    const char* name;
+    const char* ending;
+    void (*write)(const std::filesystem::path&, const routing::LoadedTrace&, const std::function<void()>&);
+};
+constexpr std::array kFormats = {Format{"safetensors", ".safetensors", write_trace_safetensors},
+                                 Format{"csv", ".csv", write_trace_csv}, Format{"jsonl", ".jsonl", write_trace_lines},
+                                 Format{"columns", ".trace", write_trace_columns}};
+
+const Format& format_of(const TraceOptions& options) {
+    const std::string ending = std::filesystem::path(options.out).extension().string();
+    for (const Format& format : kFormats) {
+        if (options.format.empty() ? ending == format.ending : options.format == format.name) {
+            return format;
+        }
+    }
+    throw base::Error(base::say("the name {} does not end as one of the formats does; say --format", options.out));
+}
+
 int trace_command(const TraceOptions& options) {
+    HeldSignals signals;
+    const auto check = [&] { signals.stop_if_taken(); };
     if (options.out.empty()) {
-        const routing::LoadedTrace trace = routing::load_trace(options.file);
-        json summary = summary_of(trace);
+        const routing::LoadedTrace trace = routing::load_trace(options.file, check);
+        json summary = summary_of(trace, check);
         print_warnings(trace.problems);
         print_warnings(trace.source->spec().doubts);
         if (options.json) {
@@ -106,17 +130,15 @@ int trace_command(const TraceOptions& options) {
         }
         return 0;
     }
-    const std::string format = !options.format.empty()
-                                   ? options.format
-                                   : (std::filesystem::path(options.out).extension() == ".csv" ? "csv" : "safetensors");
+    const Format& format = format_of(options);
     sessions::OutputFile output(options.out, options.force ? sessions::Existing::replace : sessions::Existing::refuse,
                                 {options.file});
-    const routing::LoadedTrace trace = routing::load_trace(options.file);
-    (format == "csv" ? write_trace_csv : write_trace_safetensors)(output.temporary(), trace, {});
+    const routing::LoadedTrace trace = routing::load_trace(options.file, check);
+    format.write(output.temporary(), trace, check);
     output.commit();
     print_warnings(trace.problems);
     if (options.json) {
-        print_json({{"file", options.file}, {"out", options.out}, {"format", format}});
+        print_json({{"file", options.file}, {"out", options.out}, {"format", format.name}});
     }
     return 0;
 }
@@ -125,11 +147,14 @@ int trace_command(const TraceOptions& options) {
 
 void add_trace(CLI::App& app, Chosen& chosen) {
     const auto options = std::make_shared<TraceOptions>();
-    auto* trace = app.add_subcommand("trace", "What a trace of routing holds; or the same as arrays or a table");
+    auto* trace = app.add_subcommand(
+        "trace", "What a trace of routing holds; or the same as arrays, as a table or in its other form");
     trace->add_option("file", options->file, "Trace, as text or in columns")->required()->check(filled());
     trace->add_option("--out", options->out, "File to write it into; nothing: a summary")->check(filled());
-    trace->add_option("--format", options->format, "safetensors or csv; nothing: as the name of --out ends")
-        ->check(CLI::IsMember({"safetensors", "csv"}));
+    trace
+        ->add_option("--format", options->format,
+                     "safetensors, csv, jsonl (text) or columns (.trace); nothing: as the name of --out ends")
+        ->check(CLI::IsMember({"safetensors", "csv", "jsonl", "columns"}));
     trace->add_flag("--force", options->force, "Replace a file that is there");
     trace->add_flag("--json", options->json, "One JSON object on standard output");
     trace->callback(

@@ -1,5 +1,6 @@
 #include "nodes/service/library/trace_export.hpp"
 
+#include <algorithm>
 #include <cmath>
 #include <fmt/format.h>
 #include <fstream>
@@ -14,6 +15,9 @@
 #include "base/json_guard.hpp"
 #include "base/utf8.hpp"
 #include "engine/files/safetensors.hpp"
+#include "routing/interventions.hpp"
+#include "routing/trace_file.hpp"
+#include "routing/trace_lines.hpp"
 
 namespace moescope::node {
 
@@ -156,6 +160,13 @@ void put_loads(std::ostream& out, const Chunk& chunk, const routing::RouterSpec&
     out << rows;
 }
 
+void finish(std::ofstream& out, const fs::path& path) {
+    out.close();
+    if (!out) {
+        throw Error(say("{}: writing failed; check that the folder exists and the disk has room", path));
+    }
+}
+
 }  // namespace
 
 void write_trace_safetensors(const fs::path& path, const routing::LoadedTrace& trace,
@@ -258,10 +269,31 @@ void write_trace_csv(const fs::path& path, const routing::LoadedTrace& trace, co
         out << "step,layer,expert,count\r\n";
         chunks.each(kLoads, [&](const Chunk& chunk) { put_loads(out, chunk, spec); });
     }
-    out.close();
-    if (!out) {
-        throw Error(say("{}: writing failed; check that the folder exists and the disk has room", path));
+    finish(out, path);
+}
+
+void write_trace_columns(const fs::path& path, const routing::LoadedTrace& trace, const std::function<void()>& check) {
+    routing::TraceWriter writer(path, trace.source->spec(), trace.interventions);
+    Chunks(trace, check).each(routing::kAllColumns, [&](const Chunk& chunk) { writer.append(chunk); });
+}
+
+void write_trace_lines(const fs::path& path, const routing::LoadedTrace& trace, const std::function<void()>& check) {
+    using namespace routing;
+    const RouterSpec& spec = trace.source->spec();
+    const Interventions changes =
+        trace.interventions.is_array() ? interventions_from_json(trace.interventions) : Interventions();
+    std::ofstream out(path, std::ios::binary | std::ios::trunc);
+    bool first = true;
+    Chunks(trace, check).each(kAllColumns, [&](const Chunk& chunk) {
+        for (std::size_t at = 0; at < chunk.tokens; ++at) {
+            out << trace_line(decisions_at(chunk, at, spec), first ? &spec : nullptr, changes) << '\n';
+            first = false;
+        }
+    });
+    if (first) {
+        throw Error(say("the trace has counts alone, and text is of tokens"));
     }
+    finish(out, path);
 }
 
 }  // namespace moescope::node

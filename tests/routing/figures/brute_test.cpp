@@ -10,6 +10,8 @@
 #include "routing/figures/pairs.hpp"
 #include "routing/figures/spread.hpp"
 #include "routing/figures/vocabulary.hpp"
+#include "routing/trace_file.hpp"
+#include "tests/files.hpp"
 #include "tests/routing/random_trace.hpp"
 
 namespace moescope::routing {
@@ -94,20 +96,22 @@ TEST_P(Figures, CoActivationOfAllPairs) {
 }
 
 TEST_P(Figures, Transitions) {
-    for (const auto ranks : {Transitions::Ranks::all, Transitions::Ranks::first}) {
-        const Transitions flow = over(Transitions(shape_, 1, ranks), spec_, tokens_);
+    for (const auto ranks : {Transitions::Ranks::all, Transitions::Ranks::first, Transitions::Ranks::same}) {
+        const Transitions flow = over(Transitions(shape_, 0, 2, ranks), spec_, tokens_);
         std::map<std::pair<int, int>, std::uint64_t> counts;
         std::uint64_t total = 0;
         for (const auto& token : tokens_) {
-            const auto *from = decision_of(token, 1), *to = decision_of(token, 2);
+            const auto *from = decision_of(token, 0), *to = decision_of(token, 2);
             if (from == nullptr || to == nullptr) {
                 continue;
             }
-            const bool all = ranks == Transitions::Ranks::all;
-            for (std::size_t a = 0; a < (all ? from->ids.size() : 1); ++a) {
-                for (std::size_t b = 0; b < (all ? to->ids.size() : 1); ++b) {
-                    ++counts[{from->ids[a], to->ids[b]}];
-                    ++total;
+            for (std::size_t a = 0; a < from->ids.size(); ++a) {
+                for (std::size_t b = 0; b < to->ids.size(); ++b) {
+                    if (ranks == Transitions::Ranks::all || (ranks == Transitions::Ranks::same && a == b) ||
+                        (ranks == Transitions::Ranks::first && a == 0 && b == 0)) {
+                        ++counts[{from->ids[a], to->ids[b]}];
+                        ++total;
+                    }
                 }
             }
         }
@@ -347,7 +351,7 @@ TEST(FiguresByHand, TooLargeOrNotThere) {
     const Shape large{1, 60000, 2};
     EXPECT_NE(sentence_of([&] { CoActivation figure(large, 0); }).find("at most"), std::string::npos);
     EXPECT_NE(sentence_of([&] { CoActivation figure(shape_of(two_layers()), 2); }), "");
-    EXPECT_NE(sentence_of([&] { Transitions figure(shape_of(two_layers()), 1); }), "");
+    EXPECT_NE(sentence_of([&] { Transitions figure(shape_of(two_layers()), 1, 2); }), "");
     EXPECT_NE(sentence_of([&] { Vocabulary figure(shape_of(two_layers()), 2, Vocabulary::By::input); }), "");
 }
 
@@ -364,6 +368,22 @@ TEST(FigureJobs, GiveTheSameAsAllAtOnce) {
     EXPECT_EQ(state->of, 10u);
     const Load wanted = over(Load(shape_of(spec)), spec, tokens);
     EXPECT_TRUE(std::ranges::equal(state->figure.counts(1), wanted.counts(1)));
+}
+
+TEST(FigureJobs, FollowATraceThatGrows) {
+    const test::TemporaryFolder folder;
+    const RouterSpec spec = make_spec(2, 8, 2);
+    const auto chunks = chunks_of(spec, RandomTrace(spec, 4).tokens(100));
+    TraceWriter writer(folder / "t", spec);
+    const FigureJob<Load> job(std::make_shared<const TraceFile>(folder / "t"), Load(shape_of(spec)), true);
+    for (std::size_t done = 1; done <= chunks.size(); ++done) {
+        writer.append(*chunks[done - 1]);
+        while (job.latest()->done < done) {
+            std::this_thread::yield();
+        }
+    }
+    EXPECT_FALSE(job.latest()->finished);
+    EXPECT_EQ(job.latest()->of, chunks.size());
 }
 
 class Endless final : public TraceSource {

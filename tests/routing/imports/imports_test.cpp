@@ -36,15 +36,14 @@ std::string npy(const std::string& type, const std::string& shape, const std::st
            static_cast<char>(head.size() / 256) + head + data;
 }
 
-std::vector<std::shared_ptr<const Chunk>> all_of(const Import& import) {
+std::vector<std::shared_ptr<const Chunk>> all_of(const Import& made) {
     std::vector<std::shared_ptr<const Chunk>> chunks;
-    import.each([&](std::shared_ptr<const Chunk> chunk) { chunks.push_back(std::move(chunk));
-});
-return chunks;
+    made.each([&](std::shared_ptr<const Chunk> chunk) { chunks.push_back(std::move(chunk)); });
+    return chunks;
 }  // namespace
 
-bool doubts(const Import& import, const std::string& words) {
-    return std::any_of(import.spec.doubts.begin(), import.spec.doubts.end(),
+bool doubts(const Import& made, const std::string& words) {
+    return std::any_of(made.spec.doubts.begin(), made.spec.doubts.end(),
                        [&](const Sentence& doubt) { return doubt.english().find(words) != std::string::npos; });
 }
 
@@ -80,13 +79,13 @@ TEST_F(Imports, VllmBase64OfAnArray) {
     json answer = answer_of(array_);
     answer["prompt_token_ids"] = {10, 11};
     answer["choices"][0]["token_ids"] = {12, 13};
-    const Import import = this->import(import_vllm, answer.dump(), model(0, 8, 0));
-    EXPECT_EQ(import.spec.experts, 8);
-    EXPECT_EQ(import.spec.experts_per_token, 2);
-    EXPECT_EQ(import.spec.routed_layers, (std::vector<int>{0, 1}));
-    EXPECT_EQ(import.spec.source, Source::imported);
-    EXPECT_TRUE(doubts(import, "numbered from 0"));
-    const auto chunks = all_of(import);
+    const Import made = import(import_vllm, answer.dump(), model(0, 8, 0));
+    EXPECT_EQ(made.spec.experts, 8);
+    EXPECT_EQ(made.spec.experts_per_token, 2);
+    EXPECT_EQ(made.spec.routed_layers, (std::vector<int>{0, 1}));
+    EXPECT_EQ(made.spec.source, Source::imported);
+    EXPECT_TRUE(doubts(made, "numbered from 0"));
+    const auto chunks = all_of(made);
     ASSERT_EQ(chunks.size(), 1u);
     const Chunk& chunk = *chunks[0];
     EXPECT_EQ(chunk.token, (std::vector<std::int32_t>{10, 11, 12}));
@@ -120,17 +119,17 @@ TEST_F(Imports, VllmListsOfThePromptAndTheAnswer) {
                           {{{"routed_experts", {{{5, 6}, {7, 0}}}}, {"token_ids", {3, 4}}},
                            {{"routed_experts", {{{2, 1}, {0, 1}}, {{2, 1}, {0, 1}}}}}}},
                          {"prompt_token_ids", {1, 2}}};
-    const Import import = this->import(import_vllm, answer.dump());
-    const auto chunks = all_of(import);
+    const Import made = import(import_vllm, answer.dump());
+    const auto chunks = all_of(made);
     const Chunk& chunk = *chunks[0];
     EXPECT_EQ(chunk.document, (std::vector<std::uint32_t>{0, 0, 0, 1, 1, 1, 1}));
     EXPECT_EQ(chunk.token, (std::vector<std::int32_t>{1, 2, 3, -1, -1, -1, -1}));
     EXPECT_EQ(chunk.position, (std::vector<std::int32_t>{0, 1, 2, 0, 1, 2, 3}));
     EXPECT_TRUE(chunk.ids_of(0, 0).empty());
     EXPECT_EQ(chunk.ids_of(1, 2)[0], 7);
-    EXPECT_TRUE(doubts(import, "prefix cache"));
-    EXPECT_TRUE(doubts(import, "highest id"));
-    EXPECT_TRUE(doubts(import, "tokens of 1 texts are left out"));
+    EXPECT_TRUE(doubts(made, "prefix cache"));
+    EXPECT_TRUE(doubts(made, "highest id"));
+    EXPECT_TRUE(doubts(made, "tokens of 1 texts are left out"));
 }
 
 TEST_F(Imports, VllmWrongOnes) {
@@ -180,6 +179,7 @@ TEST_F(Imports, VllmWrongOnes) {
     EXPECT_NE(list("[[[99999999999]]]").find("no id"), std::string::npos);
     EXPECT_NE(list("{\"values\":1}").find("form that is not known"), std::string::npos);
     EXPECT_NE(list(std::string(100'000, '[')), "");
+    EXPECT_NE(list("[[[1,2]]],\"routed_experts\":[[[3,4]]]").find("twice"), std::string::npos);
 }
 
 TEST_F(Imports, LayersOfTheModel) {
@@ -223,22 +223,22 @@ TEST_F(Imports, SglangFlatNumbers) {
     // Layer 0 is dense: its slots are there and hold zeros.
     const std::vector<std::int32_t> ids = {0, 0, 1, 2, 3, 4, 0, 0, 5, 6, 7, 0};
     const json native = {{"text", "x"}, {"output_ids", {7}}, {"meta_info", {{"routed_experts", base64(raw(ids))}}}};
-    const Import import = this->import(import_sglang, json::array({native}).dump(), model(3, 8, 2));
-    EXPECT_EQ(import.spec.routed_layers, (std::vector<int>{1, 2}));
-    EXPECT_EQ(import.spec.layers, 3);
-    EXPECT_TRUE(doubts(import, "layers 0 have nothing but zeros"));
-    const auto chunks = all_of(import);
+    const Import made = import(import_sglang, json::array({native}).dump(), model(3, 8, 2));
+    EXPECT_EQ(made.spec.routed_layers, (std::vector<int>{1, 2}));
+    EXPECT_EQ(made.spec.layers, 3);
+    EXPECT_TRUE(doubts(made, "layers 0 have nothing but zeros"));
+    const auto chunks = all_of(made);
     EXPECT_EQ(chunks[0]->tokens, 2u);
     EXPECT_EQ(chunks[0]->ids_of(0, 1)[1], 6);
     EXPECT_EQ(chunks[0]->next, (std::vector<std::int32_t>{-1, 7}));  // of the prompt nothing is said
     const std::vector<std::uint8_t> small(ids.begin(), ids.end());
     const json open_ai = {
         {"choices", {{{"sgl_ext", {{"routed_experts", base64(raw(small))}, {"routed_experts_dtype", "uint8"}}}}}}};
-    EXPECT_EQ(all_of(this->import(import_sglang, open_ai.dump(), model(3, 8, 2)))[0]->ids, chunks[0]->ids);
+    EXPECT_EQ(all_of(import(import_sglang, open_ai.dump(), model(3, 8, 2)))[0]->ids, chunks[0]->ids);
     // With a config that says which layers are dense, zeros in them are no doubt.
     ModelShape known = model(3, 8, 2);
     known.routed_layers = {1, 2};
-    EXPECT_TRUE(this->import(import_sglang, native.dump(), known).spec.doubts.empty());
+    EXPECT_TRUE(import(import_sglang, native.dump(), known).spec.doubts.empty());
     const auto of = [&](const std::string& bytes, const ModelShape& shape) {
         return problem(import_sglang, json{{"meta_info", {{"routed_experts", base64(bytes)}}}}.dump(), shape);
     };
@@ -286,17 +286,17 @@ TEST_F(Imports, MegatronCounts) {
         "{\"iter\": 100, \"block\": \"mtp\", \"mtp_idx\": 0, \"layer\": 1, \"tpe\": [[50, 50]]}\n"
         "{\"iter\": 200, \"block\": \"decoder\", \"layer\": 0, \"tpe\": [[7, 3]]}\n"
         "{\"iter\": 200, \"block\": \"decoder\", \"layer\": 3, \"tpe\": [[9, 2]]}\n";
-    const Import import = this->import(import_megatron, lines, model(0, 4, 1));
-    EXPECT_EQ(import.spec.routed_layers, (std::vector<int>{0, 3}));
-    EXPECT_EQ(import.spec.experts, 2);
-    const auto chunks = all_of(import);
+    const Import made = import(import_megatron, lines, model(0, 4, 1));
+    EXPECT_EQ(made.spec.routed_layers, (std::vector<int>{0, 3}));
+    EXPECT_EQ(made.spec.experts, 2);
+    const auto chunks = all_of(made);
     ASSERT_EQ(chunks[0]->loads.size(), 2u);
     EXPECT_EQ(chunks[0]->loads[0].step, 100);
     EXPECT_EQ(chunks[0]->loads[0].counts, (std::vector<std::uint64_t>{4, 6, 5, 5}));
     EXPECT_EQ(chunks[0]->loads[1].counts, (std::vector<std::uint64_t>{7, 3, 9, 2}));
-    EXPECT_TRUE(doubts(import, "2 of the 4 experts"));
-    EXPECT_TRUE(doubts(import, "different sums in 1 of 2 steps"));
-    EXPECT_TRUE(doubts(import, "1 lines of blocks"));
+    EXPECT_TRUE(doubts(made, "2 of the 4 experts"));
+    EXPECT_TRUE(doubts(made, "different sums in 1 of 2 steps"));
+    EXPECT_TRUE(doubts(made, "1 lines of blocks"));
     const auto wrong = [&](const std::string& line) { return problem(import_megatron, lines + line); };
     EXPECT_NE(wrong("{\"iter\": 1, \"layer\": 0, \"tpe\": [[1, -2]]}").find("line 6"), std::string::npos);
     EXPECT_NE(wrong("{\"iter\": 1, \"layer\": 0, \"tpe\": [[1, 2.5]]}").find("no whole number"), std::string::npos);
@@ -311,5 +311,5 @@ TEST_F(Imports, MegatronCounts) {
     EXPECT_NE(problem(import_megatron, ""), "");
 }
 
-}  // namespace moescope::routing
+}  // namespace
 }  // namespace moescope::routing

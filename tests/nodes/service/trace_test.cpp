@@ -1,0 +1,185 @@
+// The commands about traces, as a shell runs them: import, trace, diff.
+#include <cmath>
+#include <gtest/gtest.h>
+
+#include "engine/files/safetensors.hpp"
+#include "routing/trace_file.hpp"
+#include "routing/trace_lines.hpp"
+#include "tests/files.hpp"
+#include "tests/nodes/service/program.hpp"
+#include "tests/routing/random_trace.hpp"
+
+namespace moescope::test {
+namespace {
+
+using routing::RandomTrace;
+using routing::RouterSpec;
+using routing::TokenDecisions;
+
+class Traces : public testing::Test {
+ protected:
+    const RouterSpec spec_ = routing::make_spec(2, 8, 2);
+    const std::vector<TokenDecisions> tokens_ = RandomTrace(spec_, 1).tokens(40);
+    const TemporaryFolder folder_;
+
+    std::string write(const std::string& name, const std::vector<TokenDecisions>& tokens) {
+        std::string text;
+        for (const TokenDecisions& token : tokens) {
+            text += routing::trace_line(token, text.empty() ? &spec_ : nullptr) + "\n";
+        }
+        write_text(folder_ / name, text);
+        return (folder_ / name).string();
+    }
+    std::string columns(const std::string& name) {
+        routing::TraceWriter writer(folder_ / name, spec_);
+        for (const auto& chunk : routing::chunks_of(spec_, tokens_, 15)) {
+            writer.append(*chunk);
+        }
+        return (folder_ / name).string();
+    }
+};
+
+TEST_F(Traces, DiffOfTextAndColumns) {
+    auto other = tokens_;
+    std::swap(other[3].layers[1].ids[0], other[3].layers[1].ids[1]);
+    other[5].layers[0].ids = {other[5].layers[0].ids[0] == 7 ? 6 : 7, other[5].layers[0].ids[0]};
+    const std::string second = write("b.jsonl", other);
+    for (const std::string& first : {write("a.jsonl", tokens_), columns("a.trace")}) {
+        const Output output = run_node({"diff", first, second, "--json"});
+        ASSERT_EQ(output.status, 0) << output.error;
+        const nlohmann::json value = output.lines().at(0);
+        EXPECT_EQ(value["tokens"], 40);
+        EXPECT_EQ(value["flips"]["slots"], 160);
+        EXPECT_LE(value["flips"]["flipped"], 1);
+        EXPECT_GE(value["flips"]["moved"], 2);
+        EXPECT_EQ(value["layers"].size(), 2u);
+        EXPECT_EQ(value["first"]["router"]["experts"], 8);
+        EXPECT_EQ(value["perplexity"]["first"], value["perplexity"]["second"]);
+    }
+    const Output table = run_node({"diff", second, second});
+    EXPECT_EQ(table.status, 0) << table.error;
+    EXPECT_NE(table.out.find("rank 2"), std::string::npos);
+    EXPECT_NE(table.out.find("perplexity"), std::string::npos);
+    auto longer = tokens_;
+    longer[0].token = 7777;
+    const Output refused = run_node({"diff", second, write("c.jsonl", longer)});
+    EXPECT_EQ(refused.status, 1);
+    EXPECT_NE(refused.error.find("different tokens"), std::string::npos) << refused.error;
+}
+
+TEST_F(Traces, Summary) {
+    const Output output = run_node({"trace", columns("a.trace"), "--json"});
+    ASSERT_EQ(output.status, 0) << output.error;
+    const nlohmann::json value = output.lines().at(0);
+    EXPECT_EQ(value["tokens"], 40);
+    EXPECT_EQ(value["chosen"], 160);
+    EXPECT_EQ(value["chunks"], 3);
+    EXPECT_EQ(value["layers"].size(), 2u);
+    EXPECT_GT(value["layers"][0]["max_violation"], 0);
+    EXPECT_NE(run_node({"trace", write("a.jsonl", tokens_)}).out.find("MaxVio"), std::string::npos);
+    // A damaged chunk is said and costs itself alone.
+    std::string bytes = read_text(folder_ / "a.trace");
+    bytes[bytes.size() - 10] = static_cast<char>(bytes[bytes.size() - 10] ^ 1);
+    write_text(folder_ / "d.trace", bytes.substr(0, bytes.size()));
+    const Output damaged = run_node({"trace", (folder_ / "d.trace").string(), "--json"});
+    EXPECT_EQ(damaged.lines().at(0)["damaged"], 1);
+    EXPECT_EQ(damaged.lines().at(0)["tokens"], 30);
+}
+
+TEST_F(Traces, AsArrays) {
+    const std::string out = (folder_ / "a.safetensors").string();
+    const Output output = run_node({"trace", columns("a.trace"), "--out", out});
+    ASSERT_EQ(output.status, 0) << output.error;
+    const engine::SafetensorsFile file(out);
+    const auto& tensors = file.header().tensors;
+    EXPECT_EQ(tensors.at("ids").dtype, "U16");
+    EXPECT_EQ(tensors.at("ids").shape, (std::vector<std::uint64_t>{40, 2, 2}));
+    EXPECT_EQ(tensors.at("token").dtype, "I32");
+    EXPECT_EQ(tensors.at("piece_ends").dtype, "U64");
+    EXPECT_EQ(nlohmann::json::parse(file.header().metadata.at("router"))["experts"], 8);
+    EXPECT_EQ(file.header().metadata.at("languages"), "[\"en\",\"zh\"]");
+    const std::string bytes = read_text(out);
+    const auto at = [&](const char* name, std::size_t place) {
+        std::uint16_t value = 0;
+        std::memcpy(&value, bytes.data() + file.header().data_begin + tensors.at(name).begin + place * 2, 2);
+        return value;
+    };
+    std::vector<float> weights(160);
+    file.read_f32("weights", weights);
+    for (std::size_t token = 0; token < 40; ++token) {
+        EXPECT_EQ(at("language", token), tokens_[token].language == "zh" ? 1 : 0);
+        for (std::size_t layer = 0; layer < 2; ++layer) {
+            for (std::size_t rank = 0; rank < 2; ++rank) {
+                const std::size_t place = (token * 2 + layer) * 2 + rank;
+                EXPECT_EQ(at("ids", place), tokens_[token].layers[layer].ids[rank]);
+                EXPECT_NEAR(weights[place], tokens_[token].layers[layer].weights[rank], 0.006 * weights[place]);
+            }
+        }
+    }
+}
+
+TEST_F(Traces, AsATableAndAsText) {
+    const std::string from = columns("a.trace"), csv = (folder_ / "a.csv").string(),
+                      text = (folder_ / "back.jsonl").string();
+    ASSERT_EQ(run_node({"trace", from, "--out", csv}).status, 0);
+    const std::string table = read_text(csv);
+    EXPECT_EQ(static_cast<std::size_t>(std::count(table.begin(), table.end(), '\r')), 161u);
+    EXPECT_EQ(table.find("number,document,language,group,position,token,piece"), 0u);
+    ASSERT_EQ(run_node({"trace", from, "--out", text}).status, 0);
+    const Output same = run_node({"diff", text, write("a.jsonl", tokens_), "--json"});
+    ASSERT_EQ(same.status, 0) << same.error;
+    EXPECT_EQ(same.lines().at(0)["flips"]["flipped"], 0);
+    EXPECT_EQ(same.lines().at(0)["flips"]["moved"], 0);
+    const std::string back = (folder_ / "back.trace").string();
+    ASSERT_EQ(run_node({"trace", text, "--out", back}).status, 0);
+    EXPECT_EQ(run_node({"trace", back, "--json"}).lines().at(0)["chosen"], 160);
+    EXPECT_EQ(run_node({"trace", from, "--out", (folder_ / "a.png").string()}).status, 1);
+    const Output again = run_node({"trace", from, "--out", csv});
+    EXPECT_EQ(again.status, 1);
+    EXPECT_EQ(run_node({"trace", from, "--out", csv, "--force", "--format", "csv"}).status, 0);
+}
+
+TEST_F(Traces, Import) {
+    const std::string out = (folder_ / "m.trace").string();
+    write_text(folder_ / "rank0.jsonl",
+               "{\"iter\": 5, \"block\": \"decoder\", \"layer\": 1, \"tpe\": [[3, 1], [2, 2]]}\n");
+    const Output output = run_node({"import", (folder_ / "rank0.jsonl").string(), "--format", "megatron", "--out", out,
+                                    "--experts-per-token", "1", "--model", "a run", "--json"});
+    ASSERT_EQ(output.status, 0) << output.error;
+    EXPECT_EQ(output.lines().at(0)["counts"], 1);
+    EXPECT_EQ(output.lines().at(0)["router"]["model"], "a run");
+    const Output summary = run_node({"trace", out, "--json"});
+    EXPECT_EQ(summary.lines().at(0)["counts"], 1);
+    EXPECT_NEAR(summary.lines().at(0)["layers"][0]["max_violation"].get<double>(), 0.25, 1e-12);
+    EXPECT_EQ(run_node({"trace", out, "--out", (folder_ / "m.csv").string()}).status, 0);
+    EXPECT_EQ(read_text(folder_ / "m.csv"), "step,layer,expert,count\r\n5,1,0,5\r\n5,1,1,3\r\n");
+    EXPECT_EQ(run_node({"trace", out, "--out", (folder_ / "m.jsonl").string()}).status, 1);
+    EXPECT_EQ(run_node({"trace", out, "--out", (folder_ / "m.safetensors").string()}).status, 0);
+    EXPECT_EQ(engine::SafetensorsFile(folder_ / "m.safetensors").header().tensors.at("load").dtype, "U64");
+    // Nothing is left of an import that failed.
+    write_text(folder_ / "bad", "{\"routed_experts\": [[[1, 1]]]}");
+    const Output refused =
+        run_node({"import", (folder_ / "bad").string(), "--format", "vllm", "--out", (folder_ / "bad.trace").string()});
+    EXPECT_EQ(refused.status, 1);
+    EXPECT_NE(refused.error.find("expert 1 twice"), std::string::npos) << refused.error;
+    EXPECT_FALSE(std::filesystem::exists(folder_ / "bad.trace"));
+    EXPECT_EQ(run_node({"import", "f", "--format", "other", "--out", out}).status, 2);
+    // The shape of a model by its config.json.
+    write_text(
+        folder_ / "config.json",
+        "{\"num_hidden_layers\": 2, \"num_experts\": 4, \"num_experts_per_tok\": 2, \"first_k_dense_replace\": 1}");
+    write_text(folder_ / "answer.json", "{\"routed_experts\": [[[1, 3]], [[0, 2]]]}");
+    const Output shaped =
+        run_node({"import", (folder_ / "answer.json").string(), "--format", "vllm", "--config",
+                  (folder_ / "config.json").string(), "--out", (folder_ / "v.trace").string(), "--json"});
+    ASSERT_EQ(shaped.status, 0) << shaped.error;
+    EXPECT_EQ(shaped.lines().at(0)["router"]["routed_layers"], (nlohmann::json{1}));
+    EXPECT_EQ(shaped.lines().at(0)["router"]["experts"], 4);
+    const std::string text = (folder_ / "v.jsonl").string();
+    ASSERT_EQ(run_node({"import", (folder_ / "answer.json").string(), "--format", "vllm", "--out", text}).status, 0);
+    EXPECT_EQ(read_text(text).find("{\"router\""), 0u);
+    EXPECT_EQ(run_node({"trace", text, "--json"}).lines().at(0)["tokens"], 2);
+}
+
+}  // namespace
+}  // namespace moescope::test
