@@ -72,7 +72,8 @@ TEST(Words, EveryWordOfTheSourcesHasAText) {
     const std::regex use(R"re(\b(?:words\(|series\(|Chart chart\{)"([a-z_0-9]+)")re");
     std::size_t found = 0;
     for (std::sregex_iterator it(code.begin(), code.end(), use), end; it != end; ++it, ++found) {
-        EXPECT_TRUE(Words::has((*it)[1].str())) << (*it)[1];
+        const std::string key = (*it)[1];
+        EXPECT_TRUE(Words::has(key) || key.back() == '_') << key;  // a number follows: named_by_tables() has those
     }
     EXPECT_GT(found, 60u);
 }
