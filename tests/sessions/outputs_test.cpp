@@ -83,6 +83,9 @@ TEST(Outputs, WhatIsNoOrdinaryFileStays) {
     fs::create_symlink("/dev/null", base / "link");
     for (const fs::path& path : {base / "pipe", base / "folder", base / "socket", base / "link", fs::path("/dev/full"),
                                  fs::path("/dev/null"), fs::path("/dev/stdout")}) {
+        if (fs::is_regular_file(path)) {
+            continue;  // the test's own output goes to a file, which may be replaced as any other
+        }
         EXPECT_NE(refusal(path, Existing::replace), "") << path;
     }
     EXPECT_TRUE(fs::is_fifo(base / "pipe"));
