@@ -200,8 +200,10 @@ TEST_F(Route, WhatIsWrongIsSaidInOneSentence) {
 
 TEST_F(Route, ASignalStopsItWithinASecond) {
     std::string prompts;
-    for (int i = 0; i < 400; ++i) {
-        prompts += "The router sends a line and reads every page of the buffer again.\n";
+    for (int i = 0; i < 9000; ++i) {  // seconds, whatever the machine
+        prompts +=
+            "The router sends a line and reads every page of the buffer again. An expert writes one number. "
+            "The program opens the value, and the reader returns every page of the buffer to this file.\n";
     }
     write_text(scratch / "p.txt", prompts);
     Running sweep({"sweep", "--model", own(), "--layer", "0", "--prompts", out("p.txt"), "--json"});
