@@ -20,6 +20,9 @@ nlohmann::json ask_model(const Paths& paths, const std::string& model, const nlo
         lease.open(cores(), stop);
         answer = lease->ask(request, doing, on_lines, stop, kPatience);
     });
+    if (!answer.value("complete", true)) {  // the model obeyed: what it gives is a part
+        signals.stop_if_taken();
+    }
     return answer;
 }
 
