@@ -5,7 +5,6 @@
 #include <iterator>
 #include <nlohmann/json.hpp>
 #include <span>
-#include <utility>
 
 #include "base/json_guard.hpp"
 #include "base/utf8.hpp"
@@ -134,16 +133,6 @@ std::string trace_line(const TokenDecisions& token, const RouterSpec* first, con
         put_number(out, token.token);
     }
     put_piece(out, token.bytes);
-    if (token.document > 0) {
-        put_key(out, "document");
-        out += std::to_string(token.document);
-    }
-    for (const auto& [key, name] : {std::pair("language", &token.language), std::pair("group", &token.group)}) {
-        if (!name->empty()) {
-            put_key(out, key);
-            out += base::dump_json(json(*name));
-        }
-    }
     if (token.next >= 0) {
         put_key(out, "next");
         put_number(out, token.next);

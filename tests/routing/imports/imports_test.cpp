@@ -160,7 +160,7 @@ TEST_F(Imports, VllmWrongOnes) {
     };
     EXPECT_EQ(packed(text), "");
     EXPECT_NE(packed(text.substr(0, text.size() - 3)).find("no whole base64"), std::string::npos);
-    EXPECT_NE(packed(text.substr(0, text.size() / 8 * 4)).find("its shape needs"), std::string::npos);
+    EXPECT_NE(packed(text.substr(0, text.size() - 4)).find("its shape needs"), std::string::npos);
     EXPECT_NE(packed(text + "====").find("no whole base64"), std::string::npos);
     EXPECT_NE(packed("!" + text.substr(1)).find("no whole base64"), std::string::npos);
     EXPECT_NE(problem(import_vllm, "{\"choices\":[{\"routed_experts\":null}]}").find("null"), std::string::npos);
@@ -203,12 +203,12 @@ std::string config(const json& changes) {
 }
 
 TEST_F(Imports, ShapesOfConfigs) {
-    const auto shape = [&](const json& changes) {
+    const auto shape = [&](const json& changes = json::object()) {
         write_text(folder_ / "config.json", config(changes));
         return read_model_shape(folder_ / "config.json");
     };
-    EXPECT_EQ(shape({}).routed_layers, (std::vector<int>{0, 1, 2}));
-    EXPECT_EQ(shape({}).experts, 8);
+    EXPECT_EQ(shape().routed_layers, (std::vector<int>{0, 1, 2}));
+    EXPECT_EQ(shape().experts, 8);
     EXPECT_EQ(shape({{"first_k_dense_replace", 1}}).routed_layers, (std::vector<int>{1, 2}));
     EXPECT_EQ(shape({{"mlp_only_layers", {1}}}).routed_layers, (std::vector<int>{0, 2}));
     EXPECT_EQ(shape({{"decoder_sparse_step", 2}}).routed_layers, (std::vector<int>{1}));
