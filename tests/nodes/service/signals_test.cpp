@@ -24,17 +24,28 @@ bool has(const std::string& text, const std::string& part) {
     return text.find(part) != std::string::npos;
 }
 
-/// Waits until the program holds SIGTERM back, which it does when its work begins.
+bool holds_sigterm(const fs::path& status_file) {
+    std::istringstream status(read_text(status_file));
+    for (std::string word; status >> word;) {
+        std::string mask;
+        if (word == "SigBlk:" && status >> mask) {
+            return ((std::stoull(mask, nullptr, 16) >> (SIGTERM - 1)) & 1) != 0;
+        }
+    }
+    return false;
+}
+
+/// Waits until the program holds SIGTERM back, which it does when its work begins. Asked of all its threads: the one
+/// that waits for signals does not hold them back while it waits.
 void wait_for_work(pid_t process) {
-    for (int i = 0; i < 3000; ++i) {
-        std::istringstream status(read_text("/proc/" + std::to_string(process) + "/status"));
-        for (std::string word; status >> word;) {
-            std::string mask;
-            if (word == "SigBlk:" && status >> mask && ((std::stoull(mask, nullptr, 16) >> (SIGTERM - 1)) & 1) != 0) {
+    for (int i = 0; i < 15000; ++i) {
+        std::error_code gone;
+        for (const auto& thread : fs::directory_iterator("/proc/" + std::to_string(process) + "/task", gone)) {
+            if (holds_sigterm(thread.path() / "status")) {
                 return;
             }
         }
-        std::this_thread::sleep_for(std::chrono::milliseconds(10));
+        std::this_thread::sleep_for(std::chrono::milliseconds(2));
     }
     ADD_FAILURE() << "it never began";
 }
