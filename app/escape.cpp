@@ -26,8 +26,9 @@ const ui::Floating::Window* topmost(const std::vector<ui::Floating::Window>& sho
 /// being edited does go back to its value.
 void keep_typed_text() {
     const ImGuiContext& g = *ImGui::GetCurrentContext();
-    constexpr ImGuiInputTextFlags number =
-        ImGuiInputTextFlags_CharsDecimal | ImGuiInputTextFlags_CharsHexadecimal | ImGuiInputTextFlags_CharsScientific;
+    // The last one is that of InputInt() and its like.
+    constexpr int number = ImGuiInputTextFlags_CharsDecimal | ImGuiInputTextFlags_CharsHexadecimal |
+                           ImGuiInputTextFlags_CharsScientific | ImGuiInputTextFlags_LocalizeDecimalPoint;
     if (g.ActiveId != 0 && g.ActiveId == g.InputTextState.ID && (g.InputTextState.Flags & number) == 0) {
         ImGui::ClearActiveID();  // the field then takes its text as it does when the mouse leaves it
     }

@@ -441,7 +441,8 @@ void ComparePanel::draw_prompt(ui::Context& ctx) {
         if (focused && ImGui::GetIO().KeyAlt && ImGui::IsKeyPressed(key)) {
             step_history(by);
             if (ImGuiInputTextState* typing = ImGui::GetInputTextState(field)) {
-                typing->ReloadUserBufAndMoveToEnd();  // else the field would put back its own text
+                typing->ReloadUserBufAndMoveToEnd();  // else the field would put back its own text,
+                typing->EditedBefore = false;         // or would when it is left in the next frame
             }
         }
     }

@@ -72,7 +72,7 @@ std::string words(Harness& h, ImGuiTestContext* ctx, const std::string& window, 
     std::string text;
     for (const ScreenLine& line : h.screen(ctx)) {
         if (line.window == window && line.part.find(part) != std::string::npos) {
-            text += squeezed(line.text) + "\n";
+            text += squeezed(line.text);
         }
     }
     return text;
@@ -118,32 +118,38 @@ std::string prompt(ImGuiTestContext* ctx) {
     return ImGui::GetClipboardText();
 }
 
-void show_compare(ImGuiTestContext* ctx) {
-    ctx->KeyPress(ImGuiMod_Ctrl | ImGuiKey_2);
+/// In its layout and in front of the other tabs.
+void show(Harness& h, ImGuiTestContext* ctx, const char* panel) {
+    h.workbench().set_layout(panel);
+    ctx->Yield(5);
+    h.workbench().show_panel(panel);
     ctx->Yield(5);
 }
 
-void show_probe(ImGuiTestContext* ctx) {
-    ctx->KeyPress(ImGuiMod_Ctrl | ImGuiKey_3);
-    ctx->Yield(5);
+void show_compare(Harness& h, ImGuiTestContext* ctx) {
+    show(h, ctx, "compare");
+}
+
+void show_probe(Harness& h, ImGuiTestContext* ctx) {
+    show(h, ctx, "probe");
 }
 
 void pickers_of_each_session(Harness& h, ImGuiTestContext* ctx) {
     const fs::path first = asked(h, "pair-1", {kSmol, kQwen}, {"One?"});
     const fs::path second = asked(h, "pair-2", {kGemma, kSmol}, {"Two?"});
     IM_CHECK(open(h, ctx, first, 2));
-    show_compare(ctx);
+    show_compare(h, ctx);
     IM_CHECK(picked(h, ctx, "SmolLM2", "Qwen2.5"));
     IM_CHECK(open(h, ctx, second, 2));
-    show_compare(ctx);
+    show_compare(h, ctx);
     IM_CHECK(picked(h, ctx, "Gemma", "SmolLM2"));
     // One without comparisons begins as the program does.
     WrittenSession(h.folder() / "pair-none", "Kemo", 1).write("");
     IM_CHECK(open(h, ctx, h.folder() / "pair-none", 0));
-    show_compare(ctx);
+    show_compare(h, ctx);
     IM_CHECK(picked(h, ctx, "Qwen2.5", "SmolLM2"));
     IM_CHECK(open(h, ctx, first, 2));
-    show_compare(ctx);
+    show_compare(h, ctx);
     IM_CHECK(picked(h, ctx, "SmolLM2", "Qwen2.5"));
     // What a person picks stays, though the session's comparisons have others.
     ctx->ItemClick(compare("compare.more").c_str());
@@ -155,44 +161,47 @@ void pickers_of_each_session(Harness& h, ImGuiTestContext* ctx) {
 
 void earlier_prompts_of_a_session(Harness& h, ImGuiTestContext* ctx) {
     IM_CHECK(open(h, ctx, asked(h, "history", {kQwen, kSmol}, {"First?", "Second?", "Second?", "Third?"}), 8));
-    show_compare(ctx);
-    IM_CHECK_EQ(prompt(ctx), "Third?");
+    show_compare(h, ctx);
+    IM_CHECK_STR_EQ(prompt(ctx).c_str(), "Third?");
     IM_CHECK(enabled(ctx, compare("compare.older")));
     ctx->ItemClick(compare("compare.older").c_str());
-    IM_CHECK_EQ(prompt(ctx), "Second?");
+    IM_CHECK_STR_EQ(prompt(ctx).c_str(), "Second?");
     ctx->KeyPress(ImGuiMod_Alt | ImGuiKey_UpArrow);
     ctx->Yield(2);
-    IM_CHECK_EQ(prompt(ctx), "First?");
+    IM_CHECK_STR_EQ(prompt(ctx).c_str(), "First?");
     IM_CHECK(!enabled(ctx, compare("compare.older")));
     ctx->KeyPress(ImGuiMod_Alt | ImGuiKey_DownArrow);
     ctx->Yield(2);
-    IM_CHECK_EQ(prompt(ctx), "Second?");
+    IM_CHECK_STR_EQ(prompt(ctx).c_str(), "Second?");
     // What was typed and not run comes back behind the newest one.
     ctx->KeyPress(ImGuiMod_Ctrl | ImGuiKey_A);
     ctx->KeyChars("Mine, half writ");
+    ctx->Yield(2);
     ctx->KeyPress(ImGuiMod_Alt | ImGuiKey_UpArrow);
     ctx->Yield(2);
-    IM_CHECK_EQ(prompt(ctx), "Third?");
+    IM_CHECK_STR_EQ(prompt(ctx).c_str(), "Third?");
     ctx->ItemClick(compare("compare.newer").c_str());
-    IM_CHECK_EQ(prompt(ctx), "Mine, half writ");
+    IM_CHECK_STR_EQ(prompt(ctx).c_str(), "Mine, half writ");
     go_back(h, ctx);
 }
 
 void escape_keeps_what_was_typed(Harness& h, ImGuiTestContext* ctx) {
     h.settle(ctx);
-    show_compare(ctx);
+    show_compare(h, ctx);
     ctx->ItemClick(compare("compare.prompt").c_str());
     ctx->KeyPress(ImGuiMod_Ctrl | ImGuiKey_A);
     ctx->KeyChars("A long question");
+    ctx->Yield(2);
     ctx->KeyPress(ImGuiKey_Escape);
     ctx->Yield(2);
     IM_CHECK_EQ(ImGui::GetCurrentContext()->ActiveId, 0u);
-    IM_CHECK_EQ(prompt(ctx), "A long question");
+    IM_CHECK_STR_EQ(prompt(ctx).c_str(), "A long question");
     // The same in every field for text; a number goes back to its value.
     h.workbench().show_panel("log");
     ctx->Yield(4);
     ctx->ItemClick(item("log", "log.search").c_str());
     ctx->KeyChars("some");
+    ctx->Yield(2);
     ctx->KeyPress(ImGuiKey_Escape);
     ctx->Yield(2);
     ImGui::SetClipboardText("");
@@ -200,10 +209,11 @@ void escape_keeps_what_was_typed(Harness& h, ImGuiTestContext* ctx) {
     ctx->KeyPress(ImGuiMod_Ctrl | ImGuiKey_A);
     ctx->KeyPress(ImGuiMod_Ctrl | ImGuiKey_X);
     IM_CHECK_STR_EQ(ImGui::GetClipboardText(), "some");
-    show_compare(ctx);
+    show_compare(h, ctx);
     ctx->ItemInput(compare("compare.max_tokens").c_str());
     ctx->KeyPress(ImGuiMod_Ctrl | ImGuiKey_A);
     ctx->KeyChars("7");
+    ctx->Yield(2);
     ctx->KeyPress(ImGuiKey_Escape);
     ctx->Yield(2);
     ctx->ItemInput(compare("compare.max_tokens").c_str());
@@ -218,7 +228,7 @@ void unknown_numbers(Harness& h, ImGuiTestContext* ctx) {
     const fs::path folder = h.folder() / "unended";
     WrittenSession(folder, "Zuva", 1).compare({kQwen, kSmol}, "Half?", false);
     IM_CHECK(open(h, ctx, folder, 2));
-    show_compare(ctx);
+    show_compare(h, ctx);
     IM_CHECK(says(h, ctx, "panel.compare", "24 tokens"));
     const std::string all = words(h, ctx, "panel.compare");
     IM_CHECK_EQ(all.find("prompt0"), std::string::npos);
@@ -233,9 +243,10 @@ void numbers_of_an_answer_on_the_way(Harness& h, ImGuiTestContext* ctx) {
         ctx->LogWarning("skipped: the two models are not in the library");
         return;
     }
-    show_compare(ctx);
+    show_compare(h, ctx);
     ctx->ItemClick(compare("compare.prompt").c_str());
     ctx->KeyCharsReplace("Tell a very long story about the sea.");
+    h.workbench().command("compare.max_tokens=200");
     const std::size_t before = h.snapshot().generations.size();
     ctx->ItemClick(compare("compare.run").c_str());
     IM_CHECK(h.wait(ctx, 180, [&] {
@@ -260,7 +271,7 @@ void numbers_of_an_answer_on_the_way(Harness& h, ImGuiTestContext* ctx) {
 
 void answers_say_what_they_answer(Harness& h, ImGuiTestContext* ctx) {
     IM_CHECK(open(h, ctx, asked(h, "question", {kQwen, kSmol}, {"Is water wet?"}), 2));
-    show_compare(ctx);
+    show_compare(h, ctx);
     IM_CHECK(says(h, ctx, "panel.compare", "Answers to: Is water wet?"));
     ctx->ItemClick(compare("compare.prompt").c_str());
     ctx->KeyPress(ImGuiMod_Ctrl | ImGuiKey_A);
@@ -273,8 +284,8 @@ void answers_say_what_they_answer(Harness& h, ImGuiTestContext* ctx) {
 
 void equal_comparisons(Harness& h, ImGuiTestContext* ctx) {
     IM_CHECK(open(h, ctx, asked(h, "equal", {kQwen, kSmol}, {"Same?", "Same?", "Same?"}), 6));
-    show_compare(ctx);
-    ctx->ItemClick(compare("compare.earlier").c_str());
+    show_compare(h, ctx);
+    ctx->ItemClick("//###panel.compare/###compare.earlier");
     ctx->Yield(2);
     std::set<std::string> titles;
     for (const ScreenLine& line : h.screen(ctx)) {
@@ -294,7 +305,7 @@ void equal_comparisons(Harness& h, ImGuiTestContext* ctx) {
 
 void clear_the_system_text(Harness& h, ImGuiTestContext* ctx) {
     h.settle(ctx);
-    show_compare(ctx);
+    show_compare(h, ctx);
     const auto field_holds = [&] {
         ImGui::SetClipboardText("");
         ctx->ItemClick("###question.text");
@@ -329,7 +340,7 @@ void a_stopped_probe_goes_on(Harness& h, ImGuiTestContext* ctx) {
     const fs::path folder = h.folder() / "stopped";
     WrittenSession(folder, "Zuva", 1).write("S");
     IM_CHECK(open(h, ctx, folder, 0, 1));
-    show_probe(ctx);
+    show_probe(h, ctx);
     IM_CHECK(says(h, ctx, "panel.probe", "10 of 16 answers"));
     IM_CHECK(says(h, ctx, "panel.probe", "Continue: 6 of 16 left"));
     IM_CHECK(enabled(ctx, item("probe", "probe.go_on")));
@@ -345,7 +356,7 @@ void a_stopped_probe_goes_on(Harness& h, ImGuiTestContext* ctx) {
     const fs::path done = h.folder() / "asked-all";
     WrittenSession(done, "Kemo", 1).write("P");
     IM_CHECK(open(h, ctx, done, 0, 1));
-    show_probe(ctx);
+    show_probe(h, ctx);
     IM_CHECK(says(h, ctx, "panel.probe", "16 of 16 answers"));
     IM_CHECK(!ctx->ItemExists(item("probe", "probe.go_on").c_str()));
     go_back(h, ctx);
@@ -357,7 +368,7 @@ void a_cancelled_probe_goes_on(Harness& h, ImGuiTestContext* ctx) {
         ctx->LogWarning("skipped: the two models are not in the library");
         return;
     }
-    show_probe(ctx);
+    show_probe(h, ctx);
     const std::size_t runs = h.snapshot().probes.size();
     h.workbench().command("probes.max_tokens=8");
     ctx->ItemClick(item("probe", "probe.start").c_str());
@@ -382,7 +393,7 @@ void keys_on_the_buttons(Harness& h, ImGuiTestContext* ctx) {
     const fs::path folder = h.folder() / "labels";
     WrittenSession(folder, "Zuva", 1).write("P");
     IM_CHECK(open(h, ctx, folder, 0, 1));
-    show_probe(ctx);
+    show_probe(h, ctx);
     const auto shown = [&]() -> const history::ProbeDraw* {
         for (const auto& draw : h.snapshot().probes.rbegin()->second->draws) {
             if (draw->labelled_by_person) {
@@ -430,7 +441,7 @@ void no_tooltips_behind_a_dialog(Harness& h, ImGuiTestContext* ctx) {
     const fs::path folder = h.folder() / "tips";
     WrittenSession(folder, "Zuva", 1).write("P");
     IM_CHECK(open(h, ctx, folder, 0, 1));
-    show_probe(ctx);
+    show_probe(h, ctx);
     const auto hovers = [&](ImVec2 at) {
         ctx->MouseMoveToPos({at.x + 3, at.y + 2});
         ctx->MouseMoveToPos(at);
@@ -491,7 +502,7 @@ void small_windows(Harness& h, ImGuiTestContext* ctx) {
         h.workbench().set_language(language);
         h.workbench().set_text_scale(2.5f);
         h.platform().set_size(800, 520);
-        show_probe(ctx);
+        show_probe(h, ctx);
         ctx->Yield(6);
         const ui::Language& text = h.workbench().text();
         const std::string probe = read_through(h, ctx, "panel.probe");
@@ -511,7 +522,7 @@ void small_windows(Harness& h, ImGuiTestContext* ctx) {
         // The table keeps its first column and scrolls sideways to the others.
         const ImGuiWindow* middle = ctx->WindowInfo("//###panel.probe/###probe.middle").Window;
         IM_CHECK(middle != nullptr && middle->Size.x > 0.7f * ctx->GetWindowByRef("//###panel.probe")->Size.x);
-        show_compare(ctx);
+        show_compare(h, ctx);
         ctx->Yield(6);
         const std::string shown = read_through(h, ctx, "panel.compare");
         IM_CHECK(has(shown, text("compare.run")));
