@@ -282,8 +282,7 @@ std::vector<TextDocument> interleave(const std::array<std::vector<TextDocument>,
 }  // namespace
 
 void check_exists(const std::string& data) {
-    std::error_code error;
-    if (data != kManpages && !fs::exists(data, error)) {
+    if (data != kManpages && !base::is_there(data)) {
         throw Error(
             say("the text {} does not exist; name a UTF-8 text (.txt, .jsonl, .ndjson or .json, each also with "
                 ".zst or .gz), a folder of such files, a token file (.npy), or manpages",

@@ -17,6 +17,7 @@
 #include <unistd.h>
 
 #include "base/foreign_text.hpp"
+#include "nodes/protocol/frame.hpp"
 #include "nodes/protocol/records.hpp"
 
 namespace moescope::node {
@@ -201,7 +202,13 @@ json WorkerProcess::open(const std::filesystem::path& path, int threads, const s
 json WorkerProcess::ask(const json& request, const base::Sentence& doing,
                         const std::function<void(std::span<const std::byte>)>& on_tokens,
                         const std::atomic<bool>& cancel, std::chrono::milliseconds patience) {
-    if (!writer_->write(request)) {
+    const std::vector<std::byte> body = protocol::encode_json(request);
+    if (body.size() > protocol::kDataBodyLimit) {
+        throw base::Error(
+            say("{}: a request of {} bytes is more than the {} that a model process takes; give it less text", doing,
+                body.size(), protocol::kDataBodyLimit));
+    }
+    if (!writer_->write(WorkerMessageKind::json, body)) {
         throw_dead(doing);
     }
     // Whoever leaves in the middle must not leave the rest of the answer to the next one who asks.

@@ -108,7 +108,8 @@ TEST_F(Report, WhatARewindTookBackIsNotShown) {
     for (const report::Mark& mark : input.trainings[0].charts[0].marks) {
         marks.push_back(mark.text);
     }
-    EXPECT_EQ(marks, (std::vector<std::string>{"learning_rate 0 -> 0.25", "goes on"}));
+    EXPECT_EQ(marks, (std::vector<std::string>{"setting learning_rate 0 -> 0.25", "goes on"}))
+        << "without the names of settings";
 }
 
 }  // namespace

@@ -201,10 +201,20 @@ TEST_F(Route, WhatIsWrongIsSaidInOneSentence) {
 TEST_F(Route, ASignalStopsItWithinASecond) {
     std::string prompts;
     for (int i = 0; i < 9000; ++i) {  // seconds, whatever the machine
-        prompts +=
-            "The router sends a line and reads every page of the buffer again. An expert writes one number. "
-            "The program opens the value, and the reader returns every page of the buffer to this file.\n";
+        prompts += "The router sends a line and reads every page of the buffer again. An expert writes one number.\n";
     }
+    write_text(scratch / "p.txt", prompts + prompts);
+    const Output large = run_node({"sweep", "--model", own(), "--layer", "0", "--prompts", out("p.txt")});
+    EXPECT_EQ(large.status, 1);
+    EXPECT_NE(large.error.find("prompts or"), std::string::npos) << large.error;
+    write_text(scratch / "p.txt", std::string(1'500'000, 'a'));
+    const Output long_one = run_node({"sweep", "--model", own(), "--layer", "0", "--prompts", out("p.txt")});
+    EXPECT_EQ(long_one.status, 1);
+    EXPECT_NE(long_one.error.find("bytes"), std::string::npos) << long_one.error;
+    write_text(scratch / "t.txt", std::string(600'000, '"'));  // twice as long as JSON
+    const Output text = run_node({"route", "--model", own(), "--text", "@" + out("t.txt"), "--out", "-"});
+    EXPECT_EQ(text.status, 1);
+    EXPECT_NE(text.error.find("that a model process takes"), std::string::npos) << text.error;
     write_text(scratch / "p.txt", prompts);
     Running sweep({"sweep", "--model", own(), "--layer", "0", "--prompts", out("p.txt"), "--json"});
     const auto first = sweep.line();
