@@ -399,7 +399,7 @@ void Dialogs::draw_window(const Context& ctx) {
         if (!low_) {
             draw_headers(ctx);
         }
-        draw_list(ctx, std::max(2.5f * ctx.em, ImGui::GetContentRegionAvail().y - below));
+        draw_list(ctx, std::max((low_ ? 1.8f : 5.0f) * ctx.em, ImGui::GetContentRegionAvail().y - below));
         if (!low_ || !question_) {
             draw_name(ctx);
         }
@@ -800,17 +800,19 @@ void Dialogs::draw_question(const Context& ctx) {
     }
 }
 
-const char* Dialogs::ok_label(const Context& ctx) const {
-    return ctx.text.label(saving() ? "files.save" : for_folder() ? "files.open_folder" : "files.open");
+std::string Dialogs::ok_label(const Context& ctx) const {
+    const char* key = saving() ? "files.save" : for_folder() ? "files.open_folder" : "files.open";
+    return ctx.text(low_ && for_folder() ? "files.open" : key) + (std::string("###") + key);
 }
 
 float Dialogs::buttons_width(const Context& ctx) const {
-    return ui::button_width(ok_label(ctx)) + ui::button_width(ctx.text.label("common.cancel")) +
+    return ui::button_width(ok_label(ctx).c_str()) + ui::button_width(ctx.text.label("common.cancel")) +
            ImGui::GetStyle().ItemSpacing.x;
 }
 
 void Dialogs::draw_buttons(const Context& ctx) {
-    const char *ok = ok_label(ctx), *cancel = ctx.text.label("common.cancel");
+    const std::string ok = ok_label(ctx);
+    const char* cancel = ctx.text.label("common.cancel");
     if (low_) {
         ui::flow(buttons_width(ctx));
     } else {
@@ -818,7 +820,7 @@ void Dialogs::draw_buttons(const Context& ctx) {
         ui::align_right(buttons_width(ctx));
     }
     ImGui::BeginDisabled(looking_ || (base::trimmed(name_).empty() && !for_folder()));
-    if (ui::primary_button(ctx, ok)) {
+    if (ui::primary_button(ctx, ok.c_str())) {
         confirm();
     }
     ImGui::EndDisabled();

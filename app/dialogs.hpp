@@ -84,7 +84,7 @@ class Dialogs {
     void draw_foot(const ui::Context& ctx);
     void draw_question(const ui::Context& ctx);
     void draw_buttons(const ui::Context& ctx);
-    const char* ok_label(const ui::Context& ctx) const;
+    std::string ok_label(const ui::Context& ctx) const;
     float buttons_width(const ui::Context& ctx) const;
     float foot_height(const ui::Context& ctx) const;
     void draw_view_menu(const ui::Context& ctx);

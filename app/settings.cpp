@@ -43,7 +43,9 @@ bool unused_session(const fs::path& folder) {
         }
         bytes += text->size();
     }
-    return bytes < kMostUnused && fs::is_empty(folder / "checkpoints", error);
+    // The folder of checkpoints comes with the first one.
+    return bytes < kMostUnused &&
+           (!fs::exists(folder / "checkpoints", error) || fs::is_empty(folder / "checkpoints", error));
 }
 
 template <typename T>

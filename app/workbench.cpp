@@ -549,6 +549,9 @@ void Workbench::apply_style() {
 
 void Workbench::set_layout(const std::string& layout) {
     remember_layout();
+    for (Slot& s : slots_) {
+        s.focus = 0;
+    }
     settings_.layout = layout;
     layout_due_ = true;
     wanted_frames_ = std::max(wanted_frames_, 3);
@@ -571,6 +574,14 @@ void Workbench::choose_arrangement() {
         return;
     }
     remember_layout();
+    // What a person looks at stays in front.
+    const ImGuiWindow* looked_at = ImGui::GetCurrentContext()->NavWindow;
+    for (Slot& s : slots_) {
+        const ImGuiWindow* window = ImGui::FindWindowByName(panel_window_id(s.description->key).c_str());
+        if (s.visible && window != nullptr && looked_at != nullptr && looked_at->RootWindow == window) {
+            s.focus = 1;
+        }
+    }
     small_ = small;
     layout_due_ = true;
 }
@@ -583,7 +594,9 @@ void Workbench::apply_layout() {
     const std::vector<std::string> panels =
         use_saved ? saved->second.panels : default_panels(settings_.layout, panels_);
     for (Slot& s : slots_) {
-        s.visible = std::find(panels.begin(), panels.end(), s.description->key) != panels.end();
+        const bool wanted = s.focus > 0;
+        s.visible = wanted || std::find(panels.begin(), panels.end(), s.description->key) != panels.end();
+        s.focus = wanted ? 4 : 0;  // the dock nodes choose their own tabs first
     }
     if (use_saved) {
         ImGui::LoadIniSettingsFromMemory(saved->second.ini.c_str(), saved->second.ini.size());

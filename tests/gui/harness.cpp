@@ -21,6 +21,8 @@ namespace {
 
 using history::RunState;
 
+constexpr int kWidth = 1280, kHeight = 720;
+
 app::WorkbenchOptions options(const std::filesystem::path& folder) {
     app::WorkbenchOptions o;
     o.session = folder / "session";
@@ -37,8 +39,8 @@ app::WorkbenchOptions options(const std::filesystem::path& folder) {
 Harness::Harness(std::filesystem::path folder) : folder_(std::move(folder)) {
     app::PlatformOptions window;
     window.headless = true;
-    window.width = 1280;
-    window.height = 720;
+    window.width = kWidth;
+    window.height = kHeight;
     platform_ = std::make_unique<app::Platform>(window);
     workbench_ = std::make_unique<app::Workbench>(*platform_, options(folder_));
     ImGui::GetIO().ConfigDebugHighlightIdConflicts = true;
@@ -144,6 +146,13 @@ void Harness::settle(ImGuiTestContext* ctx) {
         workbench_->command("help.welcome");
     }
     workbench_->set_language("en");
+    // A test that failed may have left another window.
+    if (workbench_->settings().text_scale != 1) {
+        workbench_->set_text_scale(1);
+    }
+    if (int width = 0, height = 0; platform_->size(width, height), width != kWidth || height != kHeight) {
+        platform_->set_size(kWidth, kHeight);
+    }
     if (workbench_->settings().layout != "training") {
         workbench_->set_layout("training");
     }

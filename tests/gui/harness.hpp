@@ -39,7 +39,7 @@ class Harness {
     std::vector<ScreenLine> screen(ImGuiTestContext* ctx);
     /// Inside a test: saves what is on the screen as `path`.png.
     void take_picture(ImGuiTestContext* ctx, const std::string& path);
-    /// Connected, welcome page closed, English, training layout.
+    /// Connected, welcome page closed, English, training layout, letters and window of the usual size.
     void settle(ImGuiTestContext* ctx);
     /// A training run in the state "running" with at least one step, started through the program's command when there
     /// is none.

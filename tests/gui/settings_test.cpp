@@ -111,6 +111,28 @@ TEST(Settings, ADamagedFileIsKept) {
     EXPECT_EQ(moescope::test::read_text(file.string() + ".damaged-2"), "{\"width\": 1200, \"lay");
 }
 
+/// A session in which nothing was run has no checkpoints, and not even a folder for them.
+TEST(Sessions, AnUntouchedOneIsUsedAgain) {
+    const Folder folder;
+    const char* was = std::getenv("XDG_DATA_HOME");
+    const std::string before = was != nullptr ? was : "";
+    setenv("XDG_DATA_HOME", folder.path.c_str(), 1);
+    const fs::path first = new_session_folder();
+    EXPECT_EQ(first.parent_path(), folder.path / "moescope" / "sessions");
+    fs::create_directories(first / "segments");
+    std::ofstream(first / "segments" / "seg-000001.wbj") << R"({"level":"info","text":"node started"})";
+    EXPECT_EQ(new_session_folder(), first);
+    fs::create_directories(first / "checkpoints");
+    EXPECT_EQ(new_session_folder(), first);
+    std::ofstream(first / "segments" / "seg-000002.wbj") << R"({"run":1,"kind":"train","manifest":{}})";
+    EXPECT_NE(new_session_folder(), first);
+    if (was != nullptr) {
+        setenv("XDG_DATA_HOME", before.c_str(), 1);
+    } else {
+        unsetenv("XDG_DATA_HOME");
+    }
+}
+
 TEST(WriteFile, SaysWhichFileFailedAndLeavesNothingBehind) {
     const Folder folder;
     std::ofstream(folder.path / "file") << "x";

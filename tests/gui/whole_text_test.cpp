@@ -49,9 +49,10 @@ bool overlap(const ScreenLine& a, const ScreenLine& b) {
            std::min(a.max.y, b.max.y) - std::max(a.min.y, b.min.y) > kTouch;
 }
 
-/// Letters of the icon font stand on plots and cells where they mark something.
+/// Letters of the icon font (U+E000 on) stand on plots and cells where they mark something, and are higher than text.
 bool is_sign(const ScreenLine& line) {
-    return line.text.size() <= 3 && static_cast<unsigned char>(line.text.front()) >= 0xE0;
+    const auto first = static_cast<unsigned char>(line.text.front());
+    return first == 0xEE || first == 0xEF;
 }
 
 class Walk {
