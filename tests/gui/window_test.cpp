@@ -223,6 +223,10 @@ void save_dialog(Harness& h, ImGuiTestContext* ctx) {
         return dialog_ready(h, ctx);
     };
     IM_CHECK(ask());
+    // As large as it comes, whatever another test has left: in a low one the filter and the rest are in a menu.
+    const float em = ImGui::GetFontSize();
+    ImGui::SetWindowSize(ctx->GetWindowByRef("//###files"), {48 * em, 32 * em});
+    ctx->Yield(2);
     IM_CHECK(ctx->ItemExists("//###files/###files.save"));
     IM_CHECK(!ctx->ItemExists("//###files/###files.open"));
     ctx->ItemInput("//###files/###files.path");
