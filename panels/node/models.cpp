@@ -57,7 +57,7 @@ const std::array<Offered, 9> kColumns = {{{{"models.name", 2.0f, false, kName}, 
                                           {{"models.architecture", 6.0f, true, kArchitecture}, 66},
                                           {{"models.hash", 5.6f, true, kHash}, 58},
                                           {{"models.origin", 1.6f, false, kOrigin}, 84},
-                                          {{"models.state", 7.8f, true, kState}, 0}}};
+                                          {{"models.state", 9.4f, true, kState}, 0}}};
 
 std::string maker_text(const ui::Context& ctx, const ModelEntry& model) {
     if (model.trained_here) {
