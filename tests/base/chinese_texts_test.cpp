@@ -61,7 +61,8 @@ void each_chinese_text(const std::function<void(std::string, std::string)>& look
         each_text(json::parse(in), entry.path().filename().string(), look);
     }
     std::ifstream library(kAssets / "prompts" / "library.json");
-    for (const json& prompt : json::parse(library).at("prompts")) {
+    const json prompts = json::parse(library);
+    for (const json& prompt : prompts.at("prompts")) {
         look("library.json " + prompt.at("id").get<std::string>(), prompt.at("title").at("zh").get<std::string>());
     }
     std::ifstream set(kAssets / "probe_sets" / "starter.json");
