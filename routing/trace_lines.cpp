@@ -35,18 +35,24 @@ void put_key(std::string& out, const char* key) {
 }
 
 template <class T>
-void put_list(std::string& out, const char* key, const std::vector<T>& values) {
-    if (values.empty()) {
-        return;
-    }
+void put_array(std::string& out, const char* key, const std::vector<T>& values) {
     put_key(out, key);
-    char before = '[';
+    out += '[';
     for (const T value : values) {
-        out += before;
+        if (out.back() != '[') {
+            out += ',';
+        }
         put_number(out, value);
-        before = ',';
     }
     out += ']';
+}
+
+/// Left out when there is nothing in it.
+template <class T>
+void put_list(std::string& out, const char* key, const std::vector<T>& values) {
+    if (!values.empty()) {
+        put_array(out, key, values);
+    }
 }
 
 void put_value(std::string& out, const char* key, float value) {
@@ -60,14 +66,7 @@ void put_layer(std::string& out, const LayerDecision& layer) {
     out += '{';
     put_key(out, "layer");
     put_number(out, layer.layer);
-    put_key(out, "ids");
-    char before = '[';
-    for (const std::int32_t id : layer.ids) {
-        out += before;
-        put_number(out, id);
-        before = ',';
-    }
-    out += layer.ids.empty() ? "[]" : "]";
+    put_array(out, "ids", layer.ids);
     put_list(out, "weights", layer.weights);
     put_value(out, "margin", layer.margin);
     put_value(out, "entropy", layer.entropy);

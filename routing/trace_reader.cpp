@@ -248,6 +248,14 @@ std::unique_ptr<TraceStream> open_trace(const fs::path& path) {
     return std::make_unique<LineStream>(path);
 }
 
+json router_with_changes(const LoadedTrace& trace) {
+    json router = router_to_json(trace.source->spec());
+    if (trace.interventions.is_array()) {
+        router["interventions"] = trace.interventions;
+    }
+    return router;
+}
+
 LoadedTrace load_trace(const fs::path& path, const std::function<void()>& check) {
     if (is_trace_file(path)) {
         const auto file = std::make_shared<const TraceFile>(path);

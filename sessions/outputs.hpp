@@ -15,6 +15,9 @@ namespace moescope::sessions {
 
 /// What to do with a file that is there.
 enum class Existing { refuse, replace };
+inline Existing existing_files(bool replace) {
+    return replace ? Existing::replace : Existing::refuse;
+}
 
 /// What an output is made from: files, and folders with all that lies in them. They are known again under other names,
 /// through links too.

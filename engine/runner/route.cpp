@@ -121,26 +121,13 @@ bool LanguageModel::route(std::span<const std::int32_t> tokens, const RouteReque
     for (const std::int32_t token : tokens) {
         check_token(token, model.vocabulary());
     }
-    model.restart();
-    const auto step = static_cast<std::size_t>(model.most_tokens()), V = static_cast<std::size_t>(model.vocabulary());
-    std::vector<std::vector<LayerDecision>> layers;
-    for (std::size_t start = 0; start < tokens.size(); start += step) {
-        const auto part = tokens.subspan(start, std::min(step, tokens.size() - start));
-        const std::span<const float> logits = cancel ? std::span<const float>() : model.feed(part, layers, cancel);
-        if (logits.empty()) {
-            return false;
+    return read_text(model, tokens, cancel, [&](std::size_t at, std::span<const float> logits, auto& layers) {
+        TokenDecisions decisions = described(*this, static_cast<int>(at), tokens[at], std::move(layers), logits);
+        if (at + 1 < tokens.size()) {
+            put_next(decisions, tokens[at + 1], logits);
         }
-        for (std::size_t i = 0; i < part.size(); ++i) {
-            const std::span<const float> row = logits.subspan(i * V, V);
-            TokenDecisions decisions =
-                described(*this, static_cast<int>(start + i), part[i], std::move(layers[i]), row);
-            if (start + i + 1 < tokens.size()) {
-                put_next(decisions, tokens[start + i + 1], row);
-            }
-            on_decisions(decisions);
-        }
-    }
-    return true;
+        on_decisions(decisions);
+    });
 }
 
 GenerateResult LanguageModel::answer_routed(const ShownPrompt& prompt, const GenerateRequest& request,

@@ -1,6 +1,7 @@
 // A model whose routers are watched, and changed: what libllama's tapped context and our own decoder have in common.
 #pragma once
 
+#include <algorithm>
 #include <atomic>
 #include <cstdint>
 #include <span>
@@ -32,5 +33,26 @@ class RoutedModel {
                                         std::vector<std::vector<routing::LayerDecision>>& decisions,
                                         const std::atomic<bool>& cancel) = 0;
 };
+
+/// Reads a text from its beginning, block by block: look(position, logits [V], layers) for every token, where `layers`
+/// may be taken. False when `cancel` turned true meanwhile. Throws Error.
+template <class Look>
+bool read_text(RoutedModel& model, std::span<const std::int32_t> text, const std::atomic<bool>& cancel,
+               const Look& look) {
+    const auto step = static_cast<std::size_t>(model.most_tokens()), V = static_cast<std::size_t>(model.vocabulary());
+    std::vector<std::vector<routing::LayerDecision>> layers;
+    model.restart();
+    for (std::size_t start = 0; start < text.size(); start += step) {
+        const auto part = text.subspan(start, std::min(step, text.size() - start));
+        const std::span<const float> logits = cancel ? std::span<const float>() : model.feed(part, layers, cancel);
+        if (logits.empty()) {
+            return false;
+        }
+        for (std::size_t i = 0; i < part.size(); ++i) {
+            look(start + i, logits.subspan(i * V, V), layers[i]);
+        }
+    }
+    return true;
+}
 
 }  // namespace moescope::engine

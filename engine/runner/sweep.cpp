@@ -25,25 +25,6 @@ struct Untouched {
     double loss = 0;                    ///< mean of -log p(next)
 };
 
-/// look(position, logits, layers) for every token; false when it was cancelled.
-template <class Look>
-bool read_text(RoutedModel& model, Tokens text, const std::atomic<bool>& cancel, const Look& look) {
-    const auto step = static_cast<std::size_t>(model.most_tokens()), V = static_cast<std::size_t>(model.vocabulary());
-    std::vector<std::vector<routing::LayerDecision>> layers;
-    model.restart();
-    for (std::size_t start = 0; start < text.size(); start += step) {
-        const Tokens part = text.subspan(start, std::min(step, text.size() - start));
-        const std::span<const float> logits = cancel ? std::span<const float>() : model.feed(part, layers, cancel);
-        if (logits.empty()) {
-            return false;
-        }
-        for (std::size_t i = 0; i < part.size(); ++i) {
-            look(start + i, logits.subspan(i * V, V), layers[i]);
-        }
-    }
-    return true;
-}
-
 double sum_of(std::span<const float> logits) {
     return log_sum_exp(logits, *std::max_element(logits.begin(), logits.end()));
 }

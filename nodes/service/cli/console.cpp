@@ -74,6 +74,12 @@ CLI::Validator filled() {
     return {[](std::string& text) { return text.empty() ? std::string("must not be empty") : std::string(); }, ""};
 }
 
+void add_model_option(CLI::App& command, std::string& model) {
+    command.add_option("--model", model, "Library name, GGUF file, checkpoint or session folder")
+        ->required()
+        ->check(filled());
+}
+
 void print_json(const nlohmann::json& value) {
     const std::string line = base::dump_json(value) + "\n";
     std::fwrite(line.data(), 1, line.size(), stdout);

@@ -30,6 +30,8 @@ CLI::Validator whole_number(std::int64_t least, std::uint64_t most);
 CLI::Validator real_number(double least, double most);
 /// For ->check(): a text that is not empty.
 CLI::Validator filled();
+/// The option --model of a command that opens one model.
+void add_model_option(CLI::App& command, std::string& model);
 
 /// SIGINT and SIGTERM are held back from all threads started later and taken with `taken`.
 class HeldSignals {

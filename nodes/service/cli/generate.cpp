@@ -124,9 +124,7 @@ int generate_command(const Paths& paths, const GenerateOptions& options) {
 void add_generate(CLI::App& app, Chosen& chosen) {
     const auto options = std::make_shared<GenerateOptions>();
     auto* generate = app.add_subcommand("generate", "Answer one prompt");
-    generate->add_option("--model", options->model, "Library name, GGUF file, checkpoint or session folder")
-        ->required()
-        ->check(filled());
+    add_model_option(*generate, options->model);
     generate->add_option("--prompt", options->prompt, "What to ask, UTF-8")->required();
     generate->add_option("--system", options->system, kSystemHelp);
     generate->add_flag("--no-chat", options->plain, kPlainHelp);

@@ -45,16 +45,14 @@ void add_logits(CLI::App& app, Chosen& chosen) {
     };
     const auto options = std::make_shared<Options>();
     auto* logits = app.add_subcommand("logits", "Logits of every position of a token sequence");
-    logits->add_option("--model", options->model, "Library name, GGUF file, checkpoint or session folder")
-        ->required()
-        ->check(filled());
+    add_model_option(*logits, options->model);
     logits->add_option("--tokens", options->tokens, "NumPy file, int32 [T]")->required()->check(filled());
     logits->add_option("--out", options->out, "NumPy file to write, float32 [T, V]")->required()->check(filled());
     logits->add_flag("--force", options->force, "Replace a file that is there");
     logits->callback([&chosen, options] {
         chosen.command = [options](const Paths& paths) {
             return logits_command(paths, options->model, options->tokens, options->out,
-                                  options->force ? sessions::Existing::replace : sessions::Existing::refuse);
+                                  sessions::existing_files(options->force));
         };
     });
 }

@@ -81,7 +81,7 @@ class TraceOutput {
     std::ofstream stream_;
 };
 
-void print_summary(const RouteOptions& options, const json& answer) {
+void print_summary(const RouteOptions& options, const json& answer, const std::vector<base::Sentence>& doubts) {
     json summary = {{"model", options.model}, {"out", options.out}, {"tokens", answer.value("tokens", 0)}};
     for (const char* key : {"mean_log_probability", "agreement"}) {
         if (answer.contains(key)) {
@@ -90,8 +90,8 @@ void print_summary(const RouteOptions& options, const json& answer) {
     }
     if (options.json) {
         summary["doubts"] = json::array();
-        for (const json& doubt : base::member(answer, "doubts")) {
-            summary["doubts"].push_back(base::sentence_from_json(doubt, "").english());
+        for (const base::Sentence& doubt : doubts) {
+            summary["doubts"].push_back(doubt.english());
         }
         print_json(summary);
         return;
@@ -124,8 +124,7 @@ int route_command(const Paths& paths, const RouteOptions& options) {
     sessions::Sources sources = files_of_model(ModelLibrary(paths).resolve(options.model));
     sources.emplace_back(options.tokens);
     sources.emplace_back(options.replay);
-    TraceOutput output(options.out, options.overwrite ? sessions::Existing::replace : sessions::Existing::refuse,
-                       sources);
+    TraceOutput output(options.out, sessions::existing_files(options.overwrite), sources);
     const json answer = ask_model(paths, options.model, request, base::say("routing a text with {}", options.model),
                                   [&](std::span<const std::byte> lines) { output.write(lines); });
     output.finish();
@@ -135,7 +134,7 @@ int route_command(const Paths& paths, const RouteOptions& options) {
     }
     print_warnings(doubts);
     if (output.is_file()) {
-        print_summary(options, answer);
+        print_summary(options, answer, doubts);
     }
     return 0;
 }
@@ -145,9 +144,7 @@ int route_command(const Paths& paths, const RouteOptions& options) {
 void add_route(CLI::App& app, Chosen& chosen) {
     const auto options = std::make_shared<RouteOptions>();
     auto* route = app.add_subcommand("route", "Which experts a model chooses for each token of a text");
-    route->add_option("--model", options->model, "Library name, GGUF file, checkpoint or session folder")
-        ->required()
-        ->check(filled());
+    add_model_option(*route, options->model);
     auto* input = route->add_option_group("input", "What is read");
     input->add_option("--text", options->text, "UTF-8; @FILE: the text of a file")->check(filled());
     input->add_option("--tokens", options->tokens, "NumPy file, int32 [T]: token ids instead of a text")

@@ -125,9 +125,7 @@ int sweep_command(const Paths& paths, const SweepOptions& options) {
 void add_sweep(CLI::App& app, Chosen& chosen) {
     const auto options = std::make_shared<SweepOptions>();
     auto* sweep = app.add_subcommand("sweep", "What each expert of a layer does: every one is knocked out alone");
-    sweep->add_option("--model", options->model, "Library name, GGUF file, checkpoint or session folder")
-        ->required()
-        ->check(filled());
+    add_model_option(*sweep, options->model);
     sweep->add_option("--layer", options->layer, "Number of the layer, from 0")
         ->required()
         ->check(whole_number(0, 65535));

@@ -51,9 +51,7 @@ int tokenize_command(const Paths& paths, const TokenizeOptions& options) {
 void add_tokenize(CLI::App& app, Chosen& chosen) {
     const auto options = std::make_shared<TokenizeOptions>();
     auto* tokenize = app.add_subcommand("tokenize", "What a model is shown for a prompt: the text and its tokens");
-    tokenize->add_option("--model", options->model, "Library name, GGUF file, checkpoint or session folder")
-        ->required()
-        ->check(filled());
+    add_model_option(*tokenize, options->model);
     tokenize->add_option("--prompt", options->prompt, "UTF-8")->required();
     auto* chat = tokenize->add_flag("--chat", options->chat, "In the model's chat template");
     tokenize->add_option("--system", options->system, kSystemHelp)->needs(chat);

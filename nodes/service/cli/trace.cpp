@@ -69,12 +69,10 @@ json summary_of(const routing::LoadedTrace& trace, const std::function<void()>& 
                           {"router_entropy", number(entropy.normalised_mean(place))},
                           {"median_margin", number(std::exp2(margins.layer(place).quantile(0.5)))}});
     }
-    json router = routing::router_to_json(spec);
-    if (trace.interventions.is_array()) {
-        router["interventions"] = trace.interventions;
-    }
-    return {{"tokens", tokens},   {"counts", counts}, {"chosen", chosen}, {"chunks", trace.source->chunks()},
-            {"damaged", damaged}, {"router", router}, {"layers", layers}};
+    return {{"tokens", tokens},   {"counts", counts},
+            {"chosen", chosen},   {"chunks", trace.source->chunks()},
+            {"damaged", damaged}, {"router", routing::router_with_changes(trace)},
+            {"layers", layers}};
 }
 
 void print_summary(const json& summary) {
@@ -131,8 +129,7 @@ int trace_command(const TraceOptions& options) {
         return 0;
     }
     const Format& format = format_of(options);
-    sessions::OutputFile output(options.out, options.force ? sessions::Existing::replace : sessions::Existing::refuse,
-                                {options.file});
+    sessions::OutputFile output(options.out, sessions::existing_files(options.force), {options.file});
     const routing::LoadedTrace trace = routing::load_trace(options.file, check);
     format.write(output.temporary(), trace, check);
     output.commit();

@@ -187,11 +187,7 @@ void write_trace_safetensors(const fs::path& path, const routing::LoadedTrace& t
             piece_bytes += chunk.piece_of(at).size();
         }
     });
-    nlohmann::json router = router_to_json(spec);
-    if (trace.interventions.is_array()) {
-        router["interventions"] = trace.interventions;
-    }
-    const std::map<std::string, std::string> metadata = {{"router", base::dump_json(router)},
+    const std::map<std::string, std::string> metadata = {{"router", base::dump_json(router_with_changes(trace))},
                                                          {"languages", base::dump_json(languages.list())},
                                                          {"groups", base::dump_json(groups.list())}};
     std::vector<engine::SafetensorsOutput> outputs;
