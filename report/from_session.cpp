@@ -236,6 +236,8 @@ Input input_of(const history::Session& history, const std::map<std::uint32_t, st
                 input.comparisons[number - 1].answers.push_back(answer_of(run, records_sha256, messages));
                 break;
             }
+            case history::RunKind::route:
+                break;  // is looked at in the window, and exported as a trace
         }
     }
     return input;

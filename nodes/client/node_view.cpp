@@ -1,6 +1,7 @@
 #include "nodes/client/node_view.hpp"
 
 #include <algorithm>
+#include <utility>
 
 #include "base/json_fields.hpp"
 
@@ -136,6 +137,8 @@ void NodeView::state_of_run(const json& entry) {
         if (const json& statistics = member(entry, "statistics"); !statistics.is_null()) {
             probed->second.value.statistics = statistics;
         }
+    } else if (const auto routed = history_.routes().find(id); routed != history_.routes().end()) {
+        common(routed->second);
     }
 }
 
@@ -176,6 +179,15 @@ std::shared_ptr<Snapshot> NodeView::snapshot() {
     publish(history_.trainings(), head_.training);
     publish(history_.answers(), head_.generations);
     publish(history_.probes(), head_.probes);
+    publish(history_.routes(), head_.routes);
+    for (auto& [id, run] : history_.routing()) {
+        if (std::exchange(run.changed, false)) {
+            head_.routing[id] = std::make_shared<const history::RunRouting>(run.value);
+        }
+    }
+    if (*head_.intervention_sets != history_.intervention_sets()) {
+        head_.intervention_sets = std::make_shared<const std::map<std::string, json>>(history_.intervention_sets());
+    }
     head_.log = history_.log();
     return std::make_shared<Snapshot>(head_);
 }

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "base/sentence.hpp"
+#include "nodes/history/routing.hpp"
 #include "nodes/history/runs.hpp"
 #include "nodes/protocol/gauges.hpp"
 
@@ -80,6 +81,12 @@ struct Snapshot {
     std::map<std::uint32_t, std::shared_ptr<const history::TrainingRun>> training;
     std::map<std::uint32_t, std::shared_ptr<const history::Generation>> generations;
     std::map<std::uint32_t, std::shared_ptr<const history::ProbeRun>> probes;
+    std::map<std::uint32_t, std::shared_ptr<const history::RouteRun>> routes;
+    /// Of every run that was watched: answers and runs of `routes` alike.
+    std::map<std::uint32_t, std::shared_ptr<const history::RunRouting>> routing;
+    /// Named sets of changes to routers: name -> items (routing::interventions_from_json). Never a null pointer.
+    std::shared_ptr<const std::map<std::string, nlohmann::json>> intervention_sets =
+        std::make_shared<const std::map<std::string, nlohmann::json>>();
     history::SharedList<history::LogLine> log;   ///< the latest 10,000 lines
     std::map<CommandId, CommandResult> results;  ///< the latest 256
     /// What the node offers: presets, probe sets and prompts (names and contents). Never a null pointer; null JSON

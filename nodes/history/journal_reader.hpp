@@ -18,7 +18,7 @@ void for_each_record(const sessions::Journal& journal, protocol::Channel channel
 struct ReadOptions {
     /// In this order. Runs and their states stand in the events, which are few; who needs no more reads no more.
     std::vector<protocol::Channel> channels{protocol::Channel::events, protocol::Channel::metrics,
-                                            protocol::Channel::text};
+                                            protocol::Channel::text, protocol::Channel::bulk};
     /// With Keep::run, the channels after the events are read from the run's beginning on.
     Keep keep{};
     /// Called after each record with the run that it belongs to (0: none). May throw to stop.

@@ -38,13 +38,25 @@ bool is_known(RecordType type) {
         case RecordType::evaluation:
         case RecordType::tokens:
         case RecordType::generation_ended:
+        case RecordType::routing_started:
+        case RecordType::routing_chunk:
+        case RecordType::routing_scores:
+        case RecordType::routing_result:
         case RecordType::probe_draw:
         case RecordType::probe_label:
+        case RecordType::intervention_set:
+        case RecordType::experiment:
         case RecordType::log:
         case RecordType::gap:
             return true;
     }
     return false;
+}
+
+/// Records that belong to no run.
+bool of_no_run(RecordType type) {
+    return type == RecordType::log || type == RecordType::gap || type == RecordType::intervention_set ||
+           type == RecordType::experiment;
 }
 
 /// How many steps a manifest plans, under any of the names that a preset, a plan or a run uses for it.
@@ -133,6 +145,15 @@ void set_person_labels(ProbeDraw& draw, const Session::PersonLabels& labels) {
     draw.engagement = labels.engagement.empty() ? draw.rule_engagement : engagement_of(labels.engagement);
 }
 
+RouteRun::What what_named(const std::string& name) {
+    using What = RouteRun::What;
+    return name == "read"     ? What::read
+           : name == "effect" ? What::effect
+           : name == "sweep"  ? What::sweep
+           : name == "import" ? What::import
+                              : What::other;
+}
+
 /// The newest record counts: channels overtake each other.
 template <class T>
 void set_state(Session::Run<T>& run, const RecordView& record, RunState state) {
@@ -196,6 +217,13 @@ Session::Probe& Session::probe(std::uint32_t id) {
     return run;
 }
 
+Session::Route& Session::route(std::uint32_t id) {
+    Route& run = routes_[id];
+    run.value.id = id;
+    run.changed = true;
+    return run;
+}
+
 std::map<std::uint32_t, const RunHeader*> Session::runs() const {
     std::map<std::uint32_t, const RunHeader*> all;
     const auto add = [&](const auto& runs) {
@@ -208,6 +236,7 @@ std::map<std::uint32_t, const RunHeader*> Session::runs() const {
     add(trainings_);
     add(answers_);
     add(probes_);
+    add(routes_);
     return all;
 }
 
@@ -229,14 +258,21 @@ std::uint32_t Session::apply(const RecordView& record) {
             }
             return run;
         }
+    } else if (record.type == RecordType::routing_chunk || record.type == RecordType::routing_scores) {
+        if (const auto piece = protocol::decode_routing(record.body); piece && piece->run != 0) {
+            if (wanted(piece->run)) {
+                routing_piece(record, *piece);
+            }
+            return piece->run;
+        }
     } else if (!is_known(record.type)) {
         return 0;  // of a later version
     } else if (const auto body = protocol::decode_json(record.body)) {
         const std::uint32_t run = run_of(*body);
-        if (record.type == RecordType::log || record.type == RecordType::gap || wanted(run)) {
+        if (of_no_run(record.type) || wanted(run)) {
             json_record(record, *body);
         }
-        if (record.type == RecordType::log || record.type == RecordType::gap || run != 0) {
+        if (of_no_run(record.type) || run != 0) {
             return run;
         }
     }
@@ -264,6 +300,14 @@ void Session::json_record(const RecordView& record, const json& body) {
             return probe_draw(record, body);
         case RecordType::probe_label:
             return probe_label(body);
+        case RecordType::routing_started:
+            return routing_started(record, body);
+        case RecordType::routing_result:
+            return routing_result(record, body);
+        case RecordType::intervention_set:
+            return intervention_set(body);
+        case RecordType::experiment:
+            return;
         case RecordType::log:
             return add_log(
                 {record.time_ns, text_of(body, "level"), text_of(body, "source"), sentence_in(body, "text")});
@@ -271,6 +315,8 @@ void Session::json_record(const RecordView& record, const json& body) {
             return add_gap(body, record.time_ns);
         case RecordType::step:
         case RecordType::tokens:
+        case RecordType::routing_chunk:
+        case RecordType::routing_scores:
             return;  // are not JSON
     }
 }
@@ -304,6 +350,14 @@ void Session::run_started(const RecordView& record, const json& body) {
             run.planned = count_of(run.manifest, "planned");
             break;
         }
+        case RunKind::route: {
+            RouteRun& run = announced(route(id), record, body);
+            run.message = {};
+            run.what = what_named(text_of(run.manifest, "what"));
+            run.model = text_of(run.manifest, "model");
+            run.group = text_of(run.manifest, "group");
+            break;
+        }
     }
 }
 
@@ -326,6 +380,8 @@ void Session::run_ended(const RecordView& record, const json& body) {
         end(answer(id));
     } else if (probes_.contains(id)) {
         end(probe(id));
+    } else if (routes_.contains(id)) {
+        end(route(id));
     }
 }
 
@@ -552,6 +608,61 @@ void Session::add_label(std::uint32_t id, const std::string& key, const std::str
         auto draw = std::make_shared<ProbeDraw>(*run.value.draws[place->second]);
         set_person_labels(*draw, labels);
         run.value.draws[place->second] = std::move(draw);
+    }
+}
+
+void Session::routing_started(const RecordView& record, const json& body) {
+    Routing& run = routing_[run_of(body)];
+    run.value.run = run_of(body);
+    run.changed = true;
+    try {
+        run.trace = std::make_shared<routing::PackedTrace>(routing::router_from_json(member(body, "router")));
+    } catch (const base::Error& error) {
+        routing_.erase(run.value.run);
+        add_log({record.time_ns, "warning", "workbench",
+                 base::say("the routing of run {} can't be shown: it {}", run_of(body), base::sentence_of(error))});
+        return;
+    }
+    run.value.trace = run.trace;
+    run.value.tokens = run.value.lost = 0;
+    const std::string detail = text_of(body, "detail");
+    run.value.detail = detail == "ids"      ? routing::Detail::ids
+                       : detail == "scores" ? routing::Detail::scores
+                                            : routing::Detail::weights;
+    run.value.interventions = member(body, "interventions").is_array() ? member(body, "interventions") : json::array();
+    run.value.set = base::shown_name(text_of(body, "set"));
+}
+
+void Session::routing_piece(const RecordView& record, const protocol::RoutingPiece& piece) {
+    const auto found = routing_.find(piece.run);
+    if (found == routing_.end()) {
+        return;  // its beginning was lost, or is of no router
+    }
+    Routing& run = found->second;
+    run.changed = true;
+    std::vector<std::byte> packed(piece.packed.begin(), piece.packed.end());
+    const bool taken = record.type == RecordType::routing_chunk
+                           ? run.trace->append(std::move(packed))
+                           : run.trace->append_scores(piece.token, std::move(packed));
+    run.value.lost += taken ? 0 : 1;
+    run.value.tokens = run.trace->tokens();
+}
+
+void Session::routing_result(const RecordView& record, const json& body) {
+    Route& run = route(run_of(body));
+    run.epoch = std::max(run.epoch, record.at.epoch);
+    run.value.result = member(body, "result");
+}
+
+void Session::intervention_set(const json& body) {
+    const std::string name = base::shown_name(text_of(body, "name"));
+    if (name.empty()) {
+        return;
+    }
+    if (const json& items = member(body, "items"); items.is_array()) {
+        intervention_sets_[name] = items;
+    } else {
+        intervention_sets_.erase(name);
     }
 }
 

@@ -11,6 +11,7 @@
 #include <string>
 #include <vector>
 
+#include "nodes/history/routing.hpp"
 #include "nodes/history/run_table.hpp"
 #include "nodes/history/runs.hpp"
 #include "nodes/protocol/session.hpp"
@@ -65,6 +66,14 @@ class Session {
         std::map<std::string, PersonLabels> labels;  ///< may come before their draws: another channel
     };
 
+    struct Route : Run<RouteRun> {};
+    /// Of one run, whatever its kind.
+    struct Routing {
+        RunRouting value;
+        std::shared_ptr<routing::PackedTrace> trace;  ///< the same as value.trace
+        bool changed = true;                          ///< since the owner last set it to false
+    };
+
     Session() = default;
     explicit Session(Keep keep) : keep_(keep) {}
     // A copy would write into the same columns.
@@ -87,9 +96,15 @@ class Session {
     std::map<std::uint32_t, Training>& trainings() { return trainings_; }
     std::map<std::uint32_t, Answer>& answers() { return answers_; }
     std::map<std::uint32_t, Probe>& probes() { return probes_; }
+    std::map<std::uint32_t, Route>& routes() { return routes_; }
+    std::map<std::uint32_t, Routing>& routing() { return routing_; }
     const std::map<std::uint32_t, Training>& trainings() const { return trainings_; }
     const std::map<std::uint32_t, Answer>& answers() const { return answers_; }
     const std::map<std::uint32_t, Probe>& probes() const { return probes_; }
+    const std::map<std::uint32_t, Route>& routes() const { return routes_; }
+    const std::map<std::uint32_t, Routing>& routing() const { return routing_; }
+    /// Items by name (routing::items_to_json).
+    const std::map<std::string, nlohmann::json>& intervention_sets() const { return intervention_sets_; }
     /// All announced runs by number; the pointers hold until the next record.
     std::map<std::uint32_t, const RunHeader*> runs() const;
     const SharedList<LogLine>& log() const { return log_; }  ///< the latest 10,000 lines
@@ -103,6 +118,9 @@ class Session {
             function(run);
         }
         for (auto& [id, run] : probes_) {
+            function(run);
+        }
+        for (auto& [id, run] : routes_) {
             function(run);
         }
     }
@@ -120,15 +138,23 @@ class Session {
     void generation_ended(const RecordView& record, const nlohmann::json& body);
     void probe_draw(const RecordView& record, const nlohmann::json& body);
     void probe_label(const nlohmann::json& body);
+    void routing_started(const RecordView& record, const nlohmann::json& body);
+    void routing_piece(const RecordView& record, const protocol::RoutingPiece& piece);
+    void routing_result(const RecordView& record, const nlohmann::json& body);
+    void intervention_set(const nlohmann::json& body);
 
     Training& training(std::uint32_t id);
     Answer& answer(std::uint32_t id);
     Probe& probe(std::uint32_t id);
+    Route& route(std::uint32_t id);
 
     Keep keep_;
     std::map<std::uint32_t, Training> trainings_;
     std::map<std::uint32_t, Answer> answers_;
     std::map<std::uint32_t, Probe> probes_;
+    std::map<std::uint32_t, Route> routes_;
+    std::map<std::uint32_t, Routing> routing_;
+    std::map<std::string, nlohmann::json> intervention_sets_;
     SharedList<LogLine> log_;
 };
 

@@ -6,6 +6,7 @@
 #include <numeric>
 
 #include "base/json_guard.hpp"
+#include "base/little_endian.hpp"
 #include "nodes/protocol/frame.hpp"
 #include "nodes/protocol/old_layouts.hpp"
 #include "nodes/protocol/tagged_fields.hpp"
@@ -195,12 +196,19 @@ Channel channel_of(RecordType type) {
         case RecordType::sample:
         case RecordType::tokens:
         case RecordType::generation_ended:
+        case RecordType::routing_result:
         case RecordType::probe_draw:
             return Channel::text;
+        case RecordType::routing_started:
+        case RecordType::routing_chunk:
+        case RecordType::routing_scores:
+            return Channel::bulk;
         case RecordType::run_started:
         case RecordType::run_ended:
         case RecordType::event:
         case RecordType::probe_label:
+        case RecordType::intervention_set:
+        case RecordType::experiment:
         case RecordType::log:
         case RecordType::gap:
             return Channel::events;
@@ -311,6 +319,30 @@ std::optional<TokenBatch> decode_tokens(std::span<const std::byte> body) {
         return std::nullopt;
     }
     return batch;
+}
+
+std::vector<std::byte> encode_routing(const RoutingPiece& piece) {
+    std::vector<std::byte> body;
+    body.reserve(16 + piece.packed.size());
+    base::Writer writer(body);
+    writer.put(piece.run);
+    writer.put(std::uint32_t{0});
+    writer.put(piece.token);
+    writer.put_array(piece.packed);
+    return body;
+}
+
+std::optional<RoutingPiece> decode_routing(std::span<const std::byte> body) {
+    base::Reader reader(body);
+    RoutingPiece piece;
+    piece.run = reader.get<std::uint32_t>();
+    const auto reserved = reader.get<std::uint32_t>();
+    piece.token = reader.get<std::uint64_t>();
+    if (!reader.good() || reserved != 0) {
+        return std::nullopt;
+    }
+    piece.packed = body.last(reader.left());
+    return piece;
 }
 
 std::vector<std::byte> encode_json(const nlohmann::json& value) {

@@ -34,10 +34,16 @@ enum class RecordType : std::uint16_t {
         21,  ///< JSON, text:
              ///< {"run","state":"done|cancelled|failed","stop":"end|length|context|time|cancelled|error","message",
              ///<  "prompt_tokens","tokens","tokens_per_second","prompt_ms","text","shown"}
-    probe_draw = 30,   ///< JSON, text: one answer with its labels, see docs/protocol.md
-    probe_label = 31,  ///< JSON, events: a person's label that overrides the rule's
-    log = 40,          ///< JSON, events: {"level":"info|warning|error","text","source"}
-    gap = 50,          ///< JSON, the channel that lost records: {"from","to","count","reason"}
+    routing_started = 22,   ///< JSON, bulk: {"run","router","interventions","set","detail"}, before the run's next two
+    routing_chunk = 23,     ///< binary RoutingPiece, bulk: some tokens of a trace, as columns
+    routing_scores = 24,    ///< binary RoutingPiece, bulk: everything that the choices for one token were made of
+    routing_result = 25,    ///< JSON, text: {"run","result"}: what a run of kind route has found
+    probe_draw = 30,        ///< JSON, text: one answer with its labels, see docs/protocol.md
+    probe_label = 31,       ///< JSON, events: a person's label that overrides the rule's
+    intervention_set = 33,  ///< JSON, events: {"name","items"}: a named set of changes; items null: it is gone
+    experiment = 34,        ///< JSON, events: {"experiment","definition"}: runs that differ in one setting
+    log = 40,               ///< JSON, events: {"level":"info|warning|error","text","source"}
+    gap = 50,               ///< JSON, the channel that lost records: {"from","to","count","reason"}
 };
 
 /// The channel on which a record type travels. One definition for writer and reader.
@@ -94,6 +100,16 @@ std::optional<StepRecord> decode_step(std::span<const std::byte> body);
 
 std::vector<std::byte> encode_tokens(const TokenBatch& batch);
 std::optional<TokenBatch> decode_tokens(std::span<const std::byte> body);
+
+/// A piece of a run's routing: packed as routing/packed_trace.hpp does, opaque to this folder.
+struct RoutingPiece {
+    std::uint32_t run = 0;
+    std::uint64_t token = 0;            ///< number of its first token in the trace of the run
+    std::span<const std::byte> packed;  ///< into the body
+};
+/// u32 run, u32 reserved (0), u64 token, then the packed bytes.
+std::vector<std::byte> encode_routing(const RoutingPiece& piece);
+std::optional<RoutingPiece> decode_routing(std::span<const std::byte> body);
 
 /// JSON bodies are UTF-8 text. Invalid UTF-8 inside strings is replaced on encoding. Decoding refuses more than 16
 /// levels, bodies over 1 MiB, and anything that is not an object.

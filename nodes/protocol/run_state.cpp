@@ -49,6 +49,8 @@ const char* run_kind_name(RunKind kind) {
             return "generate";
         case RunKind::probe:
             return "probe";
+        case RunKind::route:
+            return "route";
     }
     return "";
 }

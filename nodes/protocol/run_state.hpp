@@ -35,8 +35,13 @@ std::optional<RunState> run_state_named(std::string_view name);
 /// The run goes on no more by itself.
 bool ended(RunState state);
 
-enum class RunKind : std::uint8_t { train, generate, probe };
-inline constexpr int kRunKinds = 3;
+enum class RunKind : std::uint8_t {
+    train,
+    generate,
+    probe,
+    route,  ///< texts are read, and what the routers decide is recorded
+};
+inline constexpr int kRunKinds = 4;
 const char* run_kind_name(RunKind kind);
 std::optional<RunKind> run_kind_named(std::string_view name);
 

@@ -21,6 +21,8 @@ struct Selection {
     std::uint32_t training_run = 0;      ///< 0: the newest
     client::CommandId starting_run = 0;  ///< the latest train.start or train.continue; 0: none in this session
     int layer = -1, expert = -1;
+    std::uint32_t routing_run = 0;    ///< whose routing is shown; 0: the newest that has any
+    std::int64_t routing_token = -1;  ///< number of a token in its trace; -1: none is selected
     std::optional<double>
         hovered_step;  ///< of the plot under the mouse; drawn as a line on all step plots, cleared each frame
     std::optional<std::uint64_t> pinned_step;  ///< expert load shows this step instead of the newest

@@ -292,7 +292,7 @@ void Service::show_earlier_runs() {
             run.state = RunState::interrupted;  // nobody is there who could go on with it
             run.message = say("the node stopped while this was running");
         }
-        if (run.kind == RunKind::generate) {
+        if (run.kind == RunKind::generate || run.kind == RunKind::route) {
             continue;
         }
         RunStatus gauge;
