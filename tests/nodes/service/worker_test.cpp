@@ -68,8 +68,8 @@ TEST(Worker, AProcessThatDoesNotObeyIsEnded) {
     const auto start = Clock::now();
     const auto error = failure_of([&] {
         worker.ask(
-            {{"op", "generate"}}, base::say("answering"), [](std::span<const std::byte>) {}, cancel,
-            std::chrono::milliseconds(300));
+            {{"op", "generate"}}, base::say("answering"), [](node::WorkerMessageKind, std::span<const std::byte>) {},
+            cancel, std::chrono::milliseconds(300));
     });
     EXPECT_TRUE(error.died);
     EXPECT_LT(Clock::now() - start, std::chrono::seconds(5));
