@@ -238,9 +238,6 @@ class Worker {
             stream.flush();
         }
         json ending = {{"op", "ended"}, {"answers", std::move(answers)}, {"shown", shown.text}};
-        if (!written.routing.is_null()) {
-            ending["routing"] = written.routing;
-        }
         base::put_sentence(ending, "routing_problem", written.problem);
         writer_.write(ending);
     }

@@ -256,10 +256,16 @@ json measure_effect(engine::LanguageModel& model, const json& request, WorkerWri
     for (const auto& layer : result.shift) {
         shift.push_back({{"layer", layer.layer}, {"changed", layer.changed}});
     }
+    constexpr std::size_t kMostItems = 4000;  // of all controls; more would not fit a record
+    std::size_t items = 0;
     for (const auto& control : result.controls) {
-        controls.push_back({{"items", routing::items_to_json(control.changes)},
-                            {"mean_kl", number(control.mean_kl)},
-                            {"mean_loss", number(control.mean_loss)}});
+        json one = {{"mean_kl", number(control.mean_kl)}, {"mean_loss", number(control.mean_loss)}};
+        json changes = routing::items_to_json(control.changes);
+        items += changes.size();
+        if (items <= kMostItems) {
+            one["items"] = std::move(changes);
+        }
+        controls.push_back(std::move(one));
     }
     json answer = {{"op", "ended"},
                    {"complete", true},
@@ -322,7 +328,6 @@ AnswersWithRouting answer_with_routing(engine::LanguageModel& model, const engin
             cancel));
         if (stream) {
             stream->finish();
-            answers.routing.push_back(stream->summary());
         }
     }
     return answers;

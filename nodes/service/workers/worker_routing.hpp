@@ -52,7 +52,6 @@ nlohmann::json sweep_texts(engine::LanguageModel& model, const nlohmann::json& r
 /// after the other. A model whose routers can't be watched just answers, unless they are to be changed.
 struct AnswersWithRouting {
     std::vector<engine::GenerateResult> results;
-    nlohmann::json routing;  ///< RoutingStream::summary() of each; null: nothing was recorded
     base::Sentence problem;  ///< why nothing was recorded, of a model that has experts
 };
 /// Throws Error.
