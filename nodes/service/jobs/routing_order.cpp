@@ -49,8 +49,7 @@ fs::path new_file() {
 json checked_interventions(const json& items) {
     if (items.is_array() && items.size() > kMostChanges) {
         throw CommandError(
-            say("{} changes are more than the {} that are made at once; write * for all of a layer by leaving 'expert' "
-                "out",
+            say("{} changes are more than the {} that are made at once; one without 'expert' is for all of a layer",
                 items.size(), kMostChanges));
     }
     return routing::items_to_json(routing::interventions_from_json(items));
