@@ -32,7 +32,9 @@ namespace {
 constexpr std::chrono::milliseconds kPatience{900};             // of a person who cancels
 constexpr std::size_t kBatchBytes = std::size_t{200} << 10;     // of documents in one request to a model's process
 constexpr std::size_t kLongestDocument = std::size_t{8} << 10;  // bytes: more than the tokens that are read of one
-constexpr std::size_t kLongestTitle = 40;                       // made of a text
+// Of each document so many tokens are read at most: a corpus is to show many, also where few tokens are asked for.
+constexpr std::uint64_t kDocuments = 16, kShortestPart = 32, kLongestPart = 512;
+constexpr std::size_t kLongestTitle = 40;  // made of a text
 
 const char* what_name(What what) {
     switch (what) {
@@ -512,6 +514,7 @@ void RouteJob::read_corpus(WorkerProcess& model, json request, const engine::Cor
     request["op"] = "read";
     request["total"] = order_.tokens;
     const auto wanted = static_cast<std::uint64_t>(order_.tokens);
+    request["longest"] = std::clamp(wanted / kDocuments, kShortestPart, kLongestPart);
     const std::vector<const engine::TextDocument*> order = in_turn(corpus);
     Read sums;
     for (std::size_t next = 0; next < order.size() && sums.tokens < wanted;) {

@@ -186,8 +186,8 @@ json read_texts(engine::LanguageModel& model, const json& request, WorkerWriter&
     std::uint32_t documents = 0;
     bool complete = true;
     if (request.contains("documents")) {
-        const std::size_t longest =
-            std::min(kMostTokensOfDocument, static_cast<std::size_t>(std::max(1, model.info().context)));
+        const std::size_t longest = std::min(request.at("longest").get<std::size_t>(),
+                                             static_cast<std::size_t>(std::max(1, model.info().context)));
         const auto number = request.value("first_document", 0u);
         const auto total = request.value("total", std::uint64_t{0});
         std::size_t left = request.value("most_tokens", std::numeric_limits<std::size_t>::max());

@@ -17,9 +17,6 @@
 
 namespace moescope::node {
 
-/// Tokens that are read of a document at most: a corpus is to show many.
-inline constexpr std::size_t kMostTokensOfDocument = 512;
-
 /// {"op":"route"}. Sends the trace as lines of text (routing/trace_lines.hpp) as it grows. The answer: {"op":"ended",
 /// "tokens", "complete", "doubts": [sentences], "mean_log_probability" of those that have one, "agreement":
 /// {"decisions","equal"} with scores}. Throws Error.
@@ -27,7 +24,7 @@ nlohmann::json route_text(engine::LanguageModel& model, const nlohmann::json& re
                           const std::atomic<bool>& cancel);
 
 /// {"op":"read", "run"} and, in the place of a text, perhaps "documents": [{"text","language","group"}], of each at
-/// most kMostTokensOfDocument tokens; "first_token" and "first_document" (0): their numbers in the trace of the run,
+/// most "longest" tokens; "first_token" and "first_document" (0): their numbers in the trace of the run,
 /// which may be read in several requests; "most_tokens" of this one; "total" of all, for the progress. Sends the trace
 /// in pieces and the progress. The answer: {"op":"ended", "complete", "documents"} and RoutingStream::summary(). Throws
 /// Error.
