@@ -43,6 +43,14 @@ const std::map<std::string, Service::Command>& Service::commands() {
         {"probe.cancel", {&Service::probe_cancel, quick, false}},
         {"probe.label", {&Service::probe_label, slow, true}},
         {"probe.plan", {&Service::probe_plan, slow, false, true}},
+        {"route.start", {&Service::route_start, slow, true}},
+        {"route.effect", {&Service::route_effect, slow, true}},
+        {"route.sweep", {&Service::route_sweep, quick, true}},
+        {"route.import", {&Service::route_import, slow, true}},
+        {"route.export", {&Service::route_export, long_work, false, true}},
+        {"route.cancel", {&Service::route_cancel, quick, false}},
+        {"interventions.save", {&Service::interventions_save, quick, true}},
+        {"interventions.remove", {&Service::interventions_remove, quick, true}},
         {"models.add", {&Service::models_add, slow, true, true}},
         {"models.remove", {&Service::models_remove, slow, true, true}},
         {"models.inspect", {&Service::models_inspect, slow, false, true}},
@@ -131,6 +139,7 @@ Service::Service(const Paths& paths, ServeOptions options)
     tell_of_library();
     read_new_events();
     show_earlier_runs();
+    sets_ = history_.intervention_sets();
     if (journal_) {
         history_ = history::Session();  // from here on the jobs know better
     }
@@ -141,7 +150,7 @@ Service::Service(const Paths& paths, ServeOptions options)
     }
     transport::NodeServerOptions server;
     server.socket = options_.socket;
-    server.features = "train,generate,probe,report";
+    server.features = "train,generate,probe,report,route";
     server_ = std::make_unique<transport::NodeServer>(server, session_->journal(), *this);
     lane(Lane::slow).post(kNode, {[this] { count_probes(); }, [] {}});
 }
@@ -366,6 +375,7 @@ void Service::end_jobs() {
     std::map<std::uint32_t, std::shared_ptr<TrainingJob>> trainings;
     std::map<std::uint32_t, std::shared_ptr<GenerationJob>> generations;
     std::map<std::uint32_t, std::shared_ptr<ProbeJob>> probes;
+    std::map<std::uint32_t, std::shared_ptr<RouteJob>> routes;
     {
         const std::lock_guard lock(jobs_mutex_);
         closing_ = true;
@@ -376,6 +386,7 @@ void Service::end_jobs() {
         trainings.swap(trainings_);
         generations.swap(generations_);
         probes.swap(probes_);
+        routes.swap(routes_);
     }
     const auto all = [&](void (Job::*what)()) {
         const auto each = [what](auto& jobs) {
@@ -386,6 +397,7 @@ void Service::end_jobs() {
         each(trainings);
         each(generations);
         each(probes);
+        each(routes);
     };
     all(&Job::request_stop);
     all(&Job::wait);
@@ -419,6 +431,7 @@ void Service::reap() {
     take(trainings_);
     take(generations_);
     take(probes_);
+    take(routes_);
 }
 
 void Service::publish(bool everything) {
