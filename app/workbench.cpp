@@ -282,6 +282,9 @@ double Workbench::wait_time(double now) const {
     if (on_show_->status_until > 0) {
         at_most(on_show_->status_until - now);
     }
+    if (frame_due_ > 0) {
+        at_most(frame_due_ - now);
+    }
     if (settings_due_ > 0 && wait < 0) {
         wait = std::max(0.01, settings_due_ - now);
     }
@@ -308,6 +311,7 @@ void Workbench::frame() {
     escape_.before_frame();
     ImGui::NewFrame();
     input_.after_frame();
+    frame_due_ = 0;
     ui::Context ctx = context();
     draw(ctx);
     platform_.end_frame();
@@ -437,6 +441,14 @@ ui::Context Workbench::context() {
                                       done();
                                       wanted_frames_ = std::max(wanted_frames_, 2);
                                   }))]() -> Background::Completion { return [done = work(), then] { then(done); }; });
+            },
+        .make_picture = [this](
+                            int width, int height,
+                            const std::vector<ImU32>& pixels) { return platform_.make_picture(width, height, pixels); },
+        .frame_within =
+            [this](double seconds) {
+                const double due = client::now_seconds() + seconds;
+                frame_due_ = frame_due_ > 0 ? std::min(frame_due_, due) : due;
             },
         .copy_text =
             [this](std::function<std::string()> make) {

@@ -219,7 +219,8 @@ class Workbench {
     bool quit_ = false;
     double settings_due_ = 0;  ///< client::now_seconds() at which the settings are saved; 0: nothing to save
     double last_frame_ = 0, last_input_ = 0;
-    bool hurry_ = false;  ///< more input waits: this frame may stay unseen
+    double frame_due_ = 0;  ///< client::now_seconds() by which what is on show wants another frame; 0: it does not
+    bool hurry_ = false;    ///< more input waits: this frame may stay unseen
     int wanted_frames_ = 3;
 };
 
