@@ -107,7 +107,7 @@ class FigureView {
             }
             // What comes is not told by the node.
             if (job_) {
-                ctx.frame_within(whole ? 0.5 : 0.1);
+                ctx.draw_within(whole ? 0.5 : 0.1);
             }
         }
         if (state_) {
