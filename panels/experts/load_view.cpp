@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include "panels/experts/expert_marks.hpp"
+#include "panels/routing/show_expert.hpp"
 #include "panels/ui/text_layout.hpp"
 #include "panels/ui/widgets.hpp"
 
@@ -89,16 +90,11 @@ void draw_cell_tooltip(const LoadView& view, ExpertCell cell) {
 }
 
 void toggle_selection(ui::Selection& selection, ExpertCell cell) {
-    const int at = static_cast<int>(cell.layer), expert = static_cast<int>(cell.expert);
-    const bool again = selection.layer == at && selection.expert == expert;
-    selection.layer = at;
-    selection.expert = again ? -1 : expert;
+    toggle_expert(selection, static_cast<int>(cell.layer), static_cast<int>(cell.expert));
 }
 
 void open_expert(ui::Context& ctx, ExpertCell cell) {
-    ctx.selection.layer = static_cast<int>(cell.layer);
-    ctx.selection.expert = static_cast<int>(cell.expert);
-    ctx.show_panel("expert");
+    show_expert(ctx, static_cast<int>(cell.layer), static_cast<int>(cell.expert));
 }
 
 }  // namespace moescope::panels

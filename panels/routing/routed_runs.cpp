@@ -4,6 +4,8 @@
 #include <iterator>
 
 #include "base/json_fields.hpp"
+#include "panels/node/library.hpp"
+#include "panels/routing/shown_routing.hpp"
 
 namespace moescope::panels {
 
@@ -26,24 +28,7 @@ json text_of_manifest(const json& manifest) {
     return named ? text : json();
 }
 
-void add_run(RoutedRun& routed, const std::string& model, history::RunState state, json text) {
-    routed.model = model;
-    routed.alive = !protocol::ended(state);
-    routed.text = std::move(text);
-    const auto checkpoint = history::checkpoint_named(model);
-    const json& changes = routed.routing->interventions;
-    if (checkpoint && checkpoint->which == history::CheckpointName::Which::step &&
-        !(changes.is_array() && !changes.empty())) {
-        routed.checkpoint = checkpoint;
-    }
-}
-
 }  // namespace
-
-std::uint32_t RoutedRun::training() const {
-    const auto named = history::checkpoint_named(model.substr(0, model.rfind('|')));  // without the set of changes
-    return named ? named->run : 0;
-}
 
 std::optional<RoutedRun> routed_run(const client::Snapshot& snapshot, std::uint32_t run) {
     const auto found = snapshot.routing.find(run);
@@ -52,12 +37,22 @@ std::optional<RoutedRun> routed_run(const client::Snapshot& snapshot, std::uint3
     }
     RoutedRun routed;
     routed.routing = found->second;
-    if (const auto read = snapshot.routes.find(run); read != snapshot.routes.end()) {
-        const history::RouteRun& value = *read->second;
-        const bool again = value.what == history::RouteRun::What::read;
-        add_run(routed, value.model, value.state, again ? text_of_manifest(value.manifest) : json());
-    } else if (const auto answer = snapshot.generations.find(run); answer != snapshot.generations.end()) {
-        add_run(routed, answer->second->model, answer->second->state, {{"run", run}});
+    routed.model = model_of(snapshot, *routed.routing);
+    routed.alive = grows(snapshot, *routed.routing);
+    const auto read = snapshot.routes.find(run);
+    if (read != snapshot.routes.end() && read->second->what == history::RouteRun::What::read) {
+        routed.text = text_of_manifest(read->second->manifest);
+    } else if (snapshot.generations.contains(run)) {
+        routed.text = {{"run", run}};
+    }
+    if (const auto trained = history::checkpoint_named(model_with_set(snapshot, routed.model).model)) {
+        routed.training = trained->run;
+    }
+    const json& changes = routed.routing->interventions;
+    const bool changed = changes.is_array() && !changes.empty();
+    const auto checkpoint = history::checkpoint_named(routed.model);
+    if (checkpoint && checkpoint->which == history::CheckpointName::Which::step && !changed) {
+        routed.checkpoint = checkpoint;
     }
     return routed;
 }

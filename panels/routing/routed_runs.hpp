@@ -19,12 +19,11 @@ struct RoutedRun {
     std::string model;  ///< as it was asked for: "checkpoint:3:250", "qwen3-mini|no maths"; empty: not known
     /// Of a training run of this session with its step, and without changes to the router.
     std::optional<history::CheckpointName> checkpoint;
-    bool alive = false;  ///< its run has not ended
+    std::uint32_t training = 0;  ///< the training run that the model comes from, changed or not; 0: another model
+    bool alive = false;          ///< its run has not ended
     /// The parameters of `route.start` that say what is read; null when that can't be read again.
     nlohmann::json text;
 
-    /// The training run of the session that the model comes from, changed or not; 0: another model.
-    std::uint32_t training() const;
     std::uint32_t run() const { return routing->run; }
     /// Name of its files: "route-12".
     std::string file_name() const { return "route-" + std::to_string(run()); }
