@@ -10,7 +10,7 @@
 #include "panels/experts/load_model.hpp"
 #include "panels/runs/run_tools.hpp"
 #include "panels/ui/context.hpp"
-#include "panels/ui/plot_parts.hpp"
+#include "panels/ui/view_parts.hpp"
 
 namespace moescope::panels {
 

@@ -9,7 +9,7 @@
 
 #include "panels/routing/flow_model.hpp"
 #include "panels/ui/context.hpp"
-#include "panels/ui/plot_parts.hpp"
+#include "panels/ui/view_parts.hpp"
 
 namespace moescope::panels {
 

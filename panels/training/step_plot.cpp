@@ -5,10 +5,7 @@
 #include <implot.h>
 #include <limits>
 
-#include "panels/ui/figure_data.hpp"
-#include "panels/ui/figure_svg.hpp"
 #include "panels/ui/plot_marks.hpp"
-#include "panels/ui/plot_parts.hpp"
 #include "panels/ui/text_layout.hpp"
 #include "panels/ui/widgets.hpp"
 
@@ -48,6 +45,20 @@ void draw_axis_name(const Context& ctx, ImVec2 corner, ImVec2 extent) {
     draw.AddRectFilled({at.x - 0.2f * ctx.em, at.y}, {at.x + size.x + 0.2f * ctx.em, at.y + size.y},
                        ImGui::GetColorU32(ui::faded(ctx.theme.panel, 0.7f)), 0.2f * ctx.em);
     draw.AddText(at, ImGui::GetColorU32(ctx.theme.text_dim), name);
+}
+
+/// The bold name of a plot. A click, or Enter with the keyboard, opens the plot's menu: a right click is not
+/// everybody's way.
+void draw_title_button(const Context& ctx, const char* title) {
+    ImGui::PushFont(ctx.bold, 0);
+    const ImVec2 at = ImGui::GetCursorScreenPos(), size = ImGui::CalcTextSize(title);
+    if (ImGui::InvisibleButton("###title", size, ImGuiButtonFlags_EnableNav)) {
+        ImGui::OpenPopup("menu");
+    }
+    const bool marked = ImGui::IsItemHovered() || ImGui::IsItemFocused();
+    ImGui::GetWindowDrawList()->AddText(at, ImGui::GetColorU32(marked ? ctx.theme.accent : ctx.theme.text), title);
+    ImGui::PopFont();
+    ui::tooltip(ctx.text("training.menu.help"));
 }
 
 /// A square of a curve's colour in front of its name: text in the colour itself would be hard to read.
@@ -95,6 +106,24 @@ void draw_dashed(const Context& ctx, const Curve& curve, const Points& points) {
         }
     }
     ImPlot::PopPlotClipRect();
+}
+
+/// "#rrggbb"
+std::string hex(const ImVec4& color) {
+    static constexpr char digits[] = "0123456789abcdef";
+    std::string result = "#";
+    for (const float part : {color.x, color.y, color.z}) {
+        const int value = static_cast<int>(std::clamp(part, 0.0f, 1.0f) * 255 + 0.5f);
+        result += digits[value / 16];
+        result += digits[value % 16];
+    }
+    return result;
+}
+
+/// Last part of a language key: "training.curve.cross_entropy" -> "cross_entropy".
+std::string file_part(const char* key) {
+    const std::string text = key;
+    return text.substr(text.rfind('.') + 1);
 }
 
 const char* curve_name(const Context& ctx, const Curve& curve) {
@@ -486,11 +515,25 @@ void StepPlot::draw_menu(Context& ctx, const TrainingRun& run, const StepPlotSpe
     ImGui::Separator();
     const std::string name = run.name + "-" + file_part(spec.key);
     // Long runs make long files: they are written where nobody waits for them.
-    draw_export_items(ctx, {.name = name,
-                            .csv = [&] { return [all = series(ctx, spec)] { return to_csv("step", all); }; },
-                            .svg = [&] { return [picture = drawing(ctx, run, spec)] { return to_svg(picture); }; },
-                            .min = min,
-                            .max = max});
+    const auto save_text = [&](const char* ending, std::function<std::string()> make) {
+        if (ctx.save_as) {
+            ctx.save_as(name + ending, std::move(make));
+        }
+    };
+    const auto csv = [&] { return [all = series(ctx, spec)] { return to_csv("step", all); }; };
+    if (ImGui::MenuItem(ctx.text.label("training.menu.csv"))) {
+        save_text(".csv", csv());
+    }
+    if (ImGui::MenuItem(ctx.text.label("training.menu.svg"))) {
+        save_text(".svg", [picture = drawing(ctx, run, spec)] { return to_svg(picture); });
+    }
+    if (ImGui::MenuItem(ctx.text.label("training.menu.png")) && ctx.save_picture) {
+        ctx.save_picture(name + ".png", min, max);
+    }
+    ImGui::Separator();
+    if (ImGui::MenuItem(ctx.text.label("training.menu.copy")) && ctx.copy_text) {
+        ctx.copy_text(csv());
+    }
     ImGui::EndPopup();
 }
 
@@ -522,7 +565,7 @@ Drawing StepPlot::drawing(const Context& ctx, const TrainingRun& run, const Step
         if (hidden(spec.curves[i])) {
             continue;
         }
-        Drawing::Line line{curve_name(ctx, spec.curves[i]), hex(ui::packed(spec.curves[i].color)), shapes_[i].points};
+        Drawing::Line line{curve_name(ctx, spec.curves[i]), hex(spec.curves[i].color), shapes_[i].points};
         // A picture has one scale; curves of the right axis are drawn as on the screen, with their range in the name.
         if (spec.curves[i].right) {
             line.name += " (" + ctx.text.number(right_.min) + " … " + ctx.text.number(right_.max) + ")";

@@ -11,7 +11,7 @@
 
 #include "panels/ui/context.hpp"
 #include "panels/ui/figure_data.hpp"
-#include "panels/ui/plot_parts.hpp"
+#include "panels/ui/view_parts.hpp"
 
 namespace moescope::panels {
 

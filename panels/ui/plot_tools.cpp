@@ -249,8 +249,14 @@ std::string to_svg(const Drawing& drawing) {
         return {};
     }
     const base::Scale x{drawing.x_min, drawing.x_max, kLeft, kRight}, y{drawing.y_min, drawing.y_max, kBottom, kTop};
-    std::string out = svg::begin(900, 420, base::escape_html(drawing.title)) +
-                      "<clipPath id='c'><rect x='70' y='60' width='810' height='310'/></clipPath>\n";
+    std::string out =
+        "<svg xmlns='http://www.w3.org/2000/svg' width='900' height='420' viewBox='0 0 900 420' "
+        "font-family='sans-serif' "
+        "font-size='12'>\n<style>.g{stroke:#ddd;fill:none}.l{fill:none;stroke-width:1.6}</style>\n"
+        "<rect width='900' height='420' fill='white'/>\n<clipPath id='c'><rect x='70' y='60' width='810' "
+        "height='310'/></clipPath>\n";
+    out += fmt::format("<text x='70' y='24' font-size='15' font-weight='bold'>{}</text>\n",
+                       base::escape_html(drawing.title));
     svg_grid(out, x, y);
     out += svg::text(kRight, 408, "end", base::escape_html(drawing.x_name));
     double legend = kLeft;

@@ -1,4 +1,4 @@
-#include "panels/ui/plot_parts.hpp"
+#include "panels/ui/view_parts.hpp"
 
 #include <algorithm>
 
