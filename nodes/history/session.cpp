@@ -699,9 +699,14 @@ void Session::experiment(const RecordView& record, const json& body) {
         run.value.started = record.at;
         run.value.started_ns = record.time_ns;
         run.value.name = one.name;
-        run.value.manifest = {
-            {"config", one.config}, {"data", defined->data}, {"experiment", place_in_manifest(*defined, one)}};
-        run.value.planned_steps = planned_steps(run.value.manifest);
+        json& manifest = run.value.manifest;
+        manifest = {{"config", one.config}, {"data", defined->data}, {"experiment", place_in_manifest(*defined, one)}};
+        for (const char* key : {"steps", "seed"}) {
+            if (const json* value = base::setting(one.config, key)) {
+                manifest[key] = *value;
+            }
+        }
+        run.value.planned_steps = planned_steps(manifest);
         if (run.value.state == RunState::planned) {  // its steps may have come already: another channel
             run.state_from = record.at;
             run.epoch = record.at.epoch;
