@@ -55,5 +55,15 @@ TEST(Balancings, DifferFromOneAnother) {
     EXPECT_TRUE(balancing_settings("hope").is_null());
 }
 
+/// What is compared is the balancing and not the luck of the first weights.
+TEST(Balancings, OfOneSeedBeginWithTheSameWeights) {
+    std::vector<double> losses;
+    for (const char* name : {"none", "switch", "sequence", "global", "loss_free"}) {
+        Trainer trainer(with(tiny_config(), balancing_settings(name)), byte_dataset());
+        losses.push_back(trainer.step().cross_entropy);
+        EXPECT_EQ(losses.back(), losses.front()) << name;
+    }
+}
+
 }  // namespace
 }  // namespace moescope::engine::test
