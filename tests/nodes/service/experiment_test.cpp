@@ -246,6 +246,95 @@ TEST_F(Experiment, AReaderSeesItAndBeginsNothing) {
     writer.done("experiment.cancel", {{"experiment", 1}});
 }
 
+Arguments shell(const fs::path& config, const fs::path& corpus, const fs::path& session, const Arguments& more = {}) {
+    Arguments arguments{"experiment", "--config",       config.string(), "--data",  corpus.string(),
+                        "--session",  session.string(), "--key",         "balance", "--json"};
+    arguments.insert(arguments.end(), more.begin(), more.end());
+    return arguments;
+}
+
+TEST_F(Experiment, FromAShell) {
+    const fs::path config = write_config(folder, tiny_config(12, 0));
+    const Arguments arguments =
+        shell(config, corpus, session, {"--values", "none,switch,loss_free", "--settings", R"({"weight_decay":0})"});
+    const Output output = run_node(arguments);
+    ASSERT_EQ(output.status, 0) << output.error;
+    const auto lines = output.lines();
+    ASSERT_EQ(lines.size(), 4u * 13 + 1);
+    EXPECT_EQ(lines[0]["step"], 1);
+    EXPECT_EQ(lines[0]["value"], "none");
+    EXPECT_EQ(lines[13]["value"], "switch");
+    EXPECT_EQ(lines[13]["cross_entropy"], lines[0]["cross_entropy"]) << "equal weights and batch";
+    EXPECT_TRUE(lines[0]["balance_loss"].is_null());
+    EXPECT_TRUE(lines[13]["balance_loss"].is_number());
+    EXPECT_EQ(lines[12]["state"], "done");
+    const json& last = lines.back();
+    EXPECT_EQ(last["experiment"], 1);
+    EXPECT_EQ(last["name"], "tiny-balance-1");
+    ASSERT_EQ(last["runs"].size(), 4u);
+    EXPECT_EQ(last["runs"][2]["loss"]["last"], lines[2 * 13 + 11]["cross_entropy"]);
+    EXPECT_TRUE(last["runs"][2]["max_violation"]["mean"].is_number());
+    EXPECT_EQ(last["runs"][3]["value"], (json{{"weight_decay", 0}}));
+    // The same again has nothing left to do; the session alone is enough.
+    for (const Arguments& again : {arguments, Arguments{"experiment", "--session", session.string(), "--json"}}) {
+        const Output nothing = run_node(again);
+        ASSERT_EQ(nothing.status, 0) << nothing.error;
+        ASSERT_EQ(nothing.lines().size(), 1u);
+        EXPECT_EQ(nothing.lines()[0]["nothing_left"], true);
+        EXPECT_EQ(nothing.lines()[0]["runs"], last["runs"]);
+    }
+    // Another one in the same session gets the next number.
+    const Output other = run_node(shell(config, corpus, session, {"--values", "hash,sinkhorn"}));
+    ASSERT_EQ(other.status, 0) << other.error;
+    EXPECT_EQ(other.lines().back()["name"], "tiny-balance-2");
+}
+
+TEST_F(Experiment, InAShellASignalStopsItAndTheSameCommandGoesOn) {
+    const fs::path config = write_config(folder, tiny_config(400, 50));
+    const Arguments arguments = shell(config, corpus, session, {"--values", "none,switch"});
+    {
+        Running running(arguments);
+        for (;;) {
+            const auto line = running.line();
+            ASSERT_TRUE(line);
+            if (json::parse(*line)["step"] == 60) {
+                break;
+            }
+        }
+        running.signal(SIGINT);
+        const Output output = running.finish();
+        EXPECT_EQ(output.status, 128 + SIGINT) << output.error;
+        EXPECT_NE(output.error.find("stopped by SIGINT in run 1 of 2, at step "), std::string::npos) << output.error;
+    }
+    const Output others = run_node(shell(config, corpus, session, {"--values", "none,hash"}));
+    EXPECT_EQ(others.status, 1);
+    EXPECT_NE(others.error.find("has not ended and has other settings"), std::string::npos) << others.error;
+    const Output output = run_node(arguments);
+    ASSERT_EQ(output.status, 0) << output.error;
+    EXPECT_GE(output.lines()[0]["step"], 60) << "from the checkpoint that the signal left";
+    for (const json& run : output.lines().back()["runs"]) {
+        EXPECT_EQ(run["state"], "done");
+        EXPECT_EQ(run["steps"], 400);
+    }
+}
+
+TEST_F(Experiment, InAShellWhatCannotBeLeavesNothing) {
+    const fs::path config = write_config(folder, tiny_config(12, 0));
+    const auto refused = [&](const Arguments& more, int status, const std::string& part) {
+        const Output output = run_node(shell(config, corpus, session, more));
+        EXPECT_EQ(output.status, status);
+        EXPECT_NE(output.error.find(part), std::string::npos) << output.error;
+        EXPECT_FALSE(fs::exists(session));
+    };
+    refused({"--values", "none,hope"}, 1, "there is no balancing 'hope'");
+    refused({"--values", "none"}, 1, "a list of 2 to 16 values");
+    refused({"--settings", "{", "--settings", "{}"}, 1, "is no JSON object");
+    refused({}, 2, "--values or --settings");
+    const Output none = run_node({"experiment", "--session", (folder / "empty").string()});
+    EXPECT_EQ(none.status, 1);
+    EXPECT_NE(none.error.find("has no experiment"), std::string::npos) << none.error;
+}
+
 /// The order of the queue by itself.
 TEST(ExperimentQueue, TakesTurnsAndGivesEachRunOnce) {
     node::ExperimentQueue queue;
