@@ -6,11 +6,13 @@
 #pragma once
 
 #include <map>
+#include <memory>
 #include <nlohmann/json.hpp>
 #include <span>
 #include <string>
 #include <vector>
 
+#include "nodes/history/experiments.hpp"
 #include "nodes/history/routing.hpp"
 #include "nodes/history/run_table.hpp"
 #include "nodes/history/runs.hpp"
@@ -105,6 +107,8 @@ class Session {
     const std::map<std::uint32_t, Routing>& routing() const { return routing_; }
     /// Items by name (routing::items_to_json).
     const std::map<std::string, nlohmann::json>& intervention_sets() const { return intervention_sets_; }
+    /// By number. What was given out never changes.
+    const std::map<std::uint32_t, std::shared_ptr<const Experiment>>& experiments() const { return experiments_; }
     /// All announced runs by number; the pointers hold until the next record.
     std::map<std::uint32_t, const RunHeader*> runs() const;
     const SharedList<LogLine>& log() const { return log_; }  ///< the latest 10,000 lines
@@ -142,6 +146,8 @@ class Session {
     void routing_piece(const RecordView& record, const protocol::RoutingPiece& piece);
     void routing_result(const RecordView& record, const nlohmann::json& body);
     void intervention_set(const nlohmann::json& body);
+    void experiment(const RecordView& record, const nlohmann::json& body);
+    void goes_on(std::uint32_t id);
 
     Training& training(std::uint32_t id);
     Answer& answer(std::uint32_t id);
@@ -155,6 +161,7 @@ class Session {
     std::map<std::uint32_t, Route> routes_;
     std::map<std::uint32_t, Routing> routing_;
     std::map<std::string, nlohmann::json> intervention_sets_;
+    std::map<std::uint32_t, std::shared_ptr<const Experiment>> experiments_;
     SharedList<LogLine> log_;
 };
 
