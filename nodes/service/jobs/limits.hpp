@@ -1,7 +1,10 @@
 // Ranges of what a command of the protocol and an option of the command line may ask of a model.
 #pragma once
 
+<<<<<<< HEAD
 #include <cstddef>
+=======
+>>>>>>> part-V
 #include <cstdint>
 
 namespace moescope::node {
@@ -13,7 +16,8 @@ inline constexpr int kMostAlternatives = 20;
 inline constexpr int kMostThreads = 1024;
 inline constexpr int kMostTopK = 1 << 20;
 inline constexpr double kMostTemperature = 100;
-inline constexpr int kMostItems = 100'000;  ///< of a probe set
+inline constexpr std::int64_t kMostSteps = 100'000'000;  ///< of a training run
+inline constexpr int kMostItems = 100'000;               ///< of a probe set
 
 inline constexpr std::size_t kMostChanges = 4096;            ///< to routers, in one set
 inline constexpr std::size_t kMostSets = 1000;               ///< of changes that a session keeps
