@@ -158,13 +158,9 @@ class Session {
     bool make_room(const Routing& wanted, std::uint64_t bytes);
     void begin_trace(Routing& run, routing::RouterSpec spec);
     void routing_result(const RecordView& record, const nlohmann::json& body);
-<<<<<<< HEAD
     void intervention_set(const RecordView& record, const nlohmann::json& body);
-=======
-    void intervention_set(const nlohmann::json& body);
     void experiment(const RecordView& record, const nlohmann::json& body);
     void goes_on(std::uint32_t id);
->>>>>>> part-V
 
     Training& training(std::uint32_t id);
     Answer& answer(std::uint32_t id);

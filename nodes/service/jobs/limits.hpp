@@ -1,10 +1,7 @@
 // Ranges of what a command of the protocol and an option of the command line may ask of a model.
 #pragma once
 
-<<<<<<< HEAD
 #include <cstddef>
-=======
->>>>>>> part-V
 #include <cstdint>
 
 namespace moescope::node {
