@@ -311,7 +311,7 @@ void Session::json_record(const RecordView& record, const json& body) {
         case RecordType::intervention_set:
             return intervention_set(record, body);
         case RecordType::experiment:
-            return;
+            return experiment(record, body);
         case RecordType::log:
             return add_log(
                 {record.time_ns, text_of(body, "level"), text_of(body, "source"), sentence_in(body, "text")});
@@ -335,6 +335,7 @@ void Session::run_started(const RecordView& record, const json& body) {
         case RunKind::train: {
             TrainingRun& run = announced(training(id), record, body);
             run.message = {};
+            goes_on(id);
             if (const auto steps = planned_steps(run.manifest)) {
                 run.planned_steps = steps;
             }
@@ -719,6 +720,65 @@ void Session::intervention_set(const RecordView& record, const json& body) {
         intervention_sets_.erase(name);
         add_log({record.time_ns, "warning", "workbench",
                  base::say("the set of changes '{}' can't be read by this version: {}", name, error)});
+    }
+}
+
+void Session::experiment(const RecordView& record, const json& body) {
+    const std::uint64_t number = count_of(body, "experiment");
+    if (number == 0 || number > std::numeric_limits<std::uint32_t>::max()) {
+        return;
+    }
+    std::shared_ptr<const Experiment>& known = experiments_[static_cast<std::uint32_t>(number)];
+    if (const std::uint64_t unfinished = count_of(body, "unfinished"); unfinished != 0 && known) {
+        Experiment now = *known;
+        now.unfinished = static_cast<std::uint32_t>(unfinished);
+        now.paused = base::flag_of(body, "paused");
+        known = std::make_shared<const Experiment>(std::move(now));
+    }
+    const auto defined =
+        known ? std::nullopt : experiment_from_json(static_cast<std::uint32_t>(number), member(body, "definition"));
+    if (!defined) {
+        if (!known) {
+            experiments_.erase(static_cast<std::uint32_t>(number));  // its definition is damaged or lost
+        }
+        return;
+    }
+    known = std::make_shared<const Experiment>(*defined);
+    for (const Experiment::Run& one : defined->runs) {
+        if (keep_.run != 0 && keep_.run != one.run) {
+            continue;
+        }
+        Training& run = training(one.run);
+        if (run.value.announced()) {
+            continue;
+        }
+        run.value.started = record.at;
+        run.value.started_ns = record.time_ns;
+        run.value.name = one.name;
+        json& manifest = run.value.manifest;
+        manifest = {{"config", one.config}, {"data", defined->data}, {"experiment", place_in_manifest(*defined, one)}};
+        for (const char* key : {"steps", "seed"}) {
+            if (const json* value = base::setting(one.config, key)) {
+                manifest[key] = *value;
+            }
+        }
+        run.value.planned_steps = planned_steps(manifest);
+        if (run.value.state == RunState::planned) {  // its steps may have come already: another channel
+            run.state_from = record.at;
+            run.epoch = record.at.epoch;
+        }
+    }
+}
+
+/// What stopped it before counts no more.
+void Session::goes_on(std::uint32_t id) {
+    for (auto& [number, experiment] : experiments_) {
+        if (experiment->unfinished == id) {
+            Experiment now = *experiment;
+            now.unfinished = 0;
+            now.paused = false;
+            experiment = std::make_shared<const Experiment>(std::move(now));
+        }
     }
 }
 

@@ -6,11 +6,13 @@
 #pragma once
 
 #include <map>
+#include <memory>
 #include <nlohmann/json.hpp>
 #include <span>
 #include <string>
 #include <vector>
 
+#include "nodes/history/experiments.hpp"
 #include "nodes/history/routing.hpp"
 #include "nodes/history/run_table.hpp"
 #include "nodes/history/runs.hpp"
@@ -115,6 +117,8 @@ class Session {
     const std::map<std::uint32_t, Routing>& routing() const { return routing_; }
     /// Items by name, all of them readable (routing::interventions_from_json).
     const std::map<std::string, nlohmann::json>& intervention_sets() const { return intervention_sets_; }
+    /// By number. What was given out never changes.
+    const std::map<std::uint32_t, std::shared_ptr<const Experiment>>& experiments() const { return experiments_; }
     /// All announced runs by number; the pointers hold until the next record.
     std::map<std::uint32_t, const RunHeader*> runs() const;
     const SharedList<LogLine>& log() const { return log_; }  ///< the latest 10,000 lines
@@ -155,6 +159,8 @@ class Session {
     void begin_trace(Routing& run, routing::RouterSpec spec);
     void routing_result(const RecordView& record, const nlohmann::json& body);
     void intervention_set(const RecordView& record, const nlohmann::json& body);
+    void experiment(const RecordView& record, const nlohmann::json& body);
+    void goes_on(std::uint32_t id);
 
     Training& training(std::uint32_t id);
     Answer& answer(std::uint32_t id);
@@ -169,6 +175,7 @@ class Session {
     std::map<std::uint32_t, Routing> routing_;
     std::uint64_t routing_bytes_ = 0;  ///< of all traces
     std::map<std::string, nlohmann::json> intervention_sets_;
+    std::map<std::uint32_t, std::shared_ptr<const Experiment>> experiments_;
     SharedList<LogLine> log_;
 };
 

@@ -35,6 +35,8 @@ const std::map<std::string, Service::Command>& Service::commands() {
         {"train.expert", {&Service::train_expert, quick, true}},
         {"train.fork", {&Service::train_fork, slow, true}},
         {"train.continue", {&Service::train_continue, slow, true}},
+        {"experiment.start", {&Service::experiment_start, slow, true}},
+        {"experiment.cancel", {&Service::experiment_cancel, quick, false}},
         {"generate.start", {&Service::generate_start, quick, true}},
         {"generate.cancel", {&Service::generate_cancel, quick, false}},
         {"probe.start", {&Service::probe_start, quick, true}},
@@ -138,6 +140,9 @@ Service::Service(const Paths& paths, ServeOptions options)
     }
     tell_of_library();
     read_new_events();
+    if (journal_) {
+        experiments_.take(history_);
+    }
     show_earlier_runs();
     sets_ = history_.intervention_sets();
     if (journal_) {
@@ -179,6 +184,7 @@ void Service::run(const std::function<bool()>& stop) {
             watch_disk();
             follow_writer();
         }
+        advance_experiments();
         publish(second);
         reap();
     }
@@ -295,9 +301,10 @@ void Service::show_earlier_runs() {
             checkpoints = history::complete_checkpoints(*session_, number);
         }
         const std::uint64_t checkpoint = checkpoints.empty() ? 0 : checkpoints.back();
-        if (!protocol::ended(run.state) && journal_) {
+        const bool cut = !protocol::ended(run.state) && run.state != RunState::planned;  // an experiment plans runs
+        if (cut && journal_) {
             close_interrupted_run(run, checkpoint);
-        } else if (!protocol::ended(run.state) && !writer_) {
+        } else if (cut && !writer_) {
             run.state = RunState::interrupted;  // nobody is there who could go on with it
             run.message = say("the node stopped while this was running");
         }
@@ -399,6 +406,7 @@ void Service::end_jobs() {
         each(probes);
         each(routes);
     };
+    remember_unfinished(trainings);
     all(&Job::request_stop);
     all(&Job::wait);
     if (journal_) {

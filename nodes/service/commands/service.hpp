@@ -15,6 +15,7 @@
 #include "nodes/history/checkpoint_name.hpp"
 #include "nodes/history/journal_reader.hpp"
 #include "nodes/service/commands/fair_lane.hpp"
+#include "nodes/service/jobs/experiment_queue.hpp"
 #include "nodes/service/jobs/generation.hpp"
 #include "nodes/service/jobs/job.hpp"
 #include "nodes/service/jobs/probe_job.hpp"
@@ -85,6 +86,8 @@ class Service final : public transport::RequestHandler {
     /// Gives the run its number and name and starts it.
     void start_run(TrainingRequest order, const std::string& title, const Reply& reply);
     void train_continue(const nlohmann::json& parameters, Reply reply);
+    void experiment_start(const nlohmann::json& parameters, Reply reply);
+    void experiment_cancel(const nlohmann::json& parameters, Reply reply);
     void generate_start(const nlohmann::json& parameters, Reply reply);
     void generate_cancel(const nlohmann::json& parameters, Reply reply);
     void probe_start(const nlohmann::json& parameters, Reply reply);
@@ -147,6 +150,15 @@ class Service final : public transport::RequestHandler {
     std::shared_ptr<TrainingJob> has_to_save(const history::CheckpointName& name);
     /// With the lock of the jobs held. Throws CommandError when another answer must not be started now.
     void check_room(const GenerationRequest& order) const;
+    // service_experiments.cpp
+    ExperimentQueue::StateOf experiment_states();
+    /// Its runs that wait will not begin, and the one that goes on stops. Throws CommandError when there is none.
+    void cancel_experiment(std::uint32_t number);
+    void not_begun(std::uint32_t run, protocol::RunState state, const Sentence& why);
+    /// Of the thread that runs the service: shows how far experiments are, and lets the next run begin.
+    void advance_experiments();
+    void begin_experiment_run(const ExperimentQueue::Next& next);
+    void remember_unfinished(const std::map<std::uint32_t, std::shared_ptr<TrainingJob>>& trainings);
     std::shared_ptr<TrainingJob> training(std::uint32_t run);
     std::shared_ptr<ProbeJob> probe(std::uint32_t run);
     void start_probe(ProbeRequest order, const std::vector<ProbeModel>& models);
@@ -164,6 +176,7 @@ class Service final : public transport::RequestHandler {
     ThreadShare threads_;
     GenerationQueue turns_;
     CheckpointHolds holds_;
+    ExperimentQueue experiments_;
     std::unique_ptr<JournalWriter> journal_;  ///< null while the session is open for reading only
 
     // Of the thread that runs the service.
@@ -186,6 +199,8 @@ class Service final : public transport::RequestHandler {
     std::map<std::string, nlohmann::json> sets_;  ///< of changes to routers that the session has: items by name
 
     std::atomic<bool> stop_{false}, ending_{false};
+    std::atomic<bool> experiment_begins_{false};            ///< a run is on its way to its job
+    std::map<std::string, std::string> shown_experiments_;  ///< their tasks as they stand on the board
     std::uint64_t published_board_ = 0, published_models_ = 0;
     std::map<std::string, std::string> published_;  ///< each gauge as it was last sent
     std::map<std::string, std::size_t> left_out_;   ///< entries of each list that did not fit

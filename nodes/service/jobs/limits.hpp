@@ -13,7 +13,8 @@ inline constexpr int kMostAlternatives = 20;
 inline constexpr int kMostThreads = 1024;
 inline constexpr int kMostTopK = 1 << 20;
 inline constexpr double kMostTemperature = 100;
-inline constexpr int kMostItems = 100'000;  ///< of a probe set
+inline constexpr std::int64_t kMostSteps = 100'000'000;  ///< of a training run
+inline constexpr int kMostItems = 100'000;               ///< of a probe set
 
 inline constexpr std::size_t kMostChanges = 1000;            ///< to routers, in one set
 inline constexpr std::size_t kMostSets = 1000;               ///< of changes that a session keeps

@@ -135,6 +135,25 @@ TEST(NodeView, TrainingRun) {
     EXPECT_EQ(run.step.size(), 20u) << "a snapshot never changes";
 }
 
+TEST(NodeView, PlannedRunsOfAnExperimentStayPlannedWhenTheNodeSaysSo) {
+    NodeView state;
+    Feeder feed(state);
+    state.node_came(2);  // the record is of an earlier start
+    state.apply_state({{"runs", {{{"run", 3}, {"kind", "train"}, {"state", "planned"}, {"planned_steps", 9}}}}});
+    nlohmann::json runs = nlohmann::json::array();
+    for (const int run : {3, 4}) {
+        runs.push_back({{"run", run}, {"name", "n"}, {"value", run}, {"config", {{"train", {{"steps", 9}}}}}});
+    }
+    feed.json(RecordType::experiment,
+              {{"experiment", 1}, {"definition", {{"name", "e"}, {"key", "seed"}, {"runs", runs}}}});
+    const auto snapshot = state.snapshot();
+    ASSERT_EQ(snapshot->experiments.size(), 1u);
+    EXPECT_EQ(snapshot->experiments.at(1)->runs.size(), 2u);
+    EXPECT_EQ(snapshot->training.at(3)->state, history::RunState::planned);
+    EXPECT_EQ(snapshot->training.at(4)->state, history::RunState::interrupted) << "nobody will begin it";
+    EXPECT_EQ(state.snapshot()->experiments.at(1), snapshot->experiments.at(1)) << "shared, as it did not change";
+}
+
 TEST(NodeView, UnchangedRunsAreShared) {
     NodeView state;
     Feeder feed(state);
