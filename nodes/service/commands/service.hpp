@@ -211,7 +211,7 @@ class Service final : public transport::RequestHandler {
     std::unique_ptr<transport::NodeServer> server_;
 };
 
-/// The changes of a model that is named with a set. Throws CommandError when the order has changes already.
+/// The changes of a model that is named with a set. Throws CommandError when the order has other changes.
 void take_set(RoutingOrder& order, const ProbeModel& model);
 
 /// A configuration file. Throws CommandError or engine::Error naming the file.

@@ -35,7 +35,7 @@ void take_set(RoutingOrder& order, const ProbeModel& model) {
     if (!model.routing.changes()) {
         return;
     }
-    if (order.changes()) {
+    if (order.changes() && order.interventions != model.routing.interventions) {
         throw CommandError(
             say("the model {} has changes of its own; leave out one of the two", history::model_sentence(model.name)));
     }

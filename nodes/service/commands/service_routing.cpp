@@ -167,8 +167,8 @@ void Service::interventions_save(const json& value, Reply reply) {
     if (!history::is_set_name(name)) {
         throw CommandError(say("'{}' can't be the name of a set: it has 1 to 60 bytes on one line, and no '|'", name));
     }
-    const json& given = parameters.at("items");
-    if (!given.is_array() || given.empty()) {
+    const json& given = parameters.list("items");
+    if (given.empty()) {
         throw CommandError(say("'items' must be a list of at least one change"));
     }
     const json items = checked_interventions(given);
