@@ -191,6 +191,20 @@ std::vector<Change> changes_at(Kind kind, std::string_view layers, std::string_v
     return changes;
 }
 
+const char* set_name_problem(std::string_view name) {
+    constexpr std::size_t kLongest = 60;
+    if (base::trimmed(name).empty()) {
+        return "change.name.none";
+    }
+    if (name.size() > kLongest) {
+        return "change.name.long";
+    }
+    const bool foreign = std::any_of(name.begin(), name.end(), [](char c) {
+        return c == '|' || static_cast<unsigned char>(c) < 0x20 || static_cast<unsigned char>(c) == 0x7f;
+    });
+    return foreign ? "change.name.sign" : nullptr;
+}
+
 void ChangeList::step(std::vector<Change> next) {
     if (next == changes_) {
         return;

@@ -10,9 +10,8 @@
 #include <string>
 #include <vector>
 
-#include "nodes/client/snapshot.hpp"
 #include "panels/routing/change_list.hpp"
-#include "panels/ui/language.hpp"
+#include "panels/ui/context.hpp"
 
 namespace moescope::panels {
 

@@ -12,11 +12,11 @@
 namespace moescope::panels {
 
 struct RoutingLink {
-    std::uint32_t run = 0;              ///< 0: the newest
-    std::optional<std::int64_t> token;  ///< number in the trace
-    std::optional<int> layer, expert;   ///< of the model
-    std::optional<TokenColour> colour;
-    std::optional<std::size_t> rank;
+    std::uint32_t run = 0;                 ///< 0: the newest
+    std::optional<std::int64_t> token{};   ///< number in the trace
+    std::optional<int> layer{}, expert{};  ///< of the model
+    std::optional<TokenColour> colour{};
+    std::optional<std::size_t> rank{};
     bool operator==(const RoutingLink&) const = default;
 };
 

@@ -186,6 +186,22 @@ std::string model_of(const client::Snapshot& snapshot, const RunRouting& routing
     return route != nullptr && !route->model.empty() ? route->model : routing.trace->spec().model;
 }
 
+std::shared_ptr<const routing::PackedTrace> trace_of_model(const client::Snapshot& snapshot, const std::string& model) {
+    const auto wanted = model_with_set(snapshot, model).model;
+    const auto wanted_run = history::checkpoint_named(wanted);
+    for (auto entry = snapshot.routing.rbegin(); entry != snapshot.routing.rend(); ++entry) {
+        if (!entry->second->trace) {
+            continue;
+        }
+        const std::string one = model_with_set(snapshot, model_of(snapshot, *entry->second)).model;
+        const auto run = history::checkpoint_named(one);
+        if (one == wanted || (run && wanted_run && run->run == wanted_run->run)) {
+            return entry->second->trace;
+        }
+    }
+    return nullptr;
+}
+
 std::string routing_name(const ui::Context& ctx, const RunRouting& routing) {
     const std::string model = model_of(ctx.snapshot, routing);
     std::string name =

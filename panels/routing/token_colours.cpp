@@ -33,7 +33,7 @@ ImU32 expert_colour(const ui::Theme& theme, int expert) {
 TokenLook look_of_expert(const ui::Theme& theme, int expert) {
     const ExpertLook look = expert_look(expert);
     const ImVec4 colour = theme.series_color(look.hue);
-    return {ui::packed(colour, look.faint ? 0.2f : 0.42f), look.underlined ? ui::packed(colour) : 0};
+    return {ui::packed(colour, look.faint ? 0.18f : 0.34f), look.underlined ? ui::packed(colour) : 0};
 }
 
 TokenLook look_of_strength(const ui::Theme& theme, double strength) {
