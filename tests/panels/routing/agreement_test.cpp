@@ -3,6 +3,7 @@
 
 #include <gtest/gtest.h>
 #include <nlohmann/json.hpp>
+#include <thread>
 
 #include "routing/figures/figure_job.hpp"
 #include "tests/paths.hpp"

@@ -2,6 +2,7 @@
 // the margin between the last that came in and the first that did not.
 #include "panels/routing/decision_rows.hpp"
 
+#include <algorithm>
 #include <cmath>
 #include <gtest/gtest.h>
 

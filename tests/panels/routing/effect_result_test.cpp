@@ -1,6 +1,7 @@
 // What the node measured of changes: read whatever it says, told without claiming more, and trials found in a session.
 #include "panels/routing/effect_result.hpp"
 
+#include <algorithm>
 #include <cmath>
 #include <gtest/gtest.h>
 

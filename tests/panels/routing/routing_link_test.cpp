@@ -2,6 +2,7 @@
 #include "panels/routing/routing_link.hpp"
 
 #include <gtest/gtest.h>
+#include <tuple>
 
 #include "panels/ui/language.hpp"
 #include "tests/paths.hpp"
