@@ -455,6 +455,9 @@ ui::Context Workbench::context() {
                                       wanted_frames_ = std::max(wanted_frames_, 2);
                                   }))]() -> Background::Completion { return [done = work(), then] { then(done); }; });
             },
+        .make_picture = [this](
+                            int width, int height,
+                            const std::vector<ImU32>& pixels) { return platform_.make_picture(width, height, pixels); },
         .draw_within =
             [this](double seconds) {
                 const double at = client::now_seconds() + seconds;

@@ -17,6 +17,9 @@ namespace moescope::panels {
     PANEL(expert_load)         \
     PANEL(routing)             \
     PANEL(change)              \
+    PANEL(expert)              \
+    PANEL(structure)           \
+    PANEL(routing_diff)        \
     PANEL(compare)             \
     PANEL(probe)               \
     PANEL(models)              \

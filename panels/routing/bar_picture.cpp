@@ -8,6 +8,7 @@
 #include "base/html.hpp"
 #include "base/svg.hpp"
 #include "nodes/history/column.hpp"
+#include "panels/ui/figure_svg.hpp"
 
 namespace moescope::panels {
 
@@ -16,10 +17,6 @@ namespace svg = base::svg;
 namespace {
 
 constexpr double kLeft = 70, kRight = 880, kTop = 60, kBottom = 370;
-
-std::string hex(ImU32 colour) {
-    return fmt::format("#{:02x}{:02x}{:02x}", colour & 255, colour >> 8 & 255, colour >> 16 & 255);
-}
 
 bool is_set(const std::vector<std::uint8_t>& marks, std::size_t at) {
     return at < marks.size() && marks[at] != 0;

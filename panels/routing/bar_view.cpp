@@ -6,24 +6,14 @@
 
 #include "base/axis.hpp"
 #include "panels/ui/text_layout.hpp"
+#include "panels/ui/view_parts.hpp"
 #include "panels/ui/widgets.hpp"
 
 namespace moescope::panels {
 namespace {
 
-struct Area {
-    ImVec2 min, max;
-    float width() const { return max.x - min.x; }
-    float height() const { return max.y - min.y; }
-};
-
 bool is_set(const std::vector<std::uint8_t>& marks, std::size_t at) {
     return at < marks.size() && marks[at] != 0;
-}
-
-ImU32 faint(ImU32 colour, float alpha) {
-    const auto a = static_cast<ImU32>(static_cast<float>(colour >> IM_COL32_A_SHIFT) * alpha);
-    return (colour & ~IM_COL32_A_MASK) | (a << IM_COL32_A_SHIFT);
 }
 
 /// The title as a button, the unit behind it, and the names of the series where the row has room.
@@ -135,7 +125,7 @@ class Bars {
                 ++end;
             }
             hatch(draw_, {{left_of(at), area_.min.y}, {left_of(end), area_.max.y}},
-                  faint(ImGui::GetColorU32(ctx_.theme.text_dim), 0.35f), 0.5f * ctx_.em);
+                  faded(ImGui::GetColorU32(ctx_.theme.text_dim), 0.35f), 0.5f * ctx_.em);
             at = end;
         }
     }
@@ -155,7 +145,7 @@ class Bars {
                 const float left = left_of(at) + gap + (series.as_line ? 0 : before * width), y = y_of(value),
                             zero = y_of(0.0);
                 const bool quiet = is_set(picture_.hatched, at);
-                const ImU32 colour = quiet ? faint(series.colour, 0.35f) : series.colour;
+                const ImU32 colour = quiet ? faded(series.colour, 0.35f) : series.colour;
                 if (series.as_line) {
                     draw_.AddRectFilled({left, y - 1}, {left + std::max(width, 1.0f), y + 1}, colour);
                 } else {
@@ -185,7 +175,7 @@ class Bars {
         for (const BarPicture::Part& part : picture_.parts) {
             const float end = left_of(part.end);
             if (part.end < picture_.size()) {
-                draw_.AddLine({end, area_.min.y - ImGui::GetTextLineHeight()}, {end, area_.max.y}, faint(ink, 0.7f));
+                draw_.AddLine({end, area_.min.y - ImGui::GetTextLineHeight()}, {end, area_.max.y}, faded(ink, 0.7f));
             }
             const float width = ImGui::CalcTextSize(part.text.c_str()).x;
             if (width + 0.2f * ctx_.em < end - begin) {
@@ -276,21 +266,6 @@ BarHit draw_bars(const ui::Context& ctx, const char* id, ImVec2 size, const BarP
     }
     ImGui::EndChild();
     return hit;
-}
-
-void draw_export_entries(ui::Context& ctx, const ViewExport& view) {
-    if (view.csv && ImGui::MenuItem(ctx.text.label("training.menu.csv"))) {
-        ctx.save_as(view.name + ".csv", view.csv);
-    }
-    if (view.svg && ImGui::MenuItem(ctx.text.label("training.menu.svg"))) {
-        ctx.save_as(view.name + ".svg", view.svg);
-    }
-    if (view.max.x > view.min.x && ImGui::MenuItem(ctx.text.label("training.menu.png"))) {
-        ctx.save_picture(view.name + ".png", view.min, view.max);
-    }
-    if (view.csv && ImGui::MenuItem(ctx.text.label("training.menu.copy"))) {
-        ctx.copy_text(view.csv);
-    }
 }
 
 }  // namespace moescope::panels

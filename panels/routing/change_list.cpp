@@ -7,6 +7,7 @@
 
 #include "base/error.hpp"
 #include "base/text.hpp"
+#include "nodes/history/checkpoint_name.hpp"
 
 namespace moescope::panels {
 namespace {
@@ -16,7 +17,7 @@ using nlohmann::json;
 
 constexpr std::array<const char*, kChangeKinds> kNames = {"knock_out", "force", "bias", "limit_k", "zero", "replay"};
 constexpr std::size_t kMostSteps = 200;  ///< that can be undone
-constexpr std::string_view kRun = "run ";
+constexpr std::string_view kRun = "run:";
 
 bool same_place(const Change& a, const Change& b) {
     return a.layer == b.layer && a.expert == b.expert;
@@ -199,10 +200,7 @@ const char* set_name_problem(std::string_view name) {
     if (name.size() > kLongest) {
         return "change.name.long";
     }
-    const bool foreign = std::any_of(name.begin(), name.end(), [](char c) {
-        return c == '|' || static_cast<unsigned char>(c) < 0x20 || static_cast<unsigned char>(c) == 0x7f;
-    });
-    return foreign ? "change.name.sign" : nullptr;
+    return history::is_set_name(name) ? nullptr : "change.name.sign";
 }
 
 void ChangeList::step(std::vector<Change> next) {

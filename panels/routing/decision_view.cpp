@@ -7,10 +7,12 @@
 
 #include "base/error.hpp"
 #include "panels/routing/bar_view.hpp"
-#include "panels/routing/change_menu.hpp"
+#include "panels/routing/show_expert.hpp"
 #include "panels/routing/shown_routing.hpp"
 #include "panels/routing/token_colours.hpp"
+#include "panels/routing/trace_head.hpp"
 #include "panels/ui/text_layout.hpp"
+#include "panels/ui/view_parts.hpp"
 #include "panels/ui/widgets.hpp"
 
 namespace moescope::panels {
@@ -57,11 +59,6 @@ std::string entropy_text(const ui::Language& text, float entropy, int experts) {
 }
 
 }  // namespace
-
-std::size_t shown_place(const ui::Selection& selection, const routing::RouterSpec& spec) {
-    const int place = routing::routed_place(spec, selection.layer);
-    return place < 0 ? 0 : static_cast<std::size_t>(place);
-}
 
 void DecisionView::refresh(const history::RunRouting& routing, std::uint64_t token, const DecisionCache::Place& place) {
     const Key key{routing.trace.get(), token, routing.trace->bytes(), place.chunk != nullptr};
@@ -181,8 +178,7 @@ void DecisionView::draw_chosen(ui::Context& ctx, const LayerRow& row) {
                 menu_expert_ = one.expert;
                 open_menu_ = true;
             } else if (ImGui::IsMouseReleased(ImGuiMouseButton_Left)) {
-                ctx.selection.layer = row.layer;
-                ctx.selection.expert = chosen ? -1 : one.expert;
+                toggle_expert(ctx.selection, row.layer, one.expert);
             } else if (!ImGui::IsMouseDown(ImGuiMouseButton_Right) && ui::begin_tooltip()) {
                 ImGui::TextUnformatted(
                     ctx.text
@@ -252,7 +248,7 @@ void DecisionView::draw_layers(ui::Context& ctx, const history::RunRouting& rout
     if (!ui::begin_table(ctx, "decision.layers", columns, ImGuiTableFlags_ScrollY, size)) {
         return;
     }
-    const std::size_t selected = shown_place(ctx.selection, routing.trace->spec());
+    const std::size_t selected = selected_place(ctx.selection, routing.trace->spec());
     ImGuiListClipper clipper;
     clipper.Begin(static_cast<int>(rows_.size()));
     if (selected < rows_.size() && shown_layer_ != rows_[selected].layer) {
@@ -309,8 +305,7 @@ void DecisionView::draw_picture(ui::Context& ctx, ImVec2 size) {
     }
     const ExpertRow& row = detail_->experts[*hit.hovered];
     if (hit.clicked) {
-        ctx.selection.layer = detail_layer_;
-        ctx.selection.expert = ctx.selection.expert == row.expert ? -1 : row.expert;
+        toggle_expert(ctx.selection, detail_layer_, row.expert);
     }
     if (hit.menu) {
         menu_layer_ = detail_layer_;
@@ -362,8 +357,7 @@ void DecisionView::draw_expert_row(ui::Context& ctx, const ExpertRow& row, const
                 const bool selected = ctx.selection.expert == row.expert && ctx.selection.layer == detail_layer_;
                 if (ImGui::Selectable("###expert", selected,
                                       ImGuiSelectableFlags_SpanAllColumns | ImGuiSelectableFlags_AllowOverlap)) {
-                    ctx.selection.layer = detail_layer_;
-                    ctx.selection.expert = selected ? -1 : row.expert;
+                    toggle_expert(ctx.selection, detail_layer_, row.expert);
                 }
                 if (ImGui::IsItemHovered() && ImGui::IsMouseReleased(ImGuiMouseButton_Right)) {
                     menu_layer_ = detail_layer_;
@@ -507,14 +501,14 @@ void DecisionView::draw_menus(ui::Context& ctx, const history::RunRouting& routi
         return;
     }
     if (menu_expert_ >= 0) {
-        ui::text_dim(ctx, ctx.text.format("load.cell", {{"layer", std::to_string(menu_layer_)},
-                                                        {"expert", std::to_string(menu_expert_)}}));
-        draw_change_menu(ctx, menu_layer_, menu_expert_, model_of(ctx.snapshot, routing));
+        draw_expert_items(ctx, menu_layer_, menu_expert_, model_of(ctx.snapshot, routing));
     }
     if (detail_) {
-        draw_export_entries(ctx, {name_of_file(routing, fmt::format("layer-{}", detail_layer_).c_str()), picture_min_,
-                                  picture_max_, [detail = *detail_] { return detail_csv(detail); },
-                                  [picture = picture_] { return to_svg(picture); }});
+        draw_export_items(ctx, {.name = name_of_file(routing, fmt::format("layer-{}", detail_layer_).c_str()),
+                                .csv = [&] { return [detail = *detail_] { return detail_csv(detail); }; },
+                                .svg = [&] { return [picture = picture_] { return to_svg(picture); }; },
+                                .min = picture_min_,
+                                .max = picture_max_});
         ImGui::Separator();
     }
     if (ImGui::MenuItem(ctx.text.label("decision.save_layers"))) {
@@ -529,7 +523,7 @@ void DecisionView::draw_menus(ui::Context& ctx, const history::RunRouting& routi
 bool DecisionView::draw(ui::Context& ctx, const history::RunRouting& routing, std::uint64_t token,
                         const DecisionCache::Place& place, const ReadAgain& again, ImVec2 size) {
     refresh(routing, token, place);
-    refresh_detail(ctx, routing, shown_place(ctx.selection, routing.trace->spec()));
+    refresh_detail(ctx, routing, selected_place(ctx.selection, routing.trace->spec()));
     bool wanted = false;
     if (ImGui::BeginChild("###decision", size)) {
         const ImVec2 room = ImGui::GetContentRegionAvail();

@@ -16,9 +16,6 @@
 
 namespace moescope::panels {
 
-/// Place of the selected layer among the routed ones; the first one where none is selected, or one without a router.
-std::size_t shown_place(const ui::Selection& selection, const routing::RouterSpec& spec);
-
 class DecisionView {
  public:
     /// What may be done about a decision without scores.

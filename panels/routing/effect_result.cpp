@@ -20,7 +20,7 @@ constexpr double kNone = std::numeric_limits<double>::quiet_NaN();
 Estimate estimate_in(const json& value, const char* key) {
     const json& there = base::member(value, key);
     if (const auto number = base::as_number(there)) {
-        return {*number, kNone, kNone};
+        return {*number};
     }
     return {base::number_of(there, "mean"), base::number_of(there, "low"), base::number_of(there, "high")};
 }
@@ -41,7 +41,7 @@ std::string field(double value) {
 }
 
 std::string fields(const Estimate& estimate) {
-    return field(estimate.mean) + "," + field(estimate.low) + "," + field(estimate.high);
+    return field(estimate.value) + "," + field(estimate.low) + "," + field(estimate.high);
 }
 
 double value_in(const SweepResult::Expert& one, SweepColumn column) {
@@ -51,13 +51,13 @@ double value_in(const SweepResult::Expert& one, SweepColumn column) {
         case SweepColumn::tokens:
             return static_cast<double>(one.tokens);
         case SweepColumn::kl:
-            return one.kl.mean;
+            return one.kl.value;
         case SweepColumn::loss:
-            return one.loss.mean;
+            return one.loss.value;
         case SweepColumn::control:
-            return one.control_kl.mean;
+            return one.control_kl.value;
         case SweepColumn::above:
-            return one.above_kl.mean;
+            return one.above_kl.value;
     }
     return kNone;
 }
@@ -97,8 +97,8 @@ std::optional<EffectResult> read_effect(const json& result) {
         effect.shift.push_back({base::integer_of(one, "layer", -1), base::number_of(one, "changed")});
     }
     for (const json& one : base::member(result, "controls")) {
-        effect.controls.push_back({changes_or_none(base::member(one, "items")), estimate_in(one, "mean_kl").mean,
-                                   estimate_in(one, "mean_loss").mean});
+        effect.controls.push_back({changes_or_none(base::member(one, "items")), estimate_in(one, "mean_kl").value,
+                                   estimate_in(one, "mean_loss").value});
     }
     effect.control_kl = estimate_in(result, "control_kl");
     effect.control_loss = estimate_in(result, "control_loss");
@@ -114,8 +114,8 @@ std::optional<EffectResult> read_effect(const json& result) {
 }
 
 std::string estimate_text(const ui::Language& text, const Estimate& estimate) {
-    const std::string mean = text.format("effect.nats", {{"n", text.number(estimate.mean, 3)}});
-    if (!std::isfinite(estimate.low) || !std::isfinite(estimate.high)) {
+    const std::string mean = text.format("effect.nats", {{"n", text.number(estimate.value, 3)}});
+    if (!estimate.has_interval()) {
         return mean;
     }
     return text.format(
@@ -149,14 +149,6 @@ std::string effect_csv(const EffectResult& effect, const std::vector<std::string
         fmt::format_to(std::back_inserter(csv), "{},{},{},{}\r\n", at,
                        at < pieces.size() ? base::csv_text(pieces[at]) : std::string(), before(effect.kl),
                        before(effect.log_probability));
-    }
-    return csv;
-}
-
-std::string shift_csv(const EffectResult& effect) {
-    std::string csv = "layer,share of slots with another expert\r\n";
-    for (const EffectResult::Shift& one : effect.shift) {
-        fmt::format_to(std::back_inserter(csv), "{},{}\r\n", one.layer, field(one.changed));
     }
     return csv;
 }

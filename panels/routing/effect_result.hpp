@@ -12,15 +12,11 @@
 
 #include "panels/routing/change_list.hpp"
 #include "panels/ui/context.hpp"
+#include "panels/ui/figure_data.hpp"
 
 namespace moescope::panels {
 
-/// A mean with its 95 % interval; NaN where not known.
-struct Estimate {
-    double mean = std::numeric_limits<double>::quiet_NaN(), low = mean, high = mean;
-};
-
-/// Nats.
+/// Nats; means with their 95 % intervals.
 struct EffectResult {
     std::uint32_t base = 0;  ///< run whose trace is that of the untouched model
     std::string set;
@@ -53,7 +49,6 @@ std::string estimate_text(const ui::Language& text, const Estimate& estimate);
 /// One row per token: what it is, KL and difference of log-probability. `pieces` are the texts of the tokens, as many
 /// as there are.
 std::string effect_csv(const EffectResult& effect, const std::vector<std::string>& pieces);
-std::string shift_csv(const EffectResult& effect);
 
 struct SweepResult {
     int layer = 0;

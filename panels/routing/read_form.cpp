@@ -16,7 +16,7 @@ namespace moescope::panels {
 namespace {
 
 constexpr int kFewestTokens = 100, kMostTokens = 1'000'000;
-constexpr std::size_t kLongestText = std::size_t{1} << 20;  ///< bytes; far beyond every context
+constexpr std::size_t kLongestText = 60'000;  ///< bytes that the node takes of a text
 constexpr std::array<int, 5> kOffered = {5'000, 20'000, 50'000, 100'000, 300'000};
 
 }  // namespace

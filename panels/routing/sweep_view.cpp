@@ -12,12 +12,13 @@
 #include "panels/node/library.hpp"
 #include "panels/node/tasks.hpp"
 #include "panels/routing/bar_view.hpp"
-#include "panels/routing/change_menu.hpp"
 #include "panels/routing/read_form.hpp"
+#include "panels/routing/show_expert.hpp"
 #include "panels/routing/shown_routing.hpp"
 #include "panels/ui/field_label.hpp"
 #include "panels/ui/text_layout.hpp"
 #include "panels/ui/units.hpp"
+#include "panels/ui/view_parts.hpp"
 #include "panels/ui/widgets.hpp"
 
 namespace moescope::panels {
@@ -27,7 +28,7 @@ using history::RouteRun;
 using nlohmann::json;
 
 constexpr int kMostLayer = 65534;
-constexpr std::size_t kMostTexts = 1000;
+constexpr std::size_t kMostTexts = 64;  ///< that the node takes at once
 
 std::vector<const RouteRun*> sweeps_of(const client::Snapshot& snapshot) {
     std::vector<const RouteRun*> sweeps;
@@ -47,8 +48,8 @@ std::string name_of(const ui::Context& ctx, const RouteRun& run) {
 
 /// "0.012 [0.010, 0.014]"
 std::string short_estimate(const ui::Language& text, const Estimate& estimate) {
-    const std::string mean = text.number(estimate.mean, 3);
-    return std::isfinite(estimate.low) && std::isfinite(estimate.high)
+    const std::string mean = text.number(estimate.value, 3);
+    return estimate.has_interval()
                ? text.format(
                      "effect.interval",
                      {{"mean", mean}, {"low", text.number(estimate.low, 2)}, {"high", text.number(estimate.high, 2)}})
@@ -244,10 +245,10 @@ void SweepView::refresh(const ui::Context& ctx, const RouteRun& run) {
     for (const SweepResult::Expert& one : result_->experts) {
         const Estimate &own = loss ? one.loss : one.kl, &other = loss ? one.control_loss : one.control_kl;
         picture_.labels.push_back(one.expert);
-        effect.values.push_back(own.mean);
+        effect.values.push_back(own.value);
         effect.low.push_back(own.low);
         effect.high.push_back(own.high);
-        control.values.push_back(other.mean);
+        control.values.push_back(other.value);
     }
     picture_.series = {std::move(effect), std::move(control)};
 }
@@ -284,8 +285,7 @@ void SweepView::draw_table(ui::Context& ctx) {
             const bool selected = ctx.selection.layer == result_->layer && ctx.selection.expert == one.expert;
             if (ImGui::Selectable((std::to_string(one.expert) + "###expert").c_str(), selected,
                                   ImGuiSelectableFlags_SpanAllColumns | ImGuiSelectableFlags_AllowOverlap)) {
-                ctx.selection.layer = result_->layer;
-                ctx.selection.expert = selected ? -1 : one.expert;
+                toggle_expert(ctx.selection, result_->layer, one.expert);
             }
             if (ImGui::IsItemHovered() && ImGui::IsMouseReleased(ImGuiMouseButton_Right)) {
                 menu_expert_ = one.expert;
@@ -311,13 +311,13 @@ void SweepView::draw_menu(ui::Context& ctx, const RouteRun& run) {
         return;
     }
     if (menu_expert_ >= 0) {
-        ui::text_dim(ctx, ctx.text.format("load.cell", {{"layer", std::to_string(result_->layer)},
-                                                        {"expert", std::to_string(menu_expert_)}}));
-        draw_change_menu(ctx, result_->layer, menu_expert_, run.model);
+        draw_expert_items(ctx, result_->layer, menu_expert_, run.model);
     }
-    draw_export_entries(
-        ctx, {fmt::format("sweep-{}-layer-{}", run.id, result_->layer), picture_min_, picture_max_,
-              [result = *result_] { return sweep_csv(result); }, [picture = picture_] { return to_svg(picture); }});
+    draw_export_items(ctx, {.name = fmt::format("sweep-{}-layer-{}", run.id, result_->layer),
+                            .csv = [&] { return [result = *result_] { return sweep_csv(result); }; },
+                            .svg = [&] { return [picture = picture_] { return to_svg(picture); }; },
+                            .min = picture_min_,
+                            .max = picture_max_});
     ImGui::EndPopup();
 }
 
@@ -356,8 +356,7 @@ void SweepView::draw_result(ui::Context& ctx, const RouteRun& run) {
     if (hit.hovered) {
         const SweepResult::Expert& one = result_->experts[*hit.hovered];
         if (hit.clicked) {
-            ctx.selection.layer = result_->layer;
-            ctx.selection.expert = ctx.selection.expert == one.expert ? -1 : one.expert;
+            toggle_expert(ctx.selection, result_->layer, one.expert);
         }
         if (hit.menu) {
             menu_expert_ = one.expert;

@@ -10,12 +10,14 @@
 #include "panels/node/library.hpp"
 #include "panels/node/tasks.hpp"
 #include "panels/panels.hpp"
-#include "panels/routing/bar_view.hpp"
+#include "panels/routing/routed_runs.hpp"
 #include "panels/routing/routing_link.hpp"
 #include "panels/routing/shown_routing.hpp"
+#include "panels/routing/trace_head.hpp"
 #include "panels/ui/field_label.hpp"
 #include "panels/ui/text_layout.hpp"
 #include "panels/ui/units.hpp"
+#include "panels/ui/view_parts.hpp"
 #include "panels/ui/widgets.hpp"
 
 namespace moescope::panels {
@@ -182,7 +184,7 @@ void RoutingPanel::step_layer(ui::Context& ctx, int by) {
         return;
     }
     const std::vector<int>& layers = routing->trace->spec().routed_layers;
-    const auto at = static_cast<int>(shown_place(ctx.selection, routing->trace->spec()));
+    const auto at = static_cast<int>(selected_place(ctx.selection, routing->trace->spec()));
     const int next = ctx.selection.layer < 0 ? at : std::clamp(at + by, 0, static_cast<int>(layers.size()) - 1);
     ctx.selection.layer = layers[static_cast<std::size_t>(next)];
     ctx.selection.expert = -1;
@@ -299,29 +301,15 @@ void RoutingPanel::export_trace(ui::Context& ctx, const std::string& format) {
 }
 
 json RoutingPanel::parameters_again(const ui::Context& ctx, const RunRouting& routing) const {
-    json parameters;
-    const std::string model = model_of(ctx.snapshot, routing);
-    if (ctx.snapshot.generations.contains(routing.run)) {
-        parameters = {{"run", routing.run}};
-    } else if (const auto found = ctx.snapshot.routes.find(routing.run);
-               found != ctx.snapshot.routes.end() && found->second->what == history::RouteRun::What::read) {
-        const json& manifest = found->second->manifest;
-        for (const char* key : {"text", "run", "item", "language", "draw", "chat", "data"}) {
-            if (const json& value = base::member(manifest, key); !value.is_null()) {
-                parameters[key] = value;
-            }
-        }
-        if (parameters.contains("data")) {
-            const json& tokens = base::member(manifest, "tokens");
-            parameters["tokens"] = tokens.is_null() ? json(routing.tokens) : tokens;
-        }
-    }
-    if (parameters.is_null() || model.empty()) {
+    const std::optional<RoutedRun> routed = routed_run(ctx.snapshot, routing.run);
+    if (!routed || routed->text.is_null() || routed->model.empty()) {
         return nullptr;
     }
-    parameters["model"] = model;
+    json parameters = routed->text;
+    parameters["model"] = routed->model;
     parameters["detail"] = "scores";
-    const bool named = !routing.set.empty() && model.ends_with("|" + routing.set);
+    // A set is in the name of the model, and would be refused beside it.
+    const bool named = !model_with_set(ctx.snapshot, routed->model).set.empty();
     if (!named && routing.interventions.is_array() && !routing.interventions.empty()) {
         parameters["interventions"] = routing.interventions;
         if (!routing.set.empty()) {
@@ -375,7 +363,7 @@ void RoutingPanel::read_again(ui::Context& ctx, const RunRouting& routing) {
         return;
     }
     const auto [first, last] = document_of(static_cast<std::uint64_t>(ctx.selection.routing_token));
-    for (const char* key : {"data", "tokens", "run", "item", "language", "draw", "chat"}) {
+    for (const char* key : {"data", "tokens", "run", "item", "language", "draw", "chat", "text"}) {
         parameters.erase(key);
     }
     ctx.in_background([this, trace = routing.trace, parameters = std::move(parameters), from = first,
@@ -531,19 +519,14 @@ void RoutingPanel::draw_colouring(ui::Context& ctx, const RunRouting& routing) {
         ImGui::EndCombo();
     }
     ui::tooltip(text("routing.colour.help"));
-    const std::size_t place = shown_place(ctx.selection, spec);
+    const std::size_t place = selected_place(ctx.selection, spec);
     if (colour_ != TokenColour::log_probability && place < spec.routed_layers.size()) {
         ui::flow(ui::field_label_width(ctx, "routing.layer") + 4.2f * ctx.em);
         ui::field_label(ctx, "routing.layer");
-        ui::next_field(4.2f * ctx.em);
-        if (ImGui::BeginCombo("###routing.layer", std::to_string(spec.routed_layers[place]).c_str())) {
-            for (const int layer : spec.routed_layers) {
-                if (ImGui::Selectable(std::to_string(layer).c_str(), layer == spec.routed_layers[place])) {
-                    ctx.selection.layer = layer;
-                    ctx.selection.expert = -1;
-                }
-            }
-            ImGui::EndCombo();
+        std::size_t chosen = place;
+        if (layer_combo(ctx, "###routing.layer", spec, chosen)) {
+            ctx.selection.layer = spec.routed_layers[chosen];
+            ctx.selection.expert = -1;
         }
         ui::tooltip(text("routing.layer.help"));
     }
@@ -865,7 +848,7 @@ void RoutingPanel::draw_menu(ui::Context& ctx, const RunRouting& routing) {
         }
     }
     ImGui::Separator();
-    draw_export_entries(ctx, {fmt::format("routing-{}-text", routing.run), text_min_, text_max_, {}, {}});
+    draw_export_items(ctx, {.name = fmt::format("routing-{}-text", routing.run), .min = text_min_, .max = text_max_});
     if (ctx.selection.routing_token >= 0 && ImGui::MenuItem(ctx.text.label("decision.save_layers"))) {
         ctx.save_as(fmt::format("routing-{}-token-{}-layers.csv", routing.run, ctx.selection.routing_token),
                     [rows = decision_.rows()] { return decisions_csv(rows); });

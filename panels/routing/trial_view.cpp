@@ -12,12 +12,12 @@
 #include "base/text.hpp"
 #include "panels/node/library.hpp"
 #include "panels/node/tasks.hpp"
-#include "panels/routing/bar_view.hpp"
 #include "panels/routing/change_editor.hpp"
 #include "panels/routing/read_form.hpp"
 #include "panels/routing/shown_routing.hpp"
 #include "panels/ui/difference_text.hpp"
 #include "panels/ui/field_label.hpp"
+#include "panels/ui/figure_svg.hpp"
 #include "panels/ui/question.hpp"
 #include "panels/ui/text_layout.hpp"
 #include "panels/ui/units.hpp"
@@ -73,10 +73,6 @@ double percentile(std::vector<double> values, double share) {
     const auto at = static_cast<std::ptrdiff_t>(share * static_cast<double>(values.size() - 1));
     std::nth_element(values.begin(), values.begin() + at, values.end());
     return values[static_cast<std::size_t>(at)];
-}
-
-std::string hex(ImU32 colour) {
-    return fmt::format("#{:02x}{:02x}{:02x}", colour & 255, colour >> 8 & 255, colour >> 16 & 255);
 }
 
 ImU32 half(ImU32 colour) {
@@ -622,7 +618,7 @@ void TrialView::refresh_effect(ui::Context& ctx, const Trial& trial) {
         effect_run_ = trial.effect ? trial.effect->id : 0;
         plot_x_ = plot_kl_ = plot_log_ = history::Column();
         plot_pixels_ = 0;
-        shift_ = {};
+        shift_ = nullptr;
         if (effect_) {
             kl_scale_ = std::max(1e-9, percentile(effect_->kl, 0.98));
             std::vector<double> sizes;
@@ -636,15 +632,17 @@ void TrialView::refresh_effect(ui::Context& ctx, const Trial& trial) {
                 plot_kl_.push_back(i < effect_->kl.size() ? effect_->kl[i] : NAN);
                 plot_log_.push_back(i < effect_->log_probability.size() ? effect_->log_probability[i] : NAN);
             }
-            shift_.title = ctx.text("effect.shift");
-            shift_.y_name = ctx.text("effect.shift.unit");
-            shift_.x_name = ctx.text("decision.layer");
-            BarPicture::Series bars{shift_.y_name, ui::packed(ctx.theme.series_color(4)), {}, {}, {}};
+            auto shift = std::make_shared<Chart>();
+            shift->x_key = "decision.layer";
+            Chart::Series shares;
+            shares.key = "effect.shift";
             for (const EffectResult::Shift& one : effect_->shift) {
-                shift_.labels.push_back(one.layer);
-                bars.values.push_back(100 * one.changed);
+                shift->x.push_back(static_cast<double>(shift->x.size()));
+                shift->labels.push_back(std::to_string(one.layer));
+                shares.y.emplace_back(one.changed);
             }
-            shift_.series.push_back(std::move(bars));
+            shift->series.push_back(std::move(shares));
+            shift_ = std::move(shift);
         }
         base_trace_ = nullptr;
         job_.reset();
@@ -683,7 +681,7 @@ void TrialView::draw_controls(const ui::Context& ctx) {
     if (effect.controls.empty()) {
         return;
     }
-    double most = std::max(effect.mean_kl.mean, std::isfinite(effect.mean_kl.high) ? effect.mean_kl.high : 0.0);
+    double most = std::max(effect.mean_kl.value, std::isfinite(effect.mean_kl.high) ? effect.mean_kl.high : 0.0);
     for (const EffectResult::Control& control : effect.controls) {
         most = std::max(most, control.mean_kl);
     }
@@ -718,8 +716,8 @@ void TrialView::draw_controls(const ui::Context& ctx) {
             draw.AddRectFilled({x_of(estimate.low), y - 0.35f * ctx.em}, {x_of(estimate.high), y + 0.35f * ctx.em},
                                ui::packed(i == 0 ? ctx.theme.accent : ctx.theme.text_dim, 0.3f), 2);
         }
-        if (std::isfinite(estimate.mean)) {
-            const float x = x_of(estimate.mean);
+        if (std::isfinite(estimate.value)) {
+            const float x = x_of(estimate.value);
             draw.AddLine({x, y - 0.5f * ctx.em}, {x, y + 0.5f * ctx.em}, i == 0 ? accent : ink, 2);
         }
     }
@@ -748,7 +746,6 @@ void TrialView::draw_plot(ui::Context& ctx, ImVec2 size) {
     plot_min_ = at;
     plot_max_ = {at.x + ImGui::GetContentRegionAvail().x, at.y + ImGui::GetTextLineHeightWithSpacing() + size.y};
     if (ImGui::InvisibleButton("###title", ImGui::CalcTextSize(title), ImGuiButtonFlags_EnableNav)) {
-        menu_of_ = 1;
         open_menu_ = true;
     }
     const bool marked = ImGui::IsItemHovered() || ImGui::IsItemFocused();
@@ -768,10 +765,7 @@ void TrialView::draw_plot(ui::Context& ctx, ImVec2 size) {
         shown_kl_ = extremes(buckets, plot_x_, plot_kl_);
         shown_log_ = extremes(buckets, plot_x_, plot_log_);
     }
-    history::MinMax range;
-    range.add(0.0);
-    range.add(plot_kl_.range(0, plot_kl_.size()));
-    range.add(plot_log_.range(0, plot_log_.size()));
+    const history::MinMax range = plot_range();
     const double room = std::max(1e-9, 0.06 * (range.max - range.min));
     constexpr ImPlotFlags flags = ImPlotFlags_NoTitle | ImPlotFlags_NoLegend | ImPlotFlags_NoMenus |
                                   ImPlotFlags_NoBoxSelect | ImPlotFlags_NoMouseText;
@@ -821,7 +815,6 @@ void TrialView::draw_plot(ui::Context& ctx, ImVec2 size) {
                 ctx.selection.routing_token = static_cast<std::int64_t>(token);
             }
             if (ImGui::IsMouseReleased(ImGuiMouseButton_Right)) {
-                menu_of_ = 1;
                 open_menu_ = true;
             }
         }
@@ -832,68 +825,69 @@ void TrialView::draw_plot(ui::Context& ctx, ImVec2 size) {
 }
 
 void TrialView::draw_shift(ui::Context& ctx, ImVec2 size) {
-    const ImVec2 at = ImGui::GetCursorScreenPos();
-    shift_min_ = at;
-    shift_max_ = {at.x + ImGui::GetContentRegionAvail().x, at.y + size.y};
-    bool menu = false;
-    const BarHit hit = draw_bars(ctx, "###change.shift", size, shift_, -1, &menu);
-    if (menu || hit.menu) {
-        menu_of_ = 2;
-        open_menu_ = true;
-    }
-    if (hit.hovered && ui::begin_tooltip()) {
-        const EffectResult::Shift& one = effect_->shift[*hit.hovered];
-        ImGui::TextUnformatted(ctx.text
-                                   .format("effect.shift.tip", {{"layer", std::to_string(one.layer)},
-                                                                {"share", ctx.text.number(100 * one.changed, 3)}})
-                                   .c_str());
-        ImGui::EndTooltip();
-    }
-    if (hit.hovered && hit.clicked) {
-        ctx.selection.layer = effect_->shift[*hit.hovered].layer;
+    const ChartView::Hit hit = shift_view_.draw(ctx,
+                                                {.id = "###change.shift",
+                                                 .title = ctx.text("effect.shift"),
+                                                 .unit = ctx.text("effect.shift.unit"),
+                                                 .chart = shift_,
+                                                 .file = fmt::format("effect-{}-shift", effect_run_),
+                                                 .colors = {ctx.theme.series_color(4)}},
+                                                size);
+    if (hit.clicked && *hit.clicked < effect_->shift.size()) {
+        ctx.selection.layer = effect_->shift[*hit.clicked].layer;
         ctx.selection.expert = -1;
     }
 }
 
-void TrialView::draw_menu(ui::Context& ctx, const Trial& trial) {
+Drawing TrialView::plot_picture(const ui::Context& ctx) const {
+    Drawing drawing;
+    drawing.title = std::string(ctx.text("effect.plot")) + " (" + ctx.text("routing.nats") + ")";
+    drawing.x_name = ctx.text("effect.axis.token");
+    drawing.x_max = static_cast<double>(plot_x_.size()) + 1;
+    const history::MinMax range = plot_range();
+    drawing.y_min = range.min - 0.05 * (range.max - range.min);
+    drawing.y_max = range.max + 0.05 * (range.max - range.min) + 1e-12;
+    const auto line = [&](const char* key, std::size_t series, const Points& points) {
+        drawing.lines.push_back({ctx.text(key), hex(ui::packed(ctx.theme.series_color(series))), points});
+    };
+    line("effect.kl", 1, shown_kl_);
+    line("effect.log", 0, shown_log_);
+    return drawing;
+}
+
+history::MinMax TrialView::plot_range() const {
+    history::MinMax range;
+    range.add(0.0);
+    range.add(plot_kl_.range(0, plot_kl_.size()));
+    range.add(plot_log_.range(0, plot_log_.size()));
+    return range;
+}
+
+void TrialView::draw_menu(ui::Context& ctx) {
     if (std::exchange(open_menu_, false)) {
         ImGui::OpenPopup("###change.effect.menu");
     }
     if (!ImGui::BeginPopup("###change.effect.menu")) {
         return;
     }
-    const std::string name = fmt::format("effect-{}", trial.effect ? trial.effect->id : 0);
-    if (menu_of_ == 1) {
-        std::vector<std::string> pieces;
-        for (const auto& page : pages()) {
-            for (std::size_t at = 0; at < page->tokens(); ++at) {
-                pieces.emplace_back(page->text_of(at));
-            }
-        }
-        Drawing drawing;
-        drawing.title = ctx.text("effect.plot") + std::string(" (") + ctx.text("routing.nats") + ")";
-        drawing.x_name = ctx.text("effect.axis.token");
-        drawing.x_max = static_cast<double>(plot_x_.size()) + 1;
-        history::MinMax range;
-        range.add(0.0);
-        range.add(plot_kl_.range(0, plot_kl_.size()));
-        range.add(plot_log_.range(0, plot_log_.size()));
-        drawing.y_min = range.min - 0.05 * (range.max - range.min);
-        drawing.y_max = range.max + 0.05 * (range.max - range.min) + 1e-12;
-        drawing.lines = {{ctx.text("effect.kl"), hex(ui::packed(ctx.theme.series_color(1))), shown_kl_},
-                         {ctx.text("effect.log"), hex(ui::packed(ctx.theme.series_color(0))), shown_log_}};
-        draw_export_entries(
-            ctx, {name, plot_min_, plot_max_, [effect = *effect_, pieces] { return effect_csv(effect, pieces); },
-                  [drawing] { return to_svg(drawing); }});
-    } else {
-        draw_export_entries(ctx,
-                            {name + "-shift", shift_min_, shift_max_, [effect = *effect_] { return shift_csv(effect); },
-                             [picture = shift_] { return to_svg(picture); }});
-    }
+    draw_export_items(ctx, {.name = fmt::format("effect-{}", effect_run_),
+                            .csv =
+                                [&] {
+                                    std::vector<std::string> pieces;
+                                    for (const auto& page : pages()) {
+                                        for (std::size_t at = 0; at < page->tokens(); ++at) {
+                                            pieces.emplace_back(page->text_of(at));
+                                        }
+                                    }
+                                    return [effect = *effect_, pieces] { return effect_csv(effect, pieces); };
+                                },
+                            .svg = [&] { return [picture = plot_picture(ctx)] { return to_svg(picture); }; },
+                            .min = plot_min_,
+                            .max = plot_max_});
     ImGui::EndPopup();
 }
 
-void TrialView::draw_effect(ui::Context& ctx, const Trial& trial) {
+void TrialView::draw_effect(ui::Context& ctx) {
     ui::section(ctx, ctx.text("effect.title"));
     ui::text_wrapped(ctx.text.format("effect.numbers", {{"kl", estimate_text(ctx.text, effect_->mean_kl)},
                                                         {"loss", estimate_text(ctx.text, effect_->mean_loss)}}));
@@ -905,7 +899,7 @@ void TrialView::draw_effect(ui::Context& ctx, const Trial& trial) {
     if (!effect_->shift.empty()) {
         draw_shift(ctx, {0, 9 * ctx.em});
     }
-    draw_menu(ctx, trial);
+    draw_menu(ctx);
 }
 
 void TrialView::draw_result(ui::Context& ctx) {
@@ -938,7 +932,7 @@ void TrialView::draw_result(ui::Context& ctx) {
     }
     draw_progress(ctx, trial);
     if (effect_) {
-        draw_effect(ctx, trial);
+        draw_effect(ctx);
     }
 }
 

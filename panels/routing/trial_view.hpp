@@ -8,10 +8,10 @@
 #include <string>
 #include <vector>
 
-#include "panels/routing/bar_picture.hpp"
 #include "panels/routing/effect_result.hpp"
 #include "panels/routing/token_pages.hpp"
 #include "panels/routing/token_text_view.hpp"
+#include "panels/ui/chart_view.hpp"
 #include "panels/ui/context.hpp"
 #include "panels/ui/plot_tools.hpp"
 #include "panels/ui/text_view.hpp"
@@ -76,11 +76,13 @@ class TrialView {
     void update_side(ui::Context& ctx, const Trial& trial, bool changed);
     void draw_tinted(ui::Context& ctx, ImVec2 size);
     void draw_progress(ui::Context& ctx, const Trial& trial);
-    void draw_effect(ui::Context& ctx, const Trial& trial);
+    void draw_effect(ui::Context& ctx);
     void draw_controls(const ui::Context& ctx);
     void draw_plot(ui::Context& ctx, ImVec2 size);
     void draw_shift(ui::Context& ctx, ImVec2 size);
-    void draw_menu(ui::Context& ctx, const Trial& trial);
+    void draw_menu(ui::Context& ctx);
+    Drawing plot_picture(const ui::Context& ctx) const;
+    history::MinMax plot_range() const;
     void refresh_effect(ui::Context& ctx, const Trial& trial);
     const std::vector<std::shared_ptr<const TokenPage>>& pages() const;
     double tint(std::uint64_t token) const;
@@ -105,7 +107,8 @@ class TrialView {
     std::string effect_language_;
     bool dark_ = true;
     std::optional<EffectResult> effect_;
-    BarPicture shift_;
+    std::shared_ptr<const Chart> shift_;
+    ChartView shift_view_;
     double kl_scale_ = 1, log_scale_ = 1;
     std::shared_ptr<const routing::PackedTrace> base_trace_;
     std::unique_ptr<Job> job_;
@@ -116,9 +119,8 @@ class TrialView {
     Points shown_kl_, shown_log_;
     int plot_pixels_ = 0;
     std::optional<std::uint64_t> hovered_token_;
-    int menu_of_ = 0;  ///< 1: the plot, 2: the shift
     bool open_menu_ = false;
-    ImVec2 plot_min_{}, plot_max_{}, shift_min_{}, shift_max_{};
+    ImVec2 plot_min_{}, plot_max_{};
 };
 
 }  // namespace moescope::panels

@@ -5,8 +5,10 @@
 #include <cstdint>
 #include <functional>
 #include <imgui.h>
+#include <memory>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "nodes/client/client.hpp"
 #include "nodes/client/snapshot.hpp"
@@ -33,6 +35,16 @@ struct Selection {
     /// Linked step axis of all training plots; follow = newest steps stay in sight.
     double step_min = 0, step_max = 100;
     bool follow = true;
+};
+
+/// Pixels that lie on the graphics card, to be drawn with ImDrawList::AddImage(). Freed with its last owner, on the GUI
+/// thread.
+struct Picture {
+    Picture() = default;
+    virtual ~Picture() = default;
+    Picture(const Picture&) = delete;
+    Picture& operator=(const Picture&) = delete;
+    ImTextureID id = ImTextureID_Invalid;
 };
 
 /// Commands of the program (the one list behind menu, palette, shortcuts and tour), as panels may trigger them:
@@ -77,6 +89,8 @@ struct Context {
     /// Runs `work` on the background thread, and what it gives back on the GUI thread; a frame follows. `work` must own
     /// what it reads.
     std::function<void(std::function<std::function<void()>()> work)> in_background;
+    /// [height][width], top row first, packed as ImU32. Drawn pixel by pixel it is exact.
+    std::function<std::shared_ptr<const Picture>(int width, int height, const std::vector<ImU32>& pixels)> make_picture;
     /// Another frame comes after so many seconds at most, though nothing else happens: for who shows work that goes on
     /// elsewhere. Asked for anew in each frame.
     std::function<void(double seconds)> draw_within;

@@ -76,17 +76,18 @@ TEST(Layouts, AreAsPeopleKnowThem) {
     EXPECT_EQ(app::tabs_of("training", Place::left_upper, table()), Keys({"runs"}));
     EXPECT_EQ(app::tabs_of("training", Place::left_lower, table()), Keys({"knobs"}));
     EXPECT_EQ(app::tabs_of("training", Place::upper, table()), Keys({"training", "compare", "probe", "manual"}));
-    EXPECT_EQ(app::tabs_of("training", Place::lower, table()),
-              Keys({"expert_load", "models", "nodes", "log", "routing", "change"}));
+    EXPECT_EQ(app::tabs_of("training", Place::lower, table()), Keys({"expert_load", "models", "nodes", "log", "routing",
+                                                                     "change", "expert", "structure", "routing_diff"}));
     for (const char* layout : {"compare", "probe"}) {
         EXPECT_EQ(app::tabs_of(layout, Place::whole, table()),
                   Keys({"compare", "probe", "training", "expert_load", "models", "log", "nodes", "runs", "knobs",
                         "manual", "routing", "change"}));
         EXPECT_EQ(app::default_panels(layout, table()), Keys({layout, "models", "log"}));
     }
-    EXPECT_EQ(app::tabs_of("routing", Place::left_upper, table()), Keys({"routing"}));
-    EXPECT_EQ(app::tabs_of("routing", Place::upper, table()), Keys({"change"}));
-    EXPECT_EQ(app::default_panels("routing", table()), Keys({"routing", "change"}));
+    EXPECT_EQ(app::tabs_of("routing", Place::left_upper, table()), Keys({"routing", "structure", "routing_diff"}));
+    EXPECT_EQ(app::tabs_of("routing", Place::upper, table()), Keys({"change", "expert"}));
+    EXPECT_EQ(app::default_panels("routing", table()),
+              Keys({"routing", "change", "expert", "structure", "routing_diff"}));
     EXPECT_EQ(app::default_panels("training", table()),
               Keys({"runs", "knobs", "training", "expert_load", "models", "nodes", "log"}));
 }

@@ -335,7 +335,7 @@ void try_a_change(Harness& h, ImGuiTestContext* ctx) {
     IM_CHECK_EQ(trial.untouched->manifest.value("seed", 0), trial.changed->manifest.value("seed", 1));
     const auto effect = panels::read_effect(trial.effect->result);
     IM_CHECK(effect.has_value());
-    IM_CHECK_GT(effect->mean_kl.mean, 0.0);
+    IM_CHECK_GT(effect->mean_kl.value, 0.0);
     IM_CHECK_EQ(effect->controls.size(), std::size_t{3});
     // No layer before the changed one chooses otherwise.
     for (const panels::EffectResult::Shift& shift : effect->shift) {

@@ -23,7 +23,7 @@ client::Snapshot library() {
 TEST(ModelWithSet, IsTakenApartAtTheLastBar) {
     const client::Snapshot snapshot = library();
     const auto parts = [&](const char* name) {
-        const panels::ModelWithSet made = model_with_set(snapshot, name);
+        const history::ModelWithSet made = model_with_set(snapshot, name);
         return std::pair(made.model, made.set);
     };
     using Parts = std::pair<std::string, std::string>;

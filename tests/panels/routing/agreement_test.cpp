@@ -76,7 +76,7 @@ TEST(Agreement, KnowsTheChangesOfTheRecord) {
     EXPECT_EQ(counted(trace, routing::items_to_json(changes)), (routing::Agreement{12, 12}));
     EXPECT_LT(counted(trace, json::array()).equal, 12u);  // without them the same ids look wrong
     // A replay is in another trace: nothing is claimed.
-    EXPECT_EQ(counted(trace, json::parse(R"([{"kind":"replay","source":"run 1"}])")).decisions, 0u);
+    EXPECT_EQ(counted(trace, json::parse(R"([{"kind":"replay","source":"run:1"}])")).decisions, 0u);
     EXPECT_EQ(counted(trace, json::parse(R"([{"kind":"melt"}])")).decisions, 0u);
 }
 

@@ -49,7 +49,7 @@ TEST(ChangeList, WhatContradictsGivesWay) {
     EXPECT_EQ(list.changes().size(), 4u);
     list.add({.kind = Kind::replay, .source = panels::replay_source(7)});
     list.add({.kind = Kind::replay, .source = panels::replay_source(8)});
-    EXPECT_EQ(list.changes().back().source, "run 8");
+    EXPECT_EQ(list.changes().back().source, "run:8");
     EXPECT_EQ(list.changes().size(), 5u);
     // Other places are left alone.
     list.add(at(Kind::knock_out, 4, 5));
@@ -108,17 +108,17 @@ TEST(Changes, AreItemsAsTheNodeKnowsThemAndBack) {
                                          {.kind = Kind::bias, .layer = 1, .expert = 2, .bias = -0.5f},
                                          {.kind = Kind::limit, .layer = 4, .experts = 2},
                                          at(Kind::zero, 6, routing::kEvery),
-                                         {.kind = Kind::replay, .source = "run 12"}};
+                                         {.kind = Kind::replay, .source = "run:12"}};
     const json items = panels::items_of(changes);
     EXPECT_EQ(items, json::parse(R"([{"kind":"force","layer":3,"expert":5},{"kind":"knock_out","expert":7},
         {"kind":"bias","layer":1,"expert":2,"value":-0.5},{"kind":"limit_k","layer":4,"experts":2},
-        {"kind":"zero","layer":6},{"kind":"replay","source":"run 12"}])"));
+        {"kind":"zero","layer":6},{"kind":"replay","source":"run:12"}])"));
     EXPECT_EQ(panels::changes_from(items), changes);  // in their order
     // As the node's own reader writes them: the same changes, sorted by kind.
     const json sorted = routing::items_to_json(routing::interventions_from_json(items));
     EXPECT_EQ(panels::changes_from(sorted).size(), changes.size());
-    EXPECT_EQ(panels::replayed_run("run 12"), 12u);
-    for (const char* other : {"run", "run ", "run 12x", "12", "run -1", "run 99999999999"}) {
+    EXPECT_EQ(panels::replayed_run("run:12"), 12u);
+    for (const char* other : {"run", "run:", "run:12x", "12", "run:-1", "run:99999999999", "run 12"}) {
         EXPECT_EQ(panels::replayed_run(other), 0u) << other;
     }
 }
@@ -161,7 +161,7 @@ TEST(Changes, ReadAsSentences) {
               "every layer, expert 5: bias -0.5");
     EXPECT_EQ(panels::change_text(text, {.kind = Kind::limit, .layer = 2, .experts = 1}),
               "layer 2, all experts: at most 1 experts per token");
-    EXPECT_EQ(panels::change_text(text, {.kind = Kind::replay, .source = "run 7"}), "routing of run 7 replayed");
+    EXPECT_EQ(panels::change_text(text, {.kind = Kind::replay, .source = "run:7"}), "routing of run 7 replayed");
     EXPECT_EQ(panels::changes_text(text, {}), "no changes");
     EXPECT_EQ(panels::changes_text(text, {at(Kind::zero, 0, 1)}), "layer 0, expert 1: contribution zero");
     EXPECT_EQ(panels::changes_text(text, {at(Kind::knock_out, 0, 1), at(Kind::knock_out, 0, 2), at(Kind::force, 1, 1)}),
