@@ -240,8 +240,8 @@ void DecisionView::draw_layer_row(ui::Context& ctx, const history::RunRouting& r
 void DecisionView::draw_layers(ui::Context& ctx, const history::RunRouting& routing, ImVec2 size) {
     std::vector<ui::TableColumn> columns = {{"decision.layer", 3.2f, true},
                                             {"decision.experts", 1},
-                                            {"decision.margin", 4.2f, true},
-                                            {"decision.entropy", 4.2f, true}};
+                                            {"decision.margin", 5, true},
+                                            {"decision.entropy", 5, true}};
     if (routing.trace->spec().groups > 1) {
         columns.push_back({"decision.groups", 5, true});
     }
@@ -424,9 +424,11 @@ void DecisionView::draw_experts(ui::Context& ctx, ImVec2 size) {
     shown.push_back(ExpertColumn::weight);
     std::vector<ui::TableColumn> columns;
     for (const ExpertColumn column : shown) {
-        const float width = column == ExpertColumn::expert                                    ? 4.2f
-                            : column == ExpertColumn::weight || column == ExpertColumn::group ? 6.5f
-                                                                                              : 5.2f;
+        const float width = column == ExpertColumn::expert      ? 4.2f
+                            : column == ExpertColumn::selection ? 7.8f
+                            : column == ExpertColumn::weight    ? 7.4f
+                            : column == ExpertColumn::group     ? 6.2f
+                                                                : 5.6f;
         columns.push_back({column_key(column), width, true, static_cast<ImGuiID>(column) + 1});
     }
     // As wide as its numbers; in a narrow place it scrolls to the side.

@@ -106,7 +106,11 @@ const std::vector<std::shared_ptr<const TokenPage>>& RoutingPanel::pages() const
 /// Where the answer begins in a trace of prompt and answer: the node counts the prompt at its end, until then the
 /// answer's tokens tell.
 void RoutingPanel::find_answer(const ui::Context& ctx, const RunRouting& routing, bool growing) {
-    const auto generation = ctx.snapshot.generations.find(routing.run);
+    std::uint32_t said_by = routing.run;
+    if (const auto read = ctx.snapshot.routes.find(routing.run); read != ctx.snapshot.routes.end()) {
+        said_by = base::run_of(base::member(read->second->manifest, "from"));  // an answer that is read again
+    }
+    const auto generation = ctx.snapshot.generations.find(said_by);
     if (generation == ctx.snapshot.generations.end()) {
         return;
     }
@@ -115,7 +119,7 @@ void RoutingPanel::find_answer(const ui::Context& ctx, const RunRouting& routing
         answer_ = answer.prompt_tokens;
         return;
     }
-    if (!growing || answer_ || answer_looked_at_ == routing.tokens || !state_) {
+    if (!growing || answer_ || said_by != routing.run || answer_looked_at_ == routing.tokens || !state_) {
         return;
     }
     answer_looked_at_ = routing.tokens;
@@ -418,7 +422,12 @@ void RoutingPanel::draw(ui::Context& ctx) {
     draw_colouring(ctx, *routing);
     const ImVec2 room = ImGui::GetContentRegionAvail();
     if (routing->tokens == 0) {
-        ui::text_wrapped(ctx.text("routing.counts_only"), ctx.theme.text_dim);
+        const bool counts = routing->trace->chunks() > 0;
+        ui::text_wrapped(counts ? std::string(ctx.text("routing.counts_only"))
+                         : grows(ctx.snapshot, *routing)
+                             ? std::string(ctx.text("routing.waiting"))
+                             : ctx.text.format("routing.no_routing", {{"run", std::to_string(routing->run)}}),
+                         ctx.theme.text_dim);
     } else if (room.x >= kBeside * ctx.em) {
         const float height = std::max(20 * ctx.em, room.y);
         const float left = std::floor(0.46f * room.x);
@@ -448,6 +457,9 @@ void RoutingPanel::draw_progress(ui::Context& ctx, const RunRouting& routing) {
                                        : ctx.text.message(run.message));
     }
     const client::Task* task = task_of(ctx.snapshot, other ? wanted : routing.run);
+    if (task != nullptr && ctx.snapshot.generations.contains(task->run)) {
+        return;  // an answer says itself how far it is
+    }
     if (task == nullptr) {
         if (other && waits_for == ctx.snapshot.routes.end() && !ctx.snapshot.routing.contains(wanted)) {
             ui::text_wrapped(std::string(ui::icon::hourglass) + " " + ctx.text("routing.waiting"), ctx.theme.text_dim);

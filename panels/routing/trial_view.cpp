@@ -108,7 +108,27 @@ void TrialView::refresh(ui::Context& ctx) {
     }
     seen_version_ = ctx.snapshot.version;
     trials_ = trials_of(ctx.snapshot);
+    add_started(ctx.snapshot);
     choose_defaults(ctx);
+}
+
+/// Its first answer is shown as soon as it begins, before the other one makes it a trial that the session knows.
+void TrialView::add_started(const client::Snapshot& snapshot) {
+    if (!started_ || std::any_of(trials_.begin(), trials_.end(),
+                                 [&](const Trial& trial) { return trial.group == started_->group; })) {
+        return;
+    }
+    Trial trial = started_->trial;
+    const auto answer = [&](std::uint32_t run) {
+        const auto found = snapshot.generations.find(run);
+        return found == snapshot.generations.end() ? nullptr : found->second;
+    };
+    trial.untouched = answer(started_->untouched_run);
+    trial.changed = answer(started_->changed_run);
+    if (trial.untouched || trial.changed) {
+        trial.first_run = started_->untouched_run;
+        trials_.insert(trials_.begin(), std::move(trial));
+    }
 }
 
 const Trial* TrialView::shown() const {
@@ -159,6 +179,7 @@ void TrialView::follow(ui::Context& ctx) {
          {std::pair{now.untouched, &now.untouched_run}, std::pair{now.changed, &now.changed_run}}) {
         if (*run == 0) {
             *run = run_of_command(ctx.snapshot, command);
+            seen_version_ = *run != 0 ? ~std::uint64_t{0} : seen_version_;
             if (*run != 0 && now.cancelled) {
                 ctx.client.send("generate.cancel", {{"run", *run}});
             }
@@ -215,6 +236,10 @@ void TrialView::start(ui::Context& ctx) {
         now.effect_parameters["set"] = set;
     }
     now.changed = ctx.client.send("generate.start", std::move(parameters));
+    now.trial.group = group_;
+    now.trial.changes = edited.list.changes();
+    now.trial.set = set;
+    now.trial.model = model_;
     started_ = std::move(now);
     mode_ = Mode::plain;
     touched_ = true;

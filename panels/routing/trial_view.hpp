@@ -49,6 +49,7 @@ class TrialView {
         nlohmann::json effect_parameters;  ///< of route.effect, without the run
         double at = 0;                     ///< ctx.now
         bool cancelled = false;
+        Trial trial;  ///< what is known of it already
     };
     struct Alignment {
         std::string base, other;
@@ -64,6 +65,7 @@ class TrialView {
 
     void choose_defaults(ui::Context& ctx);
     void refresh(ui::Context& ctx);
+    void add_started(const client::Snapshot& snapshot);
     const Trial* shown() const;
     void measure(ui::Context& ctx, const Trial* trial);
     void draw_settings(ui::Context& ctx);

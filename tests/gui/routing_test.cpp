@@ -151,7 +151,7 @@ void walk_tokens_and_layers(Harness& h, ImGuiTestContext* ctx) {
     // The whole decision: DeepSeek's two scores, its groups, what is always on.
     IM_CHECK(says(h, ctx, "panel.routing", "Layer 2: scores of all experts"));
     IM_CHECK(says(h, ctx, "panel.routing", "Selection score"));
-    IM_CHECK(says(h, ctx, "panel.routing", "1 shared experts"));
+    IM_CHECK(says(h, ctx, "panel.routing", "shared experts, always on: 1"));
     IM_CHECK(h.wait(ctx, 20, [&] { return says(h, ctx, "panel.routing", "agreement 100 %"); }));
     IM_CHECK(says(h, ctx, "panel.routing", "doubts: 1"));
     ctx->KeyPress(ImGuiKey_Escape);
