@@ -533,7 +533,7 @@ bool ExpertPanel::act(const std::string& action, Context& ctx) {
 ui::PanelDescription describe_expert() {
     return {.key = "expert",
             .make = ui::make_panel<ExpertPanel>,
-            .stands = {{"routing", ui::Place::lower, 0, ui::Stand::Show::front}}};
+            .stands = {{"routing", ui::Place::upper, 1, ui::Stand::Show::open}}};
 }
 
 }  // namespace moescope::panels

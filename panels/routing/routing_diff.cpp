@@ -494,7 +494,7 @@ bool RoutingDiffPanel::act(const std::string& action, Context& ctx) {
 ui::PanelDescription describe_routing_diff() {
     return {.key = "routing_diff",
             .make = ui::make_panel<RoutingDiffPanel>,
-            .stands = {{"routing", ui::Place::left_lower, 1, ui::Stand::Show::open}}};
+            .stands = {{"routing", ui::Place::left_upper, 2, ui::Stand::Show::open}}};
 }
 
 }  // namespace moescope::panels

@@ -887,7 +887,7 @@ bool StructurePanel::act(const std::string& action, Context& ctx) {
 ui::PanelDescription describe_structure() {
     return {.key = "structure",
             .make = ui::make_panel<StructurePanel>,
-            .stands = {{"routing", ui::Place::left_lower, 0, ui::Stand::Show::front}}};
+            .stands = {{"routing", ui::Place::left_upper, 1, ui::Stand::Show::open}}};
 }
 
 }  // namespace moescope::panels
