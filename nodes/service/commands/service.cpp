@@ -45,6 +45,7 @@ const std::map<std::string, Service::Command>& Service::commands() {
         {"probe.plan", {&Service::probe_plan, slow, false, true}},
         {"models.add", {&Service::models_add, slow, true, true}},
         {"models.remove", {&Service::models_remove, slow, true, true}},
+        {"models.ask", {&Service::models_ask, long_work, false, true}},
         {"models.inspect", {&Service::models_inspect, slow, false, true}},
         {"report.write", {&Service::report_write, long_work, false, true}},
         {"task.cancel", {&Service::task_cancel, quick, false, true}},

@@ -192,11 +192,15 @@ void WorkerProcess::throw_dead(const base::Sentence& doing) {
     throw WorkerError(message, true);
 }
 
-json WorkerProcess::open(const std::filesystem::path& path, int threads, const std::atomic<bool>& cancel) {
-    const json request = {{"op", "open"}, {"path", path.string()}, {"threads", threads}};
+json WorkerProcess::open(const ModelSource& source, int threads, const std::atomic<bool>& cancel) {
+    json request = {{"op", "open"}, {"path", source.string()}, {"threads", threads}};
+    if (source.is_server()) {
+        request["server"] = source.server;
+    }
     // Loading cannot be interrupted and nothing is lost with it: no patience.
     return ask(
-        request, say("opening {}", path), [](std::span<const std::byte>) {}, cancel, std::chrono::milliseconds(0));
+        request, say("opening {}", source.path), [](std::span<const std::byte>) {}, cancel,
+        std::chrono::milliseconds(0));
 }
 
 json WorkerProcess::ask(const json& request, const base::Sentence& doing,
