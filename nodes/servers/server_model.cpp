@@ -178,7 +178,7 @@ std::optional<Served> ServerModel::list(const std::atomic<bool>& cancel) {
     const json none;
     const json& data = parsed.value ? member(*parsed.value, "data") : none;
     if (!data.is_array()) {
-        throw Error(parsed.value ? say("{} gives no list of models under {}", client_.name(), "/models")
+        throw Error(parsed.value ? say("{} gives no list of models", client_.name())
                                  : say("{} gives no list of models: it {}", client_.name(), parsed.problem));
     }
     Served served;
