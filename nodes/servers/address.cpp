@@ -2,14 +2,12 @@
 
 #include <algorithm>
 #include <arpa/inet.h>
-#include <array>
 #include <charconv>
 #include <fmt/format.h>
 
 #include "base/error.hpp"
 #include "base/foreign_text.hpp"
 #include "base/text.hpp"
-#include "base/utf8.hpp"
 
 namespace moescope::servers {
 
@@ -95,10 +93,9 @@ void take_prefix(std::string_view path, std::string_view whole, Address& address
 }
 
 void take_model(std::string_view name, std::string_view whole, Address& address) {
-    const bool plain = std::none_of(name.begin(), name.end(), [](char c) {
-        return static_cast<unsigned char>(c) < ' ' || c == '\x7f' || c == '|';
-    });
-    if (name.empty() || name.size() > kLongestModel || !plain || base::first_invalid_utf8(name) != name.size()) {
+    // What could not be shown as it is (control characters, marks that turn the direction) is no name, either.
+    const bool plain = name.find('|') == std::string_view::npos && base::shown_name(name) == name;
+    if (name.empty() || name.size() > kLongestModel || !plain) {
         throw Error(say("'{}' ends with no name of a model: it has 1 to {} bytes and neither control characters nor |",
                         base::one_line(whole), kLongestModel));
     }

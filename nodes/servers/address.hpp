@@ -23,7 +23,7 @@ struct Address {
 /// Whether a text is meant as one: it begins with http:// or https://.
 bool is_address(std::string_view text);
 /// Without a path it is /v1; without a port 80 or 443. Throws Error: no such address, a user or a password in it, a
-/// query, a name that is too long or has control characters.
+/// query, a name that is too long or could not be shown as it is.
 Address parse_address(std::string_view text);
 /// Whether the host, as it is written, is this machine: "localhost" or a loopback address. What a name leads to is
 /// looked at when it is resolved (http_client.hpp).

@@ -335,7 +335,9 @@ void ModelsPanel::draw_details(ui::Context& ctx) {
         row("models.maker", maker_text(ctx, model));
         row("models.licence", model.licence);
         row("models.architecture", model.architecture);
-        row("models.is_moe", ctx.text(model.is_moe ? "models.yes" : "models.no"));
+        if (!model.server || model.server->layers > 0) {  // else nobody has said
+            row("models.is_moe", ctx.text(model.is_moe ? "models.yes" : "models.no"));
+        }
         row("models.precision", model.precision);
         row("models.format", model.format);
         if (!model.server) {
@@ -375,7 +377,9 @@ void ModelsPanel::draw_details(ui::Context& ctx) {
     if (ui::button(ctx.text.label("models.remove"), !model.trained_here, ctx.text("models.cannot_remove"))) {
         ctx.client.send("models.remove", {{"name", model.name}});
     }
-    ui::tooltip(ctx.text("models.remove_help"));
+    if (!model.server) {
+        ui::tooltip(ctx.text("models.remove_help"));
+    }
     ImGui::EndChild();
 }
 

@@ -42,13 +42,17 @@ TEST(Address, WhatIsLeftOutIsUsual) {
 }
 
 TEST(Address, WhatIsNoneIsRefused) {
-    for (const char* text :
-         {"ftp://127.0.0.1",      "http://",           "http:///v1",         "http://:80",
-          "http://a b",           "http://-x",         "http://127.0.0.1:0", "http://127.0.0.1:65536",
-          "http://127.0.0.1:8x",  "http://127.0.0.1:", "http://[::1",        "http://[127.0.0.1]",
-          "http://[::1]8000",     "http://x/a/../b",   "http://x//v1",       "http://x/a%2e",
-          "http://x/\r\nHost: y", "http://x#",         "http://x#a|b",       "http://x#a\nb",
-          "http://x#\xff"}) {
+    for (const char* text : {"ftp://127.0.0.1",      "http://",
+                             "http:///v1",           "http://:80",
+                             "http://a b",           "http://-x",
+                             "http://127.0.0.1:0",   "http://127.0.0.1:65536",
+                             "http://127.0.0.1:8x",  "http://127.0.0.1:",
+                             "http://[::1",          "http://[127.0.0.1]",
+                             "http://[::1]8000",     "http://x/a/../b",
+                             "http://x//v1",         "http://x/a%2e",
+                             "http://x/\r\nHost: y", "http://x#",
+                             "http://x#a|b",         "http://x#a\nb",
+                             "http://x#\xff",        "http://x#a\xe2\x80\xaez"}) {
         EXPECT_FALSE(refusal(text).empty()) << text;
     }
     EXPECT_FALSE(refusal("http://x#" + std::string(201, 'm')).empty());
