@@ -103,7 +103,7 @@ class Worker {
                 } else if (op == "served") {
                     writer_.write(served_models(*request, inbox_.cancel()));
                 } else if (server_) {
-                    writer_.write(ask_server(*server_, op, *request, writer_, {}, inbox_.cancel()));
+                    writer_.write(ask_server(*server_, op, *request, writer_, inbox_.cancel()));
                 } else if (op == "generate") {
                     generate(*request);
                 } else if (op == "tokenize") {
@@ -112,6 +112,10 @@ class Worker {
                     logits(*request);
                 } else if (op == "route") {
                     writer_.write(route_text(model(), *request, writer_, inbox_.cancel()));
+                } else if (op == "read") {
+                    writer_.write(read_texts(model(), *request, writer_, inbox_.cancel()));
+                } else if (op == "effect") {
+                    writer_.write(measure_effect(model(), *request, writer_, inbox_.cancel()));
                 } else if (op == "sweep") {
                     writer_.write(sweep_texts(model(), *request, writer_, inbox_.cancel()));
                 } else {
@@ -203,14 +207,14 @@ class Worker {
             streams.emplace_back(writer_, request.value("run", 0u) + static_cast<std::uint32_t>(answer));
         }
         const engine::ShownPrompt shown = model().show(wanted, inbox_.cancel());
-        const auto results = model().answer(
-            shown, wanted, count,
+        const AnswersWithRouting written = answer_with_routing(
+            model(), shown, wanted, count, request,
             [&](int answer, const engine::GeneratedToken& token) {
                 streams[static_cast<std::size_t>(answer)].add(record_of(token));
             },
-            inbox_.cancel());
+            writer_, inbox_.cancel());
         json answers = json::array();
-        for (const auto& result : results) {
+        for (const auto& result : written.results) {
             answers.push_back({{"stop", base::stop_name(result.stop)},
                                {"prompt_tokens", result.prompt_tokens},
                                {"tokens", result.tokens},
@@ -220,7 +224,9 @@ class Worker {
         for (auto& stream : streams) {
             stream.flush();
         }
-        writer_.write(json{{"op", "ended"}, {"answers", std::move(answers)}, {"shown", shown.text}});
+        json ending = {{"op", "ended"}, {"answers", std::move(answers)}, {"shown", shown.text}};
+        base::put_sentence(ending, "routing_problem", written.problem);
+        writer_.write(ending);
     }
 
     void logits(const json& request) {

@@ -131,7 +131,7 @@ void WorkerPool::tidy() {
 nlohmann::json WorkerPool::ask_once(const nlohmann::json& request, const base::Sentence& doing,
                                     const std::atomic<bool>& cancel) {
     return start()->ask(
-        request, doing, [](std::span<const std::byte>) {}, cancel, std::chrono::milliseconds(0));
+        request, doing, [](WorkerMessageKind, std::span<const std::byte>) {}, cancel, std::chrono::milliseconds(0));
 }
 
 WorkerPool::Lease WorkerPool::acquire(const std::string& name, const ModelSource& source,

@@ -199,12 +199,11 @@ json WorkerProcess::open(const ModelSource& source, int threads, const std::atom
     }
     // Loading cannot be interrupted and nothing is lost with it: no patience.
     return ask(
-        request, say("opening {}", source.path), [](std::span<const std::byte>) {}, cancel,
+        request, say("opening {}", source.path), [](WorkerMessageKind, std::span<const std::byte>) {}, cancel,
         std::chrono::milliseconds(0));
 }
 
-json WorkerProcess::ask(const json& request, const base::Sentence& doing,
-                        const std::function<void(std::span<const std::byte>)>& on_tokens,
+json WorkerProcess::ask(const json& request, const base::Sentence& doing, const OnPart& on_part,
                         const std::atomic<bool>& cancel, std::chrono::milliseconds patience) {
     const std::vector<std::byte> body = protocol::encode_json(request);
     if (body.size() > protocol::kDataBodyLimit) {
@@ -245,8 +244,8 @@ json WorkerProcess::ask(const json& request, const base::Sentence& doing,
             }
             continue;
         }
-        if (message.kind == WorkerMessageKind::tokens) {
-            on_tokens(message.body);
+        if (message.kind != WorkerMessageKind::json) {
+            on_part(message.kind, message.body);
             continue;
         }
         const auto answer = protocol::decode_json(message.body);

@@ -1,12 +1,15 @@
 #include "nodes/service/workers/worker_server.hpp"
 
 #include <cstdint>
+#include <memory>
+#include <optional>
 #include <utility>
 #include <vector>
 
 #include "base/error.hpp"
 #include "base/json_fields.hpp"
 #include "base/stop_reason.hpp"
+#include "nodes/service/workers/routing_stream.hpp"
 #include "nodes/service/workers/worker_tokens.hpp"
 
 namespace moescope::node {
@@ -38,6 +41,36 @@ servers::Question question_in(const json& request) {
     question.seed = request.value("seed", question.seed);
     return question;
 }
+
+/// The routing of an answer on its way to the node. A server says which experts, and no more.
+class SentRouting {
+ public:
+    SentRouting(WorkerWriter& writer, std::uint32_t run) : writer_(writer), run_(run) {}
+
+    servers::OnRouting output() {
+        return {[this](const routing::RouterSpec& spec) {
+                    spec_ = spec;
+                    stream_.emplace(writer_, RoutingStream::What{run_, routing::Detail::ids, 0}, spec,
+                                    routing::InterventionPlan({}, spec));
+                },
+                [this](const std::shared_ptr<const routing::Chunk>& piece) {
+                    for (std::size_t at = 0; at < piece->tokens; ++at) {
+                        stream_->add(routing::decisions_at(*piece, at, spec_));
+                    }
+                }};
+    }
+    void finish() {
+        if (stream_) {
+            stream_->finish();
+        }
+    }
+
+ private:
+    WorkerWriter& writer_;
+    const std::uint32_t run_;
+    routing::RouterSpec spec_;
+    std::optional<RoutingStream> stream_;
+};
 
 }  // namespace
 
@@ -85,7 +118,7 @@ json served_models(const json& request, const std::atomic<bool>& cancel) {
 }
 
 json ask_server(servers::ServerModel& model, const std::string& op, const json& request, WorkerWriter& writer,
-                const servers::OnRouting& on_routing, const std::atomic<bool>& cancel) {
+                const std::atomic<bool>& cancel) {
     const std::string& name = model.server().address.model;
     if (op != "generate") {
         throw Error(
@@ -101,12 +134,15 @@ json ask_server(servers::ServerModel& model, const std::string& op, const json& 
     json answers = json::array(), notes = json::array();
     for (int i = 0; i < count; ++i) {
         // Tokens carry the number of their run; of several answers, each has the next number.
-        TokenStream stream(writer, request.value("run", 0u) + static_cast<std::uint32_t>(i));
+        const std::uint32_t run = request.value("run", 0u) + static_cast<std::uint32_t>(i);
+        TokenStream stream(writer, run);
+        SentRouting routing(writer, run);
         servers::Answered answered;
         try {
             answered = model.answer(
                 question, [&](protocol::TokenRecord token) { stream.add(std::move(token)); },
-                i == 0 ? on_routing : servers::OnRouting(), cancel);
+                request.contains("routing") ? routing.output() : servers::OnRouting(), cancel);
+            routing.finish();
         } catch (...) {
             stream.flush();  // what came before the server failed stays
             throw;

@@ -20,11 +20,11 @@ nlohmann::json opened_server(const servers::ServerModel& model);
 /// {"op":"served", "path": an address, "server"}: {"op":"ended", "models": [names], "dialect"}. Throws Error.
 nlohmann::json served_models(const nlohmann::json& request, const std::atomic<bool>& cancel);
 
-/// {"op":"generate"} as of any model, `count` answers one after the other: the tokens are sent as they come, the
-/// routing goes to `on_routing` (of the first answer; unset: it is not asked for). The answer has "notes" besides:
-/// sentences on what was otherwise than asked; and no "shown". With changes of the routing, and for all else that
-/// models are asked: throws Error, as a server does none of it.
+/// {"op":"generate"} as of any model, `count` answers one after the other: the tokens are sent as they come, and where
+/// the request has a "routing" that of the answer behind its last token, in pieces as of a model of our own. The answer
+/// has "notes" besides: sentences on what was otherwise than asked; and no "shown". With changes of the routing, and
+/// for all else that models are asked: throws Error, as a server does none of it.
 nlohmann::json ask_server(servers::ServerModel& model, const std::string& op, const nlohmann::json& request,
-                          WorkerWriter& writer, const servers::OnRouting& on_routing, const std::atomic<bool>& cancel);
+                          WorkerWriter& writer, const std::atomic<bool>& cancel);
 
 }  // namespace moescope::node
