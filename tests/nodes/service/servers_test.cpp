@@ -240,6 +240,42 @@ TEST_F(Servers, AnswerInASessionAndTheKeyStaysOutOfIt) {
     EXPECT_FALSE(has(all, kKey));
 }
 
+TEST_F(Servers, RoutingOfAnAnswerComesIntoTheSession) {
+    TestServer vllm(speaks_vllm()), lies(speaks_vllm({.packed = "AAAA", .no_routing = false}));
+    Workbench bench(folder / "session");
+    const auto name = bench.done("models.add", {{"path", vllm.address()}}).value("name", "");
+    const auto liar = bench.done("models.add", {{"path", lies.address("liar")}}).value("name", "");
+    const auto start = [&](const std::string& model) {
+        return bench.done("generate.start", {{"model", model}, {"prompt", "Where?"}, {"routing", "weights"}})
+            .value("run", 0u);
+    };
+    const std::uint32_t run = start(name), wrong = start(liar);
+    const auto now = bench.wait("both answers and the routing", [&](const Snapshot& s) {
+        return ended(run)(s) && ended(wrong)(s) && s.routing.contains(run) && s.routing.at(run)->tokens == 9;
+    });
+    EXPECT_EQ(now->generations.at(run)->text, spoken_text());
+    const auto& trace = *now->routing.at(run)->trace;
+    EXPECT_EQ(trace.spec().source, routing::Source::imported);
+    const auto chunk = trace.chunk(0, routing::kAllColumns);
+    ASSERT_NE(chunk, nullptr);
+    EXPECT_EQ(chunk->ids_of(2, 4)[1], spoken_experts()[(4 * kSpokenLayers + 2) * kSpokenPerToken + 1]);
+    EXPECT_EQ(chunk->piece_of(kSpokenPrompt), "The");
+    // What can't be right is told, and the answer stays.
+    EXPECT_EQ(now->generations.at(wrong)->text, spoken_text());
+    EXPECT_EQ(now->generations.at(wrong)->state, RunState::done);
+    EXPECT_FALSE(now->routing.contains(wrong));
+    bench.wait("why not, in the log", [](const Snapshot& s) {
+        for (std::size_t i = 0; i < s.log.size(); ++i) {
+            if (has(s.log[i].text.english(), "is not taken")) {
+                return true;
+            }
+        }
+        return false;
+    });
+    // Routers on a server can't be changed, and texts can't be read there.
+    EXPECT_TRUE(has(bench.failed("route.start", {{"model", name}, {"text", "x"}}), "is a server"));
+}
+
 TEST_F(Servers, ACancelIsSeenByTheServer) {
     std::atomic<bool> closed{false};
     TestServer server([&](const ServerExchange& exchange) {
