@@ -15,8 +15,9 @@ moescope_debian_library(zstd zstd.h zstd)
 moescope_debian_library(sentencepiece sentencepiece_processor.h sentencepiece)
 moescope_debian_library(sentencepiece_train sentencepiece_trainer.h sentencepiece_train)
 moescope_debian_library(crypto openssl/evp.h crypto)  # SHA-256
+moescope_debian_library(ssl openssl/ssl.h ssl)        # models on servers
 find_package(fmt REQUIRED)
-find_package(Boost 1.81 REQUIRED)                     # Asio, header only
+find_package(Boost 1.81 REQUIRED)                     # Asio and Beast, header only
 
 set(tp ${MOESCOPE_THIRD_PARTY})
 if(NOT EXISTS ${tp}/lib/libllama.a)

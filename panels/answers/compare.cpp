@@ -750,6 +750,9 @@ void ComparePanel::draw_column_head(ui::Context& ctx, std::size_t index) {
         add(origin, ctx.text.named("models.maker_name.", model->maker));
         add(origin, ctx.text.named("models.country.", model->country));
         add(origin, model->licence);
+        if (model->server) {
+            add(origin, ctx.text.message(model->origin));
+        }
         add(technical, model->precision);
         if (model->bytes > 0) {
             add(technical, ui::bytes_text(ctx.text, model->bytes));
@@ -870,7 +873,10 @@ void ComparePanel::build_probability(View& view, const Generation& answer) {
             log_probability += answer.tokens[i].chosen.log_probability;
         }
         text += displayable(joined);
-        const double p = std::exp(std::min(0.0, std::isfinite(log_probability) ? log_probability : -100.0));
+        // What a server has not said is no reason for a ground.
+        const double p = std::isnan(log_probability)
+                             ? 1
+                             : std::exp(std::min(0.0, std::isfinite(log_probability) ? log_probability : -100.0));
         const int bucket = std::clamp(static_cast<int>(p * kTints), 0, kTints - 1);
         const auto& parts = view.parts.separated().parts;
         const auto part =
@@ -1012,6 +1018,9 @@ void ComparePanel::draw_foot(ui::Context& ctx, std::size_t index) {
     ui::text_elided(counts, ImGui::GetContentRegionAvail().x);
     ImGui::PopStyleColor();
     shown_tooltip(ctx, answer.shown);
+    if (base::text_of(answer.manifest, "template") == "server") {
+        ui::tooltip(ctx.text("servers.shown_unknown"));
+    }
     if (!ended(answer)) {
         ui::row_badge(ctx, ui::icon::play, ctx.text("compare.streaming"), ui::Tone::accent);
     } else {
@@ -1083,11 +1092,12 @@ void ComparePanel::draw_alternatives(ui::Context& ctx) {
                     const float p = std::exp(candidate.log_probability);
                     ImGui::TableNextRow();
                     ImGui::TableNextColumn();
-                    const bool chosen = candidate.token == token.chosen.token;
+                    const bool chosen = token.chosen.token < 0 ? candidate.bytes == token.chosen.bytes
+                                                               : candidate.token == token.chosen.token;
                     ImGui::TextUnformatted(
                         ((chosen ? std::string(ui::icon::check) + " " : "") + visible_piece(candidate.bytes)).c_str());
                     ImGui::TableNextColumn();
-                    ImGui::Text("%d", candidate.token);
+                    ImGui::TextUnformatted(candidate.token < 0 ? "\u2013" : std::to_string(candidate.token).c_str());
                     ImGui::TableNextColumn();
                     ImGui::TextUnformatted((ctx.text.number(100.0 * p, 3) + " %").c_str());
                 }

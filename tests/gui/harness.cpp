@@ -14,6 +14,7 @@ void register_panels(Harness& harness);
 void register_answers(Harness& harness);
 void register_structure(Harness& harness);
 void register_routing(Harness& harness);
+void register_servers(Harness& harness);
 void register_window(Harness& harness);
 void register_whole_text(Harness& harness);
 void register_unopened(Harness& harness);
@@ -61,6 +62,7 @@ Harness::Harness(std::filesystem::path folder) : folder_(std::move(folder)) {
     register_answers(*this);
     register_structure(*this);
     register_routing(*this);
+    register_servers(*this);
     register_window(*this);
     register_whole_text(*this);
     register_unopened(*this);

@@ -106,6 +106,7 @@ class Service final : public transport::RequestHandler {
     void interventions_remove(const nlohmann::json& parameters, Reply reply);
     void models_add(const nlohmann::json& parameters, Reply reply);
     void models_remove(const nlohmann::json& parameters, Reply reply);
+    void models_ask(const nlohmann::json& parameters, Reply reply);
     void models_inspect(const nlohmann::json& parameters, Reply reply);
     void report_write(const nlohmann::json& parameters, Reply reply);
     void task_cancel(const nlohmann::json& parameters, Reply reply);

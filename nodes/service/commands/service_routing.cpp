@@ -76,6 +76,9 @@ void Service::start_route(RouteRequest order, const Reply& reply) {
     }
     with_models({order.model}, reply, [this, order, answered, reply](const std::vector<ProbeModel>& models) mutable {
         const ProbeModel& model = models.front();
+        if (model.path.is_server()) {
+            throw CommandError(say("{} is a server, and this needs a model file or a folder", model.name));
+        }
         order.model = model.name;
         order.path = model.path;
         order.model_sha256 = model.sha256;
