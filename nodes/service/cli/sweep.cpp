@@ -8,7 +8,6 @@
 #include "base/error.hpp"
 #include "base/foreign_text.hpp"
 #include "base/json_fields.hpp"
-#include "base/json_guard.hpp"
 #include "base/lines.hpp"
 #include "nodes/service/cli/asked_model.hpp"
 #include "nodes/service/cli/console.hpp"
@@ -59,17 +58,6 @@ std::string words(const json& figure) {
     return figure.contains("low") ? fmt::format("{:>9.5f} [{:>8.5f}, {:>8.5f}]", mean, base::number_of(figure, "low"),
                                                 base::number_of(figure, "high"))
                                   : fmt::format("{:>9.5f} {:>20}", mean, "");
-}
-
-/// How far it is, on the terminal's own line.
-void show_progress(std::span<const std::byte> lines) {
-    std::string_view text(reinterpret_cast<const char*>(lines.data()), lines.size());
-    text = text.substr(0, text.find_last_not_of('\n') + 1);
-    text = text.substr(text.rfind('\n') + 1);  // npos + 1: the whole
-    if (const auto progress = base::parse_object(text, text.size())) {
-        fmt::print(stderr, "\r{} of {}", base::count_of(*progress, "progress"), base::count_of(*progress, "total"));
-        std::fflush(stderr);
-    }
 }
 
 void print_table(const json& answer) {
