@@ -93,11 +93,8 @@ void print_warnings(const std::vector<base::Sentence>& sentences) {
     }
 }
 
-void show_progress(std::span<const std::byte> lines) {
-    std::string_view text(reinterpret_cast<const char*>(lines.data()), lines.size());
-    text = text.substr(0, text.find_last_not_of('\n') + 1);
-    text = text.substr(text.rfind('\n') + 1);  // npos + 1: the whole
-    if (const auto progress = base::parse_object(text, text.size())) {
+void show_progress(std::span<const std::byte> body) {
+    if (const auto progress = base::parse_object(body, body.size())) {
         fmt::print(stderr, "\r{} of {}", base::count_of(*progress, "progress"), base::count_of(*progress, "total"));
         std::fflush(stderr);
     }

@@ -22,8 +22,8 @@ void print_json(const nlohmann::json& value);
 /// One line each on standard error: what is worth knowing and no reason to fail.
 void print_warnings(const std::vector<base::Sentence>& sentences);
 
-/// How far it is, on the terminal's own line of standard error: by the last of some {"progress","total"} lines.
-void show_progress(std::span<const std::byte> lines);
+/// How far it is, on the terminal's own line of standard error: {"progress","total"} of a model's process.
+void show_progress(std::span<const std::byte> body);
 
 /// Text of several lines for a terminal: every line as base::one_line has it.
 std::string for_terminal(const std::string& text);

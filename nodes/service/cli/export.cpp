@@ -130,9 +130,9 @@ void quantise(HeldSignals& signals, const Paths& paths, const ExportOptions& opt
         WorkerProcess worker(paths.program);
         answer = worker.ask(
             request, base::say("quantising {}", options.model),
-            [&](std::span<const std::byte> lines) {
+            [&](WorkerMessageKind, std::span<const std::byte> body) {
                 if (terminal) {
-                    show_progress(lines);
+                    show_progress(body);
                 }
             },
             stop, std::chrono::milliseconds(0));

@@ -8,6 +8,7 @@
 #include "base/error.hpp"
 #include "base/foreign_text.hpp"
 #include "base/json_fields.hpp"
+#include "base/json_guard.hpp"
 #include "base/lines.hpp"
 #include "nodes/service/cli/asked_model.hpp"
 #include "nodes/service/cli/console.hpp"
@@ -77,12 +78,11 @@ int sweep_command(const Paths& paths, const SweepOptions& options) {
     const bool terminal = !options.json && isatty(STDERR_FILENO) != 0;
     const auto start = Clock::now();
     const json answer = ask_model(paths, options.model, request, base::say("knocking out experts of {}", options.model),
-                                  [&](std::span<const std::byte> lines) {
+                                  [&](WorkerMessageKind, std::span<const std::byte> body) {
                                       if (terminal) {
-                                          show_progress(lines);
+                                          show_progress(body);
                                       } else if (options.json) {
-                                          std::fwrite(lines.data(), 1, lines.size(), stdout);
-                                          std::fflush(stdout);
+                                          print_json(base::parse_object(body, body.size()).value_or(json::object()));
                                       }
                                   });
     if (terminal) {

@@ -1,11 +1,10 @@
 #include "nodes/service/workers/worker_export.hpp"
 
-#include <span>
 #include <string>
 
-#include "base/json_guard.hpp"
 #include "engine/error.hpp"
 #include "engine/runner/quantise.hpp"
+#include "nodes/protocol/records.hpp"
 
 namespace moescope::node {
 using nlohmann::json;
@@ -24,9 +23,7 @@ json quantise_file(const json& request, WorkerWriter& writer) {
     order.router_too = request.value("router_too", false);
     order.threads = request.value("threads", 0);
     const engine::Quantised result = engine::quantise_gguf(order, [&](std::uint64_t done, std::uint64_t total) {
-        const std::string line = base::dump_json({{"progress", done}, {"total", total}}) + "\n";
-        const auto bytes = std::as_bytes(std::span(line));
-        writer.write(WorkerMessageKind::tokens, {bytes.begin(), bytes.end()});
+        writer.write(WorkerMessageKind::progress, protocol::encode_json({{"progress", done}, {"total", total}}));
     });
     json fell_back = json::array();
     for (const engine::Quantised::Fallback& one : result.fell_back) {

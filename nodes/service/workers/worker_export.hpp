@@ -8,7 +8,7 @@
 namespace moescope::node {
 
 /// {"op":"quantise", "from", "to", "scratch", "precision": a name of engine/exchange/gguf_precisions.hpp, "router_too",
-/// "threads"}, as engine/runner/quantise.hpp says. Needs no open model. Sends {"progress","total"} lines. The answer:
+/// "threads"}, as engine/runner/quantise.hpp says. Needs no open model. Sends its progress. The answer:
 /// {"op":"ended", "architecture", "types": {type: tensors}, "fell_back": [{"tensor","wanted","type"}], "router",
 /// "source"}. Throws Error.
 nlohmann::json quantise_file(const nlohmann::json& request, WorkerWriter& writer);
