@@ -4,9 +4,11 @@
 #include <CLI/CLI.hpp>
 #include <atomic>
 #include <chrono>
+#include <cstddef>
 #include <cstdint>
 #include <functional>
 #include <nlohmann/json.hpp>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -19,6 +21,9 @@ void print_json(const nlohmann::json& value);
 
 /// One line each on standard error: what is worth knowing and no reason to fail.
 void print_warnings(const std::vector<base::Sentence>& sentences);
+
+/// How far it is, on the terminal's own line of standard error: {"progress","total"} of a model's process.
+void show_progress(std::span<const std::byte> body);
 
 /// Text of several lines for a terminal: every line as base::one_line has it.
 std::string for_terminal(const std::string& text);

@@ -17,6 +17,7 @@
 #include "engine/files/npy.hpp"
 #include "engine/runner/language_model.hpp"
 #include "nodes/protocol/records.hpp"
+#include "nodes/service/workers/worker_export.hpp"
 #include "nodes/service/workers/worker_routing.hpp"
 #include "nodes/service/workers/worker_server.hpp"
 #include "nodes/service/workers/worker_tokens.hpp"
@@ -118,6 +119,8 @@ class Worker {
                     writer_.write(measure_effect(model(), *request, writer_, inbox_.cancel()));
                 } else if (op == "sweep") {
                     writer_.write(sweep_texts(model(), *request, writer_, inbox_.cancel()));
+                } else if (op == "quantise") {
+                    writer_.write(quantise_file(*request, writer_));
                 } else {
                     throw engine::Error(base::say("the model process does not know the request '{}'", op));
                 }
