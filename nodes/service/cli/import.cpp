@@ -59,7 +59,7 @@ routing::Import read(const ImportOptions& options) {
 }
 
 int import_command(const ImportOptions& options) {
-    sessions::OutputFile output(options.out, sessions::existing_files(options.force),
+    sessions::OutputFile output(options.out, sessions::existing_files(options.force, "--force"),
                                 {options.file, options.config});
     HeldSignals signals;
     const auto read_one = std::make_shared<routing::Import>();
