@@ -13,8 +13,9 @@ namespace moescope::node {
 /// {"op":"route", "text" (as it is, or with "chat" in the template) or "tokens" (a .npy file), "detail": "ids",
 /// "weights" or "scores", "interventions": a list, "replay": a trace, "name": of the model, for people}. Sends the
 /// trace (routing/trace_lines.hpp) as it grows. The answer: {"op":"ended", "tokens", "complete", "doubts":
-/// [sentences], "mean_log_probability" of those that have one, "agreement": {"decisions","equal"} with scores}. Throws
-/// Error.
+/// [sentences], "mean_log_probability" of those that have one, "agreement": {"decisions","equal"} with scores,
+/// "replay":
+/// {"decisions" of the trace, "taken": those that found their place in the text} with a replay}. Throws Error.
 nlohmann::json route_text(engine::LanguageModel& model, const nlohmann::json& request, WorkerWriter& writer,
                           const std::atomic<bool>& cancel);
 
