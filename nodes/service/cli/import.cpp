@@ -42,6 +42,10 @@ routing::ModelShape shape_of(const ImportOptions& options) {
     }
     shape.experts = options.experts > 0 ? options.experts : shape.experts;
     shape.per_token = options.per_token > 0 ? options.per_token : shape.per_token;
+    if (options.model.size() > base::kNameBytes) {
+        throw base::Error(
+            base::say("a name of {} bytes is too long; use one of at most {}", options.model.size(), base::kNameBytes));
+    }
     shape.model = options.model.empty() ? options.file : options.model;
     return shape;
 }
@@ -84,7 +88,7 @@ int import_command(const ImportOptions& options) {
     });
     if (as_text) {
         write_trace_lines(output.temporary(),
-                          {std::make_shared<routing::MemoryTrace>(spec, std::move(chunks)), nullptr, {}});
+                          {std::make_shared<routing::MemoryTrace>(spec, std::move(chunks)), nullptr});
     }
     const std::uint64_t bytes = std::filesystem::file_size(output.temporary());
     output.commit();

@@ -238,6 +238,10 @@ TEST_F(Traces, Import) {
     EXPECT_NE(refused.error.find("expert 1 twice"), std::string::npos) << refused.error;
     EXPECT_FALSE(std::filesystem::exists(folder_ / "bad.trace"));
     EXPECT_EQ(run_node({"import", "f", "--format", "other", "--out", out}).status, 2);
+    const Output name = run_node({"import", (folder_ / "rank0.jsonl").string(), "--format", "megatron", "--out", out,
+                                  "--force", "--model", std::string(5000, 'm')});
+    EXPECT_EQ(name.status, 1);
+    EXPECT_NE(name.error.find("a name of 5000 bytes is too long"), std::string::npos) << name.error;
     // The shape of a model by its config.json.
     write_text(
         folder_ / "config.json",
