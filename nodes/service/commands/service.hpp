@@ -11,6 +11,7 @@
 #include <optional>
 #include <set>
 #include <string>
+#include <vector>
 
 #include "nodes/history/checkpoint_name.hpp"
 #include "nodes/history/journal_reader.hpp"
@@ -46,6 +47,7 @@ class Service final : public transport::RequestHandler {
 
     void on_request(std::uint64_t viewer, std::string id, std::string command, nlohmann::json parameters,
                     std::function<void(nlohmann::json)> reply) override;
+    std::vector<std::string> on_abandoned(const std::vector<std::string>& ids) override;
     void on_viewers(std::size_t count) override;
 
  private:
