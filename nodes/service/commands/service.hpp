@@ -20,6 +20,7 @@
 #include "nodes/service/jobs/job.hpp"
 #include "nodes/service/jobs/probe_job.hpp"
 #include "nodes/service/jobs/training_job.hpp"
+#include "nodes/service/library/parameters.hpp"
 #include "nodes/transport/node_server.hpp"
 
 namespace moescope::node {
@@ -183,6 +184,9 @@ class Service final : public transport::RequestHandler {
 engine::RunConfig read_run_config(const std::filesystem::path& path);
 /// A preset by name. Throws CommandError or engine::Error.
 engine::RunConfig find_preset(const std::string& name, const Paths& paths);
+/// What `config` (a whole one) or `preset` (a name) of a command says. Throws CommandError, also when both are given,
+/// or engine::Error.
+engine::RunConfig wanted_config(const Parameters& parameters, const Paths& paths);
 /// Names of all presets.
 std::vector<std::string> preset_names(const Paths& paths);
 nlohmann::json plan_json(const engine::RunConfig& config);

@@ -183,11 +183,17 @@ void Service::catalogue(const json& parameters, Reply reply) {
            {}});
 }
 
+engine::RunConfig wanted_config(const Parameters& parameters, const Paths& paths) {
+    if (parameters.has("config") && parameters.has("preset")) {
+        throw CommandError(say("'preset' and 'config' both say what the run is like; give one of them"));
+    }
+    return parameters.has("config") ? engine::parse_run_config(parameters.at("config"), say("the configuration"))
+                                    : find_preset(parameters.text("preset"), paths);
+}
+
 void Service::train_plan(const json& value, Reply reply) {
     const Parameters parameters(value, {"config", "preset"});
-    const auto config = parameters.has("config")
-                            ? engine::parse_run_config(parameters.at("config"), say("the configuration"))
-                            : find_preset(parameters.text("preset"), paths_);
+    const auto config = wanted_config(parameters, paths_);
     engine::check_memory(config, memory_for_runs());
     reply({plan_json(config), {}});
 }
@@ -195,9 +201,7 @@ void Service::train_plan(const json& value, Reply reply) {
 void Service::train_start(const json& value, Reply reply) {
     const Parameters parameters(value, {"preset", "config", "data", "steps", "seed", "name", "paused"});
     TrainingRequest order;
-    order.config = parameters.has("config")
-                       ? engine::parse_run_config(parameters.at("config"), say("the configuration"))
-                       : find_preset(parameters.text("preset"), paths_);
+    order.config = wanted_config(parameters, paths_);
     auto& train = order.config.train;
     train.steps = static_cast<int>(parameters.integer("steps", train.steps, 1, kMostSteps));
     train.seed = parameters.seed(train.seed);
