@@ -331,8 +331,11 @@ std::vector<NamedTensor> name_tensors(const ModelConfig& model, const ParameterL
 }
 
 void initialise_parameters(float* parameters, const ParameterLayout& layout, const ModelConfig& model,
-                           std::uint64_t seed) {
+                           std::uint64_t seed, const std::function<void()>& check) {
     for (const TensorSpec& tensor : layout.tensors) {
+        if (check) {
+            check();
+        }
         start_piece(parameters, tensor, tensor.offset, tensor.count, model, seed);
     }
 }

@@ -84,6 +84,8 @@ class Service final : public transport::RequestHandler {
     void train_expert(const nlohmann::json& parameters, Reply reply);
     void train_fork(const nlohmann::json& parameters, Reply reply);
     std::uint64_t memory_for_runs() const;
+    /// Throws CommandError once the node ends, for what takes long.
+    void refuse_at_the_end() const;
     /// Gives the run its number and name and starts it.
     void start_run(TrainingRequest order, const std::string& title, const Reply& reply);
     void train_continue(const nlohmann::json& parameters, Reply reply);

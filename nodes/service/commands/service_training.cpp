@@ -241,12 +241,18 @@ void Service::start_run(TrainingRequest order, const std::string& title, const R
     reply({{{"run", run}}, {}});
 }
 
+void Service::refuse_at_the_end() const {
+    if (ending_) {
+        throw CommandError(say("the node is about to end and starts nothing new"));
+    }
+}
+
 void Service::train_continue(const json& value, Reply reply) {
     const std::uint32_t run = Parameters(value, {"run"}).run();
     if (const auto job = training(run); job && !job->finished()) {
         throw CommandError(say("run {} is still going on", name_in(board_.run_list(), run)));
     }
-    auto order = order_to_continue(*session_, known_run(run));
+    auto order = order_to_continue(*session_, known_run(run), [this] { refuse_at_the_end(); });
     const std::lock_guard lock(jobs_mutex_);
     if (closing_) {
         throw CommandError(say("the node is about to end and starts nothing new"));
@@ -355,7 +361,8 @@ void Service::train_fork(const json& value, Reply reply) {
     }
     const bool paused = parameters.flag("paused", false);
     const std::string title = parameters.text("name", "");
-    TrainingRequest order = order_to_fork(*session_, known_run(parameters.run()), wish);
+    TrainingRequest order =
+        order_to_fork(*session_, known_run(parameters.run()), wish, [this] { refuse_at_the_end(); });
     order.paused = paused;
     start_run(std::move(order), title, reply);
 }
