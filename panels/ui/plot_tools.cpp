@@ -5,6 +5,7 @@
 #include <cmath>
 #include <fmt/format.h>
 #include <limits>
+#include <numbers>
 
 #include "base/axis.hpp"
 #include "base/csv.hpp"
@@ -228,18 +229,104 @@ std::string to_csv(const std::string& x_name, const std::vector<Series>& series)
     }
 }
 
+std::vector<MarkerCorner> marker_outline(std::size_t marker) {
+    const auto around = [](std::size_t corners, double turn, double inner) {
+        std::vector<MarkerCorner> outline;
+        for (std::size_t i = 0; i < corners; ++i) {
+            const double angle = 2 * std::numbers::pi * (static_cast<double>(i) / static_cast<double>(corners) + turn);
+            const double radius = i % 2 == 0 ? 1 : inner;
+            outline.push_back({radius * std::sin(angle), -radius * std::cos(angle)});
+        }
+        return outline;
+    };
+    // A cross of two bars; turned, it stands on its feet.
+    const auto bars = [](bool upright) {
+        constexpr double kThin = 0.33, kLong = 1;
+        std::vector<MarkerCorner> outline = {{-kThin, -kLong}, {kThin, -kLong}, {kThin, -kThin},  {kLong, -kThin},
+                                             {kLong, kThin},   {kThin, kThin},  {kThin, kLong},   {-kThin, kLong},
+                                             {-kThin, kThin},  {-kLong, kThin}, {-kLong, -kThin}, {-kThin, -kThin}};
+        for (MarkerCorner& corner : outline) {
+            if (!upright) {
+                corner = {(corner.x - corner.y) * std::numbers::sqrt2 / 2,
+                          (corner.x + corner.y) * std::numbers::sqrt2 / 2};
+            }
+        }
+        return outline;
+    };
+    switch (marker % kMarkers) {
+        case 0:
+            return around(16, 0, 1);  // a circle
+        case 1:
+            return around(4, 0.125, 1);  // a square
+        case 2:
+            return around(3, 0, 1);  // a triangle
+        case 3:
+            return bars(false);
+        case 4:
+            return around(4, 0, 1);  // a diamond
+        case 5:
+            return bars(true);
+        case 6:
+            return around(3, 0.5, 1);  // on its tip
+        default:
+            return around(10, 0, 0.45);  // a star
+    }
+}
+
+std::vector<std::size_t> marker_places(std::size_t size, std::size_t count) {
+    std::vector<std::size_t> places;
+    count = std::min(count, size);
+    for (std::size_t i = 1; i <= count; ++i) {
+        places.push_back(size * i / count - 1);
+    }
+    return places;
+}
+
 namespace {
 
 constexpr double kLeft = 70, kRight = 880, kTop = 60, kBottom = 370;
 
-void svg_grid(std::string& out, const base::Scale& x, const base::Scale& y) {
+/// `low`: how much further down everything stands than with one row of a legend.
+void svg_grid(std::string& out, const base::Scale& x, const base::Scale& y, double low) {
     for (const double at : base::ticks(x.low, x.high, 8)) {
-        out += svg::line(x(at), kTop, x(at), kBottom, "g") + svg::text(x(at), 388, "middle", fmt::format("{:g}", at));
+        out += svg::line(x(at), kTop + low, x(at), kBottom + low, "g") +
+               svg::text(x(at), 388 + low, "middle", fmt::format("{:g}", at));
     }
     for (const double at : base::ticks(y.low, y.high, 6)) {
         out += svg::line(kLeft, y(at), kRight, y(at), "g") + svg::text(64, y(at) + 4, "end", fmt::format("{:.6g}", at));
     }
     out += '\n';
+}
+
+void svg_marker(std::string& out, std::size_t marker, double x, double y, const std::string& color) {
+    constexpr double kRadius = 4;
+    std::string points;
+    for (const MarkerCorner& corner : marker_outline(marker)) {
+        points += fmt::format("{}{},{}", points.empty() ? "" : " ", svg::place(x + kRadius * corner.x),
+                              svg::place(y + kRadius * corner.y));
+    }
+    out += fmt::format("<polygon points='{}' fill='{}'/>\n", points, color);
+}
+
+struct LegendEntry {
+    double x = 0, y = 0;
+};
+constexpr double kLegendRow = 16;
+
+/// Where each name stands. Han characters are three bytes and about twice as wide as Latin ones: bytes are a fair guess
+/// for both.
+std::vector<LegendEntry> legend_places(const std::vector<Drawing::Line>& lines) {
+    std::vector<LegendEntry> places;
+    LegendEntry next{kLeft, 38};
+    for (const Drawing::Line& line : lines) {
+        const double width = 30 + 6.5 * static_cast<double>(line.name.size());
+        if (next.x > kLeft && next.x + width > kRight) {
+            next = {kLeft, next.y + kLegendRow};
+        }
+        places.push_back(next);
+        next.x += width;
+    }
+    return places;
 }
 
 }  // namespace
@@ -248,29 +335,44 @@ std::string to_svg(const Drawing& drawing) {
     if (!(drawing.x_max > drawing.x_min) || !(drawing.y_max > drawing.y_min)) {
         return {};
     }
-    const base::Scale x{drawing.x_min, drawing.x_max, kLeft, kRight}, y{drawing.y_min, drawing.y_max, kBottom, kTop};
-    std::string out =
-        "<svg xmlns='http://www.w3.org/2000/svg' width='900' height='420' viewBox='0 0 900 420' "
+    const std::vector<LegendEntry> legend = legend_places(drawing.lines);
+    const double low = legend.empty() ? 0 : legend.back().y - legend.front().y;
+    const base::Scale x{drawing.x_min, drawing.x_max, kLeft, kRight},
+        y{drawing.y_min, drawing.y_max, kBottom + low, kTop + low};
+    std::string out = fmt::format(
+        "<svg xmlns='http://www.w3.org/2000/svg' width='900' height='{0}' viewBox='0 0 900 {0}' "
         "font-family='sans-serif' "
-        "font-size='12'>\n<style>.g{stroke:#ddd;fill:none}.l{fill:none;stroke-width:1.6}</style>\n"
-        "<rect width='900' height='420' fill='white'/>\n<clipPath id='c'><rect x='70' y='60' width='810' "
-        "height='310'/></clipPath>\n";
+        "font-size='12'>\n<style>.g{{stroke:#ddd;fill:none}}.l{{fill:none;stroke-width:1.6}}</style>\n"
+        "<rect width='900' height='{0}' fill='white'/>\n<clipPath id='c'><rect x='70' y='{1}' width='810' "
+        "height='310'/></clipPath>\n",
+        420 + low, kTop + low);
     out += fmt::format("<text x='70' y='24' font-size='15' font-weight='bold'>{}</text>\n",
                        base::escape_html(drawing.title));
-    svg_grid(out, x, y);
-    out += svg::text(kRight, 408, "end", base::escape_html(drawing.x_name));
-    double legend = kLeft;
-    for (const Drawing::Line& line : drawing.lines) {
-        out += svg::rect(legend, 38, 10, 10, line.color) +
-               svg::text(legend + 14, 47, "start", base::escape_html(line.name)) + '\n';
-        // Han characters are three bytes and about twice as wide as Latin ones: bytes are a fair guess for both.
-        legend += 30 + 6.5 * static_cast<double>(line.name.size());
+    svg_grid(out, x, y, low);
+    out += svg::text(kRight, 408 + low, "end", base::escape_html(drawing.x_name));
+    for (std::size_t i = 0; i < drawing.lines.size(); ++i) {
+        const Drawing::Line& line = drawing.lines[i];
+        if (line.marker) {
+            svg_marker(out, *line.marker, legend[i].x + 5, legend[i].y + 5, line.color);
+        } else {
+            out += svg::rect(legend[i].x, legend[i].y, 10, 10, line.color);
+        }
+        out += svg::text(legend[i].x + 14, legend[i].y + 9, "start", base::escape_html(line.name)) + '\n';
         std::vector<double> xs(line.points.x.size()), ys(line.points.y.size());
         std::transform(line.points.x.begin(), line.points.x.end(), xs.begin(), x);
         std::transform(line.points.y.begin(), line.points.y.end(), ys.begin(), y);
         out += fmt::format("<path class='l' clip-path='url(#c)' stroke='{}' d='{}'/>\n", line.color, svg::path(xs, ys));
+        constexpr std::size_t kMarkersOfLine = 6;
+        for (const std::size_t at :
+             line.marker ? marker_places(xs.size(), kMarkersOfLine) : std::vector<std::size_t>()) {
+            const bool inside = xs[at] >= kLeft && xs[at] <= kRight && ys[at] >= kTop + low && ys[at] <= kBottom + low;
+            if (inside) {  // not so a NaN
+                svg_marker(out, *line.marker, xs[at], ys[at], line.color);
+            }
+        }
     }
-    return out + "<rect x='70' y='60' width='810' height='310' fill='none' stroke='#888'/>\n</svg>\n";
+    return out + fmt::format("<rect x='70' y='{}' width='810' height='310' fill='none' stroke='#888'/>\n</svg>\n",
+                             kTop + low);
 }
 
 }  // namespace moescope::panels

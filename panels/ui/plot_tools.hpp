@@ -98,17 +98,27 @@ struct Series {
 /// quoting.
 std::string to_csv(const std::string& x_name, const std::vector<Series>& series);
 
+struct MarkerCorner {
+    double x = 0, y = 0;  ///< y downwards
+};
+/// The outlines of signs that tell lines apart without their colours: corners around 0 within about 1, clockwise.
+inline constexpr std::size_t kMarkers = 8;
+std::vector<MarkerCorner> marker_outline(std::size_t marker);
+/// At most `count` of the indexes [0, size), evenly spread, the last one included: where markers stand on a line.
+std::vector<std::size_t> marker_places(std::size_t size, std::size_t count);
+
 /// What a picture of a plot holds.
 struct Drawing {
     struct Line {
         std::string name, color;  ///< "#rrggbb"
         Points points;
+        std::optional<std::size_t> marker{};  ///< see marker_outline(); nothing: a plain line
     };
     std::string title, x_name;
     double x_min = 0, x_max = 1, y_min = 0, y_max = 1;
     std::vector<Line> lines;
 };
-/// A stand-alone SVG picture (900 x 420) with axes, ticks and a legend.
+/// A stand-alone SVG picture (900 x 420, more where the legend has several rows) with axes, ticks and a legend.
 std::string to_svg(const Drawing& drawing);
 
 }  // namespace moescope::panels

@@ -292,6 +292,11 @@ std::size_t write_trace_columns(const fs::path& path, const routing::LoadedTrace
 
 std::size_t write_trace_lines(const fs::path& path, const routing::LoadedTrace& trace,
                               const std::function<void()>& check) {
+    return write_trace_lines(path, trace, check, {});
+}
+
+std::size_t write_trace_lines(const fs::path& path, const routing::LoadedTrace& trace,
+                              const std::function<void()>& check, const ScoresOfToken& scores) {
     using namespace routing;
     const RouterSpec& spec = trace.source->spec();
     const Interventions changes =
@@ -308,9 +313,13 @@ std::size_t write_trace_lines(const fs::path& path, const routing::LoadedTrace& 
     TokenOrder order;
     chunks.each(kAllColumns, [&](const Chunk& chunk) {
         for (std::size_t at = 0; at < chunk.tokens; ++at) {
+            TokenDecisions token = decisions_at(chunk, at, spec);
+            if (auto whole = scores ? scores(chunk.first + at) : std::nullopt) {
+                token.layers = std::move(*whole);
+            }
             try {
-                order.add(chunk.document[at], chunk.position[at]);
-                const std::string line = trace_line(decisions_at(chunk, at, spec), first ? &spec : nullptr, changes);
+                order.add(token.document, token.position);
+                const std::string line = trace_line(token, first ? &spec : nullptr, changes);
                 if (line.size() > kLongestTraceLine) {
                     throw Error(say("has a line of {} bytes", line.size()));
                 }

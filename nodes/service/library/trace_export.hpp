@@ -2,8 +2,11 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 #include <filesystem>
 #include <functional>
+#include <optional>
+#include <vector>
 
 #include "routing/trace_reader.hpp"
 
@@ -34,5 +37,10 @@ std::size_t write_trace_columns(const std::filesystem::path& path, const routing
 /// base::Error, also for counts without tokens and for what no reader would take.
 std::size_t write_trace_lines(const std::filesystem::path& path, const routing::LoadedTrace& trace,
                               const std::function<void()>& check = {});
+/// What the choices for a token of the trace were made of, by its number; nothing where that is not known.
+using ScoresOfToken = std::function<std::optional<std::vector<routing::LayerDecision>>(std::uint64_t token)>;
+/// The same with `scores`.
+std::size_t write_trace_lines(const std::filesystem::path& path, const routing::LoadedTrace& trace,
+                              const std::function<void()>& check, const ScoresOfToken& scores);
 
 }  // namespace moescope::node

@@ -3,9 +3,11 @@
 
 #include <algorithm>
 #include <cmath>
+#include <fmt/format.h>
 #include <gtest/gtest.h>
 #include <limits>
 #include <random>
+#include <set>
 
 namespace {
 
@@ -245,6 +247,43 @@ TEST(PlotTools, SvgHoldsTheLinesAndEscapesNames) {
     EXPECT_EQ(std::count(svg.begin() + static_cast<std::ptrdiff_t>(path), svg.end(), 'M'), 2) << "a hole splits a line";
     drawing.x_max = 0;
     EXPECT_TRUE(to_svg(drawing).empty());
+}
+
+TEST(PlotTools, MarkersAreDifferentAndStandOnTheLine) {
+    std::set<std::string> outlines;
+    for (std::size_t marker = 0; marker < kMarkers; ++marker) {
+        std::string outline;
+        for (const MarkerCorner& corner : marker_outline(marker)) {
+            EXPECT_LE(std::hypot(corner.x, corner.y), 1.1);
+            outline += fmt::format("{:.2f} {:.2f} ", corner.x, corner.y);
+        }
+        EXPECT_TRUE(outlines.insert(outline).second) << marker;
+    }
+    EXPECT_EQ(marker_outline(kMarkers).size(), marker_outline(0).size()) << "and from the first one again";
+    EXPECT_EQ(marker_places(100, 4), (std::vector<std::size_t>{24, 49, 74, 99}));
+    EXPECT_EQ(marker_places(2, 6), (std::vector<std::size_t>{0, 1}));
+    EXPECT_TRUE(marker_places(0, 6).empty());
+}
+
+TEST(PlotTools, SvgHasAMarkerInTheLegendAndOnTheLineAndRowsForManyNames) {
+    Drawing drawing{"t", "step", 0, 10, 0, 1, {}};
+    drawing.lines.push_back({"one", "#0072b2", {{0, 5, 10}, {0, kHole, 0.5}}, 3});
+    std::string svg = to_svg(drawing);
+    const auto count = [&](const std::string& part) {
+        std::size_t found = 0;
+        for (std::size_t at = svg.find(part); at != std::string::npos; at = svg.find(part, at + 1)) {
+            ++found;
+        }
+        return found;
+    };
+    EXPECT_EQ(count("<polygon"), 3u) << "legend, first and last point; the hole has none";
+    EXPECT_NE(svg.find("height='420'"), std::string::npos);
+    for (int i = 0; i < 12; ++i) {
+        drawing.lines.push_back({"a run with a long name of its own", "#0072b2", {{0, 10}, {0, 1}}, 1});
+    }
+    svg = to_svg(drawing);
+    EXPECT_EQ(svg.find("height='420'"), std::string::npos) << "the picture grows with its legend";
+    EXPECT_EQ(count("a run with a long name of its own"), 12u);
 }
 
 }  // namespace
