@@ -252,7 +252,7 @@ void Service::report_write(const json& value, Reply reply) {
     const Parameters parameters(value, {"path", "language", "replace"});
     const std::filesystem::path path = std::filesystem::absolute(parameters.path("path"));
     const std::string language = parameters.text("language", "en");
-    const auto existing = sessions::existing_files(parameters.flag("replace", false));
+    const auto existing = sessions::existing_files(parameters.flag("replace", false), "replace");
     protocol::Task task;
     task.id = fmt::format("report-{}", ++reports_);
     task.kind = protocol::TaskKind::report;
