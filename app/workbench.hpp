@@ -217,6 +217,7 @@ class Workbench {
     bool style_due_ = true;
     bool welcome_ = false, diagnostics_ = false, notices_open_ = false;
     bool quit_ = false;
+    std::string kept_coder_;   ///< as the settings are saved, or soon will be
     double settings_due_ = 0;  ///< client::now_seconds() at which the settings are saved; 0: nothing to save
     double last_frame_ = 0, last_input_ = 0;
     bool hurry_ = false;  ///< more input waits: this frame may stay unseen

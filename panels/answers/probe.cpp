@@ -62,7 +62,6 @@ void ProbePanel::take_over(ui::Panel& before) {
     draws_ = old.draws_;
     max_tokens_ = old.max_tokens_;
     measure_ = old.measure_;
-    coder_ = old.coder_;
     chat_ = old.chat_;
 }
 
@@ -77,7 +76,7 @@ bool ProbePanel::act(const std::string& action, ui::Context& ctx) {
     } else if (const char* tokens = ui::action_value(action, "probes.max_tokens")) {
         max_tokens_ = std::clamp(std::atoi(tokens), kFewestTokens, kMostTokens);
     } else if (const char* coder = ui::action_value(action, "probes.coder")) {
-        coder_ = coder;
+        ctx.coder = coder;
     } else {
         return act_on_answer(action, ctx);
     }

@@ -45,6 +45,7 @@ struct Context {
     const Theme& theme;
     Selection& selection;
     Floating& floating;
+    std::string& coder;  ///< initials under which the person labels; the app keeps them between starts
     RunCommand run;
     /// Whether the command exists and would do something now.
     std::function<bool(const std::string& key)> available;
