@@ -10,6 +10,7 @@
 #include "base/csv.hpp"
 #include "base/html.hpp"
 #include "base/svg.hpp"
+#include "base/text.hpp"
 
 namespace moescope::panels {
 
@@ -242,6 +243,69 @@ void svg_grid(std::string& out, const base::Scale& x, const base::Scale& y) {
     out += '\n';
 }
 
+/// Names of the lines over two rows at most.
+void svg_legend(std::string& out, const std::vector<Drawing::Line>& lines) {
+    double at = kLeft, row = 0;
+    for (const Drawing::Line& line : lines) {
+        if (line.name.empty()) {
+            continue;
+        }
+        // Han characters are three bytes and about twice as wide as Latin ones: bytes are a fair guess for both.
+        const double width = 30 + 6.5 * static_cast<double>(line.name.size());
+        if (at > kLeft && at + width > kRight + 30) {
+            at = kLeft;
+            row += 14;
+        }
+        out += svg::rect(at, 30 + row, 10, 10, line.color) +
+               svg::text(at + 14, 39 + row, "start", base::escape_html(line.name)) + '\n';
+        at += width;
+    }
+}
+
+void svg_marks(std::string& out, const Drawing& drawing, const base::Scale& x) {
+    constexpr std::size_t kMostTag = 60;  // bytes
+    double line_at = -1e9, tag_at = -1e9;
+    for (const Drawing::Mark& mark : drawing.marks) {
+        const double at = x(mark.x);
+        if (!(at >= kLeft && at <= kRight) || (!mark.always && at < line_at + 2)) {
+            continue;
+        }
+        line_at = at;
+        const std::string text = base::escape_html(mark.text);
+        out += fmt::format("<g stroke='{}' fill='{}'><title>{}</title>{}", mark.color, mark.color, text,
+                           svg::line(at, kTop, at, kBottom, "m"));
+        if (at >= tag_at + 12) {
+            tag_at = at;
+            out += fmt::format(
+                "<text transform='translate({} {}) rotate(-90)' text-anchor='end' font-size='10' "
+                "stroke='none'>{}</text>",
+                svg::place(at - 3), svg::place(kTop + 4), base::escape_html(base::shortened(mark.text, kMostTag)));
+        }
+        out += "</g>\n";
+    }
+}
+
+std::vector<double> places(const std::vector<double>& values, const base::Scale& scale) {
+    std::vector<double> all(values.size());
+    std::transform(values.begin(), values.end(), all.begin(), scale);
+    return all;
+}
+
+const char* svg_style(Drawing::Look look) {
+    switch (look) {
+        case Drawing::Look::faint:
+            return " stroke-opacity='0.4' stroke-width='1'";
+        case Drawing::Look::thin:
+            return " stroke-width='1'";
+        case Drawing::Look::dashed:
+            return " stroke-dasharray='5 4'";
+        case Drawing::Look::whole:
+        case Drawing::Look::marked:
+            break;
+    }
+    return "";
+}
+
 }  // namespace
 
 std::string to_svg(const Drawing& drawing) {
@@ -252,24 +316,28 @@ std::string to_svg(const Drawing& drawing) {
     std::string out =
         "<svg xmlns='http://www.w3.org/2000/svg' width='900' height='420' viewBox='0 0 900 420' "
         "font-family='sans-serif' "
-        "font-size='12'>\n<style>.g{stroke:#ddd;fill:none}.l{fill:none;stroke-width:1.6}</style>\n"
+        "font-size='12'>\n<style>.g{stroke:#ddd;fill:none}.l{fill:none}.m{stroke-dasharray:3 3;stroke-opacity:0.75}"
+        "</style>\n"
         "<rect width='900' height='420' fill='white'/>\n<clipPath id='c'><rect x='70' y='60' width='810' "
         "height='310'/></clipPath>\n";
     out += fmt::format("<text x='70' y='24' font-size='15' font-weight='bold'>{}</text>\n",
                        base::escape_html(drawing.title));
     svg_grid(out, x, y);
     out += svg::text(kRight, 408, "end", base::escape_html(drawing.x_name));
-    double legend = kLeft;
-    for (const Drawing::Line& line : drawing.lines) {
-        out += svg::rect(legend, 38, 10, 10, line.color) +
-               svg::text(legend + 14, 47, "start", base::escape_html(line.name)) + '\n';
-        // Han characters are three bytes and about twice as wide as Latin ones: bytes are a fair guess for both.
-        legend += 30 + 6.5 * static_cast<double>(line.name.size());
-        std::vector<double> xs(line.points.x.size()), ys(line.points.y.size());
-        std::transform(line.points.x.begin(), line.points.x.end(), xs.begin(), x);
-        std::transform(line.points.y.begin(), line.points.y.end(), ys.begin(), y);
-        out += fmt::format("<path class='l' clip-path='url(#c)' stroke='{}' d='{}'/>\n", line.color, svg::path(xs, ys));
+    svg_legend(out, drawing.lines);
+    out += "<g clip-path='url(#c)' stroke-width='1.6'>\n";
+    for (const Drawing::Area& area : drawing.areas) {
+        out += fmt::format("<path class='a' fill='{}' fill-opacity='{}' d='{}'/>\n", area.color, area.opacity,
+                           svg::area(places(area.band.x, x), places(area.band.low, y), places(area.band.high, y)));
     }
+    for (const Drawing::Line& line : drawing.lines) {
+        const std::vector<double> xs = places(line.points.x, x), ys = places(line.points.y, y);
+        out +=
+            fmt::format("<path class='l'{} stroke='{}' d='{}'/>", svg_style(line.look), line.color, svg::path(xs, ys)) +
+            svg::dots(xs, ys, 2.4, fmt::format("fill='{}'", line.color), line.look == Drawing::Look::marked) + '\n';
+    }
+    out += "</g>\n";
+    svg_marks(out, drawing, x);
     return out + "<rect x='70' y='60' width='810' height='310' fill='none' stroke='#888'/>\n</svg>\n";
 }
 

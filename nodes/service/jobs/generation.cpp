@@ -246,6 +246,9 @@ void GenerationJob::announce(int threads) {
                      {"alternatives", order_.alternatives},
                      {"threads", threads},
                      {"program_version", MOESCOPE_VERSION}};
+    if (!order_.model_title.empty()) {
+        manifest["model_title"] = order_.model_title;
+    }
     put_question(manifest, order_.system, order_.chat);
     parts_.sink.write_json(RecordType::run_started, {{"run", order_.run},
                                                      {"kind", protocol::run_kind_name(protocol::RunKind::generate)},

@@ -259,10 +259,13 @@ void ProbeJob::event(const std::string& kind) {
 }
 
 void ProbeJob::announce() {
-    auto names = json::array(), hashes = json::object(), items = json::array();
+    auto names = json::array(), hashes = json::object(), titles = json::object(), items = json::array();
     for (const auto& model : order_.models) {
         names.push_back(model.name);
         hashes[model.name] = model.sha256;
+        if (!model.title.empty()) {
+            titles[model.name] = model.title;
+        }
     }
     for (const auto& item : order_.set.items) {
         items.push_back(item.id);
@@ -281,6 +284,7 @@ void ProbeJob::announce() {
                      {"items", items},
                      {"planned", planned_},
                      {"model_sha256", hashes},
+                     {"model_title", titles},
                      {"request", request},
                      {"program_version", MOESCOPE_VERSION},
                      {"machine", {{"cpu", processor_name()}, {"cores", cores()}}}};
