@@ -173,6 +173,7 @@ class Workbench {
     void draw_status_line(ui::Context& ctx);
     void draw_tasks(ui::Context& ctx);
     void draw_numbers(ui::Context& ctx);
+    std::string numbers_text(const ui::Context& ctx) const;
     void draw_notices(ui::Context& ctx);
     void draw_show_button(ui::Context& ctx, const std::filesystem::path& file);
     void draw_panels(ui::Context& ctx);

@@ -309,7 +309,8 @@ void ModelsPanel::draw_details(ui::Context& ctx) {
         row("models.is_moe", ctx.text(model.is_moe ? "models.yes" : "models.no"));
         row("models.precision", model.precision);
         row("models.format", model.format);
-        row("models.size", ui::bytes_text(ctx.text, model.bytes) + " (" + ctx.text.number(model.bytes) + ")");
+        row("models.size", ui::bytes_text(ctx.text, model.bytes) +
+                               ctx.text.format("common.in_brackets", {{"text", ctx.text.number(model.bytes)}}));
         row("models.hash", model.sha256);
         row("models.origin", ctx.text.message(model.origin));
         row("models.path", model.path);

@@ -549,7 +549,7 @@ std::vector<Series> StepPlot::series(const Context& ctx, const StepPlotSpec& spe
         std::string name = curve.name.empty() ? file_part(curve.key) : curve.name;
         // The file holds the column's own unit, not the one of the axis: bytes, not MiB.
         if (curve.unit_key != nullptr && curve.scale == 1) {
-            name += std::string(" (") + ctx.text(curve.unit_key) + ")";
+            name += ctx.text.format("common.in_brackets", {{"text", ctx.text(curve.unit_key)}});
         }
         all.push_back({std::move(name), *curve.x, *curve.y});
     }
@@ -558,7 +558,8 @@ std::vector<Series> StepPlot::series(const Context& ctx, const StepPlotSpec& spe
 
 Drawing StepPlot::drawing(const Context& ctx, const TrainingRun& run, const StepPlotSpec& spec) const {
     Drawing drawing;
-    drawing.title = run.name + ": " + ctx.text(spec.key) + " (" + ctx.text(spec.unit_key) + ")";
+    drawing.title = run.name + ctx.text("common.colon") + ctx.text(spec.key) +
+                    ctx.text.format("common.in_brackets", {{"text", ctx.text(spec.unit_key)}});
     drawing.x_name = ctx.text("training.axis.step");
     drawing.x_min = shown_min_;
     drawing.x_max = shown_max_;
@@ -606,7 +607,8 @@ void StepPlot::add_to(Drawing& drawing, const Context& ctx, const Curve& curve, 
                                                                                   : Look::whole;
     // A picture has one scale; curves of the right axis are drawn as on the screen, with their range in the name.
     if (curve.right) {
-        line.name += " (" + ctx.text.number(right_.min) + " … " + ctx.text.number(right_.max) + ")";
+        line.name += ctx.text.format("common.in_brackets",
+                                     {{"text", ctx.text.number(right_.min) + " … " + ctx.text.number(right_.max)}});
         for (double& y : line.points.y) {
             y = left_.min + (y - right_.min) / (right_.max - right_.min) * (left_.max - left_.min);
         }

@@ -43,7 +43,8 @@ const char* event_icon(const std::string& kind) {
 
 std::string event_text(const Context& ctx, const history::RunEvent& event) {
     const std::string kind_key = "event." + event.kind;
-    std::string result = ctx.text.format("event.at_step", {{"step", ctx.text.number(event.step)}}) + ": ";
+    std::string result =
+        ctx.text.format("event.at_step", {{"step", ctx.text.number(event.step)}}) + ctx.text("common.colon");
     if (event.kind == "expert") {
         const std::string action_key = kind_key + "." + event.name;
         return result + (ctx.text.has(action_key) && event.expert >= 0
