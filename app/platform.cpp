@@ -20,6 +20,26 @@ namespace {
 
 constexpr int kLeastWidth = 800, kLeastHeight = 500;  ///< pixels
 
+/// A texture of OpenGL.
+struct Texture final : ui::Picture {
+    Texture(int width, int height, const std::vector<ImU32>& pixels) {
+        glGenTextures(1, &name);
+        glBindTexture(GL_TEXTURE_2D, name);
+        glTexParameteri(GL_TEXTURE_2D, GL_TEXTURE_MIN_FILTER, GL_LINEAR);
+        glTexParameteri(GL_TEXTURE_2D, GL_TEXTURE_MAG_FILTER, GL_LINEAR);
+        glTexParameteri(GL_TEXTURE_2D, GL_TEXTURE_WRAP_S, GL_CLAMP_TO_EDGE);
+        glTexParameteri(GL_TEXTURE_2D, GL_TEXTURE_WRAP_T, GL_CLAMP_TO_EDGE);
+        glPixelStorei(GL_UNPACK_ROW_LENGTH, 0);
+        glPixelStorei(GL_UNPACK_ALIGNMENT, 4);
+        glTexImage2D(GL_TEXTURE_2D, 0, GL_RGBA8, width, height, 0, GL_RGBA, GL_UNSIGNED_BYTE, pixels.data());
+        glBindTexture(GL_TEXTURE_2D, 0);
+        id = static_cast<ImTextureID>(name);
+    }
+    ~Texture() override { glDeleteTextures(1, &name); }
+
+    GLuint name = 0;
+};
+
 std::string glfw_reason() {
     const char* text = nullptr;
     glfwGetError(&text);
@@ -214,6 +234,14 @@ Image Platform::read_pixels(const std::function<bool(const ImDrawList&)>& keep) 
                          image.rgba.begin() + static_cast<std::ptrdiff_t>(row) * (image.height - 1 - y));
     }
     return image;
+}
+
+std::shared_ptr<const ui::Picture> Platform::make_picture(int width, int height, const std::vector<ImU32>& pixels) {
+    if (width <= 0 || height <= 0 ||
+        pixels.size() != static_cast<std::size_t>(width) * static_cast<std::size_t>(height)) {
+        return nullptr;
+    }
+    return std::make_shared<const Texture>(width, height, pixels);
 }
 
 void Platform::wait(double timeout_seconds) {

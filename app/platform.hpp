@@ -11,6 +11,8 @@
 #include <string>
 #include <vector>
 
+#include "panels/ui/context.hpp"
+
 struct GLFWwindow;
 
 namespace moescope::app {
@@ -46,6 +48,9 @@ class Platform {
     /// is shown, OpenGL leaves open (under software renderers the front one is black). With `keep` only the draw lists
     /// that it accepts. Call between end_frame() and the next begin_frame().
     Image read_pixels(const std::function<bool(const ImDrawList&)>& keep = {});
+
+    /// A picture on the graphics card: RGBA, [height][width], top row first. It must be gone before the platform is.
+    std::shared_ptr<const ui::Picture> make_picture(int width, int height, const std::vector<ImU32>& pixels);
 
     /// Waits for input, wake() or the time-out (0: not at all, below 0: for ever), then handles events.
     void wait(double timeout_seconds);

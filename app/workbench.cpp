@@ -283,6 +283,9 @@ double Workbench::wait_time(double now) const {
     if (on_show_->status_until > 0) {
         at_most(on_show_->status_until - now);
     }
+    if (next_frame_ > 0) {
+        at_most(std::max(next_frame_ - now, kStreamInterval - since));
+    }
     if (settings_due_ > 0 && wait < 0) {
         wait = std::max(0.01, settings_due_ - now);
     }
@@ -309,6 +312,7 @@ void Workbench::frame() {
     escape_.before_frame();
     ImGui::NewFrame();
     input_.after_frame();
+    next_frame_ = 0;
     ui::Context ctx = context();
     draw(ctx);
     if (settings_.coder != kept_coder_) {
@@ -369,9 +373,11 @@ void Workbench::report_results() {
             notify(result.error, true);
         } else if (result.state == client::CommandResult::State::unknown) {
             notify(text_->format("notice.unknown_result", {{"command", result.name}}), true);
-        } else if (result.state == client::CommandResult::State::done && result.name == "report.write") {
+        } else if (result.state == client::CommandResult::State::done &&
+                   (result.name == "report.write" || result.name == "route.export")) {
             const std::string path = base::text_of(result.value, "path");
-            notify(base::Sentence::verbatim(text_->format("notice.report_saved", {{"path", path}})), false, path);
+            const char* sentence = result.name == "report.write" ? "notice.report_saved" : "notice.file_saved";
+            notify(base::Sentence::verbatim(text_->format(sentence, {{"path", path}})), false, path);
         } else if (result.state == client::CommandResult::State::done && result.name == "models.add") {
             notify(text_->format("notice.model_added", {{"name", base::text_of(result.value, "name")}}), false);
         }
@@ -405,6 +411,7 @@ ui::Context Workbench::context() {
         .selection = on_show_->selection,
         .floating = floating_,
         .coder = settings_.coder,
+        .shared = on_show_->shared,
         .run = [this](const std::string& key) { command(key); },
         .available =
             [this](const std::string& key) {
@@ -431,6 +438,16 @@ ui::Context Workbench::context() {
             },
         .save_as = [this](const std::string& name,
                           std::function<std::string()> make) { save_as(name, std::move(make)); },
+        .choose_target =
+            [this](const std::string& name, std::function<void(const std::string&)> done) {
+                wanted_frames_ = std::max(wanted_frames_, 3);
+                dialogs_.ask({.what = FileRequest::What::save_file,
+                              .place = "save",
+                              .title = (*text_)("files.save_title"),
+                              .name = name,
+                              .endings = {std::filesystem::path(name).extension().string()}},
+                             while_on_show(std::move(done)));
+            },
         .save_picture =
             [this](const std::string& name, ImVec2 min, ImVec2 max) {
                 on_show_->pictures.push_back({min, max, name});
@@ -443,6 +460,14 @@ ui::Context Workbench::context() {
                                       done();
                                       wanted_frames_ = std::max(wanted_frames_, 2);
                                   }))]() -> Background::Completion { return [done = work(), then] { then(done); }; });
+            },
+        .make_picture = [this](
+                            int width, int height,
+                            const std::vector<ImU32>& pixels) { return platform_.make_picture(width, height, pixels); },
+        .draw_within =
+            [this](double seconds) {
+                const double at = client::now_seconds() + seconds;
+                next_frame_ = next_frame_ > 0 ? std::min(next_frame_, at) : at;
             },
         .copy_text =
             [this](std::function<std::string()> make) {

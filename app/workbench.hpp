@@ -111,6 +111,7 @@ class Workbench {
     struct OnShow {
         std::uint64_t session = 0;  ///< Snapshot::session
         ui::Selection selection;
+        ui::Shared shared;
         Recovery recovery;
         Notices notices;
         double status_until = 0;  ///< client::now_seconds() at which the line in the status line goes; 0: it stays
@@ -221,7 +222,8 @@ class Workbench {
     std::string kept_coder_;   ///< as the settings are saved, or soon will be
     double settings_due_ = 0;  ///< client::now_seconds() at which the settings are saved; 0: nothing to save
     double last_frame_ = 0, last_input_ = 0;
-    bool hurry_ = false;  ///< more input waits: this frame may stay unseen
+    double next_frame_ = 0;  ///< client::now_seconds() at which a panel wants the next frame; 0: none does
+    bool hurry_ = false;     ///< more input waits: this frame may stay unseen
     int wanted_frames_ = 3;
 };
 

@@ -73,11 +73,13 @@ void Workbench::add_view_commands() {
          .action =
              [this] {
                  selection().layer = selection().expert = -1;
+                 selection().routing_token = -1;
                  selection().pinned_step.reset();
              },
          .enabled =
              [this] {
-                 return selection().layer >= 0 || selection().expert >= 0 || selection().pinned_step.has_value();
+                 return selection().layer >= 0 || selection().expert >= 0 || selection().routing_token >= 0 ||
+                        selection().pinned_step.has_value();
              }},
         2);
     add({.key = "view.text_larger",

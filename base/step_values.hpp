@@ -25,7 +25,7 @@ struct StepValues {
     double loss = kAbsent, cross_entropy = kAbsent, balance_loss = kAbsent, z_loss = kAbsent, prediction_loss = kAbsent;
     double gradient_norm = kAbsent, learning_rate = kAbsent, balance_coefficient = kAbsent, z_coefficient = kAbsent;
     double tokens_per_second = kAbsent, step_ms = kAbsent, memory_bytes = kAbsent;
-    double dropped = kAbsent, router_entropy_mean = kAbsent;
+    double dropped = kAbsent, router_entropy_mean = kAbsent, router_margin = kAbsent;
     std::array<double, kStepParts> part_ms = {kAbsent, kAbsent, kAbsent, kAbsent, kAbsent, kAbsent, kAbsent, kAbsent};
 };
 
@@ -102,6 +102,8 @@ inline constexpr std::array kStepValues = {
                       &StepValues::dropped, true, StepPlot::none, false, 5, StepChart::own),
     step_table::value(29, "router_entropy", "", "Mean over the layers with a router of the router's entropy divided by log(experts); 1 is undecided.",
                       &StepValues::router_entropy_mean, true, StepPlot::none, false, 3, StepChart::own),
+    step_table::value(30, "router_margin", "", "Mean over tokens and layers of the selection score of the last chosen expert minus that of the best one not chosen; absent unless each token takes the largest scores of all experts.",
+                      &StepValues::router_margin, true, StepPlot::none, false, 7, StepChart::none),
     step_table::time(StepPart::data, "part_ms.data", "Time of reading the batch."),
     step_table::time(StepPart::embedding, "part_ms.embedding", "Time of the embedding, forward and backward."),
     step_table::time(StepPart::attention, "part_ms.attention", "Time of attention, forward and backward."),

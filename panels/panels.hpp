@@ -15,6 +15,9 @@ namespace moescope::panels {
     PANEL(knobs)               \
     PANEL(training)            \
     PANEL(expert_load)         \
+    PANEL(expert)              \
+    PANEL(structure)           \
+    PANEL(routing_diff)        \
     PANEL(compare)             \
     PANEL(probe)               \
     PANEL(models)              \

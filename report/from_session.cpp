@@ -113,14 +113,19 @@ Training training_of(const history::TrainingRun& run, const std::map<std::uint32
     return training;
 }
 
+/// A model by what the library calls it, with the changes to its routers that its name says.
+base::Sentence titled(const std::string& model, const std::string& title) {
+    const auto changed = history::model_with_set(model);
+    return changed ? base::say("{} with {}", title, changed->set) : base::Sentence::verbatim(title);
+}
+
 Answer answer_of(const history::Generation& run, const std::map<std::uint32_t, std::string>& records_sha256,
                  const base::Messages& messages) {
     Answer answer;
     answer.run = run_of(run, records_sha256, messages);
     answer.model = base::shown_name(text_of(run.manifest, "model_title"));
-    if (answer.model.empty()) {
-        answer.model = messages.translate(history::model_sentence(run.model));
-    }
+    answer.model =
+        messages.translate(answer.model.empty() ? history::model_sentence(run.model) : titled(run.model, answer.model));
     answer.run.name = answer.model;  // it is called by its model
     answer.text = run.text.empty() ? messages.translate(run.message) : run.text;
     answer.shown = run.shown;
@@ -152,7 +157,8 @@ class ModelNames {
         const json& titles = base::member(run.manifest, "model_title");
         std::map<std::string, int> uses;
         for (const std::string& model : run.models) {
-            titles_[model] = base::shown_name(text_of(titles, model.c_str()));
+            const std::string title = base::shown_name(text_of(titles, model.c_str()));
+            titles_[model] = title.empty() ? title : messages.translate(titled(model, title));
             ++uses[titles_[model]];
         }
         for (auto& [model, title] : titles_) {

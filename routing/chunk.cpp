@@ -88,7 +88,9 @@ TokenDecisions decisions_at(const Chunk& chunk, std::size_t at, const RouterSpec
 
 /// Decisions token by token, as they come; columns are made of them at the end.
 struct ChunkBuilder::Rows {
-    explicit Rows(const RouterSpec& given) : spec(given), shape(shape_of(given)), seen(shape.experts, 0) { begin(0); }
+    Rows(const RouterSpec& given, std::uint64_t first) : spec(given), shape(shape_of(given)), seen(shape.experts, 0) {
+        begin(first);
+    }
 
     void begin(std::uint64_t first) {
         chunk = std::make_shared<Chunk>();
@@ -113,9 +115,9 @@ struct ChunkBuilder::Rows {
     std::uint64_t decision_number = 0;
 };
 
-ChunkBuilder::ChunkBuilder(const RouterSpec& spec) {
+ChunkBuilder::ChunkBuilder(const RouterSpec& spec, std::uint64_t first) {
     check(spec);
-    rows_ = std::make_unique<Rows>(spec);
+    rows_ = std::make_unique<Rows>(spec, first);
 }
 ChunkBuilder::~ChunkBuilder() = default;
 

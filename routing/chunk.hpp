@@ -70,8 +70,8 @@ TokenDecisions decisions_at(const Chunk& chunk, std::size_t at, const RouterSpec
 /// Collects decisions of one router into chunks. One thread.
 class ChunkBuilder {
  public:
-    /// Throws Error as check() does.
-    explicit ChunkBuilder(const RouterSpec& spec);
+    /// `first`: number of the first token in the trace. Throws Error as check() does.
+    explicit ChunkBuilder(const RouterSpec& spec, std::uint64_t first = 0);
     ~ChunkBuilder();
     ChunkBuilder(const ChunkBuilder&) = delete;
     ChunkBuilder& operator=(const ChunkBuilder&) = delete;

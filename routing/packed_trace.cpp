@@ -33,6 +33,11 @@ bool within(const std::vector<std::int32_t>& ids, int end) {
     return std::all_of(ids.begin(), ids.end(), [end](std::int32_t id) { return id >= 0 && id < end; });
 }
 
+bool distinct(std::vector<std::int32_t> ids) {
+    std::sort(ids.begin(), ids.end());
+    return std::adjacent_find(ids.begin(), ids.end()) == ids.end();
+}
+
 /// None, or one for each expert.
 bool whole(const std::vector<float>& values, const Shape& shape) {
     return values.empty() || values.size() == shape.experts;
@@ -49,7 +54,7 @@ bool get_layer(base::Reader& reader, LayerDecision& layer, const RouterSpec& spe
     layer.margin = reader.get<float>();
     layer.entropy = reader.get<float>();
     return read && reader.good() && routed_place(spec, layer.layer) >= 0 && within(layer.ids, spec.experts) &&
-           within(layer.groups_kept, std::max(spec.groups, 1)) &&
+           distinct(layer.ids) && within(layer.groups_kept, std::max(spec.groups, 1)) &&
            (layer.weights.empty() || layer.weights.size() == layer.ids.size()) && whole(layer.logits, shape) &&
            whole(layer.scores, shape) && whole(layer.selection, shape) &&
            (layer.group_scores.empty() || layer.group_scores.size() == groups);

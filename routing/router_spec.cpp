@@ -102,6 +102,27 @@ const char* source_name(Source source) {
     return "";
 }
 
+const char* detail_name(Detail detail) {
+    switch (detail) {
+        case Detail::ids:
+            return "ids";
+        case Detail::weights:
+            return "weights";
+        case Detail::scores:
+            break;
+    }
+    return "scores";
+}
+
+std::optional<Detail> detail_named(std::string_view name) {
+    for (const Detail detail : {Detail::ids, Detail::weights, Detail::scores}) {
+        if (name == detail_name(detail)) {
+            return detail;
+        }
+    }
+    return std::nullopt;
+}
+
 json router_to_json(const RouterSpec& spec) {
     json value = {{"layers", spec.layers},
                   {"experts", spec.experts},

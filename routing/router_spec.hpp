@@ -4,6 +4,8 @@
 #include <cstddef>
 #include <cstdint>
 #include <nlohmann/json.hpp>
+#include <optional>
+#include <string_view>
 
 #include "routing/decision.hpp"
 #include "routing/error.hpp"
@@ -37,5 +39,7 @@ nlohmann::json router_to_json(const RouterSpec& spec);
 RouterSpec router_from_json(const nlohmann::json& value);
 
 const char* source_name(Source source);  ///< "executed", "recomputed", "imported"
+const char* detail_name(Detail detail);  ///< "ids", "weights", "scores"
+std::optional<Detail> detail_named(std::string_view name);
 
 }  // namespace moescope::routing

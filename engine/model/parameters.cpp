@@ -29,6 +29,10 @@ namespace {
 constexpr std::uint64_t kAlignFloats = 16;
 constexpr double kDeviation = 0.02;
 
+std::uint64_t padded(std::uint64_t count) {
+    return checked_sum(count, kAlignFloats - 1, marked("the parameters")) / kAlignFloats * kAlignFloats;
+}
+
 class LayoutBuilder {
  public:
     explicit LayoutBuilder(ParameterLayout& layout) : layout_(layout) {}
@@ -59,9 +63,7 @@ class LayoutBuilder {
         spec.offset = layout_.floats;
         spec.count = count;
         layout_.tensors.push_back(spec);
-        const std::uint64_t padded =
-            checked_sum(count, kAlignFloats - 1, marked("the parameters")) / kAlignFloats * kAlignFloats;
-        layout_.floats = checked_sum(layout_.floats, padded, marked("the parameters"));
+        layout_.floats = checked_sum(layout_.floats, padded(count), marked("the parameters"));
         layout_.parameters = checked_sum(layout_.parameters, count, marked("the parameters"));
         return spec.offset;
     }
@@ -222,24 +224,38 @@ void name_layer(Names& names, const LayerOffsets& at, const ModelConfig& m, std:
     name_experts(names, at, m, prefix + "mlp.");
 }
 
-void fill_normal(float* p, std::uint64_t offset, std::uint64_t count, double deviation, std::uint64_t seed) {
-    for (std::uint64_t i = 0; i < count; ++i) {
-        p[offset + i] = static_cast<float>(deviation * random_normal(seed, 1, offset + i));
+/// A part of a tensor: `at` within the flat buffer, its random numbers from the `first` one of the seed on.
+struct Piece {
+    std::uint64_t at = 0, first = 0, count = 0;
+};
+
+/// Floats of the selection biases before `offset`. No random number is spent on them, so that runs of one seed begin
+/// with the same weights whether or not their load is balanced by such a bias.
+std::uint64_t bias_floats_before(const ParameterLayout& layout, std::uint64_t offset) {
+    std::uint64_t floats = 0;
+    for (const TensorSpec& tensor : layout.tensors) {
+        floats += !tensor.trainable && tensor.offset < offset ? padded(tensor.count) : 0;
+    }
+    return floats;
+}
+
+void fill_normal(float* p, const Piece& piece, double deviation, std::uint64_t seed) {
+    for (std::uint64_t i = 0; i < piece.count; ++i) {
+        p[piece.at + i] = static_cast<float>(deviation * random_normal(seed, 1, piece.first + i));
     }
 }
 
-void start_piece(float* p, const TensorSpec& tensor, std::uint64_t offset, std::uint64_t count,
-                 const ModelConfig& model, std::uint64_t seed) {
+void start_piece(float* p, const TensorSpec& tensor, const Piece& piece, const ModelConfig& model, std::uint64_t seed) {
     switch (tensor.start) {
         case Start::normal:
-            return fill_normal(p, offset, count, kDeviation, seed);
+            return fill_normal(p, piece, kDeviation, seed);
         case Start::residual:
-            return fill_normal(p, offset, count, kDeviation / std::sqrt(2.0 * model.layers), seed);
+            return fill_normal(p, piece, kDeviation / std::sqrt(2.0 * model.layers), seed);
         case Start::one:
-            std::fill_n(p + offset, count, 1.0f);
+            std::fill_n(p + piece.at, piece.count, 1.0f);
             return;
         case Start::zero:
-            std::fill_n(p + offset, count, 0.0f);
+            std::fill_n(p + piece.at, piece.count, 0.0f);
     }
 }
 
@@ -333,7 +349,8 @@ std::vector<NamedTensor> name_tensors(const ModelConfig& model, const ParameterL
 void initialise_parameters(float* parameters, const ParameterLayout& layout, const ModelConfig& model,
                            std::uint64_t seed) {
     for (const TensorSpec& tensor : layout.tensors) {
-        start_piece(parameters, tensor, tensor.offset, tensor.count, model, seed);
+        const std::uint64_t first = tensor.offset - bias_floats_before(layout, tensor.offset);
+        start_piece(parameters, tensor, {tensor.offset, first, tensor.count}, model, seed);
     }
 }
 
@@ -345,7 +362,8 @@ void initialise_expert(float* parameters, const ParameterLayout& layout, const M
                                          [&](const TensorSpec& spec) { return spec.offset == block; });
         if (tensor != layout.tensors.end()) {
             const std::uint64_t count = tensor->count / size_of(model.experts);
-            start_piece(parameters, *tensor, tensor->offset + static_cast<std::uint64_t>(expert) * count, count, model,
+            const std::uint64_t place = tensor->offset + static_cast<std::uint64_t>(expert) * count;
+            start_piece(parameters, *tensor, {place, place - bias_floats_before(layout, tensor->offset), count}, model,
                         seed);
         }
     }

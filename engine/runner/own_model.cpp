@@ -31,8 +31,11 @@ class OwnModel final : public LanguageModel, private TokenModel {
         info_.bytes = info_.parameters * sizeof(float);
         info_.vocabulary = config.vocabulary;
         info_.layers = config.layers;
-        info_.experts = config.experts;
-        info_.experts_per_token = config.experts_per_token;
+        const auto& layers = model_->layout.layers;
+        if (std::any_of(layers.begin(), layers.end(), [](const auto& layer) { return layer.has_experts(); })) {
+            info_.experts = config.experts;
+            info_.experts_per_token = config.experts_per_token;
+        }
         info_.context = std::min(config.context, kMostContext);
         info_.chat_template = model_->text.chat_template;
         for (const auto& [text, token] : model_->text.special) {

@@ -6,6 +6,7 @@
 #include "engine/runner/generation.hpp"
 #include "engine/runner/language_model.hpp"
 #include "engine/runner/routed_model.hpp"
+#include "engine/runner/routed_tokens.hpp"
 #include "engine/runner/sampler.hpp"
 
 namespace moescope::engine {
@@ -13,31 +14,6 @@ namespace {
 
 using routing::LayerDecision;
 using routing::TokenDecisions;
-
-/// What is known of a token before its successor is: that one's logits.
-TokenDecisions described(const LanguageModel& model, int position, std::int32_t token,
-                         std::vector<LayerDecision>&& layers, std::span<const float> logits) {
-    TokenDecisions decisions;
-    decisions.position = position;
-    decisions.token = token;
-    decisions.bytes = model.token_bytes(token);
-    decisions.predicted = static_cast<std::int32_t>(std::max_element(logits.begin(), logits.end()) - logits.begin());
-    decisions.layers = std::move(layers);
-    return decisions;
-}
-
-void put_next(TokenDecisions& decisions, std::int32_t next, std::span<const float> logits) {
-    const auto largest = logits[static_cast<std::size_t>(decisions.predicted)];
-    decisions.next = next;
-    decisions.log_probability =
-        static_cast<float>(logits[static_cast<std::size_t>(next)] - log_sum_exp(logits, largest));
-}
-
-void check_token(std::int32_t token, int vocabulary) {
-    if (token < 0 || token >= vocabulary) {
-        throw Error(say("the token {} is not in this model's vocabulary of {}", token, vocabulary));
-    }
-}
 
 /// A watched model for the loop of generation. The latest token waits for its successor.
 class RoutedAnswer final : public TokenModel {
@@ -108,9 +84,25 @@ class RoutedAnswer final : public TokenModel {
 
 }  // namespace
 
-bool LanguageModel::route(std::span<const std::int32_t> tokens, const RouteRequest& request,
-                          const OnDecisions& on_decisions, const std::atomic<bool>& cancel) {
-    RoutedModel& model = routed(request);
+TokenDecisions described(const LanguageModel& model, int position, std::int32_t token,
+                         std::vector<LayerDecision>&& layers, std::span<const float> logits) {
+    TokenDecisions decisions;
+    decisions.position = position;
+    decisions.token = token;
+    decisions.bytes = model.token_bytes(token);
+    decisions.predicted = static_cast<std::int32_t>(std::max_element(logits.begin(), logits.end()) - logits.begin());
+    decisions.layers = std::move(layers);
+    return decisions;
+}
+
+void put_next(TokenDecisions& decisions, std::int32_t next, std::span<const float> logits) {
+    const auto largest = logits[static_cast<std::size_t>(decisions.predicted)];
+    decisions.next = next;
+    decisions.log_probability =
+        static_cast<float>(logits[static_cast<std::size_t>(next)] - log_sum_exp(logits, largest));
+}
+
+void check_text(const RoutedModel& model, std::span<const std::int32_t> tokens) {
     if (tokens.empty()) {
         throw Error(say("there are no tokens to look at: give at least one"));
     }
@@ -119,15 +111,31 @@ bool LanguageModel::route(std::span<const std::int32_t> tokens, const RouteReque
                         tokens.size(), model.context_length()));
     }
     for (const std::int32_t token : tokens) {
-        check_token(token, model.vocabulary());
+        if (token < 0 || token >= model.vocabulary()) {
+            throw Error(say("the token {} is not in this model's vocabulary of {}", token, model.vocabulary()));
+        }
     }
-    return read_text(model, tokens, cancel, [&](std::size_t at, std::span<const float> logits, auto& layers) {
-        TokenDecisions decisions = described(*this, static_cast<int>(at), tokens[at], std::move(layers), logits);
+}
+
+bool read_decisions(const LanguageModel& model, RoutedModel& routed, std::span<const std::int32_t> tokens,
+                    const std::atomic<bool>& cancel,
+                    const std::function<void(TokenDecisions&, std::span<const float>)>& look) {
+    return read_text(routed, tokens, cancel, [&](std::size_t at, std::span<const float> logits, auto& layers) {
+        TokenDecisions decisions = described(model, static_cast<int>(at), tokens[at], std::move(layers), logits);
         if (at + 1 < tokens.size()) {
             put_next(decisions, tokens[at + 1], logits);
         }
-        on_decisions(decisions);
+        look(decisions, logits);
     });
+}
+
+bool LanguageModel::route(std::span<const std::int32_t> tokens, const RouteRequest& request,
+                          const OnDecisions& on_decisions, const std::atomic<bool>& cancel) {
+    RoutedModel& model = routed(request);
+    check_text(model, tokens);
+    return read_decisions(
+        *this, model, tokens, cancel,
+        [&](const TokenDecisions& decisions, std::span<const float> /*logits*/) { on_decisions(decisions); });
 }
 
 GenerateResult LanguageModel::answer_routed(const ShownPrompt& prompt, const GenerateRequest& request,

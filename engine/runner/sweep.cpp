@@ -7,8 +7,8 @@
 #include <thread>
 
 #include "engine/error.hpp"
+#include "engine/runner/distributions.hpp"
 #include "engine/runner/routed_model.hpp"
-#include "engine/runner/sampler.hpp"
 
 namespace moescope::engine {
 namespace {
@@ -25,10 +25,6 @@ struct Untouched {
     double loss = 0;                    ///< mean of -log p(next)
 };
 
-double sum_of(std::span<const float> logits) {
-    return log_sum_exp(logits, *std::max_element(logits.begin(), logits.end()));
-}
-
 /// As log p of a text's tokens from the second on; the last has no successor.
 double mean_loss(double sum_of_logs, Tokens text) {
     return -sum_of_logs / static_cast<double>(text.size() - 1);
@@ -43,7 +39,7 @@ bool read_untouched(RoutedModel& model, int layer, Tokens text, const std::atomi
     double log_probabilities = 0;
     const bool done =
         read_text(model, text, cancel, [&](std::size_t t, std::span<const float> logits, const auto& layers) {
-            const double sum = sum_of(logits);
+            const double sum = log_sum(logits);
             out.sums.push_back(sum);
             out.logits.insert(out.logits.end(), logits.begin(), logits.end());
             for (const float logit : logits) {
@@ -62,18 +58,6 @@ bool read_untouched(RoutedModel& model, int layer, Tokens text, const std::atomi
     return done;
 }
 
-/// sum p (log p - log q), p untouched. Both are softmaxes, so it is sum p (z_p - z_q) - sum_p + sum_q. Rounding could
-/// make it a little negative, which it never is.
-double divergence(const float* shares, const float* untouched, double untouched_sum, std::span<const float> changed,
-                  double changed_sum) {
-    double difference = 0;
-    for (std::size_t v = 0; v < changed.size(); ++v) {
-        const double step = static_cast<double>(untouched[v]) - changed[v];
-        difference += shares[v] > 0 ? shares[v] * step : 0.0;
-    }
-    return std::max(0.0, difference - untouched_sum + changed_sum);
-}
-
 struct Effect {
     double kl = 0, loss = 0;
 };
@@ -83,7 +67,7 @@ bool read_changed(RoutedModel& model, Tokens text, const std::atomic<bool>& canc
     const auto V = static_cast<std::size_t>(model.vocabulary());
     double kl = 0, log_probabilities = 0;
     const bool done = read_text(model, text, cancel, [&](std::size_t t, std::span<const float> logits, const auto&) {
-        const double sum = sum_of(logits);
+        const double sum = log_sum(logits);
         kl += divergence(untouched.shares.data() + t * V, untouched.logits.data() + t * V, untouched.sums[t], logits,
                          sum);
         if (t + 1 < text.size()) {

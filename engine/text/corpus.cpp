@@ -91,8 +91,8 @@ int language_of(std::string_view document) {
     return base::han_share(sample) >= kChineseShare ? 1 : 0;
 }
 
-// `language` < 0: told from each document's text.
-void append_documents(std::string_view text, int language, const StopCheck& check,
+// `language` < 0: told from each document's text. `file`: its place among the files.
+void append_documents(std::string_view text, int language, std::size_t file, const StopCheck& check,
                       std::vector<TextDocument>& documents) {
     const bool form_feeds = text.find('\f') != std::string_view::npos;
     while (!text.empty()) {
@@ -104,7 +104,7 @@ void append_documents(std::string_view text, int language, const StopCheck& chec
         text.remove_prefix(next);
         if (!body.empty()) {
             const int own = language >= 0 ? language : language_of(body);
-            documents.push_back({body, static_cast<std::uint8_t>(own), false});
+            documents.push_back({body, static_cast<std::uint8_t>(own), false, static_cast<std::uint32_t>(file)});
         }
     }
 }
@@ -153,6 +153,13 @@ std::vector<fs::path> text_files(const fs::path& path, const StopCheck& check, s
     return folder ? files_of_folder(path, check, notes) : std::vector<fs::path>{path};
 }
 
+// What the texts of a file are called together, see Corpus::groups.
+std::string group_of(const fs::path& file, const fs::path& named) {
+    const fs::path below = file == named ? fs::path() : file.lexically_relative(named).parent_path();
+    const std::string name = below.empty() ? file.filename().string() : below.generic_string();
+    return below.empty() ? name.substr(0, name.find('.')) : name;
+}
+
 // Reads the files and fills everything but the order of the documents. `languages` names the language of each file, or
 // is empty.
 Corpus read_files(const std::vector<fs::path>& files, const std::vector<int>& languages, std::string name,
@@ -166,6 +173,7 @@ Corpus read_files(const std::vector<fs::path>& files, const std::vector<int>& la
         for (LabelledText& labelled : read_text_file(files[i], room, check)) {
             known.push_back(languages.empty() ? labelled.language : languages[i]);
             corpus.files.push_back(std::move(labelled.text));
+            corpus.groups.push_back(corpus.name == kManpages ? kManpages : group_of(files[i], corpus.name));
             const std::string& text = corpus.files.back();
             room -= std::min<std::uintmax_t>(room, text.size());
             hash.add(files[i].filename().string() + ' ' + std::to_string(text.size()) + '\n');
@@ -174,7 +182,7 @@ Corpus read_files(const std::vector<fs::path>& files, const std::vector<int>& la
     }
     corpus.sha256 = hash.finish();
     for (std::size_t i = 0; i < corpus.files.size(); ++i) {
-        append_documents(corpus.files[i], known[i], check, corpus.documents);
+        append_documents(corpus.files[i], known[i], i, check, corpus.documents);
     }
     return corpus;
 }
@@ -245,7 +253,7 @@ std::vector<TextDocument> arrange_language(const std::vector<TextDocument>& all,
             const auto [end, next] = cut_part(rest, kPartBytes);
             const std::string_view part = trimmed(rest.substr(0, end));
             if (!part.empty()) {
-                result.push_back({part, language, document.held_out});
+                result.push_back({part, language, document.held_out, document.file});
             }
             rest.remove_prefix(next);
         }

@@ -17,10 +17,14 @@ struct TextDocument {
     std::string_view text;      ///< into Corpus::files
     std::uint8_t language = 0;  ///< 0 English, 1 Chinese
     bool held_out = false;      ///< about one in twenty of each language, chosen by the hash of the text
+    std::uint32_t file = 0;     ///< place in Corpus::files
 };
 
 struct Corpus {
     std::vector<std::string> files;  ///< contents; the documents point into them, so it never changes after reading
+    /// Of each file what its texts are called together: the folder that it lies in below the one that was named, else
+    /// its own name without endings; "manpages" for the built-in corpus.
+    std::vector<std::string> groups;
     std::vector<TextDocument> documents;
     std::string sha256;                 ///< of names and contents
     std::string name;                   ///< "manpages" or the path

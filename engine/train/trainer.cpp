@@ -17,6 +17,7 @@
 #include "engine/model/transformer.hpp"
 #include "engine/train/batches.hpp"
 #include "engine/train/fork.hpp"
+#include "engine/train/margins.hpp"
 #include "engine/train/plan.hpp"
 #include "kernels/cpu/adamw.hpp"
 #include "kernels/cpu/muon.hpp"
@@ -187,6 +188,24 @@ struct Trainer::Impl {
                     ++stats.counts[(language * L + layer) * E + static_cast<std::size_t>(s.routed.ids_TJ[slot])];
                 }
             }
+        }
+    }
+
+    /// Adds a micro-batch to the mean margin: the layers in which each token takes the largest scores of all experts.
+    void add_margins(std::uint64_t tokens) {
+        const std::int64_t E = config.model.experts;
+        const RouterControls router_controls = controls(0);
+        for (std::size_t layer = 0; layer < static_cast<std::size_t>(config.model.layers); ++layer) {
+            const LayerOffsets& at = layout.layers[layer];
+            const kernels::RouterShape shape =
+                router_shape(config.model, router_controls.mode, layer, now.train.batch, config.model.context);
+            if (!at.has_experts() || shape.choice != kernels::Choice::token || shape.groups_kept < shape.groups) {
+                continue;
+            }
+            const kernels::RouterOutput& routed = buffers.state.layers[layer].routed;
+            const float* bias = at.selection_bias == kNoTensor ? nullptr : buffers.parameters + at.selection_bias;
+            margins.add({routed.s_TE, bias, buffers.disabled_LE + static_cast<std::int64_t>(layer) * E, routed.ids_TJ,
+                         static_cast<std::int64_t>(tokens), E, shape.K, kernels::formulas_of(shape.scoring).of_logits});
         }
     }
 
@@ -385,6 +404,7 @@ struct Trainer::Impl {
         stats.prediction_loss += share * losses.prediction;
         collect_losses(share);
         count_experts(tokens);
+        add_margins(tokens);
         lap(Part::other);
     }
 
@@ -408,6 +428,7 @@ struct Trainer::Impl {
         counts.assign(kLanguages * L * E, 0);
         entropy.assign(L, 0);
         stats = {};
+        margins.clear();
         stats.counts = std::move(counts);
         stats.router_entropy = std::move(entropy);
         // Sums over the micro-batches; finish_values() takes out again what these settings do not compute.
@@ -476,6 +497,7 @@ struct Trainer::Impl {
             }
         }
         stats.router_entropy_mean = base::mean_router_entropy(stats.router_entropy);
+        stats.router_margin = margins.mean();
     }
 
     /// Sum over the first `count` targets of a held-out text, and how many there were.
@@ -629,6 +651,7 @@ struct Trainer::Impl {
     PartClock clock;
     Clock::time_point mark;
     std::array<double, kParts> part_ms{};
+    MarginMean margins;  ///< of this step, so far
 };
 
 Trainer::Trainer() = default;

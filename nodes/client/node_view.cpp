@@ -62,6 +62,12 @@ bool NodeView::is_orphan(const history::Session::Run<T>& run) const {
 void NodeView::apply(const protocol::Frame& record) {
     const auto type = static_cast<protocol::RecordType>(record.type);
     const std::uint32_t run = history_.apply({type, {record.epoch, record.sequence}, record.time_ns, record.body});
+    if (type == protocol::RecordType::experiment) {
+        // It announces runs, of which the gauges may have told already.
+        for (const auto& [id, gauges] : run_gauges_) {
+            state_of_run(gauges);
+        }
+    }
     if (type == protocol::RecordType::run_started) {
         if (const auto gauges = run_gauges_.find(run); gauges != run_gauges_.end()) {
             state_of_run(gauges->second);
@@ -188,6 +194,7 @@ std::shared_ptr<Snapshot> NodeView::snapshot() {
     if (*head_.intervention_sets != history_.intervention_sets()) {
         head_.intervention_sets = std::make_shared<const std::map<std::string, json>>(history_.intervention_sets());
     }
+    head_.experiments = history_.experiments();
     head_.log = history_.log();
     return std::make_shared<Snapshot>(head_);
 }

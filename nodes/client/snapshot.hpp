@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "base/sentence.hpp"
+#include "nodes/history/experiments.hpp"
 #include "nodes/history/routing.hpp"
 #include "nodes/history/runs.hpp"
 #include "nodes/protocol/gauges.hpp"
@@ -87,8 +88,9 @@ struct Snapshot {
     /// Named sets of changes to routers: name -> items (routing::interventions_from_json). Never a null pointer.
     std::shared_ptr<const std::map<std::string, nlohmann::json>> intervention_sets =
         std::make_shared<const std::map<std::string, nlohmann::json>>();
-    history::SharedList<history::LogLine> log;   ///< the latest 10,000 lines
-    std::map<CommandId, CommandResult> results;  ///< the latest 256
+    std::map<std::uint32_t, std::shared_ptr<const history::Experiment>> experiments;  ///< by number
+    history::SharedList<history::LogLine> log;                                        ///< the latest 10,000 lines
+    std::map<CommandId, CommandResult> results;                                       ///< the latest 256
     /// What the node offers: presets, probe sets and prompts (names and contents). Never a null pointer; null JSON
     /// until the greeting is done.
     std::shared_ptr<const nlohmann::json> catalogue = std::make_shared<const nlohmann::json>();

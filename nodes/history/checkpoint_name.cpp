@@ -2,6 +2,8 @@
 
 #include <charconv>
 
+#include "base/foreign_text.hpp"
+
 namespace moescope::history {
 namespace {
 
@@ -62,7 +64,28 @@ std::string to_text(const CheckpointName& name) {
     return text;
 }
 
+bool is_set_name(std::string_view name) {
+    constexpr std::size_t kLongest = 60;
+    return !name.empty() && name.size() <= kLongest && name.find('|') == std::string_view::npos &&
+           base::one_line(name) == name;
+}
+
+std::optional<ModelWithSet> model_with_set(std::string_view name) {
+    const std::size_t bar = name.rfind('|');
+    if (bar == std::string_view::npos || bar == 0 || !is_set_name(name.substr(bar + 1))) {
+        return std::nullopt;
+    }
+    return ModelWithSet{std::string(name.substr(0, bar)), std::string(name.substr(bar + 1))};
+}
+
+std::string to_text(const ModelWithSet& name) {
+    return name.model + "|" + name.set;
+}
+
 base::Sentence model_sentence(const std::string& name) {
+    if (const auto changed = model_with_set(name); changed && changed->set.find('/') == std::string::npos) {
+        return base::say("{} with {}", model_sentence(changed->model), changed->set);
+    }
     const auto checkpoint = checkpoint_named(name);
     if (!checkpoint) {
         return base::Sentence::verbatim(name);

@@ -75,6 +75,11 @@ Session read_run(sessions::Session& session, std::uint32_t run) {
     return history;
 }
 
+Session read_routing(const sessions::Journal& journal, std::uint32_t run) {
+    return read_session(journal, {.channels = {Channel::events, Channel::bulk},
+                                  .keep = {.run = run, .routing_bytes = std::numeric_limits<std::uint64_t>::max()}});
+}
+
 void add_stored_labels(Session& history, const sessions::Session& session) {
     for (const auto& [id, probe] : history.probes()) {
         std::map<std::string, Session::PersonLabels> stored;

@@ -16,9 +16,10 @@ void for_each_record(const sessions::Journal& journal, protocol::Channel channel
                      const std::function<bool(const sessions::Record&)>& visit);
 
 struct ReadOptions {
-    /// In this order. Runs and their states stand in the events, which are few; who needs no more reads no more.
+    /// In this order. Runs and their states stand in the events, which are few; who needs no more reads no more. Traces
+    /// of routing (bulk) are as large as everything else together: read_routing().
     std::vector<protocol::Channel> channels{protocol::Channel::events, protocol::Channel::metrics,
-                                            protocol::Channel::text, protocol::Channel::bulk};
+                                            protocol::Channel::text};
     /// With Keep::run, the channels after the events are read from the run's beginning on.
     Keep keep{};
     /// Called after each record with the run that it belongs to (0: none). May throw to stop.
@@ -29,9 +30,11 @@ struct ReadOptions {
 Session read_session(const sessions::Journal& journal, const ReadOptions& options = {});
 /// The runs and their states only.
 Session read_runs(const sessions::Journal& journal);
-/// One run with everything that it did, labels in the session's database included (these are durable before the
-/// journal's are); of a training run the counts of every step.
+/// One run with everything that it did but its trace, labels in the session's database included (these are durable
+/// before the journal's are); of a training run the counts of every step.
 Session read_run(sessions::Session& session, std::uint32_t run);
+/// One run with its trace, however long that is; nothing else of what it did.
+Session read_routing(const sessions::Journal& journal, std::uint32_t run);
 /// The labels of the database in place of those of the journal: it is durable first, and rebuilt from the journal when
 /// it is lost.
 void add_stored_labels(Session& history, const sessions::Session& session);

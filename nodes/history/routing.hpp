@@ -15,12 +15,14 @@ namespace moescope::history {
 struct RunRouting {
     std::uint32_t run = 0;
     routing::Detail detail = routing::Detail::weights;
-    nlohmann::json interventions;  ///< as routing::items_to_json has them; an empty list: none
+    nlohmann::json interventions;  ///< as routing::interventions_from_json takes them; an empty list: none
     std::string set;               ///< the name of the set that they come from; empty: none
     /// Grows while the run goes on; `tokens` are those that were there when this snapshot was made.
     std::shared_ptr<const routing::PackedTrace> trace;
     std::uint64_t tokens = 0;
-    std::uint64_t lost = 0;  ///< pieces that are damaged or did not come
+    /// Pieces that are damaged, did not come, or were given up because all of the session's took too much memory
+    /// (Keep::routing_bytes): there are tokens that the trace does not have.
+    std::uint64_t lost = 0;
 };
 
 /// A text that was read, or what was measured on texts. What it found stands in `result`, null until it is there; its

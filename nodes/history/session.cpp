@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <fmt/format.h>
 #include <limits>
+#include <optional>
+#include <utility>
 
 #include "base/foreign_text.hpp"
 #include "base/json_fields.hpp"
@@ -10,8 +12,10 @@
 #include "base/settings.hpp"
 #include "base/stop_reason.hpp"
 #include "base/text.hpp"
+#include "nodes/history/checkpoint_name.hpp"
 #include "nodes/history/event_log.hpp"
 #include "probes/probes.hpp"
+#include "routing/interventions.hpp"
 
 namespace moescope::history {
 
@@ -326,9 +330,9 @@ void Session::json_record(const RecordView& record, const json& body) {
         case RecordType::routing_result:
             return routing_result(record, body);
         case RecordType::intervention_set:
-            return intervention_set(body);
+            return intervention_set(record, body);
         case RecordType::experiment:
-            return;
+            return experiment(record, body);
         case RecordType::log:
             return add_log(
                 {record.time_ns, text_of(body, "level"), text_of(body, "source"), sentence_in(body, "text")});
@@ -352,6 +356,7 @@ void Session::run_started(const RecordView& record, const json& body) {
         case RunKind::train: {
             TrainingRun& run = announced(training(id), record, body);
             run.message = {};
+            goes_on(id);
             if (const auto steps = planned_steps(run.manifest)) {
                 run.planned_steps = steps;
             }
@@ -632,41 +637,85 @@ void Session::add_label(std::uint32_t id, const std::string& key, const std::str
     }
 }
 
-void Session::routing_started(const RecordView& record, const json& body) {
-    Routing& run = routing_[run_of(body)];
-    run.value.run = run_of(body);
-    run.changed = true;
-    try {
-        run.trace = std::make_shared<routing::PackedTrace>(routing::router_from_json(member(body, "router")));
-    } catch (const base::Error& error) {
-        routing_.erase(run.value.run);
-        add_log({record.time_ns, "warning", "workbench",
-                 base::say("the routing of run {} can't be shown: it {}", run_of(body), base::sentence_of(error))});
-        return;
-    }
+void Session::begin_trace(Routing& run, routing::RouterSpec spec) {
+    routing_bytes_ -= run.trace ? run.trace->bytes() : 0;
+    run.trace = std::make_shared<routing::PackedTrace>(std::move(spec));
     run.value.trace = run.trace;
-    run.value.tokens = run.value.lost = 0;
-    const std::string detail = text_of(body, "detail");
-    run.value.detail = detail == "ids"      ? routing::Detail::ids
-                       : detail == "scores" ? routing::Detail::scores
-                                            : routing::Detail::weights;
-    run.value.interventions = member(body, "interventions").is_array() ? member(body, "interventions") : json::array();
+    run.value.tokens = run.pieces = 0;
+    run.behind_a_hole = false;
+    run.changed = true;
+}
+
+void Session::routing_started(const RecordView& record, const json& body) {
+    const std::uint32_t id = run_of(body);
+    const auto found = routing_.find(id);
+    const auto warn = [&](const base::Sentence& text) { add_log({record.time_ns, "warning", "workbench", text}); };
+    std::optional<routing::RouterSpec> spec;
+    try {
+        spec = routing::router_from_json(member(body, "router"));
+    } catch (const base::Error& error) {
+        if (found != routing_.end()) {
+            routing_bytes_ -= found->second.trace ? found->second.trace->bytes() : 0;
+            found->second.trace.reset();
+        }
+        return warn(base::say("the routing of run {} can't be shown: it {}", id, error));
+    }
+    json interventions = member(body, "interventions").is_array() ? member(body, "interventions") : json::array();
+    try {
+        routing::interventions_from_json(interventions);
+    } catch (const base::Error& error) {
+        interventions = json::array();
+        spec->doubts.push_back(base::say("the routers were changed in a way that this version can't read: {}", error));
+    }
+    Routing& run = routing_[id];
+    begin_trace(run, std::move(*spec));
+    run.value.run = id;
+    run.value.lost = 0;
+    run.value.detail = routing::detail_named(text_of(body, "detail")).value_or(routing::Detail::weights);
+    run.value.interventions = std::move(interventions);
     run.value.set = base::shown_name(text_of(body, "set"));
+}
+
+bool Session::make_room(const Routing& wanted, std::uint64_t bytes) {
+    const auto fits = [&] {
+        return routing_bytes_ <= keep_.routing_bytes && bytes <= keep_.routing_bytes - routing_bytes_;
+    };
+    for (auto& [id, run] : routing_) {
+        if (fits()) {
+            return true;
+        }
+        if (&run != &wanted && run.trace && run.trace->bytes() > 0) {
+            run.value.lost += run.pieces;
+            begin_trace(run, run.trace->spec());
+            run.behind_a_hole = true;
+        }
+    }
+    return fits();
 }
 
 void Session::routing_piece(const RecordView& record, const protocol::RoutingPiece& piece) {
     const auto found = routing_.find(piece.run);
-    if (found == routing_.end()) {
+    if (found == routing_.end() || !found->second.trace) {
         return;  // its beginning was lost, or is of no router
     }
     Routing& run = found->second;
+    routing::PackedTrace& trace = *run.trace;
     run.changed = true;
-    std::vector<std::byte> packed(piece.packed.begin(), piece.packed.end());
-    const bool taken = record.type == RecordType::routing_chunk
-                           ? run.trace->append(std::move(packed))
-                           : run.trace->append_scores(piece.token, std::move(packed));
+    const bool is_chunk = record.type == RecordType::routing_chunk;
+    bool taken = false;
+    if (make_room(run, piece.packed.size())) {
+        const std::uint64_t before = trace.bytes(), end = trace.tokens();
+        std::vector<std::byte> packed(piece.packed.begin(), piece.packed.end());
+        taken = is_chunk ? trace.append(std::move(packed)) : trace.append_scores(piece.token, std::move(packed));
+        routing_bytes_ += trace.bytes() - before;
+        if (is_chunk && taken && piece.token > end && !run.behind_a_hole) {
+            ++run.value.lost;  // one that did not come is seen by the number of the next
+        }
+    }
+    run.pieces += taken ? 1 : 0;
     run.value.lost += taken ? 0 : 1;
-    run.value.tokens = run.trace->tokens();
+    run.behind_a_hole = is_chunk ? !taken : run.behind_a_hole;
+    run.value.tokens = trace.tokens();
 }
 
 void Session::routing_result(const RecordView& record, const json& body) {
@@ -675,15 +724,82 @@ void Session::routing_result(const RecordView& record, const json& body) {
     run.value.result = member(body, "result");
 }
 
-void Session::intervention_set(const json& body) {
-    const std::string name = base::shown_name(text_of(body, "name"));
-    if (name.empty()) {
+void Session::intervention_set(const RecordView& record, const json& body) {
+    const std::string name = text_of(body, "name");
+    if (!is_set_name(name)) {
         return;
     }
-    if (const json& items = member(body, "items"); items.is_array()) {
-        intervention_sets_[name] = items;
-    } else {
+    const json& items = member(body, "items");
+    if (!items.is_array()) {
         intervention_sets_.erase(name);
+        return;
+    }
+    try {
+        routing::interventions_from_json(items);
+        intervention_sets_[name] = items;
+    } catch (const base::Error& error) {
+        intervention_sets_.erase(name);
+        add_log({record.time_ns, "warning", "workbench",
+                 base::say("the set of changes '{}' can't be read by this version: {}", name, error)});
+    }
+}
+
+void Session::experiment(const RecordView& record, const json& body) {
+    const std::uint64_t number = count_of(body, "experiment");
+    if (number == 0 || number > std::numeric_limits<std::uint32_t>::max()) {
+        return;
+    }
+    std::shared_ptr<const Experiment>& known = experiments_[static_cast<std::uint32_t>(number)];
+    if (const std::uint64_t unfinished = count_of(body, "unfinished"); unfinished != 0 && known) {
+        Experiment now = *known;
+        now.unfinished = static_cast<std::uint32_t>(unfinished);
+        now.paused = base::flag_of(body, "paused");
+        known = std::make_shared<const Experiment>(std::move(now));
+    }
+    const auto defined =
+        known ? std::nullopt : experiment_from_json(static_cast<std::uint32_t>(number), member(body, "definition"));
+    if (!defined) {
+        if (!known) {
+            experiments_.erase(static_cast<std::uint32_t>(number));  // its definition is damaged or lost
+        }
+        return;
+    }
+    known = std::make_shared<const Experiment>(*defined);
+    for (const Experiment::Run& one : defined->runs) {
+        if (keep_.run != 0 && keep_.run != one.run) {
+            continue;
+        }
+        Training& run = training(one.run);
+        if (run.value.announced()) {
+            continue;
+        }
+        run.value.started = record.at;
+        run.value.started_ns = record.time_ns;
+        run.value.name = one.name;
+        json& manifest = run.value.manifest;
+        manifest = {{"config", one.config}, {"data", defined->data}, {"experiment", place_in_manifest(*defined, one)}};
+        for (const char* key : {"steps", "seed"}) {
+            if (const json* value = base::setting(one.config, key)) {
+                manifest[key] = *value;
+            }
+        }
+        run.value.planned_steps = planned_steps(manifest);
+        if (run.value.state == RunState::planned) {  // its steps may have come already: another channel
+            run.state_from = record.at;
+            run.epoch = record.at.epoch;
+        }
+    }
+}
+
+/// What stopped it before counts no more.
+void Session::goes_on(std::uint32_t id) {
+    for (auto& [number, experiment] : experiments_) {
+        if (experiment->unfinished == id) {
+            Experiment now = *experiment;
+            now.unfinished = 0;
+            now.paused = false;
+            experiment = std::make_shared<const Experiment>(std::move(now));
+        }
     }
 }
 

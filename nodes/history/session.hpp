@@ -6,11 +6,13 @@
 #pragma once
 
 #include <map>
+#include <memory>
 #include <nlohmann/json.hpp>
 #include <span>
 #include <string>
 #include <vector>
 
+#include "nodes/history/experiments.hpp"
 #include "nodes/history/routing.hpp"
 #include "nodes/history/run_table.hpp"
 #include "nodes/history/runs.hpp"
@@ -26,11 +28,17 @@ struct RecordView {
     std::span<const std::byte> body;
 };
 
+/// Packed traces of all runs that are kept.
+inline constexpr std::uint64_t kRoutingBytes = std::uint64_t{1} << 30;
+
 /// How much a reader keeps.
 struct Keep {
     std::size_t counts = kCountHistory;  ///< steps whose expert counts are kept, the latest ones
     bool values = true;                  ///< false: of steps only their numbers
     std::uint32_t run = 0;               ///< not 0: this run's records only
+    /// Of packed traces, all runs together. Above it those of the oldest run are given up first, and of a run alone
+    /// what comes last.
+    std::uint64_t routing_bytes = kRoutingBytes;
 };
 
 /// "item/model/language/draw", the key of a probe answer and its labels.
@@ -76,8 +84,12 @@ class Session {
     /// Of one run, whatever its kind.
     struct Routing {
         RunRouting value;
-        std::shared_ptr<routing::PackedTrace> trace;  ///< the same as value.trace
-        bool changed = true;                          ///< since the owner last set it to false
+        /// The same as value.trace, to be written to. Null when its router could not be read: its pieces are none of
+        /// ours, and `value` is what was before.
+        std::shared_ptr<routing::PackedTrace> trace;
+        std::uint64_t pieces = 0;    ///< in the trace
+        bool behind_a_hole = false;  ///< the piece that comes next: what is missing before it is counted already
+        bool changed = true;         ///< since the owner last set it to false
     };
 
     Session() = default;
@@ -109,8 +121,10 @@ class Session {
     const std::map<std::uint32_t, Probe>& probes() const { return probes_; }
     const std::map<std::uint32_t, Route>& routes() const { return routes_; }
     const std::map<std::uint32_t, Routing>& routing() const { return routing_; }
-    /// Items by name (routing::items_to_json).
+    /// Items by name, all of them readable (routing::interventions_from_json).
     const std::map<std::string, nlohmann::json>& intervention_sets() const { return intervention_sets_; }
+    /// By number. What was given out never changes.
+    const std::map<std::uint32_t, std::shared_ptr<const Experiment>>& experiments() const { return experiments_; }
     /// All announced runs by number; the pointers hold until the next record.
     std::map<std::uint32_t, const RunHeader*> runs() const;
     const SharedList<LogLine>& log() const { return log_; }  ///< the latest 10,000 lines
@@ -146,8 +160,13 @@ class Session {
     void probe_label(const nlohmann::json& body);
     void routing_started(const RecordView& record, const nlohmann::json& body);
     void routing_piece(const RecordView& record, const protocol::RoutingPiece& piece);
+    /// False when there is no room for a piece of this run, also without all others.
+    bool make_room(const Routing& wanted, std::uint64_t bytes);
+    void begin_trace(Routing& run, routing::RouterSpec spec);
     void routing_result(const RecordView& record, const nlohmann::json& body);
-    void intervention_set(const nlohmann::json& body);
+    void intervention_set(const RecordView& record, const nlohmann::json& body);
+    void experiment(const RecordView& record, const nlohmann::json& body);
+    void goes_on(std::uint32_t id);
 
     Training& training(std::uint32_t id);
     Answer& answer(std::uint32_t id);
@@ -160,7 +179,9 @@ class Session {
     std::map<std::uint32_t, Probe> probes_;
     std::map<std::uint32_t, Route> routes_;
     std::map<std::uint32_t, Routing> routing_;
+    std::uint64_t routing_bytes_ = 0;  ///< of all traces
     std::map<std::string, nlohmann::json> intervention_sets_;
+    std::map<std::uint32_t, std::shared_ptr<const Experiment>> experiments_;
     SharedList<LogLine> log_;
 };
 

@@ -42,6 +42,8 @@ const char* task_kind_name(TaskKind kind) {
             return "task.hash";
         case TaskKind::report:
             return "task.report";
+        case TaskKind::route:
+            return "task.route";
     }
     return "";
 }

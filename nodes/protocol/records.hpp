@@ -41,7 +41,8 @@ enum class RecordType : std::uint16_t {
     probe_draw = 30,        ///< JSON, text: one answer with its labels, see docs/protocol.md
     probe_label = 31,       ///< JSON, events: a person's label that overrides the rule's
     intervention_set = 33,  ///< JSON, events: {"name","items"}: a named set of changes; items null: it is gone
-    experiment = 34,        ///< JSON, events: {"experiment","definition"}: runs that differ in one setting
+    experiment = 34,        ///< JSON, events: {"experiment","definition"}: runs that differ in one setting; or
+                            ///< {"experiment","unfinished","paused"}: the run that its node's end stops
     log = 40,               ///< JSON, events: {"level":"info|warning|error","text","source"}
     gap = 50,               ///< JSON, the channel that lost records: {"from","to","count","reason"}
 };

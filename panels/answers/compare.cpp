@@ -65,24 +65,6 @@ std::string one_line(std::string text, std::size_t bytes) {
     return shortened(std::move(text), bytes);
 }
 
-/// A token's bytes for a table: spaces and line ends made visible.
-std::string visible_piece(std::string_view bytes) {
-    const std::string text = displayable(bytes);
-    std::string out;
-    for (const char c : text) {
-        if (c == ' ') {
-            out += "·";
-        } else if (c == '\n') {
-            out += "\\n";
-        } else if (c == '\t') {
-            out += "\\t";
-        } else {
-            out += c;
-        }
-    }
-    return out;
-}
-
 /// "24 tokens · prompt 12 · seed 1": what is known so far.
 std::string counts_text(const ui::Context& ctx, const Generation& answer) {
     std::string text;

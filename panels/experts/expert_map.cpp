@@ -62,22 +62,6 @@ void draw_scale(const LoadView& view, const Area& area) {
     }
 }
 
-void draw_layer_axis(const LoadView& view, const Area& area) {
-    const ui::Context& ctx = view.ctx;
-    const float line = ImGui::GetTextLineHeight(), h = area.height() / static_cast<float>(view.model.layers());
-    std::size_t stride = 1;
-    while (h * static_cast<float>(stride) < line && stride < view.model.layers()) {
-        stride *= 2;
-    }
-    for (std::size_t at = 0; at < view.model.layers(); at += stride) {
-        const std::string id = std::to_string(at);
-        ImGui::GetWindowDrawList()->AddText({area.min.x - ImGui::CalcTextSize(id.c_str()).x - 0.4f * ctx.em,
-                                             area.min.y + (static_cast<float>(at) + 0.5f) * h - line / 2},
-                                            ImGui::GetColorU32(at == view.layer ? ctx.theme.text : ctx.theme.text_dim),
-                                            id.c_str());
-    }
-}
-
 }  // namespace
 
 void ExpertMap::refresh_colors(const LoadView& view) {
@@ -179,12 +163,15 @@ std::optional<ExpertCell> ExpertMap::draw(const LoadView& view, ImVec2 size) {
         draw_cells(view, area);
         draw_marks_and_numbers(view, area);
         draw_selection(view, area);
-        draw_layer_axis(view, area);
+        draw_names_left(
+            ctx, area, model.layers(), [](std::size_t layer) { return std::to_string(layer); }, view.layer);
         draw_expert_axis(view, area);
         draw_scale(view, {{area.max.x + 0.6f * ctx.em, area.min.y}, {area.max.x + 1.2f * ctx.em, area.max.y}});
         if (hovered) {
             draw_cell_tooltip(view, *hovered);
-            if (clicked) {
+            if (clicked && ImGui::IsMouseDoubleClicked(ImGuiMouseButton_Left)) {
+                open_expert(view.ctx, *hovered);
+            } else if (clicked) {
                 toggle_selection(view.ctx.selection, *hovered);
             }
         }

@@ -11,7 +11,7 @@ namespace moescope::panels {
 
 class ExpertMap {
  public:
-    /// A click selects an expert. Gives the one under the mouse.
+    /// A click selects an expert, a double click opens the expert view. Gives the one under the mouse.
     std::optional<ExpertCell> draw(const LoadView& view, ImVec2 size);
 
  private:

@@ -32,6 +32,10 @@ void draw_actions(const LoadView& view, ExpertCell cell) {
     }
     ui::text_dim(ctx, ctx.text.format("load.cell", {{"layer", std::to_string(cell.layer)},
                                                     {"expert", std::to_string(cell.expert)}}));
+    if (ImGui::MenuItem(ctx.text.label("load.expert.open"))) {
+        open_expert(ctx, cell);
+    }
+    ui::tooltip(ctx.text("load.expert.open.help"));
     const char* reason = why_not(view, cell);
     const ExpertState state = now[index];
     for (const char* action : {state.disabled ? "enable" : "disable", state.frozen ? "thaw" : "freeze", "reset"}) {

@@ -4,20 +4,11 @@
 #include <cmath>
 
 #include "panels/experts/expert_marks.hpp"
+#include "panels/routing/show_expert.hpp"
 #include "panels/ui/text_layout.hpp"
 #include "panels/ui/widgets.hpp"
 
 namespace moescope::panels {
-
-std::size_t part_at(float at, float low, float extent, std::size_t n) {
-    const float part = std::max(0.0f, (at - low) / extent * static_cast<float>(n));
-    return std::min(n - 1, static_cast<std::size_t>(part));
-}
-
-ImU32 faded(ImU32 color, float alpha) {
-    const auto a = static_cast<ImU32>(static_cast<float>(color >> IM_COL32_A_SHIFT) * alpha);
-    return (color & ~IM_COL32_A_MASK) | (a << IM_COL32_A_SHIFT);
-}
 
 ImU32 load_color(const ui::Theme& theme, const CellValue& cell, LoadMode mode, double scale, std::size_t experts,
                  ImU32 nothing) {
@@ -45,32 +36,8 @@ void load_caption(const ui::Context& ctx, const char* title, const std::string& 
     ui::text_elided(unit, std::max(2 * ctx.em, ImGui::GetContentRegionAvail().x - reserved));
 }
 
-void begin_view(const char* id, ImVec2 size) {
-    ImGui::BeginChild(id, size, 0, ImGuiWindowFlags_NoScrollbar | ImGuiWindowFlags_NoScrollWithMouse);
-}
-
 void draw_expert_axis(const LoadView& view, const Area& area) {
-    const std::size_t experts = view.model.experts();
-    const float em = view.ctx.em, cell = area.width() / static_cast<float>(experts);
-    const float widest = ImGui::CalcTextSize(std::to_string(experts - 1).c_str()).x + 0.4f * em;
-    std::size_t stride = 1;
-    while (cell * static_cast<float>(stride) < widest && stride < experts) {
-        stride *= 2;
-    }
-    const ImU32 ink = ImGui::GetColorU32(view.ctx.theme.text_dim);
-    for (std::size_t e = 0; e < experts; e += stride) {
-        const std::string id = std::to_string(e);
-        const float width = ImGui::CalcTextSize(id.c_str()).x;
-        ImGui::GetWindowDrawList()->AddText(
-            {area.min.x + (static_cast<float>(e) + 0.5f) * cell - width / 2, area.max.y + 0.1f * em}, ink, id.c_str());
-    }
-}
-
-void draw_axis_label(const ui::Context& ctx, const Area& area, float y, const std::string& label) {
-    const float line = ImGui::GetTextLineHeight();
-    ImGui::GetWindowDrawList()->AddText({area.min.x - 0.35f * ctx.em - ImGui::CalcTextSize(label.c_str()).x,
-                                         std::clamp(y - line / 2, area.min.y - 0.2f * line, area.max.y - 0.8f * line)},
-                                        ImGui::GetColorU32(ctx.theme.text_dim), label.c_str());
+    draw_names_below(view.ctx, area, view.model.experts(), [](std::size_t expert) { return std::to_string(expert); });
 }
 
 void draw_cell_tooltip(const LoadView& view, ExpertCell cell) {
@@ -123,10 +90,11 @@ void draw_cell_tooltip(const LoadView& view, ExpertCell cell) {
 }
 
 void toggle_selection(ui::Selection& selection, ExpertCell cell) {
-    const int at = static_cast<int>(cell.layer), expert = static_cast<int>(cell.expert);
-    const bool again = selection.layer == at && selection.expert == expert;
-    selection.layer = at;
-    selection.expert = again ? -1 : expert;
+    toggle_expert(selection, static_cast<int>(cell.layer), static_cast<int>(cell.expert));
+}
+
+void open_expert(ui::Context& ctx, ExpertCell cell) {
+    show_expert(ctx, static_cast<int>(cell.layer), static_cast<int>(cell.expert));
 }
 
 }  // namespace moescope::panels

@@ -10,6 +10,7 @@
 #include "panels/experts/load_model.hpp"
 #include "panels/runs/run_tools.hpp"
 #include "panels/ui/context.hpp"
+#include "panels/ui/view_parts.hpp"
 
 namespace moescope::panels {
 
@@ -27,20 +28,10 @@ struct ExpertCell {
     std::size_t layer = 0, expert = 0;
 };
 
-struct Area {
-    ImVec2 min, max;
-    float width() const { return max.x - min.x; }
-    float height() const { return max.y - min.y; }
-};
-
-/// Which of `n` parts of [low, low + extent) `at` is in; those at the ends take what lies outside.
-std::size_t part_at(float at, float low, float extent, std::size_t n);
-
 /// The colour of a value on a map of `mode` whose colours reach to `scale` / N; quiet for a difference within chance,
 /// `nothing` for NaN.
 ImU32 load_color(const ui::Theme& theme, const CellValue& cell, LoadMode mode, double scale, std::size_t experts,
                  ImU32 nothing);
-ImU32 faded(ImU32 color, float alpha);
 
 /// "3/N", "1/N", "0.5/N"
 std::string of_even(const ui::Language& text, double ratio);
@@ -48,19 +39,15 @@ std::string of_even(const ui::Language& text, double ratio);
 /// Bold title, and the unit in the rest of the line after `reserved` pixels for others.
 void load_caption(const ui::Context& ctx, const char* title, const std::string& unit, float reserved = 0);
 
-/// A child window for one view; end with ImGui::EndChild().
-void begin_view(const char* id, ImVec2 size);
-
 /// Numbers of the experts below the area, as many as fit.
 void draw_expert_axis(const LoadView& view, const Area& area);
-
-/// A value beside the left edge of a plot, kept within the area's height.
-void draw_axis_label(const ui::Context& ctx, const Area& area, float y, const std::string& label);
 
 /// The tooltip of one expert of the map or the bars.
 void draw_cell_tooltip(const LoadView& view, ExpertCell cell);
 
 /// What a click on an expert does: selects it, or takes its selection back.
 void toggle_selection(ui::Selection& selection, ExpertCell cell);
+/// Selects the expert and brings the expert view to the front.
+void open_expert(ui::Context& ctx, ExpertCell cell);
 
 }  // namespace moescope::panels

@@ -1,5 +1,8 @@
 #include "panels/node/library.hpp"
 
+#include <algorithm>
+#include <string_view>
+
 #include "nodes/history/checkpoint_name.hpp"
 
 namespace moescope::panels {
@@ -11,13 +14,31 @@ std::string localized(const json& object, const char* key, const std::string& la
     return value.is_string() ? value.get<std::string>() : base::text_of(value, language.c_str());
 }
 
-const client::ModelEntry* find_model(const client::Snapshot& snapshot, const std::string& name) {
-    for (const client::ModelEntry& model : snapshot.models) {
-        if (model.name == name) {
-            return &model;
-        }
+namespace {
+
+const client::ModelEntry* entry_named(const client::Snapshot& snapshot, std::string_view name) {
+    const auto& models = snapshot.models;
+    const auto found =
+        std::find_if(models.begin(), models.end(), [&](const client::ModelEntry& model) { return model.name == name; });
+    return found == models.end() ? nullptr : &*found;
+}
+
+}  // namespace
+
+ModelWithSet model_with_set(const client::Snapshot& snapshot, const std::string& name) {
+    const std::size_t bar = name.rfind('|');
+    if (bar == std::string::npos || bar == 0 || bar + 1 == name.size() || entry_named(snapshot, name) != nullptr) {
+        return {name, ""};
     }
-    return nullptr;
+    return {name.substr(0, bar), name.substr(bar + 1)};
+}
+
+const client::ModelEntry* find_model(const client::Snapshot& snapshot, const std::string& name) {
+    return entry_named(snapshot, model_with_set(snapshot, name).model);
+}
+
+bool is_routed(const client::ModelEntry& model) {
+    return model.is_moe || model.trained_here;
 }
 
 namespace {
@@ -42,24 +63,38 @@ std::string checkpoint_title(const ui::Context& ctx, const history::CheckpointNa
 }  // namespace
 
 std::string model_title(const ui::Context& ctx, const std::string& name) {
+    if (const ModelWithSet parts = model_with_set(ctx.snapshot, name); !parts.set.empty()) {
+        return ctx.text.format("models.with_set", {{"model", model_title(ctx, parts.model)}, {"set", parts.set}});
+    }
     if (const auto checkpoint = history::checkpoint_named(name)) {
         return checkpoint_title(ctx, *checkpoint);
     }
-    const client::ModelEntry* model = find_model(ctx.snapshot, name);
+    const client::ModelEntry* model = entry_named(ctx.snapshot, name);
     return model && !model->title.empty() ? model->title : name;
 }
 
-bool model_combo(const ui::Context& ctx, const char* id, std::string& chosen, const char* shown) {
+bool model_combo(const ui::Context& ctx, const char* id, std::string& chosen, const char* shown, Offer offer) {
     if (!ImGui::BeginCombo(id, shown, ImGuiComboFlags_HeightLarge)) {
         return false;
     }
     bool changed = false;
+    const auto entry = [&](const std::string& name, bool available) {
+        const std::string label = model_title(ctx, name) + "###" + name;
+        if (ImGui::Selectable(label.c_str(), name == chosen, available ? 0 : ImGuiSelectableFlags_Disabled)) {
+            changed = chosen != name;
+            chosen = name;
+        }
+    };
     for (const client::ModelEntry& model : ctx.snapshot.models) {
-        const std::string label = model_title(ctx, model.name) + "###" + model.name;
-        if (ImGui::Selectable(label.c_str(), model.name == chosen,
-                              model.available ? 0 : ImGuiSelectableFlags_Disabled)) {
-            changed = chosen != model.name;
-            chosen = model.name;
+        if (offer == Offer::routed && !is_routed(model)) {
+            continue;
+        }
+        entry(model.name, model.available);
+        if (offer != Offer::with_sets || !is_routed(model)) {
+            continue;
+        }
+        for (const auto& [set, items] : *ctx.snapshot.intervention_sets) {
+            entry(model.name + "|" + set, model.available);
         }
     }
     ImGui::EndCombo();

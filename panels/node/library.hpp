@@ -15,11 +15,29 @@ inline constexpr std::array<const char*, 2> kDefaultModels = {"qwen2.5-coder-0.5
 /// {"title": {"en": ..., "zh": ...}} or {"title": ...}: the text in `language`.
 std::string localized(const nlohmann::json& object, const char* key, const std::string& language);
 
-/// The entry of a name, null when the library has none. Valid as long as the snapshot.
+/// "MODEL|SET": a model that is asked with a saved set of changes to its routers.
+struct ModelWithSet {
+    std::string model;
+    std::string set;  ///< empty: the model alone
+};
+/// Taken apart at the last bar; a name of the library that has one itself stays whole.
+ModelWithSet model_with_set(const client::Snapshot& snapshot, const std::string& name);
+
+/// The entry of a name, with or without a set; null when the library has none. Valid as long as the snapshot.
 const client::ModelEntry* find_model(const client::Snapshot& snapshot, const std::string& name);
-/// What a person calls a model: its title, else its name; a checkpoint by its run and the step that wrote it.
+/// What a person calls a model: its title, else its name; a checkpoint by its run and the step that wrote it; with a
+/// set "MODEL with SET".
 std::string model_title(const ui::Context& ctx, const std::string& name);
-/// A combo box with all models of the library; those without a file can't be chosen. True when `chosen` has changed.
-bool model_combo(const ui::Context& ctx, const char* id, std::string& chosen, const char* shown);
+/// Has a router as far as the library knows: a mixture of experts, or trained here.
+bool is_routed(const client::ModelEntry& model);
+
+enum class Offer {
+    models,     ///< all of the library
+    with_sets,  ///< and below each with a router the same with every saved set of changes
+    routed,     ///< only those with a router
+};
+/// A combo box with models of the library; those without a file can't be chosen. True when `chosen` has changed.
+bool model_combo(const ui::Context& ctx, const char* id, std::string& chosen, const char* shown,
+                 Offer offer = Offer::models);
 
 }  // namespace moescope::panels

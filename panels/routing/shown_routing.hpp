@@ -21,10 +21,30 @@ void draw_routing_choice(ui::Context& ctx);
 /// the record, and how many choices the recorded scores give again; details in its tooltip.
 void draw_source_badge(ui::Context& ctx, const history::RunRouting& routing);
 
+/// The run goes on, so that its trace may grow.
+bool grows(const client::Snapshot& snapshot, const history::RunRouting& routing);
+/// The name of the model that a trace was made with, as the node knows it ("MODEL|SET" included); what the trace itself
+/// says where no run does.
+std::string model_of(const client::Snapshot& snapshot, const history::RunRouting& routing);
+
 /// The routing of a run in the token view, which comes to the front.
 void show_routing(ui::Context& ctx, std::uint32_t run);
 /// Asks the node to read a text and to record the routing (docs/protocol.md, `route.start`); the token view comes to
 /// the front and shows it as it grows.
 void read_routing(ui::Context& ctx, nlohmann::json parameters);
+/// The same, unless a run of the session has read exactly that already: then its routing is shown.
+void show_or_read_routing(ui::Context& ctx, nlohmann::json parameters);
+
+/// The button that leads from an answer to its routing: what was recorded, or what the model decides when it reads the
+/// answer again. Null when its model has no router, as far as the library knows; then there is no button.
+struct RoutingOfAnswer {
+    std::uint32_t run = 0;      ///< recorded; 0: to be read
+    nlohmann::json parameters;  ///< of route.start, for run 0
+};
+std::unique_ptr<RoutingOfAnswer> routing_of_answer(const client::Snapshot& snapshot, const history::Generation& answer);
+void open_routing(ui::Context& ctx, const RoutingOfAnswer& of);
+
+/// Of a read that was asked for and has no number yet: takes the number when it comes. Every frame, by the token view.
+void follow_reading(ui::Context& ctx);
 
 }  // namespace moescope::panels

@@ -6,6 +6,7 @@
 #include <limits>
 
 #include "panels/ui/plot_marks.hpp"
+#include "panels/ui/plot_parts.hpp"
 #include "panels/ui/text_layout.hpp"
 #include "panels/ui/widgets.hpp"
 
@@ -23,43 +24,6 @@ constexpr std::size_t kMostDots = 80;  ///< more values than that are a line wit
 
 double newest_step(const TrainingRun& run) {
     return run.step.empty() ? 0 : run.step.back();
-}
-
-int format_tick(double value, char* buffer, int size, void* user) {
-    const auto& text = *static_cast<const ui::Language*>(user);
-    // Whole numbers are grouped; below ten thousand a comma would only cost width.
-    const bool whole = std::abs(value) >= 10000 && std::abs(value) < 1e15 && value == std::round(value) && value > 0;
-    const std::string shown = whole ? text.number(static_cast<std::uint64_t>(value)) : text.number(value, 4);
-    const std::size_t length = std::min(shown.size(), static_cast<std::size_t>(size - 1));
-    std::copy_n(shown.data(), length, buffer);
-    buffer[length] = '\0';
-    return static_cast<int>(length);
-}
-
-/// The unit of the step axis, inside the plot's lower left corner, where curves that fall or start at zero leave room,
-/// on a ground that keeps it readable over the others.
-void draw_axis_name(const Context& ctx, ImVec2 corner, ImVec2 extent) {
-    const char* name = ctx.text("training.axis.step");
-    const ImVec2 size = ImGui::CalcTextSize(name);
-    const ImVec2 at{corner.x + 0.3f * ctx.em, corner.y + extent.y - size.y - 0.1f * ctx.em};
-    ImDrawList& draw = *ImGui::GetWindowDrawList();
-    draw.AddRectFilled({at.x - 0.2f * ctx.em, at.y}, {at.x + size.x + 0.2f * ctx.em, at.y + size.y},
-                       ImGui::GetColorU32(ui::faded(ctx.theme.panel, 0.7f)), 0.2f * ctx.em);
-    draw.AddText(at, ImGui::GetColorU32(ctx.theme.text_dim), name);
-}
-
-/// The bold name of a plot. A click, or Enter with the keyboard, opens the plot's menu: a right click is not
-/// everybody's way.
-void draw_title_button(const Context& ctx, const char* title) {
-    ImGui::PushFont(ctx.bold, 0);
-    const ImVec2 at = ImGui::GetCursorScreenPos(), size = ImGui::CalcTextSize(title);
-    if (ImGui::InvisibleButton("###title", size, ImGuiButtonFlags_EnableNav)) {
-        ImGui::OpenPopup("menu");
-    }
-    const bool marked = ImGui::IsItemHovered() || ImGui::IsItemFocused();
-    ImGui::GetWindowDrawList()->AddText(at, ImGui::GetColorU32(marked ? ctx.theme.accent : ctx.theme.text), title);
-    ImGui::PopFont();
-    ui::tooltip(ctx.text("training.menu.help"));
 }
 
 /// A square of a curve's colour in front of its name: text in the colour itself would be hard to read.
@@ -109,19 +73,6 @@ void draw_dashed(const Context& ctx, const Curve& curve, const Points& points) {
     ImPlot::PopPlotClipRect();
 }
 
-/// "#rrggbb" of a theme's colour in a file, whose ground is white.
-std::string paper_hex(const ImVec4& shown) {
-    static constexpr char digits[] = "0123456789abcdef";
-    const ImVec4 color = ui::on_paper(shown);
-    std::string result = "#";
-    for (const float part : {color.x, color.y, color.z}) {
-        const int value = static_cast<int>(std::clamp(part, 0.0f, 1.0f) * 255 + 0.5f);
-        result += digits[value / 16];
-        result += digits[value % 16];
-    }
-    return result;
-}
-
 /// Last part of a language key: "training.curve.cross_entropy" -> "cross_entropy".
 std::string file_part(const char* key) {
     const std::string text = key;
@@ -155,7 +106,7 @@ void follow_steps(ui::Selection& selection, const TrainingRun& run) {
 
 float StepPlot::draw_title(const Context& ctx, const StepPlotSpec& spec, float width) {
     const ImVec2 start = ImGui::GetCursorScreenPos();
-    draw_title_button(ctx, ctx.text(spec.key));
+    ui::draw_title_button(ctx, ctx.text(spec.key), ctx.text("training.menu.help"));
     ImGui::SameLine(0, 0.4f * ctx.em);
     ui::text_dim(ctx, ctx.text(spec.unit_key));
     if (spec.curves.size() < 2) {
@@ -458,14 +409,14 @@ void StepPlot::draw(Context& ctx, const TrainingRun& run, const StepPlotSpec& sp
         ImPlot::SetupAxisLimitsConstraints(
             ImAxis_X1, 0, std::max({100.0, newest_step(run) * 1.5, static_cast<double>(run.planned_steps)}));
         ImPlot::SetupAxisZoomConstraints(ImAxis_X1, kFewestSteps, kInfinity);
-        ImPlot::SetupAxisFormat(ImAxis_X1, format_tick, language);
+        ImPlot::SetupAxisFormat(ImAxis_X1, ui::format_tick, language);
         ImPlot::SetupAxis(ImAxis_Y1, nullptr, axis);
         ImPlot::SetupAxisLimits(ImAxis_Y1, left_.min, left_.max, ImPlotCond_Always);
-        ImPlot::SetupAxisFormat(ImAxis_Y1, format_tick, language);
+        ImPlot::SetupAxisFormat(ImAxis_Y1, ui::format_tick, language);
         if (std::any_of(spec.curves.begin(), spec.curves.end(), [](const Curve& curve) { return curve.right; })) {
             ImPlot::SetupAxis(ImAxis_Y2, nullptr, axis | ImPlotAxisFlags_AuxDefault);
             ImPlot::SetupAxisLimits(ImAxis_Y2, right_.min, right_.max, ImPlotCond_Always);
-            ImPlot::SetupAxisFormat(ImAxis_Y2, format_tick, language);
+            ImPlot::SetupAxisFormat(ImAxis_Y2, ui::format_tick, language);
         }
         ImPlot::SetupFinish();
         shown_min_ = selection.step_min;
@@ -473,7 +424,7 @@ void StepPlot::draw(Context& ctx, const TrainingRun& run, const StepPlotSpec& sp
         draw_inside(ctx, run, spec);
         const bool hovered = ImPlot::IsPlotHovered();
         const ImVec2 low = ImPlot::GetPlotPos(), extent = ImPlot::GetPlotSize();
-        draw_axis_name(ctx, low, extent);
+        ui::draw_axis_name(ctx, low, extent, ctx.text("training.axis.step"));
         ImPlot::EndPlot();
         if (selection.step_min != before_min || selection.step_max != before_max) {
             selection.follow = selection.step_max >= newest_step(run);
@@ -571,12 +522,12 @@ Drawing StepPlot::drawing(const Context& ctx, const TrainingRun& run, const Step
         }
     }
     for (const StepPlotSpec::Mark& mark : spec.marks) {
-        drawing.marks.push_back({mark.step, mark.text, paper_hex(ctx.theme.text)});
+        drawing.marks.push_back({mark.step, mark.text, ui::hex_color(ctx.theme.text)});
     }
     for (const history::RunEvent& event : run.events) {
         const bool change = ui::is_change(event);
         drawing.marks.push_back({static_cast<double>(event.step), ui::event_text(ctx, event),
-                                 paper_hex(change ? ctx.theme.accent : ctx.theme.text_dim), change});
+                                 ui::hex_color(change ? ctx.theme.accent : ctx.theme.text_dim), change});
     }
     std::stable_sort(drawing.marks.begin(), drawing.marks.end(),
                      [](const auto& a, const auto& b) { return a.x < b.x; });
@@ -587,7 +538,7 @@ Drawing StepPlot::drawing(const Context& ctx, const TrainingRun& run, const Step
 void StepPlot::add_to(Drawing& drawing, const Context& ctx, const Curve& curve, const Shape& shape) const {
     using Style = Curve::Style;
     using Look = Drawing::Look;
-    const std::string color = paper_hex(curve.color);
+    const std::string color = ui::hex_color(curve.color);
     std::string name = curve_name(ctx, curve);
     if (curve.sum != nullptr && key_.window > 1) {
         name += ctx.text("common.comma") +
@@ -598,7 +549,7 @@ void StepPlot::add_to(Drawing& drawing, const Context& ctx, const Curve& curve, 
     } else if (!shape.band.x.empty()) {
         drawing.areas.push_back({color, shape.band});
     } else if (!shape.low.x.empty()) {
-        drawing.lines.push_back({"", color, shape.low, Look::faint});
+        drawing.lines.push_back({"", color, shape.low, {}, Look::faint});
     }
     Drawing::Line line{std::move(name), color, shape.points};
     line.look = curve.style == Style::points && shape.points.x.size() < kMostDots ? Look::marked

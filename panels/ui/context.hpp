@@ -5,18 +5,21 @@
 #include <cstdint>
 #include <functional>
 #include <imgui.h>
+#include <memory>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "nodes/client/client.hpp"
 #include "nodes/client/snapshot.hpp"
 #include "panels/ui/floating.hpp"
 #include "panels/ui/language.hpp"
+#include "panels/ui/shared.hpp"
 #include "panels/ui/theme.hpp"
 
 namespace moescope::ui {
 
-/// One selection for the whole window; Escape clears layer, expert and step.
+/// One selection for the whole window; Escape clears layer, expert, token and step.
 struct Selection {
     std::uint32_t training_run = 0;      ///< 0: the newest
     client::CommandId starting_run = 0;  ///< the latest train.start or train.continue; 0: none in this session
@@ -34,6 +37,16 @@ struct Selection {
     bool follow = true;
 };
 
+/// Pixels that lie on the graphics card, to be drawn with ImDrawList::AddImage(). Freed with its last owner, on the GUI
+/// thread.
+struct Picture {
+    Picture() = default;
+    virtual ~Picture() = default;
+    Picture(const Picture&) = delete;
+    Picture& operator=(const Picture&) = delete;
+    ImTextureID id = ImTextureID_Invalid;
+};
+
 /// Commands of the program (the one list behind menu, palette, shortcuts and tour), as panels may trigger them:
 /// run("run.start").
 using RunCommand = std::function<void(const std::string& key)>;
@@ -46,6 +59,7 @@ struct Context {
     Selection& selection;
     Floating& floating;
     std::string& coder;  ///< initials under which the person labels; the app keeps them between starts
+    Shared& shared;
     RunCommand run;
     /// Whether the command exists and would do something now.
     std::function<bool(const std::string& key)> available;
@@ -67,12 +81,20 @@ struct Context {
     /// says where it is. `name` is what the dialog proposes ("loss.csv"); its ending is the kind of file. `make` gives
     /// the bytes; it runs on the background thread and must own what it reads.
     std::function<void(const std::string& name, std::function<std::string()> make)> save_as;
-    /// The same for a picture (PNG) of a part of the panels, as they are in this frame: menus, tooltips and floating
-    /// windows above them are not in it.
+    /// Asks where to save a file that the node is to write; `name` as in save_as. The path comes on the GUI thread, or
+    /// not at all; a file that is there may be replaced then.
+    std::function<void(const std::string& name, std::function<void(const std::string& path)> done)> choose_target;
+    /// The same as save_as for a picture (PNG) of a part of the panels, as they are in this frame: menus, tooltips and
+    /// floating windows above them are not in it.
     std::function<void(const std::string& name, ImVec2 min, ImVec2 max)> save_picture;
     /// Runs `work` on the background thread, and what it gives back on the GUI thread; a frame follows. `work` must own
     /// what it reads.
     std::function<void(std::function<std::function<void()>()> work)> in_background;
+    /// [height][width], top row first, packed as ImU32. Drawn pixel by pixel it is exact.
+    std::function<std::shared_ptr<const Picture>(int width, int height, const std::vector<ImU32>& pixels)> make_picture;
+    /// Another frame comes after so many seconds at most, though nothing else happens: for who shows work that goes on
+    /// elsewhere. Asked for anew in each frame.
+    std::function<void(double seconds)> draw_within;
     /// Puts what `make` gives into the clipboard; `make` runs on the background thread as well.
     std::function<void(std::function<std::string()> make)> copy_text;
 

@@ -5,6 +5,7 @@
 #include <cmath>
 #include <fmt/format.h>
 #include <limits>
+#include <numbers>
 
 #include "base/axis.hpp"
 #include "base/csv.hpp"
@@ -229,13 +230,68 @@ std::string to_csv(const std::string& x_name, const std::vector<Series>& series)
     }
 }
 
+std::vector<MarkerCorner> marker_outline(std::size_t marker) {
+    const auto around = [](std::size_t corners, double turn, double inner) {
+        std::vector<MarkerCorner> outline;
+        for (std::size_t i = 0; i < corners; ++i) {
+            const double angle = 2 * std::numbers::pi * (static_cast<double>(i) / static_cast<double>(corners) + turn);
+            const double radius = i % 2 == 0 ? 1 : inner;
+            outline.push_back({radius * std::sin(angle), -radius * std::cos(angle)});
+        }
+        return outline;
+    };
+    // A cross of two bars; turned, it stands on its feet.
+    const auto bars = [](bool upright) {
+        constexpr double kThin = 0.33, kLong = 1;
+        std::vector<MarkerCorner> outline = {{-kThin, -kLong}, {kThin, -kLong}, {kThin, -kThin},  {kLong, -kThin},
+                                             {kLong, kThin},   {kThin, kThin},  {kThin, kLong},   {-kThin, kLong},
+                                             {-kThin, kThin},  {-kLong, kThin}, {-kLong, -kThin}, {-kThin, -kThin}};
+        for (MarkerCorner& corner : outline) {
+            if (!upright) {
+                corner = {(corner.x - corner.y) * std::numbers::sqrt2 / 2,
+                          (corner.x + corner.y) * std::numbers::sqrt2 / 2};
+            }
+        }
+        return outline;
+    };
+    switch (marker % kMarkers) {
+        case 0:
+            return around(16, 0, 1);  // a circle
+        case 1:
+            return around(4, 0.125, 1);  // a square
+        case 2:
+            return around(3, 0, 1);  // a triangle
+        case 3:
+            return bars(false);
+        case 4:
+            return around(4, 0, 1);  // a diamond
+        case 5:
+            return bars(true);
+        case 6:
+            return around(3, 0.5, 1);  // on its tip
+        default:
+            return around(10, 0, 0.45);  // a star
+    }
+}
+
+std::vector<std::size_t> marker_places(std::size_t size, std::size_t count) {
+    std::vector<std::size_t> places;
+    count = std::min(count, size);
+    for (std::size_t i = 1; i <= count; ++i) {
+        places.push_back(size * i / count - 1);
+    }
+    return places;
+}
+
 namespace {
 
 constexpr double kLeft = 70, kRight = 880, kTop = 60, kBottom = 370;
 
-void svg_grid(std::string& out, const base::Scale& x, const base::Scale& y) {
+/// `low`: how much further down everything stands than with one row of a legend.
+void svg_grid(std::string& out, const base::Scale& x, const base::Scale& y, double low) {
     for (const double at : base::ticks(x.low, x.high, 8)) {
-        out += svg::line(x(at), kTop, x(at), kBottom, "g") + svg::text(x(at), 388, "middle", fmt::format("{:g}", at));
+        out += svg::line(x(at), kTop + low, x(at), kBottom + low, "g") +
+               svg::text(x(at), 388 + low, "middle", fmt::format("{:g}", at));
     }
     for (const double at : base::ticks(y.low, y.high, 6)) {
         out += svg::line(kLeft, y(at), kRight, y(at), "g") + svg::text(64, y(at) + 4, "end", fmt::format("{:.6g}", at));
@@ -243,26 +299,58 @@ void svg_grid(std::string& out, const base::Scale& x, const base::Scale& y) {
     out += '\n';
 }
 
-/// Names of the lines over two rows at most.
-void svg_legend(std::string& out, const std::vector<Drawing::Line>& lines) {
-    double at = kLeft, row = 0;
+void svg_marker(std::string& out, std::size_t marker, double x, double y, const std::string& color) {
+    constexpr double kRadius = 4;
+    std::string points;
+    for (const MarkerCorner& corner : marker_outline(marker)) {
+        points += fmt::format("{}{},{}", points.empty() ? "" : " ", svg::place(x + kRadius * corner.x),
+                              svg::place(y + kRadius * corner.y));
+    }
+    out += fmt::format("<polygon points='{}' fill='{}'/>\n", points, color);
+}
+
+struct LegendEntry {
+    double x = 0, y = 0;
+};
+constexpr double kLegendRow = 16;
+
+/// Where each name stands. Han characters are three bytes and about twice as wide as Latin ones: bytes are a fair guess
+/// for both.
+std::vector<LegendEntry> legend_places(const std::vector<Drawing::Line>& lines) {
+    std::vector<LegendEntry> places;
+    LegendEntry next{kLeft, 38};
     for (const Drawing::Line& line : lines) {
+        if (line.name.empty()) {
+            places.push_back(next);
+            continue;
+        }
+        const double width = 30 + 6.5 * static_cast<double>(line.name.size());
+        if (next.x > kLeft && next.x + width > kRight) {
+            next = {kLeft, next.y + kLegendRow};
+        }
+        places.push_back(next);
+        next.x += width;
+    }
+    return places;
+}
+
+void svg_legend(std::string& out, const std::vector<Drawing::Line>& lines, const std::vector<LegendEntry>& places) {
+    for (std::size_t i = 0; i < lines.size(); ++i) {
+        const Drawing::Line& line = lines[i];
         if (line.name.empty()) {
             continue;
         }
-        // Han characters are three bytes and about twice as wide as Latin ones: bytes are a fair guess for both.
-        const double width = 30 + 6.5 * static_cast<double>(line.name.size());
-        if (at > kLeft && at + width > kRight + 30) {
-            at = kLeft;
-            row += 14;
+        if (line.marker) {
+            svg_marker(out, *line.marker, places[i].x + 5, places[i].y + 5, line.color);
+        } else {
+            out += svg::rect(places[i].x, places[i].y, 10, 10, line.color);
         }
-        out += svg::rect(at, 30 + row, 10, 10, line.color) +
-               svg::text(at + 14, 39 + row, "start", base::escape_html(line.name)) + '\n';
-        at += width;
+        out += svg::text(places[i].x + 14, places[i].y + 9, "start", base::escape_html(line.name)) + '\n';
     }
 }
 
-void svg_marks(std::string& out, const Drawing& drawing, const base::Scale& x) {
+/// `low`: how much lower than usual the plot stands.
+void svg_marks(std::string& out, const Drawing& drawing, const base::Scale& x, double low) {
     constexpr std::size_t kMostTag = 60;  // bytes
     double line_at = -1e9, tag_at = -1e9;
     for (const Drawing::Mark& mark : drawing.marks) {
@@ -273,13 +361,14 @@ void svg_marks(std::string& out, const Drawing& drawing, const base::Scale& x) {
         line_at = at;
         const std::string text = base::escape_html(mark.text);
         out += fmt::format("<g stroke='{}' fill='{}'><title>{}</title>{}", mark.color, mark.color, text,
-                           svg::line(at, kTop, at, kBottom, "m"));
+                           svg::line(at, kTop + low, at, kBottom + low, "m"));
         if (at >= tag_at + 12) {
             tag_at = at;
             out += fmt::format(
                 "<text transform='translate({} {}) rotate(-90)' text-anchor='end' font-size='10' "
                 "stroke='none'>{}</text>",
-                svg::place(at - 3), svg::place(kTop + 4), base::escape_html(base::shortened(mark.text, kMostTag)));
+                svg::place(at - 3), svg::place(kTop + low + 4),
+                base::escape_html(base::shortened(mark.text, kMostTag)));
         }
         out += "</g>\n";
     }
@@ -312,19 +401,23 @@ std::string to_svg(const Drawing& drawing) {
     if (!(drawing.x_max > drawing.x_min) || !(drawing.y_max > drawing.y_min)) {
         return {};
     }
-    const base::Scale x{drawing.x_min, drawing.x_max, kLeft, kRight}, y{drawing.y_min, drawing.y_max, kBottom, kTop};
-    std::string out =
-        "<svg xmlns='http://www.w3.org/2000/svg' width='900' height='420' viewBox='0 0 900 420' "
+    const std::vector<LegendEntry> legend = legend_places(drawing.lines);
+    const double low = legend.empty() ? 0 : legend.back().y - legend.front().y;
+    const base::Scale x{drawing.x_min, drawing.x_max, kLeft, kRight},
+        y{drawing.y_min, drawing.y_max, kBottom + low, kTop + low};
+    std::string out = fmt::format(
+        "<svg xmlns='http://www.w3.org/2000/svg' width='900' height='{0}' viewBox='0 0 900 {0}' "
         "font-family='sans-serif' "
-        "font-size='12'>\n<style>.g{stroke:#ddd;fill:none}.l{fill:none}.m{stroke-dasharray:3 3;stroke-opacity:0.75}"
-        "</style>\n"
-        "<rect width='900' height='420' fill='white'/>\n<clipPath id='c'><rect x='70' y='60' width='810' "
-        "height='310'/></clipPath>\n";
+        "font-size='12'>\n<style>.g{{stroke:#ddd;fill:none}}.l{{fill:none}}.m{{stroke-dasharray:3 3;"
+        "stroke-opacity:0.75}}</style>\n"
+        "<rect width='900' height='{0}' fill='white'/>\n<clipPath id='c'><rect x='70' y='{1}' width='810' "
+        "height='310'/></clipPath>\n",
+        420 + low, kTop + low);
     out += fmt::format("<text x='70' y='24' font-size='15' font-weight='bold'>{}</text>\n",
                        base::escape_html(drawing.title));
-    svg_grid(out, x, y);
-    out += svg::text(kRight, 408, "end", base::escape_html(drawing.x_name));
-    svg_legend(out, drawing.lines);
+    svg_grid(out, x, y, low);
+    out += svg::text(kRight, 408 + low, "end", base::escape_html(drawing.x_name));
+    svg_legend(out, drawing.lines, legend);
     out += "<g clip-path='url(#c)' stroke-width='1.6'>\n";
     for (const Drawing::Area& area : drawing.areas) {
         out += fmt::format("<path class='a' fill='{}' fill-opacity='{}' d='{}'/>\n", area.color, area.opacity,
@@ -335,10 +428,19 @@ std::string to_svg(const Drawing& drawing) {
         out +=
             fmt::format("<path class='l'{} stroke='{}' d='{}'/>", svg_style(line.look), line.color, svg::path(xs, ys)) +
             svg::dots(xs, ys, 2.4, fmt::format("fill='{}'", line.color), line.look == Drawing::Look::marked) + '\n';
+        constexpr std::size_t kMarkersOfLine = 6;
+        for (const std::size_t at :
+             line.marker ? marker_places(xs.size(), kMarkersOfLine) : std::vector<std::size_t>()) {
+            const bool inside = xs[at] >= kLeft && xs[at] <= kRight && ys[at] >= kTop + low && ys[at] <= kBottom + low;
+            if (inside) {  // not so a NaN
+                svg_marker(out, *line.marker, xs[at], ys[at], line.color);
+            }
+        }
     }
     out += "</g>\n";
-    svg_marks(out, drawing, x);
-    return out + "<rect x='70' y='60' width='810' height='310' fill='none' stroke='#888'/>\n</svg>\n";
+    svg_marks(out, drawing, x, low);
+    return out + fmt::format("<rect x='70' y='{}' width='810' height='310' fill='none' stroke='#888'/>\n</svg>\n",
+                             kTop + low);
 }
 
 }  // namespace moescope::panels

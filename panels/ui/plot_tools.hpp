@@ -98,6 +98,15 @@ struct Series {
 /// quoting.
 std::string to_csv(const std::string& x_name, const std::vector<Series>& series);
 
+struct MarkerCorner {
+    double x = 0, y = 0;  ///< y downwards
+};
+/// The outlines of signs that tell lines apart without their colours: corners around 0 within about 1, clockwise.
+inline constexpr std::size_t kMarkers = 8;
+std::vector<MarkerCorner> marker_outline(std::size_t marker);
+/// At most `count` of the indexes [0, size), evenly spread, the last one included: where markers stand on a line.
+std::vector<std::size_t> marker_places(std::size_t size, std::size_t count);
+
 /// What a picture of a plot holds.
 struct Drawing {
     enum class Look {
@@ -111,6 +120,7 @@ struct Drawing {
         std::string name;   ///< in the legend; empty: not in it
         std::string color;  ///< "#rrggbb"
         Points points;
+        std::optional<std::size_t> marker{};  ///< see marker_outline(); nothing: a plain line
         Look look = Look::whole;
     };
     struct Area {
@@ -130,8 +140,8 @@ struct Drawing {
     std::vector<Area> areas{};  ///< behind the lines
     std::vector<Mark> marks{};  ///< rising in x
 };
-/// A stand-alone SVG picture (900 x 420) with axes, ticks, a legend and the tags of the marks, where they have room. A
-/// value without a neighbour is a dot.
+/// A stand-alone SVG picture (900 x 420, more where the legend has several rows) with axes, ticks, a legend and the
+/// tags of the marks, where they have room. A value without a neighbour is a dot.
 std::string to_svg(const Drawing& drawing);
 
 }  // namespace moescope::panels

@@ -104,6 +104,23 @@ std::string displayable(std::string_view bytes) {
     return text.text();
 }
 
+std::string visible_piece(std::string_view bytes) {
+    const std::string text = displayable(bytes);
+    std::string out;
+    for (const char c : text) {
+        if (c == ' ') {
+            out += "·";
+        } else if (c == '\n') {
+            out += "\\n";
+        } else if (c == '\t') {
+            out += "\\t";
+        } else {
+            out += c;
+        }
+    }
+    return out;
+}
+
 std::vector<ByteRange> split_words(std::string_view text) {
     std::vector<ByteRange> words;
     std::uint32_t at = 0;

@@ -51,6 +51,8 @@ class DisplayText {
     std::size_t consumed_ = 0;
 };
 std::string displayable(std::string_view bytes);
+/// A token's bytes for a table: the same with spaces and line ends made visible.
+std::string visible_piece(std::string_view bytes);
 using base::shortened;
 
 /// Words (with the white space behind them), Han characters and punctuation marks, in order; together they are the

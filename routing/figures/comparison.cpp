@@ -4,6 +4,7 @@
 #include <cmath>
 #include <limits>
 #include <nlohmann/json.hpp>
+#include <numeric>
 #include <string>
 #include <string_view>
 
@@ -82,6 +83,12 @@ class Cursor {
     std::size_t at_ = 0;
 };
 
+void take(const Flips& from, Flips& into) {
+    into.slots += from.slots;
+    into.flipped += from.flipped;
+    into.moved += from.moved;
+}
+
 json number(double value) {
     return std::isfinite(value) ? json(value) : json(nullptr);
 }
@@ -115,12 +122,12 @@ Comparison::Comparison(const RouterSpec& first, const RouterSpec& second) : spec
     }
 }
 
-void Comparison::compare(const Chunk& first, std::size_t at_first, const Chunk& second, std::size_t at_second,
-                         std::size_t layer, TokenClass kind) {
+Flips Comparison::compare(const Chunk& first, std::size_t at_first, const Chunk& second, std::size_t at_second,
+                          std::size_t layer, TokenClass kind) {
     const auto was = first.ids_of(layer, at_first), is = second.ids_of(layer, at_second);
     if (was.empty() || is.empty()) {
         undecided_ += was.empty() != is.empty() ? 1 : 0;
-        return;
+        return {};
     }
     if (++decision_ == 0) {  // the counter has gone round
         std::fill(seen_.begin(), seen_.end(), 0);
@@ -142,13 +149,8 @@ void Comparison::compare(const Chunk& first, std::size_t at_first, const Chunk& 
         ranks_[rank].moved += moved ? 1 : 0;
     }
     here.slots = was.size();
-    const auto take = [&](Flips& into) {
-        into.slots += here.slots;
-        into.flipped += here.flipped;
-        into.moved += here.moved;
-    };
-    take(by_layer_[layer]);
-    take(classes_[static_cast<std::size_t>(kind)]);
+    take(here, by_layer_[layer]);
+    take(here, classes_[static_cast<std::size_t>(kind)]);
     ++decisions_[layer];
     same_best_[layer] += was.front() == is.front() ? 1 : 0;
     overlap_[layer] += 1 - static_cast<double>(here.flipped) / static_cast<double>(here.slots);
@@ -156,11 +158,12 @@ void Comparison::compare(const Chunk& first, std::size_t at_first, const Chunk& 
         MarginBin& bin = margins_[octave_of(first.margin[first.cell(layer, at_first)])];
         ++bin.decisions;
         bin.changed += here.flipped > 0 ? 1 : 0;
-        take(bin.flips);
+        take(here, bin.flips);
     }
+    return here;
 }
 
-void Comparison::add(const Chunk& first, std::size_t at_first, const Chunk& second, std::size_t at_second) {
+Flips Comparison::add(const Chunk& first, std::size_t at_first, const Chunk& second, std::size_t at_second) {
     const std::int32_t token = first.token[at_first], other = second.token[at_second];
     const std::string_view piece = first.piece_of(at_first), other_piece = second.piece_of(at_second);
     // Recordings of other programs do not always say which tokens they are of; what both say has to be the same.
@@ -179,8 +182,9 @@ void Comparison::add(const Chunk& first, std::size_t at_first, const Chunk& seco
     const TokenClass kind = token_class(bytes, before_);
     before_ = bytes;
     ++tokens_;
+    Flips here;
     for (std::size_t layer = 0; layer < shape_.layers; ++layer) {
-        compare(first, at_first, second, at_second, layer, kind);
+        take(compare(first, at_first, second, at_second, layer, kind), here);
     }
     const double was = first.log_probability[at_first], is = second.log_probability[at_second];
     if (std::isfinite(was) && std::isfinite(is)) {
@@ -189,6 +193,12 @@ void Comparison::add(const Chunk& first, std::size_t at_first, const Chunk& seco
         sum_second_ += is;
         sum_squares_ += (is - was) * (is - was);
     }
+    return here;
+}
+
+std::vector<double> Comparison::load(std::size_t side, std::size_t layer) const {
+    const auto begin = loads_[side].begin() + static_cast<std::ptrdiff_t>(layer * shape_.experts);
+    return {begin, begin + static_cast<std::ptrdiff_t>(shape_.experts)};
 }
 
 std::vector<Comparison::Layer> Comparison::layers() const {
@@ -200,20 +210,16 @@ std::vector<Comparison::Layer> Comparison::layers() const {
         const auto decisions = static_cast<double>(decisions_[place]);
         layer.saturation = decisions > 0 ? overlap_[place] / decisions : kNone;
         layer.saturation_of_best = decisions > 0 ? static_cast<double>(same_best_[place]) / decisions : kNone;
-        std::array<std::vector<double>, 2> load;
+        const std::array<std::vector<double>, 2> loads = {load(0, place), load(1, place)};
         std::array<double, 2> total{};
         for (std::size_t side = 0; side < 2; ++side) {
-            const auto begin = loads_[side].begin() + static_cast<std::ptrdiff_t>(place * shape_.experts);
-            load[side].assign(begin, begin + static_cast<std::ptrdiff_t>(shape_.experts));
-            for (const double count : load[side]) {
-                total[side] += count;
-            }
+            total[side] = std::accumulate(loads[side].begin(), loads[side].end(), 0.0);
         }
-        layer.violation_first = max_violation(load[0]);
-        layer.violation_second = max_violation(load[1]);
+        layer.violation_first = max_violation(loads[0]);
+        layer.violation_second = max_violation(loads[1]);
         layer.load_distance = decisions > 0 ? 0 : kNone;
         for (std::size_t expert = 0; expert < shape_.experts && decisions > 0; ++expert) {
-            const double change = share_difference(load[1][expert], total[1], load[0][expert], total[0]).difference;
+            const double change = share_difference(loads[1][expert], total[1], loads[0][expert], total[0]).difference;
             layer.load_distance += std::abs(change) / 2;
             if (std::abs(change) > std::abs(layer.changed_by)) {
                 layer.changed_expert = static_cast<int>(expert);
@@ -252,16 +258,17 @@ Comparison::Perplexity Comparison::perplexity() const {
     return {with_log_, std::exp(-sum_first_ / n), std::exp(-sum_second_ / n), {mean, mean - half, mean + half}};
 }
 
-Comparison compare_traces(TraceStream& first, TraceStream& second, const std::function<void()>& check) {
-    Comparison comparison(first.spec(), second.spec());
+void for_each_pair(TraceStream& first, TraceStream& second, const std::function<void()>& check, const TokenPair& each) {
     Cursor a(first, check), b(second, check);
+    std::uint64_t tokens = 0;
     while (!a.ended() && !b.ended()) {
         if (a.number() < b.number()) {
             a.step();
         } else if (b.number() < a.number()) {
             b.step();
         } else {
-            comparison.add(a.chunk(), a.at(), b.chunk(), b.at());
+            each(a.chunk(), a.at(), b.chunk(), b.at());
+            ++tokens;
             a.step();
             b.step();
         }
@@ -270,14 +277,21 @@ Comparison compare_traces(TraceStream& first, TraceStream& second, const std::fu
     if (whole && a.ended() != b.ended()) {
         throw Error(a.ended() ? say("the second trace goes on where the first ends, after {} tokens; only traces of "
                                     "the same text can be compared",
-                                    comparison.tokens())
+                                    tokens)
                               : say("the first trace goes on where the second ends, after {} tokens; only traces of "
                                     "the same text can be compared",
-                                    comparison.tokens()));
+                                    tokens));
     }
-    if (comparison.tokens() == 0) {
+    if (tokens == 0) {
         throw Error(say("the traces have no token to compare"));
     }
+}
+
+Comparison compare_traces(TraceStream& first, TraceStream& second, const std::function<void()>& check) {
+    Comparison comparison(first.spec(), second.spec());
+    for_each_pair(first, second, check, [&](const Chunk& a, std::size_t at_a, const Chunk& b, std::size_t at_b) {
+        comparison.add(a, at_a, b, at_b);
+    });
     return comparison;
 }
 

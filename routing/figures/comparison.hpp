@@ -33,8 +33,8 @@ class Comparison {
  public:
     /// Throws Error, a sentence: the two routers have other layers, experts or experts per token.
     Comparison(const RouterSpec& first, const RouterSpec& second);
-    /// A token that both have. Throws Error when it is not the same one.
-    void add(const Chunk& first, std::size_t at_first, const Chunk& second, std::size_t at_second);
+    /// A token that both have; gives its own flips, over all layers. Throws Error when it is not the same one.
+    Flips add(const Chunk& first, std::size_t at_first, const Chunk& second, std::size_t at_second);
 
     struct Layer {
         int layer = 0;  ///< its number in the model
@@ -50,6 +50,9 @@ class Comparison {
         double violation_first = 0, violation_second = 0;  ///< MaxVio of either
     };
     std::vector<Layer> layers() const;
+    /// Tokens per expert, [E], in the decisions that were compared; `side` 0 is the first trace, 1 the second; `layer`
+    /// is a place among the routed ones.
+    std::vector<double> load(std::size_t side, std::size_t layer) const;
     Flips all() const;
     const std::vector<Flips>& ranks() const { return ranks_; }  ///< [K]
     const std::array<Flips, kTokenClasses.size()>& classes() const { return classes_; }
@@ -78,8 +81,8 @@ class Comparison {
     std::uint64_t undecided() const { return undecided_; }  ///< decisions that only one of the traces has
 
  private:
-    void compare(const Chunk& first, std::size_t at_first, const Chunk& second, std::size_t at_second,
-                 std::size_t layer, TokenClass kind);
+    Flips compare(const Chunk& first, std::size_t at_first, const Chunk& second, std::size_t at_second,
+                  std::size_t layer, TokenClass kind);
 
     RouterSpec spec_;
     Shape shape_;
@@ -97,8 +100,14 @@ class Comparison {
     double sum_first_ = 0, sum_second_ = 0, sum_squares_ = 0;
 };
 
+/// A token that both traces have: its place in a piece of either.
+using TokenPair =
+    std::function<void(const Chunk& first, std::size_t at_first, const Chunk& second, std::size_t at_second)>;
 /// Goes through both from the beginning; a token that one of them lacks because a piece is damaged is left out. `check`
-/// is called before each piece and may throw. Throws Error, a sentence, when they are not of the same tokens or shapes.
+/// is called before each piece and may throw. Throws Error, a sentence, when one goes on where the other ends, or when
+/// they have no token in common.
+void for_each_pair(TraceStream& first, TraceStream& second, const std::function<void()>& check, const TokenPair& each);
+/// The comparison of all those tokens. Throws Error, a sentence, also when they are not the same or the shapes differ.
 Comparison compare_traces(TraceStream& first, TraceStream& second, const std::function<void()>& check = {});
 
 /// All of the above: the words that scripts rely on stand in docs/manual-en.md. Numbers that are none are null.

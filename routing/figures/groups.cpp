@@ -127,18 +127,42 @@ std::vector<double> GroupLoad::load(std::size_t group, std::size_t layer) const 
     return with_open(group, layer).y;
 }
 
-std::vector<GroupLoad::Share> GroupLoad::shares(std::size_t group, std::size_t layer) const {
-    const Sums sums = with_open(group, layer);
-    const double n = sums.n[0], texts = static_cast<double>(sums.texts);
-    std::vector<double> overall(shape_.experts), variances(shape_.experts);
-    double tokens_of_all = 0, sum_of_variances = 0, sum_if_independent = 0;
-    for (std::size_t other = 0; other < groups_.size(); ++other) {
-        const std::vector<double> counts = load(other, layer);
-        tokens_of_all += static_cast<double>(tokens(other, layer));
+/// Share of the tokens of all groups, [E]; NaN without any.
+std::vector<double> GroupLoad::overall(std::size_t layer) const {
+    std::vector<double> shares(shape_.experts);
+    double all = 0;
+    for (std::size_t group = 0; group < groups_.size(); ++group) {
+        const std::vector<double> counts = load(group, layer);
+        all += static_cast<double>(tokens(group, layer));
         for (std::size_t expert = 0; expert < shape_.experts; ++expert) {
-            overall[expert] += counts[expert];
+            shares[expert] += counts[expert];
         }
     }
+    for (double& share : shares) {
+        share = all > 0 ? share / all : std::numeric_limits<double>::quiet_NaN();
+    }
+    return shares;
+}
+
+std::vector<GroupLoad::Share> GroupLoad::shares(std::size_t group, std::size_t layer) const {
+    return shares(group, layer, overall(layer));
+}
+
+std::vector<std::vector<GroupLoad::Share>> GroupLoad::shares_of_all(std::size_t layer) const {
+    const std::vector<double> all = overall(layer);
+    std::vector<std::vector<Share>> result;
+    for (std::size_t group = 0; group < groups_.size(); ++group) {
+        result.push_back(shares(group, layer, all));
+    }
+    return result;
+}
+
+std::vector<GroupLoad::Share> GroupLoad::shares(std::size_t group, std::size_t layer,
+                                                const std::vector<double>& of_all) const {
+    const Sums sums = with_open(group, layer);
+    const double n = sums.n[0], texts = static_cast<double>(sums.texts);
+    std::vector<double> variances(shape_.experts);
+    double sum_of_variances = 0, sum_if_independent = 0;
     for (std::size_t expert = 0; expert < shape_.experts && n > 0; ++expert) {
         const double p = sums.y[expert] / n;
         variances[expert] = variance(sums.y[expert], sums.yy[expert], sums.yn[expert], n, sums.nn[0], texts);
@@ -154,7 +178,7 @@ std::vector<GroupLoad::Share> GroupLoad::shares(std::size_t group, std::size_t l
         share.of = static_cast<std::uint64_t>(n);
         share.by_texts = sums.texts > 1;
         share.uniform = static_cast<double>(shape_.per_token) / static_cast<double>(shape_.experts);
-        share.overall = tokens_of_all > 0 ? overall[expert] / tokens_of_all : std::numeric_limits<double>::quiet_NaN();
+        share.overall = of_all[expert];
         const double p = n > 0 ? sums.y[expert] / n : std::numeric_limits<double>::quiet_NaN();
         const double independent = variances[expert] > 0 ? p * (1 - p) / variances[expert] : n / effect;
         share.effective = std::min(n, independent);

@@ -45,6 +45,8 @@ class GroupLoad {
     std::uint64_t tokens(std::size_t group, std::size_t layer) const;
     /// All experts of a routed layer, [E].
     std::vector<Share> shares(std::size_t group, std::size_t layer) const;
+    /// The same for every group, [groups][E]: what all groups share is summed once.
+    std::vector<std::vector<Share>> shares_of_all(std::size_t layer) const;
     /// Counts of a layer, [E], for load_metrics() and share_difference().
     std::vector<double> load(std::size_t group, std::size_t layer) const;
     /// Tokens that were not counted, as there were too many groups.
@@ -59,6 +61,8 @@ class GroupLoad {
     };
     void close();
     Sums with_open(std::size_t group, std::size_t layer) const;
+    std::vector<double> overall(std::size_t layer) const;
+    std::vector<Share> shares(std::size_t group, std::size_t layer, const std::vector<double>& of_all) const;
 
     static constexpr std::size_t kNoGroup = static_cast<std::size_t>(-1);
 

@@ -72,6 +72,15 @@ TEST(Svg, APathHasAGapWhereAPointIsMissing) {
               R"(<rect x="1.00" y="2.0" width="3.00" height="4.0" fill="#fff"><title>t</title></rect>)");
 }
 
+TEST(Svg, ABandGoesOverFromOneHeightToAnother) {
+    EXPECT_EQ(svg::band(0, 1, 2, 10, 5, 8, "#123456", 0.5, "t"),
+              R"(<path d="M0.0 1.00C5.0 1.00 5.0 5.00 10.0 5.00L10.0 8.00C5.0 8.00 5.0 2.00 0.0 2.00Z" )"
+              R"(fill="#123456" fill-opacity="0.50"><title>t</title></path>)");
+    const std::string begin = svg::begin(900, 420, "a &lt; b");
+    EXPECT_NE(begin.find("viewBox='0 0 900 420'"), std::string::npos);
+    EXPECT_NE(begin.find(">a &lt; b</text>"), std::string::npos);
+}
+
 TEST(HalfFloats, EveryHalfComesBack) {
     for (std::uint32_t half = 0; half < 0x10000; ++half) {
         const auto bits = static_cast<std::uint16_t>(half);

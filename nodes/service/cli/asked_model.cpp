@@ -9,7 +9,7 @@
 namespace moescope::node {
 
 nlohmann::json ask_model(const Paths& paths, const std::string& model, const nlohmann::json& request,
-                         const base::Sentence& doing, const std::function<void(std::span<const std::byte>)>& on_lines) {
+                         const base::Sentence& doing, const OnPart& on_part) {
     constexpr std::chrono::milliseconds kPatience{700};
     HeldSignals signals;
     const std::filesystem::path path = PrintedLibrary(paths).resolve(model);
@@ -18,7 +18,7 @@ nlohmann::json ask_model(const Paths& paths, const std::string& model, const nlo
     run_until_signal(signals, [&](const std::atomic<bool>& stop) {
         auto lease = workers.acquire(model, path, stop);
         lease.open(cores(), stop);
-        answer = lease->ask(request, doing, on_lines, stop, kPatience);
+        answer = lease->ask(request, doing, on_part, stop, kPatience);
     });
     if (!answer.value("complete", true)) {  // the model obeyed: what it gives is a part
         signals.stop_if_taken();

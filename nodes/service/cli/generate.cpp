@@ -88,8 +88,9 @@ int generate_command(const Paths& paths, const GenerateOptions& options) {
     WorkerPool workers(paths.program);
     std::vector<GenerationResult> results;
     std::vector<json> tokens(count, json::array());
-    const auto collect = [&](std::span<const std::byte> body) {
-        const auto batch = options.alternatives > 0 ? protocol::decode_tokens(body) : std::nullopt;
+    const auto collect = [&](WorkerMessageKind kind, std::span<const std::byte> body) {
+        const bool wanted_one = options.alternatives > 0 && kind == WorkerMessageKind::tokens;
+        const auto batch = wanted_one ? protocol::decode_tokens(body) : std::nullopt;
         if (!batch || batch->run - order.run >= count) {
             return;
         }
@@ -104,7 +105,7 @@ int generate_command(const Paths& paths, const GenerateOptions& options) {
     run_until_signal(signals, [&](const std::atomic<bool>& stop) {
         auto lease = workers.acquire(order.model, order.path, stop);
         lease.open(order.threads > 0 ? order.threads : cores(), stop);
-        results = generate_several(*lease, order, options.count, collect, stop);
+        results = generate_several(*lease, order, ReplayFile(), options.count, collect, stop);
     });
     if (results[0].state == RunState::failed) {
         throw base::Error(results[0].message);

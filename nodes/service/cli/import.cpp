@@ -1,6 +1,4 @@
-// moescope-node import: what other programs recorded of a router, as a trace.
-#include "routing/imports/import.hpp"
-
+// moescope-node import: what other programs recorded of a router, as a trace or as a run of a session.
 #include <CLI/CLI.hpp>
 #include <filesystem>
 #include <fmt/format.h>
@@ -12,10 +10,13 @@
 
 #include "base/error.hpp"
 #include "base/foreign_text.hpp"
+#include "base/json_fields.hpp"
 #include "base/sentence.hpp"
-#include "engine/exchange/imatrix.hpp"
 #include "nodes/service/cli/console.hpp"
+#include "nodes/service/cli/local_node.hpp"
 #include "nodes/service/cli/subcommands.hpp"
+#include "nodes/service/jobs/recording.hpp"
+#include "nodes/service/jobs/route_job.hpp"
 #include "nodes/service/library/trace_export.hpp"
 #include "routing/trace_file.hpp"
 #include "sessions/outputs.hpp"
@@ -26,44 +27,81 @@ using nlohmann::json;
 namespace {
 
 struct ImportOptions {
-    std::string format, file, out, config, model;
-    int layers = 0, experts = 0, per_token = 0;
+    RecordingOrder recording;
+    std::string out;
     bool force = false, json = false;
 };
 
-routing::ModelShape shape_of(const ImportOptions& options) {
-    routing::ModelShape shape;
-    if (!options.config.empty()) {
-        shape = routing::read_model_shape(options.config);
-    }
-    if (options.layers > 0 && options.layers != shape.layers) {
-        shape.layers = options.layers;
-        shape.routed_layers.clear();
-    }
-    shape.experts = options.experts > 0 ? options.experts : shape.experts;
-    shape.per_token = options.per_token > 0 ? options.per_token : shape.per_token;
-    shape.model = options.model.empty() ? options.file : options.model;
-    return shape;
+/// A session that is there already: the recording becomes a run of it.
+bool is_session(const std::filesystem::path& path) {
+    std::error_code error;
+    return std::filesystem::is_directory(path / "segments", error);
 }
 
-routing::Import read(const ImportOptions& options) {
-    const routing::ModelShape shape = shape_of(options);
-    if (options.format == "vllm") {
-        return routing::import_vllm(options.file, shape);
+void print_end(const ImportOptions& options, const json& router, std::uint64_t tokens, std::uint64_t counts,
+               const json& more) {
+    if (options.json) {
+        json line = {{"file", options.recording.path},
+                     {"out", options.out},
+                     {"tokens", tokens},
+                     {"counts", counts},
+                     {"router", router}};
+        line.update(more);
+        print_json(line);
+    } else {
+        fmt::print("{}: {} layers of {} experts, {} per token; {}\n", base::one_line(options.out),
+                   router.at("routed_layers").size(), base::count_of(router, "experts"),
+                   base::count_of(router, "experts_per_token"),
+                   tokens > 0 ? fmt::format("{} tokens", tokens) : fmt::format("{} times the counts", counts));
     }
-    if (options.format == "sglang") {
-        return routing::import_sglang(options.file, shape);
-    }
-    return options.format == "megatron" ? routing::import_megatron(options.file, shape)
-                                        : engine::import_imatrix(options.file, shape);
 }
 
-int import_command(const ImportOptions& options) {
+int import_into_session(const Paths& paths, const ImportOptions& options) {
+    HeldSignals signals;
+    json router;
+    LocalNode node(paths, options.out, [&](protocol::RecordType type, const std::vector<std::byte>& body) {
+        if (type == protocol::RecordType::routing_started) {
+            router = base::member(protocol::decode_json(body).value_or(json()), "router");
+        }
+    });
+    const RecordingOrder& recording = options.recording;
+    json wanted = {{"path", std::filesystem::absolute(recording.path).string()},
+                   {"format", recording.format},
+                   {"layers", recording.layers},
+                   {"experts", recording.experts},
+                   {"experts_per_token", recording.per_token}};
+    if (!recording.config.empty()) {
+        wanted["config"] = recording.config;
+    }
+    if (!recording.model.empty()) {
+        wanted["model"] = recording.model;
+    }
+    RouteRequest order = parse_import(wanted);
+    order.run = node.session->new_run(protocol::run_kind_name(protocol::RunKind::route), order.title);
+    RouteResult result;
+    {
+        RouteJob job(node.parts, order);
+        wait_for(job, signals);
+        result = job.result();
+    }
+    finish(node, result);
+    if (result.state == protocol::RunState::stopped) {
+        throw Stopped(signals.first(), base::say("before it was done"));
+    }
+    print_warnings(result.doubts);
+    print_end(options, router, result.tokens, result.counts, {{"run", order.run}});
+    return 0;
+}
+
+int import_command(const Paths& paths, const ImportOptions& options) {
+    if (is_session(options.out)) {
+        return import_into_session(paths, options);
+    }
     sessions::OutputFile output(options.out, sessions::existing_files(options.force),
-                                {options.file, options.config});
+                                {options.recording.path, options.recording.config});
     HeldSignals signals;
     const auto read_one = std::make_shared<routing::Import>();
-    run_or_leave(signals, [options, read_one] { *read_one = read(options); });
+    run_or_leave(signals, [options, read_one] { *read_one = read_recording(options.recording); });
     const routing::RouterSpec& spec = read_one->spec;
     std::size_t tokens = 0, counts = 0;
     const bool as_text = std::filesystem::path(options.out).extension() == ".jsonl";
@@ -89,18 +127,7 @@ int import_command(const ImportOptions& options) {
     const std::uint64_t bytes = std::filesystem::file_size(output.temporary());
     output.commit();
     print_warnings(spec.doubts);
-    if (options.json) {
-        print_json({{"file", options.file},
-                    {"out", options.out},
-                    {"tokens", tokens},
-                    {"counts", counts},
-                    {"bytes", bytes},
-                    {"router", routing::router_to_json(spec)}});
-    } else {
-        fmt::print("{}: {} layers of {} experts, {} per token; {}\n", base::one_line(options.out),
-                   spec.routed_layers.size(), spec.experts, spec.experts_per_token,
-                   tokens > 0 ? fmt::format("{} tokens", tokens) : fmt::format("{} times the counts", counts));
-    }
+    print_end(options, routing::router_to_json(spec), tokens, counts, {{"bytes", bytes}});
     return 0;
 }
 
@@ -109,28 +136,34 @@ int import_command(const ImportOptions& options) {
 void add_import(CLI::App& app, Chosen& chosen) {
     const auto options = std::make_shared<ImportOptions>();
     auto* command = app.add_subcommand("import", "What another program recorded of a router, as a trace");
-    command->add_option("file", options->file, "Answers of a server, counts of a training run, or an importance matrix")
+    command
+        ->add_option("file", options->recording.path,
+                     "Answers of a server, counts of a training run, or an importance matrix")
         ->required()
         ->check(filled());
-    command->add_option("--format", options->format, "vllm, sglang, megatron or imatrix")
+    command->add_option("--format", options->recording.format, kRecordingFormats)
         ->required()
         ->check(CLI::IsMember({"vllm", "sglang", "megatron", "imatrix"}));
-    command->add_option("--out", options->out, "Trace to write: columns, or text when the name ends with .jsonl")
+    command
+        ->add_option("--out", options->out,
+                     "Trace to write: columns, or text when the name ends with .jsonl; or the folder of a session that "
+                     "is there, to which it is added")
         ->required()
         ->check(filled());
     command->add_flag("--force", options->force, "Replace a file that is there");
-    command->add_option("--config", options->config, "config.json of the model: its layers and experts")
+    command->add_option("--config", options->recording.config, "config.json of the model: its layers and experts")
         ->check(filled());
-    command->add_option("--model", options->model, "Its name, for people")->check(filled());
-    command->add_option("--layers", options->layers, "Layers of the model, those without experts too")
+    command->add_option("--model", options->recording.model, "Its name, for people")->check(filled());
+    command->add_option("--layers", options->recording.layers, "Layers of the model, those without experts too")
         ->check(whole_number(1, routing::kMostLayers));
-    command->add_option("--experts", options->experts, "Experts of a layer")
+    command->add_option("--experts", options->recording.experts, "Experts of a layer")
         ->check(whole_number(1, routing::kMostExperts));
-    command->add_option("--experts-per-token", options->per_token, "Experts that are chosen for a token")
+    command->add_option("--experts-per-token", options->recording.per_token, "Experts that are chosen for a token")
         ->check(whole_number(1, routing::kMostExperts));
     command->add_flag("--json", options->json, "One JSON object on standard output");
-    command->callback(
-        [&chosen, options] { chosen.command = [options](const Paths&) { return import_command(*options); }; });
+    command->callback([&chosen, options] {
+        chosen.command = [options](const Paths& paths) { return import_command(paths, *options); };
+    });
 }
 
 }  // namespace moescope::node

@@ -23,6 +23,10 @@ class PrintingSink final : public RecordSink {
         print_(type, body);
         inner_.write(type, std::move(body));
     }
+    void write_waiting(protocol::RecordType type, std::vector<std::byte> body, const std::atomic<bool>& stop) override {
+        print_(type, body);
+        inner_.write_waiting(type, std::move(body), stop);
+    }
     base::Sentence problem() const override { return inner_.problem(); }
 
  private:

@@ -30,7 +30,7 @@ int logits_command(const Paths& paths, const std::string& model, const std::stri
         lease.open(cores(), stop);
         lease->ask(
             {{"op", "logits"}, {"tokens", fs::absolute(tokens).string()}, {"out", output.temporary().string()}},
-            base::say("computing logits with {}", model), [](std::span<const std::byte>) {}, stop);
+            base::say("computing logits with {}", model), [](WorkerMessageKind, std::span<const std::byte>) {}, stop);
     });
     output.commit();
     return 0;

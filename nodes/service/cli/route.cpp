@@ -126,7 +126,11 @@ int route_command(const Paths& paths, const RouteOptions& options) {
     sources.emplace_back(options.replay);
     TraceOutput output(options.out, sessions::existing_files(options.overwrite), sources);
     const json answer = ask_model(paths, options.model, request, base::say("routing a text with {}", options.model),
-                                  [&](std::span<const std::byte> lines) { output.write(lines); });
+                                  [&](WorkerMessageKind kind, std::span<const std::byte> lines) {
+                                      if (kind == WorkerMessageKind::lines) {
+                                          output.write(lines);
+                                      }
+                                  });
     output.finish();
     std::vector<base::Sentence> doubts;
     for (const json& doubt : base::member(answer, "doubts")) {

@@ -16,6 +16,7 @@ struct Chosen {
 
 void add_serve(CLI::App& app, Chosen& chosen);
 void add_train(CLI::App& app, Chosen& chosen);
+void add_experiment(CLI::App& app, Chosen& chosen);
 void add_export(CLI::App& app, Chosen& chosen);
 void add_generate(CLI::App& app, Chosen& chosen);
 void add_tokenize(CLI::App& app, Chosen& chosen);
@@ -32,8 +33,8 @@ void add_diff(CLI::App& app, Chosen& chosen);
 void add_models(CLI::App& app, Chosen& chosen);
 
 /// In the order of --help.
-inline constexpr std::array kSubcommands = {add_serve,  add_train, add_export, add_generate, add_tokenize, add_logits,
-                                            add_route,  add_sweep, add_probe,  add_label,    add_report,   add_inspect,
-                                            add_import, add_trace, add_diff,   add_models};
+inline constexpr std::array kSubcommands = {
+    add_serve, add_train, add_experiment, add_export,  add_generate, add_tokenize, add_logits, add_route, add_sweep,
+    add_probe, add_label, add_report,     add_inspect, add_import,   add_trace,    add_diff,   add_models};
 
 }  // namespace moescope::node

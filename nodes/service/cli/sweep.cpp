@@ -62,11 +62,8 @@ std::string words(const json& figure) {
 }
 
 /// How far it is, on the terminal's own line.
-void show_progress(std::span<const std::byte> lines) {
-    std::string_view text(reinterpret_cast<const char*>(lines.data()), lines.size());
-    text = text.substr(0, text.find_last_not_of('\n') + 1);
-    text = text.substr(text.rfind('\n') + 1);  // npos + 1: the whole
-    if (const auto progress = base::parse_object(text, text.size())) {
+void show_progress(std::span<const std::byte> body) {
+    if (const auto progress = base::parse_object(body, body.size())) {
         fmt::print(stderr, "\r{} of {}", base::count_of(*progress, "progress"), base::count_of(*progress, "total"));
         std::fflush(stderr);
     }
@@ -89,12 +86,11 @@ int sweep_command(const Paths& paths, const SweepOptions& options) {
     const bool terminal = !options.json && isatty(STDERR_FILENO) != 0;
     const auto start = Clock::now();
     const json answer = ask_model(paths, options.model, request, base::say("knocking out experts of {}", options.model),
-                                  [&](std::span<const std::byte> lines) {
+                                  [&](WorkerMessageKind, std::span<const std::byte> body) {
                                       if (terminal) {
-                                          show_progress(lines);
+                                          show_progress(body);
                                       } else if (options.json) {
-                                          std::fwrite(lines.data(), 1, lines.size(), stdout);
-                                          std::fflush(stdout);
+                                          print_json(base::parse_object(body, body.size()).value_or(json::object()));
                                       }
                                   });
     if (terminal) {

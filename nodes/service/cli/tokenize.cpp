@@ -36,7 +36,8 @@ int tokenize_command(const Paths& paths, const TokenizeOptions& options) {
     auto lease = workers.acquire(options.model, path, never);
     lease.open(cores(), never);
     const json shown = lease->ask(
-        request, base::say("reading a prompt with {}", options.model), [](std::span<const std::byte>) {}, never);
+        request, base::say("reading a prompt with {}", options.model),
+        [](WorkerMessageKind, std::span<const std::byte>) {}, never);
     const json ids = shown.value("ids", json::array());
     if (options.json) {
         print_json({{"text", shown.value("text", "")}, {"ids", ids}});

@@ -19,6 +19,7 @@
 #include "nodes/service/cli/printed_library.hpp"
 #include "nodes/service/cli/replay.hpp"
 #include "nodes/service/cli/subcommands.hpp"
+#include "nodes/service/cli/training_output.hpp"
 #include "nodes/service/commands/service.hpp"
 #include "nodes/service/jobs/run_names.hpp"
 #include "nodes/service/library/command_error.hpp"
@@ -30,47 +31,6 @@ using nlohmann::json;
 using protocol::RunState;
 
 namespace {
-
-/// Every value of the table under its key, null where it was not computed; "part_ms.data" is data within part_ms.
-json step_json(const protocol::StepRecord& step) {
-    json line = {{"step", step.step}, {"tokens_total", step.tokens_total}};
-    for (const base::StepValue& row : base::kStepValues) {
-        const std::string_view key = row.key, name = base::short_key(row);
-        json& place =
-            name == key ? line[row.key] : line[std::string(key.substr(0, key.size() - name.size() - 1))][name];
-        place = number_or_null(value_of(step, row));
-    }
-    return line;
-}
-
-void print_step(const protocol::StepRecord& step, bool as_json, int planned) {
-    if (as_json) {
-        print_json(step_json(step));
-    } else if (step.step % 10 == 0 || step.step == 1 || step.step == static_cast<std::uint64_t>(planned)) {
-        fmt::print("step {:>6} / {}   cross-entropy {:.4f}   total loss {:.4f}   {:.0f} tok/s   {:.0f} ms/step\n",
-                   step.step, planned, step.cross_entropy, step.loss, step.tokens_per_second, step.step_ms);
-        std::fflush(stdout);
-    }
-}
-
-/// "English 4.1234, Chinese 5.0123"; a language without held-out text is left out.
-std::string held_out_text(double english, double chinese) {
-    std::string text;
-    for (const auto& [name, loss] : {std::pair{"English", english}, std::pair{"Chinese", chinese}}) {
-        if (std::isfinite(loss)) {
-            base::append_to_list(text, fmt::format("{} {:.4f}", name, loss));
-        }
-    }
-    return text.empty() ? "none" : text;
-}
-
-/// What the record of an evaluation says; the lines of --json are of steps alone.
-void print_evaluation(const json& record) {
-    const json& loss = base::member(record, "loss");
-    fmt::print("step {:>6}   held-out cross-entropy: {}\n", base::count_of(record, "step"),
-               held_out_text(base::number_of(loss, "en"), base::number_of(loss, "zh")));
-    std::fflush(stdout);
-}
 
 /// Path of the weights to start from; empty when the run starts from random numbers.
 fs::path init_path(const TrainOptions& options, const Paths& paths) {
@@ -127,34 +87,6 @@ void check_same_run(const TrainOptions& options, const engine::RunConfig& wanted
         throw CommandError(say("the run in {} was trained on {}, not {}; give the same --data to resume it",
                                options.out, order.data, options.data));
     }
-}
-
-/// The range of a whole number of the configuration, for the option of the same name.
-CLI::Validator range_of(const std::string& key) {
-    for (const auto& field : engine::config_fields()) {
-        if (field.section == "train" && field.key == key) {
-            const bool all = field.high >= 0x1p64;
-            return whole_number(static_cast<std::int64_t>(field.low), all ? std::numeric_limits<std::uint64_t>::max()
-                                                                          : static_cast<std::uint64_t>(field.high));
-        }
-    }
-    return {};
-}
-
-json final_line(const TrainingResult& result) {
-    json line = {{"done", result.state == RunState::done},
-                 {"state", protocol::run_state_name(result.state)},
-                 {"steps", result.steps},
-                 {"loss", number_or_null(result.loss)},
-                 {"cross_entropy", number_or_null(result.cross_entropy)},
-                 {"parameters_sha256", result.parameters_sha256.empty() ? json() : json(result.parameters_sha256)},
-                 {"checkpoint", result.checkpoint.string()},
-                 {"seconds", result.seconds}};
-    if (result.held_out) {
-        line["held_out_loss"] = {{"en", number_or_null(result.held_out->loss[0])},
-                                 {"zh", number_or_null(result.held_out->loss[1])}};
-    }
-    return line;
 }
 
 /// `before`: the run had ended when the command came, and there was nothing left to do.
@@ -247,10 +179,12 @@ int train_command(const Paths& paths, const TrainOptions& options) {
     int planned = 0;
     LocalNode node(paths, options.out, [&](protocol::RecordType type, const std::vector<std::byte>& body) {
         if (type == protocol::RecordType::step) {
-            if (const auto step = protocol::decode_step(body)) {
-                print_step(*step, options.json, planned);
+            if (const auto step = protocol::decode_step(body); step && options.json) {
+                print_json(step_json(*step));
+            } else if (step) {
+                print_step(*step, planned);
             }
-        } else if (type == protocol::RecordType::evaluation && !options.json) {
+        } else if (type == protocol::RecordType::evaluation && !options.json) {  // the lines are of steps alone
             if (const auto record = protocol::decode_json(body)) {
                 print_evaluation(*record);
             }

@@ -35,6 +35,8 @@ const std::map<std::string, Service::Command>& Service::commands() {
         {"train.expert", {&Service::train_expert, quick, true}},
         {"train.fork", {&Service::train_fork, slow, true}},
         {"train.continue", {&Service::train_continue, slow, true}},
+        {"experiment.start", {&Service::experiment_start, slow, true}},
+        {"experiment.cancel", {&Service::experiment_cancel, quick, false}},
         {"generate.start", {&Service::generate_start, quick, true}},
         {"generate.cancel", {&Service::generate_cancel, quick, false}},
         {"probe.start", {&Service::probe_start, quick, true}},
@@ -43,6 +45,14 @@ const std::map<std::string, Service::Command>& Service::commands() {
         {"probe.cancel", {&Service::probe_cancel, quick, false}},
         {"probe.label", {&Service::probe_label, slow, true}},
         {"probe.plan", {&Service::probe_plan, slow, false, true}},
+        {"route.start", {&Service::route_start, slow, true}},
+        {"route.effect", {&Service::route_effect, slow, true}},
+        {"route.sweep", {&Service::route_sweep, quick, true}},
+        {"route.import", {&Service::route_import, slow, true}},
+        {"route.export", {&Service::route_export, long_work, false, true}},
+        {"route.cancel", {&Service::route_cancel, quick, false}},
+        {"interventions.save", {&Service::interventions_save, quick, true}},
+        {"interventions.remove", {&Service::interventions_remove, quick, true}},
         {"models.add", {&Service::models_add, slow, true, true}},
         {"models.remove", {&Service::models_remove, slow, true, true}},
         {"models.inspect", {&Service::models_inspect, slow, false, true}},
@@ -130,7 +140,11 @@ Service::Service(const Paths& paths, ServeOptions options)
     }
     tell_of_library();
     read_new_events();
+    if (journal_) {
+        experiments_.take(history_);
+    }
     show_earlier_runs();
+    sets_ = history_.intervention_sets();
     if (journal_) {
         history_ = history::Session();  // from here on the jobs know better
     }
@@ -141,7 +155,7 @@ Service::Service(const Paths& paths, ServeOptions options)
     }
     transport::NodeServerOptions server;
     server.socket = options_.socket;
-    server.features = "train,generate,probe,report";
+    server.features = "train,generate,probe,report,route";
     server_ = std::make_unique<transport::NodeServer>(server, session_->journal(), *this);
     lane(Lane::slow).post(kNode, {[this] { count_probes(); }, [] {}});
 }
@@ -170,6 +184,7 @@ void Service::run(const std::function<bool()>& stop) {
             watch_disk();
             follow_writer();
         }
+        advance_experiments();
         publish(second);
         reap();
     }
@@ -286,9 +301,10 @@ void Service::show_earlier_runs() {
             checkpoints = history::complete_checkpoints(*session_, number);
         }
         const std::uint64_t checkpoint = checkpoints.empty() ? 0 : checkpoints.back();
-        if (!protocol::ended(run.state) && journal_) {
+        const bool cut = !protocol::ended(run.state) && run.state != RunState::planned;  // an experiment plans runs
+        if (cut && journal_) {
             close_interrupted_run(run, checkpoint);
-        } else if (!protocol::ended(run.state) && !writer_) {
+        } else if (cut && !writer_) {
             run.state = RunState::interrupted;  // nobody is there who could go on with it
             run.message = say("the node stopped while this was running");
         }
@@ -366,6 +382,7 @@ void Service::end_jobs() {
     std::map<std::uint32_t, std::shared_ptr<TrainingJob>> trainings;
     std::map<std::uint32_t, std::shared_ptr<GenerationJob>> generations;
     std::map<std::uint32_t, std::shared_ptr<ProbeJob>> probes;
+    std::map<std::uint32_t, std::shared_ptr<RouteJob>> routes;
     {
         const std::lock_guard lock(jobs_mutex_);
         closing_ = true;
@@ -376,6 +393,7 @@ void Service::end_jobs() {
         trainings.swap(trainings_);
         generations.swap(generations_);
         probes.swap(probes_);
+        routes.swap(routes_);
     }
     const auto all = [&](void (Job::*what)()) {
         const auto each = [what](auto& jobs) {
@@ -386,7 +404,9 @@ void Service::end_jobs() {
         each(trainings);
         each(generations);
         each(probes);
+        each(routes);
     };
+    remember_unfinished(trainings);
     all(&Job::request_stop);
     all(&Job::wait);
     if (journal_) {
@@ -419,6 +439,7 @@ void Service::reap() {
     take(trainings_);
     take(generations_);
     take(probes_);
+    take(routes_);
 }
 
 void Service::publish(bool everything) {

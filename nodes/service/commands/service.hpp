@@ -15,9 +15,11 @@
 #include "nodes/history/checkpoint_name.hpp"
 #include "nodes/history/journal_reader.hpp"
 #include "nodes/service/commands/fair_lane.hpp"
+#include "nodes/service/jobs/experiment_queue.hpp"
 #include "nodes/service/jobs/generation.hpp"
 #include "nodes/service/jobs/job.hpp"
 #include "nodes/service/jobs/probe_job.hpp"
+#include "nodes/service/jobs/route_job.hpp"
 #include "nodes/service/jobs/training_job.hpp"
 #include "nodes/transport/node_server.hpp"
 
@@ -84,6 +86,8 @@ class Service final : public transport::RequestHandler {
     /// Gives the run its number and name and starts it.
     void start_run(TrainingRequest order, const std::string& title, const Reply& reply);
     void train_continue(const nlohmann::json& parameters, Reply reply);
+    void experiment_start(const nlohmann::json& parameters, Reply reply);
+    void experiment_cancel(const nlohmann::json& parameters, Reply reply);
     void generate_start(const nlohmann::json& parameters, Reply reply);
     void generate_cancel(const nlohmann::json& parameters, Reply reply);
     void probe_start(const nlohmann::json& parameters, Reply reply);
@@ -92,6 +96,14 @@ class Service final : public transport::RequestHandler {
     void probe_cancel(const nlohmann::json& parameters, Reply reply);
     void probe_label(const nlohmann::json& parameters, Reply reply);
     void probe_plan(const nlohmann::json& parameters, Reply reply);
+    void route_start(const nlohmann::json& parameters, Reply reply);
+    void route_effect(const nlohmann::json& parameters, Reply reply);
+    void route_sweep(const nlohmann::json& parameters, Reply reply);
+    void route_import(const nlohmann::json& parameters, Reply reply);
+    void route_export(const nlohmann::json& parameters, Reply reply);
+    void route_cancel(const nlohmann::json& parameters, Reply reply);
+    void interventions_save(const nlohmann::json& parameters, Reply reply);
+    void interventions_remove(const nlohmann::json& parameters, Reply reply);
     void models_add(const nlohmann::json& parameters, Reply reply);
     void models_remove(const nlohmann::json& parameters, Reply reply);
     void models_inspect(const nlohmann::json& parameters, Reply reply);
@@ -129,15 +141,30 @@ class Service final : public transport::RequestHandler {
     /// on the thread of a lane, or replies with the failure. What `then` gets is named by its step.
     void with_models(std::vector<std::string> names, Reply reply,
                      std::function<void(const std::vector<ProbeModel>&)> then);
-    ProbeModel find_model(const std::string& name);
+    ProbeModel find_model(const std::string& asked);  ///< also with a set of changes
+    ProbeModel find_plain_model(const std::string& name);
+    /// "MODEL|SET" as two, when the session has that set; else `set` is empty.
+    history::ModelWithSet model_and_set(const std::string& name);
     ProbeModel find_checkpoint(history::CheckpointName name);
     /// The run that has to save a checkpoint before this one can be opened; null when none has.
     std::shared_ptr<TrainingJob> has_to_save(const history::CheckpointName& name);
     /// With the lock of the jobs held. Throws CommandError when another answer must not be started now.
     void check_room(const GenerationRequest& order) const;
+    // service_experiments.cpp
+    ExperimentQueue::StateOf experiment_states();
+    /// Its runs that wait will not begin, and the one that goes on stops. Throws CommandError when there is none.
+    void cancel_experiment(std::uint32_t number);
+    void not_begun(std::uint32_t run, protocol::RunState state, const Sentence& why);
+    /// Of the thread that runs the service: shows how far experiments are, and lets the next run begin.
+    void advance_experiments();
+    void begin_experiment_run(const ExperimentQueue::Next& next);
+    void remember_unfinished(const std::map<std::uint32_t, std::shared_ptr<TrainingJob>>& trainings);
     std::shared_ptr<TrainingJob> training(std::uint32_t run);
     std::shared_ptr<ProbeJob> probe(std::uint32_t run);
     void start_probe(ProbeRequest order, const std::vector<ProbeModel>& models);
+    /// Finds the model and the answer that the order names, and starts it.
+    void start_route(RouteRequest order, const Reply& reply);
+    void run_route(RouteRequest order, const Reply& reply);
 
     const Paths paths_;
     const ServeOptions options_;
@@ -149,6 +176,7 @@ class Service final : public transport::RequestHandler {
     ThreadShare threads_;
     GenerationQueue turns_;
     CheckpointHolds holds_;
+    ExperimentQueue experiments_;
     std::unique_ptr<JournalWriter> journal_;  ///< null while the session is open for reading only
 
     // Of the thread that runs the service.
@@ -163,10 +191,16 @@ class Service final : public transport::RequestHandler {
     std::map<std::uint32_t, std::shared_ptr<TrainingJob>> trainings_;
     std::map<std::uint32_t, std::shared_ptr<GenerationJob>> generations_;
     std::map<std::uint32_t, std::shared_ptr<ProbeJob>> probes_;
+    std::map<std::uint32_t, std::shared_ptr<RouteJob>> routes_;
     bool closing_ = false;       ///< no new jobs
-    std::uint32_t reports_ = 0;  ///< written so far; of the lane of long work
+    std::uint32_t reports_ = 0;  ///< written so far, exports too; of the lane of long work
+
+    std::mutex sets_mutex_;
+    std::map<std::string, nlohmann::json> sets_;  ///< of changes to routers that the session has: items by name
 
     std::atomic<bool> stop_{false}, ending_{false};
+    std::atomic<bool> experiment_begins_{false};            ///< a run is on its way to its job
+    std::map<std::string, std::string> shown_experiments_;  ///< their tasks as they stand on the board
     std::uint64_t published_board_ = 0, published_models_ = 0;
     std::map<std::string, std::string> published_;  ///< each gauge as it was last sent
     std::map<std::string, std::size_t> left_out_;   ///< entries of each list that did not fit
@@ -176,6 +210,9 @@ class Service final : public transport::RequestHandler {
     std::array<FairLane, static_cast<std::size_t>(Lane::count)> lanes_;
     std::unique_ptr<transport::NodeServer> server_;
 };
+
+/// The changes of a model that is named with a set. Throws CommandError when the order has changes already.
+void take_set(RoutingOrder& order, const ProbeModel& model);
 
 /// A configuration file. Throws CommandError or engine::Error naming the file.
 engine::RunConfig read_run_config(const std::filesystem::path& path);

@@ -31,7 +31,37 @@ std::optional<history::CheckpointName> checkpoint_of(const std::string& model) {
 
 }  // namespace
 
-ProbeModel Service::find_model(const std::string& name) {
+void take_set(RoutingOrder& order, const ProbeModel& model) {
+    if (!model.routing.changes()) {
+        return;
+    }
+    if (order.changes()) {
+        throw CommandError(
+            say("the model {} has changes of its own; leave out one of the two", history::model_sentence(model.name)));
+    }
+    order.interventions = model.routing.interventions;
+    order.set = model.routing.set;
+}
+
+history::ModelWithSet Service::model_and_set(const std::string& name) {
+    const auto parts = history::model_with_set(name);
+    const std::lock_guard lock(sets_mutex_);
+    return parts && sets_.contains(parts->set) ? *parts : history::ModelWithSet{name, {}};
+}
+
+ProbeModel Service::find_model(const std::string& asked) {
+    const auto [name, set] = model_and_set(asked);
+    if (!set.empty()) {
+        ProbeModel model = find_plain_model(name);
+        const std::lock_guard lock(sets_mutex_);
+        model.name = history::to_text(history::ModelWithSet{model.name, set});
+        model.routing = {std::nullopt, sets_[set], set};
+        return model;
+    }
+    return find_plain_model(name);
+}
+
+ProbeModel Service::find_plain_model(const std::string& name) {
     if (const auto checkpoint = checkpoint_of(name)) {
         return find_checkpoint(*checkpoint);
     }
@@ -77,7 +107,8 @@ std::shared_ptr<TrainingJob> Service::has_to_save(const history::CheckpointName&
 
 void Service::with_models(std::vector<std::string> names, Reply reply,
                           std::function<void(const std::vector<ProbeModel>&)> then) {
-    for (std::string& name : names) {
+    for (std::string& asked : names) {
+        const auto [name, set] = model_and_set(asked);
         const auto checkpoint = checkpoint_of(name);
         const auto job = checkpoint ? has_to_save(*checkpoint) : nullptr;
         if (!job) {
@@ -86,14 +117,16 @@ void Service::with_models(std::vector<std::string> names, Reply reply,
         // Save one first, and come back here with its step in the place of "now".
         TrainingCommand command;
         command.kind = TrainingCommand::Kind::checkpoint;
-        command.reply = [this, names, which = &name - names.data(), run = checkpoint->run, reply,
+        command.reply = [this, names, which = &asked - names.data(), run = checkpoint->run, set = set, reply,
                          then](Outcome outcome) mutable {
             if (!outcome.error.empty()) {
                 reply({{}, outcome.error});
                 return;
             }
+            std::string saved = history::to_text(history::CheckpointName{run, history::CheckpointName::Which::step,
+                                                                         base::count_of(outcome.value, "step")});
             names[static_cast<std::size_t>(which)] =
-                history::to_text({run, history::CheckpointName::Which::step, base::count_of(outcome.value, "step")});
+                set.empty() ? saved : history::to_text(history::ModelWithSet{std::move(saved), set});
             lane(Lane::quick)
                 .post(kNode, {[this, names, reply, then] {
                                   try {
@@ -138,6 +171,7 @@ void Service::generate_start(const json& value, Reply reply) {
         order.model_sha256 = models.front().sha256;
         order.model_title = models.front().title;
         order.hold = models.front().hold;
+        take_set(order.routing, models.front());
         const std::lock_guard lock(jobs_mutex_);
         if (closing_) {
             throw CommandError(say("the node is about to end and starts nothing new"));

@@ -115,7 +115,7 @@ void Service::probe_resume(const json& value, Reply reply) {
     auto order = order_to_resume(known_run(run));
     std::vector<std::string> names;
     for (const auto& model : order.models) {
-        names.push_back(model.name);
+        names.push_back(model_alone(model.name, model.routing));  // its changes are those that the run began with
     }
     with_models(names, reply, [this, order, run, reply](const std::vector<ProbeModel>& models) mutable {
         start_probe(std::move(order), models);

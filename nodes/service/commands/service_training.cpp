@@ -7,10 +7,12 @@
 #include "base/input_file.hpp"
 #include "base/settings.hpp"
 #include "base/text.hpp"
+#include "engine/model/balancings.hpp"
 #include "engine/model/machine_memory.hpp"
 #include "engine/train/memory_check.hpp"
 #include "engine/train/plan.hpp"
 #include "nodes/service/commands/service.hpp"
+#include "nodes/service/jobs/limits.hpp"
 #include "nodes/service/jobs/run_names.hpp"
 #include "nodes/service/library/machine.hpp"
 #include "nodes/service/library/parameters.hpp"
@@ -22,7 +24,6 @@ using nlohmann::json;
 namespace {
 
 constexpr std::uint64_t kLargestConfig = 64 << 10;
-constexpr std::int64_t kMostSteps = 100'000'000;
 
 /// Files *.json of a folder by name.
 std::vector<fs::path> json_files(const fs::path& folder) {
@@ -138,6 +139,20 @@ json fields_json() {
     return fields;
 }
 
+namespace {
+
+/// What `balance` of an experiment may be, see planned_experiment().
+json balancings_json() {
+    auto list = json::array();
+    for (const engine::Balancing& one : engine::balancings()) {
+        list.push_back(
+            {{"name", one.name}, {"settings", engine::balancing_settings(one.name)}, {"source", one.source}});
+    }
+    return list;
+}
+
+}  // namespace
+
 json plan_json(const engine::RunConfig& config) {
     const auto plan = engine::plan_run(config);
     return {{"parameters_total", plan.parameters_total},
@@ -177,6 +192,7 @@ void Service::catalogue(const json& parameters, Reply reply) {
     }
     reply({{{"presets", presets},
             {"config_fields", fields_json()},
+            {"balancings", balancings_json()},
             {"probe_sets", sets},
             {"prompts", prompts},
             {"datasets", {"manpages"}}},
@@ -251,6 +267,7 @@ void Service::train_continue(const json& value, Reply reply) {
     if (job && !job->finished()) {
         throw CommandError(say("run {} is still going on", name_in(board_.run_list(), run)));
     }
+    (void)experiments_.begun(run);  // its experiment waits for it no more
     job = std::make_shared<TrainingJob>(parts(), std::move(order));
     reply({{{"run", run}}, {}});
 }

@@ -9,6 +9,7 @@
 #include "nodes/history/checkpoint_name.hpp"
 #include "nodes/service/jobs/limits.hpp"
 #include "nodes/service/library/parameters.hpp"
+#include "routing/router_spec.hpp"
 
 namespace moescope::node {
 using nlohmann::json;
@@ -17,7 +18,6 @@ using protocol::RunState;
 
 namespace {
 
-constexpr std::size_t kLongestPrompt = 60000;  // bytes; fits a control frame
 constexpr std::size_t kLongestSystem = 20000;  // bytes; a prompt beside it may be shorter than its own limit
 
 /// Two columns of Compare are started by two commands a moment apart; waiting for the second gives both the right share
@@ -55,8 +55,9 @@ GenerationResult failed(const WorkerError& error, const std::atomic<bool>& cance
 }  // namespace
 
 GenerationRequest parse_generation(const json& value) {
-    const Parameters parameters(value, {"model", "prompt", "group", "max_tokens", "temperature", "top_k", "top_p",
-                                        "min_p", "seed", "alternatives", "chat", "system", "threads"});
+    const Parameters parameters(
+        value, {"model", "prompt", "group", "max_tokens", "temperature", "top_k", "top_p", "min_p", "seed",
+                "alternatives", "chat", "system", "threads", "routing", "interventions", "set"});
     GenerationRequest order;
     order.model = parameters.path("model");
     order.prompt = parameters.text("prompt");
@@ -73,6 +74,10 @@ GenerationRequest parse_generation(const json& value) {
     order.top_p = parameters.number("top_p", 0.95, 0, 1);
     order.min_p = parameters.number("min_p", 0.05, 0, 1);
     order.seed = parameters.seed(1);
+    order.routing = parse_changes(parameters);
+    if (parameters.has("routing") && parameters.text("routing") != "none") {
+        order.routing.detail = parse_detail(parameters, "routing", routing::Detail::weights);
+    }
     if (order.prompt.empty()) {
         throw CommandError(say("the prompt is empty; type a question first"));
     }
@@ -94,14 +99,13 @@ void check_system(const std::optional<std::string>& system, bool chat) {
     }
 }
 
-GenerationResult generate_with(WorkerProcess& process, const GenerationRequest& order,
-                               const std::function<void(std::span<const std::byte>)>& on_tokens,
-                               const std::atomic<bool>& cancel) {
-    return generate_several(process, order, 1, on_tokens, cancel)[0];
+GenerationResult generate_with(WorkerProcess& process, const GenerationRequest& order, const ReplayFile& replay,
+                               const OnPart& on_part, const std::atomic<bool>& cancel) {
+    return generate_several(process, order, replay, 1, on_part, cancel)[0];
 }
 
-std::vector<GenerationResult> generate_several(WorkerProcess& process, const GenerationRequest& order, int count,
-                                               const std::function<void(std::span<const std::byte>)>& on_tokens,
+std::vector<GenerationResult> generate_several(WorkerProcess& process, const GenerationRequest& order,
+                                               const ReplayFile& replay, int count, const OnPart& on_part,
                                                const std::atomic<bool>& cancel) {
     json request = {{"op", "generate"},
                     {"run", order.run},
@@ -119,13 +123,18 @@ std::vector<GenerationResult> generate_several(WorkerProcess& process, const Gen
     if (order.system) {
         request["system"] = *order.system;
     }
+    if (order.routing.detail) {
+        request["routing"] = routing::detail_name(*order.routing.detail);
+    }
+    request["name"] = model_alone(order.model, order.routing);
+    put_changes(request, order.routing, replay);
     struct Written {
         std::string text;
         int tokens = 0;
     };
     std::vector<Written> written(static_cast<std::size_t>(count));
-    const auto collect = [&](std::span<const std::byte> body) {
-        const auto batch = protocol::decode_tokens(body);
+    const auto collect = [&](WorkerMessageKind kind, std::span<const std::byte> body) {
+        const auto batch = kind == WorkerMessageKind::tokens ? protocol::decode_tokens(body) : std::nullopt;
         if (batch && batch->run - order.run < written.size()) {
             for (const auto& token : batch->tokens) {
                 auto& [text, tokens] = written[batch->run - order.run];
@@ -133,7 +142,7 @@ std::vector<GenerationResult> generate_several(WorkerProcess& process, const Gen
                 ++tokens;
             }
         }
-        on_tokens(body);
+        on_part(kind, body);
     };
     std::vector<GenerationResult> results(written.size());
     try {
@@ -143,6 +152,7 @@ std::vector<GenerationResult> generate_several(WorkerProcess& process, const Gen
         for (std::size_t i = 0; i < results.size(); ++i) {
             take_answer(i < answers.size() ? answers[i] : json::object(), results[i]);
             results[i].shown = base::text_of(reply, "shown");
+            results[i].routing_problem = base::sentence_in(reply, "routing_problem");
         }
     } catch (const WorkerError& error) {
         for (std::size_t i = 0; i < results.size(); ++i) {
@@ -218,7 +228,7 @@ bool GenerationJob::repeats(const GenerationRequest& order) const {
     }
     const auto settings = [](const GenerationRequest& o) {
         return std::tie(o.path, o.prompt, o.system, o.chat, o.max_tokens, o.alternatives, o.threads, o.temperature,
-                        o.top_p, o.min_p, o.top_k, o.seed);
+                        o.top_p, o.min_p, o.top_k, o.seed, o.routing.detail, o.routing.interventions);
     };
     return settings(order) == settings(order_);
 }
@@ -250,6 +260,7 @@ void GenerationJob::announce(int threads) {
         manifest["model_title"] = order_.model_title;
     }
     put_question(manifest, order_.system, order_.chat);
+    put_routing(manifest, order_.routing);
     parts_.sink.write_json(RecordType::run_started, {{"run", order_.run},
                                                      {"kind", protocol::run_kind_name(protocol::RunKind::generate)},
                                                      {"name", order_.model},
@@ -293,12 +304,25 @@ GenerationResult GenerationJob::answer() {
     lease.open(order.threads, cancel_);
     task.kind = protocol::TaskKind::generate;
     parts_.board.set_task(task);
-    return generate_with(
-        *lease, order,
-        [this](std::span<const std::byte> body) {
-            parts_.sink.write(RecordType::tokens, std::vector<std::byte>(body.begin(), body.end()));
+    const ReplayFile replay(order.routing, parts_.session.journal());
+    GenerationResult result = generate_with(
+        *lease, order, replay,
+        [this](WorkerMessageKind kind, std::span<const std::byte> body) {
+            if (kind == WorkerMessageKind::tokens) {
+                parts_.sink.write(RecordType::tokens, std::vector<std::byte>(body.begin(), body.end()));
+            } else {
+                write_routing(
+                    parts_.sink, kind, body,
+                    [this](std::uint32_t run) { return run == order_.run ? &order_.routing : nullptr; }, cancel_);
+            }
         },
         cancel_);
+    if (!result.routing_problem.empty()) {
+        parts_.sink.log(
+            "warning", "generate",
+            say("the routing of {} is not recorded: {}", history::model_sentence(order.model), result.routing_problem));
+    }
+    return result;
 }
 
 void GenerationJob::write_end(const GenerationResult& result) {

@@ -12,12 +12,13 @@
 #include <vector>
 
 #include "nodes/service/jobs/job.hpp"
+#include "nodes/service/jobs/routing_order.hpp"
 
 namespace moescope::node {
 
 struct GenerationRequest {
     std::uint32_t run = 0;
-    std::string model;           ///< name, for people
+    std::string model;           ///< name, for people; with the set of changes where it is one with a set
     std::filesystem::path path;  ///< file or checkpoint folder
     std::string model_sha256;    ///< when known
     std::string model_title;     ///< what the library calls it; empty where it does not
@@ -31,6 +32,7 @@ struct GenerationRequest {
     double temperature = 0, top_p = 0.95, min_p = 0.05;
     int top_k = 40;
     std::uint64_t seed = 1;
+    RoutingOrder routing;
 };
 
 /// Reads an order from command parameters; every value is checked against a range. Throws CommandError. Does not
@@ -46,18 +48,18 @@ struct GenerationResult {
     int prompt_tokens = 0, tokens = 0;
     double prompt_ms = 0, tokens_per_second = 0;
     bool process_died = false;
+    Sentence routing_problem;  ///< why the routing that was asked for could not be recorded; empty: it was
 };
 
-/// Asks an open model. `on_tokens` gets encoded protocol::TokenBatch bodies as they come. Does not throw for what the
-/// model or its process does.
-GenerationResult generate_with(WorkerProcess& process, const GenerationRequest& order,
-                               const std::function<void(std::span<const std::byte>)>& on_tokens,
-                               const std::atomic<bool>& cancel);
+/// Asks an open model. `on_part` gets tokens and routing as they come; `replay` belongs to the order. Does not throw
+/// for what the model or its process does.
+GenerationResult generate_with(WorkerProcess& process, const GenerationRequest& order, const ReplayFile& replay,
+                               const OnPart& on_part, const std::atomic<bool>& cancel);
 
 /// `count` answers, the i-th drawn with the seed plus i; the tokens of answer i come as those of run order.run + i.
 /// Otherwise as generate_with.
-std::vector<GenerationResult> generate_several(WorkerProcess& process, const GenerationRequest& order, int count,
-                                               const std::function<void(std::span<const std::byte>)>& on_tokens,
+std::vector<GenerationResult> generate_several(WorkerProcess& process, const GenerationRequest& order,
+                                               const ReplayFile& replay, int count, const OnPart& on_part,
                                                const std::atomic<bool>& cancel);
 
 /// Throws CommandError when a system text cannot go with what else is asked.

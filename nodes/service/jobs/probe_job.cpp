@@ -160,8 +160,14 @@ ProbeRequest probe_order(const history::RunHeader& run) {
     const Parameters manifest(request, {"models", "languages", "draws", "max_tokens", "temperature", "seed", "chat",
                                         "system", "template_date"});
     const json hashes = run.manifest.value("model_sha256", json());
+    const json& changes = base::member(run.manifest, "interventions");
     for (const auto& name : manifest.texts("models")) {
-        order.models.push_back({name, {}, text_of(hashes, name.c_str())});
+        ProbeModel model{name, {}, text_of(hashes, name.c_str())};
+        if (const json& items = base::member(changes, name.c_str()); items.is_array()) {
+            model.routing.interventions = checked_interventions(items);
+            model.routing.set = history::model_with_set(name).value_or(history::ModelWithSet{}).set;
+        }
+        order.models.push_back(std::move(model));
     }
     order.languages = manifest.texts("languages");
     take_settings(manifest, order);
@@ -181,9 +187,12 @@ void take_models(ProbeRequest& order, const std::vector<ProbeModel>& found) {
     }
     for (std::size_t i = 0; i < found.size(); ++i) {
         // The answers of a run that goes on stand under the names that it began with.
-        const std::string name = order.continues ? order.models[i].name : found[i].name;
-        order.models[i] = found[i];
-        order.models[i].name = name;
+        ProbeModel model = found[i];
+        if (order.continues) {
+            model.name = order.models[i].name;
+            model.routing = order.models[i].routing;
+        }
+        order.models[i] = std::move(model);
     }
     check_models(order);  // two names may have turned out to be one checkpoint
 }
@@ -259,12 +268,16 @@ void ProbeJob::event(const std::string& kind) {
 }
 
 void ProbeJob::announce() {
-    auto names = json::array(), hashes = json::object(), titles = json::object(), items = json::array();
+    auto names = json::array(), hashes = json::object(), titles = json::object(), changes = json::object(),
+         items = json::array();
     for (const auto& model : order_.models) {
         names.push_back(model.name);
         hashes[model.name] = model.sha256;
         if (!model.title.empty()) {
             titles[model.name] = model.title;
+        }
+        if (model.routing.changes()) {
+            changes[model.name] = model.routing.interventions;
         }
     }
     for (const auto& item : order_.set.items) {
@@ -289,6 +302,9 @@ void ProbeJob::announce() {
                      {"program_version", MOESCOPE_VERSION},
                      {"machine", {{"cpu", processor_name()}, {"cores", cores()}}}};
     manifest.update(request);
+    if (!changes.empty()) {
+        manifest["interventions"] = changes;
+    }
     parts_.sink.write_json(RecordType::run_started, {{"run", order_.run},
                                                      {"kind", protocol::run_kind_name(RunKind::probe)},
                                                      {"name", order_.name},
@@ -357,6 +373,7 @@ std::vector<ProbeJob::Question> ProbeJob::open_questions(const ProbeModel& model
 
 void ProbeJob::ask_model(const ProbeModel& model, const std::vector<Question>& questions) {
     int deaths = 0, threads = 0;
+    const ReplayFile replay(model.routing, parts_.session.journal());
     for (const auto& question : questions) {
         if (paused()) {
             threads = 0;  // others may have come or gone meanwhile
@@ -379,10 +396,11 @@ void ProbeJob::ask_model(const ProbeModel& model, const std::vector<Question>& q
         order.max_tokens = order_.max_tokens;
         order.temperature = order_.temperature;
         order.seed = order_.seed + static_cast<std::uint64_t>(question.draw);
+        order.routing = model.routing;
         show_progress();
         const auto start = Clock::now();
         const auto answer = generate_with(
-            *lease, order, [](std::span<const std::byte>) {}, stop_);
+            *lease, order, replay, [](WorkerMessageKind, std::span<const std::byte>) {}, stop_);
         if (stop_) {
             return;
         }

@@ -11,7 +11,7 @@ namespace {
 /// Records that come by the thousand and may be dropped when the ring is full. Everything else is rare and always kept.
 bool may_drop(RecordType type) {
     return type == RecordType::step || type == RecordType::tokens || type == RecordType::sample ||
-           type == RecordType::evaluation;
+           type == RecordType::evaluation || type == RecordType::routing_chunk || type == RecordType::routing_scores;
 }
 
 }  // namespace
@@ -51,33 +51,57 @@ JournalWriter::~JournalWriter() {
     thread_.join();
 }
 
-void JournalWriter::write(RecordType type, std::vector<std::byte> body) {
-    if (body.size() > sessions::kRecordLimit) {
-        // The journal would refuse it again and again, and everything behind it would wait.
-        {
-            const std::lock_guard lock(mutex_);
-            drop(type);
-        }
-        log("error", "journal",
-            base::say("a record of {} bytes was left out: a record holds at most {}", body.size(),
-                      sessions::kRecordLimit));
-        return;
+bool JournalWriter::refuses(RecordType type, std::size_t bytes) {
+    if (bytes <= sessions::kRecordLimit) {
+        return false;
     }
+    // The journal would refuse it again and again, and everything behind it would wait.
     {
         const std::lock_guard lock(mutex_);
-        const bool full = ring_.size() >= limits_.records || ring_bytes_ + body.size() > limits_.bytes;
-        if (full && may_drop(type)) {
-            drop(type);
-            return;
-        }
-        if (!full) {
-            close_holes();
-        }
-        ring_bytes_ += body.size();
-        ring_.push_back({type, wall_clock_ns(), std::move(body)});
-        ++written_;
+        drop(type);
     }
+    log("error", "journal",
+        base::say("a record of {} bytes was left out: a record holds at most {}", bytes, sessions::kRecordLimit));
+    return true;
+}
+
+bool JournalWriter::is_full(std::size_t bytes) const {
+    return ring_.size() >= limits_.records || ring_bytes_ + bytes > limits_.bytes;
+}
+
+void JournalWriter::put(std::unique_lock<std::mutex>& lock, RecordType type, std::vector<std::byte> body) {
+    const bool full = is_full(body.size());
+    if (full && may_drop(type)) {
+        drop(type);
+        return;
+    }
+    if (!full) {
+        close_holes();
+    }
+    ring_bytes_ += body.size();
+    ring_.push_back({type, wall_clock_ns(), std::move(body)});
+    ++written_;
+    lock.unlock();
     wake_.notify_one();
+}
+
+void JournalWriter::write(RecordType type, std::vector<std::byte> body) {
+    if (!refuses(type, body.size())) {
+        std::unique_lock lock(mutex_);
+        put(lock, type, std::move(body));
+    }
+}
+
+void JournalWriter::write_waiting(RecordType type, std::vector<std::byte> body, const std::atomic<bool>& stop) {
+    constexpr std::chrono::milliseconds kLook{20};  // whoever stops only sets the flag
+    if (refuses(type, body.size())) {
+        return;
+    }
+    std::unique_lock lock(mutex_);
+    while (is_full(body.size()) && problem_.empty() && !stop && !stopping_) {
+        drained_.wait_for(lock, kLook);
+    }
+    put(lock, type, std::move(body));
 }
 
 void JournalWriter::drop(RecordType type) {

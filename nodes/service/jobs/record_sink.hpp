@@ -1,9 +1,11 @@
 // From the jobs to the journal without waiting: jobs hand records over in memory, one thread appends them to the
 // journal. A full ring never stops a trainer: what does not fit is counted and becomes a gap record, drawn as a hole.
-// So does a record that is longer than the journal takes.
+// So does a record that is longer than the journal takes. Who can wait, as a model can that is asked for its routing,
+// waits for room instead, and loses nothing as long as the disk takes what is there.
 #pragma once
 
 #include <array>
+#include <atomic>
 #include <condition_variable>
 #include <cstdint>
 #include <deque>
@@ -22,11 +24,16 @@
 
 namespace moescope::node {
 
-/// Where jobs write records. Thread safe; never waits for a disk or a viewer.
+/// Where jobs write records. Thread safe; never waits for a disk or a viewer, but for write_waiting().
 class RecordSink {
  public:
     virtual ~RecordSink() = default;
     virtual void write(protocol::RecordType type, std::vector<std::byte> body) = 0;
+    /// The same, but waits for room first, unless the disk refuses what is there or `stop` turns true.
+    virtual void write_waiting(protocol::RecordType type, std::vector<std::byte> body,
+                               const std::atomic<bool>& /*stop*/) {
+        write(type, std::move(body));
+    }
     /// A JSON record. Start, end, events, labels and probe answers are never dropped for want of room.
     void write_json(protocol::RecordType type, const nlohmann::json& value);
     /// A line of the log: `level` info, warning or error; `source` the part of the node that says it.
@@ -55,6 +62,7 @@ class JournalWriter final : public RecordSink {
     JournalWriter& operator=(const JournalWriter&) = delete;
 
     void write(protocol::RecordType type, std::vector<std::byte> body) override;
+    void write_waiting(protocol::RecordType type, std::vector<std::byte> body, const std::atomic<bool>& stop) override;
     base::Sentence problem() const override;
     /// Waits until everything written before the call is in the journal, or the disk refuses. Not for the trainer's
     /// thread.
@@ -73,6 +81,9 @@ class JournalWriter final : public RecordSink {
     };
 
     void run();
+    bool is_full(std::size_t bytes) const;  ///< with the lock held: has no room for so many more
+    void put(std::unique_lock<std::mutex>& lock, protocol::RecordType type, std::vector<std::byte> body);
+    bool refuses(protocol::RecordType type, std::size_t bytes);  ///< a record that is too long, and says so
     bool append(const Pending& record);
     void drop(protocol::RecordType type);  ///< with the lock held: counts a record that is left out
     void close_holes();                    ///< with the lock held: turns counted drops into gap records
@@ -80,7 +91,7 @@ class JournalWriter final : public RecordSink {
     sessions::Journal& journal_;
     const Limits limits_;
     mutable std::mutex mutex_;
-    std::condition_variable wake_, drained_;
+    std::condition_variable wake_, drained_;  ///< something to do; something was done
     std::deque<Pending> ring_;
     std::size_t ring_bytes_ = 0;
     std::uint64_t written_ = 0, appended_ = 0, dropped_ = 0, last_sequence_ = 0;

@@ -101,7 +101,7 @@ TrainingRequest training_order(const history::RunHeader& run) {
         order.data = "manpages";
     }
     order.init = text_of(run.manifest, "init");
-    for (const char* key : {"fork", "disabled_experts", "frozen_experts"}) {
+    for (const char* key : {"fork", "disabled_experts", "frozen_experts", "experiment"}) {
         if (run.manifest.contains(key)) {
             order.origin[key] = run.manifest[key];
         }

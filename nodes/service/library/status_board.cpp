@@ -91,6 +91,12 @@ nlohmann::json StatusBoard::tasks() const {
     return list;
 }
 
+std::optional<protocol::Task> StatusBoard::task(const std::string& id) const {
+    const std::lock_guard lock(mutex_);
+    const auto found = tasks_.find(id);
+    return found == tasks_.end() ? std::nullopt : std::optional(found->second);
+}
+
 nlohmann::json StatusBoard::runs() const {
     const std::lock_guard lock(mutex_);
     auto list = nlohmann::json::array();

@@ -45,6 +45,7 @@ class StatusBoard {
     void remove_run(std::uint32_t run);
 
     nlohmann::json tasks() const;
+    std::optional<protocol::Task> task(const std::string& id) const;  ///< nothing when there is none
     nlohmann::json runs() const;
     std::vector<RunStatus> run_list() const;                               ///< by number
     std::optional<protocol::RunState> run_state(std::uint32_t run) const;  ///< nothing when unknown

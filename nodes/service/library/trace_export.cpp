@@ -273,7 +273,8 @@ void write_trace_columns(const fs::path& path, const routing::LoadedTrace& trace
     Chunks(trace, check).each(routing::kAllColumns, [&](const Chunk& chunk) { writer.append(chunk); });
 }
 
-void write_trace_lines(const fs::path& path, const routing::LoadedTrace& trace, const std::function<void()>& check) {
+void write_trace_lines(const fs::path& path, const routing::LoadedTrace& trace, const std::function<void()>& check,
+                       const ScoresOfToken& scores) {
     using namespace routing;
     const RouterSpec& spec = trace.source->spec();
     const Interventions changes =
@@ -282,7 +283,11 @@ void write_trace_lines(const fs::path& path, const routing::LoadedTrace& trace, 
     bool first = true;
     Chunks(trace, check).each(kAllColumns, [&](const Chunk& chunk) {
         for (std::size_t at = 0; at < chunk.tokens; ++at) {
-            out << trace_line(decisions_at(chunk, at, spec), first ? &spec : nullptr, changes) << '\n';
+            TokenDecisions token = decisions_at(chunk, at, spec);
+            if (auto whole = scores ? scores(chunk.first + at) : std::nullopt) {
+                token.layers = std::move(*whole);
+            }
+            out << trace_line(token, first ? &spec : nullptr, changes) << '\n';
             first = false;
         }
     });

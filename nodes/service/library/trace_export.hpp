@@ -1,8 +1,11 @@
 // Traces of routing as files that other programs read.
 #pragma once
 
+#include <cstdint>
 #include <filesystem>
 #include <functional>
+#include <optional>
+#include <vector>
 
 #include "routing/trace_reader.hpp"
 
@@ -25,8 +28,11 @@ void write_trace_csv(const std::filesystem::path& path, const routing::LoadedTra
 void write_trace_columns(const std::filesystem::path& path, const routing::LoadedTrace& trace,
                          const std::function<void()>& check = {});
 
-/// The same as text, JSON Lines: what a trace of columns has of it. Throws base::Error, also for counts without tokens.
+/// What the choices for a token of the trace were made of, by its number; nothing where that is not known.
+using ScoresOfToken = std::function<std::optional<std::vector<routing::LayerDecision>>(std::uint64_t token)>;
+/// The same as text, JSON Lines: what a trace of columns has of it, and `scores`. Throws base::Error, also for counts
+/// without tokens.
 void write_trace_lines(const std::filesystem::path& path, const routing::LoadedTrace& trace,
-                       const std::function<void()>& check = {});
+                       const std::function<void()>& check = {}, const ScoresOfToken& scores = {});
 
 }  // namespace moescope::node

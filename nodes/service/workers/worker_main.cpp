@@ -131,6 +131,10 @@ class Worker {
                     logits(*request);
                 } else if (op == "route") {
                     writer_.write(route_text(model(), *request, writer_, inbox_.cancel()));
+                } else if (op == "read") {
+                    writer_.write(read_texts(model(), *request, writer_, inbox_.cancel()));
+                } else if (op == "effect") {
+                    writer_.write(measure_effect(model(), *request, writer_, inbox_.cancel()));
                 } else if (op == "sweep") {
                     writer_.write(sweep_texts(model(), *request, writer_, inbox_.cancel()));
                 } else {
@@ -216,14 +220,14 @@ class Worker {
             streams.emplace_back(writer_, request.value("run", 0u) + static_cast<std::uint32_t>(answer));
         }
         const engine::ShownPrompt shown = model().show(wanted, inbox_.cancel());
-        const auto results = model().answer(
-            shown, wanted, count,
+        const AnswersWithRouting written = answer_with_routing(
+            model(), shown, wanted, count, request,
             [&](int answer, const engine::GeneratedToken& token) {
                 streams[static_cast<std::size_t>(answer)].add(token);
             },
-            inbox_.cancel());
+            writer_, inbox_.cancel());
         json answers = json::array();
-        for (const auto& result : results) {
+        for (const auto& result : written.results) {
             answers.push_back({{"stop", base::stop_name(result.stop)},
                                {"prompt_tokens", result.prompt_tokens},
                                {"tokens", result.tokens},
@@ -233,7 +237,9 @@ class Worker {
         for (auto& stream : streams) {
             stream.flush();
         }
-        writer_.write(json{{"op", "ended"}, {"answers", std::move(answers)}, {"shown", shown.text}});
+        json ending = {{"op", "ended"}, {"answers", std::move(answers)}, {"shown", shown.text}};
+        base::put_sentence(ending, "routing_problem", written.problem);
+        writer_.write(ending);
     }
 
     void logits(const json& request) {

@@ -196,11 +196,11 @@ json WorkerProcess::open(const std::filesystem::path& path, int threads, const s
     const json request = {{"op", "open"}, {"path", path.string()}, {"threads", threads}};
     // Loading cannot be interrupted and nothing is lost with it: no patience.
     return ask(
-        request, say("opening {}", path), [](std::span<const std::byte>) {}, cancel, std::chrono::milliseconds(0));
+        request, say("opening {}", path), [](WorkerMessageKind, std::span<const std::byte>) {}, cancel,
+        std::chrono::milliseconds(0));
 }
 
-json WorkerProcess::ask(const json& request, const base::Sentence& doing,
-                        const std::function<void(std::span<const std::byte>)>& on_tokens,
+json WorkerProcess::ask(const json& request, const base::Sentence& doing, const OnPart& on_part,
                         const std::atomic<bool>& cancel, std::chrono::milliseconds patience) {
     const std::vector<std::byte> body = protocol::encode_json(request);
     if (body.size() > protocol::kDataBodyLimit) {
@@ -241,8 +241,8 @@ json WorkerProcess::ask(const json& request, const base::Sentence& doing,
             }
             continue;
         }
-        if (message.kind == WorkerMessageKind::tokens) {
-            on_tokens(message.body);
+        if (message.kind != WorkerMessageKind::json) {
+            on_part(message.kind, message.body);
             continue;
         }
         const auto answer = protocol::decode_json(message.body);

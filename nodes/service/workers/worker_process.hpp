@@ -24,6 +24,9 @@ class WorkerError : public base::Error {
     bool died;
 };
 
+/// What a model sends on the way to its answer; never a `json`.
+using OnPart = std::function<void(WorkerMessageKind kind, std::span<const std::byte> body)>;
+
 /// The reason in what a process wrote before it died: a failed check of ggml without the place where it was built, what
 /// an exception said, else the last line. Short and fit to be shown; empty when there is none.
 std::string last_words(const std::string& log);
@@ -42,10 +45,10 @@ class WorkerProcess {
     /// Opens a model; gives what the process says about it. Throws WorkerError. `cancel` turning true kills the
     /// process.
     nlohmann::json open(const std::filesystem::path& path, int threads, const std::atomic<bool>& cancel);
-    /// Sends `request` and waits for {"op":"ended"}; token batches go to `on_tokens` on the calling thread. When
-    /// `cancel` turns true the process is told, and killed if it has not obeyed two seconds later. Throws WorkerError.
-    nlohmann::json ask(const nlohmann::json& request, const base::Sentence& doing,
-                       const std::function<void(std::span<const std::byte>)>& on_tokens,
+    /// Sends `request` and waits for {"op":"ended"}; what comes before it goes to `on_part` on the calling thread. When
+    /// `cancel` turns true the process is told, and killed if it has not obeyed two seconds later. Throws WorkerError,
+    /// and what `on_part` throws.
+    nlohmann::json ask(const nlohmann::json& request, const base::Sentence& doing, const OnPart& on_part,
                        const std::atomic<bool>& cancel, std::chrono::milliseconds patience = std::chrono::seconds(2));
 
     pid_t process() const { return process_; }

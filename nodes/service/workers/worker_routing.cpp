@@ -1,15 +1,17 @@
 #include "nodes/service/workers/worker_routing.hpp"
 
+#include <algorithm>
 #include <chrono>
 #include <cmath>
+#include <limits>
 #include <optional>
 #include <span>
 
-#include "base/json_guard.hpp"
 #include "engine/error.hpp"
 #include "engine/files/npy.hpp"
-#include "engine/runner/routed_model.hpp"
+#include "engine/runner/effect.hpp"
 #include "engine/runner/sweep.hpp"
+#include "nodes/service/workers/routing_stream.hpp"
 #include "routing/choice.hpp"
 #include "routing/replay.hpp"
 #include "routing/trace_lines.hpp"
@@ -43,7 +45,7 @@ class LineStream {
                           lines_.size()));
         }
         if (!lines_.empty()) {
-            writer_.write(WorkerMessageKind::tokens, lines_);
+            writer_.write(WorkerMessageKind::lines, lines_);
             lines_.clear();
         }
     }
@@ -55,20 +57,29 @@ class LineStream {
     Clock::time_point last_{};
 };
 
-routing::Detail detail_in(const json& request) {
-    const std::string detail = request.value("detail", "weights");
-    if (detail == "ids") {
-        return routing::Detail::ids;
+routing::Detail detail_in(const json& request, const char* key) {
+    const std::string name = request.value(key, "weights");
+    const auto detail = routing::detail_named(name);
+    if (!detail) {
+        throw engine::Error(base::say("there is no detail '{}'; there are ids, weights and scores", name));
     }
-    if (detail == "weights") {
-        return routing::Detail::weights;
-    }
-    if (detail == "scores") {
-        return routing::Detail::scores;
-    }
-    throw engine::Error(base::say("there is no detail '{}'; there are ids, weights and scores", detail));
+    return *detail;
 }
 
+routing::Interventions interventions_in(const json& request) {
+    routing::Interventions interventions =
+        routing::interventions_from_json(request.value("interventions", json::array()));
+    if (request.contains("replay")) {
+        const std::string source = interventions.replay.source;
+        interventions.replay = routing::read_replay(request.at("replay").get<std::string>());
+        if (!source.empty()) {
+            interventions.replay.source = source;
+        }
+    }
+    return interventions;
+}
+
+/// A text with the answer to it, if one is given.
 std::vector<std::int32_t> tokens_in(engine::LanguageModel& model, const json& request,
                                     const std::atomic<bool>& cancel) {
     if (request.contains("tokens")) {
@@ -77,11 +88,46 @@ std::vector<std::int32_t> tokens_in(engine::LanguageModel& model, const json& re
     engine::GenerateRequest text;
     text.prompt = request.at("text").get<std::string>();
     text.chat = request.value("chat", false);
-    return model.show(text, cancel).tokens;
+    if (request.contains("system")) {
+        text.system = request.at("system").get<std::string>();
+    }
+    std::vector<std::int32_t> tokens = model.show(text, cancel).tokens, answer;
+    if (request.contains("answer_ids")) {
+        answer = request.at("answer_ids").get<std::vector<std::int32_t>>();
+    } else if (request.contains("answer")) {
+        answer = model.tokenize(request.at("answer").get<std::string>(), false);
+    }
+    tokens.insert(tokens.end(), answer.begin(), answer.end());
+    return tokens;
+}
+
+void take_threads(engine::LanguageModel& model, const json& request) {
+    if (const int threads = request.value("threads", 0); threads > 0) {
+        model.set_threads(threads);
+    }
+}
+
+/// The router, under the name that people know the model by.
+routing::RouterSpec named_router(engine::LanguageModel& model, const json& request) {
+    routing::RouterSpec spec = model.router_spec();
+    spec.model = request.value("name", spec.model);
+    return spec;
+}
+
+/// JSON has no NaN and no infinity.
+json number(double value) {
+    return std::isfinite(value) ? json(value) : json();
+}
+json numbers(const std::vector<double>& values) {
+    json list = json::array();
+    for (const double value : values) {
+        list.push_back(number(value));
+    }
+    return list;
 }
 
 json interval_json(const base::Interval& interval) {
-    json value = {{"mean", interval.estimate}};
+    json value = {{"mean", number(interval.estimate)}};
     if (std::isfinite(interval.low)) {
         value["low"] = interval.low;
         value["high"] = interval.high;
@@ -93,16 +139,10 @@ json interval_json(const base::Interval& interval) {
 
 json route_text(engine::LanguageModel& model, const json& request, WorkerWriter& writer,
                 const std::atomic<bool>& cancel) {
-    engine::RouteRequest wanted;
-    wanted.detail = detail_in(request);
-    wanted.interventions = routing::interventions_from_json(request.value("interventions", json::array()));
-    if (request.contains("replay")) {
-        wanted.interventions.replay = routing::read_replay(request.at("replay").get<std::string>());
-    }
+    const engine::RouteRequest wanted{detail_in(request, "detail"), interventions_in(request)};
     const std::vector<std::int32_t> tokens = tokens_in(model, request, cancel);
-    routing::RouterSpec spec = model.router_spec();
+    const routing::RouterSpec spec = named_router(model, request);
     const routing::InterventionPlan plan(wanted.interventions, spec);
-    spec.model = request.value("name", spec.model);
     LineStream lines(writer);
     routing::Agreement agreement;
     std::uint64_t count = 0, known = 0;
@@ -133,21 +173,177 @@ json route_text(engine::LanguageModel& model, const json& request, WorkerWriter&
     return answer;
 }
 
+json read_texts(engine::LanguageModel& model, const json& request, WorkerWriter& writer,
+                const std::atomic<bool>& cancel) {
+    take_threads(model, request);
+    const engine::RouteRequest wanted{detail_in(request, "detail"), interventions_in(request)};
+    const routing::RouterSpec spec = named_router(model, request);
+    const routing::InterventionPlan plan(wanted.interventions, spec);
+    const auto first = request.value("first_token", std::uint64_t{0});
+    RoutingStream stream(writer, {request.at("run").get<std::uint32_t>(), wanted.detail, first}, spec, plan);
+    ProgressStream progress(writer);
+    std::uint64_t done = first;
+    std::uint32_t documents = 0;
+    bool complete = true;
+    if (request.contains("documents")) {
+        const std::size_t longest = std::min(request.at("longest").get<std::size_t>(),
+                                             static_cast<std::size_t>(std::max(1, model.info().context)));
+        const auto number = request.value("first_document", 0u);
+        const auto total = request.value("total", std::uint64_t{0});
+        std::size_t left = request.value("most_tokens", std::numeric_limits<std::size_t>::max());
+        for (const json& document : request.at("documents")) {
+            std::vector<std::int32_t> tokens = tokens_in(model, {{"text", document.at("text")}}, cancel);
+            tokens.resize(std::min({tokens.size(), longest, left}));
+            if (tokens.empty()) {
+                continue;
+            }
+            left -= tokens.size();
+            const auto look = [&](const routing::TokenDecisions& token) {
+                routing::TokenDecisions placed = token;
+                placed.document = number + documents;
+                placed.language = document.value("language", "");
+                placed.group = document.value("group", "");
+                stream.add(placed);
+                progress.show(++done, total);
+            };
+            complete = model.route(tokens, wanted, look, cancel);
+            ++documents;
+            if (!complete || left == 0) {
+                break;
+            }
+        }
+    } else {
+        const std::vector<std::int32_t> tokens = tokens_in(model, request, cancel);
+        const auto look = [&](const routing::TokenDecisions& token) {
+            stream.add(token);
+            progress.show(++done, tokens.size());
+        };
+        complete = model.route(tokens, wanted, look, cancel);
+        documents = 1;
+    }
+    stream.finish();
+    json answer = {{"op", "ended"}, {"complete", complete}, {"documents", documents}};
+    answer.update(stream.summary());
+    return answer;
+}
+
+json measure_effect(engine::LanguageModel& model, const json& request, WorkerWriter& writer,
+                    const std::atomic<bool>& cancel) {
+    take_threads(model, request);
+    engine::EffectRequest wanted;
+    wanted.changed = {detail_in(request, "detail"), interventions_in(request)};
+    wanted.controls = request.value("controls", wanted.controls);
+    wanted.seed = request.value("seed", wanted.seed);
+    wanted.tokens = tokens_in(model, request, cancel);
+    const routing::RouterSpec spec = named_router(model, request);
+    RoutingStream untouched(writer, {request.at("base").get<std::uint32_t>(), wanted.changed.detail, 0}, spec, {});
+    RoutingStream changed(writer, {request.at("run").get<std::uint32_t>(), wanted.changed.detail, 0}, spec,
+                          routing::InterventionPlan(wanted.changed.interventions, spec));
+    ProgressStream progress(writer);
+    const engine::EffectResult result =
+        engine::measure_effect(model, wanted,
+                               {[&](const routing::TokenDecisions& token) { untouched.add(token); },
+                                [&](const routing::TokenDecisions& token) { changed.add(token); },
+                                [&](std::uint64_t done, std::uint64_t total) { progress.show(done, total); }},
+                               cancel);
+    untouched.finish();
+    changed.finish();
+    if (!result.complete) {
+        return {{"op", "ended"}, {"complete", false}};
+    }
+    json shift = json::array(), controls = json::array(), log_probability = numbers(result.log_probability);
+    log_probability.push_back(nullptr);  // nothing follows the last token
+    for (const auto& layer : result.shift) {
+        shift.push_back({{"layer", layer.layer}, {"changed", layer.changed}});
+    }
+    constexpr std::size_t kMostItems = 4000;  // of all controls; more would not fit a record
+    std::size_t items = 0;
+    for (const auto& control : result.controls) {
+        json one = {{"mean_kl", number(control.mean_kl)}, {"mean_loss", number(control.mean_loss)}};
+        json changes = routing::items_to_json(control.changes);
+        items += changes.size();
+        if (items <= kMostItems) {
+            one["items"] = std::move(changes);
+        }
+        controls.push_back(std::move(one));
+    }
+    json answer = {{"op", "ended"},
+                   {"complete", true},
+                   {"tokens", wanted.tokens.size()},
+                   {"kl", numbers(result.kl)},
+                   {"log_probability", std::move(log_probability)},
+                   {"mean_kl", interval_json(result.mean_kl)},
+                   {"mean_loss", interval_json(result.mean_loss)},
+                   {"shift", std::move(shift)},
+                   {"untouched", untouched.summary()}};
+    if (!result.controls.empty()) {
+        answer["control_kl"] = interval_json(result.control_kl);
+        answer["control_loss"] = interval_json(result.control_loss);
+        answer["above"] = {{"rank", result.rank}, {"of", result.controls.size() + 1}};
+    }
+    answer["controls"] = std::move(controls);
+    return answer;
+}
+
+AnswersWithRouting answer_with_routing(engine::LanguageModel& model, const engine::ShownPrompt& prompt,
+                                       const engine::GenerateRequest& wanted, int count, const json& request,
+                                       const engine::OnAnswerToken& on_token, WorkerWriter& writer,
+                                       const std::atomic<bool>& cancel) {
+    AnswersWithRouting answers;
+    const bool recorded = request.contains("routing");
+    const engine::RouteRequest routing{recorded ? detail_in(request, "routing") : routing::Detail::ids,
+                                       interventions_in(request)};
+    const bool changed = !routing.interventions.empty();
+    std::optional<routing::RouterSpec> spec;
+    if (changed || recorded) {
+        try {
+            spec = named_router(model, request);
+        } catch (const engine::Error& error) {
+            if (changed) {
+                throw;
+            }
+            answers.problem = model.info().experts > 0 ? base::sentence_of(error) : base::Sentence();
+        }
+    }
+    if (!spec) {
+        answers.results = model.answer(prompt, wanted, count, on_token, cancel);
+        return answers;
+    }
+    const routing::InterventionPlan plan(routing.interventions, *spec);
+    for (int answer = 0; answer < count; ++answer) {
+        engine::GenerateRequest one = wanted;
+        one.sampling.seed += static_cast<std::uint64_t>(answer);
+        std::optional<RoutingStream> stream;
+        if (recorded) {
+            const auto run = request.value("run", 0u) + static_cast<std::uint32_t>(answer);
+            stream.emplace(writer, RoutingStream::What{run, routing.detail, 0}, *spec, plan);
+        }
+        answers.results.push_back(model.answer_routed(
+            prompt, one, routing, [&](const engine::GeneratedToken& token) { on_token(answer, token); },
+            [&](const routing::TokenDecisions& token) {
+                if (stream) {
+                    stream->add(token);
+                }
+            },
+            cancel));
+        if (stream) {
+            stream->finish();
+        }
+    }
+    return answers;
+}
+
 json sweep_texts(engine::LanguageModel& model, const json& request, WorkerWriter& writer,
                  const std::atomic<bool>& cancel) {
+    take_threads(model, request);
     engine::SweepRequest wanted;
     wanted.layer = request.at("layer").get<int>();
     for (const json& text : request.at("texts")) {
         wanted.texts.push_back(tokens_in(model, {{"text", text}, {"chat", request.value("chat", false)}}, cancel));
     }
-    LineStream lines(writer);
+    ProgressStream progress(writer);
     const engine::SweepResult result = engine::sweep_layer(
-        model, wanted,
-        [&](std::uint64_t done, std::uint64_t total) {
-            lines.add(base::dump_json({{"progress", done}, {"total", total}}));
-        },
-        cancel);
-    lines.flush();
+        model, wanted, [&](std::uint64_t done, std::uint64_t total) { progress.show(done, total); }, cancel);
     json experts = json::array();
     for (const engine::ExpertEffect& one : result.experts) {
         experts.push_back({{"expert", one.expert},

@@ -15,6 +15,20 @@ namespace {
 
 constexpr std::size_t kHeader = 5;  // length u32 little-endian, kind u8
 
+bool is_kind(std::uint8_t kind) {
+    switch (static_cast<WorkerMessageKind>(kind)) {
+        case WorkerMessageKind::json:
+        case WorkerMessageKind::tokens:
+        case WorkerMessageKind::lines:
+        case WorkerMessageKind::routing:
+        case WorkerMessageKind::chunk:
+        case WorkerMessageKind::scores:
+        case WorkerMessageKind::progress:
+            return true;
+    }
+    return false;
+}
+
 }  // namespace
 
 bool WorkerWriter::write(WorkerMessageKind kind, const std::vector<std::byte>& body) {
@@ -47,7 +61,7 @@ bool WorkerReader::take(WorkerMessage& message) {
         length |= std::to_integer<std::uint32_t>(buffer_[i]) << (8 * i);
     }
     const auto kind = std::to_integer<std::uint8_t>(buffer_[4]);
-    if (length > kLargestWorkerMessage || (kind != 'J' && kind != 'T')) {
+    if (length > kLargestWorkerMessage || !is_kind(kind)) {
         broken_ = true;
         return false;
     }

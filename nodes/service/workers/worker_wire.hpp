@@ -1,6 +1,5 @@
 // Messages between the node and a model's process, over two pipes: length u32, kind u8, body. Bodies are JSON objects
-// or what comes token by token, which the node passes on without looking into it: the token batches of the journal, or
-// lines of text (worker_routing.hpp).
+// or what comes token by token, which the node passes on without looking into it.
 #pragma once
 
 #include <cstddef>
@@ -12,7 +11,15 @@
 
 namespace moescope::node {
 
-enum class WorkerMessageKind : std::uint8_t { json = 'J', tokens = 'T' };
+enum class WorkerMessageKind : std::uint8_t {
+    json = 'J',      ///< a request or an answer
+    tokens = 'T',    ///< protocol::TokenBatch
+    lines = 'L',     ///< whole lines of text, each with its end
+    routing = 'R',   ///< JSON {"run","router"}: of which router the chunks of that run are
+    chunk = 'C',     ///< protocol::RoutingPiece
+    scores = 'S',    ///< protocol::RoutingPiece with everything that the choices for one token were made of
+    progress = 'P',  ///< JSON {"progress","total"}
+};
 
 struct WorkerMessage {
     WorkerMessageKind kind = WorkerMessageKind::json;

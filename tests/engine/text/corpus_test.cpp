@@ -186,6 +186,25 @@ TEST(Corpus, HiddenFilesAndOtherJsonOfAFolderAreNoText) {
               std::string::npos);
 }
 
+TEST(Corpus, EveryDocumentKnowsWhatItBelongsTo) {
+    const TemporaryFolder folder;
+    folder.write("a.txt", joined(5, english));
+    folder.write("news/b.txt", joined(5, chinese));
+    folder.write("news/old/c.jsonl", R"({"text": "One more document."})");
+    const Corpus corpus = read_corpus(folder.path().string(), {});
+    ASSERT_EQ(corpus.groups.size(), corpus.files.size());
+    std::map<std::string, std::set<int>> languages;
+    for (const TextDocument& document : corpus.documents) {
+        ASSERT_LT(document.file, corpus.files.size());
+        const std::string& file = corpus.files[document.file];
+        EXPECT_TRUE(document.text.data() >= file.data() &&
+                    document.text.data() + document.text.size() <= file.data() + file.size());
+        languages[corpus.groups[document.file]].insert(document.language);
+    }
+    EXPECT_EQ(languages, (std::map<std::string, std::set<int>>{{"a", {0}}, {"news", {1}}, {"news/old", {0}}}));
+    EXPECT_EQ(read_corpus((folder.path() / "a.txt").string(), {}).groups, std::vector<std::string>{"a"});
+}
+
 TEST(Corpus, ALongTextTakesTimeInProportionAndCanBeStopped) {
     const TemporaryFolder folder;
     std::string text;

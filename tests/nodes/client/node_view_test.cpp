@@ -5,6 +5,7 @@
 #include <gtest/gtest.h>
 
 #include "tests/nodes/client/record_frame.hpp"
+#include "tests/routing/random_trace.hpp"
 
 namespace moescope::client {
 namespace {
@@ -58,6 +59,40 @@ TEST(NodeView, OldSettingsHaveTodaysNames) {
     EXPECT_EQ(run.events[0].name, "bias_update_rate");
 }
 
+TEST(NodeView, TracesGrowAndSetsAreShared) {
+    NodeView state;
+    Feeder feed(state);
+    state.node_came(1);
+    const routing::RouterSpec spec = routing::make_spec(2, 8, 2);
+    const auto chunks = routing::chunks_of(spec, routing::RandomTrace(spec, 1).tokens(20), 10);
+    const auto piece = [&](const routing::Chunk& chunk) {
+        state.apply(
+            feed.frame(RecordType::routing_chunk, protocol::encode_routing({2, chunk.first, routing::pack(chunk)})));
+    };
+    EXPECT_TRUE(state.snapshot()->intervention_sets->empty());
+    feed.json(RecordType::routing_started, {{"run", 2}, {"router", routing::router_to_json(spec)}});
+    piece(*chunks[0]);
+    const auto early = state.snapshot();
+    EXPECT_FALSE(early->routes.contains(2)) << "its start comes on another channel";
+    EXPECT_EQ(early->routing.at(2)->tokens, 10u);
+    feed.start(2, "route", {{"what", "read"}});
+    piece(*chunks[1]);
+    state.apply_state({{"runs", {{{"run", 2}, {"kind", "route"}, {"state", "running"}}}}});
+    const auto now = state.snapshot();
+    EXPECT_EQ(now->routes.at(2)->state, history::RunState::running);
+    EXPECT_EQ(now->routing.at(2)->tokens, 20u);
+    EXPECT_EQ(early->routing.at(2)->tokens, 10u) << "a snapshot never changes";
+    EXPECT_EQ(now->routing.at(2)->trace, early->routing.at(2)->trace) << "the trace is one that grows";
+    EXPECT_EQ(state.snapshot()->routing.at(2), now->routing.at(2)) << "what did not change is shared";
+    const nlohmann::json items = nlohmann::json::array({{{"kind", "zero"}, {"layer", 1}, {"expert", 2}}});
+    feed.json(RecordType::intervention_set, {{"name", "quiet"}, {"items", items}});
+    const auto with_set = state.snapshot();
+    EXPECT_EQ(with_set->intervention_sets->at("quiet"), items);
+    EXPECT_EQ(state.snapshot()->intervention_sets, with_set->intervention_sets);
+    state.node_went(base::say("gone"));
+    EXPECT_EQ(state.snapshot()->routes.at(2)->state, history::RunState::interrupted);
+}
+
 TEST(NodeView, TrainingRun) {
     NodeView state;
     Feeder feed(state);
@@ -98,6 +133,25 @@ TEST(NodeView, TrainingRun) {
     feed.json(RecordType::run_ended, ending);
     EXPECT_EQ(state.snapshot()->training.at(1)->message, base::say("the disk of {} is full", "x"));
     EXPECT_EQ(run.step.size(), 20u) << "a snapshot never changes";
+}
+
+TEST(NodeView, PlannedRunsOfAnExperimentStayPlannedWhenTheNodeSaysSo) {
+    NodeView state;
+    Feeder feed(state);
+    state.node_came(2);  // the record is of an earlier start
+    state.apply_state({{"runs", {{{"run", 3}, {"kind", "train"}, {"state", "planned"}, {"planned_steps", 9}}}}});
+    nlohmann::json runs = nlohmann::json::array();
+    for (const int run : {3, 4}) {
+        runs.push_back({{"run", run}, {"name", "n"}, {"value", run}, {"config", {{"train", {{"steps", 9}}}}}});
+    }
+    feed.json(RecordType::experiment,
+              {{"experiment", 1}, {"definition", {{"name", "e"}, {"key", "seed"}, {"runs", runs}}}});
+    const auto snapshot = state.snapshot();
+    ASSERT_EQ(snapshot->experiments.size(), 1u);
+    EXPECT_EQ(snapshot->experiments.at(1)->runs.size(), 2u);
+    EXPECT_EQ(snapshot->training.at(3)->state, history::RunState::planned);
+    EXPECT_EQ(snapshot->training.at(4)->state, history::RunState::interrupted) << "nobody will begin it";
+    EXPECT_EQ(state.snapshot()->experiments.at(1), snapshot->experiments.at(1)) << "shared, as it did not change";
 }
 
 TEST(NodeView, UnchangedRunsAreShared) {

@@ -1,14 +1,16 @@
-// Runs that are stopped, killed and continued: whatever the order in which the channels arrive, the client ends with
-// what the journal says, each step once.
+// Runs that are stopped, killed and continued, and traces of routing beside them: whatever the order in which the
+// channels arrive, the client ends with what the journal says, each step once.
 #include <algorithm>
 #include <cmath>
 #include <gtest/gtest.h>
 #include <map>
 #include <random>
+#include <utility>
 
 #include "nodes/client/node_view.hpp"
 #include "nodes/history/run_table.hpp"
 #include "tests/nodes/client/record_frame.hpp"
+#include "tests/routing/random_trace.hpp"
 
 namespace moescope::client {
 namespace {
@@ -18,7 +20,16 @@ using protocol::Frame;
 using protocol::RecordType;
 using protocol::StreamPosition;
 
-constexpr std::uint32_t kRun = 3;
+constexpr std::uint32_t kRun = 3, kRead = 4;
+
+/// Pieces of three tokens each.
+const std::vector<std::shared_ptr<const routing::Chunk>>& pieces() {
+    static const auto all = [] {
+        const routing::RouterSpec spec = routing::make_spec(2, 8, 2);
+        return routing::chunks_of(spec, routing::RandomTrace(spec, 1).tokens(300), 3);
+    }();
+    return all;
+}
 
 /// A node that trains and loses records now and then, as its journal and as what in the end counts. The truth is kept
 /// in the order of time, where a rewind simply throws away.
@@ -27,15 +38,22 @@ class Node {
     explicit Node(unsigned seed) : random_(seed) {
         const int attempts = 1 + pick(6);
         start(0);
+        emit_json(RecordType::run_started,
+                  {{"run", kRead}, {"kind", "route"}, {"name", "r"}, {"manifest", {{"what", "read"}}}});
+        emit_json(RecordType::routing_started,
+                  {{"run", kRead}, {"router", routing::router_to_json(routing::make_spec(2, 8, 2))}});
         for (int attempt = 0; attempt < attempts; ++attempt) {
             if (attempt > 0) {
                 go_on();
             }
             for (int actions = pick(60); actions > 0; --actions) {
                 act();
+                read_on();
             }
             end();
         }
+        emit_json(RecordType::routing_result, {{"run", kRead}, {"result", {{"tokens", read}}}});
+        emit_json(RecordType::run_ended, {{"run", kRead}, {"state", "done"}});
     }
 
     struct Event {
@@ -55,8 +73,22 @@ class Node {
     std::vector<std::pair<std::uint64_t, std::string>> samples;
     std::vector<Event> events;
     std::uint64_t last_checkpoint = 0;
+    std::size_t read = 0, lost = 0;  ///< pieces of the trace; holes before one that came
 
  private:
+    void read_on() {
+        if (next_piece_ == pieces().size() || pick(3) != 0) {
+            return;
+        }
+        const routing::Chunk& chunk = *pieces()[next_piece_++];
+        if (pick(8) == 0) {
+            hole_ = true;
+            return;
+        }
+        emit(RecordType::routing_chunk, protocol::encode_routing({kRead, chunk.first, routing::pack(chunk)}));
+        ++read;
+        lost += std::exchange(hole_, false) ? 1 : 0;
+    }
     int pick(int limit) { return static_cast<int>(random_() % static_cast<unsigned>(limit)); }
     double fresh() { return ++value_; }
 
@@ -158,6 +190,8 @@ class Node {
     int order_ = 0;
     double value_ = 0;
     std::vector<std::pair<std::uint64_t, int>> checkpoints_;  ///< step, and what was before it
+    std::size_t next_piece_ = 0;
+    bool hole_ = false;
 };
 
 /// The steps with the holes between them, as they are drawn.
@@ -215,6 +249,21 @@ void expect_truth(const history::TrainingRun& run, const Node& node) {
     EXPECT_EQ(run.last_checkpoint, node.last_checkpoint);
 }
 
+void expect_trace(const Snapshot& snapshot, const Node& node) {
+    ASSERT_TRUE(snapshot.routes.contains(kRead));
+    EXPECT_EQ(snapshot.routes.at(kRead)->state, history::RunState::done);
+    EXPECT_EQ(snapshot.routes.at(kRead)->result["tokens"], node.read);
+    ASSERT_TRUE(snapshot.routing.contains(kRead));
+    const history::RunRouting& routing = *snapshot.routing.at(kRead);
+    EXPECT_EQ(routing.lost, node.lost);
+    ASSERT_EQ(routing.trace->chunks(), node.read);
+    EXPECT_EQ(routing.tokens, routing.trace->tokens());
+    for (std::size_t i = 0; i < node.read; ++i) {
+        const auto chunk = routing.trace->chunk(i, routing::kIds);
+        ASSERT_EQ(chunk->ids, pieces()[static_cast<std::size_t>(chunk->first / 3)]->ids);
+    }
+}
+
 /// Hands the journal to `state` channel by channel in some order; each channel keeps its own.
 template <class Choose>
 void deliver(const Node& node, NodeView& state, Choose choose) {
@@ -251,8 +300,8 @@ TEST(Rewinds, EveryInterleavingEndsWithWhatTheJournalSays) {
             state.node_came(node.epoch);
             // Six times one channel before the other, then ever finer mixtures.
             std::array<std::size_t, protocol::kChannels> rank{0, 1, 2, 3, 4};
-            for (int i = 0; i < order % 6; ++i) {
-                std::next_permutation(rank.begin() + 1, rank.begin() + 4);
+            for (int i = 0; i < 5 * (order % 6); ++i) {
+                std::next_permutation(rank.begin() + 1, rank.end());
             }
             std::size_t favourite = 1;
             const unsigned stays = 1u << (order % 6);
@@ -279,6 +328,7 @@ TEST(Rewinds, EveryInterleavingEndsWithWhatTheJournalSays) {
             const auto snapshot = state.snapshot();
             ASSERT_TRUE(snapshot->training.contains(kRun));
             ASSERT_NO_FATAL_FAILURE(expect_truth(*snapshot->training.at(kRun), node));
+            ASSERT_NO_FATAL_FAILURE(expect_trace(*snapshot, node));
             for (std::size_t i = 0; i < early_losses.size(); ++i) {
                 ASSERT_TRUE(same((*early->training.at(kRun))[&base::StepValues::loss][i], early_losses[i]))
                     << "a snapshot never changes";

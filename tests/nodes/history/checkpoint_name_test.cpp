@@ -38,5 +38,25 @@ TEST(CheckpointName, AnythingElseIsNone) {
     }
 }
 
+TEST(ModelWithSet, IsTakenApartAtTheLastBar) {
+    EXPECT_EQ(model_with_set("m|quiet"), (ModelWithSet{"m", "quiet"}));
+    EXPECT_EQ(model_with_set("/a|b/m.gguf|no expert 5"), (ModelWithSet{"/a|b/m.gguf", "no expert 5"}));
+    EXPECT_EQ(model_with_set("checkpoint:3:250|安静"), (ModelWithSet{"checkpoint:3:250", "安静"}));
+    EXPECT_EQ(to_text(ModelWithSet{"checkpoint:3:250", "quiet"}), "checkpoint:3:250|quiet");
+    for (const std::string& name : {std::string("m"), std::string(), std::string("m|"), std::string("|quiet"),
+                                    "m|" + std::string(61, 'x'), std::string("m|a\nb"), std::string("m|\xff")}) {
+        EXPECT_FALSE(model_with_set(name)) << name;
+    }
+    EXPECT_TRUE(is_set_name(std::string(60, 'x')));
+    EXPECT_FALSE(is_set_name(""));
+    EXPECT_FALSE(is_set_name("a|b"));
+}
+
+TEST(ModelWithSet, IsShownAsWords) {
+    EXPECT_EQ(model_sentence("m|quiet").english(), "m with quiet");
+    EXPECT_EQ(model_sentence("checkpoint:3:250|quiet").english(), "run 3, step 250 with quiet");
+    EXPECT_EQ(model_sentence("/a|b/m.gguf").english(), "/a|b/m.gguf") << "a path";
+}
+
 }  // namespace
 }  // namespace moescope::history

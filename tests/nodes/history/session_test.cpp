@@ -325,5 +325,89 @@ TEST(Session, AnOldLengthBeforeTheLimitWasTheContext) {
     }
 }
 
+json experiment_record() {
+    const json config = {{"name", "tiny"}, {"model", json::object()}, {"train", {{"steps", 30}, {"bias_speed", 0.5}}}};
+    json runs = json::array();
+    for (const auto& [run, value] : {std::pair{4, "none"}, std::pair{5, "switch"}}) {
+        runs.push_back({{"run", run}, {"name", std::string("e: ") + value}, {"value", value}, {"config", config}});
+    }
+    return {{"experiment", 2}, {"definition", {{"name", "e"}, {"key", "balance"}, {"data", "d"}, {"runs", runs}}}};
+}
+
+TEST(Session, RunsOfAnExperimentArePlannedUntilTheyBegin) {
+    Session session;
+    Records records(session);
+    records.put(RecordType::experiment, experiment_record());
+    ASSERT_EQ(session.experiments().size(), 1u);
+    EXPECT_EQ(session.experiments().at(2)->key, "balance");
+    ASSERT_EQ(session.runs().size(), 2u);
+    for (const auto& [id, header] : session.runs()) {
+        EXPECT_EQ(header->state, RunState::planned);
+        EXPECT_EQ(header->kind, RunKind::train);
+    }
+    const TrainingRun& run = session.trainings().at(5).value;
+    EXPECT_EQ(run.name, "e: switch");
+    EXPECT_EQ(run.planned_steps, 30u);
+    EXPECT_EQ(run.manifest["config"]["train"]["bias_update_rate"], 0.5) << "today's name";
+    const ExperimentPlace place = experiment_place(run.manifest);
+    EXPECT_EQ(place.number, 2u);
+    EXPECT_EQ(place.value, "switch");
+    // It begins, its node ends, it goes on.
+    records.put(RecordType::run_started,
+                {{"run", 4}, {"kind", "train"}, {"name", "e: none"}, {"manifest", {{"steps", 30}}}});
+    EXPECT_EQ(session.trainings().at(4).value.state, RunState::running);
+    EXPECT_EQ(session.trainings().at(5).value.state, RunState::planned);
+    const auto before = session.experiments().at(2);
+    records.put(RecordType::experiment, {{"experiment", 2}, {"unfinished", 4}, {"paused", true}});
+    records.put(RecordType::run_ended, {{"run", 4}, {"state", "stopped"}, {"step", 3}});
+    EXPECT_EQ(session.experiments().at(2)->unfinished, 4u);
+    EXPECT_TRUE(session.experiments().at(2)->paused);
+    EXPECT_EQ(before->unfinished, 0u) << "what was given out never changes";
+    records.put(RecordType::run_started,
+                {{"run", 4}, {"kind", "train"}, {"name", "e: none"}, {"manifest", {{"steps", 30}}}});
+    EXPECT_EQ(session.experiments().at(2)->unfinished, 0u);
+    // One that waits can be given up.
+    records.put(RecordType::run_ended, {{"run", 5}, {"state", "stopped"}, {"step", 0}});
+    EXPECT_EQ(session.trainings().at(5).value.state, RunState::stopped);
+}
+
+TEST(Session, AnExperimentThatIsNoneIsLeftOut) {
+    Session session;
+    Records records(session);
+    records.put(RecordType::experiment, {{"experiment", 1}, {"unfinished", 7}});
+    json twice = experiment_record();
+    twice["definition"]["runs"][1]["run"] = 4;
+    records.put(RecordType::experiment, twice);
+    json without = experiment_record();
+    without["definition"]["runs"][0].erase("config");
+    records.put(RecordType::experiment, without);
+    json empty = experiment_record();
+    empty["definition"]["runs"] = json::array();
+    records.put(RecordType::experiment, empty);
+    json none = experiment_record();
+    none["experiment"] = 0;
+    records.put(RecordType::experiment, none);
+    EXPECT_TRUE(session.experiments().empty());
+    EXPECT_TRUE(session.runs().empty());
+    Session one(Keep{.run = 5});
+    Records kept(one);
+    kept.put(RecordType::experiment, experiment_record());
+    EXPECT_EQ(one.runs().size(), 1u) << "only the run that is read";
+}
+
+TEST(Experiment, ReadsWhatItWrites) {
+    Session session;
+    Records records(session);
+    records.put(RecordType::experiment, experiment_record());
+    const Experiment& experiment = *session.experiments().at(2);
+    const auto again = experiment_from_json(2, to_json(experiment));
+    ASSERT_TRUE(again);
+    EXPECT_EQ(to_json(*again), to_json(experiment));
+    EXPECT_EQ(experiment_value_text("switch"), "switch");
+    EXPECT_EQ(experiment_value_text(0.001), "0.001");
+    EXPECT_EQ(experiment_value_text({{"selection_bias", true}, {"balance", "none"}}),
+              "balance: none, selection_bias: true");
+}
+
 }  // namespace
 }  // namespace moescope::history

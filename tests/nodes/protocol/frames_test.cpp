@@ -12,6 +12,7 @@
 #include "base/crc32c.hpp"
 #include "base/json_fields.hpp"
 #include "base/json_guard.hpp"
+#include "nodes/protocol/run_state.hpp"
 #include "nodes/protocol/tagged_fields.hpp"
 #include "tests/nodes/protocol/samples.hpp"
 #include "tests/paths.hpp"
@@ -95,6 +96,35 @@ TEST(Golden, ZerosOfTheFirstLayoutThatSaidNothingAreAbsent) {
     EXPECT_EQ(step->z_loss, whole.z_loss);
     EXPECT_TRUE(std::isnan(step->router_entropy[0]));
     EXPECT_EQ(step->router_entropy_mean, static_cast<double>(whole.router_entropy[1]));
+}
+
+TEST(RoutingPiece, HasTheBytesOfTheDocumentAndNoOthers) {
+    const std::vector<std::byte> packed = {std::byte{1}, std::byte{2}, std::byte{3}};
+    const auto body = encode_routing({0x01020304, 0x1112131415161718, packed});
+    ASSERT_EQ(body.size(), 19u);
+    EXPECT_EQ(body[0], std::byte{0x04});
+    EXPECT_EQ(body[3], std::byte{0x01});
+    EXPECT_EQ(body[4], std::byte{0});
+    EXPECT_EQ(body[8], std::byte{0x18});
+    EXPECT_EQ(body[16], std::byte{1});
+    const auto read = decode_routing(body);
+    ASSERT_TRUE(read);
+    EXPECT_EQ(read->run, 0x01020304u);
+    EXPECT_EQ(read->token, 0x1112131415161718u);
+    EXPECT_TRUE(std::equal(read->packed.begin(), read->packed.end(), packed.begin(), packed.end()));
+    for (std::size_t size = 0; size < 16; ++size) {
+        EXPECT_FALSE(decode_routing(std::span(body).first(size)));
+    }
+    EXPECT_TRUE(decode_routing(std::span(body).first(16))->packed.empty()) << "whoever unpacks it refuses that";
+    auto later = body;
+    later[5] = std::byte{1};
+    EXPECT_FALSE(decode_routing(later)) << "a layout that is not known";
+    for (const RecordType type : {RecordType::routing_started, RecordType::routing_chunk, RecordType::routing_scores}) {
+        EXPECT_EQ(channel_of(type), Channel::bulk);
+    }
+    EXPECT_EQ(channel_of(RecordType::routing_result), Channel::text);
+    EXPECT_EQ(channel_of(RecordType::intervention_set), Channel::events);
+    EXPECT_EQ(run_kind_named("route"), RunKind::route);
 }
 
 TEST(Golden, HeaderLayoutIsThatOfTheDocument) {

@@ -82,7 +82,8 @@ TEST_F(BadInput, Configurations) {
         null[place] = nullptr;
         expect_one_sentence(train(file("null.json", null.dump()), corpus), "null");
     }
-    for (const auto& [key, value] : tiny_config(10, 5)["train"].items()) {
+    const json whole = tiny_config(10, 5);
+    for (const auto& [key, value] : whole["train"].items()) {
         json null = tiny_config(10, 5);
         null["train"][key] = nullptr;
         expect_one_sentence(train(file("null.json", null.dump()), corpus), "train." + key + " is null");

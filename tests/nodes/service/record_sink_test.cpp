@@ -156,5 +156,71 @@ TEST(JournalWriter, ARecordThatIsTooLongHoldsNobodyUp) {
     EXPECT_EQ(count(journal, RecordType::log), 1u);
 }
 
+TEST(JournalWriter, WhoCanWaitLosesNothing) {
+    MemoryJournal journal;
+    node::JournalWriter writer(journal, {4, std::size_t{1} << 20});
+    const std::atomic<bool> never{false};
+    journal.hold(true);
+    std::thread model([&] {
+        for (int i = 0; i < 40; ++i) {
+            writer.write_waiting(RecordType::routing_chunk, std::vector<std::byte>(100), never);
+        }
+    });
+    journal.wait_until_held_up();
+    journal.hold(false);
+    model.join();
+    writer.flush();
+    EXPECT_EQ(writer.dropped(), 0u);
+    EXPECT_EQ(count(journal, RecordType::routing_chunk), 40u);
+    // Without waiting they are dropped like steps, and told on their channel.
+    journal.hold(true);
+    writer.write(RecordType::routing_chunk, {});
+    journal.wait_until_held_up();
+    for (int i = 0; i < 10; ++i) {
+        writer.write(RecordType::routing_chunk, {});
+    }
+    EXPECT_EQ(writer.dropped(), 6u);
+    journal.hold(false);
+    writer.flush();
+    writer.write(RecordType::routing_chunk, {});
+    writer.flush();
+    ASSERT_EQ(count(journal, RecordType::gap), 1u);
+    for (const auto& record : journal.records) {
+        if (record.type == static_cast<std::uint16_t>(RecordType::gap)) {
+            EXPECT_EQ(record.channel, static_cast<std::uint8_t>(protocol::Channel::bulk));
+        }
+    }
+}
+
+TEST(JournalWriter, NobodyWaitsForADiskThatRefusesOrAfterACancel) {
+    MemoryJournal journal;
+    node::JournalWriter writer(journal, {2, std::size_t{1} << 20});
+    std::atomic<bool> stop{false};
+    journal.hold(true);
+    writer.write(RecordType::routing_chunk, {});
+    journal.wait_until_held_up();
+    std::thread model([&] {
+        for (int i = 0; i < 3; ++i) {
+            writer.write_waiting(RecordType::routing_chunk, {}, stop);
+        }
+    });
+    std::this_thread::sleep_for(std::chrono::milliseconds(50));
+    EXPECT_EQ(writer.dropped(), 0u) << "the third waits";
+    stop = true;
+    model.join();
+    EXPECT_EQ(writer.dropped(), 1u);
+    journal.set_full(true);
+    journal.hold(false);
+    while (writer.problem().empty()) {
+        std::this_thread::yield();
+    }
+    stop = false;
+    for (int i = 0; i < 5; ++i) {
+        writer.write_waiting(RecordType::routing_chunk, {}, stop);  // comes back
+    }
+    EXPECT_GE(writer.dropped(), 5u);
+    journal.set_full(false);
+}
+
 }  // namespace
 }  // namespace moescope::test

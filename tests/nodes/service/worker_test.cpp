@@ -5,11 +5,16 @@
 #include <optional>
 #include <signal.h>
 #include <thread>
+#include <unistd.h>
 
+#include "nodes/protocol/records.hpp"
 #include "nodes/service/jobs/checkpoint_holds.hpp"
 #include "nodes/service/library/model_library.hpp"
+#include "nodes/service/workers/routing_stream.hpp"
 #include "nodes/service/workers/worker_pool.hpp"
+#include "routing/packed_trace.hpp"
 #include "tests/nodes/service/program.hpp"
+#include "tests/routing/random_trace.hpp"
 
 namespace moescope::test {
 namespace {
@@ -68,8 +73,8 @@ TEST(Worker, AProcessThatDoesNotObeyIsEnded) {
     const auto start = Clock::now();
     const auto error = failure_of([&] {
         worker.ask(
-            {{"op", "generate"}}, base::say("answering"), [](std::span<const std::byte>) {}, cancel,
-            std::chrono::milliseconds(300));
+            {{"op", "generate"}}, base::say("answering"), [](node::WorkerMessageKind, std::span<const std::byte>) {},
+            cancel, std::chrono::milliseconds(300));
     });
     EXPECT_TRUE(error.died);
     EXPECT_LT(Clock::now() - start, std::chrono::seconds(5));
@@ -199,6 +204,68 @@ TEST(CheckpointHolds, WhatIsHeldIsNotForgotten) {
     second.reset();
     holds.forget_unless_held("a", forget);
     EXPECT_EQ(forgotten, 2);
+}
+
+/// A pipe with the writer that a model's process has, and the reader of the node.
+struct RoutingPipe {
+    RoutingPipe() { EXPECT_EQ(pipe(ends), 0); }
+    ~RoutingPipe() {
+        close(ends[0]);
+        close(ends[1]);
+    }
+    /// The next message within so many milliseconds.
+    std::optional<node::WorkerMessage> next(int milliseconds) {
+        node::WorkerMessage message;
+        return reader->read(message, milliseconds) == node::WorkerReader::Status::message ? std::optional(message)
+                                                                                          : std::nullopt;
+    }
+    int ends[2] = {-1, -1};
+    std::unique_ptr<node::WorkerReader> reader = std::make_unique<node::WorkerReader>(ends[0]);
+    node::WorkerWriter writer{ends[1]};
+};
+
+TEST(RoutingStream, NoTokenWaitsForTheNext) {
+    RoutingPipe pipe;
+    const routing::RouterSpec spec = routing::make_spec(2, 8, 2);
+    const auto tokens = routing::RandomTrace(spec, 1).tokens(4);
+    node::RoutingStream stream(pipe.writer, {7, routing::Detail::scores, 0}, spec, {});
+    const auto started = pipe.next(1000);
+    ASSERT_TRUE(started);
+    EXPECT_EQ(started->kind, node::WorkerMessageKind::routing);
+    EXPECT_EQ(protocol::decode_json(started->body)->at("run"), 7);
+    EXPECT_FALSE(pipe.next(300)) << "nothing is no piece";
+    routing::PackedTrace trace(spec);
+    for (std::size_t i = 0; i < 3; ++i) {
+        const auto start = Clock::now();
+        stream.add(tokens[i]);
+        const auto scores = pipe.next(1000), chunk = pipe.next(1000);
+        ASSERT_TRUE(scores && chunk);
+        EXPECT_LT(Clock::now() - start, node::RoutingStream::kLongestWait + std::chrono::milliseconds(150))
+            << "with room for a busy machine";
+        EXPECT_EQ(scores->kind, node::WorkerMessageKind::scores);
+        ASSERT_EQ(chunk->kind, node::WorkerMessageKind::chunk);
+        const auto piece = protocol::decode_routing(chunk->body), of_token = protocol::decode_routing(scores->body);
+        EXPECT_EQ(piece->run, 7u);
+        EXPECT_EQ(piece->token, i);
+        EXPECT_EQ(of_token->token, i);
+        EXPECT_TRUE(trace.append({piece->packed.begin(), piece->packed.end()}));
+        EXPECT_TRUE(trace.append_scores(i, {of_token->packed.begin(), of_token->packed.end()}));
+    }
+    stream.add(tokens[3]);
+    stream.finish();  // the rest at once
+    EXPECT_TRUE(pipe.next(50));
+    const auto last = pipe.next(50);
+    ASSERT_TRUE(last);
+    EXPECT_EQ(last->kind, node::WorkerMessageKind::chunk);
+    EXPECT_EQ(stream.summary()["tokens"], 4);
+    // One that goes on says nothing of the router again.
+    node::RoutingStream more(pipe.writer, {7, routing::Detail::weights, 4}, spec, {});
+    more.add(tokens[0]);
+    more.finish();
+    const auto piece = pipe.next(1000);
+    ASSERT_TRUE(piece);
+    EXPECT_EQ(piece->kind, node::WorkerMessageKind::chunk);
+    EXPECT_EQ(protocol::decode_routing(piece->body)->token, 4u);
 }
 
 }  // namespace

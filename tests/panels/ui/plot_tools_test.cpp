@@ -3,9 +3,11 @@
 
 #include <algorithm>
 #include <cmath>
+#include <fmt/format.h>
 #include <gtest/gtest.h>
 #include <limits>
 #include <random>
+#include <set>
 
 namespace {
 
@@ -260,10 +262,10 @@ std::size_t count(const std::string& text, const std::string& part) {
 TEST(PlotTools, SvgShowsWhatThePlotShows) {
     Drawing drawing{"loss", "step", 0, 100, 0, 10, {}};
     using Look = Drawing::Look;
-    drawing.lines.push_back({"", "#111111", {{1, 2, 3}, {9, 7, 8}}, Look::faint});
+    drawing.lines.push_back({"", "#111111", {{1, 2, 3}, {9, 7, 8}}, {}, Look::faint});
     drawing.lines.push_back({"loss, mean of 20 steps", "#111111", {{1, 2, 3}, {9, 8, 8}}});
     drawing.lines.push_back({"held-out", "#222222", {{50}, {5}}});
-    drawing.lines.push_back({"marked", "#333333", {{50, 60}, {5, 4}}, Look::marked});
+    drawing.lines.push_back({"marked", "#333333", {{50, 60}, {5, 4}}, {}, Look::marked});
     drawing.areas.push_back({"#444444", {{1, 2, kHole, 4}, {1, 1, 1, 1}, {2, 2, 2, 2}}});
     drawing.marks.push_back({58, "learning rate 0.001 < 0.003", "#555555"});
     drawing.marks.push_back({59, "paused", "#666666", false});
@@ -282,6 +284,43 @@ TEST(PlotTools, SvgShowsWhatThePlotShows) {
     EXPECT_EQ(count(svg, ">paused<"), 1u) << "a line, and no tag over the one before";
     EXPECT_EQ(count(svg, "saved"), 0u) << "it would touch the line before";
     EXPECT_EQ(count(svg, "outside"), 0u);
+}
+
+TEST(PlotTools, MarkersAreDifferentAndStandOnTheLine) {
+    std::set<std::string> outlines;
+    for (std::size_t marker = 0; marker < kMarkers; ++marker) {
+        std::string outline;
+        for (const MarkerCorner& corner : marker_outline(marker)) {
+            EXPECT_LE(std::hypot(corner.x, corner.y), 1.1);
+            outline += fmt::format("{:.2f} {:.2f} ", corner.x, corner.y);
+        }
+        EXPECT_TRUE(outlines.insert(outline).second) << marker;
+    }
+    EXPECT_EQ(marker_outline(kMarkers).size(), marker_outline(0).size()) << "and from the first one again";
+    EXPECT_EQ(marker_places(100, 4), (std::vector<std::size_t>{24, 49, 74, 99}));
+    EXPECT_EQ(marker_places(2, 6), (std::vector<std::size_t>{0, 1}));
+    EXPECT_TRUE(marker_places(0, 6).empty());
+}
+
+TEST(PlotTools, SvgHasAMarkerInTheLegendAndOnTheLineAndRowsForManyNames) {
+    Drawing drawing{"t", "step", 0, 10, 0, 1, {}};
+    drawing.lines.push_back({"one", "#0072b2", {{0, 5, 10}, {0, kHole, 0.5}}, 3});
+    std::string svg = to_svg(drawing);
+    const auto count = [&](const std::string& part) {
+        std::size_t found = 0;
+        for (std::size_t at = svg.find(part); at != std::string::npos; at = svg.find(part, at + 1)) {
+            ++found;
+        }
+        return found;
+    };
+    EXPECT_EQ(count("<polygon"), 3u) << "legend, first and last point; the hole has none";
+    EXPECT_NE(svg.find("height='420'"), std::string::npos);
+    for (int i = 0; i < 12; ++i) {
+        drawing.lines.push_back({"a run with a long name of its own", "#0072b2", {{0, 10}, {0, 1}}, 1});
+    }
+    svg = to_svg(drawing);
+    EXPECT_EQ(svg.find("height='420'"), std::string::npos) << "the picture grows with its legend";
+    EXPECT_EQ(count("a run with a long name of its own"), 12u);
 }
 
 }  // namespace

@@ -229,6 +229,10 @@ TEST_P(Figures, SharesByGroup) {
                 const auto d = static_cast<double>(texts.size());
                 const double variance = d / (d - 1) * squares / (n * n), p = y / n;
                 const GroupLoad::Share& share = shares[static_cast<std::size_t>(expert)];
+                const GroupLoad::Share same =
+                    figure.shares_of_all(static_cast<std::size_t>(layer))[group][static_cast<std::size_t>(expert)];
+                EXPECT_EQ(same.share.low, share.share.low);
+                EXPECT_EQ(same.overall, share.overall);
                 EXPECT_EQ(figure.texts(group), texts.size());
                 EXPECT_EQ(share.count, static_cast<std::uint64_t>(y));
                 EXPECT_EQ(share.of, static_cast<std::uint64_t>(n));

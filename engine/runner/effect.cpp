@@ -1,0 +1,282 @@
+#include "engine/runner/effect.hpp"
+
+#include <algorithm>
+#include <cmath>
+#include <exception>
+#include <memory>
+#include <mutex>
+#include <thread>
+
+#include "engine/error.hpp"
+#include "engine/runner/distributions.hpp"
+#include "engine/runner/routed_model.hpp"
+#include "engine/runner/routed_tokens.hpp"
+#include "routing/random_controls.hpp"
+
+namespace moescope::engine {
+namespace {
+
+constexpr std::size_t kMostFloats = std::size_t{1} << 28;  // 1 GiB of logits
+
+using Tokens = std::span<const std::int32_t>;
+
+/// Counts tokens of all readings, whichever thread reads them.
+class Progress {
+ public:
+    Progress(const EffectWatch& watch, std::uint64_t total) : watch_(watch), total_(total) {}
+    void step() {
+        if (watch_.progress) {
+            const std::lock_guard lock(mutex_);
+            watch_.progress(++done_, total_);
+        }
+    }
+
+ private:
+    const EffectWatch& watch_;
+    const std::uint64_t total_;
+    std::mutex mutex_;
+    std::uint64_t done_ = 0;
+};
+
+struct Untouched {
+    std::vector<float> logits;                            ///< [T][V]
+    std::vector<double> sums;                             ///< [T], log sum exp of the logits
+    std::vector<std::vector<routing::LayerDecision>> of;  ///< [T], ids alone
+};
+
+std::vector<routing::LayerDecision> ids_alone(const std::vector<routing::LayerDecision>& layers) {
+    std::vector<routing::LayerDecision> ids(layers.size());
+    for (std::size_t i = 0; i < layers.size(); ++i) {
+        ids[i].layer = layers[i].layer;
+        ids[i].ids = layers[i].ids;
+    }
+    return ids;
+}
+
+/// Compares a reading with the untouched one, token by token.
+class Compared {
+ public:
+    Compared(const Untouched& untouched, Tokens text) : untouched_(untouched), text_(text) {}
+
+    void add(std::size_t at, std::span<const float> logits) {
+        const std::size_t V = logits.size();
+        const std::span<const float> before(untouched_.logits.data() + at * V, V);
+        const double sum = log_sum(logits), sum_before = untouched_.sums[at];
+        shares_.resize(V);
+        for (std::size_t v = 0; v < V; ++v) {
+            shares_[v] = static_cast<float>(std::exp(before[v] - sum_before));
+        }
+        kl.push_back(divergence(shares_.data(), before.data(), sum_before, logits, sum));
+        if (at + 1 < text_.size()) {
+            const auto next = static_cast<std::size_t>(text_[at + 1]);
+            log_probability.push_back((logits[next] - sum) - (before[next] - sum_before));
+        }
+    }
+    base::Interval mean_kl() const { return base::of_mean(kl); }
+    base::Interval mean_loss() const {
+        std::vector<double> losses = log_probability;
+        for (double& one : losses) {
+            one = -one;
+        }
+        return base::of_mean(losses);
+    }
+
+    std::vector<double> kl, log_probability;
+
+ private:
+    const Untouched& untouched_;
+    const Tokens text_;
+    std::vector<float> shares_;
+};
+
+bool read_untouched(LanguageModel& model, const EffectRequest& request, const EffectWatch& watch, Progress& progress,
+                    const std::atomic<bool>& cancel, Untouched& out) {
+    RoutedModel& routed = model.routed({request.changed.detail, {}});
+    out.logits.reserve(request.tokens.size() * static_cast<std::size_t>(routed.vocabulary()));
+    return read_decisions(model, routed, request.tokens, cancel,
+                          [&](routing::TokenDecisions& token, std::span<const float> logits) {
+                              out.logits.insert(out.logits.end(), logits.begin(), logits.end());
+                              out.sums.push_back(log_sum(logits));
+                              out.of.push_back(ids_alone(token.layers));
+                              if (watch.untouched) {
+                                  watch.untouched(token);
+                              }
+                              progress.step();
+                          });
+}
+
+/// Slots of each layer, and those whose expert is gone.
+struct Slots {
+    int layer = 0;
+    std::uint64_t all = 0, flipped = 0;
+};
+
+void count_flips(const std::vector<routing::LayerDecision>& before, const std::vector<routing::LayerDecision>& after,
+                 std::vector<Slots>& slots) {
+    for (std::size_t i = 0, j = 0; i < before.size(); ++i) {
+        while (j < after.size() && after[j].layer < before[i].layer) {
+            ++j;
+        }
+        if (j == after.size() || after[j].layer != before[i].layer) {
+            continue;
+        }
+        const auto of_layer =
+            std::find_if(slots.begin(), slots.end(), [&](const Slots& one) { return one.layer == before[i].layer; });
+        const auto& left = after[j].ids;
+        for (const std::int32_t id : before[i].ids) {
+            ++of_layer->all;
+            of_layer->flipped += std::find(left.begin(), left.end(), id) == left.end() ? 1 : 0;
+        }
+    }
+}
+
+bool read_changed(LanguageModel& model, const EffectRequest& request, const EffectWatch& watch, Progress& progress,
+                  const std::atomic<bool>& cancel, const Untouched& untouched, EffectResult& result) {
+    RoutedModel& routed = model.routed(request.changed);
+    Compared compared(untouched, request.tokens);
+    std::vector<Slots> slots;
+    for (const int layer : routed.spec().routed_layers) {
+        slots.push_back({layer, 0, 0});
+    }
+    std::size_t at = 0;
+    const bool done = read_decisions(model, routed, request.tokens, cancel,
+                                     [&](routing::TokenDecisions& token, std::span<const float> logits) {
+                                         compared.add(at, logits);
+                                         count_flips(untouched.of[at++], token.layers, slots);
+                                         if (watch.changed) {
+                                             watch.changed(token);
+                                         }
+                                         progress.step();
+                                     });
+    result.mean_kl = compared.mean_kl();
+    result.mean_loss = compared.mean_loss();
+    result.kl = std::move(compared.kl);
+    result.log_probability = std::move(compared.log_probability);
+    for (const Slots& one : slots) {
+        result.shift.push_back(
+            {one.layer, one.all > 0 ? static_cast<double>(one.flipped) / static_cast<double>(one.all) : 0.0});
+    }
+    return done;
+}
+
+/// Several controls at once: a model of `copies` for each thread.
+class Controls {
+ public:
+    Controls(const std::vector<std::unique_ptr<RoutedModel>>& copies, const Untouched& untouched, Tokens text,
+             Progress& progress, const std::atomic<bool>& cancel, std::vector<EffectResult::Control>& controls)
+        : copies_(copies),
+          untouched_(untouched),
+          text_(text),
+          progress_(progress),
+          cancel_(cancel),
+          controls_(controls) {}
+
+    /// False when it was cancelled. Throws Error.
+    bool run() {
+        std::vector<std::thread> threads;
+        for (std::size_t i = 1; i < copies_.size(); ++i) {
+            threads.emplace_back([this, i] { work(*copies_[i]); });
+        }
+        work(*copies_.front());
+        for (std::thread& thread : threads) {
+            thread.join();
+        }
+        if (problem_ != nullptr) {
+            std::rethrow_exception(problem_);
+        }
+        return !cancel_;
+    }
+
+ private:
+    void work(RoutedModel& model) {
+        try {
+            for (std::size_t i = next_++; i < controls_.size() && !failed_ && !cancel_; i = next_++) {
+                EffectResult::Control& control = controls_[i];
+                model.watch(routing::Detail::ids, control.changes);
+                Compared compared(untouched_, text_);
+                read_text(model, text_, cancel_, [&](std::size_t at, std::span<const float> logits, const auto&) {
+                    compared.add(at, logits);
+                    progress_.step();
+                });
+                control.mean_kl = compared.mean_kl().estimate;
+                control.mean_loss = compared.mean_loss().estimate;
+            }
+        } catch (...) {
+            failed_ = true;
+            const std::lock_guard lock(mutex_);
+            problem_ = std::current_exception();
+        }
+    }
+
+    const std::vector<std::unique_ptr<RoutedModel>>& copies_;
+    const Untouched& untouched_;
+    const Tokens text_;
+    Progress& progress_;
+    const std::atomic<bool>& cancel_;
+    std::vector<EffectResult::Control>& controls_;
+    std::atomic<std::size_t> next_{0};
+    std::atomic<bool> failed_{false};
+    std::mutex mutex_;
+    std::exception_ptr problem_;
+};
+
+void sum_up_controls(EffectResult& result) {
+    std::vector<double> kl, loss;
+    for (const EffectResult::Control& control : result.controls) {
+        kl.push_back(control.mean_kl);
+        loss.push_back(control.mean_loss);
+    }
+    result.control_kl = base::of_mean(kl);
+    result.control_loss = base::of_mean(loss);
+    result.rank = kl.empty() ? 0 : 1 + static_cast<std::size_t>(std::count_if(kl.begin(), kl.end(), [&](double one) {
+                                       return one > result.mean_kl.estimate;
+                                   }));
+}
+
+void check(const EffectRequest& request, LanguageModel& model) {
+    if (request.changed.interventions.empty()) {
+        throw Error(say("nothing is changed in the routers, so there is no effect to measure"));
+    }
+    RoutedModel& routed = model.routed(request.changed);  // refuses what does not fit the router
+    check_text(routed, request.tokens);
+    const std::size_t tokens = request.tokens.size(), vocabulary = static_cast<std::size_t>(routed.vocabulary());
+    if (tokens < 2) {
+        throw Error(say("a text of one token has no next token to compare; give a longer one"));
+    }
+    if (tokens > kMostFloats / vocabulary) {
+        throw Error(
+            say("the distributions of {} tokens over a vocabulary of {} take too much memory; take a text of {} "
+                "tokens at most",
+                tokens, vocabulary, kMostFloats / vocabulary));
+    }
+}
+
+}  // namespace
+
+EffectResult measure_effect(LanguageModel& model, const EffectRequest& request, const EffectWatch& watch,
+                            const std::atomic<bool>& cancel) {
+    check(request, model);
+    EffectResult result;
+    for (routing::Interventions& changes :
+         routing::random_controls(request.changed.interventions, model.router_spec(), request.controls, request.seed)) {
+        result.controls.push_back({std::move(changes), 0, 0});
+    }
+    const std::size_t tokens = request.tokens.size();
+    Progress progress(watch, tokens * (2 + result.controls.size()));
+    Untouched untouched;
+    if (!read_untouched(model, request, watch, progress, cancel, untouched) ||
+        !read_changed(model, request, watch, progress, cancel, untouched, result)) {
+        return {};
+    }
+    if (!result.controls.empty()) {
+        const auto copies = model.routed_copies(static_cast<int>(result.controls.size()), static_cast<int>(tokens));
+        if (!Controls(copies, untouched, request.tokens, progress, cancel, result.controls).run()) {
+            return {};
+        }
+    }
+    sum_up_controls(result);
+    result.complete = true;
+    return result;
+}
+
+}  // namespace moescope::engine

@@ -1,0 +1,87 @@
+#include "nodes/service/cli/training_output.hpp"
+
+#include <cmath>
+#include <cstdio>
+#include <fmt/format.h>
+#include <limits>
+
+#include "base/json_fields.hpp"
+#include "base/step_values.hpp"
+#include "base/text.hpp"
+#include "nodes/protocol/run_state.hpp"
+#include "nodes/service/cli/console.hpp"
+#include "nodes/service/library/command_error.hpp"
+
+namespace moescope::node {
+using nlohmann::json;
+using protocol::RunState;
+
+namespace {
+
+/// "English 4.1234, Chinese 5.0123"; a language without held-out text is left out.
+std::string held_out_text(double english, double chinese) {
+    std::string text;
+    for (const auto& [name, loss] : {std::pair{"English", english}, std::pair{"Chinese", chinese}}) {
+        if (std::isfinite(loss)) {
+            base::append_to_list(text, fmt::format("{} {:.4f}", name, loss));
+        }
+    }
+    return text.empty() ? "none" : text;
+}
+
+}  // namespace
+
+json step_json(const protocol::StepRecord& step) {
+    json line = {{"step", step.step}, {"tokens_total", step.tokens_total}};
+    for (const base::StepValue& row : base::kStepValues) {
+        const std::string_view key = row.key, name = base::short_key(row);
+        json& place =
+            name == key ? line[row.key] : line[std::string(key.substr(0, key.size() - name.size() - 1))][name];
+        place = number_or_null(value_of(step, row));
+    }
+    return line;
+}
+
+void print_step(const protocol::StepRecord& step, int planned) {
+    if (step.step % 10 == 0 || step.step == 1 || step.step == static_cast<std::uint64_t>(planned)) {
+        fmt::print("step {:>6} / {}   cross-entropy {:.4f}   total loss {:.4f}   {:.0f} tok/s   {:.0f} ms/step\n",
+                   step.step, planned, step.cross_entropy, step.loss, step.tokens_per_second, step.step_ms);
+        std::fflush(stdout);
+    }
+}
+
+void print_evaluation(const json& record) {
+    const json& loss = base::member(record, "loss");
+    fmt::print("step {:>6}   held-out cross-entropy: {}\n", base::count_of(record, "step"),
+               held_out_text(base::number_of(loss, "en"), base::number_of(loss, "zh")));
+    std::fflush(stdout);
+}
+
+json final_line(const TrainingResult& result) {
+    json line = {{"done", result.state == RunState::done},
+                 {"state", protocol::run_state_name(result.state)},
+                 {"steps", result.steps},
+                 {"loss", number_or_null(result.loss)},
+                 {"cross_entropy", number_or_null(result.cross_entropy)},
+                 {"parameters_sha256", result.parameters_sha256.empty() ? json() : json(result.parameters_sha256)},
+                 {"checkpoint", result.checkpoint.string()},
+                 {"seconds", result.seconds}};
+    if (result.held_out) {
+        line["held_out_loss"] = {{"en", number_or_null(result.held_out->loss[0])},
+                                 {"zh", number_or_null(result.held_out->loss[1])}};
+    }
+    return line;
+}
+
+CLI::Validator range_of(const std::string& key) {
+    for (const auto& field : engine::config_fields()) {
+        if (field.section == "train" && field.key == key) {
+            const bool all = field.high >= 0x1p64;
+            return whole_number(static_cast<std::int64_t>(field.low), all ? std::numeric_limits<std::uint64_t>::max()
+                                                                          : static_cast<std::uint64_t>(field.high));
+        }
+    }
+    return {};
+}
+
+}  // namespace moescope::node

@@ -1,0 +1,169 @@
+#include "nodes/service/jobs/routing_order.hpp"
+
+#include <charconv>
+#include <unistd.h>
+#include <utility>
+
+#include "base/foreign_text.hpp"
+#include "base/json_fields.hpp"
+#include "nodes/history/checkpoint_name.hpp"
+#include "nodes/history/journal_reader.hpp"
+#include "nodes/service/jobs/limits.hpp"
+#include "nodes/service/library/command_error.hpp"
+#include "routing/interventions.hpp"
+#include "routing/router_spec.hpp"
+#include "routing/trace_file.hpp"
+
+namespace moescope::node {
+namespace fs = std::filesystem;
+using nlohmann::json;
+using protocol::RecordType;
+
+namespace {
+
+/// The run of "run:7"; 0 for anything else.
+std::uint32_t run_named(std::string_view source) {
+    constexpr std::string_view kFront = "run:";
+    if (!source.starts_with(kFront)) {
+        return 0;
+    }
+    source.remove_prefix(kFront.size());
+    std::uint32_t run = 0;
+    const auto [end, error] = std::from_chars(source.data(), source.data() + source.size(), run);
+    return error == std::errc() && end == source.data() + source.size() ? run : 0;
+}
+
+/// A new file that nobody else may read.
+fs::path new_file() {
+    std::string name = (fs::temp_directory_path() / "moescope-replay-XXXXXX").string();
+    const int descriptor = ::mkstemp(name.data());
+    if (descriptor < 0) {
+        throw base::Error(say("{} can't be written: {}", name, base::system_sentence(errno)));
+    }
+    ::close(descriptor);
+    return name;
+}
+
+}  // namespace
+
+json checked_interventions(const json& items) {
+    if (items.is_array() && items.size() > kMostChanges) {
+        throw CommandError(
+            say("{} changes are more than the {} that are made at once; one without 'expert' is for all of a layer",
+                items.size(), kMostChanges));
+    }
+    return routing::items_to_json(routing::interventions_from_json(items));
+}
+
+RoutingOrder parse_changes(const Parameters& parameters) {
+    RoutingOrder order;
+    if (parameters.has("interventions")) {
+        if (!parameters.at("interventions").is_array()) {
+            throw CommandError(say("'interventions' must be a list of changes"));
+        }
+        order.interventions = checked_interventions(parameters.at("interventions"));
+    }
+    if (order.changes()) {
+        order.set = base::shown_name(parameters.text("set", ""));
+    }
+    return order;
+}
+
+routing::Detail parse_detail(const Parameters& parameters, const char* key, routing::Detail otherwise) {
+    const std::string name = parameters.text(key, routing::detail_name(otherwise));
+    const auto detail = routing::detail_named(name);
+    if (!detail) {
+        throw CommandError(say("there is no detail '{}'; there are ids, weights and scores", name));
+    }
+    return *detail;
+}
+
+void put_routing(json& manifest, const RoutingOrder& order) {
+    if (order.detail) {
+        manifest["routing"] = routing::detail_name(*order.detail);
+    }
+    if (order.changes()) {
+        manifest["interventions"] = order.interventions;
+        manifest["set"] = order.set;
+    }
+}
+
+ReplayFile::ReplayFile(const RoutingOrder& order, const sessions::Journal& journal) {
+    const std::string source = routing::interventions_from_json(order.interventions).replay.source;
+    const std::uint32_t run = run_named(source);
+    if (source.empty() || run == 0) {
+        path_ = source.empty() ? fs::path() : fs::absolute(source);
+        return;
+    }
+    const history::Session history = history::read_routing(journal, run);
+    const auto found = history.routing().find(run);
+    if (found == history.routing().end() || found->second.value.tokens == 0) {
+        throw base::Error(say("run {} has no routing that could be taken over", run));
+    }
+    const routing::PackedTrace& trace = *found->second.value.trace;
+    path_ = new_file();
+    ours_ = true;
+    try {
+        routing::TraceWriter writer(path_, trace.spec());
+        for (std::size_t number = 0; number < trace.chunks(); ++number) {
+            if (const auto chunk = trace.chunk(number, routing::kAllColumns)) {
+                writer.append(*chunk);
+            }
+        }
+    } catch (...) {
+        std::error_code ignored;
+        fs::remove(path_, ignored);
+        throw;
+    }
+}
+
+ReplayFile::~ReplayFile() {
+    if (ours_) {
+        std::error_code ignored;
+        fs::remove(path_, ignored);
+    }
+}
+
+std::string model_alone(const std::string& name, const RoutingOrder& order) {
+    const auto with_set = history::model_with_set(name);
+    return with_set && with_set->set == order.set ? with_set->model : name;
+}
+
+void put_changes(json& request, const RoutingOrder& order, const ReplayFile& replay) {
+    if (order.changes()) {
+        request["interventions"] = order.interventions;
+    }
+    if (!replay.path().empty()) {
+        request["replay"] = replay.path().string();
+    }
+}
+
+void write_routing_started(RecordSink& sink, std::uint32_t run, const json& router, const RoutingOrder& order) {
+    sink.write_json(RecordType::routing_started,
+                    {{"run", run},
+                     {"router", router},
+                     {"interventions", order.interventions},
+                     {"set", order.set},
+                     {"detail", routing::detail_name(order.detail.value_or(routing::Detail::weights))}});
+}
+
+void write_routing(RecordSink& sink, WorkerMessageKind kind, std::span<const std::byte> body,
+                   const std::function<const RoutingOrder*(std::uint32_t run)>& order_of,
+                   const std::atomic<bool>& stop) {
+    if (kind == WorkerMessageKind::routing) {
+        const auto started = protocol::decode_json(body);
+        const std::uint32_t run = started ? base::run_of(*started) : 0;
+        if (const RoutingOrder* order = order_of(run)) {
+            write_routing_started(sink, run, base::member(*started, "router"), *order);
+        }
+    } else if (kind == WorkerMessageKind::chunk || kind == WorkerMessageKind::scores) {
+        const auto piece = protocol::decode_routing(body);
+        if (piece && order_of(piece->run) != nullptr) {
+            sink.write_waiting(
+                kind == WorkerMessageKind::chunk ? RecordType::routing_chunk : RecordType::routing_scores,
+                {body.begin(), body.end()}, stop);
+        }
+    }
+}
+
+}  // namespace moescope::node

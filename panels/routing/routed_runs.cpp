@@ -1,0 +1,144 @@
+#include "panels/routing/routed_runs.hpp"
+
+#include <algorithm>
+#include <iterator>
+
+#include "base/json_fields.hpp"
+#include "panels/node/library.hpp"
+#include "panels/routing/shown_routing.hpp"
+
+namespace moescope::panels {
+
+using nlohmann::json;
+
+namespace {
+
+/// Of a few hundred texts in all: enough for shares of a few per cent, read in seconds by a small model.
+constexpr int kBuiltInTokens = 4096;
+
+/// What a command says of the text, in the manifest of the run that it started.
+json text_of_manifest(const json& manifest) {
+    json text = json::object();
+    for (const char* key : {"text", "data", "tokens", "run", "item", "language", "draw", "chat"}) {
+        if (const json& value = base::member(manifest, key); !value.is_null()) {
+            text[key] = value;
+        }
+    }
+    const bool named = text.contains("text") || text.contains("data") || text.contains("run");
+    return named ? text : json();
+}
+
+}  // namespace
+
+std::optional<RoutedRun> routed_run(const client::Snapshot& snapshot, std::uint32_t run) {
+    const auto found = snapshot.routing.find(run);
+    if (found == snapshot.routing.end() || !found->second || !found->second->trace) {
+        return {};
+    }
+    RoutedRun routed;
+    routed.routing = found->second;
+    routed.model = model_of(snapshot, *routed.routing);
+    routed.alive = grows(snapshot, *routed.routing);
+    const auto read = snapshot.routes.find(run);
+    if (read != snapshot.routes.end() && read->second->what == history::RouteRun::What::read) {
+        routed.text = text_of_manifest(read->second->manifest);
+    } else if (snapshot.generations.contains(run)) {
+        routed.text = {{"run", run}};
+    }
+    if (const auto trained = history::checkpoint_named(model_with_set(snapshot, routed.model).model)) {
+        routed.training = trained->run;
+    }
+    const json& changes = routed.routing->interventions;
+    const bool changed = changes.is_array() && !changes.empty();
+    const auto checkpoint = history::checkpoint_named(routed.model);
+    if (checkpoint && checkpoint->which == history::CheckpointName::Which::step && !changed) {
+        routed.checkpoint = checkpoint;
+    }
+    return routed;
+}
+
+std::vector<RoutedRun> routed_runs(const client::Snapshot& snapshot) {
+    std::vector<RoutedRun> runs;
+    for (auto entry = snapshot.routing.rbegin(); entry != snapshot.routing.rend(); ++entry) {
+        if (!entry->second || !entry->second->trace || entry->second->trace->chunks() == 0) {
+            continue;
+        }
+        if (auto run = routed_run(snapshot, entry->first)) {
+            runs.push_back(std::move(*run));
+        }
+    }
+    return runs;
+}
+
+bool same_text(const RoutedRun& a, const RoutedRun& b) {
+    return !a.text.is_null() && a.text == b.text;
+}
+
+bool same_shape(const RoutedRun& a, const RoutedRun& b) {
+    const routing::RouterSpec &x = a.routing->trace->spec(), &y = b.routing->trace->spec();
+    return x.routed_layers == y.routed_layers && x.experts == y.experts && x.experts_per_token == y.experts_per_token;
+}
+
+std::optional<std::uint32_t> default_second(const std::vector<RoutedRun>& runs, const RoutedRun& first) {
+    const auto other = [&](const auto& fits) -> std::optional<std::uint32_t> {
+        const auto found = std::find_if(runs.begin(), runs.end(), [&](const RoutedRun& run) {
+            return run.run() != first.run() && same_shape(run, first) && fits(run);
+        });
+        return found == runs.end() ? std::nullopt : std::optional(found->run());
+    };
+    const auto best = other([&](const RoutedRun& run) { return same_text(run, first); });
+    return best ? best : other([](const RoutedRun&) { return true; });
+}
+
+std::vector<CheckpointSeries> checkpoint_series(const client::Snapshot& snapshot, std::uint32_t shown) {
+    std::vector<CheckpointSeries> all;
+    for (RoutedRun& run : routed_runs(snapshot)) {
+        if (!run.checkpoint || run.text.is_null()) {
+            continue;
+        }
+        const auto fits = [&](const CheckpointSeries& series) {
+            return series.training == run.checkpoint->run && same_text(series.runs.front(), run) &&
+                   same_shape(series.runs.front(), run);
+        };
+        auto series = std::find_if(all.begin(), all.end(), fits);
+        if (series == all.end()) {
+            all.push_back({run.checkpoint->run, {}});
+            series = std::prev(all.end());
+        }
+        // The newest ones come first.
+        if (std::none_of(series->runs.begin(), series->runs.end(),
+                         [&](const RoutedRun& other) { return other.checkpoint->step == run.checkpoint->step; })) {
+            series->runs.push_back(std::move(run));
+        }
+    }
+    all.erase(std::remove_if(all.begin(), all.end(), [](const auto& series) { return series.runs.size() < 2; }),
+              all.end());
+    for (CheckpointSeries& series : all) {
+        std::sort(series.runs.begin(), series.runs.end(),
+                  [](const RoutedRun& a, const RoutedRun& b) { return a.checkpoint->step < b.checkpoint->step; });
+    }
+    std::stable_partition(all.begin(), all.end(), [&](const CheckpointSeries& series) {
+        return std::any_of(series.runs.begin(), series.runs.end(),
+                           [&](const RoutedRun& run) { return run.run() == shown; });
+    });
+    return all;
+}
+
+std::vector<json> read_checkpoints(const history::TrainingRun& run, const json& text, const std::string& group) {
+    std::vector<json> commands;
+    for (const std::uint64_t step : run.checkpoints) {
+        json command = text;
+        command["model"] =
+            history::to_text({.run = run.id, .which = history::CheckpointName::Which::step, .step = step});
+        command["detail"] = "weights";
+        command["group"] = group;
+        commands.push_back(std::move(command));
+    }
+    return commands;
+}
+
+json built_in_text() {
+    return {{"data", "manpages"}, {"tokens", kBuiltInTokens}};
+}
+
+}  // namespace moescope::panels

@@ -1,0 +1,58 @@
+// Which runs of a session have a routing, and which of them belong together: the same text, the same training run.
+// Pure; made of a snapshot.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <nlohmann/json.hpp>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "nodes/history/checkpoint_name.hpp"
+#include "panels/ui/context.hpp"
+
+namespace moescope::panels {
+
+struct RoutedRun {
+    std::shared_ptr<const history::RunRouting> routing;  ///< never null
+    std::string model;  ///< as it was asked for: "checkpoint:3:250", "qwen3-mini|no maths"; empty: not known
+    /// Of a training run of this session with its step, and without changes to the router.
+    std::optional<history::CheckpointName> checkpoint;
+    std::uint32_t training = 0;  ///< the training run that the model comes from, changed or not; 0: another model
+    bool alive = false;          ///< its run has not ended
+    /// The parameters of `route.start` that say what is read; null when that can't be read again.
+    nlohmann::json text;
+
+    std::uint32_t run() const { return routing->run; }
+    /// Name of its files: "route-12".
+    std::string file_name() const { return "route-" + std::to_string(run()); }
+};
+
+/// Nothing when the session has no routing of that run.
+std::optional<RoutedRun> routed_run(const client::Snapshot& snapshot, std::uint32_t run);
+/// All that have any token or count, newest first.
+std::vector<RoutedRun> routed_runs(const client::Snapshot& snapshot);
+/// Both read the same and could be read again.
+bool same_text(const RoutedRun& a, const RoutedRun& b);
+/// Layers with a router, experts and experts per token are the same.
+bool same_shape(const RoutedRun& a, const RoutedRun& b);
+/// The newest one to compare `first` with: of the same text and shape, else of the same shape; nothing without any.
+std::optional<std::uint32_t> default_second(const std::vector<RoutedRun>& runs, const RoutedRun& first);
+
+/// Readings of checkpoints of one training run of the same text and shape, by step; of several of one step the newest.
+struct CheckpointSeries {
+    std::uint32_t training = 0;
+    std::vector<RoutedRun> runs;  ///< by step, two or more
+};
+/// Those that `shown` belongs to first, then the newest.
+std::vector<CheckpointSeries> checkpoint_series(const client::Snapshot& snapshot, std::uint32_t shown);
+
+/// The parameters of `route.start` that read with every kept checkpoint of a training run what `text` says: one command
+/// for each, all of the same `group`.
+std::vector<nlohmann::json> read_checkpoints(const history::TrainingRun& run, const nlohmann::json& text,
+                                             const std::string& group);
+/// The text that comes with the program, English and Chinese in turn.
+nlohmann::json built_in_text();
+
+}  // namespace moescope::panels

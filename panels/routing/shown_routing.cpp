@@ -1,0 +1,340 @@
+#include "panels/routing/shown_routing.hpp"
+
+#include <algorithm>
+#include <array>
+#include <imgui.h>
+#include <utility>
+#include <vector>
+
+#include "base/json_fields.hpp"
+#include "base/text.hpp"
+#include "nodes/history/checkpoint_name.hpp"
+#include "panels/node/library.hpp"
+#include "panels/routing/agreement.hpp"
+#include "panels/routing/change_list.hpp"
+#include "panels/ui/text_layout.hpp"
+#include "panels/ui/widgets.hpp"
+#include "routing/figures/figure_job.hpp"
+
+namespace moescope::panels {
+namespace {
+
+using history::RouteRun;
+using history::RunRouting;
+using nlohmann::json;
+
+/// The route.start that has no answer yet.
+struct Reading {
+    client::CommandId command = 0;
+};
+
+/// How far the recorded scores agree with the ids, for the traces whose badge was looked at last.
+struct Agreements {
+    struct One {
+        std::uint32_t run = 0;
+        std::shared_ptr<const routing::PackedTrace> trace;
+        std::unique_ptr<routing::FigureJob<AgreementFigure>> job;
+        bool follows = false;
+    };
+    static constexpr std::size_t kMost = 4;
+    std::vector<One> all;  ///< the latest last
+};
+
+bool has_content(const RunRouting& routing) {
+    return routing.trace && (routing.tokens > 0 || routing.trace->chunks() > 0);
+}
+
+template <class Run>
+const Run* find(const std::map<std::uint32_t, std::shared_ptr<const Run>>& runs, std::uint32_t id) {
+    const auto found = runs.find(id);
+    return found == runs.end() ? nullptr : found->second.get();
+}
+
+const char* kind_key(const client::Snapshot& snapshot, std::uint32_t run) {
+    if (const RouteRun* route = find(snapshot.routes, run)) {
+        switch (route->what) {
+            case RouteRun::What::read:
+                return "routing.name.text";
+            case RouteRun::What::effect:
+                return "routing.name.effect";
+            case RouteRun::What::import:
+                return "routing.name.import";
+            case RouteRun::What::sweep:
+            case RouteRun::What::other:
+                return "routing.name.run";
+        }
+    }
+    return snapshot.generations.contains(run) ? "routing.name.answer" : "routing.name.run";
+}
+
+const char* source_key(routing::Source source) {
+    switch (source) {
+        case routing::Source::executed:
+            return "routing.source.executed";
+        case routing::Source::recomputed:
+            return "routing.source.recomputed";
+        case routing::Source::imported:
+            return "routing.source.imported";
+    }
+    return "routing.source.imported";
+}
+
+/// Null while nothing can be said: the record has no scores.
+std::shared_ptr<const routing::FigureJob<AgreementFigure>::State> agreement_of(ui::Context& ctx,
+                                                                               const RunRouting& routing) {
+    if (!routing.trace->has_scores()) {
+        return nullptr;
+    }
+    auto& agreements = ctx.shared.get<Agreements>();
+    const bool growing = grows(ctx.snapshot, routing);
+    auto one = std::find_if(agreements.all.begin(), agreements.all.end(), [&](const Agreements::One& known) {
+        return known.run == routing.run && known.trace == routing.trace;
+    });
+    if (one != agreements.all.end() && one->follows && !growing) {
+        agreements.all.erase(one);  // counted once more to the end, by a job that ends
+        one = agreements.all.end();
+    }
+    if (one == agreements.all.end()) {
+        if (agreements.all.size() == Agreements::kMost) {
+            agreements.all.erase(agreements.all.begin());
+        }
+        agreements.all.push_back({routing.run, routing.trace,
+                                  std::make_unique<routing::FigureJob<AgreementFigure>>(
+                                      routing.trace, AgreementFigure(routing.trace, routing.interventions), growing),
+                                  growing});
+        one = std::prev(agreements.all.end());
+    }
+    const auto state = one->job->latest();
+    if (!state->finished) {
+        ctx.draw_within(0.25);
+    }
+    return state;
+}
+
+/// What the tooltip of the badge says, a line each.
+std::string source_lines(const ui::Context& ctx, const RunRouting& routing,
+                         const routing::FigureJob<AgreementFigure>::State* agreement) {
+    const routing::RouterSpec& spec = routing.trace->spec();
+    std::string lines = ctx.text(std::string(source_key(spec.source)) + ".help");
+    const auto add = [&](const std::string& line) { lines += "\n\n" + line; };
+    if (!spec.doubts.empty()) {
+        std::string doubts = ctx.text("routing.doubts");
+        for (const base::Sentence& doubt : spec.doubts) {
+            doubts += "\n\u2022 " + ctx.text.message(doubt);
+        }
+        add(doubts);
+    }
+    if (agreement == nullptr) {
+        add(ctx.text("routing.agreement.no_scores"));
+    } else {
+        add((agreement->finished ? "" : ctx.text("routing.agreement.so_far")) +
+            agreement_text(ctx.text, agreement->figure.agreement()) + " " + ctx.text("routing.agreement.what"));
+    }
+    if (spec.hash_layers > 0) {
+        add(ctx.text.format("routing.hash_layers", {{"n", std::to_string(spec.hash_layers)}}));
+    }
+    if (routing.lost > 0) {
+        add(ctx.text.format("routing.lost", {{"n", ctx.text.number(routing.lost)}}));
+    }
+    return lines;
+}
+
+/// The run has read what the parameters name, in the same way.
+bool agrees(const json& manifest, const json& parameters) {
+    static constexpr std::array kKeys = {"model",    "text", "data", "tokens",        "run", "item",
+                                         "language", "draw", "chat", "interventions", "set"};
+    const auto absent = [](const json& value) {
+        return value.is_null() || value == json(false) || value == json("") || (value.is_array() && value.empty());
+    };
+    return std::all_of(kKeys.begin(), kKeys.end(), [&](const char* key) {
+        const json &there = base::member(manifest, key), &wanted = base::member(parameters, key);
+        return there == wanted || (absent(there) && absent(wanted));
+    });
+}
+
+/// A model that routes, or may: what was trained here is known by its name alone.
+bool may_route(const client::Snapshot& snapshot, const std::string& model) {
+    const client::ModelEntry* entry = find_model(snapshot, model);
+    return entry != nullptr ? is_routed(*entry) : history::is_checkpoint_name(model);
+}
+
+}  // namespace
+
+std::shared_ptr<const RunRouting> shown_routing(const ui::Context& ctx) {
+    const auto& all = ctx.snapshot.routing;
+    if (const auto chosen = all.find(ctx.selection.routing_run); chosen != all.end()) {
+        return chosen->second;
+    }
+    const auto newest =
+        std::find_if(all.rbegin(), all.rend(), [](const auto& entry) { return has_content(*entry.second); });
+    return newest == all.rend() ? nullptr : newest->second;
+}
+
+bool grows(const client::Snapshot& snapshot, const RunRouting& routing) {
+    if (const auto* answer = find(snapshot.generations, routing.run)) {
+        return !protocol::ended(answer->state);
+    }
+    const RouteRun* route = find(snapshot.routes, routing.run);
+    return route != nullptr && !protocol::ended(route->state);
+}
+
+std::string model_of(const client::Snapshot& snapshot, const RunRouting& routing) {
+    if (const auto* answer = find(snapshot.generations, routing.run)) {
+        return answer->model;
+    }
+    const RouteRun* route = find(snapshot.routes, routing.run);
+    return route != nullptr && !route->model.empty() ? route->model : routing.trace->spec().model;
+}
+
+std::string routing_name(const ui::Context& ctx, const RunRouting& routing) {
+    const std::string model = model_of(ctx.snapshot, routing);
+    std::string name =
+        ctx.text.format(kind_key(ctx.snapshot, routing.run),
+                        {{"run", std::to_string(routing.run)},
+                         {"model", model.empty() ? ctx.text("routing.name.no_model") : model_title(ctx, model)}});
+    if (const RouteRun* route = find(ctx.snapshot.routes, routing.run)) {
+        if (const std::string title = base::text_of(route->manifest, "title"); !title.empty()) {
+            name += " \u00b7 " + base::shortened(ui::displayable(title), 60);
+        }
+    }
+    const std::vector<Change> changes = changes_or_none(routing.interventions);
+    if (changes.empty()) {
+        return name;
+    }
+    // A model with a set is named with it already.
+    const bool named = !routing.set.empty() && model.ends_with("|" + routing.set);
+    return named ? name
+                 : ctx.text.format("routing.name.changed",
+                                   {{"name", name},
+                                    {"changes", routing.set.empty() ? changes_text(ctx.text, changes) : routing.set}});
+}
+
+void draw_routing_choice(ui::Context& ctx) {
+    const std::shared_ptr<const RunRouting> shown = shown_routing(ctx);
+    const std::string title = shown ? routing_name(ctx, *shown) : std::string(ctx.text("routing.none"));
+    if (ImGui::BeginCombo("###routing.choice", title.c_str(), ImGuiComboFlags_HeightLarge)) {
+        if (ImGui::Selectable(ctx.text.label("routing.newest"), ctx.selection.routing_run == 0)) {
+            ctx.selection.routing_run = 0;
+            ctx.selection.routing_token = -1;
+        }
+        ui::tooltip(ctx.text("routing.newest.help"));
+        std::vector<const RunRouting*> all;
+        for (auto entry = ctx.snapshot.routing.rbegin(); entry != ctx.snapshot.routing.rend(); ++entry) {
+            if (has_content(*entry->second)) {
+                all.push_back(entry->second.get());
+            }
+        }
+        // A session may have hundreds of answers: names are made of those in sight only.
+        ImGuiListClipper clipper;
+        clipper.Begin(static_cast<int>(all.size()));
+        while (clipper.Step()) {
+            for (int row = clipper.DisplayStart; row < clipper.DisplayEnd; ++row) {
+                const RunRouting& one = *all[static_cast<std::size_t>(row)];
+                const std::string label = routing_name(ctx, one) + "###routing " + std::to_string(one.run);
+                if (ImGui::Selectable(label.c_str(), one.run == ctx.selection.routing_run)) {
+                    ctx.selection.routing_run = one.run;
+                    ctx.selection.routing_token = -1;
+                }
+            }
+        }
+        ImGui::EndCombo();
+    } else if (ui::tooltip_due()) {
+        ui::tooltip(title);
+    }
+}
+
+void draw_source_badge(ui::Context& ctx, const RunRouting& routing) {
+    if (!routing.trace) {
+        return;
+    }
+    const routing::RouterSpec& spec = routing.trace->spec();
+    const auto agreement = agreement_of(ctx, routing);
+    std::string word = ctx.text(source_key(spec.source));
+    if (agreement != nullptr) {
+        if (const std::string share = agreement_share(ctx.text, agreement->figure.agreement()); !share.empty()) {
+            word += " \u00b7 " + ctx.text.format("routing.agreement.short", {{"share", share}});
+        }
+    }
+    const bool differs =
+        agreement != nullptr && agreement->figure.agreement().equal != agreement->figure.agreement().decisions;
+    const bool doubtful = !spec.doubts.empty() || differs || routing.lost > 0;
+    if (!spec.doubts.empty()) {
+        word += " \u00b7 " +
+                ctx.text.format("routing.doubts.short", {{"n", ctx.text.number(std::uint64_t{spec.doubts.size()})}});
+    }
+    if (routing.lost > 0) {
+        word += " \u00b7 " + ctx.text.format("routing.lost.short", {{"n", ctx.text.number(routing.lost)}});
+    }
+    const char* icon = doubtful                                   ? ui::icon::warning
+                       : spec.source == routing::Source::executed ? ui::icon::check
+                                                                  : ui::icon::info;
+    const ui::Tone tone = doubtful                                   ? ui::Tone::warning
+                          : spec.source == routing::Source::executed ? ui::Tone::good
+                                                                     : ui::Tone::neutral;
+    ui::row_badge(ctx, icon, ui::elided(word, ImGui::GetContentRegionAvail().x - 2.2f * ctx.em), tone);
+    if (ui::tooltip_due()) {
+        ui::tooltip(source_lines(ctx, routing, agreement.get()));
+    }
+}
+
+void show_routing(ui::Context& ctx, std::uint32_t run) {
+    ctx.selection.routing_run = run;
+    ctx.selection.routing_token = -1;
+    ctx.show_panel("routing");
+}
+
+void read_routing(ui::Context& ctx, json parameters) {
+    ctx.shared.get<Reading>().command = ctx.client.send("route.start", std::move(parameters));
+    ctx.show_panel("routing");
+}
+
+void show_or_read_routing(ui::Context& ctx, json parameters) {
+    const std::string detail = base::text_of(parameters, "detail");
+    for (auto entry = ctx.snapshot.routes.rbegin(); entry != ctx.snapshot.routes.rend(); ++entry) {
+        const RouteRun& run = *entry->second;
+        const auto routing = ctx.snapshot.routing.find(run.id);
+        if (run.what == RouteRun::What::read && run.state != history::RunState::failed &&
+            routing != ctx.snapshot.routing.end() && agrees(run.manifest, parameters) &&
+            (detail != "scores" || routing->second->detail == routing::Detail::scores)) {
+            show_routing(ctx, run.id);
+            return;
+        }
+    }
+    read_routing(ctx, std::move(parameters));
+}
+
+std::unique_ptr<RoutingOfAnswer> routing_of_answer(const client::Snapshot& snapshot,
+                                                   const history::Generation& answer) {
+    auto of = std::make_unique<RoutingOfAnswer>();
+    if (const auto routing = snapshot.routing.find(answer.id);
+        routing != snapshot.routing.end() && has_content(*routing->second)) {
+        of->run = answer.id;
+        return of;
+    }
+    if (!protocol::ended(answer.state) || !may_route(snapshot, answer.model)) {
+        return nullptr;
+    }
+    of->parameters = {{"model", answer.model}, {"run", answer.id}};
+    return of;
+}
+
+void open_routing(ui::Context& ctx, const RoutingOfAnswer& of) {
+    if (of.run != 0) {
+        show_routing(ctx, of.run);
+    } else {
+        show_or_read_routing(ctx, of.parameters);
+    }
+}
+
+void follow_reading(ui::Context& ctx) {
+    auto& reading = ctx.shared.get<Reading>();
+    if (const client::CommandResult* answer = ui::take_answer(ctx, reading.command);
+        answer != nullptr && answer->state == client::CommandResult::State::done) {
+        if (const std::uint32_t run = base::run_of(answer->value); run != 0) {
+            ctx.selection.routing_run = run;
+            ctx.selection.routing_token = -1;
+        }
+    }
+}
+
+}  // namespace moescope::panels

@@ -1,0 +1,149 @@
+// Which routings of a session belong together.
+#include "panels/routing/routed_runs.hpp"
+
+#include <gtest/gtest.h>
+
+#include "tests/routing/random_trace.hpp"
+
+namespace moescope::panels {
+namespace {
+
+using history::RouteRun;
+using nlohmann::json;
+
+class Session {
+ public:
+    void add_routing(std::uint32_t run, int experts, json interventions = json::array()) {
+        const routing::RouterSpec spec = routing::make_spec(2, experts, 2);
+        auto routing = std::make_shared<history::RunRouting>();
+        routing->run = run;
+        routing->interventions = std::move(interventions);
+        const auto trace = std::make_shared<routing::PackedTrace>(spec);
+        if (experts > 0) {
+            trace->append(routing::pack(*routing::chunks_of(spec, routing::RandomTrace(spec, run).tokens(10))[0]));
+        }
+        routing->trace = trace;
+        routing->tokens = 10;
+        snapshot.routing[run] = routing;
+    }
+    void read(std::uint32_t run, const std::string& model, json manifest, int experts = 8,
+              history::RunState state = history::RunState::done, json interventions = json::array()) {
+        auto route = std::make_shared<RouteRun>();
+        route->id = run;
+        route->model = model;
+        route->state = state;
+        route->manifest = std::move(manifest);
+        snapshot.routes[run] = route;
+        add_routing(run, experts, std::move(interventions));
+    }
+    void answer(std::uint32_t run, const std::string& model) {
+        auto answer = std::make_shared<history::Generation>();
+        answer->id = run;
+        answer->model = model;
+        answer->state = history::RunState::running;
+        snapshot.generations[run] = answer;
+        add_routing(run, 8);
+    }
+    std::vector<std::uint32_t> numbers() const {
+        std::vector<std::uint32_t> all;
+        for (const RoutedRun& run : routed_runs(snapshot)) {
+            all.push_back(run.run());
+        }
+        return all;
+    }
+
+    client::Snapshot snapshot;
+};
+
+json built_in() {
+    return {{"what", "read"}, {"model", "m"}, {"data", "manpages"}, {"tokens", 500}, {"title", "t"}};
+}
+
+TEST(RoutedRuns, SayWhatTheyRead) {
+    Session session;
+    session.read(3, "checkpoint:2:250", built_in());
+    session.answer(5, "qwen|no maths");
+    session.read(6, "checkpoint:2:300", {{"what", "read"}, {"text", "The router"}, {"chat", true}}, 8,
+                 history::RunState::done, json::array({{{"kind", "knock_out"}}}));
+    const auto read = routed_run(session.snapshot, 3), answer = routed_run(session.snapshot, 5),
+               changed = routed_run(session.snapshot, 6);
+    ASSERT_TRUE(read && answer && changed);
+    EXPECT_EQ(read->text, json({{"data", "manpages"}, {"tokens", 500}}));
+    EXPECT_EQ(read->checkpoint->step, 250u);
+    EXPECT_EQ(read->training, 2u);
+    EXPECT_FALSE(read->alive);
+    EXPECT_EQ(answer->text, json({{"run", 5}}));
+    EXPECT_TRUE(answer->alive);
+    EXPECT_EQ(answer->training, 0u);
+    EXPECT_EQ(changed->text, json({{"text", "The router"}, {"chat", true}}));
+    EXPECT_FALSE(changed->checkpoint) << "with changes it is not what the checkpoint does";
+    EXPECT_EQ(changed->training, 2u);
+    EXPECT_FALSE(routed_run(session.snapshot, 4));
+    EXPECT_EQ(session.numbers(), (std::vector<std::uint32_t>{6, 5, 3}));
+    EXPECT_EQ(read->file_name(), "route-3");
+}
+
+TEST(RoutedRuns, OfOtherProgramsCannotBeReadAgain) {
+    Session session;
+    session.read(3, "", {{"what", "import"}, {"path", "/x"}});
+    auto imported = std::make_shared<RouteRun>(*session.snapshot.routes[3]);
+    imported->what = RouteRun::What::import;
+    session.snapshot.routes[3] = imported;
+    EXPECT_TRUE(routed_run(session.snapshot, 3)->text.is_null());
+    EXPECT_FALSE(same_text(*routed_run(session.snapshot, 3), *routed_run(session.snapshot, 3)));
+}
+
+TEST(RoutedRuns, TheSecondOfADiffIsTheOneThatFitsBest) {
+    Session session;
+    session.read(1, "checkpoint:9:10", built_in());
+    session.read(2, "checkpoint:9:20", built_in());
+    session.read(3, "checkpoint:9:20", {{"what", "read"}, {"text", "other"}});
+    session.read(4, "another", built_in(), 16);
+    const auto second = [&](std::uint32_t run) {
+        return default_second(routed_runs(session.snapshot), *routed_run(session.snapshot, run));
+    };
+    EXPECT_EQ(second(1), 2u);
+    EXPECT_EQ(second(2), 1u);
+    EXPECT_EQ(second(3), 2u) << "no other has its text: the newest of its shape";
+    EXPECT_FALSE(second(4).has_value());
+    EXPECT_FALSE(same_shape(*routed_run(session.snapshot, 1), *routed_run(session.snapshot, 4)));
+}
+
+TEST(CheckpointSeries, AreOfOneRunTextAndShape) {
+    Session session;
+    session.read(1, "checkpoint:9:30", built_in());
+    session.read(2, "checkpoint:9:10", built_in());
+    session.read(3, "checkpoint:9:30", built_in());                         // again
+    session.read(4, "checkpoint:9:20", {{"what", "read"}, {"text", "x"}});  // another text
+    session.read(5, "checkpoint:8:20", built_in());                         // another run
+    session.read(6, "checkpoint:9:20", built_in(), 16);                     // another shape
+    session.read(7, "checkpoint:9:40", {{"what", "read"}, {"text", "x"}});
+    const auto steps = [](const CheckpointSeries& series) {
+        std::vector<std::uint64_t> all;
+        for (const RoutedRun& run : series.runs) {
+            all.push_back(run.checkpoint->step);
+        }
+        return all;
+    };
+    const auto all = checkpoint_series(session.snapshot, 0);
+    ASSERT_EQ(all.size(), 2u);
+    EXPECT_EQ(steps(all[0]), (std::vector<std::uint64_t>{20, 40})) << "the newest first";
+    EXPECT_EQ(steps(all[1]), (std::vector<std::uint64_t>{10, 30}));
+    EXPECT_EQ(all[1].runs[1].run(), 3u) << "of two of one step the newer one";
+    EXPECT_EQ(steps(checkpoint_series(session.snapshot, 2)[0]), (std::vector<std::uint64_t>{10, 30}));
+}
+
+TEST(CheckpointSeries, AreReadByOneCommandForEachCheckpoint) {
+    history::TrainingRun run;
+    run.id = 7;
+    run.checkpoints = {10, 20, 30};
+    const auto commands = read_checkpoints(run, built_in_text(), "g");
+    ASSERT_EQ(commands.size(), 3u);
+    EXPECT_EQ(commands[1].at("model"), "checkpoint:7:20");
+    EXPECT_EQ(commands[1].at("data"), "manpages");
+    EXPECT_EQ(commands[1].at("group"), "g");
+    EXPECT_GT(commands[1].at("tokens"), 0);
+}
+
+}  // namespace
+}  // namespace moescope::panels
