@@ -58,6 +58,7 @@ struct Context {
     const Theme& theme;
     Selection& selection;
     Floating& floating;
+    std::string& coder;  ///< initials under which the person labels; the app keeps them between starts
     Shared& shared;
     RunCommand run;
     /// Whether the command exists and would do something now.
