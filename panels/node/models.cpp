@@ -341,7 +341,8 @@ void ModelsPanel::draw_details(ui::Context& ctx) {
         row("models.precision", model.precision);
         row("models.format", model.format);
         if (!model.server) {
-            row("models.size", ui::bytes_text(ctx.text, model.bytes) + " (" + ctx.text.number(model.bytes) + ")");
+            row("models.size", ui::bytes_text(ctx.text, model.bytes) +
+                                   ctx.text.format("common.in_brackets", {{"text", ctx.text.number(model.bytes)}}));
         }
         row("models.hash", model.sha256);
         row("models.origin", ctx.text.message(model.origin));

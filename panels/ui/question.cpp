@@ -23,8 +23,8 @@ void question_fields(ui::Context& ctx, const char* key, bool& chat, std::string&
     ImGui::Checkbox(ctx.text.label("compare.chat"), &chat);
     ui::tooltip(ctx.text("compare.chat_help"));
     ImGui::PushID(key);
-    const std::string title =
-        ctx.text("question.system") + std::string(": ") + ctx.text(system.empty() ? "question.own" : "question.chosen");
+    const std::string title = std::string(ctx.text("question.system")) + ctx.text("common.colon") +
+                              ctx.text(system.empty() ? "question.own" : "question.chosen");
     ui::flow(ui::button_width(title.c_str()));
     if (ui::button((title + "###question.system").c_str(), chat, ctx.text("question.needs_chat"))) {
         ImGui::OpenPopup("###question.popup");

@@ -67,7 +67,8 @@ struct CountedStep {
     std::map<int, std::vector<std::uint64_t>> layers;
 };
 inline constexpr std::size_t kMostCounts = std::size_t{1} << 25;  ///< of all steps
-/// `empty_are_dense`: layers without a single token have no router. Throws Error.
+/// `empty_are_dense`: layers without a single token have no router. Steps that lack a layer which another one has are
+/// left out. Throws Error naming `source`.
 Import import_counts(std::vector<CountedStep> steps, const ModelShape& shape, bool empty_are_dense,
                      const std::string& source);
 

@@ -95,8 +95,10 @@ Import counts_of_csv(const std::filesystem::path& path, const ModelShape& shape)
     } catch (const Error& error) {
         throw Error(say("line {} of {} {}", lines.number(), source, error.sentence()));
     }
-    if (found.size() * static_cast<std::size_t>(experts) > kMostCounts) {
-        throw Error(say("{} has more than {} counts", source, kMostCounts));
+    // Before the rows are filled up with zeros: a few lines name any expert of any layer.
+    if (found.size() * static_cast<std::size_t>(experts) > kMostExpertsOfModel) {
+        throw Error(
+            say("{}: {}", source, say("has {} layers of {} experts, more than can be shown", found.size(), experts)));
     }
     CountedStep step;
     for (const auto& [layer, counts] : found) {

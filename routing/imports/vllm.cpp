@@ -1,4 +1,3 @@
-#include <algorithm>
 #include <utility>
 
 #include "base/base64.hpp"
@@ -32,9 +31,12 @@ IdTable joined(const IdTable& first, const IdTable& second, const std::string& s
         for (std::size_t token = 0; token < table->tokens(); ++token) {
             for (std::size_t layer = 0; layer < table->layers(); ++layer) {
                 for (std::size_t rank = 0; rank < table->per_token(); ++rank) {
-                    // What does not fit stays as wrong as it is.
-                    ids.push_back(static_cast<std::int32_t>(
-                        std::clamp<std::int64_t>(table->at(token, layer, rank), INT32_MIN, INT32_MAX)));
+                    const std::int64_t id = table->at(token, layer, rank);
+                    if (!std::in_range<std::int32_t>(id)) {
+                        throw Error(say("{} has expert {}, and experts from 0 to {} are possible", source,
+                                        table->text_at(token, layer, rank), kMostExperts - 1));
+                    }
+                    ids.push_back(static_cast<std::int32_t>(id));
                 }
             }
         }

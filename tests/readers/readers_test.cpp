@@ -352,7 +352,10 @@ TEST(Readers, OfTheNode) {
              node::parse_probe({{"set", (f / "a.json").string()}, {"models", {"a", "b"}}}, paths(f));
          }},
         {READER("text-option"), "a.txt", "Some text.",
-         [](const fs::path& f) { node::text_option("@" + (f / "a.txt").string(), base::marked("the text")); }},
+         [](const fs::path& f) {
+             sessions::Sources sources;
+             node::text_option("@" + (f / "a.txt").string(), base::marked("the text"), sources);
+         }},
         {READER("run-config"), "a.json", tiny_config(2, 2).dump(),
          [](const fs::path& f) { node::read_run_config(f / "a.json"); }},
         {READER("preset"), "assets/presets/a.json", tiny_config(2, 2).dump(),

@@ -100,6 +100,14 @@ void show_progress(std::span<const std::byte> body) {
     }
 }
 
+void put_damage(nlohmann::json& value, std::size_t places, const std::vector<base::Sentence>& problems) {
+    value["damaged"] = places;
+    value["problems"] = nlohmann::json::array();
+    for (const base::Sentence& problem : problems) {
+        value["problems"].push_back(problem.english());
+    }
+}
+
 HeldSignals::HeldSignals() {
     sigset_t set;
     sigemptyset(&set);
@@ -186,9 +194,13 @@ void run_or_leave(HeldSignals& signals, std::function<void()> work) {
     done.get();
 }
 
-std::string text_option(const std::string& option, base::Marked what) {
+std::string text_option(const std::string& option, base::Marked what, sessions::Sources& sources) {
     constexpr std::uint64_t kMost = std::uint64_t{1} << 20;
-    std::string text = option.starts_with('@') ? base::read_file(option.substr(1), kMost) : option;
+    std::string text = option;
+    if (option.starts_with('@')) {
+        text = base::read_file(option.substr(1), kMost);
+        sources.emplace_back(option.substr(1));
+    }
     base::require_utf8(text, what);
     return text;
 }

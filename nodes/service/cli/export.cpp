@@ -202,7 +202,7 @@ int export_command(const Paths& paths, const ExportOptions& options) {
     HeldSignals signals;
     const fs::path path = PrintedLibrary(paths).resolve(options.model);
     const sessions::Sources sources = files_of_model(path);
-    const auto existing = sessions::existing_files(options.force);
+    const auto existing = sessions::existing_files(options.force, "--force");
     const auto exported = std::make_shared<Exported>();
     if (options.format == "gguf") {
         sessions::OutputFile output(options.out, existing, sources);

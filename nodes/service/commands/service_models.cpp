@@ -70,6 +70,7 @@ ProbeModel Service::find_plain_model(const std::string& name) {
     ProbeModel model{name, models_.resolve_source(name), {}};
     if (const auto entry = models_.find(name)) {
         model.sha256 = entry->sha256;
+        model.title = entry->title;
     } else {
         model.sha256 = models_.known_sha256(model.path);
     }
@@ -170,6 +171,7 @@ void Service::generate_start(const json& value, Reply reply) {
         order.model = models.front().name;
         order.path = models.front().path;
         order.model_sha256 = models.front().sha256;
+        order.model_title = models.front().title;
         order.hold = models.front().hold;
         take_set(order.routing, models.front());
         const std::lock_guard lock(jobs_mutex_);
@@ -252,7 +254,7 @@ void Service::report_write(const json& value, Reply reply) {
     const Parameters parameters(value, {"path", "language", "replace"});
     const std::filesystem::path path = std::filesystem::absolute(parameters.path("path"));
     const std::string language = parameters.text("language", "en");
-    const auto existing = sessions::existing_files(parameters.flag("replace", false));
+    const auto existing = sessions::existing_files(parameters.flag("replace", false), "replace");
     protocol::Task task;
     task.id = fmt::format("report-{}", ++reports_);
     task.kind = protocol::TaskKind::report;

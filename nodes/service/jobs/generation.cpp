@@ -265,6 +265,9 @@ void GenerationJob::announce(int threads) {
                      {"alternatives", order_.alternatives},
                      {"threads", threads},
                      {"program_version", MOESCOPE_VERSION}};
+    if (!order_.model_title.empty()) {
+        manifest["model_title"] = order_.model_title;
+    }
     put_question(manifest, order_.system, order_.chat);
     if (order_.path.is_server()) {
         // It puts the question into a template of its own, and what the model reads is not known here.

@@ -21,6 +21,7 @@ struct GenerationRequest {
     std::string model;           ///< name, for people; with the set of changes where it is one with a set
     ModelSource path;            ///< file, checkpoint folder or server
     std::string model_sha256;    ///< when known
+    std::string model_title;     ///< what the library calls it; empty where it does not
     CheckpointHolds::Hold hold;  ///< of a checkpoint of the session: it is kept until the order is gone
     std::string prompt, group;
     std::optional<std::string> system;  ///< text of a system turn; without one the template puts its own

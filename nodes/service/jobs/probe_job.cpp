@@ -268,10 +268,14 @@ void ProbeJob::event(const std::string& kind) {
 }
 
 void ProbeJob::announce() {
-    auto names = json::array(), hashes = json::object(), changes = json::object(), items = json::array();
+    auto names = json::array(), hashes = json::object(), titles = json::object(), changes = json::object(),
+         items = json::array();
     for (const auto& model : order_.models) {
         names.push_back(model.name);
         hashes[model.name] = model.sha256;
+        if (!model.title.empty()) {
+            titles[model.name] = model.title;
+        }
         if (model.routing.changes()) {
             changes[model.name] = model.routing.interventions;
         }
@@ -293,6 +297,7 @@ void ProbeJob::announce() {
                      {"items", items},
                      {"planned", planned_},
                      {"model_sha256", hashes},
+                     {"model_title", titles},
                      {"request", request},
                      {"program_version", MOESCOPE_VERSION},
                      {"machine", {{"cpu", processor_name()}, {"cores", cores()}}}};

@@ -102,9 +102,14 @@ ReplayFile::ReplayFile(const RoutingOrder& order, const sessions::Journal& journ
     try {
         routing::TraceWriter writer(path_, trace.spec());
         for (std::size_t number = 0; number < trace.chunks(); ++number) {
-            if (const auto chunk = trace.chunk(number, routing::kAllColumns)) {
-                writer.append(*chunk);
+            const auto chunk = trace.chunk(number, routing::kAllColumns);
+            if (!chunk) {
+                throw base::Error(
+                    say("the routing of run {} is damaged, and to replay what is left of it would be another "
+                        "experiment",
+                        run));
             }
+            writer.append(*chunk);
         }
     } catch (...) {
         std::error_code ignored;

@@ -88,6 +88,15 @@ TEST_F(Values, NullIsNoWayToLeaveAParameterOut) {
     EXPECT_FALSE(std::filesystem::exists(folder / "r.html"));
 }
 
+TEST_F(Values, APresetAndAConfigurationAreNotTakenForOne) {
+    const json both = {{"preset", "workshop"}, {"config", tiny_config(1, 1)}};
+    for (const char* command : {"train.plan", "train.start"}) {
+        const std::string sentence = bench.failed(command, both);
+        EXPECT_NE(sentence.find("give one of them"), std::string::npos) << command << ": " << sentence;
+    }
+    EXPECT_TRUE(bench.client().snapshot()->training.empty());
+}
+
 /// A configuration of null is no configuration left out, either: a fork would go on with other settings than meant.
 TEST_F(Values, AForkWithNullForItsConfigurationIsRefused) {
     const auto corpus = write_corpus(folder);
