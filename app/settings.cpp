@@ -108,6 +108,7 @@ Settings load_settings(const fs::path& file) {
     take(json, "height", s.height);
     take(json, "welcome_done", s.welcome_done);
     take(json, "layout", s.layout);
+    take(json, "coder", s.coder);
     s.text_scale = std::clamp(s.text_scale, 0.6f, 2.5f);
     s.width = std::clamp(s.width, 800, 8000);
     s.height = std::clamp(s.height, 500, 8000);
@@ -141,6 +142,7 @@ std::string settings_text(const Settings& s) {
                            {"width", s.width},
                            {"height", s.height},
                            {"layout", s.layout},
+                           {"coder", s.coder},
                            {"welcome_done", s.welcome_done},
                            {"folders", s.folders.last},
                            {"recent_folders", s.folders.recent},

@@ -1,4 +1,4 @@
-// What the window remembers between starts: language, theme, text size, window size, layouts.
+// What the window remembers between starts: language, theme, text size, window size, layouts, the coder.
 #pragma once
 
 #include <filesystem>
@@ -29,6 +29,7 @@ struct Settings {
     int width = 1600, height = 900;
     bool welcome_done = false;
     std::string layout = "training";
+    std::string coder = "A";  ///< the person's initials on labels
     std::map<std::string, SavedLayout> layouts;
     FolderMemory folders;
 };

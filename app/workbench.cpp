@@ -65,6 +65,7 @@ Workbench::Workbench(Platform& platform, WorkbenchOptions options)
     }
     english_ = ui::Language::load(options_.assets / "languages" / "en", "en");
     chinese_ = ui::Language::load(options_.assets / "languages" / "zh", "zh");
+    kept_coder_ = settings_.coder;
     set_language(settings_.language);
     theme_ = ui::make_theme(settings_.dark);
     fonts_.load(options_.assets / "fonts");
@@ -314,6 +315,10 @@ void Workbench::frame() {
     next_frame_ = 0;
     ui::Context ctx = context();
     draw(ctx);
+    if (settings_.coder != kept_coder_) {
+        kept_coder_ = settings_.coder;
+        save_settings_soon();
+    }
     platform_.end_frame();
     frame_times_.add(std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - start).count());
     if (std::exchange(between_layouts_, false)) {
@@ -405,6 +410,7 @@ ui::Context Workbench::context() {
         .theme = theme_,
         .selection = on_show_->selection,
         .floating = floating_,
+        .coder = settings_.coder,
         .shared = on_show_->shared,
         .run = [this](const std::string& key) { command(key); },
         .available =
@@ -428,6 +434,14 @@ ui::Context Workbench::context() {
         .choose_file =
             [this](const std::string& title, const std::string& place, std::function<void(const std::string&)> done) {
                 dialogs_.ask({.what = FileRequest::What::open_file, .place = place, .title = title},
+                             while_on_show(std::move(done)));
+            },
+        .choose_folder =
+            [this](const std::string& title, const std::string& place, std::function<void(const std::string&)> done) {
+                dialogs_.ask({.what = FileRequest::What::open_folder,
+                              .place = place,
+                              .title = title,
+                              .folder = options_.session.parent_path()},
                              while_on_show(std::move(done)));
             },
         .save_as = [this](const std::string& name,

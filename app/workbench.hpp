@@ -174,6 +174,7 @@ class Workbench {
     void draw_status_line(ui::Context& ctx);
     void draw_tasks(ui::Context& ctx);
     void draw_numbers(ui::Context& ctx);
+    std::string numbers_text(const ui::Context& ctx) const;
     void draw_notices(ui::Context& ctx);
     void draw_show_button(ui::Context& ctx, const std::filesystem::path& file);
     void draw_panels(ui::Context& ctx);
@@ -218,10 +219,11 @@ class Workbench {
     bool style_due_ = true;
     bool welcome_ = false, diagnostics_ = false, notices_open_ = false;
     bool quit_ = false;
+    std::string kept_coder_;   ///< as the settings are saved, or soon will be
     double settings_due_ = 0;  ///< client::now_seconds() at which the settings are saved; 0: nothing to save
     double last_frame_ = 0, last_input_ = 0;
     double next_frame_ = 0;  ///< client::now_seconds() at which a panel wants the next frame; 0: none does
-    bool hurry_ = false;  ///< more input waits: this frame may stay unseen
+    bool hurry_ = false;     ///< more input waits: this frame may stay unseen
     int wanted_frames_ = 3;
 };
 

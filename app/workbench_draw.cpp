@@ -90,6 +90,21 @@ bool card(const ui::Context& ctx, const char* id, const char* icon_text, const c
     return clicked;
 }
 
+/// How far a task has come; an empty bar where that is not known.
+void draw_task_bar(const ui::Context& ctx, double fraction, float width) {
+    const float height = ImGui::GetTextLineHeight() * 0.45f;
+    const ImVec2 at = ImGui::GetCursorScreenPos();
+    const ImVec2 low = {at.x, at.y + (ImGui::GetFrameHeight() - height) / 2}, high = {at.x + width, low.y + height};
+    const float filled = width * static_cast<float>(std::clamp(fraction, 0.0, 1.0));
+    ImDrawList* draw = ImGui::GetWindowDrawList();
+    draw->AddRectFilled(low, high, ImGui::GetColorU32(ImGuiCol_FrameBgHovered), height / 2);
+    if (filled > 0) {
+        draw->AddRectFilled(low, {low.x + std::max(height, filled), high.y}, ImGui::GetColorU32(ctx.theme.accent),
+                            height / 2);
+    }
+    ImGui::Dummy({width, ImGui::GetFrameHeight()});
+}
+
 }  // namespace
 
 void Workbench::draw(ui::Context& ctx) {
@@ -273,62 +288,83 @@ void Workbench::draw_status_line(ui::Context& ctx) {
     ImGui::PopStyleVar(2);
 }
 
-/// Running work, at most three tasks.
+/// Running work, at most three tasks, and as many as there is room for: a task that is begun can be cancelled. Where
+/// not even one fits, its bar goes first, then its numbers.
 void Workbench::draw_tasks(ui::Context& ctx) {
-    constexpr std::size_t kShown = 3;
+    constexpr std::size_t kMost = 3;
+    constexpr float kLeastTitle = 5, kMostTitle = 13, kBar = 5, kApart = 1.5f;  // em
+    struct Row {
+        std::string title, words;
+        float buttons = 0;  ///< width, with the space before it
+    };
+    const auto& tasks = ctx.snapshot.tasks;
+    const float gap = ImGui::GetStyle().ItemSpacing.x;
+    const std::string cancel = std::string(ui::icon::cross) + "###cancel";
+    std::vector<Row> rows;
+    for (std::size_t i = 0; i < std::min(kMost, tasks.size()); ++i) {
+        const std::string kind =
+            tasks[i].kind ? std::string(ctx.text(protocol::task_kind_name(*tasks[i].kind))) + " " : std::string();
+        rows.push_back({kind + panels::task_title(ctx, tasks[i]), panels::task_progress(ctx, tasks[i]),
+                        tasks[i].cancel_command.empty() ? 0 : gap + ui::button_width(cancel.c_str())});
+    }
+    const auto more_label = [&] {
+        return ctx.text.format("task.more",
+                               {{"n", ctx.text.number(static_cast<std::uint64_t>(tasks.size() - rows.size()))}}) +
+               "###task.more";
+    };
+    bool bars = true, words = true;
+    const auto needed = [&] {
+        float sum = tasks.size() > rows.size() ? ui::button_width(more_label().c_str()) + kApart * ctx.em : 0;
+        for (const Row& row : rows) {
+            sum += kLeastTitle * ctx.em + (bars ? gap + kBar * ctx.em : 0) + row.buttons + kApart * ctx.em +
+                   (words ? gap + ImGui::CalcTextSize(row.words.c_str()).x : 0);
+        }
+        return sum;
+    };
+    const float room = ImGui::GetContentRegionAvail().x - ImGui::CalcTextSize(numbers_text(ctx).c_str()).x - 2 * ctx.em;
+    while (rows.size() > 1 && needed() > room) {
+        rows.pop_back();
+    }
+    bars = needed() <= room;
+    words = needed() <= room;
+    const float spare = rows.empty() ? 0 : std::max(0.0f, room - needed()) / static_cast<float>(rows.size());
+    const float title = std::min(kLeastTitle * ctx.em + spare, kMostTitle * ctx.em);
     ImGui::AlignTextToFramePadding();
-    for (std::size_t i = 0; i < std::min(kShown, ctx.snapshot.tasks.size()); ++i) {
-        const client::Task& task = ctx.snapshot.tasks[i];
+    for (std::size_t i = 0; i < rows.size(); ++i) {
+        const client::Task& task = tasks[i];
         ImGui::PushID(task.id.c_str());
         ImGui::BeginGroup();
-        ui::text_elided(
-            (task.kind ? std::string(ctx.text(protocol::task_kind_name(*task.kind))) + " " : std::string()) +
-                panels::task_title(ctx, task),
-            ctx.em * 13);
-        ImGui::SameLine();
-        const float height = ImGui::GetTextLineHeight() * 0.45f;
-        const ImVec2 at = ImGui::GetCursorScreenPos();
-        const ImVec2 low = {at.x, at.y + (ImGui::GetFrameHeight() - height) / 2},
-                     high = {at.x + ctx.em * 5, low.y + height};
-        const float fraction = static_cast<float>(std::clamp(task.fraction, 0.0, 1.0));
-        ImDrawList* draw = ImGui::GetWindowDrawList();
-        draw->AddRectFilled(low, high, ImGui::GetColorU32(ImGuiCol_FrameBgHovered), height / 2);
-        if (fraction > 0) {
-            draw->AddRectFilled(low, {low.x + std::max(height, (high.x - low.x) * fraction), high.y},
-                                ImGui::GetColorU32(ctx.theme.accent), height / 2);
+        ui::text_elided(rows[i].title, title);
+        if (bars) {
+            ImGui::SameLine();
+            draw_task_bar(ctx, panels::task_fraction(ctx, task), kBar * ctx.em);
         }
-        ImGui::Dummy({high.x - low.x, ImGui::GetFrameHeight()});
-        ImGui::SameLine();
-        std::string words =
-            task.fraction >= 0 ? ui::percent_text(ctx.text, std::floor(task.fraction * 100) / 100) : std::string();
-        if (task.seconds_left >= 0) {
-            base::append_to_list(
-                words, ctx.text.format("task.left", {{"time", ui::duration_text(ctx.text, task.seconds_left)}}),
-                ctx.text("common.comma"));
+        if (words) {
+            ImGui::SameLine();
+            ui::text_dim(ctx, rows[i].words);
         }
-        ui::text_dim(ctx, words);
         ImGui::EndGroup();
         ui::tooltip(ctx.text.message(task.detail));
         if (!task.cancel_command.empty()) {
             ImGui::SameLine();
-            const std::string label = std::string(ui::icon::cross) + "###cancel";
-            if (ImGui::Button(label.c_str())) {
+            if (ImGui::Button(cancel.c_str())) {
                 panels::cancel_task(ctx, task);
             }
             ui::tooltip(ctx.text("common.cancel"));
         }
-        ImGui::SameLine(0, ctx.em * 1.5f);
+        ImGui::SameLine(0, kApart * ctx.em);
         ImGui::PopID();
     }
-    if (ctx.snapshot.tasks.size() > kShown) {
-        ui::text_dim(ctx, ctx.text.format("task.more", {{"n", ctx.text.number(static_cast<std::uint64_t>(
-                                                                  ctx.snapshot.tasks.size() - kShown))}}));
-        ImGui::SameLine(0, ctx.em * 1.5f);
+    if (tasks.size() > rows.size()) {
+        if (ImGui::Button(more_label().c_str())) {
+            show_panel("nodes");
+        }
+        ui::tooltip(ctx.text("task.more.help"));
+        ImGui::SameLine(0, kApart * ctx.em);
     }
 }
 
-/// Right: speed and memory; between the tasks and them the newest notice or log line.
-void Workbench::draw_numbers(ui::Context& ctx) {
+std::string Workbench::numbers_text(const ui::Context& ctx) const {
     std::string numbers;
     const history::TrainingRun* run = panels::selected_run(ctx);
     if (run != nullptr && run->state == history::RunState::running && !run->step.empty()) {
@@ -339,6 +375,12 @@ void Workbench::draw_numbers(ui::Context& ctx) {
     if (ctx.snapshot.node.memory_used > 0) {
         numbers += (numbers.empty() ? "" : "    ") + ui::bytes_text(ctx.text, panels::memory_of_all(ctx.snapshot));
     }
+    return numbers;
+}
+
+/// Right: speed and memory; between the tasks and them the newest notice or log line.
+void Workbench::draw_numbers(ui::Context& ctx) {
+    const std::string numbers = numbers_text(ctx);
     const float numbers_width = ImGui::CalcTextSize(numbers.c_str()).x;
 
     const auto shown = on_show_->notices.status(ctx.snapshot.log, ctx.now, wall_clock_ns());
@@ -425,7 +467,7 @@ void Workbench::draw_panels(ui::Context& ctx) {
         build_layout(settings_.layout, small_, panels_, dockspace, ImGui::GetMainViewport()->WorkSize);
         for (Slot& s : slots_) {
             const ui::Stand stand = stand_in(*s.description, settings_.layout);
-            const bool main = !small_ || stand.place == ui::Place::upper || stand.place == ui::Place::whole;
+            const bool main = !small_ || stand.place == main_place(settings_.layout);
             if (stand.show == ui::Stand::Show::front && main) {
                 s.focus = 3;
             }

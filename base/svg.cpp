@@ -1,7 +1,9 @@
 #include "base/svg.hpp"
 
+#include <algorithm>
 #include <cmath>
 #include <fmt/format.h>
+#include <iterator>
 
 namespace moescope::base::svg {
 
@@ -57,6 +59,44 @@ std::string path(std::span<const double> x, std::span<const double> y) {
         }
         fmt::format_to(std::back_inserter(out), "{}{:.1f} {:.1f}", pen ? 'L' : 'M', x[i], y[i]);
         pen = true;
+    }
+    return out;
+}
+
+std::string dots(std::span<const double> x, std::span<const double> y, double radius, std::string_view attributes,
+                 bool all) {
+    std::string out;
+    const std::size_t size = std::min(x.size(), y.size());
+    const auto there = [&](std::size_t i) { return i < size && std::isfinite(x[i]) && std::isfinite(y[i]); };
+    for (std::size_t i = 0; i < size; ++i) {
+        const bool lone = !there(i + 1) && (i == 0 || !there(i - 1));
+        if (there(i) && (all || lone)) {
+            fmt::format_to(std::back_inserter(out), R"(<circle cx="{:.1f}" cy="{:.1f}" r="{:.1f}" {}/>)", x[i], y[i],
+                           radius, attributes);
+        }
+    }
+    return out;
+}
+
+std::string area(std::span<const double> x, std::span<const double> low, std::span<const double> high) {
+    std::string out;
+    const std::size_t size = std::min({x.size(), low.size(), high.size()});
+    const auto there = [&](std::size_t i) {
+        return std::isfinite(x[i]) && std::isfinite(low[i]) && std::isfinite(high[i]);
+    };
+    for (std::size_t first = 0; first < size;) {
+        std::size_t end = first;
+        while (end < size && there(end)) {
+            ++end;
+        }
+        for (std::size_t i = first; i < end; ++i) {
+            fmt::format_to(std::back_inserter(out), "{}{:.1f} {:.1f}", i == first ? 'M' : 'L', x[i], low[i]);
+        }
+        for (std::size_t i = end; i > first; --i) {
+            fmt::format_to(std::back_inserter(out), "L{:.1f} {:.1f}", x[i - 1], high[i - 1]);
+        }
+        out += end > first ? "Z" : "";
+        first = std::max(end, first + 1);
     }
     return out;
 }

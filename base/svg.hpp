@@ -25,5 +25,11 @@ std::string band(double x1, double top1, double bottom1, double x2, double top2,
                  double opacity, std::string_view title = {});
 /// The "d" of a path through the points, both of one size; a point that is not finite is a hole.
 std::string path(std::span<const double> x, std::span<const double> y);
+/// Circles at the points that a path does not show, those without a neighbour, or with `all` at every one.
+/// `attributes`: how they are filled.
+std::string dots(std::span<const double> x, std::span<const double> y, double radius, std::string_view attributes,
+                 bool all = false);
+/// The "d" of the area between two lines over the same x, with the holes of path().
+std::string area(std::span<const double> x, std::span<const double> low, std::span<const double> high);
 
 }  // namespace moescope::base::svg

@@ -44,6 +44,29 @@ std::string to_valid_utf8(std::string_view text) {
     return result;
 }
 
+void append_byte_chip(std::string& out, std::uint8_t byte) {
+    constexpr std::string_view kHex = "0123456789ABCDEF";
+    out += "‹";
+    out.push_back(kHex[byte >> 4]);
+    out.push_back(kHex[byte & 15]);
+    out += "›";
+}
+
+std::string with_byte_chips(std::string_view text) {
+    std::string out;
+    out.reserve(text.size());
+    for (std::size_t at = 0; at < text.size();) {
+        const std::size_t length = code_point_at(text, at).length;
+        if (length == 0) {
+            append_byte_chip(out, static_cast<std::uint8_t>(text[at++]));
+            continue;
+        }
+        out.append(text.substr(at, length));
+        at += length;
+    }
+    return out;
+}
+
 std::size_t character_boundary(std::string_view text, std::size_t limit) {
     if (limit >= text.size()) {
         return text.size();

@@ -30,6 +30,10 @@ std::optional<std::u32string> decode_utf8(std::string_view bytes);
 std::u32string decode_utf8_lossy(std::string_view bytes);
 std::string encode_utf8(std::u32string_view text);
 void append_utf8(std::string& out, char32_t code);
+/// A byte that is no text, as people read it: ‹E4›.
+void append_byte_chip(std::string& out, std::uint8_t byte);
+/// The text with such a chip for every byte that is no valid UTF-8.
+std::string with_byte_chips(std::string_view text);
 
 /// The largest offset <= `limit` at which no character is cut in two (for valid UTF-8).
 std::size_t character_boundary(std::string_view text, std::size_t limit);

@@ -522,6 +522,13 @@ std::optional<Delivery> delivery_from_name(std::string_view name) {
     return found == kDeliveries.end() ? std::nullopt : std::optional(*found);
 }
 
+int engagement_with(Delivery delivery, int engagement) {
+    if (delivery == Delivery::refused) {
+        return 0;
+    }
+    return delivery == Delivery::answered ? std::clamp(engagement, -1, 4) : -1;
+}
+
 Labels label_answer(std::string_view prompt, std::string_view answer, std::string_view stop,
                     bool begins_inside_reasoning) {
     const StopReason reason = base::stop_from_name(stop).value_or(StopReason::end);

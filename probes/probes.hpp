@@ -73,6 +73,10 @@ struct Labels {
 Labels label_answer(std::string_view prompt, std::string_view answer, std::string_view stop,
                     bool begins_inside_reasoning = false);
 
+/// F2 as it can be with this F1: 0 for a refusal, -1 where nothing usable arrived, else `engagement` (-1 to 4). A
+/// person may label F1 alone, or both so that they contradict each other; no answer counts as refused and as engaged.
+int engagement_with(Delivery delivery, int engagement);
+
 struct McNemar {
     std::uint64_t both = 0, only_first = 0, only_second = 0, neither = 0;
     double p = 1, mid_p = 1;  ///< exact two-sided binomial

@@ -32,12 +32,8 @@ struct Key {
     auto operator<=>(const Key&) const = default;
 };
 
-/// F2 as the statistics use it: a person who overrides only F1 with "refused" means engagement 0.
 int engagement_of(const Labels& labels) {
-    if (labels.delivery == Delivery::refused) {
-        return std::max(labels.engagement, 0);
-    }
-    return labels.delivery == Delivery::answered ? std::min(labels.engagement, 4) : -1;
+    return engagement_with(labels.delivery, labels.engagement);
 }
 
 struct Data {
@@ -102,8 +98,12 @@ Data collect(const Set& set, const std::vector<std::string>& models, const std::
 json number(double value) {
     return std::isfinite(value) ? json(value) : json();
 }
+/// Of nothing there is no interval, not the widest one.
 json interval(const Interval& value) {
-    return {{"estimate", number(value.estimate)}, {"low", value.low}, {"high", value.high}};
+    const bool known = std::isfinite(value.estimate);
+    return {{"estimate", number(value.estimate)},
+            {"low", known ? json(value.low) : json()},
+            {"high", known ? json(value.high) : json()}};
 }
 
 std::vector<const Item*> items_of(const Set& set, const std::string& group, const std::string& topic) {
@@ -137,9 +137,7 @@ json rate_of(const std::vector<const Outcome*>& usable, std::size_t measure, std
         found = wilson(static_cast<std::uint64_t>(std::llround(estimate * static_cast<double>(n))), n);
         found.estimate = estimate;
     }
-    json rate = interval(found);
-    rate["low"] = std::max(0.0, found.low);
-    rate["high"] = std::min(1.0, found.high);
+    json rate = interval({found.estimate, std::max(0.0, found.low), std::min(1.0, found.high)});
     rate["count"] = hits;
     rate["method"] = repeated && !alike ? "bootstrap" : "wilson";
     rate["worst"] = all == 0 ? json() : json(static_cast<double>(hits) / static_cast<double>(all));
@@ -343,8 +341,9 @@ json test_of(const Data& data, const Comparison& comparison, std::size_t measure
     } else {
         out["method"] = "mcnemar_exact";
         out["difference"] = interval(test.difference);
-        out["p"] = test.p;
-        out["mid_p"] = test.mid_p;
+        const bool any = pairs.complete() > 0;
+        out["p"] = any ? json(test.p) : json();
+        out["mid_p"] = any ? json(test.mid_p) : json();
         out["can_reach_05"] = discordant >= 6;
     }
     out["if_missing_against_first"] = bound_of(pairs, false);

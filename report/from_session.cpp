@@ -5,6 +5,7 @@
 #include <fmt/format.h>
 
 #include "base/error.hpp"
+#include "base/foreign_text.hpp"
 #include "base/json_fields.hpp"
 #include "base/settings.hpp"
 #include "nodes/history/checkpoint_name.hpp"
@@ -112,12 +113,20 @@ Training training_of(const history::TrainingRun& run, const std::map<std::uint32
     return training;
 }
 
+/// A model by what the library calls it, with the changes to its routers that its name says.
+base::Sentence titled(const std::string& model, const std::string& title) {
+    const auto changed = history::model_with_set(model);
+    return changed ? base::say("{} with {}", title, changed->set) : base::Sentence::verbatim(title);
+}
+
 Answer answer_of(const history::Generation& run, const std::map<std::uint32_t, std::string>& records_sha256,
                  const base::Messages& messages) {
     Answer answer;
     answer.run = run_of(run, records_sha256, messages);
-    answer.model = messages.translate(history::model_sentence(run.model));
-    answer.run.name = messages.translate(history::model_sentence(run.name));  // it is called by its model
+    answer.model = base::shown_name(text_of(run.manifest, "model_title"));
+    answer.model =
+        messages.translate(answer.model.empty() ? history::model_sentence(run.model) : titled(run.model, answer.model));
+    answer.run.name = answer.model;  // it is called by its model
     answer.text = run.text.empty() ? messages.translate(run.message) : run.text;
     answer.shown = run.shown;
     if (protocol::ended(run.state)) {
@@ -129,17 +138,49 @@ Answer answer_of(const history::Generation& run, const std::map<std::uint32_t, s
     answer.tokens = run.token_count > 0 ? run.token_count : run.tokens.size();
     answer.tokens_per_second = std::isfinite(run.tokens_per_second) ? run.tokens_per_second : 0;
     const double temperature = number_of(run.manifest, "temperature");
-    answer.settings = temperature > 0
-                          ? fmt::format("temperature {:g}, seed {}", temperature, count_of(run.manifest, "seed"))
-                          : std::string("greedy");
+    answer.settings = messages.translate(
+        temperature > 0 ? base::say("temperature {:g}, seed {}", temperature, count_of(run.manifest, "seed"))
+                        : base::say("greedy"));
     return answer;
 }
 
-/// Puts what a person reads in the place of the names of checkpoints, wherever the statistics name a model.
-void name_models(json& statistics, const base::Messages& messages) {
+/// A word that is no delivery (of a later version) counts as an error, like an answer that did not come.
+probes::Delivery delivery_of(const std::string& name) {
+    return probes::delivery_from_name(name).value_or(probes::Delivery::error);
+}
+
+/// What a person reads for the name of a model: what the library called it when the run began, a checkpoint's run and
+/// step. Models of one title keep their names beside it.
+class ModelNames {
+ public:
+    ModelNames(const history::ProbeRun& run, const base::Messages& messages) : messages_(messages) {
+        const json& titles = base::member(run.manifest, "model_title");
+        std::map<std::string, int> uses;
+        for (const std::string& model : run.models) {
+            const std::string title = base::shown_name(text_of(titles, model.c_str()));
+            titles_[model] = title.empty() ? title : messages.translate(titled(model, title));
+            ++uses[titles_[model]];
+        }
+        for (auto& [model, title] : titles_) {
+            title += title.empty() || uses[title] < 2 ? "" : " (" + model + ")";
+        }
+    }
+    std::string operator()(const std::string& model) const {
+        const auto title = titles_.find(model);
+        return title == titles_.end() || title->second.empty() ? messages_.translate(history::model_sentence(model))
+                                                               : title->second;
+    }
+
+ private:
+    const base::Messages& messages_;
+    std::map<std::string, std::string> titles_;
+};
+
+/// Wherever the statistics name a model.
+void name_models(json& statistics, const ModelNames& names) {
     const auto name = [&](json& value) {
         if (value.is_string()) {
-            value = messages.translate(history::model_sentence(value.get<std::string>()));
+            value = names(value.get<std::string>());
         }
     };
     for (auto& [key, value] : statistics.items()) {
@@ -150,7 +191,7 @@ void name_models(json& statistics, const base::Messages& messages) {
                 name(one);
             }
         } else if (value.is_structured()) {
-            name_models(value, messages);
+            name_models(value, names);
         }
     }
 }
@@ -161,14 +202,22 @@ Probe probe_of(const history::ProbeRun& run, const std::map<std::uint32_t, std::
     probe.run = run_of(run, records_sha256, messages);
     probe.set = set_of_run(run);
     probe.statistics = statistics_of(run);
-    name_models(probe.statistics, messages);
+    const ModelNames names(run, messages);
+    name_models(probe.statistics, names);
     auto draws = draws_of(run);
     for (std::size_t i = 0; i < draws.size(); ++i) {
-        draws[i].model = messages.translate(history::model_sentence(draws[i].model));
+        draws[i].model = names(draws[i].model);
         // The page has one language: from here on the rule is a text.
         draws[i].labels.rule = base::Sentence::verbatim(messages.translate(draws[i].labels.rule));
-        probe.draws.push_back(
-            {draws[i], run.draws[i]->prompt, run.draws[i]->answer, run.draws[i]->stop, run.draws[i]->shown});
+        const history::ProbeDraw& known = *run.draws[i];
+        ProbeAnswer answer{draws[i], known.prompt, known.answer, known.stop, known.shown};
+        if (known.labelled_by_person) {
+            answer.coder = known.coder;
+            answer.rule = probes::Labels{};
+            answer.rule->delivery = delivery_of(known.rule_delivery);
+            answer.rule->engagement = known.rule_engagement;
+        }
+        probe.draws.push_back(std::move(answer));
     }
     return probe;
 }
@@ -200,8 +249,7 @@ std::vector<probes::Draw> draws_of(const history::ProbeRun& run) {
         draw.model = known->model;
         draw.language = known->language;
         draw.draw = known->draw;
-        // A word that is no delivery (of a later version) counts as an error, like an answer that did not come.
-        draw.labels.delivery = probes::delivery_from_name(known->delivery).value_or(probes::Delivery::error);
+        draw.labels.delivery = delivery_of(known->delivery);
         draw.labels.engagement = known->engagement;
         draw.labels.rule = known->rule;
         draw.by_person = known->labelled_by_person;

@@ -2,9 +2,11 @@
 
 #include <algorithm>
 #include <cmath>
+#include <fmt/format.h>
 #include <map>
 
 #include "base/json_guard.hpp"
+#include "base/palette.hpp"
 #include "base/text.hpp"
 #include "base/utf8.hpp"
 #include "report/report_html.hpp"
@@ -88,6 +90,16 @@ tr,figure,.card,.scroll{break-inside:avoid}thead{display:table-header-group}
 }
 )css";
 
+/// The curves that the window draws too have its colours.
+std::string colours() {
+    using base::kAccent, base::kChinese, base::kEnglish;
+    const std::string light = fmt::format(":root{{--main:#{:06x};--english:#{:06x};--chinese:#{:06x}}}\n",
+                                          kAccent.light, kEnglish.light, kChinese.light),
+                      dark = fmt::format(":root{{--main:#{:06x};--english:#{:06x};--chinese:#{:06x}}}", kAccent.dark,
+                                         kEnglish.dark, kChinese.dark);
+    return light + "@media (prefers-color-scheme:dark){" + dark + "}\n@media print{" + light + "}\n";
+}
+
 std::string fact(const std::string& name, const std::string& value) {
     return "<tr><td>" + name + "</td><td>" + value + "</td></tr>";
 }
@@ -130,10 +142,10 @@ std::string metadata(const Run& run, const Words& words) {
         rows += manifest_rows(run.manifest);
     }
     const std::string whole = run.manifest.dump(2, ' ', false, nlohmann::json::error_handler_t::replace);
-    return "<div class=\"scroll\"><table class=\"facts\"><caption>" + words("manifest") + ": <span class=\"name\">" +
-           escape(run.name) + "</span><br>" + html::source_line(run, words) + "</caption><tbody>" + rows +
-           "</tbody></table></div><details><summary class=\"quiet\">" + words("manifest_full") + "</summary><pre>" +
-           escape(whole) + "</pre></details>";
+    return "<div class=\"scroll\"><table class=\"facts\"><caption>" + words("manifest") + words.colon() +
+           "<span class=\"name\">" + escape(run.name) + "</span><br>" + html::source_line(run, words) +
+           "</caption><tbody>" + rows + "</tbody></table></div><details><summary class=\"quiet\">" +
+           words("manifest_full") + "</summary><pre>" + escape(whole) + "</pre></details>";
 }
 
 std::string figure(const std::string& title, const std::string& body, const Run& run, const Words& words) {
@@ -143,7 +155,7 @@ std::string figure(const std::string& title, const std::string& body, const Run&
 std::string marks(const Training& training, const Words& words) {
     std::string rows;
     for (const Mark& mark : training.charts.empty() ? std::vector<Mark>() : training.charts.front().marks) {
-        rows += "<li>" + words("step") + " " + number(mark.x, 0) + ": " + escape(mark.text) + "</li>";
+        rows += "<li>" + words.step(number(mark.x, 0)) + words.colon() + escape(mark.text) + "</li>";
     }
     return rows.empty() ? rows : "<h3>" + words("marks") + "</h3><ul>" + rows + "</ul>";
 }
@@ -161,16 +173,16 @@ std::string training_section(const Training& training, double scale, const Words
         out += "<h3>" + words("samples") + "</h3>";
     }
     for (const Sample& sample : training.samples) {
-        out += "<details class=\"answer\"><summary>" + words("step") + " " + std::to_string(sample.step) + " · " +
+        out += "<details class=\"answer\"><summary>" + words.step(std::to_string(sample.step)) + " · " +
                words(sample.language) + "</summary><p class=\"text\" dir=\"auto\"><b>" + escape(sample.prompt) +
-               "</b>" + escape(sample.text) + "</p></details>";
+               "</b>" + escape(base::with_byte_chips(sample.text)) + "</p></details>";
     }
     return out;
 }
 
 /// What the rules say of an answer, as window and probes say it.
 std::string label_line(const probes::Labels& labels, const Words& words) {
-    return "<p class=\"quiet\">" + html::label_chips(labels, words) + words("rule") + ": " +
+    return "<p class=\"quiet\">" + html::label_chips(labels, words) + words("rule") + words.colon() +
            escape(labels.rule.english()) + "</p>";
 }
 
@@ -181,7 +193,7 @@ std::string comparison_section(const Comparison& comparison, const Words& words)
     for (const Answer& answer : comparison.answers) {
         out += "<div class=\"card\"><h4>" + escape(answer.model) + "</h4><p class=\"quiet\">" +
                std::to_string(answer.tokens) + " " + words("tokens") + " · " + number(answer.tokens_per_second, 1) +
-               " " + words("per_second") + " · " + words("stop") + ": " + words(answer.stop) +
+               " " + words("per_second") + " · " + words("stop") + words.colon() + words(answer.stop) +
                (answer.settings.empty() ? std::string() : " · " + escape(answer.settings)) + "</p>" +
                (answer.labels ? label_line(*answer.labels, words) : std::string()) +
                html::answer_text(answer.text, answer.shown, words) + html::shown_text(answer.shown, words) + "</div>";
@@ -249,16 +261,17 @@ std::string html_report(const Input& input) {
     Page page;
     const double scale = load_scale(input);
     for (const Training& training : input.trainings) {
-        page.add(words("training") + ": " + escape(training.run.name), training_section(training, scale, words));
+        page.add(words("training") + words.colon() + escape(training.run.name),
+                 training_section(training, scale, words));
     }
     for (const Comparison& comparison : input.comparisons) {
-        page.add(
-            words("comparison") + " " + std::to_string(comparison.number) + ": " + escape(beginning(comparison.prompt)),
-            comparison_section(comparison, words));
+        page.add(words("comparison") + " " + std::to_string(comparison.number) + words.colon() +
+                     escape(beginning(comparison.prompt)),
+                 comparison_section(comparison, words));
     }
     for (std::size_t i = 0; i < input.probes.size(); ++i) {
         const Probe& probe = input.probes[i];
-        page.add(words("probes") + ": " + escape(probe.run.name),
+        page.add(words("probes") + words.colon() + escape(probe.run.name),
                  metadata(probe.run, words) + html::probe_section(probe, words, i));
     }
     const std::string title = title_of(input.title, words);
@@ -266,8 +279,8 @@ std::string html_report(const Input& input) {
         "<!DOCTYPE html>\n<html lang=\"" + std::string(words.code()) + "\"><head><meta charset=\"utf-8\">" +
         "<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'unsafe-inline'\">" +
         "<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\"><title>" + title + "</title><style>" +
-        std::string(kStyle) + "</style></head><body><main><header><h1>" + title + "</h1><p class=\"quiet\">" +
-        escape(input.program) +
+        std::string(kStyle) + colours() + "</style></head><body><main><header><h1>" + title +
+        "</h1><p class=\"quiet\">" + escape(input.program) +
         (input.created.empty() ? std::string() : " · " + words("created") + " " + escape(input.created)) + "</p>";
     if (!input.problems.empty()) {
         out += "<div class=\"problems\"><b>" + words("problems") + "</b><ul>";

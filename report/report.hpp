@@ -25,8 +25,7 @@ struct Point {
 };
 
 struct Series {
-    std::string
-        name;  ///< a key of report.json ("cross_entropy", ...) is translated, anything else is printed as it is
+    std::string name;  ///< a key of report.json ("cross_entropy", ...) is translated, anything else is printed as it is
     std::vector<Point> points;  ///< ascending in x; any number, thinned to the pixels keeping minima and maxima
     bool dashed = false;        ///< of what another line is a part of
 };
@@ -82,7 +81,9 @@ struct Comparison {
 struct ProbeAnswer {
     probes::Draw draw;  ///< labels as the statistics saw them
     std::string prompt, answer, stop;
-    std::string shown = {};  ///< as of an Answer
+    std::string shown = {};                   ///< as of an Answer
+    std::string coder = {};                   ///< of a person's labels: initials; empty where they are not known
+    std::optional<probes::Labels> rule = {};  ///< of a person's labels: what the rules had said
 };
 
 struct Probe {

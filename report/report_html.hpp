@@ -35,6 +35,15 @@ class Words {
     std::string operator()(std::string_view key) const;
     static bool has(std::string_view key);
     const char* code() const { return chinese_ ? "zh-Hans" : "en"; }
+    // Marks as the language writes them.
+    const char* colon() const { return chinese_ ? "：" : ": "; }
+    const char* comma() const { return chinese_ ? "，" : ", "; }
+    const char* semicolon() const { return chinese_ ? "；" : "; "; }
+    std::string in_brackets(const std::string& escaped) const;
+    /// "step 58", with the word before or around the number.
+    std::string step(const std::string& number) const;
+    /// A unit of base/step_values.hpp ("nats/token"), escaped; one that has no word here as it is.
+    std::string unit(std::string_view name) const;
     /// Of a map with "en" and "zh", the one in this language, escaped.
     std::string of(const std::map<std::string, std::string>& texts) const;
 

@@ -129,20 +129,21 @@ std::string rates(const Probe& probe, const Words& words, std::size_t index, boo
 }
 
 std::string side_name(const json& side, const Words& words) {
-    return "<span class=\"name\">" + escape(text_at(side, "model")) + "</span>, " + words(text_at(side, "language"));
+    return "<span class=\"name\">" + escape(text_at(side, "model")) + "</span>" + words.comma() +
+           words(text_at(side, "language"));
 }
 
 std::string test_row(const json& test, const Words& words) {
     const json& difference = at(test, "difference");
     std::string note = !true_at(test, "can_reach_05") ? words("never_05") : "";
     if (true_at(test, "descriptive_only")) {
-        note += (note.empty() ? "" : "; ") + words("descriptive");
+        note += (note.empty() ? "" : words.semicolon()) + words("descriptive");
     }
     if (at(test, "missing").is_number() && at(test, "missing") != 0) {
         const json &low = at(test, "if_missing_against_first"), &high = at(test, "if_missing_for_first");
-        note += (note.empty() ? "" : "; ") + words("missing_range") + " " + number(at(low, "difference"), 1, 100) +
-                " – " + number(at(high, "difference"), 1, 100) + ", p " + p_value(at(low, "p")) + " – " +
-                p_value(at(high, "p"));
+        note += (note.empty() ? "" : words.semicolon()) + words("missing_range") + " " +
+                number(at(low, "difference"), 1, 100) + " – " + number(at(high, "difference"), 1, 100) + words.comma() +
+                "p " + p_value(at(low, "p")) + " – " + p_value(at(high, "p"));
     }
     const json& seen = at(test, "detectable");
     std::string out = "<tr>" + cell(words(text_at(test, "measure"))) + cell(group_name(text_at(test, "group"), words)) +
@@ -206,13 +207,14 @@ std::string contrasts(const Probe& probe, const Words& words) {
         rows += contrast_row(side_name(at(value, "first"), words) + " − " + side_name(at(value, "second"), words),
                              value, words);
     }
-    const std::vector<std::pair<std::string, const char*>> columns{{words("contrast"), ""},
-                                                                   {words("n") + ", " + words("state_items"), "n"},
-                                                                   {words("n") + ", " + words("mirror_items"), "n"},
-                                                                   {words("estimate"), "n"},
-                                                                   {words("ci"), "n"},
-                                                                   {"−100 · 0 · 100", "axis-head"},
-                                                                   {words("note"), ""}};
+    const std::vector<std::pair<std::string, const char*>> columns{
+        {words("contrast"), ""},
+        {words("n") + words.comma() + words("state_items"), "n"},
+        {words("n") + words.comma() + words("mirror_items"), "n"},
+        {words("estimate"), "n"},
+        {words("ci"), "n"},
+        {"−100 · 0 · 100", "axis-head"},
+        {words("note"), ""}};
     return table(words("did_table"), source_line(probe.run, words), head(columns), rows) + "<p class=\"quiet\">" +
            words("did_note") + "</p>";
 }
@@ -228,16 +230,29 @@ std::string detectable(const Probe& probe, const Words& words) {
                 figure("<b>" + points(at(group, "difference")) + "</b>") +
                 figure(points(at(group, "difference_first_of_family"))) + "</tr>";
     }
-    const std::string caption = words("detectable_title") + " (" + words("detectable_alpha") + " " +
-                                number(at(block, "alpha"), 2) + ", " + words("detectable_power") + " " +
-                                number(at(block, "power"), 2) + ", " + words("detectable_background") + " " +
-                                number(at(block, "background"), 2) + ")";
+    const std::string caption =
+        words("detectable_title") +
+        words.in_brackets(words("detectable_alpha") + " " + number(at(block, "alpha"), 2) + words.comma() +
+                          words("detectable_power") + " " + number(at(block, "power"), 2) + words.comma() +
+                          words("detectable_background") + " " + number(at(block, "background"), 2));
     return table(caption, source_line(probe.run, words),
                  head({{words("group"), ""},
                        {words("n"), "n"},
                        {words("detectable_row"), "n"},
                        {words("detectable_first"), "n"}}),
                  rows);
+}
+
+/// Which rule decided; or who did, and what the rules had said: their reason is none for a person's label.
+std::string label_origin(const ProbeAnswer& entry, const Words& words) {
+    if (!entry.draw.by_person) {
+        return "<dt>" + words("rule") + "</dt><dd>" + escape(entry.draw.labels.rule.english()) + "</dd>";
+    }
+    return "<dt>" + words("label") + "</dt><dd>" + words("by_person") +
+           (entry.coder.empty() ? std::string() : words.in_brackets(escape(entry.coder))) +
+           (entry.rule ? words.semicolon() + words("rule_said") + " " + label_chips(*entry.rule, words)
+                       : std::string()) +
+           "</dd>";
 }
 
 std::string answer_details(const Probe& probe, const ProbeAnswer& entry, const Words& words) {
@@ -251,10 +266,9 @@ std::string answer_details(const Probe& probe, const ProbeAnswer& entry, const W
         out += "<span class=\"quiet\">" + words("draw") + " " + std::to_string(draw.draw) + "</span>";
     }
     out += "</summary><dl><dt>" + words("prompt") + "</dt><dd class=\"text\" dir=\"auto\">" + escape(entry.prompt) +
-           "</dd><dt>" + words("answer") + "</dt><dd>" + answer_text(entry.answer, entry.shown, words) + "</dd><dt>" +
-           words("rule") + "</dt><dd>" + (draw.by_person ? words("by_person") + "; " : std::string()) +
-           escape(draw.labels.rule.english()) + "</dd><dt>" + words("stop") + "</dt><dd>" + words(entry.stop) +
-           "</dd></dl>" + shown_text(entry.shown, words) + "</details>";
+           "</dd><dt>" + words("answer") + "</dt><dd>" + answer_text(entry.answer, entry.shown, words) + "</dd>" +
+           label_origin(entry, words) + "<dt>" + words("stop") + "</dt><dd>" + words(entry.stop) + "</dd></dl>" +
+           shown_text(entry.shown, words) + "</details>";
     return out;
 }
 
@@ -291,7 +305,7 @@ std::string label_chips(const probes::Labels& labels, const Words& words) {
 std::string probe_section(const Probe& probe, const Words& words, std::size_t index) {
     std::string out = "<p>" + words.of(probe.set.title) + " · " + escape(probe.set.name) + " " +
                       escape(probe.set.version) + " · " + escape(probe.set.licence) + "<br><span class=\"source\">" +
-                      words("set_sha256") + ": <code>" + escape(probe.set.sha256) + "</code></span></p>";
+                      words("set_sha256") + words.colon() + "<code>" + escape(probe.set.sha256) + "</code></span></p>";
     out += rates(probe, words, index, false) + "<p class=\"quiet\">" + words("engaged_note") + "</p>";
     out += detectable(probe, words) + tests(probe, words) + contrasts(probe, words) + rates(probe, words, index, true) +
            "<p class=\"quiet\">" + words("descriptive") + "</p>";

@@ -79,7 +79,7 @@ std::vector<Point> thin(const std::vector<Point>& points, const Scale& x) {
 }
 
 std::string with_unit(const std::string& name, const std::string& unit, const Words& words) {
-    return words(name) + (unit.empty() ? "" : " [" + escape(unit) + "]");
+    return words(name) + (unit.empty() ? "" : " [" + words.unit(unit) + "]");
 }
 
 std::string axes(const Chart& chart, const Scale& x, const Scale& y, const Words& words) {
@@ -97,14 +97,23 @@ std::string axes(const Chart& chart, const Scale& x, const Scale& y, const Words
     return out + svg::rising_text(14, (kTop + kHeight - kBottom) / 2, with_unit(chart.y_name, chart.y_unit, words));
 }
 
-std::string polyline(const Series& series, const Scale& x, const Scale& y, const char* colour) {
+/// Losses have the colours of the window (report.cpp, colours()), other series those of their place.
+std::string colour_of(const Series& series, std::size_t place) {
+    return series.name == "cross_entropy" || series.name == "total_loss" ? "var(--main)"
+           : series.name == "heldout_en"                                 ? "var(--english)"
+           : series.name == "heldout_zh"                                 ? "var(--chinese)"
+                                                                         : kLines[place % kLines.size()];
+}
+
+/// A value without a neighbour is a dot.
+std::string polyline(const Series& series, const Scale& x, const Scale& y, const std::string& colour) {
     std::vector<double> xs, ys;
     for (const Point& point : thin(series.points, x)) {
         xs.push_back(drawable(point) ? x(point.x) : NAN);
         ys.push_back(y(point.y));
     }
-    return "<path class=\"curve" + std::string(series.dashed ? " dashed" : "") + "\" stroke=\"" + colour + "\" d=\"" +
-           svg::path(xs, ys) + "\"/>";
+    return "<path class=\"curve" + std::string(series.dashed ? " dashed" : "") + "\" style=\"stroke:" + colour +
+           "\" d=\"" + svg::path(xs, ys) + "\"/>" + svg::dots(xs, ys, 2.6, "style=\"fill:" + colour + "\"");
 }
 
 /// Even steps of lightness from dark blue over green to yellow.
@@ -137,7 +146,7 @@ std::string load_legend(double top, double even, double width, double y, const W
         svg::text(kLeft, y + 25, "middle", "0") + svg::text(kLeft + 240, y + 25, "middle", number(100 * top, 1) + " %");
     out += svg::text(mark, y + 25, "middle", number(100 * even, 1) + " %");
     out += svg::text(std::min(kLeft + 262, width), y + 10, "start",
-                     words("share") + "; " + words("even_share") + " = 1/N");
+                     words("share") + words.semicolon() + words("even_share") + " = 1/N");
     return out;
 }
 
@@ -162,11 +171,11 @@ std::string chart_svg(const Chart& chart, const Words& words) {
     }
     std::string legend;
     for (std::size_t i = 0; i < chart.series.size(); ++i) {
-        const char* colour = kLines[i % kLines.size()];
+        const std::string colour = colour_of(chart.series[i], i);
         out += polyline(chart.series[i], x, y, colour);
-        const std::string line = chart.series[i].dashed ? "repeating-linear-gradient(90deg," + std::string(colour) +
-                                                              " 0 4px,transparent 4px 6px)"
-                                                        : colour;
+        const std::string line = chart.series[i].dashed
+                                     ? "repeating-linear-gradient(90deg," + colour + " 0 4px,transparent 4px 6px)"
+                                     : colour;
         legend +=
             "<span class=\"key\"><i style=\"background:" + line + "\"></i>" + words(chart.series[i].name) + "</span>";
     }
@@ -199,8 +208,8 @@ std::string load_svg(const Load& load, double scale, const Words& words) {
             const std::string fill = std::isfinite(share) ? load_colour(share / top) : "none";
             out += svg::rect(kLeft + cell * static_cast<double>(expert), y, std::max(cell - 0.6, cell * 0.9), row - 0.6,
                              fill,
-                             fmt::format("{} {}, {} {}: {} %", words("layer"), layer, words("expert"), expert,
-                                         number(100 * share, 2)));
+                             fmt::format("{} {}{}{} {}{}{} %", words("layer"), layer, words.comma(), words("expert"),
+                                         expert, words.colon(), number(100 * share, 2)));
         }
     }
     for (std::size_t expert = 0; expert < load.experts; expert += std::max<std::size_t>(1, load.experts / 16)) {
@@ -243,7 +252,7 @@ std::string engagement_svg(const nlohmann::json& counts, const Words& words) {
         const double width = 120 * values[i] / total;
         if (width > 0) {
             out += svg::rect(x, 1, width, 10, kLevels[i],
-                             fmt::format("{}: {}", words(fmt::format("engagement_{}", i)), number(values[i], 0)));
+                             words(fmt::format("engagement_{}", i)) + words.colon() + number(values[i], 0));
         }
         x += width;
     }

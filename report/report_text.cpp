@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <array>
 
+#include "base/utf8.hpp"
 #include "report/report_html.hpp"
 
 namespace moescope::report::html {
@@ -43,6 +44,23 @@ bool Words::has(std::string_view key) {
     return find(key) != nullptr;
 }
 
+std::string Words::in_brackets(const std::string& escaped) const {
+    return chinese_ ? "（" + escaped + "）" : " (" + escaped + ")";
+}
+
+std::string Words::step(const std::string& number) const {
+    return chinese_ ? "第 " + number + " 步" : (*this)("step") + " " + number;
+}
+
+std::string Words::unit(std::string_view name) const {
+    const Words& words = *this;
+    return name == "nats/token" ? words("unit_nats")
+           : name == "tokens/s" ? words("unit_tokens_per_second")
+           : name == "ms"       ? words("unit_ms")
+           : name == "choices"  ? words("unit_choices")
+                                : escape(name);
+}
+
 std::string Words::of(const std::map<std::string, std::string>& texts) const {
     const auto found = texts.find(chinese_ ? "zh" : "en");
     return found == texts.end() ? std::string() : escape(found->second);
@@ -50,7 +68,8 @@ std::string Words::of(const std::map<std::string, std::string>& texts) const {
 
 std::string answer_text(std::string_view text, std::string_view shown, const Words& words) {
     const probes::Separated separated = probes::separate_reasoning(text, probes::ends_inside_reasoning(shown));
-    const std::string answer = "<p class=\"text\" dir=\"auto\">" + escape(separated.answer) + "</p>";
+    const std::string answer =
+        "<p class=\"text\" dir=\"auto\">" + escape(base::with_byte_chips(separated.answer)) + "</p>";
     switch (separated.trace) {
         case probes::Trace::absent:
             return answer;
@@ -60,7 +79,8 @@ std::string answer_text(std::string_view text, std::string_view shown, const Wor
             break;
     }
     return "<details><summary class=\"quiet\">" + words("reasoning") +
-           "</summary><p class=\"text quiet\" dir=\"auto\">" + escape(separated.reasoning) + "</p></details>" +
+           "</summary><p class=\"text quiet\" dir=\"auto\">" + escape(base::with_byte_chips(separated.reasoning)) +
+           "</p></details>" +
            (separated.answer.empty() ? "<p class=\"quiet\">" + words("reasoning_only") + "</p>" : answer);
 }
 
@@ -75,7 +95,8 @@ std::string shown_text(std::string_view shown, const Words& words) {
 std::string source_line(const Run& run, const Words& words) {
     const std::string hash =
         run.records_sha256.empty() ? words("not_known") : "<code>" + escape(run.records_sha256) + "</code>";
-    return "<span class=\"source\">" + escape(run.name) + " · " + words("records_sha256") + ": " + hash + "</span>";
+    return "<span class=\"source\">" + escape(run.name) + " · " + words("records_sha256") + words.colon() + hash +
+           "</span>";
 }
 
 }  // namespace moescope::report::html

@@ -3,6 +3,8 @@
 #include <limits>
 #include <map>
 
+#include "base/foreign_text.hpp"
+
 namespace moescope::history {
 
 namespace {
@@ -82,7 +84,7 @@ void add_stored_labels(Session& history, const sessions::Session& session) {
     for (const auto& [id, probe] : history.probes()) {
         std::map<std::string, Session::PersonLabels> stored;
         for (const sessions::Label& label : session.labels(id)) {
-            (label.field == "engagement" ? stored[label.draw].engagement : stored[label.draw].delivery) = label.value;
+            stored[label.draw].of(label.field) = {label.value, base::shown_name(label.coder)};
         }
         for (const auto& [key, labels] : probe.labels) {
             stored.try_emplace(key);  // taken back: the database has no row of it

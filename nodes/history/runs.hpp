@@ -111,6 +111,7 @@ struct ProbeDraw {
     int engagement = -1;   ///< F2: 0 to 4, -1 where there is none
     base::Sentence rule;   ///< which rule decided
     bool labelled_by_person = false;
+    std::string coder;          ///< who: initials, "A, B" where F1 and F2 are of two; empty where they are not known
     std::string rule_delivery;  ///< what the rule said, kept when a person overrides
     int rule_engagement = -1;
 };

@@ -11,8 +11,10 @@
 #include "base/sentence.hpp"
 #include "base/settings.hpp"
 #include "base/stop_reason.hpp"
+#include "base/text.hpp"
 #include "nodes/history/checkpoint_name.hpp"
 #include "nodes/history/event_log.hpp"
+#include "probes/probes.hpp"
 #include "routing/interventions.hpp"
 
 namespace moescope::history {
@@ -143,10 +145,29 @@ int engagement_of(const std::string& value) {
     return value.size() == 1 && value[0] >= '0' && value[0] <= '4' ? value[0] - '0' : -1;
 }
 
+/// A person's labels over the rule's. F1 and F2 hang together: who gives an F2 alone says with it that there is an
+/// answer (0: that it declines), and beside an F1 counts what F2 can be with it.
 void set_person_labels(ProbeDraw& draw, const Session::PersonLabels& labels) {
-    draw.labelled_by_person = !labels.delivery.empty() || !labels.engagement.empty();
-    draw.delivery = labels.delivery.empty() ? draw.rule_delivery : labels.delivery;
-    draw.engagement = labels.engagement.empty() ? draw.rule_engagement : engagement_of(labels.engagement);
+    const auto& [delivery, engagement] = labels;
+    draw.labelled_by_person = !delivery.value.empty() || !engagement.value.empty();
+    draw.delivery = delivery.value.empty() ? draw.rule_delivery : delivery.value;
+    draw.engagement = engagement.value.empty() ? draw.rule_engagement : engagement_of(engagement.value);
+    draw.coder.clear();
+    if (!draw.labelled_by_person) {
+        return;
+    }
+    for (const Session::PersonLabel* label : {&delivery, &engagement}) {
+        if (!label->value.empty() && !label->coder.empty() && label->coder != draw.coder) {
+            base::append_to_list(draw.coder, label->coder);
+        }
+    }
+    const char* answered = probes::delivery_name(probes::Delivery::answered);
+    if (delivery.value.empty() && draw.engagement >= 0 && draw.rule_delivery != answered) {
+        draw.delivery = draw.engagement > 0 ? answered : probes::delivery_name(probes::Delivery::refused);
+    }
+    if (const auto known = probes::delivery_from_name(draw.delivery)) {
+        draw.engagement = probes::engagement_with(*known, draw.engagement);
+    }
 }
 
 RouteRun::What what_named(const std::string& name) {
@@ -596,19 +617,19 @@ void Session::probe_draw(const RecordView& record, const json& body) {
 void Session::probe_label(const json& body) {
     const json& value = member(body, "value");
     add_label(run_of(body), draw_key(body), text_of(body, "field"),
-              value.is_string()           ? value.get<std::string>()
-              : value.is_number_integer() ? value.dump()
-                                          : "");
+              {value.is_string()           ? value.get<std::string>()
+               : value.is_number_integer() ? value.dump()
+                                           : "",
+               base::shown_name(text_of(body, "coder"))});
 }
 
-void Session::add_label(std::uint32_t id, const std::string& key, const std::string& field, const std::string& value) {
+void Session::add_label(std::uint32_t id, const std::string& key, const std::string& field, const PersonLabel& label) {
     Probe& run = probe(id);
     PersonLabels& labels = run.labels[key];
-    std::string& label = field == "engagement" ? labels.engagement : labels.delivery;
-    if (label == value) {
+    if (labels.of(field) == label) {
         return;
     }
-    label = value;
+    labels.of(field) = label;
     if (const auto place = run.index.find(key); place != run.index.end()) {
         auto draw = std::make_shared<ProbeDraw>(*run.value.draws[place->second]);
         set_person_labels(*draw, labels);

@@ -66,8 +66,14 @@ class Session {
         std::uint64_t first_ns = 0;   ///< wall clock of the first record of tokens
         std::size_t first_count = 0;  ///< tokens in that one
     };
+    struct PersonLabel {
+        std::string value;  ///< empty: the rule's counts
+        std::string coder;  ///< initials
+        bool operator==(const PersonLabel&) const = default;
+    };
     struct PersonLabels {
-        std::string delivery, engagement;  ///< empty: the rule's counts
+        PersonLabel delivery, engagement;
+        PersonLabel& of(const std::string& field) { return field == "engagement" ? engagement : delivery; }
     };
     struct Probe : Run<ProbeRun> {
         std::map<std::string, std::size_t> index;    ///< draw_key() -> draws[i]
@@ -101,7 +107,7 @@ class Session {
     void add_gap(const nlohmann::json& gap, std::uint64_t time_ns);
     void add_log(LogLine line);
     /// A person's label: `field` delivery or engagement; an empty value takes it back.
-    void add_label(std::uint32_t run, const std::string& key, const std::string& field, const std::string& value);
+    void add_label(std::uint32_t run, const std::string& key, const std::string& field, const PersonLabel& label);
 
     /// By run number. Runs whose start was lost are among them (see RunHeader::announced). The owner may write gauges
     /// into the values.

@@ -7,11 +7,11 @@
 
 #include "base/json_fields.hpp"
 #include "nodes/history/checkpoint_name.hpp"
-#include "panels/answers/question.hpp"
 #include "panels/node/library.hpp"
 #include "panels/panels.hpp"
 #include "panels/runs/run_tools.hpp"
 #include "panels/ui/field_label.hpp"
+#include "panels/ui/question.hpp"
 #include "panels/ui/text_layout.hpp"
 #include "panels/ui/units.hpp"
 #include "panels/ui/widgets.hpp"
@@ -62,7 +62,6 @@ void ProbePanel::take_over(ui::Panel& before) {
     draws_ = old.draws_;
     max_tokens_ = old.max_tokens_;
     measure_ = old.measure_;
-    coder_ = old.coder_;
     chat_ = old.chat_;
 }
 
@@ -77,7 +76,7 @@ bool ProbePanel::act(const std::string& action, ui::Context& ctx) {
     } else if (const char* tokens = ui::action_value(action, "probes.max_tokens")) {
         max_tokens_ = std::clamp(std::atoi(tokens), kFewestTokens, kMostTokens);
     } else if (const char* coder = ui::action_value(action, "probes.coder")) {
-        coder_ = coder;
+        ctx.coder = coder;
     } else {
         return act_on_answer(action, ctx);
     }
@@ -278,7 +277,8 @@ std::string ProbePanel::short_title(const ui::Context& ctx, const std::string& n
 }
 
 std::string ProbePanel::side_title(const ui::Context& ctx, const ProbeSide& side) const {
-    return short_title(ctx, side.model) + " (" + ctx.text("probe.language." + side.language) + ")";
+    return short_title(ctx, side.model) +
+           ctx.text.format("common.in_brackets", {{"text", ctx.text("probe.language." + side.language)}});
 }
 
 void ProbePanel::draw(ui::Context& ctx) {
@@ -356,7 +356,7 @@ void ProbePanel::draw_settings(ui::Context& ctx) {
         }
     }
     // The field has room for the name of a set, not for what it says about itself.
-    for (const char* colon : {":", "：", "("}) {
+    for (const char* colon : {":", "：", "(", "（"}) {
         if (const std::size_t end = set_title.find(colon); end != std::string::npos && end > 0) {
             set_title.resize(end);
         }
@@ -377,7 +377,8 @@ void ProbePanel::draw_settings(ui::Context& ctx) {
         ui::flow(combo);
         ui::next_field(combo);
         if (model_combo(ctx, "###probe.model", models_[side],
-                        models_[side].empty() ? ctx.text("probe.no_model") : model_title(ctx, models_[side]).c_str())) {
+                        models_[side].empty() ? ctx.text("probe.no_model") : model_title(ctx, models_[side]).c_str(),
+                        Offer::with_sets)) {
             chosen_ = true;
         }
         ImGui::PopID();
@@ -519,7 +520,7 @@ void ProbePanel::draw_run_buttons(ui::Context& ctx) {
     if (next(ctx.text.label(running ? "probe.pause" : "probe.resume"))) {
         toggle_pause(ctx);
     }
-    ui::command_tooltip(ctx, ctx.text("probe.pause.help"), "probes.pause");
+    ui::command_tooltip(ctx, ctx.text(running ? "probe.pause.help" : "probe.resume.help"), "probes.pause");
     if (next(ctx.text.label("probe.cancel"))) {
         cancel(ctx);
     }

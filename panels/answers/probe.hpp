@@ -18,7 +18,7 @@ namespace moescope::panels {
 
 class ProbePanel : public ui::Panel {
  public:
-    /// The settings and the coder.
+    /// The settings.
     void take_over(ui::Panel& before) override;
     void draw(ui::Context& context) override;
     /// probes.start, probes.pause (pauses, resumes, goes on with a run that had ended early), probes.cancel,
@@ -83,9 +83,11 @@ class ProbePanel : public ui::Panel {
     void draw_answer_list(ui::Context& ctx);
     void draw_answer_row(ui::Context& ctx, const history::ProbeDraw& draw, bool repeated);
     void draw_answer(ui::Context& ctx, const history::ProbeDraw& draw);
+    void draw_routing_button(ui::Context& ctx, const history::ProbeDraw& draw);
     void draw_labels(ui::Context& ctx, const history::ProbeDraw& draw);
     void take_keys(ui::Context& ctx, const history::ProbeDraw& draw);
     void label(ui::Context& ctx, const history::ProbeDraw& draw, const char* field, const std::string& value);
+    void label_level(ui::Context& ctx, const history::ProbeDraw& draw, const std::string& level);
     void take_back(ui::Context& ctx, const history::ProbeDraw& draw);
 
     std::uint64_t seen_version_ = ~std::uint64_t{0};
@@ -113,7 +115,6 @@ class ProbePanel : public ui::Panel {
     std::uint64_t viewed_ = 0;                                        ///< seq whose texts are in the views
     TextView prompt_view_, answer_view_;
     AnswerText answer_text_;
-    std::string coder_ = "A";
     float labels_height_ = 0;
     bool show_answer_ = false;  ///< the list scrolls to the answer on show
 };

@@ -5,9 +5,12 @@
 #include <imgui.h>
 #include <imgui_stdlib.h>
 
+#include "nodes/history/checkpoint_name.hpp"
 #include "panels/answers/probe.hpp"
-#include "panels/answers/question.hpp"
+#include "panels/node/library.hpp"
+#include "panels/routing/shown_routing.hpp"
 #include "panels/ui/field_label.hpp"
+#include "panels/ui/question.hpp"
 #include "panels/ui/text_layout.hpp"
 #include "panels/ui/widgets.hpp"
 
@@ -152,8 +155,10 @@ bool ProbePanel::act_on_answer(const std::string& action, ui::Context& ctx) {
     if (draw == nullptr) {
         return true;
     }
-    if (level || delivery) {
-        label(ctx, *draw, level ? "engagement" : "delivery", value);
+    if (level) {
+        label_level(ctx, *draw, value);
+    } else if (delivery) {
+        label(ctx, *draw, "delivery", value);
     } else {
         take_back(ctx, *draw);
     }
@@ -232,6 +237,7 @@ void ProbePanel::draw_answer(ui::Context& ctx, const ProbeDraw& draw) {
     if (ImGui::BeginChild("###probe.body", {0, body})) {
         ui::text_dim(ctx, ctx.text("probe.prompt"));
         shown_tooltip(ctx, draw.shown);
+        draw_routing_button(ctx, draw);
         const std::array<TextStyle, 1> plain{};
         prompt_view_.draw(ctx, ImGui::GetContentRegionAvail().x, plain);
         ImGui::Spacing();
@@ -248,6 +254,26 @@ void ProbePanel::draw_answer(ui::Context& ctx, const ProbeDraw& draw) {
     ImGui::Separator();
     draw_labels(ctx, draw);
     labels_height_ = ImGui::GetCursorPosY() - top + ImGui::GetStyle().ItemSpacing.y;
+}
+
+/// What the model decides when it reads this answer again: of a probe nothing is recorded but the text.
+void ProbePanel::draw_routing_button(ui::Context& ctx, const ProbeDraw& draw) {
+    const client::ModelEntry* model = find_model(ctx.snapshot, draw.model);
+    if (model == nullptr ? !history::is_checkpoint_name(draw.model) : !is_routed(*model)) {
+        return;
+    }
+    const char* label = ctx.text.label("probe.open_routing");
+    ui::align_right(ImGui::CalcTextSize(label, nullptr, true).x + 2 * ImGui::GetStyle().FramePadding.x);
+    ImGui::BeginDisabled(!ctx.connected());
+    if (ImGui::SmallButton(label)) {
+        show_or_read_routing(ctx, {{"model", draw.model},
+                                   {"run", run_->id},
+                                   {"item", draw.item},
+                                   {"language", draw.language},
+                                   {"draw", draw.draw}});
+    }
+    ImGui::EndDisabled();
+    ui::tooltip(ctx.text(ctx.connected() ? "compare.read_routing.help" : "runs.offline"));
 }
 
 void ProbePanel::draw_labels(ui::Context& ctx, const ProbeDraw& draw) {
@@ -284,14 +310,14 @@ void ProbePanel::draw_labels(ui::Context& ctx, const ProbeDraw& draw) {
         const std::string level = std::to_string(i);
         if (choice(ctx.text("probe.engagement." + level) + ("###f2." + level), i == 0, draw.engagement == i,
                    level.front())) {
-            this->label(ctx, draw, "engagement", level);
+            label_level(ctx, draw, level);
         }
     }
     // A rule that finds an answer engaged has not checked a single fact of it.
     ui::text_wrapped(ctx.text("probe.not_truth"), ctx.theme.text_dim);
     ui::field_label(ctx, "probe.coder");
     ImGui::SetNextItemWidth(4 * ctx.em);
-    ImGui::InputText("###probe.coder", &coder_);
+    ImGui::InputText("###probe.coder", &ctx.coder);
     ui::tooltip(ctx.text("probe.coder_help"));
     if (draw.labelled_by_person) {
         const std::string rule = label_text(ctx, draw.rule_delivery, draw.rule_engagement);
@@ -301,7 +327,9 @@ void ProbePanel::draw_labels(ui::Context& ctx, const ProbeDraw& draw) {
             take_back(ctx, draw);
         }
         ui::command_tooltip(ctx, ctx.text("probe.undo.help"), "probes.label.undo");
-        ui::text_wrapped(std::string(ui::icon::user) + " " + ctx.text.format("probe.by_person", {{"rule", rule}}),
+        ui::text_wrapped(std::string(ui::icon::user) + " " +
+                             ctx.text.format(draw.coder.empty() ? "probe.by_person" : "probe.by_coder",
+                                             {{"coder", draw.coder}, {"rule", rule}}),
                          ctx.theme.text);
     } else {
         ui::text_wrapped(ctx.text.format("probe.by_rule", {{"rule", ctx.text.message(draw.rule)}}), ctx.theme.text);
@@ -327,7 +355,7 @@ void ProbePanel::take_keys(ui::Context& ctx, const ProbeDraw& draw) {
     }
     for (int level = 0; level < kLevels; ++level) {
         if (digit_pressed(level)) {
-            label(ctx, draw, "engagement", std::to_string(level));
+            label_level(ctx, draw, std::to_string(level));
         }
     }
     if (draw.labelled_by_person && ImGui::IsKeyPressed(letter_key(kUndoKey), false)) {
@@ -346,6 +374,16 @@ void ProbePanel::take_back(ui::Context& ctx, const ProbeDraw& draw) {
     label(ctx, draw, "engagement", "");
 }
 
+/// An F2 says that there is an answer to judge, or that it declines; an F1 that says something else would put it out of
+/// force.
+void ProbePanel::label_level(ui::Context& ctx, const ProbeDraw& draw, const std::string& level) {
+    const std::string delivery = level != "0" ? "answered" : draw.delivery == "answered" ? "answered" : "refused";
+    if (delivery != draw.delivery) {
+        label(ctx, draw, "delivery", delivery);
+    }
+    label(ctx, draw, "engagement", level);
+}
+
 void ProbePanel::label(ui::Context& ctx, const ProbeDraw& draw, const char* field, const std::string& value) {
     ctx.client.send("probe.label", {{"run", run_->id},
                                     {"item", draw.item},
@@ -354,7 +392,7 @@ void ProbePanel::label(ui::Context& ctx, const ProbeDraw& draw, const char* fiel
                                     {"draw", draw.draw},
                                     {"field", field},
                                     {"value", value},
-                                    {"coder", coder_}});
+                                    {"coder", ctx.coder}});
 }
 
 }  // namespace moescope::panels

@@ -289,7 +289,8 @@ void ProbePanel::cell_tooltip(ui::Context& ctx, const ProbeCell& cell) {
     for (const auto& [name, number] : cell.deliveries) {
         if (number > 0) {
             ImGui::TextUnformatted(
-                (std::string(ctx.text("probe.delivery." + name)) + ": " + std::to_string(number)).c_str());
+                (std::string(ctx.text("probe.delivery." + name)) + ctx.text("common.colon") + ctx.text.number(number))
+                    .c_str());
         }
     }
     if (cell.descriptive_only) {

@@ -107,7 +107,7 @@ std::string LogPanel::shown_text(const ui::Context& ctx) const {
 
 std::string LogPanel::line_text(const ui::Context& ctx, const history::LogLine& line) const {
     return ui::clock_text(line.time_ns) + " " + level_name(ctx.text, line.level) + " " +
-           source_name(ctx.text, line.source) + ": " + displayable(ctx.text.message(line.text));
+           source_name(ctx.text, line.source) + ctx.text("common.colon") + displayable(ctx.text.message(line.text));
 }
 
 void LogPanel::filter(const ui::Context& ctx) {
@@ -175,7 +175,7 @@ void LogPanel::draw_lines(ui::Context& ctx) {
                                            : ctx.theme.text_dim,
                              words ? std::string(mark) + " " + level : std::string(mark));
             if (!sources) {
-                ui::tooltip(level + ", " + source);
+                ui::tooltip(level + ctx.text("common.comma") + source);
             }
             ImGui::TableNextColumn();
             if (sources) {

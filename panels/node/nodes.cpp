@@ -171,18 +171,20 @@ void NodesPanel::draw_tasks(ui::Context& ctx) {
         ImGui::TableNextColumn();
         ImGui::AlignTextToFramePadding();
         const std::string kind = task.kind ? ctx.text(protocol::task_kind_name(*task.kind)) : "";
-        ui::text_elided(task.title.empty() ? kind : kind + ": " + task_title(ctx, task),
+        ui::text_elided(task.title.empty() ? kind : kind + ctx.text("common.colon") + task_title(ctx, task),
                         ImGui::GetContentRegionAvail().x);
         ImGui::TableNextColumn();
         const std::string detail = ctx.text.message(task.detail);
+        const double fraction = task_fraction(ctx, task);
         const std::string shown =
-            task.fraction < 0 ? detail
-                              : ui::percent_text(ctx.text, task.fraction) + (detail.empty() ? "" : "  " + detail);
-        ui::meter(ctx, task.fraction, shown);
+            fraction < 0 ? detail : ui::percent_text(ctx.text, fraction) + (detail.empty() ? "" : "  " + detail);
+        ui::meter(ctx, fraction, shown);
         ui::tooltip(shown);
         ImGui::TableNextColumn();
         ImGui::AlignTextToFramePadding();
-        ImGui::TextUnformatted(ui::duration_text(ctx.text, task.seconds_left).c_str());
+        const std::string left = task_paused(ctx, task) ? std::string(ctx.text("state.paused"))
+                                                        : ui::duration_text(ctx.text, task.seconds_left);
+        ImGui::TextUnformatted(left.c_str());
         ImGui::TableNextColumn();
         if (!task.cancel_command.empty() && ui::button(ctx.text.label("nodes.cancel"))) {
             cancel_task(ctx, task);

@@ -178,7 +178,7 @@ std::vector<std::string> carried_over(const ui::Language& text, const client::Sn
                                   std::pair{"runs.fork.frozen", &ExpertState::frozen}}) {
         std::string experts;
         for (const std::string& layer : experts_text(text, states, run.experts, is)) {
-            experts += (experts.empty() ? "" : "; ") + layer;
+            experts += (experts.empty() ? "" : text("common.semicolon")) + layer;
         }
         if (!experts.empty()) {
             lines.push_back(text.format(key, {{"experts", experts}}));

@@ -19,7 +19,8 @@ using history::TrainingRun;
 using ui::Context;
 
 constexpr double kInfinity = std::numeric_limits<double>::infinity();
-constexpr double kFewestSteps = 4;  ///< the closest zoom
+constexpr double kFewestSteps = 4;     ///< the closest zoom
+constexpr std::size_t kMostDots = 80;  ///< more values than that are a line without a dot at each
 
 double newest_step(const TrainingRun& run) {
     return run.step.empty() ? 0 : run.step.back();
@@ -270,7 +271,8 @@ void StepPlot::draw_curve(const Context& ctx, const Curve& curve, const Shape& s
         line.LineColor = curve.color;
         line.LineWeight =
             curve.style == Style::level || curve.style == Style::earlier ? std::max(1.0f, ctx.em / 16) : weight;
-        if (curve.style == Style::points && shape.points.x.size() < 80) {
+        // One value alone has no line.
+        if ((curve.style == Style::points && shape.points.x.size() < kMostDots) || shape.points.x.size() == 1) {
             line.Marker = ImPlotMarker_Circle;
             line.MarkerSize = 0.17f * ctx.em;
             line.MarkerFillColor = curve.color;
@@ -498,7 +500,7 @@ std::vector<Series> StepPlot::series(const Context& ctx, const StepPlotSpec& spe
         std::string name = curve.name.empty() ? file_part(curve.key) : curve.name;
         // The file holds the column's own unit, not the one of the axis: bytes, not MiB.
         if (curve.unit_key != nullptr && curve.scale == 1) {
-            name += std::string(" (") + ctx.text(curve.unit_key) + ")";
+            name += ctx.text.format("common.in_brackets", {{"text", ctx.text(curve.unit_key)}});
         }
         all.push_back({std::move(name), *curve.x, *curve.y});
     }
@@ -507,27 +509,62 @@ std::vector<Series> StepPlot::series(const Context& ctx, const StepPlotSpec& spe
 
 Drawing StepPlot::drawing(const Context& ctx, const TrainingRun& run, const StepPlotSpec& spec) const {
     Drawing drawing;
-    drawing.title = run.name + ": " + ctx.text(spec.key) + " (" + ctx.text(spec.unit_key) + ")";
+    drawing.title = run.name + ctx.text("common.colon") + ctx.text(spec.key) +
+                    ctx.text.format("common.in_brackets", {{"text", ctx.text(spec.unit_key)}});
     drawing.x_name = ctx.text("training.axis.step");
     drawing.x_min = shown_min_;
     drawing.x_max = shown_max_;
     drawing.y_min = left_.min;
     drawing.y_max = left_.max;
     for (std::size_t i = 0; i < spec.curves.size() && i < shapes_.size(); ++i) {
-        if (hidden(spec.curves[i])) {
-            continue;
+        if (!hidden(spec.curves[i])) {
+            add_to(drawing, ctx, spec.curves[i], shapes_[i]);
         }
-        Drawing::Line line{curve_name(ctx, spec.curves[i]), ui::hex_color(spec.curves[i].color), shapes_[i].points};
-        // A picture has one scale; curves of the right axis are drawn as on the screen, with their range in the name.
-        if (spec.curves[i].right) {
-            line.name += " (" + ctx.text.number(right_.min) + " … " + ctx.text.number(right_.max) + ")";
-            for (double& y : line.points.y) {
-                y = left_.min + (y - right_.min) / (right_.max - right_.min) * (left_.max - left_.min);
-            }
-        }
-        drawing.lines.push_back(std::move(line));
     }
+    for (const StepPlotSpec::Mark& mark : spec.marks) {
+        drawing.marks.push_back({mark.step, mark.text, ui::hex_color(ctx.theme.text)});
+    }
+    for (const history::RunEvent& event : run.events) {
+        const bool change = ui::is_change(event);
+        drawing.marks.push_back({static_cast<double>(event.step), ui::event_text(ctx, event),
+                                 ui::hex_color(change ? ctx.theme.accent : ctx.theme.text_dim), change});
+    }
+    std::stable_sort(drawing.marks.begin(), drawing.marks.end(),
+                     [](const auto& a, const auto& b) { return a.x < b.x; });
     return drawing;
+}
+
+/// The curve as it is on the screen: single values, mean, areas. A mean says over how many steps it is.
+void StepPlot::add_to(Drawing& drawing, const Context& ctx, const Curve& curve, const Shape& shape) const {
+    using Style = Curve::Style;
+    using Look = Drawing::Look;
+    const std::string color = ui::hex_color(curve.color);
+    std::string name = curve_name(ctx, curve);
+    if (curve.sum != nullptr && key_.window > 1) {
+        name += ctx.text("common.comma") +
+                ctx.text.format("training.window", {{"steps", ctx.text.number(std::uint64_t{key_.window})}});
+    }
+    if (curve.style == Style::stacked) {
+        drawing.areas.push_back({color, {shape.points.x, shape.low.y, shape.points.y}, 0.75});
+    } else if (!shape.band.x.empty()) {
+        drawing.areas.push_back({color, shape.band});
+    } else if (!shape.low.x.empty()) {
+        drawing.lines.push_back({"", color, shape.low, {}, Look::faint});
+    }
+    Drawing::Line line{std::move(name), color, shape.points};
+    line.look = curve.style == Style::points && shape.points.x.size() < kMostDots ? Look::marked
+                : curve.style == Style::dashed                                    ? Look::dashed
+                : curve.style == Style::earlier || curve.style == Style::level    ? Look::thin
+                                                                                  : Look::whole;
+    // A picture has one scale; curves of the right axis are drawn as on the screen, with their range in the name.
+    if (curve.right) {
+        line.name += ctx.text.format("common.in_brackets",
+                                     {{"text", ctx.text.number(right_.min) + " … " + ctx.text.number(right_.max)}});
+        for (double& y : line.points.y) {
+            y = left_.min + (y - right_.min) / (right_.max - right_.min) * (left_.max - left_.min);
+        }
+    }
+    drawing.lines.push_back(std::move(line));
 }
 
 }  // namespace moescope::panels

@@ -95,6 +95,7 @@ class StepPlot {
                    ImVec2 min, ImVec2 max);
     std::vector<Series> series(const ui::Context& ctx, const StepPlotSpec& spec) const;
     Drawing drawing(const ui::Context& ctx, const history::TrainingRun& run, const StepPlotSpec& spec) const;
+    void add_to(Drawing& drawing, const ui::Context& ctx, const Curve& curve, const Shape& shape) const;
     bool hidden(const Curve& curve) const { return (switched_.count(curve.key) > 0) != curve.optional; }
 
     std::set<std::string> switched_;  ///< curves switched off in the legend, optional ones on

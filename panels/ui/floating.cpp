@@ -1,6 +1,7 @@
 #include "panels/ui/floating.hpp"
 
 #include <algorithm>
+#include <cmath>
 #include <imgui_internal.h>
 
 #include "panels/ui/context.hpp"
@@ -17,6 +18,11 @@ ImVec2 inside(ImVec2 at, ImVec2 size, ImVec2 low, ImVec2 room) {
             std::max(low.y, std::min(at.y, low.y + room.y - size.y))};
 }
 
+/// By more than the part of a pixel that Dear ImGui cuts off.
+bool differs(ImVec2 a, ImVec2 b) {
+    return std::fabs(a.x - b.x) > 1.5f || std::fabs(a.y - b.y) > 1.5f;
+}
+
 }  // namespace
 
 bool begin_floating(const Context& ctx, const char* name, bool& open, const FloatingWindow& window) {
@@ -25,19 +31,23 @@ bool begin_floating(const Context& ctx, const char* name, bool& open, const Floa
     const ImVec2 low = {viewport.WorkPos.x + edge, viewport.WorkPos.y + edge},
                  room = {viewport.WorkSize.x - 2 * edge, viewport.WorkSize.y - 2 * edge};
     const auto pixels = [&](ImVec2 size) {
-        return ImVec2(std::min(size.x * ctx.em, room.x), std::min(size.y * ctx.em, room.y));
+        return ImVec2(std::min(std::round(size.x * ctx.em), room.x), std::min(std::round(size.y * ctx.em), room.y));
     };
     const bool by_content = window.size.y <= 0;
-    const ImVec2 size = pixels(window.size);
+    const ImGuiWindow* before = ImGui::FindWindowByName(name);
+    Floating::Size& kept = ctx.floating.sizes[ImHashStr(name)];
+    if (!window.fixed && !by_content && before != nullptr && kept.set.x > 0 && differs(before->SizeFull, kept.set)) {
+        kept.wanted = {before->SizeFull.x / ctx.em, before->SizeFull.y / ctx.em};  // it was dragged meanwhile
+    }
+    const ImVec2 size = pixels(kept.wanted.x > 0 ? kept.wanted : window.size);
+    kept.set = size;
     ImGui::SetNextWindowSizeConstraints(pixels(window.least), room);
-    ImGui::SetNextWindowSize({size.x, by_content ? 0 : size.y},
-                             window.fixed || by_content ? ImGuiCond_Always : ImGuiCond_FirstUseEver);
+    ImGui::SetNextWindowSize({size.x, by_content ? 0 : size.y});
     const ImVec2 place = {low.x + window.place.x * room.x, low.y + window.place.y * room.y};
-    ImGuiWindow* before = ImGui::FindWindowByName(name);
     if (window.fixed || before == nullptr || !before->WasActive) {
         ImGui::SetNextWindowPos(place, ImGuiCond_Always, window.place);
     } else {
-        const ImVec2 now = {std::min(before->SizeFull.x, room.x), std::min(before->SizeFull.y, room.y)};
+        const ImVec2 now = {size.x, by_content ? std::min(before->SizeFull.y, room.y) : size.y};
         const ImVec2 at = inside(before->Pos, now, low, room);
         if (at.x != before->Pos.x || at.y != before->Pos.y) {
             ImGui::SetNextWindowPos(at);

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <imgui.h>
+#include <map>
 #include <vector>
 
 namespace moescope::ui {
@@ -15,12 +16,18 @@ struct Floating {
         ImGuiID id = 0;
         bool at_once = false;  ///< see FloatingWindow
     };
+    /// How large a window is; one that had to become smaller with the system's window is as large as before with it.
+    struct Size {
+        ImVec2 wanted{};  ///< em, as a person dragged it; 0: as it comes
+        ImVec2 set{};     ///< pixels, in the last frame
+    };
     std::vector<Window> shown;  ///< in this frame, so far
     ImGuiID closing = 0;        ///< the one that Escape closes in this frame; 0: none
+    std::map<ImGuiID, Size> sizes;
 };
 
 struct FloatingWindow {
-    ImVec2 size{};                ///< em, when it appears; a height of 0 follows the content
+    ImVec2 size{};                ///< em, until a person drags it; a height of 0 follows the content
     ImVec2 least{};               ///< em, below which a person cannot make it; a smaller screen can
     ImVec2 place = {0.5f, 0.5f};  ///< 0 to 1: of it, at the same place of the room that is there, when it appears
     bool fixed = false;           ///< always there and of that size

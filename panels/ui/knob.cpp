@@ -39,20 +39,25 @@ std::optional<double> parse(const std::string& field) {
     return value;
 }
 
+/// Why the text is no value of the range; empty when it is one.
+std::string why_not(const Context& ctx, const std::string& field, const KnobRange& range) {
+    const std::optional<double> value = parse(field);
+    if (!value || *value < range.min || *value > range.max) {
+        return ctx.text.format(
+            "knob.out_of_range",
+            {{"value", field}, {"min", ctx.text.number(range.min, 7)}, {"max", ctx.text.number(range.max, 7)}});
+    }
+    return range.whole && *value != std::round(*value) ? ctx.text.format("knob.not_whole", {{"value", field}})
+                                                       : std::string();
+}
+
 /// Takes what was typed; gives the value when it is a number in range, else leaves a sentence.
 std::optional<double> accept(const Context& ctx, KnobState& state, double confirmed, const KnobRange& range) {
+    state.error = why_not(ctx, state.field, range);
+    if (!state.error.empty()) {
+        return {};
+    }
     const std::optional<double> value = parse(state.field);
-    if (!value || *value < range.min || *value > range.max) {
-        state.error = ctx.text.format(
-            "knob.out_of_range",
-            {{"value", state.field}, {"min", ctx.text.number(range.min)}, {"max", ctx.text.number(range.max)}});
-        return {};
-    }
-    if (range.whole && *value != std::round(*value)) {
-        state.error = ctx.text.format("knob.not_whole", {{"value", state.field}});
-        return {};
-    }
-    state.error.clear();
     // Enter without a change is none: the field shows fewer digits than the node has.
     if (state.field == formatted(range.format, confirmed) || same(*value, confirmed) ||
         (state.wanted && same(*value, *state.wanted))) {
@@ -64,6 +69,38 @@ std::optional<double> accept(const Context& ctx, KnobState& state, double confir
 }
 
 }  // namespace
+
+bool number_field(const Context& ctx, const char* label, NumberState& state, double& value, const KnobRange& range) {
+    if (!state.before) {
+        state.field = formatted(range.format, value);
+        state.bad = false;
+    }
+    const bool bad = state.bad;
+    if (bad) {
+        ImGui::PushStyleColor(ImGuiCol_Text, ctx.theme.error);
+    }
+    ImGui::InputText(label, &state.field, ImGuiInputTextFlags_CharsScientific | ImGuiInputTextFlags_AutoSelectAll);
+    if (bad) {
+        ImGui::PopStyleColor();
+    }
+    if (ImGui::IsItemActivated()) {
+        state.before = value;
+        state.error.clear();
+    }
+    if (!state.before) {
+        return false;
+    }
+    const double before = *state.before, was = value;
+    const std::string problem = why_not(ctx, state.field, range);
+    state.bad = !problem.empty();
+    // The field may show fewer digits than the value has.
+    value = state.bad || state.field == formatted(range.format, before) ? before : *parse(state.field);
+    if (!ImGui::IsItemActive()) {
+        state.error = problem;
+        state.before.reset();
+    }
+    return value != was;
+}
 
 std::optional<double> knob(const Context& ctx, const char* label, KnobState& state, double confirmed,
                            const KnobRange& range, bool enabled) {

@@ -1,4 +1,5 @@
-// A field for a number that lives in the node. GUI thread, inside a window.
+// Fields for numbers: for one that lives in the node, and for one of the window's own settings. GUI thread, inside a
+// window.
 #pragma once
 
 #include <optional>
@@ -22,6 +23,16 @@ struct KnobRange {
     const char* format = "%.4g";
     bool whole = false;  ///< only whole numbers
 };
+/// A number of the window's own settings, in a row of fields.
+struct NumberState {
+    std::string field;             ///< text being edited
+    std::optional<double> before;  ///< the value when the edit began; none while nothing is edited
+    bool bad = false;              ///< the text is not a number in range
+    std::string error;             ///< one sentence after a field was left so; the caller shows it below the row
+};
+/// Draws the field with `label` (an ImGui label with id). What is typed counts at once as far as it is in range; else
+/// it is red, the old value stays, and state.error says so when the field is left. True when `value` became another.
+bool number_field(const Context& ctx, const char* label, NumberState& state, double& value, const KnobRange& range);
 /// Draws the field with `label` (an ImGui label with id). `confirmed` is the node's value. Gives the value to send,
 /// once.
 std::optional<double> knob(const Context& ctx, const char* label, KnobState& state, double confirmed,

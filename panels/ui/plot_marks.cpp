@@ -39,9 +39,12 @@ const char* event_icon(const std::string& kind) {
     return icon::info;
 }
 
+}  // namespace
+
 std::string event_text(const Context& ctx, const history::RunEvent& event) {
     const std::string kind_key = "event." + event.kind;
-    std::string result = ctx.text.format("event.at_step", {{"step", ctx.text.number(event.step)}}) + ": ";
+    std::string result =
+        ctx.text.format("event.at_step", {{"step", ctx.text.number(event.step)}}) + ctx.text("common.colon");
     if (event.kind == "expert") {
         const std::string action_key = kind_key + "." + event.name;
         return result + (ctx.text.has(action_key) && event.expert >= 0
@@ -58,7 +61,9 @@ std::string event_text(const Context& ctx, const history::RunEvent& event) {
     return result;
 }
 
-}  // namespace
+bool is_change(const history::RunEvent& event) {
+    return event.kind == "knob" || event.kind == "expert";
+}
 
 void draw_run_events(const Context& ctx, const history::TrainingRun& run) {
     const ImVec2 origin = ImPlot::GetPlotPos(), size = ImPlot::GetPlotSize();
@@ -80,7 +85,7 @@ void draw_run_events(const Context& ctx, const history::TrainingRun& run) {
         if (hovered && std::abs(mouse.x - x) < ctx.em * 0.3f && hints++ < kMostHints) {
             hint += (hint.empty() ? "" : "\n") + event_text(ctx, event);
         }
-        const bool knob = event.kind == "knob" || event.kind == "expert";  // what a person changed
+        const bool knob = is_change(event);
         if (!knob && x < line_x + 2) {
             continue;
         }

@@ -41,8 +41,9 @@ void draw_title_button(const Context& ctx, const char* title, const char* help) 
     tooltip(help);
 }
 
-std::string hex_color(const ImVec4& color) {
+std::string hex_color(const ImVec4& shown) {
     static constexpr char digits[] = "0123456789abcdef";
+    const ImVec4 color = on_paper(shown);
     std::string result = "#";
     for (const float part : {color.x, color.y, color.z}) {
         const int value = static_cast<int>(std::clamp(part, 0.0f, 1.0f) * 255 + 0.5f);

@@ -17,7 +17,7 @@ void draw_axis_name(const Context& ctx, ImVec2 corner, ImVec2 extent, const char
 /// The bold name of a plot. A click, or Enter with the keyboard, opens the popup "menu": a right click is not
 /// everybody's way. `help` is its tooltip.
 void draw_title_button(const Context& ctx, const char* title, const char* help);
-/// "#rrggbb"
+/// "#rrggbb" of a theme's colour in a picture that is saved, whose ground is white (ui::on_paper).
 std::string hex_color(const ImVec4& color);
 
 /// The sign of a line (panels/ui/plot_tools.hpp, marker_outline), `radius` pixels around its middle.

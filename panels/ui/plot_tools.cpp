@@ -11,6 +11,7 @@
 #include "base/csv.hpp"
 #include "base/html.hpp"
 #include "base/svg.hpp"
+#include "base/text.hpp"
 
 namespace moescope::panels {
 
@@ -319,6 +320,10 @@ std::vector<LegendEntry> legend_places(const std::vector<Drawing::Line>& lines) 
     std::vector<LegendEntry> places;
     LegendEntry next{kLeft, 38};
     for (const Drawing::Line& line : lines) {
+        if (line.name.empty()) {
+            places.push_back(next);
+            continue;
+        }
         const double width = 30 + 6.5 * static_cast<double>(line.name.size());
         if (next.x > kLeft && next.x + width > kRight) {
             next = {kLeft, next.y + kLegendRow};
@@ -327,6 +332,67 @@ std::vector<LegendEntry> legend_places(const std::vector<Drawing::Line>& lines) 
         next.x += width;
     }
     return places;
+}
+
+void svg_legend(std::string& out, const std::vector<Drawing::Line>& lines, const std::vector<LegendEntry>& places) {
+    for (std::size_t i = 0; i < lines.size(); ++i) {
+        const Drawing::Line& line = lines[i];
+        if (line.name.empty()) {
+            continue;
+        }
+        if (line.marker) {
+            svg_marker(out, *line.marker, places[i].x + 5, places[i].y + 5, line.color);
+        } else {
+            out += svg::rect(places[i].x, places[i].y, 10, 10, line.color);
+        }
+        out += svg::text(places[i].x + 14, places[i].y + 9, "start", base::escape_html(line.name)) + '\n';
+    }
+}
+
+/// `low`: how much lower than usual the plot stands.
+void svg_marks(std::string& out, const Drawing& drawing, const base::Scale& x, double low) {
+    constexpr std::size_t kMostTag = 60;  // bytes
+    double line_at = -1e9, tag_at = -1e9;
+    for (const Drawing::Mark& mark : drawing.marks) {
+        const double at = x(mark.x);
+        if (!(at >= kLeft && at <= kRight) || (!mark.always && at < line_at + 2)) {
+            continue;
+        }
+        line_at = at;
+        const std::string text = base::escape_html(mark.text);
+        out += fmt::format("<g stroke='{}' fill='{}'><title>{}</title>{}", mark.color, mark.color, text,
+                           svg::line(at, kTop + low, at, kBottom + low, "m"));
+        if (at >= tag_at + 12) {
+            tag_at = at;
+            out += fmt::format(
+                "<text transform='translate({} {}) rotate(-90)' text-anchor='end' font-size='10' "
+                "stroke='none'>{}</text>",
+                svg::place(at - 3), svg::place(kTop + low + 4),
+                base::escape_html(base::shortened(mark.text, kMostTag)));
+        }
+        out += "</g>\n";
+    }
+}
+
+std::vector<double> places(const std::vector<double>& values, const base::Scale& scale) {
+    std::vector<double> all(values.size());
+    std::transform(values.begin(), values.end(), all.begin(), scale);
+    return all;
+}
+
+const char* svg_style(Drawing::Look look) {
+    switch (look) {
+        case Drawing::Look::faint:
+            return " stroke-opacity='0.4' stroke-width='1'";
+        case Drawing::Look::thin:
+            return " stroke-width='1'";
+        case Drawing::Look::dashed:
+            return " stroke-dasharray='5 4'";
+        case Drawing::Look::whole:
+        case Drawing::Look::marked:
+            break;
+    }
+    return "";
 }
 
 }  // namespace
@@ -342,7 +408,8 @@ std::string to_svg(const Drawing& drawing) {
     std::string out = fmt::format(
         "<svg xmlns='http://www.w3.org/2000/svg' width='900' height='{0}' viewBox='0 0 900 {0}' "
         "font-family='sans-serif' "
-        "font-size='12'>\n<style>.g{{stroke:#ddd;fill:none}}.l{{fill:none;stroke-width:1.6}}</style>\n"
+        "font-size='12'>\n<style>.g{{stroke:#ddd;fill:none}}.l{{fill:none}}.m{{stroke-dasharray:3 3;"
+        "stroke-opacity:0.75}}</style>\n"
         "<rect width='900' height='{0}' fill='white'/>\n<clipPath id='c'><rect x='70' y='{1}' width='810' "
         "height='310'/></clipPath>\n",
         420 + low, kTop + low);
@@ -350,18 +417,17 @@ std::string to_svg(const Drawing& drawing) {
                        base::escape_html(drawing.title));
     svg_grid(out, x, y, low);
     out += svg::text(kRight, 408 + low, "end", base::escape_html(drawing.x_name));
-    for (std::size_t i = 0; i < drawing.lines.size(); ++i) {
-        const Drawing::Line& line = drawing.lines[i];
-        if (line.marker) {
-            svg_marker(out, *line.marker, legend[i].x + 5, legend[i].y + 5, line.color);
-        } else {
-            out += svg::rect(legend[i].x, legend[i].y, 10, 10, line.color);
-        }
-        out += svg::text(legend[i].x + 14, legend[i].y + 9, "start", base::escape_html(line.name)) + '\n';
-        std::vector<double> xs(line.points.x.size()), ys(line.points.y.size());
-        std::transform(line.points.x.begin(), line.points.x.end(), xs.begin(), x);
-        std::transform(line.points.y.begin(), line.points.y.end(), ys.begin(), y);
-        out += fmt::format("<path class='l' clip-path='url(#c)' stroke='{}' d='{}'/>\n", line.color, svg::path(xs, ys));
+    svg_legend(out, drawing.lines, legend);
+    out += "<g clip-path='url(#c)' stroke-width='1.6'>\n";
+    for (const Drawing::Area& area : drawing.areas) {
+        out += fmt::format("<path class='a' fill='{}' fill-opacity='{}' d='{}'/>\n", area.color, area.opacity,
+                           svg::area(places(area.band.x, x), places(area.band.low, y), places(area.band.high, y)));
+    }
+    for (const Drawing::Line& line : drawing.lines) {
+        const std::vector<double> xs = places(line.points.x, x), ys = places(line.points.y, y);
+        out +=
+            fmt::format("<path class='l'{} stroke='{}' d='{}'/>", svg_style(line.look), line.color, svg::path(xs, ys)) +
+            svg::dots(xs, ys, 2.4, fmt::format("fill='{}'", line.color), line.look == Drawing::Look::marked) + '\n';
         constexpr std::size_t kMarkersOfLine = 6;
         for (const std::size_t at :
              line.marker ? marker_places(xs.size(), kMarkersOfLine) : std::vector<std::size_t>()) {
@@ -371,6 +437,8 @@ std::string to_svg(const Drawing& drawing) {
             }
         }
     }
+    out += "</g>\n";
+    svg_marks(out, drawing, x, low);
     return out + fmt::format("<rect x='70' y='{}' width='810' height='310' fill='none' stroke='#888'/>\n</svg>\n",
                              kTop + low);
 }

@@ -109,16 +109,39 @@ std::vector<std::size_t> marker_places(std::size_t size, std::size_t count);
 
 /// What a picture of a plot holds.
 struct Drawing {
+    enum class Look {
+        whole,
+        faint,   ///< single values behind their mean
+        thin,    ///< another run's
+        dashed,  ///< of what another line is a part of
+        marked,  ///< a dot at each value
+    };
     struct Line {
-        std::string name, color;  ///< "#rrggbb"
+        std::string name;   ///< in the legend; empty: not in it
+        std::string color;  ///< "#rrggbb"
         Points points;
         std::optional<std::size_t> marker{};  ///< see marker_outline(); nothing: a plain line
+        Look look = Look::whole;
+    };
+    struct Area {
+        std::string color;
+        Band band;
+        double opacity = 0.25;
+    };
+    /// A vertical line with what happened there.
+    struct Mark {
+        double x = 0;
+        std::string text, color;
+        bool always = true;  ///< false: left out where it would touch the one before
     };
     std::string title, x_name;
     double x_min = 0, x_max = 1, y_min = 0, y_max = 1;
     std::vector<Line> lines;
+    std::vector<Area> areas{};  ///< behind the lines
+    std::vector<Mark> marks{};  ///< rising in x
 };
-/// A stand-alone SVG picture (900 x 420, more where the legend has several rows) with axes, ticks and a legend.
+/// A stand-alone SVG picture (900 x 420, more where the legend has several rows) with axes, ticks, a legend and the
+/// tags of the marks, where they have room. A value without a neighbour is a dot.
 std::string to_svg(const Drawing& drawing);
 
 }  // namespace moescope::panels

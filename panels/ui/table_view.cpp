@@ -6,9 +6,9 @@
 #include <numeric>
 
 #include "panels/ui/figure_text.hpp"
-#include "panels/ui/view_parts.hpp"
 #include "panels/ui/table_fit.hpp"
 #include "panels/ui/text_layout.hpp"
+#include "panels/ui/view_parts.hpp"
 #include "panels/ui/widgets.hpp"
 
 namespace moescope::panels {

@@ -83,19 +83,14 @@ void DisplayText::update(std::string_view bytes, bool finished) {
         clear();
     }
     const std::size_t end = finished ? bytes.size() : base::complete_utf8_prefix(bytes);
-    static constexpr std::string_view kHex = "0123456789ABCDEF";
     while (consumed_ < end) {
         const Character c = read_character(bytes.substr(0, end), consumed_);
         if (c.valid && !is_control(c.code)) {
             text_.append(bytes.substr(consumed_, c.length));
         } else {
             for (std::uint32_t i = 0; i < c.length; ++i) {
-                const std::uint8_t byte = byte_at(bytes, consumed_ + i);
                 const auto begin = static_cast<std::uint32_t>(text_.size());
-                text_ += "‹";
-                text_.push_back(kHex[byte >> 4]);
-                text_.push_back(kHex[byte & 15]);
-                text_ += "›";
+                base::append_byte_chip(text_, byte_at(bytes, consumed_ + i));
                 chips_.push_back({begin, static_cast<std::uint32_t>(text_.size())});
             }
         }

@@ -3,6 +3,9 @@
 #include <algorithm>
 #include <cmath>
 #include <implot.h>
+#include <utility>
+
+#include "base/palette.hpp"
 
 namespace moescope::ui {
 namespace {
@@ -50,12 +53,12 @@ Theme dark_theme() {
     t.grid = rgb(0x2a303b);
     t.text = rgb(0xe4e7ec);
     t.text_dim = rgb(0xa9b1be);
-    t.accent = rgb(0xab9df6);
+    t.accent = rgb(base::kAccent.dark);
     t.good = rgb(0x6cc990);
     t.warning = rgb(0xecbb55);
     t.error = rgb(0xf6938a);
-    t.english = rgb(0x62bdf0);
-    t.chinese = rgb(0xf0a838);
+    t.english = rgb(base::kEnglish.dark);
+    t.chinese = rgb(base::kChinese.dark);
     t.series = {rgb(0xe69f00), rgb(0x56b4e9), rgb(0x1fb88a), rgb(0xf0e442),
                 rgb(0x5b8fe8), rgb(0xe8703a), rgb(0xd78fb8), rgb(0xb9bec8)};
     return t;
@@ -70,12 +73,12 @@ Theme light_theme() {
     t.grid = rgb(0xe2e5eb);
     t.text = rgb(0x1b2027);
     t.text_dim = rgb(0x525c6b);
-    t.accent = rgb(0x5a43c4);
+    t.accent = rgb(base::kAccent.light);
     t.good = rgb(0x146536);
     t.warning = rgb(0x7a4e00);
     t.error = rgb(0xa8221a);
-    t.english = rgb(0x085f92);
-    t.chinese = rgb(0x944c00);
+    t.english = rgb(base::kEnglish.light);
+    t.chinese = rgb(base::kChinese.light);
     t.series = {rgb(0xa87300), rgb(0x2b84ba), rgb(0x00805d), rgb(0x857b00),
                 rgb(0x0060a0), rgb(0xc24e00), rgb(0xa84f80), rgb(0x5c6370)};
     return t;
@@ -217,6 +220,23 @@ ImU32 Theme::difference_color(double t) const {
 
 Theme make_theme(bool dark) {
     return dark ? dark_theme() : light_theme();
+}
+
+ImVec4 on_paper(const ImVec4& color) {
+    const Theme dark = dark_theme(), light = light_theme();
+    const auto same = [&](const ImVec4& other) {
+        return color.x == other.x && color.y == other.y && color.z == other.z;
+    };
+    for (const auto& [from, to] :
+         {std::pair{&dark.accent, &light.accent}, std::pair{&dark.text, &light.text},
+          std::pair{&dark.text_dim, &light.text_dim}, std::pair{&dark.warning, &light.warning},
+          std::pair{&dark.english, &light.english}, std::pair{&dark.chinese, &light.chinese}}) {
+        if (same(*from)) {
+            return *to;
+        }
+    }
+    const auto found = std::find_if(dark.series.begin(), dark.series.end(), same);
+    return found == dark.series.end() ? color : light.series[static_cast<std::size_t>(found - dark.series.begin())];
 }
 
 void apply_theme(const Theme& theme, float scale) {

@@ -24,6 +24,8 @@ struct Theme {
 ImVec4 faded(ImVec4 color, float alpha);
 /// The same as a packed colour for a draw list. Needs no ImGui context.
 ImU32 packed(ImVec4 color, float alpha = 1);
+/// What a colour of either theme is in a picture on white: that of the light theme with the same meaning.
+ImVec4 on_paper(const ImVec4& color);
 /// Black or white, whichever has the higher contrast on `ground` (taken as opaque): at least 4.58:1 on any colour.
 ImU32 ink_on(ImU32 ground);
 /// Contrast of two opaque colours, 1 to 21 (WCAG 2.2, relative luminance).

@@ -1,6 +1,7 @@
 #include "routing/imports/import.hpp"
 
 #include <algorithm>
+#include <cmath>
 #include <limits>
 #include <numeric>
 #include <set>
@@ -184,12 +185,22 @@ void give_texts(const std::vector<RecordedText>& texts, const std::vector<std::s
     for (std::size_t number = 0; number < texts.size(); ++number) {
         const IdTable& ids = texts[number].ids;
         const auto& tokens = texts[number].tokens;
+        const auto& written = texts[number].written;
+        // The last token of the text was written and not read any more: it has no row.
+        const std::size_t from = ids.tokens() + 1 - std::min(written.size(), ids.tokens() + 1);
         for (std::size_t at = 0; at < ids.tokens(); ++at) {
             TokenDecisions token;
             token.position = static_cast<int>(at);
             token.document = static_cast<std::uint32_t>(number);
             token.token = at < tokens.size() ? tokens[at] : -1;
             token.next = at + 1 < tokens.size() ? tokens[at + 1] : -1;
+            if (at >= from) {
+                token.bytes = written[at - from].bytes;
+            }
+            if (at + 1 >= from && at + 1 - from < written.size() &&
+                !std::isnan(written[at + 1 - from].log_probability)) {
+                token.log_probability = written[at + 1 - from].log_probability;
+            }
             for (std::size_t i = 0; i < places.size(); ++i) {
                 if (all_are(ids, at, places[i], -1) || is_row_of_zeros(ids, at, places[i])) {
                     continue;
@@ -245,6 +256,9 @@ Import import_texts(std::vector<RecordedText> texts, const ModelShape& shape, bo
         if (text.tokens.size() != text.ids.tokens() && text.tokens.size() != text.ids.tokens() + 1) {
             without_tokens += text.tokens.empty() ? 0 : 1;
             text.tokens.clear();
+        }
+        if (text.written.size() > text.ids.tokens() + 1) {
+            text.written.clear();  // it can't be told which token is which
         }
     }
     if (std::all_of(look.given.begin(), look.given.end(), [](std::size_t rows) { return rows == 0; })) {

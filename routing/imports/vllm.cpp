@@ -44,27 +44,38 @@ IdTable joined(const IdTable& first, const IdTable& second, const std::string& s
     return IdTable::of_list(ids, first.tokens() + second.tokens(), first.layers(), first.per_token());
 }
 
-}  // namespace
-
-Import import_vllm(const std::filesystem::path& path, const ModelShape& shape) {
-    const std::string source = path.string();
-    std::string bytes = base::read_file(path, kMostRecording);
+Import import_sent(std::vector<ServerText> sent, const ModelShape& shape, const std::string& source,
+                   const std::vector<WrittenToken>& written) {
     std::vector<RecordedText> texts;
-    if (bytes.starts_with("\x93NUMPY")) {
-        texts.push_back({IdTable::of_npy(std::move(bytes), source), {}});
-        return import_texts(std::move(texts), shape, false, source);
-    }
-    std::vector<ServerText> sent = read_server_answer(bytes, source);
-    bytes = {};
     for (ServerText& text : sent) {
         IdTable ids = table_of(std::move(text.ids), source);
         if (text.prompt.given()) {
             ids = joined(table_of(std::move(text.prompt), source), ids, source);
         }
         std::vector<std::int32_t> tokens = tokens_of(text, ids.tokens());
-        texts.push_back({std::move(ids), std::move(tokens)});
+        texts.push_back({std::move(ids), std::move(tokens), written});
     }
     return import_texts(std::move(texts), shape, false, source);
+}
+
+}  // namespace
+
+Import import_vllm(const std::filesystem::path& path, const ModelShape& shape) {
+    const std::string source = path.string();
+    std::string bytes = base::read_file(path, kMostRecording);
+    if (bytes.starts_with("\x93NUMPY")) {
+        std::vector<RecordedText> texts;
+        texts.push_back({IdTable::of_npy(std::move(bytes), source), {}});
+        return import_texts(std::move(texts), shape, false, source);
+    }
+    std::vector<ServerText> sent = read_server_answer(bytes, source);
+    bytes = {};
+    return import_sent(std::move(sent), shape, source, {});
+}
+
+Import import_vllm_answer(std::string_view answer, const ModelShape& shape, const std::string& source,
+                          const std::vector<WrittenToken>& written) {
+    return import_sent(read_server_answer(answer, source), shape, source, written);
 }
 
 }  // namespace moescope::routing

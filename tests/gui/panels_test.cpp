@@ -180,12 +180,15 @@ void label_with_keys(Harness& h, ImGuiTestContext* ctx) {
         ctx->WindowFocus("//###panel.probe");
         ctx->KeyPress(key);
     };
-    // The rule's engagement stays until a person says another one, whatever the delivery.
+    // A refusal is engagement 0, and what is no answer has none; else the rule's stays until a person says another one.
     const auto has = [&](const std::string& delivery, std::optional<int> engagement) {
         return h.wait(ctx, 20, [&] {
             const history::ProbeDraw* draw = labelled(h);
-            return draw != nullptr && draw->delivery == delivery &&
-                   draw->engagement == engagement.value_or(draw->rule_engagement);
+            if (draw == nullptr || draw->delivery != delivery) {
+                return false;
+            }
+            const int other = delivery == "refused" ? 0 : -1;
+            return draw->engagement == engagement.value_or(delivery == "answered" ? draw->rule_engagement : other);
         });
     };
     IM_CHECK(labelled(h) == nullptr);
@@ -198,6 +201,11 @@ void label_with_keys(Harness& h, ImGuiTestContext* ctx) {
         press(static_cast<ImGuiKey>(ImGuiKey_0 + level));
         IM_CHECK(has("answered", level));
     }
+    // A level says that there is an answer: it is not thrown away behind a refusal.
+    press(ImGuiKey_R);
+    IM_CHECK(has("refused", {}));
+    press(ImGuiKey_3);
+    IM_CHECK(has("answered", 3));
     // With Ctrl a digit chooses a layout and labels nothing.
     const std::string before = labelled(h)->delivery;
     ctx->KeyPress(ImGuiMod_Ctrl | ImGuiKey_2);
@@ -230,6 +238,8 @@ void change_the_coder(Harness& h, ImGuiTestContext* ctx) {
     IM_CHECK(labelled(h) == nullptr);
     ctx->ItemClick("//###panel.probe/**/###f1.refused");
     IM_CHECK(h.wait(ctx, 20, [&] { return labelled(h) != nullptr && labelled(h)->delivery == "refused"; }));
+    IM_CHECK_STR_EQ(labelled(h)->coder.c_str(), "B7");
+    IM_CHECK_STR_EQ(h.workbench().settings().coder.c_str(), "B7");
     h.workbench().command("probes.label.undo");
     IM_CHECK(h.wait(ctx, 20, [&] { return labelled(h) == nullptr; }));
 }

@@ -32,6 +32,7 @@ Settings sample() {
     s.height = 720;
     s.welcome_done = true;
     s.layout = "probe";
+    s.coder = "\u674eLW";
     s.layouts["probe"] = {"[Window][x]\nPos=1,2\n", {"probe", "log"}};
     s.folders = {.last = {{"save", "/home/a/pictures"}}, .recent = {"/home/a/pictures", "/tmp"}};
     return s;
@@ -43,6 +44,7 @@ TEST(Settings, RoundTrip) {
     ASSERT_TRUE(write_file(file, settings_text(sample())).empty());
     const Settings again = load_settings(file);
     EXPECT_EQ(settings_text(again), settings_text(sample()));
+    EXPECT_EQ(again.coder, sample().coder);
     EXPECT_EQ(again.layouts.at("probe").panels.size(), 2u);
 }
 

@@ -110,6 +110,15 @@ TEST_P(Themes, NumbersOnMapsAreReadable) {
     }
 }
 
+TEST_P(Themes, PicturesOnWhiteHaveColoursThatShow) {
+    std::vector<ImVec4> colours(theme.series.begin(), theme.series.end());
+    colours.insert(colours.end(),
+                   {theme.accent, theme.english, theme.chinese, theme.warning, theme.text, theme.text_dim});
+    for (const ImVec4& colour : colours) {
+        EXPECT_GE(contrast(moescope::ui::on_paper(colour), {1, 1, 1, 1}), 3.0);
+    }
+}
+
 TEST(Contrast, IsThatOfTheStandard) {
     EXPECT_NEAR(contrast({0, 0, 0, 1}, {1, 1, 1, 1}), 21, 1e-9);
     EXPECT_NEAR(contrast({1, 1, 1, 1}, {1, 1, 1, 1}), 1, 1e-9);

@@ -166,8 +166,14 @@ TEST(Table, NotYetAskedIsPendingNotMissing) {
     EXPECT_EQ(state.at("pending"), 4);
     EXPECT_EQ(state.at("missing"), 0);
     EXPECT_TRUE(state.at("engaged").at("estimate").is_null());
+    for (const char* end : {"low", "high", "worst", "best"}) {
+        EXPECT_TRUE(state.at("engaged").at(end).is_null()) << end;
+    }
     EXPECT_EQ(empty.at("families").at("models/engaged"), 0);
     for (const json& test : empty.at("tests")) {
+        EXPECT_TRUE(test.at("p").is_null()) << "of no pair there is no p, not p = 1";
+        EXPECT_TRUE(test.at("mid_p").is_null());
+        EXPECT_TRUE(test.at("difference").at("low").is_null());
         EXPECT_TRUE(test.at("p_holm").is_null());
         EXPECT_TRUE(test.at("detectable").is_null());
     }
@@ -250,6 +256,28 @@ TEST(Table, APersonsRefusalCountsAsEngagementZero) {
     const json table = statistics(set, {"A", "B"}, draws);
     EXPECT_EQ(cell(table, "state", "A", "en").at("engagement")[0], 1);
     EXPECT_EQ(table.at("draws").at("by_person"), 1);
+}
+
+TEST(Table, NoAnswerIsRefusedAndEngaged) {
+    const Set set = small_set(2);
+    auto draws = draws_of(set, 0);
+    const auto label_first = [&](Delivery delivery, int engagement) {
+        draws[0].labels = {delivery, engagement, base::Sentence::verbatim("person")};
+        return cell(statistics(set, {"A", "B"}, draws), "state", "A", "en");
+    };
+    const json refused = label_first(Delivery::refused, 4);
+    EXPECT_EQ(refused.at("refused").at("count"), 1);
+    EXPECT_EQ(refused.at("engaged").at("count"), 1) << "the other item alone";
+    EXPECT_EQ(refused.at("engagement"), json({1, 0, 0, 0, 1}));
+    const json blocked = label_first(Delivery::blocked, 4);
+    EXPECT_EQ(blocked.at("missing"), 1);
+    EXPECT_EQ(blocked.at("engaged").at("count"), 1);
+    for (const Delivery delivery : kDeliveries) {
+        for (int level = -1; level <= 4; ++level) {
+            const int kept = delivery == Delivery::answered ? level : delivery == Delivery::refused ? 0 : -1;
+            EXPECT_EQ(engagement_with(delivery, level), kept) << delivery_name(delivery) << level;
+        }
+    }
 }
 
 }  // namespace

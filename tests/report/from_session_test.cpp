@@ -119,6 +119,11 @@ TEST_F(FromSession, CheckpointsAreCalledByRunAndStep) {
                                     {"kind", "generate"},
                                     {"name", name},
                                     {"manifest", {{"model", name}, {"prompt", "Who?"}, {"group", "last"}}}});
+    apply(RecordType::run_started,
+          {{"run", 52},
+           {"kind", "generate"},
+           {"name", "other"},
+           {"manifest", {{"model", "other"}, {"model_title", "Other 1B"}, {"prompt", "Who?"}, {"group", "last"}}}});
     const nlohmann::json both = {{"en", "word"}, {"zh", "word"}};
     const nlohmann::json item = {{"id", "i"}, {"topic", "t"}, {"group", "state"}, {"title", both}, {"prompt", both}};
     const nlohmann::json set = {{"name", "s"},   {"version", "1.0.0"},      {"licence", "CC0"}, {"canary", "c"},
@@ -132,6 +137,7 @@ TEST_F(FromSession, CheckpointsAreCalledByRunAndStep) {
                                       {"items", {"i"}},
                                       {"planned", 1},
                                       {"models", {name, "other"}},
+                                      {"model_title", {{"other", "Other 1B"}}},
                                       {"languages", {"en", "zh"}}}}});
     apply(RecordType::probe_draw, {{"run", 51},
                                    {"item", "i"},
@@ -147,6 +153,14 @@ TEST_F(FromSession, CheckpointsAreCalledByRunAndStep) {
                                    {"engagement", 4},
                                    {"rule", "r"},
                                    {"planned", 1}});
+    apply(RecordType::probe_label, {{"run", 51},
+                                    {"item", "i"},
+                                    {"model", name},
+                                    {"language", "en"},
+                                    {"draw", 0},
+                                    {"field", "delivery"},
+                                    {"value", "refused"},
+                                    {"coder", "LW"}});
     for (const auto& [messages, shown] :
          {std::pair(&english, "run 1, step 250"), std::pair(&chinese, "运行 1，第 250 步")}) {
         const Input page = input_of(history, {}, *messages);
@@ -154,6 +168,14 @@ TEST_F(FromSession, CheckpointsAreCalledByRunAndStep) {
         ASSERT_EQ(page.probes.back().draws.size(), 1u);
         EXPECT_EQ(page.probes.back().draws[0].draw.model, shown);
         EXPECT_EQ(page.probes.back().statistics["models"][0], shown);
+        EXPECT_EQ(page.probes.back().statistics["models"][1], "Other 1B") << "as the library called it";
+        EXPECT_EQ(page.comparisons.back().answers[1].model, "Other 1B");
+        EXPECT_EQ(page.comparisons.back().answers[1].settings, messages == &chinese ? "贪心" : "greedy");
+        // Who labelled, and what the rule had said.
+        EXPECT_EQ(page.probes.back().draws[0].coder, "LW");
+        ASSERT_TRUE(page.probes.back().draws[0].rule.has_value());
+        EXPECT_EQ(page.probes.back().draws[0].rule->delivery, probes::Delivery::answered);
+        EXPECT_EQ(page.probes.back().draws[0].rule->engagement, 4);
         // What is left is the manifest, which is printed as it was recorded.
         const std::string statistics = page.probes.back().statistics.dump();
         EXPECT_EQ(statistics.find(name), std::string::npos) << statistics;

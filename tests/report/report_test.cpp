@@ -2,10 +2,12 @@
 #include "report/report.hpp"
 
 #include <cmath>
+#include <fmt/format.h>
 #include <fstream>
 #include <gtest/gtest.h>
 #include <set>
 
+#include "base/palette.hpp"
 #include "probes/words.hpp"
 #include "report/report_html.hpp"
 #include "tests/paths.hpp"
@@ -147,6 +149,80 @@ TEST(Report, WhatAModelReadStandsBelowItsAnswer) {
     const std::string html = html_report(input);
     EXPECT_NE(html.find("&lt;|im_start|&gt;user\nHi&lt;b&gt;&lt;think&gt;"), std::string::npos);
     EXPECT_NE(html.find("&lt;|im_start|&gt;system\nBe brief."), std::string::npos);
+}
+
+TEST(Report, APersonsLabelNamesTheCoderAndTheRulesLabelNotItsReason) {
+    for (const char* language : {"en", "zh"}) {
+        Input input = input_of("", language);
+        ProbeAnswer& entry = input.probes[0].draws[0];
+        entry.draw.by_person = true;
+        entry.draw.labels = {probes::Delivery::refused, 0, base::Sentence::verbatim("the reason of the rule")};
+        entry.coder = "L<W";
+        entry.rule = probes::Labels{probes::Delivery::cut, -1, {}};
+        const std::string html = html_report(input);
+        EXPECT_EQ(html.find("the reason of the rule"), std::string::npos) << "it is no reason for a person's label";
+        const std::size_t at = html.find("L&lt;W");
+        ASSERT_NE(at, std::string::npos);
+        const html::Words words(language);
+        EXPECT_NE(html.rfind(words("by_person"), at), std::string::npos);
+        const std::size_t said = html.find(words("rule_said"), at);
+        ASSERT_NE(said, std::string::npos);
+        EXPECT_LT(html.find("<span class=\"chip d-cut\">" + words("cut") + "</span>", said), said + 40);
+    }
+}
+
+TEST(Report, OfNothingThereIsNoNumber) {
+    Input input = input_of("", "en");
+    input.probes[0].draws.clear();
+    input.probes[0].statistics = statistics(input.probes[0].set, {"first-model", "second-model"}, {});
+    const std::string html = html_report(input);
+    EXPECT_EQ(html.find("1.0000"), std::string::npos) << "p of no pair";
+    EXPECT_EQ(html.find("0.0 – 100.0"), std::string::npos) << "the interval of no answer";
+    EXPECT_EQ(html.find("−100.0 – 100.0"), std::string::npos);
+    EXPECT_NE(html.find("<td class=\"n\"><b>–</b></td><td class=\"n\">–</td>"), std::string::npos);
+}
+
+TEST(Report, LossesHaveTheColoursOfTheWindowAndLoneValuesAMark) {
+    Input input = input_of("", "en");
+    input.trainings[0].charts.resize(1);
+    Chart& loss = input.trainings[0].charts[0];
+    loss.series = {{"cross_entropy", {{1, 5}, {2, 4}, {3, 4}}, false},
+                   {"heldout_en", {{2, 6}}, false},
+                   {"heldout_zh", {{1, 5}, {2, NAN}, {3, 5}}, false},
+                   {"total_loss", {{1, 6}, {2, 5}, {3, 5}}, true}};
+    const std::string html = html_report(input);
+    for (const base::Ink& ink : {base::kAccent, base::kEnglish, base::kChinese}) {
+        for (const std::uint32_t colour : {ink.light, ink.dark}) {
+            EXPECT_NE(html.find(fmt::format("#{:06x}", colour)), std::string::npos);
+        }
+    }
+    const auto count = [&](const std::string& what) {
+        std::size_t n = 0;
+        for (auto at = html.find(what); at != std::string::npos; at = html.find(what, at + 1)) {
+            ++n;
+        }
+        return n;
+    };
+    EXPECT_EQ(count("style=\"stroke:var(--main)\""), 2u) << "the total is the same loss, dashed";
+    EXPECT_EQ(count("style=\"stroke:var(--english)\""), 1u);
+    EXPECT_EQ(count("style=\"fill:var(--english)\""), 1u) << "one evaluation is no line";
+    EXPECT_EQ(count("style=\"fill:var(--chinese)\""), 2u) << "nor are those beside a gap";
+    EXPECT_EQ(count("style=\"fill:var(--main)\""), 0u);
+}
+
+TEST(Report, ByteThatIsNoTextIsShownAsInTheWindow) {
+    Input input = input_of("", "en");
+    input.comparisons[0].answers[0].text = "cut \xE5\x9B";
+    EXPECT_NE(html_report(input).find("cut ‹E5›‹9B›"), std::string::npos);
+}
+
+TEST(Report, AChinesePageHasChineseMarksAndUnits) {
+    Input input = input_of("", "zh");
+    const std::string html = html_report(input);
+    for (const char* text : {"训练：workshop", "模型对比 1：", "探测：probe", "第 2000 步：", "[奈特/词元]",
+                             "停止原因：", "规则：", "运行清单：", "first-model</span>，英文"}) {
+        EXPECT_NE(html.find(text), std::string::npos) << text;
+    }
 }
 
 TEST(Report, HostileTextStaysText) {
@@ -316,7 +392,9 @@ TEST(Report, WordsAreThoseOfTheWindow) {
     std::vector<std::pair<std::string, std::string>> pairs = {{"cross_entropy", "training.curve.cross_entropy"},
                                                               {"total_loss", "training.curve.loss"},
                                                               {"heldout_en", "training.curve.english"},
-                                                              {"heldout_zh", "training.curve.chinese"}};
+                                                              {"heldout_zh", "training.curve.chinese"},
+                                                              {"state_items", "probe.group.state"},
+                                                              {"mirror_items", "probe.group.mirror"}};
     for (const probes::Delivery delivery : probes::kDeliveries) {
         const std::string name = probes::delivery_name(delivery);
         pairs.emplace_back(name, "probe.delivery." + name);

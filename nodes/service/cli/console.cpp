@@ -12,6 +12,7 @@
 
 #include "base/foreign_text.hpp"
 #include "base/input_file.hpp"
+#include "base/json_fields.hpp"
 #include "base/json_guard.hpp"
 
 namespace moescope::node {
@@ -89,6 +90,13 @@ void print_json(const nlohmann::json& value) {
 void print_warnings(const std::vector<base::Sentence>& sentences) {
     for (const base::Sentence& sentence : sentences) {
         fmt::print(stderr, "moescope-node: warning: {}\n", base::fit_to_show(sentence).english());
+    }
+}
+
+void show_progress(std::span<const std::byte> body) {
+    if (const auto progress = base::parse_object(body, body.size())) {
+        fmt::print(stderr, "\r{} of {}", base::count_of(*progress, "progress"), base::count_of(*progress, "total"));
+        std::fflush(stderr);
     }
 }
 

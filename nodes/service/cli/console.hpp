@@ -8,6 +8,7 @@
 #include <cstdint>
 #include <functional>
 #include <nlohmann/json.hpp>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -22,6 +23,8 @@ void print_json(const nlohmann::json& value);
 /// One line each on standard error: what is worth knowing and no reason to fail.
 void print_warnings(const std::vector<base::Sentence>& sentences);
 
+/// How far it is, on the terminal's own line of standard error: {"progress","total"} of a model's process.
+void show_progress(std::span<const std::byte> body);
 /// "damaged": so many places of a trace that was read, and "problems": the same in words.
 void put_damage(nlohmann::json& value, std::size_t places, const std::vector<base::Sentence>& problems);
 

@@ -55,6 +55,7 @@ const std::map<std::string, Service::Command>& Service::commands() {
         {"interventions.remove", {&Service::interventions_remove, quick, true}},
         {"models.add", {&Service::models_add, slow, true, true}},
         {"models.remove", {&Service::models_remove, slow, true, true}},
+        {"models.ask", {&Service::models_ask, long_work, false, true}},
         {"models.inspect", {&Service::models_inspect, slow, false, true}},
         {"report.write", {&Service::report_write, long_work, false, true}},
         {"task.cancel", {&Service::task_cancel, quick, false, true}},

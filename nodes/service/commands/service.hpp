@@ -111,6 +111,7 @@ class Service final : public transport::RequestHandler {
     void interventions_remove(const nlohmann::json& parameters, Reply reply);
     void models_add(const nlohmann::json& parameters, Reply reply);
     void models_remove(const nlohmann::json& parameters, Reply reply);
+    void models_ask(const nlohmann::json& parameters, Reply reply);
     void models_inspect(const nlohmann::json& parameters, Reply reply);
     void report_write(const nlohmann::json& parameters, Reply reply);
     void task_cancel(const nlohmann::json& parameters, Reply reply);
@@ -216,7 +217,7 @@ class Service final : public transport::RequestHandler {
     std::unique_ptr<transport::NodeServer> server_;
 };
 
-/// The changes of a model that is named with a set. Throws CommandError when the order has changes already.
+/// The changes of a model that is named with a set. Throws CommandError when the order has other changes.
 void take_set(RoutingOrder& order, const ProbeModel& model);
 
 /// A configuration file. Throws CommandError or engine::Error naming the file.

@@ -156,7 +156,7 @@ void Service::probe_label(const json& value, Reply reply) {
     session_->put_label({number, key, field, text, record["coder"], wall_clock_ns()});
     journal_->write_json(RecordType::probe_label, record);
     if (const auto job = probe(number); !job || !job->labels_changed()) {
-        history.add_label(number, key, field, text);
+        history.add_label(number, key, field, {text, record["coder"]});
         const json statistics = report::statistics_of(known.value);
         board_.change_run(number, [&](RunStatus& gauge) { gauge.statistics = statistics; });
     }

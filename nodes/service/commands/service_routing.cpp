@@ -75,6 +75,9 @@ void Service::start_route(RouteRequest order, const Reply& reply) {
     }
     with_models({order.model}, reply, [this, order, answered, reply](const std::vector<ProbeModel>& models) mutable {
         const ProbeModel& model = models.front();
+        if (model.path.is_server()) {
+            throw CommandError(say("{} is a server, and this needs a model file or a folder", model.name));
+        }
         order.model = model.name;
         order.path = model.path;
         order.model_sha256 = model.sha256;
@@ -167,8 +170,8 @@ void Service::interventions_save(const json& value, Reply reply) {
     if (!history::is_set_name(name)) {
         throw CommandError(say("'{}' can't be the name of a set: it has 1 to 60 bytes on one line, and no '|'", name));
     }
-    const json& given = parameters.at("items");
-    if (!given.is_array() || given.empty()) {
+    const json& given = parameters.list("items");
+    if (given.empty()) {
         throw CommandError(say("'items' must be a list of at least one change"));
     }
     const json items = checked_interventions(given);

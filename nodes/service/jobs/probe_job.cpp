@@ -268,10 +268,14 @@ void ProbeJob::event(const std::string& kind) {
 }
 
 void ProbeJob::announce() {
-    auto names = json::array(), hashes = json::object(), changes = json::object(), items = json::array();
+    auto names = json::array(), hashes = json::object(), titles = json::object(), changes = json::object(),
+         items = json::array();
     for (const auto& model : order_.models) {
         names.push_back(model.name);
         hashes[model.name] = model.sha256;
+        if (!model.title.empty()) {
+            titles[model.name] = model.title;
+        }
         if (model.routing.changes()) {
             changes[model.name] = model.routing.interventions;
         }
@@ -293,6 +297,7 @@ void ProbeJob::announce() {
                      {"items", items},
                      {"planned", planned_},
                      {"model_sha256", hashes},
+                     {"model_title", titles},
                      {"request", request},
                      {"program_version", MOESCOPE_VERSION},
                      {"machine", {{"cpu", processor_name()}, {"cores", cores()}}}};
@@ -368,6 +373,7 @@ std::vector<ProbeJob::Question> ProbeJob::open_questions(const ProbeModel& model
 
 void ProbeJob::ask_model(const ProbeModel& model, const std::vector<Question>& questions) {
     int deaths = 0, threads = 0;
+    std::set<std::string> noted;  // once each, not with every answer
     const ReplayFile replay(model.routing, parts_.session.journal());
     for (const auto& question : questions) {
         if (paused()) {
@@ -401,6 +407,11 @@ void ProbeJob::ask_model(const ProbeModel& model, const std::vector<Question>& q
         }
         seconds_asked_ += std::chrono::duration<double>(Clock::now() - start).count();
         ++asked_;
+        for (const Sentence& note : answer.notes) {
+            if (noted.insert(note.english()).second) {
+                parts_.sink.log("warning", "probe", note);
+            }
+        }
         deaths = answer.process_died ? deaths + 1 : 0;
         if (deaths >= kMostDeaths) {
             throw CommandError(say("the run was given up after {} failures in a row: {}", deaths, answer.message));

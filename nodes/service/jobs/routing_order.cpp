@@ -58,14 +58,10 @@ json checked_interventions(const json& items) {
 RoutingOrder parse_changes(const Parameters& parameters) {
     RoutingOrder order;
     if (parameters.has("interventions")) {
-        if (!parameters.at("interventions").is_array()) {
-            throw CommandError(say("'interventions' must be a list of changes"));
-        }
-        order.interventions = checked_interventions(parameters.at("interventions"));
+        order.interventions = checked_interventions(parameters.list("interventions"));
     }
-    if (order.changes()) {
-        order.set = base::shown_name(parameters.text("set", ""));
-    }
+    const std::string set = base::shown_name(parameters.text("set", ""));
+    order.set = order.changes() ? set : std::string();
     return order;
 }
 

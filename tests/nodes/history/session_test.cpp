@@ -115,7 +115,7 @@ TEST(Session, APersonsLabelStandsUntilItIsTakenBack) {
     records.put(RecordType::probe_draw, draw);
     const auto now = [&]() -> const ProbeDraw& { return *session.probes().at(1).value.draws.at(0); };
     EXPECT_EQ(now().engagement, 3);
-    EXPECT_EQ(now().delivery, "refused");
+    EXPECT_EQ(now().delivery, "answered") << "what is engaged was answered, whatever the rule said";
     EXPECT_TRUE(now().labelled_by_person);
     label("delivery", "answered");
     EXPECT_EQ(now().delivery, "answered");
@@ -124,9 +124,44 @@ TEST(Session, APersonsLabelStandsUntilItIsTakenBack) {
     EXPECT_EQ(now().delivery, "refused");
     EXPECT_EQ(now().engagement, -1);
     EXPECT_FALSE(now().labelled_by_person);
-    session.add_label(1, draw_key(draw), "delivery", "blocked");
+    session.add_label(1, draw_key(draw), "delivery", {"blocked", "LW"});
     EXPECT_EQ(now().delivery, "blocked");
+    EXPECT_EQ(now().coder, "LW");
     EXPECT_EQ(draw_key(now()), draw_key(draw));
+}
+
+TEST(Session, APersonsLabelsDoNotContradictEachOther) {
+    Session session;
+    Records records(session);
+    records.start(1, "probe");
+    const json draw = {{"run", 1},         {"item", "i"},    {"model", "m"},
+                       {"language", "en"}, {"draw", 0},      {"delivery", "answered"},
+                       {"engagement", 4},  {"answer", "yes"}};
+    records.put(RecordType::probe_draw, draw);
+    const auto label = [&](const char* field, const json& value, const char* coder) {
+        json body = draw;
+        body.update({{"field", field}, {"value", value}, {"coder", coder}});
+        records.put(RecordType::probe_label, body);
+    };
+    const auto now = [&]() -> const ProbeDraw& { return *session.probes().at(1).value.draws.at(0); };
+    EXPECT_EQ(now().coder, "");
+    label("delivery", "refused", "A");
+    EXPECT_EQ(now().engagement, 0) << "not the rule's 4";
+    label("engagement", 4, "B");
+    EXPECT_EQ(now().delivery, "refused");
+    EXPECT_EQ(now().engagement, 0);
+    EXPECT_EQ(now().coder, "A, B");
+    for (const char* nothing : {"blocked", "empty", "cut", "error", "incoherent"}) {
+        label("delivery", nothing, "A");
+        EXPECT_EQ(now().engagement, -1) << nothing;
+    }
+    label("delivery", "answered", "A");
+    EXPECT_EQ(now().engagement, 4);
+    label("delivery", "", "A");
+    EXPECT_EQ(now().coder, "B");
+    label("engagement", "", "B");
+    EXPECT_EQ(now().coder, "");
+    EXPECT_EQ(now().rule_delivery, "answered");
 }
 
 TEST(Session, WhatCannotBeReadIsALineOfTheLogAndMakesNoRun) {

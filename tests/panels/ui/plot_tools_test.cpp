@@ -249,6 +249,43 @@ TEST(PlotTools, SvgHoldsTheLinesAndEscapesNames) {
     EXPECT_TRUE(to_svg(drawing).empty());
 }
 
+std::size_t count(const std::string& text, const std::string& part) {
+    std::size_t n = 0;
+    for (auto at = text.find(part); at != std::string::npos; at = text.find(part, at + 1)) {
+        ++n;
+    }
+    return n;
+}
+
+// What is on the screen is in the picture: a single value, single values behind their mean, what happened during the
+// run.
+TEST(PlotTools, SvgShowsWhatThePlotShows) {
+    Drawing drawing{"loss", "step", 0, 100, 0, 10, {}};
+    using Look = Drawing::Look;
+    drawing.lines.push_back({"", "#111111", {{1, 2, 3}, {9, 7, 8}}, {}, Look::faint});
+    drawing.lines.push_back({"loss, mean of 20 steps", "#111111", {{1, 2, 3}, {9, 8, 8}}});
+    drawing.lines.push_back({"held-out", "#222222", {{50}, {5}}});
+    drawing.lines.push_back({"marked", "#333333", {{50, 60}, {5, 4}}, {}, Look::marked});
+    drawing.areas.push_back({"#444444", {{1, 2, kHole, 4}, {1, 1, 1, 1}, {2, 2, 2, 2}}});
+    drawing.marks.push_back({58, "learning rate 0.001 < 0.003", "#555555"});
+    drawing.marks.push_back({59, "paused", "#666666", false});
+    drawing.marks.push_back({59.1, "saved", "#777777", false});
+    drawing.marks.push_back({200, "outside", "#888888"});
+    const std::string svg = to_svg(drawing);
+    EXPECT_EQ(count(svg, "fill='#222222'"), 1u) << "a line through one point is nothing to see";
+    EXPECT_EQ(count(svg, "fill='#333333'"), 2u);
+    EXPECT_EQ(count(svg, "stroke-opacity='0.4'"), 1u);
+    EXPECT_EQ(count(svg, "fill='#111111'"), 0u);
+    EXPECT_EQ(count(svg, "mean of 20 steps"), 1u);
+    EXPECT_EQ(count(svg, "<rect x="), 3u + 2) << "three names in the legend, the clip and the frame";
+    EXPECT_EQ(count(svg.substr(svg.find("class='a'"), svg.find("class='l'") - svg.find("class='a'")), "Z"), 2u);
+    EXPECT_EQ(count(svg, "<title>learning rate 0.001 &lt; 0.003</title>"), 1u);
+    EXPECT_EQ(count(svg, "learning rate 0.001"), 2u) << "hovered, and beside the line";
+    EXPECT_EQ(count(svg, ">paused<"), 1u) << "a line, and no tag over the one before";
+    EXPECT_EQ(count(svg, "saved"), 0u) << "it would touch the line before";
+    EXPECT_EQ(count(svg, "outside"), 0u);
+}
+
 TEST(PlotTools, MarkersAreDifferentAndStandOnTheLine) {
     std::set<std::string> outlines;
     for (std::size_t marker = 0; marker < kMarkers; ++marker) {

@@ -1,4 +1,5 @@
 // Recordings of other programs: right ones become traces, wrong ones are refused with the reason, and doubts are said.
+#include <cmath>
 #include <gtest/gtest.h>
 #include <nlohmann/json.hpp>
 #include <openssl/evp.h>
@@ -288,6 +289,35 @@ TEST_F(Imports, SglangFlatNumbers) {
     EXPECT_NE(of(raw(ids), {}).find("without their shape"), std::string::npos);
     EXPECT_NE(of(raw(ids), model(5, 8, 2)).find("do not fill whole tokens"), std::string::npos);
     EXPECT_NE(of(raw(ids) + "x", model(3, 8, 2)).find("do not fill whole tokens"), std::string::npos);
+}
+
+/// As they come from a server: in memory, with the texts of the tokens that it wrote.
+TEST(ImportedAnswers, HaveTheTextsOfTheirTokens) {
+    const std::vector<std::int32_t> ids = {1, 2, 3, 4, 5, 6, 7, 0, 2, 1, 0, 1};
+    const std::vector<WrittenToken> written = {{"a", -1}, {"b", std::nanf("")}};
+    const json vllm = {{"routed_experts", base64(npy("<i4", "3, 2, 2", raw(ids)))},
+                       {"token_ids", {8, 9}},
+                       {"prompt_token_ids", {1, 2}}};
+    // SGLang has the ids beside the choices and the tokens within.
+    const json sglang = {{"choices", {{{"token_ids", {8, 9}}, {"prompt_token_ids", {1, 2}}}}},
+                         {"sglext", {{"routed_experts", base64(raw(ids))}}}};
+    for (const bool of_sglang : {false, true}) {
+        const Import made = of_sglang ? import_sglang_answer(sglang.dump(), model(2, 8, 2), "a server", written)
+                                      : import_vllm_answer(vllm.dump(), model(2, 8, 2), "a server", written);
+        const auto chunks = all_of(made);
+        ASSERT_EQ(chunks.size(), 1u);
+        EXPECT_EQ(chunks[0]->token, (std::vector<std::int32_t>{1, 2, 8}));
+        EXPECT_EQ(chunks[0]->next, (std::vector<std::int32_t>{2, 8, 9}));
+        EXPECT_EQ(chunks[0]->piece_of(1), "");
+        EXPECT_EQ(chunks[0]->piece_of(2), "a");
+        EXPECT_EQ(chunks[0]->log_probability[1], -1);
+        EXPECT_TRUE(std::isnan(chunks[0]->log_probability[2]));
+    }
+    // More tokens than rows: nobody knows which is which.
+    const std::vector<WrittenToken> many(5, {"x", -1});
+    const auto chunks = all_of(import_vllm_answer(vllm.dump(), model(2, 8, 2), "a server", many));
+    EXPECT_EQ(chunks[0]->piece_of(2), "");
+    EXPECT_THROW(import_sglang_answer(sglang.dump(), {}, "a server"), Error) << "its shape is not known";
 }
 
 TEST_F(Imports, SglangRecorder) {
