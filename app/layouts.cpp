@@ -77,6 +77,14 @@ ui::Stand stand_in(const ui::PanelDescription& panel, const std::string& layout)
             .show = ui::Stand::Show::closed};
 }
 
+std::string main_panel(const std::string& layout, std::span<const ui::PanelDescription> panels) {
+    const auto found = std::find_if(panels.begin(), panels.end(), [&](const ui::PanelDescription& panel) {
+        const ui::Stand stand = stand_in(panel, layout);
+        return stand.show == ui::Stand::Show::front && (stand.place == Place::upper || stand.place == Place::whole);
+    });
+    return found == panels.end() ? std::string() : std::string(found->key);
+}
+
 std::vector<std::string> default_panels(const std::string& layout, std::span<const ui::PanelDescription> panels) {
     std::vector<std::string> open;
     for (const ui::PanelDescription& panel : panels) {

@@ -109,7 +109,7 @@ class ProbePanel : public ui::Panel {
     Filter filter_{"state", "", "", "", ""};
     bool filter_chosen_ = false;
     std::vector<std::shared_ptr<const history::ProbeDraw>> answers_;  ///< those that fit the filter
-    std::string answers_title_;                                       ///< what they have in common
+    std::string answers_title_, answers_language_;                    ///< what they have in common
     std::uint64_t answer_ = 0;                                        ///< seq of the answer on show
     std::uint64_t viewed_ = 0;                                        ///< seq whose texts are in the views
     TextView prompt_view_, answer_view_;

@@ -68,6 +68,11 @@ std::string maker_text(const ui::Context& ctx, const ModelEntry& model) {
     return maker + (maker.empty() || country.empty() ? "" : ctx.text("common.comma")) + country;
 }
 
+/// Empty where there is no file yet.
+std::string size_text(const ui::Context& ctx, const ModelEntry& model) {
+    return model.bytes > 0 ? ui::bytes_text(ctx.text, model.bytes) : std::string();
+}
+
 std::string state_text(const ui::Context& ctx, const ModelEntry& model) {
     if (model.state) {
         return ctx.text(std::string("models.state.") + protocol::model_state_name(*model.state));
@@ -77,6 +82,10 @@ std::string state_text(const ui::Context& ctx, const ModelEntry& model) {
 
 void state_badge(const ui::Context& ctx, const ModelEntry& model) {
     const bool refused = model.state == protocol::ModelState::refused;
+    if (model.available && model.state == protocol::ModelState::untrained) {
+        ui::badge(ctx, ui::icon::hourglass, state_text(ctx, model), ui::Tone::neutral);
+        return;
+    }
     const char* mark = model.available ? ui::icon::check : refused ? ui::icon::error : ui::icon::warning;
     ui::badge(ctx, mark, state_text(ctx, model),
               model.available ? ui::Tone::good
@@ -256,7 +265,7 @@ void ModelsPanel::draw_cell(ui::Context& ctx, const ModelEntry& model, ImGuiID c
         case kMaker:
             return ui::text_wrapped(maker_text(ctx, model));
         case kSize:
-            return right(ui::bytes_text(ctx.text, model.bytes));
+            return right(size_text(ctx, model));
         case kPrecision:
             return ui::text_wrapped(model.precision);
         case kLicence:
@@ -309,8 +318,10 @@ void ModelsPanel::draw_details(ui::Context& ctx) {
         row("models.is_moe", ctx.text(model.is_moe ? "models.yes" : "models.no"));
         row("models.precision", model.precision);
         row("models.format", model.format);
-        row("models.size", ui::bytes_text(ctx.text, model.bytes) +
-                               ctx.text.format("common.in_brackets", {{"text", ctx.text.number(model.bytes)}}));
+        row("models.size", model.bytes > 0
+                               ? size_text(ctx, model) +
+                                     ctx.text.format("common.in_brackets", {{"text", ctx.text.number(model.bytes)}})
+                               : std::string());
         row("models.hash", model.sha256);
         row("models.origin", ctx.text.message(model.origin));
         row("models.path", model.path);

@@ -81,6 +81,7 @@ TEST(Layouts, AreAsPeopleKnowThem) {
             app::tabs_of(layout, Place::whole, table()),
             Keys({"compare", "probe", "training", "expert_load", "models", "log", "nodes", "runs", "knobs", "manual"}));
         EXPECT_EQ(app::default_panels(layout, table()), Keys({layout, "models", "log"}));
+        EXPECT_EQ(app::main_panel(layout, table()), layout);
     }
     EXPECT_EQ(app::default_panels("training", table()),
               Keys({"runs", "knobs", "training", "expert_load", "models", "nodes", "log"}));
