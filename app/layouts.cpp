@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <imgui_internal.h>
+#include <iterator>
 #include <limits>
 #include <utility>
 
@@ -27,9 +28,40 @@ void dock(const std::vector<std::string>& panels, ImGuiID node) {
     }
 }
 
-/// The training layout has four places; the others give the whole window to one panel, with the rest as tabs beside it.
-bool is_split(const std::string& layout) {
-    return layout == "training";
+/// Shares of a layout with places beside and above each other; the others give the whole window to one panel, with the
+/// rest as tabs beside it.
+struct Split {
+    const char* layout;
+    float left, left_upper, upper;
+    Place main;
+};
+constexpr Split kSplits[] = {{"training", 0.225f, 0.27f, 0.5f, Place::upper},
+                             {"routing", 0.56f, 0.5f, 0.54f, Place::left_upper}};
+
+const Split* split_of(const std::string& layout) {
+    const auto found = std::find_if(std::begin(kSplits), std::end(kSplits),
+                                    [&](const Split& split) { return layout == split.layout; });
+    return found == std::end(kSplits) ? nullptr : &*found;
+}
+
+/// A panel stands there by itself, seen or behind another one.
+bool is_used(const std::string& layout, Place place, std::span<const ui::PanelDescription> panels) {
+    return std::any_of(panels.begin(), panels.end(), [&](const ui::PanelDescription& panel) {
+        const ui::Stand stand = stand_in(panel, layout);
+        return stand.place == place && stand.show != ui::Stand::Show::closed;
+    });
+}
+
+/// The nodes of two places of one column, or of two columns: both the same where only one of them is used.
+struct Halves {
+    ImGuiID first = 0, second = 0;
+};
+Halves divide(ImGuiID node, ImGuiDir direction, float share, bool both) {
+    Halves halves{node, node};
+    if (both) {
+        ImGui::DockBuilderSplitNode(node, direction, share, &halves.first, &halves.second);
+    }
+    return halves;
 }
 
 void scale_below(const ImGuiDockNode& node, ImVec2 factor) {
@@ -72,15 +104,20 @@ ui::Stand stand_in(const ui::PanelDescription& panel, const std::string& layout)
         }
     }
     return {.layout = "",
-            .place = is_split(layout) ? Place::lower : Place::whole,
+            .place = split_of(layout) != nullptr ? Place::lower : Place::whole,
             .order = std::numeric_limits<int>::max(),
             .show = ui::Stand::Show::closed};
+}
+
+Place main_place(const std::string& layout) {
+    const Split* split = split_of(layout);
+    return split != nullptr ? split->main : Place::whole;
 }
 
 std::string main_panel(const std::string& layout, std::span<const ui::PanelDescription> panels) {
     const auto found = std::find_if(panels.begin(), panels.end(), [&](const ui::PanelDescription& panel) {
         const ui::Stand stand = stand_in(panel, layout);
-        return stand.show == ui::Stand::Show::front && (stand.place == Place::upper || stand.place == Place::whole);
+        return stand.show == ui::Stand::Show::front && stand.place == main_place(layout);
     });
     return found == panels.end() ? std::string() : std::string(found->key);
 }
@@ -115,25 +152,41 @@ void build_layout(const std::string& layout, bool small, std::span<const ui::Pan
     ImGui::DockBuilderRemoveNode(dockspace);
     ImGui::DockBuilderAddNode(dockspace, ImGuiDockNodeFlags_DockSpace);
     ImGui::DockBuilderSetNodeSize(dockspace, size);
-    const auto fill = [&](Place place, ImGuiID node) { dock(tabs_of(layout, place, panels), node); };
-    if (is_split(layout) && small) {
-        std::vector<std::string> all;
-        for (const Place place : {Place::upper, Place::lower, Place::left_upper, Place::left_lower}) {
-            const std::vector<std::string> tabs = tabs_of(layout, place, panels);
-            all.insert(all.end(), tabs.begin(), tabs.end());
+    const Split* split = split_of(layout);
+    // By node, in the order of the tabs: places that share a node stand behind each other.
+    std::vector<std::pair<ImGuiID, std::vector<std::string>>> docked;
+    const auto fill = [&](Place place, ImGuiID node) {
+        auto found = std::find_if(docked.begin(), docked.end(), [&](const auto& one) { return one.first == node; });
+        if (found == docked.end()) {
+            found = docked.insert(docked.end(), {node, {}});
         }
-        dock(all, dockspace);
-    } else if (is_split(layout)) {
-        ImGuiID left = 0, middle = 0, upper = 0, lower = 0, left_upper = 0, left_lower = 0;
-        ImGui::DockBuilderSplitNode(dockspace, ImGuiDir_Left, 0.225f, &left, &middle);
-        ImGui::DockBuilderSplitNode(left, ImGuiDir_Up, 0.27f, &left_upper, &left_lower);
-        ImGui::DockBuilderSplitNode(middle, ImGuiDir_Up, 0.5f, &upper, &lower);
-        fill(Place::left_upper, left_upper);
-        fill(Place::left_lower, left_lower);
-        fill(Place::upper, upper);
-        fill(Place::lower, lower);
-    } else {
+        const std::vector<std::string> tabs = tabs_of(layout, place, panels);
+        found->second.insert(found->second.end(), tabs.begin(), tabs.end());
+    };
+    if (split == nullptr) {
         fill(Place::whole, dockspace);
+    } else if (small) {
+        fill(split->main, dockspace);
+        for (const Place place : {Place::upper, Place::lower, Place::left_upper, Place::left_lower}) {
+            if (place != split->main) {
+                fill(place, dockspace);
+            }
+        }
+    } else {
+        const auto used = [&](Place place) { return is_used(layout, place, panels); };
+        const bool left_upper = used(Place::left_upper), left_lower = used(Place::left_lower),
+                   upper = used(Place::upper), lower = used(Place::lower);
+        const Halves columns =
+            divide(dockspace, ImGuiDir_Left, split->left, (left_upper || left_lower) && (upper || lower));
+        const Halves left = divide(columns.first, ImGuiDir_Up, split->left_upper, left_upper && left_lower),
+                     right = divide(columns.second, ImGuiDir_Up, split->upper, upper && lower);
+        fill(Place::left_upper, left.first);
+        fill(Place::left_lower, left.second);
+        fill(Place::upper, right.first);
+        fill(Place::lower, right.second);
+    }
+    for (const auto& [node, tabs] : docked) {
+        dock(tabs, node);
     }
     ImGui::DockBuilderFinish(dockspace);
 }

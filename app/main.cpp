@@ -122,8 +122,7 @@ int run(const Arguments& arguments) {
     }
     std::optional<moescope::sessions::OutputFile> picture;  // where it can't be written is said before the work
     if (!arguments.screenshot.empty()) {
-        using moescope::sessions::Existing;
-        picture.emplace(arguments.screenshot, arguments.force ? Existing::replace : Existing::refuse);
+        picture.emplace(arguments.screenshot, moescope::sessions::existing_files(arguments.force, "--force"));
     }
     if (window.headless) {
         std::fprintf(stderr, "moescope: no display, drawing off screen\n");

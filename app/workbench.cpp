@@ -439,6 +439,14 @@ ui::Context Workbench::context() {
                 dialogs_.ask({.what = FileRequest::What::open_file, .place = place, .title = title},
                              while_on_show(std::move(done)));
             },
+        .choose_folder =
+            [this](const std::string& title, const std::string& place, std::function<void(const std::string&)> done) {
+                dialogs_.ask({.what = FileRequest::What::open_folder,
+                              .place = place,
+                              .title = title,
+                              .folder = options_.session.parent_path()},
+                             while_on_show(std::move(done)));
+            },
         .save_as = [this](const std::string& name,
                           std::function<std::string()> make) { save_as(name, std::move(make)); },
         .choose_target =

@@ -467,7 +467,7 @@ void Workbench::draw_panels(ui::Context& ctx) {
         build_layout(settings_.layout, small_, panels_, dockspace, ImGui::GetMainViewport()->WorkSize);
         for (Slot& s : slots_) {
             const ui::Stand stand = stand_in(*s.description, settings_.layout);
-            const bool main = !small_ || stand.place == ui::Place::upper || stand.place == ui::Place::whole;
+            const bool main = !small_ || stand.place == main_place(settings_.layout);
             if (stand.show == ui::Stand::Show::front && main) {
                 s.focus = 3;
             }

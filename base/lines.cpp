@@ -4,6 +4,7 @@
 #include <cerrno>
 #include <span>
 #include <unistd.h>
+#include <utility>
 
 #include "base/error.hpp"
 
@@ -18,6 +19,8 @@ Lines::Lines(const std::string& name, std::size_t longest) : longest_(longest) {
         file_.emplace(InputFile(name));
     }
 }
+
+Lines::Lines(InputFile&& file, std::size_t longest) : longest_(longest), file_(std::move(file)) {}
 
 bool Lines::next(std::string& line) {
     line.clear();

@@ -14,6 +14,7 @@ class Lines {
  public:
     /// `name`: a file, or "-": standard input. Throws Error as InputFile does.
     Lines(const std::string& name, std::size_t longest);
+    Lines(InputFile&& file, std::size_t longest);
 
     std::uint64_t number() const { return number_; }  ///< of the line that `next` gave last, from 1
     /// Without its end and, for the first, without a byte order mark. False at the end. Throws Error, a sentence

@@ -58,7 +58,8 @@ std::vector<SavedFile> read_saved_list(const fs::path& folder) {
     return files;
 }
 
-Sentence changed_since_saved(const fs::path& folder, const SavedFile& file, bool content) {
+Sentence changed_since_saved(const fs::path& folder, const SavedFile& file, bool content,
+                             const std::function<void()>& check) {
     std::error_code error;
     if (!is_there(folder / file.name)) {
         return say("the file {} is missing", file.name);
@@ -69,7 +70,7 @@ Sentence changed_since_saved(const fs::path& folder, const SavedFile& file, bool
     if (fs::file_size(folder / file.name, error) != file.bytes || error) {
         return say("the file {} has another size than when it was saved", file.name);
     }
-    if (content && sha256_of_file(folder / file.name) != file.sha256) {
+    if (content && sha256_of_file(folder / file.name, check) != file.sha256) {
         return say("the content of {} has changed since it was saved", file.name);
     }
     return {};

@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <functional>
 #include <string>
 #include <vector>
 
@@ -19,8 +20,10 @@ struct SavedFile {
 /// What DONE lists. Throws Error without the name of the folder: DONE is missing, damaged, or of a newer version.
 std::vector<SavedFile> read_saved_list(const std::filesystem::path& folder);
 
-/// Empty when the file, or what a link in its place leads to, is as it was saved: its size and, when asked, its content,
-/// which is read whole (about a second for each GB). Throws Error when it can't be read.
-Sentence changed_since_saved(const std::filesystem::path& folder, const SavedFile& file, bool content);
+/// Empty when the file, or what a link in its place leads to, is as it was saved: its size and, when asked, its
+/// content, which is read whole (about a second for each GB; `check` as of sha256_of_file). Throws Error when it can't
+/// be read.
+Sentence changed_since_saved(const std::filesystem::path& folder, const SavedFile& file, bool content,
+                             const std::function<void()>& check = {});
 
 }  // namespace moescope::base

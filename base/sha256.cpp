@@ -44,7 +44,7 @@ std::string Sha256::finish() {
     return text;
 }
 
-std::string sha256_of_file(const std::filesystem::path& path) {
+std::string sha256_of_file(const std::filesystem::path& path, const std::function<void()>& check) {
     const Descriptor file = open_for_reading(path);
     const auto fail = [&]() -> Error { return Error(say("{} can't be read: {}", path, system_sentence(errno))); };
     if (!file) {
@@ -53,6 +53,9 @@ std::string sha256_of_file(const std::filesystem::path& path) {
     Sha256 hash;
     std::vector<char> buffer(1 << 20);
     for (;;) {
+        if (check) {
+            check();
+        }
         const ssize_t count = ::read(file.get(), buffer.data(), buffer.size());
         if (count < 0 && errno == EINTR) {
             continue;

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <filesystem>
+#include <functional>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -23,7 +24,8 @@ class Sha256 {
 };
 
 std::string sha256(std::string_view bytes);
-/// Of a whole file, read in pieces. Throws Error naming the file when it cannot be read.
-std::string sha256_of_file(const std::filesystem::path& path);
+/// Of a whole file, read in pieces; `check` is called before each MiB and may throw. Throws Error naming the file when
+/// it cannot be read.
+std::string sha256_of_file(const std::filesystem::path& path, const std::function<void()>& check = {});
 
 }  // namespace moescope::base

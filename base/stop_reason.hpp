@@ -14,7 +14,7 @@ enum class StopReason {
     time,       ///< a limit of time
     cancelled,  ///< a person
     error,      ///< something broke
-    filtered,   ///< a service's filter; never written by our own nodes, known from answers made elsewhere
+    filtered,   ///< a service's filter: of a model on a server, and of answers made elsewhere
 };
 inline constexpr std::array kStopReasons{StopReason::end,     StopReason::length,    StopReason::context,
                                          StopReason::time,    StopReason::cancelled, StopReason::error,

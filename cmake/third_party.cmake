@@ -14,9 +14,11 @@ moescope_debian_library(sqlite3 sqlite3.h sqlite3)
 moescope_debian_library(zstd zstd.h zstd)
 moescope_debian_library(sentencepiece sentencepiece_processor.h sentencepiece)
 moescope_debian_library(sentencepiece_train sentencepiece_trainer.h sentencepiece_train)
+moescope_debian_library(utf8proc utf8proc.h utf8proc)  # Unicode's composed form
 moescope_debian_library(crypto openssl/evp.h crypto)  # SHA-256
+moescope_debian_library(ssl openssl/ssl.h ssl)        # models on servers
 find_package(fmt REQUIRED)
-find_package(Boost 1.81 REQUIRED)                     # Asio, header only
+find_package(Boost 1.81 REQUIRED)                     # Asio and Beast, header only
 
 set(tp ${MOESCOPE_THIRD_PARTY})
 if(NOT EXISTS ${tp}/lib/libllama.a)

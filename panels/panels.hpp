@@ -15,6 +15,8 @@ namespace moescope::panels {
     PANEL(knobs)               \
     PANEL(training)            \
     PANEL(expert_load)         \
+    PANEL(routing)             \
+    PANEL(change)              \
     PANEL(expert)              \
     PANEL(structure)           \
     PANEL(routing_diff)        \

@@ -55,6 +55,13 @@ std::vector<T> layers_first(const std::vector<T>& rows, std::size_t tokens, std:
 
 }  // namespace
 
+std::vector<Sentence> TraceSource::problems(std::size_t damaged_chunks) const {
+    if (damaged_chunks == 0) {
+        return {};
+    }
+    return {say("{} of {} pieces of the trace are damaged and left out", damaged_chunks, chunks())};
+}
+
 TokenDecisions decisions_at(const Chunk& chunk, std::size_t at, const RouterSpec& spec) {
     TokenDecisions token;
     token.position = chunk.position[at];
@@ -156,6 +163,9 @@ void ChunkBuilder::Rows::check(const TokenDecisions& token) {
         check(token, decision);
     }
     for (const std::string* name : {&token.language, &token.group}) {
+        if (name->size() > kLongestName) {
+            throw Error(say("has a name of {} bytes", name->size()));
+        }
         if (!names.holds(*name) && names.texts().size() + 2 > kMostNames) {
             throw Error(say("has more than {} groups of texts", kMostNames));
         }
@@ -188,7 +198,9 @@ void ChunkBuilder::add(const TokenDecisions& token) {
     chunk.document.push_back(token.document);
     chunk.language.push_back(static_cast<std::uint16_t>(rows_->names.number_of(token.language)));
     chunk.group.push_back(static_cast<std::uint16_t>(rows_->names.number_of(token.group)));
-    chunk.piece.push_back(rows_->pieces.number_of(token.bytes));
+    chunk.piece.push_back(token.bytes.size() <= kLongestPiece
+                              ? rows_->pieces.number_of(token.bytes)
+                              : rows_->pieces.number_of(token.bytes.substr(0, kLongestPiece)));
     chunk.chosen.resize(decisions, 0);
     chunk.margin.resize(decisions, kUnknown);
     chunk.entropy.resize(decisions, kUnknown);

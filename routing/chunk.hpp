@@ -77,7 +77,8 @@ class ChunkBuilder {
     ChunkBuilder& operator=(const ChunkBuilder&) = delete;
 
     /// Throws Error, a sentence without a subject, and takes nothing of it: a layer without a router or twice, an
-    /// expert that the router does not have or twice, more experts than it chooses, weights of another number.
+    /// expert that the router does not have or twice, more experts than it chooses, weights of another number, a name
+    /// of a language or a group of more than kLongestName bytes. Of a token's text kLongestPiece bytes are kept.
     void add(const TokenDecisions& token);
     /// The same for counts, [R][E].
     void add(LoadSample sample);
@@ -102,6 +103,11 @@ class TraceSource {
     /// The columns of `wanted` (Columns) at least; null when the chunk is damaged. Throws Error when the file can't be
     /// read.
     virtual std::shared_ptr<const Chunk> chunk(std::size_t number, unsigned wanted) const = 0;
+    /// Places that are damaged and no chunk: bytes between chunks, or at the end.
+    virtual std::size_t damaged_places() const { return 0; }
+    /// What is damaged, for a person, with the number of chunks that turned out to be; empty when all is well. Who
+    /// reads chunks counts those that are null: before they were read nobody knows.
+    virtual std::vector<Sentence> problems(std::size_t damaged_chunks) const;
 };
 
 /// What of a chunk is wanted. `chosen` comes with each that has decisions.

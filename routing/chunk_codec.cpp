@@ -5,6 +5,7 @@
 #include <cmath>
 #include <cstring>
 #include <limits>
+#include <utility>
 #include <zstd.h>
 
 #include "base/crc32c.hpp"
@@ -138,6 +139,20 @@ void for_each_chosen(const Chunk& chunk, const Visit& visit) {
             }
         }
     }
+}
+
+/// No decision chooses an expert twice. The ids are in range.
+bool all_distinct(const Chunk& chunk) {
+    std::vector<std::size_t> seen(chunk.shape.experts, 0);  // the decision that chose the expert last, from 1
+    for (std::size_t cell = 0; cell < chunk.chosen.size(); ++cell) {
+        const std::uint16_t* ids = chunk.ids.data() + cell * chunk.shape.per_token;
+        for (std::size_t rank = 0; rank < chunk.chosen[cell]; ++rank) {
+            if (std::exchange(seen[ids[rank]], cell + 1) == cell + 1) {
+                return false;
+            }
+        }
+    }
+    return true;
 }
 
 Bytes ids_of(const Chunk& chunk) {
@@ -446,7 +461,7 @@ bool ChunkDecoder::take_ids(std::span<const std::byte> raw) {
         good = good && id < shape_.experts;
         chunk_->ids[place] = id;
     });
-    return good;
+    return good && all_distinct(*chunk_);
 }
 
 bool ChunkDecoder::take_weights(std::span<const std::byte> raw) {

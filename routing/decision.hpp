@@ -3,6 +3,7 @@
 #pragma once
 
 #include <algorithm>
+#include <cstddef>
 #include <cstdint>
 #include <optional>
 #include <string>
@@ -11,6 +12,10 @@
 #include "base/sentence.hpp"
 
 namespace moescope::routing {
+
+/// Bytes of a token's text that are kept of a longer one, and the most that the name of a language, a group or a model
+/// may have.
+inline constexpr std::size_t kLongestPiece = 4096, kLongestName = 4096;
 
 /// Where the ids of a trace come from.
 enum class Source {

@@ -96,10 +96,31 @@ class Builder {
     std::vector<LayerChange> changes_;  ///< by layer
 };
 
+/// The choices of one router mean nothing to another, also where their numbers happen to fit.
+void check_same_router(const ReplayedRouter& from, const RouterSpec& spec) {
+    const bool known = from.experts > 0;
+    if (!known || (from.experts == spec.experts && from.experts_per_token == spec.experts_per_token &&
+                   from.layers == spec.routed_layers)) {
+        return;
+    }
+    // The recording of another program may lack layers, and experts that were never chosen.
+    const bool part =
+        from.experts <= spec.experts && from.experts_per_token <= spec.experts_per_token &&
+        std::includes(spec.routed_layers.begin(), spec.routed_layers.end(), from.layers.begin(), from.layers.end());
+    if (!from.imported || !part) {
+        throw Error(
+            say("the replay is of a router that chooses {} of {} experts in {} layers, but {} chooses {} of {} in {}, "
+                "or in other layers",
+                from.experts_per_token, from.experts, from.layers.size(), spec.model, spec.experts_per_token,
+                spec.experts, spec.routed_layers.size()));
+    }
+}
+
 void check_replay(const Replay& replay, const RouterSpec& spec) {
     if (!replay.source.empty() && replay.ids.empty()) {
         throw Error(say("no routing was read from {}", replay.source));
     }
+    check_same_router(replay.router, spec);
     for (const auto& [place, ids] : replay.ids) {
         if (!std::binary_search(spec.routed_layers.begin(), spec.routed_layers.end(), place.second)) {
             throw Error(say("the replay has layer {}, which has no router in {}", place.second, spec.model));
@@ -189,6 +210,15 @@ std::vector<std::int32_t> InterventionPlan::replayed(int position, int layer) co
         }
     }
     return ids;
+}
+
+std::size_t replayed_layers(const InterventionPlan& plan, const TokenDecisions& token) {
+    if (!plan.replays()) {
+        return 0;
+    }
+    return static_cast<std::size_t>(
+        std::count_if(token.layers.begin(), token.layers.end(),
+                      [&](const LayerDecision& layer) { return !plan.replayed(token.position, layer.layer).empty(); }));
 }
 
 }  // namespace moescope::routing

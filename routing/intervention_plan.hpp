@@ -1,6 +1,7 @@
 // Interventions for one model: checked against its router, and sorted by layer for whoever computes it.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <span>
 #include <vector>
@@ -29,7 +30,7 @@ class InterventionPlan {
     InterventionPlan() = default;  ///< changes nothing
     /// Throws base::Error with the reason: a layer without a router, an expert that is not there, fewer experts left
     /// than are chosen, an expert both forced and knocked out, force or bias where ids do not come from scores, a
-    /// replay whose ids were not read or do not fit.
+    /// replay whose ids were not read, do not fit, or are those of another router.
     InterventionPlan(Interventions interventions, const RouterSpec& spec);
 
     bool empty() const { return layers_.empty() && interventions_.replay.ids.empty(); }
@@ -46,5 +47,8 @@ class InterventionPlan {
     std::vector<LayerChange> layers_;     ///< those that are changed
     std::vector<std::int32_t> place_of_;  ///< layer -> index in layers_, or -1
 };
+
+/// In how many of the token's layers it took its ids from the replay.
+std::size_t replayed_layers(const InterventionPlan& plan, const TokenDecisions& token);
 
 }  // namespace moescope::routing

@@ -235,6 +235,13 @@ json to_json(const Interventions& interventions) {
     return {{"name", interventions.name}, {"items", items_to_json(interventions)}};
 }
 
+void check_changes(const json& items) {
+    if (!items.is_array()) {
+        throw Error(say("has something that is no list under \"{}\"", "interventions"));
+    }
+    (void)interventions_from_json(items);
+}
+
 Interventions interventions_from_json(const json& value) {
     Interventions into;
     const json& items = value.is_object() ? base::member(value, "items") : value;

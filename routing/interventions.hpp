@@ -31,11 +31,21 @@ struct ChosenLimit {
     bool operator==(const ChosenLimit&) const = default;
 };
 
+/// The router that the choices of a replay were made by; `experts` 0: not known. Imported: the recording may know less
+/// of it than there is.
+struct ReplayedRouter {
+    int experts = 0, experts_per_token = 0;
+    std::vector<int> layers;  ///< those with a router, ascending
+    bool imported = false;
+    bool operator==(const ReplayedRouter&) const = default;
+};
+
 /// The choices of another run: (position in the text, layer) -> ids, best first. Positions that are missing are routed
 /// as usual.
 struct Replay {
     std::string source;  ///< the trace it was read from; for people
     std::map<std::pair<int, int>, std::vector<std::int32_t>> ids;
+    ReplayedRouter router;
     bool operator==(const Replay&) const = default;
 };
 
@@ -71,5 +81,7 @@ nlohmann::json items_to_json(const Interventions& interventions);
 nlohmann::json to_json(const Interventions& interventions);
 /// The reverse of either. Throws Error; keys and kinds that are not known are refused.
 Interventions interventions_from_json(const nlohmann::json& value);
+/// The changes of a trace. Throws Error unless they are a list of items as above.
+void check_changes(const nlohmann::json& items);
 
 }  // namespace moescope::routing

@@ -11,11 +11,19 @@ constexpr std::size_t kMostDecisions = std::size_t{1} << 21;  // of a replay: 40
 
 Replay read_replay(const std::filesystem::path& path) {
     const auto trace = open_trace(path);
-    const std::vector<int>& layers = trace->spec().routed_layers;
+    const RouterSpec& spec = trace->spec();
+    const std::vector<int>& layers = spec.routed_layers;
+    TokenOrder order;
     Replay replay;
     replay.source = path.filename().string();
+    replay.router = {spec.experts, spec.experts_per_token, layers, spec.source == Source::imported};
     while (const auto chunk = trace->next()) {
         for (std::size_t at = 0; at < chunk->tokens; ++at) {
+            try {
+                order.add(chunk->document[at], chunk->position[at]);
+            } catch (const Error& error) {
+                throw Error(say("{} {}", path, error.sentence()));
+            }
             if (chunk->document[at] != 0) {
                 continue;
             }
@@ -29,6 +37,10 @@ Replay read_replay(const std::filesystem::path& path) {
                 throw Error(say("{} has more than {} decisions; replay a shorter text", path, kMostDecisions));
             }
         }
+    }
+    if (const std::vector<Sentence> problems = trace->problems(); !problems.empty()) {
+        throw Error(say("the trace is damaged, and to replay what is left of it would be another experiment: {}",
+                        problems.front()));
     }
     if (replay.ids.empty()) {
         throw Error(say("{} has no decisions to replay", path));

@@ -7,8 +7,9 @@
 
 namespace moescope::routing {
 
-/// Of the first text in a trace of either form. Throws Error naming the file: it cannot be read, is no trace, or has
-/// too much to be held.
+/// Of the first text in a trace of either form. Throws Error naming the file: it cannot be read, is no trace, is
+/// damaged anywhere (what is left of it would be another experiment), has two decisions for one place, or has too much
+/// to be held.
 Replay read_replay(const std::filesystem::path& path);
 
 }  // namespace moescope::routing

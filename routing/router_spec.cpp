@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 #include <cmath>
+#include <limits>
 #include <utility>
 
 #include "base/json_fields.hpp"
@@ -15,7 +16,8 @@ namespace {
 
 constexpr std::array kSources = {std::pair(Source::executed, "executed"), std::pair(Source::recomputed, "recomputed"),
                                  std::pair(Source::imported, "imported")};
-constexpr std::size_t kMostDoubts = 32, kMostNameBytes = 4096;
+constexpr std::size_t kMostDoubts = 32;
+constexpr int kMostNumber = std::numeric_limits<int>::max();
 
 Source source_from(const std::string& name) {
     for (const auto& [source, known] : kSources) {
@@ -27,19 +29,43 @@ Source source_from(const std::string& name) {
     return Source::imported;
 }
 
-std::string name_of(const json& value, const char* key) {
-    std::string name = base::text_of(value, key);
-    if (name.size() > kMostNameBytes) {
+void check_name(const std::string& name, const char* key) {
+    if (name.size() > kLongestName) {
         throw Error(say("has a text of {} bytes under \"{}\"", name.size(), key));
     }
-    return name;
+}
+
+std::string name_of(const json& value, const char* key) {
+    const json& given = base::member(value, key);
+    if (value.contains(key) && !given.is_string()) {
+        throw Error(say("has something that is no text under \"{}\"", key));
+    }
+    return base::text_of(value, key);
+}
+
+int count_of(const json& value, const char* key, int otherwise, int most) {
+    if (!value.contains(key)) {
+        return otherwise;
+    }
+    const auto count = base::as_integer(value.at(key));
+    if (!count || *count < 0 || *count > most) {
+        throw Error(say("has something else than a whole number from 0 to {} under \"{}\"", most, key));
+    }
+    return static_cast<int>(*count);
+}
+
+bool flag_of(const json& value, const char* key) {
+    if (value.contains(key) && !value.at(key).is_boolean()) {
+        throw Error(say("has something else than true or false under \"{}\"", key));
+    }
+    return base::flag_of(value, key);
 }
 
 std::vector<int> layers_of(const json& value) {
     const json& given = base::member(value, "routed_layers");
     std::vector<int> layers;
-    if (!given.is_array()) {
-        return layers;
+    if (value.contains("routed_layers") && !given.is_array()) {
+        throw Error(say("has something that is no list under \"{}\"", "routed_layers"));
     }
     if (given.size() > static_cast<std::size_t>(kMostLayers)) {
         throw Error(say("has more than {} layers", kMostLayers));
@@ -54,6 +80,10 @@ std::vector<int> layers_of(const json& value) {
 }  // namespace
 
 void check(const RouterSpec& spec) {
+    check_name(spec.model, "model");
+    check_name(spec.architecture, "architecture");
+    check_name(spec.scoring, "scoring");
+    check_name(spec.group_score, "group_score");
     if (spec.layers < 1 || spec.layers > kMostLayers) {
         throw Error(say("has {} layers; 1 to {} are possible", spec.layers, kMostLayers));
     }
@@ -76,6 +106,14 @@ void check(const RouterSpec& spec) {
     const Shape shape = shape_of(spec);  // each factor is small enough for the products
     if (shape.layers * shape.per_token > kMostChosenOfToken || shape.layers * shape.experts > kMostExpertsOfModel) {
         throw Error(say("has {} layers of {} experts, more than can be shown", shape.layers, shape.experts));
+    }
+    if (spec.shared_experts < 0 || spec.shared_experts > kMostExperts || spec.hash_layers < 0 ||
+        spec.hash_layers > kMostLayers) {
+        throw Error(say("has {} shared experts and {} layers that choose by the token's id", spec.shared_experts,
+                        spec.hash_layers));
+    }
+    if (!std::isfinite(spec.scale)) {
+        throw Error(say("has something that is no number under \"{}\"", "scale"));
     }
     if (spec.groups < 1 || spec.groups > spec.experts || spec.groups_kept < 1 || spec.groups_kept > spec.groups) {
         throw Error(say("keeps {} of {} groups of {} experts", spec.groups_kept, spec.groups, spec.experts));
@@ -157,20 +195,23 @@ RouterSpec router_from_json(const json& value) {
     spec.architecture = name_of(value, "architecture");
     spec.scoring = name_of(value, "scoring");
     spec.group_score = name_of(value, "group_score");
-    spec.layers = base::integer_of(value, "layers");
-    spec.experts = base::integer_of(value, "experts");
-    spec.experts_per_token = base::integer_of(value, "experts_per_token");
-    spec.shared_experts = std::max(0, base::integer_of(value, "shared_experts"));
+    spec.layers = count_of(value, "layers", 0, kMostNumber);
+    spec.experts = count_of(value, "experts", 0, kMostNumber);
+    spec.experts_per_token = count_of(value, "experts_per_token", 0, kMostNumber);
+    spec.shared_experts = count_of(value, "shared_experts", 0, kMostNumber);
     spec.routed_layers = layers_of(value);
-    spec.hash_layers = std::max(0, base::integer_of(value, "hash_layers"));
-    spec.groups = base::integer_of(value, "groups", 1);
-    spec.groups_kept = base::integer_of(value, "groups_kept", 1);
-    spec.selection_bias = base::flag_of(value, "selection_bias");
-    spec.normalise = base::flag_of(value, "normalise");
-    spec.scale = base::number_of(value, "scale", 1.0);
-    spec.source = source_from(base::text_of(value, "source"));
+    spec.hash_layers = count_of(value, "hash_layers", 0, kMostNumber);
+    spec.groups = count_of(value, "groups", 1, kMostNumber);
+    spec.groups_kept = count_of(value, "groups_kept", 1, kMostNumber);
+    spec.selection_bias = flag_of(value, "selection_bias");
+    spec.normalise = flag_of(value, "normalise");
+    spec.scale = value.contains("scale") ? base::number_of(value, "scale") : 1.0;  // NaN is refused by check()
+    spec.source = source_from(name_of(value, "source"));
     const json& doubts = base::member(value, "doubts");
-    for (std::size_t i = 0; doubts.is_array() && i < std::min(doubts.size(), kMostDoubts); ++i) {
+    if (value.contains("doubts") && !doubts.is_array()) {
+        throw Error(say("has something that is no list under \"{}\"", "doubts"));
+    }
+    for (std::size_t i = 0; i < std::min(doubts.size(), kMostDoubts); ++i) {
         const std::string text = doubts[i].is_string() ? doubts[i].get<std::string>() : std::string();
         if (Sentence doubt = base::sentence_from_json(doubts[i], text); !doubt.empty()) {
             spec.doubts.push_back(std::move(doubt));

@@ -35,7 +35,8 @@ int routed_place(const RouterSpec& spec, int layer);
 
 /// What is not known is left out.
 nlohmann::json router_to_json(const RouterSpec& spec);
-/// Values of another kind count as left out. Checked as check() does; throws Error.
+/// What is left out is not known, or as a router without it has it. Throws Error, also for values of another kind or
+/// range: what a router is decides what its choices mean.
 RouterSpec router_from_json(const nlohmann::json& value);
 
 const char* source_name(Source source);  ///< "executed", "recomputed", "imported"

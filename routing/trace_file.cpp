@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 #include <cstring>
+#include <tuple>
 #include <utility>
 
 #include "base/crc32c.hpp"
@@ -10,6 +11,7 @@
 #include "base/json_guard.hpp"
 #include "base/little_endian.hpp"
 #include "routing/chunk_codec.hpp"
+#include "routing/interventions.hpp"
 
 namespace moescope::routing {
 
@@ -25,22 +27,44 @@ constexpr std::size_t kMostChunks = std::size_t{1} << 22;
 constexpr std::uint64_t kFarthest = std::uint64_t{96} << 20;
 constexpr std::size_t kFirstPiece = std::size_t{1} << 12, kLargestPiece = std::size_t{1} << 20;
 /// So many damaged places are stepped over; a file with more of them is not worth the time that it would take.
-constexpr int kMostGaps = 1000;
+constexpr std::size_t kMostGaps = 1000;
 
 std::span<const std::byte> bytes_of(const std::string& text) {
     return std::as_bytes(std::span(text));
 }
 
+/// What the head says, checked. Throws Error, a sentence without a subject.
+std::pair<RouterSpec, json> parse_head(const std::string& text) {
+    if (text.size() > kMostHeadJson) {
+        throw Error(say("has a head of {} bytes; {} are possible", text.size(), kMostHeadJson));
+    }
+    base::ParsedJson head = base::read_json(text, kMostHeadJson);
+    if (!head.value) {
+        throw Error(head.problem);
+    }
+    json changes;
+    if (head.value->is_object() && head.value->contains("interventions")) {
+        changes = std::move((*head.value)["interventions"]);
+        check_changes(changes);
+    }
+    return {router_from_json(base::member(*head.value, "router")), std::move(changes)};
+}
+
 }  // namespace
 
 TraceWriter::TraceWriter(fs::path path, const RouterSpec& spec, const json& interventions, base::FileIo& io)
-    : path_(std::move(path)), io_(io) {
-    check(spec);
+    : path_(std::move(path)), shape_(shape_of(spec)), io_(io) {
     json head = {{"router", router_to_json(spec)}};
-    if (interventions.is_array()) {
+    if (!interventions.is_null()) {
         head["interventions"] = interventions;
     }
     const std::string text = base::dump_json(head);
+    try {
+        check(spec);
+        (void)parse_head(text);
+    } catch (const Error& error) {
+        throw Error(say("{} can't be written as a trace that could be read again: it {}", path_, error.sentence()));
+    }
     const int file = io_.open_for_writing(path_);
     if (file < 0) {
         throw Error(say("{} can't be written: {}", path_, base::system_sentence(file)));
@@ -67,7 +91,15 @@ void TraceWriter::write(std::span<const std::byte> data) {
 }
 
 void TraceWriter::append(const Chunk& chunk) {
-    write(encode_chunk(chunk));
+    const std::vector<std::byte> bytes = encode_chunk(chunk);
+    if (chunk.shape != shape_ || chunk.first < next_token_ || chunks_ == kMostChunks ||
+        !read_chunk_header(std::span(bytes).first(std::min(bytes.size(), kMostHeaderBytes)), shape_)) {
+        throw Error(say("{} can't take a piece of {} tokens from token {} on: no reader would take it", path_,
+                        chunk.tokens, chunk.first));
+    }
+    write(bytes);
+    next_token_ = chunk.first + chunk.tokens;
+    ++chunks_;
 }
 
 void TraceWriter::sync() {
@@ -76,11 +108,13 @@ void TraceWriter::sync() {
     }
 }
 
-TraceFile::TraceFile(const fs::path& path) : file_(path) {
+TraceFile::TraceFile(const fs::path& path) : TraceFile(base::InputFile(path)) {}
+
+TraceFile::TraceFile(base::InputFile&& file) : file_(std::move(file)) {
     try {
         read_head();
     } catch (const Error& error) {
-        throw Error(say("{} {}", path, error.sentence()));
+        throw Error(say("{} {}", file_.path(), error.sentence()));
     }
     refresh();
 }
@@ -105,13 +139,8 @@ void TraceFile::read_head() {
     if (base::crc32c(bytes_of(text)) != crc) {
         throw Error(say("has a damaged head"));
     }
-    const base::ParsedJson head = base::read_json(text, kMostHeadJson);
-    if (!head.value) {
-        throw Error(head.problem);
-    }
-    spec_ = router_from_json(base::member(*head.value, "router"));
+    std::tie(spec_, interventions_) = parse_head(text);
     shape_ = shape_of(spec_);
-    interventions_ = base::member(*head.value, "interventions");
     end_ = kHeadBytes + size;
 }
 
@@ -144,8 +173,7 @@ void TraceFile::refresh() const {
     const std::lock_guard alone(refreshing_);
     std::vector<Entry> found;
     std::uint64_t end = 0, damaged = 0, left = 0, next_token = 0;
-    std::size_t known = 0;
-    int gaps = 0;
+    std::size_t known = 0, gaps = 0;
     {
         const std::lock_guard lock(mutex_);
         end = end_;
@@ -160,12 +188,13 @@ void TraceFile::refresh() const {
         }
         const auto header = read_chunk_header(std::span(bytes).first(have), shape_);
         if (!header) {
-            const std::uint64_t next = ++gaps > kMostGaps ? 0 : find_header(end + 1);
+            const std::uint64_t next = gaps >= kMostGaps ? 0 : find_header(end + 1);
             if (next == 0) {
                 left = file_.size() > end ? file_.size() - end : have;
                 break;
             }
             damaged += next - end;
+            ++gaps;
             end = next;
             continue;
         }
@@ -180,6 +209,7 @@ void TraceFile::refresh() const {
             next_token = header->first + header->tokens;
         } else {
             damaged += after - end;  // numbers of tokens only rise: it does not belong here
+            ++gaps;
         }
         end = after;
     }
@@ -187,6 +217,7 @@ void TraceFile::refresh() const {
     entries_.insert(entries_.end(), found.begin(), found.end());
     end_ = end;
     damaged_ += damaged;
+    gaps_ += gaps;
     left_ = left;
 }
 
@@ -260,6 +291,11 @@ std::shared_ptr<const Chunk> TraceFile::chunk(std::size_t number, unsigned wante
         offset += part.packed;
     }
     return decoder.finish(wanted);
+}
+
+std::size_t TraceFile::damaged_places() const {
+    const std::lock_guard lock(mutex_);
+    return gaps_ + (left_ > 0 ? 1 : 0);
 }
 
 std::vector<Sentence> TraceFile::problems(std::size_t damaged_chunks) const {

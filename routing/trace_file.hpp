@@ -29,10 +29,11 @@ inline constexpr std::string_view kTraceMark = "MOETRACE";
 class TraceWriter {
  public:
     /// What is at `path` is written over. `interventions`: as a trace of text has them, or null. Throws Error naming
-    /// the file.
+    /// the file, also for what no reader would take.
     TraceWriter(std::filesystem::path path, const RouterSpec& spec, const nlohmann::json& interventions = nullptr,
                 base::FileIo& io = base::FileIo::system());
-    /// At the end of the file; a reader finds it at once. Throws Error; the trace is whole up to the chunk before.
+    /// At the end of the file; a reader finds it at once. Throws Error, also for a chunk that no reader would take: of
+    /// another shape, too large, or whose tokens do not follow those before. The trace is whole up to the chunk before.
     void append(const Chunk& chunk);
     /// Throws Error.
     void sync();
@@ -42,9 +43,11 @@ class TraceWriter {
     void write(std::span<const std::byte> data);
 
     const std::filesystem::path path_;
+    const Shape shape_;
     base::FileIo& io_;
     base::Descriptor file_;
-    std::uint64_t bytes_ = 0;
+    std::uint64_t bytes_ = 0, next_token_ = 0;
+    std::size_t chunks_ = 0;
 };
 
 /// An open trace. Opening looks at the headers of the chunks alone.
@@ -52,6 +55,7 @@ class TraceFile final : public TraceSource {
  public:
     /// Throws Error naming the file.
     explicit TraceFile(const std::filesystem::path& path);
+    explicit TraceFile(base::InputFile&& file);
 
     const RouterSpec& spec() const override { return spec_; }
     const nlohmann::json& interventions() const { return interventions_; }
@@ -64,8 +68,8 @@ class TraceFile final : public TraceSource {
     std::uint64_t tokens() const;  ///< numbers of tokens that were given out, damaged ones included
 
     void refresh() const override;
-    /// What is damaged, with the number of chunks that could not be read; empty when all is well.
-    std::vector<Sentence> problems(std::size_t damaged_chunks) const;
+    std::size_t damaged_places() const override;
+    std::vector<Sentence> problems(std::size_t damaged_chunks) const override;
 
  private:
     struct Entry {
@@ -86,6 +90,7 @@ class TraceFile final : public TraceSource {
     mutable std::vector<Entry> entries_;
     mutable std::uint64_t end_ = 0;      ///< of the last sound chunk
     mutable std::uint64_t damaged_ = 0;  ///< bytes between chunks
+    mutable std::size_t gaps_ = 0;       ///< places where they are
     mutable std::uint64_t left_ = 0;     ///< bytes behind the last one that are no whole chunk
 };
 

@@ -85,8 +85,18 @@ void put_text(std::string& out, const char* key, const std::string& text) {
     }
 }
 
+/// Of a language or a group, as a reader takes it.
+void put_name(std::string& out, const char* key, const std::string& name) {
+    const std::string valid = base::to_valid_utf8(name);
+    if (valid.size() > kLongestName) {
+        throw Error(say("has a name of {} bytes", valid.size()));
+    }
+    put_text(out, key, valid);
+}
+
 /// The text of a token. A part of a character is no text: its bytes stand beside it.
-void put_piece(std::string& out, const std::string& bytes) {
+void put_piece(std::string& out, const std::string& whole) {
+    const std::string bytes = whole.substr(0, kLongestPiece);
     put_text(out, "piece", bytes);
     if (base::first_invalid_utf8(bytes) == bytes.size()) {
         return;
@@ -116,6 +126,11 @@ std::string router_json(const RouterSpec& spec, const Interventions& interventio
 std::string trace_line(const TokenDecisions& token, const RouterSpec* first, const Interventions& interventions) {
     std::string out = "{";
     if (first != nullptr) {
+        try {
+            check(*first);
+        } catch (const Error& error) {
+            throw Error(say("the router can't be written into a trace: it {}", error.sentence()));
+        }
         put_key(out, "router");
         out += router_json(*first, interventions);
     }
@@ -125,8 +140,8 @@ std::string trace_line(const TokenDecisions& token, const RouterSpec* first, con
         put_key(out, "document");
         fmt::format_to(std::back_inserter(out), "{}", token.document);
     }
-    put_text(out, "language", token.language);
-    put_text(out, "group", token.group);
+    put_name(out, "language", token.language);
+    put_name(out, "group", token.group);
     if (token.token >= 0) {
         put_key(out, "token");
         put_number(out, token.token);

@@ -12,7 +12,9 @@ namespace moescope::routing {
 
 /// The router as the first line has it: a JSON object.
 std::string router_json(const RouterSpec& spec, const Interventions& interventions = {});
-/// One line, without its end. `first`: the router, for the first line of a trace; null for the others.
+/// One line, without its end; of a token's text no more than kLongestPiece bytes. `first`: the router, for the first
+/// line of a trace; null for the others. Throws Error for what no reader would take: a router that is none
+/// (router_spec.hpp), a name of more than kLongestName bytes.
 std::string trace_line(const TokenDecisions& token, const RouterSpec* first = nullptr,
                        const Interventions& interventions = {});
 

@@ -3,12 +3,14 @@
 #include <array>
 #include <cmath>
 #include <limits>
+#include <optional>
 #include <span>
 #include <utility>
 
 #include "base/input_file.hpp"
 #include "base/json_fields.hpp"
 #include "base/json_guard.hpp"
+#include "routing/interventions.hpp"
 #include "routing/trace_file.hpp"
 
 namespace moescope::routing {
@@ -19,32 +21,78 @@ namespace fs = std::filesystem;
 namespace {
 
 constexpr float kUnknown = std::numeric_limits<float>::quiet_NaN();
+constexpr std::int64_t kMostInt = std::numeric_limits<std::int32_t>::max();
 
-float float_of(const json& value) {
-    return value.is_number() ? static_cast<float>(value.get<double>()) : kUnknown;
+/// A whole number of that range; nothing when the key is missing.
+std::optional<std::int64_t> whole_in(const json& object, const char* key, std::int64_t most) {
+    const json& given = base::member(object, key);
+    if (!object.contains(key)) {
+        return std::nullopt;
+    }
+    const auto whole = base::as_integer(given);
+    if (!whole || *whole < 0 || *whole > most) {
+        throw Error(say("has something else than a whole number from 0 to {} under \"{}\"", most, key));
+    }
+    return whole;
 }
 
-std::vector<float> floats_of(const json& object, const char* key) {
+std::int32_t required(const json& object, const char* key) {
+    const auto whole = whole_in(object, key, kMostInt);
+    if (!whole) {
+        throw Error(say("has no \"{}\"", key));
+    }
+    return static_cast<std::int32_t>(*whole);
+}
+
+/// -1 when it is missing, which is how a trace says that it is not known.
+std::int32_t id_of(const json& object, const char* key) {
+    return static_cast<std::int32_t>(whole_in(object, key, kMostInt).value_or(-1));
+}
+
+/// One that is too large for a float is no number that a router had.
+float float_of(const json& value, const char* key) {
+    const float number = value.is_number() ? static_cast<float>(value.get<double>()) : kUnknown;
+    if (!std::isfinite(number)) {
+        throw Error(say("has something that is no number under \"{}\"", key));
+    }
+    return number;
+}
+
+float float_in(const json& object, const char* key) {
+    return object.contains(key) ? float_of(object.at(key), key) : kUnknown;
+}
+
+/// Null when the key is missing.
+const json& list_in(const json& object, const char* key) {
     const json& given = base::member(object, key);
+    if (object.contains(key) && !given.is_array()) {
+        throw Error(say("has something that is no list under \"{}\"", key));
+    }
+    return given;
+}
+
+/// null stands for a number that is none.
+std::vector<float> floats_of(const json& object, const char* key) {
     std::vector<float> values;
-    if (given.is_array()) {
-        values.reserve(given.size());
-        for (const json& value : given) {
-            values.push_back(float_of(value));
-        }
+    for (const json& value : list_in(object, key)) {
+        values.push_back(value.is_null() ? kUnknown : float_of(value, key));
+    }
+    return values;
+}
+
+/// The same, of which there have to be so many, if there are any.
+std::vector<float> floats_of(const json& object, const char* key, int count) {
+    std::vector<float> values = floats_of(object, key);
+    if (!values.empty() && values.size() != static_cast<std::size_t>(count)) {
+        throw Error(say("has {} numbers under \"{}\" where its router has {}", values.size(), key, count));
     }
     return values;
 }
 
 /// Whole numbers that fit; what is none is an error, as a number that is left out would shift the others.
 std::vector<std::int32_t> ids_of(const json& object, const char* key) {
-    const json& given = base::member(object, key);
     std::vector<std::int32_t> ids;
-    if (!given.is_array()) {
-        return ids;
-    }
-    ids.reserve(given.size());
-    for (const json& value : given) {
+    for (const json& value : list_in(object, key)) {
         const auto id = base::as_integer(value);
         if (!id || !std::in_range<std::int32_t>(*id)) {
             throw Error(say("has something that is no number under \"{}\"", key));
@@ -52,6 +100,17 @@ std::vector<std::int32_t> ids_of(const json& object, const char* key) {
         ids.push_back(static_cast<std::int32_t>(*id));
     }
     return ids;
+}
+
+std::string text_in(const json& object, const char* key) {
+    if (!object.contains(key)) {
+        return {};
+    }
+    const json& given = object.at(key);
+    if (!given.is_string()) {
+        throw Error(say("has something that is no text under \"{}\"", key));
+    }
+    return given.get<std::string>();
 }
 
 int digit_of(char letter) {
@@ -63,8 +122,8 @@ int digit_of(char letter) {
 
 /// The bytes of a token: of a part of a character only these say what it is.
 std::string bytes_of(const json& value) {
-    const std::string hex = base::text_of(value, "bytes");
-    std::string bytes = base::text_of(value, "piece");
+    const std::string hex = text_in(value, "bytes");
+    std::string bytes = text_in(value, "piece");
     if (!hex.empty()) {
         bytes.clear();
         for (std::size_t i = 0; i < hex.size(); i += 2) {
@@ -81,58 +140,65 @@ std::string bytes_of(const json& value) {
     return bytes;
 }
 
-std::int32_t id_of(const json& value, const char* key) {
-    const int id = base::integer_of(value, key, -1);
-    return id < 0 ? -1 : id;
-}
-
-LayerDecision decision_of(const json& value) {
+LayerDecision decision_of(const json& value, const RouterSpec& spec) {
+    if (!value.is_object()) {
+        throw Error(say("has something that is no decision of a layer under \"layers\""));
+    }
     LayerDecision decision;
-    decision.layer = base::integer_of(value, "layer", -1);
+    decision.layer = required(value, "layer");
+    if (!value.contains("ids")) {
+        throw Error(say("has no \"{}\"", "ids"));
+    }
     decision.ids = ids_of(value, "ids");
     decision.weights = floats_of(value, "weights");
-    decision.logits = floats_of(value, "logits");
-    decision.scores = floats_of(value, "scores");
-    decision.selection = floats_of(value, "selection");
-    decision.group_scores = floats_of(value, "group_scores");
+    decision.logits = floats_of(value, "logits", spec.experts);
+    decision.scores = floats_of(value, "scores", spec.experts);
+    decision.selection = floats_of(value, "selection", spec.experts);
+    decision.group_scores = floats_of(value, "group_scores", spec.groups);
     decision.groups_kept = ids_of(value, "groups_kept");
-    decision.margin = float_of(base::member(value, "margin"));
-    decision.entropy = float_of(base::member(value, "entropy"));
+    for (const std::int32_t group : decision.groups_kept) {
+        if (group < 0 || group >= spec.groups) {
+            throw Error(say("keeps group {}, and its router has the groups 0 to {}", group, spec.groups - 1));
+        }
+    }
+    decision.margin = float_in(value, "margin");
+    decision.entropy = float_in(value, "entropy");
     return decision;
 }
 
-TokenDecisions token_of(const json& value) {
+TokenDecisions token_of(const json& value, const RouterSpec& spec) {
+    if (!value.is_object() || !value.contains("layers")) {
+        throw Error(say("has no \"layers\""));
+    }
     TokenDecisions token;
-    token.position = base::integer_of(value, "position");
+    token.position = required(value, "position");
     token.token = id_of(value, "token");
     token.next = id_of(value, "next");
     token.predicted = id_of(value, "predicted");
     token.bytes = bytes_of(value);
-    token.document = static_cast<std::uint32_t>(std::max(0, base::integer_of(value, "document")));
-    token.language = base::text_of(value, "language");
-    token.group = base::text_of(value, "group");
+    token.document =
+        static_cast<std::uint32_t>(whole_in(value, "document", std::numeric_limits<std::uint32_t>::max()).value_or(0));
+    token.language = text_in(value, "language");
+    token.group = text_in(value, "group");
     for (const std::string* name : {&token.language, &token.group}) {
-        if (name->size() > kLongestPiece) {
+        if (name->size() > kLongestName) {
             throw Error(say("has a name of {} bytes", name->size()));
         }
     }
-    if (const auto number = base::as_number(base::member(value, "log_probability"))) {
-        token.log_probability = static_cast<float>(*number);
+    if (value.contains("log_probability")) {
+        token.log_probability = float_in(value, "log_probability");
     }
-    const json& layers = base::member(value, "layers");
-    if (!layers.is_array()) {
-        throw Error(say("has no \"layers\""));
-    }
+    const json& layers = list_in(value, "layers");
     token.layers.reserve(layers.size());
     for (const json& layer : layers) {
-        token.layers.push_back(decision_of(layer));
+        token.layers.push_back(decision_of(layer, spec));
     }
     return token;
 }
 
 class LineStream final : public TraceStream {
  public:
-    explicit LineStream(const fs::path& path) : lines_(path), builder_(lines_.spec()) {}
+    explicit LineStream(base::InputFile&& file) : lines_(std::move(file)), builder_(lines_.spec()) {}
     const RouterSpec& spec() const override { return lines_.spec(); }
     const json& interventions() const override { return lines_.interventions(); }
     std::shared_ptr<const Chunk> next() override {
@@ -154,7 +220,7 @@ class LineStream final : public TraceStream {
 
 class FileStream final : public TraceStream {
  public:
-    explicit FileStream(const fs::path& path) : file_(path) {}
+    explicit FileStream(base::InputFile&& file) : file_(std::move(file)) {}
     const RouterSpec& spec() const override { return file_.spec(); }
     const json& interventions() const override { return file_.interventions(); }
     std::shared_ptr<const Chunk> next() override {
@@ -167,6 +233,7 @@ class FileStream final : public TraceStream {
         return nullptr;
     }
     std::vector<Sentence> problems() const override { return file_.problems(damaged_); }
+    std::size_t damaged() const override { return damaged_ + file_.damaged_places(); }
 
  private:
     TraceFile file_;
@@ -175,17 +242,21 @@ class FileStream final : public TraceStream {
 
 }  // namespace
 
-TraceLines::TraceLines(const fs::path& path) : path_(path), lines_(path.string(), kLongestTraceLine) {
+TraceLines::TraceLines(const fs::path& path) : TraceLines(base::InputFile(path)) {}
+
+TraceLines::TraceLines(base::InputFile&& file) : path_(file.path()), lines_(std::move(file), kLongestTraceLine) {
     if (!next_value(first_)) {
         throw Error(say("{} is empty", path_));
     }
     try {
-        spec_ = router_from_json(base::member(first_, "router"));
+        const json& router = base::member(first_, "router");
+        spec_ = router_from_json(router);
+        if (router.contains("interventions")) {
+            interventions_ = router.at("interventions");
+            check_changes(interventions_);
+        }
     } catch (const Error& error) {
         fail(error.sentence());
-    }
-    if (const json& changes = base::member(base::member(first_, "router"), "interventions"); changes.is_array()) {
-        interventions_ = changes;
     }
 }
 
@@ -221,9 +292,12 @@ bool TraceLines::next(TokenDecisions& token) {
         }
     } else if (!next_value(value)) {
         return false;
+    } else if (value.is_object() && value.contains("router")) {
+        fail(say("has a second \"router\"; a file holds the trace of one"));
     }
     try {
-        token = token_of(value);
+        token = token_of(value, spec_);
+        order_.add(token.document, token.position);
     } catch (const Error& error) {
         fail(error.sentence());
     }
@@ -232,9 +306,8 @@ bool TraceLines::next(TokenDecisions& token) {
 
 namespace {
 
-bool is_trace_file(const fs::path& path) {
+bool is_trace_file(const base::InputFile& file) {
     std::array<std::byte, kTraceMark.size()> mark{};
-    const base::InputFile file(path);
     const std::size_t count = file.read_some(0, mark);
     return std::string_view(reinterpret_cast<const char*>(mark.data()), count) == kTraceMark;
 }
@@ -242,10 +315,11 @@ bool is_trace_file(const fs::path& path) {
 }  // namespace
 
 std::unique_ptr<TraceStream> open_trace(const fs::path& path) {
-    if (is_trace_file(path)) {
-        return std::make_unique<FileStream>(path);
+    base::InputFile file(path);
+    if (is_trace_file(file)) {
+        return std::make_unique<FileStream>(std::move(file));
     }
-    return std::make_unique<LineStream>(path);
+    return std::make_unique<LineStream>(std::move(file));
 }
 
 json router_with_changes(const LoadedTrace& trace) {
@@ -257,11 +331,12 @@ json router_with_changes(const LoadedTrace& trace) {
 }
 
 LoadedTrace load_trace(const fs::path& path, const std::function<void()>& check) {
-    if (is_trace_file(path)) {
-        const auto file = std::make_shared<const TraceFile>(path);
-        return {file, file->interventions(), file->problems(0)};
+    base::InputFile opened(path);
+    if (is_trace_file(opened)) {
+        const auto file = std::make_shared<const TraceFile>(std::move(opened));
+        return {file, file->interventions()};
     }
-    LineStream lines(path);
+    LineStream lines(std::move(opened));
     std::vector<std::shared_ptr<const Chunk>> chunks;
     std::size_t chosen = 0;
     while (auto chunk = lines.next()) {
@@ -275,7 +350,7 @@ LoadedTrace load_trace(const fs::path& path, const std::function<void()>& check)
         }
         chunks.push_back(std::move(chunk));
     }
-    return {std::make_shared<const MemoryTrace>(lines.spec(), std::move(chunks)), lines.interventions(), {}};
+    return {std::make_shared<const MemoryTrace>(lines.spec(), std::move(chunks)), lines.interventions()};
 }
 
 }  // namespace moescope::routing

@@ -1,7 +1,7 @@
 // Reading traces, whichever of the two forms they have: text (JSON Lines, one line per token; the keys stand in
-// docs/manual-en.md) or columns (trace_file.hpp). From outside: lines and counts are bounded, what does not fit the
-// router is refused with the line that says it. Nothing but one line or one chunk is in memory, so reading can be
-// stopped between any two of them.
+// docs/manual-en.md) or columns (trace_file.hpp). From outside: lines and counts are bounded, a value of another kind
+// or range and what does not fit the router is refused with the line that says it. Nothing but one line or one chunk is
+// in memory, so reading can be stopped between any two of them.
 #pragma once
 
 #include <cstddef>
@@ -15,12 +15,12 @@
 
 #include "base/lines.hpp"
 #include "routing/chunk.hpp"
+#include "routing/token_order.hpp"
 
 namespace moescope::routing {
 
 /// Of a line: all scores of 61 layers of 256 experts take half a MiB.
 inline constexpr std::size_t kLongestTraceLine = std::size_t{16} << 20;
-inline constexpr std::size_t kLongestPiece = 4096;  ///< bytes of one token's text
 
 /// A trace as text. One thread.
 class TraceLines {
@@ -28,6 +28,7 @@ class TraceLines {
     /// Reads the first line, which says of which router it is. Throws Error, a sentence that names the file and the
     /// line.
     explicit TraceLines(const std::filesystem::path& path);
+    explicit TraceLines(base::InputFile&& file);
 
     const RouterSpec& spec() const { return spec_; }
     /// The changes that were made to the router, as the file has them: a list, or null.
@@ -44,6 +45,7 @@ class TraceLines {
     const std::filesystem::path path_;
     base::Lines lines_;
     RouterSpec spec_;
+    TokenOrder order_;
     nlohmann::json interventions_, first_;
     bool first_pending_ = true;
     std::string text_;
@@ -57,18 +59,20 @@ class TraceStream {
     virtual const nlohmann::json& interventions() const = 0;
     /// The next piece with all its columns; null at the end. Throws Error naming the file.
     virtual std::shared_ptr<const Chunk> next() = 0;
-    /// What was left out because it is damaged, for a person.
+    /// What was left out because it is damaged, as far as it was read; whole at the end. For a person, and how many
+    /// places it is.
     virtual std::vector<Sentence> problems() const { return {}; }
+    virtual std::size_t damaged() const { return 0; }
 };
 
 /// The first bytes tell which form it has. Throws Error naming the file.
 std::unique_ptr<TraceStream> open_trace(const std::filesystem::path& path);
 
-/// A trace that can be read at any place: a file of columns stays where it is, text is read whole.
+/// A trace that can be read at any place: a file of columns stays where it is, text is read whole. What is damaged only
+/// reading tells: TraceSource::problems.
 struct LoadedTrace {
     std::shared_ptr<const TraceSource> source;
     nlohmann::json interventions;
-    std::vector<Sentence> problems;  ///< what is damaged, for a person
 };
 /// router_to_json() of the trace, with the changes that were made to the router where there are any.
 nlohmann::json router_with_changes(const LoadedTrace& trace);

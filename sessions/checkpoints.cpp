@@ -32,13 +32,13 @@ std::optional<T> number_after(std::string_view name, std::string_view prefix) {
 }
 
 /// Empty when the folder is as it was saved.
-Sentence check_saved(const fs::path& folder, bool verify_hashes) {
+Sentence check_saved(const fs::path& folder, bool verify_hashes, const std::function<void()>& check) {
     for (const base::SavedFile& file : base::read_saved_list(folder)) {
         std::error_code error;
         if (fs::is_symlink(fs::symlink_status(folder / file.name, error))) {
             return say("{} is no ordinary file", file.name);  // and may lead out of the session
         }
-        if (Sentence problem = base::changed_since_saved(folder, file, verify_hashes); !problem.empty()) {
+        if (Sentence problem = base::changed_since_saved(folder, file, verify_hashes, check); !problem.empty()) {
             return problem;
         }
     }
@@ -65,8 +65,20 @@ fs::path checkpoint_folder(const fs::path& session, std::uint32_t run, std::uint
     return session / "checkpoints" / ("run-" + std::to_string(run)) / name;
 }
 
-std::vector<CheckpointInfo> list_checkpoints(const fs::path& session, std::uint32_t run, bool verify_hashes) {
+std::vector<CheckpointInfo> list_checkpoints(const fs::path& session, std::uint32_t run, bool verify_hashes,
+                                             const std::function<void()>& check) {
     std::vector<CheckpointInfo> found;
+    bool stopped = false;
+    const auto asked = [&] {
+        try {
+            if (check) {
+                check();
+            }
+        } catch (...) {
+            stopped = true;
+            throw;
+        }
+    };
     const fs::path folder = session / "checkpoints" / ("run-" + std::to_string(run));
     std::error_code error;
     for (fs::directory_iterator it(folder, error), end; !error && it != end; it.increment(error)) {
@@ -77,8 +89,11 @@ std::vector<CheckpointInfo> list_checkpoints(const fs::path& session, std::uint3
         }
         CheckpointInfo info{run, *step, it->path(), folder_bytes(it->path()), false, {}};
         try {
-            info.problem = check_saved(info.path, verify_hashes);
+            info.problem = check_saved(info.path, verify_hashes, asked);
         } catch (const std::exception& failure) {
+            if (stopped) {
+                throw;  // which says nothing of the checkpoint
+            }
             info.problem = base::sentence_of(failure);
         }
         info.complete = info.problem.empty();

@@ -131,6 +131,13 @@ void refuse_sources(const fs::path& path, const struct stat& there, const Source
     }
 }
 
+Error already_there(const fs::path& path, Existing existing) {
+    return Error(existing.option.empty()
+                     ? say("{} is there already; choose another name", path)
+                     : say("{} is there already; choose another name, or say that it shall be replaced ({})", path,
+                           existing.option));
+}
+
 fs::path file_place(const fs::path& path, Existing existing, const Sources& sources) {
     check_text(path);
     struct stat status {};
@@ -155,8 +162,8 @@ fs::path file_place(const fs::path& path, Existing existing, const Sources& sour
     }
     refuse_parts_of_sessions(place);
     refuse_sources(path, status, sources);
-    if (existing == Existing::refuse) {
-        throw Error(say("{} is there already; choose another name, or say that it shall be replaced (--force)", path));
+    if (!existing.replaced) {
+        throw already_there(path, existing);
     }
     if (::access(place.c_str(), W_OK) != 0) {
         throw Error(say("{} can't be written: {}", path, base::system_sentence(errno)));
@@ -184,9 +191,8 @@ fs::path folder_place(const fs::path& path, Existing existing, const std::functi
     refuse_sources(path, status, sources);
     std::error_code error;
     for (fs::directory_iterator it(place, error), end; !error && it != end; it.increment(error)) {
-        if (existing == Existing::refuse) {
-            throw Error(
-                say("{} is there already; choose another name, or say that it shall be replaced (--force)", path));
+        if (!existing.replaced) {
+            throw already_there(path, existing);
         }
         std::error_code ignored;
         const std::string name = it->path().filename().string();
@@ -211,7 +217,7 @@ int sync_of(const fs::path& path) {
 
 /// rename(), with the last look at what is in the way: as root it would take the place of a device, too.
 int put_in_place(const fs::path& from, const fs::path& to, Existing existing) {
-    if (existing == Existing::refuse) {
+    if (!existing.replaced) {
         if (::renameat2(AT_FDCWD, from.c_str(), AT_FDCWD, to.c_str(), RENAME_NOREPLACE) == 0) {
             return 0;
         }
@@ -220,7 +226,7 @@ int put_in_place(const fs::path& from, const fs::path& to, Existing existing) {
         }
     }
     struct stat there {};
-    if (::lstat(to.c_str(), &there) == 0 && (existing == Existing::refuse || !S_ISREG(there.st_mode))) {
+    if (::lstat(to.c_str(), &there) == 0 && (!existing.replaced || !S_ISREG(there.st_mode))) {
         return EEXIST;
     }
     return ::rename(from.c_str(), to.c_str()) == 0 ? 0 : errno;
@@ -263,7 +269,7 @@ OutputFile::~OutputFile() {
 
 void OutputFile::commit() {
     struct stat old {};
-    if (existing_ == Existing::replace && ::lstat(final_.c_str(), &old) == 0 && S_ISREG(old.st_mode)) {
+    if (existing_.replaced && ::lstat(final_.c_str(), &old) == 0 && S_ISREG(old.st_mode)) {
         (void)::chmod(temporary_.c_str(), old.st_mode & 0777);
     }
     int error = -sync_of(temporary_);

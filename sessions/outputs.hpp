@@ -14,9 +14,17 @@
 namespace moescope::sessions {
 
 /// What to do with a file that is there.
-enum class Existing { refuse, replace };
-inline Existing existing_files(bool replace) {
-    return replace ? Existing::replace : Existing::refuse;
+struct Existing {
+    bool replaced = false;
+    std::string_view option = {};  ///< by which a person says that it shall be replaced; empty: there is none
+
+    static const Existing refuse, replace;
+};
+inline constexpr Existing Existing::refuse{false, {}};
+inline constexpr Existing Existing::replace{true, {}};
+/// `option`: as a person writes it, "--force"; lives as long as the program.
+constexpr Existing existing_files(bool replace, std::string_view option = {}) {
+    return {replace, option};
 }
 
 /// What an output is made from: files, and folders with all that lies in them. They are known again under other names,
@@ -36,7 +44,7 @@ void write_standard_output(std::string_view bytes);
 class OutputFile {
  public:
     /// Throws base::Error: an empty path or one with a zero byte, a folder, a device, a pipe, a part of a session, a
-    /// source, a folder that is not there, a file that is there (with Existing::refuse) or may not be written.
+    /// source, a folder that is not there, a file that is there (and not to be replaced) or may not be written.
     OutputFile(const std::filesystem::path& path, Existing existing, const Sources& sources = {});
     ~OutputFile();  ///< removes what was not committed
     OutputFile(const OutputFile&) = delete;

@@ -219,8 +219,9 @@ class FolderSession final : public Session {
     fs::path checkpoint_path(std::uint32_t run, std::uint64_t step) const override {
         return checkpoint_folder(folder_, run, step);
     }
-    std::vector<CheckpointInfo> checkpoints(std::uint32_t run, bool verify_hashes) const override {
-        return list_checkpoints(folder_, run, verify_hashes);
+    std::vector<CheckpointInfo> checkpoints(std::uint32_t run, bool verify_hashes,
+                                            const std::function<void()>& check) const override {
+        return list_checkpoints(folder_, run, verify_hashes, check);
     }
     void remove_checkpoint(const CheckpointInfo& checkpoint) override {
         writable();

@@ -76,7 +76,10 @@ class Session {
     virtual std::uint32_t new_run(const std::string& kind, const std::string& name) = 0;
     virtual std::filesystem::path checkpoint_path(std::uint32_t run,
                                                   std::uint64_t step) const = 0;  ///< checkpoints/run-3/step-00000400
-    virtual std::vector<CheckpointInfo> checkpoints(std::uint32_t run, bool verify_hashes) const = 0;  ///< oldest first
+    /// Oldest first. `check` is called while hashes are compared, which takes about a second for each GB, and may
+    /// throw.
+    virtual std::vector<CheckpointInfo> checkpoints(std::uint32_t run, bool verify_hashes,
+                                                    const std::function<void()>& check = {}) const = 0;
     virtual void remove_checkpoint(const CheckpointInfo& checkpoint) = 0;
 
     virtual void put_label(const Label& label) = 0;

@@ -207,8 +207,11 @@ CheckpointTensors::CheckpointTensors(const std::filesystem::path& path, const Mo
     }
 }
 
-void CheckpointTensors::read(const std::string& prefix, float* into) const {
+void CheckpointTensors::read(const std::string& prefix, float* into, const std::function<void()>& check) const {
     for (const NamedTensor& tensor : names_) {
+        if (check) {
+            check();
+        }
         file_.read_f32(prefix + tensor.name, {into + tensor.offset, tensor.count});
     }
 }

@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <functional>
 #include <memory>
 #include <string>
 #include <utility>
@@ -54,8 +55,8 @@ class CheckpointTensors {
  public:
     CheckpointTensors(const std::filesystem::path& path, const ModelConfig& model, const ParameterLayout& layout,
                       const std::vector<std::string>& prefixes);
-    /// Fills the flat buffer `into` of the layout.
-    void read(const std::string& prefix, float* into) const;
+    /// Fills the flat buffer `into` of the layout; `check` is called before each tensor and may throw.
+    void read(const std::string& prefix, float* into, const std::function<void()>& check = {}) const;
 
  private:
     SafetensorsFile file_;

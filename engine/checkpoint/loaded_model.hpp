@@ -10,6 +10,7 @@
 #include "engine/model/parameters.hpp"
 #include "engine/text/text_rules.hpp"
 #include "engine/text/tokenizer.hpp"
+#include "engine/text/vocabulary.hpp"
 
 namespace moescope::engine {
 
@@ -19,10 +20,12 @@ struct LoadedModel {
     ParameterLayout layout;
     Block memory;
     const float* parameters = nullptr;           ///< [layout.floats], inside memory
-    std::shared_ptr<const Tokenizer> tokenizer;  ///< null when the checkpoint has none
-    TextRules text;                              ///< of a model with a tokenizer
-    Sentence no_tokenizer;                       ///< why there is none, when that is known
-    std::uint64_t step = 0;                      ///< optimizer steps behind it
+    std::shared_ptr<const Tokenizer> tokenizer;  ///< null when the model has none of SentencePiece
+    /// Of an import with a tokenizer.json, for libllama: without `tokenizer`, or beside one without a portable form.
+    std::shared_ptr<const Vocabulary> vocabulary;
+    TextRules text;          ///< of a model with one of the two
+    Sentence no_tokenizer;   ///< why there is neither, when that is known
+    std::uint64_t step = 0;  ///< optimizer steps behind it
 };
 
 /// Reads config.json, model.safetensors, tokenizer.model and state.json of a checkpoint folder (Trainer::save). Every

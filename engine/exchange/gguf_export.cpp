@@ -2,12 +2,14 @@
 
 #include <algorithm>
 #include <cmath>
+#include <iterator>
 #include <limits>
 #include <nlohmann/json.hpp>
 #include <set>
 
 #include "engine/error.hpp"
 #include "engine/exchange/gguf_import.hpp"
+#include "engine/exchange/gguf_vocabulary.hpp"
 #include "engine/exchange/hugging_face_tokenizer.hpp"
 #include "engine/exchange/tokenizer_pieces.hpp"
 
@@ -141,7 +143,33 @@ GgufOutput output_of(const FileTensor& tensor, const float* parameters, GgufFloa
             [&tensor, parameters](std::span<float> values) { gather(values, parameters, tensor); }};
 }
 
-void add_tokenizer(GgufValues& values, const Tokenizer* tokenizer, const ModelConfig& model, ExportReport& report) {
+/// False when GGUF has no exact form of it.
+bool add_vocabulary(GgufValues& values, const GgufExportOptions& options, const ModelConfig& model,
+                    ExportReport& report) {
+    const Vocabulary& vocabulary = *options.vocabulary;
+    auto more = gguf_vocabulary_values(vocabulary, options.rules, model.vocabulary);
+    if (!more) {
+        return false;
+    }
+    values.insert(values.end(), std::make_move_iterator(more->begin()), std::make_move_iterator(more->end()));
+    report.notes.insert(report.notes.end(), vocabulary.notes.begin(), vocabulary.notes.end());
+    if (vocabulary.composes) {
+        report.notes.emplace_back(
+            "The tokenizer composes letters and their accents (NFC), which llama.cpp does not: a text with accents "
+            "that "
+            "are characters of their own gets other ids there.");
+    }
+    if (vocabulary.space == Vocabulary::Space::first || vocabulary.space == Vocabulary::Space::always) {
+        report.notes.emplace_back(
+            "The tokenizer puts a space before a text that has none, llama.cpp before every text: one that begins with "
+            "a "
+            "space gets other ids there.");
+    }
+    return true;
+}
+
+void add_tokenizer(GgufValues& values, const Tokenizer* tokenizer, const GgufExportOptions& options,
+                   const ModelConfig& model, ExportReport& report) {
     if (tokenizer != nullptr && has_portable_form(*tokenizer)) {
         for (auto& value : gguf_tokenizer_values(*tokenizer, model.vocabulary)) {
             values.push_back(std::move(value));
@@ -152,8 +180,11 @@ void add_tokenizer(GgufValues& values, const Tokenizer* tokenizer, const ModelCo
             "start and bytes that are no UTF-8; it puts no token before the text, where training had </s>.");
         return;
     }
+    if (options.vocabulary != nullptr && add_vocabulary(values, options, model, report)) {
+        return;
+    }
     values.emplace_back("tokenizer.ggml.model", std::string("no_vocab"));
-    report.notes.emplace_back(tokenizer == nullptr
+    report.notes.emplace_back(tokenizer == nullptr && options.vocabulary == nullptr
                                   ? kNoTokenizer
                                   : "The tokenizer was left out: GGUF has no exact form of its pieces or of the way it "
                                     "cuts text. Programs that open the file get and give token ids only.");
@@ -248,7 +279,7 @@ ExportReport export_gguf(const std::filesystem::path& path, const ModelConfig& m
     for (const auto& [key, value] : options.metadata) {
         values.emplace_back(key, value);
     }
-    add_tokenizer(values, tokenizer, model, report);
+    add_tokenizer(values, tokenizer, options, model, report);
     if (model.prediction_depth > 0) {
         report.notes.emplace_back(
             "The module for multi-token prediction was left out; it has no part in the next token.");

@@ -15,6 +15,8 @@ struct GgufExportOptions {
     GgufFloat type = GgufFloat::f32;              ///< of the matrices; vectors and routers are always f32
     std::string name = "moescope";                ///< general.name
     std::map<std::string, std::string> metadata;  ///< further text values, whole keys
+    const Vocabulary* vocabulary = nullptr;       ///< where the tokenizer is null or has no portable form
+    TextRules rules;                              ///< of the vocabulary
 };
 
 /// The architecture is the one in which libllama computes exactly what the configuration says: qwen3moe, olmoe, llama,

@@ -136,7 +136,15 @@ void write_weights(NewFolder& folder, const std::vector<FileTensor>& tensors, co
                  Json{{"metadata", {{"total_size", bytes}}}, {"weight_map", places}}.dump(2) + "\n");
 }
 
-void write_tokenizer(NewFolder& folder, const Tokenizer* tokenizer, const ModelConfig& model, ExportReport& report) {
+void write_tokenizer(NewFolder& folder, const Tokenizer* tokenizer, const Vocabulary* vocabulary,
+                     const ModelConfig& model, ExportReport& report) {
+    if (tokenizer == nullptr && vocabulary != nullptr) {
+        for (const auto& [name, bytes] : vocabulary->files) {
+            folder.write(name, bytes);
+        }
+        report.notes.emplace_back("The tokenizer's files are those of the model that this was made from.");
+        return;
+    }
     if (tokenizer == nullptr) {
         report.notes.emplace_back(kNoTokenizer);
         return;
@@ -173,7 +181,7 @@ void add_model_notes(ModelType type, const ModelConfig& model, ExportReport& rep
 }
 
 std::string readme(const ExportReport& report) {
-    std::string text = "A language model with a mixture of experts, trained with Moescope. Type: " + report.type +
+    std::string text = "A language model with a mixture of experts, written by Moescope. Type: " + report.type +
                        ", weights in float32.\n\n";
     for (const std::string& note : report.notes) {
         text += "- " + note + "\n";
@@ -185,7 +193,8 @@ std::string readme(const ExportReport& report) {
 
 ExportReport export_hugging_face(const std::filesystem::path& folder, const ModelConfig& model,
                                  const ParameterLayout& layout, const float* parameters, const Tokenizer* tokenizer,
-                                 const std::map<std::string, std::string>& metadata, std::uint64_t shard_bytes) {
+                                 const std::map<std::string, std::string>& metadata, std::uint64_t shard_bytes,
+                                 const Vocabulary* vocabulary, const TextRules& rules) {
     if (tokenizer != nullptr && tokenizer->size() > model.vocabulary) {
         throw Error(say("the tokenizer has {} pieces, but the model only {} tokens: they do not belong together",
                         tokenizer->size(), model.vocabulary));
@@ -195,14 +204,17 @@ ExportReport export_hugging_face(const std::filesystem::path& folder, const Mode
     NewFolder out(folder);
     Json config = write_hugging_face_config(type, model);
     Json generation = {{"_from_model_config", true}};
-    for (const char* key : {"bos_token_id", "eos_token_id"}) {
-        config[key] = generation[key] = tokenizer == nullptr ? Json() : Json(tokenizer->end_token());
-    }
+    const bool of_merges = tokenizer == nullptr && vocabulary != nullptr;
+    const Json end = tokenizer != nullptr ? Json(tokenizer->end_token()) : Json();
+    config["bos_token_id"] = generation["bos_token_id"] = of_merges && rules.begin ? Json(*rules.begin) : end;
+    config["eos_token_id"] = generation["eos_token_id"] = !of_merges || rules.ends.empty() ? end
+                                                          : rules.ends.size() == 1         ? Json(rules.ends.front())
+                                                                                           : Json(rules.ends);
     out.write("config.json", config.dump(2) + "\n");
     out.write("generation_config.json", generation.dump(2) + "\n");
     const auto tensors = hugging_face_tensors(type, model, layout, ExpertFiles::separate);
     write_weights(out, tensors, parameters, metadata, shard_bytes);
-    write_tokenizer(out, tokenizer, model, report);
+    write_tokenizer(out, tokenizer, vocabulary, model, report);
     add_model_notes(type, model, report);
     out.write("README.md", readme(report));
     out.finish();

@@ -8,7 +8,9 @@
 
 #include "engine/model/config.hpp"
 #include "engine/model/parameters.hpp"
+#include "engine/text/text_rules.hpp"
 #include "engine/text/tokenizer.hpp"
+#include "engine/text/vocabulary.hpp"
 
 namespace moescope::engine {
 
@@ -22,11 +24,13 @@ inline constexpr std::uint64_t kMaxShardBytes = 4'000'000'000;
 
 /// Writes config.json, generation_config.json, the weights in F32 (shards when they are larger than `shard_bytes`), the
 /// tokenizer and a README.md into `folder`, which must not exist or be empty; it appears whole or not at all. The type
-/// is the one that expresses the configuration exactly. `tokenizer` may be null. `metadata` goes into the headers of
-/// the weights. Throws Error, naming the settings that no type can express.
+/// is the one that expresses the configuration exactly. `tokenizer` may be null; the files of `vocabulary`, with what
+/// `rules` say of its tokens, are then written as they were read. `metadata` goes into the headers of the weights.
+/// Throws Error, naming the settings that no type can express.
 ExportReport export_hugging_face(const std::filesystem::path& folder, const ModelConfig& model,
                                  const ParameterLayout& layout, const float* parameters, const Tokenizer* tokenizer,
                                  const std::map<std::string, std::string>& metadata = {},
-                                 std::uint64_t shard_bytes = kMaxShardBytes);
+                                 std::uint64_t shard_bytes = kMaxShardBytes, const Vocabulary* vocabulary = nullptr,
+                                 const TextRules& rules = {});
 
 }  // namespace moescope::engine

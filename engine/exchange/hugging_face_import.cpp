@@ -6,6 +6,8 @@
 #include "engine/error.hpp"
 #include "engine/exchange/hugging_face_config.hpp"
 #include "engine/exchange/hugging_face_text.hpp"
+#include "engine/exchange/hugging_face_tokenizer.hpp"
+#include "engine/exchange/hugging_face_vocabulary.hpp"
 #include "engine/exchange/tokenizer_pieces.hpp"
 #include "engine/files/safetensors_folder.hpp"
 
@@ -79,16 +81,7 @@ std::map<std::string, StoredTensor> stored_tensors(const SafetensorsFolder& file
     return stored;
 }
 
-void read_tokenizer(const std::filesystem::path& folder, ImportedModel& out) {
-    const std::filesystem::path path = folder / "tokenizer.model";
-    std::error_code error;
-    if (!base::is_there(path)) {
-        const bool other = std::filesystem::exists(folder / "tokenizer.json", error);
-        leave_out_tokenizer(
-            out, other ? say("it has a tokenizer.json but no tokenizer.model, the kind that Moescope's own engine runs")
-                       : say("it has no tokenizer.model; copy the one it was trained with into its folder"));
-        return;
-    }
+void read_sentencepiece(const std::filesystem::path& path, ImportedModel& out) {
     std::string bytes;
     try {
         bytes = base::read_file(path, kMaxTokenizerBytes);
@@ -96,6 +89,58 @@ void read_tokenizer(const std::filesystem::path& folder, ImportedModel& out) {
         return leave_out_tokenizer(out, say("its tokenizer cannot be used: {}", problem));
     }
     take_tokenizer(out, std::move(bytes));
+}
+
+void read_vocabulary(const std::filesystem::path& folder, ImportedModel& out) {
+    try {
+        out.vocabulary = read_hugging_face_vocabulary(folder, out.model.vocabulary);
+    } catch (const Error& problem) {
+        return leave_out_tokenizer(out, problem.sentence());
+    }
+    out.notes.insert(out.notes.end(), out.vocabulary->notes.begin(), out.vocabulary->notes.end());
+}
+
+/// tokenizer.model where it is one of SentencePiece, which our engine runs itself and trains with; else tokenizer.json.
+void read_tokenizer(const std::filesystem::path& folder, ImportedModel& out) {
+    const std::filesystem::path model = folder / "tokenizer.model";
+    const bool of_merges = base::is_there(folder / "tokenizer.json");
+    if (base::is_there(model)) {
+        const std::size_t notes = out.notes.size();
+        read_sentencepiece(model, out);
+        if (out.tokenizer && of_merges && !has_portable_form(*out.tokenizer)) {
+            try {
+                out.vocabulary = read_hugging_face_vocabulary(folder, out.model.vocabulary);
+            } catch (const Error&) {  // the other one runs; an export will say what it had to leave out
+            }
+        }
+        if (out.tokenizer || !of_merges) {
+            return;
+        }
+        out.notes.resize(notes);  // of another kind, as a list for tiktoken is
+        out.no_tokenizer = {};
+    }
+    if (!of_merges) {
+        return leave_out_tokenizer(
+            out, say("it has neither tokenizer.model nor tokenizer.json; copy the one it was trained with into its "
+                     "folder"));
+    }
+    read_vocabulary(folder, out);
+}
+
+/// What the files say about texts, for the tokenizer that runs.
+void read_text(const std::filesystem::path& folder, const nlohmann::json& settings, ImportedModel& out) {
+    const int vocabulary = out.model.vocabulary;
+    try {
+        if (out.tokenizer) {
+            out.text = read_hugging_face_text(folder, settings, *out.tokenizer, vocabulary, out.notes);
+        } else if (out.vocabulary) {
+            out.text = read_hugging_face_text(folder, settings, *out.vocabulary, vocabulary, out.notes);
+        }
+    } catch (const Error& problem) {  // the weights are none the worse for it
+        out.tokenizer.reset();
+        out.vocabulary.reset();
+        leave_out_tokenizer(out, say("its tokenizer cannot be used: {}", problem));
+    }
 }
 
 }  // namespace
@@ -117,14 +162,7 @@ ImportedModel import_hugging_face(const std::filesystem::path& folder) {
     read_parameters(out, tensors,
                     [&](const FileTensor& tensor, std::span<float> values) { files.read_floats(tensor.name, values); });
     read_tokenizer(folder, out);
-    if (out.tokenizer) {
-        try {
-            out.text = read_hugging_face_text(folder, settings, *out.tokenizer, out.model.vocabulary, out.notes);
-        } catch (const Error& problem) {  // the weights are none the worse for it
-            out.tokenizer.reset();
-            leave_out_tokenizer(out, say("its tokenizer cannot be used: {}", problem));
-        }
-    }
+    read_text(folder, settings, out);
     return out;
 }
 

@@ -1,5 +1,8 @@
 #include "engine/exchange/hugging_face_text.hpp"
 
+#include <functional>
+#include <utility>
+
 #include "base/input_file.hpp"
 #include "base/json_fields.hpp"
 #include "base/utf8.hpp"
@@ -25,15 +28,51 @@ std::string token_text(const Json& value) {
     return text.is_string() ? text.get<std::string>() : std::string();
 }
 
+/// What a tokenizer itself says.
+struct OfTokenizer {
+    std::map<std::string, std::int32_t> special;  ///< texts that are one token each wherever a template writes them
+    std::optional<std::int32_t> begin, end;
+    bool knows_begin = false;  ///< `begin` is what it puts before a text; a bos_token of the settings is but a name
+    std::function<std::optional<std::int32_t>(const std::string&)> find;  ///< any further token of this text
+};
+
+OfTokenizer of_tokenizer(const Tokenizer& tokenizer) {
+    OfTokenizer of;
+    const std::vector<TokenizerPiece> pieces = read_tokenizer_pieces(tokenizer.model_bytes()).pieces;
+    for (std::size_t token = 0; token < pieces.size(); ++token) {
+        if (pieces[token].kind == TokenizerPiece::Kind::control ||
+            pieces[token].kind == TokenizerPiece::Kind::unknown) {
+            of.special.emplace(pieces[token].text, static_cast<std::int32_t>(token));
+        }
+    }
+    of.begin = tokenizer.begin_token();
+    of.end = tokenizer.end_token();
+    of.find = [](const std::string&) { return std::nullopt; };
+    return of;
+}
+
+OfTokenizer of_vocabulary(const Vocabulary& vocabulary) {
+    OfTokenizer of;
+    for (const Vocabulary::Added& added : vocabulary.added) {
+        if (added.special) {
+            of.special.emplace(added.text, added.id);
+        }
+    }
+    of.begin = vocabulary.begin;
+    of.knows_begin = true;
+    of.find = [&vocabulary](const std::string& text) { return vocabulary.find(text); };
+    return of;
+}
+
 class Reader {
  public:
-    Reader(const std::filesystem::path& folder, const Json& config, const Tokenizer& tokenizer, int vocabulary,
+    Reader(const std::filesystem::path& folder, const Json& config, OfTokenizer tokenizer, int vocabulary,
            std::vector<std::string>& notes)
         : folder_(folder),
           settings_(optional_json(folder / "tokenizer_config.json")),
           generation_(optional_json(folder / "generation_config.json")),
           config_(config),
-          tokenizer_(tokenizer),
+          tokenizer_(std::move(tokenizer)),
           vocabulary_(vocabulary),
           notes_(notes) {}
 
@@ -44,8 +83,8 @@ class Reader {
         rules_.begin = begin_token();
         read_ends();
         rules_.chat_template = chat_template();
-        for (auto& [text, token] : {std::pair(&rules_.begin_text, rules_.begin),
-                                    std::pair(&rules_.end_text, std::optional(rules_.ends.front()))}) {
+        const auto end = rules_.ends.empty() ? std::nullopt : std::optional(rules_.ends.front());
+        for (auto& [text, token] : {std::pair(&rules_.begin_text, rules_.begin), std::pair(&rules_.end_text, end)}) {
             if (text->empty() && token) {
                 *text = text_of(*token);
             }
@@ -55,13 +94,7 @@ class Reader {
 
  private:
     void read_special() {
-        const std::vector<TokenizerPiece> pieces = read_tokenizer_pieces(tokenizer_.model_bytes()).pieces;
-        for (std::size_t token = 0; token < pieces.size(); ++token) {
-            if (pieces[token].kind == TokenizerPiece::Kind::control ||
-                pieces[token].kind == TokenizerPiece::Kind::unknown) {
-                rules_.special.emplace(pieces[token].text, static_cast<std::int32_t>(token));
-            }
-        }
+        rules_.special = tokenizer_.special;
         const Json& added = member(settings_, "added_tokens_decoder");
         if (!added.is_object()) {
             return;
@@ -69,7 +102,9 @@ class Reader {
         for (const auto& [key, value] : added.items()) {
             const bool number = !key.empty() && key.size() < 10 && key.find_first_not_of("0123456789") == key.npos;
             const std::string text = token_text(value);
-            if (number && !text.empty() && std::stoi(key) < vocabulary_) {
+            // A tokenizer.json has told of those that are merely added.
+            const bool counts = !tokenizer_.knows_begin || base::flag_of(value, "special");
+            if (number && counts && !text.empty() && std::stoi(key) < vocabulary_) {
                 rules_.special[text] = std::stoi(key);
             }
         }
@@ -83,7 +118,9 @@ class Reader {
     }
     std::optional<std::int32_t> token(const std::string& text) const {
         const auto found = rules_.special.find(text);
-        return found == rules_.special.end() ? std::nullopt : std::optional(found->second);
+        return found != rules_.special.end() ? std::optional(found->second)
+               : text.empty()                ? std::nullopt
+                                             : tokenizer_.find(text);
     }
     std::string text_of(std::int32_t wanted) const {
         for (const auto& [text, number] : rules_.special) {
@@ -99,6 +136,9 @@ class Reader {
         if (adds.is_boolean() && !adds.get<bool>()) {
             return std::nullopt;
         }
+        if (!adds.is_boolean() && tokenizer_.knows_begin) {
+            return tokenizer_.begin;
+        }
         if (settings_.contains("bos_token")) {
             if (settings_["bos_token"].is_null()) {
                 return std::nullopt;
@@ -111,7 +151,7 @@ class Reader {
         if (config_.contains("bos_token_id")) {
             return token(config_["bos_token_id"]);
         }
-        return tokenizer_.begin_token();
+        return tokenizer_.begin;
     }
 
     void read_ends() {
@@ -127,7 +167,11 @@ class Reader {
                 return;
             }
         }
-        rules_.ends.push_back(token(rules_.end_text).value_or(tokenizer_.end_token()));
+        if (const auto end = token(rules_.end_text)) {
+            rules_.ends.push_back(*end);
+        } else if (tokenizer_.end) {
+            rules_.ends.push_back(*tokenizer_.end);
+        }
     }
 
     /// A file of its own in newer folders; else beside the other settings, alone or under a name among others.
@@ -164,7 +208,7 @@ class Reader {
     const std::filesystem::path& folder_;
     const Json settings_, generation_;
     const Json& config_;
-    const Tokenizer& tokenizer_;
+    const OfTokenizer tokenizer_;
     const int vocabulary_;
     std::vector<std::string>& notes_;
     TextRules rules_;
@@ -174,7 +218,12 @@ class Reader {
 
 TextRules read_hugging_face_text(const std::filesystem::path& folder, const Json& config, const Tokenizer& tokenizer,
                                  int vocabulary, std::vector<std::string>& notes) {
-    return Reader(folder, config, tokenizer, vocabulary, notes).read();
+    return Reader(folder, config, of_tokenizer(tokenizer), vocabulary, notes).read();
+}
+
+TextRules read_hugging_face_text(const std::filesystem::path& folder, const Json& config, const Vocabulary& tokenizer,
+                                 int vocabulary, std::vector<std::string>& notes) {
+    return Reader(folder, config, of_vocabulary(tokenizer), vocabulary, notes).read();
 }
 
 }  // namespace moescope::engine

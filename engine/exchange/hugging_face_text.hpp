@@ -8,6 +8,7 @@
 
 #include "engine/text/text_rules.hpp"
 #include "engine/text/tokenizer.hpp"
+#include "engine/text/vocabulary.hpp"
 
 namespace moescope::engine {
 
@@ -18,5 +19,9 @@ namespace moescope::engine {
 /// to `notes` what cannot be followed. Throws Error naming a file that cannot be read.
 TextRules read_hugging_face_text(const std::filesystem::path& folder, const nlohmann::json& config,
                                  const Tokenizer& tokenizer, int vocabulary, std::vector<std::string>& notes);
+/// The same for a tokenizer.json, which itself says what it puts before a text: bos_token counts only where the
+/// settings say add_bos_token. Without any end token there is none.
+TextRules read_hugging_face_text(const std::filesystem::path& folder, const nlohmann::json& config,
+                                 const Vocabulary& tokenizer, int vocabulary, std::vector<std::string>& notes);
 
 }  // namespace moescope::engine

@@ -1,5 +1,5 @@
 // A model that was read from a file of another program's making: our configuration, the parameters in our layout, and
-// the tokenizer when the file has one that we can run.
+// the tokenizer when the file has one that can be run.
 #pragma once
 
 #include <filesystem>
@@ -16,6 +16,7 @@
 #include "engine/model/parameters.hpp"
 #include "engine/text/text_rules.hpp"
 #include "engine/text/tokenizer.hpp"
+#include "engine/text/vocabulary.hpp"
 
 namespace moescope::engine {
 
@@ -25,10 +26,12 @@ struct ImportedModel {
     ParameterLayout layout;
     Block memory;
     float* parameters = nullptr;                 ///< [layout.floats], inside memory
-    std::shared_ptr<const Tokenizer> tokenizer;  ///< null when the file has none that we can run
-    TextRules text;                              ///< of a model that has a tokenizer
-    Sentence no_tokenizer;                       ///< why there is none: "it has no tokenizer"
-    std::vector<std::string> notes;              ///< what was left out or limited, one sentence each
+    std::shared_ptr<const Tokenizer> tokenizer;  ///< null when the file has none of SentencePiece
+    /// Of a tokenizer.json, which libllama runs: without `tokenizer`, or where that has no portable form.
+    std::shared_ptr<const Vocabulary> vocabulary;
+    TextRules text;                  ///< of a model that has one of the two
+    Sentence no_tokenizer;           ///< why there is none: "it has no tokenizer"
+    std::vector<std::string> notes;  ///< what was left out or limited, one sentence each
 };
 
 /// What a file says about one of its tensors.

@@ -15,6 +15,7 @@ OpenedWeights take(ImportedModel imported, const std::string& format) {
     model->memory = std::move(imported.memory);
     model->parameters = imported.parameters;
     model->tokenizer = std::move(imported.tokenizer);
+    model->vocabulary = std::move(imported.vocabulary);
     model->text = std::move(imported.text);
     model->no_tokenizer = std::move(imported.no_tokenizer);
     return {std::move(model), format, imported.type, std::move(imported.notes)};

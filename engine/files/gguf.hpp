@@ -53,8 +53,8 @@ struct GgufModel {
     GgufHeader header;  ///< of the first file, with the tensors of all
     std::vector<std::filesystem::path> parts;
 };
-/// `path`: any part, or a whole file. Every part is read and checked as read_gguf does. Throws Error that names the
-/// file, unless it is `path` itself.
+/// `path`: any part, or a whole file. Every part is read and checked as read_gguf does, and whether all tensors are
+/// there that the first part counts. Throws Error that names the file, unless it is `path` itself.
 GgufModel read_gguf_model(const std::filesystem::path& path);
 
 /// Name of the value of the key general.file_type, for example "Q4_K_M"; "" when unknown.

@@ -128,6 +128,12 @@ GgufModel read_gguf_model(const std::filesystem::path& path) {
             model.header = std::move(header);
         }
     }
+    if (const std::uint64_t said = count_of(model.header, "split.tensors.count"); said > 0 && said != tensors.size()) {
+        throw Error(
+            say("is one part of a model in {} files that is said to have {} tensors, but they hold {}; get the "
+                "files again",
+                part.count, said, tensors.size()));
+    }
     model.header.tensors = std::move(tensors);
     return model;
 }

@@ -119,7 +119,7 @@ std::vector<std::string> neighbours(const fs::path& folder, const std::vector<st
     return list;
 }
 
-/// A model as Hugging Face keeps it: config.json names the type; one safetensors file, or shards with their list.
+/// A model as Hugging Face keeps it: config.json names the type; one safetensors file, or shards.
 void inspect_hugging_face(const fs::path& path, nlohmann::json config, FileReport& report) {
     report.kind = FileKind::hugging_face;
     std::error_code error;
@@ -134,6 +134,7 @@ void inspect_hugging_face(const fs::path& path, nlohmann::json config, FileRepor
     for (const std::string& file : files) {
         add_tensors(path / file, all);
     }
+    const SafetensorsFolder agreed(path);  // list and files name the same tensors
     put_tensors(all, report);
     report.details["architecture"] = base::shown_name(base::text_of(config, "model_type"));
     report.details["precision"] = all.main_type();
@@ -148,7 +149,8 @@ void inspect_hugging_face(const fs::path& path, nlohmann::json config, FileRepor
     std::vector<std::string> others = neighbours(path, files);
     others.resize(std::min(others.size(), kShownNeighbours));
     report.details["not_read"] = std::move(others);
-    report.details["tokenizer"] = fs::exists(path / "tokenizer.model", error);
+    report.details["tokenizer"] =
+        fs::exists(path / "tokenizer.model", error) || fs::exists(path / "tokenizer.json", error);
 }
 
 /// Empty when the files of a checkpoint that are there have the sizes that they were saved with.

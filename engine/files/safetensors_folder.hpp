@@ -1,5 +1,5 @@
-// The weights of a Hugging Face folder: model.safetensors, or shards that model.safetensors.index.json lists. Strict:
-// the list and the shards must name the same tensors, each once.
+// The weights of a Hugging Face folder: model.safetensors, or shards that model.safetensors.index.json lists, or shards
+// that their names alone make one model. Strict: the list and the shards must name the same tensors, each once.
 #pragma once
 
 #include <filesystem>
@@ -14,8 +14,9 @@
 namespace moescope::engine {
 
 /// Names of the files that hold the weights of `folder`, as transformers chooses them: model.safetensors, else the
-/// shards of the list. What lies beside them (an adapter, a copy, a damaged download, ._ files) is no part of the
-/// model. Throws Error when there is neither.
+/// shards of the list. Without either, the shards that number themselves, "model-00001-of-00003.safetensors", of which
+/// none may be missing. What lies beside them (an adapter, a copy, a damaged download, ._ files) is no part of the
+/// model. Throws Error when there is none of these, and when the list names a file that is not there.
 std::vector<std::string> weight_files(const std::filesystem::path& folder);
 
 class SafetensorsFolder {

@@ -1,5 +1,6 @@
 #include "engine/model/arena.hpp"
 
+#include <algorithm>
 #include <cstdlib>
 #include <cstring>
 #include <string>
@@ -34,7 +35,8 @@ void Block::Free::operator()(std::byte* p) const {
     std::free(p);
 }
 
-Block::Block(std::uint64_t bytes) : size_(checked_sum(bytes, kAlign, marked("memory")) / kAlign * kAlign) {
+Block::Block(std::uint64_t bytes, const std::function<void()>& check)
+    : size_(checked_sum(bytes, kAlign, marked("memory")) / kAlign * kAlign) {
     const bool large = size_ >= kLarge;
     if (large) {  // the system promises more than it has and ends the process that believes it
         if (const std::uint64_t available = available_memory(); size_ > available) {
@@ -55,7 +57,13 @@ Block::Block(std::uint64_t bytes) : size_(checked_sum(bytes, kAlign, marked("mem
         ::madvise(data_.get(), size_, MADV_HUGEPAGE);
     }
 #endif
-    std::memset(data_.get(), 0, size_);
+    constexpr std::uint64_t kPiece = std::uint64_t{16} << 20;
+    for (std::uint64_t at = 0; at < size_; at += kPiece) {
+        if (check) {
+            check();
+        }
+        std::memset(data_.get() + at, 0, std::min(kPiece, size_ - at));
+    }
 }
 
 std::uint64_t Arena::advance(std::uint64_t bytes) {

@@ -5,6 +5,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 
 #include "engine/error.hpp"
@@ -15,11 +16,13 @@ namespace moescope::engine {
 std::uint64_t checked_product(std::uint64_t a, std::uint64_t b, base::Marked what);
 std::uint64_t checked_sum(std::uint64_t a, std::uint64_t b, base::Marked what);
 
-/// Zeroed, 64-byte aligned memory. Every page is touched when it is made. Throws Error when there is not enough.
+/// Zeroed, 64-byte aligned memory. Every page is touched when it is made, which takes seconds for some GB on a machine
+/// that has other work. Throws Error when there is not enough, and what `check` throws, which is called before each
+/// 16 MiB.
 class Block {
  public:
     Block() = default;
-    explicit Block(std::uint64_t bytes);
+    explicit Block(std::uint64_t bytes, const std::function<void()>& check = {});
     std::byte* data() const { return data_.get(); }
     std::uint64_t size() const { return size_; }
 

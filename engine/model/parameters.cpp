@@ -347,8 +347,11 @@ std::vector<NamedTensor> name_tensors(const ModelConfig& model, const ParameterL
 }
 
 void initialise_parameters(float* parameters, const ParameterLayout& layout, const ModelConfig& model,
-                           std::uint64_t seed) {
+                           std::uint64_t seed, const std::function<void()>& check) {
     for (const TensorSpec& tensor : layout.tensors) {
+        if (check) {
+            check();
+        }
         const std::uint64_t first = tensor.offset - bias_floats_before(layout, tensor.offset);
         start_piece(parameters, tensor, {tensor.offset, first, tensor.count}, model, seed);
     }

@@ -6,6 +6,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <string>
 #include <vector>
 
@@ -114,9 +115,10 @@ ParameterLayout make_layout(const ModelConfig& model);
 /// Every tensor under its saved name, in a fixed order: the order of hashing.
 std::vector<NamedTensor> name_tensors(const ModelConfig& model, const ParameterLayout& layout);
 
-/// Each block as its Start says. The same bytes for the same seed on every machine.
+/// Each block as its Start says. The same bytes for the same seed on every machine. `check` is called before each
+/// tensor and may throw.
 void initialise_parameters(float* parameters, const ParameterLayout& layout, const ModelConfig& model,
-                           std::uint64_t seed);
+                           std::uint64_t seed, const std::function<void()>& check = {});
 /// One expert of one layer as it was at the start of a run with this seed.
 void initialise_expert(float* parameters, const ParameterLayout& layout, const ModelConfig& model, std::size_t layer,
                        int expert, std::uint64_t seed);

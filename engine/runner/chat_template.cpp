@@ -27,6 +27,8 @@ namespace {
 
 constexpr CallLimits kLimits = {std::chrono::seconds(5), std::uint64_t{512} << 20, std::uint64_t{256} << 10};
 
+#ifdef MOESCOPE_HAVE_LLAMA
+
 /// A template's own words for one line: no control characters, not too long.
 Sentence quoted(std::string text) {
     text = base::to_valid_utf8(text);
@@ -35,8 +37,6 @@ Sentence quoted(std::string text) {
     constexpr std::size_t kMost = 300;
     return Sentence::verbatim(base::shortened(std::move(text), kMost));
 }
-
-#ifdef MOESCOPE_HAVE_LLAMA
 
 // What the child answers: one of these, then the pieces or a text.
 constexpr char kPieces = 'P', kRefused = 'R', kFailed = 'F', kNoPrompt = 'U', kNoSystem = 'S', kNumber = 'N',

@@ -2,9 +2,7 @@
 
 #include <algorithm>
 #include <cstring>
-#include <limits>
 #include <llama.h>
-#include <mutex>
 #include <string_view>
 #include <thread>
 
@@ -13,7 +11,9 @@
 #include "engine/runner/chat_prompt.hpp"
 #include "engine/runner/generation.hpp"
 #include "engine/runner/llama_batch.hpp"
+#include "engine/runner/llama_log.hpp"
 #include "engine/runner/llama_routing.hpp"
+#include "engine/runner/llama_text.hpp"
 
 namespace moescope::engine {
 namespace {
@@ -21,41 +21,6 @@ namespace {
 constexpr int kMaxContext = 4096;         // tokens; the cache of keys and values grows with it
 constexpr int kBatch = 512;               // prompt tokens per pass
 constexpr std::size_t kLogitsChunk = 64;  // positions whose logits libllama holds at once
-
-// libllama has one log callback for the whole process. While a thread opens a model its errors are collected here;
-// everything else it has to say is dropped.
-thread_local std::string* log_of_this_thread = nullptr;
-
-void collect_log(ggml_log_level level, const char* text, void* /*user_data*/) {
-    if (log_of_this_thread != nullptr && level == GGML_LOG_LEVEL_ERROR && log_of_this_thread->size() < 2000) {
-        *log_of_this_thread += text;
-    }
-}
-
-class LogCapture {
- public:
-    LogCapture() { log_of_this_thread = &text_; }
-    ~LogCapture() { log_of_this_thread = nullptr; }
-    LogCapture(const LogCapture&) = delete;
-    LogCapture& operator=(const LogCapture&) = delete;
-
-    /// The first line, which names the cause; the lines after it only pass it on.
-    Sentence reason() const {
-        const std::string line = base::to_valid_utf8(text_.substr(0, text_.find('\n')));
-        return line.empty() ? say("libllama gave no reason") : Sentence::verbatim(line);
-    }
-
- private:
-    std::string text_;
-};
-
-void start_libllama() {
-    static std::once_flag once;
-    std::call_once(once, [] {
-        llama_log_set(collect_log, nullptr);
-        llama_backend_init();
-    });
-}
 
 bool should_abort(void* cancel) {
     const auto* flag = static_cast<const std::atomic<bool>* const*>(cancel);
@@ -252,23 +217,7 @@ std::vector<std::int32_t> LlamaModel::tokens_of(std::string_view text, bool add_
     if (const Sentence problem = text_problem(vocab_); !problem.empty()) {
         throw Error(say("{} cannot read or write text: {}; logits of token ids can be had", name_, problem));
     }
-    if (text.size() > static_cast<std::size_t>(std::numeric_limits<std::int32_t>::max()) / 2) {
-        throw Error(say("a text of {} bytes is too long for a model; shorten it", text.size()));
-    }
-    const auto length = static_cast<std::int32_t>(text.size());
-    std::vector<std::int32_t> tokens(text.size() + 2);  // never more tokens than bytes, plus begin and end
-    std::int32_t count = llama_tokenize(vocab_, text.data(), length, tokens.data(),
-                                        static_cast<std::int32_t>(tokens.size()), add_special, parse_special);
-    if (count < 0) {  // more after all: the answer is the number needed
-        tokens.resize(static_cast<std::size_t>(-static_cast<std::int64_t>(count)));
-        count = llama_tokenize(vocab_, text.data(), length, tokens.data(), static_cast<std::int32_t>(tokens.size()),
-                               add_special, parse_special);
-    }
-    if (count < 0) {
-        throw Error(say("the text could not be split into tokens"));
-    }
-    tokens.resize(static_cast<std::size_t>(count));
-    return tokens;
+    return tokens_of_text(vocab_, text, add_special, parse_special);
 }
 
 void LlamaModel::read_special_texts() {

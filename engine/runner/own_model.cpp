@@ -8,6 +8,7 @@
 #include "engine/generate/forward_logits.hpp"
 #include "engine/generate/owned_decoder.hpp"
 #include "engine/runner/chat_prompt.hpp"
+#include "engine/runner/foreign_tokenizer.hpp"
 #include "engine/runner/generation.hpp"
 #include "engine/runner/own_routing.hpp"
 #include "kernels/cpu/parallel.hpp"
@@ -41,6 +42,9 @@ class OwnModel final : public LanguageModel, private TokenModel {
         for (const auto& [text, token] : model_->text.special) {
             special_.add(text, SpecialTexts::Kind::control);
         }
+        if (!model_->tokenizer && model_->vocabulary) {
+            open_vocabulary(*model_->vocabulary);
+        }
     }
 
     const ModelInfo& info() const override { return info_; }
@@ -51,7 +55,7 @@ class OwnModel final : public LanguageModel, private TokenModel {
 
     // `special`: the text begins, so it has the begin token.
     std::vector<std::int32_t> tokenize(const std::string& text, bool special) const override {
-        std::vector<std::int32_t> tokens = tokenizer().encode(text);
+        std::vector<std::int32_t> tokens = encode(text, ForeignTokenizer::Place::start);
         if (special) {
             put_begin_token(tokens);
         }
@@ -67,14 +71,15 @@ class OwnModel final : public LanguageModel, private TokenModel {
         }
         if (!shown.in_template) {
             shown.text = request.prompt;
-            shown.tokens = tokenizer().encode(request.prompt);
+            shown.tokens = encode(request.prompt, ForeignTokenizer::Place::start);
         } else {
             const TextRules& rules = model_->text;
             const std::vector<PromptPart> parts =
                 chat_parts(rules.chat_template, request, {rules.begin_text, rules.end_text}, special_, cancel);
             shown.text = joined(parts);
+            auto place = ForeignTokenizer::Place::start;
             for (const PromptPart& part : parts) {
-                append_tokens(part, shown.tokens);
+                append_tokens(part, shown.tokens, place);
             }
         }
         if (!shown.tokens.empty()) {
@@ -92,7 +97,9 @@ class OwnModel final : public LanguageModel, private TokenModel {
         return forward_logits(*model_, tokens, threads_);
     }
     std::string token_bytes(std::int32_t token) const override {
-        return model_->tokenizer ? model_->tokenizer->piece_bytes(token) : std::string();
+        return model_->tokenizer    ? model_->tokenizer->piece_bytes(token)
+               : model_->vocabulary ? model_->vocabulary->bytes_of(token)
+                                    : std::string();
     }
     bool ends_text(std::int32_t token) const override {
         const std::vector<std::int32_t>& ends = model_->text.ends;
@@ -121,16 +128,35 @@ class OwnModel final : public LanguageModel, private TokenModel {
     }
 
  private:
-    const Tokenizer& tokenizer() const {
-        if (!model_->tokenizer && !model_->no_tokenizer.empty()) {
-            throw Error(
-                say("{} cannot read or write text: {}; logits of token ids can be had", name_, model_->no_tokenizer));
+    void open_vocabulary(const Vocabulary& vocabulary) {
+        for (const Vocabulary::Added& added : vocabulary.added) {
+            if (!added.special) {
+                special_.add(added.text, SpecialTexts::Kind::defined);
+            }
         }
-        if (!model_->tokenizer) {
-            throw Error(say(
-                "{} has no tokenizer.model, so it cannot read or write text; copy the one it was trained with", name_));
+#ifdef MOESCOPE_HAVE_LLAMA
+        try {
+            foreign_ = open_foreign_tokenizer(vocabulary);
+        } catch (const Error& problem) {  // the weights are none the worse for it
+            no_tokenizer_ = problem.sentence();
         }
-        return *model_->tokenizer;
+#else
+        no_tokenizer_ = say("its tokenizer.json needs libllama, which this build was made without");
+#endif
+    }
+    /// Of text alone: what special tokens spell in it stays text.
+    std::vector<std::int32_t> encode(std::string_view text, ForeignTokenizer::Place place) const {
+        if (model_->tokenizer) {
+            return model_->tokenizer->encode(text);
+        }
+        if (foreign_) {
+            return foreign_->encode(text, place);
+        }
+        if (const Sentence& why = no_tokenizer_.empty() ? model_->no_tokenizer : no_tokenizer_; !why.empty()) {
+            throw Error(say("{} cannot read or write text: {}; logits of token ids can be had", name_, why));
+        }
+        throw Error(
+            say("{} has no tokenizer.model, so it cannot read or write text; copy the one it was trained with", name_));
     }
     void put_begin_token(std::vector<std::int32_t>& tokens) const {
         const std::optional<std::int32_t> begin = model_->text.begin;
@@ -139,16 +165,21 @@ class OwnModel final : public LanguageModel, private TokenModel {
         }
     }
     /// The tokenizer reads plain text only: what is special in a part is one token, and what lies between is text.
-    void append_tokens(const PromptPart& part, std::vector<std::int32_t>& tokens) const {
+    /// `place`: of the part, then of the next one.
+    void append_tokens(const PromptPart& part, std::vector<std::int32_t>& tokens,
+                       ForeignTokenizer::Place& place) const {
         const std::string_view text = part.text;
         std::size_t from = 0;
         const auto append_text = [&](std::size_t end) {
             if (end > from) {
-                const std::vector<std::int32_t> plain = tokenizer().encode(text.substr(from, end - from));
+                const std::vector<std::int32_t> plain = encode(text.substr(from, end - from), place);
                 tokens.insert(tokens.end(), plain.begin(), plain.end());
+                place = ForeignTokenizer::Place::inside;
             }
         };
-        const auto places = part.plain ? std::vector<SpecialTexts::Place>() : special_.places(text);
+        auto places = part.plain ? std::vector<SpecialTexts::Place>() : special_.places(text);
+        // The tokenizer finds those that are merely added by itself.
+        std::erase_if(places, [](const auto& one) { return one.kind != SpecialTexts::Kind::control; });
         for (std::size_t i = 0; i < places.size(); ++i) {
             const bool longest = i + 1 == places.size() || places[i + 1].begin != places[i].begin;
             if (places[i].begin < from || !longest) {
@@ -158,10 +189,13 @@ class OwnModel final : public LanguageModel, private TokenModel {
             tokens.push_back(
                 model_->text.special.at(std::string(text.substr(places[i].begin, places[i].end - places[i].begin))));
             from = places[i].end;
+            place = ForeignTokenizer::Place::after_token;
         }
         append_text(text.size());
     }
-    int context_length() const override { return info_.context; }
+    int context_length() const override {
+        return info_.context;
+    }
     int most_answers() const override {
         const std::uint64_t text = cache_bytes(model_->config.model, info_.context);
         return static_cast<int>(
@@ -195,9 +229,11 @@ class OwnModel final : public LanguageModel, private TokenModel {
 
     std::string name_;
     std::shared_ptr<const LoadedModel> model_;
-    std::optional<OwnedDecoder> decoder_;  ///< with as many texts as answers were asked for so far
-    std::unique_ptr<RoutedModel> routed_;  ///< null until it is asked for
-    std::vector<DecoderRow> rows_;         ///< kept between calls to spare allocations
+    std::unique_ptr<const ForeignTokenizer> foreign_;  ///< of a vocabulary, where there is no tokenizer of ours
+    Sentence no_tokenizer_;                            ///< why the vocabulary is not used
+    std::optional<OwnedDecoder> decoder_;              ///< with as many texts as answers were asked for so far
+    std::unique_ptr<RoutedModel> routed_;              ///< null until it is asked for
+    std::vector<DecoderRow> rows_;                     ///< kept between calls to spare allocations
     int threads_ = 0;
     ModelInfo info_;
     SpecialTexts special_;

@@ -131,13 +131,13 @@ bool all_finite(const float* values, std::uint64_t count) {
 }  // namespace
 
 struct Trainer::Impl {
-    Impl(const RunConfig& run, std::shared_ptr<const Dataset> dataset)
+    Impl(const RunConfig& run, std::shared_ptr<const Dataset> dataset, const StopCheck& check)
         : config(run),
           now(run),
           data(std::move(dataset)),
           layout(make_layout(config.model)),
           threads(threads_of(config)),
-          memory(plan_run(config).memory_bytes),
+          memory(plan_run(config).memory_bytes, check),
           order(data->train_tokens.size(), static_cast<std::uint64_t>(config.model.context), config.train.seed,
                 data->in_order) {
         kernels::set_workers(threads);
@@ -557,11 +557,11 @@ struct Trainer::Impl {
     }
 
     void load(const std::filesystem::path& folder, const CheckpointTensors& model, const CheckpointState& state,
-              bool fork) {
+              bool fork, const StopCheck& check) {
         const CheckpointTensors moments(folder / kOptimizerFile, config.model, layout, {"m.", "v."});
-        model.read("", buffers.parameters);
-        moments.read("m.", buffers.first_moment);
-        moments.read("v.", buffers.second_moment);
+        model.read("", buffers.parameters, check);
+        moments.read("m.", buffers.first_moment, check);
+        moments.read("v.", buffers.second_moment, check);
         steps = state.step;
         updates = state.updates;
         sequences = state.sequences;
@@ -657,17 +657,18 @@ struct Trainer::Impl {
 Trainer::Trainer() = default;
 Trainer::~Trainer() = default;
 
-Trainer::Trainer(const RunConfig& config, std::shared_ptr<const Dataset> data) {
+Trainer::Trainer(const RunConfig& config, std::shared_ptr<const Dataset> data, const StopCheck& check) {
     validate(config, title_of(config));
     check_data(config, data.get());
-    impl_ = std::make_unique<Impl>(config, std::move(data));
-    initialise_parameters(impl_->buffers.parameters, impl_->layout, config.model, config.train.seed);
+    impl_ = std::make_unique<Impl>(config, std::move(data), check);
+    initialise_parameters(impl_->buffers.parameters, impl_->layout, config.model, config.train.seed, check);
 }
 
-Trainer::Trainer(const RunConfig& config, std::shared_ptr<const Dataset> data, std::span<const float> parameters) {
+Trainer::Trainer(const RunConfig& config, std::shared_ptr<const Dataset> data, std::span<const float> parameters,
+                 const StopCheck& check) {
     validate(config, title_of(config));
     check_data(config, data.get());
-    impl_ = std::make_unique<Impl>(config, std::move(data));
+    impl_ = std::make_unique<Impl>(config, std::move(data), check);
     if (parameters.size() != impl_->layout.floats) {
         throw Error(say("the parameters to start from have {} values, but {} are needed: they belong to another model",
                         parameters.size(), impl_->layout.floats));
@@ -710,7 +711,7 @@ void check_fork(const std::filesystem::path& checkpoint, const RunConfig& change
 }
 
 std::unique_ptr<Trainer> Trainer::load(const std::filesystem::path& checkpoint, std::shared_ptr<const Dataset> data,
-                                       const RunConfig* changed) {
+                                       const RunConfig* changed, const StopCheck& check) {
     const RunConfig saved = read_checkpoint_config(checkpoint);
     if (changed != nullptr) {
         check_fork(checkpoint, *changed);
@@ -726,8 +727,8 @@ std::unique_ptr<Trainer> Trainer::load(const std::filesystem::path& checkpoint, 
     // Tensors are compared with the configuration before the run's memory is asked for.
     const CheckpointTensors model(checkpoint / kModelFile, config.model, make_layout(config.model), {""});
     std::unique_ptr<Trainer> trainer(new Trainer());
-    trainer->impl_ = std::make_unique<Impl>(config, std::move(data));
-    trainer->impl_->load(checkpoint, model, state, changed != nullptr);
+    trainer->impl_ = std::make_unique<Impl>(config, std::move(data), check);
+    trainer->impl_->load(checkpoint, model, state, changed != nullptr, check);
     return trainer;
 }
 

@@ -40,8 +40,7 @@ std::string body_text(std::span<const std::byte> body) {
 }
 
 void append_frame(std::vector<std::byte>& out, const Frame& frame) {
-    const std::size_t start = out.size();
-    out.reserve(start + frame_bytes(frame));
+    const std::size_t start = out.size();  // room is left to the vector: exactly enough each time copies all each time
     base::Writer writer(out);
     writer.put(static_cast<std::uint32_t>(frame.body.size()));
     writer.put(frame.type);

@@ -66,7 +66,7 @@ Frame make_frame(FrameType type, std::vector<std::byte> body = {});
 std::vector<std::byte> bytes_of(std::string_view text);
 std::string body_text(std::span<const std::byte> body);
 
-/// Appends the frame's bytes to `out`.
+/// Appends the frame's bytes to `out`, in time that does not depend on what is in it already.
 void append_frame(std::vector<std::byte>& out, const Frame& frame);
 
 /// Cuts a stream of bytes into frames. Holds at most one incomplete frame beyond what was fed: a length over the limit

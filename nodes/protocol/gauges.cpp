@@ -121,6 +121,8 @@ const char* model_state_name(ModelState state) {
             return "changed";
         case ModelState::untrained:
             return "untrained";
+        case ModelState::server:
+            return "server";
     }
     return "";
 }
@@ -140,6 +142,16 @@ nlohmann::json to_json(const ModelEntry& model) {
     }
     base::put_sentence(value, "origin", model.origin);
     base::put_sentence(value, "message", model.message);
+    if (model.server) {
+        value["server"] = {{"key_variable", model.server->key_variable},
+                           {"key_set", model.server->key_set},
+                           {"remote", model.server->remote},
+                           {"dialect", model.server->dialect},
+                           {"silence", model.server->silence},
+                           {"layers", model.server->layers},
+                           {"experts", model.server->experts},
+                           {"experts_per_token", model.server->experts_per_token}};
+    }
     return value;
 }
 
@@ -158,6 +170,16 @@ ModelEntry model_from_json(const nlohmann::json& value) {
     model.is_moe = base::flag_of(value, "is_moe");
     model.available = base::flag_of(value, "available");
     model.trained_here = base::flag_of(value, "trained_here");
+    if (const nlohmann::json& server = base::member(value, "server"); server.is_object()) {
+        model.server = ServerEntry{base::shown_name(base::text_of(server, "key_variable")),
+                                   base::flag_of(server, "key_set"),
+                                   base::flag_of(server, "remote"),
+                                   base::shown_name(base::text_of(server, "dialect")),
+                                   base::integer_of(server, "silence"),
+                                   base::integer_of(server, "layers"),
+                                   base::integer_of(server, "experts"),
+                                   base::integer_of(server, "experts_per_token")};
+    }
     return model;
 }
 

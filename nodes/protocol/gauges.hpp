@@ -39,8 +39,9 @@ enum class ModelState : std::uint8_t {
     refused,    ///< not safe to open, or not a model
     changed,    ///< not the file that was pinned
     untrained,  ///< a run of this session that has no checkpoint yet
+    server,     ///< another program has it; whether that answers is seen when it is asked
 };
-inline constexpr int kModelStates = 5;
+inline constexpr int kModelStates = 6;
 const char* model_state_name(ModelState state);
 std::optional<ModelState> model_state_named(std::string_view name);
 
@@ -59,6 +60,16 @@ nlohmann::json to_json(const ProcessMemory& memory);
 /// Nothing for a kind of a later version.
 std::optional<ProcessMemory> process_memory_from_json(const nlohmann::json& value);
 
+/// Of a model that another program computes. Its key stays in the environment.
+struct ServerEntry {
+    std::string key_variable;                            ///< of the environment, with the key
+    bool key_set = false;                                ///< whether the node has such a variable
+    bool remote = false;                                 ///< prompts may leave this machine
+    std::string dialect;                                 ///< "auto", "vllm", ...
+    int silence = 0;                                     ///< seconds that are waited for it
+    int layers = 0, experts = 0, experts_per_token = 0;  ///< 0: not known
+};
+
 /// One model of a node's library.
 struct ModelEntry {
     std::string name, title, maker, country, licence, path, sha256, format, architecture, precision;
@@ -69,6 +80,7 @@ struct ModelEntry {
     bool is_moe = false;
     bool available = false;
     bool trained_here = false;  ///< a checkpoint of a run of this session
+    std::optional<ServerEntry> server;
 };
 nlohmann::json to_json(const ModelEntry& model);
 ModelEntry model_from_json(const nlohmann::json& value);

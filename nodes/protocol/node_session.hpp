@@ -18,6 +18,8 @@ class NodeSession {
     Actions start(double now);  ///< our HELLO
     Actions on_frame(Frame frame, double now);
     Actions on_time(double now);  ///< call at least once a second
+    /// While nothing is read from the viewer, because too much waits for it: it took some of that, so it is there.
+    void on_taken(double now) { heartbeat_.heard(now); }
     Actions respond(const std::string& id,
                     const nlohmann::json& answer);  ///< {"state","value","error"}; dropped when the id is not pending
     Actions bye(const Sentence& reason);

@@ -37,6 +37,9 @@ class Peer {
  public:
     virtual ~Peer() = default;
     virtual void on_bytes(std::span<const std::byte> bytes) = 0;
+    /// False: no more is read until something of what fill() gave is out. So whoever asks much and reads little waits
+    /// for itself.
+    virtual bool wants_bytes() const { return true; }
     /// Appends what is to be sent next, a bounded piece of it; false when there is nothing now. Asked only when the
     /// piece before is out, so a slow reader on the other side makes nothing pile up here.
     virtual bool fill(std::vector<std::byte>& out) = 0;
@@ -61,6 +64,7 @@ class Connection final : public AnyConnection, public std::enable_shared_from_th
         : stream_(std::move(stream)),
           wake_(stream_.get_executor()),
           ticker_(stream_.get_executor()),
+          resume_(stream_.get_executor()),
           peer_(std::move(peer)) {}
 
     void start() override {
@@ -76,6 +80,7 @@ class Connection final : public AnyConnection, public std::enable_shared_from_th
         give_up_at_ = steady_seconds() + 1;
         finishing_ = true;
         wake_.cancel();
+        resume_.cancel();
     }
 
     void close(const base::Sentence& why) override {
@@ -85,6 +90,7 @@ class Connection final : public AnyConnection, public std::enable_shared_from_th
         closed_ = true;
         wake_.cancel();
         ticker_.cancel();
+        resume_.cancel();
         boost::system::error_code ignored;
         stream_.close(ignored);
         // The peer usually owns this connection: let it go only when nothing of us is on the stack's way any more.
@@ -100,6 +106,11 @@ class Connection final : public AnyConnection, public std::enable_shared_from_th
     static asio::awaitable<void> read_loop(Self self) {
         std::vector<std::byte> buffer(64 * 1024);
         while (!self->closed_) {
+            if (self->pauses()) {
+                self->resume_.expires_at(std::chrono::steady_clock::time_point::max());
+                co_await self->resume_.async_wait(kNoThrow);
+                continue;
+            }
             auto [error, count] = co_await self->stream_.async_read_some(asio::buffer(buffer), kNoThrow);
             if (error) {
                 self->close(base::say("the connection ended: {}", base::system_sentence(error)));
@@ -111,6 +122,9 @@ class Connection final : public AnyConnection, public std::enable_shared_from_th
             self->deliver(std::span<const std::byte>(buffer).first(count));
         }
     }
+
+    /// Who ends, or can't send, reads on: that is how it learns that the other side is gone.
+    bool pauses() const { return !finishing_ && give_up_at_ <= 0 && !peer_->wants_bytes(); }
 
     /// A peer that closes this connection is let go of by its owner, perhaps in the middle of this call: it is held
     /// until the call is over.
@@ -146,6 +160,7 @@ class Connection final : public AnyConnection, public std::enable_shared_from_th
             if (self->closed_) {
                 break;
             }
+            self->resume_.cancel();
             if (out.empty()) {
                 if (self->finishing_) {
                     self->close(base::say("the connection was closed"));
@@ -160,6 +175,7 @@ class Connection final : public AnyConnection, public std::enable_shared_from_th
                 // What the other side said last may still wait to be read; the read loop closes when it has come to the
                 // end.
                 self->give_up_at_ = steady_seconds() + 1;
+                self->resume_.cancel();
                 break;
             }
         }
@@ -181,7 +197,7 @@ class Connection final : public AnyConnection, public std::enable_shared_from_th
     }
 
     Stream stream_;
-    asio::steady_timer wake_, ticker_;
+    asio::steady_timer wake_, ticker_, resume_;
     std::shared_ptr<Peer> peer_;
     bool closed_ = false, finishing_ = false;
     double give_up_at_ = 0;

@@ -1,5 +1,6 @@
 #include "nodes/transport/node_server.hpp"
 
+#include <algorithm>
 #include <atomic>
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/local/stream_protocol.hpp>
@@ -106,12 +107,14 @@ class NodeServer::Impl : public std::enable_shared_from_this<NodeServer::Impl> {
     void say_goodbye();
     static asio::awaitable<void> accept_loop(Impl* self);
     void accept(Socket socket);
+    void make_room_for_greeting();
     void open_stdio();
     void speak_stdio();
     void viewer_greeted(int change);
     void viewer_closed(const std::shared_ptr<Viewer>& viewer);
     void request(const std::shared_ptr<Viewer>& viewer, protocol::RequestReceived request);
     void answer(const std::string& id, const nlohmann::json& response);
+    void abandon_commands(const Viewer& gone);
     protocol::Hello hello() const;
 
     NodeServerOptions options_;
@@ -147,13 +150,9 @@ class NodeServer::Impl::Viewer final : public Peer, public std::enable_shared_fr
     void start(Stream stream) {
         connection_ = std::make_shared<Connection<Stream>>(std::move(stream), shared_from_this());
         perform(session_.start(steady_seconds()), control_);
-        if (server_.viewers_.size() > server_.options_.max_viewers) {
-            perform(session_.refuse(protocol::RefuseCode::busy,
-                                    base::say("the node has as many viewers as it can take; close one of them")),
-                    control_);
-        }
         connection_->start();
     }
+    bool greeted() const { return counted_; }
 
     void journal_grew() {
         session_.on_journal_grew();
@@ -181,6 +180,12 @@ class NodeServer::Impl::Viewer final : public Peer, public std::enable_shared_fr
             if (!frame) {
                 break;
             }
+            if (!counted_ && server_.greeted_ >= server_.options_.max_viewers) {
+                perform(session_.refuse(protocol::RefuseCode::busy,
+                                        base::say("the node has as many viewers as it can take; close one of them")),
+                        control_);
+                break;
+            }
             perform(session_.on_frame(std::move(*frame), steady_seconds()), control_);
             reader_.set_body_limit(session_.body_limit());
         }
@@ -189,9 +194,14 @@ class NodeServer::Impl::Viewer final : public Peer, public std::enable_shared_fr
         }
     }
 
+    bool wants_bytes() const override { return unsent() <= server_.options_.unsent_bytes; }
+
     bool fill(Bytes& out) override {
-        if (!control_.empty()) {
-            out.swap(control_);
+        if (unsent() > 0) {
+            if (!wants_bytes()) {
+                session_.on_taken(steady_seconds());
+            }
+            take_control(out);
             return true;
         }
         if (!session_.greeted()) {
@@ -222,6 +232,23 @@ class NodeServer::Impl::Viewer final : public Peer, public std::enable_shared_fr
     }
 
  private:
+    std::size_t unsent() const { return control_.size() - control_sent_; }
+
+    /// A piece, so that it is seen how the viewer gets on with all of it.
+    void take_control(Bytes& out) {
+        const auto begin = control_.begin() + static_cast<std::ptrdiff_t>(control_sent_);
+        const std::size_t count = std::min(unsent(), kPieceBytes);
+        out.assign(begin, begin + static_cast<std::ptrdiff_t>(count));
+        control_sent_ += count;
+        if (unsent() == 0) {
+            control_ = {};  // with its memory
+            control_sent_ = 0;
+        } else if (control_sent_ > control_.size() / 2) {
+            control_.erase(control_.begin(), control_.begin() + static_cast<std::ptrdiff_t>(control_sent_));
+            control_sent_ = 0;
+        }
+    }
+
     void fill_from_journal(Bytes& out) {
         while (out.size() < kPieceBytes) {
             const auto read = session_.next_read();
@@ -264,16 +291,14 @@ class NodeServer::Impl::Viewer final : public Peer, public std::enable_shared_fr
         if (!actions.empty()) {
             notify();
         }
-        if (control_.size() > server_.options_.control_queue_bytes) {
-            close(base::say("the viewer does not read its answers"));
-        }
     }
 
     Impl& server_;
     protocol::NodeSession session_;
     protocol::FrameReader reader_;
     std::shared_ptr<AnyConnection> connection_;
-    Bytes control_;  ///< answers and other small frames; always before records
+    Bytes control_;                 ///< answers and other small frames; always before records
+    std::size_t control_sent_ = 0;  ///< bytes at its beginning that are on their way
     std::map<std::string, std::uint64_t> seen_;
     bool counted_ = false;
 };
@@ -333,12 +358,27 @@ asio::awaitable<void> NodeServer::Impl::accept_loop(Impl* self) {
 }
 
 void NodeServer::Impl::accept(Socket socket) {
-    if (!is_same_user(socket.native_handle()) || viewers_.size() >= 2 * options_.max_viewers + 8) {
+    if (!is_same_user(socket.native_handle())) {
         return;  // closes it; a stranger gets no answer
     }
+    make_room_for_greeting();
     const auto viewer = std::make_shared<Viewer>(*this);
     viewers_.insert(viewer);
     viewer->start(std::move(socket));
+}
+
+void NodeServer::Impl::make_room_for_greeting() {
+    std::size_t greetings = 0;
+    std::shared_ptr<Viewer> oldest;
+    for (const auto& viewer : viewers_) {
+        if (!viewer->greeted()) {
+            ++greetings;
+            oldest = !oldest || viewer->number < oldest->number ? viewer : oldest;
+        }
+    }
+    if (oldest && greetings >= options_.max_greetings) {
+        oldest->close(base::say("others came while it had not greeted"));
+    }
 }
 
 void NodeServer::Impl::open_stdio() {
@@ -388,12 +428,33 @@ void NodeServer::Impl::viewer_greeted(int change) {
 
 void NodeServer::Impl::viewer_closed(const std::shared_ptr<Viewer>& viewer) {
     viewers_.erase(viewer);
+    abandon_commands(*viewer);
     // Nobody else can come over stdin and stdout, whether this one got as far as the greeting or not.
     if (options_.socket.empty()) {
         handler_.on_viewers(0);
     }
     if (leaving_ && viewers_.empty()) {
         io_.stop();
+    }
+}
+
+void NodeServer::Impl::abandon_commands(const Viewer& gone) {
+    std::vector<std::string> abandoned;
+    for (auto& [id, waiting] : waiting_) {
+        std::erase_if(waiting, [&](const auto& known) {
+            const auto viewer = known.lock();
+            return !viewer || viewer.get() == &gone;
+        });
+        if (waiting.empty()) {
+            abandoned.push_back(id);
+        }
+    }
+    if (abandoned.empty()) {
+        return;
+    }
+    // Those that go on keep their place, or the same one sent again would be done twice.
+    for (const std::string& id : handler_.on_abandoned(abandoned)) {
+        waiting_.erase(id);
     }
 }
 

@@ -10,6 +10,7 @@
 #include <memory>
 #include <nlohmann/json.hpp>
 #include <string>
+#include <vector>
 
 #include "sessions/journal.hpp"
 
@@ -22,9 +23,12 @@ struct NodeServerOptions {
     std::array<std::uint8_t, 16> node_id{};  ///< all zero: a random one
     std::string build = MOESCOPE_VERSION;    ///< program version, shown to people
     std::string features;                    ///< comma separated
-    std::size_t max_viewers = 16;
-    /// A viewer that lets more answers wait unread is cut off: room for every answer that it may ask for at once.
-    std::size_t control_queue_bytes = std::size_t{64} * 1024 * 1024;
+    std::size_t max_viewers = 16;            ///< greeted ones
+    /// Connections that have not greeted yet; one more takes the place of the oldest.
+    std::size_t max_greetings = 32;
+    /// While more bytes of answers than this wait for a viewer, nothing is read from it. What it has asked for already
+    /// still comes, at most protocol::kMaximumRequests answers.
+    std::size_t unsent_bytes = std::size_t{1} << 20;
 };
 
 /// What the node does with commands. Both functions are called on the server's I/O thread and must return at once.
@@ -38,11 +42,18 @@ class RequestHandler {
     /// up in Session::finished_command first. `id` is 32 lower-case hex digits, `parameters` an object (at most 64 KiB,
     /// 16 levels; its values are unchecked).
     ///
-    /// Call `reply` exactly once, from any thread, now or later, also after the server is gone (then nothing happens),
-    /// with
+    /// Call `reply` exactly once (but see on_abandoned), from any thread, now or later, also after the server is gone
+    /// (then nothing happens), with
     /// {"state": "done", "value": {...}} or {"state": "failed", "error": "one sentence"}; the id is added here.
     virtual void on_request(std::uint64_t viewer, std::string id, std::string command, nlohmann::json parameters,
                             std::function<void(nlohmann::json)> reply) = 0;
+
+    /// Nobody waits for the answers to these commands any more: their viewers have gone. Gives those that were not
+    /// begun and now will not be; their `reply` is never called. One of them that comes again is a new command.
+    virtual std::vector<std::string> on_abandoned(const std::vector<std::string>& ids) {
+        (void)ids;
+        return {};
+    }
 
     /// The number of greeted viewers changed. With stdio, 0 means that the only viewer is gone for good.
     virtual void on_viewers(std::size_t count) { (void)count; }

@@ -7,16 +7,18 @@
 #include <fmt/format.h>
 #include <imgui_internal.h>
 #include <imgui_stdlib.h>
-#include <random>
 #include <utility>
 
 #include "base/json_fields.hpp"
 #include "base/text.hpp"
 #include "nodes/history/comparisons.hpp"
-#include "panels/answers/question.hpp"
 #include "panels/node/library.hpp"
 #include "panels/panels.hpp"
+#include "panels/routing/change_list.hpp"
+#include "panels/routing/shown_routing.hpp"
+#include "panels/ui/difference_text.hpp"
 #include "panels/ui/field_label.hpp"
+#include "panels/ui/question.hpp"
 #include "panels/ui/text_layout.hpp"
 #include "panels/ui/units.hpp"
 #include "panels/ui/widgets.hpp"
@@ -38,6 +40,9 @@ constexpr double kPatience = 10;
 enum AnswerStyle : std::uint16_t { kPlain, kChip, kAdded, kRemoved, kTint };
 constexpr int kTints = 10;
 
+/// What is kept of the routing, as the node calls it.
+constexpr std::array<const char*, 4> kRoutingDetails = {"none", "ids", "weights", "scores"};
+
 /// Known once the answer has ended: what the model was shown comes with its end.
 bool begins_inside(const Generation& answer) {
     return probes::ends_inside_reasoning(answer.shown);
@@ -45,14 +50,6 @@ bool begins_inside(const Generation& answer) {
 
 bool ended(const Generation& answer) {
     return protocol::ended(answer.state);
-}
-
-std::string new_group_id() {
-    std::random_device random;
-    const std::uint64_t id = (static_cast<std::uint64_t>(random()) << 32) | random();
-    std::array<char, 17> text{};
-    std::snprintf(text.data(), text.size(), "%016llx", static_cast<unsigned long long>(id));
-    return text.data();
 }
 
 const json* prompt_library(const client::Snapshot& snapshot) {
@@ -85,12 +82,8 @@ std::string counts_text(const ui::Context& ctx, const Generation& answer) {
 std::array<TextStyle, kTint + 2 * kTints> answer_styles(const ui::Theme& theme) {
     std::array<TextStyle, kTint + 2 * kTints> styles{};
     styles[kChip] = chip_style(theme);
-    styles[kAdded].color = ui::packed(theme.good, 1);
-    styles[kAdded].background = ui::packed(theme.good, 0.14f);
-    styles[kAdded].underline = true;
-    styles[kRemoved].color = ui::packed(theme.error, 1);
-    styles[kRemoved].background = ui::packed(theme.error, 0.14f);
-    styles[kRemoved].strike = true;
+    styles[kAdded] = added_style(theme);
+    styles[kRemoved] = removed_style(theme);
     for (int i = 0; i < kTints; ++i) {
         // The less likely the token was, the stronger its ground; below one in ten it is underlined as well.
         styles[kTint + i].background = ui::packed(theme.accent, 0.55f * (1 - (static_cast<float>(i) + 0.5f) / kTints));
@@ -303,6 +296,10 @@ void ComparePanel::start(ui::Context& ctx) {
             parameters["min_p"] = settings_.min_p;
         }
         put_question(parameters, settings_.chat, settings_.system);
+        const client::ModelEntry* entry = find_model(ctx.snapshot, model);
+        if (settings_.routing > 0 && entry != nullptr && is_routed(*entry)) {
+            parameters["routing"] = kRoutingDetails[static_cast<std::size_t>(settings_.routing)];
+        }
         columns_.push_back({model, ctx.client.send("generate.start", std::move(parameters)), 0, nullptr});
     }
     views_.resize(columns_.size());
@@ -535,7 +532,7 @@ void ComparePanel::draw_models(ui::Context& ctx) {
             ui::flow(width);
         }
         ui::next_field(width);
-        if (model_combo(ctx, "###compare.model", models_[i], model_title(ctx, models_[i]).c_str())) {
+        if (model_combo(ctx, "###compare.model", models_[i], model_title(ctx, models_[i]).c_str(), Offer::with_sets)) {
             models_chosen_ = true;
         }
         ImGui::PopID();
@@ -596,6 +593,50 @@ void ComparePanel::draw_settings(ui::Context& ctx) {
     settings_.alternatives = std::clamp(settings_.alternatives, 0, 20);
     ui::tooltip(ctx.text("compare.alternatives_help"));
     question_fields(ctx, "compare.system", settings_.chat, settings_.system);
+    draw_routing_setting(ctx);
+}
+
+/// Only where a model is picked that has a router.
+void ComparePanel::draw_routing_setting(ui::Context& ctx) {
+    if (std::none_of(models_.begin(), models_.end(), [&](const std::string& name) {
+            const client::ModelEntry* model = find_model(ctx.snapshot, name);
+            return model != nullptr && is_routed(*model);
+        })) {
+        return;
+    }
+    const float field = 9 * ctx.em;
+    ui::flow(field + ui::field_label_width(ctx, "compare.routing"));
+    ui::field_label(ctx, "compare.routing");
+    ui::next_field(field);
+    const auto name = [&](std::size_t detail) {
+        return ctx.text(std::string("compare.routing.") + kRoutingDetails[detail]);
+    };
+    if (ImGui::BeginCombo("###compare.routing", name(static_cast<std::size_t>(settings_.routing)))) {
+        for (std::size_t i = 0; i < kRoutingDetails.size(); ++i) {
+            const std::string label = std::string(name(i)) + "###detail." + kRoutingDetails[i];
+            if (ImGui::Selectable(label.c_str(), static_cast<int>(i) == settings_.routing)) {
+                settings_.routing = static_cast<int>(i);
+            }
+        }
+        ImGui::EndCombo();
+    }
+    ui::tooltip(ctx.text("compare.routing.help"));
+}
+
+/// The model, and what was changed in its routers when that does not stand in its name.
+std::string ComparePanel::answer_title(const ui::Context& ctx, const Column& column) const {
+    const std::string title = model_title(ctx, column.model);
+    const auto routing = ctx.snapshot.routing.find(column.run);
+    if (column.run == 0 || routing == ctx.snapshot.routing.end() ||
+        !model_with_set(ctx.snapshot, column.model).set.empty()) {
+        return title;
+    }
+    const std::vector<Change> changes = changes_or_none(routing->second->interventions);
+    const std::string& set = routing->second->set;
+    return changes.empty()
+               ? title
+               : ctx.text.format("routing.name.changed",
+                                 {{"name", title}, {"changes", set.empty() ? changes_text(ctx.text, changes) : set}});
 }
 
 /// Which question the answers below answer: the field above may hold another one by now.
@@ -696,7 +737,7 @@ void ComparePanel::draw_column_head(ui::Context& ctx, std::size_t index) {
     ImGui::Dummy({mark, mark});
     ImGui::SameLine();
     ImGui::PushFont(ctx.bold, 0);
-    ui::text_elided(model_title(ctx, column.model), ImGui::GetContentRegionAvail().x);
+    ui::text_elided(answer_title(ctx, column), ImGui::GetContentRegionAvail().x);
     ImGui::PopFont();
 
     std::string origin, technical;
@@ -709,6 +750,9 @@ void ComparePanel::draw_column_head(ui::Context& ctx, std::size_t index) {
         add(origin, ctx.text.named("models.maker_name.", model->maker));
         add(origin, ctx.text.named("models.country.", model->country));
         add(origin, model->licence);
+        if (model->server) {
+            add(origin, ctx.text.message(model->origin));
+        }
         add(technical, model->precision);
         if (model->bytes > 0) {
             add(technical, ui::bytes_text(ctx.text, model->bytes));
@@ -802,32 +846,13 @@ void ComparePanel::build_difference(View& view, std::size_t index, const Alignme
     }
     // Two columns: each shows its own text. More: the others show what was removed as well, because the base can't show
     // it for each.
-    const bool is_base = index == base_, pair = columns_.size() == 2;
-    std::string text;
-    std::vector<StyleRun> runs;
-    const auto add = [&](std::string_view from, ByteRange range, std::uint16_t style) {
-        text += from.substr(range.begin, range.end - range.begin);
-        runs.push_back({static_cast<std::uint32_t>(text.size()), style});
-    };
-    for (const DiffPiece& piece : alignment->diff.pieces) {
-        switch (piece.kind) {
-            case DiffPiece::Kind::same:
-                is_base ? add(alignment->base, piece.a, kPlain) : add(alignment->other, piece.b, kPlain);
-                break;
-            case DiffPiece::Kind::removed:
-                if (is_base || !pair) {
-                    add(alignment->base, piece.a, kRemoved);
-                }
-                break;
-            case DiffPiece::Kind::added:
-                if (!is_base) {
-                    add(alignment->other, piece.b, kAdded);
-                }
-                break;
-        }
-    }
+    const DifferenceSide side = index == base_         ? DifferenceSide::base
+                                : columns_.size() == 2 ? DifferenceSide::other
+                                                       : DifferenceSide::other_and_base;
+    DifferenceText made = difference_text(alignment->diff, alignment->base, alignment->other, side,
+                                          {.plain = kPlain, .added = kAdded, .removed = kRemoved});
     view.same = alignment->diff.similarity;
-    view.text.set(std::move(text), std::move(runs));
+    view.text.set(std::move(made.text), std::move(made.runs));
 }
 
 void ComparePanel::build_probability(View& view, const Generation& answer) {
@@ -848,7 +873,10 @@ void ComparePanel::build_probability(View& view, const Generation& answer) {
             log_probability += answer.tokens[i].chosen.log_probability;
         }
         text += displayable(joined);
-        const double p = std::exp(std::min(0.0, std::isfinite(log_probability) ? log_probability : -100.0));
+        // What a server has not said is no reason for a ground.
+        const double p = std::isnan(log_probability)
+                             ? 1
+                             : std::exp(std::min(0.0, std::isfinite(log_probability) ? log_probability : -100.0));
         const int bucket = std::clamp(static_cast<int>(p * kTints), 0, kTints - 1);
         const auto& parts = view.parts.separated().parts;
         const auto part =
@@ -990,6 +1018,9 @@ void ComparePanel::draw_foot(ui::Context& ctx, std::size_t index) {
     ui::text_elided(counts, ImGui::GetContentRegionAvail().x);
     ImGui::PopStyleColor();
     shown_tooltip(ctx, answer.shown);
+    if (base::text_of(answer.manifest, "template") == "server") {
+        ui::tooltip(ctx.text("servers.shown_unknown"));
+    }
     if (!ended(answer)) {
         ui::row_badge(ctx, ui::icon::play, ctx.text("compare.streaming"), ui::Tone::accent);
     } else {
@@ -1009,15 +1040,25 @@ void ComparePanel::draw_foot(ui::Context& ctx, std::size_t index) {
     }
     const char* copy = ctx.text.label("compare.copy");
     const char* base = ctx.text.label("compare.make_base");
+    const char* routing = ctx.text.label("compare.open_routing");
     const bool base_button = mode_ == Mode::difference && columns_.size() > 2 && index != base_;
-    const float buttons =
-        ui::button_width(copy) + (base_button ? ui::button_width(base) + ImGui::GetStyle().ItemSpacing.x : 0);
+    const std::unique_ptr<RoutingOfAnswer> of = routing_of_answer(ctx.snapshot, answer);
+    const float space = ImGui::GetStyle().ItemSpacing.x;
+    const float buttons = ui::button_width(copy) + (base_button ? ui::button_width(base) + space : 0) +
+                          (of ? ui::button_width(routing) + space : 0);
     ui::flow(buttons);
     ImGui::SetCursorPosX(ImGui::GetCursorPosX() + std::max(0.0f, ImGui::GetContentRegionAvail().x - buttons));
     if (base_button) {
         if (ui::button(base)) {
             base_ = index;
         }
+        ImGui::SameLine();
+    }
+    if (of) {
+        if (ui::button(routing, of->run != 0 || ctx.connected(), ctx.text("runs.offline"))) {
+            open_routing(ctx, *of);
+        }
+        ui::tooltip(ctx.text(of->run != 0 ? "compare.open_routing.help" : "compare.read_routing.help"));
         ImGui::SameLine();
     }
     if (ui::button(copy)) {
@@ -1051,11 +1092,12 @@ void ComparePanel::draw_alternatives(ui::Context& ctx) {
                     const float p = std::exp(candidate.log_probability);
                     ImGui::TableNextRow();
                     ImGui::TableNextColumn();
-                    const bool chosen = candidate.token == token.chosen.token;
+                    const bool chosen = token.chosen.token < 0 ? candidate.bytes == token.chosen.bytes
+                                                               : candidate.token == token.chosen.token;
                     ImGui::TextUnformatted(
                         ((chosen ? std::string(ui::icon::check) + " " : "") + visible_piece(candidate.bytes)).c_str());
                     ImGui::TableNextColumn();
-                    ImGui::Text("%d", candidate.token);
+                    ImGui::TextUnformatted(candidate.token < 0 ? "\u2013" : std::to_string(candidate.token).c_str());
                     ImGui::TableNextColumn();
                     ImGui::TextUnformatted((ctx.text.number(100.0 * p, 3) + " %").c_str());
                 }

@@ -33,6 +33,7 @@ class ComparePanel : public ui::Panel {
         int alternatives = 5;
         bool chat = true;
         std::string system;  ///< empty: the template's own
+        int routing = 2;     ///< what is kept of the routing of models that have a router: kRoutingDetails
     };
     /// One column of the comparison on show: a model and, once it has begun, its answer.
     struct Column {
@@ -104,6 +105,8 @@ class ComparePanel : public ui::Panel {
     void draw_answer(ui::Context& ctx, std::size_t index);
     void draw_foot(ui::Context& ctx, std::size_t index);
     void draw_alternatives(ui::Context& ctx);
+    void draw_routing_setting(ui::Context& ctx);
+    std::string answer_title(const ui::Context& ctx, const Column& column) const;
     void label(View& view, const history::Generation& answer) const;
     void update_view(ui::Context& ctx, std::size_t index);
     void build_plain(View& view, const history::Generation& answer);

@@ -7,11 +7,11 @@
 
 #include "base/json_fields.hpp"
 #include "nodes/history/checkpoint_name.hpp"
-#include "panels/answers/question.hpp"
 #include "panels/node/library.hpp"
 #include "panels/panels.hpp"
 #include "panels/runs/run_tools.hpp"
 #include "panels/ui/field_label.hpp"
+#include "panels/ui/question.hpp"
 #include "panels/ui/text_layout.hpp"
 #include "panels/ui/units.hpp"
 #include "panels/ui/widgets.hpp"
@@ -377,7 +377,8 @@ void ProbePanel::draw_settings(ui::Context& ctx) {
         ui::flow(combo);
         ui::next_field(combo);
         if (model_combo(ctx, "###probe.model", models_[side],
-                        models_[side].empty() ? ctx.text("probe.no_model") : model_title(ctx, models_[side]).c_str())) {
+                        models_[side].empty() ? ctx.text("probe.no_model") : model_title(ctx, models_[side]).c_str(),
+                        Offer::with_sets)) {
             chosen_ = true;
         }
         ImGui::PopID();

@@ -83,6 +83,7 @@ class ProbePanel : public ui::Panel {
     void draw_answer_list(ui::Context& ctx);
     void draw_answer_row(ui::Context& ctx, const history::ProbeDraw& draw, bool repeated);
     void draw_answer(ui::Context& ctx, const history::ProbeDraw& draw);
+    void draw_routing_button(ui::Context& ctx, const history::ProbeDraw& draw);
     void draw_labels(ui::Context& ctx, const history::ProbeDraw& draw);
     void take_keys(ui::Context& ctx, const history::ProbeDraw& draw);
     void label(ui::Context& ctx, const history::ProbeDraw& draw, const char* field, const std::string& value);

@@ -5,9 +5,12 @@
 #include <imgui.h>
 #include <imgui_stdlib.h>
 
+#include "nodes/history/checkpoint_name.hpp"
 #include "panels/answers/probe.hpp"
-#include "panels/answers/question.hpp"
+#include "panels/node/library.hpp"
+#include "panels/routing/shown_routing.hpp"
 #include "panels/ui/field_label.hpp"
+#include "panels/ui/question.hpp"
 #include "panels/ui/text_layout.hpp"
 #include "panels/ui/widgets.hpp"
 
@@ -241,6 +244,7 @@ void ProbePanel::draw_answer(ui::Context& ctx, const ProbeDraw& draw) {
     if (ImGui::BeginChild("###probe.body", {0, body})) {
         ui::text_dim(ctx, ctx.text("probe.prompt"));
         shown_tooltip(ctx, draw.shown);
+        draw_routing_button(ctx, draw);
         const std::array<TextStyle, 1> plain{};
         prompt_view_.draw(ctx, ImGui::GetContentRegionAvail().x, plain);
         ImGui::Spacing();
@@ -257,6 +261,26 @@ void ProbePanel::draw_answer(ui::Context& ctx, const ProbeDraw& draw) {
     ImGui::Separator();
     draw_labels(ctx, draw);
     labels_height_ = ImGui::GetCursorPosY() - top + ImGui::GetStyle().ItemSpacing.y;
+}
+
+/// What the model decides when it reads this answer again: of a probe nothing is recorded but the text.
+void ProbePanel::draw_routing_button(ui::Context& ctx, const ProbeDraw& draw) {
+    const client::ModelEntry* model = find_model(ctx.snapshot, draw.model);
+    if (model == nullptr ? !history::is_checkpoint_name(draw.model) : !is_routed(*model)) {
+        return;
+    }
+    const char* label = ctx.text.label("probe.open_routing");
+    ui::align_right(ImGui::CalcTextSize(label, nullptr, true).x + 2 * ImGui::GetStyle().FramePadding.x);
+    ImGui::BeginDisabled(!ctx.connected());
+    if (ImGui::SmallButton(label)) {
+        show_or_read_routing(ctx, {{"model", draw.model},
+                                   {"run", run_->id},
+                                   {"item", draw.item},
+                                   {"language", draw.language},
+                                   {"draw", draw.draw}});
+    }
+    ImGui::EndDisabled();
+    ui::tooltip(ctx.text(ctx.connected() ? "compare.read_routing.help" : "runs.offline"));
 }
 
 void ProbePanel::draw_labels(ui::Context& ctx, const ProbeDraw& draw) {

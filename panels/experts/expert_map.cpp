@@ -34,34 +34,6 @@ CellValue value_of(const LoadModel& model, std::size_t cell) {
             model.is_difference() && cells.beyond[cell] != 0};
 }
 
-/// The colour bar at the right of the map, with 1/N or 0 marked.
-void draw_scale(const LoadView& view, const Area& area) {
-    ImDrawList& draw = *ImGui::GetWindowDrawList();
-    const LoadModel& model = view.model;
-    const ui::Context& ctx = view.ctx;
-    const double top = model.scale(), bottom = model.is_difference() ? -top : 0;
-    constexpr int kSlices = 48;
-    const float slice = area.height() / kSlices;
-    for (int i = 0; i < kSlices; ++i) {
-        const double ratio = top + (bottom - top) * (i + 0.5) / kSlices;
-        const CellValue value{ratio * model.even(), 0, true};
-        draw.AddRectFilled({area.min.x, area.min.y + static_cast<float>(i) * slice},
-                           {area.max.x, area.min.y + static_cast<float>(i + 1) * slice + 0.5f},
-                           load_color(ctx.theme, value, model.mode, top, model.experts(), 0));
-    }
-    const ImU32 ink = ImGui::GetColorU32(ctx.theme.text_dim);
-    const float line = ImGui::GetTextLineHeight();
-    for (const double ratio : {top, model.is_difference() ? 0.0 : 1.0, bottom}) {
-        const float y = area.min.y + static_cast<float>((top - ratio) / (top - bottom)) * area.height();
-        draw.AddLine({area.min.x, y}, {area.max.x + 0.25f * ctx.em, y}, ink);
-        const float at = std::clamp(y - line / 2, area.min.y - 0.3f * line, area.max.y - 0.7f * line);
-        // Beyond a locked scale all values have the last colour.
-        const bool more = ratio != 0 && std::abs(ratio) == top && model.exceeds_scale();
-        const std::string label = (more ? (ratio > 0 ? "\u2265" : "\u2264") : "") + of_even(ctx.text, ratio);
-        draw.AddText({area.max.x + 0.35f * ctx.em, at}, ink, label.c_str());
-    }
-}
-
 }  // namespace
 
 void ExpertMap::refresh_colors(const LoadView& view) {
@@ -166,7 +138,8 @@ std::optional<ExpertCell> ExpertMap::draw(const LoadView& view, ImVec2 size) {
         draw_names_left(
             ctx, area, model.layers(), [](std::size_t layer) { return std::to_string(layer); }, view.layer);
         draw_expert_axis(view, area);
-        draw_scale(view, {{area.max.x + 0.6f * ctx.em, area.min.y}, {area.max.x + 1.2f * ctx.em, area.max.y}});
+        draw_load_scale(ctx, {{area.max.x + 0.6f * ctx.em, area.min.y}, {area.max.x + 1.2f * ctx.em, area.max.y}},
+                        model.mode, model.scale(), model.exceeds_scale());
         if (hovered) {
             draw_cell_tooltip(view, *hovered);
             if (clicked && ImGui::IsMouseDoubleClicked(ImGuiMouseButton_Left)) {

@@ -4,6 +4,8 @@
 #include <imgui_internal.h>
 #include <nlohmann/json.hpp>
 
+#include "nodes/history/checkpoint_name.hpp"
+#include "panels/routing/change_menu.hpp"
 #include "panels/ui/text_layout.hpp"
 #include "panels/ui/widgets.hpp"
 
@@ -83,6 +85,8 @@ void ExpertMenu::draw(const LoadView& view, std::optional<ExpertCell> hovered) {
     }
     if (cell_) {
         draw_actions(view, *cell_);
+        draw_change_menu(view.ctx, static_cast<int>(cell_->layer), static_cast<int>(cell_->expert),
+                         history::to_text({.run = view.run.id}));
     }
     draw_saving(view, part);
     ImGui::EndPopup();

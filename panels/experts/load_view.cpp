@@ -24,6 +24,31 @@ ImU32 load_color(const ui::Theme& theme, const CellValue& cell, LoadMode mode, d
     return cell.beyond ? color : faded(color, 0.3f);
 }
 
+void draw_load_scale(const ui::Context& ctx, const Area& area, LoadMode mode, double scale, bool exceeds) {
+    ImDrawList& draw = *ImGui::GetWindowDrawList();
+    const bool difference = mode == LoadMode::difference;
+    const double top = scale, bottom = difference ? -top : 0;
+    constexpr int kSlices = 48;
+    const float slice = area.height() / kSlices;
+    for (int i = 0; i < kSlices; ++i) {
+        const double ratio = top + (bottom - top) * (i + 0.5) / kSlices;
+        draw.AddRectFilled({area.min.x, area.min.y + static_cast<float>(i) * slice},
+                           {area.max.x, area.min.y + static_cast<float>(i + 1) * slice + 0.5f},
+                           load_color(ctx.theme, {ratio, 0, true}, mode, top, 1, 0));  // in units of 1/N
+    }
+    const ImU32 ink = ImGui::GetColorU32(ctx.theme.text_dim);
+    const float line = ImGui::GetTextLineHeight();
+    for (const double ratio : {top, difference ? 0.0 : 1.0, bottom}) {
+        const float y = area.min.y + static_cast<float>((top - ratio) / (top - bottom)) * area.height();
+        draw.AddLine({area.min.x, y}, {area.max.x + 0.25f * ctx.em, y}, ink);
+        const float at = std::clamp(y - line / 2, area.min.y - 0.3f * line, area.max.y - 0.7f * line);
+        // Beyond a locked scale all values have the last colour.
+        const bool more = ratio != 0 && std::abs(ratio) == top && exceeds;
+        const std::string label = (more ? (ratio > 0 ? "\u2265" : "\u2264") : "") + of_even(ctx.text, ratio);
+        draw.AddText({area.max.x + 0.35f * ctx.em, at}, ink, label.c_str());
+    }
+}
+
 std::string of_even(const ui::Language& text, double ratio) {
     return ratio == 0 ? "0" : text.number(ratio, 3) + "/N";
 }

@@ -33,6 +33,10 @@ struct ExpertCell {
 ImU32 load_color(const ui::Theme& theme, const CellValue& cell, LoadMode mode, double scale, std::size_t experts,
                  ImU32 nothing);
 
+/// The colour bar beside a map whose colours reach to `scale` / N, with 1/N or 0 marked; `exceeds`: a value on show is
+/// beyond it.
+void draw_load_scale(const ui::Context& ctx, const Area& area, LoadMode mode, double scale, bool exceeds);
+
 /// "3/N", "1/N", "0.5/N"
 std::string of_even(const ui::Language& text, double ratio);
 

@@ -3,8 +3,6 @@
 #include <algorithm>
 #include <string_view>
 
-#include "nodes/history/checkpoint_name.hpp"
-
 namespace moescope::panels {
 
 using nlohmann::json;
@@ -25,12 +23,9 @@ const client::ModelEntry* entry_named(const client::Snapshot& snapshot, std::str
 
 }  // namespace
 
-ModelWithSet model_with_set(const client::Snapshot& snapshot, const std::string& name) {
-    const std::size_t bar = name.rfind('|');
-    if (bar == std::string::npos || bar == 0 || bar + 1 == name.size() || entry_named(snapshot, name) != nullptr) {
-        return {name, ""};
-    }
-    return {name.substr(0, bar), name.substr(bar + 1)};
+history::ModelWithSet model_with_set(const client::Snapshot& snapshot, const std::string& name) {
+    const auto parts = entry_named(snapshot, name) == nullptr ? history::model_with_set(name) : std::nullopt;
+    return parts.value_or(history::ModelWithSet{name, ""});
 }
 
 const client::ModelEntry* find_model(const client::Snapshot& snapshot, const std::string& name) {
@@ -63,7 +58,7 @@ std::string checkpoint_title(const ui::Context& ctx, const history::CheckpointNa
 }  // namespace
 
 std::string model_title(const ui::Context& ctx, const std::string& name) {
-    if (const ModelWithSet parts = model_with_set(ctx.snapshot, name); !parts.set.empty()) {
+    if (const history::ModelWithSet parts = model_with_set(ctx.snapshot, name); !parts.set.empty()) {
         return ctx.text.format("models.with_set", {{"model", model_title(ctx, parts.model)}, {"set", parts.set}});
     }
     if (const auto checkpoint = history::checkpoint_named(name)) {
@@ -94,7 +89,7 @@ bool model_combo(const ui::Context& ctx, const char* id, std::string& chosen, co
             continue;
         }
         for (const auto& [set, items] : *ctx.snapshot.intervention_sets) {
-            entry(model.name + "|" + set, model.available);
+            entry(history::to_text(history::ModelWithSet{model.name, set}), model.available);
         }
     }
     ImGui::EndCombo();

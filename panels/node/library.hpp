@@ -5,6 +5,7 @@
 #include <string>
 
 #include "base/json_fields.hpp"
+#include "nodes/history/checkpoint_name.hpp"
 #include "panels/ui/context.hpp"
 
 namespace moescope::panels {
@@ -15,13 +16,9 @@ inline constexpr std::array<const char*, 2> kDefaultModels = {"qwen2.5-coder-0.5
 /// {"title": {"en": ..., "zh": ...}} or {"title": ...}: the text in `language`.
 std::string localized(const nlohmann::json& object, const char* key, const std::string& language);
 
-/// "MODEL|SET": a model that is asked with a saved set of changes to its routers.
-struct ModelWithSet {
-    std::string model;
-    std::string set;  ///< empty: the model alone
-};
-/// Taken apart at the last bar; a name of the library that has one itself stays whole.
-ModelWithSet model_with_set(const client::Snapshot& snapshot, const std::string& name);
+/// A model and, where it is to be asked with a saved set of changes to its routers, the name of the set ("MODEL|SET");
+/// else that is empty. A name of the library that has a bar itself stays whole.
+history::ModelWithSet model_with_set(const client::Snapshot& snapshot, const std::string& name);
 
 /// The entry of a name, with or without a set; null when the library has none. Valid as long as the snapshot.
 const client::ModelEntry* find_model(const client::Snapshot& snapshot, const std::string& name);

@@ -1,4 +1,5 @@
-// The library: every model file with its maker, licence, hash and state; add by path, remove.
+// The library: every model file with its maker, licence, hash and state, and the models on servers; add by path or
+// address, remove.
 #include <algorithm>
 #include <array>
 #include <imgui.h>
@@ -8,6 +9,8 @@
 #include <vector>
 
 #include "base/json_fields.hpp"
+#include "base/text.hpp"
+#include "panels/node/server_form.hpp"
 #include "panels/panels.hpp"
 #include "panels/ui/panel.hpp"
 #include "panels/ui/text_layout.hpp"
@@ -24,7 +27,8 @@ using client::ModelEntry;
 class ModelsPanel : public ui::Panel {
  public:
     void draw(ui::Context& context) override;
-    /// models.add asks for a file and adds it, models.add=PATH adds that one.
+    void draw_above(ui::Context& context) override;
+    /// models.add asks for a file and adds it, models.add=PATH adds that one, models.add_server opens the form.
     bool act(const std::string& action, ui::Context& context) override;
 
  private:
@@ -34,11 +38,15 @@ class ModelsPanel : public ui::Panel {
     void draw_row(ui::Context& ctx, const client::ModelEntry& model, const std::vector<ui::TableColumn>& columns);
     void draw_cell(ui::Context& ctx, const client::ModelEntry& model, ImGuiID column);
     void draw_details(ui::Context& ctx);
+    void draw_server(ui::Context& ctx, const client::ModelEntry& model);
     std::vector<std::size_t> sorted(const ui::Context& ctx) const;
 
     std::string path_, selected_;
     base::Sentence problem_;
     client::CommandId adding_ = 0;
+    ServerForm form_;
+    client::CommandId asking_ = 0;  ///< the server of asked_
+    std::string asked_, answer_;    ///< the model whose server was asked last, and what it said
 };
 
 /// Columns of the table, in the order of the headers; the value names a column while the table is sorted by it.
@@ -68,7 +76,7 @@ std::string maker_text(const ui::Context& ctx, const ModelEntry& model) {
     return maker + (maker.empty() || country.empty() ? "" : ctx.text("common.comma")) + country;
 }
 
-/// Empty where there is no file yet.
+/// Empty where there is no file here.
 std::string size_text(const ui::Context& ctx, const ModelEntry& model) {
     return model.bytes > 0 ? ui::bytes_text(ctx.text, model.bytes) : std::string();
 }
@@ -81,6 +89,11 @@ std::string state_text(const ui::Context& ctx, const ModelEntry& model) {
 }
 
 void state_badge(const ui::Context& ctx, const ModelEntry& model) {
+    if (model.state == protocol::ModelState::server) {
+        ui::badge(ctx, ui::icon::server, state_text(ctx, model), ui::Tone::neutral);
+        ui::tooltip(ctx.text("servers.state_help"));
+        return;
+    }
     const bool refused = model.state == protocol::ModelState::refused;
     if (model.available && model.state == protocol::ModelState::untrained) {
         ui::badge(ctx, ui::icon::hourglass, state_text(ctx, model), ui::Tone::neutral);
@@ -131,10 +144,18 @@ bool ModelsPanel::act(const std::string& action, ui::Context& ctx) {
                             show("models");
                             run("models.add=" + chosen);
                         });
+    } else if (action == "models.add_server") {
+        form_.open({});
     } else {
         return false;
     }
     return true;
+}
+
+void ModelsPanel::draw_above(ui::Context& ctx) {
+    if (const std::string added = form_.draw(ctx); !added.empty()) {
+        selected_ = added;
+    }
 }
 
 void ModelsPanel::add(ui::Context& ctx) {
@@ -162,8 +183,9 @@ void ModelsPanel::draw(ui::Context& ctx) {
 
 void ModelsPanel::draw_add(ui::Context& ctx) {
     const char *choose = ctx.text.label("models.choose"), *add_label = ctx.text.label("models.add");
-    const float buttons =
-        ui::button_width(choose) + ui::button_width(add_label) + 2 * ImGui::GetStyle().ItemSpacing.x + 2;
+    const char* server = ctx.text.label("servers.open");
+    const float buttons = ui::button_width(choose) + ui::button_width(add_label) + ui::button_width(server) +
+                          3 * ImGui::GetStyle().ItemSpacing.x + 3;
     const float all = ImGui::GetContentRegionAvail().x;
     ImGui::SetNextItemWidth(all - buttons >= 12 * ctx.em ? all - buttons : all);
     const bool entered = ImGui::InputTextWithHint(
@@ -176,6 +198,13 @@ void ModelsPanel::draw_add(ui::Context& ctx) {
     ui::flow(ui::button_width(add_label));
     if (ui::button(add_label, adding_ == 0, ctx.text("models.adding")) || (entered && adding_ == 0)) {
         add(ctx);
+    }
+    ui::flow(ui::button_width(server));
+    if (ui::button(server, ctx.connected(), ctx.text("servers.offline"))) {
+        form_.open(path_.find("://") != std::string::npos ? path_ : std::string());
+    }
+    if (ctx.connected()) {
+        ui::tooltip(ctx.text("servers.open_help"));
     }
     if (const client::CommandResult* answer = ui::take_answer(ctx, adding_)) {
         using State = client::CommandResult::State;
@@ -315,23 +344,43 @@ void ModelsPanel::draw_details(ui::Context& ctx) {
         row("models.maker", maker_text(ctx, model));
         row("models.licence", model.licence);
         row("models.architecture", model.architecture);
-        row("models.is_moe", ctx.text(model.is_moe ? "models.yes" : "models.no"));
+        if (!model.server || model.server->layers > 0) {  // else nobody has said
+            row("models.is_moe", ctx.text(model.is_moe ? "models.yes" : "models.no"));
+        }
         row("models.precision", model.precision);
         row("models.format", model.format);
-        row("models.size", model.bytes > 0
-                               ? size_text(ctx, model) +
-                                     ctx.text.format("common.in_brackets", {{"text", ctx.text.number(model.bytes)}})
-                               : std::string());
+        if (!model.server) {
+            row("models.size", size_text(ctx, model) +
+                                   (model.bytes > 0 ? ui::in_brackets(ctx.text, ctx.text.number(model.bytes)) : ""));
+        }
         row("models.hash", model.sha256);
         row("models.origin", ctx.text.message(model.origin));
-        row("models.path", model.path);
+        row(model.server ? "servers.address" : "models.path", model.path);
+        if (const auto& server = model.server) {
+            row("servers.dialect", dialect_text(ctx, server->dialect));
+            row("servers.key_variable",
+                server->key_variable +
+                    ui::in_brackets(ctx.text, ctx.text(server->key_set ? "servers.key_set" : "servers.key_unset")));
+            row("servers.where", ctx.text(server->remote ? "servers.elsewhere" : "servers.here"));
+            row("servers.shape",
+                server->layers > 0
+                    ? ctx.text.format("servers.shape_text", {{"layers", std::to_string(server->layers)},
+                                                             {"experts", std::to_string(server->experts)},
+                                                             {"k", std::to_string(server->experts_per_token)}})
+                    : std::string());
+        }
         row("models.state", state_text(ctx, model));
         ui::end_properties();
     }
-    if (ui::button(ctx.text.label("models.copy_hash"), !model.sha256.empty())) {
-        ImGui::SetClipboardText(model.sha256.c_str());
+    if (model.server) {
+        draw_server(ctx, model);
     }
-    ui::flow(ui::button_width(ctx.text.label("models.copy_path")));
+    if (!model.server) {
+        if (ui::button(ctx.text.label("models.copy_hash"), !model.sha256.empty())) {
+            ImGui::SetClipboardText(model.sha256.c_str());
+        }
+        ui::flow(ui::button_width(ctx.text.label("models.copy_path")));
+    }
     if (ui::button(ctx.text.label("models.copy_path"), !model.path.empty())) {
         ImGui::SetClipboardText(model.path.c_str());
     }
@@ -339,21 +388,51 @@ void ModelsPanel::draw_details(ui::Context& ctx) {
     if (ui::button(ctx.text.label("models.remove"), !model.trained_here, ctx.text("models.cannot_remove"))) {
         ctx.client.send("models.remove", {{"name", model.name}});
     }
-    ui::tooltip(ctx.text("models.remove_help"));
+    if (!model.server) {
+        ui::tooltip(ctx.text("models.remove_help"));
+    }
     ImGui::EndChild();
+}
+
+/// A server is asked how it is when a person wants to know, and never else.
+void ModelsPanel::draw_server(ui::Context& ctx, const ModelEntry& model) {
+    if (ui::button(ctx.text.label("servers.try"), asking_ == 0 && ctx.connected(), ctx.text("servers.asking"))) {
+        asking_ = ctx.client.send("models.ask", {{"name", model.name}});
+        asked_ = model.name;
+        answer_.clear();
+    }
+    if (asking_ == 0) {
+        ui::tooltip(ctx.text("servers.try_help"));
+    }
+    if (const client::CommandResult* answer = ui::take_answer(ctx, asking_)) {
+        std::string names;
+        for (const std::string& name : base::texts_of(answer->value, "models")) {
+            base::append_to_list(names, name);
+        }
+        answer_ = answer->state == client::CommandResult::State::failed ? ctx.text.message(answer->error)
+                  : names.empty()                                       ? std::string(ctx.text("servers.no_list"))
+                                  : ctx.text.format("servers.answers", {{"models", names}});
+    }
+    if (asked_ == model.name && !answer_.empty()) {
+        ui::text_wrapped(answer_, ctx.theme.text_dim);
+    }
 }
 
 ui::PanelDescription describe_models() {
     using ui::Place;
     using Show = ui::Stand::Show;
-    return {.key = "models",
-            .make = ui::make_panel<ModelsPanel>,
-            .stands = {{"training", Place::lower, 1, Show::open},
-                       {"compare", Place::whole, 5, Show::open},
-                       {"probe", Place::whole, 5, Show::open}},
-            .commands = {{.key = "models.add", .menu = {"menu.models", 0}, .available = [](const ui::Context& ctx) {
-                              return ctx.connected();
-                          }}}};
+    return {
+        .key = "models",
+        .make = ui::make_panel<ModelsPanel>,
+        .stands = {{"training", Place::lower, 1, Show::open},
+                   {"compare", Place::whole, 5, Show::open},
+                   {"probe", Place::whole, 5, Show::open}},
+        .commands = {{.key = "models.add",
+                      .menu = {"menu.models", 0},
+                      .available = [](const ui::Context& ctx) { return ctx.connected(); }},
+                     {.key = "models.add_server", .menu = {"menu.models", 0}, .available = [](const ui::Context& ctx) {
+                          return ctx.connected();
+                      }}}};
 }
 
 }  // namespace moescope::panels

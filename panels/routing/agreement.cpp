@@ -1,7 +1,5 @@
 #include "panels/routing/agreement.hpp"
 
-#include <algorithm>
-#include <cmath>
 #include <nlohmann/json.hpp>
 #include <utility>
 
@@ -51,12 +49,11 @@ std::string agreement_share(const ui::Language& text, const routing::Agreement& 
     if (agreement.decisions == 0) {
         return "";
     }
-    const double share = 100.0 * static_cast<double>(agreement.equal) / static_cast<double>(agreement.decisions);
     // Rounded towards what it is not: one that differs is one.
-    double shown = std::floor(share * 10) / 10;
-    if (agreement.equal > 0 && shown <= 0) {
-        shown = share;
-    }
+    const std::uint64_t tenths = agreement.equal * 1000 / agreement.decisions;
+    const double shown = tenths == 0
+                             ? 100.0 * static_cast<double>(agreement.equal) / static_cast<double>(agreement.decisions)
+                             : static_cast<double>(tenths) / 10;
     return text.number(shown, 4) + " %";
 }
 

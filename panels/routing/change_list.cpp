@@ -7,6 +7,7 @@
 
 #include "base/error.hpp"
 #include "base/text.hpp"
+#include "nodes/history/checkpoint_name.hpp"
 
 namespace moescope::panels {
 namespace {
@@ -16,7 +17,7 @@ using nlohmann::json;
 
 constexpr std::array<const char*, kChangeKinds> kNames = {"knock_out", "force", "bias", "limit_k", "zero", "replay"};
 constexpr std::size_t kMostSteps = 200;  ///< that can be undone
-constexpr std::string_view kRun = "run ";
+constexpr std::string_view kRun = "run:";
 
 bool same_place(const Change& a, const Change& b) {
     return a.layer == b.layer && a.expert == b.expert;
@@ -189,6 +190,17 @@ std::vector<Change> changes_at(Kind kind, std::string_view layers, std::string_v
         }
     }
     return changes;
+}
+
+const char* set_name_problem(std::string_view name) {
+    constexpr std::size_t kLongest = 60;
+    if (base::trimmed(name).empty()) {
+        return "change.name.none";
+    }
+    if (name.size() > kLongest) {
+        return "change.name.long";
+    }
+    return history::is_set_name(name) ? nullptr : "change.name.sign";
 }
 
 void ChangeList::step(std::vector<Change> next) {

@@ -49,6 +49,9 @@ std::string changes_text(const ui::Language& text, const std::vector<Change>& ch
 std::vector<Change> changes_at(Change::Kind kind, std::string_view layers, std::string_view experts, float bias,
                                int most_experts);
 
+/// Why a set can't have this name: a language key; null when it can. 1 to 60 bytes, no bar, no control characters.
+const char* set_name_problem(std::string_view name);
+
 class ChangeList {
  public:
     const std::vector<Change>& changes() const { return changes_; }

@@ -533,8 +533,7 @@ bool ExpertPanel::act(const std::string& action, Context& ctx) {
 ui::PanelDescription describe_expert() {
     return {.key = "expert",
             .make = ui::make_panel<ExpertPanel>,
-            .stands = {
-                {"training", ui::Place::lower, 4}, {"compare", ui::Place::whole, 10}, {"probe", ui::Place::whole, 10}}};
+            .stands = {{"routing", ui::Place::upper, 1, ui::Stand::Show::open}}};
 }
 
 }  // namespace moescope::panels

@@ -173,13 +173,10 @@ FlowView::Hit FlowView::draw(ui::Context& ctx, const FlowSpec& spec, ImVec2 size
     ImGui::PushID("flow");
     begin_view("flow", size);
     const ImVec2 low = ImGui::GetWindowPos(), all = ImGui::GetWindowSize();
-    if (draw_title_button(ctx, spec.title.c_str())) {
+    if (!ImGui::IsPopupOpen("menu")) {
         about_.reset();
     }
-    ImGui::SameLine(0, 0.4f * ctx.em);
-    ImGui::PushStyleColor(ImGuiCol_Text, ctx.theme.text_dim);
-    ui::text_elided(spec.unit, std::max(2 * ctx.em, ImGui::GetContentRegionAvail().x));
-    ImGui::PopStyleColor();
+    draw_head(ctx, spec.title, spec.unit);
     const ImVec2 corner = ImGui::GetCursorScreenPos(), room = ImGui::GetContentRegionAvail();
     const float side = ImGui::CalcTextSize("0000").x + (kNodeWidth + 0.5f) * ctx.em, line = ImGui::GetTextLineHeight();
     const Area area{{corner.x + side, corner.y + 0.6f * line},

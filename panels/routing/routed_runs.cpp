@@ -13,19 +13,23 @@ using nlohmann::json;
 
 namespace {
 
-/// Of a few hundred texts in all: enough for shares of a few per cent, read in seconds by a small model.
-constexpr int kBuiltInTokens = 4096;
+/// Bytes that the scores of one expert take: of all that a choice is made of, three numbers.
+constexpr std::uint64_t kScoreBytes = 12, kMostScoreBytes = std::uint64_t{48} << 20;
 
-/// What a command says of the text, in the manifest of the run that it started.
+/// What the manifest of a reading says of its text, as parameters of the command. An answer of a probe is named by its
+/// model too, so no other one can be asked to read it.
 json text_of_manifest(const json& manifest) {
+    if (const json& from = base::member(manifest, "from"); from.is_object()) {
+        const std::uint32_t run = base::run_of(from);
+        return run != 0 && !from.contains("item") ? json{{"run", run}} : json();
+    }
     json text = json::object();
-    for (const char* key : {"text", "data", "tokens", "run", "item", "language", "draw", "chat"}) {
+    for (const char* key : {"text", "data", "tokens", "chat"}) {
         if (const json& value = base::member(manifest, key); !value.is_null()) {
             text[key] = value;
         }
     }
-    const bool named = text.contains("text") || text.contains("data") || text.contains("run");
-    return named ? text : json();
+    return text.contains("text") || text.contains("data") ? text : json();
 }
 
 }  // namespace
@@ -124,13 +128,18 @@ std::vector<CheckpointSeries> checkpoint_series(const client::Snapshot& snapshot
     return all;
 }
 
-std::vector<json> read_checkpoints(const history::TrainingRun& run, const json& text, const std::string& group) {
+const char* reading_detail(std::uint64_t experts, std::uint64_t tokens) {
+    return experts > 0 && tokens <= kMostScoreBytes / kScoreBytes / experts ? "scores" : "weights";
+}
+
+std::vector<json> read_checkpoints(const history::TrainingRun& run, const json& text, std::uint64_t tokens,
+                                   const std::string& group) {
     std::vector<json> commands;
     for (const std::uint64_t step : run.checkpoints) {
         json command = text;
         command["model"] =
             history::to_text({.run = run.id, .which = history::CheckpointName::Which::step, .step = step});
-        command["detail"] = "weights";
+        command["detail"] = reading_detail(std::uint64_t{run.layers} * run.experts, tokens);
         command["group"] = group;
         commands.push_back(std::move(command));
     }

@@ -48,11 +48,15 @@ struct CheckpointSeries {
 /// Those that `shown` belongs to first, then the newest.
 std::vector<CheckpointSeries> checkpoint_series(const client::Snapshot& snapshot, std::uint32_t shown);
 
-/// The parameters of `route.start` that read with every kept checkpoint of a training run what `text` says: one command
-/// for each, all of the same `group`.
+/// How much of each decision a reading that a person starts here records: scores, with which margins and entropies
+/// come, as long as they stay small; else weights. `experts`: of all layers together.
+const char* reading_detail(std::uint64_t experts, std::uint64_t tokens);
+/// The parameters of `route.start` that read with every kept checkpoint of a training run what `text` says, about
+/// `tokens` of them: one command for each, all of the same `group`.
 std::vector<nlohmann::json> read_checkpoints(const history::TrainingRun& run, const nlohmann::json& text,
-                                             const std::string& group);
-/// The text that comes with the program, English and Chinese in turn.
+                                             std::uint64_t tokens, const std::string& group);
+/// The text that comes with the program, English and Chinese in turn; kBuiltInTokens of it.
+inline constexpr std::uint64_t kBuiltInTokens = 4096;
 nlohmann::json built_in_text();
 
 }  // namespace moescope::panels

@@ -174,7 +174,9 @@ void RoutingDiffPanel::draw_reading(Context& ctx, const RoutedRun& first) {
     if (ui::button(label, why_not == nullptr, why_not != nullptr ? ctx.text(why_not) : "")) {
         nlohmann::json parameters = first.text;
         parameters["model"] = model_;
-        parameters["detail"] = "weights";
+        const routing::RouterSpec& spec = first.routing->trace->spec();
+        parameters["detail"] =
+            reading_detail(spec.routed_layers.size() * static_cast<std::size_t>(spec.experts), first.routing->tokens);
         reading_ = ctx.client.send("route.start", std::move(parameters));
     }
     ui::tooltip(ctx.text("routing_diff.read.help"));
@@ -492,8 +494,7 @@ bool RoutingDiffPanel::act(const std::string& action, Context& ctx) {
 ui::PanelDescription describe_routing_diff() {
     return {.key = "routing_diff",
             .make = ui::make_panel<RoutingDiffPanel>,
-            .stands = {
-                {"training", ui::Place::lower, 6}, {"compare", ui::Place::whole, 12}, {"probe", ui::Place::whole, 12}}};
+            .stands = {{"routing", ui::Place::left_upper, 2, ui::Stand::Show::open}}};
 }
 
 }  // namespace moescope::panels

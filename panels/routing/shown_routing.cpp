@@ -1,7 +1,6 @@
 #include "panels/routing/shown_routing.hpp"
 
 #include <algorithm>
-#include <array>
 #include <imgui.h>
 #include <utility>
 #include <vector>
@@ -12,6 +11,7 @@
 #include "panels/node/library.hpp"
 #include "panels/routing/agreement.hpp"
 #include "panels/routing/change_list.hpp"
+#include "panels/routing/routed_runs.hpp"
 #include "panels/ui/text_layout.hpp"
 #include "panels/ui/widgets.hpp"
 #include "routing/figures/figure_job.hpp"
@@ -139,17 +139,28 @@ std::string source_lines(const ui::Context& ctx, const RunRouting& routing,
     return lines;
 }
 
-/// The run has read what the parameters name, in the same way.
-bool agrees(const json& manifest, const json& parameters) {
-    static constexpr std::array kKeys = {"model",    "text", "data", "tokens",        "run", "item",
-                                         "language", "draw", "chat", "interventions", "set"};
-    const auto absent = [](const json& value) {
-        return value.is_null() || value == json(false) || value == json("") || (value.is_array() && value.empty());
-    };
-    return std::all_of(kKeys.begin(), kKeys.end(), [&](const char* key) {
-        const json &there = base::member(manifest, key), &wanted = base::member(parameters, key);
-        return there == wanted || (absent(there) && absent(wanted));
-    });
+/// Without what says nothing: keys of other things, flags that are off.
+json only_of_text(const json& parameters) {
+    json text = json::object();
+    for (const char* key : {"text", "data", "tokens", "run", "item", "language", "draw", "chat"}) {
+        if (const json& value = base::member(parameters, key); !value.is_null() && value != json(false)) {
+            text[key] = value;
+        }
+    }
+    return text;
+}
+
+/// The run has read what the parameters name, with the same model and the same changes.
+bool agrees(const client::Snapshot& snapshot, const RouteRun& run, const json& parameters) {
+    const std::optional<RoutedRun> routed = routed_run(snapshot, run.id);
+    if (run.what != RouteRun::What::read || run.state == history::RunState::failed || !routed ||
+        run.model != base::text_of(parameters, "model") || only_of_text(routed->text) != only_of_text(parameters)) {
+        return false;
+    }
+    const json &changes = routed->routing->interventions, &wanted = base::member(parameters, "interventions");
+    // A set is in the name of the model.
+    const bool by_name = !model_with_set(snapshot, run.model).set.empty();
+    return by_name || changes == wanted || (changes.empty() && wanted.empty());
 }
 
 /// A model that routes, or may: what was trained here is known by its name alone.
@@ -186,6 +197,22 @@ std::string model_of(const client::Snapshot& snapshot, const RunRouting& routing
     return route != nullptr && !route->model.empty() ? route->model : routing.trace->spec().model;
 }
 
+std::shared_ptr<const routing::PackedTrace> trace_of_model(const client::Snapshot& snapshot, const std::string& model) {
+    const auto wanted = model_with_set(snapshot, model).model;
+    const auto wanted_run = history::checkpoint_named(wanted);
+    for (auto entry = snapshot.routing.rbegin(); entry != snapshot.routing.rend(); ++entry) {
+        if (!entry->second->trace) {
+            continue;
+        }
+        const std::string one = model_with_set(snapshot, model_of(snapshot, *entry->second)).model;
+        const auto run = history::checkpoint_named(one);
+        if (one == wanted || (run && wanted_run && run->run == wanted_run->run)) {
+            return entry->second->trace;
+        }
+    }
+    return nullptr;
+}
+
 std::string routing_name(const ui::Context& ctx, const RunRouting& routing) {
     const std::string model = model_of(ctx.snapshot, routing);
     std::string name =
@@ -202,7 +229,7 @@ std::string routing_name(const ui::Context& ctx, const RunRouting& routing) {
         return name;
     }
     // A model with a set is named with it already.
-    const bool named = !routing.set.empty() && model.ends_with("|" + routing.set);
+    const bool named = !model_with_set(ctx.snapshot, model).set.empty();
     return named ? name
                  : ctx.text.format("routing.name.changed",
                                    {{"name", name},
@@ -292,10 +319,8 @@ void show_or_read_routing(ui::Context& ctx, json parameters) {
     const std::string detail = base::text_of(parameters, "detail");
     for (auto entry = ctx.snapshot.routes.rbegin(); entry != ctx.snapshot.routes.rend(); ++entry) {
         const RouteRun& run = *entry->second;
-        const auto routing = ctx.snapshot.routing.find(run.id);
-        if (run.what == RouteRun::What::read && run.state != history::RunState::failed &&
-            routing != ctx.snapshot.routing.end() && agrees(run.manifest, parameters) &&
-            (detail != "scores" || routing->second->detail == routing::Detail::scores)) {
+        if (agrees(ctx.snapshot, run, parameters) &&
+            (detail != "scores" || ctx.snapshot.routing.at(run.id)->detail == routing::Detail::scores)) {
             show_routing(ctx, run.id);
             return;
         }

@@ -27,6 +27,10 @@ bool grows(const client::Snapshot& snapshot, const history::RunRouting& routing)
 /// says where no run does.
 std::string model_of(const client::Snapshot& snapshot, const history::RunRouting& routing);
 
+/// The router of a model, as any trace of it in the session describes it; null when there is none. Another checkpoint
+/// of the same run counts, a set of changes does not.
+std::shared_ptr<const routing::PackedTrace> trace_of_model(const client::Snapshot& snapshot, const std::string& model);
+
 /// The routing of a run in the token view, which comes to the front.
 void show_routing(ui::Context& ctx, std::uint32_t run);
 /// Asks the node to read a text and to record the routing (docs/protocol.md, `route.start`); the token view comes to

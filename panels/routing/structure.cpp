@@ -466,7 +466,7 @@ void StructurePanel::draw_read_buttons(const View& view, const CheckpointSeries*
     }
     const bool enough = run->checkpoints.size() > 1;
     const char* why_not = ctx.text(!ctx.connected() ? "runs.offline" : "structure.saturation.few");
-    const auto offer = [&](const char* label_key, const nlohmann::json& text) {
+    const auto offer = [&](const char* label_key, const nlohmann::json& text, std::uint64_t tokens) {
         const std::string label =
             ctx.text.format(label_key,
                             {{"run", run->name}, {"n", ctx.text.number(std::uint64_t{run->checkpoints.size()})}}) +
@@ -480,7 +480,7 @@ void StructurePanel::draw_read_buttons(const View& view, const CheckpointSeries*
                 }
             }
             const std::string group = fmt::format("checkpoints-{}-{}", run->id, ctx.snapshot.version);
-            for (nlohmann::json& command : read_checkpoints(*run, text, group)) {
+            for (nlohmann::json& command : read_checkpoints(*run, text, tokens, group)) {
                 const auto named = history::checkpoint_named(command["model"].get<std::string>());
                 if (named && !there.contains(named->step)) {
                     ctx.client.send("route.start", std::move(command));
@@ -489,9 +489,9 @@ void StructurePanel::draw_read_buttons(const View& view, const CheckpointSeries*
         }
     };
     if (!view.run.text.is_null() && view.run.training == run->id) {
-        offer("structure.saturation.read_this", view.run.text);
+        offer("structure.saturation.read_this", view.run.text, view.run.routing->tokens);
     }
-    offer("structure.saturation.read", built_in_text());
+    offer("structure.saturation.read", built_in_text(), kBuiltInTokens);
 }
 
 void StructurePanel::update_saturation(const View& view, const CheckpointSeries& series) {
@@ -887,8 +887,7 @@ bool StructurePanel::act(const std::string& action, Context& ctx) {
 ui::PanelDescription describe_structure() {
     return {.key = "structure",
             .make = ui::make_panel<StructurePanel>,
-            .stands = {
-                {"training", ui::Place::lower, 5}, {"compare", ui::Place::whole, 11}, {"probe", ui::Place::whole, 11}}};
+            .stands = {{"routing", ui::Place::left_upper, 1, ui::Stand::Show::open}}};
 }
 
 }  // namespace moescope::panels

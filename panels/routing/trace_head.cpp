@@ -17,7 +17,7 @@ void draw_nothing(ui::Context& ctx, const char* empty_key) {
     if (ui::empty_state(ctx, ui::icon::network, empty_key, can_read ? "figure.read_built_in" : nullptr)) {
         nlohmann::json parameters = built_in_text();
         parameters["model"] = history::to_text({.run = training->id});
-        parameters["detail"] = "weights";
+        parameters["detail"] = reading_detail(std::uint64_t{training->layers} * training->experts, kBuiltInTokens);
         ctx.client.send("route.start", std::move(parameters));
     }
 }

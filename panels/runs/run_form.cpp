@@ -78,6 +78,7 @@ float undo_width() {
 
 void RunForm::open(Context& ctx) {
     open_ = true;
+    experiment_.on = false;
     search_.clear();
     if (!fork_) {
         return;
@@ -85,6 +86,11 @@ void RunForm::open(Context& ctx) {
     fork_.reset();
     name_.clear();
     choose_preset(ctx, preset_);
+}
+
+void RunForm::open_experiment(Context& ctx) {
+    open(ctx);
+    experiment_.on = true;
 }
 
 void RunForm::open_fork(Context& ctx, const history::TrainingRun& parent) {
@@ -187,6 +193,11 @@ void RunForm::collect(Context& ctx) {
         }
         open_ = false;
         name_.clear();
+        if (const std::uint64_t number = base::count_of(result->value, "experiment"); number != 0) {
+            ctx.selection.experiment = static_cast<std::uint32_t>(number);
+            ctx.show_panel("overlay");
+            return;
+        }
         ctx.selection.training_run = base::run_of(result->value);
         ctx.selection.follow = true;
         ctx.selection.step_min = 0;
@@ -336,6 +347,11 @@ std::string RunForm::why_not_start(const Context& ctx) const {
     if (!error_.empty() && planning_ == 0) {
         return ctx.text("runs.start.error");
     }
+    if (experiment()) {
+        if (std::string why = experiment_.why_not(ctx); !why.empty()) {
+            return why;
+        }
+    }
     return fork_problem(ctx);
 }
 
@@ -371,6 +387,11 @@ void RunForm::start(Context& ctx) {
     }
     if (!data_.empty()) {
         parameters["data"] = data_;
+    }
+    if (experiment()) {
+        parameters.update(experiment_.parameters());
+        starting_ = ctx.client.send("experiment.start", std::move(parameters));
+        return;
     }
     starting_ = ctx.client.send("train.start", std::move(parameters));
 }
@@ -779,6 +800,13 @@ void RunForm::draw_plan(const Context& ctx) {
     cell("runs.plan.flops", "runs.plan.flops.help", short_number(ctx.text, number("flops_per_token")));
     cell("runs.plan.memory", "runs.plan.memory.help",
          ui::bytes_text(ctx.text, static_cast<std::uint64_t>(std::clamp(number("memory_bytes"), 0.0, 1e18))));
+    const std::size_t runs = experiment() ? experiment_.runs() : 1;
+    if (experiment()) {
+        cell("runs.plan.runs", "runs.plan.runs.help", ctx.text.number(std::uint64_t{runs}));
+    }
+    const std::optional<double> seconds = fork_ ? std::nullopt : run_seconds(ctx.snapshot, planned_, config_);
+    cell("runs.plan.time", seconds ? "runs.plan.time.help" : "runs.plan.time.unknown",
+         seconds ? ui::duration_text(ctx.text, *seconds * static_cast<double>(runs)) : "\u2013");
 }
 
 void RunForm::draw_buttons(Context& ctx) {
@@ -832,6 +860,9 @@ void RunForm::draw(Context& ctx) {
     if (ui::begin_floating(ctx, title.c_str(), open_,
                            {.size = {kWidth, std::max(kHeight, high)}, .least = {kLeastWidth, kLeastHeight}})) {
         draw_head(ctx);
+        if (!fork_) {
+            experiment_.draw(ctx, groups_, config_);
+        }
         draw_tools(ctx);
         const std::string complaint = complaints(ctx);
         // How high the foot is depends on what wraps in it, which the last frame knows.

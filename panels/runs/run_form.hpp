@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "nodes/history/run_changes.hpp"
+#include "panels/runs/experiment_part.hpp"
 #include "panels/runs/run_fields.hpp"
 #include "panels/ui/context.hpp"
 
@@ -19,6 +20,8 @@ namespace moescope::panels {
 class RunForm {
  public:
     void open(ui::Context& ctx);
+    /// For several runs that differ in one setting.
+    void open_experiment(ui::Context& ctx);
     /// For a run that goes on from a checkpoint of `parent` with other settings; see can_fork.
     void open_fork(ui::Context& ctx, const history::TrainingRun& parent);
     /// Every frame, also while closed: takes the node's answers.
@@ -89,7 +92,10 @@ class RunForm {
     std::string fork_problem(const ui::Context& ctx) const;
     void start(ui::Context& ctx);
 
+    bool experiment() const { return experiment_.on && !fork_; }
+
     bool open_ = false;
+    ExperimentPart experiment_;
     float foot_height_ = 0;  ///< in the last frame
     std::optional<Fork> fork_;
     std::string carried_of_;  ///< what carried_ was made of

@@ -14,13 +14,18 @@
 
 namespace moescope::panels {
 
-/// The run of that number, or the newest one; null when there is none.
+/// The run of that number, or the newest one that has begun; null when there is none.
 template <class Run>
 std::shared_ptr<const Run> run_or_newest(const std::map<std::uint32_t, std::shared_ptr<const Run>>& runs,
                                          std::uint32_t number) {
     const auto found = runs.find(number);
     if (found != runs.end()) {
         return found->second;
+    }
+    for (auto run = runs.rbegin(); run != runs.rend(); ++run) {
+        if (run->second->state != history::RunState::planned) {
+            return run->second;
+        }
     }
     return runs.empty() ? nullptr : runs.rbegin()->second;
 }

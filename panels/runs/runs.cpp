@@ -1,5 +1,6 @@
 // The runs of the session: training runs above, answers and probes below. The form that starts a
 // new training run is in run_form.hpp.
+#include <algorithm>
 #include <nlohmann/json.hpp>
 #include <string>
 
@@ -28,13 +29,14 @@ class RunsPanel final : public ui::Panel {
  public:
     void draw(ui::Context& ctx) override;
     void draw_above(ui::Context& ctx) override { form_.draw(ctx); }
-    /// runs.new opens the form, run.fork opens it for a fork of the selected run.
+    /// runs.new opens the form, run.experiment opens it for an experiment, run.fork for a fork of the selected run.
     bool act(const std::string& action, ui::Context& ctx) override;
 
  private:
     void draw_training(ui::Context& ctx);
     void draw_training_row(ui::Context& ctx, const history::TrainingRun& run, bool chosen);
     void draw_training_menu(ui::Context& ctx, const history::TrainingRun& run);
+    void draw_experiment_menu(ui::Context& ctx, const history::TrainingRun& run);
     void draw_others(ui::Context& ctx);
     void draw_answers(ui::Context& ctx);
 
@@ -147,11 +149,34 @@ void RunsPanel::draw_training_menu(Context& ctx, const TrainingRun& run) {
         form_.open_fork(ctx, run);
     }
     ui::tooltip(ctx.text(!connected ? "runs.offline" : can_fork(run) ? "runs.fork.help" : "runs.fork.no_checkpoint"));
+    draw_experiment_menu(ctx, run);
     ImGui::Separator();
     if (ImGui::MenuItem(ctx.text.label("runs.copy_manifest"))) {
         ImGui::SetClipboardText(run.manifest.dump(2, ' ', false, json::error_handler_t::replace).c_str());
     }
     ImGui::EndPopup();
+}
+
+/// Of a run that belongs to an experiment.
+void RunsPanel::draw_experiment_menu(Context& ctx, const TrainingRun& run) {
+    const history::ExperimentPlace place = history::experiment_place(run.manifest);
+    const auto found = ctx.snapshot.experiments.find(place.number);
+    if (found == ctx.snapshot.experiments.end()) {
+        return;
+    }
+    ImGui::Separator();
+    if (ImGui::MenuItem(ctx.text.label("runs.experiment.compare"))) {
+        ctx.selection.experiment = place.number;
+        ctx.show_panel("overlay");
+    }
+    const auto& runs = found->second->runs;
+    const bool goes_on = std::any_of(runs.begin(), runs.end(), [&](const history::Experiment::Run& one) {
+        const auto known = ctx.snapshot.training.find(one.run);
+        return known != ctx.snapshot.training.end() && !protocol::ended(known->second->state);
+    });
+    if (ImGui::MenuItem(ctx.text.label("runs.experiment.cancel"), nullptr, false, goes_on && ctx.connected())) {
+        ctx.client.send("experiment.cancel", {{"experiment", place.number}});
+    }
 }
 
 void RunsPanel::draw_training_row(Context& ctx, const TrainingRun& run, bool chosen) {
@@ -263,6 +288,10 @@ bool RunsPanel::act(const std::string& action, Context& ctx) {
         }
         return true;
     }
+    if (action == "run.experiment") {
+        form_.open_experiment(ctx);
+        return true;
+    }
     if (action != "runs.new") {
         return false;
     }
@@ -307,6 +336,9 @@ ui::PanelDescription describe_runs() {
             .commands = {{.key = "runs.new",
                           .menu = {"menu.run", 0, 1},
                           .shortcut = ImGuiMod_Ctrl | ImGuiMod_Shift | ImGuiKey_R,
+                          .available = [](const Context& ctx) { return ctx.connected(); }},
+                         {.key = "run.experiment",
+                          .menu = {"menu.run", 0, 2},
                           .available = [](const Context& ctx) { return ctx.connected(); }},
                          {.key = "run.fork", .menu = {"menu.run", 1, 1}, .available = can_fork_selected}}};
 }

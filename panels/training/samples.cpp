@@ -1,7 +1,12 @@
 #include "panels/training/samples.hpp"
 
 #include <algorithm>
+#include <optional>
+#include <vector>
 
+#include "nodes/history/checkpoint_name.hpp"
+#include "panels/node/library.hpp"
+#include "panels/routing/shown_routing.hpp"
 #include "panels/ui/text_layout.hpp"
 #include "panels/ui/widgets.hpp"
 
@@ -13,12 +18,50 @@ using ui::Context;
 
 constexpr std::size_t kPage = 20;
 
-void draw_sample(const Context& ctx, const history::TextSample& sample) {
+/// The kept checkpoint that is nearest to a step; the model as it is now where none is kept and the run goes on.
+std::optional<history::CheckpointName> checkpoint_near(const history::TrainingRun& run, std::uint64_t step) {
+    history::CheckpointName name{.run = run.id};
+    const std::vector<std::uint64_t> steps = fork_steps(run);
+    if (steps.empty()) {
+        name.which = history::CheckpointName::Which::now;
+        return alive(run) ? std::optional(name) : std::nullopt;
+    }
+    const auto away = [&](std::uint64_t other) { return other > step ? other - step : step - other; };
+    name.which = history::CheckpointName::Which::step;
+    name.step = *std::min_element(steps.begin(), steps.end(),
+                                  [&](std::uint64_t a, std::uint64_t b) { return away(a) < away(b); });
+    return name;
+}
+
+/// What the run's model decides when it reads the sample.
+void draw_routing_button(Context& ctx, const history::TrainingRun& run, const history::TextSample& sample) {
+    const std::optional<double> experts = config_number(run.manifest, "model", "experts");
+    if (experts && *experts < 2) {
+        return;  // a dense model
+    }
+    const std::optional<history::CheckpointName> model = checkpoint_near(run, sample.step);
+    const char* label = ctx.text.label("samples.routing");
+    ui::align_right(ImGui::CalcTextSize(label, nullptr, true).x + 2 * ImGui::GetStyle().FramePadding.x);
+    ImGui::BeginDisabled(!model || !ctx.connected());
+    if (ImGui::SmallButton(label)) {
+        show_or_read_routing(ctx, {{"model", history::to_text(*model)},
+                                   {"text", ui::displayable(sample.prompt + sample.text)},
+                                   {"title", ui::displayable(sample.prompt)}});
+    }
+    ImGui::EndDisabled();
+    ui::tooltip(!ctx.connected() ? std::string(ctx.text("runs.offline"))
+                : !model
+                    ? std::string(ctx.text("samples.routing.none"))
+                    : ctx.text.format("samples.routing.by", {{"model", model_title(ctx, history::to_text(*model))}}));
+}
+
+void draw_sample(Context& ctx, const history::TrainingRun& run, const history::TextSample& sample) {
     const bool chinese = sample.language == "zh";
     ui::text_colored(chinese ? ctx.theme.chinese : ctx.theme.english,
                      ctx.text(chinese ? "load.mode.chinese" : "load.mode.english"));
     ImGui::SameLine(0, 0.6f * ctx.em);
     ui::text_dim(ctx, ctx.text.format("training.step", {{"step", ctx.text.number(sample.step)}}));
+    draw_routing_button(ctx, run, sample);
     if (!sample.prompt.empty()) {
         ui::text_wrapped(ui::displayable(sample.prompt), ctx.theme.text_dim);
     }
@@ -66,7 +109,7 @@ void SampleList::draw(Context& ctx, const history::TrainingRun& run) {
             continue;
         }
         ImGui::PushID(static_cast<int>(i));
-        draw_sample(ctx, sample);
+        draw_sample(ctx, run, sample);
         ImGui::PopID();
         ++drawn;
     }

@@ -526,7 +526,10 @@ void TrainingPanel::draw(Context& ctx) {
     draw_header(ctx, *run);
     draw_message(ctx, *run);
     if (run->step.empty() && run->evaluation_step.empty()) {
-        ui::empty_state(ctx, icon::hourglass, alive(*run) ? "training.waiting" : "training.no_steps");
+        ui::empty_state(ctx, icon::hourglass,
+                        alive(*run)                       ? "training.waiting"
+                        : run->state == RunState::planned ? "training.planned"
+                                                          : "training.no_steps");
         return;
     }
     draw_plots(ctx, *run);

@@ -6,6 +6,8 @@
 #include "base/axis.hpp"
 #include "panels/ui/figure_svg.hpp"
 #include "panels/ui/figure_text.hpp"
+#include "panels/ui/plot_parts.hpp"
+#include "panels/ui/plot_tools.hpp"
 #include "panels/ui/text_layout.hpp"
 #include "panels/ui/units.hpp"
 #include "panels/ui/widgets.hpp"
@@ -14,6 +16,8 @@ namespace moescope::panels {
 namespace {
 
 constexpr std::size_t kMostValues = 12;  ///< series in a tooltip
+constexpr std::size_t kFewValues = 40;   ///< that have a sign each
+constexpr std::size_t kSigns = 6;        ///< along a longer line
 
 struct Plot {
     const ui::Context& ctx;
@@ -123,11 +127,18 @@ void draw_line(const Plot& plot, const Chart::Series& series, ImU32 color, bool 
             continue;
         }
         points.push_back({plot.x(plot.chart().x[i]), plot.y(series.y[i].value)});
-        if (plot.chart().x.size() <= 40 && (!series.quiet || strong)) {
-            draw.AddCircleFilled(points.back(), 0.17f * plot.ctx.em, color);
-        }
     }
     stroke();
+    if (series.quiet && !strong) {
+        return;
+    }
+    // Each value where there are few, else some along the line.
+    for (const std::size_t i : marker_places(series.y.size(), series.y.size() <= kFewValues ? kFewValues : kSigns)) {
+        if (std::isfinite(series.y[i].value)) {
+            ui::draw_marker(draw, {plot.x(plot.chart().x[i]), plot.y(series.y[i].value)}, 0.24f * plot.ctx.em,
+                            static_cast<std::size_t>(&series - plot.chart().series.data()), color);
+        }
+    }
 }
 
 /// What the values are compared with, named at its right end above the line.
@@ -212,9 +223,15 @@ void draw_tooltip(const Plot& plot, std::size_t place, std::optional<std::size_t
     ImGui::EndTooltip();
 }
 
-/// Names of the series that stand out, behind the title; gives how high they are.
+/// The sign of a series, so that its colour is not needed to tell it from the others.
+ui::LineLook look_of(const ui::Context& ctx, const ChartSpec& spec, std::size_t series) {
+    return {series_color(ctx.theme, spec, series), series % kMarkers};
+}
+
+/// Signs and names of the series that stand out.
 void draw_legend(const ui::Context& ctx, const ChartSpec& spec, float right) {
-    const float box = 0.62f * ctx.em, line = ImGui::GetTextLineHeight(), left = ImGui::GetCursorScreenPos().x;
+    const float sign = ui::look_sign_width(ctx) + 0.3f * ctx.em, line = ImGui::GetTextLineHeight(),
+                left = ImGui::GetCursorScreenPos().x;
     ImDrawList& draw = *ImGui::GetWindowDrawList();
     float x = left, y = ImGui::GetCursorScreenPos().y;
     for (std::size_t s = 0; s < spec.chart->series.size(); ++s) {
@@ -222,14 +239,13 @@ void draw_legend(const ui::Context& ctx, const ChartSpec& spec, float right) {
             continue;
         }
         const std::string name = series_name(ctx.text, spec.chart->series[s]);
-        const float width = box + 0.3f * ctx.em + ImGui::CalcTextSize(name.c_str()).x;
+        const float width = sign + ImGui::CalcTextSize(name.c_str()).x;
         if (x > left && x + width > right) {
             x = left;
             y += line;
         }
-        draw.AddRectFilled({x, y + (line - box) / 2}, {x + box, y + (line + box) / 2},
-                           ImGui::GetColorU32(series_color(ctx.theme, spec, s)), 2);
-        draw.AddText({x + box + 0.3f * ctx.em, y}, ImGui::GetColorU32(ctx.theme.text_dim), name.c_str());
+        ui::draw_look(ctx, draw, {x, y}, look_of(ctx, spec, s));
+        draw.AddText({x + sign, y}, ImGui::GetColorU32(ctx.theme.text_dim), name.c_str());
         x += width + 0.8f * ctx.em;
     }
     ImGui::Dummy({1, y - ImGui::GetCursorScreenPos().y + line});
@@ -299,13 +315,10 @@ ChartView::Hit ChartView::draw(ui::Context& ctx, const ChartSpec& spec, ImVec2 s
     ImGui::PushID(spec.id);
     begin_view("chart", size);
     const ImVec2 low = ImGui::GetWindowPos(), all = ImGui::GetWindowSize();
-    if (draw_title_button(ctx, spec.title.c_str())) {
+    if (!ImGui::IsPopupOpen("menu")) {
         about_.reset();
     }
-    ImGui::SameLine(0, 0.4f * ctx.em);
-    ImGui::PushStyleColor(ImGuiCol_Text, ctx.theme.text_dim);
-    ui::text_elided(spec.unit, std::max(2 * ctx.em, ImGui::GetContentRegionAvail().x));
-    ImGui::PopStyleColor();
+    draw_head(ctx, spec.title, spec.unit);
     const Chart& chart = *spec.chart;
     if (wants_legend(chart)) {
         draw_legend(ctx, spec, low.x + all.x);

@@ -30,6 +30,7 @@ struct Selection {
         hovered_step;  ///< of the plot under the mouse; drawn as a line on all step plots, cleared each frame
     std::optional<std::uint64_t> pinned_step;  ///< expert load shows this step instead of the newest
     std::uint32_t probe_run = 0;               ///< 0: the newest
+    std::uint32_t experiment = 0;              ///< that the overlay shall show; it takes it and sets 0
     std::uint32_t generation = 0;              ///< answer that the compare panel shall show; it takes it and sets 0
     int hovered_frame = -1;  ///< ImGui frame in which hovered_step was set; the app clears it when that is over
     /// Linked step axis of all training plots; follow = newest steps stay in sight.
@@ -77,6 +78,9 @@ struct Context {
     /// all. The folder is remembered under `place`: one word for files of one kind ("model").
     std::function<void(const std::string& title, const std::string& place, std::function<void(const std::string&)>)>
         choose_file;
+    /// The same for a folder.
+    std::function<void(const std::string& title, const std::string& place, std::function<void(const std::string&)>)>
+        choose_folder;
     /// Asks where to save and writes the whole file in the background (temporary file, then rename); the status line
     /// says where it is. `name` is what the dialog proposes ("loss.csv"); its ending is the kind of file. `make` gives
     /// the bytes; it runs on the background thread and must own what it reads.

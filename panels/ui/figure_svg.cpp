@@ -7,6 +7,7 @@
 #include "base/axis.hpp"
 #include "base/html.hpp"
 #include "base/svg.hpp"
+#include "panels/ui/plot_tools.hpp"
 
 namespace moescope::panels {
 
@@ -17,6 +18,7 @@ namespace {
 constexpr int kWidth = 900, kHeight = 420;
 constexpr double kLeft = 70, kRight = 880, kTop = 60, kBottom = 370;
 constexpr double kMostLabels = 30;
+constexpr std::size_t kSigns = 6;  ///< along a line
 
 /// A value of an axis as it is written.
 std::string tick_text(double value, Unit unit) {
@@ -44,6 +46,16 @@ void draw_bars(std::string& out, const Chart& chart, const ChartWords& words, co
     for (std::size_t i = 0; i < chart.x.size(); i += static_cast<std::size_t>(std::max(1.0, shown))) {
         out += svg::text(x(chart.x[i]), kBottom + 16, "middle", base::escape_html(words.labels[i]));
     }
+}
+
+/// A sign of its own for each series that stands out, where there are several: colours are not needed to tell them
+/// apart.
+void draw_sign(std::string& out, std::size_t series, double x, double y, const std::string& color) {
+    std::string points;
+    for (const MarkerCorner& corner : marker_outline(series)) {
+        points += fmt::format("{}{:.1f},{:.1f}", points.empty() ? "" : " ", x + 4 * corner.x, y + 4 * corner.y);
+    }
+    out += fmt::format("<polygon points='{}' fill='{}'/>\n", points, color);
 }
 
 void draw_lines(std::string& out, const Chart& chart, const ChartWords& words, const base::Scale& x,
@@ -78,8 +90,8 @@ void draw_legend(std::string& out, const Chart& chart, const ChartWords& words) 
         if (chart.series[s].quiet || words.series[s].empty()) {
             continue;
         }
-        out += svg::rect(at, 38, 10, 10, words.colors[s]) +
-               svg::text(at + 14, 47, "start", base::escape_html(words.series[s])) + '\n';
+        draw_sign(out, s, at + 5, 43, words.colors[s]);
+        out += svg::text(at + 14, 47, "start", base::escape_html(words.series[s])) + '\n';
         at += 30 + 6.5 * static_cast<double>(words.series[s].size());
     }
 }

@@ -116,13 +116,10 @@ MapView::Hit MapView::draw(ui::Context& ctx, const MapSpec& spec, ImVec2 size) {
     ImGui::PushID(spec.id);
     begin_view("map", size);
     const ImVec2 low = ImGui::GetWindowPos(), all = ImGui::GetWindowSize();
-    if (draw_title_button(ctx, spec.title.c_str())) {
+    if (!ImGui::IsPopupOpen("menu")) {
         about_.reset();
     }
-    ImGui::SameLine(0, 0.4f * ctx.em);
-    ImGui::PushStyleColor(ImGuiCol_Text, ctx.theme.text_dim);
-    ui::text_elided(spec.unit, std::max(2 * ctx.em, ImGui::GetContentRegionAvail().x));
-    ImGui::PopStyleColor();
+    draw_head(ctx, spec.title, spec.unit);
     const ImVec2 corner = ImGui::GetCursorScreenPos(), room = ImGui::GetContentRegionAvail();
     const float line = ImGui::GetTextLineHeight();
     const std::vector<std::pair<double, std::string>> ticks =

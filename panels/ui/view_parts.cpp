@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "panels/ui/plot_parts.hpp"
 #include "panels/ui/text_layout.hpp"
 #include "panels/ui/widgets.hpp"
 
@@ -27,18 +28,12 @@ void begin_view(const char* id, ImVec2 size) {
     ImGui::BeginChild(id, size, 0, ImGuiWindowFlags_NoScrollbar | ImGuiWindowFlags_NoScrollWithMouse);
 }
 
-bool draw_title_button(const ui::Context& ctx, const char* title) {
-    ImGui::PushFont(ctx.bold, 0);
-    const ImVec2 at = ImGui::GetCursorScreenPos(), size = ImGui::CalcTextSize(title);
-    const bool pressed = ImGui::InvisibleButton("###title", size, ImGuiButtonFlags_EnableNav);
-    if (pressed) {
-        ImGui::OpenPopup("menu");
-    }
-    const bool marked = ImGui::IsItemHovered() || ImGui::IsItemFocused();
-    ImGui::GetWindowDrawList()->AddText(at, ImGui::GetColorU32(marked ? ctx.theme.accent : ctx.theme.text), title);
-    ImGui::PopFont();
-    ui::tooltip(ctx.text("training.menu.help"));
-    return pressed;
+void draw_head(const ui::Context& ctx, const std::string& title, const std::string& unit) {
+    ui::draw_title_button(ctx, title.c_str(), ctx.text("training.menu.help"));
+    ImGui::SameLine(0, 0.4f * ctx.em);
+    ImGui::PushStyleColor(ImGuiCol_Text, ctx.theme.text_dim);
+    ui::text_elided(unit, std::max(2 * ctx.em, ImGui::GetContentRegionAvail().x));
+    ImGui::PopStyleColor();
 }
 
 void draw_axis_label(const ui::Context& ctx, const Area& area, float y, const std::string& label) {

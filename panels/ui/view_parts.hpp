@@ -1,4 +1,4 @@
-// What plots, bars and maps of all rooms share: rectangles, the name that opens a plot's menu, labels of axes, the
+// What bars, charts and maps of all rooms share: rectangles, the line above them, names beside and below them, the
 // items that save. GUI thread, inside a window.
 #pragma once
 
@@ -25,9 +25,8 @@ ImU32 faded(ImU32 color, float alpha);
 /// A child window for one view; end with ImGui::EndChild().
 void begin_view(const char* id, ImVec2 size);
 
-/// The bold name of a plot. A click, or Enter with the keyboard, opens the popup "menu" and gives true: a right click
-/// is not everybody's way.
-bool draw_title_button(const ui::Context& ctx, const char* title);
+/// The line above a plot: its name, which opens the popup "menu", and the unit in the rest of the line.
+void draw_head(const ui::Context& ctx, const std::string& title, const std::string& unit);
 
 /// A value beside the left edge of a plot, kept within the area's height.
 void draw_axis_label(const ui::Context& ctx, const Area& area, float y, const std::string& label);

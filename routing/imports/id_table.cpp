@@ -31,6 +31,10 @@ IdTable IdTable::of_npy(std::string bytes, const std::string& source) {
         throw Error(say("{} has {} dimensions, but ids of experts have three: tokens, layers, experts per token",
                         source, header.shape.size()));
     }
+    // A factor of 0 makes any other one fit a file of no bytes: 2^60 tokens would be looked at one by one.
+    if (header.shape[0] > 0 && header.count == 0) {
+        throw Error(say("{} has {} layers with {} experts per token", source, header.shape[1], header.shape[2]));
+    }
     IdTable table = of_array(std::move(bytes), header, source);
     table.tokens_ = header.shape[0];
     table.layers_ = header.shape[1];
@@ -80,7 +84,7 @@ IdTable IdTable::of_list(const std::vector<std::int32_t>& ids, std::size_t token
     return table;
 }
 
-std::int64_t IdTable::at(std::size_t token, std::size_t layer, std::size_t rank) const {
+std::uint64_t IdTable::bits_at(std::size_t token, std::size_t layer, std::size_t rank) const {
     unsigned char item[8] = {};
     std::memcpy(item, bytes_.data() + begin_ + ((token * layers_ + layer) * per_token_ + rank) * width_, width_);
     if (swapped_) {
@@ -88,6 +92,15 @@ std::int64_t IdTable::at(std::size_t token, std::size_t layer, std::size_t rank)
     }
     std::uint64_t value = 0;
     std::memcpy(&value, item, sizeof value);
+    return value;
+}
+
+std::string IdTable::text_at(std::size_t token, std::size_t layer, std::size_t rank) const {
+    return is_signed_ ? std::to_string(at(token, layer, rank)) : std::to_string(bits_at(token, layer, rank));
+}
+
+std::int64_t IdTable::at(std::size_t token, std::size_t layer, std::size_t rank) const {
+    const std::uint64_t value = bits_at(token, layer, rank);
     if (is_signed_ && width_ < 8) {
         const unsigned shift = static_cast<unsigned>(64 - 8 * width_);
         return static_cast<std::int64_t>(value << shift) >> shift;

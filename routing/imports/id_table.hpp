@@ -14,7 +14,8 @@ namespace moescope::routing {
 
 class IdTable {
  public:
-    /// A whole .npy file of whole numbers, three-dimensional, in C's order. Throws Error naming `source`.
+    /// A whole .npy file of whole numbers, three-dimensional, in C's order; without ids it is without tokens. Throws
+    /// Error naming `source`.
     static IdTable of_npy(std::string bytes, const std::string& source);
     /// Numbers without a header ("int32", "uint8", "uint16"), little-endian. Throws Error when they do not fill whole
     /// tokens.
@@ -32,8 +33,11 @@ class IdTable {
     std::size_t per_token() const { return per_token_; }
     /// A number that does not fit is the largest that does.
     std::int64_t at(std::size_t token, std::size_t layer, std::size_t rank) const;
+    /// The same as it stands there, for sentences.
+    std::string text_at(std::size_t token, std::size_t layer, std::size_t rank) const;
 
  private:
+    std::uint64_t bits_at(std::size_t token, std::size_t layer, std::size_t rank) const;
     static IdTable of_array(std::string bytes, const base::NpyHeader& header, const std::string& source);
 
     std::string bytes_;

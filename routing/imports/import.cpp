@@ -1,6 +1,7 @@
 #include "routing/imports/import.hpp"
 
 #include <algorithm>
+#include <cmath>
 #include <limits>
 #include <numeric>
 #include <set>
@@ -14,6 +15,7 @@ namespace {
 
 /// What a first look at all ids found, before anything is made of them.
 struct Look {
+    std::size_t texts = 0;                  ///< looked at
     std::size_t rows = 0, missing = 0;      ///< (token, layer); those that the server did not have
     std::vector<std::size_t> zeros, given;  ///< rows by place of the layer: of zeros, and with ids
     std::int64_t highest = -1;
@@ -33,25 +35,34 @@ bool is_row_of_zeros(const IdTable& ids, std::size_t token, std::size_t layer) {
     return ids.per_token() > 1 && all_are(ids, token, layer, 0);
 }
 
-void check_row(const IdTable& ids, std::size_t token, std::size_t layer, std::int64_t experts,
-               const std::string& source, std::vector<std::int64_t>& seen) {
+/// Where a table is from, for sentences.
+struct Place {
+    const std::string& source;
+    std::size_t text = 0;             ///< number of the text
+    const std::vector<int>& numbers;  ///< of the layers, by place
+};
+
+void check_row(const IdTable& ids, std::size_t token, std::size_t layer, std::int64_t experts, const Place& place,
+               std::vector<std::int64_t>& seen) {
     seen.clear();
     for (std::size_t rank = 0; rank < ids.per_token(); ++rank) {
         const std::int64_t id = ids.at(token, layer, rank);
         if (id < 0 || id >= experts) {
-            throw Error(say("{}: token {} has expert {} in layer {}, but the experts are 0 to {}", source, token, id,
-                            layer, experts - 1));
+            throw Error(say("{}: token {} of text {} has expert {} in layer {}; experts from 0 to {} are possible",
+                            place.source, token, place.text, ids.text_at(token, layer, rank), place.numbers[layer],
+                            experts - 1));
         }
         seen.push_back(id);
     }
     std::sort(seen.begin(), seen.end());
     if (const auto twice = std::adjacent_find(seen.begin(), seen.end()); twice != seen.end()) {
-        throw Error(say("{}: token {} has expert {} twice in layer {}; the ids are damaged or have another shape",
-                        source, token, *twice, layer));
+        throw Error(
+            say("{}: token {} of text {} has expert {} twice in layer {}; the ids are damaged or have another shape",
+                place.source, token, place.text, *twice, place.numbers[layer]));
     }
 }
 
-void look_at(const IdTable& ids, std::int64_t experts, const std::string& source, Look& look) {
+void look_at(const IdTable& ids, std::int64_t experts, const Place& place, Look& look) {
     std::vector<std::int64_t> seen;
     for (std::size_t token = 0; token < ids.tokens(); ++token) {
         for (std::size_t layer = 0; layer < ids.layers(); ++layer) {
@@ -61,13 +72,23 @@ void look_at(const IdTable& ids, std::int64_t experts, const std::string& source
             } else if (is_row_of_zeros(ids, token, layer)) {
                 ++look.zeros[layer];
             } else {
-                check_row(ids, token, layer, experts, source, seen);
+                check_row(ids, token, layer, experts, place, seen);
                 ++look.given[layer];
                 for (std::size_t rank = 0; rank < ids.per_token(); ++rank) {
                     look.highest = std::max(look.highest, ids.at(token, layer, rank));
                 }
             }
         }
+    }
+}
+
+/// Gives what `work` gives; its sentences, which have no subject or another one, are about `source`.
+template <class Work>
+auto named(const std::string& source, const Work& work) {
+    try {
+        return work();
+    } catch (const Error& error) {
+        throw Error(say("{}: {}", source, error.sentence()));
     }
 }
 
@@ -164,12 +185,22 @@ void give_texts(const std::vector<RecordedText>& texts, const std::vector<std::s
     for (std::size_t number = 0; number < texts.size(); ++number) {
         const IdTable& ids = texts[number].ids;
         const auto& tokens = texts[number].tokens;
+        const auto& written = texts[number].written;
+        // The last token of the text was written and not read any more: it has no row.
+        const std::size_t from = ids.tokens() + 1 - std::min(written.size(), ids.tokens() + 1);
         for (std::size_t at = 0; at < ids.tokens(); ++at) {
             TokenDecisions token;
             token.position = static_cast<int>(at);
             token.document = static_cast<std::uint32_t>(number);
             token.token = at < tokens.size() ? tokens[at] : -1;
             token.next = at + 1 < tokens.size() ? tokens[at + 1] : -1;
+            if (at >= from) {
+                token.bytes = written[at - from].bytes;
+            }
+            if (at + 1 >= from && at + 1 - from < written.size() &&
+                !std::isnan(written[at + 1 - from].log_probability)) {
+                token.log_probability = written[at + 1 - from].log_probability;
+            }
             for (std::size_t i = 0; i < places.size(); ++i) {
                 if (all_are(ids, at, places[i], -1) || is_row_of_zeros(ids, at, places[i])) {
                     continue;
@@ -211,7 +242,7 @@ Import import_texts(std::vector<RecordedText> texts, const ModelShape& shape, bo
         throw Error(say("{} has {} experts per token, but the model chooses {}", source, per_token, shape.per_token));
     }
     RouterSpec spec;
-    const std::vector<int> numbers = numbers_of_places(layers, shape, all_layers, spec);
+    const std::vector<int> numbers = named(source, [&] { return numbers_of_places(layers, shape, all_layers, spec); });
     Look look;
     look.zeros.resize(layers);
     look.given.resize(layers);
@@ -221,10 +252,13 @@ Import import_texts(std::vector<RecordedText> texts, const ModelShape& shape, bo
             throw Error(say("{} has texts of {} layers with {} experts per token and of {} with {}", source, layers,
                             per_token, text.ids.layers(), text.ids.per_token()));
         }
-        look_at(text.ids, experts, source, look);
+        look_at(text.ids, experts, {source, look.texts++, numbers}, look);
         if (text.tokens.size() != text.ids.tokens() && text.tokens.size() != text.ids.tokens() + 1) {
             without_tokens += text.tokens.empty() ? 0 : 1;
             text.tokens.clear();
+        }
+        if (text.written.size() > text.ids.tokens() + 1) {
+            text.written.clear();  // it can't be told which token is which
         }
     }
     if (std::all_of(look.given.begin(), look.given.end(), [](std::size_t rows) { return rows == 0; })) {
@@ -239,7 +273,7 @@ Import import_texts(std::vector<RecordedText> texts, const ModelShape& shape, bo
         spec.doubts.push_back(
             say("the tokens of {} texts are left out, as their number is not that of the ids", without_tokens));
     }
-    check(spec);
+    named(source, [&] { check(spec); });
     const auto kept = std::make_shared<const std::vector<RecordedText>>(std::move(texts));
     return {spec, [kept, places, spec](const ChunkSink& sink) { give_texts(*kept, places, spec, sink); }};
 }
@@ -249,7 +283,6 @@ Import import_counts(std::vector<CountedStep> steps, const ModelShape& shape, bo
     std::set<int> layers, counted;
     std::size_t experts = 0, uneven = 0;
     for (const CountedStep& step : steps) {
-        std::set<std::uint64_t> sums;
         for (const auto& [layer, counts] : step.layers) {
             experts = experts == 0 ? counts.size() : experts;
             if (counts.size() != experts || experts == 0) {
@@ -263,6 +296,19 @@ Import import_counts(std::vector<CountedStep> steps, const ModelShape& shape, bo
                     throw Error(say("{} has counts in layer {} whose sum overflows", source, layer));
                 }
             }
+        }
+    }
+    // A layer without counts is not one with counts of 0. What is left has as many counts as the steps have.
+    const std::size_t all = steps.size();
+    std::erase_if(steps, [&](const CountedStep& step) { return step.layers.size() < layers.size(); });
+    if (steps.empty() && all > 0) {
+        throw Error(
+            say("{}: none of its {} steps has counts of all {} layers that it names", source, all, layers.size()));
+    }
+    for (const CountedStep& step : steps) {
+        std::set<std::uint64_t> sums;
+        for (const auto& [layer, counts] : step.layers) {
+            const std::uint64_t sum = std::accumulate(counts.begin(), counts.end(), std::uint64_t{0});
             if (sum > 0) {
                 counted.insert(layer);
                 sums.insert(sum);
@@ -277,7 +323,7 @@ Import import_counts(std::vector<CountedStep> steps, const ModelShape& shape, bo
     spec.model = shape.model;
     spec.source = Source::imported;
     spec.layers = std::max(shape.layers, *layers.rbegin() + 1);
-    spec.experts = static_cast<int>(std::min<std::size_t>(experts, static_cast<std::size_t>(kMostExperts) + 1));
+    spec.experts = static_cast<int>(std::min<std::size_t>(experts, std::numeric_limits<int>::max()));
     spec.experts_per_token = shape.per_token;
     spec.shared_experts = shape.shared_experts;
     const std::set<int>& routed = empty_are_dense ? counted : layers;
@@ -291,13 +337,17 @@ Import import_counts(std::vector<CountedStep> steps, const ModelShape& shape, bo
             say("the counts are of {} of the {} experts, as one rank has them; they are numbered from 0", experts,
                 shape.experts));
     }
+    if (steps.size() < all) {
+        spec.doubts.push_back(
+            say("{} of {} steps are left out, as they lack counts of some layers", all - steps.size(), all));
+    }
     if (uneven > 0) {
         spec.doubts.push_back(
             say("the counts of the layers have different sums in {} of {} steps: not all experts are "
                 "in the file, or tokens were dropped",
                 uneven, steps.size()));
     }
-    check(spec);
+    named(source, [&] { check(spec); });
     const auto kept = std::make_shared<const std::vector<CountedStep>>(std::move(steps));
     return {spec, [kept, spec](const ChunkSink& sink) {
                 ChunkBuilder builder(spec);
@@ -305,12 +355,8 @@ Import import_counts(std::vector<CountedStep> steps, const ModelShape& shape, bo
                     LoadSample sample;
                     sample.step = step.step;
                     for (const int layer : spec.routed_layers) {
-                        const auto found = step.layers.find(layer);
-                        if (found == step.layers.end()) {
-                            sample.counts.resize(sample.counts.size() + static_cast<std::size_t>(spec.experts), 0);
-                        } else {
-                            sample.counts.insert(sample.counts.end(), found->second.begin(), found->second.end());
-                        }
+                        const std::vector<std::uint64_t>& counts = step.layers.at(layer);
+                        sample.counts.insert(sample.counts.end(), counts.begin(), counts.end());
                     }
                     builder.add(std::move(sample));
                     if (builder.full()) {

@@ -9,6 +9,7 @@
 #include <map>
 #include <memory>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "routing/chunk.hpp"
@@ -35,6 +36,17 @@ Import import_vllm(const std::filesystem::path& path, const ModelShape& shape);
 /// numbers without a header, so `shape` must say layers and experts per token; dense layers have a place in them).
 /// Dumps of its recorder: logical_count as .npy, or the older CSV. Source: SGLang pull requests 12162, 17434.
 Import import_sglang(const std::filesystem::path& path, const ModelShape& shape);
+/// What is known of a token that a server wrote, besides its id.
+struct WrittenToken {
+    std::string bytes;          ///< its text; may be a part of a character
+    float log_probability = 0;  ///< natural logarithm; NaN: not known
+};
+/// The same for one answer that was just received, as JSON. `written`: the tokens of the answer, the last of which is
+/// never routed; or empty. `source` for sentences.
+Import import_vllm_answer(std::string_view answer, const ModelShape& shape, const std::string& source,
+                          const std::vector<WrittenToken>& written = {});
+Import import_sglang_answer(std::string_view answer, const ModelShape& shape, const std::string& source,
+                            const std::vector<WrittenToken>& written = {});
 /// tokens_per_expert/rankN.jsonl of Megatron-Core. Source: megatron/training/activation_logging.py.
 Import import_megatron(const std::filesystem::path& path, const ModelShape& shape);
 
@@ -42,6 +54,8 @@ Import import_megatron(const std::filesystem::path& path, const ModelShape& shap
 struct RecordedText {
     IdTable ids;
     std::vector<std::int32_t> tokens;  ///< as many as the ids have, or one more (the last is never routed); or empty
+    std::vector<WrittenToken>
+        written{};  ///< the last tokens of the text, one more than the ids have at its end; or empty
 };
 /// `all_layers`: the table has a place for layers without a router, too. `source` for sentences. Throws Error.
 Import import_texts(std::vector<RecordedText> texts, const ModelShape& shape, bool all_layers,
@@ -53,7 +67,8 @@ struct CountedStep {
     std::map<int, std::vector<std::uint64_t>> layers;
 };
 inline constexpr std::size_t kMostCounts = std::size_t{1} << 25;  ///< of all steps
-/// `empty_are_dense`: layers without a single token have no router. Throws Error.
+/// `empty_are_dense`: layers without a single token have no router. Steps that lack a layer which another one has are
+/// left out. Throws Error naming `source`.
 Import import_counts(std::vector<CountedStep> steps, const ModelShape& shape, bool empty_are_dense,
                      const std::string& source);
 

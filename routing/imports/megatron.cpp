@@ -14,6 +14,18 @@ namespace {
 
 constexpr std::size_t kLongestLine = std::size_t{16} << 20;
 
+std::int64_t whole_of(const json& line, const char* key, std::int64_t most) {
+    const json& value = base::member(line, key);
+    if (value.is_null()) {
+        throw Error(say("has no \"{}\"", key));
+    }
+    const auto whole = base::as_integer(value);
+    if (!whole || *whole < 0 || *whole > most) {
+        throw Error(say("has something else than a whole number from 0 to {} under \"{}\"", most, key));
+    }
+    return *whole;
+}
+
 /// Sums of the micro-batches, each of which has a count for every expert of the rank. Throws Error, a sentence without
 /// a subject.
 std::vector<std::uint64_t> sums_of(const json& batches) {
@@ -22,8 +34,11 @@ std::vector<std::uint64_t> sums_of(const json& batches) {
         throw Error(say("has no counts under \"tpe\""));
     }
     for (const json& batch : batches) {
-        if (!batch.is_array() || batch.empty() || batch.size() > static_cast<std::size_t>(kMostExperts)) {
+        if (!batch.is_array() || batch.empty()) {
             throw Error(say("has no list of counts in \"tpe\""));
+        }
+        if (batch.size() > static_cast<std::size_t>(kMostExperts)) {
+            throw Error(say("has {} experts; 1 to {} are possible", batch.size(), kMostExperts));
         }
         if (!sums.empty() && batch.size() != sums.size()) {
             throw Error(say("has {} experts in one micro-batch and {} in another", sums.size(), batch.size()));
@@ -31,8 +46,11 @@ std::vector<std::uint64_t> sums_of(const json& batches) {
         sums.resize(batch.size());
         for (std::size_t expert = 0; expert < batch.size(); ++expert) {
             const auto count = base::as_count(batch[expert]);
-            if (!count || __builtin_add_overflow(sums[expert], *count, &sums[expert])) {
+            if (!count) {
                 throw Error(say("has a count of expert {} that is no whole number from 0 on", expert));
+            }
+            if (__builtin_add_overflow(sums[expert], *count, &sums[expert])) {
+                throw Error(say("has counts of expert {} whose sum overflows", expert));
             }
         }
     }
@@ -60,11 +78,8 @@ Import import_megatron(const std::filesystem::path& path, const ModelShape& shap
                 ++others;
                 continue;
             }
-            const auto step = base::as_integer(base::member(*parsed.value, "iter"));
-            const int layer = base::integer_of(*parsed.value, "layer", -1);
-            if (!step || *step < 0 || layer < 0 || layer >= kMostLayers) {
-                throw Error(say("has no \"iter\" or no \"layer\""));
-            }
+            const std::int64_t step = whole_of(*parsed.value, "iter", std::numeric_limits<std::int64_t>::max());
+            const int layer = static_cast<int>(whole_of(*parsed.value, "layer", kMostLayers - 1));
             std::vector<std::uint64_t> sums = sums_of(base::member(*parsed.value, "tpe"));
             counts += sums.size();
             if (counts > kMostCounts) {
@@ -72,8 +87,8 @@ Import import_megatron(const std::filesystem::path& path, const ModelShape& shap
                     say("has more counts than the {} that can be read at once; take a part of the file", kMostCounts));
             }
             // A run that was resumed writes the same steps once more.
-            if (steps.empty() || steps.back().step != *step || steps.back().layers.contains(layer)) {
-                steps.push_back({*step, {}});
+            if (steps.empty() || steps.back().step != step || steps.back().layers.contains(layer)) {
+                steps.push_back({step, {}});
             }
             steps.back().layers.emplace(layer, std::move(sums));
         }

@@ -170,11 +170,12 @@ class AnswerWalker final : public base::JsonWalker {
     bool close_frame() {
         Frame frame = std::move(frames_.back());
         frames_.pop_back();
+        ServerText& text = frame.text;
         if (!frame.object) {
+            pass_tokens(text);
             return true;
         }
-        ServerText& text = frame.text;
-        if ((frame.name == "meta_info" || frame.name == "sgl_ext") && !frames_.empty()) {
+        if ((frame.name == "meta_info" || frame.name == "sgl_ext" || frame.name == "sglext") && !frames_.empty()) {
             ServerText& parent = frames_.back().text;
             if (text.ids.given()) {
                 parent.ids = std::move(text.ids);
@@ -190,8 +191,22 @@ class AnswerWalker final : public base::JsonWalker {
         }
         if (text.ids.given()) {
             found_.push_back(std::move(text));
+        } else {
+            pass_tokens(text);
         }
         return true;
+    }
+
+    /// SGLang since 2026 has the ids beside the choices, and the tokens within.
+    void pass_tokens(ServerText& text) {
+        if (frames_.empty()) {
+            return;
+        }
+        ServerText& parent = frames_.back().text;
+        if (parent.tokens.empty() && parent.prompt_tokens.empty()) {
+            parent.tokens = std::move(text.tokens);
+            parent.prompt_tokens = std::move(text.prompt_tokens);
+        }
     }
 
     std::vector<Frame> frames_;

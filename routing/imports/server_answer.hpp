@@ -25,8 +25,8 @@ struct ServerText {
 };
 
 /// All texts of one answer or of a list of answers: every object that has "routed_experts", itself or in its
-/// "meta_info" or "sgl_ext", with the tokens beside it and the prompt of the answer it stands in. Throws Error naming
-/// `source`.
+/// "meta_info", "sgl_ext" or "sglext", with the tokens beside it, or within it where it has none itself, and the prompt
+/// of the answer it stands in. Throws Error naming `source`.
 std::vector<ServerText> read_server_answer(std::string_view text, const std::string& source);
 
 /// Its tokens one after another, for `rows` rows of ids, which leave out the last one. Where the answer says nothing of

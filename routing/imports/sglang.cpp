@@ -95,8 +95,10 @@ Import counts_of_csv(const std::filesystem::path& path, const ModelShape& shape)
     } catch (const Error& error) {
         throw Error(say("line {} of {} {}", lines.number(), source, error.sentence()));
     }
-    if (found.size() * static_cast<std::size_t>(experts) > kMostCounts) {
-        throw Error(say("{} has more than {} counts", source, kMostCounts));
+    // Before the rows are filled up with zeros: a few lines name any expert of any layer.
+    if (found.size() * static_cast<std::size_t>(experts) > kMostExpertsOfModel) {
+        throw Error(
+            say("{}: {}", source, say("has {} layers of {} experts, more than can be shown", found.size(), experts)));
     }
     CountedStep step;
     for (const auto& [layer, counts] : found) {
@@ -107,6 +109,35 @@ Import counts_of_csv(const std::filesystem::path& path, const ModelShape& shape)
         }
     }
     return import_counts({std::move(step)}, shape, true, source);
+}
+
+void require_shape(const ModelShape& shape, const std::string& source) {
+    if (shape.layers <= 0 || shape.per_token <= 0) {
+        throw Error(
+            say("{}: SGLang sends ids without their shape; give the model's config.json, or the number of its "
+                "layers and of experts per token",
+                source));
+    }
+}
+
+Import import_sent(std::vector<ServerText> sent, const ModelShape& shape, const std::string& source,
+                   const std::vector<WrittenToken>& written) {
+    std::vector<RecordedText> texts;
+    for (ServerText& text : sent) {
+        if (!text.ids.packed) {
+            throw Error(say("{} has routed experts as a list; that is how vLLM sends them", source));
+        }
+        auto ids = base::decode_base64(*text.ids.packed);
+        if (!ids) {
+            throw Error(say("{} has routed experts that are no whole base64 text", source));
+        }
+        IdTable table =
+            IdTable::of_flat(std::move(*ids), text.type.empty() ? "int32" : text.type,
+                             static_cast<std::size_t>(shape.layers), static_cast<std::size_t>(shape.per_token), source);
+        std::vector<std::int32_t> tokens = tokens_of(text, table.tokens());
+        texts.push_back({std::move(table), std::move(tokens), written});
+    }
+    return import_texts(std::move(texts), shape, true, source);
 }
 
 }  // namespace
@@ -126,30 +157,16 @@ Import import_sglang(const std::filesystem::path& path, const ModelShape& shape)
     if (bytes.starts_with(kCsvHead)) {
         return counts_of_csv(path, shape);
     }
-    if (shape.layers <= 0 || shape.per_token <= 0) {
-        throw Error(
-            say("{}: SGLang sends ids without their shape; give the model's config.json, or the number of its "
-                "layers and of experts per token",
-                source));
-    }
+    require_shape(shape, source);
     std::vector<ServerText> sent = read_server_answer(bytes, source);
     bytes = {};
-    std::vector<RecordedText> texts;
-    for (ServerText& text : sent) {
-        if (!text.ids.packed) {
-            throw Error(say("{} has routed experts as a list; that is how vLLM sends them", source));
-        }
-        auto ids = base::decode_base64(*text.ids.packed);
-        if (!ids) {
-            throw Error(say("{} has routed experts that are no whole base64 text", source));
-        }
-        IdTable table =
-            IdTable::of_flat(std::move(*ids), text.type.empty() ? "int32" : text.type,
-                             static_cast<std::size_t>(shape.layers), static_cast<std::size_t>(shape.per_token), source);
-        std::vector<std::int32_t> tokens = tokens_of(text, table.tokens());
-        texts.push_back({std::move(table), std::move(tokens)});
-    }
-    return import_texts(std::move(texts), shape, true, source);
+    return import_sent(std::move(sent), shape, source, {});
+}
+
+Import import_sglang_answer(std::string_view answer, const ModelShape& shape, const std::string& source,
+                            const std::vector<WrittenToken>& written) {
+    require_shape(shape, source);
+    return import_sent(read_server_answer(answer, source), shape, source, written);
 }
 
 }  // namespace moescope::routing

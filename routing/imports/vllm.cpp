@@ -1,4 +1,3 @@
-#include <algorithm>
 #include <utility>
 
 #include "base/base64.hpp"
@@ -32,9 +31,12 @@ IdTable joined(const IdTable& first, const IdTable& second, const std::string& s
         for (std::size_t token = 0; token < table->tokens(); ++token) {
             for (std::size_t layer = 0; layer < table->layers(); ++layer) {
                 for (std::size_t rank = 0; rank < table->per_token(); ++rank) {
-                    // What does not fit stays as wrong as it is.
-                    ids.push_back(static_cast<std::int32_t>(
-                        std::clamp<std::int64_t>(table->at(token, layer, rank), INT32_MIN, INT32_MAX)));
+                    const std::int64_t id = table->at(token, layer, rank);
+                    if (!std::in_range<std::int32_t>(id)) {
+                        throw Error(say("{} has expert {}, and experts from 0 to {} are possible", source,
+                                        table->text_at(token, layer, rank), kMostExperts - 1));
+                    }
+                    ids.push_back(static_cast<std::int32_t>(id));
                 }
             }
         }
@@ -42,27 +44,38 @@ IdTable joined(const IdTable& first, const IdTable& second, const std::string& s
     return IdTable::of_list(ids, first.tokens() + second.tokens(), first.layers(), first.per_token());
 }
 
-}  // namespace
-
-Import import_vllm(const std::filesystem::path& path, const ModelShape& shape) {
-    const std::string source = path.string();
-    std::string bytes = base::read_file(path, kMostRecording);
+Import import_sent(std::vector<ServerText> sent, const ModelShape& shape, const std::string& source,
+                   const std::vector<WrittenToken>& written) {
     std::vector<RecordedText> texts;
-    if (bytes.starts_with("\x93NUMPY")) {
-        texts.push_back({IdTable::of_npy(std::move(bytes), source), {}});
-        return import_texts(std::move(texts), shape, false, source);
-    }
-    std::vector<ServerText> sent = read_server_answer(bytes, source);
-    bytes = {};
     for (ServerText& text : sent) {
         IdTable ids = table_of(std::move(text.ids), source);
         if (text.prompt.given()) {
             ids = joined(table_of(std::move(text.prompt), source), ids, source);
         }
         std::vector<std::int32_t> tokens = tokens_of(text, ids.tokens());
-        texts.push_back({std::move(ids), std::move(tokens)});
+        texts.push_back({std::move(ids), std::move(tokens), written});
     }
     return import_texts(std::move(texts), shape, false, source);
+}
+
+}  // namespace
+
+Import import_vllm(const std::filesystem::path& path, const ModelShape& shape) {
+    const std::string source = path.string();
+    std::string bytes = base::read_file(path, kMostRecording);
+    if (bytes.starts_with("\x93NUMPY")) {
+        std::vector<RecordedText> texts;
+        texts.push_back({IdTable::of_npy(std::move(bytes), source), {}});
+        return import_texts(std::move(texts), shape, false, source);
+    }
+    std::vector<ServerText> sent = read_server_answer(bytes, source);
+    bytes = {};
+    return import_sent(std::move(sent), shape, source, {});
+}
+
+Import import_vllm_answer(std::string_view answer, const ModelShape& shape, const std::string& source,
+                          const std::vector<WrittenToken>& written) {
+    return import_sent(read_server_answer(answer, source), shape, source, written);
 }
 
 }  // namespace moescope::routing

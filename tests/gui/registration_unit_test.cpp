@@ -63,7 +63,8 @@ TEST(PanelTable, StandsAreInLayoutsThatExistAndNoTwoInOnePlace) {
             EXPECT_NE(std::find(app::kLayouts.begin(), app::kLayouts.end(), std::string(stand.layout)),
                       app::kLayouts.end())
                 << panel.key << " names the layout " << stand.layout;
-            EXPECT_EQ(stand.place == Place::whole, std::string(stand.layout) != "training") << panel.key;
+            const bool split = std::string(stand.layout) == "training" || std::string(stand.layout) == "routing";
+            EXPECT_EQ(stand.place == Place::whole, !split) << panel.key;
             EXPECT_TRUE(taken.insert({stand.layout, stand.place, stand.order}).second)
                 << panel.key << " has the place of another panel in " << stand.layout;
         }
@@ -75,14 +76,19 @@ TEST(Layouts, AreAsPeopleKnowThem) {
     EXPECT_EQ(app::tabs_of("training", Place::left_upper, table()), Keys({"runs"}));
     EXPECT_EQ(app::tabs_of("training", Place::left_lower, table()), Keys({"knobs"}));
     EXPECT_EQ(app::tabs_of("training", Place::upper, table()), Keys({"training", "compare", "probe", "manual"}));
-    EXPECT_EQ(app::tabs_of("training", Place::lower, table()), Keys({"expert_load", "models", "nodes", "log"}));
+    EXPECT_EQ(app::tabs_of("training", Place::lower, table()), Keys({"expert_load", "models", "nodes", "log", "routing",
+                                                                     "change", "expert", "structure", "routing_diff"}));
     for (const char* layout : {"compare", "probe"}) {
-        EXPECT_EQ(
-            app::tabs_of(layout, Place::whole, table()),
-            Keys({"compare", "probe", "training", "expert_load", "models", "log", "nodes", "runs", "knobs", "manual"}));
+        EXPECT_EQ(app::tabs_of(layout, Place::whole, table()),
+                  Keys({"compare", "probe", "training", "expert_load", "models", "log", "nodes", "runs", "knobs",
+                        "manual", "routing", "change", "expert", "structure", "routing_diff"}));
         EXPECT_EQ(app::default_panels(layout, table()), Keys({layout, "models", "log"}));
         EXPECT_EQ(app::main_panel(layout, table()), layout);
     }
+    EXPECT_EQ(app::tabs_of("routing", Place::left_upper, table()), Keys({"routing", "structure", "routing_diff"}));
+    EXPECT_EQ(app::tabs_of("routing", Place::upper, table()), Keys({"change", "expert"}));
+    EXPECT_EQ(app::default_panels("routing", table()),
+              Keys({"routing", "change", "expert", "structure", "routing_diff"}));
     EXPECT_EQ(app::default_panels("training", table()),
               Keys({"runs", "knobs", "training", "expert_load", "models", "nodes", "log"}));
 }
@@ -113,7 +119,7 @@ TEST(Menus, OfThePanelsAreAsPeopleKnowThem) {
     EXPECT_EQ(menus.at("menu.run"), Keys({"run.start", "runs.new", "-", "run.pause", "run.step", "run.stop",
                                           "run.checkpoint", "run.continue", "run.fork", "-", "node.restart"}));
     EXPECT_EQ(menus.at("menu.models"),
-              Keys({"models.add", "-", "compare.run", "compare.cancel", "compare.swap_language"}));
+              Keys({"models.add", "models.add_server", "-", "compare.run", "compare.cancel", "compare.swap_language"}));
     EXPECT_EQ(
         menus.at("menu.probes"),
         Keys({"probes.start", "probes.pause", "probes.cancel", "-", "probes.previous_answer", "probes.next_answer",
@@ -123,6 +129,40 @@ TEST(Menus, OfThePanelsAreAsPeopleKnowThem) {
     EXPECT_EQ(menus.at("menu.experts"),
               Keys({"load.all", "load.english", "load.chinese", "load.difference", "-", "load.layer_previous",
                     "load.layer_next", "load.expert_previous", "load.expert_next", "-", "load.live"}));
+}
+
+TEST(Menus, OfRouting) {
+    Commands commands;
+    for (const PanelDescription& panel : table()) {
+        for (const ui::PanelCommand& command : panel.commands) {
+            commands.add({.key = command.key, .menu = command.menu});
+        }
+    }
+    commands.arrange();
+    const auto menu = std::find_if(commands.menus().begin(), commands.menus().end(),
+                                   [](const app::Menu& one) { return one.title_key == "menu.routing"; });
+    ASSERT_NE(menu, commands.menus().end());
+    using Keys = std::vector<std::string>;
+    EXPECT_EQ(menu->commands, Keys({"routing.read",
+                                    "-",
+                                    "routing.token_previous",
+                                    "routing.token_next",
+                                    "routing.layer_previous",
+                                    "routing.layer_next",
+                                    "-",
+                                    "routing.copy_link",
+                                    "routing.open_link",
+                                    "-",
+                                    "routing.export",
+                                    "-",
+                                    "change.knock_out",
+                                    "change.undo",
+                                    "change.redo",
+                                    "change.save",
+                                    "-",
+                                    "change.try",
+                                    "change.cancel",
+                                    "change.sweep"}));
 }
 
 TEST(Menus, StandInOrderAndNewOnesBeforeView) {

@@ -29,17 +29,19 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr int kWidth = 2000, kHeight = 1200;
+constexpr int kWidth = 2700, kHeight = 1800;
 constexpr int kFramesAtRest = 8;
 
 /// Where each panel floats: all are seen at once, none hides another.
 constexpr struct {
     const char* key;
     int x, y, width, height;
-} kPlaces[] = {{"training", 0, 40, 660, 370},  {"expert_load", 660, 40, 660, 370}, {"runs", 1320, 40, 340, 370},
-               {"knobs", 1660, 40, 340, 560},  {"compare", 0, 410, 660, 750},      {"probe", 660, 410, 660, 750},
-               {"log", 1320, 410, 340, 370},   {"models", 1320, 780, 340, 380},    {"nodes", 1660, 600, 340, 300},
-               {"manual", 1660, 900, 340, 260}};
+} kPlaces[] = {
+    {"training", 0, 40, 660, 370},   {"expert_load", 660, 40, 660, 370}, {"runs", 1320, 40, 340, 370},
+    {"knobs", 1660, 40, 340, 560},   {"compare", 0, 410, 660, 750},      {"probe", 660, 410, 660, 750},
+    {"log", 1320, 410, 340, 370},    {"models", 1320, 780, 340, 380},    {"nodes", 1660, 600, 340, 300},
+    {"manual", 1660, 900, 340, 260}, {"routing", 2000, 40, 700, 560},    {"change", 2000, 600, 700, 560},
+    {"expert", 0, 1160, 660, 600},   {"structure", 660, 1160, 660, 600}, {"routing_diff", 1320, 1160, 680, 600}};
 
 /// What it says differs from start to start (ages, process numbers, memory, what the node has told so far): there only
 /// words of other sessions are looked for.
@@ -141,7 +143,7 @@ class Window {
             const auto has_rates = [](const auto& run) { return !run.second->statistics.is_null(); };
             return now.link.state == client::Link::State::connected && now.node.cores > 0 && !now.models.empty() &&
                    !now.catalogue->is_null() &&
-                   now.training.size() + now.generations.size() + now.probes.size() == runs &&
+                   now.training.size() + now.generations.size() + now.probes.size() + now.routes.size() == runs &&
                    std::all_of(now.probes.begin(), now.probes.end(), has_rates) && now.tasks.empty();
         };
         if (!wait(30, complete)) {
@@ -248,9 +250,9 @@ class SessionWalk : public testing::Test {
             sessions_.push_back(std::move(known));
         };
         // Two of a kind: the same run numbers, kinds and sizes. A third in which each number is something else.
-        add("Zuva", "TATAPTBAP");
-        add("Kemo", "TATAPTBAP");
-        add("Hirq", "PBATPTA");
+        add("Zuva", "TATARPTBAPR");
+        add("Kemo", "TATARPTBAPR");
+        add("Hirq", "PBATRPTA");
         Known empty;
         empty.folder = folder_ / "empty";
         sessions_.push_back(empty);
@@ -343,6 +345,13 @@ void SessionWalk::check_against_journal(const Known& known) const {
         });
         EXPECT_TRUE(one_of_its_answers) << all_text("panel.probe");
     }
+    if (!history.routing().empty()) {
+        const history::RunRouting& routing = history.routing().rbegin()->second.value;
+        const auto chunk = routing.trace->chunk(0, routing::kTokens);
+        ASSERT_NE(chunk, nullptr);
+        EXPECT_TRUE(shows("panel.routing", history.routes().rbegin()->second.value.model));
+        EXPECT_TRUE(shows("panel.routing", std::string(chunk->piece_of(0)) + std::string(chunk->piece_of(1))));
+    }
     EXPECT_TRUE(shows("panel.nodes", known.folder.filename().string()));
 }
 
@@ -368,7 +377,7 @@ void SessionWalk::stroll(Window& window, std::mt19937_64& random, const Known& k
         return std::next(runs.begin(), static_cast<int>(random() % runs.size()));
     };
     for (int i = 0; i < 4 && known.runs > 0; ++i) {
-        switch (random() % 9) {
+        switch (random() % 10) {
             case 0: {
                 workbench.selection().training_run = any(window.snapshot().training)->first;
                 workbench.selection().pinned_step = 1 + random() % 40;
@@ -397,6 +406,13 @@ void SessionWalk::stroll(Window& window, std::mt19937_64& random, const Known& k
                 break;
             case 7:
                 window.move_mouse({330, 200});  // over the loss
+                break;
+            case 8:
+                workbench.selection().routing_run = any(window.snapshot().routing)->first;
+                workbench.selection().routing_token = static_cast<std::int64_t>(random() % 60);
+                workbench.selection().layer = 1 + static_cast<int>(random() % 4);
+                EXPECT_TRUE(workbench.command("routing.copy_link"));
+                EXPECT_TRUE(workbench.command("change.name=" + known.root + "set"));
                 break;
             default:
                 window.click("panel.probe", "%");

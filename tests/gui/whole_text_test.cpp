@@ -90,8 +90,8 @@ class Walk {
             ctx_->Yield(6);
             read(panel.key);
         }
-        for (const char* command :
-             {"runs.new", "file.open_session", "help.messages", "help.diagnostics", "help.palette", "help.welcome"}) {
+        for (const char* command : {"runs.new", "models.add_server", "file.open_session", "help.messages",
+                                    "help.diagnostics", "help.palette", "help.welcome"}) {
             h_.workbench().command(command);
             h_.wait(ctx_, 20, [&] { return !h_.workbench().dialogs().reading(); });
             ctx_->Yield(6);
@@ -139,13 +139,15 @@ class Walk {
 void whole_text(Harness& h, ImGuiTestContext* ctx) {
     h.settle(ctx);
     const std::filesystem::path before = h.workbench().session(), folder = h.folder() / "written";
-    WrittenSession(folder, "Zuva", 1).write("TATAPTBAP");
+    WrittenSession(folder, "Zuva", 1).write("TATAPTBAPR");
     h.workbench().open_session(folder);
     IM_CHECK(h.wait(ctx, 40, [&] {
         const client::Snapshot& now = h.snapshot();
         return now.link.state == client::Link::State::connected && now.training.size() == 3 && now.probes.size() == 2 &&
-               now.generations.size() == 9 && !now.models.empty() && !now.catalogue->is_null() && now.tasks.empty();
+               now.generations.size() == 9 && now.routing.size() == 1 && !now.models.empty() &&
+               !now.catalogue->is_null() && now.tasks.empty();
     }));
+    h.workbench().selection().routing_token = 3;  // its whole decision is shown
     Walk walk(h, ctx);
     for (const char* language : {"en", "zh"}) {
         for (const float scale : {1.0f, 2.5f}) {

@@ -1,8 +1,11 @@
 #include "tests/gui/written_session.hpp"
 
+#include <cmath>
 #include <fstream>
 #include <nlohmann/json.hpp>
 
+#include "routing/choice.hpp"
+#include "routing/packed_trace.hpp"
 #include "tests/paths.hpp"
 
 namespace moescope::gui_test {
@@ -60,6 +63,9 @@ void WrittenSession::write(const std::string& runs) {
                 break;
             case 'B':
                 comparison(3);
+                break;
+            case 'R':
+                routing();
                 break;
             default:
                 probe(kind == 'S');
@@ -172,6 +178,66 @@ void WrittenSession::compare(const std::vector<std::string>& models, const std::
         end_run(run, kTokens);
     }
     session_->journal().sync();
+}
+
+void WrittenSession::routing() {
+    constexpr int kRead = 60;
+    const std::string model = word();
+    const std::uint32_t run = session_->new_run("route", model);
+    put(RecordType::run_started,
+        {{"run", run},
+         {"kind", "route"},
+         {"name", model},
+         {"manifest", {{"what", "read"}, {"model", model}, {"text", sentence(3)}, {"title", word()}}}});
+    routing::RouterSpec spec;
+    spec.model = model;
+    spec.architecture = "deepseek3";
+    spec.layers = 5;
+    spec.routed_layers = {1, 2, 3, 4};
+    spec.experts = 16;
+    spec.experts_per_token = 3;
+    spec.shared_experts = 1;
+    spec.scoring = "sigmoid";
+    spec.group_score = "top2";
+    spec.groups = 4;
+    spec.groups_kept = 2;
+    spec.selection_bias = true;
+    spec.doubts = {base::Sentence::verbatim(word())};
+    put(RecordType::routing_started, {{"run", run},
+                                      {"router", routing::router_to_json(spec)},
+                                      {"interventions", json::array()},
+                                      {"set", ""},
+                                      {"detail", "scores"}});
+    routing::ChunkBuilder builder(spec);
+    std::normal_distribution<float> normal;
+    for (int i = 0; i < kRead; ++i) {
+        routing::TokenDecisions token;
+        token.position = i;
+        token.token = i;
+        token.bytes = (i == 0 ? "" : " ") + word();
+        token.log_probability = -std::abs(normal(random_));
+        for (const int layer : spec.routed_layers) {
+            routing::LayerDecision decision;
+            decision.layer = layer;
+            for (int expert = 0; expert < spec.experts; ++expert) {
+                decision.logits.push_back(normal(random_));
+                decision.scores.push_back(1 / (1 + std::exp(-decision.logits.back())));
+                decision.selection.push_back(decision.scores.back() + 0.1f * static_cast<float>(expert % 3));
+            }
+            decision.ids = routing::choose(decision.selection, routing::choice_rule(spec)).ids;
+            for (const std::int32_t id : decision.ids) {
+                decision.weights.push_back(decision.scores[static_cast<std::size_t>(id)]);
+            }
+            routing::complete(decision, routing::choice_rule(spec), nullptr, true);
+            token.layers.push_back(std::move(decision));
+        }
+        const std::vector<std::byte> scores = routing::pack_decisions(token);
+        put(RecordType::routing_scores, protocol::encode_routing({run, static_cast<std::uint64_t>(i), scores}));
+        builder.add(token);
+    }
+    const std::vector<std::byte> packed = routing::pack(*builder.take());
+    put(RecordType::routing_chunk, protocol::encode_routing({run, 0, packed}));
+    end_run(run, kRead);
 }
 
 void WrittenSession::probe(bool stopped) {

@@ -21,7 +21,8 @@ class WrittenSession {
     WrittenSession(const std::filesystem::path& folder, std::string root, std::uint64_t seed);
 
     /// 'T' a training run of 40 steps, 'A' a comparison of two answers, 'B' one of three, 'P' a probe run with its
-    /// answers, 'S' one that was stopped after 10 of its 16 questions; each letter takes the next run numbers. Runs of
+    /// answers, 'S' one that was stopped after 10 of its 16 questions, 'R' a text whose routing was recorded with all
+    /// scores, by a router like DeepSeek's; each letter takes the next run numbers. Runs of
     /// the same kind have the same sizes in every session, so that nothing but their contents tells them apart.
     void write(const std::string& runs);
     /// A comparison of these models. Not `ended`: their answers are being written.
@@ -36,6 +37,7 @@ class WrittenSession {
     void training();
     void comparison(int columns);
     void probe(bool stopped);
+    void routing();
 
     std::unique_ptr<sessions::Session> session_;
     const std::string root_;

@@ -13,6 +13,7 @@
 #include "engine/exchange/gguf_import.hpp"
 #include "engine/exchange/hugging_face_import.hpp"
 #include "engine/exchange/hugging_face_text.hpp"
+#include "engine/exchange/hugging_face_vocabulary.hpp"
 #include "engine/exchange/imatrix.hpp"
 #include "engine/files/gguf_limits.hpp"
 #include "engine/files/inspect.hpp"
@@ -192,6 +193,8 @@ TEST(Readers, OfModels) {
         std::vector<std::string> notes;
         engine::read_hugging_face_text(f, nlohmann::json::object(), *tokenizer, tokenizer->size(), notes);
     };
+    const std::string vocabulary = read_text(fs::path(test_data()) / "oracle/data/tokenizers/qwen3_moe/tokenizer.json");
+    const auto read_vocabulary = [](const fs::path& f) { engine::read_hugging_face_vocabulary(f, 2000); };
     expect_guarded({
         {READER("npy"), "a.npy", array, [](const fs::path& f) { engine::read_npy_tokens(f / "a.npy"); }},
         {READER("npy-inspection"), "a.npy", array, [](const fs::path& f) { inspect(f / "a.npy"); }},
@@ -216,6 +219,13 @@ TEST(Readers, OfModels) {
          .prepare = beside,
          .tolerant = true},
         {READER("hugging-face-settings"), "tokenizer_config.json", "{}", text_rules},
+        {READER("hugging-face-vocabulary"), "tokenizer.json", vocabulary, read_vocabulary},
+        {.name = READER("hugging-face-vocabulary-settings"),
+         .place = "tokenizer_config.json",
+         .good = "{}",
+         .read = read_vocabulary,
+         .prepare = [vocabulary](const fs::path& f) { write_text(f / "tokenizer.json", vocabulary); },
+         .tolerant = true},
         {.name = READER("hugging-face-template"),
          .place = "chat_template.jinja",
          .good = "{{ messages[0].content }}",
@@ -342,7 +352,10 @@ TEST(Readers, OfTheNode) {
              node::parse_probe({{"set", (f / "a.json").string()}, {"models", {"a", "b"}}}, paths(f));
          }},
         {READER("text-option"), "a.txt", "Some text.",
-         [](const fs::path& f) { node::text_option("@" + (f / "a.txt").string(), base::marked("the text")); }},
+         [](const fs::path& f) {
+             sessions::Sources sources;
+             node::text_option("@" + (f / "a.txt").string(), base::marked("the text"), sources);
+         }},
         {READER("run-config"), "a.json", tiny_config(2, 2).dump(),
          [](const fs::path& f) { node::read_run_config(f / "a.json"); }},
         {READER("preset"), "assets/presets/a.json", tiny_config(2, 2).dump(),

@@ -225,6 +225,41 @@ TEST(TraceFiles, HeadsAreRefusedWithTheirReason) {
     EXPECT_NE(problem(bytes).find("damaged head"), std::string::npos);
 }
 
+TEST(TraceFiles, NothingIsWrittenThatCouldNotBeRead) {
+    const TemporaryFolder folder;
+    const RouterSpec spec = make_spec(2, 8, 2);
+    const auto head = [&](const auto& change, const nlohmann::json& interventions = nullptr) {
+        RouterSpec other = spec;
+        change(other);
+        return sentence_of([&] { TraceWriter(folder / "t", other, interventions); });
+    };
+    EXPECT_EQ(head([](RouterSpec&) {}), "");
+    EXPECT_NE(head([](RouterSpec& s) { s.model = std::string(5000, 'm'); }).find("5000 bytes under \"model\""),
+              std::string::npos);
+    EXPECT_NE(
+        head([](RouterSpec& s) { s.doubts = {Sentence::verbatim(std::string(2'000'000, 'd'))}; }).find("a head of"),
+        std::string::npos);
+    EXPECT_NE(head([](RouterSpec& s) { s.scale = NAN; }), "");
+    EXPECT_NE(head([](RouterSpec&) {}, {{{"kind", "nope"}}}), "");
+    const auto chunks = chunks_of(spec, RandomTrace(spec, 2).tokens(100));
+    TraceWriter writer(folder / "t", spec);
+    const auto append = [&](const Chunk& chunk) { return sentence_of([&] { writer.append(chunk); }); };
+    EXPECT_EQ(append(*chunks[1]), "");
+    EXPECT_NE(append(*chunks[0]).find("no reader would take it"), std::string::npos) << "its tokens were before";
+    const RouterSpec other = make_spec(2, 9, 2);
+    EXPECT_NE(append(*chunks_of(other, RandomTrace(other, 2).tokens(60))[1]), "") << "of another router";
+    EXPECT_EQ(TraceFile(folder / "t").chunks(), 1u);
+    EXPECT_EQ(TraceFile(folder / "t").damaged_places(), 0u);
+    // A token's text is cut, a name of a group is refused, as they come.
+    ChunkBuilder builder(spec);
+    TokenDecisions token;
+    token.bytes = std::string(5000, 'x');
+    builder.add(token);
+    EXPECT_EQ(builder.take()->piece_of(0).size(), kLongestPiece);
+    token.group = std::string(5000, 'g');
+    EXPECT_NE(sentence_of([&] { builder.add(token); }).find("a name of 5000 bytes"), std::string::npos);
+}
+
 /// A chunk header that is sound but lies.
 std::string lying_chunk(std::uint32_t tokens, std::uint32_t samples, std::vector<PartEntry> parts,
                         const std::string& packed) {
@@ -276,6 +311,11 @@ TEST(TraceFiles, ChunksThatLieAreLeftOut) {
     const RouterSpec larger = make_spec(2, 200, 2);
     const auto other = encode_chunk(*chunks_of(larger, RandomTrace(larger, 4).tokens(20))[0]);
     EXPECT_FALSE(read(std::string(reinterpret_cast<const char*>(other.data()), other.size())));
+    // An expert that is chosen twice.
+    Chunk twice = *made[0];
+    twice.ids[1] = twice.ids[0];
+    const auto wrong = encode_chunk(twice);
+    EXPECT_FALSE(read(std::string(reinterpret_cast<const char*>(wrong.data()), wrong.size())));
 }
 
 TEST(TraceFiles, RandomBytesAreNeverMoreThanDamage) {

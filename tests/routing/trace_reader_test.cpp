@@ -3,6 +3,7 @@
 
 #include <cmath>
 #include <gtest/gtest.h>
+#include <nlohmann/json.hpp>
 
 #include "routing/trace_file.hpp"
 #include "routing/trace_lines.hpp"
@@ -113,19 +114,138 @@ TEST(TraceLines, RefusalsNameTheLine) {
     EXPECT_NE(problem("").find("is empty"), std::string::npos);
     EXPECT_NE(problem("{\"layers\":[]}").find("line 1 of"), std::string::npos);
     EXPECT_NE(problem("{\"layers\":[]}").find("does not say which router"), std::string::npos);
-    const auto third = [&](const std::string& line) { return problem(good + line); };
-    EXPECT_NE(third("{\"position\":2,\"layers\":[{\"layer\":0,\"ids\":[1,4]}]}").find("line 3"), std::string::npos);
-    EXPECT_NE(third("{\"layers\":[{\"layer\":0,\"ids\":[1,1.5]}]}").find("no number under \"ids\""), std::string::npos);
-    EXPECT_NE(third("{\"layers\":[{\"layer\":0,\"ids\":[1,-2]}]}").find("expert -2"), std::string::npos);
-    EXPECT_NE(third("{\"layers\":[{\"layer\":0,\"ids\":[99999999999]}]}").find("no number"), std::string::npos);
-    EXPECT_NE(third("{\"position\":1}").find("no \"layers\""), std::string::npos);
-    EXPECT_NE(third("{\"layers\":[{\"layer\":7,\"ids\":[1]}]}").find("no router"), std::string::npos);
-    EXPECT_NE(third("{\"layers\":[],\"bytes\":\"e4b\"}").find("hexadecimal"), std::string::npos);
-    EXPECT_NE(third("{\"layers\":[],\"piece\":\"" + std::string(5000, 'a') + "\"}").find("5000 bytes"),
-              std::string::npos);
-    EXPECT_NE(third("{\"layers\":").find("line 3"), std::string::npos);
-    EXPECT_NE(third("nonsense").find("line 3"), std::string::npos);
-    EXPECT_EQ(third("{\"layers\":[{\"layer\":0,\"ids\":[1],\"weights\":[null]}],\"token\":\"x\",\"next\":-7}"), "");
+    const auto line = [&](const std::string& keys) { return problem(good + "{" + keys + "}"); };
+    const auto refused = [&](const std::string& keys, const std::string& words) {
+        const std::string said = line(keys);
+        EXPECT_NE(said.find("line 3 of"), std::string::npos) << keys << ": " << said;
+        EXPECT_NE(said.find(words), std::string::npos) << keys << ": " << said;
+    };
+    const std::string place = "\"position\":2,\"layers\":";
+    EXPECT_EQ(line(place + "[{\"layer\":0,\"ids\":[1],\"weights\":[null]}]"), "");
+    refused(place + "[{\"layer\":0,\"ids\":[1,4]}]", "chooses expert 4");
+    refused(place + "[{\"layer\":0,\"ids\":[1,1.5]}]", "no number under \"ids\"");
+    refused(place + "[{\"layer\":0,\"ids\":[1,-2]}]", "expert -2");
+    refused(place + "[{\"layer\":0,\"ids\":[99999999999]}]", "no number");
+    refused(place + "[{\"layer\":0,\"ids\":\"01\"}]", "no list under \"ids\"");
+    refused(place + "[{\"layer\":0}]", "no \"ids\"");
+    refused(place + "[{\"ids\":[1]}]", "no \"layer\"");
+    refused(place + "[{\"layer\":-1,\"ids\":[1]}]", "under \"layer\"");
+    refused(place + "[{\"layer\":\"0\",\"ids\":[1]}]", "under \"layer\"");
+    refused(place + "[5]", "no decision of a layer");
+    refused(place + "{}", "no list under \"layers\"");
+    refused(place + "[{\"layer\":7,\"ids\":[1]}]", "no router");
+    refused(place + "[{\"layer\":0,\"ids\":[0,1],\"weights\":[\"a\",\"b\"]}]", "no number under \"weights\"");
+    refused(place + "[{\"layer\":0,\"ids\":[0,1],\"weights\":\"ab\"}]", "no list under \"weights\"");
+    refused(place + "[{\"layer\":0,\"ids\":[0,1],\"weights\":[1e300,1]}]", "no number under \"weights\"");
+    refused(place + "[{\"layer\":0,\"ids\":[0,1],\"margin\":\"wide\"}]", "no number under \"margin\"");
+    refused(place + "[{\"layer\":0,\"ids\":[0,1],\"entropy\":null}]", "no number under \"entropy\"");
+    refused(place + "[{\"layer\":0,\"ids\":[0,1],\"scores\":[1,2]}]", "2 numbers under \"scores\"");
+    refused(place + "[{\"layer\":0,\"ids\":[0,1],\"groups_kept\":[1]}]", "keeps group 1");
+    refused("\"position\":2", "no \"layers\"");
+    refused("\"layers\":[]", "no \"position\"");
+    for (const char* position : {"\"x\"", "-5", "2147483648", "1.5", "null", "true"}) {
+        refused(std::string("\"layers\":[],\"position\":") + position, "under \"position\"");
+    }
+    refused("\"position\":1,\"layers\":[]", "position 1 of text 0 a second time");
+    refused("\"position\":0,\"layers\":[]", "behind position 1");
+    EXPECT_EQ(line("\"position\":0,\"document\":1,\"layers\":[]"), "") << "another text begins anew";
+    EXPECT_EQ(line("\"position\":9,\"layers\":[]"), "") << "positions may be missing";
+    refused(place + "[],\"document\":-1", "under \"document\"");
+    refused(place + "[],\"document\":4294967296", "under \"document\"");
+    refused(place + "[],\"token\":\"x\"", "under \"token\"");
+    refused(place + "[],\"next\":-7", "under \"next\"");
+    refused(place + "[],\"predicted\":1.5", "under \"predicted\"");
+    refused(place + "[],\"log_probability\":\"-1\"", "under \"log_probability\"");
+    refused(place + "[],\"piece\":5", "no text under \"piece\"");
+    refused(place + "[],\"language\":[\"en\"]", "no text under \"language\"");
+    refused(place + "[],\"bytes\":\"e4b\"", "hexadecimal");
+    refused(place + "[],\"piece\":\"" + std::string(5000, 'a') + "\"", "5000 bytes");
+    refused(place + "[],\"router\":" + router_json(spec), "a second \"router\"");
+    refused("\"layers\":", "");
+    EXPECT_NE(problem(good + "nonsense").find("line 3"), std::string::npos);
+}
+
+TEST(TraceLines, RoutersOfAnotherKindAreRefused) {
+    const TemporaryFolder folder;
+    const nlohmann::json good = router_to_json(make_spec(2, 4, 2));
+    const auto problem = [&](const char* key, const nlohmann::json& value) {
+        nlohmann::json router = good;
+        router[key] = value;
+        write_text(folder / "t", nlohmann::json{{"router", router}}.dump() + "\n");
+        return sentence_of([&] { open_trace(folder / "t"); });
+    };
+    EXPECT_EQ(problem("model", "m"), "");
+    for (const auto& [key, value] : std::vector<std::pair<const char*, nlohmann::json>>{
+             {"model", 5},
+             {"model", std::string(5000, 'm')},
+             {"groups", "1"},
+             {"experts", -4},
+             {"experts", "4"},
+             {"shared_experts", -1},
+             {"hash_layers", 1 << 20},
+             {"scale", "1"},
+             {"normalise", 1},
+             {"routed_layers", "01"},
+             {"doubts", "many"},
+             {"interventions", {{{"kind", "nope"}}}},
+             {"interventions", {1, 2, nullptr}},
+             {"interventions", {{"items", nlohmann::json::array()}}},
+             {"interventions", nullptr},
+             {"interventions", {{{"kind", "force"}, {"expert", 99999}}}}}) {
+        EXPECT_NE(problem(key, value).find("line 1 of"), std::string::npos) << key << " " << value;
+    }
+    EXPECT_EQ(problem("interventions", {{{"kind", "force"}, {"layer", 0}, {"expert", 3}}}), "");
+}
+
+TEST(TraceLines, NoLineIsWrittenThatCouldNotBeRead) {
+    const TemporaryFolder folder;
+    RouterSpec spec = make_spec(2, 4, 2);
+    TokenDecisions token;
+    token.bytes = std::string(5000, 'x') + "\xff";
+    token.layers = {decided(0, {1, 2})};
+    write_text(folder / "t", trace_line(token, &spec) + "\n");
+    EXPECT_EQ(open_trace(folder / "t")->next()->piece_of(0), std::string(kLongestPiece, 'x'));
+    token.group = std::string(kLongestName + 1, 'g');
+    EXPECT_NE(sentence_of([&] { trace_line(token); }).find("a name of 4097 bytes"), std::string::npos);
+    token.group.clear();
+    spec.model = std::string(5000, 'm');
+    EXPECT_NE(sentence_of([&] { trace_line(token, &spec); }).find("5000 bytes under \"model\""), std::string::npos);
+}
+
+/// Of either form, in words and in number; nothing of what is damaged is known before it was read.
+TEST(TraceLines, DamageIsToldByWhoReads) {
+    const TemporaryFolder folder;
+    const RouterSpec spec = make_spec(2, 8, 2);
+    {
+        TraceWriter writer(folder / "t", spec);
+        for (const auto& chunk : chunks_of(spec, RandomTrace(spec, 2).tokens(200))) {
+            writer.append(*chunk);
+        }
+    }
+    const std::string good = test::read_text(folder / "t");
+    const std::size_t second = good.find("MTCK", good.find("MTCK") + 4);
+    const auto damaged = [&](const std::string& bytes) {
+        write_text(folder / "d", bytes);
+        const auto stream = open_trace(folder / "d");
+        while (stream->next()) {
+        }
+        const auto loaded = load_trace(folder / "d").source;
+        std::size_t chunks = 0;
+        for (std::size_t i = 0; i < loaded->chunks(); ++i) {
+            chunks += loaded->chunk(i, kAllColumns) ? 0 : 1;
+        }
+        EXPECT_EQ(loaded->problems(chunks).size(), stream->problems().size());
+        EXPECT_EQ(chunks + loaded->damaged_places(), stream->damaged());
+        EXPECT_EQ(stream->problems().empty(), stream->damaged() == 0);
+        return stream->damaged();
+    };
+    EXPECT_EQ(damaged(good), 0u);
+    for (const std::size_t at : {second + 8, good.size() - 10}) {  // in a header, and in a chunk
+        std::string bytes = good;
+        bytes[at] = static_cast<char>(bytes[at] ^ 1);
+        EXPECT_EQ(damaged(bytes), 1u) << at;
+    }
+    EXPECT_EQ(damaged(good.substr(0, good.size() - 1)), 1u) << "its end is missing";
 }
 
 }  // namespace

@@ -41,6 +41,9 @@ TEST(Outputs, AnExistingFileIsReplacedOnlyWhenThatWasSaid) {
     ::chmod((base / "a.html").c_str(), 0640);
     EXPECT_NE(refusal(base / "a.html", Existing::refuse).find("is there already"), std::string::npos);
     EXPECT_EQ(read_text(base / "a.html"), "old");
+    EXPECT_TRUE(refusal(base / "a.html", Existing::refuse).ends_with("choose another name")) << "there is no option";
+    EXPECT_TRUE(
+        refusal(base / "a.html", existing_files(false, "--over")).ends_with("that it shall be replaced (--over)"));
     EXPECT_EQ(refusal(base / "a.html", Existing::replace), "");
     EXPECT_EQ(read_text(base / "a.html"), "new");
     EXPECT_EQ(fs::status(base / "a.html").permissions(), fs::perms(0640)) << "its mode stays";

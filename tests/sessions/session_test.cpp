@@ -474,6 +474,26 @@ TEST(Session, KilledProcessKeepsEveryLabelItWasToldAbout) {
     }
 }
 
+/// A look that is ended says nothing of what was looked at: damaged checkpoints are removed by some.
+TEST(Checkpoints, ALookThatIsEndedFindsNoDamage) {
+    const TemporaryFolder base;
+    const auto session = Session::open(base / "s", Mode::read_write);
+    save_checkpoint(*session, 3, 20);
+    int calls = 0;
+    const auto enough = [&] {
+        if (++calls == 2) {
+            throw base::Error(base::say("enough"));
+        }
+    };
+    EXPECT_THROW(session->checkpoints(3, true, enough), base::Error);
+    EXPECT_EQ(calls, 2);
+    EXPECT_TRUE(session->checkpoints(3, true, enough).at(0).complete);
+    EXPECT_GT(calls, 3);
+    calls = 0;
+    EXPECT_TRUE(session->checkpoints(3, false, enough).at(0).complete);
+    EXPECT_EQ(calls, 0) << "nothing is read without hashes";
+}
+
 TEST(Checkpoints, AreListedCheckedAndRemoved) {
     const TemporaryFolder base;
     const auto session = Session::open(base / "s", Mode::read_write);

@@ -12,6 +12,7 @@
 
 #include "base/foreign_text.hpp"
 #include "base/input_file.hpp"
+#include "base/json_fields.hpp"
 #include "base/json_guard.hpp"
 
 namespace moescope::node {
@@ -89,6 +90,21 @@ void print_json(const nlohmann::json& value) {
 void print_warnings(const std::vector<base::Sentence>& sentences) {
     for (const base::Sentence& sentence : sentences) {
         fmt::print(stderr, "moescope-node: warning: {}\n", base::fit_to_show(sentence).english());
+    }
+}
+
+void show_progress(std::span<const std::byte> body) {
+    if (const auto progress = base::parse_object(body, body.size())) {
+        fmt::print(stderr, "\r{} of {}", base::count_of(*progress, "progress"), base::count_of(*progress, "total"));
+        std::fflush(stderr);
+    }
+}
+
+void put_damage(nlohmann::json& value, std::size_t places, const std::vector<base::Sentence>& problems) {
+    value["damaged"] = places;
+    value["problems"] = nlohmann::json::array();
+    for (const base::Sentence& problem : problems) {
+        value["problems"].push_back(problem.english());
     }
 }
 
@@ -178,9 +194,13 @@ void run_or_leave(HeldSignals& signals, std::function<void()> work) {
     done.get();
 }
 
-std::string text_option(const std::string& option, base::Marked what) {
+std::string text_option(const std::string& option, base::Marked what, sessions::Sources& sources) {
     constexpr std::uint64_t kMost = std::uint64_t{1} << 20;
-    std::string text = option.starts_with('@') ? base::read_file(option.substr(1), kMost) : option;
+    std::string text = option;
+    if (option.starts_with('@')) {
+        text = base::read_file(option.substr(1), kMost);
+        sources.emplace_back(option.substr(1));
+    }
     base::require_utf8(text, what);
     return text;
 }

@@ -4,13 +4,16 @@
 #include <CLI/CLI.hpp>
 #include <atomic>
 #include <chrono>
+#include <cstddef>
 #include <cstdint>
 #include <functional>
 #include <nlohmann/json.hpp>
+#include <span>
 #include <string>
 #include <vector>
 
 #include "base/error.hpp"
+#include "sessions/outputs.hpp"
 
 namespace moescope::node {
 
@@ -19,6 +22,11 @@ void print_json(const nlohmann::json& value);
 
 /// One line each on standard error: what is worth knowing and no reason to fail.
 void print_warnings(const std::vector<base::Sentence>& sentences);
+
+/// How far it is, on the terminal's own line of standard error: {"progress","total"} of a model's process.
+void show_progress(std::span<const std::byte> body);
+/// "damaged": so many places of a trace that was read, and "problems": the same in words.
+void put_damage(nlohmann::json& value, std::size_t places, const std::vector<base::Sentence>& problems);
 
 /// Text of several lines for a terminal: every line as base::one_line has it.
 std::string for_terminal(const std::string& text);
@@ -71,9 +79,10 @@ void run_until_signal(HeldSignals& signals, const std::function<void(const std::
 /// nobody may go on after the Stopped that is thrown then.
 void run_or_leave(HeldSignals& signals, std::function<void()> work);
 
-/// What an option says: itself, or the text of the file behind "@". Throws base::Error: the file cannot be read or has
-/// more than a MiB, which no context holds; as base::require_utf8.
-std::string text_option(const std::string& option, base::Marked what);
+/// What an option says: itself, or the text of the file behind "@", which is added to `sources`: no output of the
+/// command may take its place. Throws base::Error: the file cannot be read or has more than a MiB, which no context
+/// holds; as base::require_utf8.
+std::string text_option(const std::string& option, base::Marked what, sessions::Sources& sources);
 
 /// What --system and --no-chat say about themselves, wherever they stand.
 inline constexpr const char* kSystemHelp =

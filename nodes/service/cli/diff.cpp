@@ -75,6 +75,7 @@ json described(const std::string& file, const routing::TraceStream& trace) {
     if (trace.interventions().is_array()) {
         value["interventions"] = trace.interventions();
     }
+    put_damage(value, trace.damaged(), trace.problems());
     return value;
 }
 

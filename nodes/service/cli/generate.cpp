@@ -83,7 +83,7 @@ int generate_command(const Paths& paths, const GenerateOptions& options) {
         wanted["system"] = *options.system;
     }
     GenerationRequest order = parse_generation(wanted);
-    order.path = models.resolve(options.model);
+    order.path = models.resolve_source(options.model);
     const auto count = static_cast<std::size_t>(options.count);
     WorkerPool workers(paths.program);
     std::vector<GenerationResult> results;
@@ -110,6 +110,7 @@ int generate_command(const Paths& paths, const GenerateOptions& options) {
     if (results[0].state == RunState::failed) {
         throw base::Error(results[0].message);
     }
+    print_warnings(results[0].notes);
     for (std::size_t i = 0; i < count; ++i) {
         print_answer(options, results[i], tokens[i], options.seed + i);
     }

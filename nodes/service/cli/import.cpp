@@ -97,7 +97,7 @@ int import_command(const Paths& paths, const ImportOptions& options) {
     if (is_session(options.out)) {
         return import_into_session(paths, options);
     }
-    sessions::OutputFile output(options.out, sessions::existing_files(options.force),
+    sessions::OutputFile output(options.out, sessions::existing_files(options.force, "--force"),
                                 {options.recording.path, options.recording.config});
     HeldSignals signals;
     const auto read_one = std::make_shared<routing::Import>();
@@ -122,7 +122,7 @@ int import_command(const Paths& paths, const ImportOptions& options) {
     });
     if (as_text) {
         write_trace_lines(output.temporary(),
-                          {std::make_shared<routing::MemoryTrace>(spec, std::move(chunks)), nullptr, {}});
+                          {std::make_shared<routing::MemoryTrace>(spec, std::move(chunks)), nullptr});
     }
     const std::uint64_t bytes = std::filesystem::file_size(output.temporary());
     output.commit();

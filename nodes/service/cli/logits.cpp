@@ -52,7 +52,7 @@ void add_logits(CLI::App& app, Chosen& chosen) {
     logits->callback([&chosen, options] {
         chosen.command = [options](const Paths& paths) {
             return logits_command(paths, options->model, options->tokens, options->out,
-                                  sessions::existing_files(options->force));
+                                  sessions::existing_files(options->force, "--force"));
         };
     });
 }

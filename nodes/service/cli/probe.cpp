@@ -164,7 +164,7 @@ int probe_command(const Paths& paths, const ProbeOptions& options) {
     {
         const PrintedLibrary models(paths);
         for (auto& model : wanted.models) {
-            model.path = models.resolve(model.name);
+            model.path = models.resolve_source(model.name);
             model.sha256 = models.known_sha256(model.path);
         }
     }

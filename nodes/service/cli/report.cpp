@@ -27,8 +27,8 @@ int report_command(const Paths& paths, const ReportOptions& options) {
         if (sessions::is_standard_output(options.out)) {
             sessions::write_standard_output(report_page(*session, options.language, messages, progress));
         } else {
-            write_report(*session, options.out, sessions::existing_files(options.force), options.language, messages,
-                         progress);
+            write_report(*session, options.out, sessions::existing_files(options.force, "--force"), options.language,
+                         messages, progress);
         }
     } catch (const CommandError&) {
         if (signals.first() != 0) {

@@ -83,7 +83,7 @@ class TraceOutput {
 
 void print_summary(const RouteOptions& options, const json& answer, const std::vector<base::Sentence>& doubts) {
     json summary = {{"model", options.model}, {"out", options.out}, {"tokens", answer.value("tokens", 0)}};
-    for (const char* key : {"mean_log_probability", "agreement"}) {
+    for (const char* key : {"mean_log_probability", "agreement", "replay"}) {
         if (answer.contains(key)) {
             summary[key] = answer.at(key);
         }
@@ -104,6 +104,10 @@ void print_summary(const RouteOptions& options, const json& answer, const std::v
         fmt::print("recomputed from the scores, {} of {} choices are the executed ones\n",
                    base::count_of(agreement, "equal"), base::count_of(agreement, "decisions"));
     }
+    if (const json& replay = base::member(answer, "replay"); replay.is_object()) {
+        fmt::print("{} of the {} decisions of {} found their place in the text\n", base::count_of(replay, "taken"),
+                   base::count_of(replay, "decisions"), for_terminal(options.replay));
+    }
 }
 
 int route_command(const Paths& paths, const RouteOptions& options) {
@@ -112,19 +116,19 @@ int route_command(const Paths& paths, const RouteOptions& options) {
                     {"detail", options.detail},
                     {"chat", options.chat},
                     {"interventions", routing::items_to_json(interventions_of(options))}};
+    sessions::Sources sources = files_of_model(ModelLibrary(paths).resolve(options.model));
     if (options.tokens.empty()) {
-        request["text"] = text_option(options.text, base::marked("the text"));
+        request["text"] = text_option(options.text, base::marked("the text"), sources);
     } else {
         request["tokens"] = fs::absolute(options.tokens).string();
+        sources.emplace_back(options.tokens);
     }
     if (!options.replay.empty()) {
         routing::read_replay(options.replay);  // a bad one is named before a model is loaded
         request["replay"] = fs::absolute(options.replay).string();
+        sources.emplace_back(options.replay);
     }
-    sessions::Sources sources = files_of_model(ModelLibrary(paths).resolve(options.model));
-    sources.emplace_back(options.tokens);
-    sources.emplace_back(options.replay);
-    TraceOutput output(options.out, sessions::existing_files(options.overwrite), sources);
+    TraceOutput output(options.out, sessions::existing_files(options.overwrite, "--force-overwrite"), sources);
     const json answer = ask_model(paths, options.model, request, base::say("routing a text with {}", options.model),
                                   [&](WorkerMessageKind kind, std::span<const std::byte> lines) {
                                       if (kind == WorkerMessageKind::lines) {
@@ -137,6 +141,12 @@ int route_command(const Paths& paths, const RouteOptions& options) {
         doubts.push_back(base::sentence_from_json(doubt, ""));
     }
     print_warnings(doubts);
+    const json& replay = base::member(answer, "replay");
+    if (const std::uint64_t all = base::count_of(replay, "decisions"), taken = base::count_of(replay, "taken");
+        taken < all) {
+        print_warnings(
+            {base::say("{} of the {} decisions of {} have no place in this text", all - taken, all, options.replay)});
+    }
     if (output.is_file()) {
         print_summary(options, answer, doubts);
     }

@@ -61,14 +61,6 @@ std::string words(const json& figure) {
                                   : fmt::format("{:>9.5f} {:>20}", mean, "");
 }
 
-/// How far it is, on the terminal's own line.
-void show_progress(std::span<const std::byte> body) {
-    if (const auto progress = base::parse_object(body, body.size())) {
-        fmt::print(stderr, "\r{} of {}", base::count_of(*progress, "progress"), base::count_of(*progress, "total"));
-        std::fflush(stderr);
-    }
-}
-
 void print_table(const json& answer) {
     fmt::print("layer {}: {} texts, {} tokens, loss {}\n\n", answer.value("layer", 0), answer.value("texts", 0),
                answer.value("tokens", 0), words(answer.at("loss")));

@@ -33,17 +33,17 @@ json number(double value) {
     return std::isfinite(value) ? json(value) : json(nullptr);
 }
 
-/// Figures of every layer.
-json summary_of(const routing::LoadedTrace& trace, const std::function<void()>& check) {
+/// Figures of every layer. `damaged`: chunks that were left out.
+json summary_of(const routing::LoadedTrace& trace, const std::function<void()>& check, std::size_t& damaged) {
     const routing::RouterSpec& spec = trace.source->spec();
     const routing::Shape shape = routing::shape_of(spec);
     routing::Load load(shape);
     routing::RouterEntropy entropy(shape);
     routing::Margins margins(shape);
-    std::uint64_t tokens = 0, counts = 0, chosen = 0, damaged = 0;
+    std::uint64_t tokens = 0, counts = 0, chosen = 0;
     for (std::size_t i = 0; i < trace.source->chunks(); ++i) {
         check();
-        const auto chunk = trace.source->chunk(i, routing::kAllColumns & ~static_cast<unsigned>(routing::kTokens));
+        const auto chunk = trace.source->chunk(i, routing::kAllColumns);  // all, or damage would be passed over
         if (!chunk) {
             ++damaged;
             continue;
@@ -69,14 +69,16 @@ json summary_of(const routing::LoadedTrace& trace, const std::function<void()>& 
                           {"router_entropy", number(entropy.normalised_mean(place))},
                           {"median_margin", number(std::exp2(margins.layer(place).quantile(0.5)))}});
     }
-    return {{"tokens", tokens},   {"counts", counts},
-            {"chosen", chosen},   {"chunks", trace.source->chunks()},
-            {"damaged", damaged}, {"router", routing::router_with_changes(trace)},
+    return {{"tokens", tokens},
+            {"counts", counts},
+            {"chosen", chosen},
+            {"chunks", trace.source->chunks()},
+            {"router", routing::router_with_changes(trace)},
             {"layers", layers}};
 }
 
 void print_summary(const json& summary) {
-    fmt::print("{} tokens, {} chosen experts, {} times counts; {} pieces, {} of them damaged\n",
+    fmt::print("{} tokens, {} chosen experts, {} times counts; {} pieces, {} damaged places\n",
                summary["tokens"].get<std::uint64_t>(), summary["chosen"].get<std::uint64_t>(),
                summary["counts"].get<std::uint64_t>(), summary["chunks"].get<std::uint64_t>(),
                summary["damaged"].get<std::uint64_t>());
@@ -96,7 +98,7 @@ void print_summary(const json& summary) {
 struct Format {
     const char* name;
     const char* ending;
-    void (*write)(const std::filesystem::path&, const routing::LoadedTrace&, const std::function<void()>&);
+    std::size_t (*write)(const std::filesystem::path&, const routing::LoadedTrace&, const std::function<void()>&);
 };
 constexpr std::array kFormats = {Format{"safetensors", ".safetensors", write_trace_safetensors},
                                  Format{"csv", ".csv", write_trace_csv}, Format{"jsonl", ".jsonl", write_trace_lines},
@@ -117,8 +119,11 @@ int trace_command(const TraceOptions& options) {
     const auto check = [&] { signals.stop_if_taken(); };
     if (options.out.empty()) {
         const routing::LoadedTrace trace = routing::load_trace(options.file, check);
-        json summary = summary_of(trace, check);
-        print_warnings(trace.problems);
+        std::size_t damaged = 0;
+        json summary = summary_of(trace, check, damaged);
+        const std::vector<base::Sentence> problems = trace.source->problems(damaged);
+        put_damage(summary, damaged + trace.source->damaged_places(), problems);
+        print_warnings(problems);
         print_warnings(trace.source->spec().doubts);
         if (options.json) {
             summary["file"] = options.file;
@@ -129,13 +134,16 @@ int trace_command(const TraceOptions& options) {
         return 0;
     }
     const Format& format = format_of(options);
-    sessions::OutputFile output(options.out, sessions::existing_files(options.force), {options.file});
+    sessions::OutputFile output(options.out, sessions::existing_files(options.force, "--force"), {options.file});
     const routing::LoadedTrace trace = routing::load_trace(options.file, check);
-    format.write(output.temporary(), trace, check);
+    const std::size_t damaged = format.write(output.temporary(), trace, check);
     output.commit();
-    print_warnings(trace.problems);
+    const std::vector<base::Sentence> problems = trace.source->problems(damaged);
+    print_warnings(problems);
     if (options.json) {
-        print_json({{"file", options.file}, {"out", options.out}, {"format", format.name}});
+        json value = {{"file", options.file}, {"out", options.out}, {"format", format.name}};
+        put_damage(value, damaged + trace.source->damaged_places(), problems);
+        print_json(value);
     }
     return 0;
 }

@@ -148,12 +148,13 @@ TrainingResult result_of(sessions::Session& session, std::uint32_t id) {
 
 /// `known`: the run that --resume means, if there is one.
 TrainingRequest order_from(const TrainOptions& options, engine::RunConfig config, const fs::path& init, LocalNode& node,
-                           const std::optional<history::RunHeader>& known) {
+                           const std::optional<history::RunHeader>& known, HeldSignals& signals) {
     TrainingRequest order;
     order.config = std::move(config);
     if (known) {
-        auto earlier =
-            known->state == RunState::done ? training_order(*known) : order_to_continue(*node.session, *known);
+        auto earlier = known->state == RunState::done
+                           ? training_order(*known)
+                           : order_to_continue(*node.session, *known, [&] { signals.stop_if_taken(); });
         check_same_run(options, order.config, earlier);
         return earlier;
     }
@@ -191,7 +192,7 @@ int train_command(const Paths& paths, const TrainOptions& options) {
         }
     });
     const auto known = options.resume ? latest_run(node.session->journal(), protocol::RunKind::train) : std::nullopt;
-    auto order = order_from(options, std::move(config), init, node, known);
+    auto order = order_from(options, std::move(config), init, node, known, signals);
     if (known && known->state == RunState::done) {
         print_end(result_of(*node.session, known->id), options.json, true);
         return 0;

@@ -55,6 +55,7 @@ const std::map<std::string, Service::Command>& Service::commands() {
         {"interventions.remove", {&Service::interventions_remove, quick, true}},
         {"models.add", {&Service::models_add, slow, true, true}},
         {"models.remove", {&Service::models_remove, slow, true, true}},
+        {"models.ask", {&Service::models_ask, long_work, false, true}},
         {"models.inspect", {&Service::models_inspect, slow, false, true}},
         {"report.write", {&Service::report_write, long_work, false, true}},
         {"task.cancel", {&Service::task_cancel, quick, false, true}},
@@ -222,6 +223,8 @@ void Service::on_request(std::uint64_t viewer, std::string id, std::string name,
         return;
     }
     const auto give_up = [reply] { reply(answer_of(not_carried_out())); };
+    // What changes nothing is of use to who asked alone. On the quick lane it costs nothing, and a stop is meant.
+    const std::string droppable = command.recorded || command.lane == Lane::quick ? std::string() : id;
     const auto work = [this, id = std::move(id), command, parameters = std::move(parameters),
                        reply = std::move(reply)] {
         if (!command.recorded || !journal_) {
@@ -239,7 +242,17 @@ void Service::on_request(std::uint64_t viewer, std::string id, std::string name,
             reply(answer);
         });
     };
-    lane(command.lane).post(viewer, {work, give_up});
+    lane(command.lane).post(viewer, {work, give_up, droppable});
+}
+
+std::vector<std::string> Service::on_abandoned(const std::vector<std::string>& ids) {
+    std::vector<std::string> dropped;
+    for (const std::string& id : ids) {
+        if (std::any_of(lanes_.begin(), lanes_.end(), [&](FairLane& each) { return each.drop(id); })) {
+            dropped.push_back(id);
+        }
+    }
+    return dropped;
 }
 
 void Service::record_answer(const std::string& id, const json& answer) {

@@ -11,6 +11,7 @@
 #include <optional>
 #include <set>
 #include <string>
+#include <vector>
 
 #include "nodes/history/checkpoint_name.hpp"
 #include "nodes/history/journal_reader.hpp"
@@ -21,6 +22,7 @@
 #include "nodes/service/jobs/probe_job.hpp"
 #include "nodes/service/jobs/route_job.hpp"
 #include "nodes/service/jobs/training_job.hpp"
+#include "nodes/service/library/parameters.hpp"
 #include "nodes/transport/node_server.hpp"
 
 namespace moescope::node {
@@ -48,6 +50,7 @@ class Service final : public transport::RequestHandler {
 
     void on_request(std::uint64_t viewer, std::string id, std::string command, nlohmann::json parameters,
                     std::function<void(nlohmann::json)> reply) override;
+    std::vector<std::string> on_abandoned(const std::vector<std::string>& ids) override;
     void on_viewers(std::size_t count) override;
 
  private:
@@ -83,6 +86,8 @@ class Service final : public transport::RequestHandler {
     void train_expert(const nlohmann::json& parameters, Reply reply);
     void train_fork(const nlohmann::json& parameters, Reply reply);
     std::uint64_t memory_for_runs() const;
+    /// Throws CommandError once the node ends, for what takes long.
+    void refuse_at_the_end() const;
     /// Gives the run its number and name and starts it.
     void start_run(TrainingRequest order, const std::string& title, const Reply& reply);
     void train_continue(const nlohmann::json& parameters, Reply reply);
@@ -106,6 +111,7 @@ class Service final : public transport::RequestHandler {
     void interventions_remove(const nlohmann::json& parameters, Reply reply);
     void models_add(const nlohmann::json& parameters, Reply reply);
     void models_remove(const nlohmann::json& parameters, Reply reply);
+    void models_ask(const nlohmann::json& parameters, Reply reply);
     void models_inspect(const nlohmann::json& parameters, Reply reply);
     void report_write(const nlohmann::json& parameters, Reply reply);
     void task_cancel(const nlohmann::json& parameters, Reply reply);
@@ -211,13 +217,16 @@ class Service final : public transport::RequestHandler {
     std::unique_ptr<transport::NodeServer> server_;
 };
 
-/// The changes of a model that is named with a set. Throws CommandError when the order has changes already.
+/// The changes of a model that is named with a set. Throws CommandError when the order has other changes.
 void take_set(RoutingOrder& order, const ProbeModel& model);
 
 /// A configuration file. Throws CommandError or engine::Error naming the file.
 engine::RunConfig read_run_config(const std::filesystem::path& path);
 /// A preset by name. Throws CommandError or engine::Error.
 engine::RunConfig find_preset(const std::string& name, const Paths& paths);
+/// What `config` (a whole one) or `preset` (a name) of a command says. Throws CommandError, also when both are given,
+/// or engine::Error.
+engine::RunConfig wanted_config(const Parameters& parameters, const Paths& paths);
 /// Names of all presets.
 std::vector<std::string> preset_names(const Paths& paths);
 nlohmann::json plan_json(const engine::RunConfig& config);

@@ -25,8 +25,7 @@ ExperimentQueue::StateOf Service::experiment_states() {
 void Service::experiment_start(const json& value, Reply reply) {
     const Parameters parameters(value, {"name", "preset", "config", "data", "steps", "seed", "key", "values"});
     ExperimentWish wish;
-    wish.config = parameters.has("config") ? engine::parse_run_config(parameters.at("config"), say("the configuration"))
-                                           : find_preset(parameters.text("preset"), paths_);
+    wish.config = wanted_config(parameters, paths_);
     auto& train = wish.config.train;
     train.steps = static_cast<int>(parameters.integer("steps", train.steps, 1, kMostSteps));
     train.seed = parameters.seed(train.seed);

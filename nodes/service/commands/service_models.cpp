@@ -3,12 +3,14 @@
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
+#include "base/foreign_text.hpp"
 #include "base/json_fields.hpp"
 #include "base/text.hpp"
 #include "engine/files/inspect.hpp"
 #include "nodes/service/commands/report.hpp"
 #include "nodes/service/commands/service.hpp"
 #include "nodes/service/library/parameters.hpp"
+#include "nodes/service/workers/asked_server.hpp"
 
 namespace moescope::node {
 using nlohmann::json;
@@ -35,7 +37,7 @@ void take_set(RoutingOrder& order, const ProbeModel& model) {
     if (!model.routing.changes()) {
         return;
     }
-    if (order.changes()) {
+    if (order.changes() && order.interventions != model.routing.interventions) {
         throw CommandError(
             say("the model {} has changes of its own; leave out one of the two", history::model_sentence(model.name)));
     }
@@ -65,7 +67,7 @@ ProbeModel Service::find_plain_model(const std::string& name) {
     if (const auto checkpoint = checkpoint_of(name)) {
         return find_checkpoint(*checkpoint);
     }
-    ProbeModel model{name, models_.resolve(name), {}};
+    ProbeModel model{name, models_.resolve_source(name), {}};
     if (const auto entry = models_.find(name)) {
         model.sha256 = entry->sha256;
         model.title = entry->title;
@@ -197,10 +199,42 @@ void Service::generate_cancel(const json& value, Reply reply) {
 }
 
 void Service::models_add(const json& value, Reply reply) {
-    const std::string path = Parameters(value, {"path"}).path("path");
-    const std::string name = models_.add(path);
-    tell_of_library();
-    reply({{{"name", name}}, {}});
+    const Parameters parameters(value, kServerParameters);
+    const std::string path = parameters.path("path");
+    if (!servers::is_address(path)) {
+        const std::string name = models_.add(Parameters(value, {"path"}).path("path"));
+        tell_of_library();
+        reply({{{"name", name}}, {}});
+        return;
+    }
+    // Asking a server which models it has takes as long as it likes, which no other command shall wait for.
+    lane(Lane::long_work)
+        .post(kNode, {[this, server = server_in(parameters), reply] {
+                          try {
+                              const std::string name = models_.add_server(with_its_model(workers_, server, ending_));
+                              tell_of_library();
+                              reply({{{"name", name}}, {}});
+                          } catch (const std::exception& error) {
+                              reply({{}, base::sentence_of(error)});
+                          }
+                      },
+                      [reply] { reply(not_carried_out()); }});
+}
+
+void Service::models_ask(const json& value, Reply reply) {
+    servers::Server server;
+    if (value.is_object() && value.contains("name")) {
+        const std::string name = Parameters(value, {"name"}).text("name");
+        const auto model = models_.find(name);
+        if (!model || !model->served_by) {
+            throw CommandError(say("there is no model '{}' on a server in the library", base::one_line(name)));
+        }
+        server = *model->served_by;
+    } else {
+        server = server_in(Parameters(value, kServerParameters));
+    }
+    const AskedServer asked = ask_for_models(workers_, server, ending_);
+    reply({{{"models", asked.models}, {"dialect", asked.dialect}}, {}});
 }
 
 void Service::models_remove(const json& value, Reply reply) {
@@ -220,7 +254,7 @@ void Service::report_write(const json& value, Reply reply) {
     const Parameters parameters(value, {"path", "language", "replace"});
     const std::filesystem::path path = std::filesystem::absolute(parameters.path("path"));
     const std::string language = parameters.text("language", "en");
-    const auto existing = sessions::existing_files(parameters.flag("replace", false));
+    const auto existing = sessions::existing_files(parameters.flag("replace", false), "replace");
     protocol::Task task;
     task.id = fmt::format("report-{}", ++reports_);
     task.kind = protocol::TaskKind::report;

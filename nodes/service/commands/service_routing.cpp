@@ -19,18 +19,17 @@ namespace {
 
 constexpr std::size_t kMostRoutes = 32;  // at the same time, most of them waiting
 
-void write_trace(const std::string& format, const fs::path& path, const history::RunRouting& routing,
-                 const std::function<void()>& check) {
-    const routing::LoadedTrace trace{routing.trace, routing.interventions, {}};
+/// Gives the number of pieces that are damaged and left out.
+std::size_t write_trace(const std::string& format, const fs::path& path, const history::RunRouting& routing,
+                        const std::function<void()>& check) {
+    const routing::LoadedTrace trace{routing.trace, routing.interventions};
     if (format == "text") {
-        write_trace_lines(path, trace, check, [&](std::uint64_t token) { return routing.trace->scores(token); });
-    } else if (format == "columns") {
-        write_trace_columns(path, trace, check);
-    } else if (format == "safetensors") {
-        write_trace_safetensors(path, trace, check);
-    } else {
-        write_trace_csv(path, trace, check);
+        return write_trace_lines(path, trace, check, [&](std::uint64_t token) { return routing.trace->scores(token); });
     }
+    if (format == "columns") {
+        return write_trace_columns(path, trace, check);
+    }
+    return format == "safetensors" ? write_trace_safetensors(path, trace, check) : write_trace_csv(path, trace, check);
 }
 
 std::string format_of(const Parameters& parameters) {
@@ -76,6 +75,9 @@ void Service::start_route(RouteRequest order, const Reply& reply) {
     }
     with_models({order.model}, reply, [this, order, answered, reply](const std::vector<ProbeModel>& models) mutable {
         const ProbeModel& model = models.front();
+        if (model.path.is_server()) {
+            throw CommandError(say("{} is a server, and this needs a model file or a folder", model.name));
+        }
         order.model = model.name;
         order.path = model.path;
         order.model_sha256 = model.sha256;
@@ -128,7 +130,7 @@ void Service::route_export(const json& value, Reply reply) {
     const std::uint32_t run = parameters.run();
     const std::string format = format_of(parameters);
     const fs::path path = fs::absolute(parameters.path("path"));
-    sessions::OutputFile output(path, sessions::existing_files(parameters.flag("replace", false)));
+    sessions::OutputFile output(path, sessions::existing_files(parameters.flag("replace", false), "replace"));
     protocol::Task task;
     task.id = fmt::format("export-{}", ++reports_);
     task.kind = protocol::TaskKind::route;
@@ -136,6 +138,7 @@ void Service::route_export(const json& value, Reply reply) {
     task.cancel_command = "task.cancel";
     board_.set_task(task);
     std::uint64_t lost = 0;
+    std::size_t damaged = 0;
     try {
         if (journal_) {
             journal_->flush();
@@ -151,14 +154,14 @@ void Service::route_export(const json& value, Reply reply) {
             throw CommandError(say("run {} has no routing that could be written", run));
         }
         lost = found->second.value.lost;
-        write_trace(format, output.temporary(), found->second.value, check);
+        damaged = write_trace(format, output.temporary(), found->second.value, check);
         output.commit();
     } catch (...) {
         board_.remove_task(task.id);
         throw;
     }
     board_.remove_task(task.id);
-    reply({{{"path", path.string()}, {"lost", lost}}, {}});
+    reply({{{"path", path.string()}, {"lost", lost}, {"damaged", damaged}}, {}});
 }
 
 void Service::interventions_save(const json& value, Reply reply) {
@@ -167,8 +170,8 @@ void Service::interventions_save(const json& value, Reply reply) {
     if (!history::is_set_name(name)) {
         throw CommandError(say("'{}' can't be the name of a set: it has 1 to 60 bytes on one line, and no '|'", name));
     }
-    const json& given = parameters.at("items");
-    if (!given.is_array() || given.empty()) {
+    const json& given = parameters.list("items");
+    if (given.empty()) {
         throw CommandError(say("'items' must be a list of at least one change"));
     }
     const json items = checked_interventions(given);

@@ -199,11 +199,17 @@ void Service::catalogue(const json& parameters, Reply reply) {
            {}});
 }
 
+engine::RunConfig wanted_config(const Parameters& parameters, const Paths& paths) {
+    if (parameters.has("config") && parameters.has("preset")) {
+        throw CommandError(say("'preset' and 'config' both say what the run is like; give one of them"));
+    }
+    return parameters.has("config") ? engine::parse_run_config(parameters.at("config"), say("the configuration"))
+                                    : find_preset(parameters.text("preset"), paths);
+}
+
 void Service::train_plan(const json& value, Reply reply) {
     const Parameters parameters(value, {"config", "preset"});
-    const auto config = parameters.has("config")
-                            ? engine::parse_run_config(parameters.at("config"), say("the configuration"))
-                            : find_preset(parameters.text("preset"), paths_);
+    const auto config = wanted_config(parameters, paths_);
     engine::check_memory(config, memory_for_runs());
     reply({plan_json(config), {}});
 }
@@ -211,9 +217,7 @@ void Service::train_plan(const json& value, Reply reply) {
 void Service::train_start(const json& value, Reply reply) {
     const Parameters parameters(value, {"preset", "config", "data", "steps", "seed", "name", "paused"});
     TrainingRequest order;
-    order.config = parameters.has("config")
-                       ? engine::parse_run_config(parameters.at("config"), say("the configuration"))
-                       : find_preset(parameters.text("preset"), paths_);
+    order.config = wanted_config(parameters, paths_);
     auto& train = order.config.train;
     train.steps = static_cast<int>(parameters.integer("steps", train.steps, 1, kMostSteps));
     train.seed = parameters.seed(train.seed);
@@ -253,12 +257,18 @@ void Service::start_run(TrainingRequest order, const std::string& title, const R
     reply({{{"run", run}}, {}});
 }
 
+void Service::refuse_at_the_end() const {
+    if (ending_) {
+        throw CommandError(say("the node is about to end and starts nothing new"));
+    }
+}
+
 void Service::train_continue(const json& value, Reply reply) {
     const std::uint32_t run = Parameters(value, {"run"}).run();
     if (const auto job = training(run); job && !job->finished()) {
         throw CommandError(say("run {} is still going on", name_in(board_.run_list(), run)));
     }
-    auto order = order_to_continue(*session_, known_run(run));
+    auto order = order_to_continue(*session_, known_run(run), [this] { refuse_at_the_end(); });
     const std::lock_guard lock(jobs_mutex_);
     if (closing_) {
         throw CommandError(say("the node is about to end and starts nothing new"));
@@ -368,7 +378,8 @@ void Service::train_fork(const json& value, Reply reply) {
     }
     const bool paused = parameters.flag("paused", false);
     const std::string title = parameters.text("name", "");
-    TrainingRequest order = order_to_fork(*session_, known_run(parameters.run()), wish);
+    TrainingRequest order =
+        order_to_fork(*session_, known_run(parameters.run()), wish, [this] { refuse_at_the_end(); });
     order.paused = paused;
     start_run(std::move(order), title, reply);
 }

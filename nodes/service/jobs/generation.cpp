@@ -37,6 +37,14 @@ void take_answer(const json& answer, GenerationResult& result) {
     result.tokens_per_second = ms > 0 ? result.tokens * 1000.0 / ms : 0;
 }
 
+std::vector<Sentence> notes_in(const json& reply) {
+    std::vector<Sentence> notes;
+    for (const json& note : base::member(reply, "notes")) {
+        notes.push_back(base::sentence_from_json(note, {}));
+    }
+    return notes;
+}
+
 std::string task_id(std::uint32_t run) {
     return fmt::format("generate-{}", run);
 }
@@ -152,6 +160,7 @@ std::vector<GenerationResult> generate_several(WorkerProcess& process, const Gen
         for (std::size_t i = 0; i < results.size(); ++i) {
             take_answer(i < answers.size() ? answers[i] : json::object(), results[i]);
             results[i].shown = base::text_of(reply, "shown");
+            results[i].notes = notes_in(reply);
             results[i].routing_problem = base::sentence_in(reply, "routing_problem");
         }
     } catch (const WorkerError& error) {
@@ -260,6 +269,13 @@ void GenerationJob::announce(int threads) {
         manifest["model_title"] = order_.model_title;
     }
     put_question(manifest, order_.system, order_.chat);
+    if (order_.path.is_server()) {
+        // It puts the question into a template of its own, and what the model reads is not known here.
+        manifest["template"] = "server";
+        manifest["server"] = order_.path.server;
+        manifest.erase("template_date");
+        manifest.erase("threads");
+    }
     put_routing(manifest, order_.routing);
     parts_.sink.write_json(RecordType::run_started, {{"run", order_.run},
                                                      {"kind", protocol::run_kind_name(protocol::RunKind::generate)},
@@ -336,6 +352,11 @@ void GenerationJob::write_end(const GenerationResult& result) {
                    {"prompt_ms", result.prompt_ms},
                    {"text", text_for_record(result.text)}};
     put_shown(ending, result);
+    for (const Sentence& note : result.notes) {
+        ending["notes"].push_back(json::object());
+        base::put_sentence(ending["notes"].back(), "text", note);
+        parts_.sink.log("warning", "generate", note);
+    }
     base::put_sentence(ending, "message", result.message);
     parts_.sink.write_json(RecordType::generation_ended, ending);
     // Runs of every kind end on the events channel too, so that one channel tells which are still open.

@@ -19,7 +19,7 @@ namespace moescope::node {
 struct GenerationRequest {
     std::uint32_t run = 0;
     std::string model;           ///< name, for people; with the set of changes where it is one with a set
-    std::filesystem::path path;  ///< file or checkpoint folder
+    ModelSource path;            ///< file, checkpoint folder or server
     std::string model_sha256;    ///< when known
     std::string model_title;     ///< what the library calls it; empty where it does not
     CheckpointHolds::Hold hold;  ///< of a checkpoint of the session: it is kept until the order is gone
@@ -43,6 +43,7 @@ struct GenerationResult {
     protocol::RunState state = protocol::RunState::failed;  ///< done, stopped (by a person) or failed
     std::string stop;                                       ///< a name of base/stop_reason.hpp
     Sentence message;                                       ///< of a failed one
+    std::vector<Sentence> notes;                            ///< what was otherwise than asked; of a server
     std::string text;                                       ///< bytes; need not be valid UTF-8
     std::string shown;  ///< what the model read before it: the prompt as its chat template wrote it; empty when unknown
     int prompt_tokens = 0, tokens = 0;

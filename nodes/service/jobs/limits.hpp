@@ -16,7 +16,7 @@ inline constexpr double kMostTemperature = 100;
 inline constexpr std::int64_t kMostSteps = 100'000'000;  ///< of a training run
 inline constexpr int kMostItems = 100'000;               ///< of a probe set
 
-inline constexpr std::size_t kMostChanges = 4096;            ///< to routers, in one set
+inline constexpr std::size_t kMostChanges = 1000;            ///< to routers, in one set
 inline constexpr std::size_t kMostSets = 1000;               ///< of changes that a session keeps
 inline constexpr int kMostControls = 64;                     ///< of an effect
 inline constexpr std::int64_t kMostReadTokens = 20'000'000;  ///< of a corpus

@@ -373,6 +373,7 @@ std::vector<ProbeJob::Question> ProbeJob::open_questions(const ProbeModel& model
 
 void ProbeJob::ask_model(const ProbeModel& model, const std::vector<Question>& questions) {
     int deaths = 0, threads = 0;
+    std::set<std::string> noted;  // once each, not with every answer
     const ReplayFile replay(model.routing, parts_.session.journal());
     for (const auto& question : questions) {
         if (paused()) {
@@ -406,6 +407,11 @@ void ProbeJob::ask_model(const ProbeModel& model, const std::vector<Question>& q
         }
         seconds_asked_ += std::chrono::duration<double>(Clock::now() - start).count();
         ++asked_;
+        for (const Sentence& note : answer.notes) {
+            if (noted.insert(note.english()).second) {
+                parts_.sink.log("warning", "probe", note);
+            }
+        }
         deaths = answer.process_died ? deaths + 1 : 0;
         if (deaths >= kMostDeaths) {
             throw CommandError(say("the run was given up after {} failures in a row: {}", deaths, answer.message));

@@ -21,7 +21,7 @@ namespace moescope::node {
 
 struct ProbeModel {
     std::string name;  ///< with the set of changes where it has one: "MODEL|SET"
-    std::filesystem::path path;
+    ModelSource path;
     std::string sha256;            ///< when known; of a run that goes on: as it was when the run began
     CheckpointHolds::Hold hold{};  ///< of a checkpoint of the session: it is kept until the order is gone
     RoutingOrder routing{};        ///< the changes of that set; of a run that goes on: as they were when it began

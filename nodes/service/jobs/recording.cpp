@@ -1,5 +1,6 @@
 #include "nodes/service/jobs/recording.hpp"
 
+#include "base/foreign_text.hpp"
 #include "engine/exchange/imatrix.hpp"
 #include "nodes/service/library/command_error.hpp"
 
@@ -38,6 +39,10 @@ routing::Import read_recording(const RecordingOrder& order) {
     }
     shape.experts = order.experts > 0 ? order.experts : shape.experts;
     shape.per_token = order.per_token > 0 ? order.per_token : shape.per_token;
+    if (order.model.size() > base::kNameBytes) {
+        throw CommandError(
+            say("a name of {} bytes is too long; use one of at most {}", order.model.size(), base::kNameBytes));
+    }
     shape.model = order.model.empty() ? order.path : order.model;
     return reader_of(order.format)(order.path, shape);
 }

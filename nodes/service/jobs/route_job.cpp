@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "base/foreign_text.hpp"
+#include "base/input_file.hpp"
 #include "base/json_fields.hpp"
 #include "base/json_guard.hpp"
 #include "base/text.hpp"
@@ -80,13 +81,17 @@ void take_common(const Parameters& parameters, RouteRequest& order) {
     order.title = base::shown_name(parameters.text("title", ""));
 }
 
-/// The text or the answer that is read.
+/// The text, corpus or answer that is read.
 void take_source(const Parameters& parameters, bool corpus, RouteRequest& order) {
     const std::string_view given =
         corpus ? only_one(parameters, {"text", "data", "run"}) : only_one(parameters, {"text", "run"});
+    // What belongs to another source than the one that is given is looked at, and does nothing.
+    order.chat = parameters.flag("chat", false);
+    NamedAnswer answer{0, parameters.text("item", ""), order.model, parameters.text("language", ""),
+                       static_cast<int>(parameters.integer("draw", 0, 0, 1000))};
+    const std::int64_t tokens = parameters.integer("tokens", kUsualReadTokens, 1, kMostReadTokens);
     if (given == "text") {
         order.text = parameters.text("text");
-        order.chat = parameters.flag("chat", false);
         if (order.text.empty()) {
             throw CommandError(say("the text is empty; there is nothing to read"));
         }
@@ -96,19 +101,14 @@ void take_source(const Parameters& parameters, bool corpus, RouteRequest& order)
         }
     } else if (given == "data") {
         order.data = parameters.path("data");
-        order.tokens = parameters.integer("tokens", kUsualReadTokens, 1, kMostReadTokens);
+        order.tokens = tokens;
         if (engine::holds_tokens(order.data)) {
             throw CommandError(say("{} holds token ids; give texts, which every model reads with its own tokenizer",
                                    fs::path(order.data)));
         }
         engine::check_exists(order.data);
     } else {
-        NamedAnswer answer;
         answer.run = parameters.run();
-        answer.item = parameters.text("item", "");
-        answer.language = parameters.text("language", "");
-        answer.draw = static_cast<int>(parameters.integer("draw", 0, 0, 1000));
-        answer.model = order.model;
         order.from = std::move(answer);
     }
     if (order.title.empty()) {
@@ -268,6 +268,11 @@ RouteRequest parse_import(const json& value) {
     recording.format = parameters.text("format");
     check_format(recording.format);
     recording.config = parameters.path("config", "");
+    for (const std::string& path : {recording.path, recording.config}) {
+        if (!path.empty() && !base::is_there(path)) {
+            throw CommandError(say("{} does not exist; name a file that is there", fs::path(path)));
+        }
+    }
     recording.model = base::shown_name(parameters.text("model", ""));
     recording.layers = static_cast<int>(parameters.integer("layers", 0, 0, routing::kMostLayers));
     recording.experts = static_cast<int>(parameters.integer("experts", 0, 0, routing::kMostExperts));

@@ -58,14 +58,10 @@ json checked_interventions(const json& items) {
 RoutingOrder parse_changes(const Parameters& parameters) {
     RoutingOrder order;
     if (parameters.has("interventions")) {
-        if (!parameters.at("interventions").is_array()) {
-            throw CommandError(say("'interventions' must be a list of changes"));
-        }
-        order.interventions = checked_interventions(parameters.at("interventions"));
+        order.interventions = checked_interventions(parameters.list("interventions"));
     }
-    if (order.changes()) {
-        order.set = base::shown_name(parameters.text("set", ""));
-    }
+    const std::string set = base::shown_name(parameters.text("set", ""));
+    order.set = order.changes() ? set : std::string();
     return order;
 }
 
@@ -106,9 +102,14 @@ ReplayFile::ReplayFile(const RoutingOrder& order, const sessions::Journal& journ
     try {
         routing::TraceWriter writer(path_, trace.spec());
         for (std::size_t number = 0; number < trace.chunks(); ++number) {
-            if (const auto chunk = trace.chunk(number, routing::kAllColumns)) {
-                writer.append(*chunk);
+            const auto chunk = trace.chunk(number, routing::kAllColumns);
+            if (!chunk) {
+                throw base::Error(
+                    say("the routing of run {} is damaged, and to replay what is left of it would be another "
+                        "experiment",
+                        run));
             }
+            writer.append(*chunk);
         }
     } catch (...) {
         std::error_code ignored;

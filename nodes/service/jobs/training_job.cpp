@@ -109,12 +109,13 @@ TrainingRequest training_order(const history::RunHeader& run) {
     return order;
 }
 
-TrainingRequest order_to_continue(sessions::Session& session, const history::RunHeader& run) {
+TrainingRequest order_to_continue(sessions::Session& session, const history::RunHeader& run,
+                                  const std::function<void()>& check) {
     TrainingRequest order = training_order(run);
     if (run.state == RunState::done) {
         throw CommandError(say("run {} has done all its steps; start a new run", title_of(run)));
     }
-    for (const auto& checkpoint : session.checkpoints(run.id, true)) {
+    for (const auto& checkpoint : session.checkpoints(run.id, true, check)) {
         if (!checkpoint.complete) {
             session.remove_checkpoint(checkpoint);
             continue;
@@ -125,14 +126,15 @@ TrainingRequest order_to_continue(sessions::Session& session, const history::Run
     return order;
 }
 
-TrainingRequest order_to_fork(sessions::Session& session, const history::RunHeader& parent, const ForkWish& wish) {
+TrainingRequest order_to_fork(sessions::Session& session, const history::RunHeader& parent, const ForkWish& wish,
+                              const std::function<void()>& check) {
     if (parent.kind != RunKind::train) {
         throw CommandError(say("run {} is no training run", title_of(parent)));
     }
     TrainingRequest order;
     order.data = text_of(parent.manifest, "data");
     std::string steps;
-    for (const auto& checkpoint : session.checkpoints(parent.id, true)) {
+    for (const auto& checkpoint : session.checkpoints(parent.id, true, check)) {
         if (!checkpoint.complete) {
             continue;
         }
@@ -259,7 +261,10 @@ void TrainingJob::train() {
         finish(RunState::stopped, say("stopped while the text was being loaded"));
         return;
     }
-    build_trainer();
+    if (!build_trainer()) {
+        finish(RunState::stopped, say("stopped while its memory was being prepared"));
+        return;
+    }
     announce(true);
     if (order_.continues) {
         event("rewind",
@@ -307,6 +312,14 @@ std::shared_ptr<const engine::Tokenizer> TrainingJob::open_beginning() {
     return beginning_->tokenizer;
 }
 
+bool TrainingJob::stop_wanted() {
+    const std::lock_guard lock(mutex_);
+    // A stop that waits in the queue counts at once; the other commands wait for the trainer.
+    return stop_ || std::any_of(commands_.begin(), commands_.end(), [](const TrainingCommand& command) {
+               return command.kind == TrainingCommand::Kind::stop;
+           });
+}
+
 bool TrainingJob::load_data() {
     const auto tokenizer = open_beginning();
     protocol::Task task;
@@ -320,12 +333,7 @@ bool TrainingJob::load_data() {
         task.fraction = fraction;
         task.detail = what;
         parts_.board.set_task(task);
-        const std::lock_guard lock(mutex_);
-        // A stop that waits in the queue counts at once; the other commands wait for the trainer.
-        const bool stop = std::any_of(commands_.begin(), commands_.end(), [](const TrainingCommand& command) {
-            return command.kind == TrainingCommand::Kind::stop;
-        });
-        return !stop && !stop_;
+        return !stop_wanted();
     };
     try {
         data_ = parts_.datasets.load(order_.data, order_.config.model.vocabulary, tokenizer, progress);
@@ -344,20 +352,31 @@ bool TrainingJob::load_data() {
     return true;
 }
 
-void TrainingJob::build_trainer() {
-    if (!order_.checkpoint.empty()) {
-        trainer_ = engine::Trainer::load(order_.checkpoint, data_, order_.fork ? &order_.config : nullptr);
-    } else if (beginning_) {
-        trainer_ = std::make_unique<engine::Trainer>(
-            order_.config, data_, std::span<const float>(beginning_->parameters, beginning_->layout.floats));
-    } else {
-        trainer_ = std::make_unique<engine::Trainer>(order_.config, data_);
+bool TrainingJob::build_trainer() {
+    struct Unwanted {};
+    const engine::StopCheck check = [this] {
+        if (stop_wanted()) {
+            throw Unwanted();
+        }
+    };
+    try {
+        if (!order_.checkpoint.empty()) {
+            trainer_ = engine::Trainer::load(order_.checkpoint, data_, order_.fork ? &order_.config : nullptr, check);
+        } else if (beginning_) {
+            trainer_ = std::make_unique<engine::Trainer>(
+                order_.config, data_, std::span<const float>(beginning_->parameters, beginning_->layout.floats), check);
+        } else {
+            trainer_ = std::make_unique<engine::Trainer>(order_.config, data_, check);
+        }
+    } catch (const Unwanted&) {
+        return false;
     }
     beginning_.reset();
     if (!order_.checkpoint.empty() && !order_.fork) {
         last_checkpoint_ = order_.checkpoint_step;
         result_.checkpoint = order_.checkpoint;
     }
+    return true;
 }
 
 void TrainingJob::announce(bool with_data) {
@@ -411,7 +430,8 @@ void TrainingJob::finish(RunState state, const Sentence& message) {
     if (trainer_) {
         result_.steps = trainer_->steps_done();
         record["step"] = result_.steps;
-        if (state != RunState::failed) {
+        // Of a run that was stopped before its first step nobody asks what its parameters would have been.
+        if (state == RunState::done || (state == RunState::stopped && result_.steps > 0)) {
             result_.parameters_sha256 = trainer_->parameters_sha256();
             record["parameters_sha256"] = result_.parameters_sha256;
         }

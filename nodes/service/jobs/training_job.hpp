@@ -6,6 +6,7 @@
 #include <atomic>
 #include <condition_variable>
 #include <deque>
+#include <functional>
 #include <map>
 #include <memory>
 #include <mutex>
@@ -92,8 +93,9 @@ class TrainingJob final : public Job {
     std::uint64_t planned_steps() const;
     /// Opens what the run starts from, if anything, and gives the tokenizer of that; null: the data bring their own.
     std::shared_ptr<const engine::Tokenizer> open_beginning();
-    bool load_data();
-    void build_trainer();
+    bool stop_wanted();
+    bool load_data();      ///< false: a stop came first
+    bool build_trainer();  ///< the same
     void announce(bool with_data);
     void finish(protocol::RunState state, const Sentence& message);
 
@@ -150,8 +152,10 @@ struct ForkWish {
 };
 /// The order of a new run that goes on from a checkpoint of `parent`. The experts that are disabled or frozen in the
 /// checkpoint stay so. Throws CommandError when there is no such checkpoint, when no step would be left, and when the
-/// checkpoint cannot go on with these settings.
-TrainingRequest order_to_fork(sessions::Session& session, const history::RunHeader& parent, const ForkWish& wish);
+/// checkpoint cannot go on with these settings. `check` is called while checkpoints are compared with their hashes,
+/// which may take long, and throws to end that.
+TrainingRequest order_to_fork(sessions::Session& session, const history::RunHeader& parent, const ForkWish& wish,
+                              const std::function<void()>& check = {});
 
 /// Throws what the run would fail with at once: data that do not exist, a vocabulary that no tokenizer can have.
 void check_request(const TrainingRequest& request);
@@ -159,7 +163,8 @@ void check_request(const TrainingRequest& request);
 /// The settings with which a run was started, as its journal has them. Throws CommandError.
 TrainingRequest training_order(const history::RunHeader& run);
 /// The order that continues a run from its last complete checkpoint (or its beginning). Damaged checkpoints of the run
-/// are removed. Throws CommandError when the run cannot go on.
-TrainingRequest order_to_continue(sessions::Session& session, const history::RunHeader& run);
+/// are removed. Throws CommandError when the run cannot go on. `check` as of order_to_fork.
+TrainingRequest order_to_continue(sessions::Session& session, const history::RunHeader& run,
+                                  const std::function<void()>& check = {});
 
 }  // namespace moescope::node

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cctype>
+#include <cstdlib>
 #include <fmt/format.h>
 #include <iterator>
 #include <regex>
@@ -37,8 +38,24 @@ json parse_list(const fs::path& path) {
     return value["models"];
 }
 
+/// What the window is told of a server; never the key itself.
+protocol::ServerEntry entry_of(const servers::Server& server) {
+    return {.key_variable = server.key_variable,
+            .key_set = std::getenv(server.key_variable.c_str()) != nullptr,
+            .remote = server.remote,
+            .dialect = servers::dialect_name(server.dialect),
+            .silence = server.silence,
+            .layers = server.shape.layers,
+            .experts = server.shape.experts,
+            .experts_per_token = server.shape.per_token};
+}
+
 LibraryModel from_json(const json& value) {
-    return {protocol::model_from_json(value), false};
+    LibraryModel model{protocol::model_from_json(value), false, {}};
+    if (servers::is_address(model.path)) {
+        model.served_by = servers::server_from_json(servers::parse_address(model.path), base::member(value, "server"));
+    }
+    return model;
 }
 
 /// The name of a file without its ending and without the number of its part; a folder's whole.
@@ -55,10 +72,10 @@ std::string stem_of(const fs::path& path) {
 }
 
 /// "My Model-v0.3-Q4.gguf" -> "my-model-v0.3-q4".
-std::string name_from_path(const fs::path& path) {
+std::string name_from_stem(const std::string& whole) {
     constexpr std::size_t kLongestName = 80;
     std::string name;
-    const std::string stem = base::one_line(stem_of(path), 4 * kLongestName);
+    const std::string stem = base::one_line(whole, 4 * kLongestName);
     for (const char c : stem) {
         const auto byte = static_cast<unsigned char>(c);
         if (std::isalnum(byte) != 0 || c == '.' || c == '_') {
@@ -72,6 +89,22 @@ std::string name_from_path(const fs::path& path) {
         name.pop_back();
     }
     return name.empty() ? "model" : name;
+}
+
+std::string name_from_path(const fs::path& path) {
+    return name_from_stem(stem_of(path));
+}
+
+/// `stem`, or with a number what no model has yet.
+std::string free_name(const std::string& stem, const std::vector<LibraryModel>& models) {
+    const auto taken = [&](const std::string& name) {
+        return std::any_of(models.begin(), models.end(), [&](const LibraryModel& other) { return other.name == name; });
+    };
+    std::string name = stem;
+    for (int number = 2; taken(name); ++number) {
+        name = fmt::format("{}-{}", stem, number);
+    }
+    return name;
 }
 
 bool is_model_folder(const fs::path& path) {
@@ -140,7 +173,13 @@ std::optional<std::vector<LibraryModel>> ModelLibrary::read_added() {
         std::size_t number = 0;
         for (const auto& value : parse_list(file)) {
             ++number;
-            LibraryModel model = from_json(value);
+            LibraryModel model;
+            try {
+                model = from_json(value);
+            } catch (const base::Error& error) {
+                problem_ = say("{}: entry {}: {}", file, number, error);
+                continue;
+            }
             if (model.name.empty() || model.path.empty()) {
                 problem_ = say("{}: entry {} names no model and no file", file, number);
                 continue;
@@ -213,6 +252,9 @@ void ModelLibrary::save_added(const std::vector<LibraryModel>& models) {
         if (!model.built_in) {
             list.push_back({{"name", model.name}, {"title", model.title}, {"path", model.path}});
             base::put_sentence(list.back(), "origin", model.origin);
+            if (model.served_by) {
+                list.back()["server"] = servers::to_json(*model.served_by);
+            }
         }
     }
     fs::create_directories(paths_.data);
@@ -234,6 +276,15 @@ void ModelLibrary::save_added(const std::vector<LibraryModel>& models) {
 void ModelLibrary::inspect(LibraryModel& model) const {
     std::error_code error;
     model.available = false;
+    if (model.served_by) {
+        // Nobody asks a server how it is but a person who uses it.
+        model.server = entry_of(*model.served_by);
+        model.state = protocol::ModelState::server;
+        model.format = "HTTP";
+        model.is_moe = model.served_by->shape.experts > 1;
+        model.available = true;
+        return;
+    }
     if (!fs::exists(model.path, error)) {
         model.state = protocol::ModelState::missing;
         model.message = model.built_in ? say("{} is not there; ./run fetches it", model.path)
@@ -340,14 +391,7 @@ std::string ModelLibrary::add(const fs::path& given) {
     LibraryModel model;
     model.path = path.string();
     model.origin = say("added by hand");
-    const std::string stem = name_from_path(path);
-    model.name = stem;
-    const auto taken = [&](const std::string& name) {
-        return std::any_of(models.begin(), models.end(), [&](const LibraryModel& other) { return other.name == name; });
-    };
-    for (int number = 2; taken(model.name); ++number) {
-        model.name = fmt::format("{}-{}", stem, number);
-    }
+    model.name = free_name(name_from_path(path), models);
     inspect(model);
     if (model.title.empty()) {
         model.title = base::shown_name(files_of_model(path).size() > 1 ? stem_of(path) : path.filename().string());
@@ -361,6 +405,35 @@ std::string ModelLibrary::add(const fs::path& given) {
     }
     ++version_;
     return model.name;
+}
+
+std::string ModelLibrary::add_server(const servers::Server& server) {
+    servers::check(server);
+    const std::string path = server.address.text();
+    if (server.address.model.empty()) {
+        throw CommandError(say("{} names no model; write its name behind a #", path));
+    }
+    const std::lock_guard lock(mutex_);
+    auto models = current();
+    auto found =
+        std::find_if(models.begin(), models.end(), [&](const LibraryModel& model) { return model.path == path; });
+    if (found == models.end()) {
+        LibraryModel model;
+        model.path = path;
+        model.origin = say("on the server {}", server.address.server());
+        const std::string& whole = server.address.model;
+        model.name = free_name(name_from_stem(whole.substr(whole.find_last_of('/') + 1)), models);
+        model.title = base::shown_name(whole);
+        models.push_back(std::move(model));
+        found = std::prev(models.end());
+    }
+    found->served_by = server;
+    inspect(*found);
+    const std::string name = found->name;
+    save_added(models);
+    models_ = std::move(models);
+    ++version_;
+    return name;
 }
 
 void ModelLibrary::remove(const std::string& name) {
@@ -380,8 +453,36 @@ void ModelLibrary::remove(const std::string& name) {
     ++version_;
 }
 
+ModelSource ModelLibrary::resolve_source(const std::string& model) const {
+    if (const auto entry = find(model); entry && entry->served_by) {
+        return {entry->path, servers::to_json(*entry->served_by)};
+    }
+    if (!servers::is_address(model)) {
+        return resolve(model);
+    }
+    servers::Server server;
+    server.address = servers::parse_address(model);
+    const std::string path = server.address.text();
+    for (const LibraryModel& entry : models()) {
+        if (entry.served_by && entry.path == path) {
+            return {path, servers::to_json(*entry.served_by)};
+        }
+    }
+    if (server.address.model.empty()) {
+        throw CommandError(say("{} names no model; write its name behind a #", path));
+    }
+    servers::check(server);
+    return {path, servers::to_json(server)};
+}
+
 fs::path ModelLibrary::resolve(const std::string& model) const {
+    if (servers::is_address(model)) {
+        throw CommandError(say("{} is a server, and this needs a model file or a folder", base::one_line(model)));
+    }
     if (const auto entry = find(model)) {
+        if (entry->served_by) {
+            throw CommandError(say("{} is a server, and this needs a model file or a folder", model));
+        }
         if (!entry->available) {
             throw CommandError(say("the model '{}' cannot be used: {}", model, entry->message));
         }

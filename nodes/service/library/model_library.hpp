@@ -17,14 +17,19 @@
 #include <vector>
 
 #include "nodes/protocol/gauges.hpp"
+#include "nodes/servers/server.hpp"
+#include "nodes/service/library/model_source.hpp"
 #include "nodes/service/library/paths.hpp"
 #include "nodes/service/library/status_board.hpp"
 
 namespace moescope::node {
 
-/// One model file.
+/// One model file, or a model on a server.
 struct LibraryModel : protocol::ModelEntry {
     bool built_in = false;  ///< of the library's own list
+    /// Of a model that another program computes; its address, with the model's name, is `path`. ModelEntry::server is
+    /// what viewers are told of it.
+    std::optional<servers::Server> served_by;
 };
 
 /// Thread safe. The list of added models is a file that several programs of a person share: it is read again before it
@@ -46,12 +51,18 @@ class ModelLibrary {
     /// Looks at the file and remembers it; gives its name. Throws CommandError with the reason when it is not a model
     /// that can be opened.
     std::string add(const std::filesystem::path& path);
+    /// The same for a model on a server, which is named in the address. Nothing is sent there. One that is in the list
+    /// already gets the new settings. Throws CommandError, or base::Error as servers::check does.
+    std::string add_server(const servers::Server& server);
     /// Forgets a model that a person added; the file stays. Throws CommandError.
     void remove(const std::string& name);
 
     /// The file or folder behind a library name, a GGUF path, a checkpoint folder or a session folder (its latest
-    /// checkpoint). Throws CommandError.
+    /// checkpoint). Throws CommandError, also for a model on a server, which has no file.
     std::filesystem::path resolve(const std::string& model) const;
+    /// The same where a server will do: also an address, with the settings that the library has for it. Throws
+    /// CommandError, or base::Error for what is no address.
+    ModelSource resolve_source(const std::string& model) const;
     /// What is wrong with the list of added models, as it was read last; empty when nothing is.
     base::Sentence problem() const;
     /// That, and what was done about it; each sentence once.

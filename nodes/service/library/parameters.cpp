@@ -115,6 +115,14 @@ bool Parameters::flag(const char* key, bool otherwise) const {
     return at(key).get<bool>();
 }
 
+const json& Parameters::list(const char* key) const {
+    const json& value = at(key);
+    if (!value.is_array()) {
+        throw CommandError(say("'{}' must be a list, not {}", key, shown(value)));
+    }
+    return value;
+}
+
 std::vector<std::string> Parameters::texts(const char* key) const {
     if (!has(key)) {
         return {};

@@ -29,6 +29,7 @@ class Parameters {
     std::int64_t integer(const char* key, std::int64_t otherwise, std::int64_t least, std::int64_t most) const;
     double number(const char* key, double otherwise, double least, double most) const;
     bool flag(const char* key, bool otherwise) const;
+    const nlohmann::json& list(const char* key) const;      ///< required, of anything
     std::vector<std::string> texts(const char* key) const;  ///< a list of strings; empty when the key is missing
     std::vector<std::string> paths(const char* key) const;  ///< the same, each one as path() has it
     std::uint32_t run() const {

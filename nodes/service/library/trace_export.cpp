@@ -28,43 +28,54 @@ using routing::Chunk;
 
 namespace {
 
-/// Chunk by chunk, as often as there are columns: a trace need not fit into memory.
+/// Chunk by chunk, as often as there are columns: a trace need not fit into memory. First all of it is looked at: all
+/// columns together decide whether a chunk is damaged, or what is written would not fit each other.
 class Chunks {
  public:
     Chunks(const routing::LoadedTrace& trace, const std::function<void()>& check)
-        : source_(*trace.source), check_(check) {}
+        : source_(*trace.source), check_(check) {
+        for (std::size_t number = 0; number < source_.chunks(); ++number) {
+            call_check();
+            const auto chunk = source_.chunk(number, routing::kAllColumns);
+            sound_.push_back(chunk != nullptr);
+            damaged_ += chunk ? 0 : 1;
+            tokens_ += chunk ? chunk->tokens : 0;
+            samples_ += chunk ? chunk->loads.size() : 0;
+        }
+        if (tokens_ == 0 && samples_ == 0 && damaged_ > 0) {
+            throw Error(say("nothing is left to write: all that the trace has is damaged"));
+        }
+    }
     template <class Visit>
     void each(unsigned wanted, const Visit& visit) const {
-        for (std::size_t number = 0; number < source_.chunks(); ++number) {
-            if (check_) {
-                check_();
+        for (std::size_t number = 0; number < sound_.size(); ++number) {
+            if (!sound_[number]) {
+                continue;
             }
-            // All columns decide whether a chunk counts as damaged, or the arrays would not fit each other.
-            if (sound_.empty() || sound_[number]) {
-                if (const auto chunk = source_.chunk(number, wanted)) {
-                    visit(*chunk);
-                } else if (!sound_.empty()) {
-                    throw Error(say("the trace was changed while it was read"));
-                }
+            call_check();
+            const auto chunk = source_.chunk(number, wanted);
+            if (!chunk) {
+                throw Error(say("the trace was changed while it was read"));
             }
+            visit(*chunk);
         }
     }
-    /// Finds out which chunks are sound.
-    void look() {
-        std::vector<bool> sound;
-        for (std::size_t number = 0; number < source_.chunks(); ++number) {
-            if (check_) {
-                check_();
-            }
-            sound.push_back(source_.chunk(number, routing::kAllColumns) != nullptr);
-        }
-        sound_ = std::move(sound);
-    }
+    std::size_t damaged() const { return damaged_; }
+    std::uint64_t tokens() const { return tokens_; }
+    std::uint64_t samples() const { return samples_; }  ///< of the load
 
  private:
+    void call_check() const {
+        if (check_) {
+            check_();
+        }
+    }
+
     const routing::TraceSource& source_;
     const std::function<void()>& check_;
     std::vector<bool> sound_;
+    std::size_t damaged_ = 0;
+    std::uint64_t tokens_ = 0, samples_ = 0;
 };
 
 template <class T>
@@ -95,9 +106,13 @@ class Names {
         }
     }
     nlohmann::json list() {
+        constexpr std::size_t kMost = 65535;  // that number stands for a name that is not known
+        if (numbers_.size() > kMost) {
+            throw Error(say("has more than {} groups of texts", kMost));
+        }
         nlohmann::json names = nlohmann::json::array();
         for (auto& [name, number] : numbers_) {
-            number = static_cast<std::uint16_t>(std::min<std::size_t>(names.size(), 65535));
+            number = static_cast<std::uint16_t>(names.size());
             names.push_back(name);
         }
         return names;
@@ -169,18 +184,16 @@ void finish(std::ofstream& out, const fs::path& path) {
 
 }  // namespace
 
-void write_trace_safetensors(const fs::path& path, const routing::LoadedTrace& trace,
-                             const std::function<void()>& check) {
+std::size_t write_trace_safetensors(const fs::path& path, const routing::LoadedTrace& trace,
+                                    const std::function<void()>& check) {
     using namespace routing;
     const RouterSpec& spec = trace.source->spec();
     const Shape shape = shape_of(spec);
-    Chunks chunks(trace, check);
-    chunks.look();
-    std::uint64_t tokens = 0, samples = 0, piece_bytes = 0;
+    const Chunks chunks(trace, check);
+    const std::uint64_t tokens = chunks.tokens(), samples = chunks.samples();
+    std::uint64_t piece_bytes = 0;
     Names languages, groups;
-    chunks.each(kTokens | kLoads, [&](const Chunk& chunk) {
-        tokens += chunk.tokens;
-        samples += chunk.loads.size();
+    chunks.each(kTokens, [&](const Chunk& chunk) {
         languages.note(chunk, chunk.language);
         groups.note(chunk, chunk.group);
         for (std::size_t at = 0; at < chunk.tokens; ++at) {
@@ -248,16 +261,16 @@ void write_trace_safetensors(const fs::path& path, const routing::LoadedTrace& t
         });
     }
     engine::write_safetensors(path, std::move(outputs), metadata);
+    return chunks.damaged();
 }
 
-void write_trace_csv(const fs::path& path, const routing::LoadedTrace& trace, const std::function<void()>& check) {
+std::size_t write_trace_csv(const fs::path& path, const routing::LoadedTrace& trace,
+                            const std::function<void()>& check) {
     using namespace routing;
     const RouterSpec& spec = trace.source->spec();
     const Chunks chunks(trace, check);
-    bool any = false;
-    chunks.each(kTokens, [&](const Chunk& chunk) { any = any || chunk.tokens > 0; });
     std::ofstream out(path, std::ios::binary | std::ios::trunc);
-    if (any) {
+    if (chunks.tokens() > 0 || chunks.samples() == 0) {
         out << "number,document,language,group,position,token,piece,next,predicted,log_probability,layer,rank,expert,"
                "weight,margin,entropy\r\n";
         chunks.each(kAllColumns, [&](const Chunk& chunk) { put_rows(out, chunk, spec); });
@@ -266,35 +279,60 @@ void write_trace_csv(const fs::path& path, const routing::LoadedTrace& trace, co
         chunks.each(kLoads, [&](const Chunk& chunk) { put_loads(out, chunk, spec); });
     }
     finish(out, path);
+    return chunks.damaged();
 }
 
-void write_trace_columns(const fs::path& path, const routing::LoadedTrace& trace, const std::function<void()>& check) {
+std::size_t write_trace_columns(const fs::path& path, const routing::LoadedTrace& trace,
+                                const std::function<void()>& check) {
+    const Chunks chunks(trace, check);
     routing::TraceWriter writer(path, trace.source->spec(), trace.interventions);
-    Chunks(trace, check).each(routing::kAllColumns, [&](const Chunk& chunk) { writer.append(chunk); });
+    chunks.each(routing::kAllColumns, [&](const Chunk& chunk) { writer.append(chunk); });
+    return chunks.damaged();
 }
 
-void write_trace_lines(const fs::path& path, const routing::LoadedTrace& trace, const std::function<void()>& check,
-                       const ScoresOfToken& scores) {
+std::size_t write_trace_lines(const fs::path& path, const routing::LoadedTrace& trace,
+                              const std::function<void()>& check) {
+    return write_trace_lines(path, trace, check, {});
+}
+
+std::size_t write_trace_lines(const fs::path& path, const routing::LoadedTrace& trace,
+                              const std::function<void()>& check, const ScoresOfToken& scores) {
     using namespace routing;
     const RouterSpec& spec = trace.source->spec();
     const Interventions changes =
         trace.interventions.is_array() ? interventions_from_json(trace.interventions) : Interventions();
+    const Chunks chunks(trace, check);
+    if (chunks.tokens() == 0 && chunks.samples() > 0) {
+        throw Error(say("the trace has counts alone, and text is of tokens"));
+    }
     std::ofstream out(path, std::ios::binary | std::ios::trunc);
+    if (chunks.tokens() == 0) {
+        out << "{\"router\":" << router_json(spec, changes) << "}\n";
+    }
     bool first = true;
-    Chunks(trace, check).each(kAllColumns, [&](const Chunk& chunk) {
+    TokenOrder order;
+    chunks.each(kAllColumns, [&](const Chunk& chunk) {
         for (std::size_t at = 0; at < chunk.tokens; ++at) {
             TokenDecisions token = decisions_at(chunk, at, spec);
             if (auto whole = scores ? scores(chunk.first + at) : std::nullopt) {
                 token.layers = std::move(*whole);
             }
-            out << trace_line(token, first ? &spec : nullptr, changes) << '\n';
+            try {
+                order.add(token.document, token.position);
+                const std::string line = trace_line(token, first ? &spec : nullptr, changes);
+                if (line.size() > kLongestTraceLine) {
+                    throw Error(say("has a line of {} bytes", line.size()));
+                }
+                out << line << '\n';
+            } catch (const Error& error) {
+                throw Error(
+                    say("the trace can't be written as a text that could be read again: it {}", error.sentence()));
+            }
             first = false;
         }
     });
-    if (first) {
-        throw Error(say("the trace has counts alone, and text is of tokens"));
-    }
     finish(out, path);
+    return chunks.damaged();
 }
 
 }  // namespace moescope::node

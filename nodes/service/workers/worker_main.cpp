@@ -17,7 +17,10 @@
 #include "engine/files/npy.hpp"
 #include "engine/runner/language_model.hpp"
 #include "nodes/protocol/records.hpp"
+#include "nodes/service/workers/worker_export.hpp"
 #include "nodes/service/workers/worker_routing.hpp"
+#include "nodes/service/workers/worker_server.hpp"
+#include "nodes/service/workers/worker_tokens.hpp"
 #include "nodes/service/workers/worker_wire.hpp"
 
 namespace moescope::node {
@@ -76,42 +79,17 @@ class Inbox {
     std::thread reader_;
 };
 
-/// Collects tokens and sends them at most every 20 ms, so that a fast model does not cost one message per token.
-class TokenStream {
- public:
-    TokenStream(WorkerWriter& writer, std::uint32_t run) : writer_(writer) { batch_.run = run; }
-
-    void add(const engine::GeneratedToken& token) {
-        protocol::TokenRecord record;
-        record.chosen = convert(token.chosen);
-        for (const auto& candidate : token.alternatives) {
-            record.alternatives.push_back(convert(candidate));
-        }
-        batch_.tokens.push_back(std::move(record));
-        if (Clock::now() - last_ >= std::chrono::milliseconds(20)) {
-            flush();
-        }
+protocol::TokenRecord record_of(const engine::GeneratedToken& token) {
+    const auto convert = [](const engine::GeneratedToken::Candidate& one) {
+        return protocol::TokenCandidate{one.token, one.bytes, one.log_probability};
+    };
+    protocol::TokenRecord record;
+    record.chosen = convert(token.chosen);
+    for (const auto& candidate : token.alternatives) {
+        record.alternatives.push_back(convert(candidate));
     }
-
-    void flush() {
-        last_ = Clock::now();
-        if (batch_.tokens.empty()) {
-            return;
-        }
-        writer_.write(WorkerMessageKind::tokens, protocol::encode_tokens(batch_));
-        batch_.first += static_cast<std::uint32_t>(batch_.tokens.size());
-        batch_.tokens.clear();
-    }
-
- private:
-    static protocol::TokenCandidate convert(const engine::GeneratedToken::Candidate& candidate) {
-        return {candidate.token, candidate.bytes, candidate.log_probability};
-    }
-
-    WorkerWriter& writer_;
-    protocol::TokenBatch batch_;
-    Clock::time_point last_{};
-};
+    return record;
+}
 
 class Worker {
  public:
@@ -123,6 +101,10 @@ class Worker {
             try {
                 if (op == "open") {
                     open(*request);
+                } else if (op == "served") {
+                    writer_.write(served_models(*request, inbox_.cancel()));
+                } else if (server_) {
+                    writer_.write(ask_server(*server_, op, *request, writer_, inbox_.cancel()));
                 } else if (op == "generate") {
                     generate(*request);
                 } else if (op == "tokenize") {
@@ -137,6 +119,8 @@ class Worker {
                     writer_.write(measure_effect(model(), *request, writer_, inbox_.cancel()));
                 } else if (op == "sweep") {
                     writer_.write(sweep_texts(model(), *request, writer_, inbox_.cancel()));
+                } else if (op == "quantise") {
+                    writer_.write(quantise_file(*request, writer_));
                 } else {
                     throw engine::Error(base::say("the model process does not know the request '{}'", op));
                 }
@@ -157,6 +141,12 @@ class Worker {
 
     void open(const json& request) {
         model_.reset();
+        server_.reset();
+        if (request.contains("server")) {
+            server_ = open_server(request, inbox_.cancel());
+            writer_.write(opened_server(*server_));
+            return;
+        }
         model_ = engine::open_model(request.at("path").get<std::string>(), request.value("threads", 1));
         const auto& info = model_->info();
         writer_.write(json{{"op", "opened"},
@@ -223,7 +213,7 @@ class Worker {
         const AnswersWithRouting written = answer_with_routing(
             model(), shown, wanted, count, request,
             [&](int answer, const engine::GeneratedToken& token) {
-                streams[static_cast<std::size_t>(answer)].add(token);
+                streams[static_cast<std::size_t>(answer)].add(record_of(token));
             },
             writer_, inbox_.cancel());
         json answers = json::array();
@@ -254,6 +244,7 @@ class Worker {
     Inbox inbox_;
     WorkerWriter writer_;
     std::unique_ptr<engine::LanguageModel> model_;
+    std::unique_ptr<servers::ServerModel> server_;  ///< in its place, when the model is one of a server
 };
 
 }  // namespace

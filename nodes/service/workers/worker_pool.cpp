@@ -19,11 +19,14 @@ constexpr std::uint64_t kTight = std::uint64_t{512} << 20;  ///< bytes left on t
 constexpr std::chrono::seconds kLongestLook{1};             ///< between two looks at the idle models
 constexpr std::chrono::milliseconds kLookForCancel{20};
 
-/// The same path can hold another file tomorrow.
-std::string model_key(const std::filesystem::path& path, std::uint64_t bytes) {
+/// The same path can hold another file tomorrow, and a server can be spoken to in another way.
+std::string model_key(const ModelSource& source, std::uint64_t bytes) {
+    if (source.is_server()) {
+        return source.string() + "|" + source.server.dump();
+    }
     std::error_code error;
-    const auto changed = std::filesystem::last_write_time(path, error).time_since_epoch().count();
-    return fmt::format("{}|{}|{}", path.string(), bytes, changed);
+    const auto changed = std::filesystem::last_write_time(source.path, error).time_since_epoch().count();
+    return fmt::format("{}|{}|{}", source.string(), bytes, changed);
 }
 
 }  // namespace
@@ -125,16 +128,22 @@ void WorkerPool::tidy() {
     }
 }
 
-WorkerPool::Lease WorkerPool::acquire(const std::string& name, const std::filesystem::path& path,
+nlohmann::json WorkerPool::ask_once(const nlohmann::json& request, const base::Sentence& doing,
+                                    const std::atomic<bool>& cancel) {
+    return start()->ask(
+        request, doing, [](WorkerMessageKind, std::span<const std::byte>) {}, cancel, std::chrono::milliseconds(0));
+}
+
+WorkerPool::Lease WorkerPool::acquire(const std::string& name, const ModelSource& source,
                                       const std::atomic<bool>& cancel) {
-    const std::uint64_t bytes = model_bytes(path);
-    const std::string key = model_key(path, bytes);
+    const std::uint64_t bytes = source.is_server() ? 0 : model_bytes(source.path);
+    const std::string key = model_key(source, bytes);
     std::unique_lock lock(mutex_);
     auto found = std::find_if(models_.begin(), models_.end(), [&](const Model& model) { return model.key == key; });
     if (found == models_.end()) {
         found = models_.emplace(models_.begin());
         found->key = key;
-        found->path = path;
+        found->source = source;
         found->bytes = bytes;
     }
     Model& model = *found;
@@ -166,7 +175,7 @@ void WorkerPool::load(Model& model, int threads, const std::atomic<bool>& cancel
         model.process.swap(process);
         model.info = nullptr;
     }
-    auto info = fresh.open(model.path, threads, cancel);
+    auto info = fresh.open(model.source, threads, cancel);
     const std::lock_guard lock(mutex_);
     model.info = std::move(info);
 }

@@ -14,6 +14,7 @@
 #include <vector>
 
 #include "nodes/protocol/gauges.hpp"
+#include "nodes/service/library/model_source.hpp"
 #include "nodes/service/workers/worker_process.hpp"
 
 namespace moescope::node {
@@ -56,7 +57,10 @@ class WorkerPool {
 
     /// Waits for those who ask the same model. Loads nothing yet. `name` is for people. Throws WorkerError when
     /// `cancel` turns true.
-    Lease acquire(const std::string& name, const std::filesystem::path& model, const std::atomic<bool>& cancel);
+    Lease acquire(const std::string& name, const ModelSource& model, const std::atomic<bool>& cancel);
+    /// One question to a process of its own, which ends with the answer. Throws WorkerError.
+    nlohmann::json ask_once(const nlohmann::json& request, const base::Sentence& doing,
+                            const std::atomic<bool>& cancel);
 
     /// Puts idle models away, the one that was used least lately first, until so many bytes are free or none is left.
     void make_room(std::uint64_t bytes);
@@ -68,7 +72,7 @@ class WorkerPool {
  private:
     struct Model {
         std::string key, name;
-        std::filesystem::path path;
+        ModelSource source;
         std::uint64_t bytes = 0;                 ///< on disk
         nlohmann::json info;                     ///< null: not open
         std::unique_ptr<WorkerProcess> process;  ///< null: not started

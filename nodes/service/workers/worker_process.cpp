@@ -192,11 +192,14 @@ void WorkerProcess::throw_dead(const base::Sentence& doing) {
     throw WorkerError(message, true);
 }
 
-json WorkerProcess::open(const std::filesystem::path& path, int threads, const std::atomic<bool>& cancel) {
-    const json request = {{"op", "open"}, {"path", path.string()}, {"threads", threads}};
+json WorkerProcess::open(const ModelSource& source, int threads, const std::atomic<bool>& cancel) {
+    json request = {{"op", "open"}, {"path", source.string()}, {"threads", threads}};
+    if (source.is_server()) {
+        request["server"] = source.server;
+    }
     // Loading cannot be interrupted and nothing is lost with it: no patience.
     return ask(
-        request, say("opening {}", path), [](WorkerMessageKind, std::span<const std::byte>) {}, cancel,
+        request, say("opening {}", source.path), [](WorkerMessageKind, std::span<const std::byte>) {}, cancel,
         std::chrono::milliseconds(0));
 }
 

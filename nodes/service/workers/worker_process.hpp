@@ -13,6 +13,7 @@
 #include <sys/types.h>
 
 #include "base/error.hpp"
+#include "nodes/service/library/model_source.hpp"
 #include "nodes/service/workers/worker_wire.hpp"
 
 namespace moescope::node {
@@ -44,7 +45,7 @@ class WorkerProcess {
 
     /// Opens a model; gives what the process says about it. Throws WorkerError. `cancel` turning true kills the
     /// process.
-    nlohmann::json open(const std::filesystem::path& path, int threads, const std::atomic<bool>& cancel);
+    nlohmann::json open(const ModelSource& source, int threads, const std::atomic<bool>& cancel);
     /// Sends `request` and waits for {"op":"ended"}; what comes before it goes to `on_part` on the calling thread. When
     /// `cancel` turns true the process is told, and killed if it has not obeyed two seconds later. Throws WorkerError,
     /// and what `on_part` throws.

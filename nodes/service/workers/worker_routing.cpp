@@ -147,11 +147,13 @@ json route_text(engine::LanguageModel& model, const json& request, WorkerWriter&
     routing::Agreement agreement;
     std::uint64_t count = 0, known = 0;
     double log_probabilities = 0;
+    std::uint64_t replayed = 0;
     const bool complete = model.route(
         tokens, wanted,
         [&](const routing::TokenDecisions& token) {
             lines.add(routing::trace_line(token, count == 0 ? &spec : nullptr, wanted.interventions));
             routing::count_agreement(agreement, token, spec, plan);
+            replayed += routing::replayed_layers(plan, token);
             ++count;
             if (token.log_probability) {
                 ++known;
@@ -169,6 +171,9 @@ json route_text(engine::LanguageModel& model, const json& request, WorkerWriter&
     }
     if (wanted.detail == routing::Detail::scores) {
         answer["agreement"] = {{"decisions", agreement.decisions}, {"equal", agreement.equal}};
+    }
+    if (plan.replays()) {
+        answer["replay"] = {{"decisions", plan.interventions().replay.ids.size()}, {"taken", replayed}};
     }
     return answer;
 }

@@ -17,6 +17,13 @@ using nlohmann::json;
 /// Part `part` (from 0) of `parts`, with one tensor of 8 floats.
 std::string part_bytes(std::uint16_t part, std::uint16_t parts, const std::string& tensor) {
     GgufBytes g;
+    if (tensor.empty()) {  // llama-gguf-split --no-tensor-first-split
+        g.string("general.architecture", "qwen3moe");
+        g.u16("split.no", part);
+        g.u16("split.count", parts);
+        g.add("split.tensors.count", 5, GgufBytes::raw<std::int32_t>(parts - 1));
+        return g.file(0);
+    }
     if (part == 0) {
         g.string("general.architecture", "qwen3moe");
         g.string("general.name", "in parts");
@@ -73,6 +80,23 @@ TEST(GgufParts, WhatIsMissingOrOfAnotherModelIsNamed) {
     many.u32("split.count", 4'000'000'000U);
     folder.write("m-00001-of-4000000000.gguf", many.file(0));
     EXPECT_NE(said("m-00001-of-4000000000.gguf").find("part 1 of 4000000000"), std::string::npos);
+}
+
+TEST(GgufParts, TheFirstPartMayHoldNoTensorAndCountsAll) {
+    const TemporaryFolder folder;
+    folder.write("m-00001-of-00003.gguf", part_bytes(0, 3, ""));
+    folder.write("m-00002-of-00003.gguf", part_bytes(1, 3, "a"));
+    folder.write("m-00003-of-00003.gguf", part_bytes(2, 3, "b"));
+    const FileReport report = inspect_file(folder.path() / "m-00002-of-00003.gguf");
+    ASSERT_TRUE(report.safe) << report.problem;
+    EXPECT_EQ(report.details["architecture"], "qwen3moe");
+    EXPECT_EQ(report.details["tensors"], 2);
+    GgufBytes empty;
+    empty.u16("split.no", 2);
+    empty.u16("split.count", 3);
+    folder.write("m-00003-of-00003.gguf", empty.file(0));
+    const std::string problem = inspect_file(folder.path() / "m-00001-of-00003.gguf").problem.english();
+    EXPECT_NE(problem.find("is said to have 2 tensors, but they hold 1"), std::string::npos) << problem;
 }
 
 TEST(GgufParts, NamesAndFilesThatDisagreeAreSaid) {

@@ -149,10 +149,18 @@ TEST(Inspect, AFolderWithoutItsListOrItsWeights) {
     const TemporaryFolder folder;
     write_shards(folder);
     std::filesystem::remove(folder.path() / "model.safetensors.index.json");
+    folder.write("model-00001-of-00002 (1).safetensors", "half a download");
+    const FileReport report = inspect_file(folder.path());
+    ASSERT_TRUE(report.safe) << report.problem;
+    EXPECT_EQ(report.details["files"], json({"model-00001-of-00002.safetensors", "model-00002-of-00002.safetensors"}));
+    EXPECT_EQ(report.details["parameters"], 7);
+    std::filesystem::remove(folder.path() / "model-00001-of-00002.safetensors");
+    EXPECT_NE(inspect_file(folder.path()).problem.english().find("shard model-00001-of-00002.safetensors is missing"),
+              std::string::npos);
+    std::filesystem::rename(folder.path() / "model-00002-of-00002.safetensors", folder.path() / "model.2.safetensors");
     EXPECT_NE(inspect_file(folder.path()).problem.english().find("neither model.safetensors nor"), std::string::npos);
-    for (const char* shard : {"model-00001-of-00002.safetensors", "model-00002-of-00002.safetensors"}) {
-        std::filesystem::remove(folder.path() / shard);
-    }
+    std::filesystem::remove(folder.path() / "model.2.safetensors");
+    std::filesystem::remove(folder.path() / "model-00001-of-00002 (1).safetensors");
     folder.write("pytorch_model.bin", "\x80\x02}q.");
     EXPECT_NE(inspect_file(folder.path()).problem.english().find("without safetensors weights"), std::string::npos);
 }

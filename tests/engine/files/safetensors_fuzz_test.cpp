@@ -183,10 +183,11 @@ TEST(SafetensorsFolder, ShardsAndTheirListMustAgree) {
     const std::pair<const char*, const char*> cases[] = {
         {"no error", R"({"metadata":{},"weight_map":{"a":"1.safetensors.safetensors","b":"2-of-2.safetensors"}})"},
         {"does not list tensor \"b\"", R"({"weight_map":{"a":"both.safetensors"}})"},
-        {"\"a\" is not in 2-of-2", R"({"weight_map":{"a":"2-of-2.safetensors"}})"},
-        {"\"c\" is not in",
+        {"\"a\" in 2-of-2.safetensors, but no file of the list has it", R"({"weight_map":{"a":"2-of-2.safetensors"}})"},
+        {"\"c\" in 2-of-2.safetensors, but no file of the list has it",
          R"({"weight_map":{"a":"1.safetensors.safetensors","b":"2-of-2.safetensors","c":"2-of-2.safetensors"}})"},
-        {"\"a\" is not in 2-of-2", R"({"weight_map":{"a":"2-of-2.safetensors","b":"1.safetensors.safetensors"}})"},
+        {"\"a\" is not in 2-of-2.safetensors but in 1.safetensors.safetensors",
+         R"({"weight_map":{"a":"2-of-2.safetensors","b":"1.safetensors.safetensors"}})"},
         {"not the name", R"({"weight_map":{"a":"../x.safetensors"}})"},
         {"not the name", R"({"weight_map":{"a":"/etc/x.safetensors"}})"},
         {"not the name", R"({"weight_map":{"a":7}})"},
@@ -194,7 +195,8 @@ TEST(SafetensorsFolder, ShardsAndTheirListMustAgree) {
         {"no weight_map", R"([])"},
         {"lists 0 files", R"({"weight_map":{}})"},
         {"model.safetensors.index.json", R"({"weight_map":)"},
-        {"none-there.safetensors does not exist", R"({"weight_map":{"a":"none-there.safetensors"}})"},
+        {"lists tensor \"a\" in the file none-there.safetensors, which is missing",
+         R"({"weight_map":{"a":"none-there.safetensors"}})"},
     };
     for (const auto& [expected, index] : cases) {
         const TemporaryFolder folder;
@@ -210,6 +212,39 @@ TEST(SafetensorsFolder, ShardsAndTheirListMustAgree) {
     same.write("y-of-2.safetensors", one);
     same.write("model.safetensors.index.json", R"({"weight_map":{"a":"x-of-2.safetensors","b":"y-of-2.safetensors"}})");
     EXPECT_NE(message_of(same.path()).find("is also in"), std::string::npos);
+}
+
+/// Some programs write shards without a list; their names say as much.
+TEST(SafetensorsFolder, ShardsWithoutAListAreOneModelByTheirNames) {
+    const auto shard = [](const std::string& tensor) {
+        return framed(R"({")" + tensor + R"(":{"dtype":"U8","shape":[1],"data_offsets":[0,1]}})", "x");
+    };
+    const TemporaryFolder folder;
+    folder.write("model-00001-of-00003.safetensors", shard("a"));
+    folder.write("model-00003-of-00003.safetensors", shard("c"));
+    EXPECT_NE(message_of(folder.path()).find("the shard model-00002-of-00003.safetensors is missing"),
+              std::string::npos);
+    folder.write("model-00002-of-00003.safetensors", shard("b"));
+    folder.write("._model-00002-of-00003.safetensors", "AppleDouble");
+    folder.write("adapter_model.safetensors", shard("lora"));
+    EXPECT_EQ(message_of(folder.path()), "no error");
+    const SafetensorsFolder files(folder.path());
+    EXPECT_EQ(files.tensors().size(), 3u);
+    EXPECT_TRUE(files.tensors().contains("b"));
+    folder.write("model-00002-of-00003.safetensors", shard("a"));
+    EXPECT_NE(message_of(folder.path()).find("is also in"), std::string::npos);
+    folder.write("model-00002-of-00003.safetensors", shard("b"));
+    folder.write("model-00004-of-00003.safetensors", shard("d"));
+    EXPECT_NE(message_of(folder.path()).find("a wrong number, model-00004-of-00003.safetensors"), std::string::npos);
+    std::filesystem::remove(folder.path() / "model-00004-of-00003.safetensors");
+    folder.write("other-00001-of-00001.safetensors", shard("z"));
+    const std::string two = message_of(folder.path());
+    EXPECT_NE(two.find("the shards of two models, model-00001-of-00003.safetensors and other-00001-of-00001"),
+              std::string::npos)
+        << two;
+    // A list or a single file decides; then shards are only what lies beside.
+    folder.write("model.safetensors", shard("whole"));
+    EXPECT_EQ(SafetensorsFolder(folder.path()).tensors().count("whole"), 1u);
 }
 
 }  // namespace

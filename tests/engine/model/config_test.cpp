@@ -1,5 +1,6 @@
 #include "engine/model/config.hpp"
 
+#include <algorithm>
 #include <array>
 #include <cmath>
 #include <fmt/format.h>
@@ -236,6 +237,24 @@ TEST(Memory, TheTightestOfSystemAndControlGroupsCounts) {
     EXPECT_GT(available_memory(), 1u << 20);
     EXPECT_NE(error_of([] { const Block block(std::uint64_t{1} << 50); }).find("1048576.0 GiB are needed"),
               std::string::npos);
+}
+
+TEST(Memory, IsTakenInPiecesBetweenWhichThatCanBeEnded) {
+    constexpr std::uint64_t kBytes = std::uint64_t{100} << 20;
+    int calls = 0;
+    const Block whole(kBytes, [&] { ++calls; });
+    EXPECT_GE(calls, 7);
+    EXPECT_EQ(std::count(whole.data(), whole.data() + kBytes, std::byte{0}), static_cast<std::ptrdiff_t>(kBytes));
+    calls = 0;
+    EXPECT_EQ(error_of([&] {
+                  Block(kBytes, [&] {
+                      if (++calls == 3) {
+                          throw Error(say("enough"));
+                      }
+                  });
+              }),
+              "enough");
+    EXPECT_EQ(calls, 3);
 }
 
 }  // namespace

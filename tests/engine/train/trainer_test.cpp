@@ -42,6 +42,31 @@ TEST(Trainer, FollowsTheStoredLossCurve) {
     EXPECT_LT(losses.back(), losses.front() - 0.5);
 }
 
+/// A run that is stopped while it is prepared: on a machine that has other work the memory alone takes seconds.
+TEST(Trainer, CanBeEndedWhileItIsMade) {
+    const TemporaryFolder folder;
+    Trainer(tiny_config(), byte_dataset()).save(folder.path());
+    struct Enough {};
+    const auto made_after = [](const auto& make) {
+        for (int most = 0;; ++most) {
+            int calls = 0;
+            try {
+                make([&] {
+                    if (calls++ == most) {
+                        throw Enough();
+                    }
+                });
+                return most;  // it called no more often
+            } catch (const Enough&) {
+                EXPECT_EQ(calls, most + 1);
+            }
+        }
+    };
+    EXPECT_GT(made_after([](const StopCheck& check) { Trainer(tiny_config(), byte_dataset(), check); }), 5);
+    EXPECT_GT(made_after([&](const StopCheck& check) { Trainer::load(folder.path(), byte_dataset(), nullptr, check); }),
+              10);
+}
+
 TEST(Trainer, SameSeedSameBytesWithAnyNumberOfThreads) {
     std::vector<std::string> hashes;
     for (const int threads : {2, 2, 1, 3}) {

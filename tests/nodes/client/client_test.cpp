@@ -3,12 +3,16 @@
 
 #include <atomic>
 #include <cerrno>
+#include <chrono>
 #include <condition_variable>
 #include <csignal>
+#include <cstdio>
 #include <cstring>
 #include <functional>
 #include <gtest/gtest.h>
+#include <map>
 #include <poll.h>
+#include <set>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <thread>
@@ -531,16 +535,15 @@ TEST(Server, RefusesForeignersCrowdsAndOpenFolders) {
         << "somebody listens there";
 }
 
-/// What a server needs to run before it has anything to say; commands are never answered.
-struct SilentNode {
-    class Handler final : public transport::RequestHandler {
-        void on_request(std::uint64_t, std::string, std::string, nlohmann::json,
-                        std::function<void(nlohmann::json)>) override {}
-    };
+double seconds_now() {
+    return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
+}
+
+/// What a server needs to run before it has anything to say.
+struct BareNode {
     TemporaryFolder folder;
     std::unique_ptr<sessions::Session> session =
         sessions::Session::open(folder / "session", sessions::Journal::Mode::read_write);
-    Handler handler;
     transport::NodeServerOptions options = [this] {
         transport::NodeServerOptions made;
         made.socket = folder / "s";
@@ -548,29 +551,213 @@ struct SilentNode {
     }();
 };
 
-TEST(Server, CutsOffAViewerThatAsksAndNeverReads) {
-    SilentNode node;
-    node.options.control_queue_bytes = 100'000;
-    const transport::NodeServer server(node.options, node.session->journal(), node.handler);
-    const int socket = connect_to(node.options.socket);
-    std::vector<std::byte> bytes;
-    append_frame(bytes, protocol::make_frame(protocol::FrameType::hello, protocol::encode_hello({})));
-    for (int i = 0; i < 1000; ++i) {
-        append_frame(bytes, protocol::make_frame(protocol::FrameType::ping, std::vector<std::byte>(8)));
+/// Commands are never answered.
+struct SilentNode : BareNode {
+    class Handler final : public transport::RequestHandler {
+        void on_request(std::uint64_t, std::string, std::string, nlohmann::json,
+                        std::function<void(nlohmann::json)>) override {}
+    };
+    Handler handler;
+};
+
+/// Commands are answered at once, with some hundred bytes.
+class Talker final : public transport::RequestHandler {
+    void on_request(std::uint64_t, std::string, std::string, nlohmann::json,
+                    std::function<void(nlohmann::json)> reply) override {
+        reply({{"state", "done"}, {"value", {{"words", std::string(200, 'w')}}}});
     }
-    std::size_t sent = 0;
-    for (int round = 0; round < 10'000; ++round) {
-        const ssize_t count = ::send(socket, bytes.data(), bytes.size(), MSG_NOSIGNAL);
-        if (count != static_cast<ssize_t>(bytes.size())) {
-            break;
+};
+
+/// A viewer in bytes: sends what there is room for, reads what is there.
+class BareViewer {
+ public:
+    explicit BareViewer(const std::filesystem::path& socket) : socket_(connect_to(socket)) {
+        append_frame(waiting_, protocol::make_frame(protocol::FrameType::hello, protocol::encode_hello({})));
+    }
+    ~BareViewer() { ::close(socket_); }
+    BareViewer(const BareViewer&) = delete;
+    BareViewer& operator=(const BareViewer&) = delete;
+
+    void request(unsigned number) {
+        char id[33];
+        std::snprintf(id, sizeof id, "%032x", number);
+        const std::string body = nlohmann::json{{"id", id}, {"command", "words"}}.dump();
+        append_frame(waiting_, protocol::make_frame(protocol::FrameType::request, protocol::bytes_of(body)));
+    }
+    void ping() { append_frame(waiting_, protocol::make_frame(protocol::FrameType::ping, std::vector<std::byte>(8))); }
+    /// Gives how many bytes went.
+    std::size_t send_some() {
+        const ssize_t count =
+            ::send(socket_, waiting_.data() + sent_, waiting_.size() - sent_, MSG_DONTWAIT | MSG_NOSIGNAL);
+        sent_ += count > 0 ? static_cast<std::size_t>(count) : 0;
+        return count > 0 ? static_cast<std::size_t>(count) : 0;
+    }
+    std::size_t sent() const { return sent_; }
+    std::size_t to_send() const { return waiting_.size() - sent_; }
+    /// So many frames of that type have come until now, over all.
+    std::size_t come(protocol::FrameType type) {
+        std::vector<std::byte> buffer(1 << 16);
+        for (ssize_t count; (count = ::recv(socket_, buffer.data(), buffer.size(), MSG_DONTWAIT)) > 0;) {
+            reader_.feed(std::span(buffer).first(static_cast<std::size_t>(count)));
+            while (const auto frame = reader_.next()) {
+                ++come_[frame->type];
+            }
         }
-        sent += bytes.size();
-        bytes.assign(bytes.end() - 40'000, bytes.end());  // the greeting goes once
+        return come_[static_cast<std::uint16_t>(type)];
     }
-    EXPECT_LT(sent, 100'000'000u) << "the node went on collecting answers";
-    ::close(socket);
+    /// Sends all and waits for so many frames of that type; false after a minute.
+    bool wait(protocol::FrameType type, std::size_t count) {
+        const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(60);
+        while (come(type) < count || to_send() > 0) {
+            if (std::chrono::steady_clock::now() > deadline) {
+                return false;
+            }
+            send_some();
+            pollfd wait{socket_, POLLIN, 0};
+            ::poll(&wait, 1, 1);
+        }
+        return true;
+    }
+
+ private:
+    const int socket_;
+    std::vector<std::byte> waiting_;
+    std::size_t sent_ = 0;
+    protocol::FrameReader reader_{protocol::kDataBodyLimit};
+    std::map<std::uint16_t, std::size_t> come_;
+};
+
+/// Whoever asks and does not read is read no further, and gets every answer once it does; others notice nothing.
+TEST(Server, AViewerThatAsksAndNeverReadsWaitsForItselfAlone) {
+    constexpr unsigned kAsked = 40'000;
+    BareNode node;
+    node.options.unsent_bytes = 100'000;
+    Talker talker;
+    const transport::NodeServer server(node.options, node.session->journal(), talker);
+    BareViewer flooder(node.options.socket), other(node.options.socket);
+    for (unsigned i = 0; i < kAsked; ++i) {
+        flooder.request(i);
+    }
+    const std::size_t all = flooder.to_send();
+    ASSERT_TRUE(other.wait(protocol::FrameType::auth_ok, 1));
+    // Until nothing was taken for a while, or all was.
+    double longest = 0, quiet_since = seconds_now();
+    for (std::size_t pings = 1; flooder.to_send() > 0 && seconds_now() - quiet_since < 0.5; ++pings) {
+        for (std::size_t count; (count = flooder.send_some()) > 0;) {
+            quiet_since = seconds_now();
+        }
+        const double asked = seconds_now();
+        other.ping();
+        ASSERT_TRUE(other.wait(protocol::FrameType::pong, pings));
+        longest = std::max(longest, seconds_now() - asked);
+    }
+    EXPECT_LT(longest, 0.5) << "seconds until the other viewer's PONG";
+    EXPECT_LT(flooder.sent(), all / 2) << "the node went on collecting answers";
+    ASSERT_TRUE(flooder.wait(protocol::FrameType::response, kAsked)) << flooder.come(protocol::FrameType::response);
+}
+
+TEST(Server, WhoNeverGreetsTakesNobodysPlace) {
+    SilentNode node;
+    node.options.max_viewers = 1;
+    node.options.max_greetings = 4;
+    const transport::NodeServer server(node.options, node.session->journal(), node.handler);
+    std::vector<int> silent;
+    for (int i = 0; i < 12; ++i) {
+        silent.push_back(connect_to(node.options.socket));
+    }
     Watched viewer(view(node.options.socket));
     EXPECT_EQ(viewer.wait_for_link(Link::State::connected)->link.state, Link::State::connected);
+    // The oldest of them have made room.
+    std::size_t open = 0;
+    for (const int socket : silent) {
+        char buffer[4096];
+        ssize_t count = 0;
+        while ((count = ::recv(socket, buffer, sizeof buffer, MSG_DONTWAIT)) > 0) {
+        }
+        open += count < 0 && errno == EAGAIN ? 1 : 0;
+        ::close(socket);
+    }
+    EXPECT_LE(open, node.options.max_greetings);
+    EXPECT_GT(open, 0u);
+}
+
+/// Keeps what it is asked, and tells which of it is given up.
+class Collector final : public transport::RequestHandler {
+ public:
+    explicit Collector(std::set<unsigned> not_begun) : not_begun_(std::move(not_begun)) {}
+    bool wait(const std::function<bool(const Collector&)>& fits) {
+        const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(60);
+        for (;;) {
+            {
+                const std::lock_guard lock(mutex_);
+                if (fits(*this)) {
+                    return true;
+                }
+            }
+            if (std::chrono::steady_clock::now() > deadline) {
+                return false;
+            }
+            std::this_thread::sleep_for(std::chrono::milliseconds(1));
+        }
+    }
+    std::vector<unsigned> asked;
+    std::map<unsigned, std::function<void(nlohmann::json)>> replies;
+    std::set<unsigned> abandoned;
+
+ private:
+    static unsigned number(const std::string& id) { return static_cast<unsigned>(std::stoul(id, nullptr, 16)); }
+    void on_request(std::uint64_t, std::string id, std::string, nlohmann::json,
+                    std::function<void(nlohmann::json)> reply) override {
+        const std::lock_guard lock(mutex_);
+        asked.push_back(number(id));
+        replies[asked.back()] = std::move(reply);
+    }
+    std::vector<std::string> on_abandoned(const std::vector<std::string>& ids) override {
+        const std::lock_guard lock(mutex_);
+        std::vector<std::string> dropped;
+        for (const std::string& id : ids) {
+            abandoned.insert(number(id));
+            if (not_begun_.contains(number(id))) {
+                dropped.push_back(id);
+            }
+        }
+        return dropped;
+    }
+    const std::set<unsigned> not_begun_;
+    std::mutex mutex_;
+};
+
+/// A command is given up with the last viewer that waits for it; what is begun is begun once, whoever comes back.
+TEST(Server, CommandsOfViewersThatHaveGoneAreGivenUp) {
+    BareNode node;
+    Collector collector({3});
+    const transport::NodeServer server(node.options, node.session->journal(), collector);
+    const auto has_asked = [&](std::size_t count) {
+        return collector.wait([count](const Collector& now) { return now.asked.size() == count; });
+    };
+    BareViewer stays(node.options.socket);
+    {
+        BareViewer goes(node.options.socket);
+        for (const unsigned number : {1, 2, 3}) {
+            goes.request(number);
+        }
+        ASSERT_TRUE(goes.wait(protocol::FrameType::auth_ok, 1));
+        ASSERT_TRUE(has_asked(3));
+        stays.request(2);  // sent again by who waits for it too
+        stays.request(4);
+        ASSERT_TRUE(stays.wait(protocol::FrameType::auth_ok, 1));
+        ASSERT_TRUE(has_asked(4));
+    }
+    ASSERT_TRUE(collector.wait([](const Collector& now) { return now.abandoned.size() == 2; }));
+    EXPECT_EQ(collector.abandoned, (std::set<unsigned>{1, 3}));
+    for (const unsigned number : {1, 3, 5}) {
+        stays.request(number);
+    }
+    ASSERT_TRUE(stays.wait(protocol::FrameType::auth_ok, 1));
+    ASSERT_TRUE(has_asked(6));
+    EXPECT_EQ(collector.asked, (std::vector<unsigned>{1, 2, 3, 4, 3, 5})) << "1 had begun, 3 is a new command";
+    collector.replies.at(1)({{"state", "done"}, {"value", nlohmann::json::object()}});
+    EXPECT_TRUE(stays.wait(protocol::FrameType::response, 1));
 }
 
 TEST(Server, RefusesOneViewerTooMany) {

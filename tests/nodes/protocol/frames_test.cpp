@@ -1,5 +1,6 @@
 // Bytes: golden files, round trips, truncation, mutation. With MOESCOPE_WRITE_GOLDEN=1 the golden files are written
 // instead of compared.
+#include <chrono>
 #include <cmath>
 #include <cstdlib>
 #include <cstring>
@@ -151,6 +152,19 @@ TEST(Golden, HeaderLayoutIsThatOfTheDocument) {
     std::memcpy(&crc, bytes.data() + 24, 4);
     std::memset(bytes.data() + 24, 0, 4);
     EXPECT_EQ(crc, base::crc32c(bytes));
+}
+
+/// Frames that nobody takes pile up: each costs what itself has, not what lies there.
+TEST(Frames, AreAppendedInTheSameTimeHoweverManyThereAre) {
+    constexpr int kFrames = 200'000;
+    const Frame frame = make_frame(FrameType::response, std::vector<std::byte>(100));
+    std::vector<std::byte> bytes;
+    const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(10);
+    for (int i = 0; i < kFrames; ++i) {
+        append_frame(bytes, frame);
+        ASSERT_TRUE(i % 1000 != 0 || std::chrono::steady_clock::now() < deadline) << "after " << i;
+    }
+    EXPECT_EQ(bytes.size(), kFrames * frame_bytes(frame));
 }
 
 TEST(FrameReader, AnyCutOfTheStreamGivesTheSameFrames) {

@@ -460,6 +460,14 @@ TEST(Heartbeat, BothSidesPingAndNoticeSilence) {
         << "a PONG that is none of ours";
 }
 
+/// A viewer that is not read from, as too much waits for it, is there as long as it takes some of that.
+TEST(Heartbeat, WhoTakesWhatWaitsIsThere) {
+    auto node = greeted_node();
+    node.on_taken(15);
+    EXPECT_FALSE(find<Close>(node.on_time(34.9)));
+    EXPECT_TRUE(find<Close>(node.on_time(35.1)));
+}
+
 TEST(Heartbeat, IsTheSameForBothSidesAndTakesNothingForgedAsATrip) {
     Heartbeat heartbeat;
     heartbeat.start(100);

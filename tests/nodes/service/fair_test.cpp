@@ -5,6 +5,9 @@
 #include <future>
 #include <gtest/gtest.h>
 #include <signal.h>
+#include <sstream>
+#include <thread>
+#include <unistd.h>
 
 #include "nodes/service/commands/fair_lane.hpp"
 #include "tests/nodes/service/raw_viewer.hpp"
@@ -55,6 +58,34 @@ TEST(FairLane, TakesTurnsAndGivesUpWhatWaits) {
     end.set_value();
     lane.finish();
     EXPECT_EQ(done, (std::vector<std::string>{"in work", "given up"}));
+}
+
+TEST(FairLane, WhatIsDroppedIsNeitherDoneNorGivenUp) {
+    std::vector<std::string> done;
+    node::FairLane lane;
+    std::promise<void> begun, go_on;
+    lane.post(1, {[&] {
+                      begun.set_value();
+                      go_on.get_future().wait();
+                  },
+                  [] {}, "first"});
+    begun.get_future().wait();
+    for (const char* name : {"a", "b", "c"}) {
+        lane.post(name[0] == 'b' ? 2 : 1, {[&done, name] { done.emplace_back(name); }, [] {}, name});
+    }
+    lane.post(3, {[&done] { done.emplace_back("nameless"); }, [] {}});
+    EXPECT_TRUE(lane.drop("b"));
+    EXPECT_FALSE(lane.drop("b")) << "twice";
+    EXPECT_TRUE(lane.drop("a"));
+    EXPECT_FALSE(lane.drop("first")) << "its turn has come";
+    EXPECT_FALSE(lane.drop(""));
+    std::promise<void> last;
+    lane.post(1, {[&] { last.set_value(); }, [] {}});
+    go_on.set_value();
+    last.get_future().wait();
+    lane.finish();
+    std::sort(done.begin(), done.end());
+    EXPECT_EQ(done, (std::vector<std::string>{"c", "nameless"}));
 }
 
 /// A file that takes about a tenth of a second to look at, and an answer that is short.
@@ -118,6 +149,48 @@ TEST_F(Fair, AnotherViewerIsAnsweredInItsTurnAndTheNodeEndsAtOnce) {
     EXPECT_TRUE(std::any_of(rest.begin(), rest.end(), [](const protocol::Frame& frame) {
         return body_of(frame).value("error", "").find("it was not carried out") != std::string::npos;
     })) << "nor forgotten without a word";
+}
+
+/// Seconds of processor time that the node has used.
+double used_by(pid_t process) {
+    const std::string stat = read_text("/proc/" + std::to_string(process) + "/stat");
+    std::istringstream fields(stat.substr(stat.rfind(')') + 1));
+    std::string word;
+    for (int i = 0; i < 11; ++i) {
+        fields >> word;
+    }
+    double user = 0, system = 0;
+    fields >> user >> system;
+    return (user + system) / static_cast<double>(sysconf(_SC_CLK_TCK));
+}
+
+TEST_F(Fair, WhatAViewerAskedThatHasGoneIsNotLookedUp) {
+    constexpr unsigned kWaiting = 60;
+    const Connected one(socket);
+    RawViewer other(one.descriptor(), one.descriptor());
+    other.greet();
+    const double before = used_by(node.process());
+    ASSERT_EQ(other.ask(command_id(9999), "models.inspect", file)["state"], "done");
+    const double single = used_by(node.process()) - before;
+    {
+        const Connected many(socket);
+        RawViewer leaver(many.descriptor(), many.descriptor());
+        leaver.greet();
+        for (unsigned i = 0; i < kWaiting; ++i) {
+            leaver.request(command_id(i), "models.inspect", file);
+        }
+        leaver.answer(command_id(0));  // all have been read
+    }
+    // Behind what was begun, and after the node has seen that the viewer is gone.
+    const double left = used_by(node.process());
+    for (unsigned i = 0; i < 3; ++i) {
+        ASSERT_EQ(other.ask(command_id(100 + i), "models.inspect", file)["state"], "done");
+    }
+    std::this_thread::sleep_for(std::chrono::milliseconds(500));
+    const double settled = used_by(node.process());
+    std::this_thread::sleep_for(std::chrono::milliseconds(500));
+    EXPECT_LT(used_by(node.process()) - settled, 0.2) << "it still works for nobody";
+    EXPECT_LT(settled - left, (kWaiting / 2) * std::max(single, 0.02));
 }
 
 }  // namespace

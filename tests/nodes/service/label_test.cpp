@@ -65,16 +65,19 @@ TEST_F(Label, HandLabelledAnswersComeOutTheSame) {
 
 TEST_F(Label, WhatIsWrongIsNamedWithItsLine) {
     const std::string good = "{\"answer\":\"Paris.\"}\n";
-    for (const auto& [line, words] :
-         std::vector<std::pair<std::string, std::string>>{{"{\"answer\":", "ends before"},
-                                                          {"[1]", "no JSON object"},
-                                                          {"{\"prompt\":\"x\"}", "no \"answer\""},
-                                                          {"{\"answer\":3}", "\"answer\" that is no text"},
-                                                          {"{\"answer\":\"x\",\"stop\":\"somehow\"}", "somehow"},
-                                                          {"{\"answer\":\"\xFF\"}", "UTF-8"},
-                                                          {"{\"answer\":\"x\",\"answer\":\"y\"}", "\"answer\" twice"},
-                                                          {"{\"answer\":" + std::string(100000, '['), "nested"},
-                                                          {std::string(std::size_t{5} << 20, 'x'), "more than"}}) {
+    for (const auto& [line, words] : std::vector<std::pair<std::string, std::string>>{
+             {"{\"answer\":", "ends before"},
+             {"[1]", "no JSON object"},
+             {"{\"prompt\":\"x\"}", "no \"answer\""},
+             {"{\"answer\":3}", "\"answer\" that is no text"},
+             {"{\"answer\":null}", "\"answer\" that is no text"},
+             {"{\"prompt\":null,\"answer\":\"x\"}", "\"prompt\" that is no text"},
+             {"{\"prompt\":5,\"answer\":\"x\"}", "\"prompt\" that is no text"},
+             {"{\"answer\":\"x\",\"stop\":\"somehow\"}", "somehow"},
+             {"{\"answer\":\"\xFF\"}", "UTF-8"},
+             {"{\"answer\":\"x\",\"answer\":\"y\"}", "\"answer\" twice"},
+             {"{\"answer\":" + std::string(100000, '['), "nested"},
+             {std::string(std::size_t{5} << 20, 'x'), "more than"}}) {
         const std::string path = file(good + line + "\n" + good);
         const Output output = run_node({"label", path, "--json"});
         EXPECT_EQ(output.status, 1) << words;

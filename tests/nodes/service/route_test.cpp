@@ -161,9 +161,36 @@ TEST_F(Route, SummaryFilesAndStandardOutput) {
     const Output twice = run_node({"route", "--model", model, "--text", kText, "--out", out("a.jsonl")});
     EXPECT_EQ(twice.status, 1);
     EXPECT_NE(twice.error.find("a.jsonl"), std::string::npos) << twice.error;
+    EXPECT_NE(twice.error.find("(--force-overwrite)"), std::string::npos) << twice.error;
+    // The text of an option that is a file is a source like any other.
+    const Output over = run_node(
+        {"route", "--model", model, "--text", "@" + out("text.txt"), "--out", out("text.txt"), "--force-overwrite"});
+    EXPECT_EQ(over.status, 1);
+    EXPECT_NE(over.error.find("is what the output is made from"), std::string::npos) << over.error;
+    EXPECT_EQ(read_text(scratch / "text.txt"), kText);
     const Output piped = run_node({"route", "--model", model, "--text", kText, "--out", "-", "--detail", "scores"});
     EXPECT_EQ(piped.status, 0) << piped.error;
     EXPECT_EQ(piped.lines().size(), line.at("tokens").get<std::size_t>());
+}
+
+TEST_F(Route, SaysHowMuchOfAReplayFoundItsPlace) {
+    const std::string& model = models().back();
+    const auto lines = trace(model, {}, "whole.jsonl");
+    const auto taken = [&](const std::string& text) {
+        const Output output = run_node({"route", "--model", model, "--text", text, "--out", out("r.jsonl"),
+                                        "--force-overwrite", "--replay", out("whole.jsonl"), "--json"});
+        EXPECT_EQ(output.status, 0) << output.error;
+        return std::pair(output.lines().at(0).at("replay"), output.error);
+    };
+    EXPECT_EQ(taken(kText),
+              std::pair(json({{"decisions", 2 * lines.size()}, {"taken", 2 * lines.size()}}), std::string()));
+    const auto [less, warning] = taken("The");
+    EXPECT_EQ(less.at("decisions"), 2 * lines.size());
+    EXPECT_LT(less.at("taken").get<std::size_t>(), 2 * lines.size());
+    EXPECT_NE(warning.find("have no place in this text"), std::string::npos) << warning;
+    const Output plain = run_node({"route", "--model", model, "--text", kText, "--out", out("r.jsonl"),
+                                   "--force-overwrite", "--replay", out("whole.jsonl")});
+    EXPECT_NE(plain.out.find("found their place in the text"), std::string::npos) << plain.out;
 }
 
 TEST_F(Route, WhatIsWrongIsSaidInOneSentence) {
@@ -191,6 +218,13 @@ TEST_F(Route, WhatIsWrongIsSaidInOneSentence) {
     fails({"--text", "a", "--replay", out("none.jsonl")}, 1, "none.jsonl");
     write_text(scratch / "bad.jsonl", "{}\n");
     fails({"--text", "a", "--replay", out("bad.jsonl")}, 1, "bad.jsonl");
+    const std::string router =
+        "{\"router\":{\"layers\":2,\"experts\":8,\"experts_per_token\":2,\"routed_layers\":[0,1],"
+        "\"source\":\"executed\"},";
+    write_text(scratch / "other.jsonl", router + "\"position\":0,\"layers\":[{\"layer\":0,\"ids\":[0,1]}]}\n");
+    fails({"--text", "a", "--replay", out("other.jsonl")}, 1, "of a router that chooses 2 of 8 experts");
+    write_text(scratch / "twice.jsonl", router + "\"position\":0,\"layers\":[]}\n{\"position\":0,\"layers\":[]}\n");
+    fails({"--text", "a", "--replay", out("twice.jsonl")}, 1, "line 2 of");
     std::string words;
     for (int i = 0; i < 3000; ++i) {
         words += "word ";

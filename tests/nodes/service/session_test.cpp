@@ -99,7 +99,8 @@ TEST_F(SessionFolder, ReportsAreWrittenWhereTheyDoNoHarm) {
     const std::string cut = (folder / "cut").string();
     EXPECT_TRUE(has(bench.failed("report.write", {{"path", cut + std::string("\0.html", 6)}}), "zero byte"));
     EXPECT_FALSE(fs::exists(cut));
-    EXPECT_TRUE(has(bench.failed("report.write", {{"path", (folder / "r.html").string()}}), "is there already"));
+    EXPECT_TRUE(
+        has(bench.failed("report.write", {{"path", (folder / "r.html").string()}}), "shall be replaced (replace)"));
     bench.done("report.write", {{"path", (folder / "r.html").string()}, {"replace", true}});
 }
 

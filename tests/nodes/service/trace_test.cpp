@@ -84,6 +84,80 @@ TEST_F(Traces, Summary) {
     const Output damaged = run_node({"trace", (folder_ / "d.trace").string(), "--json"});
     EXPECT_EQ(damaged.lines().at(0)["damaged"], 1);
     EXPECT_EQ(damaged.lines().at(0)["tokens"], 30);
+    EXPECT_NE(damaged.error.find("1 of 3 pieces of the trace are damaged"), std::string::npos) << damaged.error;
+}
+
+/// On every way out of a trace: a sentence on standard error, a number and the same sentence in the JSON.
+TEST_F(Traces, DamageIsToldWhateverIsMadeOfATrace) {
+    const std::string good = read_text(columns("a.trace"));
+    std::vector<std::size_t> begins;
+    for (std::size_t at = 0; (at = good.find("MTCK", at)) != std::string::npos; ++at) {
+        begins.push_back(at);
+    }
+    ASSERT_EQ(begins.size(), 3u);
+    const auto flipped = [&](std::string bytes, std::size_t at) {
+        bytes[at] = static_cast<char>(bytes[at] ^ 1);
+        return bytes;
+    };
+    const std::string file = (folder_ / "d.trace").string(), whole = (folder_ / "a.trace").string();
+    const std::vector<std::pair<std::string, std::string>> cases = {
+        {flipped(good, begins[1] - 2), "1 of 3 pieces of the trace are damaged"},
+        {flipped(good, begins[1] + 9), "bytes between the pieces of the trace are damaged"},
+        {good.substr(0, good.size() - 1), "are no whole piece of the trace"}};
+    for (const auto& [bytes, words] : cases) {
+        write_text(file, bytes);
+        std::vector<Arguments> ways = {{"trace", file, "--json"}, {"diff", file, whole, "--json"}};
+        for (const char* ending : {"safetensors", "csv", "jsonl", "trace"}) {
+            const std::string out = (folder_ / (std::string("o.") + ending)).string();
+            ways.push_back({"trace", file, "--out", out, "--force", "--json"});
+        }
+        for (const Arguments& way : ways) {
+            const Output output = run_node(way);
+            ASSERT_EQ(output.status, 0) << output.error;
+            EXPECT_NE(output.error.find(words), std::string::npos) << way[0] << " " << way.back() << output.error;
+            nlohmann::json said = output.lines().at(0);
+            said = way[0] == "diff" ? said.at("first") : said;
+            EXPECT_EQ(said.at("damaged"), 1) << said;
+            EXPECT_NE(said.at("problems").at(0).get<std::string>().find(words), std::string::npos) << said;
+        }
+        EXPECT_EQ(run_node({"diff", whole, file, "--json"}).lines().at(0)["first"]["damaged"], 0);
+    }
+    // When all is damaged, that is said, and not that there were counts alone.
+    std::string bytes = good;
+    for (const std::size_t begin : begins) {
+        bytes = flipped(bytes, begin + 200);
+    }
+    write_text(file, bytes);
+    for (const char* ending : {"safetensors", "csv", "jsonl", "trace"}) {
+        const std::string out = (folder_ / (std::string("n.") + ending)).string();
+        const Output output = run_node({"trace", file, "--out", out});
+        EXPECT_EQ(output.status, 1) << ending;
+        EXPECT_NE(output.error.find("all that the trace has is damaged"), std::string::npos) << output.error;
+        EXPECT_FALSE(std::filesystem::exists(out));
+    }
+}
+
+TEST_F(Traces, OneWithoutATokenStaysOne) {
+    routing::TraceWriter(folder_ / "e.trace", spec_);
+    for (const char* ending : {"safetensors", "csv", "jsonl", "trace"}) {
+        const std::string out = (folder_ / (std::string("e2.") + ending)).string();
+        const Output output = run_node({"trace", (folder_ / "e.trace").string(), "--out", out});
+        EXPECT_EQ(output.status, 0) << ending << output.error;
+        if (std::string(ending) == "jsonl" || std::string(ending) == "trace") {
+            EXPECT_EQ(run_node({"trace", out, "--json"}).lines().at(0)["tokens"], 0);
+        }
+    }
+}
+
+/// What can't be read again is not written.
+TEST_F(Traces, TextIsWrittenForItsReader) {
+    auto odd = tokens_;
+    odd[5].position = odd[4].position;
+    routing::TraceWriter(folder_ / "o.trace", spec_).append(*routing::chunks_of(spec_, odd).at(0));
+    const Output output = run_node({"trace", (folder_ / "o.trace").string(), "--out", (folder_ / "o.jsonl").string()});
+    EXPECT_EQ(output.status, 1);
+    EXPECT_NE(output.error.find("position 4 of text 0 a second time"), std::string::npos) << output.error;
+    EXPECT_FALSE(std::filesystem::exists(folder_ / "o.jsonl"));
 }
 
 TEST_F(Traces, AsArrays) {
@@ -164,6 +238,10 @@ TEST_F(Traces, Import) {
     EXPECT_NE(refused.error.find("expert 1 twice"), std::string::npos) << refused.error;
     EXPECT_FALSE(std::filesystem::exists(folder_ / "bad.trace"));
     EXPECT_EQ(run_node({"import", "f", "--format", "other", "--out", out}).status, 2);
+    const Output name = run_node({"import", (folder_ / "rank0.jsonl").string(), "--format", "megatron", "--out", out,
+                                  "--force", "--model", std::string(5000, 'm')});
+    EXPECT_EQ(name.status, 1);
+    EXPECT_NE(name.error.find("a name of 5000 bytes is too long"), std::string::npos) << name.error;
     // The shape of a model by its config.json.
     write_text(
         folder_ / "config.json",

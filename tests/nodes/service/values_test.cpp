@@ -41,7 +41,19 @@ TEST_F(Values, NullIsNoWayToLeaveAParameterOut) {
         {"generate.start",
          {{"model", "a"}, {"prompt", "x"}},
          {"group", "max_tokens", "temperature", "top_k", "top_p", "min_p", "seed", "alternatives", "chat", "system",
-          "threads"}},
+          "threads", "routing", "interventions", "set"}},
+        {"route.start",
+         {{"model", "a"}, {"text", "x"}},
+         {"chat", "tokens", "item", "language", "draw", "detail", "interventions", "set", "group", "title"}},
+        {"route.start", {{"model", "a"}}, {"text", "data", "run"}},
+        {"route.effect",
+         {{"model", "a"}, {"text", "x"}},
+         {"chat", "item", "language", "draw", "detail", "interventions", "set", "controls", "seed", "group", "title"}},
+        {"route.sweep", {{"model", "a"}, {"layer", 0}, {"texts", {"x", "y"}}}, {"group", "title"}},
+        {"route.import",
+         {{"path", (folder / "session").string()}, {"format", "vllm"}},
+         {"config", "model", "layers", "experts", "experts_per_token", "group", "title"}},
+        {"route.export", {{"run", 1}, {"path", (folder / "r.html").string()}, {"format", "csv"}}, {"replace"}},
         {"probe.start",
          {{"set", "starter"}, {"models", models}},
          {"languages", "draws", "max_tokens", "temperature", "seed", "limit", "chat", "system"}},
@@ -65,11 +77,24 @@ TEST_F(Values, NullIsNoWayToLeaveAParameterOut) {
                                                                                        {"train.pause", "run"},
                                                                                        {"train.continue", "run"},
                                                                                        {"generate.cancel", "run"},
+                                                                                       {"route.cancel", "run"},
+                                                                                       {"route.export", "run"},
+                                                                                       {"interventions.remove", "name"},
+                                                                                       {"interventions.save", "name"},
                                                                                        {"probe.pause", "run"}}) {
         EXPECT_NE(refusal(command, json::object(), key, nullptr).find("null"), std::string::npos) << command;
     }
     EXPECT_TRUE(bench.client().snapshot()->training.empty());
     EXPECT_FALSE(std::filesystem::exists(folder / "r.html"));
+}
+
+TEST_F(Values, APresetAndAConfigurationAreNotTakenForOne) {
+    const json both = {{"preset", "workshop"}, {"config", tiny_config(1, 1)}};
+    for (const char* command : {"train.plan", "train.start"}) {
+        const std::string sentence = bench.failed(command, both);
+        EXPECT_NE(sentence.find("give one of them"), std::string::npos) << command << ": " << sentence;
+    }
+    EXPECT_TRUE(bench.client().snapshot()->training.empty());
 }
 
 /// A configuration of null is no configuration left out, either: a fork would go on with other settings than meant.
@@ -94,7 +119,9 @@ TEST_F(Values, PathsThatNoFileHasAreNamed) {
     const std::vector<Path> all = {
         {"models.add", json::object(), "path"},         {"models.inspect", json::object(), "path"},
         {"report.write", json::object(), "path"},       {"train.start", {{"preset", "workshop"}}, "data"},
-        {"generate.start", {{"prompt", "x"}}, "model"}, {"probe.start", {{"models", models}}, "set"}};
+        {"generate.start", {{"prompt", "x"}}, "model"}, {"probe.start", {{"models", models}}, "set"},
+        {"route.start", {{"text", "x"}}, "model"},      {"route.start", {{"model", "a"}}, "data"},
+        {"route.import", {{"format", "vllm"}}, "path"}, {"route.export", {{"run", 1}, {"format", "csv"}}, "path"}};
     for (const Path& each : all) {
         EXPECT_NE(refusal(each.command, each.needed, each.key, "").find("is empty"), std::string::npos);
         EXPECT_NE(refusal(each.command, each.needed, each.key, good + std::string("\0y", 2)).find("zero byte"),

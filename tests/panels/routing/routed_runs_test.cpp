@@ -78,8 +78,13 @@ TEST(RoutedRuns, SayWhatTheyRead) {
     EXPECT_EQ(changed->text, json({{"text", "The router"}, {"chat", true}}));
     EXPECT_FALSE(changed->checkpoint) << "with changes it is not what the checkpoint does";
     EXPECT_EQ(changed->training, 2u);
+    // What was read of an answer is named by the answer, whatever of it stands in the manifest.
+    session.read(7, "m", {{"what", "read"}, {"text", "the prompt"}, {"from", {{"run", 5}}}});
+    EXPECT_TRUE(same_text(*routed_run(session.snapshot, 7), *answer));
+    session.read(8, "m", {{"what", "read"}, {"text", "the prompt"}, {"from", {{"run", 2}, {"item", "x"}}}});
+    EXPECT_TRUE(routed_run(session.snapshot, 8)->text.is_null());
     EXPECT_FALSE(routed_run(session.snapshot, 4));
-    EXPECT_EQ(session.numbers(), (std::vector<std::uint32_t>{6, 5, 3}));
+    EXPECT_EQ(session.numbers(), (std::vector<std::uint32_t>{8, 7, 6, 5, 3}));
     EXPECT_EQ(read->file_name(), "route-3");
 }
 
@@ -137,12 +142,23 @@ TEST(CheckpointSeries, AreReadByOneCommandForEachCheckpoint) {
     history::TrainingRun run;
     run.id = 7;
     run.checkpoints = {10, 20, 30};
-    const auto commands = read_checkpoints(run, built_in_text(), "g");
+    run.layers = 6;
+    run.experts = 16;
+    const auto commands = read_checkpoints(run, built_in_text(), kBuiltInTokens, "g");
     ASSERT_EQ(commands.size(), 3u);
     EXPECT_EQ(commands[1].at("model"), "checkpoint:7:20");
     EXPECT_EQ(commands[1].at("data"), "manpages");
     EXPECT_EQ(commands[1].at("group"), "g");
-    EXPECT_GT(commands[1].at("tokens"), 0);
+    EXPECT_EQ(commands[1].at("tokens"), kBuiltInTokens);
+    EXPECT_EQ(commands[1].at("detail"), "scores");
+}
+
+TEST(ReadingDetail, IsScoresWhileTheyAreSmall) {
+    EXPECT_STREQ(reading_detail(6 * 16, 4096), "scores");
+    EXPECT_STREQ(reading_detail(60 * 256, 4096), "weights");
+    EXPECT_STREQ(reading_detail(60 * 256, 100), "scores");
+    EXPECT_STREQ(reading_detail(0, 100), "weights") << "a dense model";
+    EXPECT_STREQ(reading_detail(std::uint64_t{1} << 62, std::uint64_t{1} << 62), "weights");
 }
 
 }  // namespace

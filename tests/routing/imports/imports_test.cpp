@@ -1,4 +1,5 @@
 // Recordings of other programs: right ones become traces, wrong ones are refused with the reason, and doubts are said.
+#include <cmath>
 #include <gtest/gtest.h>
 #include <nlohmann/json.hpp>
 #include <openssl/evp.h>
@@ -140,7 +141,7 @@ TEST_F(Imports, VllmWrongOnes) {
     EXPECT_EQ(ids({1, 2, 3, 4}), "");
     EXPECT_NE(ids({1, 2, 3, -4}).find("expert -4 in layer 1"), std::string::npos);
     EXPECT_NE(ids({1, 2, -1, 4}).find("expert -1 in layer 1"), std::string::npos);
-    EXPECT_NE(ids({1, 2, 3, 8}).find("experts are 0 to 7"), std::string::npos);
+    EXPECT_NE(ids({1, 2, 3, 8}).find("experts from 0 to 7 are possible"), std::string::npos);
     EXPECT_NE(ids({1, 1, 3, 4}).find("expert 1 twice in layer 0"), std::string::npos);
     EXPECT_NE(ids({0, 0, 0, 0}).find("nothing but zeros"), std::string::npos);
     EXPECT_NE(ids({-1, -1, -1, -1}).find("prefix cache"), std::string::npos);
@@ -153,6 +154,17 @@ TEST_F(Imports, VllmWrongOnes) {
     EXPECT_NE(of(npy("<i4", "1, 2, 2", four, "True")).find("Fortran"), std::string::npos);
     EXPECT_NE(of(npy("<i4", "1000000000000, 0, 2", "")).find("0 layers"), std::string::npos);
     EXPECT_NE(of(npy("<i4", "0, 2, 2", "")).find("no ids"), std::string::npos);
+    // As the prompt of an answer too, and as the whole file: nobody looks at 2^60 tokens without ids.
+    const std::string no_layers = npy("<i4", "1152921504606846976, 0, 2", ""),
+                      no_experts = npy("<i4", "1, 1152921504606846976, 0", "");
+    for (const std::string& empty : {no_layers, no_experts}) {
+        json both = answer_of(npy("<i4", "1, 2, 2", four));
+        both["choices"][0]["prompt_routed_experts"] = base64(empty);
+        both["choices"][0]["token_ids"] = {1, 2};
+        EXPECT_NE(problem(import_vllm, both.dump()).find("experts per token"), std::string::npos);
+        EXPECT_NE(problem(import_vllm, empty).find("experts per token"), std::string::npos);
+        EXPECT_NE(of(empty).find("experts per token"), std::string::npos);
+    }
     EXPECT_NE(of("garbage").find("NumPy's mark"), std::string::npos);
     const std::string text = base64(array_);
     const auto packed = [&](const std::string& value) {
@@ -180,6 +192,38 @@ TEST_F(Imports, VllmWrongOnes) {
     EXPECT_NE(list("{\"values\":1}").find("form that is not known"), std::string::npos);
     EXPECT_NE(list(std::string(100'000, '[')), "");
     EXPECT_NE(list("[[[1,2]]],\"routed_experts\":[[[3,4]]]").find("twice"), std::string::npos);
+}
+
+/// Sentences name the file, and the numbers that stand in it.
+TEST_F(Imports, WrongOnesAreNamedTruly) {
+    const std::string file = (folder_ / "f").string();
+    const auto starts = [&](const std::string& said, const std::string& words) {
+        EXPECT_TRUE(said.starts_with(file)) << said;
+        EXPECT_NE(said.find(words), std::string::npos) << said;
+    };
+    const std::string large = raw(std::vector<std::uint64_t>{3, ~std::uint64_t{0}}),
+                      wide = raw(std::vector<std::int64_t>{3, (std::int64_t{1} << 32) + 4}),
+                      small = raw(std::vector<std::int32_t>{3, 4});
+    starts(problem(import_vllm, npy("<u8", "1, 1, 2", large)), "expert 18446744073709551615 in layer 0");
+    starts(problem(import_vllm, npy("<i8", "1, 1, 2", wide), model(0, 8, 0)), "expert 4294967300 in layer 0");
+    json both = answer_of(npy("<i8", "1, 1, 2", wide));
+    both["choices"][0]["prompt_routed_experts"] = base64(npy("<i4", "1, 1, 2", small));
+    starts(problem(import_vllm, both.dump()), "expert 4294967300");
+    // The model's number of the layer, not its place in the recording.
+    ModelShape shape = model(3, 8, 2);
+    shape.routed_layers = {2};
+    starts(problem(import_vllm, npy("<i4", "1, 1, 2", raw(std::vector<std::int32_t>{1, 9})), shape), "in layer 2");
+    starts(problem(import_vllm, array_, shape), "of the 3 layers of the model 1 have a router");
+    ModelShape named = model(0, 8, 2);
+    named.model = std::string(5000, 'm');
+    starts(problem(import_vllm, array_, named), "5000 bytes under \"model\"");
+    starts(problem(import_sglang, npy("<i4", "1, 70000", raw(std::vector<std::int32_t>(70000, 1)))),
+           "has 70000 experts");
+    std::string csv = "layer_id,expert_id,count\n";
+    for (int layer = 0; layer < 500; ++layer) {
+        csv += std::to_string(layer) + ",65533,1\n";
+    }
+    starts(problem(import_sglang, csv), "has 500 layers of 65534 experts");
 }
 
 TEST_F(Imports, LayersOfTheModel) {
@@ -247,6 +291,35 @@ TEST_F(Imports, SglangFlatNumbers) {
     EXPECT_NE(of(raw(ids) + "x", model(3, 8, 2)).find("do not fill whole tokens"), std::string::npos);
 }
 
+/// As they come from a server: in memory, with the texts of the tokens that it wrote.
+TEST(ImportedAnswers, HaveTheTextsOfTheirTokens) {
+    const std::vector<std::int32_t> ids = {1, 2, 3, 4, 5, 6, 7, 0, 2, 1, 0, 1};
+    const std::vector<WrittenToken> written = {{"a", -1}, {"b", std::nanf("")}};
+    const json vllm = {{"routed_experts", base64(npy("<i4", "3, 2, 2", raw(ids)))},
+                       {"token_ids", {8, 9}},
+                       {"prompt_token_ids", {1, 2}}};
+    // SGLang has the ids beside the choices and the tokens within.
+    const json sglang = {{"choices", {{{"token_ids", {8, 9}}, {"prompt_token_ids", {1, 2}}}}},
+                         {"sglext", {{"routed_experts", base64(raw(ids))}}}};
+    for (const bool of_sglang : {false, true}) {
+        const Import made = of_sglang ? import_sglang_answer(sglang.dump(), model(2, 8, 2), "a server", written)
+                                      : import_vllm_answer(vllm.dump(), model(2, 8, 2), "a server", written);
+        const auto chunks = all_of(made);
+        ASSERT_EQ(chunks.size(), 1u);
+        EXPECT_EQ(chunks[0]->token, (std::vector<std::int32_t>{1, 2, 8}));
+        EXPECT_EQ(chunks[0]->next, (std::vector<std::int32_t>{2, 8, 9}));
+        EXPECT_EQ(chunks[0]->piece_of(1), "");
+        EXPECT_EQ(chunks[0]->piece_of(2), "a");
+        EXPECT_EQ(chunks[0]->log_probability[1], -1);
+        EXPECT_TRUE(std::isnan(chunks[0]->log_probability[2]));
+    }
+    // More tokens than rows: nobody knows which is which.
+    const std::vector<WrittenToken> many(5, {"x", -1});
+    const auto chunks = all_of(import_vllm_answer(vllm.dump(), model(2, 8, 2), "a server", many));
+    EXPECT_EQ(chunks[0]->piece_of(2), "");
+    EXPECT_THROW(import_sglang_answer(sglang.dump(), {}, "a server"), Error) << "its shape is not known";
+}
+
 TEST_F(Imports, SglangRecorder) {
     const std::vector<std::int64_t> counts = {0, 0, 0, 0, 1, 2, 3, 4, 0, 0, 0, 0, 5, 6, 7, 8};
     const Import steps = import(import_sglang, npy("<i8", "2, 2, 4", raw(counts)), model(0, 0, 2));
@@ -308,7 +381,32 @@ TEST_F(Imports, MegatronCounts) {
     EXPECT_NE(wrong("{\"iter\": 1, \"layer\": 0, \"tpe\": [[18446744073709551615, 2]]}").find("overflows"),
               std::string::npos);
     EXPECT_NE(wrong("{\"iter\": 1"), "");
+    EXPECT_NE(wrong("{\"layer\": 0, \"tpe\": [[1, 2]]}").find("no \"iter\""), std::string::npos);
+    EXPECT_NE(wrong("{\"iter\": 1, \"layer\": 4096, \"tpe\": [[1, 2]]}").find("0 to 4095 under \"layer\""),
+              std::string::npos);
     EXPECT_NE(problem(import_megatron, ""), "");
+}
+
+/// What a step has is kept or left out; it is never filled up: a few lines would become as many counts as there are
+/// layers in the whole file.
+TEST_F(Imports, MegatronStepsThatLackLayers) {
+    const auto line = [](int step, int layer) {
+        return "{\"iter\": " + std::to_string(step) + ", \"layer\": " + std::to_string(layer) +
+               ", \"tpe\": [[1, 2]]}\n";
+    };
+    // A run that ended within a step, and was resumed.
+    const Import made = import(import_megatron, line(1, 0) + line(1, 1) + line(2, 0) + line(2, 0) + line(2, 1));
+    EXPECT_TRUE(doubts(made, "1 of 3 steps are left out"));
+    const auto chunks = all_of(made);
+    ASSERT_EQ(chunks.at(0)->loads.size(), 2u);
+    EXPECT_EQ(chunks[0]->loads[1].step, 2);
+    EXPECT_EQ(chunks[0]->loads[1].counts, (std::vector<std::uint64_t>{1, 2, 1, 2}));
+    std::string sparse;
+    for (int step = 0; step < 20'000; ++step) {
+        sparse += line(step, step % 4096);
+    }
+    const std::string said = problem(import_megatron, sparse);
+    EXPECT_NE(said.find("none of its 20000 steps has counts of all 4096 layers"), std::string::npos) << said;
 }
 
 }  // namespace

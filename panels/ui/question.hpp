@@ -13,6 +13,8 @@ namespace moescope::panels {
 void question_fields(ui::Context& ctx, const char* key, bool& chat, std::string& system);
 /// "chat" and "system" of a command, where they are not what the node takes anyway.
 void put_question(nlohmann::json& parameters, bool chat, const std::string& system);
+/// For answers and measurements that belong together; no two are the same.
+std::string new_group_id();
 /// Of the last item: what a model read before its answer, when that is known.
 void shown_tooltip(const ui::Context& ctx, const std::string& shown);
 

@@ -1,8 +1,11 @@
-#include "panels/answers/question.hpp"
+#include "panels/ui/question.hpp"
 
 #include <algorithm>
+#include <array>
+#include <cstdio>
 #include <imgui.h>
 #include <imgui_stdlib.h>
+#include <random>
 
 #include "panels/ui/text_layout.hpp"
 #include "panels/ui/text_tools.hpp"
@@ -55,6 +58,14 @@ void put_question(nlohmann::json& parameters, bool chat, const std::string& syst
     } else if (!system.empty()) {
         parameters["system"] = system;
     }
+}
+
+std::string new_group_id() {
+    std::random_device random;
+    const std::uint64_t id = (static_cast<std::uint64_t>(random()) << 32) | random();
+    std::array<char, 17> text{};
+    std::snprintf(text.data(), text.size(), "%016llx", static_cast<unsigned long long>(id));
+    return text.data();
 }
 
 void shown_tooltip(const ui::Context& ctx, const std::string& shown) {

@@ -1,0 +1,122 @@
+#include "panels/routing/read_form.hpp"
+
+#include <algorithm>
+#include <array>
+#include <imgui_stdlib.h>
+#include <nlohmann/json.hpp>
+
+#include "base/text.hpp"
+#include "panels/node/library.hpp"
+#include "panels/routing/shown_routing.hpp"
+#include "panels/ui/field_label.hpp"
+#include "panels/ui/text_layout.hpp"
+#include "panels/ui/widgets.hpp"
+
+namespace moescope::panels {
+namespace {
+
+constexpr int kFewestTokens = 100, kMostTokens = 1'000'000;
+constexpr std::size_t kLongestText = 60'000;  ///< bytes that the node takes of a text
+constexpr std::array<int, 5> kOffered = {5'000, 20'000, 50'000, 100'000, 300'000};
+
+}  // namespace
+
+std::string first_routed_model(const client::Snapshot& snapshot) {
+    const auto& models = snapshot.models;
+    const auto pick = [&](const auto& wanted) {
+        const auto found = std::find_if(models.begin(), models.end(), [&](const client::ModelEntry& model) {
+            return model.available && wanted(model);
+        });
+        return found == models.end() ? std::string() : found->name;
+    };
+    const std::string here = pick([](const client::ModelEntry& model) { return model.trained_here; });
+    const std::string moe = pick([](const client::ModelEntry& model) { return model.is_moe && !model.trained_here; });
+    return moe.empty() ? here : moe;
+}
+
+bool ReadForm::draw(ui::Context& ctx) {
+    const ui::Language& text = ctx.text;
+    bool sent = false;
+    if (model_.empty() || find_model(ctx.snapshot, model_) == nullptr) {
+        model_ = first_routed_model(ctx.snapshot);
+    }
+    ImGui::PushID("read");
+    ui::field_label(ctx, "routing.read.model");
+    ui::next_field(16 * ctx.em);
+    model_combo(ctx, "###routing.read.model", model_,
+                model_.empty() ? text("routing.read.no_model") : model_title(ctx, model_).c_str(), Offer::routed);
+    ui::tooltip(text("routing.read.model.help"));
+    ui::flow(ImGui::CalcTextSize(text("compare.chat")).x + 2 * ctx.em);
+    ImGui::Checkbox(text.label("routing.read.chat"), &chat_);
+    ui::tooltip(text("routing.read.chat.help"));
+    ui::flow(ImGui::CalcTextSize(text("routing.read.scores")).x + 2 * ctx.em);
+    ImGui::Checkbox(text.label("routing.read.scores"), &scores_);
+    ui::tooltip(text("routing.read.scores.help"));
+    const float height = ImGui::GetTextLineHeight() * 4 + ImGui::GetStyle().FramePadding.y * 2;
+    ImGui::InputTextMultiline("###routing.read.text", &text_, {ImGui::GetContentRegionAvail().x, height},
+                              ImGuiInputTextFlags_WordWrap);
+    const bool typed = !base::trimmed(text_).empty();
+    const char* why_not = !ctx.connected()              ? "runs.offline"
+                          : model_.empty()              ? "routing.read.no_model"
+                          : !typed                      ? "routing.read.no_text"
+                          : text_.size() > kLongestText ? "routing.read.too_long"
+                                                        : nullptr;
+    if (ui::button(text.label("routing.read.start"), why_not == nullptr, why_not != nullptr ? text(why_not) : "")) {
+        read_routing(ctx,
+                     {{"model", model_}, {"text", text_}, {"chat", chat_}, {"detail", scores_ ? "scores" : "weights"}});
+        sent = true;
+    }
+    const char* corpus = text.label("routing.read.corpus");
+    ui::flow(ui::button_width(corpus) + 10 * ctx.em);
+    ui::next_field(7 * ctx.em);
+    if (ImGui::BeginCombo(
+            "###routing.read.tokens",
+            text.format("routing.read.tokens", {{"n", text.number(static_cast<std::uint64_t>(tokens_))}}).c_str())) {
+        for (const int offered : kOffered) {
+            const std::string label =
+                text.format("routing.read.tokens", {{"n", text.number(static_cast<std::uint64_t>(offered))}});
+            if (ImGui::Selectable(label.c_str(), offered == tokens_)) {
+                tokens_ = offered;
+            }
+        }
+        ImGui::EndCombo();
+    }
+    ui::tooltip(text("routing.read.tokens.help"));
+    ImGui::SameLine();
+    const char* no_corpus = !ctx.connected() ? "runs.offline" : model_.empty() ? "routing.read.no_model" : nullptr;
+    if (ui::button(corpus, no_corpus == nullptr, no_corpus != nullptr ? text(no_corpus) : "")) {
+        read_routing(
+            ctx,
+            {{"model", model_}, {"data", "manpages"}, {"tokens", std::clamp(tokens_, kFewestTokens, kMostTokens)}});
+        sent = true;
+    }
+    ui::tooltip(text("routing.read.corpus.help"));
+    ImGui::PopID();
+    return sent;
+}
+
+void draw_empty_routing(ui::Context& ctx, const char* icon, const char* key, ReadForm& form) {
+    const ImVec2 room = ImGui::GetContentRegionAvail();
+    const float width = std::min(room.x, 44 * ctx.em), left = std::max(0.0f, (room.x - width) / 2);
+    if (room.y > 22 * ctx.em) {
+        ImGui::SetCursorPosY(ImGui::GetCursorPosY() + (room.y - 22 * ctx.em) * 0.42f);
+    }
+    ImGui::SetCursorPosX(ImGui::GetCursorPosX() + left);
+    if (ImGui::BeginChild("###routing.empty", {width, 0}, ImGuiChildFlags_AutoResizeY)) {
+        ImGui::PushFont(nullptr, ImGui::GetStyle().FontSizeBase * 1.7f);
+        ui::text_colored(ui::faded(ctx.theme.text_dim, 0.55f), icon);
+        ImGui::PopFont();
+        ui::text_wrapped(ctx.text(key), ctx.theme.text_dim);
+        ImGui::Spacing();
+        if (first_routed_model(ctx.snapshot).empty() && ctx.connected()) {
+            if (ui::banner(ctx, ui::Tone::neutral, ctx.text("routing.no_model"),
+                           ctx.available("run.start") ? ctx.text.label("routing.train") : nullptr)) {
+                ctx.run("run.start");
+            }
+        }
+        form.draw(ctx);
+    }
+    ImGui::EndChild();
+}
+
+}  // namespace moescope::panels

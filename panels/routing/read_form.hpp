@@ -1,0 +1,34 @@
+// Where a person has a text read, or the built-in corpus, with its routing recorded: model, text, how much of each
+// decision is kept. Also what the empty panels of this room show. GUI thread.
+#pragma once
+
+#include <string>
+
+#include "panels/ui/context.hpp"
+
+namespace moescope::panels {
+
+/// The first model that a person would look at: a mixture of experts of the library, else what was trained here; empty
+/// when there is none.
+std::string first_routed_model(const client::Snapshot& snapshot);
+
+class ReadForm {
+ public:
+    /// Fields and buttons over the width that is there. True when something was sent.
+    bool draw(ui::Context& ctx);
+    void take_over(const ReadForm& before) {
+        tokens_ = before.tokens_;
+        scores_ = before.scores_;
+    }
+
+ private:
+    std::string model_, text_;
+    bool scores_ = true;  ///< of a text
+    bool chat_ = false;
+    int tokens_ = 20'000;  ///< of the corpus
+};
+
+/// Room, sentence and form of a panel that has nothing to show yet. `key`: of the sentence.
+void draw_empty_routing(ui::Context& ctx, const char* icon, const char* key, ReadForm& form);
+
+}  // namespace moescope::panels
