@@ -11,6 +11,7 @@
 
 #include "panels/answers/answer_text.hpp"
 #include "panels/answers/probe_statistics.hpp"
+#include "panels/ui/knob.hpp"
 #include "panels/ui/panel.hpp"
 #include "panels/ui/text_view.hpp"
 
@@ -100,6 +101,7 @@ class ProbePanel : public ui::Panel {
     std::array<std::string, 2> models_;
     bool chosen_ = false;  ///< set or models, by a person; until then they are those of the session's newest run
     int draws_ = 1, max_tokens_ = 160;
+    std::map<std::string, ui::NumberState> fields_;  ///< of the two, by language key
     bool chat_ = true;
     std::string system_;  ///< empty: the templates' own
     client::CommandId starting_ = 0, planning_ = 0;
