@@ -658,9 +658,9 @@ void ComparePanel::draw_settings(ui::Context& ctx) {
     ui::tooltip(ctx.text("compare.alternatives_help"));
     question_fields(ctx, "compare.system", settings_.chat, settings_.system);
     draw_routing_setting(ctx);
-    for (const auto& [key, field] : fields_) {
-        if (!field.error.empty()) {
-            ui::text_wrapped(ctx.text(key) + (ctx.text("common.colon") + field.error), ctx.theme.error);
+    for (const auto& [key, number_state] : fields_) {
+        if (!number_state.error.empty()) {
+            ui::text_wrapped(ctx.text(key) + (ctx.text("common.colon") + number_state.error), ctx.theme.error);
         }
     }
 }

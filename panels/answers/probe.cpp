@@ -406,9 +406,9 @@ void ProbePanel::draw_settings(ui::Context& ctx) {
     }
     ImGui::EndDisabled();
     ui::command_tooltip(ctx, ctx.text("probe.start.help"), "probes.start");
-    for (const auto& [key, field] : fields_) {
-        if (!field.error.empty()) {
-            ui::text_wrapped(ctx.text(key) + (ctx.text("common.colon") + field.error), ctx.theme.error);
+    for (const auto& [key, number_state] : fields_) {
+        if (!number_state.error.empty()) {
+            ui::text_wrapped(ctx.text(key) + (ctx.text("common.colon") + number_state.error), ctx.theme.error);
         }
     }
     ask_plan(ctx);
