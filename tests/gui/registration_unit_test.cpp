@@ -83,6 +83,7 @@ TEST(Layouts, AreAsPeopleKnowThem) {
                   Keys({"compare", "probe", "training", "expert_load", "models", "log", "nodes", "runs", "knobs",
                         "manual", "routing", "change", "expert", "structure", "routing_diff"}));
         EXPECT_EQ(app::default_panels(layout, table()), Keys({layout, "models", "log"}));
+        EXPECT_EQ(app::main_panel(layout, table()), layout);
     }
     EXPECT_EQ(app::tabs_of("routing", Place::left_upper, table()), Keys({"routing", "structure", "routing_diff"}));
     EXPECT_EQ(app::tabs_of("routing", Place::upper, table()), Keys({"change", "expert"}));
