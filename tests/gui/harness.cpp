@@ -12,6 +12,7 @@ namespace moescope::gui_test {
 void register_shell(Harness& harness);
 void register_panels(Harness& harness);
 void register_answers(Harness& harness);
+void register_overlay(Harness& harness);
 void register_window(Harness& harness);
 void register_whole_text(Harness& harness);
 void register_unopened(Harness& harness);
@@ -57,6 +58,7 @@ Harness::Harness(std::filesystem::path folder) : folder_(std::move(folder)) {
     register_shell(*this);
     register_panels(*this);
     register_answers(*this);
+    register_overlay(*this);
     register_window(*this);
     register_whole_text(*this);
     register_unopened(*this);

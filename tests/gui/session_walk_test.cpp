@@ -29,17 +29,17 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr int kWidth = 2000, kHeight = 1200;
+constexpr int kWidth = 2660, kHeight = 1200;
 constexpr int kFramesAtRest = 8;
 
 /// Where each panel floats: all are seen at once, none hides another.
 constexpr struct {
     const char* key;
     int x, y, width, height;
-} kPlaces[] = {{"training", 0, 40, 660, 370},  {"expert_load", 660, 40, 660, 370}, {"runs", 1320, 40, 340, 370},
-               {"knobs", 1660, 40, 340, 560},  {"compare", 0, 410, 660, 750},      {"probe", 660, 410, 660, 750},
-               {"log", 1320, 410, 340, 370},   {"models", 1320, 780, 340, 380},    {"nodes", 1660, 600, 340, 300},
-               {"manual", 1660, 900, 340, 260}};
+} kPlaces[] = {{"training", 0, 40, 660, 370},   {"expert_load", 660, 40, 660, 370}, {"runs", 1320, 40, 340, 370},
+               {"knobs", 1660, 40, 340, 560},   {"compare", 0, 410, 660, 750},      {"probe", 660, 410, 660, 750},
+               {"log", 1320, 410, 340, 370},    {"models", 1320, 780, 340, 380},    {"nodes", 1660, 600, 340, 300},
+               {"manual", 1660, 900, 340, 260}, {"overlay", 2000, 40, 660, 1120}};
 
 /// What it says differs from start to start (ages, process numbers, memory, what the node has told so far): there only
 /// words of other sessions are looked for.
