@@ -22,8 +22,6 @@ namespace fs = std::filesystem;
 using ui::Context;
 namespace icon = ui::icon;
 
-constexpr std::size_t kRecent = 8;
-
 fs::path home() {
     const char* value = std::getenv("HOME");
     return value != nullptr && *value == '/' ? value : "/";
@@ -31,10 +29,11 @@ fs::path home() {
 
 /// "~/x" is in the home folder, a relative name in `folder`.
 fs::path path_of(const std::string& typed, const fs::path& folder) {
-    if (typed == "~" || typed.rfind("~/", 0) == 0) {
-        return (home() / fs::path(typed.substr(std::min<std::size_t>(2, typed.size())))).lexically_normal();
-    }
-    return (folder / typed).lexically_normal();
+    const bool at_home = typed == "~" || typed.rfind("~/", 0) == 0;
+    const fs::path path =
+        (at_home ? home() / fs::path(typed.substr(std::min<std::size_t>(2, typed.size()))) : folder / typed)
+            .lexically_normal();
+    return path.has_filename() ? path : path.parent_path();  // "a/" is called like "a"
 }
 
 /// A name of the file system as it can be drawn: any bytes may be in it.
@@ -45,11 +44,17 @@ std::string shown_name(const std::string& name) {
     return text;
 }
 
-/// What is typed while the list has the keyboard.
+/// What is typed or pasted while the list has the keyboard.
 std::string typed_characters() {
     std::string text;
+    if (ImGui::IsKeyChordPressed(ImGuiMod_Ctrl | ImGuiKey_V) ||
+        ImGui::IsKeyChordPressed(ImGuiMod_Shift | ImGuiKey_Insert)) {
+        const char* pasted = ImGui::GetClipboardText();
+        text = base::trimmed(pasted != nullptr ? pasted : "");
+        text.erase(std::remove_if(text.begin(), text.end(), [](char c) { return c >= 0 && c < 32; }), text.end());
+    }
     for (const ImWchar c : ImGui::GetIO().InputQueueCharacters) {
-        if (c >= 32 && c != 127 && c != '/') {
+        if (c >= 32 && c != 127) {
             char utf8[5];
             ImTextCharToUtf8(utf8, c);  // ends with a zero
             text += utf8;
@@ -156,6 +161,7 @@ void Dialogs::go(fs::path folder) {
     question_.reset();
     new_folder_.reset();
     problem_ = {};
+    typing_path_ = false;
     view_.filter.clear();
     if (!saving()) {
         name_.clear();  // it was one of the folder that is left
@@ -204,7 +210,7 @@ void Dialogs::confirm() {
     const std::string typed(base::trimmed(name_));
     if (typed.empty()) {
         if (for_folder()) {
-            accept(folder_);
+            look(folder_);
         }
         return;
     }
@@ -216,28 +222,34 @@ void Dialogs::confirm() {
 void Dialogs::look(const fs::path& wanted, const std::string& ending) {
     looking_ = true;
     const int number = asked_;
-    background_.post([this, path = wanted, ending, number]() mutable -> Background::Completion {
+    background_.post([this, path = wanted, ending, number, of = request_.fits]() mutable -> Background::Completion {
         PathState state = look_at(path);
         if (state != PathState::folder && !ending.empty()) {
             path += ending;
             state = look_at(path);
         }
-        return [this, path, state, file = entry_at(path), number] {
+        const bool fits = state != PathState::folder || !of || of(path);
+        return [this, path, state, file = entry_at(path), number, fits] {
             looking_ = false;
             if (open_ && number == asked_) {
-                looked(path, state, file);
+                looked(path, state, file, fits);
             }
         };
     });
 }
 
-void Dialogs::looked(const fs::path& path, PathState state, FolderEntry file) {
+void Dialogs::looked(const fs::path& path, PathState state, FolderEntry file, bool fits) {
     problem_ = {};
+    typing_path_ = false;
     const std::string name = shown_name(path.filename().string());
     switch (state) {
         case PathState::folder:
-            if (for_folder()) {
+            if (for_folder() && fits) {
                 accept(path);
+                return;
+            }
+            if (for_folder() && path == folder_) {
+                complain(request_.misfit, shown_name(path.string()));
                 return;
             }
             name_ = request_.name;
@@ -268,13 +280,16 @@ void Dialogs::looked(const fs::path& path, PathState state, FolderEntry file) {
     }
 }
 
+/// To be mended where it was typed: Enter there tries again.
+void Dialogs::complain(std::string key, std::string value) {
+    problem_ = {std::move(key), base::Sentence::verbatim(std::move(value))};
+    if (saving()) {
+        focus_ = Focus::name;
+    }
+}
+
 void Dialogs::accept(const fs::path& path) {
-    const std::string folder = path.parent_path().string();  // of a folder too: there its neighbours are
-    memory_.last[request_.place] = folder;
-    auto& recent = memory_.recent;
-    recent.erase(std::remove(recent.begin(), recent.end(), folder), recent.end());
-    recent.insert(recent.begin(), folder);
-    recent.resize(std::min(recent.size(), kRecent));
+    memory_.remember(request_.place, path.parent_path().string());  // of a folder too: there its neighbours are
     open_ = false;
     ++asked_;
     if (done_) {
@@ -316,6 +331,9 @@ void Dialogs::move(int to) {
         cursor_ = -1;
         return;
     }
+    if (std::exchange(typing_path_, false)) {
+        path_field_ = folder_.string();
+    }
     cursor_ = std::clamp(to, 0, static_cast<int>(shown_.size()) - 1);
     moved_ = scroll_ = true;
     const FolderEntry& entry = listing_.entries[shown_[static_cast<std::size_t>(cursor_)]];
@@ -346,6 +364,13 @@ void Dialogs::close() {
     native_dialog_.reset();
     open_ = false;
     done_ = nullptr;
+}
+
+void Dialogs::cancel() {
+    if (!folder_.empty() && !reading_) {
+        memory_.last[request_.place] = folder_.string();
+    }
+    close();
 }
 
 bool Dialogs::answer(const std::string& path) {
@@ -415,7 +440,7 @@ void Dialogs::draw_window(const Context& ctx) {
         new_folder_.reset();
         return;
     }
-    close();
+    cancel();
 }
 
 void Dialogs::draw_top(const Context& ctx) {
@@ -728,22 +753,45 @@ void Dialogs::handle_keys(bool in_list, bool in_name) {
         if (question_) {
             return;  // overwriting wants a click, or Tab and Space
         }
-        if (cursor_ >= 0) {
+        if (typing_path_) {
+            look(path_of(std::string(base::trimmed(path_field_)), folder_));
+        } else if (cursor_ >= 0) {
             activate(cursor_);
         } else if (view_.filter.empty()) {
             confirm();
         }  // else nothing fits what was typed: there is nothing to open
     } else if (pressed(ImGuiKey_Backspace)) {
-        if (view_.filter.empty()) {
+        if (typing_path_) {
+            drop_last_character(path_field_);
+        } else if (view_.filter.empty()) {
             go(folder_.parent_path());
         } else {
             drop_last_character(view_.filter);
             rearrange();
         }
-    } else if (const std::string typed = typed_characters(); !typed.empty()) {
+    } else if (const std::string typed = typed_characters(); !typed.empty() && !type_path(typed)) {
         view_.filter += typed;
         rearrange();
     }
+}
+
+/// What is a path is none of the names in the list: from the first '/' on, or '~' at the beginning, it goes to the
+/// field above. False for what filters the list.
+bool Dialogs::type_path(const std::string& typed) {
+    if (typing_path_) {
+        path_field_ += typed;
+        return true;
+    }
+    const std::string whole = view_.filter + typed;
+    if (whole.find('/') == std::string::npos && whole.front() != '~') {
+        return false;
+    }
+    typing_path_ = true;
+    problem_ = {};
+    path_field_ = whole;
+    view_.filter.clear();
+    rearrange();
+    return true;
 }
 
 std::string Dialogs::problem_text(const Context& ctx) const {
@@ -826,7 +874,7 @@ void Dialogs::draw_buttons(const Context& ctx) {
     ImGui::EndDisabled();
     ui::flow(ui::button_width(cancel));
     if (ImGui::Button(cancel)) {
-        close();
+        this->cancel();
     }
 }
 

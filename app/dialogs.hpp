@@ -25,6 +25,10 @@ struct FileRequest {
     std::string name = {};                  ///< of the file to be saved, as proposed
     std::filesystem::path folder = {};      ///< where it begins the first time; empty: the home folder
     std::vector<std::string> endings = {};  ///< ".png": shown first, and added to a name without it; empty: any file
+    /// Whether a folder is what is asked for; one that is not is entered, or said to be none. Empty: any folder.
+    /// Called in the background.
+    std::function<bool(const std::filesystem::path& folder)> fits = {};
+    std::string misfit = {};  ///< language key of what is said then, with {what}
 };
 
 class Dialogs {
@@ -43,6 +47,8 @@ class Dialogs {
     bool open() const { return open_; }
     /// Drops the question: nobody waits for its answer any more.
     void close();
+    /// The person has: the next question of its kind begins at the folder on show.
+    void cancel();
     /// As if `path` had been typed and confirmed, overwriting included. False when no dialog of the window is open.
     bool answer(const std::string& path);
     /// Whether something is being read whose result will change what is seen.
@@ -61,15 +67,14 @@ class Dialogs {
     void go(std::filesystem::path folder);
     void confirm();
     void look(const std::filesystem::path& wanted, const std::string& ending = {});
-    void looked(const std::filesystem::path& path, PathState state, FolderEntry file);
+    void looked(const std::filesystem::path& path, PathState state, FolderEntry file, bool fits);
     void accept(const std::filesystem::path& path);
     void create_folder();
     void move(int to);
     void activate(int row);
     void rearrange();
-    void complain(std::string key, std::string value) {
-        problem_ = {std::move(key), base::Sentence::verbatim(std::move(value))};
-    }
+    void complain(std::string key, std::string value);
+    bool type_path(const std::string& typed);
 
     void draw_native();
     void draw_window(const ui::Context& ctx);
@@ -107,8 +112,9 @@ class Dialogs {
     bool moved_ = false;              ///< the cursor was moved after the last change of the name
     bool scroll_ = false;
     std::string name_, path_field_;
-    std::string in_field_;  ///< what the field of the name showed last
-    bool low_ = false;      ///< the window is too low for everything: filter, kinds and headers are in a menu
+    bool typing_path_ = false;  ///< what is typed in the list goes on in path_field_
+    std::string in_field_;      ///< what the field of the name showed last
+    bool low_ = false;          ///< the window is too low for everything: filter, kinds and headers are in a menu
     bool all_types_ = false, overwrite_ = false;
     std::optional<Question> question_;
     std::optional<std::string> new_folder_;

@@ -114,6 +114,14 @@ Place main_place(const std::string& layout) {
     return split != nullptr ? split->main : Place::whole;
 }
 
+std::string main_panel(const std::string& layout, std::span<const ui::PanelDescription> panels) {
+    const auto found = std::find_if(panels.begin(), panels.end(), [&](const ui::PanelDescription& panel) {
+        const ui::Stand stand = stand_in(panel, layout);
+        return stand.show == ui::Stand::Show::front && stand.place == main_place(layout);
+    });
+    return found == panels.end() ? std::string() : std::string(found->key);
+}
+
 std::vector<std::string> default_panels(const std::string& layout, std::span<const ui::PanelDescription> panels) {
     std::vector<std::string> open;
     for (const ui::PanelDescription& panel : panels) {

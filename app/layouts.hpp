@@ -18,6 +18,8 @@ inline constexpr std::array<const char*, 4> kLayouts = {"training", "compare", "
 ui::Stand stand_in(const ui::PanelDescription& panel, const std::string& layout);
 /// Where the panel stands that a layout is about: in a small window it is in front of all others.
 ui::Place main_place(const std::string& layout);
+/// The panel that a layout is about; empty for a layout that no panel names.
+std::string main_panel(const std::string& layout, std::span<const ui::PanelDescription> panels);
 /// Panels that are visible in a layout by default.
 std::vector<std::string> default_panels(const std::string& layout, std::span<const ui::PanelDescription> panels);
 /// Keys of the panels of one place of a layout, from the first tab to the last, closed ones too.

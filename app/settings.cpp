@@ -86,6 +86,14 @@ void take_folders(const nlohmann::json& json, FolderMemory& folders) {
 
 }  // namespace
 
+void FolderMemory::remember(const std::string& kind, const std::string& folder) {
+    constexpr std::size_t kRecent = 8;
+    last[kind] = folder;
+    recent.erase(std::remove(recent.begin(), recent.end(), folder), recent.end());
+    recent.insert(recent.begin(), folder);
+    recent.resize(std::min(recent.size(), kRecent));
+}
+
 fs::path settings_folder() {
     return home_folder("XDG_CONFIG_HOME", ".config") / "moescope";
 }

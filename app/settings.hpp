@@ -20,6 +20,8 @@ struct SavedLayout {
 struct FolderMemory {
     std::map<std::string, std::string> last;  ///< by kind of file ("model", "save"): the folder
     std::vector<std::string> recent;          ///< the latest first
+    /// Something of that kind was opened or saved in the folder.
+    void remember(const std::string& kind, const std::string& folder);
 };
 
 struct Settings {

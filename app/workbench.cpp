@@ -101,6 +101,9 @@ void Workbench::start_client() {
         std::make_unique<client::NodeClient>(std::move(client_options), [&platform = platform_] { platform.wake(); });
     snapshot_ = client_->snapshot();
     begin_session();
+    if (!options_.session.empty()) {  // however it was opened, the dialog finds it again
+        settings_.folders.remember("session", options_.session.parent_path().string());
+    }
 }
 
 /// Nothing of another session stays: neither what panels keep, nor what is typed into a field, nor an open list or
@@ -595,6 +598,13 @@ void Workbench::set_layout(const std::string& layout) {
     layout_due_ = true;
     wanted_frames_ = std::max(wanted_frames_, 3);
     save_settings_soon();
+}
+
+void Workbench::show_layout(const std::string& layout) {
+    if (settings_.layout != layout) {
+        set_layout(layout);
+    }
+    show_panel(main_panel(layout, panels_));
 }
 
 /// Under which name the arrangement on show is kept.

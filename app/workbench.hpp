@@ -79,6 +79,8 @@ class Workbench {
     void set_language(const std::string& code);
     void set_text_scale(float scale);
     void set_layout(const std::string& layout);
+    /// The layout as it was left, the panel that it is about in front.
+    void show_layout(const std::string& layout);
     void open_session(const std::filesystem::path& folder);
     /// What dropping files on the window does: model files are added, a session folder is opened.
     void drop(const std::vector<std::string>& paths);

@@ -50,7 +50,7 @@ void Workbench::add_view_commands() {
         const auto key = static_cast<ImGuiKey>(ImGuiKey_1 + number++);
         add({.key = fmt::format("view.layout_{}", layout),
              .shortcut = ImGuiMod_Ctrl | key,
-             .action = [this, layout] { set_layout(layout); },
+             .action = [this, layout] { show_layout(layout); },
              .checked = [this, layout] { return settings_.layout == layout; }},
             0);
     }
@@ -132,7 +132,9 @@ void Workbench::add_file_commands() {
                        dialogs_.ask({.what = FileRequest::What::open_folder,
                                      .place = "session",
                                      .title = (*text_)("command.file.open_session"),
-                                     .folder = sessions_folder()},
+                                     .folder = sessions_folder(),
+                                     .fits = holds_session,
+                                     .misfit = "files.no_session"},
                                     [this](const std::string& path) { open_session(path); });
                    }});
     commands_.add({.key = "file.report",

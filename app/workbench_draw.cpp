@@ -589,13 +589,13 @@ void Workbench::choose_welcome(const std::string& choice) {
     settings_.welcome_done = true;
     save_settings_soon();
     if (choice == "train") {
-        set_layout("training");
+        show_layout("training");
         on_show_->when_connected.emplace_back("run.start");
     } else if (choice == "compare") {
-        set_layout("compare");
+        show_layout("compare");
         on_show_->when_connected.emplace_back("compare.run");
     } else if (choice == "probe") {
-        set_layout("probe");
+        show_layout("probe");
         on_show_->when_connected.emplace_back("probes.start");
     } else if (choice == "open") {
         command("file.open_session");

@@ -85,7 +85,11 @@ Messages Messages::of_language(const std::filesystem::path& folder) {
     std::vector<std::pair<std::string, std::string>> entries = texts_in(folder / "messages.json");
     for (const auto& [key, text] : texts_in(folder / "texts.json")) {
         if (key.starts_with(kSettingName) && key.find('.', kSettingName.size()) == std::string::npos) {
-            entries.emplace_back(setting_name(key.substr(kSettingName.size())).id(), text);
+            const std::string setting = key.substr(kSettingName.size());
+            entries.emplace_back(setting_name(setting).id(), text);
+            for (const char* section : {"model", "train"}) {
+                entries.emplace_back(setting_path(section, setting).id(), text);
+            }
         }
     }
     return Messages(entries);

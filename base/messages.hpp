@@ -21,7 +21,7 @@ class Messages {
     explicit Messages(const std::vector<std::pair<std::string, std::string>>& entries);
     /// Of a folder of assets/languages/: messages.json, a JSON object of patterns and translations (English needs
     /// none), and the names of settings, which stand among the texts of the window (texts.json) as runs.field.<key>: so
-    /// setting_name(key) is read. Throws Error naming the file or the pattern.
+    /// setting_name(key) and setting_path(section, key) are read. Throws Error naming the file or the pattern.
     static Messages of_language(const std::filesystem::path& folder);
 
     /// Values that are sentences are translated too; a verbatim sentence, and one that is not in the catalogue, reads

@@ -92,6 +92,11 @@ Sentence setting_name(const std::string& key) {
     return plain ? Sentence("setting " + key, {}) : Sentence::verbatim(key);
 }
 
+Sentence setting_path(const std::string& section, const std::string& key) {
+    return setting_name(key).is_verbatim() ? Sentence::verbatim(section + "." + key)
+                                           : Sentence(section + "." + key, {});
+}
+
 const json* setting(const json& config, std::string_view key) {
     if (!config.is_object()) {
         return nullptr;

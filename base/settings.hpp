@@ -24,6 +24,10 @@ void rename_settings(nlohmann::json& config);
 /// their language (Messages::of_language). What can't be a key is verbatim.
 Sentence setting_name(const std::string& key);
 
+/// "model.experts" as a value of a sentence: in a message about a file as it stands there, in window and report by the
+/// setting's name as well.
+Sentence setting_path(const std::string& section, const std::string& key);
+
 /// The value of `key` in the section "model" or "train", or null.
 const nlohmann::json* setting(const nlohmann::json& config, std::string_view key);
 /// A value as a person would type it: "0.003", "latent", "true"; empty for null.

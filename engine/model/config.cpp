@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <fmt/format.h>
 #include <iterator>
 #include <limits>
 #include <set>
@@ -182,13 +181,17 @@ void refuse_if(bool wrong, const Sentence& source, const Sentence& sentence) {
     }
 }
 
-std::string named(const char* key, int value) {
-    return fmt::format("model.{} ({})", key, value);
+Sentence named(const char* key) {
+    return base::setting_path("model", key);
+}
+Sentence named(const char* key, int value) {
+    return say("{} ({})", named(key), value);
 }
 
 void check_attention(const ModelConfig& m, const Sentence& source) {
     refuse_if(m.yarn_factor > 1 && m.rope_theta <= 1, source,
-              say("model.yarn_factor needs model.rope_theta of more than 1: with 1 all frequencies are the same"));
+              say("{} needs {} of more than 1: with 1 all frequencies are the same", named("yarn_factor"),
+                  named("rope_theta")));
     if (m.attention == AttentionKind::latent) {
         refuse_if(m.kv_heads != m.heads, source,
                   say("{} must equal {} with latent attention, where every head has its own keys",
@@ -199,9 +202,9 @@ void check_attention(const ModelConfig& m, const Sentence& source) {
                   say("{} and {} must not be more than 512 together", named("nope_width", m.nope_width),
                       named("rope_width", m.rope_width)));
         refuse_if(m.qk_norm != QkNorm::none, source,
-                  say("model.qk_norm must be none with latent attention, which norms its latents instead"));
+                  say("{} must be none with latent attention, which norms its latents instead", named("qk_norm")));
         refuse_if(m.attention_bias || m.attention_sinks, source,
-                  say("model.attention_bias and model.attention_sinks need grouped attention"));
+                  say("{} and {} need grouped attention", named("attention_bias"), named("attention_sinks")));
         return;
     }
     refuse_if(m.heads % m.kv_heads != 0, source,
@@ -209,7 +212,7 @@ void check_attention(const ModelConfig& m, const Sentence& source) {
     refuse_if(m.head_width % 2 != 0, source,
               say("{} must be even, because RoPE turns pairs", named("head_width", m.head_width)));
     refuse_if(m.sliding_layers != SlidingLayers::none && m.sliding_window == 0, source,
-              say("model.sliding_layers needs model.sliding_window of at least 1"));
+              say("{} needs {} of at least 1", named("sliding_layers"), named("sliding_window")));
 }
 
 void check_groups(const ModelConfig& m, const Sentence& source) {
@@ -220,7 +223,7 @@ void check_groups(const ModelConfig& m, const Sentence& source) {
                   named("router_groups", m.router_groups)));
     const int size = m.experts / m.router_groups;
     refuse_if(m.router_groups > 1 && m.group_score == GroupScore::top2 && size < 2, source,
-              say("model.group_score top2 needs at least two experts in each group"));
+              say("{} top2 needs at least two experts in each group", named("group_score")));
     refuse_if(
         m.router_groups_kept * size < m.experts_per_token, source,
         say("{} leaves {} experts to choose from, fewer than {}", named("router_groups_kept", m.router_groups_kept),
@@ -234,20 +237,23 @@ void check_router(const RunConfig& config, const Sentence& source) {
                   named("experts", m.experts)));
     check_groups(m, source);
     const bool special = m.router_choice != Choice::token;
+    refuse_if(special && m.router_groups > 1, source,
+              say("{} needs {} token: groups limit what a token chooses by its scores", named("router_groups"),
+                  named("router_choice")));
+    refuse_if(special && m.selection_bias, source,
+              say("{} needs {} token: other choices balance the load by themselves", named("selection_bias"),
+                  named("router_choice")));
     refuse_if(
-        special && m.router_groups > 1, source,
-        say("model.router_groups needs model.router_choice token: groups limit what a token chooses by its scores"));
-    refuse_if(
-        special && m.selection_bias, source,
-        say("model.selection_bias needs model.router_choice token: other choices balance the load by themselves"));
-    refuse_if(m.router_choice == Choice::expert && m.capacity_factor <= 0, source,
-              say("model.router_choice expert needs model.capacity_factor: how many tokens each expert takes"));
+        m.router_choice == Choice::expert && m.capacity_factor <= 0, source,
+        say("{} expert needs {}: how many tokens each expert takes", named("router_choice"), named("capacity_factor")));
     refuse_if(m.router_choice == Choice::expert && m.router_scoring == Scoring::softmax_after_top_k, source,
-              say("model.router_choice expert has no top k of a token, so softmax_after_top_k makes no sense"));
+              say("{} expert has no top k of a token, so softmax_after_top_k makes no sense", named("router_choice")));
     refuse_if(m.router_choice == Choice::expert && m.normalise_weights, source,
-              say("model.router_choice expert uses the scores as they are: set model.normalise_weights to false"));
+              say("{} expert uses the scores as they are: set {} to false", named("router_choice"),
+                  named("normalise_weights")));
     refuse_if(m.router_choice == Choice::expert && config.train.balance != Balance::none, source,
-              say("model.router_choice expert is balanced by construction: set train.balance to none"));
+              say("{} expert is balanced by construction: set {} to none", named("router_choice"),
+                  base::setting_path("train", "balance")));
     refuse_if(m.hash_layers > m.layers, source,
               say("{} must not be more than {}", named("hash_layers", m.hash_layers), named("layers", m.layers)));
     refuse_if(m.dense_layers > m.layers, source,
@@ -262,13 +268,12 @@ void check_together(const RunConfig& config, const Sentence& source) {
     const std::int64_t slots = m.router_choice == Choice::expert ? m.experts : m.experts_per_token;
     const std::int64_t rows = static_cast<std::int64_t>(config.train.batch) * m.context * slots;
     if (rows > std::numeric_limits<std::int32_t>::max()) {
-        throw Error(
-            say("{}: train.batch x model.context x model.experts_per_token is {}, more than 2147483647: choose a "
-                "smaller batch or context",
-                source, rows));
+        throw Error(say("{}: {} x {} x {} is {}, more than 2147483647: choose a smaller batch or context", source,
+                        base::setting_path("train", "batch"), named("context"), named("experts_per_token"), rows));
     }
     refuse_if(m.prediction_depth > 0 && m.context < 3, source,
-              say("model.prediction_depth needs model.context of at least 3, because it looks two tokens ahead"));
+              say("{} needs {} of at least 3, because it looks two tokens ahead", named("prediction_depth"),
+                  named("context")));
 }
 
 /// Reads one of the two objects.
@@ -292,7 +297,7 @@ void read_section(const std::string& name, const Json& value, const Sentence& so
 void validate(const RunConfig& config, const Sentence& source) {
     RunConfig copy = config;
     for (const Row& row : kRows) {
-        check_range(row, copy, say("{}: {}.{}", source, row.section, row.key));
+        check_range(row, copy, say("{}: {}", source, base::setting_path(row.section, row.key)));
     }
     check_together(config, source);
 }

@@ -7,6 +7,8 @@
 #include <fmt/format.h>
 #include <imgui_internal.h>
 #include <imgui_stdlib.h>
+#include <limits>
+#include <type_traits>
 #include <utility>
 
 #include "base/json_fields.hpp"
@@ -33,7 +35,8 @@ using nlohmann::json;
 
 constexpr std::size_t kMaxColumns = 6;
 constexpr int kMostTokens = 8192;
-constexpr std::size_t kMostQuestion = 600;  // bytes of a prompt in one line or a tooltip
+constexpr double kMostSeed = 999'999'999'999'999;  // every whole number up to there is a double
+constexpr std::size_t kMostQuestion = 600;         // bytes of a prompt in one line or a tooltip
 /// A started answer that the node has accepted but not shown after so many seconds no longer blocks the next start.
 constexpr double kPatience = 10;
 /// Text styles of the answers; the probability tint uses those from kTint on, for reasoning a second row of them.
@@ -126,6 +129,7 @@ void ComparePanel::refresh(ui::Context& ctx) {
     }
     seen_version_ = ctx.snapshot.version;
     groups_.clear();
+    std::optional<std::size_t> wanted;  // in groups_
     history::ComparisonNumbers numbers;
     for (const auto& [run, answer] : ctx.snapshot.generations) {
         const std::string id = answer->group.empty() ? "run " + std::to_string(run) : answer->group;
@@ -135,22 +139,31 @@ void ComparePanel::refresh(ui::Context& ctx) {
         }
         groups_[number - 1].answers.push_back(answer);
         if (run == ctx.selection.generation && group_ != id && !busy(ctx)) {
-            show_group(id, base::text_of(answer->manifest, "prompt"));
+            wanted = number - 1;
         }
     }
     ctx.selection.generation = 0;
     collect_history();
+    if (wanted) {
+        show_group(ctx, groups_[*wanted]);
+    }
     choose_defaults(ctx);
     follow_columns(ctx);
 }
 
-/// Puts an earlier comparison on show; its columns follow from the snapshot.
-void ComparePanel::show_group(const std::string& id, const std::string& prompt) {
+/// Puts an earlier comparison on show, with what it was asked with, so that Run repeats it; its columns follow from the
+/// snapshot.
+void ComparePanel::show_group(const ui::Context& ctx, const Group& group) {
     keep_draft();
-    group_ = id;
-    question_ = prompt;
-    prompt_ = prompt;
+    group_ = group.id;
+    question_ = group.prompt;
+    prompt_ = group.prompt;
     prompt_touched_ = true;
+    history_at_ = group.history_at;
+    if (take_models(ctx, group)) {
+        models_chosen_ = true;
+    }
+    take_settings(*group.answers.front());
     columns_.clear();
     views_.clear();
     alignments_.clear();
@@ -161,17 +174,57 @@ void ComparePanel::show_group(const std::string& id, const std::string& prompt) 
 void ComparePanel::choose_models(const ui::Context& ctx) {
     const auto newest =
         std::find_if(groups_.rbegin(), groups_.rend(), [](const Group& group) { return group.answers.size() > 1; });
-    if (newest == groups_.rend() || newest->answers.size() > kMaxColumns) {
-        return;
+    if (newest != groups_.rend()) {
+        take_models(ctx, *newest);
+    }
+}
+
+/// Those of the comparison, where the library has them all.
+bool ComparePanel::take_models(const ui::Context& ctx, const Group& group) {
+    if (group.answers.size() > kMaxColumns) {
+        return false;
     }
     std::vector<std::string> models;
-    for (const auto& answer : newest->answers) {
+    for (const auto& answer : group.answers) {
         if (!find_model(ctx.snapshot, answer->model)) {
-            return;
+            return false;
         }
         models.push_back(answer->model);
     }
     models_ = std::move(models);
+    return true;
+}
+
+/// As far as its manifest says them: those of old versions say less.
+void ComparePanel::take_settings(const Generation& answer) {
+    const json& asked = answer.manifest;
+    const auto whole = [&](const char* key, auto& setting) {
+        if (const auto value = base::as_count(base::member(asked, key))) {
+            setting = static_cast<std::decay_t<decltype(setting)>>(
+                std::min<std::uint64_t>(*value, std::numeric_limits<std::decay_t<decltype(setting)>>::max()));
+        }
+    };
+    const auto real = [&](const char* key, double& setting) {
+        setting = base::as_number(base::member(asked, key)).value_or(setting);
+    };
+    whole("max_tokens", settings_.max_tokens);
+    whole("seed", settings_.seed);
+    whole("alternatives", settings_.alternatives);
+    if (const auto temperature = base::as_number(base::member(asked, "temperature"))) {
+        settings_.sampled = *temperature > 0;
+    }
+    if (settings_.sampled) {
+        real("temperature", settings_.temperature);
+        whole("top_k", settings_.top_k);
+        real("top_p", settings_.top_p);
+        real("min_p", settings_.min_p);
+    }
+    settings_.chat = !asked.is_object() || !asked.contains("chat") || base::flag_of(asked, "chat");
+    settings_.system = base::text_of(asked, "system");
+    const auto detail = std::find(kRoutingDetails.begin(), kRoutingDetails.end(), base::text_of(asked, "routing"));
+    if (detail != kRoutingDetails.end()) {
+        settings_.routing = static_cast<int>(detail - kRoutingDetails.begin());
+    }
 }
 
 void ComparePanel::choose_defaults(ui::Context& ctx) {
@@ -203,6 +256,7 @@ void ComparePanel::choose_defaults(ui::Context& ctx) {
         question_ = groups_.back().prompt;
         if (!prompt_touched_) {
             prompt_ = groups_.back().prompt;
+            history_at_ = groups_.back().history_at;
         }
     }
 }
@@ -340,8 +394,9 @@ void ComparePanel::collect_history() {
             history_.push_back(prompt);
         }
     };
-    for (const Group& group : groups_) {
+    for (Group& group : groups_) {
         add(group.prompt);
+        group.history_at = std::max<std::size_t>(history_.size(), 1) - 1;
     }
     // A question that no model took up leaves no answers, and is to be found again all the same.
     if (std::find(history_.begin(), history_.end(), asked_) == history_.end()) {
@@ -519,7 +574,7 @@ void ComparePanel::draw_earlier(ui::Context& ctx) {
     }
     ImGui::EndCombo();
     if (chosen < groups_.size()) {
-        show_group(groups_[chosen].id, groups_[chosen].prompt);
+        show_group(ctx, groups_[chosen]);
         follow_columns(ctx);
     }
 }
@@ -541,7 +596,7 @@ void ComparePanel::draw_models(ui::Context& ctx) {
     if (!models_.empty()) {
         ui::flow(small);
         if (ui::button("+###compare.more", models_.size() < kMaxColumns, ctx.text("compare.most_columns"))) {
-            models_.push_back(models_.back());
+            models_.push_back(another_model(ctx));
             models_chosen_ = true;
         }
         ui::tooltip(ctx.text("compare.add_column"));
@@ -552,6 +607,16 @@ void ComparePanel::draw_models(ui::Context& ctx) {
         }
         ui::tooltip(ctx.text("compare.remove_column"));
     }
+}
+
+/// One that is not there yet, where the library has one.
+std::string ComparePanel::another_model(const ui::Context& ctx) const {
+    for (const client::ModelEntry& model : ctx.snapshot.models) {
+        if (model.available && std::find(models_.begin(), models_.end(), model.name) == models_.end()) {
+            return model.name;
+        }
+    }
+    return models_.back();
 }
 
 void ComparePanel::draw_settings(ui::Context& ctx) {
@@ -567,8 +632,15 @@ void ComparePanel::draw_settings(ui::Context& ctx) {
         id = std::string("###") + key;
         return id.c_str();
     };
-    ImGui::InputInt(place("compare.max_tokens", true), &settings_.max_tokens, 0);
-    settings_.max_tokens = std::clamp(settings_.max_tokens, 1, kMostTokens);
+    const auto number = [&](const char* key, auto& setting, double low, double high, const char* format = "%.0f",
+                            bool first = false) {
+        double value = static_cast<double>(setting);
+        const bool whole = std::is_integral_v<std::decay_t<decltype(setting)>>;
+        if (ui::number_field(ctx, place(key, first), fields_[key], value, {low, high, format, whole})) {
+            setting = static_cast<std::decay_t<decltype(setting)>>(value);
+        }
+    };
+    number("compare.max_tokens", settings_.max_tokens, 1, kMostTokens, "%.0f", true);
     const std::vector<const char*> kinds = {ctx.text.label("compare.greedy"), ctx.text.label("compare.sampled")};
     ui::flow(ui::button_width(kinds[0]) + ui::button_width(kinds[1]));
     int kind = settings_.sampled ? 1 : 0;
@@ -576,24 +648,21 @@ void ComparePanel::draw_settings(ui::Context& ctx) {
         settings_.sampled = kind == 1;
     }
     if (settings_.sampled) {
-        ImGui::InputDouble(place("compare.temperature"), &settings_.temperature, 0, 0, "%.2f");
-        ImGui::InputInt(place("compare.top_k"), &settings_.top_k, 0);
-        ImGui::InputDouble(place("compare.top_p"), &settings_.top_p, 0, 0, "%.2f");
-        ImGui::InputDouble(place("compare.min_p"), &settings_.min_p, 0, 0, "%.2f");
-        const auto within = [](double v, double low, double high) {
-            return std::isfinite(v) ? std::clamp(v, low, high) : low;
-        };
-        settings_.temperature = within(settings_.temperature, 0.01, 5);
-        settings_.top_p = within(settings_.top_p, 0, 1);
-        settings_.min_p = within(settings_.min_p, 0, 1);
-        settings_.top_k = std::clamp(settings_.top_k, 0, 1000);
+        number("compare.temperature", settings_.temperature, 0.01, 5, "%.4g");
+        number("compare.top_k", settings_.top_k, 0, 1000);
+        number("compare.top_p", settings_.top_p, 0, 1, "%.4g");
+        number("compare.min_p", settings_.min_p, 0, 1, "%.4g");
     }
-    ImGui::InputScalar(place("compare.seed"), ImGuiDataType_U64, &settings_.seed);
-    ImGui::InputInt(place("compare.alternatives"), &settings_.alternatives, 0);
-    settings_.alternatives = std::clamp(settings_.alternatives, 0, 20);
+    number("compare.seed", settings_.seed, 0, kMostSeed);
+    number("compare.alternatives", settings_.alternatives, 0, 20);
     ui::tooltip(ctx.text("compare.alternatives_help"));
     question_fields(ctx, "compare.system", settings_.chat, settings_.system);
     draw_routing_setting(ctx);
+    for (const auto& [key, number_state] : fields_) {
+        if (!number_state.error.empty()) {
+            ui::text_wrapped(ctx.text(key) + (ctx.text("common.colon") + number_state.error), ctx.theme.error);
+        }
+    }
 }
 
 /// Only where a model is picked that has a router.
@@ -673,7 +742,8 @@ void ComparePanel::draw_view_bar(ui::Context& ctx) {
             mode_ = static_cast<Mode>(mode);
         }
     }
-    const char* hint = mode_ == Mode::difference    ? "compare.difference_hint"
+    const char* hint = mode_ == Mode::difference
+                           ? columns_.size() == 2 ? "compare.difference_hint_pair" : "compare.difference_hint"
                        : mode_ == Mode::probability ? "compare.probability_hint"
                                                     : nullptr;
     if (!hint) {
@@ -844,13 +914,14 @@ void ComparePanel::build_difference(View& view, std::size_t index, const Alignme
     if (!alignment->ready) {
         return;
     }
-    // Two columns: each shows its own text. More: the others show what was removed as well, because the base can't show
-    // it for each.
+    // Two columns: each shows its own text, and what the other has not is marked in both alike. More: the others show
+    // what was removed as well, because the base can't show it for each.
     const DifferenceSide side = index == base_         ? DifferenceSide::base
                                 : columns_.size() == 2 ? DifferenceSide::other
                                                        : DifferenceSide::other_and_base;
-    DifferenceText made = difference_text(alignment->diff, alignment->base, alignment->other, side,
-                                          {.plain = kPlain, .added = kAdded, .removed = kRemoved});
+    DifferenceText made = difference_text(
+        alignment->diff, alignment->base, alignment->other, side,
+        {.plain = kPlain, .added = kAdded, .removed = side == DifferenceSide::base ? kAdded : kRemoved});
     view.same = alignment->diff.similarity;
     view.text.set(std::move(made.text), std::move(made.runs));
 }
@@ -1044,25 +1115,47 @@ void ComparePanel::draw_foot(ui::Context& ctx, std::size_t index) {
     const bool base_button = mode_ == Mode::difference && columns_.size() > 2 && index != base_;
     const std::unique_ptr<RoutingOfAnswer> of = routing_of_answer(ctx.snapshot, answer);
     const float space = ImGui::GetStyle().ItemSpacing.x;
-    const float buttons = ui::button_width(copy) + (base_button ? ui::button_width(base) + space : 0) +
-                          (of ? ui::button_width(routing) + space : 0);
-    ui::flow(buttons);
-    ImGui::SetCursorPosX(ImGui::GetCursorPosX() + std::max(0.0f, ImGui::GetContentRegionAvail().x - buttons));
+    const float copying = ui::button_width(copy);
+    const float buttons =
+        copying + (base_button ? ui::button_width(base) + space : 0) + (of ? ui::button_width(routing) + space : 0);
+    const auto at_right = [](float width) {
+        ui::flow(width);
+        ImGui::SetCursorPosX(ImGui::GetCursorPosX() + std::max(0.0f, ImGui::GetContentRegionAvail().x - width));
+    };
+    const auto copy_button = [&] {
+        if (ui::button(copy)) {
+            ImGui::SetClipboardText(displayable(answer.text).c_str());
+        }
+    };
+    // Copy stays in the first row, where all columns have it; what has no room beside it stands below.
+    const float left = ImGui::GetCursorScreenPos().x + ImGui::GetContentRegionAvail().x - ImGui::GetItemRectMax().x;
+    const bool together = buttons + space <= left || copying + space > left;
+    if (!together) {
+        at_right(copying);
+        copy_button();
+    }
+    if (together || base_button || of) {
+        at_right(together ? buttons : buttons - copying - space);
+    }
     if (base_button) {
         if (ui::button(base)) {
             base_ = index;
         }
-        ImGui::SameLine();
+        if (of || together) {
+            ImGui::SameLine();
+        }
     }
     if (of) {
         if (ui::button(routing, of->run != 0 || ctx.connected(), ctx.text("runs.offline"))) {
             open_routing(ctx, *of);
         }
         ui::tooltip(ctx.text(of->run != 0 ? "compare.open_routing.help" : "compare.read_routing.help"));
-        ImGui::SameLine();
+        if (together) {
+            ImGui::SameLine();
+        }
     }
-    if (ui::button(copy)) {
-        ImGui::SetClipboardText(displayable(answer.text).c_str());
+    if (together) {
+        copy_button();
     }
 }
 

@@ -2,12 +2,14 @@
 #pragma once
 
 #include <cstdint>
+#include <map>
 #include <memory>
 #include <optional>
 #include <string>
 #include <vector>
 
 #include "panels/answers/answer_text.hpp"
+#include "panels/ui/knob.hpp"
 #include "panels/ui/panel.hpp"
 #include "panels/ui/text_tools.hpp"
 #include "panels/ui/text_view.hpp"
@@ -72,13 +74,17 @@ class ComparePanel : public ui::Panel {
         std::string id, prompt;
         std::uint64_t started_ns = 0;                                     ///< wall clock
         std::vector<std::shared_ptr<const history::Generation>> answers;  ///< in the order in which they were started
+        std::size_t history_at = 0;                                       ///< its prompt in history_
     };
 
     void refresh(ui::Context& ctx);
     void choose_defaults(ui::Context& ctx);
     void choose_models(const ui::Context& ctx);
     void follow_columns(ui::Context& ctx);
-    void show_group(const std::string& id, const std::string& prompt);
+    void show_group(const ui::Context& ctx, const Group& group);
+    bool take_models(const ui::Context& ctx, const Group& group);
+    void take_settings(const history::Generation& answer);
+    std::string another_model(const ui::Context& ctx) const;
     void collect_history();
     /// From the click on: a second comparison must not start before the first one's answers have arrived.
     bool busy(const ui::Context& ctx) const;
@@ -125,8 +131,9 @@ class ComparePanel : public ui::Panel {
     std::vector<std::string> models_;   ///< picked, one per column
     bool models_chosen_ = false;        ///< by a person; until then they are those of the newest comparison
     Settings settings_;
-    std::string group_;     ///< comparison on show
-    std::string question_;  ///< its prompt
+    std::map<std::string, ui::NumberState> fields_;  ///< of the settings, by language key
+    std::string group_;                              ///< comparison on show
+    std::string question_;                           ///< its prompt
     std::vector<Column> columns_;
     std::vector<View> views_;
     std::vector<std::shared_ptr<Alignment>> alignments_;  ///< of the answers in columns_

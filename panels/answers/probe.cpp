@@ -387,8 +387,11 @@ void ProbePanel::draw_settings(ui::Context& ctx) {
         ui::flow(field + ui::field_label_width(ctx, key));
         ui::field_label(ctx, key);
         ui::next_field(field);
-        ImGui::InputInt((std::string("###") + key).c_str(), &value, 0);
-        value = std::clamp(value, low, high);
+        double now = value;
+        if (ui::number_field(ctx, (std::string("###") + key).c_str(), fields_[key], now,
+                             {static_cast<double>(low), static_cast<double>(high), "%.0f", true})) {
+            value = static_cast<int>(now);
+        }
     };
     number("probe.draws", draws_, 1, 20);
     ui::tooltip(ctx.text("probe.draws_help"));
@@ -403,6 +406,11 @@ void ProbePanel::draw_settings(ui::Context& ctx) {
     }
     ImGui::EndDisabled();
     ui::command_tooltip(ctx, ctx.text("probe.start.help"), "probes.start");
+    for (const auto& [key, number_state] : fields_) {
+        if (!number_state.error.empty()) {
+            ui::text_wrapped(ctx.text(key) + (ctx.text("common.colon") + number_state.error), ctx.theme.error);
+        }
+    }
     ask_plan(ctx);
 }
 

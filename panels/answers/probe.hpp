@@ -11,6 +11,7 @@
 
 #include "panels/answers/answer_text.hpp"
 #include "panels/answers/probe_statistics.hpp"
+#include "panels/ui/knob.hpp"
 #include "panels/ui/panel.hpp"
 #include "panels/ui/text_view.hpp"
 
@@ -100,6 +101,7 @@ class ProbePanel : public ui::Panel {
     std::array<std::string, 2> models_;
     bool chosen_ = false;  ///< set or models, by a person; until then they are those of the session's newest run
     int draws_ = 1, max_tokens_ = 160;
+    std::map<std::string, ui::NumberState> fields_;  ///< of the two, by language key
     bool chat_ = true;
     std::string system_;  ///< empty: the templates' own
     client::CommandId starting_ = 0, planning_ = 0;
@@ -110,7 +112,7 @@ class ProbePanel : public ui::Panel {
     Filter filter_{"state", "", "", "", ""};
     bool filter_chosen_ = false;
     std::vector<std::shared_ptr<const history::ProbeDraw>> answers_;  ///< those that fit the filter
-    std::string answers_title_;                                       ///< what they have in common
+    std::string answers_title_, answers_language_;                    ///< what they have in common
     std::uint64_t answer_ = 0;                                        ///< seq of the answer on show
     std::uint64_t viewed_ = 0;                                        ///< seq whose texts are in the views
     TextView prompt_view_, answer_view_;

@@ -75,8 +75,11 @@ void ProbePanel::collect_answers(const ui::Context& ctx) {
         return;
     }
     answers_title_ = filter_.topic.empty() ? ctx.text("probe.group." + filter_.group) : topic_title(ctx, filter_.topic);
+    answers_language_.clear();
     if (!filter_.model.empty()) {
-        answers_title_ += " · " + side_title(ctx, {filter_.model, filter_.language});
+        answers_title_ += " · " + short_title(ctx, filter_.model);
+        answers_language_ =
+            ctx.text.format("common.in_brackets", {{"text", ctx.text("probe.language." + filter_.language)}});
     }
     for (const auto& draw : run_->draws) {
         if (fits(filter_.group, draw->group) && fits(filter_.topic, draw->topic) && fits(filter_.item, draw->item) &&
@@ -91,7 +94,11 @@ void ProbePanel::collect_answers(const ui::Context& ctx) {
 
 void ProbePanel::draw_answers(ui::Context& ctx) {
     ImGui::PushFont(ctx.bold, 0);
-    ui::text_elided(answers_title_, ImGui::GetContentRegionAvail().x);
+    // In a narrow pane names give way, the language does not: it is all that tells two headings apart.
+    ui::text_elided(answers_title_,
+                    ImGui::GetContentRegionAvail().x - ImGui::CalcTextSize(answers_language_.c_str()).x);
+    ImGui::SameLine(0, 0);
+    ImGui::TextUnformatted(answers_language_.c_str());
     ImGui::PopFont();
     if (answer() == nullptr) {
         ui::text_wrapped(ctx.text("probe.no_answers"), ctx.theme.text_dim);

@@ -76,6 +76,11 @@ std::string maker_text(const ui::Context& ctx, const ModelEntry& model) {
     return maker + (maker.empty() || country.empty() ? "" : ctx.text("common.comma")) + country;
 }
 
+/// Empty where there is no file here.
+std::string size_text(const ui::Context& ctx, const ModelEntry& model) {
+    return model.bytes > 0 ? ui::bytes_text(ctx.text, model.bytes) : std::string();
+}
+
 std::string state_text(const ui::Context& ctx, const ModelEntry& model) {
     if (model.state) {
         return ctx.text(std::string("models.state.") + protocol::model_state_name(*model.state));
@@ -90,6 +95,10 @@ void state_badge(const ui::Context& ctx, const ModelEntry& model) {
         return;
     }
     const bool refused = model.state == protocol::ModelState::refused;
+    if (model.available && model.state == protocol::ModelState::untrained) {
+        ui::badge(ctx, ui::icon::hourglass, state_text(ctx, model), ui::Tone::neutral);
+        return;
+    }
     const char* mark = model.available ? ui::icon::check : refused ? ui::icon::error : ui::icon::warning;
     ui::badge(ctx, mark, state_text(ctx, model),
               model.available ? ui::Tone::good
@@ -285,7 +294,7 @@ void ModelsPanel::draw_cell(ui::Context& ctx, const ModelEntry& model, ImGuiID c
         case kMaker:
             return ui::text_wrapped(maker_text(ctx, model));
         case kSize:
-            return model.server ? ImGui::TextUnformatted("") : right(ui::bytes_text(ctx.text, model.bytes));
+            return right(size_text(ctx, model));
         case kPrecision:
             return ui::text_wrapped(model.precision);
         case kLicence:
@@ -341,16 +350,17 @@ void ModelsPanel::draw_details(ui::Context& ctx) {
         row("models.precision", model.precision);
         row("models.format", model.format);
         if (!model.server) {
-            row("models.size", ui::bytes_text(ctx.text, model.bytes) +
-                                   ctx.text.format("common.in_brackets", {{"text", ctx.text.number(model.bytes)}}));
+            row("models.size", size_text(ctx, model) +
+                                   (model.bytes > 0 ? ui::in_brackets(ctx.text, ctx.text.number(model.bytes)) : ""));
         }
         row("models.hash", model.sha256);
         row("models.origin", ctx.text.message(model.origin));
         row(model.server ? "servers.address" : "models.path", model.path);
         if (const auto& server = model.server) {
             row("servers.dialect", dialect_text(ctx, server->dialect));
-            row("servers.key_variable", server->key_variable + " (" +
-                                            ctx.text(server->key_set ? "servers.key_set" : "servers.key_unset") + ")");
+            row("servers.key_variable",
+                server->key_variable +
+                    ui::in_brackets(ctx.text, ctx.text(server->key_set ? "servers.key_set" : "servers.key_unset")));
             row("servers.where", ctx.text(server->remote ? "servers.elsewhere" : "servers.here"));
             row("servers.shape",
                 server->layers > 0

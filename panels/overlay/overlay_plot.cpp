@@ -9,6 +9,7 @@
 #include "panels/ui/plot_marks.hpp"
 #include "panels/ui/plot_parts.hpp"
 #include "panels/ui/text_layout.hpp"
+#include "panels/ui/units.hpp"
 #include "panels/ui/widgets.hpp"
 
 namespace moescope::panels {
@@ -328,7 +329,7 @@ void OverlayPlot::draw_menu(Context& ctx, RunFigure figure, const std::vector<co
         const std::string unit = history::row_of(figure).unit;
         for (const ShownRun* run : drawn) {
             const history::RunCurve curve = curve_of(*run, figure);
-            all.push_back({run->label + (unit.empty() ? "" : " (" + unit + ")"), curve.step, curve.value});
+            all.push_back({run->label + ui::in_brackets(ctx.text, unit), curve.step, curve.value});
         }
         return [all = std::move(all)] { return to_csv("step", all); };
     };
@@ -338,7 +339,7 @@ void OverlayPlot::draw_menu(Context& ctx, RunFigure figure, const std::vector<co
     if (ImGui::MenuItem(ctx.text.label("training.menu.svg")) && ctx.save_as) {
         Drawing drawing;
         const std::string unit = figure_unit(ctx.text, figure);
-        drawing.title = figure_name(ctx.text, figure) + (unit.empty() ? "" : " (" + unit + ")");
+        drawing.title = figure_name(ctx.text, figure) + ui::in_brackets(ctx.text, unit);
         drawing.x_name = ctx.text("training.axis.step");
         drawing.x_min = axis.min;
         drawing.x_max = axis.max;

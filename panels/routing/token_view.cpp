@@ -693,7 +693,7 @@ void RoutingPanel::draw_tip(const ui::Context& ctx, const RunRouting& routing, s
         for (std::size_t rank = 0; rank < ids.size(); ++rank) {
             experts += (rank == 0 ? "" : ctx.text("common.comma")) + std::to_string(ids[rank]);
             if (rank < weights.size() && std::isfinite(weights[rank])) {
-                experts += " (" + score_text(ctx.text, weights[rank]) + ")";
+                experts += ui::in_brackets(ctx.text, score_text(ctx.text, weights[rank]));
             }
         }
         ImGui::TextUnformatted(

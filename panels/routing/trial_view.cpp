@@ -757,7 +757,7 @@ void TrialView::draw_controls(const ui::Context& ctx) {
         lines += "\n" +
                  ctx.text.format("effect.random.interval", {{"interval", estimate_text(ctx.text, effect.control_kl)}});
         for (const EffectResult::Control& control : effect.controls) {
-            lines += "\n\u2022 " + changes_text(ctx.text, control.changes) + ": " +
+            lines += "\n\u2022 " + changes_text(ctx.text, control.changes) + ctx.text("common.colon") +
                      ctx.text.format("effect.nats", {{"n", ctx.text.number(control.mean_kl, 3)}});
         }
         ui::tooltip(lines);
@@ -866,7 +866,7 @@ void TrialView::draw_shift(ui::Context& ctx, ImVec2 size) {
 
 Drawing TrialView::plot_picture(const ui::Context& ctx) const {
     Drawing drawing;
-    drawing.title = std::string(ctx.text("effect.plot")) + " (" + ctx.text("routing.nats") + ")";
+    drawing.title = ctx.text("effect.plot") + ui::in_brackets(ctx.text, ctx.text("routing.nats"));
     drawing.x_name = ctx.text("effect.axis.token");
     drawing.x_max = static_cast<double>(plot_x_.size()) + 1;
     const history::MinMax range = plot_range();

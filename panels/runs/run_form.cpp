@@ -352,11 +352,18 @@ std::string RunForm::why_not_start(const Context& ctx) const {
             return why;
         }
     }
-    if (fork_ && fork_->gone) {
+    return fork_problem(ctx);
+}
+
+std::string RunForm::fork_problem(const Context& ctx) const {
+    if (!fork_) {
+        return {};
+    }
+    if (fork_->gone) {
         return ctx.text.format("runs.fork.gone", {{"name", fork_->name}, {"step", ctx.text.number(fork_->step)}});
     }
     const json* steps = base::setting(config_, "steps");
-    if (fork_ && steps != nullptr && steps->is_number() && steps->get<double>() <= static_cast<double>(fork_->step)) {
+    if (steps != nullptr && steps->is_number() && steps->get<double>() <= static_cast<double>(fork_->step)) {
         return ctx.text.format("runs.fork.steps", {{"first", ctx.text.number(fork_->step + 1)}});
     }
     return {};
@@ -763,6 +770,9 @@ std::string RunForm::complaints(const Context& ctx) const {
         if (!error.empty()) {
             text += (text.empty() ? "" : "\n") + ctx.text.message(error);
         }
+    }
+    if (const std::string problem = fork_problem(ctx); !problem.empty()) {
+        text += (text.empty() ? "" : "\n") + problem;
     }
     return text;
 }

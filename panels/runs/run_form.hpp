@@ -88,6 +88,8 @@ class RunForm {
     void paste(ui::Context& ctx);
     void keep_fixed(const ui::Context& ctx);
     std::string why_not_start(const ui::Context& ctx) const;
+    /// Why the fork can't begin where it should; empty when it can, and of a new run.
+    std::string fork_problem(const ui::Context& ctx) const;
     void start(ui::Context& ctx);
 
     bool experiment() const { return experiment_.on && !fork_; }

@@ -8,6 +8,7 @@
 #include "panels/ui/plot_marks.hpp"
 #include "panels/ui/plot_parts.hpp"
 #include "panels/ui/text_layout.hpp"
+#include "panels/ui/units.hpp"
 #include "panels/ui/widgets.hpp"
 
 namespace moescope::panels {
@@ -500,7 +501,7 @@ std::vector<Series> StepPlot::series(const Context& ctx, const StepPlotSpec& spe
         std::string name = curve.name.empty() ? file_part(curve.key) : curve.name;
         // The file holds the column's own unit, not the one of the axis: bytes, not MiB.
         if (curve.unit_key != nullptr && curve.scale == 1) {
-            name += ctx.text.format("common.in_brackets", {{"text", ctx.text(curve.unit_key)}});
+            name += ui::in_brackets(ctx.text, ctx.text(curve.unit_key));
         }
         all.push_back({std::move(name), *curve.x, *curve.y});
     }
@@ -509,8 +510,8 @@ std::vector<Series> StepPlot::series(const Context& ctx, const StepPlotSpec& spe
 
 Drawing StepPlot::drawing(const Context& ctx, const TrainingRun& run, const StepPlotSpec& spec) const {
     Drawing drawing;
-    drawing.title = run.name + ctx.text("common.colon") + ctx.text(spec.key) +
-                    ctx.text.format("common.in_brackets", {{"text", ctx.text(spec.unit_key)}});
+    drawing.title =
+        run.name + ctx.text("common.colon") + ctx.text(spec.key) + ui::in_brackets(ctx.text, ctx.text(spec.unit_key));
     drawing.x_name = ctx.text("training.axis.step");
     drawing.x_min = shown_min_;
     drawing.x_max = shown_max_;

@@ -9,6 +9,7 @@
 #include "panels/ui/plot_parts.hpp"
 #include "panels/ui/plot_tools.hpp"
 #include "panels/ui/text_layout.hpp"
+#include "panels/ui/units.hpp"
 #include "panels/ui/widgets.hpp"
 
 namespace moescope::panels {
@@ -257,7 +258,7 @@ bool wants_legend(const Chart& chart) {
 
 ChartWords words_of(const ui::Context& ctx, const ChartSpec& spec) {
     ChartWords words;
-    words.title = spec.title + (spec.unit.empty() ? "" : " (" + spec.unit + ")");
+    words.title = spec.title + ui::in_brackets(ctx.text, spec.unit);
     words.x_name = ctx.text(spec.chart->x_key);
     for (std::size_t s = 0; s < spec.chart->series.size(); ++s) {
         words.series.push_back(series_name(ctx.text, spec.chart->series[s]));

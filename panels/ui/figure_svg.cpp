@@ -36,7 +36,7 @@ void draw_bars(std::string& out, const Chart& chart, const ChartWords& words, co
         }
         const double middle = x(chart.x[i]), high = y(std::max(0.0, bar.value)), low = y(std::min(0.0, bar.value));
         out += svg::rect(middle - half, high, 2 * half, low - high, words.colors.front(),
-                         base::escape_html(words.labels[i] + ": " + tick_text(bar.value, chart.unit)));
+                         base::escape_html(words.labels[i] + " = " + tick_text(bar.value, chart.unit)));
         if (bar.has_interval()) {
             out += fmt::format("<path class='l' stroke='#333' d='M{0:.1f} {1:.1f}L{0:.1f} {2:.1f}'/>", middle,
                                y(bar.low), y(bar.high));

@@ -61,6 +61,10 @@ bool begin_floating(const Context& ctx, const char* name, bool& open, const Floa
         ImGui::SetNextWindowClass(&dialog);
     }
     const bool visible = ImGui::Begin(name, &open, flags | window.flags);
+    if (ImGui::IsWindowAppearing()) {
+        // The keyboard is at its first item, but a person has not gone there: nothing is explained yet.
+        ImGui::SetNavCursorVisible(false);
+    }
     if (escape_closes(ctx, window.at_once)) {
         open = false;
     }

@@ -6,6 +6,7 @@
 #include "panels/ui/figure_svg.hpp"
 #include "panels/ui/figure_text.hpp"
 #include "panels/ui/text_layout.hpp"
+#include "panels/ui/units.hpp"
 #include "panels/ui/widgets.hpp"
 
 namespace moescope::panels {
@@ -186,7 +187,7 @@ void MapView::draw_menu(ui::Context& ctx, const MapSpec& spec, ImVec2 min, ImVec
         spec.menu(*about_);
     }
     const auto words = [&] {
-        return MapWords{spec.title + (spec.unit.empty() ? "" : " (" + spec.unit + ")"), ctx.text(spec.map->row_key),
+        return MapWords{spec.title + ui::in_brackets(ctx.text, spec.unit), ctx.text(spec.map->row_key),
                         ctx.text(spec.map->column_key), ticks_of(ctx, spec, 0.04)};
     };
     draw_export_items(ctx, {.name = spec.file,

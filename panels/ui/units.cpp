@@ -41,6 +41,10 @@ std::string percent_text(const Language& text, double fraction) {
     return text.number(fraction * 100, 3) + " %";
 }
 
+std::string in_brackets(const Language& text, const std::string& inner) {
+    return inner.empty() ? inner : text.format("common.in_brackets", {{"text", inner}});
+}
+
 namespace {
 
 std::string local_time(std::uint64_t time_ns, const char* format) {

@@ -14,4 +14,7 @@ std::string percent_text(const Language& text, double fraction);    ///< "34 %"
 std::string clock_text(std::uint64_t time_ns);                      ///< wall clock, "14:03:21"
 std::string moment_text(std::uint64_t time_ns);                     ///< wall clock, "2026-11-29 14:03:21"
 
+/// " (text)" as the language writes it; nothing for an empty text.
+std::string in_brackets(const Language& text, const std::string& inner);
+
 }  // namespace moescope::ui

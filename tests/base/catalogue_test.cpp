@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "base/messages.hpp"
+#include "base/settings.hpp"
 #include "tests/paths.hpp"
 
 namespace {
@@ -178,6 +179,11 @@ TEST(Catalogue, SentencesWithinSentences) {
     EXPECT_EQ(messages.translate(
                   say("gradient norm is {} in {}", marked("infinite"), say("layer {} {}", 3, marked("experts")))),
               "梯度范数为无穷大，位于第 3 层的专家");
+    EXPECT_EQ(messages.translate(say("{} must be a multiple of {}",
+                                     say("{} ({})", moescope::base::setting_path("model", "experts"), 16),
+                                     say("{} ({})", moescope::base::setting_path("model", "router_groups"), 3))),
+              "每层专家数（E）（16）必须是专家组数（3）的倍数");
+    EXPECT_EQ(moescope::base::setting_path("model", "experts").english(), "model.experts") << "as in the file";
     EXPECT_EQ(messages.translate(say("run {} is not active; it is {}", 4, Sentence("done", {}))),
               "运行 4 没有在进行；状态为已完成");
     EXPECT_EQ(messages.translate(say("the journal file {} can't be written: {}; make room on the disk", "/s/1",

@@ -1,5 +1,6 @@
 // The Chinese texts, all of them: one term for one thing, and blanks between Chinese and Latin writing.
 #include <array>
+#include <cctype>
 #include <filesystem>
 #include <fstream>
 #include <functional>
@@ -7,6 +8,8 @@
 #include <nlohmann/json.hpp>
 #include <sstream>
 #include <string>
+#include <string_view>
+#include <vector>
 
 #include "base/utf8.hpp"
 #include "tests/paths.hpp"
@@ -41,6 +44,14 @@ constexpr std::array kTerms{
     Term{"planned", "待运行", "计划中", ""},
     Term{"planned memory", "预计内存", "规划内存", ""},
     Term{"viewer", "客户端", "观看者", ""},
+    Term{"last checkpoint", "最后的检查点", "最近的检查点", ""},
+    Term{"last checkpoint", "最后的检查点", "最近的完整检查点", ""},
+    Term{"left", "剩余", "还剩", ""},
+    Term{"left", "剩余", "还需", "还需要"},
+    Term{"stopped at the limit of tokens", "达到长度上限", "达到词元上限", ""},
+    Term{"held-out", "英文留出集", "留出英文", ""},
+    Term{"held-out", "中文留出集", "留出中文", ""},
+    Term{"first start", "首次启动", "第一次启动", ""},
     Term{"pairs", "配对数", "不一致对", ""},
     Term{"you", "您", "你", "你是谁"},
 };
@@ -113,6 +124,40 @@ TEST(ChineseTexts, BlanksStandBetweenChineseAndLatinWriting) {
             const bool touch = (base::is_han(code[i]) && latin(code[i + 1]) && !(prompt && code[i + 1] <= U'9')) ||
                                (latin(code[i]) && base::is_han(code[i + 1]) && !(prompt && code[i] <= U'9'));
             EXPECT_FALSE(touch) << name << ": " << base::encode_utf8(code.substr(i, 2)) << " in " << text;
+        }
+    });
+}
+
+/// Beside Chinese writing stand the full-width marks, but for what is code or a formula: "P(专家)", "层:专家", a link.
+TEST(ChineseTexts, MarksBesideChineseWritingAreFullWidth) {
+    const std::string code_words = "checkpoint:运行|运行:步数|运行:now|层:专家";
+    each_chinese_text([&](const std::string& name, const std::string& text) {
+        const std::u32string code = base::decode_utf8_lossy(text);
+        const auto han = [&](std::size_t i) { return i < code.size() && base::is_han(code[i]); };
+        const auto called = [&](std::size_t i) {  // "P(", "ln(", "](": a formula, a function, a link
+            const char32_t before = i > 0 ? code[i - 1] : U' ';
+            return (before < 0x80 && std::isalnum(static_cast<unsigned char>(before)) != 0) || before == U']' ||
+                   before == U'.';
+        };
+        std::vector<bool> open;  // brackets: whether they are those of a call
+        for (std::size_t i = 0; i < code.size(); ++i) {
+            if (std::u32string_view(U":;(),?!").find(code[i]) == std::u32string_view::npos) {
+                continue;
+            }
+            bool of_code = false;
+            if (code[i] == U'(') {
+                open.push_back(of_code = called(i));
+            } else if (code[i] == U')' && !open.empty()) {
+                of_code = open.back();
+                open.pop_back();
+            } else if (code[i] == U':') {
+                of_code = is_within(text, base::encode_utf8(code.substr(0, i)).size(), ":", code_words);
+            }
+            const bool blank_follows = i + 1 < code.size() && code[i + 1] == U' ';
+            const bool blank_before = i > 1 && code[i - 1] == U' ' && code[i] == U'(';
+            const bool beside =
+                (i > 0 && han(i - 1)) || han(i + 1) || (blank_follows && han(i + 2)) || (blank_before && han(i - 2));
+            EXPECT_TRUE(of_code || !beside) << name << ": " << base::encode_utf8(code.substr(i, 1)) << " in " << text;
         }
     });
 }

@@ -1,6 +1,7 @@
 // Compare and Probe on sessions that have comparisons and probes already: what the pickers, the history and the line
 // above the answers say, what typing leaves, and what is readable in a small window.
 #include <algorithm>
+#include <cmath>
 #include <imgui_internal.h>
 #include <set>
 
@@ -155,6 +156,13 @@ void pickers_of_each_session(Harness& h, ImGuiTestContext* ctx) {
     ctx->ItemClick(compare("compare.more").c_str());
     ctx->Yield(3);
     IM_CHECK(enabled(ctx, compare("compare.fewer")));
+    // The third one is another model.
+    const ImRect third = ctx->ItemInfo("//###panel.compare/$$2/###compare.model").RectFull;
+    std::string added;
+    for (const ScreenLine& line : h.screen(ctx)) {
+        added += line.window == "panel.compare" && third.Contains(line.middle()) ? line.text : "";
+    }
+    IM_CHECK_NE(added.find("Gemma"), std::string::npos);
     ctx->ItemClick(compare("compare.fewer").c_str());
     go_back(h, ctx);
 }
@@ -182,7 +190,139 @@ void earlier_prompts_of_a_session(Harness& h, ImGuiTestContext* ctx) {
     IM_CHECK_STR_EQ(prompt(ctx).c_str(), "Third?");
     ctx->ItemClick(compare("compare.newer").c_str());
     IM_CHECK_STR_EQ(prompt(ctx).c_str(), "Mine, half writ");
+    // The newest prompt stands before another one already: it is the newest all the same.
+    IM_CHECK(open(h, ctx, asked(h, "again", {kQwen, kSmol}, {"Again?", "Other?", "Again?"}), 6));
+    show_compare(h, ctx);
+    IM_CHECK_STR_EQ(prompt(ctx).c_str(), "Again?");
+    IM_CHECK(!enabled(ctx, compare("compare.newer")));
+    IM_CHECK(enabled(ctx, compare("compare.older")));
+    ctx->ItemClick(compare("compare.older").c_str());
+    IM_CHECK_STR_EQ(prompt(ctx).c_str(), "Other?");
     go_back(h, ctx);
+}
+
+/// What a field holds, as a person would take it out of there.
+std::string held(ImGuiTestContext* ctx, const std::string& ref) {
+    ImGui::SetClipboardText("");
+    ctx->ItemInput(ref.c_str());
+    ctx->KeyPress(ImGuiMod_Ctrl | ImGuiKey_A);
+    ctx->KeyPress(ImGuiMod_Ctrl | ImGuiKey_C);
+    ctx->KeyPress(ImGuiKey_Escape);
+    ctx->Yield(2);
+    return ImGui::GetClipboardText();
+}
+
+/// Choosing an earlier comparison brings back what it was asked with.
+void an_earlier_comparison_with_its_settings(Harness& h, ImGuiTestContext* ctx) {
+    const fs::path folder = h.folder() / "settings-of-old";
+    {
+        WrittenSession session(folder, "Zuva", 1);
+        session.compare({kSmol, kQwen}, "First?", true,
+                        {{"seed", 31}, {"temperature", 0.5}, {"max_tokens", 30}, {"system", "You are a pirate."}});
+        session.compare({kQwen, kSmol}, "Second?", true, {{"seed", 1}, {"max_tokens", 200}});
+    }
+    IM_CHECK(open(h, ctx, folder, 4));
+    show_compare(h, ctx);
+    h.workbench().command("compare.max_tokens=200");
+    h.workbench().selection().generation = h.snapshot().generations.begin()->first;
+    ctx->Yield(4);
+    IM_CHECK_STR_EQ(prompt(ctx).c_str(), "First?");
+    IM_CHECK(picked(h, ctx, "SmolLM2", "Qwen2.5"));
+    IM_CHECK_EQ(held(ctx, compare("compare.max_tokens")), "30");
+    IM_CHECK_EQ(held(ctx, compare("compare.seed")), "31");
+    IM_CHECK_EQ(held(ctx, compare("compare.temperature")), "0.5");
+    IM_CHECK(says(h, ctx, "panel.compare", "System text: chosen"));
+    h.workbench().selection().generation = h.snapshot().generations.rbegin()->first;
+    ctx->Yield(4);
+    IM_CHECK_EQ(held(ctx, compare("compare.max_tokens")), "200");
+    IM_CHECK(!ctx->ItemExists(compare("compare.temperature").c_str()));
+    IM_CHECK(says(h, ctx, "panel.compare", "System text: the model's own"));
+    go_back(h, ctx);
+}
+
+/// What is no number in range is said, and the old one stays.
+void numbers_out_of_range(Harness& h, ImGuiTestContext* ctx) {
+    h.settle(ctx);
+    show_compare(h, ctx);
+    h.workbench().command("compare.max_tokens=200");
+    ctx->ItemInput(compare("compare.max_tokens").c_str());
+    ctx->KeyCharsReplaceEnter("99999");
+    ctx->Yield(3);
+    IM_CHECK(says(h, ctx, "panel.compare", "\"99999\" is not a number between 1 and 8,192; the old value stays."));
+    IM_CHECK_EQ(held(ctx, compare("compare.max_tokens")), "200");
+    ctx->ItemInput(compare("compare.max_tokens").c_str());
+    ctx->KeyCharsReplaceEnter("64");
+    ctx->Yield(3);
+    IM_CHECK_EQ(words(h, ctx, "panel.compare").find("isnotanumber"), std::string::npos);
+    IM_CHECK_EQ(held(ctx, compare("compare.max_tokens")), "64");
+    h.workbench().command("compare.max_tokens=200");
+    show_probe(h, ctx);
+    ctx->ItemInput(item("probe", "probe.draws").c_str());
+    ctx->KeyCharsReplaceEnter("21");
+    ctx->Yield(3);
+    IM_CHECK(says(h, ctx, "panel.probe", "\"21\" is not a number between 1 and 20; the old value stays."));
+    IM_CHECK_EQ(held(ctx, item("probe", "probe.draws")), "1");
+}
+
+/// The legend says what is drawn: of two answers each has its own words underlined, of three one is the base.
+void legends_of_differences(Harness& h, ImGuiTestContext* ctx) {
+    const auto shown = [&](const char* name, const std::vector<std::string>& models) {
+        if (!open(h, ctx, asked(h, name, models, {"Is water wet?"}), models.size())) {
+            return std::string();
+        }
+        show_compare(h, ctx);
+        ctx->ItemClick(compare("compare.difference").c_str());
+        ctx->Yield(20);
+        return words(h, ctx, "panel.compare");
+    };
+    const std::string two = shown("diff-2", {kQwen, kSmol});
+    IM_CHECK_NE(two.find("onlyinthisanswer"), std::string::npos);
+    IM_CHECK_EQ(two.find("struck"), std::string::npos);
+    const std::string three = shown("diff-3", {kQwen, kSmol, kGemma});
+    IM_CHECK_NE(three.find("struckthrough"), std::string::npos);
+    // In a small window every column has its Copy, also those that can become the base.
+    h.platform().set_size(900, 600);
+    ctx->Yield(6);
+    ImGuiWindow* panel = ctx->GetWindowByRef("//###panel.compare");
+    ImGui::SetScrollY(panel, panel->ScrollMax.y);
+    ctx->Yield(3);
+    std::vector<float> copies;  // where they stand
+    for (const ScreenLine& line : h.screen(ctx)) {
+        if (line.window == "panel.compare" && squeezed(line.text) == "Copy") {
+            copies.push_back(line.middle().y);
+        }
+    }
+    IM_CHECK_EQ(copies.size(), std::size_t{3});
+    IM_CHECK_LT(std::fabs(copies[0] - copies[1]) + std::fabs(copies[0] - copies[2]), 2.0f);
+    go_back(h, ctx);
+}
+
+/// With several tasks in a small window each that is shown can be cancelled, and the others are behind a button.
+void tasks_in_a_small_window(Harness& h, ImGuiTestContext* ctx) {
+    h.settle(ctx);
+    if (!h.has_models()) {
+        ctx->LogWarning("skipped: the two models are not in the library");
+        return;
+    }
+    h.platform().set_size(900, 600);
+    for (int i = 0; i < 4; ++i) {
+        h.workbench().client().send(
+            "generate.start", {{"model", kSmol}, {"prompt", "Tell story " + std::to_string(i)}, {"max_tokens", 300}});
+    }
+    IM_CHECK(h.wait(ctx, 120, [&] { return h.snapshot().tasks.size() >= 4; }));
+    const ImGuiWindow* status = ctx->GetWindowByRef("//###status");
+    IM_CHECK(ctx->ItemExists("//###status/**/###cancel"));
+    IM_CHECK(ctx->ItemExists("//###status/###task.more"));
+    for (const char* button : {"//###status/**/###cancel", "//###status/###task.more"}) {
+        const ImRect rect = ctx->ItemInfo(button).RectFull;
+        IM_CHECK_LT(rect.Max.x, status->InnerRect.Max.x);
+    }
+    for (const auto& task : std::vector<client::Task>(h.snapshot().tasks)) {
+        h.workbench().client().send("generate.cancel", {{"run", task.run}});
+    }
+    IM_CHECK(h.wait(ctx, 120, [&] { return h.snapshot().tasks.empty(); }));
+    h.platform().set_size(1280, 720);
+    ctx->Yield(4);
 }
 
 void escape_keeps_what_was_typed(Harness& h, ImGuiTestContext* ctx) {
@@ -543,6 +683,10 @@ void register_answers(Harness& harness) {
     };
     add("each session has the models that it asked last", pickers_of_each_session);
     add("earlier prompts of a session that was opened again", earlier_prompts_of_a_session);
+    add("an earlier comparison with its settings", an_earlier_comparison_with_its_settings);
+    add("numbers out of range are said", numbers_out_of_range);
+    add("legends of differences, and Copy in every column", legends_of_differences);
+    add("tasks in a small window can be cancelled", tasks_in_a_small_window);
     add("Escape keeps what was typed", escape_keeps_what_was_typed);
     add("numbers that are not known are not shown", unknown_numbers);
     add("tokens and speed while an answer is written", numbers_of_an_answer_on_the_way);

@@ -94,6 +94,18 @@ TEST(Languages, EveryKeyIsUsed) {
     }
 }
 
+/// "名称: 值" has a mark of the other language: what is put together takes common.colon and its like.
+TEST(Languages, MarksBetweenTextsAreThoseOfTheLanguage) {
+    const std::string code = sources();
+    static const std::regex mark(R"re(.*"(: |; | \()".*)re");
+    std::istringstream lines(code);
+    for (std::string line; std::getline(lines, line);) {
+        const std::size_t begin = line.find_first_not_of(' ');
+        const bool comment = begin != std::string::npos && line.compare(begin, 2, "//") == 0;
+        EXPECT_FALSE(!comment && std::regex_match(line, mark)) << line;
+    }
+}
+
 TEST(Languages, NamesInTheListOfModelsAreTranslated) {
     std::ifstream in(kAssets / "models.json");
     const nlohmann::json list = nlohmann::json::parse(in);

@@ -498,6 +498,13 @@ void fork_a_run(Harness& h, ImGuiTestContext* ctx) {
     // No step is left for the fork: Start waits for more.
     type_value(ctx, "steps", std::to_string(from).c_str());
     IM_CHECK(h.wait(ctx, 20, [&] { return !can_start(ctx); }));
+    const std::string reason =
+        squeezed(h.workbench().text().format("runs.fork.steps", {{"first", h.workbench().text().number(from + 1)}}));
+    std::string said;
+    for (const ScreenLine& line : h.screen(ctx)) {
+        said += line.window == "runs.form" ? squeezed(line.text) : "";
+    }
+    IM_CHECK_NE(said.find(reason), std::string::npos);  // above the plan, not in a tooltip alone
     type_value(ctx, "steps", std::to_string(from + 3).c_str());
     type_value(ctx, "capacity_factor", "1.25");
     type_value(ctx, "learning_rate", "0.002");

@@ -1,6 +1,7 @@
 // What stands above the panels: menus, forms, the palette, the file dialog, and what becomes of work when a person
 // leaves. Pictures of panels.
 #include <algorithm>
+#include <cmath>
 #include <cstdlib>
 #include <fstream>
 #include <imgui_internal.h>
@@ -272,10 +273,13 @@ void save_dialog(Harness& h, ImGuiTestContext* ctx) {
     name_file(ctx, (folder / "pipe.txt").string());
     ctx->Yield(10);
     IM_CHECK(is_open(ctx, "//###files"));
-    name_file(ctx, "/nowhere/at/all.txt");
+    name_file(ctx, (folder / "later" / "all.txt").string());
     ctx->Yield(10);
     IM_CHECK(is_open(ctx, "//###files"));
-    escape(ctx);
+    // Mended elsewhere: Enter tries again.
+    fs::create_directories(folder / "later");
+    ctx->KeyPress(ImGuiKey_Enter);
+    IM_CHECK(h.wait(ctx, 20, [&] { return fs::exists(folder / "later" / "all.txt"); }));
     IM_CHECK(!is_open(ctx, "//###files"));
 }
 
@@ -554,6 +558,138 @@ void small_window(Harness& h, ImGuiTestContext* ctx) {
     ctx->Yield(4);
 }
 
+/// Smaller with the window, as large as before with it, and what a person dragged stays as it was dragged.
+void forms_grow_back(Harness& h, ImGuiTestContext* ctx) {
+    open_form(h, ctx);
+    const auto size = [&] { return ctx->GetWindowByRef("//###runs.form")->SizeFull; };
+    const auto near = [&](ImVec2 wanted) {
+        ctx->LogInfo("%.0f x %.0f, wanted %.0f x %.0f", size().x, size().y, wanted.x, wanted.y);
+        return std::fabs(size().x - wanted.x) < 2 && std::fabs(size().y - wanted.y) < 2;
+    };
+    const auto window = [&](int width, int height) {
+        h.platform().set_size(width, height);
+        ctx->Yield(4);
+    };
+    const ImVec2 usual = size();
+    window(620, 400);
+    IM_CHECK_LT(size().x, usual.x - 20);
+    window(1280, 720);
+    IM_CHECK(near(usual));
+    // Opened in a small window, and again in a large one.
+    escape(ctx);
+    window(620, 400);
+    h.workbench().command("runs.new");
+    ctx->Yield(3);
+    escape(ctx);
+    window(1280, 720);
+    h.workbench().command("runs.new");
+    ctx->Yield(3);
+    IM_CHECK(near(usual));
+    const ImVec2 dragged = {usual.x - 60, usual.y - 90};
+    ImGui::SetWindowSize(ctx->GetWindowByRef("//###runs.form"), dragged);
+    ctx->Yield(3);
+    window(620, 400);
+    window(1280, 720);
+    IM_CHECK(near(dragged));
+    ImGui::SetWindowSize(ctx->GetWindowByRef("//###runs.form"), usual);
+    ctx->Yield(3);
+    escape(ctx);
+}
+
+/// Opened by keys, a form has the keyboard at its first field and explains nothing yet.
+void no_tooltip_on_opening(Harness& h, ImGuiTestContext* ctx) {
+    h.settle(ctx);
+    ctx->MouseMoveToPos({4, 300});
+    ctx->KeyPress(ImGuiKey_Tab);  // the keyboard is in use
+    ctx->KeyPress(ImGuiMod_Ctrl | ImGuiMod_Shift | ImGuiKey_R);
+    ctx->Yield(3);
+    IM_CHECK(is_open(ctx, "//###runs.form"));
+    ctx->SleepNoSkip(1.0f, 1.0f / 30);
+    for (const ImGuiWindow* window : ImGui::GetCurrentContext()->Windows) {
+        IM_CHECK((window->Flags & ImGuiWindowFlags_Tooltip) == 0 || !window->Active || window->Hidden);
+    }
+    escape(ctx);
+}
+
+/// The keys of a layout bring the panel that it is about to the front, also where that layout is on show already.
+void keys_of_the_layouts(Harness& h, ImGuiTestContext* ctx) {
+    h.settle(ctx);
+    h.workbench().command("view.layout_reset");
+    ctx->Yield(6);
+    h.workbench().show_panel("manual");
+    ctx->Yield(6);
+    IM_CHECK(in_front(ctx, "//###panel.manual"));
+    ctx->KeyPress(ImGuiMod_Ctrl | ImGuiKey_1);
+    ctx->Yield(6);
+    IM_CHECK(in_front(ctx, "//###panel.training"));
+    h.workbench().show_panel("manual");
+    ctx->Yield(6);
+    ctx->KeyPress(ImGuiMod_Ctrl | ImGuiKey_3);
+    ctx->Yield(8);
+    IM_CHECK(in_front(ctx, "//###panel.probe"));
+    h.workbench().show_panel("models");
+    ctx->Yield(6);
+    ctx->KeyPress(ImGuiMod_Ctrl | ImGuiKey_1);
+    ctx->Yield(8);
+    IM_CHECK(in_front(ctx, "//###panel.training"));
+    IM_CHECK(h.workbench().panel_visible("manual"));  // as it was left, but behind
+    ctx->KeyPress(ImGuiMod_Ctrl | ImGuiKey_3);
+    ctx->Yield(8);
+    IM_CHECK(in_front(ctx, "//###panel.probe"));
+    h.workbench().show_panel("manual", false);
+    h.workbench().set_layout("training");
+    ctx->Yield(4);
+    h.workbench().show_panel("manual", false);
+}
+
+/// In the dialog for sessions: Enter where nothing is chosen opens no folder that is none, a path may be typed or
+/// pasted into the list, and the next time it begins where it was left.
+void session_dialog(Harness& h, ImGuiTestContext* ctx) {
+    h.settle(ctx);
+    const fs::path session = h.workbench().session(), folder = h.folder() / "places";
+    fs::create_directories(folder / "deep" / "inner");
+    const auto open = [&] {
+        h.workbench().command("file.open_session");
+        return dialog_ready(h, ctx);
+    };
+    const auto shows = [&](const char* entry) {
+        return h.wait(ctx, 10,
+                      [&] { return ctx->ItemExists((std::string("//###files/**/###entry.") + entry).c_str()); });
+    };
+    const auto& recent = h.workbench().settings().folders.recent;
+    IM_CHECK(std::find(recent.begin(), recent.end(), session.parent_path().string()) != recent.end());
+    IM_CHECK(open());
+    const std::uint64_t told = h.workbench().notices().count();
+    list_has_focus(ctx);
+    ctx->KeyChars(folder.c_str());
+    ctx->Yield(2);
+    ctx->KeyPress(ImGuiKey_Enter);
+    IM_CHECK(shows("deep"));
+    list_has_focus(ctx);
+    ctx->KeyPress(ImGuiKey_Enter);  // nothing is chosen, and this is no session: said here, and it stays open
+    ctx->Yield(10);
+    IM_CHECK(is_open(ctx, "//###files"));
+    std::string said;
+    for (const ScreenLine& line : h.screen(ctx)) {
+        said += line.window == "files" ? squeezed(line.text) : "";
+    }
+    IM_CHECK_NE(said.find(squeezed(h.workbench().text().format("files.no_session", {{"what", folder.string()}}))),
+                std::string::npos);
+    IM_CHECK_EQ(h.workbench().notices().count(), told);
+    list_has_focus(ctx);
+    ImGui::SetClipboardText((folder / "deep/").c_str());
+    ctx->KeyPress(ImGuiMod_Ctrl | ImGuiKey_V);
+    ctx->Yield(2);
+    ctx->KeyPress(ImGuiKey_Enter);
+    IM_CHECK(shows("inner"));
+    escape(ctx);
+    IM_CHECK(!is_open(ctx, "//###files"));
+    IM_CHECK(open());
+    IM_CHECK(shows("inner"));
+    escape(ctx);
+    IM_CHECK_EQ(h.workbench().session(), session);
+}
+
 /// With large letters in a small window the plots are still there, of a size to read.
 void plots_in_a_small_window(Harness& h, ImGuiTestContext* ctx) {
     h.ensure_training(ctx);
@@ -645,6 +781,10 @@ void register_window(Harness& harness) {
     add("the file dialog is whole in a small window", dialog_in_a_small_window);
     add("closing a form leads back to where it was opened", back_from_a_form);
     add("forms and menus stay inside a small window", small_window);
+    add("forms grow back with the window", forms_grow_back);
+    add("a form that opens explains nothing yet", no_tooltip_on_opening);
+    add("the keys of the layouts bring their panel to the front", keys_of_the_layouts);
+    add("the dialog for sessions takes paths and says what is none", session_dialog);
     add("plots scroll in a small window", plots_in_a_small_window);
     add("a new session where something was run, however little", new_session);
     add("closing while training is said and done", leave_while_training);

@@ -140,19 +140,19 @@ void WrittenSession::comparison(int columns) {
     compare(models, sentence(5));
 }
 
-void WrittenSession::compare(const std::vector<std::string>& models, const std::string& prompt, bool ended) {
+void WrittenSession::compare(const std::vector<std::string>& models, const std::string& prompt, bool ended,
+                             const json& asked) {
     const std::string group = word() + std::to_string(random_());
     for (const std::string& model : models) {
         const std::uint32_t run = session_->new_run("generate", model);
-        put(RecordType::run_started, {{"run", run},
-                                      {"kind", "generate"},
-                                      {"name", model},
-                                      {"manifest",
-                                       {{"model", model},
-                                        {"prompt", prompt},
-                                        {"group", group},
-                                        {"seed", 100 + random_() % 900},
-                                        {"temperature", 0}}}});
+        json manifest = {{"model", model},
+                         {"prompt", prompt},
+                         {"group", group},
+                         {"seed", 100 + random_() % 900},
+                         {"temperature", 0}};
+        manifest.update(asked);
+        put(RecordType::run_started,
+            {{"run", run}, {"kind", "generate"}, {"name", model}, {"manifest", std::move(manifest)}});
         protocol::TokenBatch batch;
         batch.run = run;
         std::string text;

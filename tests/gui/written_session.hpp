@@ -25,8 +25,10 @@ class WrittenSession {
     /// scores, by a router like DeepSeek's; each letter takes the next run numbers. Runs of
     /// the same kind have the same sizes in every session, so that nothing but their contents tells them apart.
     void write(const std::string& runs);
-    /// A comparison of these models. Not `ended`: their answers are being written.
-    void compare(const std::vector<std::string>& models, const std::string& prompt, bool ended = true);
+    /// A comparison of these models. Not `ended`: their answers are being written. `asked`: what else the manifests
+    /// say.
+    void compare(const std::vector<std::string>& models, const std::string& prompt, bool ended = true,
+                 const nlohmann::json& asked = nlohmann::json::object());
 
  private:
     void put(protocol::RecordType type, const std::vector<std::byte>& body);

@@ -590,6 +590,9 @@ std::vector<protocol::ModelEntry> Service::models_of(const RunStatus& run) {
         protocol::ModelEntry model = common;
         model.name = history::to_text({run.run, Which::now, 0});
         model.origin = say("in training, as it is now");
+        if (run.checkpoints.empty()) {  // it can be asked all the same: that saves one
+            model.state = protocol::ModelState::untrained;
+        }
         list.push_back(std::move(model));
     }
     for (auto step = run.checkpoints.rbegin(); step != run.checkpoints.rend(); ++step) {

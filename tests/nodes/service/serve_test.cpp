@@ -112,7 +112,10 @@ TEST_F(Serve, AnswersOfTheModelInTraining) {
             return list == names;
         };
     };
-    bench.wait("the run as a model", offered({name + ":now"}));
+    const auto begun = bench.wait("the run as a model", offered({name + ":now"}));
+    for (const auto& model : begun->models) {
+        EXPECT_TRUE(!model.trained_here || model.state == protocol::ModelState::untrained) << "nothing is saved yet";
+    }
     step_to(3);
     const auto third = ask(name + ":now");
     EXPECT_EQ(third->model, name + ":3");
