@@ -11,7 +11,6 @@
 #include "panels/node/library.hpp"
 #include "panels/routing/agreement.hpp"
 #include "panels/routing/change_list.hpp"
-#include "panels/routing/routed_runs.hpp"
 #include "panels/ui/text_layout.hpp"
 #include "panels/ui/widgets.hpp"
 #include "routing/figures/figure_job.hpp"
@@ -139,12 +138,14 @@ std::string source_lines(const ui::Context& ctx, const RunRouting& routing,
     return lines;
 }
 
-/// Without what says nothing: keys of other things, flags that are off.
-json only_of_text(const json& parameters) {
+/// What of parameters, or of a manifest, says which text is read; without what says nothing.
+json only_of_text(const json& value) {
+    const json& from = base::member(value, "from");  // of an answer that is read again
     json text = json::object();
     for (const char* key : {"text", "data", "tokens", "run", "item", "language", "draw", "chat"}) {
-        if (const json& value = base::member(parameters, key); !value.is_null() && value != json(false)) {
-            text[key] = value;
+        const json& one = base::member(from.is_object() ? from : value, key);
+        if (!one.is_null() && one != json(false)) {
+            text[key] = one;
         }
     }
     return text;
@@ -152,12 +153,13 @@ json only_of_text(const json& parameters) {
 
 /// The run has read what the parameters name, with the same model and the same changes.
 bool agrees(const client::Snapshot& snapshot, const RouteRun& run, const json& parameters) {
-    const std::optional<RoutedRun> routed = routed_run(snapshot, run.id);
-    if (run.what != RouteRun::What::read || run.state == history::RunState::failed || !routed ||
-        run.model != base::text_of(parameters, "model") || only_of_text(routed->text) != only_of_text(parameters)) {
+    const auto routing = snapshot.routing.find(run.id);
+    if (run.what != RouteRun::What::read || run.state == history::RunState::failed ||
+        routing == snapshot.routing.end() || run.model != base::text_of(parameters, "model") ||
+        only_of_text(run.manifest) != only_of_text(parameters)) {
         return false;
     }
-    const json &changes = routed->routing->interventions, &wanted = base::member(parameters, "interventions");
+    const json &changes = routing->second->interventions, &wanted = base::member(parameters, "interventions");
     // A set is in the name of the model.
     const bool by_name = !model_with_set(snapshot, run.model).set.empty();
     return by_name || changes == wanted || (changes.empty() && wanted.empty());
