@@ -6,11 +6,14 @@ namespace {
 using client::Link;
 using history::RunState;
 
-/// The newest training run that stands still because its node stopped.
+/// The newest training run that stands still because its node stopped. One of an experiment goes on by itself.
 const history::TrainingRun* stranded(const client::Snapshot& snapshot) {
     const bool crashed = snapshot.link.state == Link::State::crashed;
     for (auto it = snapshot.training.rbegin(); it != snapshot.training.rend(); ++it) {
         const RunState state = it->second->state;
+        if (snapshot.experiments.count(history::experiment_place(it->second->manifest).number) != 0) {
+            continue;
+        }
         if (state == RunState::interrupted || (crashed && (state == RunState::running || state == RunState::paused))) {
             return it->second.get();
         }

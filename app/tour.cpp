@@ -55,6 +55,7 @@ class Tour {
     void save_checkpoint();
     void inspect_experts();
     void stop_training();
+    void compare_runs();
     void compare_english();
     void compare_chinese();
     void cancel_comparison();
@@ -252,6 +253,31 @@ void Tour::inspect_experts() {
 void Tour::stop_training() {
     command("run.stop");
     wait(60, "a stopped run", [this] { return training().state == RunState::stopped; });
+}
+
+/// The example experiment: four balancings of one model, one after the other, then over each other.
+void Tour::compare_runs() {
+    const std::size_t before = workbench_.snapshot().experiments.size();
+    command("overlay.example");
+    wait(60, "the example experiment", [&] { return workbench_.snapshot().experiments.size() > before; });
+    const std::vector<history::Experiment::Run> runs = workbench_.snapshot().experiments.rbegin()->second->runs;
+    const auto run_of = [&](std::size_t i) { return workbench_.snapshot().training.at(runs[i].run); };
+    wait(1800, "the end of all its runs", [&] {
+        return std::all_of(runs.begin(), runs.end(), [&](const history::Experiment::Run& run) {
+            const auto found = workbench_.snapshot().training.find(run.run);
+            return found != workbench_.snapshot().training.end() && found->second->state == RunState::done;
+        });
+    });
+    const auto first_loss = [&](std::size_t i) { return (*run_of(i))[&base::StepValues::cross_entropy][0]; };
+    check(first_loss(0) == first_loss(1) && first_loss(0) == first_loss(2),
+          "runs of one seed begin with equal weights and an equal batch");
+    command("view.layout_compare");
+    workbench_.show_panel("overlay");
+    for (const char* view : {"table", "maps", "curves"}) {
+        command(std::string("overlay.view=") + view);
+        picture(std::string("runs-compared-") + view);
+    }
+    workbench_.show_panel("overlay", false);
 }
 
 /// Generations of one comparison.
@@ -453,6 +479,7 @@ int Tour::run() {
                                   Step{"checkpoint", &Tour::save_checkpoint},
                                   Step{"expert load", &Tour::inspect_experts},
                                   Step{"stop training", &Tour::stop_training},
+                                  Step{"four balancings over each other", &Tour::compare_runs},
                                   Step{"compare, English prompt", &Tour::compare_english},
                                   Step{"cancel a comparison", &Tour::cancel_comparison},
                                   Step{"compare, Chinese prompt", &Tour::compare_chinese},

@@ -152,7 +152,7 @@ bool add_vocabulary(GgufValues& values, const GgufExportOptions& options, const 
         return false;
     }
     values.insert(values.end(), std::make_move_iterator(more->begin()), std::make_move_iterator(more->end()));
-    report.notes.insert(report.notes.end(), vocabulary.notes.begin(), vocabulary.notes.end());
+    report.notes.insert(report.notes.end(), vocabulary.gguf_notes.begin(), vocabulary.gguf_notes.end());
     if (vocabulary.composes) {
         report.notes.emplace_back(
             "The tokenizer composes letters and their accents (NFC), which llama.cpp does not: a text with accents "

@@ -127,7 +127,7 @@ std::optional<GgufValues> gguf_vocabulary_values(const Vocabulary& vocabulary, c
     }
     GgufValues values;
     if (vocabulary.letters == Vocabulary::Letters::bytes) {
-        put_merges(values, vocabulary, vocabulary.words);
+        put_merges(values, vocabulary, vocabulary.words_in_gguf);
     } else if (const auto results = results_of(vocabulary, numbers); merges_by_score(vocabulary, results, numbers)) {
         put_scores(values, vocabulary, results, wanted);
     } else if (vocabulary.space == Vocabulary::Space::never) {

@@ -4,9 +4,11 @@
 #include <cctype>
 #include <initializer_list>
 #include <limits>
+#include <optional>
 #include <set>
 #include <unordered_map>
 #include <unordered_set>
+#include <utility>
 
 #include "base/foreign_text.hpp"
 #include "base/input_file.hpp"
@@ -119,6 +121,7 @@ class Reader {
         read_post_processor();
         check_bytes();
         check_merges();
+        choose_words();
         return std::move(out_);
     }
 
@@ -316,9 +319,27 @@ class Reader {
             steps.push_back({WordStep::Kind::pattern, kGpt2Pattern, false});
         }
         cut_ = find_word_cut(steps, whole_words_);
-        out_.words = cut_.name;
-        if (!cut_.note.empty()) {
-            out_.notes.push_back(cut_.note);
+    }
+
+    /// Which of libllama's names is used, here and in files.
+    void choose_words() {
+        if (out_.letters == Letters::text) {
+            return;
+        }
+        const bool by_merges = !cut_.exact.empty() && merges_make_every_piece();
+        out_.words = whole_words_ || by_merges ? cut_.exact : std::string();
+        out_.words_in_gguf = whole_words_ && !by_merges ? cut_.exact : cut_.name;
+        if (cut_.exact.empty() || out_.words.empty()) {
+            out_.words = out_.words_in_gguf = cut_.name;
+            if (cut_.if_merges_make_every_piece) {
+                require_pieces_of_merges();
+            }
+        }
+        for (const auto& [name, notes] :
+             {std::pair(&out_.words, &out_.notes), std::pair(&out_.words_in_gguf, &out_.gguf_notes)}) {
+            if (*name == cut_.name && !cut_.note.empty()) {
+                notes->push_back(cut_.note);
+            }
         }
     }
 
@@ -435,17 +456,32 @@ class Reader {
                 throw Error(say("joins digits (merge {}), which libllama would do where the file does not", rank));
             }
         }
-        if (cut_.if_merges_make_every_piece) {
-            std::uint64_t left = kMostComparisons;
-            for (std::size_t id = 0; id < out_.pieces.size(); ++id) {
-                const auto number = static_cast<std::int32_t>(id);
-                if (!is_added_.contains(number) && !comes_of_merges(number, left)) {
-                    throw Error(
-                        say("has the token '{}', which its merges do not make, and ignore_merges {}; libllama "
-                            "knows that way to cut text only the other way round",
-                            shown(piece(number)), whole_words_));
-                }
+    }
+
+    /// The first token that merges do not make of its letters. Throws Error: too much to compare.
+    std::optional<std::int32_t> piece_without_merges() const {
+        std::uint64_t left = kMostComparisons;
+        for (std::size_t id = 0; id < out_.pieces.size(); ++id) {
+            const auto number = static_cast<std::int32_t>(id);
+            if (!is_added_.contains(number) && !comes_of_merges(number, left)) {
+                return number;
             }
+        }
+        return std::nullopt;
+    }
+    bool merges_make_every_piece() const {
+        try {
+            return !piece_without_merges();
+        } catch (const Error&) {
+            return false;
+        }
+    }
+    void require_pieces_of_merges() const {
+        if (const auto one = piece_without_merges()) {
+            throw Error(
+                say("has the token '{}', which its merges do not make, and ignore_merges {}; libllama knows that way "
+                    "to cut text only the other way round",
+                    shown(piece(*one)), whole_words_));
         }
     }
 

@@ -66,6 +66,7 @@ struct Known {
     const char* whole_words = "";  ///< the same where a word that is a piece is taken whole
     const char* note = "";
     bool digits_apart = false;
+    const char* exact = "";  ///< WordCut::exact
 };
 
 const std::vector<Known>& known_cuts() {
@@ -74,7 +75,7 @@ const std::vector<Known>& known_cuts() {
         {{kQwen2}, "qwen2"},
         {{kQwen35}, "qwen35"},
         {{kLlama3}, "dbrx", "llama-bpe"},
-        {{kO200k}, "gpt-4o", "", kAccents},
+        {{kO200k}, "gpt-4o", "", kAccents, false, "granite-embed-multi-97m"},
         {{kTekken}, "", "tekken", kAccents},
         {{kDigits, kGpt2Pattern}, "smollm"},
         {{kThreeDigits, kDeepSeek3Han, kDeepSeek3}, "deepseek-v3"},
@@ -147,6 +148,7 @@ WordCut find_word_cut(const std::vector<WordStep>& steps, bool whole_words) {
     cut.if_merges_make_every_piece = wanted.empty();
     cut.if_digits_stay_apart = known->digits_apart;
     cut.note = known->note;
+    cut.exact = known->exact;
     return cut;
 }
 

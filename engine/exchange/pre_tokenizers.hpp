@@ -29,6 +29,8 @@ struct WordCut {
     /// Merges must not join two digits: libllama leaves them in one word.
     bool if_digits_stay_apart = false;
     std::string note;  ///< where libllama cuts otherwise; empty: nowhere that we know of
+    std::string
+        exact;  ///< another name, without what `note` says, which takes words that are pieces whole; empty: none
 };
 
 /// Recognises the steps by what they do: spellings of a pattern that match the same are one. `whole_words`: the file's

@@ -36,8 +36,9 @@ struct Vocabulary {
 
     Letters letters = Letters::bytes;
     Space space = Space::never;
-    std::string words;      ///< libllama's name of the way to cut a text into words (Letters::bytes): "qwen2"
-    bool composes = false;  ///< letters and their accents become one character first (Unicode's form NFC)
+    std::string words;          ///< libllama's name of the way to cut a text into words (Letters::bytes): "qwen2"
+    std::string words_in_gguf;  ///< the same for files, which other programs read
+    bool composes = false;      ///< letters and their accents become one character first (Unicode's form NFC)
 
     std::vector<std::string> pieces;                            ///< of every token, added ones too
     std::vector<std::pair<std::int32_t, std::int32_t>> merges;  ///< tokens that become one, the first pairs first
@@ -46,6 +47,7 @@ struct Vocabulary {
     std::optional<std::int32_t> unknown;       ///< its token for what no piece holds
     std::map<std::string, std::string> files;  ///< name -> bytes: tokenizer.json and what belongs to it, as read
     std::vector<std::string> notes;            ///< where libllama cuts text in another way than the file says
+    std::vector<std::string> gguf_notes;       ///< where words_in_gguf does
 
     /// The token of exactly this text, an added one first. Looks at all of them.
     std::optional<std::int32_t> find(std::string_view text) const;

@@ -97,17 +97,24 @@ class FigureView {
                 const std::function<Figure()>& empty, const FigureKey& shown_key,
                 std::function<Shown(const Figure&)> show) {
         if (trace != trace_ || figure_key != key_) {
-            begin(ctx, trace, alive, figure_key, empty);
+            begin(ctx, trace, figure_key, empty);
+        }
+        if (trace_->chunks() != chunks_) {
+            chunks_ = trace_->chunks();
+            grown_at_ = ctx.now;
+            if (!job_ && state_ && state_->problem.empty()) {
+                restart(empty);  // it was taken for whole
+            }
         }
         if (job_) {
             state_ = job_->latest();
-            const bool whole = state_->done >= trace_->chunks();
-            if (state_->finished || (!alive && whole)) {
+            const bool whole = state_->done >= chunks_;
+            // Pieces come on a way of their own, some of them behind the end of their run.
+            const bool rests = !alive && whole && ctx.now - grown_at_ > kPatience;
+            if (state_->finished || rests) {
                 dispose(ctx, job_);
-            }
-            // What comes is not told by the node.
-            if (job_) {
-                ctx.draw_within(whole ? 0.5 : 0.1);
+            } else {
+                ctx.draw_within(whole ? 0.5 : 0.1);  // what comes is not told by the node
             }
         }
         if (state_) {
@@ -139,16 +146,22 @@ class FigureView {
  private:
     using Job = routing::FigureJob<Figure>;
 
-    void begin(ui::Context& ctx, const Source& trace, bool alive, const FigureKey& key,
-               const std::function<Figure()>& empty) {
+    static constexpr double kPatience = 3;  ///< seconds without a new piece, after which an ended trace is whole
+
+    void begin(ui::Context& ctx, const Source& trace, const FigureKey& key, const std::function<Figure()>& empty) {
         dispose(ctx, job_);
         trace_ = trace;
         key_ = key;
+        chunks_ = trace->chunks();
+        grown_at_ = ctx.now;
         state_.reset();
         shown_.clear();
         problem_ = {};
+        restart(empty);
+    }
+    void restart(const std::function<Figure()>& empty) {
         try {
-            job_ = std::make_unique<Job>(trace, empty(), alive);
+            job_ = std::make_unique<Job>(trace_, empty(), true);
         } catch (const std::exception& error) {
             problem_ = base::sentence_of(error);
         }
@@ -156,6 +169,8 @@ class FigureView {
 
     Source trace_;
     FigureKey key_{};
+    std::size_t chunks_ = 0;  ///< of the trace, when it was last looked at
+    double grown_at_ = 0;     ///< Context::now when it last had more of them
     std::unique_ptr<Job> job_;
     std::shared_ptr<const typename Job::State> state_;
     Derived<Shown> shown_;

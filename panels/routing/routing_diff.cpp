@@ -64,6 +64,8 @@ class RoutingDiffPanel final : public ui::Panel {
     client::CommandId reading_ = 0;  ///< the route.start that has no answer yet
 
     std::array<std::shared_ptr<const routing::TraceSource>, 2> traces_;
+    std::array<std::size_t, 2> pieces_{};  ///< of the traces, as they were when the job began
+    double begun_at_ = 0;                  ///< Context::now
     std::unique_ptr<routing::ComparisonJob> job_;
     std::shared_ptr<const routing::ComparisonJob::State> state_;
     Derived<DiffShown> shown_;
@@ -185,11 +187,19 @@ void RoutingDiffPanel::draw_reading(Context& ctx, const RoutedRun& first) {
 void RoutingDiffPanel::update(const View& view) {
     const std::array<std::shared_ptr<const routing::TraceSource>, 2> traces = {view.first.routing->trace,
                                                                                view.second.routing->trace};
-    if (traces != traces_) {
+    // Pieces come on a way of their own, some of them behind the end of their run.
+    const std::array<std::size_t, 2> pieces = {traces[0]->chunks(), traces[1]->chunks()};
+    const bool grown = pieces != pieces_ && view.ctx.now - begun_at_ > 1;
+    if (pieces != pieces_) {
+        view.ctx.draw_within(0.5);
+    }
+    if (traces != traces_ || grown) {
         dispose(view.ctx, job_);
         state_.reset();
         shown_.clear();
         traces_ = traces;
+        pieces_ = pieces;
+        begun_at_ = view.ctx.now;
         job_ = std::make_unique<routing::ComparisonJob>(
             traces[0], std::vector<std::shared_ptr<const routing::TraceSource>>{traces[1]});
     }

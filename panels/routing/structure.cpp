@@ -100,6 +100,8 @@ class StructurePanel final : public ui::Panel {
     struct Saturation {
         std::vector<std::shared_ptr<const routing::TraceSource>> traces;  ///< by step
         std::vector<std::uint64_t> steps;
+        std::size_t pieces = 0;  ///< of all of them, as they were when the job began
+        double begun_at = 0;     ///< Context::now
         std::unique_ptr<routing::ComparisonJob> job;
         std::shared_ptr<const routing::ComparisonJob::State> state;
         Derived<SaturationShown> shown;
@@ -497,18 +499,27 @@ void StructurePanel::draw_read_buttons(const View& view, const CheckpointSeries*
 void StructurePanel::update_saturation(const View& view, const CheckpointSeries& series) {
     std::vector<std::shared_ptr<const routing::TraceSource>> traces;
     std::vector<std::uint64_t> steps;
+    std::size_t pieces = 0;
     for (const RoutedRun& run : series.runs) {
         if (!run.alive) {  // the others come when they have been read
             traces.push_back(run.routing->trace);
             steps.push_back(run.checkpoint->step);
+            pieces += run.routing->trace->chunks();
         }
     }
-    if (traces != saturation_.traces) {
+    // Pieces come on a way of their own, some of them behind the end of their run.
+    const bool grown = pieces != saturation_.pieces && view.ctx.now - saturation_.begun_at > 1;
+    if (pieces != saturation_.pieces) {
+        view.ctx.draw_within(0.5);
+    }
+    if (traces != saturation_.traces || grown) {
         dispose(view.ctx, saturation_.job);
         saturation_.state.reset();
         saturation_.shown.clear();
         saturation_.traces = traces;
         saturation_.steps = steps;
+        saturation_.pieces = pieces;
+        saturation_.begun_at = view.ctx.now;
         if (traces.size() > 1) {
             const auto last = traces.back();
             traces.pop_back();

@@ -12,6 +12,7 @@ namespace moescope::gui_test {
 void register_shell(Harness& harness);
 void register_panels(Harness& harness);
 void register_answers(Harness& harness);
+void register_overlay(Harness& harness);
 void register_structure(Harness& harness);
 void register_routing(Harness& harness);
 void register_servers(Harness& harness);
@@ -60,6 +61,7 @@ Harness::Harness(std::filesystem::path folder) : folder_(std::move(folder)) {
     register_shell(*this);
     register_panels(*this);
     register_answers(*this);
+    register_overlay(*this);
     register_structure(*this);
     register_routing(*this);
     register_servers(*this);

@@ -71,4 +71,27 @@ TEST(Recovery, WavedAwayUntilTheNextCrash) {
     EXPECT_TRUE(recovery.offer(interrupted));
 }
 
+TEST(Recovery, ARunOfAnExperimentGoesOnByItself) {
+    const Recovery recovery;
+    const auto of_experiment = [](Link::State link, RunState state) {
+        Snapshot s = snapshot(link, state, 400);
+        auto run = std::make_shared<TrainingRun>(*s.training[3]);
+        run->manifest = {{"experiment", {{"number", 1}, {"name", "balance"}, {"key", "balance"}, {"value", "switch"}}}};
+        s.training[3] = run;
+        return s;
+    };
+    Snapshot known = of_experiment(Link::State::connected, RunState::interrupted);
+    known.experiments[1] = std::make_shared<moescope::history::Experiment>();
+    EXPECT_FALSE(recovery.offer(known));
+    known.link.state = Link::State::crashed;
+    const auto offer = recovery.offer(known);
+    ASSERT_TRUE(offer);
+    EXPECT_TRUE(offer->crashed);
+    EXPECT_EQ(offer->run, 0u);
+    // Nothing knows its experiment: nothing will go on with it.
+    const auto alone = recovery.offer(of_experiment(Link::State::connected, RunState::interrupted));
+    ASSERT_TRUE(alone);
+    EXPECT_EQ(alone->run, 3u);
+}
+
 }  // namespace

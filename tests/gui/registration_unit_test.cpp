@@ -75,13 +75,14 @@ TEST(Layouts, AreAsPeopleKnowThem) {
     using Keys = std::vector<std::string>;
     EXPECT_EQ(app::tabs_of("training", Place::left_upper, table()), Keys({"runs"}));
     EXPECT_EQ(app::tabs_of("training", Place::left_lower, table()), Keys({"knobs"}));
-    EXPECT_EQ(app::tabs_of("training", Place::upper, table()), Keys({"training", "compare", "probe", "manual"}));
+    EXPECT_EQ(app::tabs_of("training", Place::upper, table()),
+              Keys({"training", "compare", "probe", "manual", "overlay"}));
     EXPECT_EQ(app::tabs_of("training", Place::lower, table()), Keys({"expert_load", "models", "nodes", "log", "routing",
                                                                      "change", "expert", "structure", "routing_diff"}));
     for (const char* layout : {"compare", "probe"}) {
         EXPECT_EQ(app::tabs_of(layout, Place::whole, table()),
                   Keys({"compare", "probe", "training", "expert_load", "models", "log", "nodes", "runs", "knobs",
-                        "manual", "routing", "change", "expert", "structure", "routing_diff"}));
+                        "manual", "overlay", "routing", "change", "expert", "structure", "routing_diff"}));
         EXPECT_EQ(app::default_panels(layout, table()), Keys({layout, "models", "log"}));
         EXPECT_EQ(app::main_panel(layout, table()), layout);
     }
@@ -116,8 +117,9 @@ TEST(Menus, OfThePanelsAreAsPeopleKnowThem) {
         menus[menu.title_key] = menu.commands;
     }
     using Keys = std::vector<std::string>;
-    EXPECT_EQ(menus.at("menu.run"), Keys({"run.start", "runs.new", "-", "run.pause", "run.step", "run.stop",
-                                          "run.checkpoint", "run.continue", "run.fork", "-", "node.restart"}));
+    EXPECT_EQ(menus.at("menu.run"),
+              Keys({"run.start", "runs.new", "run.experiment", "overlay.example", "-", "run.pause", "run.step",
+                    "run.stop", "run.checkpoint", "run.continue", "run.fork", "-", "node.restart"}));
     EXPECT_EQ(menus.at("menu.models"),
               Keys({"models.add", "models.add_server", "-", "compare.run", "compare.cancel", "compare.swap_language"}));
     EXPECT_EQ(

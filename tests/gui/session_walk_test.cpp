@@ -29,7 +29,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr int kWidth = 2700, kHeight = 1800;
+constexpr int kWidth = 3400, kHeight = 1800;
 constexpr int kFramesAtRest = 8;
 
 /// Where each panel floats: all are seen at once, none hides another.
@@ -41,7 +41,8 @@ constexpr struct {
     {"knobs", 1660, 40, 340, 560},   {"compare", 0, 410, 660, 750},      {"probe", 660, 410, 660, 750},
     {"log", 1320, 410, 340, 370},    {"models", 1320, 780, 340, 380},    {"nodes", 1660, 600, 340, 300},
     {"manual", 1660, 900, 340, 260}, {"routing", 2000, 40, 700, 560},    {"change", 2000, 600, 700, 560},
-    {"expert", 0, 1160, 660, 600},   {"structure", 660, 1160, 660, 600}, {"routing_diff", 1320, 1160, 680, 600}};
+    {"expert", 0, 1160, 660, 600},   {"structure", 660, 1160, 660, 600}, {"routing_diff", 1320, 1160, 680, 600},
+    {"overlay", 2700, 40, 680, 1120}};
 
 /// What it says differs from start to start (ages, process numbers, memory, what the node has told so far): there only
 /// words of other sessions are looked for.

@@ -85,7 +85,8 @@ TEST(PieceMaker, CutsSamplesOfTheLoadTooAndRefusesWhatCannotBeCut) {
     maker.flush();
     std::vector<std::int64_t> steps;
     for (std::size_t i = 0; i < trace.chunks(); ++i) {
-        for (const LoadSample& sample : trace.chunk(i, kLoads)->loads) {
+        const auto chunk = trace.chunk(i, kLoads);
+        for (const LoadSample& sample : chunk->loads) {
             steps.push_back(sample.step);
         }
     }

@@ -28,6 +28,9 @@ TEST(TraceLines, ReadBackWhatWasWritten) {
     const TemporaryFolder folder;
     RouterSpec spec = make_spec(4, 8, 2);
     spec.routed_layers = {1, 3};
+    spec.groups = 2;
+    spec.groups_kept = 1;
+    spec.group_score = "max";
     spec.doubts = {Sentence::verbatim("groups are not known")};
     auto tokens = RandomTrace(spec, 1).tokens(40);
     tokens[1].layers[0].logits = {1, -0.1f, 3e-8f, 4, 5, 6, 7, -INFINITY};

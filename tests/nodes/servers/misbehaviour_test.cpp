@@ -206,7 +206,7 @@ std::vector<WrongRouting> wrong_routings() {
     return {
         both("below zero", negative, "expert -3"),
         both("twice in one choice", repeated, "twice in layer"),
-        both("above the highest", large, "but the experts are 0 to 7"),
+        both("above the highest", large, "experts from 0 to 7 are possible"),
         both("nothing but zeros", zeros, "nothing but zeros"),
         {"cut base64", to_base64(array).substr(0, 41), right.substr(0, 41), "no whole base64 text"},
         {"no base64", "?" + to_base64(array), "?" + right, "no whole base64 text"},

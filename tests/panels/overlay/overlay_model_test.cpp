@@ -5,7 +5,11 @@
 #include <cmath>
 #include <filesystem>
 #include <gtest/gtest.h>
+#include <limits>
+#include <set>
 
+#include "panels/overlay/overlay_maps.hpp"
+#include "panels/ui/plot_parts.hpp"
 #include "tests/paths.hpp"
 
 namespace {
@@ -209,6 +213,42 @@ TEST(Overlay, TheNewestExperimentIsShownFirst) {
     experiment->runs = {{2, "", 1, json::object()}, {9, "", 2, json::object()}, {77, "", 3, json::object()}};
     snapshot.experiments[1] = experiment;
     EXPECT_EQ(first_choice(snapshot), (std::vector<std::uint32_t>{2, 9})) << "also one that is still planned";
+}
+
+/// Beside each other, one colour means one thing: however uneven each run is by itself, and whatever number of experts.
+TEST(Overlay, MapsShareTheWidestScale) {
+    const auto run_of = [](std::vector<std::uint32_t> load) {
+        history::TrainingRun run;
+        run.layers = 1;
+        run.experts = static_cast<std::uint16_t>(load.size());
+        auto counts = std::make_shared<history::StepCounts>();
+        counts->step = 1;
+        counts->counts = load;
+        counts->counts.resize(2 * load.size());
+        run.counts.push_back(std::move(counts));
+        return run;
+    };
+    LoadModel even, uneven;
+    even.update(run_of({5, 5}), 1);
+    uneven.update(run_of({90, 1, 1, 1, 1, 1, 1, 4}), 1);
+    EXPECT_LT(even.scale(), uneven.scale());
+    EXPECT_EQ(common_scale({&even, &uneven}), uneven.scale());
+    EXPECT_EQ(common_scale({&even}), even.scale());
+    EXPECT_EQ(common_scale({}), 0);
+    const ui::Theme theme = ui::make_theme(true);
+    const double scale = common_scale({&even, &uneven});
+    // The even share of either, 1/2 and 1/8, has one colour.
+    EXPECT_EQ(load_color(theme, {0.5, 0, false}, LoadMode::all, scale, 2, 0),
+              load_color(theme, {0.125, 0, false}, LoadMode::all, scale, 8, 0));
+}
+
+TEST(Overlay, SixtyFourRunsLookDifferent) {
+    const ui::Theme theme = ui::make_theme(false);
+    std::set<std::pair<std::string, std::size_t>> looks;
+    for (std::size_t i = 0; i < 64; ++i) {
+        const ui::LineLook look = ui::line_look(theme, i);
+        EXPECT_TRUE(looks.emplace(ui::hex_color(look.color), look.marker).second) << i;
+    }
 }
 
 }  // namespace

@@ -237,7 +237,7 @@ TEST_F(Imports, LayersOfTheModel) {
               std::string::npos);
     EXPECT_NE(problem(import_vllm, array_, model(1, 8, 2)), "");
     EXPECT_NE(problem(import_vllm, array_, model(2, 8, 3)).find("the model chooses 3"), std::string::npos);
-    EXPECT_NE(problem(import_vllm, array_, model(2, 7, 2)).find("experts are 0 to 6"), std::string::npos);
+    EXPECT_NE(problem(import_vllm, array_, model(2, 7, 2)).find("experts from 0 to 6 are possible"), std::string::npos);
 }
 
 std::string config(const json& changes) {
