@@ -130,7 +130,7 @@ TEST(ChineseTexts, BlanksStandBetweenChineseAndLatinWriting) {
 
 /// Beside Chinese writing stand the full-width marks, but for what is code or a formula: "P(专家)", "层:专家", a link.
 TEST(ChineseTexts, MarksBesideChineseWritingAreFullWidth) {
-    const std::string code_words = "checkpoint:运行|运行:步数|运行:now|层:专家";
+    const std::string code_words = "checkpoint:运行|运行:步数|运行:now|层:专家|主机:端口|moescope:routing?";
     each_chinese_text([&](const std::string& name, const std::string& text) {
         const std::u32string code = base::decode_utf8_lossy(text);
         const auto han = [&](std::size_t i) { return i < code.size() && base::is_han(code[i]); };
@@ -150,8 +150,9 @@ TEST(ChineseTexts, MarksBesideChineseWritingAreFullWidth) {
             } else if (code[i] == U')' && !open.empty()) {
                 of_code = open.back();
                 open.pop_back();
-            } else if (code[i] == U':') {
-                of_code = is_within(text, base::encode_utf8(code.substr(0, i)).size(), ":", code_words);
+            } else {
+                const std::string mark = base::encode_utf8(code.substr(i, 1));
+                of_code = is_within(text, base::encode_utf8(code.substr(0, i)).size(), mark, code_words);
             }
             const bool blank_follows = i + 1 < code.size() && code[i + 1] == U' ';
             const bool blank_before = i > 1 && code[i - 1] == U' ' && code[i] == U'(';
