@@ -215,6 +215,7 @@ void ExperimentCommand::run_one(const ExperimentQueue::Next& next) {
     (void)queue_.begun(next.run.run);
     TrainingRequest order;
     try {
+        node_->journal.flush();
         const history::Session history = history::read_runs(node_->session->journal());
         order = experiment_order(*node_->session, next, history.trainings().at(next.run.run).value);
         check_request(order);

@@ -245,15 +245,19 @@ void Service::start_run(TrainingRequest order, const std::string& title, const R
     }
     engine::check_memory(order.config, memory_for_runs());
     workers_.make_room(engine::plan_run(order.config).memory_bytes);
-    const std::lock_guard lock(jobs_mutex_);
-    if (closing_) {
-        throw CommandError(say("the node is about to end and starts nothing new"));
+    std::uint32_t run = 0;
+    {
+        const std::lock_guard lock(jobs_mutex_);
+        if (closing_) {
+            throw CommandError(say("the node is about to end and starts nothing new"));
+        }
+        order.name = title.empty()
+                         ? running_name(order.config.name, names_of(board_.run_list(), protocol::RunKind::train))
+                         : title;
+        run = order.run = session_->new_run(protocol::run_kind_name(protocol::RunKind::train), order.name);
+        trainings_[run] = std::make_shared<TrainingJob>(parts(), std::move(order));
     }
-    order.name =
-        title.empty() ? running_name(order.config.name, names_of(board_.run_list(), protocol::RunKind::train)) : title;
-    order.run = session_->new_run(protocol::run_kind_name(protocol::RunKind::train), order.name);
-    const std::uint32_t run = order.run;
-    trainings_[run] = std::make_shared<TrainingJob>(parts(), std::move(order));
+    journal_->flush();  // who is told of the run finds it, also when the node dies now
     reply({{{"run", run}}, {}});
 }
 

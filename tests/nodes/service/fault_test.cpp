@@ -65,8 +65,9 @@ void spoil(const std::filesystem::path& checkpoint, float factor) {
 
 class Fault : public testing::Test {
  protected:
-    std::uint32_t start(Workbench& bench, const json& config) const {
-        return bench.done("train.start", {{"config", config}, {"data", corpus.string()}}).value("run", 0u);
+    std::uint32_t start(Workbench& bench, const json& config, bool paused = false) const {
+        return bench.done("train.start", {{"config", config}, {"data", corpus.string()}, {"paused", paused}})
+            .value("run", 0u);
     }
     std::shared_ptr<const Snapshot> wait_for_steps(Workbench& bench, std::size_t steps) const {
         return bench.wait("steps", [&](const Snapshot& s) {
@@ -172,8 +173,9 @@ constexpr rlim_t kTooSmallForACheckpoint = rlim_t{256} << 10;
 
 TEST_F(Fault, ACheckpointThatDoesNotFitPausesAndTheLastOneIsSavedAfterAll) {
     Workbench bench(session);
-    ASSERT_EQ(start(bench, large_checkpoints(60, 40)), 1u);
+    ASSERT_EQ(start(bench, large_checkpoints(60, 40), true), 1u);  // so that the limit comes before step 40
     limit_files(bench.client().node_process(), kTooSmallForACheckpoint);
+    bench.done("train.resume", {{"run", 1}});
     std::string reason = wait_for_reason(bench);
     EXPECT_NE(reason.find("checkpoint at step 40"), std::string::npos) << reason;
     EXPECT_NE(reason.find("make room on the disk"), std::string::npos) << reason;

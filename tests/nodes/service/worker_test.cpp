@@ -1,4 +1,5 @@
 // A model's process can die or hang at any moment; the node says so in a sentence and goes on.
+#include <array>
 #include <chrono>
 #include <gtest/gtest.h>
 #include <mutex>
@@ -208,7 +209,6 @@ TEST(CheckpointHolds, WhatIsHeldIsNotForgotten) {
 
 /// A pipe with the writer that a model's process has, and the reader of the node.
 struct RoutingPipe {
-    RoutingPipe() { EXPECT_EQ(pipe(ends), 0); }
     ~RoutingPipe() {
         close(ends[0]);
         close(ends[1]);
@@ -219,7 +219,12 @@ struct RoutingPipe {
         return reader->read(message, milliseconds) == node::WorkerReader::Status::message ? std::optional(message)
                                                                                           : std::nullopt;
     }
-    int ends[2] = {-1, -1};
+    static std::array<int, 2> opened() {
+        std::array<int, 2> ends{-1, -1};
+        EXPECT_EQ(pipe(ends.data()), 0);
+        return ends;
+    }
+    std::array<int, 2> ends = opened();
     std::unique_ptr<node::WorkerReader> reader = std::make_unique<node::WorkerReader>(ends[0]);
     node::WorkerWriter writer{ends[1]};
 };
