@@ -225,7 +225,7 @@ void OverlayPanel::draw_legend(Context& ctx, const std::vector<ShownRun>& runs) 
         const ui::LineLook look = ui::line_look(ctx.theme, run.look);
         std::string name = ui::elided(run.label, longest);
         if (run.run->state != RunState::done) {
-            name += std::string(" (") + ctx.text(ui::state_key(run.run->state)) + ")";
+            name += ui::in_brackets(ctx.text, ctx.text(ui::state_key(run.run->state)));
         }
         const float width = ui::look_sign_width(ctx) + 0.4f * ctx.em + ImGui::CalcTextSize(name.c_str()).x;
         if (!first) {
