@@ -238,12 +238,12 @@ void DecisionView::draw_layer_row(ui::Context& ctx, const history::RunRouting& r
 }
 
 void DecisionView::draw_layers(ui::Context& ctx, const history::RunRouting& routing, ImVec2 size) {
-    std::vector<ui::TableColumn> columns = {{"decision.layer", 3.2f, true},
+    std::vector<ui::TableColumn> columns = {{"decision.layer", 2.9f, true},
                                             {"decision.experts", 1},
-                                            {"decision.margin", 5, true},
-                                            {"decision.entropy", 5, true}};
+                                            {"decision.margin", 4.3f, true},
+                                            {"decision.entropy", 4, true}};
     if (routing.trace->spec().groups > 1) {
-        columns.push_back({"decision.groups", 5, true});
+        columns.push_back({"decision.groups", 4.3f, true});
     }
     if (!ui::begin_table(ctx, "decision.layers", columns, ImGuiTableFlags_ScrollY, size)) {
         return;
@@ -530,7 +530,7 @@ bool DecisionView::draw(ui::Context& ctx, const history::RunRouting& routing, st
     if (ImGui::BeginChild("###decision", size)) {
         const ImVec2 room = ImGui::GetContentRegionAvail();
         if (room.x >= kBeside * ctx.em) {
-            const float left = std::clamp(0.42f * room.x, 16 * ctx.em, 34 * ctx.em);
+            const float left = std::clamp(0.5f * room.x, 16 * ctx.em, 34 * ctx.em);
             draw_layers(ctx, routing, {left, std::max(8 * ctx.em, room.y)});
             ImGui::SameLine();
             wanted = draw_detail(ctx, routing, again, {0, std::max(8 * ctx.em, room.y)});

@@ -749,6 +749,11 @@ bool TrainingJob::save_checkpoint() {
     } catch (const std::exception& error) {
         result_.message =
             say("the checkpoint at step {} could not be saved: {}; make room on the disk and resume", step, error);
+        try {
+            parts_.session.check_place();
+        } catch (const std::exception& moved) {  // while it was being saved
+            result_.message = say("the checkpoint at step {} could not be saved: {}", step, moved);
+        }
         return false;
     }
     last_checkpoint_ = step;
