@@ -101,8 +101,8 @@ std::array<TextStyle, kTint + 2 * kTints> answer_styles(const ui::Theme& theme) 
 
 void ComparePanel::take_over(ui::Panel& before) {
     const auto& old = dynamic_cast<const ComparePanel&>(before);
-    settings_ = old.settings_;
-    settings_.system.clear();  // a text is part of a question, no setting
+    settings_ = old.own_.value_or(old.settings_);  // those of a comparison are of its session
+    settings_.system.clear();                      // a text is part of a question, no setting
 }
 
 bool ComparePanel::act(const std::string& action, ui::Context& ctx) {
@@ -197,6 +197,9 @@ bool ComparePanel::take_models(const ui::Context& ctx, const Group& group) {
 
 /// As far as its manifest says them: those of old versions say less.
 void ComparePanel::take_settings(const Generation& answer) {
+    if (!own_) {
+        own_ = settings_;
+    }
     const json& asked = answer.manifest;
     const auto whole = [&](const char* key, auto& setting) {
         if (const auto value = base::as_count(base::member(asked, key))) {

@@ -131,6 +131,7 @@ class ComparePanel : public ui::Panel {
     std::vector<std::string> models_;   ///< picked, one per column
     bool models_chosen_ = false;        ///< by a person; until then they are those of the newest comparison
     Settings settings_;
+    std::optional<Settings> own_;  ///< as a person left them, once those of an earlier comparison took their place
     std::map<std::string, ui::NumberState> fields_;  ///< of the settings, by language key
     std::string group_;                              ///< comparison on show
     std::string question_;                           ///< its prompt
