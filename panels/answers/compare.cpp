@@ -101,8 +101,8 @@ std::array<TextStyle, kTint + 2 * kTints> answer_styles(const ui::Theme& theme) 
 
 void ComparePanel::take_over(ui::Panel& before) {
     const auto& old = dynamic_cast<const ComparePanel&>(before);
-    settings_ = old.own_settings();
-    settings_.system.clear();  // a text is part of a question, no setting
+    settings_ = old.own_.value_or(old.settings_);  // those of a comparison are of its session
+    settings_.system.clear();                      // a text is part of a question, no setting
 }
 
 bool ComparePanel::act(const std::string& action, ui::Context& ctx) {
@@ -195,33 +195,11 @@ bool ComparePanel::take_models(const ui::Context& ctx, const Group& group) {
     return true;
 }
 
-ComparePanel::Settings ComparePanel::own_settings() const {
-    if (!adopted_) {
-        return settings_;
-    }
-    Settings own = own_;
-    const auto changed = [&](auto member) {
-        if (settings_.*member != (*adopted_).*member) {
-            own.*member = settings_.*member;
-        }
-    };
-    changed(&Settings::max_tokens);
-    changed(&Settings::sampled);
-    changed(&Settings::temperature);
-    changed(&Settings::top_p);
-    changed(&Settings::min_p);
-    changed(&Settings::top_k);
-    changed(&Settings::seed);
-    changed(&Settings::alternatives);
-    changed(&Settings::chat);
-    changed(&Settings::system);
-    changed(&Settings::routing);
-    return own;
-}
-
 /// As far as its manifest says them: those of old versions say less.
 void ComparePanel::take_settings(const Generation& answer) {
-    own_ = own_settings();
+    if (!own_) {
+        own_ = settings_;
+    }
     const json& asked = answer.manifest;
     const auto whole = [&](const char* key, auto& setting) {
         if (const auto value = base::as_count(base::member(asked, key))) {
@@ -250,7 +228,6 @@ void ComparePanel::take_settings(const Generation& answer) {
     if (detail != kRoutingDetails.end()) {
         settings_.routing = static_cast<int>(detail - kRoutingDetails.begin());
     }
-    adopted_ = settings_;
 }
 
 void ComparePanel::choose_defaults(ui::Context& ctx) {

@@ -83,8 +83,6 @@ class ComparePanel : public ui::Panel {
     void follow_columns(ui::Context& ctx);
     void show_group(const ui::Context& ctx, const Group& group);
     bool take_models(const ui::Context& ctx, const Group& group);
-    /// What goes with the person to another session: their own settings, and what they changed of adopted ones.
-    Settings own_settings() const;
     void take_settings(const history::Generation& answer);
     std::string another_model(const ui::Context& ctx) const;
     void collect_history();
@@ -133,8 +131,7 @@ class ComparePanel : public ui::Panel {
     std::vector<std::string> models_;   ///< picked, one per column
     bool models_chosen_ = false;        ///< by a person; until then they are those of the newest comparison
     Settings settings_;
-    Settings own_;                     ///< the person's, while those of an earlier comparison are shown
-    std::optional<Settings> adopted_;  ///< those, as they were taken; nothing while no comparison's are shown
+    std::optional<Settings> own_;  ///< as a person left them, once those of an earlier comparison took their place
     std::map<std::string, ui::NumberState> fields_;  ///< of the settings, by language key
     std::string group_;                              ///< comparison on show
     std::string question_;                           ///< its prompt

@@ -124,11 +124,13 @@ void open_tab(Harness& h, ImGuiTestContext* ctx, const char* panel, const std::s
     ctx->Yield(2);
 }
 
+/// Wherever its lines break.
 bool shows(Harness& h, ImGuiTestContext* ctx, const std::string& window, const std::string& words) {
-    const std::vector<ScreenLine> lines = h.screen(ctx);
-    return std::any_of(lines.begin(), lines.end(), [&](const ScreenLine& line) {
-        return line.window == window && line.text.find(words) != std::string::npos;
-    });
+    std::string all;
+    for (const ScreenLine& line : h.screen(ctx)) {
+        all += line.window == window ? squeezed(line.text) : "";
+    }
+    return all.find(squeezed(words)) != std::string::npos;
 }
 
 bool has_map(ImGuiTestContext* ctx, const char* panel) {
