@@ -246,8 +246,13 @@ std::string tiny_model(Harness& h, ImGuiTestContext* ctx) {
     h.settle(ctx);
     const auto ready = [&]() -> std::string {
         for (const client::ModelEntry& model : h.snapshot().models) {
-            if (model.trained_here && model.available && model.name.find(":now") == std::string::npos) {
-                return model.name;
+            if (!model.trained_here || !model.available || model.name.find(":now") != std::string::npos) {
+                continue;
+            }
+            for (const auto& [id, run] : h.snapshot().training) {
+                if (run->name == "tiny" && model.name.rfind("checkpoint:" + std::to_string(id) + ":", 0) == 0) {
+                    return model.name;
+                }
             }
         }
         return "";
