@@ -36,7 +36,10 @@ bool begin_floating(const Context& ctx, const char* name, bool& open, const Floa
     const bool by_content = window.size.y <= 0;
     const ImGuiWindow* before = ImGui::FindWindowByName(name);
     Floating::Size& kept = ctx.floating.sizes[ImHashStr(name)];
-    if (!window.fixed && !by_content && before != nullptr && kept.set.x > 0 && differs(before->SizeFull, kept.set)) {
+    // Without the mouse it differs too: what fits the room is cut to whole pixels, and the room may have changed.
+    const bool dragging = ImGui::IsMouseDown(ImGuiMouseButton_Left) || ImGui::IsMouseReleased(ImGuiMouseButton_Left);
+    if (!window.fixed && !by_content && before != nullptr && kept.set.x > 0 && dragging &&
+        differs(before->SizeFull, kept.set)) {
         kept.wanted = {before->SizeFull.x / ctx.em, before->SizeFull.y / ctx.em};  // it was dragged meanwhile
     }
     const ImVec2 size = pixels(kept.wanted.x > 0 ? kept.wanted : window.size);
