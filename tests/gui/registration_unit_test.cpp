@@ -99,7 +99,7 @@ TEST(Layouts, APanelWithoutAStandIsClosedBehindTheOthers) {
     panels.insert(panels.begin(), {.key = "new", .make = panels.front().make});
     // Behind all that have a place there, whose last one it names, and before those that follow it in the table.
     const auto before = [&](const char* layout, Place place) {
-        const Keys tabs = app::tabs_of(layout, place, panels);
+        const std::vector<std::string> tabs = app::tabs_of(layout, place, panels);
         const auto at = std::find(tabs.begin(), tabs.end(), "new");
         return at == tabs.begin() || at == tabs.end() ? std::string() : *(at - 1);
     };
