@@ -150,6 +150,7 @@ void RunChoice::add_session(Context& ctx, const fs::path& folder) {
                 std::any_of(others_.begin(), others_.end(), [&](const auto& other) { return other->folder == path; });
             std::erase_if(others_, [&](const auto& other) { return other->folder == path; });
             others_.push_back(read);
+            come_ = path;
             if (again || !chosen_) {
                 return;
             }
@@ -244,6 +245,10 @@ void RunChoice::draw_other_sessions(Context& ctx) {
     fs::path gone, again;
     for (const auto& other : others_) {
         ImGui::PushID(other->folder.c_str());
+        if (come_ == other->folder) {  // what has just been read, or why it could not be, is not left below the edge
+            ImGui::SetScrollHereY(0);
+            come_.clear();
+        }
         ui::section(ctx, ui::elided(other->name, ImGui::GetContentRegionAvail().x));
         ui::tooltip(other->folder.string());
         if (!other->problem.empty()) {

@@ -61,6 +61,7 @@ class RunChoice {
     std::vector<std::shared_ptr<const history::OtherSession>> others_;
     std::set<std::filesystem::path> reading_;
     std::filesystem::path wanted_;  ///< chosen in the dialog, to be read in the next frame
+    std::filesystem::path come_;    ///< the session that was read last, until the list has shown it
     std::optional<std::vector<std::filesystem::path>> neighbours_;  ///< nothing: not looked for yet
     bool looking_ = false;
 };

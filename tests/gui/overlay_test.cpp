@@ -90,10 +90,16 @@ std::vector<std::uint32_t> run_experiment(Harness& h, ImGuiTestContext* ctx, con
     return runs;
 }
 
-/// As the tests after this one expect it.
-void leave(Harness& h) {
+/// As the tests after this one expect it: the panel is in front nowhere.
+void leave(Harness& h, ImGuiTestContext* ctx) {
     h.workbench().selection() = ui::Selection();
-    h.workbench().set_layout("training");
+    for (const char* layout : {"compare", "training"}) {
+        h.workbench().set_layout(layout);
+        ctx->Yield(4);
+        h.workbench().show_panel("overlay", false);
+        h.workbench().show_panel(layout);
+        ctx->Yield(4);
+    }
 }
 
 void view(ImGuiTestContext* ctx, const char* name) {
@@ -164,7 +170,7 @@ void four_balancings(Harness& h, ImGuiTestContext* ctx) {
     ctx->Yield(3);
     IM_CHECK(says(h, ctx, "step 20"));
     view(ctx, "curves");
-    leave(h);
+    leave(h, ctx);
 }
 
 void choose_runs(Harness& h, ImGuiTestContext* ctx) {
@@ -188,7 +194,7 @@ void choose_runs(Harness& h, ImGuiTestContext* ctx) {
     ctx->PopupCloseAll();
     ctx->Yield(3);
     IM_CHECK(ctx->ItemExists(item("###legend." + std::to_string(runs[0])).c_str()));
-    leave(h);
+    leave(h, ctx);
 }
 
 void another_session(Harness& h, ImGuiTestContext* ctx) {
@@ -211,7 +217,7 @@ void another_session(Harness& h, ImGuiTestContext* ctx) {
     }));
     ctx->PopupCloseAll();
     view(ctx, "curves");
-    leave(h);
+    leave(h, ctx);
 }
 
 void form_makes_an_experiment(Harness& h, ImGuiTestContext* ctx) {
@@ -258,7 +264,7 @@ void form_makes_an_experiment(Harness& h, ImGuiTestContext* ctx) {
     }));
     ctx->Yield(3);
     IM_CHECK(!ctx->ItemExists(item("###overlay.cancel").c_str()));
-    leave(h);
+    leave(h, ctx);
 }
 
 }  // namespace
