@@ -247,10 +247,10 @@ std::string tiny_model(Harness& h, ImGuiTestContext* ctx) {
     // Other tests leave models of other sizes.
     const auto ready = [&]() -> std::string {
         for (const auto& [id, run] : h.snapshot().training) {
-            const std::string newest = "checkpoint:" + std::to_string(id);
             for (const client::ModelEntry& model : h.snapshot().models) {
-                if (run->name == "tiny" && model.available && model.name == newest) {
-                    return newest;
+                if (run->name == "tiny" && protocol::ended(run->state) && model.available &&
+                    model.name.starts_with("checkpoint:" + std::to_string(id) + ":")) {
+                    return model.name;
                 }
             }
         }
