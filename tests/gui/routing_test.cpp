@@ -244,13 +244,12 @@ void put_changes_together(Harness& h, ImGuiTestContext* ctx) {
 /// A model that learns for a few steps and leaves a checkpoint; its name, empty when that failed.
 std::string tiny_model(Harness& h, ImGuiTestContext* ctx) {
     h.settle(ctx);
+    // Other tests leave models of other sizes.
     const auto ready = [&]() -> std::string {
-        for (const client::ModelEntry& model : h.snapshot().models) {
-            if (!model.trained_here || !model.available || model.name.find(":now") != std::string::npos) {
-                continue;
-            }
-            for (const auto& [id, run] : h.snapshot().training) {
-                if (run->name == "tiny" && model.name.rfind("checkpoint:" + std::to_string(id) + ":", 0) == 0) {
+        for (const auto& [id, run] : h.snapshot().training) {
+            for (const client::ModelEntry& model : h.snapshot().models) {
+                if (run->name == "tiny" && protocol::ended(run->state) && model.available &&
+                    model.name.starts_with("checkpoint:" + std::to_string(id) + ":")) {
                     return model.name;
                 }
             }
@@ -367,7 +366,8 @@ void try_a_change(Harness& h, ImGuiTestContext* ctx) {
     IM_CHECK(h.workbench().command("change.save"));
     IM_CHECK(h.wait(ctx, 30, [&] { return h.snapshot().intervention_sets->contains("no 1 and 2"); }));
     h.workbench().set_layout("compare");
-    ctx->Yield(6);
+    h.workbench().show_panel("compare");
+    ctx->Yield(8);
     ctx->ItemClick("//###panel.compare/$$0/###compare.model");
     ctx->Yield(2);
     IM_CHECK(ctx->ItemExists(("//$FOCUSED/###" + model + "|no 1 and 2").c_str()));
