@@ -104,7 +104,7 @@ TEST(Layouts, APanelWithoutAStandIsClosedBehindTheOthers) {
         return at == tabs.begin() || at == tabs.end() ? std::string() : *(at - 1);
     };
     EXPECT_EQ(before("training", Place::lower), "log");
-    EXPECT_EQ(before("probe", Place::whole), "manual");
+    EXPECT_EQ(before("probe", Place::whole), "overlay");
     for (const char* layout : app::kLayouts) {
         EXPECT_EQ(app::default_panels(layout, panels), app::default_panels(layout, table()));
     }
