@@ -219,7 +219,8 @@ void look_at_an_expert(Harness& h, Routings& routings, ImGuiTestContext* ctx) {
     open_tab(h, ctx, "expert", "load");
     IM_CHECK(h.wait(ctx, 30, [&] { return shows(h, ctx, "panel.expert", "Layer 1, expert 2: chosen for"); }));
     IM_CHECK(shows(h, ctx, "panel.expert", "Expert 2 in every layer"));
-    IM_CHECK(shows(h, ctx, "panel.expert", "While the model was trained"));
+    ctx->ScrollToBottom("//###panel.expert");
+    IM_CHECK(h.wait(ctx, 20, [&] { return shows(h, ctx, "panel.expert", "While the model was trained"); }));
     ctx->ItemClick("//###panel.expert/**/###expert.next");
     IM_CHECK(h.wait(ctx, 30, [&] { return shows(h, ctx, "panel.expert", "Layer 1, expert 3: chosen for"); }));
     open_tab(h, ctx, "expert", "texts");
