@@ -405,12 +405,16 @@ void RoutingPanel::draw_above(ui::Context& ctx) {
 void RoutingPanel::draw(ui::Context& ctx) {
     const std::shared_ptr<const RunRouting> routing = shown_routing(ctx);
     if (!routing) {
+        form_open_ = false;  // it is on show below
         draw_progress(ctx, RunRouting{});
         draw_empty_routing(ctx, ui::icon::branch, "routing.empty", form_);
         return;
     }
     refresh(ctx, *routing);
+    // Whoever opens another run wants to see that.
+    form_open_ = form_open_ && (form_over_ == 0 || form_over_ == routing->run);
     draw_toolbar(ctx, *routing);
+    form_over_ = form_open_ ? routing->run : 0;
     if (form_open_) {
         if (ui::begin_frame(ctx, "###routing.form", {0, 0}) && form_.draw(ctx)) {
             form_open_ = false;

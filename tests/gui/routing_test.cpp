@@ -427,6 +427,10 @@ void from_compare(Harness& h, ImGuiTestContext* ctx) {
                h.snapshot().routing.contains(answers.rbegin()->first);
     }));
     const std::uint32_t run = h.snapshot().generations.rbegin()->first;
+    // An open form is no obstacle.
+    show(h, ctx, "routing");
+    h.workbench().command("routing.read");
+    ctx->Yield(3);
     h.workbench().set_layout("compare");
     h.workbench().selection().generation = run;
     h.workbench().show_panel("compare");
