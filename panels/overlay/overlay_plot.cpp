@@ -151,7 +151,7 @@ void OverlayPlot::draw_lines(const Context& ctx, const std::vector<const ShownRu
         ImPlot::PlotLine("##line", shape.points.x.data(), shape.points.y.data(),
                          static_cast<int>(shape.points.x.size()), line);
         ImGui::PopID();
-        ImPlot::PushPlotClipRect();
+        ImPlot::PushPlotClipRect(0.35f * ctx.em);  // a sign on the edge stands whole
         // Those of a line stand where those of the one before do not: equal lines show both signs.
         const std::size_t shift = i * shape.points.x.size() / (kMarkersOfLine * std::max<std::size_t>(1, drawn.size()));
         for (const std::size_t place : marker_places(shape.points.x.size(), kMarkersOfLine)) {
