@@ -586,12 +586,12 @@ void forms_grow_back(Harness& h, ImGuiTestContext* ctx) {
     ctx->Yield(3);
     IM_CHECK(near(usual));
     const ImVec2 dragged = {usual.x - 60, usual.y - 90};
-    ImGui::SetWindowSize(ctx->GetWindowByRef("//###runs.form"), dragged);
+    ctx->WindowResize("//###runs.form", dragged);
     ctx->Yield(3);
     window(620, 400);
     window(1280, 720);
     IM_CHECK(near(dragged));
-    ImGui::SetWindowSize(ctx->GetWindowByRef("//###runs.form"), usual);
+    ctx->WindowResize("//###runs.form", usual);
     ctx->Yield(3);
     escape(ctx);
 }
@@ -599,7 +599,7 @@ void forms_grow_back(Harness& h, ImGuiTestContext* ctx) {
 /// Opened by keys, a form has the keyboard at its first field and explains nothing yet.
 void no_tooltip_on_opening(Harness& h, ImGuiTestContext* ctx) {
     h.settle(ctx);
-    ctx->MouseMoveToPos({4, 300});
+    ctx->MouseMoveToPos({700, 14});     // nothing is there that explains itself
     ctx->KeyPress(ImGuiKey_DownArrow);  // the keyboard is in use
     ctx->KeyPress(ImGuiMod_Ctrl | ImGuiMod_Shift | ImGuiKey_R);
     ctx->Yield(3);
