@@ -451,13 +451,7 @@ ui::Context Workbench::context() {
                           std::function<std::string()> make) { save_as(name, std::move(make)); },
         .choose_target =
             [this](const std::string& name, std::function<void(const std::string&)> done) {
-                wanted_frames_ = std::max(wanted_frames_, 3);
-                dialogs_.ask({.what = FileRequest::What::save_file,
-                              .place = "save",
-                              .title = (*text_)("files.save_title"),
-                              .name = name,
-                              .endings = {std::filesystem::path(name).extension().string()}},
-                             while_on_show(std::move(done)));
+                ask_where(name, while_on_show(std::move(done)));
             },
         .save_picture =
             [this](const std::string& name, ImVec2 min, ImVec2 max) {
@@ -489,15 +483,20 @@ ui::Context Workbench::context() {
     };
 }
 
-/// Asks where, then writes. The ending of the proposed name is the kind of file.
-void Workbench::save_as(const std::string& name, std::function<std::string()> make) {
+/// The ending of the proposed name is the kind of file.
+void Workbench::ask_where(const std::string& name, std::function<void(const std::string&)> done) {
     wanted_frames_ = std::max(wanted_frames_, 3);
     dialogs_.ask({.what = FileRequest::What::save_file,
                   .place = "save",
                   .title = (*text_)("files.save_title"),
                   .name = name,
                   .endings = {std::filesystem::path(name).extension().string()}},
-                 [this, make = std::move(make)](const std::string& path) { write_in_background(path, make); });
+                 std::move(done));
+}
+
+/// Asks where, then writes.
+void Workbench::save_as(const std::string& name, std::function<std::string()> make) {
+    ask_where(name, [this, make = std::move(make)](const std::string& path) { write_in_background(path, make); });
 }
 
 /// In the file manager; where there is none the path goes into the clipboard.

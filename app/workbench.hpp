@@ -155,6 +155,7 @@ class Workbench {
     void save_settings_soon();
     void save_settings_if_due(bool now);
     void take_pictures();
+    void ask_where(const std::string& name, std::function<void(const std::string&)> done);
     void save_as(const std::string& name, std::function<std::string()> make);
     void write_in_background(const std::string& path, std::function<std::string()> make);
     void show_file(const std::filesystem::path& file);

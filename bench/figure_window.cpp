@@ -18,6 +18,7 @@
 
 #include "app/platform.hpp"
 #include "app/workbench.hpp"
+#include "base/scratch_folder.hpp"
 #include "nodes/protocol/records.hpp"
 #include "routing/packed_trace.hpp"
 #include "routing/router_spec.hpp"
@@ -187,8 +188,8 @@ class Window {
 };
 
 int run(const std::string& node, const std::string& assets, std::uint64_t decisions, double seconds) {
-    std::string pattern = (fs::temp_directory_path() / "moescope-figures-XXXXXX").string();
-    const fs::path work = mkdtemp(pattern.data());
+    const base::ScratchFolder scratch;
+    const fs::path& work = scratch.path();
     const std::uint64_t tokens = write_session(work / "session", decisions);
     std::printf("%llu tokens, %llu decisions of %d layers x %d experts, %d chosen\n",
                 static_cast<unsigned long long>(tokens), static_cast<unsigned long long>(tokens * kLayers), kLayers,
@@ -235,8 +236,6 @@ int run(const std::string& node, const std::string& assets, std::uint64_t decisi
         }
         std::printf("worst 95 %% of all: %.2f ms of 16\n", window.worst());
     }
-    std::error_code ignored;
-    fs::remove_all(work, ignored);
     return 0;
 }
 

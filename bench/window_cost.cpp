@@ -17,6 +17,7 @@
 #include <unistd.h>
 #include <vector>
 
+#include "base/scratch_folder.hpp"
 #include "nodes/client/client.hpp"
 #include "nodes/protocol/records.hpp"
 #include "sessions/session.hpp"
@@ -149,8 +150,8 @@ Shown with_window(const std::string& moescope, const fs::path& folder, double se
 }
 
 int measure(const std::string& moescope, const std::string& node, double seconds, int rounds) {
-    std::string pattern = (fs::temp_directory_path() / "moescope-window-cost-XXXXXX").string();
-    const fs::path work = mkdtemp(pattern.data());
+    const base::ScratchFolder scratch;
+    const fs::path& work = scratch.path();
     std::vector<double> bare, closed, open, cores;
     for (int round = 0; round < rounds; ++round) {
         const std::string number = std::to_string(round);
@@ -164,8 +165,6 @@ int measure(const std::string& moescope, const std::string& node, double seconds
         std::fflush(stdout);
     }
     wait_seconds(2);  // the last window's node is still saving
-    std::error_code ignored;
-    fs::remove_all(work, ignored);
     const auto best = [](const std::vector<double>& values) { return *std::max_element(values.begin(), values.end()); };
     const double machine = static_cast<double>(std::thread::hardware_concurrency());
     const double used = *std::min_element(cores.begin(), cores.end());

@@ -18,10 +18,7 @@ std::shared_ptr<const Chunk> SourceStream::next() {
 }
 
 std::vector<Sentence> SourceStream::problems() const {
-    if (damaged_ == 0) {
-        return {};
-    }
-    return {say("{} of {} pieces of the trace are damaged and left out", damaged_, end_)};
+    return source_->problems(damaged_);
 }
 
 }  // namespace moescope::routing

@@ -2,15 +2,14 @@
 
 #include <algorithm>
 #include <cmath>
-#include <exception>
 #include <memory>
 #include <mutex>
-#include <thread>
 
 #include "engine/error.hpp"
 #include "engine/runner/distributions.hpp"
 #include "engine/runner/routed_model.hpp"
 #include "engine/runner/routed_tokens.hpp"
+#include "engine/runner/side_by_side.hpp"
 #include "routing/random_controls.hpp"
 
 namespace moescope::engine {
@@ -159,66 +158,21 @@ bool read_changed(LanguageModel& model, const EffectRequest& request, const Effe
     return done;
 }
 
-/// Several controls at once: a model of `copies` for each thread.
-class Controls {
- public:
-    Controls(const std::vector<std::unique_ptr<RoutedModel>>& copies, const Untouched& untouched, Tokens text,
-             Progress& progress, const std::atomic<bool>& cancel, std::vector<EffectResult::Control>& controls)
-        : copies_(copies),
-          untouched_(untouched),
-          text_(text),
-          progress_(progress),
-          cancel_(cancel),
-          controls_(controls) {}
-
-    /// False when it was cancelled. Throws Error.
-    bool run() {
-        std::vector<std::thread> threads;
-        for (std::size_t i = 1; i < copies_.size(); ++i) {
-            threads.emplace_back([this, i] { work(*copies_[i]); });
-        }
-        work(*copies_.front());
-        for (std::thread& thread : threads) {
-            thread.join();
-        }
-        if (problem_ != nullptr) {
-            std::rethrow_exception(problem_);
-        }
-        return !cancel_;
-    }
-
- private:
-    void work(RoutedModel& model) {
-        try {
-            for (std::size_t i = next_++; i < controls_.size() && !failed_ && !cancel_; i = next_++) {
-                EffectResult::Control& control = controls_[i];
-                model.watch(routing::Detail::ids, control.changes);
-                Compared compared(untouched_, text_);
-                read_text(model, text_, cancel_, [&](std::size_t at, std::span<const float> logits, const auto&) {
-                    compared.add(at, logits);
-                    progress_.step();
-                });
-                control.mean_kl = compared.mean_kl().estimate;
-                control.mean_loss = compared.mean_loss().estimate;
-            }
-        } catch (...) {
-            failed_ = true;
-            const std::lock_guard lock(mutex_);
-            problem_ = std::current_exception();
-        }
-    }
-
-    const std::vector<std::unique_ptr<RoutedModel>>& copies_;
-    const Untouched& untouched_;
-    const Tokens text_;
-    Progress& progress_;
-    const std::atomic<bool>& cancel_;
-    std::vector<EffectResult::Control>& controls_;
-    std::atomic<std::size_t> next_{0};
-    std::atomic<bool> failed_{false};
-    std::mutex mutex_;
-    std::exception_ptr problem_;
-};
+/// False when it was cancelled. Throws Error.
+bool read_controls(const std::vector<std::unique_ptr<RoutedModel>>& copies, const Untouched& untouched, Tokens text,
+                   Progress& progress, const std::atomic<bool>& cancel, std::vector<EffectResult::Control>& controls) {
+    return side_by_side(copies, controls.size(), cancel, [&](RoutedModel& model, std::size_t i) {
+        EffectResult::Control& control = controls[i];
+        model.watch(routing::Detail::ids, control.changes);
+        Compared compared(untouched, text);
+        read_text(model, text, cancel, [&](std::size_t at, std::span<const float> logits, const auto&) {
+            compared.add(at, logits);
+            progress.step();
+        });
+        control.mean_kl = compared.mean_kl().estimate;
+        control.mean_loss = compared.mean_loss().estimate;
+    });
+}
 
 void sum_up_controls(EffectResult& result) {
     std::vector<double> kl, loss;
@@ -270,7 +224,7 @@ EffectResult measure_effect(LanguageModel& model, const EffectRequest& request, 
     }
     if (!result.controls.empty()) {
         const auto copies = model.routed_copies(static_cast<int>(result.controls.size()), static_cast<int>(tokens));
-        if (!Controls(copies, untouched, request.tokens, progress, cancel, result.controls).run()) {
+        if (!read_controls(copies, untouched, request.tokens, progress, cancel, result.controls)) {
             return {};
         }
     }

@@ -2,13 +2,12 @@
 
 #include <algorithm>
 #include <cmath>
-#include <exception>
 #include <mutex>
-#include <thread>
 
 #include "engine/error.hpp"
 #include "engine/runner/distributions.hpp"
 #include "engine/runner/routed_model.hpp"
+#include "engine/runner/side_by_side.hpp"
 
 namespace moescope::engine {
 namespace {
@@ -139,68 +138,31 @@ std::vector<ExpertEffect> summed_up(const std::vector<std::vector<Effect>>& effe
     return experts;
 }
 
-/// One text with each expert knocked out, several at once: a model of `copies` for each thread.
-class TextSweep {
- public:
-    TextSweep(const std::vector<std::unique_ptr<RoutedModel>>& copies, int layer, Tokens text,
-              const std::function<void()>& on_progress, const std::atomic<bool>& cancel)
-        : copies_(copies), layer_(layer), text_(text), on_progress_(on_progress), cancel_(cancel) {}
-
-    /// False when it was cancelled. Throws Error.
-    bool run(Untouched& untouched, std::vector<Effect>& effects) {
-        RoutedModel& first = *copies_.front();
-        first.watch(routing::Detail::ids, {});
-        if (!read_untouched(first, layer_, text_, cancel_, untouched)) {
-            return false;
-        }
-        effects.assign(untouched.uses.size(), {});
-        std::vector<std::thread> threads;
-        for (std::size_t i = 1; i < copies_.size(); ++i) {
-            threads.emplace_back([&, i] { work(*copies_[i], untouched, effects); });
-        }
-        work(first, untouched, effects);
-        for (std::thread& thread : threads) {
-            thread.join();
-        }
-        if (problem_ != nullptr) {
-            std::rethrow_exception(problem_);
-        }
-        return !cancel_;
+/// One text with each expert of a layer knocked out. False when it was cancelled. Throws Error.
+bool sweep_text(const std::vector<std::unique_ptr<RoutedModel>>& copies, int layer, Tokens text,
+                const std::function<void()>& on_progress, const std::atomic<bool>& cancel, Untouched& untouched,
+                std::vector<Effect>& effects) {
+    RoutedModel& first = *copies.front();
+    first.watch(routing::Detail::ids, {});
+    if (!read_untouched(first, layer, text, cancel, untouched)) {
+        return false;
     }
-
- private:
-    void work(RoutedModel& model, const Untouched& untouched, std::vector<Effect>& effects) {
-        try {
-            for (std::size_t e = next_++; e < effects.size() && !failed_ && !cancel_; e = next_++) {
-                // Nobody misses an expert that was not chosen, unless it counts for its group.
-                if (untouched.uses[e] > 0 || model.spec().groups > 1) {
-                    routing::Interventions out;
-                    out.knocked_out = {{layer_, static_cast<int>(e)}};
-                    model.watch(routing::Detail::ids, out);
-                    if (!read_changed(model, text_, cancel_, untouched, effects[e])) {
-                        return;
-                    }
-                }
-                const std::lock_guard lock(mutex_);
-                on_progress_();
+    effects.assign(untouched.uses.size(), {});
+    std::mutex mutex;
+    return side_by_side(copies, effects.size(), cancel, [&](RoutedModel& model, std::size_t e) {
+        // Nobody misses an expert that was not chosen, unless it counts for its group.
+        if (untouched.uses[e] > 0 || model.spec().groups > 1) {
+            routing::Interventions out;
+            out.knocked_out = {{layer, static_cast<int>(e)}};
+            model.watch(routing::Detail::ids, out);
+            if (!read_changed(model, text, cancel, untouched, effects[e])) {
+                return;
             }
-        } catch (...) {
-            failed_ = true;
-            const std::lock_guard lock(mutex_);
-            problem_ = std::current_exception();
         }
-    }
-
-    const std::vector<std::unique_ptr<RoutedModel>>& copies_;
-    const int layer_;
-    const Tokens text_;
-    const std::function<void()>& on_progress_;
-    const std::atomic<bool>& cancel_;
-    std::atomic<std::size_t> next_{0};
-    std::atomic<bool> failed_{false};
-    std::mutex mutex_;
-    std::exception_ptr problem_;
-};
+        const std::lock_guard lock(mutex);
+        on_progress();
+    });
+}
 
 }  // namespace
 
@@ -223,7 +185,7 @@ SweepResult sweep_layer(LanguageModel& model, const SweepRequest& request,
     for (const auto& text : request.texts) {  // one after the other: the distributions of one are in memory
         Untouched untouched;
         std::vector<Effect> of_text;
-        if (!TextSweep(copies, request.layer, text, progressed, cancel).run(untouched, of_text)) {
+        if (!sweep_text(copies, request.layer, text, progressed, cancel, untouched, of_text)) {
             return {};
         }
         losses.push_back(untouched.loss);

@@ -5,6 +5,7 @@
 #include <implot.h>
 #include <limits>
 
+#include "panels/ui/figure_data.hpp"
 #include "panels/ui/plot_marks.hpp"
 #include "panels/ui/plot_parts.hpp"
 #include "panels/ui/text_layout.hpp"
@@ -72,12 +73,6 @@ void draw_dashed(const Context& ctx, const Curve& curve, const Points& points) {
         }
     }
     ImPlot::PopPlotClipRect();
-}
-
-/// Last part of a language key: "training.curve.cross_entropy" -> "cross_entropy".
-std::string file_part(const char* key) {
-    const std::string text = key;
-    return text.substr(text.rfind('.') + 1);
 }
 
 const char* curve_name(const Context& ctx, const Curve& curve) {

@@ -1,7 +1,6 @@
 #include "nodes/service/jobs/routing_order.hpp"
 
 #include <charconv>
-#include <unistd.h>
 #include <utility>
 
 #include "base/foreign_text.hpp"
@@ -31,17 +30,6 @@ std::uint32_t run_named(std::string_view source) {
     std::uint32_t run = 0;
     const auto [end, error] = std::from_chars(source.data(), source.data() + source.size(), run);
     return error == std::errc() && end == source.data() + source.size() ? run : 0;
-}
-
-/// A new file that nobody else may read.
-fs::path new_file() {
-    std::string name = (fs::temp_directory_path() / "moescope-replay-XXXXXX").string();
-    const int descriptor = ::mkstemp(name.data());
-    if (descriptor < 0) {
-        throw base::Error(say("{} can't be written: {}", name, base::system_sentence(errno)));
-    }
-    ::close(descriptor);
-    return name;
 }
 
 }  // namespace
@@ -97,31 +85,18 @@ ReplayFile::ReplayFile(const RoutingOrder& order, const sessions::Journal& journ
         throw base::Error(say("run {} has no routing that could be taken over", run));
     }
     const routing::PackedTrace& trace = *found->second.value.trace;
-    path_ = new_file();
-    ours_ = true;
-    try {
-        routing::TraceWriter writer(path_, trace.spec());
-        for (std::size_t number = 0; number < trace.chunks(); ++number) {
-            const auto chunk = trace.chunk(number, routing::kAllColumns);
-            if (!chunk) {
-                throw base::Error(
-                    say("the routing of run {} is damaged, and to replay what is left of it would be another "
-                        "experiment",
-                        run));
-            }
-            writer.append(*chunk);
+    scratch_.emplace();
+    path_ = scratch_->path() / "replay";
+    routing::TraceWriter writer(path_, trace.spec());
+    for (std::size_t number = 0; number < trace.chunks(); ++number) {
+        const auto chunk = trace.chunk(number, routing::kAllColumns);
+        if (!chunk) {
+            throw base::Error(
+                say("the routing of run {} is damaged, and to replay what is left of it would be another "
+                    "experiment",
+                    run));
         }
-    } catch (...) {
-        std::error_code ignored;
-        fs::remove(path_, ignored);
-        throw;
-    }
-}
-
-ReplayFile::~ReplayFile() {
-    if (ours_) {
-        std::error_code ignored;
-        fs::remove(path_, ignored);
+        writer.append(*chunk);
     }
 }
 

@@ -11,6 +11,7 @@
 #include <span>
 #include <string>
 
+#include "base/scratch_folder.hpp"
 #include "nodes/service/jobs/record_sink.hpp"
 #include "nodes/service/library/parameters.hpp"
 #include "nodes/service/workers/worker_wire.hpp"
@@ -46,15 +47,12 @@ class ReplayFile {
     ReplayFile() = default;  ///< none
     /// Without a replay there is no file. Throws base::Error: no such run, no trace, no room on the disk.
     ReplayFile(const RoutingOrder& order, const sessions::Journal& journal);
-    ~ReplayFile();
-    ReplayFile(const ReplayFile&) = delete;
-    ReplayFile& operator=(const ReplayFile&) = delete;
     /// Empty: none.
     const std::filesystem::path& path() const { return path_; }
 
  private:
+    std::optional<base::ScratchFolder> scratch_;
     std::filesystem::path path_;
-    bool ours_ = false;
 };
 
 /// The model that is named, without the set that the order has its changes from.
