@@ -180,13 +180,21 @@ void Dialogs::go(fs::path folder) {
                 return;
             }
             reading_ = false;
-            folder_ = listing->folder;
+            const fs::path left = std::exchange(folder_, listing->folder);
             listing_ = std::move(*listing);
             path_field_ = folder_.string();
             cursor_ = -1;
             rearrange();
+            in_view_ = left.parent_path() == folder_ ? row_of(left.filename().string()) : -1;
         };
     });
+}
+
+/// -1: not in the list.
+int Dialogs::row_of(const std::string& name) const {
+    const auto found =
+        std::find_if(shown_.begin(), shown_.end(), [&](std::size_t i) { return listing_.entries[i].name == name; });
+    return found == shown_.end() ? -1 : static_cast<int>(found - shown_.begin());
 }
 
 void Dialogs::rearrange() {
@@ -194,9 +202,8 @@ void Dialogs::rearrange() {
         cursor_ >= 0 ? listing_.entries[shown_[static_cast<std::size_t>(cursor_)]].name : std::string();
     view_.endings = all_types_ ? std::vector<std::string>() : request_.endings;
     shown_ = arrange(listing_.entries, view_);
-    const auto same =
-        std::find_if(shown_.begin(), shown_.end(), [&](std::size_t i) { return listing_.entries[i].name == chosen; });
-    cursor_ = same == shown_.end() ? -1 : static_cast<int>(same - shown_.begin());
+    cursor_ = row_of(chosen);
+    in_view_ = -1;
     if (cursor_ < 0 && !view_.filter.empty() && !shown_.empty()) {
         move(0);  // Enter takes the first that fits
     } else if (cursor_ < 0 && moved_) {
@@ -632,8 +639,9 @@ void Dialogs::draw_rows(const Context& ctx) {
         return;
     }
     const float step = ImGui::GetTextLineHeightWithSpacing();
-    if (std::exchange(scroll_, false) && cursor_ >= 0) {
-        const float top = static_cast<float>(cursor_) * step, seen = ImGui::GetWindowHeight() - 2 * step;
+    const int in_view = cursor_ >= 0 ? cursor_ : in_view_;
+    if (std::exchange(scroll_, false) && in_view >= 0) {
+        const float top = static_cast<float>(in_view) * step, seen = ImGui::GetWindowHeight() - 2 * step;
         if (top < ImGui::GetScrollY()) {
             ImGui::SetScrollY(top);
         } else if (top > ImGui::GetScrollY() + seen) {

@@ -72,6 +72,7 @@ class Dialogs {
     void create_folder();
     void move(int to);
     void activate(int row);
+    int row_of(const std::string& name) const;
     void rearrange();
     void complain(std::string key, std::string value);
     bool type_path(const std::string& typed);
@@ -109,6 +110,7 @@ class Dialogs {
     ListView view_;
     std::vector<std::size_t> shown_;  ///< indexes into listing_.entries
     int cursor_ = -1;                 ///< index into shown_
+    int in_view_ = -1;                ///< row that is scrolled to without being chosen: the folder that was left
     bool moved_ = false;              ///< the cursor was moved after the last change of the name
     bool scroll_ = false;
     std::string name_, path_field_;

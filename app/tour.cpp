@@ -13,12 +13,16 @@
 #include "app/platform.hpp"
 #include "app/workbench.hpp"
 #include "base/input_file.hpp"
+#include "nodes/history/checkpoint_name.hpp"
 
 namespace moescope::app {
 namespace {
 
 namespace fs = std::filesystem;
 using history::RunState;
+
+constexpr std::array kLayouts = {"view.layout_training", "view.layout_compare", "view.layout_probe",
+                                 "view.layout_routing"};
 
 class Tour {
  public:
@@ -44,6 +48,8 @@ class Tour {
     double newest_step() const;
     std::vector<const history::Generation*> answers(const std::string& group) const;
     void compare(const char* picture_name);
+    std::string trained_model() const;
+    const history::RunRouting& read_routing(const std::string& command, double seconds);
     void write_timing();
 
     // The steps, in order.
@@ -56,6 +62,11 @@ class Tour {
     void inspect_experts();
     void stop_training();
     void compare_runs();
+    void look_at_tokens();
+    void look_at_an_expert();
+    void look_at_structure();
+    void try_a_change();
+    void compare_routings();
     void compare_english();
     void compare_chinese();
     void cancel_comparison();
@@ -280,6 +291,118 @@ void Tour::compare_runs() {
     workbench_.show_panel("overlay", false);
 }
 
+/// The newest checkpoint of the run that the tour trained.
+std::string Tour::trained_model() const {
+    const history::TrainingRun& run = *workbench_.snapshot().training.begin()->second;
+    return history::to_text(
+        {.run = run.id, .which = history::CheckpointName::Which::step, .step = run.last_checkpoint});
+}
+
+/// Reads with the routers watched and waits for all of it.
+const history::RunRouting& Tour::read_routing(const std::string& key, double seconds) {
+    std::uint32_t newest = workbench_.snapshot().routes.empty() ? 0 : workbench_.snapshot().routes.rbegin()->first;
+    command(key);
+    wait(seconds, "a routing that was read whole", [&] {
+        const auto& routes = workbench_.snapshot().routes;
+        return !routes.empty() && routes.rbegin()->first > newest && routes.rbegin()->second->state == RunState::done &&
+               workbench_.snapshot().routing.contains(routes.rbegin()->first);
+    });
+    newest = workbench_.snapshot().routes.rbegin()->first;
+    const history::RunRouting& routing = *workbench_.snapshot().routing.at(newest);
+    wait(30, "every piece of the routing", [&] {
+        return workbench_.snapshot().routing.at(newest)->tokens > 0 && workbench_.selection().routing_run == newest;
+    });
+    return routing;
+}
+
+void Tour::look_at_tokens() {
+    command("view.layout_routing");
+    picture("routing-empty");
+    command("routing.read.model=" + trained_model());
+    read_routing("routing.read=The router sends each token to a few experts. 路由器把每个词元交给少数几个专家。", 120);
+    const history::RunRouting& routing = *workbench_.snapshot().routing.rbegin()->second;
+    check(routing.trace->has_scores(), "a text that a person has read comes with the scores of all experts");
+    workbench_.selection().routing_token = 5;
+    workbench_.selection().layer = routing.trace->spec().routed_layers[routing.trace->spec().routed_layers.size() / 2];
+    frames(20);
+    picture("token-view");
+    command("routing.colour=margin");
+    frames(20);
+    picture("token-view-margin");
+    command("routing.colour=expert");
+}
+
+void Tour::look_at_an_expert() {
+    read_routing("routing.read.corpus=5000", 300);
+    workbench_.selection().expert = 3;
+    for (const char* tab : {"load", "tokens", "texts", "neighbours"}) {
+        command(std::string("expert.tab=") + tab);
+        workbench_.show_panel("expert");
+        frames(60);
+        picture(std::string("expert-") + tab);
+    }
+    command("expert.tab=load");
+}
+
+void Tour::look_at_structure() {
+    for (const char* tab : {"load", "together", "transitions", "differences", "spread"}) {
+        command(std::string("structure.tab=") + tab);
+        workbench_.show_panel("structure");
+        frames(60);
+        picture(std::string("structure-") + tab);
+    }
+    command("structure.tab=load");
+}
+
+/// Two experts of the middle layer knocked out beside the untouched model, and changes at random of the same size.
+void Tour::try_a_change() {
+    command("change.model=" + trained_model());
+    command("change.prompt=The file system");
+    for (const int expert : {1, 3}) {
+        workbench_.selection().expert = expert;
+        command("change.knock_out");
+    }
+    const auto ended = [this] {
+        const auto& routes = workbench_.snapshot().routes;
+        return std::count_if(routes.begin(), routes.end(), [](const auto& entry) {
+            return entry.second->what == history::RouteRun::What::effect && entry.second->state == RunState::done &&
+                   !entry.second->result.is_null();
+        });
+    };
+    const auto before = ended();
+    command("change.try");
+    wait(300, "the effect of the change and of its controls", [&] { return ended() > before; });
+    workbench_.show_panel("change");
+    frames(20);
+    picture("intervention");
+}
+
+/// The model that was trained here against its own 4-bit form, on one text.
+void Tour::compare_routings() {
+    const fs::path file = folder_ / "trained-q4_k.gguf";
+    command("models.export=" + trained_model());
+    command("models.export.precision=q4_k");
+    const std::size_t before = done("models.export"), models = done("models.add");
+    command("models.export.start");
+    check(workbench_.answer_path(file.string()), "the export asks for a path");
+    answered("models.export", before, 120);
+    answered("models.add", models, 60);
+    wait(60, "the exported model in the library", [&] {
+        const auto& all = workbench_.snapshot().models;
+        return std::any_of(all.begin(), all.end(),
+                           [](const auto& model) { return model.available && model.name == "trained-q4_k"; });
+    });
+    workbench_.show_panel("routing_diff");
+    frames(10);
+    read_routing("routing_diff.read=trained-q4_k", 300);
+    frames(60);
+    for (const char* tab : {"layers", "ranks", "classes", "margins", "load", "tokens"}) {
+        command(std::string("routing_diff.tab=") + tab);
+        frames(20);
+        picture(std::string("routing-diff-") + tab);
+    }
+}
+
 /// Generations of one comparison.
 std::vector<const history::Generation*> Tour::answers(const std::string& group) const {
     std::vector<const history::Generation*> found;
@@ -421,7 +544,7 @@ void Tour::speak_chinese() {
     }
     check(workbench_.text().code() == "zh", "the window speaks Chinese");
     check(!workbench_.chinese_font().empty(), "there is a font with Chinese characters");
-    for (const char* layout : {"view.layout_training", "view.layout_compare", "view.layout_probe"}) {
+    for (const char* layout : kLayouts) {
         command(layout);
         picture(std::string(layout).substr(std::string("view.layout_").size()));
     }
@@ -438,7 +561,7 @@ void Tour::speak_chinese() {
 void Tour::large_window() {
     platform_.set_size(1920, 1080);
     for (int pass = 0; pass < 2; ++pass) {
-        for (const char* layout : {"view.layout_training", "view.layout_compare", "view.layout_probe"}) {
+        for (const char* layout : kLayouts) {
             command(layout);
             frames(3);
             picture(std::string(layout).substr(std::string("view.layout_").size()));
@@ -480,6 +603,11 @@ int Tour::run() {
                                   Step{"expert load", &Tour::inspect_experts},
                                   Step{"stop training", &Tour::stop_training},
                                   Step{"four balancings over each other", &Tour::compare_runs},
+                                  Step{"token view", &Tour::look_at_tokens},
+                                  Step{"expert view", &Tour::look_at_an_expert},
+                                  Step{"structure of a routing", &Tour::look_at_structure},
+                                  Step{"intervention with its control", &Tour::try_a_change},
+                                  Step{"routing of f32 against 4 bits", &Tour::compare_routings},
                                   Step{"compare, English prompt", &Tour::compare_english},
                                   Step{"cancel a comparison", &Tour::cancel_comparison},
                                   Step{"compare, Chinese prompt", &Tour::compare_chinese},

@@ -22,7 +22,9 @@ void weighted_lanes(float* out, const float* p, const float* rows, std::int64_t 
             sum[v] += p[j] * row;
         }
     }
-    std::memcpy(out, sum, sizeof(sum));
+    for (int v = 0; v < V; ++v) {
+        lanes::store(out + v * kWidth, sum[v]);
+    }
 }
 
 }  // namespace

@@ -48,7 +48,7 @@ void tile(float* c, std::int64_t ldc, const float* a, std::int64_t lda, const fl
     }
     for (int i = 0; i < M; ++i) {
         for (int v = 0; v < V; ++v) {
-            std::memcpy(c + i * ldc + v * kWidth, &sum[i][v], sizeof(Lanes));
+            lanes::store(c + i * ldc + v * kWidth, sum[i][v]);
         }
     }
 }

@@ -10,23 +10,61 @@
 namespace moescope::kernels::lanes {
 
 inline constexpr std::int64_t kWidth = 16;
-using Lanes = float __attribute__((vector_size(64)));
 
-// By reference: passing 64-byte vectors by value warns about the ABI on machines without AVX-512.
+#ifdef __AVX512F__
+using Lanes = float __attribute__((vector_size(64)));
+#else
+// Two vectors of 8: GCC keeps one of 16 on the stack where the machine has no register for it, which took four times as
+// long as reading the weights.
+using HalfLanes = float __attribute__((vector_size(32)));
+struct Lanes {
+    HalfLanes low, high;
+    Lanes& operator+=(const Lanes& other) {
+        low += other.low;
+        high += other.high;
+        return *this;
+    }
+};
+inline Lanes operator*(const Lanes& a, const Lanes& b) {
+    return {a.low * b.low, a.high * b.high};
+}
+inline Lanes operator*(float a, const Lanes& b) {
+    return {a * b.low, a * b.high};
+}
+#endif
+
+// By reference: passing long vectors by value warns about the ABI on machines without registers for them.
 inline void load(Lanes& lanes, const float* from) {
+#ifdef __AVX512F__
     std::memcpy(&lanes, from, sizeof(Lanes));
+#else
+    std::memcpy(&lanes.low, from, sizeof lanes.low);
+    std::memcpy(&lanes.high, from + kWidth / 2, sizeof lanes.high);
+#endif
+}
+
+inline void store(float* to, const Lanes& lanes) {
+#ifdef __AVX512F__
+    std::memcpy(to, &lanes, sizeof(Lanes));
+#else
+    std::memcpy(to, &lanes.low, sizeof lanes.low);
+    std::memcpy(to + kWidth / 2, &lanes.high, sizeof lanes.high);
+#endif
 }
 
 /// Pairwise tree over the lanes, then the tail in order.
 inline float add_up(const Lanes& lanes) {
-    float v[kWidth];
-    std::memcpy(v, &lanes, sizeof(v));
-    for (std::int64_t half = kWidth / 2; half > 0; half /= 2) {
-        for (std::int64_t i = 0; i < half; ++i) {
-            v[i] += v[i + half];
-        }
-    }
-    return v[0];
+    using Eight = float __attribute__((vector_size(32)));
+    using Four = float __attribute__((vector_size(16)));
+#ifdef __AVX512F__
+    const Eight eight = __builtin_shufflevector(lanes, lanes, 0, 1, 2, 3, 4, 5, 6, 7) +
+                        __builtin_shufflevector(lanes, lanes, 8, 9, 10, 11, 12, 13, 14, 15);
+#else
+    const Eight eight = lanes.low + lanes.high;
+#endif
+    const Four four =
+        __builtin_shufflevector(eight, eight, 0, 1, 2, 3) + __builtin_shufflevector(eight, eight, 4, 5, 6, 7);
+    return (four[0] + four[2]) + (four[1] + four[3]);
 }
 
 inline float dot(const float* a, const float* b, std::int64_t n) {

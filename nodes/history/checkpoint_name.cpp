@@ -1,6 +1,8 @@
 #include "nodes/history/checkpoint_name.hpp"
 
 #include <charconv>
+#include <utility>
+#include <vector>
 
 #include "base/foreign_text.hpp"
 
@@ -99,6 +101,18 @@ base::Sentence model_sentence(const std::string& name) {
             break;
     }
     return base::say("run {}, latest checkpoint", checkpoint->run);
+}
+
+base::Sentence with_model_sentences(const base::Sentence& sentence) {
+    if (sentence.is_verbatim()) {
+        return sentence;
+    }
+    std::vector<base::Sentence> values = sentence.arguments();
+    for (base::Sentence& value : values) {
+        value = value.is_verbatim() && is_checkpoint_name(value.id()) ? model_sentence(value.id())
+                                                                      : with_model_sentences(value);
+    }
+    return {sentence.id(), std::move(values)};
 }
 
 }  // namespace moescope::history

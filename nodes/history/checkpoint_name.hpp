@@ -40,5 +40,8 @@ std::string to_text(const ModelWithSet& name);
 /// What a person reads where a model is named: "run 7, step 250" for a checkpoint, "MODEL with SET" for one with a set
 /// (a set with "/" in its name is taken for a part of a path), any other name as it is.
 base::Sentence model_sentence(const std::string& name);
+/// A sentence of the node as a person reads it: values that are the name of a checkpoint, at any depth, become
+/// model_sentence. What routing/ and engine/ say of a model has its name only.
+base::Sentence with_model_sentences(const base::Sentence& sentence);
 
 }  // namespace moescope::history

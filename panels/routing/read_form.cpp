@@ -62,8 +62,7 @@ bool ReadForm::draw(ui::Context& ctx) {
                           : text_.size() > kLongestText ? "routing.read.too_long"
                                                         : nullptr;
     if (ui::button(text.label("routing.read.start"), why_not == nullptr, why_not != nullptr ? text(why_not) : "")) {
-        read_routing(ctx,
-                     {{"model", model_}, {"text", text_}, {"chat", chat_}, {"detail", scores_ ? "scores" : "weights"}});
+        read(ctx, text_);
         sent = true;
     }
     const char* corpus = text.label("routing.read.corpus");
@@ -85,14 +84,26 @@ bool ReadForm::draw(ui::Context& ctx) {
     ImGui::SameLine();
     const char* no_corpus = !ctx.connected() ? "runs.offline" : model_.empty() ? "routing.read.no_model" : nullptr;
     if (ui::button(corpus, no_corpus == nullptr, no_corpus != nullptr ? text(no_corpus) : "")) {
-        read_routing(
-            ctx,
-            {{"model", model_}, {"data", "manpages"}, {"tokens", std::clamp(tokens_, kFewestTokens, kMostTokens)}});
+        read_corpus(ctx, tokens_);
         sent = true;
     }
     ui::tooltip(text("routing.read.corpus.help"));
     ImGui::PopID();
     return sent;
+}
+
+std::string ReadForm::model(const ui::Context& ctx) const {
+    return model_.empty() ? first_routed_model(ctx.snapshot) : model_;
+}
+
+void ReadForm::read(ui::Context& ctx, const std::string& text) const {
+    read_routing(ctx,
+                 {{"model", model(ctx)}, {"text", text}, {"chat", chat_}, {"detail", scores_ ? "scores" : "weights"}});
+}
+
+void ReadForm::read_corpus(ui::Context& ctx, int tokens) const {
+    read_routing(
+        ctx, {{"model", model(ctx)}, {"data", "manpages"}, {"tokens", std::clamp(tokens, kFewestTokens, kMostTokens)}});
 }
 
 void draw_empty_routing(ui::Context& ctx, const char* icon, const char* key, ReadForm& form) {

@@ -16,12 +16,18 @@ class ReadForm {
  public:
     /// Fields and buttons over the width that is there. True when something was sent.
     bool draw(ui::Context& ctx);
+    void set_model(const std::string& model) { model_ = model; }
+    /// As its buttons do: reads `text`, or about `tokens` of the built-in corpus, with the chosen model.
+    void read(ui::Context& ctx, const std::string& text) const;
+    void read_corpus(ui::Context& ctx, int tokens) const;
     void take_over(const ReadForm& before) {
         tokens_ = before.tokens_;
         scores_ = before.scores_;
     }
 
  private:
+    std::string model(const ui::Context& ctx) const;
+
     std::string model_, text_;
     bool scores_ = true;  ///< of a text
     bool chat_ = false;

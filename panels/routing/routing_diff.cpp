@@ -6,6 +6,7 @@
 #include <fmt/format.h>
 #include <optional>
 #include <string>
+#include <utility>
 
 #include "panels/node/library.hpp"
 #include "panels/panels.hpp"
@@ -34,7 +35,8 @@ class RoutingDiffPanel final : public ui::Panel {
  public:
     void take_over(ui::Panel& before) override;
     void draw(Context& ctx) override;
-    /// routing_diff.tab=layers, ranks, classes, margins, load or tokens; routing_diff.second=RUN.
+    /// routing_diff.tab=layers, ranks, classes, margins, load or tokens; routing_diff.second=RUN;
+    /// routing_diff.read=MODEL (the text of the first).
     bool act(const std::string& action, Context& ctx) override;
 
  private:
@@ -61,6 +63,7 @@ class RoutingDiffPanel final : public ui::Panel {
     int tab_ = kLayers;              ///< of the person
     std::uint32_t second_ = 0;       ///< run; 0: the one that fits the first best
     std::string model_;              ///< to read the text of the first with
+    bool asked_ = false;             ///< to be read by a command
     client::CommandId reading_ = 0;  ///< the route.start that has no answer yet
 
     std::array<std::shared_ptr<const routing::TraceSource>, 2> traces_;
@@ -173,7 +176,8 @@ void RoutingDiffPanel::draw_reading(Context& ctx, const RoutedRun& first) {
                           : reading_ != 0        ? "routing_diff.read.busy"
                                                  : nullptr;
     ui::flow(ui::button_width(label));
-    if (ui::button(label, why_not == nullptr, why_not != nullptr ? ctx.text(why_not) : "")) {
+    const bool pressed = ui::button(label, why_not == nullptr, why_not != nullptr ? ctx.text(why_not) : "");
+    if (pressed || (std::exchange(asked_, false) && why_not == nullptr)) {
         nlohmann::json parameters = first.text;
         parameters["model"] = model_;
         const routing::RouterSpec& spec = first.routing->trace->spec();
@@ -489,6 +493,11 @@ bool RoutingDiffPanel::act(const std::string& action, Context& ctx) {
     (void)ctx;
     if (const char* run = ui::action_value(action, "routing_diff.second")) {
         second_ = static_cast<std::uint32_t>(std::strtoul(run, nullptr, 10));
+        return true;
+    }
+    if (const char* model = ui::action_value(action, "routing_diff.read")) {
+        model_ = model;
+        asked_ = true;
         return true;
     }
     const char* tab = ui::action_value(action, "routing_diff.tab");

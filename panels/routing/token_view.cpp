@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstdlib>
 #include <fmt/format.h>
 #include <imgui_internal.h>
 
@@ -75,6 +76,12 @@ void RoutingPanel::take_over(ui::Panel& before) {
 bool RoutingPanel::act(const std::string& action, ui::Context& ctx) {
     if (action == "routing.read") {
         form_open_ = true;
+    } else if (const char* model = ui::action_value(action, "routing.read.model")) {
+        form_.set_model(model);
+    } else if (const char* tokens = ui::action_value(action, "routing.read.corpus")) {
+        form_.read_corpus(ctx, static_cast<int>(std::strtol(tokens, nullptr, 10)));
+    } else if (const char* read = ui::action_value(action, "routing.read")) {
+        form_.read(ctx, read);
     } else if (action == "routing.token_next" || action == "routing.token_previous") {
         step_token(ctx, action == "routing.token_next" ? 1 : -1);
     } else if (action == "routing.layer_next" || action == "routing.layer_previous") {

@@ -7,6 +7,7 @@
 #include <stdexcept>
 
 #include "base/input_file.hpp"
+#include "nodes/history/checkpoint_name.hpp"
 
 namespace moescope::ui {
 namespace {
@@ -146,6 +147,10 @@ std::string Language::number(double value, int digits) const {
         std::snprintf(buffer, sizeof buffer, "%.*g", digits, value);
     }
     return grouped(buffer);
+}
+
+std::string Language::message(const base::Sentence& sentence) const {
+    return messages_.translate(history::with_model_sentences(sentence));
 }
 
 }  // namespace moescope::ui

@@ -31,7 +31,7 @@ class Language {
                        std::initializer_list<std::pair<std::string_view, std::string>> values) const;
     /// A sentence of the node or the client in this language, where messages.json of the folder knows it; in English,
     /// or as it came, where not.
-    std::string message(const base::Sentence& sentence) const { return messages_.translate(sentence); }
+    std::string message(const base::Sentence& sentence) const;
     bool has(std::string_view key) const;
     /// A name that came from elsewhere: the text of the key `prefix` + `name`, or `name` itself where there is none.
     std::string named(std::string_view prefix, const std::string& name) const;

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdlib>
+#include <fmt/format.h>
 #include <fstream>
 #include <imgui_internal.h>
 #include <nlohmann/json.hpp>
@@ -333,7 +334,10 @@ std::string name_in_field(ImGuiTestContext* ctx) {
 /// A filter that nothing fits opens nothing, and the name of a folder does not stay when its folder is left.
 void dialog_without_a_hit(Harness& h, ImGuiTestContext* ctx) {
     h.settle(ctx);
-    const fs::path session = h.workbench().session(), folder = h.folder() / "hits";
+    const fs::path session = h.workbench().session(), folder = h.folder() / "listed" / "hits";
+    for (int i = 0; i < 40; ++i) {  // the folder that is left is seen in a long list
+        fs::create_directories(h.folder() / "listed" / fmt::format("at-{:02}", i));
+    }
     h.workbench().command("file.open_session");
     IM_CHECK(dialog_ready(h, ctx));
     // A new folder is entered; a path that is typed would be the answer.

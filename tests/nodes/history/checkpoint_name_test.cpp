@@ -25,6 +25,17 @@ TEST(CheckpointName, AsAPersonReadsIt) {
     EXPECT_EQ(model_sentence("checkpoint:x").english(), "checkpoint:x");
 }
 
+TEST(CheckpointName, SentencesOfOthersNameItAsAPersonReadsIt) {
+    const base::Sentence inner =
+        base::say("layer {} of {} has no router; those with one are {} to {}", 5, "checkpoint:39:12", 1, 2);
+    EXPECT_EQ(with_model_sentences(base::say("run {} failed: {}", 7, inner)).english(),
+              "run 7 failed: layer 5 of run 39, step 12 has no router; those with one are 1 to 2");
+    EXPECT_EQ(with_model_sentences(base::say("the model {} is gone", "qwen|checkpoint:1")).english(),
+              "the model qwen|checkpoint:1 is gone");
+    const base::Sentence as_it_came = base::Sentence::verbatim("checkpoint:3:4");
+    EXPECT_EQ(with_model_sentences(as_it_came), as_it_came);
+}
+
 TEST(CheckpointName, AnythingElseIsNone) {
     for (const char* text : {"checkpoint:", "checkpoint:0", "checkpoint:-1", "checkpoint: 1", "checkpoint:1 ",
                              "checkpoint:1:", "checkpoint:1:Now", "checkpoint:1:2:3", "checkpoint:1:-2",
