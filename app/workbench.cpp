@@ -381,6 +381,12 @@ void Workbench::report_results() {
             const std::string path = base::text_of(result.value, "path");
             const char* sentence = result.name == "report.write" ? "notice.report_saved" : "notice.file_saved";
             notify(base::Sentence::verbatim(text_->format(sentence, {{"path", path}})), false, path);
+        } else if (result.state == client::CommandResult::State::done && result.name == "models.export") {
+            for (const nlohmann::json& note : base::member(result.value, "notes")) {
+                notify(base::sentence_in(note, "text"), false);
+            }
+            const std::string path = base::text_of(result.value, "path");
+            notify(base::Sentence::verbatim(text_->format("notice.file_saved", {{"path", path}})), false, path);
         } else if (result.state == client::CommandResult::State::done && result.name == "models.add") {
             notify(text_->format("notice.model_added", {{"name", base::text_of(result.value, "name")}}), false);
         }

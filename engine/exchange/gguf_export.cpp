@@ -154,16 +154,14 @@ bool add_vocabulary(GgufValues& values, const GgufExportOptions& options, const 
     values.insert(values.end(), std::make_move_iterator(more->begin()), std::make_move_iterator(more->end()));
     report.notes.insert(report.notes.end(), vocabulary.gguf_notes.begin(), vocabulary.gguf_notes.end());
     if (vocabulary.composes) {
-        report.notes.emplace_back(
-            "The tokenizer composes letters and their accents (NFC), which llama.cpp does not: a text with accents "
-            "that "
-            "are characters of their own gets other ids there.");
+        report.notes.push_back(
+            say("The tokenizer composes letters and their accents (NFC), which llama.cpp does not: a text with accents "
+                "that are characters of their own gets other ids there"));
     }
     if (vocabulary.space == Vocabulary::Space::first || vocabulary.space == Vocabulary::Space::always) {
-        report.notes.emplace_back(
+        report.notes.push_back(say(
             "The tokenizer puts a space before a text that has none, llama.cpp before every text: one that begins with "
-            "a "
-            "space gets other ids there.");
+            "a space gets other ids there"));
     }
     return true;
 }
@@ -174,20 +172,20 @@ void add_tokenizer(GgufValues& values, const Tokenizer* tokenizer, const GgufExp
         for (auto& value : gguf_tokenizer_values(*tokenizer, model.vocabulary)) {
             values.push_back(std::move(value));
         }
-        report.notes.emplace_back(
+        report.notes.push_back(say(
             "The tokenizer is written as plamo2, llama.cpp's unigram model with byte fallback. It gives the same ids "
             "but for runs of one character that can be cut in several equally likely ways, a byte order mark at the "
-            "start and bytes that are no UTF-8; it puts no token before the text, where training had </s>.");
+            "start and bytes that are no UTF-8; it puts no token before the text, where training had </s>"));
         return;
     }
     if (options.vocabulary != nullptr && add_vocabulary(values, options, model, report)) {
         return;
     }
     values.emplace_back("tokenizer.ggml.model", std::string("no_vocab"));
-    report.notes.emplace_back(tokenizer == nullptr && options.vocabulary == nullptr
-                                  ? kNoTokenizer
-                                  : "The tokenizer was left out: GGUF has no exact form of its pieces or of the way it "
-                                    "cuts text. Programs that open the file get and give token ids only.");
+    report.notes.push_back(tokenizer == nullptr && options.vocabulary == nullptr
+                               ? Sentence(kNoTokenizer)
+                               : say("The tokenizer was left out: GGUF has no exact form of its pieces or of the way "
+                                     "it cuts text. Programs that open the file get and give token ids only"));
 }
 
 }  // namespace
@@ -281,8 +279,8 @@ ExportReport export_gguf(const std::filesystem::path& path, const ModelConfig& m
     }
     add_tokenizer(values, tokenizer, options, model, report);
     if (model.prediction_depth > 0) {
-        report.notes.emplace_back(
-            "The module for multi-token prediction was left out; it has no part in the next token.");
+        report.notes.push_back(
+            say("The module for multi-token prediction was left out; it has no part in the next token"));
     }
     const std::vector<FileTensor> tensors = gguf_tensors(type, model, layout);
     std::vector<GgufOutput> outputs;

@@ -106,8 +106,8 @@ void read_common(const Context& c) {
     read_rope(c, m);
     keys.ignore({"vocab_size", "feed_forward_length", "attention.layer_norm_epsilon"});
     if (m.context > kMostContext) {
-        c.out.notes.push_back("context_length is " + std::to_string(m.context) + "; here the context is at most " +
-                              std::to_string(kMostContext) + " tokens.");
+        c.out.notes.push_back(
+            say("context_length is {}; here the context is at most {} tokens", m.context, kMostContext));
         m.context = kMostContext;
     }
 }
@@ -378,11 +378,11 @@ GgufConfig parse_gguf_config(const std::map<std::string, Json>& values, const Ha
     checked.model = out.model;
     validate(checked, Sentence::verbatim(source));
     if (out.prediction_layers > 0) {
-        out.notes.emplace_back(
-            "The layers for multi-token prediction were left out; they have no part in the next token.");
+        out.notes.push_back(
+            say("The layers for multi-token prediction were left out; they have no part in the next token"));
     }
     if (const std::string names = base::joined(keys.unused()); !names.empty()) {
-        out.notes.push_back("These keys are unknown and were not used: " + names + ".");
+        out.notes.push_back(say("These keys are unknown and were not used: {}", names));
     }
     return out;
 }

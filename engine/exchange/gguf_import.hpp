@@ -16,7 +16,7 @@ struct GgufConfig {
     ModelType type = ModelType::qwen3_moe;
     ModelConfig model;
     int prediction_layers = 0;  ///< blocks behind the model's own
-    std::vector<std::string> notes;
+    std::vector<Sentence> notes;
 };
 
 /// What libllama would make of the metadata `values` (as read_gguf gives them) and of the tensors that `has` knows;

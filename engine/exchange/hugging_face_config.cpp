@@ -147,8 +147,8 @@ void read_common(JsonKeys& keys, const std::string& source, HuggingFaceConfig& o
     keys.must_be("partial_rotary_factor", 1.0, say("RoPE turns whole heads"));
     read_rope(keys, source, m.context, m);
     if (m.context > kMostContext) {
-        out.notes.push_back("max_position_embeddings is " + std::to_string(m.context) +
-                            "; here the context is at most " + std::to_string(kMostContext) + " tokens.");
+        out.notes.push_back(
+            say("max_position_embeddings is {}; here the context is at most {} tokens", m.context, kMostContext));
         m.context = kMostContext;
     }
     keys.ignore({"architectures",
@@ -490,7 +490,7 @@ HuggingFaceConfig parse_hugging_face_config(const Json& config, const std::strin
     checked.model = out.model;
     validate(checked, Sentence::verbatim(source));
     if (const std::string names = base::joined(keys.unused()); !names.empty()) {
-        out.notes.push_back("These keys of config.json are unknown and were not used: " + names + ".");
+        out.notes.push_back(say("These keys of config.json are unknown and were not used: {}", names));
     }
     return out;
 }

@@ -8,15 +8,16 @@
 #include <string>
 #include <vector>
 
+#include "engine/error.hpp"
 #include "engine/exchange/model_types.hpp"
 
 namespace moescope::engine {
 
 struct HuggingFaceConfig {
     ModelType type = ModelType::qwen3_moe;
-    ModelConfig model;               ///< prediction_depth 0: the caller looks whether the tensors are there
-    int prediction_layers = 0;       ///< num_nextn_predict_layers
-    std::vector<std::string> notes;  ///< what was not taken over and does not change the logits
+    ModelConfig model;            ///< prediction_depth 0: the caller looks whether the tensors are there
+    int prediction_layers = 0;    ///< num_nextn_predict_layers
+    std::vector<Sentence> notes;  ///< what was not taken over and does not change the logits
 };
 
 /// Throws Error naming the key; `source` names the file.

@@ -142,49 +142,49 @@ void write_tokenizer(NewFolder& folder, const Tokenizer* tokenizer, const Vocabu
         for (const auto& [name, bytes] : vocabulary->files) {
             folder.write(name, bytes);
         }
-        report.notes.emplace_back("The tokenizer's files are those of the model that this was made from.");
+        report.notes.push_back(say("The tokenizer's files are those of the model that this was made from"));
         return;
     }
     if (tokenizer == nullptr) {
-        report.notes.emplace_back(kNoTokenizer);
+        report.notes.push_back(kNoTokenizer);
         return;
     }
     folder.write("tokenizer.model", tokenizer->model_bytes());
     if (!has_portable_form(*tokenizer)) {
-        report.notes.emplace_back(
+        report.notes.push_back(say(
             "tokenizer.model is the SentencePiece model; there is no tokenizer.json, because its pieces or the way it "
-            "treats spaces and cuts words have no exact form there.");
+            "treats spaces and cuts words have no exact form there"));
         return;
     }
     folder.write("tokenizer.json", tokenizer_json(*tokenizer).dump(1) + "\n");
     folder.write("tokenizer_config.json", tokenizer_config_json(*tokenizer, model.context).dump(2) + "\n");
-    report.notes.emplace_back(
+    report.notes.push_back(say(
         "tokenizer.json gives the same ids as the training did, but for a text that spells a special token, such as "
-        "</s>, or the name of a byte, such as <0xE4>: it becomes that token, as is usual there.");
-    report.notes.emplace_back(
-        "tokenizer.model is the same tokenizer as a SentencePiece unigram model. Converters that take every "
-        "tokenizer.model for one of merges would cut text in another way: for GGUF use Moescope's own export.");
+        "</s>, or the name of a byte, such as <0xE4>: it becomes that token, as is usual there"));
+    report.notes.push_back(
+        say("tokenizer.model is the same tokenizer as a SentencePiece unigram model. Converters that take every "
+            "tokenizer.model for one of merges would cut text in another way: for GGUF use Moescope's own export"));
 }
 
 void add_model_notes(ModelType type, const ModelConfig& model, ExportReport& report) {
     if (model.prediction_depth > 0 && type != ModelType::deepseek_v3) {
-        report.notes.emplace_back(
-            "The module for multi-token prediction was left out; it has no part in the next token.");
+        report.notes.push_back(
+            say("The module for multi-token prediction was left out; it has no part in the next token"));
     }
     if (model.prediction_depth > 0 && type == ModelType::deepseek_v3) {
-        report.notes.emplace_back(
-            "The last layer in the file is the module for multi-token prediction; transformers leaves it unused.");
+        report.notes.push_back(
+            say("The last layer in the file is the module for multi-token prediction; transformers leaves it unused"));
     }
     if (type == ModelType::deepseek_v3 && !model.selection_bias) {
-        report.notes.emplace_back("e_score_correction_bias is all zero: the model was trained without it.");
+        report.notes.push_back(say("e_score_correction_bias is all zero: the model was trained without it"));
     }
 }
 
 std::string readme(const ExportReport& report) {
     std::string text = "A language model with a mixture of experts, written by Moescope. Type: " + report.type +
                        ", weights in float32.\n\n";
-    for (const std::string& note : report.notes) {
-        text += "- " + note + "\n";
+    for (const Sentence& note : report.notes) {
+        text += "- " + note.english() + ".\n";
     }
     return text;
 }

@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "engine/error.hpp"
 #include "engine/model/config.hpp"
 #include "engine/model/parameters.hpp"
 #include "engine/text/text_rules.hpp"
@@ -17,7 +18,7 @@ namespace moescope::engine {
 struct ExportReport {
     std::string type;                ///< "qwen3_moe", ... or the GGUF architecture
     std::vector<std::string> files;  ///< names in the folder, or the file's
-    std::vector<std::string> notes;  ///< what the reader should know, one sentence each; also in the folder's README.md
+    std::vector<Sentence> notes;     ///< what the reader should know, one sentence each; also in the folder's README.md
 };
 
 inline constexpr std::uint64_t kMaxShardBytes = 4'000'000'000;

@@ -31,8 +31,9 @@ void look_for_prediction(const SafetensorsFolder& files, const HuggingFaceConfig
     if (config.prediction_layers == 1 && files.tensors().contains(prefix + "eh_proj.weight")) {
         out.model.prediction_depth = 1;
     } else if (config.prediction_layers > 0) {
-        out.notes.push_back("The " + std::to_string(config.prediction_layers) +
-                            " layers for multi-token prediction were left out; they have no part in the next token.");
+        out.notes.push_back(
+            say("The {} layers for multi-token prediction were left out; they have no part in the next token",
+                config.prediction_layers));
     }
 }
 
@@ -50,7 +51,8 @@ class LeftOut {
             return true;
         }
         if (out_.model.tied_head && name == "lm_head.weight") {
-            out_.notes.push_back("lm_head.weight was not read: tie_word_embeddings says that the embedding is used.");
+            out_.notes.push_back(
+                say("lm_head.weight was not read: tie_word_embeddings says that the embedding is used"));
             return true;
         }
         for (const std::string& prefix : further_) {
@@ -61,7 +63,7 @@ class LeftOut {
                 return true;
             }
             if (name == prefix + "embed_tokens.weight" || name == prefix + "shared_head.head.weight") {
-                out_.notes.push_back(name + " was not read: the prediction module shares the model's own.");
+                out_.notes.push_back(say("{} was not read: the prediction module shares the model's own", name));
                 return true;
             }
         }

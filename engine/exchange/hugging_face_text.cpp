@@ -67,7 +67,7 @@ OfTokenizer of_vocabulary(const Vocabulary& vocabulary) {
 class Reader {
  public:
     Reader(const std::filesystem::path& folder, const Json& config, OfTokenizer tokenizer, int vocabulary,
-           std::vector<std::string>& notes)
+           std::vector<Sentence>& notes)
         : folder_(folder),
           settings_(optional_json(folder / "tokenizer_config.json")),
           generation_(optional_json(folder / "generation_config.json")),
@@ -146,7 +146,7 @@ class Reader {
             if (const auto begin = token(rules_.begin_text)) {
                 return begin;
             }
-            notes_.push_back("The begin token \"" + rules_.begin_text + "\" of tokenizer_config.json is unknown.");
+            notes_.push_back(say("The begin token \"{}\" of tokenizer_config.json is unknown", rules_.begin_text));
         }
         if (config_.contains("bos_token_id")) {
             return token(config_["bos_token_id"]);
@@ -210,19 +210,19 @@ class Reader {
     const Json& config_;
     const OfTokenizer tokenizer_;
     const int vocabulary_;
-    std::vector<std::string>& notes_;
+    std::vector<Sentence>& notes_;
     TextRules rules_;
 };
 
 }  // namespace
 
 TextRules read_hugging_face_text(const std::filesystem::path& folder, const Json& config, const Tokenizer& tokenizer,
-                                 int vocabulary, std::vector<std::string>& notes) {
+                                 int vocabulary, std::vector<Sentence>& notes) {
     return Reader(folder, config, of_tokenizer(tokenizer), vocabulary, notes).read();
 }
 
 TextRules read_hugging_face_text(const std::filesystem::path& folder, const Json& config, const Vocabulary& tokenizer,
-                                 int vocabulary, std::vector<std::string>& notes) {
+                                 int vocabulary, std::vector<Sentence>& notes) {
     return Reader(folder, config, of_vocabulary(tokenizer), vocabulary, notes).read();
 }
 

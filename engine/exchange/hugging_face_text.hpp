@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "engine/error.hpp"
 #include "engine/text/text_rules.hpp"
 #include "engine/text/tokenizer.hpp"
 #include "engine/text/vocabulary.hpp"
@@ -18,10 +19,10 @@ namespace moescope::engine {
 /// generation_config.json, then of `config`, then eos_token. Tokens that are not below `vocabulary` do not count. Adds
 /// to `notes` what cannot be followed. Throws Error naming a file that cannot be read.
 TextRules read_hugging_face_text(const std::filesystem::path& folder, const nlohmann::json& config,
-                                 const Tokenizer& tokenizer, int vocabulary, std::vector<std::string>& notes);
+                                 const Tokenizer& tokenizer, int vocabulary, std::vector<Sentence>& notes);
 /// The same for a tokenizer.json, which itself says what it puts before a text: bos_token counts only where the
 /// settings say add_bos_token. Without any end token there is none.
 TextRules read_hugging_face_text(const std::filesystem::path& folder, const nlohmann::json& config,
-                                 const Vocabulary& tokenizer, int vocabulary, std::vector<std::string>& notes);
+                                 const Vocabulary& tokenizer, int vocabulary, std::vector<Sentence>& notes);
 
 }  // namespace moescope::engine

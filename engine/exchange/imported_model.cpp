@@ -77,7 +77,7 @@ void take_tokenizer(ImportedModel& model, std::string bytes) {
 
 void leave_out_tokenizer(ImportedModel& model, const Sentence& why) {
     model.no_tokenizer = why;
-    model.notes.push_back("The model reads and writes token ids only: " + why.english() + ".");
+    model.notes.push_back(say("The model reads and writes token ids only: {}", why));
 }
 
 }  // namespace moescope::engine

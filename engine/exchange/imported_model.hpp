@@ -29,9 +29,9 @@ struct ImportedModel {
     std::shared_ptr<const Tokenizer> tokenizer;  ///< null when the file has none of SentencePiece
     /// Of a tokenizer.json, which libllama runs: without `tokenizer`, or where that has no portable form.
     std::shared_ptr<const Vocabulary> vocabulary;
-    TextRules text;                  ///< of a model that has one of the two
-    Sentence no_tokenizer;           ///< why there is none: "it has no tokenizer"
-    std::vector<std::string> notes;  ///< what was left out or limited, one sentence each
+    TextRules text;               ///< of a model that has one of the two
+    Sentence no_tokenizer;        ///< why there is none: "it has no tokenizer"
+    std::vector<Sentence> notes;  ///< what was left out or limited, one sentence each
 };
 
 /// What a file says about one of its tensors.

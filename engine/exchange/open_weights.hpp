@@ -7,15 +7,16 @@
 #include <vector>
 
 #include "engine/checkpoint/loaded_model.hpp"
+#include "engine/error.hpp"
 #include "engine/files/inspect.hpp"
 
 namespace moescope::engine {
 
 struct OpenedWeights {
     std::shared_ptr<const LoadedModel> model;
-    std::string format;              ///< "checkpoint", "Hugging Face folder" or "GGUF"
-    std::string type;                ///< "qwen3_moe", "deepseek2", ...; of a checkpoint "moescope"
-    std::vector<std::string> notes;  ///< what was left out or limited, one sentence each
+    std::string format;           ///< "checkpoint", "Hugging Face folder" or "GGUF"
+    std::string type;             ///< "qwen3_moe", "deepseek2", ...; of a checkpoint "moescope"
+    std::vector<Sentence> notes;  ///< what was left out or limited, one sentence each
 };
 
 /// A checkpoint folder of Moescope, a Hugging Face folder (see import_hugging_face) or a GGUF file with unquantised

@@ -53,18 +53,18 @@ constexpr const char* kDeepSeekHan = "[\u4e00-\u9fa5\u0800-\u4e00\uac00-\ud7ff]+
 constexpr const char* kAnyLetters = R"(\s?\p{L}+)";
 constexpr const char* kAnyMarks = R"(\s?\p{P}+)";
 
-constexpr const char* kAccents =
+constexpr base::Marked kAccents = marked(
     "libllama takes letters and their combining marks apart (Thai, Hindi, accents that are characters of their own), "
-    "where the tokenizer's file keeps them together: the ids of such texts may differ.";
-constexpr const char* kWideBlanks =
+    "where the tokenizer's file keeps them together: the ids of such texts may differ");
+constexpr base::Marked kWideBlanks = marked(
     "libllama takes a wide space (U+3000) before a mark for a blank, where the tokenizer's file takes it for a mark: "
-    "the ids of such texts may differ.";
+    "the ids of such texts may differ");
 
 struct Known {
     std::vector<std::string> steps;
     const char* by_merges = "";    ///< libllama's name where merges alone make pieces of a word
     const char* whole_words = "";  ///< the same where a word that is a piece is taken whole
-    const char* note = "";
+    base::Marked note{};
     bool digits_apart = false;
     const char* exact = "";  ///< WordCut::exact
 };

@@ -4,6 +4,8 @@
 #include <string>
 #include <vector>
 
+#include "engine/error.hpp"
+
 namespace moescope::engine {
 
 /// One step of a pre-tokenizer; each cuts what the one before left.
@@ -28,7 +30,7 @@ struct WordCut {
     bool if_merges_make_every_piece = false;
     /// Merges must not join two digits: libllama leaves them in one word.
     bool if_digits_stay_apart = false;
-    std::string note;  ///< where libllama cuts otherwise; empty: nowhere that we know of
+    Sentence note;  ///< where libllama cuts otherwise; empty: nowhere that we know of
     std::string
         exact;  ///< another name, without what `note` says, which takes words that are pieces whole; empty: none
 };

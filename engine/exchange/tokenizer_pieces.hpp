@@ -5,10 +5,12 @@
 #include <string>
 #include <vector>
 
+#include "engine/error.hpp"
+
 namespace moescope::engine {
 
 /// What readers and writers of models say of one without a tokenizer.
-inline constexpr const char* kNoTokenizer = "The model has no tokenizer; it takes and gives token ids.";
+inline constexpr base::Marked kNoTokenizer = marked("The model has no tokenizer; it takes and gives token ids");
 
 struct TokenizerPiece {
     enum class Kind { normal = 1, unknown = 2, control = 3, user_defined = 4, unused = 5, byte = 6 };

@@ -11,6 +11,8 @@
 #include <utility>
 #include <vector>
 
+#include "engine/error.hpp"
+
 namespace moescope::engine {
 
 struct Vocabulary {
@@ -46,8 +48,8 @@ struct Vocabulary {
     std::optional<std::int32_t> begin;         ///< what the file puts before every text
     std::optional<std::int32_t> unknown;       ///< its token for what no piece holds
     std::map<std::string, std::string> files;  ///< name -> bytes: tokenizer.json and what belongs to it, as read
-    std::vector<std::string> notes;            ///< where libllama cuts text in another way than the file says
-    std::vector<std::string> gguf_notes;       ///< where words_in_gguf does
+    std::vector<Sentence> notes;               ///< where libllama cuts text in another way than the file says
+    std::vector<Sentence> gguf_notes;          ///< where words_in_gguf does
 
     /// The token of exactly this text, an added one first. Looks at all of them.
     std::optional<std::int32_t> find(std::string_view text) const;

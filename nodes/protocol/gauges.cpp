@@ -44,6 +44,8 @@ const char* task_kind_name(TaskKind kind) {
             return "task.report";
         case TaskKind::route:
             return "task.route";
+        case TaskKind::model_export:
+            return "task.export";
     }
     return "";
 }

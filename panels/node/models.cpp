@@ -10,6 +10,7 @@
 
 #include "base/json_fields.hpp"
 #include "base/text.hpp"
+#include "panels/node/export_form.hpp"
 #include "panels/node/server_form.hpp"
 #include "panels/panels.hpp"
 #include "panels/ui/panel.hpp"
@@ -28,7 +29,8 @@ class ModelsPanel : public ui::Panel {
  public:
     void draw(ui::Context& context) override;
     void draw_above(ui::Context& context) override;
-    /// models.add asks for a file and adds it, models.add=PATH adds that one, models.add_server opens the form.
+    /// models.add asks for a file and adds it, models.add=PATH adds that one, models.add_server opens the form,
+    /// models.export and models.export=MODEL that of an export, whose own actions ExportForm has.
     bool act(const std::string& action, ui::Context& context) override;
 
  private:
@@ -45,6 +47,7 @@ class ModelsPanel : public ui::Panel {
     base::Sentence problem_;
     client::CommandId adding_ = 0;
     ServerForm form_;
+    ExportForm export_;
     client::CommandId asking_ = 0;  ///< the server of asked_
     std::string asked_, answer_;    ///< the model whose server was asked last, and what it said
 };
@@ -146,15 +149,21 @@ bool ModelsPanel::act(const std::string& action, ui::Context& ctx) {
                         });
     } else if (action == "models.add_server") {
         form_.open({});
+    } else if (const char* model = ui::action_value(action, "models.export")) {
+        export_.open(ctx, model);
+    } else if (action == "models.export") {
+        export_.open(ctx, selected_);
     } else {
-        return false;
+        return export_.act(action, ctx);
     }
     return true;
 }
 
 void ModelsPanel::draw_above(ui::Context& ctx) {
-    if (const std::string added = form_.draw(ctx); !added.empty()) {
-        selected_ = added;
+    for (const std::string& added : {form_.draw(ctx), export_.draw(ctx)}) {
+        if (!added.empty()) {
+            selected_ = added;
+        }
     }
 }
 
@@ -384,6 +393,14 @@ void ModelsPanel::draw_details(ui::Context& ctx) {
     if (ui::button(ctx.text.label("models.copy_path"), !model.path.empty())) {
         ImGui::SetClipboardText(model.path.c_str());
     }
+    if (!model.server) {
+        const char* label = ctx.text.label("models.export.open");
+        ui::flow(ui::button_width(label));
+        if (ui::button(label, can_export(model) && ctx.connected(),
+                       ctx.text(can_export(model) ? "servers.offline" : "models.export.missing"))) {
+            export_.open(ctx, model.name);
+        }
+    }
     ui::flow(ui::button_width(ctx.text.label("models.remove")));
     if (ui::button(ctx.text.label("models.remove"), !model.trained_here, ctx.text("models.cannot_remove"))) {
         ctx.client.send("models.remove", {{"name", model.name}});
@@ -421,18 +438,21 @@ void ModelsPanel::draw_server(ui::Context& ctx, const ModelEntry& model) {
 ui::PanelDescription describe_models() {
     using ui::Place;
     using Show = ui::Stand::Show;
-    return {
-        .key = "models",
-        .make = ui::make_panel<ModelsPanel>,
-        .stands = {{"training", Place::lower, 1, Show::open},
-                   {"compare", Place::whole, 5, Show::open},
-                   {"probe", Place::whole, 5, Show::open}},
-        .commands = {{.key = "models.add",
-                      .menu = {"menu.models", 0},
-                      .available = [](const ui::Context& ctx) { return ctx.connected(); }},
-                     {.key = "models.add_server", .menu = {"menu.models", 0}, .available = [](const ui::Context& ctx) {
-                          return ctx.connected();
-                      }}}};
+    return {.key = "models",
+            .make = ui::make_panel<ModelsPanel>,
+            .stands = {{"training", Place::lower, 1, Show::open},
+                       {"compare", Place::whole, 5, Show::open},
+                       {"probe", Place::whole, 5, Show::open}},
+            .commands = {{.key = "models.add",
+                          .menu = {"menu.models", 0},
+                          .available = [](const ui::Context& ctx) { return ctx.connected(); }},
+                         {.key = "models.add_server",
+                          .menu = {"menu.models", 0},
+                          .available = [](const ui::Context& ctx) { return ctx.connected(); }},
+                         {.key = "models.export", .menu = {"menu.models", 0}, .available = [](const ui::Context& ctx) {
+                              const auto& models = ctx.snapshot.models;
+                              return ctx.connected() && std::any_of(models.begin(), models.end(), can_export);
+                          }}}};
 }
 
 }  // namespace moescope::panels

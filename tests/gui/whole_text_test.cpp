@@ -90,8 +90,8 @@ class Walk {
             ctx_->Yield(6);
             read(panel.key);
         }
-        for (const char* command : {"runs.new", "models.add_server", "file.open_session", "help.messages",
-                                    "help.diagnostics", "help.palette", "help.welcome"}) {
+        for (const char* command : {"runs.new", "models.add_server", "models.export", "file.open_session",
+                                    "help.messages", "help.diagnostics", "help.palette", "help.welcome"}) {
             h_.workbench().command(command);
             h_.wait(ctx_, 20, [&] { return !h_.workbench().dialogs().reading(); });
             ctx_->Yield(6);

@@ -190,7 +190,7 @@ TEST(Readers, OfModels) {
         return read_text(file);
     }();
     const auto text_rules = [tokenizer](const fs::path& f) {
-        std::vector<std::string> notes;
+        std::vector<base::Sentence> notes;
         engine::read_hugging_face_text(f, nlohmann::json::object(), *tokenizer, tokenizer->size(), notes);
     };
     const std::string vocabulary = read_text(fs::path(test_data()) / "oracle/data/tokenizers/qwen3_moe/tokenizer.json");

@@ -93,10 +93,14 @@ void print_warnings(const std::vector<base::Sentence>& sentences) {
     }
 }
 
+void show_progress(std::uint64_t done, std::uint64_t total) {
+    fmt::print(stderr, "\r{} of {}", done, total);
+    std::fflush(stderr);
+}
+
 void show_progress(std::span<const std::byte> body) {
     if (const auto progress = base::parse_object(body, body.size())) {
-        fmt::print(stderr, "\r{} of {}", base::count_of(*progress, "progress"), base::count_of(*progress, "total"));
-        std::fflush(stderr);
+        show_progress(base::count_of(*progress, "progress"), base::count_of(*progress, "total"));
     }
 }
 

@@ -23,7 +23,9 @@ void print_json(const nlohmann::json& value);
 /// One line each on standard error: what is worth knowing and no reason to fail.
 void print_warnings(const std::vector<base::Sentence>& sentences);
 
-/// How far it is, on the terminal's own line of standard error: {"progress","total"} of a model's process.
+/// How far it is, on the terminal's own line of standard error.
+void show_progress(std::uint64_t done, std::uint64_t total);
+/// The same of what a model's process sends: {"progress","total"}.
 void show_progress(std::span<const std::byte> body);
 /// "damaged": so many places of a trace that was read, and "problems": the same in words.
 void put_damage(nlohmann::json& value, std::size_t places, const std::vector<base::Sentence>& problems);

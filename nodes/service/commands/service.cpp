@@ -57,6 +57,7 @@ const std::map<std::string, Service::Command>& Service::commands() {
         {"models.remove", {&Service::models_remove, slow, true, true}},
         {"models.ask", {&Service::models_ask, long_work, false, true}},
         {"models.inspect", {&Service::models_inspect, slow, false, true}},
+        {"models.export", {&Service::models_export, slow, false, true}},
         {"report.write", {&Service::report_write, long_work, false, true}},
         {"task.cancel", {&Service::task_cancel, quick, false, true}},
         {"node.stop", {&Service::node_stop, quick, false, true}},

@@ -19,6 +19,7 @@
 #include "nodes/service/jobs/experiment_queue.hpp"
 #include "nodes/service/jobs/generation.hpp"
 #include "nodes/service/jobs/job.hpp"
+#include "nodes/service/jobs/model_export.hpp"
 #include "nodes/service/jobs/probe_job.hpp"
 #include "nodes/service/jobs/route_job.hpp"
 #include "nodes/service/jobs/training_job.hpp"
@@ -113,6 +114,7 @@ class Service final : public transport::RequestHandler {
     void models_remove(const nlohmann::json& parameters, Reply reply);
     void models_ask(const nlohmann::json& parameters, Reply reply);
     void models_inspect(const nlohmann::json& parameters, Reply reply);
+    void models_export(const nlohmann::json& parameters, Reply reply);
     void report_write(const nlohmann::json& parameters, Reply reply);
     void task_cancel(const nlohmann::json& parameters, Reply reply);
     void node_stop(const nlohmann::json& parameters, Reply reply);
@@ -154,6 +156,8 @@ class Service final : public transport::RequestHandler {
     ProbeModel find_checkpoint(history::CheckpointName name);
     /// The run that has to save a checkpoint before this one can be opened; null when none has.
     std::shared_ptr<TrainingJob> has_to_save(const history::CheckpointName& name);
+    /// Writes a model as a task that can be cancelled, on the lane of long work. The answer of models.export.
+    nlohmann::json write_model(const ModelExport& order);
     /// With the lock of the jobs held. Throws CommandError when another answer must not be started now.
     void check_room(const GenerationRequest& order) const;
     // service_experiments.cpp

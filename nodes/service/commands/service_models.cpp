@@ -1,7 +1,10 @@
 // The generate.* and models.* commands, and the report.
 #include <algorithm>
+#include <atomic>
+#include <chrono>
 #include <fmt/format.h>
 #include <fmt/ranges.h>
+#include <future>
 
 #include "base/foreign_text.hpp"
 #include "base/json_fields.hpp"
@@ -248,6 +251,84 @@ void Service::models_inspect(const json& value, Reply reply) {
     json result = {{"format", report.format()}, {"safe", report.safe}, {"details", report.details}};
     base::put_sentence(result, "problem", report.problem);
     reply({std::move(result), {}});
+}
+
+void Service::models_export(const json& value, Reply reply) {
+    const Parameters parameters(value, {"model", "path", "format", "precision", "router", "replace"});
+    const std::string name = parameters.path("model");
+    ModelExport order;
+    order.format = parameters.text("format");
+    order.precision = parameters.text("precision", order.precision);
+    order.router = parameters.text("router", order.router);
+    order.out = std::filesystem::absolute(parameters.path("path"));
+    order.existing = sessions::existing_files(parameters.flag("replace", false), "replace");
+    check(order);
+    if (!order.is_gguf() && (parameters.has("precision") || parameters.has("router"))) {
+        throw CommandError(say("'precision' and 'router' are of GGUF files; leave them out with '{}'", order.format));
+    }
+    if (const auto parts = model_and_set(name); !parts.set.empty()) {
+        throw CommandError(say("a file of a model can't hold changes of its routing; name {} without the set {}",
+                               history::model_sentence(parts.model), parts.set));
+    }
+    with_models({name}, reply, [this, order, reply](const std::vector<ProbeModel>& models) mutable {
+        const ProbeModel& model = models.front();
+        if (model.path.is_server()) {
+            throw CommandError(say("{} is a server, and this needs a model file or a folder", model.name));
+        }
+        order.model = model.path;
+        order.title = model.title.empty() ? model.name : model.title;
+        // A checkpoint that was saved for this is told of on the quick lane, where nothing may take long.
+        lane(Lane::long_work)
+            .post(kNode, {[this, order, hold = model.hold, reply] {
+                              try {
+                                  reply({write_model(order), {}});
+                              } catch (const std::bad_alloc&) {
+                                  reply({{}, say("there is not enough memory for this")});
+                              } catch (const std::exception& error) {
+                                  reply({{}, base::sentence_of(error)});
+                              }
+                          },
+                          [reply] { reply(not_carried_out()); }});
+    });
+}
+
+json Service::write_model(const ModelExport& order) {
+    constexpr std::chrono::milliseconds kBetweenLooks{20};
+    protocol::Task task;
+    task.id = fmt::format("export-{}", ++reports_);
+    task.kind = protocol::TaskKind::model_export;
+    task.title = order.out.filename().string();
+    task.cancel_command = "task.cancel";
+    board_.set_task(task);
+    ExportedModel exported;
+    try {
+        std::atomic<bool> stop{false};
+        std::future<ExportedModel> work = std::async(std::launch::async, [&] {
+            return export_model(paths_.program, order, stop, [&](std::uint64_t done, std::uint64_t total) {
+                task.fraction = total > 0 ? static_cast<double>(done) / static_cast<double>(total) : -1;
+                board_.set_task(task);
+            });
+        });
+        while (work.wait_for(kBetweenLooks) != std::future_status::ready) {
+            stop = ending_ || board_.task_cancelled(task.id);
+        }
+        exported = work.get();
+    } catch (...) {
+        board_.remove_task(task.id);
+        throw;
+    }
+    board_.remove_task(task.id);
+    json notes = json::array();
+    for (const Sentence& note : exported.notes) {
+        notes.push_back(json::object());
+        base::put_sentence(notes.back(), "text", note);
+    }
+    json answer = std::move(exported.details);
+    answer.update({{"path", order.out.string()},
+                   {"type", exported.type},
+                   {"files", exported.files},
+                   {"notes", std::move(notes)}});
+    return answer;
 }
 
 void Service::report_write(const json& value, Reply reply) {

@@ -190,13 +190,15 @@ void Service::catalogue(const json& parameters, Reply reply) {
     } catch (const std::exception& error) {
         complain(error);
     }
-    reply({{{"presets", presets},
-            {"config_fields", fields_json()},
-            {"balancings", balancings_json()},
-            {"probe_sets", sets},
-            {"prompts", prompts},
-            {"datasets", {"manpages"}}},
-           {}});
+    reply(
+        {{{"presets", presets},
+          {"config_fields", fields_json()},
+          {"balancings", balancings_json()},
+          {"probe_sets", sets},
+          {"prompts", prompts},
+          {"datasets", {"manpages"}},
+          {"export", {{"formats", kExportFormats}, {"precisions", export_precisions()}, {"routers", kExportRouters}}}},
+         {}});
 }
 
 engine::RunConfig wanted_config(const Parameters& parameters, const Paths& paths) {

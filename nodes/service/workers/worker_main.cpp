@@ -119,8 +119,8 @@ class Worker {
                     writer_.write(measure_effect(model(), *request, writer_, inbox_.cancel()));
                 } else if (op == "sweep") {
                     writer_.write(sweep_texts(model(), *request, writer_, inbox_.cancel()));
-                } else if (op == "quantise") {
-                    writer_.write(quantise_file(*request, writer_));
+                } else if (op == "export") {
+                    writer_.write(export_model(*request, writer_));
                 } else {
                     throw engine::Error(base::say("the model process does not know the request '{}'", op));
                 }

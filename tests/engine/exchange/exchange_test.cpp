@@ -224,7 +224,7 @@ TEST(HuggingFace, BothSpellingsOfRopeAreOne) {
     }
     EXPECT_EQ(both.yarn_factor, 4.0);
     new_style["something_new"] = 3;
-    EXPECT_NE(parse_hugging_face_config(new_style, "c").notes.at(0).find("something_new"), std::string::npos);
+    EXPECT_NE(parse_hugging_face_config(new_style, "c").notes.at(0).english().find("something_new"), std::string::npos);
 }
 
 TEST(HuggingFace, EveryNameThatTransformersHasForAKeyIsRead) {
@@ -250,7 +250,7 @@ TEST(HuggingFace, EveryNameThatTransformersHasForAKeyIsRead) {
             const HuggingFaceConfig got = parse_hugging_face_config(renamed, "c");
             EXPECT_EQ(differing_settings(wanted, got.model), std::vector<std::string>{});
             EXPECT_EQ(got.prediction_layers, both.prediction_layers);
-            EXPECT_EQ(got.notes, std::vector<std::string>{});
+            EXPECT_TRUE(got.notes.empty());
             renamed[written] = 77;
             const std::string refused = error_of([&] { parse_hugging_face_config(renamed, "c"); });
             EXPECT_NE(refused.find(written + " is 77"), std::string::npos) << refused;
@@ -357,7 +357,7 @@ std::string why_no_tokenizer(const std::string& name, const std::string& bytes) 
     const ImportedModel back = import_hugging_face(folder.path() / "out");
     EXPECT_EQ(back.tokenizer, nullptr);
     EXPECT_EQ(back.notes.size(), 1u);
-    EXPECT_NE(back.notes.at(0).find(back.no_tokenizer.english()), std::string::npos);
+    EXPECT_NE(back.notes.at(0).english().find(back.no_tokenizer.english()), std::string::npos);
     return back.no_tokenizer.english();
 }
 
@@ -395,7 +395,7 @@ TEST(HuggingFace, APieceThatIsNoUtf8IsNoReasonToFail) {
     EXPECT_FALSE(std::filesystem::exists(folder.path() / "out/tokenizer.json"));
     const auto gguf =
         export_gguf(folder.path() / "m.gguf", small.model, filled.layout, filled.parameters.data(), tokenizer.get());
-    EXPECT_NE(gguf.notes.at(0).find("The tokenizer was left out"), std::string::npos) << gguf.notes.at(0);
+    EXPECT_NE(gguf.notes.at(0).english().find("The tokenizer was left out"), std::string::npos) << gguf.notes.at(0);
     EXPECT_EQ(import_gguf(folder.path() / "m.gguf").no_tokenizer.english(), "it has no tokenizer");
 }
 

@@ -217,7 +217,7 @@ TEST(HuggingFaceVocabulary, SpellingsOfAPatternThatMatchTheSameAreOne) {
 
 TEST(HuggingFaceVocabulary, TheFilesBesideItSayHowTextsBeginAndEnd) {
     const TemporaryFolder folder;
-    std::vector<std::string> notes;
+    std::vector<Sentence> notes;
     const auto rules = [&](const char* family, const Json& settings, const Json& config = Json::object()) {
         folder.write("tokenizer_config.json", settings.dump());
         const Vocabulary vocabulary = parse_tokenizer_json(file_of(family), kEnough);

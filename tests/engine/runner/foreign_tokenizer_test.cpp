@@ -180,7 +180,7 @@ Tokens shown(const fs::path& model, const std::string& text, bool chat) {
 }
 
 /// The GGUF file of the folder, as the command line writes it.
-fs::path write_gguf(const SmallFolder& folder, std::vector<std::string>* notes = nullptr) {
+fs::path write_gguf(const SmallFolder& folder, std::vector<Sentence>* notes = nullptr) {
     const ImportedModel model = import_hugging_face(folder.path);
     GgufExportOptions options;
     options.vocabulary = model.vocabulary.get();
@@ -259,13 +259,13 @@ TEST(ForeignTokenizer, TheGgufFileHasTheSameTokensAndTemplate) {
 }
 
 TEST(ForeignTokenizer, WhatTheGgufFileDoesOtherwiseIsSaid) {
-    std::vector<std::string> notes;
+    std::vector<Sentence> notes;
     write_gguf(SmallFolder("qwen3_moe", 0), &notes);
     ASSERT_EQ(notes.size(), 1u);
-    EXPECT_NE(notes[0].find("NFC"), std::string::npos) << notes[0];
+    EXPECT_NE(notes[0].english().find("NFC"), std::string::npos) << notes[0];
     write_gguf(SmallFolder("mixtral-first", 2), &notes);
     ASSERT_EQ(notes.size(), 1u);
-    EXPECT_NE(notes[0].find("one that begins with a space"), std::string::npos) << notes[0];
+    EXPECT_NE(notes[0].english().find("one that begins with a space"), std::string::npos) << notes[0];
     // Merges that are not those of SentencePiece have no form in which a space is put before the text.
     const SmallFolder odd("mixtral", 2);
     Json file = read_json(odd.path / "tokenizer.json");
@@ -273,7 +273,7 @@ TEST(ForeignTokenizer, WhatTheGgufFileDoesOtherwiseIsSaid) {
     std::ofstream(odd.path / "tokenizer.json") << file.dump();
     write_gguf(odd, &notes);
     ASSERT_EQ(notes.size(), 1u);
-    EXPECT_NE(notes[0].find("The tokenizer was left out"), std::string::npos) << notes[0];
+    EXPECT_NE(notes[0].english().find("The tokenizer was left out"), std::string::npos) << notes[0];
 }
 
 TEST(ForeignTokenizer, TheFolderGoesOnWithItsFiles) {

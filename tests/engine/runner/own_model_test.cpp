@@ -332,7 +332,7 @@ TEST_F(OwnModelTest, ImportsAreAskedAsTheirFilesSay) {
     std::ofstream(bare / "config.json") << config.dump();
     EXPECT_EQ(shown(bare, "Document"), after(begin));
 
-    std::vector<std::string> notes;
+    std::vector<Sentence> notes;
     const auto rules = [&](const Json& generation, const Json& settings) {
         const auto folder = folder_with(settings);
         std::ofstream(folder / "generation_config.json") << generation.dump();

@@ -54,6 +54,9 @@ TEST_F(Values, NullIsNoWayToLeaveAParameterOut) {
          {{"path", (folder / "session").string()}, {"format", "vllm"}},
          {"config", "model", "layers", "experts", "experts_per_token", "group", "title"}},
         {"route.export", {{"run", 1}, {"path", (folder / "r.html").string()}, {"format", "csv"}}, {"replace"}},
+        {"models.export",
+         {{"model", "a"}, {"path", (folder / "r.html").string()}, {"format", "gguf"}},
+         {"precision", "router", "replace"}},
         {"probe.start",
          {{"set", "starter"}, {"models", models}},
          {"languages", "draws", "max_tokens", "temperature", "seed", "limit", "chat", "system"}},
@@ -71,6 +74,7 @@ TEST_F(Values, NullIsNoWayToLeaveAParameterOut) {
     // Of what must be there, too.
     for (const auto& [command, key] : std::vector<std::pair<const char*, const char*>>{{"models.add", "path"},
                                                                                        {"models.inspect", "path"},
+                                                                                       {"models.export", "model"},
                                                                                        {"models.remove", "name"},
                                                                                        {"report.write", "path"},
                                                                                        {"task.cancel", "id"},
@@ -116,12 +120,18 @@ TEST_F(Values, PathsThatNoFileHasAreNamed) {
         json needed;
         const char* key;
     };
-    const std::vector<Path> all = {
-        {"models.add", json::object(), "path"},         {"models.inspect", json::object(), "path"},
-        {"report.write", json::object(), "path"},       {"train.start", {{"preset", "workshop"}}, "data"},
-        {"generate.start", {{"prompt", "x"}}, "model"}, {"probe.start", {{"models", models}}, "set"},
-        {"route.start", {{"text", "x"}}, "model"},      {"route.start", {{"model", "a"}}, "data"},
-        {"route.import", {{"format", "vllm"}}, "path"}, {"route.export", {{"run", 1}, {"format", "csv"}}, "path"}};
+    const std::vector<Path> all = {{"models.add", json::object(), "path"},
+                                   {"models.inspect", json::object(), "path"},
+                                   {"report.write", json::object(), "path"},
+                                   {"train.start", {{"preset", "workshop"}}, "data"},
+                                   {"generate.start", {{"prompt", "x"}}, "model"},
+                                   {"probe.start", {{"models", models}}, "set"},
+                                   {"route.start", {{"text", "x"}}, "model"},
+                                   {"route.start", {{"model", "a"}}, "data"},
+                                   {"route.import", {{"format", "vllm"}}, "path"},
+                                   {"route.export", {{"run", 1}, {"format", "csv"}}, "path"},
+                                   {"models.export", {{"path", good}, {"format", "gguf"}}, "model"},
+                                   {"models.export", {{"model", "a"}, {"format", "gguf"}}, "path"}};
     for (const Path& each : all) {
         EXPECT_NE(refusal(each.command, each.needed, each.key, "").find("is empty"), std::string::npos);
         EXPECT_NE(refusal(each.command, each.needed, each.key, good + std::string("\0y", 2)).find("zero byte"),

@@ -1,0 +1,165 @@
+#include "nodes/service/jobs/model_export.hpp"
+
+#include <algorithm>
+#include <chrono>
+#include <span>
+#include <string_view>
+
+#include "base/atomic_files.hpp"
+#include "base/json_fields.hpp"
+#include "base/json_guard.hpp"
+#include "base/text.hpp"
+#include "engine/exchange/gguf_precisions.hpp"
+#include "nodes/service/library/machine.hpp"
+#include "nodes/service/library/model_library.hpp"
+#include "nodes/service/workers/worker_process.hpp"
+
+namespace moescope::node {
+namespace fs = std::filesystem;
+using nlohmann::json;
+
+namespace {
+
+/// What a folder in Hugging Face's layout consists of.
+bool is_of_hugging_face(const std::string& name) {
+    const std::string_view ending = std::string_view(name).substr(std::min(name.find_last_of('.'), name.size()));
+    return ending == ".safetensors" || ending == ".json" || ending == ".jinja" || name == "tokenizer.model" ||
+           name == "README.md";
+}
+
+/// A file or folder on the way, which is gone at the end, written or not.
+class Scratch {
+ public:
+    explicit Scratch(fs::path path) : path_(std::move(path)) {}
+    ~Scratch() {
+        std::error_code error;
+        fs::remove_all(path_, error);
+    }
+    Scratch(const Scratch&) = delete;
+    Scratch& operator=(const Scratch&) = delete;
+    const fs::path& path() const { return path_; }
+
+ private:
+    fs::path path_;
+};
+
+/// What the engine's writers call a file or folder that they have not written to its end.
+fs::path unfinished(fs::path path) {
+    return path += ".part";
+}
+
+struct Work {
+    const fs::path& program;
+    const ModelExport& order;
+    const std::atomic<bool>& stop;
+    const ExportProgress& progress;
+
+    [[noreturn]] static void throw_cancelled() {
+        throw CommandError(say("the export was cancelled; nothing was written"));
+    }
+
+    /// The answer of a process that ends with it.
+    json ask(const json& request) const {
+        try {
+            WorkerProcess worker(program);
+            return worker.ask(
+                request, say("exporting {}", order.title),
+                [&](WorkerMessageKind kind, std::span<const std::byte> body) {
+                    const auto said = kind == WorkerMessageKind::progress && progress
+                                          ? base::parse_object(body, body.size())
+                                          : std::nullopt;
+                    if (said) {
+                        progress(base::count_of(*said, "progress"), base::count_of(*said, "total"));
+                    }
+                },
+                stop, std::chrono::milliseconds(0));
+        } catch (const WorkerError&) {
+            if (stop) {
+                throw_cancelled();
+            }
+            throw;
+        }
+    }
+
+    /// Fills what is at `to`, a path beside the one that was asked for.
+    ExportedModel fill(const fs::path& to) const {
+        const fs::path place = fs::absolute(to);
+        const Scratch whole(base::temporary_beside(place)), scratch(base::temporary_beside(place));
+        const Scratch half(unfinished(place)), half_whole(unfinished(whole.path()));
+        const json answer = ask({{"op", "export"},
+                                 {"from", fs::absolute(order.model).string()},
+                                 {"to", place.string()},
+                                 {"format", order.format},
+                                 {"precision", order.precision},
+                                 {"router_too", order.router_too()},
+                                 {"threads", cores()},
+                                 {"whole", whole.path().string()},
+                                 {"scratch", scratch.path().string()}});
+        ExportedModel exported{base::text_of(answer, "type"), base::texts_of(answer, "files"), {}};
+        for (const json& note : base::member(answer, "notes")) {
+            exported.notes.push_back(base::sentence_from_json(note, {}));
+        }
+        if (order.is_gguf()) {
+            exported.files = {order.out.filename().string()};
+            exported.details["precision"] = order.precision;
+            for (const char* key : {"router", "types", "fell_back"}) {
+                if (const json& value = base::member(answer, key); !value.is_null()) {
+                    exported.details[key] = value;
+                }
+            }
+        }
+        if (stop) {
+            throw_cancelled();
+        }
+        return exported;
+    }
+};
+
+template <class Names>
+bool is_among(const Names& names, const std::string& name) {
+    return std::find(names.begin(), names.end(), name) != names.end();
+}
+
+}  // namespace
+
+std::vector<std::string> export_precisions() {
+    std::vector<std::string> names;
+    for (const engine::GgufPrecision& one : engine::kGgufPrecisions) {
+        names.emplace_back(one.name);
+    }
+    return names;
+}
+
+void check(const ModelExport& order) {
+    if (!is_among(kExportFormats, order.format)) {
+        throw CommandError(
+            say("a model can't be written as '{}'; the forms are {}", order.format, base::joined(kExportFormats)));
+    }
+    if (!engine::find_gguf_precision(order.precision)) {
+        throw CommandError(
+            say("there is no precision '{}'; there are {}", order.precision, base::joined(export_precisions())));
+    }
+    if (!is_among(kExportRouters, order.router)) {
+        throw CommandError(
+            say("routers can't be kept as '{}'; there are {}", order.router, base::joined(kExportRouters)));
+    }
+}
+
+ExportedModel export_model(const fs::path& program, const ModelExport& order, const std::atomic<bool>& stop,
+                           const ExportProgress& progress) {
+    check(order);
+    const sessions::Sources sources = files_of_model(order.model);
+    const Work work{program, order, stop, progress};
+    if (order.is_gguf()) {
+        sessions::OutputFile output(order.out, order.existing, sources);
+        ExportedModel exported = work.fill(output.temporary());
+        output.commit();
+        return exported;
+    }
+    sessions::OutputFolder output(order.out, order.existing, is_of_hugging_face, sources);
+    ExportedModel exported = work.fill(output.temporary());
+    output.commit();
+    return exported;
+}
+
+}  // namespace moescope::node

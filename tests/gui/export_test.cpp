@@ -1,0 +1,141 @@
+// A model that was trained here for a moment is exported through the form, by mouse, and stands in the library.
+#include <algorithm>
+#include <filesystem>
+#include <nlohmann/json.hpp>
+#include <string>
+
+#include "tests/gui/harness.hpp"
+
+namespace moescope::gui_test {
+namespace {
+
+namespace fs = std::filesystem;
+using history::RunState;
+
+constexpr const char* kForm = "//###models.export.form/";
+
+/// The name of a model with rows of 64 weights, which fill the blocks of q8_0; empty when none came to be.
+std::string small_model(Harness& h, ImGuiTestContext* ctx) {
+    const auto ready = [&]() -> std::string {
+        for (const auto& [id, run] : h.snapshot().training) {
+            for (const client::ModelEntry& model : h.snapshot().models) {
+                if (run->name == "to export" && protocol::ended(run->state) && model.available &&
+                    model.name.starts_with("checkpoint:" + std::to_string(id) + ":")) {
+                    return model.name;
+                }
+            }
+        }
+        return "";
+    };
+    if (const std::string known = ready(); !known.empty()) {
+        return known;
+    }
+    if (!h.snapshot().training.empty() && h.training().state == RunState::running) {
+        h.workbench().command("run.stop");
+    }
+    nlohmann::json config;
+    for (const nlohmann::json& preset : h.snapshot().catalogue->at("presets")) {
+        if (preset.at("name") == "workshop") {
+            config = preset.at("config");
+        }
+    }
+    config["model"].update({{"layers", 2},
+                            {"width", 64},
+                            {"heads", 2},
+                            {"kv_heads", 1},
+                            {"experts", 4},
+                            {"expert_width", 64},
+                            {"context", 64},
+                            {"vocabulary", 1024}});
+    config["train"].update({{"steps", 2}, {"batch", 2}, {"checkpoint_every", 2}});
+    h.workbench().client().send("train.start", {{"config", config}, {"name", "to export"}});
+    h.wait(ctx, 180, [&] { return !ready().empty(); });
+    return ready();
+}
+
+const client::ModelEntry* model_at(Harness& h, const fs::path& path) {
+    const auto& models = h.snapshot().models;
+    const auto found = std::find_if(models.begin(), models.end(),
+                                    [&](const client::ModelEntry& model) { return model.path == path.string(); });
+    return found == models.end() ? nullptr : &*found;
+}
+
+bool form_is_open(ImGuiTestContext* ctx) {
+    const ImGuiWindow* form = ctx->GetWindowByRef("//###models.export.form");
+    return form != nullptr && form->Active;
+}
+
+void click(ImGuiTestContext* ctx, const std::string& item) {
+    ctx->ItemClick((kForm + item).c_str());
+    ctx->Yield(2);
+}
+
+void export_a_model(Harness& h, ImGuiTestContext* ctx) {
+    h.settle(ctx);
+    const std::string model = small_model(h, ctx);
+    IM_CHECK(!model.empty());
+    h.workbench().show_panel("models");
+    ctx->Yield(4);
+    // Its row, and the button among what is known of it.
+    ctx->ItemClick(("//###panel.models/**/" + model + "/###row").c_str());
+    ctx->Yield(4);
+    ctx->ItemClick("//###panel.models/**/###models.export.open");
+    ctx->Yield(3);
+    IM_CHECK(form_is_open(ctx));
+    click(ctx, "###models.export.precision");
+    ctx->ItemClick("//$FOCUSED/q8_0");
+    ctx->Yield(2);
+    const fs::path file = h.folder() / "small-q8_0.gguf";
+    const std::uint64_t before = h.workbench().notices().count();
+    click(ctx, "###models.export.start");
+    IM_CHECK(h.wait(ctx, 20, [&] { return h.workbench().answer_path(file.string()); }));
+    IM_CHECK(h.wait(ctx, 60, [&] { return model_at(h, file) != nullptr; }));
+    IM_CHECK_EQ(model_at(h, file)->precision, std::string("Q8_0"));
+    IM_CHECK(model_at(h, file)->available);
+    IM_CHECK_GE(h.workbench().notices().count(), before + 3);  // a note, where it is, and that the library has it
+    IM_CHECK(form_is_open(ctx));                               // it says the same
+    // The other form: a folder of that name in the folder that a person chooses, and the library is left alone.
+    const std::size_t models = h.snapshot().models.size();
+    click(ctx, "format/###models.export.format.huggingface");
+    ctx->ItemInput((std::string(kForm) + "###models.export.name").c_str());
+    ctx->KeyCharsReplace("small-folder");
+    click(ctx, "###models.export.start");
+    IM_CHECK(h.wait(ctx, 20, [&] { return h.workbench().answer_path(h.folder().string()); }));
+    IM_CHECK(h.wait(ctx, 60, [&] { return fs::exists(h.folder() / "small-folder" / "config.json"); }));
+    IM_CHECK_EQ(h.snapshot().models.size(), models);
+    click(ctx, "###models.export.close");
+    IM_CHECK(!form_is_open(ctx));
+    h.workbench().client().send("models.remove", {{"name", model_at(h, file)->name}});
+    IM_CHECK(h.wait(ctx, 30, [&] { return model_at(h, file) == nullptr; }));
+}
+
+/// What the tour and a person with a keyboard do: the same by commands.
+void export_by_commands(Harness& h, ImGuiTestContext* ctx) {
+    h.settle(ctx);
+    const std::string model = small_model(h, ctx);
+    IM_CHECK(!model.empty());
+    for (const std::string& command :
+         {"models.export=" + model, std::string("models.export.format=gguf"),
+          std::string("models.export.precision=f16"), std::string("models.export.router=quantised"),
+          std::string("models.export.add=no"), std::string("models.export.start")}) {
+        IM_CHECK(h.workbench().command(command));
+        ctx->Yield(2);
+    }
+    const fs::path file = h.folder() / "small-f16.gguf";
+    IM_CHECK(h.wait(ctx, 20, [&] { return h.workbench().answer_path(file.string()); }));
+    IM_CHECK(h.wait(ctx, 60, [&] { return fs::exists(file) && fs::file_size(file) > 1000; }));
+    IM_CHECK(model_at(h, file) == nullptr);
+    h.workbench().command("models.export.format=gguf");
+    click(ctx, "###models.export.close");
+}
+
+}  // namespace
+
+void register_export(Harness& harness) {
+    harness.add("panels", "a model is exported through its form and stands in the library",
+                [&harness](ImGuiTestContext* ctx) { export_a_model(harness, ctx); });
+    harness.add("panels", "a model is exported by commands",
+                [&harness](ImGuiTestContext* ctx) { export_by_commands(harness, ctx); });
+}
+
+}  // namespace moescope::gui_test
