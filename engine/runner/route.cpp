@@ -43,6 +43,14 @@ class RoutedAnswer final : public TokenModel {
             finish();
         }
     }
+    /// The same, by whoever has chosen it and knows how probable it was.
+    void chosen(const GeneratedToken::Candidate& next) {
+        if (waiting_) {
+            waiting_->next = next.token;
+            waiting_->log_probability = next.log_probability;
+            finish();
+        }
+    }
     void finish() {
         if (waiting_) {
             on_decisions_(*waiting_);
@@ -90,7 +98,7 @@ TokenDecisions described(const LanguageModel& model, int position, std::int32_t 
     decisions.position = position;
     decisions.token = token;
     decisions.bytes = model.token_bytes(token);
-    decisions.predicted = static_cast<std::int32_t>(std::max_element(logits.begin(), logits.end()) - logits.begin());
+    decisions.predicted = largest_logit(logits);
     decisions.layers = std::move(layers);
     return decisions;
 }
@@ -146,7 +154,7 @@ GenerateResult LanguageModel::answer_routed(const ShownPrompt& prompt, const Gen
     const auto results = run_generation(
         answer, prompt.tokens, request, 1,
         [&](int, const GeneratedToken& token) {
-            answer.chosen(token.chosen.token);
+            answer.chosen(token.chosen);
             on_token(token);
         },
         cancel);

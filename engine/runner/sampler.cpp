@@ -136,6 +136,12 @@ double log_sum_exp(std::span<const float> logits, float largest) {
     return static_cast<double>(largest) + std::log(sum);
 }
 
+std::int32_t largest_logit(std::span<const float> logits) {
+    const float largest = (has_wide_vectors() ? largest_wide : largest_plain)(logits);
+    const auto found = std::find(logits.begin(), logits.end(), largest);
+    return found == logits.end() ? 0 : static_cast<std::int32_t>(found - logits.begin());
+}
+
 void largest_logits(std::span<const float> logits, std::size_t count, std::vector<std::int32_t>& ids) {
     count = std::min(count, logits.size());
     ids.clear();

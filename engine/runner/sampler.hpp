@@ -47,6 +47,9 @@ class Sampler {
 /// Ids of the `count` largest logits, the largest first, the lower id first on a tie. Fast for small counts.
 void largest_logits(std::span<const float> logits, std::size_t count, std::vector<std::int32_t>& ids);
 
+/// Id of the largest logit, the lower one on a tie; 0 when none is larger than minus infinity.
+std::int32_t largest_logit(std::span<const float> logits);
+
 /// log(sum(exp(logits))), given the largest logit.
 double log_sum_exp(std::span<const float> logits, float largest);
 

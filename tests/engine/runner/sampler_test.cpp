@@ -67,9 +67,16 @@ TEST(Sampler, TheLargestComeInOrderForEveryCount) {
         const auto order = reference_order(logits);
         const std::size_t count = random() % (logits.size() + 3);
         largest_logits(logits, count, got);
+        ASSERT_EQ(largest_logit(logits), order.front());
         ASSERT_EQ(got, std::vector<std::int32_t>(
                            order.begin(), order.begin() + static_cast<std::ptrdiff_t>(std::min(count, order.size()))));
     }
+}
+
+TEST(Sampler, ALargestThatIsNoNumberIsTheFirst) {
+    constexpr float kNone = std::numeric_limits<float>::quiet_NaN();
+    EXPECT_EQ(largest_logit(std::vector<float>{kNone, kNone}), 0);
+    EXPECT_EQ(largest_logit(std::vector<float>{kNone, -1, 3}), 2);
 }
 
 TEST(Sampler, GreedyTakesTheLargestAndTheLowerIdOnATie) {
