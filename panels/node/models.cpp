@@ -40,6 +40,7 @@ class ModelsPanel : public ui::Panel {
     void draw_row(ui::Context& ctx, const client::ModelEntry& model, const std::vector<ui::TableColumn>& columns);
     void draw_cell(ui::Context& ctx, const client::ModelEntry& model, ImGuiID column);
     void draw_details(ui::Context& ctx);
+    void draw_actions(ui::Context& ctx, const ModelEntry& model);
     void draw_server(ui::Context& ctx, const client::ModelEntry& model);
     std::vector<std::size_t> sorted(const ui::Context& ctx) const;
 
@@ -325,6 +326,33 @@ void ModelsPanel::draw_cell(ui::Context& ctx, const ModelEntry& model, ImGuiID c
     }
 }
 
+/// Above what is known of it: in a low panel the rest scrolls.
+void ModelsPanel::draw_actions(ui::Context& ctx, const ModelEntry& model) {
+    const ui::Language& text = ctx.text;
+    if (!model.server) {
+        const char* label = text.label("models.export.open");
+        if (ui::button(label, can_export(model) && ctx.connected(),
+                       text(can_export(model) ? "servers.offline" : "models.export.missing"))) {
+            export_.open(ctx, model.name);
+        }
+        ui::flow(ui::button_width(text.label("models.copy_hash")));
+        if (ui::button(text.label("models.copy_hash"), !model.sha256.empty())) {
+            ImGui::SetClipboardText(model.sha256.c_str());
+        }
+        ui::flow(ui::button_width(text.label("models.copy_path")));
+    }
+    if (ui::button(text.label("models.copy_path"), !model.path.empty())) {
+        ImGui::SetClipboardText(model.path.c_str());
+    }
+    ui::flow(ui::button_width(text.label("models.remove")));
+    if (ui::button(text.label("models.remove"), !model.trained_here, text("models.cannot_remove"))) {
+        ctx.client.send("models.remove", {{"name", model.name}});
+    }
+    if (!model.server) {
+        ui::tooltip(text("models.remove_help"));
+    }
+}
+
 void ModelsPanel::draw_details(ui::Context& ctx) {
     const auto found = std::find_if(ctx.snapshot.models.begin(), ctx.snapshot.models.end(),
                                     [&](const ModelEntry& m) { return m.name == selected_; });
@@ -343,6 +371,7 @@ void ModelsPanel::draw_details(ui::Context& ctx) {
             std::string(model.available ? ui::icon::info : ui::icon::warning) + " " + ctx.text.message(model.message),
             model.available ? ctx.theme.text_dim : ctx.theme.error);
     }
+    draw_actions(ctx, model);
     if (ui::begin_properties("details")) {
         const auto row = [&](const char* key, const std::string& value) {
             if (!value.empty()) {
@@ -383,30 +412,6 @@ void ModelsPanel::draw_details(ui::Context& ctx) {
     }
     if (model.server) {
         draw_server(ctx, model);
-    }
-    if (!model.server) {
-        if (ui::button(ctx.text.label("models.copy_hash"), !model.sha256.empty())) {
-            ImGui::SetClipboardText(model.sha256.c_str());
-        }
-        ui::flow(ui::button_width(ctx.text.label("models.copy_path")));
-    }
-    if (ui::button(ctx.text.label("models.copy_path"), !model.path.empty())) {
-        ImGui::SetClipboardText(model.path.c_str());
-    }
-    if (!model.server) {
-        const char* label = ctx.text.label("models.export.open");
-        ui::flow(ui::button_width(label));
-        if (ui::button(label, can_export(model) && ctx.connected(),
-                       ctx.text(can_export(model) ? "servers.offline" : "models.export.missing"))) {
-            export_.open(ctx, model.name);
-        }
-    }
-    ui::flow(ui::button_width(ctx.text.label("models.remove")));
-    if (ui::button(ctx.text.label("models.remove"), !model.trained_here, ctx.text("models.cannot_remove"))) {
-        ctx.client.send("models.remove", {{"name", model.name}});
-    }
-    if (!model.server) {
-        ui::tooltip(ctx.text("models.remove_help"));
     }
     ImGui::EndChild();
 }

@@ -498,6 +498,10 @@ void ExpertPanel::draw(Context& ctx) {
     draw_choice(view);
     draw_progress(ctx, load_.progress());
     draw_numbers(view);
+    const auto& load = load_.shown();
+    if ((tab_ == kTokens || tab_ == kNeighbours) && load && load->tokens > 0 && load->chosen == 0) {
+        return ui::text_wrapped(ctx.text("expert.never_chosen"), ctx.theme.text_dim);
+    }
     switch (tab_) {
         case kTokens:
             return draw_tokens(view);

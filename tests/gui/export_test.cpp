@@ -79,6 +79,7 @@ void export_a_model(Harness& h, ImGuiTestContext* ctx) {
     // Its row, and the button among what is known of it.
     ctx->ItemClick(("//###panel.models/**/" + model + "/###row").c_str());
     ctx->Yield(4);
+    h.take_picture(ctx, "/tmp/bm/models-row");
     ctx->ItemClick("//###panel.models/**/###models.export.open");
     ctx->Yield(3);
     IM_CHECK(form_is_open(ctx));
