@@ -24,6 +24,12 @@ using history::RunState;
 constexpr std::array kLayouts = {"view.layout_training", "view.layout_compare", "view.layout_probe",
                                  "view.layout_routing"};
 
+// Long enough for figures; without runs of one character, which a tokenizer that was exported may cut in another way.
+constexpr const char* kText =
+    "The router sends each token to a few experts. Open the file, read its first line and write what you find to the "
+    "standard output; the kernel keeps a table of open files for each process.\n"
+    "路由器把每个词元交给少数几个专家。打开文件，读取第一行，把结果写到标准输出；内核为每个进程保存一张打开文件的表。";
+
 class Tour {
  public:
     Tour(Workbench& workbench, Platform& platform, const TourOptions& options, fs::path folder)
@@ -49,7 +55,7 @@ class Tour {
     std::vector<const history::Generation*> answers(const std::string& group) const;
     void compare(const char* picture_name);
     std::string trained_model() const;
-    const history::RunRouting& read_routing(const std::string& command, double seconds);
+    std::shared_ptr<const history::RunRouting> read_routing(const std::string& command, double seconds);
     void write_timing();
 
     // The steps, in order.
@@ -83,6 +89,7 @@ class Tour {
     TourOptions options_;
     fs::path folder_;
     int picture_ = 0;
+    std::uint32_t text_run_ = 0;  ///< the text that was read in the token view
     nlohmann::json seconds_ = nlohmann::json::object();
 };
 
@@ -299,7 +306,7 @@ std::string Tour::trained_model() const {
 }
 
 /// Reads with the routers watched and waits for all of it.
-const history::RunRouting& Tour::read_routing(const std::string& key, double seconds) {
+std::shared_ptr<const history::RunRouting> Tour::read_routing(const std::string& key, double seconds) {
     std::uint32_t newest = workbench_.snapshot().routes.empty() ? 0 : workbench_.snapshot().routes.rbegin()->first;
     command(key);
     wait(seconds, "a routing that was read whole", [&] {
@@ -308,22 +315,21 @@ const history::RunRouting& Tour::read_routing(const std::string& key, double sec
                workbench_.snapshot().routing.contains(routes.rbegin()->first);
     });
     newest = workbench_.snapshot().routes.rbegin()->first;
-    const history::RunRouting& routing = *workbench_.snapshot().routing.at(newest);
-    wait(30, "every piece of the routing", [&] {
-        return workbench_.snapshot().routing.at(newest)->tokens > 0 && workbench_.selection().routing_run == newest;
-    });
-    return routing;
+    wait(30, "every piece of the routing", [&] { return workbench_.snapshot().routing.at(newest)->tokens > 0; });
+    return workbench_.snapshot().routing.at(newest);
 }
 
 void Tour::look_at_tokens() {
     command("view.layout_routing");
     picture("routing-empty");
     command("routing.read.model=" + trained_model());
-    read_routing("routing.read=The router sends each token to a few experts. 路由器把每个词元交给少数几个专家。", 120);
-    const history::RunRouting& routing = *workbench_.snapshot().routing.rbegin()->second;
-    check(routing.trace->has_scores(), "a text that a person has read comes with the scores of all experts");
+    const auto routing = read_routing(std::string("routing.read=") + kText, 120);
+    text_run_ = routing->run;
+    wait(20, "the routing on the screen", [&] { return workbench_.selection().routing_run == routing->run; });
+    check(routing->trace->has_scores(), "a text that a person has read comes with the scores of all experts");
     workbench_.selection().routing_token = 5;
-    workbench_.selection().layer = routing.trace->spec().routed_layers[routing.trace->spec().routed_layers.size() / 2];
+    workbench_.selection().layer =
+        routing->trace->spec().routed_layers[routing->trace->spec().routed_layers.size() / 2];
     frames(20);
     picture("token-view");
     command("routing.colour=margin");
@@ -387,11 +393,15 @@ void Tour::compare_routings() {
     check(workbench_.answer_path(file.string()), "the export asks for a path");
     answered("models.export", before, 120);
     answered("models.add", models, 60);
+    picture("model-exported");
     wait(60, "the exported model in the library", [&] {
         const auto& all = workbench_.snapshot().models;
         return std::any_of(all.begin(), all.end(),
                            [](const auto& model) { return model.available && model.name == "trained-q4_k"; });
     });
+    ImGui::GetIO().AddKeyEvent(ImGuiKey_Escape, true);  // the form, which says what was noted
+    ImGui::GetIO().AddKeyEvent(ImGuiKey_Escape, false);
+    workbench_.selection().routing_run = text_run_;
     workbench_.show_panel("routing_diff");
     frames(10);
     read_routing("routing_diff.read=trained-q4_k", 300);
