@@ -2,12 +2,12 @@
 // watched one at each level of detail, in turns that begin with another level each round, best of the rounds: what else
 // the machine does can only take time away.
 //
-//   tap_cost MODEL [TOKENS]
+//   tap_cost MODEL [TOKENS] [THREADS]
 #include <algorithm>
 #include <array>
 #include <charconv>
 #include <cstdio>
-#include <vector>
+#include <string_view>
 
 #include "engine/runner/language_model.hpp"
 
@@ -45,8 +45,8 @@ double tokens_per_second(engine::LanguageModel& model, const Level& level, int t
     return result.generate_ms > 0 ? 1000.0 * result.tokens / result.generate_ms : 0.0;
 }
 
-int run(const char* path, int tokens) {
-    const auto model = engine::open_model(path, 0);
+int run(const char* path, int tokens, int threads) {
+    const auto model = engine::open_model(path, threads);
     std::array<double, kLevels.size()> best{};
     for (std::size_t turn = 0; turn < kRounds * kLevels.size(); ++turn) {
         const std::size_t level = (turn + turn / kLevels.size()) % kLevels.size();
@@ -63,15 +63,19 @@ int run(const char* path, int tokens) {
 }  // namespace
 
 int main(int argc, char** argv) {
-    int tokens = 64;
-    if (argc < 2 ||
-        (argc > 2 &&
-         std::from_chars(argv[2], argv[2] + std::char_traits<char>::length(argv[2]), tokens).ec != std::errc())) {
-        std::fprintf(stderr, "usage: tap_cost MODEL [TOKENS]\n");
+    std::array<int, 2> numbers = {64, 0};  // tokens; threads, 0: all cores
+    bool good = argc >= 2 && argc <= 4;
+    for (int i = 2; good && i < argc; ++i) {
+        const std::string_view text = argv[i];
+        good = std::from_chars(text.data(), text.data() + text.size(), numbers[static_cast<std::size_t>(i - 2)]).ec ==
+               std::errc();
+    }
+    if (!good) {
+        std::fprintf(stderr, "usage: tap_cost MODEL [TOKENS] [THREADS]\n");
         return 2;
     }
     try {
-        return run(argv[1], std::max(1, tokens));
+        return run(argv[1], std::max(1, numbers[0]), numbers[1]);
     } catch (const std::exception& error) {
         std::fprintf(stderr, "tap_cost: %s\n", error.what());
         return 1;
