@@ -143,10 +143,12 @@ float margin_of(std::span<const float> selection, std::span<const std::int32_t> 
 
 float entropy_of(std::span<const float> scores) {
     double sum = 0;
+    bool shares = true;
     for (const float score : scores) {
         sum += score;
+        shares = shares && !(score < 0);
     }
-    if (!(sum > 0)) {
+    if (!shares || !(sum > 0)) {
         return kNone;
     }
     double entropy = 0;

@@ -40,7 +40,8 @@ Choice choose(std::span<const float> selection, const ChoiceRule& rule, const La
 /// `groups_kept` (empty: all) that are not knocked out. NaN when there is none, or no id.
 float margin_of(std::span<const float> selection, std::span<const std::int32_t> ids,
                 std::span<const std::int32_t> groups_kept, int groups, const LayerChange* change = nullptr);
-/// Of the scores divided by their sum, nats. NaN without scores or when they have no positive sum.
+/// Of the scores divided by their sum, nats. NaN without scores, when they have no positive sum or when one is below 0
+/// (a router whose scores are raw logits has no shares).
 float entropy_of(std::span<const float> scores);
 
 /// Fills what follows from a decision's ids, scores and selection: entropy, group scores, the kept groups unless they

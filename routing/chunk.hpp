@@ -103,7 +103,7 @@ class TraceSource {
     /// The columns of `wanted` (Columns) at least; null when the chunk is damaged. Throws Error when the file can't be
     /// read.
     virtual std::shared_ptr<const Chunk> chunk(std::size_t number, unsigned wanted) const = 0;
-    /// Places that are damaged and no chunk: bytes between chunks, or at the end.
+    /// Places that are damaged and no chunk: bytes between chunks or at the end, tokens that no chunk has.
     virtual std::size_t damaged_places() const { return 0; }
     /// What is damaged, for a person, with the number of chunks that turned out to be; empty when all is well. Who
     /// reads chunks counts those that are null: before they were read nobody knows.

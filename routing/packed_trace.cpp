@@ -43,6 +43,15 @@ bool whole(const std::vector<float>& values, const Shape& shape) {
     return values.empty() || values.size() == shape.experts;
 }
 
+bool is_possible(const LayerDecision& layer, const ValueLimits& limits) {
+    try {
+        check(layer, limits);
+        return true;
+    } catch (const Error&) {
+        return false;
+    }
+}
+
 bool get_layer(base::Reader& reader, LayerDecision& layer, const RouterSpec& spec, const Shape& shape) {
     layer.layer = reader.get<std::int32_t>();
     const auto groups = static_cast<std::size_t>(std::max(spec.groups, 1));
@@ -93,9 +102,10 @@ std::optional<std::vector<LayerDecision>> unpack_decisions(std::span<const std::
         return std::nullopt;
     }
     std::vector<LayerDecision> layers(count);
+    const ValueLimits limits = limits_of(spec, true);  // what was changed is not in the bytes
     int before = -1;
     for (LayerDecision& layer : layers) {
-        if (!get_layer(reader, layer, spec, shape) || layer.layer <= before) {
+        if (!get_layer(reader, layer, spec, shape) || layer.layer <= before || !is_possible(layer, limits)) {
             return std::nullopt;
         }
         before = layer.layer;
@@ -103,7 +113,8 @@ std::optional<std::vector<LayerDecision>> unpack_decisions(std::span<const std::
     return reader.left() == 0 ? std::optional(std::move(layers)) : std::nullopt;
 }
 
-PackedTrace::PackedTrace(RouterSpec spec) : spec_(checked(std::move(spec))), shape_(shape_of(spec_)) {}
+PackedTrace::PackedTrace(RouterSpec spec)
+    : spec_(checked(std::move(spec))), shape_(shape_of(spec_)), limits_(limits_of(spec_, true)) {}
 
 bool PackedTrace::append(std::vector<std::byte> packed) {
     const auto header = read_chunk_header(packed, shape_);
@@ -182,7 +193,8 @@ std::shared_ptr<const Chunk> PackedTrace::chunk(std::size_t number, unsigned wan
         }
         offset += part.packed;
     }
-    return decoder.finish(wanted);
+    auto whole = decoder.finish(wanted);
+    return whole && possible(*whole, limits_) ? whole : nullptr;
 }
 
 std::optional<std::vector<LayerDecision>> PackedTrace::scores(std::uint64_t token) const {

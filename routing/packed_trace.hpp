@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "routing/chunk.hpp"
+#include "routing/value_limits.hpp"
 
 namespace moescope::routing {
 
@@ -58,6 +59,7 @@ class PackedTrace final : public TraceSource {
 
     const RouterSpec spec_;
     const Shape shape_;
+    const ValueLimits limits_;
     mutable std::mutex mutex_;  ///< of what follows
     std::vector<Entry> entries_;
     std::vector<Scores> scores_;  ///< by token

@@ -84,6 +84,13 @@ void check(const RouterSpec& spec) {
     check_name(spec.architecture, "architecture");
     check_name(spec.scoring, "scoring");
     check_name(spec.group_score, "group_score");
+    if (!spec.scoring.empty() &&
+        std::find(kKnownScorings.begin(), kKnownScorings.end(), spec.scoring) == kKnownScorings.end()) {
+        throw Error(say("has the scoring '{}', which is not known", spec.scoring));
+    }
+    if (!spec.group_score.empty() && spec.group_score != "max" && spec.group_score != "top2") {
+        throw Error(say("has groups that are scored by '{}', which is not known", spec.group_score));
+    }
     if (spec.layers < 1 || spec.layers > kMostLayers) {
         throw Error(say("has {} layers; 1 to {} are possible", spec.layers, kMostLayers));
     }
@@ -211,11 +218,16 @@ RouterSpec router_from_json(const json& value) {
     if (value.contains("doubts") && !doubts.is_array()) {
         throw Error(say("has something that is no list under \"{}\"", "doubts"));
     }
-    for (std::size_t i = 0; i < std::min(doubts.size(), kMostDoubts); ++i) {
+    // One place is for saying how many are left out.
+    const std::size_t kept = doubts.size() > kMostDoubts ? kMostDoubts - 1 : doubts.size();
+    for (std::size_t i = 0; i < kept; ++i) {
         const std::string text = doubts[i].is_string() ? doubts[i].get<std::string>() : std::string();
         if (Sentence doubt = base::sentence_from_json(doubts[i], text); !doubt.empty()) {
             spec.doubts.push_back(std::move(doubt));
         }
+    }
+    if (kept < doubts.size()) {
+        spec.doubts.push_back(say("{} more doubts are left out", doubts.size() - kept));
     }
     check(spec);
     return spec;

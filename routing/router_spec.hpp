@@ -1,6 +1,7 @@
 // RouterSpec as JSON (the "router" of a trace), checked where it comes from outside, and the sizes that follow from it.
 #pragma once
 
+#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <nlohmann/json.hpp>
@@ -11,6 +12,11 @@
 #include "routing/error.hpp"
 
 namespace moescope::routing {
+
+/// What RouterSpec::scoring can be where it is known: those of kernels/cpu/router_scoring.hpp (a test holds them
+/// equal).
+inline constexpr std::array<std::string_view, 4> kKnownScorings = {"softmax", "softmax_after_top_k", "sigmoid",
+                                                                   "sqrt_softplus"};
 
 /// Far above every real model (61 layers of 256 experts, 8 chosen); they keep what a hostile file says from costing
 /// memory.

@@ -23,6 +23,7 @@ class SourceStream final : public TraceStream {
     /// Damaged pieces are left out. Throws Error when the trace can't be read.
     std::shared_ptr<const Chunk> next() override;
     std::vector<Sentence> problems() const override;
+    std::size_t damaged() const override { return damaged_ + source_->damaged_places(); }
     std::size_t done() const { return at_; }  ///< pieces, damaged ones included
     std::size_t of() const { return end_; }
 

@@ -53,7 +53,7 @@ std::pair<RouterSpec, json> parse_head(const std::string& text) {
 }  // namespace
 
 TraceWriter::TraceWriter(fs::path path, const RouterSpec& spec, const json& interventions, base::FileIo& io)
-    : path_(std::move(path)), shape_(shape_of(spec)), io_(io) {
+    : path_(std::move(path)), shape_(shape_of(spec)), limits_(limits_of(spec, !interventions.is_null())), io_(io) {
     json head = {{"router", router_to_json(spec)}};
     if (!interventions.is_null()) {
         head["interventions"] = interventions;
@@ -92,7 +92,7 @@ void TraceWriter::write(std::span<const std::byte> data) {
 
 void TraceWriter::append(const Chunk& chunk) {
     const std::vector<std::byte> bytes = encode_chunk(chunk);
-    if (chunk.shape != shape_ || chunk.first < next_token_ || chunks_ == kMostChunks ||
+    if (chunk.shape != shape_ || !possible(chunk, limits_) || chunk.first < next_token_ || chunks_ == kMostChunks ||
         !read_chunk_header(std::span(bytes).first(std::min(bytes.size(), kMostHeaderBytes)), shape_)) {
         throw Error(say("{} can't take a piece of {} tokens from token {} on: no reader would take it", path_,
                         chunk.tokens, chunk.first));
@@ -141,6 +141,7 @@ void TraceFile::read_head() {
     }
     std::tie(spec_, interventions_) = parse_head(text);
     shape_ = shape_of(spec_);
+    limits_ = limits_of(spec_, !interventions_.is_null());
     end_ = kHeadBytes + size;
 }
 
@@ -173,11 +174,14 @@ void TraceFile::refresh() const {
     const std::lock_guard alone(refreshing_);
     std::vector<Entry> found;
     std::uint64_t end = 0, damaged = 0, left = 0, next_token = 0;
-    std::size_t known = 0, gaps = 0;
+    std::uint64_t missing = 0;
+    std::size_t known = 0, gaps = 0, holes = 0;
+    bool after_damage = false;
     {
         const std::lock_guard lock(mutex_);
         end = end_;
         known = entries_.size();
+        after_damage = after_damage_;
         next_token = known == 0 ? 0 : entries_.back().first + entries_.back().tokens;
     }
     std::array<std::byte, kMostHeaderBytes> bytes{};
@@ -195,6 +199,7 @@ void TraceFile::refresh() const {
             }
             damaged += next - end;
             ++gaps;
+            after_damage = true;
             end = next;
             continue;
         }
@@ -205,6 +210,12 @@ void TraceFile::refresh() const {
             break;
         }
         if (header->first >= next_token) {
+            // Behind damaged bytes the tokens that were in them are missing, and that was counted.
+            if (header->first > next_token && !after_damage) {
+                missing += header->first - next_token;
+                ++holes;
+            }
+            after_damage = false;
             found.push_back({end, header->first, header->tokens});
             next_token = header->first + header->tokens;
         } else {
@@ -218,6 +229,9 @@ void TraceFile::refresh() const {
     end_ = end;
     damaged_ += damaged;
     gaps_ += gaps;
+    after_damage_ = after_damage;
+    missing_ += missing;
+    holes_ += holes;
     left_ = left;
 }
 
@@ -290,12 +304,13 @@ std::shared_ptr<const Chunk> TraceFile::chunk(std::size_t number, unsigned wante
         }
         offset += part.packed;
     }
-    return decoder.finish(wanted);
+    auto chunk = decoder.finish(wanted);
+    return chunk && possible(*chunk, limits_) ? chunk : nullptr;
 }
 
 std::size_t TraceFile::damaged_places() const {
     const std::lock_guard lock(mutex_);
-    return gaps_ + (left_ > 0 ? 1 : 0);
+    return gaps_ + holes_ + (left_ > 0 ? 1 : 0);
 }
 
 std::vector<Sentence> TraceFile::problems(std::size_t damaged_chunks) const {
@@ -307,6 +322,10 @@ std::vector<Sentence> TraceFile::problems(std::size_t damaged_chunks) const {
     }
     if (damaged_ > 0) {
         problems.push_back(say("{}: {} bytes between the pieces of the trace are damaged", file_.path(), damaged_));
+    }
+    if (missing_ > 0) {
+        problems.push_back(say("{}: {} tokens are missing: pieces of the trace are not there, in {} places",
+                               file_.path(), missing_, holes_));
     }
     if (left_ > 0) {
         problems.push_back(

@@ -1,6 +1,6 @@
 // A trace of any length in a file: a head that says of which router it is, then chunks (chunk_codec.hpp), appended
-// while the text is made. Read chunk by chunk, each column by itself; what is damaged is counted, and everything else
-// is read.
+// while the text is made. Read chunk by chunk, each column by itself; what is damaged or missing between two chunks is
+// counted, and everything else is read.
 //
 //   "MOETRACE"  u32 version  u32 bytes of the JSON  u32 CRC-32C of the JSON  {"router": ..., "interventions": [...]}
 //   chunks
@@ -18,6 +18,7 @@
 #include "base/file_io.hpp"
 #include "base/input_file.hpp"
 #include "routing/chunk.hpp"
+#include "routing/value_limits.hpp"
 
 namespace moescope::routing {
 
@@ -33,7 +34,8 @@ class TraceWriter {
     TraceWriter(std::filesystem::path path, const RouterSpec& spec, const nlohmann::json& interventions = nullptr,
                 base::FileIo& io = base::FileIo::system());
     /// At the end of the file; a reader finds it at once. Throws Error, also for a chunk that no reader would take: of
-    /// another shape, too large, or whose tokens do not follow those before. The trace is whole up to the chunk before.
+    /// another shape, too large, with numbers that no router has, or whose tokens do not follow those before. The trace
+    /// is whole up to the chunk before.
     void append(const Chunk& chunk);
     /// Throws Error.
     void sync();
@@ -44,6 +46,7 @@ class TraceWriter {
 
     const std::filesystem::path path_;
     const Shape shape_;
+    const ValueLimits limits_;
     base::FileIo& io_;
     base::Descriptor file_;
     std::uint64_t bytes_ = 0, next_token_ = 0;
@@ -84,6 +87,7 @@ class TraceFile final : public TraceSource {
     const base::InputFile file_;
     RouterSpec spec_;
     Shape shape_;
+    ValueLimits limits_;
     nlohmann::json interventions_;
     mutable std::mutex refreshing_;  ///< held by who looks for more
     mutable std::mutex mutex_;       ///< of what follows
@@ -91,6 +95,9 @@ class TraceFile final : public TraceSource {
     mutable std::uint64_t end_ = 0;      ///< of the last sound chunk
     mutable std::uint64_t damaged_ = 0;  ///< bytes between chunks
     mutable std::size_t gaps_ = 0;       ///< places where they are
+    mutable bool after_damage_ = false;  ///< no chunk has come behind the last of them yet
+    mutable std::uint64_t missing_ = 0;  ///< tokens that no chunk has, where no bytes are damaged
+    mutable std::size_t holes_ = 0;      ///< places where they are
     mutable std::uint64_t left_ = 0;     ///< bytes behind the last one that are no whole chunk
 };
 

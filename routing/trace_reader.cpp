@@ -12,6 +12,7 @@
 #include "base/json_guard.hpp"
 #include "routing/interventions.hpp"
 #include "routing/trace_file.hpp"
+#include "routing/value_limits.hpp"
 
 namespace moescope::routing {
 
@@ -51,9 +52,12 @@ std::int32_t id_of(const json& object, const char* key) {
 
 /// One that is too large for a float is no number that a router had.
 float float_of(const json& value, const char* key) {
-    const float number = value.is_number() ? static_cast<float>(value.get<double>()) : kUnknown;
-    if (!std::isfinite(number)) {
+    if (!value.is_number()) {
         throw Error(say("has something that is no number under \"{}\"", key));
+    }
+    const auto number = static_cast<float>(value.get<double>());
+    if (!std::isfinite(number)) {
+        throw Error(say("has a number that is too large under \"{}\"", key));
     }
     return number;
 }
@@ -94,8 +98,11 @@ std::vector<std::int32_t> ids_of(const json& object, const char* key) {
     std::vector<std::int32_t> ids;
     for (const json& value : list_in(object, key)) {
         const auto id = base::as_integer(value);
-        if (!id || !std::in_range<std::int32_t>(*id)) {
-            throw Error(say("has something that is no number under \"{}\"", key));
+        if (value.is_number() && std::abs(value.get<double>()) > static_cast<double>(kMostInt)) {
+            throw Error(say("has a number that is too large under \"{}\"", key));
+        }
+        if (!id) {
+            throw Error(say("has something that is no whole number under \"{}\"", key));
         }
         ids.push_back(static_cast<std::int32_t>(*id));
     }
@@ -140,7 +147,7 @@ std::string bytes_of(const json& value) {
     return bytes;
 }
 
-LayerDecision decision_of(const json& value, const RouterSpec& spec) {
+LayerDecision decision_of(const json& value, const RouterSpec& spec, const ValueLimits& limits) {
     if (!value.is_object()) {
         throw Error(say("has something that is no decision of a layer under \"layers\""));
     }
@@ -163,10 +170,11 @@ LayerDecision decision_of(const json& value, const RouterSpec& spec) {
     }
     decision.margin = float_in(value, "margin");
     decision.entropy = float_in(value, "entropy");
+    check(decision, limits);
     return decision;
 }
 
-TokenDecisions token_of(const json& value, const RouterSpec& spec) {
+TokenDecisions token_of(const json& value, const RouterSpec& spec, const ValueLimits& limits) {
     if (!value.is_object() || !value.contains("layers")) {
         throw Error(say("has no \"layers\""));
     }
@@ -187,11 +195,12 @@ TokenDecisions token_of(const json& value, const RouterSpec& spec) {
     }
     if (value.contains("log_probability")) {
         token.log_probability = float_in(value, "log_probability");
+        check_log_probability(*token.log_probability);
     }
     const json& layers = list_in(value, "layers");
     token.layers.reserve(layers.size());
     for (const json& layer : layers) {
-        token.layers.push_back(decision_of(layer, spec));
+        token.layers.push_back(decision_of(layer, spec, limits));
     }
     return token;
 }
@@ -255,6 +264,7 @@ TraceLines::TraceLines(base::InputFile&& file) : path_(file.path()), lines_(std:
             interventions_ = router.at("interventions");
             check_changes(interventions_);
         }
+        limits_ = limits_of(spec_, !interventions_.is_null());
     } catch (const Error& error) {
         fail(error.sentence());
     }
@@ -296,7 +306,7 @@ bool TraceLines::next(TokenDecisions& token) {
         fail(say("has a second \"router\"; a file holds the trace of one"));
     }
     try {
-        token = token_of(value, spec_);
+        token = token_of(value, spec_, limits_);
         order_.add(token.document, token.position);
     } catch (const Error& error) {
         fail(error.sentence());

@@ -1,7 +1,7 @@
 // Reading traces, whichever of the two forms they have: text (JSON Lines, one line per token; the keys stand in
 // docs/manual-en.md) or columns (trace_file.hpp). From outside: lines and counts are bounded, a value of another kind
-// or range and what does not fit the router is refused with the line that says it. Nothing but one line or one chunk is
-// in memory, so reading can be stopped between any two of them.
+// or range (value_limits.hpp) and what does not fit the router is refused with the line that says it. Nothing but one
+// line or one chunk is in memory, so reading can be stopped between any two of them.
 #pragma once
 
 #include <cstddef>
@@ -16,6 +16,7 @@
 #include "base/lines.hpp"
 #include "routing/chunk.hpp"
 #include "routing/token_order.hpp"
+#include "routing/value_limits.hpp"
 
 namespace moescope::routing {
 
@@ -45,6 +46,7 @@ class TraceLines {
     const std::filesystem::path path_;
     base::Lines lines_;
     RouterSpec spec_;
+    ValueLimits limits_;
     TokenOrder order_;
     nlohmann::json interventions_, first_;
     bool first_pending_ = true;

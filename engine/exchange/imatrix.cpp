@@ -3,6 +3,7 @@
 #include <charconv>
 #include <cmath>
 #include <span>
+#include <string>
 #include <string_view>
 #include <vector>
 
@@ -15,17 +16,23 @@ namespace {
 
 constexpr float kExact = 16777216;  // 2^24: larger floats skip whole numbers
 
-/// The layer of "blk.N.ffn_..._exps.weight.counts"; -1 for any other name.
+/// The layer of "blk.N.ffn_..._exps.weight.counts"; -1 for any other name. Throws Error, a sentence without a subject,
+/// where N is no layer.
 int layer_of(std::string_view name) {
     constexpr std::string_view kFront = "blk.", kBack = "_exps.weight.counts";
     if (!name.starts_with(kFront) || !name.ends_with(kBack)) {
         return -1;
     }
+    const std::string whole_name(name);
     name.remove_prefix(kFront.size());
     int layer = -1;
     const auto [end, error] = std::from_chars(name.data(), name.data() + name.size(), layer);
     const bool whole = error == std::errc() && end != name.data() + name.size() && *end == '.';
-    return whole && layer >= 0 && layer < routing::kMostLayers ? layer : -1;
+    if (!whole || layer < 0 || layer >= routing::kMostLayers) {
+        throw Error(
+            say("has counts under '{}', which names no layer from 0 to {}", whole_name, routing::kMostLayers - 1));
+    }
+    return layer;
 }
 
 std::vector<std::uint64_t> counts_of(const base::InputFile& file, const GgufTensor& tensor, bool& rounded) {
@@ -51,9 +58,9 @@ routing::Import import_imatrix(const std::filesystem::path& path, const routing:
     routing::CountedStep step;
     std::size_t different = 0;
     bool rounded = false;
+    const base::InputFile file(path);  // says itself which file it is
     try {
         const GgufHeader header = read_gguf(path);
-        const base::InputFile file(path);
         for (const GgufTensor& tensor : header.tensors) {
             const int layer = layer_of(tensor.name);
             if (layer < 0) {

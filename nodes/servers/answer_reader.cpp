@@ -218,6 +218,12 @@ void AnswerReader::take_usage(const json& usage) {
         return value && *value <= static_cast<std::uint64_t>(std::numeric_limits<int>::max()) ? static_cast<int>(*value)
                                                                                               : before;
     };
+    for (const char* key : {"prompt_tokens", "completion_tokens"}) {
+        // As it was said: whoever reads the routing refuses what is no count.
+        if (const json& value = member(usage, key); wanted_.routing && value.is_number()) {
+            routing_["usage"][key] = value;
+        }
+    }
     prompt_tokens_ = count("prompt_tokens", prompt_tokens_);
     counted_ = count("completion_tokens", counted_);
 }

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <iterator>
 #include <limits>
 #include <numeric>
 #include <set>
@@ -125,6 +126,9 @@ std::vector<int> numbers_of_places(std::size_t places, const ModelShape& shape, 
                 places, shape.layers));
         return numbers;
     }
+    if (shape.layers > 0 && shape.routed_layers.empty()) {
+        throw Error(say("the recording has {} layers, and the model is said to have {}", places, shape.layers));
+    }
     if (shape.layers > 0) {
         throw Error(say("the recording has {} layers, but of the {} layers of the model {} have a router", places,
                         shape.layers, shape.routed_layers.size()));
@@ -179,6 +183,32 @@ RouterSpec spec_of(const Look& look, const std::vector<int>& numbers, const Mode
     return spec;
 }
 
+/// Where the layers that have counts are not those of the model.
+void put_layer_doubts(const std::set<int>& counted, const ModelShape& shape, RouterSpec& spec) {
+    if (shape.layers == 0) {
+        return;
+    }
+    const bool known = !shape.routed_layers.empty();
+    std::vector<int> expected = shape.routed_layers, missing, others;
+    if (!known) {
+        expected.resize(static_cast<std::size_t>(shape.layers));
+        std::iota(expected.begin(), expected.end(), 0);
+    }
+    std::set_difference(expected.begin(), expected.end(), counted.begin(), counted.end(), std::back_inserter(missing));
+    std::set_difference(counted.begin(), counted.end(), expected.begin(), expected.end(), std::back_inserter(others));
+    if (!missing.empty()) {
+        spec.doubts.push_back(
+            known ? say("layers {} have a router, and the recording has no counts of them", list_of(missing))
+                  : say("layers {} have no counts; either they have no router or the recorder missed them",
+                        list_of(missing)));
+    }
+    if (!others.empty()) {
+        spec.doubts.push_back(known ? say("layers {} have counts, and the model has no router there", list_of(others))
+                                    : say("layers {} have counts, and the model is said to have {} layers",
+                                          list_of(others), shape.layers));
+    }
+}
+
 void give_texts(const std::vector<RecordedText>& texts, const std::vector<std::size_t>& places, const RouterSpec& spec,
                 const ChunkSink& sink) {
     ChunkBuilder builder(spec);
@@ -190,7 +220,7 @@ void give_texts(const std::vector<RecordedText>& texts, const std::vector<std::s
         const std::size_t from = ids.tokens() + 1 - std::min(written.size(), ids.tokens() + 1);
         for (std::size_t at = 0; at < ids.tokens(); ++at) {
             TokenDecisions token;
-            token.position = static_cast<int>(at);
+            token.position = static_cast<int>(texts[number].start + at);
             token.document = static_cast<std::uint32_t>(number);
             token.token = at < tokens.size() ? tokens[at] : -1;
             token.next = at + 1 < tokens.size() ? tokens[at + 1] : -1;
@@ -246,7 +276,7 @@ Import import_texts(std::vector<RecordedText> texts, const ModelShape& shape, bo
     Look look;
     look.zeros.resize(layers);
     look.given.resize(layers);
-    std::size_t without_tokens = 0;
+    std::size_t without_tokens = 0, without_start = 0;
     for (RecordedText& text : texts) {
         if (text.ids.layers() != layers || text.ids.per_token() != per_token) {
             throw Error(say("{} has texts of {} layers with {} experts per token and of {} with {}", source, layers,
@@ -257,6 +287,7 @@ Import import_texts(std::vector<RecordedText> texts, const ModelShape& shape, bo
             without_tokens += text.tokens.empty() ? 0 : 1;
             text.tokens.clear();
         }
+        without_start += text.start > 0 ? 1 : 0;
         if (text.written.size() > text.ids.tokens() + 1) {
             text.written.clear();  // it can't be told which token is which
         }
@@ -272,6 +303,12 @@ Import import_texts(std::vector<RecordedText> texts, const ModelShape& shape, bo
     if (without_tokens > 0) {
         spec.doubts.push_back(
             say("the tokens of {} texts are left out, as their number is not that of the ids", without_tokens));
+    }
+    if (without_start > 0) {
+        spec.doubts.push_back(
+            say("{} texts have ids of fewer tokens than were read; they are taken for the last ones, as servers can be "
+                "told to leave out the beginning",
+                without_start));
     }
     named(source, [&] { check(spec); });
     const auto kept = std::make_shared<const std::vector<RecordedText>>(std::move(texts));
@@ -332,6 +369,7 @@ Import import_counts(std::vector<CountedStep> steps, const ModelShape& shape, bo
         spec.experts_per_token = 1;
         spec.doubts.push_back(say("how many experts are chosen per token is not in the counts"));
     }
+    put_layer_doubts(routed, shape, spec);
     if (shape.experts > 0 && static_cast<std::size_t>(shape.experts) != experts) {
         spec.doubts.push_back(
             say("the counts are of {} of the {} experts, as one rank has them; they are numbered from 0", experts,

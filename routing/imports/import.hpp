@@ -41,7 +41,8 @@ struct WrittenToken {
     std::string bytes;          ///< its text; may be a part of a character
     float log_probability = 0;  ///< natural logarithm; NaN: not known
 };
-/// The same for one answer that was just received, as JSON. `written`: the tokens of the answer, the last of which is
+/// The same for one answer that was just received, as JSON, with ids of every token that was read: nobody asked the
+/// server for less. `written`: the tokens of the answer, the last of which is
 /// never routed; or empty. `source` for sentences.
 Import import_vllm_answer(std::string_view answer, const ModelShape& shape, const std::string& source,
                           const std::vector<WrittenToken>& written = {});
@@ -55,7 +56,8 @@ struct RecordedText {
     IdTable ids;
     std::vector<std::int32_t> tokens;  ///< as many as the ids have, or one more (the last is never routed); or empty
     std::vector<WrittenToken>
-        written{};  ///< the last tokens of the text, one more than the ids have at its end; or empty
+        written{};          ///< the last tokens of the text, one more than the ids have at its end; or empty
+    std::size_t start = 0;  ///< tokens at its beginning that neither ids nor tokens have
 };
 /// `all_layers`: the table has a place for layers without a router, too. `source` for sentences. Throws Error.
 Import import_texts(std::vector<RecordedText> texts, const ModelShape& shape, bool all_layers,

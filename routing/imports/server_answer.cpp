@@ -49,9 +49,18 @@ class AnswerWalker final : public base::JsonWalker {
         return key == "prompt_token_ids" || key == "input_ids" ? Into::prompt_tokens : Into::nothing;
     }
 
+    /// Null for any other key. Counts stand in "usage" (OpenAI's form) or in "meta_info" (SGLang's own).
+    static std::optional<std::size_t>* count_of(const std::string& key, Frame& frame) {
+        if (frame.name != "usage" && frame.name != "meta_info") {
+            return nullptr;
+        }
+        ServerCounts& counts = frame.text.counts;
+        return key == "prompt_tokens" ? &counts.prompt : key == "completion_tokens" ? &counts.written : nullptr;
+    }
+
     bool on_key(std::string& key) override {
         key_ = std::move(key);
-        if (into_of(key_) == Into::nothing && key_ != kType) {
+        if (into_of(key_) == Into::nothing && key_ != kType && count_of(key_, frames_.back()) == nullptr) {
             return true;
         }
         std::vector<std::string>& kept = frames_.back().kept;
@@ -75,9 +84,19 @@ class AnswerWalker final : public base::JsonWalker {
         if (into == Into::ids || into == Into::prompt_ids) {
             if (value.is_string()) {
                 (into == Into::ids ? text.ids : text.prompt).packed = std::move(value.get_ref<std::string&>());
+            } else if (value.is_null()) {
+                ++nulls_;  // vLLM: it was not asked for, or the request was preempted
             } else {
-                ++nulls_;  // vLLM: a request that was preempted
+                return refuse(
+                    say("has {} for the routed experts, where base64 or lists should be", base::dump_json(value)));
             }
+        } else if (auto* count = count_of(key, frames_.back()); count != nullptr && !value.is_null()) {
+            const auto whole = base::as_count(value);
+            if (!whole || *whole > kMostTokensOfText) {
+                return refuse(
+                    say("has something else than a whole number from 0 to {} under \"{}\"", kMostTokensOfText, key));
+            }
+            *count = static_cast<std::size_t>(*whole);
         } else if (key == kType && value.is_string()) {
             text.type = value.get<std::string>();
         }
@@ -158,6 +177,18 @@ class AnswerWalker final : public base::JsonWalker {
         return true;
     }
 
+    /// What the answer counts belongs to its only text, or to all of them together.
+    void fill_counts(std::size_t texts_before, ServerText& own) {
+        ServerCounts counts = own.counts;
+        counts.shared = counts.shared || found_.size() - texts_before + (own.ids.given() ? 1 : 0) > 1;
+        for (std::size_t i = texts_before; i < found_.size(); ++i) {
+            if (!found_[i].counts.any()) {
+                found_[i].counts = counts;
+            }
+        }
+        own.counts = counts;
+    }
+
     static void fill_prompt(ServerText& text, const ServerText& prompt) {
         if (!text.prompt.given()) {
             text.prompt = prompt.prompt;
@@ -181,7 +212,18 @@ class AnswerWalker final : public base::JsonWalker {
                 parent.ids = std::move(text.ids);
             }
             parent.type = text.type.empty() ? parent.type : text.type;
+            if (text.counts.any()) {
+                parent.counts = text.counts;
+            }
             return true;
+        }
+        if (frame.name == "usage" && !frames_.empty()) {
+            ServerCounts& known = frames_.back().text.counts;
+            known = known.any() ? known : text.counts;
+            return true;
+        }
+        if (text.counts.any()) {
+            fill_counts(frame.texts_before, text);
         }
         // What the answer says of its prompt belongs to the texts that stand in it.
         if (text.prompt.given() || !text.prompt_tokens.empty()) {
@@ -227,20 +269,55 @@ std::vector<ServerText> read_server_answer(std::string_view text, const std::str
     }
     std::vector<ServerText> texts = walker.take();
     if (texts.empty()) {
-        throw Error(walker.nulls() > 0
-                        ? say("{} has null for the routed experts: the server dropped them, as it does with requests "
-                              "that it put off",
-                              source)
-                        : say("{} has no \"routed_experts\"; start the server with --enable-return-routed-experts and "
-                              "ask for them",
-                              source));
+        throw Error(
+            walker.nulls() > 0
+                ? say("{} has null for the routed experts: the server was not started with "
+                      "--enable-return-routed-experts, or it dropped them, as it does with requests that it put "
+                      "off",
+                      source)
+                : say("{} has no \"routed_experts\"; start the server with --enable-return-routed-experts and "
+                      "ask for them",
+                      source));
     }
     return texts;
 }
 
-std::vector<std::int32_t> tokens_of(const ServerText& text, std::size_t rows) {
+std::size_t left_out(const ServerText& text, std::size_t rows, bool apart, Extent extent, const std::string& source) {
+    const bool listed = !text.prompt_tokens.empty() && !text.tokens.empty();
+    const bool shared = text.counts.shared && !listed;
+    const auto known = [&](const std::optional<std::size_t>& count, const std::vector<std::int32_t>& list) {
+        const bool counted = count && !(text.counts.shared && listed);
+        return counted || list.empty() ? count : std::optional(list.size());
+    };
+    const auto prompt = known(text.counts.prompt, text.prompt_tokens),
+               written = known(text.counts.written, text.tokens);
+    if (!written) {
+        return 0;
+    }
+    if (!prompt) {
+        if (!shared && rows + 1 < *written) {
+            throw Error(say("{} has ids of {} tokens for an answer of {}", source, rows, *written));
+        }
+        return 0;
+    }
+    const std::size_t all = std::max<std::size_t>(*prompt + *written, 1) - 1;
+    if (rows == all || (apart && rows == all + 1) || (shared && rows < all)) {
+        return 0;
+    }
+    // The answer itself is never left out.
+    if (!shared && !apart && extent == Extent::end && rows < all && rows + 1 >= *written) {
+        return all - rows;
+    }
+    throw Error(
+        say("{} has ids of {} tokens, but {} were read: {} of the prompt and {} of the answer, the last of which is "
+            "never read; the ids are damaged or have another shape",
+            source, rows, all, *prompt, *written));
+}
+
+std::vector<std::int32_t> tokens_of(const ServerText& text, std::size_t rows, std::size_t start) {
     std::vector<std::int32_t> tokens = text.prompt_tokens;
-    if (tokens.empty() && !text.tokens.empty() && text.tokens.size() <= rows) {
+    tokens.erase(tokens.begin(), tokens.begin() + static_cast<std::ptrdiff_t>(std::min(start, tokens.size())));
+    if (text.prompt_tokens.empty() && !text.tokens.empty() && text.tokens.size() <= rows) {
         tokens.assign(rows + 1 - text.tokens.size(), -1);
     }
     tokens.insert(tokens.end(), text.tokens.begin(), text.tokens.end());

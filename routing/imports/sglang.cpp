@@ -120,8 +120,8 @@ void require_shape(const ModelShape& shape, const std::string& source) {
     }
 }
 
-Import import_sent(std::vector<ServerText> sent, const ModelShape& shape, const std::string& source,
-                   const std::vector<WrittenToken>& written) {
+Import import_sent(std::vector<ServerText> sent, const ModelShape& shape, const std::string& source, Extent extent,
+                   const std::vector<WrittenToken>& written = {}) {
     std::vector<RecordedText> texts;
     for (ServerText& text : sent) {
         if (!text.ids.packed) {
@@ -134,8 +134,9 @@ Import import_sent(std::vector<ServerText> sent, const ModelShape& shape, const 
         IdTable table =
             IdTable::of_flat(std::move(*ids), text.type.empty() ? "int32" : text.type,
                              static_cast<std::size_t>(shape.layers), static_cast<std::size_t>(shape.per_token), source);
-        std::vector<std::int32_t> tokens = tokens_of(text, table.tokens());
-        texts.push_back({std::move(table), std::move(tokens), written});
+        const std::size_t start = left_out(text, table.tokens(), false, extent, source);
+        std::vector<std::int32_t> tokens = tokens_of(text, table.tokens(), start);
+        texts.push_back({std::move(table), std::move(tokens), written, start});
     }
     return import_texts(std::move(texts), shape, true, source);
 }
@@ -160,13 +161,13 @@ Import import_sglang(const std::filesystem::path& path, const ModelShape& shape)
     require_shape(shape, source);
     std::vector<ServerText> sent = read_server_answer(bytes, source);
     bytes = {};
-    return import_sent(std::move(sent), shape, source, {});
+    return import_sent(std::move(sent), shape, source, Extent::end);
 }
 
 Import import_sglang_answer(std::string_view answer, const ModelShape& shape, const std::string& source,
                             const std::vector<WrittenToken>& written) {
     require_shape(shape, source);
-    return import_sent(read_server_answer(answer, source), shape, source, written);
+    return import_sent(read_server_answer(answer, source), shape, source, Extent::all, written);
 }
 
 }  // namespace moescope::routing

@@ -44,16 +44,18 @@ IdTable joined(const IdTable& first, const IdTable& second, const std::string& s
     return IdTable::of_list(ids, first.tokens() + second.tokens(), first.layers(), first.per_token());
 }
 
-Import import_sent(std::vector<ServerText> sent, const ModelShape& shape, const std::string& source,
-                   const std::vector<WrittenToken>& written) {
+Import import_sent(std::vector<ServerText> sent, const ModelShape& shape, const std::string& source, Extent extent,
+                   const std::vector<WrittenToken>& written = {}) {
     std::vector<RecordedText> texts;
     for (ServerText& text : sent) {
         IdTable ids = table_of(std::move(text.ids), source);
-        if (text.prompt.given()) {
+        const bool apart = text.prompt.given();
+        if (apart) {
             ids = joined(table_of(std::move(text.prompt), source), ids, source);
         }
-        std::vector<std::int32_t> tokens = tokens_of(text, ids.tokens());
-        texts.push_back({std::move(ids), std::move(tokens), written});
+        const std::size_t start = left_out(text, ids.tokens(), apart, extent, source);
+        std::vector<std::int32_t> tokens = tokens_of(text, ids.tokens(), start);
+        texts.push_back({std::move(ids), std::move(tokens), written, start});
     }
     return import_texts(std::move(texts), shape, false, source);
 }
@@ -70,12 +72,12 @@ Import import_vllm(const std::filesystem::path& path, const ModelShape& shape) {
     }
     std::vector<ServerText> sent = read_server_answer(bytes, source);
     bytes = {};
-    return import_sent(std::move(sent), shape, source, {});
+    return import_sent(std::move(sent), shape, source, Extent::end);
 }
 
 Import import_vllm_answer(std::string_view answer, const ModelShape& shape, const std::string& source,
                           const std::vector<WrittenToken>& written) {
-    return import_sent(read_server_answer(answer, source), shape, source, written);
+    return import_sent(read_server_answer(answer, source), shape, source, Extent::all, written);
 }
 
 }  // namespace moescope::routing

@@ -135,6 +135,7 @@ TEST(Choice, EntropyIsOfTheSharesOfTheScores) {
     EXPECT_EQ(entropy_of(std::vector<float>{0, 2}), 0.0f);
     EXPECT_TRUE(std::isnan(entropy_of({})));
     EXPECT_TRUE(std::isnan(entropy_of(std::vector<float>{0, 0})));
+    EXPECT_TRUE(std::isnan(entropy_of(std::vector<float>{3, -1}))) << "raw logits are no shares";
 }
 
 TEST(Choice, AgreementCountsLayersThatWereChosenByScores) {

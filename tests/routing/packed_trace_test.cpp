@@ -136,6 +136,9 @@ TokenDecisions with_scores(const RouterSpec& spec, unsigned seed) {
                 values->push_back(unit(random));
             }
         }
+        for (float& score : layer.scores) {
+            score = std::abs(score) / 2;
+        }
         layer.group_scores = {0.5f, 0.25f};
         layer.groups_kept = {1};
     }
@@ -231,6 +234,31 @@ TEST(PackedTrace, GrowsWhileItIsRead) {
         reader.join();
     }
     EXPECT_EQ(trace.tokens(), 600u);
+}
+
+/// Numbers that no router has are damage: a figure over them would show nonsense.
+TEST(PackedTrace, GivesNoNumbersThatNoRouterHas) {
+    RouterSpec spec = make_spec(3, 8, 2);
+    spec.groups = 2;
+    spec.group_score = "top2";
+    const auto tokens = RandomTrace(spec, 7).tokens(4);
+    const auto shown = [&](const auto& change) {
+        auto changed = tokens;
+        change(changed[2]);
+        PackedTrace trace(spec);
+        EXPECT_TRUE(trace.append(pack(*chunks_of(spec, changed)[0])));
+        return trace.chunk(0, kAllColumns) != nullptr;
+    };
+    EXPECT_TRUE(shown([](TokenDecisions&) {}));
+    EXPECT_FALSE(shown([](TokenDecisions& t) { t.log_probability = 700; }));
+    EXPECT_FALSE(shown([](TokenDecisions& t) { t.layers[0].entropy = 5; })) << "ln 8 is 2.08";
+    EXPECT_FALSE(shown([](TokenDecisions& t) { t.layers[0].weights[0] = -5; }));
+    PackedTrace trace(spec);
+    TokenDecisions scored = with_scores(spec, 5);
+    scored.layers[1].scores[3] = -0.5f;
+    EXPECT_FALSE(trace.append_scores(0, pack_decisions(scored)));
+    scored.layers[1].scores[3] = 0.5f;
+    EXPECT_TRUE(trace.append_scores(0, pack_decisions(scored)));
 }
 
 }  // namespace

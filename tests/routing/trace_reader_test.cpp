@@ -126,9 +126,10 @@ TEST(TraceLines, RefusalsNameTheLine) {
     const std::string place = "\"position\":2,\"layers\":";
     EXPECT_EQ(line(place + "[{\"layer\":0,\"ids\":[1],\"weights\":[null]}]"), "");
     refused(place + "[{\"layer\":0,\"ids\":[1,4]}]", "chooses expert 4");
-    refused(place + "[{\"layer\":0,\"ids\":[1,1.5]}]", "no number under \"ids\"");
+    refused(place + "[{\"layer\":0,\"ids\":[1,1.5]}]", "no whole number under \"ids\"");
     refused(place + "[{\"layer\":0,\"ids\":[1,-2]}]", "expert -2");
-    refused(place + "[{\"layer\":0,\"ids\":[99999999999]}]", "no number");
+    refused(place + "[{\"layer\":0,\"ids\":[99999999999]}]", "too large under \"ids\"");
+    refused(place + "[{\"layer\":0,\"ids\":[1000000000000000000000000000000]}]", "too large under \"ids\"");
     refused(place + "[{\"layer\":0,\"ids\":\"01\"}]", "no list under \"ids\"");
     refused(place + "[{\"layer\":0}]", "no \"ids\"");
     refused(place + "[{\"ids\":[1]}]", "no \"layer\"");
@@ -139,7 +140,7 @@ TEST(TraceLines, RefusalsNameTheLine) {
     refused(place + "[{\"layer\":7,\"ids\":[1]}]", "no router");
     refused(place + "[{\"layer\":0,\"ids\":[0,1],\"weights\":[\"a\",\"b\"]}]", "no number under \"weights\"");
     refused(place + "[{\"layer\":0,\"ids\":[0,1],\"weights\":\"ab\"}]", "no list under \"weights\"");
-    refused(place + "[{\"layer\":0,\"ids\":[0,1],\"weights\":[1e300,1]}]", "no number under \"weights\"");
+    refused(place + "[{\"layer\":0,\"ids\":[0,1],\"weights\":[1e300,1]}]", "too large under \"weights\"");
     refused(place + "[{\"layer\":0,\"ids\":[0,1],\"margin\":\"wide\"}]", "no number under \"margin\"");
     refused(place + "[{\"layer\":0,\"ids\":[0,1],\"entropy\":null}]", "no number under \"entropy\"");
     refused(place + "[{\"layer\":0,\"ids\":[0,1],\"scores\":[1,2]}]", "2 numbers under \"scores\"");
@@ -159,6 +160,7 @@ TEST(TraceLines, RefusalsNameTheLine) {
     refused(place + "[],\"next\":-7", "under \"next\"");
     refused(place + "[],\"predicted\":1.5", "under \"predicted\"");
     refused(place + "[],\"log_probability\":\"-1\"", "under \"log_probability\"");
+    refused(place + "[],\"log_probability\":-1e300", "too large under \"log_probability\"");
     refused(place + "[],\"piece\":5", "no text under \"piece\"");
     refused(place + "[],\"language\":[\"en\"]", "no text under \"language\"");
     refused(place + "[],\"bytes\":\"e4b\"", "hexadecimal");
@@ -166,6 +168,58 @@ TEST(TraceLines, RefusalsNameTheLine) {
     refused(place + "[],\"router\":" + router_json(spec), "a second \"router\"");
     refused("\"layers\":", "");
     EXPECT_NE(problem(good + "nonsense").find("line 3"), std::string::npos);
+}
+
+/// What no router can have said is refused, and what one can have said is not.
+TEST(TraceLines, NumbersThatNoRouterHasAreRefused) {
+    const TemporaryFolder folder;
+    RouterSpec spec = make_spec(2, 4, 2);
+    const auto said = [&](const std::string& keys, const std::string& more = "") {
+        write_text(folder / "t", "{\"router\":" + router_json(spec) +
+                                     ",\"position\":0,\"layers\":[{\"layer\":0,\"ids\":[0,1]" + keys + "}]" + more +
+                                     "}\n");
+        return sentence_of([&] {
+            const auto trace = open_trace(folder / "t");
+            while (trace->next()) {
+            }
+        });
+    };
+    const auto refused = [&](const std::string& given, const std::string& words) {
+        EXPECT_NE(given.find("line 1 of"), std::string::npos) << given;
+        EXPECT_NE(given.find(words), std::string::npos) << given;
+    };
+    EXPECT_EQ(said(",\"weights\":[0.7,0],\"margin\":-0.01,\"entropy\":1.3863", ",\"log_probability\":1e-7"), "");
+    refused(said("", ",\"log_probability\":700"), "the log-probability 700, and none is above 0");
+    refused(said(",\"entropy\":1e30"), "has 1e+30 under \"entropy\", where 0 to 1.386 is possible");
+    refused(said(",\"entropy\":-0.5"), "under \"entropy\"");
+    refused(said(",\"margin\":-5"), "has -5 under \"margin\", where -1 to 1 is possible");
+    refused(said(",\"weights\":[-5,0.1]"), "the weight -5");
+    refused(said(",\"scores\":[-1,0,0,0]"), "the score -1");
+    refused(said(",\"scores\":[2,0,0,0]"), "the score 2");
+    // Scores without an upper end, a choice by scores and a bias, a scoring that nobody knows: raw logits.
+    spec.scoring = "sqrt_softplus";
+    EXPECT_EQ(said(",\"weights\":[5,0.1],\"margin\":-5,\"scores\":[9,0,0,0]"), "");
+    refused(said(",\"weights\":[-5,0.1]"), "the weight -5");
+    spec.scoring = "softmax";
+    spec.selection_bias = true;
+    EXPECT_EQ(said(",\"margin\":-5"), "");
+    spec.scoring.clear();
+    EXPECT_EQ(said(",\"weights\":[-5,0.1],\"scores\":[-5,0,0,0]"), "");
+    refused(said(",\"entropy\":1e30"), "under \"entropy\"");
+}
+
+/// The first ones, and how many there are besides.
+TEST(TraceLines, DoubtsAreBounded) {
+    const TemporaryFolder folder;
+    nlohmann::json router = router_to_json(make_spec(2, 4, 2));
+    for (int i = 0; i < 100; ++i) {
+        router["doubts"].push_back("doubt " + std::to_string(i));
+    }
+    write_text(folder / "t", nlohmann::json{{"router", router}}.dump() + "\n");
+    const auto doubts = open_trace(folder / "t")->spec().doubts;
+    ASSERT_EQ(doubts.size(), 32u);
+    EXPECT_EQ(doubts[30].english(), "doubt 30");
+    EXPECT_EQ(doubts[31].english(), "69 more doubts are left out");
 }
 
 TEST(TraceLines, RoutersOfAnotherKindAreRefused) {
@@ -181,6 +235,8 @@ TEST(TraceLines, RoutersOfAnotherKindAreRefused) {
     for (const auto& [key, value] : std::vector<std::pair<const char*, nlohmann::json>>{
              {"model", 5},
              {"model", std::string(5000, 'm')},
+             {"scoring", "bogus"},
+             {"group_score", "sum"},
              {"groups", "1"},
              {"experts", -4},
              {"experts", "4"},
@@ -249,6 +305,9 @@ TEST(TraceLines, DamageIsToldByWhoReads) {
         EXPECT_EQ(damaged(bytes), 1u) << at;
     }
     EXPECT_EQ(damaged(good.substr(0, good.size() - 1)), 1u) << "its end is missing";
+    const std::size_t first = good.find("MTCK"), third = good.find("MTCK", second + 4);
+    EXPECT_EQ(damaged(good.substr(0, second) + good.substr(third)), 1u) << "a piece is missing";
+    EXPECT_EQ(damaged(good.substr(0, first) + good.substr(second)), 1u) << "the first one is missing";
 }
 
 }  // namespace

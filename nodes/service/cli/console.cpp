@@ -88,8 +88,12 @@ void print_json(const nlohmann::json& value) {
 }
 
 void print_warnings(const std::vector<base::Sentence>& sentences) {
-    for (const base::Sentence& sentence : sentences) {
-        fmt::print(stderr, "moescope-node: warning: {}\n", base::fit_to_show(sentence).english());
+    const std::size_t shown = sentences.size() > kMostWarnings ? kMostWarnings - 1 : sentences.size();
+    for (std::size_t i = 0; i < shown; ++i) {
+        fmt::print(stderr, "moescope-node: warning: {}\n", base::fit_to_show(sentences[i]).english());
+    }
+    if (shown < sentences.size()) {
+        fmt::print(stderr, "moescope-node: warning: {} more of these are left out\n", sentences.size() - shown);
     }
 }
 

@@ -20,7 +20,9 @@ namespace moescope::node {
 /// One line of JSON Lines; invalid UTF-8 is replaced.
 void print_json(const nlohmann::json& value);
 
-/// One line each on standard error: what is worth knowing and no reason to fail.
+/// One line each on standard error: what is worth knowing and no reason to fail. Of many the first, and how many more
+/// there are: a file from outside may have any number of them.
+inline constexpr std::size_t kMostWarnings = 10;
 void print_warnings(const std::vector<base::Sentence>& sentences);
 
 /// How far it is, on the terminal's own line of standard error.

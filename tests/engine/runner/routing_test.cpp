@@ -9,6 +9,7 @@
 #include "engine/runner/own_routing.hpp"
 #include "routed_models.hpp"
 #include "routing/choice.hpp"
+#include "routing/router_spec.hpp"
 #include "tests/engine/error_of.hpp"
 #include "tests/files.hpp"
 #include "tests/paths.hpp"
@@ -656,6 +657,15 @@ TEST(Routing, OwnRoutersThatLookAtABatchSaySo) {
     EXPECT_TRUE(doubts(Choice::token).empty());
     EXPECT_TRUE(doubts(Choice::hash).empty());
     EXPECT_EQ(own_router_spec(loaded, "m", "own").hash_layers, 2) << "all of them";
+}
+
+/// The names that a trace may have are those that our routers have.
+TEST(RouterSpecs, KnowEveryScoring) {
+    std::vector<std::string_view> known(routing::kKnownScorings.begin(), routing::kKnownScorings.end());
+    std::vector<std::string_view> ours(std::begin(kernels::kScoringNames), std::end(kernels::kScoringNames));
+    std::sort(known.begin(), known.end());
+    std::sort(ours.begin(), ours.end());
+    EXPECT_EQ(known, ours);
 }
 
 }  // namespace

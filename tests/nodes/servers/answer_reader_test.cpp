@@ -257,6 +257,13 @@ TEST(AnswerReader, RoutingIsKeptForItsReaders) {
         part[*where == '\0' ? "sglext" : where] = routing;
         EXPECT_TRUE(Made(Parts{delta("a"), part}, wanted).reader.recorded().has_value()) << where;
     }
+    // What the server counts belongs to it, as it was said.
+    json counted = delta("a");
+    counted["usage"] = {{"prompt_tokens", -3}, {"completion_tokens", 4}, {"total_tokens", 1}};
+    counted["sglext"] = {{"routed_experts", "AAAA"}};
+    const auto recorded = base::parse_object(Made(Parts{counted}, wanted).reader.recorded().value_or(""), 1000);
+    ASSERT_TRUE(recorded.has_value());
+    EXPECT_EQ(recorded->at("usage"), (json{{"prompt_tokens", -3}, {"completion_tokens", 4}}));
     EXPECT_FALSE(Made(Parts{delta("a")}, wanted).reader.recorded().has_value());
     EXPECT_FALSE(
         Made(Parts{chunk({{"text", "a"}, {"routed_experts", nullptr}})}, wanted).reader.recorded().has_value());

@@ -196,11 +196,14 @@ std::vector<WrongRouting> wrong_routings() {
         return WrongRouting{name, to_base64(to_npy("<i4", rows + ", 3, 2", bytes_of(some))), to_base64(bytes_of(some)),
                             note};
     };
-    std::vector<std::int32_t> negative = ids, repeated = ids, large = ids, zeros(ids.size(), 0), short_row = ids;
+    std::vector<std::int32_t> negative = ids, repeated = ids, large = ids, zeros(ids.size(), 0), short_row = ids,
+                              more = ids, fewer = ids;
     negative[7] = -3;
     repeated[4] = repeated[5];
     large[9] = kSpokenExperts;
     short_row.pop_back();
+    more.insert(more.end(), ids.begin(), ids.end());
+    fewer.resize(8 * kSpokenLayers * kSpokenPerToken);  // as one is that begins behind the first token: nobody asked
     const std::string right = to_base64(bytes_of(ids));
     const std::string array = to_npy("<i4", "9, 3, 2", bytes_of(ids));
     return {
@@ -208,6 +211,8 @@ std::vector<WrongRouting> wrong_routings() {
         both("twice in one choice", repeated, "twice in layer"),
         both("above the highest", large, "experts from 0 to 7 are possible"),
         both("nothing but zeros", zeros, "nothing but zeros"),
+        both("of more tokens than were read", more, "has ids of 18 tokens, but 9 were read: 3 of the prompt and 7"),
+        both("of fewer tokens than were read", fewer, "has ids of 8 tokens, but 9 were read"),
         {"cut base64", to_base64(array).substr(0, 41), right.substr(0, 41), "no whole base64 text"},
         {"no base64", "?" + to_base64(array), "?" + right, "no whole base64 text"},
         {"a part of a token", "", to_base64(bytes_of(short_row)), "do not fill whole tokens"},
@@ -216,6 +221,8 @@ std::vector<WrongRouting> wrong_routings() {
         {"another number of experts", to_base64(to_npy("<i4", "9, 2, 3", bytes_of(ids))), "", "is not taken"},
         {"an array of objects", to_base64(to_npy("|O", "9, 3, 2", bytes_of(ids))), "", "is not taken"},
         {"an array of fractions", to_base64(to_npy("<f4", "9, 3, 2", bytes_of(ids))), "", "is not taken"},
+        {"of very many tokens", to_base64(to_npy("|u1", "100000, 3, 2", std::string(600'000, '\1'))), "",
+         "has ids of 100000 tokens, but 9 were read"},
         {"no array", to_base64("PK\x03\x04 a PyTorch file"), "", "is not taken"},
     };
 }

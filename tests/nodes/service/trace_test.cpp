@@ -87,6 +87,20 @@ TEST_F(Traces, Summary) {
     EXPECT_NE(damaged.error.find("1 of 3 pieces of the trace are damaged"), std::string::npos) << damaged.error;
 }
 
+/// A head may hold any number of them: the first are said, and how many more there are.
+TEST_F(Traces, WarningsAreBounded) {
+    nlohmann::json router = routing::router_to_json(spec_);
+    for (int i = 0; i < 20; ++i) {
+        router["doubts"].push_back("doubt " + std::to_string(i));
+    }
+    write_text(folder_ / "t", nlohmann::json{{"router", router}}.dump() + "\n");
+    const Output output = run_node({"trace", (folder_ / "t").string()});
+    ASSERT_EQ(output.status, 0) << output.error;
+    EXPECT_NE(output.error.find("doubt 8\n"), std::string::npos) << output.error;
+    EXPECT_EQ(output.error.find("doubt 9\n"), std::string::npos) << output.error;
+    EXPECT_NE(output.error.find("11 more of these are left out"), std::string::npos) << output.error;
+}
+
 /// On every way out of a trace: a sentence on standard error, a number and the same sentence in the JSON.
 TEST_F(Traces, DamageIsToldWhateverIsMadeOfATrace) {
     const std::string good = read_text(columns("a.trace"));
@@ -103,6 +117,8 @@ TEST_F(Traces, DamageIsToldWhateverIsMadeOfATrace) {
     const std::vector<std::pair<std::string, std::string>> cases = {
         {flipped(good, begins[1] - 2), "1 of 3 pieces of the trace are damaged"},
         {flipped(good, begins[1] + 9), "bytes between the pieces of the trace are damaged"},
+        {good.substr(0, begins[1]) + good.substr(begins[2]), "15 tokens are missing"},
+        {good.substr(0, begins[0]) + good.substr(begins[1]), "15 tokens are missing"},
         {good.substr(0, good.size() - 1), "are no whole piece of the trace"}};
     for (const auto& [bytes, words] : cases) {
         write_text(file, bytes);

@@ -176,6 +176,8 @@ TEST_F(Imports, VllmWrongOnes) {
     EXPECT_NE(packed(text + "====").find("no whole base64"), std::string::npos);
     EXPECT_NE(packed("!" + text.substr(1)).find("no whole base64"), std::string::npos);
     EXPECT_NE(problem(import_vllm, "{\"choices\":[{\"routed_experts\":null}]}").find("null"), std::string::npos);
+    EXPECT_NE(problem(import_vllm, "{\"routed_experts\":5}").find("has 5 for the routed experts"), std::string::npos);
+    EXPECT_NE(problem(import_vllm, "{\"routed_experts\":true}").find("has true for"), std::string::npos);
     EXPECT_NE(problem(import_vllm, "{\"choices\":[]}").find("no \"routed_experts\""), std::string::npos);
     EXPECT_NE(problem(import_vllm, "<html>").find("no JSON"), std::string::npos);
     const auto list = [&](const std::string& value) {
@@ -235,7 +237,9 @@ TEST_F(Imports, LayersOfTheModel) {
     shape.routed_layers = {2};
     EXPECT_NE(problem(import_vllm, array_, shape).find("of the 3 layers of the model 1 have a router"),
               std::string::npos);
-    EXPECT_NE(problem(import_vllm, array_, model(1, 8, 2)), "");
+    EXPECT_NE(problem(import_vllm, array_, model(1, 8, 2))
+                  .find("the recording has 2 layers, and the model is said to have 1"),
+              std::string::npos);
     EXPECT_NE(problem(import_vllm, array_, model(2, 8, 3)).find("the model chooses 3"), std::string::npos);
     EXPECT_NE(problem(import_vllm, array_, model(2, 7, 2)).find("experts from 0 to 6 are possible"), std::string::npos);
 }
@@ -289,6 +293,71 @@ TEST_F(Imports, SglangFlatNumbers) {
     EXPECT_NE(of(raw(ids), {}).find("without their shape"), std::string::npos);
     EXPECT_NE(of(raw(ids), model(5, 8, 2)).find("do not fill whole tokens"), std::string::npos);
     EXPECT_NE(of(raw(ids) + "x", model(3, 8, 2)).find("do not fill whole tokens"), std::string::npos);
+}
+
+/// A text of P + C tokens has P + C - 1 rows of ids; a server can be told to leave out the beginning.
+TEST_F(Imports, IdsOfAnotherNumberOfTokens) {
+    const auto answer = [&](int rows, const json& prompt, const json& written) {
+        std::vector<std::uint8_t> ids;
+        for (int i = 0; i < rows; ++i) {
+            ids.insert(ids.end(), {1, 2, 3, 4});
+        }
+        json value = answer_of(npy("|u1", std::to_string(rows) + ", 2, 2", raw(ids)));
+        value["usage"] = {{"prompt_tokens", prompt}, {"completion_tokens", written}};
+        return value;
+    };
+    const auto vllm = [&](int rows, const json& prompt, const json& written) {
+        return problem(import_vllm, answer(rows, prompt, written).dump(), model(2, 8, 2));
+    };
+    EXPECT_EQ(vllm(9, 7, 3), "");
+    EXPECT_TRUE(import(import_vllm, answer(9, 7, 3).dump(), model(2, 8, 2)).spec.doubts.empty());
+    for (const int rows : {10, 1000}) {
+        EXPECT_NE(vllm(rows, 7, 3).find("but 9 were read: 7 of the prompt and 3 of the answer"), std::string::npos);
+    }
+    EXPECT_NE(vllm(1, 7, 3).find("has ids of 1 tokens"), std::string::npos) << "the answer is never left out";
+    EXPECT_EQ(vllm(9, nullptr, nullptr), "") << "nothing is said";
+    for (const json& wrong : {json(-3), json(1'000'000'000), json(1.5), json("7")}) {
+        EXPECT_NE(vllm(9, wrong, 3).find("under \"prompt_tokens\""), std::string::npos) << wrong;
+        EXPECT_NE(vllm(9, 7, wrong).find("under \"completion_tokens\""), std::string::npos) << wrong;
+    }
+    // Fewer: taken for the last ones, and doubted; positions and tokens are those of the text.
+    json later = answer(4, 7, 3);
+    later["prompt_token_ids"] = {1, 2, 3, 4, 5, 6, 7};
+    later["choices"][0]["token_ids"] = {8, 9, 10};
+    const Import made = import(import_vllm, later.dump(), model(2, 8, 2));
+    EXPECT_TRUE(doubts(made, "1 texts have ids of fewer tokens than were read"));
+    EXPECT_EQ(all_of(made)[0]->position, (std::vector<std::int32_t>{5, 6, 7, 8}));
+    EXPECT_EQ(all_of(made)[0]->token, (std::vector<std::int32_t>{6, 7, 8, 9}));
+    // What was just asked for is whole.
+    EXPECT_NE(
+        sentence_of([&] { import_vllm_answer(later.dump(), model(2, 8, 2), "a server"); }).find("but 9 were read"),
+        std::string::npos);
+    // Two choices share what the answer counts: 7 of the prompt, 3 and 4 written.
+    json two = answer(9, 7, 7);
+    two["choices"].push_back(answer(10, 0, 0)["choices"][0]);
+    EXPECT_EQ(problem(import_vllm, two.dump(), model(2, 8, 2)), "");
+    two["choices"].push_back(answer(40, 0, 0)["choices"][0]);
+    EXPECT_NE(problem(import_vllm, two.dump(), model(2, 8, 2)).find("has ids of 40 tokens"), std::string::npos);
+}
+
+/// 10 tokens of 6 layers, read as 5 of 12.
+TEST_F(Imports, SglangIdsOfAnotherShape) {
+    std::vector<std::int32_t> ids;
+    for (int i = 0; i < 10 * 6; ++i) {
+        ids.insert(ids.end(), {1, 2});
+    }
+    const json native = {
+        {"meta_info", {{"routed_experts", base64(raw(ids))}, {"prompt_tokens", 3}, {"completion_tokens", 8}}}};
+    EXPECT_EQ(problem(import_sglang, native.dump(), model(6, 8, 2)), "");
+    EXPECT_NE(problem(import_sglang, native.dump(), model(12, 8, 2)).find("has ids of 5 tokens, but 10 were read"),
+              std::string::npos);
+    EXPECT_NE(problem(import_sglang, native.dump(), model(3, 8, 2)).find("has ids of 20 tokens"), std::string::npos);
+    json short_of = native;
+    short_of["meta_info"].erase("prompt_tokens");
+    EXPECT_NE(problem(import_sglang, short_of.dump(), model(12, 8, 2)).find("5 tokens for an answer of 8"),
+              std::string::npos);
+    const json list = json::array({native, native});
+    EXPECT_EQ(problem(import_sglang, list.dump(), model(6, 8, 2)), "") << "each with its own counts";
 }
 
 /// As they come from a server: in memory, with the texts of the tokens that it wrote.
