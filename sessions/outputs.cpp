@@ -171,8 +171,7 @@ fs::path file_place(const fs::path& path, Existing existing, const Sources& sour
     return place;
 }
 
-fs::path folder_place(const fs::path& path, Existing existing, const std::function<bool(const std::string&)>& is_ours,
-                      const Sources& sources) {
+fs::path folder_place(const fs::path& path, Existing existing, const FolderKind& kind, const Sources& sources) {
     check_text(path);
     struct stat status {};
     if (!status_of(path, status)) {
@@ -190,13 +189,15 @@ fs::path folder_place(const fs::path& path, Existing existing, const std::functi
     }
     refuse_sources(path, status, sources);
     std::error_code error;
+    bool empty = true;
     for (fs::directory_iterator it(place, error), end; !error && it != end; it.increment(error)) {
+        empty = false;
         if (!existing.replaced) {
             throw already_there(path, existing);
         }
         std::error_code ignored;
         const std::string name = it->path().filename().string();
-        if (!fs::is_regular_file(it->symlink_status(ignored)) || !is_ours(name)) {
+        if (!fs::is_regular_file(it->symlink_status(ignored)) || !kind.has || !kind.has(name)) {
             throw Error(say("{} holds {}, which is not of an earlier output; choose another folder", path, name));
         }
         struct stat file {};
@@ -206,6 +207,10 @@ fs::path folder_place(const fs::path& path, Existing existing, const std::functi
     }
     if (error) {
         throw Error(say("{} can't be read: {}", path, error));
+    }
+    if (!empty && (!kind.is || !kind.is(place))) {
+        throw Error(
+            say("{} holds something, but no earlier output that could be replaced; choose another folder", path));
     }
     return place;
 }
@@ -300,9 +305,8 @@ void write_output(const fs::path& path, std::string_view bytes, Existing existin
     output.commit();
 }
 
-OutputFolder::OutputFolder(const fs::path& path, Existing existing,
-                           const std::function<bool(const std::string&)>& is_ours, const Sources& sources)
-    : final_(folder_place(path, existing, is_ours, sources)), temporary_(base::temporary_beside(final_)) {}
+OutputFolder::OutputFolder(const fs::path& path, Existing existing, const FolderKind& kind, const Sources& sources)
+    : final_(folder_place(path, existing, kind, sources)), temporary_(base::temporary_beside(final_)) {}
 
 OutputFolder::~OutputFolder() {
     constexpr int kMostTries = 5;  // who fills it may not have ended yet

@@ -64,12 +64,20 @@ class OutputFile {
 /// The whole file at once, as OutputFile.
 void write_output(const std::filesystem::path& path, std::string_view bytes, Existing existing);
 
-/// The same for a folder of files. One that holds something is replaced only when every name in it is one that
-/// `is_ours` says such an output has, and none is a source.
+/// By what a folder is known again as an earlier output. One whose functions are missing is none.
+struct FolderKind {
+    std::function<bool(const std::string& name)> has;  ///< whether such an output can have a file of this name
+    /// By the content, asked when all names fit: a README.md alone, or another program's files of the same names, are
+    /// nobody's output. May throw base::Error.
+    std::function<bool(const std::filesystem::path& folder)> is;
+};
+
+/// The same for a folder of files. One that holds something is replaced only when it is an earlier output of this kind,
+/// with nothing else in it and none of the sources.
 class OutputFolder {
  public:
-    OutputFolder(const std::filesystem::path& path, Existing existing,
-                 const std::function<bool(const std::string& name)>& is_ours, const Sources& sources = {});
+    OutputFolder(const std::filesystem::path& path, Existing existing, const FolderKind& kind,
+                 const Sources& sources = {});
     ~OutputFolder();
     OutputFolder(const OutputFolder&) = delete;
     OutputFolder& operator=(const OutputFolder&) = delete;

@@ -127,10 +127,11 @@ TEST(Outputs, NoPartOfASessionIsWrittenOver) {
 
 TEST(Outputs, AFolderIsReplacedOnlyByItsKind) {
     const TemporaryFolder base;
-    const auto is_ours = [](const std::string& name) { return name == "config.json"; };
+    const FolderKind kind{[](const std::string& name) { return name == "config.json" || name == "README.md"; },
+                          [](const fs::path& folder) { return fs::exists(folder / "config.json"); }};
     const auto write = [&](const fs::path& path, Existing existing) -> std::string {
         try {
-            OutputFolder output(path, existing, is_ours);
+            OutputFolder output(path, existing, kind);
             fs::create_directory(output.temporary());
             write_text(output.temporary() / "config.json", "new");
             output.commit();
@@ -151,11 +152,17 @@ TEST(Outputs, AFolderIsReplacedOnlyByItsKind) {
     EXPECT_EQ(read_text(base / "model" / "letter.txt"), "dear");
     fs::create_directory(base / "empty");
     EXPECT_EQ(write(base / "empty", Existing::refuse), "");
+    // Names alone make no output.
+    fs::create_directory(base / "notes");
+    write_text(base / "notes" / "README.md", "mine");
+    EXPECT_NE(write(base / "notes", Existing::replace).find("no earlier output"), std::string::npos);
+    EXPECT_EQ(read_text(base / "notes" / "README.md"), "mine");
+    EXPECT_THROW(OutputFolder(base / "notes", Existing::replace, {}), base::Error);
     { Session::open(base / "s", Journal::Mode::read_write); }
     EXPECT_NE(write(base / "s", Existing::replace), "");
     EXPECT_NE(write(base / "s" / "checkpoints", Existing::replace), "");
     EXPECT_NE(write(base / "model" / "config.json", Existing::replace).find("no folder"), std::string::npos);
-    EXPECT_EQ(entries(base.path()), 4u);
+    EXPECT_EQ(entries(base.path()), 5u);
 }
 
 /// Under whatever name, and whatever was told.
@@ -189,7 +196,7 @@ TEST(Outputs, WhatTheOutputIsMadeFromStays) {
     EXPECT_NE(file("model/same.gguf", alone), "") << "the same file in another folder";
     EXPECT_NE(file("hard", cache), "");
     EXPECT_EQ(file("model/new.gguf", folder), "") << "a new file beside the source harms nobody";
-    const auto all = [](const std::string&) { return true; };
+    const FolderKind all{[](const std::string&) { return true; }, [](const fs::path&) { return true; }};
     const auto into = [&](const std::string& path, const Sources& sources) -> std::string {
         try {
             OutputFolder(base / path, Existing::replace, all, sources);

@@ -191,6 +191,7 @@ void Service::generate_start(const json& value, Reply reply) {
 
 void Service::generate_cancel(const json& value, Reply reply) {
     const std::uint32_t run = Parameters(value, {"run"}).run();
+    require_kind(run, protocol::RunKind::generate);
     {
         const std::lock_guard lock(jobs_mutex_);
         // An answer that has just ended needs no cancel: the wish is fulfilled.

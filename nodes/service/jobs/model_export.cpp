@@ -1,6 +1,7 @@
 #include "nodes/service/jobs/model_export.hpp"
 
 #include <algorithm>
+#include <array>
 #include <chrono>
 #include <span>
 #include <string_view>
@@ -10,6 +11,7 @@
 #include "base/json_guard.hpp"
 #include "base/text.hpp"
 #include "engine/exchange/gguf_precisions.hpp"
+#include "engine/files/inspect.hpp"
 #include "nodes/service/library/machine.hpp"
 #include "nodes/service/library/model_library.hpp"
 #include "nodes/service/workers/worker_process.hpp"
@@ -22,9 +24,27 @@ namespace {
 
 /// What a folder in Hugging Face's layout consists of.
 bool is_of_hugging_face(const std::string& name) {
-    const std::string_view ending = std::string_view(name).substr(std::min(name.find_last_of('.'), name.size()));
-    return ending == ".safetensors" || ending == ".json" || ending == ".jinja" || name == "tokenizer.model" ||
-           name == "README.md";
+    constexpr std::array kNames = {"config.json",
+                                   "generation_config.json",
+                                   "model.safetensors.index.json",
+                                   "tokenizer.json",
+                                   "tokenizer_config.json",
+                                   "tokenizer.model",
+                                   "special_tokens_map.json",
+                                   "added_tokens.json",
+                                   "vocab.json",
+                                   "merges.txt",
+                                   "chat_template.json",
+                                   "chat_template.jinja",
+                                   "README.md"};
+    return (name.starts_with("model") && name.ends_with(".safetensors")) ||
+           std::find(kNames.begin(), kNames.end(), name) != kNames.end();
+}
+
+/// A model with its weights, by what its files say. The headers alone are read.
+bool is_hugging_face_model(const fs::path& folder) {
+    const engine::FileReport report = engine::inspect_file(folder);
+    return report.kind == engine::FileKind::hugging_face && report.safe;
 }
 
 /// A file or folder on the way, which is gone at the end, written or not.
@@ -156,7 +176,7 @@ ExportedModel export_model(const fs::path& program, const ModelExport& order, co
         output.commit();
         return exported;
     }
-    sessions::OutputFolder output(order.out, order.existing, is_of_hugging_face, sources);
+    sessions::OutputFolder output(order.out, order.existing, {is_of_hugging_face, is_hugging_face_model}, sources);
     ExportedModel exported = work.fill(output.temporary());
     output.commit();
     return exported;

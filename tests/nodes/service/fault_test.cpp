@@ -6,6 +6,7 @@
 #include <fstream>
 #include <gtest/gtest.h>
 #include <limits>
+#include <signal.h>
 #include <sys/mount.h>
 #include <sys/resource.h>
 
@@ -161,6 +162,25 @@ TEST_F(Fault, ADiskThatTakesNothingMorePausesARunAndNothingIsLost) {
     bench.wait("stopped", in_state(1, RunState::stopped));
     expect_whole(session, steps + 100);
     EXPECT_FALSE(complete_checkpoints(session).empty());
+}
+
+/// What could not be noted under its id would be done twice when it is sent again after the node died.
+TEST_F(Fault, ACommandThatCannotBeKeptIsNotCarriedOut) {
+    Workbench bench(session);
+    bench.wait("the node", [](const Snapshot& s) { return s.node.cores > 0; });
+    const json change = {{"kind", "knock_out"}, {"layer", 0}, {"expert", 1}};
+    const json order = {{"name", "quiet"}, {"items", {change}}};
+    limit_files(bench.client().node_process(), 0);
+    EXPECT_NE(bench.failed("interventions.save", order).find("was not carried out"), std::string::npos);
+    limit_files(bench.client().node_process(), RLIM_INFINITY);
+    EXPECT_NE(bench.failed("interventions.remove", {{"name", "quiet"}}).find("no set of changes 'quiet'"),
+              std::string::npos)
+        << "it was saved all the same";
+    bench.done("interventions.save", order);
+    kill(bench.client().node_process(), SIGKILL);  // what is done is kept
+    const auto opened = sessions::Session::open(session, sessions::Journal::Mode::read_only);
+    const auto history = history::read_session(opened->journal(), {.channels = {protocol::Channel::events}});
+    EXPECT_TRUE(history.intervention_sets().contains("quiet"));
 }
 
 /// A model whose checkpoints are larger than the journal of some hundred steps.
