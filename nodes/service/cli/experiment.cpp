@@ -96,6 +96,7 @@ CommandError no_experiment(const std::string& session) {
 
 /// Of an experiment that is to go on: where there is no session none is made. Throws base::Error.
 void require_session(const std::string& folder) {
+    sessions::refuse_standard_output(folder);
     try {
         (void)sessions::Session::open(folder, sessions::Journal::Mode::read_only);
     } catch (const sessions::OpenError& error) {

@@ -26,6 +26,9 @@ constexpr std::size_t kMostAnswers = 32;  // at the same time, most of them wait
 std::optional<history::CheckpointName> checkpoint_of(const std::string& model) {
     const auto name = history::checkpoint_named(model);
     if (!name && history::is_checkpoint_name(model)) {
+        if (const auto parts = history::model_with_set(model); parts && history::checkpoint_named(parts->model)) {
+            throw CommandError(say("there is no set of changes '{}' in this session", parts->set));
+        }
         throw CommandError(
             say("'{}' names no checkpoint; write checkpoint:RUN, checkpoint:RUN:STEP or "
                 "checkpoint:RUN:now with the numbers of a run and of a step",

@@ -282,5 +282,21 @@ TEST_F(Fault, AFullFileSystemPausesARunAndNothingIsLost) {
     expect_whole(session, steps + 20);
 }
 
+TEST_F(Fault, AnExportOntoAFullDiskNamesItsFileAndTheCause) {
+    const TinyDisk disk(folder / "disk");
+    if (!disk.mounted()) {
+        GTEST_SKIP() << "a small file system cannot be mounted here (that needs root's rights)";
+    }
+    Workbench bench(session);
+    ASSERT_EQ(start(bench, large_checkpoints(2, 2)), 1u);
+    bench.wait("the end", in_state(1, RunState::done));
+    disk.fill();
+    const std::string out = (folder / "disk" / "m.gguf").string();
+    const std::string why =
+        bench.failed("models.export", {{"model", "checkpoint:1"}, {"path", out}, {"format", "gguf"}});
+    EXPECT_NE(why.find(out + " can't be written: No space left on device"), std::string::npos) << why;
+    EXPECT_EQ(why.find(".tmp-"), std::string::npos) << why;
+}
+
 }  // namespace
 }  // namespace moescope::test

@@ -404,6 +404,13 @@ TEST_F(NodeRouting, AnEffectStandsBesideItsControls) {
     // The same seed draws the same controls.
     const std::uint32_t again = bench.done("route.effect", order).value("run", 0u);
     EXPECT_EQ(finished(bench, again)->routes.at(again)->result["controls"], result["controls"]);
+    json twice = order;
+    twice["interventions"] = {{{"kind", "limit_k"}, {"layer", 1}, {"experts", 1}},
+                              {{"kind", "limit_k"}, {"layer", 1}, {"experts", 2}}};
+    EXPECT_NE(bench.failed("route.effect", twice).find("two limits are given for layer 1"), std::string::npos);
+    json gone = order;
+    gone["model"] = "checkpoint:1|A";
+    EXPECT_NE(bench.failed("route.effect", gone).find("no set of changes 'A' in this session"), std::string::npos);
     json nothing = order;
     nothing["interventions"] = json::array();
     EXPECT_NE(bench.failed("route.effect", nothing).find("nothing is changed"), std::string::npos);
