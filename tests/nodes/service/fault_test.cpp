@@ -173,6 +173,7 @@ TEST_F(Fault, ACommandThatCannotBeKeptIsNotCarriedOut) {
     limit_files(bench.client().node_process(), 0);
     EXPECT_NE(bench.failed("interventions.save", order).find("was not carried out"), std::string::npos);
     limit_files(bench.client().node_process(), RLIM_INFINITY);
+    bench.wait("room", [](const Snapshot& s) { return s.node.state.english() == "up"; });
     EXPECT_NE(bench.failed("interventions.remove", {{"name", "quiet"}}).find("no set of changes 'quiet'"),
               std::string::npos)
         << "it was saved all the same";
