@@ -7,6 +7,7 @@
 #include <nlohmann/json.hpp>
 #include <random>
 #include <stdexcept>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -35,6 +36,50 @@ void sync_file(const fs::path& path) {
     const Descriptor file = open_for_reading(path);
     if (!file || ::fsync(file.get()) != 0) {
         fail(path, say("could not be made durable"), errno);
+    }
+}
+
+constexpr std::string_view kTemporary = ".tmp-";
+constexpr std::size_t kSuffix = 16;  // hex digits
+
+/// What all temporary names beside `path` begin with.
+std::string temporary_front(const fs::path& path) {
+    constexpr std::size_t kMost = 200;  // of the 255 bytes of a name
+    return "." + path.filename().string().substr(0, kMost) + std::string(kTemporary);
+}
+
+/// Empty when it can't be opened or somebody holds it.
+Descriptor lock_folder(const fs::path& folder) {
+    Descriptor file(::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
+    if (file && ::flock(file.get(), LOCK_EX | LOCK_NB) != 0) {
+        file.close();
+    }
+    return file;
+}
+
+/// Of an earlier WorkFolder for the same target.
+bool is_left_over(const fs::path& path, const std::string& front) {
+    const std::string name = path.filename().string();
+    struct stat status {};
+    return name.size() == front.size() + kSuffix && name.starts_with(front) &&
+           name.find_first_not_of("0123456789abcdef", front.size()) == std::string::npos &&
+           ::lstat(path.c_str(), &status) == 0 && S_ISDIR(status.st_mode) && status.st_uid == ::geteuid() &&
+           (status.st_mode & 077) == 0;
+}
+
+void remove_left_over(const fs::path& target) {
+    const std::string front = temporary_front(target);
+    std::vector<fs::path> found;
+    std::error_code error;
+    for (fs::directory_iterator it(target.parent_path(), error), end; !error && it != end; it.increment(error)) {
+        if (is_left_over(it->path(), front)) {
+            found.push_back(it->path());
+        }
+    }
+    for (const fs::path& folder : found) {
+        if (const Descriptor free = lock_folder(folder)) {
+            fs::remove_all(folder, error);
+        }
     }
 }
 
@@ -79,8 +124,37 @@ std::vector<fs::path> make_private_folders(const fs::path& folder) {
 }
 
 fs::path temporary_beside(const fs::path& path) {
-    constexpr std::size_t kMost = 200;  // of the 255 bytes of a name
-    return path.parent_path() / ("." + path.filename().string().substr(0, kMost) + ".tmp-" + random_suffix());
+    return path.parent_path() / (temporary_front(path) + random_suffix());
+}
+
+WorkFolder::WorkFolder(const fs::path& target) {
+    constexpr int kMostTries = 10;  // one that is not locked yet can be taken for left over by another process
+    remove_left_over(target);
+    for (int i = 0; i < kMostTries && !lock_; ++i) {
+        path_ = temporary_beside(target);
+        if (::mkdir(path_.c_str(), 0700) != 0) {
+            throw Error(say("{} can't be written: {}", target, system_sentence(errno)));
+        }
+        lock_ = lock_folder(path_);
+        if (!lock_ && errno != EWOULDBLOCK && errno != ENOENT) {
+            break;  // a file system without locks: nobody can hold it, so nobody takes it for left over
+        }
+        if (lock_ && FileIo::system().check_name(lock_.get(), path_) != 0) {
+            lock_.close();
+        }
+    }
+    std::error_code error;
+    if (!fs::is_directory(path_, error)) {
+        throw Error(say("{} can't be written: {}", target, system_sentence(ENOENT)));
+    }
+}
+
+WorkFolder::~WorkFolder() {
+    constexpr int kMostTries = 5;  // who fills it may not have ended yet
+    std::error_code error;
+    for (int i = 0; i < kMostTries && fs::exists(path_, error); ++i) {
+        fs::remove_all(path_, error);
+    }
 }
 
 fs::path damaged_name(const fs::path& file) {

@@ -6,6 +6,8 @@
 #include <string_view>
 #include <vector>
 
+#include "base/file_io.hpp"
+
 namespace moescope::base {
 
 /// The folder and its missing parents, for the user alone (mode 0700). Gives those that were made, outermost first.
@@ -15,6 +17,23 @@ std::vector<std::filesystem::path> make_private_folders(const std::filesystem::p
 /// A name for a file or folder that is not finished, beside `path`: begins with a dot, holds ".tmp-", and is no longer
 /// than a name may be.
 std::filesystem::path temporary_beside(const std::filesystem::path& path);
+
+/// A folder (0700) for what is not finished, beside the file or folder that it becomes, under a temporary_beside()
+/// name. It is held with flock as long as this lives: the next WorkFolder for the same path removes what processes that
+/// were killed have left, and nothing that a living one fills. Gone with the object, and what is in it too.
+class WorkFolder {
+ public:
+    /// `target`: absolute. Throws Error naming it: no folder can be made there.
+    explicit WorkFolder(const std::filesystem::path& target);
+    ~WorkFolder();
+    WorkFolder(const WorkFolder&) = delete;
+    WorkFolder& operator=(const WorkFolder&) = delete;
+    const std::filesystem::path& path() const { return path_; }
+
+ private:
+    std::filesystem::path path_;
+    Descriptor lock_;
+};
 
 /// A name under which a damaged file is kept when a new one takes its place: FILE.damaged-1 or the first after it that
 /// is free.

@@ -23,6 +23,8 @@ using base::Sentence;
 
 namespace {
 
+constexpr const char* kUnfinished = "output";  // in the folder of what is on the way
+
 constexpr std::array<std::string_view, 5> kParts = {"manifest.json", "segments", "checkpoints", "journal.lock",
                                                     "session.db"};
 
@@ -64,6 +66,7 @@ void check_text(const fs::path& path) {
     if (path.empty()) {
         throw Error(say("no file is named"));
     }
+    refuse_standard_output(path);
     if (const auto zero = path.native().find('\0'); zero != std::string::npos) {
         throw Error(say("the path {} has a zero byte in it", path.native().substr(0, zero)));
     }
@@ -171,8 +174,7 @@ fs::path file_place(const fs::path& path, Existing existing, const Sources& sour
     return place;
 }
 
-fs::path folder_place(const fs::path& path, Existing existing, const std::function<bool(const std::string&)>& is_ours,
-                      const Sources& sources) {
+fs::path folder_place(const fs::path& path, Existing existing, const FolderKind& kind, const Sources& sources) {
     check_text(path);
     struct stat status {};
     if (!status_of(path, status)) {
@@ -190,13 +192,15 @@ fs::path folder_place(const fs::path& path, Existing existing, const std::functi
     }
     refuse_sources(path, status, sources);
     std::error_code error;
+    bool empty = true;
     for (fs::directory_iterator it(place, error), end; !error && it != end; it.increment(error)) {
+        empty = false;
         if (!existing.replaced) {
             throw already_there(path, existing);
         }
         std::error_code ignored;
         const std::string name = it->path().filename().string();
-        if (!fs::is_regular_file(it->symlink_status(ignored)) || !is_ours(name)) {
+        if (!fs::is_regular_file(it->symlink_status(ignored)) || !kind.has || !kind.has(name)) {
             throw Error(say("{} holds {}, which is not of an earlier output; choose another folder", path, name));
         }
         struct stat file {};
@@ -206,6 +210,10 @@ fs::path folder_place(const fs::path& path, Existing existing, const std::functi
     }
     if (error) {
         throw Error(say("{} can't be read: {}", path, error));
+    }
+    if (!empty && (!kind.is || !kind.is(place))) {
+        throw Error(
+            say("{} holds something, but no earlier output that could be replaced; choose another folder", path));
     }
     return place;
 }
@@ -245,6 +253,14 @@ bool is_standard_output(const fs::path& path) {
     return std::find(kNames.begin(), kNames.end(), path.native()) != kNames.end();
 }
 
+void refuse_standard_output(const fs::path& path) {
+    if (path == "-") {
+        throw Error(
+            say("- is the standard output, and this can't be written there; a file or folder of that name is "
+                "./-"));
+    }
+}
+
 void write_standard_output(std::string_view bytes) {
     std::fflush(stdout);
     if (const int error = base::write_all(STDOUT_FILENO, std::as_bytes(std::span(bytes))); error != 0) {
@@ -253,17 +269,14 @@ void write_standard_output(std::string_view bytes) {
 }
 
 OutputFile::OutputFile(const fs::path& path, Existing existing, const Sources& sources)
-    : final_(file_place(path, existing, sources)), temporary_(base::temporary_beside(final_)), existing_(existing) {
+    : final_(file_place(path, existing, sources)),
+      work_(final_),
+      temporary_(work_.path() / kUnfinished),
+      existing_(existing) {
     const base::Descriptor file(
         ::open(temporary_.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0666));  // less the umask
     if (!file) {
         throw Error(say("{} can't be written: {}", final_, base::system_sentence(errno)));
-    }
-}
-
-OutputFile::~OutputFile() {
-    if (!committed_) {
-        ::unlink(temporary_.c_str());
     }
 }
 
@@ -279,7 +292,6 @@ void OutputFile::commit() {
     if (error != 0) {
         throw Error(say("{} can't be written: {}", final_, base::system_sentence(error)));
     }
-    committed_ = true;
     if (const int failure = base::FileIo::system().sync_folder(final_.parent_path()); failure != 0) {
         throw Error(say("{} {}: {}", final_, say("could not be made durable"), base::system_sentence(failure)));
     }
@@ -300,17 +312,8 @@ void write_output(const fs::path& path, std::string_view bytes, Existing existin
     output.commit();
 }
 
-OutputFolder::OutputFolder(const fs::path& path, Existing existing,
-                           const std::function<bool(const std::string&)>& is_ours, const Sources& sources)
-    : final_(folder_place(path, existing, is_ours, sources)), temporary_(base::temporary_beside(final_)) {}
-
-OutputFolder::~OutputFolder() {
-    constexpr int kMostTries = 5;  // who fills it may not have ended yet
-    std::error_code error;
-    for (int i = 0; !committed_ && i < kMostTries && fs::exists(temporary_, error); ++i) {
-        fs::remove_all(temporary_, error);
-    }
-}
+OutputFolder::OutputFolder(const fs::path& path, Existing existing, const FolderKind& kind, const Sources& sources)
+    : final_(folder_place(path, existing, kind, sources)), work_(final_), temporary_(work_.path() / kUnfinished) {}
 
 void OutputFolder::commit() {
     std::error_code error;
@@ -326,12 +329,6 @@ void OutputFolder::commit() {
         if ((errno != EINVAL && errno != ENOSYS) || ::rename(temporary_.c_str(), final_.c_str()) != 0) {
             throw Error(say("{} can't be written: {}", final_, base::system_sentence(errno)));
         }
-        committed_ = true;
-        return;
-    }
-    committed_ = true;
-    if (replaces) {
-        fs::remove_all(temporary_, error);
     }
     (void)base::FileIo::system().sync_folder(final_.parent_path());
 }

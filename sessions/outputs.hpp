@@ -9,6 +9,7 @@
 #include <string_view>
 #include <vector>
 
+#include "base/atomic_files.hpp"
 #include "base/error.hpp"
 
 namespace moescope::sessions {
@@ -36,6 +37,9 @@ bool is_part_name(const std::string& name);
 
 /// True for "-", /dev/stdout and its other names: who can, writes there instead of into a file.
 bool is_standard_output(const std::filesystem::path& path);
+/// Throws base::Error for "-" where nothing can be written to the standard output: a session, a folder, a file that is
+/// not written from its beginning to its end. OutputFile and OutputFolder do so.
+void refuse_standard_output(const std::filesystem::path& path);
 /// Throws base::Error.
 void write_standard_output(std::string_view bytes);
 
@@ -46,40 +50,51 @@ class OutputFile {
     /// Throws base::Error: an empty path or one with a zero byte, a folder, a device, a pipe, a part of a session, a
     /// source, a folder that is not there, a file that is there (and not to be replaced) or may not be written.
     OutputFile(const std::filesystem::path& path, Existing existing, const Sources& sources = {});
-    ~OutputFile();  ///< removes what was not committed
     OutputFile(const OutputFile&) = delete;
     OutputFile& operator=(const OutputFile&) = delete;
-    /// An empty file beside it, to be filled or replaced before commit().
+    /// An empty file on the same file system, to be filled or replaced before commit().
     const std::filesystem::path& temporary() const { return temporary_; }
+    /// Where more can be put that is needed on the way; gone with the object.
+    const std::filesystem::path& work() const { return work_.path(); }
     void fill(std::string_view bytes);  ///< throws base::Error
     /// Makes it durable and puts it in its place. Throws base::Error; what was there then stays.
     void commit();
 
  private:
-    std::filesystem::path final_, temporary_;
-    Existing existing_;
-    bool committed_ = false;
+    const std::filesystem::path final_;
+    const base::WorkFolder work_;  ///< what is in it and not committed goes with it
+    const std::filesystem::path temporary_;
+    const Existing existing_;
 };
 
 /// The whole file at once, as OutputFile.
 void write_output(const std::filesystem::path& path, std::string_view bytes, Existing existing);
 
-/// The same for a folder of files. One that holds something is replaced only when every name in it is one that
-/// `is_ours` says such an output has, and none is a source.
+/// By what a folder is known again as an earlier output. One whose functions are missing is none.
+struct FolderKind {
+    std::function<bool(const std::string& name)> has;  ///< whether such an output can have a file of this name
+    /// By the content, asked when all names fit: a README.md alone, or another program's files of the same names, are
+    /// nobody's output. May throw base::Error.
+    std::function<bool(const std::filesystem::path& folder)> is;
+};
+
+/// The same for a folder of files. One that holds something is replaced only when it is an earlier output of this kind,
+/// with nothing else in it and none of the sources.
 class OutputFolder {
  public:
-    OutputFolder(const std::filesystem::path& path, Existing existing,
-                 const std::function<bool(const std::string& name)>& is_ours, const Sources& sources = {});
-    ~OutputFolder();
+    OutputFolder(const std::filesystem::path& path, Existing existing, const FolderKind& kind,
+                 const Sources& sources = {});
     OutputFolder(const OutputFolder&) = delete;
     OutputFolder& operator=(const OutputFolder&) = delete;
     /// Does not exist yet.
     const std::filesystem::path& temporary() const { return temporary_; }
+    const std::filesystem::path& work() const { return work_.path(); }  ///< as of OutputFile
     void commit();
 
  private:
-    std::filesystem::path final_, temporary_;
-    bool committed_ = false;
+    const std::filesystem::path final_;
+    const base::WorkFolder work_;
+    const std::filesystem::path temporary_;
 };
 
 }  // namespace moescope::sessions

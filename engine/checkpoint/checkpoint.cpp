@@ -1,12 +1,14 @@
 #include "engine/checkpoint/checkpoint.hpp"
 
 #include <algorithm>
+#include <cerrno>
 #include <fstream>
 #include <nlohmann/json.hpp>
 
 #include "base/input_file.hpp"
 #include "base/saved_folder.hpp"
 #include "engine/error.hpp"
+#include "engine/files/partial_file.hpp"
 
 namespace moescope::engine {
 namespace {
@@ -15,11 +17,12 @@ using Json = nlohmann::json;
 constexpr std::uint64_t kMaxText = 1 << 20;  // config.json, state.json
 
 void write_file(const std::filesystem::path& path, const std::string& text) {
+    errno = 0;
     std::ofstream file(path, std::ios::binary | std::ios::trunc);
     file.write(text.data(), static_cast<std::streamsize>(text.size()));
     file.close();
     if (!file) {
-        throw Error(say("{}: writing failed; check that the folder exists and the disk has room", path));
+        throw writing_failed(path, errno);
     }
 }
 

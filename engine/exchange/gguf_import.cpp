@@ -364,6 +364,12 @@ GgufConfig parse_gguf_config(const std::map<std::string, Json>& values, const Ha
     out.type = type_of(values, source);
     out.model.vocabulary = vocabulary;
     const std::string prefix = std::string(gguf_name(out.type)) + ".";
+    if (!values.contains(prefix + "expert_count")) {
+        throw Error(
+            say("{}: is a dense model, and only models with experts can be taken over; a GGUF file of it can "
+                "be asked and written in another precision, and nothing else",
+                source));
+    }
     Json own = Json::object();
     for (const auto& [key, value] : values) {
         if (key.starts_with(prefix)) {

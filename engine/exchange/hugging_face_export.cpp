@@ -1,5 +1,6 @@
 #include "engine/exchange/hugging_face_export.hpp"
 
+#include <cerrno>
 #include <fstream>
 #include <nlohmann/json.hpp>
 
@@ -8,6 +9,7 @@
 #include "engine/exchange/hugging_face_tokenizer.hpp"
 #include "engine/exchange/tensor_names.hpp"
 #include "engine/exchange/tokenizer_pieces.hpp"
+#include "engine/files/partial_file.hpp"
 #include "engine/files/safetensors.hpp"
 
 namespace moescope::engine {
@@ -41,11 +43,12 @@ class NewFolder {
 
     const std::filesystem::path& path() const { return partial_; }
     void write(const std::string& name, const std::string& text) {
+        errno = 0;
         std::ofstream file(partial_ / name, std::ios::binary | std::ios::trunc);
         file << text;
         file.close();
         if (!file) {
-            throw Error(say("{}: writing failed; check that the disk has room", (partial_ / name)));
+            throw writing_failed(partial_ / name, errno);
         }
         files.push_back(name);
     }

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <bit>
+#include <cerrno>
 #include <cstring>
 #include <fstream>
 #include <string_view>
@@ -9,6 +10,7 @@
 
 #include "base/input_file.hpp"
 #include "engine/error.hpp"
+#include "engine/files/partial_file.hpp"
 
 namespace moescope::engine {
 namespace {
@@ -84,6 +86,7 @@ void write_bytes(const std::filesystem::path& path, const char* dtype, const voi
     const std::size_t before = kMagic.size() + 4;
     text.resize((before + text.size() + 1 + 63) / 64 * 64 - before - 1, ' ');
     text += '\n';
+    errno = 0;
     std::ofstream file(path, std::ios::binary | std::ios::trunc);
     const auto length = static_cast<std::uint16_t>(text.size());
     file.write(kMagic.data(), static_cast<std::streamsize>(kMagic.size()));
@@ -93,7 +96,7 @@ void write_bytes(const std::filesystem::path& path, const char* dtype, const voi
     file.write(static_cast<const char*>(data), static_cast<std::streamsize>(count * item_bytes));
     file.close();
     if (!file) {
-        throw Error(say("{}: writing failed; check that the folder exists and the disk has room", path));
+        throw writing_failed(path, errno);
     }
 }
 

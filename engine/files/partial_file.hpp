@@ -4,7 +4,12 @@
 #include <filesystem>
 #include <fstream>
 
+#include "base/error.hpp"
+
 namespace moescope::engine {
+
+/// What is said of a file that could not be written: the system's words where `cause`, an errno of just then, has them.
+base::Error writing_failed(const std::filesystem::path& path, int cause);
 
 class PartialFile {
  public:

@@ -4,6 +4,9 @@
 #include <cmath>
 #include <memory>
 #include <mutex>
+#include <set>
+#include <tuple>
+#include <utility>
 
 #include "engine/error.hpp"
 #include "engine/runner/distributions.hpp"
@@ -187,6 +190,62 @@ void sum_up_controls(EffectResult& result) {
                                    }));
 }
 
+/// What is done to which expert, with every layer by itself and in an order of its own: two that say the same are the
+/// same change. What names no expert is the same in all controls and left out but for all experts of a layer.
+using Sameness = std::vector<std::tuple<int, int, int, float>>;
+
+Sameness sameness_of(const routing::Interventions& changes, const routing::RouterSpec& spec) {
+    Sameness same;
+    const auto add = [&](int kind, const routing::ExpertPlace& place, float value) {
+        const std::vector<int> one{place.layer};
+        for (const int layer : place.layer == routing::kEvery ? spec.routed_layers : one) {
+            same.emplace_back(kind, layer, place.expert, value);
+        }
+    };
+    for (const auto& place : changes.knocked_out) {
+        add(0, place, 0);
+    }
+    for (const auto& place : changes.forced) {
+        add(1, place, 0);
+    }
+    for (const auto& place : changes.zeroed) {
+        add(2, place, 0);
+    }
+    for (const auto& bias : changes.biases) {
+        add(3, bias.place, bias.value);
+    }
+    std::sort(same.begin(), same.end());
+    return same;
+}
+
+/// At most `count`, each another one and none the change itself: one that counts twice would make the rank among them
+/// say more than was measured. Throws Error as random_controls.
+std::vector<routing::Interventions> different_controls(const routing::Interventions& changes,
+                                                       const routing::RouterSpec& spec, int count, std::uint64_t seed) {
+    constexpr int kMostDraws = 64;  // for each: then it's next to certain that one that is missing does not exist
+    const auto wanted = static_cast<std::size_t>(std::max(count, 0));
+    std::vector<routing::Interventions> controls;
+    std::set<Sameness> known{sameness_of(changes, spec)};
+    std::size_t seen = 0;
+    for (int draws = 1; draws <= kMostDraws && controls.size() < wanted; draws *= 4) {
+        std::vector<routing::Interventions> drawn;
+        try {
+            drawn = routing::random_controls(changes, spec, count * draws, seed);  // begins with those of the last time
+        } catch (const base::Error&) {
+            if (controls.empty()) {
+                throw;
+            }
+            break;
+        }
+        for (; seen < drawn.size() && controls.size() < wanted; ++seen) {
+            if (known.insert(sameness_of(drawn[seen], spec)).second) {
+                controls.push_back(std::move(drawn[seen]));
+            }
+        }
+    }
+    return controls;
+}
+
 void check(const EffectRequest& request, LanguageModel& model) {
     if (request.changed.interventions.empty()) {
         throw Error(say("nothing is changed in the routers, so there is no effect to measure"));
@@ -212,7 +271,7 @@ EffectResult measure_effect(LanguageModel& model, const EffectRequest& request, 
     check(request, model);
     EffectResult result;
     for (routing::Interventions& changes :
-         routing::random_controls(request.changed.interventions, model.router_spec(), request.controls, request.seed)) {
+         different_controls(request.changed.interventions, model.router_spec(), request.controls, request.seed)) {
         result.controls.push_back({std::move(changes), 0, 0});
     }
     const std::size_t tokens = request.tokens.size();

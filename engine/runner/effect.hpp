@@ -15,8 +15,8 @@ namespace moescope::engine {
 struct EffectRequest {
     std::vector<std::int32_t> tokens;  ///< T, at least two
     RouteRequest changed;              ///< what is changed, and what of either reading is told
-    int controls = 8;
-    std::uint64_t seed = 1;  ///< of the controls
+    int controls = 8;                  ///< at most; as many as there are different ones
+    std::uint64_t seed = 1;            ///< of the controls
 };
 
 /// Who watches; each may be empty. One call at a time.
@@ -45,7 +45,9 @@ struct EffectResult {
         routing::Interventions changes;
         double mean_kl = 0, mean_loss = 0;
     };
-    /// See routing/random_controls.hpp; none when the changes name no expert.
+    /// See routing/random_controls.hpp; each another one, and none the change itself. Fewer than were asked for where
+    /// the layers have no more (one expert of 16 has 15), none when the changes name no expert. The first of a seed
+    /// are the same however many are asked for.
     std::vector<Control> controls;
     base::Interval control_kl, control_loss;  ///< over controls; NaN without any
     std::size_t rank = 0;                     ///< 1 + controls with a larger KL; 0 without controls

@@ -1,6 +1,7 @@
 #include "engine/runner/llama_quantise.hpp"
 
 #include <algorithm>
+#include <cerrno>
 #include <cstdio>
 #include <fstream>
 #include <gguf.h>
@@ -13,6 +14,7 @@
 #include "base/text.hpp"
 #include "engine/error.hpp"
 #include "engine/files/gguf.hpp"
+#include "engine/files/partial_file.hpp"
 #include "engine/runner/llama_log.hpp"
 
 namespace moescope::engine {
@@ -160,9 +162,10 @@ void change_types(const std::filesystem::path& from, const std::filesystem::path
         const std::string zeros((step - bytes % step) % step, '\0');
         out.write(zeros.data(), static_cast<std::streamsize>(zeros.size()));
     }
+    errno = out ? 0 : errno;
     out.close();
     if (!out) {
-        throw Error(say("{}: writing failed; check that the folder exists and the disk has room", to));
+        throw writing_failed(to, errno);
     }
 }
 

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstring>
 #include <fstream>
+#include <optional>
 #include <span>
 #include <string_view>
 #include <type_traits>
@@ -144,7 +145,13 @@ void write_cached_tokens(const fs::path& path, const Dataset& dataset, const Sto
     std::error_code error;
     fs::create_directories(path.parent_path(), error);
     // Runs in this process and others may write the same file at once; the later rename wins with the same bytes.
-    const fs::path temporary = base::temporary_beside(path);
+    std::optional<base::WorkFolder> work;
+    try {
+        work.emplace(fs::absolute(path));
+    } catch (const std::exception&) {
+        return;  // as the header says
+    }
+    const fs::path temporary = work->path() / "tokens";
     Header header;
     std::memcpy(header.magic, kMagic.data(), sizeof header.magic);
     header.train = dataset.train_tokens.size();
@@ -160,24 +167,16 @@ void write_cached_tokens(const fs::path& path, const Dataset& dataset, const Sto
             file.write(text_of(piece).data(), static_cast<std::streamsize>(piece.size()));
         });
     };
-    try {
-        write(std::as_bytes(std::span(&header, 1)));
-        write(bytes_of(dataset.train_tokens));
-        write(bytes_of(dataset.train_languages));
-        for (const auto& tokens : dataset.held_out) {
-            write(bytes_of(tokens));
-        }
-    } catch (...) {
-        fs::remove(temporary, error);
-        throw;
+    write(std::as_bytes(std::span(&header, 1)));
+    write(bytes_of(dataset.train_tokens));
+    write(bytes_of(dataset.train_languages));
+    for (const auto& tokens : dataset.held_out) {
+        write(bytes_of(tokens));
     }
     file << hash.finish();
     file.close();
     if (file) {
         fs::rename(temporary, path, error);
-    }
-    if (!file || error) {
-        fs::remove(temporary, error);
     }
 }
 

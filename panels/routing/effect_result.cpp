@@ -100,6 +100,7 @@ std::optional<EffectResult> read_effect(const json& result) {
         effect.controls.push_back({changes_or_none(base::member(one, "items")), estimate_in(one, "mean_kl").value,
                                    estimate_in(one, "mean_loss").value});
     }
+    effect.asked = static_cast<std::size_t>(base::count_of(result, "controls_asked"));
     effect.control_kl = estimate_in(result, "control_kl");
     effect.control_loss = estimate_in(result, "control_loss");
     const json& above = base::member(result, "above");
@@ -129,13 +130,17 @@ std::string control_sentence(const ui::Language& text, const EffectResult& effec
     }
     const std::string n = text.number(std::uint64_t{effect.controls.size()}),
                       of = text.number(std::uint64_t{effect.of});
-    if (effect.rank == 1) {
-        return text.format("effect.control.first", {{"n", n}, {"of", of}});
+    const std::string sentence =
+        effect.rank == 1 ? text.format("effect.control.first", {{"n", n}, {"of", of}})
+                         : text.format("effect.control.rank", {{"n", n},
+                                                               {"of", of},
+                                                               {"rank", text.number(std::uint64_t{effect.rank})},
+                                                               {"above", text.number(std::uint64_t{effect.rank - 1})}});
+    if (effect.asked <= effect.controls.size()) {
+        return sentence;
     }
-    return text.format("effect.control.rank", {{"n", n},
-                                               {"of", of},
-                                               {"rank", text.number(std::uint64_t{effect.rank})},
-                                               {"above", text.number(std::uint64_t{effect.rank - 1})}});
+    return text.format("effect.control.fewer",
+                       {{"sentence", sentence}, {"n", n}, {"asked", text.number(std::uint64_t{effect.asked})}});
 }
 
 std::string effect_csv(const EffectResult& effect, const std::vector<std::string>& pieces) {

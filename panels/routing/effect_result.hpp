@@ -35,6 +35,7 @@ struct EffectResult {
         double mean_kl = 0, mean_loss = 0;
     };
     std::vector<Control> controls;
+    std::size_t asked = 0;              ///< so many controls were asked for; 0: not known
     Estimate control_kl, control_loss;  ///< over controls
     std::size_t rank = 0, of = 0;       ///< 1 + controls with a larger KL, of so many with itself; 0: no controls
 };

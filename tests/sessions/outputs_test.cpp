@@ -1,10 +1,13 @@
 // What an output may be written over, and what never.
 #include "sessions/outputs.hpp"
 
+#include <array>
 #include <gtest/gtest.h>
+#include <signal.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "sessions/session.hpp"
@@ -127,10 +130,11 @@ TEST(Outputs, NoPartOfASessionIsWrittenOver) {
 
 TEST(Outputs, AFolderIsReplacedOnlyByItsKind) {
     const TemporaryFolder base;
-    const auto is_ours = [](const std::string& name) { return name == "config.json"; };
+    const FolderKind kind{[](const std::string& name) { return name == "config.json" || name == "README.md"; },
+                          [](const fs::path& folder) { return fs::exists(folder / "config.json"); }};
     const auto write = [&](const fs::path& path, Existing existing) -> std::string {
         try {
-            OutputFolder output(path, existing, is_ours);
+            OutputFolder output(path, existing, kind);
             fs::create_directory(output.temporary());
             write_text(output.temporary() / "config.json", "new");
             output.commit();
@@ -151,11 +155,59 @@ TEST(Outputs, AFolderIsReplacedOnlyByItsKind) {
     EXPECT_EQ(read_text(base / "model" / "letter.txt"), "dear");
     fs::create_directory(base / "empty");
     EXPECT_EQ(write(base / "empty", Existing::refuse), "");
+    // Names alone make no output.
+    fs::create_directory(base / "notes");
+    write_text(base / "notes" / "README.md", "mine");
+    EXPECT_NE(write(base / "notes", Existing::replace).find("no earlier output"), std::string::npos);
+    EXPECT_EQ(read_text(base / "notes" / "README.md"), "mine");
+    EXPECT_THROW(OutputFolder(base / "notes", Existing::replace, {}), base::Error);
     { Session::open(base / "s", Journal::Mode::read_write); }
     EXPECT_NE(write(base / "s", Existing::replace), "");
     EXPECT_NE(write(base / "s" / "checkpoints", Existing::replace), "");
     EXPECT_NE(write(base / "model" / "config.json", Existing::replace).find("no folder"), std::string::npos);
+    EXPECT_EQ(entries(base.path()), 5u);
+}
+
+/// Of who was killed while it wrote; what a living process fills stays.
+TEST(Outputs, WhatAKilledWriterLeftGoesWithTheNextOneOfThatName) {
+    const TemporaryFolder base;
+    std::array<int, 2> ready{};
+    ASSERT_EQ(::pipe(ready.data()), 0);
+    const pid_t writer = ::fork();
+    if (writer == 0) {
+        const OutputFile file(base / "m.gguf", Existing::refuse);
+        write_text(file.work() / "whole", "gigabytes");
+        (void)!::write(ready[1], "x", 1);
+        for (;;) {
+            ::pause();
+        }
+    }
+    char byte = 0;
+    ASSERT_EQ(::read(ready[0], &byte, 1), 1);
+    EXPECT_EQ(entries(base.path()), 1u);
+    {
+        const OutputFile second(base / "m.gguf", Existing::refuse);
+        EXPECT_EQ(entries(base.path()), 2u) << "somebody fills the first one";
+    }
+    EXPECT_EQ(entries(base.path()), 1u);
+    ::kill(writer, SIGKILL);
+    ::waitpid(writer, nullptr, 0);
+    EXPECT_EQ(entries(base.path()), 1u) << "it stays until then";
+    EXPECT_EQ(refusal(base / "other.gguf", Existing::refuse), "");
+    EXPECT_EQ(entries(base.path()), 2u) << "of another name";
+    // Folders that only look like it are somebody's.
+    fs::create_directory(base / ".m.gguf.tmp-mine");
+    write_text(base / ".m.gguf.tmp-0123456789abcdef", "a file");
+    EXPECT_EQ(refusal(base / "m.gguf", Existing::refuse), "");
     EXPECT_EQ(entries(base.path()), 4u);
+}
+
+TEST(Outputs, AMinusIsTheStandardOutput) {
+    EXPECT_NE(refusal("-", Existing::refuse).find("./-"), std::string::npos);
+    EXPECT_THROW(OutputFolder("-", Existing::refuse, {}), base::Error);
+    EXPECT_FALSE(fs::exists("-"));
+    const TemporaryFolder base;
+    EXPECT_EQ(refusal(base / "-", Existing::refuse), "") << "a file of that name";
 }
 
 /// Under whatever name, and whatever was told.
@@ -189,7 +241,7 @@ TEST(Outputs, WhatTheOutputIsMadeFromStays) {
     EXPECT_NE(file("model/same.gguf", alone), "") << "the same file in another folder";
     EXPECT_NE(file("hard", cache), "");
     EXPECT_EQ(file("model/new.gguf", folder), "") << "a new file beside the source harms nobody";
-    const auto all = [](const std::string&) { return true; };
+    const FolderKind all{[](const std::string&) { return true; }, [](const fs::path&) { return true; }};
     const auto into = [&](const std::string& path, const Sources& sources) -> std::string {
         try {
             OutputFolder(base / path, Existing::replace, all, sources);

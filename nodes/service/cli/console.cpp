@@ -202,6 +202,32 @@ void run_or_leave(HeldSignals& signals, std::function<void()> work) {
     done.get();
 }
 
+FileOutput::FileOutput(const std::string& out, sessions::Existing existing, const sessions::Sources& sources) {
+    if (sessions::is_standard_output(out)) {
+        scratch_.emplace();
+    } else {
+        file_.emplace(out, existing, sources);
+    }
+}
+
+std::filesystem::path FileOutput::temporary() const {
+    return file_ ? file_->temporary() : scratch_->path() / "output";
+}
+
+void FileOutput::commit() {
+    if (file_) {
+        return file_->commit();
+    }
+    constexpr std::uint64_t kPiece = std::uint64_t{1} << 20;
+    const base::InputFile whole(temporary());
+    std::vector<char> piece(std::min(kPiece, whole.size()));
+    for (std::uint64_t at = 0; at < whole.size(); at += piece.size()) {
+        piece.resize(std::min(kPiece, whole.size() - at));
+        whole.read(at, std::span(piece));
+        sessions::write_standard_output({piece.data(), piece.size()});
+    }
+}
+
 std::string text_option(const std::string& option, base::Marked what, sessions::Sources& sources) {
     constexpr std::uint64_t kMost = std::uint64_t{1} << 20;
     std::string text = option;

@@ -6,13 +6,16 @@
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
+#include <filesystem>
 #include <functional>
 #include <nlohmann/json.hpp>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
 
 #include "base/error.hpp"
+#include "base/scratch_folder.hpp"
 #include "sessions/outputs.hpp"
 
 namespace moescope::node {
@@ -82,6 +85,22 @@ void run_until_signal(HeldSignals& signals, const std::function<void(const std::
 /// The same for work that knows of no stop: it is left alone at the first signal. It must own whatever it uses, and
 /// nobody may go on after the Stopped that is thrown then.
 void run_or_leave(HeldSignals& signals, std::function<void()> work);
+
+/// What --out names: a file that takes its name when it is whole, or, for what is_standard_output() says, the standard
+/// output, which gets everything at the end.
+class FileOutput {
+ public:
+    /// Throws base::Error as OutputFile.
+    FileOutput(const std::string& out, sessions::Existing existing, const sessions::Sources& sources);
+    /// A file to be filled or replaced before commit().
+    std::filesystem::path temporary() const;
+    void commit();                                      ///< throws base::Error
+    bool is_file() const { return file_.has_value(); }  ///< else nothing else belongs on the standard output
+
+ private:
+    std::optional<sessions::OutputFile> file_;
+    std::optional<base::ScratchFolder> scratch_;
+};
 
 /// What an option says: itself, or the text of the file behind "@", which is added to `sources`: no output of the
 /// command may take its place. Throws base::Error: the file cannot be read or has more than a MiB, which no context

@@ -89,6 +89,24 @@ bool same(const history::Experiment& a, const history::Experiment& b) {
                       [](const auto& x, const auto& y) { return x.value == y.value && x.config == y.config; });
 }
 
+CommandError no_experiment(const std::string& session) {
+    return CommandError(
+        base::say("the session {} has no experiment; give --preset or --config, and --values", session));
+}
+
+/// Of an experiment that is to go on: where there is no session none is made. Throws base::Error.
+void require_session(const std::string& folder) {
+    sessions::refuse_standard_output(folder);
+    try {
+        (void)sessions::Session::open(folder, sessions::Journal::Mode::read_only);
+    } catch (const sessions::OpenError& error) {
+        if (error.why() == sessions::OpenError::Why::no_session) {
+            throw no_experiment(folder);
+        }
+        throw;
+    }
+}
+
 /// One experiment of a session, carried out here.
 class ExperimentCommand {
  public:
@@ -119,6 +137,8 @@ ExperimentCommand::ExperimentCommand(const Paths& paths, const ExperimentOptions
     if (options.begins()) {  // a bad one is found before a session folder is made
         wish = wish_of(options, paths);
         check(planned_experiment(*wish, {}));
+    } else {
+        require_session(options.session);
     }
     signals_ = std::make_unique<HeldSignals>();
     node_ = std::make_unique<LocalNode>(
@@ -132,8 +152,7 @@ void ExperimentCommand::choose(const std::optional<ExperimentWish>& wish) {
     const auto& known = history.experiments();
     const auto latest = known.empty() ? nullptr : known.rbegin()->second;
     if (!wish && latest == nullptr) {
-        throw CommandError(
-            base::say("the session {} has no experiment; give --preset or --config, and --values", options_.session));
+        throw no_experiment(options_.session);
     }
     for (const auto& [number, other] : known) {
         for (const history::Experiment::Run& run : other->runs) {

@@ -47,6 +47,7 @@ void print_export(const ExportOptions& options, const ExportedModel& exported) {
 }
 
 int export_command(const Paths& paths, const ExportOptions& options) {
+    sessions::refuse_standard_output(options.out);
     HeldSignals signals;
     ModelExport order = options.order;
     order.model = PrintedLibrary(paths).resolve(options.model);

@@ -94,17 +94,17 @@ int import_into_session(const Paths& paths, const ImportOptions& options) {
 }
 
 int import_command(const Paths& paths, const ImportOptions& options) {
-    if (is_session(options.out)) {
+    if (!sessions::is_standard_output(options.out) && is_session(options.out)) {
         return import_into_session(paths, options);
     }
-    sessions::OutputFile output(options.out, sessions::existing_files(options.force, "--force"),
-                                {options.recording.path, options.recording.config});
+    FileOutput output(options.out, sessions::existing_files(options.force, "--force"),
+                      {options.recording.path, options.recording.config});
     HeldSignals signals;
     const auto read_one = std::make_shared<routing::Import>();
     run_or_leave(signals, [options, read_one] { *read_one = read_recording(options.recording); });
     const routing::RouterSpec& spec = read_one->spec;
     std::size_t tokens = 0, counts = 0;
-    const bool as_text = std::filesystem::path(options.out).extension() == ".jsonl";
+    const bool as_text = !output.is_file() || std::filesystem::path(options.out).extension() == ".jsonl";
     std::vector<std::shared_ptr<const routing::Chunk>> chunks;
     std::optional<routing::TraceWriter> writer;
     if (!as_text) {
@@ -127,7 +127,9 @@ int import_command(const Paths& paths, const ImportOptions& options) {
     const std::uint64_t bytes = std::filesystem::file_size(output.temporary());
     output.commit();
     print_warnings(spec.doubts);
-    print_end(options, routing::router_to_json(spec), tokens, counts, {{"bytes", bytes}});
+    if (output.is_file()) {
+        print_end(options, routing::router_to_json(spec), tokens, counts, {{"bytes", bytes}});
+    }
     return 0;
 }
 
@@ -146,7 +148,8 @@ void add_import(CLI::App& app, Chosen& chosen) {
         ->check(CLI::IsMember({"vllm", "sglang", "megatron", "imatrix"}));
     command
         ->add_option("--out", options->out,
-                     "Trace to write: columns, or text when the name ends with .jsonl; or the folder of a session that "
+                     "Trace to write: columns, or text when the name ends with .jsonl; - for text on standard output; "
+                     "or the folder of a session that "
                      "is there, to which it is added")
         ->required()
         ->check(filled());

@@ -2,6 +2,11 @@
 
 namespace moescope::node {
 
+std::unique_ptr<sessions::Session> open_session(const std::filesystem::path& folder) {
+    sessions::refuse_standard_output(folder);
+    return sessions::Session::open(folder, sessions::Journal::Mode::read_write);
+}
+
 void wait_for(Job& job, HeldSignals& signals) {
     while (!job.finished()) {
         if (signals.taken_once(20)) {

@@ -34,10 +34,13 @@ class PrintingSink final : public RecordSink {
     const Print print_;
 };
 
+/// For writing. Throws base::Error, also for "-", which is no folder.
+std::unique_ptr<sessions::Session> open_session(const std::filesystem::path& folder);
+
 /// A session and what jobs need, without a server: the command line writes the same journal as a node does.
 struct LocalNode {
     LocalNode(const Paths& paths, const std::filesystem::path& folder, PrintingSink::Print print)
-        : session(sessions::Session::open(folder, sessions::Journal::Mode::read_write)),
+        : session(open_session(folder)),
           journal(session->journal()),
           sink(journal, std::move(print)),
           datasets(paths.cache),

@@ -22,7 +22,7 @@ int logits_command(const Paths& paths, const std::string& model, const std::stri
     const fs::path path = PrintedLibrary(paths).resolve(model);
     sessions::Sources sources = files_of_model(path);
     sources.emplace_back(tokens);
-    sessions::OutputFile output(out, existing, sources);
+    FileOutput output(out, existing, sources);
     engine::read_npy_tokens(tokens);  // a bad file is named before a model is loaded
     WorkerPool workers(paths.program);
     run_until_signal(signals, [&](const std::atomic<bool>& stop) {
@@ -47,7 +47,9 @@ void add_logits(CLI::App& app, Chosen& chosen) {
     auto* logits = app.add_subcommand("logits", "Logits of every position of a token sequence");
     add_model_option(*logits, options->model);
     logits->add_option("--tokens", options->tokens, "NumPy file, int32 [T]")->required()->check(filled());
-    logits->add_option("--out", options->out, "NumPy file to write, float32 [T, V]")->required()->check(filled());
+    logits->add_option("--out", options->out, "NumPy file to write, float32 [T, V]; - for standard output")
+        ->required()
+        ->check(filled());
     logits->add_flag("--force", options->force, "Replace a file that is there");
     logits->callback([&chosen, options] {
         chosen.command = [options](const Paths& paths) {

@@ -9,6 +9,7 @@
 #include "nodes/service/cli/asked_model.hpp"
 #include "nodes/service/cli/console.hpp"
 #include "nodes/service/cli/subcommands.hpp"
+#include "nodes/service/jobs/routing_order.hpp"
 #include "nodes/service/library/model_library.hpp"
 #include "routing/interventions.hpp"
 #include "routing/replay.hpp"
@@ -44,13 +45,14 @@ routing::Interventions interventions_of(const RouteOptions& options) {
     for (const std::string& one : options.zero) {
         add(all.zeroed, routing::parse_places(one));
     }
+    refuse_two_limits(all);
     return all;
 }
 
 /// The trace as it grows: into a file that takes its name at the end, or on standard output.
 class TraceOutput {
  public:
-    TraceOutput(const std::string& out, sessions::Existing existing, const sessions::Sources& sources) {
+    TraceOutput(const std::string& out, sessions::Existing existing, const sessions::Sources& sources) : out_(out) {
         if (!sessions::is_standard_output(out)) {
             file_.emplace(out, existing, sources);
             stream_.open(file_->temporary(), std::ios::binary | std::ios::app);
@@ -70,13 +72,14 @@ class TraceOutput {
         }
         stream_.close();
         if (!stream_) {
-            throw base::Error(base::say("{} could not be written; the disk may be full", file_->temporary()));
+            throw base::Error(base::say("{} could not be written; the disk may be full", out_));
         }
         file_->commit();
     }
     bool is_file() const { return file_.has_value(); }
 
  private:
+    const std::string out_;
     std::optional<sessions::OutputFile> file_;
     std::ofstream stream_;
 };
@@ -174,8 +177,10 @@ void add_route(CLI::App& app, Chosen& chosen) {
     const char* places = "LAYER:EXPERT,...; ranges 3:0-4, * for every: *:5";
     route->add_option("--knock-out", options->knock_out, std::string("Never choose these experts. ") + places);
     route->add_option("--force", options->force, "Always choose these experts. Written as above");
-    route->add_option("--bias", options->bias, "Add to the score that the choice is by: LAYER:EXPERT=VALUE,...");
-    route->add_option("--limit-k", options->limit, "Choose at most so many experts: K, or LAYER:K,...");
+    route->add_option("--bias", options->bias,
+                      "Add to the score that the choice is by: LAYER:EXPERT=VALUE,...; two for one place add up");
+    route->add_option("--limit-k", options->limit,
+                      "Choose at most so many experts: K, or LAYER:K,...; one for each layer");
     route->add_option("--zero", options->zero, "Multiply these experts' outputs by zero without choosing others");
     route->add_option("--replay", options->replay, "Take the experts of this trace instead of choosing")
         ->check(filled());

@@ -134,13 +134,13 @@ int trace_command(const TraceOptions& options) {
         return 0;
     }
     const Format& format = format_of(options);
-    sessions::OutputFile output(options.out, sessions::existing_files(options.force, "--force"), {options.file});
+    FileOutput output(options.out, sessions::existing_files(options.force, "--force"), {options.file});
     const routing::LoadedTrace trace = routing::load_trace(options.file, check);
     const std::size_t damaged = format.write(output.temporary(), trace, check);
     output.commit();
     const std::vector<base::Sentence> problems = trace.source->problems(damaged);
     print_warnings(problems);
-    if (options.json) {
+    if (options.json && output.is_file()) {
         json value = {{"file", options.file}, {"out", options.out}, {"format", format.name}};
         put_damage(value, damaged + trace.source->damaged_places(), problems);
         print_json(value);
@@ -155,7 +155,10 @@ void add_trace(CLI::App& app, Chosen& chosen) {
     auto* trace = app.add_subcommand(
         "trace", "What a trace of routing holds; or the same as arrays, as a table or in its other form");
     trace->add_option("file", options->file, "Trace, as text or in columns")->required()->check(filled());
-    trace->add_option("--out", options->out, "File to write it into; nothing: a summary")->check(filled());
+    trace
+        ->add_option("--out", options->out,
+                     "File to write it into, - for standard output (with --format); nothing: a summary")
+        ->check(filled());
     trace
         ->add_option("--format", options->format,
                      "safetensors, csv, jsonl (text) or columns (.trace); nothing: as the name of --out ends")

@@ -236,7 +236,16 @@ void Service::on_request(std::uint64_t viewer, std::string id, std::string name,
             reply(answer);
             return;
         }
-        record_answer(id, answer_unknown());
+        try {
+            session_->put_finished_command(id, base::dump_json(answer_unknown()));
+        } catch (const std::exception& error) {
+            // Carried out without that, it would be done twice when it is sent again. A pause or a stop is not recorded
+            // and works on a full disk, too.
+            reply(answer_of({{},
+                             say("this command could not be noted in the session and was not carried out: {}",
+                                 base::sentence_of(error))}));
+            return;
+        }
         carry_out(command, parameters, [this, id, reply](Outcome outcome) {
             const json answer = answer_of(outcome);
             record_answer(id, answer);
@@ -260,7 +269,7 @@ void Service::record_answer(const std::string& id, const json& answer) {
     try {
         session_->put_finished_command(id, base::dump_json(answer));
     } catch (const std::exception& error) {
-        // A full disk must not keep a person from commanding; a resend after a cut is rare.
+        // It stays unknown, for who sends it again.
         log("error", "session", base::sentence_of(error));
     }
 }
@@ -644,6 +653,60 @@ std::shared_ptr<ProbeJob> Service::probe(std::uint32_t run) {
     const std::lock_guard lock(jobs_mutex_);
     const auto found = probes_.find(run);
     return found == probes_.end() ? nullptr : found->second;
+}
+
+std::optional<RunKind> Service::active_kind(std::uint32_t run) {
+    const std::lock_guard lock(jobs_mutex_);
+    if (trainings_.contains(run)) {
+        return RunKind::train;
+    }
+    if (generations_.contains(run)) {
+        return RunKind::generate;
+    }
+    if (probes_.contains(run)) {
+        return RunKind::probe;
+    }
+    const bool reading = std::any_of(routes_.begin(), routes_.end(),
+                                     [&](const auto& one) { return one.first == run || one.second->base() == run; });
+    return reading ? std::optional(RunKind::route) : std::nullopt;
+}
+
+void Service::require_kind(std::uint32_t run, RunKind kind) {
+    const auto active = active_kind(run);
+    if ((active ? *active : known_run(run).kind) == kind) {
+        return;
+    }
+    switch (kind) {
+        case RunKind::train:
+            throw CommandError(say("run {} is no training", run));
+        case RunKind::generate:
+            throw CommandError(say("run {} is no answer", run));
+        case RunKind::probe:
+            throw CommandError(say("run {} is no probe run", run));
+        case RunKind::route:
+            throw CommandError(say("run {} is no reading", run));
+    }
+}
+
+void Service::refuse_while_it_goes_on(std::uint32_t run) {
+    if (journal_) {
+        journal_->flush();
+    }
+    // Its end stands in the journal a moment before its job lets go.
+    const history::Session history = history::read_runs(session_->journal());
+    const auto runs = history.runs();
+    if (const auto found = runs.find(run); found != runs.end() && protocol::ended(found->second->state)) {
+        return;
+    }
+    const bool goes_on = journal_
+                             ? active_kind(run).has_value()
+                             : runs.contains(run) && base::lock_holder(session_->folder() / "journal.lock").has_value();
+    if (goes_on) {
+        throw CommandError(
+            say("run {} still goes on, and a part of its routing would pass for the whole; wait for its "
+                "end or cancel it",
+                run));
+    }
 }
 
 history::RunHeader Service::known_run(std::uint32_t run) {

@@ -144,6 +144,12 @@ class Service final : public transport::RequestHandler {
     void hand_over(std::uint32_t run, TrainingCommand command, Reply reply);
     /// Of this session, with what its events say. Throws CommandError when there is none.
     history::RunHeader known_run(std::uint32_t run);
+    /// Of a run that has a job, also one that waits for its turn and stands in no record.
+    std::optional<protocol::RunKind> active_kind(std::uint32_t run);
+    /// Throws CommandError: the run is of another kind, or there is none. One that has ended is right.
+    void require_kind(std::uint32_t run, protocol::RunKind kind);
+    /// Throws CommandError when more of its routing may come, from this node or another.
+    void refuse_while_it_goes_on(std::uint32_t run);
     /// Looks models up; checkpoints of the session have the names of history::CheckpointName. For the model as it is
     /// now a run that goes on saves a checkpoint first, and for the latest one when it has none yet. Then calls `then`
     /// on the thread of a lane, or replies with the failure. What `then` gets is named by its step.

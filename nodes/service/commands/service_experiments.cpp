@@ -52,7 +52,7 @@ void Service::experiment_start(const json& value, Reply reply) {
         runs.push_back(run.run);
         board_.set_run(planned_status(run));
     }
-    journal_->write_json(RecordType::experiment, experiment_record(experiment));
+    journal_->write_now(RecordType::experiment, experiment_record(experiment));
     log("info", "train", say("experiment {}: {} runs will begin one after the other", experiment.name, runs.size()));
     experiments_.add(std::make_shared<const history::Experiment>(experiment));
     reply({{{"experiment", experiment.number}, {"runs", runs}}, {}});

@@ -26,6 +26,9 @@ constexpr std::size_t kMostAnswers = 32;  // at the same time, most of them wait
 std::optional<history::CheckpointName> checkpoint_of(const std::string& model) {
     const auto name = history::checkpoint_named(model);
     if (!name && history::is_checkpoint_name(model)) {
+        if (const auto parts = history::model_with_set(model); parts && history::checkpoint_named(parts->model)) {
+            throw CommandError(say("there is no set of changes '{}' in this session", parts->set));
+        }
         throw CommandError(
             say("'{}' names no checkpoint; write checkpoint:RUN, checkpoint:RUN:STEP or "
                 "checkpoint:RUN:now with the numbers of a run and of a step",
@@ -191,6 +194,7 @@ void Service::generate_start(const json& value, Reply reply) {
 
 void Service::generate_cancel(const json& value, Reply reply) {
     const std::uint32_t run = Parameters(value, {"run"}).run();
+    require_kind(run, protocol::RunKind::generate);
     {
         const std::lock_guard lock(jobs_mutex_);
         // An answer that has just ended needs no cancel: the wish is fulfilled.

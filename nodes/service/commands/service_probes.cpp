@@ -125,6 +125,7 @@ void Service::probe_resume(const json& value, Reply reply) {
 
 void Service::probe_cancel(const json& value, Reply reply) {
     const std::uint32_t run = Parameters(value, {"run"}).run();
+    require_kind(run, protocol::RunKind::probe);
     if (const auto job = probe(run)) {
         job->request_stop();
     }

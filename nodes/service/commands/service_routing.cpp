@@ -45,7 +45,7 @@ std::string format_of(const Parameters& parameters) {
 }  // namespace
 
 void Service::run_route(RouteRequest order, const Reply& reply) {
-    const std::lock_guard lock(jobs_mutex_);
+    std::unique_lock lock(jobs_mutex_);
     if (closing_) {
         throw CommandError(say("the node is about to end and starts nothing new"));
     }
@@ -64,6 +64,8 @@ void Service::run_route(RouteRequest order, const Reply& reply) {
     const std::uint32_t run = order.run = new_run();
     answer["run"] = run;
     routes_[run] = std::make_shared<RouteJob>(parts(), std::move(order));
+    lock.unlock();
+    journal_->flush();  // who is told of the run finds it, also when the node dies now
     reply({std::move(answer), {}});
 }
 
@@ -114,6 +116,7 @@ void Service::route_import(const json& value, Reply reply) {
 
 void Service::route_cancel(const json& value, Reply reply) {
     const std::uint32_t run = Parameters(value, {"run"}).run();
+    require_kind(run, RunKind::route);
     {
         const std::lock_guard lock(jobs_mutex_);
         for (const auto& [number, job] : routes_) {
@@ -130,6 +133,7 @@ void Service::route_export(const json& value, Reply reply) {
     const std::uint32_t run = parameters.run();
     const std::string format = format_of(parameters);
     const fs::path path = fs::absolute(parameters.path("path"));
+    refuse_while_it_goes_on(run);
     sessions::OutputFile output(path, sessions::existing_files(parameters.flag("replace", false), "replace"));
     protocol::Task task;
     task.id = fmt::format("export-{}", ++reports_);
@@ -140,9 +144,6 @@ void Service::route_export(const json& value, Reply reply) {
     std::uint64_t lost = 0;
     std::size_t damaged = 0;
     try {
-        if (journal_) {
-            journal_->flush();
-        }
         const auto check = [&] {
             if (ending_ || board_.task_cancelled(task.id)) {
                 throw CommandError(say("the export was cancelled; nothing was written"));
@@ -180,8 +181,8 @@ void Service::interventions_save(const json& value, Reply reply) {
         if (!sets_.contains(name) && sets_.size() >= kMostSets) {
             throw CommandError(say("this session has {} sets of changes; remove one first", sets_.size()));
         }
+        journal_->write_now(RecordType::intervention_set, {{"name", name}, {"items", items}});
         sets_[name] = items;
-        journal_->write_json(RecordType::intervention_set, {{"name", name}, {"items", items}});
     }
     reply({});
 }
@@ -190,10 +191,11 @@ void Service::interventions_remove(const json& value, Reply reply) {
     const std::string name = Parameters(value, {"name"}).text("name");
     {
         const std::lock_guard lock(sets_mutex_);
-        if (sets_.erase(name) == 0) {
+        if (!sets_.contains(name)) {
             throw CommandError(say("there is no set of changes '{}' in this session", name));
         }
-        journal_->write_json(RecordType::intervention_set, {{"name", name}, {"items", nullptr}});
+        journal_->write_now(RecordType::intervention_set, {{"name", name}, {"items", nullptr}});
+        sets_.erase(name);
     }
     reply({});
 }

@@ -292,6 +292,9 @@ void Service::command_training(const json& value, TrainingCommand::Kind kind, Re
     const std::uint32_t run = Parameters(value, {"run"}).run();
     const auto job = training(run);
     if (!job) {
+        if (active_kind(run)) {
+            require_kind(run, protocol::RunKind::train);
+        }
         const auto state = board_.run_state(run);
         throw CommandError(state ? say("run {} is not active; it is {}", name_in(board_.run_list(), run),
                                        Sentence(protocol::run_state_name(*state), {}))
@@ -319,6 +322,9 @@ void Service::train_checkpoint(const json& value, Reply reply) {
 void Service::hand_over(std::uint32_t run, TrainingCommand command, Reply reply) {
     const auto job = training(run);
     if (!job) {
+        if (active_kind(run)) {
+            require_kind(run, protocol::RunKind::train);
+        }
         throw CommandError(say("run {} is not active", name_in(board_.run_list(), run)));
     }
     command.reply = std::move(reply);

@@ -1,11 +1,12 @@
 #include "nodes/service/jobs/model_export.hpp"
 
 #include <algorithm>
+#include <array>
 #include <chrono>
 #include <span>
 #include <string_view>
+#include <utility>
 
-#include "base/atomic_files.hpp"
 #include "base/json_fields.hpp"
 #include "base/json_guard.hpp"
 #include "base/text.hpp"
@@ -22,30 +23,34 @@ namespace {
 
 /// What a folder in Hugging Face's layout consists of.
 bool is_of_hugging_face(const std::string& name) {
-    const std::string_view ending = std::string_view(name).substr(std::min(name.find_last_of('.'), name.size()));
-    return ending == ".safetensors" || ending == ".json" || ending == ".jinja" || name == "tokenizer.model" ||
-           name == "README.md";
+    constexpr std::array kNames = {"config.json",
+                                   "generation_config.json",
+                                   "model.safetensors.index.json",
+                                   "tokenizer.json",
+                                   "tokenizer_config.json",
+                                   "tokenizer.model",
+                                   "special_tokens_map.json",
+                                   "added_tokens.json",
+                                   "vocab.json",
+                                   "merges.txt",
+                                   "chat_template.json",
+                                   "chat_template.jinja",
+                                   "README.md"};
+    return (name.starts_with("model") && name.ends_with(".safetensors")) ||
+           std::find(kNames.begin(), kNames.end(), name) != kNames.end();
 }
 
-/// A file or folder on the way, which is gone at the end, written or not.
-class Scratch {
- public:
-    explicit Scratch(fs::path path) : path_(std::move(path)) {}
-    ~Scratch() {
-        std::error_code error;
-        fs::remove_all(path_, error);
+/// The sentence with `name` in the place of whatever lies in the folder `work`, which nobody knows.
+Sentence with_name(const Sentence& sentence, const fs::path& work, const fs::path& name) {
+    if (sentence.is_verbatim()) {
+        const std::size_t at = sentence.id().find(work.string());
+        return at == std::string::npos ? sentence : Sentence::verbatim(sentence.id().substr(0, at) + name.string());
     }
-    Scratch(const Scratch&) = delete;
-    Scratch& operator=(const Scratch&) = delete;
-    const fs::path& path() const { return path_; }
-
- private:
-    fs::path path_;
-};
-
-/// What the engine's writers call a file or folder that they have not written to its end.
-fs::path unfinished(fs::path path) {
-    return path += ".part";
+    std::vector<Sentence> values = sentence.arguments();
+    for (Sentence& value : values) {
+        value = with_name(value, work, name);
+    }
+    return {sentence.id(), std::move(values)};
 }
 
 struct Work {
@@ -53,6 +58,7 @@ struct Work {
     const ModelExport& order;
     const std::atomic<bool>& stop;
     const ExportProgress& progress;
+    const fs::path work;  ///< folder of what is on the way
 
     [[noreturn]] static void throw_cancelled() {
         throw CommandError(say("the export was cancelled; nothing was written"));
@@ -73,28 +79,25 @@ struct Work {
                     }
                 },
                 stop, std::chrono::milliseconds(0));
-        } catch (const WorkerError&) {
+        } catch (const WorkerError& error) {
             if (stop) {
                 throw_cancelled();
             }
-            throw;
+            throw base::Error(with_name(error.sentence(), work, order.out));
         }
     }
 
-    /// Fills what is at `to`, a path beside the one that was asked for.
+    /// Fills what is at `to`, in the folder `work`.
     ExportedModel fill(const fs::path& to) const {
-        const fs::path place = fs::absolute(to);
-        const Scratch whole(base::temporary_beside(place)), scratch(base::temporary_beside(place));
-        const Scratch half(unfinished(place)), half_whole(unfinished(whole.path()));
         const json answer = ask({{"op", "export"},
                                  {"from", fs::absolute(order.model).string()},
-                                 {"to", place.string()},
+                                 {"to", to.string()},
                                  {"format", order.format},
                                  {"precision", order.precision},
                                  {"router_too", order.router_too()},
                                  {"threads", cores()},
-                                 {"whole", whole.path().string()},
-                                 {"scratch", scratch.path().string()}});
+                                 {"whole", (work / "whole").string()},
+                                 {"scratch", (work / "scratch").string()}});
         ExportedModel exported{base::text_of(answer, "type"), base::texts_of(answer, "files"), {}};
         for (const json& note : base::member(answer, "notes")) {
             exported.notes.push_back(base::sentence_from_json(note, {}));
@@ -149,15 +152,14 @@ ExportedModel export_model(const fs::path& program, const ModelExport& order, co
                            const ExportProgress& progress) {
     check(order);
     const sessions::Sources sources = files_of_model(order.model);
-    const Work work{program, order, stop, progress};
     if (order.is_gguf()) {
         sessions::OutputFile output(order.out, order.existing, sources);
-        ExportedModel exported = work.fill(output.temporary());
+        ExportedModel exported = Work{program, order, stop, progress, output.work()}.fill(output.temporary());
         output.commit();
         return exported;
     }
-    sessions::OutputFolder output(order.out, order.existing, is_of_hugging_face, sources);
-    ExportedModel exported = work.fill(output.temporary());
+    sessions::OutputFolder output(order.out, order.existing, {is_of_hugging_face, is_hugging_face_folder}, sources);
+    ExportedModel exported = Work{program, order, stop, progress, output.work()}.fill(output.temporary());
     output.commit();
     return exported;
 }

@@ -1,7 +1,11 @@
 #include "nodes/service/jobs/record_sink.hpp"
 
+#include <algorithm>
 #include <chrono>
 #include <fmt/format.h>
+#include <utility>
+
+#include "base/error.hpp"
 
 namespace moescope::node {
 using protocol::RecordType;
@@ -127,6 +131,18 @@ void JournalWriter::flush() {
     std::unique_lock lock(mutex_);
     const std::uint64_t target = written_;
     drained_.wait(lock, [&] { return appended_ >= target || !problem_.empty(); });
+}
+
+void JournalWriter::write_now(RecordType type, const nlohmann::json& value) {
+    const std::vector<std::byte> body = protocol::encode_json(value);
+    flush();
+    if (base::Sentence refused = problem(); !refused.empty()) {
+        throw base::Error(std::move(refused));
+    }
+    const std::uint64_t sequence = journal_.append(static_cast<std::uint16_t>(type),
+                                                   static_cast<std::uint8_t>(channel_of(type)), wall_clock_ns(), body);
+    const std::lock_guard lock(mutex_);
+    last_sequence_ = std::max(last_sequence_, sequence);
 }
 
 void JournalWriter::close_holes() {

@@ -64,6 +64,10 @@ class JournalWriter final : public RecordSink {
     void write(protocol::RecordType type, std::vector<std::byte> body) override;
     void write_waiting(protocol::RecordType type, std::vector<std::byte> body, const std::atomic<bool>& stop) override;
     base::Sentence problem() const override;
+    /// A JSON record for which nothing else stands in: in the journal, behind what was written before, when this
+    /// returns. Throws base::Error when the disk refuses or the record is too long; then it does not follow later
+    /// either. Not for the trainer's thread.
+    void write_now(protocol::RecordType type, const nlohmann::json& value);
     /// Waits until everything written before the call is in the journal, or the disk refuses. Not for the trainer's
     /// thread.
     void flush();

@@ -1,6 +1,7 @@
 #include "nodes/service/jobs/routing_order.hpp"
 
 #include <charconv>
+#include <set>
 #include <utility>
 
 #include "base/foreign_text.hpp"
@@ -9,7 +10,6 @@
 #include "nodes/history/journal_reader.hpp"
 #include "nodes/service/jobs/limits.hpp"
 #include "nodes/service/library/command_error.hpp"
-#include "routing/interventions.hpp"
 #include "routing/router_spec.hpp"
 #include "routing/trace_file.hpp"
 
@@ -34,13 +34,31 @@ std::uint32_t run_named(std::string_view source) {
 
 }  // namespace
 
+void refuse_two_limits(const routing::Interventions& changes) {
+    std::set<int> layers;
+    for (const routing::ChosenLimit& limit : changes.limits) {
+        if (!layers.insert(limit.layer).second) {
+            throw CommandError(limit.layer == routing::kEvery
+                                   ? say("two limits are given for every layer; give one")
+                                   : say("two limits are given for layer {}; give one", limit.layer));
+        }
+    }
+    if (layers.size() > 1 && layers.contains(routing::kEvery)) {
+        throw CommandError(
+            say("a limit for every layer is one for layer {}, too, which has its own; give each layer one",
+                *layers.rbegin()));
+    }
+}
+
 json checked_interventions(const json& items) {
     if (items.is_array() && items.size() > kMostChanges) {
         throw CommandError(
             say("{} changes are more than the {} that are made at once; one without 'expert' is for all of a layer",
                 items.size(), kMostChanges));
     }
-    return routing::items_to_json(routing::interventions_from_json(items));
+    const routing::Interventions changes = routing::interventions_from_json(items);
+    refuse_two_limits(changes);
+    return routing::items_to_json(changes);
 }
 
 RoutingOrder parse_changes(const Parameters& parameters) {

@@ -16,6 +16,7 @@
 #include "nodes/service/library/parameters.hpp"
 #include "nodes/service/workers/worker_wire.hpp"
 #include "routing/decision.hpp"
+#include "routing/interventions.hpp"
 #include "sessions/journal.hpp"
 
 namespace moescope::node {
@@ -29,8 +30,11 @@ struct RoutingOrder {
     bool operator==(const RoutingOrder&) const = default;
 };
 
+/// Throws CommandError where a layer gets two limits, of which one would be passed over (biases add up instead).
+void refuse_two_limits(const routing::Interventions& changes);
+
 /// Items of interventions from outside, in the one way of writing them. Throws CommandError or base::Error: unknown
-/// kinds and keys, values out of range, more than kMostChanges (limits.hpp).
+/// kinds and keys, values out of range, two limits of one layer, more than kMostChanges (limits.hpp).
 nlohmann::json checked_interventions(const nlohmann::json& items);
 /// "interventions" and "set" of a command. Throws as above.
 RoutingOrder parse_changes(const Parameters& parameters);

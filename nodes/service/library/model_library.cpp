@@ -663,6 +663,11 @@ std::vector<fs::path> files_of_model(const fs::path& path) {
     return engine::gguf_parts(path, {number, count});
 }
 
+bool is_hugging_face_folder(const fs::path& folder) {
+    const engine::FileReport report = engine::inspect_file(folder);
+    return report.kind == engine::FileKind::hugging_face && report.safe;
+}
+
 fs::path latest_checkpoint(const fs::path& folder) {
     // Checkpoint folders carry their own mark of completeness, so the journal need not be read.
     const fs::path root = folder / "checkpoints";

@@ -106,6 +106,9 @@ std::uint64_t model_bytes(const std::filesystem::path& path);
 /// The files that hold the model at `path`: all parts of one in parts, else the file or the folder itself.
 std::vector<std::filesystem::path> files_of_model(const std::filesystem::path& path);
 
+/// A model in Hugging Face's layout with its weights, by what its files say; the headers alone are read.
+bool is_hugging_face_folder(const std::filesystem::path& folder);
+
 /// The latest complete checkpoint in a session folder. Throws CommandError when there is none.
 std::filesystem::path latest_checkpoint(const std::filesystem::path& session);
 

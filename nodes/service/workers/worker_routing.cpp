@@ -287,6 +287,7 @@ json measure_effect(engine::LanguageModel& model, const json& request, WorkerWri
         answer["above"] = {{"rank", result.rank}, {"of", result.controls.size() + 1}};
     }
     answer["controls"] = std::move(controls);
+    answer["controls_asked"] = wanted.controls;
     return answer;
 }
 

@@ -558,6 +558,12 @@ TEST(Gguf, WhatCannotBeImportedIsRefusedByName) {
     EXPECT_EQ(said({}, nothing), "no error");
     EXPECT_NE(said({{"general.architecture", std::string("bert")}}, nothing).find("qwen3moe, olmoe, llama"),
               std::string::npos);
+    EXPECT_NE(error_of([] {
+                  parse_gguf_config(
+                      {{"general.architecture", "llama"}, {"llama.block_count", 2}},
+                      [](const std::string&) { return true; }, 100, "m.gguf");
+              }).find("m.gguf: is a dense model"),
+              std::string::npos);
     EXPECT_NE(said({{"qwen3moe.expert_count", -3}}, nothing).find("model.experts is -3"), std::string::npos);
     EXPECT_NE(said({{"qwen3moe.rope.scaling.type", std::string("longrope")}}, nothing).find("rope.scaling.type"),
               std::string::npos);

@@ -152,7 +152,14 @@ TEST(Effect, ItsControlsAreMeasuredTheSameWayWithHoweverManyThreads) {
             return measure_effect(*one, request, {}, cancel);
         };
         const EffectResult result = measure(11);
-        const auto controls = routing::random_controls(request.changed.interventions, one->router_spec(), 6, 11);
+        std::vector<Interventions> controls;  // in the order in which they are drawn, each once
+        for (Interventions& drawn :
+             routing::random_controls(request.changed.interventions, one->router_spec(), 100, 11)) {
+            if (std::find(controls.begin(), controls.end(), drawn) == controls.end()) {
+                controls.push_back(std::move(drawn));
+            }
+        }
+        ASSERT_GE(controls.size(), 6u);
         ASSERT_EQ(result.controls.size(), 6u);
         std::vector<double> kl, loss;
         for (std::size_t i = 0; i < 6; ++i) {
@@ -179,6 +186,41 @@ TEST(Effect, ItsControlsAreMeasuredTheSameWayWithHoweverManyThreads) {
         }
         EXPECT_NE(measure(12).controls[0].changes, result.controls[0].changes) << "another seed, other experts";
     }
+}
+
+TEST(Effect, NoControlCountsTwice) {
+    const SmallModel small = small_models()[0];
+    const Twice model(small.model, fill(small.model, 75));
+    const auto experts = static_cast<std::size_t>(model.own->router_spec().experts);
+    ASSERT_GT(experts, 3u);
+    EffectRequest request;
+    request.tokens = random_tokens(10, small.model.vocabulary);
+    request.changed.interventions.knocked_out = {{0, 1}};
+    request.controls = 64;
+    const std::atomic<bool> cancel = false;
+    const EffectResult result = measure_effect(*model.own, request, {}, cancel);
+    std::set<int> drawn;
+    for (const EffectResult::Control& control : result.controls) {
+        drawn.insert(control.changes.knocked_out.at(0).expert);
+    }
+    EXPECT_EQ(result.controls.size(), experts - 1) << "as many as there are";
+    EXPECT_EQ(drawn.size(), experts - 1);
+    EXPECT_FALSE(drawn.contains(1));
+    EXPECT_LE(result.rank, experts);
+    // Two experts of a layer are the same pair in either order, and fewer are the first of more.
+    request.changed.interventions.knocked_out = {{0, 0}, {0, 1}};
+    const auto pairs_of = [&](int controls) {
+        request.controls = controls;
+        std::vector<std::set<int>> pairs;
+        for (const EffectResult::Control& control : measure_effect(*model.own, request, {}, cancel).controls) {
+            pairs.push_back({control.changes.knocked_out.at(0).expert, control.changes.knocked_out.at(1).expert});
+        }
+        return pairs;
+    };
+    const auto all = pairs_of(64), three = pairs_of(3);
+    EXPECT_EQ(std::set(all.begin(), all.end()).size(), all.size());
+    ASSERT_GE(all.size(), three.size());
+    EXPECT_TRUE(std::equal(three.begin(), three.end(), all.begin()));
 }
 
 TEST(Effect, OfAChangeThatNamesNoExpertHasNoControls) {

@@ -333,6 +333,7 @@ TEST_F(Experiment, InAShellWhatCannotBeLeavesNothing) {
     const Output none = run_node({"experiment", "--session", (folder / "empty").string()});
     EXPECT_EQ(none.status, 1);
     EXPECT_NE(none.error.find("has no experiment"), std::string::npos) << none.error;
+    EXPECT_FALSE(fs::exists(folder / "empty"));
 }
 
 /// The order of the queue by itself.

@@ -143,6 +143,32 @@ TEST_F(NodeExport, WhatCannotBeIsRefusedBeforeItBegins) {
               std::string::npos);
 }
 
+TEST_F(NodeExport, AFolderThatHoldsNoModelIsNotReplacedWhateverItsFilesAreCalled) {
+    const json wish = order("folder", {{"format", "huggingface"}, {"replace", true}});
+    const fs::path there = file("folder");
+    fs::create_directory(there);
+    const auto stays = [&](const std::string& words) {
+        const std::string sentence = bench.failed("models.export", wish);
+        EXPECT_NE(sentence.find(words), std::string::npos) << sentence;
+        EXPECT_EQ(read_text(there / "README.md"), "mine");
+    };
+    write_text(there / "README.md", "mine");
+    stays("no earlier output");
+    write_text(there / "config.json", R"({"editor": "of another program"})");
+    stays("no earlier output");
+    write_text(there / "config.json", R"({"model_type": "qwen3_moe"})");
+    stays("no earlier output");
+    write_text(there / "model.safetensors", "no weights");
+    stays("no earlier output");
+    write_text(there / "package.json", "{}");
+    stays("package.json");
+    fs::remove_all(there);
+    bench.done("models.export", wish);
+    write_text(there / "README.md", "of the model");
+    bench.done("models.export", wish);  // a model with its words is one
+    EXPECT_FALSE(fs::exists(there / "README.md"));
+}
+
 TEST_F(NodeExport, ACancelLeavesNothingBehind) {
     const pid_t node = bench.client().node_process();
     const client::CommandId command = bench.client().send("models.export", order("m.gguf"));

@@ -6,6 +6,7 @@
 #include <fstream>
 #include <gtest/gtest.h>
 #include <limits>
+#include <signal.h>
 #include <sys/mount.h>
 #include <sys/resource.h>
 
@@ -163,6 +164,26 @@ TEST_F(Fault, ADiskThatTakesNothingMorePausesARunAndNothingIsLost) {
     EXPECT_FALSE(complete_checkpoints(session).empty());
 }
 
+/// What could not be noted under its id would be done twice when it is sent again after the node died.
+TEST_F(Fault, ACommandThatCannotBeKeptIsNotCarriedOut) {
+    Workbench bench(session);
+    bench.wait("the node", [](const Snapshot& s) { return s.node.cores > 0; });
+    const json change = {{"kind", "knock_out"}, {"layer", 0}, {"expert", 1}};
+    const json order = {{"name", "quiet"}, {"items", {change}}};
+    limit_files(bench.client().node_process(), 0);
+    EXPECT_NE(bench.failed("interventions.save", order).find("was not carried out"), std::string::npos);
+    limit_files(bench.client().node_process(), RLIM_INFINITY);
+    bench.wait("room", [](const Snapshot& s) { return s.node.state.english() == "up"; });
+    EXPECT_NE(bench.failed("interventions.remove", {{"name", "quiet"}}).find("no set of changes 'quiet'"),
+              std::string::npos)
+        << "it was saved all the same";
+    bench.done("interventions.save", order);
+    kill(bench.client().node_process(), SIGKILL);  // what is done is kept
+    const auto opened = sessions::Session::open(session, sessions::Journal::Mode::read_only);
+    const auto history = history::read_session(opened->journal(), {.channels = {protocol::Channel::events}});
+    EXPECT_TRUE(history.intervention_sets().contains("quiet"));
+}
+
 /// A model whose checkpoints are larger than the journal of some hundred steps.
 json large_checkpoints(int steps, int checkpoint_every) {
     json config = tiny_config(steps, checkpoint_every);
@@ -260,6 +281,22 @@ TEST_F(Fault, AFullFileSystemPausesARunAndNothingIsLost) {
     bench.done("train.stop", {{"run", 1}});
     bench.wait("stopped", in_state(1, RunState::stopped));
     expect_whole(session, steps + 20);
+}
+
+TEST_F(Fault, AnExportOntoAFullDiskNamesItsFileAndTheCause) {
+    const TinyDisk disk(folder / "disk");
+    if (!disk.mounted()) {
+        GTEST_SKIP() << "a small file system cannot be mounted here (that needs root's rights)";
+    }
+    Workbench bench(session);
+    ASSERT_EQ(start(bench, large_checkpoints(2, 2)), 1u);
+    bench.wait("the end", in_state(1, RunState::done));
+    disk.fill();
+    const std::string out = (folder / "disk" / "m.gguf").string();
+    const std::string why =
+        bench.failed("models.export", {{"model", "checkpoint:1"}, {"path", out}, {"format", "gguf"}});
+    EXPECT_NE(why.find(out + " can't be written: No space left on device"), std::string::npos) << why;
+    EXPECT_EQ(why.find(".tmp-"), std::string::npos) << why;
 }
 
 }  // namespace

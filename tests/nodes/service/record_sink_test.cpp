@@ -4,6 +4,7 @@
 #include <condition_variable>
 #include <gtest/gtest.h>
 #include <mutex>
+#include <thread>
 
 namespace moescope::test {
 namespace {
@@ -72,6 +73,25 @@ std::size_t count(const MemoryJournal& journal, RecordType type) {
         n += record.type == static_cast<std::uint16_t>(type) ? 1 : 0;
     }
     return n;
+}
+
+TEST(JournalWriter, WhatIsWrittenNowIsThereOrIsRefusedForGood) {
+    MemoryJournal journal;
+    node::JournalWriter writer(journal);
+    const nlohmann::json set = {{"name", "quiet"}, {"items", nlohmann::json::array()}};
+    journal.set_full(true);
+    EXPECT_THROW(writer.write_now(RecordType::intervention_set, set), std::exception);
+    writer.write_json(RecordType::event, {{"run", 1}, {"kind", "knob"}});  // waits for room
+    EXPECT_THROW(writer.write_now(RecordType::intervention_set, set), std::exception) << "behind what was before it";
+    journal.set_full(false);
+    writer.flush();
+    while (!writer.problem().empty()) {
+        std::this_thread::yield();
+    }
+    EXPECT_EQ(count(journal, RecordType::intervention_set), 0u) << "it does not follow later";
+    writer.write_now(RecordType::intervention_set, set);
+    EXPECT_EQ(count(journal, RecordType::event), 1u);
+    EXPECT_EQ(count(journal, RecordType::intervention_set), 1u) << "at once";
 }
 
 TEST(JournalWriter, AFullRingDropsStepsAndSaysSo) {

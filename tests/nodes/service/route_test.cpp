@@ -214,6 +214,9 @@ TEST_F(Route, WhatIsWrongIsSaidInOneSentence) {
     fails({"--text", "a", "--knock-out", "0:*"}, 1, "keeps 0 experts");
     fails({"--text", "a", "--force", "0:1", "--knock-out", "0:1"}, 1, "both forced and knocked out");
     fails({"--text", "a", "--limit-k", "3"}, 1, "a limit of 3");
+    fails({"--text", "a", "--limit-k", "1:1,1:2"}, 1, "two limits are given for layer 1");
+    fails({"--text", "a", "--limit-k", "1", "--limit-k", "2"}, 1, "two limits are given for every layer");
+    fails({"--text", "a", "--limit-k", "1,1:2"}, 1, "a limit for every layer");
     fails({"--text", "a", "--bias", "0:1"}, 1, "LAYER:EXPERT=VALUE");
     fails({"--text", "a", "--replay", out("none.jsonl")}, 1, "none.jsonl");
     write_text(scratch / "bad.jsonl", "{}\n");

@@ -404,6 +404,13 @@ TEST_F(NodeRouting, AnEffectStandsBesideItsControls) {
     // The same seed draws the same controls.
     const std::uint32_t again = bench.done("route.effect", order).value("run", 0u);
     EXPECT_EQ(finished(bench, again)->routes.at(again)->result["controls"], result["controls"]);
+    json twice = order;
+    twice["interventions"] = {{{"kind", "limit_k"}, {"layer", 1}, {"experts", 1}},
+                              {{"kind", "limit_k"}, {"layer", 1}, {"experts", 2}}};
+    EXPECT_NE(bench.failed("route.effect", twice).find("two limits are given for layer 1"), std::string::npos);
+    json gone = order;
+    gone["model"] = "checkpoint:1|A";
+    EXPECT_NE(bench.failed("route.effect", gone).find("no set of changes 'A' in this session"), std::string::npos);
     json nothing = order;
     nothing["interventions"] = json::array();
     EXPECT_NE(bench.failed("route.effect", nothing).find("nothing is changed"), std::string::npos);
@@ -510,7 +517,44 @@ TEST_F(NodeRouting, ACancelIsObeyedWithinASecondAlsoByAModelThatHangs) {
     // The model is there for the next one.
     const std::uint32_t third = start(bench, "route.start", {{"model", models()[0]}, {"text", kText}});
     finished(bench, third);
-    EXPECT_EQ(bench.ask("route.cancel", {{"run", 99}}).state, CommandResult::State::done);
+    bench.done("route.cancel", {{"run", third}});  // the wish is fulfilled already
+}
+
+TEST_F(NodeRouting, ARunOfAnotherKindIsNotCancelledForOneOfThisKind) {
+    Workbench bench(session);
+    const std::uint32_t reading = start(bench, "route.start", {{"model", models()[0]}, {"text", kText}});
+    finished(bench, reading);
+    const std::uint32_t answer = start(bench, "generate.start", question(models()[0]));
+    const auto refused = [&](const char* command, std::uint32_t run, const std::string& words) {
+        const std::string sentence = bench.failed(command, {{"run", run}});
+        EXPECT_NE(sentence.find(words), std::string::npos) << sentence;
+    };
+    for (int i = 0; i < 2; ++i) {  // while the answer may go on, and when it has ended
+        refused("route.cancel", answer, "is no reading");
+        refused("probe.cancel", answer, "is no probe run");
+        refused("generate.cancel", reading, "is no answer");
+        answered(bench, answer);
+    }
+    bench.done("generate.cancel", {{"run", answer}});
+    for (const char* command : {"route.cancel", "generate.cancel", "probe.cancel"}) {
+        refused(command, 99, "no run 99");
+    }
+}
+
+TEST_F(NodeRouting, APartOfATraceIsNotWrittenAsTheWhole) {
+    Workbench bench(session);
+    bench.wait("the node", [](const Snapshot& s) { return s.node.cores > 0; });
+    const auto command = bench.client().send("route.start", {{"model", models()[0]}, {"text", kText}});
+    const pid_t held = hold_next_model(bench);
+    const std::uint32_t run = bench.result_of(command).value.value("run", 0u);
+    const json order = {{"run", run}, {"path", (scratch / "t.csv").string()}, {"format", "csv"}};
+    EXPECT_NE(bench.failed("route.export", order).find("still goes on"), std::string::npos);
+    EXPECT_FALSE(fs::exists(scratch / "t.csv"));
+    kill(held, SIGCONT);
+    finished(bench, run);
+    const json written = bench.done("route.export", order);
+    EXPECT_EQ(written["lost"], 0);
+    EXPECT_EQ(written["damaged"], 0);
 }
 
 TEST_F(NodeRouting, OneThatANodeLeftIsInterrupted) {

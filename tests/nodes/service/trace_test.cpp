@@ -229,6 +229,37 @@ TEST_F(Traces, AsATableAndAsText) {
     EXPECT_EQ(run_node({"trace", from, "--out", csv, "--force", "--format", "csv"}).status, 0);
 }
 
+TEST_F(Traces, OnStandardOutputNothingElseIsWritten) {
+    const std::string from = columns("a.trace"), csv = (folder_ / "a.csv").string();
+    ASSERT_EQ(run_node({"trace", from, "--out", csv}).status, 0);
+    for (const char* out : {"-", "/dev/stdout"}) {
+        const Output output = run_node({"trace", from, "--out", out, "--format", "csv", "--json"});
+        EXPECT_EQ(output.status, 0) << output.error;
+        EXPECT_EQ(output.out, read_text(csv));
+    }
+    const Output unnamed = run_node({"trace", from, "--out", "-"});
+    EXPECT_EQ(unnamed.status, 1);
+    EXPECT_NE(unnamed.error.find("say --format"), std::string::npos) << unnamed.error;
+    write_text(folder_ / "answer.json", R"({"routed_experts": [[[1, 0]], [[0, 1]]]})");
+    const Arguments import{"import", (folder_ / "answer.json").string(), "--format", "vllm", "--out"};
+    Arguments here = import, there = import;
+    here.emplace_back("-");
+    there.push_back((folder_ / "i.jsonl").string());
+    const Output imported = run_node(here);
+    ASSERT_EQ(imported.status, 0) << imported.error;
+    ASSERT_EQ(run_node(there).status, 0);
+    EXPECT_EQ(imported.out, read_text(folder_ / "i.jsonl"));
+    // Where it can't be, that is said, and how a file of that name is meant.
+    for (const Arguments& arguments : {Arguments{"export", "--model", from, "--out", "-"},
+                                       Arguments{"export", "--model", from, "--format", "gguf", "--out", "-"},
+                                       Arguments{"experiment", "--session", "-"}}) {
+        const Output refused = run_node(arguments);
+        EXPECT_EQ(refused.status, 1);
+        EXPECT_NE(refused.error.find("./-"), std::string::npos) << refused.error;
+        EXPECT_FALSE(std::filesystem::exists("-"));
+    }
+}
+
 TEST_F(Traces, Import) {
     const std::string out = (folder_ / "m.trace").string();
     write_text(folder_ / "rank0.jsonl",

@@ -67,6 +67,14 @@ TEST(ControlSentence, SaysTheRankAndNoMore) {
     EXPECT_EQ(panels::control_sentence(english(), effect),
               "None of 2 random changes of equal size moved the predictions more (by KL). If this change were no more "
               "than one of them, that would happen in 1 of 3 cases.");
+    EXPECT_EQ(effect.asked, 0u) << "a session of before says nothing of it";
+    json fewer = effect_json();
+    fewer["controls_asked"] = 64;
+    EXPECT_TRUE(panels::control_sentence(english(), *panels::read_effect(fewer))
+                    .ends_with("more. These are 2 of the 64 controls that were asked for: there are no more different "
+                               "ones."));
+    fewer["controls_asked"] = 2;
+    EXPECT_TRUE(panels::control_sentence(english(), *panels::read_effect(fewer)).ends_with("predictions more."));
     effect.rank = 0;
     EXPECT_NE(panels::control_sentence(english(), effect).find("no random controls"), std::string::npos);
 }
