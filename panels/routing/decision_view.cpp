@@ -186,6 +186,9 @@ void DecisionView::draw_chosen(ui::Context& ctx, const LayerRow& row) {
                                                         {"rank", std::to_string(i + 1)},
                                                         {"weight", score_text(ctx.text, one.weight)}})
                         .c_str());
+                if (row.rounded) {
+                    ui::text_dim(ctx, ctx.text("decision.rounded"));
+                }
                 ImGui::EndTooltip();
             }
         }
@@ -219,7 +222,10 @@ void DecisionView::draw_layer_row(ui::Context& ctx, const history::RunRouting& r
         ui::text_dim(ctx, ui::elided(ctx.text("decision.by_token"), ImGui::GetContentRegionAvail().x));
         ui::tooltip(ctx.text("decision.by_token.help"));
     } else {
-        ImGui::TextUnformatted(score_text(ctx.text, row.margin).c_str());
+        ImGui::TextUnformatted(margin_text(ctx.text, row.margin, row.rounded).c_str());
+        if (row.rounded && is_known(row.margin)) {
+            ui::tooltip(ctx.text("decision.rounded"));
+        }
     }
     ImGui::TableNextColumn();
     ImGui::TextUnformatted(score_text(ctx.text, row.entropy).c_str());
@@ -270,10 +276,10 @@ void DecisionView::draw_summary(const ui::Context& ctx, const history::RunRoutin
     const auto add = [&](const std::string& part) { line += (line.empty() ? "" : " \u00b7 ") + part; };
     if (is_known(row.margin)) {
         add(detail_ && detail_->last_chosen >= 0 && detail_->first_left >= 0
-                ? ctx.text.format("decision.margin.between", {{"n", score_text(ctx.text, row.margin)},
+                ? ctx.text.format("decision.margin.between", {{"n", margin_text(ctx.text, row.margin, row.rounded)},
                                                               {"last", std::to_string(detail_->last_chosen)},
                                                               {"next", std::to_string(detail_->first_left)}})
-                : ctx.text.format("decision.margin.is", {{"n", score_text(ctx.text, row.margin)}}));
+                : ctx.text.format("decision.margin.is", {{"n", margin_text(ctx.text, row.margin, row.rounded)}}));
     }
     if (is_known(row.entropy)) {
         add(ctx.text.format("decision.entropy.is", {{"entropy", entropy_text(ctx.text, row.entropy, spec.experts)}}));

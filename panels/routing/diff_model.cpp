@@ -8,7 +8,7 @@
 
 #include "base/intervals.hpp"
 #include "panels/routing/structure_model.hpp"
-#include "panels/ui/text_tools.hpp"
+#include "panels/routing/token_pages.hpp"
 #include "routing/load_metrics.hpp"
 
 namespace moescope::panels {
@@ -184,7 +184,7 @@ std::shared_ptr<const Table> tokens_table(const std::vector<routing::FlippedToke
                       {"routing_diff.column.log_change", Unit::signed_number}};
     for (const routing::FlippedTokens::Token& token : tokens) {
         table->rows.push_back(
-            {visible_piece(token.piece), token.token < 0 ? kNoValue : static_cast<double>(token.token),
+            {shown_piece(token.piece, token.token), token.token < 0 ? kNoValue : static_cast<double>(token.token),
              static_cast<double>(token.number), static_cast<double>(token.document),
              static_cast<double>(token.position), token.flips.rate(), static_cast<double>(token.flips.slots),
              token.first, token.second, token.second - token.first});

@@ -64,6 +64,12 @@ std::string visible(std::string_view shown) {
     return out;
 }
 
+/// `log`: natural logarithm.
+std::string probability_text(const ui::Language& text, const char* key, float log) {
+    return text.format(key, {{"log", text.number(static_cast<double>(log), 4)},
+                             {"p", ui::percent_text(text, std::exp(static_cast<double>(log)))}});
+}
+
 }  // namespace
 
 void RoutingPanel::take_over(ui::Panel& before) {
@@ -697,6 +703,7 @@ void RoutingPanel::draw_tip(const ui::Context& ctx, const RunRouting& routing, s
                                .c_str());
     const DecisionCache::Place place = cache_.find(token);
     if (place.chunk != nullptr && colouring_.place < spec.routed_layers.size()) {
+        const bool rounded = place.chunk->is_rounded(place.at);
         const auto ids = place.chunk->ids.empty() ? std::span<const std::uint16_t>()
                                                   : place.chunk->ids_of(colouring_.place, place.at);
         const auto weights = place.chunk->weights_of(colouring_.place, place.at);
@@ -718,14 +725,17 @@ void RoutingPanel::draw_tip(const ui::Context& ctx, const RunRouting& routing, s
                                   : column[place.chunk->cell(colouring_.place, place.at)];
         };
         ui::text_dim(ctx, ctx.text.format("routing.tip.numbers",
-                                          {{"margin", score_text(ctx.text, value(place.chunk->margin))},
+                                          {{"margin", margin_text(ctx.text, value(place.chunk->margin), rounded)},
                                            {"entropy", score_text(ctx.text, value(place.chunk->entropy))}}));
+        if (rounded) {
+            ui::text_dim(ctx, ctx.text("decision.rounded"));
+        }
     }
     if (std::isfinite(text.own[at])) {
-        ui::text_dim(ctx,
-                     ctx.text.format("routing.tip.own",
-                                     {{"log", ctx.text.number(static_cast<double>(text.own[at]), 3)},
-                                      {"p", ctx.text.number(100 * std::exp(static_cast<double>(text.own[at])), 3)}}));
+        ui::text_dim(ctx, probability_text(ctx.text, "routing.tip.own", text.own[at]));
+    }
+    if (const float next = own_of(pages(), token + 1); std::isfinite(next)) {
+        ui::text_dim(ctx, probability_text(ctx.text, "routing.tip.next", next));
     }
     if (text.kinds[at] != TokenKind::text) {
         ui::text_dim(ctx, ctx.text(text.kinds[at] == TokenKind::bytes ? "routing.tip.bytes" : "routing.tip.control"));
@@ -814,10 +824,7 @@ void RoutingPanel::draw_token_line(ui::Context& ctx, const RunRouting& routing, 
                                                             {"all", ctx.text.number(routing.tokens)},
                                                             {"piece", visible(page.text_of(at))}});
     if (std::isfinite(page.own[at])) {
-        line += " \u00b7 " +
-                ctx.text.format("routing.tip.own",
-                                {{"log", ctx.text.number(static_cast<double>(page.own[at]), 3)},
-                                 {"p", ctx.text.number(100 * std::exp(static_cast<double>(page.own[at])), 3)}});
+        line += " \u00b7 " + probability_text(ctx.text, "routing.tip.own", page.own[at]);
     }
     ui::text_elided(line, ImGui::GetContentRegionAvail().x);
 }
