@@ -120,7 +120,7 @@ DiffShown::Part margins_part(const Comparison& comparison) {
         if (bin.decisions == 0) {
             continue;
         }
-        add_bar(*chart, fmt::format("{:.2g}", bin.from), bin.flips);
+        add_bar(*chart, short_number(bin.from), bin.flips);
         table->rows.push_back({bin.from, std::isfinite(bin.to) ? bin.to : kNoValue, static_cast<double>(bin.decisions),
                                Estimate(base::wilson(bin.changed, bin.decisions)), rate_of(bin.flips),
                                static_cast<double>(bin.flips.slots)});
