@@ -98,6 +98,13 @@ ImFont* Fonts::add(Bytes& text, const char* name) {
     ImFontConfig icons = config(true);
     icons.GlyphOffset = {0, 1};
     atlas->AddFontFromMemoryTTF(icon_bytes_.data(), static_cast<int>(icon_bytes_.size()), kSize * 0.85f, &icons);
+    // A character that no font has (an emoji) is one empty box; U+FFFD is for bytes that are no character.
+    for (const ImWchar box : {ImWchar{0x2B1A}, ImWchar{0x25A1}}) {
+        if (font->IsGlyphInFont(box)) {
+            font->FallbackChar = box;
+            break;
+        }
+    }
     return font;
 }
 

@@ -45,4 +45,12 @@ Interval of_mean(std::span<const double> values) {
     return {mean, mean - half, mean + half};
 }
 
+Interval of_positive_mean(std::span<const double> values) {
+    Interval interval = of_mean(values);
+    if (interval.low < 0) {
+        interval.low = 0;
+    }
+    return interval;
+}
+
 }  // namespace moescope::base

@@ -20,5 +20,7 @@ Interval wilson_of_rate(double rate, double n);
 
 /// Student's 95 % interval of a mean over independent values. With one value {it, NaN, NaN}, with none all are NaN.
 Interval of_mean(std::span<const double> values);
+/// The same of what can't be below 0, such as divergences: Student's interval is symmetric and would go there.
+Interval of_positive_mean(std::span<const double> values);
 
 }  // namespace moescope::base

@@ -45,6 +45,9 @@ struct Chunk {
     std::vector<std::uint16_t> ids;
     std::vector<float> weights;
     std::vector<LoadSample> loads;  ///< beside the tokens or without any
+    /// [T] 1: weights, margin and entropy of the token are rounded, as a packed trace keeps them (number_codes.hpp);
+    /// empty: none are.
+    std::vector<std::uint8_t> rounded;
 
     Shape shape;
     std::size_t tokens = 0;  ///< T
@@ -59,6 +62,7 @@ struct Chunk {
         return weights.empty() ? std::span<const float>()
                                : std::span(weights.data() + cell(layer, at) * shape.per_token, chosen[cell(layer, at)]);
     }
+    bool is_rounded(std::size_t at) const { return at < rounded.size() && rounded[at] != 0; }
     std::string_view piece_of(std::size_t at) const {
         return at < piece.size() ? std::string_view(pieces[piece[at]]) : std::string_view();
     }

@@ -535,7 +535,7 @@ bool ChunkDecoder::take_loads(std::span<const std::byte> raw) {
     return reader.good();
 }
 
-std::shared_ptr<const Chunk> ChunkDecoder::finish(unsigned wanted) {
+std::shared_ptr<Chunk> ChunkDecoder::finish(unsigned wanted) {
     if (chunk_->tokens > 0 && (((wanted & kTokens) != 0 && (chunk_->token.empty() || chunk_->pieces.empty())) ||
                                ((wanted & kIds) != 0 && chunk_->ids.empty()))) {
         return nullptr;
@@ -547,6 +547,9 @@ std::shared_ptr<const Chunk> ChunkDecoder::finish(unsigned wanted) {
     if (!inside(chunk_->piece, chunk_->pieces) || !inside(chunk_->language, chunk_->names) ||
         !inside(chunk_->group, chunk_->names)) {
         return nullptr;
+    }
+    if (!chunk_->weights.empty() || !chunk_->margin.empty() || !chunk_->entropy.empty()) {
+        chunk_->rounded.assign(chunk_->tokens, 1);
     }
     return chunk_;
 }

@@ -50,7 +50,7 @@ class ChunkDecoder {
     ChunkDecoder(const ChunkHeader& header, const Shape& shape);
     bool take(const PartEntry& part, std::span<const std::byte> packed);
     /// Null when a part is missing without which there is nothing to show.
-    std::shared_ptr<const Chunk> finish(unsigned wanted);
+    std::shared_ptr<Chunk> finish(unsigned wanted);
 
  private:
     bool take_tokens(std::span<const std::byte> raw);

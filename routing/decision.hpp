@@ -17,6 +17,11 @@ namespace moescope::routing {
 /// may have.
 inline constexpr std::size_t kLongestPiece = 4096, kLongestName = 4096;
 
+/// How a token without a text of its own is shown to people, wherever it is: "‹2›"; `id` below 0: not known.
+inline std::string name_of_empty(std::int32_t id) {
+    return "\u2039" + (id >= 0 ? std::to_string(id) : std::string("?")) + "\u203a";
+}
+
 /// Where the ids of a trace come from.
 enum class Source {
     executed,    ///< taken from the computation that made the logits

@@ -7,6 +7,7 @@
 // Zero is exact; what has no logarithm (negative, not finite) is kept as the float it is.
 // Margins: 16 steps an octave, 2.2 % at most: they are looked at by their size. Zero is exact.
 // Entropies: steps of 1/4096 nat.
+// Whoever shows or writes them as text prints no more digits than that gives.
 #pragma once
 
 #include <algorithm>
@@ -18,6 +19,7 @@
 namespace moescope::routing {
 
 inline constexpr int kWeightSteps = 64, kMarginSteps = 16, kEntropySteps = 4096;
+inline constexpr int kWeightDigits = 3, kMarginDigits = 2, kEntropyDigits = 4;  ///< significant ones
 
 inline constexpr std::int16_t kZeroWeight = std::numeric_limits<std::int16_t>::min();
 inline constexpr std::int16_t kRawWeight = kZeroWeight + 1;  ///< the float stands elsewhere

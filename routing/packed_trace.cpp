@@ -193,8 +193,51 @@ std::shared_ptr<const Chunk> PackedTrace::chunk(std::size_t number, unsigned wan
         }
         offset += part.packed;
     }
-    auto whole = decoder.finish(wanted);
-    return whole && possible(*whole, limits_) ? whole : nullptr;
+    const std::shared_ptr<Chunk> chunk = decoder.finish(wanted);
+    if (!chunk || !possible(*chunk, limits_)) {
+        return nullptr;
+    }
+    if (!chunk->rounded.empty()) {
+        put_exact(*chunk);
+    }
+    return chunk;
+}
+
+/// One decision has one set of numbers, whoever shows it: what was computed takes the place of what was rounded.
+void PackedTrace::put_exact(Chunk& chunk) const {
+    std::vector<Scores> known;
+    {
+        const std::lock_guard lock(mutex_);
+        const auto before = [](const Scores& entry, std::uint64_t wanted) { return entry.token < wanted; };
+        const auto first = std::lower_bound(scores_.begin(), scores_.end(), chunk.first, before);
+        known.assign(first, std::lower_bound(first, scores_.end(), chunk.first + chunk.tokens, before));
+    }
+    for (const Scores& entry : known) {
+        const std::optional<std::vector<LayerDecision>> layers = unpack_decisions(*entry.bytes, spec_);
+        const auto at = static_cast<std::size_t>(entry.token - chunk.first);
+        std::size_t decided = 0, replaced = 0;
+        for (std::size_t place = 0; place < shape_.layers; ++place) {
+            decided += chunk.chosen[chunk.cell(place, at)] > 0 ? 1 : 0;
+        }
+        for (const LayerDecision& layer : *layers) {  // checked when they came
+            const std::size_t cell = chunk.cell(static_cast<std::size_t>(routed_place(spec_, layer.layer)), at);
+            if (layer.ids.empty() || layer.ids.size() != chunk.chosen[cell]) {
+                continue;  // of another decision
+            }
+            if (!chunk.weights.empty() && layer.weights.size() == layer.ids.size()) {
+                std::copy(layer.weights.begin(), layer.weights.end(),
+                          chunk.weights.begin() + static_cast<std::ptrdiff_t>(cell * shape_.per_token));
+            }
+            if (!chunk.margin.empty()) {
+                chunk.margin[cell] = layer.margin;
+            }
+            if (!chunk.entropy.empty()) {
+                chunk.entropy[cell] = layer.entropy;
+            }
+            ++replaced;
+        }
+        chunk.rounded[at] = replaced == decided ? 0 : 1;
+    }
 }
 
 std::optional<std::vector<LayerDecision>> PackedTrace::scores(std::uint64_t token) const {

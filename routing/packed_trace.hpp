@@ -36,6 +36,8 @@ class PackedTrace final : public TraceSource {
 
     const RouterSpec& spec() const override { return spec_; }
     std::size_t chunks() const override;
+    /// Of a token whose scores are there, weights, margin and entropy are those that were computed; of the others they
+    /// are rounded (Chunk::rounded).
     std::shared_ptr<const Chunk> chunk(std::size_t number, unsigned wanted) const override;
     std::uint64_t tokens() const;  ///< so far
     std::uint64_t bytes() const;   ///< packed, scores included
@@ -56,6 +58,8 @@ class PackedTrace final : public TraceSource {
         std::uint64_t token = 0;
         Bytes bytes;
     };
+
+    void put_exact(Chunk& chunk) const;
 
     const RouterSpec spec_;
     const Shape shape_;

@@ -74,7 +74,7 @@ class Compared {
             log_probability.push_back((logits[next] - sum) - (before[next] - sum_before));
         }
     }
-    base::Interval mean_kl() const { return base::of_mean(kl); }
+    base::Interval mean_kl() const { return base::of_positive_mean(kl); }
     base::Interval mean_loss() const {
         std::vector<double> losses = log_probability;
         for (double& one : losses) {
@@ -183,7 +183,7 @@ void sum_up_controls(EffectResult& result) {
         kl.push_back(control.mean_kl);
         loss.push_back(control.mean_loss);
     }
-    result.control_kl = base::of_mean(kl);
+    result.control_kl = base::of_positive_mean(kl);
     result.control_loss = base::of_mean(loss);
     result.rank = kl.empty() ? 0 : 1 + static_cast<std::size_t>(std::count_if(kl.begin(), kl.end(), [&](double one) {
                                        return one > result.mean_kl.estimate;

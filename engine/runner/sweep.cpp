@@ -127,9 +127,9 @@ std::vector<ExpertEffect> summed_up(const std::vector<std::vector<Effect>>& effe
         ExpertEffect one;
         one.expert = static_cast<int>(e);
         one.tokens = uses[e];
-        one.kl = base::of_mean(kl);
+        one.kl = base::of_positive_mean(kl);
         one.loss = base::of_mean(loss);
-        one.control_kl = base::of_mean(control_kl);
+        one.control_kl = base::of_positive_mean(control_kl);
         one.control_loss = base::of_mean(control_loss);
         one.above_kl = base::of_mean(above_kl);
         one.above_loss = base::of_mean(above_loss);

@@ -1195,7 +1195,7 @@ void ComparePanel::draw_alternatives(ui::Context& ctx) {
                     ImGui::TableNextColumn();
                     ImGui::TextUnformatted(candidate.token < 0 ? "\u2013" : std::to_string(candidate.token).c_str());
                     ImGui::TableNextColumn();
-                    ImGui::TextUnformatted((ctx.text.number(100.0 * p, 3) + " %").c_str());
+                    ImGui::TextUnformatted(ui::percent_text(ctx.text, p).c_str());
                 }
                 ImGui::EndTable();
             }

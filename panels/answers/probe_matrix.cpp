@@ -5,13 +5,14 @@
 #include "panels/answers/probe.hpp"
 #include "panels/ui/table_fit.hpp"
 #include "panels/ui/text_layout.hpp"
+#include "panels/ui/units.hpp"
 #include "panels/ui/widgets.hpp"
 
 namespace moescope::panels {
 namespace {
 
 std::string percent(const ui::Context& ctx, double fraction) {
-    return ctx.text.number(100 * fraction, 2) + " %";
+    return ui::with_percent(ctx.text, ctx.text.number(100 * fraction, 2));
 }
 
 /// A difference of rates in percentage points with its sign.

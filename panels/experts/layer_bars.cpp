@@ -5,6 +5,7 @@
 
 #include "base/axis.hpp"
 #include "panels/ui/plot_tools.hpp"
+#include "panels/ui/units.hpp"
 
 namespace moescope::panels {
 namespace {
@@ -31,7 +32,7 @@ void draw_axis(const LoadView& view, const Axis& axis) {
         const float y = axis.y(percent / 100);
         ImGui::GetWindowDrawList()->AddLine({axis.area.min.x, y}, {axis.area.max.x, y},
                                             ImGui::GetColorU32(ctx.theme.grid));
-        draw_axis_label(ctx, axis.area, y, ctx.text.number(percent, 3) + " %");
+        draw_axis_label(ctx, axis.area, y, ui::with_percent(ctx.text, ctx.text.number(percent, 3)));
     }
 }
 

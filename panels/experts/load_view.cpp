@@ -6,6 +6,7 @@
 #include "panels/experts/expert_marks.hpp"
 #include "panels/routing/show_expert.hpp"
 #include "panels/ui/text_layout.hpp"
+#include "panels/ui/units.hpp"
 #include "panels/ui/widgets.hpp"
 
 namespace moescope::panels {
@@ -90,7 +91,7 @@ void draw_cell_tooltip(const LoadView& view, ExpertCell cell) {
     const ByLanguage count = model.count(at, expert), total = model.total(at);
     const CellValue shown = cell_value(model.mode, count, total);
     if (ImGui::BeginTable("cell", 2, ImGuiTableFlags_SizingFixedFit)) {
-        const auto percent = [&](double value) { return text.number(100 * value, 4) + " %"; };
+        const auto percent = [&](double value) { return ui::with_percent(text, text.number(100 * value, 4)); };
         if (model.is_difference()) {
             for (const std::size_t language : {0u, 1u}) {
                 const double share = total[language] > 0 ? count[language] / total[language] : 0;

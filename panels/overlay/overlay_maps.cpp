@@ -7,6 +7,7 @@
 #include "base/csv.hpp"
 #include "panels/ui/plot_parts.hpp"
 #include "panels/ui/text_layout.hpp"
+#include "panels/ui/units.hpp"
 #include "panels/ui/widgets.hpp"
 
 namespace moescope::panels {
@@ -233,8 +234,8 @@ void OverlayMaps::draw_tooltip(const Context& ctx, const std::vector<Shown>& sho
             }
             const CellValue cell = value_of(*one.model, hovering_->layer * one.model->experts() + hovering_->expert);
             ImGui::TableNextColumn();
-            ImGui::TextUnformatted(std::isnan(cell.value) ? "\u2013"
-                                                          : (text.number(100 * cell.value, 4) + " %").c_str());
+            ImGui::TextUnformatted(
+                std::isnan(cell.value) ? "\u2013" : ui::with_percent(text, text.number(100 * cell.value, 4)).c_str());
             ImGui::TableNextColumn();
             ui::text_dim(ctx, std::isnan(cell.value) || one.model->is_difference()
                                   ? std::string()

@@ -5,6 +5,7 @@
 
 #include "base/error.hpp"
 #include "base/json_fields.hpp"
+#include "panels/ui/units.hpp"
 
 namespace moescope::panels {
 namespace {
@@ -54,7 +55,7 @@ std::string agreement_share(const ui::Language& text, const routing::Agreement& 
     const double shown = tenths == 0
                              ? 100.0 * static_cast<double>(agreement.equal) / static_cast<double>(agreement.decisions)
                              : static_cast<double>(tenths) / 10;
-    return text.number(shown, 4) + " %";
+    return ui::with_percent(text, text.number(shown, 4));
 }
 
 std::string agreement_text(const ui::Language& text, const routing::Agreement& agreement) {

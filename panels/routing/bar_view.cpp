@@ -203,6 +203,10 @@ class Bars {
             stride *= 2;
         }
         const ImU32 ink = ImGui::GetColorU32(ctx_.theme.text_dim);
+        // What the numbers below are stands before them.
+        draw_.AddText({area_.min.x - 0.9f * ctx_.em - ImGui::CalcTextSize(picture_.x_name.c_str()).x,
+                       area_.max.y + 0.6f * ctx_.em},
+                      ink, picture_.x_name.c_str());
         const float mark = std::clamp(0.5f * wide_, 2.0f, 0.35f * ctx_.em);
         for (std::size_t at = 0; at < picture_.size(); ++at) {
             const float middle = left_of(at) + wide_ / 2;
@@ -230,7 +234,7 @@ class Bars {
 /// What the numbers beside the axis need.
 float axis_width(const ui::Context& ctx, const BarPicture& picture) {
     const BarRange range = range_of(picture);
-    float widest = 2 * ctx.em;
+    float widest = std::max(2 * ctx.em, ImGui::CalcTextSize(picture.x_name.c_str()).x + 0.6f * ctx.em);
     for (const double at : base::ticks(range.low, range.high, 5)) {
         widest = std::max(widest, ImGui::CalcTextSize(ctx.text.number(at, 3).c_str()).x);
     }

@@ -138,7 +138,8 @@ std::string change_text(const ui::Language& text, const Change& change) {
     }
     const std::string what =
         change.kind == Kind::bias    ? text.format("change.is.bias", {{"value", text.number(change.bias, 4)}})
-        : change.kind == Kind::limit ? text.format("change.is.limit_k", {{"n", std::to_string(change.experts)}})
+        : change.kind == Kind::limit ? text.format(change.experts == 1 ? "change.is.limit_k.one" : "change.is.limit_k",
+                                                   {{"n", std::to_string(change.experts)}})
                                      : std::string(text(std::string("change.is.") + change_kind_name(change.kind)));
     return text.format("change.one", {{"place", place_text(text, change)}, {"what", what}});
 }

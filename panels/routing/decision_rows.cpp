@@ -7,6 +7,7 @@
 #include <numeric>
 
 #include "base/text.hpp"
+#include "routing/number_codes.hpp"
 
 namespace moescope::panels {
 namespace {
@@ -22,9 +23,11 @@ int group_of(std::size_t expert, std::size_t experts, int groups) {
     return groups > 1 && width > 0 ? static_cast<int>(expert / width) : 0;
 }
 
-/// A number as a file has it; nothing for NaN.
-std::string field(float value) {
-    return std::isfinite(value) ? fmt::format("{}", value) : std::string();
+/// A number as a file has it; nothing for NaN. `digits`: significant ones of what is rounded; 0: all.
+std::string field(float value, int digits = 0) {
+    return !std::isfinite(value) ? std::string()
+           : digits > 0          ? fmt::format("{:.{}g}", value, digits)
+                                 : fmt::format("{}", value);
 }
 
 float value_in(const ExpertRow& row, ExpertColumn column) {
@@ -62,6 +65,7 @@ std::vector<LayerRow> layer_rows(const routing::RouterSpec& spec, const routing:
             row.known = chunk.chosen[cell] > 0;
             row.margin = at_or_none(chunk.margin, cell);
             row.entropy = at_or_none(chunk.entropy, cell);
+            row.rounded = chunk.is_rounded(at);
             if (!chunk.ids.empty()) {
                 const auto ids = chunk.ids_of(place, at);
                 const auto weights = chunk.weights_of(place, at);
@@ -74,6 +78,16 @@ std::vector<LayerRow> layer_rows(const routing::RouterSpec& spec, const routing:
                                          [&](const routing::LayerDecision& one) { return one.layer == row.layer; });
         if (detail != scores.end()) {
             row.groups_kept = spec.groups > 1 ? detail->groups_kept : std::vector<std::int32_t>();
+            if (row.rounded && !row.chosen.empty() && detail->ids.size() == row.chosen.size() &&
+                detail->weights.size() == row.chosen.size()) {
+                // A piece may have been unpacked before its scores came.
+                for (std::size_t rank = 0; rank < row.chosen.size(); ++rank) {
+                    row.chosen[rank] = {detail->ids[rank], detail->weights[rank]};
+                }
+                row.margin = detail->margin;
+                row.entropy = detail->entropy;
+                row.rounded = false;
+            }
         }
         rows.push_back(std::move(row));
     }
@@ -152,13 +166,19 @@ std::string score_text(const ui::Language& text, float value) {
     return text.number(static_cast<double>(value), 3);
 }
 
+std::string margin_text(const ui::Language& text, float value, bool rounded) {
+    return text.number(static_cast<double>(value), rounded ? routing::kMarginDigits : 3);
+}
+
 std::string decisions_csv(const std::vector<LayerRow>& rows) {
     std::string csv = "layer,rank,expert,weight,margin,entropy (nats)\r\n";
     for (const LayerRow& row : rows) {
+        const auto digits = [&](int some) { return row.rounded ? some : 0; };
         for (std::size_t rank = 0; rank < row.chosen.size(); ++rank) {
             fmt::format_to(std::back_inserter(csv), "{},{},{},{},{},{}\r\n", row.layer, rank + 1,
-                           row.chosen[rank].expert, field(row.chosen[rank].weight), field(row.margin),
-                           field(row.entropy));
+                           row.chosen[rank].expert, field(row.chosen[rank].weight, digits(routing::kWeightDigits)),
+                           field(row.margin, digits(routing::kMarginDigits)),
+                           field(row.entropy, digits(routing::kEntropyDigits)));
         }
     }
     return csv;

@@ -25,9 +25,11 @@ struct LayerRow {
     bool by_token = false;                  ///< a hash layer: the id of the token decides
     std::vector<ChosenExpert> chosen;       ///< best first
     float margin = 0, entropy = 0;          ///< NaN where not recorded
+    bool rounded = false;                   ///< weights, margin and entropy are (routing/number_codes.hpp)
     std::vector<std::int32_t> groups_kept;  ///< best first; empty where not recorded or with one group
 };
-/// All routed layers. `scores`: what was recorded beside the chunk, ascending; may be empty.
+/// All routed layers. `scores`: what was recorded beside the chunk, ascending; may be empty. Where they have the
+/// decision, its numbers are theirs: they are not rounded.
 std::vector<LayerRow> layer_rows(const routing::RouterSpec& spec, const routing::Chunk& chunk, std::size_t at,
                                  const std::vector<routing::LayerDecision>& scores);
 
@@ -64,8 +66,10 @@ std::vector<std::size_t> sorted_experts(const LayerDetail& detail, ExpertColumn 
 
 /// "0.61", "0.0021", a dash for NaN.
 std::string score_text(const ui::Language& text, float value);
+/// The same of a margin, with no more digits than it has.
+std::string margin_text(const ui::Language& text, float value, bool rounded);
 
-/// Comma-separated values: one row per layer and chosen expert.
+/// Comma-separated values: one row per layer and chosen expert. What is rounded has no more digits than that.
 std::string decisions_csv(const std::vector<LayerRow>& rows);
 /// One row per expert.
 std::string detail_csv(const LayerDetail& detail);

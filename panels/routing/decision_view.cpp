@@ -12,6 +12,7 @@
 #include "panels/routing/token_colours.hpp"
 #include "panels/routing/trace_head.hpp"
 #include "panels/ui/text_layout.hpp"
+#include "panels/ui/units.hpp"
 #include "panels/ui/view_parts.hpp"
 #include "panels/ui/widgets.hpp"
 
@@ -54,7 +55,7 @@ std::string entropy_text(const ui::Language& text, float entropy, int experts) {
     }
     return text.format("decision.entropy.of",
                        {{"n", score_text(text, entropy)},
-                        {"share", text.number(100 * static_cast<double>(entropy) / std::log(experts), 3)},
+                        {"share", ui::percent_text(text, static_cast<double>(entropy) / std::log(experts))},
                         {"experts", std::to_string(experts)}});
 }
 
@@ -186,6 +187,9 @@ void DecisionView::draw_chosen(ui::Context& ctx, const LayerRow& row) {
                                                         {"rank", std::to_string(i + 1)},
                                                         {"weight", score_text(ctx.text, one.weight)}})
                         .c_str());
+                if (row.rounded) {
+                    ui::text_dim(ctx, ctx.text("decision.rounded"));
+                }
                 ImGui::EndTooltip();
             }
         }
@@ -219,7 +223,10 @@ void DecisionView::draw_layer_row(ui::Context& ctx, const history::RunRouting& r
         ui::text_dim(ctx, ui::elided(ctx.text("decision.by_token"), ImGui::GetContentRegionAvail().x));
         ui::tooltip(ctx.text("decision.by_token.help"));
     } else {
-        ImGui::TextUnformatted(score_text(ctx.text, row.margin).c_str());
+        ImGui::TextUnformatted(margin_text(ctx.text, row.margin, row.rounded).c_str());
+        if (row.rounded && is_known(row.margin)) {
+            ui::tooltip(ctx.text("decision.rounded"));
+        }
     }
     ImGui::TableNextColumn();
     ImGui::TextUnformatted(score_text(ctx.text, row.entropy).c_str());
@@ -270,10 +277,10 @@ void DecisionView::draw_summary(const ui::Context& ctx, const history::RunRoutin
     const auto add = [&](const std::string& part) { line += (line.empty() ? "" : " \u00b7 ") + part; };
     if (is_known(row.margin)) {
         add(detail_ && detail_->last_chosen >= 0 && detail_->first_left >= 0
-                ? ctx.text.format("decision.margin.between", {{"n", score_text(ctx.text, row.margin)},
+                ? ctx.text.format("decision.margin.between", {{"n", margin_text(ctx.text, row.margin, row.rounded)},
                                                               {"last", std::to_string(detail_->last_chosen)},
                                                               {"next", std::to_string(detail_->first_left)}})
-                : ctx.text.format("decision.margin.is", {{"n", score_text(ctx.text, row.margin)}}));
+                : ctx.text.format("decision.margin.is", {{"n", margin_text(ctx.text, row.margin, row.rounded)}}));
     }
     if (is_known(row.entropy)) {
         add(ctx.text.format("decision.entropy.is", {{"entropy", entropy_text(ctx.text, row.entropy, spec.experts)}}));
@@ -410,7 +417,8 @@ void DecisionView::draw_expert_row(ui::Context& ctx, const ExpertRow& row, const
 }
 
 void DecisionView::draw_experts(ui::Context& ctx, ImVec2 size) {
-    std::vector<ExpertColumn> shown = {ExpertColumn::expert};
+    // What was chosen stands beside its number: the last columns may lie out of sight.
+    std::vector<ExpertColumn> shown = {ExpertColumn::expert, ExpertColumn::weight};
     if (detail_->has_logits) {
         shown.push_back(ExpertColumn::logit);
     }
@@ -421,21 +429,29 @@ void DecisionView::draw_experts(ui::Context& ctx, ImVec2 size) {
     if (!detail_->groups.empty()) {
         shown.push_back(ExpertColumn::group);
     }
-    shown.push_back(ExpertColumn::weight);
     std::vector<ui::TableColumn> columns;
+    float wide = ImGui::GetStyle().ScrollbarSize;
     for (const ExpertColumn column : shown) {
-        const float width = column == ExpertColumn::expert      ? 4.2f
-                            : column == ExpertColumn::selection ? 7.8f
-                            : column == ExpertColumn::weight    ? 7.4f
-                            : column == ExpertColumn::group     ? 6.2f
-                                                                : 5.6f;
+        const float width = column == ExpertColumn::expert      ? 3.6f
+                            : column == ExpertColumn::selection ? 5.2f
+                            : column == ExpertColumn::weight    ? 6.6f
+                            : column == ExpertColumn::group     ? 5.0f
+                                                                : 4.6f;
         columns.push_back({column_key(column), width, true, static_cast<ImGuiID>(column) + 1});
+        wide += width * ctx.em + 2 * ImGui::GetStyle().CellPadding.x + 1;
     }
-    // As wide as its numbers; in a narrow place it scrolls to the side.
-    if (!ui::begin_table(
-            ctx, "decision.experts", columns,
-            ImGuiTableFlags_ScrollY | ImGuiTableFlags_ScrollX | ImGuiTableFlags_Sortable | ImGuiTableFlags_SortTristate,
-            size)) {
+    // As wide as its numbers; in a narrow place it scrolls to the side. Without a height of its own it has all its
+    // rows, and what it stands in scrolls.
+    ImGuiTableFlags flags = ImGuiTableFlags_Sortable | ImGuiTableFlags_SortTristate;
+    flags |= wide > ImGui::GetContentRegionAvail().x ? ImGuiTableFlags_ScrollX : 0;
+    const bool whole = size.y <= 0;
+    if (whole) {
+        const float row = ImGui::GetTextLineHeight() + 2 * ImGui::GetStyle().CellPadding.y;
+        size.y = (static_cast<float>(order_.size()) + 1) * row + ImGui::GetStyle().ScrollbarSize + 4;
+    } else {
+        flags |= ImGuiTableFlags_ScrollY;
+    }
+    if (!ui::begin_table(ctx, whole ? "decision.experts.whole" : "decision.experts", columns, flags, size)) {
         return;
     }
     if (ImGuiTableSortSpecs* specs = ImGui::TableGetSortSpecs(); specs != nullptr && specs->SpecsDirty) {
@@ -459,7 +475,7 @@ void DecisionView::draw_experts(ui::Context& ctx, ImVec2 size) {
 bool DecisionView::draw_detail(ui::Context& ctx, const history::RunRouting& routing, const ReadAgain& again,
                                ImVec2 size) {
     bool wanted = false;
-    if (!ImGui::BeginChild("###decision.detail", size)) {
+    if (!ImGui::BeginChild("###decision.detail", size, size.y <= 0 ? ImGuiChildFlags_AutoResizeY : 0)) {
         ImGui::EndChild();
         return false;
     }
@@ -485,7 +501,9 @@ bool DecisionView::draw_detail(ui::Context& ctx, const history::RunRouting& rout
     const float room = ImGui::GetContentRegionAvail().y;
     const float picture = std::clamp(0.5f * room, 9 * ctx.em, 16 * ctx.em);
     draw_picture(ctx, {0, picture});
-    draw_experts(ctx, {0, std::max(8 * ctx.em, ImGui::GetContentRegionAvail().y)});
+    // One thing scrolls: the table where there is room for some of its rows, else all that it stands in.
+    const float left = ImGui::GetContentRegionAvail().y;
+    draw_experts(ctx, {0, size.y > 0 && left >= 9 * ctx.em ? left : 0});
     ImGui::EndChild();
     return wanted;
 }
@@ -539,8 +557,7 @@ bool DecisionView::draw(ui::Context& ctx, const history::RunRouting& routing, st
             const float rows = (static_cast<float>(std::max<std::size_t>(1, rows_.size())) + 1.6f) *
                                (ImGui::GetTextLineHeightWithSpacing() + 4);
             draw_layers(ctx, routing, {0, std::min(rows, std::max(7 * ctx.em, 0.4f * room.y))});
-            wanted = draw_detail(ctx, routing, again,
-                                 {0, std::max(detail_ ? 22 * ctx.em : 7 * ctx.em, ImGui::GetContentRegionAvail().y)});
+            wanted = draw_detail(ctx, routing, again, {0, 0});
         }
         if (ImGui::IsWindowHovered(ImGuiHoveredFlags_ChildWindows) && ImGui::IsMouseReleased(ImGuiMouseButton_Right) &&
             !open_menu_ && !ImGui::IsPopupOpen("###decision.menu")) {

@@ -8,7 +8,7 @@
 
 #include "base/intervals.hpp"
 #include "panels/routing/structure_model.hpp"
-#include "panels/ui/text_tools.hpp"
+#include "panels/routing/token_pages.hpp"
 #include "routing/load_metrics.hpp"
 
 namespace moescope::panels {
@@ -120,7 +120,7 @@ DiffShown::Part margins_part(const Comparison& comparison) {
         if (bin.decisions == 0) {
             continue;
         }
-        add_bar(*chart, fmt::format("{:.2g}", bin.from), bin.flips);
+        add_bar(*chart, short_number(bin.from), bin.flips);
         table->rows.push_back({bin.from, std::isfinite(bin.to) ? bin.to : kNoValue, static_cast<double>(bin.decisions),
                                Estimate(base::wilson(bin.changed, bin.decisions)), rate_of(bin.flips),
                                static_cast<double>(bin.flips.slots)});
@@ -184,7 +184,7 @@ std::shared_ptr<const Table> tokens_table(const std::vector<routing::FlippedToke
                       {"routing_diff.column.log_change", Unit::signed_number}};
     for (const routing::FlippedTokens::Token& token : tokens) {
         table->rows.push_back(
-            {visible_piece(token.piece), token.token < 0 ? kNoValue : static_cast<double>(token.token),
+            {shown_piece(token.piece, token.token), token.token < 0 ? kNoValue : static_cast<double>(token.token),
              static_cast<double>(token.number), static_cast<double>(token.document),
              static_cast<double>(token.position), token.flips.rate(), static_cast<double>(token.flips.slots),
              token.first, token.second, token.second - token.first});

@@ -25,6 +25,16 @@ Estimate estimate_in(const json& value, const char* key) {
     return {base::number_of(there, "mean"), base::number_of(there, "low"), base::number_of(there, "high")};
 }
 
+/// A divergence is never below 0, and neither is what its interval says of it: Student's is symmetric and would go
+/// there.
+Estimate divergence_in(const json& value, const char* key) {
+    Estimate estimate = estimate_in(value, key);
+    if (estimate.has_interval()) {
+        estimate.low = std::max(0.0, estimate.low);
+    }
+    return estimate;
+}
+
 std::vector<double> numbers_in(const json& value, const char* key) {
     std::vector<double> numbers;
     const json& there = base::member(value, key);
@@ -91,7 +101,7 @@ std::optional<EffectResult> read_effect(const json& result) {
     effect.set = base::text_of(result, "set");
     effect.kl = numbers_in(result, "kl");
     effect.log_probability = numbers_in(result, "log_probability");
-    effect.mean_kl = estimate_in(result, "mean_kl");
+    effect.mean_kl = divergence_in(result, "mean_kl");
     effect.mean_loss = estimate_in(result, "mean_loss");
     for (const json& one : base::member(result, "shift")) {
         effect.shift.push_back({base::integer_of(one, "layer", -1), base::number_of(one, "changed")});
@@ -101,7 +111,7 @@ std::optional<EffectResult> read_effect(const json& result) {
                                    estimate_in(one, "mean_loss").value});
     }
     effect.asked = static_cast<std::size_t>(base::count_of(result, "controls_asked"));
-    effect.control_kl = estimate_in(result, "control_kl");
+    effect.control_kl = divergence_in(result, "control_kl");
     effect.control_loss = estimate_in(result, "control_loss");
     const json& above = base::member(result, "above");
     effect.rank = static_cast<std::size_t>(base::count_of(above, "rank"));
@@ -169,7 +179,7 @@ std::optional<SweepResult> read_sweep(const json& result) {
     sweep.loss = estimate_in(result, "loss");
     for (const json& one : base::member(result, "experts")) {
         sweep.experts.push_back({base::integer_of(one, "expert", -1), base::count_of(one, "tokens"),
-                                 estimate_in(one, "kl"), estimate_in(one, "loss"), estimate_in(one, "control_kl"),
+                                 divergence_in(one, "kl"), estimate_in(one, "loss"), divergence_in(one, "control_kl"),
                                  estimate_in(one, "control_loss"), estimate_in(one, "above_kl"),
                                  estimate_in(one, "above_loss")});
     }

@@ -7,7 +7,7 @@
 #include <numeric>
 
 #include "base/intervals.hpp"
-#include "panels/ui/text_tools.hpp"
+#include "panels/routing/token_pages.hpp"
 
 namespace moescope::panels {
 
@@ -253,7 +253,7 @@ ExpertTokensShown expert_tokens(const routing::Vocabulary& figure, const ExpertP
     table->columns = {{"expert.column.piece", Unit::text}, {"expert.column.token", Unit::place}};
     add_share_columns(*table);
     for (const routing::Vocabulary::TokenShare& token : figure.top(expert.expert, least, most)) {
-        Table::Row row{visible_piece(token.piece), static_cast<double>(token.token)};
+        Table::Row row{shown_piece(token.piece, token.token), static_cast<double>(token.token)};
         add_share_cells(row, token.count, token.of, token.share, token.baseline);
         table->rows.push_back(std::move(row));
     }

@@ -49,6 +49,11 @@ struct FlowLayout {
     double drawn = 0;               ///< share of all pairs that the strips hold
     double threshold = 0;           ///< share of the weakest of them
 };
+/// The share beside the bands drawn, where there is any to speak of: what is below 0.05 % is left of rounding, or too
+/// little to be seen.
+inline std::optional<double> rest_besides(double drawn) {
+    return 1 - drawn < 0.0005 ? std::nullopt : std::optional(1 - drawn);
+}
 /// The `most` strongest bands. At a node they stand in the order of the experts at their other end, so that they cross
 /// no more than they must; the rest is below them.
 FlowLayout lay_out(const Flow& flow, std::size_t most);

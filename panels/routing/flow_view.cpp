@@ -156,7 +156,9 @@ void FlowView::draw_tooltip(const ui::Context& ctx, const FlowSpec& spec, const 
         if (ImGui::BeginTable("values", 2, ImGuiTableFlags_SizingFixedFit)) {
             row("structure.column.share_of_pairs", percent(share));
             row("structure.flow.drawn", percent(drawn));
-            row("structure.flow.rest", percent(1 - drawn));
+            if (const std::optional<double> rest = rest_besides(drawn)) {
+                row("structure.flow.rest", percent(*rest));
+            }
             ImGui::EndTable();
         }
     }

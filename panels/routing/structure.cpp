@@ -342,11 +342,12 @@ void StructurePanel::draw_together(const View& view) {
 void StructurePanel::draw_flow_sentence(const View& view, const Flow& flow) const {
     const FlowLayout layout = lay_out(flow, kBands[bands_]);
     const auto percent = [&](double share) { return value_text(view.ctx.text, share, Unit::percent); };
-    ui::text_wrapped(view.ctx.text.format("structure.flow.sentence",
+    const std::optional<double> rest = rest_besides(layout.drawn);
+    ui::text_wrapped(view.ctx.text.format(rest ? "structure.flow.sentence" : "structure.flow.sentence.all",
                                           {{"n", view.ctx.text.number(std::uint64_t{layout.strips.size()})},
                                            {"threshold", percent(layout.threshold)},
                                            {"drawn", percent(layout.drawn)},
-                                           {"rest", percent(std::max(0.0, 1 - layout.drawn))}}),
+                                           {"rest", percent(rest.value_or(0))}}),
                      view.ctx.theme.text_dim);
     ui::tooltip(view.ctx.text("structure.flow.help"));
 }
@@ -678,7 +679,7 @@ void StructurePanel::draw_differences(const View& view) {
     }
     const auto by = static_cast<routing::GroupLoad::By>(by_);
     const routing::GroupLoad* figure = by_ == by_before ? differences_.figure() : nullptr;
-    if (figure != nullptr && !figure->groups().empty()) {
+    if (figure != nullptr && knows_groups(*figure)) {
         choose_groups(view, *figure);
     }
     const bool chosen = groups_.has_value() && groups_of_ == view.run.routing->trace;
@@ -693,6 +694,10 @@ void StructurePanel::draw_differences(const View& view) {
     draw_progress(ctx, differences_.progress());
     const std::shared_ptr<const DifferenceShown> shown = differences_.shown();
     if (!shown || !shown->map) {
+        return;
+    }
+    if (const routing::GroupLoad* now = differences_.figure(); now != nullptr && !knows_groups(*now)) {
+        ui::text_wrapped(ctx.text("expert.texts.unknown"), ctx.theme.text_dim);
         return;
     }
     const char* prefix = by_ == 0 ? "structure.language." : "structure.group.";

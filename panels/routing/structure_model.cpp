@@ -5,6 +5,7 @@
 #include <fmt/format.h>
 #include <numeric>
 
+#include "base/axis.hpp"
 #include "base/intervals.hpp"
 #include "routing/load_metrics.hpp"
 
@@ -143,11 +144,39 @@ PairMapShown pair_map(const routing::CoActivation& pairs, std::size_t experts, s
 
 namespace {
 
+/// Round numbers of an axis: where they stand, in its own unit, and what they are called.
+using Ticks = std::vector<std::pair<double, std::string>>;
+
+Ticks plain_ticks(double low, double high) {
+    Ticks ticks;
+    for (const double at : base::ticks(low, high, 8)) {
+        ticks.emplace_back(at, fmt::format("{:.3g}", at));
+    }
+    return ticks;
+}
+
+/// Of logarithms to base 2: powers of ten; where there are too few of them, twice and five times as much too.
+Ticks power_ticks(double low, double high) {
+    constexpr int kFew = 3;
+    const double decades = (high - low) * std::log10(2.0);
+    Ticks ticks;
+    for (int power = static_cast<int>(std::floor(low * std::log10(2.0))); power <= high * std::log10(2.0); ++power) {
+        for (const double digit : {1.0, 2.0, 5.0}) {
+            const double value = digit * std::pow(10.0, power), at = std::log2(value);
+            if (at >= low && at <= high && (digit == 1 || decades < kFew)) {
+                ticks.emplace_back(at, short_number(value));
+            }
+        }
+    }
+    return ticks;
+}
+
 /// The bins of all layers from the first to the last one that holds anything: layers x bins.
 std::shared_ptr<const Map> density(const std::vector<const routing::Histogram*>& layers,
                                    const routing::RouterSpec& spec, const char* bin_key, std::size_t& first_bin,
                                    std::vector<std::string> (*names)(const routing::Histogram&, std::size_t,
-                                                                     std::size_t)) {
+                                                                     std::size_t),
+                                   Ticks (*ticks)(double, double)) {
     constexpr std::size_t kBins = routing::Histogram::kBins;
     std::size_t first = kBins, last = 0;
     for (const routing::Histogram* layer : layers) {
@@ -167,6 +196,10 @@ std::shared_ptr<const Map> density(const std::vector<const routing::Histogram*>&
     first_bin = first;
     Map map = empty_map(layer_names(spec), names(*layers.front(), first, last + 1));
     map.column_key = bin_key;
+    const double begin = layers.front()->edge(first), width = layers.front()->edge(1) - layers.front()->edge(0);
+    for (auto& [at, name] : ticks(begin, layers.front()->edge(last + 1))) {
+        map.column_ticks.emplace_back((at - begin) / width, std::move(name));
+    }
     for (std::size_t row = 0; row < layers.size(); ++row) {
         for (std::size_t bin = first; bin <= last && layers[row]->count() > 0; ++bin) {
             map.value[row * map.columns + bin - first] = static_cast<float>(
@@ -212,8 +245,8 @@ SpreadShown spread_map(const SpreadFigure& figure, const routing::RouterSpec& sp
     }
     SpreadShown shown;
     std::size_t first_entropy = 0, first_margin = 0;
-    shown.entropy = density(entropies, spec, "structure.axis.entropy", first_entropy, plain_edges);
-    shown.margin = density(logarithms, spec, "structure.axis.margin", first_margin, power_edges);
+    shown.entropy = density(entropies, spec, "structure.axis.entropy", first_entropy, plain_edges, plain_ticks);
+    shown.margin = density(logarithms, spec, "structure.axis.margin", first_margin, power_edges, power_ticks);
     auto table = std::make_shared<Table>();
     table->columns = {{"structure.column.layer", Unit::place},
                       {"structure.column.entropy_mean"},
@@ -332,6 +365,11 @@ GroupChoice default_groups(const routing::GroupLoad& load) {
     std::stable_sort(order.begin(), order.end(),
                      [&](std::size_t a, std::size_t b) { return load.tokens(a, 0) > load.tokens(b, 0); });
     return {count > 0 ? order[0] : 0, count > 1 ? order[1] : kAllTexts};
+}
+
+bool knows_groups(const routing::GroupLoad& load) {
+    return std::any_of(load.groups().begin(), load.groups().end(),
+                       [](const std::string& name) { return !name.empty(); });
 }
 
 SaturationShown saturation(std::vector<SaturationPoint> points, std::uint64_t last_step,

@@ -84,6 +84,8 @@ struct GroupChoice {
     std::size_t first = 0, second = kAllTexts;
 };
 GroupChoice default_groups(const routing::GroupLoad& load);
+/// Whether the trace says of any of its texts which group they are of: else nothing can be compared.
+bool knows_groups(const routing::GroupLoad& load);
 
 /// One checkpoint of a training run, compared with the last one on the same text.
 struct SaturationPoint {

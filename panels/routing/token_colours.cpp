@@ -89,38 +89,44 @@ double tinted_value(const Colouring& colouring, const routing::Chunk& chunk, std
     return kNone;
 }
 
-double scale_of(const Colouring& colouring, const routing::Chunk& chunk) {
-    if (colouring.colour == TokenColour::entropy) {
-        return chunk.shape.experts > 1 ? std::log(static_cast<double>(chunk.shape.experts)) : 1;
+TintScale scale_of(TokenColour colour, std::vector<double> values) {
+    values.erase(std::remove_if(values.begin(), values.end(), [](double value) { return !std::isfinite(value); }),
+                 values.end());
+    if (values.empty()) {
+        return {};
     }
-    double largest = 0, sum = 0;
-    std::size_t count = 0;
-    for (std::size_t at = 0; at < chunk.tokens; ++at) {
-        const double value = tinted_value(colouring, chunk, at, static_cast<float>(kNone));
-        if (std::isfinite(value)) {
-            largest = std::max(largest, value);
+    if (colour == TokenColour::margin) {
+        double sum = 0;
+        for (const double value : values) {
             sum += std::abs(value);
-            ++count;
         }
+        return {0, sum > 0 ? sum / static_cast<double>(values.size()) : 1};
     }
-    const double scale =
-        colouring.colour == TokenColour::margin && count > 0 ? sum / static_cast<double>(count) : largest;
-    return scale > 0 ? scale : 1;
+    if (colour == TokenColour::log_probability) {
+        std::transform(values.begin(), values.end(), values.begin(), [](double log) { return -log; });
+    }
+    std::sort(values.begin(), values.end());
+    const double last = static_cast<double>(values.size() - 1);
+    return {values[static_cast<std::size_t>(std::floor(0.05 * last))],
+            values[static_cast<std::size_t>(std::ceil(0.95 * last))]};
 }
 
 double strength(const Colouring& colouring, double value) {
     if (std::isnan(value)) {
         return kNone;
     }
-    const double share = colouring.scale > 0 ? std::clamp(value / colouring.scale, 0.0, 1.0) : 0.0;
+    const TintScale& scale = colouring.scale;
+    const auto place = [&](double at) {
+        return scale.high > scale.low ? std::clamp((at - scale.low) / (scale.high - scale.low), 0.0, 1.0) : 0.5;
+    };
     switch (colouring.colour) {
         case TokenColour::weight:
         case TokenColour::entropy:
-            return share;
+            return place(value);
         case TokenColour::margin:
-            return std::exp(-std::max(value, 0.0) / (colouring.scale > 0 ? colouring.scale : 1));
+            return std::exp(-std::max(value, 0.0) / (scale.high > 0 ? scale.high : 1));
         case TokenColour::log_probability:
-            return 1 - std::exp(std::min(value, 0.0));
+            return place(-value);
         case TokenColour::expert:
             break;
     }

@@ -8,6 +8,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "panels/ui/theme.hpp"
 #include "routing/chunk.hpp"
@@ -40,22 +41,28 @@ TokenLook look_of_strength(const ui::Theme& theme, double strength);
 /// The colour of an expert's mark beside its number.
 ImU32 expert_colour(const ui::Theme& theme, int expert);
 
+/// Between which values tints go from none to the strongest; see scale_of().
+struct TintScale {
+    double low = 0, high = 1;
+};
 /// What a colouring is made of: the layer and the rank that a person has chosen, and how values become tints.
 struct Colouring {
     TokenColour colour = TokenColour::expert;
     std::size_t place = 0;  ///< of the layer among the routed ones
     std::size_t rank = 0;
-    double scale = 1;  ///< see scale_of()
+    TintScale scale{};
     bool same_but_scale(const Colouring& other) const {
         return colour == other.colour && place == other.place && rank == other.rank;
     }
 };
-/// What tints are relative to, told by some tokens of the trace: of weights the largest, of margins the mean, of
-/// entropies log(experts). 1 where these say nothing.
-double scale_of(const Colouring& colouring, const routing::Chunk& chunk);
+/// What tints are relative to, told by the tokens that are shown: from the 5th to the 95th percentile of their weights,
+/// entropies or surprises (-log p), so that those that are shown can be told from each other; of margins 0 and their
+/// mean. Values that are not known are left out; 0 and 1 without any.
+TintScale scale_of(TokenColour colour, std::vector<double> values);
 /// The number that the tint is made of, NaN where it is not known; `own` is the token's own log-probability.
 double tinted_value(const Colouring& colouring, const routing::Chunk& chunk, std::size_t at, float own);
-/// 0 to 1: large weights, large entropies, small margins (as exp(-margin / scale)) and improbable tokens are strong.
+/// 0 to 1: large weights, large entropies, small margins (as exp(-margin / mean)) and improbable tokens are strong; 0.5
+/// where the ends of the scale are the same.
 double strength(const Colouring& colouring, double value);
 /// The expert of a rank; nothing where so many were not chosen.
 std::optional<int> expert_at(const routing::Chunk& chunk, std::size_t place, std::size_t at, std::size_t rank);

@@ -53,7 +53,7 @@ std::string name_at(const routing::Chunk& chunk, const std::vector<std::uint16_t
 
 TokenText token_text(std::string_view bytes, std::int32_t id) {
     if (bytes.empty()) {
-        return {"‹" + (id >= 0 ? std::to_string(id) : std::string("?")) + "›", TokenKind::control};
+        return {routing::name_of_empty(id), TokenKind::control};
     }
     TokenText made;
     if (base::first_invalid_utf8(bytes) < bytes.size()) {
@@ -69,6 +69,10 @@ TokenText token_text(std::string_view bytes, std::int32_t id) {
         made.text += c;
     }
     return made;
+}
+
+std::string shown_piece(std::string_view bytes, std::int32_t id) {
+    return bytes.empty() ? routing::name_of_empty(id) : visible_piece(bytes);
 }
 
 std::size_t TokenPage::token_at(std::uint32_t offset) const {
@@ -139,6 +143,11 @@ std::size_t page_holding(const std::vector<std::shared_ptr<const TokenPage>>& pa
     const TokenPage& page = **std::prev(behind);
     return token < page.first + page.tokens() ? static_cast<std::size_t>(std::prev(behind) - pages.begin())
                                               : pages.size();
+}
+
+float own_of(const std::vector<std::shared_ptr<const TokenPage>>& pages, std::uint64_t token) {
+    const std::size_t page = page_holding(pages, token);
+    return page < pages.size() ? pages[page]->own[static_cast<std::size_t>(token - pages[page]->first)] : kNone;
 }
 
 std::optional<std::uint64_t> answer_begin(const std::vector<std::int32_t>& trace,

@@ -27,6 +27,9 @@ struct TokenText {
 /// `id` stands for a token without a text.
 TokenText token_text(std::string_view bytes, std::int32_t id);
 
+/// The text of a token as a name in a table, on one line.
+std::string shown_piece(std::string_view bytes, std::int32_t id);
+
 struct TokenPage {
     std::uint64_t first = 0;  ///< number of its first token in the trace
     std::uint32_t document = 0;
@@ -75,6 +78,10 @@ class TokenPages {
 
 /// The page that holds a token; pages.size() when none does.
 std::size_t page_holding(const std::vector<std::shared_ptr<const TokenPage>>& pages, std::uint64_t token);
+
+/// The log-probability of a token itself; NaN where it is not known. It is what the token before it says of the next
+/// one.
+float own_of(const std::vector<std::shared_ptr<const TokenPage>>& pages, std::uint64_t token);
 
 /// The number of the first answer token in a trace of prompt and answer whose tokens are `trace`, told by the tokens of
 /// the answer so far; either may be ahead of the other. Nothing while that can't be told.

@@ -324,4 +324,24 @@ TokenTextView::Result TokenTextView::draw(ui::Context& ctx, const char* id, ImVe
     return result;
 }
 
+void draw_colour_bar(const ui::Context& ctx, const std::string& low, const std::string& high,
+                     const std::function<ImU32(double)>& colour) {
+    const float bar = 5 * ctx.em, gap = 0.4f * ctx.em, line = ImGui::GetTextLineHeight();
+    const float before = ImGui::CalcTextSize(low.c_str()).x + gap,
+                width = before + bar + gap + ImGui::CalcTextSize(high.c_str()).x;
+    ui::flow(width);
+    const ImVec2 at = ImGui::GetCursorScreenPos();
+    const float x = at.x + before, y = at.y + (ImGui::GetFrameHeight() - line) / 2;
+    ImDrawList& draw = *ImGui::GetWindowDrawList();
+    const ImU32 ink = ImGui::GetColorU32(ctx.theme.text_dim);
+    draw.AddText({at.x, y}, ink, low.c_str());
+    constexpr int kSlices = 20;
+    for (int i = 0; i < kSlices; ++i) {
+        draw.AddRectFilled({x + bar * static_cast<float>(i) / kSlices, y},
+                           {x + bar * static_cast<float>(i + 1) / kSlices, y + line}, colour((i + 0.5) / kSlices));
+    }
+    draw.AddText({x + bar + gap, y}, ink, high.c_str());
+    ImGui::Dummy({width, ImGui::GetFrameHeight()});
+}
+
 }  // namespace moescope::panels

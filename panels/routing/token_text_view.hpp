@@ -76,4 +76,9 @@ class TokenTextView {
     bool fresh_ = true;
 };
 
+/// A bar of colours between what its two ends stand for, in the row where there is room. `colour`: of a place from 0 to
+/// 1, 0 for none.
+void draw_colour_bar(const ui::Context& ctx, const std::string& low, const std::string& high,
+                     const std::function<ImU32(double)>& colour);
+
 }  // namespace moescope::panels

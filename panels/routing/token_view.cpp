@@ -7,6 +7,7 @@
 #include <imgui_internal.h>
 
 #include "base/json_fields.hpp"
+#include "base/text.hpp"
 #include "base/utf8.hpp"
 #include "panels/node/library.hpp"
 #include "panels/node/tasks.hpp"
@@ -62,6 +63,12 @@ std::string visible(std::string_view shown) {
         out += c == ' ' ? "\u00b7" : c == '\n' ? "" : c == '\t' ? "\\t" : std::string(1, c);
     }
     return out;
+}
+
+/// `log`: natural logarithm.
+std::string probability_text(const ui::Language& text, const char* key, float log) {
+    return text.format(key, {{"log", text.number(static_cast<double>(log), 4)},
+                             {"p", ui::percent_text(text, std::exp(static_cast<double>(log)))}});
 }
 
 }  // namespace
@@ -150,7 +157,7 @@ void RoutingPanel::refresh(ui::Context& ctx, const RunRouting& routing) {
         answer_.reset();
         answer_looked_at_ = 0;
         sight_first_ = sight_last_ = 0;
-        scale_known_ = false;
+        scaled_with_ = 0;
         counts_.clear();
     }
     find_answer(ctx, routing, growing);
@@ -448,7 +455,7 @@ void RoutingPanel::draw(ui::Context& ctx) {
     } else {
         // In a small place both keep a size in which they can be read, and the panel scrolls.
         const bool any = ctx.selection.routing_token >= 0;
-        const float height = std::max(any ? 30 * ctx.em : 10 * ctx.em, room.y);
+        const float height = std::max(any ? 22 * ctx.em : 10 * ctx.em, room.y);
         const float above = any ? std::max(8 * ctx.em, 0.4f * height) : height - 2.5f * ctx.em;
         draw_text(ctx, *routing, {0, above});
         draw_decision(ctx, *routing, {0, std::max(2 * ctx.em, height - above - ImGui::GetStyle().ItemSpacing.y)});
@@ -571,7 +578,7 @@ void RoutingPanel::draw_colouring(ui::Context& ctx, const RunRouting& routing) {
     const Colouring now{colour_, place, static_cast<std::size_t>(rank_), colouring_.scale};
     if (!now.same_but_scale(colouring_)) {
         colouring_ = now;
-        scale_known_ = false;
+        scaled_with_ = 0;
     }
     draw_legend(ctx, routing);
 }
@@ -603,7 +610,9 @@ void RoutingPanel::draw_expert_legend(ui::Context& ctx) {
     for (const auto& [expert, count] : experts) {
         const std::string number = std::to_string(expert);
         const float width = ImGui::CalcTextSize(number.c_str()).x + 0.8f * ctx.em;
-        if (shown == kMostLegend || ImGui::GetItemRectMax().x + gap + width > right) {
+        const std::string more = fmt::format("+{}", experts.size() - shown - 1);
+        const float behind = shown + 1 < experts.size() ? gap + ImGui::CalcTextSize(more.c_str()).x : 0;
+        if (shown == kMostLegend || ImGui::GetItemRectMax().x + gap + width + behind > right) {
             break;
         }
         ImGui::SameLine(0, gap);
@@ -639,6 +648,23 @@ void RoutingPanel::draw_expert_legend(ui::Context& ctx) {
         }
         ++shown;
     }
+    if (shown == experts.size()) {
+        return;
+    }
+    ImGui::SameLine(0, gap);
+    ImGui::AlignTextToFramePadding();
+    ui::text_dim(ctx, fmt::format("+{}", experts.size() - shown));
+    if (ui::tooltip_due()) {
+        std::string rest;
+        for (std::size_t i = shown; i < std::min(experts.size(), shown + kMostLegend); ++i) {
+            base::append_to_list(
+                rest,
+                ctx.text.format("routing.legend.more", {{"expert", std::to_string(experts[i].first)},
+                                                        {"n", ctx.text.number(std::uint64_t{experts[i].second})}}),
+                ctx.text("common.semicolon"));
+        }
+        ui::tooltip(rest + (experts.size() > shown + kMostLegend ? "\u2026" : ""));
+    }
 }
 
 void RoutingPanel::draw_tint_legend(const ui::Context& ctx) const {
@@ -647,38 +673,24 @@ void RoutingPanel::draw_tint_legend(const ui::Context& ctx) const {
     switch (colour_) {
         case TokenColour::weight:
         case TokenColour::entropy:
-            weak = "0";
-            strong = text.number(colouring_.scale, 3) +
+            weak = text.number(colouring_.scale.low, 3);
+            strong = text.number(colouring_.scale.high, 3) +
                      (colour_ == TokenColour::entropy ? " " + std::string(text("routing.nats")) : std::string());
             break;
         case TokenColour::margin:
-            weak = text.format("routing.legend.far", {{"n", text.number(3 * colouring_.scale, 3)}});
+            weak = text.format("routing.legend.far", {{"n", text.number(3 * colouring_.scale.high, 2)}});
             strong = "0";
             break;
         case TokenColour::log_probability:
-            weak = text("routing.legend.likely");
-            strong = text("routing.legend.unlikely");
+            weak =
+                text.format("routing.legend.likely", {{"p", ui::percent_text(text, std::exp(-colouring_.scale.low))}});
+            strong = text.format("routing.legend.unlikely",
+                                 {{"p", ui::percent_text(text, std::exp(-colouring_.scale.high))}});
             break;
         case TokenColour::expert:
             return;
     }
-    const float bar = 5 * ctx.em, gap = 0.4f * ctx.em, line = ImGui::GetTextLineHeight();
-    const float width = ImGui::CalcTextSize(weak.c_str()).x + ImGui::CalcTextSize(strong.c_str()).x + bar + 2 * gap;
-    ui::flow(width);
-    const ImVec2 at = ImGui::GetCursorScreenPos();
-    const float y = at.y + (ImGui::GetFrameHeight() - line) / 2;
-    ImDrawList& draw = *ImGui::GetWindowDrawList();
-    const ImU32 ink = ImGui::GetColorU32(ctx.theme.text_dim);
-    draw.AddText({at.x, y}, ink, weak.c_str());
-    float x = at.x + ImGui::CalcTextSize(weak.c_str()).x + gap;
-    constexpr int kSlices = 20;
-    for (int i = 0; i < kSlices; ++i) {
-        const TokenLook look = look_of_strength(ctx.theme, (i + 0.5) / kSlices);
-        draw.AddRectFilled({x + bar * static_cast<float>(i) / kSlices, y},
-                           {x + bar * static_cast<float>(i + 1) / kSlices, y + line}, look.ground);
-    }
-    draw.AddText({x + bar + gap, y}, ink, strong.c_str());
-    ImGui::Dummy({width, ImGui::GetFrameHeight()});
+    draw_colour_bar(ctx, weak, strong, [&](double place) { return look_of_strength(ctx.theme, place).ground; });
     ui::tooltip(text(std::string("routing.colour.") + token_colour_name(colour_) + ".help"));
 }
 
@@ -697,6 +709,7 @@ void RoutingPanel::draw_tip(const ui::Context& ctx, const RunRouting& routing, s
                                .c_str());
     const DecisionCache::Place place = cache_.find(token);
     if (place.chunk != nullptr && colouring_.place < spec.routed_layers.size()) {
+        const bool rounded = place.chunk->is_rounded(place.at);
         const auto ids = place.chunk->ids.empty() ? std::span<const std::uint16_t>()
                                                   : place.chunk->ids_of(colouring_.place, place.at);
         const auto weights = place.chunk->weights_of(colouring_.place, place.at);
@@ -718,14 +731,17 @@ void RoutingPanel::draw_tip(const ui::Context& ctx, const RunRouting& routing, s
                                   : column[place.chunk->cell(colouring_.place, place.at)];
         };
         ui::text_dim(ctx, ctx.text.format("routing.tip.numbers",
-                                          {{"margin", score_text(ctx.text, value(place.chunk->margin))},
+                                          {{"margin", margin_text(ctx.text, value(place.chunk->margin), rounded)},
                                            {"entropy", score_text(ctx.text, value(place.chunk->entropy))}}));
+        if (rounded) {
+            ui::text_dim(ctx, ctx.text("decision.rounded"));
+        }
     }
     if (std::isfinite(text.own[at])) {
-        ui::text_dim(ctx,
-                     ctx.text.format("routing.tip.own",
-                                     {{"log", ctx.text.number(static_cast<double>(text.own[at]), 3)},
-                                      {"p", ctx.text.number(100 * std::exp(static_cast<double>(text.own[at])), 3)}}));
+        ui::text_dim(ctx, probability_text(ctx.text, "routing.tip.own", text.own[at]));
+    }
+    if (const float next = own_of(pages(), token + 1); std::isfinite(next)) {
+        ui::text_dim(ctx, probability_text(ctx.text, "routing.tip.next", next));
     }
     if (text.kinds[at] != TokenKind::text) {
         ui::text_dim(ctx, ctx.text(text.kinds[at] == TokenKind::bytes ? "routing.tip.bytes" : "routing.tip.control"));
@@ -733,9 +749,31 @@ void RoutingPanel::draw_tip(const ui::Context& ctx, const RunRouting& routing, s
     ImGui::EndTooltip();
 }
 
+/// Tints are relative to the tokens in sight when they were first there; scrolling keeps the scale, and twice as many
+/// tokens (a trace that grows) make another.
+void RoutingPanel::update_scale(ui::Context& ctx) {
+    if (colour_ == TokenColour::expert || sight_last_ - sight_first_ <= 2 * scaled_with_) {
+        return;
+    }
+    std::vector<double> values;
+    for (std::uint64_t token = sight_first_; token < sight_last_; ++token) {
+        const DecisionCache::Place place = cache_.find(token);
+        const double value = colour_ == TokenColour::log_probability ? static_cast<double>(own_of(pages(), token))
+                             : place.chunk != nullptr ? tinted_value(colouring_, *place.chunk, place.at, 0)
+                                                      : std::numeric_limits<double>::quiet_NaN();
+        if (std::isfinite(value)) {
+            values.push_back(value);
+        }
+    }
+    if (values.size() > 2 * scaled_with_) {
+        scaled_with_ = values.size();
+        colouring_.scale = scale_of(colour_, std::move(values));
+        ctx.draw_within(0);
+    }
+}
+
 void RoutingPanel::draw_text(ui::Context& ctx, const RunRouting& routing, ImVec2 size) {
     std::map<int, std::size_t> counts;
-    bool scaled = scale_known_;
     TokenTextView::Request request;
     request.pages = &pages();
     request.selected = ctx.selection.routing_token;
@@ -759,10 +797,6 @@ void RoutingPanel::draw_text(ui::Context& ctx, const RunRouting& routing, ImVec2
             ++counts[*expert];
             return look_of_expert(ctx.theme, *expert);
         }
-        if (!scaled) {
-            colouring_.scale = scale_of(colouring_, *place.chunk);
-            scaled = true;
-        }
         const double value = tinted_value(colouring_, *place.chunk, place.at, page.own[at]);
         return look_of_strength(ctx.theme, strength(colouring_, value));
     };
@@ -776,13 +810,13 @@ void RoutingPanel::draw_text(ui::Context& ctx, const RunRouting& routing, ImVec2
     text_min_ = corner;
     text_max_ = {corner.x + (size.x > 0 ? size.x : ImGui::GetContentRegionAvail().x), corner.y + size.y};
     const TokenTextView::Result shown = text_.draw(ctx, "###routing.text", size, request);
-    scale_known_ = scaled;
     counts_ = std::move(counts);
     sight_first_ = shown.first;
     sight_last_ = shown.last;
     if (shown.last > shown.first) {
         cache_.want(ctx, trace_, shown.first, shown.last);
     }
+    update_scale(ctx);
     if (shown.clicked) {
         ctx.selection.routing_token = static_cast<std::int64_t>(*shown.clicked);
     }
@@ -814,10 +848,7 @@ void RoutingPanel::draw_token_line(ui::Context& ctx, const RunRouting& routing, 
                                                             {"all", ctx.text.number(routing.tokens)},
                                                             {"piece", visible(page.text_of(at))}});
     if (std::isfinite(page.own[at])) {
-        line += " \u00b7 " +
-                ctx.text.format("routing.tip.own",
-                                {{"log", ctx.text.number(static_cast<double>(page.own[at]), 3)},
-                                 {"p", ctx.text.number(100 * std::exp(static_cast<double>(page.own[at])), 3)}});
+        line += " \u00b7 " + probability_text(ctx.text, "routing.tip.own", page.own[at]);
     }
     ui::text_elided(line, ImGui::GetContentRegionAvail().x);
 }

@@ -45,6 +45,7 @@ class RoutingPanel final : public ui::Panel {
     void draw_expert_legend(ui::Context& ctx);
     void draw_tint_legend(const ui::Context& ctx) const;
     void draw_progress(ui::Context& ctx, const history::RunRouting& routing);
+    void update_scale(ui::Context& ctx);
     void draw_text(ui::Context& ctx, const history::RunRouting& routing, ImVec2 size);
     void draw_tip(const ui::Context& ctx, const history::RunRouting& routing, std::uint64_t token);
     void draw_decision(ui::Context& ctx, const history::RunRouting& routing, ImVec2 size);
@@ -73,12 +74,12 @@ class RoutingPanel final : public ui::Panel {
     DecisionView decision_;
     ReadForm form_;
     bool form_open_ = false, open_menu_ = false;
-    std::uint32_t form_over_ = 0;  ///< the run behind the open form
+    std::uint32_t form_over_ = 0;                     ///< the run behind the open form
     std::uint64_t sight_first_ = 0, sight_last_ = 0;  ///< tokens in the last frame
     TokenColour colour_ = TokenColour::expert;
     int rank_ = 0;
     Colouring colouring_;
-    bool scale_known_ = false;
+    std::size_t scaled_with_ = 0;              ///< values that the scale of the tints is made of; 0: there is none yet
     std::map<int, std::size_t> counts_;        ///< tokens in sight of each expert, in the last frame
     std::optional<nlohmann::json> read_next_;  ///< made in the background, to be sent in the next frame
     ImVec2 text_min_{}, text_max_{};

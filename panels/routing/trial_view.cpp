@@ -18,6 +18,7 @@
 #include "panels/ui/difference_text.hpp"
 #include "panels/ui/field_label.hpp"
 #include "panels/ui/figure_svg.hpp"
+#include "panels/ui/plot_parts.hpp"
 #include "panels/ui/question.hpp"
 #include "panels/ui/text_layout.hpp"
 #include "panels/ui/units.hpp"
@@ -435,8 +436,21 @@ void TrialView::draw_modes(ui::Context& ctx, const Trial& trial) {
                        : mode_ == Mode::log_probability ? "change.hint.log"
                        : mode_ == Mode::kl              ? "change.hint.kl"
                                                         : nullptr;
+    draw_scale(ctx);
     if (hint != nullptr) {
         ui::text_wrapped(ctx.text(hint), ctx.theme.text_dim);
+    }
+}
+
+/// What the colours of the tokens go to.
+void TrialView::draw_scale(const ui::Context& ctx) const {
+    const auto nats = [&](double value) { return ctx.text.format("effect.nats", {{"n", ctx.text.number(value, 2)}}); };
+    if (effect_ && mode_ == Mode::kl) {
+        draw_colour_bar(ctx, "0", nats(kl_scale_),
+                        [&](double place) { return look_of_strength(ctx.theme, place).ground; });
+    } else if (effect_ && mode_ == Mode::log_probability) {
+        draw_colour_bar(ctx, nats(-log_scale_), "+" + nats(log_scale_),
+                        [&](double place) { return half(ctx.theme.difference_color(1 - 2 * place)); });
     }
 }
 
@@ -782,6 +796,18 @@ void TrialView::draw_plot(ui::Context& ctx, ImVec2 size) {
         ImGui::SameLine(0, 0.6f * ctx.em);
     }
     ui::text_dim(ctx, ui::elided(unit, ImGui::GetContentRegionAvail().x));
+    const std::array<std::pair<const char*, std::size_t>, 2> lines = {{{"effect.kl", 1}, {"effect.log", 0}}};
+    for (const auto& [key, series] : lines) {
+        const std::string name = ctx.text(key);
+        const float stroke = 1.2f * ctx.em, width = stroke + 0.3f * ctx.em + ImGui::CalcTextSize(name.c_str()).x;
+        ui::flow(width);
+        const ImVec2 sign = ImGui::GetCursorScreenPos();
+        const float y = sign.y + ImGui::GetTextLineHeight() / 2;
+        ImDrawList& draw = *ImGui::GetWindowDrawList();
+        draw.AddLine({sign.x, y}, {sign.x + stroke, y}, ui::packed(ctx.theme.series_color(series)), ctx.em / 6);
+        draw.AddText({sign.x + stroke + 0.3f * ctx.em, sign.y}, ImGui::GetColorU32(ctx.theme.text_dim), name.c_str());
+        ImGui::Dummy({width, ImGui::GetTextLineHeight()});
+    }
     const auto n = static_cast<double>(plot_x_.size());
     const int pixels = std::max(1, static_cast<int>(ImGui::GetContentRegionAvail().x - 4 * ctx.em));
     if (pixels != plot_pixels_) {
@@ -806,6 +832,7 @@ void TrialView::draw_plot(ui::Context& ctx, ImVec2 size) {
         ImPlot::SetupAxis(ImAxis_Y1, nullptr, axis);
         ImPlot::SetupAxisLimits(ImAxis_Y1, range.min - room, range.max + room, ImPlotCond_Always);
         ImPlot::SetupFinish();
+        ui::draw_axis_name(ctx, ImPlot::GetPlotPos(), ImPlot::GetPlotSize(), ctx.text("effect.axis.token"));
         const auto line = [&](const char* id, const Points& points, const ImVec4& colour) {
             ImPlotSpec spec;
             spec.LineColor = colour;
@@ -953,6 +980,7 @@ void TrialView::draw_result(ui::Context& ctx) {
                           which)) {
             mode_ = which == 1 ? Mode::kl : Mode::log_probability;
         }
+        draw_scale(ctx);
         draw_tinted(ctx, {0, 11 * ctx.em});
     }
     draw_progress(ctx, trial);

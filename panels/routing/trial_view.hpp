@@ -72,6 +72,7 @@ class TrialView {
     void draw_buttons(ui::Context& ctx, const std::string& problem);
     void draw_choice(ui::Context& ctx);
     void draw_modes(ui::Context& ctx, const Trial& trial);
+    void draw_scale(const ui::Context& ctx) const;
     void draw_columns(ui::Context& ctx, const Trial& trial);
     void draw_column(ui::Context& ctx, const Trial& trial, bool changed, float width, float height);
     void draw_answer(ui::Context& ctx, const Trial& trial, bool changed);

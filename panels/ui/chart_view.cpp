@@ -228,7 +228,40 @@ ui::LineLook look_of(const ui::Context& ctx, const ChartSpec& spec, std::size_t 
     return {series_color(ctx.theme, spec, series), series % kMarkers};
 }
 
-/// Signs and names of the series that stand out.
+/// Of many thin lines the first and the last by their names, between them the colours from one to the other. `at` is
+/// where the legend goes on, in a row that ends at `right`.
+void draw_quiet_legend(const ui::Context& ctx, const ChartSpec& spec, float left, float right, ImVec2& at) {
+    std::vector<std::size_t> quiet;
+    for (std::size_t s = 0; s < spec.chart->series.size(); ++s) {
+        if (spec.chart->series[s].quiet) {
+            quiet.push_back(s);
+        }
+    }
+    if (quiet.empty()) {
+        return;
+    }
+    const std::string first = series_name(ctx.text, spec.chart->series[quiet.front()]),
+                      last = quiet.size() > 1 ? series_name(ctx.text, spec.chart->series[quiet.back()]) : std::string();
+    const float gap = 0.3f * ctx.em, bar = 3 * ctx.em, line = ImGui::GetTextLineHeight();
+    const float before = ImGui::CalcTextSize(first.c_str()).x + gap,
+                width = before + bar + gap + ImGui::CalcTextSize(last.c_str()).x;
+    if (at.x > left && at.x + width > right) {
+        at = {left, at.y + line};
+    }
+    ImDrawList& draw = *ImGui::GetWindowDrawList();
+    const ImU32 ink = ImGui::GetColorU32(ctx.theme.text_dim);
+    draw.AddText(at, ink, first.c_str());
+    const float slice = bar / static_cast<float>(quiet.size());
+    for (std::size_t i = 0; i < quiet.size(); ++i) {
+        const float x = at.x + before + static_cast<float>(i) * slice;
+        draw.AddRectFilled({x, at.y + 0.35f * line}, {x + slice, at.y + 0.65f * line},
+                           ImGui::GetColorU32(series_color(ctx.theme, spec, quiet[i])));
+    }
+    draw.AddText({at.x + before + bar + gap, at.y}, ink, last.c_str());
+    at.x += width + 0.8f * ctx.em;
+}
+
+/// Signs and names of the series that stand out, and which the others are.
 void draw_legend(const ui::Context& ctx, const ChartSpec& spec, float right) {
     const float sign = ui::look_sign_width(ctx) + 0.3f * ctx.em, line = ImGui::GetTextLineHeight(),
                 left = ImGui::GetCursorScreenPos().x;
@@ -248,12 +281,14 @@ void draw_legend(const ui::Context& ctx, const ChartSpec& spec, float right) {
         draw.AddText({x + sign, y}, ImGui::GetColorU32(ctx.theme.text_dim), name.c_str());
         x += width + 0.8f * ctx.em;
     }
+    ImVec2 at{x, y};
+    draw_quiet_legend(ctx, spec, left, right, at);
+    y = at.y;
     ImGui::Dummy({1, y - ImGui::GetCursorScreenPos().y + line});
 }
 
 bool wants_legend(const Chart& chart) {
-    return std::count_if(chart.series.begin(), chart.series.end(), [](const auto& series) { return !series.quiet; }) >
-           1;
+    return chart.series.size() > 1;
 }
 
 ChartWords words_of(const ui::Context& ctx, const ChartSpec& spec) {
@@ -330,6 +365,9 @@ ChartView::Hit ChartView::draw(ui::Context& ctx, const ChartSpec& spec, ImVec2 s
     for (const double at : ticks_of(range, room.y - line, ctx.em)) {
         left = std::max(left, ImGui::CalcTextSize(value_text(ctx.text, at, chart.unit).c_str()).x + 0.5f * ctx.em);
     }
+    // What the horizontal axis counts stands before its numbers.
+    const std::string x_name = *chart.x_key != '\0' ? ctx.text(chart.x_key) : "";
+    left = std::max(left, std::min(ImGui::CalcTextSize(x_name.c_str()).x + 0.9f * ctx.em, 0.25f * room.x));
     const Area area{{corner.x + left, corner.y + 0.3f * ctx.em},
                     {corner.x + room.x - 0.6f * ctx.em, corner.y + room.y - line - 0.3f * ctx.em}};
     if (!chart.x.empty() && area.width() >= 2 * ctx.em && area.height() >= ctx.em) {
@@ -362,6 +400,9 @@ ChartView::Hit ChartView::draw(ui::Context& ctx, const ChartSpec& spec, ImVec2 s
         } else {
             draw_numbers_below(plot);
         }
+        ImGui::GetWindowDrawList()->AddText({corner.x, area.max.y + 0.12f * ctx.em},
+                                            ImGui::GetColorU32(ctx.theme.text_dim),
+                                            ui::elided(x_name, left - 0.6f * ctx.em).c_str());
         if (hit.hovered) {
             draw_tooltip(plot, *hit.hovered, strong);
         }

@@ -188,6 +188,17 @@ std::vector<std::string> numbered(std::size_t count) {
     return names;
 }
 
+std::string short_number(double value) {
+    if (value == 0 || std::abs(value) >= 0.01) {
+        return fmt::format("{:.2g}", value);
+    }
+    std::string text = fmt::format("{:.0e}", value);  // "2e-03"
+    if (const std::size_t zero = text.find("e-0"); zero != std::string::npos) {
+        text.erase(zero + 2, 1);
+    }
+    return text;
+}
+
 double round_up(double value) {
     if (!(value > 0) || !std::isfinite(value)) {
         return 1;

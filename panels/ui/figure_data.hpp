@@ -106,6 +106,9 @@ struct Map {
     std::vector<float> value;         ///< [rows][columns], NaN: there is none
     std::vector<std::uint8_t> quiet;  ///< [rows][columns] or empty; 1: not to be told from chance
     std::vector<std::string> row_names, column_names;
+    /// Where columns are steps of one axis: round numbers with their places, 0 at the left edge of the first column;
+    /// empty: columns go by their names.
+    std::vector<std::pair<double, std::string>> column_ticks;
     const char *row_key = "", *column_key = "", *value_key = "";
     double lowest = 0, highest = 0;  ///< of the values; both 0 without any
 
@@ -118,6 +121,10 @@ std::string to_csv(const Map& map);
 
 /// "0", "1", ... below `count`.
 std::vector<std::string> numbered(std::size_t count);
+
+/// A number as a short label of an axis: two digits, from 0.01 on; what is smaller as one digit with its power of ten,
+/// "2e-3".
+std::string short_number(double value);
 
 /// The smallest of 1, 1.5, 2, 3, 5, 7 times a power of ten that is not below `value`; 1 for what is not above 0. Where
 /// the colours of a map end, so that they end at a number that can be said.

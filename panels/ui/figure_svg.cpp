@@ -148,7 +148,11 @@ void draw_names(std::string& out, const Map& map, const MapWords& words, const G
         out += svg::text(kLeft - 6, kTop + (static_cast<double>(row) + 0.5) * grid.height + 4, "end",
                          base::escape_html(map.row_names[row]));
     }
-    for (std::size_t column = 0; column < map.columns; column += grid.stride(grid.width, 30)) {
+    for (const auto& [place, name] : map.column_ticks) {
+        out += svg::text(kLeft + place * grid.width, bottom + 15, "middle", base::escape_html(name));
+    }
+    const std::size_t named = map.column_ticks.empty() ? map.columns : 0;
+    for (std::size_t column = 0; column < named; column += grid.stride(grid.width, 30)) {
         out += svg::text(kLeft + (static_cast<double>(column) + 0.5) * grid.width, bottom + 15, "middle",
                          base::escape_html(map.column_names[column]));
     }

@@ -3,6 +3,8 @@
 #include <cmath>
 #include <cstdint>
 
+#include "panels/ui/units.hpp"
+
 namespace moescope::panels {
 
 std::string value_text(const ui::Language& text, double value, Unit unit, int digits) {
@@ -19,9 +21,9 @@ std::string value_text(const ui::Language& text, double value, Unit unit, int di
         case Unit::place:
             return std::to_string(std::llround(value));
         case Unit::percent:
-            return text.number(100 * value, digits) + " %";
+            return ui::with_percent(text, text.number(100 * value, digits));
         case Unit::points:
-            return with_sign(text.number(100 * value, digits)) + " %";
+            return ui::with_percent(text, with_sign(text.number(100 * value, digits)));
         case Unit::times:
             return text.number(value, digits) + " \u00d7";
         case Unit::signed_number:

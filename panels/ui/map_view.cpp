@@ -64,6 +64,22 @@ float widest_name(const std::vector<std::string>& names) {
     return widest;
 }
 
+/// The numbers of an axis that is one, as many as fit.
+void draw_ticks_below(const ui::Context& ctx, const Map& map, const Area& area) {
+    ImDrawList& draw = *ImGui::GetWindowDrawList();
+    const ImU32 ink = ImGui::GetColorU32(ctx.theme.text_dim);
+    float free = -1e30f;
+    for (const auto& [place, name] : map.column_ticks) {
+        const float x = area.min.x + static_cast<float>(place / static_cast<double>(map.columns)) * area.width(),
+                    width = ImGui::CalcTextSize(name.c_str()).x;
+        draw.AddLine({x, area.max.y}, {x, area.max.y + 0.15f * ctx.em}, ink);
+        if (x - width / 2 > free) {
+            draw.AddText({x - width / 2, area.max.y + 0.15f * ctx.em}, ink, name.c_str());
+            free = x + width / 2 + 0.5f * ctx.em;
+        }
+    }
+}
+
 void draw_selection(const ui::Context& ctx, const MapSpec& spec, const Area& area) {
     ImDrawList& draw = *ImGui::GetWindowDrawList();
     const float w = area.width() / static_cast<float>(spec.map->columns),
@@ -133,7 +149,7 @@ MapView::Hit MapView::draw(ui::Context& ctx, const MapSpec& spec, ImVec2 size) {
     // Whole pixels: the picture is drawn pixel by pixel.
     const ImVec2 origin{std::floor(corner.x + left), std::floor(corner.y + 0.2f * ctx.em)};
     const int width = static_cast<int>(corner.x + room.x - right - origin.x),
-              height = static_cast<int>(corner.y + room.y - line - 0.3f * ctx.em - origin.y);
+              height = static_cast<int>(corner.y + room.y - 2 * line - 0.3f * ctx.em - origin.y);
     if (map.rows > 0 && map.columns > 0 && width >= static_cast<int>(ctx.em) && height >= static_cast<int>(ctx.em)) {
         const Area area{origin, {origin.x + static_cast<float>(width), origin.y + static_cast<float>(height)}};
         refresh(ctx, spec, width, height);
@@ -165,7 +181,17 @@ MapView::Hit MapView::draw(ui::Context& ctx, const MapSpec& spec, ImVec2 size) {
         draw_selection(ctx, spec, area);
         draw_names_left(
             ctx, area, map.rows, [&](std::size_t row) { return map.row_names[row]; }, spec.row.value_or(map.rows));
-        draw_names_below(ctx, area, map.columns, [&](std::size_t column) { return map.column_names[column]; });
+        if (map.column_ticks.empty()) {
+            draw_names_below(ctx, area, map.columns, [&](std::size_t column) { return map.column_names[column]; });
+        } else {
+            draw_ticks_below(ctx, map, area);
+        }
+        // What rows and columns are, below all.
+        const std::string axes =
+            ctx.text.format("figure.axes", {{"rows", ctx.text(map.row_key)}, {"columns", ctx.text(map.column_key)}});
+        ImGui::GetWindowDrawList()->AddText({area.min.x, area.max.y + line + 0.1f * ctx.em},
+                                            ImGui::GetColorU32(ctx.theme.text_dim),
+                                            ui::elided(axes, area.width() + right).c_str());
         draw_scale(ctx, spec, map_colors(ctx.theme, spec), ticks,
                    {{area.max.x + 0.6f * ctx.em, area.min.y}, {area.max.x + 1.2f * ctx.em, area.max.y}});
         if (hit.hovered && spec.tooltip && ui::begin_tooltip()) {

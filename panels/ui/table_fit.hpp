@@ -2,6 +2,7 @@
 #pragma once
 
 #include <algorithm>
+#include <cmath>
 #include <cstddef>
 #include <span>
 
@@ -11,6 +12,11 @@ struct TableFit {
     float first = 0;       ///< width of the first column
     bool scrolls = false;  ///< the table is wider than its room
 };
+
+/// The next multiple of `step` that is not below `width`: what a column takes that keeps its width for a while.
+inline float stepped_width(float width, float step) {
+    return std::ceil(width / step) * step;
+}
 
 /// All columns but the first keep their `natural` widths: those of their longest texts. The first one, a name, takes
 /// the rest of `room`, and gives way as far as `least`; where that is not enough, the table scrolls sideways.

@@ -53,12 +53,16 @@ void TableView::refresh(const ui::Context& ctx, const std::shared_ptr<const Tabl
 bool TableView::begin(const ui::Context& ctx, const Spec& spec, ImVec2 size) {
     const float between = 2 * ImGui::GetStyle().CellPadding.x + 1;
     const float room = size.x - ImGui::GetStyle().ScrollbarSize;
-    const ui::TableFit fit = ui::fit_table(widths_, between, kLeastName * ctx.em, room);
+    // Numbers that grow must not make another table with each digit.
+    std::vector<float> steps;
+    for (const float width : widths_) {
+        steps.push_back(ui::stepped_width(width, 1.5f * ctx.em));
+    }
+    const ui::TableFit fit = ui::fit_table(steps, between, kLeastName * ctx.em, room);
     std::vector<ui::TableColumn> columns;
     float sum = 0;
     for (std::size_t i = 0; i < widths_.size(); ++i) {
-        // Numbers that grow must not make another table with each digit.
-        const float width = std::ceil(widths_[i] / (1.5f * ctx.em)) * 1.5f;
+        const float width = steps[i] / ctx.em;
         columns.push_back({table_->columns[i].key, width, true, static_cast<ImGuiID>(i + 1)});
         sum += width;
     }

@@ -51,7 +51,8 @@ bool may_break(char32_t before, char32_t after) {
     if (must_not_begin(after) || must_not_end(before)) {
         return false;
     }
-    return is_wide(before) || is_wide(after) || before == '-';
+    // Behind a hyphen, but never behind the minus of a number.
+    return is_wide(before) || is_wide(after) || (before == '-' && !(after >= '0' && after <= '9'));
 }
 
 }  // namespace

@@ -38,7 +38,11 @@ std::string duration_text(const Language& text, double seconds) {
 }
 
 std::string percent_text(const Language& text, double fraction) {
-    return text.number(fraction * 100, 3) + " %";
+    return with_percent(text, text.number(fraction * 100, 3));
+}
+
+std::string with_percent(const Language& text, const std::string& number) {
+    return text.format("unit.percent", {{"n", number}});
 }
 
 std::string in_brackets(const Language& text, const std::string& inner) {

@@ -5,6 +5,7 @@
 #include <cmath>
 #include <gtest/gtest.h>
 #include <limits>
+#include <vector>
 
 namespace moescope::base {
 namespace {
@@ -28,6 +29,14 @@ TEST(Intervals, OfAMeanNeedsTwoNumbers) {
     EXPECT_TRUE(std::isnan(of_mean({}).estimate));
     const std::array<double, 2> infinite = {1, std::numeric_limits<double>::infinity()};
     EXPECT_TRUE(std::isnan(of_mean(infinite).high));
+}
+
+TEST(MeanOfWhatIsNeverNegative, HasNoIntervalBelowZero) {
+    const std::vector<double> values = {0.0, 0.0, 0.1};
+    EXPECT_LT(of_mean(values).low, 0);
+    EXPECT_EQ(of_positive_mean(values).low, 0);
+    EXPECT_EQ(of_positive_mean(values).high, of_mean(values).high);
+    EXPECT_TRUE(std::isnan(of_positive_mean(std::vector<double>{1}).low)) << "of one value there is none";
 }
 
 }  // namespace

@@ -201,6 +201,43 @@ TEST(PackedTrace, KeepsTheScoresOfATokenExactly) {
     EXPECT_FALSE(unpack_decisions(packed, make_spec(3, 4, 2))) << "of another router";
 }
 
+TEST(PackedTrace, GivesTheNumbersThatWereComputedWhereItHasThem) {
+    RouterSpec spec = make_spec(3, 8, 2);
+    spec.groups = 2;
+    spec.group_score = "top2";
+    std::vector<TokenDecisions> tokens;
+    PackedTrace trace(spec);
+    for (int position = 0; position < 4; ++position) {
+        tokens.push_back(with_scores(spec, 11 + static_cast<unsigned>(position)));
+        tokens.back().position = position;
+        if (position % 2 == 1) {  // of every other token
+            ASSERT_TRUE(trace.append_scores(static_cast<std::uint64_t>(position), pack_decisions(tokens.back())));
+        }
+    }
+    ASSERT_TRUE(trace.append(pack(*chunks_of(spec, tokens).front())));
+    const auto chunk = trace.chunk(0, kAllColumns);
+    ASSERT_TRUE(chunk);
+    std::size_t other = 0;
+    for (std::size_t at = 0; at < tokens.size(); ++at) {
+        const bool exact = at % 2 == 1;
+        EXPECT_EQ(chunk->is_rounded(at), !exact);
+        for (std::size_t layer = 0; layer < 3; ++layer) {
+            const LayerDecision& made = tokens[at].layers[layer];
+            const auto weights = chunk->weights_of(layer, at);
+            ASSERT_EQ(weights.size(), made.weights.size());
+            for (std::size_t rank = 0; rank < weights.size(); ++rank) {
+                EXPECT_TRUE(!exact || weights[rank] == made.weights[rank]) << at;
+                other += weights[rank] == made.weights[rank] ? 0 : 1;
+            }
+            EXPECT_TRUE(!exact || chunk->margin[chunk->cell(layer, at)] == made.margin);
+            EXPECT_TRUE(!exact || chunk->entropy[chunk->cell(layer, at)] == made.entropy);
+        }
+    }
+    EXPECT_GT(other, 0u) << "codes are coarser than floats";
+    EXPECT_TRUE(trace.chunk(0, kIds)->rounded.empty()) << "nothing that could be";
+    EXPECT_FALSE(MemoryTrace(spec, chunks_of(spec, tokens)).chunk(0, kAllColumns)->is_rounded(0));
+}
+
 TEST(PackedTrace, GrowsWhileItIsRead) {
     const RouterSpec spec = make_spec(2, 16, 2);
     const auto chunks = random_chunks(spec, 9, 600);

@@ -16,6 +16,7 @@
 #include "base/utf8.hpp"
 #include "engine/files/safetensors.hpp"
 #include "routing/interventions.hpp"
+#include "routing/number_codes.hpp"
 #include "routing/trace_file.hpp"
 #include "routing/trace_lines.hpp"
 
@@ -129,8 +130,11 @@ class Names {
     std::map<std::string, std::uint16_t> numbers_;
 };
 
-void put_number(std::string& row, float value) {
-    if (std::isfinite(value)) {
+/// `digits`: significant ones of what is rounded; 0: all that tell it from other floats.
+void put_number(std::string& row, float value, int digits = 0) {
+    if (std::isfinite(value) && digits > 0) {
+        fmt::format_to(std::back_inserter(row), "{:.{}g}", value, digits);
+    } else if (std::isfinite(value)) {
         fmt::format_to(std::back_inserter(row), "{}", value);
     }
     row += ',';
@@ -142,10 +146,16 @@ void put_rows(std::ostream& out, const Chunk& chunk, const routing::RouterSpec& 
         std::string token = fmt::format("{},{},", chunk.first + at, chunk.document[at]);
         token += base::csv_text(base::to_valid_utf8(chunk.names[chunk.language[at]])) + ',';
         token += base::csv_text(base::to_valid_utf8(chunk.names[chunk.group[at]])) + ',';
+        const std::string_view piece = chunk.piece_of(at);
+        const std::string shown =
+            piece.empty() ? routing::name_of_empty(chunk.token[at]) : base::to_valid_utf8(piece);
         fmt::format_to(std::back_inserter(token), "{},{},{},", chunk.position[at], chunk.token[at],
-                       base::csv_text(base::to_valid_utf8(chunk.piece_of(at))));
+                       base::csv_text(shown));
         fmt::format_to(std::back_inserter(token), "{},{},", chunk.next[at], chunk.predicted[at]);
         put_number(token, chunk.log_probability[at]);
+        const bool rounded = chunk.is_rounded(at);
+        const int of_weight = rounded ? routing::kWeightDigits : 0, of_margin = rounded ? routing::kMarginDigits : 0,
+                  of_entropy = rounded ? routing::kEntropyDigits : 0;
         for (std::size_t layer = 0; layer < chunk.shape.layers; ++layer) {
             const auto ids = chunk.ids_of(layer, at);
             const auto weights = chunk.weights_of(layer, at);
@@ -153,9 +163,9 @@ void put_rows(std::ostream& out, const Chunk& chunk, const routing::RouterSpec& 
             for (std::size_t rank = 0; rank < ids.size(); ++rank) {
                 rows += token;
                 fmt::format_to(std::back_inserter(rows), "{},{},{},", spec.routed_layers[layer], rank, ids[rank]);
-                put_number(rows, weights.empty() ? NAN : weights[rank]);
-                put_number(rows, chunk.margin.empty() ? NAN : chunk.margin[cell]);
-                put_number(rows, chunk.entropy.empty() ? NAN : chunk.entropy[cell]);
+                put_number(rows, weights.empty() ? NAN : weights[rank], of_weight);
+                put_number(rows, chunk.margin.empty() ? NAN : chunk.margin[cell], of_margin);
+                put_number(rows, chunk.entropy.empty() ? NAN : chunk.entropy[cell], of_entropy);
                 rows.replace(rows.size() - 1, 1, "\r\n");
             }
         }

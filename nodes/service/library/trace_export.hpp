@@ -25,7 +25,8 @@ namespace moescope::node {
 std::size_t write_trace_safetensors(const std::filesystem::path& path, const routing::LoadedTrace& trace,
                                     const std::function<void()>& check = {});
 
-/// One row for each chosen expert; of counts without tokens one for each step, layer and expert.
+/// One row for each chosen expert; of counts without tokens one for each step, layer and expert. Weights, margins and
+/// entropies that the trace has rounded have no more digits than that (routing/number_codes.hpp).
 std::size_t write_trace_csv(const std::filesystem::path& path, const routing::LoadedTrace& trace,
                             const std::function<void()>& check = {});
 

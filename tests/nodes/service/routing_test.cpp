@@ -2,6 +2,7 @@
 // effects, sweeps, imports, exports, and models with a set of changes.
 #include <algorithm>
 #include <chrono>
+#include <fmt/format.h>
 #include <gtest/gtest.h>
 #include <set>
 #include <signal.h>
@@ -143,7 +144,14 @@ TEST_F(NodeRouting, ATextIsReadAsTheCommandLineReadsIt) {
     }
     EXPECT_EQ(routing::load_trace(scratch / "t.trace").source->chunk(0, routing::kIds)->tokens,
               routing.trace->chunk(0, routing::kIds)->tokens);
-    EXPECT_EQ(read_text(scratch / "t.csv").find("number,document"), 0u);
+    const std::string table = read_text(scratch / "t.csv");
+    EXPECT_EQ(table.find("number,document"), 0u);
+    // One decision has one set of numbers, whatever it is written as.
+    for (const routing::LayerDecision& layer : *routing.trace->scores(1)) {
+        EXPECT_NE(table.find(fmt::format(",{},0,{},{},{},{}\r\n", layer.layer, layer.ids[0], layer.weights[0],
+                                         layer.margin, layer.entropy)),
+                  std::string::npos);
+    }
     EXPECT_EQ(engine::SafetensorsFile(scratch / "t.safetensors").header().tensors.at("ids").dtype, "U16");
     EXPECT_NE(bench.failed("route.export", {{"run", 99}, {"path", here + "x"}, {"format", "csv"}}).find("run 99"),
               std::string::npos);

@@ -1,5 +1,6 @@
 // The commands about traces, as a shell runs them: import, trace, diff.
 #include <cmath>
+#include <fmt/format.h>
 #include <gtest/gtest.h>
 
 #include "engine/files/safetensors.hpp"
@@ -215,6 +216,19 @@ TEST_F(Traces, AsATableAndAsText) {
     const std::string table = read_text(csv);
     EXPECT_EQ(static_cast<std::size_t>(std::count(table.begin(), table.end(), '\r')), 161u);
     EXPECT_EQ(table.find("number,document,language,group,position,token,piece"), 0u);
+    // What a trace of columns has rounded is written with the digits that it has; a token without a text has its id.
+    const routing::TokenDecisions& first = tokens_[0];
+    const std::size_t begin = table.find("\r\n") + 2;
+    const std::string row = table.substr(begin, table.find("\r\n", begin) - begin),
+                      behind = fmt::format(",{},", first.layers[0].ids[0]);
+    const std::size_t number = row.rfind(behind) + behind.size();
+    const std::string weight = row.substr(number, row.find(',', number) - number);
+    EXPECT_NEAR(std::stod(weight), first.layers[0].weights[0], 0.012 * first.layers[0].weights[0]) << row;
+    EXPECT_EQ(weight, fmt::format("{:.3g}", std::stod(weight))) << "three digits";
+    const auto empty =
+        std::find_if(tokens_.begin(), tokens_.end(), [](const TokenDecisions& one) { return one.bytes.empty(); });
+    ASSERT_NE(empty, tokens_.end());
+    EXPECT_NE(table.find(fmt::format(",{},\u2039{}\u203a,", empty->token, empty->token)), std::string::npos);
     ASSERT_EQ(run_node({"trace", from, "--out", text}).status, 0);
     const Output same = run_node({"diff", text, write("a.jsonl", tokens_), "--json"});
     ASSERT_EQ(same.status, 0) << same.error;

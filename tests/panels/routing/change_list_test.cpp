@@ -177,4 +177,12 @@ TEST(SetNames, AreShortAndCanStandBehindAModel) {
     EXPECT_EQ(panels::set_name_problem(std::string(60, 'a')), nullptr);
 }
 
+TEST(ChangeText, OfOneExpertIsSingular) {
+    const ui::Language text = ui::Language::load(test::source_assets() + "/languages/en", "en");
+    EXPECT_NE(panels::change_text(text, {.kind = Kind::limit, .layer = 2, .experts = 1}).find("at most 1 expert per"),
+              std::string::npos);
+    EXPECT_NE(panels::change_text(text, {.kind = Kind::limit, .layer = 2, .experts = 3}).find("at most 3 experts per"),
+              std::string::npos);
+}
+
 }  // namespace

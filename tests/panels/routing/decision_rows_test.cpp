@@ -7,6 +7,7 @@
 #include <gtest/gtest.h>
 
 #include "routing/choice.hpp"
+#include "routing/packed_trace.hpp"
 #include "tests/paths.hpp"
 #include "tests/routing/random_trace.hpp"
 
@@ -149,6 +150,32 @@ TEST(LayerRows, HaveEveryRoutedLayer) {
     ASSERT_EQ(none.size(), 3u);
     EXPECT_FALSE(none[0].known);
     EXPECT_TRUE(std::isnan(none[0].margin));
+}
+
+TEST(LayerRows, TakeTheirNumbersFromTheScoresWhereThereAreAny) {
+    const routing::RouterSpec spec = routing::make_spec(1, 8, 2);
+    routing::ChunkBuilder builder(spec);
+    routing::TokenDecisions token;
+    token.layers = {routing::decided(0, {4, 5}, {0.6562387f, 0.3437613f})};
+    token.layers[0].margin = 0.019603506f;
+    token.layers[0].entropy = 1.5f;
+    builder.add(token);
+    routing::PackedTrace trace(spec);
+    ASSERT_TRUE(trace.append(routing::pack(*builder.take())));
+    const auto packed = trace.chunk(0, routing::kAllColumns);
+    const panels::LayerRow coarse = panels::layer_rows(spec, *packed, 0, {})[0];
+    EXPECT_TRUE(coarse.rounded);
+    EXPECT_NE(coarse.chosen[0].weight, 0.6562387f);
+    const std::string csv = panels::decisions_csv({coarse});
+    EXPECT_NE(csv.find("0,1,4,0.655,0.019,1.5\r\n"), std::string::npos) << csv;
+    // The piece may have been unpacked before the scores came.
+    const panels::LayerRow exact = panels::layer_rows(spec, *packed, 0, token.layers)[0];
+    EXPECT_FALSE(exact.rounded);
+    EXPECT_EQ(exact.chosen[0].weight, 0.6562387f);
+    EXPECT_EQ(exact.margin, 0.019603506f);
+    const ui::Language text = ui::Language::load(test::source_assets() + "/languages/en", "en");
+    EXPECT_EQ(panels::margin_text(text, exact.margin, false), "0.0196");
+    EXPECT_EQ(panels::margin_text(text, coarse.margin, true), "0.019");
 }
 
 TEST(DecisionCsv, HasARowPerChoiceAndPerExpert) {

@@ -47,6 +47,15 @@ TEST(EffectResult, IsReadWhole) {
     EXPECT_EQ(effect->of, 3u);
 }
 
+TEST(EffectResult, ADivergenceIsNeverBelowZero) {
+    json value = effect_json();
+    value["mean_kl"]["low"] = -0.02;
+    value["control_kl"]["low"] = -0.3;
+    const auto effect = panels::read_effect(value);
+    EXPECT_EQ(effect->mean_kl.low, 0);
+    EXPECT_EQ(effect->control_kl.low, 0);
+}
+
 TEST(EffectResult, OfAnotherShapeIsNoneOrHasWhatCanBeRead) {
     for (const char* none : {"null", "[]", "{}", R"({"kl":3})", "\"kl\""}) {
         EXPECT_FALSE(panels::read_effect(json::parse(none))) << none;

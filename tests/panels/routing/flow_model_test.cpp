@@ -170,5 +170,13 @@ TEST(Flows, ToSvg) {
     EXPECT_NE(svg.find(">layer 5</text>"), std::string::npos);
 }
 
+TEST(Flows, SayNothingOfARestThatIsOnlyRounding) {
+    EXPECT_FALSE(rest_besides(1));
+    EXPECT_FALSE(rest_besides(1 - 3.3e-16)) << "3.33e-14 % is no share of anything";
+    EXPECT_FALSE(rest_besides(1.0000001));
+    ASSERT_TRUE(rest_besides(0.75));
+    EXPECT_DOUBLE_EQ(*rest_besides(0.75), 0.25);
+}
+
 }  // namespace
 }  // namespace moescope::panels

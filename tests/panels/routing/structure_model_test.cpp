@@ -119,6 +119,17 @@ TEST_P(StructureModel, SpreadAgainstDecisions) {
     const SpreadShown shown =
         spread_map(over(SpreadFigure(routing::RouterEntropy(shape_), routing::Margins(shape_))), spec_);
     ASSERT_TRUE(shown.entropy && shown.margin);
+    for (const auto& map : {shown.entropy, shown.margin}) {
+        ASSERT_GE(map->column_ticks.size(), 2u);
+        for (const auto& [place, name] : map->column_ticks) {
+            EXPECT_TRUE(place >= 0 && place <= static_cast<double>(map->columns)) << name;
+            std::string digits = name.substr(0, name.find('e'));
+            digits.erase(std::remove(digits.begin(), digits.end(), '.'), digits.end());
+            const std::size_t last = digits.find_last_of("123456789");
+            EXPECT_TRUE(last == std::string::npos || digits.find_first_of("123456789") + 1 >= last)
+                << name << " is no round number";
+        }
+    }
     for (std::size_t place = 0; place < 2; ++place) {
         double sum = 0;
         std::vector<double> margins;
@@ -149,6 +160,7 @@ TEST_P(StructureModel, SpreadAgainstDecisions) {
 TEST_P(StructureModel, DifferencesOfLanguages) {
     const GroupLoad load = over(GroupLoad(shape_, GroupLoad::By::language));
     const GroupChoice choice = default_groups(load);
+    EXPECT_TRUE(knows_groups(load));
     ASSERT_EQ(load.groups()[choice.first], "en");
     ASSERT_EQ(load.groups()[choice.second], "zh");
     const DifferenceShown shown = difference_map(load, spec_, choice.first, choice.second);
@@ -195,6 +207,7 @@ TEST(Groups, AreChosenByTheirNamesThenBySize) {
     const routing::RouterSpec spec = make_spec(1, 4, 1);
     GroupLoad load(routing::shape_of(spec), GroupLoad::By::group);
     EXPECT_EQ(default_groups(load).second, kAllTexts);
+    EXPECT_FALSE(knows_groups(load));
     routing::ChunkBuilder builder(spec);
     TokenDecisions token;
     token.layers = {routing::decided(0, {1})};

@@ -67,7 +67,7 @@ TEST(ExpertLook, LeavesTheTextReadableOnItsGround) {
 TEST(Tints, TellNumbersOfTheChosenLayerAndRank) {
     const routing::Chunk chunk = two_tokens();
     const auto value = [&](TokenColour colour, std::size_t place, std::size_t rank, std::size_t at) {
-        return panels::tinted_value({colour, place, rank, 1}, chunk, at, -2.0f);
+        return panels::tinted_value({colour, place, rank, {}}, chunk, at, -2.0f);
     };
     EXPECT_FLOAT_EQ(static_cast<float>(value(TokenColour::weight, 0, 0, 0)), 0.75f);
     EXPECT_FLOAT_EQ(static_cast<float>(value(TokenColour::weight, 0, 1, 1)), 0.25f);
@@ -87,24 +87,36 @@ TEST(Tints, TellNumbersOfTheChosenLayerAndRank) {
     EXPECT_FALSE(panels::chooses(chunk, 0, 0, -1));
 }
 
+TEST(Tints, GoFromTheFifthToTheNinetyFifthPercentileOfWhatIsShown) {
+    std::vector<double> values = {NAN, 100};  // one far from all others
+    for (int i = 0; i <= 99; ++i) {
+        values.push_back(0.4 + 0.002 * i);
+    }
+    const panels::TintScale scale = panels::scale_of(TokenColour::entropy, values);
+    EXPECT_NEAR(scale.low, 0.41, 1e-9);
+    EXPECT_NEAR(scale.high, 0.59, 1e-9);
+    const panels::TintScale surprise = panels::scale_of(TokenColour::log_probability, {-1, -3, -2});
+    EXPECT_DOUBLE_EQ(surprise.low, 1);
+    EXPECT_DOUBLE_EQ(surprise.high, 3);
+    EXPECT_EQ(panels::scale_of(TokenColour::weight, {NAN}).high, 1) << "nothing is known";
+}
+
 TEST(Tints, AreStrongWhereTheChoiceWasCloseOrTheTokenUnexpected) {
-    const routing::Chunk chunk = two_tokens();
-    Colouring colouring{TokenColour::margin, 0, 0, 1};
-    EXPECT_NEAR(panels::scale_of(colouring, chunk), 0.2, 1e-6);  // their mean
-    colouring.scale = 0.2;
+    Colouring colouring{TokenColour::margin, 0, 0, panels::scale_of(TokenColour::margin, {0.1, NAN, 0.3})};
+    EXPECT_NEAR(colouring.scale.high, 0.2, 1e-12);  // their mean
     EXPECT_DOUBLE_EQ(panels::strength(colouring, 0), 1);
     EXPECT_NEAR(panels::strength(colouring, 0.2), std::exp(-1), 1e-12);
     EXPECT_LT(panels::strength(colouring, 2), 0.01);
-    colouring.colour = TokenColour::weight;
-    EXPECT_NEAR(panels::scale_of(colouring, chunk), 0.75, 1e-6);
-    colouring.scale = 0.75;
+    colouring = {TokenColour::weight, 0, 0, {0.25, 0.75}};
     EXPECT_DOUBLE_EQ(panels::strength(colouring, 0.75), 1);
     EXPECT_DOUBLE_EQ(panels::strength(colouring, 3), 1);
+    EXPECT_DOUBLE_EQ(panels::strength(colouring, 0.5), 0.5);
     EXPECT_DOUBLE_EQ(panels::strength(colouring, 0), 0);
-    colouring.colour = TokenColour::entropy;
-    EXPECT_NEAR(panels::scale_of(colouring, chunk), std::log(4), 1e-12);
-    colouring.colour = TokenColour::log_probability;
-    EXPECT_NEAR(panels::strength(colouring, std::log(0.25)), 0.75, 1e-12);
+    colouring.scale = panels::scale_of(TokenColour::weight, {1, 1, 1});
+    EXPECT_DOUBLE_EQ(panels::strength(colouring, 1), 0.5) << "all alike: neither weak nor strong";
+    colouring = {TokenColour::log_probability, 0, 0, {std::log(2), std::log(8)}};  // from p = 1/2 to 1/8
+    EXPECT_NEAR(panels::strength(colouring, std::log(0.25)), 0.5, 1e-12);
+    EXPECT_DOUBLE_EQ(panels::strength(colouring, 0), 0);
     EXPECT_TRUE(std::isnan(panels::strength(colouring, NAN)));
     const ui::Theme theme = ui::make_theme(true);
     EXPECT_EQ(panels::look_of_strength(theme, NAN).ground, 0u);

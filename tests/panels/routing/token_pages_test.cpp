@@ -56,6 +56,9 @@ std::string all_text(const TokenPages& pages) {
 }
 
 TEST(TokenText, ShowsBytesControlTokensAndLineEnds) {
+    EXPECT_EQ(token_text("", 2).text, "‹2›");
+    EXPECT_EQ(panels::shown_piece("", 2), "‹2›") << "in tables too";
+    EXPECT_EQ(panels::shown_piece(" a", 2), "·a");
     EXPECT_EQ(token_text(" the", 1).text, " the");
     EXPECT_EQ(token_text("路由", 1).text, "路由");
     EXPECT_EQ(token_text("\xe4\xbd", 1).text, "‹E4›‹BD›");

@@ -6,6 +6,7 @@
 #include <cmath>
 #include <gtest/gtest.h>
 #include <random>
+#include <set>
 
 #include "panels/ui/figure_svg.hpp"
 #include "panels/ui/map_pixels.hpp"
@@ -225,6 +226,22 @@ TEST(Maps, ToSvgJoinsNeighboursOfOneColour) {
 
 TEST(Colours, AsHex) {
     EXPECT_EQ(hex(0xff030201), "#010203");
+}
+
+TEST(ShortNumber, IsALabelThatBarsHaveRoomFor) {
+    EXPECT_EQ(short_number(0), "0");
+    EXPECT_EQ(short_number(0.25), "0.25");
+    EXPECT_EQ(short_number(0.03125), "0.031");
+    EXPECT_EQ(short_number(0.0009765625), "1e-3");
+    EXPECT_EQ(short_number(0.00390625), "4e-3");
+    EXPECT_EQ(short_number(1e-12), "1e-12");
+    // The powers of two that margins are counted by are told from each other.
+    std::set<std::string> labels;
+    for (int power = -24; power <= 3; ++power) {
+        const std::string label = short_number(std::exp2(power));
+        EXPECT_TRUE(labels.insert(label).second) << label;
+        EXPECT_LE(label.size(), 5u);
+    }
 }
 
 TEST(RoundUp, GivesNumbersThatCanBeSaid) {

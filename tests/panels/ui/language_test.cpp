@@ -4,6 +4,8 @@
 #include <gtest/gtest.h>
 
 #include "base/settings.hpp"
+#include "panels/ui/figure_text.hpp"
+#include "panels/ui/units.hpp"
 #include "tests/paths.hpp"
 
 namespace {
@@ -37,6 +39,16 @@ TEST(Language, SettingsAreCalledByTheirNames) {
         EXPECT_EQ(language->message(moescope::base::setting_name("a {} b")), "a {} b");
         EXPECT_EQ(language->message(moescope::base::setting_name("of_tomorrow")), "setting of_tomorrow");
     }
+}
+
+TEST(Percent, IsWrittenAsTheLanguageDoes) {
+    const fs::path languages = fs::path(moescope::test::source_assets()) / "languages";
+    const Language en = Language::load(languages / "en", "en"), zh = Language::load(languages / "zh", "zh");
+    EXPECT_EQ(moescope::ui::percent_text(en, 0.829), "82.9 %");
+    EXPECT_EQ(moescope::ui::percent_text(zh, 0.829), "82.9%");
+    using moescope::panels::Unit;
+    EXPECT_EQ(moescope::panels::value_text(zh, 0.000341, Unit::percent), "0.0341%");
+    EXPECT_EQ(moescope::panels::value_text(zh, 0.004, Unit::points), "+0.4%");
 }
 
 }  // namespace

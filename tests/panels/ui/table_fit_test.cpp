@@ -24,4 +24,14 @@ TEST(TableFit, TheNameGivesWayAndThenTheTableScrolls) {
     EXPECT_FALSE(fit_table({}, kBetween, kLeast, 0).scrolls);
 }
 
+TEST(TableFit, StepsAreNeverNarrowerThanWhatTheyHold) {
+    using moescope::ui::stepped_width;
+    EXPECT_EQ(stepped_width(30, 15), 30);
+    EXPECT_EQ(stepped_width(31, 15), 45);
+    // What is decided is decided of the steps: of the bare widths a table would be cut that fits by a hair.
+    const std::vector<float> natural = {40, 61, 61}, steps = {45, 75, 75};
+    EXPECT_FALSE(fit_table(natural, 0, 40, 165).scrolls);
+    EXPECT_TRUE(fit_table(steps, 0, 40, 165).scrolls);
+}
+
 }  // namespace

@@ -313,6 +313,20 @@ TEST(WrappedText, ClosingMarksNeverBeginALine) {
     EXPECT_EQ(layout.lines()[1].begin, std::string("天空很").size());
 }
 
+TEST(WrappedText, AMinusStaysWithItsNumber) {
+    for (const char* text : {"[-0.739, -0.278]", "1e-05", "well-known -7"}) {
+        for (float width = 6; width < 20; ++width) {
+            WrappedText layout;
+            layout.update(1, text, width, 16, kAdvance);
+            for (const ByteRange& line : layout.lines()) {
+                const std::string part = std::string(text).substr(line.begin, line.end - line.begin);
+                EXPECT_FALSE(part.size() > 1 && part.ends_with('-') && part != "well-" && !part.ends_with("well-"))
+                    << part << " of " << text << " at " << width;
+            }
+        }
+    }
+}
+
 TEST(WrappedText, StreamingGivesTheSameLinesAsTheWholeText) {
     Random random(8);
     for (int round = 0; round < 500; ++round) {
