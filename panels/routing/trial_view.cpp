@@ -15,6 +15,7 @@
 #include "panels/routing/change_editor.hpp"
 #include "panels/routing/read_form.hpp"
 #include "panels/routing/shown_routing.hpp"
+#include "panels/ui/answer_end.hpp"
 #include "panels/ui/difference_text.hpp"
 #include "panels/ui/field_label.hpp"
 #include "panels/ui/figure_svg.hpp"
@@ -491,9 +492,12 @@ void TrialView::draw_answer(ui::Context& ctx, const Trial& trial, bool changed) 
                              (answer->message.empty() ? ctx.text("compare.failed") : ctx.text.message(answer->message)),
                          ctx.theme.error);
     }
-    if (side.text.empty()) {
-        ui::text_wrapped(ctx.text(ended(*answer) ? "compare.empty_answer" : "compare.reading_prompt"),
-                         ctx.theme.text_dim);
+    if (!ended(*answer) && side.text.empty()) {
+        ui::text_wrapped(ctx.text("compare.reading_prompt"), ctx.theme.text_dim);
+    } else if (answer->state == RunState::done && answer->stop != "cancelled") {
+        if (const std::string wordless = ui::wordless_text(ctx.text, answer->text); !wordless.empty()) {
+            ui::text_wrapped(wordless, ctx.theme.text_dim);
+        }
     }
     const auto styles = answer_styles(ctx.theme);
     (changed ? changed_ : untouched_).text.draw(ctx, ImGui::GetContentRegionAvail().x, styles);
@@ -523,8 +527,11 @@ void TrialView::draw_column(ui::Context& ctx, const Trial& trial, bool changed, 
             const char* label = ctx.text.label("compare.open_routing");
             const auto routing = routing_of_answer(ctx.snapshot, *answer);
             const float button = routing ? ui::button_width(label) + ImGui::GetStyle().ItemSpacing.x : 0;
-            const std::string counts =
+            std::string counts =
                 ctx.text.format("compare.count.tokens", {{"n", ctx.text.number(std::uint64_t{answer->tokens.size()})}});
+            if (ended(*answer)) {
+                counts += std::string(" \u00b7 ") + ui::stop_text(ctx.text, answer->stop);
+            }
             ImGui::AlignTextToFramePadding();
             ImGui::PushStyleColor(ImGuiCol_Text, ctx.theme.text_dim);
             ui::text_elided(counts, std::max(ctx.em, ImGui::GetContentRegionAvail().x - button));
