@@ -44,6 +44,7 @@ class RoutingPanel final : public ui::Panel {
     void draw_legend(ui::Context& ctx, const history::RunRouting& routing);
     void draw_expert_legend(ui::Context& ctx);
     void draw_tint_legend(const ui::Context& ctx) const;
+    void draw_failure(ui::Context& ctx, const history::RouteRun& run);
     void draw_progress(ui::Context& ctx, const history::RunRouting& routing);
     void draw_text(ui::Context& ctx, const history::RunRouting& routing, ImVec2 size);
     void draw_tip(const ui::Context& ctx, const history::RunRouting& routing, std::uint64_t token);
@@ -73,7 +74,7 @@ class RoutingPanel final : public ui::Panel {
     DecisionView decision_;
     ReadForm form_;
     bool form_open_ = false, open_menu_ = false;
-    std::uint32_t form_over_ = 0;  ///< the run behind the open form
+    std::uint32_t form_over_ = 0;                     ///< the run behind the open form
     std::uint64_t sight_first_ = 0, sight_last_ = 0;  ///< tokens in the last frame
     TokenColour colour_ = TokenColour::expert;
     int rank_ = 0;

@@ -89,10 +89,14 @@ void TrialView::take_over(const TrialView& before) {
     seed_ = before.seed_;
 }
 
-void TrialView::choose_defaults(ui::Context& ctx) {
+void TrialView::choose_model(const ui::Context& ctx) {
     if (model_.empty()) {
-        model_ = trials_.empty() ? first_routed_model(ctx.snapshot) : trials_.front().model;
+        model_ = trials_.empty() ? first_routed_model(ctx.snapshot, ctx.selection.training_run)
+                                 : model_with_set(ctx.snapshot, trials_.front().model).model;
     }
+}
+
+void TrialView::choose_defaults(ui::Context& ctx) {
     if (!touched_ && prompt_.empty()) {
         const json& prompts = base::member(*ctx.snapshot.catalogue, "prompts");
         if (!trials_.empty() && trials_.front().untouched) {
@@ -168,6 +172,11 @@ bool TrialView::busy(const ui::Context& ctx) const {
 
 /// When both answers have ended, their effect is asked for, once.
 void TrialView::follow(ui::Context& ctx) {
+    follow_started(ctx);
+    ctx.shared.get<TrialGoing>().going = busy(ctx);
+}
+
+void TrialView::follow_started(ui::Context& ctx) {
     refresh(ctx);
     if (started_ && refused(ctx.snapshot, started_->effect)) {
         started_.reset();  // the status line says why
@@ -208,6 +217,7 @@ void TrialView::follow(ui::Context& ctx) {
 
 void TrialView::start(ui::Context& ctx) {
     refresh(ctx);
+    choose_model(ctx);
     const auto& edited = ctx.shared.get<EditedChanges>();
     if (busy(ctx)) {
         return;
@@ -351,6 +361,7 @@ void TrialView::draw_question(ui::Context& ctx, const std::string& problem) {
     if (!edited.model.empty()) {
         model_ = std::exchange(edited.model, "");  // of the map that the latest change came from
     }
+    choose_model(ctx);
     ui::field_label(ctx, "routing.read.model");
     ui::next_field(16 * ctx.em);
     model_combo(ctx, "###change.model", model_,
