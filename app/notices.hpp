@@ -45,7 +45,8 @@ class Notices {
         std::filesystem::path file{};     ///< of the notice
     };
     /// What the status line shows: a fresh notice, else the newest line of the log. Errors and warnings stand for
-    /// kErrorSeconds, so that a refusal is not repeated for ever; the list and the log keep them.
+    /// kErrorSeconds, so that a refusal is not repeated for ever; the list and the log keep them. No line comes back
+    /// that is older than an error: it would tell what is not so any more.
     std::optional<Line> status(const history::SharedList<history::LogLine>& log, double now,
                                std::uint64_t wall_ns) const;
 

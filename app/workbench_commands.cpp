@@ -45,18 +45,28 @@ void Workbench::add_view_commands() {
         command.menu = {"menu.view", group};
         commands_.add(std::move(command));
     };
+    const auto leave_welcome = [this] {
+        if (welcome_) {
+            choose_welcome("skip");  // the page would hide what is asked for
+        }
+    };
     int number = 0;
     for (const char* layout : kLayouts) {
         const auto key = static_cast<ImGuiKey>(ImGuiKey_1 + number++);
         add({.key = fmt::format("view.layout_{}", layout),
              .shortcut = ImGuiMod_Ctrl | key,
-             .action = [this, layout] { show_layout(layout); },
+             .action =
+                 [this, layout, leave_welcome] {
+                     leave_welcome();
+                     show_layout(layout);
+                 },
              .checked = [this, layout] { return settings_.layout == layout; }},
             0);
     }
     add({.key = "view.layout_reset",
          .action =
-             [this] {
+             [this, leave_welcome] {
+                 leave_welcome();
                  settings_.layouts.erase(arrangement());
                  layout_due_ = true;
                  wanted_frames_ = 3;
@@ -64,7 +74,12 @@ void Workbench::add_view_commands() {
         0);
     for (const ui::PanelDescription& panel : panels_) {
         add({.key = fmt::format("view.panel.{}", panel.key),
-             .action = [this, &panel] { show_panel(panel.key, !panel_visible(panel.key)); },
+             .action =
+                 [this, &panel, leave_welcome] {
+                     const bool hidden = welcome_ || !panel_visible(panel.key);
+                     leave_welcome();
+                     show_panel(panel.key, hidden);
+                 },
              .checked = [this, &panel] { return panel_visible(panel.key); }},
             1);
     }

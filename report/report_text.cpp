@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <array>
 
+#include "base/text.hpp"
 #include "base/utf8.hpp"
 #include "report/report_html.hpp"
 
@@ -68,8 +69,10 @@ std::string Words::of(const std::map<std::string, std::string>& texts) const {
 
 std::string answer_text(std::string_view text, std::string_view shown, const Words& words) {
     const probes::Separated separated = probes::separate_reasoning(text, probes::ends_inside_reasoning(shown));
+    const bool blank = !separated.answer.empty() && base::trimmed(separated.answer).empty();
     const std::string answer =
-        "<p class=\"text\" dir=\"auto\">" + escape(base::with_byte_chips(separated.answer)) + "</p>";
+        blank ? "<p class=\"quiet\">" + words("blank_only") + "</p>"
+              : "<p class=\"text\" dir=\"auto\">" + escape(base::with_byte_chips(separated.answer)) + "</p>";
     switch (separated.trace) {
         case probes::Trace::absent:
             return answer;

@@ -23,6 +23,13 @@ class Builder {
     template <class What>
     void each(const ExpertPlace& place, const What& what) {
         if (place.expert != kEvery && (place.expert < 0 || place.expert >= spec_.experts)) {
+            const std::vector<int>& routed = spec_.routed_layers;
+            if (place.layer != kEvery && !std::binary_search(routed.begin(), routed.end(), place.layer)) {
+                throw Error(
+                    say("{} has neither a router in layer {} nor an expert {}: its layers with a router are {} to {}, "
+                        "its experts 0 to {}",
+                        spec_.model, place.layer, place.expert, routed.front(), routed.back(), spec_.experts - 1));
+            }
             throw Error(
                 say("{} has the experts 0 to {}; there is no expert {}", spec_.model, spec_.experts - 1, place.expert));
         }

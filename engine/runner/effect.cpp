@@ -4,6 +4,7 @@
 #include <cmath>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <set>
 #include <tuple>
 #include <utility>
@@ -58,7 +59,8 @@ std::vector<routing::LayerDecision> ids_alone(const std::vector<routing::LayerDe
 /// Compares a reading with the untouched one, token by token.
 class Compared {
  public:
-    Compared(const Untouched& untouched, Tokens text) : untouched_(untouched), text_(text) {}
+    Compared(const Untouched& untouched, const EffectRequest& request)
+        : untouched_(untouched), text_(request.tokens), next_(request.changed.next) {}
 
     void add(std::size_t at, std::span<const float> logits) {
         const std::size_t V = logits.size();
@@ -69,8 +71,8 @@ class Compared {
             shares_[v] = static_cast<float>(std::exp(before[v] - sum_before));
         }
         kl.push_back(divergence(shares_.data(), before.data(), sum_before, logits, sum));
-        if (at + 1 < text_.size()) {
-            const auto next = static_cast<std::size_t>(text_[at + 1]);
+        if (const auto follows = at + 1 < text_.size() ? text_[at + 1] : next_) {
+            const auto next = static_cast<std::size_t>(*follows);
             log_probability.push_back((logits[next] - sum) - (before[next] - sum_before));
         }
     }
@@ -88,6 +90,7 @@ class Compared {
  private:
     const Untouched& untouched_;
     const Tokens text_;
+    const std::optional<std::int32_t> next_;  ///< after the last of the text
     std::vector<float> shares_;
 };
 
@@ -95,7 +98,7 @@ bool read_untouched(LanguageModel& model, const EffectRequest& request, const Ef
                     const std::atomic<bool>& cancel, Untouched& out) {
     RoutedModel& routed = model.routed({request.changed.detail, {}});
     out.logits.reserve(request.tokens.size() * static_cast<std::size_t>(routed.vocabulary()));
-    return read_decisions(model, routed, request.tokens, cancel,
+    return read_decisions(model, routed, request.tokens, request.changed.next, cancel,
                           [&](routing::TokenDecisions& token, std::span<const float> logits) {
                               out.logits.insert(out.logits.end(), logits.begin(), logits.end());
                               out.sums.push_back(log_sum(logits));
@@ -135,13 +138,13 @@ void count_flips(const std::vector<routing::LayerDecision>& before, const std::v
 bool read_changed(LanguageModel& model, const EffectRequest& request, const EffectWatch& watch, Progress& progress,
                   const std::atomic<bool>& cancel, const Untouched& untouched, EffectResult& result) {
     RoutedModel& routed = model.routed(request.changed);
-    Compared compared(untouched, request.tokens);
+    Compared compared(untouched, request);
     std::vector<Slots> slots;
     for (const int layer : routed.spec().routed_layers) {
         slots.push_back({layer, 0, 0});
     }
     std::size_t at = 0;
-    const bool done = read_decisions(model, routed, request.tokens, cancel,
+    const bool done = read_decisions(model, routed, request.tokens, request.changed.next, cancel,
                                      [&](routing::TokenDecisions& token, std::span<const float> logits) {
                                          compared.add(at, logits);
                                          count_flips(untouched.of[at++], token.layers, slots);
@@ -162,13 +165,14 @@ bool read_changed(LanguageModel& model, const EffectRequest& request, const Effe
 }
 
 /// False when it was cancelled. Throws Error.
-bool read_controls(const std::vector<std::unique_ptr<RoutedModel>>& copies, const Untouched& untouched, Tokens text,
-                   Progress& progress, const std::atomic<bool>& cancel, std::vector<EffectResult::Control>& controls) {
+bool read_controls(const std::vector<std::unique_ptr<RoutedModel>>& copies, const Untouched& untouched,
+                   const EffectRequest& request, Progress& progress, const std::atomic<bool>& cancel,
+                   std::vector<EffectResult::Control>& controls) {
     return side_by_side(copies, controls.size(), cancel, [&](RoutedModel& model, std::size_t i) {
         EffectResult::Control& control = controls[i];
         model.watch(routing::Detail::ids, control.changes);
-        Compared compared(untouched, text);
-        read_text(model, text, cancel, [&](std::size_t at, std::span<const float> logits, const auto&) {
+        Compared compared(untouched, request);
+        read_text(model, request.tokens, cancel, [&](std::size_t at, std::span<const float> logits, const auto&) {
             compared.add(at, logits);
             progress.step();
         });
@@ -251,9 +255,9 @@ void check(const EffectRequest& request, LanguageModel& model) {
         throw Error(say("nothing is changed in the routers, so there is no effect to measure"));
     }
     RoutedModel& routed = model.routed(request.changed);  // refuses what does not fit the router
-    check_text(routed, request.tokens);
+    check_text(routed, request.tokens, request.changed.next);
     const std::size_t tokens = request.tokens.size(), vocabulary = static_cast<std::size_t>(routed.vocabulary());
-    if (tokens < 2) {
+    if (tokens < 2 && !request.changed.next) {
         throw Error(say("a text of one token has no next token to compare; give a longer one"));
     }
     if (tokens > kMostFloats / vocabulary) {
@@ -283,7 +287,7 @@ EffectResult measure_effect(LanguageModel& model, const EffectRequest& request, 
     }
     if (!result.controls.empty()) {
         const auto copies = model.routed_copies(static_cast<int>(result.controls.size()), static_cast<int>(tokens));
-        if (!read_controls(copies, untouched, request.tokens, progress, cancel, result.controls)) {
+        if (!read_controls(copies, untouched, request, progress, cancel, result.controls)) {
             return {};
         }
     }

@@ -13,7 +13,7 @@
 namespace moescope::engine {
 
 struct EffectRequest {
-    std::vector<std::int32_t> tokens;  ///< T, at least two
+    std::vector<std::int32_t> tokens;  ///< T, at least two with the one that follows them
     RouteRequest changed;              ///< what is changed, and what of either reading is told
     int controls = 8;                  ///< at most; as many as there are different ones
     std::uint64_t seed = 1;            ///< of the controls
@@ -31,7 +31,7 @@ struct EffectResult {
     bool complete = false;  ///< false: cancelled, and the rest is empty
     /// KL(untouched || changed) of the distribution of the token after each, [T].
     std::vector<double> kl;
-    /// log p(next token) changed minus untouched, [T-1].
+    /// log p(next token) changed minus untouched, [T-1]; [T] when it is known what follows the text.
     std::vector<double> log_probability;
     /// Means over tokens with Student's interval; loss: change of -log p(next token), above 0 is worse. Neighbouring
     /// tokens are alike, so that the intervals are rather too narrow.

@@ -77,6 +77,9 @@ using OnAnswerToken = std::function<void(int, const GeneratedToken&)>;
 struct RouteRequest {
     routing::Detail detail = routing::Detail::weights;
     routing::Interventions interventions;
+    /// Of a text: the token that follows its last one. It is scored and not read, as the last token of an answer is,
+    /// which may be one more than the context has room for.
+    std::optional<std::int32_t> next{};
 };
 using OnDecisions = std::function<void(const routing::TokenDecisions&)>;
 

@@ -110,7 +110,7 @@ void put_next(TokenDecisions& decisions, std::int32_t next, std::span<const floa
         static_cast<float>(logits[static_cast<std::size_t>(next)] - log_sum_exp(logits, largest));
 }
 
-void check_text(const RoutedModel& model, std::span<const std::int32_t> tokens) {
+void check_text(const RoutedModel& model, std::span<const std::int32_t> tokens, std::optional<std::int32_t> next) {
     if (tokens.empty()) {
         throw Error(say("there are no tokens to look at: give at least one"));
     }
@@ -118,20 +118,24 @@ void check_text(const RoutedModel& model, std::span<const std::int32_t> tokens) 
         throw Error(say("the text has {} tokens, but the context of this model holds {}; shorten the text",
                         tokens.size(), model.context_length()));
     }
-    for (const std::int32_t token : tokens) {
+    const auto check = [&](std::int32_t token) {
         if (token < 0 || token >= model.vocabulary()) {
             throw Error(say("the token {} is not in this model's vocabulary of {}", token, model.vocabulary()));
         }
+    };
+    std::for_each(tokens.begin(), tokens.end(), check);
+    if (next) {
+        check(*next);
     }
 }
 
 bool read_decisions(const LanguageModel& model, RoutedModel& routed, std::span<const std::int32_t> tokens,
-                    const std::atomic<bool>& cancel,
+                    std::optional<std::int32_t> next, const std::atomic<bool>& cancel,
                     const std::function<void(TokenDecisions&, std::span<const float>)>& look) {
     return read_text(routed, tokens, cancel, [&](std::size_t at, std::span<const float> logits, auto& layers) {
         TokenDecisions decisions = described(model, static_cast<int>(at), tokens[at], std::move(layers), logits);
-        if (at + 1 < tokens.size()) {
-            put_next(decisions, tokens[at + 1], logits);
+        if (const auto follows = at + 1 < tokens.size() ? tokens[at + 1] : next) {
+            put_next(decisions, *follows, logits);
         }
         look(decisions, logits);
     });
@@ -140,9 +144,9 @@ bool read_decisions(const LanguageModel& model, RoutedModel& routed, std::span<c
 bool LanguageModel::route(std::span<const std::int32_t> tokens, const RouteRequest& request,
                           const OnDecisions& on_decisions, const std::atomic<bool>& cancel) {
     RoutedModel& model = routed(request);
-    check_text(model, tokens);
+    check_text(model, tokens, request.next);
     return read_decisions(
-        *this, model, tokens, cancel,
+        *this, model, tokens, request.next, cancel,
         [&](const TokenDecisions& decisions, std::span<const float> /*logits*/) { on_decisions(decisions); });
 }
 

@@ -5,6 +5,7 @@
 #include <atomic>
 #include <cstdint>
 #include <functional>
+#include <optional>
 #include <span>
 #include <vector>
 
@@ -19,13 +20,14 @@ routing::TokenDecisions described(const LanguageModel& model, int position, std:
 /// The successor, by the same logits.
 void put_next(routing::TokenDecisions& decisions, std::int32_t next, std::span<const float> logits);
 
-/// Throws Error: no tokens, more than the context holds, or one that the vocabulary does not have.
-void check_text(const RoutedModel& model, std::span<const std::int32_t> tokens);
+/// Throws Error: no tokens, more than the context holds, or one that the vocabulary does not have. `next`: see
+/// RouteRequest.
+void check_text(const RoutedModel& model, std::span<const std::int32_t> tokens, std::optional<std::int32_t> next);
 
 /// Reads a text that was checked: look(decisions, logits [V]) for every token, in order. False when `cancel` turned
 /// true meanwhile. Throws Error.
 bool read_decisions(const LanguageModel& model, RoutedModel& routed, std::span<const std::int32_t> tokens,
-                    const std::atomic<bool>& cancel,
+                    std::optional<std::int32_t> next, const std::atomic<bool>& cancel,
                     const std::function<void(routing::TokenDecisions&, std::span<const float>)>& look);
 
 }  // namespace moescope::engine

@@ -18,6 +18,7 @@
 #include "panels/panels.hpp"
 #include "panels/routing/change_list.hpp"
 #include "panels/routing/shown_routing.hpp"
+#include "panels/ui/answer_end.hpp"
 #include "panels/ui/difference_text.hpp"
 #include "panels/ui/field_label.hpp"
 #include "panels/ui/question.hpp"
@@ -1029,9 +1030,10 @@ void ComparePanel::draw_answer(ui::Context& ctx, std::size_t index) {
         ui::text_wrapped(std::string(ui::icon::hourglass) + " " + ctx.text("compare.reading_prompt"),
                          ctx.theme.text_dim);
     }
-    if (ended(answer) && answer.state != RunState::failed && answer.stop != "cancelled" &&
-        answer.text.find_first_not_of(" \t\r\n") == std::string::npos) {
-        ui::text_wrapped(ctx.text("compare.empty_answer"), ctx.theme.text_dim);
+    if (ended(answer) && answer.state != RunState::failed && answer.stop != "cancelled") {
+        if (const std::string wordless = ui::wordless_text(ctx.text, answer.text); !wordless.empty()) {
+            ui::text_wrapped(wordless, ctx.theme.text_dim);
+        }
     }
     // With probabilities every token stays in its place, the reasoning dimmed.
     if (mode_ != Mode::probability) {
@@ -1098,14 +1100,13 @@ void ComparePanel::draw_foot(ui::Context& ctx, std::size_t index) {
     if (!ended(answer)) {
         ui::row_badge(ctx, ui::icon::play, ctx.text("compare.streaming"), ui::Tone::accent);
     } else {
-        const std::string stop_key = "compare.stop." + (answer.stop.empty() ? std::string("unknown") : answer.stop);
         View& view = views_[index];
         label(view, answer);
         if (!view.delivery.empty()) {
             ui::row_badge(ctx, ui::icon::warning, ctx.text("probe.delivery." + view.delivery), ui::Tone::warning);
             ui::tooltip(ctx.text.format("compare.label_tip", {{"rule", ctx.text.message(view.rule)}}));
         }
-        const char* stop = ctx.text(ctx.text.has(stop_key) ? stop_key : "compare.stop.unknown");
+        const char* stop = ui::stop_text(ctx.text, answer.stop);
         if (!view.delivery.empty()) {
             ui::flow(ImGui::CalcTextSize(stop).x);
         }

@@ -9,6 +9,7 @@
 #include "panels/answers/probe.hpp"
 #include "panels/node/library.hpp"
 #include "panels/routing/shown_routing.hpp"
+#include "panels/ui/answer_end.hpp"
 #include "panels/ui/field_label.hpp"
 #include "panels/ui/question.hpp"
 #include "panels/ui/text_layout.hpp"
@@ -250,8 +251,11 @@ void ProbePanel::draw_answer(ui::Context& ctx, const ProbeDraw& draw) {
         ImGui::Spacing();
         ui::text_dim(ctx, ctx.text("probe.answer"));
         answer_text_.draw_reasoning(ctx, std::to_string(draw.seq));
-        if (answer_view_.empty()) {
+        if (const std::string wordless = ui::wordless_text(ctx.text, answer_text_.answer()); !wordless.empty()) {
             ui::badge(ctx, ui::icon::warning, ctx.text("probe.delivery.empty"), ui::Tone::warning);
+            if (!answer_view_.empty()) {
+                ui::text_wrapped(wordless, ctx.theme.text_dim);
+            }
         } else {
             answer_view_.draw(ctx, ImGui::GetContentRegionAvail().x, plain);
         }

@@ -84,6 +84,9 @@ void ExportForm::open(const ui::Context& ctx, const std::string& model) {
         model_ = model;
     }
     if (find_model(ctx.snapshot, model_) == nullptr) {
+        model_ = model_of_session(ctx.snapshot, ctx.selection.training_run);
+    }
+    if (model_.empty()) {
         const auto first = std::find_if(ctx.snapshot.models.begin(), ctx.snapshot.models.end(), can_export);
         model_ = first == ctx.snapshot.models.end() ? std::string() : first->name;
     }

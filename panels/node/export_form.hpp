@@ -15,7 +15,8 @@ bool can_export(const client::ModelEntry& model);
 
 class ExportForm {
  public:
-    /// With `model`, a name of the library; empty: with what stood in it last, or the first that can be written.
+    /// With `model`, a name of the library; empty: with what stood in it last, else the run on show or the newest one
+    /// of this session, else the first that can be written.
     void open(const ui::Context& ctx, const std::string& model);
     /// models.export.format=gguf or huggingface, models.export.precision=NAME, models.export.router=f32 or quantised,
     /// models.export.name=NAME (of a folder), models.export.add=yes or no, and models.export.start, which asks where.

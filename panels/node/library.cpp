@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <string_view>
+#include <tuple>
 
 namespace moescope::panels {
 
@@ -65,7 +66,38 @@ std::string model_title(const ui::Context& ctx, const std::string& name) {
         return checkpoint_title(ctx, *checkpoint);
     }
     const client::ModelEntry* model = entry_named(ctx.snapshot, name);
-    return model && !model->title.empty() ? model->title : name;
+    return model != nullptr ? entry_title(ctx.snapshot, *model) : name;
+}
+
+std::string entry_title(const client::Snapshot& snapshot, const client::ModelEntry& model) {
+    const std::string& title = model.title.empty() ? model.name : model.title;
+    if (model.trained_here || model.server || model.path.empty()) {
+        return title;
+    }
+    const bool twice = std::any_of(
+        snapshot.models.begin(), snapshot.models.end(),
+        [&](const client::ModelEntry& other) { return other.name != model.name && other.title == model.title; });
+    const std::string file = model.path.substr(model.path.find_last_of('/') + 1);
+    const bool added = model.maker.empty();
+    return (twice || added) && title.find(file) == std::string::npos ? title + " \u00b7 " + file : title;
+}
+
+std::string model_of_session(const client::Snapshot& snapshot, std::uint32_t run) {
+    const client::ModelEntry* best = nullptr;
+    std::tuple<bool, std::uint32_t, std::uint64_t> best_rank;
+    for (const client::ModelEntry& model : snapshot.models) {
+        const auto checkpoint = history::checkpoint_named(model.name);
+        if (!checkpoint || !model.available) {
+            continue;
+        }
+        const bool latest = checkpoint->which != history::CheckpointName::Which::step;
+        const std::tuple rank(checkpoint->run == run, checkpoint->run, latest ? ~std::uint64_t{0} : checkpoint->step);
+        if (best == nullptr || rank > best_rank) {
+            best = &model;
+            best_rank = rank;
+        }
+    }
+    return best == nullptr ? std::string() : best->name;
 }
 
 bool model_combo(const ui::Context& ctx, const char* id, std::string& chosen, const char* shown, Offer offer) {

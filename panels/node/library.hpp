@@ -25,6 +25,12 @@ const client::ModelEntry* find_model(const client::Snapshot& snapshot, const std
 /// What a person calls a model: its title, else its name; a checkpoint by its run and the step that wrote it; with a
 /// set "MODEL with SET".
 std::string model_title(const ui::Context& ctx, const std::string& name);
+/// The title of a model of the library, with the name of its file where that tells more: several have the title, or
+/// somebody has added the file, whose title then is whatever its writer put into it.
+std::string entry_title(const client::Snapshot& snapshot, const client::ModelEntry& model);
+/// The newest checkpoint of the training run `run`, else that of the newest run of this session that has one; empty
+/// without any.
+std::string model_of_session(const client::Snapshot& snapshot, std::uint32_t run);
 /// Has a router as far as the library knows: a mixture of experts, or trained here.
 bool is_routed(const client::ModelEntry& model);
 

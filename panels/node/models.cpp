@@ -11,6 +11,7 @@
 #include "base/json_fields.hpp"
 #include "base/text.hpp"
 #include "panels/node/export_form.hpp"
+#include "panels/node/library.hpp"
 #include "panels/node/server_form.hpp"
 #include "panels/panels.hpp"
 #include "panels/ui/panel.hpp"
@@ -300,7 +301,7 @@ void ModelsPanel::draw_cell(ui::Context& ctx, const ModelEntry& model, ImGuiID c
     };
     switch (column) {
         case kName:
-            return ui::text_wrapped(model.title.empty() ? model.name : model.title);
+            return ui::text_wrapped(entry_title(ctx.snapshot, model));
         case kMaker:
             return ui::text_wrapped(maker_text(ctx, model));
         case kSize:
@@ -365,7 +366,7 @@ void ModelsPanel::draw_details(ui::Context& ctx) {
         ImGui::EndChild();
         return;
     }
-    ui::section(ctx, model.title.empty() ? model.name : model.title);
+    ui::section(ctx, entry_title(ctx.snapshot, model));
     if (!model.message.empty()) {
         ui::text_wrapped(
             std::string(model.available ? ui::icon::info : ui::icon::warning) + " " + ctx.text.message(model.message),

@@ -4,6 +4,7 @@
 
 #include "panels/panels.hpp"
 #include "panels/routing/change_editor.hpp"
+#include "panels/routing/read_form.hpp"
 #include "panels/routing/sweep_view.hpp"
 #include "panels/routing/trial_view.hpp"
 #include "panels/ui/panel.hpp"
@@ -65,6 +66,8 @@ bool ChangePanel::act(const std::string& action, ui::Context& ctx) {
         trial_.cancel(ctx);
     } else if (action == "change.sweep") {
         mode_ = kSweep;
+        trial_.choose_model(ctx);
+        sweep_.offer_model(trial_.model());
         sweep_.start(ctx);
     } else if (action == "change.knock_out") {
         edited.list.add(
@@ -83,7 +86,9 @@ bool ChangePanel::act(const std::string& action, ui::Context& ctx) {
 
 void ChangePanel::draw(ui::Context& ctx) {
     ui::segmented(ctx, "change.part", {ctx.text.label("change.part.try"), ctx.text.label("change.part.sweep")}, mode_);
+    trial_.choose_model(ctx);
     if (mode_ == kSweep) {
+        sweep_.offer_model(trial_.model());
         sweep_.draw(ctx);
         return;
     }
@@ -95,7 +100,15 @@ void ChangePanel::draw(ui::Context& ctx) {
 ui::PanelDescription describe_change() {
     using ui::Place;
     using Show = ui::Stand::Show;
-    const auto connected = [](const ui::Context& ctx) { return ctx.connected(); };
+    const auto has_model = [](const ui::Context& ctx) {
+        return ctx.connected() && !first_routed_model(ctx.snapshot, ctx.selection.training_run).empty();
+    };
+    const auto is_going = [](const ui::Context& ctx) { return ctx.connected() && ctx.shared.get<TrialGoing>().going; };
+    const auto can_try = [](const ui::Context& ctx) {
+        return ctx.connected() && !ctx.shared.get<EditedChanges>().list.empty() &&
+               !ctx.shared.get<TrialGoing>().going &&
+               !first_routed_model(ctx.snapshot, ctx.selection.training_run).empty();
+    };
     const auto has_changes = [](const ui::Context& ctx) {
         return ctx.connected() && !ctx.shared.get<EditedChanges>().list.empty();
     };
@@ -123,10 +136,10 @@ ui::PanelDescription describe_change() {
             {.key = "change.try",
              .menu = {"menu.routing", 5},
              .shortcut = ImGuiMod_Ctrl | ImGuiKey_T,
-             .available = has_changes,
+             .available = can_try,
              .opens = true},
-            {.key = "change.cancel", .menu = {"menu.routing", 5}, .available = connected},
-            {.key = "change.sweep", .menu = {"menu.routing", 5}, .available = connected, .opens = true}}};
+            {.key = "change.cancel", .menu = {"menu.routing", 5}, .available = is_going},
+            {.key = "change.sweep", .menu = {"menu.routing", 5}, .available = has_model, .opens = true}}};
 }
 
 }  // namespace moescope::panels

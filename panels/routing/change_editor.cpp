@@ -241,7 +241,7 @@ void ChangeEditor::draw_form(ui::Context& ctx, EditedChanges& edited) {
     ui::flow(ui::button_width(add));
     const bool ready = kind_ != Kind::replay || replayed_ != 0;
     if (ui::button(add, ready, text("change.replay.choose"))) {
-        form_problem_.clear();
+        form_problem_ = {};
         try {
             if (kind_ == Kind::replay) {
                 edited.list.add({.kind = kind_, .source = replay_source(replayed_)});
@@ -249,11 +249,16 @@ void ChangeEditor::draw_form(ui::Context& ctx, EditedChanges& edited) {
                 edited.list.add(changes_at(kind_, layers_, experts_, bias_, limit_));
             }
         } catch (const base::Error& error) {
-            form_problem_ = text.message(error.sentence());
+            form_problem_ = error.sentence();
+            problem_of_ = {kind_, layers_, experts_, edited.list.version()};
         }
     }
+    // It is about what was tried: with another field, kind or list it is over.
+    if (!form_problem_.empty() && !(problem_of_ == Tried{kind_, layers_, experts_, edited.list.version()})) {
+        form_problem_ = {};
+    }
     if (!form_problem_.empty()) {
-        ui::text_wrapped(std::string(ui::icon::error) + " " + form_problem_, ctx.theme.error);
+        ui::text_wrapped(std::string(ui::icon::error) + " " + text.message(form_problem_), ctx.theme.error);
     }
 }
 

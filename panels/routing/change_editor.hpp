@@ -4,6 +4,7 @@
 #include <optional>
 #include <string>
 
+#include "base/sentence.hpp"
 #include "panels/routing/change_list.hpp"
 #include "panels/ui/context.hpp"
 #include "routing/decision.hpp"
@@ -34,7 +35,15 @@ class ChangeEditor {
     float bias_ = -1;
     int limit_ = 1;
     std::uint32_t replayed_ = 0;
-    std::string form_problem_, problem_;
+    std::string problem_;
+    base::Sentence form_problem_;  ///< of what was to be added
+    struct Tried {
+        Change::Kind kind = Change::Kind::knock_out;
+        std::string layers, experts;
+        std::uint64_t version = 0;  ///< of the list
+        bool operator==(const Tried&) const = default;
+    };
+    Tried problem_of_;
     /// What problem_ was made of.
     struct Checked {
         std::uint64_t version = ~std::uint64_t{0};

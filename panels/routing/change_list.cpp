@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "base/error.hpp"
+#include "base/foreign_text.hpp"
 #include "base/text.hpp"
 #include "nodes/history/checkpoint_name.hpp"
 
@@ -18,6 +19,7 @@ using nlohmann::json;
 constexpr std::array<const char*, kChangeKinds> kNames = {"knock_out", "force", "bias", "limit_k", "zero", "replay"};
 constexpr std::size_t kMostSteps = 200;  ///< that can be undone
 constexpr std::string_view kRun = "run:";
+constexpr std::size_t kShownOfField = 60;  ///< bytes
 
 bool same_place(const Change& a, const Change& b) {
     return a.layer == b.layer && a.expert == b.expert;
@@ -174,9 +176,28 @@ std::vector<Change> changes_at(Kind kind, std::string_view layers, std::string_v
         }
         return all;
     };
+    // Of the field that it stands in: whoever fills in two has not written LAYER:EXPERT.
+    const auto check = [](const std::string& place, const base::Sentence& problem) {
+        try {
+            routing::parse_places(place);
+        } catch (const base::Error&) {
+            throw base::Error(problem);
+        }
+    };
+    const std::vector<std::string> all_layers = parts(layers), all_experts = parts(kind == Kind::limit ? "*" : experts);
+    for (const std::string& layer : all_layers) {
+        check(layer + ":0", base::say("'{}' in the field of layers is none: write one as 3, several as 0-4 or 1,3, all "
+                                      "as *",
+                                      base::one_line(layer, kShownOfField)));
+    }
+    for (const std::string& expert : all_experts) {
+        check("0:" + expert, base::say("'{}' in the field of experts is none: write one as 5, several as 0-4 or 1,3, "
+                                       "all as *",
+                                       base::one_line(expert, kShownOfField)));
+    }
     std::vector<Change> changes;
-    for (const std::string& layer : parts(layers)) {
-        for (const std::string& expert : parts(kind == Kind::limit ? "*" : experts)) {
+    for (const std::string& layer : all_layers) {
+        for (const std::string& expert : all_experts) {
             std::string place = layer;
             place.append(":").append(expert);
             for (const routing::ExpertPlace& at : routing::parse_places(place)) {

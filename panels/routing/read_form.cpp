@@ -21,24 +21,26 @@ constexpr std::array<int, 5> kOffered = {5'000, 20'000, 50'000, 100'000, 300'000
 
 }  // namespace
 
-std::string first_routed_model(const client::Snapshot& snapshot) {
-    const auto& models = snapshot.models;
-    const auto pick = [&](const auto& wanted) {
-        const auto found = std::find_if(models.begin(), models.end(), [&](const client::ModelEntry& model) {
-            return model.available && wanted(model);
-        });
-        return found == models.end() ? std::string() : found->name;
-    };
-    const std::string here = pick([](const client::ModelEntry& model) { return model.trained_here; });
-    const std::string moe = pick([](const client::ModelEntry& model) { return model.is_moe && !model.trained_here; });
-    return moe.empty() ? here : moe;
+std::string first_routed_model(const client::Snapshot& snapshot, std::uint32_t training_run) {
+    const std::string here = model_of_session(snapshot, training_run);
+    if (const auto checkpoint = history::checkpoint_named(here)) {
+        const auto run = snapshot.training.find(checkpoint->run);
+        const bool dense = run != snapshot.training.end() && run->second->layers > 0 && run->second->experts < 2;
+        if (!dense) {
+            return here;
+        }
+    }
+    const auto found = std::find_if(
+        snapshot.models.begin(), snapshot.models.end(),
+        [](const client::ModelEntry& model) { return model.available && model.is_moe && !model.trained_here; });
+    return found == snapshot.models.end() ? here : found->name;
 }
 
 bool ReadForm::draw(ui::Context& ctx) {
     const ui::Language& text = ctx.text;
     bool sent = false;
     if (model_.empty() || find_model(ctx.snapshot, model_) == nullptr) {
-        model_ = first_routed_model(ctx.snapshot);
+        model_ = first_routed_model(ctx.snapshot, ctx.selection.training_run);
     }
     ImGui::PushID("read");
     ui::field_label(ctx, "routing.read.model");
@@ -93,7 +95,7 @@ bool ReadForm::draw(ui::Context& ctx) {
 }
 
 std::string ReadForm::model(const ui::Context& ctx) const {
-    return model_.empty() ? first_routed_model(ctx.snapshot) : model_;
+    return model_.empty() ? first_routed_model(ctx.snapshot, ctx.selection.training_run) : model_;
 }
 
 void ReadForm::read(ui::Context& ctx, const std::string& text) const {
@@ -119,7 +121,7 @@ void draw_empty_routing(ui::Context& ctx, const char* icon, const char* key, Rea
         ImGui::PopFont();
         ui::text_wrapped(ctx.text(key), ctx.theme.text_dim);
         ImGui::Spacing();
-        if (first_routed_model(ctx.snapshot).empty() && ctx.connected()) {
+        if (first_routed_model(ctx.snapshot, ctx.selection.training_run).empty() && ctx.connected()) {
             if (ui::banner(ctx, ui::Tone::neutral, ctx.text("routing.no_model"),
                            ctx.available("run.start") ? ctx.text.label("routing.train") : nullptr)) {
                 ctx.run("run.start");

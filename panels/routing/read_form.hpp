@@ -8,9 +8,9 @@
 
 namespace moescope::panels {
 
-/// The first model that a person would look at: a mixture of experts of the library, else what was trained here; empty
-/// when there is none.
-std::string first_routed_model(const client::Snapshot& snapshot);
+/// The model that a person would look at: what was trained here, of the run of that number or the newest, else a
+/// mixture of experts of the library; empty when there is none.
+std::string first_routed_model(const client::Snapshot& snapshot, std::uint32_t training_run);
 
 class ReadForm {
  public:

@@ -3,9 +3,12 @@
 #include <algorithm>
 #include <iterator>
 
+#include "base/foreign_text.hpp"
 #include "base/json_fields.hpp"
+#include "base/text.hpp"
 #include "panels/node/library.hpp"
 #include "panels/routing/shown_routing.hpp"
+#include "panels/ui/text_tools.hpp"
 
 namespace moescope::panels {
 
@@ -84,14 +87,27 @@ bool same_shape(const RoutedRun& a, const RoutedRun& b) {
 }
 
 std::optional<std::uint32_t> default_second(const std::vector<RoutedRun>& runs, const RoutedRun& first) {
-    const auto other = [&](const auto& fits) -> std::optional<std::uint32_t> {
-        const auto found = std::find_if(runs.begin(), runs.end(), [&](const RoutedRun& run) {
-            return run.run() != first.run() && same_shape(run, first) && fits(run);
-        });
-        return found == runs.end() ? std::nullopt : std::optional(found->run());
-    };
-    const auto best = other([&](const RoutedRun& run) { return same_text(run, first); });
-    return best ? best : other([](const RoutedRun&) { return true; });
+    const auto found = std::find_if(runs.begin(), runs.end(), [&](const RoutedRun& run) {
+        return run.run() != first.run() && same_shape(run, first) && same_text(run, first);
+    });
+    return found == runs.end() ? std::nullopt : std::optional(found->run());
+}
+
+std::string text_name(const ui::Language& text, const json& parameters) {
+    constexpr std::size_t kLongest = 40;  // bytes
+    if (const std::string typed = base::text_of(parameters, "text"); !typed.empty()) {
+        return "\u201c" + base::shortened(base::one_line(displayable(typed)), kLongest) + "\u201d";
+    }
+    if (const std::string data = base::text_of(parameters, "data"); !data.empty()) {
+        const std::string name =
+            data == "manpages" ? text("structure.text.built_in") : displayable(data.substr(data.find_last_of('/') + 1));
+        const std::uint64_t tokens = base::count_of(parameters, "tokens");
+        return tokens == 0 ? name : text.format("structure.text.tokens", {{"name", name}, {"n", text.number(tokens)}});
+    }
+    if (const std::uint32_t run = base::run_of(parameters); run != 0) {
+        return text.format("structure.text.answer", {{"run", std::to_string(run)}});
+    }
+    return text("structure.text.unknown");
 }
 
 std::vector<CheckpointSeries> checkpoint_series(const client::Snapshot& snapshot, std::uint32_t shown) {

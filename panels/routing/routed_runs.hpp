@@ -37,7 +37,10 @@ std::vector<RoutedRun> routed_runs(const client::Snapshot& snapshot);
 bool same_text(const RoutedRun& a, const RoutedRun& b);
 /// Layers with a router, experts and experts per token are the same.
 bool same_shape(const RoutedRun& a, const RoutedRun& b);
-/// The newest one to compare `first` with: of the same text and shape, else of the same shape; nothing without any.
+/// What is read, for people: "the built-in text, 8,000 tokens", “The router”, "answer 5". `parameters`:
+/// RoutedRun::text.
+std::string text_name(const ui::Language& text, const nlohmann::json& parameters);
+/// The newest one to compare `first` with, of the same text and shape; nothing without any.
 std::optional<std::uint32_t> default_second(const std::vector<RoutedRun>& runs, const RoutedRun& first);
 
 /// Readings of checkpoints of one training run of the same text and shape, by step; of several of one step the newest.

@@ -226,6 +226,11 @@ std::string routing_name(const ui::Context& ctx, const RunRouting& routing) {
             name += " \u00b7 " + base::shortened(ui::displayable(title), 60);
         }
     }
+    if (const auto* answer = find(ctx.snapshot.generations, routing.run)) {
+        std::string prompt = base::shortened(ui::displayable(base::text_of(answer->manifest, "prompt")), 60);
+        std::replace(prompt.begin(), prompt.end(), '\n', ' ');
+        name += prompt.empty() ? "" : " \u00b7 " + prompt;
+    }
     const std::vector<Change> changes = changes_or_none(routing.interventions);
     if (changes.empty()) {
         return name;

@@ -85,7 +85,13 @@ class StructurePanel final : public ui::Panel {
     int flow_from_ = -1, flow_to_ = -1;  ///< layers of the transitions on show; -1: none yet
     std::shared_ptr<const routing::TraceSource> groups_of_;
     std::optional<GroupChoice> groups_;  ///< chosen by the person
-    std::size_t series_ = 0;
+    /// Of the saturation on show; others that come later do not take its place by themselves.
+    struct SeriesName {
+        std::uint32_t training = 0;
+        nlohmann::json text;
+    };
+    std::optional<SeriesName> series_;
+    std::uint32_t series_of_ = 0;  ///< the chosen routing that series_ was taken with
 
     FigureView<routing::Load, LoadMapShown> load_;
     FigureView<CoActivation, PairMapShown> pairs_view_;
@@ -557,9 +563,19 @@ void StructurePanel::draw_saturation(const View& view) {
     ui::segmented(ctx, "structure.best",
                   {ctx.text.label("structure.saturation.all"), ctx.text.label("structure.saturation.best")}, best_);
     ui::tooltip(ctx.text("structure.saturation.help"));
-    series_ = std::min(series_, all.empty() ? std::size_t{0} : all.size() - 1);
-    const CheckpointSeries* series = all.empty() ? nullptr : &all[series_];
+    if (const std::uint32_t chosen = ctx.selection.routing_run; chosen != series_of_) {
+        series_of_ = chosen;
+        series_.reset();  // another routing was chosen: the series that it is in comes first
+    }
+    const auto known = std::find_if(all.begin(), all.end(), [&](const CheckpointSeries& one) {
+        return series_ && one.training == series_->training && one.runs.front().text == series_->text;
+    });
+    std::size_t place = known == all.end() ? 0 : static_cast<std::size_t>(known - all.begin());
+    const CheckpointSeries* series = all.empty() ? nullptr : &all[place];
+    std::string what_is_read;
     if (series != nullptr) {
+        series_ = SeriesName{series->training, series->runs.front().text};
+        what_is_read = text_name(ctx.text, series_->text);
         std::vector<std::string> names;
         for (const CheckpointSeries& one : all) {
             const auto run = ctx.snapshot.training.find(one.training);
@@ -568,10 +584,14 @@ void StructurePanel::draw_saturation(const View& view) {
                 {{"run", run != ctx.snapshot.training.end() ? run->second->name : std::to_string(one.training)},
                  {"n", ctx.text.number(std::uint64_t{one.runs.size()})},
                  {"first", ctx.text.number(one.runs.front().checkpoint->step)},
-                 {"last", ctx.text.number(one.runs.back().checkpoint->step)}}));
+                 {"last", ctx.text.number(one.runs.back().checkpoint->step)},
+                 {"text", text_name(ctx.text, one.runs.front().text)}}));
         }
         ui::flow(20 * ctx.em);
-        combo(ctx, "###structure.series", 20, names, series_);
+        if (combo(ctx, "###structure.series", 20, names, place)) {
+            series_ = SeriesName{all[place].training, all[place].runs.front().text};
+            ctx.draw_within(0);
+        }
     }
     draw_read_buttons(view, series);
     if (series == nullptr) {
@@ -602,7 +622,7 @@ void StructurePanel::draw_saturation(const View& view) {
     // The layer of the selection stands out among the others.
     std::vector<ImVec4> colors;
     ChartSpec spec{.id = "###structure.saturation",
-                   .title = ctx.text("structure.saturation"),
+                   .title = std::string(ctx.text("structure.saturation")) + " \u00b7 " + what_is_read,
                    .unit = ctx.text.format(best_ == 1 ? "structure.saturation.unit_best" : "structure.saturation.unit",
                                            {{"step", ctx.text.number(saturation_.steps.back())}}),
                    .chart = shown->chart,

@@ -137,7 +137,7 @@ void SweepView::draw_layer(ui::Context& ctx) {
 void SweepView::draw_question(ui::Context& ctx) {
     const ui::Language& text = ctx.text;
     if (model_.empty()) {
-        model_ = first_routed_model(ctx.snapshot);
+        model_ = first_routed_model(ctx.snapshot, ctx.selection.training_run);
     }
     ui::field_label(ctx, "routing.read.model");
     ui::next_field(16 * ctx.em);

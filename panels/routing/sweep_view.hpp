@@ -17,6 +17,8 @@ class SweepView {
     /// Over the width that is there; the panel scrolls.
     void draw(ui::Context& ctx);
     void set_model(const std::string& model) { model_ = model; }
+    /// What stands there until a person chooses another one.
+    void offer_model(const std::string& model) { model_ = model_.empty() ? model : model_; }
     /// Asks for the sweep as the fields stand.
     void start(ui::Context& ctx);
     /// For scripts and tests: the texts, one per line.

@@ -52,6 +52,19 @@ const client::Task* task_of(const client::Snapshot& snapshot, std::uint32_t run)
     return run == 0 || task == snapshot.tasks.end() ? nullptr : &*task;
 }
 
+/// The run whose routing is asked for, when it ended without any: failed, stopped or interrupted.
+const history::RouteRun* ended_without(const ui::Context& ctx) {
+    const auto run = ctx.snapshot.routes.find(ctx.selection.routing_run);
+    if (run == ctx.snapshot.routes.end() || !protocol::ended(run->second->state) ||
+        run->second->state == history::RunState::done) {
+        return nullptr;
+    }
+    const auto routing = ctx.snapshot.routing.find(run->first);
+    const bool any = routing != ctx.snapshot.routing.end() &&
+                     (routing->second->tokens > 0 || (routing->second->trace && routing->second->trace->chunks() > 0));
+    return any ? nullptr : run->second.get();
+}
+
 bool has_routing(const ui::Context& ctx) {
     return shown_routing(ctx) != nullptr;
 }
@@ -425,6 +438,11 @@ void RoutingPanel::draw(ui::Context& ctx) {
         return;
     }
     refresh(ctx, *routing);
+    if (const history::RouteRun* failed = ended_without(ctx)) {
+        draw_toolbar(ctx, *routing);
+        draw_failure(ctx, *failed);
+        return;
+    }
     // Whoever opens another run wants to see that.
     form_open_ = form_open_ && (form_over_ == 0 || form_over_ == routing->run);
     draw_toolbar(ctx, *routing);
@@ -461,6 +479,17 @@ void RoutingPanel::draw(ui::Context& ctx) {
         draw_decision(ctx, *routing, {0, std::max(2 * ctx.em, height - above - ImGui::GetStyle().ItemSpacing.y)});
     }
     draw_menu(ctx, *routing);
+}
+
+/// Why there is nothing to show, and the form as it was sent: a text that was too long can be made shorter.
+void RoutingPanel::draw_failure(ui::Context& ctx, const history::RouteRun& run) {
+    ui::banner(ctx, run.state == history::RunState::failed ? ui::Tone::error : ui::Tone::warning,
+               run.message.empty() ? ctx.text.format("routing.no_routing", {{"run", std::to_string(run.id)}})
+                                   : ctx.text.message(run.message));
+    if (ui::begin_frame(ctx, "###routing.form", {0, 0})) {
+        form_.draw(ctx);
+    }
+    ui::end_frame();
 }
 
 /// A read that has been asked for, or goes on.
@@ -506,20 +535,28 @@ void RoutingPanel::draw_toolbar(ui::Context& ctx, const RunRouting& routing) {
     const ui::Language& text = ctx.text;
     ui::next_field(20 * ctx.em);
     draw_routing_choice(ctx);
+    const bool failed = ended_without(ctx) != nullptr;  // then the form is open, and there is nothing to judge
     const char* read = text.label(form_open_ ? "routing.read.close" : "routing.read.open");
-    ui::flow(ui::button_width(read));
-    if (ImGui::Button(read)) {
-        form_open_ = !form_open_;
+    if (!failed) {
+        ui::flow(ui::button_width(read));
+        if (ImGui::Button(read)) {
+            form_open_ = !form_open_;
+        }
+        ui::tooltip(text("routing.read.open.help"));
     }
-    ui::tooltip(text("routing.read.open.help"));
     const char* menu = text.label("routing.menu");
     ui::flow(ui::button_width(menu));
     if (ImGui::Button(menu)) {
         open_menu_ = true;
     }
     ui::tooltip(text("routing.menu.help"));
-    ui::flow(ui::badge_width(ctx, ui::icon::check, text("routing.source.recomputed")) + 6 * ctx.em);
-    draw_source_badge(ctx, routing);
+    if (failed) {
+        return;
+    }
+    if (routing.tokens > 0 || routing.trace->chunks() > 0) {
+        ui::flow(ui::badge_width(ctx, ui::icon::check, text("routing.source.recomputed")) + 6 * ctx.em);
+        draw_source_badge(ctx, routing);
+    }
     if (routing.lost > 0 || (state_ && state_->damaged > 0)) {
         ui::text_wrapped(
             std::string(ui::icon::warning) + " " +

@@ -44,6 +44,7 @@ class RoutingPanel final : public ui::Panel {
     void draw_legend(ui::Context& ctx, const history::RunRouting& routing);
     void draw_expert_legend(ui::Context& ctx);
     void draw_tint_legend(const ui::Context& ctx) const;
+    void draw_failure(ui::Context& ctx, const history::RouteRun& run);
     void draw_progress(ui::Context& ctx, const history::RunRouting& routing);
     void update_scale(ui::Context& ctx);
     void draw_text(ui::Context& ctx, const history::RunRouting& routing, ImVec2 size);

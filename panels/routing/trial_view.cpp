@@ -15,6 +15,7 @@
 #include "panels/routing/change_editor.hpp"
 #include "panels/routing/read_form.hpp"
 #include "panels/routing/shown_routing.hpp"
+#include "panels/ui/answer_end.hpp"
 #include "panels/ui/difference_text.hpp"
 #include "panels/ui/field_label.hpp"
 #include "panels/ui/figure_svg.hpp"
@@ -89,10 +90,14 @@ void TrialView::take_over(const TrialView& before) {
     seed_ = before.seed_;
 }
 
-void TrialView::choose_defaults(ui::Context& ctx) {
+void TrialView::choose_model(const ui::Context& ctx) {
     if (model_.empty()) {
-        model_ = trials_.empty() ? first_routed_model(ctx.snapshot) : trials_.front().model;
+        model_ = trials_.empty() ? first_routed_model(ctx.snapshot, ctx.selection.training_run)
+                                 : model_with_set(ctx.snapshot, trials_.front().model).model;
     }
+}
+
+void TrialView::choose_defaults(ui::Context& ctx) {
     if (!touched_ && prompt_.empty()) {
         const json& prompts = base::member(*ctx.snapshot.catalogue, "prompts");
         if (!trials_.empty() && trials_.front().untouched) {
@@ -168,6 +173,11 @@ bool TrialView::busy(const ui::Context& ctx) const {
 
 /// When both answers have ended, their effect is asked for, once.
 void TrialView::follow(ui::Context& ctx) {
+    follow_started(ctx);
+    ctx.shared.get<TrialGoing>().going = busy(ctx);
+}
+
+void TrialView::follow_started(ui::Context& ctx) {
     refresh(ctx);
     if (started_ && refused(ctx.snapshot, started_->effect)) {
         started_.reset();  // the status line says why
@@ -208,6 +218,7 @@ void TrialView::follow(ui::Context& ctx) {
 
 void TrialView::start(ui::Context& ctx) {
     refresh(ctx);
+    choose_model(ctx);
     const auto& edited = ctx.shared.get<EditedChanges>();
     if (busy(ctx)) {
         return;
@@ -351,6 +362,7 @@ void TrialView::draw_question(ui::Context& ctx, const std::string& problem) {
     if (!edited.model.empty()) {
         model_ = std::exchange(edited.model, "");  // of the map that the latest change came from
     }
+    choose_model(ctx);
     ui::field_label(ctx, "routing.read.model");
     ui::next_field(16 * ctx.em);
     model_combo(ctx, "###change.model", model_,
@@ -505,9 +517,12 @@ void TrialView::draw_answer(ui::Context& ctx, const Trial& trial, bool changed) 
                              (answer->message.empty() ? ctx.text("compare.failed") : ctx.text.message(answer->message)),
                          ctx.theme.error);
     }
-    if (side.text.empty()) {
-        ui::text_wrapped(ctx.text(ended(*answer) ? "compare.empty_answer" : "compare.reading_prompt"),
-                         ctx.theme.text_dim);
+    if (!ended(*answer) && side.text.empty()) {
+        ui::text_wrapped(ctx.text("compare.reading_prompt"), ctx.theme.text_dim);
+    } else if (answer->state == RunState::done && answer->stop != "cancelled") {
+        if (const std::string wordless = ui::wordless_text(ctx.text, answer->text); !wordless.empty()) {
+            ui::text_wrapped(wordless, ctx.theme.text_dim);
+        }
     }
     const auto styles = answer_styles(ctx.theme);
     (changed ? changed_ : untouched_).text.draw(ctx, ImGui::GetContentRegionAvail().x, styles);
@@ -537,8 +552,11 @@ void TrialView::draw_column(ui::Context& ctx, const Trial& trial, bool changed, 
             const char* label = ctx.text.label("compare.open_routing");
             const auto routing = routing_of_answer(ctx.snapshot, *answer);
             const float button = routing ? ui::button_width(label) + ImGui::GetStyle().ItemSpacing.x : 0;
-            const std::string counts =
+            std::string counts =
                 ctx.text.format("compare.count.tokens", {{"n", ctx.text.number(std::uint64_t{answer->tokens.size()})}});
+            if (ended(*answer)) {
+                counts += std::string(" \u00b7 ") + ui::stop_text(ctx.text, answer->stop);
+            }
             ImGui::AlignTextToFramePadding();
             ImGui::PushStyleColor(ImGuiCol_Text, ctx.theme.text_dim);
             ui::text_elided(counts, std::max(ctx.em, ImGui::GetContentRegionAvail().x - button));

@@ -19,6 +19,11 @@
 
 namespace moescope::panels {
 
+/// For commands, which know no panel: a trial is under way. In ui::Shared.
+struct TrialGoing {
+    bool going = false;
+};
+
 class TrialView {
  public:
     void take_over(const TrialView& before);
@@ -33,6 +38,8 @@ class TrialView {
     void cancel(ui::Context& ctx);
     bool busy(const ui::Context& ctx) const;
     const std::string& model() const { return model_; }
+    /// The model of the latest trial, else the one that a person would look at; while none is chosen.
+    void choose_model(const ui::Context& ctx);
     void set_model(const std::string& model) { model_ = model; }
     void set_prompt(const std::string& prompt) {
         prompt_ = prompt;
@@ -63,6 +70,7 @@ class TrialView {
     };
     using Job = routing::FigureJob<TokenPages>;
 
+    void follow_started(ui::Context& ctx);
     void choose_defaults(ui::Context& ctx);
     void refresh(ui::Context& ctx);
     void add_started(const client::Snapshot& snapshot);

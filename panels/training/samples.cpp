@@ -7,6 +7,7 @@
 #include "nodes/history/checkpoint_name.hpp"
 #include "panels/node/library.hpp"
 #include "panels/routing/shown_routing.hpp"
+#include "panels/ui/answer_end.hpp"
 #include "panels/ui/text_layout.hpp"
 #include "panels/ui/widgets.hpp"
 
@@ -69,6 +70,8 @@ void draw_sample(Context& ctx, const history::TrainingRun& run, const history::T
     const std::string shown = ui::displayable(sample.text);
     if (shown.empty()) {
         ui::text_dim(ctx, ctx.text("samples.nothing"));
+    } else if (const std::string wordless = ui::wordless_text(ctx.text, sample.text); !wordless.empty()) {
+        ui::text_wrapped(wordless, ctx.theme.text_dim);
     } else {
         ui::text_wrapped(shown);
     }

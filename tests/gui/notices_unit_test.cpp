@@ -59,7 +59,7 @@ TEST(StatusLine, WhatWasReadLeavesAtOnceAndNewsComesBack) {
 TEST(StatusLine, TheLogsErrorsFadeAndItsNewestPlainLineStays) {
     Notices notices;
     const Log log =
-        log_of({line("info", "checkpoint saved", 900), line("error", "refused", 30), line("warning", "slow", 25)});
+        log_of({line("info", "checkpoint saved", 900), line("warning", "refused", 30), line("warning", "slow", 25)});
     const auto old = notices.status(log, 100, kNow);
     ASSERT_TRUE(old);
     EXPECT_EQ(old->text.english(), "checkpoint saved");
@@ -69,6 +69,21 @@ TEST(StatusLine, TheLogsErrorsFadeAndItsNewestPlainLineStays) {
     EXPECT_EQ(fresh->text.english(), "slow");
     EXPECT_NEAR(*fresh->seconds, Notices::kErrorSeconds - 10, 1e-6);
     EXPECT_FALSE(notices.status(log_of({line("error", "refused", 30)}), 100, kNow));
+}
+
+TEST(StatusLine, WhatAFailureHasOvertakenDoesNotComeBack) {
+    Notices notices;
+    const Log log = log_of({line("info", "reading 'x' has begun", 31), line("error", "reading 'x' failed", 30)});
+    EXPECT_TRUE(notices.status(log, 100, kNow - 15 * kSecond)->error);
+    EXPECT_FALSE(notices.status(log, 100, kNow)) << "not that it has begun";
+    const Log later = log_of({line("error", "reading 'x' failed", 30), line("info", "a session was saved", 5)});
+    EXPECT_EQ(notices.status(later, 100, kNow)->text.english(), "a session was saved");
+    // The same after a refusal that is a notice.
+    const Log begun = log_of({line("info", "reading 'x' has begun", 40)});
+    EXPECT_TRUE(notices.status(begun, 100, kNow));
+    notices.add(moescope::base::Sentence::verbatim("refused"), true, 70);
+    EXPECT_FALSE(notices.status(begun, 100, kNow));
+    EXPECT_EQ(notices.status(later, 100, kNow)->text.english(), "a session was saved");
 }
 
 TEST(StatusLine, AClockThatWasSetBackDoesNoHarm) {

@@ -225,7 +225,13 @@ void put_changes_together(Harness& h, ImGuiTestContext* ctx) {
     ctx->KeyCharsReplace("a");
     ctx->ItemClick(item("change", "change.add").c_str());
     ctx->Yield(2);
-    IM_CHECK(says(h, ctx, "panel.change", "is no LAYER:EXPERT"));
+    const char* problem = "'a' in the field of layers is none";
+    IM_CHECK(says(h, ctx, "panel.change", problem));
+    ctx->ItemClick(item("change", "change.undo").c_str());
+    ctx->Yield(2);
+    IM_CHECK(!says(h, ctx, "panel.change", problem));
+    ctx->ItemClick(item("change", "change.redo").c_str());
+    ctx->Yield(2);
     // The menu of a bar does the same.
     show(h, ctx, "routing");
     selection.routing_token = 5;
@@ -306,6 +312,29 @@ void read_a_text(Harness& h, ImGuiTestContext* ctx) {
     h.workbench().command("routing.export=csv");
     IM_CHECK(h.wait(ctx, 20, [&] { return h.workbench().answer_path(file.string()); }));
     IM_CHECK(h.wait(ctx, 60, [&] { return fs::exists(file) && fs::file_size(file) > 100; }));
+}
+
+/// A text that is longer than the context: the panel says why there is nothing, and the text can be made shorter.
+void read_too_long_a_text(Harness& h, ImGuiTestContext* ctx) {
+    const std::string model = tiny_model(h, ctx);
+    IM_CHECK(!model.empty());
+    show(h, ctx, "routing");
+    std::string text;
+    while (text.size() < 4000) {
+        text += "The router sends each token to a few experts. ";
+    }
+    h.workbench().command("routing.read.model=" + model);
+    const std::size_t before = h.snapshot().routes.size();
+    h.workbench().command("routing.read=" + text);
+    IM_CHECK(h.wait(ctx, 120, [&] {
+        return h.snapshot().routes.size() > before && h.snapshot().routes.rbegin()->second->state == RunState::failed &&
+               h.workbench().selection().routing_run == h.snapshot().routes.rbegin()->first;
+    }));
+    ctx->Yield(5);
+    IM_CHECK(says(h, ctx, "panel.routing", "the context of this model holds"));
+    IM_CHECK(!says(h, ctx, "panel.routing", "executed"));
+    IM_CHECK(ctx->ItemExists(item("routing", "routing.read.start").c_str()));
+    h.workbench().selection().routing_run = 0;
 }
 
 /// Knocked out experts beside the untouched model: two answers, and the effect with its random controls.
@@ -453,6 +482,7 @@ void register_routing(Harness& harness) {
     add("a view as a link, and wrong links", link_of_a_view);
     add("changes are put together and taken back", put_changes_together);
     add("a text is read with its routing and saved", read_a_text);
+    add("a text that is too long says so in the panel", read_too_long_a_text);
     add("a change is tried beside the untouched model", try_a_change);
     add("every expert of a layer is swept", sweep_a_layer);
     add("from an answer to its routing", from_compare);

@@ -126,6 +126,26 @@ void layouts(Harness& h, ImGuiTestContext* ctx) {
     IM_CHECK(h.workbench().panel_visible("log"));
 }
 
+/// The page would hide what a layout shows.
+void layouts_leave_the_welcome_page(Harness& h, ImGuiTestContext* ctx) {
+    h.settle(ctx);
+    h.workbench().command("help.welcome");
+    ctx->Yield(2);
+    IM_CHECK(h.workbench().welcome_visible());
+    ctx->KeyPress(ImGuiMod_Ctrl | ImGuiKey_4);
+    ctx->Yield(4);
+    IM_CHECK(!h.workbench().welcome_visible());
+    IM_CHECK_EQ(h.workbench().settings().layout, std::string("routing"));
+    h.workbench().command("help.welcome");
+    ctx->Yield(2);
+    h.workbench().command("view.panel.log");
+    IM_CHECK(!h.workbench().welcome_visible());
+    IM_CHECK(h.workbench().panel_visible("log"));
+    h.workbench().set_layout("training");
+    h.workbench().command("view.layout_reset");
+    ctx->Yield(4);
+}
+
 void drop_pickle(Harness& h, ImGuiTestContext* ctx) {
     h.settle(ctx);
     const auto file = h.folder() / "weights.pt";
@@ -216,6 +236,7 @@ void register_shell(Harness& harness) {
     add("language switches and layout stays", language);
     add("text size follows the keys", text_size);
     add("layouts are kept", layouts);
+    add("layouts leave the welcome page", layouts_leave_the_welcome_page);
     add("a dropped pickle is refused, told once and read", drop_pickle);
     add("a larger window keeps the proportions", proportions);
     add("tooltips name the keys", shortcuts_in_tooltips);

@@ -130,6 +130,7 @@ TEST(InterventionPlan, RefusesWhatTheRouterCannotDo) {
     refused([](auto& w) { w.knocked_out = {{0, 1}}; }, "layer 0 of small has no router; those with one are 1 to 3");
     refused([](auto& w) { w.knocked_out = {{9, 1}}; }, "layer 9 of small has no router");
     refused([](auto& w) { w.zeroed = {{2, 6}}; }, "has the experts 0 to 5; there is no expert 6");
+    refused([](auto& w) { w.zeroed = {{99, 98}}; }, "neither a router in layer 99 nor an expert 98");
     refused([](auto& w) { w.knocked_out = {{2, kEvery}}; }, "layer 2 keeps 0 experts, but 2 are chosen");
     refused([](auto& w) { w.knocked_out = {{3, 0}, {3, 1}, {3, 2}, {3, 3}, {3, 4}}; }, "layer 3 keeps 1 experts");
     refused([](auto& w) { w.forced = {{3, 0}, {3, 1}, {3, 2}}; }, "3 experts are forced in layer 3, but only 2");

@@ -101,6 +101,19 @@ std::vector<std::int32_t> tokens_in(engine::LanguageModel& model, const json& re
     return tokens;
 }
 
+/// An answer that ended because the context was full has one token more than that holds: its last one was chosen and
+/// never read. It is scored as what follows the others, and not read here either. Nothing of any other text.
+std::optional<std::int32_t> take_unread(const engine::LanguageModel& model, const json& request,
+                                        std::vector<std::int32_t>& tokens) {
+    const bool answer = request.contains("answer_ids") || request.contains("answer");
+    if (!answer || tokens.size() != static_cast<std::size_t>(std::max(0, model.info().context)) + 1) {
+        return {};
+    }
+    const std::int32_t last = tokens.back();
+    tokens.pop_back();
+    return last;
+}
+
 void take_threads(engine::LanguageModel& model, const json& request) {
     if (const int threads = request.value("threads", 0); threads > 0) {
         model.set_threads(threads);
@@ -181,7 +194,7 @@ json route_text(engine::LanguageModel& model, const json& request, WorkerWriter&
 json read_texts(engine::LanguageModel& model, const json& request, WorkerWriter& writer,
                 const std::atomic<bool>& cancel) {
     take_threads(model, request);
-    const engine::RouteRequest wanted{detail_in(request, "detail"), interventions_in(request)};
+    engine::RouteRequest wanted{detail_in(request, "detail"), interventions_in(request)};
     const routing::RouterSpec spec = named_router(model, request);
     const routing::InterventionPlan plan(wanted.interventions, spec);
     const auto first = request.value("first_token", std::uint64_t{0});
@@ -218,7 +231,8 @@ json read_texts(engine::LanguageModel& model, const json& request, WorkerWriter&
             }
         }
     } else {
-        const std::vector<std::int32_t> tokens = tokens_in(model, request, cancel);
+        std::vector<std::int32_t> tokens = tokens_in(model, request, cancel);
+        wanted.next = take_unread(model, request, tokens);
         const auto look = [&](const routing::TokenDecisions& token) {
             stream.add(token);
             progress.show(++done, tokens.size());
@@ -240,6 +254,7 @@ json measure_effect(engine::LanguageModel& model, const json& request, WorkerWri
     wanted.controls = request.value("controls", wanted.controls);
     wanted.seed = request.value("seed", wanted.seed);
     wanted.tokens = tokens_in(model, request, cancel);
+    wanted.changed.next = take_unread(model, request, wanted.tokens);
     const routing::RouterSpec spec = named_router(model, request);
     RoutingStream untouched(writer, {request.at("base").get<std::uint32_t>(), wanted.changed.detail, 0}, spec, {});
     RoutingStream changed(writer, {request.at("run").get<std::uint32_t>(), wanted.changed.detail, 0}, spec,
@@ -257,7 +272,9 @@ json measure_effect(engine::LanguageModel& model, const json& request, WorkerWri
         return {{"op", "ended"}, {"complete", false}};
     }
     json shift = json::array(), controls = json::array(), log_probability = numbers(result.log_probability);
-    log_probability.push_back(nullptr);  // nothing follows the last token
+    if (log_probability.size() < wanted.tokens.size()) {
+        log_probability.push_back(nullptr);  // nothing follows the last token
+    }
     for (const auto& layer : result.shift) {
         shift.push_back({{"layer", layer.layer}, {"changed", layer.changed}});
     }

@@ -239,6 +239,44 @@ TEST(Effect, OfAChangeThatNamesNoExpertHasNoControls) {
     EXPECT_EQ(result.rank, 0u);
 }
 
+TEST(Effect, OfTextsThatFillTheContextScoresTheTokenBehindThem) {
+    const SmallModel small = small_models()[0];
+    const Twice model(small.model, fill(small.model, 75));
+    const auto measure = [](LanguageModel& one, std::vector<std::int32_t> text, std::optional<std::int32_t> next) {
+        EffectRequest request;
+        request.tokens = std::move(text);
+        request.changed.interventions.knocked_out = {{0, 1}};
+        request.changed.next = next;
+        request.controls = 1;
+        const std::atomic<bool> cancel = false;
+        return measure_effect(one, request, {}, cancel);
+    };
+    for (LanguageModel* one : model.both()) {
+        const auto context = static_cast<std::size_t>(one->info().context);
+        std::vector<std::int32_t> text = random_tokens(static_cast<int>(context) + 1, small.model.vocabulary);
+        EXPECT_NE(error_of([&] { measure(*one, text, {}); }).find("the context of this model holds"),
+                  std::string::npos);
+        const std::int32_t last = text.back();
+        text.pop_back();
+        const EffectResult whole = measure(*one, text, last);
+        ASSERT_TRUE(whole.complete);
+        EXPECT_EQ(whole.kl.size(), context);
+        ASSERT_EQ(whole.log_probability.size(), context) << "what follows the last token that is read is scored";
+        // Of a shorter text, the same as when the token is read after all.
+        text.resize(20);
+        const EffectResult read = measure(*one, text, {});
+        const std::int32_t behind = text.back();
+        text.pop_back();
+        const EffectResult scored = measure(*one, text, behind);
+        ASSERT_EQ(scored.kl.size(), 19u);
+        ASSERT_EQ(scored.log_probability.size(), read.log_probability.size());
+        EXPECT_NEAR(scored.log_probability.back(), read.log_probability.back(), 1e-5);
+        EXPECT_NEAR(scored.mean_loss.estimate, read.mean_loss.estimate, 1e-5);
+        EXPECT_NE(error_of([&] { measure(*one, text, small.model.vocabulary); }).find("not in this model's vocabulary"),
+                  std::string::npos);
+    }
+}
+
 TEST(Effect, IsStoppedAndRefused) {
     const SmallModel small = small_models()[3];  // layer 0 is dense
     const Twice model(small.model, fill(small.model, 74));

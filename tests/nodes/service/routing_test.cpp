@@ -427,6 +427,31 @@ TEST_F(NodeRouting, AnEffectStandsBesideItsControls) {
     EXPECT_NE(bench.failed("route.effect", nothing).find("'controls'"), std::string::npos);
 }
 
+TEST_F(NodeRouting, AnAnswerThatFillsTheContextIsReadAndMeasured) {
+    Workbench bench(session);
+    const std::uint32_t written = start(bench, "generate.start", question(models()[0], {{"max_tokens", 4000}}));
+    auto now = answered(bench, written);
+    const history::Generation& answer = *now->generations.at(written);
+    ASSERT_EQ(answer.stop, "context");
+    const std::size_t fed = answer.prompt_tokens + answer.token_count - 1;  // its last token was never read
+    for (const char* command : {"route.start", "route.effect"}) {
+        json order = {{"model", models()[0]}, {"run", written}};
+        if (command == std::string("route.effect")) {
+            order["interventions"] = {knock_out(0, 1)};
+            order["controls"] = 1;
+        }
+        const std::uint32_t run = start(bench, command, order);
+        now = bench.wait(command, read_done(run));
+        const history::RouteRun& route = *now->routes.at(run);
+        ASSERT_EQ(route.state, RunState::done) << command << ": " << route.message.english();
+        EXPECT_EQ(route.result["tokens"], fed) << command;
+        if (route.result.contains("log_probability")) {
+            ASSERT_EQ(route.result["log_probability"].size(), fed);
+            EXPECT_TRUE(route.result["log_probability"].back().is_number()) << "of the token that was not read";
+        }
+    }
+}
+
 TEST_F(NodeRouting, ASweepHasAResultForEveryExpert) {
     Workbench bench(session);
     const std::uint32_t run =

@@ -3,6 +3,8 @@
 
 #include <gtest/gtest.h>
 
+#include "panels/routing/read_form.hpp"
+
 namespace {
 
 using namespace moescope;
@@ -45,6 +47,53 @@ TEST(FindModel, FindsTheModelOfASet) {
     EXPECT_TRUE(panels::is_routed(snapshot.models[0]));
     EXPECT_FALSE(panels::is_routed(snapshot.models[1]));
     EXPECT_TRUE(panels::is_routed(snapshot.models[2]));
+}
+
+TEST(EntryTitle, TellsModelsOfOneTitleApart) {
+    client::Snapshot snapshot;
+    const auto add = [&](const char* name, const char* title, const char* path, const char* maker) {
+        client::ModelEntry model;
+        model.name = name;
+        model.title = title;
+        model.path = path;
+        model.maker = maker;
+        model.available = true;
+        snapshot.models.push_back(model);
+    };
+    add("qwen", "Qwen", "/cache/qwen.gguf", "Alibaba");
+    add("workshop", "workshop", "/home/x/w60-q4k.gguf", "");
+    add("same", "same.gguf", "/home/x/same.gguf", "");
+    add("a", "A", "/cache/a-f16.gguf", "B");
+    add("a-2", "A", "/cache/a-q4.gguf", "B");
+    const auto title = [&](std::size_t at) { return panels::entry_title(snapshot, snapshot.models[at]); };
+    EXPECT_EQ(title(0), "Qwen");
+    EXPECT_EQ(title(1), "workshop \u00b7 w60-q4k.gguf") << "its title is what its writer put into it";
+    EXPECT_EQ(title(2), "same.gguf");
+    EXPECT_EQ(title(3), "A \u00b7 a-f16.gguf");
+    EXPECT_EQ(title(4), "A \u00b7 a-q4.gguf");
+}
+
+TEST(ModelOfSession, IsThatOfTheChosenRunElseTheNewest) {
+    client::Snapshot snapshot = library();
+    EXPECT_EQ(panels::model_of_session(snapshot, 0), "") << "no file of it is there";
+    snapshot.models[2].available = true;
+    for (const char* name : {"checkpoint:9:30", "checkpoint:9:120", "checkpoint:7:300"}) {
+        client::ModelEntry model;
+        model.name = name;
+        model.available = model.trained_here = true;
+        snapshot.models.push_back(model);
+    }
+    EXPECT_EQ(panels::model_of_session(snapshot, 0), "checkpoint:9:120");
+    EXPECT_EQ(panels::model_of_session(snapshot, 7), "checkpoint:7:300");
+    EXPECT_EQ(panels::model_of_session(snapshot, 8), "checkpoint:9:120");
+    // What an exported file of the library is called comes after it.
+    snapshot.models[0].available = true;
+    EXPECT_EQ(panels::first_routed_model(snapshot, 0), "checkpoint:9:120");
+    auto dense = std::make_shared<history::TrainingRun>();
+    dense->layers = 4;
+    dense->experts = 1;
+    snapshot.training[9] = dense;
+    EXPECT_EQ(panels::first_routed_model(snapshot, 0), "qwen3-mini") << "a dense model has no router";
 }
 
 }  // namespace

@@ -185,4 +185,23 @@ TEST(ChangeText, OfOneExpertIsSingular) {
               std::string::npos);
 }
 
+TEST(ChangesAt, NameTheFieldThatIsWrong) {
+    const auto problem = [](const char* layers, const char* experts, Kind kind = Kind::knock_out) {
+        try {
+            panels::changes_at(kind, layers, experts, 0, 1);
+        } catch (const base::Error& error) {
+            return error.sentence().english();
+        }
+        return std::string();
+    };
+    EXPECT_EQ(problem("0", "0-4, 7"), "");
+    EXPECT_EQ(problem("", ""), "");
+    EXPECT_NE(problem("0", "abc").find("'abc' in the field of experts"), std::string::npos);
+    EXPECT_NE(problem("0", "5-2").find("'5-2' in the field of experts"), std::string::npos);
+    EXPECT_NE(problem("0", "3:5").find("'3:5' in the field of experts"), std::string::npos);
+    EXPECT_NE(problem("x", "0").find("'x' in the field of layers"), std::string::npos);
+    EXPECT_NE(problem("1,", "0").find("in the field of layers"), std::string::npos);
+    EXPECT_EQ(problem("2", "abc", Kind::limit), "") << "that field is not on show";
+}
+
 }  // namespace

@@ -3,6 +3,7 @@
 
 #include <gtest/gtest.h>
 
+#include "tests/paths.hpp"
 #include "tests/routing/random_trace.hpp"
 
 namespace moescope::panels {
@@ -109,9 +110,18 @@ TEST(RoutedRuns, TheSecondOfADiffIsTheOneThatFitsBest) {
     };
     EXPECT_EQ(second(1), 2u);
     EXPECT_EQ(second(2), 1u);
-    EXPECT_EQ(second(3), 2u) << "no other has its text: the newest of its shape";
+    EXPECT_FALSE(second(3).has_value()) << "no other has read its text";
     EXPECT_FALSE(second(4).has_value());
     EXPECT_FALSE(same_shape(*routed_run(session.snapshot, 1), *routed_run(session.snapshot, 4)));
+}
+
+TEST(RoutedRuns, NameTheirTextForPeople) {
+    const ui::Language english = ui::Language::load(test::source_assets() + "/languages/en", "en");
+    EXPECT_EQ(text_name(english, {{"data", "manpages"}, {"tokens", 8000}}), "the built-in text, 8,000 tokens");
+    EXPECT_EQ(text_name(english, {{"data", "/home/x/wiki.txt"}}), "wiki.txt");
+    EXPECT_EQ(text_name(english, {{"text", "The\nrouter"}, {"chat", true}}), "\u201cThe router\u201d");
+    EXPECT_EQ(text_name(english, {{"run", 5}}), "answer 5");
+    EXPECT_EQ(text_name(english, nullptr), "a text");
 }
 
 TEST(CheckpointSeries, AreOfOneRunTextAndShape) {
