@@ -105,9 +105,13 @@ TEST(Sweep, IsTheEffectOfEachExpert) {
                     above_kl[n] = kl[e][n] - control_kl[n];
                     above_loss[n] = loss[e][n] - control_loss;
                 }
-                near(got.kl, base::of_mean(kl[e]));
+                const auto not_below_zero = [](base::Interval interval) {
+                    interval.low = std::max(0.0, interval.low);
+                    return interval;
+                };
+                near(got.kl, not_below_zero(base::of_mean(kl[e])));
                 near(got.loss, base::of_mean(loss[e]));
-                near(got.control_kl, base::of_mean(control_kl));
+                near(got.control_kl, not_below_zero(base::of_mean(control_kl)));
                 near(got.above_kl, base::of_mean(above_kl));
                 near(got.above_loss, base::of_mean(above_loss));
             }
