@@ -147,7 +147,9 @@ TEST_F(NodeRouting, ATextIsReadAsTheCommandLineReadsIt) {
     const std::string table = read_text(scratch / "t.csv");
     EXPECT_EQ(table.find("number,document"), 0u);
     // One decision has one set of numbers, whatever it is written as.
-    for (const routing::LayerDecision& layer : *routing.trace->scores(1)) {
+    const auto exact = routing.trace->scores(1);
+    ASSERT_TRUE(exact);
+    for (const routing::LayerDecision& layer : *exact) {
         EXPECT_NE(table.find(fmt::format(",{},0,{},{},{},{}\r\n", layer.layer, layer.ids[0], layer.weights[0],
                                          layer.margin, layer.entropy)),
                   std::string::npos);
