@@ -160,7 +160,7 @@ TEST(Changes, ReadAsSentences) {
     EXPECT_EQ(panels::change_text(text, {.kind = Kind::bias, .expert = 5, .bias = -0.5f}),
               "every layer, expert 5: bias -0.5");
     EXPECT_EQ(panels::change_text(text, {.kind = Kind::limit, .layer = 2, .experts = 1}),
-              "layer 2, all experts: at most 1 experts per token");
+              "layer 2, all experts: at most 1 expert per token");
     EXPECT_EQ(panels::change_text(text, {.kind = Kind::replay, .source = "run:7"}), "routing of run 7 replayed");
     EXPECT_EQ(panels::changes_text(text, {}), "no changes");
     EXPECT_EQ(panels::changes_text(text, {at(Kind::zero, 0, 1)}), "layer 0, expert 1: contribution zero");
