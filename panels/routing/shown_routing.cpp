@@ -25,6 +25,7 @@ using nlohmann::json;
 /// The route.start that has no answer yet.
 struct Reading {
     client::CommandId command = 0;
+    std::uint64_t asked_for = 0;  ///< routings, by show_routing
 };
 
 /// How far the recorded scores agree with the ids, for the traces whose badge was looked at last.
@@ -311,7 +312,12 @@ void draw_source_badge(ui::Context& ctx, const RunRouting& routing) {
     }
 }
 
+std::uint64_t routings_asked_for(ui::Context& ctx) {
+    return ctx.shared.get<Reading>().asked_for;
+}
+
 void show_routing(ui::Context& ctx, std::uint32_t run) {
+    ++ctx.shared.get<Reading>().asked_for;
     ctx.selection.routing_run = run;
     ctx.selection.routing_token = -1;
     ctx.show_panel("routing");

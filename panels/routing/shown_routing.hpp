@@ -33,6 +33,8 @@ std::shared_ptr<const routing::PackedTrace> trace_of_model(const client::Snapsho
 
 /// The routing of a run in the token view, which comes to the front.
 void show_routing(ui::Context& ctx, std::uint32_t run);
+/// How often somebody has asked for one: also the one that is shown already, then a form over it is in the way.
+std::uint64_t routings_asked_for(ui::Context& ctx);
 /// Asks the node to read a text and to record the routing (docs/protocol.md, `route.start`); the token view comes to
 /// the front and shows it as it grows.
 void read_routing(ui::Context& ctx, nlohmann::json parameters);

@@ -444,7 +444,8 @@ void RoutingPanel::draw(ui::Context& ctx) {
         return;
     }
     // Whoever opens another run wants to see that.
-    form_open_ = form_open_ && (form_over_ == 0 || form_over_ == routing->run);
+    const bool asked = std::exchange(asked_for_, routings_asked_for(ctx)) != routings_asked_for(ctx);
+    form_open_ = form_open_ && !asked && (form_over_ == 0 || form_over_ == routing->run);
     draw_toolbar(ctx, *routing);
     form_over_ = form_open_ ? routing->run : 0;
     if (form_open_) {

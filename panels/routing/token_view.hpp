@@ -76,6 +76,7 @@ class RoutingPanel final : public ui::Panel {
     ReadForm form_;
     bool form_open_ = false, open_menu_ = false;
     std::uint32_t form_over_ = 0;                     ///< the run behind the open form
+    std::uint64_t asked_for_ = 0;  ///< routings_asked_for, as it was when this panel was last drawn
     std::uint64_t sight_first_ = 0, sight_last_ = 0;  ///< tokens in the last frame
     TokenColour colour_ = TokenColour::expert;
     int rank_ = 0;

@@ -74,6 +74,7 @@ void export_a_model(Harness& h, ImGuiTestContext* ctx) {
     h.settle(ctx);
     const std::string model = small_model(h, ctx);
     IM_CHECK(!model.empty());
+    h.workbench().set_layout("compare");  // where the panel is high: other tests leave many models
     h.workbench().show_panel("models");
     ctx->Yield(4);
     // Its row, and the button among what is known of it.
@@ -108,6 +109,7 @@ void export_a_model(Harness& h, ImGuiTestContext* ctx) {
     IM_CHECK(!form_is_open(ctx));
     h.workbench().client().send("models.remove", {{"name", model_at(h, file)->name}});
     IM_CHECK(h.wait(ctx, 30, [&] { return model_at(h, file) == nullptr; }));
+    h.workbench().set_layout("training");
 }
 
 /// What the tour and a person with a keyboard do: the same by commands.

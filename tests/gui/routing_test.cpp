@@ -122,7 +122,7 @@ void walk_tokens_and_layers(Harness& h, ImGuiTestContext* ctx) {
     const std::int64_t clicked = selection.routing_token;
     IM_CHECK_GT(clicked, 0);
     IM_CHECK_EQ(squeezed(second.text).rfind(squeezed(piece_of(*routing, clicked)), 0), std::size_t{0});
-    IM_CHECK(says(h, ctx, "panel.routing", "token " + std::to_string(clicked) + " of 60"));
+    IM_CHECK(says(h, ctx, "panel.routing", "token " + std::to_string(clicked) + " (of 60"));
     ctx->KeyPress(ImGuiKey_RightArrow);
     ctx->KeyPress(ImGuiKey_RightArrow);
     ctx->KeyPress(ImGuiKey_LeftArrow);
