@@ -1,6 +1,7 @@
 // A model that was trained here for a moment is exported through the form, by mouse, and stands in the library.
 #include <algorithm>
 #include <filesystem>
+#include <imgui_internal.h>
 #include <nlohmann/json.hpp>
 #include <string>
 
@@ -77,8 +78,16 @@ void export_a_model(Harness& h, ImGuiTestContext* ctx) {
     h.workbench().set_layout("compare");  // where the panel is high: other tests leave many models
     h.workbench().show_panel("models");
     ctx->Yield(4);
-    // Its row, and the button among what is known of it.
-    ctx->ItemClick(("//###panel.models/**/" + model + "/###row").c_str());
+    // Its row, to which the list of all that other tests have left is scrolled, and the button above what is known of
+    // it.
+    const std::string row = "//###panel.models/**/" + model + "/###row";
+    const ImGuiWindow* list = ctx->ItemInfo("//###panel.models/**/###row").Window;
+    IM_CHECK(list != nullptr);
+    for (float y = 0; !ctx->ItemExists(row.c_str()) && y <= list->ScrollMax.y; y += ImGui::GetFontSize()) {
+        ctx->ScrollTo(list->ID, ImGuiAxis_Y, y);
+        ctx->Yield(2);
+    }
+    ctx->ItemClick(row.c_str(), 0, ImGuiTestOpFlags_MoveToEdgeL);
     ctx->Yield(4);
     h.take_picture(ctx, "/tmp/bm/models-row");
     ctx->ItemClick("//###panel.models/**/###models.export.open");

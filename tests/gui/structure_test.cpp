@@ -19,6 +19,9 @@ namespace {
 using history::RunState;
 using nlohmann::json;
 
+/// A row is clicked at its beginning: in its middle may be the border of two columns, which is dragged.
+constexpr ImGuiTestOpFlags kBesideBorders = ImGuiTestOpFlags_MoveToEdgeL;
+
 constexpr int kLayers = 3, kExperts = 8, kTokens = 600;
 
 /// Works through all its tests with one run: training and reading take their time.
@@ -234,13 +237,13 @@ void look_at_an_expert(Harness& h, Routings& routings, ImGuiTestContext* ctx) {
     IM_CHECK(h.wait(ctx, 30, [&] { return shows(h, ctx, "panel.expert", "English"); }));
     open_tab(h, ctx, "expert", "neighbours");
     IM_CHECK(h.wait(ctx, 30, [&] { return ctx->ItemExists("//###panel.expert/**/###row"); }));
-    ctx->ItemClick("//###panel.expert/**/###row");
+    ctx->ItemClick("//###panel.expert/**/###row", 0, kBesideBorders);
     ctx->Yield(3);
     IM_CHECK(selection.layer != 1 || selection.expert != used);
     open_tab(h, ctx, "expert", "tokens");
     IM_CHECK(h.wait(ctx, 30, [&] { return ctx->ItemExists("//###panel.expert/**/###row"); }));
     const int layer = selection.layer, expert = selection.expert;
-    ctx->ItemClick("//###panel.expert/**/###row");
+    ctx->ItemClick("//###panel.expert/**/###row", 0, kBesideBorders);
     IM_CHECK(h.wait(ctx, 30, [&] { return selection.routing_token >= 0; }));
     IM_CHECK(h.workbench().panel_visible("routing"));
     // There the expert was chosen.
@@ -269,7 +272,7 @@ void compare_two_checkpoints(Harness& h, Routings& routings, ImGuiTestContext* c
     open_tab(h, ctx, "routing_diff", "load");
     IM_CHECK(has_map(ctx, "routing_diff"));
     open_tab(h, ctx, "routing_diff", "tokens");
-    ctx->ItemClick("//###panel.routing_diff/**/###row");
+    ctx->ItemClick("//###panel.routing_diff/**/###row", 0, kBesideBorders);
     ctx->Yield(3);
     IM_CHECK(selection.routing_token >= 0);
     IM_CHECK_EQ(selection.routing_run, routings.second());
