@@ -6,6 +6,7 @@
 #include <cstdio>
 #include <fmt/format.h>
 #include <functional>
+#include <initializer_list>
 #include <nlohmann/json.hpp>
 #include <stdexcept>
 
@@ -55,6 +56,7 @@ class Tour {
     std::vector<const history::Generation*> answers(const std::string& group) const;
     void compare(const char* picture_name);
     std::string trained_model() const;
+    void show_tabs(const std::string& panel, std::initializer_list<const char*> tabs);
     std::shared_ptr<const history::RunRouting> read_routing(const std::string& command, double seconds);
     void write_timing();
 
@@ -338,26 +340,25 @@ void Tour::look_at_tokens() {
     command("routing.colour=expert");
 }
 
+/// Every tab with its figure, and then the first again.
+void Tour::show_tabs(const std::string& panel, std::initializer_list<const char*> tabs) {
+    for (const char* tab : tabs) {
+        command(panel + ".tab=" + tab);
+        workbench_.show_panel(panel);
+        frames(60);
+        picture(panel + "-" + tab);
+    }
+    command(panel + ".tab=" + *tabs.begin());
+}
+
 void Tour::look_at_an_expert() {
     read_routing("routing.read.corpus=5000", 300);
     workbench_.selection().expert = 3;
-    for (const char* tab : {"load", "tokens", "texts", "neighbours"}) {
-        command(std::string("expert.tab=") + tab);
-        workbench_.show_panel("expert");
-        frames(60);
-        picture(std::string("expert-") + tab);
-    }
-    command("expert.tab=load");
+    show_tabs("expert", {"load", "tokens", "texts", "neighbours"});
 }
 
 void Tour::look_at_structure() {
-    for (const char* tab : {"load", "together", "transitions", "differences", "spread"}) {
-        command(std::string("structure.tab=") + tab);
-        workbench_.show_panel("structure");
-        frames(60);
-        picture(std::string("structure-") + tab);
-    }
-    command("structure.tab=load");
+    show_tabs("structure", {"load", "together", "transitions", "differences", "spread"});
 }
 
 /// Two experts of the middle layer knocked out beside the untouched model, and changes at random of the same size.

@@ -6,40 +6,17 @@
 #include <string>
 
 #include "tests/gui/harness.hpp"
+#include "tests/gui/trained_model.hpp"
 
 namespace moescope::gui_test {
 namespace {
 
 namespace fs = std::filesystem;
-using history::RunState;
-
 constexpr const char* kForm = "//###models.export.form/";
 
 /// The name of a model with rows of 64 weights, which fill the blocks of q8_0; empty when none came to be.
 std::string small_model(Harness& h, ImGuiTestContext* ctx) {
-    const auto ready = [&]() -> std::string {
-        for (const auto& [id, run] : h.snapshot().training) {
-            for (const client::ModelEntry& model : h.snapshot().models) {
-                if (run->name == "to export" && protocol::ended(run->state) && model.available &&
-                    model.name.starts_with("checkpoint:" + std::to_string(id) + ":")) {
-                    return model.name;
-                }
-            }
-        }
-        return "";
-    };
-    if (const std::string known = ready(); !known.empty()) {
-        return known;
-    }
-    if (!h.snapshot().training.empty() && h.training().state == RunState::running) {
-        h.workbench().command("run.stop");
-    }
-    nlohmann::json config;
-    for (const nlohmann::json& preset : h.snapshot().catalogue->at("presets")) {
-        if (preset.at("name") == "workshop") {
-            config = preset.at("config");
-        }
-    }
+    nlohmann::json config = preset_config(h, "workshop");
     config["model"].update({{"layers", 2},
                             {"width", 64},
                             {"heads", 2},
@@ -49,9 +26,7 @@ std::string small_model(Harness& h, ImGuiTestContext* ctx) {
                             {"context", 64},
                             {"vocabulary", 1024}});
     config["train"].update({{"steps", 2}, {"batch", 2}, {"checkpoint_every", 2}});
-    h.workbench().client().send("train.start", {{"config", config}, {"name", "to export"}});
-    h.wait(ctx, 180, [&] { return !ready().empty(); });
-    return ready();
+    return trained_model(h, ctx, "to export", config);
 }
 
 const client::ModelEntry* model_at(Harness& h, const fs::path& path) {

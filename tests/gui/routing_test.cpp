@@ -10,6 +10,7 @@
 #include "panels/routing/routing_link.hpp"
 #include "tests/files.hpp"
 #include "tests/gui/harness.hpp"
+#include "tests/gui/trained_model.hpp"
 #include "tests/gui/written_session.hpp"
 
 namespace moescope::gui_test {
@@ -250,38 +251,10 @@ void put_changes_together(Harness& h, ImGuiTestContext* ctx) {
 /// A model that learns for a few steps and leaves a checkpoint; its name, empty when that failed.
 std::string tiny_model(Harness& h, ImGuiTestContext* ctx) {
     h.settle(ctx);
-    // Other tests leave models of other sizes.
-    const auto ready = [&]() -> std::string {
-        for (const auto& [id, run] : h.snapshot().training) {
-            for (const client::ModelEntry& model : h.snapshot().models) {
-                if (run->name == "tiny" && protocol::ended(run->state) && model.available &&
-                    model.name.starts_with("checkpoint:" + std::to_string(id) + ":")) {
-                    return model.name;
-                }
-            }
-        }
-        return "";
-    };
-    if (const std::string known = ready(); !known.empty()) {
-        return known;
-    }
-    if (!h.snapshot().training.empty() && h.training().state == RunState::running) {
-        h.workbench().command("run.stop");
-    }
-    nlohmann::json config;
-    for (const nlohmann::json& preset : h.snapshot().catalogue->at("presets")) {
-        if (preset.at("name") == "deepseek-v3-mini") {
-            config = preset.at("config");
-        }
-    }
+    nlohmann::json config = preset_config(h, "deepseek-v3-mini");
     config["model"].update({{"layers", 3}, {"width", 64}, {"experts", 8}, {"context", 256}, {"vocabulary", 1024}});
     config["train"].update({{"steps", 12}, {"batch", 2}, {"checkpoint_every", 4}});
-    const std::size_t before = h.snapshot().training.size();
-    h.workbench().client().send("train.start", {{"config", config}, {"name", "tiny"}});
-    h.wait(ctx, 180, [&] {
-        return h.snapshot().training.size() > before && protocol::ended(h.training().state) && !ready().empty();
-    });
-    return ready();
+    return trained_model(h, ctx, "tiny", config);
 }
 
 /// The form reads a text with the model, and its routing is on the screen with all scores.

@@ -12,6 +12,7 @@
 #include "tests/files.hpp"
 #include "tests/gui/harness.hpp"
 #include "tests/gui/screen_text.hpp"
+#include "tests/gui/trained_model.hpp"
 
 namespace moescope::gui_test {
 namespace {
@@ -45,12 +46,7 @@ class Routings {
         if (!h_.snapshot().training.empty() && h_.training().state == RunState::running) {
             h_.workbench().command("run.stop");
         }
-        json config;
-        for (const json& preset : h_.snapshot().catalogue->at("presets")) {
-            if (preset.at("name") == "workshop") {
-                config = preset.at("config");
-            }
-        }
+        json config = preset_config(h_, "workshop");
         config["model"].update({{"layers", kLayers},
                                 {"width", 64},
                                 {"heads", 2},
