@@ -1,0 +1,49 @@
+// What a kernel's source needs to be compiled twice: by nvcc for a GPU, and by the C++ compiler for tests without one,
+// where emulation.hpp runs the threads of a block on fibers. Kernels are written for both:
+//   SIMT_SHARED(float, part, 32);            an array in shared memory, 32 elements
+//   SIMT_DYNAMIC_SHARED(float, row);         the launch's bytes, at most one per kernel
+//   __syncthreads(), __syncwarp(), __shfl_xor_sync(...), __ballot_sync(...) as CUDA has them
+//   SIMT_LAUNCH(kernel, grid, block, bytes, stream, arguments...)
+// Shared arrays are indexed and offset (part[i], part + i), nothing else: in the emulation they are no pointers. There
+// is no atomicAdd of floats, because its order, and so its sum, would change from run to run.
+#pragma once
+
+#include <cstdint>
+
+#ifdef __CUDACC__
+
+#include <cuda_runtime.h>
+
+#include <stdexcept>
+#include <string>
+
+#define SIMT_SHARED(type, name, count) __shared__ type name[count]
+#define SIMT_DYNAMIC_SHARED(type, name)                 \
+    extern __shared__ unsigned char simt_dynamic_shared[]; \
+    type* const name = reinterpret_cast<type*>(simt_dynamic_shared)
+#define SIMT_LAUNCH(kernel, ...) ::simt::launch(#kernel, kernel, __VA_ARGS__)
+
+namespace simt {
+
+using Stream = cudaStream_t;
+template <class Value>
+using SharedPointer = Value*;
+
+/// Starts a kernel; what fails later is seen when the stream is waited for. Throws std::runtime_error.
+template <class Kernel, class... Arguments>
+void launch(const char* name, Kernel kernel, dim3 grid, dim3 block, std::size_t shared_bytes, Stream stream, Arguments... arguments) {
+    kernel<<<grid, block, shared_bytes, stream>>>(arguments...);
+    const cudaError_t error = cudaGetLastError();
+    if (error != cudaSuccess) {
+        throw std::runtime_error(std::string("starting kernel ") + name + ": " + cudaGetErrorName(error) + ", " +
+                                 cudaGetErrorString(error));
+    }
+}
+
+}  // namespace simt
+
+#else
+
+#include "kernels/cuda/emulation.hpp"
+
+#endif
