@@ -7,8 +7,8 @@
 #include "engine/error.hpp"
 #include "engine/model/step_part.hpp"
 #include "engine/model/transformer.hpp"
-#include "kernels/cpu/linear.hpp"
-#include "kernels/cpu/parallel.hpp"
+#include "kernels/cpu/cpu_ops.hpp"
+#include "kernels/ops.hpp"
 
 namespace moescope::engine {
 namespace {
@@ -65,27 +65,25 @@ std::vector<float> forward_logits(const LoadedModel& model, std::span<const std:
     const ModelConfig& config = model.config.model;
     check_tokens(config, tokens);
     const int length = static_cast<int>(tokens.size());
-    kernels::set_workers(threads > 0 ? threads : kernels::hardware_workers());
-    const int workers = kernels::workers();
+    const std::unique_ptr<kernels::Ops> ops = kernels::cpu_ops(threads > 0 ? threads : kernels::hardware_workers());
     const Mode mode =
         routing == nullptr ? Mode::inference : Mode::train;  // routing of every layer must still be there at the end
     Arena plan;
-    Activations::place(plan, config, 1, length, workers, mode);
-    const Block memory(plan.used());
+    Activations::place(plan, *ops, config, 1, length, mode);
+    const Block memory(*ops, plan.used());
     Arena arena(memory.data());
-    Activations state = Activations::place(arena, config, 1, length, workers, mode);
-    Transformer transformer(config, model.layout, state);
-    std::vector<kernels::RouterLosses> losses(model.layout.layers.size());
+    Activations state = Activations::place(arena, *ops, config, 1, length, mode);
+    Transformer transformer(*ops, config, model.layout, state);
     RouterControls controls;
     controls.mode = {kernels::Balance::none, false};
-    transformer.forward(model.parameters, tokens.data(), 1, length, controls, losses, [](Part) {});
+    transformer.forward(model.parameters, tokens.data(), 1, length, controls, [](Part) {});
     if (routing != nullptr) {
         collect_routing(model, state, tokens.size(), *routing);
     }
     std::vector<float> logits(
         checked_product(tokens.size(), static_cast<std::uint64_t>(config.vocabulary), marked("the logits")));
-    kernels::linear_forward(logits.data(), state.final_TD, model.parameters + model.layout.head, length, config.width,
-                            config.vocabulary, kernels::Write::assign);
+    ops->linear_forward(logits.data(), state.final_TD, model.parameters + model.layout.head, nullptr, length,
+                        config.width, config.vocabulary, kernels::Write::assign);
     return logits;
 }
 

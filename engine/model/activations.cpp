@@ -2,8 +2,6 @@
 
 #include <algorithm>
 
-#include "kernels/cpu/attention.hpp"
-#include "kernels/cpu/cross_entropy.hpp"
 #include "kernels/cpu/qk_norm.hpp"
 #include "kernels/cpu/rope.hpp"
 
@@ -155,14 +153,23 @@ kernels::HeadShape widest_heads(const ModelConfig& m, int batch, int length) {
     return shape;
 }
 
-void place_training(Arena& arena, Activations& s, const ModelConfig& m, const Sizes& n, int batch, int length) {
+/// What the scratch of attention depends on.
+kernels::AttentionShape attention_sizes(const ModelConfig& m, int batch, int length) {
+    kernels::AttentionShape shape;
+    shape.B = batch;
+    shape.S = length;
+    shape.H = m.heads;
+    return shape;
+}
+
+void place_training(Arena& arena, const kernels::Ops& ops, Activations& s, const ModelConfig& m, const Sizes& n,
+                    int batch, int length) {
     const bool any_dense = m.dense_layers > 0, any_experts = m.dense_layers < m.layers;
     const std::uint64_t rows = any_experts ? n.R : 0, dense = any_dense ? u(m.dense_width) : 0;
     const std::uint64_t inner =
         std::max({checked_product(rows, n.F, marked("an activation buffer")), n.T * n.shared, n.T * dense});
     s.losses_T = floats(arena, n.T, 1);
-    s.logits =
-        floats(arena, static_cast<std::uint64_t>(kernels::cross_entropy_rows(static_cast<std::int64_t>(n.T))), n.V);
+    s.logits = floats(arena, static_cast<std::uint64_t>(ops.cross_entropy_rows(static_cast<std::int64_t>(n.T))), n.V);
     s.dx_TD = floats(arena, n.T, n.D);
     s.dnorm_TD = floats(arena, n.T, n.D);
     s.dattention_THC = floats(arena, n.T, n.H * n.Cv);
@@ -173,8 +180,7 @@ void place_training(Arena& arena, Activations& s, const ModelConfig& m, const Si
     }
     s.dq_BHSC = floats(arena, n.T, n.H * n.C);
     s.dk_BGSC = floats(arena, n.T, n.G * n.C);
-    s.head_scratch =
-        floats(arena, static_cast<std::uint64_t>(kernels::qk_norm_scratch(widest_heads(m, batch, length))), 1);
+    s.head_scratch = floats(arena, static_cast<std::uint64_t>(ops.qk_norm_scratch(widest_heads(m, batch, length))), 1);
     s.sink_partial = floats(arena, u(batch), n.H);
     s.dy_RD = floats(arena, rows, n.D);
     s.drows_RD = floats(arena, std::max(rows, n.T), n.D);
@@ -228,7 +234,8 @@ kernels::RouterShape router_shape(const ModelConfig& m, const RouterMode& mode, 
     return shape;
 }
 
-Activations Activations::place(Arena& arena, const ModelConfig& model, int batch, int length, int threads, Mode mode) {
+Activations Activations::place(Arena& arena, kernels::Ops& ops, const ModelConfig& model, int batch, int length,
+                               Mode mode) {
     const Sizes n(model, batch, length);
     Activations s;
     place_layers(arena, s, model, n, mode);
@@ -242,8 +249,10 @@ Activations Activations::place(Arena& arena, const ModelConfig& model, int batch
         s.jitter_TD = floats(arena, n.T, n.D);
     }
     const auto shape = router_shape(model, {}, static_cast<std::size_t>(model.hash_layers), batch, length);
-    s.router_scratch = arena.take<double>(static_cast<std::uint64_t>(kernels::router_scratch(shape)));
-    s.attention_scratch = floats(arena, static_cast<std::uint64_t>(kernels::attention_scratch(length)), u(threads));
+    s.router_scratch = arena.take<double>(static_cast<std::uint64_t>(ops.router_scratch(shape)));
+    s.attention_scratch = floats(arena, static_cast<std::uint64_t>(ops.attention_scratch(attention_sizes(model, batch, length))), 1);
+    s.router_losses = arena.take<kernels::RouterLosses>(s.layers.size());
+    s.losses = arena.take<double>(2);
     if (model.hash_layers > 0 || model.router_choice == Choice::hash) {
         s.given_TK = arena.take<std::int32_t>(checked_product(n.T, n.K, marked("the expert slots")));
     }
@@ -254,13 +263,13 @@ Activations Activations::place(Arena& arena, const ModelConfig& model, int batch
         s.branch_TD = floats(arena, n.T, n.D);
     }
     if (mode == Mode::train) {
-        place_training(arena, s, model, n, batch, length);
+        place_training(arena, ops, s, model, n, batch, length);
         if (model.prediction_depth > 0) {
             place_prediction(arena, s.prediction, n);
         }
     }
     if (s.cos_SP != nullptr) {
-        kernels::rope_tables(s.cos_SP, s.sin_SP, length, turned, rope_spec(model));
+        ops.rope_tables(s.cos_SP, s.sin_SP, length, turned, rope_spec(model));
     }
     return s;
 }

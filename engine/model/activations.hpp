@@ -12,6 +12,7 @@
 #include "engine/model/config.hpp"
 #include "engine/model/parameters.hpp"
 #include "kernels/cpu/router.hpp"
+#include "kernels/ops.hpp"
 
 namespace moescope::engine {
 
@@ -41,7 +42,6 @@ struct LayerState {
     std::int32_t* offsets_E1 = nullptr;
     std::int32_t* row_of_TJ = nullptr;
     std::int32_t* token_of_R = nullptr;
-    std::int64_t rows = 0;     ///< R of the last forward
     float* rows_RD = nullptr;  ///< gathered inputs of the experts
     float* gu_R2F = nullptr;
     float* h_RF = nullptr;
@@ -53,8 +53,9 @@ enum class Mode { train, inference };
 
 /// All buffers for at most `batch` sequences of `length` tokens. In inference one layer's buffers serve all.
 struct Activations {
-    /// The same call plans (arena without memory) and places (arena with memory).
-    static Activations place(Arena& arena, const ModelConfig& model, int batch, int length, int threads, Mode mode);
+    /// The same call plans (arena without memory) and places (arena with memory of `ops`).
+    static Activations place(Arena& arena, kernels::Ops& ops, const ModelConfig& model, int batch, int length,
+                             Mode mode);
 
     std::vector<LayerState> layers;  ///< of the model, then of the prediction module when it trains
     float* last_TD = nullptr;        ///< residual stream after the last layer
@@ -65,10 +66,11 @@ struct Activations {
     float* jitter_TD = nullptr;  ///< router inputs times their jitter; null without jitter
     double* router_scratch = nullptr;
     float* attention_scratch = nullptr;
-    std::int32_t* given_TK = nullptr;  ///< ids of hash layers
-    float* wide_T = nullptr;           ///< scratch [T, widest projection]
-    float* branch_TD = nullptr;        ///< output of a dense layer or shared expert
-    std::int32_t whole[2] = {0, 0};    ///< offsets of one expert that sees all tokens
+    std::int32_t* given_TK = nullptr;                ///< ids of hash layers
+    float* wide_T = nullptr;                         ///< scratch [T, widest projection]
+    float* branch_TD = nullptr;                      ///< output of a dense layer or shared expert
+    kernels::RouterLosses* router_losses = nullptr;  ///< of each layer, zero without experts
+    double* losses = nullptr;                        ///< of the last passes: cross-entropy, then prediction
     // Training only.
     float* losses_T = nullptr;
     float* logits = nullptr;  ///< a chunk of rows [rows, V]

@@ -1,19 +1,15 @@
 #include "engine/model/arena.hpp"
 
-#include <algorithm>
-#include <cstdlib>
-#include <cstring>
 #include <string>
-#include <sys/mman.h>
 
 #include "engine/error.hpp"
 #include "engine/model/machine_memory.hpp"
+#include "kernels/cpu/cpu_ops.hpp"
 
 namespace moescope::engine {
 namespace {
 constexpr std::uint64_t kLimit = std::uint64_t{1} << 62;
 constexpr std::uint64_t kAlign = 64;
-constexpr std::uint64_t kHugePage = std::uint64_t{2} << 20;
 constexpr std::uint64_t kLarge = std::uint64_t{16} << 20;
 }  // namespace
 
@@ -31,38 +27,23 @@ std::uint64_t checked_sum(std::uint64_t a, std::uint64_t b, base::Marked what) {
     return a + b;
 }
 
-void Block::Free::operator()(std::byte* p) const {
-    std::free(p);
-}
-
 Block::Block(std::uint64_t bytes, const std::function<void()>& check)
+    : Block(*kernels::cpu_ops(kernels::workers()), bytes, check) {}
+
+Block::Block(kernels::Ops& ops, std::uint64_t bytes, const std::function<void()>& check)
     : size_(checked_sum(bytes, kAlign, marked("memory")) / kAlign * kAlign) {
-    const bool large = size_ >= kLarge;
-    if (large) {  // the system promises more than it has and ends the process that believes it
-        if (const std::uint64_t available = available_memory(); size_ > available) {
-            throw Error(
-                say("not enough memory: {} are needed, and {} can be had here; choose a smaller model, batch or "
-                    "context, or close other programs",
-                    memory_text(size_), memory_text(available)));
-        }
+    // The system promises more than it has and ends the process that believes it.
+    const std::uint64_t available = ops.host_memory() ? available_memory() : ops.available_memory();
+    if (size_ >= kLarge && size_ > available) {
+        throw Error(
+            say("not enough memory: {} are needed, and {} can be had here; choose a smaller model, batch or "
+                "context, or close other programs",
+                memory_text(size_), memory_text(available)));
     }
-    void* memory = nullptr;
-    if (::posix_memalign(&memory, large ? kHugePage : kAlign, size_) != 0) {
+    data_ = ops.allocate(size_, check);
+    if (data_ == nullptr) {
         throw Error(
             say("not enough memory: {} were asked for; choose a smaller model, batch or context", memory_text(size_)));
-    }
-    data_.reset(static_cast<std::byte*>(memory));
-#ifdef MADV_HUGEPAGE
-    if (large) {  // a wish: without it the system takes pages of 4 KiB, and finding them costs time
-        ::madvise(data_.get(), size_, MADV_HUGEPAGE);
-    }
-#endif
-    constexpr std::uint64_t kPiece = std::uint64_t{16} << 20;
-    for (std::uint64_t at = 0; at < size_; at += kPiece) {
-        if (check) {
-            check();
-        }
-        std::memset(data_.get() + at, 0, std::min(kPiece, size_ - at));
     }
 }
 

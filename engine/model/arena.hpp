@@ -9,6 +9,7 @@
 #include <memory>
 
 #include "engine/error.hpp"
+#include "kernels/ops.hpp"
 
 namespace moescope::engine {
 
@@ -16,21 +17,19 @@ namespace moescope::engine {
 std::uint64_t checked_product(std::uint64_t a, std::uint64_t b, base::Marked what);
 std::uint64_t checked_sum(std::uint64_t a, std::uint64_t b, base::Marked what);
 
-/// Zeroed, 64-byte aligned memory. Every page is touched when it is made, which takes seconds for some GB on a machine
-/// that has other work. Throws Error when there is not enough, and what `check` throws, which is called before each
-/// 16 MiB.
+/// Zeroed, 64-byte aligned memory of a device, or without one of this machine. It is touched when it is made, which
+/// takes seconds for some GB on a machine that has other work. Throws Error when there is not enough, and what `check`
+/// throws, which is called between pieces.
 class Block {
  public:
     Block() = default;
     explicit Block(std::uint64_t bytes, const std::function<void()>& check = {});
+    Block(kernels::Ops& ops, std::uint64_t bytes, const std::function<void()>& check = {});
     std::byte* data() const { return data_.get(); }
     std::uint64_t size() const { return size_; }
 
  private:
-    struct Free {
-        void operator()(std::byte* p) const;
-    };
-    std::unique_ptr<std::byte, Free> data_;
+    kernels::DeviceMemory data_;
     std::uint64_t size_ = 0;
 };
 

@@ -10,6 +10,7 @@ namespace moescope::engine {
 
 /// One pass over one batch.
 struct BlockPass {
+    kernels::Ops& ops;
     const ModelConfig& model;
     const float* p;  ///< parameters
     float* g;        ///< gradients; null in the forward
@@ -26,9 +27,10 @@ void attention_forward(const BlockPass& pass, const LayerOffsets& at, LayerState
 /// Adds the gradient of s.x_TD to state.dx_TD, which holds that of s.middle_TD.
 void attention_backward(const BlockPass& pass, const LayerOffsets& at, LayerState& s, std::size_t layer);
 
-/// norm2 and experts (or the dense layer): s.middle_TD to out_TD.
-kernels::RouterLosses feed_forward(const BlockPass& pass, const LayerOffsets& at, LayerState& s, std::size_t layer,
-                                   float* out_TD, const PartClock& clock);
+/// norm2 and experts (or the dense layer): s.middle_TD to out_TD. Router losses into the state, where there are
+/// experts.
+void feed_forward(const BlockPass& pass, const LayerOffsets& at, LayerState& s, std::size_t layer, float* out_TD,
+                  const PartClock& clock);
 /// Adds the gradient of s.middle_TD to state.dx_TD, which holds that of the layer's output.
 void feed_backward(const BlockPass& pass, const LayerOffsets& at, LayerState& s, std::size_t layer,
                    const LossScales& scales, const PartClock& clock);

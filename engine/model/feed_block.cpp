@@ -1,22 +1,12 @@
-#include <algorithm>
-
 #include "engine/model/blocks.hpp"
-#include "engine/model/random.hpp"
 #include "engine/model/step_part.hpp"
-#include "kernels/cpu/combine.hpp"
-#include "kernels/cpu/dispatch.hpp"
-#include "kernels/cpu/experts.hpp"
-#include "kernels/cpu/linear.hpp"
-#include "kernels/cpu/parallel.hpp"
-#include "kernels/cpu/rms_norm.hpp"
+#include "kernels/ops.hpp"
 
 namespace moescope::engine {
 
 using namespace kernels;
 
 namespace {
-
-constexpr std::int64_t kTokens = 64;  // per block of the element-wise loops
 
 template <class Float>
 Float* maybe(Float* p, std::uint64_t offset) {
@@ -59,7 +49,7 @@ ExpertGradients expert_gradients(float* g, const LayerOffsets& at) {
 struct AlwaysOn {
     std::uint64_t gate_up, down;
     ExpertShape shape;
-    std::int32_t offsets_E1[2];
+    ExpertRows rows;
 
     AlwaysOn(const BlockPass& pass, const LayerOffsets& at)
         : gate_up(at.has_experts() ? at.shared_gate_up : at.dense_gate_up),
@@ -67,31 +57,15 @@ struct AlwaysOn {
           shape(expert_shape(
               pass.model, 1,
               at.has_experts() ? pass.model.shared_experts * pass.model.expert_width : pass.model.dense_width)),
-          offsets_E1{0, static_cast<std::int32_t>(pass.T())} {
+          rows{nullptr, pass.T()} {
         shape.activation = Activation::swiglu;
     }
     bool exists() const { return gate_up != kNoTensor; }
 };
 
-/// out = a + b.
-void add_rows(float* out_TD, const float* a_TD, const float* b_TD, std::int64_t T, std::int64_t D) {
-    parallel_blocks(T, kTokens, [&](std::int64_t begin, std::int64_t end, int) {
-        for (std::int64_t i = begin * D; i < end * D; ++i) {
-            out_TD[i] = a_TD[i] + b_TD[i];
-        }
-    });
-}
-
-/// out = x times noise in (1 - jitter, 1 + jitter), a function of seed, layer and place (Switch Transformer).
 void jitter_rows(float* out_TD, const float* x_TD, const BlockPass& pass, std::size_t layer) {
-    const std::int64_t D = pass.model.width;
-    const double jitter = pass.model.router_jitter;
-    parallel_blocks(pass.T(), kTokens, [&](std::int64_t begin, std::int64_t end, int) {
-        for (std::int64_t i = begin * D; i < end * D; ++i) {
-            const double unit = random_unit(pass.controls.jitter_seed, layer, static_cast<std::uint64_t>(i));
-            out_TD[i] = x_TD[i] * static_cast<float>(1.0 + jitter * (2.0 * unit - 1.0));
-        }
-    });
+    pass.ops.jitter(out_TD, x_TD, pass.T() * pass.model.width, pass.model.router_jitter, pass.controls.jitter_seed,
+                    layer);
 }
 
 bool jitters(const BlockPass& pass) {
@@ -101,24 +75,22 @@ bool jitters(const BlockPass& pass) {
 /// middle + what is always on, into out_TD.
 void always_on_forward(const BlockPass& pass, const LayerOffsets& at, LayerState& s, float* out_TD) {
     const AlwaysOn on(pass, at);
-    const std::int64_t T = pass.T(), D = pass.model.width;
-    experts_forward(pass.state.branch_TD, s.shared_gu_T2F, s.shared_h_TF, s.norm2_TD,
-                    {pass.p + on.gate_up, pass.p + on.down, nullptr, nullptr}, on.offsets_E1, on.shape);
-    add_rows(out_TD, s.middle_TD, pass.state.branch_TD, T, D);
+    pass.ops.experts_forward(pass.state.branch_TD, s.shared_gu_T2F, s.shared_h_TF, s.norm2_TD,
+                             {pass.p + on.gate_up, pass.p + on.down, nullptr, nullptr}, on.rows, on.shape);
+    pass.ops.add(out_TD, s.middle_TD, pass.state.branch_TD, pass.T() * pass.model.width);
 }
 
 /// Gradients of its matrices, and of norm2_TD into drows_RD.
 void always_on_backward(const BlockPass& pass, const LayerOffsets& at, LayerState& s) {
     const AlwaysOn on(pass, at);
     Activations& state = pass.state;
-    experts_backward(state.drows_RD, {pass.g + on.gate_up, pass.g + on.down, nullptr, nullptr}, state.dgu_R2F,
-                     state.dh_RF, state.dx_TD, s.norm2_TD, s.shared_gu_T2F, s.shared_h_TF,
-                     {pass.p + on.gate_up, pass.p + on.down, nullptr, nullptr}, on.offsets_E1, on.shape);
+    pass.ops.experts_backward(state.drows_RD, {pass.g + on.gate_up, pass.g + on.down, nullptr, nullptr}, state.dgu_R2F,
+                              state.dh_RF, state.dx_TD, s.norm2_TD, s.shared_gu_T2F, s.shared_h_TF,
+                              {pass.p + on.gate_up, pass.p + on.down, nullptr, nullptr}, on.rows, on.shape);
 }
 
-RouterLosses route(const BlockPass& pass, const LayerOffsets& at, LayerState& s, std::size_t layer,
-                   const RouterShape& shape) {
-    const kernels::OperandsScope exact(kernels::Operands::f32);  // close choices are not left to rounding
+void route(const BlockPass& pass, const LayerOffsets& at, LayerState& s, std::size_t layer, const RouterShape& shape) {
+    const OpsOperands exact(pass.ops, Operands::f32);  // close choices are not left to rounding
     Activations& state = pass.state;
     const float* input = s.norm2_TD;
     if (jitters(pass)) {
@@ -126,84 +98,91 @@ RouterLosses route(const BlockPass& pass, const LayerOffsets& at, LayerState& s,
         input = state.jitter_TD;
     }
     float* z_TE = s.z_TE != nullptr ? s.z_TE : state.z_TE;
-    linear_forward(z_TE, input, pass.p + at.router, maybe(pass.p, at.router_bias), shape.T, pass.model.width, shape.E,
-                   Write::assign);
+    pass.ops.linear_forward(z_TE, input, pass.p + at.router, maybe(pass.p, at.router_bias), shape.T, pass.model.width,
+                            shape.E, Write::assign);
     if (shape.choice == Choice::hash) {
-        hash_choice(state.given_TK, pass.tokens_T, shape.T, shape.E, shape.K, hash_seed(layer));
+        pass.ops.hash_choice(state.given_TK, pass.tokens_T, shape.T, shape.E, shape.K, hash_seed(layer));
     }
-    return router_forward(s.routed, router_input(pass, at, s, layer, shape), state.router_scratch, shape);
+    pass.ops.router_forward(state.router_losses + layer, s.routed, router_input(pass, at, s, layer, shape),
+                            state.router_scratch, shape);
 }
 
 void route_backward(const BlockPass& pass, const LayerOffsets& at, LayerState& s, std::size_t layer,
                     const RouterShape& shape, const LossScales& scales) {
-    const kernels::OperandsScope exact(kernels::Operands::f32);
+    const OpsOperands exact(pass.ops, Operands::f32);
     Activations& state = pass.state;
     const std::int64_t T = shape.T, D = pass.model.width, E = shape.E;
-    router_backward(state.z_TE, state.dw_TJ, s.routed, router_input(pass, at, s, layer, shape), state.router_scratch,
-                    scales.balance, scales.z, shape);
+    pass.ops.router_backward(state.z_TE, state.dw_TJ, s.routed, router_input(pass, at, s, layer, shape),
+                             state.router_scratch, scales.balance, scales.z, shape);
     const float* input = s.norm2_TD;
     if (jitters(pass)) {
         jitter_rows(state.jitter_TD, s.norm2_TD, pass, layer);
         input = state.jitter_TD;
     }
-    linear_backward_weight(pass.g + at.router, state.z_TE, input, T, D, E, Write::assign);
-    linear_backward_bias(maybe(pass.g, at.router_bias), state.z_TE, T, E, Write::assign);
+    pass.ops.linear_backward_weight(pass.g + at.router, state.z_TE, input, T, D, E, Write::assign);
+    pass.ops.linear_backward_bias(maybe(pass.g, at.router_bias), state.z_TE, T, E, Write::assign);
     if (jitters(pass)) {
-        linear_backward_input(state.jitter_TD, state.z_TE, pass.p + at.router, T, D, E, Write::assign);
+        pass.ops.linear_backward_input(state.jitter_TD, state.z_TE, pass.p + at.router, T, D, E, Write::assign);
         jitter_rows(state.jitter_TD, state.jitter_TD, pass, layer);
-        add_rows(state.dnorm_TD, state.dnorm_TD, state.jitter_TD, T, D);
+        pass.ops.add(state.dnorm_TD, state.dnorm_TD, state.jitter_TD, T * D);
     } else {
-        linear_backward_input(state.dnorm_TD, state.z_TE, pass.p + at.router, T, D, E, Write::add);
+        pass.ops.linear_backward_input(state.dnorm_TD, state.z_TE, pass.p + at.router, T, D, E, Write::add);
     }
+}
+
+/// Rows of expert work that there can be at most.
+std::int64_t most_rows(const RouterShape& shape) {
+    return shape.choice == Choice::expert ? expert_capacity(shape) * shape.E : shape.T * shape.K;
 }
 
 void experts_of_layer(const BlockPass& pass, const LayerOffsets& at, LayerState& s, float* out_TD,
                       const RouterShape& shape) {
     const std::int64_t T = shape.T, D = pass.model.width, J = shape.slots();
-    s.rows = dispatch_plan(s.offsets_E1, s.row_of_TJ, s.token_of_R, s.routed.ids_TJ, s.routed.kept_TJ,
+    pass.ops.dispatch_plan(s.offsets_E1, s.row_of_TJ, s.token_of_R, s.routed.ids_TJ, s.routed.kept_TJ,
                            s.routed.counts_E, T, shape.E, J);
-    gather_forward(s.rows_RD, s.norm2_TD, s.token_of_R, s.rows, D);
-    experts_forward(s.y_RD, s.gu_R2F, s.h_RF, s.rows_RD, expert_weights(pass.p, at), s.offsets_E1,
-                    expert_shape(pass.model, shape.E, pass.model.expert_width));
+    const ExpertRows rows{s.offsets_E1, most_rows(shape)};
+    pass.ops.gather_forward(s.rows_RD, s.norm2_TD, s.token_of_R, rows, shape.E, D);
+    pass.ops.experts_forward(s.y_RD, s.gu_R2F, s.h_RF, s.rows_RD, expert_weights(pass.p, at), rows,
+                             expert_shape(pass.model, shape.E, pass.model.expert_width));
     const float* residual_TD = s.middle_TD;
     if (at.shared_gate_up != kNoTensor) {
         always_on_forward(pass, at, s, out_TD);
         residual_TD = out_TD;
     }
-    combine_forward(out_TD, residual_TD, s.y_RD, s.routed.w_TJ, s.row_of_TJ, T, J, D);
+    pass.ops.combine_forward(out_TD, residual_TD, s.y_RD, s.routed.w_TJ, s.row_of_TJ, T, J, D);
 }
 
 void experts_of_layer_backward(const BlockPass& pass, const LayerOffsets& at, LayerState& s, const RouterShape& shape) {
     Activations& state = pass.state;
     const std::int64_t T = shape.T, D = pass.model.width, J = shape.slots();
-    combine_backward(state.dy_RD, state.dw_TJ, state.dx_TD, s.y_RD, s.routed.w_TJ, s.row_of_TJ, T, J, D);
-    experts_backward(state.drows_RD, expert_gradients(pass.g, at), state.dgu_R2F, state.dh_RF, state.dy_RD, s.rows_RD,
-                     s.gu_R2F, s.h_RF, expert_weights(pass.p, at), s.offsets_E1,
-                     expert_shape(pass.model, shape.E, pass.model.expert_width));
-    gather_backward(state.dnorm_TD, state.drows_RD, s.row_of_TJ, T, J, D, false);
+    pass.ops.combine_backward(state.dy_RD, state.dw_TJ, state.dx_TD, s.y_RD, s.routed.w_TJ, s.row_of_TJ, T, J, D);
+    pass.ops.experts_backward(state.drows_RD, expert_gradients(pass.g, at), state.dgu_R2F, state.dh_RF, state.dy_RD,
+                              s.rows_RD, s.gu_R2F, s.h_RF, expert_weights(pass.p, at),
+                              ExpertRows{s.offsets_E1, most_rows(shape)},
+                              expert_shape(pass.model, shape.E, pass.model.expert_width));
+    pass.ops.gather_backward(state.dnorm_TD, state.drows_RD, s.row_of_TJ, T, J, D, false);
     if (at.shared_gate_up != kNoTensor) {
         always_on_backward(pass, at, s);
-        add_rows(state.dnorm_TD, state.dnorm_TD, state.drows_RD, T, D);
+        pass.ops.add(state.dnorm_TD, state.dnorm_TD, state.drows_RD, T * D);
     }
 }
 
 }  // namespace
 
-RouterLosses feed_forward(const BlockPass& pass, const LayerOffsets& at, LayerState& s, std::size_t layer,
-                          float* out_TD, const PartClock& clock) {
-    rms_norm_forward(s.norm2_TD, s.rstd2_T, s.middle_TD, pass.p + at.post_norm, pass.T(), pass.model.width,
-                     pass.model.rms_epsilon);
+void feed_forward(const BlockPass& pass, const LayerOffsets& at, LayerState& s, std::size_t layer, float* out_TD,
+                  const PartClock& clock) {
+    pass.ops.rms_norm_forward(s.norm2_TD, s.rstd2_T, s.middle_TD, pass.p + at.post_norm, pass.T(), pass.model.width,
+                              pass.model.rms_epsilon);
     if (!at.has_experts()) {
         always_on_forward(pass, at, s, out_TD);
         clock(Part::experts);
-        return {};
+        return;
     }
     const RouterShape shape = router_shape(pass.model, pass.controls.mode, layer, pass.batch, pass.length);
-    const RouterLosses losses = route(pass, at, s, layer, shape);
+    route(pass, at, s, layer, shape);
     clock(Part::router);
     experts_of_layer(pass, at, s, out_TD, shape);
     clock(Part::experts);
-    return losses;
 }
 
 void feed_backward(const BlockPass& pass, const LayerOffsets& at, LayerState& s, std::size_t layer,
@@ -219,8 +198,8 @@ void feed_backward(const BlockPass& pass, const LayerOffsets& at, LayerState& s,
         always_on_backward(pass, at, s);
         dnorm_TD = state.drows_RD;
     }
-    rms_norm_backward(state.dx_TD, pass.g + at.post_norm, dnorm_TD, s.middle_TD, s.rstd2_T, pass.p + at.post_norm,
-                      pass.T(), pass.model.width, Write::add);
+    pass.ops.rms_norm_backward(state.dx_TD, pass.g + at.post_norm, dnorm_TD, s.middle_TD, s.rstd2_T,
+                               pass.p + at.post_norm, pass.T(), pass.model.width, Write::add);
     clock(at.has_experts() ? Part::router : Part::experts);
 }
 

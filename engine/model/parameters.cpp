@@ -4,7 +4,7 @@
 #include <cmath>
 
 #include "engine/model/arena.hpp"
-#include "engine/model/random.hpp"
+#include "kernels/random.hpp"
 
 namespace moescope::engine {
 
@@ -241,7 +241,7 @@ std::uint64_t bias_floats_before(const ParameterLayout& layout, std::uint64_t of
 
 void fill_normal(float* p, const Piece& piece, double deviation, std::uint64_t seed) {
     for (std::uint64_t i = 0; i < piece.count; ++i) {
-        p[piece.at + i] = static_cast<float>(deviation * random_normal(seed, 1, piece.first + i));
+        p[piece.at + i] = static_cast<float>(deviation * kernels::random_normal(seed, 1, piece.first + i));
     }
 }
 

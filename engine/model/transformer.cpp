@@ -4,10 +4,7 @@
 
 #include "engine/model/blocks.hpp"
 #include "engine/model/step_part.hpp"
-#include "kernels/cpu/cross_entropy.hpp"
-#include "kernels/cpu/embedding.hpp"
-#include "kernels/cpu/linear.hpp"
-#include "kernels/cpu/rms_norm.hpp"
+#include "kernels/ops.hpp"
 
 namespace moescope::engine {
 
@@ -15,8 +12,8 @@ using namespace kernels;
 
 struct Transformer::Pass : BlockPass {};
 
-Transformer::Transformer(const ModelConfig& model, const ParameterLayout& layout, Activations& state)
-    : model_(model), layout_(layout), state_(state) {}
+Transformer::Transformer(Ops& ops, const ModelConfig& model, const ParameterLayout& layout, Activations& state)
+    : ops_(ops), model_(model), layout_(layout), state_(state) {}
 
 int expert_layers(const ModelConfig& model) {
     return model.layers - std::min(model.dense_layers, model.layers);
@@ -29,13 +26,12 @@ float* Transformer::output_of(std::size_t layer) {
     return layer + 1 < layers() ? state_.layers[layer + 1].x_TD : state_.last_TD;
 }
 
-void Transformer::forward_layer(const Pass& pass, std::size_t layer, float* out_TD, RouterLosses& losses,
-                                const PartClock& clock) {
+void Transformer::forward_layer(const Pass& pass, std::size_t layer, float* out_TD, const PartClock& clock) {
     LayerState& s = state_.layers[layer];
     const LayerOffsets& at = layout_.layers[layer];
     attention_forward(pass, at, s, layer);
     clock(Part::attention);
-    losses = feed_forward(pass, at, s, layer, out_TD, clock);
+    feed_forward(pass, at, s, layer, out_TD, clock);
 }
 
 void Transformer::backward_layer(const Pass& pass, std::size_t layer, const LossScales& scales,
@@ -48,116 +44,123 @@ void Transformer::backward_layer(const Pass& pass, std::size_t layer, const Loss
 }
 
 void Transformer::forward(const float* parameters, const std::int32_t* tokens_T, int batch, int length,
-                          const RouterControls& controls, std::vector<RouterLosses>& router, const PartClock& clock) {
-    const Pass pass{{model_, parameters, nullptr, state_, batch, length, tokens_T, controls}};
+                          const RouterControls& controls, const PartClock& clock) {
+    const Pass pass{{ops_, model_, parameters, nullptr, state_, batch, length, tokens_T, controls}};
     const std::int64_t T = pass.T(), D = model_.width;
-    embedding_forward(state_.layers[0].x_TD, parameters + layout_.embedding, tokens_T, T, D);
+    ops_.zero(state_.router_losses, state_.layers.size() * sizeof(RouterLosses));
+    ops_.embedding_forward(state_.layers[0].x_TD, parameters + layout_.embedding, tokens_T, T, D);
     clock(Part::embedding);
     for (std::size_t layer = 0; layer < layers(); ++layer) {
-        forward_layer(pass, layer, output_of(layer), router[layer], clock);
+        forward_layer(pass, layer, output_of(layer), clock);
     }
-    rms_norm_forward(state_.final_TD, state_.final_rstd_T, state_.last_TD, parameters + layout_.final_norm, T, D,
-                     model_.rms_epsilon);
+    ops_.rms_norm_forward(state_.final_TD, state_.final_rstd_T, state_.last_TD, parameters + layout_.final_norm, T, D,
+                          model_.rms_epsilon);
     clock(Part::head);
 }
 
 double Transformer::loss(const float* parameters, const std::int32_t* targets_T, int tokens) {
-    return cross_entropy_forward(state_.losses_T, state_.final_TD, parameters + layout_.head, targets_T, state_.logits,
-                                 tokens, model_.width, model_.vocabulary);
+    ops_.cross_entropy_forward(state_.losses, state_.losses_T, state_.final_TD, parameters + layout_.head, targets_T,
+                               state_.logits, tokens, model_.width, model_.vocabulary);
+    return losses().cross_entropy;
 }
 
-double Transformer::predict(const float* parameters, const std::int32_t* targets_T, int batch, int length,
-                            const RouterControls& controls, std::vector<RouterLosses>& router, const PartClock& clock) {
+Losses Transformer::losses() const {
+    double values[2] = {0, 0};
+    ops_.download(values, state_.losses, sizeof values);
+    return {values[0], model_.prediction_depth > 0 ? values[1] : 0.0};
+}
+
+void Transformer::router_losses(std::vector<RouterLosses>& losses) const {
+    losses.resize(state_.layers.size());
+    ops_.download(losses.data(), state_.router_losses, losses.size() * sizeof(RouterLosses));
+}
+
+void Transformer::predict(const float* parameters, const std::int32_t* targets_T, int batch, int length,
+                          const RouterControls& controls, const PartClock& clock) {
     if (model_.prediction_depth == 0) {
-        return 0;
+        return;
     }
     Activations::Prediction& p = state_.prediction;
     const std::int64_t T = static_cast<std::int64_t>(batch) * length, D = model_.width;
     // The module at position t sees the token at t + 1 and predicts the one at t + 2; the last position has none.
-    for (std::int64_t t = 0; t < T; ++t) {
-        p.tokens_T[t] = targets_T[t];
-        p.targets_T[t] = t % length + 1 < length ? targets_T[t + 1] : -1;
-    }
-    const Pass pass{{model_, parameters, nullptr, state_, batch, length, p.tokens_T, controls}};
+    ops_.next_targets(p.tokens_T, p.targets_T, targets_T, T, length);
+    const Pass pass{{ops_, model_, parameters, nullptr, state_, batch, length, p.tokens_T, controls}};
     const PredictionOffsets& at = layout_.prediction;
-    embedding_forward(p.embedded_TD, parameters + layout_.embedding, p.tokens_T, T, D);
-    rms_norm_forward(p.embedded_norm_TD, p.embedded_rstd_T, p.embedded_TD, parameters + at.embedding_norm, T, D,
-                     model_.rms_epsilon);
-    rms_norm_forward(p.hidden_norm_TD, p.hidden_rstd_T, state_.last_TD, parameters + at.hidden_norm, T, D,
-                     model_.rms_epsilon);
-    for (std::int64_t t = 0; t < T; ++t) {
-        std::copy_n(p.embedded_norm_TD + t * D, D, p.joined_T2D + t * 2 * D);
-        std::copy_n(p.hidden_norm_TD + t * D, D, p.joined_T2D + t * 2 * D + D);
-    }
+    ops_.embedding_forward(p.embedded_TD, parameters + layout_.embedding, p.tokens_T, T, D);
+    ops_.rms_norm_forward(p.embedded_norm_TD, p.embedded_rstd_T, p.embedded_TD, parameters + at.embedding_norm, T, D,
+                          model_.rms_epsilon);
+    ops_.rms_norm_forward(p.hidden_norm_TD, p.hidden_rstd_T, state_.last_TD, parameters + at.hidden_norm, T, D,
+                          model_.rms_epsilon);
+    ops_.copy_columns(p.joined_T2D, 2 * D, p.embedded_norm_TD, D, T, D);
+    ops_.copy_columns(p.joined_T2D + D, 2 * D, p.hidden_norm_TD, D, T, D);
     const std::size_t layer = layers();
-    linear_forward(state_.layers[layer].x_TD, p.joined_T2D, parameters + at.projection, T, 2 * D, D, Write::assign);
+    ops_.linear_forward(state_.layers[layer].x_TD, p.joined_T2D, parameters + at.projection, nullptr, T, 2 * D, D,
+                        Write::assign);
     clock(Part::embedding);
-    forward_layer(pass, layer, output_of(layer), router[layer], clock);
-    rms_norm_forward(p.final_TD, p.final_rstd_T, p.output_TD, parameters + at.final_norm, T, D, model_.rms_epsilon);
-    const double loss = cross_entropy_forward(state_.losses_T, p.final_TD, parameters + layout_.head, p.targets_T,
-                                              state_.logits, T, D, model_.vocabulary);
+    forward_layer(pass, layer, output_of(layer), clock);
+    ops_.rms_norm_forward(p.final_TD, p.final_rstd_T, p.output_TD, parameters + at.final_norm, T, D,
+                          model_.rms_epsilon);
+    ops_.cross_entropy_forward(state_.losses + 1, state_.losses_T, p.final_TD, parameters + layout_.head, p.targets_T,
+                               state_.logits, T, D, model_.vocabulary);
     clock(Part::head);
-    return loss;
 }
 
 /// Writes the head's gradient and all of the module's, and dhidden_TD: what goes back to the model.
-double Transformer::backward_prediction(const Pass& pass, const LossScales& scales, const PartClock& clock) {
+void Transformer::backward_prediction(const Pass& pass, const LossScales& scales, const PartClock& clock) {
     Activations::Prediction& p = state_.prediction;
     const PredictionOffsets& at = layout_.prediction;
     const std::int64_t T = pass.T(), D = model_.width;
-    const double loss = cross_entropy_forward_backward(state_.losses_T, state_.dnorm_TD, pass.g + layout_.head,
-                                                       p.final_TD, pass.p + layout_.head, p.targets_T, state_.logits, T,
-                                                       D, model_.vocabulary, scales.prediction, Write::assign);
-    rms_norm_backward(state_.dx_TD, pass.g + at.final_norm, state_.dnorm_TD, p.output_TD, p.final_rstd_T,
-                      pass.p + at.final_norm, T, D, Write::assign);
+    ops_.cross_entropy_forward_backward(state_.losses + 1, state_.losses_T, state_.dnorm_TD, pass.g + layout_.head,
+                                        p.final_TD, pass.p + layout_.head, p.targets_T, state_.logits, T, D,
+                                        model_.vocabulary, scales.prediction, Write::assign);
+    ops_.rms_norm_backward(state_.dx_TD, pass.g + at.final_norm, state_.dnorm_TD, p.output_TD, p.final_rstd_T,
+                           pass.p + at.final_norm, T, D, Write::assign);
     clock(Part::head);
     backward_layer(pass, layers(), scales, clock);
-    linear_backward_weight(pass.g + at.projection, state_.dx_TD, p.joined_T2D, T, 2 * D, D, Write::assign);
-    linear_backward_input(p.djoined_T2D, state_.dx_TD, pass.p + at.projection, T, 2 * D, D, Write::assign);
-    for (std::int64_t t = 0; t < T; ++t) {  // the norms' inputs are not needed any more: their buffers take gradients
-        std::copy_n(p.djoined_T2D + t * 2 * D, D, p.embedded_norm_TD + t * D);
-        std::copy_n(p.djoined_T2D + t * 2 * D + D, D, p.hidden_norm_TD + t * D);
-    }
-    rms_norm_backward(p.dhidden_TD, pass.g + at.hidden_norm, p.hidden_norm_TD, state_.last_TD, p.hidden_rstd_T,
-                      pass.p + at.hidden_norm, T, D, Write::assign);
-    rms_norm_backward(p.final_TD, pass.g + at.embedding_norm, p.embedded_norm_TD, p.embedded_TD, p.embedded_rstd_T,
-                      pass.p + at.embedding_norm, T, D, Write::assign);
+    ops_.linear_backward_weight(pass.g + at.projection, state_.dx_TD, p.joined_T2D, T, 2 * D, D, Write::assign);
+    ops_.linear_backward_input(p.djoined_T2D, state_.dx_TD, pass.p + at.projection, T, 2 * D, D, Write::assign);
+    // The norms' inputs are not needed any more: their buffers take gradients.
+    ops_.copy_columns(p.embedded_norm_TD, D, p.djoined_T2D, 2 * D, T, D);
+    ops_.copy_columns(p.hidden_norm_TD, D, p.djoined_T2D + D, 2 * D, T, D);
+    ops_.rms_norm_backward(p.dhidden_TD, pass.g + at.hidden_norm, p.hidden_norm_TD, state_.last_TD, p.hidden_rstd_T,
+                           pass.p + at.hidden_norm, T, D, Write::assign);
+    ops_.rms_norm_backward(p.final_TD, pass.g + at.embedding_norm, p.embedded_norm_TD, p.embedded_TD, p.embedded_rstd_T,
+                           pass.p + at.embedding_norm, T, D, Write::assign);
     clock(Part::embedding);
-    return loss;
 }
 
-Losses Transformer::backward(const float* parameters, float* gradients, const std::int32_t* tokens_T,
-                             const std::int32_t* targets_T, int batch, int length, const RouterControls& controls,
-                             const LossScales& scales, const PartClock& clock) {
-    const Pass pass{{model_, parameters, gradients, state_, batch, length, tokens_T, controls}};
+void Transformer::backward(const float* parameters, float* gradients, const std::int32_t* tokens_T,
+                           const std::int32_t* targets_T, int batch, int length, const RouterControls& controls,
+                           const LossScales& scales, const PartClock& clock) {
+    const Pass pass{{ops_, model_, parameters, gradients, state_, batch, length, tokens_T, controls}};
     const std::int64_t T = pass.T(), D = model_.width, V = model_.vocabulary;
     const bool predicts = model_.prediction_depth > 0;
-    Losses losses;
     if (predicts) {
-        const Pass module{{model_, parameters, gradients, state_, batch, length, state_.prediction.tokens_T, controls}};
-        losses.prediction = backward_prediction(module, scales, clock);
+        const Pass module{
+            {ops_, model_, parameters, gradients, state_, batch, length, state_.prediction.tokens_T, controls}};
+        backward_prediction(module, scales, clock);
     }
-    losses.cross_entropy = cross_entropy_forward_backward(
-        state_.losses_T, state_.dnorm_TD, gradients + layout_.head, state_.final_TD, parameters + layout_.head,
-        targets_T, state_.logits, T, D, V, 1.0, predicts ? Write::add : Write::assign);
-    rms_norm_backward(state_.dx_TD, gradients + layout_.final_norm, state_.dnorm_TD, state_.last_TD,
-                      state_.final_rstd_T, parameters + layout_.final_norm, T, D, Write::assign);
+    ops_.cross_entropy_forward_backward(state_.losses, state_.losses_T, state_.dnorm_TD, gradients + layout_.head,
+                                        state_.final_TD, parameters + layout_.head, targets_T, state_.logits, T, D, V,
+                                        1.0, predicts ? Write::add : Write::assign);
+    ops_.rms_norm_backward(state_.dx_TD, gradients + layout_.final_norm, state_.dnorm_TD, state_.last_TD,
+                           state_.final_rstd_T, parameters + layout_.final_norm, T, D, Write::assign);
     if (predicts) {
-        std::transform(state_.dx_TD, state_.dx_TD + T * D, state_.prediction.dhidden_TD, state_.dx_TD, std::plus<>());
+        ops_.add(state_.dx_TD, state_.dx_TD, state_.prediction.dhidden_TD, T * D);
     }
     clock(Part::head);
     for (std::size_t layer = layers(); layer-- > 0;) {
         backward_layer(pass, layer, scales, clock);
     }
     if (!model_.tied_head) {
-        std::fill_n(gradients + layout_.embedding, V * D, 0.0f);
+        ops_.zero(gradients + layout_.embedding, static_cast<std::uint64_t>(V * D) * sizeof(float));
     }
-    embedding_backward(gradients + layout_.embedding, state_.dx_TD, tokens_T, T, D);
+    ops_.embedding_backward(gradients + layout_.embedding, state_.dx_TD, tokens_T, T, D);
     if (predicts) {
-        embedding_backward(gradients + layout_.embedding, state_.prediction.final_TD, state_.prediction.tokens_T, T, D);
+        ops_.embedding_backward(gradients + layout_.embedding, state_.prediction.final_TD, state_.prediction.tokens_T,
+                                T, D);
     }
     clock(Part::embedding);
-    return losses;
 }
 
 }  // namespace moescope::engine

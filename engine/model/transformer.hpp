@@ -10,7 +10,7 @@
 #include "engine/model/config.hpp"
 #include "engine/model/parameters.hpp"
 #include "engine/model/step_part.hpp"
-#include "kernels/cpu/router.hpp"
+#include "kernels/ops.hpp"
 
 namespace moescope::engine {
 
@@ -40,33 +40,37 @@ struct Losses {
 
 class Transformer {
  public:
-    /// `parameters` is a flat buffer of `layout`, `state` one that was placed for these sizes; all outlive this object.
-    Transformer(const ModelConfig& model, const ParameterLayout& layout, Activations& state);
+    /// `state` was placed for these sizes in memory of `ops`; all outlive this object. Here and below, `parameters` is
+    /// a flat buffer of `layout`, and every array stands in memory of `ops`.
+    Transformer(kernels::Ops& ops, const ModelConfig& model, const ParameterLayout& layout, Activations& state);
 
-    /// Tokens [batch, length] to state.final_TD; router losses into `router` (one per layer of the state, zero for
-    /// dense ones).
+    /// Tokens [batch, length] to state.final_TD; router losses into state.router_losses.
     void forward(const float* parameters, const std::int32_t* tokens_T, int batch, int length,
-                 const RouterControls& controls, std::vector<kernels::RouterLosses>& router, const PartClock& clock);
-    /// Mean cross-entropy of what forward left, no gradient.
+                 const RouterControls& controls, const PartClock& clock);
+    /// Mean cross-entropy of what forward left, no gradient. Waits.
     double loss(const float* parameters, const std::int32_t* targets_T, int tokens);
     /// Forward and loss of the multi-token prediction module, after forward(). The state must have been placed for
-    /// training. 0 without such a module.
-    double predict(const float* parameters, const std::int32_t* targets_T, int batch, int length,
-                   const RouterControls& controls, std::vector<kernels::RouterLosses>& router, const PartClock& clock);
+    /// training. Nothing without such a module.
+    void predict(const float* parameters, const std::int32_t* targets_T, int batch, int length,
+                 const RouterControls& controls, const PartClock& clock);
     /// All gradients (written, not added) of the cross-entropy plus the scaled losses, after forward() and predict().
-    Losses backward(const float* parameters, float* gradients, const std::int32_t* tokens_T,
-                    const std::int32_t* targets_T, int batch, int length, const RouterControls& controls,
-                    const LossScales& scales, const PartClock& clock);
+    void backward(const float* parameters, float* gradients, const std::int32_t* tokens_T,
+                  const std::int32_t* targets_T, int batch, int length, const RouterControls& controls,
+                  const LossScales& scales, const PartClock& clock);
+    /// Of the last passes; the prediction's is 0 without such a module. Wait.
+    Losses losses() const;
+    /// One per layer of the state; zero for dense ones.
+    void router_losses(std::vector<kernels::RouterLosses>& losses) const;
 
  private:
     struct Pass;
-    void forward_layer(const Pass& pass, std::size_t layer, float* out_TD, kernels::RouterLosses& losses,
-                       const PartClock& clock);
+    void forward_layer(const Pass& pass, std::size_t layer, float* out_TD, const PartClock& clock);
     void backward_layer(const Pass& pass, std::size_t layer, const LossScales& scales, const PartClock& clock);
-    double backward_prediction(const Pass& pass, const LossScales& scales, const PartClock& clock);
+    void backward_prediction(const Pass& pass, const LossScales& scales, const PartClock& clock);
     float* output_of(std::size_t layer);
     std::size_t layers() const { return static_cast<std::size_t>(model_.layers); }
 
+    kernels::Ops& ops_;
     const ModelConfig model_;
     const ParameterLayout& layout_;
     Activations& state_;

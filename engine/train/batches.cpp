@@ -1,6 +1,6 @@
 #include "engine/train/batches.hpp"
 
-#include "engine/model/random.hpp"
+#include "kernels/random.hpp"
 
 namespace moescope::engine {
 
@@ -22,7 +22,7 @@ std::uint64_t BatchOrder::shuffled(std::uint64_t index, std::uint64_t epoch) con
     do {
         std::uint64_t left = index >> half_bits_, right = index & mask;
         for (std::uint64_t round = 0; round < 4; ++round) {
-            const std::uint64_t next = left ^ (random_bits(seed_, 1000 + 4 * epoch + round, right) & mask);
+            const std::uint64_t next = left ^ (kernels::random_bits(seed_, 1000 + 4 * epoch + round, right) & mask);
             left = right;
             right = next;
         }
@@ -36,7 +36,7 @@ std::uint64_t BatchOrder::first_token(std::uint64_t sequence) const {
         return sequence % windows_ * context_;
     }
     const std::uint64_t epoch = sequence / windows_;
-    return random_bits(seed_, 2, epoch) % (slack_ + 1) + shuffled(sequence % windows_, epoch) * context_;
+    return kernels::random_bits(seed_, 2, epoch) % (slack_ + 1) + shuffled(sequence % windows_, epoch) * context_;
 }
 
 }  // namespace moescope::engine

@@ -4,9 +4,8 @@
 #include <string>
 
 #include "engine/error.hpp"
-#include "kernels/cpu/adamw.hpp"
-#include "kernels/cpu/muon.hpp"
-#include "kernels/cpu/parallel.hpp"
+#include "engine/text/dataset.hpp"
+#include "kernels/cpu/cpu_ops.hpp"
 
 namespace moescope::engine {
 
@@ -14,7 +13,7 @@ int threads_of(const RunConfig& config) {
     return config.train.threads > 0 ? config.train.threads : kernels::hardware_workers();
 }
 
-RunBuffers RunBuffers::place(Arena& arena, const RunConfig& config, const ParameterLayout& layout) {
+RunBuffers RunBuffers::place(Arena& arena, kernels::Ops& ops, const RunConfig& config, const ParameterLayout& layout) {
     RunBuffers b;
     b.parameters = arena.take<float>(layout.floats);
     b.gradients = arena.take<float>(layout.floats);
@@ -24,8 +23,9 @@ RunBuffers RunBuffers::place(Arena& arena, const RunConfig& config, const Parame
     for (const TensorSpec& tensor : layout.tensors) {
         largest = std::max(largest, tensor.count);
     }
-    b.square_sums = arena.take<double>(
-        static_cast<std::uint64_t>(kernels::sum_of_squares_scratch(static_cast<std::int64_t>(largest))));
+    b.square_sums = arena.take<double>(layout.tensors.size());
+    b.square_scratch =
+        arena.take<double>(static_cast<std::uint64_t>(ops.sum_of_squares_scratch(static_cast<std::int64_t>(largest))));
     if (config.train.accumulation > 1) {
         b.sum = arena.take<float>(layout.floats);
     }
@@ -33,30 +33,28 @@ RunBuffers RunBuffers::place(Arena& arena, const RunConfig& config, const Parame
         std::int64_t scratch = 0;
         for (const TensorSpec& tensor : layout.tensors) {
             if (tensor.matrices > 0) {
-                scratch = std::max(scratch, kernels::muon_scratch(static_cast<std::int64_t>(tensor.rows),
-                                                                  static_cast<std::int64_t>(tensor.columns)));
+                scratch = std::max(scratch, ops.muon_scratch(static_cast<std::int64_t>(tensor.rows),
+                                                             static_cast<std::int64_t>(tensor.columns)));
             }
         }
-        b.muon = arena.take<float>(checked_product(static_cast<std::uint64_t>(scratch),
-                                                   static_cast<std::uint64_t>(threads_of(config)),
-                                                   marked("Muon's scratch")));
+        b.muon = arena.take<float>(static_cast<std::uint64_t>(scratch));
     }
     if (config.train.precision == Precision::bf16) {
-        b.operands = arena.take<std::uint16_t>(checked_product(static_cast<std::uint64_t>(threads_of(config)),
-                                                               static_cast<std::uint64_t>(kernels::kOperandRoom),
-                                                               marked("the rounded operands")));
+        b.operands = arena.take<std::uint16_t>(static_cast<std::uint64_t>(ops.operand_scratch()));
     }
     const std::uint64_t experts = layout.layers.size() * static_cast<std::uint64_t>(config.model.experts);
     b.choices_LE = arena.take<std::uint64_t>(experts);
+    b.counts = arena.take<std::uint32_t>(checked_product(
+        kLanguages, static_cast<std::uint64_t>(config.model.layers) * static_cast<std::uint64_t>(config.model.experts),
+        marked("the counts")));
+    b.margins = arena.take<kernels::MarginSums>(1);
     b.disabled_LE = arena.take<std::uint8_t>(experts);
-    b.frozen_LE = arena.take<std::uint8_t>(experts);
     const std::uint64_t tokens = checked_product(static_cast<std::uint64_t>(config.train.batch),
                                                  static_cast<std::uint64_t>(config.model.context), marked("the batch"));
     b.tokens_T = arena.take<std::int32_t>(tokens);
     b.targets_T = arena.take<std::int32_t>(tokens);
     b.languages_T = arena.take<std::uint8_t>(tokens);
-    b.state = Activations::place(arena, config.model, config.train.batch, config.model.context, threads_of(config),
-                                 Mode::train);
+    b.state = Activations::place(arena, ops, config.model, config.train.batch, config.model.context, Mode::train);
     b.decoder = DecoderState::place(arena, config.model, 1);
     return b;
 }
@@ -66,7 +64,8 @@ RunPlan plan_run(const RunConfig& config) {
     const ModelConfig& m = config.model;
     const ParameterLayout layout = make_layout(m);
     Arena arena;
-    RunBuffers::place(arena, config, layout);
+    const std::unique_ptr<kernels::Ops> ops = kernels::cpu_ops(threads_of(config));
+    RunBuffers::place(arena, *ops, config, layout);
     constexpr std::uint64_t kMost = std::uint64_t{1} << 46;
     if (arena.used() > kMost) {
         throw Error(

@@ -22,16 +22,19 @@ struct RunPlan {
 RunPlan plan_run(const RunConfig& config);
 
 struct RunBuffers {
-    static RunBuffers place(Arena& arena, const RunConfig& config, const ParameterLayout& layout);
+    static RunBuffers place(Arena& arena, kernels::Ops& ops, const RunConfig& config, const ParameterLayout& layout);
 
     float *parameters = nullptr, *gradients = nullptr, *first_moment = nullptr,
-          *second_moment = nullptr;       ///< [layout.floats]
-    float* sum = nullptr;                 ///< [layout.floats], gradients over micro-batches; null without accumulation
-    double* square_sums = nullptr;        ///< scratch of the gradient norm
-    float* muon = nullptr;                ///< scratch of Muon, for each thread; null with AdamW
-    std::uint16_t* operands = nullptr;    ///< rounded copies for products, for each thread; null in single precision
+          *second_moment = nullptr;  ///< [layout.floats]
+    float* sum = nullptr;            ///< [layout.floats], gradients over micro-batches; null without accumulation
+    double* square_sums = nullptr;   ///< of each tensor's gradient
+    double* square_scratch = nullptr;
+    float* muon = nullptr;                ///< scratch of Muon; null with AdamW
+    std::uint16_t* operands = nullptr;    ///< rounded copies for products; null in single precision
     std::uint64_t* choices_LE = nullptr;  ///< [layers of the state][E], over the micro-batches of a step
-    std::uint8_t *disabled_LE = nullptr, *frozen_LE = nullptr;  ///< live knobs
+    std::uint32_t* counts = nullptr;      ///< [kLanguages][layers][E], as in StepStats
+    kernels::MarginSums* margins = nullptr;
+    std::uint8_t* disabled_LE = nullptr;  ///< live knob
     std::int32_t *tokens_T = nullptr, *targets_T = nullptr;
     std::uint8_t* languages_T = nullptr;
     Activations state;

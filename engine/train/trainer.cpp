@@ -13,15 +13,13 @@
 #include "engine/checkpoint/checkpoint.hpp"
 #include "engine/error.hpp"
 #include "engine/generate/decoder.hpp"
-#include "engine/model/random.hpp"
 #include "engine/model/transformer.hpp"
 #include "engine/train/batches.hpp"
 #include "engine/train/fork.hpp"
-#include "engine/train/margins.hpp"
 #include "engine/train/plan.hpp"
-#include "kernels/cpu/adamw.hpp"
-#include "kernels/cpu/muon.hpp"
-#include "kernels/cpu/parallel.hpp"
+#include "kernels/cpu/cpu_ops.hpp"
+#include "kernels/ops.hpp"
+#include "kernels/random.hpp"
 
 namespace moescope::engine {
 namespace {
@@ -123,11 +121,6 @@ double rate_share(const TrainConfig& train, std::uint64_t step) {
     return last + (1.0 - last) * 0.5 * (1.0 + std::cos(std::numbers::pi * done));
 }
 
-/// True when every value is finite.
-bool all_finite(const float* values, std::uint64_t count) {
-    return values == nullptr || std::all_of(values, values + count, [](float value) { return std::isfinite(value); });
-}
-
 }  // namespace
 
 struct Trainer::Impl {
@@ -136,14 +129,23 @@ struct Trainer::Impl {
           now(run),
           data(std::move(dataset)),
           layout(make_layout(config.model)),
-          threads(threads_of(config)),
-          memory(plan_run(config).memory_bytes, check),
+          ops(kernels::cpu_ops(threads_of(config))),
+          memory(*ops, plan_run(config).memory_bytes, check),
           order(data->train_tokens.size(), static_cast<std::uint64_t>(config.model.context), config.train.seed,
                 data->in_order) {
-        kernels::set_workers(threads);
         Arena arena(memory.data());
-        buffers = RunBuffers::place(arena, config, layout);
-        transformer.emplace(config.model, layout, buffers.state);
+        buffers = RunBuffers::place(arena, *ops, config, layout);
+        if (buffers.operands != nullptr) {
+            ops->place_operands(buffers.operands);
+        }
+        transformer.emplace(*ops, config.model, layout, buffers.state);
+        const auto tokens =
+            static_cast<std::size_t>(config.train.batch) * static_cast<std::size_t>(config.model.context);
+        tokens_T.resize(tokens);
+        targets_T.resize(tokens);
+        languages_T.resize(tokens);
+        disabled_LE.assign(layout.layers.size() * static_cast<std::size_t>(config.model.experts), 0);
+        frozen_LE = disabled_LE;
         router.resize(layout.layers.size());
         clock = [this](Part part) { lap(part); };
     }
@@ -160,11 +162,19 @@ struct Trainer::Impl {
         for (std::uint64_t b = 0; b < static_cast<std::uint64_t>(now.train.batch); ++b) {
             const std::uint64_t first = order.first_token(sequences++);
             for (std::uint64_t s = 0; s < S; ++s) {
-                buffers.tokens_T[b * S + s] = data->train_tokens[first + s];
-                buffers.targets_T[b * S + s] = data->train_tokens[first + s + 1];
-                buffers.languages_T[b * S + s] = data->train_languages[first + s];
+                tokens_T[b * S + s] = data->train_tokens[first + s];
+                targets_T[b * S + s] = data->train_tokens[first + s + 1];
+                languages_T[b * S + s] = data->train_languages[first + s];
             }
         }
+        const std::uint64_t tokens = static_cast<std::uint64_t>(now.train.batch) * S;
+        upload_batch(tokens);
+        ops->upload(buffers.languages_T, languages_T.data(), tokens);
+    }
+
+    void upload_batch(std::uint64_t tokens) {
+        ops->upload(buffers.tokens_T, tokens_T.data(), tokens * sizeof(std::int32_t));
+        ops->upload(buffers.targets_T, targets_T.data(), tokens * sizeof(std::int32_t));
     }
 
     /// Adds a micro-batch to the counts of the step.
@@ -176,18 +186,22 @@ struct Trainer::Impl {
             if (!layout.layers[layer].has_experts()) {
                 continue;
             }
-            for (std::size_t e = 0; e < E; ++e) {
-                buffers.choices_LE[layer * E + e] += s.routed.choices_E[e];
-            }
+            ops->add_choices(buffers.choices_LE + layer * E, s.routed.choices_E, static_cast<std::int64_t>(E));
             stats.dropped += router[layer].dropped;
-            const auto J = static_cast<std::size_t>(
-                router_shape(config.model, controls(0).mode, layer, now.train.batch, config.model.context).slots());
-            for (std::size_t slot = 0; slot < tokens * J && layer < L; ++slot) {
-                if (s.routed.kept_TJ[slot] != 0) {
-                    const std::size_t language = buffers.languages_T[slot / J];
-                    ++stats.counts[(language * L + layer) * E + static_cast<std::size_t>(s.routed.ids_TJ[slot])];
-                }
+            if (layer >= L) {
+                continue;
             }
+            kernels::SlotCounts slots;
+            slots.ids_TJ = s.routed.ids_TJ;
+            slots.kept_TJ = s.routed.kept_TJ;
+            slots.groups_T = buffers.languages_T;
+            slots.T = static_cast<std::int64_t>(tokens);
+            slots.J =
+                router_shape(config.model, controls(0).mode, layer, now.train.batch, config.model.context).slots();
+            slots.E = static_cast<std::int64_t>(E);
+            slots.G = static_cast<std::int64_t>(kLanguages);
+            slots.stride = static_cast<std::int64_t>(L * E);
+            ops->count_slots(buffers.counts + layer * E, slots);
         }
     }
 
@@ -204,8 +218,10 @@ struct Trainer::Impl {
             }
             const kernels::RouterOutput& routed = buffers.state.layers[layer].routed;
             const float* bias = at.selection_bias == kNoTensor ? nullptr : buffers.parameters + at.selection_bias;
-            margins.add({routed.s_TE, bias, buffers.disabled_LE + static_cast<std::int64_t>(layer) * E, routed.ids_TJ,
-                         static_cast<std::int64_t>(tokens), E, shape.K, kernels::formulas_of(shape.scoring).of_logits});
+            ops->add_margins(
+                buffers.margins,
+                {routed.s_TE, bias, buffers.disabled_LE + static_cast<std::int64_t>(layer) * E, routed.ids_TJ,
+                 static_cast<std::int64_t>(tokens), E, shape.K, kernels::formulas_of(shape.scoring).of_logits});
         }
     }
 
@@ -253,37 +269,49 @@ struct Trainer::Impl {
             static_cast<std::uint64_t>(config.model.heads) * static_cast<std::uint64_t>(query_width(config.model));
         const auto O =
             static_cast<std::uint64_t>(config.model.heads) * static_cast<std::uint64_t>(value_width(config.model));
+        const auto finite = [&](const float* values, std::uint64_t count) {
+            return values == nullptr || ops->all_finite(values, static_cast<std::int64_t>(count));
+        };
         for (std::size_t layer = 0; layer < layout.layers.size(); ++layer) {
             const LayerState& s = buffers.state.layers[layer];
+            std::int32_t rows = 0;
+            if (s.offsets_E1 != nullptr) {
+                ops->download(&rows, s.offsets_E1 + E, sizeof rows);
+            }
             const std::pair<base::Marked, bool> stages[] = {
-                {base::marked("the input"), all_finite(s.x_TD, T * D)},
-                {base::marked("the attention norm"), all_finite(s.norm1_TD, T * D)},
-                {base::marked("the queries"), all_finite(s.q_BHSC, T * Q)},
-                {base::marked("the attention"), all_finite(s.attention_THC, T * O)},
-                {base::marked("the attention output"), all_finite(s.middle_TD, T * D)},
-                {base::marked("the feed-forward norm"), all_finite(s.norm2_TD, T * D)},
-                {base::marked("the router's scores"), all_finite(s.routed.s_TE, T * E)},
-                {base::marked("the experts"), all_finite(s.y_RD, static_cast<std::uint64_t>(s.rows) * D)}};
-            for (const auto& [stage, finite] : stages) {
-                if (!finite) {
+                {base::marked("the input"), finite(s.x_TD, T * D)},
+                {base::marked("the attention norm"), finite(s.norm1_TD, T * D)},
+                {base::marked("the queries"), finite(s.q_BHSC, T * Q)},
+                {base::marked("the attention"), finite(s.attention_THC, T * O)},
+                {base::marked("the attention output"), finite(s.middle_TD, T * D)},
+                {base::marked("the feed-forward norm"), finite(s.norm2_TD, T * D)},
+                {base::marked("the router's scores"), finite(s.routed.s_TE, T * E)},
+                {base::marked("the experts"), finite(s.y_RD, static_cast<std::uint64_t>(rows) * D)}};
+            for (const auto& [stage, is_finite] : stages) {
+                if (!is_finite) {
                     return say("layer {}: {} first had values that are not finite", layer, stage);
                 }
             }
         }
-        return all_finite(buffers.state.final_TD, T * D) ? Sentence()
-                                                         : say("the final norm first had values that are not finite");
+        return finite(buffers.state.final_TD, T * D) ? Sentence()
+                                                     : say("the final norm first had values that are not finite");
     }
 
     /// Norm of the whole gradient; says where it broke first, in the order of the layers.
     void measure_gradient() {
+        for (std::size_t i = 0; i < layout.tensors.size(); ++i) {
+            const TensorSpec& tensor = layout.tensors[i];
+            ops->sum_of_squares(buffers.square_sums + i, buffers.gradients + tensor.offset,
+                                static_cast<std::int64_t>(tensor.count), buffers.square_scratch);
+        }
+        square_sums.resize(layout.tensors.size());
+        ops->download(square_sums.data(), buffers.square_sums, square_sums.size() * sizeof(double));
         double total = 0;
-        for (const TensorSpec& tensor : layout.tensors) {
-            const double squares = kernels::sum_of_squares(
-                buffers.gradients + tensor.offset, static_cast<std::int64_t>(tensor.count), buffers.square_sums);
-            if (!std::isfinite(squares) && stats.fault.empty()) {
-                stats.fault = say("gradient norm is {} in {}", kind_of(squares), place_of(tensor));
+        for (std::size_t i = 0; i < layout.tensors.size(); ++i) {
+            if (!std::isfinite(square_sums[i]) && stats.fault.empty()) {
+                stats.fault = say("gradient norm is {} in {}", kind_of(square_sums[i]), place_of(layout.tensors[i]));
             }
-            total += squares;
+            total += square_sums[i];
         }
         stats.gradient_norm = std::sqrt(total);
         if (now.train.norm_limit > 0 && stats.gradient_norm > now.train.norm_limit && stats.fault.empty()) {
@@ -303,8 +331,8 @@ struct Trainer::Impl {
         step.update = updates;
         step.weight_decay = tensor.decay ? train.weight_decay : 0.0;
         const std::uint64_t at = tensor.offset + begin;
-        kernels::adamw(buffers.parameters + at, buffers.first_moment + at, buffers.second_moment + at,
-                       buffers.gradients + at, static_cast<std::int64_t>(count), step);
+        ops->adamw(buffers.parameters + at, buffers.first_moment + at, buffers.second_moment + at,
+                   buffers.gradients + at, static_cast<std::int64_t>(count), step);
     }
 
     void apply_muon(const TensorSpec& tensor, std::uint64_t first, std::uint64_t count) {
@@ -313,9 +341,9 @@ struct Trainer::Impl {
         step.momentum = now.train.muon_momentum;
         step.weight_decay = now.train.weight_decay;
         const std::uint64_t at = tensor.offset + first * tensor.rows * tensor.columns;
-        kernels::muon(buffers.parameters + at, buffers.first_moment + at, buffers.gradients + at,
-                      static_cast<std::int64_t>(count), static_cast<std::int64_t>(tensor.rows),
-                      static_cast<std::int64_t>(tensor.columns), buffers.muon, step);
+        ops->muon(buffers.parameters + at, buffers.first_moment + at, buffers.gradients + at,
+                  static_cast<std::int64_t>(count), static_cast<std::int64_t>(tensor.rows),
+                  static_cast<std::int64_t>(tensor.columns), buffers.muon, step);
     }
 
     double gradient_scale() const {
@@ -341,7 +369,7 @@ struct Trainer::Impl {
                 continue;
             }
             const std::uint8_t* frozen = tensor.part == TensorPart::experts
-                                             ? buffers.frozen_LE + static_cast<std::uint64_t>(tensor.layer) * E
+                                             ? frozen_LE.data() + static_cast<std::uint64_t>(tensor.layer) * E
                                              : nullptr;
             if (frozen == nullptr || std::count(frozen, frozen + E, 1) == 0) {
                 apply_pieces(tensor, 1, 0, 1);
@@ -361,9 +389,9 @@ struct Trainer::Impl {
         for (std::size_t layer = 0; layer < layout.layers.size(); ++layer) {
             if (layout.layers[layer].selection_bias != kNoTensor) {
                 const std::int64_t first = static_cast<std::int64_t>(layer) * E;
-                kernels::update_selection_bias(buffers.parameters + layout.layers[layer].selection_bias,
-                                               buffers.choices_LE + first, buffers.disabled_LE + first, E,
-                                               now.train.bias_update_rate);
+                ops->update_selection_bias(buffers.parameters + layout.layers[layer].selection_bias,
+                                           buffers.choices_LE + first, buffers.disabled_LE + first, E,
+                                           now.train.bias_update_rate);
             }
         }
     }
@@ -379,7 +407,7 @@ struct Trainer::Impl {
             router_controls.earlier_choices_LE = buffers.choices_LE;
             router_controls.earlier_tokens = before;
         }
-        router_controls.jitter_seed = random_bits(now.train.seed, 4 + steps, before);
+        router_controls.jitter_seed = kernels::random_bits(now.train.seed, 4 + steps, before);
         return router_controls;
     }
 
@@ -390,15 +418,16 @@ struct Trainer::Impl {
         take_batch();
         lap(Part::data);
         const RouterControls router_controls = controls(index * tokens);
-        const kernels::OperandsScope scope(
-            now.train.precision == Precision::bf16 ? kernels::Operands::bf16 : kernels::Operands::f32,
-            buffers.operands);
-        transformer->forward(buffers.parameters, buffers.tokens_T, batch, length, router_controls, router, clock);
-        transformer->predict(buffers.parameters, buffers.targets_T, batch, length, router_controls, router, clock);
+        const kernels::OpsOperands scope(
+            *ops, now.train.precision == Precision::bf16 ? kernels::Operands::bf16 : kernels::Operands::f32);
+        transformer->forward(buffers.parameters, buffers.tokens_T, batch, length, router_controls, clock);
+        transformer->predict(buffers.parameters, buffers.targets_T, batch, length, router_controls, clock);
         const LossScales scales{balance_coefficient() / routed_layers(), now.train.z_coefficient / routed_layers(),
                                 now.train.prediction_coefficient};
-        const Losses losses = transformer->backward(buffers.parameters, buffers.gradients, buffers.tokens_T,
-                                                    buffers.targets_T, batch, length, router_controls, scales, clock);
+        transformer->backward(buffers.parameters, buffers.gradients, buffers.tokens_T, buffers.targets_T, batch, length,
+                              router_controls, scales, clock);
+        const Losses losses = transformer->losses();
+        transformer->router_losses(router);
         const double share = 1.0 / now.train.accumulation;
         stats.cross_entropy += share * losses.cross_entropy;
         stats.prediction_loss += share * losses.prediction;
@@ -410,13 +439,7 @@ struct Trainer::Impl {
 
     void accumulate(std::uint64_t index) {
         const float share = 1.0f / static_cast<float>(now.train.accumulation);
-        kernels::parallel_blocks(static_cast<std::int64_t>(layout.floats), 1 << 16,
-                                 [&](std::int64_t begin, std::int64_t end, int) {
-                                     for (std::int64_t i = begin; i < end; ++i) {
-                                         const float piece = share * buffers.gradients[i];
-                                         buffers.sum[i] = index == 0 ? piece : buffers.sum[i] + piece;
-                                     }
-                                 });
+        ops->add_share(buffers.sum, buffers.gradients, share, index == 0, static_cast<std::int64_t>(layout.floats));
     }
 
     /// The next step's; the tables keep the memory that they have.
@@ -428,12 +451,13 @@ struct Trainer::Impl {
         counts.assign(kLanguages * L * E, 0);
         entropy.assign(L, 0);
         stats = {};
-        margins.clear();
         stats.counts = std::move(counts);
         stats.router_entropy = std::move(entropy);
         // Sums over the micro-batches; finish_values() takes out again what these settings do not compute.
         stats.cross_entropy = stats.balance_loss = stats.z_loss = stats.prediction_loss = stats.dropped = 0;
-        std::fill_n(buffers.choices_LE, layout.layers.size() * E, std::uint64_t{0});
+        ops->zero(buffers.choices_LE, layout.layers.size() * E * sizeof(std::uint64_t));
+        ops->zero(buffers.counts, stats.counts.size() * sizeof(std::uint32_t));
+        ops->zero(buffers.margins, sizeof(kernels::MarginSums));
         stats.learning_rate = now.train.learning_rate * rate_share(now.train, steps);
         stats.balance_coefficient = now.train.balance_coefficient;
         stats.z_coefficient = now.train.z_coefficient;
@@ -444,7 +468,7 @@ struct Trainer::Impl {
     }
 
     const StepStats& step() {
-        kernels::set_workers(threads);
+        ops->enter();
         const auto begin = Clock::now();
         mark = begin;
         part_ms.fill(0);
@@ -497,7 +521,11 @@ struct Trainer::Impl {
             }
         }
         stats.router_entropy_mean = base::mean_router_entropy(stats.router_entropy);
-        stats.router_margin = margins.mean();
+        kernels::MarginSums margins;
+        ops->download(&margins, buffers.margins, sizeof margins);
+        stats.router_margin = margins.tokens == 0 ? std::numeric_limits<double>::quiet_NaN()
+                                                  : margins.sum / static_cast<double>(margins.tokens);
+        ops->download(stats.counts.data(), buffers.counts, stats.counts.size() * sizeof(std::uint32_t));
     }
 
     /// Sum over the first `count` targets of a held-out text, and how many there were.
@@ -512,13 +540,14 @@ struct Trainer::Impl {
             const std::uint64_t length = std::min(S, left), batch = left < S ? 1 : std::min(B, left / S);
             const std::uint64_t tokens = batch * length;
             for (std::uint64_t t = 0; t < tokens; ++t) {
-                buffers.tokens_T[t] = text[done + t];
-                buffers.targets_T[t] = text[done + t + 1];
+                tokens_T[t] = text[done + t];
+                targets_T[t] = text[done + t + 1];
             }
+            upload_batch(tokens);
             RouterControls router_controls = controls(0);
             router_controls.mode.training = false;
             transformer->forward(buffers.parameters, buffers.tokens_T, static_cast<int>(batch),
-                                 static_cast<int>(length), router_controls, router, clock);
+                                 static_cast<int>(length), router_controls, clock);
             sum += transformer->loss(buffers.parameters, buffers.targets_T, static_cast<int>(tokens)) *
                    static_cast<double>(tokens);
             done += tokens;
@@ -527,7 +556,7 @@ struct Trainer::Impl {
     }
 
     std::string sample(const std::string& prompt, int max_tokens) {
-        kernels::set_workers(threads);
+        ops->enter();
         if (data->tokenizer == nullptr || max_tokens <= 0) {
             return {};
         }
@@ -538,11 +567,11 @@ struct Trainer::Impl {
         if (tokens.size() > static_cast<std::size_t>(room)) {
             tokens.erase(tokens.begin(), tokens.end() - room);
         }
-        Decoder decoder(config.model, layout, buffers.parameters, buffers.decoder);
+        Decoder decoder(config.model, layout, on_host(buffers.parameters), buffers.decoder);
         std::span<const float> logits = decoder.read(0, tokens);
         std::string text;
         for (int i = 0; i < max_tokens; ++i) {
-            const double unit = random_unit(now.train.seed, 3 + steps, static_cast<std::uint64_t>(i));
+            const double unit = kernels::random_unit(now.train.seed, 3 + steps, static_cast<std::uint64_t>(i));
             const std::int32_t token = draw_token(logits, kSampleTemperature, unit);
             if (token == tokenizer.end_token()) {
                 break;
@@ -556,12 +585,43 @@ struct Trainer::Impl {
         return base::to_valid_utf8(text);
     }
 
+    /// A flat buffer as the host can read it, until the next operation or call.
+    const float* on_host(const float* values) const {
+        if (const void* view = ops->host_view(values); view != nullptr) {
+            return static_cast<const float*>(view);
+        }
+        host_copy.resize(layout.floats);
+        ops->download(host_copy.data(), values, layout.floats * sizeof(float));
+        return host_copy.data();
+    }
+    /// Writes a whole flat buffer: `write` does it in memory of the host.
+    template <class Write>
+    void fill(float* values, const Write& write) {
+        if (ops->host_memory()) {
+            write(values);
+            return;
+        }
+        host_copy.assign(layout.floats, 0.0f);
+        write(host_copy.data());
+        ops->upload(values, host_copy.data(), layout.floats * sizeof(float));
+    }
+    /// The same for a part of it: `write` finds the old values.
+    template <class Write>
+    void change(float* values, const Write& write) {
+        fill(values, [&](float* host) {
+            if (host != values) {
+                ops->download(host, values, layout.floats * sizeof(float));
+            }
+            write(host);
+        });
+    }
+
     void load(const std::filesystem::path& folder, const CheckpointTensors& model, const CheckpointState& state,
               bool fork, const StopCheck& check) {
         const CheckpointTensors moments(folder / kOptimizerFile, config.model, layout, {"m.", "v."});
-        model.read("", buffers.parameters, check);
-        moments.read("m.", buffers.first_moment, check);
-        moments.read("v.", buffers.second_moment, check);
+        fill(buffers.parameters, [&](float* values) { model.read("", values, check); });
+        fill(buffers.first_moment, [&](float* values) { moments.read("m.", values, check); });
+        fill(buffers.second_moment, [&](float* values) { moments.read("v.", values, check); });
         steps = state.step;
         updates = state.updates;
         sequences = state.sequences;
@@ -587,25 +647,27 @@ struct Trainer::Impl {
 
     void disable(int layer, int expert, bool disabled) {
         check_expert(layer, expert);
-        const std::uint8_t* first = buffers.disabled_LE + expert_index(layer, 0);
+        const std::uint8_t* first = disabled_LE.data() + expert_index(layer, 0);
         const auto off = std::count(first, first + config.model.experts, 1) + (disabled && first[expert] == 0 ? 1 : 0);
         if (disabled && config.model.experts - off < config.model.experts_per_token) {
             throw Error(say("layer {} needs at least {} enabled experts: enable another one first", layer,
                             config.model.experts_per_token));
         }
-        buffers.disabled_LE[expert_index(layer, expert)] = disabled ? 1 : 0;
+        disabled_LE[expert_index(layer, expert)] = disabled ? 1 : 0;
+        ops->upload(buffers.disabled_LE, disabled_LE.data(), disabled_LE.size());
     }
 
     void reset(int layer, int expert) {
         check_expert(layer, expert);
         const auto at = static_cast<std::size_t>(layer);
-        initialise_expert(buffers.parameters, layout, config.model, at, expert, now.train.seed);
+        change(buffers.parameters,
+               [&](float* values) { initialise_expert(values, layout, config.model, at, expert, now.train.seed); });
         for (const TensorSpec& tensor : layout.tensors) {
             if (tensor.layer == layer && tensor.part == TensorPart::experts) {
                 const std::uint64_t each = tensor.count / static_cast<std::uint64_t>(config.model.experts);
                 const std::uint64_t first = tensor.offset + static_cast<std::uint64_t>(expert) * each;
-                std::fill_n(buffers.first_moment + first, each, 0.0f);
-                std::fill_n(buffers.second_moment + first, each, 0.0f);
+                ops->zero(buffers.first_moment + first, each * sizeof(float));
+                ops->zero(buffers.second_moment + first, each * sizeof(float));
             }
         }
     }
@@ -620,11 +682,11 @@ struct Trainer::Impl {
         }
         for (const auto& [layer, expert] : state.frozen) {
             check_expert(layer, expert);
-            buffers.frozen_LE[expert_index(layer, expert)] = 1;
+            frozen_LE[expert_index(layer, expert)] = 1;
         }
     }
 
-    std::vector<std::pair<int, int>> marked(const std::uint8_t* marks) const {
+    std::vector<std::pair<int, int>> marked(const std::vector<std::uint8_t>& marks) const {
         std::vector<std::pair<int, int>> list;
         for (int layer = 0; layer < config.model.layers; ++layer) {
             for (int expert = 0; expert < config.model.experts; ++expert) {
@@ -640,18 +702,23 @@ struct Trainer::Impl {
     RunConfig now;           ///< the same with the live settings as they stand
     std::shared_ptr<const Dataset> data;
     ParameterLayout layout;
-    int threads = 1;
+    std::unique_ptr<kernels::Ops> ops;
     Block memory;
     BatchOrder order;
     RunBuffers buffers;
     std::optional<Transformer> transformer;
+    // What the host gives to the device, and what it gets.
+    std::vector<std::int32_t> tokens_T, targets_T;
+    std::vector<std::uint8_t> languages_T;
+    std::vector<std::uint8_t> disabled_LE, frozen_LE;  ///< live knobs
     std::vector<kernels::RouterLosses> router;
+    std::vector<double> square_sums;
+    mutable std::vector<float> host_copy;  ///< of a flat buffer of a device whose memory the host cannot read
     std::uint64_t steps = 0, updates = 0, sequences = 0;
     StepStats stats;  ///< of the last step
     PartClock clock;
     Clock::time_point mark;
     std::array<double, kParts> part_ms{};
-    MarginMean margins;  ///< of this step, so far
 };
 
 Trainer::Trainer() = default;
@@ -661,7 +728,9 @@ Trainer::Trainer(const RunConfig& config, std::shared_ptr<const Dataset> data, c
     validate(config, title_of(config));
     check_data(config, data.get());
     impl_ = std::make_unique<Impl>(config, std::move(data), check);
-    initialise_parameters(impl_->buffers.parameters, impl_->layout, config.model, config.train.seed, check);
+    impl_->fill(impl_->buffers.parameters, [&](float* values) {
+        initialise_parameters(values, impl_->layout, config.model, config.train.seed, check);
+    });
 }
 
 Trainer::Trainer(const RunConfig& config, std::shared_ptr<const Dataset> data, std::span<const float> parameters,
@@ -673,7 +742,7 @@ Trainer::Trainer(const RunConfig& config, std::shared_ptr<const Dataset> data, s
         throw Error(say("the parameters to start from have {} values, but {} are needed: they belong to another model",
                         parameters.size(), impl_->layout.floats));
     }
-    std::copy(parameters.begin(), parameters.end(), impl_->buffers.parameters);
+    impl_->ops->upload(impl_->buffers.parameters, parameters.data(), parameters.size_bytes());
 }
 
 RunConfig checkpoint_settings(const std::filesystem::path& checkpoint) {
@@ -737,7 +806,7 @@ const StepStats& Trainer::step() {
 }
 
 HeldOutLoss Trainer::evaluate() {
-    kernels::set_workers(impl_->threads);
+    impl_->ops->enter();
     HeldOutLoss result;
     for (std::size_t language = 0; language < kLanguages; ++language) {
         const auto [sum, tokens] = impl_->held_out_sum(impl_->data->held_out[language]);
@@ -770,7 +839,7 @@ void Trainer::set_expert_disabled(int layer, int expert, bool disabled) {
 
 void Trainer::set_expert_frozen(int layer, int expert, bool frozen) {
     impl_->check_expert(layer, expert);
-    impl_->buffers.frozen_LE[impl_->expert_index(layer, expert)] = frozen ? 1 : 0;
+    impl_->frozen_LE[impl_->expert_index(layer, expert)] = frozen ? 1 : 0;
 }
 
 void Trainer::reset_expert(int layer, int expert) {
@@ -781,10 +850,10 @@ const ParameterLayout& Trainer::layout() const {
     return impl_->layout;
 }
 std::span<const float> Trainer::parameters() const {
-    return {impl_->buffers.parameters, impl_->layout.floats};
+    return {impl_->on_host(impl_->buffers.parameters), impl_->layout.floats};
 }
 std::span<const float> Trainer::gradients() const {
-    return {impl_->buffers.gradients, impl_->layout.floats};
+    return {impl_->on_host(impl_->buffers.gradients), impl_->layout.floats};
 }
 const Dataset& Trainer::data() const {
     return *impl_->data;
@@ -792,9 +861,16 @@ const Dataset& Trainer::data() const {
 
 void Trainer::save(const std::filesystem::path& folder) const {
     const Impl& run = *impl_;
-    write_checkpoint_tensors(folder / kModelFile, run.config.model, run.layout, {{"", run.buffers.parameters}});
+    write_checkpoint_tensors(folder / kModelFile, run.config.model, run.layout,
+                             {{"", run.on_host(run.buffers.parameters)}});
+    const float* first_moment = run.on_host(run.buffers.first_moment);
+    std::vector<float> kept;  // both at a time: host_copy holds one
+    if (!run.ops->host_memory()) {
+        kept.assign(first_moment, first_moment + run.layout.floats);
+        first_moment = kept.data();
+    }
     write_checkpoint_tensors(folder / kOptimizerFile, run.config.model, run.layout,
-                             {{"m.", run.buffers.first_moment}, {"v.", run.buffers.second_moment}});
+                             {{"m.", first_moment}, {"v.", run.on_host(run.buffers.second_moment)}});
     CheckpointState state;
     state.step = run.steps;
     state.updates = run.updates;
@@ -808,8 +884,8 @@ void Trainer::save(const std::filesystem::path& folder) const {
     if (run.now.model.capacity_factor != run.config.model.capacity_factor) {
         state.capacity_factor = run.now.model.capacity_factor;
     }
-    state.disabled = run.marked(run.buffers.disabled_LE);
-    state.frozen = run.marked(run.buffers.frozen_LE);
+    state.disabled = run.marked(run.disabled_LE);
+    state.frozen = run.marked(run.frozen_LE);
     RunConfig saved = run.now;
     saved.model = run.config.model;  // what buffers are planned for after a break
     write_checkpoint_texts(folder, saved, state, run.data->tokenizer.get());
@@ -817,9 +893,9 @@ void Trainer::save(const std::filesystem::path& folder) const {
 
 std::string Trainer::parameters_sha256() const {
     base::Sha256 hash;
+    const float* parameters = impl_->on_host(impl_->buffers.parameters);
     for (const NamedTensor& tensor : name_tensors(impl_->config.model, impl_->layout)) {
-        hash.add(
-            {reinterpret_cast<const char*>(impl_->buffers.parameters + tensor.offset), tensor.count * sizeof(float)});
+        hash.add({reinterpret_cast<const char*>(parameters + tensor.offset), tensor.count * sizeof(float)});
     }
     return hash.finish();
 }

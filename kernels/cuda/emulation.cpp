@@ -294,8 +294,7 @@ class Machine {
         const Thread& thread = *current_;
         const unsigned warp = thread.id / kWarp;
         return access.thread == detail::Access::kNobody || access.thread == thread.id ||
-               access.block_epoch < block_epoch_ ||
-               (access.warp == warp && access.warp_epoch < warps_[warp].epoch);
+               access.block_epoch < block_epoch_ || (access.warp == warp && access.warp_epoch < warps_[warp].epoch);
     }
     void note(detail::Access& access) const {
         const std::uint32_t thread = current_->id, warp = thread / kWarp;
@@ -445,9 +444,8 @@ class Machine {
 
     /// No thread can go on: the barrier ends, or this is a fault.
     void release_barrier() {
-        const Thread& first = *std::find_if(threads_.begin(), threads_.end(), [](const Thread& thread) {
-            return thread.state != Thread::State::ended;
-        });
+        const Thread& first = *std::find_if(threads_.begin(), threads_.end(),
+                                            [](const Thread& thread) { return thread.state != Thread::State::ended; });
         for (const Thread& thread : threads_) {
             if (thread.state == Thread::State::ended) {
                 fail("thread " + std::to_string(first.id) + " waits at " + text_of(first.place) + ", but thread " +

@@ -68,8 +68,8 @@ namespace detail {
 /// Who touched one element of shared memory since when. Only what the next access must be compared with.
 struct Access {
     static constexpr std::uint32_t kNobody = 0xffffffff, kMany = 0xfffffffe;
-    std::uint32_t thread = kNobody;      ///< kMany: several threads of different warps
-    std::uint32_t warp = kNobody;        ///< of all of them, when it is one
+    std::uint32_t thread = kNobody;  ///< kMany: several threads of different warps
+    std::uint32_t warp = kNobody;    ///< of all of them, when it is one
     std::uint64_t block_epoch = 0, warp_epoch = 0;
 };
 struct Element {
@@ -182,8 +182,8 @@ SharedPointer<Value> dynamic_shared(const char* name, Place place = Place::curre
 
 /// Runs the kernel to its end. Throws Fault.
 template <class... Parameters, class... Arguments>
-void launch(const char* name, void (*kernel)(Parameters...), Dim3 grid, Dim3 block, std::size_t shared_bytes, Stream /*stream*/,
-            Arguments... arguments) {
+void launch(const char* name, void (*kernel)(Parameters...), Dim3 grid, Dim3 block, std::size_t shared_bytes,
+            Stream /*stream*/, Arguments... arguments) {
     auto call = [&] { kernel(arguments...); };
     detail::run(
         name, grid, block, shared_bytes, [](void* self) { (*static_cast<decltype(call)*>(self))(); }, &call);
@@ -262,6 +262,12 @@ inline unsigned __float_as_uint(float value) {
 }
 inline float __uint_as_float(unsigned bits) {
     return std::bit_cast<float>(bits);
+}
+inline long long __double_as_longlong(double value) {
+    return std::bit_cast<long long>(value);
+}
+inline double __longlong_as_double(long long bits) {
+    return std::bit_cast<double>(bits);
 }
 template <class Value>
 Value __ldg(const Value* at) {

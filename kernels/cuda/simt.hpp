@@ -13,12 +13,11 @@
 #ifdef __CUDACC__
 
 #include <cuda_runtime.h>
-
 #include <stdexcept>
 #include <string>
 
 #define SIMT_SHARED(type, name, count) __shared__ type name[count]
-#define SIMT_DYNAMIC_SHARED(type, name)                 \
+#define SIMT_DYNAMIC_SHARED(type, name)                    \
     extern __shared__ unsigned char simt_dynamic_shared[]; \
     type* const name = reinterpret_cast<type*>(simt_dynamic_shared)
 #define SIMT_LAUNCH(kernel, ...) ::simt::launch(#kernel, kernel, __VA_ARGS__)
@@ -31,7 +30,8 @@ using SharedPointer = Value*;
 
 /// Starts a kernel; what fails later is seen when the stream is waited for. Throws std::runtime_error.
 template <class Kernel, class... Arguments>
-void launch(const char* name, Kernel kernel, dim3 grid, dim3 block, std::size_t shared_bytes, Stream stream, Arguments... arguments) {
+void launch(const char* name, Kernel kernel, dim3 grid, dim3 block, std::size_t shared_bytes, Stream stream,
+            Arguments... arguments) {
     kernel<<<grid, block, shared_bytes, stream>>>(arguments...);
     const cudaError_t error = cudaGetLastError();
     if (error != cudaSuccess) {

@@ -4,10 +4,10 @@
 #include <optional>
 #include <set>
 
-#include "engine/model/random.hpp"
 #include "engine/model/transformer.hpp"
 #include "engine/train/plan.hpp"
-#include "kernels/cpu/parallel.hpp"
+#include "kernels/cpu/cpu_ops.hpp"
+#include "kernels/random.hpp"
 #include "tests/engine/train/fixtures.hpp"
 #include "tests/engine/train/variants.hpp"
 
@@ -16,14 +16,14 @@ namespace {
 
 class WholeModel {
  public:
-    explicit WholeModel(const RunConfig& run) : config(run), layout(make_layout(config.model)) {
-        kernels::set_workers(threads_of(config));
-        memory = Block(plan_run(config).memory_bytes);
+    explicit WholeModel(const RunConfig& run)
+        : config(run), layout(make_layout(config.model)), ops(kernels::cpu_ops(threads_of(config))) {
+        memory = Block(*ops, plan_run(config).memory_bytes);
         Arena arena(memory.data());
-        buffers = RunBuffers::place(arena, config, layout);
+        buffers = RunBuffers::place(arena, *ops, config, layout);
         // Larger than a real start, so that every path carries a gradient that single precision can see.
         for (std::uint64_t i = 0; i < layout.floats; ++i) {
-            buffers.parameters[i] = static_cast<float>(0.25 * random_normal(4 + config.train.seed, 9, i));
+            buffers.parameters[i] = static_cast<float>(0.25 * kernels::random_normal(4 + config.train.seed, 9, i));
         }
         for (const TensorSpec& tensor : layout.tensors) {
             for (std::uint64_t i = 0; i < tensor.count && tensor.start == Start::one; ++i) {
@@ -31,13 +31,12 @@ class WholeModel {
             }
         }
         for (std::uint64_t t = 0; t < tokens(); ++t) {
-            buffers.tokens_T[t] =
-                static_cast<std::int32_t>(random_bits(1, 1, t) % static_cast<std::uint64_t>(config.model.vocabulary));
-            buffers.targets_T[t] =
-                static_cast<std::int32_t>(random_bits(1, 2, t) % static_cast<std::uint64_t>(config.model.vocabulary));
+            buffers.tokens_T[t] = static_cast<std::int32_t>(kernels::random_bits(1, 1, t) %
+                                                            static_cast<std::uint64_t>(config.model.vocabulary));
+            buffers.targets_T[t] = static_cast<std::int32_t>(kernels::random_bits(1, 2, t) %
+                                                             static_cast<std::uint64_t>(config.model.vocabulary));
         }
-        transformer.emplace(config.model, layout, buffers.state);
-        router.resize(layout.layers.size());
+        transformer.emplace(*ops, config.model, layout, buffers.state);
     }
     std::uint64_t tokens() const { return static_cast<std::uint64_t>(config.train.batch * config.model.context); }
     LossScales scales() const {
@@ -53,16 +52,17 @@ class WholeModel {
 
     void forward() {
         transformer->forward(buffers.parameters, buffers.tokens_T, config.train.batch, config.model.context, controls(),
-                             router, none);
-        prediction = transformer->predict(buffers.parameters, buffers.targets_T, config.train.batch,
-                                          config.model.context, controls(), router, none);
+                             none);
+        transformer->predict(buffers.parameters, buffers.targets_T, config.train.batch, config.model.context,
+                             controls(), none);
+        prediction = transformer->losses().prediction;
+        transformer->router_losses(router);
     }
     double backward() {
         forward();
-        return transformer
-            ->backward(buffers.parameters, buffers.gradients, buffers.tokens_T, buffers.targets_T, config.train.batch,
-                       config.model.context, controls(), scales(), none)
-            .cross_entropy;
+        transformer->backward(buffers.parameters, buffers.gradients, buffers.tokens_T, buffers.targets_T,
+                              config.train.batch, config.model.context, controls(), scales(), none);
+        return transformer->losses().cross_entropy;
     }
     /// What is minimised. Counts the evaluations whose routing differs from the first: there the loss jumps.
     double loss() {
@@ -92,6 +92,7 @@ class WholeModel {
     static constexpr double kBalance = 0.5, kZ = 0.05, kPrediction = 0.4;
     RunConfig config;
     ParameterLayout layout;
+    std::unique_ptr<kernels::Ops> ops;
     Block memory;
     RunBuffers buffers;
     std::optional<Transformer> transformer;
@@ -150,7 +151,7 @@ bool check_tensor(WholeModel& model, std::size_t index, const float* g) {
         double expected = 0;
         for (std::uint64_t i = 0; i < tensor.count; ++i) {
             const double noise =
-                random_normal(7, index + 1000 * attempt, i) / std::sqrt(static_cast<double>(tensor.count));
+                kernels::random_normal(7, index + 1000 * attempt, i) / std::sqrt(static_cast<double>(tensor.count));
             direction[i] = static_cast<float>(g[i] / norm + (attempt == 0 ? 0.0 : noise));
             expected += static_cast<double>(direction[i]) * g[i];
         }

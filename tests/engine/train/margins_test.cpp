@@ -1,17 +1,30 @@
 // The margin of a training step against sorting the scores, and where there is none.
-#include "engine/train/margins.hpp"
-
 #include <algorithm>
 #include <cmath>
 #include <functional>
 #include <gtest/gtest.h>
+#include <limits>
 #include <numeric>
 #include <random>
 
+#include "kernels/cpu/counts.hpp"
 #include "tests/engine/train/fixtures.hpp"
 
 namespace moescope::engine::test {
 namespace {
+
+using kernels::ChosenScores;
+
+/// As a step says it: NaN when there was no token.
+struct MarginMean {
+    kernels::MarginSums sums;
+    void add(const ChosenScores& layer) { kernels::add_margins(sums, layer); }
+    void clear() { sums = {}; }
+    double mean() const {
+        return sums.tokens == 0 ? std::numeric_limits<double>::quiet_NaN()
+                                : sums.sum / static_cast<double>(sums.tokens);
+    }
+};
 
 constexpr std::int64_t kTokens = 40, kExperts = 7, kChosen = 3;
 

@@ -1,0 +1,32 @@
+// A GPU as the operations see it, or the emulated one: memory, copies and the one stream that everything runs on.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <string>
+
+#include "kernels/cuda/simt.hpp"
+
+namespace moescope::kernels::cuda {
+
+/// Not thread safe. What goes wrong on the device throws std::runtime_error with the library's name of the error.
+class Device {
+ public:
+    virtual ~Device() = default;
+
+    virtual std::string name() const = 0;  ///< "cuda:0"
+    virtual simt::Stream stream() const = 0;
+    virtual std::uint64_t available_memory() const = 0;
+    /// Null when there is not enough. Not zeroed.
+    virtual void* allocate(std::uint64_t bytes) = 0;
+    virtual void free(void* memory) = 0;
+    /// Copies and fills, in the order of the stream; download waits.
+    virtual void upload(void* device, const void* host, std::uint64_t bytes) = 0;
+    virtual void download(void* host, const void* device, std::uint64_t bytes) = 0;
+    virtual void copy(void* to, const void* from, std::uint64_t bytes) = 0;
+    virtual void zero(void* at, std::uint64_t bytes) = 0;
+    virtual void wait() = 0;
+};
+
+}  // namespace moescope::kernels::cuda

@@ -1,0 +1,94 @@
+#include "kernels/cuda/emulated_ops.hpp"
+
+#include <cstdlib>
+#include <cstring>
+#include <limits>
+
+#include "kernels/cuda/cuda_ops.hpp"
+#include "kernels/cuda/tiled_products.hpp"
+
+namespace moescope::kernels::cuda {
+namespace {
+
+/// Memory of this machine, not to be read by the host all the same.
+class EmulatedDevice final : public Device {
+ public:
+    std::string name() const override { return "cuda-emulated"; }
+    simt::Stream stream() const override { return {}; }
+    std::uint64_t available_memory() const override { return std::numeric_limits<std::uint64_t>::max(); }
+    void* allocate(std::uint64_t bytes) override {
+        void* memory = std::malloc(bytes > 0 ? bytes : 1);
+        if (memory != nullptr) {
+            std::memset(memory, 0xff, bytes);  // as a device's: not zero
+        }
+        return memory;
+    }
+    void free(void* memory) override { std::free(memory); }
+    void upload(void* device, const void* host, std::uint64_t bytes) override { copy(device, host, bytes); }
+    void download(void* host, const void* device, std::uint64_t bytes) override { copy(host, device, bytes); }
+    void copy(void* to, const void* from, std::uint64_t bytes) override {
+        if (bytes > 0) {
+            std::memcpy(to, from, bytes);
+        }
+    }
+    void zero(void* at, std::uint64_t bytes) override {
+        if (bytes > 0) {
+            std::memset(at, 0, bytes);
+        }
+    }
+    void wait() override {}
+};
+
+/// The CPU's products in the place of a library's.
+class CpuProducts final : public Products {
+ public:
+    void set_operands(Operands operands) override { operands_ = operands; }
+    void multiply(Transpose op_a, Transpose op_b, std::int64_t m, std::int64_t n, std::int64_t k, const float* a,
+                  std::int64_t lda, const float* b, std::int64_t ldb, float beta, float* c, std::int64_t ldc) override {
+        const OperandsScope scope(operands_);
+        gemm(op_a, op_b, m, n, k, a, lda, b, ldb, beta, c, ldc);
+    }
+    void rows_times(const GroupedRows& rows, Transpose op_b, std::int64_t n, std::int64_t k, const float* a,
+                    const float* b, float* c) override {
+        for (std::int64_t e = 0; e < experts(rows); ++e) {
+            const auto [first, count] = rows_of(rows, e);
+            multiply(Transpose::no, op_b, count, n, k, a + first * k, k, b + e * n * k, op_b == Transpose::yes ? k : n,
+                     0.0f, c + first * n, n);
+        }
+    }
+    void gradients(const GroupedRows& rows, std::int64_t m, std::int64_t n, const float* a, const float* b,
+                   float* c) override {
+        for (std::int64_t e = 0; e < experts(rows); ++e) {
+            const auto [first, count] = rows_of(rows, e);
+            multiply(Transpose::yes, Transpose::no, m, n, count, a + first * m, m, b + first * n, n, 0.0f, c + e * m * n,
+                     n);
+        }
+    }
+
+ private:
+    struct Range {
+        std::int64_t first, count;
+    };
+    static std::int64_t experts(const GroupedRows& rows) { return rows.offsets_E1 == nullptr ? 1 : rows.E; }
+    static Range rows_of(const GroupedRows& rows, std::int64_t e) {
+        if (rows.offsets_E1 == nullptr) {
+            return {0, rows.most};
+        }
+        return {rows.offsets_E1[e], rows.offsets_E1[e + 1] - rows.offsets_E1[e]};
+    }
+    Operands operands_ = Operands::f32;
+};
+
+}  // namespace
+
+std::unique_ptr<Ops> emulated_ops(bool library_products) {
+    std::unique_ptr<Products> products;
+    if (library_products) {
+        products = std::make_unique<CpuProducts>();
+    } else {
+        products = tiled_products({});
+    }
+    return cuda_ops(std::make_unique<EmulatedDevice>(), std::move(products));
+}
+
+}  // namespace moescope::kernels::cuda
