@@ -183,10 +183,12 @@ std::optional<Served> ServerModel::list(const std::atomic<bool>& cancel) {
     }
     Served served;
     std::optional<Dialect> dialect;
+    std::size_t unusable = 0;
     for (std::size_t i = 0; i < std::min(data.size(), kMostModels); ++i) {
         ServedModel model = served_model(data[i]);
-        if (model.name.empty() || base::shown_name(model.name) != model.name) {
-            continue;  // one that could not be asked for
+        if (!is_model_name(model.name)) {
+            ++unusable;
+            continue;
         }
         const Dialect owner = dialect_of(base::text_of(data[i], "owned_by"));
         if (!dialect || model.name == server_.address.model) {
@@ -195,6 +197,16 @@ std::optional<Served> ServerModel::list(const std::atomic<bool>& cancel) {
         served.models.push_back(std::move(model));
     }
     served.dialect = dialect.value_or(Dialect::openai);
+    if (unusable > 0) {
+        served.notes.push_back(
+            say("names by which no model can be asked for (empty, longer than {} bytes, with | or control characters) "
+                "are left out of the list of {}: {} of {}",
+                kLongestModel, client_.name(), unusable, data.size()));
+    }
+    if (data.size() > kMostModels) {
+        served.notes.push_back(
+            say("{} lists {} models; those after the first {} are left out", client_.name(), data.size(), kMostModels));
+    }
     return served;
 }
 

@@ -432,9 +432,14 @@ void ModelsPanel::draw_server(ui::Context& ctx, const ModelEntry& model) {
         for (const std::string& name : base::texts_of(answer->value, "models")) {
             base::append_to_list(names, name);
         }
-        answer_ = answer->state == client::CommandResult::State::failed ? ctx.text.message(answer->error)
-                  : names.empty()                                       ? std::string(ctx.text("servers.no_list"))
-                                  : ctx.text.format("servers.answers", {{"models", names}});
+        answer_ = list_notes(ctx, answer->value);
+        if (answer->state == client::CommandResult::State::failed) {
+            answer_ = ctx.text.message(answer->error);
+        } else if (!names.empty()) {
+            answer_ = ctx.text.format("servers.answers", {{"models", names}}) + (answer_.empty() ? "" : "\n") + answer_;
+        } else if (answer_.empty()) {
+            answer_ = ctx.text("servers.no_list");
+        }
     }
     if (asked_ == model.name && !answer_.empty()) {
         ui::text_wrapped(answer_, ctx.theme.text_dim);

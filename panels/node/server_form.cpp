@@ -7,6 +7,7 @@
 #include <nlohmann/json.hpp>
 
 #include "base/json_fields.hpp"
+#include "base/text.hpp"
 #include "panels/ui/floating.hpp"
 #include "panels/ui/text_layout.hpp"
 #include "panels/ui/widgets.hpp"
@@ -32,12 +33,21 @@ std::string dialect_text(const ui::Context& ctx, const std::string& dialect) {
     return ctx.text.named("servers.dialect.", dialect);
 }
 
+std::string list_notes(const ui::Context& ctx, const nlohmann::json& answer) {
+    std::string notes;
+    for (const nlohmann::json& note : base::member(answer, "notes")) {
+        base::append_to_list(notes, ctx.text.message(base::sentence_in(note, "text")), "\n");
+    }
+    return notes;
+}
+
 void ServerForm::open(const std::string& address) {
     open_ = true;
     if (!address.empty()) {
         address_ = address;
         model_.clear();
         models_.clear();
+        left_out_.clear();
     }
     problem_ = {};
 }
@@ -71,11 +81,12 @@ void ServerForm::add(ui::Context& ctx) {
 void ServerForm::take_models(const ui::Context& ctx) {
     if (const client::CommandResult* answer = ui::take_answer(ctx, asking_)) {
         models_ = base::texts_of(answer->value, "models");
+        left_out_ = list_notes(ctx, answer->value);
         if (answer->state == State::failed) {
             problem_ = answer->error;
-        } else if (models_.empty()) {
+        } else if (models_.empty() && left_out_.empty()) {
             problem_ = base::Sentence::verbatim(ctx.text("servers.no_list"));
-        } else if (model_.empty()) {
+        } else if (model_.empty() && !models_.empty()) {
             model_ = models_.front();
         }
     }
@@ -94,6 +105,7 @@ std::string ServerForm::take_added(const ui::Context& ctx) {
     open_ = false;
     model_.clear();
     models_.clear();
+    left_out_.clear();
     return base::text_of(answer->value, "name");
 }
 
@@ -152,6 +164,9 @@ void ServerForm::draw_model(ui::Context& ctx) {
             }
         }
         ImGui::EndCombo();
+    }
+    if (!left_out_.empty()) {
+        ui::text_wrapped(left_out_, ctx.theme.text_dim);
     }
     const bool ready = address_.find("://") != std::string::npos && asking_ == 0;
     if (ui::button(ctx.text.label("servers.ask"), ready,

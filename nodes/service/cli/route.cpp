@@ -139,10 +139,7 @@ int route_command(const Paths& paths, const RouteOptions& options) {
                                       }
                                   });
     output.finish();
-    std::vector<base::Sentence> doubts;
-    for (const json& doubt : base::member(answer, "doubts")) {
-        doubts.push_back(base::sentence_from_json(doubt, ""));
-    }
+    const std::vector<base::Sentence> doubts = sentences_in(answer, "doubts");
     print_warnings(doubts);
     const json& replay = base::member(answer, "replay");
     if (const std::uint64_t all = base::count_of(replay, "decisions"), taken = base::count_of(replay, "taken");

@@ -78,7 +78,7 @@ void Service::start_route(RouteRequest order, const Reply& reply) {
     with_models({order.model}, reply, [this, order, answered, reply](const std::vector<ProbeModel>& models) mutable {
         const ProbeModel& model = models.front();
         if (model.path.is_server()) {
-            throw CommandError(say("{} is a server, and this needs a model file or a folder", model.name));
+            throw CommandError(needs_file(model.name));
         }
         order.model = model.name;
         order.path = model.path;
@@ -135,18 +135,14 @@ void Service::route_export(const json& value, Reply reply) {
     const fs::path path = fs::absolute(parameters.path("path"));
     refuse_while_it_goes_on(run);
     sessions::OutputFile output(path, sessions::existing_files(parameters.flag("replace", false), "replace"));
-    protocol::Task task;
-    task.id = fmt::format("export-{}", ++reports_);
-    task.kind = protocol::TaskKind::route;
-    task.title = path.filename().string();
-    task.cancel_command = "task.cancel";
-    board_.set_task(task);
     std::uint64_t lost = 0;
     std::size_t damaged = 0;
-    try {
+    {
+        const BoardTask task(board_, fmt::format("export-{}", ++outputs_), protocol::TaskKind::route,
+                             path.filename().string());
         const auto check = [&] {
-            if (ending_ || board_.task_cancelled(task.id)) {
-                throw CommandError(say("the export was cancelled; nothing was written"));
+            if (is_to_end(task)) {
+                throw_export_cancelled();
             }
         };
         const history::Session history = history::read_routing(session_->journal(), run);
@@ -157,11 +153,7 @@ void Service::route_export(const json& value, Reply reply) {
         lost = found->second.value.lost;
         damaged = write_trace(format, output.temporary(), found->second.value, check);
         output.commit();
-    } catch (...) {
-        board_.remove_task(task.id);
-        throw;
     }
-    board_.remove_task(task.id);
     reply({{{"path", path.string()}, {"lost", lost}, {"damaged", damaged}}, {}});
 }
 

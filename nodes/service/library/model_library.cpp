@@ -477,11 +477,11 @@ ModelSource ModelLibrary::resolve_source(const std::string& model) const {
 
 fs::path ModelLibrary::resolve(const std::string& model) const {
     if (servers::is_address(model)) {
-        throw CommandError(say("{} is a server, and this needs a model file or a folder", base::one_line(model)));
+        throw CommandError(needs_file(model));
     }
     if (const auto entry = find(model)) {
         if (entry->served_by) {
-            throw CommandError(say("{} is a server, and this needs a model file or a folder", model));
+            throw CommandError(needs_file(model));
         }
         if (!entry->available) {
             throw CommandError(say("the model '{}' cannot be used: {}", model, entry->message));
@@ -558,12 +558,9 @@ void ModelLibrary::save_hashes() const {
 }
 
 std::string ModelLibrary::hash_file(const LibraryModel& model) {
-    protocol::Task task;
-    task.id = "hash-" + model.name;
-    task.kind = protocol::TaskKind::hash;
-    task.title = model.title.empty() ? model.name : model.title;
-    task.cancel_command = "task.cancel";
-    board_->set_task(task);
+    BoardTask task(*board_, "hash-" + model.name, protocol::TaskKind::hash,
+                   model.title.empty() ? model.name : model.title);
+    double shown = -1;
     // Of a model in parts the hash of all, one after the other: that of the joined bytes.
     base::Sha256 sha;
     std::string chunk(std::size_t{1} << 20, '\0');
@@ -575,16 +572,16 @@ std::string ModelLibrary::hash_file(const LibraryModel& model) {
             const base::InputFile file(path);
             std::uint64_t done = 0;
             bool at_end = false;
-            while (!at_end && !stopping_ && !board_->task_cancelled(task.id)) {
+            while (!at_end && !stopping_ && !task.cancelled()) {
                 const std::size_t count = file.read_some(done, std::span(chunk));
                 sha.add(std::string_view(chunk).substr(0, count));
                 done += count;
                 at_end = count == 0;
                 // About every hundredth of the way, not for every piece.
                 const double fraction = std::min(1.0, static_cast<double>(before + done) / total);
-                if (fraction >= task.fraction + 0.01) {
-                    task.fraction = fraction;
-                    board_->set_task(task);
+                if (fraction >= shown + 0.01) {
+                    shown = fraction;
+                    task.show(fraction);
                 }
             }
             before += done;
@@ -593,7 +590,6 @@ std::string ModelLibrary::hash_file(const LibraryModel& model) {
     } catch (const base::Error&) {
         complete = false;  // it went away or cannot be read; the model says so when it is used
     }
-    board_->remove_task(task.id);
     return complete ? sha.finish() : std::string();
 }
 
@@ -628,6 +624,10 @@ void ModelLibrary::hash_loop() {
         }
         ++version_;
     }
+}
+
+Sentence needs_file(const std::string& model) {
+    return say("{} is a server, and this needs a model file or a folder", base::one_line(model));
 }
 
 std::uint64_t model_bytes(const fs::path& path) {

@@ -100,6 +100,9 @@ class ModelLibrary {
     std::thread hasher_;
 };
 
+/// What is said where a file or a folder is needed and a model on a server was named.
+base::Sentence needs_file(const std::string& model);
+
 /// Bytes on disk: of the file, of all parts of a model in parts, or of the files in the folder.
 std::uint64_t model_bytes(const std::filesystem::path& path);
 
