@@ -6,7 +6,6 @@
 #include <utility>
 
 #include "base/error.hpp"
-#include "base/foreign_text.hpp"
 #include "base/json_fields.hpp"
 #include "base/json_guard.hpp"
 #include "nodes/servers/event_stream.hpp"

@@ -218,7 +218,7 @@ TEST_F(Fair, ExportsOfAViewerThatHasGoneAreNotWrittenAndAnothersComesInItsTurn) 
     bench.wait("no export goes on", [](const Snapshot& s) { return s.tasks.empty(); });
     unsigned written = 0;
     for (unsigned i = 0; i < kWaiting; ++i) {
-        written += std::filesystem::exists(path(std::to_string(i))) ? 1 : 0;
+        written += std::filesystem::exists(path(std::to_string(i))) ? 1U : 0U;
     }
     EXPECT_LT(written, kWaiting / 2);
 }
