@@ -13,6 +13,7 @@
 #include "nodes/service/commands/report.hpp"
 #include "nodes/service/commands/service.hpp"
 #include "nodes/service/library/parameters.hpp"
+#include "nodes/service/library/shown_task.hpp"
 #include "nodes/service/workers/asked_server.hpp"
 
 namespace moescope::node {
@@ -298,30 +299,21 @@ void Service::models_export(const json& value, Reply reply) {
 
 json Service::write_model(const ModelExport& order) {
     constexpr std::chrono::milliseconds kBetweenLooks{20};
-    protocol::Task task;
-    task.id = fmt::format("export-{}", ++reports_);
-    task.kind = protocol::TaskKind::model_export;
-    task.title = order.out.filename().string();
-    task.cancel_command = "task.cancel";
-    board_.set_task(task);
     ExportedModel exported;
-    try {
+    {
+        ShownTask task(board_, fmt::format("export-{}", ++reports_), protocol::TaskKind::model_export,
+                       order.out.filename().string());
         std::atomic<bool> stop{false};
         std::future<ExportedModel> work = std::async(std::launch::async, [&] {
             return export_model(paths_.program, order, stop, [&](std::uint64_t done, std::uint64_t total) {
-                task.fraction = total > 0 ? static_cast<double>(done) / static_cast<double>(total) : -1;
-                board_.set_task(task);
+                task.progress(total > 0 ? static_cast<double>(done) / static_cast<double>(total) : -1);
             });
         });
         while (work.wait_for(kBetweenLooks) != std::future_status::ready) {
-            stop = ending_ || board_.task_cancelled(task.id);
+            stop = ending_ || task.cancelled();
         }
         exported = work.get();
-    } catch (...) {
-        board_.remove_task(task.id);
-        throw;
     }
-    board_.remove_task(task.id);
     json notes = json::array();
     for (const Sentence& note : exported.notes) {
         notes.push_back(json::object());
@@ -340,26 +332,17 @@ void Service::report_write(const json& value, Reply reply) {
     const std::filesystem::path path = std::filesystem::absolute(parameters.path("path"));
     const std::string language = parameters.text("language", "en");
     const auto existing = sessions::existing_files(parameters.flag("replace", false), "replace");
-    protocol::Task task;
-    task.id = fmt::format("report-{}", ++reports_);
-    task.kind = protocol::TaskKind::report;
-    task.title = path.filename().string();
-    task.cancel_command = "task.cancel";
-    board_.set_task(task);
-    try {
+    {
+        ShownTask task(board_, fmt::format("report-{}", ++reports_), protocol::TaskKind::report,
+                       path.filename().string());
         if (journal_) {
             journal_->flush();
         }
         write_report(*session_, path, existing, language, report_messages(paths_, language), [&](double fraction) {
-            task.fraction = fraction;
-            board_.set_task(task);
-            return !ending_ && !board_.task_cancelled(task.id);
+            task.progress(fraction);
+            return !ending_ && !task.cancelled();
         });
-    } catch (...) {
-        board_.remove_task(task.id);
-        throw;
     }
-    board_.remove_task(task.id);
     reply({{{"path", path.string()}}, {}});
 }
 

@@ -6,6 +6,7 @@
 #include "nodes/service/commands/service.hpp"
 #include "nodes/service/jobs/limits.hpp"
 #include "nodes/service/library/parameters.hpp"
+#include "nodes/service/library/shown_task.hpp"
 #include "nodes/service/library/trace_export.hpp"
 #include "sessions/outputs.hpp"
 
@@ -135,17 +136,13 @@ void Service::route_export(const json& value, Reply reply) {
     const fs::path path = fs::absolute(parameters.path("path"));
     refuse_while_it_goes_on(run);
     sessions::OutputFile output(path, sessions::existing_files(parameters.flag("replace", false), "replace"));
-    protocol::Task task;
-    task.id = fmt::format("export-{}", ++reports_);
-    task.kind = protocol::TaskKind::route;
-    task.title = path.filename().string();
-    task.cancel_command = "task.cancel";
-    board_.set_task(task);
     std::uint64_t lost = 0;
     std::size_t damaged = 0;
-    try {
+    {
+        const ShownTask task(board_, fmt::format("export-{}", ++reports_), protocol::TaskKind::route,
+                             path.filename().string());
         const auto check = [&] {
-            if (ending_ || board_.task_cancelled(task.id)) {
+            if (ending_ || task.cancelled()) {
                 throw CommandError(say("the export was cancelled; nothing was written"));
             }
         };
@@ -157,11 +154,7 @@ void Service::route_export(const json& value, Reply reply) {
         lost = found->second.value.lost;
         damaged = write_trace(format, output.temporary(), found->second.value, check);
         output.commit();
-    } catch (...) {
-        board_.remove_task(task.id);
-        throw;
     }
-    board_.remove_task(task.id);
     reply({{{"path", path.string()}, {"lost", lost}, {"damaged", damaged}}, {}});
 }
 
