@@ -1,12 +1,19 @@
 #include "routing/intervention_plan.hpp"
 
 #include <algorithm>
+#include <utility>
+
+#include "routing/router_spec.hpp"
 
 namespace moescope::routing {
 namespace {
 
 using base::Error;
 using base::say;
+
+/// Each kind of change may name every expert of the largest model; a set that names them again and again would take
+/// hours.
+constexpr std::size_t kMostNamed = 4 * kMostExpertsOfModel;
 
 /// Collects the changes of all layers of a model, and refuses what does not fit it.
 class Builder {
@@ -17,6 +24,7 @@ class Builder {
             throw Error(say("{} has no router; there is nothing to change", spec.model));
         }
         changes_.resize(static_cast<std::size_t>(std::max(spec.layers, spec.routed_layers.back() + 1)));
+        forced_.resize(changes_.size());
     }
 
     /// what(change, expert, layer) for all that the place stands for.
@@ -34,6 +42,13 @@ class Builder {
                 say("{} has the experts 0 to {}; there is no expert {}", spec_.model, spec_.experts - 1, place.expert));
         }
         each_layer(place.layer, [&](LayerChange& change, int layer) {
+            named_ += place.expert != kEvery ? 1 : experts_;
+            if (named_ > kMostNamed) {
+                throw Error(
+                    say("the changes name experts more than {} times; name each of them once, or use * for all of a "
+                        "layer",
+                        kMostNamed));
+            }
             if (place.expert != kEvery) {
                 what(change, static_cast<std::size_t>(place.expert), layer);
                 return;
@@ -71,6 +86,14 @@ class Builder {
                     layer, spec_.model));
         }
     }
+    void force(LayerChange& change, std::size_t expert, int layer) {
+        needs_scores(layer);
+        std::vector<std::uint8_t>& marks = forced_[static_cast<std::size_t>(layer)];
+        marks.resize(experts_, 0);
+        if (std::exchange(marks[expert], 1) == 0) {
+            change.forced.push_back(static_cast<std::int32_t>(expert));
+        }
+    }
     void check_layers() const {
         for (const int layer : spec_.routed_layers) {
             check(changes_[static_cast<std::size_t>(layer)], layer);
@@ -100,7 +123,9 @@ class Builder {
 
     const RouterSpec& spec_;
     const std::size_t experts_;
-    std::vector<LayerChange> changes_;  ///< by layer
+    std::vector<LayerChange> changes_;               ///< by layer
+    std::vector<std::vector<std::uint8_t>> forced_;  ///< by layer, [E] or empty; 1: forced already
+    std::size_t named_ = 0;                          ///< experts, in all layers
 };
 
 /// The choices of one router mean nothing to another, also where their numbers happen to fit.
@@ -162,13 +187,8 @@ InterventionPlan::InterventionPlan(Interventions interventions, const RouterSpec
                    [&](LayerChange& change, std::size_t expert, int) { build.mark(change.knocked_out, expert); });
     }
     for (const ExpertPlace& place : interventions_.forced) {
-        build.each(place, [&](LayerChange& change, std::size_t expert, int layer) {
-            build.needs_scores(layer);
-            const auto id = static_cast<std::int32_t>(expert);
-            if (std::find(change.forced.begin(), change.forced.end(), id) == change.forced.end()) {
-                change.forced.push_back(id);
-            }
-        });
+        build.each(place,
+                   [&](LayerChange& change, std::size_t expert, int layer) { build.force(change, expert, layer); });
     }
     for (const AddedBias& bias : interventions_.biases) {
         build.each(bias.place, [&](LayerChange& change, std::size_t expert, int layer) {
@@ -198,6 +218,17 @@ InterventionPlan::InterventionPlan(Interventions interventions, const RouterSpec
     }
 }
 
+std::vector<std::int32_t> LayerChange::left_of(std::span<const std::int32_t> ids) const {
+    std::vector<std::int32_t> left;
+    const std::size_t limit = experts > 0 ? static_cast<std::size_t>(experts) : ids.size();
+    for (const std::int32_t id : ids) {
+        if (id >= 0 && left.size() < limit && !is_out(static_cast<std::size_t>(id))) {
+            left.push_back(id);
+        }
+    }
+    return left;
+}
+
 const LayerChange* InterventionPlan::layer(int layer) const {
     const auto at = static_cast<std::size_t>(layer);
     return layer < 0 || at >= place_of_.size() || place_of_[at] < 0 ? nullptr
@@ -209,14 +240,8 @@ std::vector<std::int32_t> InterventionPlan::replayed(int position, int layer) co
     if (found == interventions_.replay.ids.end()) {
         return {};
     }
-    std::vector<std::int32_t> ids = found->second;
-    if (const LayerChange* change = this->layer(layer); change != nullptr) {
-        std::erase_if(ids, [&](std::int32_t id) { return change->is_out(static_cast<std::size_t>(id)); });
-        if (change->experts > 0 && ids.size() > static_cast<std::size_t>(change->experts)) {
-            ids.resize(static_cast<std::size_t>(change->experts));
-        }
-    }
-    return ids;
+    const LayerChange* change = this->layer(layer);
+    return change == nullptr ? found->second : change->left_of(found->second);
 }
 
 std::size_t replayed_layers(const InterventionPlan& plan, const TokenDecisions& token) {

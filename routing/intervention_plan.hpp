@@ -21,6 +21,9 @@ struct LayerChange {
 
     bool is_out(std::size_t expert) const { return !knocked_out.empty() && knocked_out[expert] != 0; }
     bool is_zero(std::size_t expert) const { return !zeroed.empty() && zeroed[expert] != 0; }
+    /// Of ids that no score decides (of a hash layer, of a replay), best first: those below 0 and those knocked out are
+    /// left out, and no more are kept than the limit. Nobody takes their places.
+    std::vector<std::int32_t> left_of(std::span<const std::int32_t> ids) const;
     /// Whether other experts may be chosen than without it.
     bool of_choice() const { return !knocked_out.empty() || !forced.empty() || !bias.empty() || experts > 0; }
 };
@@ -30,15 +33,15 @@ class InterventionPlan {
     InterventionPlan() = default;  ///< changes nothing
     /// Throws base::Error with the reason: a layer without a router, an expert that is not there, fewer experts left
     /// than are chosen, an expert both forced and knocked out, force or bias where ids do not come from scores, a
-    /// replay whose ids were not read, do not fit, or are those of another router.
+    /// replay whose ids were not read, do not fit, or are those of another router, the same experts again and again.
     InterventionPlan(Interventions interventions, const RouterSpec& spec);
 
     bool empty() const { return layers_.empty() && interventions_.replay.ids.empty(); }
     const Interventions& interventions() const { return interventions_; }
     /// Null: the layer is left alone. Lives as long as the plan.
     const LayerChange* layer(int layer) const;
-    /// Ids that the token takes instead of choosing, best first, without those knocked out and no more than the limit;
-    /// empty: it chooses.
+    /// Ids that the token takes instead of choosing, best first, what LayerChange::left_of leaves of them; empty: it
+    /// chooses.
     std::vector<std::int32_t> replayed(int position, int layer) const;
     bool replays() const { return !interventions_.replay.ids.empty(); }
 

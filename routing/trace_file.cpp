@@ -154,10 +154,13 @@ std::uint64_t TraceFile::find_header(std::uint64_t offset) const {
         const auto begin = piece.begin(), end = begin + static_cast<std::ptrdiff_t>(count);
         for (auto at = std::search(begin, end, mark.begin(), mark.end()); at != end;
              at = std::search(at + 1, end, mark.begin(), mark.end())) {
-            std::array<std::byte, kMostHeaderBytes> bytes{};
             const std::uint64_t place = offset + static_cast<std::uint64_t>(at - begin);
-            const std::size_t have = file_.read_some(place, bytes);
-            if (read_chunk_header(std::span(bytes).first(have), shape_)) {
+            std::span<const std::byte> here(&*at, static_cast<std::size_t>(end - at));
+            std::array<std::byte, kMostHeaderBytes> bytes{};
+            if (here.size() < bytes.size()) {  // read again only where it goes on: damage may be nothing but marks
+                here = std::span(bytes).first(file_.read_some(place, bytes));
+            }
+            if (read_chunk_header(here, shape_)) {
                 return place;
             }
         }

@@ -332,14 +332,6 @@ std::unique_ptr<TraceStream> open_trace(const fs::path& path) {
     return std::make_unique<LineStream>(std::move(file));
 }
 
-json router_with_changes(const LoadedTrace& trace) {
-    json router = router_to_json(trace.source->spec());
-    if (trace.interventions.is_array()) {
-        router["interventions"] = trace.interventions;
-    }
-    return router;
-}
-
 LoadedTrace load_trace(const fs::path& path, const std::function<void()>& check) {
     base::InputFile opened(path);
     if (is_trace_file(opened)) {

@@ -76,8 +76,6 @@ struct LoadedTrace {
     std::shared_ptr<const TraceSource> source;
     nlohmann::json interventions;
 };
-/// router_to_json() of the trace, with the changes that were made to the router where there are any.
-nlohmann::json router_with_changes(const LoadedTrace& trace);
 /// Text of more than this many chosen experts is refused, as it would be held in memory; as columns it is not.
 inline constexpr std::size_t kMostChosenOfText = std::size_t{1} << 27;
 /// Throws Error naming the file. `check` is called now and then and may throw.

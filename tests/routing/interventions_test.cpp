@@ -42,6 +42,12 @@ RouterSpec small_router() {
     return spec;
 }
 
+RouterSpec without_hash_layers() {
+    RouterSpec spec = small_router();
+    spec.hash_layers = 0;
+    return spec;
+}
+
 TEST(Interventions, AreReadFromText) {
     EXPECT_EQ(parse_places("3:5,3:7"), (std::vector<ExpertPlace>{{3, 5}, {3, 7}}));
     EXPECT_EQ(parse_places("1-2:0-1"), (std::vector<ExpertPlace>{{1, 0}, {1, 1}, {2, 0}, {2, 1}}));
@@ -119,6 +125,10 @@ TEST(InterventionPlan, SortsChangesByLayer) {
     EXPECT_EQ(plan.layer(3)->experts, 1) << "the later one counts";
     EXPECT_EQ(plan.layer(3)->zeroed, (std::vector<std::uint8_t>{1, 0, 0, 0, 0, 0}));
     EXPECT_TRUE(InterventionPlan({}, RouterSpec()).empty()) << "nothing fits every model";
+    Interventions twice;
+    twice.forced = {{3, 4}, {2, 0}, {kEvery, 4}};
+    EXPECT_EQ(InterventionPlan(twice, without_hash_layers()).layer(3)->forced, (std::vector<std::int32_t>{4}));
+    EXPECT_EQ(InterventionPlan(twice, without_hash_layers()).layer(2)->forced, (std::vector<std::int32_t>{0, 4}));
 }
 
 TEST(InterventionPlan, RefusesWhatTheRouterCannotDo) {
@@ -153,6 +163,22 @@ TEST(InterventionPlan, RefusesWhatTheRouterCannotDo) {
     RouterSpec dense;
     dense.model = "dense";
     says([&] { InterventionPlan(few, dense); }, "dense has no router");
+}
+
+/// A set from outside that says the same again and again must not keep who reads it.
+TEST(InterventionPlan, RefusesToNameExpertsAgainAndAgain) {
+    RouterSpec large = without_hash_layers();
+    large.layers = 256;
+    large.experts = 4096;
+    large.routed_layers.clear();
+    for (int layer = 0; layer < large.layers; ++layer) {
+        large.routed_layers.push_back(layer);
+    }
+    Interventions wanted;
+    wanted.zeroed.assign(4, {kEvery, kEvery});
+    EXPECT_FALSE(InterventionPlan(wanted, large).empty());
+    wanted.zeroed.push_back({0, 0});
+    says([&] { InterventionPlan(wanted, large); }, "more than 4194304 times");
 }
 
 TEST(InterventionPlan, ReplaysWhatIsLeftAfterKnockOutsAndLimits) {

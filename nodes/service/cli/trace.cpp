@@ -17,6 +17,7 @@
 #include "routing/figures/load.hpp"
 #include "routing/figures/spread.hpp"
 #include "routing/load_metrics.hpp"
+#include "routing/trace_lines.hpp"
 #include "sessions/outputs.hpp"
 
 namespace moescope::node {
@@ -73,7 +74,7 @@ json summary_of(const routing::LoadedTrace& trace, const std::function<void()>& 
             {"counts", counts},
             {"chosen", chosen},
             {"chunks", trace.source->chunks()},
-            {"router", routing::router_with_changes(trace)},
+            {"router", routing::router_with_changes(spec, trace.interventions)},
             {"layers", layers}};
 }
 

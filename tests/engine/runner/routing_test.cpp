@@ -150,6 +150,11 @@ std::vector<std::pair<std::string, Interventions>> changes(const Seen& seen, con
         replay.replay.ids[{position, last}] = {(position + 1) % spec.experts, position % spec.experts};
         replay.replay.ids[{position, layer}] = {position % spec.experts};
     }
+    Interventions& gone = add("replay of what is knocked out");
+    gone.knocked_out = {{last, second}};
+    gone.replay.source = "by hand";
+    gone.replay.ids[{0, last}] = {second};  // nothing is left: it chooses
+    gone.replay.ids[{1, last}] = {second, (second + 1) % spec.experts};
     Interventions& all = add("everything");
     all.knocked_out = {{layer, best}};
     all.forced = {{last, second}};
@@ -530,6 +535,9 @@ TEST(Routing, HashLayersLoseWhatIsKnockedOut) {
     const LayerDecision after = decide(out)[0][0];
     EXPECT_EQ(after.ids, (std::vector<std::int32_t>{left})) << "nobody takes the place: no score says who";
     EXPECT_NEAR(after.weights.at(0), 1.0f, 1e-6);
+    out.knocked_out.push_back({0, left});
+    const LayerDecision none = decide(out)[0][0];
+    EXPECT_TRUE(none.ids.empty() && none.weights.empty()) << "the token goes on without an expert";
     replay.replay.source = "by hand";
     replay.replay.ids[{0, 0}] = {left, (left + 1) % 6};
     EXPECT_EQ(decide(replay)[0][0].ids, (std::vector<std::int32_t>{left, (left + 1) % 6}));

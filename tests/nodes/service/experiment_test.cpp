@@ -312,7 +312,8 @@ TEST_F(Experiment, InAShellASignalStopsItAndTheSameCommandGoesOn) {
     const Output output = run_node(arguments);
     ASSERT_EQ(output.status, 0) << output.error;
     EXPECT_GE(output.lines()[0]["step"], 60) << "from the checkpoint that the signal left";
-    for (const json& run : output.lines().back()["runs"]) {
+    const json last = output.lines().back();
+    for (const json& run : last["runs"]) {
         EXPECT_EQ(run["state"], "done");
         EXPECT_EQ(run["steps"], 400);
     }
