@@ -61,11 +61,6 @@ const json* prompt_library(const client::Snapshot& snapshot) {
     return prompts.is_array() ? &prompts : nullptr;
 }
 
-std::string one_line(std::string text, std::size_t bytes) {
-    std::replace(text.begin(), text.end(), '\n', ' ');
-    return shortened(std::move(text), bytes);
-}
-
 /// "24 tokens · prompt 12 · seed 1": what is known so far.
 std::string counts_text(const ui::Context& ctx, const Generation& answer) {
     std::string text;
@@ -567,7 +562,7 @@ void ComparePanel::draw_earlier(ui::Context& ctx) {
             }
             std::string title = ctx.text.number(static_cast<std::uint64_t>(i + 1));
             for (const std::string& part : {group.started_ns > 0 ? ui::moment_text(group.started_ns) : std::string(),
-                                            one_line(displayable(group.prompt), 90), models}) {
+                                            in_one_line(group.prompt, 90), models}) {
                 title += part.empty() ? "" : " · " + part;
             }
             if (ImGui::Selectable((title + "###" + group.id).c_str(), group.id == group_)) {
@@ -716,7 +711,7 @@ std::string ComparePanel::answer_title(const ui::Context& ctx, const Column& col
 void ComparePanel::draw_question(ui::Context& ctx) {
     const bool earlier = prompt_ != question_;
     const std::string line = ctx.text.format(earlier ? "compare.earlier_question" : "compare.question",
-                                             {{"prompt", one_line(displayable(question_), kMostQuestion)}});
+                                             {{"prompt", in_one_line(question_, kMostQuestion)}});
     const float left = ImGui::GetCursorPosX();
     ImGui::AlignTextToFramePadding();
     ui::text_colored(earlier ? ctx.theme.warning : ctx.theme.text_dim, earlier ? ui::icon::clock : ui::icon::question);
@@ -1089,7 +1084,7 @@ void ComparePanel::draw_foot(ui::Context& ctx, std::size_t index) {
                  " · " + counts;
     }
     if (const std::string system = base::text_of(answer.manifest, "system"); !system.empty()) {
-        counts += " · " + ctx.text.format("compare.with_system", {{"text", one_line(displayable(system), 60)}});
+        counts += " · " + ctx.text.format("compare.with_system", {{"text", in_one_line(system, 60)}});
     }
     ui::text_elided(counts, ImGui::GetContentRegionAvail().x);
     ImGui::PopStyleColor();

@@ -39,6 +39,12 @@ bool is_routed(const client::ModelEntry& model) {
 
 namespace {
 
+/// The name of its file or folder, or the address of its server.
+std::string place_of(const client::ModelEntry& model) {
+    return model.server ? model.path.substr(0, model.path.find('#'))
+                        : model.path.substr(model.path.find_last_of('/') + 1);
+}
+
 std::string checkpoint_title(const ui::Context& ctx, const history::CheckpointName& checkpoint) {
     const auto run = ctx.snapshot.training.find(checkpoint.run);
     const std::string name = run != ctx.snapshot.training.end()
@@ -71,15 +77,37 @@ std::string model_title(const ui::Context& ctx, const std::string& name) {
 
 std::string entry_title(const client::Snapshot& snapshot, const client::ModelEntry& model) {
     const std::string& title = model.title.empty() ? model.name : model.title;
-    if (model.trained_here || model.server || model.path.empty()) {
+    if (model.trained_here || model.path.empty()) {
         return title;
     }
-    const bool twice = std::any_of(
-        snapshot.models.begin(), snapshot.models.end(),
-        [&](const client::ModelEntry& other) { return other.name != model.name && other.title == model.title; });
-    const std::string file = model.path.substr(model.path.find_last_of('/') + 1);
-    const bool added = model.maker.empty();
-    return (twice || added) && title.find(file) == std::string::npos ? title + " \u00b7 " + file : title;
+    const std::string place = place_of(model);
+    bool twice = false, in_one_place = false;
+    for (const client::ModelEntry& other : snapshot.models) {
+        const bool same = other.name != model.name && other.title == model.title;
+        twice = twice || same;
+        in_one_place = in_one_place || (same && place_of(other) == place);
+    }
+    if (in_one_place) {
+        return title + " \u00b7 " + model.name;
+    }
+    const bool added = model.maker.empty() && !model.server;
+    return (twice || added) && title.find(place) == std::string::npos ? title + " \u00b7 " + place : title;
+}
+
+std::optional<AddedModel> take_added(const ui::Context& ctx, client::CommandId& adding) {
+    using State = client::CommandResult::State;
+    const client::CommandResult* answer = ui::take_answer(ctx, adding);
+    if (answer == nullptr) {
+        return std::nullopt;
+    }
+    switch (answer->state) {
+        case State::done:
+            return AddedModel{base::text_of(answer->value, "name"), {}};
+        case State::failed:
+            return AddedModel{{}, answer->error};
+        default:
+            return AddedModel{{}, base::Sentence::verbatim(ctx.text("models.add_unknown"))};
+    }
 }
 
 std::string model_of_session(const client::Snapshot& snapshot, std::uint32_t run) {

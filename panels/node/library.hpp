@@ -2,6 +2,7 @@
 #pragma once
 
 #include <array>
+#include <optional>
 #include <string>
 
 #include "base/json_fields.hpp"
@@ -26,8 +27,16 @@ const client::ModelEntry* find_model(const client::Snapshot& snapshot, const std
 /// set "MODEL with SET".
 std::string model_title(const ui::Context& ctx, const std::string& name);
 /// The title of a model of the library, with the name of its file where that tells more: several have the title, or
-/// somebody has added the file, whose title then is whatever its writer put into it.
+/// somebody has added the file, whose title then is whatever its writer put into it. With the address of its server
+/// where several have the title, and with the model's name where file or address are the same too.
 std::string entry_title(const client::Snapshot& snapshot, const client::ModelEntry& model);
+/// What came of models.add, once the node has answered: the name in the library, or else what went wrong.
+struct AddedModel {
+    std::string name;
+    base::Sentence problem;  ///< empty where there is a name
+};
+/// Nothing while `adding` is unanswered; sets it to 0 with the answer. 0 has none.
+std::optional<AddedModel> take_added(const ui::Context& ctx, client::CommandId& adding);
 /// The newest checkpoint of the training run `run`, else that of the newest run of this session that has one; empty
 /// without any.
 std::string model_of_session(const client::Snapshot& snapshot, std::uint32_t run);

@@ -22,7 +22,6 @@ class ServerForm {
     nlohmann::json parameters() const;
     void add(ui::Context& ctx);
     void take_models(const ui::Context& ctx);
-    std::string take_added(const ui::Context& ctx);
     void draw_fields(ui::Context& ctx);
     void draw_model(ui::Context& ctx);
     void draw_config(ui::Context& ctx);

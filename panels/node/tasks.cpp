@@ -45,6 +45,12 @@ std::string task_progress(const ui::Context& ctx, const client::Task& task) {
     return words;
 }
 
+const client::Task* task_of(const client::Snapshot& snapshot, std::uint32_t run) {
+    const auto task = std::find_if(snapshot.tasks.begin(), snapshot.tasks.end(),
+                                   [&](const client::Task& one) { return one.run == run; });
+    return run == 0 || task == snapshot.tasks.end() ? nullptr : &*task;
+}
+
 void cancel_task(const ui::Context& ctx, const client::Task& task) {
     nlohmann::json parameters;
     if (task.run != 0) {

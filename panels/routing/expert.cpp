@@ -34,6 +34,7 @@ class ExpertPanel final : public ui::Panel {
  public:
     void take_over(ui::Panel& before) override;
     void draw(Context& ctx) override;
+    void draw_above(Context& ctx) override { show_found(ctx); }
     /// expert.tab=load, tokens, texts or neighbours.
     bool act(const std::string& action, Context& ctx) override;
 
@@ -341,6 +342,9 @@ void ExpertPanel::show_found(Context& ctx) {
     }
     const Found found = *found_;
     found_.reset();
+    if (const auto shown = shown_routing(ctx); !shown || shown->run != found.run) {
+        return;  // whoever has gone on to another routing does not want to be taken back
+    }
     if (found.token) {
         show_routing(ctx, found.run);
         ctx.selection.routing_token = static_cast<std::int64_t>(*found.token);
@@ -482,7 +486,6 @@ void ExpertPanel::draw_neighbours(const View& view) {
 }
 
 void ExpertPanel::draw(Context& ctx) {
-    show_found(ctx);
     const std::optional<RoutedRun> run = draw_trace_head(ctx, "expert.empty");
     if (!run) {
         return;

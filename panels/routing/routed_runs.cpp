@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <iterator>
 
-#include "base/foreign_text.hpp"
 #include "base/json_fields.hpp"
 #include "base/text.hpp"
 #include "panels/node/library.hpp"
@@ -47,7 +46,8 @@ std::optional<RoutedRun> routed_run(const client::Snapshot& snapshot, std::uint3
     routed.model = model_of(snapshot, *routed.routing);
     routed.alive = grows(snapshot, *routed.routing);
     const auto read = snapshot.routes.find(run);
-    if (read != snapshot.routes.end() && read->second->what == history::RouteRun::What::read) {
+    using What = history::RouteRun::What;
+    if (read != snapshot.routes.end() && (read->second->what == What::read || read->second->what == What::effect)) {
         routed.text = text_of_manifest(read->second->manifest);
     } else if (snapshot.generations.contains(run)) {
         routed.text = {{"run", run}};
@@ -96,7 +96,7 @@ std::optional<std::uint32_t> default_second(const std::vector<RoutedRun>& runs, 
 std::string text_name(const ui::Language& text, const json& parameters) {
     constexpr std::size_t kLongest = 40;  // bytes
     if (const std::string typed = base::text_of(parameters, "text"); !typed.empty()) {
-        return "\u201c" + base::shortened(base::one_line(displayable(typed)), kLongest) + "\u201d";
+        return "\u201c" + in_one_line(typed, kLongest) + "\u201d";
     }
     if (const std::string data = base::text_of(parameters, "data"); !data.empty()) {
         const std::string name =

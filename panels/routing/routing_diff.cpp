@@ -35,6 +35,7 @@ class RoutingDiffPanel final : public ui::Panel {
  public:
     void take_over(ui::Panel& before) override;
     void draw(Context& ctx) override;
+    void draw_above(Context& ctx) override { take_reading(ctx); }
     /// routing_diff.tab=layers, ranks, classes, margins, load or tokens; routing_diff.second=RUN;
     /// routing_diff.read=MODEL (the text of the first).
     bool act(const std::string& action, Context& ctx) override;
@@ -50,6 +51,7 @@ class RoutingDiffPanel final : public ui::Panel {
     };
 
     void take_reading(Context& ctx);
+    void choose_second(std::uint32_t run);
     void draw_second(Context& ctx, const std::vector<RoutedRun>& runs, const RoutedRun& first, const RoutedRun* second);
     void draw_reading(Context& ctx, const RoutedRun& first);
     void model_list(Context& ctx, const RoutedRun& first);
@@ -65,6 +67,7 @@ class RoutingDiffPanel final : public ui::Panel {
     std::string model_;              ///< to read the text of the first with
     bool asked_ = false;             ///< to be read by a command
     client::CommandId reading_ = 0;  ///< the route.start that has no answer yet
+    std::uint32_t reading_of_ = 0;   ///< the first when it was sent
 
     std::array<std::shared_ptr<const routing::TraceSource>, 2> traces_;
     std::array<std::size_t, 2> pieces_{};  ///< of the traces, as they were when the job began
@@ -83,13 +86,19 @@ int number_in(const Table::Row& row, std::size_t column) {
 
 }  // namespace
 
-/// The run that was started to be compared with.
+/// The run that was started to be compared with, unless somebody has chosen another pair meanwhile.
 void RoutingDiffPanel::take_reading(Context& ctx) {
     if (const client::CommandResult* answer = ui::take_answer(ctx, reading_)) {
-        if (answer->state == client::CommandResult::State::done) {
-            second_ = base::run_of(answer->value);
+        const auto first = shown_routing(ctx);
+        if (answer->state == client::CommandResult::State::done && first && first->run == reading_of_) {
+            choose_second(base::run_of(answer->value));
         }
     }
+}
+
+void RoutingDiffPanel::choose_second(std::uint32_t run) {
+    second_ = run;
+    reading_ = 0;
 }
 
 void RoutingDiffPanel::draw_second(Context& ctx, const std::vector<RoutedRun>& runs, const RoutedRun& first,
@@ -111,7 +120,7 @@ void RoutingDiffPanel::draw_second(Context& ctx, const std::vector<RoutedRun>& r
             }
             label += "###second" + std::to_string(run.run());
             if (ImGui::Selectable(label.c_str(), second != nullptr && run.run() == second->run())) {
-                second_ = run.run();
+                choose_second(run.run());
             }
         }
         ImGui::EndCombo();
@@ -121,7 +130,7 @@ void RoutingDiffPanel::draw_second(Context& ctx, const std::vector<RoutedRun>& r
     const std::string swap = std::string(ui::icon::swap) + "###routing_diff.swap";
     ui::flow(ui::button_width(swap.c_str()));
     if (ui::button(swap.c_str(), second != nullptr)) {
-        second_ = first.run();
+        choose_second(first.run());
         ctx.selection.routing_run = second->run();
         ctx.selection.routing_token = -1;
     }
@@ -160,7 +169,7 @@ void RoutingDiffPanel::model_list(Context& ctx, const RoutedRun& first) {
         }
         entry(model.name, model.available);
         for (const auto& [set, items] : *ctx.snapshot.intervention_sets) {
-            entry(model.name + "|" + set, model.available);
+            entry(history::to_text(history::ModelWithSet{model.name, set}), model.available);
         }
     }
     ImGui::EndCombo();
@@ -184,6 +193,7 @@ void RoutingDiffPanel::draw_reading(Context& ctx, const RoutedRun& first) {
         parameters["detail"] =
             reading_detail(spec.routed_layers.size() * static_cast<std::size_t>(spec.experts), first.routing->tokens);
         reading_ = ctx.client.send("route.start", std::move(parameters));
+        reading_of_ = first.run();
     }
     ui::tooltip(ctx.text("routing_diff.read.help"));
 }
@@ -421,7 +431,6 @@ void RoutingDiffPanel::draw_tokens(const View& view, const DiffShown& shown) {
 }
 
 void RoutingDiffPanel::draw(Context& ctx) {
-    take_reading(ctx);
     const std::optional<RoutedRun> first = draw_trace_head(ctx, "routing_diff.empty");
     if (!first) {
         return;
@@ -438,6 +447,15 @@ void RoutingDiffPanel::draw(Context& ctx) {
     draw_reading(ctx, *first);
     if (second == nullptr) {
         const bool coming = second_ != 0 && second_ != first->run();
+        const auto read = ctx.snapshot.routes.find(second_);
+        if (coming && read != ctx.snapshot.routes.end() && protocol::ended(read->second->state) &&
+            read->second->state != history::RunState::done) {
+            const history::RouteRun& run = *read->second;  // nothing will come of it
+            ui::banner(ctx, run.state == history::RunState::failed ? ui::Tone::error : ui::Tone::warning,
+                       run.message.empty() ? ctx.text.format("routing.no_routing", {{"run", std::to_string(run.id)}})
+                                           : ctx.text.message(run.message));
+            return;
+        }
         ui::text_wrapped(ctx.text(coming ? "routing_diff.waiting" : "routing_diff.none"), ctx.theme.text_dim);
         return;
     }
@@ -492,7 +510,7 @@ void RoutingDiffPanel::take_over(ui::Panel& before) {
 bool RoutingDiffPanel::act(const std::string& action, Context& ctx) {
     (void)ctx;
     if (const char* run = ui::action_value(action, "routing_diff.second")) {
-        second_ = static_cast<std::uint32_t>(std::strtoul(run, nullptr, 10));
+        choose_second(static_cast<std::uint32_t>(std::strtoul(run, nullptr, 10)));
         return true;
     }
     if (const char* model = ui::action_value(action, "routing_diff.read")) {

@@ -11,7 +11,9 @@
 #include "panels/node/library.hpp"
 #include "panels/routing/agreement.hpp"
 #include "panels/routing/change_list.hpp"
+#include "panels/routing/figure_view.hpp"
 #include "panels/ui/text_layout.hpp"
+#include "panels/ui/text_tools.hpp"
 #include "panels/ui/widgets.hpp"
 #include "routing/figures/figure_job.hpp"
 
@@ -25,6 +27,7 @@ using nlohmann::json;
 /// The route.start that has no answer yet.
 struct Reading {
     client::CommandId command = 0;
+    std::uint32_t from = 0;       ///< the selected run when it was sent
     std::uint64_t asked_for = 0;  ///< routings, by show_routing
 };
 
@@ -91,11 +94,13 @@ std::shared_ptr<const routing::FigureJob<AgreementFigure>::State> agreement_of(u
         return known.run == routing.run && known.trace == routing.trace;
     });
     if (one != agreements.all.end() && one->follows && !growing) {
+        dispose(ctx, one->job);
         agreements.all.erase(one);  // counted once more to the end, by a job that ends
         one = agreements.all.end();
     }
     if (one == agreements.all.end()) {
         if (agreements.all.size() == Agreements::kMost) {
+            dispose(ctx, agreements.all.front().job);
             agreements.all.erase(agreements.all.begin());
         }
         agreements.all.push_back({routing.run, routing.trace,
@@ -224,12 +229,11 @@ std::string routing_name(const ui::Context& ctx, const RunRouting& routing) {
                          {"model", model.empty() ? ctx.text("routing.name.no_model") : model_title(ctx, model)}});
     if (const RouteRun* route = find(ctx.snapshot.routes, routing.run)) {
         if (const std::string title = base::text_of(route->manifest, "title"); !title.empty()) {
-            name += " \u00b7 " + base::shortened(ui::displayable(title), 60);
+            name += " \u00b7 " + in_one_line(title, 60);
         }
     }
     if (const auto* answer = find(ctx.snapshot.generations, routing.run)) {
-        std::string prompt = base::shortened(ui::displayable(base::text_of(answer->manifest, "prompt")), 60);
-        std::replace(prompt.begin(), prompt.end(), '\n', ' ');
+        const std::string prompt = in_one_line(base::text_of(answer->manifest, "prompt"), 60);
         name += prompt.empty() ? "" : " \u00b7 " + prompt;
     }
     const std::vector<Change> changes = changes_or_none(routing.interventions);
@@ -324,7 +328,9 @@ void show_routing(ui::Context& ctx, std::uint32_t run) {
 }
 
 void read_routing(ui::Context& ctx, json parameters) {
-    ctx.shared.get<Reading>().command = ctx.client.send("route.start", std::move(parameters));
+    auto& reading = ctx.shared.get<Reading>();
+    reading.command = ctx.client.send("route.start", std::move(parameters));
+    reading.from = ctx.selection.routing_run;
     ctx.show_panel("routing");
 }
 
@@ -368,7 +374,9 @@ void follow_reading(ui::Context& ctx) {
     auto& reading = ctx.shared.get<Reading>();
     if (const client::CommandResult* answer = ui::take_answer(ctx, reading.command);
         answer != nullptr && answer->state == client::CommandResult::State::done) {
-        if (const std::uint32_t run = base::run_of(answer->value); run != 0) {
+        // Whoever has chosen another one meanwhile does not want to be taken back.
+        if (const std::uint32_t run = base::run_of(answer->value);
+            run != 0 && ctx.selection.routing_run == reading.from) {
             ctx.selection.routing_run = run;
             ctx.selection.routing_token = -1;
         }

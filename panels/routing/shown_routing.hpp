@@ -50,7 +50,8 @@ struct RoutingOfAnswer {
 std::unique_ptr<RoutingOfAnswer> routing_of_answer(const client::Snapshot& snapshot, const history::Generation& answer);
 void open_routing(ui::Context& ctx, const RoutingOfAnswer& of);
 
-/// Of a read that was asked for and has no number yet: takes the number when it comes. Every frame, by the token view.
+/// Of a read that was asked for and has no number yet: takes the number when it comes, unless somebody has chosen
+/// another run meanwhile. Every frame, by the token view.
 void follow_reading(ui::Context& ctx);
 
 }  // namespace moescope::panels

@@ -71,6 +71,14 @@ TokenText token_text(std::string_view bytes, std::int32_t id) {
     return made;
 }
 
+std::string in_line(std::string_view shown) {
+    std::string line;
+    for (const char c : shown) {
+        line += c == ' ' ? "\u00b7" : c == '\n' ? "" : c == '\t' ? "\\t" : std::string(1, c);
+    }
+    return line;
+}
+
 std::string shown_piece(std::string_view bytes, std::int32_t id) {
     return bytes.empty() ? routing::name_of_empty(id) : visible_piece(bytes);
 }

@@ -27,6 +27,8 @@ struct TokenText {
 /// `id` stands for a token without a text.
 TokenText token_text(std::string_view bytes, std::int32_t id);
 
+/// What of a page's text is a token (TokenPage::text_of), on one line: spaces as ·, a line end as ¶.
+std::string in_line(std::string_view shown);
 /// The text of a token as a name in a table, on one line.
 std::string shown_piece(std::string_view bytes, std::int32_t id);
 

@@ -12,6 +12,7 @@
 #include "panels/node/library.hpp"
 #include "panels/node/tasks.hpp"
 #include "panels/panels.hpp"
+#include "panels/routing/figure_view.hpp"
 #include "panels/routing/routed_runs.hpp"
 #include "panels/routing/routing_link.hpp"
 #include "panels/routing/shown_routing.hpp"
@@ -45,13 +46,6 @@ bool up_to_date(const State& state, const routing::PackedTrace& trace) {
     return state.done >= trace.chunks();
 }
 
-/// The task that fills a trace, null when there is none (any more).
-const client::Task* task_of(const client::Snapshot& snapshot, std::uint32_t run) {
-    const auto task = std::find_if(snapshot.tasks.begin(), snapshot.tasks.end(),
-                                   [&](const client::Task& one) { return one.run == run; });
-    return run == 0 || task == snapshot.tasks.end() ? nullptr : &*task;
-}
-
 /// The run whose routing is asked for, when it ended without any: failed, stopped or interrupted.
 const history::RouteRun* ended_without(const ui::Context& ctx) {
     const auto run = ctx.snapshot.routes.find(ctx.selection.routing_run);
@@ -67,15 +61,6 @@ const history::RouteRun* ended_without(const ui::Context& ctx) {
 
 bool has_routing(const ui::Context& ctx) {
     return shown_routing(ctx) != nullptr;
-}
-
-/// A text of a token for a line: spaces and line ends can be seen.
-std::string visible(std::string_view shown) {
-    std::string out;
-    for (const char c : shown) {
-        out += c == ' ' ? "\u00b7" : c == '\n' ? "" : c == '\t' ? "\\t" : std::string(1, c);
-    }
-    return out;
 }
 
 /// `log`: natural logarithm.
@@ -164,13 +149,14 @@ void RoutingPanel::refresh(ui::Context& ctx, const RunRouting& routing) {
     const bool growing = grows(ctx.snapshot, routing);
     if (trace_ != routing.trace) {
         trace_ = routing.trace;
-        job_.reset();
+        dispose(ctx, job_);
         state_.reset();
         text_.reset();
         answer_.reset();
         answer_looked_at_ = 0;
         sight_first_ = sight_last_ = 0;
         scaled_with_ = 0;
+        colouring_.scale = {};
         counts_.clear();
     }
     find_answer(ctx, routing, growing);
@@ -179,6 +165,7 @@ void RoutingPanel::refresh(ui::Context& ctx, const RunRouting& routing) {
     if (begin) {
         job_answer_ = answer_;
         follows_ = growing;
+        dispose(ctx, job_);
         job_ = std::make_unique<Job>(trace_, TokenPages(answer_), growing);
         if (!state_) {
             state_ = job_->latest();
@@ -191,7 +178,7 @@ void RoutingPanel::refresh(ui::Context& ctx, const RunRouting& routing) {
             state_ = std::move(latest);
         }
         if (state_->finished || (!growing && up_to_date(*state_, *trace_))) {
-            job_.reset();
+            dispose(ctx, job_);
         } else if (!up_to_date(*state_, *trace_)) {
             ctx.draw_within(0.1);
         }
@@ -418,14 +405,17 @@ void RoutingPanel::read_again(ui::Context& ctx, const RunRouting& routing) {
         }
         text.resize(base::complete_utf8_prefix(text));
         parameters["text"] = base::to_valid_utf8(text);
-        return [this, parameters] { read_next_ = parameters; };
+        return [this, parameters, trace] { read_next_ = {trace, parameters}; };
     });
 }
 
 void RoutingPanel::draw_above(ui::Context& ctx) {
     follow_reading(ctx);
-    if (read_next_) {
-        read_routing(ctx, *std::exchange(read_next_, std::nullopt));
+    if (auto [trace, parameters] = std::exchange(read_next_, {}); trace) {
+        // Whoever has gone on to another routing does not want to be taken back.
+        if (const auto shown = shown_routing(ctx); shown && shown->trace == trace) {
+            read_routing(ctx, std::move(parameters));
+        }
     }
 }
 
@@ -613,8 +603,7 @@ void RoutingPanel::draw_colouring(ui::Context& ctx, const RunRouting& routing) {
         }
         ui::tooltip(text("routing.rank.help"));
     }
-    const Colouring now{colour_, place, static_cast<std::size_t>(rank_), colouring_.scale};
-    if (!now.same_but_scale(colouring_)) {
+    if (const Colouring now{colour_, place, static_cast<std::size_t>(rank_), {}}; !now.same_but_scale(colouring_)) {
         colouring_ = now;
         scaled_with_ = 0;
     }
@@ -624,7 +613,7 @@ void RoutingPanel::draw_colouring(ui::Context& ctx, const RunRouting& routing) {
 void RoutingPanel::draw_legend(ui::Context& ctx, const RunRouting& routing) {
     if (colour_ == TokenColour::expert) {
         draw_expert_legend(ctx);
-    } else {
+    } else if (scaled_with_ > 0) {
         draw_tint_legend(ctx);
     }
     if (colour_ != TokenColour::expert && colour_ != TokenColour::log_probability &&
@@ -742,7 +731,7 @@ void RoutingPanel::draw_tip(const ui::Context& ctx, const RunRouting& routing, s
     const routing::RouterSpec& spec = routing.trace->spec();
     ImGui::TextUnformatted(ctx.text
                                .format("routing.tip.token", {{"n", ctx.text.number(token)},
-                                                             {"piece", visible(text.text_of(at))},
+                                                             {"piece", in_line(text.text_of(at))},
                                                              {"id", std::to_string(text.ids[at])}})
                                .c_str());
     const DecisionCache::Place place = cache_.find(token);
@@ -884,7 +873,7 @@ void RoutingPanel::draw_token_line(ui::Context& ctx, const RunRouting& routing, 
     ImGui::AlignTextToFramePadding();
     std::string line = ctx.text.format("routing.selected", {{"n", ctx.text.number(page.first + at)},
                                                             {"all", ctx.text.number(routing.tokens)},
-                                                            {"piece", visible(page.text_of(at))}});
+                                                            {"piece", in_line(page.text_of(at))}});
     if (std::isfinite(page.own[at])) {
         line += " \u00b7 " + probability_text(ctx.text, "routing.tip.own", page.own[at]);
     }

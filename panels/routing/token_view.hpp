@@ -76,14 +76,15 @@ class RoutingPanel final : public ui::Panel {
     ReadForm form_;
     bool form_open_ = false, open_menu_ = false;
     std::uint32_t form_over_ = 0;                     ///< the run behind the open form
-    std::uint64_t asked_for_ = 0;  ///< routings_asked_for, as it was when this panel was last drawn
+    std::uint64_t asked_for_ = 0;                     ///< routings_asked_for, as it was when this panel was last drawn
     std::uint64_t sight_first_ = 0, sight_last_ = 0;  ///< tokens in the last frame
     TokenColour colour_ = TokenColour::expert;
     int rank_ = 0;
     Colouring colouring_;
-    std::size_t scaled_with_ = 0;              ///< values that the scale of the tints is made of; 0: there is none yet
-    std::map<int, std::size_t> counts_;        ///< tokens in sight of each expert, in the last frame
-    std::optional<nlohmann::json> read_next_;  ///< made in the background, to be sent in the next frame
+    std::size_t scaled_with_ = 0;        ///< values that the scale of the tints is made of; 0: there is none yet
+    std::map<int, std::size_t> counts_;  ///< tokens in sight of each expert, in the last frame
+    /// Parameters made in the background, to be sent in the next frame, and the trace that they are of.
+    std::pair<std::shared_ptr<const routing::PackedTrace>, nlohmann::json> read_next_;
     ImVec2 text_min_{}, text_max_{};
 };
 

@@ -13,12 +13,12 @@
 #include "panels/node/library.hpp"
 #include "panels/node/tasks.hpp"
 #include "panels/routing/change_editor.hpp"
+#include "panels/routing/figure_view.hpp"
 #include "panels/routing/read_form.hpp"
 #include "panels/routing/shown_routing.hpp"
 #include "panels/ui/answer_end.hpp"
 #include "panels/ui/difference_text.hpp"
 #include "panels/ui/field_label.hpp"
-#include "panels/ui/figure_svg.hpp"
 #include "panels/ui/plot_parts.hpp"
 #include "panels/ui/question.hpp"
 #include "panels/ui/text_layout.hpp"
@@ -43,12 +43,6 @@ bool ended(const Generation& answer) {
 
 std::array<TextStyle, kStyles> answer_styles(const ui::Theme& theme) {
     return {TextStyle{}, added_style(theme), removed_style(theme)};
-}
-
-const client::Task* task_of(const client::Snapshot& snapshot, std::uint32_t run) {
-    const auto task = std::find_if(snapshot.tasks.begin(), snapshot.tasks.end(),
-                                   [&](const client::Task& one) { return one.run == run; });
-    return run == 0 || task == snapshot.tasks.end() ? nullptr : &*task;
 }
 
 /// 0 while there is no answer to the command.
@@ -383,8 +377,8 @@ void TrialView::draw_choice(ui::Context& ctx) {
                                    : trial.effect  ? base::text_of(trial.effect->manifest, "text")
                                                    : std::string();
         std::string title = std::to_string(trial.first_run);
-        for (const std::string& part : {trial.set.empty() ? changes_text(ctx.text, trial.changes) : trial.set,
-                                        base::shortened(ui::displayable(prompt), 60)}) {
+        for (const std::string& part :
+             {trial.set.empty() ? changes_text(ctx.text, trial.changes) : trial.set, in_one_line(prompt, 60)}) {
             title += part.empty() ? "" : " \u00b7 " + part;
         }
         std::replace(title.begin(), title.end(), '\n', ' ');
@@ -702,7 +696,7 @@ void TrialView::refresh_effect(ui::Context& ctx, const Trial& trial) {
             shift_ = std::move(shift);
         }
         base_trace_ = nullptr;
-        job_.reset();
+        dispose(ctx, job_);
         state_.reset();
         tinted_.reset();
     }
@@ -724,7 +718,7 @@ void TrialView::refresh_effect(ui::Context& ctx, const Trial& trial) {
     if (job_) {
         state_ = job_->latest();
         if (state_->finished) {
-            job_.reset();
+            dispose(ctx, job_);
         } else {
             ctx.draw_within(0.1);
         }
@@ -868,9 +862,8 @@ void TrialView::draw_plot(ui::Context& ctx, ImVec2 size) {
             if (!ImGui::IsMouseDown(ImGuiMouseButton_Left) && ui::begin_tooltip()) {
                 const std::size_t page = page_holding(pages(), token);
                 if (page < pages().size()) {
-                    ImGui::TextUnformatted(
-                        std::string(pages()[page]->text_of(static_cast<std::size_t>(token - pages()[page]->first)))
-                            .c_str());
+                    const auto index_in_page = static_cast<std::size_t>(token - pages()[page]->first);
+                    ImGui::TextUnformatted(in_line(pages()[page]->text_of(index_in_page)).c_str());
                 }
                 ImGui::TextUnformatted(ctx.text
                                            .format("change.tip", {{"n", ctx.text.number(token)},
@@ -918,7 +911,7 @@ Drawing TrialView::plot_picture(const ui::Context& ctx) const {
     drawing.y_min = range.min - 0.05 * (range.max - range.min);
     drawing.y_max = range.max + 0.05 * (range.max - range.min) + 1e-12;
     const auto line = [&](const char* key, std::size_t series, const Points& points) {
-        drawing.lines.push_back({ctx.text(key), hex(ui::packed(ctx.theme.series_color(series))), points});
+        drawing.lines.push_back({ctx.text(key), ui::hex_color(ctx.theme.series_color(series)), points});
     };
     line("effect.kl", 1, shown_kl_);
     line("effect.log", 0, shown_log_);

@@ -13,6 +13,7 @@
 #include "panels/runs/run_tools.hpp"
 #include "panels/ui/panel.hpp"
 #include "panels/ui/text_layout.hpp"
+#include "panels/ui/text_tools.hpp"
 #include "panels/ui/widgets.hpp"
 
 namespace moescope::panels {
@@ -272,8 +273,8 @@ void RunsPanel::draw_answers(Context& ctx) {
             }
             if (ui::tooltip_due()) {
                 ui::tooltip(ctx.text.format("runs.comparison", {{"n", n}}) + "\n" + model_title(ctx, answer->model) +
-                            " \u00b7 " + tokens + "\n" + ui::displayable(base::text_of(answer->manifest, "prompt")) +
-                            "\n" + ctx.text(ui::state_key(answer->state)) +
+                            " \u00b7 " + tokens + "\n" + displayable(base::text_of(answer->manifest, "prompt")) + "\n" +
+                            ctx.text(ui::state_key(answer->state)) +
                             (answer->message.empty() ? "" : "\n" + ctx.text.message(answer->message)));
             }
         }

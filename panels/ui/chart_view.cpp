@@ -297,7 +297,7 @@ ChartWords words_of(const ui::Context& ctx, const ChartSpec& spec) {
     words.x_name = ctx.text(spec.chart->x_key);
     for (std::size_t s = 0; s < spec.chart->series.size(); ++s) {
         words.series.push_back(series_name(ctx.text, spec.chart->series[s]));
-        words.colors.push_back(hex(ui::packed(series_color(ctx.theme, spec, s))));
+        words.colors.push_back(ui::hex_color(series_color(ctx.theme, spec, s)));
     }
     for (const Chart::Level& level : spec.chart->levels) {
         words.levels.emplace_back(ctx.text(level.key));

@@ -220,9 +220,9 @@ void MapView::draw_menu(ui::Context& ctx, const MapSpec& spec, ImVec2 min, ImVec
                             .csv = [&] { return [map = spec.map] { return to_csv(*map); }; },
                             .svg =
                                 [&] {
-                                    return [map = spec.map, colors = map_colors(ctx.theme, spec), said = words()] {
-                                        return to_svg(*map, colors, said);
-                                    };
+                                    // On white, whatever the theme of the window.
+                                    return [map = spec.map, colors = map_colors(ui::make_theme(false), spec),
+                                            said = words()] { return to_svg(*map, colors, said); };
                                 },
                             .min = min,
                             .max = max});

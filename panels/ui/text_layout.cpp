@@ -4,7 +4,6 @@
 #include <cmath>
 #include <imgui_internal.h>
 
-#include "base/utf8.hpp"
 #include "panels/ui/text_tools.hpp"
 #include "panels/ui/widgets.hpp"
 
@@ -109,10 +108,6 @@ void text_elided(std::string_view text, float width) {
     if (shown != text) {
         tooltip(text);
     }
-}
-
-std::string displayable(std::string_view bytes) {
-    return base::to_valid_utf8(bytes.substr(0, base::complete_utf8_prefix(bytes)));
 }
 
 }  // namespace moescope::ui

@@ -1,5 +1,4 @@
-// Text in a window: wrapped (Chinese aware), elided, selectable; bytes of any kind made safe to show. GUI thread,
-// inside a window.
+// Text in a window: wrapped (Chinese aware), elided, selectable. GUI thread, inside a window.
 #pragma once
 
 #include <imgui.h>
@@ -27,7 +26,5 @@ void text_dim(const Context& ctx, std::string_view text);
 std::string elided(std::string_view text, float width);
 /// Draws elided(); the whole text is the tooltip when it was cut.
 void text_elided(std::string_view text, float width);
-/// Replaces bytes that are not UTF-8 by U+FFFD and cuts an unfinished character at the end (a stream in progress).
-std::string displayable(std::string_view bytes);
 
 }  // namespace moescope::ui

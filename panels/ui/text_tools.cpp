@@ -4,6 +4,7 @@
 #include <array>
 #include <unordered_map>
 
+#include "base/foreign_text.hpp"
 #include "base/utf8.hpp"
 
 namespace moescope::panels {
@@ -103,6 +104,12 @@ std::string displayable(std::string_view bytes) {
     DisplayText text;
     text.update(bytes, true);
     return text.text();
+}
+
+std::string in_one_line(std::string_view bytes, std::size_t most) {
+    // What lies behind is never seen: a character takes three of its four bytes at the least.
+    const std::string shown = displayable(bytes.substr(0, 2 * most + 8));
+    return shortened(base::one_line(shown, shown.size()), most);
 }
 
 std::string visible_piece(std::string_view bytes) {

@@ -51,6 +51,8 @@ class DisplayText {
     std::size_t consumed_ = 0;
 };
 std::string displayable(std::string_view bytes);
+/// The same on one line, of `most` bytes at most and "…" where something is missing: a question in a list.
+std::string in_one_line(std::string_view bytes, std::size_t most);
 /// A token's bytes for a table: the same with spaces and line ends made visible.
 std::string visible_piece(std::string_view bytes);
 using base::shortened;

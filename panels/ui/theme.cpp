@@ -224,12 +224,14 @@ Theme make_theme(bool dark) {
 
 ImVec4 on_paper(const ImVec4& color) {
     const Theme dark = dark_theme(), light = light_theme();
-    const auto same = [&](const ImVec4& other) {
-        return color.x == other.x && color.y == other.y && color.z == other.z;
+    // As a draw list has them: a colour may have been packed on its way here.
+    const auto same = [wanted = packed({color.x, color.y, color.z, 1})](const ImVec4& other) {
+        return packed(other) == wanted;
     };
     for (const auto& [from, to] :
          {std::pair{&dark.accent, &light.accent}, std::pair{&dark.text, &light.text},
-          std::pair{&dark.text_dim, &light.text_dim}, std::pair{&dark.warning, &light.warning},
+          std::pair{&dark.text_dim, &light.text_dim}, std::pair{&dark.good, &light.good},
+          std::pair{&dark.warning, &light.warning}, std::pair{&dark.error, &light.error},
           std::pair{&dark.english, &light.english}, std::pair{&dark.chinese, &light.chinese}}) {
         if (same(*from)) {
             return *to;

@@ -112,10 +112,12 @@ TEST_P(Themes, NumbersOnMapsAreReadable) {
 
 TEST_P(Themes, PicturesOnWhiteHaveColoursThatShow) {
     std::vector<ImVec4> colours(theme.series.begin(), theme.series.end());
-    colours.insert(colours.end(),
-                   {theme.accent, theme.english, theme.chinese, theme.warning, theme.text, theme.text_dim});
+    colours.insert(colours.end(), {theme.accent, theme.english, theme.chinese, theme.good, theme.warning, theme.error,
+                                   theme.text, theme.text_dim});
     for (const ImVec4& colour : colours) {
         EXPECT_GE(contrast(moescope::ui::on_paper(colour), {1, 1, 1, 1}), 3.0);
+        const ImVec4 drawn = ImGui::ColorConvertU32ToFloat4(moescope::ui::packed(colour));
+        EXPECT_GE(contrast(moescope::ui::on_paper(drawn), {1, 1, 1, 1}), 3.0) << "as a draw list has it";
     }
 }
 

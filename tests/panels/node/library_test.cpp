@@ -73,6 +73,29 @@ TEST(EntryTitle, TellsModelsOfOneTitleApart) {
     EXPECT_EQ(title(4), "A \u00b7 a-q4.gguf");
 }
 
+TEST(EntryTitle, TellsServersOfOneTitleApart) {
+    client::Snapshot snapshot;
+    const auto add = [&](const char* name, const char* title, const char* path) {
+        client::ModelEntry model;
+        model.name = name;
+        model.title = title;
+        model.path = path;
+        model.server.emplace();
+        snapshot.models.push_back(model);
+    };
+    add("qwen", "qwen", "http://127.0.0.1:8000/v1#qwen");
+    add("mix", "mix", "http://127.0.0.1:8000/v1#mix");
+    add("mix-2", "mix", "http://127.0.0.1:9000/v1#mix");
+    const auto title = [&](std::size_t at) { return panels::entry_title(snapshot, snapshot.models[at]); };
+    EXPECT_EQ(title(0), "qwen");
+    EXPECT_EQ(title(1), "mix \u00b7 http://127.0.0.1:8000/v1");
+    EXPECT_EQ(title(2), "mix \u00b7 http://127.0.0.1:9000/v1");
+    add("mix-3", "mix", "http://127.0.0.1:9000/v1#org/mix");
+    EXPECT_EQ(title(1), "mix \u00b7 http://127.0.0.1:8000/v1");
+    EXPECT_EQ(title(2), "mix \u00b7 mix-2") << "nothing but the name tells them apart";
+    EXPECT_EQ(title(3), "mix \u00b7 mix-3");
+}
+
 TEST(ModelOfSession, IsThatOfTheChosenRunElseTheNewest) {
     client::Snapshot snapshot = library();
     EXPECT_EQ(panels::model_of_session(snapshot, 0), "") << "no file of it is there";

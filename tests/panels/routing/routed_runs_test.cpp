@@ -89,6 +89,20 @@ TEST(RoutedRuns, SayWhatTheyRead) {
     EXPECT_EQ(read->file_name(), "route-3");
 }
 
+TEST(RoutedRuns, AnEffectHasReadTheSameChangedAndUntouched) {
+    Session session;
+    const json text = {{"text", "The router"}, {"chat", false}};
+    session.read(3, "checkpoint:2:250", text);
+    session.read(4, "checkpoint:2:250", text, 8, history::RunState::done, json::array({{{"kind", "knock_out"}}}));
+    auto effect = std::make_shared<RouteRun>(*session.snapshot.routes[4]);
+    effect->what = RouteRun::What::effect;
+    session.snapshot.routes[4] = effect;
+    const auto untouched = routed_run(session.snapshot, 3), changed = routed_run(session.snapshot, 4);
+    EXPECT_EQ(changed->text, text);
+    EXPECT_EQ(default_second(routed_runs(session.snapshot), *untouched), 4u);
+    EXPECT_EQ(default_second(routed_runs(session.snapshot), *changed), 3u);
+}
+
 TEST(RoutedRuns, OfOtherProgramsCannotBeReadAgain) {
     Session session;
     session.read(3, "", {{"what", "import"}, {"path", "/x"}});

@@ -81,6 +81,13 @@ TEST(TokenText, ShowsBytesControlTokensAndLineEnds) {
     }
 }
 
+TEST(InLine, ShowsSpacesAndLineEndsOnOneLine) {
+    EXPECT_EQ(panels::in_line(token_text(" the", 1).text), "·the");
+    EXPECT_EQ(panels::in_line(token_text(".\n\n", 1).text), ".¶¶");
+    EXPECT_EQ(panels::in_line(token_text("\t路 由", 1).text), "\\t路·由");
+    EXPECT_EQ(panels::in_line(""), "");
+}
+
 TEST(TokenPages, HaveEveryTokenOnceWhateverTheChunks) {
     std::vector<routing::TokenDecisions> tokens;
     std::string expected;
