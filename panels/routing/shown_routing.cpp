@@ -324,6 +324,9 @@ void show_routing(ui::Context& ctx, std::uint32_t run) {
 }
 
 void read_routing(ui::Context& ctx, json parameters) {
+    if (ui::clicked_again()) {
+        return;
+    }
     ctx.shared.get<Reading>().command = ctx.client.send("route.start", std::move(parameters));
     ctx.show_panel("routing");
 }

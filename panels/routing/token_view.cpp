@@ -385,6 +385,9 @@ std::pair<std::uint64_t, std::uint64_t> RoutingPanel::document_of(std::uint64_t 
 /// A long text is not read again as a whole: what all experts scored for one token is asked for, and its document up to
 /// there is enough to compute that.
 void RoutingPanel::read_again(ui::Context& ctx, const RunRouting& routing) {
+    if (ui::clicked_again()) {
+        return;
+    }
     json parameters = parameters_again(ctx, routing);
     if (parameters.is_null()) {
         return;
@@ -424,7 +427,7 @@ void RoutingPanel::read_again(ui::Context& ctx, const RunRouting& routing) {
 
 void RoutingPanel::draw_above(ui::Context& ctx) {
     follow_reading(ctx);
-    if (read_next_) {
+    if (read_next_ && !ui::clicked_again()) {  // a frame later: a click that is none would be taken for it
         read_routing(ctx, *std::exchange(read_next_, std::nullopt));
     }
 }
