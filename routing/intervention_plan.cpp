@@ -1,6 +1,8 @@
 #include "routing/intervention_plan.hpp"
 
 #include <algorithm>
+#include <cmath>
+#include <set>
 #include <utility>
 
 #include "routing/router_spec.hpp"
@@ -114,6 +116,14 @@ class Builder {
             throw Error(say("{} experts are forced in layer {}, but only {} are chosen per token", change.forced.size(),
                             layer, wanted));
         }
+        for (std::size_t expert = 0; expert < change.bias.size(); ++expert) {
+            if (std::abs(change.bias[expert]) > kLargestBias) {
+                throw Error(
+                    say("the biases of expert {} in layer {} add up to {}, which is not between -{} and {}: beside a "
+                        "larger one, scores are rounded so far that others are chosen",
+                        expert, layer, change.bias[expert], kLargestBias, kLargestBias));
+            }
+        }
         for (const std::int32_t expert : change.forced) {
             if (change.is_out(static_cast<std::size_t>(expert))) {
                 throw Error(say("expert {} of layer {} is both forced and knocked out", expert, layer));
@@ -174,6 +184,38 @@ void check_replay(const Replay& replay, const RouterSpec& spec) {
     }
 }
 
+/// Where experts come from a replay nobody looks at scores: a force or a bias would do nothing, and be told of.
+void check_beside(const Replay& replay, const std::vector<LayerChange>& changes, const RouterSpec& spec) {
+    std::set<int> layers;
+    for (const auto& [place, ids] : replay.ids) {
+        layers.insert(place.second);
+    }
+    if (layers.empty()) {
+        layers.insert(replay.router.layers.begin(), replay.router.layers.end());
+    }
+    for (const int layer : layers) {
+        const auto at = static_cast<std::size_t>(layer);
+        if (layer >= 0 && at < changes.size() && (!changes[at].forced.empty() || !changes[at].bias.empty())) {
+            throw Error(
+                say("layer {} of {} takes its experts from the replay, so that neither a force nor a bias does "
+                    "anything there; take out these or the replay",
+                    layer, spec.model));
+        }
+    }
+}
+
+/// Takes from all what they have in common, if all are above 0 or all below.
+void take_common(std::vector<float>& bias) {
+    if (bias.empty()) {
+        return;
+    }
+    const auto [least, most] = std::minmax_element(bias.begin(), bias.end());
+    const float common = *least > 0 ? *least : *most < 0 ? *most : 0.0f;
+    for (float& one : bias) {
+        one -= common;
+    }
+}
+
 }  // namespace
 
 InterventionPlan::InterventionPlan(Interventions interventions, const RouterSpec& spec)
@@ -209,7 +251,9 @@ InterventionPlan::InterventionPlan(Interventions interventions, const RouterSpec
     }
     build.check_layers();
     check_replay(interventions_.replay, spec);
+    check_beside(interventions_.replay, build.changes(), spec);
     for (LayerChange& change : build.changes()) {
+        take_common(change.bias);
         const bool changed = change.of_choice() || !change.zeroed.empty();
         place_of_.push_back(changed ? static_cast<std::int32_t>(layers_.size()) : -1);
         if (changed) {
@@ -244,13 +288,27 @@ std::vector<std::int32_t> InterventionPlan::replayed(int position, int layer) co
     return change == nullptr ? found->second : change->left_of(found->second);
 }
 
-std::size_t replayed_layers(const InterventionPlan& plan, const TokenDecisions& token) {
-    if (!plan.replays()) {
+std::size_t InterventionPlan::replayed_places(int position, int layer) const {
+    const auto found = interventions_.replay.ids.find({position, layer});
+    if (found == interventions_.replay.ids.end()) {
         return 0;
     }
-    return static_cast<std::size_t>(
-        std::count_if(token.layers.begin(), token.layers.end(),
-                      [&](const LayerDecision& layer) { return !plan.replayed(token.position, layer.layer).empty(); }));
+    const LayerChange* change = this->layer(layer);
+    const std::size_t all = found->second.size();
+    return change != nullptr && change->experts > 0 ? std::min(all, static_cast<std::size_t>(change->experts)) : all;
+}
+
+void count_replayed(ReplayCount& count, const InterventionPlan& plan, const TokenDecisions& token) {
+    const auto& replay = plan.interventions().replay.ids;
+    for (const LayerDecision& layer : token.layers) {
+        const auto found = replay.find({token.position, layer.layer});
+        if (found != replay.end()) {
+            ++count.taken;
+            count.altered +=
+                std::is_permutation(found->second.begin(), found->second.end(), layer.ids.begin(), layer.ids.end()) ? 0
+                                                                                                                    : 1;
+        }
+    }
 }
 
 }  // namespace moescope::routing

@@ -296,17 +296,18 @@ void LlamaTap::change_choice(std::size_t index, ggml_tensor& topk) {
     routing::ChoiceRule rule = rule_;
     rule.experts_per_token = graph.chosen;
     for (std::size_t t = 0; t < tokens_; ++t) {
-        std::vector<std::int32_t> ids = plan_->replayed(first_ + static_cast<int>(t), graph.layer);
+        std::vector<float> selection;  // empty: the token alone decides
+        if (change != nullptr && change->of_choice() && graph.has(MoeNode::argsort)) {
+            selection.assign(layer.selection.begin() + static_cast<std::ptrdiff_t>(t * E),
+                             layer.selection.begin() + static_cast<std::ptrdiff_t>((t + 1) * E));
+            add_bias(selection, change);
+        }
+        std::vector<std::int32_t> ids =
+            routing::take_replayed(*plan_, first_ + static_cast<int>(t), graph.layer, selection, rule);
         const bool replayed = !ids.empty();
         if (!replayed && change != nullptr && change->of_choice()) {
-            if (!graph.has(MoeNode::argsort)) {
-                ids = change->left_of(row(chosen, t, K));
-            } else {
-                std::vector<float> selection(layer.selection.begin() + static_cast<std::ptrdiff_t>(t * E),
-                                             layer.selection.begin() + static_cast<std::ptrdiff_t>((t + 1) * E));
-                add_bias(selection, change);
-                ids = routing::choose(selection, rule, change).ids;
-            }
+            ids = selection.empty() ? change->left_of(row(chosen, t, K))
+                                    : routing::choose(selection, rule, change).ids;
         } else if (!replayed) {
             const auto own = row(chosen, t, K);
             ids.assign(own.begin(), own.end());

@@ -56,14 +56,16 @@ class OwnRouting final : public RoutedModel, private RouterTap {
  private:
     bool choose(const RoutedRow& row) override {
         const LayerChange* change = plan_.layer(row.layer);
-        std::vector<std::int32_t> ids;
-        if (plan_.replays()) {
-            ids = plan_.replayed(row.position, row.layer);
-        }
-        replayed_ = !ids.empty();
-        if (replayed_ || detail_ == Detail::scores || (change != nullptr && change->of_choice())) {
+        const bool in_replay = plan_.replayed_places(row.position, row.layer) > 0;
+        if (in_replay || detail_ == Detail::scores || (change != nullptr && change->of_choice())) {
             read_selection(row, change);
         }
+        std::vector<std::int32_t> ids;
+        if (in_replay) {
+            ids = take_replayed(plan_, row.position, row.layer,
+                                row.by_token ? std::span<const float>() : std::span<const float>(selection_), rule_);
+        }
+        replayed_ = !ids.empty();
         if (!replayed_) {
             if (change == nullptr || !change->of_choice()) {
                 return false;

@@ -483,7 +483,7 @@ void ComparePanel::draw_prompt(ui::Context& ctx) {
     ImGui::BeginGroup();
     const bool working = busy(ctx);
     if (working) {
-        if (ImGui::Button(cancel_label, {button, 0})) {
+        if (ImGui::Button(cancel_label, {button, 0}) && !ui::clicked_again()) {
             cancel(ctx);
         }
     } else if (ui::primary_button(ctx, run_label, {button, 0})) {

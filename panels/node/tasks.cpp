@@ -12,7 +12,10 @@
 namespace moescope::panels {
 
 std::string task_title(const ui::Context& ctx, const client::Task& task) {
-    return model_title(ctx, task.title);
+    // The node calls a sweep by its layer where nobody gave it a name.
+    const bool numbered = !task.title.empty() && task.title.find_first_not_of("0123456789") == std::string::npos;
+    return task.kind == protocol::TaskKind::sweep && numbered ? ctx.text.format("task.sweep.layer", {{"n", task.title}})
+                                                              : model_title(ctx, task.title);
 }
 
 double task_fraction(const ui::Context& ctx, const client::Task& task) {

@@ -328,6 +328,9 @@ void show_routing(ui::Context& ctx, std::uint32_t run) {
 }
 
 void read_routing(ui::Context& ctx, json parameters) {
+    if (ui::clicked_again()) {
+        return;
+    }
     auto& reading = ctx.shared.get<Reading>();
     reading.command = ctx.client.send("route.start", std::move(parameters));
     reading.from = ctx.selection.routing_run;

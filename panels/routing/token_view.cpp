@@ -372,6 +372,9 @@ std::pair<std::uint64_t, std::uint64_t> RoutingPanel::document_of(std::uint64_t 
 /// A long text is not read again as a whole: what all experts scored for one token is asked for, and its document up to
 /// there is enough to compute that.
 void RoutingPanel::read_again(ui::Context& ctx, const RunRouting& routing) {
+    if (ui::clicked_again()) {
+        return;
+    }
     json parameters = parameters_again(ctx, routing);
     if (parameters.is_null()) {
         return;
@@ -411,7 +414,8 @@ void RoutingPanel::read_again(ui::Context& ctx, const RunRouting& routing) {
 
 void RoutingPanel::draw_above(ui::Context& ctx) {
     follow_reading(ctx);
-    if (auto [trace, parameters] = std::exchange(read_next_, {}); trace) {
+    if (read_next_.first && !ui::clicked_again()) {  // a frame later: a click that is none would be taken for it
+        auto [trace, parameters] = std::exchange(read_next_, {});
         // Whoever has gone on to another routing does not want to be taken back.
         if (const auto shown = shown_routing(ctx); shown && shown->trace == trace) {
             read_routing(ctx, std::move(parameters));

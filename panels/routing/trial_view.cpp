@@ -323,7 +323,7 @@ void TrialView::draw_buttons(ui::Context& ctx, const std::string& problem) {
     const ui::Language& text = ctx.text;
     const auto& edited = ctx.shared.get<EditedChanges>();
     if (busy(ctx)) {
-        if (ui::button(text.label("change.cancel"))) {
+        if (ui::button(text.label("change.cancel")) && !ui::clicked_again()) {  // it stands where "Try" was
             cancel(ctx);
         }
         ui::flow(8 * ctx.em);
@@ -726,9 +726,9 @@ void TrialView::refresh_effect(ui::Context& ctx, const Trial& trial) {
 }
 
 /// The effect beside that of changes at random: where it stands among them, and how far they reach.
-void TrialView::draw_controls(const ui::Context& ctx) {
+void TrialView::draw_controls(const ui::Context& ctx, const std::vector<Change>& changes) {
     const EffectResult& effect = *effect_;
-    ui::text_wrapped(control_sentence(ctx.text, effect));
+    ui::text_wrapped(control_sentence(ctx.text, effect, changes));
     if (effect.controls.empty()) {
         return;
     }
@@ -750,8 +750,14 @@ void TrialView::draw_controls(const ui::Context& ctx) {
     }
     const ImVec2 at = ImGui::GetCursorScreenPos();
     const float room = ImGui::GetContentRegionAvail().x, row = 1.5f * ImGui::GetTextLineHeight();
-    const std::string most_text = ctx.text.format("effect.nats", {{"n", ctx.text.number(most, 3)}});
-    const float right = ImGui::CalcTextSize(most_text.c_str()).x + 0.5f * ctx.em;
+    const auto nats = [&](double value) { return ctx.text.format("effect.nats", {{"n", ctx.text.number(value, 3)}}); };
+    // Each row ends with what its line marks; where the axis ends stands below it.
+    const std::array<std::string, 2> values = {nats(effect.mean_kl.value), nats(effect.control_kl.value)};
+    const std::string most_text = nats(most);
+    float right = 0;
+    for (const std::string& value : values) {
+        right = std::max(right, ImGui::CalcTextSize(value.c_str()).x + 0.5f * ctx.em);
+    }
     const float x0 = at.x + left + 0.8f * ctx.em, width = std::max(4 * ctx.em, room - left - 1.2f * ctx.em - right);
     const auto x_of = [&](double value) { return x0 + static_cast<float>(std::clamp(value / most, 0.0, 1.0)) * width; };
     ImDrawList& draw = *ImGui::GetWindowDrawList();
@@ -770,21 +776,24 @@ void TrialView::draw_controls(const ui::Context& ctx) {
         if (std::isfinite(estimate.value)) {
             const float x = x_of(estimate.value);
             draw.AddLine({x, y - 0.5f * ctx.em}, {x, y + 0.5f * ctx.em}, i == 0 ? accent : ink, 2);
+            draw.AddText({x0 + width + 0.5f * ctx.em, y - ImGui::GetTextLineHeight() / 2}, ink,
+                         values[static_cast<std::size_t>(i)].c_str());
         }
     }
     for (const EffectResult::Control& control : effect.controls) {
         draw.AddCircle({x_of(control.mean_kl), at.y + row * 1.5f}, dot, ink);
     }
-    draw.AddText({x0 + width + 0.5f * ctx.em, at.y + row * 0.5f - ImGui::GetTextLineHeight() / 2}, dim,
+    draw.AddText({x0, at.y + 2 * row}, dim, "0");
+    draw.AddText({std::max(x0 + ctx.em, x0 + width - ImGui::CalcTextSize(most_text.c_str()).x), at.y + 2 * row}, dim,
                  most_text.c_str());
-    ImGui::Dummy({room, 2 * row});
+    ImGui::Dummy({room, 2 * row + ImGui::GetTextLineHeight()});
     if (ui::tooltip_due()) {
         std::string lines = ctx.text("effect.random.help");
         lines += "\n" +
                  ctx.text.format("effect.random.interval", {{"interval", estimate_text(ctx.text, effect.control_kl)}});
         for (const EffectResult::Control& control : effect.controls) {
             lines += "\n\u2022 " + changes_text(ctx.text, control.changes) + ctx.text("common.colon") +
-                     ctx.text.format("effect.nats", {{"n", ctx.text.number(control.mean_kl, 3)}});
+                     nats(control.mean_kl);
         }
         ui::tooltip(lines);
     }
@@ -950,12 +959,17 @@ void TrialView::draw_menu(ui::Context& ctx) {
     ImGui::EndPopup();
 }
 
-void TrialView::draw_effect(ui::Context& ctx) {
+void TrialView::draw_effect(ui::Context& ctx, const Trial& trial) {
     ui::section(ctx, ctx.text("effect.title"));
     ui::text_wrapped(ctx.text.format("effect.numbers", {{"kl", estimate_text(ctx.text, effect_->mean_kl)},
                                                         {"loss", estimate_text(ctx.text, effect_->mean_loss)}}));
     ui::tooltip(ctx.text("effect.numbers.help"));
-    draw_controls(ctx);
+    if (const std::string altered = altered_sentence(ctx.text, *effect_);
+        !altered.empty() && effect_->mean_kl.value != 0) {  // else the sentence below says it
+        ui::text_wrapped(altered);
+        ui::tooltip(ctx.text("effect.altered.help"));
+    }
+    draw_controls(ctx, trial.changes);
     if (plot_x_.size() > 1) {
         draw_plot(ctx, {0, 9 * ctx.em});
     }
@@ -996,7 +1010,7 @@ void TrialView::draw_result(ui::Context& ctx) {
     }
     draw_progress(ctx, trial);
     if (effect_) {
-        draw_effect(ctx);
+        draw_effect(ctx, trial);
     }
 }
 

@@ -303,6 +303,12 @@ bool banner(const Context& ctx, Tone tone, std::string_view sentence, const char
     return clicked;
 }
 
+bool clicked_again() {
+    // The count stays after the release: a key that presses an item later is no click.
+    return ImGui::IsMouseReleased(ImGuiMouseButton_Left) &&
+           ImGui::GetIO().MouseClickedLastCount[ImGuiMouseButton_Left] > 1;
+}
+
 bool primary_button(const Context& ctx, const char* label, ImVec2 size) {
     const ImVec4& accent = ctx.theme.accent;
     const auto shade = [&](float to_text) {
@@ -316,7 +322,7 @@ bool primary_button(const Context& ctx, const char* label, ImVec2 size) {
     ImGui::PushStyleColor(ImGuiCol_Text, ctx.theme.dark ? ImVec4(0.07f, 0.07f, 0.10f, 1) : ImVec4(1, 1, 1, 1));
     const bool clicked = ImGui::Button(label, size);
     ImGui::PopStyleColor(4);
-    return clicked;
+    return clicked && !clicked_again();
 }
 
 bool default_button(const Context& ctx, const char* label) {

@@ -80,7 +80,10 @@ void row_badge(const Context& ctx, const char* icon_text, std::string_view word,
 /// rest of the row at 0.
 void meter(const Context& ctx, double fraction, std::string_view text, float width = 0);
 
-/// The main button of a panel (accent ground). Only one per panel.
+/// Whether the click that an item has just told of is the second one of a double click (or a later one). What starts
+/// long work does nothing then, and neither does what ends it: it may stand by now where the other one was.
+bool clicked_again();
+/// The main button of a panel (accent ground), which a double click presses once. Only one per panel.
 bool primary_button(const Context& ctx, const char* label, ImVec2 size = {0, 0});
 /// The main button of a question: it has the keyboard when the question appears, and Enter presses it as long as no
 /// other item has shown that it has the keyboard.

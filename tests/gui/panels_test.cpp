@@ -112,8 +112,9 @@ void compare_chinese(Harness& h, ImGuiTestContext* ctx) {
     ctx->KeyCharsReplace(prompt.c_str());
     ctx->Yield(2);
     const std::size_t before = h.snapshot().generations.size();
-    ctx->ItemClick("//###panel.compare/**/###compare.run");
-    // From the click on there is no second Run: the button has become Cancel, and Ctrl+Enter does nothing.
+    ctx->ItemDoubleClick("//###panel.compare/**/###compare.run");
+    // From the click on there is no second Run: the button has become Cancel, which the second click of a double click
+    // does not press, and Ctrl+Enter does nothing.
     IM_CHECK(ctx->ItemExists("//###panel.compare/**/###compare.cancel"));
     IM_CHECK(!ctx->ItemExists("//###panel.compare/**/###compare.run"));
     ctx->KeyPress(ImGuiMod_Ctrl | ImGuiKey_Enter);

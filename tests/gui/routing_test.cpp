@@ -287,6 +287,27 @@ void read_a_text(Harness& h, ImGuiTestContext* ctx) {
     IM_CHECK(h.wait(ctx, 60, [&] { return fs::exists(file) && fs::file_size(file) > 100; }));
 }
 
+/// Whoever double clicks the button asks once, also where the form stays as it is after the first click.
+void read_once_by_a_double_click(Harness& h, ImGuiTestContext* ctx) {
+    const fs::path folder = h.folder() / "double-click";
+    WrittenSession(folder, "Kemo", 1).write("");
+    IM_CHECK(open(h, ctx, folder, 0));
+    const std::string model = tiny_model(h, ctx);
+    IM_CHECK(!model.empty());
+    show(h, ctx, "routing");
+    h.workbench().command("routing.read.model=" + model);
+    ctx->Yield(3);
+    ctx->ItemClick(item("routing", "routing.read.text").c_str());
+    ctx->KeyCharsReplace("Read once.");
+    ctx->ItemDoubleClick(item("routing", "routing.read.start").c_str());
+    IM_CHECK(h.wait(ctx, 120, [&] {
+        return !h.snapshot().routes.empty() && h.snapshot().routes.begin()->second->state == RunState::done;
+    }));
+    ctx->Yield(10);
+    IM_CHECK_EQ(h.snapshot().routes.size(), std::size_t{1});
+    go_back(h, ctx);
+}
+
 /// A text that is longer than the context: the panel says why there is nothing, and the text can be made shorter.
 void read_too_long_a_text(Harness& h, ImGuiTestContext* ctx) {
     const std::string model = tiny_model(h, ctx);
@@ -455,6 +476,7 @@ void register_routing(Harness& harness) {
     add("a view as a link, and wrong links", link_of_a_view);
     add("changes are put together and taken back", put_changes_together);
     add("a text is read with its routing and saved", read_a_text);
+    add("a double click reads a text once", read_once_by_a_double_click);
     add("a text that is too long says so in the panel", read_too_long_a_text);
     add("a change is tried beside the untouched model", try_a_change);
     add("every expert of a layer is swept", sweep_a_layer);

@@ -104,9 +104,14 @@ TEST_F(Replays, ThatFindTheirPlaceAreCounted) {
     Interventions changes;
     changes.replay = read_replay(folder_ / "t");
     const InterventionPlan plan(changes, spec_);
-    EXPECT_EQ(replayed_layers(plan, tokens_[3]), 2u);
-    EXPECT_EQ(replayed_layers(plan, tokens_[4]), 0u);
-    EXPECT_EQ(replayed_layers(InterventionPlan(), tokens_[3]), 0u);
+    const auto counted = [](const InterventionPlan& by, const TokenDecisions& token) {
+        ReplayCount count;
+        count_replayed(count, by, token);
+        return count;
+    };
+    EXPECT_EQ(counted(plan, tokens_[3]), (ReplayCount{2, 0}));
+    EXPECT_EQ(counted(plan, tokens_[4]), (ReplayCount{0, 0}));
+    EXPECT_EQ(counted(InterventionPlan(), tokens_[3]), (ReplayCount{0, 0}));
 }
 
 }  // namespace

@@ -52,6 +52,20 @@ const char* what_name(What what) {
     return "read";
 }
 
+protocol::TaskKind task_kind(What what) {
+    switch (what) {
+        case What::effect:
+            return protocol::TaskKind::effect;
+        case What::sweep:
+            return protocol::TaskKind::sweep;
+        case What::import:
+        case What::read:
+        case What::other:
+            break;
+    }
+    return protocol::TaskKind::route;
+}
+
 std::string task_id(std::uint32_t run) {
     return fmt::format("route-{}", run);
 }
@@ -452,7 +466,7 @@ void RouteJob::work() {
     const ThreadShare::Slot slot(parts_.threads);
     show(protocol::TaskKind::load);
     lease.open(slot.threads(), cancel_);
-    show(protocol::TaskKind::route);
+    show(task_kind(order_.what));
     const ReplayFile replay(order_.routing, parts_.session.journal());
     json request = {{"run", order_.run},
                     {"name", model_alone(order_.model, order_.routing)},
@@ -502,7 +516,7 @@ void RouteJob::on_part(WorkerMessageKind kind, std::span<const std::byte> body) 
                total = progress ? static_cast<double>(base::count_of(*progress, "total")) : 0;
     if (done > 0 && total > 0) {
         const double seconds = std::chrono::duration<double>(Clock::now() - started_).count();
-        show(protocol::TaskKind::route, std::min(1.0, done / total), std::max(0.0, seconds * (total - done) / done),
+        show(task_kind(order_.what), std::min(1.0, done / total), std::max(0.0, seconds * (total - done) / done),
              Sentence::verbatim(fmt::format("{:.0f} / {:.0f}", done, total)));
     }
 }

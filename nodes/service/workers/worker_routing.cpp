@@ -160,13 +160,13 @@ json route_text(engine::LanguageModel& model, const json& request, WorkerWriter&
     routing::Agreement agreement;
     std::uint64_t count = 0, known = 0;
     double log_probabilities = 0;
-    std::uint64_t replayed = 0;
+    routing::ReplayCount replayed;
     const bool complete = model.route(
         tokens, wanted,
         [&](const routing::TokenDecisions& token) {
             lines.add(routing::trace_line(token, count == 0 ? &spec : nullptr, wanted.interventions));
             routing::count_agreement(agreement, token, spec, plan);
-            replayed += routing::replayed_layers(plan, token);
+            routing::count_replayed(replayed, plan, token);
             ++count;
             if (token.log_probability) {
                 ++known;
@@ -186,7 +186,9 @@ json route_text(engine::LanguageModel& model, const json& request, WorkerWriter&
         answer["agreement"] = {{"decisions", agreement.decisions}, {"equal", agreement.equal}};
     }
     if (plan.replays()) {
-        answer["replay"] = {{"decisions", plan.interventions().replay.ids.size()}, {"taken", replayed}};
+        answer["replay"] = {{"decisions", plan.interventions().replay.ids.size()},
+                            {"taken", replayed.taken},
+                            {"altered", replayed.altered}};
     }
     return answer;
 }
@@ -297,11 +299,13 @@ json measure_effect(engine::LanguageModel& model, const json& request, WorkerWri
                    {"mean_kl", interval_json(result.mean_kl)},
                    {"mean_loss", interval_json(result.mean_loss)},
                    {"shift", std::move(shift)},
+                   {"decisions", result.decisions},
+                   {"altered", result.altered},
                    {"untouched", untouched.summary()}};
     if (!result.controls.empty()) {
         answer["control_kl"] = interval_json(result.control_kl);
         answer["control_loss"] = interval_json(result.control_loss);
-        answer["above"] = {{"rank", result.rank}, {"of", result.controls.size() + 1}};
+        answer["above"] = {{"rank", result.rank}, {"ties", result.ties}, {"of", result.controls.size() + 1}};
     }
     answer["controls"] = std::move(controls);
     answer["controls_asked"] = wanted.controls;

@@ -20,7 +20,8 @@ namespace moescope::node {
 /// {"op":"route"}. Sends the trace as lines of text (routing/trace_lines.hpp) as it grows. The answer: {"op":"ended",
 /// "tokens", "complete", "doubts": [sentences], "mean_log_probability" of those that have one, "agreement":
 /// {"decisions","equal"} with scores, "replay": {"decisions" of the trace, "taken": those that found their place in the
-/// text} with a replay}. Throws Error.
+/// text, "altered": those of them that were made with other experts than the trace has (routing::ReplayCount)} with a
+/// replay}. Throws Error.
 nlohmann::json route_text(engine::LanguageModel& model, const nlohmann::json& request, WorkerWriter& writer,
                           const std::atomic<bool>& cancel);
 

@@ -392,14 +392,16 @@ TEST_F(NodeRouting, AnEffectStandsBesideItsControls) {
     ASSERT_EQ(result["shift"].size(), 2u);
     EXPECT_EQ(result["shift"][1]["layer"], 1);
     ASSERT_EQ(result["controls"].size(), 3u);
-    std::size_t larger = 0;
+    std::size_t not_smaller = 0;
     for (const json& control : result["controls"]) {
         ASSERT_EQ(control["items"].size(), 2u) << "of equal size";
         EXPECT_EQ(control["items"][0]["kind"], "knock_out");
         EXPECT_NE(control["items"][0]["expert"], 1);
-        larger += control["mean_kl"].get<double>() > kl ? 1 : 0;
+        not_smaller += control["mean_kl"].get<double>() < result["mean_kl"]["mean"].get<double>() ? 0 : 1;
     }
-    EXPECT_EQ(result["above"]["rank"], larger + 1);
+    EXPECT_EQ(result["above"]["rank"], not_smaller + 1);
+    EXPECT_EQ(result["decisions"], 2 * tokens);
+    EXPECT_LE(result["altered"].get<std::size_t>(), 2 * tokens);
     EXPECT_EQ(result["above"]["of"], 4);
     EXPECT_TRUE(result["control_kl"].contains("mean"));
     now = bench.wait("both traces", [&](const Snapshot& s) {
@@ -540,7 +542,7 @@ TEST_F(NodeRouting, ACancelIsObeyedWithinASecondAlsoByAModelThatHangs) {
     bench.wait("progress", [second](const Snapshot& s) {
         return std::any_of(s.tasks.begin(), s.tasks.end(),
                            [second](const protocol::Task& task) {
-                               return task.run == second && task.kind == protocol::TaskKind::route && task.fraction > 0;
+                               return task.run == second && task.kind == protocol::TaskKind::sweep && task.fraction > 0;
                            }) ||
                (s.routes.contains(second) && protocol::ended(s.routes.at(second)->state));
     });
