@@ -35,6 +35,9 @@ class TraceLines {
     /// The changes that were made to the router, as the file has them: a list, or null.
     const nlohmann::json& interventions() const { return interventions_; }
     std::uint64_t line() const { return lines_.number(); }  ///< that `next` gave last
+    /// Tokens that are missing within a text, as far as it was read: in words, and in how many places.
+    std::vector<Sentence> problems() const;
+    std::size_t gaps() const { return order_.gaps(); }
     /// Everything that the line says, scores too. False at the end. Throws as the constructor does.
     bool next(TokenDecisions& token);
     /// What is wrong with the line that was read last.

@@ -312,6 +312,11 @@ Answered ServerModel::answer(const Question& question, const OnToken& on_token, 
     }
     answered.prompt_tokens = reader.prompt_tokens();
     answered.tokens = reader.tokens();
+    if (reader.others() > 0) {
+        answered.notes.push_back(say("{} sent log-probabilities of {} tokens that its text does not have; they are left "
+                                     "out",
+                                     client_.name(), reader.others()));
+    }
     if (!complete) {
         return answered;
     }

@@ -558,7 +558,7 @@ void ComparePanel::draw_earlier(ui::Context& ctx) {
             const Group& group = groups_[i];
             std::string models;
             for (const auto& answer : group.answers) {
-                base::append_to_list(models, model_title(ctx, answer->model), ctx.text("common.comma"));
+                base::append_to_list(models, model_title_of(ctx, *answer, answer->model), ctx.text("common.comma"));
             }
             std::string title = ctx.text.number(static_cast<std::uint64_t>(i + 1));
             for (const std::string& part : {group.started_ns > 0 ? ui::moment_text(group.started_ns) : std::string(),
@@ -693,7 +693,10 @@ void ComparePanel::draw_routing_setting(ui::Context& ctx) {
 
 /// The model, and what was changed in its routers when that does not stand in its name.
 std::string ComparePanel::answer_title(const ui::Context& ctx, const Column& column) const {
-    const std::string title = model_title(ctx, column.model);
+    const auto answer = ctx.snapshot.generations.find(column.run);
+    const std::string title = answer == ctx.snapshot.generations.end()
+                                  ? model_title(ctx, column.model)
+                                  : model_title_of(ctx, *answer->second, column.model);
     const auto routing = ctx.snapshot.routing.find(column.run);
     if (column.run == 0 || routing == ctx.snapshot.routing.end() ||
         !model_with_set(ctx.snapshot, column.model).set.empty()) {

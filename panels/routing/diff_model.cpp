@@ -199,6 +199,7 @@ DiffShown diff_of(const routing::ComparisonJob::Result& result, const routing::R
     DiffShown shown;
     shown.tokens = comparison.tokens();
     shown.undecided = comparison.undecided();
+    shown.missing = comparison.missing();
     shown.all = comparison.all();
     shown.rate = rate_of(shown.all);
     shown.perplexity = comparison.perplexity();

@@ -36,6 +36,37 @@ json text_of_manifest(const json& manifest) {
 
 }  // namespace
 
+std::optional<CutOff> cut_off(const client::Snapshot& snapshot, const history::RunRouting& routing) {
+    const history::RunHeader* run = nullptr;
+    CutOff cut;
+    if (const auto answer = snapshot.generations.find(routing.run); answer != snapshot.generations.end()) {
+        run = answer->second.get();
+    } else if (const auto read = snapshot.routes.find(routing.run); read != snapshot.routes.end()) {
+        run = read->second.get();
+        const std::uint64_t asked = base::count_of(run->manifest, "tokens");
+        cut.wanted = base::count_of(read->second->result, "wanted", asked);
+    }
+    if (run == nullptr || !protocol::ended(run->state) || run->state == history::RunState::done) {
+        return {};
+    }
+    cut.tokens = routing.tokens;
+    cut.state = run->state;
+    cut.why = run->message;
+    return cut;
+}
+
+std::string cut_off_text(const ui::Language& text, const CutOff& cut, std::size_t longest) {
+    std::string why = text("routing.cut.stopped");
+    if (cut.state != history::RunState::stopped) {
+        const bool failed = cut.state == history::RunState::failed;
+        why = cut.why.empty() ? text(failed ? "routing.cut.failed" : "routing.cut.interrupted")
+                              : text.format(failed ? "routing.cut.failed.why" : "routing.cut.interrupted.why",
+                                            {{"why", base::shortened(base::one_line(text.message(cut.why)), longest)}});
+    }
+    return text.format(cut.wanted > 0 ? "routing.cut" : "routing.cut.of_unknown",
+                       {{"n", text.number(cut.tokens)}, {"m", text.number(cut.wanted)}, {"why", why}});
+}
+
 std::optional<RoutedRun> routed_run(const client::Snapshot& snapshot, std::uint32_t run) {
     const auto found = snapshot.routing.find(run);
     if (found == snapshot.routing.end() || !found->second || !found->second->trace) {
@@ -45,6 +76,7 @@ std::optional<RoutedRun> routed_run(const client::Snapshot& snapshot, std::uint3
     routed.routing = found->second;
     routed.model = model_of(snapshot, *routed.routing);
     routed.alive = grows(snapshot, *routed.routing);
+    routed.cut = cut_off(snapshot, *routed.routing);
     const auto read = snapshot.routes.find(run);
     using What = history::RouteRun::What;
     if (read != snapshot.routes.end() && (read->second->what == What::read || read->second->what == What::effect)) {
@@ -87,10 +119,15 @@ bool same_shape(const RoutedRun& a, const RoutedRun& b) {
 }
 
 std::optional<std::uint32_t> default_second(const std::vector<RoutedRun>& runs, const RoutedRun& first) {
-    const auto found = std::find_if(runs.begin(), runs.end(), [&](const RoutedRun& run) {
-        return run.run() != first.run() && same_shape(run, first) && same_text(run, first);
-    });
-    return found == runs.end() ? std::nullopt : std::optional(found->run());
+    for (const bool whole : {true, false}) {
+        const auto found = std::find_if(runs.begin(), runs.end(), [&](const RoutedRun& run) {
+            return run.run() != first.run() && !run.cut == whole && same_shape(run, first) && same_text(run, first);
+        });
+        if (found != runs.end()) {
+            return found->run();
+        }
+    }
+    return {};
 }
 
 std::string text_name(const ui::Language& text, const json& parameters) {
@@ -113,7 +150,7 @@ std::string text_name(const ui::Language& text, const json& parameters) {
 std::vector<CheckpointSeries> checkpoint_series(const client::Snapshot& snapshot, std::uint32_t shown) {
     std::vector<CheckpointSeries> all;
     for (RoutedRun& run : routed_runs(snapshot)) {
-        if (!run.checkpoint || run.text.is_null()) {
+        if (!run.checkpoint || run.text.is_null() || run.cut) {
             continue;
         }
         const auto fits = [&](const CheckpointSeries& series) {

@@ -254,6 +254,11 @@ void RoutingDiffPanel::draw_numbers(const View& view, const DiffShown& shown) co
              {"difference", estimate_text(ctx.text, Estimate(perplexity.difference), Unit::signed_number)}}));
         ui::tooltip(ctx.text("routing_diff.perplexity.help"));
     }
+    if (const auto& [first, second] = shown.missing; first + second > 0) {
+        ui::text_wrapped(ctx.text.format("routing_diff.missing",
+                                         {{"first", ctx.text.number(first)}, {"second", ctx.text.number(second)}}),
+                         ctx.theme.warning);
+    }
     if (shown.undecided > 0) {
         ui::text_dim(ctx, ctx.text.format("routing_diff.undecided", {{"n", ctx.text.number(shown.undecided)}}));
     }
@@ -462,6 +467,14 @@ void RoutingDiffPanel::draw(Context& ctx) {
     if (first->alive || second->alive) {
         ui::text_wrapped(ctx.text("routing_diff.waiting"), ctx.theme.text_dim);
         return;
+    }
+    constexpr std::size_t kWholeReason = 300;  // bytes
+    for (const auto& [run, key] :
+         {std::pair(&*first, "routing_diff.first_cut"), std::pair(second, "routing_diff.second_cut")}) {
+        if (run->cut) {
+            ui::text_wrapped(ctx.text.format(key, {{"cut", cut_off_text(ctx.text, *run->cut, kWholeReason)}}),
+                             ctx.theme.warning);
+        }
     }
     const View view{ctx, *first, *second, first->routing->trace->spec()};
     update(view);

@@ -12,6 +12,7 @@
 #include "panels/routing/agreement.hpp"
 #include "panels/routing/change_list.hpp"
 #include "panels/routing/figure_view.hpp"
+#include "panels/routing/routed_runs.hpp"
 #include "panels/ui/text_layout.hpp"
 #include "panels/ui/text_tools.hpp"
 #include "panels/ui/widgets.hpp"
@@ -23,6 +24,8 @@ namespace {
 using history::RouteRun;
 using history::RunRouting;
 using nlohmann::json;
+
+constexpr std::size_t kWhyInAName = 60, kWholeReason = 2000;  ///< bytes of why a reading was cut off
 
 /// The route.start that has no answer yet.
 struct Reading {
@@ -141,6 +144,9 @@ std::string source_lines(const ui::Context& ctx, const RunRouting& routing,
     if (routing.lost > 0) {
         add(ctx.text.format("routing.lost", {{"n", ctx.text.number(routing.lost)}}));
     }
+    if (const auto cut = cut_off(ctx.snapshot, routing)) {
+        add(cut_off_text(ctx.text, *cut, kWholeReason));
+    }
     return lines;
 }
 
@@ -160,7 +166,8 @@ json only_of_text(const json& value) {
 /// The run has read what the parameters name, with the same model and the same changes.
 bool agrees(const client::Snapshot& snapshot, const RouteRun& run, const json& parameters) {
     const auto routing = snapshot.routing.find(run.id);
-    if (run.what != RouteRun::What::read || run.state == history::RunState::failed ||
+    const bool cut = protocol::ended(run.state) && run.state != history::RunState::done;
+    if (run.what != RouteRun::What::read || cut || is_of_another_file(snapshot, run, run.model) ||
         routing == snapshot.routing.end() || run.model != base::text_of(parameters, "model") ||
         only_of_text(run.manifest) != only_of_text(parameters)) {
         return false;
@@ -205,6 +212,13 @@ std::string model_of(const client::Snapshot& snapshot, const RunRouting& routing
     return route != nullptr && !route->model.empty() ? route->model : routing.trace->spec().model;
 }
 
+const history::RunHeader* run_of_routing(const client::Snapshot& snapshot, const RunRouting& routing) {
+    if (const auto* answer = find(snapshot.generations, routing.run)) {
+        return answer;
+    }
+    return find(snapshot.routes, routing.run);
+}
+
 std::shared_ptr<const routing::PackedTrace> trace_of_model(const client::Snapshot& snapshot, const std::string& model) {
     const auto wanted = model_with_set(snapshot, model).model;
     const auto wanted_run = history::checkpoint_named(wanted);
@@ -213,6 +227,10 @@ std::shared_ptr<const routing::PackedTrace> trace_of_model(const client::Snapsho
             continue;
         }
         const std::string one = model_with_set(snapshot, model_of(snapshot, *entry->second)).model;
+        const history::RunHeader* header = run_of_routing(snapshot, *entry->second);
+        if (header != nullptr && is_of_another_file(snapshot, *header, one)) {
+            continue;  // what stood under that name then
+        }
         const auto run = history::checkpoint_named(one);
         if (one == wanted || (run && wanted_run && run->run == wanted_run->run)) {
             return entry->second->trace;
@@ -223,10 +241,12 @@ std::shared_ptr<const routing::PackedTrace> trace_of_model(const client::Snapsho
 
 std::string routing_name(const ui::Context& ctx, const RunRouting& routing) {
     const std::string model = model_of(ctx.snapshot, routing);
+    const history::RunHeader* run = run_of_routing(ctx.snapshot, routing);
+    const std::string called = model.empty()    ? std::string(ctx.text("routing.name.no_model"))
+                               : run == nullptr ? model_title(ctx, model)
+                                                : model_title_of(ctx, *run, model);
     std::string name =
-        ctx.text.format(kind_key(ctx.snapshot, routing.run),
-                        {{"run", std::to_string(routing.run)},
-                         {"model", model.empty() ? ctx.text("routing.name.no_model") : model_title(ctx, model)}});
+        ctx.text.format(kind_key(ctx.snapshot, routing.run), {{"run", std::to_string(routing.run)}, {"model", called}});
     if (const RouteRun* route = find(ctx.snapshot.routes, routing.run)) {
         if (const std::string title = base::text_of(route->manifest, "title"); !title.empty()) {
             name += " \u00b7 " + in_one_line(title, 60);
@@ -237,15 +257,16 @@ std::string routing_name(const ui::Context& ctx, const RunRouting& routing) {
         name += prompt.empty() ? "" : " \u00b7 " + prompt;
     }
     const std::vector<Change> changes = changes_or_none(routing.interventions);
-    if (changes.empty()) {
-        return name;
-    }
     // A model with a set is named with it already.
-    const bool named = !model_with_set(ctx.snapshot, model).set.empty();
-    return named ? name
-                 : ctx.text.format("routing.name.changed",
-                                   {{"name", name},
-                                    {"changes", routing.set.empty() ? changes_text(ctx.text, changes) : routing.set}});
+    if (!changes.empty() && model_with_set(ctx.snapshot, model).set.empty()) {
+        name = ctx.text.format(
+            "routing.name.changed",
+            {{"name", name}, {"changes", routing.set.empty() ? changes_text(ctx.text, changes) : routing.set}});
+    }
+    if (const auto cut = cut_off(ctx.snapshot, routing)) {
+        name += " \u00b7 " + cut_off_text(ctx.text, *cut, kWhyInAName);
+    }
+    return name;
 }
 
 void draw_routing_choice(ui::Context& ctx) {
@@ -288,7 +309,9 @@ void draw_source_badge(ui::Context& ctx, const RunRouting& routing) {
     }
     const routing::RouterSpec& spec = routing.trace->spec();
     const auto agreement = agreement_of(ctx, routing);
-    std::string word = ctx.text(source_key(spec.source));
+    const auto cut = cut_off(ctx.snapshot, routing);
+    std::string word = cut ? cut_off_text(ctx.text, *cut, kWhyInAName) + " \u00b7 " : std::string();
+    word += ctx.text(source_key(spec.source));
     if (agreement != nullptr) {
         if (const std::string share = agreement_share(ctx.text, agreement->figure.agreement()); !share.empty()) {
             word += " \u00b7 " + ctx.text.format("routing.agreement.short", {{"share", share}});
@@ -296,7 +319,7 @@ void draw_source_badge(ui::Context& ctx, const RunRouting& routing) {
     }
     const bool differs =
         agreement != nullptr && agreement->figure.agreement().equal != agreement->figure.agreement().decisions;
-    const bool doubtful = !spec.doubts.empty() || differs || routing.lost > 0;
+    const bool doubtful = !spec.doubts.empty() || differs || routing.lost > 0 || cut;
     if (!spec.doubts.empty()) {
         word += " \u00b7 " +
                 ctx.text.format("routing.doubts.short", {{"n", ctx.text.number(std::uint64_t{spec.doubts.size()})}});

@@ -18,7 +18,8 @@ std::string routing_name(const ui::Context& ctx, const history::RunRouting& rout
 /// The list of all that there are; choosing one changes the selection.
 void draw_routing_choice(ui::Context& ctx);
 /// Where the ids come from (executed, recomputed, imported), with the doubts about the model's file, what is lost of
-/// the record, and how many choices the recorded scores give again; details in its tooltip.
+/// the record, whether it is of a part of the text, and how many choices the recorded scores give again; details in its
+/// tooltip.
 void draw_source_badge(ui::Context& ctx, const history::RunRouting& routing);
 
 /// The run goes on, so that its trace may grow.
@@ -27,8 +28,11 @@ bool grows(const client::Snapshot& snapshot, const history::RunRouting& routing)
 /// says where no run does.
 std::string model_of(const client::Snapshot& snapshot, const history::RunRouting& routing);
 
+/// The run that made it; null when it is not known. Valid as long as the snapshot.
+const history::RunHeader* run_of_routing(const client::Snapshot& snapshot, const history::RunRouting& routing);
+
 /// The router of a model, as any trace of it in the session describes it; null when there is none. Another checkpoint
-/// of the same run counts, a set of changes does not.
+/// of the same run counts, a set of changes does not, nor what another file of that name did.
 std::shared_ptr<const routing::PackedTrace> trace_of_model(const client::Snapshot& snapshot, const std::string& model);
 
 /// The routing of a run in the token view, which comes to the front.

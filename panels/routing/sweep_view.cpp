@@ -42,7 +42,7 @@ std::vector<const RouteRun*> sweeps_of(const client::Snapshot& snapshot) {
 
 std::string name_of(const ui::Context& ctx, const RouteRun& run) {
     return ctx.text.format("sweep.name", {{"run", std::to_string(run.id)},
-                                          {"model", model_title(ctx, run.model)},
+                                          {"model", model_title_of(ctx, run, run.model)},
                                           {"layer", std::to_string(base::integer_of(run.manifest, "layer"))}});
 }
 

@@ -32,6 +32,7 @@ using nlohmann::json;
 constexpr float kBeside = 66;                    ///< em, from which text and decision stand beside one another
 constexpr std::uint64_t kMostWithScores = 4096;  ///< tokens of a text that is read again with the scores of all experts
 constexpr std::size_t kMostLegend = 24;          ///< experts named in the legend
+constexpr std::size_t kWholeReason = 300;        ///< bytes of why a reading was cut off
 
 struct ExportFormat {
     const char* name;    ///< of route.export
@@ -497,6 +498,10 @@ void RoutingPanel::draw_progress(ui::Context& ctx, const RunRouting& routing) {
         ui::banner(ctx, run.state == history::RunState::failed ? ui::Tone::error : ui::Tone::warning,
                    run.message.empty() ? ctx.text.format("routing.no_routing", {{"run", std::to_string(wanted)}})
                                        : ctx.text.message(run.message));
+    }
+    // The tokens that are there look like a whole text.
+    if (const auto cut = cut_off(ctx.snapshot, routing); cut && !other && routing.tokens > 0) {
+        ui::banner(ctx, ui::Tone::warning, cut_off_text(ctx.text, *cut, kWholeReason));
     }
     const client::Task* task = task_of(ctx.snapshot, other ? wanted : routing.run);
     if (task != nullptr && ctx.snapshot.generations.contains(task->run)) {

@@ -264,7 +264,7 @@ void RunsPanel::draw_answers(Context& ctx) {
             const auto& [answer, number] = numbered[count - 1 - static_cast<std::size_t>(i)];
             const std::string id = "###answer" + std::to_string(answer->id), n = ctx.text.number(std::uint64_t{number});
             const std::string name =
-                ctx.text.format("runs.answer", {{"n", n}, {"model", model_title(ctx, answer->model)}});
+                ctx.text.format("runs.answer", {{"n", n}, {"model", model_title_of(ctx, *answer, answer->model)}});
             const std::string tokens =
                 ctx.text.format("runs.tokens", {{"tokens", ctx.text.number(std::uint64_t{answer->tokens.size()})}});
             if (row(ctx, id.c_str(), answer->state, name, tokens, false, Fit::one_line)) {
@@ -272,8 +272,9 @@ void RunsPanel::draw_answers(Context& ctx) {
                 ctx.run("view.layout_compare");
             }
             if (ui::tooltip_due()) {
-                ui::tooltip(ctx.text.format("runs.comparison", {{"n", n}}) + "\n" + model_title(ctx, answer->model) +
-                            " \u00b7 " + tokens + "\n" + displayable(base::text_of(answer->manifest, "prompt")) + "\n" +
+                ui::tooltip(ctx.text.format("runs.comparison", {{"n", n}}) + "\n" +
+                            model_title_of(ctx, *answer, answer->model) + " \u00b7 " + tokens + "\n" +
+                            displayable(base::text_of(answer->manifest, "prompt")) + "\n" +
                             ctx.text(ui::state_key(answer->state)) +
                             (answer->message.empty() ? "" : "\n" + ctx.text.message(answer->message)));
             }

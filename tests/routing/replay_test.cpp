@@ -66,6 +66,13 @@ TEST_F(Replays, DamagedOnesAreRefused) {
     EXPECT_EQ(refusal(), "");
 }
 
+TEST_F(Replays, AreRefusedWhenTheTextHasAGap) {
+    auto lacking = tokens_;
+    lacking.erase(lacking.begin() + 4, lacking.begin() + 7);
+    write(spec_, lacking);
+    EXPECT_NE(refusal().find("3 tokens are missing within texts"), std::string::npos) << refusal();
+}
+
 TEST_F(Replays, AreRefusedWhenOnePlaceHasTwoDecisions) {
     auto twice = tokens_;
     twice[3].position = 2;

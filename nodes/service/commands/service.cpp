@@ -185,6 +185,7 @@ void Service::run(const std::function<bool()>& stop) {
             last_node = now;
             watch_disk();
             follow_writer();
+            look_at_models();
         }
         advance_experiments();
         publish(second);
@@ -310,6 +311,23 @@ void Service::tell_of_library() {
     for (const Sentence& warning : models_.take_warnings()) {
         log("warning", "models", warning);
     }
+}
+
+void Service::look_at_models() {
+    if (looking_at_models_.exchange(true)) {
+        return;
+    }
+    lane(Lane::slow)
+        .post(kNode, {[this] {
+                          try {
+                              models_.look_again();
+                              tell_of_library();
+                          } catch (const std::exception& error) {
+                              log("warning", "models", base::sentence_of(error));
+                          }
+                          looking_at_models_ = false;
+                      },
+                      [this] { looking_at_models_ = false; }});
 }
 
 void Service::read_new_events() {

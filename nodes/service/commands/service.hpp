@@ -147,6 +147,8 @@ class Service final : public transport::RequestHandler {
     void follow_writer();
     /// What is wrong with the list of models is said once.
     void tell_of_library();
+    /// On the slow lane: models that were added or replaced by others since.
+    void look_at_models();
     void end_jobs();
     void watch_disk();  ///< says when the journal could not be made durable
     Sentence state_sentence() const;
@@ -237,6 +239,7 @@ class Service final : public transport::RequestHandler {
     std::map<std::string, nlohmann::json> sets_;  ///< of changes to routers that the session has: items by name
 
     std::atomic<bool> stop_{false}, ending_{false};
+    std::atomic<bool> looking_at_models_{false};
     std::atomic<bool> experiment_begins_{false};            ///< a run is on its way to its job
     std::map<std::string, std::string> shown_experiments_;  ///< their tasks as they stand on the board
     std::uint64_t published_board_ = 0, published_models_ = 0;

@@ -77,10 +77,11 @@ ProbeModel Service::find_plain_model(const std::string& name) {
     if (const auto checkpoint = checkpoint_of(name)) {
         return find_checkpoint(*checkpoint);
     }
+    models_.look_again(name);  // what it is called now, and nothing of a file that is not there any more
     ProbeModel model{name, models_.resolve_source(name), {}};
     if (const auto entry = models_.find(name)) {
         model.sha256 = entry->sha256;
-        model.title = entry->title;
+        model.title = models_.title_apart(*entry);
     } else {
         model.sha256 = models_.known_sha256(model.path);
     }

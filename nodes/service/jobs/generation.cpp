@@ -261,6 +261,10 @@ void GenerationJob::announce(int threads) {
         manifest["model_title"] = order_.model_title;
     }
     put_question(manifest, order_.system, order_.chat);
+    if (const std::string file = order_.path.is_server() ? std::string() : state_of_files(order_.path.path);
+        !file.empty()) {
+        manifest["model_file"] = file;
+    }
     if (order_.path.is_server()) {
         // It puts the question into a template of its own, and what the model reads is not known here.
         manifest["template"] = "server";

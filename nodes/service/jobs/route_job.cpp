@@ -377,6 +377,12 @@ json RouteJob::manifest(What what, const RoutingOrder& routing) const {
         return value;
     }
     value.update({{"model_path", order_.path.string()}, {"model_sha256", order_.model_sha256}});
+    if (!order_.model_title.empty()) {
+        value["model_title"] = order_.model_title;
+    }
+    if (const std::string file = state_of_files(order_.path); !file.empty()) {
+        value["model_file"] = file;
+    }
     if (order_.what == What::sweep) {
         value.update({{"layer", order_.layer}, {"texts", order_.texts}});
         return value;
@@ -514,6 +520,10 @@ void RouteJob::on_part(WorkerMessageKind kind, std::span<const std::byte> body) 
     const auto progress = protocol::decode_json(body);
     const auto done = progress ? static_cast<double>(base::count_of(*progress, "progress")) : 0,
                total = progress ? static_cast<double>(base::count_of(*progress, "total")) : 0;
+    if (progress && order_.what == What::read) {
+        wanted_ = base::count_of(*progress, "total", wanted_);
+        result_.tokens = base::count_of(*progress, "progress", result_.tokens);
+    }
     if (done > 0 && total > 0) {
         const double seconds = std::chrono::duration<double>(Clock::now() - started_).count();
         show(task_kind(order_.what), std::min(1.0, done / total), std::max(0.0, seconds * (total - done) / done),
@@ -627,6 +637,9 @@ void RouteJob::end_run(std::uint32_t run, const json& found) {
 
 void RouteJob::write_end() {
     parts_.board.remove_task(task_id(order_.run));
+    if (order_.what == What::read && result_.state != RunState::done && wanted_ > 0) {
+        result_.found = {{"wanted", wanted_}};  // of which there are so many as the trace has
+    }
     if (order_.what == What::effect) {
         end_run(order_.base, result_.found_untouched);
     }

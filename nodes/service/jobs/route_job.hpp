@@ -37,6 +37,7 @@ struct RouteRequest {
     std::string model;           ///< name, for people; with the set of changes where it is one with a set
     std::filesystem::path path;  ///< file or checkpoint folder
     std::string model_sha256;    ///< when known
+    std::string model_title;     ///< what its file is called now; empty where the library does not know it
     CheckpointHolds::Hold hold;  ///< of a checkpoint of the session
     RoutingOrder routing;        ///< the detail is always there
 
@@ -116,6 +117,7 @@ class RouteJob final : public Job {
     const RoutingOrder untouched_;  ///< of the reading without changes
     RouteResult result_;
     Clock::time_point started_;  ///< reading
+    std::uint64_t wanted_ = 0;   ///< tokens that are read in all; 0: not known yet
     std::atomic<bool> cancel_{false}, finished_{false};
     std::thread thread_;
 };

@@ -12,7 +12,9 @@
 #include "engine/files/safetensors.hpp"
 #include "nodes/history/checkpoint_name.hpp"
 #include "nodes/history/journal_reader.hpp"
+#include "nodes/service/jobs/record_sink.hpp"
 #include "routing/trace_reader.hpp"
+#include "sessions/session.hpp"
 #include "tests/nodes/service/workbench.hpp"
 
 namespace moescope::test {
@@ -592,6 +594,39 @@ TEST_F(NodeRouting, APartOfATraceIsNotWrittenAsTheWhole) {
     const json written = bench.done("route.export", order);
     EXPECT_EQ(written["lost"], 0);
     EXPECT_EQ(written["damaged"], 0);
+}
+
+/// Its tokens look like a whole text, so what is made of them says that they are a part.
+TEST_F(NodeRouting, ATraceOfAReadingThatWasCutOffSaysSo) {
+    std::uint32_t run = 0;
+    const auto written = [&](Workbench& bench, const char* name) {
+        const json answer =
+            bench.done("route.export", {{"run", run}, {"path", (scratch / name).string()}, {"format", "text"}});
+        return std::pair(answer.at("incomplete").get<bool>(), routing::open_trace(scratch / name)->spec().doubts);
+    };
+    std::size_t doubts = 0;
+    {
+        Workbench bench(session);
+        run = start(bench, "route.start", {{"model", models()[0]}, {"data", corpus().string()}, {"tokens", 100}});
+        finished(bench, run);
+        const auto [incomplete, said] = written(bench, "whole.jsonl");
+        EXPECT_FALSE(incomplete);
+        doubts = said.size();
+    }
+    {
+        const auto opened = sessions::Session::open(session, sessions::Journal::Mode::read_write);
+        node::JournalWriter journal(opened->journal());
+        journal.write_json(protocol::RecordType::run_ended, {{"run", run}, {"state", "stopped"}, {"step", 60}});
+        journal.flush();
+    }
+    Workbench bench(session);
+    bench.wait("how it ended", [run](const Snapshot& s) {
+        return s.routes.contains(run) && s.routes.at(run)->state == RunState::stopped;
+    });
+    const auto [incomplete, said] = written(bench, "part.jsonl");
+    EXPECT_TRUE(incomplete);
+    ASSERT_EQ(said.size(), doubts + 1);
+    EXPECT_EQ(said.back().english(), "the trace is incomplete: its run was stopped after 100 of 100 tokens");
 }
 
 TEST_F(NodeRouting, OneThatANodeLeftIsInterrupted) {

@@ -88,6 +88,38 @@ TEST_F(Traces, Summary) {
     EXPECT_NE(damaged.error.find("1 of 3 pieces of the trace are damaged"), std::string::npos) << damaged.error;
 }
 
+/// What is missing within a text, and a decision that is not there, are not passed over.
+TEST_F(Traces, WhatATextLacksIsTold) {
+    auto lacking = tokens_;
+    lacking[20].layers.pop_back();
+    lacking.erase(lacking.begin() + 4, lacking.begin() + 7);
+    const std::string file = write("l.jsonl", lacking), whole = write("a.jsonl", tokens_),
+                      columns = (folder_ / "l.trace").string(),
+                      words = "3 tokens are missing within texts: positions are skipped, in 1 places";
+    for (const Arguments& way :
+         {Arguments{"trace", file, "--json"}, Arguments{"trace", file, "--out", columns, "--json"},
+          Arguments{"trace", columns, "--json"}, Arguments{"diff", file, whole, "--json"}}) {
+        const Output output = run_node(way);
+        ASSERT_EQ(output.status, 0) << output.error;
+        EXPECT_NE(output.error.find(words), std::string::npos) << way[1] << output.error;
+        nlohmann::json said = output.lines().at(0);
+        if (way[0] == "diff") {
+            EXPECT_EQ(said.at("tokens"), 37);
+            EXPECT_EQ(said.at("missing"), (nlohmann::json{3, 0}));
+            EXPECT_EQ(said.at("undecided"), 1);
+            EXPECT_EQ(said.at("flips").at("flipped"), 0);
+            said = said.at("first");
+        } else if (way.size() == 3) {
+            EXPECT_EQ(said.at("undecided"), 1);
+        }
+        EXPECT_EQ(said.at("damaged"), 1) << said;
+        EXPECT_NE(said.at("problems").at(0).get<std::string>().find(words), std::string::npos) << said;
+    }
+    EXPECT_NE(run_node({"trace", file}).out.find("\n1 decisions of a layer for a token are missing"), std::string::npos);
+    EXPECT_NE(run_node({"diff", file, whole}).out.find("3 tokens that only the second trace has and 0 that"),
+              std::string::npos);
+}
+
 /// A head may hold any number of them: the first are said, and how many more there are.
 TEST_F(Traces, WarningsAreBounded) {
     nlohmann::json router = routing::router_to_json(spec_);

@@ -129,6 +129,39 @@ TEST(RoutedRuns, TheSecondOfADiffIsTheOneThatFitsBest) {
     EXPECT_FALSE(same_shape(*routed_run(session.snapshot, 1), *routed_run(session.snapshot, 4)));
 }
 
+TEST(RoutedRuns, ThatWereCutOffSayHowFarTheyCame) {
+    const ui::Language english = ui::Language::load(test::source_assets() + "/languages/en", "en");
+    Session session;
+    const auto text = [&](std::uint32_t run) {
+        const auto cut = routed_run(session.snapshot, run)->cut;
+        return cut ? cut_off_text(english, *cut, 60) : std::string();
+    };
+    session.read(1, "checkpoint:9:10", built_in());
+    session.read(2, "checkpoint:9:20", built_in(), 8, history::RunState::stopped);
+    session.read(3, "checkpoint:9:30", {{"what", "read"}, {"text", "x"}}, 8, history::RunState::failed);
+    session.read(4, "checkpoint:9:40", built_in(), 8, history::RunState::running);
+    session.read(5, "checkpoint:9:50", built_in());
+    session.read(6, "checkpoint:9:60", {{"what", "read"}, {"text", "y"}}, 8, history::RunState::interrupted);
+    auto failed = std::make_shared<RouteRun>(*session.snapshot.routes[3]);
+    failed->message = base::Sentence::verbatim("the model's process ended by signal 7");
+    failed->result = {{"wanted", 1234}};
+    session.snapshot.routes[3] = failed;
+    EXPECT_EQ(text(1), "");
+    EXPECT_EQ(text(2), "incomplete: 10 of 500 tokens (cancelled)");
+    EXPECT_EQ(text(3), "incomplete: 10 of 1,234 tokens (failed: the model's process ended by signal 7)");
+    EXPECT_EQ(text(4), "") << "it goes on";
+    EXPECT_EQ(text(6), "incomplete: 10 tokens (interrupted)");
+    // Of two of one text the whole one is compared, also when the other is newer; and a series has whole ones alone.
+    session.read(7, "checkpoint:9:70", built_in(), 8, history::RunState::stopped);
+    EXPECT_EQ(default_second(routed_runs(session.snapshot), *routed_run(session.snapshot, 1)), 5u);
+    const auto series = checkpoint_series(session.snapshot, 0);
+    ASSERT_EQ(series.size(), 1u);
+    for (const RoutedRun& run : series[0].runs) {
+        EXPECT_NE(run.run(), 2u);
+        EXPECT_NE(run.run(), 7u);
+    }
+}
+
 TEST(RoutedRuns, NameTheirTextForPeople) {
     const ui::Language english = ui::Language::load(test::source_assets() + "/languages/en", "en");
     EXPECT_EQ(text_name(english, {{"data", "manpages"}, {"tokens", 8000}}), "the built-in text, 8,000 tokens");
