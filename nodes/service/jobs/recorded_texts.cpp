@@ -68,9 +68,10 @@ void for_each_recorded_text(const routing::PackedTrace& trace, const NamedTokens
             if (!open || document != open->document) {
                 close();
                 if (value_at(chunk->position, at, std::int32_t{-1}) != 0) {
-                    throw base::Error(say("token {} of run {} does not begin a text, and what stands before it is "
-                                          "needed to read it",
-                                          token, wanted.run));
+                    throw base::Error(
+                        say("token {} of run {} does not begin a text, and what stands before it is "
+                            "needed to read it",
+                            token, wanted.run));
                 }
                 open.emplace();
                 open->document = document;

@@ -1,6 +1,6 @@
-// What a run of the session has read, as the tokens that it read: so that the very same can be read again. A text is not
-// enough for that: written out, a begin token is letters, and another tokenizer cuts at other places. What a trace says
-// is untrusted.
+// What a run of the session has read, as the tokens that it read: so that the very same can be read again. A text is
+// not enough for that: written out, a begin token is letters, and another tokenizer cuts at other places. What a trace
+// says is untrusted.
 #pragma once
 
 #include <cstdint>

@@ -112,10 +112,9 @@ void take_source(const Parameters& parameters, bool corpus, RouteRequest& order)
         }
         engine::check_exists(order.data);
     } else if (given == "tokens_of") {
-        order.tokens_of = NamedTokens{static_cast<std::uint32_t>(parameters.integer(
-                                          "tokens_of", 1, std::numeric_limits<std::uint32_t>::max())),
-                                      static_cast<std::uint64_t>(first),
-                                      parameters.has("tokens") ? static_cast<std::uint64_t>(tokens) : 0};
+        order.tokens_of = NamedTokens{
+            static_cast<std::uint32_t>(parameters.integer("tokens_of", 1, std::numeric_limits<std::uint32_t>::max())),
+            static_cast<std::uint64_t>(first), parameters.has("tokens") ? static_cast<std::uint64_t>(tokens) : 0};
     } else {
         answer.run = parameters.run();
         order.from = std::move(answer);

@@ -2,6 +2,7 @@
 #include "nodes/service/jobs/recorded_texts.hpp"
 
 #include <gtest/gtest.h>
+#include <memory>
 
 #include "base/error.hpp"
 #include "tests/routing/random_trace.hpp"
@@ -22,13 +23,14 @@ routing::TokenDecisions token(int position, std::uint32_t document, std::int32_t
 }
 
 /// Two texts of three and two tokens, in pieces of two tokens.
-routing::PackedTrace two_texts(std::int32_t last = 8) {
+std::unique_ptr<routing::PackedTrace> two_texts(std::int32_t last = 8) {
     const routing::RouterSpec spec = routing::make_spec(1, 4, 1);
-    routing::PackedTrace trace(spec);
+    auto trace = std::make_unique<routing::PackedTrace>(spec);
     for (const auto& chunk : routing::chunks_of(
-             spec, {token(0, 0, 1, 5), token(1, 0, 5, 6), token(2, 0, 6, -1), token(0, 1, 1, last), token(1, 1, last, 9)},
+             spec,
+             {token(0, 0, 1, 5), token(1, 0, 5, 6), token(2, 0, 6, -1), token(0, 1, 1, last), token(1, 1, last, 9)},
              2)) {
-        EXPECT_TRUE(trace.append(routing::pack(*chunk)));
+        EXPECT_TRUE(trace->append(routing::pack(*chunk)));
     }
     return trace;
 }
@@ -49,7 +51,8 @@ std::string refusal(const routing::PackedTrace& trace, const NamedTokens& wanted
 }
 
 TEST(RecordedTexts, AreWholeAndInOrder) {
-    const routing::PackedTrace trace = two_texts();
+    const auto made = two_texts();
+    const routing::PackedTrace& trace = *made;
     const auto texts = texts_of(trace, {3, 0, 0});
     ASSERT_EQ(texts.size(), 2u);
     EXPECT_EQ(texts[0].ids, (std::vector<std::int32_t>{1, 5, 6}));
@@ -63,7 +66,8 @@ TEST(RecordedTexts, AreWholeAndInOrder) {
 }
 
 TEST(RecordedTexts, APartBeginsWithATextAndKnowsWhatFollows) {
-    const routing::PackedTrace trace = two_texts();
+    const auto made = two_texts();
+    const routing::PackedTrace& trace = *made;
     const auto second = texts_of(trace, {3, 3, 1});
     ASSERT_EQ(second.size(), 1u);
     EXPECT_EQ(second[0].ids, (std::vector<std::int32_t>{1}));
@@ -74,7 +78,7 @@ TEST(RecordedTexts, APartBeginsWithATextAndKnowsWhatFollows) {
     EXPECT_NE(refusal(trace, {3, 1, 0}).find("token 1 of run 3 does not begin a text"), std::string::npos);
     EXPECT_NE(refusal(trace, {3, 5, 0}).find("no tokens from number 5"), std::string::npos);
     EXPECT_NE(refusal(trace, {3, ~std::uint64_t{0}, 7}).find("no tokens"), std::string::npos);
-    EXPECT_NE(refusal(two_texts(-1), {3, 0, 0}).find("does not say which token number 4 is"), std::string::npos);
+    EXPECT_NE(refusal(*two_texts(-1), {3, 0, 0}).find("does not say which token number 4 is"), std::string::npos);
 }
 
 }  // namespace

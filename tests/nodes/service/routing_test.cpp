@@ -526,8 +526,8 @@ TEST_F(NodeRouting, RecordedTokensAreReadAgainAsTheyWere) {
     const std::uint32_t corpus_run =
         start(bench, "route.start", {{"model", models()[0]}, {"data", corpus().string()}, {"tokens", 400}});
     const auto read = traced(corpus_run);
-    const auto again = traced(
-        start(bench, "route.start", {{"model", models()[0]}, {"tokens_of", corpus_run}, {"detail", "scores"}}));
+    const auto again =
+        traced(start(bench, "route.start", {{"model", models()[0]}, {"tokens_of", corpus_run}, {"detail", "scores"}}));
     ASSERT_EQ(again.size(), read.size());
     for (std::size_t i = 0; i < read.size(); ++i) {
         EXPECT_EQ(again[i].token, read[i].token) << i;
@@ -542,12 +542,9 @@ TEST_F(NodeRouting, RecordedTokensAreReadAgainAsTheyWere) {
     const auto second = static_cast<std::size_t>(
         std::find_if(read.begin(), read.end(), [](const auto& token) { return token.document == 1; }) - read.begin());
     ASSERT_LT(second + 5, read.size());
-    const std::uint32_t part = start(bench, "route.start",
-                                     {{"model", models()[0]},
-                                      {"tokens_of", corpus_run},
-                                      {"first", second},
-                                      {"tokens", 5},
-                                      {"title", "five"}});
+    const std::uint32_t part =
+        start(bench, "route.start",
+              {{"model", models()[0]}, {"tokens_of", corpus_run}, {"first", second}, {"tokens", 5}, {"title", "five"}});
     const auto five = traced(part);
     ASSERT_EQ(five.size(), 5u);
     for (std::size_t i = 0; i < five.size(); ++i) {
@@ -568,9 +565,8 @@ TEST_F(NodeRouting, RecordedTokensAreReadAgainAsTheyWere) {
     const history::Generation& answer = *now->generations.at(written);
     const std::uint64_t fed = answer.prompt_tokens + answer.token_count - (answer.stop == "end" ? 0 : 1);
     now = answered(bench, written, fed);
-    now = bench.wait("its end", [written](const Snapshot& s) {
-        return protocol::ended(s.generations.at(written)->state);
-    });
+    now = bench.wait("its end",
+                     [written](const Snapshot& s) { return protocol::ended(s.generations.at(written)->state); });
     const auto said = tokens_of(*now->routing.at(written));
     const auto heard = traced(start(bench, "route.start", {{"model", models()[0]}, {"tokens_of", written}}));
     ASSERT_EQ(heard.size(), said.size());
@@ -589,9 +585,9 @@ TEST_F(NodeRouting, RecordedTokensAreReadAgainAsTheyWere) {
     EXPECT_NE(failed({{"model", models()[0]}, {"tokens_of", corpus_run}, {"first", 400}}).find("no tokens"),
               std::string::npos);
     EXPECT_NE(failed({{"model", models()[0]}, {"tokens_of", 999}}).find("run 999"), std::string::npos);
-    EXPECT_NE(bench.failed("route.start", {{"model", models()[0]}, {"tokens_of", corpus_run}, {"text", "x"}})
-                  .find("'text'"),
-              std::string::npos);
+    EXPECT_NE(
+        bench.failed("route.start", {{"model", models()[0]}, {"tokens_of", corpus_run}, {"text", "x"}}).find("'text'"),
+        std::string::npos);
     EXPECT_NE(bench.failed("route.start", {{"model", models()[0]}, {"tokens_of", 0}}).find("tokens_of"),
               std::string::npos);
 }
