@@ -25,6 +25,14 @@ bool is_known(float value) {
     return std::isfinite(value);
 }
 
+/// A number of a column whose decimal points stand below each other: there is room for a sign and a digit before them.
+void draw_number(const std::string& number) {
+    const std::size_t point = std::min(number.find('.'), number.size());
+    const float before = ImGui::CalcTextSize(number.c_str(), number.c_str() + point).x;
+    ImGui::SetCursorPosX(ImGui::GetCursorPosX() + std::max(0.0f, ImGui::CalcTextSize("-0").x - before));
+    ImGui::TextUnformatted(number.c_str());
+}
+
 const char* column_key(ExpertColumn column) {
     switch (column) {
         case ExpertColumn::expert:
@@ -188,7 +196,7 @@ void DecisionView::draw_chosen(ui::Context& ctx, const LayerRow& row) {
                                                         {"weight", score_text(ctx.text, one.weight)}})
                         .c_str());
                 if (row.rounded) {
-                    ui::text_dim(ctx, ctx.text("decision.rounded"));
+                    ui::text_dim(ctx, ctx.text(rounded_key(row.margin)));
                 }
                 ImGui::EndTooltip();
             }
@@ -223,13 +231,13 @@ void DecisionView::draw_layer_row(ui::Context& ctx, const history::RunRouting& r
         ui::text_dim(ctx, ui::elided(ctx.text("decision.by_token"), ImGui::GetContentRegionAvail().x));
         ui::tooltip(ctx.text("decision.by_token.help"));
     } else {
-        ImGui::TextUnformatted(margin_text(ctx.text, row.margin, row.rounded).c_str());
+        draw_number(margin_text(ctx.text, row.margin, row.rounded));
         if (row.rounded && is_known(row.margin)) {
             ui::tooltip(ctx.text("decision.rounded"));
         }
     }
     ImGui::TableNextColumn();
-    ImGui::TextUnformatted(score_text(ctx.text, row.entropy).c_str());
+    draw_number(score_text(ctx.text, row.entropy));
     if (ui::tooltip_due()) {
         ui::tooltip(entropy_text(ctx.text, row.entropy, routing.trace->spec().experts));
     }
@@ -247,7 +255,7 @@ void DecisionView::draw_layer_row(ui::Context& ctx, const history::RunRouting& r
 void DecisionView::draw_layers(ui::Context& ctx, const history::RunRouting& routing, ImVec2 size) {
     std::vector<ui::TableColumn> columns = {{"decision.layer", 2.9f, true},
                                             {"decision.experts", 1},
-                                            {"decision.margin", 4.3f, true},
+                                            {"decision.margin", 5, true},
                                             {"decision.entropy", 4, true}};
     if (routing.trace->spec().groups > 1) {
         columns.push_back({"decision.groups", 4.3f, true});
@@ -385,16 +393,16 @@ void DecisionView::draw_expert_row(ui::Context& ctx, const ExpertRow& row, const
                 break;
             }
             case ExpertColumn::logit:
-                ImGui::TextUnformatted(score_text(ctx.text, row.logit).c_str());
+                draw_number(score_text(ctx.text, row.logit));
                 break;
             case ExpertColumn::score:
-                ImGui::TextUnformatted(score_text(ctx.text, row.score).c_str());
+                draw_number(score_text(ctx.text, row.score));
                 break;
             case ExpertColumn::bias:
-                ImGui::TextUnformatted(score_text(ctx.text, row.bias).c_str());
+                draw_number(score_text(ctx.text, row.bias));
                 break;
             case ExpertColumn::selection:
-                ImGui::TextUnformatted(score_text(ctx.text, row.selection).c_str());
+                draw_number(score_text(ctx.text, row.selection));
                 break;
             case ExpertColumn::group:
                 ImGui::TextUnformatted(
@@ -436,7 +444,7 @@ void DecisionView::draw_experts(ui::Context& ctx, ImVec2 size) {
                             : column == ExpertColumn::selection ? 5.2f
                             : column == ExpertColumn::weight    ? 6.6f
                             : column == ExpertColumn::group     ? 5.0f
-                                                                : 4.6f;
+                                                                : 5.0f;
         columns.push_back({column_key(column), width, true, static_cast<ImGuiID>(column) + 1});
         wide += width * ctx.em + 2 * ImGui::GetStyle().CellPadding.x + 1;
     }

@@ -236,13 +236,14 @@ void ExpertPanel::draw_load(const View& view) {
         if (beside) {
             ImGui::SameLine(0, gap);
         }
-        time_chart_.draw(ctx,
-                         {.id = "###expert.over_time",
-                          .title = ctx.text("expert.over_time"),
-                          .unit = ctx.text("expert.over_time.unit"),
-                          .chart = shown->over_time,
-                          .file = view.file() + "-time"},
-                         {width, height});
+        time_chart_.draw(
+            ctx,
+            {.id = "###expert.over_time",
+             .title = ctx.text("expert.over_time"),
+             .unit = ctx.text.format("expert.over_time.unit", {{"n", ctx.text.number(shown->tokens_of_point)}}),
+             .chart = shown->over_time,
+             .file = view.file() + "-time"},
+            {width, height});
     }
     if (history_) {
         history_chart_.draw(ctx,

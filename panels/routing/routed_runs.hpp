@@ -65,6 +65,13 @@ struct CheckpointSeries {
 /// Those that `shown` belongs to first, then the newest.
 std::vector<CheckpointSeries> checkpoint_series(const client::Snapshot& snapshot, std::uint32_t shown);
 
+/// Of scores that are recorded at once.
+inline constexpr std::uint64_t kMostScoreBytes = std::uint64_t{48} << 20;
+/// What the scores of so many tokens take, about. `experts`: of all layers together.
+std::uint64_t score_bytes(std::uint64_t experts, std::uint64_t tokens);
+/// Experts of all layers with a router together, as far as the session says it: of what was trained in it, and of
+/// models that have read something in it. 0: not known.
+std::uint64_t experts_of_model(const client::Snapshot& snapshot, const std::string& model);
 /// How much of each decision a reading that a person starts here records: scores, with which margins and entropies
 /// come, as long as they stay small; else weights. `experts`: of all layers together.
 const char* reading_detail(std::uint64_t experts, std::uint64_t tokens);

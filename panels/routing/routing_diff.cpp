@@ -12,6 +12,7 @@
 #include "panels/panels.hpp"
 #include "panels/routing/diff_model.hpp"
 #include "panels/routing/figure_view.hpp"
+#include "panels/routing/read_again.hpp"
 #include "panels/routing/show_expert.hpp"
 #include "panels/routing/shown_routing.hpp"
 #include "panels/routing/trace_head.hpp"
@@ -289,7 +290,11 @@ void RoutingDiffPanel::draw_menu(const View& view, const DiffShown& shown) const
 void RoutingDiffPanel::draw_part(const View& view, const DiffShown::Part& part, const char* name) {
     Context& ctx = view.ctx;
     if (!part.chart) {
-        ui::text_wrapped(ctx.text("routing_diff.margins.none"), ctx.theme.text_dim);
+        if (view.first.routing->detail == routing::Detail::scores) {
+            ui::text_wrapped(ctx.text("structure.spread.by_token"), ctx.theme.text_dim);
+        } else {
+            draw_lack_of_scores(ctx, *view.first.routing, ctx.text("routing_diff.margins.none"));
+        }
         return;
     }
     const ImVec2 room = ImGui::GetContentRegionAvail();

@@ -31,6 +31,7 @@ constexpr std::size_t kWhyInAName = 60, kWholeReason = 2000;  ///< bytes of why 
 struct Reading {
     client::CommandId command = 0;
     std::uint32_t from = 0;       ///< the selected run when it was sent
+    std::int64_t token = -1;      ///< that is selected in it then; -1: none
     std::uint64_t asked_for = 0;  ///< routings, by show_routing
 };
 
@@ -154,7 +155,8 @@ std::string source_lines(const ui::Context& ctx, const RunRouting& routing,
 json only_of_text(const json& value) {
     const json& from = base::member(value, "from");  // of an answer that is read again
     json text = json::object();
-    for (const char* key : {"text", "data", "tokens", "run", "item", "language", "draw", "chat"}) {
+    for (const char* key :
+         {"text", "data", "tokens", "tokens_of", "first", "run", "item", "language", "draw", "chat"}) {
         const json& one = base::member(from.is_object() ? from : value, key);
         if (!one.is_null() && one != json(false)) {
             text[key] = one;
@@ -350,27 +352,34 @@ void show_routing(ui::Context& ctx, std::uint32_t run) {
     ctx.show_panel("routing");
 }
 
-void read_routing(ui::Context& ctx, json parameters) {
+void read_routing(ui::Context& ctx, json parameters, ThenShow then) {
     if (ui::clicked_again()) {
         return;
     }
     auto& reading = ctx.shared.get<Reading>();
     reading.command = ctx.client.send("route.start", std::move(parameters));
     reading.from = ctx.selection.routing_run;
-    ctx.show_panel("routing");
+    reading.token = then.token;
+    if (then.come) {
+        ctx.show_panel("routing");
+    }
 }
 
-void show_or_read_routing(ui::Context& ctx, json parameters) {
+void show_or_read_routing(ui::Context& ctx, json parameters, ThenShow then) {
     const std::string detail = base::text_of(parameters, "detail");
     for (auto entry = ctx.snapshot.routes.rbegin(); entry != ctx.snapshot.routes.rend(); ++entry) {
         const RouteRun& run = *entry->second;
         if (agrees(ctx.snapshot, run, parameters) &&
             (detail != "scores" || ctx.snapshot.routing.at(run.id)->detail == routing::Detail::scores)) {
-            show_routing(ctx, run.id);
+            if (then.come) {
+                show_routing(ctx, run.id);
+            }
+            ctx.selection.routing_run = run.id;
+            ctx.selection.routing_token = then.token;
             return;
         }
     }
-    read_routing(ctx, std::move(parameters));
+    read_routing(ctx, std::move(parameters), then);
 }
 
 std::unique_ptr<RoutingOfAnswer> routing_of_answer(const client::Snapshot& snapshot,
@@ -404,7 +413,7 @@ void follow_reading(ui::Context& ctx) {
         if (const std::uint32_t run = base::run_of(answer->value);
             run != 0 && ctx.selection.routing_run == reading.from) {
             ctx.selection.routing_run = run;
-            ctx.selection.routing_token = -1;
+            ctx.selection.routing_token = reading.token;
         }
     }
 }

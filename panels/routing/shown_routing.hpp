@@ -39,11 +39,16 @@ std::shared_ptr<const routing::PackedTrace> trace_of_model(const client::Snapsho
 void show_routing(ui::Context& ctx, std::uint32_t run);
 /// How often somebody has asked for one: also the one that is shown already, then a form over it is in the way.
 std::uint64_t routings_asked_for(ui::Context& ctx);
-/// Asks the node to read a text and to record the routing (docs/protocol.md, `route.start`); the token view comes to
-/// the front and shows it as it grows.
-void read_routing(ui::Context& ctx, nlohmann::json parameters);
+/// What of a routing is shown when it is there.
+struct ThenShow {
+    std::int64_t token = -1;  ///< selected; -1: none
+    bool come = true;         ///< the token view comes to the front
+};
+/// Asks the node to read a text and to record the routing (docs/protocol.md, `route.start`), which is then the routing
+/// on show, as it grows.
+void read_routing(ui::Context& ctx, nlohmann::json parameters, ThenShow then = {});
 /// The same, unless a run of the session has read exactly that already: then its routing is shown.
-void show_or_read_routing(ui::Context& ctx, nlohmann::json parameters);
+void show_or_read_routing(ui::Context& ctx, nlohmann::json parameters, ThenShow then = {});
 
 /// The button that leads from an answer to its routing: what was recorded, or what the model decides when it reads the
 /// answer again. Null when its model has no router, as far as the library knows; then there is no button.

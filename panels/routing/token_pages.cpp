@@ -158,6 +158,25 @@ float own_of(const std::vector<std::shared_ptr<const TokenPage>>& pages, std::ui
     return page < pages.size() ? pages[page]->own[static_cast<std::size_t>(token - pages[page]->first)] : kNone;
 }
 
+std::string words_of(const std::vector<std::shared_ptr<const TokenPage>>& pages, std::uint64_t first,
+                     std::uint64_t last, std::size_t most) {
+    constexpr std::string_view kLineEnd = "\u00b6";
+    std::string words;
+    for (std::size_t number = page_holding(pages, first);
+         number < pages.size() && pages[number]->first < last && words.size() < 2 * most; ++number) {
+        const TokenPage& page = *pages[number];
+        for (std::size_t at = 0; at < page.tokens() && page.first + at < last; ++at) {
+            if (page.first + at >= first && page.kinds[at] != TokenKind::control) {
+                words += page.text_of(at);
+            }
+        }
+    }
+    for (std::size_t at = words.find(kLineEnd); at != std::string::npos; at = words.find(kLineEnd, at)) {
+        words.erase(at, kLineEnd.size());
+    }
+    return in_one_line(words, most);
+}
+
 std::optional<std::uint64_t> answer_begin(const std::vector<std::int32_t>& trace,
                                           const std::vector<std::int32_t>& answer) {
     constexpr std::size_t kEnough = 4;  // tokens that have to be the same, where there are so many

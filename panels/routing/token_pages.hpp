@@ -85,6 +85,11 @@ std::size_t page_holding(const std::vector<std::shared_ptr<const TokenPage>>& pa
 /// one.
 float own_of(const std::vector<std::shared_ptr<const TokenPage>>& pages, std::uint64_t token);
 
+/// Of the tokens [first, last) what can be read, on one line of `most` bytes at most: their name in a list. Control
+/// tokens are left out.
+std::string words_of(const std::vector<std::shared_ptr<const TokenPage>>& pages, std::uint64_t first,
+                     std::uint64_t last, std::size_t most);
+
 /// The number of the first answer token in a trace of prompt and answer whose tokens are `trace`, told by the tokens of
 /// the answer so far; either may be ahead of the other. Nothing while that can't be told.
 std::optional<std::uint64_t> answer_begin(const std::vector<std::int32_t>& trace,

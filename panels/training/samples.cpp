@@ -103,10 +103,12 @@ void SampleList::draw(Context& ctx, const history::TrainingRun& run) {
     run_ = run.id;
     if (run.samples.empty()) {
         const std::optional<double> every = config_number(run.manifest, "train", "sample_every");
+        const char* key = every && *every < 1          ? "samples.none"
+                          : protocol::ended(run.state) ? "samples.ended"
+                          : every                      ? "samples.waiting"
+                                                       : "samples.empty";
         ui::text_wrapped(
-            every ? ctx.text.format("samples.waiting",
-                                    {{"steps", ctx.text.number(static_cast<std::uint64_t>(std::max(0.0, *every)))}})
-                  : std::string(ctx.text("samples.empty")),
+            ctx.text.format(key, {{"steps", ctx.text.number(static_cast<std::uint64_t>(every.value_or(0)))}}),
             ctx.theme.text_dim);
         return;
     }

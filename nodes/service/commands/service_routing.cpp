@@ -113,6 +113,9 @@ void Service::start_route(RouteRequest order, const Reply& reply) {
         journal_->flush();
         answered = std::make_shared<const history::Session>(history::read_run(*session_, order.from->run));
     }
+    if (order.tokens_of) {
+        refuse_while_it_goes_on(order.tokens_of->run);
+    }
     with_models({order.model}, reply, [this, order, answered, reply](const std::vector<ProbeModel>& models) mutable {
         const ProbeModel& model = models.front();
         if (model.path.is_server()) {

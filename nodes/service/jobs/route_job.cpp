@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 #include <fmt/format.h>
+#include <limits>
 #include <utility>
 
 #include "base/foreign_text.hpp"
@@ -14,6 +15,7 @@
 #include "engine/text/dataset.hpp"
 #include "engine/text/dataset_check.hpp"
 #include "nodes/history/checkpoint_name.hpp"
+#include "nodes/history/journal_reader.hpp"
 #include "nodes/service/jobs/generation.hpp"
 #include "nodes/service/jobs/limits.hpp"
 #include "nodes/service/library/command_error.hpp"
@@ -32,6 +34,7 @@ namespace {
 
 constexpr std::chrono::milliseconds kPatience{900};             // of a person who cancels
 constexpr std::size_t kBatchBytes = std::size_t{200} << 10;     // of documents in one request to a model's process
+constexpr std::size_t kBatchIds = 20'000;                       // the same of recorded tokens
 constexpr std::size_t kLongestDocument = std::size_t{8} << 10;  // bytes: more than the tokens that are read of one
 // Of each document so many tokens are read at most: a corpus is to show many, also where few tokens are asked for.
 constexpr std::uint64_t kDocuments = 16, kShortestPart = 32, kLongestPart = 512;
@@ -98,12 +101,13 @@ void take_common(const Parameters& parameters, RouteRequest& order) {
 /// The text, corpus or answer that is read.
 void take_source(const Parameters& parameters, bool corpus, RouteRequest& order) {
     const std::string_view given =
-        corpus ? only_one(parameters, {"text", "data", "run"}) : only_one(parameters, {"text", "run"});
+        corpus ? only_one(parameters, {"text", "data", "run", "tokens_of"}) : only_one(parameters, {"text", "run"});
     // What belongs to another source than the one that is given is looked at, and does nothing.
     order.chat = parameters.flag("chat", false);
     NamedAnswer answer{0, parameters.text("item", ""), order.model, parameters.text("language", ""),
                        static_cast<int>(parameters.integer("draw", 0, 0, 1000))};
-    const std::int64_t tokens = parameters.integer("tokens", kUsualReadTokens, 1, kMostReadTokens);
+    const std::int64_t tokens = parameters.integer("tokens", kUsualReadTokens, 1, kMostReadTokens),
+                       first = parameters.integer("first", 0, 0, std::numeric_limits<std::int64_t>::max());
     if (given == "text") {
         order.text = parameters.text("text");
         if (order.text.empty()) {
@@ -121,12 +125,17 @@ void take_source(const Parameters& parameters, bool corpus, RouteRequest& order)
                                    fs::path(order.data)));
         }
         engine::check_exists(order.data);
+    } else if (given == "tokens_of") {
+        order.tokens_of = NamedTokens{
+            static_cast<std::uint32_t>(parameters.integer("tokens_of", 1, std::numeric_limits<std::uint32_t>::max())),
+            static_cast<std::uint64_t>(first), parameters.has("tokens") ? static_cast<std::uint64_t>(tokens) : 0};
     } else {
         answer.run = parameters.run();
         order.from = std::move(answer);
     }
     if (order.title.empty()) {
         order.title = !order.data.empty() ? fs::path(order.data).filename().string()
+                      : order.tokens_of   ? fmt::format("run:{}", order.tokens_of->run)
                                           : base::shortened(base::one_line(order.text), kLongestTitle);
     }
 }
@@ -230,8 +239,9 @@ void check_complete(const json& answer) {
 }  // namespace
 
 RouteRequest parse_read(const json& value) {
-    const Parameters parameters(value, {"model", "text", "data", "tokens", "run", "item", "language", "draw", "chat",
-                                        "detail", "interventions", "set", "group", "title"});
+    const Parameters parameters(
+        value, {"model", "text", "data", "tokens", "tokens_of", "first", "run", "item", "language", "draw", "chat",
+                "detail", "interventions", "set", "group", "title"});
     RouteRequest order;
     order.model = parameters.path("model");
     take_common(parameters, order);
@@ -390,6 +400,14 @@ json RouteJob::manifest(What what, const RoutingOrder& routing) const {
     put_routing(value, routing);
     if (!order_.data.empty()) {
         value.update({{"data", order_.data}, {"tokens", order_.tokens}});
+    } else if (order_.tokens_of) {
+        value["tokens_of"] = order_.tokens_of->run;
+        if (order_.tokens_of->first > 0 || order_.tokens_of->count > 0) {
+            value["first"] = order_.tokens_of->first;
+        }
+        if (order_.tokens_of->count > 0) {
+            value["tokens"] = order_.tokens_of->count;
+        }
     } else {
         value["text"] = order_.text;
         put_question(value, order_.system, order_.chat);
@@ -486,6 +504,9 @@ void RouteJob::work() {
     if (!order_.data.empty()) {
         return read_corpus(*lease, std::move(request), corpus);
     }
+    if (order_.tokens_of) {
+        return read_recorded(*lease, std::move(request), *order_.tokens_of);
+    }
     request["text"] = order_.text;
     request["chat"] = order_.chat;
     if (order_.system) {
@@ -564,6 +585,48 @@ void RouteJob::read_corpus(WorkerProcess& model, json request, const engine::Cor
         sums.add(ask(model, request));
         request.erase("threads");  // they are set
     }
+    result_.tokens = sums.tokens;
+    result_.found = sums.result();
+}
+
+void RouteJob::read_recorded(WorkerProcess& model, json request, const NamedTokens& wanted) {
+    const history::Session history = history::read_routing(parts_.session.journal(), wanted.run);
+    const auto found = history.routing().find(wanted.run);
+    const std::uint64_t there = found == history.routing().end() ? 0 : found->second.value.trace->tokens();
+    if (there <= wanted.first) {
+        throw base::Error(say("run {} has no tokens from number {} on that could be read", wanted.run, wanted.first));
+    }
+    request["op"] = "read";
+    request["total"] = wanted.count > 0 ? std::min(wanted.count, there - wanted.first) : there - wanted.first;
+    Read sums;
+    json documents = json::array();
+    std::size_t ids = 0;
+    const auto send = [&] {
+        if (documents.empty()) {
+            return;
+        }
+        request["documents"] = std::exchange(documents, json::array());
+        request["first_token"] = sums.tokens;
+        request["first_document"] = sums.documents;
+        ids = 0;
+        sums.add(ask(model, request));
+        request.erase("threads");  // they are set
+    };
+    for_each_recorded_text(*found->second.value.trace, wanted, [&](const RecordedText& text) {
+        if (ids + text.ids.size() > kBatchIds) {
+            send();
+        }
+        ids += text.ids.size();
+        json document = {{"ids", text.ids},
+                         {"pieces_sha256", text.pieces_sha256},
+                         {"language", text.language},
+                         {"group", base::shown_name(text.group)}};
+        if (text.next >= 0) {
+            document["next"] = text.next;
+        }
+        documents.push_back(std::move(document));
+    });
+    send();
     result_.tokens = sums.tokens;
     result_.found = sums.result();
 }

@@ -516,6 +516,86 @@ TEST_F(NodeRouting, ACorpusIsReadInBothLanguagesInTurn) {
               std::string::npos);
 }
 
+/// What was read is read again as the same tokens: written out as a text, a begin token would be letters.
+TEST_F(NodeRouting, RecordedTokensAreReadAgainAsTheyWere) {
+    Workbench bench(session);
+    const auto traced = [&](std::uint32_t run) {
+        finished(bench, run);
+        const auto now = bench.wait("the trace", [run](const Snapshot& s) {
+            const auto found = s.routing.find(run);
+            return found != s.routing.end() && found->second->tokens == s.routes.at(run)->result["tokens"];
+        });
+        return tokens_of(*now->routing.at(run));
+    };
+    const std::uint32_t corpus_run =
+        start(bench, "route.start", {{"model", models()[0]}, {"data", corpus().string()}, {"tokens", 400}});
+    const auto read = traced(corpus_run);
+    const auto again =
+        traced(start(bench, "route.start", {{"model", models()[0]}, {"tokens_of", corpus_run}, {"detail", "scores"}}));
+    ASSERT_EQ(again.size(), read.size());
+    for (std::size_t i = 0; i < read.size(); ++i) {
+        EXPECT_EQ(again[i].token, read[i].token) << i;
+        EXPECT_EQ(again[i].position, read[i].position) << i;
+        EXPECT_EQ(again[i].document, read[i].document) << i;
+        EXPECT_EQ(again[i].language, read[i].language) << i;
+        EXPECT_EQ(again[i].group, read[i].group) << i;
+        EXPECT_EQ(again[i].next, read[i].next) << i;
+        EXPECT_EQ(again[i].layers.at(1).ids, read[i].layers.at(1).ids) << i;
+    }
+    // A part of it: the second text up to its fifth token, of which it is known what follows.
+    const auto second = static_cast<std::size_t>(
+        std::find_if(read.begin(), read.end(), [](const auto& token) { return token.document == 1; }) - read.begin());
+    ASSERT_LT(second + 5, read.size());
+    const std::uint32_t part =
+        start(bench, "route.start",
+              {{"model", models()[0]}, {"tokens_of", corpus_run}, {"first", second}, {"tokens", 5}, {"title", "five"}});
+    const auto five = traced(part);
+    ASSERT_EQ(five.size(), 5u);
+    for (std::size_t i = 0; i < five.size(); ++i) {
+        EXPECT_EQ(five[i].token, read[second + i].token);
+        EXPECT_EQ(five[i].position, static_cast<int>(i));
+        EXPECT_EQ(five[i].document, 0u);
+        EXPECT_EQ(five[i].next, read[second + i].next);
+        EXPECT_EQ(five[i].layers.at(0).ids, read[second + i].layers.at(0).ids);
+    }
+    const json manifest = bench.client().snapshot()->routes.at(part)->manifest;
+    EXPECT_EQ(manifest["tokens_of"], corpus_run);
+    EXPECT_EQ(manifest["first"], second);
+    EXPECT_EQ(manifest["tokens"], 5);
+    // An answer: what the model was shown and what it wrote.
+    const std::uint32_t written =
+        start(bench, "generate.start", question(models()[0], {{"routing", "weights"}, {"group", "tokens"}}));
+    auto now = answered(bench, written);
+    const history::Generation& answer = *now->generations.at(written);
+    const std::uint64_t fed = answer.prompt_tokens + answer.token_count - (answer.stop == "end" ? 0 : 1);
+    now = answered(bench, written, fed);
+    now = bench.wait("its end",
+                     [written](const Snapshot& s) { return protocol::ended(s.generations.at(written)->state); });
+    const auto said = tokens_of(*now->routing.at(written));
+    const auto heard = traced(start(bench, "route.start", {{"model", models()[0]}, {"tokens_of", written}}));
+    ASSERT_EQ(heard.size(), said.size());
+    for (std::size_t i = 0; i < said.size(); ++i) {
+        EXPECT_EQ(heard[i].token, said[i].token) << i;
+    }
+    const auto failed = [&](const json& parameters) {
+        const std::uint32_t run = start(bench, "route.start", parameters);
+        const auto then = bench.wait("the refusal", read_done(run));
+        EXPECT_EQ(then->routes.at(run)->state, RunState::failed);
+        return then->routes.at(run)->message.english();
+    };
+    EXPECT_NE(failed({{"model", models()[0]}, {"tokens_of", corpus_run}, {"first", second + 1}})
+                  .find("does not begin a text"),
+              std::string::npos);
+    EXPECT_NE(failed({{"model", models()[0]}, {"tokens_of", corpus_run}, {"first", 400}}).find("no tokens"),
+              std::string::npos);
+    EXPECT_NE(failed({{"model", models()[0]}, {"tokens_of", 999}}).find("run 999"), std::string::npos);
+    EXPECT_NE(
+        bench.failed("route.start", {{"model", models()[0]}, {"tokens_of", corpus_run}, {"text", "x"}}).find("'text'"),
+        std::string::npos);
+    EXPECT_NE(bench.failed("route.start", {{"model", models()[0]}, {"tokens_of", 0}}).find("tokens_of"),
+              std::string::npos);
+}
+
 TEST_F(NodeRouting, ACancelIsObeyedWithinASecondAlsoByAModelThatHangs) {
     Workbench bench(session);
     bench.wait("the node", [](const Snapshot& s) { return s.node.cores > 0; });

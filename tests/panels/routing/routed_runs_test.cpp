@@ -103,6 +103,28 @@ TEST(RoutedRuns, AnEffectHasReadTheSameChangedAndUntouched) {
     EXPECT_EQ(default_second(routed_runs(session.snapshot), *changed), 3u);
 }
 
+TEST(RoutedRuns, AllTokensOfARunAreItsText) {
+    Session session;
+    const json built = {{"data", "manpages"}, {"tokens", 500}};
+    session.read(3, "m", built_in());
+    session.read(4, "m", {{"what", "read"}, {"tokens_of", 3}});
+    session.read(5, "m", {{"what", "read"}, {"tokens_of", 4}});
+    session.read(6, "m", {{"what", "read"}, {"tokens_of", 3}, {"first", 32}, {"tokens", 5}});
+    session.answer(7, "m");
+    session.read(8, "m", {{"what", "read"}, {"tokens_of", 7}});
+    session.read(9, "m", {{"what", "read"}, {"tokens_of", 2}});    // gone
+    session.read(10, "m", {{"what", "read"}, {"tokens_of", 11}});  // a circle
+    session.read(11, "m", {{"what", "read"}, {"tokens_of", 10}});
+    const auto text = [&](std::uint32_t run) { return routed_run(session.snapshot, run)->text; };
+    EXPECT_EQ(text(4), built);
+    EXPECT_EQ(text(5), built);
+    EXPECT_EQ(text(6), json({{"tokens_of", 3}, {"first", 32}, {"tokens", 5}}));
+    EXPECT_EQ(text(8), json({{"run", 7}}));
+    EXPECT_EQ(text(9), json({{"tokens_of", 2}}));
+    EXPECT_EQ(text(10), json({{"tokens_of", 11}}));
+    EXPECT_EQ(text(11), json({{"tokens_of", 11}})) << "10 says 11, which is no earlier run";
+}
+
 TEST(RoutedRuns, OfOtherProgramsCannotBeReadAgain) {
     Session session;
     session.read(3, "", {{"what", "import"}, {"path", "/x"}});
@@ -168,6 +190,8 @@ TEST(RoutedRuns, NameTheirTextForPeople) {
     EXPECT_EQ(text_name(english, {{"data", "/home/x/wiki.txt"}}), "wiki.txt");
     EXPECT_EQ(text_name(english, {{"text", "The\nrouter"}, {"chat", true}}), "\u201cThe router\u201d");
     EXPECT_EQ(text_name(english, {{"run", 5}}), "answer 5");
+    EXPECT_EQ(text_name(english, {{"tokens_of", 3}}), "the tokens of text 3");
+    EXPECT_EQ(text_name(english, {{"tokens_of", 3}, {"first", 32}, {"tokens", 1500}}), "1,500 tokens of text 3");
     EXPECT_EQ(text_name(english, nullptr), "a text");
 }
 
@@ -208,6 +232,23 @@ TEST(CheckpointSeries, AreReadByOneCommandForEachCheckpoint) {
     EXPECT_EQ(commands[1].at("group"), "g");
     EXPECT_EQ(commands[1].at("tokens"), kBuiltInTokens);
     EXPECT_EQ(commands[1].at("detail"), "scores");
+}
+
+TEST(ScoreBytes, GrowWithExpertsAndTokens) {
+    EXPECT_EQ(score_bytes(6 * 16, 1000), 1'152'000u);
+    EXPECT_EQ(score_bytes(0, 1000), 0u);
+    EXPECT_EQ(score_bytes(10, 0), 0u);
+    EXPECT_EQ(score_bytes(std::uint64_t{1} << 62, std::uint64_t{1} << 62), ~std::uint64_t{0});
+    Session session;
+    EXPECT_EQ(experts_of_model(session.snapshot, "m"), 0u) << "it has read nothing here";
+    session.read(1, "m", built_in(), 8);
+    EXPECT_EQ(experts_of_model(session.snapshot, "m"), 16u);
+    auto run = std::make_shared<history::TrainingRun>();
+    run->id = 7;
+    run->layers = 6;
+    run->experts = 16;
+    session.snapshot.training[7] = run;
+    EXPECT_EQ(experts_of_model(session.snapshot, "checkpoint:7:20"), 96u);
 }
 
 TEST(ReadingDetail, IsScoresWhileTheyAreSmall) {

@@ -190,4 +190,14 @@ TEST(AnswerBegin, IsToldByTheAnswersTokens) {
     EXPECT_EQ(answer_begin({9, 10, 11, 12, 9, 10, 11, 12}, answer), 4u);
 }
 
+TEST(WordsOf, ArePartOfATextOnOneLine) {
+    const TokenPages pages = pages_of({said(0, "</s>"), said(1, "NAME"), said(2, "\n"), said(3, "strings"),
+                                       said(4, " -"), said(0, "</s>", 1), said(1, "unset", 1)},
+                                      3);
+    EXPECT_EQ(panels::words_of(pages.pages(), 0, 5, 40), "NAME strings -");
+    EXPECT_EQ(panels::words_of(pages.pages(), 0, 4, 40), "NAME strings");
+    EXPECT_EQ(panels::words_of(pages.pages(), 5, 7, 40), "unset");
+    EXPECT_EQ(panels::words_of(pages.pages(), 7, 9, 40), "");
+}
+
 }  // namespace

@@ -337,6 +337,22 @@ TEST(WrappedText, AMinusStaysWithItsNumber) {
     }
 }
 
+TEST(WrappedText, PartsStayWholeWhereTheyFitIntoALine) {
+    const auto lines = [](const std::string& text, float width, const std::vector<std::uint32_t>& begins) {
+        WrappedText layout;
+        layout.update(1, text, width, 16, kAdvance, [&](std::uint32_t at) {
+            return at == 0 || std::find(begins.begin(), begins.end(), at) != begins.end();
+        });
+        return layout.lines();
+    };
+    // Four Han fill a line; the second word would be cut.
+    EXPECT_EQ(lines("路由器选择专家", 8, {9, 15}), (std::vector<ByteRange>{{0, 9}, {9, 21}}));
+    // No place to break but between parts.
+    EXPECT_EQ(lines("xxxxxxxx", 4, {3, 6}), (std::vector<ByteRange>{{0, 3}, {3, 6}, {6, 8}}));
+    EXPECT_EQ(lines("xxxxxx", 4, {}), (std::vector<ByteRange>{{0, 4}, {4, 6}})) << "longer than a line";
+    EXPECT_EQ(lines("ab cd", 4, {2}), (std::vector<ByteRange>{{0, 2}, {3, 5}})) << "a space is a place to break";
+}
+
 TEST(WrappedText, StreamingGivesTheSameLinesAsTheWholeText) {
     Random random(8);
     for (int round = 0; round < 500; ++round) {
