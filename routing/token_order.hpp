@@ -24,13 +24,13 @@ class TokenOrder {
             throw Error(say("has the position {}, and they begin with 0", position));
         }
         if (any_ && document == document_ && position == position_) {
-            throw Error(say("has position {} of text {} a second time", position, document));
+            throw Error(say("has position {} of text {} a second time", position, shown(document)));
         }
         if (any_ && (document < document_ || (document == document_ && position < position_))) {
             throw Error(
                 say("has position {} of text {} behind position {} of text {}; texts follow each other by number, and "
                     "positions rise within a text",
-                    position, document, position_, document_));
+                    position, shown(document), position_, shown(document_)));
         }
         const std::uint64_t missing = any_ && document == document_ ? missing_between(position_, position) : 0;
         missing_ += missing;
@@ -45,6 +45,9 @@ class TokenOrder {
     std::size_t gaps() const { return gaps_; }
 
  private:
+    /// People count texts from 1.
+    static std::uint64_t shown(std::uint32_t document) { return std::uint64_t{document} + 1; }
+
     bool any_ = false;
     std::uint32_t document_ = 0;
     std::int32_t position_ = 0;

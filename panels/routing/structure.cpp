@@ -771,7 +771,6 @@ void StructurePanel::draw_differences(const View& view) {
                               .low = -reach,
                               .high = reach,
                               .diverging = true,
-                              .reversed = shown->first_name == "en",
                               .unit_of_value = Unit::points,
                               .row = view.place,
                               .column = chosen_expert(ctx.selection, view.spec, view.place),

@@ -456,7 +456,7 @@ void TrialView::draw_scale(const ui::Context& ctx) const {
                         [&](double place) { return look_of_strength(ctx.theme, place).ground; });
     } else if (effect_ && mode_ == Mode::log_probability) {
         draw_colour_bar(ctx, nats(-log_scale_), "+" + nats(log_scale_),
-                        [&](double place) { return half(ctx.theme.difference_color(1 - 2 * place)); });
+                        [&](double place) { return half(ctx.theme.difference_color(2 * place - 1)); });
     }
 }
 
@@ -606,7 +606,7 @@ void TrialView::draw_tinted(ui::Context& ctx, ImVec2 size) {
             return look_of_strength(ctx.theme, value / kl_scale_);
         }
         // Less probable than before is orange and underlined, more probable blue.
-        const ImU32 colour = ctx.theme.difference_color(std::clamp(-value / log_scale_, -1.0, 1.0));
+        const ImU32 colour = ctx.theme.difference_color(std::clamp(value / log_scale_, -1.0, 1.0));
         const bool strong = -value > 0.5 * log_scale_;
         return {half(colour), strong ? colour : 0};
     };

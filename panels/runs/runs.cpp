@@ -9,6 +9,7 @@
 #include "nodes/history/main_loss.hpp"
 #include "panels/node/library.hpp"
 #include "panels/panels.hpp"
+#include "panels/runs/experiment_values.hpp"
 #include "panels/runs/run_form.hpp"
 #include "panels/runs/run_tools.hpp"
 #include "panels/ui/panel.hpp"
@@ -188,14 +189,14 @@ void RunsPanel::draw_training_row(Context& ctx, const TrainingRun& run, bool cho
     }
     ImGui::PushID(static_cast<int>(run.id));
     const std::string id = "###run" + std::to_string(run.id);
-    if (row(ctx, id.c_str(), run.state, run.name, right, chosen)) {
+    if (row(ctx, id.c_str(), run.state, run_title(ctx.text, run), right, chosen)) {
         ctx.selection.training_run = run.id;
         ctx.selection.pinned_step.reset();
         ctx.selection.follow = true;
         ctx.selection.step_min = 0;
     }
     std::string hint =
-        run.name + "\n" + ctx.text(ui::state_key(run.state)) + "\n" +
+        run_title(ctx.text, run) + "\n" + ctx.text(ui::state_key(run.state)) + "\n" +
         ctx.text.format("training.progress",
                         {{"step", ctx.text.number(static_cast<std::uint64_t>(run.step.empty() ? 0 : run.step.back()))},
                          {"planned", ctx.text.number(run.planned_steps)}});

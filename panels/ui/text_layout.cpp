@@ -31,6 +31,10 @@ void text_wrapped(std::string_view text, std::optional<ImVec4> color, float widt
     if (width <= 0) {
         width = ImGui::GetContentRegionAvail().x;
     }
+    if (const float end = ImGui::GetCurrentWindow()->DC.TextWrapPos;
+        end > 0) {  // the row may be wider, as in a tooltip
+        width = std::min(width, end - 1 - ImGui::GetCursorPosX());
+    }
     ImGui::BeginGroup();
     ImGui::PushStyleVarY(ImGuiStyleVar_ItemSpacing, std::floor(ImGui::GetFontSize() * 0.2f));
     for (const std::string_view line : wrap_lines(text, width)) {

@@ -60,12 +60,14 @@ float badge_width(const Context& ctx, const char* icon_text, std::string_view wo
 void state_badge(const Context& ctx, history::RunState state);
 float state_badge_width(const Context& ctx, history::RunState state);
 const char* state_key(history::RunState state);
-/// Tooltip of the last item: wrapped at 28 em, shown after the usual short delay.
+/// Tooltip of the last item: wrapped at 28 em and within the window, where what it has no room for ends with "…"; shown
+/// after the usual short delay.
 void tooltip(std::string_view text);
 /// Whether tooltip() shows one now: asked first where the text is long or costs work to make.
 bool tooltip_due();
 /// ImGui::BeginTooltip() for what has another shape than tooltip(), or other rules for when it is shown; begun nowhere
-/// else. False behind a dialog, where nothing says what it is. ImGui::EndTooltip() belongs to the caller when true.
+/// else. False behind a dialog, where nothing says what it is. Text in it wraps within the window.
+/// ImGui::EndTooltip() belongs to the caller when true.
 bool begin_tooltip();
 /// tooltip() for an item that runs a command: `text`, and below it the command's keys when it has some.
 void command_tooltip(const Context& ctx, std::string_view text, const std::string& command);

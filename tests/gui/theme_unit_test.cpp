@@ -2,6 +2,8 @@
 #include <gtest/gtest.h>
 #include <implot.h>
 
+#include "panels/experts/load_view.hpp"
+#include "panels/ui/map_view.hpp"
 #include "panels/ui/theme.hpp"
 
 namespace {
@@ -108,6 +110,22 @@ TEST_P(Themes, NumbersOnMapsAreReadable) {
             EXPECT_GE(contrast(ink, ImGui::ColorConvertU32ToFloat4(ground)), 4.5) << t;
         }
     }
+}
+
+TEST_P(Themes, WhatIsAboveZeroIsBlueInEveryView) {
+    const auto is_blue = [](ImU32 packed) {
+        const ImVec4 color = ImGui::ColorConvertU32ToFloat4(packed);
+        return color.z > color.x;
+    };
+    const moescope::panels::MapColors map =
+        moescope::panels::map_colors(theme, {.low = -1, .high = 1, .diverging = true});
+    const auto load = [&](double value) {
+        return moescope::panels::load_color(theme, {value, 0, true}, moescope::panels::LoadMode::difference, 1, 1, 0);
+    };
+    EXPECT_TRUE(is_blue(map(1)) && is_blue(load(1)));
+    EXPECT_FALSE(is_blue(map(-1)) || is_blue(load(-1)));
+    EXPECT_EQ(map(1), load(1));
+    EXPECT_EQ(map(-1), load(-1));
 }
 
 TEST_P(Themes, PicturesOnWhiteHaveColoursThatShow) {

@@ -77,7 +77,7 @@ TEST_F(Replays, AreRefusedWhenOnePlaceHasTwoDecisions) {
     auto twice = tokens_;
     twice[3].position = 2;
     write(spec_, twice);
-    EXPECT_NE(refusal().find("position 2 of text 0 a second time"), std::string::npos) << refusal();
+    EXPECT_NE(refusal().find("position 2 of text 1 a second time"), std::string::npos) << refusal();
     write_text(folder_ / "t", trace_line(twice[2], &spec_) + "\n" + trace_line(twice[3]) + "\n");
     EXPECT_NE(refusal().find("line 2 of"), std::string::npos) << refusal();
     twice[3].position = -5;

@@ -150,7 +150,7 @@ TEST(TraceLines, RefusalsNameTheLine) {
     for (const char* position : {"\"x\"", "-5", "2147483648", "1.5", "null", "true"}) {
         refused(std::string("\"layers\":[],\"position\":") + position, "under \"position\"");
     }
-    refused("\"position\":1,\"layers\":[]", "position 1 of text 0 a second time");
+    refused("\"position\":1,\"layers\":[]", "position 1 of text 1 a second time");
     refused("\"position\":0,\"layers\":[]", "behind position 1");
     EXPECT_EQ(line("\"position\":0,\"document\":1,\"layers\":[]"), "") << "another text begins anew";
     EXPECT_EQ(line("\"position\":9,\"layers\":[]"), "") << "positions may be missing";

@@ -4,6 +4,7 @@
 #include "base/json_guard.hpp"
 #include "engine/train/memory_check.hpp"
 #include "engine/train/plan.hpp"
+#include "nodes/history/run_title.hpp"
 #include "nodes/service/commands/service.hpp"
 #include "nodes/service/jobs/experiment_queue.hpp"
 #include "nodes/service/jobs/limits.hpp"
@@ -55,7 +56,8 @@ void Service::experiment_start(const json& value, Reply reply) {
     for (const history::Experiment::Run& run : experiment.runs) {  // not before it is sure that there are any
         board_.set_run(planned_status(run));
     }
-    log("info", "train", say("experiment {}: {} runs will begin one after the other", experiment.name, runs.size()));
+    log("info", "train",
+        say("experiment {}: {} runs will begin one after the other", history::quoted(experiment.name), runs.size()));
     experiments_.add(std::make_shared<const history::Experiment>(experiment));
     reply({{{"experiment", experiment.number}, {"runs", runs}}, {}});
 }
@@ -149,7 +151,8 @@ void Service::begin_experiment_run(const ExperimentQueue::Next& next) {
     } catch (const std::exception& error) {
         if (begun || experiments_.begun(run)) {
             not_begun(run, RunState::failed, base::sentence_of(error));
-            log("error", "train", say("training {} failed: {}", next.run.name, base::sentence_of(error)));
+            log("error", "train",
+                say("training {} failed: {}", history::quoted(next.run.name), base::sentence_of(error)));
         }
     }
 }

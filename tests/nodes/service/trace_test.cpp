@@ -205,7 +205,7 @@ TEST_F(Traces, TextIsWrittenForItsReader) {
     routing::TraceWriter(folder_ / "o.trace", spec_).append(*routing::chunks_of(spec_, odd).at(0));
     const Output output = run_node({"trace", (folder_ / "o.trace").string(), "--out", (folder_ / "o.jsonl").string()});
     EXPECT_EQ(output.status, 1);
-    EXPECT_NE(output.error.find("position 4 of text 0 a second time"), std::string::npos) << output.error;
+    EXPECT_NE(output.error.find("position 4 of text 1 a second time"), std::string::npos) << output.error;
     EXPECT_FALSE(std::filesystem::exists(folder_ / "o.jsonl"));
 }
 
