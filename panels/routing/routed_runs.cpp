@@ -4,6 +4,7 @@
 #include <iterator>
 #include <limits>
 
+#include "base/foreign_text.hpp"
 #include "base/json_fields.hpp"
 #include "base/text.hpp"
 #include "panels/node/library.hpp"
