@@ -84,6 +84,7 @@ class RoutingPanel final : public ui::Panel {
     std::size_t scaled_with_ = 0;              ///< values that the scale of the tints is made of; 0: there is none yet
     std::map<int, std::size_t> counts_;        ///< tokens in sight of each expert, in the last frame
     std::optional<nlohmann::json> read_next_;  ///< made in the background, to be sent in the next frame
+    std::optional<std::string> import_next_;   ///< file that was chosen, the same
     ImVec2 text_min_{}, text_max_{};
 };
 
