@@ -490,7 +490,7 @@ void ComparePanel::draw_prompt(ui::Context& ctx) {
         start(ctx);
     }
     ui::tooltip(ctx.text(working ? "compare.cancel_help" : "compare.run_help"));
-    ui::text_dim(ctx, "Ctrl+Enter");
+    ui::text_dim(ctx, working ? "" : "Ctrl+Enter");  // the keys of Run; the room stays
     ImGui::EndGroup();
     if (!working && ImGui::IsWindowFocused(ImGuiFocusedFlags_RootAndChildWindows) && ImGui::GetIO().KeyCtrl &&
         (ImGui::IsKeyPressed(ImGuiKey_Enter, false) || ImGui::IsKeyPressed(ImGuiKey_KeypadEnter, false))) {
@@ -809,7 +809,13 @@ void ComparePanel::draw_column_head(ui::Context& ctx, std::size_t index) {
     ImGui::Dummy({mark, mark});
     ImGui::SameLine();
     ImGui::PushFont(ctx.bold, 0);
-    ui::text_elided(answer_title(ctx, column), ImGui::GetContentRegionAvail().x);
+    // The untouched and the changed model differ at the ends of their titles.
+    const std::string title = answer_title(ctx, column),
+                      shown = ui::elided_middle(title, ImGui::GetContentRegionAvail().x);
+    ImGui::TextUnformatted(shown.c_str());
+    if (shown != title) {
+        ui::tooltip(title);
+    }
     ImGui::PopFont();
 
     std::string origin, technical;

@@ -4,7 +4,9 @@
 #include <string_view>
 #include <tuple>
 
+#include "panels/ui/text_layout.hpp"
 #include "panels/ui/units.hpp"
+#include "panels/ui/widgets.hpp"
 
 namespace moescope::panels {
 
@@ -215,7 +217,13 @@ std::string model_of_session(const client::Snapshot& snapshot, std::uint32_t run
 }
 
 bool model_combo(const ui::Context& ctx, const char* id, std::string& chosen, const char* shown, Offer offer) {
-    if (!ImGui::BeginCombo(id, shown, ImGuiComboFlags_HeightLarge)) {
+    // A model and the same with changes differ at their ends only.
+    const float room = ImGui::CalcItemWidth() - ImGui::GetFrameHeight() - 2 * ImGui::GetStyle().FramePadding.x;
+    const std::string preview = ui::elided_middle(shown, room);
+    if (!ImGui::BeginCombo(id, preview.c_str(), ImGuiComboFlags_HeightLarge)) {
+        if (preview != shown) {
+            ui::tooltip(shown);
+        }
         return false;
     }
     bool changed = false;

@@ -88,11 +88,11 @@ std::shared_ptr<const Chart> over_time(const routing::LoadOverTime& figure, std:
     return chart;
 }
 
-/// The columns behind the name: how often, of how many, share with interval, baseline, ratio.
-void add_share_columns(Table& table) {
+/// The columns behind the name: how often, of how many, share with interval, baseline, ratio. `share` says of what.
+void add_share_columns(Table& table, const char* share = "expert.column.share") {
     table.columns.insert(table.columns.end(), {{"expert.column.count", Unit::whole},
                                                {"expert.column.of", Unit::whole},
-                                               {"expert.column.share", Unit::percent, true},
+                                               {share, Unit::percent, true},
                                                {"expert.column.baseline", Unit::percent},
                                                {"expert.column.ratio", Unit::times}});
 }
@@ -144,7 +144,7 @@ ExpertTextsShown::Part texts_part(const routing::GroupLoad& load, const ExpertPl
 Table neighbour_table() {
     Table table;
     table.columns = {{"expert.column.expert", Unit::place}};
-    add_share_columns(table);
+    add_share_columns(table, "expert.column.conditional_share");
     return table;
 }
 

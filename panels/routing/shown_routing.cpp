@@ -365,6 +365,11 @@ void read_routing(ui::Context& ctx, json parameters, ThenShow then) {
     }
 }
 
+void import_routing(ui::Context& ctx, const std::string& path) {
+    ctx.shared.get<Reading>().command = ctx.client.send("route.import", {{"path", path}});
+    ctx.show_panel("routing");
+}
+
 void show_or_read_routing(ui::Context& ctx, json parameters, ThenShow then) {
     const std::string detail = base::text_of(parameters, "detail");
     for (auto entry = ctx.snapshot.routes.rbegin(); entry != ctx.snapshot.routes.rend(); ++entry) {

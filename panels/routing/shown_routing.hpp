@@ -49,6 +49,8 @@ struct ThenShow {
 void read_routing(ui::Context& ctx, nlohmann::json parameters, ThenShow then = {});
 /// The same, unless a run of the session has read exactly that already: then its routing is shown.
 void show_or_read_routing(ui::Context& ctx, nlohmann::json parameters, ThenShow then = {});
+/// Asks the node to take in a trace from a file as a run of the session (`route.import`); the token view shows it.
+void import_routing(ui::Context& ctx, const std::string& path);
 
 /// The button that leads from an answer to its routing: what was recorded, or what the model decides when it reads the
 /// answer again. Null when its model has no router, as far as the library knows; then there is no button.

@@ -99,6 +99,11 @@ bool RoutingPanel::act(const std::string& action, ui::Context& ctx) {
         open_link(ctx, text != nullptr ? text : "");
     } else if (const char* link = ui::action_value(action, "routing.open_link")) {
         open_link(ctx, link);
+    } else if (action == "routing.import") {
+        ctx.choose_file(ctx.text("command.routing.import"), "routing",
+                        [this](const std::string& path) { import_next_ = path; });
+    } else if (const char* file = ui::action_value(action, "routing.import")) {
+        import_next_ = file;
     } else if (action == "routing.export") {
         export_trace(ctx, kFormats.front().name);
     } else if (const char* format = ui::action_value(action, "routing.export")) {
@@ -364,6 +369,9 @@ void RoutingPanel::read_again(ui::Context& ctx, const RunRouting& routing) {
 
 void RoutingPanel::draw_above(ui::Context& ctx) {
     follow_reading(ctx);
+    if (import_next_) {
+        import_routing(ctx, *std::exchange(import_next_, std::nullopt));
+    }
 }
 
 void RoutingPanel::draw(ui::Context& ctx) {
@@ -961,6 +969,10 @@ ui::PanelDescription describe_routing() {
             .make = ui::make_panel<RoutingPanel>,
             .stands = {{"routing", Place::left_upper, 0, Show::front}},
             .commands = {{.key = "routing.read", .menu = {"menu.routing", 0}, .opens = true},
+                         {.key = "routing.import",
+                          .menu = {"menu.file", 1},
+                          .available = [](const ui::Context& ctx) { return ctx.connected(); },
+                          .opens = true},
                          command("routing.token_previous", 1, ImGuiMod_Alt | ImGuiKey_LeftArrow),
                          command("routing.token_next", 1, ImGuiMod_Alt | ImGuiKey_RightArrow),
                          command("routing.layer_previous", 1),

@@ -86,6 +86,7 @@ class RoutingPanel final : public ui::Panel {
     std::size_t scaled_with_ = 0;        ///< values that the scale of the tints is made of; 0: there is none yet
     bool no_values_ = false;             ///< none of the tokens in sight has what the tints are made of
     std::map<int, std::size_t> counts_;  ///< tokens in sight of each expert, in the last frame
+    std::optional<std::string> import_next_;  ///< file that was chosen, to be sent in the next frame
     ImVec2 text_min_{}, text_max_{};
 };
 

@@ -99,7 +99,7 @@ bool row(const Context& ctx, const char* id, RunState state, const std::string& 
     if (beside) {
         lines.push_back(name);
     } else if (fit == Fit::one_line) {
-        lines.push_back(ui::elided(name, room));
+        lines.push_back(ui::elided_middle(name, room));
     } else {
         for (const std::string_view part : ui::wrap_lines(name, room)) {
             lines.emplace_back(part);

@@ -106,6 +106,32 @@ std::string elided(std::string_view text, float width) {
     return std::string(line.substr(0, i)) + "\u2026";
 }
 
+std::string elided_middle(std::string_view text, float width) {
+    const std::string_view line = text.substr(0, text.find('\n'));
+    if (line.size() == text.size() && ImGui::CalcTextSize(line.data(), line.data() + line.size()).x <= width) {
+        return std::string(line);
+    }
+    ImFontBaked* font = ImGui::GetFontBaked();
+    std::vector<std::pair<std::size_t, float>> ends;  // of each character: its bytes, and the width up to there
+    float all = 0;
+    for (std::size_t i = 0; i < line.size();) {
+        unsigned c = 0;
+        i += static_cast<std::size_t>(std::max(1, ImTextCharFromUtf8(&c, line.data() + i, line.data() + line.size())));
+        all += font->GetCharAdvance(static_cast<ImWchar>(c));
+        ends.emplace_back(std::min(i, line.size()), all);
+    }
+    const float half = std::max(0.0f, width - font->GetCharAdvance(0x2026)) / 2;
+    std::size_t head = 0, tail = line.size();
+    for (const auto& [end, reached] : ends) {
+        head = reached <= half ? end : head;
+        if (all - reached <= half) {
+            tail = end;
+            break;
+        }
+    }
+    return std::string(line.substr(0, head)) + "\u2026" + std::string(line.substr(std::max(head, tail)));
+}
+
 void text_elided(std::string_view text, float width) {
     const std::string shown = elided(text, width);
     ImGui::TextUnformatted(shown.c_str());

@@ -24,6 +24,8 @@ void text_colored(const ImVec4& color, std::string_view text);
 void text_dim(const Context& ctx, std::string_view text);
 /// The first line of UTF-8 `text`, cut to `width` pixels with an ellipsis where it is longer.
 std::string elided(std::string_view text, float width);
+/// The same cut in its middle: for names that differ at their ends.
+std::string elided_middle(std::string_view text, float width);
 /// Draws elided(); the whole text is the tooltip when it was cut.
 void text_elided(std::string_view text, float width);
 

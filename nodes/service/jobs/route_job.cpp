@@ -289,7 +289,7 @@ RouteRequest parse_import(const json& value) {
     take_common(parameters, order);
     RecordingOrder& recording = order.recording;
     recording.path = parameters.path("path");
-    recording.format = parameters.text("format");
+    recording.format = parameters.text("format", kOwnTrace);
     check_format(recording.format);
     recording.config = parameters.path("config", "");
     for (const std::string& path : {recording.path, recording.config}) {
@@ -303,7 +303,7 @@ RouteRequest parse_import(const json& value) {
     recording.per_token = static_cast<int>(parameters.integer("experts_per_token", 0, 0, routing::kMostExperts));
     order.model = recording.model.empty() ? fs::path(recording.path).filename().string() : recording.model;
     order.title = order.title.empty() ? fs::path(recording.path).filename().string() : order.title;
-    order.routing.detail = routing::Detail::ids;
+    order.routing.detail = recording.format == kOwnTrace ? routing::Detail::weights : routing::Detail::ids;
     return order;
 }
 
@@ -665,7 +665,11 @@ void RouteJob::sweep(WorkerProcess& model, json request) {
 void RouteJob::import() {
     const routing::Import read_one = read_recording(order_.recording);
     const routing::RouterSpec& spec = read_one.spec;
-    write_routing_started(parts_.sink, order_.run, routing::router_to_json(spec), order_.routing);
+    RoutingOrder routing = order_.routing;
+    if (read_one.interventions.is_array()) {
+        routing.interventions = read_one.interventions;
+    }
+    write_routing_started(parts_.sink, order_.run, routing::router_to_json(spec), routing);
     routing::PieceMaker pieces(spec, 0, [this](std::uint64_t first, std::vector<std::byte> packed) {
         parts_.sink.write_waiting(RecordType::routing_chunk, protocol::encode_routing({order_.run, first, packed}),
                                   cancel_);

@@ -306,6 +306,27 @@ TEST_F(Traces, OnStandardOutputNothingElseIsWritten) {
     }
 }
 
+TEST_F(Traces, OfOurOwnAreImportedWithoutNamingAFormat) {
+    const std::string text = write("a.jsonl", tokens_);
+    int number = 0;
+    for (const std::string& from : {text, columns("a.trace")}) {
+        const std::string out = (folder_ / (std::to_string(++number) + ".trace")).string();
+        const Output output = run_node({"import", from, "--out", out, "--json"});
+        ASSERT_EQ(output.status, 0) << output.error;
+        EXPECT_EQ(output.lines().at(0)["tokens"], 40);
+        const nlohmann::json diff = run_node({"diff", text, out, "--json"}).lines().at(0);
+        EXPECT_EQ(diff["tokens"], 40);
+        EXPECT_EQ(diff["flips"]["flipped"], 0);
+        EXPECT_EQ(diff["flips"]["moved"], 0);
+    }
+    write_text(folder_ / "rank0.jsonl", "{\"iter\": 5, \"layer\": 1, \"tpe\": [[3, 1]]}\n");
+    const Output other =
+        run_node({"import", (folder_ / "rank0.jsonl").string(), "--out", (folder_ / "x.trace").string()});
+    EXPECT_EQ(other.status, 1);
+    EXPECT_NE(other.error.find("name its format: trace, vllm"), std::string::npos) << other.error;
+    EXPECT_FALSE(std::filesystem::exists(folder_ / "x.trace"));
+}
+
 TEST_F(Traces, Import) {
     const std::string out = (folder_ / "m.trace").string();
     write_text(folder_ / "rank0.jsonl",
