@@ -253,7 +253,7 @@ TEST(Comparisons, AWordGoesOnOnlyBehindItsBeginning) {
     end.position = 1;
     end.bytes = "er";
     const auto inside = [&] {
-        const auto& classes = compared(spec, {begin, end}, {begin, end}).classes();
+        const auto classes = compared(spec, {begin, end}, {begin, end}).classes();
         return classes[static_cast<std::size_t>(token_class("er", " rout"))].slots;
     };
     ASSERT_NE(token_class("er", " rout"), token_class("er", ""));
